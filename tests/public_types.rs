@@ -123,15 +123,15 @@ fn recordings_are_shared_by_threads() {
 #[test]
 fn stores_are_shared_by_threads() {
     use cachemaint::preserve::{
-        Attributes, Blob, BlobWriter, Boot, Capacity, Content, Damage, Entries, Error, ErrorKind,
-        Identity, Info, Name, Opened, Options, Origin, Part, Progress, Reader, Region, Snapshot,
+        Attributes, Blob, BlobWriter, Boot, Capacity, Content, Damage, Error, ErrorKind,
+        FormatError, Identity, Info, Name, Opened, Options, Origin, Part, Progress, Reader, Region,
         Stamp, Transaction, Verdict, Verification, Verify,
     };
     shared! {
         cachemaint::Store<Memory<'_>>, Attributes<'_>, Blob<Memory<'_>>, Boot, Capacity, Content,
-        Damage, Entries<Infallible>, Error<Infallible>, ErrorKind<Infallible>, Identity, Info,
+        Damage, Error<Infallible>, ErrorKind<Infallible>, FormatError<Infallible>, Identity, Info,
         Name, Opened, Origin, Part, Progress, Reader<Memory<'_>>, Region<Memory<'_>>,
-        Snapshot<'_, Memory<'_>>, Stamp, Verdict, Verification, Verify,
+        Stamp, Verdict, Verification, Verify,
     }
     // A fence completes the write-backs of its own thread alone. Options can have a closure that is called with the
     // progress of the opening, on the thread that opens.

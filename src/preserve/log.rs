@@ -354,9 +354,7 @@ impl Scan {
     ) -> Result<Option<Record>, Error<E>> {
         let Self { at, before, number, .. } = *self;
         self.verified(medium, at, self.compares, &|head| {
-            head.before == before
-                && head.number >= number
-                && (head.what == What::Base) == (at == 0)
+            head.before == before && head.number >= number && (head.what == What::Base) == (at == 0)
         })?
         .map_err(Error::medium)
     }

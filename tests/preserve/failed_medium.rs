@@ -25,7 +25,8 @@ fn assert_failure_is_returned<T: Debug + PartialEq>(
 ) {
     let bytes = bytes();
     let medium = || Plain::new(bytes.clone());
-    let is_failure = |error: &Error<_>| matches!(error.kind(), ErrorKind::Format(FormatError::Medium(Broken)));
+    let is_failure =
+        |error: &Error<_>| matches!(error.kind(), ErrorKind::Format(FormatError::Medium(Broken)));
     assert_right_or_failed(medium, work, is_failure);
 }
 
@@ -33,7 +34,9 @@ fn assert_failure_is_returned<T: Debug + PartialEq>(
 fn a_medium_that_fails_while_blobs_are_read_is_an_error() {
     assert_failure_is_returned(|medium| Reader::open(medium)?.load("b"));
     assert_failure_is_returned(|medium| Reader::open(medium)?.stat("none"));
-    assert_failure_is_returned(|medium| Reader::open(medium)?.entries().collect::<Result<Vec<_>, _>>());
+    assert_failure_is_returned(|medium| {
+        Reader::open(medium)?.entries().collect::<Result<Vec<_>, _>>()
+    });
     assert_failure_is_returned(|medium| {
         let reader = Reader::open(medium)?;
         reader.history()

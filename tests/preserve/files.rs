@@ -71,14 +71,15 @@ fn a_file_names_its_last_writer() {
     assert_eq!(store.reader().load("a").unwrap(), b"one");
 }
 
-/// The blob is large enough to be copied past the caches, ends within a chunk, and comes in pieces of any length.
+/// The blob is large enough to be copied past the caches and read by small steps, ends within a chunk, and comes in pieces
+/// of any length.
 #[test]
 fn a_large_blob_comes_back_whole() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store");
-    let mut store = create(&path, 12 << 20);
+    let mut store = create(&path, 40 << 20);
     let bytes: Vec<u8> =
-        (0..5_000_001_u32).map(|at| (at.wrapping_mul(0x9e37_79b1) >> 24) as u8).collect();
+        (0..17_000_001_u32).map(|at| (at.wrapping_mul(0x9e37_79b1) >> 24) as u8).collect();
     put(&mut store, "whole", &bytes);
     let mut transaction = store.begin().unwrap();
     let (aligned, rest) = bytes.split_at(3 << 16);
@@ -108,7 +109,10 @@ fn a_store_grows_with_its_file() {
     let full = store.begin().unwrap().put("b", &vec![2; 200_000]).unwrap_err();
     assert!(matches!(full.kind(), ErrorKind::Full { .. }), "{full}");
     let reader = store.reader();
-    assert!(matches!(store.grow(1 << 19).as_ref().map_err(Error::kind), Err(ErrorKind::InUse { .. })));
+    assert!(matches!(
+        store.grow(1 << 19).as_ref().map_err(Error::kind),
+        Err(ErrorKind::InUse { .. })
+    ));
     drop(reader);
     store.grow(1 << 19).unwrap();
     put(&mut store, "b", &vec![2; 200_000]);
@@ -186,7 +190,10 @@ fn a_region_of_a_file_is_used_in_place() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store");
     let (mut store, region) = create_with_region(&path);
-    assert!(matches!(store.grow(1 << 19).as_ref().map_err(Error::kind), Err(ErrorKind::InUse { .. })));
+    assert!(matches!(
+        store.grow(1 << 19).as_ref().map_err(Error::kind),
+        Err(ErrorKind::InUse { .. })
+    ));
     region.write(1000, b"in place");
     region.persist(1000..1008).unwrap();
     // A journal, or anything else that is in a medium, can be in a region.

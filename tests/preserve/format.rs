@@ -150,7 +150,9 @@ fn another_version_is_refused() {
             crate::seal::seal_root(&mut image, slot);
         }
         let refused = Reader::open(Bytes(&image)).map(drop).unwrap_err();
-        let ErrorKind::Format(FormatError::Version { found, .. }) = *refused.error.kind() else { panic!("{refused}") };
+        let ErrorKind::Format(FormatError::Version { found, .. }) = *refused.error.kind() else {
+            panic!("{refused}")
+        };
         assert_eq!(found, version);
         assert!(options().open_or_create(Plain::new(image)).is_err());
     }

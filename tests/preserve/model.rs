@@ -282,7 +282,10 @@ fn a_writer_that_was_overtaken_is_refused() {
     let refused = first.begin().map(drop).unwrap_err();
     assert!(matches!(refused.kind(), ErrorKind::Overtaken), "{refused}");
     second.begin().unwrap().commit().unwrap();
-    assert!(matches!(options().create_new(medium).as_ref().map_err(why), Err(ErrorKind::Format(FormatError::Exists))));
+    assert!(matches!(
+        options().create_new(medium).as_ref().map_err(why),
+        Err(ErrorKind::Format(FormatError::Exists))
+    ));
 }
 
 /// Each write-back fails in turn: the commit is there as a whole or not at all, and nothing goes on after it.
@@ -307,7 +310,8 @@ fn a_commit_that_failed_ends_the_use_of_the_store() {
         // A put that failed leaves the store as it was.
         let next = store.begin().map(drop).map_err(ErrorKind::from);
         assert!(
-            next.is_ok() && found.is_none() || matches!(next, Err(ErrorKind::Format(FormatError::Failed))),
+            next.is_ok() && found.is_none()
+                || matches!(next, Err(ErrorKind::Format(FormatError::Failed))),
             "{left}"
         );
     }
@@ -316,8 +320,14 @@ fn a_commit_that_failed_ends_the_use_of_the_store() {
 #[test]
 fn a_medium_with_anything_else_is_refused() {
     let refused = |medium: Plain| options().open(medium).unwrap_err().error;
-    assert!(matches!(refused(Plain::zeros(64 << 10)).kind(), ErrorKind::Format(FormatError::Foreign { .. })));
-    assert!(matches!(refused(Plain::zeros(4096)).kind(), ErrorKind::Format(FormatError::Truncated { .. })));
+    assert!(matches!(
+        refused(Plain::zeros(64 << 10)).kind(),
+        ErrorKind::Format(FormatError::Foreign { .. })
+    ));
+    assert!(matches!(
+        refused(Plain::zeros(4096)).kind(),
+        ErrorKind::Format(FormatError::Truncated { .. })
+    ));
     assert!(matches!(
         refused(Plain::new(vec![7; 64 << 10])).kind(),
         ErrorKind::Format(FormatError::Foreign { found: [7, 7, 7, 7, 7, 7, 7, 7], .. })

@@ -6,7 +6,7 @@ use crate::life::{bytes, later, options};
 use crate::plain::Plain;
 use crate::regions::{BYTES, FIRST, LEAST, empty, with_ram};
 use cachemaint::medium::{Bytes, Granularity, Medium, Readable};
-use cachemaint::preserve::{Attributes, ErrorKind, Info, Store, Reader};
+use cachemaint::preserve::{Attributes, ErrorKind, Info, Reader, Store};
 use core::ops::Range;
 use core::sync::atomic::Ordering::{self, Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -6,7 +6,8 @@ use crate::life::{bytes, later, options, stamp, why};
 use crate::plain::Plain;
 use cachemaint::medium::{Bytes, Medium, Readable as _};
 use cachemaint::preserve::{
-    Attributes, Content, Error, ErrorKind, FormatError, Options, Origin, Part, Reader, Region, Stamp, Store,
+    Attributes, Content, Error, ErrorKind, FormatError, Options, Origin, Part, Reader, Region,
+    Stamp, Store,
 };
 use cachemaint::sim::{Model, Simulation};
 use core::sync::atomic::Ordering::Relaxed;

@@ -8,8 +8,8 @@ use super::transaction::{Claim, Transaction};
 use crate::format::tag::{self, Running};
 use crate::medium::{Granularity, Medium};
 use crate::preserve::error::{Error, ErrorKind};
+use crate::preserve::format::record::Is;
 use crate::preserve::format::{BlobKey, CHUNK, TAG, WORD, chunks, tags};
-use crate::preserve::info::Content;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 use core::ops::Range;
@@ -99,23 +99,21 @@ impl<M: Medium> Transaction<'_, M> {
             self.put_value(&attributes, &bytes)?;
             return Ok(value);
         }
-        let claim = self.claim(&attributes, Content::Blob, len)?;
-        let mut writer = BlobWriter::new(self.medium(), Some(claim.key), len);
-        match write(&mut writer).and_then(|value| Ok((value, writer.finish()?))) {
-            Ok((value, tag)) => {
-                self.insert(&attributes, claim, Content::Blob, len, tag);
-                Ok(value)
-            }
-            Err(error) => {
-                self.give(&claim);
-                Err(error)
-            }
-        }
+        let claim = self.claim(&attributes, Is::Blob, len)?;
+        let mut writer = BlobWriter::new(self.medium(), Some(self.key(&claim)), len);
+        let mut value = None;
+        let tag = write(&mut writer).and_then(|written| {
+            value = Some(written);
+            Ok(writer.finish()?)
+        });
+        self.end(&attributes, claim, tag)?;
+        value.map_or_else(|| unreachable!("it was written"), Ok)
     }
 
     /// Writes a blob as a whole, and returns its tag.
     pub(super) fn write_whole(&self, claim: &Claim, bytes: &[u8]) -> Result<u64, Error<M::Error>> {
-        let mut writer = BlobWriter::new(self.medium(), Some(claim.key), bytes.len() as u64);
+        let key = self.key(claim);
+        let mut writer = BlobWriter::new(self.medium(), Some(key), bytes.len() as u64);
         writer.append(bytes)?;
         writer.finish()
     }

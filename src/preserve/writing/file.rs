@@ -1,7 +1,7 @@
 //! Stores in files: the circumstances of their commits, and their physical location.
 
 use super::open::Circumstances;
-use super::origin::{Evidence, Verdict, judge};
+use super::origin::{Verdict, judge};
 use super::region::Region;
 use super::store::Store;
 use crate::dax::{DaxFile, DaxView, Error as FileError, Extent, Placement};
@@ -21,12 +21,6 @@ fn seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-impl Evidence {
-    fn host() -> Self {
-        Self { is_by_kexec: boot::is_by_kexec() }
-    }
-}
-
 impl Stamp {
     /// Returns the circumstances of this process with a file.
     ///
@@ -44,7 +38,7 @@ impl Stamp {
     /// As [`host`](Self::host).
     #[must_use]
     pub fn verdict(&self, file: &DaxView) -> Verdict {
-        judge(self, &Self::host(file), Evidence::host())
+        judge(self, &Self::host(file), boot::is_by_kexec())
     }
 
     /// Returns the circumstances of this process with a store of `size` bytes.
@@ -96,16 +90,14 @@ fn digest(placement: &Placement, size: u64) -> u64 {
 /// Returns the circumstances of this process with a store of `size` bytes in a file, or `None` with another medium.
 pub(super) fn circumstances<M: Readable>(medium: &M, size: u64) -> Option<Circumstances> {
     let stamp = Stamp::of_store(DaxView::of(medium)?, size);
-    Some(Circumstances { stamp, evidence: Evidence::host(), seconds: Some(seconds) })
+    Some(Circumstances { stamp, is_by_kexec: boot::is_by_kexec(), seconds: Some(seconds) })
 }
 
 /// Returns true if the physical location of a store is the same as at its last commit, or `None` if one of them is not
 /// known. It is known of files alone.
 pub(super) fn is_in_place<M: Readable>(last: &Reader<&M>) -> Option<bool> {
-    let (before, now) = (last.stamp().placement, DaxView::of(*last.medium())?.placement().ok()?);
-    // A stamp that was set can be that of a whole file, which need not end with a unit.
-    let mut sizes = [last.size(), u64::MAX].into_iter();
-    (before != 0).then(|| sizes.any(|size| digest(&now, size) == before))
+    let (before, now) = (last.stamp().placement, placement(DaxView::of(*last.medium())?, last.size())?);
+    (before != 0).then_some(now == before)
 }
 
 impl Store<DaxFile> {
@@ -237,23 +229,6 @@ mod tests {
         assert_ne!(place("pmem0", 8192, None), unknown);
         assert_ne!(place("pmem1", 4096, None), unknown);
         assert_ne!(place("pmem1", 0, Some(8192)), unknown);
-    }
-
-    /// The last unit of the store ends before the file does.
-    #[test]
-    fn a_store_with_the_stamp_of_its_whole_file_is_in_place() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("state");
-        let file = file_options().create_new(&path, (1 << 18) + 64).unwrap();
-        let stamp = Stamp::host(file.view());
-        if stamp.placement == 0 {
-            let test = "a_store_with_the_stamp_of_its_whole_file_is_in_place";
-            return crate::skip::skip(test, "the place of the file is not known");
-        }
-        drop(Options::new().unit(4096).stamp(stamp).create_new(file).unwrap());
-        let file = file_options().open(&path).unwrap();
-        let (store, _) = Options::new().require_in_place().open(file).unwrap();
-        assert_eq!(store.reader().size(), 1 << 18);
     }
 
     #[test]

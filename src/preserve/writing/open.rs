@@ -8,7 +8,7 @@
 
 use super::append::{Draft, compaction, first_capacity};
 use super::file;
-use super::origin::{Evidence, Verdict, judge};
+use super::origin::{Verdict, judge};
 use super::region::Taken;
 use super::space;
 use super::store::{Store, Writer};
@@ -52,24 +52,6 @@ pub enum Verify {
 }
 
 /// Options for creating and opening a store.
-///
-/// ```
-/// # #[cfg(all(feature = "preserve", feature = "std"))]
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # use cachemaint::{Cache, medium::Memory, survival::Backing};
-/// # use std::sync::atomic::AtomicU64;
-/// # static WORDS: [AtomicU64; 1 << 14] = [const { AtomicU64::new(0) }; 1 << 14];
-/// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
-/// use cachemaint::preserve::{Options, Verify};
-///
-/// let (store, opened) = Options::new().verify(Verify::Always).open_or_create(medium)?;
-/// assert!(opened.is_new);
-/// assert_eq!(store.list().count(), 0);
-/// # Ok(())
-/// # }
-/// # #[cfg(not(all(feature = "preserve", feature = "std")))]
-/// # fn main() {}
-/// ```
 #[derive(Debug)]
 pub struct Options<'p> {
     unit: Option<u64>,
@@ -84,7 +66,8 @@ pub struct Options<'p> {
 #[derive(Debug)]
 pub(super) struct Circumstances {
     pub(super) stamp: Stamp,
-    pub(super) evidence: Evidence,
+    /// True if another kernel started this one; `None` if that is not known.
+    pub(super) is_by_kexec: Option<bool>,
     /// The clock of later commits.
     pub(super) seconds: Option<fn() -> u64>,
 }
@@ -282,7 +265,7 @@ impl<'p> Options<'p> {
     /// Returns the circumstances that were set, or those of a store of `size` bytes in the medium.
     fn circumstances<M: Medium>(&self, medium: &M, size: u64) -> Circumstances {
         let unknown =
-            || Circumstances { stamp: Stamp::UNKNOWN, evidence: Evidence::NONE, seconds: None };
+            || Circumstances { stamp: Stamp::UNKNOWN, is_by_kexec: None, seconds: None };
         match self.stamp {
             Some(stamp) => Circumstances { stamp, ..unknown() },
             None => file::circumstances(medium, size).unwrap_or_else(unknown),
@@ -316,7 +299,6 @@ impl<'p> Options<'p> {
     }
 
     /// Opens the store in a medium, or creates one in an empty medium: [`Opened::is_new`] is true then.
-    /// [`Store::open_or_create`] has an example.
     ///
     /// A medium is empty if the places of all roots begin with zeros, as in a new file. A crash during the creation
     /// leaves an empty medium or the whole store, so that the next call succeeds.
@@ -364,9 +346,9 @@ impl<'p> Options<'p> {
         }
         let unit = log.places.unit;
         let size = Readable::len(&**medium) / unit * unit;
-        let Circumstances { stamp, evidence, seconds: clock } = self.circumstances(&**medium, size);
+        let Circumstances { stamp, is_by_kexec, seconds: clock } = self.circumstances(&**medium, size);
         let last = commit.state.stamp;
-        let (was_sealed, verdict) = (commit.state.is_sealed, judge(&last, &stamp, evidence));
+        let (was_sealed, verdict) = (commit.state.is_sealed, judge(&last, &stamp, is_by_kexec));
         let is_unclean = !was_sealed && !verdict.is_same_boot();
         let boots = &replay.table.boots;
         let is_due = is_unclean || boots.last().is_none_or(|last| last.must_verify);

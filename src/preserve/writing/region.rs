@@ -18,9 +18,6 @@ use core::ops::Range;
 use core::sync::atomic::Ordering::{self, Acquire};
 use core::sync::atomic::fence;
 
-/// Parts that are passed on to the medium at once, without an allocation.
-const PARTS: usize = 8;
-
 /// A region of a store, to be used in place: a [`Medium`], whose offsets begin at 0.
 ///
 /// [`Store::region`](crate::preserve::Store::region) returns it. It holds the store's medium, and can outlive the store. Threads can share it, and the store
@@ -82,26 +79,19 @@ impl<M: Medium> Region<M> {
     /// Returns the worst event since the region was last handed out, or created if it never was. It decides which bytes
     /// are left of those that were stored then.
     ///
-    /// [`Verdict::origin`](crate::preserve::Verdict::origin) is the event since the last commit, and each opening is one.
-    /// So only the first opening after a reboot has the reboot as its origin. This one stays the reboot until the region is
-    /// handed out.
-    ///
     /// | event | bytes stored at the last use |
     /// |---|---|
-    /// | [`SameProcess`](Origin::SameProcess): this store has handed it out | all are there, unless the machine hibernated |
-    /// | [`SameBoot`](Origin::SameBoot): an earlier opening has, in this boot | all are there, unless the machine hibernated |
-    /// | [`Unknown`](Origin::Unknown): a boot is not known, or the use was before the first boot of the [history](crate::preserve::Snapshot::history) | any that were not written back can be lost |
-    /// | [`Kexec`](Origin::Kexec) | those are there that [survive](crate::survival) it, unless a reset or a power loss came before the kexec |
+    /// | [`SameProcess`](Origin::SameProcess), [`SameBoot`](Origin::SameBoot) | all are there, unless the machine hibernated |
+    /// | [`Unknown`](Origin::Unknown): a boot is not known, or no longer in the [history](crate::preserve::Reader::history) | any that were not written back can be lost |
+    /// | [`Kexec`](Origin::Kexec) | those are there that [survive](crate::survival) it, unless a reset or a power loss came before |
     /// | another | those are there that [survive](crate::survival) it |
     ///
-    /// A reset or a power loss does not show behind a kexec if the store was not opened for writing between the two. A boot
-    /// loader that is itself a Linux kernel starts each boot by kexec. So open the store in each boot, before that boot
-    /// starts another kernel. Without such an opening, recover a dirty region as after a power loss.
+    /// A reset or a power loss before a kexec shows only if the store was opened for writing between the two: open it in each
+    /// boot. Otherwise recover a dirty region as after a power loss.
     ///
     /// The recovery of a region is a use, too. If it is cut off, the next one returns `SameBoot`, though bytes of earlier
-    /// uses can be lost. So put a blob in each use once the region is whole: at once if it was not dirty, else when the
-    /// recovery ends. A dirty region is whole in the same process or boot if that blob has a higher
-    /// [generation](Info::generation) than its [entry](Self::info). Without such a blob, recover it as after a power loss.
+    /// uses can be lost. So put a blob in each use once the region is whole. A dirty region is whole in the same process or
+    /// boot if that blob has a higher [generation](Info::generation) than its [entry](Self::info).
     #[must_use]
     pub const fn since_use(&self) -> Origin {
         self.since_use
@@ -125,27 +115,10 @@ impl<M: Medium> Region<M> {
         self.info.offset + range.start..self.info.offset + range.end
     }
 
+    /// Returns parts of the region as parts of the medium.
     #[track_caller]
-    fn copy_parts(&self, parts: &[(u64, &[u8])]) -> Result<(), M::Error> {
-        for some in parts.chunks(PARTS) {
-            self.medium.copy_unfenced(&self.parts_on_medium(some)[..some.len()])?;
-        }
-        Ok(())
-    }
-
-    fn parts_on_medium<'b>(&self, parts: &[(u64, &'b [u8])]) -> [(u64, &'b [u8]); PARTS] {
-        let mut on_medium = [(0, [].as_slice()); PARTS];
-        for (part, (at, bytes)) in on_medium.iter_mut().zip(parts) {
-            *part = (self.info.offset + at, bytes);
-        }
-        on_medium
-    }
-
-    #[track_caller]
-    fn check_parts(&self, parts: &[(u64, &[u8])]) {
-        for (at, bytes) in parts {
-            self.at(*at, bytes.len());
-        }
+    fn parts<'b>(&self, parts: &[(u64, &'b [u8])]) -> Vec<(u64, &'b [u8])> {
+        parts.iter().map(|(at, bytes)| (self.at(*at, bytes.len()), *bytes)).collect()
     }
 
     #[inline]
@@ -399,18 +372,13 @@ impl<M: Medium + Send> Medium for Region<M> {
 
     #[track_caller]
     fn copy_unfenced(&self, parts: &[(u64, &[u8])]) -> Result<(), M::Error> {
-        self.check_parts(parts);
-        self.copy_parts(parts)
+        self.medium.copy_unfenced(&self.parts(parts))
     }
 
+    /// The medium's own call can report an end of the process at its fence.
     #[track_caller]
     fn persist_copy(&self, parts: &[(u64, &[u8])]) -> Result<(), M::Error> {
-        self.check_parts(parts);
-        let last = parts.len().saturating_sub(1) / PARTS * PARTS;
-        let (first, last) = parts.split_at(last);
-        self.copy_parts(first)?;
-        // The medium's own call can report an end of the process at its fence.
-        self.medium.persist_copy(&self.parts_on_medium(last)[..last.len()])
+        self.medium.persist_copy(&self.parts(parts))
     }
 
     #[inline]

@@ -4,9 +4,9 @@
 use super::open::{Opened, Options};
 use super::region::Taken;
 use super::space::Space;
+use crate::format::error::FormatError;
 #[cfg(feature = "std")]
 use crate::medium::OpenError;
-use crate::format::error::FormatError;
 use crate::medium::{Medium, Readable, WriterLockGuard};
 use crate::preserve::Identity;
 use crate::preserve::blob::{self, Blob};
@@ -23,27 +23,6 @@ use alloc::vec::Vec;
 use core::sync::atomic::Ordering::Relaxed;
 
 /// A store of named blobs, opened for writing. See the [module](crate::preserve).
-///
-/// ```
-/// # #[cfg(all(feature = "preserve", feature = "std"))]
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # use cachemaint::{Cache, medium::Memory, survival::Backing};
-/// # use std::sync::atomic::AtomicU64;
-/// # static WORDS: [AtomicU64; 1 << 14] = [const { AtomicU64::new(0) }; 1 << 14];
-/// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
-/// use cachemaint::preserve::Store;
-///
-/// let (mut store, _) = Store::open_or_create(medium)?;
-/// let mut transaction = store.begin()?;
-/// transaction.put("ram", &[7; 1000])?;
-/// transaction.put("cpu", b"registers")?;
-/// transaction.commit()?; // after a crash both are found, or neither
-/// assert_eq!(store.load("cpu")?, b"registers");
-/// # Ok(())
-/// # }
-/// # #[cfg(not(all(feature = "preserve", feature = "std")))]
-/// # fn main() {}
-/// ```
 #[derive(Debug)]
 pub struct Store<M: Medium> {
     pub(super) medium: Arc<M>,
@@ -91,30 +70,6 @@ impl<M: Medium> Store<M> {
     }
 
     /// Opens the store in a medium, or creates one in an empty medium, as [`Options::open_or_create`].
-    ///
-    /// ```
-    /// # #[cfg(feature = "dax")]
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// use cachemaint::{dax, preserve::Store};
-    ///
-    /// # let directory = tempfile::tempdir()?;
-    /// # let path = directory.path().join("state");
-    /// let options = dax::Options::new().allow_page_granularity();
-    /// let (store, opened) = Store::open_or_create(options.open_or_create(&path, 1 << 20)?)?;
-    /// if opened.is_new {
-    ///     println!("a new store");
-    /// } else {
-    ///     println!("since the last commit: {}", opened.verdict.origin); // kexec, power loss, ...
-    /// }
-    /// assert!(opened.is_new);
-    /// drop(store);
-    /// let (_, opened) = Store::open_or_create(options.open_or_create(&path, 1 << 20)?)?;
-    /// assert!(!opened.is_new);
-    /// # Ok(())
-    /// # }
-    /// # #[cfg(not(feature = "dax"))]
-    /// # fn main() {}
-    /// ```
     ///
     /// # Errors
     /// As [`Options::open_or_create`].
@@ -166,30 +121,6 @@ impl<M: Medium> Store<M> {
     }
 
     /// Returns a blob of the last commit, to be read in parts or as a stream. The store can be written meanwhile.
-    ///
-    /// ```
-    /// # #[cfg(feature = "dax")]
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// use cachemaint::{dax, preserve::Store};
-    ///
-    /// # let directory = tempfile::tempdir()?;
-    /// # let path = directory.path().join("state");
-    /// # let file = dax::Options::new().allow_page_granularity().create_new(&path, 1 << 20)?;
-    /// let (mut store, _) = Store::open_or_create(file)?;
-    /// let mut transaction = store.begin()?;
-    /// transaction.put("ram", &[7; 100_000])?;
-    /// transaction.commit()?;
-    ///
-    /// let mut ram = store.blob("ram")?; // a `std::io::Read`
-    /// let mut transaction = store.begin()?;
-    /// transaction.put_with("copy", 100_000, |copy| std::io::copy(&mut ram, copy))?;
-    /// transaction.commit()?;
-    /// # assert_eq!(store.load("copy")?, [7; 100_000]);
-    /// # Ok(())
-    /// # }
-    /// # #[cfg(not(feature = "dax"))]
-    /// # fn main() {}
-    /// ```
     ///
     /// # Errors
     /// As [`load`](Self::load).

@@ -23,31 +23,6 @@ const NEAR: u64 = 64 << 10;
 ///
 /// Blobs are written to free space when they are put. If the transaction is dropped, that space is free again, and
 /// nothing has changed. A transaction stays on its thread, as a fence completes the write-backs of its thread alone.
-///
-/// ```
-/// # #[cfg(all(feature = "preserve", feature = "std"))]
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # use cachemaint::{Cache, medium::Memory, survival::Backing};
-/// # use std::sync::atomic::AtomicU64;
-/// # static WORDS: [AtomicU64; 1 << 14] = [const { AtomicU64::new(0) }; 1 << 14];
-/// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
-/// use cachemaint::preserve::Store;
-///
-/// let (mut store, _) = Store::create_new(medium)?;
-/// let mut transaction = store.begin()?;
-/// transaction.put("new", b"registers")?;
-/// transaction.commit()?;
-///
-/// let mut transaction = store.begin()?;
-/// transaction.rename("new", "cpu")?;
-/// transaction.put("ram", &[7; 1000])?;
-/// drop(transaction); // nothing has changed
-/// assert!(store.begin()?.contains("new"));
-/// # Ok(())
-/// # }
-/// # #[cfg(not(all(feature = "preserve", feature = "std")))]
-/// # fn main() {}
-/// ```
 #[derive(Debug)]
 #[must_use = "dropping it discards the changes"]
 pub struct Transaction<'s, M: Medium> {
@@ -56,10 +31,7 @@ pub struct Transaction<'s, M: Medium> {
     changes: Names,
     /// The time of the changes.
     seconds: u64,
-    /// Bytes of these entries in the record.
-    record: u64,
-    /// Bytes of all entries of the store after the changes.
-    live: u64,
+    sums: Sums,
     /// By pages, the ranges that are to be written back.
     written: Vec<Range<u64>>,
     /// By lines, the bytes that the fence of the commit is to make durable.
@@ -83,11 +55,10 @@ impl<M: Medium> Store<M> {
     pub fn begin(&mut self) -> Result<Transaction<'_, M>, Error<M::Error>> {
         self.check_is_ours()?;
         Ok(Transaction {
-            live: self.table.bytes,
+            sums: Sums { record: 0, live: self.table.bytes },
             changes: core::mem::take(&mut self.spare),
             seconds: self.seconds(),
             store: self,
-            record: 0,
             written: Vec::new(),
             unfenced: 0,
             has_region: false,
@@ -100,22 +71,6 @@ impl<M: Medium> Store<M> {
 
 impl<M: Medium> Transaction<'_, M> {
     /// Puts a blob, which replaces one of the same name.
-    ///
-    /// ```
-    /// # use cachemaint::{Cache, medium::Memory, preserve::{Attributes, Options}};
-    /// # use cachemaint::survival::Backing;
-    /// # use std::sync::atomic::AtomicU64;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let words: Vec<AtomicU64> = (0..8192).map(AtomicU64::new).collect();
-    /// # let memory = Memory::new(&words, Cache::host()?, Backing::Ram);
-    /// # let (mut store, _) = Options::with_entropy([1, 2]).create_new(memory).map_err(|failed| failed.error)?;
-    /// let mut transaction = store.begin()?;
-    /// transaction.put("cpu", b"registers")?;
-    /// transaction.put(Attributes::new("ram").version(3).alignment(4096), &[7; 10_000])?;
-    /// transaction.commit()?; // both, or none
-    /// # Ok(())
-    /// # }
-    /// ```
     ///
     /// # Errors
     /// [`ErrorKind::Full`], before anything is written; [`ErrorKind::OtherContent`], if the name has a region;
@@ -135,17 +90,9 @@ impl<M: Medium> Transaction<'_, M> {
         if attributes.is_value(len) {
             return self.put_value(&attributes, bytes);
         }
-        let claim = self.claim(&attributes, Content::Blob, len)?;
-        match self.write_whole(&claim, bytes) {
-            Ok(tag) => {
-                self.insert(&attributes, claim, Content::Blob, len, tag);
-                Ok(())
-            }
-            Err(error) => {
-                self.give(&claim);
-                Err(error)
-            }
-        }
+        let claim = self.claim(&attributes, Is::Blob, len)?;
+        let tag = self.write_whole(&claim, bytes);
+        self.end(&attributes, claim, tag)
     }
 
     /// Puts a blob that stands in the record.
@@ -155,9 +102,9 @@ impl<M: Medium> Transaction<'_, M> {
         bytes: &[u8],
     ) -> Result<(), Error<M::Error>> {
         let mut entry = self.entry(attributes, Is::Value, bytes.len() as u64);
-        let before = self.check(attributes, Content::Blob, &entry)?;
+        let sums = self.check(attributes, &entry)?;
         entry.tag = tag_of_value(self.store.identity(), entry.generation, bytes);
-        self.change(before, Live { entry, at: 0, bytes: attributes.bytes(bytes) });
+        self.change(sums, Live { entry, at: 0, bytes: attributes.bytes(bytes) });
         Ok(())
     }
 
@@ -184,17 +131,14 @@ impl<M: Medium> Transaction<'_, M> {
         attributes.check()?;
         let attributes = attributes.alignment(attributes.alignment.max(PAGE));
         if len == 0 || !len.is_multiple_of(attributes.alignment) {
-            let rule = "a region has as many bytes as its alignment, 4096 at least, or a multiple of that";
+            let rule =
+                "a region has as many bytes as its alignment, 4096 at least, or a multiple of that";
             return Err(Error::invalid(rule, len));
         }
-        let claim = self.claim(&attributes, Content::Region, len)?;
-        let start = claim.place.start;
-        if let Err(error) = write_zeros(self.medium(), start..start + len) {
-            self.give(&claim);
-            return Err(Error::medium(error));
-        }
-        let created = Use { generation: self.generation(), is_dirty: false };
-        self.insert(&attributes, claim, Content::Region, len, created.word());
+        let claim = self.claim(&attributes, Is::Region, len)?;
+        let zeros = write_zeros(self.medium(), claim.place.start..claim.place.start + len);
+        let created = Use { generation: claim.entry.generation, is_dirty: false };
+        self.end(&attributes, claim, zeros.map(|()| created.word()).map_err(Error::medium))?;
         self.has_region = true;
         Ok(())
     }
@@ -210,9 +154,9 @@ impl<M: Medium> Transaction<'_, M> {
         if before.is == Is::Region && self.store.taken.is_in_use_at(before.at) {
             return Err(Error(ErrorKind::InUse { name: Some(ShortName::of(name)) }));
         }
-        let (deleted, before) = (Live::deleted(name), self.before(name));
-        self.check_room(&[(before, &deleted.entry)])?;
-        self.change(before, deleted);
+        let deleted = Live::deleted(name);
+        let sums = self.check_room(&[(name, &deleted.entry)])?;
+        self.change(sums, deleted);
         Ok(())
     }
 
@@ -229,13 +173,11 @@ impl<M: Medium> Transaction<'_, M> {
         let bytes = [to.as_bytes(), &before.bytes[from.len()..]].concat().into();
         let entry = Entry { name: to.len(), ..before.entry };
         let (renamed, deleted) = (Live { entry, at: 0, bytes }, Live::deleted(from));
-        let [before, none] = [from, to].map(|name| self.before(name));
-        self.check_room(&[(before, &deleted.entry), (none, &entry)])?;
+        let sums = self.check_room(&[(from, &deleted.entry), (to, &entry)])?;
         self.has_renamed = true;
         // The blob itself stays where it is.
-        self.count(before, &deleted.entry);
         self.changes.insert(deleted);
-        self.change(none, renamed);
+        self.change(sums, renamed);
         Ok(())
     }
 
@@ -341,144 +283,115 @@ impl<M: Medium> Transaction<'_, M> {
         }
     }
 
-    /// Adds a blob or a region that was written to the transaction.
-    pub(super) fn insert(
+    /// Adds a blob or a region to the transaction if it was written, and has a tag. Else frees its place.
+    pub(super) fn end<E>(
         &mut self,
         attributes: &Attributes<'_>,
         claim: Claim,
-        content: Content,
-        len: u64,
-        tag: u64,
-    ) {
-        let is = if content == Content::Region { Is::Region } else { Is::Blob };
-        let mut entry = self.entry(attributes, is, len);
-        (entry.at, entry.tag) = (claim.place.start, tag);
-        self.unfenced += claim.place.end - claim.place.start;
-        if is_by_pages(self.medium()) && !claim.place.is_empty() {
-            self.written.push(claim.place);
+        tag: Result<u64, E>,
+    ) -> Result<(), E> {
+        let Claim { mut entry, place, sums } = claim;
+        entry.tag = tag.inspect_err(|_| self.store.space.give(&place))?;
+        self.unfenced += place.end - place.start;
+        if is_by_pages(self.medium()) && !place.is_empty() {
+            self.written.push(place);
         }
-        self.change(claim.before, Live { entry, at: 0, bytes: attributes.bytes(&[]) });
+        self.change(sums, Live { entry, at: 0, bytes: attributes.bytes(&[]) });
+        Ok(())
     }
 
     /// Returns the entry of a name after the changes so far.
     fn find(&self, name: &str) -> Option<&Live> {
-        match self.changes.get(name.as_bytes()) {
-            Some(change) => (!change.is_deleted()).then_some(change),
-            None => self.store.table.live.get(name.as_bytes()),
-        }
-    }
-
-    /// Returns what a name has before a change.
-    fn before(&self, name: &str) -> Before {
         let change = self.changes.get(name.as_bytes());
-        let record = change.map_or(0, |change| change.entry.size());
         let found = change.or_else(|| self.store.table.live.get(name.as_bytes()));
-        let live = found.filter(|live| !live.is_deleted());
-        Before {
-            record,
-            live: live.map_or(0, |live| live.entry.size()),
-            content: live.map(|live| live.entry.content()),
-        }
-    }
-
-    /// Counts the bytes of a change.
-    const fn count(&mut self, before: Before, entry: &Entry) {
-        let of_new = if matches!(entry.is, Is::Deleted) { 0 } else { entry.size() };
-        self.record = self.record - before.record + entry.size();
-        self.live = self.live - before.live + of_new;
+        found.filter(|live| !live.is_deleted())
     }
 
     /// Records a change. The bytes of an earlier put in this transaction are free again.
-    fn change(&mut self, before: Before, live: Live) {
-        self.count(before, &live.entry);
+    fn change(&mut self, sums: Sums, live: Live) {
+        self.sums = sums;
         if let Some(before) = self.changes.insert(live) {
             self.store.forget(&before);
         }
-    }
-
-    /// Frees a place that was not filled.
-    pub(super) fn give(&mut self, claim: &Claim) {
-        self.store.space.give(&claim.place);
     }
 
     /// Claims a place for a blob or a region, and room for its entry.
     pub(super) fn claim(
         &mut self,
         attributes: &Attributes<'_>,
-        content: Content,
+        is: Is,
         len: u64,
     ) -> Result<Claim, Error<M::Error>> {
-        let is = if content == Content::Region { Is::Region } else { Is::Blob };
-        let entry = self.entry(attributes, is, len);
-        let before = self.check(attributes, content, &entry)?;
+        let mut entry = self.entry(attributes, is, len);
+        let sums = self.check(attributes, &entry)?;
         let unit = self.store.unit();
-        let largest = self.store.space.largest();
-        let bytes = content.occupied(len, unit);
-        let bytes = bytes.ok_or(Error(ErrorKind::Full { needed: len, largest }))?;
+        let bytes = entry.occupied(unit);
         let claimed = self.store.space.claim(bytes, attributes.alignment.max(unit));
         let full = |largest| Error(ErrorKind::Full { needed: bytes, largest });
         let place = claimed.map_err(full)?;
-        let (identity, generation) = (self.store.identity(), self.generation());
-        let key = BlobKey { identity, generation, at: place.start };
-        Ok(Claim { place, key, before })
+        entry.at = place.start;
+        Ok(Claim { entry, place, sums })
+    }
+
+    /// Returns the key of a blob that is to be written.
+    pub(super) const fn key(&self, claim: &Claim) -> BlobKey {
+        let Entry { generation, at, .. } = claim.entry;
+        BlobKey { identity: self.store.identity(), generation, at }
     }
 
     /// Refuses an entry that cannot be put.
     fn check(
         &mut self,
         attributes: &Attributes<'_>,
-        content: Content,
         entry: &Entry,
-    ) -> Result<Before, Error<M::Error>> {
+    ) -> Result<Sums, Error<M::Error>> {
         attributes.check()?;
-        let before = self.before(attributes.name);
-        match (before.content, content) {
+        let name = attributes.name;
+        match (self.find(name).map(|found| found.entry.content()), entry.content()) {
             (None, _) | (Some(Content::Blob), Content::Blob) => {}
-            (Some(found), Content::Blob) => {
-                return Err(Error::other_content(attributes.name, found));
-            }
+            (Some(found), Content::Blob) => return Err(Error::other_content(name, found)),
             (Some(_), Content::Region) => {
-                return Err(Error(ErrorKind::NameTaken { name: ShortName::of(attributes.name) }));
+                return Err(Error(ErrorKind::NameTaken { name: ShortName::of(name) }));
             }
         }
-        self.check_room(&[(before, entry)])?;
-        Ok(before)
+        self.check_room(&[(name, entry)])
     }
 
     /// Refuses changes for which the log has no room and cannot grow. A transaction that only deletes has room always.
-    fn check_room(&mut self, changes: &[(Before, &Entry)]) -> Result<(), Error<M::Error>> {
-        let (mut record, mut live) = (self.record, self.live);
-        for (before, entry) in changes {
+    fn check_room(&mut self, changes: &[(&str, &Entry)]) -> Result<Sums, Error<M::Error>> {
+        let size = |live: Option<&Live>| live.map_or(0, |live| live.entry.size());
+        let Sums { mut record, mut live } = self.sums;
+        for (name, entry) in changes {
             let of_new = if entry.is == Is::Deleted { 0 } else { entry.size() };
-            record = record - before.record + entry.size();
-            live = live - before.live + of_new;
+            record = record - size(self.changes.get(name.as_bytes())) + entry.size();
+            live = live - size(self.find(name)) + of_new;
         }
+        let sums = Sums { record, live };
         let capacity = self.growth.map_or(self.store.log.places.capacity, |growth| growth.capacity);
         let Some(missing) = self.store.missing_capacity(capacity, record, live) else {
-            return Ok(());
+            return Ok(sums);
         };
         let growth = self.store.claim_areas(missing, capacity)?;
         if let Some(before) = self.growth.replace(growth) {
             self.store.give_areas(before.areas, before.capacity);
         }
-        Ok(())
+        Ok(sums)
     }
 }
 
-/// The entry of a name before a change: its bytes in the record, its bytes in the table, and its content.
+/// Bytes of entries: of those in the record, and of all that the store has after it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Before {
+struct Sums {
     record: u64,
     live: u64,
-    content: Option<Content>,
 }
 
-/// A place for a blob or a region.
+/// A place for a blob or a region, and its entry.
 #[derive(Debug)]
 pub(super) struct Claim {
-    pub(super) place: Range<u64>,
-    pub(super) key: BlobKey,
-    before: Before,
+    entry: Entry,
+    place: Range<u64>,
+    sums: Sums,
 }
 
 impl<M: Medium> Store<M> {

@@ -5,7 +5,9 @@ mod region;
 use super::part::Part;
 use super::payload::{Ending, bytes};
 use crate::{MIXED, USUAL, WIDE, assert_safe};
-use cachemaint::preserve::{self, Content, Error, ErrorKind, FormatError, Options, Store, Transaction, Verify};
+use cachemaint::preserve::{
+    self, Content, Error, ErrorKind, FormatError, Options, Store, Transaction, Verify,
+};
 use cachemaint::sim::{Life, Structure, Violation};
 use core::cell::Cell;
 use core::convert::Infallible;

@@ -68,7 +68,7 @@ impl Live {
 #[derive(Debug)]
 pub(super) struct Names {
     all: Vec<Live>,
-    /// A part of the hash of a name, and the number of its entry, from 1 on; zeros in a free slot. Half of the slots are free.
+    /// A part of the hash of a name, and the number of its entry, from 1 on; zeros in a free slot. One of eight slots is free.
     slots: Vec<(u32, u32)>,
     /// Not known to those who choose names: else they could make all of them fall into one slot.
     seed: u64,
@@ -85,6 +85,8 @@ impl Default for Names {
 }
 
 impl Names {
+    /// No entries, in the place of others: its seed is known.
+    pub(super) const NONE: Self = Self { all: Vec::new(), slots: Vec::new(), seed: 0 };
     /// A longer table is not kept when it is cleared.
     const KEPT: usize = 64;
 
@@ -140,7 +142,7 @@ impl Names {
 
     /// Puts an entry. Returns the one that it replaces.
     pub(super) fn insert(&mut self, live: Live) -> Option<Live> {
-        if 2 * (self.all.len() + 1) > self.slots.len() {
+        if 8 * (self.all.len() + 1) > 7 * self.slots.len() {
             self.grow();
         }
         let hash = self.hash(live.name());

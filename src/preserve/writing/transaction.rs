@@ -56,7 +56,7 @@ impl<M: Medium> Store<M> {
         self.check_is_ours()?;
         Ok(Transaction {
             sums: Sums { record: 0, live: self.table.bytes },
-            changes: core::mem::take(&mut self.spare),
+            changes: core::mem::replace(&mut self.spare, Names::NONE),
             seconds: self.seconds(),
             store: self,
             written: Vec::new(),
@@ -155,7 +155,7 @@ impl<M: Medium> Transaction<'_, M> {
             return Err(Error(ErrorKind::InUse { name: Some(ShortName::of(name)) }));
         }
         let deleted = Live::deleted(name);
-        let sums = self.check_room(&[(name, &deleted.entry)])?;
+        let sums = self.check_room(&[(self.before(name), &deleted.entry)])?;
         self.change(sums, deleted);
         Ok(())
     }
@@ -173,7 +173,8 @@ impl<M: Medium> Transaction<'_, M> {
         let bytes = [to.as_bytes(), &before.bytes[from.len()..]].concat().into();
         let entry = Entry { name: to.len(), ..before.entry };
         let (renamed, deleted) = (Live { entry, at: 0, bytes }, Live::deleted(from));
-        let sums = self.check_room(&[(from, &deleted.entry), (to, &entry)])?;
+        let changes = [(self.before(from), &deleted.entry), (self.before(to), &entry)];
+        let sums = self.check_room(&changes)?;
         self.has_renamed = true;
         // The blob itself stays where it is.
         self.changes.insert(deleted);
@@ -307,6 +308,16 @@ impl<M: Medium> Transaction<'_, M> {
         found.filter(|live| !live.is_deleted())
     }
 
+    /// Returns what a name has before a change.
+    fn before(&self, name: &str) -> Before {
+        let change = self.changes.get(name.as_bytes());
+        let found = change.or_else(|| self.store.table.live.get(name.as_bytes()));
+        let live = found.filter(|live| !live.is_deleted());
+        let size = |live: Option<&Live>| live.map_or(0, |live| live.entry.size());
+        let sums = Sums { record: size(change), live: size(live) };
+        Before { sums, content: live.map(|live| live.entry.content()) }
+    }
+
     /// Records a change. The bytes of an earlier put in this transaction are free again.
     fn change(&mut self, sums: Sums, live: Live) {
         self.sums = sums;
@@ -346,25 +357,24 @@ impl<M: Medium> Transaction<'_, M> {
         entry: &Entry,
     ) -> Result<Sums, Error<M::Error>> {
         attributes.check()?;
-        let name = attributes.name;
-        match (self.find(name).map(|found| found.entry.content()), entry.content()) {
+        let (name, before) = (attributes.name, self.before(attributes.name));
+        match (before.content, entry.content()) {
             (None, _) | (Some(Content::Blob), Content::Blob) => {}
             (Some(found), Content::Blob) => return Err(Error::other_content(name, found)),
             (Some(_), Content::Region) => {
                 return Err(Error(ErrorKind::NameTaken { name: ShortName::of(name) }));
             }
         }
-        self.check_room(&[(name, entry)])
+        self.check_room(&[(before, entry)])
     }
 
     /// Refuses changes for which the log has no room and cannot grow. A transaction that only deletes has room always.
-    fn check_room(&mut self, changes: &[(&str, &Entry)]) -> Result<Sums, Error<M::Error>> {
-        let size = |live: Option<&Live>| live.map_or(0, |live| live.entry.size());
+    fn check_room(&mut self, changes: &[(Before, &Entry)]) -> Result<Sums, Error<M::Error>> {
         let Sums { mut record, mut live } = self.sums;
-        for (name, entry) in changes {
+        for (before, entry) in changes {
             let of_new = if entry.is == Is::Deleted { 0 } else { entry.size() };
-            record = record - size(self.changes.get(name.as_bytes())) + entry.size();
-            live = live - size(self.find(name)) + of_new;
+            record = record - before.sums.record + entry.size();
+            live = live - before.sums.live + of_new;
         }
         let sums = Sums { record, live };
         let capacity = self.growth.map_or(self.store.log.places.capacity, |growth| growth.capacity);
@@ -384,6 +394,13 @@ impl<M: Medium> Transaction<'_, M> {
 struct Sums {
     record: u64,
     live: u64,
+}
+
+/// The entry of a name before a change: its bytes, and its content.
+#[derive(Clone, Copy, Debug)]
+struct Before {
+    sums: Sums,
+    content: Option<Content>,
 }
 
 /// A place for a blob or a region, and its entry.
@@ -423,7 +440,7 @@ impl<M: Medium> Drop for Transaction<'_, M> {
         for change in self.changes.drain() {
             self.store.forget(&change);
         }
-        self.store.spare = core::mem::take(&mut self.changes);
+        self.store.spare = core::mem::replace(&mut self.changes, Names::NONE);
         if let Some(growth) = self.growth.take() {
             self.store.give_areas(growth.areas, growth.capacity);
         }

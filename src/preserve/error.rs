@@ -96,8 +96,6 @@ pub enum ErrorKind<E> {
     /// A commit has replaced the blob, or a compaction the log: open a new [`Reader`](super::Reader), or
     /// [refresh](super::Reader::refresh) it.
     Replaced,
-    /// Another writer without the lock has written the store since it was opened here.
-    Overtaken,
     /// The file's bytes lie elsewhere than when the store was last written.
     Moved,
     /// The place of the medium's bytes is required and not known, or was not known at the last commit.
@@ -224,9 +222,6 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
             Self::Replaced => f.write_str(
                 "the blob was replaced or deleted, or the log was compacted, since the reader was opened; open it again",
             ),
-            Self::Overtaken => f.write_str(
-                "another writer has written the store since it was opened here; open it with a lock",
-            ),
             Self::PlaceUnknown => f.write_str(
                 "the place of the store's bytes is or was not known, as on tmpfs; use a file on a DAX file system or \
                  device DAX, or open it without that requirement",
@@ -257,7 +252,7 @@ impl<E> ErrorKind<E> {
             Self::Full { .. } => io::ErrorKind::StorageFull,
             Self::InUse { .. } => io::ErrorKind::ResourceBusy,
             Self::PlaceUnknown => io::ErrorKind::Unsupported,
-            Self::Replaced | Self::Overtaken | Self::Moved => io::ErrorKind::Other,
+            Self::Replaced | Self::Moved => io::ErrorKind::Other,
         }
     }
 }

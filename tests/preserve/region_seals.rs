@@ -452,13 +452,3 @@ fn a_region_whose_creation_failed_is_not_used() {
         assert!(store.region("ram").is_err(), "{left}: {created:?}");
     }
 }
-
-/// Another writer has sealed the store without a lock.
-#[test]
-fn a_writer_that_was_overtaken_gets_no_region() {
-    let (medium, mut overtaken) = with_ram();
-    let (mut store, _) = options().open(medium).unwrap();
-    store.seal().unwrap();
-    let refused = overtaken.region("ram").unwrap_err();
-    assert!(matches!(refused.kind(), ErrorKind::Overtaken), "{refused}");
-}

@@ -140,12 +140,6 @@ pub(super) struct Places {
     pub(super) salt: u64,
 }
 
-/// Returns the offsets of the words with the generation in both copies of a root.
-#[cfg(feature = "preserve")]
-pub(super) fn root_slots(generation: u64) -> [u64; 2] {
-    root::slots(generation).map(|at| at + root::GENERATION as u64)
-}
-
 /// Bytes of the root's own.
 pub(super) const ROOT: usize = 56;
 

@@ -150,7 +150,6 @@ impl<M: Medium> Store<M> {
         self.state.is_sealed = is_sealed;
         self.state.stamp.seconds = seconds;
         (self.state.end, self.state.tag) = (at + len, tag);
-        self.see_end();
         self.has_failed = false;
         self.buffer = bytes;
         Ok(at)

@@ -468,7 +468,7 @@ impl<M: Medium> Store<M> {
         }
         let space = space::of(&log, &table, size)?;
         let (taken, opened) = (Taken::default(), state.number);
-        let mut store = Self {
+        Ok(Self {
             medium,
             writer,
             log,
@@ -479,12 +479,9 @@ impl<M: Medium> Store<M> {
             opened,
             clock,
             has_failed: false,
-            seen: [0; 2],
             buffer: Vec::new(),
             spare: Names::default(),
-        };
-        store.see_end();
-        Ok(store)
+        })
     }
 
     /// Records that the store was opened.

@@ -155,7 +155,7 @@ impl<M: Medium> Store<M> {
         if info.content != Content::Region {
             return Err(Error::other_content(name, info.content));
         }
-        self.check_is_ours()?;
+        self.check_is_usable()?;
         if !self.taken.is_noted(info.offset, self.state.number) {
             self.note_use(&info)?;
         }
@@ -268,7 +268,7 @@ impl<M: Medium> Store<M> {
     /// # Cost
     /// A write-back of all lines of the store that are in use, and a record.
     pub fn seal(&mut self) -> Result<u64, Error<M::Error>> {
-        self.check_is_ours()?;
+        self.check_is_usable()?;
         let mut clean = Vec::new();
         for live in self.table.live.iter() {
             let used = live.entry.last_use();

@@ -11,8 +11,8 @@ use crate::medium::{Medium, Readable, WriterLockGuard};
 use crate::preserve::Identity;
 use crate::preserve::blob::{self, Blob};
 use crate::preserve::commit::Commit;
-use crate::preserve::error::{Error, ErrorKind};
-use crate::preserve::format::{record::Is, root_slots};
+use crate::preserve::error::Error;
+use crate::preserve::format::record::Is;
 use crate::preserve::info::{Capacity, Info};
 use crate::preserve::log::{Log, State};
 use crate::preserve::reader::Reader;
@@ -20,7 +20,6 @@ use crate::preserve::stamp::Origin;
 use crate::preserve::table::{Live, Names, Table};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::Ordering::Relaxed;
 
 /// A store of named blobs, opened for writing. See the [module](crate::preserve).
 #[derive(Debug)]
@@ -39,8 +38,6 @@ pub struct Store<M: Medium> {
     pub(super) clock: Option<fn() -> u64>,
     /// True if an append failed with an unknown outcome.
     pub(super) has_failed: bool,
-    /// The words that another writer changes: at the end of the log, and the generation of the next root.
-    pub(super) seen: [u64; 2],
     /// The allocations of the next record and the next transaction.
     pub(super) buffer: Vec<u8>,
     pub(super) spare: Names,
@@ -180,26 +177,12 @@ impl<M: Medium> Store<M> {
         self.clock.map_or(self.state.stamp.seconds, |now| now())
     }
 
-    /// Remembers the words that another writer would change.
-    pub(super) fn see_end(&mut self) {
-        self.seen = self.words_at_end();
-    }
-
-    fn words_at_end(&self) -> [u64; 2] {
-        let (places, end) = (&self.log.places, self.state.end);
-        let load = |at| self.medium.load(at, Relaxed);
-        let [next, _] = root_slots(self.log.root.generation + 1);
-        [load(next), if end < places.capacity { load(places.current[0] + end) } else { 0 }]
-    }
-
-    /// Fails if a commit has failed, or another writer has written the store.
-    pub(super) fn check_is_ours(&self) -> Result<(), Error<M::Error>> {
+    /// Fails if a commit or the medium has failed.
+    pub(super) fn check_is_usable(&self) -> Result<(), Error<M::Error>> {
         if self.has_failed {
             return Err(Error::format(FormatError::Failed));
         }
-        let is_ours = self.words_at_end() == self.seen;
-        self.medium.check().map_err(Error::medium)?;
-        if is_ours { Ok(()) } else { Err(Error(ErrorKind::Overtaken)) }
+        self.medium.check().map_err(Error::medium)
     }
 
     /// Returns the worst event since the commit of a number, at which a region was handed out or created.

@@ -50,10 +50,9 @@ impl<M: Medium> Store<M> {
     /// not at all if it is dropped.
     ///
     /// # Errors
-    /// [`ErrorKind::Failed`], after a commit that failed; [`ErrorKind::Overtaken`], if another writer has written the
-    /// store without a lock.
+    /// [`FormatError::Failed`](crate::preserve::FormatError::Failed), after a commit that failed; if the medium has failed.
     pub fn begin(&mut self) -> Result<Transaction<'_, M>, Error<M::Error>> {
-        self.check_is_ours()?;
+        self.check_is_usable()?;
         Ok(Transaction {
             sums: Sums { record: 0, live: self.table.bytes },
             changes: core::mem::replace(&mut self.spare, Names::NONE),

@@ -87,7 +87,7 @@ fn a_verdict_has_origin_evidence_and_promise() {
             "whether the power was lost does not show",
         ],
         "promise": {
-            "is": "yes",
+            "answer": "yes",
             "text": "the memory controller has accepted it, and firmware claims that stored energy (ADR) brings \
                      that to the medium",
             "source": "ACPI, NFIT platform capabilities; passed on by Linux drivers/acpi/nfit/core.c",

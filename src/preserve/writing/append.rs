@@ -219,7 +219,9 @@ impl<M: Medium> Store<M> {
 /// Returns the records of a compaction, whose log begins with them, and the tag of the last one. Notes the places of the
 /// entries' metadata and values.
 pub(super) fn compaction(log: &Log, state: &State, table: &mut Table) -> (Vec<u8>, u64) {
-    let (mut bytes, mut start, mut before) = (begin(), 0, 0);
+    let mut bytes = Vec::with_capacity(CAPACITY as usize + compacted(table.bytes) as usize);
+    bytes.resize(HEAD, 0);
+    let (mut start, mut before) = (0, 0);
     for number in [state.size, table.live.len() as u64, table.boots.len() as u64] {
         bytes.extend(number.to_le_bytes());
     }

@@ -246,6 +246,6 @@ mod tests {
         let after = verdict(before);
         assert!(!after.is_same_boot(), "{after:?}");
         assert_ne!(after.origin, Origin::Unknown);
-        assert_eq!(after.promise.map(|promise| promise.is), Some(Survival::No));
+        assert_eq!(after.promise.map(|promise| promise.answer), Some(Survival::No));
     }
 }

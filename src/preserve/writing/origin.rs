@@ -84,9 +84,9 @@ fn survives_kexec(backing: Backing) -> Statement<Survival> {
     let persisted = |event| backing.survives(Stage::Persisted, event);
     let kexec = persisted(Event::Kexec);
     let earlier = [Event::WarmReboot, Event::PowerLoss].map(persisted);
-    match kexec.is {
-        Survival::Yes if earlier.iter().any(|earlier| earlier.is != Survival::Yes) => {
-            Statement { is: NO_RESET, ..kexec }
+    match kexec.answer {
+        Survival::Yes if earlier.iter().any(|earlier| earlier.answer != Survival::Yes) => {
+            Statement { answer: NO_RESET, ..kexec }
         }
         // The condition of a reset includes that of a kexec.
         Survival::If(_) => earlier[0],
@@ -173,7 +173,7 @@ mod tests {
         let after = Stamp { boot_id: [2; 16], ..Stamp::UNKNOWN };
         let promise = |backing, is_by_kexec| {
             let last = Stamp { backing, ..BEFORE };
-            judge(&last, &after, is_by_kexec).promise.map(|promise| promise.is)
+            judge(&last, &after, is_by_kexec).promise.map(|promise| promise.answer)
         };
         assert_eq!(promise(Backing::PmemAdr, Some(false)), Some(Survival::Yes));
         assert_eq!(promise(Backing::PmemAdr, Some(true)), Some(Survival::Yes), "in any event");
@@ -191,7 +191,7 @@ mod tests {
             judge(&last, &after, Some(true)).promise.unwrap()
         };
         for backing in [Backing::PmemEadr, Backing::CxlGpf, Backing::Cxl, Backing::Storage] {
-            assert_eq!(promise(backing).is, super::NO_RESET, "{backing:?}");
+            assert_eq!(promise(backing).answer, super::NO_RESET, "{backing:?}");
         }
         for backing in [Backing::EmulatedPmem, Backing::ReservedRam, Backing::PmemUnknown] {
             let reset = backing.survives(Stage::Persisted, Event::WarmReboot);

@@ -2,7 +2,7 @@
 
 use super::super::part::Part;
 use super::{Failed, REGION, REGION_BYTES, Shape, WORD};
-use cachemaint::medium::Readable;
+use cachemaint::medium::{Medium as _, Readable};
 use cachemaint::preserve::{ErrorKind, Store};
 use cachemaint::sim::{Life, SimMedium, Violation};
 use core::sync::atomic::Ordering::Relaxed;

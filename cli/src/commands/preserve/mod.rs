@@ -19,7 +19,7 @@
 //! | | `copies` | list of `part` (`root`, `newer_root`, `record_copy`), `offset`, `len`: what is damaged beside blobs |
 //! | `history` | `boots` | list of `generation`, `opened`, `time` (of the last opening), `is_creation`, `origin`, `was_sealed`, `kernel`, `boot` (32 hexadecimal digits, or `null`), `backing` |
 //! | | `is_sealed` | whether the store is |
-//! | | `since` | what happened since the last commit: `origin` (`unknown`, `same_process`, `same_boot`, `kexec`, `warm_reboot`, `power_loss`, `reboot`), `evidence` (list), `promise` (`is`, `text`, `source`, `certainty`; or `null`) |
+//! | | `since` | what happened since the last commit: `origin` (`unknown`, `same_process`, `same_boot`, `kexec`, `warm_reboot`, `power_loss`, `reboot`), `evidence` (list), `promise` (`answer`, `text`, `source`, `certainty`; or `null`) |
 
 mod history;
 mod list;

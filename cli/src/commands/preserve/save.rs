@@ -258,7 +258,7 @@ fn print(arguments: &Arguments, saved: &Saved, guarantee: &Guarantee) -> io::Res
     row(out, "generation", generation)?;
     write_granularity(out, guarantee)?;
     let survives =
-        |event: &Event| format!("{event}: {}", guarantee.survives(Stage::Persisted, *event).is);
+        |event: &Event| format!("{event}: {}", guarantee.survives(Stage::Persisted, *event).answer);
     row(out, "survives", Event::ALL.iter().map(survives).collect::<Vec<_>>().join("; "))?;
     out.flush()
 }

@@ -50,7 +50,7 @@ fn print(generation: u64, listed: &[Info], guarantee: &Guarantee) -> io::Result<
     for &event in Event::ALL {
         let statement = guarantee.survives(Stage::DeepPersisted, event);
         writeln!(out)?;
-        heading(out, &format!("{event}: {}", statement.is))?;
+        heading(out, &format!("{event}: {}", statement.answer))?;
         row(out, "because", statement.text)?;
         row(out, "source", verdict::source(&statement))?;
     }

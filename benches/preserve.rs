@@ -571,7 +571,10 @@ impl Bench {
         self.store_in(self.store_memory())
     }
 
-    fn store_in<M: Medium<Error = Infallible>>(&self, medium: M) -> Result<Store<M>, Box<dyn Error>> {
+    fn store_in<M: Medium<Error = Infallible>>(
+        &self,
+        medium: M,
+    ) -> Result<Store<M>, Box<dyn Error>> {
         let words = self.memory.words().iter();
         words.take(ROOTS * PAGE / WORD).for_each(|word| word.store(0, Ordering::Relaxed));
         Ok(Options::new().create_new(medium).map_err(|failed| failed.error)?.0)

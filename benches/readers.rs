@@ -465,5 +465,6 @@ fn verify_store(image: &Image<'_>) -> Result<u64, Box<dyn Error>> {
 }
 
 fn list_store(image: &Image<'_>) -> Result<u64, Box<dyn Error>> {
-    Ok(preserve::Reader::open(image).map_err(|failed| failed.error)?.entries().flatten().count() as u64)
+    Ok(preserve::Reader::open(image).map_err(|failed| failed.error)?.entries().flatten().count()
+        as u64)
 }

@@ -12,6 +12,9 @@ pub(super) fn or_create(error: anyhow::Error) -> anyhow::Error {
     let store = error.downcast_ref::<preserve::Error<dax::Error>>().map(preserve::Error::kind);
     let is_missing = matches!(file, Some(dax::ErrorKind::NotFound))
         || matches!(journal, Some(journal::ErrorKind::NotAJournal { found: ZEROS, .. }))
-        || matches!(store, Some(preserve::ErrorKind::Format(FormatError::Foreign { found: ZEROS, .. })));
+        || matches!(
+            store,
+            Some(preserve::ErrorKind::Format(FormatError::Foreign { found: ZEROS, .. }))
+        );
     if is_missing { anyhow!("{error:#} (`--create SIZE`)") } else { error }
 }

@@ -96,7 +96,8 @@ pub(super) fn circumstances<M: Readable>(medium: &M, size: u64) -> Option<Circum
 /// Returns true if the physical location of a store is the same as at its last commit, or `None` if one of them is not
 /// known. It is known of files alone.
 pub(super) fn is_in_place<M: Readable>(last: &Reader<&M>) -> Option<bool> {
-    let (before, now) = (last.stamp().placement, placement(DaxView::of(*last.medium())?, last.size())?);
+    let (before, now) =
+        (last.stamp().placement, placement(DaxView::of(*last.medium())?, last.size())?);
     (before != 0).then_some(now == before)
 }
 

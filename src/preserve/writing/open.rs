@@ -1,10 +1,7 @@
 //! Creating a store, and opening one for writing.
 //!
-//! # Work and memory
-//! A creation writes the first record of the log, and the root. Neither its work nor its memory grows with the medium.
-//!
-//! An opening reads the log, both mirrors of it, and has the table in memory. A
-//! [verification](crate::preserve::verify), if there is one, reads each blob besides.
+//! The work and the memory of a creation do not grow with the medium. An opening reads both mirrors of the log, and has the
+//! table in memory.
 
 use super::append::{Draft, compaction, first_capacity};
 use super::file;
@@ -135,9 +132,8 @@ impl Default for Options<'_> {
 
 #[expect(clippy::type_complexity, reason = "each part has a name that the caller knows")]
 impl<'p> Options<'p> {
-    /// Sets the unit of a new store in bytes, a power of two from 64 to 2^30. Blobs and pages of the table begin at
-    /// multiples of it. By default it is the granularity of the medium, rounded up to a power of two, and at least 64.
-    /// The table of a store takes at least four units.
+    /// Sets the unit of a new store in bytes, a power of two from 64 to 2^30: blobs begin at multiples of it. By default it is
+    /// the granularity of the medium, rounded up to a power of two, and at least 64.
     #[must_use]
     pub fn unit(self, bytes: u64) -> Self {
         Self { unit: Some(bytes), ..self }
@@ -153,15 +149,11 @@ impl<'p> Options<'p> {
 
     /// Refuses to open a store whose physical location has changed since its last commit. This is for programs that
     /// have passed its physical addresses on, to an IOMMU or a hypervisor. The location is known only of a
-    /// [`DaxFile`](../dax/struct.DaxFile.html), and not of a memfd or a file on tmpfs. Of a file in the page cache it is the
-    /// place on the drive, not in memory. Bytes by which the file has grown since do not count.
+    /// [`DaxFile`](../dax/struct.DaxFile.html), and not of a memfd or a file on tmpfs.
     ///
-    /// Each opening for writing is a commit. So one without this option accepts another place, also for later openings
-    /// with it.
-    ///
-    /// Linux shows physical addresses only to root. A process without them compares the places on the device and its name.
-    /// So a store whose last commit was made by root is refused to others, and the reverse. One of another version of this
-    /// crate can be refused, too. Opening it once without this option accepts its place.
+    /// Each opening for writing is a commit: one without this option accepts another place, also for later openings with it.
+    /// Linux shows physical addresses only to root. So a store whose last commit was made by root is refused to others, and
+    /// the reverse.
     #[must_use]
     pub fn require_in_place(self) -> Self {
         Self { is_in_place: true, ..self }
@@ -264,8 +256,7 @@ impl<'p> Options<'p> {
 
     /// Returns the circumstances that were set, or those of a store of `size` bytes in the medium.
     fn circumstances<M: Medium>(&self, medium: &M, size: u64) -> Circumstances {
-        let unknown =
-            || Circumstances { stamp: Stamp::UNKNOWN, is_by_kexec: None, seconds: None };
+        let unknown = || Circumstances { stamp: Stamp::UNKNOWN, is_by_kexec: None, seconds: None };
         match self.stamp {
             Some(stamp) => Circumstances { stamp, ..unknown() },
             None => file::circumstances(medium, size).unwrap_or_else(unknown),
@@ -346,7 +337,8 @@ impl<'p> Options<'p> {
         }
         let unit = log.places.unit;
         let size = Readable::len(&**medium) / unit * unit;
-        let Circumstances { stamp, is_by_kexec, seconds: clock } = self.circumstances(&**medium, size);
+        let Circumstances { stamp, is_by_kexec, seconds: clock } =
+            self.circumstances(&**medium, size);
         let last = commit.state.stamp;
         let (was_sealed, verdict) = (commit.state.is_sealed, judge(&last, &stamp, is_by_kexec));
         let is_unclean = !was_sealed && !verdict.is_same_boot();

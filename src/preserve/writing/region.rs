@@ -139,9 +139,8 @@ impl<M: Medium> Region<M> {
 impl<M: Medium> Store<M> {
     /// Returns a region of the last commit, to be used in place.
     ///
-    /// Two records note first that the region is [dirty](Info::is_dirty), as the bytes can change from now on: two, so that
-    /// damage to the last one does not take the note away. They remove the seal of the store, and are as deep as the medium
-    /// allows.
+    /// Two records note first that the region is [dirty](Info::is_dirty): two, so that damage to the last one does not take
+    /// the note away. They remove the seal of the store, and are as deep as the medium allows.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`], [`ErrorKind::OtherContent`]; as [`begin`](Self::begin) and
@@ -249,13 +248,9 @@ impl<M: Medium> Store<M> {
         Ok(())
     }
 
-    /// Makes everything durable once more, as deep as the medium allows, and records that. If nothing is changed
-    /// afterwards, the next opening need not verify all blobs, unless an earlier opening found damage, and none since has
-    /// found all blobs whole.
-    ///
-    /// Blobs, regions, the log and the roots are written back by lines. This also holds where the caches are in the
-    /// persistence domain, because a reset need not flush them. On a DAX file the write-back reaches the medium's own
-    /// buffers ([`DaxFile::deep_persist`](crate::dax::DaxFile::deep_persist)). Returns the number of the commit.
+    /// Makes everything durable once more, as deep as the medium allows, and records that: on a DAX file up to the medium's
+    /// own buffers ([`DaxFile::deep_persist`](crate::dax::DaxFile::deep_persist)). If nothing is changed afterwards, the next
+    /// opening need not verify all blobs, unless earlier damage is still there. Returns the number of the commit.
     ///
     /// Regions that this store has handed out are not [dirty](crate::preserve::Info::is_dirty) afterwards. Those that
     /// an earlier process left dirty are written back, too, and stay dirty.

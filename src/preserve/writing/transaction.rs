@@ -110,9 +110,8 @@ impl<M: Medium> Transaction<'_, M> {
     /// Creates a region of `len` zero bytes, which is used in place once the transaction is committed: see
     /// [`Store::region`].
     ///
-    /// It begins at a multiple of the alignment that [`Attributes::alignment`] sets, and of 4096 bytes at least. For a
-    /// region that is mapped by pages, that is a page, and for one that is mapped by huge pages a huge page. It shares none
-    /// of them with anything else.
+    /// It begins at a multiple of the alignment that [`Attributes::alignment`] sets, such as a huge page, and of 4096 bytes at
+    /// least. It shares none of these with anything else.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`], if `len` is 0 or not a multiple of the alignment; [`ErrorKind::NameTaken`], if there is

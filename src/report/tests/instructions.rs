@@ -139,7 +139,12 @@ fn a_vendor_s_word_alone_says_that_streaming_stores_evict() {
     ] {
         let report = x86_machine(name);
         let statement = report.streaming_stores_evict().unwrap();
-        assert_eq!((statement.answer, statement.certainty), expected, "{name}: {}", statement.source);
+        assert_eq!(
+            (statement.answer, statement.certainty),
+            expected,
+            "{name}: {}",
+            statement.source
+        );
         assert!(notes(&report).contains(statement.text), "{name}");
     }
     assert_eq!(arm64_machine("Altra").streaming_stores_evict(), None);

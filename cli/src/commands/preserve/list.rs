@@ -2,7 +2,8 @@
 
 use super::payload::Payload;
 use super::{
-    SCHEMA, row, text, visible, with_last_commit, write_capacity, write_json, write_place, yes_or_no,
+    SCHEMA, row, text, visible, with_last_commit, write_capacity, write_json, write_place,
+    yes_or_no,
 };
 use crate::read_only::ReadOnly;
 use cachemaint::dax::{self, Guarantee};

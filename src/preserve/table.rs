@@ -87,7 +87,7 @@ impl Default for Names {
 impl Names {
     /// No entries, in the place of others: its seed is known.
     pub(super) const NONE: Self = Self { all: Vec::new(), slots: Vec::new(), seed: 0 };
-    /// A longer table is not kept when it is cleared.
+    /// The slots of a small table.
     const KEPT: usize = 64;
 
     pub(super) const fn len(&self) -> usize {
@@ -105,11 +105,17 @@ impl Names {
 
     /// Takes all entries out.
     pub(super) fn drain(&mut self) -> alloc::vec::Drain<'_, Live> {
-        if self.slots.len() > Self::KEPT {
-            self.slots = Vec::new();
-        }
         self.slots.fill((0, 0));
         self.all.drain(..)
+    }
+
+    /// Returns a table without entries, which has the allocations of this one if they are small.
+    pub(super) fn emptied(mut self) -> Self {
+        if self.slots.len() > Self::KEPT {
+            return Self { seed: self.seed, ..Self::NONE };
+        }
+        drop(self.drain());
+        self
     }
 
     fn hash(&self, name: &[u8]) -> u32 {

@@ -438,7 +438,7 @@ impl<M: Medium> Drop for Transaction<'_, M> {
         for change in self.changes.drain() {
             self.store.forget(&change);
         }
-        self.store.spare = core::mem::replace(&mut self.changes, Names::NONE);
+        self.store.spare = core::mem::replace(&mut self.changes, Names::NONE).emptied();
         if let Some(growth) = self.growth.take() {
             self.store.give_areas(growth.areas, growth.capacity);
         }

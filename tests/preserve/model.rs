@@ -116,6 +116,7 @@ fn a_store_has_what_a_map_has() {
             if random.once_in(5) {
                 assert!(found(&store) == blobs, "seed {seed}");
                 assert!(read_elsewhere(&medium.bytes()) == blobs, "seed {seed}");
+                assert_eq!(store.reader().capacity(), Ok(store.capacity()), "seed {seed}");
             }
             if random.once_in(20) {
                 store.seal().unwrap();

@@ -68,6 +68,7 @@ impl<R: Readable> Reader<R> {
 
     /// Returns a reader of a commit.
     #[cfg(feature = "preserve")]
+    #[expect(clippy::large_types_passed_by_value, reason = "it is moved into the reader")]
     pub(super) const fn of(medium: R, commit: Commit) -> Self {
         Self { medium, commit }
     }

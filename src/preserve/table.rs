@@ -248,7 +248,9 @@ impl Table {
         while let Some(item) = next_item(medium, &mut items)? {
             let mut bytes: Box<[u8]> = alloc::vec![0; item.entry.bytes()].into();
             medium.read(item.at + ENTRY as u64, &mut bytes).map_err(Error::medium)?;
-            core::str::from_utf8(&bytes[..item.entry.name]).map_err(|_| item.forged())?;
+            if core::str::from_utf8(&bytes[..item.entry.name]).is_err() {
+                return Err(item.forged());
+            }
             self.change(Live { entry: item.entry, at: item.rest(), bytes });
         }
         Ok(())

@@ -199,9 +199,7 @@ fn killed_and_gone_on(simulation: &Simulation, kill: u64, life: Life) -> Explora
                 .and_then(|(mut store, _)| work(&mut store, &life[..2], 1, |_| ()));
             assert!(matches!(
                 died.as_ref().map_err(Error::kind),
-                Ok(())
-                    | Err(ErrorKind::Format(FormatError::Medium(Killed))
-                        | ErrorKind::Format(FormatError::Failed))
+                Ok(()) | Err(ErrorKind::Format(FormatError::Medium(Killed) | FormatError::Failed))
             ));
             // The process is killed even if it had done all.
             medium.killed();

@@ -239,7 +239,9 @@ impl<M: Medium> Store<M> {
             Some(live)
         });
         let mut changed: Vec<_> = lives.collect();
-        changed.iter_mut().for_each(|live| live.append(&mut draft.bytes, 0));
+        for live in &mut changed {
+            live.append(&mut draft.bytes, 0);
+        }
         let at = self.append(draft, None)? + self.log.places.current[0];
         for mut live in changed {
             live.at += at;

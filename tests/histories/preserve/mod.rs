@@ -143,7 +143,7 @@ impl Shape {
                 Some(_) => Violation::broken(text),
             });
         }
-        let word = region_of(&store, life.medium)?;
+        let word = region_of(&store, life.medium);
         let is_right = word == model.region || model.region_later.contains(&word);
         Violation::unless(is_right, || format!("the region has {word:?}: {model:?}"))?;
         life.note(|model| {

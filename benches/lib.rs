@@ -11,6 +11,8 @@ pub mod libpmem;
 #[cfg(target_os = "linux")]
 pub mod libpmemlog;
 #[cfg(target_os = "linux")]
+pub mod libpmemobj;
+#[cfg(target_os = "linux")]
 pub mod lttng;
 pub mod payloads;
 pub mod threads;

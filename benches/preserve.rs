@@ -9,20 +9,25 @@
 //! speed of a durable copy for saving, and 80 % for loading with verification.
 //!
 //! Small blobs are replaced one by one, scattered over the names, in stores of 1, 100, 10,000 and 100,000: a transaction
-//! for each. A bare loop makes the same bytes and lines durable with the same fence, for comparison: the blob, if it is
+//! for each. libpmemobj does the same in an array, if it is installed: the goals are half its time for 64 bytes, and 70 % for
+//! 4 KiB. A bare loop makes the same bytes and lines durable with the same fence, for comparison: the blob, if it is
 //! not in its record, and two copies of the record. The loop computes no tag, finds no space, and looks nothing up.
 //!
 //! Files are written in the directory for temporary files, which is on this machine's storage and not DRAM. They are
 //! overwritten, with fsync. Small ones are written anew, with fsync, and renamed, without the fsync of the directory
 //! that would make the new name durable too.
 //!
-//! After criterion's figures the ratios are printed, from interleaved blocks, with their 95 % intervals.
+//! After criterion's figures the ratios are printed, from interleaved blocks, with their 95 % intervals. Then, for 100,000
+//! blobs of 64 bytes: the longest commit with and without a compaction of the log, the opening of the store, and the bytes
+//! that are written for each byte of a blob.
 
 use cachemaint::Cache;
-use cachemaint::medium::{Medium, Memory, Readable};
-use cachemaint::preserve::{Options, Store};
+use cachemaint::medium::{Granularity, Medium, Memory, Readable};
+use cachemaint::preserve::{Options, Store, Verify};
 use cachemaint::survival::Backing;
 use cachemaint_benches::contenders::{Case, Contender, print_heading};
+#[cfg(target_os = "linux")]
+use cachemaint_benches::libpmemobj::Libpmemobj;
 use cachemaint_benches::payloads::Payloads;
 use cachemaint_benches::{Outcome, run_with};
 use cachemaint_cli::measure::blocks::Blocks;
@@ -33,7 +38,7 @@ use core::convert::Infallible;
 use core::error::Error;
 use core::fmt::Debug;
 use core::ops::Range;
-use core::sync::atomic::{Ordering, fence};
+use core::sync::atomic::{AtomicU64, Ordering, fence};
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
 use std::process::ExitCode;
@@ -80,7 +85,8 @@ fn main() -> ExitCode {
             let blocks = Blocks::FEWEST;
             let files = bench.directory.path().display();
             print_heading(out, &format!("save and load blobs, files in {files}"), blocks)?;
-            bench.for_each_case(|case, blocks| case.print_ratios(out, blocks))
+            bench.for_each_case(|case, blocks| case.print_ratios(out, blocks))?;
+            bench.print_singles(out)
         },
     )
 }
@@ -174,11 +180,10 @@ impl Bench {
     }
 
     fn replaces(&self, blobs: usize, bytes: usize) -> Result<Case<'_>, Box<dyn Error>> {
-        let contenders = vec![
-            self.replace(blobs, bytes)?,
-            self.bare_replace(blobs, bytes),
-            self.renamed_file(bytes),
-        ];
+        let mut contenders = vec![self.replace(blobs, bytes)?];
+        #[cfg(target_os = "linux")]
+        contenders.extend(self.libpmemobj(blobs, bytes)?);
+        contenders.extend([self.bare_replace(blobs, bytes), self.renamed_file(bytes)]);
         let name = format!("replace {bytes} B, one of {blobs}");
         Ok(Case { name, operations: REPLACED, goal_ns: None, contenders })
     }
@@ -305,10 +310,8 @@ impl Bench {
     /// Replaces by a transaction each, one after the other.
     fn replace(&self, blobs: usize, bytes: usize) -> Result<Contender<'_>, Box<dyn Error>> {
         let (mut store, payloads) = (self.empty_store()?, Payloads::new(bytes));
-        let names: Vec<String> = (0..blobs).map(|number| format!("blob {number:03}")).collect();
-        let mut transaction = store.begin()?;
-        names.iter().try_for_each(|name| transaction.put(name.as_str(), payloads.of(0)))?;
-        transaction.commit()?;
+        let names = names(blobs);
+        put_all(&mut store, &names, &payloads)?;
         let mut next = 0;
         let block_ns = move || {
             let numbers = next..next + REPLACED;
@@ -329,6 +332,33 @@ impl Bench {
             each(ns, REPLACED)
         };
         Ok(Contender { name: "cachemaint".to_owned(), goal: None, block_ns: Box::new(block_ns) })
+    }
+
+    /// Replaces by a transaction of libpmemobj each, if it is installed.
+    #[cfg(target_os = "linux")]
+    fn libpmemobj(
+        &self,
+        blobs: usize,
+        bytes: usize,
+    ) -> Result<Option<Contender<'_>>, Box<dyn Error>> {
+        let Some(pool) = Libpmemobj::if_installed(blobs, bytes)? else { return Ok(None) };
+        let (payloads, mut next) = (Payloads::new(bytes), 0);
+        let block_ns = move || {
+            let numbers = next..next + REPLACED;
+            let ns = self.completed_ns(|| {
+                numbers.clone().for_each(|number| {
+                    pool.replace(scattered(number, blobs), payloads.of(number));
+                });
+                Ok::<_, Infallible>(())
+            });
+            next = numbers.end;
+            for number in numbers.rev().take(blobs) {
+                assert_eq!(pool.load(scattered(number, blobs)), payloads.of(number), "{number}");
+            }
+            each(ns, REPLACED)
+        };
+        let goal = Some(if bytes == SMALL[0] { 0.5 } else { 0.7 });
+        Ok(Some(Contender { name: "libpmemobj".to_owned(), goal, block_ns: Box::new(block_ns) }))
     }
 
     /// Makes as many bytes and lines durable, by the same fence.
@@ -388,6 +418,140 @@ impl Bench {
     }
 }
 
+/// Single commits and openings.
+impl Bench {
+    fn print_singles(&self, out: &mut dyn Write) -> Outcome {
+        const BLOBS: usize = 100_000;
+        const COMMITS: usize = 4 * BLOBS;
+        let medium = Counted { memory: self.store_memory(), written: AtomicU64::new(0) };
+        let mut store = self.store_in(&medium)?;
+        let (names, payloads) = (names(BLOBS), Payloads::new(SMALL[0]));
+        put_all(&mut store, &names, &payloads)?;
+        let of_creation = medium.written.load(Ordering::Relaxed);
+        // The log takes its blobs along when it is compacted.
+        let place = |store: &Store<_>| store.stat(&names[0]).map(|info| info.offset);
+        let (mut there, mut longest) = (place(&store), [0.0_f64; 2]);
+        let mut compactions = 0;
+        for number in 0..COMMITS {
+            // All but the first.
+            let name = &names[1 + scattered(number, BLOBS - 1)];
+            let ns = self.completed_ns(|| {
+                let mut transaction = store.begin()?;
+                transaction.put(name, payloads.of(number))?;
+                transaction.commit()
+            });
+            let now = place(&store);
+            let is_compaction = now != there;
+            there = now;
+            compactions += u32::from(is_compaction);
+            let longest = &mut longest[usize::from(is_compaction)];
+            *longest = longest.max(ns);
+        }
+        let written = medium.written.load(Ordering::Relaxed) - of_creation;
+        drop(store);
+        let mut openings = Vec::new();
+        for _ in 0..9 {
+            let mut opened = None;
+            openings.push(self.completed_ns(|| {
+                opened = Some(Options::new().verify(Verify::Never).open(&medium));
+                Ok::<_, Infallible>(())
+            }));
+            let blobs = opened.and_then(Result::ok).map(|(store, _)| store.list().count());
+            assert_eq!(blobs, Some(BLOBS));
+        }
+        openings.sort_unstable_by(f64::total_cmp);
+        let [without, with] = longest.map(|ns| ns / 1e3);
+        let (opening, bytes) = (openings[4] / 1e6, COMMITS * SMALL[0]);
+        #[expect(clippy::cast_precision_loss, reason = "fewer bytes than 2^53")]
+        let amplification = written as f64 / bytes as f64;
+        writeln!(out, "\n{COMMITS} commits of 64 B among {BLOBS}")?;
+        writeln!(out, "  longest, without compaction  {without:.1} us")?;
+        writeln!(out, "  longest, with compaction     {with:.1} us, {compactions} times")?;
+        writeln!(out, "  bytes written for one        {amplification:.2}")?;
+        writeln!(out, "opening {BLOBS} blobs         {opening:.1} ms (median of 9)")?;
+        Ok(())
+    }
+}
+
+/// Memory that counts the bytes that are written to it.
+struct Counted<'m> {
+    memory: Memory<'m>,
+    written: AtomicU64,
+}
+
+impl Readable for Counted<'_> {
+    type Error = Infallible;
+
+    fn len(&self) -> u64 {
+        Readable::len(&self.memory)
+    }
+
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        Readable::load(&self.memory, at, order)
+    }
+
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
+        Readable::read(&self.memory, at, into)
+    }
+
+    fn check(&self) -> Result<(), Infallible> {
+        Ok(())
+    }
+}
+
+impl Medium for Counted<'_> {
+    fn granularity(&self) -> Granularity {
+        Medium::granularity(&self.memory)
+    }
+
+    fn atomic_unit(&self) -> usize {
+        Medium::atomic_unit(&self.memory)
+    }
+
+    fn store(&self, at: u64, word: u64, order: Ordering) {
+        self.written.fetch_add(8, Ordering::Relaxed);
+        Medium::store(&self.memory, at, word, order);
+    }
+
+    fn write(&self, at: u64, from: &[u8]) {
+        self.written.fetch_add(from.len() as u64, Ordering::Relaxed);
+        Medium::write(&self.memory, at, from);
+    }
+
+    fn issue_writeback(&self, range: Range<u64>) -> Result<(), Infallible> {
+        Medium::issue_writeback(&self.memory, range)
+    }
+
+    fn fence(&self) {
+        Medium::fence(&self.memory);
+    }
+
+    fn order_observed(&self) {
+        Medium::order_observed(&self.memory);
+    }
+
+    fn copy_unfenced(&self, parts: &[(u64, &[u8])]) -> Result<(), Infallible> {
+        let bytes: usize = parts.iter().map(|(_, bytes)| bytes.len()).sum();
+        self.written.fetch_add(bytes as u64, Ordering::Relaxed);
+        Medium::copy_unfenced(&self.memory, parts)
+    }
+}
+
+fn names(blobs: usize) -> Vec<String> {
+    (0..blobs).map(|number| format!("blob {number:03}")).collect()
+}
+
+fn put_all<M: Medium<Error: 'static>>(
+    store: &mut Store<M>,
+    names: &[String],
+    payloads: &Payloads,
+) -> Outcome {
+    let mut transaction = store.begin()?;
+    names.iter().try_for_each(|name| transaction.put(name.as_str(), payloads.of(0)))?;
+    transaction.commit()?;
+    Ok(())
+}
+
 /// Memory and time.
 impl Bench {
     /// Returns the memory of the store.
@@ -404,9 +568,16 @@ impl Bench {
 
     /// Creates a store in its memory, which may have any contents.
     fn empty_store(&self) -> Result<Store<Memory<'_>>, Box<dyn Error>> {
+        self.store_in(self.store_memory())
+    }
+
+    fn store_in<M: Medium<Error = Infallible>>(
+        &self,
+        medium: M,
+    ) -> Result<Store<M>, Box<dyn Error>> {
         let words = self.memory.words().iter();
         words.take(ROOTS * PAGE / WORD).for_each(|word| word.store(0, Ordering::Relaxed));
-        Ok(Options::new().create_new(self.store_memory()).map_err(|failed| failed.error)?.0)
+        Ok(Options::new().create_new(medium).map_err(|failed| failed.error)?.0)
     }
 
     /// Removes lines from all caches.

@@ -8,7 +8,7 @@
 
 use cachemaint::journal::{self, Group, Journal, Salvaged};
 use cachemaint::medium::{Memory, Readable};
-use cachemaint::preserve::{self, Attributes, Snapshot, Store};
+use cachemaint::preserve::{self, Attributes, Store};
 use cachemaint::recorder::{self, Found};
 use cachemaint::survival::Backing;
 use cachemaint_benches::Outcome;
@@ -438,11 +438,12 @@ fn hash(seed: u64, bytes: &[u8]) -> u64 {
 }
 
 fn verify_store(image: &Image<'_>) -> Result<u64, Box<dyn Error>> {
-    let snapshot = Snapshot::of(image)?;
-    let found = snapshot.verify(&mut |_| {})?;
+    let reader = preserve::Reader::open(image).map_err(|failed| failed.error)?;
+    let found = reader.verify(&mut |_| {})?;
     Ok(found.whole)
 }
 
 fn list_store(image: &Image<'_>) -> Result<u64, Box<dyn Error>> {
-    Ok(Snapshot::of(image)?.entries().flatten().count() as u64)
+    Ok(preserve::Reader::open(image).map_err(|failed| failed.error)?.entries().flatten().count()
+        as u64)
 }

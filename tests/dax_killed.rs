@@ -315,10 +315,10 @@ mod stores {
             || open(&path).and_then(|mut store| Ok(store.grow(LONGER)?)),
             |_| {
                 let mut store = open(&path).unwrap();
-                assert!(store.reader().load("old").unwrap() == old);
+                assert!(store.load("old").unwrap() == old);
                 store.grow(LONGER).unwrap();
                 put(&mut store, "new", &new).unwrap();
-                assert!(store.reader().load("new").unwrap() == new);
+                assert!(store.load("new").unwrap() == new);
             },
         );
     }

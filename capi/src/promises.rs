@@ -167,7 +167,7 @@ const fn backing(backing: Backing) -> c_int {
 fn survival(open: &Open, stage: Stage, event: Event) -> CSurvival {
     let texts = texts(open).statement(stage, event);
     CSurvival {
-        answer: match open.file.guarantee().survives(stage, event).is {
+        answer: match open.file.guarantee().survives(stage, event).answer {
             Survival::NotPromised => 1,
             Survival::If(_) => 2,
             Survival::Yes => 3,

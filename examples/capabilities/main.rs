@@ -26,7 +26,7 @@ fn choice(cache: Result<Cache, Unsupported>) -> Value {
 
 fn main() -> serde_json::Result<()> {
     let host = HostReport::host();
-    let outlives = |backing: Backing, event| backing.survives(Stage::Persisted, event).is;
+    let outlives = |backing: Backing, event| backing.survives(Stage::Persisted, event).answer;
     let memory: Vec<Value> = host
         .backings()
         .into_iter()

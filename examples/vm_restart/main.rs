@@ -15,6 +15,7 @@
 #![expect(clippy::print_stdout, reason = "the result of the program")]
 
 use cachemaint::dax::{self, DaxFile};
+use cachemaint::medium::{Medium as _, Readable as _};
 use cachemaint::preserve::{Attributes, Error as StoreError, Info, Origin, Region, Store};
 use std::error::Error;
 use std::sync::atomic::Ordering::Relaxed;
@@ -39,10 +40,9 @@ impl Machine {
     /// Returns the machine as it was stopped. If it was not stopped, or has another layout, boots it.
     fn start(store: &mut Store<DaxFile>, ram: u64) -> Result<Self, StoreError<dax::Error>> {
         let ram = store.region_or_create(Attributes::new("ram").alignment(HUGE_PAGE), ram)?;
-        let reader = store.reader();
-        let registers = match reader.stat("registers")? {
+        let registers = match store.stat("registers") {
             Some(info) if info.version == LAYOUT && is_of_one_moment(ram.info(), &info) => {
-                Some(reader.load("registers")?)
+                Some(store.load("registers")?)
             }
             _ => None,
         };

@@ -44,7 +44,7 @@ const NO_COUNT: &str = "nothing to do for RAM and storage; of other media ask th
 /// # std::fs::write(&path, [0; 4096])?;
 /// let guarantee = dax::probe(&path)?;
 /// let persisted = guarantee.survives(Stage::Persisted, Event::PowerLoss);
-/// if persisted.is != Survival::Yes {
+/// if persisted.answer != Survival::Yes {
 ///     println!("{}: {}", guarantee.device, persisted.text);
 /// }
 /// # Ok(())
@@ -135,7 +135,7 @@ impl Guarantee {
     /// # fn main() -> Result<(), dax::Error> {
     /// let guarantee = dax::probe("/mnt/pmem/log")?;
     /// let lost = guarantee.survives(Stage::Persisted, Event::PowerLoss);
-    /// println!("{}: {} ({}, {})", lost.is, lost.text, lost.source, lost.certainty);
+    /// println!("{}: {} ({}, {})", lost.answer, lost.text, lost.source, lost.certainty);
     /// # Ok(())
     /// # }
     /// ```

@@ -4,14 +4,15 @@
 //! match, the blob is looked up again: either it was replaced, or it is damaged.
 
 use super::Identity;
-use super::error::{Damage, Error, ErrorKind, Part};
+use super::commit::Commit;
+use super::error::{Error, ErrorKind, Part};
 use super::format::record::Is;
 use super::format::{BlobKey, CHUNK, TAG, VALUE, chunks as chunks_of, tag_of_value, tags};
-use super::info::{Content, Info, ShortName};
+use super::info::{Content, Info};
 use super::log::{Item, append, tag_of};
-use super::snapshot::{ATTEMPTS, Commit, CommitIn, Snapshot};
 #[cfg(all(feature = "preserve", feature = "std"))]
 use super::stream::Stream;
+use crate::format::error::FormatError;
 use crate::format::tag::{self, Running};
 use crate::medium::Readable;
 use core::error::Error as Failure;
@@ -27,27 +28,6 @@ const FAR: usize = 16 << 20;
 /// 54 by 2 KiB and 45 by 64 KiB.
 const STEP: usize = 2048;
 
-impl<'r, R: Readable> Snapshot<'r, R> {
-    /// Opens the blob of a name for reading.
-    ///
-    /// # Errors
-    /// As [`find`](Self::find); [`ErrorKind::NotFound`], [`ErrorKind::NotABlob`]; [`ErrorKind::Damaged`], if its tags are
-    /// damaged; [`ErrorKind::Truncated`], if the medium ends before the blob does.
-    pub fn blob(&self, name: &str) -> Result<Blob<&'r R>, Error<R::Error>> {
-        let info = self.erased().blob(name)?;
-        Ok(Blob::new(self.medium, self.identity(), info))
-    }
-}
-
-impl<E: Failure> CommitIn<'_, E> {
-    /// Returns the entry of a blob that can be read.
-    pub(super) fn blob(self, name: &str) -> Result<Info, Error<E>> {
-        let info = self.find(name)?.ok_or_else(|| Error::not_found(name))?;
-        open(self.medium, self.commit.log.identity(), &info)?;
-        Ok(info)
-    }
-}
-
 /// Makes sure that an entry is a blob within the medium, and that its list of tags is whole.
 pub(super) fn open<E: Failure>(
     medium: &dyn Readable<Error = E>,
@@ -55,26 +35,24 @@ pub(super) fn open<E: Failure>(
     info: &Info,
 ) -> Result<(), Error<E>> {
     if info.content == Content::Region {
-        return Err(Error(ErrorKind::NotABlob { name: ShortName::of(info.name.as_str()) }));
+        return Err(Error::other_content(&info.name, info.content));
     }
     let chunks = Chunks::of(identity, info);
     let (size, needed) = (medium.len(), chunks.tags().end);
     // An empty blob has no bytes that could be missing.
     if info.len > 0 && size < needed {
-        return Err(Error(ErrorKind::Truncated { size, needed }));
+        return Err(Error::format(FormatError::Truncated { size, needed }));
     }
     let are_tags_whole = chunks.are_tags_whole(medium).map_err(Error::medium)?;
     medium.check().map_err(Error::medium)?;
     if are_tags_whole {
         return Ok(());
     }
-    let Range { start: offset, end } = chunks.tags();
-    find_again(medium, info)?;
-    Err(Error(ErrorKind::Damaged(Damage { part: Part::Tags, offset, len: end - offset })))
+    let Range { start, end } = chunks.tags();
+    Err(damage(medium, info, Part::Tags, start, end - start))
 }
 
-/// A blob opened for reading: in parts, or as a stream by [`Read`](std::io::Read) and its like where
-/// there is `std`.
+/// A blob opened for reading: in parts, or as a stream by [`Read`](std::io::Read) where there is `std`.
 #[derive(Debug)]
 pub struct Blob<R: Readable> {
     medium: R,
@@ -96,6 +74,17 @@ impl<R: Readable> Blob<R> {
         }
     }
 
+    /// Returns a verified copy.
+    #[cfg(feature = "preserve")]
+    pub(super) fn load(&self) -> Result<alloc::vec::Vec<u8>, Error<R::Error>> {
+        let len = usize::try_from(self.info.len).ok().filter(|len| isize::try_from(*len).is_ok());
+        let rule = "a blob of so many bytes exceeds memory; read it in parts";
+        let len = len.ok_or(Error::invalid(rule, self.info.len))?;
+        let mut bytes = alloc::vec![0; len];
+        self.read_at(0, &mut bytes)?;
+        Ok(bytes)
+    }
+
     /// Returns its entry in the table.
     #[must_use]
     pub const fn info(&self) -> &Info {
@@ -105,8 +94,9 @@ impl<R: Readable> Blob<R> {
     /// Copies bytes of the blob from offset `at` on into the buffer, and verifies the copy.
     ///
     /// # Errors
-    /// [`ErrorKind::Damaged`], [`ErrorKind::Replaced`], [`ErrorKind::Range`], or an error of the medium. After an error
-    /// the contents of the buffer are unspecified.
+    /// [`ErrorKind::Damaged`]; [`ErrorKind::Replaced`], also of a blob of at most 256 bytes if the log was compacted;
+    /// [`ErrorKind::Invalid`], if the range is not in the blob; an error of the medium. After an error the contents of the
+    /// buffer are unspecified.
     ///
     /// # Cost
     /// Each chunk of 64 KiB has one tag, so the chunks at both ends are read as a whole. Does not allocate.
@@ -133,7 +123,7 @@ pub(super) fn read_at<E: Failure>(
 ) -> Result<(), Error<E>> {
     let end = at.saturating_add(buffer.len() as u64);
     if end > info.len {
-        return Err(Error(ErrorKind::Range { range: at..end, len: info.len }));
+        return Err(Error::invalid("the range must end within the blob", end));
     }
     let step = if buffer.len() < FAR { CHUNK as usize } else { STEP };
     let (mut at, mut rest) = (at, buffer);
@@ -168,38 +158,33 @@ fn read_chunk<E: Failure>(
     buffer: &mut [u8],
     step: usize,
 ) -> Result<(), Error<E>> {
-    let mut chunks = Chunks::of(identity, info);
-    for _ in 0..ATTEMPTS {
-        let is_whole = chunks.read(medium, at, buffer, step).map_err(Error::medium)?;
-        medium.check().map_err(Error::medium)?;
-        if is_whole {
-            return Ok(());
-        }
-        let now = find_again(medium, info)?;
-        if now.offset == chunks.at {
-            break;
-        }
-        // The log was compacted, or the other mirror is whole.
-        chunks = Chunks::of(identity, &now);
+    let chunks = Chunks::of(identity, info);
+    let is_whole = chunks.read(medium, at, buffer, step).map_err(Error::medium)?;
+    medium.check().map_err(Error::medium)?;
+    if is_whole {
+        return Ok(());
     }
     let begin = at - at % CHUNK;
     let (part, offset) = (Part::Bytes { at: begin }, chunks.at + begin);
-    let len = (info.len - begin).min(CHUNK);
-    Err(Error(ErrorKind::Damaged(Damage { part, offset, len })))
+    Err(damage(medium, info, part, offset, (info.len - begin).min(CHUNK)))
 }
 
-/// Returns the entry as it is now, or [`ErrorKind::Replaced`] if the blob was replaced or deleted, or if a compaction came
-/// at each attempt to look it up.
-fn find_again<E: Failure>(medium: &dyn Readable<Error = E>, info: &Info) -> Result<Info, Error<E>> {
-    for _ in 0..ATTEMPTS {
-        match Commit::last(medium)?.in_medium(medium).find(info.name.as_str()) {
-            Err(Error(ErrorKind::Replaced)) => {}
-            Ok(Some(now)) if now.is(info) => return Ok(now),
-            Ok(_) => break,
-            Err(error) => return Err(error),
+/// Returns the error about a part of a blob that does not match its tag: damage, if the last commit still has the blob
+/// there.
+fn damage<E: Failure>(
+    medium: &dyn Readable<Error = E>,
+    info: &Info,
+    part: Part,
+    offset: u64,
+    len: u64,
+) -> Error<E> {
+    match Commit::last(medium).and_then(|now| now.find(medium, &info.name)) {
+        Ok(Some(now)) if now.is(info) && now.offset == info.offset => {
+            Error::damaged(part, offset, len)
         }
+        Ok(_) => Error(ErrorKind::Replaced),
+        Err(error) => error,
     }
-    Err(Error(ErrorKind::Replaced))
 }
 
 /// The chunks of a blob, by the fields of its entry that they depend on.
@@ -313,84 +298,5 @@ impl Chunks {
         let mut bytes = [0; TAG as usize];
         medium.read(tags.start + chunk * TAG, &mut bytes)?;
         Ok(u64::from_le_bytes(bytes))
-    }
-}
-#[cfg(test)]
-#[cfg(all(feature = "preserve", feature = "std", not(cachemaint_loom), not(miri)))]
-mod tests {
-    use super::super::{Error, ErrorKind, Options, Part, Store};
-    use super::{CHUNK, FAR, STEP};
-    use crate::cache::Cache;
-    use crate::medium::{Medium, Memory};
-    use crate::skip::skip;
-    use crate::survival::Backing;
-    use alloc::vec::Vec;
-    use core::sync::atomic::AtomicU64;
-    use core::sync::atomic::Ordering::Relaxed;
-
-    const LEN: usize = 3 * CHUNK as usize;
-
-    fn put<M: Medium>(store: &mut Store<M>, name: &str, byte: u8) {
-        let mut transaction = store.begin().unwrap();
-        transaction.put(name, &alloc::vec![byte; LEN]).unwrap();
-        transaction.commit().unwrap();
-    }
-
-    /// A read that begins and ends within a chunk, with bytes that differ from place to place.
-    #[test]
-    fn a_far_blob_is_read_by_steps_and_verified() {
-        let cache = match Cache::host() {
-            Ok(cache) => cache,
-            Err(why) => return skip("a_far_blob_is_read_by_steps_and_verified", why),
-        };
-        let len = FAR + LEN + 7;
-        let words: Vec<AtomicU64> = (0..(len + (1 << 19)) / 8).map(|_| AtomicU64::new(0)).collect();
-        let bytes: Vec<u8> =
-            (0..len as u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-        let options = Options::with_entropy([1, 2]);
-        let (mut store, _) = options.create_new(Memory::new(&words, cache, Backing::Ram)).unwrap();
-        let mut transaction = store.begin().unwrap();
-        transaction.put("ram", &bytes).unwrap();
-        transaction.commit().unwrap();
-        let blob = store.snapshot().unwrap().blob("ram").unwrap();
-        let mut found = alloc::vec![0; len - 5];
-        blob.read_at(3, &mut found).unwrap();
-        assert!(found == bytes[3..len - 2]);
-
-        let at = blob.info().offset + 5 * CHUNK + 9 * STEP as u64;
-        words[at as usize / 8].fetch_xor(1, Relaxed);
-        let read = blob.read_at(3, &mut found).map_err(ErrorKind::from);
-        let Err(ErrorKind::Damaged(damage)) = read else { panic!("{read:?}") };
-        assert_eq!(damage.part, Part::Bytes { at: 5 * CHUNK });
-    }
-
-    /// The third blob lies in the place of the first one, and so do its tags.
-    #[test]
-    fn nothing_of_another_blob_in_its_place_is_taken_for_its_own() {
-        let cache = match Cache::host() {
-            Ok(cache) => cache,
-            Err(why) => {
-                return skip("nothing_of_another_blob_in_its_place_is_taken_for_its_own", why);
-            }
-        };
-        let words: Vec<AtomicU64> = (0..1 << 17).map(AtomicU64::new).collect();
-        let options = Options::with_entropy([1, 2]);
-        let (mut store, _) = options.create_new(Memory::new(&words, cache, Backing::Ram)).unwrap();
-        put(&mut store, "ram", 1);
-        let reader = store.reader();
-        let blob = reader.snapshot().unwrap().blob("ram").unwrap();
-        let mut bytes = [0; 16];
-        put(&mut store, "other", 9);
-        blob.read_at(0, &mut bytes).unwrap();
-        blob.verify(&mut |_| ()).unwrap();
-        assert_eq!(bytes, [1; 16]);
-
-        put(&mut store, "ram", 2);
-        put(&mut store, "ram", 3);
-        assert_eq!(reader.stat("ram").unwrap().unwrap().offset, blob.info().offset);
-        let read = blob.read_at(CHUNK, &mut bytes);
-        assert!(matches!(read, Err(Error(ErrorKind::Replaced))), "{read:?}");
-        let verified = blob.verify(&mut |_| ());
-        assert!(matches!(verified, Err(Error(ErrorKind::Replaced))), "{verified:?}");
     }
 }

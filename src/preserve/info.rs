@@ -84,16 +84,15 @@ impl<const BYTES: usize> serde::Serialize for Name<BYTES> {
     }
 }
 
-/// The content of a name. The numbers are those of the format.
+/// The content of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
-#[repr(u8)]
 pub enum Content {
     /// Bytes that are replaced as a whole, and verified when they are read.
-    Blob = 0,
+    Blob,
     /// Bytes that are used in place, by a [`Region`](crate::preserve#regions). They cannot be verified.
-    Region = 1,
+    Region,
 }
 
 /// The entry of a blob or a region in the table.
@@ -171,4 +170,20 @@ impl Info {
             && (self.offset == other.offset || self.is_value)
             && (self.tag == other.tag || self.content == Content::Region)
     }
+}
+
+/// The space of a store, in bytes.
+#[cfg(feature = "preserve")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Capacity {
+    /// The space for blobs, regions and the log of the table in all.
+    pub total: u64,
+    /// The space in use, in whole units.
+    pub used: u64,
+    /// The free space.
+    pub free: u64,
+    /// The largest free piece: a blob fits if it has at most as many bytes, less 8 for each 64 KiB.
+    pub largest: u64,
 }

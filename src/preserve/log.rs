@@ -10,13 +10,13 @@
 //! log counts as damaged.
 
 use super::error::{Damage, Error, ErrorKind, Part};
-use super::format::history::BOOT;
 #[cfg(feature = "preserve")]
 use super::format::next_salt;
 use super::format::record::{BASE, ENTRY, Entry, HEAD, Head, What, key};
 use super::format::{FORMAT, LINE, Places, Root};
 use super::info::Name;
-use super::stamp::{Boot, Stamp};
+use super::stamp::{BOOT, Boot, Stamp};
+use crate::format::error::FormatError;
 use crate::format::identity::Identity;
 use crate::format::magic;
 use crate::format::reread::Rereadings;
@@ -52,6 +52,12 @@ impl Record {
     /// Returns the position behind it.
     pub(super) const fn end(&self) -> u64 {
         self.at + self.head.len
+    }
+
+    /// Returns the mirror whose copy is damaged, if one is.
+    #[cfg(feature = "preserve")]
+    pub(super) const fn damaged(&self) -> usize {
+        self.copies[0] as usize
     }
 
     /// Returns the range of its body in the medium.
@@ -134,7 +140,7 @@ impl Item {
 }
 
 const fn forged<E>(offset: u64, len: u64) -> Error<E> {
-    Error(ErrorKind::Damaged(Damage { part: Part::Entry, offset, len }))
+    Error::damaged(Part::Entry, offset, len)
 }
 
 /// Takes the next entry of the items of a record. Zeros end them.
@@ -167,26 +173,26 @@ impl Log {
         let (size, needed) = (medium.len(), root::BYTES);
         if size < needed {
             let other = magic::other_than(FORMAT.magic, medium).map_err(Error::medium)?;
-            return Err(Error(match other {
-                Some([found, _]) => ErrorKind::NotAStore { found },
-                None => ErrorKind::Truncated { size, needed },
+            return Err(Error::format(match other {
+                Some([found, _]) => FormatError::Foreign { found },
+                None => FormatError::Truncated { size, needed },
             }));
         }
         let loaded = Root::load(medium, FORMAT, rereadings).map_err(Error::medium)?;
         medium.check().map_err(Error::medium)?;
         let loaded = loaded.map_err(|found| {
-            Error(match found {
-                Found::Version(found) => ErrorKind::Version { found },
-                Found::Other(found) => ErrorKind::NotAStore { found },
-                Found::Nothing => ErrorKind::NotAStore { found: [0; 8] },
-                Found::Damaged | Found::Whole(_) => ErrorKind::Roots,
+            Error::format(match found {
+                Found::Version(found) => FormatError::Version { found },
+                Found::Other(found) => FormatError::Foreign { found },
+                Found::Nothing => FormatError::Foreign { found: [0; 8] },
+                Found::Damaged | Found::Whole(_) => FormatError::Roots,
             })
         })?;
         let root = loaded.root;
-        let places = Places::read(&root.own).ok_or(Error(ErrorKind::Roots))?;
+        let places = Places::read(&root.own).ok_or(Error::format(FormatError::Roots))?;
         let needed = places.mirrors().fold(0, u64::max) + places.capacity;
         if size < needed {
-            return Err(Error(ErrorKind::Truncated { size, needed }));
+            return Err(Error::format(FormatError::Truncated { size, needed }));
         }
         Ok((Self { root, places }, loaded))
     }
@@ -346,22 +352,33 @@ impl Scan {
         &mut self,
         medium: &dyn Readable<Error = E>,
     ) -> Result<Option<Record>, Error<E>> {
-        let Self { at, before, number, mut budget, .. } = *self;
-        let mut follows = |head: &Head| {
-            let follows = head.before == before
-                && head.number >= number
-                && (head.what == What::Base) == (at == 0);
-            if follows {
-                budget = budget.saturating_sub(head.len);
-            }
-            follows && budget > 0
-        };
-        let found = self.log.record(medium, at, self.compares, &mut follows);
+        let Self { at, before, number, .. } = *self;
+        self.verified(medium, at, self.compares, &|head| {
+            head.before == before && head.number >= number && (head.what == What::Base) == (at == 0)
+        })?
+        .map_err(Error::medium)
+    }
+
+    /// Returns the record at a position if it `fits` and is whole, as long as there is a budget for that.
+    fn verified<E: Failure>(
+        &mut self,
+        medium: &dyn Readable<Error = E>,
+        at: u64,
+        compares: bool,
+        fits: &dyn Fn(&Head) -> bool,
+    ) -> Result<Result<Option<Record>, E>, Error<E>> {
+        let mut budget = self.budget;
+        let found = self.log.record(medium, at, compares, &mut |head| {
+            let fits = fits(head);
+            budget = budget.saturating_sub(if fits { head.len } else { 0 });
+            fits && budget > 0
+        });
         self.budget = budget;
         if budget == 0 {
-            return Err(self.damage(at..self.log.places.capacity));
+            let rest = Gap { start: self.at, end: self.log.places.capacity };
+            return Err(Error(ErrorKind::Damaged(self.log.lost(rest))));
         }
-        found.map_err(Error::medium)
+        Ok(found)
     }
 
     /// Returns true if the position has a record that was being written: its head is there and its tag does not match.
@@ -378,33 +395,17 @@ impl Scan {
         &mut self,
         medium: &dyn Readable<Error = E>,
     ) -> Result<Option<Record>, Error<E>> {
-        let mut at = self.at + LINE;
-        let (number, mut budget) = (self.number, self.budget);
+        let (mut at, number) = (self.at + LINE, self.number);
         while at < self.log.places.capacity {
-            let mut is_affordable = |head: &Head| {
-                let is_later = head.number >= number && head.what != What::Base;
-                if is_later {
-                    budget = budget.saturating_sub(head.len);
-                }
-                is_later && budget > 0
-            };
+            let is_later = |head: &Head| head.number >= number && head.what != What::Base;
             // What cannot be read is no record.
-            let found = self.log.record(medium, at, false, &mut is_affordable).unwrap_or(None);
+            let found = self.verified(medium, at, false, &is_later)?.unwrap_or(None);
             if found.is_some() {
-                self.budget = budget;
                 return Ok(found);
-            }
-            if budget == 0 {
-                return Err(self.damage(self.at..self.log.places.capacity));
             }
             at += LINE;
         }
-        self.budget = budget;
         Ok(None)
-    }
-
-    fn damage<E>(&self, lost: Range<u64>) -> Error<E> {
-        Error(ErrorKind::Damaged(self.log.lost(Gap { start: lost.start, end: lost.end })))
     }
 }
 

@@ -2,9 +2,8 @@
 //!
 //! A [`Store`] can be in any [`Medium`](crate::medium::Medium): a DAX file, memory that a kernel preserves, the
 //! simulator. A program puts state there that it cannot build anew quickly, such as the state of a virtual machine or
-//! the cache of a database, before it ends or the machine is rebooted. Afterwards it loads that state again. A
-//! [`Transaction`] replaces and deletes any number of blobs at once: a crash at any moment leaves all of its changes or
-//! none.
+//! the cache of a database, before it ends or the machine is rebooted. A [`Transaction`] replaces and deletes any number
+//! of blobs at once: a crash at any moment leaves all of its changes or none.
 //!
 //! ```
 //! # #[cfg(all(feature = "dax", feature = "preserve"))]
@@ -33,13 +32,12 @@
 //! ```
 //!
 //! [`Store::open`] opens an existing store, [`Store::create_new`] creates one and refuses an existing one, and
-//! [`Store::open_or_create`] does either, after any crash. [`Options`] has more settings for each of them. If one of
-//! them fails, its error returns the medium.
+//! [`Store::open_or_create`] does either, after any crash. [`Options`] has more settings for each of them.
 //!
 //! # How it works
 //! The table of all names is a log. A [commit](Transaction::commit) writes its blobs to free space, and one record of all
-//! its changes to the end of the log, writes all of it back, and fences once. Bytes of the last commit are never
-//! overwritten: space that a commit frees is used again after its fence.
+//! its changes to the end of the log, writes all of it back, and fences once. Space that a commit frees is used again after
+//! its fence.
 //!
 //! ```text
 //! roots   log, both mirrors                        blobs and regions
@@ -47,64 +45,52 @@
 //!   '--> the log in use, and the place of the next one
 //! ```
 //!
-//! A record proves itself by its tag, and vouches for those before it, since it was written after their fence. So at an
-//! opening only the last record is in doubt: it counts if it is whole and its blobs are. Otherwise the store is as before
-//! it, and [`Opened::undone`] has its number: a commit that a crash cut off and one that damage took away look alike. If
-//! the blobs of a commit have more than 64 KiB together, a fence makes them durable before their record, which says so; then
-//! an opening does not read them.
+//! A record proves itself by its tag, and vouches for those before it. So at an opening only the last record is in doubt: it
+//! counts if it is whole and its blobs are. Otherwise the store is as before it, and [`Opened::undone`] has its number: a
+//! commit that a crash cut off and one that damage took away look alike. Blobs of more than 64 KiB together are durable
+//! before their record, which says so.
 //!
 //! When the log is full, the entries of all names are written to the other of its two areas, and a new root refers to that.
 //! An area has room for twice the entries, so each blob of a full store can be deleted. It grows with their number. A
 //! blob of at most 256 bytes stands in its record, and needs no place of its own.
 //!
-//! The root has four slots. Each area of the log has two mirrors, which lie in different blocks of 4096 bytes: damage in one
-//! block loses at most the blobs that it hits. A blob is verified when it is read, by a tag for each 64 KiB, and damage is
-//! reported with its place. Bytes that the medium cannot read are damaged, too. If a record before the last one is damaged
-//! in both mirrors, the names that it may have changed are not known, and all others can still be read. Such a store cannot
-//! be opened for writing.
+//! The root and the log have two copies each, in different blocks of 4096 bytes: damage in one block loses at most the blobs
+//! that it hits. A blob is verified when it is read, by a tag for each 64 KiB. If a record before the last one is damaged in
+//! both mirrors, the names that it may have changed are not known. All others can still be read, but not written.
 //!
-//! The cost of a commit does not depend on the number of names, but for a look-up in memory and the compaction of the log:
-//! once in as many commits as an area has room for. Opening a store takes time in proportion to its log.
-//!
-//! A tag is a 64-bit hash whose seed is a key. The key binds the tag to the store, to the commit, and to the place. So
-//! bytes and tags that an earlier blob or an earlier log has left in the same place are not taken for those of another one.
+//! A tag is a 64-bit hash whose seed is a key of the store, the commit and the place. So bytes that an earlier blob or log
+//! has left in the same place are not taken for those of another one.
 //!
 //! # Readers
-//! One process writes, and any number of processes read meanwhile with a [`Reader`]. Readers verify bytes after copying
-//! them, so they do not need a lock. What a later commit has replaced is an error, [`ErrorKind::Replaced`]: read again.
-//! What must be read in place, or stay while it is read, is a [region](#regions). A backup is a [`Snapshot`], copied blob by
-//! blob into a new store: a copy of the file in use has bytes of different commits. While a commit is under way, a reader
-//! in another process may see it before it is durable.
+//! One process writes, and any number of processes read meanwhile by a [`Reader`] of their own, without a lock. It shows one
+//! commit. What a later commit has replaced is [`ErrorKind::Replaced`]: [refresh](Reader::refresh) the reader. What must be
+//! read in place is a [region](#regions). A backup is one reader, copied blob by blob into a new store. While a commit is
+//! under way, a reader in another process may see it before it is durable.
 //!
-//! With the feature `preserve-read` alone, stores can be read without an allocator and without an operating system,
-//! from [`Bytes`](crate::medium::Bytes) or any [`Readable`](crate::medium::Readable): [`Snapshot::of`],
-//! [`Snapshot::find`] and [`Snapshot::blob`] scan the log.
+//! With the feature `preserve-read` alone, a [`Reader`] needs neither an allocator nor an operating system, and scans the
+//! log. Its medium can be [`Bytes`](crate::medium::Bytes).
 //!
 //! # Regions
-//! A blob is copied in and out, and verified. For state that must not be copied, such as the memory of a virtual machine,
-//! a store has *regions*. [`Transaction::create_region`] takes space for one, of zeros. [`Store::region`] returns it as a
-//! [`Region`], a medium of its own that is used in place: for loads and stores, for a journal, or on a DAX file through a
-//! pointer. A region has a name and metadata, is deleted and renamed as a blob, and never moves.
+//! For state that must not be copied, such as the memory of a virtual machine, a store has *regions*.
+//! [`Transaction::create_region`] takes space for one, of zeros. [`Store::region`] returns it as a [`Region`], a medium of
+//! its own that is used in place: for loads and stores, for a journal, or on a DAX file through a pointer. It never moves.
 //!
 //! | | blob | region |
 //! |---|---|---|
 //! | changes | as a whole, by a commit | at any time, in place |
 //! | copied | in and out | never |
-//! | verified | when it is read | never: use a blob or a structure of your own for bytes that must be |
+//! | verified | when it is read | never |
 //! | after a seal | as it was put | as it was at the seal |
 //! | after a crash of the process | as it was put | everything that was stored |
 //! | after an event that loses the caches | as it was put | everything that was persisted, and perhaps more |
 //!
-//! The bytes that survive are those that were written back:
-//! 1. by the region's user, with the methods of [`Region`];
-//! 2. by the command `cachemaint guard`;
-//! 3. by [`Store::seal`], which is refused as long as a [`Region`] exists.
+//! Bytes of a region are written back by its user, by the command `cachemaint guard`, and by [`Store::seal`], which is
+//! refused as long as a [`Region`] exists.
 //!
 //! A region is *dirty* from the commit before it is handed out to the seal of the same [`Store`]. Words of a dirty region
-//! can be of different moments. Nothing else changes that: not the commits of blobs, and not a seal by another process
-//! after a crash. To keep a blob that belongs to a region, such as the registers of a machine beside its memory, stop all
-//! users of the region, put the blob, commit, drop each [`Region`] and seal. Both belong together if the region is not
-//! dirty and the blob was put later:
+//! can be of different moments. To keep a blob that belongs to a region, such as the registers of a machine beside its
+//! memory, stop all users of the region, put the blob, commit, drop each [`Region`] and seal. Both belong together if the
+//! region is not dirty and the blob was put later:
 //!
 //! ```
 //! # #[cfg(feature = "preserve")] {
@@ -115,30 +101,22 @@
 //! # }
 //! ```
 //!
-//! [`Region::info`] is the entry as it was before the region was handed out.
-//!
 //! A program that hands physical addresses to a device or an IOMMU gets them from [`Region::placement`], and opens the
 //! store with [`Options::require_in_place`] afterwards. A device that stores into a region meanwhile is not seen here: end
 //! it before a region is deleted or a store is sealed.
 //!
 //! # Reboots
-//! Each commit records its circumstances, a [`Stamp`]: boot, kernel, process, and the backing of the medium. When a
-//! store is opened, the last stamp is compared with the present circumstances. A [`Verdict`] states the event in
-//! between, its evidence, and if the medium had promised to survive it. If blobs may have been lost, because the boot
-//! is another and the store was not sealed, everything is verified. Later openings verify everything again, in any boot,
-//! until all blobs are found whole. Before a planned reboot [`Store::seal`] makes everything durable as deep as the
-//! medium allows, and records that. The last boots are the store's [history](Snapshot::history).
-//!
-//! An opening for writing is a commit, too. So the verdict of a later opening in the same boot is the same boot, though
-//! a region can have been used before the reboot: [`Region::since_use`] returns the event since then.
+//! Each opening for writing is a commit, and records its circumstances, a [`Stamp`]: boot, kernel, process, and the backing
+//! of the medium. The next one compares them with its own. A [`Verdict`] states the event in between, its evidence, and if
+//! the medium had promised to survive it. If blobs may have been lost, because the boot is another and the store was not
+//! sealed, everything is verified, also by later openings until all blobs are found whole. Before a planned reboot
+//! [`Store::seal`] makes everything durable as deep as the medium allows, and records that. [`Reader::history`] has the last
+//! boots, and [`Region::since_use`] the event since a region was used.
 //!
 //! # Upgrade and rollback
-//! This crate reads and writes version 4 of the format alone, and nothing converts a store. To change the version, load
-//! the blobs by a program of the old one, and put them into a new store. A store of another version is
-//! [`ErrorKind::Version`], and nothing is written.
-//!
-//! An opening for writing is a commit. So a program that may have to give way to its predecessor reads by a [`Reader`]
-//! until it is certain to stay. Then the predecessor finds its own last commit, and the [`Verdict`] about it.
+//! This crate reads and writes version 4 of the format alone, and nothing converts a store: a program of the old version
+//! loads the blobs, and they are put into a new store. A program that may have to give way to its predecessor reads by a
+//! [`Reader`] until it is certain to stay.
 //!
 //! The version of a blob is the caller's, and this crate does not compare it. A program reads it from the same commit as
 //! the bytes:
@@ -148,13 +126,10 @@
 //! # use cachemaint::{medium::Memory, preserve::{Error, Reader}};
 //! # use core::convert::Infallible;
 //! fn load(reader: &Reader<Memory<'_>>) -> Result<Option<Vec<u8>>, Error<Infallible>> {
-//!     let blob = reader.blob("cpu")?;
-//!     if blob.info().version != 2 {
-//!         return Ok(None); // another layout, of another program
+//!     match reader.stat("cpu")? {
+//!         Some(info) if info.version == 2 => reader.load("cpu").map(Some), // of the same commit
+//!         _ => Ok(None), // another layout, of another program
 //!     }
-//!     let mut bytes = vec![0; blob.info().len as usize];
-//!     blob.read_at(0, &mut bytes)?; // an error if later commits have replaced its bytes
-//!     Ok(Some(bytes))
 //! }
 //! # }
 //! ```
@@ -266,20 +241,21 @@
 //! - A history keeps 32 boots, or fewer if that would be more than an eighth of a mirror of the log: 3 in the smallest.
 //! - A page of memory of 16 or 64 KiB, as on some machines with arm64 and POWER, can hold both mirrors of a small log.
 //! - A tag detects accidents, not attacks: one in 2^64 damaged chunks of 64 KiB passes for whole.
-//! - Stores of versions 1 to 3 are refused. The format is not promised to stay before the first release.
-//! - A writer keeps the table in memory.
+//! - The format is not promised to stay before the first release.
+//! - A writer keeps the table in memory, and so do some methods of a reader. Without `std`, names can be chosen such that its
+//!   work grows with the square of their number.
 //! - If all four roots are damaged, or those of one generation after commits were made with it, the store is lost. A
-//!   reader shows the older state then, and so does an opening after the log has grown; [`Snapshot::verify`] looks for the
+//!   reader shows the older state then, and so does an opening after the log has grown; [`Reader::verify`] looks for the
 //!   newer root.
 
 mod blob;
+mod commit;
 mod error;
 #[cfg_attr(not(feature = "preserve"), expect(dead_code, reason = "a reader encodes nothing"))]
 mod format;
 mod info;
 mod log;
 mod reader;
-mod snapshot;
 mod stamp;
 #[cfg(all(feature = "preserve", feature = "std"))]
 mod stream;
@@ -290,20 +266,20 @@ mod verify;
 #[cfg(feature = "preserve")]
 mod writing;
 
+pub use crate::format::error::FormatError;
 pub use crate::format::identity::Identity;
 #[cfg(feature = "preserve")]
 pub use crate::format::progress::Progress;
 pub use blob::Blob;
 pub use error::{Damage, Error, ErrorKind, Part};
+#[cfg(feature = "preserve")]
+pub use info::Capacity;
 pub use info::{Content, Info, Name};
 pub use reader::Reader;
-#[cfg(feature = "preserve")]
-pub use snapshot::Entries;
-pub use snapshot::Snapshot;
 pub use stamp::{Boot, Origin, Stamp};
 #[cfg(feature = "preserve")]
 pub use verify::Verification;
 #[cfg(feature = "preserve")]
 pub use writing::{
-    Attributes, BlobWriter, Capacity, Opened, Options, Region, Store, Transaction, Verdict, Verify,
+    Attributes, BlobWriter, Opened, Options, Region, Store, Transaction, Verdict, Verify,
 };

@@ -1,26 +1,21 @@
-//! Reading: the list of blobs, and their verified bytes.
-//!
-//! A writer may be active meanwhile, in this process or another. It never overwrites the last commit, and the log of the
-//! table only at the compaction after the next.
+//! Reading a store: its entries, and their verified bytes.
 
 use super::Identity;
-#[cfg(feature = "preserve")]
-use super::blob;
-use super::blob::Blob;
+use super::blob::{self, Blob};
+use super::commit::Commit;
 use super::error::{Error, ErrorKind};
 use super::info::Info;
-use super::snapshot::{ATTEMPTS, Commit, CommitIn, Snapshot};
+use super::stamp::Stamp;
+#[cfg(feature = "preserve")]
+use super::{info::Capacity, stamp::Boot, table::Replay, writing::space};
 use crate::medium::{OpenError, Readable};
 #[cfg(feature = "preserve")]
-use alloc::vec::Vec;
-use core::error::Error as Failure;
+use alloc::{boxed::Box, vec::Vec};
 
-/// A store opened for reading, beside a writer or without one.
+/// A store opened for reading, beside a writer or without one: as its last commit left it.
 ///
-/// Each operation reads the last commit. Use a [`Snapshot`] for several operations on one commit.
-///
-/// An operation begins anew if a commit replaces the bytes that it reads. After 100 attempts it returns
-/// [`ErrorKind::Replaced`]: a writer that commits more often than a reading takes can overtake each of them.
+/// A later commit does not show until [`refresh`](Self::refresh). The blobs and the log that it replaces are
+/// [`ErrorKind::Replaced`] here.
 ///
 /// ```
 /// # #[cfg(all(feature = "preserve", feature = "std"))]
@@ -38,52 +33,61 @@ use core::error::Error as Failure;
 /// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
 /// let reader = Reader::open(medium)?; // `medium` may be one that another process writes
 /// assert_eq!(reader.load("cpu")?, b"registers");
-/// for blob in reader.list()? {
-///     println!("{}: {} bytes", blob.name, blob.len);
+/// for entry in reader.entries() {
+///     let (blob, metadata) = entry?;
+///     println!("{}: {} bytes, {} of metadata", blob.name, blob.len, metadata.len());
 /// }
 /// # Ok(())
 /// # }
 /// # #[cfg(not(all(feature = "preserve", feature = "std")))]
 /// # fn main() {}
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Reader<R: Readable> {
     medium: R,
+    pub(super) commit: Commit,
 }
 
 impl<R: Readable> Reader<R> {
-    /// Opens a store for reading, beside a writer or without one.
-    ///
-    /// ```no_run
-    /// # #[cfg(all(feature = "dax", feature = "preserve"))]
-    /// # fn main() -> Result<(), Box<dyn core::error::Error>> {
-    /// use cachemaint::dax::{Lock, Options};
-    /// use cachemaint::preserve::Reader;
-    ///
-    /// // A view can persist bytes that others have stored. So it needs the permission for pages where a file has nothing
-    /// // finer, as on tmpfs or a drive.
-    /// let view = Options::new().allow_page_granularity().lock(Lock::Off).view("/mnt/pmem/state")?;
-    /// let reader = Reader::open(view)?;
-    /// let ram = reader.load("ram")?; // verified
-    /// # Ok(())
-    /// # }
-    /// # #[cfg(not(all(feature = "dax", feature = "preserve")))]
-    /// # fn main() {}
-    /// ```
+    /// Opens a store for reading, beside a writer or without one. Without an operating system the medium can be
+    /// [`Bytes`](crate::medium::Bytes).
     ///
     /// # Errors
-    /// As [`Snapshot::of`].
+    /// If the medium does not contain a store, or one of another version; if no root is whole, or nothing of the log; if
+    /// the medium ends before the log does; [`ErrorKind::Replaced`], if a writer has overtaken 100 attempts; if the medium
+    /// fails.
+    ///
+    /// # Cost
+    /// Reads the log.
     pub fn open(medium: R) -> Result<Self, OpenError<R, Error<R::Error>>> {
-        if let Err(error) = Commit::last(&medium) {
-            return Err(OpenError::new(medium, error));
+        match Commit::last(&medium) {
+            Ok(commit) => Ok(Self { medium, commit }),
+            Err(error) => Err(OpenError::new(medium, error)),
         }
-        Ok(Self { medium })
     }
 
-    /// Returns a reader of a store that is open for writing.
+    /// Returns a reader of a commit.
     #[cfg(feature = "preserve")]
-    pub(super) const fn of_store(medium: R) -> Self {
-        Self { medium }
+    #[expect(clippy::large_types_passed_by_value, reason = "it is moved into the reader")]
+    pub(super) const fn of(medium: R, commit: Commit) -> Self {
+        Self { medium, commit }
+    }
+
+    /// Goes on to the last commit.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open). Then the reader stays at its commit.
+    pub fn refresh(&mut self) -> Result<(), Error<R::Error>> {
+        self.commit = Commit::last(&self.medium)?;
+        Ok(())
+    }
+
+    /// Returns true if there is no later commit.
+    ///
+    /// # Errors
+    /// If the medium fails.
+    pub fn is_current(&self) -> Result<bool, Error<R::Error>> {
+        self.commit.is_last(&self.medium)
     }
 
     /// Returns the medium.
@@ -91,115 +95,146 @@ impl<R: Readable> Reader<R> {
         &self.medium
     }
 
-    /// Returns the last commit.
-    ///
-    /// # Errors
-    /// As [`Snapshot::of`].
-    pub fn snapshot(&self) -> Result<Snapshot<'_, R>, Error<R::Error>> {
-        Snapshot::of(&self.medium)
+    /// Returns the identity of the store.
+    #[must_use]
+    pub const fn identity(&self) -> Identity {
+        self.commit.log.identity()
     }
 
-    /// Returns a blob of the last commit, to be read in parts or as a stream.
+    /// Returns the number of the commit.
+    #[must_use]
+    pub const fn generation(&self) -> u64 {
+        self.commit.state.number
+    }
+
+    /// Returns true if the store was [sealed](crate::preserve#reboots), and not changed since.
+    #[must_use]
+    pub const fn is_sealed(&self) -> bool {
+        self.commit.state.is_sealed
+    }
+
+    /// Returns the circumstances of the commit.
+    #[must_use]
+    pub const fn stamp(&self) -> &Stamp {
+        &self.commit.state.stamp
+    }
+
+    /// Returns the number of bytes that the store had when it was last opened for writing.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.commit.state.size
+    }
+
+    /// Returns the entry of a blob or a region, or `None` if nothing has this name.
     ///
     /// # Errors
-    /// As [`Snapshot::blob`]; [`ErrorKind::Replaced`] after 100 attempts.
+    /// [`ErrorKind::Replaced`], if the log was compacted since; [`ErrorKind::Damaged`], if the last record that could
+    /// name it is damaged in both mirrors, or was forged; if the medium fails.
+    ///
+    /// # Cost
+    /// Reads the log. [`Store::stat`](crate::preserve::Store::stat) looks the name up in memory.
+    pub fn stat(&self, name: &str) -> Result<Option<Info>, Error<R::Error>> {
+        self.commit.find(&self.medium, name)
+    }
+
+    /// Copies the metadata of a blob or region into the buffer, and returns the part of the buffer that it fills.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`], if the buffer is too small; [`ErrorKind::Replaced`], if this commit does not have the
+    /// entry; as [`stat`](Self::stat).
+    ///
+    /// # Cost
+    /// As `stat`.
+    pub fn metadata<'b>(
+        &self,
+        info: &Info,
+        buffer: &'b mut [u8],
+    ) -> Result<&'b [u8], Error<R::Error>> {
+        let len = info.metadata;
+        // An entry of another commit or another store can have had its metadata anywhere.
+        let is_same = |there: &Info| there.is(info) && there.metadata == len;
+        let there = self.stat(&info.name)?.filter(is_same).ok_or(Error(ErrorKind::Replaced))?;
+        let small = Error::invalid("the buffer must have the length of the metadata", len as u64);
+        let bytes = buffer.get_mut(..len).ok_or(small)?;
+        self.medium.read(there.metadata_at, bytes).map_err(Error::medium)?;
+        self.commit.unless_replaced(&self.medium)?;
+        Ok(bytes)
+    }
+
+    /// Opens the blob of a name, to be read in parts or as a stream.
+    ///
+    /// # Errors
+    /// As [`stat`](Self::stat); [`ErrorKind::NotFound`], [`ErrorKind::OtherContent`]; [`ErrorKind::Damaged`], if its tags
+    /// are damaged; [`FormatError::Truncated`](super::FormatError::Truncated), if the medium ends before the blob does.
     pub fn blob(&self, name: &str) -> Result<Blob<&R>, Error<R::Error>> {
-        let (identity, info) = found(&self.medium, name)?;
-        Ok(Blob::new(&self.medium, identity, info))
+        let info = self.stat(name)?.ok_or_else(|| Error::not_found(name))?;
+        blob::open(&self.medium, self.identity(), &info)?;
+        Ok(Blob::new(&self.medium, self.identity(), info))
     }
 }
 
 #[cfg(feature = "preserve")]
 impl<R: Readable> Reader<R> {
-    /// Returns all blobs and regions, in the order of their names.
-    ///
-    /// # Errors
-    /// As [`Snapshot::of`]; [`ErrorKind::Damaged`], if a record of the log is damaged in both mirrors or was forged;
-    /// [`ErrorKind::Replaced`] after 100 attempts. [`Snapshot::entries`] returns the other entries besides.
-    pub fn list(&self) -> Result<Vec<Info>, Error<R::Error>> {
-        until_it_lasts(&self.medium, |commit| super::snapshot::Entries::new(commit).collect())
-    }
-
-    /// Returns the entry of a blob or a region, or `None` if it does not exist.
-    ///
-    /// # Errors
-    /// As [`Snapshot::of`] and [`Snapshot::find`]; [`ErrorKind::Replaced`] after 100 attempts.
-    pub fn stat(&self, name: &str) -> Result<Option<Info>, Error<R::Error>> {
-        until_it_lasts(&self.medium, |commit| commit.find(name))
-    }
-
     /// Returns a verified copy of a blob.
     ///
     /// The [version](Info::version) of the blob is not compared with anything. A program that can find blobs of another one
-    /// [compares it](crate::preserve#upgrade-and-rollback) in the result of [`blob`](Self::blob), which is of one commit. A
-    /// [`stat`](Self::stat) before this call can be of an earlier commit.
+    /// [compares it](crate::preserve#upgrade-and-rollback).
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`], [`ErrorKind::NotABlob`], [`ErrorKind::Damaged`], [`ErrorKind::Truncated`];
-    /// [`ErrorKind::TooLong`], on a 32-bit CPU; [`ErrorKind::Replaced`] after 100 attempts; if the medium fails.
+    /// As [`blob`](Self::blob); [`ErrorKind::Invalid`], if the blob exceeds memory.
     pub fn load(&self, name: &str) -> Result<Vec<u8>, Error<R::Error>> {
-        until_it_lasts(&self.medium, |commit| {
-            let (identity, info) = (commit.commit.log.identity(), commit.blob(name)?);
-            load(commit.medium, identity, &info)
-        })
+        self.blob(name)?.load()
+    }
+
+    /// Returns the blobs and regions, with their metadata, in the order of their names.
+    ///
+    /// A record that is damaged in both mirrors yields an error, as the last item: names that it may have changed are
+    /// missing. Any other error is the only item: [`ErrorKind::Replaced`], if the log was compacted since.
+    ///
+    /// # Cost
+    /// Reads the log, and has all names and their metadata in memory.
+    pub fn entries(&self) -> impl Iterator<Item = Entry<R::Error>> + use<R> {
+        let entries: Vec<Entry<R::Error>> = match self.replay(false) {
+            Ok(Replay { table, .. }) => {
+                let lost = table.lost.map(|lost| self.commit.log.lost(lost));
+                let lost = lost.map(|damage| Err(Error(ErrorKind::Damaged(damage))));
+                let metadata = |live: &super::table::Live| live.metadata().into();
+                let all = table.sorted().into_iter().map(|live| Ok((live.info(), metadata(live))));
+                all.chain(lost).collect()
+            }
+            Err(error) => [Err(error)].into(),
+        };
+        entries.into_iter()
+    }
+
+    /// Returns the boots in which the store was opened for writing, the oldest first. The last ones are kept: 32, or
+    /// fewer in a store of less than 2.5 MiB.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Replaced`], if the log was compacted since; if the medium fails.
+    pub fn history(&self) -> Result<Vec<Boot>, Error<R::Error>> {
+        Ok(self.replay(false)?.table.boots)
+    }
+
+    /// Returns the space of the store.
+    ///
+    /// # Errors
+    /// As [`history`](Self::history); [`ErrorKind::Damaged`], if two entries share bytes.
+    pub fn capacity(&self) -> Result<Capacity, Error<R::Error>> {
+        let table = self.replay(false)?.table;
+        Ok(space::of(&self.commit.log, &table, self.size())?.capacity())
+    }
+
+    /// Reads the log up to the commit.
+    pub(super) fn replay(&self, compares: bool) -> Result<Replay, Error<R::Error>> {
+        let mut replay = Replay::default();
+        let see = &mut |step: &_| replay.see(&self.medium, step, self.commit.log.places.capacity);
+        self.commit.steps(&self.medium, compares, see)?;
+        replay.table.finish();
+        Ok(replay)
     }
 }
 
-/// Returns a verified copy of a blob.
+/// A blob or region and its metadata.
 #[cfg(feature = "preserve")]
-pub(super) fn load<E: Failure>(
-    medium: &dyn Readable<Error = E>,
-    identity: Identity,
-    info: &Info,
-) -> Result<Vec<u8>, Error<E>> {
-    let mut bytes = alloc::vec![0; len_in_memory(info.len)?];
-    blob::read_at(medium, identity, info, 0, &mut bytes)?;
-    Ok(bytes)
-}
-
-/// Repeats work on the last commit as long as a commit interferes, [`ATTEMPTS`] times at most.
-fn until_it_lasts<T, E: Failure>(
-    medium: &dyn Readable<Error = E>,
-    mut work: impl FnMut(CommitIn<'_, E>) -> Result<T, Error<E>>,
-) -> Result<T, Error<E>> {
-    for _ in 0..ATTEMPTS {
-        match Commit::last(medium).and_then(|commit| work(commit.in_medium(medium))) {
-            Err(Error(ErrorKind::Replaced)) => {}
-            done => return done,
-        }
-    }
-    Err(Error(ErrorKind::Replaced))
-}
-
-fn found<E: Failure>(
-    medium: &dyn Readable<Error = E>,
-    name: &str,
-) -> Result<(Identity, Info), Error<E>> {
-    until_it_lasts(medium, |commit| Ok((commit.commit.log.identity(), commit.blob(name)?)))
-}
-
-/// Returns the length of a blob in memory, where nothing can have more than `isize::MAX` bytes.
-#[cfg(feature = "preserve")]
-fn len_in_memory<E>(len: u64) -> Result<usize, Error<E>> {
-    let possible = usize::try_from(len).ok().filter(|len| isize::try_from(*len).is_ok());
-    possible.ok_or(Error(ErrorKind::TooLong { len }))
-}
-
-#[cfg(test)]
-#[cfg(feature = "preserve")]
-mod tests {
-    use super::{Error, ErrorKind, len_in_memory};
-    use core::convert::Infallible;
-
-    /// A 32-bit CPU addresses 2^32 bytes, of which an object can have half.
-    #[test]
-    fn a_blob_that_memory_cannot_have_is_refused() {
-        let loaded = |len| len_in_memory::<Infallible>(len);
-        assert_eq!(loaded(0x7fff_ffff), Ok(0x7fff_ffff));
-        let is_small = cfg!(target_pointer_width = "32");
-        let least: u64 = if is_small { 1 << 31 } else { 1 << 63 };
-        for len in [least, least.saturating_mul(2).saturating_add(5), u64::MAX] {
-            assert_eq!(loaded(len), Err(Error(ErrorKind::TooLong { len })));
-        }
-    }
-}
+type Entry<E> = Result<(Info, Box<[u8]>), Error<E>>;

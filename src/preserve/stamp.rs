@@ -1,10 +1,17 @@
-//! The circumstances of a commit, and the event since.
+//! The circumstances of a commit, and the event since, with their bytes.
 
+use crate::format::layout::{Layout as _, layout};
 use crate::survival::Backing;
 use core::fmt;
 
 /// Bytes of the kernel's release that are kept.
 const RELEASE: usize = 64;
+/// Bytes of a stamp.
+const STAMP: usize = 128;
+/// Bytes of a boot in a history.
+pub(super) const BOOT: usize = 16 + STAMP;
+/// Boots that are kept.
+pub(super) const BOOTS: usize = 32;
 
 /// The circumstances of a commit: its boot, kernel, process and medium.
 ///
@@ -170,6 +177,128 @@ pub struct Boot {
     pub stamp: Stamp,
 }
 
+/// The backings by their numbers, from 1 on. A number is never reused.
+const BACKINGS: [Backing; 10] = [
+    Backing::Storage,
+    Backing::Ram,
+    Backing::EmulatedPmem,
+    Backing::PmemAdr,
+    Backing::PmemEadr,
+    Backing::CxlGpf,
+    Backing::Cxl,
+    Backing::PmemUnknown,
+    Backing::VirtioPmem,
+    Backing::ReservedRam,
+];
+
+impl Stamp {
+    #[cfg(feature = "preserve")]
+    pub(super) fn bytes(&self) -> [u8; STAMP] {
+        let number = BACKINGS.iter().position(|it| *it == self.backing);
+        let fields = StampFields {
+            seconds: self.seconds,
+            boot_id: self.boot_id,
+            process_start: self.process_start,
+            process: self.process,
+            backing: number.map_or(0, |at| at as u8 + 1),
+            zeros: [0; 3],
+            granularity: self.granularity,
+            more_zeros: 0,
+            shutdowns: self.unsafe_shutdowns.map_or(0, |count| count.saturating_add(1)),
+            placement: self.placement,
+            kernel: self.kernel,
+        };
+        fields.to_bytes()
+    }
+
+    pub(super) fn read(bytes: &[u8; STAMP]) -> Self {
+        let fields = StampFields::from_bytes(bytes);
+        let backing = usize::from(fields.backing).checked_sub(1);
+        Self {
+            seconds: fields.seconds,
+            boot_id: fields.boot_id,
+            process_start: fields.process_start,
+            process: fields.process,
+            backing: backing.and_then(|at| BACKINGS.get(at).copied()).unwrap_or(Backing::Unknown),
+            granularity: fields.granularity,
+            placement: fields.placement,
+            unsafe_shutdowns: fields.shutdowns.checked_sub(1),
+            kernel: fields.kernel,
+        }
+    }
+}
+
+layout! {
+    struct StampFields: 128 {
+        0 seconds: u64,
+        8 boot_id: [u8; 16],
+        24 process_start: u64,
+        32 process: u32,
+        /// 0 if it is not known.
+        36 backing: u8,
+        37 zeros: [u8; 3],
+        40 granularity: u32,
+        44 more_zeros: u32,
+        /// The count and 1; 0 if the count is not known.
+        48 shutdowns: u64,
+        56 placement: u64,
+        64 kernel: [u8; 64],
+    }
+}
+
+/// The events before a boot, by their numbers. A number is never reused.
+const ORIGINS: [Origin; 7] = [
+    Origin::Unknown,
+    Origin::SameProcess,
+    Origin::SameBoot,
+    Origin::Kexec,
+    Origin::WarmReboot,
+    Origin::PowerLoss,
+    Origin::Reboot,
+];
+
+impl Boot {
+    #[cfg(feature = "preserve")]
+    pub(super) fn bytes(&self) -> [u8; BOOT] {
+        let origin = ORIGINS.iter().position(|it| *it == self.origin);
+        let fields = BootFields {
+            generation: self.generation,
+            opened: self.opened,
+            origin: origin.map_or(0, |at| at as u8),
+            was_sealed: self.was_sealed.into(),
+            must_verify: self.must_verify.into(),
+            zero: 0,
+            stamp: self.stamp.bytes(),
+        };
+        fields.to_bytes()
+    }
+
+    pub(super) fn read(bytes: &[u8; BOOT]) -> Self {
+        let BootFields { generation, opened, origin, was_sealed, must_verify, stamp, .. } =
+            BootFields::from_bytes(bytes);
+        Self {
+            generation,
+            opened,
+            origin: ORIGINS.get(usize::from(origin)).copied().unwrap_or(Origin::Unknown),
+            was_sealed: was_sealed != 0,
+            must_verify: must_verify != 0,
+            stamp: Stamp::read(&stamp),
+        }
+    }
+}
+
+layout! {
+    struct BootFields: 144 {
+        0 generation: u64,
+        8 opened: u32,
+        12 origin: u8,
+        13 was_sealed: u8,
+        14 must_verify: u8,
+        15 zero: u8,
+        16 stamp: [u8; STAMP],
+    }
+}
+
 /// The serialized forms of fields that are not numbers.
 #[cfg(feature = "serde")]
 mod json {
@@ -182,5 +311,24 @@ mod json {
 
     pub(super) fn release<S: Serializer>(kernel: &[u8; RELEASE], to: S) -> Result<S::Ok, S::Error> {
         to.serialize_str(text(kernel))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Stamp;
+    use crate::survival::Backing;
+
+    #[test]
+    fn a_stamp_is_read_as_it_was_written() {
+        for &backing in Backing::ALL {
+            let mut stamp = Stamp { seconds: 1, process: 2, process_start: 3, ..Stamp::UNKNOWN };
+            stamp = Stamp { granularity: 64, placement: 5, unsafe_shutdowns: Some(0), ..stamp };
+            stamp = Stamp { boot_id: [6; 16], backing, ..stamp }.with_kernel("6.18.0");
+            assert_eq!(Stamp::read(&stamp.bytes()), stamp);
+        }
+        assert_eq!(Stamp::read(&[0; 128]), Stamp::UNKNOWN);
+        let newer = Stamp::read(&core::array::from_fn(|at| if at == 36 { 200 } else { 0 }));
+        assert_eq!(newer.backing, Backing::Unknown);
     }
 }

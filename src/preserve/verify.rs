@@ -1,18 +1,20 @@
 //! Reading everything, to find what is damaged.
 //!
 //! # Work
-//! Each byte of a blob is read once; blobs that overlap are not read. The log is read three times. An entry takes less than
-//! 400 bytes of memory meanwhile, and has 64 bytes in the file at least.
+//! Each byte of a blob is read once; blobs that overlap are not read. The log is read twice. An entry takes less than 500
+//! bytes of memory meanwhile beside its own, and has 64 bytes in the file at least.
 
 use super::blob;
 use super::error::{Damage, Error, ErrorKind, Part};
 use super::format::{CHUNK, tags};
 use super::info::{Content, Info};
-use super::log::{Log, Scan, Step};
-use super::snapshot::{CommitIn, Snapshot};
+use super::log::Log;
+use super::reader::Reader;
+use super::table::{Live, Table};
+use crate::format::error::FormatError;
 use crate::format::progress::Progress;
 use crate::format::reread::Rereadings;
-use crate::format::root::{self, slots};
+use crate::format::root;
 use crate::medium::Readable;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -76,10 +78,12 @@ fn named<S: serde::Serializer>(damaged: &[(Box<str>, Damage)], to: S) -> Result<
 pub(super) fn verify<E: Failure>(
     medium: &dyn Readable<Error = E>,
     log: &Log,
-    infos: &[Info],
+    table: &Table,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Verification, Error<E>> {
     let mut verification = Verification::default();
+    let infos: Vec<_> = table.sorted().into_iter().map(Live::info).collect();
+    let infos = &infos[..];
     // Invalid blobs, which overlap, may have more bytes in all than can be counted.
     let blobs = infos.iter().filter(|info| info.content == Content::Blob);
     let most = blobs.map(|info| info.len).fold(0, u64::saturating_add);
@@ -110,10 +114,12 @@ pub(super) fn verify<E: Failure>(
                 verification.damaged.push((info.name.as_str().into(), damage));
             }
             // The bytes cannot be read.
-            Err(Error(ErrorKind::Medium(_))) if log.is_current(medium)? => {
+            Err(Error(ErrorKind::Format(FormatError::Medium(_)))) if log.is_current(medium)? => {
                 verification.damaged.push((info.name.as_str().into(), from(info, read)));
             }
-            Err(Error(ErrorKind::Medium(_))) => return Err(Error(ErrorKind::Replaced)),
+            Err(Error(ErrorKind::Format(FormatError::Medium(_)))) => {
+                return Err(Error(ErrorKind::Replaced));
+            }
             Err(error) => return Err(error),
         }
     }
@@ -174,62 +180,27 @@ const fn from(info: &Info, at: u64) -> Damage {
     Damage { part, offset: info.offset + at, len: info.len - at }
 }
 
-/// Returns the damaged copies of the root and of records, up to a commit.
-fn copies<E: Failure>(within: CommitIn<'_, E>) -> Result<Vec<Damage>, Error<E>> {
-    let (medium, ours) = (within.medium, &within.commit.log);
-    let (log, loaded) = Log::load(medium, Rereadings::BESIDE_WRITERS)?;
-    if log != *ours {
-        return Err(Error(ErrorKind::Replaced));
-    }
-    let (mut copies, mut scan) = (Vec::new(), Scan::new(log, true, true));
-    for (offset, is_damaged) in slots(log.root.generation).into_iter().zip(loaded.is_damaged) {
-        if is_damaged {
-            copies.push(Damage { part: Part::Root, offset, len: root::BLOCK });
-        }
-    }
-    if loaded.is_next_lost && within.commit.is_overtaken(medium)? {
-        let offset = slots(log.root.generation + 1)[0];
-        copies.push(Damage { part: Part::NewerRoot, offset, len: root::BLOCK });
-    }
-    while scan.at < within.commit.state.end
-        && let Some(step) = scan.next(medium)?
-    {
-        let Step::Record(record) = step else { continue };
-        if record.copies != [true; 2] {
-            let mirror = usize::from(record.copies[0]);
-            let offset = log.places.current[mirror] + record.at;
-            copies.push(Damage { part: Part::RecordCopy, offset, len: record.head.len });
-        }
-    }
-    Ok(copies)
-}
-
-impl<R: Readable> Snapshot<'_, R> {
+impl<R: Readable> Reader<R> {
     /// Reads everything, and returns the damaged parts. Calls `progress` from time to time.
     ///
     /// # Errors
-    /// [`ErrorKind::Replaced`], if there was another commit that replaced a blob, or the table was compacted; if the medium
+    /// [`ErrorKind::Replaced`], if there was another commit that replaced a blob, or the log was compacted; if the medium
     /// cannot read the roots. Other bytes that it cannot read are damaged, and so is a blob that ends after the end of the
     /// medium.
     pub fn verify(
         &self,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Verification, Error<R::Error>> {
-        let found = self.verified(progress);
-        self.medium.check().map_err(Error::medium)?;
-        found
-    }
-
-    fn verified(
-        &self,
-        progress: &mut dyn FnMut(Progress),
-    ) -> Result<Verification, Error<R::Error>> {
-        let within = self.erased();
-        let table = within.table(false)?;
-        let infos: Vec<_> = table.infos().collect();
-        let copies = copies(within)?;
-        let records = table.lost.map(|lost| self.commit.log.lost(lost)).into_iter().collect();
-        let found = verify(self.medium, &self.commit.log, &infos, progress)?;
-        Ok(Verification { records, copies, ..found })
+        let (medium, log) = (self.medium(), &self.commit.log);
+        let (now, loaded) = Log::load(medium, Rereadings::BESIDE_WRITERS)?;
+        if now != *log {
+            return Err(Error(ErrorKind::Replaced));
+        }
+        let replay = self.replay(true)?;
+        let copies = replay.copies(medium, &self.commit, &loaded)?;
+        let records = replay.table.lost.map(|lost| log.lost(lost)).into_iter().collect();
+        let found = verify(medium, log, &replay.table, progress);
+        medium.check().map_err(Error::medium)?;
+        Ok(Verification { records, copies, ..found? })
     }
 }

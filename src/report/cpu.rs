@@ -50,7 +50,7 @@ pub struct CpuReport {
     /// ```
     /// use cachemaint::report::{CpuReport, Handling};
     /// let whole_cache = CpuReport::host().effects.whole_cache;
-    /// if whole_cache.is != Handling::Executed {
+    /// if whole_cache.answer != Handling::Executed {
     ///     println!("do not rely on WBINVD: {} ({})", whole_cache.text, whole_cache.source);
     /// }
     /// ```

@@ -23,7 +23,7 @@
 //! | `aliasing` | CPU, host | `aliases` (`true`, `false` or `null`); `source`, or `reason` and `advice`. That of the host is settled by `/proc/cpuinfo` where the architecture leaves it open |
 //! | `hypervisor` | CPU | `present` (`true`, `false`, `null`), `name`, `signature` (the first), `signatures`, `is_root` |
 //! | `confidential` | CPU | `kind` is `tdx`, `hyper_v` (`isolation`: `vbs`, `sev_snp`, `tdx`, `other`; `paravisor`), `sev_offered` (`es`, `snp`, `coherent`) or `unknown` |
-//! | `effects` | CPU, host | `whole_cache`, `lines`, `migration`: each `is`, `text`, `source`, `certainty` (`documented`, `read_in_source`, `measured`, `assumed`) |
+//! | `effects` | CPU, host | `whole_cache`, `lines`, `migration`: each `answer`, `text`, `source`, `certainty` (`documented`, `read_in_source`, `measured`, `assumed`) |
 //! | `whole_cache` | CPU | the operation on the whole cache by which [memory can be invalidated](CpuReport::can_invalidate_memory): `available`; `instruction`, `source` |
 //! | `notes` | CPU | list of `text`, `source` |
 //! | `cpu` | host | all of the above |

@@ -88,7 +88,7 @@ impl Wrapped<'_, '_> {
 impl Display for CpuReport {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         row(f, "CPU", format_args!("{}; {}", self.identity, self.architecture))?;
-        let migration = self.effects.migration.is;
+        let migration = self.effects.migration.answer;
         let guest = GuestOf { report: self, hints: &"", migration };
         row(f, "Hypervisor", format_args!("{guest}"))?;
         row(f, "Data cache", format_args!("{}", AliasingOf(self.aliasing)))?;

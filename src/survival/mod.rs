@@ -156,7 +156,7 @@ impl core::fmt::Display for Certainty {
 #[non_exhaustive]
 pub struct Statement<T> {
     /// The answer.
-    pub is: T,
+    pub answer: T,
     /// The answer in words, with its condition if it has one.
     pub text: &'static str,
     /// The source of the claim.
@@ -166,19 +166,19 @@ pub struct Statement<T> {
 }
 
 impl<T> Statement<T> {
-    pub(crate) const fn documented(is: T, text: &'static str, source: &'static str) -> Self {
-        Self { is, text, source, certainty: Certainty::Documented }
+    pub(crate) const fn documented(answer: T, text: &'static str, source: &'static str) -> Self {
+        Self { answer, text, source, certainty: Certainty::Documented }
     }
 
-    pub(crate) const fn read(is: T, text: &'static str, source: &'static str) -> Self {
-        Self { is, text, source, certainty: Certainty::ReadInSource }
+    pub(crate) const fn read(answer: T, text: &'static str, source: &'static str) -> Self {
+        Self { answer, text, source, certainty: Certainty::ReadInSource }
     }
 
-    pub(crate) const fn measured(is: T, text: &'static str, source: &'static str) -> Self {
-        Self { is, text, source, certainty: Certainty::Measured }
+    pub(crate) const fn measured(answer: T, text: &'static str, source: &'static str) -> Self {
+        Self { answer, text, source, certainty: Certainty::Measured }
     }
 
-    pub(crate) const fn assumed(is: T, text: &'static str, source: &'static str) -> Self {
-        Self { is, text, source, certainty: Certainty::Assumed }
+    pub(crate) const fn assumed(answer: T, text: &'static str, source: &'static str) -> Self {
+        Self { answer, text, source, certainty: Certainty::Assumed }
     }
 }

@@ -33,9 +33,9 @@ impl Backing {
     /// ```
     /// use cachemaint::survival::{Backing, Event, Stage, Survival};
     /// let lost = Backing::PmemAdr.survives(Stage::Stored, Event::PowerLoss);
-    /// assert_eq!(lost.is, Survival::No);
-    /// println!("{}: {} ({}, {})", lost.is, lost.text, lost.source, lost.certainty);
-    /// assert_eq!(Backing::PmemAdr.survives(Stage::Persisted, Event::PowerLoss).is, Survival::Yes);
+    /// assert_eq!(lost.answer, Survival::No);
+    /// println!("{}: {} ({}, {})", lost.answer, lost.text, lost.source, lost.certainty);
+    /// assert_eq!(Backing::PmemAdr.survives(Stage::Persisted, Event::PowerLoss).answer, Survival::Yes);
     /// ```
     #[must_use]
     pub const fn survives(self, stage: Stage, event: Event) -> Statement<Survival> {
@@ -101,7 +101,7 @@ const fn not_promised(
     source: &'static str,
     certainty: Certainty,
 ) -> Statement<Survival> {
-    Statement { is: Survival::NotPromised, text, source, certainty }
+    Statement { answer: Survival::NotPromised, text, source, certainty }
 }
 
 /// The dirty lines of a cache at a reset.
@@ -400,7 +400,7 @@ mod tests {
             for (event, cell) in Event::ALL.iter().copied().zip(cells) {
                 let statement = backing.survives(stage, event);
                 assert!(!statement.text.is_empty() && !statement.source.is_empty());
-                let found = statement.is;
+                let found = statement.answer;
                 let agrees = match (found, cell.strip_prefix("if ")) {
                     (Survival::If(condition), Some(words)) => condition.contains(words),
                     (Survival::Yes, None) => cell == "yes",
@@ -424,7 +424,7 @@ mod tests {
         };
         for &backing in Backing::ALL {
             for &event in Event::ALL {
-                let worth_at = |stage: &Stage| worth(backing.survives(*stage, event).is);
+                let worth_at = |stage: &Stage| worth(backing.survives(*stage, event).answer);
                 assert!(Stage::ALL.is_sorted_by_key(worth_at), "{backing:?} {event:?}");
             }
         }
@@ -437,7 +437,7 @@ mod tests {
             for &event in Event::ALL {
                 let [persisted, deep] =
                     [Persisted, DeepPersisted].map(|stage| backing.survives(stage, event));
-                assert_eq!(persisted.is, deep.is, "{backing:?} {event:?}");
+                assert_eq!(persisted.answer, deep.answer, "{backing:?} {event:?}");
             }
         }
         let [persisted, deep] =

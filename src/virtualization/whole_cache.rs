@@ -74,7 +74,7 @@ fn what_becomes_of_it_in_this_guest(
 ) -> Option<(RefusedBy, Unsupported)> {
     let (confidential, hypervisor) = (cpu.confidential, cpu.hypervisor);
     let whole_cache = Virtualization::of(architecture, cpu).effects().whole_cache;
-    if hypervisor == Hypervisor::Absent && whole_cache.is == Handling::Executed {
+    if hypervisor == Hypervisor::Absent && whole_cache.answer == Handling::Executed {
         return None;
     }
     let by = match confidential {

@@ -57,7 +57,7 @@ fn a_memfd_is_ram_that_is_named_as_the_kernel_names_it() {
 }
 
 fn after(guarantee: &Guarantee, event: Event) -> Survival {
-    guarantee.survives(Stage::Persisted, event).is
+    guarantee.survives(Stage::Persisted, event).answer
 }
 
 /// unlink(2): the file remains until the last descriptor that refers to it is closed.
@@ -73,7 +73,7 @@ fn a_file_without_a_name_outlives_its_process_only_if_another_keeps_it_open() {
         let by_link = format!("/proc/self/fd/{}", file.file().as_raw_fd());
         for guarantee in [file.guarantee().clone(), dax::probe(by_link).unwrap()] {
             let crash = guarantee.survives(Stage::Persisted, Event::ProcessCrash);
-            assert!(matches!(crash.is, Survival::If(_)), "{crash:?}");
+            assert!(matches!(crash.answer, Survival::If(_)), "{crash:?}");
             assert!(crash.text.contains("no name"), "{crash:?}");
             for event in [Event::Kexec, Event::WarmReboot, Event::PowerLoss] {
                 assert_eq!(after(&guarantee, event), Survival::No);

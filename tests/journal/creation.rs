@@ -229,7 +229,7 @@ fn a_damaged_superblock_is_not_one_that_was_never_written() {
 #[cfg(feature = "preserve")]
 #[test]
 fn a_repair_leaves_a_store_as_it_is() {
-    use cachemaint::preserve::{self, Snapshot};
+    use cachemaint::preserve::{self, Reader};
     let medium = Simulation::new(Model::X86, 1 << 16).zeros().medium();
     let journal = options().create_new(&medium).unwrap();
     while journal.append(b"record").is_ok() {}
@@ -246,11 +246,11 @@ fn a_repair_leaves_a_store_as_it_is() {
         |kind: Option<&ErrorKind<_>>| matches!(kind, Some(ErrorKind::NotAJournal { .. }));
     assert!(is_refused(reason(&options().repair(&medium))));
     assert!(is_refused(options().preview_repair(&medium).err().as_ref().map(Error::kind)));
-    assert!(Snapshot::of(&medium).unwrap().blob("blob").is_ok());
+    assert!(Reader::open(&medium).unwrap().blob("blob").is_ok());
     // The copies of its roots are left.
     medium.write(0, &[0; 8192]);
     assert!(is_refused(reason(&options().repair(&medium))));
-    assert!(Snapshot::of(&medium).unwrap().blob("blob").is_ok());
+    assert!(Reader::open(&medium).unwrap().blob("blob").is_ok());
 }
 
 /// The medium of a refused opening can be used again.

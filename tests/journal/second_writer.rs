@@ -83,7 +83,14 @@ fn a_region_has_one_journal_beside_its_store() {
     drop((store, journal));
     assert_is_refused(&file);
     let failed = Store::open(Arc::clone(&file)).unwrap_err();
-    assert!(matches!(failed.error.kind(), preserve::ErrorKind::SecondWriter), "{}", failed.error);
+    assert!(
+        matches!(
+            failed.error.kind(),
+            preserve::ErrorKind::Format(preserve::FormatError::SecondWriter)
+        ),
+        "{}",
+        failed.error
+    );
     drop(region);
     let (mut store, _) = Store::open(Arc::clone(&file)).unwrap();
     let (_journal, recovered) = Journal::open(store.region("journal").unwrap()).unwrap();

@@ -10,7 +10,7 @@ use crate::region_crashes;
 use crate::regions::BYTES as REGION_BYTES;
 use Do::{Delete, Put, Rename, Stream, Wide};
 use cachemaint::medium::{Medium as _, Readable as _};
-use cachemaint::preserve::{Error, ErrorKind};
+use cachemaint::preserve::{Error, ErrorKind, FormatError};
 use cachemaint::sim::mutation::{Mutation, Setting, Weakening};
 use cachemaint::sim::waste::Kind;
 use cachemaint::sim::{Effort, Exploration, Killed, Model, SimMedium, Simulation, Violation};
@@ -30,7 +30,7 @@ fn recovery(
         match open(medium) {
             Ok((_, found)) => judge(life, &found, &told),
             Err(Opening::Store(error))
-                if matches!(error.kind(), ErrorKind::NotAStore { .. })
+                if matches!(error.kind(), ErrorKind::Format(FormatError::Foreign { .. }))
                     && expected(&told).is_none() =>
             {
                 Ok(())
@@ -199,7 +199,7 @@ fn killed_and_gone_on(simulation: &Simulation, kill: u64, life: Life) -> Explora
                 .and_then(|(mut store, _)| work(&mut store, &life[..2], 1, |_| ()));
             assert!(matches!(
                 died.as_ref().map_err(Error::kind),
-                Ok(()) | Err(ErrorKind::Medium(Killed) | ErrorKind::Failed)
+                Ok(()) | Err(ErrorKind::Format(FormatError::Medium(Killed) | FormatError::Failed))
             ));
             // The process is killed even if it had done all.
             medium.killed();

@@ -7,7 +7,7 @@ use crate::plain::Plain;
 use crate::random::Random;
 use crate::seal::{self, entries, log, put, records, u64_at};
 use cachemaint::medium::{Bytes, Readable as _};
-use cachemaint::preserve::{ErrorKind, Part, Reader, Snapshot, Verify};
+use cachemaint::preserve::{ErrorKind, Part, Reader, Verify};
 use std::collections::BTreeMap;
 
 type Blobs = BTreeMap<String, Vec<u8>>;
@@ -37,7 +37,7 @@ fn lived() -> (Vec<u8>, Blobs) {
 
 fn found(image: &[u8]) -> Blobs {
     let reader = Reader::open(Bytes(image)).unwrap();
-    let infos = reader.list().unwrap().into_iter().filter(|info| &*info.name != "ram");
+    let infos = reader.entries().map(|entry| entry.unwrap().0).filter(|info| &*info.name != "ram");
     infos.map(|info| (info.name.to_string(), reader.load(&info.name).unwrap())).collect()
 }
 
@@ -109,11 +109,11 @@ fn damage_of_both_copies_is_reported_or_undoes_the_last_commit() {
     for record in before {
         let harmed = harm(record);
         let bytes = Bytes(&harmed);
-        let snapshot = Snapshot::of(&bytes).unwrap();
+        let snapshot = Reader::open(bytes).unwrap();
         let (mut known, mut errors) = (0, 0);
         for entry in snapshot.entries() {
             match entry.map_err(ErrorKind::from) {
-                Ok(info) => {
+                Ok((info, _)) => {
                     known += 1;
                     if let Some(bytes) = blobs.get(&*info.name) {
                         let mut found = vec![0; info.len as usize];
@@ -131,7 +131,7 @@ fn damage_of_both_copies_is_reported_or_undoes_the_last_commit() {
         assert!(errors == 1 && known <= 8, "{known} and {errors}");
         for name in blobs.keys() {
             // It is as it was, or not known.
-            let is_known = snapshot.find(name).map(|info| info.map(|info| info.len));
+            let is_known = snapshot.stat(name).map(|info| info.map(|info| info.len));
             assert!(is_known.is_err() || is_known == Ok(Some(blobs[name].len() as u64)));
         }
         assert_eq!(snapshot.verify(&mut |_| ()).unwrap().records.len(), 1);
@@ -163,7 +163,7 @@ fn damage_of_a_blob_costs_the_blob_or_undoes_the_last_commit() {
         let (_, opened) =
             options().verify(Verify::Always).open(Plain::new(harmed.clone())).unwrap();
         if opened.undone.is_some() {
-            assert!(info.generation == reader.snapshot().unwrap().generation());
+            assert!(info.generation == reader.generation());
             continue;
         }
         let Err(ErrorKind::Damaged(damage)) = loaded else { panic!("{loaded:?}") };
@@ -261,10 +261,10 @@ fn use_anything(image: &[u8]) {
         let taken = looks.taken();
         assert!(taken <= times * len, "{what} looked at {taken} of {len} bytes");
     };
-    let snapshot = Snapshot::of(&looks);
+    let snapshot = Reader::open(&looks);
     bounded("opening", 16);
     if let Ok(snapshot) = snapshot {
-        let infos: Vec<_> = snapshot.entries().flatten().collect();
+        let infos: Vec<_> = snapshot.entries().flatten().map(|(info, _)| info).collect();
         bounded("a list", 16);
         drop(snapshot.verify(&mut |_| ()));
         bounded("a verification", 100);

@@ -4,7 +4,7 @@ use crate::counting::Broken;
 use crate::failed::{Failed, assert_right_or_failed};
 use crate::life::options;
 use crate::plain::Plain;
-use cachemaint::preserve::{Attributes, Error, ErrorKind, Reader, Verify};
+use cachemaint::preserve::{Attributes, Error, ErrorKind, FormatError, Reader, Verify};
 use core::fmt::Debug;
 
 /// The bytes of a store with a value, a blob and a longer one.
@@ -25,7 +25,8 @@ fn assert_failure_is_returned<T: Debug + PartialEq>(
 ) {
     let bytes = bytes();
     let medium = || Plain::new(bytes.clone());
-    let is_failure = |error: &Error<_>| matches!(error.kind(), ErrorKind::Medium(Broken));
+    let is_failure =
+        |error: &Error<_>| matches!(error.kind(), ErrorKind::Format(FormatError::Medium(Broken)));
     assert_right_or_failed(medium, work, is_failure);
 }
 
@@ -33,16 +34,18 @@ fn assert_failure_is_returned<T: Debug + PartialEq>(
 fn a_medium_that_fails_while_blobs_are_read_is_an_error() {
     assert_failure_is_returned(|medium| Reader::open(medium)?.load("b"));
     assert_failure_is_returned(|medium| Reader::open(medium)?.stat("none"));
-    assert_failure_is_returned(|medium| Reader::open(medium)?.list());
+    assert_failure_is_returned(|medium| {
+        Reader::open(medium)?.entries().collect::<Result<Vec<_>, _>>()
+    });
     assert_failure_is_returned(|medium| {
         let reader = Reader::open(medium)?;
-        reader.snapshot()?.history()
+        reader.history()
     });
 }
 
 #[test]
 fn a_medium_that_fails_while_a_store_is_verified_is_an_error() {
-    assert_failure_is_returned(|medium| Reader::open(medium)?.snapshot()?.verify(&mut |_| ()));
+    assert_failure_is_returned(|medium| Reader::open(medium)?.verify(&mut |_| ()));
 }
 
 #[test]
@@ -51,7 +54,7 @@ fn a_medium_that_fails_while_a_store_is_opened_is_an_error() {
         assert_failure_is_returned(|medium| {
             let (store, opened) = options().verify(verify).open(medium)?;
             assert!(opened.mended.is_empty(), "{:?}", opened.mended);
-            store.snapshot()?.entries().collect::<Result<Vec<_>, _>>()
+            store.reader().entries().collect::<Result<Vec<_>, _>>()
         });
     }
 }

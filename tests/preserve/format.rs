@@ -3,7 +3,7 @@
 use crate::life::{later, options};
 use crate::plain::Plain;
 use cachemaint::medium::Bytes;
-use cachemaint::preserve::{Attributes, ErrorKind, Snapshot};
+use cachemaint::preserve::{Attributes, ErrorKind, FormatError, Reader};
 use twox_hash::XxHash3_64;
 
 /// The bytes of the store.
@@ -127,7 +127,7 @@ fn a_store_has_the_documented_bytes() {
 fn the_documented_bytes_are_read() {
     let image = by_hand();
     let bytes = Bytes(&image);
-    let snapshot = Snapshot::of(&bytes).unwrap();
+    let snapshot = Reader::open(bytes).unwrap();
     assert_eq!((snapshot.generation(), snapshot.size()), (2, SIZE as u64));
     let mut found = [0; 3];
     let blob = snapshot.blob("ab").unwrap();
@@ -135,7 +135,7 @@ fn the_documented_bytes_are_read() {
     assert_eq!((found, blob.info().version, blob.info().offset), (*b"xyz", 2, VALUE));
     let mut metadata = [0; 1];
     assert_eq!(snapshot.metadata(blob.info(), &mut metadata).unwrap(), b"m");
-    assert_eq!(snapshot.find("cd").unwrap().unwrap().range(), BLOB..BLOB + 300);
+    assert_eq!(snapshot.stat("cd").unwrap().unwrap().range(), BLOB..BLOB + 300);
     let (store, opened) = options().open(Plain::new(image.clone())).unwrap();
     assert_eq!(store.load("cd").unwrap()[299], 43);
     assert_eq!((opened.undone, opened.mended.len()), (None, 0));
@@ -149,9 +149,11 @@ fn another_version_is_refused() {
             image[slot + 8..slot + 12].copy_from_slice(&version.to_le_bytes());
             crate::seal::seal_root(&mut image, slot);
         }
-        let refused = Snapshot::of(&Bytes(&image)).map(drop).unwrap_err();
-        let ErrorKind::Version { found, .. } = refused.kind() else { panic!("{refused}") };
-        assert_eq!(*found, version);
+        let refused = Reader::open(Bytes(&image)).map(drop).unwrap_err();
+        let ErrorKind::Format(FormatError::Version { found, .. }) = *refused.error.kind() else {
+            panic!("{refused}")
+        };
+        assert_eq!(found, version);
         assert!(options().open_or_create(Plain::new(image)).is_err());
     }
 }

@@ -4,7 +4,7 @@ use crate::format::{BLOB, VALUE, by_hand};
 use crate::life::{later, options};
 use crate::plain::Plain;
 use cachemaint::medium::Bytes;
-use cachemaint::preserve::{Boot, Snapshot};
+use cachemaint::preserve::{Boot, Reader};
 use serde_json::{Value, json, to_value};
 
 fn stamp() -> Value {
@@ -25,7 +25,7 @@ fn stamp() -> Value {
 fn a_commit_and_its_blobs_are_told() {
     let image = by_hand();
     let bytes = Bytes(&image);
-    let snapshot = Snapshot::of(&bytes).unwrap();
+    let snapshot = Reader::open(bytes).unwrap();
     assert_eq!(to_value(snapshot.stamp()).unwrap(), stamp());
     let boots: Vec<Boot> = snapshot.history().unwrap();
     let first = json!({
@@ -37,7 +37,7 @@ fn a_commit_and_its_blobs_are_told() {
         "generation": 2,
         "seconds": 1_700_000_002, "offset": VALUE,
     });
-    assert_eq!(to_value(snapshot.find("ab").unwrap().unwrap()).unwrap(), blob);
+    assert_eq!(to_value(snapshot.stat("ab").unwrap().unwrap()).unwrap(), blob);
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn a_verification_lists_its_findings() {
     image[BLOB as usize] ^= 1;
     image[12_288] ^= 1;
     let bytes = Bytes(&image);
-    let verification = Snapshot::of(&bytes).unwrap().verify(&mut |_| ()).unwrap();
+    let verification = Reader::open(bytes).unwrap().verify(&mut |_| ()).unwrap();
     let expected = json!({
         "whole": 1,
         "regions": 0,
@@ -87,7 +87,7 @@ fn a_verdict_has_origin_evidence_and_promise() {
             "whether the power was lost does not show",
         ],
         "promise": {
-            "is": "yes",
+            "answer": "yes",
             "text": "the memory controller has accepted it, and firmware claims that stored energy (ADR) brings \
                      that to the medium",
             "source": "ACPI, NFIT platform capabilities; passed on by Linux drivers/acpi/nfit/core.c",

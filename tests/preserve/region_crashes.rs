@@ -3,6 +3,7 @@
 use crate::crashes::EFFORT;
 use crate::life::{bytes, later, options};
 use crate::regions::{BYTES, LEAST};
+use cachemaint::medium::{Medium as _, Readable as _};
 use cachemaint::preserve::{Attributes, ErrorKind, Region, Verify};
 use cachemaint::sim::{Exploration, Model, SimMedium, Simulation, Violation};
 use core::sync::atomic::Ordering::Relaxed;
@@ -76,9 +77,7 @@ fn opened_or_created(simulation: &Simulation) -> Exploration {
         let (mut store, _) =
             options().open_or_create(medium).map_err(|failed| Violation::from(failed.error))?;
         let ram = store.region_or_create("ram", LEAST)?;
-        Violation::unless(Region::len(&ram) == LEAST, || {
-            String::from("the region has another length")
-        })?;
+        Violation::unless(ram.len() == LEAST, || String::from("the region has another length"))?;
         let found = ram.load(64, Relaxed);
         ram.persist_copy(&[(64, &7_u64.to_le_bytes())])?;
         Ok(found)

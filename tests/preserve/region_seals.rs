@@ -6,7 +6,7 @@ use crate::life::{bytes, later, options};
 use crate::plain::Plain;
 use crate::regions::{BYTES, FIRST, LEAST, empty, with_ram};
 use cachemaint::medium::{Bytes, Granularity, Medium, Readable, WriterLock};
-use cachemaint::preserve::{Attributes, ErrorKind, Info, Snapshot, Store};
+use cachemaint::preserve::{Attributes, ErrorKind, Info, Reader, Store};
 use core::ops::Range;
 use core::sync::atomic::Ordering::{self, Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -102,13 +102,13 @@ fn many_regions_are_sealed_in_a_full_store() {
     }
     assert!(names.len() > 8, "{}", names.len());
     let regions: Vec<_> = names.iter().map(|name| store.region(name).unwrap()).collect();
-    assert!(store.reader().list().unwrap().iter().all(|info| info.is_dirty));
+    assert!(store.list().collect::<Vec<_>>().iter().all(|info| info.is_dirty));
     drop(regions);
     store.seal().unwrap();
     drop(store);
     let (store, opened) = later().open(medium).unwrap();
     assert!(opened.was_sealed);
-    assert!(store.reader().list().unwrap().iter().all(|info| !info.is_dirty));
+    assert!(store.list().collect::<Vec<_>>().iter().all(|info| !info.is_dirty));
 }
 
 /// A seal speaks for the bytes of regions too, so it goes before they can change.
@@ -119,9 +119,9 @@ fn a_region_is_not_changed_under_a_seal() {
     let (mut store, opened) = later().open(medium.clone()).unwrap();
     assert!(opened.was_sealed);
     // Reading the list changes nothing.
-    assert!(store.reader().list().unwrap().len() == 1 && store.snapshot().unwrap().is_sealed());
+    assert!(store.list().collect::<Vec<_>>().len() == 1 && store.reader().is_sealed());
     let region = store.region("ram").unwrap();
-    assert!(!Snapshot::of(&Bytes(&medium.bytes())).unwrap().is_sealed());
+    assert!(!Reader::open(Bytes(&medium.bytes())).unwrap().is_sealed());
     drop(region);
     // Nothing was committed since.
     let generation = store.generation();
@@ -147,8 +147,8 @@ fn a_region_is_not_changed_under_a_seal_that_failed() {
         let region = store.region("ram");
         let image = plain.bytes();
         let bytes = Bytes(&image);
-        let snapshot = Snapshot::of(&bytes).unwrap();
-        let is_dirty = snapshot.find("ram").unwrap().unwrap().is_dirty;
+        let snapshot = Reader::open(bytes).unwrap();
+        let is_dirty = snapshot.stat("ram").unwrap().unwrap().is_dirty;
         let is_safe = region.is_err() || is_dirty && !snapshot.is_sealed();
         assert!(is_safe, "{left} write-backs, {sealed:?}");
     }
@@ -191,14 +191,14 @@ impl Buffered {
     fn is_clean(&self) -> bool {
         let beyond = self.beyond();
         let bytes = Bytes(&beyond.bytes);
-        let snapshot = Snapshot::of(&bytes).unwrap();
+        let snapshot = Reader::open(bytes).unwrap();
         assert!(snapshot.verify(&mut |_| ()).unwrap().damaged.is_empty());
-        !snapshot.find("ram").unwrap().unwrap().is_dirty
+        !snapshot.stat("ram").unwrap().unwrap().is_dirty
     }
 
     /// Returns true if the store is sealed after a loss of the buffers.
     fn is_sealed(&self) -> bool {
-        Snapshot::of(&Bytes(&self.beyond().bytes)).unwrap().is_sealed()
+        Reader::open(Bytes(&self.beyond().bytes)).unwrap().is_sealed()
     }
 
     /// A store with two regions, which was sealed.
@@ -220,13 +220,13 @@ impl Buffered {
     }
 
     /// Whenever the buffers are lost in between, there is a store with these properties.
-    fn has_throughout(&self, work: impl FnOnce(), has: impl Fn(&Snapshot<'_, Bytes<'_>>)) {
+    fn has_throughout(&self, work: impl FnOnce(), has: impl Fn(&Reader<Bytes<'_>>)) {
         self.beyond().images.clear();
         work();
         let images = core::mem::take(&mut self.beyond().images);
         assert!(images.len() > 2);
         for image in &images {
-            has(&Snapshot::of(&Bytes(image)).unwrap());
+            has(&Reader::open(Bytes(image)).unwrap());
         }
     }
 }
@@ -333,7 +333,7 @@ fn a_seal_is_removed_before_anything_is_committed_that_is_not_as_deep() {
         medium.has_throughout(
             || put(&mut store, &new, name),
             |snapshot| {
-                let [whole, entry] = [name, "other"].map(|name| snapshot.find(name).unwrap());
+                let [whole, entry] = [name, "other"].map(|name| snapshot.stat(name).unwrap());
                 assert!(snapshot.verify(&mut |_| ()).unwrap().damaged.is_empty());
                 assert!(entry.is_some() && whole.is_none(), "the zeros of the region are lost");
             },
@@ -390,7 +390,7 @@ fn the_end_of_a_seal_by_a_killed_process_is_made_as_deep_by_the_next() {
     medium.beyond().kills = false;
     let (store, opened) = later().open(erased(&medium)).unwrap();
     assert!(!opened.was_sealed && !medium.is_sealed());
-    assert!(store.snapshot().unwrap().find("other").unwrap().is_none());
+    assert!(store.reader().stat("other").unwrap().is_none());
 }
 
 #[test]
@@ -433,10 +433,10 @@ fn a_use_is_noted_in_two_records() {
         image[at] ^= 1;
     }
     let bytes = Bytes(&image);
-    let snapshot = Snapshot::of(&bytes).unwrap();
+    let snapshot = Reader::open(bytes).unwrap();
     assert_eq!(snapshot.generation() + 1, store.generation());
     assert!(!snapshot.is_sealed());
-    assert!(snapshot.find("ram").unwrap().unwrap().is_dirty);
+    assert!(snapshot.stat("ram").unwrap().unwrap().is_dirty);
 }
 
 /// No record that is known to be persistent has it.
@@ -455,14 +455,4 @@ fn a_region_whose_creation_failed_is_not_used() {
         }
         assert!(store.region("ram").is_err(), "{left}: {created:?}");
     }
-}
-
-/// Another writer has sealed the store without a lock.
-#[test]
-fn a_writer_that_was_overtaken_gets_no_region() {
-    let (medium, mut overtaken) = with_ram();
-    let (mut store, _) = options().open(medium).unwrap();
-    store.seal().unwrap();
-    let refused = overtaken.region("ram").unwrap_err();
-    assert!(matches!(refused.kind(), ErrorKind::Overtaken), "{refused}");
 }

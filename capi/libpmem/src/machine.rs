@@ -100,7 +100,7 @@ impl Machine {
     /// Returns true if the write-backs of this machine suffice for memory of this granularity. A region can have come since
     /// the choice, of which the caches do not survive. Memory that a power loss erases needs none.
     pub(crate) fn persists(&self, granularity: Granularity, backing: Backing) -> bool {
-        let is_lost = backing.survives(Stage::Persisted, Event::PowerLoss).is == Survival::No;
+        let is_lost = backing.survives(Stage::Persisted, Event::PowerLoss).answer == Survival::No;
         !self.relies_on_regions || granularity == Granularity::Byte || is_lost
     }
 }

@@ -142,8 +142,8 @@ fn unprobed(path: &Path, error: dax::Error) -> anyhow::Error {
 
 fn cells(guarantee: &Guarantee) -> Vec<Cell> {
     let cell = |event, stage| {
-        let Statement { is, text, source, certainty, .. } = guarantee.survives(stage, event);
-        Cell { event, stage, survival: is, reason: Reason { text, source, certainty } }
+        let Statement { answer, text, source, certainty, .. } = guarantee.survives(stage, event);
+        Cell { event, stage, survival: answer, reason: Reason { text, source, certainty } }
     };
     let of_each_stage = |event| Stage::ALL.iter().map(move |stage| cell(event, *stage));
     Event::ALL.iter().copied().flat_map(of_each_stage).collect()

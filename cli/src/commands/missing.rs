@@ -1,6 +1,7 @@
 //! Errors of missing files, and of files of zeros, in commands that can create them.
 
 use anyhow::anyhow;
+use cachemaint::preserve::FormatError;
 use cachemaint::{dax, journal, preserve};
 
 /// Adds the option that creates a missing file, journal or store to an error about it.
@@ -11,6 +12,9 @@ pub(super) fn or_create(error: anyhow::Error) -> anyhow::Error {
     let store = error.downcast_ref::<preserve::Error<dax::Error>>().map(preserve::Error::kind);
     let is_missing = matches!(file, Some(dax::ErrorKind::NotFound))
         || matches!(journal, Some(journal::ErrorKind::NotAJournal { found: ZEROS, .. }))
-        || matches!(store, Some(preserve::ErrorKind::NotAStore { found: ZEROS, .. }));
+        || matches!(
+            store,
+            Some(preserve::ErrorKind::Format(FormatError::Foreign { found: ZEROS, .. }))
+        );
     if is_missing { anyhow!("{error:#} (`--create SIZE`)") } else { error }
 }

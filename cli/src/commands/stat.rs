@@ -18,7 +18,7 @@
 //! | `descriptor_lost` | of a recording: `true` if one of its two descriptors is torn or damaged; the next opening writes it anew |
 //! | `names_damaged` | of a recording: `true` if names of events are damaged, or may be lost with a descriptor |
 //! | `shards` | of a recording, a list: `events` and `bytes` of payload, `used` sub-buffers, `laps`, `lost` events, `damaged` bytes at most, `first` and `last` time (or `null`) |
-//! | `size`, `generation`, `is_sealed`, `blobs`, `whole`, `regions`, `bytes`, `damaged`, `records`, `copies` | of a store, as in `preserve verify --json` |
+//! | `size`, `generation`, `is_sealed`, `capacity`, `blobs`, `whole`, `regions`, `bytes`, `damaged`, `records`, `copies` | of a store, as in `preserve verify --json` |
 
 use super::payload::hex;
 use super::preserve::Verified;

@@ -174,7 +174,7 @@ pub(crate) fn survival(out: &mut impl Write, guarantee: &Guarantee) -> io::Resul
     heading(out, "What survives           stored only       persisted, deep or not")?;
     let mut conditions = Vec::new();
     for &event in Event::ALL {
-        let mut cell = |stage| cell(guarantee.survives(stage, event).is, &mut conditions);
+        let mut cell = |stage| cell(guarantee.survives(stage, event).answer, &mut conditions);
         let (stored_style, stored) = cell(Stage::Stored);
         let (style, persisted) = cell(Stage::Persisted);
         write!(out, "  {event:22}{stored_style}{stored:18}{stored_style:#}")?;

@@ -58,7 +58,7 @@ fn the_history_lists_boots_and_the_events_since() {
     assert_eq!(before["boots"], expected);
     let evidence = &before["since"]["evidence"][0];
     assert_eq!(evidence, "the boot id is another than that of the last commit");
-    assert_eq!(before["since"]["promise"]["is"], "no");
+    assert_eq!(before["since"]["promise"]["answer"], "no");
     let origin = &before["since"]["origin"];
 
     // By the third commit, after the creation and the two blobs.
@@ -72,7 +72,7 @@ fn the_history_lists_boots_and_the_events_since() {
     let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
     assert_eq!(here["boot"], id.trim().replace('-', ""));
     assert_eq!(after["since"]["origin"], "same_boot");
-    assert_eq!(after["since"]["promise"]["is"], "yes");
+    assert_eq!(after["since"]["promise"]["answer"], "yes");
 
     let shown = unwrapped(&stdout(&place.run(&["history"]).success()));
     let expected = format!(

@@ -14,7 +14,7 @@ fn sealing_lists_all_guarantees_and_a_change_breaks_the_seal() {
         let statement = guarantee.survives(Stage::DeepPersisted, event);
         let said = format!(
             "{}: {} because {} source {};",
-            event, statement.is, statement.text, statement.source
+            event, statement.answer, statement.text, statement.source
         );
         assert!(sealed.contains(&unwrapped(&said)), "{said}: {sealed}");
     }

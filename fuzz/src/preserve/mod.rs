@@ -8,7 +8,7 @@ use crate::image::Image;
 use crate::value::Missing;
 use arbitrary::Arbitrary;
 use cachemaint::medium::Readable as _;
-use cachemaint::preserve::{Attributes, ErrorKind, Options, Snapshot, Store, Verify};
+use cachemaint::preserve::{Attributes, ErrorKind, Options, Reader, Store, Verify};
 use std::collections::BTreeMap;
 
 /// Bytes of a store: the smallest log, and some space.
@@ -135,8 +135,8 @@ fn damage_of(input: &Damaged) {
         image[usize::from(*at)] ^= 1 << (bit % 8);
     }
     let medium = Image::new(&image);
-    if let Ok(snapshot) = Snapshot::of(&medium) {
-        for info in snapshot.entries().flatten() {
+    if let Ok(snapshot) = Reader::open(&medium) {
+        for (info, _) in snapshot.entries().flatten() {
             let Ok(blob) = snapshot.blob(&info.name) else { continue };
             let mut bytes = vec![0; blob.info().len as usize];
             if blob.read_at(0, &mut bytes).is_ok() {
@@ -179,7 +179,7 @@ fn bytes_of(input: &Anything<'_>) {
     let medium = Image::new(&image);
     let most = 200 * (medium.len() + BYTES as u64);
     let (_, looks) = medium.cost(|medium| {
-        let Ok(snapshot) = Snapshot::of(medium) else { return };
+        let Ok(snapshot) = Reader::open(medium) else { return };
         drop(snapshot.verify(&mut |_| ()));
         let _ = snapshot.history();
         snapshot.entries().for_each(drop);
@@ -192,7 +192,7 @@ fn bytes_of(input: &Anything<'_>) {
     let Ok(mut transaction) = store.begin() else { return };
     for (name, len) in [("new", 1000), ("value", 10)] {
         match transaction.put(name, &vec![1; len]).map_err(ErrorKind::from) {
-            Ok(()) | Err(ErrorKind::Full { .. } | ErrorKind::NotABlob { .. }) => {}
+            Ok(()) | Err(ErrorKind::Full { .. } | ErrorKind::OtherContent { .. }) => {}
             Err(error) => panic!("{error}"),
         }
     }

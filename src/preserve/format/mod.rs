@@ -1,10 +1,9 @@
 //! The layout of a store in its medium, and the bytes of each part. This module does not access a medium.
 
-pub(in crate::preserve) mod history;
 pub(in crate::preserve) mod record;
-pub(in crate::preserve) mod stamp;
 
 use super::info::Content;
+use super::stamp::{BOOT, BOOTS};
 use crate::format::identity::Identity;
 use crate::format::layout::{Layout as _, layout};
 use crate::format::root;
@@ -52,8 +51,8 @@ pub(super) const fn data(unit: u64) -> u64 {
 
 /// Returns the number of boots that a history keeps, in a log whose mirrors have `capacity` bytes.
 pub(super) const fn boots(capacity: u64) -> u64 {
-    let most = (capacity / 8 - record::BASE) / history::BOOT as u64;
-    if most < history::BOOTS as u64 { most } else { history::BOOTS as u64 }
+    let most = (capacity / 8 - record::BASE) / BOOT as u64;
+    if most < BOOTS as u64 { most } else { BOOTS as u64 }
 }
 
 /// Returns the capacity that a log of `live` bytes of entries needs at least: for their compaction, and then for the
@@ -139,12 +138,6 @@ pub(super) struct Places {
     pub(super) other: [u64; 2],
     /// The epoch of the log.
     pub(super) salt: u64,
-}
-
-/// Returns the offsets of the words with the generation in both copies of a root.
-#[cfg(feature = "preserve")]
-pub(super) fn root_slots(generation: u64) -> [u64; 2] {
-    root::slots(generation).map(|at| at + root::GENERATION as u64)
 }
 
 /// Bytes of the root's own.

@@ -227,12 +227,12 @@ impl Entry {
         is_possible.then_some(entry)
     }
 
-    /// Appends an entry to a record: its fields, its name, and `rest`, which are its metadata and its value.
+    /// Appends an entry to a record: its fields, and `bytes`, which are its name, its metadata and its value.
     #[cfg(feature = "preserve")]
-    pub(in crate::preserve) fn append(&self, name: &[u8], rest: &[u8], record: &mut Vec<u8>) {
+    pub(in crate::preserve) fn append(&self, bytes: &[u8], record: &mut Vec<u8>) {
         let fields = EntryFields {
             is: self.is as u8,
-            name: name.len() as u8,
+            name: self.name as u8,
             metadata: self.metadata as u16,
             zeros: 0,
             version: self.version,
@@ -243,24 +243,19 @@ impl Entry {
             seconds: self.seconds,
         };
         record.extend_from_slice(&fields.to_bytes());
-        record.extend_from_slice(name);
-        record.extend_from_slice(rest);
+        record.extend_from_slice(bytes);
         record.resize(record.len().next_multiple_of(WORD as usize), 0);
     }
 
-    /// Returns the bytes of the value, which is empty if there is none.
-    const fn value(&self) -> u64 {
-        if matches!(self.is, Is::Value) { self.len } else { 0 }
-    }
-
-    /// Returns the bytes of the metadata and the value.
-    pub(in crate::preserve) const fn rest(&self) -> u64 {
-        self.metadata as u64 + self.value()
+    /// Returns the bytes of the name, the metadata and the value.
+    pub(in crate::preserve) const fn bytes(&self) -> usize {
+        let value = if matches!(self.is, Is::Value) { self.len as usize } else { 0 };
+        self.name + self.metadata + value
     }
 
     /// Returns the bytes of the entry in a record.
     pub(in crate::preserve) const fn size(&self) -> u64 {
-        (ENTRY as u64 + self.name as u64 + self.rest()).next_multiple_of(WORD)
+        (ENTRY as u64 + self.bytes() as u64).next_multiple_of(WORD)
     }
 
     /// Returns the bytes that it occupies outside the log, in whole units.
@@ -318,7 +313,7 @@ mod tests {
             seconds: 8,
         };
         let mut record = begin();
-        entry.append(b"cpu", b"mmvvvvv", &mut record);
+        entry.append(b"cpummvvvvv", &mut record);
         assert_eq!((record.len() - HEAD) as u64, entry.size());
         assert_eq!(entry.size(), 72);
         record.resize(128, 0);
@@ -343,14 +338,14 @@ mod tests {
     #[test]
     fn impossible_entries_are_refused() {
         let entry = Entry { name: 1, is: Is::Blob, ..Entry::DELETED };
-        let read = |entry: Entry, name: &[u8]| {
+        let read = |entry: Entry| {
             let mut record = alloc::vec::Vec::new();
-            entry.append(name, &[], &mut record);
+            entry.append(b"a", &mut record);
             Entry::read(record.first_chunk().unwrap())
         };
-        assert_eq!(read(entry, b"a"), Some(entry));
-        assert_eq!(read(entry, b""), None);
+        assert_eq!(read(entry), Some(entry));
         for wrong in [
+            Entry { name: 0, ..entry },
             Entry { len: 1 << 62, ..entry },
             Entry { at: u64::MAX, ..entry },
             Entry { metadata: 4097, ..entry },
@@ -359,7 +354,7 @@ mod tests {
             Entry { is: Is::Region, len: 4096, at: 64, ..entry },
             Entry { is: Is::Deleted, len: 1, ..entry },
         ] {
-            assert_eq!(read(wrong, b"a"), None, "{wrong:?}");
+            assert_eq!(read(wrong), None, "{wrong:?}");
         }
     }
 

@@ -1,18 +1,18 @@
 //! The log of a store, as it is written: records at its end, and its compaction into the other area.
 
-use super::put::is_by_pages;
+use super::blob_writer::is_by_pages;
 use super::store::Store;
+use crate::format::error::FormatError;
 use crate::format::root;
 use crate::medium::Medium;
 use crate::preserve::error::{Error, ErrorKind};
 use crate::preserve::format::record::{
-    BASE, ENTRY, FULL, HEAD, Head, NUMBERS, What, begin, in_lines, key,
+    BASE, FULL, HEAD, Head, NUMBERS, What, begin, in_lines, key,
 };
 use crate::preserve::format::{
     CAPACITY, FORMAT, LINE, PAGE, Places, Root, UNIT, compacted, needed, next_salt,
 };
-use crate::preserve::info::Content;
-use crate::preserve::log::Log;
+use crate::preserve::log::{Log, State};
 use crate::preserve::stamp::Boot;
 use crate::preserve::table::Table;
 use alloc::vec::Vec;
@@ -129,7 +129,7 @@ impl<M: Medium> Store<M> {
     ) -> Result<u64, Error<M::Error>> {
         let number = self.state.number + 1;
         if number >= NUMBERS - 1 || self.log.root.generation >= (1 << 63) - 1 {
-            return Err(Error(ErrorKind::WornOut));
+            return Err(Error::format(FormatError::WornOut));
         }
         let Draft { mut bytes, what, is_sealed, is_durable } = draft;
         bytes.resize(bytes.len().next_multiple_of(LINE as usize), 0);
@@ -150,7 +150,6 @@ impl<M: Medium> Store<M> {
         self.state.is_sealed = is_sealed;
         self.state.stamp.seconds = seconds;
         (self.state.end, self.state.tag) = (at + len, tag);
-        self.see_end();
         self.has_failed = false;
         self.buffer = bytes;
         Ok(at)
@@ -219,70 +218,46 @@ impl<M: Medium> Store<M> {
 
 /// Returns the records of a compaction, whose log begins with them, and the tag of the last one. Notes the places of the
 /// entries' metadata and values.
-pub(super) fn compaction(
-    log: &Log,
-    state: &crate::preserve::log::State,
-    table: &mut Table,
-) -> (Vec<u8>, u64) {
-    let mut all = Compaction { log, state, bytes: Vec::new(), tag: 0 };
-    let mut base = begin();
-    let most = crate::preserve::format::boots(log.places.capacity) as usize;
-    let boots = &table.boots[table.boots.len().saturating_sub(most)..];
-    for number in [state.size, table.live.len() as u64, boots.len() as u64] {
-        base.extend(number.to_le_bytes());
+pub(super) fn compaction(log: &Log, state: &State, table: &mut Table) -> (Vec<u8>, u64) {
+    let mut bytes = Vec::with_capacity(CAPACITY as usize + compacted(table.bytes) as usize);
+    bytes.resize(HEAD, 0);
+    let (mut start, mut before) = (0, 0);
+    for number in [state.size, table.live.len() as u64, table.boots.len() as u64] {
+        bytes.extend(number.to_le_bytes());
     }
-    debug_assert_eq!(base.len() as u64, BASE);
-    base.extend(boots.iter().flat_map(Boot::bytes));
-    all.append(base, What::Base);
-    let mut record = begin();
-    for (name, live) in &mut table.live {
-        if record.len() > HEAD && record.len() + live.entry.size() as usize > FULL {
-            all.append(core::mem::replace(&mut record, begin()), What::Snapshot);
-        }
-        let at = all.bytes.len() + record.len() + ENTRY + name.len();
-        live.at = log.places.current[0] + at as u64;
-        live.entry.append(name, &live.rest, &mut record);
-    }
-    if record.len() > HEAD {
-        all.append(record, What::Snapshot);
-    }
-    (all.bytes, all.tag)
-}
-
-/// The records of a compaction that are complete.
-struct Compaction<'c> {
-    log: &'c Log,
-    state: &'c crate::preserve::log::State,
-    bytes: Vec<u8>,
-    tag: u64,
-}
-
-impl Compaction<'_> {
-    fn append(&mut self, mut record: Vec<u8>, what: What) {
-        record.resize(record.len().next_multiple_of(LINE as usize), 0);
+    debug_assert_eq!(bytes.len() as u64, BASE);
+    bytes.extend(table.boots.iter().flat_map(Boot::bytes));
+    let mut end = |bytes: &mut Vec<u8>, start, what| {
+        bytes.resize(bytes.len().next_multiple_of(LINE as usize), 0);
         let head = Head {
             tag: 0,
-            before: self.tag,
-            number: self.state.number,
-            seconds: self.state.stamp.seconds,
-            len: record.len() as u64,
+            before,
+            number: state.number,
+            seconds: state.stamp.seconds,
+            len: 0,
             what,
-            is_sealed: self.state.is_sealed,
+            is_sealed: state.is_sealed,
             is_durable: true,
         };
-        let at = self.bytes.len() as u64;
-        let key = key(self.log.identity(), self.log.places.salt, at);
-        self.tag = head.write(key, &mut record);
-        self.bytes.extend(record);
-    }
-}
-
-impl Content {
-    /// Returns the least alignment.
-    pub(super) const fn alignment(self) -> u64 {
-        match self {
-            Self::Blob => 1,
-            Self::Region => PAGE,
+        let key = key(log.identity(), log.places.salt, start as u64);
+        before = head.write(key, &mut bytes[start..]);
+        before
+    };
+    let mut tag = end(&mut bytes, start, What::Base);
+    start = bytes.len();
+    for live in table.live.iter_mut() {
+        let has_entries = bytes.len() > start;
+        if has_entries && bytes.len() - start + live.entry.size() as usize > FULL {
+            tag = end(&mut bytes, start, What::Snapshot);
+            start = bytes.len();
         }
+        if bytes.len() == start {
+            bytes.resize(start + HEAD, 0);
+        }
+        live.append(&mut bytes, log.places.current[0]);
     }
+    if bytes.len() > start {
+        tag = end(&mut bytes, start, What::Snapshot);
+    }
+    (bytes, tag)
 }

@@ -1,6 +1,6 @@
 //! The name and the other attributes of a blob or a region that is written.
 
-use crate::preserve::error::{Error, ErrorKind};
+use crate::preserve::error::Error;
 use crate::preserve::format::{METADATA, NAME, UNIT};
 use alloc::string::String;
 
@@ -42,17 +42,18 @@ impl<'a> Attributes<'a> {
     }
 
     pub(super) fn check<E>(&self) -> Result<(), Error<E>> {
-        let (len, alignment) = (self.name.len(), self.alignment);
-        if !(1..=NAME).contains(&len) {
-            return Err(Error(ErrorKind::Name { len }));
-        }
-        if self.metadata.len() > METADATA {
-            return Err(Error(ErrorKind::Metadata { len: self.metadata.len() }));
-        }
-        if !alignment.is_power_of_two() || alignment > *UNIT.end() {
-            return Err(Error(ErrorKind::Alignment { alignment }));
-        }
-        Ok(())
+        let Self { name, metadata, alignment, .. } = *self;
+        let (rule, found) = if !(1..=NAME).contains(&name.len()) {
+            ("a name has 1 to 255 bytes", name.len() as u64)
+        } else if metadata.len() > METADATA {
+            let rule = "metadata has up to 4096 bytes; put the rest into the blob";
+            (rule, metadata.len() as u64)
+        } else if !alignment.is_power_of_two() || alignment > *UNIT.end() {
+            ("an alignment is a power of two up to 2^30 bytes", alignment)
+        } else {
+            return Ok(());
+        };
+        Err(Error::invalid(rule, found))
     }
 }
 

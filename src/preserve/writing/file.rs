@@ -1,14 +1,14 @@
 //! Stores in files: the circumstances of their commits, and their physical location.
 
 use super::open::Circumstances;
-use super::origin::{Evidence, Verdict, judge};
+use super::origin::{Verdict, judge};
 use super::region::Region;
 use super::store::Store;
 use crate::dax::{DaxFile, DaxView, Error as FileError, Extent, Placement};
 use crate::format::tag::Running;
 use crate::medium::{Medium, Readable};
 use crate::preserve::error::{Error, ErrorKind};
-use crate::preserve::snapshot::Snapshot;
+use crate::preserve::reader::Reader;
 use crate::preserve::stamp::{Boot, Stamp};
 use crate::system::boot;
 use alloc::sync::Arc;
@@ -21,12 +21,6 @@ fn seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-impl Evidence {
-    fn host() -> Self {
-        Self { is_by_kexec: boot::is_by_kexec() }
-    }
-}
-
 impl Stamp {
     /// Returns the circumstances of this process with a file.
     ///
@@ -35,6 +29,16 @@ impl Stamp {
     #[must_use]
     pub fn host(file: &DaxView) -> Self {
         Self::of_store(file, file.len())
+    }
+
+    /// Returns the event between these circumstances, of a commit in the file, and now, as far as it can be known, with its
+    /// evidence. [`Opened::verdict`](crate::preserve::Opened::verdict) is the same for a store opened for writing.
+    ///
+    /// # Cost
+    /// As [`host`](Self::host).
+    #[must_use]
+    pub fn verdict(&self, file: &DaxView) -> Verdict {
+        judge(self, &Self::host(file), boot::is_by_kexec())
     }
 
     /// Returns the circumstances of this process with a store of `size` bytes.
@@ -86,16 +90,15 @@ fn digest(placement: &Placement, size: u64) -> u64 {
 /// Returns the circumstances of this process with a store of `size` bytes in a file, or `None` with another medium.
 pub(super) fn circumstances<M: Readable>(medium: &M, size: u64) -> Option<Circumstances> {
     let stamp = Stamp::of_store(DaxView::of(medium)?, size);
-    Some(Circumstances { stamp, evidence: Evidence::host(), seconds: Some(seconds) })
+    Some(Circumstances { stamp, is_by_kexec: boot::is_by_kexec(), seconds: Some(seconds) })
 }
 
 /// Returns true if the physical location of a store is the same as at its last commit, or `None` if one of them is not
 /// known. It is known of files alone.
-pub(super) fn is_in_place<M: Readable>(last: &Snapshot<'_, M>) -> Option<bool> {
-    let (before, now) = (last.stamp().placement, DaxView::of(last.medium)?.placement().ok()?);
-    // A stamp that was set can be that of a whole file, which need not end with a unit.
-    let mut sizes = [last.size(), u64::MAX].into_iter();
-    (before != 0).then(|| sizes.any(|size| digest(&now, size) == before))
+pub(super) fn is_in_place<M: Readable>(last: &Reader<&M>) -> Option<bool> {
+    let (before, now) =
+        (last.stamp().placement, placement(DaxView::of(*last.medium())?, last.size())?);
+    (before != 0).then_some(now == before)
 }
 
 impl Store<DaxFile> {
@@ -103,8 +106,8 @@ impl Store<DaxFile> {
     /// the store must hold the only reference to the file. The [circumstances](crate::preserve::Options::stamp) of its
     /// commits stay as they were, but for the [placement](Stamp::placement).
     ///
-    /// The view of a reader elsewhere keeps its length. For that reader blobs and pages of the table in the new space are
-    /// [`ErrorKind::Truncated`], and it must open a new view.
+    /// The view of a reader elsewhere keeps its length. For that reader blobs and the log in the new space are
+    /// [`FormatError::Truncated`](crate::preserve::FormatError::Truncated), and it must open a new view.
     ///
     /// # Errors
     /// [`ErrorKind::InUse`]; the errors of [`DaxFile::grow`]. Such an error leaves the store as it was, and on Windows a
@@ -115,7 +118,7 @@ impl Store<DaxFile> {
     /// A crash meanwhile may leave the file longer, and leaves the blobs as they were. The file can be opened again as
     /// [`DaxFile::grow`] describes, and the store can grow again.
     pub fn grow(&mut self, len: u64) -> Result<(), Error<FileError>> {
-        let file = Arc::get_mut(&mut self.medium).ok_or(Error(ErrorKind::InUse))?;
+        let file = Arc::get_mut(&mut self.medium).ok_or(Error(ErrorKind::InUse { name: None }))?;
         file.grow(len).map_err(Error::medium)?;
         let len = Readable::len(file) / self.unit() * self.unit();
         self.space.extend_to(len);
@@ -188,25 +191,13 @@ fn cut(extent: &mut Extent, range: &Range<u64>) -> bool {
     true
 }
 
-impl<R: Readable + Borrow<DaxView>> Snapshot<'_, R> {
-    /// Returns the event between this commit and now, as far as it can be known, with its evidence.
-    /// [`Opened::verdict`](crate::preserve::Opened::verdict) is the same for a store opened for writing.
-    ///
-    /// # Cost
-    /// As [`Stamp::host`].
-    #[must_use]
-    pub fn verdict(&self) -> Verdict {
-        judge(self.stamp(), &Stamp::host(self.medium.borrow()), Evidence::host())
-    }
-}
-
 /// Views need a 64-bit CPU.
 #[cfg(test)]
 #[cfg(all(target_os = "linux", target_pointer_width = "64", not(miri)))]
 mod tests {
     use super::digest;
     use crate::dax::{self, Extent, Placement};
-    use crate::preserve::{Options, Origin, Snapshot, Stamp, Verdict};
+    use crate::preserve::{Options, Origin, Reader, Stamp, Verdict};
     use crate::survival::{Backing, Survival};
 
     fn file_options() -> dax::Options {
@@ -221,7 +212,7 @@ mod tests {
         let stamp = circumstances(Stamp::host(file.view()));
         drop(Options::new().stamp(stamp).create_new(file).unwrap());
         let view = file_options().view(&path).unwrap();
-        Snapshot::of(&view).unwrap().verdict()
+        Reader::open(&view).unwrap().stamp().verdict(&view)
     }
 
     /// After a kexec `pmem1` can be `pmem0`, and a file can be elsewhere on another device.
@@ -241,23 +232,6 @@ mod tests {
         assert_ne!(place("pmem1", 0, Some(8192)), unknown);
     }
 
-    /// The last unit of the store ends before the file does.
-    #[test]
-    fn a_store_with_the_stamp_of_its_whole_file_is_in_place() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("state");
-        let file = file_options().create_new(&path, (1 << 18) + 64).unwrap();
-        let stamp = Stamp::host(file.view());
-        if stamp.placement == 0 {
-            let test = "a_store_with_the_stamp_of_its_whole_file_is_in_place";
-            return crate::skip::skip(test, "the place of the file is not known");
-        }
-        drop(Options::new().unit(4096).stamp(stamp).create_new(file).unwrap());
-        let file = file_options().open(&path).unwrap();
-        let (store, _) = Options::new().require_in_place().open(file).unwrap();
-        assert_eq!(store.snapshot().unwrap().size(), 1 << 18);
-    }
-
     #[test]
     fn a_reader_gets_the_verdict_since_the_last_commit() {
         if crate::system::boot::id() == [0; 16] {
@@ -273,6 +247,6 @@ mod tests {
         let after = verdict(before);
         assert!(!after.is_same_boot(), "{after:?}");
         assert_ne!(after.origin, Origin::Unknown);
-        assert_eq!(after.promise.map(|promise| promise.is), Some(Survival::No));
+        assert_eq!(after.promise.map(|promise| promise.answer), Some(Survival::No));
     }
 }

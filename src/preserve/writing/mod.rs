@@ -5,15 +5,13 @@
 
 mod append;
 mod attributes;
+mod blob_writer;
 mod open;
 mod origin;
-mod put;
 mod region;
-mod space;
+pub(super) mod space;
 mod store;
-mod taken;
 mod transaction;
-mod writer;
 
 cfg_if::cfg_if! {
     if #[cfg(all(
@@ -27,13 +25,13 @@ cfg_if::cfg_if! {
         mod file {
             use super::open::Circumstances;
             use crate::medium::Readable;
-            use crate::preserve::snapshot::Snapshot;
+            use crate::preserve::reader::Reader;
 
             pub(super) const fn circumstances<M: Readable>(_: &M, _: u64) -> Option<Circumstances> {
                 None
             }
 
-            pub(super) const fn is_in_place<M: Readable>(_: &Snapshot<'_, M>) -> Option<bool> {
+            pub(super) const fn is_in_place<M: Readable>(_: &Reader<&M>) -> Option<bool> {
                 None
             }
         }
@@ -41,9 +39,9 @@ cfg_if::cfg_if! {
 }
 
 pub use attributes::Attributes;
+pub use blob_writer::BlobWriter;
 pub use open::{Opened, Options, Verify};
 pub use origin::Verdict;
 pub use region::Region;
-pub use store::{Capacity, Store};
+pub use store::Store;
 pub use transaction::Transaction;
-pub use writer::BlobWriter;

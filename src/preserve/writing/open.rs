@@ -1,33 +1,32 @@
 //! Creating a store, and opening one for writing.
 //!
-//! # Work and memory
-//! A creation writes the first record of the log, and the root. Neither its work nor its memory grows with the medium.
-//!
-//! An opening reads the log, both mirrors of it, and has the table in memory. A
-//! [verification](crate::preserve::verify), if there is one, reads each blob besides.
+//! The work and the memory of a creation do not grow with the medium. An opening reads both mirrors of the log, and has the
+//! table in memory.
 
-use super::append::{Draft, compaction, first_capacity, of_mirror};
+use super::append::{Draft, compaction, first_capacity};
 use super::file;
-use super::origin::{Evidence, Verdict, judge};
-use super::space::Space;
+use super::origin::{Verdict, judge};
+use super::region::Taken;
+use super::space;
 use super::store::{Store, Writer};
-use super::taken::Taken;
+use crate::format::error::FormatError;
 use crate::format::magic;
 use crate::format::progress::Progress;
 use crate::format::reread::Rereadings;
 use crate::format::rewritten;
-use crate::format::root::{Found, Loaded, slots};
+use crate::format::root::{self, Found, Loaded};
 use crate::format::writer;
 use crate::medium::{Medium, OpenError, Readable};
 use crate::preserve::Identity;
+use crate::preserve::commit::Commit;
 use crate::preserve::error::{Damage, Error, ErrorKind, Part};
 use crate::preserve::format::{
     FORMAT, LINE, PAGE, Places, ROOT, Root, data, is_unit, needed, next_salt,
 };
-use crate::preserve::log::{Log, Record, Scan, State, Step, next_item};
-use crate::preserve::snapshot::{Commit, Snapshot};
+use crate::preserve::log::{Log, Scan, State, next_item};
+use crate::preserve::reader::Reader;
 use crate::preserve::stamp::{Boot, Origin, Stamp};
-use crate::preserve::table::Table;
+use crate::preserve::table::{Names, Replay, Table};
 use crate::preserve::verify::{Verification, verify};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -50,24 +49,6 @@ pub enum Verify {
 }
 
 /// Options for creating and opening a store.
-///
-/// ```
-/// # #[cfg(all(feature = "preserve", feature = "std"))]
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # use cachemaint::{Cache, medium::Memory, survival::Backing};
-/// # use std::sync::atomic::AtomicU64;
-/// # static WORDS: [AtomicU64; 1 << 14] = [const { AtomicU64::new(0) }; 1 << 14];
-/// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
-/// use cachemaint::preserve::{Options, Verify};
-///
-/// let (store, opened) = Options::new().verify(Verify::Always).open_or_create(medium)?;
-/// assert!(opened.is_new);
-/// assert_eq!(store.list().count(), 0);
-/// # Ok(())
-/// # }
-/// # #[cfg(not(all(feature = "preserve", feature = "std")))]
-/// # fn main() {}
-/// ```
 #[derive(Debug)]
 pub struct Options<'p> {
     unit: Option<u64>,
@@ -82,7 +63,8 @@ pub struct Options<'p> {
 #[derive(Debug)]
 pub(super) struct Circumstances {
     pub(super) stamp: Stamp,
-    pub(super) evidence: Evidence,
+    /// True if another kernel started this one; `None` if that is not known.
+    pub(super) is_by_kexec: Option<bool>,
     /// The clock of later commits.
     pub(super) seconds: Option<fn() -> u64>,
 }
@@ -150,9 +132,8 @@ impl Default for Options<'_> {
 
 #[expect(clippy::type_complexity, reason = "each part has a name that the caller knows")]
 impl<'p> Options<'p> {
-    /// Sets the unit of a new store in bytes, a power of two from 64 to 2^30. Blobs and pages of the table begin at
-    /// multiples of it. By default it is the granularity of the medium, rounded up to a power of two, and at least 64.
-    /// The table of a store takes at least four units.
+    /// Sets the unit of a new store in bytes, a power of two from 64 to 2^30: blobs begin at multiples of it. By default it is
+    /// the granularity of the medium, rounded up to a power of two, and at least 64.
     #[must_use]
     pub fn unit(self, bytes: u64) -> Self {
         Self { unit: Some(bytes), ..self }
@@ -168,15 +149,11 @@ impl<'p> Options<'p> {
 
     /// Refuses to open a store whose physical location has changed since its last commit. This is for programs that
     /// have passed its physical addresses on, to an IOMMU or a hypervisor. The location is known only of a
-    /// [`DaxFile`](../dax/struct.DaxFile.html), and not of a memfd or a file on tmpfs. Of a file in the page cache it is the
-    /// place on the drive, not in memory. Bytes by which the file has grown since do not count.
+    /// [`DaxFile`](../dax/struct.DaxFile.html), and not of a memfd or a file on tmpfs.
     ///
-    /// Each opening for writing is a commit. So one without this option accepts another place, also for later openings
-    /// with it.
-    ///
-    /// Linux shows physical addresses only to root. A process without them compares the places on the device and its name.
-    /// So a store whose last commit was made by root is refused to others, and the reverse. One of another version of this
-    /// crate can be refused, too. Opening it once without this option accepts its place.
+    /// Each opening for writing is a commit: one without this option accepts another place, also for later openings with it.
+    /// Linux shows physical addresses only to root. So a store whose last commit was made by root is refused to others, and
+    /// the reverse.
     #[must_use]
     pub fn require_in_place(self) -> Self {
         Self { is_in_place: true, ..self }
@@ -200,9 +177,9 @@ impl<'p> Options<'p> {
     /// Commits in a [`DaxFile`](../dax/struct.DaxFile.html) are stamped with this machine, this boot and this process.
     ///
     /// # Errors
-    /// [`ErrorKind::Exists`], if there is a store already, whole or damaged; [`ErrorKind::NotAStore`], if there is a
-    /// journal or a recording; [`ErrorKind::Unit`], [`ErrorKind::TooSmall`]; [`ErrorKind::SecondWriter`]; if the medium
-    /// fails.
+    /// [`FormatError::Exists`], if there is a store already, whole or damaged; [`FormatError::Foreign`], if there is a
+    /// journal or a recording; [`FormatError::TooSmall`]; [`FormatError::SecondWriter`]; [`ErrorKind::Invalid`], about the
+    /// unit; if the medium fails.
     ///
     /// # Crashes
     /// A crash leaves the whole store or none.
@@ -224,19 +201,18 @@ impl<'p> Options<'p> {
         let at_once = medium.granularity().bytes() as u64;
         let unit = self.unit.unwrap_or(LINE.max(at_once.next_power_of_two()));
         if !is_unit(unit) {
-            return Err(Error(ErrorKind::Unit { unit }));
+            return Err(Error::invalid("a unit has a power of two from 64 to 2^30 bytes", unit));
         }
         let size = medium.len() / unit * unit;
         let capacity = first_capacity(size, unit);
         let needed = data(unit.max(PAGE)) + 4 * capacity;
         if size < needed {
-            return Err(Error(ErrorKind::TooSmall { size: medium.len(), needed }));
+            return Err(Error::format(FormatError::TooSmall { size: medium.len(), needed }));
         }
-        if let Some(found) = another_format(&**medium).map_err(Error::medium)? {
-            return Err(Error(ErrorKind::NotAStore { found }));
-        }
-        if is_store(&**medium)? {
-            return Err(Error(ErrorKind::Exists));
+        refuse_another_format(&**medium)?;
+        let found = Root::presence(&**medium, FORMAT).map_err(Error::medium)?;
+        if !matches!(found, Found::Nothing | Found::Other(_)) {
+            return Err(Error::format(FormatError::Exists));
         }
         let Circumstances { stamp, seconds: clock, .. } = self.circumstances(&**medium, size);
         let identity = Identity::from_entropy(self.entropy);
@@ -255,7 +231,8 @@ impl<'p> Options<'p> {
             must_verify: false,
             stamp,
         };
-        let mut table = Table { boots: [boot].into(), ..Table::default() };
+        let mut table = Table::default();
+        table.open(boot, capacity);
         let mut state = State { number: 1, stamp, size, ..State::NONE };
         let (bytes, tag) = compaction(&log, &state, &mut table);
         for at in current {
@@ -279,8 +256,7 @@ impl<'p> Options<'p> {
 
     /// Returns the circumstances that were set, or those of a store of `size` bytes in the medium.
     fn circumstances<M: Medium>(&self, medium: &M, size: u64) -> Circumstances {
-        let unknown =
-            || Circumstances { stamp: Stamp::UNKNOWN, evidence: Evidence::NONE, seconds: None };
+        let unknown = || Circumstances { stamp: Stamp::UNKNOWN, is_by_kexec: None, seconds: None };
         match self.stamp {
             Some(stamp) => Circumstances { stamp, ..unknown() },
             None => file::circumstances(medium, size).unwrap_or_else(unknown),
@@ -297,7 +273,7 @@ impl<'p> Options<'p> {
     /// # Errors
     /// If the medium does not contain a store, or only a part of one, or one of another version. [`ErrorKind::Damaged`],
     /// if a record of the log before the last one is damaged in both mirrors. If the medium fails.
-    /// [`ErrorKind::WornOut`]; [`ErrorKind::SecondWriter`]; [`ErrorKind::Moved`] and [`ErrorKind::PlaceUnknown`], after
+    /// [`FormatError::WornOut`]; [`FormatError::SecondWriter`]; [`ErrorKind::Moved`] and [`ErrorKind::PlaceUnknown`], after
     /// [`require_in_place`](Self::require_in_place). Damaged blobs are not an error: they are listed in the result.
     ///
     /// # Crashes
@@ -314,13 +290,12 @@ impl<'p> Options<'p> {
     }
 
     /// Opens the store in a medium, or creates one in an empty medium: [`Opened::is_new`] is true then.
-    /// [`Store::open_or_create`] has an example.
     ///
     /// A medium is empty if the places of all roots begin with zeros, as in a new file. A crash during the creation
     /// leaves an empty medium or the whole store, so that the next call succeeds.
     ///
     /// # Errors
-    /// As [`open`](Self::open) and [`create_new`](Self::create_new); [`ErrorKind::NotAStore`], if the medium contains
+    /// As [`open`](Self::open) and [`create_new`](Self::create_new); [`FormatError::Foreign`], if the medium contains
     /// anything else.
     ///
     /// # Cost
@@ -330,14 +305,12 @@ impl<'p> Options<'p> {
         medium: M,
     ) -> Result<(Store<M>, Opened), OpenError<M, Error<M::Error>>> {
         as_writer(medium, |medium, writer| {
-            let is_possible = medium.len() >= crate::format::root::BYTES;
-            if is_possible {
-                let found = Root::presence(&**medium, FORMAT).map_err(Error::medium)?;
-                if !matches!(found, Found::Nothing) {
-                    return self.open_in(medium, writer);
-                }
+            let is_possible = medium.len() >= root::BYTES;
+            let found = is_possible.then(|| Root::presence(&**medium, FORMAT)).transpose();
+            match found.map_err(Error::medium)? {
+                None | Some(Found::Nothing) => self.create_in(medium, writer),
+                Some(_) => self.open_in(medium, writer),
             }
-            self.create_in(medium, writer)
         })
     }
 
@@ -346,16 +319,17 @@ impl<'p> Options<'p> {
         medium: &Arc<M>,
         writer: Writer,
     ) -> Result<(Store<M>, Opened), Error<M::Error>> {
-        if medium.len() >= crate::format::root::BYTES
-            && let Some(found) = another_format(&**medium).map_err(Error::medium)?
-        {
-            return Err(Error(ErrorKind::NotAStore { found }));
+        if medium.len() >= root::BYTES {
+            refuse_another_format(&**medium)?;
         }
         let (log, loaded) = Log::load(&**medium, Rereadings::ALONE)?;
-        let mut replayed = Replayed::of(&**medium, log, &loaded)?;
-        let commit = replayed.commit;
+        let (commit, replay) = replay(&**medium, log)?;
+        let mended = replay.copies(&**medium, &commit, &loaded)?;
+        if let Some(newer) = mended.iter().find(|damage| damage.part == Part::NewerRoot) {
+            return Err(Error(ErrorKind::Damaged(*newer)));
+        }
         if self.is_in_place {
-            match file::is_in_place(&Snapshot { medium: &**medium, commit }) {
+            match file::is_in_place(&Reader::of(&**medium, commit)) {
                 Some(true) => {}
                 Some(false) => return Err(Error(ErrorKind::Moved)),
                 None => return Err(Error(ErrorKind::PlaceUnknown)),
@@ -363,13 +337,14 @@ impl<'p> Options<'p> {
         }
         let unit = log.places.unit;
         let size = Readable::len(&**medium) / unit * unit;
-        let Circumstances { stamp, evidence, seconds: clock } = self.circumstances(&**medium, size);
+        let Circumstances { stamp, is_by_kexec, seconds: clock } =
+            self.circumstances(&**medium, size);
         let last = commit.state.stamp;
-        let (was_sealed, verdict) = (commit.state.is_sealed, judge(&last, &stamp, evidence));
+        let (was_sealed, verdict) = (commit.state.is_sealed, judge(&last, &stamp, is_by_kexec));
         let is_unclean = !was_sealed && !verdict.is_same_boot();
-        let boots = &replayed.table.boots;
+        let boots = &replay.table.boots;
         let is_due = is_unclean || boots.last().is_none_or(|last| last.must_verify);
-        replayed.mend(&**medium, &loaded).map_err(Error::medium)?;
+        mend(&**medium, &log, &replay, &loaded).map_err(Error::medium)?;
         let must_verify = match self.verify {
             Verify::Always => true,
             Verify::Never => false,
@@ -380,10 +355,9 @@ impl<'p> Options<'p> {
             Some(Progressing(progress)) => progress,
             None => &mut silent,
         };
-        let infos: Vec<_> = replayed.table.infos().collect();
+        let Replay { table, has_seal, .. } = replay;
         let verification =
-            must_verify.then(|| verify(&**medium, &log, &infos, progress)).transpose()?;
-        let Replayed { table, damage: mended, has_seal, .. } = replayed;
+            must_verify.then(|| verify(&**medium, &log, &table, progress)).transpose()?;
         let mut state = commit.state;
         // A number is never used again.
         state.number = commit.undone.unwrap_or(0).max(state.number);
@@ -416,95 +390,57 @@ impl<'p> Options<'p> {
     }
 }
 
-/// A log that was read for writing.
-struct Replayed {
-    commit: Commit,
-    table: Table,
-    /// The records that are whole in one mirror alone.
-    halves: Vec<Record>,
-    last: Option<Record>,
-    /// True if a record says that the store was sealed then.
-    has_seal: bool,
-    damage: Vec<Damage>,
+/// Reads a log, with both mirrors, for writing.
+fn replay<M: Medium>(medium: &M, log: Log) -> Result<(Commit, Replay), Error<M::Error>> {
+    let mut replay = Replay::default();
+    let scan = Scan::new(log, true, false);
+    let see = &mut |step: &_| replay.see(medium, step, log.places.capacity);
+    let commit = Commit::of(medium, scan, see);
+    medium.check().map_err(Error::medium)?;
+    replay.table.finish();
+    match replay.table.lost {
+        Some(lost) if commit.is_ok() => Err(Error(ErrorKind::Damaged(log.lost(lost)))),
+        _ => Ok((commit?, replay)),
+    }
 }
 
-impl Replayed {
-    /// Reads a log, with both mirrors.
-    fn of<M: Medium>(medium: &M, log: Log, loaded: &Loaded<ROOT>) -> Result<Self, Error<M::Error>> {
-        let (mut table, mut halves, mut last) = (Table::default(), Vec::new(), None);
-        let mut has_seal = false;
-        let scan = Scan::new(log, true, false);
-        let commit = Commit::of(medium, scan, &mut |step| {
-            if let Step::Record(record) = step {
-                if record.copies != [true; 2] {
-                    halves.push(*record);
-                }
-                last = Some(*record);
-                has_seal |= record.head.is_sealed;
-            }
-            table.pass(medium, step, log.places.capacity, true)
-        });
-        medium.check().map_err(Error::medium)?;
-        let commit = commit?;
-        table.finish();
-        if let Some(lost) = table.lost {
-            return Err(Error(ErrorKind::Damaged(log.lost(lost))));
-        }
-        let damage_of = |offset, len, part| Damage { part, offset, len };
-        let roots = slots(log.root.generation);
-        if loaded.is_next_lost && commit.is_overtaken(medium)? {
-            let damage = damage_of(slots(log.root.generation + 1)[0], PAGE, Part::NewerRoot);
-            return Err(Error(ErrorKind::Damaged(damage)));
-        }
-        let mut damage = Vec::new();
-        for (at, is_damaged) in roots.into_iter().zip(loaded.is_damaged) {
-            if is_damaged {
-                damage.push(damage_of(at, PAGE, Part::Root));
-            }
-        }
-        for record in &halves {
-            let mirror = usize::from(record.copies[0]);
-            let offset = log.places.current[mirror] + record.at;
-            damage.push(damage_of(offset, record.head.len, Part::RecordCopy));
-        }
-        Ok(Self { commit, table, halves, last, has_seal, damage })
+/// Makes the last commit durable, since the process that made it may have ended before its fence; and replaces damaged
+/// copies. The next record takes the place of a commit that did not verify.
+fn mend<M: Medium>(
+    medium: &M,
+    log: &Log,
+    replay: &Replay,
+    loaded: &Loaded<ROOT>,
+) -> Result<(), M::Error> {
+    log.root.restore(medium, FORMAT, loaded.is_damaged)?;
+    for record in &replay.halves {
+        let mut bytes = alloc::vec![0; record.head.len as usize];
+        medium.read(record.place, &mut bytes)?;
+        let at = log.places.current[record.damaged()] + record.at;
+        medium.write(at, &bytes);
+        medium.issue_writeback(at..at + record.head.len)?;
     }
-
-    /// Makes the last commit durable, since the process that made it may have ended before its fence; and replaces damaged
-    /// copies. The next record takes the place of a commit that did not verify.
-    fn mend<M: Medium>(&mut self, medium: &M, loaded: &Loaded<ROOT>) -> Result<(), M::Error> {
-        let log = &self.commit.log;
-        log.root.restore(medium, FORMAT, loaded.is_damaged)?;
-        for record in &self.halves {
-            let mut bytes = alloc::vec![0; record.head.len as usize];
-            medium.read(record.place, &mut bytes)?;
-            let mirror = usize::from(record.copies[0]);
-            let at = log.places.current[mirror] + record.at;
-            medium.write(at, &bytes);
-            medium.issue_writeback(at..at + record.head.len)?;
+    if let Some(record) = &replay.last {
+        for mirror in log.places.current {
+            let at = mirror + record.at;
+            rewritten::writeback(medium, at..at + record.head.len)?;
         }
-        if let Some(record) = &self.last {
-            for mirror in log.places.current {
-                let at = mirror + record.at;
-                rewritten::writeback(medium, at..at + record.head.len)?;
-            }
-            let mut items = record.items();
-            while !record.head.is_durable
-                && let Ok(Some(item)) = next_item(medium, &mut items)
-            {
-                let at = item.entry.at;
-                let bytes = item.entry.occupied(LINE);
-                // Another place is refused when the table is taken over.
-                let is_possible =
-                    at.is_multiple_of(log.places.unit) && at.saturating_add(bytes) <= medium.len();
-                if bytes > 0 && is_possible && item.entry.generation == record.head.number {
-                    rewritten::writeback(medium, at..at + bytes)?;
-                }
+        let mut items = record.items();
+        while !record.head.is_durable
+            && let Ok(Some(item)) = next_item(medium, &mut items)
+        {
+            let at = item.entry.at;
+            let bytes = item.entry.occupied(LINE);
+            // Another place is refused when the table is taken over.
+            let is_possible =
+                at.is_multiple_of(log.places.unit) && at.saturating_add(bytes) <= medium.len();
+            if bytes > 0 && is_possible && item.entry.generation == record.head.number {
+                rewritten::writeback(medium, at..at + bytes)?;
             }
         }
-        medium.fence();
-        Ok(())
     }
+    medium.fence();
+    Ok(())
 }
 
 impl<M: Medium> Store<M> {
@@ -520,32 +456,11 @@ impl<M: Medium> Store<M> {
     ) -> Result<Self, Error<M::Error>> {
         if needed(table.bytes) > log.places.capacity {
             let (offset, len) = (log.places.current[0], log.places.capacity);
-            return Err(Error(ErrorKind::Damaged(Damage { part: Part::Table, offset, len })));
+            return Err(Error::damaged(Part::Table, offset, len));
         }
-        let unit = log.places.unit;
-        let mut space = Space::new(data(unit).min(size)..size, unit);
-        let mut take = |range: core::ops::Range<u64>, part| {
-            let (offset, len, needed) = (range.start, range.end - range.start, range.end);
-            if needed > size {
-                return Err(Error(ErrorKind::Truncated { size, needed }));
-            }
-            if space.take(range) {
-                Ok(())
-            } else {
-                Err(Error(ErrorKind::Damaged(Damage { part, offset, len })))
-            }
-        };
-        for at in log.places.mirrors() {
-            take(of_mirror(at, log.places.capacity, unit), Part::Table)?;
-        }
-        for live in table.live.values() {
-            let (at, bytes) = (live.entry.at, live.entry.occupied(unit));
-            if bytes > 0 {
-                take(at..at.saturating_add(bytes), Part::Entry)?;
-            }
-        }
+        let space = space::of(&log, &table, size)?;
         let (taken, opened) = (Taken::default(), state.number);
-        let mut store = Self {
+        Ok(Self {
             medium,
             writer,
             log,
@@ -556,11 +471,9 @@ impl<M: Medium> Store<M> {
             opened,
             clock,
             has_failed: false,
-            seen: [0; 2],
             buffer: Vec::new(),
-        };
-        store.see_end();
-        Ok(store)
+            spare: Names::default(),
+        })
     }
 
     /// Records that the store was opened.
@@ -587,22 +500,17 @@ impl<M: Medium> Store<M> {
     }
 }
 
-/// Returns the first word of another format of this crate, if there is one.
-fn another_format<M: Medium>(medium: &M) -> Result<Option<magic::Magic>, M::Error> {
+/// Fails if there is another format of this crate.
+fn refuse_another_format<M: Medium>(medium: &M) -> Result<(), Error<M::Error>> {
     let is_of_store = |at: u64| {
         let mut word = [0; 8];
         medium.read(at, &mut word).is_ok() && word == FORMAT.magic
     };
-    match magic::words(medium) {
-        Err(_) if is_of_store(0) || is_of_store(PAGE) => Ok(None),
-        words => Ok(magic::another(words?, FORMAT.magic)),
-    }
-}
-
-/// Returns true if there is a store, whole or damaged, of any version.
-fn is_store<M: Medium>(medium: &M) -> Result<bool, Error<M::Error>> {
-    let found = Root::presence(medium, FORMAT).map_err(Error::medium)?;
-    Ok(!matches!(found, Found::Nothing | Found::Other(_)))
+    let found = match magic::words(medium) {
+        Err(_) if is_of_store(0) || is_of_store(PAGE) => None,
+        words => magic::another(words.map_err(Error::medium)?, FORMAT.magic),
+    };
+    found.map_or(Ok(()), |found| Err(Error::format(FormatError::Foreign { found })))
 }
 
 /// Opens or creates a store as the one writer of its medium. Returns the medium with the error if that fails.
@@ -610,7 +518,7 @@ fn as_writer<M: Medium, T>(
     medium: M,
     open: impl FnOnce(&Arc<M>, Writer) -> Result<T, Error<M::Error>>,
 ) -> Result<T, OpenError<M, Error<M::Error>>> {
-    let writer = writer::lock(&medium, Error(ErrorKind::SecondWriter));
+    let writer = writer::lock(&medium, Error::format(FormatError::SecondWriter));
     let medium = Arc::new(medium);
     let error = match writer.and_then(|writer| open(&medium, writer.map(Arc::new))) {
         Ok(opened) => return Ok(opened),

@@ -5,17 +5,6 @@ use crate::preserve::stamp::{Origin, Stamp};
 use crate::survival::{Backing, Event, Stage, Statement, Survival};
 use alloc::vec::Vec;
 
-/// The running system's information about its start, beside its stamp.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Evidence {
-    /// True if another kernel started this one; `None` if that is not known.
-    pub(super) is_by_kexec: Option<bool>,
-}
-
-impl Evidence {
-    pub(super) const NONE: Self = Self { is_by_kexec: None };
-}
-
 /// The event since the last commit, its evidence, and the medium's promise to survive it.
 ///
 /// # Copies
@@ -40,20 +29,13 @@ pub struct Verdict {
 
 impl Verdict {
     /// Returns true if at most a process has ended since the last commit. Then no byte that was stored since can have
-    /// been lost. Each opening for writing is a commit: [`Region::since_use`](crate::preserve::Region::since_use)
-    /// returns the event since a region was used.
-    ///
-    /// A hibernation is not seen: the machine loses its power, and the boot id stays the same. Linux does not save memory
-    /// that is mapped by DAX (`kernel/power/snapshot.c`, `saveable_page`), so bytes there are lost as by a power loss.
-    ///
-    /// Nor is a [copied or restored](Verdict#copies) medium seen.
+    /// been lost, unless the machine hibernated: Linux does not save memory that is mapped by DAX (`kernel/power/snapshot.c`,
+    /// `saveable_page`). [`Region::since_use`](crate::preserve::Region::since_use) returns the event since a region was used.
     #[must_use]
     pub const fn is_same_boot(&self) -> bool {
         matches!(self.origin, Origin::SameProcess | Origin::SameBoot)
     }
-}
 
-impl Verdict {
     /// Returns the verdict about a store that was created now.
     pub(super) fn of_new() -> Self {
         Self { origin: Origin::SameProcess, evidence: [CREATED].into(), promise: None }
@@ -78,8 +60,9 @@ const ANY_REBOOT: &str = "whether the power was lost does not show";
 const NO_RESET: Survival =
     Survival::If("no reset or power loss came between the last commit and the kexec");
 
-pub(super) fn judge(last: &Stamp, now: &Stamp, evidence: Evidence) -> Verdict {
-    let (origin, evidence) = conclude(last, now, evidence);
+/// Returns the verdict on two stamps. `is_by_kexec` is true if another kernel started this one; `None` if that is not known.
+pub(super) fn judge(last: &Stamp, now: &Stamp, is_by_kexec: Option<bool>) -> Verdict {
+    let (origin, evidence) = conclude(last, now, is_by_kexec);
     let event = match origin {
         Origin::Unknown => None,
         Origin::SameProcess | Origin::SameBoot => Some(Event::ProcessCrash),
@@ -101,9 +84,9 @@ fn survives_kexec(backing: Backing) -> Statement<Survival> {
     let persisted = |event| backing.survives(Stage::Persisted, event);
     let kexec = persisted(Event::Kexec);
     let earlier = [Event::WarmReboot, Event::PowerLoss].map(persisted);
-    match kexec.is {
-        Survival::Yes if earlier.iter().any(|earlier| earlier.is != Survival::Yes) => {
-            Statement { is: NO_RESET, ..kexec }
+    match kexec.answer {
+        Survival::Yes if earlier.iter().any(|earlier| earlier.answer != Survival::Yes) => {
+            Statement { answer: NO_RESET, ..kexec }
         }
         // The condition of a reset includes that of a kexec.
         Survival::If(_) => earlier[0],
@@ -111,7 +94,7 @@ fn survives_kexec(backing: Backing) -> Statement<Survival> {
     }
 }
 
-fn conclude(last: &Stamp, now: &Stamp, evidence: Evidence) -> (Origin, Vec<&'static str>) {
+fn conclude(last: &Stamp, now: &Stamp, is_by_kexec: Option<bool>) -> (Origin, Vec<&'static str>) {
     match last.is_same_boot(now) {
         None => return (Origin::Unknown, [NO_BOOT_ID].into()),
         Some(true) => {
@@ -129,7 +112,7 @@ fn conclude(last: &Stamp, now: &Stamp, evidence: Evidence) -> (Origin, Vec<&'sta
         (Some(before), Some(after)) => after > before,
         _ => false,
     };
-    match evidence.is_by_kexec {
+    match is_by_kexec {
         _ if has_grown => (Origin::PowerLoss, [OTHER_BOOT, UNSAFE_SHUTDOWN].into()),
         Some(true) => (Origin::Kexec, [OTHER_BOOT, BY_KEXEC].into()),
         Some(false) if is_ram(last.backing) => {
@@ -148,7 +131,7 @@ const fn is_ram(backing: Backing) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Evidence, judge};
+    use super::judge;
     use crate::preserve::stamp::{Origin, Stamp};
     use crate::survival::{Backing, Event, Stage, Survival};
 
@@ -161,7 +144,7 @@ mod tests {
     };
 
     fn origin(last: Stamp, now: Stamp, is_by_kexec: Option<bool>) -> Origin {
-        judge(&last, &now, Evidence { is_by_kexec }).origin
+        judge(&last, &now, is_by_kexec).origin
     }
 
     #[test]
@@ -190,13 +173,13 @@ mod tests {
         let after = Stamp { boot_id: [2; 16], ..Stamp::UNKNOWN };
         let promise = |backing, is_by_kexec| {
             let last = Stamp { backing, ..BEFORE };
-            judge(&last, &after, Evidence { is_by_kexec }).promise.map(|promise| promise.is)
+            judge(&last, &after, is_by_kexec).promise.map(|promise| promise.answer)
         };
         assert_eq!(promise(Backing::PmemAdr, Some(false)), Some(Survival::Yes));
         assert_eq!(promise(Backing::PmemAdr, Some(true)), Some(Survival::Yes), "in any event");
         assert_eq!(promise(Backing::Ram, Some(true)), Some(Survival::No));
         assert!(matches!(promise(Backing::EmulatedPmem, Some(true)), Some(Survival::If(_))));
-        assert_eq!(judge(&BEFORE, &Stamp::UNKNOWN, Evidence::NONE).promise, None);
+        assert_eq!(judge(&BEFORE, &Stamp::UNKNOWN, None).promise, None);
     }
 
     /// A boot loader that is a kernel starts the system by kexec after each reset.
@@ -205,10 +188,10 @@ mod tests {
         let after = Stamp { boot_id: [2; 16], ..Stamp::UNKNOWN };
         let promise = |backing| {
             let last = Stamp { backing, ..BEFORE };
-            judge(&last, &after, Evidence { is_by_kexec: Some(true) }).promise.unwrap()
+            judge(&last, &after, Some(true)).promise.unwrap()
         };
         for backing in [Backing::PmemEadr, Backing::CxlGpf, Backing::Cxl, Backing::Storage] {
-            assert_eq!(promise(backing).is, super::NO_RESET, "{backing:?}");
+            assert_eq!(promise(backing).answer, super::NO_RESET, "{backing:?}");
         }
         for backing in [Backing::EmulatedPmem, Backing::ReservedRam, Backing::PmemUnknown] {
             let reset = backing.survives(Stage::Persisted, Event::WarmReboot);

@@ -7,17 +7,16 @@ use crate::format::root;
 use crate::medium::words::WORD;
 use crate::medium::{Granularity, Medium, Readable, WriterLock};
 use crate::preserve::error::{Error, ErrorKind};
-use crate::preserve::format::record::{ENTRY, Is, Use};
+use crate::preserve::format::record::{Is, Use};
 use crate::preserve::info::{Content, Info, ShortName};
 use crate::preserve::stamp::Origin;
 use alloc::boxed::Box;
-use alloc::sync::Arc;
+use alloc::collections::BTreeMap;
+use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::ops::Range;
-use core::sync::atomic::Ordering;
-
-/// Parts that are passed on to the medium at once, without an allocation.
-const PARTS: usize = 8;
+use core::sync::atomic::Ordering::{self, Acquire};
+use core::sync::atomic::fence;
 
 /// A region of a store, to be used in place: a [`Medium`], whose offsets begin at 0.
 ///
@@ -36,6 +35,7 @@ const PARTS: usize = 8;
 /// # use std::sync::atomic::AtomicU64;
 /// # static WORDS: [AtomicU64; 1 << 14] = [const { AtomicU64::new(0) }; 1 << 14];
 /// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
+/// use cachemaint::medium::{Medium, Readable};
 /// use cachemaint::preserve::Store;
 /// use std::sync::atomic::Ordering;
 ///
@@ -79,26 +79,19 @@ impl<M: Medium> Region<M> {
     /// Returns the worst event since the region was last handed out, or created if it never was. It decides which bytes
     /// are left of those that were stored then.
     ///
-    /// [`Verdict::origin`](crate::preserve::Verdict::origin) is the event since the last commit, and each opening is one.
-    /// So only the first opening after a reboot has the reboot as its origin. This one stays the reboot until the region is
-    /// handed out.
-    ///
     /// | event | bytes stored at the last use |
     /// |---|---|
-    /// | [`SameProcess`](Origin::SameProcess): this store has handed it out | all are there, unless the machine hibernated |
-    /// | [`SameBoot`](Origin::SameBoot): an earlier opening has, in this boot | all are there, unless the machine hibernated |
-    /// | [`Unknown`](Origin::Unknown): a boot is not known, or the use was before the first boot of the [history](crate::preserve::Snapshot::history) | any that were not written back can be lost |
-    /// | [`Kexec`](Origin::Kexec) | those are there that [survive](crate::survival) it, unless a reset or a power loss came before the kexec |
+    /// | [`SameProcess`](Origin::SameProcess), [`SameBoot`](Origin::SameBoot) | all are there, unless the machine hibernated |
+    /// | [`Unknown`](Origin::Unknown): a boot is not known, or no longer in the [history](crate::preserve::Reader::history) | any that were not written back can be lost |
+    /// | [`Kexec`](Origin::Kexec) | those are there that [survive](crate::survival) it, unless a reset or a power loss came before |
     /// | another | those are there that [survive](crate::survival) it |
     ///
-    /// A reset or a power loss does not show behind a kexec if the store was not opened for writing between the two. A boot
-    /// loader that is itself a Linux kernel starts each boot by kexec. So open the store in each boot, before that boot
-    /// starts another kernel. Without such an opening, recover a dirty region as after a power loss.
+    /// A reset or a power loss before a kexec shows only if the store was opened for writing between the two: open it in each
+    /// boot. Otherwise recover a dirty region as after a power loss.
     ///
     /// The recovery of a region is a use, too. If it is cut off, the next one returns `SameBoot`, though bytes of earlier
-    /// uses can be lost. So put a blob in each use once the region is whole: at once if it was not dirty, else when the
-    /// recovery ends. A dirty region is whole in the same process or boot if that blob has a higher
-    /// [generation](Info::generation) than its [entry](Self::info). Without such a blob, recover it as after a power loss.
+    /// uses can be lost. So put a blob in each use once the region is whole. A dirty region is whole in the same process or
+    /// boot if that blob has a higher [generation](Info::generation) than its [entry](Self::info).
     #[must_use]
     pub const fn since_use(&self) -> Origin {
         self.since_use
@@ -122,137 +115,10 @@ impl<M: Medium> Region<M> {
         self.info.offset + range.start..self.info.offset + range.end
     }
 
-    /// Returns its length in bytes.
-    #[must_use]
-    pub const fn len(&self) -> u64 {
-        self.info.len
-    }
-
-    /// Returns false: no region is empty.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.info.len == 0
-    }
-
-    /// Loads the word at `at`, little-endian in the bytes.
-    ///
-    /// # Panics
-    /// If `at` is not a multiple of 8 or the word is out of range; if `order` is not an ordering for loads.
-    #[inline]
-    #[must_use]
+    /// Returns parts of the region as parts of the medium.
     #[track_caller]
-    pub fn load(&self, at: u64, order: Ordering) -> u64 {
-        assert_aligned(at);
-        self.medium.load(self.at(at, WORD), order)
-    }
-
-    /// Stores the word at `at`, little-endian in the bytes.
-    ///
-    /// # Panics
-    /// If `at` is not a multiple of 8 or the word is out of range; if `order` is not an ordering for stores.
-    #[inline]
-    #[track_caller]
-    pub fn store(&self, at: u64, word: u64, order: Ordering) {
-        assert_aligned(at);
-        self.medium.store(self.at(at, WORD), word, order);
-    }
-
-    /// Copies bytes out.
-    ///
-    /// # Errors
-    /// If the medium finds the bytes unreadable.
-    ///
-    /// # Panics
-    /// If the range is out of range.
-    #[doc(alias("read_at", "pread"))]
-    #[inline]
-    #[track_caller]
-    pub fn read(&self, at: u64, into: &mut [u8]) -> Result<(), M::Error> {
-        self.medium.read(self.at(at, into.len()), into)
-    }
-
-    /// Copies bytes in, by ordinary stores.
-    ///
-    /// # Panics
-    /// If the range is out of range.
-    #[doc(alias("write_at", "pwrite"))]
-    #[inline]
-    #[track_caller]
-    pub fn write(&self, at: u64, from: &[u8]) {
-        self.medium.write(self.at(at, from.len()), from);
-    }
-
-    /// Issues the write-back of a range. It is durable when a [`fence`](Self::fence) on this thread has returned.
-    ///
-    /// # Errors
-    /// If the operating system reports that it could not be written.
-    ///
-    /// # Panics
-    /// If the range is out of range, or ends before it starts.
-    #[inline]
-    #[track_caller]
-    pub fn issue_writeback(&self, range: Range<u64>) -> Result<(), M::Error> {
-        self.medium.issue_writeback(self.on_medium(&range))
-    }
-
-    /// Completes the write-backs that this thread has issued for the medium of this store.
-    #[inline]
-    #[track_caller]
-    pub fn fence(&self) {
-        self.medium.fence();
-    }
-
-    /// Makes a range durable: write-back and fence.
-    ///
-    /// # Errors
-    /// As [`issue_writeback`](Self::issue_writeback).
-    ///
-    /// # Panics
-    /// If the range is out of range, or ends before it starts.
-    #[inline]
-    #[track_caller]
-    pub fn persist(&self, range: Range<u64>) -> Result<(), M::Error> {
-        self.medium.persist(self.on_medium(&range))
-    }
-
-    /// Writes several parts and makes them durable.
-    ///
-    /// # Errors
-    /// As [`issue_writeback`](Self::issue_writeback).
-    ///
-    /// # Panics
-    /// If a part is out of range.
-    #[track_caller]
-    pub fn persist_copy(&self, parts: &[(u64, &[u8])]) -> Result<(), M::Error> {
-        self.check_parts(parts);
-        let last = parts.len().saturating_sub(1) / PARTS * PARTS;
-        let (first, last) = parts.split_at(last);
-        self.copy_parts(first)?;
-        // The medium's own call can report an end of the process at its fence.
-        self.medium.persist_copy(&self.parts_on_medium(last)[..last.len()])
-    }
-
-    #[track_caller]
-    fn copy_parts(&self, parts: &[(u64, &[u8])]) -> Result<(), M::Error> {
-        for some in parts.chunks(PARTS) {
-            self.medium.copy_unfenced(&self.parts_on_medium(some)[..some.len()])?;
-        }
-        Ok(())
-    }
-
-    fn parts_on_medium<'b>(&self, parts: &[(u64, &'b [u8])]) -> [(u64, &'b [u8]); PARTS] {
-        let mut on_medium = [(0, [].as_slice()); PARTS];
-        for (part, (at, bytes)) in on_medium.iter_mut().zip(parts) {
-            *part = (self.info.offset + at, bytes);
-        }
-        on_medium
-    }
-
-    #[track_caller]
-    fn check_parts(&self, parts: &[(u64, &[u8])]) {
-        for (at, bytes) in parts {
-            self.at(*at, bytes.len());
-        }
+    fn parts<'b>(&self, parts: &[(u64, &'b [u8])]) -> Vec<(u64, &'b [u8])> {
+        parts.iter().map(|(at, bytes)| (self.at(*at, bytes.len()), *bytes)).collect()
     }
 
     #[inline]
@@ -260,17 +126,24 @@ impl<M: Medium> Region<M> {
     fn at(&self, at: u64, len: usize) -> u64 {
         self.on_medium(&(at..at.saturating_add(len as u64))).start
     }
+
+    /// Returns the offset of a word on the medium, which would name that in its own panic.
+    #[inline]
+    #[track_caller]
+    fn word(&self, at: u64) -> u64 {
+        assert!(at.is_multiple_of(WORD as u64), "offset {at} is not a multiple of {WORD}");
+        self.at(at, WORD)
+    }
 }
 
 impl<M: Medium> Store<M> {
     /// Returns a region of the last commit, to be used in place.
     ///
-    /// Two records note first that the region is [dirty](Info::is_dirty), as the bytes can change from now on: two, so that
-    /// damage to the last one does not take the note away. They remove the seal of the store, and are as deep as the medium
-    /// allows.
+    /// Two records note first that the region is [dirty](Info::is_dirty): two, so that damage to the last one does not take
+    /// the note away. They remove the seal of the store, and are as deep as the medium allows.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`], [`ErrorKind::NotARegion`]; as [`begin`](Self::begin) and
+    /// [`ErrorKind::NotFound`], [`ErrorKind::OtherContent`]; as [`begin`](Self::begin) and
     /// [`commit`](crate::preserve::Transaction::commit).
     ///
     /// # Cost
@@ -279,9 +152,9 @@ impl<M: Medium> Store<M> {
     pub fn region(&mut self, name: &str) -> Result<Region<M>, Error<M::Error>> {
         let info = self.stat(name).ok_or_else(|| Error::not_found(name))?;
         if info.content != Content::Region {
-            return Err(Error(ErrorKind::NotARegion { name: ShortName::of(name) }));
+            return Err(Error::other_content(name, info.content));
         }
-        self.check_is_ours()?;
+        self.check_is_usable()?;
         if !self.taken.is_noted(info.offset, self.state.number) {
             self.note_use(&info)?;
         }
@@ -299,7 +172,7 @@ impl<M: Medium> Store<M> {
     /// ```
     /// # #[cfg(feature = "dax")]
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// use cachemaint::{dax, preserve::{Attributes, Store}};
+    /// use cachemaint::{dax, medium::Medium, preserve::{Attributes, Store}};
     ///
     /// # let directory = tempfile::tempdir()?;
     /// # let path = directory.path().join("state");
@@ -360,56 +233,51 @@ impl<M: Medium> Store<M> {
         mut draft: Draft,
         uses: &[(Box<[u8]>, Use)],
     ) -> Result<(), Error<M::Error>> {
-        let mut changed = Vec::new();
-        for (name, used) in uses {
-            let Some(live) = self.table.live.get(name) else { continue };
-            let mut live = live.clone();
+        let lives = uses.iter().filter_map(|(name, used)| {
+            let mut live = self.table.live.get(name)?.clone();
             live.entry.tag = used.word();
-            live.at = (draft.bytes.len() + ENTRY + name.len()) as u64;
-            live.entry.append(name, &live.rest, &mut draft.bytes);
-            changed.push((name, live));
+            Some(live)
+        });
+        let mut changed: Vec<_> = lives.collect();
+        for live in &mut changed {
+            live.append(&mut draft.bytes, 0);
         }
         let at = self.append(draft, None)? + self.log.places.current[0];
-        for (name, mut live) in changed {
+        for mut live in changed {
             live.at += at;
-            self.table.change(name, live);
+            self.table.change(live);
         }
         Ok(())
     }
 
-    /// Makes everything durable once more, as deep as the medium allows, and records that. If nothing is changed
-    /// afterwards, the next opening need not verify all blobs, unless an earlier opening found damage, and none since has
-    /// found all blobs whole.
-    ///
-    /// Blobs, regions, the log and the roots are written back by lines. This also holds where the caches are in the
-    /// persistence domain, because a reset need not flush them. On a DAX file the write-back reaches the medium's own
-    /// buffers ([`DaxFile::deep_persist`](crate::dax::DaxFile::deep_persist)). Returns the number of the commit.
+    /// Makes everything durable once more, as deep as the medium allows, and records that: on a DAX file up to the medium's
+    /// own buffers ([`DaxFile::deep_persist`](crate::dax::DaxFile::deep_persist)). If nothing is changed afterwards, the next
+    /// opening need not verify all blobs, unless earlier damage is still there. Returns the number of the commit.
     ///
     /// Regions that this store has handed out are not [dirty](crate::preserve::Info::is_dirty) afterwards. Those that
     /// an earlier process left dirty are written back, too, and stay dirty.
     ///
     /// # Errors
-    /// [`ErrorKind::RegionInUse`], as long as there is a [`Region`](crate::preserve::Region): its bytes can change. If
-    /// the medium fails. No blob is lost by that. The next opening may or may not find the store sealed; if it does,
-    /// all bytes in use were written back. If the next call returns
-    /// [`ErrorKind::Failed`](crate::preserve::ErrorKind::Failed), the store must be opened again.
+    /// [`ErrorKind::InUse`], as long as there is a [`Region`](crate::preserve::Region): its bytes can change. If the medium
+    /// fails. No blob is lost by that. The next opening may or may not find the store sealed; if it does, all bytes in use
+    /// were written back.
     ///
     /// # Cost
     /// A write-back of all lines of the store that are in use, and a record.
     pub fn seal(&mut self) -> Result<u64, Error<M::Error>> {
-        self.check_is_ours()?;
+        self.check_is_usable()?;
         let mut clean = Vec::new();
-        for (name, live) in &self.table.live {
+        for live in self.table.live.iter() {
             let used = live.entry.last_use();
             let is_ours = self.taken.contains(live.entry.at);
             if live.entry.is != Is::Region || !used.is_dirty || !is_ours {
                 continue;
             }
             if self.taken.is_in_use_at(live.entry.at) {
-                let name = ShortName::of(core::str::from_utf8(name).unwrap_or_default());
-                return Err(Error(ErrorKind::RegionInUse { name }));
+                let name = Some(ShortName::of(&live.info().name));
+                return Err(Error(ErrorKind::InUse { name }));
             }
-            clean.push((name.clone(), Use { is_dirty: false, ..used }));
+            clean.push((live.name().into(), Use { is_dirty: false, ..used }));
         }
         // Other threads may have stored to regions.
         self.medium.order_observed();
@@ -434,31 +302,24 @@ impl<M: Medium> Store<M> {
     }
 }
 
-/// The medium would name its own offset.
-#[inline]
-#[track_caller]
-fn assert_aligned(at: u64) {
-    assert!(at.is_multiple_of(WORD as u64), "offset {at} is not a multiple of {WORD}");
-}
-
 /// Offsets are those in the region.
 impl<M: Medium + Send> Readable for Region<M> {
     type Error = M::Error;
 
     fn len(&self) -> u64 {
-        Self::len(self)
+        self.info.len
     }
 
     #[inline]
     #[track_caller]
     fn load(&self, at: u64, order: Ordering) -> u64 {
-        Self::load(self, at, order)
+        self.medium.load(self.word(at), order)
     }
 
     #[inline]
     #[track_caller]
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), M::Error> {
-        Self::read(self, at, into)
+        self.medium.read(self.at(at, into.len()), into)
     }
 
     fn check(&self) -> Result<(), M::Error> {
@@ -466,7 +327,7 @@ impl<M: Medium + Send> Readable for Region<M> {
     }
 }
 
-/// Offsets are those in the region.
+/// Offsets are those in the region. A fence completes the write-backs that this thread has issued for the whole medium.
 impl<M: Medium + Send> Medium for Region<M> {
     fn granularity(&self) -> Granularity {
         self.medium.granularity()
@@ -479,25 +340,25 @@ impl<M: Medium + Send> Medium for Region<M> {
     #[inline]
     #[track_caller]
     fn store(&self, at: u64, word: u64, order: Ordering) {
-        Self::store(self, at, word, order);
+        self.medium.store(self.word(at), word, order);
     }
 
     #[inline]
     #[track_caller]
     fn write(&self, at: u64, from: &[u8]) {
-        Self::write(self, at, from);
+        self.medium.write(self.at(at, from.len()), from);
     }
 
     #[inline]
     #[track_caller]
     fn issue_writeback(&self, range: Range<u64>) -> Result<(), M::Error> {
-        Self::issue_writeback(self, range)
+        self.medium.issue_writeback(self.on_medium(&range))
     }
 
     #[inline]
     #[track_caller]
     fn fence(&self) {
-        Self::fence(self);
+        self.medium.fence();
     }
 
     #[inline]
@@ -508,19 +369,19 @@ impl<M: Medium + Send> Medium for Region<M> {
 
     #[track_caller]
     fn copy_unfenced(&self, parts: &[(u64, &[u8])]) -> Result<(), M::Error> {
-        self.check_parts(parts);
-        self.copy_parts(parts)
+        self.medium.copy_unfenced(&self.parts(parts))
     }
 
+    /// The medium's own call can report an end of the process at its fence.
     #[track_caller]
     fn persist_copy(&self, parts: &[(u64, &[u8])]) -> Result<(), M::Error> {
-        Self::persist_copy(self, parts)
+        self.medium.persist_copy(&self.parts(parts))
     }
 
     #[inline]
     #[track_caller]
     fn persist(&self, range: Range<u64>) -> Result<(), M::Error> {
-        Self::persist(self, range)
+        self.medium.persist(self.on_medium(&range))
     }
 
     #[track_caller]
@@ -530,5 +391,58 @@ impl<M: Medium + Send> Medium for Region<M> {
 
     fn writer_lock(&self) -> Option<&WriterLock> {
         Some(&self.mark)
+    }
+}
+
+/// The regions that a store has handed out since it was opened or sealed, by their offsets.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    taken: BTreeMap<u64, Take>,
+}
+
+/// A region that was handed out.
+#[derive(Debug, Default)]
+struct Take {
+    mark: Weak<WriterLock>,
+    /// The number of the last commit before.
+    generation: u64,
+}
+
+impl Take {
+    /// Returns true if the region is in use. If it is not, this thread has observed the stores of all users.
+    fn is_in_use(&self) -> bool {
+        let in_use = self.mark.strong_count() > 0;
+        // The last user has dropped its mark with a release.
+        fence(Acquire);
+        in_use
+    }
+}
+
+impl Taken {
+    /// Returns true if the region at an offset is in use.
+    pub(super) fn is_in_use_at(&self, at: u64) -> bool {
+        self.taken.get(&at).is_some_and(Take::is_in_use)
+    }
+
+    /// Returns true if the region at an offset was handed out.
+    pub(super) fn contains(&self, at: u64) -> bool {
+        self.taken.contains_key(&at)
+    }
+
+    /// Returns true if a region was handed out after the last commit, of this number.
+    pub(super) fn is_noted(&self, at: u64, generation: u64) -> bool {
+        self.taken.get(&at).is_some_and(|take| take.generation == generation)
+    }
+
+    pub(super) fn take(&mut self, at: u64, generation: u64) -> Arc<WriterLock> {
+        let take = self.taken.entry(at).or_default();
+        let mark = take.mark.upgrade().unwrap_or_default();
+        *take = Take { mark: Arc::downgrade(&mark), generation };
+        mark
+    }
+
+    /// Forgets the regions that were handed out, which a seal has made clean.
+    pub(super) fn clear(&mut self) {
+        self.taken.clear();
     }
 }

@@ -1,11 +1,42 @@
 //! Free space, in whole units.
 
+use super::append::of_mirror;
+use crate::format::error::FormatError;
+use crate::preserve::error::{Error, Part};
+use crate::preserve::format::data;
+use crate::preserve::info::Capacity;
+use crate::preserve::log::Log;
+use crate::preserve::table::Table;
 use alloc::collections::{BTreeMap, BTreeSet};
 use core::ops::Range;
 
+/// Returns the free space of a store of `size` bytes. All bytes of its entries must be there, and none in use twice.
+pub(in crate::preserve) fn of<E>(log: &Log, table: &Table, size: u64) -> Result<Space, Error<E>> {
+    let unit = log.places.unit;
+    let mut space = Space::new(data(unit).min(size)..size, unit);
+    let mut take = |range: Range<u64>, part| {
+        let needed = range.end;
+        if needed > size {
+            return Err(Error::format(FormatError::Truncated { size, needed }));
+        }
+        let damaged = Error::damaged(part, range.start, range.end - range.start);
+        if space.take(range) { Ok(()) } else { Err(damaged) }
+    };
+    for at in log.places.mirrors() {
+        take(of_mirror(at, log.places.capacity, unit), Part::Table)?;
+    }
+    for live in table.live.iter() {
+        let (at, bytes) = (live.entry.at, live.entry.occupied(unit));
+        if bytes > 0 {
+            take(at..at.saturating_add(bytes), Part::Entry)?;
+        }
+    }
+    Ok(space)
+}
+
 /// The free space of a store.
 #[derive(Clone, Debug)]
-pub(super) struct Space {
+pub(in crate::preserve) struct Space {
     bounds: Range<u64>,
     unit: u64,
     /// The ends of free pieces by their starts.
@@ -104,19 +135,14 @@ impl Space {
         self.free += range.end - range.start;
     }
 
-    /// Returns the number of free bytes.
-    pub(super) const fn free(&self) -> u64 {
-        self.free
-    }
-
     /// Returns the number of bytes of the largest free piece.
     pub(super) fn largest(&self) -> u64 {
         self.by_len.last().map_or(0, |(len, _)| *len)
     }
 
-    /// Returns the number of bytes in all.
-    pub(super) const fn len(&self) -> u64 {
-        self.bounds.end - self.bounds.start
+    pub(in crate::preserve) fn capacity(&self) -> Capacity {
+        let (total, free) = (self.bounds.end - self.bounds.start, self.free);
+        Capacity { total, used: total - free, free, largest: self.largest() }
     }
 
     /// Returns the ranges in use.
@@ -142,7 +168,7 @@ mod tests {
         assert_eq!(space.claim(0, 64), Ok(1024..1024));
         space.give(&(1536..1600));
         assert_eq!(space.claim(768, 64), Ok(1280..2048));
-        assert_eq!((space.free(), space.largest()), (0, 0));
+        assert_eq!((space.free, space.largest()), (0, 0));
     }
 
     #[test]
@@ -163,7 +189,7 @@ mod tests {
         space.give(&(1216..1280));
         assert!(space.used().eq(core::iter::once(1152..1216)));
         space.give(&(1152..1216));
-        assert_eq!((space.free(), space.largest()), (1024, 1024));
+        assert_eq!((space.free, space.largest()), (1024, 1024));
         space.extend_to(4096);
         assert_eq!(space.claim(3072, 64), Ok(1024..4096));
         assert!(space.used().eq(core::iter::once(1024..4096)));

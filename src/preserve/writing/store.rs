@@ -2,47 +2,26 @@
 
 #[cfg(feature = "std")]
 use super::open::{Opened, Options};
+use super::region::Taken;
 use super::space::Space;
-use super::taken::Taken;
+use crate::format::error::FormatError;
 #[cfg(feature = "std")]
 use crate::medium::OpenError;
-use crate::medium::{Medium, WriterLockGuard};
+use crate::medium::{Medium, Readable, WriterLockGuard};
 use crate::preserve::Identity;
 use crate::preserve::blob::{self, Blob};
-use crate::preserve::error::{Error, ErrorKind};
-use crate::preserve::format::root_slots;
-use crate::preserve::info::Info;
+use crate::preserve::commit::Commit;
+use crate::preserve::error::Error;
+use crate::preserve::format::record::Is;
+use crate::preserve::info::{Capacity, Info};
 use crate::preserve::log::{Log, State};
-use crate::preserve::reader::{self, Reader};
-use crate::preserve::snapshot::{Commit, Snapshot};
+use crate::preserve::reader::Reader;
 use crate::preserve::stamp::Origin;
-use crate::preserve::table::Table;
+use crate::preserve::table::{Live, Names, Table};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::Ordering::Relaxed;
 
 /// A store of named blobs, opened for writing. See the [module](crate::preserve).
-///
-/// ```
-/// # #[cfg(all(feature = "preserve", feature = "std"))]
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # use cachemaint::{Cache, medium::Memory, survival::Backing};
-/// # use std::sync::atomic::AtomicU64;
-/// # static WORDS: [AtomicU64; 1 << 14] = [const { AtomicU64::new(0) }; 1 << 14];
-/// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
-/// use cachemaint::preserve::Store;
-///
-/// let (mut store, _) = Store::open_or_create(medium)?;
-/// let mut transaction = store.begin()?;
-/// transaction.put("ram", &[7; 1000])?;
-/// transaction.put("cpu", b"registers")?;
-/// transaction.commit()?; // after a crash both are found, or neither
-/// assert_eq!(store.load("cpu")?, b"registers");
-/// # Ok(())
-/// # }
-/// # #[cfg(not(all(feature = "preserve", feature = "std")))]
-/// # fn main() {}
-/// ```
 #[derive(Debug)]
 pub struct Store<M: Medium> {
     pub(super) medium: Arc<M>,
@@ -59,29 +38,13 @@ pub struct Store<M: Medium> {
     pub(super) clock: Option<fn() -> u64>,
     /// True if an append failed with an unknown outcome.
     pub(super) has_failed: bool,
-    /// The words that another writer changes: at the end of the log, and the generation of the next root.
-    pub(super) seen: [u64; 2],
-    /// The allocation of the next record.
+    /// The allocations of the next record and the next transaction.
     pub(super) buffer: Vec<u8>,
+    pub(super) spare: Names,
 }
 
 /// The lock of the medium's one writer: of a store, and of the regions that it has handed out.
 pub(super) type Writer = Option<Arc<WriterLockGuard>>;
-
-/// The space of a store, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-#[non_exhaustive]
-pub struct Capacity {
-    /// The space for blobs, regions and the log of the table in all.
-    pub total: u64,
-    /// The space in use, in whole units.
-    pub used: u64,
-    /// The free space.
-    pub free: u64,
-    /// The largest free piece: a blob fits if it has at most as many bytes, less 8 for each 64 KiB.
-    pub largest: u64,
-}
 
 /// [`Options`] has more settings.
 #[cfg(feature = "std")]
@@ -105,30 +68,6 @@ impl<M: Medium> Store<M> {
 
     /// Opens the store in a medium, or creates one in an empty medium, as [`Options::open_or_create`].
     ///
-    /// ```
-    /// # #[cfg(feature = "dax")]
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// use cachemaint::{dax, preserve::Store};
-    ///
-    /// # let directory = tempfile::tempdir()?;
-    /// # let path = directory.path().join("state");
-    /// let options = dax::Options::new().allow_page_granularity();
-    /// let (store, opened) = Store::open_or_create(options.open_or_create(&path, 1 << 20)?)?;
-    /// if opened.is_new {
-    ///     println!("a new store");
-    /// } else {
-    ///     println!("since the last commit: {}", opened.verdict.origin); // kexec, power loss, ...
-    /// }
-    /// assert!(opened.is_new);
-    /// drop(store);
-    /// let (_, opened) = Store::open_or_create(options.open_or_create(&path, 1 << 20)?)?;
-    /// assert!(!opened.is_new);
-    /// # Ok(())
-    /// # }
-    /// # #[cfg(not(feature = "dax"))]
-    /// # fn main() {}
-    /// ```
-    ///
     /// # Errors
     /// As [`Options::open_or_create`].
     pub fn open_or_create(medium: M) -> Result<(Self, Opened), OpenError<M, Error<M::Error>>> {
@@ -137,83 +76,48 @@ impl<M: Medium> Store<M> {
 }
 
 impl<M: Medium> Store<M> {
-    /// Returns a reader of this store, which can be sent to another thread. It reads the log in each operation;
-    /// [`load`](Self::load), [`stat`](Self::stat) and [`list`](Self::list) look names up in memory.
+    /// Returns a reader of the last commit, which can be sent to another thread. It reads the log in each operation; the
+    /// store itself looks names up in memory.
     #[must_use]
     pub fn reader(&self) -> Reader<Arc<M>>
     where
         M: Send,
     {
-        Reader::of_store(Arc::clone(&self.medium))
-    }
-
-    /// Returns the last commit.
-    ///
-    /// # Errors
-    /// If the medium failed: [`ErrorKind::Failed`] after a commit that failed.
-    pub fn snapshot(&self) -> Result<Snapshot<'_, M>, Error<M::Error>> {
-        if self.has_failed {
-            return Err(Error(ErrorKind::Failed));
-        }
         let (log, state) = (self.log, self.state);
         let commit = Commit { log, state, undone: None, last: state.tag };
-        Ok(Snapshot { medium: &self.medium, commit })
+        Reader::of(Arc::clone(&self.medium), commit)
     }
 
     /// Returns the entry of a blob or a region, or `None` if it does not exist.
     #[must_use]
     pub fn stat(&self, name: &str) -> Option<Info> {
-        self.table.live.get(name.as_bytes()).map(|live| live.info(name.as_bytes()))
+        self.table.live.get(name.as_bytes()).map(Live::info)
     }
 
     /// Returns all blobs and regions, in the order of their names.
     pub fn list(&self) -> impl Iterator<Item = Info> {
-        self.table.infos()
+        self.table.sorted().into_iter().map(Live::info)
     }
 
     /// Returns the metadata of a blob or a region, or `None` if it does not exist.
     #[must_use]
     pub fn metadata(&self, name: &str) -> Option<&[u8]> {
-        let live = self.table.live.get(name.as_bytes())?;
-        live.rest.get(..live.entry.metadata)
+        self.table.live.get(name.as_bytes()).map(Live::metadata)
     }
 
     /// Returns a verified copy of a blob.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`], [`ErrorKind::NotABlob`], [`ErrorKind::Damaged`], [`ErrorKind::TooLong`]; if the medium
-    /// fails.
+    /// [`ErrorKind::NotFound`], [`ErrorKind::OtherContent`], [`ErrorKind::Damaged`]; [`ErrorKind::Invalid`], if the blob
+    /// exceeds memory; if the medium fails.
     pub fn load(&self, name: &str) -> Result<Vec<u8>, Error<M::Error>> {
-        let info = self.stat(name).ok_or_else(|| Error::not_found(name))?;
-        blob::open(&*self.medium, self.identity(), &info)?;
-        reader::load(&*self.medium, self.identity(), &info)
+        match self.table.live.get(name.as_bytes()) {
+            Some(live) if live.entry.is == Is::Value => Ok(live.value().to_vec()),
+            _ => self.blob_in(&*self.medium, name)?.load(),
+        }
     }
 
     /// Returns a blob of the last commit, to be read in parts or as a stream. The store can be written meanwhile.
-    ///
-    /// ```
-    /// # #[cfg(feature = "dax")]
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// use cachemaint::{dax, preserve::Store};
-    ///
-    /// # let directory = tempfile::tempdir()?;
-    /// # let path = directory.path().join("state");
-    /// # let file = dax::Options::new().allow_page_granularity().create_new(&path, 1 << 20)?;
-    /// let (mut store, _) = Store::open_or_create(file)?;
-    /// let mut transaction = store.begin()?;
-    /// transaction.put("ram", &[7; 100_000])?;
-    /// transaction.commit()?;
-    ///
-    /// let mut ram = store.blob("ram")?; // a `std::io::Read`
-    /// let mut transaction = store.begin()?;
-    /// transaction.put_with("copy", 100_000, |copy| std::io::copy(&mut ram, copy))?;
-    /// transaction.commit()?;
-    /// # assert_eq!(store.load("copy")?, [7; 100_000]);
-    /// # Ok(())
-    /// # }
-    /// # #[cfg(not(feature = "dax"))]
-    /// # fn main() {}
-    /// ```
     ///
     /// # Errors
     /// As [`load`](Self::load).
@@ -221,9 +125,17 @@ impl<M: Medium> Store<M> {
     where
         M: Send,
     {
+        self.blob_in(Arc::clone(&self.medium), name)
+    }
+
+    fn blob_in<R: Readable<Error = M::Error>>(
+        &self,
+        medium: R,
+        name: &str,
+    ) -> Result<Blob<R>, Error<M::Error>> {
         let info = self.stat(name).ok_or_else(|| Error::not_found(name))?;
-        blob::open(&*self.medium, self.identity(), &info)?;
-        Ok(Blob::new(Arc::clone(&self.medium), self.identity(), info))
+        blob::open(&medium, self.identity(), &info)?;
+        Ok(Blob::new(medium, self.identity(), info))
     }
 
     /// Returns the identity of the store.
@@ -253,8 +165,7 @@ impl<M: Medium> Store<M> {
     /// Returns the space of the store.
     #[must_use]
     pub fn capacity(&self) -> Capacity {
-        let (total, free) = (self.space.len(), self.space.free());
-        Capacity { total, used: total - free, free, largest: self.space.largest() }
+        self.space.capacity()
     }
 
     pub(super) const fn unit(&self) -> u64 {
@@ -266,26 +177,12 @@ impl<M: Medium> Store<M> {
         self.clock.map_or(self.state.stamp.seconds, |now| now())
     }
 
-    /// Remembers the words that another writer would change.
-    pub(super) fn see_end(&mut self) {
-        self.seen = self.words_at_end();
-    }
-
-    fn words_at_end(&self) -> [u64; 2] {
-        let (places, end) = (&self.log.places, self.state.end);
-        let load = |at| self.medium.load(at, Relaxed);
-        let [next, _] = root_slots(self.log.root.generation + 1);
-        [load(next), if end < places.capacity { load(places.current[0] + end) } else { 0 }]
-    }
-
-    /// Fails if a commit has failed, or another writer has written the store.
-    pub(super) fn check_is_ours(&self) -> Result<(), Error<M::Error>> {
+    /// Fails if a commit or the medium has failed.
+    pub(super) fn check_is_usable(&self) -> Result<(), Error<M::Error>> {
         if self.has_failed {
-            return Err(Error(ErrorKind::Failed));
+            return Err(Error::format(FormatError::Failed));
         }
-        let is_ours = self.words_at_end() == self.seen;
-        self.medium.check().map_err(Error::medium)?;
-        if is_ours { Ok(()) } else { Err(Error(ErrorKind::Overtaken)) }
+        self.medium.check().map_err(Error::medium)
     }
 
     /// Returns the worst event since the commit of a number, at which a region was handed out or created.

@@ -2,16 +2,16 @@
 
 use super::append::{Draft, Growth};
 use super::attributes::Attributes;
-use super::put::{is_by_pages, write_whole, write_zeros};
+use super::blob_writer::{is_by_pages, write_zeros};
 use super::store::Store;
 use crate::medium::Medium;
 use crate::preserve::error::{Error, ErrorKind};
-use crate::preserve::format::record::{ENTRY, Entry, HEAD, Is, Use, What};
-use crate::preserve::format::{BlobKey, CHUNK, VALUE, tag_of_value};
+use crate::preserve::format::record::{Entry, HEAD, Is, Use, What};
+use crate::preserve::format::{BlobKey, CHUNK, PAGE, VALUE, tag_of_value};
 use crate::preserve::info::{Content, ShortName};
-use crate::preserve::table::Live;
+use crate::preserve::table::{Live, Names};
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 use core::ops::Range;
@@ -23,41 +23,15 @@ const NEAR: u64 = 64 << 10;
 ///
 /// Blobs are written to free space when they are put. If the transaction is dropped, that space is free again, and
 /// nothing has changed. A transaction stays on its thread, as a fence completes the write-backs of its thread alone.
-///
-/// ```
-/// # #[cfg(all(feature = "preserve", feature = "std"))]
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # use cachemaint::{Cache, medium::Memory, survival::Backing};
-/// # use std::sync::atomic::AtomicU64;
-/// # static WORDS: [AtomicU64; 1 << 14] = [const { AtomicU64::new(0) }; 1 << 14];
-/// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
-/// use cachemaint::preserve::Store;
-///
-/// let (mut store, _) = Store::create_new(medium)?;
-/// let mut transaction = store.begin()?;
-/// transaction.put("new", b"registers")?;
-/// transaction.commit()?;
-///
-/// let mut transaction = store.begin()?;
-/// transaction.rename("new", "cpu")?;
-/// transaction.put("ram", &[7; 1000])?;
-/// drop(transaction); // nothing has changed
-/// assert!(store.begin()?.contains("new"));
-/// # Ok(())
-/// # }
-/// # #[cfg(not(all(feature = "preserve", feature = "std")))]
-/// # fn main() {}
-/// ```
 #[derive(Debug)]
 #[must_use = "dropping it discards the changes"]
 pub struct Transaction<'s, M: Medium> {
     store: &'s mut Store<M>,
-    /// The entries after the changes, by their names.
-    changes: BTreeMap<Box<[u8]>, Live>,
-    /// Bytes of these entries in the record.
-    record: u64,
-    /// Bytes of all entries of the store after the changes.
-    live: u64,
+    /// The entries after the changes.
+    changes: Names,
+    /// The time of the changes.
+    seconds: u64,
+    sums: Sums,
     /// By pages, the ranges that are to be written back.
     written: Vec<Range<u64>>,
     /// By lines, the bytes that the fence of the commit is to make durable.
@@ -76,15 +50,14 @@ impl<M: Medium> Store<M> {
     /// not at all if it is dropped.
     ///
     /// # Errors
-    /// [`ErrorKind::Failed`], after a commit that failed; [`ErrorKind::Overtaken`], if another writer has written the
-    /// store without a lock.
+    /// [`FormatError::Failed`](crate::preserve::FormatError::Failed), after a commit that failed; if the medium has failed.
     pub fn begin(&mut self) -> Result<Transaction<'_, M>, Error<M::Error>> {
-        self.check_is_ours()?;
+        self.check_is_usable()?;
         Ok(Transaction {
-            live: self.table.bytes,
+            sums: Sums { record: 0, live: self.table.bytes },
+            changes: core::mem::replace(&mut self.spare, Names::NONE),
+            seconds: self.seconds(),
             store: self,
-            changes: BTreeMap::new(),
-            record: 0,
             written: Vec::new(),
             unfenced: 0,
             has_region: false,
@@ -98,26 +71,9 @@ impl<M: Medium> Store<M> {
 impl<M: Medium> Transaction<'_, M> {
     /// Puts a blob, which replaces one of the same name.
     ///
-    /// ```
-    /// # use cachemaint::{Cache, medium::Memory, preserve::{Attributes, Options}};
-    /// # use cachemaint::survival::Backing;
-    /// # use std::sync::atomic::AtomicU64;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let words: Vec<AtomicU64> = (0..8192).map(AtomicU64::new).collect();
-    /// # let memory = Memory::new(&words, Cache::host()?, Backing::Ram);
-    /// # let (mut store, _) = Options::with_entropy([1, 2]).create_new(memory).map_err(|failed| failed.error)?;
-    /// let mut transaction = store.begin()?;
-    /// transaction.put("cpu", b"registers")?;
-    /// transaction.put(Attributes::new("ram").version(3).alignment(4096), &[7; 10_000])?;
-    /// transaction.commit()?; // both, or none
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
     /// # Errors
-    /// [`ErrorKind::Full`], before anything is written; [`ErrorKind::NotABlob`], if the name has a region;
-    /// [`ErrorKind::Name`], [`ErrorKind::Metadata`], [`ErrorKind::Alignment`]; if the medium fails. An error leaves the
-    /// transaction as it was.
+    /// [`ErrorKind::Full`], before anything is written; [`ErrorKind::OtherContent`], if the name has a region;
+    /// [`ErrorKind::Invalid`], about the attributes; if the medium fails. An error leaves the transaction as it was.
     ///
     /// # Cost
     /// The bytes are copied and written back. Parts of a long blob take a fence each on some CPUs. Up to 256 bytes without
@@ -133,13 +89,9 @@ impl<M: Medium> Transaction<'_, M> {
         if attributes.is_value(len) {
             return self.put_value(&attributes, bytes);
         }
-        let claim = self.claim(&attributes, Content::Blob, len)?;
-        let tag = match write_whole(self.medium(), claim.key, bytes) {
-            Ok(tag) => tag,
-            Err(error) => return Err(self.fail(&claim, error)),
-        };
-        self.insert(&attributes, claim, Content::Blob, len, tag);
-        Ok(())
+        let claim = self.claim(&attributes, Is::Blob, len)?;
+        let tag = self.write_whole(&claim, bytes);
+        self.end(&attributes, claim, tag)
     }
 
     /// Puts a blob that stands in the record.
@@ -149,22 +101,20 @@ impl<M: Medium> Transaction<'_, M> {
         bytes: &[u8],
     ) -> Result<(), Error<M::Error>> {
         let mut entry = self.entry(attributes, Is::Value, bytes.len() as u64);
-        let before = self.check(attributes, Content::Blob, &entry)?;
+        let sums = self.check(attributes, &entry)?;
         entry.tag = tag_of_value(self.store.identity(), entry.generation, bytes);
-        let rest = [attributes.metadata, bytes].concat().into();
-        self.change(attributes.name, before, Live { entry, at: 0, rest });
+        self.change(sums, Live { entry, at: 0, bytes: attributes.bytes(bytes) });
         Ok(())
     }
 
     /// Creates a region of `len` zero bytes, which is used in place once the transaction is committed: see
     /// [`Store::region`].
     ///
-    /// It begins at a multiple of the alignment that [`Attributes::alignment`] sets, and of 4096 bytes at least. For a
-    /// region that is mapped by pages, that is a page, and for one that is mapped by huge pages a huge page. It shares none
-    /// of them with anything else.
+    /// It begins at a multiple of the alignment that [`Attributes::alignment`] sets, such as a huge page, and of 4096 bytes at
+    /// least. It shares none of these with anything else.
     ///
     /// # Errors
-    /// [`ErrorKind::RegionLength`], if `len` is 0 or not a multiple of the alignment; [`ErrorKind::NameTaken`], if there is
+    /// [`ErrorKind::Invalid`], if `len` is 0 or not a multiple of the alignment; [`ErrorKind::NameTaken`], if there is
     /// a blob or a region of this name. Otherwise as [`put`](Self::put).
     ///
     /// # Cost
@@ -177,18 +127,16 @@ impl<M: Medium> Transaction<'_, M> {
     ) -> Result<(), Error<M::Error>> {
         let attributes = attributes.into();
         attributes.check()?;
-        let alignment = attributes.alignment.max(Content::Region.alignment());
-        let attributes = attributes.alignment(alignment);
-        if len == 0 || !len.is_multiple_of(alignment) {
-            return Err(Error(ErrorKind::RegionLength { len, alignment }));
+        let attributes = attributes.alignment(attributes.alignment.max(PAGE));
+        if len == 0 || !len.is_multiple_of(attributes.alignment) {
+            let rule =
+                "a region has as many bytes as its alignment, 4096 at least, or a multiple of that";
+            return Err(Error::invalid(rule, len));
         }
-        let claim = self.claim(&attributes, Content::Region, len)?;
-        let start = claim.place.start;
-        if let Err(error) = write_zeros(self.medium(), start..start + len) {
-            return Err(self.fail(&claim, error));
-        }
-        let created = Use { generation: self.generation(), is_dirty: false };
-        self.insert(&attributes, claim, Content::Region, len, created.word());
+        let claim = self.claim(&attributes, Is::Region, len)?;
+        let zeros = write_zeros(self.medium(), claim.place.start..claim.place.start + len);
+        let created = Use { generation: claim.entry.generation, is_dirty: false };
+        self.end(&attributes, claim, zeros.map(|()| created.word()).map_err(Error::medium))?;
         self.has_region = true;
         Ok(())
     }
@@ -196,42 +144,39 @@ impl<M: Medium> Transaction<'_, M> {
     /// Deletes a blob or a region.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`]; [`ErrorKind::RegionInUse`], as long as there is a [`Region`](crate::preserve::Region)
+    /// [`ErrorKind::NotFound`]; [`ErrorKind::InUse`], as long as there is a [`Region`](crate::preserve::Region)
     /// of it. [`ErrorKind::Full`], if the transaction puts something too, and its record has no room in the log: commit
     /// first, and delete the blob afterwards.
     pub fn delete(&mut self, name: &str) -> Result<(), Error<M::Error>> {
         let before = self.find(name).ok_or_else(|| Error::not_found(name))?.entry;
         if before.is == Is::Region && self.store.taken.is_in_use_at(before.at) {
-            return Err(Error(ErrorKind::RegionInUse { name: ShortName::of(name) }));
+            return Err(Error(ErrorKind::InUse { name: Some(ShortName::of(name)) }));
         }
-        let entry = Entry { name: name.len(), ..Entry::DELETED };
-        let before = self.before(name);
-        self.check_room(&[(before, &entry)])?;
-        self.change(name, before, Live { entry, at: 0, rest: Box::default() });
+        let deleted = Live::deleted(name);
+        let sums = self.check_room(&[(self.before(name), &deleted.entry)])?;
+        self.change(sums, deleted);
         Ok(())
     }
 
     /// Gives a blob or a region another name; it is not copied.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`], [`ErrorKind::NameTaken`], [`ErrorKind::Name`], [`ErrorKind::Full`].
+    /// [`ErrorKind::NotFound`], [`ErrorKind::NameTaken`], [`ErrorKind::Invalid`], [`ErrorKind::Full`].
     pub fn rename(&mut self, from: &str, to: &str) -> Result<(), Error<M::Error>> {
         Attributes::new(to).check()?;
         let before = self.find(from).ok_or_else(|| Error::not_found(from))?;
         if self.find(to).is_some() {
             return Err(Error(ErrorKind::NameTaken { name: ShortName::of(to) }));
         }
-        let mut renamed = before.clone();
-        renamed.entry.name = to.len();
-        let deleted = Entry { name: from.len(), ..Entry::DELETED };
-        let [before, none] = [from, to].map(|name| self.before(name));
-        self.check_room(&[(before, &deleted), (none, &renamed.entry)])?;
+        let bytes = [to.as_bytes(), &before.bytes[from.len()..]].concat().into();
+        let entry = Entry { name: to.len(), ..before.entry };
+        let (renamed, deleted) = (Live { entry, at: 0, bytes }, Live::deleted(from));
+        let changes = [(self.before(from), &deleted.entry), (self.before(to), &entry)];
+        let sums = self.check_room(&changes)?;
         self.has_renamed = true;
         // The blob itself stays where it is.
-        self.count(before, &deleted);
-        let deleted = Live { entry: deleted, at: 0, rest: Box::default() };
-        self.changes.insert(from.as_bytes().into(), deleted);
-        self.change(to, none, renamed);
+        self.changes.insert(deleted);
+        self.change(sums, renamed);
         Ok(())
     }
 
@@ -244,8 +189,9 @@ impl<M: Medium> Transaction<'_, M> {
     /// Makes all changes durable at once: a crash leaves all of them or none. Returns the number of the commit.
     ///
     /// # Errors
-    /// [`ErrorKind::WornOut`]; if the medium fails. After a failure before any change could be seen, nothing has changed,
-    /// but a seal may be gone; otherwise the store must be opened again ([`ErrorKind::Failed`]).
+    /// [`FormatError::WornOut`](crate::preserve::FormatError::WornOut); if the medium fails. After a failure before any
+    /// change could be seen, nothing has changed, but a seal may be gone; otherwise each later call is
+    /// [`FormatError::Failed`](crate::preserve::FormatError::Failed) until the store is opened again.
     ///
     /// # Cost
     /// One fence, for any number of blobs; two if they have more than 64 KiB together, or a region is created. From time
@@ -253,7 +199,7 @@ impl<M: Medium> Transaction<'_, M> {
     /// another one before, without changes, which removes the seal. That one is as durable as the seal was, where this
     /// process is permitted to. By pages a flush for each free piece that was written, and two for the record.
     pub fn commit(mut self) -> Result<u64, Error<M::Error>> {
-        if self.changes.is_empty() {
+        if self.changes.len() == 0 {
             return Ok(self.store.state.number);
         }
         self.store.unseal()?;
@@ -262,9 +208,8 @@ impl<M: Medium> Transaction<'_, M> {
         bytes.clear();
         bytes.resize(HEAD, 0);
         let mut draft = Draft { bytes, what: What::Commit, is_sealed: false, is_durable };
-        for (name, live) in &mut self.changes {
-            live.at = (draft.bytes.len() + ENTRY + name.len()) as u64;
-            live.entry.append(name, &live.rest, &mut draft.bytes);
+        for live in self.changes.iter_mut() {
+            live.append(&mut draft.bytes, 0);
         }
         let at = self.store.append(draft, self.growth.take())?;
         self.take_effect(self.store.log.places.current[0] + at);
@@ -301,12 +246,12 @@ impl<M: Medium> Transaction<'_, M> {
         let unit = self.store.unit();
         let mut kept = BTreeSet::new();
         if self.has_renamed {
-            let entries = self.changes.values().filter(|live| live.entry.is != Is::Deleted);
+            let entries = self.changes.iter().filter(|live| !live.is_deleted());
             kept.extend(entries.map(|live| live.entry.at).filter(|at| *at > 0));
         }
-        for (name, mut live) in core::mem::take(&mut self.changes) {
+        for mut live in self.changes.drain() {
             live.at += record;
-            let Some(before) = self.store.table.change(&name, live) else { continue };
+            let Some(before) = self.store.table.change(live) else { continue };
             let (at, bytes) = (before.entry.at, before.entry.occupied(unit));
             if bytes > 0 && !kept.contains(&at) {
                 self.store.space.give(&(at..at + bytes));
@@ -333,165 +278,154 @@ impl<M: Medium> Transaction<'_, M> {
             at: 0,
             tag: 0,
             generation: self.generation(),
-            seconds: self.store.seconds(),
+            seconds: self.seconds,
         }
     }
 
-    /// Adds a blob or a region that was written to the transaction.
-    pub(super) fn insert(
+    /// Adds a blob or a region to the transaction if it was written, and has a tag. Else frees its place.
+    pub(super) fn end<E>(
         &mut self,
         attributes: &Attributes<'_>,
         claim: Claim,
-        content: Content,
-        len: u64,
-        tag: u64,
-    ) {
-        let is = if content == Content::Region { Is::Region } else { Is::Blob };
-        let mut entry = self.entry(attributes, is, len);
-        (entry.at, entry.tag) = (claim.place.start, tag);
-        self.unfenced += claim.place.end - claim.place.start;
-        if is_by_pages(self.medium()) && !claim.place.is_empty() {
-            self.written.push(claim.place);
+        tag: Result<u64, E>,
+    ) -> Result<(), E> {
+        let Claim { mut entry, place, sums } = claim;
+        entry.tag = tag.inspect_err(|_| self.store.space.give(&place))?;
+        self.unfenced += place.end - place.start;
+        if is_by_pages(self.medium()) && !place.is_empty() {
+            self.written.push(place);
         }
-        let live = Live { entry, at: 0, rest: attributes.metadata.into() };
-        self.change(attributes.name, claim.before, live);
+        self.change(sums, Live { entry, at: 0, bytes: attributes.bytes(&[]) });
+        Ok(())
     }
 
     /// Returns the entry of a name after the changes so far.
     fn find(&self, name: &str) -> Option<&Live> {
-        match self.changes.get(name.as_bytes()) {
-            Some(change) => (change.entry.is != Is::Deleted).then_some(change),
-            None => self.store.table.live.get(name.as_bytes()),
-        }
+        let change = self.changes.get(name.as_bytes());
+        let found = change.or_else(|| self.store.table.live.get(name.as_bytes()));
+        found.filter(|live| !live.is_deleted())
     }
 
     /// Returns what a name has before a change.
     fn before(&self, name: &str) -> Before {
         let change = self.changes.get(name.as_bytes());
-        let record = change.map_or(0, |change| change.entry.size());
         let found = change.or_else(|| self.store.table.live.get(name.as_bytes()));
-        let live = found.filter(|live| live.entry.is != Is::Deleted);
-        Before {
-            record,
-            live: live.map_or(0, |live| live.entry.size()),
-            content: live.map(|live| live.entry.content()),
-        }
-    }
-
-    /// Counts the bytes of a change.
-    const fn count(&mut self, before: Before, entry: &Entry) {
-        let of_new = if matches!(entry.is, Is::Deleted) { 0 } else { entry.size() };
-        self.record = self.record - before.record + entry.size();
-        self.live = self.live - before.live + of_new;
+        let live = found.filter(|live| !live.is_deleted());
+        let size = |live: Option<&Live>| live.map_or(0, |live| live.entry.size());
+        let sums = Sums { record: size(change), live: size(live) };
+        Before { sums, content: live.map(|live| live.entry.content()) }
     }
 
     /// Records a change. The bytes of an earlier put in this transaction are free again.
-    fn change(&mut self, name: &str, before: Before, live: Live) {
-        self.count(before, &live.entry);
-        if let Some(before) = self.changes.insert(name.as_bytes().into(), live) {
-            self.forget(&before);
+    fn change(&mut self, sums: Sums, live: Live) {
+        self.sums = sums;
+        if let Some(before) = self.changes.insert(live) {
+            self.store.forget(&before);
         }
-    }
-
-    /// Frees the bytes that a change has written, unless the last commit has them under another name.
-    fn forget(&mut self, change: &Live) {
-        let entry = &change.entry;
-        let bytes = entry.occupied(self.store.unit());
-        if entry.generation > self.store.state.number && bytes > 0 {
-            self.store.space.give(&(entry.at..entry.at + bytes));
-        }
-    }
-
-    /// Frees a place that could not be written.
-    pub(super) fn fail(&mut self, claim: &Claim, error: M::Error) -> Error<M::Error> {
-        self.store.space.give(&claim.place);
-        Error::medium(error)
-    }
-
-    /// Frees a place that was not filled.
-    pub(super) fn give(&mut self, claim: &Claim) {
-        self.store.space.give(&claim.place);
     }
 
     /// Claims a place for a blob or a region, and room for its entry.
     pub(super) fn claim(
         &mut self,
         attributes: &Attributes<'_>,
-        content: Content,
+        is: Is,
         len: u64,
     ) -> Result<Claim, Error<M::Error>> {
-        let is = if content == Content::Region { Is::Region } else { Is::Blob };
-        let entry = self.entry(attributes, is, len);
-        let before = self.check(attributes, content, &entry)?;
+        let mut entry = self.entry(attributes, is, len);
+        let sums = self.check(attributes, &entry)?;
         let unit = self.store.unit();
-        let largest = self.store.space.largest();
-        let bytes = content.occupied(len, unit);
-        let bytes = bytes.ok_or(Error(ErrorKind::Full { needed: len, largest }))?;
+        let bytes = entry.occupied(unit);
         let claimed = self.store.space.claim(bytes, attributes.alignment.max(unit));
         let full = |largest| Error(ErrorKind::Full { needed: bytes, largest });
         let place = claimed.map_err(full)?;
-        let (identity, generation) = (self.store.identity(), self.generation());
-        let key = BlobKey { identity, generation, at: place.start };
-        Ok(Claim { place, key, before })
+        entry.at = place.start;
+        Ok(Claim { entry, place, sums })
+    }
+
+    /// Returns the key of a blob that is to be written.
+    pub(super) const fn key(&self, claim: &Claim) -> BlobKey {
+        let Entry { generation, at, .. } = claim.entry;
+        BlobKey { identity: self.store.identity(), generation, at }
     }
 
     /// Refuses an entry that cannot be put.
     fn check(
         &mut self,
         attributes: &Attributes<'_>,
-        content: Content,
         entry: &Entry,
-    ) -> Result<Before, Error<M::Error>> {
+    ) -> Result<Sums, Error<M::Error>> {
         attributes.check()?;
-        let name = || ShortName::of(attributes.name);
-        let before = self.before(attributes.name);
-        if before.content == Some(Content::Region) && content == Content::Blob {
-            return Err(Error(ErrorKind::NotABlob { name: name() }));
+        let (name, before) = (attributes.name, self.before(attributes.name));
+        match (before.content, entry.content()) {
+            (None, _) | (Some(Content::Blob), Content::Blob) => {}
+            (Some(found), Content::Blob) => return Err(Error::other_content(name, found)),
+            (Some(_), Content::Region) => {
+                return Err(Error(ErrorKind::NameTaken { name: ShortName::of(name) }));
+            }
         }
-        if before.content.is_some() && content == Content::Region {
-            return Err(Error(ErrorKind::NameTaken { name: name() }));
-        }
-        self.check_room(&[(before, entry)])?;
-        Ok(before)
+        self.check_room(&[(before, entry)])
     }
 
     /// Refuses changes for which the log has no room and cannot grow. A transaction that only deletes has room always.
-    fn check_room(&mut self, changes: &[(Before, &Entry)]) -> Result<(), Error<M::Error>> {
-        let (mut record, mut live) = (self.record, self.live);
+    fn check_room(&mut self, changes: &[(Before, &Entry)]) -> Result<Sums, Error<M::Error>> {
+        let Sums { mut record, mut live } = self.sums;
         for (before, entry) in changes {
             let of_new = if entry.is == Is::Deleted { 0 } else { entry.size() };
-            record = record - before.record + entry.size();
-            live = live - before.live + of_new;
+            record = record - before.sums.record + entry.size();
+            live = live - before.sums.live + of_new;
         }
+        let sums = Sums { record, live };
         let capacity = self.growth.map_or(self.store.log.places.capacity, |growth| growth.capacity);
         let Some(missing) = self.store.missing_capacity(capacity, record, live) else {
-            return Ok(());
+            return Ok(sums);
         };
         let growth = self.store.claim_areas(missing, capacity)?;
         if let Some(before) = self.growth.replace(growth) {
             self.store.give_areas(before.areas, before.capacity);
         }
-        Ok(())
+        Ok(sums)
     }
 }
 
-/// The entry of a name before a change: its bytes in the record, its bytes in the table, and its content.
+/// Bytes of entries: of those in the record, and of all that the store has after it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Before {
+struct Sums {
     record: u64,
     live: u64,
+}
+
+/// The entry of a name before a change: its bytes, and its content.
+#[derive(Clone, Copy, Debug)]
+struct Before {
+    sums: Sums,
     content: Option<Content>,
 }
 
-/// A place for a blob or a region.
+/// A place for a blob or a region, and its entry.
 #[derive(Debug)]
 pub(super) struct Claim {
-    pub(super) place: Range<u64>,
-    pub(super) key: BlobKey,
-    before: Before,
+    entry: Entry,
+    place: Range<u64>,
+    sums: Sums,
+}
+
+impl<M: Medium> Store<M> {
+    /// Frees the bytes that a change has written, unless the last commit has them under another name.
+    fn forget(&mut self, change: &Live) {
+        let entry = &change.entry;
+        let bytes = entry.occupied(self.unit());
+        if entry.generation > self.state.number && bytes > 0 {
+            self.space.give(&(entry.at..entry.at + bytes));
+        }
+    }
 }
 
 impl Attributes<'_> {
+    /// Returns its bytes in a record, with a value.
+    fn bytes(&self, value: &[u8]) -> Box<[u8]> {
+        [self.name.as_bytes(), self.metadata, value].concat().into()
+    }
+
     /// Returns true if a blob of this length stands in a record.
     pub(super) const fn is_value(&self, len: u64) -> bool {
         len <= VALUE && self.alignment == 1
@@ -501,9 +435,10 @@ impl Attributes<'_> {
 /// Frees the written bytes, unless they were committed.
 impl<M: Medium> Drop for Transaction<'_, M> {
     fn drop(&mut self) {
-        for change in core::mem::take(&mut self.changes).into_values() {
-            self.forget(&change);
+        for change in self.changes.drain() {
+            self.store.forget(&change);
         }
+        self.store.spare = core::mem::replace(&mut self.changes, Names::NONE).emptied();
         if let Some(growth) = self.growth.take() {
             self.store.give_areas(growth.areas, growth.capacity);
         }

@@ -96,7 +96,7 @@ impl Cell {
     fn new(backing: Backing, event: Event) -> Self {
         let statement = |stage| backing.survives(stage, event);
         Self {
-            answers: ByStage::new(|stage| statement(stage).is),
+            answers: ByStage::new(|stage| statement(stage).answer),
             reasons: ByStage::new(|stage| Reason::new(&statement(stage))),
         }
     }

@@ -22,7 +22,7 @@ impl Display for HostReport {
         self.kernel_row(f)?;
         let hints = self.hints();
         let guest =
-            GuestOf { report: &self.cpu, hints: &hints, migration: self.effects.migration.is };
+            GuestOf { report: &self.cpu, hints: &hints, migration: self.effects.migration.answer };
         row(f, "Hypervisor", format_args!("{guest}"))?;
         let aliasing = AliasingOf(self.aliasing);
         let caches = self.caches.as_ref().map_or_else(unknown, |levels| caches(levels));
@@ -72,7 +72,7 @@ impl HostReport {
         let (shown, hidden) = backings.split_at(backings.len().min(BACKINGS_SHOWN));
         for backing in shown.iter().copied() {
             let mut signs =
-                |stage| COLUMNS.map(|event| legend.sign(backing.survives(stage, event).is));
+                |stage| COLUMNS.map(|event| legend.sign(backing.survives(stage, event).answer));
             let (stored, persisted) = (signs(Stage::Stored), signs(Stage::Persisted));
             let is_same = stored == persisted;
             if is_same {

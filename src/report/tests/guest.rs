@@ -186,10 +186,10 @@ fn hyper_v_reports_its_kind_of_isolation() {
         let report = of(0, ebx, isolated);
         let expected = Confidential::HyperV { isolation, paravisor: false };
         assert_eq!(report.confidential, expected);
-        assert_eq!(report.effects.whole_cache.is, handling, "{isolation:?}");
+        assert_eq!(report.effects.whole_cache.answer, handling, "{isolation:?}");
     }
     let report = of(1, 0x0be3, isolated);
-    assert_eq!(report.effects.whole_cache.is, Handling::Unknown);
+    assert_eq!(report.effects.whole_cache.answer, Handling::Unknown);
     assert!(flowing(&report).contains("TDX with a paravisor (CPUID.4000000CH)"), "{report}");
 
     assert_eq!(of(0, 0x0be0, isolated).confidential, Confidential::Unknown);
@@ -208,7 +208,7 @@ fn a_translator_is_known_by_the_name_of_the_cpu() {
         let report = x86_report(&[(0, 0, leaf), MINIMAL_FEATURES]);
         assert_eq!(report.hypervisor.kind(), Some(kind));
         assert!(whole_cache(&report).contains("translate programs"), "{kind}");
-        assert_eq!(report.effects.lines.is, Handling::Unknown, "{kind}");
+        assert_eq!(report.effects.lines.answer, Handling::Unknown, "{kind}");
     }
 }
 
@@ -222,8 +222,8 @@ fn fex_is_known_where_its_hypervisor_bit_is_hidden() {
     ]);
     assert!(report.line.is_err());
     assert_eq!(report.hypervisor.kind(), Some(HypervisorKind::Fex));
-    assert_eq!(report.effects.lines.is, Handling::Unknown);
-    assert!(!report.streaming_stores_evict().unwrap().is);
+    assert_eq!(report.effects.lines.answer, Handling::Unknown);
+    assert!(!report.streaming_stores_evict().unwrap().answer);
 }
 
 /// An operation is reliable only if nothing intercepts it.
@@ -233,19 +233,19 @@ fn whole_cache_operations_are_executed_on_bare_metal_alone() {
         let report = x86_report(machine.cpuid);
         let effects = report.effects;
         let is_bare = machine.hypervisor.is_none();
-        assert_eq!(effects.whole_cache.is == Handling::Executed, is_bare, "{}", machine.name);
+        assert_eq!(effects.whole_cache.answer == Handling::Executed, is_bare, "{}", machine.name);
         let tells_of_a_guest = ["hypervisor", "guest", "KVM", "Xen"]
             .iter()
             .any(|word| whole_cache(&report).contains(word));
         assert_eq!(tells_of_a_guest, !is_bare, "{}", machine.name);
     }
     let lines = x86_machine("9xx4 (family 25 model 17), KVM").effects.lines;
-    assert_eq!((lines.is, lines.certainty), (Handling::Executed, Certainty::Documented));
+    assert_eq!((lines.answer, lines.certainty), (Handling::Executed, Certainty::Documented));
 }
 
 #[test]
 fn a_guest_that_can_be_moved_says_so() {
-    let migration = |name| x86_machine(name).effects.migration.is;
+    let migration = |name| x86_machine(name).effects.migration.answer;
     assert_eq!(migration("9xx4 (family 25 model 17), KVM"), Migration::Possible);
     assert_eq!(migration("Nehalem"), Migration::No);
     assert_eq!(migration("(Ice Lake-D), Hyper-V root"), Migration::No);

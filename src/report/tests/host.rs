@@ -394,7 +394,7 @@ fn a_hidden_hypervisor_is_betrayed_by_firmware() {
     let screen = report.to_string().replace("\n              ", " ");
     assert!(screen.contains("none shown (CPUID.1:ECX[31] is 0)"), "{screen}");
     assert!(screen.contains("by its files QEMU"), "{screen}");
-    assert_ne!(report.effects.whole_cache.is, Handling::Executed);
+    assert_ne!(report.effects.whole_cache.answer, Handling::Executed);
 }
 
 /// No tree is taken for another system's.

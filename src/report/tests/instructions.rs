@@ -139,7 +139,12 @@ fn a_vendor_s_word_alone_says_that_streaming_stores_evict() {
     ] {
         let report = x86_machine(name);
         let statement = report.streaming_stores_evict().unwrap();
-        assert_eq!((statement.is, statement.certainty), expected, "{name}: {}", statement.source);
+        assert_eq!(
+            (statement.answer, statement.certainty),
+            expected,
+            "{name}: {}",
+            statement.source
+        );
         assert!(notes(&report).contains(statement.text), "{name}");
     }
     assert_eq!(arm64_machine("Altra").streaming_stores_evict(), None);
@@ -157,7 +162,7 @@ fn the_name_of_intel_is_not_believed_beside_features_of_amd_alone() {
         let report = x86_report(&leaves);
         let clflush = report.instructions().find(|row| row.instruction.name == "clflush").unwrap();
         assert_eq!(clflush.instruction.source, "AMD APM vol. 3, CLFLUSH", "{name}");
-        assert!(!report.streaming_stores_evict().unwrap().is, "{name}");
+        assert!(!report.streaming_stores_evict().unwrap().answer, "{name}");
         assert!(!read(&reader(&leaves), Registers::Vector, || 0).evicts, "{name}");
     }
 }

@@ -130,7 +130,7 @@ fn the_names_of_a_host_report_are_those_documented() {
         }
     }
     for effect in ["whole_cache", "lines", "migration"] {
-        for name in ["is", "text", "source", "certainty"] {
+        for name in ["answer", "text", "source", "certainty"] {
             expected.insert(format!("effects.{effect}.{name}"));
             expected.insert(format!("cpu.effects.{effect}.{name}"));
         }
@@ -147,7 +147,7 @@ fn the_values_are_the_machine_s() {
     assert_eq!(host["schema"], 1);
     assert_eq!(host["cpu"]["hypervisor"]["name"], "Xen");
     assert_eq!(host["cpu"]["hypervisor"]["signatures"], json!(["XenVMMXenVMM"]));
-    assert_eq!(host["effects"]["whole_cache"]["is"], "may_be_ignored");
+    assert_eq!(host["effects"]["whole_cache"]["answer"], "may_be_ignored");
     assert_eq!(host["effects"]["whole_cache"]["certainty"], "read_in_source");
     assert_eq!(host["surroundings"]["hypervisor"], "Amazon EC2");
     assert_eq!(

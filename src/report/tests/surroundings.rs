@@ -63,9 +63,9 @@ fn files_decide_where_the_cpu_is_silent() {
     let screen = report.to_string().replace("\n              ", " ");
     assert!(screen.contains("can be moved to another host"), "{screen}");
     let effects = report.effects;
-    assert_eq!(effects.lines.is, Handling::Executed);
+    assert_eq!(effects.lines.answer, Handling::Executed);
     assert!(effects.whole_cache.text.contains("FEAT_S2FWB"));
-    assert_eq!(arm64_guest(&Fixture::new()).effects.lines.is, Handling::Unknown);
+    assert_eq!(arm64_guest(&Fixture::new()).effects.lines.answer, Handling::Unknown);
 }
 
 #[test]

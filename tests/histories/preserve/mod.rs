@@ -5,7 +5,9 @@ mod region;
 use super::part::Part;
 use super::payload::{Ending, bytes};
 use crate::{MIXED, USUAL, WIDE, assert_safe};
-use cachemaint::preserve::{self, Content, Error, ErrorKind, Options, Store, Transaction, Verify};
+use cachemaint::preserve::{
+    self, Content, Error, ErrorKind, FormatError, Options, Store, Transaction, Verify,
+};
 use cachemaint::sim::{Life, Structure, Violation};
 use core::cell::Cell;
 use core::convert::Infallible;
@@ -117,7 +119,7 @@ impl Shape {
         let model = life.model();
         let (store, opened) = match Self::options().open(self.medium(life)) {
             Err(error)
-                if matches!(error.error.kind(), ErrorKind::NotAStore { .. })
+                if matches!(error.error.kind(), ErrorKind::Format(FormatError::Foreign { .. }))
                     && !model.is_created =>
             {
                 let (store, _) = Self::options().create_new(self.medium(life))?;
@@ -141,7 +143,7 @@ impl Shape {
                 Some(_) => Violation::broken(text),
             });
         }
-        let word = region_of(&store, life.medium)?;
+        let word = region_of(&store, life.medium);
         let is_right = word == model.region || model.region_later.contains(&word);
         Violation::unless(is_right, || format!("the region has {word:?}: {model:?}"))?;
         life.note(|model| {

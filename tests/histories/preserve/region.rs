@@ -1,19 +1,16 @@
 //! The region of a store.
 
 use super::super::part::Part;
-use super::{Failed, REGION, REGION_BYTES, Shape, WORD};
-use cachemaint::medium::Readable;
+use super::{REGION, REGION_BYTES, Shape, WORD};
+use cachemaint::medium::{Medium as _, Readable};
 use cachemaint::preserve::{ErrorKind, Store};
 use cachemaint::sim::{Life, SimMedium, Violation};
 use core::sync::atomic::Ordering::Relaxed;
 
 /// Returns the word of the region, if there is one.
-pub(super) fn region_of(
-    store: &Store<Part<'_>>,
-    medium: &SimMedium,
-) -> Result<Option<u64>, Failed> {
-    let found = store.snapshot()?.find(REGION)?;
-    Ok(found.map(|info| Readable::load(medium, info.offset + WORD, Relaxed)))
+pub(super) fn region_of(store: &Store<Part<'_>>, medium: &SimMedium) -> Option<u64> {
+    let found = store.stat(REGION);
+    found.map(|info| Readable::load(medium, info.offset + WORD, Relaxed))
 }
 
 /// Creates the region if it is missing, and persists the next word of it.
@@ -21,7 +18,7 @@ pub(super) fn use_region(
     life: &Life<'_, Shape>,
     store: &mut Store<Part<'_>>,
 ) -> Result<(), Violation> {
-    let before = region_of(store, life.medium)?.unwrap_or(0);
+    let before = region_of(store, life.medium).unwrap_or(0);
     let (former, word) = (life.model().region_later, life.model().next + 1);
     life.note(|model| {
         model.region_later.extend([Some(before), Some(word)]);
@@ -46,7 +43,7 @@ pub(super) fn delete_region(
     life: &Life<'_, Shape>,
     store: &mut Store<Part<'_>>,
 ) -> Result<(), Violation> {
-    if region_of(store, life.medium)?.is_none() {
+    if region_of(store, life.medium).is_none() {
         return Ok(());
     }
     life.note(|model| model.region_later.push(None));

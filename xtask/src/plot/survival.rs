@@ -23,7 +23,7 @@ pub(super) fn svg() -> Result<String, fmt::Error> {
         let mut x = NAME;
         for &event in Event::ALL {
             for stage in STAGES {
-                let (class, words) = cell(backing.survives(stage, event).is, &mut notes);
+                let (class, words) = cell(backing.survives(stage, event).answer, &mut notes);
                 let (width, height) = (CELL / 2 - GAP, ROW - GAP);
                 writeln!(
                     grid,

@@ -55,7 +55,7 @@ struct Survives<'a> {
 impl<'a> Survives<'a> {
     fn of(path: &'a Path) -> Self {
         let guarantee = dax::probe(path).ok();
-        let of = |event| Some(guarantee.as_ref()?.survives(Stage::Persisted, event).is);
+        let of = |event| Some(guarantee.as_ref()?.survives(Stage::Persisted, event).answer);
         Self {
             path: path.to_string_lossy(),
             kexec: of(Event::Kexec),

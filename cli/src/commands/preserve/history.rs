@@ -6,7 +6,7 @@ use super::{
 };
 use crate::read_only::ReadOnly;
 use cachemaint::dax::{self, Guarantee};
-use cachemaint::preserve::{Boot, Error, ErrorKind, Origin, Snapshot, Verdict};
+use cachemaint::preserve::{Boot, Error, Origin, Reader, Verdict};
 use cachemaint::survival::Backing;
 use serde::Serialize;
 use std::borrow::Cow;
@@ -89,14 +89,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn look(snapshot: &Snapshot<'_, ReadOnly>) -> Result<Found, Error<dax::Error>> {
-    let boots = snapshot.history()?;
-    let since = snapshot.verdict();
-    // Bytes of a history that was replaced while it was read are a mix of two.
-    if !snapshot.is_current()? {
-        return Err(ErrorKind::Replaced.into());
-    }
-    let (identity, is_sealed) = (snapshot.identity().to_string(), snapshot.is_sealed());
+fn look(reader: &Reader<&ReadOnly>) -> Result<Found, Error<dax::Error>> {
+    let boots = reader.history()?;
+    let since = reader.stamp().verdict(reader.medium().view());
+    let (identity, is_sealed) = (reader.identity().to_string(), reader.is_sealed());
     Ok(Found { identity, is_sealed, boots, since })
 }
 

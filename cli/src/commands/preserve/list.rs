@@ -1,10 +1,13 @@
 //! `cachemaint preserve list`.
 
 use super::payload::Payload;
-use super::{SCHEMA, row, text, visible, with_last_commit, write_json, write_place, yes_or_no};
+use super::{
+    SCHEMA, row, text, visible, with_last_commit, write_capacity, write_json, write_place,
+    yes_or_no,
+};
 use crate::read_only::ReadOnly;
 use cachemaint::dax::{self, Guarantee};
-use cachemaint::preserve::{Content, Error, Info, Snapshot};
+use cachemaint::preserve::{Capacity, Content, Error, Info, Reader};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -30,8 +33,9 @@ struct Listing {
     size: u64,
     generation: u64,
     is_sealed: bool,
+    capacity: Option<Capacity>,
     /// With their metadata.
-    blobs: Vec<(Info, Vec<u8>)>,
+    blobs: Vec<(Info, Box<[u8]>)>,
 }
 
 #[derive(Serialize)]
@@ -42,6 +46,7 @@ struct Document<'a> {
     size: u64,
     generation: u64,
     is_sealed: bool,
+    capacity: Option<&'a Capacity>,
     blobs: Vec<Blob<'a>>,
     guarantee: &'a Guarantee,
 }
@@ -64,7 +69,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let file = ReadOnly::open(path)?;
     let listing = with_last_commit(path, &file, look)?;
     if arguments.json {
-        let Listing { identity, size, generation, is_sealed, blobs } = &listing;
+        let Listing { identity, size, generation, is_sealed, capacity, blobs } = &listing;
         write_json(&Document {
             schema: SCHEMA,
             path: path.to_string_lossy(),
@@ -72,6 +77,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             size: *size,
             generation: *generation,
             is_sealed: *is_sealed,
+            capacity: capacity.as_ref(),
             blobs: blobs.iter().map(|(info, metadata)| Blob::of(info, metadata)).collect(),
             guarantee: file.view().guarantee(),
         })?;
@@ -85,17 +91,14 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn look(snapshot: &Snapshot<'_, ReadOnly>) -> Result<Listing, Error<dax::Error>> {
-    let (mut entries, mut blobs) = (snapshot.entries(), Vec::new());
-    while let Some(info) = entries.next() {
-        blobs.push((info?, entries.metadata().to_vec()));
-    }
+fn look(reader: &Reader<&ReadOnly>) -> Result<Listing, Error<dax::Error>> {
     Ok(Listing {
-        identity: snapshot.identity().to_string(),
-        size: snapshot.size(),
-        generation: snapshot.generation(),
-        is_sealed: snapshot.is_sealed(),
-        blobs,
+        identity: reader.identity().to_string(),
+        size: reader.size(),
+        generation: reader.generation(),
+        is_sealed: reader.is_sealed(),
+        capacity: reader.capacity().ok(),
+        blobs: reader.entries().collect::<Result<_, _>>()?,
     })
 }
 
@@ -122,6 +125,7 @@ fn print(out: &mut impl Write, listing: &Listing) -> io::Result<()> {
     row(out, "size", text::bytes(listing.size))?;
     row(out, "generation", listing.generation)?;
     row(out, "sealed", yes_or_no(listing.is_sealed))?;
+    write_capacity(out, listing.capacity.as_ref())?;
     let is_region = |(info, _): &&(Info, _)| info.content == Content::Region;
     let regions = listing.blobs.iter().filter(is_region).count() as u64;
     row(out, "blobs", text::thousands(listing.blobs.len() as u64 - regions))?;

@@ -10,6 +10,7 @@
 //! | all | `path`, `guarantee` | |
 //! | | `identity` | 32 hexadecimal digits |
 //! | `list`, `verify` | `size`, `generation`, `is_sealed` | of the store: its bytes, and the number of the last commit |
+//! | | `capacity` | `total`, `used`, `free` and `largest` free piece, in bytes; `null` if entries share bytes, or some are missing |
 //! | `list` | `blobs` | list of `name`, `content` (`blob`, `region`), `is_dirty` (of a region that was used and not sealed by its program since), `bytes`, `version`, `metadata` (`text` if it is UTF-8, else `hex`), `generation`, `time`, `offset` (in the file) |
 //! | `verify` | `blobs`, `whole`, `bytes` | how many there are, how many of them are whole, and the bytes of all |
 //! | | `regions` | the number of regions, which cannot be verified |
@@ -18,7 +19,7 @@
 //! | | `copies` | list of `part` (`root`, `newer_root`, `record_copy`), `offset`, `len`: what is damaged beside blobs |
 //! | `history` | `boots` | list of `generation`, `opened`, `time` (of the last opening), `is_creation`, `origin`, `was_sealed`, `kernel`, `boot` (32 hexadecimal digits, or `null`), `backing` |
 //! | | `is_sealed` | whether the store is |
-//! | | `since` | what happened since the last commit: `origin` (`unknown`, `same_process`, `same_boot`, `kexec`, `warm_reboot`, `power_loss`, `reboot`), `evidence` (list), `promise` (`is`, `text`, `source`, `certainty`; or `null`) |
+//! | | `since` | what happened since the last commit: `origin` (`unknown`, `same_process`, `same_boot`, `kexec`, `warm_reboot`, `power_loss`, `reboot`), `evidence` (list), `promise` (`answer`, `text`, `source`, `certainty`; or `null`) |
 
 mod history;
 mod list;
@@ -37,7 +38,9 @@ use super::{inspect, payload, progress};
 use crate::read_only::ReadOnly;
 use anyhow::anyhow;
 use cachemaint::dax::{self, DaxFile, Guarantee};
-use cachemaint::preserve::{Error, ErrorKind, Opened, Options, Snapshot, Store};
+use cachemaint::preserve::{
+    Capacity, Error, ErrorKind, FormatError, Opened, Options, Reader, Store,
+};
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -96,7 +99,7 @@ fn open(path: &Path, grow: Option<u64>) -> anyhow::Result<Writable> {
     let mut file = dax::Options::new().allow_page_granularity().open(path)?;
     if let Some(len) = grow {
         // A file without a store is left as it is.
-        Snapshot::of(&file).map_err(|error| named(path, error))?;
+        Reader::open(&file).map_err(|failed| named(path, failed.error))?;
         file.grow(len)?;
     }
     opened(path, file)
@@ -145,10 +148,11 @@ const ATTEMPTS: u32 = 100;
 fn with_last_commit<T>(
     path: &Path,
     file: &ReadOnly,
-    mut work: impl FnMut(&Snapshot<'_, ReadOnly>) -> Result<T, Error<dax::Error>>,
+    mut work: impl FnMut(&Reader<&ReadOnly>) -> Result<T, Error<dax::Error>>,
 ) -> anyhow::Result<T> {
     for _ in 0..ATTEMPTS {
-        match Snapshot::of(file).and_then(|snapshot| work(&snapshot)) {
+        let reader = Reader::open(file).map_err(|failed| failed.error);
+        match reader.and_then(|reader| work(&reader)) {
             Err(error) if matches!(error.kind(), ErrorKind::Replaced) => {}
             done => return done.map_err(|error| named(path, error)),
         }
@@ -160,7 +164,7 @@ fn with_last_commit<T>(
 fn named(path: &Path, error: Error<dax::Error>) -> anyhow::Error {
     let path = path.display();
     match ErrorKind::from(error) {
-        ErrorKind::Medium(error) => anyhow!("{error}"),
+        ErrorKind::Format(FormatError::Medium(error)) => anyhow!("{error}"),
         ErrorKind::Damaged(damage) => anyhow!("{path}: {damage}; bring the file back from a copy"),
         kind => anyhow::Error::new(Error::from(kind)).context(path.to_string()),
     }
@@ -170,11 +174,11 @@ fn named(path: &Path, error: Error<dax::Error>) -> anyhow::Error {
 fn of_blob(path: &Path, name: &str, error: Error<dax::Error>) -> anyhow::Error {
     let (path, name) = (path.display(), visible(name.as_bytes()));
     match ErrorKind::from(error) {
-        ErrorKind::Medium(error) => anyhow!("{error}"),
+        ErrorKind::Format(FormatError::Medium(error)) => anyhow!("{error}"),
         ErrorKind::NotFound { .. } => anyhow!(
             "{path}: {name}: there is no blob or region of this name; `preserve list` shows what is there"
         ),
-        ErrorKind::NotABlob { .. } => anyhow!(
+        ErrorKind::OtherContent { .. } => anyhow!(
             "{path}: {name}: it is a region, which the program that created it uses in place; choose another name"
         ),
         kind @ ErrorKind::Full { .. } => anyhow!(
@@ -198,6 +202,17 @@ fn write_place(out: &mut impl Write, path: &Path, file: &ReadOnly) -> io::Result
 
 fn write_granularity(out: &mut impl Write, guarantee: &Guarantee) -> io::Result<()> {
     row(out, "granularity", format!("{}: {}", guarantee.granularity, guarantee.reason))
+}
+
+/// The row on the space of a store.
+fn write_capacity(out: &mut impl Write, capacity: Option<&Capacity>) -> io::Result<()> {
+    let Some(Capacity { total, used, free, largest, .. }) = capacity else { return Ok(()) };
+    let [total, used, free, largest] = [total, used, free, largest].map(|it| text::thousands(*it));
+    row(
+        out,
+        "used",
+        format!("{used} of {total} bytes; {free} are free, of which {largest} in one piece"),
+    )
 }
 
 const fn yes_or_no(is: bool) -> &'static str {

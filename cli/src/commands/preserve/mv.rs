@@ -39,7 +39,7 @@ fn rename(arguments: &Arguments, store: &mut Store<Arc<DaxFile>>) -> anyhow::Res
             path.display(),
             visible(to.as_bytes())
         ),
-        ErrorKind::Name { .. } => of_blob(path, to, error),
+        ErrorKind::Invalid { .. } => of_blob(path, to, error),
         _ => of_blob(path, from, error),
     })?;
     transaction.commit().map_err(|error| of_blob(path, from, error))

@@ -46,7 +46,7 @@ fn delete(
 ) -> anyhow::Result<u64> {
     let Arguments { file: path, regions, .. } = arguments;
     for name in names.iter().filter(|_| !regions) {
-        let found = store.reader().stat(name).map_err(|error| named(path, error))?;
+        let found = store.stat(name);
         if let Some(info) = found.filter(|info| info.content == Content::Region) {
             let (path, name, len) = (path.display(), visible(name.as_bytes()), info.len);
             bail!(

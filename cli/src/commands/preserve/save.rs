@@ -9,7 +9,7 @@ use crate::commands::unused::has_other_data;
 use crate::{files, standard};
 use anyhow::{Context as _, anyhow, bail};
 use cachemaint::dax::{self, DaxFile, ErrorKind, Guarantee};
-use cachemaint::preserve::{self, Attributes, BlobWriter, Error, Snapshot, Store};
+use cachemaint::preserve::{self, Attributes, BlobWriter, FormatError, Reader, Store};
 use cachemaint::survival::{Event, Stage};
 use indicatif::ProgressBar;
 use std::fs::{File, Metadata};
@@ -92,10 +92,13 @@ fn open_or_create(path: &Path, size: u64) -> anyhow::Result<(Writable, bool)> {
 /// Opens the store in an existing file, or creates it: a crash between the two creations leaves a file without a store.
 fn open_or_create_in(path: &Path, size: u64) -> anyhow::Result<Writable> {
     let file = dax::Options::new().allow_page_granularity().open(path)?;
-    let is_missing = Snapshot::of(&file).is_err_and(|error| {
+    let is_missing = Reader::open(&file).is_err_and(|failed| {
         matches!(
-            error.kind(),
-            preserve::ErrorKind::NotAStore { found: [0, 0, 0, 0, 0, 0, 0, 0], .. }
+            failed.error.kind(),
+            preserve::ErrorKind::Format(FormatError::Foreign {
+                found: [0, 0, 0, 0, 0, 0, 0, 0],
+                ..
+            })
         )
     });
     let view = file.view();
@@ -203,17 +206,29 @@ fn save(arguments: &Arguments, writable: &mut Writable, mut input: Input) -> any
     let has_replaced = transaction.contains(name);
     let bar = progress::bar("saving")?;
     bar.set_length(len);
-    let put = transaction.put_with(attributes, len, |writer| copy(&mut input, file, writer, &bar));
-    let bytes = put.map_err(|error| match error.downcast() {
-        Ok(error) => changed(path, name, &input, error),
-        Err(error) => error,
-    })?;
+    let mut has_changed = false;
+    let put = transaction.put_with(attributes, len, |writer| {
+        let copied = copy(&mut input, file, writer, &bar);
+        has_changed = copied.as_ref().is_ok_and(|bytes| *bytes != len);
+        copied
+    });
+    let bytes = match put.map_err(anyhow::Error::downcast) {
+        Ok(bytes) => bytes,
+        Err(_) if has_changed => bail!(
+            "{}: {}: the blob was not stored: {} has changed while it was read, so save it again",
+            path.display(),
+            visible(name.as_bytes()),
+            input.name
+        ),
+        Err(Ok(error)) => return Err(wrong(error)),
+        Err(Err(error)) => return Err(error),
+    };
     let generation = transaction.commit().map_err(wrong)?;
     bar.finish_and_clear();
     Ok(Saved { bytes, generation, has_replaced })
 }
 
-/// Copies all of the input, and returns the number of its bytes.
+/// Copies the input, and returns the number of its bytes, or a higher number than announced if there are more.
 fn copy(
     input: &mut Input,
     file: &DaxFile,
@@ -226,23 +241,14 @@ fn copy(
         if piece.is_empty() {
             return Ok(writer.written());
         }
+        let len = writer.written() + piece.len() as u64;
+        if input.len.is_some_and(|said| len > said) {
+            return Ok(len);
+        }
         // A file that was cut ends the copy at once, not after all of the input.
         writer.append(&piece)?;
         file.check()?;
         bar.set_position(writer.written());
-    }
-}
-
-/// Returns the error, with a reason if the length of the input has changed.
-fn changed(path: &Path, name: &str, input: &Input, error: Error<dax::Error>) -> anyhow::Error {
-    match error.kind() {
-        preserve::ErrorKind::Length { .. } => anyhow!(
-            "{}: {}: {error}; {} has changed while it was read, so save it again",
-            path.display(),
-            visible(name.as_bytes()),
-            input.name
-        ),
-        _ => of_blob(path, name, error),
     }
 }
 
@@ -255,7 +261,7 @@ fn print(arguments: &Arguments, saved: &Saved, guarantee: &Guarantee) -> io::Res
     row(out, "generation", generation)?;
     write_granularity(out, guarantee)?;
     let survives =
-        |event: &Event| format!("{event}: {}", guarantee.survives(Stage::Persisted, *event).is);
+        |event: &Event| format!("{event}: {}", guarantee.survives(Stage::Persisted, *event).answer);
     row(out, "survives", Event::ALL.iter().map(survives).collect::<Vec<_>>().join("; "))?;
     out.flush()
 }

@@ -30,8 +30,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let sealed = writable.store.seal();
     let generation = sealed.map_err(|error| named(path, error))?;
     let guarantee = writable.file.guarantee().clone();
-    let listed = writable.store.reader().list();
-    let listed = listed.map_err(|error| named(path, error))?;
+    let listed: Vec<_> = writable.store.list().collect();
     print(generation, &listed, &guarantee).with_context(|| text::unprinted_commit(generation))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -51,7 +50,7 @@ fn print(generation: u64, listed: &[Info], guarantee: &Guarantee) -> io::Result<
     for &event in Event::ALL {
         let statement = guarantee.survives(Stage::DeepPersisted, event);
         writeln!(out)?;
-        heading(out, &format!("{event}: {}", statement.is))?;
+        heading(out, &format!("{event}: {}", statement.answer))?;
         row(out, "because", statement.text)?;
         row(out, "source", verdict::source(&statement))?;
     }

@@ -22,7 +22,7 @@ pub(super) fn sentences(verdict: &Verdict, was_sealed: bool) -> Vec<String> {
 
 /// Returns a statement with its reason and its source.
 pub(super) fn words(statement: &Statement<Survival>) -> String {
-    format!("{}: {} ({})", statement.is, statement.text, source(statement))
+    format!("{}: {} ({})", statement.answer, statement.text, source(statement))
 }
 
 /// Returns the source of a statement, and its certainty.

@@ -1,9 +1,9 @@
 //! The findings of `preserve verify` and `stat` in a store.
 
-use super::{named, progress, row, text, visible, yes_or_no};
+use super::{named, progress, row, text, visible, write_capacity, yes_or_no};
 use crate::read_only::ReadOnly;
 use anyhow::anyhow;
-use cachemaint::preserve::{Damage, ErrorKind, Part, Snapshot, Verification};
+use cachemaint::preserve::{Capacity, Damage, ErrorKind, Part, Reader, Verification};
 use serde::Serialize;
 use std::io::{self, Write};
 use std::path::Path;
@@ -14,6 +14,7 @@ pub(in crate::commands) struct Verified {
     size: u64,
     generation: u64,
     is_sealed: bool,
+    capacity: Option<Capacity>,
     blobs: u64,
     #[serde(flatten)]
     found: Verification,
@@ -23,14 +24,15 @@ impl Verified {
     /// Reads the whole store in a file.
     pub(in crate::commands) fn of(path: &Path, file: &ReadOnly) -> anyhow::Result<Self> {
         let bar = progress::bar("verifying")?;
-        let verified = Snapshot::of(file).and_then(|snapshot| {
-            let found = snapshot.verify(&mut |progress| progress::show(&bar, progress))?;
+        let verified = Reader::open(file).map_err(|failed| failed.error).and_then(|reader| {
+            let found = reader.verify(&mut |progress| progress::show(&bar, progress))?;
             let is_blob = |(_, damage): &&(_, Damage)| !matches!(damage.part, Part::Region { .. });
             Ok(Self {
-                identity: snapshot.identity().to_string(),
-                size: snapshot.size(),
-                generation: snapshot.generation(),
-                is_sealed: snapshot.is_sealed(),
+                identity: reader.identity().to_string(),
+                size: reader.size(),
+                generation: reader.generation(),
+                is_sealed: reader.is_sealed(),
+                capacity: reader.capacity().ok(),
                 blobs: found.whole + found.damaged.iter().filter(is_blob).count() as u64,
                 found,
             })
@@ -55,6 +57,7 @@ impl Verified {
         row(out, "size", text::bytes(self.size))?;
         row(out, "generation", self.generation)?;
         row(out, "sealed", yes_or_no(self.is_sealed))?;
+        write_capacity(out, self.capacity.as_ref())?;
         let (blobs, bytes) = (text::thousands(self.blobs), text::thousands(self.found.bytes));
         let whole = text::thousands(self.found.whole);
         row(

@@ -140,7 +140,7 @@ impl fmt::Display for Candidate {
 /// Intel does (SDM vol. 1, §10.4.6.2: the data in the caches is evicted). For MOVDIR64B its manual states that a cached
 /// line is written back and invalidated before (vol. 2B). No such promise of other vendors was found.
 pub(super) fn vendor_promises_eviction() -> bool {
-    CpuReport::host().streaming_stores_evict().is_some_and(|statement| statement.is)
+    CpuReport::host().streaming_stores_evict().is_some_and(|statement| statement.answer)
 }
 
 #[cfg(test)]

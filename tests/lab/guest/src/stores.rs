@@ -3,7 +3,7 @@
 use crate::number;
 use anyhow::{Context as _, Result, ensure};
 use cachemaint::dax::{self, DaxFile};
-use cachemaint::preserve::{Attributes, Blob, Damage, Opened, Snapshot, Store, Transaction};
+use cachemaint::preserve::{Attributes, Blob, Damage, Opened, Reader, Store, Transaction};
 use cachemaint_lab_protocol::Reply;
 use cachemaint_lab_protocol::store::{Found, MEMORY, MEMORY_LEN, REGISTERS, STATE};
 use rustix::process::{Signal, getpid, kill_process};
@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// Bytes of a file for two large blobs: the existing one, and its replacement.
 const LARGE: u64 = 256 << 20;
@@ -160,7 +161,7 @@ pub(crate) fn replace_forever(
     mut tell: impl FnMut(u64) -> Result<()>,
 ) -> Result<Reply> {
     let mut store = if exists(path)? { open(path)?.0 } else { create(path, SMALL)? };
-    let last = store.snapshot()?.find(REGISTERS)?.map_or(0, |info| info.version);
+    let last = store.stat(REGISTERS).map_or(0, |info| info.version);
     for number in last + 1.. {
         let mut transaction = store.begin()?;
         put(&mut transaction, STATE, number)?;
@@ -181,12 +182,11 @@ pub(crate) fn seal(path: &Path) -> Result<ExitCode> {
 /// Opens a store. Prints the findings of the opening, and all blobs, each of which must have the bytes of its number.
 pub(crate) fn read(path: &Path) -> Result<ExitCode> {
     let (store, opened) = open(path)?;
-    let snapshot = store.snapshot()?;
+    let reader = store.reader();
     let mut blobs = BTreeMap::new();
-    for info in snapshot.entries() {
-        let info = info?;
+    for info in store.list() {
         let name = &*info.name;
-        let blob = snapshot.blob(name)?;
+        let blob = store.blob(name)?;
         compare(&blob).with_context(|| format!("{name} of number {}", info.version))?;
         blobs.insert(name.to_owned(), info.version);
     }
@@ -196,7 +196,7 @@ pub(crate) fn read(path: &Path) -> Result<ExitCode> {
         was_sealed: opened.was_sealed,
         damaged: verification.map(|verification| told(&verification.damaged)),
         mended: opened.mended.iter().map(ToString::to_string).collect(),
-        history: history(&snapshot)?,
+        history: history(&reader)?,
         blobs,
     };
     writeln!(std::io::stdout(), "{}", serde_json::to_string(&found)?)?;
@@ -204,7 +204,7 @@ pub(crate) fn read(path: &Path) -> Result<ExitCode> {
 }
 
 /// A blob must have all bytes of its number.
-fn compare(blob: &Blob<&DaxFile>) -> Result<()> {
+fn compare(blob: &Blob<Arc<DaxFile>>) -> Result<()> {
     let info = blob.info();
     let content = Content::of(&info.name, info.version);
     ensure!(
@@ -226,8 +226,8 @@ fn told(damaged: &[(Box<str>, Damage)]) -> Vec<String> {
     damaged.iter().map(|(name, damage)| format!("{name}: {damage}")).collect()
 }
 
-fn history(snapshot: &Snapshot<'_, DaxFile>) -> Result<Vec<String>> {
-    Ok(snapshot.history()?.iter().map(|boot| boot.origin.to_string()).collect())
+fn history(reader: &Reader<Arc<DaxFile>>) -> Result<Vec<String>> {
+    Ok(reader.history()?.iter().map(|boot| boot.origin.to_string()).collect())
 }
 
 #[cfg(test)]

@@ -57,7 +57,7 @@ fn cells(backing: Backing, events: &[Event]) -> Vec<Entry> {
                 backing,
                 event,
                 names.join(" or "),
-                first.is,
+                first.answer,
                 first.text
             );
             entries.push(Entry::stated(label(*event), &first).saying(text));
@@ -213,7 +213,7 @@ pub(super) fn deep_persist(report: &HostReport) -> Vec<Entry> {
     ]);
     for backing in report.backings() {
         let statement = backing.survives(Stage::DeepPersisted, Event::PowerLoss);
-        let text = format!("{backing}: {}: {}", statement.is, statement.text);
+        let text = format!("{backing}: {}: {}", statement.answer, statement.text);
         entries.push(Entry::stated("Power", &statement).saying(text));
     }
     entries

@@ -49,7 +49,7 @@ fn survival_is_explained_by_the_table() {
                 };
                 let entry = explanation.entries.iter().find(is_it);
                 let entry = entry.unwrap_or_else(|| panic!("{backing:?} {event:?} {progress:?}"));
-                assert!(entry.text.contains(&cell.is.to_string()), "{}", entry.text);
+                assert!(entry.text.contains(&cell.answer.to_string()), "{}", entry.text);
                 assert_eq!(entry.source, cell.source);
             }
         }

@@ -103,7 +103,7 @@ fn a_device_of_ram_says_that_it_is_volatile() {
         assert_eq!((region.name.as_str(), region.domain), (name, Domain::None));
         assert_eq!(region.provider, provider);
         assert!(guarantee.reason.contains("volatile memory"), "{}", guarantee.reason);
-        let lost = guarantee.survives(Stage::Persisted, Event::PowerLoss).is;
+        let lost = guarantee.survives(Stage::Persisted, Event::PowerLoss).answer;
         assert_eq!(lost, Survival::No, "{name}");
     }
 }

@@ -126,10 +126,10 @@ fn a_drive_without_flushes_must_have_no_volatile_cache() {
         let row = guarantee.evidence.iter().find(|row| row.asked == shown);
         assert_eq!(row.unwrap().answer, under.map_or("absent", str::trim));
         let [persisted, deep] = [Stage::Persisted, Stage::DeepPersisted]
-            .map(|stage| guarantee.survives(stage, Event::PowerLoss).is);
+            .map(|stage| guarantee.survives(stage, Event::PowerLoss).answer);
         assert_eq!(persisted, deep);
-        assert_eq!(guarantee.survives(Stage::Stored, Event::PowerLoss).is, Survival::No);
-        assert_eq!(guarantee.survives(Stage::Persisted, Event::WarmReboot).is, Survival::Yes);
+        assert_eq!(guarantee.survives(Stage::Stored, Event::PowerLoss).answer, Survival::No);
+        assert_eq!(guarantee.survives(Stage::Persisted, Event::WarmReboot).answer, Survival::Yes);
         persisted
     };
     let honours = Survival::If("the drive gets and honours flushes");
@@ -187,7 +187,7 @@ fn storage_is_claimed_only_for_devices_that_keep_data() {
     let unknown = concluded(&over_a_loop, &REFUSED);
     let why = "; no drive of this machine is known behind loop0, so that nothing is promised";
     assert!(unknown.reason.ends_with(why), "{}", unknown.reason);
-    assert_eq!(unknown.survives(Stage::Persisted, Event::WarmReboot).is, Survival::NotPromised);
+    assert_eq!(unknown.survives(Stage::Persisted, Event::WarmReboot).answer, Survival::NotPromised);
 }
 
 /// Returns a machine with ext4 on a device below `/sys/devices`.
@@ -352,7 +352,7 @@ fn a_device_that_is_not_armed_voids_the_claim() {
         for family in ["nfit", "papr"] {
             let unarmed = on(domain, family, "save_fail not_armed smart_notify \n");
             assert_eq!(unarmed.backing, Backing::PmemUnknown, "{domain} {family}");
-            assert_ne!(unarmed.survives(Stage::Persisted, Event::PowerLoss).is, Survival::Yes);
+            assert_ne!(unarmed.survives(Stage::Persisted, Event::PowerLoss).answer, Survival::Yes);
             let reason = "no claim for region0 holds, as its nmem1 is not armed";
             assert!(unarmed.reason.contains(reason), "{}", unarmed.reason);
             let asked = format!("/sys/bus/nd/devices/nmem1/{family}/flags");

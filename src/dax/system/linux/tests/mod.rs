@@ -206,7 +206,7 @@ fn each_stage_survives_what_the_medium_and_the_path_to_it_keep() {
         (not_synchronous, Stage::Stored, Event::Kexec, not_promised),
         (not_synchronous, Stage::Persisted, Event::Kexec, None),
     ] {
-        let found = concluded(&host, &asked).survives(stage, event).is;
+        let found = concluded(&host, &asked).survives(stage, event).answer;
         match expected {
             Some(expected) => assert_eq!(found, expected, "{stage:?} {event:?}"),
             None => assert!(matches!(found, Survival::If(_)), "{stage:?} {event:?}: {found:?}"),
@@ -318,7 +318,7 @@ fn by_pages_nothing_is_promised_where_msync_writes_no_cache_back() {
     let after_reset = |host: &Fixture, asked| {
         let guarantee = concluded(host, &asked);
         assert_eq!(guarantee.granularity, Granularity::Page(4096));
-        guarantee.survives(Stage::Persisted, Event::WarmReboot).is
+        guarantee.survives(Stage::Persisted, Event::WarmReboot).answer
     };
     let unreached = Asked { reach: Reach::default(), ..DIRECT };
     // A file system without MAP_SYNC, whose files are direct all the same.

@@ -3,7 +3,8 @@
 use super::{Chance, Witness, Work, create};
 use anyhow::{Context as _, Result, bail, ensure};
 use cachemaint::dax::DaxFile;
-use cachemaint::preserve::{Attributes, ErrorKind, Reader, Region, Snapshot, Store};
+use cachemaint::medium::{Medium as _, Readable as _};
+use cachemaint::preserve::{Attributes, ErrorKind, FormatError, Reader, Region, Store};
 use core::ops::RangeInclusive;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -103,10 +104,10 @@ impl Work for Blobs {
                 match Reader::open(file).map_err(|error| ErrorKind::from(error.error)) {
                     // The earlier one may be there still.
                     Ok(reader) if !self.is_replaced => {
-                        let first = reader.snapshot()?.entries().next();
+                        let first = reader.entries().next();
                         ensure!(first.is_none(), "a store was created with {first:?}");
                     }
-                    Ok(_) | Err(ErrorKind::NotAStore { .. }) => {}
+                    Ok(_) | Err(ErrorKind::Format(FormatError::Foreign { .. })) => {}
                     // The earlier store is being overwritten.
                     Err(_) if self.is_replaced => {}
                     Err(kind) => bail!("a store was created in part: {kind:?}"),
@@ -122,25 +123,24 @@ impl Blobs {
     fn judge_blobs(&mut self, file: &DaxFile, numbers: RangeInclusive<u64>) -> Result<()> {
         // A reader mends nothing: the next opening has it to do, and can crash.
         let reader = Reader::open(file).map_err(|failed| failed.error)?;
-        let snapshot = reader.snapshot()?;
-        let number = snapshot.find(NAMES[0])?.map_or(0, |info| info.version);
+        let number = reader.stat(NAMES[0])?.map_or(0, |info| info.version);
         ensure!(numbers.contains(&number), "{number} is there, not one of {numbers:?}");
         let mut expected = if number == 0 { Vec::new() } else { NAMES.to_vec() };
         expected.extend((number > 0 && number % 2 == 0).then_some(EVEN));
         if number > 0 {
             let acknowledged = *numbers.start();
             self.least = if acknowledged > self.began { acknowledged } else { self.least };
-            self.judge_region(file, &snapshot, number, acknowledged)?;
+            self.judge_region(file, &reader, number, acknowledged)?;
         }
-        let names = snapshot.entries().map(|info| Ok(info?.name.to_string()));
+        let names = reader.entries().map(|entry| Ok(entry?.0.name.to_string()));
         let names = names.collect::<Result<Vec<String>>>()?;
         let region = (number > 0).then_some(REGION);
         let all = expected.iter().copied().chain(region);
         ensure!(names.iter().eq(all), "{names:?} of number {number}");
         for name in expected {
-            let info = snapshot.find(name)?.context("it was there")?;
+            let info = reader.stat(name)?.context("it was there")?;
             ensure!(info.version == number, "{name} is of {}, not {number}", info.version);
-            let blob = snapshot.blob(name)?;
+            let blob = reader.blob(name)?;
             let mut bytes = vec![0; usize::try_from(blob.info().len)?];
             blob.read_at(0, &mut bytes)?;
             ensure!(bytes == self.content(name, number), "{name} of {number} has other bytes");
@@ -154,11 +154,11 @@ impl Blobs {
     fn judge_region(
         &mut self,
         file: &DaxFile,
-        snapshot: &Snapshot<'_, &DaxFile>,
+        reader: &Reader<&DaxFile>,
         number: u64,
         acknowledged: u64,
     ) -> Result<()> {
-        let info = snapshot.find(REGION)?.context("the region is not there")?;
+        let info = reader.stat(REGION)?.context("the region is not there")?;
         let at = info.offset;
         let words = PERSISTED.map(|word| file.load(at + word, Relaxed));
         let possible = self.least..=number;

@@ -43,6 +43,12 @@ pub(crate) enum Kind {
     Value = 5,
     /// The epoch of a log.
     Epoch = 6,
+    /// The epoch of a journal.
+    #[cfg(feature = "journal")]
+    JournalEpoch = 16,
+    /// The mark of a journal's segment.
+    #[cfg(feature = "journal")]
+    JournalMark = 17,
 }
 
 /// Returns the key of bytes: XXH3, with the kind as its seed, of the identity of the file, the epoch and the place, in

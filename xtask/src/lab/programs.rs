@@ -68,12 +68,11 @@ const ON_EACH_ARCHITECTURE: [&str; 9] = [
 
 /// The programs that depend on the order and size of words at most. An emulator on x86 has the order of accesses of x86, so
 /// that it shows no other.
-const ON_SOME_WORDS: [&str; 8] = [
+const ON_SOME_WORDS: [&str; 7] = [
     "arch_standalone",
     "dax_address_limit",
     "examples",
     "journal",
-    "journal_allocation",
     "preserve",
     "recorder_allocation",
     "simulator",
@@ -165,7 +164,7 @@ const WITH_WIDER_SCOPES: [&str; 3] =
     ["x86_64-unknown-linux-gnu", "i686-unknown-linux-gnu", "aarch64-unknown-linux-gnu"];
 
 /// The programs of [`ON_SOME_WORDS`] that cargo builds with a format or the simulator alone.
-const OF_FORMATS: [&str; 4] = ["journal", "journal_allocation", "preserve", "simulator"];
+const OF_FORMATS: [&str; 3] = ["journal", "preserve", "simulator"];
 
 impl Scope {
     /// Returns the scope of the same CPU in a whole run.

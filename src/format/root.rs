@@ -95,6 +95,9 @@ pub(crate) struct Loaded<const OWN: usize> {
     /// True if no generation before or after is whole: this one is the first, a crash has torn the next one, or damage took
     /// that away.
     pub(crate) is_next_lost: bool,
+    /// True if the place of the generation before or after begins with zeros.
+    #[cfg(feature = "journal")]
+    pub(crate) is_next_empty: bool,
 }
 
 /// Returns the offsets of both copies of a generation.
@@ -207,6 +210,8 @@ impl<const OWN: usize> Root<OWN> {
             is_next_lost: in_slots(root.generation + 1)
                 .iter()
                 .all(|found| !matches!(found, Found::Whole(_))),
+            #[cfg(feature = "journal")]
+            is_next_empty: in_slots(root.generation + 1) == [Found::Nothing; 2],
         }))
     }
 

@@ -183,7 +183,8 @@ impl State {
 impl Loaded<OWN> {
     /// Returns true if a copy of this root, or both copies of another one, are torn or damaged.
     pub(super) fn is_one_lost(&self) -> bool {
-        self.is_damaged != [false; 2] || self.is_next_lost && self.root.generation > 1
+        let is_first = self.root.generation == 1 && self.is_next_empty;
+        self.is_damaged != [false; 2] || self.is_next_lost && !is_first
     }
 }
 

@@ -26,9 +26,9 @@ fn an_append_stores_its_record_alone_and_fences_once() {
     let counting = Counting::new(medium());
     let (journal, _) = options().create_new(erased(&counting)).unwrap();
     counting.taken();
-    // A header of 16 bytes, and words.
+    // A mark of 64 bytes, a header of 16 bytes, and words.
     journal.append(&[7; 20]).unwrap();
-    assert_eq!(counting.taken(), [40, 1, 1]);
+    assert_eq!(counting.taken(), [64 + 40, 2, 1]);
     // 64 + 40 + 40 are more than a segment: a void's header, a mark of 64 bytes and the record.
     journal.append(&[7; 24]).unwrap();
     assert_eq!(counting.taken(), [16 + 64 + 40, 3, 1]);
@@ -44,12 +44,12 @@ fn an_append_stores_its_record_alone_and_fences_once() {
 
 #[test]
 fn each_line_of_a_record_is_written_back_once() {
-    let counting = Counting::new(Simulation::new(Model::X86, 16 << 10).medium());
+    let counting = Counting::new(Simulation::new(Model::X86, 32 << 10).medium());
     let (journal, _) = options().segment(1 << 10).window(2 << 10).create_new(erased(&counting)).unwrap();
     counting.taken();
     // Behind the mark of 64 bytes, 16 + 256 bytes begin with a line and end in the fifth.
     journal.append(&[7; 256]).unwrap();
-    assert_eq!(counting.taken(), [272, 5, 1]);
+    assert_eq!(counting.taken(), [64 + 272, 1 + 5, 1]);
     // From 16 bytes into that line on, 16 + 48 bytes end 16 bytes into the next one.
     journal.append(&[7; 48]).unwrap();
     assert_eq!(counting.taken(), [64, 2, 1]);
@@ -61,9 +61,8 @@ fn four_fences_open_a_journal() {
     drop(options().create_new(erased(&counting)).unwrap());
     counting.taken();
     drop(options().open(erased(&counting)).unwrap());
-    let [stored, _, fences] = counting.taken();
-    // Both copies of the root that was found, and of the next one. No record is written back again.
-    assert_eq!((stored, fences), (4 * 128, 3));
+    // Each copy of the root that was found, and the next one. No record is written back again.
+    assert_eq!(counting.taken()[2], 3);
     options().open(erased(&counting)).unwrap().0.append(b"a record").unwrap();
     counting.taken();
     drop(options().open(erased(&counting)).unwrap());
@@ -146,7 +145,7 @@ fn positions_rise_for_ever() {
     }
     drop(journal);
     let (journal, Opened { recovered, .. }) = options().open(&medium).unwrap();
-    assert!(recovered.end.0 > 10 * (BYTES - 8192), "{}", recovered.end);
+    assert!(recovered.end.0 > 10 * (BYTES - LOG), "{}", recovered.end);
     assert_eq!(payloads(&journal).last().unwrap(), &payload(199 % 12));
 }
 

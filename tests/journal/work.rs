@@ -64,7 +64,10 @@ fn damage_to_a_payload_of_equal_bytes_is_not_a_torn_end() {
     journal.append(b"second").unwrap();
     drop(journal);
     medium.write(LOG + 64 + 16 + 512, b"B");
-    let reader = Reader::open(&medium).unwrap();
+    let mut image = vec![0; (LOG + 3 * SEGMENT) as usize];
+    Readable::read(&medium, 0, &mut image).unwrap();
+    let image = Looks::new(&image);
+    let reader = Reader::open(&image).unwrap();
     let found = reader.verify(&mut |_| ()).unwrap();
     assert!(found.damage.is_some(), "{found:?}");
     let is_second =

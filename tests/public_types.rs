@@ -89,13 +89,13 @@ fn files_are_shared_by_threads() {
 #[test]
 fn journals_are_shared_by_threads() {
     use cachemaint::journal::{
-        Damage, Error, ErrorKind, Fault, Group, Identity, Options, Position, Progress, Reader,
-        Record, Records, Recovered, Repaired, Salvage, Salvaged,
+        Damage, Error, ErrorKind, Fault, Group, Identity, Opened, Options, Position, Progress,
+        Reader, Record, Records, Recovered, Salvage, Salvaged,
     };
     shared! {
         cachemaint::Journal<Memory<'_>>, Damage, Error<Infallible>, ErrorKind<Infallible>, Fault, Group, Identity,
-        Position, Progress, Reader<Memory<'_>>, Record, Records<'_, Memory<'_>>, Recovered,
-        Repaired, Salvage<'_, Memory<'_>>, Salvaged,
+        Opened, Position, Progress, Reader<Memory<'_>>, Record, Records<'_, Memory<'_>>, Recovered,
+        Salvage<'_, Memory<'_>>, Salvaged,
     }
     // Options can have a closure that is called with the progress of the opening, on the thread that opens.
     is_not! { Send: Options<'_>, }
@@ -205,7 +205,7 @@ fn errors_of_all_modules_have_one_shape() {
     is_made_from::<preserve::ErrorKind<Infallible>, preserve::Error<Infallible>>();
     is_made_from::<recorder::ErrorKind<Infallible>, recorder::Error<Infallible>>();
 
-    let error = journal::Error::from(journal::ErrorKind::<Infallible>::Exists);
+    let error = journal::Error::from(journal::ErrorKind::<Infallible>::Replaced);
     assert_eq!(error.to_string(), error.kind().to_string());
 }
 

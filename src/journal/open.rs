@@ -3,7 +3,7 @@
 use super::error::{Error, ErrorKind, FormatError, OpenError, least};
 use super::geometry::{self, Geometry, LOG};
 use super::inflight::InFlight;
-use super::reader::survey;
+use super::reader::{Reader, survey};
 use super::record::Epoch;
 use super::state::{FORMAT, Root, State};
 use super::{Identity, Journal, Progress, Recovered};
@@ -117,6 +117,13 @@ impl<'p> Options<'p> {
     #[must_use]
     pub fn alignment(self, bytes: u64) -> Self {
         Self { alignment: bytes, ..self }
+    }
+
+    /// Sets the sizes of a new journal to those of another one, such as one whose records it salvages.
+    #[must_use]
+    pub fn sizes_of<M>(self, other: &Reader<M>) -> Self {
+        let Geometry { segment, alignment, window, .. } = other.geometry();
+        Self { segment: Some(segment), alignment, window: Some(window), ..self }
     }
 
     /// Sets a function that is called now and then while an opening reads a journal.

@@ -13,6 +13,7 @@
 //! segment, so no header makes the buffer larger than a segment. A returned [`Record`] has a copy of its payload.
 
 use super::error::{Error, ErrorKind, OpenError};
+use super::geometry::Geometry;
 use super::record::{Header, Kind};
 use super::records::{Records, walk_from};
 use super::salvage::Salvage;
@@ -75,6 +76,12 @@ pub struct Record {
     pub end: Position,
     /// The bytes that were appended.
     pub payload: Vec<u8>,
+}
+
+impl<M> Reader<M> {
+    pub(super) const fn geometry(&self) -> Geometry {
+        self.state.geometry
+    }
 }
 
 impl<M: Readable> Reader<M> {

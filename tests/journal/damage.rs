@@ -90,7 +90,7 @@ proptest! {
 
     #[test]
     fn arbitrary_bytes_are_read_without_a_panic(
-        words in proptest::collection::vec(any::<u64>(), 0..2400),
+        words in proptest::collection::vec(any::<u64>(), 0..2304),
         log in proptest::collection::vec(prop_oneof![any::<u64>(), 0..2048_u64, Just(0x0100_0018)], 256),
         is_formatted: bool,
     ) {

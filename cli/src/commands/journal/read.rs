@@ -1,7 +1,7 @@
 //! `cachemaint journal read`.
 
 use super::record::{Form, output};
-use super::verify::behind_torn_end;
+use super::verify::after_torn_end;
 use super::{named, reader, verified};
 use crate::commands::{progress, text};
 use crate::read_only::ReadOnly;
@@ -43,8 +43,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let reader = reader(path, &file)?;
     let mut records = match from {
         None => reader.records(),
-        Some(from) => reader.records_from(Position(*from)).map_err(|error| named(path, error))?,
-    };
+        Some(from) => reader.records_from(Position(*from)),
+    }
+    .map_err(|error| named(path, error))?;
     // On an error its drop writes out the records before the error.
     let mut out = output()?;
     let (mut line, mut payload) = (Vec::new(), Vec::new());
@@ -66,18 +67,18 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
     standard::finish(out)?;
     if from.is_none() {
-        tell_behind(path, &reader)?;
+        tell_after_gap(path, &reader)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Names whole records after the end on standard error: this command does not print them.
-fn tell_behind(path: &Path, reader: &Reader<&ReadOnly>) -> anyhow::Result<()> {
+fn tell_after_gap(path: &Path, reader: &Reader<&ReadOnly>) -> anyhow::Result<()> {
     let found = verified(path, reader, &progress::bar("verifying")?)?;
-    if found.behind > 0 {
-        let behind = behind_torn_end(found.behind, found.end);
+    if found.after_gap > 0 {
+        let after = after_torn_end(found.after_gap, found.end);
         let path = text::printable(path.display());
-        text::tell!("cachemaint: {path}: {behind}; `journal salvage` prints them");
+        text::tell!("cachemaint: {path}: {after}; `journal salvage` prints them");
     }
     Ok(())
 }

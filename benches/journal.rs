@@ -37,7 +37,7 @@ const GROUPS: [usize; 2] = [16, 64];
 const PRODUCERS: usize = 2;
 /// Bytes of a log.
 const LOG: usize = 64 << 20;
-/// The length of the beginning of a medium that identifies a journal, in words: two pages.
+/// The length of the beginning of a medium that identifies a journal, in words: four pages.
 const ROOTS: usize = 2048;
 /// The goals for the ratio to the bare loop.
 const GOAL: f64 = 1.1;

@@ -42,6 +42,10 @@ fn opened_or_created_anew(medium: &SimMedium, notes: &[Note]) -> Result<(), Viol
     let opened = options().open_or_create(medium);
     match reason(&opened) {
         Some(ErrorKind::Format(FormatError::Foreign { .. }) | ErrorKind::Format(FormatError::Roots)) => {
+            // What was there before can be back in parts.
+            for at in MAGICS {
+                medium.store(at, 0, Relaxed);
+            }
             options().create_new(medium)?;
         }
         // A journal that was there before, of which the newest root is overwritten.

@@ -145,8 +145,6 @@ const TOO_LONG: [&str; 24] = [
     "overtaken::a_writer_that_stands_in_one_header_and_then_in_another_one",
     "overtaken::events_that_a_writer_overwrites_between_two_loads",
     "regions::a_copy_of_a_process_that_is_killed_at_its_fence_is_an_error",
-    "rewritten::a_repair_after_one_whose_write_back_failed",
-    "rewritten::an_opening_after_a_repair_whose_write_back_failed",
     "rewritten::records_that_an_opening_finds_after_a_failed_write_back",
     "ring_on_model",
     "simulator::recorder",

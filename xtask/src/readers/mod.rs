@@ -38,7 +38,7 @@ const FORMATS: [Format; 4] = [
         name: "journal",
         crafted: &["candidates", "nested", "random"],
         printing: &["journal read", "journal salvage"],
-        others: &["stat", "journal verify", "journal repair"],
+        others: &["stat", "journal verify"],
     },
     Format {
         name: "recording",

@@ -257,7 +257,8 @@ impl<'j, M: Medium> Claim<'j, M> {
         let Placement { void: skipped, mark, .. } = self.placement;
         let journal = self.journal;
         Before {
-            void: skipped.map(|at| (at, void(journal.mark.epoch.key, at, journal.geometry.left(at)))),
+            void: skipped
+                .map(|at| (at, void(journal.mark.epoch.key, at, journal.geometry.left(at)))),
             mark: mark.map(|at| (at, journal.mark.bytes(journal.identity, at))),
         }
     }

@@ -114,10 +114,9 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
                 f,
                 "the journal is full: {needed} bytes are needed and {free} are free; trim it"
             ),
-            Self::NotABoundary { position, head, end } => write!(
-                f,
-                "no record begins or ends at position {position}; choose {head} or {end}"
-            ),
+            Self::NotABoundary { position, head, end } => {
+                write!(f, "no record begins or ends at position {position}; choose {head} or {end}")
+            }
         }
     }
 }
@@ -137,9 +136,9 @@ impl<E: core::error::Error + Send + Sync + 'static> From<Error<E>> for std::io::
             ErrorKind::Format(error) => error.io_kind(),
             ErrorKind::Damaged(_) | ErrorKind::Replaced => Io::InvalidData,
             ErrorKind::Full { .. } => Io::StorageFull,
-            ErrorKind::Sizes { .. } | ErrorKind::TooLong { .. } | ErrorKind::NotABoundary { .. } => {
-                Io::InvalidInput
-            }
+            ErrorKind::Sizes { .. }
+            | ErrorKind::TooLong { .. }
+            | ErrorKind::NotABoundary { .. } => Io::InvalidInput,
         };
         Self::new(kind, error)
     }

@@ -263,9 +263,9 @@ impl fmt::Display for Fault {
             Self::Header => f.write_str("the kind of the record is unknown"),
             Self::Length(len) => write!(f, "a record of {len} bytes does not fit into its segment"),
             Self::Tag => f.write_str("the tag does not match the record"),
-            Self::Mark => f.write_str(
-                "the mark (header record) of a segment is missing or invalid",
-            ),
+            Self::Mark => {
+                f.write_str("the mark (header record) of a segment is missing or invalid")
+            }
         }
     }
 }
@@ -311,12 +311,7 @@ pub struct Journal<M: Medium> {
 }
 
 impl<M: Medium> Journal<M> {
-    fn new(
-        medium: M,
-        writer: Option<WriterLockGuard>,
-        state: &State,
-        in_flight: InFlight,
-    ) -> Self {
+    fn new(medium: M, writer: Option<WriterLockGuard>, state: &State, in_flight: InFlight) -> Self {
         let State { identity, geometry, epoch, before, .. } = *state;
         let mark = Mark { epoch, before };
         let trimming = trim::Turn::default();

@@ -189,8 +189,16 @@ impl<'p> Options<'p> {
         let epoch = Epoch::new(identity, 1, self.entropy[0]);
         let (head, before, acknowledged) = (0, 0, 0);
         let head_epoch = epoch;
-        let state =
-            State { identity, generation: 1, geometry, head, head_epoch, epoch, before, acknowledged };
+        let state = State {
+            identity,
+            generation: 1,
+            geometry,
+            head,
+            head_epoch,
+            epoch,
+            before,
+            acknowledged,
+        };
         state.root().create(medium, FORMAT).map_err(Error::medium)?;
         Ok((state, Opened { is_new: true, ..Opened::default() }))
     }

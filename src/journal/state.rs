@@ -12,8 +12,7 @@ use crate::medium::{Medium, Readable};
 use core::sync::atomic::{self, Ordering::Acquire};
 
 /// The format of the root, of this version.
-pub(super) const FORMAT: Format =
-    Format { magic: magic::JOURNAL, version: 4, name: "journal" };
+pub(super) const FORMAT: Format = Format { magic: magic::JOURNAL, version: 4, name: "journal" };
 
 /// Bytes of the root that are the journal's own.
 const OWN: usize = 80;

@@ -17,7 +17,8 @@ pub(crate) const MODELS: [Model; 3] = [Model::X86, Model::ARM64, Model::NEUTRAL]
 /// Opens what is there for appending, and judges it.
 fn recovery(medium: &SimMedium, notes: &[Note]) -> Result<(), Violation> {
     let opened = options().open(medium);
-    let is_missing = matches!(reason(&opened), Some(ErrorKind::Format(FormatError::Foreign { .. })));
+    let is_missing =
+        matches!(reason(&opened), Some(ErrorKind::Format(FormatError::Foreign { .. })));
     if is_missing && !expected(notes).is_created {
         return Ok(());
     }
@@ -98,7 +99,10 @@ fn killed_and_gone_on(
             let died = opened.and_then(|(journal, _)| work(&journal, life, tell));
             assert!(matches!(
                 reason(&died),
-                None | Some(ErrorKind::Format(FormatError::Medium(Killed)) | ErrorKind::Format(FormatError::Failed))
+                None | Some(
+                    ErrorKind::Format(FormatError::Medium(Killed))
+                        | ErrorKind::Format(FormatError::Failed)
+                )
             ));
             // The process is killed even if it had done all.
             medium.killed();
@@ -339,15 +343,13 @@ fn no_write_back_and_no_fence_can_be_left_out() {
         |setting: &Setting, bytes| setting.simulation(bytes).crashes_in_recovery(0).effort(FEW);
     let uncut = |setting: &Setting| of(setting, BYTES);
     let wide = |setting: &Setting| of(setting, WIDE);
-    let mutation = Mutation::new()
-        .only_in("src/journal")
-        .equivalent(
-            "journal/append.rs",
-            "medium.store(at, tag::of(seed, payload)",
-            Weakening::RelaxedStore,
-            &[Model::ARM64],
-            "for readers beside the writer, whom the simulator does not have",
-        );
+    let mutation = Mutation::new().only_in("src/journal").equivalent(
+        "journal/append.rs",
+        "medium.store(at, tag::of(seed, payload)",
+        Weakening::RelaxedStore,
+        &[Model::ARM64],
+        "for readers beside the writer, whom the simulator does not have",
+    );
     let survivors = mutation.run(&[
         &|setting: &Setting| creation(&uncut(setting)),
         &|setting: &Setting| created_again(&uncut(setting)),

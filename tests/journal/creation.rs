@@ -41,7 +41,9 @@ fn opened_or_created_anew(medium: &SimMedium, notes: &[Note]) -> Result<(), Viol
     }
     let opened = options().open_or_create(medium);
     match reason(&opened) {
-        Some(ErrorKind::Format(FormatError::Foreign { .. }) | ErrorKind::Format(FormatError::Roots)) => {
+        Some(
+            ErrorKind::Format(FormatError::Foreign { .. }) | ErrorKind::Format(FormatError::Roots),
+        ) => {
             // What was there before can be back in parts.
             for at in MAGICS {
                 medium.store(at, 0, Relaxed);
@@ -97,7 +99,10 @@ fn a_journal_is_created_once_and_opened_afterwards() {
         assert_eq!(recovered.records, count);
         journal.append(&payload(count)).unwrap();
     }
-    assert!(matches!(reason(&options().create_new(&medium)), Some(ErrorKind::Format(FormatError::Exists))));
+    assert!(matches!(
+        reason(&options().create_new(&medium)),
+        Some(ErrorKind::Format(FormatError::Exists))
+    ));
     let (journal, _) = options().open(&medium).unwrap();
     let found = records(&journal).unwrap().into_iter().map(|record| record.payload);
     assert!(found.eq((0..3).map(payload)));
@@ -149,12 +154,16 @@ fn a_store_is_not_overwritten() {
 #[test]
 fn a_refused_opening_gives_its_medium_back() {
     let refused = options().open(zeros()).unwrap_err();
-    let (journal, Opened { recovered, .. }) = options().open_or_create(refused.into_medium()).unwrap();
+    let (journal, Opened { recovered, .. }) =
+        options().open_or_create(refused.into_medium()).unwrap();
     assert_eq!(recovered.records, 0);
     journal.append(b"kept").unwrap();
     let small = Simulation::new(Model::X86, 8192).zeros().medium();
     let refused = options().create_new(small).unwrap_err();
-    assert!(matches!(refused.error.kind(), ErrorKind::Format(FormatError::TooSmall { size: 8192, .. })));
+    assert!(matches!(
+        refused.error.kind(),
+        ErrorKind::Format(FormatError::TooSmall { size: 8192, .. })
+    ));
     let refused = options().open(refused.into_medium()).unwrap_err();
     assert!(matches!(refused.error.kind(), ErrorKind::Format(FormatError::Truncated { .. })));
     let refused = Reader::open(refused.into_medium()).unwrap_err();
@@ -196,7 +205,10 @@ mod crashes {
             |medium, notes| {
                 let mortal = medium.mortal(kill);
                 let died = options().open_or_create(&mortal);
-                assert!(matches!(reason(&died), None | Some(ErrorKind::Format(FormatError::Medium(Killed)))));
+                assert!(matches!(
+                    reason(&died),
+                    None | Some(ErrorKind::Format(FormatError::Medium(Killed)))
+                ));
                 finishes.set(died.is_ok());
                 medium.killed();
                 open_or_create(medium, notes);

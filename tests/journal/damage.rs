@@ -1,8 +1,8 @@
 //! Damaged journals and arbitrary bytes: what is returned was appended, what is whole is returned, nothing panics.
 
 use crate::claims::{
-    Deed, Harm, LOG, Lived, Shape, anything_is_read_to_an_end, damage_costs_what_it_touches, live,
-    a_copy_of_the_root_is_lost, the_newest_root_is_lost,
+    Deed, Harm, LOG, Lived, Shape, a_copy_of_the_root_is_lost, anything_is_read_to_an_end,
+    damage_costs_what_it_touches, live, the_newest_root_is_lost,
 };
 use cachemaint::medium::Medium;
 use cachemaint::sim::{Model, SimMedium, Simulation};

@@ -236,7 +236,8 @@ fn after_a_failed_trim_the_journal_must_be_opened_again() {
     counting.left.store(0, Relaxed);
     journal.trim(end).unwrap_err();
     counting.left.store(u64::MAX, Relaxed);
-    for failed in [journal.trim(end), journal.append(b"second").map(drop), journal.close().map(drop)]
+    for failed in
+        [journal.trim(end), journal.append(b"second").map(drop), journal.close().map(drop)]
     {
         let kind = reason(&failed);
         assert!(matches!(kind, Some(ErrorKind::Format(FormatError::Failed))), "{failed:?}");

@@ -167,7 +167,10 @@ fn epochs_follow_each_other_as_documented() {
         image.mark(256, 3, 216);
         image.record(320, key(3), (5, 1 | 9 << 3), b"three");
         let found = Reader::open(Bytes(&image.0)).unwrap().verify(&mut |_| ()).unwrap();
-        assert_eq!((found.records, found.damage.is_none()), if is_whole { (3, true) } else { (1, false) });
+        assert_eq!(
+            (found.records, found.damage.is_none()),
+            if is_whole { (3, true) } else { (1, false) }
+        );
     }
 }
 
@@ -231,7 +234,8 @@ fn a_missing_or_truncated_journal_is_refused() {
     assert!(refused(&short).starts_with("the journal needs 16768 bytes, but only 16760 are there"));
     let tiny = Simulation::new(Model::X86, 4000).zeros().medium();
     let opened = options().open(&tiny);
-    let Some(ErrorKind::Format(FormatError::Truncated { size: 4000, needed, .. })) = reason(&opened)
+    let Some(ErrorKind::Format(FormatError::Truncated { size: 4000, needed, .. })) =
+        reason(&opened)
     else {
         panic!("{opened:?}")
     };
@@ -284,7 +288,10 @@ fn after_the_last_generation_nothing_is_opened_or_trimmed() {
     let (journal, Opened { recovered, .. }) = options().open(&medium).unwrap();
     assert_eq!(recovered.records, 2);
     let refused = journal.trim(recovered.end);
-    assert!(matches!(reason(&refused), Some(ErrorKind::Format(FormatError::WornOut))), "{refused:?}");
+    assert!(
+        matches!(reason(&refused), Some(ErrorKind::Format(FormatError::WornOut))),
+        "{refused:?}"
+    );
     drop(journal);
 
     let image = |medium: &SimMedium| {
@@ -294,7 +301,10 @@ fn after_the_last_generation_nothing_is_opened_or_trimmed() {
     };
     let before = image(&medium);
     let refused = options().open(&medium);
-    assert!(matches!(reason(&refused), Some(ErrorKind::Format(FormatError::WornOut))), "{refused:?}");
+    assert!(
+        matches!(reason(&refused), Some(ErrorKind::Format(FormatError::WornOut))),
+        "{refused:?}"
+    );
     assert!(image(&medium) == before);
     assert_eq!(Reader::open(&medium).unwrap().records().unwrap().count(), 2);
 }
@@ -332,7 +342,10 @@ fn no_record_is_appended_at_the_last_position() {
         }
         kept = 0;
     };
-    assert!(matches!(reason(&refused), Some(ErrorKind::Format(FormatError::WornOut))), "{refused:?}");
+    assert!(
+        matches!(reason(&refused), Some(ErrorKind::Format(FormatError::WornOut))),
+        "{refused:?}"
+    );
     drop(journal);
     let (_, Opened { recovered, .. }) = options().open(&medium).unwrap();
     assert_eq!(recovered.records, kept);

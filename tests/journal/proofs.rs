@@ -1,8 +1,8 @@
 //! The proof of a record: no record of another time or place passes for it.
 
+use crate::claims::LOG;
 use crate::claims::reason;
 use crate::faulty::{Faulty, abandon, append_behind};
-use crate::claims::LOG;
 use crate::life::records;
 use cachemaint::journal::{ErrorKind, FormatError, Journal, Opened, Options, Reader, Salvaged};
 use cachemaint::medium::{Medium, Readable};
@@ -34,27 +34,26 @@ fn payloads<M: Medium>(journal: &Journal<M>) -> Vec<Vec<u8>> {
     records(journal).unwrap().into_iter().map(|record| record.payload).collect()
 }
 
-/// Each opening goes on at positions that the one before has used in vain. A void that is left there of that time must not
-/// lead past what is missing now.
+/// An opening takes the segment of one before it whose records are all missing. A void that is left there must not lead past
+/// what is missing now.
 #[test]
 fn a_void_of_an_earlier_epoch_counts_for_nothing() {
     let options = |opening| options(opening).alignment(64);
     let medium = medium();
     let faulty = Faulty::new(&medium);
     let (journal, _) = options(0).create_new(&faulty).unwrap();
-    journal.append(&[b'A'; 40]).unwrap();
-    // The record does not fit behind the unfinished one: a padding record fills the segment.
+    // The record does not fit behind the unfinished one, up to 128: a padding record fills the segment.
     append_behind(&journal, 48, &[&[b'B'; 900]]);
 
     let faulty = Faulty::new(&medium);
     let (journal, Opened { recovered, .. }) = options(1).open(&faulty).unwrap();
-    assert_eq!(recovered.records, 1);
-    append_behind(&journal, 48, &[&[b'C'; 40], &[b'D'; 900]]);
+    assert_eq!(recovered.records, 0);
+    assert_eq!(journal.append(&[b'A'; 40]).unwrap().0, 64);
+    append_behind(&journal, 48, &[&[b'D'; 900]]);
 
     let (journal, Opened { recovered, .. }) = options(2).open(&medium).unwrap();
     assert_eq!(payloads(&journal), [[b'A'; 40]]);
-    assert!(recovered.torn);
-    assert_eq!(recovered.after_gap, 2);
+    assert_eq!((recovered.torn, recovered.after_gap), (true, 1));
 }
 
 /// A payload as programs frame it: it ends with the CRC32C of the bytes before.
@@ -192,7 +191,10 @@ fn a_journal_that_is_trimmed_to_its_end_has_room_for_the_longest_record() {
     let least = Simulation::new(Model::CACHES_KEPT, bytes - 128).medium();
     let refused = options(0).segment(128).window(256).create_new(&least).map(drop);
     assert!(
-        matches!(reason(&refused), Some(ErrorKind::Format(FormatError::TooSmall { needed: 16768, .. }))),
+        matches!(
+            reason(&refused),
+            Some(ErrorKind::Format(FormatError::TooSmall { needed: 16768, .. }))
+        ),
         "{refused:?}"
     );
 }

@@ -84,4 +84,3 @@ fn fails_after(left: u64) -> Option<Pages> {
     pages.left.store(u64::MAX, Relaxed);
     lived.is_err().then_some(pages)
 }
-

@@ -55,7 +55,11 @@ fn an_opening_that_fails_leaves_the_file_to_others() {
     let directory = tempfile::tempdir().unwrap();
     let file = file(directory.path());
     let failed = Journal::open(&file).unwrap_err();
-    assert!(matches!(failed.error.kind(), ErrorKind::Format(FormatError::Foreign { .. })), "{}", failed.error);
+    assert!(
+        matches!(failed.error.kind(), ErrorKind::Format(FormatError::Foreign { .. })),
+        "{}",
+        failed.error
+    );
     Journal::create_new(&file).unwrap();
     let io = io::Error::from(Journal::create_new(&file).unwrap_err().error);
     assert_eq!(io.kind(), io::ErrorKind::AlreadyExists);
@@ -85,7 +89,8 @@ fn a_region_has_one_journal_beside_its_store() {
     assert!(matches!(failed.error.kind(), preserve::ErrorKind::SecondWriter), "{}", failed.error);
     drop(region);
     let (mut store, _) = Store::open(Arc::clone(&file)).unwrap();
-    let (_journal, Opened { recovered, .. }) = Journal::open(store.region("journal").unwrap()).unwrap();
+    let (_journal, Opened { recovered, .. }) =
+        Journal::open(store.region("journal").unwrap()).unwrap();
     assert_eq!(recovered.records, 1);
 }
 

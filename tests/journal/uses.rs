@@ -45,7 +45,8 @@ fn an_append_stores_its_record_alone_and_fences_once() {
 #[test]
 fn each_line_of_a_record_is_written_back_once() {
     let counting = Counting::new(Simulation::new(Model::X86, 32 << 10).medium());
-    let (journal, _) = options().segment(1 << 10).window(2 << 10).create_new(erased(&counting)).unwrap();
+    let (journal, _) =
+        options().segment(1 << 10).window(2 << 10).create_new(erased(&counting)).unwrap();
     counting.taken();
     // Behind the mark of 64 bytes, 16 + 256 bytes begin with a line and end in the fifth.
     journal.append(&[7; 256]).unwrap();
@@ -253,9 +254,15 @@ fn after_a_failed_write_back_nothing_is_acknowledged() {
     let (journal, _) = options().create_new(erased(&counting)).unwrap();
     journal.append(b"before").unwrap();
     counting.left.store(0, Relaxed);
-    assert!(matches!(reason(&journal.append(b"lost!")), Some(ErrorKind::Format(FormatError::Medium(Broken)))));
+    assert!(matches!(
+        reason(&journal.append(b"lost!")),
+        Some(ErrorKind::Format(FormatError::Medium(Broken)))
+    ));
     counting.left.store(u64::MAX, Relaxed);
-    assert!(matches!(reason(&journal.append(b"after")), Some(ErrorKind::Format(FormatError::Failed))));
+    assert!(matches!(
+        reason(&journal.append(b"after")),
+        Some(ErrorKind::Format(FormatError::Failed))
+    ));
     drop(journal);
     let (journal, _) = options().open(erased(&counting)).unwrap();
     assert_eq!(payloads(&journal)[0], b"before");
@@ -272,7 +279,10 @@ fn after_a_failed_write_back_of_a_group_nothing_is_acknowledged() {
     counting.left.store(0, Relaxed);
     let failed = journal.append_group(&mut group);
     assert!(matches!(reason(&failed), Some(ErrorKind::Format(FormatError::Medium(Broken)))));
-    assert!(matches!(reason(&journal.append(b"after")), Some(ErrorKind::Format(FormatError::Failed))));
+    assert!(matches!(
+        reason(&journal.append(b"after")),
+        Some(ErrorKind::Format(FormatError::Failed))
+    ));
 }
 
 #[test]

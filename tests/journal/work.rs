@@ -58,8 +58,7 @@ fn crafted_bytes_cost_no_more_than_a_multiple_of_the_journal() {
 fn damage_to_a_payload_of_equal_bytes_is_not_a_torn_end() {
     const SEGMENT: u64 = 8 << 20;
     let medium = Simulation::new(Model::CACHES_KEPT, LOG + 3 * SEGMENT).medium();
-    let (journal, _) =
-        Options::with_entropy([7, 0]).segment(SEGMENT).create_new(&medium).unwrap();
+    let (journal, _) = Options::with_entropy([7, 0]).segment(SEGMENT).create_new(&medium).unwrap();
     journal.append(&vec![b'A'; 6 << 20]).unwrap();
     journal.append(b"second").unwrap();
     drop(journal);

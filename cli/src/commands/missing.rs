@@ -10,7 +10,10 @@ pub(super) fn or_create(error: anyhow::Error) -> anyhow::Error {
     let journal = error.downcast_ref::<journal::Error<dax::Error>>().map(journal::Error::kind);
     let store = error.downcast_ref::<preserve::Error<dax::Error>>().map(preserve::Error::kind);
     let is_missing = matches!(file, Some(dax::ErrorKind::NotFound))
-        || matches!(journal, Some(journal::ErrorKind::Format(journal::FormatError::Foreign { found: ZEROS, .. })))
+        || matches!(
+            journal,
+            Some(journal::ErrorKind::Format(journal::FormatError::Foreign { found: ZEROS, .. }))
+        )
         || matches!(store, Some(preserve::ErrorKind::NotAStore { found: ZEROS, .. }));
     if is_missing { anyhow!("{error:#} (`--create SIZE`)") } else { error }
 }

@@ -166,7 +166,8 @@ fn look(path: &Path, file: &ReadOnly) -> anyhow::Result<Kind> {
     }
     match journal::Reader::open(file) {
         Ok(reader) => return look_at_journal(path, &reader).map(Kind::Journal),
-        Err(refused) if matches!(
+        Err(refused)
+            if matches!(
                 refused.error.kind(),
                 journal::ErrorKind::Format(journal::FormatError::Foreign { .. })
             ) => {}

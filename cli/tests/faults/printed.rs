@@ -80,7 +80,8 @@ fn records_before_the_cut_of_a_journal_are_printed() {
         // The log begins at offset 16384 (module `journal`, the format).
         let reader = Reader::open(&file).unwrap();
         let is_before = |end: u64| 16_384 + end <= CUT;
-        let before = reader.records().unwrap().filter(|record| is_before(record.as_ref().unwrap().end.0));
+        let before =
+            reader.records().unwrap().filter(|record| is_before(record.as_ref().unwrap().end.0));
         let before = before.count();
         prints_all_before_the_cut(&[&command[..], &[form]].concat(), &path, before);
     }

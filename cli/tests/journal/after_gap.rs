@@ -66,7 +66,6 @@ impl Place {
         let mut command = Command::new(cargo::cargo_bin!("cachemaint"));
         stdout(&command.arg("stat").arg(&self.path).args(arguments).assert().success())
     }
-
 }
 
 #[test]

@@ -36,7 +36,10 @@ fn a_damaged_journal_is_reported_read_and_salvaged() {
     for refused in [read, place.run(&["append", "--record", "x"]).code(1)] {
         let error = stderr(&refused);
         assert!(error.contains(&format!("log: the journal is {where_it_is}")), "{error}");
-        assert!(error.contains("a new journal of its whole records by `journal salvage --into`"), "{error}");
+        assert!(
+            error.contains("a new journal of its whole records by `journal salvage --into`"),
+            "{error}"
+        );
     }
 
     let expected = many_lines().replace("line 4\n", "");

@@ -5,7 +5,9 @@ mod log;
 
 use super::payload::Ending;
 use crate::{USUAL, assert_safe};
-use cachemaint::journal::{Error, ErrorKind, FormatError, Journal, Opened, Options, Reader, Salvaged};
+use cachemaint::journal::{
+    Error, ErrorKind, FormatError, Journal, Opened, Options, Reader, Salvaged,
+};
 use cachemaint::medium::{Medium, Readable};
 use cachemaint::sim::{Life, SimMedium, Structure, Violation};
 use core::sync::atomic::Ordering::Relaxed;
@@ -129,7 +131,9 @@ impl Shape {
             Self::salvage(life)?;
         }
         let opened = self.options(life).open(life.medium).map_err(Error::from);
-        if is(&opened, |kind| matches!(kind, ErrorKind::Format(FormatError::Foreign { .. }))) && !model.is_created {
+        if is(&opened, |kind| matches!(kind, ErrorKind::Format(FormatError::Foreign { .. })))
+            && !model.is_created
+        {
             let (journal, _) = self.options(life).create_new(life.medium)?;
             life.note(|model| model.is_created = true);
             return Ok(Some(journal));

@@ -175,7 +175,9 @@ where
 {
     let recovered = match Journal::open(medium).map_err(|failed| failed.error) {
         Ok((_, opened)) => Ok(opened.recovered),
-        Err(error) if matches!(error.kind(), ErrorKind::Format(FormatError::Medium(_))) => bail!("{error}"),
+        Err(error) if matches!(error.kind(), ErrorKind::Format(FormatError::Medium(_))) => {
+            bail!("{error}")
+        }
         Err(error) => Err(error.to_string()),
     };
     Ok(Found { recovered, findings: check(medium, acknowledged) })

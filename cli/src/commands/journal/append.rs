@@ -7,7 +7,9 @@ use crate::commands::unused::has_other_data;
 use crate::{files, standard};
 use anyhow::{Context as _, anyhow, bail};
 use cachemaint::dax::{self, DaxFile, Guarantee};
-use cachemaint::journal::{Error, ErrorKind, FormatError, Group, Journal, Options, Position, Reader};
+use cachemaint::journal::{
+    Error, ErrorKind, FormatError, Group, Journal, Options, Position, Reader,
+};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::io::{self, BufRead as _, BufReader, Read, Write as _};
@@ -143,7 +145,10 @@ const CREATED: [[u64; 2]; 4] = [[0, 128], [4096, 4224], [8192, 8320], [12288, 12
 
 /// Returns true if an error says that no journal is there, and the file begins with zeros.
 fn is_missing(error: &Error<dax::Error>) -> bool {
-    matches!(error.kind(), ErrorKind::Format(FormatError::Foreign { found: [0, 0, 0, 0, 0, 0, 0, 0], .. }))
+    matches!(
+        error.kind(),
+        ErrorKind::Format(FormatError::Foreign { found: [0, 0, 0, 0, 0, 0, 0, 0], .. })
+    )
 }
 
 /// Opens or creates the journal in an existing file.

@@ -108,11 +108,7 @@ const TOGETHER: usize = 64;
 
 impl<'a> New<'a> {
     /// Creates a journal with the sizes of the salvaged one.
-    fn create(
-        path: &'a Path,
-        old: &ReadOnly,
-        reader: &Reader<&ReadOnly>,
-    ) -> anyhow::Result<Self> {
+    fn create(path: &'a Path, old: &ReadOnly, reader: &Reader<&ReadOnly>) -> anyhow::Result<Self> {
         let options = dax::Options::new().allow_page_granularity();
         let file = Arc::new(options.create_new(path, old.view().len())?);
         let created = Options::new().sizes_of(reader).create_new(Arc::clone(&file));

@@ -69,8 +69,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     } else {
         print(&mut anstream::stdout().lock(), path, &file, identity, &recovered)?;
     }
-    let is_doubtful =
-        recovered.damage.is_some() || recovered.after_gap > 0 || recovered.root_lost;
+    let is_doubtful = recovered.damage.is_some() || recovered.after_gap > 0 || recovered.root_lost;
     Ok(if is_doubtful { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 

@@ -440,7 +440,13 @@ mod tests {
         let Ok(()) = root(2).restore(&memory, FORMAT, damaged.is_damaged);
         assert_eq!(
             load().unwrap(),
-            Loaded { root: root(2), is_damaged: [false; 2], is_next_lost: false }
+            Loaded {
+                root: root(2),
+                is_damaged: [false; 2],
+                is_next_lost: false,
+                #[cfg(feature = "journal")]
+                is_next_empty: false,
+            }
         );
         assert_eq!(slots(3), [BLOCK, 3 * BLOCK]);
     }

@@ -99,10 +99,7 @@ fn killed_and_gone_on(
             let died = opened.and_then(|(journal, _)| work(&journal, life, tell));
             assert!(matches!(
                 reason(&died),
-                None | Some(
-                    ErrorKind::Format(FormatError::Medium(Killed))
-                        | ErrorKind::Format(FormatError::Failed)
-                )
+                None | Some(ErrorKind::Format(FormatError::Medium(Killed) | FormatError::Failed))
             ));
             // The process is killed even if it had done all.
             medium.killed();

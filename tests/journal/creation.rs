@@ -41,9 +41,7 @@ fn opened_or_created_anew(medium: &SimMedium, notes: &[Note]) -> Result<(), Viol
     }
     let opened = options().open_or_create(medium);
     match reason(&opened) {
-        Some(
-            ErrorKind::Format(FormatError::Foreign { .. }) | ErrorKind::Format(FormatError::Roots),
-        ) => {
+        Some(ErrorKind::Format(FormatError::Foreign { .. } | FormatError::Roots)) => {
             // What was there before can be back in parts.
             for at in MAGICS {
                 medium.store(at, 0, Relaxed);
@@ -185,7 +183,9 @@ fn an_error_is_one_of_the_standard_library_with_itself_inside() {
     assert_eq!(kind(exists.unwrap_err()), std::io::ErrorKind::AlreadyExists);
     let full = (0..100).find_map(|_| journal.append(b"record").err()).unwrap();
     assert_eq!(kind(full.into()), std::io::ErrorKind::StorageFull);
-    MAGICS.into_iter().for_each(|slot| medium.store(slot + 64, 7, Relaxed));
+    for slot in MAGICS {
+        medium.store(slot + 64, 7, Relaxed);
+    }
     let damaged = options().open(&medium).map(drop).map_err(Into::into);
     assert_eq!(kind(damaged.unwrap_err()), std::io::ErrorKind::InvalidData);
 }

@@ -175,11 +175,15 @@ fn one_copy_of_the_root_is_enough_and_the_next_opening_stores_the_other() {
 #[test]
 fn a_lost_root_is_reported_with_the_records_that_it_had_trimmed() {
     let medium = trimmed();
-    EVEN.into_iter().for_each(|copy| medium.write(copy + 72, &[0xff]));
+    for copy in EVEN {
+        medium.write(copy + 72, &[0xff]);
+    }
     let (_, Opened { recovered, .. }) = options(1).open(&medium).unwrap();
     assert_eq!((recovered.records, recovered.root_lost), (2, true));
     let both = [EVEN, ODD].concat();
-    both.into_iter().for_each(|copy| medium.write(copy + 72, &[0xff]));
+    for copy in both {
+        medium.write(copy + 72, &[0xff]);
+    }
     let opened = options(2).open(&medium).map(drop);
     assert!(matches!(reason(&opened), Some(ErrorKind::Format(FormatError::Roots))), "{opened:?}");
 }
@@ -190,7 +194,9 @@ fn a_record_of_an_epoch_that_the_root_does_not_know_is_evidence_of_damage() {
     let medium = medium();
     options(0).create_new(&medium).unwrap().0.append(b"first").unwrap();
     options(1).open(&medium).unwrap().0.append(b"second").unwrap();
-    EVEN.into_iter().for_each(|copy| medium.write(copy + 72, &[0xff]));
+    for copy in EVEN {
+        medium.write(copy + 72, &[0xff]);
+    }
     let opened = options(2).open(&medium).map(drop);
     assert!(matches!(reason(&opened), Some(ErrorKind::Damaged(_))), "{opened:?}");
 }
@@ -209,7 +215,9 @@ fn a_record_of_a_lap_that_the_root_does_not_know_is_evidence_of_damage() {
     journal.trim(Position(first.0 + 16 + filling.len() as u64)).unwrap();
     journal.append(b"next lap").unwrap();
     drop(journal);
-    EVEN.into_iter().for_each(|copy| medium.write(copy + 72, &[0xff]));
+    for copy in EVEN {
+        medium.write(copy + 72, &[0xff]);
+    }
     let found = verified(&medium);
     assert!(found.damage.is_some() && found.root_lost, "{found:?}");
 }
@@ -220,7 +228,9 @@ fn an_open_journal_does_not_count_on_from_an_older_root() {
     let medium = trimmed();
     let (journal, _) = options(1).open(&medium).unwrap();
     journal.append(b"more").unwrap();
-    ODD.into_iter().for_each(|copy| medium.write(copy + 72, &[0xff]));
+    for copy in ODD {
+        medium.write(copy + 72, &[0xff]);
+    }
     let refused = [journal.trim(journal.end()).map(drop), journal.close().map(drop)];
     for refused in refused {
         assert!(matches!(reason(&refused), Some(ErrorKind::Format(FormatError::Roots))));

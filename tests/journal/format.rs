@@ -66,7 +66,9 @@ impl Image {
         for (at, bytes) in fields {
             root[at..at + bytes.len()].copy_from_slice(bytes);
         }
-        ODD.into_iter().for_each(|slot| self.put(slot, &sealed(root, slot)));
+        for slot in ODD {
+            self.put(slot, &sealed(root, slot));
+        }
     }
 
     /// A record: `length` and `kind` are what its header says.

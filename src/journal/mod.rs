@@ -163,6 +163,7 @@ pub use salvage::{Salvage, Salvaged};
 
 use crate::medium::{Medium, WriterLockGuard};
 use core::fmt;
+#[cfg(feature = "std")]
 use error::OpenError;
 use geometry::Geometry;
 use inflight::InFlight;

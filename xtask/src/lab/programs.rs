@@ -132,7 +132,7 @@ const SAME_ON_EVERY_MEDIUM: [&str; 6] = [
 /// Others count the looks at files of some MiB, or fail each write-back in turn, or have a simulated cache of thousands of
 /// dirty lines. Other tests read and write their formats. A ring's steps, and those of a writer that overtakes a reader,
 /// are enumerated on models without an instruction of a CPU.
-const TOO_LONG: [&str; 24] = [
+const TOO_LONG: [&str; 22] = [
     "blocks::a_lost_block",
     "crashes::",
     "creation::each_format_is_created_wherever",

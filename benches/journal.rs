@@ -37,8 +37,8 @@ const GROUPS: [usize; 2] = [16, 64];
 const PRODUCERS: usize = 2;
 /// Bytes of a log.
 const LOG: usize = 64 << 20;
-/// The length of the beginning of a medium that identifies a journal, in words: two pages.
-const SUPERBLOCKS: usize = 1024;
+/// The length of the beginning of a medium that identifies a journal, in words: four pages.
+const ROOTS: usize = 2048;
 /// The goals for the ratio to the bare loop.
 const GOAL: f64 = 1.1;
 const GOAL_OF_A_GROUP: f64 = 1.2;
@@ -174,9 +174,9 @@ impl Bench {
     /// Creates a journal in its memory, which may have any contents.
     fn empty_journal(&self) -> Result<Journal<Memory<'_>>, Box<dyn Error>> {
         let words = self.memory.words();
-        words.iter().take(SUPERBLOCKS).for_each(|word| word.store(0, Ordering::Relaxed));
+        words.iter().take(ROOTS).for_each(|word| word.store(0, Ordering::Relaxed));
         let memory = Memory::new(words, to_persistence()?, Backing::Ram);
-        Ok(Journal::create_new(memory).map_err(|failed| failed.error)?)
+        Ok(Journal::create_new(memory).map_err(|failed| failed.error)?.0)
     }
 }
 

@@ -6,7 +6,7 @@
 //! space for, and each event has no more than one of them. `--test` reads one MiB of each. The least time and the most
 //! memory of three runs are shown.
 
-use cachemaint::journal::{self, Group, Journal, Salvaged};
+use cachemaint::journal::{self, Group, Salvaged};
 use cachemaint::medium::{Memory, Readable};
 use cachemaint::preserve::{self, Attributes, Store};
 use cachemaint::recorder::{self, Found};
@@ -40,7 +40,7 @@ const IDLE: u32 = 32;
 const SUB_BUFFER: u32 = 256;
 const LARGE_SUB_BUFFER: u32 = 1 << 18;
 /// The places of a journal's log and of a recording's events, by their documentation.
-const LOG: u64 = 8192;
+const LOG: u64 = 16_384;
 const EVENTS: u64 = 12_288;
 /// Bytes of the header of a sub-buffer, or more.
 const HEADER: u64 = 64;
@@ -226,7 +226,7 @@ fn journal_options(image: &Image<'_>) -> (journal::Options<'static>, u64) {
 
 fn journal(image: &Image<'_>) -> Outcome {
     let (options, _) = journal_options(image);
-    let journal = options.create_new(image).map_err(|failed| failed.error)?;
+    let (journal, _) = options.create_new(image).map_err(|failed| failed.error)?;
     let (payloads, mut group) = (Payloads::new(104), Group::new());
     for first in (0..).step_by(50) {
         (first..first + 50).for_each(|number| group.push(payloads.of(number)));
@@ -250,7 +250,7 @@ const fn second_word(position: u64, len: u64) -> u64 {
 /// segment.
 fn crafted_journal(image: &Image<'_>) -> Outcome {
     let (options, segment) = journal_options(image);
-    let journal: Journal<_> = options.create_new(image).map_err(|failed| failed.error)?;
+    let (journal, _) = options.create_new(image).map_err(|failed| failed.error)?;
     for number in 0..10_u8 {
         journal.append(&[number; 100])?;
     }
@@ -266,10 +266,10 @@ fn crafted_journal(image: &Image<'_>) -> Outcome {
 /// Each segment has a valid record of each of many laps, one in the payload of another.
 fn nested(image: &Image<'_>) -> Outcome {
     let options = journal::Options::new().segment(NESTING.into());
-    let journal = options.create_new(image).map_err(|failed| failed.error)?;
+    let (journal, _) = options.create_new(image).map_err(|failed| failed.error)?;
     let capacity = journal.capacity();
     drop(journal);
-    // The superblock of generation 1.
+    // The root of generation 1.
     let key = image.load(4096 + 104, Relaxed);
     let mut bytes = vec![0; NESTING as usize];
     for start in (0..capacity).step_by(NESTING as usize) {
@@ -298,7 +298,7 @@ fn verify_journal(image: &Image<'_>) -> Result<u64, Box<dyn Error>> {
 fn salvage_journal(image: &Image<'_>) -> Result<u64, Box<dyn Error>> {
     let reader = journal::Reader::open(image).map_err(|failed| failed.error)?;
     let mut records = 0;
-    for found in reader.salvage() {
+    for found in reader.salvage()? {
         records += u64::from(matches!(found?, Salvaged::Record(_)));
     }
     Ok(records)

@@ -54,7 +54,7 @@ impl<'a> Crashed<'a> {
         let records = if is_test() { RECORDS / 100 } else { RECORDS };
         let (words, cache) = (region.words(), to_persistence()?);
         let memory = Memory::new(words, cache, Backing::Ram);
-        let journal = Journal::create_new(memory).map_err(|failed| failed.error)?;
+        let (journal, _) = Journal::create_new(memory).map_err(|failed| failed.error)?;
         let (payloads, mut group) = (Payloads::new(PAYLOAD), Group::new());
         for first in (0..records).step_by(GROUP) {
             (first..first + GROUP).for_each(|number| group.push(payloads.of(number)));
@@ -71,7 +71,7 @@ impl<'a> Crashed<'a> {
     fn open(&self) -> (f64, u64) {
         let recovered = RefCell::new(None);
         let ns = self.clock.time(|| {
-            let opened = Journal::open(&self.memory).map(|(_journal, recovered)| recovered);
+            let opened = Journal::open(&self.memory).map(|(_journal, opened)| opened.recovered);
             recovered.replace(Some(opened));
         });
         match recovered.into_inner() {

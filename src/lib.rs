@@ -19,8 +19,8 @@
 //!
 //! let options = dax::Options::new().allow_page_granularity();
 //! let file = options.open_or_create("payments", 1 << 20)?;
-//! let (journal, recovered) = Journal::open_or_create(file)?;
-//! println!("{} records are there", recovered.records);
+//! let (journal, opened) = Journal::open_or_create(file)?;
+//! println!("{} records are there", opened.recovered.records);
 //! journal.append(b"paid 3 to Ada")?; // survives a crash from here on
 //! # Ok(())
 //! # }

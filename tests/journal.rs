@@ -6,9 +6,6 @@
 
 // On a simulated medium and without `unsafe`, and of many cases: Miri would take hours and find nothing.
 #[cfg(not(miri))]
-#[path = "journal/behind.rs"]
-mod behind;
-#[cfg(not(miri))]
 #[path = "cases/mod.rs"]
 mod cases;
 #[cfg(not(miri))]
@@ -30,6 +27,9 @@ mod damage;
 #[path = "counting/erased.rs"]
 mod erased;
 #[cfg(not(miri))]
+#[path = "journal/evidence.rs"]
+mod evidence;
+#[cfg(not(miri))]
 #[path = "counting/failed.rs"]
 mod failed;
 #[cfg(not(miri))]
@@ -40,12 +40,6 @@ mod failed_medium;
 mod faulty;
 #[path = "journal/files.rs"]
 mod files;
-#[cfg(not(miri))]
-#[path = "journal/follow.rs"]
-mod follow;
-#[cfg(not(miri))]
-#[path = "journal/forged.rs"]
-mod forged;
 #[cfg(not(miri))]
 #[path = "journal/format.rs"]
 mod format;
@@ -62,11 +56,8 @@ mod pages;
 #[path = "journal/proofs.rs"]
 mod proofs;
 #[cfg(not(miri))]
-#[path = "journal/readers.rs"]
-mod readers;
-#[cfg(not(miri))]
-#[path = "journal/repair_crashes.rs"]
-mod repair_crashes;
+#[path = "journal/replaced.rs"]
+mod replaced;
 #[cfg(not(miri))]
 #[path = "journal/rewritten.rs"]
 mod rewritten;
@@ -75,9 +66,6 @@ mod second_writer;
 #[cfg(not(miri))]
 #[path = "skip/mod.rs"]
 mod skip;
-#[cfg(not(miri))]
-#[path = "journal/superblocks.rs"]
-mod superblocks;
 #[cfg(not(miri))]
 #[path = "journal/tail.rs"]
 mod tail;

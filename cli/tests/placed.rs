@@ -73,7 +73,12 @@ fn a_creation_that_was_cut_off_is_not_completed_in_a_file_of_another_user() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file");
     fs::write(&path, vec![0; SIZE]).unwrap();
-    File::options().write(true).open(&path).unwrap().write_all_at(b"cmcreate", 4096).unwrap();
+    File::options()
+        .write(true)
+        .open(&path)
+        .unwrap()
+        .write_all_at(b"\x04\0\0\0\x80", 4096 + 8)
+        .unwrap();
     if !is_given(&path) {
         return skip(
             "a_creation_that_was_cut_off_is_not_completed_in_a_file_of_another_user",

@@ -40,7 +40,7 @@ fn consume(queue: &Journal<DaxFile>) -> Result<u64, Failure> {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = std::env::args().nth(1).ok_or("usage: queue FILE")?;
-    let file = dax::Options::new().allow_page_granularity().open_or_create(path, 16 << 10)?;
+    let file = dax::Options::new().allow_page_granularity().open_or_create(path, 32 << 10)?;
     let (queue, found) = Options::new().segment(1024).open_or_create(file)?;
     let (handled, produced) = thread::scope(|scope| {
         let producers = scope.spawn(|| {
@@ -59,6 +59,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for ended in produced.map_err(|_panic| "the thread of the producers has panicked")? {
         ended.map_err(|_panic| "a producer has panicked")??;
     }
-    println!("{handled} jobs were handled, {} of them from before", found.records);
+    println!("{handled} jobs were handled, {} of them from before", found.recovered.records);
     Ok(())
 }

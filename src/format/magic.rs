@@ -11,10 +11,6 @@ pub(crate) const JOURNAL: Magic = *b"cmjournl";
 pub(crate) const RECORDING: Magic = *b"CMtRace\x1a";
 pub(crate) const STORE: Magic = *b"cmpresrv";
 
-/// The word at offset 4096, in the place of a journal's magic, while the journal is created. It counts as zero there: no
-/// format is there yet.
-pub(crate) const UNFINISHED: Magic = *b"cmcreate";
-
 /// Returns the name of the format that begins with these bytes.
 pub(crate) const fn name(found: Magic) -> Option<&'static str> {
     match found {
@@ -45,8 +41,7 @@ pub(crate) fn write_instead(f: &mut Formatter<'_>, found: Magic, magic: Magic) -
 /// The offset of the second superblock of each format.
 const SECOND: u64 = 4096;
 
-/// Returns the first words of both superblocks. Bytes after the end of the medium are zeros, and so is a journal that
-/// was created in part.
+/// Returns the first words of both superblocks. Bytes after the end of the medium are zeros.
 pub(crate) fn words<E: Error>(medium: &dyn Readable<Error = E>) -> Result<[Magic; 2], E> {
     let mut words = [[0; 8]; 2];
     for (at, word) in [0, SECOND].into_iter().zip(&mut words) {
@@ -54,15 +49,9 @@ pub(crate) fn words<E: Error>(medium: &dyn Readable<Error = E>) -> Result<[Magic
         if len > 0 {
             medium.read(at, &mut word[..len])?;
         }
-        *word = finished(at, *word);
     }
     medium.check()?;
     Ok(words)
-}
-
-/// Returns the first word at `at`, or zeros for that of a journal that was created in part.
-pub(crate) const fn finished(at: u64, word: Magic) -> Magic {
-    if at == SECOND && matches!(word, UNFINISHED) { [0; 8] } else { word }
 }
 
 /// Returns the number of bytes of the word at `at` that the medium has.

@@ -16,7 +16,7 @@ pub(crate) mod rewritten;
     reason = "a slot has 256 bytes at most, and a version 32 bits"
 )]
 pub(crate) mod root;
-#[cfg(any(feature = "journal", feature = "recorder"))]
+#[cfg(feature = "recorder")]
 pub(crate) mod superblock;
 pub(crate) mod tag;
 #[cfg(any(feature = "journal", feature = "recorder", feature = "preserve"))]

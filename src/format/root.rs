@@ -17,11 +17,11 @@
 //! These fields stay where they are in each later version, so a whole slot of a later version is known as such.
 
 use super::identity::Identity;
-use super::magic::{self, Magic};
+use super::magic::Magic;
 use super::reread::Rereadings;
 use super::tag::{self, Kind};
 use crate::medium::Readable;
-#[cfg(feature = "preserve")]
+#[cfg(any(feature = "journal", feature = "preserve"))]
 use crate::medium::{Granularity, Medium};
 use core::error::Error;
 
@@ -95,6 +95,9 @@ pub(crate) struct Loaded<const OWN: usize> {
     /// True if no generation before or after is whole: this one is the first, a crash has torn the next one, or damage took
     /// that away.
     pub(crate) is_next_lost: bool,
+    /// True if the place of the generation before or after begins with zeros.
+    #[cfg(feature = "journal")]
+    pub(crate) is_next_empty: bool,
 }
 
 /// Returns the offsets of both copies of a generation.
@@ -104,11 +107,11 @@ pub(crate) const fn slots(generation: u64) -> [u64; 2] {
 }
 
 impl<const OWN: usize> Root<OWN> {
-    #[cfg(feature = "preserve")]
+    #[cfg(any(feature = "journal", feature = "preserve"))]
     const LEN: usize = HEAD + OWN;
 
     /// Returns the bytes of the copy at `slot`.
-    #[cfg(feature = "preserve")]
+    #[cfg(any(feature = "journal", feature = "preserve"))]
     fn bytes(&self, format: Format, slot: u64) -> [u8; MOST] {
         const { assert!(Self::LEN <= MOST && Self::LEN.is_multiple_of(8)) };
         let mut bytes = [0; MOST];
@@ -133,7 +136,7 @@ impl<const OWN: usize> Root<OWN> {
         medium.read(at, &mut bytes[..HEAD])?;
         let word = |at: usize| bytes.get(at..).and_then(<[u8]>::first_chunk).copied();
         let number = |at| word(at).map_or(0, u64::from_le_bytes);
-        let magic = magic::finished(at, word(0).unwrap_or_default());
+        let magic: Magic = word(0).unwrap_or_default();
         if magic != format.magic {
             return Ok(if magic == [0; 8] { Found::Nothing } else { Found::Other(magic) });
         }
@@ -207,6 +210,8 @@ impl<const OWN: usize> Root<OWN> {
             is_next_lost: in_slots(root.generation + 1)
                 .iter()
                 .all(|found| !matches!(found, Found::Whole(_))),
+            #[cfg(feature = "journal")]
+            is_next_empty: in_slots(root.generation + 1) == [Found::Nothing; 2],
         }))
     }
 
@@ -235,7 +240,7 @@ impl<const OWN: usize> Root<OWN> {
     }
 
     /// Returns what stands in the place of roots: nothing but zeros, a root, or other content.
-    #[cfg(feature = "preserve")]
+    #[cfg(any(feature = "journal", feature = "preserve"))]
     pub(crate) fn presence<E: Error>(
         medium: &dyn Readable<Error = E>,
         format: Format,
@@ -244,7 +249,7 @@ impl<const OWN: usize> Root<OWN> {
     }
 }
 
-#[cfg(feature = "preserve")]
+#[cfg(any(feature = "journal", feature = "preserve"))]
 impl<const OWN: usize> Root<OWN> {
     /// Stores this generation in the place of the one before the last, durable at return. The last one stays as it is.
     ///
@@ -314,7 +319,7 @@ impl<const OWN: usize> Root<OWN> {
 
 /// Writes both copies and issues their write-back. By pages the first is durable before the second is written, as a
 /// drive may lose the block that it writes.
-#[cfg(feature = "preserve")]
+#[cfg(any(feature = "journal", feature = "preserve"))]
 fn put<M: Medium>(medium: &M, both: [(u64, &[u8]); 2]) -> Result<(), M::Error> {
     let issue = |(at, bytes): (u64, &[u8])| medium.issue_writeback(at..at + bytes.len() as u64);
     let is_by_pages = matches!(medium.granularity(), Granularity::Page(_));
@@ -435,7 +440,13 @@ mod tests {
         let Ok(()) = root(2).restore(&memory, FORMAT, damaged.is_damaged);
         assert_eq!(
             load().unwrap(),
-            Loaded { root: root(2), is_damaged: [false; 2], is_next_lost: false }
+            Loaded {
+                root: root(2),
+                is_damaged: [false; 2],
+                is_next_lost: false,
+                #[cfg(feature = "journal")]
+                is_next_empty: false,
+            }
         );
         assert_eq!(slots(3), [BLOCK, 3 * BLOCK]);
     }

@@ -1,9 +1,9 @@
 //! Appending: each producer makes its own records durable, and waits for those before them.
 
-use super::error::{Error, ErrorKind};
-use super::format::geometry::{HEADER, Placement};
-use super::format::record::{Header, Kind, Mark, Vouch, void};
+use super::error::{Error, ErrorKind, FormatError};
+use super::geometry::{HEADER, Placement};
 use super::inflight::Refused;
+use super::record::{Header, Kind, Mark, Vouch, void};
 use super::{Group, Journal, Position};
 use crate::format::tag;
 use crate::medium::{Granularity, Medium};
@@ -20,12 +20,12 @@ const WORD: usize = 8;
 /// The size of a line that is assumed where a long record is cut. It affects speed only.
 const LINE: usize = 64;
 
-/// Bytes of a long record that are stored before its tag is computed over them: few enough to stay in the first cache.
-const CHUNK: usize = 4096;
-
 /// The number of times that a waiting thread checks before it lets other threads run.
 #[cfg(feature = "std")]
 const SPINS: u32 = 200;
+
+/// Bytes of a long record that are stored before its tag is computed over them: few enough to stay in the first cache.
+const CHUNK: usize = 4096;
 
 impl<M: Medium> Journal<M> {
     /// Appends a record and waits until it is acknowledged. The record and everything before it are durable then, so
@@ -33,7 +33,7 @@ impl<M: Medium> Journal<M> {
     ///
     /// # Errors
     /// If the record is [too long](ErrorKind::TooLong), if the journal is [full](ErrorKind::Full), or if the medium
-    /// failed. If the medium failed, now or [before](ErrorKind::Failed), a later recovery may still find the record.
+    /// failed. If the medium failed, now or [before](FormatError::Failed), a later recovery may still find the record.
     ///
     /// # Cost
     /// One write-back of its lines and one fence, also where a new segment begins. A long record takes a further fence
@@ -70,35 +70,28 @@ impl<M: Medium> Journal<M> {
         let placement = self.place(size.saturating_sub(HEADER))?;
         let claim = Claim::new(self, placement);
         let bytes =
-            group.seal(self.geometry.alignment, &placement, self.epoch.key, claim.durable());
+            group.seal(self.geometry.alignment, &placement, self.mark.epoch.key, claim.durable());
         claim.persist(&[(placement.record, bytes)])?;
         claim.acknowledged()?;
         group.clear();
         Ok(Position(placement.record)..Position(placement.end))
     }
 
-    fn place(&self, len: u64) -> Result<Placement, Error<M::Error>> {
-        let mut backoff = Backoff::default();
-        loop {
-            if let Some(placement) = self.try_place(len)? {
-                return Ok(placement);
-            }
-            backoff.wait();
-        }
-    }
-
     #[inline]
-    fn try_place(&self, len: u64) -> Result<Option<Placement>, Error<M::Error>> {
+    fn place(&self, len: u64) -> Result<Placement, Error<M::Error>> {
         let limit = self.geometry.largest();
         if len > limit {
             return Err(Error::new(ErrorKind::TooLong { len, limit }));
         }
-        match self.in_flight.reserve(self.geometry.size(len)) {
-            Ok(placement) => Ok(Some(placement)),
-            Err(Refused::Busy) => Ok(None),
-            Err(Refused::Failed) => Err(Error::new(ErrorKind::Failed)),
-            Err(Refused::Full { needed, free }) => {
-                Err(Error::new(ErrorKind::Full { needed, free }))
+        let mut backoff = Backoff::default();
+        loop {
+            match self.in_flight.reserve(self.geometry.size(len)) {
+                Ok(placement) => return Ok(placement),
+                Err(Refused::Busy) => backoff.wait(),
+                Err(Refused::Failed) => return Err(Error::format(FormatError::Failed)),
+                Err(Refused::Full { needed, free }) => {
+                    return Err(Error::new(ErrorKind::Full { needed, free }));
+                }
             }
         }
     }
@@ -128,7 +121,7 @@ impl<'j, M: Medium> Claim<'j, M> {
     fn header(&self, len: u64) -> (Header, u64) {
         let position = self.placement.record;
         let vouch = Vouch::new(position, self.durable());
-        Header::begin(self.journal.epoch.key, Kind::Data, vouch, len, position)
+        Header::begin(self.journal.mark.epoch.key, Kind::Data, vouch, len, position)
     }
 
     /// Makes a record durable.
@@ -264,8 +257,9 @@ impl<'j, M: Medium> Claim<'j, M> {
         let Placement { void: skipped, mark, .. } = self.placement;
         let journal = self.journal;
         Before {
-            void: skipped.map(|at| (at, void(journal.epoch.key, at, journal.geometry.left(at)))),
-            mark: mark.map(|at| (at, journal.mark().bytes(at))),
+            void: skipped
+                .map(|at| (at, void(journal.mark.epoch.key, at, journal.geometry.left(at)))),
+            mark: mark.map(|at| (at, journal.mark.bytes(journal.identity, at))),
         }
     }
 
@@ -278,7 +272,7 @@ impl<'j, M: Medium> Claim<'j, M> {
         let mut backoff = Backoff::default();
         while in_flight.advance() < end {
             if in_flight.never_reaches(end) {
-                return Err(Error::new(ErrorKind::Failed));
+                return Err(Error::format(FormatError::Failed));
             }
             backoff.wait();
         }
@@ -288,7 +282,7 @@ impl<'j, M: Medium> Claim<'j, M> {
     /// Fills the claim with a void, so that no thread waits for a record that will not come.
     fn abandon(&self) {
         let Placement { start, record, end, .. } = self.placement;
-        let header = void(self.journal.epoch.key, record, end - record);
+        let header = void(self.journal.mark.epoch.key, record, end - record);
         let Journal { medium, geometry, in_flight, .. } = self.journal;
         if in_flight.has_failed() {
             // A medium that has failed is not written to. Threads that wait for records after this one learn it here.
@@ -330,12 +324,12 @@ impl Before {
 
 /// A wait for other threads, which lets them run if it takes long.
 #[derive(Debug, Default)]
-struct Backoff {
+pub(super) struct Backoff {
     spins: u32,
 }
 
 impl Backoff {
-    fn wait(&mut self) {
+    pub(super) fn wait(&mut self) {
         sync::spin_loop();
         self.spins = self.spins.saturating_add(1);
         #[cfg(feature = "std")]

@@ -1,10 +1,10 @@
 //! Errors of the journal.
 
-use super::format::geometry::{ALIGNMENT, LOG, SEGMENT};
-use super::format::superblock::{MAGIC, VERSION};
-use super::{Damage, Identity, Position};
-use crate::format::error::{SECOND_WRITER, error_of_kind};
-use crate::format::magic;
+use super::geometry::{ALIGNMENT, LOG, SEGMENT, SEGMENTS};
+use super::state::FORMAT;
+use super::{Damage, Position};
+pub use crate::format::error::FormatError;
+use crate::format::error::error_of_kind;
 use crate::medium::{self, Readable};
 use core::fmt;
 
@@ -23,7 +23,11 @@ impl<E> Error<E> {
     }
 
     pub(super) const fn medium(error: E) -> Self {
-        Self { kind: ErrorKind::Medium(error) }
+        Self::format(FormatError::Medium(error))
+    }
+
+    pub(super) const fn format(error: FormatError<E>) -> Self {
+        Self { kind: ErrorKind::Format(error) }
     }
 }
 
@@ -33,62 +37,14 @@ impl<E> Error<E> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind<E> {
-    /// A failure of the medium. This record and those after it are not acknowledged, and later appends fail.
-    Medium(E),
-    /// Another journal, recorder or store of this process that writes the medium. It must be dropped first. A medium knows of
-    /// it by its [`writer_lock`](crate::medium::Medium::writer_lock). [`Memory`](crate::medium::Memory) has no lock.
-    SecondWriter,
-    /// A medium that does not begin with a journal.
-    #[non_exhaustive]
-    NotAJournal {
-        /// The first bytes of the medium.
-        found: [u8; 8],
-    },
-    /// Damaged or missing superblocks of a journal: neither is whole. Or the newest one is not, and the older one does
-    /// not have this opening, or a head with space for the last records.
-    Superblocks,
-    /// A version of the format that this program does not know.
-    #[non_exhaustive]
-    Version {
-        /// The version found.
-        found: u32,
-    },
-    /// A medium with fewer bytes than its journal.
-    #[non_exhaustive]
-    Truncated {
-        /// Bytes of the medium.
-        size: u64,
-        /// Bytes of the journal.
-        needed: u64,
-    },
+    /// An error that a journal, a recording and a store can have alike.
+    Format(FormatError<E>),
     /// Damage: a record that had been durable is no longer valid. A copy that was made while a process appended can look
     /// the same: copy again.
     Damaged(Damage),
-    /// Whole records after a torn end, which an opening would discard
-    /// ([`Options::refuse_discard`](super::Options::refuse_discard)). Nothing was written.
-    #[non_exhaustive]
-    WouldDiscard {
-        /// The end of the records before them.
-        end: Position,
-        /// The number of whole records after it.
-        behind: u64,
-    },
-    /// An existing journal, in a medium in which one should be created.
-    Exists,
-    /// Another journal, which was created in the medium since the reader was opened.
-    #[non_exhaustive]
-    Replaced {
-        /// The identity of that journal.
-        found: Identity,
-    },
-    /// A medium that is too small for a journal of these sizes.
-    #[non_exhaustive]
-    TooSmall {
-        /// Bytes of the medium.
-        size: u64,
-        /// Bytes that the journal needs.
-        needed: u64,
-    },
+    /// The journal was opened for writing since the reader was opened, or something else is in its place. Open a new
+    /// reader.
+    Replaced,
     /// Sizes that no journal can have.
     #[non_exhaustive]
     Sizes {
@@ -115,12 +71,6 @@ pub enum ErrorKind<E> {
         /// Bytes that are free.
         free: u64,
     },
-    /// Generations, epochs or positions that have reached 2^63, or records of more laps than a journal has at a time. Nothing
-    /// was written.
-    WornOut,
-    /// A failed write-back of an earlier record. This record will not be acknowledged. After the failure no further record
-    /// is appended.
-    Failed,
     /// A position at which no record begins or ends, or no longer.
     #[non_exhaustive]
     NotABoundary {
@@ -133,59 +83,19 @@ pub enum ErrorKind<E> {
     },
 }
 
-error_of_kind!(kind, Medium);
+error_of_kind!(kind, Format);
 
 /// Prints the same text as the [`Error`].
 impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Medium(error) => write!(f, "the journal's medium failed: {error}"),
-            Self::SecondWriter => f.write_str(SECOND_WRITER),
-            Self::NotAJournal { found: [0, 0, 0, 0, 0, 0, 0, 0] } => {
-                f.write_str(
-                    "the medium has no journal: it begins with zeros; restore it if there was one, \
-                     or create one",
-                )
+            Self::Format(error) => error.write(f, FORMAT),
+            Self::Damaged(damage) => {
+                write!(f, "{damage}; make a new journal of its whole records by a salvage")
             }
-            Self::NotAJournal { found } => {
-                magic::write_instead(f, *found, MAGIC)?;
-                if magic::name(*found).is_some() {
-                    return Ok(());
-                }
-                f.write_str(", or repair this one if it was a journal")
+            Self::Replaced => {
+                f.write_str("the journal was opened for writing, or replaced; open a new reader")
             }
-            Self::Superblocks => f.write_str(
-                "the superblocks of the journal, at offsets 0 and 4096, are damaged; \
-                 repair it from the marks of its segments",
-            ),
-            Self::Version { found } => write!(
-                f,
-                "the journal has version {found} of its format; this program knows version {VERSION}"
-            ),
-            Self::Truncated { size, needed } => write!(
-                f,
-                "the journal has {needed} bytes, but only {size} are there; bring the rest back, or fill a copy up to \
-                 {needed} bytes with zeros and salvage its records"
-            ),
-            Self::Damaged(damage) => write!(f, "{damage}; salvage its whole records, then repair it"),
-            Self::WouldDiscard { end, behind } => write!(
-                f,
-                "opening the journal would discard {behind} whole record{} after the torn end at position {end}; \
-                 repair it to keep every whole record, or open it without `refuse_discard`",
-                if *behind == 1 { "" } else { "s" }
-            ),
-            Self::Exists => f.write_str(
-                "the medium already has a journal; open it, or overwrite its superblocks, at offsets 0 and 4096",
-            ),
-            Self::Replaced { found } => write!(
-                f,
-                "another journal, with identity {found}, was created in the medium; open a new reader for it"
-            ),
-            Self::TooSmall { size, needed } => write!(
-                f,
-                "a journal of these sizes needs {needed} bytes, but the medium has {size}; \
-                 enlarge the medium, or choose smaller segments"
-            ),
             Self::Sizes { segment, alignment, window } => write!(
                 f,
                 "a journal cannot have segments of {segment} bytes, records aligned to {alignment} bytes and a \
@@ -204,17 +114,9 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
                 f,
                 "the journal is full: {needed} bytes are needed and {free} are free; trim it"
             ),
-            Self::WornOut => f.write_str(
-                "the journal has no numbers left, or records that no journal writes; they can still be read: create a new \
-                 journal",
-            ),
-            Self::Failed => f.write_str(
-                "not acknowledged: the journal's medium has failed; open the journal again to see what is there",
-            ),
-            Self::NotABoundary { position, head, end } => write!(
-                f,
-                "no record begins or ends at position {position}; choose {head} or {end}"
-            ),
+            Self::NotABoundary { position, head, end } => {
+                write!(f, "no record begins or ends at position {position}; choose {head} or {end}")
+            }
         }
     }
 }
@@ -231,22 +133,12 @@ impl<E: core::error::Error + Send + Sync + 'static> From<Error<E>> for std::io::
     fn from(error: Error<E>) -> Self {
         use std::io::ErrorKind as Io;
         let kind = match &error.kind {
-            ErrorKind::NotAJournal { found: [0, 0, 0, 0, 0, 0, 0, 0] } => Io::NotFound,
-            ErrorKind::NotAJournal { .. }
-            | ErrorKind::Superblocks
-            | ErrorKind::Truncated { .. }
-            | ErrorKind::Damaged(_)
-            | ErrorKind::WouldDiscard { .. }
-            | ErrorKind::Replaced { .. } => Io::InvalidData,
-            ErrorKind::Version { .. } => Io::Unsupported,
-            ErrorKind::Exists => Io::AlreadyExists,
+            ErrorKind::Format(error) => error.io_kind(),
+            ErrorKind::Damaged(_) | ErrorKind::Replaced => Io::InvalidData,
             ErrorKind::Full { .. } => Io::StorageFull,
-            ErrorKind::SecondWriter => Io::ResourceBusy,
-            ErrorKind::TooSmall { .. }
-            | ErrorKind::Sizes { .. }
+            ErrorKind::Sizes { .. }
             | ErrorKind::TooLong { .. }
             | ErrorKind::NotABoundary { .. } => Io::InvalidInput,
-            ErrorKind::Medium(_) | ErrorKind::WornOut | ErrorKind::Failed => Io::Other,
         };
         Self::new(kind, error)
     }
@@ -254,5 +146,5 @@ impl<E: core::error::Error + Send + Sync + 'static> From<Error<E>> for std::io::
 
 /// Returns the size of the smallest medium for a journal with segments of this size.
 pub(super) const fn least(segment: u64) -> u64 {
-    LOG + super::format::geometry::SEGMENTS * segment
+    LOG + SEGMENTS * segment
 }

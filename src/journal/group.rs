@@ -1,7 +1,7 @@
 //! Records that are appended together.
 
-use super::format::geometry::{HEADER, Placement};
-use super::format::record::{Header, Vouch};
+use super::geometry::{HEADER, Placement};
+use super::record::{Header, Vouch};
 use alloc::vec::Vec;
 
 /// Records for [`Journal::append_group`](super::Journal::append_group), which are written back together.

@@ -4,9 +4,9 @@
 //! reservation's start. Any thread can move the watermark over entries without a gap. So there is no leader, and no
 //! thread holds a lock. An entry of an earlier lap is before the watermark, so entries need not be cleared.
 
-use super::format::geometry::{Geometry, HEADER, Placement};
+use super::geometry::{Geometry, HEADER, Placement};
 #[cfg(feature = "std")]
-use super::waiters::Waiters;
+use super::wait::Waiters;
 use crate::sync::AtomicU64;
 use alloc::boxed::Box;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
@@ -104,6 +104,11 @@ impl InFlight {
         self.announce();
     }
 
+    /// Notes that the medium has failed apart from all reservations: there will be no further one.
+    pub(super) fn fail_later(&self) {
+        self.fail(NEVER - 1);
+    }
+
     /// Wakes the waiting threads after a store.
     #[cfg_attr(not(feature = "std"), expect(clippy::unused_self, reason = "no thread waits"))]
     pub(super) fn announce(&self) {
@@ -150,23 +155,18 @@ impl InFlight {
     #[cfg(feature = "std")]
     pub(super) fn has_room(&self, size: u64) -> bool {
         let placement = self.geometry.placement(self.tail.0.load(Relaxed), size);
-        self.geometry.beginning(placement.end).end <= self.geometry.limit(self.head())
+        placement.end <= self.geometry.limit(self.head())
     }
 
     #[inline]
     fn check(&self, placement: &Placement) -> Result<(), Refused> {
-        let limit = self.geometry.limit(self.head());
-        // This includes space for the epoch of the next opening.
-        let needed = self.geometry.beginning(placement.end).end;
-        if needed > limit {
-            let start = placement.start;
-            return Err(Refused::Full {
-                needed: needed - start,
-                free: limit.saturating_sub(start),
-            });
-        }
         if self.has_failed() {
             return Err(Refused::Failed);
+        }
+        let limit = self.geometry.limit(self.head());
+        let Placement { start, end, .. } = *placement;
+        if end > limit {
+            return Err(Refused::Full { needed: end - start, free: limit.saturating_sub(start) });
         }
         let window = self.geometry.window;
         if placement.end > self.durable.0.load(Acquire) + window
@@ -240,7 +240,7 @@ impl InFlight {
 #[cfg(all(test, not(cachemaint_loom)))]
 mod tests {
     use super::{InFlight, Refused};
-    use crate::journal::format::geometry::{Geometry, Placement};
+    use crate::journal::geometry::{Geometry, Placement};
     use alloc::vec::Vec;
 
     const GEOMETRY: Geometry = Geometry { segment: 128, capacity: 1024, alignment: 8, window: 512 };
@@ -286,7 +286,7 @@ mod tests {
 #[cfg(all(test, cachemaint_loom))]
 mod loom_tests {
     use super::{InFlight, Refused};
-    use crate::journal::format::geometry::Geometry;
+    use crate::journal::geometry::Geometry;
     use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
     use core::time::Duration;
     use loom::sync::Arc;
@@ -341,7 +341,7 @@ mod loom_tests {
     #[test]
     fn space_is_reused_only_after_a_durable_trim() {
         loom::model(|| {
-            let in_flight = Arc::new(InFlight::new(GEOMETRY, 0, 1024 - 64));
+            let in_flight = Arc::new(InFlight::new(GEOMETRY, 0, 1024 - 16));
             let is_durable = Arc::new(AtomicBool::new(false));
             let trimmer = {
                 let (in_flight, is_durable) = (Arc::clone(&in_flight), Arc::clone(&is_durable));
@@ -389,7 +389,7 @@ mod loom_tests {
     #[test]
     fn a_thread_that_waits_for_room_is_woken_by_a_trim() {
         loom::model(|| {
-            let in_flight = Arc::new(InFlight::new(GEOMETRY, 0, 1024 - 64));
+            let in_flight = Arc::new(InFlight::new(GEOMETRY, 0, 1024 - 16));
             let trimmer = {
                 let in_flight = Arc::clone(&in_flight);
                 loom::thread::spawn(move || in_flight.trim(512))

@@ -2,8 +2,7 @@
 //!
 //! A [`Journal`] is stored in any [`Medium`]: a DAX file, memory that a kernel preserves, the simulator. Every recovery
 //! finds each record whose append has returned, after any event that the medium survives. Records come back in the
-//! order in which they were appended, as a prefix: no record without all records before it. Drives that lose a whole sector
-//! at a power loss are an [exception](#drives-that-lose-a-sector).
+//! order in which they were appended, as a prefix: no record without all records before it.
 //!
 //! ```
 //! # #[cfg(feature = "dax")]
@@ -13,14 +12,14 @@
 //! # let directory = tempfile::tempdir()?;
 //! # let path = directory.path().join("journal");
 //! let file = dax::Options::new().allow_page_granularity().create_new(&path, 1 << 20)?;
-//! let (journal, _) = Journal::open_or_create(file)?;
+//! let (journal, _) = Journal::create_new(file)?;
 //! journal.append(b"paid 3 to Ada")?;
 //! journal.append(b"paid 4 to Grace")?;
 //! drop(journal); // or a crash
 //!
 //! let file = dax::Options::new().allow_page_granularity().open(&path)?;
-//! let (journal, recovered) = Journal::open(file)?;
-//! assert_eq!(recovered.records, 2);
+//! let (journal, opened) = Journal::open(file)?;
+//! assert_eq!(opened.recovered.records, 2);
 //! for record in journal.records()? {
 //!     let record = record?;
 //!     println!("{}: {}", record.position, String::from_utf8_lossy(&record.payload));
@@ -32,102 +31,75 @@
 //! ```
 //!
 //! # How it works
-//! Each record has a tag: a hash of 64 bits over its bytes and its position, with the key of the journal and of this
-//! opening. A record is valid if its tag matches. So recovery needs neither a counter nor a pointer to the end. An
-//! append writes only its record: it stores the record, writes its lines back and fences. Remains of an earlier
-//! lap of the ring, records of another journal and torn records have no matching tag.
+//! Each record has a tag: a hash of 64 bits over its bytes and its position, with the key of this opening. A record is
+//! valid if its tag matches. So recovery needs neither a counter nor a pointer to the end, and an append writes only its
+//! record: it stores the record, writes its lines back and fences. Remains of an earlier lap of the ring, records of
+//! another journal and torn records have no matching tag.
 //!
 //! Producers reserve space in ordinary memory. Each producer makes its own records durable, at the same time as the
 //! others. An append is *acknowledged*, and returns, when everything before it is durable too. So recovery, which ends
 //! at the first record that is not valid, finds every acknowledged record.
 //!
 //! Records that were under way in a crash can still be valid after the first missing one. So each opening begins a new
-//! *epoch*, with a key of its own, at the end that it found. Records of an earlier epoch do not count after that place.
+//! *epoch*, with a key of its own, in the next segment. The root says so before anything is appended: the end of the
+//! records before, and the new key. An opening after one without a new record takes its segment again.
 //!
-//! # Creation
-//! A creation first sets the magic of the first superblock, at offset 4096, to `cmcreate` and that of the second one, at
-//! offset 0, to zero. Then it writes everything but the magic of the first superblock, and this magic last. Each of the
-//! three steps is persistent before the next one begins. So a crash leaves either no magic, and then the medium has no
-//! journal, or the whole journal. The second superblock is zeros until the first opening or trim writes it. The first
-//! one notes the mark at the beginning of the log as acknowledged, so a new journal without this mark is damaged.
+//! ```text
+//! roots     epoch 1                            epoch 2            epoch 4: 3 had no record
+//! | ... |   | mark, records | mark, records -> | mark, records -> | mark, records
+//!   '--> head, end of epoch 2, key of epoch 4
+//! ```
 //!
-//! Each segment and each epoch of the log begins with a header record, its *mark*. If both magics are zero and the log has
-//! marks, both superblocks are lost. Such a journal can be [repaired](Options::repair); [`Options::open_or_create`] does
-//! not create another one over it. With `cmcreate` a creation was cut off: marks in the log are those of an earlier
-//! journal that it replaces.
+//! A journal has one writer. Its threads read with [`Journal::records`], other processes with a [`Reader`], which is bound
+//! to one epoch.
 //!
 //! # Damage and torn ends
 //! A crash leaves a torn end: a record that was not acknowledged is missing. Records after it that were under way
-//! together with it can be whole. Damage is different: the missing record had been durable. The journal recognises
-//! damage by evidence:
-//! - Everything before the epoch was found whole when it began. Everything before a [trim](Journal::trim) or a
-//!   [close](Journal::close) had been acknowledged by then, and the superblock says so.
+//! together with it can be whole. They do not count, and [`Recovered::after_gap`] is their number. Damage is different: the
+//! missing record had been durable. The journal recognises damage by evidence:
+//! - The root states the end of the records before the last epoch, and the position that was acknowledged at the last
+//!   [trim](Journal::trim) or [close](Journal::close).
 //! - Each record *vouches*: it states the position before which everything was durable when the record was written. If
 //!   a producer waits for each append, each record vouches for all before it, and a lost record is recognised as damage
-//!   as soon as one record is after it. If the padding at the end of its segment is lost too, two records are
-//!   needed. A record after more than 8 MiB of padding does not vouch for the last 504 bytes before the padding.
-//! - At most a [window](Options::window) is under way. So a valid record a window or more after the end is evidence,
-//!   too.
-//! - The space before the head is used again only when the superblock with that head is durable. So a mark in space that
-//!   the head does not free shows that a newer superblock is lost.
-//!
-//! Without evidence the end is torn, and [`Recovered::behind`] counts the whole records after it. They do not count, as
-//! a record before them is missing. An opening discards them. With [`Options::refuse_discard`] it fails instead, so that
-//! a person or a [repair](Options::repair) can decide.
+//!   as soon as one record is after it.
+//! - At most a [window](Options::window) is under way. So a valid record a window or more after the end is evidence, too.
+//! - A mark of a later epoch than the root's, or of a lap for which its head leaves no space, shows that the newest root is
+//!   lost.
 //!
 //! Damage without evidence looks like a torn end: damage to the last records if they were appended together, and any
-//! damage that reaches to the end. A lost last page takes all acknowledged records in it, and `refuse_discard` finds no
-//! whole record after them. It is recognised if a trim, a closing or an opening came after these records.
+//! damage that reaches to the end.
 //!
-//! A damaged journal cannot be opened for appending. Its prefix can be read, the whole records after the damage can be
-//! [salvaged](Reader::salvage), and [`Options::repair`] makes it a journal that can be appended to.
+//! A damaged journal cannot be opened for appending, and is never written to. Its prefix can be read, its whole records can
+//! be [salvaged](Reader::salvage), and a new journal made of them.
 //!
-//! # Drives that lose a sector
-//! A file that is persisted by pages is written in whole pages. Not every drive promises the old or the new sector after a
-//! power loss. The NVM Command Set Specification does so for one block (AWUPF). Another drive can lose any sector of the
-//! pages that it was writing. Then these acknowledged records can be lost there, and those after them:
-//! - The records in a page that an append was writing. None is there if the [alignment](Options::alignment) is 4096 and the
-//!   pages of the system and the sectors of the drive have at most 4096 bytes.
-//! - The last window of records, during an [opening](Options::open), whatever the alignment: it writes them once more.
-//!
-//! The loss is damage or a torn end, by the [same evidence](#damage-and-torn-ends). If no whole record is after it, it can go
-//! unnoticed.
-//!
-//! # Upgrade and rollback
-//! This crate reads and writes version 3 of the format alone, and nothing converts a journal. An opening of another version,
-//! older or newer, is the error [`ErrorKind::Version`], and nothing is written. To change the version, handle and trim all
-//! records by a program of the old one, and create a new journal.
-//!
-//! The format is not promised to stay: it has changed twice before the first release. A later release can change it
-//! again, with another number.
-//!
-//! # The format, version 3
-//! All numbers are little-endian. The medium begins with two superblocks, each in a page of 4096 bytes of its own, at
-//! offsets 0 and 4096. The superblock of generation *g* is at 4096 (*g* modulo 2), so a new one is written as a whole in
-//! the place of the older one. The log is at offset 8192. It is a ring of segments. Position *p* is at offset
-//! 8192 + *p* modulo its capacity; positions grow for ever.
+//! # The format, version 4
+//! All numbers are little-endian. The first 16384 bytes have the roots, in four slots at offsets 0, 4096, 8192 and 12288.
+//! Generation *g* is in slots *g* modulo 2 and *g* modulo 2 plus 2, once in each. A new one is stored in place of the one
+//! before the last. Of all whole slots the one of the highest generation counts. Then comes the log, a ring of segments.
+//! Position *p* is at offset 16384 + *p* modulo its capacity; positions grow for ever.
 //!
 //! H(*seed*, *bytes*) is XXH3 with 64 bits and a seed (xxHash project, `doc/xxhash_spec.md`, version 0.2.0).
+//! K(*kind*, *epoch*, *place*) is H(*kind*, identity, *epoch* in 8 bytes, *place* in 8 bytes).
 //!
-//! | superblock, offset | bytes | content |
+//! | slot, offset | bytes | content |
 //! |---|---|---|
 //! | 0 | 8 | magic: `cmjournl` |
-//! | 8 | 4 | version: 3 |
-//! | 12 | 4 | zeros |
-//! | 16 | 8 | tag: H(H(0, bytes 0 to 15), bytes 24 to 127) |
+//! | 8 | 4 | version: 4 |
+//! | 12 | 4 | bytes of the slot: 128 |
+//! | 16 | 8 | tag: H(H(K(1, generation, offset of the slot), bytes 0 to 15), bytes 24 to 127) |
 //! | 24 | 16 | identity, random |
-//! | 40 | 8 | capacity: bytes of the log, a multiple of the segment, three segments at least |
-//! | 48 | 8 | window in bytes: 2 to 65535 segments, no more than the capacity, and 2^28 bytes at most |
-//! | 56 | 4 | bytes of a segment, a power of two from 128 to 2^24 |
-//! | 60 | 4 | alignment of records, a power of two from 8 to 4096 |
-//! | 64 | 8 | generation: if both superblocks are whole, the one with the higher generation holds, or that of a later version, whose magic, version and tag are in the same places |
+//! | 40 | 8 | generation, from 1 on |
+//! | 48 | 8 | capacity: bytes of the log, a multiple of the segment, three segments at least |
+//! | 56 | 8 | window in bytes: two segments or more, no more than the capacity, and 2^28 bytes at most |
+//! | 64 | 4 | bytes of a segment, a power of two from 128 to 2^24 |
+//! | 68 | 4 | alignment of records, a power of two from 8 to 4096 |
 //! | 72 | 8 | head: position of the oldest record that was not trimmed |
 //! | 80 | 8 | number of the epoch of the head |
 //! | 88 | 8 | key of the epoch of the head |
 //! | 96 | 8 | number of the last epoch |
-//! | 104 | 8 | key of the last epoch |
-//! | 112 | 8 | position where the last epoch begins |
-//! | 120 | 8 | position up to which everything was acknowledged when the superblock was written; bit 0: a repair is under way |
+//! | 104 | 8 | key of the last epoch: K(16, its number, a random word) |
+//! | 112 | 8 | end of the records before the last epoch, which begins at the next beginning of a segment from there on |
+//! | 120 | 8 | position up to which everything was acknowledged |
 //!
 //! A record begins and ends at a multiple of the alignment and lies within a segment. It has a header and its payload.
 //! The bytes after the payload, up to the alignment, are ignored.
@@ -143,62 +115,60 @@
 //! - A record vouches for nothing if *v* is 0. If *v* is at most 2^20, it vouches for everything up to 8 × (*v* - 1)
 //!   bytes before its position. If *v* is more, it vouches for everything up to 512 × (*v* - 2^20) bytes before its
 //!   position.
-//! - Each segment, and each epoch, begins with a *mark*, a header record whose tag has the key `cmj mark` (as a
-//!   number). Its payload: identity (16 bytes), number of the epoch (8), its key (8), segments of the log (6), the
-//!   binary logarithms of segment and alignment (1 and 1). Behind them: segments of the window (2), the position
-//!   divided by 2^19 (6). A mark holds the key of the records after it, and enough to rebuild a lost superblock. A mark
-//!   with another identity or other sizes than the superblock is ignored.
+//! - Each segment begins with a *mark*, a header record that is written with the first record of the segment. Its tag has
+//!   the key K(17, number of the epoch, position). Its payload: identity (16 bytes), number of the epoch (8), its key (8),
+//!   end of the records before the epoch (8), position of the mark (8).
 //! - A *void*, a padding record, fills the rest of a segment, or the space of a record whose append panicked. Its length
-//!   leads to its end. Its tag is that of a record with this length and no payload, with the key of the epoch that it is in. If
-//!   an epoch begins too near to the end of a segment for a mark, a void of the epoch before fills the segment.
-//! - If fewer than 16 bytes are left at the end of a segment, they are unused.
+//!   leads to its end. Its tag is that of a record with this length and no payload. If fewer than 16 bytes are left at the
+//!   end of a segment, they are unused.
+//! - After the last record of an epoch, the next epoch begins at the next beginning of a segment. The root says so of the
+//!   last epoch; of another one its mark does, which states the same end.
 //!
 //! # Limits
-//! - A record fits into a segment, and has less than 16 MiB. Positions, generations and epochs' numbers are below 2^63, and
-//!   so is the sum of the capacity and the beginning of the segment with the head.
+//! - A record fits into a segment, and has less than 16 MiB. Positions, generations and epochs' numbers are below 2^63.
 //! - A tag of 64 bits detects accidents, not attacks.
-//! - One process appends. Meanwhile its threads can read with [`Journal::records`], and other processes with a
-//!   [`Reader`].
+//! - This version of the crate reads and writes version 4 alone; another one is [`FormatError::Version`]. To change the
+//!   version, handle and trim all records by a program of the old one, and create a new journal.
+//! - A record after more than 8 MiB of padding does not vouch for the last 504 bytes before the padding.
+//! - If both copies of the newest root are lost, the one before it counts, unless there is evidence of a newer one.
+//! - Not every drive promises the old or the new sector after a power loss (NVM Command Set Specification: AWUPF). One that
+//!   loses the sectors which it writes can lose acknowledged records: those in a page that an append was writing, unless
+//!   the [alignment](Options::alignment) is 4096; and the last window of records, during an [opening](Options::open). The loss
+//!   is damage or a torn end, by the same evidence.
 
 mod append;
 mod error;
-mod format;
+mod geometry;
 mod group;
 mod inflight;
 mod open;
 mod reader;
+mod record;
 mod records;
-mod repair;
 mod salvage;
-mod superblocks;
+mod state;
 mod trim;
 #[cfg(feature = "std")]
 mod wait;
-#[cfg(feature = "std")]
-mod waiters;
 mod walk;
-mod writeback;
 
 pub use crate::format::identity::Identity;
 pub use crate::format::progress::Progress;
-pub use error::{Error, ErrorKind};
+pub use error::{Error, ErrorKind, FormatError};
 pub use group::Group;
-pub use open::Options;
+pub use open::{Opened, Options};
 pub use reader::{Reader, Record};
 pub use records::Records;
 pub use salvage::{Salvage, Salvaged};
 
-use crate::format::writer;
 use crate::medium::{Medium, WriterLockGuard};
-use alloc::vec::Vec;
 use core::fmt;
-use core::ops::Range;
+#[cfg(feature = "std")]
 use error::OpenError;
-use format::geometry::Geometry;
-use format::record::{Epoch, Mark};
-use format::superblock::Superblock;
+use geometry::Geometry;
 use inflight::InFlight;
-use open::Opened;
+use record::Mark;
+use state::State;
 
 /// A position in a journal: bytes since its creation. No two acknowledged records have the same one, unless the first was
 /// lost to damage.
@@ -233,20 +203,15 @@ pub struct Recovered {
     /// of which no part of the beginning is stored goes unnoticed.
     pub torn: bool,
     /// The number of whole records after the end that do not count, since a record before them is missing. They were
-    /// under way together with it in a crash: none of them shows that it had been durable. Opening for appending
-    /// discards them, or fails with [`Options::refuse_discard`]; [`Reader::salvage`] returns them, and
-    /// [`Options::repair`] keeps them.
-    pub behind: u64,
+    /// under way together with it in a crash: none of them shows that it had been durable. [`Reader::salvage`] returns
+    /// them, until the journal is opened for appending.
+    pub after_gap: u64,
     /// The damage at the end, if a record that had been durable is lost there.
     pub damage: Option<Damage>,
-    /// True if one of the two superblocks is torn or damaged. If a crash tore it, the trim, opening or closing that
-    /// stored it had not returned. If it is damaged, it may have been the newer one: then the last trim or closing is
-    /// undone, and trimmed records that were not yet overwritten are here again. Opening for appending writes it anew.
-    ///
-    /// A verification that runs while another thread trims can find its superblock half stored, which looks the same:
-    /// verify again. Of a journal that was created and never opened again, a superblock that reads as zeros goes
-    /// unnoticed.
-    pub superblock_lost: bool,
+    /// True if a copy of the root is torn or damaged. If a crash tore it, the trim, opening or closing that stored it had
+    /// not returned. If both copies of the newest one are damaged, the last trim or closing is undone, and trimmed records
+    /// that were not yet overwritten are here again. Opening for appending writes them anew.
+    pub root_lost: bool,
 }
 
 /// A place at which a record had been durable and is no longer valid.
@@ -288,7 +253,7 @@ pub enum Fault {
     Length(u64),
     /// A tag that does not match the bytes, the position and the epoch of the record.
     Tag,
-    /// A missing or invalid mark, or a mark of another journal, of other sizes or of an impossible epoch.
+    /// A missing or invalid mark, or a mark of another journal or of an impossible epoch.
     Mark,
 }
 
@@ -299,32 +264,11 @@ impl fmt::Display for Fault {
             Self::Header => f.write_str("the kind of the record is unknown"),
             Self::Length(len) => write!(f, "a record of {len} bytes does not fit into its segment"),
             Self::Tag => f.write_str("the tag does not match the record"),
-            Self::Mark => f.write_str(
-                "the mark (header record) of a segment or an epoch is missing or invalid",
-            ),
+            Self::Mark => {
+                f.write_str("the mark (header record) of a segment is missing or invalid")
+            }
         }
     }
-}
-
-/// The result of a repair or of its preview: the kept records and the lost ranges.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-#[non_exhaustive]
-pub struct Repaired {
-    /// The number of records that were kept.
-    pub records: u64,
-    /// The ranges without a valid record. They are empty now. If the last records are damaged, the last range begins at
-    /// [`end`](Self::end), where new records take its place.
-    pub lost: Vec<Range<Position>>,
-    /// The end of the last record that was kept.
-    pub end: Position,
-    /// True if nothing had to be repaired.
-    pub was_whole: bool,
-    /// True if the superblocks were lost or older than the marks, and were rebuilt. Trimmed records that were not yet
-    /// overwritten are in the journal again then.
-    pub rebuilt: bool,
-    /// [`Recovered::superblock_lost`] of the journal before the repair.
-    pub superblock_lost: bool,
 }
 
 /// A log that is open for appending. See the [module](self).
@@ -341,8 +285,8 @@ pub struct Repaired {
 /// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
 /// use cachemaint::journal::Journal;
 ///
-/// let (journal, recovered) = Journal::open_or_create(medium)?;
-/// assert_eq!(recovered.records, 0);
+/// let (journal, opened) = Journal::open_or_create(medium)?;
+/// assert!(opened.is_new);
 /// let first = journal.append(b"paid 3 to Ada")?; // durable at return
 /// journal.append(b"paid 4 to Grace")?;
 /// let records: Vec<_> = journal.records()?.collect::<Result<_, _>>()?;
@@ -359,8 +303,8 @@ pub struct Journal<M: Medium> {
     medium: M,
     identity: Identity,
     geometry: Geometry,
-    /// The epoch of new records.
-    epoch: Epoch,
+    /// The mark of new segments.
+    mark: Mark,
     in_flight: InFlight,
     trimming: trim::Turn,
     /// Locked as long as this journal can write.
@@ -368,24 +312,11 @@ pub struct Journal<M: Medium> {
 }
 
 impl<M: Medium> Journal<M> {
-    fn new(medium: M, writer: Option<WriterLockGuard>, opened: Opened) -> Self {
-        let Opened { superblock, in_flight } = opened;
-        let Superblock { identity, geometry, epoch, .. } = superblock;
+    fn new(medium: M, writer: Option<WriterLockGuard>, state: &State, in_flight: InFlight) -> Self {
+        let State { identity, geometry, epoch, before, .. } = *state;
+        let mark = Mark { epoch, before };
         let trimming = trim::Turn::default();
-        Self { medium, identity, geometry, epoch, in_flight, trimming, _writer: writer }
-    }
-
-    /// Opens the journal in a medium as its one writer. Returns it with the other result of its opening, or the error with
-    /// the medium.
-    fn with<T>(
-        medium: M,
-        open: impl FnOnce(&M) -> Result<(Opened, T), Error<M::Error>>,
-    ) -> Result<(Self, T), OpenError<M>> {
-        let writer = writer::lock(&medium, Error::new(ErrorKind::SecondWriter));
-        match writer.and_then(|writer| Ok((writer, open(&medium)?))) {
-            Ok((writer, (opened, beside))) => Ok((Self::new(medium, writer, opened), beside)),
-            Err(error) => Err(OpenError::new(medium, error)),
-        }
+        Self { medium, identity, geometry, mark, in_flight, trimming, _writer: writer }
     }
 
     /// Creates a journal in a medium without a journal, with the default [`Options`].
@@ -393,7 +324,7 @@ impl<M: Medium> Journal<M> {
     /// # Errors
     /// As [`Options::create_new`].
     #[cfg(feature = "std")]
-    pub fn create_new(medium: M) -> Result<Self, OpenError<M>> {
+    pub fn create_new(medium: M) -> Result<(Self, Opened), OpenError<M>> {
         Options::new().create_new(medium)
     }
 
@@ -402,7 +333,7 @@ impl<M: Medium> Journal<M> {
     /// # Errors
     /// As [`Options::open_or_create`].
     #[cfg(feature = "std")]
-    pub fn open_or_create(medium: M) -> Result<(Self, Recovered), OpenError<M>> {
+    pub fn open_or_create(medium: M) -> Result<(Self, Opened), OpenError<M>> {
         Options::new().open_or_create(medium)
     }
 
@@ -411,7 +342,7 @@ impl<M: Medium> Journal<M> {
     /// # Errors
     /// As [`Options::open`].
     #[cfg(feature = "std")]
-    pub fn open(medium: M) -> Result<(Self, Recovered), OpenError<M>> {
+    pub fn open(medium: M) -> Result<(Self, Opened), OpenError<M>> {
         Options::new().open(medium)
     }
 
@@ -434,9 +365,8 @@ impl<M: Medium> Journal<M> {
         Position(self.in_flight.head())
     }
 
-    /// Returns the end of the acknowledged records. It moves with each record and over marks, so it can be greater than the
-    /// end of the last record. The next opening uses the space between them again. So do not keep this position for a later
-    /// opening. [`trim`](Self::trim) lists the positions that can be kept.
+    /// Returns the end of the acknowledged records. After an opening this is the beginning of a segment, which the next
+    /// opening may use again. So do not keep this position for a later opening. [`trim`](Self::trim) lists the positions that can be kept.
     #[must_use]
     pub fn end(&self) -> Position {
         Position(self.in_flight.advance())
@@ -458,9 +388,5 @@ impl<M: Medium> Journal<M> {
     #[must_use]
     pub const fn largest(&self) -> u64 {
         self.geometry.largest()
-    }
-
-    const fn mark(&self) -> Mark {
-        Mark { identity: self.identity, epoch: self.epoch, geometry: self.geometry }
     }
 }

@@ -13,12 +13,13 @@
 //! segment, so no header makes the buffer larger than a segment. A returned [`Record`] has a copy of its payload.
 
 use super::error::{Error, ErrorKind, OpenError};
-use super::format::record::{Epoch, Header, Kind};
-use super::format::superblock::Superblock;
+use super::geometry::Geometry;
+use super::record::{Header, Kind};
 use super::records::{Records, walk_from};
 use super::salvage::Salvage;
+use super::state::State;
 use super::walk::{Patience, Step, Walk};
-use super::{Damage, Fault, Identity, Position, Progress, Recovered, superblocks};
+use super::{Damage, Fault, Identity, Position, Progress, Recovered};
 use crate::format::reread::Rereadings;
 use crate::medium::Readable;
 use alloc::vec::Vec;
@@ -29,6 +30,10 @@ const STEP: u64 = 16 << 20;
 
 /// A journal that is open for reading only, also while another process appends to it. The process that appends reads
 /// with [`Journal::records`](super::Journal::records).
+///
+/// A reader is bound to the epoch that it finds. When the journal is opened for writing again, or another one is created
+/// in its place, each call fails with [`ErrorKind::Replaced`]: open a new reader, and go on with
+/// [`records_from`](Self::records_from) at the end of the last record.
 ///
 /// A backup appends the records of a reader to a new journal. A copy of the bytes (`cp`) while a process appends can look
 /// damaged although the journal is whole: copy again.
@@ -46,7 +51,7 @@ const STEP: u64 = 16 << 20;
 /// # journal.append(b"paid 3 to Ada")?;
 /// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
 /// let reader = Reader::open(medium)?; // `medium` may be one that another process writes
-/// for record in reader.records() {
+/// for record in reader.records()? {
 ///     println!("{}", String::from_utf8_lossy(&record?.payload));
 /// }
 /// assert_eq!(reader.verify(&mut |_| {})?.records, 1);
@@ -58,7 +63,7 @@ const STEP: u64 = 16 << 20;
 #[derive(Clone, Debug)]
 pub struct Reader<M> {
     medium: M,
-    superblock: Superblock,
+    state: State,
 }
 
 /// A record of a journal.
@@ -73,15 +78,21 @@ pub struct Record {
     pub payload: Vec<u8>,
 }
 
+impl<M> Reader<M> {
+    pub(super) const fn geometry(&self) -> Geometry {
+        self.state.geometry
+    }
+}
+
 impl<M: Readable> Reader<M> {
     /// Opens a journal for reading. The medium is not written to.
     ///
     /// # Errors
-    /// If the medium has no journal, or only a part of it; if its version is unknown; if no superblock is whole; if the
+    /// If the medium has no journal, or only a part of it; if its version is unknown; if no root is whole; if the
     /// medium fails.
     pub fn open(medium: M) -> Result<Self, OpenError<M>> {
-        match superblocks::load(&medium) {
-            Ok(superblock) => Ok(Self { medium, superblock }),
+        match State::load(&medium, Rereadings::BESIDE_WRITERS) {
+            Ok((state, _)) => Ok(Self { medium, state }),
             Err(error) => Err(OpenError::new(medium, error)),
         }
     }
@@ -89,112 +100,99 @@ impl<M: Readable> Reader<M> {
     /// Returns the identity of the journal.
     #[must_use]
     pub const fn identity(&self) -> Identity {
-        self.superblock.identity
+        self.state.identity
     }
 
     /// Returns the position to which the journal was trimmed when the reader was opened. It is at or before the oldest
     /// record of that time.
     #[must_use]
     pub const fn head(&self) -> Position {
-        Position(self.superblock.head)
+        Position(self.state.head)
     }
 
     /// Returns the size of the log in bytes, including headers and marks.
     #[must_use]
     pub const fn capacity(&self) -> u64 {
-        self.superblock.geometry.capacity
+        self.state.geometry.capacity
     }
 
     /// Returns the records from the oldest one on, and those that are appended meanwhile. The last ones may not be
     /// acknowledged yet: a power cut can take them back. [`Journal::records`](super::Journal::records) returns
     /// acknowledged records only.
     ///
-    /// # Cost
-    /// The superblocks are read.
-    #[must_use]
-    pub fn records(&self) -> Records<'_, M> {
-        let superblock = self.current().unwrap_or(self.superblock);
-        Records::new(Walk::new(&self.medium, superblock))
+    /// # Errors
+    /// [`ErrorKind::Replaced`]; if the medium fails.
+    pub fn records(&self) -> Result<Records<'_, M>, Error<M::Error>> {
+        Ok(Records::new(Walk::new(&self.medium, self.now()?)))
     }
 
-    /// Returns the records from a position on. A record begins or ends at the position, or it is the
-    /// [head](Self::head).
+    /// Returns the records from a position on, as [`records`](Self::records) does. A record begins or ends at the
+    /// position, or it is the [head](Self::head).
     ///
     /// # Errors
     /// [`ErrorKind::NotABoundary`], if no record begins or ends at the position, or it was trimmed;
     /// [`ErrorKind::Damaged`], if a record before it in the segment of the previous record is damaged;
-    /// [`ErrorKind::Replaced`].
+    /// [`ErrorKind::Replaced`]; if the medium fails.
     ///
     /// # Cost
     /// The records before it in the segment of the previous record are read, except those before the head.
     pub fn records_from(&self, position: Position) -> Result<Records<'_, M>, Error<M::Error>> {
-        Ok(Records::new(walk_from(&self.medium, position, || self.current())?))
+        Ok(Records::new(walk_from(&self.medium, position, || self.now())?))
     }
 
     /// Reads everything, and returns a summary of the records. The medium is not written to. Damage is part of the
     /// summary and not an error.
     ///
     /// # Errors
-    /// If the medium fails; [`ErrorKind::NotABoundary`], if openings or trims overtake the reading at each attempt;
+    /// If the medium fails; [`ErrorKind::NotABoundary`], if trims overtake the reading at each attempt;
     /// [`ErrorKind::Replaced`].
     pub fn verify(&self, progress: &mut dyn FnMut(Progress)) -> Result<Recovered, Error<M::Error>> {
-        let mut superblock = self.current()?;
+        let mut state = self.now()?;
         for _ in 0..ATTEMPTS {
-            let (recovered, _) =
-                survey(&self.medium, superblock, Rereadings::BESIDE_WRITERS, progress)
-                    .map_err(Error::medium)?;
-            let Some(damage) = recovered.damage else { return Ok(recovered) };
-            let now = self.current()?;
-            if !superblock.is_outdated(&now, &damage) {
+            let (walk, mut recovered) =
+                survey(&self.medium, state, progress).map_err(Error::medium)?;
+            let now = walk.state.now(&self.medium)?;
+            if recovered.damage.is_none_or(|damage| !state.is_outdated(&now, &damage)) {
+                let (_, loaded) = State::load(&self.medium, Rereadings::BESIDE_WRITERS)?;
+                recovered.root_lost = loaded.is_one_lost();
                 return Ok(recovered);
             }
-            superblock = now;
+            state = now;
         }
-        Err(overtaken(&superblock, Position(superblock.head)))
+        Err(overtaken(&state, Position(state.head)))
     }
 
-    /// Returns the current superblock, or that of the opening if the current one is lost.
-    fn current(&self) -> Result<Superblock, Error<M::Error>> {
-        match superblocks::after(&self.medium, &self.superblock) {
-            Ok(Some(now)) => Ok(now),
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    ErrorKind::Medium(_) | ErrorKind::Replaced { .. } | ErrorKind::Version { .. }
-                ) =>
-            {
-                Err(error)
-            }
-            _ => Ok(self.superblock),
-        }
+    /// Returns all valid records, also those after damage. If both copies of the newest root are lost, records that were
+    /// appended after it are missing here.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Replaced`]; if the medium fails.
+    pub fn salvage(&self) -> Result<Salvage<'_, M>, Error<M::Error>> {
+        Ok(Salvage::new(Walk::new(&self.medium, self.now()?)))
     }
 
-    /// Returns all valid records, also those after damage. If the newer superblock is lost, the records of the last
-    /// epoch are missing here. [`Options::repair`](super::Options::repair) finds them by their marks.
-    #[must_use]
-    pub fn salvage(&self) -> Salvage<'_, M> {
-        let superblock = self.current().unwrap_or(self.superblock);
-        Salvage::new(Walk::new(&self.medium, superblock))
+    fn now(&self) -> Result<State, Error<M::Error>> {
+        self.state.now(&self.medium)
     }
 }
 
-/// The number of attempts at a reading that openings and trims make obsolete.
+/// The number of attempts at a reading that trims make obsolete.
 pub(super) const ATTEMPTS: u32 = 8;
 
 /// Returns the error of a reading that the writer has overtaken at each attempt.
-pub(super) const fn overtaken<E>(superblock: &Superblock, position: Position) -> Error<E> {
-    let (head, end) = (Position(superblock.head), Position(superblock.acknowledged));
+pub(super) const fn overtaken<E>(state: &State, position: Position) -> Error<E> {
+    let (head, end) = (Position(state.head), Position(state.acknowledged));
     Error::new(ErrorKind::NotABoundary { position, head, end })
 }
 
-impl Superblock {
-    /// Returns true if a later superblock explains damage that was found with this one.
+impl State {
+    /// Returns true if a later state explains damage that was found with this one.
     pub(super) fn is_outdated(&self, now: &Self, damage: &Damage) -> bool {
         let [at, evidence] = [damage.at, damage.evidence].map(|at| self.geometry.settled(at.0));
         let limit = self.geometry.limit(self.head);
         // The evidence is a record of the later head, and the record at `at` may be under way beside it.
         let is_beyond = evidence >= limit && now.geometry.limit(now.head) > limit;
-        now.epoch != self.epoch || now.head > at || is_beyond
+        now.head > at || is_beyond
     }
 }
 
@@ -216,45 +214,47 @@ pub(super) enum Ending {
         /// True if a part of a record is there, or a record is after it.
         is_torn: bool,
         /// The number of whole records after it, if they were searched.
-        behind: u64,
+        after_gap: u64,
     },
     /// A damaged record.
     Damage(Damage),
 }
 
-/// Walks over all records. Returns their summary and the epoch of the last one.
-pub(super) fn survey<M: Readable>(
-    medium: &M,
-    superblock: Superblock,
-    rereadings: Rereadings,
+/// Walks over all records. Returns the walk and the summary of the records.
+pub(super) fn survey<'m, M: Readable>(
+    medium: &'m M,
+    state: State,
     progress: &mut dyn FnMut(Progress),
-) -> Result<(Recovered, Epoch), M::Error> {
-    let mut walk = Walk::new(medium, superblock);
-    let (mut records, mut bytes, mut end, mut epoch) = (0, 0, walk.at, walk.epoch);
+) -> Result<(Walk<'m, M>, Recovered), M::Error> {
+    let mut walk = Walk::new(medium, state);
+    let mut found = Recovered { head: Position(state.head), ..Recovered::default() };
     let mut told = walk.at;
-    let (torn, behind, damage) = loop {
+    loop {
         match walk.step()? {
             Step::Record { len, .. } => {
-                records += 1;
-                bytes += len as u64;
-                (end, epoch) = (walk.at, walk.epoch);
+                found.records += 1;
+                found.bytes += len as u64;
             }
             Step::Passed => {}
             Step::End(fault) => match walk.ending(fault, Search::All)? {
                 Ending::More => {}
-                Ending::End { is_torn, behind } => break (is_torn, behind, None),
-                Ending::Damage(found) => break (false, 0, Some(found)),
+                Ending::End { is_torn, after_gap } => {
+                    (found.torn, found.after_gap) = (is_torn, after_gap);
+                    break;
+                }
+                Ending::Damage(damage) => {
+                    found.damage = Some(damage);
+                    break;
+                }
             },
         }
         if walk.at - told >= STEP {
             told = walk.at;
-            progress(Progress { done: told - superblock.head, most: walk.limit - superblock.head });
+            progress(Progress { done: told - state.head, most: walk.limit - state.head });
         }
-    };
-    let (head, end) = (Position(superblock.head), Position(end));
-    let superblock_lost = superblocks::is_one_lost(medium, rereadings)?;
-    let recovered = Recovered { head, end, records, bytes, torn, behind, damage, superblock_lost };
-    Ok((recovered, epoch))
+    }
+    found.end = Position(walk.last);
+    Ok((walk, found))
 }
 
 /// Whole records of the last epoch after one that is missing, at most a window after it.
@@ -268,18 +268,16 @@ struct Behind {
 impl<M: Readable> Walk<'_, M> {
     /// Returns the state of the end: the end of the records, damage, or one more record.
     ///
-    /// Everything before the beginning of this epoch, and before the acknowledged position of the superblock, was
-    /// whole. A record after this place may vouch for it. At most a window is under way, so a valid record farther on
-    /// was written when the record at this place was durable. A later epoch than that of the superblock is evidence
-    /// too, and so is a lap for which its head leaves no space.
+    /// Everything before the last epoch, and before the acknowledged position of the root, was whole. A record after
+    /// this place may vouch for it. At most a window is under way, so a valid record farther on was written when the
+    /// record at this place was durable. A later epoch than that of the root is evidence too, and so is a lap for which
+    /// its head leaves no space.
     pub(super) fn ending(&mut self, fault: Fault, search: Search) -> Result<Ending, M::Error> {
         let at = self.at;
-        let Superblock { epoch_start, acknowledged, .. } = self.superblock;
-        let known = epoch_start.max(acknowledged);
+        let State { before, acknowledged, epoch, .. } = self.state;
         let mut behind = Behind::default();
-        let evidence = if at < known {
-            // A repair that did not end is damage, whatever was written.
-            Some(if self.superblock.is_rebuilt() { acknowledged.max(at) } else { known })
+        let evidence = if self.epoch.number < epoch.number || at < acknowledged {
+            Some(before.max(acknowledged))
         } else {
             self.patience = Patience::default();
             if search == Search::All {
@@ -292,7 +290,7 @@ impl<M: Readable> Walk<'_, M> {
         };
         self.medium.check()?;
         if evidence.is_none() && behind.records == 0 {
-            return Ok(Ending::End { is_torn: fault != Fault::Nothing, behind: 0 });
+            return Ok(Ending::End { is_torn: fault != Fault::Nothing, after_gap: 0 });
         }
         // A process that appends meanwhile wrote this record before the evidence.
         atomic::fence(Ordering::Acquire);
@@ -301,26 +299,24 @@ impl<M: Readable> Walk<'_, M> {
             (self.at, self.epoch, self.last) = before;
             return Ok(Ending::More);
         };
-        let Some(evidence) = evidence else {
-            return Ok(Ending::End { is_torn: true, behind: behind.records });
-        };
-        let offset = self.superblock.geometry.place(self.superblock.geometry.settled(at));
-        let (at, evidence) = (Position(at), Position(evidence));
-        Ok(Ending::Damage(Damage { at, offset, evidence, fault }))
+        Ok(match evidence {
+            Some(evidence) => Ending::Damage(self.damage(evidence, fault)),
+            None => Ending::End { is_torn: true, after_gap: behind.records },
+        })
     }
 
     /// Returns the position of a mark or record that was written when the record at `end` had been durable.
     fn evidence(&mut self, end: u64, search: Search) -> Result<Option<u64>, M::Error> {
-        let Superblock { geometry, head, epoch, .. } = self.superblock;
-        let later = self.mark(geometry.settled(end))?;
-        if later.is_some_and(|mark| mark.epoch.number > epoch.number) {
-            return Ok(Some(end));
+        let State { geometry, head, epoch, .. } = self.state;
+        let next = geometry.next_segment(self.last);
+        if self.mark_of_any_lap(next)?.is_some_and(|(_, mark)| mark.epoch.number > epoch.number) {
+            return Ok(Some(next));
         }
         self.patience = Patience::default();
         // A record that begins at `from` or later was reserved when a record at `end` was durable: everything under way
         // ends at most a window after the durable end.
         let from = end + geometry.window;
-        // A mark behind the limit was written with a later head than that of the superblock.
+        // A mark behind the limit was written with a later head than that of the root.
         let ahead = from.min(self.limit);
         let segment_end = geometry.segment_of(from) + geometry.segment;
         for at in (from..segment_end.min(self.limit)).step_by(8) {
@@ -333,12 +329,9 @@ impl<M: Readable> Walk<'_, M> {
             Search::Near => segment_end..self.limit.min(segment_end + geometry.segment),
         };
         for segment in segments.step_by(geometry.segment as usize) {
-            let Some((position, mark)) = self.mark_in_place_of(segment)? else { continue };
-            let number = mark.epoch.number;
-            let is_ahead = position >= ahead && number >= epoch.number;
-            if geometry.place(position) == geometry.place(segment)
-                && (is_ahead || number > epoch.number)
-            {
+            let Some((position, mark)) = self.mark_of_any_lap(segment)? else { continue };
+            let is_ahead = position >= ahead && mark.epoch == epoch;
+            if is_ahead || mark.epoch.number > epoch.number {
                 return Ok(Some(position));
             }
         }
@@ -347,7 +340,7 @@ impl<M: Readable> Walk<'_, M> {
 
     /// Returns the whole records of the last epoch in the window after `end`, where a record is missing.
     fn behind(&mut self, end: u64) -> Result<Behind, M::Error> {
-        let geometry = self.superblock.geometry;
+        let geometry = self.state.geometry;
         let mut behind = Behind::default();
         let mut at = geometry.settled(end) + 8;
         while at < self.limit.min(end + geometry.window) {
@@ -369,12 +362,8 @@ impl<M: Readable> Walk<'_, M> {
     /// Returns the header of the valid record or void of the last epoch at `at`.
     fn whole(&mut self, at: u64) -> Result<Option<Header>, M::Error> {
         let Ok(header) = self.header(at) else { return Ok(None) };
-        let key = self.superblock.epoch.key;
-        let is_whole = match header.kind {
-            Kind::Data => self.proves(at, header, key)?,
-            Kind::Void => header.proves(key, at, &[]),
-            Kind::Mark => false,
-        };
+        let key = self.state.epoch.key;
+        let is_whole = header.kind != Kind::Mark && self.proves(at, header, key)?;
         Ok(is_whole.then_some(header))
     }
 }

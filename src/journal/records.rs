@@ -1,12 +1,11 @@
 //! Iteration over records: the acknowledged ones of a journal of this process, or all in a medium.
 
 use super::error::{Error, ErrorKind};
-use super::format::record::Epoch;
-use super::format::superblock::Superblock;
 use super::inflight::InFlight;
 use super::reader::{ATTEMPTS, Ending, Search, overtaken};
+use super::state::State;
 use super::walk::{Patience, Step, Walk};
-use super::{Damage, Fault, Journal, Position, Record, superblocks};
+use super::{Fault, Journal, Position, Record};
 use crate::medium::{Medium, Readable};
 use alloc::vec::Vec;
 use core::sync::atomic::{self, Ordering};
@@ -56,12 +55,9 @@ impl<M: Medium> Journal<M> {
     /// [`wait_for_records`](Self::wait_for_records) is such a consumer.
     ///
     /// # Errors
-    /// If the medium fails, or another program has overwritten the superblocks.
-    ///
-    /// # Cost
-    /// The superblocks are read.
+    /// If the medium fails, or another program has overwritten the roots.
     pub fn records(&self) -> Result<Records<'_, M>, Error<M::Error>> {
-        let walk = Walk::new(&self.medium, self.superblock()?);
+        let walk = Walk::new(&self.medium, self.state()?);
         Ok(Records::acknowledged(walk, &self.in_flight))
     }
 
@@ -80,35 +76,30 @@ impl<M: Medium> Journal<M> {
         if position > end {
             return Err(Error::new(ErrorKind::NotABoundary { position, head, end }));
         }
-        let walk = walk_from(&self.medium, position, || self.superblock())?;
+        let walk = walk_from(&self.medium, position, || self.state())?;
         Ok(Records::acknowledged(walk, &self.in_flight))
-    }
-
-    /// Returns the superblock with the head of this journal.
-    fn superblock(&self) -> Result<Superblock, Error<M::Error>> {
-        superblocks::with_head(&self.medium, self.in_flight.head())
     }
 }
 
-/// Returns a walk from a position at which a record begins or ends. `current` returns the current superblock.
+/// Returns a walk from a position at which a record begins or ends. `now` returns the present state.
 pub(super) fn walk_from<M: Readable>(
     medium: &M,
     position: Position,
-    current: impl Fn() -> Result<Superblock, Error<M::Error>>,
+    now: impl Fn() -> Result<State, Error<M::Error>>,
 ) -> Result<Walk<'_, M>, Error<M::Error>> {
-    let mut superblock = current()?;
+    let mut state = now()?;
     for _ in 0..ATTEMPTS {
-        let walk = Walk::at_boundary(medium, superblock, position.0);
+        let walk = Walk::at_boundary(medium, state, position.0);
         let Err(ErrorKind::Damaged(damage)) = walk.as_ref().map_err(Error::kind) else {
             return walk;
         };
-        let now = current()?;
-        if !superblock.is_outdated(&now, damage) {
+        let later = now()?;
+        if !state.is_outdated(&later, damage) {
             return walk;
         }
-        superblock = now;
+        state = later;
     }
-    Err(overtaken(&superblock, position))
+    Err(overtaken(&state, position))
 }
 
 impl<'r, M: Readable> Records<'r, M> {
@@ -129,17 +120,16 @@ impl<'r, M: Readable> Records<'r, M> {
     /// been returned then. Called again later, it returns the records that were appended meanwhile.
     ///
     /// # Errors
-    /// - [`ErrorKind::NotABoundary`], if a repair had lost the record that was returned last, or if the next records were
-    ///   trimmed and their space was used again. Trimmed records
+    /// - [`ErrorKind::NotABoundary`], if the next records were trimmed and their space was used again. Trimmed records
     ///   are returned as long as their space was not used again. Go on with [`Journal::records`], from the oldest
     ///   record. A reader that is a lap behind gets this error even if there was no record: it cannot see that.
     /// - [`ErrorKind::Damaged`], if the next record is damaged.
-    /// - [`ErrorKind::Replaced`], if another journal was created in the medium.
+    /// - [`ErrorKind::Replaced`], of a [`Reader`](super::Reader): open a new one.
     /// - If the medium fails.
     ///
     /// # Cost
     /// The record is read once, and copied. For a `Journal`, `None` costs a few loads from memory. For a
-    /// [`Reader`](super::Reader), it costs a read of both superblocks and of the space after the end. The first time, and
+    /// [`Reader`](super::Reader), it costs a read of the roots and of the space after the end. The first time, and
     /// each time after new records, it also costs a read of a whole window, and of the mark of each segment that has one.
     pub fn read_next(
         &mut self,
@@ -190,8 +180,13 @@ impl<'r, M: Readable> Records<'r, M> {
 
     /// Returns true if more records may be after the end that was found in a medium. Damage is an error.
     fn goes_on(&mut self, fault: Fault) -> Result<bool, Error<M::Error>> {
-        if self.walk.renew()? || self.walk.skip_to_head()? {
+        if self.walk.renew()? {
             return Ok(true);
+        }
+        let (at, head) = (self.walk.at, self.walk.state.head);
+        if head > at {
+            let (position, head) = (Position(at), Position(head));
+            return Err(Error::new(ErrorKind::NotABoundary { position, head, end: head }));
         }
         let search = match self.searched {
             Some(at) if at == self.walk.at => Search::Near,
@@ -203,7 +198,7 @@ impl<'r, M: Readable> Records<'r, M> {
                 self.searched = Some(self.walk.at);
                 Ok(false)
             }
-            // An opening or a trim since the last check explains it. This ends: an end before the head is an error.
+            // A trim since the last check explains it. This ends: an end before the head is an error.
             Ending::Damage(_) if self.walk.renew()? => Ok(true),
             Ending::Damage(damage) => Err(Error::new(ErrorKind::Damaged(damage))),
         }
@@ -231,119 +226,40 @@ impl<M: Readable> Iterator for Records<'_, M> {
     }
 }
 
-impl<'m, M: Readable> Walk<'m, M> {
-    /// Returns a walk from a position at which a record begins or ends.
-    pub(super) fn at_boundary(
-        medium: &'m M,
-        superblock: Superblock,
-        position: u64,
-    ) -> Result<Self, Error<M::Error>> {
-        let mut walk = Self::new(medium, superblock);
-        let geometry = superblock.geometry;
-        // A mark is valid after the records before it. At the beginning of a segment those are in the segment before.
-        let segment = geometry.segment_of(position.saturating_sub(1));
-        if segment > walk.at && segment < walk.limit {
-            // The mark at this place states the epoch. Until then any epoch before the last one will do.
-            walk.at = segment;
-            walk.last.0 = segment;
-        }
-        // A journal can end at the beginning of a segment, after space in which no header fits.
-        let is_reached = |at| at == position || geometry.settled(at) == position;
-        while walk.at < position && !is_reached(walk.at) {
-            match walk.step().map_err(Error::medium)? {
-                Step::Record { .. } | Step::Passed => {}
-                Step::End(fault) => match walk.ending(fault, Search::All).map_err(Error::medium)? {
-                    Ending::More => {}
-                    Ending::End { .. } => break,
-                    Ending::Damage(damage) => return Err(Error::new(ErrorKind::Damaged(damage))),
-                },
-            }
-        }
-        if is_reached(walk.at) {
-            return Ok(walk);
-        }
-        let (head, end) = (Position(superblock.head), Position(walk.at));
-        Err(Error::new(ErrorKind::NotABoundary { position: Position(position), head, end }))
-    }
-
+impl<M: Readable> Walk<'_, M> {
     /// Moves the bound to the end of the acknowledged records.
     fn follow(&mut self, in_flight: &InFlight) {
         self.bound = in_flight.advance();
         // Acknowledged records were reserved with this head or an earlier one.
-        self.limit = self.superblock.geometry.limit(in_flight.head());
+        self.limit = self.state.geometry.limit(in_flight.head());
     }
 
     /// Returns true if more records were acknowledged since the bound was moved. If the walk ended before the bound, an
     /// acknowledged record is not valid, which is an error.
     fn goes_on(&mut self, in_flight: &InFlight, fault: Fault) -> Result<bool, Error<M::Error>> {
-        let geometry = self.superblock.geometry;
-        let (at, end) = (geometry.settled(self.at), self.bound);
+        let (at, end) = (self.state.geometry.settled(self.at), self.bound);
         if at >= end {
             self.follow(in_flight);
             return Ok(self.bound > end);
         }
         // The space was used again after the head had moved.
         atomic::fence(Ordering::Acquire);
-        let (position, head, end) = (Position(self.at), in_flight.head(), Position(end));
+        let head = in_flight.head();
         if head > self.at {
-            let head = Position(head);
+            let [position, head, end] = [self.at, head, end].map(Position);
             return Err(Error::new(ErrorKind::NotABoundary { position, head, end }));
         }
-        let damage = Damage { at: position, offset: geometry.place(at), evidence: end, fault };
-        Err(Error::new(ErrorKind::Damaged(damage)))
+        Err(Error::new(ErrorKind::Damaged(self.damage(end, fault))))
     }
 
-    /// Reads the superblock again. Returns true if records can be at places that had none before.
+    /// Takes up a head that a trim has moved. Returns true if records can be at places that had none before.
     fn renew(&mut self) -> Result<bool, Error<M::Error>> {
-        let known = self.superblock;
-        let Some(mut superblock) = superblocks::after(self.medium, &known)? else {
-            return Ok(false);
-        };
+        let now = self.state.now(self.medium)?;
         // The records before its head are seen now.
         atomic::fence(Ordering::Acquire);
-        let (last, epoch) = (self.last.1, superblock.epoch);
-        if last.number >= epoch.number && last != epoch {
-            // A repair had lost the epoch of the last record of this walk, and goes on from an earlier one.
-            let (position, end) = (Position(self.at), Position(superblock.epoch_start));
-            let head = Position(superblock.head);
-            return Err(Error::new(ErrorKind::NotABoundary { position, head, end }));
-        }
-        let is_opened = superblock.epoch != known.epoch;
-        if is_opened {
-            // An opening reuses the positions after the last record, where this walk may have passed marks and voids.
-            let (end, epoch) = self.last_end();
-            (self.at, self.epoch) = (end.min(superblock.epoch_start), epoch);
-        } else if superblock.is_under_repair {
-            // It notes records after an end that may be torn only. This walk waits there until the end is covered.
-            let Superblock { epoch_start, acknowledged, .. } = known;
-            superblock = Superblock { epoch_start, acknowledged, ..superblock };
-        }
-        self.limit = superblock.geometry.limit(superblock.head);
-        self.superblock = superblock;
-        Ok(is_opened || superblock.head > known.head)
-    }
-
-    /// Returns the end of the last record and its epoch, or the head and its epoch if this walk has passed the end and then
-    /// the head. No opening reuses positions before the head.
-    const fn last_end(&self) -> (u64, Epoch) {
-        let Superblock { head, head_epoch, .. } = self.superblock;
-        if self.last.0 < head && head <= self.at { (head, head_epoch) } else { self.last }
-    }
-
-    /// Goes on at the head if this walk ended before it and no record was between. Returns true then. If there may have been
-    /// one, its space was used again, which is an error.
-    fn skip_to_head(&mut self) -> Result<bool, Error<M::Error>> {
-        let Superblock { geometry, head, head_epoch, epoch_start, .. } = self.superblock;
-        if head <= self.at {
-            return Ok(false);
-        }
-        // No record is between the end of the last one and the beginning of the next epoch's first one.
-        if self.at != epoch_start || head > geometry.beginning(epoch_start).end {
-            let (position, end) = (Position(self.at), Position(epoch_start.max(head)));
-            let head = Position(head);
-            return Err(Error::new(ErrorKind::NotABoundary { position, head, end }));
-        }
-        (self.at, self.epoch, self.last) = (head, head_epoch, (head, head_epoch));
-        Ok(true)
+        let has_moved = now.head > self.state.head;
+        self.limit = now.geometry.limit(now.head);
+        self.state = now;
+        Ok(has_moved)
     }
 }

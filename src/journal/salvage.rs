@@ -1,8 +1,8 @@
 //! Salvage of whole records after damage.
 
 use super::error::Error;
-use super::format::record::{Epoch, Kind};
-use super::format::superblock::Superblock;
+use super::record::{Epoch, Kind};
+use super::state::State;
 use super::walk::{Step, Walk};
 use super::{Position, Record};
 use crate::medium::Readable;
@@ -19,19 +19,13 @@ pub enum Salvaged {
     Skipped(Range<Position>),
 }
 
-/// A record or a skipped range, without the bytes of the record.
-pub(super) enum Found {
-    /// A record with `len` bytes of payload. It ends at the current position.
-    Record { position: u64, len: usize },
-    /// A range without a valid record.
-    Skipped(Range<u64>),
-}
-
 /// An iterator over all valid records, from the oldest one on. [`Reader::salvage`](super::Reader::salvage) returns it.
 ///
 /// At damage it goes on at the next valid record, since each record states its position. It searches the whole rest of
-/// the journal for that, which takes time accordingly. The key of a record's epoch is in the marks of its own segment
-/// and of the next one. If all of them are lost, the record cannot be verified.
+/// the journal for that, which takes time accordingly. The key of a record's epoch is in the mark of its segment, in the
+/// next one and in that of the record before the damage. If all of them are lost, the record cannot be verified.
+///
+/// A damaged journal is not written to. Its whole records make a new one:
 ///
 /// ```
 /// # #[cfg(feature = "std")]
@@ -44,13 +38,17 @@ pub(super) enum Found {
 ///
 /// # let (journal, _) = Journal::open_or_create(medium)?;
 /// # journal.append(b"paid 3 to Ada")?;
-/// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
-/// for found in Reader::open(medium)?.salvage() {
+/// # let damaged = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
+/// # static OTHER: [AtomicU64; 1 << 14] = [const { AtomicU64::new(0) }; 1 << 14];
+/// # let medium = Memory::new(&OTHER, Cache::host()?, Backing::Ram);
+/// let (new, _) = Journal::create_new(medium)?;
+/// for found in Reader::open(damaged)?.salvage()? {
 ///     match found? {
-///         Salvaged::Record(record) => println!("{} bytes", record.payload.len()),
+///         Salvaged::Record(record) => drop(new.append(&record.payload)?),
 ///         Salvaged::Skipped(range) => println!("no whole record from {} to {}", range.start, range.end),
 ///     }
 /// }
+/// # assert_eq!(new.records()?.count(), 1);
 /// # Ok(())
 /// # }
 /// # #[cfg(not(feature = "std"))]
@@ -59,15 +57,14 @@ pub(super) enum Found {
 #[derive(Debug)]
 pub struct Salvage<'r, M: Readable> {
     walk: Walk<'r, M>,
-    /// The epoch of the walk before the last skipped range.
-    before: Epoch,
+    /// The segment of the last epochs that were looked up, with them.
+    epochs: (u64, [Option<Epoch>; 2]),
     is_over: bool,
 }
 
 impl<'r, M: Readable> Salvage<'r, M> {
     pub(super) const fn new(walk: Walk<'r, M>) -> Self {
-        let before = walk.epoch;
-        Self { walk, before, is_over: false }
+        Self { walk, epochs: (u64::MAX, [None; 2]), is_over: false }
     }
 
     /// Returns the position up to which the journal was searched.
@@ -76,53 +73,88 @@ impl<'r, M: Readable> Salvage<'r, M> {
         Position(self.walk.at)
     }
 
-    /// Returns the epochs before and after the range that was skipped last.
-    pub(super) const fn epochs_around(&self) -> [Epoch; 2] {
-        [self.before, self.walk.epoch]
-    }
-
-    /// Returns true if a mark is at the current position.
-    pub(super) fn is_at_mark(&self) -> Result<bool, M::Error> {
-        let mark = self.walk.mark(self.walk.at)?;
-        self.walk.medium.check()?;
-        Ok(mark.is_some())
-    }
-
-    /// Reads the rest, and returns the end of the last valid record.
-    pub(super) fn end_of_records(&mut self) -> Result<u64, M::Error> {
-        while !self.is_over {
-            self.step()?;
-        }
-        Ok(self.walk.last.0)
-    }
-
-    /// Continues after the last record, up to the limit of a superblock with a later head.
-    pub(super) const fn go_on_with(&mut self, superblock: Superblock) {
-        self.walk.limit = superblock.geometry.limit(superblock.head);
-        self.walk.superblock = superblock;
-        (self.walk.at, self.walk.epoch) = self.walk.last;
-        self.is_over = false;
-    }
-
-    /// Takes a step to the next record or over a range, without a copy of the record.
-    pub(super) fn step(&mut self) -> Result<Option<Found>, M::Error> {
+    /// Takes a step to the next record or over a range.
+    fn step(&mut self) -> Result<Option<Salvaged>, Error<M::Error>> {
         loop {
-            match self.walk.step()? {
+            match self.walk.step().map_err(Error::medium)? {
                 Step::Passed => {}
                 Step::Record { position, len } => {
-                    return Ok(Some(Found::Record { position, len }));
+                    return Ok(Some(Salvaged::Record(Record {
+                        position: Position(position),
+                        end: self.reached(),
+                        payload: self.walk.payload(len).to_vec(),
+                    })));
                 }
                 Step::End(_) => {
-                    let from = self.walk.at;
-                    self.before = self.walk.epoch;
-                    if self.walk.resume()? {
-                        return Ok(Some(Found::Skipped(from..self.walk.at)));
+                    let from = self.reached();
+                    if self.resume().map_err(Error::medium)? {
+                        return Ok(Some(Salvaged::Skipped(from..self.reached())));
                     }
-                    self.is_over = true;
+                    // What looked like an end can be a journal in its place.
+                    self.walk.state.now(self.walk.medium)?;
                     return Ok(None);
                 }
             }
         }
+    }
+
+    /// Moves to the next position with a valid record or mark. Returns true if one was found.
+    fn resume(&mut self) -> Result<bool, M::Error> {
+        let from = self.walk.state.geometry.settled(self.walk.at) + 8;
+        let mut found = None;
+        for at in (from..self.walk.limit).step_by(8) {
+            if self.walk.names_itself(at)
+                && let Some(epoch) = self.proven(at)?
+            {
+                found = Some((at, epoch));
+                break;
+            }
+        }
+        self.walk.medium.check()?;
+        let Some((at, epoch)) = found else { return Ok(false) };
+        (self.walk.at, self.walk.epoch, self.walk.last) = (at, epoch, at);
+        Ok(true)
+    }
+
+    /// Returns the epoch at `at`, if a valid record or mark is there.
+    fn proven(&mut self, at: u64) -> Result<Option<Epoch>, M::Error> {
+        let Ok(header) = self.walk.header(at) else { return Ok(None) };
+        match header.kind {
+            Kind::Mark => {
+                let epoch = self.walk.epoch_of(at)?;
+                let mark = self.walk.mark(at)?.map(|mark| mark.epoch);
+                Ok(epoch.filter(|_| epoch == mark))
+            }
+            // A void has no payload to salvage.
+            Kind::Void => Ok(None),
+            Kind::Data => {
+                for epoch in self.epochs(at)?.into_iter().flatten() {
+                    if self.walk.proves(at, header, epoch.key)? {
+                        return Ok(Some(epoch));
+                    }
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    /// Returns the epochs that a record at `at` can have: that of the mark of its segment or, if the mark is lost, that of
+    /// the record before the damage and that of the next mark, if it began before.
+    fn epochs(&mut self, at: u64) -> Result<[Option<Epoch>; 2], M::Error> {
+        let State { geometry, before, .. } = self.walk.state;
+        if (before..self.walk.state.start()).contains(&at) {
+            return Ok([None; 2]);
+        }
+        let segment = geometry.segment_of(at);
+        if self.epochs.0 != segment {
+            let own = self.walk.epoch_of(segment)?;
+            let next = self.walk.mark(segment + geometry.segment)?;
+            let next = next.filter(|next| next.before <= segment).map(|next| next.epoch);
+            let is_known = own.is_some();
+            let found = if is_known { [own, None] } else { [Some(self.walk.epoch), next] };
+            self.epochs = (segment, found);
+        }
+        Ok(self.epochs.1)
     }
 }
 
@@ -133,74 +165,8 @@ impl<M: Readable> Iterator for Salvage<'_, M> {
         if self.is_over {
             return None;
         }
-        let step = self.step();
-        self.is_over |= step.is_err();
-        let found = match step {
-            Ok(found) => found?,
-            Err(error) => return Some(Err(Error::medium(error))),
-        };
-        Some(Ok(match found {
-            Found::Record { position, len } => Salvaged::Record(Record {
-                position: Position(position),
-                end: self.reached(),
-                payload: self.walk.payload(len).to_vec(),
-            }),
-            Found::Skipped(range) => Salvaged::Skipped(Position(range.start)..Position(range.end)),
-        }))
-    }
-}
-
-impl<M: Readable> Walk<'_, M> {
-    /// Moves to the next position with a valid record or mark. Returns true if one was found.
-    fn resume(&mut self) -> Result<bool, M::Error> {
-        let geometry = self.superblock.geometry;
-        let from = geometry.settled(self.at) + 8;
-        let mut found = None;
-        for at in (from..self.limit).step_by(8) {
-            if self.names_itself(at)
-                && let Some(epoch) = self.proven(at)?
-            {
-                found = Some((at, epoch));
-                break;
-            }
-        }
-        self.medium.check()?;
-        let Some(next) = found else { return Ok(false) };
-        (self.at, self.epoch) = next;
-        Ok(true)
-    }
-
-    /// Returns the epoch at `at`, if a valid record or mark is there.
-    fn proven(&mut self, at: u64) -> Result<Option<Epoch>, M::Error> {
-        let Ok(header) = self.header(at) else { return Ok(None) };
-        match header.kind {
-            Kind::Mark => {
-                let mark = self.mark(at)?;
-                Ok(mark.filter(|mark| self.continues(at, mark)).map(|mark| mark.epoch))
-            }
-            // A void has no payload to salvage.
-            Kind::Void => Ok(None),
-            Kind::Data => {
-                for epoch in self.epochs(at)?.into_iter().flatten() {
-                    if self.proves(at, header, epoch.key)? {
-                        return Ok(Some(epoch));
-                    }
-                }
-                Ok(None)
-            }
-        }
-    }
-
-    /// Returns the epochs that a record at `at` can have. After the start of the last epoch this is the last one.
-    /// Before it, it is the epoch of the record before the damage, or the epoch at the start of the next segment.
-    fn epochs(&self, at: u64) -> Result<[Option<Epoch>; 2], M::Error> {
-        let geometry = self.superblock.geometry;
-        if at >= self.superblock.epoch_start {
-            return Ok([Some(self.superblock.epoch), None]);
-        }
-        let next = geometry.segment_of(at) + geometry.segment;
-        let mark = if next < self.limit { self.mark(next)? } else { None };
-        let mark = mark.filter(|mark| self.continues(next, mark) && mark.epoch != self.epoch);
-        Ok([Some(self.epoch), mark.map(|mark| mark.epoch)])
+        let found = self.step().transpose();
+        self.is_over = !matches!(found, Some(Ok(_)));
+        found
     }
 }

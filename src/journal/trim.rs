@@ -1,56 +1,32 @@
 //! Trimming of the oldest records, and the closing of a journal.
 
-use super::error::{Error, ErrorKind};
-use super::format::record::Epoch;
-use super::format::superblock::Superblock;
+use super::append::Backoff;
+use super::error::{Error, ErrorKind, FormatError};
+use super::state::State;
 use super::walk::Walk;
-use super::{Journal, Position, superblocks};
+use super::{Journal, Position};
+use crate::format::reread::Rereadings;
 use crate::medium::Medium;
-use crate::sync::{self, AtomicBool};
-use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use crate::sync::AtomicBool;
+use core::sync::atomic::Ordering::{Acquire, Release};
 
-/// The lock that admits one writer of superblocks at a time.
+/// The lock of the roots. A thread that waits for it lets others run, since by pages it is held during a flush.
 #[derive(Debug, Default)]
 pub(super) struct Turn {
     is_taken: AtomicBool,
-    /// True if the newest superblock may be in the caches only, since making it durable has failed.
-    is_unsure: AtomicBool,
 }
 
 impl Turn {
-    /// Waits until the turn is free, and takes it. It spins, since trims are rare and short.
     fn take(&self) -> Taken<'_> {
+        let mut backoff = Backoff::default();
         while self.is_taken.swap(true, Acquire) {
-            sync::spin_loop();
+            backoff.wait();
         }
         Taken(self)
     }
 }
 
 struct Taken<'t>(&'t Turn);
-
-impl Taken<'_> {
-    /// Returns the newest superblock, which is durable.
-    fn newest<M: Medium>(&self, journal: &Journal<M>) -> Result<Superblock, Error<M::Error>> {
-        let newest = journal.newest_superblock()?;
-        if self.0.is_unsure.load(Relaxed) {
-            superblocks::writeback(&journal.medium, &newest).map_err(Error::medium)?;
-            journal.medium.fence();
-            self.0.is_unsure.store(false, Relaxed);
-            // This completes the trim that has failed.
-            journal.in_flight.trim(newest.head);
-        }
-        Ok(newest)
-    }
-
-    /// Stores a superblock in the place of the one before the newest, which is durable.
-    fn store<M: Medium>(&self, medium: &M, next: &Superblock) -> Result<(), Error<M::Error>> {
-        self.0.is_unsure.store(true, Relaxed);
-        superblocks::store(medium, next).map_err(Error::medium)?;
-        self.0.is_unsure.store(false, Relaxed);
-        Ok(())
-    }
-}
 
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
@@ -105,32 +81,31 @@ impl<M: Medium> Journal<M> {
     ///
     /// # Errors
     /// [`ErrorKind::NotABoundary`], if no acknowledged record begins or ends at `to`;
-    /// [`ErrorKind::Superblocks`], if the superblock was damaged since the opening; [`ErrorKind::WornOut`]. No record is
+    /// [`FormatError::Roots`], if the root was damaged since the opening; [`FormatError::WornOut`]. No record is
     /// discarded then.
     ///
-    /// [`ErrorKind::Medium`], if the medium fails. An opening finds the old head or the new one then, as after a crash.
-    /// This journal keeps the old head, until the next trim or closing makes the new one durable: records before that head are
-    /// discarded then, even if that trim is refused. A medium whose failures last, such as a file that is persisted in
-    /// pages, must be opened again.
+    /// If the medium fails, now or [before](FormatError::Failed), the journal must be opened again, which finds the old
+    /// head or the new one.
     ///
     /// # Cost
-    /// A superblock is written back, with one fence. If head and `to` are in one segment, the records between them are
-    /// read; else those before `to` in its segment; none if `to` is the [end](Self::end). So one trim after many
-    /// records costs less than one after each record. By pages the write-back is one flush.
+    /// Both copies of a root are written back, with one fence. If head and `to` are in one segment, the records between
+    /// them are read; else those before `to` in its segment; none if `to` is the [end](Self::end). So one trim after many
+    /// records costs less than one after each record. By pages the write-back is two flushes.
     pub fn trim(&self, to: Position) -> Result<(), Error<M::Error>> {
         let turn = self.trimming.take();
-        let superblock = turn.newest(self)?;
-        let (head, end) = (Position(superblock.head), self.end());
+        let state = self.load()?;
+        let (head, end) = (Position(state.head), self.end());
         if to < head || to > end {
             return Err(Error::new(ErrorKind::NotABoundary { position: to, head, end }));
         }
-        let head_epoch = self.epoch_at(superblock, to, end)?;
-        let generation = superblock.generation + 1;
-        let acknowledged = end.0;
-        let next = Superblock { head: to.0, head_epoch, generation, acknowledged, ..superblock };
-        let next = next.checked().ok_or(Error::new(ErrorKind::WornOut))?;
-        turn.store(&self.medium, &next)?;
+        let head_epoch = if to == end {
+            state.epoch
+        } else {
+            Walk::at_boundary(&self.medium, state, to.0)?.epoch
+        };
+        self.store(State { head: to.0, head_epoch, acknowledged: end.0, ..state })?;
         self.in_flight.trim(to.0);
+        drop(turn);
         Ok(())
     }
 
@@ -142,39 +117,39 @@ impl<M: Medium> Journal<M> {
     /// and so is damage to its last records if they were under way together.
     ///
     /// # Errors
-    /// [`ErrorKind::Superblocks`], if the superblock was damaged since the opening; [`ErrorKind::WornOut`]; if the medium
-    /// fails.
+    /// [`FormatError::Roots`], if the root was damaged since the opening; [`FormatError::WornOut`]; if the medium fails,
+    /// now or [before](FormatError::Failed).
     ///
     /// # Cost
-    /// A superblock is written back, with one fence. By pages this is one flush.
+    /// Both copies of a root are written back, with one fence. By pages these are two flushes.
     pub fn close(self) -> Result<M, Error<M::Error>> {
-        let turn = self.trimming.take();
-        let superblock = turn.newest(&self)?;
-        let (acknowledged, generation) = (self.end().0, superblock.generation + 1);
-        let next = Superblock { generation, acknowledged, ..superblock };
-        let next = next.checked().ok_or(Error::new(ErrorKind::WornOut))?;
-        turn.store(&self.medium, &next)?;
-        drop(turn);
+        self.store(State { acknowledged: self.end().0, ..self.load()? })?;
         Ok(self.medium)
     }
 
-    /// Returns the newest superblock. An older one, without this opening or its last trim, is not counted on from.
-    fn newest_superblock(&self) -> Result<Superblock, Error<M::Error>> {
-        let found = superblocks::load(&self.medium)?;
-        let is_newest = found.epoch == self.epoch && found.head >= self.head().0;
-        if is_newest { Ok(found) } else { Err(Error::new(ErrorKind::Superblocks)) }
+    /// Returns the present state. The one before it, without this opening or its last trim, is not counted on from.
+    pub(super) fn state(&self) -> Result<State, Error<M::Error>> {
+        let _turn = self.trimming.take();
+        self.load()
     }
 
-    /// Returns the epoch of the records before a position.
-    fn epoch_at(
-        &self,
-        superblock: Superblock,
-        position: Position,
-        end: Position,
-    ) -> Result<Epoch, Error<M::Error>> {
-        if position == end {
-            return Ok(self.epoch);
+    /// Returns the present state. No other thread stores it meanwhile.
+    fn load(&self) -> Result<State, Error<M::Error>> {
+        let (state, _) = State::load(&self.medium, Rereadings::ALONE)?;
+        let is_present = state.epoch == self.mark.epoch && state.head >= self.head().0;
+        if is_present { Ok(state) } else { Err(Error::format(FormatError::Roots)) }
+    }
+
+    /// Stores the next state, durable at return. No other thread stores one meanwhile.
+    fn store(&self, next: State) -> Result<(), Error<M::Error>> {
+        if self.in_flight.has_failed() {
+            return Err(Error::format(FormatError::Failed));
         }
-        Ok(Walk::at_boundary(&self.medium, superblock, position.0)?.epoch)
+        let next = State { generation: next.generation + 1, ..next };
+        let next = next.checked().ok_or(Error::format(FormatError::WornOut))?;
+        next.store(&self.medium).map_err(|error| {
+            self.in_flight.fail_later();
+            Error::medium(error)
+        })
     }
 }

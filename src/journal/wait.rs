@@ -1,12 +1,26 @@
 //! Waiting for records and for space. While no thread waits, it costs a producer one load.
+//!
+//! A waiting thread increments a count and then checks its condition. A changing thread makes its change and then
+//! loads the count. All four accesses are sequentially consistent, so one of the two threads sees the other: no wake-up
+//! is lost. The change is a read-modify-write, and the count is loaded. On x86 neither differs from its relaxed form;
+//! on arm64 the load is an LDAR.
 
-use super::error::{Error, ErrorKind};
+use super::error::{Error, ErrorKind, FormatError};
 use super::inflight::InFlight;
-use super::waiters::left;
 use super::{Journal, Position};
 use crate::medium::Medium;
 use crate::system::clock;
+#[cfg(not(cachemaint_loom))]
+use core::sync::atomic::{AtomicU64, Ordering::SeqCst, fence};
 use core::time::Duration;
+#[cfg(cachemaint_loom)]
+use loom::sync::atomic::{AtomicU64, Ordering::SeqCst, fence};
+#[cfg(cachemaint_loom)]
+use loom::sync::{Condvar, Mutex, MutexGuard};
+use std::sync::PoisonError;
+#[cfg(not(cachemaint_loom))]
+use std::sync::{Condvar, Mutex, MutexGuard};
+use std::time::Instant;
 
 impl<M: Medium> Journal<M> {
     /// Waits until the [end](Self::end) of the acknowledged records is greater than `position`, at most for `timeout`.
@@ -14,8 +28,8 @@ impl<M: Medium> Journal<M> {
     /// With [`Duration::MAX`] the time is not limited. On `wasm32-unknown-unknown`, whose standard library has no clock, it
     /// is over at once.
     ///
-    /// The end also moves over space without a record, as at an opening. So a reader may find no new record after this. Then it waits again from the position that it has
-    /// [reached](super::Records::reached). As the [end](Self::end), the result must not be kept for a later opening.
+    /// The end also moves over space without a record. So a reader may find no new record after this. Then it waits again
+    /// from the position that it has [reached](super::Records::reached). As the [end](Self::end), the result must not be kept for a later opening.
     ///
     /// A consumer in the process of the producers keeps one [`Records`](super::Records), and trims what it has handled:
     ///
@@ -55,7 +69,7 @@ impl<M: Medium> Journal<M> {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Failed`], if the end will never be greater than `position`.
+    /// [`FormatError::Failed`], if the end will never be greater than `position`.
     pub fn wait_for_records(
         &self,
         position: Position,
@@ -63,7 +77,7 @@ impl<M: Medium> Journal<M> {
     ) -> Result<Position, Error<M::Error>> {
         let end = self.in_flight.wait_for_end(position.0, timeout);
         if end <= position.0 && self.in_flight.never_passes(position.0) {
-            return Err(Error::new(ErrorKind::Failed));
+            return Err(Error::format(FormatError::Failed));
         }
         Ok(Position(end))
     }
@@ -96,7 +110,7 @@ impl<M: Medium> Journal<M> {
             let size = self.geometry.size(payload.len() as u64);
             let has_room = self.in_flight.wait_for_room(size, left);
             if self.in_flight.has_failed() {
-                return Err(Error::new(ErrorKind::Failed));
+                return Err(Error::format(FormatError::Failed));
             }
             if !has_room {
                 return Err(error);
@@ -141,21 +155,111 @@ impl InFlight {
     }
 }
 
+/// Threads that wait for a change of the records under way.
+#[derive(Debug)]
+pub(super) struct Waiters {
+    count: AtomicU64,
+    /// True if waits are cancelled.
+    is_cancelled: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Waiters {
+    pub(super) fn new() -> Self {
+        Self { count: AtomicU64::new(0), is_cancelled: Mutex::new(false), changed: Condvar::new() }
+    }
+
+    /// Wakes the threads that wait, after a change by a sequentially consistent read-modify-write.
+    #[inline]
+    pub(super) fn wake(&self) {
+        // loom treats a sequentially consistent load as an acquiring one.
+        #[cfg(cachemaint_loom)]
+        fence(SeqCst);
+        if self.count.load(SeqCst) > 0 {
+            self.wake_all();
+        }
+    }
+
+    /// Wakes the threads that wait, after any change.
+    pub(super) fn fence_and_wake(&self) {
+        fence(SeqCst);
+        self.wake();
+    }
+
+    #[cold]
+    fn wake_all(&self) {
+        // A thread between its check and its sleep holds the lock.
+        drop(self.lock());
+        self.changed.notify_all();
+    }
+
+    /// Ends all waits, now and from now on.
+    pub(super) fn cancel(&self) {
+        *self.lock() = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits while `goes_on` returns true, at most for `timeout`, unless waits are [cancelled](Self::cancel). `goes_on`
+    /// is called under the lock, so it must not call [`wake`](Self::wake).
+    pub(super) fn wait(&self, timeout: Duration, mut goes_on: impl FnMut() -> bool) {
+        self.count.fetch_add(1, SeqCst);
+        fence(SeqCst);
+        let mut guard = self.lock();
+        let started = clock::now();
+        while goes_on() && !*guard {
+            let Some(left) = left(timeout, started) else { break };
+            let waited = self.changed.wait_timeout(guard, left);
+            guard = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        drop(guard);
+        self.count.fetch_sub(1, SeqCst);
+    }
+
+    /// Wakes the others from within [`wait`](Self::wait).
+    pub(super) fn wake_others(&self) {
+        self.changed.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, bool> {
+        self.is_cancelled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Returns the rest of a wait since `begin`, or `None` if it is over. Without a clock it is over at once, since the
+/// standard library cannot wait there either.
+fn left(timeout: Duration, begin: Option<Instant>) -> Option<Duration> {
+    timeout.checked_sub(begin?.elapsed()).filter(|left| !left.is_zero())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::left;
+    use crate::system::clock::now;
+    use core::time::Duration;
+
+    #[test]
+    fn a_wait_without_a_clock_is_over() {
+        assert_eq!(left(Duration::MAX, None), None);
+        assert_eq!(left(Duration::ZERO, now()), None);
+        assert!(left(Duration::MAX, now()).is_some());
+    }
+}
+
 #[cfg(all(test, cachemaint_loom))]
 mod loom_tests {
-    use crate::journal::format::geometry::Geometry;
+    use crate::journal::geometry::Geometry;
     use crate::journal::inflight::InFlight;
     use core::time::Duration;
     use loom::sync::Arc;
 
     const GEOMETRY: Geometry = Geometry { segment: 128, capacity: 1024, alignment: 8, window: 256 };
 
-    /// By hand, with marks of 64 bytes: there is no space for 24 bytes at 960 before 1024. Up to 1152 there is, but not
-    /// after 64 bytes: a mark at 1024 and 24 bytes leave no space for the mark of an epoch.
+    /// By hand, with marks of 64 bytes: there is no space for 24 bytes at 1000 before 1024. Up to 1152 there is, until
+    /// another record of 64 bytes fills that segment.
     #[test]
     fn a_wait_without_a_limit_ends_only_when_there_was_space() {
         loom::model(|| {
-            let in_flight = Arc::new(InFlight::new(GEOMETRY, 0, 1024 - 64));
+            let in_flight = Arc::new(InFlight::new(GEOMETRY, 0, 1024 - 24));
             let other = {
                 let in_flight = Arc::clone(&in_flight);
                 loom::thread::spawn(move || {

@@ -1,21 +1,22 @@
 //! A walk from one record to the next, as long as they are valid.
 
 use super::Fault;
-use super::format::WORD;
-use super::format::geometry::{Geometry, HEADER, MARK};
-use super::format::record::{Epoch, Header, Kind, Mark, names};
-use super::format::superblock::Superblock;
+use super::error::{Error, ErrorKind};
+use super::geometry::{HEADER, MARK};
+use super::reader::{Ending, Search};
+use super::record::{Epoch, Header, Kind, Mark, names};
+use super::state::State;
+use super::{Damage, Position};
 use crate::medium::Readable;
 use alloc::vec::Vec;
-use core::sync::atomic;
-use core::sync::atomic::Ordering::{Acquire, Relaxed};
+use core::sync::atomic::Ordering::Relaxed;
 
 /// The result of a step of a walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     /// A record with `len` bytes of payload, which are in the walk's buffer.
     Record { position: u64, len: usize },
-    /// A mark or a void, which was passed.
+    /// A mark, a void or the end of an epoch, which was passed.
     Passed,
     /// The end: no valid record is there.
     End(Fault),
@@ -25,15 +26,15 @@ pub(super) enum Step {
 #[derive(Debug)]
 pub(super) struct Walk<'m, M> {
     pub(super) medium: &'m M,
-    pub(super) superblock: Superblock,
+    pub(super) state: State,
     /// The end of the space that can have records.
     pub(super) limit: u64,
     /// The position at which the next record begins.
     pub(super) at: u64,
-    /// The epoch of the last mark.
+    /// The epoch of the next record.
     pub(super) epoch: Epoch,
-    /// The end of the last record, and its epoch.
-    pub(super) last: (u64, Epoch),
+    /// The end of the last record.
+    pub(super) last: u64,
     /// The end of the records to read.
     pub(super) bound: u64,
     pub(super) patience: Patience,
@@ -69,17 +70,77 @@ impl Patience {
 
 impl<'m, M: Readable> Walk<'m, M> {
     /// Returns a walk from the oldest record on.
-    pub(super) fn new(medium: &'m M, superblock: Superblock) -> Self {
-        let limit = superblock.geometry.limit(superblock.head);
-        let (at, epoch) = (superblock.head, superblock.head_epoch);
-        let (last, bound) = ((at, epoch), u64::MAX);
+    pub(super) fn new(medium: &'m M, state: State) -> Self {
+        let limit = state.geometry.limit(state.head);
+        let (at, epoch, last, bound) = (state.head, state.head_epoch, state.head, u64::MAX);
         let (patience, buffer) = (Patience::default(), Vec::new());
-        Self { medium, superblock, limit, at, epoch, last, bound, patience, buffer }
+        Self { medium, state, limit, at, epoch, last, bound, patience, buffer }
+    }
+
+    /// Returns a walk from a position at which a record begins or ends.
+    pub(super) fn at_boundary(
+        medium: &'m M,
+        state: State,
+        position: u64,
+    ) -> Result<Self, Error<M::Error>> {
+        let mut walk = Self::new(medium, state);
+        let geometry = state.geometry;
+        // A mark is valid after the records before it. At the beginning of a segment those are in the segment before.
+        let segment = geometry.segment_of(position.saturating_sub(1));
+        if segment > walk.at && segment < walk.limit {
+            walk.enter(segment).map_err(Error::medium)?;
+        }
+        // A journal can end at the beginning of a segment, after space in which no header fits.
+        let is_reached = |at| at == position || geometry.settled(at) == position;
+        while walk.at < position && !is_reached(walk.at) {
+            match walk.step().map_err(Error::medium)? {
+                Step::Record { .. } | Step::Passed => {}
+                Step::End(fault) => match walk.ending(fault, Search::All).map_err(Error::medium)? {
+                    Ending::More => {}
+                    Ending::End { .. } => break,
+                    Ending::Damage(damage) => return Err(Error::new(ErrorKind::Damaged(damage))),
+                },
+            }
+        }
+        if is_reached(walk.at) {
+            if position >= state.head && geometry.segment_of(position) == position {
+                walk.enter(position).map_err(Error::medium)?;
+            }
+            return Ok(walk);
+        }
+        let (head, end) = (Position(state.head), Position(walk.at));
+        Err(Error::new(ErrorKind::NotABoundary { position: Position(position), head, end }))
+    }
+
+    /// Moves to the beginning of a segment, if its epoch can be known: that of its mark, or the last one. A segment
+    /// has records of one epoch.
+    fn enter(&mut self, segment: u64) -> Result<(), M::Error> {
+        if let Some(epoch) = self.epoch_of(segment)? {
+            (self.at, self.epoch, self.last) = (segment, epoch, segment);
+        }
+        Ok(())
+    }
+
+    /// Returns the epoch of the segment that begins here.
+    pub(super) fn epoch_of(&self, segment: u64) -> Result<Option<Epoch>, M::Error> {
+        let State { head_epoch, epoch, .. } = self.state;
+        if segment >= self.state.start() {
+            return Ok(Some(epoch));
+        }
+        let found = self.mark(segment)?.map(|mark| mark.epoch);
+        Ok(found.filter(|found| (head_epoch.number..epoch.number).contains(&found.number)))
     }
 
     /// Returns the payload of the last record, of `len` bytes.
     pub(super) fn payload(&self, len: usize) -> &[u8] {
         &self.buffer[..len]
+    }
+
+    /// Returns the damage at the current position. Something at `evidence` was written when this place had been durable.
+    pub(super) const fn damage(&self, evidence: u64, fault: Fault) -> Damage {
+        let geometry = self.state.geometry;
+        let offset = geometry.place(geometry.settled(self.at));
+        Damage { at: Position(self.at), offset, evidence: Position(evidence), fault }
     }
 
     /// Takes the next step.
@@ -95,60 +156,71 @@ impl<'m, M: Readable> Walk<'m, M> {
 
     #[inline]
     fn step_over_bytes(&mut self) -> Result<Step, M::Error> {
-        let geometry = self.superblock.geometry;
+        let geometry = self.state.geometry;
+        if self.last == self.state.before && self.epoch.number < self.state.epoch.number {
+            (self.at, self.epoch) = (self.state.start(), self.state.epoch);
+        }
         let at = geometry.settled(self.at);
         if at >= self.limit.min(self.bound) {
             return Ok(Step::End(Fault::Nothing));
         }
-        let header = match self.header(at) {
-            Ok(header) => header,
-            Err(fault) => return Ok(Step::End(fault)),
+        let is_begin = geometry.left(at) == geometry.segment;
+        let fault = match self.header(at) {
+            Ok(Header { kind: Kind::Mark, .. }) if is_begin => {
+                if self.mark(at)?.is_some_and(|mark| mark.epoch == self.epoch) {
+                    self.at = at + geometry.size(MARK);
+                    return Ok(Step::Passed);
+                }
+                Fault::Mark
+            }
+            Ok(header) if !is_begin && self.is_in_epoch(at, header) => {
+                if self.proves(at, header, self.epoch.key)? {
+                    self.at = at + geometry.size(header.len);
+                    if header.kind == Kind::Void {
+                        return Ok(Step::Passed);
+                    }
+                    self.last = self.at;
+                    return Ok(Step::Record { position: at, len: header.len as usize });
+                }
+                Fault::Tag
+            }
+            Ok(_) => Fault::Mark,
+            Err(fault) => fault,
         };
-        match header.kind {
-            Kind::Data if self.may_be(at, header) => {
-                if !self.proves(at, header, self.epoch.key)? {
-                    return Ok(Step::End(Fault::Tag));
-                }
-                self.at = at + geometry.size(header.len);
-                self.last = (self.at, self.epoch);
-                Ok(Step::Record { position: at, len: header.len as usize })
-            }
-            Kind::Void if self.may_be(at, header) => {
-                if !header.proves(self.epoch.key, at, &[]) {
-                    return Ok(Step::End(Fault::Tag));
-                }
-                // A mark that an opening stored before this void is seen in its place then, and not an older one.
-                atomic::fence(Acquire);
-                self.at = at + geometry.size(header.len);
-                Ok(Step::Passed)
-            }
-            _ => {
-                let mark = self.mark(at)?;
-                let Some(mark) = mark.filter(|mark| self.continues(at, mark)) else {
-                    return Ok(Step::End(Fault::Mark));
-                };
-                self.epoch = mark.epoch;
-                self.at = at + geometry.size(MARK);
-                Ok(Step::Passed)
+        self.pass_epoch(fault)
+    }
+
+    /// Passes the end of an earlier epoch. An opening has found no record after the last one, and began the next epoch in
+    /// the next segment, whose mark says so. Otherwise this is the end.
+    #[cold]
+    fn pass_epoch(&mut self, fault: Fault) -> Result<Step, M::Error> {
+        let next = self.state.geometry.next_segment(self.last);
+        if next < self.state.start() && next < self.limit {
+            let later = self.epoch.number + 1..self.state.epoch.number;
+            if let Some(Mark { epoch, before }) = self.mark(next)?
+                && before == self.last
+                && later.contains(&epoch.number)
+            {
+                (self.at, self.epoch) = (next, epoch);
+                return Ok(Step::Passed);
             }
         }
+        Ok(Step::End(fault))
     }
 
-    /// Returns true if a record other than a mark can be here. A segment begins with a mark. So does an epoch, except
-    /// for a void before the mark if no mark fits there.
-    fn may_be(&self, at: u64, header: Header) -> bool {
-        let geometry = self.superblock.geometry;
-        let is_in_epoch = at < self.superblock.epoch_start || self.epoch == self.superblock.epoch;
-        let leads_to_segment = header.kind == Kind::Void
-            && geometry.size(header.len) == geometry.left(at)
-            && geometry.left(at) < geometry.size(MARK);
-        geometry.left(at) != geometry.segment && (is_in_epoch || leads_to_segment)
+    /// Returns true if a data record or a void can be here: one of the last epoch, or before that.
+    pub(super) const fn is_in_epoch(&self, at: u64, header: Header) -> bool {
+        !matches!(header.kind, Kind::Mark)
+            && (self.epoch.number >= self.state.epoch.number || at < self.state.before)
     }
 
-    /// Returns true if a record is valid. Its payload is in the buffer then.
+    /// Returns true if a data record or a void is valid. The payload of the record is in the buffer then.
     #[inline]
     pub(super) fn proves(&mut self, at: u64, header: Header, key: u64) -> Result<bool, M::Error> {
-        let geometry = self.superblock.geometry;
+        if header.kind == Kind::Void {
+            return Ok(header.proves(key, at, &[]));
+        }
+        let geometry = self.state.geometry;
         if !self.patience.has_some(geometry.segment_of(at), geometry.segment) {
             return Ok(false);
         }
@@ -159,7 +231,7 @@ impl<'m, M: Readable> Walk<'m, M> {
         }
         // These are whole words, which a concurrent writer never tears.
         let bytes = &mut self.buffer[..padded];
-        self.medium.read(self.superblock.geometry.place(at) + HEADER, bytes)?;
+        self.medium.read(geometry.place(at) + HEADER, bytes)?;
         let is_proved = header.proves(key, at, &bytes[..len]);
         if !is_proved {
             self.patience.spent += header.len;
@@ -171,7 +243,7 @@ impl<'m, M: Readable> Walk<'m, M> {
     /// record.
     #[inline]
     pub(super) fn names_itself(&self, at: u64) -> bool {
-        let geometry = &self.superblock.geometry;
+        let geometry = &self.state.geometry;
         geometry.is_aligned(at)
             && geometry.left(at) >= HEADER
             && names(self.medium.load(geometry.place(at) + 8, Relaxed), at)
@@ -180,7 +252,7 @@ impl<'m, M: Readable> Walk<'m, M> {
     /// Returns the header at a position, if it states this position and its record fits there.
     #[inline]
     pub(super) fn header(&self, at: u64) -> Result<Header, Fault> {
-        let geometry = &self.superblock.geometry;
+        let geometry = &self.state.geometry;
         let place = geometry.place(at);
         if !self.names_itself(at) {
             return Err(Fault::Nothing);
@@ -193,65 +265,23 @@ impl<'m, M: Readable> Walk<'m, M> {
         Ok(header)
     }
 
-    /// Returns the mark at a position, if it is valid and belongs to this journal.
+    /// Returns the mark of this journal at a position.
     pub(super) fn mark(&self, at: u64) -> Result<Option<Mark>, M::Error> {
-        let found = self.mark_in_place_of(at)?;
+        let found = self.mark_of_any_lap(at)?;
         Ok(found.filter(|(position, _)| *position == at).map(|(_, mark)| mark))
     }
 
-    /// Returns the mark at the offset of a position, of any lap, and the mark's own position. The mark must be valid
-    /// and belong to this journal.
-    pub(super) fn mark_in_place_of(&self, at: u64) -> Result<Option<(u64, Mark)>, M::Error> {
-        let Superblock { identity, geometry, .. } = self.superblock;
-        if geometry.left(at) < geometry.size(MARK) {
+    /// Returns the mark of this journal in the place of a segment, of any lap, and the mark's own position.
+    pub(super) fn mark_of_any_lap(&self, segment: u64) -> Result<Option<(u64, Mark)>, M::Error> {
+        let State { geometry, identity, .. } = self.state;
+        let place = geometry.place(segment);
+        let words = [place, place + 8].map(|place| self.medium.load(place, Relaxed));
+        if Header::read(words).is_none_or(|header| header.kind != Kind::Mark) {
             return Ok(None);
         }
-        let found = mark_at(self.medium, geometry.place(at))?;
-        Ok(found.filter(|(_, mark)| mark.is_of(identity, geometry)))
+        let mut payload = [0; MARK as usize];
+        self.medium.read(place + HEADER, &mut payload)?;
+        let found = Mark::read(identity, words, &payload);
+        Ok(found.filter(|(position, _)| geometry.place(*position) == place))
     }
-
-    /// Returns true if a mark can come here: epochs only rise, and after the start of the last epoch is only that
-    /// epoch.
-    pub(super) fn continues(&self, at: u64, mark: &Mark) -> bool {
-        let Superblock { epoch, epoch_start, .. } = self.superblock;
-        if at >= epoch_start {
-            return mark.epoch == epoch;
-        }
-        (self.epoch.number..=epoch.number).contains(&mark.epoch.number)
-    }
-}
-
-/// Returns the mark at an offset of the medium, and its position.
-fn mark_at<M: Readable>(medium: &M, place: u64) -> Result<Option<(u64, Mark)>, M::Error> {
-    let words = [place, place + 8].map(|place| medium.load(place, Relaxed));
-    if Header::read(words).is_none_or(|header| header.kind != Kind::Mark) {
-        return Ok(None);
-    }
-    let mut payload = [0; MARK as usize];
-    medium.read(place + HEADER, &mut payload)?;
-    Ok(Mark::read(words, &payload))
-}
-
-/// Returns the mark at an offset of the medium and its position, if the position belongs to this offset.
-pub(super) fn mark_in_place<M: Readable>(
-    medium: &M,
-    place: u64,
-) -> Result<Option<(u64, Mark)>, M::Error> {
-    let found = mark_at(medium, place)?;
-    let belongs = |position, geometry: Geometry| {
-        geometry.is_aligned(position) && geometry.place(position) == place
-    };
-    Ok(found.filter(|(position, mark)| belongs(*position, mark.geometry)))
-}
-
-/// Returns the first mark of the medium from offset `start` on, which states the sizes.
-pub(super) fn first_mark<M: Readable>(medium: &M, start: u64) -> Result<Option<Mark>, M::Error> {
-    let end = medium.len().saturating_sub(Mark::SIZE as u64);
-    for place in (start..=end).step_by(WORD as usize) {
-        if let Some((_, mark)) = mark_in_place(medium, place)? {
-            return Ok(Some(mark));
-        }
-    }
-    medium.check()?;
-    Ok(None)
 }

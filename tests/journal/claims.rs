@@ -1,15 +1,15 @@
 //! Promises that a journal keeps for any bytes. The property tests and the fuzzers in `fuzz/` check the same ones.
 
 use cachemaint::journal::{
-    Error, ErrorKind, Group, Journal, Options, Reader, Record, Recovered, Repaired, Salvaged,
+    Error, ErrorKind, Group, Journal, Opened, Options, Reader, Record, Salvaged,
 };
-use cachemaint::medium::{Medium, OpenError, Readable};
+use cachemaint::medium::{Medium, OpenError};
 use core::fmt::Debug;
 use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;
 
 /// The offset of the log.
-pub(crate) const LOG: u64 = 8192;
+pub(crate) const LOG: u64 = 16384;
 /// Bytes of a mark, without the padding up to the alignment.
 const MARK: u64 = 64;
 
@@ -41,11 +41,9 @@ pub(crate) fn reason<T, R: Refusal>(done: &Result<T, R>) -> Option<&ErrorKind<R:
     done.as_ref().err().map(R::reason)
 }
 
-/// The openings after the harm.
+/// Openings after the harm.
 const FIRST: u64 = 1 << 32;
 const SECOND: u64 = FIRST + 1;
-const THIRD: u64 = FIRST + 2;
-const FOURTH: u64 = FIRST + 3;
 
 /// The sizes of a journal.
 #[derive(Clone, Copy, Debug)]
@@ -98,16 +96,12 @@ pub(crate) struct Lived {
     records: Vec<Record>,
     /// All records that were ever appended.
     ever: Vec<Record>,
-    /// The positions at which epochs begin.
-    marks: Vec<u64>,
 }
 
 /// Creates a journal and does all of it. When it is full, its older half is given up if it is to be trimmed then.
 pub(crate) fn live<M: Medium>(medium: &M, shape: Shape, deeds: &[Deed], trims: bool) -> Lived {
-    let mut lived =
-        Lived { shape, head: 0, records: Vec::new(), ever: Vec::new(), marks: Vec::new() };
-    let mut journal = shape.options(0).create_new(medium).unwrap();
-    lived.begin(&journal);
+    let mut lived = Lived { shape, head: 0, records: Vec::new(), ever: Vec::new() };
+    let (mut journal, _) = shape.options(0).create_new(medium).unwrap();
     let mut number = 0_u64;
     for deed in deeds {
         number += 1;
@@ -116,7 +110,6 @@ pub(crate) fn live<M: Medium>(medium: &M, shape: Shape, deeds: &[Deed], trims: b
                 lived.learn(&journal);
                 drop(journal);
                 journal = shape.options(number).open(medium).unwrap().0;
-                lived.begin(&journal);
             }
             Deed::Trim(part) => {
                 lived.learn(&journal);
@@ -165,11 +158,6 @@ impl Deed {
 }
 
 impl Lived {
-    fn begin<M: Medium>(&mut self, journal: &Journal<M>) {
-        let mark = MARK.next_multiple_of(self.shape.alignment);
-        self.marks.push(journal.end().0 - mark);
-    }
-
     fn learn<M: Medium>(&mut self, journal: &Journal<M>) {
         self.head = journal.head().0;
         self.records = records(journal).unwrap();
@@ -192,14 +180,11 @@ impl Lived {
         range.step_by(8).any(|at| changed[(at % self.shape.capacity() / 8) as usize])
     }
 
-    /// Returns true if a record is unchanged, and so are the marks before it in its segment.
+    /// Returns true if a record is unchanged, and so is the mark of its segment.
     fn is_whole(&self, record: &Record, changed: &[bool]) -> bool {
         let (position, end) = (record.position.0, record.end.0);
-        let segment = position - position % self.shape.segment;
-        let before = self.marks.iter().copied().filter(|mark| (segment..position).contains(mark));
-        let mut marks = before.chain([segment]);
-        !self.touches(position..end, changed)
-            && !marks.any(|mark| self.touches(mark..mark + MARK, changed))
+        let mark = position - position % self.shape.segment;
+        !self.touches(position..end, changed) && !self.touches(mark..mark + MARK, changed)
     }
 
     /// Returns the records that are whole after these words of the log have changed.
@@ -282,10 +267,11 @@ where
         Salvaged::Record(record) => Some(record),
         Salvaged::Skipped(_) => None,
     };
-    Reader::open(medium).unwrap().salvage().filter_map(|item| is_record(item.unwrap())).collect()
+    let reader = Reader::open(medium).unwrap();
+    reader.salvage().unwrap().filter_map(|item| is_record(item.unwrap())).collect()
 }
 
-/// Each returned record was written. Each whole record is returned. A repair keeps it, and more can be appended.
+/// Each returned record was written. Each whole record is salvaged. Without damage the journal goes on.
 pub(crate) fn damage_costs_what_it_touches<M: Medium>(medium: &M, lived: &Lived, changed: &[u64]) {
     let written = &lived.records;
     let changed = &lived.flags(changed);
@@ -293,126 +279,80 @@ pub(crate) fn damage_costs_what_it_touches<M: Medium>(medium: &M, lived: &Lived,
     let reader = Reader::open(medium).unwrap();
 
     // The prefix, all of it before the first word that has changed.
-    let read: Vec<_> = reader.records().map_while(Result::ok).collect();
+    let read: Vec<_> = reader.records().unwrap().map_while(Result::ok).collect();
     assert!(written.starts_with(&read), "{read:?} of {written:?}");
     let before = |record: &&Record| !lived.touches(lived.head..record.end.0, changed);
     assert!(written.iter().take_while(before).count() <= read.len(), "{read:?} of {written:?}");
     let verified = reader.verify(&mut |_| ()).unwrap();
     assert_eq!(verified.records, read.len() as u64);
-    assert!(!verified.superblock_lost, "the superblocks are whole");
 
     // Everything that is whole.
     let salvaged = salvaged(medium);
     assert!(whole.iter().all(|record| salvaged.contains(record)), "{salvaged:?} of {whole:?}");
     assert!(salvaged.iter().all(|record| written.contains(record)), "{salvaged:?} of {written:?}");
 
-    // A repair keeps what was salvaged, and more can be appended.
-    if verified.damage.is_some() {
-        assert!(matches!(
-            reason(&lived.shape.options(FIRST).open(medium)),
-            Some(ErrorKind::Damaged(_))
-        ));
+    let before = bytes(medium);
+    let opened = lived.shape.options(FIRST).open(medium).map(drop);
+    assert_eq!(opened.is_err(), verified.damage.is_some());
+    if opened.is_ok() {
+        return goes_on(medium, lived.shape, &read);
     }
-    if verified.behind > 0 {
-        would_discard(medium, lived.shape, &verified);
-    }
-    let (journal, repaired) = repaired(medium, lived.shape).unwrap();
-    assert_eq!(repaired.was_whole, verified.damage.is_none() && verified.behind == 0);
-    let kept = records(&journal).unwrap();
-    let keeps_all = verified.damage.is_some() || verified.behind > 0;
-    let expected = if keeps_all { &salvaged } else { &read };
-    assert_eq!(&kept, expected);
-    drop(journal);
-    goes_on(medium, lived.shape, &kept);
+    assert!(matches!(reason(&opened), Some(ErrorKind::Damaged(_))));
+    assert!(bytes(medium) == before, "nothing is written to a damaged journal");
 }
 
-/// Without superblocks a repair has everything that is whole, and maybe what had been trimmed.
-pub(crate) fn superblocks_are_made_anew<M: Medium>(medium: &M, lived: &Lived, changed: &[u64]) {
-    for page in [0, 4096] {
-        (page..page + 128).step_by(8).for_each(|at| medium.store(at, 0, Relaxed));
-    }
-    let whole = lived.whole(&lived.flags(changed));
-    match repaired(medium, lived.shape) {
-        Ok((journal, repaired)) => {
-            assert!(repaired.rebuilt && !repaired.was_whole);
-            let kept = records(&journal).unwrap();
-            assert!(whole.iter().all(|record| kept.contains(record)), "{kept:?} of {whole:?}");
-            assert!(kept.iter().all(|record| lived.ever.contains(record)), "{kept:?}");
-            drop(journal);
-            goes_on(medium, lived.shape, &kept);
-        }
-        // Without a mark nothing is known.
-        Err(error) => assert!(whole.is_empty(), "{error}: {whole:?}"),
-    }
+/// The offsets of both copies of the newest root, by the documentation of the format.
+fn newest_root<M: Medium>(medium: &M) -> [u64; 2] {
+    let [first, second] = [0, 4096].map(|slot| medium.load(slot + 40, Relaxed));
+    let slot = if second > first { 4096 } else { 0 };
+    [slot, slot + 8192]
 }
 
-/// A repair has everything that is whole though the superblock that held is lost, and the one before is not; but in
-/// the last window damage may be taken for a torn end.
-pub(crate) fn the_newer_superblock_is_lost<M: Medium>(medium: &M, lived: &Lived, changed: &[u64]) {
-    let [first, second] = [0, 4096].map(|page| medium.load(page + 64, Relaxed));
-    let (older, newer) = if second > first { (0, 4096) } else { (4096, 0) };
-    medium.store(newer + 24, !medium.load(newer + 24, Relaxed), Relaxed);
-    let changed = &lived.flags(changed);
-    let whole = lived.whole(changed);
-    if let Ok(reader) = Reader::open(medium) {
-        assert!(reader.verify(&mut |_| ()).unwrap().superblock_lost);
+/// One copy of the newest root is as good as both. The next opening stores the other one anew.
+pub(crate) fn a_copy_of_the_root_is_lost<M: Medium>(medium: &M, lived: &Lived, changed: &[u64]) {
+    let copy = newest_root(medium)[changed.len() % 2];
+    medium.store(copy + 72, !medium.load(copy + 72, Relaxed), Relaxed);
+    let reader = Reader::open(medium).unwrap();
+    assert!(reader.verify(&mut |_| ()).unwrap().root_lost);
+    damage_costs_what_it_touches(medium, lived, changed);
+}
+
+/// Without both copies of the newest root nothing is returned that was not written, and no record that was acknowledged
+/// before the trim or opening that stored the root is lost unnoticed.
+pub(crate) fn the_newest_root_is_lost<M: Medium>(medium: &M, lived: &Lived, changed: &[u64]) {
+    for copy in newest_root(medium) {
+        medium.store(copy + 24, !medium.load(copy + 24, Relaxed), Relaxed);
     }
-    let Ok((journal, repaired)) = repaired(medium, lived.shape) else {
-        assert!(first.min(second) == 0 && whole.is_empty(), "the older one is there: {whole:?}");
+    let Ok(reader) = Reader::open(medium) else {
+        assert!(lived.shape.options(FIRST).open(medium).is_err());
         return;
     };
-    let kept = records(&journal).unwrap();
-    let head = medium.load(older + 72, Relaxed).min(lived.head);
-    let is_due =
-        |record: &Record| !repaired.lost.is_empty() || !lived.touches(head..record.end.0, changed);
-    let mut due = whole.iter().filter(|record| is_due(record));
-    assert!(due.all(|record| kept.contains(record)), "{kept:?} of {whole:?}");
-    assert!(kept.iter().all(|record| lived.ever.contains(record)), "{kept:?}");
-    drop(journal);
-    goes_on(medium, lived.shape, &kept);
-}
-
-/// The result of a repair, or its error.
-type Outcome<'m, M> =
-    Result<(Journal<&'m M>, Repaired), OpenError<&'m M, Error<<M as Readable>::Error>>>;
-
-/// The result of a repair, which its preview shows without writing.
-fn repaired<M: Medium>(medium: &M, shape: Shape) -> Outcome<'_, M> {
-    let before = bytes(medium);
-    let preview = shape.options(SECOND).preview_repair(medium);
-    assert!(bytes(medium) == before, "a preview writes nothing");
-    let repaired = shape.options(SECOND).repair(medium);
-    assert_eq!(preview.ok().as_ref(), repaired.as_ref().ok().map(|(_, repaired)| repaired));
-    repaired
-}
-
-/// An opening that is asked for it discards no whole record, and writes nothing.
-fn would_discard<M: Medium>(medium: &M, shape: Shape, verified: &Recovered) {
-    let before = bytes(medium);
-    let opened = shape.options(FIRST).refuse_discard().open(medium);
-    let is_refused = matches!(
-        reason(&opened),
-        Some(ErrorKind::WouldDiscard { end, behind, .. })
-            if (*end, *behind) == (verified.end, verified.behind)
-    );
-    assert!(is_refused, "{verified:?}: {:?}", reason(&opened));
-    assert!(bytes(medium) == before, "a refusal writes nothing");
+    let verified = reader.verify(&mut |_| ()).unwrap();
+    assert!(verified.root_lost);
+    let read: Vec<_> = reader.records().unwrap().map_while(Result::ok).collect();
+    let is_known = |record: &Record| lived.ever.contains(record);
+    assert!(read.iter().all(is_known) && salvaged(medium).iter().all(is_known), "{read:?}");
+    if changed.is_empty() && verified.damage.is_none() {
+        let end = read.last().map_or(0, |last| last.end.0);
+        let missing = lived.records.iter().find(|record| record.position.0 >= end);
+        assert_eq!(missing, None, "{verified:?}");
+        goes_on(medium, lived.shape, &read);
+    }
 }
 
 fn bytes<M: Medium>(medium: &M) -> Vec<u64> {
     (0..medium.len()).step_by(8).map(|at| medium.load(at, Relaxed)).collect()
 }
 
-/// A repaired journal is undamaged, can be opened and appended to, and has what it had.
+/// A journal that can be opened is undamaged then, can be appended to, and has what it had.
 fn goes_on<M: Medium>(medium: &M, shape: Shape, kept: &[Record]) {
+    let (journal, Opened { recovered, .. }) = shape.options(FIRST).open(medium).unwrap();
+    assert_eq!(recovered.records, kept.len() as u64);
     let verified = Reader::open(medium).unwrap().verify(&mut |_| ()).unwrap();
-    assert_eq!((verified.damage, verified.behind), (None, 0));
-    assert!(!verified.superblock_lost, "a repair writes both superblocks");
-    let (journal, again) = shape.options(THIRD).open(medium).unwrap();
-    assert_eq!(again.records, kept.len() as u64);
+    assert_eq!((verified.damage, verified.after_gap, verified.root_lost), (None, 0, false));
     let appended = journal.append(b"more");
     drop(journal);
-    let (journal, _) = shape.options(FOURTH).open(medium).unwrap();
+    let (journal, _) = shape.options(SECOND).open(medium).unwrap();
     let found = records(&journal).unwrap();
     assert!(found.starts_with(kept));
     match appended {
@@ -422,15 +362,16 @@ fn goes_on<M: Medium>(medium: &M, shape: Shape, kept: &[Record]) {
 }
 
 /// Any bytes are read to an end. If they are a journal, it is consistent: every record that is read is salvaged, and a
-/// journal that opens or is repaired can be appended to.
+/// journal that opens can be appended to.
 pub(crate) fn anything_is_read_to_an_end<M: Medium>(medium: &M, shape: Shape) {
     // A record has 16 bytes at least.
     let most = medium.len() / 16;
+    let mut read = Vec::new();
     if let Ok(reader) = Reader::open(medium) {
-        let read: Vec<_> = reader.records().map_while(Result::ok).collect();
+        read.extend(reader.records().unwrap().map_while(Result::ok));
         assert!(read.len() as u64 <= most);
         assert_eq!(reader.verify(&mut |_| ()).unwrap().records, read.len() as u64);
-        assert!(reader.salvage().count() as u64 <= 2 * most + 1);
+        assert!(reader.salvage().unwrap().count() as u64 <= 2 * most + 1);
         assert!(salvaged(medium).starts_with(&read));
         for (number, record) in read.iter().enumerate() {
             for (position, from) in [(record.position, number), (record.end, number + 1)] {
@@ -441,11 +382,9 @@ pub(crate) fn anything_is_read_to_an_end<M: Medium>(medium: &M, shape: Shape) {
         }
     }
     let opened = shape.options(FIRST).open(medium).map(drop);
-    let Ok((journal, _)) = repaired(medium, shape) else {
-        assert!(opened.is_err(), "what can be opened can be repaired");
-        return;
-    };
-    let kept = records(&journal).unwrap();
-    drop(journal);
-    goes_on(medium, shape, &kept);
+    match reason(&opened) {
+        None => goes_on(medium, shape, &read),
+        Some(ErrorKind::Damaged(_) | ErrorKind::Format(_)) => {}
+        Some(_) => opened.unwrap(),
+    }
 }

@@ -1,8 +1,8 @@
 //! Damaged journals and arbitrary bytes: what is returned was appended, what is whole is returned, nothing panics.
 
 use crate::claims::{
-    Deed, Harm, LOG, Lived, Shape, anything_is_read_to_an_end, damage_costs_what_it_touches, live,
-    superblocks_are_made_anew, the_newer_superblock_is_lost,
+    Deed, Harm, LOG, Lived, Shape, a_copy_of_the_root_is_lost, anything_is_read_to_an_end,
+    damage_costs_what_it_touches, live, the_newest_root_is_lost,
 };
 use cachemaint::medium::Medium;
 use cachemaint::sim::{Model, SimMedium, Simulation};
@@ -69,28 +69,28 @@ proptest! {
     }
 
     #[test]
-    fn without_superblocks_a_repair_has_all_that_is_whole(
+    fn with_one_copy_of_the_root_nothing_is_lost(
         deeds in deeds(),
         trims: bool,
         harms in maybe_harms(),
     ) {
         let (medium, lived, changed) = harmed(&deeds, trims, &harms);
-        superblocks_are_made_anew(&medium, &lived, &changed);
+        a_copy_of_the_root_is_lost(&medium, &lived, &changed);
     }
 
     #[test]
-    fn with_the_older_superblock_a_repair_has_all_that_is_whole(
+    fn without_the_newest_root_no_wrong_record_is_returned(
         deeds in deeds(),
         trims: bool,
         harms in maybe_harms(),
     ) {
         let (medium, lived, changed) = harmed(&deeds, trims, &harms);
-        the_newer_superblock_is_lost(&medium, &lived, &changed);
+        the_newest_root_is_lost(&medium, &lived, &changed);
     }
 
     #[test]
     fn arbitrary_bytes_are_read_without_a_panic(
-        words in proptest::collection::vec(any::<u64>(), 0..600),
+        words in proptest::collection::vec(any::<u64>(), 0..2304),
         log in proptest::collection::vec(prop_oneof![any::<u64>(), 0..2048_u64, Just(0x0100_0018)], 256),
         is_formatted: bool,
     ) {

@@ -2,7 +2,7 @@
 
 use cachemaint::dax::{self, DaxFile, DaxView};
 use cachemaint::journal::{
-    Error, Group, Journal, Options, Reader, Record, Records, Recovered, Repaired, Salvage,
+    Error, Group, Journal, Opened, Options, Reader, Record, Records, Salvage,
 };
 use std::path::Path;
 use std::time::Duration;
@@ -23,7 +23,7 @@ fn each_type_can_be_sent_to_and_shared_by_threads() {
     is_send_sync::<Reader<DaxView>>();
     is_send_sync::<Records<'_, DaxView>>();
     is_send_sync::<Salvage<'_, DaxView>>();
-    is_send_sync::<(Record, Recovered, Repaired)>();
+    is_send_sync::<(Record, Opened)>();
     is_send_sync::<Error<dax::Error>>();
 }
 
@@ -31,7 +31,7 @@ fn each_type_can_be_sent_to_and_shared_by_threads() {
 fn threads_append_to_a_file_and_all_of_it_is_there() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("journal");
-    let journal = Journal::create_new(create(&path)).unwrap();
+    let (journal, _) = Journal::create_new(create(&path)).unwrap();
     let (threads, each) = if cfg!(miri) { (2, 3_u64) } else { (4, 100) };
     std::thread::scope(|scope| {
         for thread in 0..threads {
@@ -52,7 +52,7 @@ fn threads_append_to_a_file_and_all_of_it_is_there() {
     });
     drop(journal);
 
-    let (journal, recovered) = Journal::open(open(&path)).unwrap();
+    let (journal, Opened { recovered, .. }) = Journal::open(open(&path)).unwrap();
     assert_eq!(recovered.records, threads * each);
     let mut next = vec![0; usize::try_from(threads).unwrap()];
     for record in journal.records().unwrap() {
@@ -75,11 +75,11 @@ fn threads_append_to_a_file_and_all_of_it_is_there() {
 fn somebody_else_reads_a_file_that_is_written_to() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("journal");
-    let journal = Journal::create_new(create(&path)).unwrap();
+    let (journal, _) = Journal::create_new(create(&path)).unwrap();
     journal.append(b"first").unwrap();
     let view = dax::Options::new().allow_page_granularity().view(&path).unwrap();
     let reader = Reader::open(&view).unwrap();
-    let mut records = reader.records();
+    let mut records = reader.records().unwrap();
     let mut payload = Vec::new();
     records.read_next(&mut payload).unwrap().unwrap();
     assert_eq!(payload, b"first");
@@ -95,8 +95,8 @@ fn somebody_else_reads_a_file_that_is_written_to() {
 fn a_consumer_waits_for_records_and_producers_for_space() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("journal");
-    let file = dax::Options::new().allow_page_granularity().create_new(&path, 16 << 10).unwrap();
-    let journal = Options::new().segment(1 << 10).create_new(file).unwrap();
+    let file = dax::Options::new().allow_page_granularity().create_new(&path, 32 << 10).unwrap();
+    let (journal, _) = Options::new().segment(1 << 10).create_new(file).unwrap();
     // Of 40 bytes each and more: several times what there is space for.
     let (producers, each) = if cfg!(miri) { (2, 150) } else { (3, 1000_u64) };
     let mut numbers = Vec::new();

@@ -1,14 +1,17 @@
 //! The format, byte by byte: what is documented in `cachemaint::journal`, computed by hand.
 
-use crate::claims::{Refusal as _, reason};
+use crate::claims::{LOG, reason};
 use crate::life::{options, records};
-use cachemaint::journal::{ErrorKind, Reader};
+use cachemaint::journal::{ErrorKind, FormatError, Opened, Reader};
 use cachemaint::medium::{Bytes, Medium, Readable};
 use cachemaint::sim::{Model, SimMedium, Simulation};
 use core::sync::atomic::Ordering::Relaxed;
 
 /// Three segments of 128 bytes.
-const BYTES: u64 = 8192 + 3 * 128;
+const BYTES: u64 = LOG + 3 * 128;
+/// Both copies of an odd generation's root.
+const ODD: [u64; 2] = [4096, 12288];
+const EVEN: [u64; 2] = [0, 8192];
 
 /// XXH3 with a seed, by another implementation than the library's.
 fn h(seed: u64, parts: &[&[u8]]) -> u64 {
@@ -19,35 +22,53 @@ const IDENTITY: [u8; 16] = [
     0xef, 0xcd, 0xab, 0x89, 0x67, 0x45, 0x23, 0x01, 0x10, 0x32, 0x54, 0x76, 0x98, 0xba, 0xdc, 0xfe,
 ];
 
-/// Three segments of 2^7 bytes, aligned to 2^3; two of them are the window.
-const SIZES: [u8; 4] = [3, 7, 3, 2];
-
-/// The bytes of a journal, put together by the documentation.
-struct Image {
-    bytes: Vec<u8>,
-    key: u64,
+/// The key of something of this journal.
+fn k(kind: u64, epoch: u64, place: u64) -> u64 {
+    h(kind, &[&IDENTITY, &epoch.to_le_bytes(), &place.to_le_bytes()])
 }
 
+/// The key of an epoch. The options of these tests have this random word.
+fn key(epoch: u64) -> u64 {
+    k(16, epoch, 0x0123_4567_89ab_cdef)
+}
+
+/// The bytes of a journal, put together by the documentation.
+struct Image(Vec<u8>);
+
 impl Image {
-    fn put(&mut self, at: u64, bytes: &[u8]) {
-        self.bytes[at as usize..][..bytes.len()].copy_from_slice(bytes);
+    fn empty() -> Self {
+        Self(vec![0; BYTES as usize])
     }
 
-    /// Of generation 1, at offset 4096. Capacity 384 = 0x180, window 256, segments of 128, alignment 8; head 0 in
-    /// epoch 0, which has the key 0; epoch 1 from 0 on; the first mark acknowledged, which has 64 bytes.
-    fn superblock(&mut self) {
-        let key = self.key.to_le_bytes();
-        self.put(4096, b"cmjournl\x03\0\0\0");
-        self.put(4096 + 24, &IDENTITY);
-        self.put(4096 + 40, &[0x80, 1]);
-        self.put(4096 + 48, &[0, 1]);
-        self.put(4096 + 56, &[128]);
-        self.put(4096 + 60, &[8]);
-        self.put(4096 + 64, &[1]);
-        self.put(4096 + 96, &[1]);
-        self.put(4096 + 104, &key);
-        self.put(4096 + 120, &[64]);
-        seal(&mut self.bytes[4096..][..128]);
+    fn put(&mut self, at: u64, bytes: &[u8]) {
+        self.0[at as usize..][..bytes.len()].copy_from_slice(bytes);
+    }
+
+    /// The root of generation 1. Capacity 384 = 0x180, window 256, segments of 128, alignment 8; head 0 in epoch 1. The
+    /// last epoch, and the end of the records before it, up to which all is acknowledged.
+    fn root(&mut self, epoch: u64, before: u8) {
+        let mut root = [0; 128];
+        let fields: [(usize, &[u8]); 13] = [
+            (0, b"cmjournl\x04\0\0\0\x80"),
+            (24, &IDENTITY),
+            (40, &[1]),
+            (48, &[0x80, 1]),
+            (56, &[0, 1]),
+            (64, &[128]),
+            (68, &[8]),
+            (80, &[1]),
+            (88, &key(1).to_le_bytes()),
+            (96, &epoch.to_le_bytes()),
+            (104, &key(epoch).to_le_bytes()),
+            (112, &[before]),
+            (120, &[before]),
+        ];
+        for (at, bytes) in fields {
+            root[at..at + bytes.len()].copy_from_slice(bytes);
+        }
+        for slot in ODD {
+            self.put(slot, &sealed(root, slot));
+        }
     }
 
     /// A record: `length` and `kind` are what its header says.
@@ -57,63 +78,57 @@ impl Image {
         // All positions are below 2^19.
         second[6..].copy_from_slice(&(position as u16 / 8).to_le_bytes());
         let tag = h(h(key, &[&second, &position.to_le_bytes()]), &[payload]);
-        self.put(8192 + position, &tag.to_le_bytes());
-        self.put(8192 + position + 8, &second);
-        self.put(8192 + position + 16, payload);
+        self.put(LOG + position, &tag.to_le_bytes());
+        self.put(LOG + position + 8, &second);
+        self.put(LOG + position + 16, payload);
     }
 
-    fn mark(&mut self, position: u64, epoch: u8) {
-        self.mark_with(position, epoch, SIZES);
-    }
-
-    fn mark_with(&mut self, position: u64, epoch: u8, [segments, rest @ ..]: [u8; 4]) {
-        let mut payload = [0; 48];
-        payload[..16].copy_from_slice(&IDENTITY);
-        payload[16] = epoch;
-        payload[24..32].copy_from_slice(&self.key.to_le_bytes());
-        payload[32] = segments;
-        payload[38..41].copy_from_slice(&rest);
-        self.record(position, u64::from_le_bytes(*b"cmj mark"), (48, 2), &payload);
+    fn mark(&mut self, position: u64, epoch: u64, before: u64) {
+        let words = [epoch, key(epoch), before, position].map(u64::to_le_bytes);
+        let payload = [&IDENTITY, words.as_flattened()].concat();
+        self.record(position, k(17, epoch, position), (48, 2), &payload);
     }
 
     /// A mark at 0, the record "one" at 64, a void from 88 to the end of the segment, a mark at 128, the record of the
     /// bytes 1 to 40 at 192. Nothing behind.
     ///
-    /// The first record vouches for all before it: 1 from bit 3 on; the second one for all before the void, which are
-    /// 104 bytes or 13 words: 14.
+    /// The first record vouches for all before the mark, which are 64 bytes or 8 words: 9 from bit 3 on; the second one
+    /// for all before the void, which are 104 bytes or 13 words: 14.
     fn log(&mut self) {
-        self.mark(0, 1);
-        self.record(64, self.key, (3, 1 | 1 << 3), b"one");
-        self.record(88, self.key, (24, 3), b"");
-        self.mark(128, 1);
+        self.mark(0, 1, 0);
+        self.record(64, key(1), (3, 1 | 9 << 3), b"one");
+        self.record(88, key(1), (24, 3), b"");
+        self.mark(128, 1, 0);
         let payload: Vec<u8> = (1..=40).collect();
-        self.record(192, self.key, (40, 1 | 14 << 3), &payload);
+        self.record(192, key(1), (40, 1 | 14 << 3), &payload);
     }
 }
 
-/// Puts the tag into a superblock.
-fn seal(superblock: &mut [u8]) {
-    let tag = h(h(0, &[&superblock[..16]]), &[&superblock[24..128]]);
-    superblock[16..24].copy_from_slice(&tag.to_le_bytes());
+/// Returns a root with the tag for this slot.
+fn sealed(mut root: [u8; 128], slot: u64) -> [u8; 128] {
+    let generation = u64::from_le_bytes(root[40..48].try_into().unwrap());
+    let tag = h(h(k(1, generation, slot), &[&root[..16]]), &[&root[24..]]);
+    root[16..24].copy_from_slice(&tag.to_le_bytes());
+    root
 }
 
-/// Returns the whole image, with the key of the first epoch.
-fn image(key: u64) -> Vec<u8> {
-    let mut image = Image { bytes: vec![0; BYTES as usize], key };
-    image.superblock();
+/// Returns the whole image.
+fn image() -> Vec<u8> {
+    let mut image = Image::empty();
+    image.root(1, 0);
     image.log();
-    image.bytes
+    image.0
 }
 
 fn golden() -> SimMedium {
     let medium = Simulation::new(Model::X86, BYTES).zeros().medium();
-    medium.write(0, &image(0x0123_4567_89ab_cdef));
+    medium.write(0, &image());
     medium
 }
 
 #[test]
 fn it_is_read_as_documented() {
-    let (journal, recovered) = options().open(golden()).unwrap();
+    let (journal, Opened { recovered, .. }) = options().open(golden()).unwrap();
     assert_eq!((recovered.records, recovered.bytes), (2, 43));
     assert_eq!((recovered.head.0, recovered.end.0), (0, 248));
     assert!(!recovered.torn);
@@ -128,11 +143,10 @@ fn it_is_read_as_documented() {
 #[test]
 fn it_is_written_as_documented() {
     let medium = Simulation::new(Model::X86, BYTES).zeros().medium();
-    let journal = options().create_new(&medium).unwrap();
+    let (journal, _) = options().create_new(&medium).unwrap();
     journal.append(b"one").unwrap();
     journal.append(&(1..=40).collect::<Vec<u8>>()).unwrap();
-    // The key is random.
-    let expected = image(medium.load(4096 + 104, Relaxed));
+    let expected = image();
     let mut found = vec![0; BYTES as usize];
     medium.read(0, &mut found).unwrap();
     for (at, (found, expected)) in found.iter().zip(&expected).enumerate() {
@@ -140,118 +154,73 @@ fn it_is_written_as_documented() {
     }
 }
 
-/// Records are aligned to 16 here, and this one begins at 72.
+/// Epoch 2 begins at 128, after the record of epoch 1, and epoch 3 at 256. The marks state the end of the epoch before.
+#[test]
+fn epochs_follow_each_other_as_documented() {
+    for (before, is_whole) in [(88, true), (80, false), (96, false)] {
+        let mut image = Image::empty();
+        image.root(3, 216);
+        image.mark(0, 1, 0);
+        image.record(64, key(1), (3, 1 | 9 << 3), b"one");
+        // A whole record of epoch 1, which the opening has discarded.
+        image.record(104, key(1), (8, 1), &[7; 8]);
+        image.mark(128, 2, before);
+        image.record(192, key(2), (3, 1 | 9 << 3), b"two");
+        image.mark(256, 3, 216);
+        image.record(320, key(3), (5, 1 | 9 << 3), b"three");
+        let found = Reader::open(Bytes(&image.0)).unwrap().verify(&mut |_| ()).unwrap();
+        assert_eq!(
+            (found.records, found.damage.is_none()),
+            if is_whole { (3, true) } else { (1, false) }
+        );
+    }
+}
+
+/// Records are aligned to 16 here, and the first one begins at 72.
 #[test]
 fn a_record_off_the_alignment_is_ignored() {
-    let mut image = Image { bytes: vec![0; BYTES as usize], key: 7 };
-    image.superblock();
-    image.bytes[4096 + 60] = 16;
-    seal(&mut image.bytes[4096..][..128]);
-    image.record(72, 7, (3, 1), b"one");
-    let reader = Reader::open(Bytes(&image.bytes)).unwrap();
-    assert_eq!(reader.salvage().count(), 0);
-    image.record(80, 7, (3, 1), b"one");
-    let reader = Reader::open(Bytes(&image.bytes)).unwrap();
-    assert_eq!(reader.salvage().count(), 2, "a skipped range and a record");
-}
-
-/// A mark of a later epoch is at the end of the records, or at the beginning of a segment. It has the journal's identity,
-/// but other sizes, as no opening writes. Each size differs once.
-#[test]
-fn a_mark_of_other_sizes_is_ignored() {
-    for (size, other) in [4, 8, 4, 3].into_iter().enumerate() {
-        for position in [64, 128, 256] {
-            let mut image = Image { bytes: vec![0; BYTES as usize], key: 7 };
-            image.superblock();
-            image.mark(0, 1);
-            let mut sizes = SIZES;
-            sizes[size] = other;
-            image.mark_with(position, 2, sizes);
-            let verified = Reader::open(Bytes(&image.bytes)).unwrap().verify(&mut |_| ()).unwrap();
-            assert_eq!(verified.damage, None, "{sizes:?} at {position}");
-        }
+    let mut image = Image::empty();
+    image.root(1, 0);
+    for slot in ODD {
+        let mut root: [u8; 128] = image.0[slot as usize..][..128].try_into().unwrap();
+        root[68] = 16;
+        image.put(slot, &sealed(root, slot));
     }
-}
-
-/// The journal is damaged: it has no mark of its own at its beginning.
-#[test]
-fn a_journal_with_a_mark_of_other_sizes_is_whole_after_a_repair() {
-    for (size, other) in [4, 8, 4, 3].into_iter().enumerate() {
-        let mut image = Image { bytes: vec![0; BYTES as usize], key: 7 };
-        image.superblock();
-        let mut sizes = SIZES;
-        sizes[size] = other;
-        // Later than the epoch that the repair begins.
-        (0..3).for_each(|segment| image.mark_with(128 * segment, 3, sizes));
-        let medium = Simulation::new(Model::X86, BYTES).zeros().medium();
-        medium.write(0, &image.bytes);
-        assert!(matches!(reason(&options().open(&medium)), Some(ErrorKind::Damaged(_))));
-        drop(options().repair(&medium).unwrap());
-        let verified = Reader::open(&medium).unwrap().verify(&mut |_| ()).unwrap();
-        assert_eq!(verified.damage, None, "{sizes:?}");
-    }
-}
-
-/// A record of epoch 1 ends with its segment. The next segment is of epoch 0, which no journal writes. Epoch 2 begins
-/// behind both.
-#[test]
-fn records_from_the_end_of_the_last_one_are_none() {
-    let mut image = Image { bytes: vec![0; BYTES as usize], key: 7 };
-    image.superblock();
-    image.bytes[4096 + 96] = 2;
-    image.bytes[4096 + 112..][..2].copy_from_slice(&[0, 1]);
-    seal(&mut image.bytes[4096..][..128]);
-    image.mark(0, 1);
-    image.record(64, 7, (48, 1 | 1 << 3), &[1; 48]);
-    image.mark(128, 0);
-    image.record(192, 7, (48, 1 | 7 << 3), &[2; 48]);
-    image.mark(256, 2);
-    let reader = Reader::open(Bytes(&image.bytes)).unwrap();
-    let mut records = reader.records();
-    let first = records.next().unwrap().unwrap();
-    assert_eq!((first.end.0, &first.payload[..]), (128, &[1; 48][..]));
-    let damaged = records.next().unwrap();
-    assert!(matches!(reason(&damaged), Some(ErrorKind::Damaged(_))), "{damaged:?}");
-    let damaged = reader.records_from(first.end).unwrap().next().unwrap();
-    assert!(matches!(reason(&damaged), Some(ErrorKind::Damaged(_))), "{damaged:?}");
+    image.record(72, key(1), (3, 1), b"one");
+    let reader = Reader::open(Bytes(&image.0)).unwrap();
+    assert_eq!(reader.salvage().unwrap().count(), 0);
+    image.record(80, key(1), (3, 1), b"one");
+    let reader = Reader::open(Bytes(&image.0)).unwrap();
+    assert_eq!(reader.salvage().unwrap().count(), 2, "a skipped range and a record");
 }
 
 /// Every single byte of the golden file is changed: nothing is read that was not written, and nothing panics.
 #[test]
 fn each_changed_byte_is_noticed_or_harmless() {
-    for at in (4096..4096 + 128).chain(8192..BYTES) {
+    for at in (4096..4096 + 128).chain(12288..12288 + 128).chain(LOG..BYTES) {
         let medium = golden();
         let word = medium.load(at & !7, Relaxed);
         medium.store(at & !7, word ^ 0x10 << (at % 8 * 8), Relaxed);
-        match options().open(&medium) {
-            Ok((journal, recovered)) => {
-                let records = records(&journal).unwrap();
-                assert_eq!(records.len() as u64, recovered.records);
-                let is_harmless = (8192 + 83..8192 + 88).contains(&at)
-                    || (8192 + 104..8192 + 128).contains(&at)
-                    || at >= 8192 + 248;
-                let expected = match at - 8192 {
-                    _ if is_harmless => (2, 0),
-                    // The void, and the second mark: the second record is behind.
-                    88..192 => (1, 1),
-                    _ => (1, 0),
-                };
-                assert_eq!((records.len(), recovered.behind), expected, "offset {at}");
-                // Of the last record nothing may be left that names its position.
-                let is_named = !(8192 + 206..8192 + 208).contains(&at);
-                assert_eq!(recovered.torn, !is_harmless && is_named, "offset {at}");
-            }
-            Err(refused) => {
-                let harmed = match refused.reason() {
-                    // The first record vouches for the mark before it, the second one for the first.
-                    ErrorKind::Damaged(_) => 8192..8192 + 83,
-                    ErrorKind::NotAJournal { .. } => 4096..4104,
-                    ErrorKind::Superblocks => 4104..4224,
-                    _ => panic!("offset {at}: {refused}"),
-                };
-                assert!(harmed.contains(&at), "offset {at}");
-            }
+        let opened = options().open(&medium);
+        if let Some(ErrorKind::Damaged(_)) = reason(&opened) {
+            // The first record vouches for nothing before it, the second one for it and the mark before it.
+            assert!((LOG..LOG + 83).contains(&at), "offset {at}");
+            continue;
         }
+        let (journal, Opened { recovered, .. }) = opened.unwrap();
+        assert_eq!(records(&journal).unwrap().len() as u64, recovered.records);
+        assert_eq!(recovered.root_lost, at < LOG, "offset {at}");
+        let (expected, torn) = match at.saturating_sub(LOG) {
+            _ if at < LOG => ((2, 0), false),
+            83..88 | 104..128 | 248.. => ((2, 0), false),
+            // The void, and the second mark: the second record is behind.
+            88..192 => ((1, 1), true),
+            // Nothing is left that names its position.
+            206..208 => ((1, 0), false),
+            _ => ((1, 0), true),
+        };
+        assert_eq!((recovered.records, recovered.after_gap), expected, "offset {at}");
+        assert_eq!(recovered.torn, torn, "offset {at}");
     }
 }
 
@@ -259,90 +228,72 @@ fn each_changed_byte_is_noticed_or_harmless() {
 fn a_missing_or_truncated_journal_is_refused() {
     let refused = |medium: &SimMedium| options().open(medium).unwrap_err().to_string();
     let empty = Simulation::new(Model::X86, BYTES).zeros().medium();
-    assert!(refused(&empty).starts_with("the medium has no journal: it begins with zeros"));
+    assert!(refused(&empty).starts_with("there is no journal: the medium begins with zeros"));
     empty.write(0, b"PK\x03\x04 and so on");
-    assert!(
-        refused(&empty).starts_with(
-            "this is not a journal: it begins with PK\\x03\\x04 and instead of cmjournl; open another medium, or \
-             repair this one if it was a journal"
-        )
-    );
+    assert!(refused(&empty).starts_with("this is not a journal: it begins with PK\\x03\\x04 and"));
     let short = Simulation::new(Model::X86, BYTES - 8).medium();
-    let mut bytes = [0; 128];
-    golden().read(4096, &mut bytes).unwrap();
-    short.write(4096, &bytes);
-    assert!(refused(&short).starts_with("the journal has 8576 bytes, but only 8568 are there"));
+    short.write(0, &image()[..BYTES as usize - 8]);
+    assert!(refused(&short).starts_with("the journal needs 16768 bytes, but only 16760 are there"));
     let tiny = Simulation::new(Model::X86, 4000).zeros().medium();
-    assert!(matches!(
-        reason(&options().open(&tiny)),
-        Some(ErrorKind::Truncated { size: 4000, needed: 4224, .. })
-    ));
+    let opened = options().open(&tiny);
+    let Some(ErrorKind::Format(FormatError::Truncated { size: 4000, needed, .. })) =
+        reason(&opened)
+    else {
+        panic!("{opened:?}")
+    };
+    assert_eq!(*needed, LOG);
     tiny.write(0, b"a short text");
-    assert!(
-        matches!(reason(&options().open(&tiny)), Some(ErrorKind::NotAJournal { found, .. }) if found == b"a short ")
-    );
-
-    let later = golden();
-    bytes[8] = 4;
-    seal(&mut bytes);
-    later.write(4096, &bytes);
-    assert!(refused(&later).starts_with("the journal has version 4 of its format"));
-    // Of the first version, which had its checksum elsewhere.
-    bytes[8] = 1;
-    later.write(4096, &bytes);
-    assert!(refused(&later).starts_with("the journal has version 1 of its format"));
-
-    assert!(matches!(reason(&options().create_new(golden())), Some(ErrorKind::Exists)));
+    let opened = options().open(&tiny);
+    let Some(ErrorKind::Format(FormatError::Foreign { found, .. })) = reason(&opened) else {
+        panic!("{opened:?}")
+    };
+    assert_eq!(found, b"a short ");
+    let exists = options().create_new(golden());
+    assert!(matches!(reason(&exists), Some(ErrorKind::Format(FormatError::Exists))));
 }
 
-/// The later version has trimmed the journal last.
+/// Returns the root of the golden file with another version or generation, for a slot.
+fn with(slot: u64, change: impl Fn(&mut [u8; 128])) -> [u8; 128] {
+    let mut root = image()[4096..][..128].try_into().unwrap();
+    change(&mut root);
+    sealed(root, slot)
+}
+
+/// Each slot in turn has another version. A program of a later one has stored the newest root.
 #[test]
-fn a_newer_superblock_of_a_later_version_is_refused() {
-    let medium = golden();
-    drop(options().open(&medium).unwrap());
-    let images = [0, 4096].map(|at| {
-        let mut bytes = [0; 128];
-        let Ok(()) = medium.read(at, &mut bytes);
-        (at, bytes)
-    });
-    for (at, whole) in images {
-        let mut bytes = whole;
-        bytes[8] = 4;
-        seal(&mut bytes);
-        medium.write(at, &bytes);
-        let [opened, repaired] =
-            [options().open(&medium).map(drop), options().repair(&medium).map(drop)]
-                .map(|result| result.unwrap_err().error);
-        for error in [opened, repaired] {
-            assert!(matches!(error.kind(), ErrorKind::Version { found: 4, .. }), "{error}");
+fn a_root_of_a_later_version_is_refused() {
+    for (slot, generation) in [(0, 2), (4096, 1), (8192, 2), (12288, 1)] {
+        for (version, is_refused) in [(5, true), (3, false)] {
+            let medium = golden();
+            let other = with(slot, |root| (root[8], root[40]) = (version, generation));
+            medium.write(slot, &other);
+            let opened = options().open(&medium).map(drop);
+            match reason(&opened) {
+                Some(ErrorKind::Format(FormatError::Version { found: 5, .. })) if is_refused => {}
+                None if !is_refused => {}
+                _ => panic!("{opened:?}"),
+            }
         }
-        let mut after = [0; 128];
-        let Ok(()) = medium.read(at, &mut after);
-        assert_eq!(after, bytes);
-        // Version 1 proves nothing: one damaged byte is enough for it.
-        bytes[8] = 1;
-        medium.write(at, &bytes);
-        assert!(Reader::open(&medium).is_ok());
-        medium.write(at, &whole);
     }
 }
 
-/// By the documentation generations are below 2^63. A real journal never counts that far: the superblock is forged.
+/// By the documentation generations are below 2^63. A real journal never counts that far: the root is forged.
 #[test]
 fn after_the_last_generation_nothing_is_opened_or_trimmed() {
     const LAST: u64 = (1 << 63) - 1;
     let medium = golden();
-    let mut bytes = [0; 128];
-    medium.read(4096, &mut bytes).unwrap();
-    bytes[64..72].copy_from_slice(&(LAST - 1).to_le_bytes());
-    seal(&mut bytes);
-    // An even generation is the first.
-    medium.write(0, &bytes);
+    for slot in EVEN {
+        let last = with(slot, |root| root[40..48].copy_from_slice(&(LAST - 1).to_le_bytes()));
+        medium.write(slot, &last);
+    }
 
-    let (journal, recovered) = options().open(&medium).unwrap();
+    let (journal, Opened { recovered, .. }) = options().open(&medium).unwrap();
     assert_eq!(recovered.records, 2);
     let refused = journal.trim(recovered.end);
-    assert!(matches!(reason(&refused), Some(ErrorKind::WornOut)), "{refused:?}");
+    assert!(
+        matches!(reason(&refused), Some(ErrorKind::Format(FormatError::WornOut))),
+        "{refused:?}"
+    );
     drop(journal);
 
     let image = |medium: &SimMedium| {
@@ -352,23 +303,28 @@ fn after_the_last_generation_nothing_is_opened_or_trimmed() {
     };
     let before = image(&medium);
     let refused = options().open(&medium);
-    assert!(matches!(reason(&refused), Some(ErrorKind::WornOut)), "{refused:?}");
+    assert!(
+        matches!(reason(&refused), Some(ErrorKind::Format(FormatError::WornOut))),
+        "{refused:?}"
+    );
     assert!(image(&medium) == before);
-    assert_eq!(Reader::open(&medium).unwrap().records().count(), 2);
+    assert_eq!(Reader::open(&medium).unwrap().records().unwrap().count(), 2);
 }
 
 /// Positions are below 2^63, too. The log has 3 segments of 128 bytes.
 #[test]
 fn no_record_is_appended_at_the_last_position() {
     let medium = golden();
-    let mut bytes = [0; 128];
-    medium.read(4096, &mut bytes).unwrap();
-    // The head, the beginning of the epoch, and the end of the acknowledged records.
-    for at in [72, 112, 120] {
-        bytes[at..at + 8].copy_from_slice(&((1_u64 << 63) - 6 * 128).to_le_bytes());
+    for slot in ODD {
+        // The head, the end of the records before the epoch, and that of the acknowledged ones.
+        let last = ((1_u64 << 63) - 6 * 128).to_le_bytes();
+        let last = with(slot, |root| {
+            for at in [72, 112, 120] {
+                root[at..at + 8].copy_from_slice(&last);
+            }
+        });
+        medium.write(slot, &last);
     }
-    seal(&mut bytes);
-    medium.write(4096, &bytes);
 
     let (journal, _) = options().open(&medium).unwrap();
     let mut kept = 0;
@@ -388,8 +344,11 @@ fn no_record_is_appended_at_the_last_position() {
         }
         kept = 0;
     };
-    assert!(matches!(reason(&refused), Some(ErrorKind::WornOut)), "{refused:?}");
+    assert!(
+        matches!(reason(&refused), Some(ErrorKind::Format(FormatError::WornOut))),
+        "{refused:?}"
+    );
     drop(journal);
-    let (_, recovered) = options().open(&medium).unwrap();
+    let (_, Opened { recovered, .. }) = options().open(&medium).unwrap();
     assert_eq!(recovered.records, kept);
 }

@@ -1,6 +1,6 @@
 //! The operations of a journal's life, the notes of their results, and the state that they require afterwards.
 
-pub(crate) use crate::claims::records;
+pub(crate) use crate::claims::{LOG, records};
 use cachemaint::journal::{Error, Group, Journal, Options, Position, Record};
 use cachemaint::medium::Medium;
 use cachemaint::sim::Violation;
@@ -9,10 +9,10 @@ use core::ops::Range;
 /// Segments of two or three short records.
 pub(crate) const SEGMENT: u64 = 128;
 /// Five of them.
-pub(crate) const BYTES: u64 = 8192 + 5 * SEGMENT;
+pub(crate) const BYTES: u64 = LOG + 5 * SEGMENT;
 
 /// A medium for three segments of twice that size, in which a mark can be on two lines.
-pub(crate) const WIDE: u64 = 8192 + 3 * 2 * SEGMENT;
+pub(crate) const WIDE: u64 = LOG + 3 * 2 * SEGMENT;
 
 /// Returns the same options each time, as the simulator wants it.
 pub(crate) fn options() -> Options<'static> {

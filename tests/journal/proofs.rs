@@ -1,22 +1,23 @@
 //! The proof of a record: no record of another time or place passes for it.
 
+use crate::claims::LOG;
 use crate::claims::reason;
 use crate::faulty::{Faulty, abandon, append_behind};
 use crate::life::records;
-use cachemaint::journal::{ErrorKind, Journal, Options, Reader};
+use cachemaint::journal::{ErrorKind, FormatError, Journal, Opened, Options, Reader, Salvaged};
 use cachemaint::medium::{Medium, Readable};
 use cachemaint::sim::{Model, SimMedium, Simulation};
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering::{self, Relaxed};
 
-pub(crate) const SEGMENT: u64 = 1024;
-const BYTES: u64 = 8192 + 16 * SEGMENT;
+const SEGMENT: u64 = 1024;
+const BYTES: u64 = LOG + 16 * SEGMENT;
 
-pub(crate) fn medium() -> SimMedium {
+fn medium() -> SimMedium {
     Simulation::new(Model::CACHES_KEPT, BYTES).medium()
 }
 
-pub(crate) fn options(opening: u64) -> Options<'static> {
+fn options(opening: u64) -> Options<'static> {
     Options::with_entropy([7, opening]).segment(SEGMENT).window(2 * SEGMENT)
 }
 
@@ -33,27 +34,26 @@ fn payloads<M: Medium>(journal: &Journal<M>) -> Vec<Vec<u8>> {
     records(journal).unwrap().into_iter().map(|record| record.payload).collect()
 }
 
-/// Each opening goes on at positions that the one before has used in vain. A void that is left there of that time must not
-/// lead past what is missing now.
+/// An opening takes the segment of one before it whose records are all missing. A void that is left there must not lead past
+/// what is missing now.
 #[test]
 fn a_void_of_an_earlier_epoch_counts_for_nothing() {
     let options = |opening| options(opening).alignment(64);
     let medium = medium();
     let faulty = Faulty::new(&medium);
-    let journal = options(0).create_new(&faulty).unwrap();
-    journal.append(&[b'A'; 40]).unwrap();
-    // The record does not fit behind the unfinished one: a padding record fills the segment.
+    let (journal, _) = options(0).create_new(&faulty).unwrap();
+    // The record does not fit behind the unfinished one, up to 128: a padding record fills the segment.
     append_behind(&journal, 48, &[&[b'B'; 900]]);
 
     let faulty = Faulty::new(&medium);
-    let (journal, recovered) = options(1).open(&faulty).unwrap();
-    assert_eq!(recovered.records, 1);
-    append_behind(&journal, 48, &[&[b'C'; 40], &[b'D'; 900]]);
+    let (journal, Opened { recovered, .. }) = options(1).open(&faulty).unwrap();
+    assert_eq!(recovered.records, 0);
+    assert_eq!(journal.append(&[b'A'; 40]).unwrap().0, 64);
+    append_behind(&journal, 48, &[&[b'D'; 900]]);
 
-    let (journal, recovered) = options(2).open(&medium).unwrap();
+    let (journal, Opened { recovered, .. }) = options(2).open(&medium).unwrap();
     assert_eq!(payloads(&journal), [[b'A'; 40]]);
-    assert!(recovered.torn);
-    assert_eq!(recovered.behind, 2);
+    assert_eq!((recovered.torn, recovered.after_gap), (true, 1));
 }
 
 /// A payload as programs frame it: it ends with the CRC32C of the bytes before.
@@ -67,8 +67,8 @@ fn framed(fill: u8, len: usize) -> Vec<u8> {
 #[test]
 fn the_payload_of_an_earlier_lap_is_not_taken_for_that_of_a_record() {
     let medium = medium();
-    let journal = options(0).create_new(&medium).unwrap();
-    let place = |position: u64| 8192 + position % (16 * SEGMENT);
+    let (journal, _) = options(0).create_new(&medium).unwrap();
+    let place = |position: u64| LOG + position % (16 * SEGMENT);
     // Behind the mark a record of 48 bytes, then such of 128, whose headers are the end of a line.
     let (first, size) = (64 + 48, 128);
     assert!((place(first) + 16).is_multiple_of(64));
@@ -113,14 +113,14 @@ fn the_payload_of_an_earlier_lap_is_not_taken_for_that_of_a_record() {
 #[test]
 fn of_two_records_the_payloads_cannot_be_exchanged() {
     let medium = medium();
-    let journal = options(0).create_new(&medium).unwrap();
+    let (journal, _) = options(0).create_new(&medium).unwrap();
     let one = journal.append(&framed(1, 48)).unwrap().0;
     let other = journal.append(&framed(2, 48)).unwrap().0;
     journal.append(b"behind").unwrap();
     drop(journal);
     let mut payload = [0; 48];
-    medium.read(8192 + other + 16, &mut payload).unwrap();
-    medium.write(8192 + one + 16, &payload);
+    medium.read(LOG + other + 16, &mut payload).unwrap();
+    medium.write(LOG + one + 16, &payload);
     let opened = options(1).open(&medium);
     let Some(ErrorKind::Damaged(damage)) = reason(&opened) else { panic!("it was opened") };
     assert_eq!(damage.at.0, one);
@@ -130,62 +130,37 @@ fn of_two_records_the_payloads_cannot_be_exchanged() {
 #[test]
 fn damage_among_the_last_records_is_neither_a_torn_end_nor_written_over() {
     let medium = medium();
-    let journal = options(0).window(16 * SEGMENT).create_new(&medium).unwrap();
+    let (journal, _) = options(0).window(16 * SEGMENT).create_new(&medium).unwrap();
     for number in 1..=200_u32 {
         journal.append(number.to_string().as_bytes()).unwrap();
     }
     drop(journal);
     // Somewhere in the 19th.
-    medium.write(8192 + 500, &[0xff; 4]);
+    medium.write(LOG + 500, &[0xff; 4]);
     let recovered = Reader::open(&medium).unwrap().verify(&mut |_| ()).unwrap();
     assert_eq!(recovered.records, 18);
     assert!(recovered.damage.is_some(), "{recovered:?}");
     assert!(matches!(reason(&options(1).open(&medium)), Some(ErrorKind::Damaged(_))));
-    let (journal, repaired) = options(1).repair(&medium).unwrap();
-    assert_eq!((repaired.records, repaired.lost.len()), (199, 1));
-    assert_eq!(payloads(&journal).len(), 199);
+    let reader = Reader::open(&medium).unwrap();
+    let salvaged = reader.salvage().unwrap().map(Result::unwrap);
+    let is_record = |found: &Salvaged| matches!(found, Salvaged::Record(_));
+    assert_eq!(salvaged.filter(is_record).count(), 199);
 }
 
 /// The record behind it is the first in its segment, and a void of 200 bytes is before that.
 #[test]
 fn damage_to_the_last_record_of_a_segment_is_known_by_the_one_behind_it() {
     let medium = medium();
-    let journal = options(0).create_new(&medium).unwrap();
+    let (journal, _) = options(0).create_new(&medium).unwrap();
     // Behind the mark of 64 bytes, up to 824.
     journal.append(&[1; 728]).unwrap();
     let damaged = journal.append(&[2; 16]).unwrap().0;
     assert_eq!(journal.append(&[3; 500]).unwrap().0, SEGMENT + 64);
     drop(journal);
-    medium.write(8192 + damaged + 16, &[0xff; 4]);
+    medium.write(LOG + damaged + 16, &[0xff; 4]);
     let opened = options(1).open(&medium);
     let Some(ErrorKind::Damaged(damage)) = reason(&opened) else { panic!("it was opened") };
     assert_eq!(damage.at.0, damaged);
-}
-
-/// Records of a group do not vouch for each other. The closing of the journal shows that all were there.
-#[test]
-fn damage_in_the_last_group_of_a_closed_journal_is_known_as_damage() {
-    let life = |closes: bool| {
-        let medium = medium();
-        let journal = options(0).create_new(&medium).unwrap();
-        let mut group = cachemaint::journal::Group::new();
-        (0..10).for_each(|number| group.push(&[number; 20]));
-        journal.append_group(&mut group).unwrap();
-        if closes {
-            journal.close().unwrap();
-        }
-        // The third one: each has 40 bytes, and the first begins behind the mark, at 64.
-        medium.write(8192 + 64 + 2 * 40 + 16, &[0xff; 4]);
-        medium
-    };
-    let closed = life(true);
-    assert!(matches!(reason(&options(1).open(&closed)), Some(ErrorKind::Damaged(_))));
-
-    // As a crash in the middle of the append would have left it.
-    let (_, recovered) = options(1).open(life(false)).unwrap();
-    assert_eq!((recovered.records, recovered.torn, recovered.behind), (2, true, 7));
-    let (journal, repaired) = options(1).repair(life(false)).unwrap();
-    assert_eq!((repaired.records, payloads(&journal).len()), (9, 9));
 }
 
 /// By hand: 600 bytes of payload and a header are 77 words. A distance of 128 words would leave out the record before.
@@ -193,21 +168,21 @@ fn damage_in_the_last_group_of_a_closed_journal_is_known_as_damage() {
 fn a_record_behind_a_long_unfinished_one_vouches_for_the_short_record_before_it() {
     let medium = medium();
     let faulty = Faulty::new(&medium);
-    let journal = options(0).create_new(&faulty).unwrap();
+    let (journal, _) = options(0).create_new(&faulty).unwrap();
     journal.append(b"durable").unwrap();
     append_behind(&journal, 600, &[b"behind"]);
     // The payload of the first record, behind the mark and its header.
-    medium.write(8192 + 64 + 16, &[0xff; 8]);
-    let refused = options(1).open(&medium).map(|(_, recovered)| recovered);
+    medium.write(LOG + 64 + 16, &[0xff; 8]);
+    let refused = options(1).open(&medium).map(|(_, Opened { recovered, .. })| recovered);
     assert!(matches!(reason(&refused), Some(ErrorKind::Damaged(_))), "{refused:?}");
 }
 
 /// The smallest journal that there can be is trimmed to its end, which is that of a segment, again and again.
 #[test]
 fn a_journal_that_is_trimmed_to_its_end_has_room_for_the_longest_record() {
-    let bytes = 8192 + 3 * 128;
+    let bytes = LOG + 3 * 128;
     let medium = Simulation::new(Model::CACHES_KEPT, bytes).medium();
-    let journal = options(0).segment(128).window(256).create_new(&medium).unwrap();
+    let (journal, _) = options(0).segment(128).window(256).create_new(&medium).unwrap();
     for number in 0..100 {
         let len = if number % 3 == 0 { journal.largest() } else { number % 7 };
         journal.append(&vec![1; len as usize]).unwrap();
@@ -216,7 +191,10 @@ fn a_journal_that_is_trimmed_to_its_end_has_room_for_the_longest_record() {
     let least = Simulation::new(Model::CACHES_KEPT, bytes - 128).medium();
     let refused = options(0).segment(128).window(256).create_new(&least).map(drop);
     assert!(
-        matches!(reason(&refused), Some(ErrorKind::TooSmall { needed: 8576, .. })),
+        matches!(
+            reason(&refused),
+            Some(ErrorKind::Format(FormatError::TooSmall { needed: 16768, .. }))
+        ),
         "{refused:?}"
     );
 }
@@ -227,8 +205,8 @@ fn small(opening: u64, segment: u64) -> Options<'static> {
 }
 
 /// Damages the word at a position of the log.
-pub(crate) fn damage(medium: &SimMedium, position: u64) {
-    let at = 8192 + position;
+fn damage(medium: &SimMedium, position: u64) {
+    let at = LOG + position;
     medium.store(at, !medium.load(at, Relaxed), Relaxed);
 }
 
@@ -238,7 +216,7 @@ pub(crate) fn damage(medium: &SimMedium, position: u64) {
 fn a_record_that_begins_a_window_behind_another_one_proves_that_this_was_durable() {
     let medium = medium();
     let faulty = Faulty::new(&medium);
-    let journal = small(0, 128).create_new(&faulty).unwrap();
+    let (journal, _) = small(0, 128).create_new(&faulty).unwrap();
     let first = journal.append(&[b'A'; 48]).unwrap();
     assert_eq!(first.0, 64);
     // A mark at 128 and a void behind it, a mark at 256.
@@ -250,49 +228,10 @@ fn a_record_that_begins_a_window_behind_another_one_proves_that_this_was_durable
     assert!(matches!(reason(&opened), Some(ErrorKind::Damaged(_))), "{opened:?}");
 }
 
-/// Behind a record at 64 there is a whole one at 168 that a crash has cut off. The next opening puts its mark at 88, a void
-/// of `void` bytes at 152 over the record that was cut off, and two records. The mark is damaged.
-fn repaired_behind_a_lost_mark(void: usize) {
-    let medium = medium();
-    let faulty = Faulty::new(&medium);
-    let journal = small(0, 256).create_new(&faulty).unwrap();
-    journal.append(&[b'A'; 8]).unwrap();
-    append_behind(&journal, 64, &[&[b'D'; 8]]);
-    let faulty = Faulty::new(&medium);
-    let (journal, _) = small(1, 256).open(&faulty).unwrap();
-    abandon(&journal, void - 16);
-    journal.append(&[b'B'; 8]).unwrap();
-    journal.append(&[b'C'; 100]).unwrap();
-    drop(journal);
-    drop(small(2, 256).open(&medium).unwrap());
-    damage(&medium, 88 + 24);
-    let (journal, repaired) = small(3, 256).repair(&medium).unwrap();
-    assert_eq!(payloads(&journal).len() as u64, repaired.records);
-    journal.append(b"acknowledged").unwrap();
-    let before = payloads(&journal);
-    assert!(before.contains(&vec![b'A'; 8]) && before.contains(&vec![b'C'; 100]), "{before:?}");
-    drop(journal);
-    let (journal, _) = small(4, 256).open(&medium).unwrap();
-    assert_eq!(payloads(&journal), before);
-    assert_eq!(before.last().unwrap(), b"acknowledged");
-}
-
-/// Between the record that was cut off and the next one are 8 bytes, less than a padding record.
-#[test]
-fn a_repair_keeps_the_rest_if_padding_does_not_fit() {
-    repaired_behind_a_lost_mark(48);
-}
-
-/// Between the records are 24 bytes: enough for a padding record, but not for the segment header of another epoch.
-#[test]
-fn a_repair_keeps_the_rest_if_a_mark_does_not_fit() {
-    repaired_behind_a_lost_mark(64);
-}
-
 /// A medium on which `behind` comes behind each read of bytes, and may change them.
-pub(crate) struct Hooked<'m, F> {
-    pub(crate) medium: &'m SimMedium,
-    pub(crate) behind: F,
+struct Hooked<'m, F> {
+    medium: &'m SimMedium,
+    behind: F,
 }
 
 impl<F: Fn(u64, &mut [u8]) + Sync> Readable for Hooked<'_, F> {
@@ -318,18 +257,18 @@ impl<F: Fn(u64, &mut [u8]) + Sync> Readable for Hooked<'_, F> {
 }
 
 #[test]
-fn superblocks_that_change_while_they_are_read_are_read_again() {
+fn roots_that_change_while_they_are_read_are_read_again() {
     let medium = medium();
-    let journal = options(0).create_new(&medium).unwrap();
+    let (journal, _) = options(0).create_new(&medium).unwrap();
     journal.append(b"first").unwrap();
     journal.trim(journal.end()).unwrap();
     let end = journal.end();
-    // The first read of each superblock is torn, as by a trim that writes it at that time.
-    let torn = AtomicU32::new(2);
+    // The first read of each slot is torn, as by a trim that writes it at that time.
+    let torn = AtomicU32::new(4);
     let tear = |_, into: &mut [u8]| {
         if torn.load(Relaxed) > 0 {
             torn.fetch_sub(1, Relaxed);
-            into[64] ^= 1;
+            into[40] ^= 1;
         }
     };
     let torn_twice = Hooked { medium: &medium, behind: tear };

@@ -4,7 +4,7 @@ use crate::cases::cases;
 use crate::claims::reason;
 use crate::counting::Counting;
 use crate::erased::erased;
-use crate::life::{BYTES, options, payload};
+use crate::life::{BYTES, LOG, options, payload};
 use crate::skip::skip;
 use cachemaint::Cache;
 use cachemaint::journal::{ErrorKind, Group, Journal, Position, Records};
@@ -31,7 +31,7 @@ where
 
 #[test]
 fn kept_records_go_on_with_each_record_when_it_is_acknowledged() {
-    let journal = options().create_new(medium()).unwrap();
+    let (journal, _) = options().create_new(medium()).unwrap();
     let mut records = journal.records().unwrap();
     assert_eq!(next(&mut records), None);
     assert_eq!(records.reached(), journal.end());
@@ -47,7 +47,7 @@ fn kept_records_go_on_with_each_record_when_it_is_acknowledged() {
 #[test]
 fn each_position_of_an_empty_journal_is_one_to_begin_at() {
     let medium = medium();
-    let journal = options().create_new(&medium).unwrap();
+    let (journal, _) = options().create_new(&medium).unwrap();
     for position in [journal.head(), journal.end()] {
         assert_eq!(journal.records_from(position).unwrap().count(), 0);
     }
@@ -65,7 +65,7 @@ fn each_position_of_an_empty_journal_is_one_to_begin_at() {
 /// The second segment begins at 128. Before it are 8 bytes, in which no header fits.
 #[test]
 fn an_end_before_too_little_space_for_a_record_is_one_to_begin_at() {
-    let journal = options().create_new(medium()).unwrap();
+    let (journal, _) = options().create_new(medium()).unwrap();
     journal.append(&[1; 40]).unwrap();
     let end = journal.end();
     assert!([120, 128].contains(&end.0), "{end}");
@@ -83,9 +83,12 @@ fn an_end_before_too_little_space_for_a_record_is_one_to_begin_at() {
 #[test]
 fn a_kept_records_looks_at_each_record_once_and_at_nothing_else() {
     let counting = Counting::new(medium());
-    let journal = options().create_new(erased(&counting)).unwrap();
+    let (journal, _) = options().create_new(erased(&counting)).unwrap();
     let mut records = journal.records().unwrap();
     assert_eq!(next(&mut records), None);
+    // Behind the mark.
+    journal.append(b"").unwrap();
+    next(&mut records).unwrap();
     counting.looked_at.store(0, Relaxed);
     assert_eq!(next(&mut records), None);
     assert_eq!(counting.looked_at.swap(0, Relaxed), 0);
@@ -100,7 +103,7 @@ const LAPS: u64 = 2000;
 /// One of several things at a time, so that the journal is anything between empty and full.
 #[test]
 fn kept_records_return_each_record_once_over_many_laps() {
-    let journal = options().create_new(medium()).unwrap();
+    let (journal, _) = options().create_new(medium()).unwrap();
     let mut random = fastrand::Rng::with_seed(7);
     let mut records = journal.records().unwrap();
     let (mut unread, mut number) = (VecDeque::new(), 0);
@@ -135,7 +138,7 @@ fn kept_records_return_each_record_once_over_many_laps() {
 /// Each record takes a segment of the five.
 #[test]
 fn kept_records_that_fall_a_lap_behind_are_refused_and_can_begin_again_at_the_head() {
-    let journal = options().create_new(medium()).unwrap();
+    let (journal, _) = options().create_new(medium()).unwrap();
     let first = journal.append(&[0; 48]).unwrap();
     let mut late = journal.records().unwrap();
     let mut trimmed = journal.records().unwrap();
@@ -160,14 +163,14 @@ fn kept_records_that_fall_a_lap_behind_are_refused_and_can_begin_again_at_the_he
 #[test]
 fn damage_to_the_last_acknowledged_record_is_an_error_of_kept_records() {
     let medium = medium();
-    let journal = options().create_new(&medium).unwrap();
+    let (journal, _) = options().create_new(&medium).unwrap();
     let mut records = journal.records().unwrap();
     let position = journal.append(b"damaged!").unwrap();
-    let at = 8192 + position.0 + 16;
+    let at = LOG + position.0 + 16;
     medium.store(at, !medium.load(at, Relaxed), Relaxed);
     let read = records.read_next(&mut Vec::new());
     let Some(ErrorKind::Damaged(damage)) = reason(&read) else { panic!("{read:?}") };
-    assert_eq!((damage.at, damage.offset), (position, 8192 + position.0));
+    assert_eq!((damage.at, damage.offset), (position, LOG + position.0));
     assert_eq!(damage.evidence, journal.end());
 }
 
@@ -196,7 +199,7 @@ fn threads_that_append_trim_and_read_lose_no_record_and_read_none_twice() {
         return skip("threads on a journal in memory", "no cache maintenance in user mode here");
     };
     let words: Vec<AtomicU64> = (0..BYTES / 8).map(|_| AtomicU64::new(0)).collect();
-    let journal = options().create_new(Memory::new(&words, cache, Backing::Ram)).unwrap();
+    let (journal, _) = options().create_new(Memory::new(&words, cache, Backing::Ram)).unwrap();
     std::thread::scope(|scope| {
         let consumer = scope.spawn(|| {
             let _cancel = Cancel(&journal);
@@ -271,7 +274,7 @@ fn read_beside(journal: &Journal<Memory<'_>>) {
 
 #[test]
 fn an_append_within_a_time_waits_for_a_trim_and_no_longer_than_that() {
-    let journal = options().create_new(medium()).unwrap();
+    let (journal, _) = options().create_new(medium()).unwrap();
     let largest = [7; 48];
     while journal.append_within(&largest, Duration::ZERO).is_ok() {}
     let refused = journal.append_within(&largest, Duration::from_millis(1));
@@ -290,7 +293,7 @@ fn an_append_within_a_time_waits_for_a_trim_and_no_longer_than_that() {
 
 #[test]
 fn cancelled_waits_end_at_once_and_nothing_else_changes() {
-    let journal = options().create_new(medium()).unwrap();
+    let (journal, _) = options().create_new(medium()).unwrap();
     std::thread::scope(|scope| {
         let consumer = scope.spawn(|| {
             let end = journal.end();

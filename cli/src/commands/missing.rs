@@ -11,7 +11,10 @@ pub(super) fn or_create(error: anyhow::Error) -> anyhow::Error {
     let journal = error.downcast_ref::<journal::Error<dax::Error>>().map(journal::Error::kind);
     let store = error.downcast_ref::<preserve::Error<dax::Error>>().map(preserve::Error::kind);
     let is_missing = matches!(file, Some(dax::ErrorKind::NotFound))
-        || matches!(journal, Some(journal::ErrorKind::NotAJournal { found: ZEROS, .. }))
+        || matches!(
+            journal,
+            Some(journal::ErrorKind::Format(FormatError::Foreign { found: ZEROS, .. }))
+        )
         || matches!(
             store,
             Some(preserve::ErrorKind::Format(FormatError::Foreign { found: ZEROS, .. }))

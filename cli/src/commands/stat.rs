@@ -43,7 +43,7 @@ use std::process::ExitCode;
 ///
 /// The file is opened for reading only, and read as a whole. The exit code is 1 if the file is damaged. Whole records
 /// after the torn end of a journal are counted and do not change the exit code; they change that of `journal verify`.
-/// While another process trims a journal or opens a recording, a superblock or descriptor can be half stored for a
+/// While another process trims a journal or opens a recording, a root or descriptor can be half stored for a
 /// moment: run the command again.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -146,7 +146,7 @@ impl Kind {
     fn is_damaged(&self) -> bool {
         match self {
             Self::Journal(Journal { recovered, .. }) => {
-                recovered.damage.is_some() || recovered.superblock_lost
+                recovered.damage.is_some() || recovered.root_lost
             }
             Self::Recording(Recording { descriptor_lost, names_damaged, shards, .. }) => {
                 *descriptor_lost || *names_damaged || shards.iter().any(|shard| shard.damaged > 0)
@@ -161,13 +161,16 @@ fn look(path: &Path, file: &ReadOnly) -> anyhow::Result<Kind> {
     if begins_as_store(file)? {
         return Verified::of(path, file).map(Kind::Store);
     }
-    // All of a file of zeros would be searched for the marks of a journal.
     if !has_other_data(file, file.view().file(), &[])? {
         return Err(neither(path, "zeros"));
     }
     match journal::Reader::open(file) {
         Ok(reader) => return look_at_journal(path, &reader).map(Kind::Journal),
-        Err(refused) if matches!(refused.error.kind(), journal::ErrorKind::NotAJournal { .. }) => {}
+        Err(refused)
+            if matches!(
+                refused.error.kind(),
+                journal::ErrorKind::Format(journal::FormatError::Foreign { .. })
+            ) => {}
         Err(refused) => return Err(super::journal::named(path, refused)),
     }
     match recorder::Reader::open(file) {
@@ -319,23 +322,23 @@ fn print_journal(out: &mut impl Write, journal: &Journal) -> anyhow::Result<()> 
     row(out, "journal", identity)?;
     row(out, "used", fill(*used, *capacity, "bytes"))?;
     row(out, "laps", thousands(*laps))?;
-    let Recovered { records, bytes, torn, behind, damage, superblock_lost, .. } = recovered;
+    let Recovered { records, bytes, torn, after_gap, damage, root_lost, .. } = recovered;
     let (records, bytes) = (thousands(*records), thousands(*bytes));
     row(out, "records", format!("{records}, with {bytes} bytes of payload"))?;
-    let torn = match (*torn, *behind) {
+    let torn = match (*torn, *after_gap) {
         (false, _) if damage.is_some() => text::BEFORE_DAMAGE.to_owned(),
         (false, _) => "whole".to_owned(),
         (true, 0) => "torn".to_owned(),
-        (true, behind) => {
-            format!("torn or damaged, with {} whole records behind", thousands(behind))
+        (true, after_gap) => {
+            format!("torn or damaged, with {} whole records after it", thousands(after_gap))
         }
     };
     row(out, "end", torn)?;
-    if *superblock_lost {
-        row(out, "damage", "one of the two superblocks is torn or damaged")?;
+    if *root_lost {
+        row(out, "damage", "a copy of the root is torn or damaged")?;
     }
     match damage {
-        None if *superblock_lost => {}
+        None if *root_lost => {}
         None => row(out, "damage", "none")?,
         Some(damage) => row(out, "damage", damage)?,
     }

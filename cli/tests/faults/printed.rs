@@ -68,7 +68,7 @@ fn records_before_the_cut_of_a_journal_are_printed() {
         let directory = directory();
         let path = directory.path().join("log");
         let file = dax::Options::new().allow_page_granularity().create_new(&path, BYTES).unwrap();
-        let journal = Journal::create_new(&file).unwrap();
+        let (journal, _) = Journal::create_new(&file).unwrap();
         let mut group = Group::new();
         for number in 0..BYTES / 64 {
             group.push(format!("record number {number:10}").as_bytes());
@@ -77,10 +77,11 @@ fn records_before_the_cut_of_a_journal_are_printed() {
             }
         }
         journal.append_group(&mut group).unwrap();
-        // The log begins at offset 8192 (module `journal`, the format).
+        // The log begins at offset 16384 (module `journal`, the format).
         let reader = Reader::open(&file).unwrap();
-        let is_before = |end: u64| 8192 + end <= CUT;
-        let before = reader.records().filter(|record| is_before(record.as_ref().unwrap().end.0));
+        let is_before = |end: u64| 16_384 + end <= CUT;
+        let before =
+            reader.records().unwrap().filter(|record| is_before(record.as_ref().unwrap().end.0));
         let before = before.count();
         prints_all_before_the_cut(&[&command[..], &[form]].concat(), &path, before);
     }

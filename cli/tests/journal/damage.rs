@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::fs;
 
 #[test]
-fn a_damaged_journal_is_reported_read_salvaged_and_repaired() {
+fn a_damaged_journal_is_reported_read_and_salvaged() {
     let place = Place::with(&many_lines());
     let is_whole = place.json(&["verify"]);
     assert_eq!(is_whole["recovered"]["records"], 20_000);
@@ -36,7 +36,10 @@ fn a_damaged_journal_is_reported_read_salvaged_and_repaired() {
     for refused in [read, place.run(&["append", "--record", "x"]).code(1)] {
         let error = stderr(&refused);
         assert!(error.contains(&format!("log: the journal is {where_it_is}")), "{error}");
-        assert!(error.contains("salvage its whole records, then repair it"), "{error}");
+        assert!(
+            error.contains("a new journal of its whole records by `journal salvage --into`"),
+            "{error}"
+        );
     }
 
     let expected = many_lines().replace("line 4\n", "");
@@ -46,37 +49,32 @@ fn a_damaged_journal_is_reported_read_salvaged_and_repaired() {
     assert!(stderr(&salvaged).contains(&skipped), "{}", stderr(&salvaged));
 
     let before = fs::read(&place.path).unwrap();
-    let foretold = stdout(&place.run(&["repair"]).code(1));
-    assert!(
-        foretold.starts_with("nothing was written; `--yes` keeps 19,999 records"),
-        "{foretold}"
-    );
-    assert!(
-        foretold.contains(&format!("lost: what was at positions {position} to ")),
-        "{foretold}"
-    );
-    assert_eq!(fs::read(&place.path).unwrap(), before);
-
-    let repaired = stdout(&place.run(&["repair", "--yes"]).success());
-    assert!(repaired.starts_with("repaired: 19,999 records are there"), "{repaired}");
-    assert_eq!(stdout(&place.run(&["read"]).success()), expected);
-    place.run(&["append", "--record", "and on"]).success();
-    assert!(stdout(&place.run(&["read"]).success()).ends_with("line 19999\nand on\n"));
-    place.run(&["verify"]).success();
+    let new = Place::empty();
+    let into = ["salvage", "--into", new.path.to_str().unwrap()];
+    let made = place.run(&into).code(1);
+    let expected_text = format!("19999 records are in {}\n", new.path.display());
+    assert_eq!(stdout(&made), expected_text);
+    assert!(fs::read(&place.path).unwrap() == before, "the damaged journal is not written to");
+    assert_eq!(stdout(&new.run(&["read"]).success()), expected);
+    new.run(&["append", "--record", "and on"]).success();
+    assert!(stdout(&new.run(&["read"]).success()).ends_with("line 19999\nand on\n"));
+    new.run(&["verify"]).success();
+    let kept = fs::read(&new.path).unwrap();
+    let error = stderr(&place.run(&into).code(1));
+    assert!(error.contains("exists"), "{error}");
+    assert!(fs::read(&new.path).unwrap() == kept);
 }
 
+/// Records of a journal of small segments, of which one fills a segment, are as many as before in one of the same sizes.
 #[test]
-fn lost_superblocks_are_made_anew() {
-    let place = Place::with("one\ntwo\n");
-    place.damage(100);
-    place.damage(4096 + 100);
-    let preview = stdout(&place.run(&["repair"]).code(1));
-    assert!(preview.starts_with("nothing was written; `--yes` keeps 2 records, up to 112\n"));
-    assert!(preview.contains("trimmed records"), "{preview}");
-    assert_eq!(place.json(&["repair"])["rebuilt"], true);
-    place.run(&["read"]).code(1);
-    place.run(&["repair", "--yes"]).success();
-    assert_eq!(stdout(&place.run(&["read"]).success()), "one\ntwo\n");
+fn a_full_journal_is_salvaged_into_one_of_its_sizes() {
+    let place = Place::empty();
+    let create = ["append", "--create", "32K", "--segment", "128"];
+    place.run_with(&create, format!("{}\nshort\n", "x".repeat(48)).repeat(200)).code(1);
+    let records = stdout(&place.run(&["read"]).success());
+    let new = Place::empty();
+    place.run(&["salvage", "--into", new.path.to_str().unwrap()]).success();
+    assert_eq!(stdout(&new.run(&["read"]).success()), records);
 }
 
 /// The content of a file with a recording.
@@ -89,19 +87,17 @@ fn recording() -> Vec<u8> {
 
 #[test]
 fn an_invalid_journal_is_refused() {
-    let commands: [&[&str]; 7] = [
+    let commands: [&[&str]; 5] = [
         &["read"],
         &["verify"],
         &["salvage"],
-        &["repair"],
-        &["repair", "--yes"],
         &["append", "--record", "x"],
         &["trim", "--to", "0"],
     ];
     let whole = fs::read(Place::with("one\n").path).unwrap();
     let contents: [(Vec<u8>, &str); 6] = [
         (Vec::new(), "has no bytes to map"),
-        (vec![0; 65_536], "the medium has no journal: it begins with zeros"),
+        (vec![0; 65_536], "there is no journal: the medium begins with zeros"),
         (vec![b'x'; 65_536], "this is not a journal: it begins with xxxxxxxx"),
         (b"short".to_vec(), "this is not a journal: it begins with short"),
         (recording(), "the medium has a recording instead of a journal; open it as that"),
@@ -113,19 +109,6 @@ fn an_invalid_journal_is_refused() {
     }
 }
 
-/// 100 records of 24 bytes after a mark of 64, in 15 segments of 64 KiB.
-#[test]
-fn a_cut_journal_is_salvaged_from_a_copy_that_zeros_fill_up() {
-    let lines: String = (100..200).map(|number| number.to_string() + "\n").collect();
-    let place = Place::with(&lines);
-    let file = fs::File::options().write(true).open(&place.path).unwrap();
-    file.set_len(LOG + MARK + 24 * 50 + 7).unwrap();
-    let error = stderr(&place.run(&["salvage"]).code(1));
-    assert!(error.contains("fill a copy up to 991232 bytes with zeros"), "{error}");
-    file.set_len(LOG + 15 * 65_536).unwrap();
-    assert_eq!(stdout(&place.run(&["salvage"]).code(1)), lines[..4 * 50]);
-}
-
 #[test]
 fn skipped_bytes_are_in_the_json_too() {
     let place = Place::with(&many_lines());
@@ -133,7 +116,6 @@ fn skipped_bytes_are_in_the_json_too() {
     let lines = stdout(&place.run(&["salvage", "--json"]).code(1));
     let first: Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
     assert_eq!(first, serde_json::json!({"skipped": {"start": MARK, "end": MARK + HEADER + 8}}));
-    assert_eq!(place.json(&["repair"])["lost"], serde_json::json!([first["skipped"]]));
 }
 
 /// The records of the last page are gone, which a journal that was closed proves.
@@ -142,7 +124,7 @@ fn salvage_fails_if_the_last_records_are_gone() {
     let place = Place::with(&many_lines());
     let len = fs::metadata(&place.path).unwrap().len();
     let file = fs::File::options().write(true).open(&place.path).unwrap();
-    file.set_len(20_480).unwrap();
+    file.set_len(28_672).unwrap();
     file.set_len(len).unwrap();
     place.run(&["verify"]).failure().code(1);
     let salvaged = place.run(&["salvage"]).failure().code(1);

@@ -29,7 +29,7 @@ fn an_append_whose_report_cannot_be_printed_is_named_and_closes_the_journal() {
 }
 
 #[test]
-fn a_trim_and_a_repair_whose_report_cannot_be_printed_are_named() {
+fn a_trim_whose_report_cannot_be_printed_is_named() {
     let place = Place::with("one\ntwo\n");
     let second = (MARK + HEADER + 8).to_string();
     for json in [&[][..], &["--json"]] {
@@ -37,8 +37,6 @@ fn a_trim_and_a_repair_whose_report_cannot_be_printed_are_named() {
         let expected =
             format!("the journal is trimmed to {second}, but the report cannot be printed");
         assert!(error.contains(&expected), "{error}");
-        let error = unprinted(&place, &[&["repair", "--yes"][..], json].concat());
-        assert!(error.contains("the repair is done, but the report cannot be printed"), "{error}");
     }
     assert_eq!(stdout(&place.run(&["read"]).success()), "two\n");
 }

@@ -15,7 +15,7 @@ pub(super) enum Edit {
         at: u16,
         word: u64,
     },
-    Superblock {
+    Root {
         which: Which,
         field: u8,
         value: Value,
@@ -45,25 +45,25 @@ pub(super) enum Edit {
     Seal,
 }
 
-/// The superblocks to change.
+/// The generations of the roots to change.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub(super) enum Which {
-    First,
-    Second,
-    Both,
+    Even,
+    Odd,
+    All,
 }
 
 impl Edit {
     pub(super) fn apply(&self, medium: &Image) {
         match *self {
             Self::Word { at, word } => medium.store(spread(at, medium.len()), word, Relaxed),
-            Self::Superblock { which, field, value } => {
-                let pages: &[u64] = match which {
-                    Which::First => &[0],
-                    Which::Second => &[4096],
-                    Which::Both => &[0, 4096],
+            Self::Root { which, field, value } => {
+                let slots: &[u64] = match which {
+                    Which::Even => &[0, 8192],
+                    Which::Odd => &[4096, 12288],
+                    Which::All => &[0, 4096, 8192, 12288],
                 };
-                pages.iter().for_each(|page| superblock(medium, *page, field, value));
+                slots.iter().for_each(|slot| root(medium, *slot, field, value));
             }
             Self::Record { at, laps, kind, len } => {
                 Layout::of(medium).record(medium, at.into(), laps, kind, len);
@@ -93,22 +93,22 @@ fn spread(place: u16, bytes: u64) -> u64 {
     }
 }
 
-/// Changes a field of the superblock in a page.
-fn superblock(medium: &Image, page: u64, field: u8, value: Value) {
-    let segment = medium.load(page + 56, Relaxed) & 0xffff_ffff;
-    let at = page + 8 * (u64::from(field) % 16);
+/// Changes a field of the root in a slot.
+fn root(medium: &Image, slot: u64, field: u8, value: Value) {
+    let segment = medium.load(slot + 64, Relaxed) & 0xffff_ffff;
+    let at = slot + 8 * (u64::from(field) % 16);
     let word = medium.load(at, Relaxed);
     let (low, high) = (word & 0xffff_ffff, word >> 32);
     let changed = match (field % 16, field & 16 == 0) {
-        // Two fields: version and zeros, segment and alignment.
-        (1 | 7, true) => value.of(low, segment) & 0xffff_ffff | high << 32,
-        (1 | 7, false) => low | value.of(high, segment) << 32,
+        // Two fields: version and length, segment and alignment.
+        (1 | 8, true) => value.of(low, segment) & 0xffff_ffff | high << 32,
+        (1 | 8, false) => low | value.of(high, segment) << 32,
         _ => value.of(word, segment),
     };
     medium.store(at, changed, Relaxed);
 }
 
-/// The numbers of the newest superblock.
+/// The numbers of the newest root.
 struct Layout {
     page: u64,
     segment: u64,
@@ -118,14 +118,14 @@ struct Layout {
 
 impl Layout {
     fn of(medium: &Image) -> Self {
-        let [first, second] = [64, 4096 + 64].map(|at| medium.load(at, Relaxed));
+        let [first, second] = [40, 4096 + 40].map(|at| medium.load(at, Relaxed));
         let page = if second > first { 4096 } else { 0 };
         let most = medium.len() - LOG;
-        let segment = medium.load(page + 56, Relaxed) & 0xffff_ffff;
+        let segment = medium.load(page + 64, Relaxed) & 0xffff_ffff;
         Self {
             page,
             segment: segment.clamp(128, most.max(128)),
-            capacity: medium.load(page + 40, Relaxed).clamp(8, most),
+            capacity: medium.load(page + 48, Relaxed).clamp(8, most),
             head: medium.load(page + 72, Relaxed) & u64::MAX >> 2,
         }
     }
@@ -155,10 +155,6 @@ impl Layout {
         let position = self.position(word, laps);
         let Some(place) = self.place(medium, position, 64) else { return };
         let field = |at: u64| medium.load(self.page + at, Relaxed);
-        let sizes = field(56);
-        let [segment, alignment] = [sizes & 0xffff_ffff, sizes >> 32];
-        let [segments, window] = [40, 48].map(|at| field(at).checked_div(segment).unwrap_or(0));
-        let of = |number: u64| u64::from(number.checked_ilog2().unwrap_or(0));
         let words = [
             second_word(position, 2, 48),
             field(24),
@@ -166,8 +162,8 @@ impl Layout {
             field(96).wrapping_add_signed(epochs.into()),
             // Each epoch has a key of its own.
             field(104).wrapping_add_signed(epochs.into()),
-            segments & 0xffff_ffff_ffff | of(segment) << 48 | of(alignment) << 56,
-            window & 0xffff | position >> 19 << 16,
+            field(112),
+            position,
         ];
         for (word, at) in words.into_iter().zip((place + 8..).step_by(8)) {
             medium.store(at, word, Relaxed);

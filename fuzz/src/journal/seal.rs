@@ -6,47 +6,57 @@ use cachemaint::medium::{Medium as _, Readable as _};
 use core::sync::atomic::Ordering::Relaxed;
 use twox_hash::XxHash3_64;
 
-/// Writes the tags of superblocks, of headers that contain their position in the log, and of marks that contain their
-/// position in this lap or in one before.
+/// Writes the tags of roots, and of headers and marks that contain their position in the log.
 pub(super) fn seal(medium: &Image) {
-    let [first, second] = [0, 4096].map(|page| superblock(medium, page));
-    let newest = match (first, second) {
-        (Some(first), Some(second)) if second.generation > first.generation => second,
-        (Some(only), _) | (None, Some(only)) => only,
-        (None, None) => return,
-    };
-    log(medium, &newest);
+    let roots = [0, 4096, 8192, 12288].map(|slot| root(medium, slot));
+    let newest = roots.into_iter().flatten().max_by_key(|root| root.generation);
+    if let Some(newest) = newest {
+        log(medium, &newest);
+    }
 }
 
-struct Superblock {
+struct Root {
+    identity: [u8; 16],
     capacity: u64,
+    segment: u64,
     generation: u64,
     head: u64,
     keys: [u64; 2],
-    epoch_start: u64,
+    before: u64,
 }
 
-fn superblock(medium: &Image, page: u64) -> Option<Superblock> {
-    if medium.len() < page + 128 {
+/// Returns the key of something of a journal.
+fn k(identity: [u8; 16], kind: u64, epoch: u64, place: u64) -> u64 {
+    let words = [epoch, place].map(u64::to_le_bytes);
+    h(kind, &[&identity, words.as_flattened()].concat())
+}
+
+fn root(medium: &Image, slot: u64) -> Option<Root> {
+    if medium.len() < slot + 128 {
         return None;
     }
-    let bytes = read(medium, page, 128);
+    let bytes = read(medium, slot, 128);
     if !bytes.starts_with(b"cmjournl") {
         return None;
     }
-    medium.store(page + 16, h(h(0, &bytes[..16]), &bytes[24..]), Relaxed);
-    Some(Superblock {
-        capacity: medium.load(page + 40, Relaxed),
-        generation: medium.load(page + 64, Relaxed),
-        head: medium.load(page + 72, Relaxed),
-        keys: [88, 104].map(|at| medium.load(page + at, Relaxed)),
-        epoch_start: medium.load(page + 112, Relaxed),
+    let identity = bytes[24..40].try_into().unwrap_or_default();
+    let word = |at: u64| medium.load(slot + at, Relaxed);
+    let key = k(identity, 1, word(40), slot);
+    medium.store(slot + 16, h(h(key, &bytes[..16]), &bytes[24..]), Relaxed);
+    Some(Root {
+        identity,
+        generation: word(40),
+        capacity: word(48),
+        segment: word(64) & 0xffff_ffff,
+        head: word(72),
+        keys: [88, 104].map(word),
+        before: word(112),
     })
 }
 
-fn log(medium: &Image, superblock: &Superblock) {
-    let Superblock { capacity, head, keys, epoch_start, .. } = *superblock;
-    let mut key = keys[0];
+fn log(medium: &Image, root: &Root) {
+    let Root { identity, capacity, segment, head, keys, before, .. } = *root;
+    let (mut key, start) = (keys[0], before.checked_next_multiple_of(segment.max(1)));
     let room = medium.len().saturating_sub(LOG).min(capacity);
     let mut records = Vec::new();
     // Keys are collected in the order of positions, since a mark has the key of the records after it.
@@ -59,24 +69,19 @@ fn log(medium: &Image, superblock: &Superblock) {
         let second = medium.load(place + 8, Relaxed);
         let (len, kind) = (second & 0xff_ffff, second >> 24 & 7);
         let payload = if kind == 3 { 0 } else { len };
-        if place + 16 + payload > medium.len() {
-            continue;
-        }
-        let own = if kind == 2 { marked(medium, place) } else { at };
-        // A repair leaves a mark of a later lap, and the journal is still damaged: such a mark has no tag here.
-        if second >> 48 != stated(own) || own > at || own % capacity != at % capacity {
+        if second >> 48 != stated(at) || place + 16 + payload > medium.len() {
             continue;
         }
         let its_key = match kind {
-            1 | 3 if at >= epoch_start => keys[1],
+            1 | 3 if start.is_some_and(|start| at >= start) => keys[1],
             1 | 3 => key,
-            2 => u64::from_le_bytes(*b"cmj mark"),
+            2 if place + 64 <= medium.len() => {
+                key = medium.load(place + 40, Relaxed);
+                k(identity, 17, medium.load(place + 32, Relaxed), at)
+            }
             _ => continue,
         };
-        records.push((own, place, its_key, payload));
-        if kind == 2 && len == 48 && own == at {
-            key = medium.load(place + 40, Relaxed);
-        }
+        records.push((at, place, its_key, payload));
     }
     // The tags are written from the last record on, so that a record which contains others is
     // right, too.
@@ -86,16 +91,6 @@ fn log(medium: &Image, superblock: &Superblock) {
         let tag = h(h(key, header.as_flattened()), &read(medium, place + 16, payload));
         medium.store(place, tag, Relaxed);
     }
-}
-
-/// Returns the position that a mark states: its last word has the high bits, its header the others.
-fn marked(medium: &Image, place: u64) -> u64 {
-    if place + 64 > medium.len() {
-        return 0;
-    }
-    let high = medium.load(place + 56, Relaxed) >> 16;
-    let low = medium.load(place + 8, Relaxed) >> 48 ^ stated(high << 19);
-    high << 19 | low << 3
 }
 
 /// Returns the bits of a position that a header states.

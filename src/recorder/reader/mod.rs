@@ -142,7 +142,7 @@ impl<S: Readable> Reader<S> {
         let mut magic = [0; 8];
         source.read(at, &mut magic)?;
         if magic != MAGIC {
-            return Ok(Err(BadDescriptor::Magic(magic::finished(at, magic))));
+            return Ok(Err(BadDescriptor::Magic(magic)));
         }
         let mut bytes = [0; DESCRIPTOR];
         source.read(at, &mut bytes)?;

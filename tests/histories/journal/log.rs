@@ -42,8 +42,6 @@ pub(super) struct Log {
     pub(super) next: u64,
     /// The number of the record that was damaged.
     pub(super) damaged: Option<u64>,
-    /// A repair has begun, which may have covered the damaged record.
-    pub(super) is_repairing: bool,
 }
 
 impl Log {
@@ -92,19 +90,18 @@ impl Log {
         self.entries.iter().any(is_evidence)
     }
 
-    /// The entries that are there after a repair, if these payloads can be.
-    pub(super) fn repaired(&self, payloads: &[Vec<u8>]) -> Option<Vec<Entry>> {
+    /// True if a salvage can have found these payloads: all acknowledged ones but the damaged one, in order. Trimmed ones
+    /// may be there again while a trim is under way.
+    pub(super) fn are_salvaged(&self, payloads: &[Vec<u8>]) -> bool {
         let mut payloads = payloads.iter().peekable();
-        let mut found = Vec::new();
-        for entry in &self.entries {
-            if payloads.next_if(|next| ***next == *entry.payload).is_some() {
-                let class = Class::Acknowledged;
-                found.push(Entry { class, is_found: true, ..entry.clone() });
-            } else if entry.class == Class::Acknowledged && self.damaged != Some(entry.number) {
-                return None;
+        for (place, entry) in self.entries.iter().enumerate() {
+            let is_found = payloads.next_if(|next| ***next == *entry.payload).is_some();
+            let is_due = entry.class == Class::Acknowledged && place >= self.trimming;
+            if is_due && !is_found && self.damaged != Some(entry.number) {
+                return false;
             }
         }
-        payloads.next().is_none().then_some(found)
+        payloads.next().is_none()
     }
 
     /// The entries that are there, if these payloads can be.

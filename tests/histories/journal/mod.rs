@@ -5,7 +5,9 @@ mod log;
 
 use super::payload::Ending;
 use crate::{USUAL, assert_safe};
-use cachemaint::journal::{Error, ErrorKind, Journal, Options, Recovered};
+use cachemaint::journal::{
+    Error, ErrorKind, FormatError, Journal, Opened, Options, Reader, Salvaged,
+};
 use cachemaint::medium::{Medium, Readable};
 use cachemaint::sim::{Life, SimMedium, Structure, Violation};
 use core::sync::atomic::Ordering::Relaxed;
@@ -13,7 +15,7 @@ use handles::Handles;
 use log::{Class, Log};
 
 /// The start of the log, by the documentation of the format.
-const LOG: u64 = 8192;
+const LOG: u64 = 16384;
 /// The header of a record, by the same.
 const HEADER: u64 = 16;
 
@@ -50,8 +52,8 @@ enum Do {
     TrimAll,
     /// Drops all and opens the journal again.
     Reopen,
-    /// Drops all and repairs the journal.
-    Repair,
+    /// Drops all and salvages the records, which ends the history.
+    Salvage,
     /// Closes the journal and opens it again.
     Close,
     /// Closes the journal, overwrites a word of the newest record, and opens the journal again.
@@ -70,7 +72,6 @@ enum Which {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Opening {
     Plain,
-    Repair,
     /// The journal is closed before, and a record is damaged.
     Closed(Option<Harm>),
 }
@@ -107,39 +108,41 @@ impl Shape {
             .alignment(self.alignment)
     }
 
-    /// Repairs the journal and judges it: only the damaged record may be lost.
-    fn repair<'m>(&self, life: &Life<'m, Self>) -> Result<Journal<&'m SimMedium>, Violation> {
-        life.note(|model| model.is_repairing = true);
+    /// Salvages a damaged journal and judges the records: only the damaged one may be missing.
+    fn salvage(life: &Life<'_, Self>) -> Result<(), Violation> {
+        let mut payloads = Vec::new();
+        for found in Reader::open(life.medium)?.salvage()? {
+            if let Salvaged::Record(record) = found? {
+                payloads.push(record.payload);
+            }
+        }
         let model = life.model();
-        let (journal, repaired) = self.options(life).repair(life.medium)?;
-        let is_whole = repaired.was_whole || model.damaged.is_some();
-        Violation::unless(is_whole, || format!("nothing was damaged: {repaired:?}"))?;
-        let payloads = payloads(&journal)?;
-        let Some(found) = model.repaired(&payloads) else {
-            return Err(Violation::lost(format!("{} are there: {model:?}", named(&payloads))));
-        };
-        life.note(|model| {
-            (model.entries, model.damaged, model.is_repairing) = (found, None, false);
-        });
-        Ok(journal)
+        if model.are_salvaged(&payloads) {
+            return Ok(());
+        }
+        Err(Violation::lost(format!("{} are there: {model:?}", named(&payloads))))
     }
 
     /// Opens the journal, or creates it, and judges it. Nothing comes behind damage.
     fn open<'m>(&self, life: &Life<'m, Self>) -> Result<Option<Journal<&'m SimMedium>>, Violation> {
         let model = life.model();
+        if model.damaged.is_some() {
+            // An opening that takes the damage for a torn end discards what is behind it.
+            Self::salvage(life)?;
+        }
         let opened = self.options(life).open(life.medium).map_err(Error::from);
-        if is(&opened, |kind| matches!(kind, ErrorKind::NotAJournal { .. })) && !model.is_created {
-            let journal = self.options(life).create_new(life.medium)?;
+        if is(&opened, |kind| matches!(kind, ErrorKind::Format(FormatError::Foreign { .. })))
+            && !model.is_created
+        {
+            let (journal, _) = self.options(life).create_new(life.medium)?;
             life.note(|model| model.is_created = true);
             return Ok(Some(journal));
         }
         if let Some(damaged) = model.damaged {
-            let is_refused = opened.is_err();
             judge_damaged(&model, damaged, opened)?;
-            let is_cut_off = is_refused && model.is_repairing;
-            return is_cut_off.then(|| self.repair(life)).transpose();
+            return Ok(None);
         }
-        let (journal, recovered) = opened?;
+        let (journal, Opened { recovered, .. }) = opened?;
         let payloads = payloads(&journal)?;
         let is_counted = recovered.records == payloads.len() as u64 && recovered.damage.is_none();
         Violation::unless(is_counted, || format!("{recovered:?} of {} records", payloads.len()))?;
@@ -155,16 +158,8 @@ impl Shape {
     }
 
     /// One opening, up to the next, which is returned.
-    fn opened(
-        &self,
-        life: &Life<'_, Self>,
-        opening: Opening,
-    ) -> Result<Option<Opening>, Violation> {
-        let opened = match opening {
-            Opening::Plain | Opening::Closed(_) => self.open(life)?,
-            Opening::Repair => Some(self.repair(life)?),
-        };
-        let Some(journal) = opened else { return Ok(None) };
+    fn opened(&self, life: &Life<'_, Self>) -> Result<Option<Opening>, Violation> {
+        let Some(journal) = self.open(life)? else { return Ok(None) };
         let next = Self::used(life, &journal)?;
         if let Some(Opening::Closed(harm)) = next {
             journal.close()?;
@@ -189,7 +184,10 @@ impl Shape {
                 Do::TrimOne => handles.trim(life, 1)?,
                 Do::TrimAll => handles.trim(life, usize::MAX)?,
                 Do::Reopen => return Ok(Some(Opening::Plain)),
-                Do::Repair => return Ok(Some(Opening::Repair)),
+                Do::Salvage => {
+                    Self::salvage(life)?;
+                    return Ok(None);
+                }
                 Do::Close => return Ok(Some(Opening::Closed(None))),
                 Do::CloseAndDamage { word } => {
                     let harm = handles.harm(life, Which::Newest, word)?;
@@ -208,16 +206,15 @@ impl Shape {
 fn judge_damaged(
     model: &Log,
     damaged: u64,
-    opened: Result<(Journal<&SimMedium>, Recovered), Failed>,
+    opened: Result<(Journal<&SimMedium>, Opened), Failed>,
 ) -> Result<(), Violation> {
-    let Ok((journal, recovered)) = opened else { return Ok(()) };
-    if recovered.damage.is_some() || !model.must_be_noticed(damaged) {
+    let Ok((journal, _)) = opened else { return Ok(()) };
+    if !model.must_be_noticed(damaged) {
         return Ok(());
     }
     let payloads = payloads(&journal)?;
     let text = || format!("{} are there, and no damage: {model:?}", named(&payloads));
-    let is_repaired = model.is_repairing && model.repaired(&payloads).is_some();
-    Violation::unless(is_repaired || model.found(&payloads).is_some(), text)
+    Violation::unless(model.found(&payloads).is_some(), text)
 }
 
 fn payloads(journal: &Journal<&SimMedium>) -> Result<Vec<Vec<u8>>, Failed> {
@@ -248,7 +245,7 @@ impl Structure for Shape {
 
     fn operations(&self, model: &Log) -> Vec<Do> {
         if model.damaged.is_some() {
-            return vec![Do::Repair];
+            return vec![Do::Salvage];
         }
         let mut operations = Vec::new();
         for size in self.sizes.iter().copied() {
@@ -258,7 +255,7 @@ impl Structure for Shape {
             operations.extend([Do::TrimOne, Do::TrimAll]);
         }
         if self.reopens {
-            operations.extend([Do::Reopen, Do::Repair, Do::Close]);
+            operations.extend([Do::Reopen, Do::Close]);
         }
         if self.has_damage && model.entries.len() > 1 && model.there().count() > 0 {
             for which in [Which::Oldest, Which::Newest] {
@@ -272,10 +269,7 @@ impl Structure for Shape {
     }
 
     fn live(&self, life: &Life<'_, Self>) -> Result<(), Violation> {
-        let mut opening = Some(Opening::Plain);
-        while let Some(next) = opening {
-            opening = self.opened(life, next)?;
-        }
+        while self.opened(life)?.is_some() {}
         Ok(())
     }
 }
@@ -286,7 +280,7 @@ const SMALL: Size = Size::Of(40, Ending::Plain);
 /// Records in lines of their own.
 const REOPENED: Shape = Shape {
     segment: 256,
-    segments: 4,
+    segments: 6,
     alignment: 64,
     sizes: &[SMALL, Size::Largest],
     reopens: true,
@@ -304,7 +298,7 @@ const CHECKSUMS: Shape = Shape {
 };
 
 #[test]
-fn records_are_a_prefix_over_openings_and_repairs() {
+fn records_are_a_prefix_over_openings() {
     assert_safe(&REOPENED, REOPENED.bytes(), USUAL);
 }
 

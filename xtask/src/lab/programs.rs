@@ -71,7 +71,6 @@ const ON_SOME_WORDS: [&str; 7] = [
     "dax_address_limit",
     "examples",
     "journal",
-    "journal_allocation",
     "preserve",
     "recorder_allocation",
     "simulator",
@@ -130,7 +129,7 @@ const SAME_ON_EVERY_MEDIUM: [&str; 6] = [
 /// Others count the looks at files of some MiB, or fail each write-back in turn, or have a simulated cache of thousands of
 /// dirty lines. Other tests read and write their formats. A ring's steps, and those of a writer that overtakes a reader,
 /// are enumerated on models without an instruction of a CPU.
-const TOO_LONG: [&str; 24] = [
+const TOO_LONG: [&str; 22] = [
     "blocks::a_lost_block",
     "crashes::",
     "creation::each_format_is_created_wherever",
@@ -143,8 +142,6 @@ const TOO_LONG: [&str; 24] = [
     "overtaken::a_writer_that_stands_in_one_header_and_then_in_another_one",
     "overtaken::events_that_a_writer_overwrites_between_two_loads",
     "regions::a_copy_of_a_process_that_is_killed_at_its_fence_is_an_error",
-    "rewritten::a_repair_after_one_whose_write_back_failed",
-    "rewritten::an_opening_after_a_repair_whose_write_back_failed",
     "rewritten::records_that_an_opening_finds_after_a_failed_write_back",
     "ring_on_model",
     "simulator::recorder",
@@ -162,7 +159,7 @@ const WITH_WIDER_SCOPES: [&str; 3] =
     ["x86_64-unknown-linux-gnu", "i686-unknown-linux-gnu", "aarch64-unknown-linux-gnu"];
 
 /// The programs of [`ON_SOME_WORDS`] that cargo builds with a format or the simulator alone.
-const OF_FORMATS: [&str; 4] = ["journal", "journal_allocation", "preserve", "simulator"];
+const OF_FORMATS: [&str; 3] = ["journal", "preserve", "simulator"];
 
 impl Scope {
     /// Returns the scope of the same CPU in a whole run.

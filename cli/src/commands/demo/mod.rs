@@ -12,7 +12,7 @@ use super::text::{self, duration};
 use acknowledgements::encode;
 use anyhow::{Context, bail, ensure};
 use cachemaint::dax::{self, DaxFile};
-use cachemaint::journal::{Error, ErrorKind, Journal, Reader, Recovered};
+use cachemaint::journal::{Error, ErrorKind, FormatError, Journal, Reader, Recovered};
 use cachemaint::medium::{Medium, Memory};
 use cachemaint::survival::Backing;
 use cachemaint::{Cache, Point};
@@ -137,10 +137,10 @@ fn open(path: &Path) -> Result<DaxFile, dax::Error> {
 /// Runs the child: appends record after record, and reports each when it is acknowledged.
 pub(crate) fn write_until_killed(arguments: &WriterArguments) -> anyhow::Result<ExitCode> {
     let file = open(&arguments.path)?;
-    let (journal, recovered) = Journal::open(&file).map_err(|failed| failed.error)?;
+    let (journal, opened) = Journal::open(&file).map_err(|failed| failed.error)?;
     // Only the demo calls it, on its own journal; another journal must not get such records.
     ensure!(
-        recovered.records == 0 && journal.medium().len() == FILE,
+        opened.recovered.records == 0 && journal.medium().len() == FILE,
         "this is not the demo's file"
     );
     let mut acknowledge = std::io::stdout().lock();
@@ -174,8 +174,10 @@ where
     M::Error: Send + Sync + 'static,
 {
     let recovered = match Journal::open(medium).map_err(|failed| failed.error) {
-        Ok((_, recovered)) => Ok(recovered),
-        Err(error) if matches!(error.kind(), ErrorKind::Medium(_)) => bail!("{error}"),
+        Ok((_, opened)) => Ok(opened.recovered),
+        Err(error) if matches!(error.kind(), ErrorKind::Format(FormatError::Medium(_))) => {
+            bail!("{error}")
+        }
         Err(error) => Err(error.to_string()),
     };
     Ok(Found { recovered, findings: check(medium, acknowledged) })
@@ -185,7 +187,8 @@ where
 fn check<M: Medium>(medium: &M, acknowledged: u64) -> Findings {
     let mut findings = Findings::default();
     let reader = Reader::open(medium).ok();
-    let mut records = reader.iter().flat_map(Reader::records).map_while(Result::ok);
+    let records = reader.as_ref().and_then(|reader| reader.records().ok());
+    let mut records = records.into_iter().flatten().map_while(Result::ok);
     for number in 0.. {
         let found = records.next();
         let is_intact = found.as_ref().is_some_and(|record| record.payload == payload(number));
@@ -222,7 +225,7 @@ fn in_ram() -> String {
 /// Fills a journal in RAM. Returns the number of records and the time.
 fn append_in_ram(cache: Cache) -> Result<(u64, Duration), Error<Infallible>> {
     let words: Vec<AtomicU64> = (0..FILE / 8).map(|_| AtomicU64::new(1)).collect();
-    let journal = Journal::create_new(Memory::new(&words, cache, Backing::Ram))?;
+    let (journal, _) = Journal::create_new(Memory::new(&words, cache, Backing::Ram))?;
     let bytes = payload(0);
     let mut count = 0;
     let started = Instant::now();
@@ -255,7 +258,7 @@ mod tests {
 
     /// Writes a journal of records with these numbers. Returns the position of the last one.
     fn write(medium: impl Medium<Error: core::fmt::Debug>, numbers: &[u64]) -> Position {
-        let journal = Journal::create_new(medium).unwrap();
+        let (journal, _) = Journal::create_new(medium).unwrap();
         let positions = numbers.iter().map(|number| journal.append(&payload(*number)).unwrap());
         positions.last().unwrap()
     }
@@ -329,13 +332,13 @@ mod tests {
         assert_eq!(check(&memory, 3), Findings { intact: 2, lost: vec![1], beyond: 0 });
     }
 
-    /// The log begins at 8192 and a record has 16 bytes before its payload (module `journal`, the format).
+    /// The log begins at 16384 and a record has 16 bytes before its payload (module `journal`, the format).
     #[test]
     fn a_bit_that_changed_is_found() {
         let words = words();
         let memory = Memory::new(&words, Cache::host().unwrap(), Backing::Ram);
         let last = write(&memory, &[0, 1, 2]);
-        memory.write(8192 + last.0 + 16 + 40, &[payload(2)[40] ^ 0x10]);
+        memory.write(16_384 + last.0 + 16 + 40, &[payload(2)[40] ^ 0x10]);
         assert_eq!(check(&memory, 3), Findings { intact: 2, lost: vec![2], beyond: 0 });
     }
 

@@ -7,7 +7,9 @@ use crate::commands::unused::has_other_data;
 use crate::{files, standard};
 use anyhow::{Context as _, anyhow, bail};
 use cachemaint::dax::{self, DaxFile, Guarantee};
-use cachemaint::journal::{Error, ErrorKind, Group, Journal, Options, Position, Reader};
+use cachemaint::journal::{
+    Error, ErrorKind, FormatError, Group, Journal, Options, Position, Reader,
+};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::io::{self, BufRead as _, BufReader, Read, Write as _};
@@ -21,10 +23,8 @@ use std::sync::Arc;
 /// command is killed, every acknowledged record is kept. Lines that arrive together are acknowledged together, unless
 /// `--positions` is given.
 ///
-/// The command refuses a damaged journal: `salvage` its whole records, and `repair` it. It also refuses a journal with
-/// whole records after a torn end, unless they are discarded (`--discard`).
+/// The command refuses a damaged journal: `salvage` its whole records into a new one.
 #[derive(clap::Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub(super) struct Arguments {
     /// The file of the journal
     file: PathBuf,
@@ -41,9 +41,6 @@ pub(super) struct Arguments {
     /// Append the whole of standard input as one record
     #[arg(long, conflicts_with = "record")]
     whole: bool,
-    /// Discard whole records after a torn end: they were under way at a crash, together with a missing one
-    #[arg(long)]
-    discard: bool,
     /// Print the position of each record when it is acknowledged
     #[arg(long)]
     positions: bool,
@@ -71,7 +68,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let (journal, created) = if let Some(size) = arguments.create {
         open_or_create(arguments, size)?
     } else {
-        (recover(path, arguments.discard).map_err(or_create)?.0, false)
+        (recover(path).map_err(or_create)?.0, false)
     };
     let file = Arc::clone(journal.medium());
     let guarantee = file.guarantee();
@@ -136,19 +133,22 @@ fn open_or_create(
     Ok((journal, true))
 }
 
-/// Creates a journal in a file of zeros. [`Options::open_or_create`] would search all of it for a journal with lost
-/// superblocks.
+/// Creates a journal in a file of zeros.
 fn create(arguments: &Arguments, file: &Arc<DaxFile>) -> anyhow::Result<Journal<Arc<DaxFile>>> {
     let options = arguments.segment.into_iter().fold(Options::new(), Options::segment);
-    options.create_new(Arc::clone(file)).map_err(|failed| named(&arguments.file, failed))
+    let created = options.create_new(Arc::clone(file));
+    Ok(created.map_err(|failed| named(&arguments.file, failed))?.0)
 }
 
-/// The bytes that a creation writes: the superblocks, and the first mark (module `journal`, the format).
-const CREATED: [[u64; 2]; 3] = [[0, 128], [4096, 4224], [8192, 8256]];
+/// The bytes that a creation writes: the roots (module `journal`, the format).
+const CREATED: [[u64; 2]; 4] = [[0, 128], [4096, 4224], [8192, 8320], [12288, 12416]];
 
 /// Returns true if an error says that no journal is there, and the file begins with zeros.
 fn is_missing(error: &Error<dax::Error>) -> bool {
-    matches!(error.kind(), ErrorKind::NotAJournal { found: [0, 0, 0, 0, 0, 0, 0, 0], .. })
+    matches!(
+        error.kind(),
+        ErrorKind::Format(FormatError::Foreign { found: [0, 0, 0, 0, 0, 0, 0, 0], .. })
+    )
 }
 
 /// Opens or creates the journal in an existing file.
@@ -162,7 +162,7 @@ fn open_or_create_in(
         return Ok((create(arguments, file)?, true));
     }
     let is_there = is_there(path, file)?;
-    let (journal, _) = recover_by(path, arguments.discard, |options| {
+    let (journal, _) = recover_by(path, |options| {
         let options = arguments.segment.into_iter().fold(options, Options::segment);
         options.open_or_create(Arc::clone(file))
     })?;

@@ -22,19 +22,12 @@
 //! | | `positions` | their positions, with `--positions` |
 //! | | `end`, `free` | the end of the journal, and bytes that are free |
 //! | `verify` | `identity` | 32 hexadecimal digits |
-//! | | `recovered` | `head`, `end`, `records`, `bytes` (of payloads), `torn`, `behind` (whole records behind a torn end), `damage` (`at`, `offset`, `evidence`, `fault`; or `null`), `superblock_lost` |
-//! | `repair` | `is_repaired` | `false` without `--yes`; the other names then show the result of a repair |
-//! | | `was_whole` | true if nothing has to be repaired, or had to be |
-//! | | `rebuilt` | true if the superblocks are lost or too old, and are rebuilt |
-//! | | `superblock_lost` | true if one of the two superblocks is torn or damaged, and is written anew |
-//! | | `records`, `end` | records that are kept, and the end of the last one |
-//! | | `lost` | list of `start`, `end`: bytes without a valid record |
+//! | | `recovered` | `head`, `end`, `records`, `bytes` (of payloads), `torn`, `after_gap` (whole records after a torn end), `damage` (`at`, `offset`, `evidence`, `fault`; or `null`), `root_lost` |
 //! | `trim` | `head`, `end`, `free` | the values after the trim |
 
 mod append;
 mod read;
 mod record;
-mod repair;
 mod salvage;
 mod trim;
 mod verify;
@@ -44,7 +37,9 @@ use super::{inspect, progress};
 use crate::read_only::ReadOnly;
 use anyhow::anyhow;
 use cachemaint::dax::{self, DaxFile, Guarantee};
-use cachemaint::journal::{Error, ErrorKind, Journal, Options, Reader, Recovered};
+use cachemaint::journal::{
+    Error, ErrorKind, FormatError, Journal, Opened, Options, Reader, Recovered,
+};
 use cachemaint::medium::OpenError;
 use indicatif::ProgressBar;
 use std::path::Path;
@@ -69,7 +64,6 @@ enum Command {
     Read(read::Arguments),
     Verify(verify::Arguments),
     Salvage(salvage::Arguments),
-    Repair(repair::Arguments),
     Trim(trim::Arguments),
 }
 
@@ -79,7 +73,6 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Read(arguments) => read::run(arguments),
         Command::Verify(arguments) => verify::run(arguments),
         Command::Salvage(arguments) => salvage::run(arguments),
-        Command::Repair(arguments) => repair::run(arguments),
         Command::Trim(arguments) => trim::run(arguments),
     }
 }
@@ -92,38 +85,35 @@ fn open(path: &Path) -> Result<Arc<DaxFile>, dax::Error> {
     dax::Options::new().allow_page_granularity().open(path).map(Arc::new)
 }
 
-/// A journal that can be appended to, and its recovery.
-type Opened = (Journal<Arc<DaxFile>>, Recovered);
+/// A journal that can be appended to, and the findings of its opening.
+type Both = (Journal<Arc<DaxFile>>, Opened);
 
-/// Opens the journal in a file for appending. Whole records after a torn end are discarded, or else the journal is
-/// refused.
-fn recover(path: &Path, discard: bool) -> anyhow::Result<Opened> {
+/// Opens the journal in a file for appending.
+fn recover(path: &Path) -> anyhow::Result<Both> {
     let file = open(path)?;
-    recover_by(path, discard, |options| options.open(file))
+    recover_by(path, |options| options.open(file))
 }
 
 /// Opens the journal in a file by a function, with options that show the progress.
 fn recover_by(
     path: &Path,
-    discard: bool,
-    open: impl FnOnce(Options<'_>) -> Result<Opened, OpenError<Arc<DaxFile>, Error<dax::Error>>>,
-) -> anyhow::Result<Opened> {
+    open: impl FnOnce(Options<'_>) -> Result<Both, OpenError<Arc<DaxFile>, Error<dax::Error>>>,
+) -> anyhow::Result<Both> {
     let bar = progress::bar("recovering")?;
     let mut tell = |progress| progress::show(&bar, progress);
-    let options = Options::new().progress(&mut tell);
-    let options = if discard { options } else { options.refuse_discard() };
-    let opened = open(options);
+    let opened = open(Options::new().progress(&mut tell));
     bar.finish_and_clear();
-    let (journal, recovered) = opened.map_err(|error| named(path, error))?;
+    let (journal, opened) = opened.map_err(|error| named(path, error))?;
+    let recovered = &opened.recovered;
     let shown = text::printable(path.display());
-    if recovered.behind > 0 {
-        let behind = verify::behind_torn_end(recovered.behind, recovered.end);
-        text::tell!("cachemaint: {shown}: {behind}; discarded");
+    if recovered.after_gap > 0 {
+        let after = verify::after_torn_end(recovered.after_gap, recovered.end);
+        text::tell!("cachemaint: {shown}: {after}; discarded");
     }
-    if recovered.superblock_lost {
-        text::tell!("cachemaint: {shown}: {}; it was written anew", verify::SUPERBLOCK_LOST);
+    if recovered.root_lost {
+        text::tell!("cachemaint: {shown}: {}; it was written anew", verify::ROOT_LOST);
     }
-    Ok((journal, recovered))
+    Ok((journal, opened))
 }
 
 /// Returns a reader of the journal in a file.
@@ -146,13 +136,10 @@ pub(super) fn verified(
 pub(super) fn named(path: &Path, error: impl Into<Error<dax::Error>>) -> anyhow::Error {
     let error = error.into();
     match error.kind() {
-        ErrorKind::Medium(error) => anyhow!("{error}"),
-        // Only the commands with `--discard` open a journal in this way.
-        ErrorKind::WouldDiscard { end, behind, .. } => anyhow!(
-            "{}: {}; nothing was written. `journal salvage` prints them, `journal repair` keeps them, and \
-             `--discard` discards them",
-            path.display(),
-            verify::behind_torn_end(*behind, *end)
+        ErrorKind::Format(FormatError::Medium(error)) => anyhow!("{error}"),
+        ErrorKind::Damaged(damage) => anyhow!(
+            "{}: {damage}; make a new journal of its whole records by `journal salvage --into`",
+            path.display()
         ),
         _ => anyhow::Error::new(error).context(path.display().to_string()),
     }

@@ -1,12 +1,13 @@
 //! `cachemaint journal read`.
 
 use super::record::{Form, output};
-use super::verify::behind_torn_end;
-use super::{named, reader, verified};
+use super::verify::after_torn_end;
+use super::{named, verified};
 use crate::commands::{progress, text};
 use crate::read_only::ReadOnly;
 use crate::standard;
-use cachemaint::journal::{Position, Reader};
+use cachemaint::dax;
+use cachemaint::journal::{Error, ErrorKind, Position, Reader};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -38,46 +39,71 @@ pub(super) struct Arguments {
 const PAUSE: Duration = Duration::from_millis(100);
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let Arguments { file: path, from, follow, form } = arguments;
+    let Arguments { file: path, from, .. } = arguments;
     let file = ReadOnly::open(path)?;
-    let reader = reader(path, &file)?;
-    let mut records = match from {
-        None => reader.records(),
-        Some(from) => reader.records_from(Position(*from)).map_err(|error| named(path, error))?,
-    };
+    let mut reader = super::reader(path, &file)?;
     // On an error its drop writes out the records before the error.
     let mut out = output()?;
-    let (mut line, mut payload) = (Vec::new(), Vec::new());
-    loop {
-        while let Some(position) =
-            records.read_next(&mut payload).map_err(|error| named(path, error))?
-        {
-            line.clear();
-            form.write(&mut line, [position, records.reached()], &payload)?;
-            out.write_all(&line)?;
+    let mut next = from.map(Position);
+    while let Err(error) = print(arguments, &reader, &mut next, &mut out)? {
+        // An opening for appending replaces the reader, and has the same records.
+        let later = super::reader(path, &file)?;
+        let is_the_same = later.identity() == reader.identity();
+        if !is_the_same || !matches!(error.kind(), ErrorKind::Replaced) {
+            return Err(named(path, error));
         }
-        // One large record leaves no large buffers.
-        (line, payload) = (Vec::new(), Vec::new());
-        if !*follow {
-            break;
-        }
-        out.flush()?;
-        thread::sleep(PAUSE);
+        reader = later;
     }
     standard::finish(out)?;
     if from.is_none() {
-        tell_behind(path, &reader)?;
+        tell_after_gap(path, &reader)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
+/// Prints the records from the next one on. Returns the error of the reader.
+fn print(
+    arguments: &Arguments,
+    reader: &Reader<&ReadOnly>,
+    next: &mut Option<Position>,
+    out: &mut impl Write,
+) -> anyhow::Result<Result<(), Error<dax::Error>>> {
+    let records = match *next {
+        None => reader.records(),
+        Some(next) => reader.records_from(next),
+    };
+    let mut records = match records {
+        Ok(records) => records,
+        Err(error) => return Ok(Err(error)),
+    };
+    let (mut line, mut payload) = (Vec::new(), Vec::new());
+    loop {
+        match records.read_next(&mut payload) {
+            Err(error) => return Ok(Err(error)),
+            Ok(Some(position)) => {
+                line.clear();
+                arguments.form.write(&mut line, [position, records.reached()], &payload)?;
+                out.write_all(&line)?;
+                *next = Some(records.reached());
+            }
+            Ok(None) if !arguments.follow => return Ok(Ok(())),
+            Ok(None) => {
+                // One large record leaves no large buffers.
+                (line, payload) = (Vec::new(), Vec::new());
+                out.flush()?;
+                thread::sleep(PAUSE);
+            }
+        }
+    }
+}
+
 /// Names whole records after the end on standard error: this command does not print them.
-fn tell_behind(path: &Path, reader: &Reader<&ReadOnly>) -> anyhow::Result<()> {
+fn tell_after_gap(path: &Path, reader: &Reader<&ReadOnly>) -> anyhow::Result<()> {
     let found = verified(path, reader, &progress::bar("verifying")?)?;
-    if found.behind > 0 {
-        let behind = behind_torn_end(found.behind, found.end);
+    if found.after_gap > 0 {
+        let after = after_torn_end(found.after_gap, found.end);
         let path = text::printable(path.display());
-        text::tell!("cachemaint: {path}: {behind}; `journal salvage` prints them");
+        text::tell!("cachemaint: {path}: {after}; `journal salvage` prints them");
     }
     Ok(())
 }

@@ -4,23 +4,28 @@ use super::record::{Form, output, write_skipped};
 use super::{named, reader, text, verified};
 use crate::commands::progress;
 use crate::read_only::ReadOnly;
-use crate::standard;
-use cachemaint::journal::{Position, Salvaged};
+use crate::{files, standard};
+use cachemaint::dax::{self, DaxFile};
+use cachemaint::journal::{ErrorKind, Group, Journal, Options, Position, Reader, Salvaged};
 use core::ops::Range;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// Print every whole record, also after damage, and report the skipped ranges
 ///
-/// The file is opened for reading only, and searched as a whole. One of its superblocks must be whole: repair a copy of
-/// a file without any. Records are printed as by `read`. Skipped ranges are reported on standard error, the first 1,000
+/// The file is opened for reading only, and searched as a whole. Records are printed as by `read`, or appended to a new
+/// journal (`--into`), which takes the place of the damaged one. Skipped ranges are reported on standard error, the first 1,000
 /// by their positions, and the exit code is 1 then; so it is if the medium has lost bytes, which are skipped. Records
 /// after a skipped range may never have been acknowledged.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the journal
     file: PathBuf,
+    /// Make a new journal of the records in this file, which must not exist, and print their number
+    #[arg(long, value_name = "NEW", conflicts_with_all = ["raw", "json"])]
+    into: Option<PathBuf>,
     #[command(flatten)]
     form: Form,
 }
@@ -29,10 +34,11 @@ pub(super) struct Arguments {
 const MOST_REPORTED: u64 = 1000;
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let Arguments { file: path, form } = arguments;
+    let Arguments { file: path, into, form } = arguments;
     let file = ReadOnly::open(path)?.skip_bad_blocks();
     let reader = reader(path, &file)?;
-    let mut salvage = reader.salvage();
+    let mut salvage = reader.salvage().map_err(|error| named(path, error))?;
+    let mut new = into.as_deref().map(|into| New::create(into, &file, &reader)).transpose()?;
     let mut out = output()?;
     let mut skipped_ranges = 0;
     let bar = progress::bar_beside_output("salvaging", file.view().len())?;
@@ -40,9 +46,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     while let Some(salvaged) = salvage.next().transpose().map_err(|error| named(path, error))? {
         line.clear();
         match salvaged {
-            Salvaged::Record(record) => {
-                form.write(&mut line, [record.position, record.end], &record.payload)?;
-            }
+            Salvaged::Record(record) => match &mut new {
+                Some(new) => new.push(&record.payload)?,
+                None => form.write(&mut line, [record.position, record.end], &record.payload)?,
+            },
             Salvaged::Skipped(skipped) => {
                 skipped_ranges += 1;
                 if form.is_json() {
@@ -56,6 +63,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         }
         out.write_all(&line)?;
         progress::show_reached(&bar, reader.head(), salvage.reached());
+    }
+    if let Some(new) = new {
+        let into_shown = new.path.display();
+        writeln!(out, "{} records are in {}", new.finish()?, text::printable(into_shown))?;
     }
     bar.finish_and_clear();
     standard::finish(out)?;
@@ -80,6 +91,68 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A journal that is made of salvaged records. The file is removed if that fails.
+struct New<'a> {
+    path: &'a Path,
+    file: Option<Arc<DaxFile>>,
+    journal: Journal<Arc<DaxFile>>,
+    /// Records that are appended together.
+    group: Vec<Vec<u8>>,
+    records: u64,
+}
+
+/// Records of a group, which are written back together.
+const TOGETHER: usize = 64;
+
+impl<'a> New<'a> {
+    /// Creates a journal with the sizes of the salvaged one.
+    fn create(path: &'a Path, old: &ReadOnly, reader: &Reader<&ReadOnly>) -> anyhow::Result<Self> {
+        let options = dax::Options::new().allow_page_granularity();
+        let file = Arc::new(options.create_new(path, old.view().len())?);
+        let created = Options::new().sizes_of(reader).create_new(Arc::clone(&file));
+        let (journal, _) = created
+            .map_err(|failed| named(path, failed))
+            .inspect_err(|_| files::discard(path, Arc::clone(&file)))?;
+        Ok(Self { path, file: Some(file), journal, group: Vec::new(), records: 0 })
+    }
+
+    fn push(&mut self, payload: &[u8]) -> anyhow::Result<()> {
+        self.group.push(payload.to_vec());
+        if self.group.len() == TOGETHER { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> anyhow::Result<()> {
+        let mut group = Group::new();
+        self.group.iter().for_each(|payload| group.push(payload));
+        let mut appended = self.journal.append_group(&mut group).map(drop);
+        if matches!(&appended, Err(error) if matches!(error.kind(), ErrorKind::TooLong { .. })) {
+            // They do not fit into a segment together.
+            appended = self.group.iter().try_for_each(|one| self.journal.append(one).map(drop));
+        }
+        appended.map_err(|error| named(self.path, error))?;
+        self.records += self.group.len() as u64;
+        self.group.clear();
+        Ok(())
+    }
+
+    /// Appends the last records and closes the journal. Returns the number of its records.
+    fn finish(mut self) -> anyhow::Result<u64> {
+        self.flush()?;
+        let trimmed = self.journal.trim(self.journal.head());
+        trimmed.map_err(|error| named(self.path, error))?;
+        self.file = None;
+        Ok(self.records)
+    }
+}
+
+impl Drop for New<'_> {
+    fn drop(&mut self) {
+        if let Some(file) = self.file.take() {
+            files::discard(self.path, file);
+        }
+    }
 }
 
 fn tell_skipped(path: &Path, skipped: &Range<Position>) {

@@ -14,8 +14,7 @@ use std::process::ExitCode;
 ///
 /// A crash at any moment leaves all of it done, or none.
 ///
-/// The command refuses a damaged journal: `salvage` its whole records, and `repair` it. It also refuses a journal with
-/// whole records after a torn end, unless they are discarded (`--discard`).
+/// The command refuses a damaged journal: `salvage` its whole records into a new one.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the journal
@@ -23,9 +22,6 @@ pub(super) struct Arguments {
     /// Release all records before this position, at which one begins or ends
     #[arg(long, value_name = "POSITION")]
     to: u64,
-    /// Discard whole records after a torn end: they were under way at a crash, together with a missing one
-    #[arg(long)]
-    discard: bool,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -43,7 +39,7 @@ struct Document<'a> {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let path = &arguments.file;
-    let (journal, _) = recover(path, arguments.discard)?;
+    let (journal, _) = recover(path)?;
     journal.trim(Position(arguments.to)).map_err(|error| named(path, error))?;
     let guarantee = journal.medium().guarantee();
     let (head, end, free) = (journal.head(), journal.end(), journal.free());

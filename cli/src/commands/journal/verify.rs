@@ -15,9 +15,9 @@ use std::process::ExitCode;
 /// Read everything, and report the records and the damage
 ///
 /// The file is opened for reading only. The exit code is 1 if the journal is damaged, if there are whole records
-/// after a torn end, or if one of the two superblocks is torn or damaged. A torn end alone does not count as damage:
-/// a crash leaves it, and no part of it had been acknowledged. While another process trims, a superblock can be half
-/// stored for a moment: verify again.
+/// after a torn end, or if a copy of the root is torn or damaged. A torn end alone does not count as damage: a crash
+/// leaves it, and no part of it had been acknowledged. While another process trims, a root can be half stored for a
+/// moment: verify again.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the journal
@@ -36,21 +36,21 @@ struct Document<'a> {
     guarantee: &'a Guarantee,
 }
 
-/// Returns the warning about whole records behind a torn end.
-pub(super) fn behind_torn_end(behind: u64, end: Position) -> String {
-    let records = match behind {
+/// Returns the warning about whole records after a torn end.
+pub(super) fn after_torn_end(after_gap: u64, end: Position) -> String {
+    let records = match after_gap {
         1 => "1 whole record is".to_owned(),
         more => format!("{} whole records are", text::thousands(more)),
     };
     format!(
-        "{records} behind the torn end at {end}, under way in a crash together with one that is missing, or that \
+        "{records} after the torn end at {end}, under way in a crash together with one that is missing, or that \
          one is damaged"
     )
 }
 
-/// The warning about a lost superblock.
-pub(super) const SUPERBLOCK_LOST: &str = "one of the two superblocks is torn by a crash or damaged; if it is damaged, \
-    the last trim or closing may be undone, and trimmed records may be there again";
+/// The warning about a lost root.
+pub(super) const ROOT_LOST: &str = "a copy of the root is torn by a crash or damaged; if both are damaged, the last \
+    trim or closing may be undone, and trimmed records may be there again";
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let path = &arguments.file;
@@ -69,8 +69,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     } else {
         print(&mut anstream::stdout().lock(), path, &file, identity, &recovered)?;
     }
-    let is_doubtful =
-        recovered.damage.is_some() || recovered.behind > 0 || recovered.superblock_lost;
+    let is_doubtful = recovered.damage.is_some() || recovered.after_gap > 0 || recovered.root_lost;
     Ok(if is_doubtful { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
@@ -81,8 +80,7 @@ fn print(
     identity: Identity,
     recovered: &Recovered,
 ) -> anyhow::Result<()> {
-    let Recovered { head, end, records, bytes, torn, behind, damage, superblock_lost, .. } =
-        recovered;
+    let Recovered { head, end, records, bytes, torn, after_gap, damage, root_lost, .. } = recovered;
     heading(out, &text::printable(path.display()))?;
     row(out, "journal", identity)?;
     row(
@@ -94,29 +92,29 @@ fn print(
     let (records, bytes) = (text::thousands(*records), text::thousands(*bytes));
     row(out, "records", format!("{records}, with {bytes} bytes of payload"))?;
     row(out, "positions", format!("{head} to {end}"))?;
-    let torn = match (*torn, *behind) {
+    let torn = match (*torn, *after_gap) {
         (false, _) if damage.is_some() => text::BEFORE_DAMAGE.to_owned(),
         (false, _) => "whole".to_owned(),
         (true, 0) => "torn: a record that was not acknowledged was under way in a crash, or is now"
             .to_owned(),
-        (true, behind) => format!(
-            "torn or damaged: {}. `journal salvage` prints them, `journal repair` keeps them",
-            behind_torn_end(behind, *end)
+        (true, after_gap) => format!(
+            "torn or damaged: {}. `journal salvage` prints them",
+            after_torn_end(after_gap, *end)
         ),
     };
     row(out, "end", torn)?;
-    if *superblock_lost {
-        row(out, "damage", format!("{SUPERBLOCK_LOST}. `journal repair` writes it anew"))?;
+    if *root_lost {
+        row(out, "damage", format!("{ROOT_LOST}. The next `append` or `trim` writes it anew"))?;
     }
     match damage {
-        None if *superblock_lost => {}
+        None if *root_lost => {}
         None => row(out, "damage", "none")?,
         Some(damage) => row(
             out,
             "damage",
             format!(
-                "{damage}. `journal salvage` prints the whole records, also after it; `journal repair` \
-                     keeps them"
+                "{damage}. `journal salvage` prints the whole records, also after it, or makes a new journal of \
+                     them (`--into`)"
             ),
         )?,
     }

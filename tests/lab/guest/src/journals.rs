@@ -27,10 +27,10 @@ fn payload(seed: u64, number: u64) -> Vec<u8> {
 /// Creates a journal, or opens the existing one. Returns it with its number of records.
 fn open(path: &Path) -> Result<(Journal<DaxFile>, u64)> {
     if !path.try_exists().with_context(|| format!("cannot look for {}", path.display()))? {
-        return Ok((Journal::create_new(Options::new().create_new(path, LEN)?)?, 0));
+        return Ok((Journal::create_new(Options::new().create_new(path, LEN)?)?.0, 0));
     }
-    let (journal, recovered) = Journal::open(Options::new().open(path)?)?;
-    Ok((journal, recovered.records))
+    let (journal, opened) = Journal::open(Options::new().open(path)?)?;
+    Ok((journal, opened.recovered.records))
 }
 
 /// Appends records after the existing ones, up to this number in all. `tell` is called for each when it is
@@ -75,17 +75,17 @@ pub(crate) fn read(path: &Path, seed: &str) -> Result<ExitCode> {
     let reader = Reader::open(&file).map_err(|failed| failed.error)?;
     let found = reader.verify(&mut |_| ())?;
     let mut intact = 0;
-    for record in reader.records() {
+    for record in reader.records()? {
         if record?.payload != payload(seed, intact) {
             break;
         }
         intact += 1;
     }
-    let (_journal, recovered) = Journal::open(&file).map_err(|failed| failed.error)?;
+    let (_journal, opened) = Journal::open(&file).map_err(|failed| failed.error)?;
     let document = json!({
         "found": found.records,
         "intact": intact,
-        "recovered": recovered.records,
+        "recovered": opened.recovered.records,
     });
     writeln!(std::io::stdout(), "{document}").context("cannot print")?;
     Ok(ExitCode::SUCCESS)

@@ -48,7 +48,7 @@ pub(super) fn on_journal(path: &str, names: &mut Names) -> Result<()> {
     let file = Options::new().create_new(path, LEN)?;
     mark::watch(range(&file, 0..LEN));
     let options = journal::Options::new().segment(16 << 10);
-    let journal = options.create_new(&file).map_err(|failed| failed.error)?;
+    let (journal, _) = options.create_new(&file).map_err(|failed| failed.error)?;
     names.on_file("journal: create");
     for (name, work) in ON_JOURNAL {
         mark::watch(range(&file, 0..LEN));

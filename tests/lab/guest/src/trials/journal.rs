@@ -3,7 +3,7 @@
 use super::{Chance, Witness, Work, create};
 use anyhow::{Context as _, Result, bail, ensure};
 use cachemaint::dax::{self, DaxFile};
-use cachemaint::journal::{Error, ErrorKind, Group, Journal, Options, Reader};
+use cachemaint::journal::{Error, ErrorKind, FormatError, Group, Journal, Options, Reader};
 use core::ops::RangeInclusive;
 
 /// The records of a life, at least.
@@ -11,6 +11,8 @@ const RECORDS: u64 = 40;
 /// The greatest length of a record.
 const LONGEST: u64 = 700;
 
+/// Bytes of a segment: enough for three of the longest records.
+const SEGMENT: u64 = 4 << 10;
 /// The greatest number of records of one append.
 const AT_ONCE: u64 = 3;
 
@@ -19,8 +21,6 @@ pub(super) struct Records {
     chance: Chance,
     seed: u64,
     is_created: bool,
-    /// True if there were records without superblocks before a creation.
-    has_remains: bool,
     /// True if it is created over another one.
     is_replaced: bool,
     /// The number of the next record, and that at the beginning of the life.
@@ -41,7 +41,6 @@ impl Records {
             chance,
             seed,
             is_created: false,
-            has_remains: false,
             is_replaced: false,
             next: 0,
             began: 0,
@@ -68,9 +67,9 @@ impl Records {
 
     /// Creates a journal, over an earlier one if there is one.
     fn create<'a>(&mut self, file: &'a DaxFile) -> Result<Journal<&'a DaxFile>> {
-        let before = Reader::open(file).map_err(|error| ErrorKind::from(error.error));
-        self.has_remains |= matches!(before, Err(ErrorKind::Superblocks));
-        let created = create(file, |file| Options::new().segment(4 << 10).create_new(file));
+        let created = create(file, |file| {
+            Options::new().segment(SEGMENT).create_new(file).map(|(journal, _)| journal)
+        });
         let (journal, is_replaced) = created?;
         self.is_replaced = is_replaced;
         Ok(journal)
@@ -158,12 +157,10 @@ impl Work for Records {
                     // The earlier one is being overwritten.
                     _ if self.is_replaced => {}
                     Ok(reader) => {
-                        let first = reader.records().next();
+                        let first = reader.records()?.next();
                         ensure!(first.is_none(), "a journal was created with {first:?}");
                     }
-                    Err(ErrorKind::NotAJournal { .. }) => {}
-                    // A reader reports them until a journal is there.
-                    Err(ErrorKind::Superblocks) if self.has_remains => {}
+                    Err(ErrorKind::Format(FormatError::Foreign { .. })) => {}
                     Err(kind) => bail!("a journal was created in part: {kind:?}"),
                 }
                 Ok(())
@@ -183,7 +180,7 @@ impl Records {
     ) -> Result<()> {
         let reader = Reader::open(file).map_err(|failed| failed.error)?;
         let mut numbers = Vec::new();
-        for record in reader.records() {
+        for record in reader.records()? {
             let payload = record?.payload;
             let number = payload.first_chunk().map(|number| u64::from_le_bytes(*number));
             let number = number.context("a record without a number")?;

@@ -46,7 +46,7 @@ type Start = fn(Chance) -> Box<dyn Work>;
 /// The works by name, each with the length of its file.
 const STARTS: [(&str, u64, Start); WORKS.len()] = [
     ("file", 64 << 10, |chance| Box::new(file::Bytes::new(chance))),
-    ("journal", 24 << 10, |chance| Box::new(journal::Records::new(chance))),
+    ("journal", 40 << 10, |chance| Box::new(journal::Records::new(chance))),
     ("recorder", 64 << 10, |chance| Box::new(recorder::Recording::new(chance))),
     ("store", 256 << 10, |chance| Box::new(store::Blobs::new(chance))),
 ];

@@ -1,61 +1,60 @@
 //! Positions, segments, and their offsets in the medium.
 
-use super::WORD;
+use crate::format::root;
 
-/// Bytes from the beginning of one superblock to the other, and from the other one to the log.
-pub(in crate::journal) const PAGE: u64 = 4096;
+/// The size of a word in bytes; everything begins at a multiple of it.
+pub(super) const WORD: u64 = 8;
 /// The offset of the log in the medium.
-pub(in crate::journal) const LOG: u64 = 2 * PAGE;
+pub(super) const LOG: u64 = root::BYTES;
 /// The least and the most bytes of a segment.
-pub(in crate::journal) const SEGMENT: core::ops::RangeInclusive<u64> = 128..=1 << 24;
+pub(super) const SEGMENT: core::ops::RangeInclusive<u64> = 128..=1 << 24;
 /// The largest alignment of records.
-pub(in crate::journal) const ALIGNMENT: u64 = 4096;
-/// The most segments of a window, and the most bytes. The window takes half as much memory.
-pub(in crate::journal) const WINDOW: u64 = u16::MAX as u64;
-pub(in crate::journal) const LARGEST_WINDOW: u64 = 1 << 28;
-/// The least number of segments: that of the oldest record, one for the longest next record, and one with space for the
-/// epoch of an opening after it.
-pub(in crate::journal) const SEGMENTS: u64 = 3;
+pub(super) const ALIGNMENT: u64 = 4096;
+/// The most bytes of a window, which takes half as much memory.
+pub(super) const WINDOW: u64 = 1 << 28;
+/// The least number of segments: that of the oldest record, one for the longest next record, and one for the epoch of an
+/// opening after it.
+pub(super) const SEGMENTS: u64 = 3;
 
 /// Bytes of a header.
-pub(in crate::journal) const HEADER: u64 = 16;
+pub(super) const HEADER: u64 = 16;
 /// Bytes of a mark's payload. The whole mark is a line on most machines, so that a mark does not push records that
 /// begin at lines over their boundaries.
-pub(in crate::journal) const MARK: u64 = 48;
+pub(super) const MARK: u64 = 48;
 /// The longest payload that the length field can state, in bytes.
-pub(in crate::journal) const MOST: u64 = (1 << 24) - 1;
+pub(super) const MOST: u64 = (1 << 24) - 1;
 
 /// The sizes of a journal, which were chosen at its creation and have been checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::journal) struct Geometry {
+pub(super) struct Geometry {
     /// Bytes of a segment, a power of two.
-    pub(in crate::journal) segment: u64,
+    pub(super) segment: u64,
     /// Bytes of the log, a multiple of the segment.
-    pub(in crate::journal) capacity: u64,
+    pub(super) capacity: u64,
     /// The alignment of the beginnings and ends of records, a power of two.
-    pub(in crate::journal) alignment: u64,
+    pub(super) alignment: u64,
     /// The greatest distance of a record's end from the position before which everything is durable.
-    pub(in crate::journal) window: u64,
+    pub(super) window: u64,
 }
 
 /// The place of a record, and of the void and the mark before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::journal) struct Placement {
+pub(super) struct Placement {
     /// The end of the record before.
-    pub(in crate::journal) start: u64,
+    pub(super) start: u64,
     /// A void up to the end of its segment, if the record does not fit into that.
-    pub(in crate::journal) void: Option<u64>,
+    pub(super) void: Option<u64>,
     /// The mark of the segment that the record enters.
-    pub(in crate::journal) mark: Option<u64>,
+    pub(super) mark: Option<u64>,
     /// The position of the record.
-    pub(in crate::journal) record: u64,
+    pub(super) record: u64,
     /// The end of the record.
-    pub(in crate::journal) end: u64,
+    pub(super) end: u64,
 }
 
 impl Geometry {
     /// Returns these sizes, or `None` if no journal can have them.
-    pub(in crate::journal) fn checked(self) -> Option<Self> {
+    pub(super) fn checked(self) -> Option<Self> {
         let Self { segment, capacity, alignment, window } = self;
         let is_right = segment.is_power_of_two()
             && SEGMENT.contains(&segment)
@@ -64,65 +63,71 @@ impl Geometry {
             // A mark and a record of one byte fit.
             && self.size(MARK) + self.size(1) <= segment
             && capacity.is_multiple_of(segment)
-            && (SEGMENTS..1 << 48).contains(&(capacity / segment))
+            && capacity / segment >= SEGMENTS
             && capacity <= i64::MAX as u64 - LOG
             && window.is_multiple_of(segment)
-            && (2..=WINDOW).contains(&(window / segment))
-            && window <= capacity.min(LARGEST_WINDOW);
+            && window / segment >= 2
+            && window <= capacity.min(WINDOW);
         is_right.then_some(self)
     }
 
     /// Returns the bytes of the medium that a journal of these sizes takes.
-    pub(in crate::journal) const fn bytes(&self) -> u64 {
+    pub(super) const fn bytes(&self) -> u64 {
         LOG + self.capacity
     }
 
     /// Returns the offset of a position in the medium.
     #[inline]
-    pub(in crate::journal) const fn place(&self, position: u64) -> u64 {
+    pub(super) const fn place(&self, position: u64) -> u64 {
         LOG + position % self.capacity
     }
 
     /// Returns the beginning of the segment of a position.
     #[inline]
-    pub(in crate::journal) const fn segment_of(&self, position: u64) -> u64 {
+    pub(super) const fn segment_of(&self, position: u64) -> u64 {
         position & !(self.segment - 1)
+    }
+
+    /// Returns the beginning of the first segment that begins at a position or after it.
+    #[inline]
+    pub(super) const fn next_segment(&self, position: u64) -> u64 {
+        self.segment_of(position + (self.segment - 1))
     }
 
     /// Returns the bytes from a position to the end of its segment. At the beginning of a segment this is all of it.
     #[inline]
-    pub(in crate::journal) const fn left(&self, position: u64) -> u64 {
+    pub(super) const fn left(&self, position: u64) -> u64 {
         self.segment - (position & (self.segment - 1))
     }
 
     /// Returns true if a record can begin at a position.
     #[inline]
-    pub(in crate::journal) const fn is_aligned(&self, position: u64) -> bool {
+    pub(super) const fn is_aligned(&self, position: u64) -> bool {
         position & (self.alignment - 1) == 0
     }
 
     /// Returns the bytes of a record with `payload` bytes of payload.
     #[inline]
-    pub(in crate::journal) const fn size(&self, payload: u64) -> u64 {
+    pub(super) const fn size(&self, payload: u64) -> u64 {
         (HEADER + payload).next_multiple_of(self.alignment)
     }
 
     /// Returns the length of the longest possible payload, in bytes.
-    pub(in crate::journal) const fn largest(&self) -> u64 {
+    pub(super) const fn largest(&self) -> u64 {
         let rest = self.segment - self.size(MARK) - HEADER;
         if rest < MOST { rest } else { MOST }
     }
 
     /// Returns the position itself, or the beginning of the next segment if too little space is left for a header.
     #[inline]
-    pub(in crate::journal) const fn settled(&self, position: u64) -> u64 {
+    pub(super) const fn settled(&self, position: u64) -> u64 {
         let left = self.left(position);
         if left < HEADER { position + left } else { position }
     }
 
     /// Returns the placement of records of `size` bytes after `start`.
     #[inline]
-    pub(in crate::journal) const fn placement(&self, start: u64, size: u64) -> Placement {
+    pub(super) const fn placement(&self, start: u64, size: u64) -> Placement {
         let left = self.left(start);
         if left < self.segment && left >= size {
             return Placement { start, void: None, mark: None, record: start, end: start + size };
@@ -138,20 +143,9 @@ impl Geometry {
         Placement { start, void, mark: Some(mark), record, end: record + size }
     }
 
-    /// Returns the placement of the mark of an epoch that begins at `start`.
-    #[inline]
-    pub(in crate::journal) const fn beginning(&self, start: u64) -> Placement {
-        let mark = self.size(MARK);
-        let placement = self.placement(start, mark);
-        match placement.mark {
-            None => Placement { mark: Some(start), ..placement },
-            Some(at) => Placement { record: at, end: at + mark, ..placement },
-        }
-    }
-
     /// Returns the end of the space that may be written while the oldest record is at `head`.
     #[inline]
-    pub(in crate::journal) const fn limit(&self, head: u64) -> u64 {
+    pub(super) const fn limit(&self, head: u64) -> u64 {
         self.segment_of(head) + self.capacity
     }
 }
@@ -181,7 +175,7 @@ mod tests {
             Geometry { window: 640, ..SMALL },
             // The window is larger than the capacity.
             Geometry { window: 1280, ..SMALL },
-            Geometry { capacity: 1 << 40, window: 65536 * 256, ..SMALL },
+            Geometry { capacity: 1 << 40, window: (1 << 28) + 256, ..SMALL },
             // A file decides how much memory is taken for it.
             Geometry { segment: 1 << 24, capacity: 1 << 40, window: 1 << 29, ..SMALL },
         ] {
@@ -204,6 +198,7 @@ mod tests {
         assert_eq!(SMALL.placement(256, 16), first);
         assert_eq!(SMALL.settled(248), 256);
         assert_eq!(SMALL.settled(240), 240);
+        assert_eq!([0, 1, 256].map(|position| SMALL.next_segment(position)), [0, 256, 256]);
     }
 
     #[test]
@@ -211,6 +206,6 @@ mod tests {
         assert_eq!(SMALL.limit(0), 1024);
         assert_eq!(SMALL.limit(255), 1024);
         assert_eq!(SMALL.limit(256), 1280);
-        assert_eq!(SMALL.place(1280), 8192 + 256);
+        assert_eq!(SMALL.place(1280), 16384 + 256);
     }
 }

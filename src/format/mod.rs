@@ -9,14 +9,14 @@ pub(crate) mod magic;
 #[cfg(any(feature = "journal", feature = "preserve"))]
 pub(crate) mod progress;
 pub(crate) mod reread;
-#[cfg(any(feature = "journal", feature = "preserve", feature = "recorder"))]
+#[cfg(any(feature = "journal", feature = "preserve"))]
 pub(crate) mod rewritten;
 #[expect(
     clippy::cast_possible_truncation,
     reason = "a slot has 256 bytes at most, and a version 32 bits"
 )]
 pub(crate) mod root;
-#[cfg(any(feature = "journal", feature = "recorder"))]
+#[cfg(feature = "journal")]
 pub(crate) mod superblock;
 pub(crate) mod tag;
 #[cfg(any(feature = "journal", feature = "recorder", feature = "preserve"))]

@@ -34,15 +34,32 @@ pub(crate) fn of_words(seed: u64, words: [u64; 2]) -> u64 {
 pub(crate) enum Kind {
     Root = 1,
     /// A record of a store's log.
+    #[cfg(feature = "preserve-read")]
     Record = 2,
     /// A chunk of a blob.
+    #[cfg(feature = "preserve-read")]
     Chunk = 3,
     /// The list of a blob's tags.
+    #[cfg(feature = "preserve-read")]
     Tags = 4,
     /// A value that stands in a record.
+    #[cfg(feature = "preserve-read")]
     Value = 5,
     /// The epoch of a log.
+    #[cfg(feature = "preserve-read")]
     Epoch = 6,
+    /// An event of a recording.
+    #[cfg(feature = "recorder")]
+    Event = 32,
+    /// The header of a sub-buffer.
+    #[cfg(feature = "recorder")]
+    SubBuffer = 33,
+    /// The texts of events.
+    #[cfg(feature = "recorder")]
+    Texts = 34,
+    /// The number of events that a shard has lost.
+    #[cfg(feature = "recorder")]
+    Losses = 35,
 }
 
 /// Returns the key of bytes: XXH3, with the kind as its seed, of the identity of the file, the epoch and the place, in

@@ -82,7 +82,7 @@ struct Events {
     next: u64,
 }
 
-type Recording<'m> = Recorder<&'m SimMedium>;
+type Recording<'m> = Recorder<'_, &'m SimMedium>;
 
 fn no_time() -> u64 {
     0
@@ -113,7 +113,7 @@ impl Events {
 
 impl Shape {
     fn bytes(&self) -> u64 {
-        3 * 4096 + u64::from(self.shards * self.sub_buffers) * 256
+        6 * 4096 + u64::from(self.shards * self.sub_buffers) * 256
     }
 
     fn options(&self) -> Options<'static> {
@@ -380,7 +380,7 @@ const EACH_APPEND: Shape = Shape {
     sizes: SIZES,
 };
 
-const ON_CRASH: Shape = Shape { durability: Durability::OnCrash, shards: 2, ..EACH_APPEND };
+const ON_CRASH: Shape = Shape { durability: Durability::OnRequest, shards: 2, ..EACH_APPEND };
 
 const SUB_BUFFER: Shape = Shape { durability: Durability::SubBuffer, ..EACH_APPEND };
 
@@ -404,7 +404,7 @@ fn events_of_a_full_sub_buffer_are_persistent_and_their_own() {
 #[test]
 fn unread_events_are_never_overwritten_where_events_are_refused() {
     assert_safe(&REFUSE, REFUSE.bytes(), USUAL);
-    for durability in [Durability::SubBuffer, Durability::OnCrash] {
+    for durability in [Durability::SubBuffer, Durability::OnRequest] {
         let refuse = Shape { durability, ..REFUSE };
         assert_safe(&refuse, refuse.bytes(), MIXED);
     }

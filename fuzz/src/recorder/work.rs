@@ -10,7 +10,7 @@ const LOOKS: u64 = 180;
 /// Bytes of the counts of losses and of descriptors, which are looked at some times.
 const HEADERS: u64 = 4096;
 /// Bytes of both pages with tables of events, and of their descriptors, which are looked at some times.
-const TABLES: u64 = 3 * 4096;
+const TABLES: u64 = 6 * 4096;
 const SHOWN: u64 = 22;
 
 /// Reading costs no more than the documented multiple of the file.

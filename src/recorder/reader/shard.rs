@@ -8,6 +8,7 @@ use crate::medium::Readable;
 use crate::recorder::clock::Pace;
 use crate::recorder::format::{self, RECORD, TAGGED, record_len};
 use crate::recorder::Error;
+use core::mem;
 use core::sync::atomic::Ordering;
 
 /// The events of a shard, in the order in which they were recorded, and the gaps between them.
@@ -31,6 +32,8 @@ pub struct Events<'r, S> {
     /// The number of lost events that have been reported.
     lost: u64,
     item: Option<Item>,
+    /// True if no header was found, until that has been reported.
+    is_without_headers: bool,
     /// True if losses after the begin of the last sub-buffer have been looked up.
     has_last_losses: bool,
     is_at_end: bool,
@@ -91,15 +94,7 @@ enum Item {
 
 impl<'r, S: Readable> Events<'r, S> {
     pub(super) fn new(reader: &'r Reader<S>, shard: u32) -> Self {
-        let end_of = |newest: Header| newest.sequence + 1;
-        let mut end = reader.newest_header(shard).map_or(0, end_of);
-        let mut item = None;
-        if end == 0 {
-            item = reader.without_headers(shard).map(Item::Skipped);
-            // A writer may have begun meanwhile.
-            end = reader.newest_header(shard).map_or(0, end_of);
-            item = item.filter(|_| end == 0);
-        }
+        let end = reader.newest_header(shard).map_or(0, |newest| newest.sequence + 1);
         Self {
             reader,
             shard,
@@ -110,7 +105,8 @@ impl<'r, S: Readable> Events<'r, S> {
             generation: 0,
             time: 0,
             lost: 0,
-            item,
+            item: None,
+            is_without_headers: end == 0,
             has_last_losses: false,
             is_at_end: false,
         }
@@ -195,6 +191,10 @@ impl<'r, S: Readable> Events<'r, S> {
 
     /// Moves to the next sub-buffer, or to the end.
     fn enter(&mut self) {
+        if mem::take(&mut self.is_without_headers) {
+            self.item = self.without_headers().map(Item::Skipped);
+            return;
+        }
         if self.next == self.end && !self.look() {
             return self.last_losses();
         }
@@ -347,6 +347,24 @@ impl<'r, S: Readable> Events<'r, S> {
         }
     }
 
+    /// Returns the bytes of a shard without a valid header as a gap, if there are some. A creation leaves zeros at the begin
+    /// of each sub-buffer, and a crash can leave a part of the first header.
+    fn without_headers(&self) -> Option<Skipped> {
+        let (geometry, shard) = (self.reader.description.geometry(), self.shard);
+        let is_used = |slot: &u64| {
+            let at = geometry.sub_buffer(shard, *slot);
+            self.reader.source.load(at, Ordering::Acquire) != 0
+        };
+        let last = (0..self.sub_buffers()).rev().find(is_used)?;
+        if self.has_gone_on() {
+            // Its sub-buffers are read, as far as they are there.
+            return None;
+        }
+        let kind = if last == 0 { SkippedKind::Torn } else { SkippedKind::Damaged };
+        let len = (last + 1) * u64::from(geometry.size);
+        Some(Skipped { shard, sequence: None, at: geometry.shard(shard), len, kind })
+    }
+
     fn sub_buffers(&self) -> u64 {
         self.reader.description.sub_buffers.into()
     }
@@ -432,21 +450,5 @@ impl<'r, S: Readable> Events<'r, S> {
             wall: (header.pace.wall > 0).then_some(self.time),
             payload: &buffer[..usize::from(len)],
         }
-    }
-}
-
-impl<S: Readable> Reader<S> {
-    /// Returns the bytes of a shard without a valid header as a gap, if there are some. A creation leaves zeros at the begin
-    /// of each sub-buffer, and a crash can leave a part of the first header.
-    fn without_headers(&self, shard: u32) -> Option<Skipped> {
-        let geometry = self.description.geometry();
-        let is_used = |slot| {
-            let at = geometry.sub_buffer(shard, slot);
-            self.source.load(at, Ordering::Acquire) != 0
-        };
-        let last = (0..u64::from(geometry.sub_buffers)).rev().find(|slot| is_used(*slot))?;
-        let kind = if last == 0 { SkippedKind::Torn } else { SkippedKind::Damaged };
-        let len = (last + 1) * u64::from(geometry.size);
-        Some(Skipped { shard, sequence: None, at: geometry.shard(shard), len, kind })
     }
 }

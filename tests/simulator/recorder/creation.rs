@@ -16,11 +16,11 @@ fn with_remains(simulation: &Simulation, magic: u64) -> Simulation {
         // A clock of its own, so that both lines of a descriptor differ from those of the new one.
         let options = Options::with_clock(Identity([1; 16]), Clock::from_function(|| 0, 2, 0));
         let options = options.shards(2).sub_buffers(2).sub_buffer_size(256);
-        let other = options.create_new(medium).unwrap();
+        let other = options.create_new(medium).unwrap().0;
         let _second = claim_second(&other);
         work(&other, 0..3, |_note| {}).unwrap();
         other.claim().unwrap().record(1, &[0; 169]).unwrap_err();
-        drop(options.open(medium).unwrap());
+        drop(options.open(medium).unwrap().0);
         for at in [0, 4096] {
             medium.store(at, magic, Ordering::Relaxed);
         }
@@ -65,9 +65,9 @@ fn damaged<S: Readable>(reader: &Reader<S>, shard: u32) -> u64 {
 pub(super) fn over_remains(simulation: &Simulation) -> Exploration {
     with_remains(simulation, 0).explore(
         |medium, notes: &Notes<'_, Note>| {
-            drop(options(Durability::EachAppend).open_or_create(medium).unwrap());
+            drop(options(Durability::EachAppend).open_or_create(medium).unwrap().0);
             notes.add(Opened(1));
-            let recorder = open(medium, Durability::EachAppend).unwrap();
+            let recorder = open(medium, Durability::EachAppend).unwrap().0;
             notes.add(Opened(2));
             work(&recorder, 0..1, |note| notes.add(note)).unwrap();
         },
@@ -79,7 +79,7 @@ pub(super) fn over_remains(simulation: &Simulation) -> Exploration {
 pub(super) fn then_a_crash(simulation: &Simulation) -> Exploration {
     with_remains(simulation, 0).explore(
         |medium, notes: &Notes<'_, Note>| {
-            drop(options(Durability::EachAppend).open_or_create(medium).unwrap());
+            drop(options(Durability::EachAppend).open_or_create(medium).unwrap().0);
             notes.add(Opened(1));
         },
         |medium: &SimMedium, notes| {
@@ -98,7 +98,7 @@ pub(super) fn over_foreign_content(simulation: &Simulation) -> Exploration {
     let before = words(&foreign.medium());
     foreign.explore(
         |medium, notes: &Notes<'_, Note>| {
-            drop(options(Durability::EachAppend).create_new(medium).unwrap());
+            drop(options(Durability::EachAppend).create_new(medium).unwrap().0);
             notes.add(Opened(1));
         },
         |medium: &SimMedium, notes| {
@@ -126,7 +126,7 @@ fn words<S: Readable>(medium: &S) -> Vec<u64> {
 pub(super) fn in_zeros(simulation: &Simulation) -> Exploration {
     simulation.explore(
         |medium, notes: &Notes<'_, Note>| {
-            drop(options(Durability::EachAppend).open_or_create(medium).unwrap());
+            drop(options(Durability::EachAppend).open_or_create(medium).unwrap().0);
             notes.add(Opened(1));
         },
         |medium: &SimMedium, notes| {
@@ -141,7 +141,7 @@ pub(super) fn with_a_table(simulation: &Simulation) -> Exploration {
     simulation.explore(
         |medium, notes: &Notes<'_, Note>| {
             let options = options(Durability::EachAppend).events(&[(0, "a")]);
-            drop(options.open_or_create(medium).unwrap());
+            drop(options.open_or_create(medium).unwrap().0);
             notes.add(Opened(1));
         },
         |medium: &SimMedium, notes| {
@@ -155,12 +155,12 @@ pub(super) fn with_a_table(simulation: &Simulation) -> Exploration {
 pub(super) fn then_another_table(simulation: &Simulation) -> Exploration {
     let options = |events| options(Durability::EachAppend).events(events);
     let with_tables = simulation.clone().prepared(|medium| {
-        drop(options(&[(0, "a")]).create_new(medium).unwrap());
-        work(&options(&[(0, "b")]).open(medium).unwrap(), 0..1, |_note| {}).unwrap();
+        drop(options(&[(0, "a")]).create_new(medium).unwrap().0);
+        work(&options(&[(0, "b")]).open(medium).unwrap().0, 0..1, |_note| {}).unwrap();
     });
     with_tables.explore(
         |medium, notes: &Notes<'_, Note>| {
-            drop(options(&[(0, "c")]).open(medium).unwrap());
+            drop(options(&[(0, "c")]).open(medium).unwrap().0);
             notes.add(Opened(3));
         },
         |medium: &SimMedium, notes| {

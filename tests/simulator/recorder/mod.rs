@@ -26,7 +26,7 @@ const MODELS: [Model; 5] =
     [Model::X86, Model::ARM64, Model::NEUTRAL, Model::X86_EADR, Model::PAGES];
 
 /// The pages of the descriptors, one for the counts of lost events, and two shards of two sub-buffers.
-const BYTES: u64 = 3 * 4096 + 2 * 2 * 256;
+const BYTES: u64 = 6 * 4096 + 2 * 2 * 256;
 /// The number of events in a sub-buffer. An event has 96 bytes: two fit after the header, each in two or three lines.
 const IN_SUB_BUFFER: u64 = 2;
 const SUB_BUFFERS: u64 = 2;
@@ -59,7 +59,7 @@ fn options(durability: Durability) -> Options<'static> {
         .durability(durability)
 }
 
-type Outcome<M> = Result<Recorder<M>, OpenError<M, Error<<M as Readable>::Error>>>;
+type Outcome<M> = Result<Recorder<'_, M>, OpenError<M, Error<<M as Readable>::Error>>>;
 
 fn open<M: Medium>(medium: M, durability: Durability) -> Outcome<M> {
     options(durability).open(medium)
@@ -67,8 +67,8 @@ fn open<M: Medium>(medium: M, durability: Durability) -> Outcome<M> {
 
 /// A medium that has a recording.
 fn with_recording(simulation: &Simulation, mode: Mode) -> Simulation {
-    let options = options(Durability::OnCrash).mode(mode);
-    simulation.clone().prepared(|medium| drop(options.create_new(medium).unwrap()))
+    let options = options(Durability::OnRequest).mode(mode);
+    simulation.clone().prepared(|medium| drop(options.create_new(medium).unwrap().0))
 }
 
 /// Returns a payload of which few words differ from the former one: each such word doubles the states of a torn event.
@@ -147,14 +147,14 @@ fn judge(medium: &SimMedium, notes: &[Note], durability: Durability) -> Result<(
 }
 
 /// Claims the second shard, so that each claim after that takes the first one.
-fn claim_second<M: Medium>(recorder: &Recorder<M>) -> Writer<'_, M> {
+fn claim_second<M: Medium>(recorder: &Recorder<'_, M>) -> Writer<'_, M> {
     let [_first, second] = [recorder.claim().unwrap(), recorder.claim().unwrap()];
     second
 }
 
 /// Records events until the medium refuses.
 fn work<M: Medium>(
-    recorder: &Recorder<M>,
+    recorder: &Recorder<'_, M>,
     events: std::ops::Range<u64>,
     tell: impl Fn(Note),
 ) -> Result<(), Error<M::Error>> {
@@ -171,7 +171,7 @@ fn work<M: Medium>(
 fn life(simulation: &Simulation, durability: Durability) -> Exploration {
     with_recording(simulation, Mode::Overwrite).explore(
         |medium, notes| {
-            let recorder = open(medium, durability).unwrap();
+            let recorder = open(medium, durability).unwrap().0;
             work(&recorder, 0..7, |note| notes.add(note)).unwrap();
         },
         |medium: &SimMedium, notes| judge(medium, notes, durability),
@@ -182,10 +182,10 @@ fn life(simulation: &Simulation, durability: Durability) -> Exploration {
 fn few_events(simulation: &Simulation) -> Exploration {
     with_recording(simulation, Mode::Overwrite).explore(
         |medium, notes| {
-            let recorder = open(medium, Durability::OnCrash).unwrap();
+            let recorder = open(medium, Durability::OnRequest).unwrap().0;
             work(&recorder, 0..2, |note| notes.add(note)).unwrap();
         },
-        |medium: &SimMedium, notes| judge(medium, notes, Durability::OnCrash),
+        |medium: &SimMedium, notes| judge(medium, notes, Durability::OnRequest),
     )
 }
 
@@ -193,7 +193,7 @@ fn few_events(simulation: &Simulation) -> Exploration {
 fn written_back(simulation: &Simulation) -> Exploration {
     with_recording(simulation, Mode::Overwrite).explore(
         |medium, notes| {
-            let recorder = open(medium, Durability::OnCrash).unwrap();
+            let recorder = open(medium, Durability::OnRequest).unwrap().0;
             let _second = claim_second(&recorder);
             let mut next = 0;
             for events in [1, 1, 2, 1] {
@@ -203,19 +203,19 @@ fn written_back(simulation: &Simulation) -> Exploration {
                 notes.add(WrittenBack(next - 1));
             }
         },
-        |medium: &SimMedium, notes| judge(medium, notes, Durability::OnCrash),
+        |medium: &SimMedium, notes| judge(medium, notes, Durability::OnRequest),
     )
 }
 
 /// A full shard counts refused events, and a released sub-buffer makes space.
 fn refusing(simulation: &Simulation) -> Exploration {
     let full = with_recording(simulation, Mode::Refuse).prepared(|medium| {
-        let recorder = open(medium, Durability::EachAppend).unwrap();
+        let recorder = open(medium, Durability::EachAppend).unwrap().0;
         work(&recorder, 0..4, |_note| {}).unwrap();
     });
     full.explore(
         |medium, notes: &Notes<'_, Note>| {
-            let recorder = open(medium, Durability::EachAppend).unwrap();
+            let recorder = open(medium, Durability::EachAppend).unwrap().0;
             let writer = recorder.claim().unwrap();
             for lost in 1..=2 {
                 assert_eq!(*record(&writer, 9).unwrap_err().kind(), ErrorKind::Full);
@@ -249,7 +249,7 @@ fn refusing(simulation: &Simulation) -> Exploration {
 fn losses_written_back(simulation: &Simulation) -> Exploration {
     with_recording(simulation, Mode::Overwrite).explore(
         |medium, notes: &Notes<'_, Note>| {
-            let recorder = open(medium, Durability::OnCrash).unwrap();
+            let recorder = open(medium, Durability::OnRequest).unwrap().0;
             let writer = recorder.claim().unwrap();
             let too_long = writer.record(0, &[0; 169]).unwrap_err();
             assert!(matches!(too_long.kind(), ErrorKind::TooLong { most: 168, .. }));
@@ -280,13 +280,13 @@ fn killed_and_gone_on(simulation: &Simulation, kill: u64) -> Exploration {
             match open(&mortal, Durability::EachAppend) {
                 Ok(recorder) => {
                     let died = work(&recorder, 0..1, tell).map_err(ErrorKind::from);
-                    assert!(matches!(died, Ok(()) | Err(ErrorKind::Medium(Killed))));
+                    assert!(matches!(died, Ok(()) | Err(ErrorKind::Format(FormatError::Medium(Killed)))));
                 }
-                Err(error) => assert_eq!(*error.error.kind(), ErrorKind::Medium(Killed)),
+                Err(error) => assert_eq!(*error.error.kind(), ErrorKind::Format(FormatError::Medium(Killed))),
             }
             medium.killed();
 
-            let recorder = open(medium, Durability::EachAppend).unwrap();
+            let recorder = open(medium, Durability::EachAppend).unwrap().0;
             work(&recorder, 1..2, |note| notes.add(note)).unwrap();
         },
         |medium: &SimMedium, notes| {
@@ -362,7 +362,7 @@ fn without_write_backs_nothing_is_found_that_was_not_recorded() {
         few.assert_safe();
         assert!(few.is_exhaustive());
         let random = Effort::Random { states: 200, seed: 7 };
-        life(&Simulation::new(model, BYTES).zeros().effort(random), Durability::OnCrash)
+        life(&Simulation::new(model, BYTES).zeros().effort(random), Durability::OnRequest)
             .assert_safe();
     }
 }
@@ -373,7 +373,7 @@ fn a_killed_process_leaves_every_event_of_the_last_lap() {
     with_recording(&Simulation::new(Model::CACHES_KEPT, BYTES).zeros(), Mode::Overwrite)
         .explore(
             |medium, notes| {
-                let recorder = open(medium, Durability::OnCrash).unwrap();
+                let recorder = open(medium, Durability::OnRequest).unwrap().0;
                 work(&recorder, 0..7, |note| notes.add(note)).unwrap();
             },
             |medium: &SimMedium, notes| judge(medium, notes, Durability::EachAppend),

@@ -123,7 +123,7 @@ fn save_to_a_store_that_is_cut_names_the_offset() {
 
 #[test]
 fn record_to_a_file_that_is_cut_names_the_offset() {
-    for durability in ["on-crash", "10ms", "each-append"] {
+    for durability in ["at-end", "10ms", "each-append"] {
         let directory = directory();
         let path = directory.path().join("trace");
         succeeds(&["record", "FILE", "--create", "64K"], &path, b"first\n");

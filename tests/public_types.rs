@@ -106,13 +106,14 @@ fn journals_are_shared_by_threads() {
 fn recordings_are_shared_by_threads() {
     use cachemaint::recorder::{
         Clock, Cursor, Description, Durability, Error, ErrorKind, Event, EventTable, Events,
-        Fields, Found, Identity, Merged, Mode, Options, Reader, Skipped, SkippedKind, TimeSource,
+        Fields, Found, Identity, Merged, Mode, Opened, Options, Reader, Skipped, SkippedKind,
+        TimeSource,
         Value, Within, Writer,
     };
     shared! {
-        cachemaint::Recorder<Memory<'_>>, Clock, Cursor, Description, Durability, Error<Infallible>,
+        cachemaint::Recorder<'_, Memory<'_>>, Clock, Cursor, Description, Durability, Error<Infallible>,
         ErrorKind<Infallible>, Event<'_>, EventTable, Events<'_, Memory<'_>>, Fields<'_>, Found<'_>, Identity,
-        Merged<Vec<Events<'_, Memory<'_>>>>, Mode, Options, Reader<Memory<'_>>, Skipped, SkippedKind,
+        Merged<'_, Memory<'_>>, Mode, Opened, Options<'_>, Reader<Memory<'_>>, Skipped, SkippedKind,
         TimeSource, Value<'_>, Within<Infallible>,
     }
     // A shard has one writer, which one thread at a time uses.

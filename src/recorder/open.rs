@@ -34,7 +34,7 @@ impl<'o> Options<'o> {
     ///
     /// The recording is persistent when this returns. A crash before that leaves a whole recording or no recording, and
     /// [`open_or_create`](Self::open_or_create) completes the creation if the medium held zeros. Junk and another
-    /// program's content are replaced. A journal and a store of this crate are not replaced as long as the word at 0 or at
+    /// program's content are replaced: after a crash they are untouched, or gone. A journal and a store of this crate are not replaced as long as the word at 0 or at
     /// 4096 shows them.
     ///
     /// # A recording to be replaced
@@ -49,7 +49,7 @@ impl<'o> Options<'o> {
     /// medium is unchanged. [`FormatError::SecondWriter`]. [`FormatError::Medium`].
     ///
     /// # Cost
-    /// The first word of each sub-buffer is read. Two fences.
+    /// The first word of each sub-buffer is read. Three fences.
     pub fn create_new<M: Medium>(self, medium: M) -> Result<'o, M> {
         as_writer(medium, |medium| self.create_in(medium))
     }
@@ -233,12 +233,18 @@ fn next_generation(root: u64, newest: u64) -> Option<u64> {
     (next < root::GENERATIONS).then_some(next)
 }
 
-/// Creates a recording, so that a crash leaves a whole recording or no recording.
+/// Creates a recording, so that a crash leaves a whole recording or no recording. What was in the place of its roots is
+/// untouched, or gone.
 fn create<M: Medium>(
     medium: &M,
     description: &Description,
     events: &[(u16, &str)],
 ) -> core::result::Result<(), M::Error> {
+    for at in (0..root::BYTES).step_by(root::BLOCK as usize) {
+        medium.store(at, 0, Ordering::Relaxed);
+        medium.issue_writeback(at..at + 8)?;
+    }
+    medium.fence();
     forget(medium, description.geometry())?;
     Table::write(medium, events)?;
     // Its first fence completes these write-backs, before the root can be found.

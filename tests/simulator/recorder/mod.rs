@@ -313,7 +313,7 @@ fn killed_anywhere(simulation: &Simulation) -> Exploration {
 }
 
 /// The number of operations that suffices for an opening and an event.
-const OPERATIONS: u64 = 14;
+const OPERATIONS: u64 = 24;
 
 type Scenario = fn(&Simulation) -> Exploration;
 

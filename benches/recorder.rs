@@ -10,7 +10,7 @@
 
 use cachemaint::medium::Memory;
 use cachemaint::recorder::{
-    self, Durability, Event, Found, Identity, Options, Recorder, Skipped, SkippedKind, Writer,
+    self, Durability, Event, Found, Identity, Options, Recorder, Writer,
 };
 use cachemaint::survival::Backing;
 use cachemaint_benches::Outcome;
@@ -240,7 +240,6 @@ fn check(recorder: &Recorder<'_, Memory<'_>>, shard: u32, last: u64) -> Outcome 
                 assert_eq!(bytes, EVENT_BYTES, "the payload of an event");
                 numbers.push(u64::from_le_bytes(number.try_into()?));
             }
-            Found::Skipped(Skipped { kind: SkippedKind::Stale, .. }) => {}
             other => return Err(format!("{other:?} instead of an event").into()),
         }
     }

@@ -13,7 +13,7 @@ use core::sync::atomic::Ordering;
 const ROOTS: [u64; 4] = [0, 4096, 8192, 12288];
 
 const fn is_foreign<E>(kind: &ErrorKind<E>) -> bool {
-    matches!(kind, ErrorKind::Format(FormatError::Foreign { .. }))
+    matches!(kind, ErrorKind::Format(FormatError::Foreign { .. })) && !is_missing(kind)
 }
 
 /// Returns true if there are zeros in the places of roots.

@@ -107,8 +107,7 @@ fn recordings_are_shared_by_threads() {
     use cachemaint::recorder::{
         Clock, Cursor, Description, Durability, Error, ErrorKind, Event, EventTable, Events,
         Fields, Found, Identity, Merged, Mode, Opened, Options, Reader, Skipped, SkippedKind,
-        TimeSource,
-        Value, Within, Writer,
+        TimeSource, Value, Within, Writer,
     };
     shared! {
         cachemaint::Recorder<'_, Memory<'_>>, Clock, Cursor, Description, Durability, Error<Infallible>,

@@ -8,9 +8,7 @@ mod skip;
 
 use cachemaint::Cache;
 use cachemaint::medium::Memory;
-use cachemaint::recorder::{
-    Clock, Cursor, Durability, ErrorKind, Found, Identity, Mode, Options,
-};
+use cachemaint::recorder::{Clock, Cursor, Durability, ErrorKind, Found, Identity, Mode, Options};
 use cachemaint::survival::Backing;
 use core::cell::Cell;
 use core::sync::atomic::AtomicU64;

@@ -14,10 +14,8 @@ use crate::sync::AtomicBool;
 use core::sync::atomic::Ordering;
 
 /// The result of an opening or a creation.
-type Result<'c, M> = core::result::Result<
-    (Recorder<'c, M>, Opened),
-    OpenError<M, Error<<M as Readable>::Error>>,
->;
+type Result<'c, M> =
+    core::result::Result<(Recorder<'c, M>, Opened), OpenError<M, Error<<M as Readable>::Error>>>;
 
 /// The findings when a recording was opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -189,7 +189,8 @@ impl<'r, M: Medium> Writer<'r, M> {
         payload: &[u8],
     ) -> Result<(), ErrorKind<M::Error>> {
         let written_back = self.next_sub_buffer(timestamp, payload.len());
-        if matches!(&written_back, Err(why) if !matches!(why, ErrorKind::Format(FormatError::Medium(_)))) {
+        if matches!(&written_back, Err(why) if !matches!(why, ErrorKind::Format(FormatError::Medium(_))))
+        {
             return written_back;
         }
         // The event is recorded even if a write-back has failed.

@@ -88,8 +88,7 @@ fn a_ring_of_another_version_is_started_anew() {
 
 #[test]
 fn a_ring_with_more_shards_or_bytes_is_started_anew() {
-    let options =
-        || Options::with_clock(Identity([9; 16]), clock()).sub_buffer_size(SIZE as u32);
+    let options = || Options::with_clock(Identity([9; 16]), clock()).sub_buffer_size(SIZE as u32);
     let medium = Plain::new(LEN);
     drop(options().shards(5).create_new(&medium).unwrap().0);
     assert_eq!(boot(&medium, 1), (1, 1));

@@ -142,14 +142,14 @@ fn a_torn_end_is_not_damage() {
     times(&[0, 2]);
 }
 
-/// Returns the times of the events, and the gaps: their sub-buffers, places and kinds.
-fn found(medium: &Plain) -> (Vec<u64>, Vec<(Option<u64>, u64, u64, SkippedKind)>) {
+/// The sub-buffer, the place and the kind of a gap.
+type Gap = (Option<u64>, u64, u64, SkippedKind);
+
+/// Returns the times of the events, and the gaps.
+fn found(medium: &Plain) -> (Vec<u64>, Vec<Gap>) {
     let Shown { events, skipped, .. } = shown(&Reader::open(medium).unwrap(), 0);
     let gap = |skipped: &Skipped| (skipped.sequence, skipped.at, skipped.len, skipped.kind);
-    (
-        events.iter().map(|event| event.timestamp).collect(),
-        skipped.iter().map(gap).collect(),
-    )
+    (events.iter().map(|event| event.timestamp).collect(), skipped.iter().map(gap).collect())
 }
 
 /// Eight sub-buffers of two events each, of two laps: 5 to 12.

@@ -130,7 +130,11 @@ fn damaged_texts_cost_no_event() {
         let is_hit = at < TEXTS + len;
         assert_eq!(reader.event_table().unwrap().is_damaged(), is_hit, "byte {at}");
         let texts = texts(&reader);
-        assert_eq!(texts, if is_hit { ["1", "65279", "7", "2"] } else { TEXTS_OF_ALL }, "byte {at}");
+        assert_eq!(
+            texts,
+            if is_hit { ["1", "65279", "7", "2"] } else { TEXTS_OF_ALL },
+            "byte {at}"
+        );
     }
 }
 

@@ -44,7 +44,8 @@ fn assert_failure_is_returned<T: Debug + PartialEq>(
         medium.write(0, &bytes);
         medium
     };
-    let is_failure = |error: &Error<_>| matches!(error.kind(), ErrorKind::Format(FormatError::Medium(Broken)));
+    let is_failure =
+        |error: &Error<_>| matches!(error.kind(), ErrorKind::Format(FormatError::Medium(Broken)));
     assert_right_or_failed(medium, work, is_failure);
 }
 

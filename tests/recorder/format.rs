@@ -3,9 +3,7 @@
 use super::plain::{BASE, Plain, clock, is_missing, options, shown};
 use cachemaint::medium::{Bytes, Medium, Readable};
 use cachemaint::recorder::SkippedKind::Torn;
-use cachemaint::recorder::{
-    Clock, ErrorKind, FormatError, Found, Identity, Mode, Options, Reader,
-};
+use cachemaint::recorder::{Clock, ErrorKind, FormatError, Found, Identity, Mode, Options, Reader};
 use core::convert::Infallible;
 
 /// XXH3 with a seed, by another implementation than the library's.
@@ -234,7 +232,9 @@ fn a_damaged_copy_of_the_root_is_replaced_and_a_lost_root_gives_way_to_the_one_b
         assert_eq!(medium.bytes()[slot..][..120], golden().0[slot..][..120]);
     }
     let mut image = golden();
-    slots(7).into_iter().for_each(|slot| image.0[slot + 90] ^= 1);
+    for slot in slots(7) {
+        image.0[slot + 90] ^= 1;
+    }
     let medium = Plain::new(LEN);
     medium.write(0, &image.0);
     assert_eq!(Reader::open(&medium).unwrap().description().generation, 6);

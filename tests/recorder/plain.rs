@@ -2,7 +2,7 @@
 
 use cachemaint::medium::{Granularity, Medium, Readable};
 use cachemaint::recorder::{
-    Clock, ErrorKind, Found, FormatError, Identity, Options, Reader, Skipped,
+    Clock, ErrorKind, FormatError, Found, Identity, Options, Reader, Skipped,
 };
 use core::convert::Infallible;
 use core::ops::Range;

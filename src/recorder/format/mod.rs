@@ -16,8 +16,7 @@ pub(super) use table::{Entries, MOST_BYTES, Table, bytes_of};
 use crate::format::magic;
 use crate::format::root::{self, Format};
 
-pub(super) const FORMAT: Format =
-    Format { magic: magic::RECORDING, version: 3, name: "recording" };
+pub(super) const FORMAT: Format = Format { magic: magic::RECORDING, version: 3, name: "recording" };
 
 pub(super) const PAGE: u64 = root::BLOCK;
 /// The longest payload: the field of its length has 16 bits.

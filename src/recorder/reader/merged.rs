@@ -87,20 +87,17 @@ impl<'r, S: Readable> Merged<'r, S> {
             let by = |(opening, time)| (if *is_by_opening { opening } else { 0 }, time, place);
             shards[place].due().map(|due| due.map(|due| Reverse(by(due))))
         };
-        let heap = match due {
-            Some(heap) => {
-                if let Some(mut last) = heap.peek_mut() {
-                    match next(shards, last.0.2)? {
-                        Some(due) => *last = due,
-                        None => drop(PeekMut::pop(last)),
-                    }
+        let heap = if let Some(heap) = due {
+            if let Some(mut last) = heap.peek_mut() {
+                match next(shards, last.0.2)? {
+                    Some(due) => *last = due,
+                    None => drop(PeekMut::pop(last)),
                 }
-                heap
             }
-            None => {
-                let all = (0..shards.len()).filter_map(|place| next(shards, place).transpose());
-                due.insert(all.collect::<Result<_, _>>()?)
-            }
+            heap
+        } else {
+            let all = (0..shards.len()).filter_map(|place| next(shards, place).transpose());
+            due.insert(all.collect::<Result<_, _>>()?)
         };
         match heap.peek() {
             Some(Reverse((_, _, place))) => shards[*place].read_next(buffer),

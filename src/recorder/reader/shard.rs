@@ -5,9 +5,9 @@ use super::search::{Record, Search};
 use super::{HEADER, Header, Reader};
 use crate::format::tag;
 use crate::medium::Readable;
+use crate::recorder::Error;
 use crate::recorder::clock::Pace;
 use crate::recorder::format::{self, RECORD, TAGGED, record_len};
-use crate::recorder::Error;
 use core::mem;
 use core::sync::atomic::Ordering;
 

@@ -118,8 +118,7 @@ pub(super) fn over_foreign_content(simulation: &Simulation) -> Exploration {
         },
         |medium: &SimMedium, notes| {
             let opened = Reader::open(medium).map(drop);
-            let is_foreign =
-                opened.is_err_and(|error| is_foreign(error.error.kind()));
+            let is_foreign = opened.is_err_and(|error| is_foreign(error.error.kind()));
             if !is_foreign {
                 return judge_creation(medium, notes);
             }

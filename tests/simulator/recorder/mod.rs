@@ -291,7 +291,7 @@ fn killed_and_gone_on(simulation: &Simulation, kill: u64) -> Exploration {
                     ));
                 }
                 Err(error) => {
-                    assert_eq!(*error.error.kind(), ErrorKind::Format(FormatError::Medium(Killed)))
+                    assert_eq!(*error.error.kind(), ErrorKind::Format(FormatError::Medium(Killed)));
                 }
             }
             medium.killed();

@@ -41,11 +41,11 @@ const SUB_BUFFER: u32 = 256;
 const LARGE_SUB_BUFFER: u32 = 1 << 18;
 /// The places of a journal's log and of a recording's events, by their documentation.
 const LOG: u64 = 16_384;
-const EVENTS: u64 = 12_288;
+const EVENTS: u64 = 24_576;
 /// Bytes of the header of a sub-buffer, or more.
 const HEADER: u64 = 64;
-/// The most names of events that a file has space for, of one byte each: 3940 bytes, and 4 for each.
-const MOST_NAMES: u16 = 788;
+/// The most names of events that a file has space for, of one byte each: 4096 bytes, and 4 for each.
+const MOST_NAMES: u16 = 819;
 /// The names of a crafted store, of four bytes each, and the bytes of an entry.
 const NAMES: u32 = 585;
 const ENTRY: usize = 64;
@@ -329,7 +329,7 @@ fn recorded(
     payload: &[u8],
 ) -> Outcome {
     let options = options.shards(shards);
-    let recorder = options.create_new(image).map_err(|failed| failed.error)?;
+    let (recorder, _) = options.create_new(image).map_err(|failed| failed.error)?;
     let writers = (0..busy).map(|_| recorder.claim()).collect::<Result<Vec<_>, _>>()?;
     // An event takes 24 bytes and its payload.
     for number in 0..Readable::len(image) / u64::from(shards) / (24 + payload.len() as u64) {

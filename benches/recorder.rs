@@ -9,9 +9,7 @@
 //! interleaved blocks, with their 95 % intervals: times are those of an event and thread.
 
 use cachemaint::medium::Memory;
-use cachemaint::recorder::{
-    self, Durability, Event, Found, Identity, Options, Recorder, Skipped, SkippedKind, Writer,
-};
+use cachemaint::recorder::{self, Durability, Event, Found, Identity, Options, Recorder, Writer};
 use cachemaint::survival::Backing;
 use cachemaint_benches::Outcome;
 use cachemaint_benches::bare::event::{Ring, recording};
@@ -38,7 +36,7 @@ const RING: usize = 4 << 20;
 /// Bytes of a recording's sub-buffer, which are written back at once, if at all.
 const SUB_BUFFER: u32 = 32 << 10;
 /// Each contender without write-backs, and with them.
-const DURABILITIES: [Durability; 2] = [Durability::OnCrash, Durability::SubBuffer];
+const DURABILITIES: [Durability; 2] = [Durability::OnRequest, Durability::SubBuffer];
 /// The kind of the events.
 const EVENT: u16 = 7;
 /// The identity of the recording. A real one is random.
@@ -92,7 +90,7 @@ impl Bench {
                 contenders.push(self.recorder(clock, recorder)?);
                 contenders.push(self.bare(clock, rings, recorder.1)?);
                 #[cfg(target_os = "linux")]
-                if recorder.1 == Durability::OnCrash {
+                if recorder.1 == Durability::OnRequest {
                     let lttng = self.lttng.as_ref();
                     contenders.extend(lttng.map(|lttng| self.lttng(clock, lttng, threads)));
                 }
@@ -106,7 +104,7 @@ impl Bench {
     fn recorder<'a>(
         &'a self,
         clock: Clock,
-        (recorder, durability): &'a (Recorder<Memory<'a>>, Durability),
+        (recorder, durability): &'a (Recorder<'static, Memory<'a>>, Durability),
     ) -> Result<Contender<'a>, Box<dyn Error>> {
         let shards = 0..recorder.description().shards;
         let writers: Result<Vec<_>, _> =
@@ -152,7 +150,7 @@ impl Bench {
             };
             let record = |(ring, next): &mut (Ring<'_>, u64)| {
                 let end = *next + u64::from(EVENTS);
-                if durability == Durability::OnCrash {
+                if durability == Durability::OnRequest {
                     record_each(ring, *next, EVENTS.into());
                 } else {
                     for first in (*next..end).step_by(at_once) {
@@ -193,7 +191,7 @@ impl Bench {
 
 /// Returns the name of a contender with its durability.
 fn named(contender: &str, durability: Durability) -> String {
-    let written_back = if durability == Durability::OnCrash { "" } else { ", written back" };
+    let written_back = if durability == Durability::OnRequest { "" } else { ", written back" };
     format!("{contender}{written_back}")
 }
 
@@ -202,7 +200,7 @@ fn recorder(
     memory: &Region,
     threads: usize,
     durability: Durability,
-) -> Result<(Recorder<Memory<'_>>, Durability), Box<dyn Error>> {
+) -> Result<(Recorder<'static, Memory<'_>>, Durability), Box<dyn Error>> {
     memory.words().iter().for_each(|word| word.store(0, Ordering::Relaxed));
     let options = Options::with_clock(Identity(IDENTITY), recorder::Clock::host())
         .shards(u32::try_from(threads)?)
@@ -210,7 +208,8 @@ fn recorder(
         .sub_buffer_size(SUB_BUFFER)
         .durability(durability);
     let memory = Memory::new(memory.words(), to_persistence()?, Backing::Ram);
-    Ok((options.create_new(memory).map_err(|failed| failed.error)?, durability))
+    let (recorder, _) = options.create_new(memory).map_err(|failed| failed.error)?;
+    Ok((recorder, durability))
 }
 
 /// Records this many events; the first is numbered `first`.
@@ -228,7 +227,7 @@ fn record_each(writer: &Writer<'_, Memory<'_>>, first: u64, events: u64) {
 ///
 /// # Panics
 /// If it is not so.
-fn check(recorder: &Recorder<Memory<'_>>, shard: u32, last: u64) -> Outcome {
+fn check(recorder: &Recorder<'_, Memory<'_>>, shard: u32, last: u64) -> Outcome {
     let reader = recorder.reader();
     let (mut events, mut buffer) = (reader.shard(shard), vec![0; reader.largest_payload()]);
     let mut numbers = Vec::new();
@@ -239,7 +238,6 @@ fn check(recorder: &Recorder<Memory<'_>>, shard: u32, last: u64) -> Outcome {
                 assert_eq!(bytes, EVENT_BYTES, "the payload of an event");
                 numbers.push(u64::from_le_bytes(number.try_into()?));
             }
-            Found::Skipped(Skipped { kind: SkippedKind::Stale, .. }) => {}
             other => return Err(format!("{other:?} instead of an event").into()),
         }
     }

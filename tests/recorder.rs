@@ -27,7 +27,6 @@ mod recorder {
     mod claims;
     mod concurrent;
     mod creation;
-    mod cursors;
     mod damage;
     mod events;
     mod failed_medium;
@@ -35,14 +34,12 @@ mod recorder {
     #[cfg(feature = "dax")]
     mod files;
     mod format;
-    mod inferred;
     mod merged;
     mod overtaken;
     mod plain;
     #[cfg(all(feature = "dax", target_os = "linux"))]
     mod processes;
     mod rewritten;
-    mod tables;
     mod turns;
     mod work;
 }

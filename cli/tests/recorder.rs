@@ -246,6 +246,23 @@ fn damage_is_shown_and_the_rest_is_read() {
     assert_eq!(fs::read(&place.path).unwrap(), bytes, "only read");
 }
 
+/// As in `cachemaint dump --json FILE | tail -1`.
+#[test]
+fn the_last_line_of_json_is_the_last_event_though_others_were_lost_after_it() {
+    let place = Place::empty();
+    place.run_with(&["record", "--create", "64K"], "one\ntwo\n").success();
+    let options = cachemaint::dax::Options::new().allow_page_granularity();
+    let file = options.open(&place.path).unwrap();
+    let recorder = cachemaint::recorder::Recorder::open(file).unwrap().0;
+    recorder.claim().unwrap().record(3, &[0; 1 << 13]).unwrap_err();
+    let events = place.events();
+    let texts: Vec<_> = events.iter().map(|event| event["text"].as_str()).collect();
+    assert_eq!(texts, [Some("one"), None, Some("two")]);
+    assert_eq!(events[1], json!({"lost": {"shard": 0, "events": 1}}));
+    let text = stdout(&place.run(&["dump"]).success());
+    assert!(text.ends_with(" two\n[shard 0: 1 events were lost]\n"), "{text}");
+}
+
 #[test]
 fn unknown_and_truncated_files_are_refused() {
     for (content, expected) in [
@@ -268,7 +285,7 @@ fn unknown_and_truncated_files_are_refused() {
     fs::write(&place.path, &fs::read(&place.path).unwrap()[..20_000]).unwrap();
     for command in ["stat", "dump", "record"] {
         let error = stderr(&place.run(&[command]).code(1));
-        assert!(error.contains("trace: the medium has 20000 bytes"), "{command}: {error}");
+        assert!(error.contains("bytes, but only 20000 are there"), "{command}: {error}");
     }
 }
 
@@ -286,15 +303,15 @@ fn a_recording_that_cannot_be_made_leaves_nothing_behind() {
     assert_eq!(fs::metadata(&place.path).unwrap().len(), 1 << 20);
 }
 
-/// A crash between the creation of the file and that of the recording leaves zeros; one in the middle of the latter, a
-/// descriptor without its magic.
+/// A crash between the creation of the file and that of the recording leaves zeros; one in the middle of the latter, roots
+/// without their magics.
 #[test]
 fn a_file_that_a_crash_has_left_without_a_recording_is_recorded_into() {
     let place = Place::empty();
     let zeros = vec![0; 1 << 16];
     place.run(&["record", "--create", "64K"]).success();
     let mut torn = fs::read(&place.path).unwrap();
-    torn[..8].fill(0);
+    [4096, 12288].into_iter().for_each(|root| torn[root..root + 8].fill(0));
     for content in [&zeros, &torn] {
         for arguments in [&["record"][..], &["record", "--create", "64K"]] {
             fs::write(&place.path, content).unwrap();
@@ -332,7 +349,7 @@ fn one_process_records_into_a_file_and_others_read_it() {
     place.run_with(&["record"], "one\n").success();
     let options = cachemaint::dax::Options::new().allow_page_granularity();
     let file = options.open(&place.path).unwrap();
-    let recorder = cachemaint::recorder::Recorder::open(file).unwrap();
+    let recorder = cachemaint::recorder::Recorder::open(file).unwrap().0;
     recorder.claim().unwrap().record(77, b"two").unwrap();
     let error = stderr(&place.run(&["record"]).code(1));
     assert!(error.contains("trace: is locked by another open file"), "{error}");
@@ -384,7 +401,7 @@ fn the_message_of_a_panic_is_named() {
     place.run(&["record"]).success();
     let options = cachemaint::dax::Options::new().allow_page_granularity();
     let recorder =
-        cachemaint::recorder::Recorder::open(options.open(&place.path).unwrap()).unwrap();
+        cachemaint::recorder::Recorder::open(options.open(&place.path).unwrap()).unwrap().0;
     recorder.claim().unwrap().record(65_535, b"src/main.rs:7:5: the valve is shut").unwrap();
     drop(recorder);
     let text = stdout(&place.run(&["dump"]).success());

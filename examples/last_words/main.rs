@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     use std::thread;
     use std::time::Duration;
 
-    static RECORDER: OnceLock<Recorder<DaxFile>> = OnceLock::new();
+    static RECORDER: OnceLock<Recorder<'static, DaxFile>> = OnceLock::new();
 
     /// Writes the last events back, and lets the signal act as without this handler.
     extern "C" fn on_signal(signal: libc::c_int) {
@@ -38,8 +38,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = std::env::args().nth(1).ok_or("usage: last_words FILE")?;
     let file = dax::Options::new().allow_page_granularity().open_or_create(path, 1 << 20)?;
     let has_lines = !matches!(file.granularity(), Granularity::Page(_));
-    let opened = Recorder::open_or_create(file)?;
-    let recorder = RECORDER.get_or_init(|| opened);
+    let (recorder, _opened) = Recorder::open_or_create(file)?;
+    let recorder = RECORDER.get_or_init(|| recorder);
     let reader = recorder.reader();
     let (mut events, mut buffer) = (reader.events(), vec![0; reader.largest_payload()]);
     let mut earlier = 0;

@@ -27,7 +27,7 @@ thread_local! {
 }
 /// The number of events of threads that found no free shard, or have given theirs back at their end.
 static REFUSED: AtomicU64 = AtomicU64::new(0);
-struct Flight(&'static Recorder<Memory<'static>>);
+struct Flight(&'static Recorder<'static, Memory<'static>>);
 impl<S: Subscriber> Layer<S> for Flight {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let mut text = Text(event.metadata().level().to_string());
@@ -55,7 +55,8 @@ impl Visit for Text {
 }
 fn main() -> Result<(), Box<dyn Error>> {
     let memory = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
-    let recorder = Box::leak(Box::new(Options::new().shards(2).open_or_create(memory)?));
+    let (recorder, _opened) = Options::new().shards(2).open_or_create(memory)?;
+    let recorder = Box::leak(Box::new(recorder));
     tracing::subscriber::set_global_default(tracing_subscriber::registry().with(Flight(recorder)))?;
     tracing::info!(valve = 3, "opened");
     let other = std::thread::spawn(|| tracing::warn!(pressure = 9.5, "too high"));

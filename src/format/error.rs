@@ -3,21 +3,7 @@
 /// Implements `kind()` and the traits of an `Error<E>`, by the name of its field: an `ErrorKind<E>` with a variant
 /// `Format(FormatError<E>)`.
 macro_rules! error_of_kind {
-    ($kind:tt, Medium) => {
-        error_of_kind!($kind);
-
-        impl<E: core::error::Error + 'static> core::error::Error for Error<E> {
-            fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
-                match self.kind() {
-                    ErrorKind::Medium(error) => Some(error),
-                    _ => None,
-                }
-            }
-        }
-    };
-    ($kind:tt, Format) => {
-        error_of_kind!($kind);
-
+    ($kind:tt) => {
         impl<E: core::error::Error + 'static> core::error::Error for Error<E> {
             fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
                 match self.kind() {
@@ -28,8 +14,7 @@ macro_rules! error_of_kind {
                 }
             }
         }
-    };
-    ($kind:tt) => {
+
         impl<E> Error<E> {
             /// Returns the kind of the error.
             #[must_use]

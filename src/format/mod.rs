@@ -1,7 +1,6 @@
-//! The parts that `journal`, `recorder` and `preserve` share: fields, tags, the beginning of a superblock, the traits of
-//! their errors, and the lock of the one writer.
+//! The parts that `journal`, `recorder` and `preserve` share: fields, tags, roots, errors, and the lock of the one
+//! writer.
 
-#[allow(dead_code, unreachable_pub, reason = "the formats take it up one by one")]
 pub(crate) mod error;
 pub(crate) mod identity;
 pub(crate) mod layout;
@@ -9,15 +8,13 @@ pub(crate) mod magic;
 #[cfg(any(feature = "journal", feature = "preserve"))]
 pub(crate) mod progress;
 pub(crate) mod reread;
-#[cfg(any(feature = "journal", feature = "preserve", feature = "recorder"))]
+#[cfg(any(feature = "journal", feature = "preserve"))]
 pub(crate) mod rewritten;
 #[expect(
     clippy::cast_possible_truncation,
     reason = "a slot has 256 bytes at most, and a version 32 bits"
 )]
 pub(crate) mod root;
-#[cfg(feature = "recorder")]
-pub(crate) mod superblock;
 pub(crate) mod tag;
 #[cfg(any(feature = "journal", feature = "recorder", feature = "preserve"))]
 pub(crate) mod writer;

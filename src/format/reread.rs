@@ -8,7 +8,7 @@ impl Rereadings {
     /// Beside a writer, whose store may be under way. It can take a page fault, between two pages.
     pub(crate) const BESIDE_WRITERS: Self = Self(64);
     /// The reader is the only writer.
-    #[cfg(any(feature = "journal", feature = "preserve"))]
+    #[cfg(any(feature = "journal", feature = "preserve", feature = "recorder"))]
     pub(crate) const ALONE: Self = Self(0);
 
     /// Returns the first reading that is as expected, or else the last one.

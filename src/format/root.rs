@@ -21,7 +21,7 @@ use super::magic::Magic;
 use super::reread::Rereadings;
 use super::tag::{self, Kind};
 use crate::medium::Readable;
-#[cfg(any(feature = "journal", feature = "preserve"))]
+#[cfg(any(feature = "journal", feature = "preserve", feature = "recorder"))]
 use crate::medium::{Granularity, Medium};
 use core::error::Error;
 
@@ -36,13 +36,12 @@ const IDENTITY: usize = 24;
 /// The offset of the generation in a slot.
 pub(crate) const GENERATION: usize = 40;
 /// No generation is as high.
-const GENERATIONS: u64 = 1 << 63;
+pub(crate) const GENERATIONS: u64 = 1 << 63;
 /// Bytes of the longest slot that a format has.
 const MOST: usize = 256;
 
 /// The format that a root belongs to.
 #[derive(Clone, Copy, Debug)]
-#[allow(dead_code, reason = "the formats take it up one by one")]
 pub(crate) struct Format {
     pub(crate) magic: Magic,
     pub(crate) version: u32,
@@ -107,11 +106,11 @@ pub(crate) const fn slots(generation: u64) -> [u64; 2] {
 }
 
 impl<const OWN: usize> Root<OWN> {
-    #[cfg(any(feature = "journal", feature = "preserve"))]
+    #[cfg(any(feature = "journal", feature = "preserve", feature = "recorder"))]
     const LEN: usize = HEAD + OWN;
 
     /// Returns the bytes of the copy at `slot`.
-    #[cfg(any(feature = "journal", feature = "preserve"))]
+    #[cfg(any(feature = "journal", feature = "preserve", feature = "recorder"))]
     fn bytes(&self, format: Format, slot: u64) -> [u8; MOST] {
         const { assert!(Self::LEN <= MOST && Self::LEN.is_multiple_of(8)) };
         let mut bytes = [0; MOST];
@@ -216,6 +215,7 @@ impl<const OWN: usize> Root<OWN> {
     }
 
     /// Returns true if this is still the current root. The caller has ordered its reads before.
+    #[cfg(feature = "preserve-read")]
     pub(crate) fn is_current<E: Error>(
         &self,
         medium: &dyn Readable<Error = E>,
@@ -240,7 +240,7 @@ impl<const OWN: usize> Root<OWN> {
     }
 
     /// Returns what stands in the place of roots: nothing but zeros, a root, or other content.
-    #[cfg(any(feature = "journal", feature = "preserve"))]
+    #[cfg(any(feature = "journal", feature = "preserve", feature = "recorder"))]
     pub(crate) fn presence<E: Error>(
         medium: &dyn Readable<Error = E>,
         format: Format,
@@ -249,7 +249,7 @@ impl<const OWN: usize> Root<OWN> {
     }
 }
 
-#[cfg(any(feature = "journal", feature = "preserve"))]
+#[cfg(any(feature = "journal", feature = "preserve", feature = "recorder"))]
 impl<const OWN: usize> Root<OWN> {
     /// Stores this generation in the place of the one before the last, durable at return. The last one stays as it is.
     ///
@@ -319,7 +319,7 @@ impl<const OWN: usize> Root<OWN> {
 
 /// Writes both copies and issues their write-back. By pages the first is durable before the second is written, as a
 /// drive may lose the block that it writes.
-#[cfg(any(feature = "journal", feature = "preserve"))]
+#[cfg(any(feature = "journal", feature = "preserve", feature = "recorder"))]
 fn put<M: Medium>(medium: &M, both: [(u64, &[u8]); 2]) -> Result<(), M::Error> {
     let issue = |(at, bytes): (u64, &[u8])| medium.issue_writeback(at..at + bytes.len() as u64);
     let is_by_pages = matches!(medium.granularity(), Granularity::Page(_));
@@ -338,7 +338,7 @@ fn tag_of(bytes: &[u8], identity: Identity, generation: u64, slot: u64) -> u64 {
 }
 
 #[cfg(test)]
-#[cfg(all(feature = "preserve", feature = "std", not(cachemaint_loom)))]
+#[cfg(all(any(feature = "preserve", feature = "recorder"), feature = "std", not(cachemaint_loom)))]
 mod tests {
     use super::{BLOCK, BYTES, Format, Found, Identity, Loaded, Root, slots};
     use crate::format::reread::Rereadings;

@@ -54,6 +54,18 @@ pub(crate) enum Kind {
     /// The mark of a journal's segment.
     #[cfg(feature = "journal")]
     JournalMark = 17,
+    /// An event of a recording.
+    #[cfg(feature = "recorder")]
+    Event = 32,
+    /// The header of a sub-buffer.
+    #[cfg(feature = "recorder")]
+    SubBuffer = 33,
+    /// The texts of events.
+    #[cfg(feature = "recorder")]
+    Texts = 34,
+    /// The number of events that a shard has lost.
+    #[cfg(feature = "recorder")]
+    Losses = 35,
 }
 
 /// Returns the key of bytes: XXH3, with the kind as its seed, of the identity of the file, the epoch and the place, in

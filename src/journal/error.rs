@@ -83,7 +83,7 @@ pub enum ErrorKind<E> {
     },
 }
 
-error_of_kind!(kind, Format);
+error_of_kind!(kind);
 
 /// Prints the same text as the [`Error`].
 impl<E: fmt::Display> fmt::Display for ErrorKind<E> {

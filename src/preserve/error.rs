@@ -185,7 +185,7 @@ impl fmt::Display for Damage {
     }
 }
 
-error_of_kind!(0, Format);
+error_of_kind!(0);
 
 /// Prints the same text as the [`Error`].
 impl<E: fmt::Display> fmt::Display for ErrorKind<E> {

@@ -1,12 +1,13 @@
-//! The state of a shard in ordinary memory.
+//! The state of the shards in ordinary memory, and who owns them.
 
+use super::ErrorKind;
 #[cfg(doc)]
 use super::Options;
 use crate::sync::AtomicU64;
-use core::sync::atomic::{AtomicU64 as OwnerNumber, Ordering};
+use core::sync::atomic::Ordering;
 
 /// The state of one shard in ordinary memory. A recorder has a cursor for each shard, from [`Options::cursors`] if it
-/// cannot allocate them. It belongs to one recorder at a time, from the opening until the recorder is dropped.
+/// cannot allocate them.
 ///
 /// A *position* counts the bytes of a shard over all laps: sequence number times size, plus the offset in the
 /// sub-buffer. Each cursor has lines of its own, so that threads do not share lines.
@@ -27,11 +28,7 @@ pub struct Cursor {
     lost_done: AtomicU64,
     /// The number of lost events of signal handlers that interrupted an unfinished event. Stored by these handlers.
     nested: AtomicU64,
-    /// The number of the recorder's shard that it belongs to; 0 if it belongs to none. An opening takes it before another
-    /// thread has the recorder. So loom and the simulator need not know it.
-    owner: OwnerNumber,
-    /// The number of times that the shard was claimed or given back. It is odd while the shard has an owner, and until the
-    /// cursor begins, so that a cursor cannot be claimed before.
+    /// The number of times that the shard was claimed or given back. It is odd while the shard has an owner.
     changes: AtomicU64,
 }
 
@@ -43,7 +40,7 @@ impl Default for Cursor {
 
 macro_rules! new {
     ($($const:tt)?) => {
-        /// Creates a cursor that belongs to no recorder.
+        /// Creates a cursor.
         #[must_use]
         pub $($const)? fn new() -> Self {
             Self {
@@ -54,7 +51,6 @@ macro_rules! new {
                 lost: AtomicU64::new(0),
                 lost_done: AtomicU64::new(0),
                 nested: AtomicU64::new(0),
-                owner: OwnerNumber::new(0),
                 changes: AtomicU64::new(0),
             }
         }
@@ -66,25 +62,6 @@ impl Cursor {
     new!(const);
     #[cfg(cachemaint_loom)]
     new!();
-
-    /// Takes the cursor for this owner, unless it has one. Returns true if it was taken; the stores of its last owner are
-    /// visible then.
-    pub(super) fn take(&self, owner: u64) -> bool {
-        let taken = self.owner.compare_exchange(0, owner, Ordering::Acquire, Ordering::Relaxed);
-        if taken.is_ok() {
-            self.changes.store(1, Ordering::Relaxed);
-        }
-        taken.is_ok()
-    }
-
-    pub(super) fn is_of(&self, owner: u64) -> bool {
-        self.owner.load(Ordering::Relaxed) == owner
-    }
-
-    /// Gives the cursor back for the next recorder.
-    pub(super) fn free(&self) {
-        self.owner.store(0, Ordering::Release);
-    }
 
     /// Begins at the next sub-buffer after the events of earlier openings, with all bytes before it written back. `lost`
     /// events are lost, as `lost_word` of the file states.
@@ -203,5 +180,91 @@ impl Cursor {
     /// Notes that this word was written back, and that the fence was executed.
     pub(super) fn lost_word_written_back(&self, word: u64) {
         self.lost_done.store(word, Ordering::Release);
+    }
+}
+
+/// The cursors of a recorder, one for each shard.
+#[derive(Debug)]
+pub(super) struct Shards<'c> {
+    cursors: Memory<'c>,
+    turn: Turn,
+}
+
+/// The memory of cursors.
+#[derive(Debug)]
+enum Memory<'c> {
+    #[cfg(feature = "alloc")]
+    Own(alloc::boxed::Box<[Cursor]>),
+    Lent(&'c [Cursor]),
+}
+
+/// The number of shards that searches have passed or claimed: the next search begins at its remainder by the shards. It never
+/// becomes less, so that a thread which claims slowly does not turn later searches back to shards that were claimed
+/// since. It has lines of its own, so that a claim does not slow down the threads that record.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Turn(AtomicU64);
+
+impl<'c> Shards<'c> {
+    /// Takes a cursor for each shard from this memory, or allocates them.
+    pub(super) fn take<E>(
+        lent: Option<&'c mut [Cursor]>,
+        shards: u32,
+    ) -> Result<Self, ErrorKind<E>> {
+        let number = shards as usize;
+        let cursors = match lent {
+            Some(lent) if lent.len() >= number => Memory::Lent(&lent[..number]),
+            Some(lent) => return Err(ErrorKind::FewCursors { cursors: lent.len(), shards }),
+            #[cfg(feature = "alloc")]
+            None => Memory::Own((0..shards).map(|_| Cursor::new()).collect()),
+            #[cfg(not(feature = "alloc"))]
+            None => return Err(ErrorKind::FewCursors { cursors: 0, shards }),
+        };
+        Ok(Self { cursors, turn: Turn(AtomicU64::new(0)) })
+    }
+
+    fn cursors(&self) -> &[Cursor] {
+        match &self.cursors {
+            #[cfg(feature = "alloc")]
+            Memory::Own(cursors) => cursors,
+            Memory::Lent(cursors) => cursors,
+        }
+    }
+
+    /// Returns the cursor of each shard, with its shard.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Cursor)> {
+        (0..).zip(self.cursors())
+    }
+
+    /// Returns the cursor of a shard.
+    pub(super) fn get(&self, shard: u32) -> Option<&Cursor> {
+        self.cursors().get(shard as usize)
+    }
+
+    /// Claims a shard that has no owner. The search begins behind the shard that was claimed last, so that the events of
+    /// threads that have ended are kept while other shards are free.
+    pub(super) fn claim(&self) -> Option<(u32, &Cursor)> {
+        let (cursors, turn) = (self.cursors(), self.turn.0.load(Ordering::Relaxed));
+        let shards = cursors.len() as u64;
+        let mut seen = None;
+        loop {
+            let mut changes = 0_u64;
+            for passed in turn..turn + shards {
+                let shard = passed % shards;
+                let cursor = &cursors[shard as usize];
+                match cursor.claim() {
+                    Ok(()) => {
+                        self.turn.0.fetch_max(passed + 1, Ordering::Relaxed);
+                        return Some((shard as u32, cursor));
+                    }
+                    Err(of_shard) => changes = changes.wrapping_add(of_shard),
+                }
+            }
+            // An owner may have moved from a shard ahead of the search to one behind it, or the other way round. Numbers of
+            // changes only grow. If their sum is the same in two passes, all shards had owners at one time between them.
+            if seen.replace(changes) == Some(changes) {
+                return None;
+            }
+        }
     }
 }

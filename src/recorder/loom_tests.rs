@@ -1,8 +1,8 @@
 //! Models of concurrent threads of a recorder.
 
-use super::format::{Geometry, HEADER, RECORD};
+use super::cursor::Shards;
+use super::format::{Geometry, HEADER, RECORD, Table};
 use super::reader::search::Search;
-use super::taken::Taken;
 use super::{
     Clock, Cursor, Description, Durability, Found, Identity, Mode, Reader, Recorder, SkippedKind,
     Writer,
@@ -16,6 +16,8 @@ use core::sync::atomic::Ordering;
 use loom::sync::{Arc, Mutex};
 
 const GEOMETRY: Geometry = Geometry { shards: 1, sub_buffers: 2, size: 256 };
+const IDENTITY: Identity = Identity([1; 16]);
+const NO_TEXTS: Table = Table { len: 0, tag: 0 };
 /// The number of words of the sub-buffers.
 const WORDS: usize = 2 * 256 / 8;
 
@@ -98,7 +100,7 @@ impl Medium for SubBuffers {
     }
 }
 
-type One = Recorder<SubBuffers, [Cursor; 1]>;
+type One = Recorder<'static, SubBuffers>;
 
 /// A recorder whose first sub-buffer has been begun by an event.
 fn recorder() -> Arc<One> {
@@ -111,9 +113,9 @@ fn with_events(lengths: &[usize]) -> Arc<One> {
     let words = (0..=WORDS).map(|_| AtomicU64::new(0)).collect();
     let recorder = Recorder {
         medium: SubBuffers { words, persistent: Mutex::new(alloc::vec![0; WORDS]) },
-        cursors: free_shards::<1>(),
-        description: Description::new(1, Identity([1; 16]), GEOMETRY, Mode::Overwrite, &clock, 0),
-        durability: Durability::OnCrash,
+        shards: free_shards(1),
+        description: Description::new(IDENTITY, GEOMETRY, Mode::Overwrite, &clock, NO_TEXTS),
+        durability: Durability::OnRequest,
         clock,
         is_stopped: super::AtomicBool::new(false),
         _writer: None,
@@ -129,7 +131,7 @@ fn writer(recorder: &One) -> Writer<'_, SubBuffers> {
 }
 
 fn cursor(recorder: &One) -> &Cursor {
-    recorder.cursors.get(0).unwrap()
+    recorder.shards.get(0).unwrap()
 }
 
 /// The offset of the second event.
@@ -204,12 +206,11 @@ fn a_shard_that_is_given_back_is_taken_up_with_its_events() {
     });
 }
 
-/// Returns the cursors of so many empty shards without owners.
-fn free_shards<const SHARDS: usize>() -> Taken<[Cursor; SHARDS]> {
-    let cursors = [(); SHARDS].map(|()| Cursor::new());
-    let taken = Taken::take::<Infallible>(cursors, SHARDS as u32).unwrap();
-    taken.iter().for_each(|(_, cursor)| cursor.begin(0, GEOMETRY.size, 0, (0, 0)));
-    taken
+/// Returns so many empty shards without owners.
+fn free_shards(shards: u32) -> Shards<'static> {
+    let shards = Shards::take::<Infallible>(None, shards).unwrap();
+    shards.iter().for_each(|(_, cursor)| cursor.begin(0, GEOMETRY.size, 0, (0, 0)));
+    shards
 }
 
 /// A thread that moves from one shard to the other leaves one of them free at any time. Another thread finds it, although
@@ -217,13 +218,13 @@ fn free_shards<const SHARDS: usize>() -> Taken<[Cursor; SHARDS]> {
 #[test]
 fn as_many_threads_as_shards_own_one_each_and_are_never_refused() {
     loom::model(|| {
-        let taken = Arc::new(free_shards::<2>());
-        let other = Arc::clone(&taken);
+        let shards = Arc::new(free_shards(2));
+        let other = Arc::clone(&shards);
         let thread = loom::thread::spawn(move || {
             other.claim().unwrap().1.give_back();
             other.claim().unwrap().0
         });
-        let (shard, _) = taken.claim().unwrap();
+        let (shard, _) = shards.claim().unwrap();
         assert_ne!(shard, thread.join().unwrap());
     });
 }
@@ -232,16 +233,16 @@ fn as_many_threads_as_shards_own_one_each_and_are_never_refused() {
 #[test]
 fn a_shard_that_was_just_given_back_is_not_the_next_one() {
     loom::model(|| {
-        let taken = Arc::new(free_shards::<3>());
-        let other = Arc::clone(&taken);
+        let shards = Arc::new(free_shards(3));
+        let other = Arc::clone(&shards);
         let thread = loom::thread::spawn(move || {
             let (shard, cursor) = other.claim().unwrap();
             cursor.give_back();
             shard
         });
-        let (owned, _) = taken.claim().unwrap();
+        let (owned, _) = shards.claim().unwrap();
         let given_back = thread.join().unwrap();
-        let (next, _) = taken.claim().unwrap();
+        let (next, _) = shards.claim().unwrap();
         assert!(![owned, given_back].contains(&next));
     });
 }

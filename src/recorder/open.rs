@@ -1,52 +1,54 @@
 //! Creation and opening of recordings.
 
-use super::events::{self, Texts};
-use super::format::{
-    DESCRIPTOR, DESCRIPTORS, Description, Geometry, MAGIC, MOST_ENTRIES, PAGE, SEQUENCES, TAG,
-    Tables, entries_len,
-};
-use super::mode::Mode;
-use super::options::{Options, Settings};
+use super::cursor::Shards;
+use super::format::{Description, FORMAT, Geometry, Root, RootFound, SEQUENCES, Table};
+use super::options::{Mode, Options};
 use super::reader::Reader;
-use super::taken::Taken;
-use super::{Clock, Cursor, Durability, Error, ErrorKind, Recorder};
-use crate::format::{magic, rewritten, writer};
+use super::{Clock, Durability, Error, ErrorKind, Recorder, events};
+use crate::format::error::FormatError;
+use crate::format::reread::Rereadings;
+use crate::format::root::{self, Found};
+use crate::format::{magic, writer};
 use crate::medium::{Medium, OpenError, Readable, WriterLockGuard};
 use crate::sync::AtomicBool;
 use core::sync::atomic::Ordering;
 
-/// The error of an opening or a creation.
-type Failed<M> = OpenError<M, Error<<M as Readable>::Error>>;
+/// The result of an opening or a creation.
+type Result<'c, M> =
+    core::result::Result<(Recorder<'c, M>, Opened), OpenError<M, Error<<M as Readable>::Error>>>;
 
-impl<C, P> Options<'_, C>
-where
-    C: FnOnce(u32) -> P,
-    P: AsRef<[Cursor]>,
-{
+/// The findings when a recording was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Opened {
+    /// True if this call has created the recording.
+    pub is_new: bool,
+    /// True if a copy of the root was damaged. It has been replaced.
+    pub is_root_mended: bool,
+}
+
+impl<'o> Options<'o> {
     /// Creates a recording in a medium that has none.
     ///
     /// The recording is persistent when this returns. A crash before that leaves a whole recording or no recording, and
     /// [`open_or_create`](Self::open_or_create) completes the creation if the medium held zeros. Junk and another
-    /// program's content are replaced: after a crash they are untouched, or gone. A journal and a store of this crate
-    /// are not replaced as long as the word at 0 or at 4096 shows them.
+    /// program's content are replaced: after a crash they are untouched, or gone. A journal and a store of this crate are not replaced as long as the word at 0 or at
+    /// 4096 shows them.
     ///
     /// # A recording to be replaced
-    /// A recording is erased by zeros in the words at 0 and at 4096: after that this creates a new one. A program does so
-    /// where it has no other medium, such as firmware whose ring is at a fixed address, and the recording is damaged or of
-    /// another version. "A kernel's ring buffer" in `docs/logs-and-recorders.md` has the whole sequence of a boot.
-    ///
-    /// The remains of an erased recording in the medium are not zeroed as a whole. They do not verify any more, unless
-    /// the identity is the same: then a reader returns erased events as events of the new recording. So use a new identity.
+    /// A recording is erased by zeros in the words at 0, 4096, 8192 and 12288: after that this creates a new one. A program
+    /// does so where it has no other medium, such as firmware whose ring is at a fixed address. The new recording needs
+    /// another identity, or a reader returns erased events as its own.
     ///
     /// # Errors
-    /// [`ErrorKind::Exists`] if the medium has a recording, whole or damaged or of another version.
-    /// [`ErrorKind::Foreign`] if it has a journal or a store. [`ErrorKind::Geometry`], [`ErrorKind::TooSmall`],
-    /// [`ErrorKind::BadEvent`], [`ErrorKind::EventsTooLong`], [`ErrorKind::FewCursors`], [`ErrorKind::CursorTaken`]. With
-    /// each of these errors the medium is unchanged. [`ErrorKind::SecondWriter`]. [`ErrorKind::Medium`].
+    /// [`FormatError::Exists`] if the medium has a recording, whole or damaged or of another version.
+    /// [`FormatError::Foreign`] if it has a journal or a store. [`ErrorKind::Geometry`], [`FormatError::TooSmall`],
+    /// [`ErrorKind::BadEvent`], [`ErrorKind::EventsTooLong`], [`ErrorKind::FewCursors`]. With each of these errors the
+    /// medium is unchanged. [`FormatError::SecondWriter`]. [`FormatError::Medium`].
     ///
     /// # Cost
-    /// The first word of each sub-buffer is read. Three fences, or four with long [tables of events](Self::events).
-    pub fn create_new<M: Medium>(self, medium: M) -> Result<Recorder<M, P>, Failed<M>> {
+    /// The first word of each sub-buffer is read. Three fences.
+    pub fn create_new<M: Medium>(self, medium: M) -> Result<'o, M> {
         as_writer(medium, |medium| self.create_in(medium))
     }
 
@@ -64,118 +66,138 @@ where
     /// other's events without an error.
     ///
     /// # Errors
-    /// As [`Reader::open`]; [`ErrorKind::BadEvent`], [`ErrorKind::EventsTooLong`], [`ErrorKind::FewCursors`],
-    /// [`ErrorKind::CursorTaken`], [`ErrorKind::WornOut`], [`ErrorKind::SecondWriter`].
+    /// As [`Reader::open`]; [`ErrorKind::BadEvent`], [`ErrorKind::EventsTooLong`], [`ErrorKind::OtherEvents`],
+    /// [`ErrorKind::FewCursors`], [`FormatError::WornOut`], [`FormatError::SecondWriter`]. Nothing is stored before
+    /// everything that an opening needs was read.
     ///
     /// # Cost
-    /// All headers of sub-buffers are read a few times. The newest sub-buffer of each shard is read, and those without a
-    /// valid header are searched for records. So the bytes of unused ones, in the first lap of a shard, are read once. Of
-    /// those with older headers the first record is read. Two fences, or three with long tables of events.
-    ///
-    /// # Media errors
-    /// Nothing is stored before everything that an opening needs was read, and the medium has not failed.
-    pub fn open<M: Medium>(self, medium: M) -> Result<Recorder<M, P>, Failed<M>> {
+    /// All headers of sub-buffers are read, and the newest sub-buffer of each shard. Three fences.
+    pub fn open<M: Medium>(self, medium: M) -> Result<'o, M> {
         as_writer(medium, |medium| self.open_in(medium))
     }
 
-    /// Opens the recording in a medium, as [`open`](Self::open). If the words at 0 and at 4096 are zero, creates a
-    /// recording, as [`create_new`](Self::create_new): the rest of the medium is discarded then.
+    /// Opens the recording in a medium, as [`open`](Self::open). If the medium has zeros in the places of all roots, creates
+    /// a recording, as [`create_new`](Self::create_new): the rest of the medium is discarded then.
     ///
     /// # Errors
-    /// Those of both, but neither [`ErrorKind::NotFound`] nor [`ErrorKind::Exists`]. [`ErrorKind::Foreign`] for the content of
-    /// another program, which stays.
-    pub fn open_or_create<M: Medium>(self, medium: M) -> Result<Recorder<M, P>, Failed<M>> {
-        let is_missing = match Reader::locate(&medium) {
-            Err(ErrorKind::NotFound) => true,
-            // Zeros that are too short for both descriptors: `create_new` reports the length that is needed.
-            Err(ErrorKind::Truncated { .. }) => {
-                magic::words(&medium).is_ok_and(|words| words == [[0; 8]; 2])
-            }
-            _ => false,
-        };
-        if is_missing { self.create_new(medium) } else { self.open(medium) }
+    /// Those of both, but not [`FormatError::Exists`]. [`FormatError::Foreign`] for the content of another program, which
+    /// stays.
+    pub fn open_or_create<M: Medium>(self, medium: M) -> Result<'o, M> {
+        as_writer(medium, |medium| {
+            let is_empty = if medium.len() < root::BYTES {
+                // `create_new` reports the length that is needed.
+                magic::words(medium).map_err(FormatError::Medium)? == [[0; 8]; 2]
+            } else {
+                matches!(presence(medium)?, Found::Nothing)
+            };
+            if is_empty { self.create_in(medium) } else { self.open_in(medium) }
+        })
     }
 
-    fn create_in<M: Medium>(self, medium: &M) -> Result<Parts<P>, ErrorKind<M::Error>> {
-        let Self { settings, cursors } = self;
-        let geometry = settings.geometry(medium.len())?;
-        settings.check_events()?;
-        let cursors = Taken::take(cursors(geometry.shards), geometry.shards)?;
-        let words @ [first, second] = magic::words(medium).map_err(ErrorKind::Medium)?;
-        if words.contains(&MAGIC) {
-            return Err(ErrorKind::Exists);
+    fn create_in<M: Medium>(
+        self,
+        medium: &M,
+    ) -> core::result::Result<(Parts<'o>, Opened), ErrorKind<M::Error>> {
+        let geometry = self.geometry(medium.len())?;
+        events::check(self.events)?;
+        let (identity, clock) = (self.identity(), self.clock.at_opening());
+        let shards = Shards::take(self.cursors, geometry.shards)?;
+        let words = magic::words(medium).map_err(FormatError::Medium)?;
+        if let Some(found) = magic::another(words, FORMAT.magic) {
+            return Err(FormatError::Foreign { found }.into());
         }
-        if magic::another(words, MAGIC).is_some() {
-            return Err(ErrorKind::Foreign { first, second });
+        if !matches!(presence(medium)?, Found::Nothing | Found::Other(_)) {
+            return Err(FormatError::Exists.into());
         }
-        let Settings { mode, durability, .. } = settings;
-        let (identity, clock) = (settings.identity(), settings.clock.at_opening());
-        let tables = settings.tables(Tables::NONE, 1, &identity.0);
-        let description = Description::new(1, identity, geometry, mode, &clock, tables.len());
-        create(medium, &description, &tables).map_err(ErrorKind::Medium)?;
-        for (_, cursor) in cursors.iter() {
+        let table = Table::of(self.events, identity);
+        let description = Description::new(identity, geometry, self.mode, &clock, table);
+        create(medium, &description, self.events).map_err(FormatError::Medium)?;
+        for (_, cursor) in shards.iter() {
             cursor.begin(0, geometry.size, 0, (0, 0));
         }
-        Ok(Parts { cursors, description, durability, clock })
+        let opened = Opened { is_new: true, is_root_mended: false };
+        Ok((Parts { shards, description, durability: self.durability, clock }, opened))
     }
 
-    fn open_in<M: Medium>(self, medium: &M) -> Result<Parts<P>, ErrorKind<M::Error>> {
-        self.settings.check_events()?;
-        let Self { settings, cursors } = self;
-        let (found, at) = Reader::locate(medium)?;
-        let cursors = Taken::take(cursors(found.shards), found.shards)?;
-        // The descriptor of a newer opening may be damaged. Its events must not get the names of this opening.
-        let newest = found.generation.max(Reader::of(medium, found).newest_generation());
-        let generation = newest.checked_add(1).ok_or(ErrorKind::WornOut)?;
-        let (Description { identity, mode, .. }, geometry) = (found, found.geometry());
-        let tables = settings.tables(earlier_tables(medium, &found, at), generation, &identity.0);
-        let (durability, clock, len) =
-            (settings.durability, settings.clock.at_opening(), tables.len());
-        let description = Description::new(generation, identity, geometry, mode, &clock, len);
+    fn open_in<M: Medium>(
+        self,
+        medium: &M,
+    ) -> core::result::Result<(Parts<'o>, Opened), ErrorKind<M::Error>> {
+        events::check(self.events)?;
+        let (found, loaded) = Description::load(medium, Rereadings::ALONE)?;
+        if !self.events.is_empty() && Table::of(self.events, found.identity) != found.table {
+            return Err(ErrorKind::OtherEvents);
+        }
+        let shards = Shards::take(self.cursors, found.shards)?;
+        let newest = go_on(&Reader::of(medium, found), &shards)?;
         // The first store comes after the last load that can end the process, by a media error.
-        go_on(&Reader::of(medium, found), medium, &cursors)?;
-        persist_found(medium, DESCRIPTORS[1] - at, &found).map_err(ErrorKind::Medium)?;
-        publish(medium, at, &description, &tables).map_err(ErrorKind::Medium)?;
-        Ok(Parts { cursors, description, durability, clock })
+        medium.check().map_err(FormatError::Medium)?;
+        let generation = next_generation(found.generation, newest).ok_or(FormatError::WornOut)?;
+        let clock = self.clock.at_opening();
+        let description = found.continued(generation, &clock);
+        // A process that ended before its fence may have left the last root in the caches alone, and the one before it is
+        // overwritten next.
+        loaded.root.restore(medium, FORMAT, loaded.is_damaged).map_err(FormatError::Medium)?;
+        description.root().store(medium, FORMAT).map_err(FormatError::Medium)?;
+        let is_root_mended = loaded.is_damaged.contains(&true);
+        let opened = Opened { is_new: false, is_root_mended };
+        Ok((Parts { shards, description, durability: self.durability, clock }, opened))
+    }
+
+    fn geometry<E>(&self, size: u64) -> core::result::Result<Geometry, ErrorKind<E>> {
+        let sub_buffers = match self.sub_buffers {
+            Some(sub_buffers) => sub_buffers,
+            // A medium without space for two is refused as too short for two.
+            None => Geometry::fitting(self.shards, self.size, size).max(2),
+        };
+        let geometry = Geometry { shards: self.shards, sub_buffers, size: self.size };
+        if let Some(fault) = geometry.fault() {
+            return Err(ErrorKind::Geometry(fault));
+        }
+        let needed = geometry.len().unwrap_or(u64::MAX);
+        if size < needed {
+            return Err(FormatError::TooSmall { size, needed }.into());
+        }
+        Ok(geometry)
     }
 }
 
 /// A recorder without its medium.
-struct Parts<P> {
-    cursors: Taken<P>,
+struct Parts<'c> {
+    shards: Shards<'c>,
     description: Description,
     durability: Durability,
     clock: Clock,
 }
 
-impl<P> Parts<P> {
-    fn recorder<M>(self, medium: M, writer: Option<WriterLockGuard>) -> Recorder<M, P> {
-        let Self { cursors, description, durability, clock } = self;
+impl<'c> Parts<'c> {
+    fn recorder<M>(self, medium: M, writer: Option<WriterLockGuard>) -> Recorder<'c, M> {
+        let Self { shards, description, durability, clock } = self;
         let is_stopped = AtomicBool::new(false);
-        Recorder { medium, cursors, description, durability, clock, is_stopped, _writer: writer }
+        Recorder { medium, shards, description, durability, clock, is_stopped, _writer: writer }
     }
 }
 
 /// Opens the recording in a medium as its one writer.
-fn as_writer<M: Medium, P>(
+fn as_writer<'c, M: Medium>(
     medium: M,
-    open: impl FnOnce(&M) -> Result<Parts<P>, ErrorKind<M::Error>>,
-) -> Result<Recorder<M, P>, Failed<M>> {
-    let writer = writer::lock(&medium, ErrorKind::SecondWriter);
+    open: impl FnOnce(&M) -> core::result::Result<(Parts<'c>, Opened), ErrorKind<M::Error>>,
+) -> Result<'c, M> {
+    let writer = writer::lock(&medium, FormatError::SecondWriter.into());
     match writer.and_then(|writer| Ok((writer, open(&medium)?))) {
-        Ok((writer, parts)) => Ok(parts.recorder(medium, writer)),
+        Ok((writer, (parts, opened))) => Ok((parts.recorder(medium, writer), opened)),
         Err(kind) => Err(OpenError::new(medium, Error::new(kind))),
     }
 }
 
 /// Constructors with the default options: see [`Options`] for others.
 #[cfg(feature = "std")]
-impl<M: Medium> Recorder<M> {
+impl<M: Medium> Recorder<'static, M> {
     /// Creates a recording in a medium that has none: see [`Options::create_new`].
     ///
     /// # Errors
     /// As there.
-    pub fn create_new(medium: M) -> Result<Self, Failed<M>> {
+    pub fn create_new(medium: M) -> Result<'static, M> {
         Options::new().create_new(medium)
     }
 
@@ -183,7 +205,7 @@ impl<M: Medium> Recorder<M> {
     ///
     /// # Errors
     /// As there.
-    pub fn open(medium: M) -> Result<Self, Failed<M>> {
+    pub fn open(medium: M) -> Result<'static, M> {
         Options::new().open(medium)
     }
 
@@ -191,93 +213,45 @@ impl<M: Medium> Recorder<M> {
     ///
     /// # Errors
     /// As there.
-    pub fn open_or_create(medium: M) -> Result<Self, Failed<M>> {
+    pub fn open_or_create(medium: M) -> Result<'static, M> {
         Options::new().open_or_create(medium)
     }
 }
 
-impl Settings<'_> {
-    fn geometry<E>(&self, len: u64) -> Result<Geometry, ErrorKind<E>> {
-        let (shards, size) = (self.shards, self.size);
-        let sub_buffers = match self.sub_buffers {
-            Some(sub_buffers) => sub_buffers,
-            // A medium without space for two is refused as too short for two.
-            None => Geometry::fitting(shards, size, len).max(2),
-        };
-        let geometry = Geometry { shards, sub_buffers, size };
-        if let Some(fault) = geometry.fault() {
-            return Err(ErrorKind::Geometry(fault));
-        }
-        let needed = geometry.len().unwrap_or(u64::MAX);
-        if len < needed { Err(ErrorKind::TooSmall { len, needed }) } else { Ok(geometry) }
-    }
+/// Returns what stands in the places of roots.
+fn presence<M: Medium>(medium: &M) -> core::result::Result<RootFound, FormatError<M::Error>> {
+    Root::presence(medium, FORMAT).map_err(FormatError::Medium)
 }
 
-impl Settings<'_> {
-    /// Checks the table of events.
-    fn check_events<E>(&self) -> Result<(), ErrorKind<E>> {
-        for (place, (id, text)) in self.events.iter().enumerate() {
-            let is_second = self.events[..place].iter().any(|(other, _)| other == id);
-            let second = is_second.then_some("another entry has the same id");
-            if let Some(what) = events::fault(*id, text).or(second) {
-                return Err(ErrorKind::BadEvent { id: *id, what });
-            }
-        }
-        let (len, most) = (entries_len(self.events), MOST_ENTRIES);
-        if len > most { Err(ErrorKind::EventsTooLong { len, most }) } else { Ok(()) }
-    }
-
-    /// Adds the table of events, if there is one, to those of earlier openings.
-    fn tables(&self, mut earlier: Tables, generation: u64, identity: &[u8; 16]) -> Tables {
-        if !self.events.is_empty() {
-            earlier.add(self.events, generation);
-            earlier.seal(identity);
-        }
-        earlier
-    }
+/// Returns the number of the next opening: after that of the root, and after those of all sub-buffers, since a newer root may
+/// be damaged. Its root is not stored over the one that counts.
+fn next_generation(root: u64, newest: u64) -> Option<u64> {
+    let next = root.max(newest).checked_add(1)?;
+    let next = if (next - root).is_multiple_of(2) { next.checked_add(1)? } else { next };
+    (next < root::GENERATIONS).then_some(next)
 }
 
-/// Returns the tables in the page of the description that counts. If they are damaged, returns those in the page at `at`,
-/// which is overwritten next: they lack only the last opening.
-fn earlier_tables<M: Medium>(medium: &M, found: &Description, at: u64) -> Tables {
-    let read = |page, of: &Description| Some(Texts::read(medium, page, of)?.tables());
-    let other = || {
-        let other = Reader::descriptor(medium, at).ok()?.ok()?;
-        if other.identity == found.identity { read(at, &other) } else { None }
-    };
-    let earlier = read(DESCRIPTORS[1] - at, found);
-    let is_damaged = earlier.is_none() && found.tables > 0;
-    if is_damaged { other() } else { earlier }.unwrap_or(Tables::NONE)
-}
-
-/// Creates a recording, so that a crash leaves a whole recording or no recording. Both magics are made zero first, and
-/// the first magic is stored at the end.
+/// Creates a recording, so that a crash leaves a whole recording or no recording. What was in the place of its roots is
+/// untouched, or gone.
 fn create<M: Medium>(
     medium: &M,
     description: &Description,
-    tables: &Tables,
-) -> Result<(), M::Error> {
-    let [first, second] = DESCRIPTORS;
-    for at in DESCRIPTORS {
+    events: &[(u16, &str)],
+) -> core::result::Result<(), M::Error> {
+    for at in (0..root::BYTES).step_by(root::BLOCK as usize) {
         medium.store(at, 0, Ordering::Relaxed);
         medium.issue_writeback(at..at + 8)?;
     }
     medium.fence();
     forget(medium, description.geometry())?;
-    // An erased recording may have left a second descriptor with a higher generation. Without its tag no part of it
-    // can complete a torn descriptor that is written over it later.
-    medium.store(second + TAG, 0, Ordering::Relaxed);
-    medium.issue_writeback(second + TAG..second + TAG + 8)?;
-    write_tables(medium, first, tables)?;
-    let bytes = description.to_bytes();
-    let (magic, rest) = bytes.split_at(8);
-    medium.persist_copy(&[(first + 8, rest)])?;
-    medium.persist_copy(&[(first, magic)])
+    Table::write(medium, events)?;
+    // Its first fence completes these write-backs, before the root can be found.
+    description.root().create(medium, FORMAT)
 }
 
 /// Zeroes the first words of sub-buffers and counts of lost events, so that junk is not reported as damage, and issues
 /// their write-back.
-fn forget<M: Medium>(medium: &M, geometry: Geometry) -> Result<(), M::Error> {
+fn forget<M: Medium>(medium: &M, geometry: Geometry) -> core::result::Result<(), M::Error> {
     let (mut start, mut end) = (u64::MAX, 0);
     for shard in 0..geometry.shards {
         let slots =
@@ -292,64 +266,35 @@ fn forget<M: Medium>(medium: &M, geometry: Geometry) -> Result<(), M::Error> {
     if start < end { medium.issue_writeback(start..end) } else { Ok(()) }
 }
 
-/// Makes the descriptor that counts and its tables persistent, since the other ones are overwritten next.
-fn persist_found<M: Medium>(medium: &M, page: u64, found: &Description) -> Result<(), M::Error> {
-    let rest = PAGE - DESCRIPTOR as u64;
-    let tables = u64::from(found.tables).next_multiple_of(8).min(rest);
-    rewritten::writeback(medium, page..page + DESCRIPTOR as u64 + tables)?;
-    medium.fence();
-    Ok(())
-}
-
-/// Writes a descriptor. Makes it and all earlier write-backs persistent.
-fn publish<M: Medium>(
-    medium: &M,
-    at: u64,
-    description: &Description,
-    tables: &Tables,
-) -> Result<(), M::Error> {
-    debug_assert!(at == 0 || at == PAGE, "a descriptor has a page of its own");
-    write_tables(medium, at, tables)?;
-    medium.write(at, &description.to_bytes());
-    medium.persist(at..at + DESCRIPTOR as u64)
-}
-
-/// Writes the tables of events into the page of a descriptor, and issues their write-back. The tables have a tag of their
-/// own, so they may become persistent before or after the descriptor.
-fn write_tables<M: Medium>(medium: &M, page: u64, tables: &Tables) -> Result<(), M::Error> {
-    if tables.is_empty() {
-        return Ok(());
-    }
-    medium.copy_unfenced(&[(page + DESCRIPTOR as u64, tables.bytes())])
-}
-
-/// Begins each shard after the events that it has.
-fn go_on<M: Medium, P: AsRef<[Cursor]>>(
+/// Begins each shard after the events that it has. Returns the number of the newest opening that has a sub-buffer.
+fn go_on<M: Medium>(
     reader: &Reader<&M>,
-    medium: &M,
-    cursors: &Taken<P>,
-) -> Result<(), ErrorKind<M::Error>> {
+    shards: &Shards<'_>,
+) -> core::result::Result<u64, ErrorKind<M::Error>> {
     let description = reader.description();
     let (geometry, mode) = (description.geometry(), description.mode);
-    for (shard, cursor) in cursors.iter() {
-        let end = reader.end(shard);
+    let mut newest_generation = 0;
+    for (shard, cursor) in shards.iter() {
+        let newest = reader.newest_header(shard);
+        let end = newest.map_or(0, |newest| reader.end(&newest));
         let next = end.div_ceil(geometry.size.into());
         if next >= SEQUENCES {
-            return Err(ErrorKind::WornOut);
+            return Err(FormatError::WornOut.into());
         }
         let released = match mode {
             Mode::Refuse => next.saturating_sub(u64::from(geometry.sub_buffers)),
             Mode::Overwrite => 0,
         };
-        let lost_word = medium.load(Geometry::loss(shard), Ordering::Relaxed);
-        let lost = (reader.counted_as_lost(shard), lost_word);
+        let word = reader.loss_word(shard);
+        let lost = (reader.counted_as_lost(shard, newest.as_ref()), word);
         cursor.begin(end, geometry.size, released, lost);
+        newest_generation = newest_generation.max(newest.map_or(0, |newest| newest.generation));
     }
-    medium.check().map_err(ErrorKind::Medium)
+    Ok(newest_generation)
 }
 
 /// Reading of the recorded events.
-impl<M: Medium, C: AsRef<[Cursor]>> Recorder<M, C> {
+impl<M: Medium> Recorder<'_, M> {
     /// Returns a reader of the recorded events. Recording can continue meanwhile.
     pub const fn reader(&self) -> Reader<&M> {
         Reader::of(&self.medium, self.description)

@@ -1,29 +1,54 @@
 //! The options of a recording.
 
 use super::clock::Clock;
-use super::mode::Mode;
-use super::{Cursor, Cursors, Identity};
+use super::{Cursor, Identity};
 #[cfg(feature = "std")]
 use crate::format::identity::entropy;
-use core::fmt;
 
 /// The time at which the events of an opening are written back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Durability {
-    /// Write-back on request: [`write_back_all`](super::Recorder::write_back_all).
-    OnCrash,
+    /// No event is written back but on request: by [`write_back_all`](super::Recorder::write_back_all), which a
+    /// [`Within`](super::Within), a panic hook or a handler may call. Events survive the end of the process in any case.
+    OnRequest,
     /// Write-back of each full sub-buffer: it is persistent when the next one has its first event.
     SubBuffer,
     /// Write-back of each event before [`record`](super::Writer::record) returns.
     EachAppend,
 }
 
+/// The behaviour of a full shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Mode {
+    /// The oldest sub-buffer is overwritten.
+    Overwrite,
+    /// Events are refused and counted, until [`release`](super::Recorder::release) frees space.
+    Refuse,
+}
+
+impl Mode {
+    pub(super) const fn to_number(self) -> u32 {
+        match self {
+            Self::Overwrite => 0,
+            Self::Refuse => 1,
+        }
+    }
+
+    pub(super) const fn from_number(number: u32) -> Option<Self> {
+        match number {
+            0 => Some(Self::Overwrite),
+            1 => Some(Self::Refuse),
+            _ => None,
+        }
+    }
+}
+
 /// The options for creating or opening a recording.
 ///
 /// The defaults are one shard, and sub-buffers of 4096 bytes, as many as fit the medium. The oldest sub-buffers are
-/// overwritten, and events are written back on request. `'e` is the lifetime of the
-/// [table of events](Self::events). `C` gives the memory for the shards' [`Cursor`]s: see [`cursors`](Self::cursors).
+/// overwritten, and events are written back on request.
 ///
 /// A recording is never overwritten by a new one: [`create_new`](Self::create_new) refuses a medium with a recording.
 ///
@@ -37,37 +62,29 @@ pub enum Durability {
 /// use cachemaint::recorder::{Durability, Options};
 ///
 /// let options = Options::new().shards(2).sub_buffers(4).sub_buffer_size(4096);
-/// let recorder = options.durability(Durability::EachAppend).open_or_create(medium)?;
+/// let (recorder, _opened) = options.durability(Durability::EachAppend).open_or_create(medium)?;
 /// recorder.claim()?.record(3, b"the valve is open")?; // durable at return
 /// # Ok(())
 /// # }
 /// # #[cfg(not(feature = "std"))]
 /// # fn main() {}
 /// ```
-#[derive(Clone, Copy)]
+#[derive(Debug)]
 #[must_use]
-pub struct Options<'e, C = fn(u32) -> Cursors> {
-    pub(super) settings: Settings<'e>,
-    pub(super) cursors: C,
-}
-
-/// All options but the memory for cursors.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Settings<'e> {
-    identity: Identity,
-    /// True if each new recording gets an identity of its own.
-    #[cfg(feature = "std")]
-    draws_identity: bool,
+pub struct Options<'o> {
+    /// The identity of a new recording. `None` if it is drawn.
+    identity: Option<Identity>,
     pub(super) clock: Clock,
     pub(super) shards: u32,
     pub(super) sub_buffers: Option<u32>,
     pub(super) size: u32,
     pub(super) mode: Mode,
     pub(super) durability: Durability,
-    pub(super) events: &'e [(u16, &'e str)],
+    pub(super) events: &'o [(u16, &'o str)],
+    pub(super) cursors: Option<&'o mut [Cursor]>,
 }
 
-impl Options<'_> {
+impl<'o> Options<'o> {
     /// Returns the defaults, with [the clock of this machine](Clock::host). Each new recording gets a random identity.
     ///
     /// The identity is as random as the keys of the standard library's hash maps
@@ -77,19 +94,14 @@ impl Options<'_> {
     /// The cost of [`Clock::host`].
     #[cfg(feature = "std")]
     pub fn new() -> Self {
-        let mut options = Self::with_clock(Identity([0; 16]), Clock::host());
-        options.settings.draws_identity = true;
-        options
+        Self { identity: None, ..Self::with_clock(Identity([0; 16]), Clock::host()) }
     }
 
     /// Returns the defaults, with an identity and a clock of the caller's. It is for machines without an operating
-    /// system that could provide them.
-    ///
-    /// Without the feature `std`, [`cursors`](Self::cursors) is needed as well.
+    /// system that could provide them. Without the feature `alloc`, [`cursors`](Self::cursors) are needed as well.
     ///
     /// # Identity
-    /// The identity must be random: it distinguishes the records of a new file from those of all others. So create one
-    /// recording with it. An existing file keeps its own.
+    /// The identity must be random, and of one recording alone. An existing file keeps its own.
     ///
     /// A constant identity brings erased events back: after a recording has been erased and created anew, a reader returns
     /// the events that its predecessor left in the medium as events of the new recording. Firmware takes the 16 bytes from a
@@ -97,84 +109,41 @@ impl Options<'_> {
     /// differs at each creation, such as a count of boots in storage that is kept. A counter of cycles since the
     /// reset may be the same after each reset, and is not enough by itself.
     pub const fn with_clock(identity: Identity, clock: Clock) -> Self {
-        let settings = Settings {
-            identity,
-            #[cfg(feature = "std")]
-            draws_identity: false,
+        Self {
+            identity: Some(identity),
             clock,
             shards: 1,
             sub_buffers: None,
             size: 4096,
             mode: Mode::Overwrite,
-            durability: Durability::OnCrash,
+            durability: Durability::OnRequest,
             events: &[],
-        };
-        Self { settings, cursors: allocate }
-    }
-}
-
-impl Settings<'_> {
-    /// Returns the identity of a new recording.
-    #[cfg_attr(
-        not(feature = "std"),
-        expect(clippy::missing_const_for_fn, reason = "with std it draws")
-    )]
-    pub(super) fn identity(&self) -> Identity {
-        #[cfg(feature = "std")]
-        if self.draws_identity {
-            return Identity::from_entropy(entropy());
+            cursors: None,
         }
-        self.identity
     }
-}
 
-#[cfg(feature = "std")]
-impl Default for Options<'_> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-#[cfg(feature = "std")]
-fn allocate(shards: u32) -> Cursors {
-    (0..shards).map(|_| Cursor::new()).collect()
-}
-
-#[cfg(not(feature = "std"))]
-const fn allocate(_: u32) -> Cursors {}
-
-impl<'e, C> Options<'e, C> {
-    /// Takes the memory for cursors from a function, instead of allocating it. The function gets the number of shards,
-    /// and returns at least as many cursors.
-    ///
-    /// A cursor belongs to one recorder at a time. The opening refuses cursors of a recorder that has not been dropped, by
-    /// [`ErrorKind::CursorTaken`](super::ErrorKind::CursorTaken). `as_ref` must return the same cursors at each call. With
-    /// others, no event of another recorder is overwritten. But a shard cannot be claimed, its events are not written back,
-    /// or a cursor is never given back.
+    /// Gives the memory for cursors, at least one for each shard, instead of allocating it.
     ///
     /// ```
     /// # use cachemaint::recorder::{Clock, Cursor, Identity, Options};
     /// # let (identity, clock) = (Identity([7; 16]), Clock::from_function(|| 0, 1, 0));
-    /// let options = Options::with_clock(identity, clock).shards(2);
-    /// let options = options.cursors(|_| [const { Cursor::new() }; 2]);
+    /// let mut cursors = [const { Cursor::new() }; 2];
+    /// let options = Options::with_clock(identity, clock).shards(2).cursors(&mut cursors);
     /// ```
-    pub fn cursors<F, P>(self, cursors: F) -> Options<'e, F>
-    where
-        F: FnOnce(u32) -> P,
-        P: AsRef<[Cursor]>,
-    {
-        Options { settings: self.settings, cursors }
+    pub const fn cursors(mut self, cursors: &'o mut [Cursor]) -> Self {
+        self.cursors = Some(cursors);
+        self
     }
 
     /// Sets the number of threads that can record at a time, 1 to 4096. An existing file keeps its own.
     pub const fn shards(mut self, shards: u32) -> Self {
-        self.settings.shards = shards;
+        self.shards = shards;
         self
     }
 
     /// Sets the number of sub-buffers of each shard, at least 2. An existing file keeps its own.
     pub const fn sub_buffers(mut self, sub_buffers: u32) -> Self {
-        self.settings.sub_buffers = Some(sub_buffers);
+        self.sub_buffers = Some(sub_buffers);
         self
     }
 
@@ -182,18 +151,22 @@ impl<'e, C> Options<'e, C> {
     ///
     /// A sub-buffer is the unit of overwriting, and with [`Durability::SubBuffer`] the unit of write-back.
     pub const fn sub_buffer_size(mut self, bytes: u32) -> Self {
-        self.settings.size = bytes;
+        self.size = bytes;
         self
     }
 
     /// Sets the behaviour of a full shard. An existing file keeps its own.
     pub const fn mode(mut self, mode: Mode) -> Self {
-        self.settings.mode = mode;
+        self.mode = mode;
         self
     }
 
     /// Sets the names of events and the types of their fields. They are kept in the file, so that `cachemaint dump` and
     /// [`Reader::event_table`](super::Reader::event_table) show them without the program.
+    ///
+    /// The file has the texts of its creation for its whole life. A later opening gives the same ones in the same order, or
+    /// none. Others are refused by [`ErrorKind::OtherEvents`](super::ErrorKind::OtherEvents), and nothing is written: a
+    /// program whose events have changed records into a new file.
     ///
     /// Each entry is an event id below 65280 and a text: the name, or `NAME: FIELD=TYPE FIELD=TYPE …`. The fields are
     /// read from the payload in this order, without gaps. Names are printable characters of ASCII without space and `=`.
@@ -230,7 +203,7 @@ impl<'e, C> Options<'e, C> {
     /// # #[cfg(feature = "std")]
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let memory = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
-    /// let recorder = Options::new().events(EVENTS).open_or_create(memory)?;
+    /// let (recorder, _opened) = Options::new().events(EVENTS).open_or_create(memory)?;
     /// let opened = Opened { valve: 7.into(), pressure: 9.5.into() };
     /// recorder.claim()?.record(OPENED, &[opened.as_bytes(), b"by hand"].concat())?;
     ///
@@ -254,29 +227,39 @@ impl<'e, C> Options<'e, C> {
     /// # fn main() {}
     /// ```
     ///
-    /// All texts may have 3940 bytes together, less 4 for each. Creating or opening the recording with a longer table
-    /// fails with [`ErrorKind::EventsTooLong`](super::ErrorKind::EventsTooLong), and with any other text than above with
+    /// All texts may have 4096 bytes together, less 4 for each. Longer ones are refused by
+    /// [`ErrorKind::EventsTooLong`](super::ErrorKind::EventsTooLong), and any other text than above by
     /// [`ErrorKind::BadEvent`](super::ErrorKind::BadEvent).
-    ///
-    /// # Several openings
-    /// A table describes the events of its own opening. So a new version of a program may give another table: the events
-    /// of the former version keep their names and fields. Equal tables of consecutive openings are stored once. When a
-    /// new table needs the space, the oldest tables are dropped, and their events have only their ids then. An opening
-    /// without a table keeps the tables of the file, and its own events have only their ids.
-    pub const fn events(mut self, events: &'e [(u16, &'e str)]) -> Self {
-        self.settings.events = events;
+    pub const fn events(mut self, events: &'o [(u16, &'o str)]) -> Self {
+        self.events = events;
         self
     }
 
     /// Sets the time at which events are written back.
     pub const fn durability(mut self, durability: Durability) -> Self {
-        self.settings.durability = durability;
+        self.durability = durability;
         self
+    }
+
+    /// Returns the identity of a new recording.
+    #[cfg(feature = "std")]
+    pub(super) fn identity(&self) -> Identity {
+        self.identity.unwrap_or_else(|| Identity::from_entropy(entropy()))
+    }
+
+    /// Returns the identity of a new recording: without the feature `std` it is given.
+    #[cfg(not(feature = "std"))]
+    pub(super) const fn identity(&self) -> Identity {
+        match self.identity {
+            Some(identity) => identity,
+            None => Identity([0; 16]),
+        }
     }
 }
 
-impl<C> fmt::Debug for Options<'_, C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Options").field(&self.settings).finish()
+#[cfg(feature = "std")]
+impl Default for Options<'_> {
+    fn default() -> Self {
+        Self::new()
     }
 }

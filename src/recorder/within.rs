@@ -1,6 +1,6 @@
 //! A thread that writes events back at intervals.
 
-use super::{Cursor, Recorder};
+use super::Recorder;
 use crate::medium::Medium;
 use crate::process::Process;
 use crate::system::clock;
@@ -62,11 +62,10 @@ impl<E: Send + 'static> Within<E> {
     ///
     /// # Errors
     /// If the system has no more threads.
-    pub fn start<M, C, R>(recorder: R, interval: Duration) -> io::Result<Self>
+    pub fn start<M, R>(recorder: R, interval: Duration) -> io::Result<Self>
     where
-        M: Medium<Error = E>,
-        C: AsRef<[Cursor]>,
-        R: Deref<Target = Recorder<M, C>> + Send + 'static,
+        M: Medium<Error = E> + 'static,
+        R: Deref<Target = Recorder<'static, M>> + Send + 'static,
     {
         let since = clock::now().ok_or(io::ErrorKind::Unsupported)?;
         let state = State { is_ended: false, since, longest: Duration::ZERO, error: None };
@@ -133,10 +132,9 @@ impl<E> Drop for Within<E> {
 
 impl<E> Shared<E> {
     /// Waits for the interval or the end, and writes back. Returns false at the end.
-    fn write_back<M, C>(&self, recorder: &Recorder<M, C>, interval: Duration) -> bool
+    fn write_back<M>(&self, recorder: &Recorder<'_, M>, interval: Duration) -> bool
     where
         M: Medium<Error = E>,
-        C: AsRef<[Cursor]>,
     {
         let wait = |state: &mut State<E>| !state.is_ended;
         let waited = self.ended.wait_timeout_while(self.state(), interval, wait);

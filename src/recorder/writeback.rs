@@ -5,7 +5,7 @@ use super::{Cursor, Recorder};
 use crate::medium::Medium;
 use core::sync::atomic::Ordering;
 
-impl<M: Medium, C: AsRef<[Cursor]>> Recorder<M, C> {
+impl<M: Medium> Recorder<'_, M> {
     /// Writes back all events that this opening has recorded before the call and that were not written back yet. They are
     /// persistent when this returns. An event that another thread has not finished is not covered: a reader reports it as
     /// torn, or does not see it.
@@ -14,9 +14,9 @@ impl<M: Medium, C: AsRef<[Cursor]>> Recorder<M, C> {
     ///
     /// # Signal handlers
     /// On a medium of this crate that persists by lines or bytes this may be called in a signal handler, even in one that has
-    /// interrupted this call: it does not lock, wait or allocate, unless the medium has failed, whose error is allocated. `examples/last_words` has such a handler. By pages it is a
-    /// system call whose failures threads share: do not call it in a handler. The events are in the file all the same, since
-    /// a store into a shared mapping outlives the process.
+    /// interrupted this call: it does not lock, wait or allocate, unless the medium has failed, whose error is allocated.
+    /// `examples/last_words` has such a handler. By pages it is a system call whose failures threads share: do not call it
+    /// in a handler. The events are in the file all the same.
     ///
     /// # Errors
     /// The first error of the medium. The other shards are written back if the medium still does it. The next call tries the
@@ -27,7 +27,7 @@ impl<M: Medium, C: AsRef<[Cursor]>> Recorder<M, C> {
     /// events or newly lost ones.
     pub fn write_back_all(&self) -> Result<(), M::Error> {
         let mut outcome = Ok(());
-        for (shard, cursor) in self.cursors.iter() {
+        for (shard, cursor) in self.shards.iter() {
             outcome = outcome.and(self.write_back_shard(shard, cursor));
         }
         outcome

@@ -6,11 +6,11 @@
 use super::clock::Pace;
 use super::cursor::Cursor;
 use super::format::{self, Description, Geometry, HEADER, Header, RECORD, SEQUENCES, TAGGED};
-use super::mode::Mode;
-use super::options::Durability;
+use super::options::{Durability, Mode};
 use super::{Clock, Error, ErrorKind, Recorder};
+use crate::format::error::FormatError;
 use crate::format::tag;
-use crate::medium::Medium;
+use crate::medium::{Granularity, Medium};
 use crate::sync::{AtomicBool, fence};
 use core::cell::Cell;
 use core::sync::atomic::{Ordering, compiler_fence};
@@ -38,7 +38,7 @@ const WORDS: usize = (TAGGED + SHORT) / WORD;
 /// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
 /// use cachemaint::recorder::Options;
 ///
-/// let recorder = Options::new().shards(2).open_or_create(medium)?;
+/// let (recorder, _opened) = Options::new().shards(2).open_or_create(medium)?;
 /// std::thread::scope(|scope| {
 ///     for number in [1, 2] {
 ///         let writer = recorder.claim(); // its shard belongs to this thread
@@ -79,7 +79,7 @@ pub struct Writer<'r, M: Medium> {
 }
 
 impl<'r, M: Medium> Writer<'r, M> {
-    pub(super) fn new<C>(recorder: &'r Recorder<M, C>, shard: u32, cursor: &'r Cursor) -> Self {
+    pub(super) fn new(recorder: &'r Recorder<'_, M>, shard: u32, cursor: &'r Cursor) -> Self {
         let Recorder { medium, description, durability, clock, is_stopped, .. } = recorder;
         let writer = Self {
             medium,
@@ -114,16 +114,16 @@ impl<'r, M: Medium> Writer<'r, M> {
     ///
     /// # Errors
     /// [`ErrorKind::Stopped`], [`ErrorKind::Full`], [`ErrorKind::TooLong`], [`ErrorKind::Nested`],
-    /// [`ErrorKind::WornOut`]: the event is not recorded. It is counted as lost unless recording has been stopped. With
+    /// [`FormatError::WornOut`]: the event is not recorded. It is counted as lost unless recording has been stopped. With
     /// [`EachAppend`](Durability::EachAppend) the count is written back as well. If that fails, it is due for the next
     /// [`write_back_all`](Recorder::write_back_all).
-    /// [`ErrorKind::Medium`]: the event is recorded, but its write-back has failed, or the medium has. With
-    /// [`OnCrash`](Durability::OnCrash) a failed medium is noticed when the next sub-buffer begins.
+    /// [`FormatError::Medium`]: the event is recorded, but its write-back has failed, or the medium has. With
+    /// [`OnRequest`](Durability::OnRequest) a failed medium is noticed when the next sub-buffer begins.
     ///
     /// # Cost
-    /// Stores, a tag and a timestamp; when a sub-buffer is full, a header of 64 bytes as well. The call is inlined, so that
-    /// a payload of a known length is copied and tagged without a loop: 545 to 808 bytes of code at four places, measured
-    /// on x86-64 with Rust 1.95. A program that records at many places can call it from a function of its own.
+    /// Stores, a tag and a timestamp; when a sub-buffer is full, a header of 64 bytes as well, which a medium that persists
+    /// by lines makes persistent at once. The call is inlined, so that a payload of a known length is copied and tagged
+    /// without a loop. A program that records at many places can call it from a function of its own.
     #[inline]
     pub fn record(&self, id: u16, payload: &[u8]) -> Result<(), Error<M::Error>> {
         self.recorded(|| self.clock.now(), id, payload)
@@ -189,10 +189,11 @@ impl<'r, M: Medium> Writer<'r, M> {
         payload: &[u8],
     ) -> Result<(), ErrorKind<M::Error>> {
         let written_back = self.next_sub_buffer(timestamp, payload.len());
-        if matches!(&written_back, Err(why) if !matches!(why, ErrorKind::Medium(_))) {
+        if matches!(&written_back, Err(why) if !matches!(why, ErrorKind::Format(FormatError::Medium(_))))
+        {
             return written_back;
         }
-        // The event is recorded even if the write-back of the previous sub-buffer has failed.
+        // The event is recorded even if a write-back has failed.
         self.append_here(timestamp, id, payload).and(written_back)
     }
 
@@ -256,7 +257,8 @@ impl<'r, M: Medium> Writer<'r, M> {
     }
 
     /// Begins the next sub-buffer, for an event that does not fit this one. An error of the medium is that of the
-    /// write-back of the previous sub-buffer, never that of a lost event's count: the next one has been begun then.
+    /// write-back of the previous sub-buffer or of the header, never that of a lost event's count: the next one has been
+    /// begun then.
     #[cold]
     #[inline(never)]
     fn next_sub_buffer(&self, timestamp: u64, payload: usize) -> Result<(), ErrorKind<M::Error>> {
@@ -268,7 +270,7 @@ impl<'r, M: Medium> Writer<'r, M> {
         let (size, head) = (u64::from(geometry.size), cursor.head());
         let sequence = head.div_ceil(size);
         if sequence >= SEQUENCES {
-            return Err(self.lose(ErrorKind::WornOut));
+            return Err(self.lose(FormatError::WornOut.into()));
         }
         let is_full = self.description.mode == Mode::Refuse
             && sequence >= cursor.released() + u64::from(geometry.sub_buffers);
@@ -276,16 +278,24 @@ impl<'r, M: Medium> Writer<'r, M> {
             return Err(self.lose(ErrorKind::Full));
         }
         let written_back = match self.durability {
-            Durability::OnCrash => self.medium.check().map_err(ErrorKind::Medium),
+            Durability::OnRequest => self.medium.check().map_err(medium_failed),
             Durability::SubBuffer | Durability::EachAppend => self.write_back(head, head),
         };
         cursor.skip(head, sequence * size);
-        self.begin(sequence, timestamp, cursor.end_before(head, size));
-        written_back
+        let begun = self.begin(sequence, timestamp, cursor.end_before(head, size));
+        written_back.and(begun)
     }
 
     /// Writes the header of a sub-buffer. From then on the earlier records of the slot do not verify.
-    fn begin(&self, sequence: u64, timestamp: u64, end_before: u32) {
+    ///
+    /// The header is persistent before the first record, or else a crash could lose all records with it. By pages that would
+    /// be a system call for each sub-buffer: there the system writes it back with the page of the first records.
+    fn begin(
+        &self,
+        sequence: u64,
+        timestamp: u64,
+        end_before: u32,
+    ) -> Result<(), ErrorKind<M::Error>> {
         let (geometry, pace) = (self.description.geometry(), self.description.pace());
         let Description { identity, generation, .. } = *self.description;
         let wall = if pace.wall == 0 { 0 } else { pace.wall_at(timestamp) };
@@ -300,12 +310,18 @@ impl<'r, M: Medium> Writer<'r, M> {
         let start = geometry.sub_buffer(self.shard, sequence);
         // A reader that sees this header sees all earlier records, and one that sees a later record sees this header.
         fence(Ordering::Release);
-        self.medium.write(start, &header.to_bytes(&identity.0));
+        self.medium.write(start, &header.to_bytes(identity));
         fence(Ordering::Release);
         self.key.set(self.description.key(self.shard, generation, sequence));
         self.start.set(start);
         self.offset.set(HEADER);
         self.position.set(sequence * u64::from(geometry.size));
+        match self.medium.granularity() {
+            Granularity::Page(_) => Ok(()),
+            Granularity::Byte | Granularity::Line(_) => {
+                self.medium.persist(start..start + HEADER).map_err(medium_failed)
+            }
+        }
     }
 
     /// Continues after the events of the last owner.
@@ -332,7 +348,7 @@ impl<'r, M: Medium> Writer<'r, M> {
             self.medium.order_observed();
         }
         for range in geometry.ranges(self.shard, self.cursor.done()..head) {
-            self.medium.issue_writeback(range).map_err(ErrorKind::Medium)?;
+            self.medium.issue_writeback(range).map_err(medium_failed)?;
         }
         self.medium.fence();
         self.cursor.written_back_by_owner(head);
@@ -366,6 +382,10 @@ impl<'r, M: Medium> Writer<'r, M> {
         drop(self.medium.persist(at..at + 8));
         why
     }
+}
+
+const fn medium_failed<E>(error: E) -> ErrorKind<E> {
+    ErrorKind::Format(FormatError::Medium(error))
 }
 
 /// An event under way on this thread, also if the clock or the medium panics.

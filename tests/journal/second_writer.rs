@@ -111,10 +111,18 @@ fn a_file_with_a_journal_takes_no_recorder() {
     let (journal, _) = Journal::create_new(&file).unwrap();
     for refused in [Recorder::create_new(&file), Recorder::open(&file)] {
         let error = refused.unwrap_err().error;
-        assert!(matches!(error.kind(), recorder::ErrorKind::SecondWriter), "{error}");
+        assert!(
+            matches!(
+                error.kind(),
+                recorder::ErrorKind::Format(recorder::FormatError::SecondWriter)
+            ),
+            "{error}"
+        );
         assert_eq!(io::Error::from(error).kind(), io::ErrorKind::ResourceBusy);
     }
     drop(journal);
     let error = Recorder::create_new(&file).unwrap_err().error;
-    assert!(matches!(error.kind(), recorder::ErrorKind::Foreign { .. }), "{error}");
+    let is_foreign =
+        matches!(error.kind(), recorder::ErrorKind::Format(recorder::FormatError::Foreign { .. }));
+    assert!(is_foreign, "{error}");
 }

@@ -1,46 +1,41 @@
 //! The start of a ring at a fixed address, with anything in its RAM.
 
-use super::plain::{Plain, SIZE, clock, shown};
+use super::plain::{BASE, Plain, SIZE, clock, shown};
 use cachemaint::medium::Medium;
-use cachemaint::recorder::{Clock, Cursor, Error, ErrorKind, Identity, Options, Recorder};
+use cachemaint::recorder::{
+    Clock, Cursor, Error, ErrorKind, FormatError, Identity, Options, Reader, Recorder,
+};
 use core::sync::atomic::Ordering;
 
 /// Four shards of two sub-buffers of 4096 bytes.
-const LEN: usize = 3 * 4096 + 8 * 4096;
-
-type Ring<M> = Recorder<M, [Cursor; 4]>;
+const LEN: usize = BASE + 8 * 4096;
 
 /// Continues the ring of the last boot, or creates one. `docs/logs-and-recorders.md` shows this function.
 fn start<M: Medium>(
     memory: M,
     identity: Identity,
     clock: Clock,
-) -> Result<Ring<M>, Error<M::Error>> {
-    let options = Options::with_clock(identity, clock).shards(4);
-    let options = options.cursors(|_| [const { Cursor::new() }; 4]);
-    let refused = match options.open_or_create(memory) {
-        Ok(ring) => return Ok(ring), // warm: the events of the last boot are in it; zeros: a new one
-        Err(refused) => refused,
+    cursors: &mut [Cursor],
+) -> Result<Recorder<'_, M>, Error<M::Error>> {
+    let is_of_this_firmware = match Reader::open(&memory) {
+        Ok(reader) => reader.description().shards as usize <= cursors.len(),
+        // Cold: RAM has any content. Or it has decayed, or another firmware has made the ring.
+        Err(_) => false,
     };
-    match refused.error.kind() {
-        ErrorKind::Foreign { .. } // cold: RAM has any content
-        | ErrorKind::Damaged { .. } // RAM has decayed, or other firmware has made the ring
-        | ErrorKind::Version { .. }
-        | ErrorKind::Truncated { .. }
-        | ErrorKind::FewCursors { .. }
-        | ErrorKind::WornOut => {}
-        _ => return Err(refused.error),
+    if !is_of_this_firmware {
+        for at in [0, 4096, 8192, 12288].into_iter().filter(|at| *at < memory.len()) {
+            memory.store(at, 0, Ordering::Relaxed); // erases what began there: see `Options::create_new`
+        }
     }
-    let memory = refused.into_medium();
-    for at in [0, 4096].into_iter().filter(|at| *at < memory.len()) {
-        memory.store(at, 0, Ordering::Relaxed); // erases what began there: see `Options::create_new`
-    }
-    Ok(options.create_new(memory)?)
+    let options = Options::with_clock(identity, clock).shards(4).cursors(cursors);
+    let (ring, _opened) = options.open_or_create(memory)?;
+    Ok(ring)
 }
 
 /// Starts a ring and records an event. Returns the generation and the number of events in the ring.
 fn boot(medium: &Plain, identity: u8) -> (u64, usize) {
-    let ring = start(medium, Identity([identity; 16]), clock()).unwrap();
+    let mut cursors = [const { Cursor::new() }; 4];
+    let ring = start(medium, Identity([identity; 16]), clock(), &mut cursors).unwrap();
     ring.claim().unwrap().record_at(1, 1, b"the valve is open").unwrap();
     (ring.description().generation, shown(&ring.reader(), 0).events.len())
 }
@@ -68,16 +63,18 @@ fn a_ring_takes_the_place_of_a_journal_or_store() {
 fn memory_without_room_is_refused() {
     let medium = Plain::new(4096);
     medium.write(0, b"CMtRace\x1a");
-    let refused = start(&medium, Identity([1; 16]), clock()).map(drop).unwrap_err();
-    assert!(matches!(refused.kind(), ErrorKind::TooSmall { .. }), "{refused}");
+    let mut cursors = [const { Cursor::new() }; 4];
+    let refused = start(&medium, Identity([1; 16]), clock(), &mut cursors).map(drop).unwrap_err();
+    let is_it = matches!(refused.kind(), ErrorKind::Format(FormatError::TooSmall { .. }));
+    assert!(is_it, "{refused}");
 }
 
 #[test]
 fn a_damaged_ring_is_started_anew() {
     let medium = Plain::new(LEN);
     assert_eq!([boot(&medium, 1), boot(&medium, 2)], [(1, 1), (2, 2)]);
-    for at in [0, 4096] {
-        medium.write(at + 16, &[0xee; 8]); // the tags of the descriptors
+    for at in [0, 4096, 8192, 12288] {
+        medium.write(at + 16, &[0xee; 8]); // the tags of the roots
     }
     assert_eq!(boot(&medium, 3), (1, 1));
 }
@@ -91,12 +88,12 @@ fn a_ring_of_another_version_is_started_anew() {
 
 #[test]
 fn a_ring_with_more_shards_or_bytes_is_started_anew() {
-    let options = Options::with_clock(Identity([9; 16]), clock()).sub_buffer_size(SIZE as u32);
+    let options = || Options::with_clock(Identity([9; 16]), clock()).sub_buffer_size(SIZE as u32);
     let medium = Plain::new(LEN);
-    drop(options.shards(5).create_new(&medium).unwrap());
+    drop(options().shards(5).create_new(&medium).unwrap().0);
     assert_eq!(boot(&medium, 1), (1, 1));
     let long = Plain::new(2 * LEN);
-    drop(options.create_new(&long).unwrap());
+    drop(options().create_new(&long).unwrap().0);
     let medium = Plain::new(LEN);
     medium.write(0, &long.bytes()[..LEN]);
     assert_eq!(boot(&medium, 1), (1, 1));
@@ -107,11 +104,11 @@ fn a_ring_with_more_shards_or_bytes_is_started_anew() {
 fn the_refusal_to_replace_a_recording_names_the_way_to_erase_it() {
     let medium = Plain::new(LEN);
     boot(&medium, 1);
-    let options = Options::with_clock(Identity([2; 16]), clock());
-    let refused = options.create_new(&medium).map(drop).unwrap_err();
-    assert!(refused.error.to_string().contains("zeros in the 8 bytes at 0 and at 4096"));
-    for at in [0, 4096] {
+    let options = || Options::with_clock(Identity([2; 16]), clock());
+    let refused = options().create_new(&medium).map(drop).unwrap_err();
+    assert!(refused.error.to_string().contains("at offsets 0, 4096, 8192 and 12288"));
+    for at in [0, 4096, 8192, 12288] {
         medium.store(at, 0, Ordering::Relaxed);
     }
-    drop(options.create_new(&medium).unwrap());
+    drop(options().create_new(&medium).unwrap());
 }

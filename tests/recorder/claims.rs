@@ -1,16 +1,16 @@
 //! Properties of a recording for any change of its bytes: property tests and the fuzzers in `fuzz/` check the same ones.
 
-pub(crate) use super::plain::SIZE;
+pub(crate) use super::plain::{BASE, SIZE};
 use super::plain::{Recorded, Shown, merged, options, shown};
 use cachemaint::medium::{Bytes, Medium, Readable};
-use cachemaint::recorder::{ErrorKind, Found, Mode, Options, Reader, Skipped, SkippedKind};
+use cachemaint::recorder::{
+    ErrorKind, FormatError, Found, Mode, Options, Reader, Skipped, SkippedKind,
+};
 use core::ops::Range;
 
-/// Bytes before the sub-buffers, where there are at most 16 shards.
-pub(crate) const BASE: usize = 3 * 4096;
-/// The offsets of the descriptors, and the length of one.
-const DESCRIPTORS: [usize; 2] = [0, 4096];
-const DESCRIPTOR: usize = 128;
+/// The offsets of the roots, and the length of one.
+const ROOTS: [usize; 4] = [0, 4096, 8192, 12288];
+const ROOT: usize = 120;
 /// The length of its header in bytes.
 pub(crate) const HEADER: usize = 64;
 
@@ -19,10 +19,10 @@ pub(crate) fn payload(number: usize, len: usize) -> Vec<u8> {
     (0..len).map(|place| (number * 31 + place) as u8 | 1).collect()
 }
 
-/// The recorded events: for each the length of its payload, and its opening.
+/// The recorded events: for each the length of its payload.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Lived {
-    events: Vec<(usize, u32)>,
+    events: Vec<usize>,
 }
 
 /// One operation on a recording.
@@ -60,8 +60,7 @@ fn text(error: impl core::fmt::Display) -> String {
 pub(crate) fn live<M: Medium>(medium: &M, mode: Mode, deeds: &[Deed]) -> Lived {
     let mut lived = Lived::default();
     let options_of_file = options().events(EVENTS).shards(2).mode(mode);
-    let mut recorder = options_of_file.create_new(medium).map_err(text).unwrap();
-    let mut opening = 1;
+    let mut recorder = options_of_file.create_new(medium).map_err(text).unwrap().0;
     for deed in deeds {
         match *deed {
             Deed::Record { shard, len } => {
@@ -71,7 +70,7 @@ pub(crate) fn live<M: Medium>(medium: &M, mode: Mode, deeds: &[Deed]) -> Lived {
                 let shard = usize::from(shard % 2);
                 let outcome = writers[shard].record_at(number as u64, number as u16, &bytes);
                 match outcome.map_err(ErrorKind::from) {
-                    Ok(()) => lived.events.push((len.into(), opening)),
+                    Ok(()) => lived.events.push(len.into()),
                     Err(ErrorKind::TooLong { .. }) => {}
                     Err(ErrorKind::Full) if mode == Mode::Refuse => {}
                     Err(kind) => panic!("{kind}"),
@@ -80,8 +79,7 @@ pub(crate) fn live<M: Medium>(medium: &M, mode: Mode, deeds: &[Deed]) -> Lived {
             Deed::Release(shard) => recorder.release(u32::from(shard % 2), u64::MAX),
             Deed::Reopen => {
                 drop(recorder);
-                recorder = options().open(medium).map_err(text).unwrap();
-                opening += 1;
+                recorder = options().open(medium).map_err(text).unwrap().0;
             }
         }
     }
@@ -93,36 +91,22 @@ impl Lived {
     /// only events that it had overwritten may verify.
     pub(crate) fn was_recorded(&self, event: &Recorded) -> bool {
         let number = usize::from(event.id);
-        let is_whole = |(len, _): &(usize, u32)| event.payload == payload(number, *len);
+        let is_whole = |len: &usize| event.payload == payload(number, *len);
         event.timestamp == number as u64 && self.events.get(number).is_some_and(is_whole)
     }
+}
 
-    fn opening(&self, event: &Recorded) -> u32 {
-        self.events[usize::from(event.id)].1
-    }
+/// Returns the place of the header of an event's sub-buffer.
+fn header(event: &Recorded) -> Range<usize> {
+    let at = event.at as usize / SIZE * SIZE;
+    at..at + HEADER
+}
 
-    /// Returns true if an event must be found after these bytes have changed: its bytes are unchanged, and the header of
-    /// its sub-buffer is unchanged or can be inferred from the newest header left.
-    fn is_findable(
-        &self,
-        event: &Recorded,
-        all: &[Recorded],
-        is_hit: impl Fn(Range<usize>) -> bool,
-    ) -> bool {
-        let header = |event: &Recorded| {
-            let at = event.at as usize / SIZE * SIZE;
-            at..at + HEADER
-        };
-        let at = event.at as usize;
-        let end = at + 24 + event.payload.len().next_multiple_of(8);
-        if is_hit(at..end) {
-            return false;
-        }
-        let left = all.iter().filter(|other| !is_hit(header(other)));
-        let newest = left.max_by_key(|other| other.sequence);
-        let is_inferred = newest.is_some_and(|newest| self.opening(newest) == self.opening(event));
-        !is_hit(header(event)) || is_inferred
-    }
+/// Returns true if an event must be found after these bytes have changed: its bytes and its header are unchanged.
+fn is_findable(event: &Recorded, is_hit: impl Fn(Range<usize>) -> bool) -> bool {
+    let at = event.at as usize;
+    let end = at + 24 + event.payload.len().next_multiple_of(8);
+    !is_hit(at..end) && !is_hit(header(event))
 }
 
 /// Returns everything that both shards show.
@@ -132,26 +116,21 @@ pub(crate) fn all(bytes: &[u8]) -> [Shown; 2] {
 }
 
 /// Checks that every shown event was recorded, that every undamaged event is shown, and that a gap is reported where an
-/// event was destroyed before one that is shown. The recording opens if one of its descriptors is undamaged.
+/// event was destroyed before one that is shown. The recording opens if one of its roots is undamaged.
 pub(crate) fn damage_costs_what_it_touches(before: &[u8], after: &[u8], lived: &Lived) {
     let is_hit = |range: Range<usize>| before[range.clone()] != after[range];
-    let is_descriptor_hit = DESCRIPTORS.map(|at| is_hit(at..at + DESCRIPTOR));
-    // The first opening writes one of them.
-    let is_written = DESCRIPTORS.map(|at| before[at] != 0);
-    if (0..2).all(|copy| is_descriptor_hit[copy] || !is_written[copy]) {
+    // The first opening writes two of them.
+    let is_whole = |at: &usize| before[*at] != 0 && !is_hit(*at..*at + ROOT);
+    if !ROOTS.iter().any(is_whole) {
         return;
     }
     for (written, found) in all(before).iter().zip(&all(after)) {
         assert!(found.events.iter().all(|event| lived.was_recorded(event)), "{found:?}");
         assert!(found.lost <= written.lost, "{found:?} of {written:?}");
-        let findable = |event: &&Recorded| lived.is_findable(event, &written.events, is_hit);
-        for event in written.events.iter().filter(findable) {
+        for event in written.events.iter().filter(|event| is_findable(event, is_hit)) {
             assert!(found.events.contains(event), "{event:?} of {found:?}");
         }
-        let has_header = |event: &Recorded| {
-            let header = event.at as usize / SIZE * SIZE;
-            !is_hit(header..header + HEADER)
-        };
+        let has_header = |event: &Recorded| !is_hit(header(event));
         for event in written.events.iter().filter(|event| has_header(event)) {
             is_reported(event, found, has_header);
         }
@@ -183,7 +162,7 @@ pub(crate) fn anything_is_read_to_an_end<S: Readable>(source: S) -> Vec<Vec<Reco
     let shards = reader.description().shards;
     let all: Vec<_> = (0..shards).map(|shard| shown(&reader, shard)).collect();
     for shown in &all {
-        // An event has 24 bytes at least; each slot is visited three times.
+        // An event has 24 bytes at least.
         assert!(((shown.events.len() + shown.skipped.len()) as u64) < len);
         assert!(shown.skipped.iter().all(|skipped| skipped.at + skipped.len <= len));
         assert!(shown.events.iter().all(|event| event.at + event.payload.len() as u64 <= len));
@@ -210,8 +189,8 @@ pub(crate) fn anything_is_read_to_an_end<S: Readable>(source: S) -> Vec<Vec<Reco
 }
 
 /// Checks that new events in any recording that can be opened are found.
-pub(crate) fn anything_goes_on<M: Medium>(medium: &M, options: Options) {
-    let Ok(recorder) = options.events(EVENTS).open(medium) else { return };
+pub(crate) fn anything_goes_on<M: Medium>(medium: &M, options: Options<'_>) {
+    let Ok((recorder, _)) = options.open(medium) else { return };
     let is_refusing = recorder.description().mode == Mode::Refuse;
     let most = u64::from(recorder.description().sub_buffers);
     for shard in 0..recorder.description().shards {
@@ -223,7 +202,7 @@ pub(crate) fn anything_goes_on<M: Medium>(medium: &M, options: Options) {
             let outcome = writer.record_at(u64::MAX, 77, &number.to_le_bytes());
             match outcome.map_err(ErrorKind::from) {
                 Ok(()) => true,
-                Err(ErrorKind::WornOut) => false,
+                Err(ErrorKind::Format(FormatError::WornOut)) => false,
                 Err(ErrorKind::Full) if is_refusing => false,
                 Err(kind) => panic!("{kind}"),
             }
@@ -233,7 +212,6 @@ pub(crate) fn anything_goes_on<M: Medium>(medium: &M, options: Options) {
         let found = shown(&recorder.reader(), writer.shard()).events;
         for number in numbers {
             let is_it = |event: &Recorded| event.payload == number.to_le_bytes();
-            // Not always as the last one: of several sub-buffers whose headers are lost not all are inferred.
             assert!(found.iter().any(is_it), "{found:?}");
         }
     }

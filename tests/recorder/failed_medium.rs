@@ -4,10 +4,10 @@ use super::plain::{Plain, options};
 use crate::counting::Broken;
 use crate::failed::{Failed, assert_right_or_failed};
 use cachemaint::medium::Medium as _;
-use cachemaint::recorder::{Error, ErrorKind, Found, Reader};
+use cachemaint::recorder::{Error, ErrorKind, FormatError, Found, Reader};
 use core::fmt::Debug;
 
-const BYTES: usize = 16 << 10;
+const BYTES: usize = 32 << 10;
 
 /// The bytes of a recording of two openings and two shards, one of which has been filled more than once, with a damaged
 /// event.
@@ -15,8 +15,8 @@ fn bytes() -> Vec<u8> {
     const EVENTS: &[(u16, &str)] = &[(1, "opened")];
     let medium = Plain::new(BYTES);
     let options = || options().shards(2).sub_buffers(4).events(EVENTS);
-    drop(options().create_new(&medium).unwrap());
-    let recorder = options().open(&medium).unwrap();
+    drop(options().create_new(&medium).unwrap().0);
+    let recorder = options().open(&medium).unwrap().0;
     let writers = [recorder.claim().unwrap(), recorder.claim().unwrap()];
     (1..20).for_each(|number| writers[0].record_at(number, 1, &[7; 40]).unwrap());
     (1..3).for_each(|number| writers[1].record_at(number, 1, &[8; 16]).unwrap());
@@ -44,7 +44,8 @@ fn assert_failure_is_returned<T: Debug + PartialEq>(
         medium.write(0, &bytes);
         medium
     };
-    let is_failure = |error: &Error<_>| matches!(error.kind(), ErrorKind::Medium(Broken));
+    let is_failure =
+        |error: &Error<_>| matches!(error.kind(), ErrorKind::Format(FormatError::Medium(Broken)));
     assert_right_or_failed(medium, work, is_failure);
 }
 
@@ -69,14 +70,14 @@ fn a_medium_that_fails_while_a_recording_is_looked_at_is_an_error() {
     assert_failure_is_returned(|medium| {
         let reader = Reader::open(medium)?;
         let is_damaged = reader.event_table()?.is_damaged();
-        Ok((is_damaged, reader.is_descriptor_lost()?, reader.lost(0)?))
+        Ok((is_damaged, reader.lost(0)?))
     });
 }
 
 #[test]
 fn a_medium_that_fails_while_a_recording_is_opened_is_an_error() {
     assert_failure_is_returned(|medium| {
-        let recorder = options().open(medium)?;
+        let (recorder, _) = options().open(medium)?;
         recorder.claim()?.record_at(30, 1, &[9; 40])?;
         Ok(*recorder.description())
     });

@@ -1,8 +1,8 @@
 //! Write-backs that fail while events are recorded, and then succeed again.
 
-use super::plain::{Plain, options, shown};
+use super::plain::{BASE, Plain, options, shown};
 use crate::counting::{Broken, Counting};
-use cachemaint::recorder::{Durability, ErrorKind, Mode, Within};
+use cachemaint::recorder::{Durability, ErrorKind, FormatError, Mode, Within};
 use core::sync::atomic::Ordering::Relaxed;
 use core::time::Duration;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ fn fail_once(medium: &Counting<Plain>) {
 #[test]
 fn a_failed_write_back_is_tried_again_and_leaves_out_no_other_shard() {
     let medium = medium();
-    let recorder = options().shards(2).create_new(&medium).unwrap();
+    let recorder = options().shards(2).create_new(&medium).unwrap().0;
     let writers = [recorder.claim().unwrap(), recorder.claim().unwrap()];
     for writer in &writers {
         writer.record_at(1, 1, &[7; 40]).unwrap();
@@ -40,12 +40,12 @@ fn a_failed_write_back_is_tried_again_and_leaves_out_no_other_shard() {
 #[test]
 fn the_event_after_a_sub_buffer_whose_write_back_failed_returns_the_failure_and_is_there() {
     let medium = medium();
-    let recorder = options().durability(Durability::SubBuffer).create_new(&medium).unwrap();
+    let recorder = options().durability(Durability::SubBuffer).create_new(&medium).unwrap().0;
     let writer = recorder.claim().unwrap();
     (1..4).for_each(|number| writer.record_at(number, 1, &[7; 40]).unwrap());
     fail_once(&medium);
     let failed = writer.record_at(4, 1, &[7; 40]).unwrap_err();
-    assert!(matches!(failed.kind(), ErrorKind::Medium(Broken)), "{failed}");
+    assert!(matches!(failed.kind(), ErrorKind::Format(FormatError::Medium(Broken))), "{failed}");
     writer.record_at(5, 1, &[7; 40]).unwrap();
     assert_eq!(shown(&recorder.reader(), 0).events.len(), 5);
 }
@@ -55,13 +55,13 @@ fn the_event_after_a_sub_buffer_whose_write_back_failed_returns_the_failure_and_
 fn a_refused_event_is_nowhere_even_if_its_loss_cannot_be_made_persistent() {
     let medium = medium();
     let options = options().shards(2).sub_buffers(2).mode(Mode::Refuse);
-    let recorder = options.durability(Durability::EachAppend).create_new(&medium).unwrap();
+    let recorder = options.durability(Durability::EachAppend).create_new(&medium).unwrap().0;
     let writers = [recorder.claim().unwrap(), recorder.claim().unwrap()];
     let record = |shard: usize, len| {
         writers[shard].record_at(1, 1, &[7; 256][..len]).map_err(ErrorKind::from)
     };
     (0..12).for_each(|number| record(number / 6, 40).unwrap());
-    let sub_buffers = || medium.medium.bytes().split_off(3 * 4096);
+    let sub_buffers = || medium.medium.bytes().split_off(BASE);
     let before = sub_buffers();
 
     fail_once(&medium);
@@ -81,7 +81,7 @@ fn a_refused_event_is_nowhere_even_if_its_loss_cannot_be_made_persistent() {
 fn the_end_of_a_thread_writes_back_and_returns_the_first_failure() {
     let hour = Duration::from_secs(3600);
     let medium = Arc::new(medium());
-    let recorder = Arc::new(options().create_new(Arc::clone(&medium)).unwrap());
+    let recorder = Arc::new(options().create_new(Arc::clone(&medium)).unwrap().0);
     let record = || recorder.claim().unwrap().record_at(1, 1, &[7; 40]).unwrap();
 
     let within = Within::start(Arc::clone(&recorder), hour).unwrap();

@@ -16,9 +16,9 @@ fn a_recording_in_a_file_is_opened_again_and_viewed() {
     let path = directory.path().join("events");
     let dax = || dax::Options::new().allow_page_granularity();
     let file = dax().create_new(&path, 1 << 16).unwrap();
-    let options = Options::with_clock(Identity([3; 16]), clock()).shards(2);
     for durability in [Durability::SubBuffer, Durability::EachAppend] {
-        let recorder = options.durability(durability).open_or_create(&file).unwrap();
+        let options = Options::with_clock(Identity([3; 16]), clock()).shards(2);
+        let recorder = options.durability(durability).open_or_create(&file).unwrap().0;
         let writer = recorder.claim().unwrap();
         (0..100).for_each(|number| writer.record_at(number, 1, &[7; 40]).unwrap());
         recorder.write_back_all().unwrap();
@@ -41,8 +41,8 @@ fn a_thread_writes_back_and_measures() {
     let directory = tempfile::tempdir().unwrap();
     let options = dax::Options::new().allow_page_granularity();
     let file = options.create_new(directory.path().join("events"), 1 << 16).unwrap();
-    let recorder = Arc::new(Recorder::create_new(file).unwrap());
-    let other = Recorder::create_new(super::plain::Plain::new(1 << 16)).unwrap();
+    let recorder = Arc::new(Recorder::create_new(file).unwrap().0);
+    let other = Recorder::create_new(super::plain::Plain::new(1 << 16)).unwrap().0;
     assert_ne!(recorder.description().identity, other.description().identity);
     let within = Within::start(Arc::clone(&recorder), Duration::from_millis(5)).unwrap();
     recorder.claim().unwrap().record(1, b"event").unwrap();
@@ -59,7 +59,7 @@ fn timestamps_of_this_machine_become_wall_time() {
     for clock in [Clock::host(), Clock::monotonic()] {
         let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         let medium = super::plain::Plain::new(1 << 16);
-        let recorder = Options::with_clock(Identity([1; 16]), clock).create_new(medium).unwrap();
+        let recorder = Options::with_clock(Identity([1; 16]), clock).create_new(medium).unwrap().0;
         let before = now();
         recorder.claim().unwrap().record(1, b"").unwrap();
         let after = now();

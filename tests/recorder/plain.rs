@@ -1,11 +1,16 @@
 //! A medium of ordinary memory, and the events that a reader finds in it.
 
 use cachemaint::medium::{Granularity, Medium, Readable, WriterLock};
-use cachemaint::recorder::{Clock, Found, Identity, Options, Reader, Skipped};
+use cachemaint::recorder::{
+    Clock, ErrorKind, FormatError, Found, Identity, Options, Reader, Skipped,
+};
 use core::convert::Infallible;
 use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicU64, Ordering};
+
+/// Bytes before the sub-buffers: roots, texts of events and the counts of lost events of at most 16 shards.
+pub(crate) const BASE: usize = 6 * 4096;
 
 /// Words of memory without write-back.
 pub(crate) struct Plain(Vec<AtomicU64>);
@@ -93,6 +98,11 @@ pub(crate) const SIZE: usize = if cfg!(fuzzing) { 512 } else { 256 };
 
 pub(crate) fn options() -> Options<'static> {
     Options::with_clock(Identity(*b"sixteen letters!"), clock()).sub_buffer_size(SIZE as u32)
+}
+
+/// Returns true if the medium has zeros in the place of each root.
+pub(crate) const fn is_missing<E>(kind: &ErrorKind<E>) -> bool {
+    matches!(kind, ErrorKind::Format(FormatError::Foreign { found: [0, 0, 0, 0, 0, 0, 0, 0], .. }))
 }
 
 /// An event, as it was recorded.

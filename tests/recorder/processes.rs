@@ -80,9 +80,9 @@ fn running_after_panics() -> usize {
 }
 
 /// A recorder of one shard.
-fn in_memory() -> &'static Recorder<Plain> {
+fn in_memory() -> &'static Recorder<'static, Plain> {
     let options = Options::with_clock(Identity([9; 16]), Clock::from_function(ticks, 1, 0));
-    let recorder = options.sub_buffer_size(256).create_new(Plain::new(16 << 10)).unwrap();
+    let recorder = options.sub_buffer_size(256).create_new(Plain::new(32 << 10)).unwrap().0;
     Box::leak(Box::new(recorder))
 }
 
@@ -92,9 +92,10 @@ fn in_memory() -> &'static Recorder<Plain> {
 fn child() {
     let (Ok(end), Some(path)) = (std::env::var(END), std::env::var_os(FILE)) else { return };
     let clock = Clock::from_function(ticks, 1, 0);
-    let options = Options::with_clock(Identity([9; 16]), clock).durability(Durability::OnCrash);
+    let options = Options::with_clock(Identity([9; 16]), clock).durability(Durability::OnRequest);
     let options = options.shards(2);
-    let recorder = Box::leak(Box::new(options.create_new(file(Path::new(&path))).unwrap()));
+    let (recorder, _) = options.create_new(file(Path::new(&path))).unwrap();
+    let recorder = Box::leak(Box::new(recorder));
     let writer = recorder.claim().unwrap();
     recorder.stop_on_panic().unwrap();
     // The second shard is reserved for the message.
@@ -238,7 +239,7 @@ fn the_last_event_has_the_message_and_the_place_of_a_panic() {
 #[expect(unsafe_code, reason = "a child is forked")]
 fn a_forked_child_does_not_wait_for_a_thread_of_its_parent() {
     const RIGHT: i32 = 5;
-    let recorder = Arc::new(Recorder::create_new(Plain::new(1 << 16)).unwrap());
+    let recorder = Arc::new(Recorder::create_new(Plain::new(1 << 16)).unwrap().0);
     let within = Within::start(recorder, Duration::from_secs(3600)).unwrap();
     // SAFETY: the child allocates nothing, and runs no code of the parent's but that below.
     let child = unsafe { libc::fork() };

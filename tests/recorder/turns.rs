@@ -6,17 +6,17 @@ use cachemaint::recorder::{Reader, Recorder};
 
 const SHARDS: u32 = 4;
 /// Four sub-buffers of 256 bytes for each shard.
-const LEN: usize = 3 * 4096 + 4 * 4 * 256;
+const LEN: usize = 6 * 4096 + 4 * 4 * 256;
 
 /// The number of events of a thread. They are more than a shard holds.
 const EVENTS: u64 = 100;
 
-fn recorder(medium: &Plain) -> Recorder<&Plain> {
-    options().shards(SHARDS).create_new(medium).unwrap()
+fn recorder(medium: &Plain) -> Recorder<'_, &Plain> {
+    options().shards(SHARDS).create_new(medium).unwrap().0
 }
 
 /// Runs threads one after the other. Each claims a shard, and records events with its number as their id.
-fn run_one_after_the_other(recorder: &Recorder<&Plain>, threads: u16) {
+fn run_one_after_the_other(recorder: &Recorder<'_, &Plain>, threads: u16) {
     for thread in 1..=threads {
         std::thread::scope(|scope| {
             let record = || {

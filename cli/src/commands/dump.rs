@@ -16,8 +16,8 @@ use std::process::ExitCode;
 /// Each line is one event: time, shard, event id (or `panic`, for its message), payload. Control characters are shown as
 /// escapes. If the file has names for events, the name is before the payload. If the file has their fields, these are in
 /// place of the payload, and the bytes after them follow in hexadecimal digits. A field that does not fit the payload
-/// and unreadable bytes are shown in brackets, at their places. Bytes left by an earlier lap, and an end that is unfinished
-/// or torn, are normal. Lost events are shown in brackets after the sub-buffer in which they were lost, or at the end of
+/// and unreadable bytes are shown in brackets, at their places. Oldest events that are torn are normal: newer ones were being
+/// recorded over them. Lost events are shown in brackets after the sub-buffer in which they were lost, or at the end of
 /// the shard: they can be older than the events just before.
 ///
 /// If the file was opened again between two events, a line between them names the opening.
@@ -38,11 +38,13 @@ pub(crate) struct Arguments {
 /// The names of the JSON, in lines of a narrow terminal.
 const JSON: &str = concat!(
     "JSON:\n",
-    "With --json each line is an object: an event, or a gap between events. Names\n\
-     may be added. The meaning of an existing name does not change.\n",
+    "With --json each line is an object: an event, or a gap between events. The gaps\n\
+     after the last event come before it, so that the last line is an event, if\n\
+     there is one. Names may be added. The meaning of an existing name does not\n\
+     change.\n",
     "\n",
     "  time        The time of the event (RFC 3339, UTC), or null if it is not known:\n\
-     \x20             the recorder's clock had no wall time, or a crash has lost it.\n",
+     \x20             the recorder's clock had no wall time.\n",
     "  timestamp   The same in ticks of the clock of its opening. The JSON of `stat`\n\
      \x20             describes the clock of the last opening.\n",
     "  opening     The number of the opening that recorded the event. The first is 1.\n",
@@ -71,7 +73,7 @@ const JSON: &str = concat!(
      \x20             and kind.\n",
     "  sequence    The number of the sub-buffer, or null if it is not known.\n",
     "  at, len     The offset of the bytes in the file, and their number at most.\n",
-    "  kind        torn, stale, damaged, overwritten or unknown.",
+    "  kind        torn, damaged, overwritten or unknown.",
 );
 
 #[derive(Serialize)]
@@ -136,6 +138,9 @@ struct Dump<'t> {
     /// True if an event has lost its name.
     misses_names: bool,
     overtaken: Overtaken,
+    /// The line of JSON of the last event, and the gaps since then, which come before it if no event follows.
+    held: Vec<u8>,
+    gaps: Vec<u8>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
@@ -158,15 +163,14 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         bar.inc(progress::bytes_of(&found));
         if dump.misses_names != told {
             let path = text::printable(path.display());
-            let is_lost = reader.is_descriptor_lost().map_err(named)?;
-            let damage = recording::damage_of_names(is_lost);
+            let damage = recording::DAMAGED_NAMES;
             bar.suspend(|| {
-                text::tell!(
-                    "cachemaint: {path}: {damage}; events without a name are shown by their ids"
-                );
+                text::tell!("cachemaint: {path}: {damage}; events are shown by their ids");
             });
         }
     }
+    out.write_all(&dump.gaps)?;
+    out.write_all(&dump.held)?;
     standard::finish(out)?;
     bar.finish_and_clear();
     let Overtaken { gaps, .. } = dump.overtaken;
@@ -196,6 +200,8 @@ impl<'t> Dump<'t> {
             is_damaged: false,
             misses_names: false,
             overtaken: Overtaken::default(),
+            held: Vec::new(),
+            gaps: Vec::new(),
         }
     }
 
@@ -274,16 +280,22 @@ impl<'t> Dump<'t> {
                     text,
                     hex,
                 };
-                text::write_json_line(out, &shown)?;
+                out.append(&mut self.held);
+                out.append(&mut self.gaps);
+                text::write_json_line(&mut self.held, &shown)?;
             }
             Found::Lost { shard, events } => {
-                text::write_json_line(out, &Gap::Lost { shard, events })?;
+                text::write_json_line(&mut self.gaps, &Gap::Lost { shard, events })?;
             }
             Found::Skipped(Skipped { shard, sequence, at, len, kind, .. }) => {
                 let kind = name(kind);
-                text::write_json_line(out, &Gap::Skipped { shard, sequence, at, len, kind })?;
+                let gap = Gap::Skipped { shard, sequence, at, len, kind };
+                text::write_json_line(&mut self.gaps, &gap)?;
             }
             _ => {}
+        }
+        if self.held.is_empty() {
+            out.append(&mut self.gaps);
         }
         Ok(())
     }
@@ -367,7 +379,6 @@ impl Serialize for Meant<'_> {
 const fn name(kind: SkippedKind) -> &'static str {
     match kind {
         SkippedKind::Torn => "torn",
-        SkippedKind::Stale => "stale",
         SkippedKind::Damaged => "damaged",
         SkippedKind::Overwritten => "overwritten",
         _ => "unknown",

@@ -4,7 +4,7 @@ use super::text;
 use crate::read_only::ReadOnly;
 use anyhow::anyhow;
 use cachemaint::dax;
-use cachemaint::recorder::{Error, ErrorKind, Reader};
+use cachemaint::recorder::{Error, ErrorKind, FormatError, Reader};
 use jiff::Timestamp;
 use std::path::Path;
 
@@ -16,19 +16,13 @@ pub(super) fn reader<'f>(path: &Path, file: &'f ReadOnly) -> anyhow::Result<Read
 /// Returns the error with the path of its file.
 pub(super) fn named(path: &Path, error: Error<dax::Error>) -> anyhow::Error {
     match error.kind() {
-        ErrorKind::Medium(error) => anyhow!("{error}"),
+        ErrorKind::Format(FormatError::Medium(error)) => anyhow!("{error}"),
         _ => anyhow::Error::new(error).context(path.display().to_string()),
     }
 }
 
-/// Returns the damage to the names of events, some of which a lost descriptor may have had.
-pub(super) const fn damage_of_names(is_descriptor_lost: bool) -> &'static str {
-    if is_descriptor_lost {
-        "names of events may be lost with the descriptor"
-    } else {
-        "the names of events are damaged"
-    }
-}
+/// The damage to the names of events.
+pub(super) const DAMAGED_NAMES: &str = "the names of events are damaged";
 
 /// Returns the time that is `nanoseconds` after the beginning of 1970. All times that 64 bits can count are within the
 /// calendar.

@@ -11,12 +11,12 @@
 //! | `identity` | 32 hexadecimal digits |
 //! | `capacity`, `used`, `laps` | of a journal: bytes, with headers; the number of times that the end has wrapped around |
 //! | `recovered` | of a journal, as in `journal verify --json` |
-//! | `openings`, `sub_buffers`, `sub_buffer_bytes`, `refuses` | of a recording: the number of openings to record, the number and size of a shard's sub-buffers, and `true` if it refuses events when it is full |
+//! | `openings`, `sub_buffers`, `sub_buffer_bytes`, `refuses` | of a recording: the number of the last opening to record, the number and size of a shard's sub-buffers, and `true` if it refuses events when it is full |
 //! | `clock` | of a recording: the source of the timestamps of the last opening: `caller` (the recording program), `monotonic` (the system's monotonic clock, from the creation of the recorder's clock on), `time_stamp_counter` (x86), `virtual_counter` (arm64), `unknown` |
 //! | `ticks_per_second`, `anchor` | of a recording: the rate of these timestamps; one of them, as `ticks`, and the `time` at that tick (or `null` if the clock had no wall time) |
 //! | `boot` | of a recording: the system's boot id at the last opening |
-//! | `descriptor_lost` | of a recording: `true` if one of its two descriptors is torn or damaged; the next opening writes it anew |
-//! | `names_damaged` | of a recording: `true` if names of events are damaged, or may be lost with a descriptor |
+//! | `root_damaged` | of a recording: `true` if one of the two copies of its root is damaged; the next opening writes it anew |
+//! | `names_damaged` | of a recording: `true` if the names of events are damaged |
 //! | `shards` | of a recording, a list: `events` and `bytes` of payload, `used` sub-buffers, `laps`, `lost` events, `damaged` bytes at most, `first` and `last` time (or `null`) |
 //! | `size`, `generation`, `is_sealed`, `capacity`, `blobs`, `whole`, `regions`, `bytes`, `damaged`, `records`, `copies` | of a store, as in `preserve verify --json` |
 
@@ -30,7 +30,9 @@ use anyhow::anyhow;
 use cachemaint::dax::{self, Guarantee};
 use cachemaint::journal::{self, Recovered};
 use cachemaint::medium::Readable as _;
-use cachemaint::recorder::{self, Description, Found, Mode, Skipped, SkippedKind, TimeSource};
+use cachemaint::recorder::{
+    self, Description, FormatError, Found, Mode, Skipped, SkippedKind, TimeSource,
+};
 use core::fmt::Display;
 use indicatif::ProgressBar;
 use serde::Serialize;
@@ -43,7 +45,7 @@ use std::process::ExitCode;
 ///
 /// The file is opened for reading only, and read as a whole. The exit code is 1 if the file is damaged. Whole records
 /// after the torn end of a journal are counted and do not change the exit code; they change that of `journal verify`.
-/// While another process trims a journal or opens a recording, a root or descriptor can be half stored for a
+/// While another process trims a journal or opens a recording, a root can be half stored for a
 /// moment: run the command again.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -93,7 +95,7 @@ struct Recording {
     ticks_per_second: u64,
     anchor: Anchor,
     boot: String,
-    descriptor_lost: bool,
+    root_damaged: bool,
     names_damaged: bool,
     shards: Vec<Shard>,
 }
@@ -148,8 +150,8 @@ impl Kind {
             Self::Journal(Journal { recovered, .. }) => {
                 recovered.damage.is_some() || recovered.root_lost
             }
-            Self::Recording(Recording { descriptor_lost, names_damaged, shards, .. }) => {
-                *descriptor_lost || *names_damaged || shards.iter().any(|shard| shard.damaged > 0)
+            Self::Recording(Recording { root_damaged, names_damaged, shards, .. }) => {
+                *root_damaged || *names_damaged || shards.iter().any(|shard| shard.damaged > 0)
             }
             Self::Store(store) => store.is_damaged(),
         }
@@ -177,10 +179,12 @@ fn look(path: &Path, file: &ReadOnly) -> anyhow::Result<Kind> {
         Ok(reader) => look_at_recording(path, &reader).map(Kind::Recording),
         Err(failed) => {
             let first = match *failed.error.kind() {
-                recorder::ErrorKind::NotFound => return Err(neither(path, "zeros")),
-                recorder::ErrorKind::Foreign { first, .. } => first,
+                recorder::ErrorKind::Format(FormatError::Foreign { found, .. }) => found,
                 _ => return Err(recording::named(path, failed.error)),
             };
+            if first == [0; 8] {
+                return Err(neither(path, "zeros"));
+            }
             Err(neither(path, first.escape_ascii()))
         }
     }
@@ -241,7 +245,7 @@ fn look_at_recording(
         ticks_per_second: description.ticks_per_second,
         anchor: anchor(description),
         boot: hex(&description.boot_id),
-        descriptor_lost: reader.is_descriptor_lost().map_err(named)?,
+        root_damaged: reader.is_root_damaged(),
         names_damaged: reader.event_table().map_err(named)?.is_damaged(),
         shards: shards?,
     })
@@ -348,7 +352,7 @@ fn print_journal(out: &mut impl Write, journal: &Journal) -> anyhow::Result<()> 
 fn print_recording(out: &mut impl Write, recording: &Recording) -> anyhow::Result<()> {
     let Recording { identity, openings, sub_buffers, sub_buffer_bytes, refuses, .. } = recording;
     let Recording { clock_words, ticks_per_second, anchor, .. } = recording;
-    let Recording { descriptor_lost, names_damaged, shards, .. } = recording;
+    let Recording { root_damaged, names_damaged, shards, .. } = recording;
     row(out, "recording", identity)?;
     row(out, "openings", format!("{openings} to record"))?;
     let size = text::bytes(u64::from(*sub_buffer_bytes));
@@ -359,11 +363,11 @@ fn print_recording(out: &mut impl Write, recording: &Recording) -> anyhow::Resul
     let Anchor { ticks, time } = anchor;
     let anchor = time.as_ref().map(|time| format!("tick {} at {time}", thousands(*ticks)));
     row(out, "anchor", anchor.as_deref().unwrap_or("none: the clock had no wall time"))?;
-    if *descriptor_lost {
-        row(out, "damage", "one of the two descriptors is torn or damaged")?;
+    if *root_damaged {
+        row(out, "damage", "one of the two copies of the root is damaged")?;
     }
     if *names_damaged {
-        row(out, "damage", recording::damage_of_names(*descriptor_lost))?;
+        row(out, "damage", recording::DAMAGED_NAMES)?;
     }
     for (number, shard) in shards.iter().enumerate() {
         row(out, &format!("shard {number}"), words(shard, u64::from(*sub_buffers)))?;

@@ -43,7 +43,7 @@ fn a_dump_of_a_file_that_is_cut_has_all_events_before_the_cut() {
         let directory = directory();
         let path = directory.path().join("trace");
         let file = dax::Options::new().allow_page_granularity().create_new(&path, BYTES).unwrap();
-        let recorder = Options::new().create_new(&file).unwrap();
+        let recorder = Options::new().create_new(&file).unwrap().0;
         let writer = recorder.claim().unwrap();
         // An event takes 24 bytes and its payload: the events of one lap.
         for number in 0..BYTES / 64 {

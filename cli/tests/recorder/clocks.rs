@@ -16,7 +16,7 @@ fn recording(wall: u64) -> Place {
     let file =
         dax::Options::new().allow_page_granularity().create_new(&place.path, 1 << 16).unwrap();
     let options = Options::with_clock(Identity([7; 16]), clock(wall));
-    let recorder = options.create_new(file).unwrap();
+    let recorder = options.create_new(file).unwrap().0;
     recorder.claim().unwrap().record_at(7_500, 1, b"two and a half seconds later").unwrap();
     place
 }
@@ -56,7 +56,7 @@ fn the_opening_of_each_event_is_shown() {
     let place = recording(1_000_000_000_000_000_000);
     let file = dax::Options::new().allow_page_granularity().open(&place.path).unwrap();
     let options = Options::with_clock(Identity([8; 16]), clock(999_999_999_000_000_000));
-    let recorder = options.open(file).unwrap();
+    let recorder = options.open(file).unwrap().0;
     recorder.claim().unwrap().record_at(7_500, 1, b"again").unwrap();
     drop(recorder);
     let events = place.events();

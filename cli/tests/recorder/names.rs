@@ -16,7 +16,7 @@ fn named() -> Place {
     let place = Place::empty();
     let options = cachemaint::dax::Options::new().allow_page_granularity();
     let file = options.create_new(&place.path, 1 << 16).unwrap();
-    let recorder = cachemaint::recorder::Options::new().events(EVENTS).create_new(file).unwrap();
+    let recorder = cachemaint::recorder::Options::new().events(EVENTS).create_new(file).unwrap().0;
     let writer = recorder.claim().unwrap();
     let valve = [&7_u32.to_le_bytes()[..], &[1], &9.5_f64.to_le_bytes(), b"stuck \x1b[2J"].concat();
     writer.record(1, &valve).unwrap();
@@ -68,7 +68,7 @@ fn infinities_are_the_strings_that_the_text_has() {
     let options = cachemaint::dax::Options::new().allow_page_granularity();
     let file = options.create_new(&place.path, 1 << 16).unwrap();
     let options = cachemaint::recorder::Options::new().events(&[(1, "level: a=f32 b=f64 c=f64")]);
-    let recorder = options.create_new(file).unwrap();
+    let recorder = options.create_new(file).unwrap().0;
     let level = [
         &f32::INFINITY.to_le_bytes()[..],
         &f64::NEG_INFINITY.to_le_bytes(),
@@ -87,7 +87,8 @@ fn with_text(text: &str) -> Option<Place> {
     let options = cachemaint::dax::Options::new().allow_page_granularity();
     let file = options.create_new(&place.path, 1 << 16).unwrap();
     let names = [(1, text)];
-    let recorder = cachemaint::recorder::Options::new().events(&names).create_new(file).ok()?;
+    let options = cachemaint::recorder::Options::new().events(&names);
+    let (recorder, _) = options.create_new(file).ok()?;
     let writer = recorder.claim().unwrap();
     (0..100).for_each(|_| writer.record(1, b"").unwrap());
     drop(writer);
@@ -96,7 +97,7 @@ fn with_text(text: &str) -> Option<Place> {
 }
 
 /// Such an event has 24 bytes in the file. A line has its text of at most 512 bytes, and at most 184 other characters in
-/// JSON. The page of a descriptor has space for a text of 3936 bytes.
+/// JSON.
 #[test]
 fn a_dump_has_at_most_30_times_the_bytes_of_its_events() {
     let named = |len| with_text(&"a".repeat(len));
@@ -138,7 +139,7 @@ fn the_help_of_dump_has_each_name_of_its_json() {
     let place = named();
     let options = cachemaint::dax::Options::new().allow_page_granularity();
     let file = options.open(&place.path).unwrap();
-    let recorder = cachemaint::recorder::Recorder::open(file).unwrap();
+    let recorder = cachemaint::recorder::Recorder::open(file).unwrap().0;
     recorder.claim().unwrap().record(4, &[0; 1 << 13]).unwrap_err();
     drop(recorder);
     let mut bytes = fs::read(&place.path).unwrap();
@@ -151,12 +152,12 @@ fn the_help_of_dump_has_each_name_of_its_json() {
     assert_eq!(names_of_help(&help), names_of(&lines), "{help}{text}");
 }
 
-/// The table is after the descriptor, at 128 (module `recorder`, the format).
+/// The texts are at 16384 (module `recorder`, the format).
 #[test]
 fn damaged_names_of_events_are_reported_once_and_all_events_are_shown() {
     let place = named();
     let mut bytes = fs::read(&place.path).unwrap();
-    bytes[128 + 30] ^= 1;
+    bytes[16384 + 30] ^= 1;
     fs::write(&place.path, &bytes).unwrap();
     let dump = place.run(&["dump"]).code(1);
     let warning = stderr(&dump);
@@ -176,41 +177,18 @@ fn damaged_names_of_events_are_reported_once_and_all_events_are_shown() {
     assert_eq!(place.stat()["names_damaged"], true);
 }
 
-/// The names are beside the other descriptor, and the torn one may have had some more.
 #[test]
-fn a_torn_descriptor_of_a_recording_with_names_leaves_these_in_doubt() {
+fn a_damaged_copy_of_the_root_is_reported_and_replaced_by_the_next_opening() {
     let place = named();
-    tear_second_descriptor(&place);
-    let dump = place.run(&["dump"]).code(1);
-    assert!(stdout(&dump).contains(" 2 closed by hand\n"), "{dump}");
-    assert!(stderr(&dump).contains("names of events may be lost with the descriptor; "), "{dump}");
-    let text = stdout(&place.run(&["stat"]).code(1));
-    assert!(
-        text.contains("damage      names of events may be lost with the descriptor\n"),
-        "{text}"
-    );
-    assert!(!text.contains("names of events are damaged"), "{text}");
-}
-
-/// A crash in the second opening leaves a part of its descriptor, which is at 4096.
-fn tear_second_descriptor(place: &Place) {
     let mut bytes = fs::read(&place.path).unwrap();
-    bytes.copy_within(..64, 4096);
+    bytes[12288 + 100] ^= 1;
     fs::write(&place.path, &bytes).unwrap();
-}
-
-#[test]
-fn a_torn_descriptor_is_reported_and_damages_no_names() {
-    let place = Place::empty();
-    place.run_with(&["record"], "one\n").success();
-    tear_second_descriptor(&place);
     let dump = place.run(&["dump"]).success();
     assert_eq!(stderr(&dump), "");
-    assert_eq!(place.texts(), [(0, "one".to_owned())]);
     let text = stdout(&place.run(&["stat"]).code(1));
-    assert!(text.contains("one of the two descriptors is torn or damaged"), "{text}");
-    assert_eq!(place.stat()["descriptor_lost"], true);
+    assert!(text.contains("damage      one of the two copies of the root is damaged\n"), "{text}");
+    assert_eq!(place.stat()["root_damaged"], true);
     place.run_with(&["record"], "two\n").success();
-    assert_eq!(place.stat()["descriptor_lost"], false);
+    assert_eq!(place.stat()["root_damaged"], false);
     place.run(&["stat"]).success();
 }

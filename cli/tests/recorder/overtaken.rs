@@ -15,7 +15,7 @@ const BYTES: u64 = 8 << 20;
 fn overtaken(overwritten: u32, format: &[&str]) -> (String, String) {
     let place = Place::empty();
     let file = dax::Options::new().allow_page_granularity().create_new(&place.path, BYTES).unwrap();
-    let recorder = Options::new().shards(2).create_new(file).unwrap();
+    let recorder = Options::new().shards(2).create_new(file).unwrap().0;
     let mut writers = [(); 2].map(|()| recorder.claim().unwrap());
     writers.sort_by_key(Writer::shard);
     let record = |shard: u32| {

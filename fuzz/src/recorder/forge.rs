@@ -15,8 +15,8 @@ pub(super) enum Edit {
         at: u16,
         word: u64,
     },
-    /// A field of one descriptor or of both, or a word of their tables.
-    Descriptor {
+    /// A field of one copy of the first root or of both, or a word of the texts.
+    Root {
         which: Which,
         field: u8,
         value: Value,
@@ -49,7 +49,7 @@ pub(super) enum Edit {
     Seal,
 }
 
-/// The descriptors to change.
+/// The copies to change.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub(super) enum Which {
     First,
@@ -61,13 +61,13 @@ impl Edit {
     pub(super) fn apply(&self, medium: &Image) {
         match *self {
             Self::Word { at, word } => medium.store(super::spread(at), word, Relaxed),
-            Self::Descriptor { which, field, value } => {
-                let pages: &[u64] = match which {
-                    Which::First => &[0],
-                    Which::Second => &[4096],
-                    Which::Both => &[0, 4096],
+            Self::Root { which, field, value } => {
+                let slots: &[u64] = match which {
+                    Which::First => &[4096],
+                    Which::Second => &[12288],
+                    Which::Both => &[4096, 12288],
                 };
-                pages.iter().for_each(|page| descriptor(medium, *page, field, value));
+                slots.iter().for_each(|slot| root(medium, *slot, field, value));
             }
             Self::Header { slot, field, value } => {
                 let at = sub_buffer(medium, slot) + 8 * (u64::from(field) % 8);
@@ -104,12 +104,13 @@ fn sub_buffer(medium: &Image, slot: u8) -> u64 {
     (BASE + usize::from(slot) % slots * SIZE) as u64
 }
 
-/// Changes one half or all of a word of the descriptor in a page. The last 64 fields are the words of its tables instead.
-fn descriptor(medium: &Image, page: u64, field: u8, value: Value) {
-    let at = page + 8 * if field < 192 { u64::from(field) % 16 } else { u64::from(field) - 176 };
+/// Changes one half or all of a word of a root. The last 64 fields are words of the texts instead.
+fn root(medium: &Image, slot: u64, field: u8, value: Value) {
+    let field = u64::from(field);
+    let at = if field < 192 { slot + 8 * (field % 15) } else { 16384 + 8 * (field - 192) };
     let word = medium.load(at, Relaxed);
     let (low, high) = (word & 0xffff_ffff, word >> 32);
-    let changed = match field / 16 % 3 {
+    let changed = match field / 15 % 3 {
         0 => value.of(low, SIZE as u64) & 0xffff_ffff | high << 32,
         1 => low | value.of(high, SIZE as u64) << 32,
         _ => value.of(word, SIZE as u64),
@@ -119,9 +120,7 @@ fn descriptor(medium: &Image, page: u64, field: u8, value: Value) {
 
 /// Writes the words of a record behind its tag.
 fn record(medium: &Image, word: u64, len: Length) {
-    let [first, second] = [0, 4096].map(|page| medium.load(page + 24, Relaxed));
-    let page = if second > first { 4096 } else { 0 };
-    let size = (medium.load(page + 56, Relaxed) & 0xffff_ffff).clamp(256, 1 << 20);
+    let size = (medium.load(4096 + 56, Relaxed) & 0xffff_ffff).clamp(256, 1 << 20);
     let base = BASE as u64;
     let at = base + word * 8 % (medium.len() - base);
     let offset = (at - base) % size;

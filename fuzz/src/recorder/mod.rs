@@ -56,7 +56,7 @@ impl Harm {
 pub struct Damaged {
     refuses: bool,
     deeds: Vec<Deed>,
-    /// Damage to the sub-buffers, or to the pages before them: descriptors, tables, counts of losses.
+    /// Damage to the sub-buffers, or to the pages before them: roots, texts, counts of losses.
     harms: Vec<(Part, Harm)>,
 }
 
@@ -105,7 +105,7 @@ pub struct Anything<'a> {
     /// Changes, among them correct tags.
     edits: Vec<Edit>,
     missing: Missing,
-    /// Both descriptors, two counts of losses and the sub-buffers, if there is no recording.
+    /// Both copies of a root, two counts of losses and the sub-buffers, if there is no recording.
     bytes: &'a [u8],
 }
 
@@ -129,7 +129,7 @@ fn bytes_of(input: &Anything<'_>) {
     claims::anything_goes_on(&medium, options());
 }
 
-/// Both descriptors, two counts of losses, then the sub-buffers.
+/// Both copies of a root, two counts of losses, then the sub-buffers.
 fn put(medium: &Image, bytes: &[u8]) {
     for (place, word) in bytes.as_chunks().0.iter().enumerate().take((LEN - BASE) / 8 + 34) {
         let word: [u8; 8] = *word;
@@ -137,15 +137,15 @@ fn put(medium: &Image, bytes: &[u8]) {
     }
 }
 
-/// The offset of a word with a meaning. The last eighth of the places are the tables of events in both pages.
+/// The offset of a word with a meaning. The last eighth of the places are the texts of events.
 fn spread(place: u16) -> u64 {
-    const TABLES: u64 = 7 << 16;
+    const TEXTS: u64 = 7 << 16;
     match u64::from(place) * 8 {
-        at @ TABLES.. => at / 8 % 2 * 4096 + 128 + (at - TABLES) / 16 * 8 % 3968,
-        at @ 0..128 => at,
-        at @ 128..256 => at - 128 + 4096,
-        256 => 8192,
-        264 => 8192 + 256,
+        at @ TEXTS.. => 16384 + (at - TEXTS) % 4096,
+        at @ 0..128 => at + 4096,
+        at @ 128..256 => at - 128 + 12288,
+        256 => 20480,
+        264 => 20480 + 256,
         at => (BASE as u64) + (at - 272) % (LEN - BASE) as u64,
     }
 }

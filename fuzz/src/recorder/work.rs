@@ -1,4 +1,4 @@
-//! The work of reading, by the documentation of `recorder::Reader`: at most 180 times the bytes of the sub-buffers. The
+//! The work of reading, by the documentation of `recorder::Reader`: at most 16 times the bytes of the sub-buffers. The
 //! names and fields of the events have at most 22 times these bytes.
 
 use super::claims::BASE;
@@ -6,18 +6,18 @@ use crate::image::Image;
 use cachemaint::medium::Readable as _;
 use cachemaint::recorder::{Event, EventTable, Found, Reader};
 
-const LOOKS: u64 = 180;
-/// Bytes of the counts of losses and of descriptors, which are looked at some times.
-const HEADERS: u64 = 4096;
-/// Bytes of both pages with tables of events, and of their descriptors, which are looked at some times.
-const TABLES: u64 = 3 * 4096;
+const LOOKS: u64 = 16;
+/// Bytes of the counts of losses, which are looked at once.
+const LOSSES: u64 = 4096;
+/// Bytes of the page with the texts of events.
+const TEXTS: u64 = 4096;
 const SHOWN: u64 = 22;
 
 /// Reading costs no more than the documented multiple of the file.
 pub(super) fn is_bounded(medium: &Image) {
     let Ok(reader) = Reader::open(medium) else { return };
     let len = medium.len().saturating_sub(BASE as u64);
-    let most = LOOKS * len + HEADERS;
+    let most = LOOKS * len + LOSSES;
     let mut buffer = vec![0; reader.largest_payload()];
     let (_, looks) = medium.cost(|_| {
         for shard in 0..reader.description().shards {
@@ -26,9 +26,8 @@ pub(super) fn is_bounded(medium: &Image) {
         }
     });
     assert!(looks <= most, "shards: {looks} bytes were looked at, and {most} may be");
-    // All headers are looked at three times, each in its first 16 bytes and as a whole: fewer bytes than the sub-buffers have.
     let (table, looks) = medium.cost(|_| reader.event_table().unwrap());
-    assert!(looks <= len + TABLES, "tables: {looks} bytes were looked at");
+    assert!(looks <= TEXTS, "texts: {looks} bytes were looked at");
     let (shown, looks) = medium.cost(|_| {
         let (mut events, mut shown) = (reader.events(), 0);
         while let Some(found) = events.read_next(&mut buffer).unwrap() {

@@ -1,63 +1,60 @@
 //! The names of events and the types of their fields.
 
 mod fields;
-mod texts;
 
 pub use fields::{Fields, Value};
-pub(super) use texts::Texts;
 
-use super::Event;
+use super::format::{Entries, MOST_BYTES, bytes_of};
+use super::{ErrorKind, Event};
 
 /// The names of a recording's events and the types of their fields, as [`Options::events`](super::Options::events) had
-/// them: see [`Reader::event_table`](super::Reader::event_table).
+/// them at its creation: see [`Reader::event_table`](super::Reader::event_table).
 #[derive(Clone, Debug)]
 pub struct EventTable {
-    /// The texts in the pages of both descriptors, if their tables are valid.
-    pub(super) texts: [Option<Texts>; 2],
-    pub(super) is_damaged: bool,
+    /// `None` if they are damaged.
+    pub(super) entries: Option<Entries>,
 }
 
 impl EventTable {
-    /// Returns the name and the fields of an event of this recording. The fields are read from its payload. `None` if the opening that recorded it had no
-    /// table, if the table does not have its id, and if the table is damaged or was dropped.
+    /// Returns the table of these entries, unless one of them is wrong. Only the type of a field may be unknown.
+    pub(super) fn new(entries: Option<Entries>) -> Self {
+        let is_possible = |(id, text): (u16, &str)| {
+            id < Event::RESERVED && fields::fault_but_for_types(text).is_none()
+        };
+        Self { entries: entries.filter(|entries| entries.iter().all(is_possible)) }
+    }
+
+    /// Returns the name and the fields of an event of this recording. The fields are read from its payload. `None` if the
+    /// recording has no text for its id, or if the texts are damaged.
     ///
     /// # Cost
-    /// Two binary searches in the tables of each of two pages. Name and fields are parts of a text of at most 512 bytes.
+    /// A binary search. Name and fields are parts of a text of at most 512 bytes.
     #[must_use]
     pub fn describe<'e>(&'e self, event: &Event<'e>) -> Option<(&'e str, Fields<'e>)> {
-        if event.id >= Event::RESERVED {
-            return None;
-        }
-        let mut pages = self.texts.iter().flatten();
-        let text = pages.find_map(|texts| texts.get(event.generation, event.id))?;
-        let (name, fields) = fields::parts(text);
+        let (name, fields) = fields::parts(self.entries.as_ref()?.get(event.id)?);
         Some((name, Fields::new(fields, event.payload)))
     }
 
-    /// Returns true if a table is damaged or cannot be read, or may be lost with the descriptor in its page.
-    ///
-    /// A table with a valid tag is damaged as well if [`Options::events`](super::Options::events) would refuse one of its
-    /// entries. Only an unknown type is accepted, since a later version may know it. All names in the page of a damaged
-    /// table are left out.
-    ///
-    /// A lost descriptor is normal after a crash in the middle of an opening: see
-    /// [`Reader::is_descriptor_lost`](super::Reader::is_descriptor_lost). It is not damage here if the recording had no
-    /// tables before, and no events of that opening.
+    /// Returns true if the texts are damaged or cannot be read: events have only their ids then.
     #[must_use]
     pub const fn is_damaged(&self) -> bool {
-        self.is_damaged
+        self.entries.is_none()
     }
 }
 
-/// Returns the fault of an entry of a table that a program gives.
-pub(super) fn fault(id: u16, text: &str) -> Option<&'static str> {
-    if id >= Event::RESERVED {
-        return Some("ids from 65280 on are reserved");
+/// Checks the texts that a program gives.
+pub(super) fn check<E>(events: &[(u16, &str)]) -> Result<(), ErrorKind<E>> {
+    for (place, (id, text)) in events.iter().enumerate() {
+        let is_second = events[..place].iter().any(|(other, _)| other == id);
+        let what = match *id {
+            Event::RESERVED.. => Some("ids from 65280 on are reserved"),
+            _ if is_second => Some("another entry has the same id"),
+            _ => fields::fault(text),
+        };
+        if let Some(what) = what {
+            return Err(ErrorKind::BadEvent { id: *id, what });
+        }
     }
-    fields::fault(text)
-}
-
-/// Returns true if this version or a later one can have written an entry: a later version may know more types.
-fn is_possible(id: u16, text: &str) -> bool {
-    id < Event::RESERVED && fields::fault_but_for_types(text).is_none()
+    let (len, most) = (bytes_of(events), MOST_BYTES);
+    if len > most { Err(ErrorKind::EventsTooLong { len, most }) } else { Ok(()) }
 }

@@ -1,24 +1,28 @@
-//! The descriptor of a file.
+//! The description of a recording: its root.
 
-use super::Geometry;
+use super::table::Table;
+use super::{FORMAT, Geometry, place};
+use crate::format::error::FormatError;
 use crate::format::identity::Identity;
 use crate::format::layout::{Layout as _, layout};
-use crate::format::magic::{self, Magic};
-use crate::format::superblock::{self, Found};
-use crate::format::tag;
+use crate::format::magic;
+use crate::format::reread::Rereadings;
+use crate::format::root::{self, Found, Loaded};
+use crate::format::tag::{self, Kind};
+use crate::medium::Readable;
 use crate::recorder::clock::{Clock, Pace, TimeSource};
-use crate::recorder::mode::Mode;
+use crate::recorder::options::Mode;
 
-/// Bytes of a descriptor.
-pub(in crate::recorder) const DESCRIPTOR: usize = 128;
-pub(in crate::recorder) const MAGIC: Magic = magic::RECORDING;
-pub(in crate::recorder) const VERSION: u32 = 2;
+/// Bytes of a root that are the recorder's own.
+const OWN: usize = 72;
+pub(in crate::recorder) type Root = root::Root<OWN>;
+pub(in crate::recorder) type RootFound = Found<OWN>;
 
 /// A file's description of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Description {
-    /// The number of times that it was opened for recording, including the first time.
+    /// The number of the last opening for recording: 1 is the creation, and each opening has a higher one.
     pub generation: u64,
     /// The random number that distinguishes its records from those of another file.
     pub identity: Identity,
@@ -38,23 +42,23 @@ pub struct Description {
     pub anchor: (u64, u64),
     /// The system's boot id at the last opening, or zeros if it was not known.
     pub boot_id: [u8; 16],
-    /// The length of the tables of events in its page in bytes; 0 if it has no tables.
-    pub(in crate::recorder) tables: u32,
+    /// The texts of events.
+    pub(in crate::recorder) table: Table,
 }
 
 impl Description {
-    pub(in crate::recorder) fn new(
-        generation: u64,
+    /// Describes a new recording.
+    pub(in crate::recorder) const fn new(
         identity: Identity,
         geometry: Geometry,
         mode: Mode,
         clock: &Clock,
-        tables: u32,
+        table: Table,
     ) -> Self {
         let Geometry { shards, sub_buffers, size: sub_buffer_size } = geometry;
         let Pace { ticks_per_second, timestamp, wall } = clock.pace();
         Self {
-            generation,
+            generation: 1,
             identity,
             shards,
             sub_buffers,
@@ -64,8 +68,14 @@ impl Description {
             ticks_per_second,
             anchor: (timestamp, wall),
             boot_id: clock.boot_id(),
-            tables,
+            table,
         }
+    }
+
+    /// Describes the same recording in a later opening.
+    pub(in crate::recorder) const fn continued(self, generation: u64, clock: &Clock) -> Self {
+        let new = Self::new(self.identity, self.geometry(), self.mode, clock, self.table);
+        Self { generation, ..new }
     }
 
     #[inline]
@@ -79,65 +89,75 @@ impl Description {
         Pace { ticks_per_second, timestamp, wall }
     }
 
-    pub(in crate::recorder) fn to_bytes(self) -> [u8; DESCRIPTOR] {
-        let fields = Fields {
-            magic_and_version: [0; 12],
-            len: DESCRIPTOR as u32,
-            tag: 0,
-            generation: self.generation,
-            identity: self.identity.0,
+    pub(in crate::recorder) fn root(&self) -> Root {
+        let own = Fields {
             shards: self.shards,
             sub_buffers: self.sub_buffers,
             size: self.sub_buffer_size,
             mode: self.mode.to_number(),
             source: self.time_source.to_number(),
-            tables: self.tables,
+            texts_len: self.table.len,
+            texts_tag: self.table.tag,
             ticks_per_second: self.ticks_per_second,
             timestamp: self.anchor.0,
             wall: self.anchor.1,
             boot_id: self.boot_id,
-            zeros: [0; 16],
         };
-        let mut bytes = fields.to_bytes();
-        superblock::seal(&mut bytes, MAGIC, VERSION);
-        bytes
+        Root { identity: self.identity, generation: self.generation, own: own.to_bytes() }
     }
 
-    pub(in crate::recorder) fn from_bytes(bytes: &[u8; DESCRIPTOR]) -> Result<Self, BadDescriptor> {
-        match superblock::read(bytes, MAGIC, VERSION, || Some(Fields::from_bytes(bytes))) {
-            Found::Whole(fields) => Self::of(fields),
-            Found::Version(version) => Err(BadDescriptor::Version(version)),
-            Found::Damaged => Err(BadDescriptor::Damaged),
-            Found::Other(magic) => Err(BadDescriptor::Magic(magic)),
-        }
-    }
-
-    /// Returns the description of these fields, if they are possible.
-    fn of(fields: Fields) -> Result<Self, BadDescriptor> {
+    /// Returns the description in a root, if this version can have written it.
+    fn of(root: &Root) -> Option<Self> {
+        let Root { identity, generation, own } = *root;
+        let fields = Fields::from_bytes(&own);
         let Fields { shards, sub_buffers, size, ticks_per_second, timestamp, wall, .. } = fields;
-        let unknown = BadDescriptor::Impossible;
         let geometry = Geometry { shards, sub_buffers, size };
-        geometry.fault().map_or(Ok(()), |fault| Err(unknown(fault)))?;
-        if fields.len != DESCRIPTOR as u32 {
-            return Err(unknown("the length of the descriptor is not 128"));
-        }
-        if ticks_per_second == 0 {
-            return Err(unknown("a second has no ticks"));
-        }
-        Ok(Self {
-            generation: fields.generation,
-            identity: Identity(fields.identity),
+        let is_possible = geometry.fault().is_none() && ticks_per_second > 0;
+        is_possible.then_some(Self {
+            generation,
+            identity,
             shards,
             sub_buffers,
             sub_buffer_size: size,
-            mode: Mode::from_number(fields.mode).ok_or(unknown("the mode is unknown"))?,
-            time_source: TimeSource::from_number(fields.source)
-                .ok_or(unknown("the source of timestamps is unknown"))?,
+            mode: Mode::from_number(fields.mode)?,
+            time_source: TimeSource::from_number(fields.source)?,
             ticks_per_second,
             anchor: (timestamp, wall),
             boot_id: fields.boot_id,
-            tables: fields.tables,
+            table: Table { len: fields.texts_len, tag: fields.texts_tag },
         })
+    }
+
+    /// Loads the description of the recording in a medium, which has all bytes of it.
+    pub(in crate::recorder) fn load<S: Readable>(
+        source: &S,
+        rereadings: Rereadings,
+    ) -> Result<(Self, Loaded<OWN>), FormatError<S::Error>> {
+        let (size, needed) = (source.len(), root::BYTES);
+        if size < needed {
+            let other = magic::other_than(FORMAT.magic, source).map_err(FormatError::Medium)?;
+            return Err(match other {
+                Some([first, second]) => {
+                    let found = if magic::name(second).is_some() { second } else { first };
+                    FormatError::Foreign { found }
+                }
+                None => FormatError::Truncated { size, needed },
+            });
+        }
+        let loaded = Root::load(source, FORMAT, rereadings).map_err(FormatError::Medium)?;
+        source.check().map_err(FormatError::Medium)?;
+        let loaded = loaded.map_err(|found| match found {
+            Found::Version(found) => FormatError::Version { found },
+            Found::Other(found) => FormatError::Foreign { found },
+            Found::Nothing => FormatError::Foreign { found: [0; 8] },
+            Found::Damaged | Found::Whole(_) => FormatError::Roots,
+        })?;
+        let description = Self::of(&loaded.root).ok_or(FormatError::Roots)?;
+        let needed = description.geometry().len().unwrap_or(u64::MAX);
+        if size < needed {
+            return Err(FormatError::Truncated { size, needed });
+        }
+        Ok((description, loaded))
     }
 
     /// Returns the word that states the number of lost events.
@@ -153,69 +173,28 @@ impl Description {
     }
 
     fn loss_tag(&self, shard: u32, count: u32) -> u64 {
-        tag::of(0, &Loss { identity: self.identity.0, shard, count }.to_bytes())
+        tag::key(self.identity, count.into(), shard.into(), Kind::Losses)
     }
 
     /// Returns the key of the tags of a sub-buffer's records.
     pub(in crate::recorder) fn key(&self, shard: u32, generation: u64, sequence: u64) -> u64 {
-        let key = Key { identity: self.identity.0, generation, sequence, shard };
-        tag::of(0, &key.to_bytes())
+        tag::key(self.identity, generation, place(shard, sequence), Kind::Event)
     }
 }
 
 layout! {
-    struct Fields: 128 {
-        0 magic_and_version: [u8; 12],
-        12 len: u32,
-        16 tag: u64,
-        24 generation: u64,
-        32 identity: [u8; 16],
-        48 shards: u32,
-        52 sub_buffers: u32,
+    struct Fields: 72 {
+        0 shards: u32,
+        4 sub_buffers: u32,
         /// Of a sub-buffer.
-        56 size: u32,
-        60 mode: u32,
-        64 source: u32,
-        68 tables: u32,
-        72 ticks_per_second: u64,
-        80 timestamp: u64,
-        88 wall: u64,
-        96 boot_id: [u8; 16],
-        112 zeros: [u8; 16],
-    }
-}
-
-layout! {
-    /// The bytes that the tag of a count of lost events covers.
-    struct Loss: 24 {
-        0 identity: [u8; 16],
-        16 shard: u32,
-        20 count: u32,
-    }
-}
-
-layout! {
-    /// The bytes whose tag is the key of a sub-buffer's records.
-    struct Key: 36 {
-        0 identity: [u8; 16],
-        16 generation: u64,
-        24 sequence: u64,
-        32 shard: u32,
-    }
-}
-
-/// The fault of bytes that are not a valid descriptor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::recorder) enum BadDescriptor {
-    Magic([u8; 8]),
-    Damaged,
-    Impossible(&'static str),
-    Version(u32),
-}
-
-impl BadDescriptor {
-    /// True if the version is newer than this crate's.
-    pub(in crate::recorder) const fn is_newer(&self) -> bool {
-        matches!(self, Self::Version(version) if *version > VERSION)
+        8 size: u32,
+        12 mode: u32,
+        16 source: u32,
+        20 texts_len: u32,
+        24 texts_tag: u64,
+        32 ticks_per_second: u64,
+        40 timestamp: u64,
+        48 wall: u64,
+        56 boot_id: [u8; 16],
     }
 }

@@ -1,9 +1,11 @@
 //! The places of the parts of a file.
 
 use super::{HEADER, LARGEST, LONGEST, MOST_SHARDS, PAGE, RECORD, SMALLEST};
+use crate::format::root;
 use core::ops::Range;
 
-const LOSSES: u64 = 2 * PAGE;
+/// The roots and the texts of events come before.
+const LOSSES: u64 = root::BYTES + PAGE;
 const LOSS: u64 = 256;
 
 /// The sizes that decide all places.

@@ -7,21 +7,20 @@ mod sub_buffer;
 mod table;
 
 pub use description::Description;
-pub(super) use description::{BadDescriptor, DESCRIPTOR, MAGIC, VERSION};
+pub(super) use description::{Root, RootFound};
 pub(super) use geometry::Geometry;
 pub(super) use record::{TAGGED, parts, record_len, tagged};
 pub(super) use sub_buffer::Header;
-pub(super) use table::{ENTRIES, MOST_ENTRIES, TABLES, Tables, entries_len};
+pub(super) use table::{Entries, MOST_BYTES, Table, bytes_of};
 
-use crate::format::superblock;
+use crate::format::magic;
+use crate::format::root::{self, Format};
 
-pub(super) const PAGE: u64 = 4096;
+pub(super) const FORMAT: Format = Format { magic: magic::RECORDING, version: 3, name: "recording" };
+
+pub(super) const PAGE: u64 = root::BLOCK;
 /// The longest payload: the field of its length has 16 bits.
 pub(super) const LONGEST: usize = u16::MAX as usize;
-/// The places of the descriptors.
-pub(super) const DESCRIPTORS: [u64; 2] = [0, PAGE];
-/// The offset of a descriptor's tag.
-pub(super) const TAG: u64 = superblock::TAG as u64;
 /// The length of the header of a sub-buffer.
 pub(super) const HEADER: u64 = 64;
 /// The length of a record without its payload.
@@ -32,3 +31,8 @@ pub(super) const SMALLEST: u32 = 256;
 pub(super) const LARGEST: u32 = 1 << 20;
 /// The limit of sequence numbers, which are all smaller. With it positions are far below 2^64.
 pub(super) const SEQUENCES: u64 = 1 << 40;
+
+/// Returns the place of a sub-buffer as the key of a tag has it.
+const fn place(shard: u32, sequence: u64) -> u64 {
+    (shard as u64) << 40 | sequence
+}

@@ -1,8 +1,9 @@
 //! The header of a sub-buffer.
 
-use super::{HEADER, SEQUENCES};
+use super::{HEADER, SEQUENCES, place};
+use crate::format::identity::Identity;
 use crate::format::layout::{Layout as _, layout};
-use crate::format::tag;
+use crate::format::tag::{self, Kind};
 use crate::recorder::clock::Pace;
 
 const MAGIC: [u8; 4] = *b"CMsb";
@@ -21,14 +22,7 @@ pub(in crate::recorder) struct Header {
 }
 
 impl Header {
-    /// Returns true if this is the remainder of an opening before that of `other`, although its number is higher. An opening
-    /// begins after every sub-buffer that it finds, so this one was not there. The words that a crash had left of its header
-    /// came together with those of a later header that a crash has torn.
-    pub(in crate::recorder) const fn is_remainder_before(&self, other: &Self) -> bool {
-        self.sequence > other.sequence && self.generation < other.generation
-    }
-
-    pub(in crate::recorder) fn to_bytes(self, identity: &[u8; 16]) -> [u8; HEADER as usize] {
+    pub(in crate::recorder) fn to_bytes(self, identity: Identity) -> [u8; HEADER as usize] {
         let mut fields = Fields {
             magic: MAGIC,
             shard: self.shard,
@@ -40,7 +34,7 @@ impl Header {
             generation: self.generation,
             tag: 0,
         };
-        fields.tag = tag_of(&fields.to_bytes(), identity);
+        fields.tag = self.tag(&fields.to_bytes(), identity);
         fields.to_bytes()
     }
 
@@ -62,7 +56,7 @@ impl Header {
     /// Returns the header in these bytes, if it is valid.
     pub(in crate::recorder) fn from_bytes(
         bytes: [u8; HEADER as usize],
-        identity: &[u8; 16],
+        identity: Identity,
     ) -> Option<Self> {
         let fields = Fields::from_bytes(&bytes);
         let Fields { timestamp, wall, ticks_per_second, .. } = fields;
@@ -74,9 +68,16 @@ impl Header {
             generation: fields.generation,
             end_before: (fields.second_word >> 40) as u32,
         };
-        let is_one =
-            tag_of(&bytes, identity) == fields.tag && fields.magic == MAGIC && ticks_per_second > 0;
+        let is_one = header.tag(&bytes, identity) == fields.tag
+            && fields.magic == MAGIC
+            && ticks_per_second > 0;
         is_one.then_some(header)
+    }
+
+    /// Returns the tag of the bytes of this header before the tag.
+    fn tag(&self, bytes: &[u8; HEADER as usize], identity: Identity) -> u64 {
+        let place = place(self.shard, self.sequence);
+        tag::of(tag::key(identity, self.generation, place, Kind::SubBuffer), &bytes[..56])
     }
 }
 
@@ -93,9 +94,4 @@ layout! {
         48 generation: u64,
         56 tag: u64,
     }
-}
-
-/// Returns the tag of a header: of all bytes before the tag, with the file's identity as its key.
-fn tag_of(bytes: &[u8; HEADER as usize], identity: &[u8; 16]) -> u64 {
-    tag::of(tag::of(0, identity), &bytes[..56])
 }

@@ -11,12 +11,12 @@ use message::Message;
 use std::panic::{self, PanicHookInfo};
 use std::sync::{Mutex, PoisonError};
 
-impl<M: Medium, C: AsRef<[Cursor]> + Sync> Recorder<M, C> {
+impl<M: Medium> Recorder<'static, M> {
     /// Has every panic of the process stop this recorder, record its message, write everything back, and then call the
     /// panic hook that was set before.
     ///
-    /// A panic that is caught ends recording as well. So does a panic that ends only its thread: the process goes on, and no
-    /// thread records any more until the process ends. Failures in the hook are not reported.
+    /// A panic that is caught ends recording as well, and so does one that ends only its thread. The other threads go on:
+    /// their events are refused with [`ErrorKind::Stopped`](super::ErrorKind::Stopped), which must not make them panic too.
     ///
     /// The hook stays for the life of the process, so the recorder must be `'static`. [`Box::leak`] or a
     /// [`std::sync::OnceLock`] in a `static` achieves that:
@@ -33,10 +33,12 @@ impl<M: Medium, C: AsRef<[Cursor]> + Sync> Recorder<M, C> {
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let memory = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
     /// // One shard for this thread, and one for the message of a panic.
-    /// let recorder = Options::new().shards(2).open_or_create(memory)?;
+    /// let (recorder, _opened) = Options::new().shards(2).open_or_create(memory)?;
     /// let recorder: &'static Recorder<_> = Box::leak(Box::new(recorder));
     /// recorder.stop_on_panic()?;
-    /// recorder.claim()?.record(3, b"the valve is open")?;
+    /// let writer = recorder.claim()?;
+    /// // A refused event is counted, or another thread has panicked: neither is a reason to end this one.
+    /// drop(writer.record(3, b"the valve is open"));
     /// # Ok(())
     /// # }
     /// ```
@@ -50,7 +52,7 @@ impl<M: Medium, C: AsRef<[Cursor]> + Sync> Recorder<M, C> {
     /// than the number of threads that record. In mode [`Refuse`](super::Mode::Refuse) the message is lost if that shard is
     /// full.
     ///
-    /// The hook takes no lock, and allocates only if a write-back fails. In a forked child it only calls the panic hook that
+    /// The hook takes no lock, and allocates only if a write-back fails, which is not reported. In a forked child it only calls the panic hook that
     /// was set before: a child records in a recording of its own. A panic in the function of the recorder's
     /// [clock](super::Clock::from_function) ends the process at once if that function panics again.
     ///

@@ -15,8 +15,8 @@ pub enum Found<'b> {
     /// A recording counts losses by sub-buffer. So this comes after the events of the sub-buffer in which the losses were,
     /// also after events that were recorded after them. The losses of the last sub-buffer come at the end of the shard.
     ///
-    /// Losses can be older if sub-buffers before this item are missing, or have lost their headers. If none before it was
-    /// read, they are of any time since the recording was created.
+    /// Losses can be older if sub-buffers before this item are missing. If none before it was read, they are of any time since
+    /// the recording was created.
     Lost {
         /// The shard that lost them.
         shard: u32,
@@ -42,8 +42,7 @@ pub struct Event<'b> {
     pub id: u16,
     /// The time of the event, in ticks of the clock of its opening.
     pub timestamp: u64,
-    /// The time of the event, in nanoseconds since 1970-01-01 UTC; `None` if the clock had no wall time. Also `None` if
-    /// the header before the event is lost, and neither a header beside it nor a descriptor is of its opening.
+    /// The time of the event, in nanoseconds since 1970-01-01 UTC; `None` if the clock had no wall time.
     ///
     /// It is the wall clock of the opening, plus the time that the recording's clock has counted since. So a step of the
     /// wall clock does not change it. It differs from the wall clock by such a step, by a suspend that the clock does not
@@ -81,37 +80,19 @@ pub struct Skipped {
 
 /// The reason why bytes do not verify.
 ///
-/// Only [`Damaged`](Self::Damaged) is a fault, of the recording or of its copy.
+/// Only [`Damaged`](Self::Damaged) is a fault, of the recording or of its copy. Bytes after the last event of a shard are not
+/// reported: an event that was not finished, and remains of an earlier lap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SkippedKind {
-    /// An event at the end of a shard that was not finished, or of which a crash has kept a part.
+    /// The oldest sub-buffer of a shard, over which the next one was being begun.
     ///
-    /// It can also be a header that was not finished, over the oldest events.
-    ///
-    /// This is normal beside a writer and after a crash, which loses the last events unless they were written back. It can
-    /// be ignored. Damage to the last events looks the same if it came before the next opening.
+    /// This is normal after a crash, which can leave a part of a header. Damage to the header looks the same.
     Torn,
-    /// Remains of an earlier lap after the last event of a shard, in space that will be used again.
-    ///
-    /// This is normal in each shard that has been filled once: newer events have overwritten the oldest ones. It can be
-    /// ignored.
-    Stale,
     /// Events that are damaged, or that a crash has lost.
     ///
     /// Only this kind reports a fault: events in the middle are missing from the medium itself. It is normal only after a
-    /// crash that loses stores which were not written back yet: see [`Durability`](crate::recorder::Durability). Such a
-    /// crash can leave sub-buffers of many laps in a shard. Events of the last nine of these laps are read. It can also lose the
-    /// header before events. They are read if they are of the last two laps, and of the opening that has the newest
-    /// sub-buffer or one beside them, or of one of the two to four openings before the next header. Beside the header of an
-    /// older lap, which the crash has left, only those of the last lap are read, and newer ones only if the first of them is
-    /// whole.
-    ///
-    /// An opening can lose all its headers in a shard. If it is one of the last two, or the next one after that of the newest
-    /// header, its events in the lap after that header are read. Openings without an event in the shard count as well: after
-    /// two of them the events of one that is not this next one are not read any more, although they are still there. Later
-    /// events, and those of other openings, can be overwritten by the next event of the shard. A shard without any valid
-    /// header is not read.
+    /// crash that loses stores which were not written back yet: see [`Durability`](crate::recorder::Durability).
     ///
     /// A copy that was made beside a writer, more slowly than that filled a shard, has this kind too: its parts are of
     /// different laps. The recording itself is intact. Make a copy within the machine (`cp`), and send
@@ -125,17 +106,10 @@ pub enum SkippedKind {
     Overwritten,
 }
 
-impl SkippedKind {
-    pub(super) const fn is_damaged(self) -> bool {
-        matches!(self, Self::Damaged)
-    }
-}
-
 impl fmt::Display for Skipped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self.kind {
             SkippedKind::Torn => "unfinished or torn",
-            SkippedKind::Stale => "left by an earlier lap",
             SkippedKind::Damaged => "damaged or lost",
             SkippedKind::Overwritten => "overwritten while they were read",
         };

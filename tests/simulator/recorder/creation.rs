@@ -1,27 +1,42 @@
-//! Crashes during creation and opening: the recording, its tables of events, and the earlier content afterwards.
+//! Crashes during creation and opening: the recording, its texts of events, and the earlier content afterwards.
 
 use super::Note::{self, Begun, Opened};
 use super::{BYTES, claim_second, judge, last, open, options, work};
 use cachemaint::medium::{Medium as _, Readable};
 use cachemaint::recorder::{
-    Clock, Durability, ErrorKind, Found, Identity, Options, Reader, SkippedKind,
+    Clock, Durability, ErrorKind, FormatError, Found, Identity, Options, Reader, SkippedKind,
 };
 use cachemaint::sim::{Exploration, Notes, SimMedium, Simulation, Violation};
 use core::sync::atomic::Ordering;
+
+/// The places of roots.
+const ROOTS: [u64; 4] = [0, 4096, 8192, 12288];
+
+const fn is_foreign<E>(kind: &ErrorKind<E>) -> bool {
+    matches!(kind, ErrorKind::Format(FormatError::Foreign { .. })) && !is_missing(kind)
+}
+
+/// Returns true if there are zeros in the places of roots.
+const fn is_missing<E>(kind: &ErrorKind<E>) -> bool {
+    matches!(kind, ErrorKind::Format(FormatError::Foreign { found: [0, 0, 0, 0, 0, 0, 0, 0], .. }))
+}
 
 /// The remains of a recording with more openings than a new one, two full sub-buffers and a count of lost events, with
 /// something else in place of the magics.
 fn with_remains(simulation: &Simulation, magic: u64) -> Simulation {
     simulation.clone().prepared(|medium| {
-        // A clock of its own, so that both lines of a descriptor differ from those of the new one.
-        let options = Options::with_clock(Identity([1; 16]), Clock::from_function(|| 0, 2, 0));
-        let options = options.shards(2).sub_buffers(2).sub_buffer_size(256);
-        let other = options.create_new(medium).unwrap();
+        // A clock of its own, so that both lines of a root differ from those of the new one.
+        let options = || {
+            let clock = Clock::from_function(|| 0, 2, 0);
+            let options = Options::with_clock(Identity([1; 16]), clock);
+            options.shards(2).sub_buffers(2).sub_buffer_size(256)
+        };
+        let other = options().create_new(medium).unwrap().0;
         let _second = claim_second(&other);
         work(&other, 0..3, |_note| {}).unwrap();
         other.claim().unwrap().record(1, &[0; 169]).unwrap_err();
-        drop(options.open(medium).unwrap());
-        for at in [0, 4096] {
+        drop(options().open(medium).unwrap());
+        for at in ROOTS {
             medium.store(at, magic, Ordering::Relaxed);
         }
     })
@@ -32,7 +47,7 @@ fn judge_creation(medium: &SimMedium, notes: &[Note]) -> Result<(), Violation> {
     let reader = match Reader::open(medium) {
         Ok(reader) => reader,
         Err(error) => {
-            let is_missing = *error.error.kind() == ErrorKind::NotFound;
+            let is_missing = is_missing(error.error.kind());
             return if is_missing && notes.is_empty() { Ok(()) } else { Err(error.into()) };
         }
     };
@@ -45,7 +60,7 @@ fn judge_creation(medium: &SimMedium, notes: &[Note]) -> Result<(), Violation> {
     let is_undamaged =
         notes.contains(&Begun(0)) || (0..2).all(|shard| damaged(&reader, shard) == 0);
     // The count of lost events is zero while nothing was lost (module `recorder`, the format).
-    let is_clean = is_undamaged && medium.load(8192, Ordering::Relaxed) == 0;
+    let is_clean = is_undamaged && medium.load(20480, Ordering::Relaxed) == 0;
     Violation::unless(is_clean, || "something of the recording before is left".to_owned())?;
     judge(medium, notes, Durability::EachAppend)
 }
@@ -65,9 +80,9 @@ fn damaged<S: Readable>(reader: &Reader<S>, shard: u32) -> u64 {
 pub(super) fn over_remains(simulation: &Simulation) -> Exploration {
     with_remains(simulation, 0).explore(
         |medium, notes: &Notes<'_, Note>| {
-            drop(options(Durability::EachAppend).open_or_create(medium).unwrap());
+            drop(options(Durability::EachAppend).open_or_create(medium).unwrap().0);
             notes.add(Opened(1));
-            let recorder = open(medium, Durability::EachAppend).unwrap();
+            let recorder = open(medium, Durability::EachAppend).unwrap().0;
             notes.add(Opened(2));
             work(&recorder, 0..1, |note| notes.add(note)).unwrap();
         },
@@ -79,7 +94,7 @@ pub(super) fn over_remains(simulation: &Simulation) -> Exploration {
 pub(super) fn then_a_crash(simulation: &Simulation) -> Exploration {
     with_remains(simulation, 0).explore(
         |medium, notes: &Notes<'_, Note>| {
-            drop(options(Durability::EachAppend).open_or_create(medium).unwrap());
+            drop(options(Durability::EachAppend).open_or_create(medium).unwrap().0);
             notes.add(Opened(1));
         },
         |medium: &SimMedium, notes| {
@@ -98,13 +113,12 @@ pub(super) fn over_foreign_content(simulation: &Simulation) -> Exploration {
     let before = words(&foreign.medium());
     foreign.explore(
         |medium, notes: &Notes<'_, Note>| {
-            drop(options(Durability::EachAppend).create_new(medium).unwrap());
+            drop(options(Durability::EachAppend).create_new(medium).unwrap().0);
             notes.add(Opened(1));
         },
         |medium: &SimMedium, notes| {
             let opened = Reader::open(medium).map(drop);
-            let is_foreign =
-                opened.is_err_and(|error| matches!(error.error.kind(), ErrorKind::Foreign { .. }));
+            let is_foreign = opened.is_err_and(|error| is_foreign(error.error.kind()));
             if !is_foreign {
                 return judge_creation(medium, notes);
             }
@@ -126,7 +140,7 @@ fn words<S: Readable>(medium: &S) -> Vec<u64> {
 pub(super) fn in_zeros(simulation: &Simulation) -> Exploration {
     simulation.explore(
         |medium, notes: &Notes<'_, Note>| {
-            drop(options(Durability::EachAppend).open_or_create(medium).unwrap());
+            drop(options(Durability::EachAppend).open_or_create(medium).unwrap().0);
             notes.add(Opened(1));
         },
         |medium: &SimMedium, notes| {
@@ -136,50 +150,24 @@ pub(super) fn in_zeros(simulation: &Simulation) -> Exploration {
     )
 }
 
-/// A creation in a new file makes a table of events persistent with the recording.
-pub(super) fn with_a_table(simulation: &Simulation) -> Exploration {
+/// A creation in a new file makes the texts of events persistent with the recording.
+pub(super) fn with_texts(simulation: &Simulation) -> Exploration {
     simulation.explore(
         |medium, notes: &Notes<'_, Note>| {
             let options = options(Durability::EachAppend).events(&[(0, "a")]);
-            drop(options.open_or_create(medium).unwrap());
+            drop(options.open_or_create(medium).unwrap().0);
             notes.add(Opened(1));
         },
         |medium: &SimMedium, notes| {
             judge_creation(medium, notes)?;
-            judge_tables(medium)
+            judge_texts(medium)
         },
     )
 }
 
-/// An opening with another table, in place of a descriptor that has one already. The event before it keeps its name.
-pub(super) fn then_another_table(simulation: &Simulation) -> Exploration {
-    let options = |events| options(Durability::EachAppend).events(events);
-    let with_tables = simulation.clone().prepared(|medium| {
-        drop(options(&[(0, "a")]).create_new(medium).unwrap());
-        work(&options(&[(0, "b")]).open(medium).unwrap(), 0..1, |_note| {}).unwrap();
-    });
-    with_tables.explore(
-        |medium, notes: &Notes<'_, Note>| {
-            drop(options(&[(0, "c")]).open(medium).unwrap());
-            notes.add(Opened(3));
-        },
-        |medium: &SimMedium, notes| {
-            let reader = Reader::open(medium)?;
-            let (table, mut buffer) = (reader.event_table().unwrap(), [0; 168]);
-            let mut events = reader.shard(0);
-            let Some(Found::Event(event)) = events.read_next(&mut buffer).unwrap() else {
-                return Err(Violation::lost("the event"));
-            };
-            let is_named = table.describe(&event).is_some_and(|(name, _)| name == "b");
-            Violation::unless(is_named, || format!("{event:?} is not in {table:?}"))?;
-            if notes.is_empty() { Ok(()) } else { judge_tables(medium) }
-        },
-    )
-}
-
-/// Checks that each table of a descriptor is whole.
-fn judge_tables(medium: &SimMedium) -> Result<(), Violation> {
+/// Checks that the texts are whole.
+fn judge_texts(medium: &SimMedium) -> Result<(), Violation> {
     let is_damaged =
         Reader::open(medium).is_ok_and(|reader| reader.event_table().unwrap().is_damaged());
-    Violation::unless(!is_damaged, || "a table of events is damaged".to_owned())
+    Violation::unless(!is_damaged, || "the texts are damaged".to_owned())
 }

@@ -21,12 +21,12 @@ fn all_is_written_back_at_last(simulation: &Simulation) -> Exploration {
 
 fn by_two_threads(
     simulation: &Simulation,
-    at_last: fn(&Recorder<&SimMedium>, &Notes<'_, Note>),
+    at_last: fn(&Recorder<'_, &SimMedium>, &Notes<'_, Note>),
 ) -> Exploration {
     use cachemaint::sim::sync::AtomicU64;
     with_recording(simulation, Mode::Overwrite).preemptions(1).explore(
         |medium, notes: &Notes<'_, Note>| {
-            let recorder = open(medium, Durability::OnCrash).unwrap();
+            let recorder = open(medium, Durability::OnRequest).unwrap().0;
             let finished = AtomicU64::new(0);
             let records = || {
                 let writer = recorder.claim().unwrap();
@@ -46,7 +46,7 @@ fn by_two_threads(
             medium.run_threads(&[&records, &writes_back]);
             at_last(&recorder, notes);
         },
-        |medium: &SimMedium, notes| judge(medium, notes, Durability::OnCrash),
+        |medium: &SimMedium, notes| judge(medium, notes, Durability::OnRequest),
     )
 }
 
@@ -55,7 +55,7 @@ pub(super) fn another_thread_takes_the_shard_up(simulation: &Simulation) -> Expl
     use cachemaint::sim::sync::{AtomicBool, spin_loop};
     with_recording(simulation, Mode::Overwrite).preemptions(1).explore(
         |medium, notes: &Notes<'_, Note>| {
-            let recorder = open(medium, Durability::SubBuffer).unwrap();
+            let recorder = open(medium, Durability::SubBuffer).unwrap().0;
             let _second = claim_second(&recorder);
             let is_free = AtomicBool::new(false);
             let first = || {
@@ -80,7 +80,7 @@ pub(super) fn a_writer_is_sent_to_another_thread(simulation: &Simulation) -> Exp
     use std::sync::Mutex;
     with_recording(simulation, Mode::Overwrite).preemptions(1).explore(
         |medium, notes: &Notes<'_, Note>| {
-            let recorder = open(medium, Durability::SubBuffer).unwrap();
+            let recorder = open(medium, Durability::SubBuffer).unwrap().0;
             let (sent, is_sent) = (Mutex::new(None), AtomicBool::new(false));
             let first = || {
                 let writer = recorder.claim().unwrap();

@@ -67,7 +67,7 @@ const ON_EACH_ARCHITECTURE: [&str; 8] = [
 
 /// The programs that depend on the order and size of words at most. An emulator on x86 has the order of accesses of x86, so
 /// that it shows no other.
-const ON_SOME_WORDS: [&str; 7] = [
+const ON_SOME_WORDS: [&str; 6] = [
     "dax_address_limit",
     "examples",
     "journal",

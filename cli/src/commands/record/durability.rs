@@ -8,7 +8,7 @@ use core::time::Duration;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Durability {
-    OnCrash,
+    AtEnd,
     Within(Duration),
     SubBuffer,
     EachAppend,
@@ -18,7 +18,7 @@ impl Durability {
     /// Returns the durability of the library, which acts when an event is recorded.
     pub(super) const fn on_the_path(self) -> recorder::Durability {
         match self {
-            Self::OnCrash | Self::Within(_) => recorder::Durability::OnCrash,
+            Self::AtEnd | Self::Within(_) => recorder::Durability::OnRequest,
             Self::SubBuffer => recorder::Durability::SubBuffer,
             Self::EachAppend => recorder::Durability::EachAppend,
         }
@@ -30,11 +30,11 @@ impl FromStr for Durability {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
-            "on-crash" => Ok(Self::OnCrash),
+            "at-end" => Ok(Self::AtEnd),
             "sub-buffer" => Ok(Self::SubBuffer),
             "each-append" => Ok(Self::EachAppend),
             _ => time::parse(text).map(Self::Within).ok_or_else(|| {
-                "use on-crash, sub-buffer, each-append, or a time such as 10ms or 1s".to_owned()
+                "use at-end, sub-buffer, each-append, or a time such as 10ms or 1s".to_owned()
             }),
         }
     }
@@ -44,7 +44,7 @@ impl FromStr for Durability {
 impl fmt::Display for Durability {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::OnCrash => f.write_str("at the end of the command"),
+            Self::AtEnd => f.write_str("at the end of the command"),
             Self::Within(time) => write!(f, "within about {time:?}"),
             Self::SubBuffer => {
                 f.write_str("when the next sub-buffer begins, and at the end of the command")
@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn a_durability_is_a_word_or_a_time() {
-        assert_eq!("on-crash".parse(), Ok(Durability::OnCrash));
+        assert_eq!("at-end".parse(), Ok(Durability::AtEnd));
         assert_eq!("each-append".parse(), Ok(Durability::EachAppend));
         assert_eq!("10ms".parse(), Ok(Durability::Within(Duration::from_millis(10))));
         assert_eq!("1s".parse(), Ok(Durability::Within(Duration::from_secs(1))));

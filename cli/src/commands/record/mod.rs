@@ -15,7 +15,10 @@ use super::{inspect, recording};
 use crate::{files, interrupts, standard};
 use anyhow::{Context as _, bail};
 use cachemaint::dax::{self, DaxFile};
-use cachemaint::recorder::{ErrorKind, Options, Reader, Recorder, Within, Writer};
+use cachemaint::medium::OpenError;
+use cachemaint::recorder::{
+    Error, ErrorKind, FormatError, Options, Reader, Recorder, Within, Writer,
+};
 use core::sync::atomic::{AtomicBool, Ordering};
 use durability::Durability;
 use std::ffi::{OsStr, OsString};
@@ -46,27 +49,27 @@ use std::sync::Arc;
 pub(crate) struct Arguments {
     /// The file, which is created if it is missing. If it has a recording, the recording is continued: its events
     /// stay until the oldest sub-buffers of 4 KiB are overwritten; each run begins a new one. A file that has other
-    /// bytes than zeros after the place of a header is refused and stays unchanged, and so is, on Unix, one of another
+    /// bytes than zeros outside the places of its roots is refused and stays unchanged, and so is, on Unix, one of another
     /// user without a recording, unless root owns it
     file: PathBuf,
     /// Create the file, with this number of bytes, if it is missing: 64K, 16M, 1G [default: 1M]
     #[arg(long, value_name = "SIZE", value_parser = text::size)]
     create: Option<u64>,
-    /// Time at which events are made persistent: on-crash (at the end of the command, and by a platform that keeps the
+    /// Time at which events are made persistent: at-end (at the end of the command, and by a platform that keeps the
     /// caches), a time such as 10ms (after about this time), sub-buffer (each 4 KiB), each-append (each event)
-    #[arg(long, value_name = "WHEN", default_value = "on-crash")]
+    #[arg(long, value_name = "WHEN", default_value = "at-end")]
     durability: Durability,
     /// The program to run, and its arguments
     #[arg(last = true, value_name = "PROGRAM")]
     program: Vec<OsString>,
 }
 
-type Recording = Recorder<Arc<DaxFile>>;
+type Recording = Recorder<'static, Arc<DaxFile>>;
 
 /// The default size of a new file in bytes.
 const SIZE: u64 = 1 << 20;
-/// The length of a descriptor in bytes (module `recorder`, the format).
-const DESCRIPTOR: u64 = 128;
+/// The places that the creation of a recording without names writes first (module `recorder`, the format).
+const ROOTS: [[u64; 2]; 2] = [[4096, 4096 + 120], [12288, 12288 + 120]];
 /// The number of shards: one for each stream of a program.
 const SHARDS: u32 = 2;
 
@@ -149,7 +152,8 @@ fn open(path: &Path, arguments: &Arguments) -> anyhow::Result<Recording> {
                 let created = options.create_new(Arc::clone(&file));
                 let created = created.map_err(|failed| recording::named(path, failed.error));
                 // A file of zeros is not a recording.
-                return created.inspect_err(|_| files::discard(path, file));
+                let created = created.inspect_err(|_| files::discard(path, file));
+                return created.map(|(recorder, _)| recorder);
             }
             // Another process has created it meanwhile.
             Err(error) if matches!(error.kind(), dax::ErrorKind::Exists) => {}
@@ -157,12 +161,19 @@ fn open(path: &Path, arguments: &Arguments) -> anyhow::Result<Recording> {
         }
     }
     let file = Arc::new(file.open(path)?);
-    let is_missing =
-        Reader::open(&file).is_err_and(|failed| matches!(failed.error.kind(), ErrorKind::NotFound));
-    if is_missing {
+    let is_missing = |failed: OpenError<_, Error<dax::Error>>| {
+        let nothing = [0; 8];
+        matches!(
+            failed.error.kind(),
+            ErrorKind::Format(FormatError::Foreign { found, .. }) if *found == nothing
+        )
+    };
+    if Reader::open(&file).is_err_and(is_missing) {
         check_unused(path, &file, arguments.create)?;
     }
-    options.open_or_create(file).map_err(|failed| recording::named(path, failed.error))
+    let opened = options.open_or_create(file);
+    let (recorder, _) = opened.map_err(|failed| recording::named(path, failed.error))?;
+    Ok(recorder)
 }
 
 /// Checks that a file without a recording has no other data, and that no other user has placed it.
@@ -173,7 +184,7 @@ fn check_unused(path: &Path, file: &DaxFile, size: Option<u64>) -> anyhow::Resul
             "{shown}: exists already, with {len} bytes, not {size}; remove it, or record into another file"
         );
     }
-    if has_other_data(file, file.file(), &[[0, DESCRIPTOR]])? {
+    if has_other_data(file, file.file(), &ROOTS)? {
         bail!("{shown}: the file has other data than a recording; record into another file");
     }
     refuse_of_another_user(path, file.view())
@@ -305,7 +316,7 @@ impl<'r> Lines<'r> {
             Err(ErrorKind::Stopped) => loop {
                 std::thread::park();
             },
-            Err(ErrorKind::Medium(error)) => Err(error.into()),
+            Err(ErrorKind::Format(FormatError::Medium(error))) => Err(error.into()),
             Err(kind) => bail!("{}: {kind}", self.path.display()),
         }
     }

@@ -24,7 +24,7 @@ use std::thread;
 /// that of a failure.
 pub(super) fn record(
     path: &Path,
-    recorder: &Recorder<Arc<DaxFile>>,
+    recorder: &Recorder<'static, Arc<DaxFile>>,
     program: &OsStr,
     arguments: &[OsString],
 ) -> anyhow::Result<ExitCode> {

@@ -31,7 +31,7 @@ const INTERVAL: Duration = Duration::from_millis(2);
 /// itself.
 const AT_ONCE: u64 = 25;
 
-type OnFile = Recorder<DaxFile>;
+type OnFile = Recorder<'static, DaxFile>;
 
 /// The number of events of each shard.
 type Counts = [AtomicU64; SHARDS as usize];
@@ -39,13 +39,14 @@ type Counts = [AtomicU64; SHARDS as usize];
 /// Creates a recording that lives as long as the process.
 fn create(path: &Path, when: When) -> Result<&'static OnFile> {
     let durability = match when {
-        When::OnCrash | When::Within => Durability::OnCrash,
+        When::OnRequest | When::Within => Durability::OnRequest,
         When::SubBuffer => Durability::SubBuffer,
         When::EachAppend => Durability::EachAppend,
     };
     let options = Options::new().shards(SHARDS).sub_buffers(SUB_BUFFERS).durability(durability);
     let file = dax::Options::new().create_new(path, LEN)?;
-    Ok(Box::leak(Box::new(options.create_new(file)?)))
+    let (recorder, _) = options.create_new(file)?;
+    Ok(Box::leak(Box::new(recorder)))
 }
 
 /// Starts the thread that writes back at intervals, if the durability has one.
@@ -130,7 +131,7 @@ pub(crate) fn record_forever(
             (When::EachAppend, _) => tell(all)?,
             // The first event of the next one has written back the one before.
             (When::SubBuffer, _) if number % OF_A_SUB_BUFFER == 0 => tell(number)?,
-            (When::OnCrash, _) if all % AT_ONCE == 0 => {
+            (When::OnRequest, _) if all % AT_ONCE == 0 => {
                 recorder.write_back_all()?;
                 tell(all)?;
             }

@@ -30,7 +30,7 @@ pub fn oldest_of(promised: u64) -> u64 {
 #[serde(rename_all = "kebab-case")]
 pub enum When {
     /// Durable on request.
-    OnCrash,
+    OnRequest,
     /// Durable after a pass of the thread.
     Within,
     /// Durable at the end of their sub-buffer.
@@ -41,7 +41,7 @@ pub enum When {
 
 impl When {
     /// All values.
-    pub const ALL: [Self; 4] = [Self::OnCrash, Self::Within, Self::SubBuffer, Self::EachAppend];
+    pub const ALL: [Self; 4] = [Self::OnRequest, Self::Within, Self::SubBuffer, Self::EachAppend];
 }
 
 /// Prints the name on a command line.

@@ -65,7 +65,7 @@ pub(super) fn on_journal(path: &str, names: &mut Names) -> Result<()> {
 
 /// The offset of the sub-buffers of a recording with one shard, and their length (the format's tables in
 /// `cachemaint::recorder`).
-const SUB_BUFFERS: u64 = 12_288;
+const SUB_BUFFERS: u64 = 24_576;
 const SUB_BUFFER: u64 = 4096;
 /// Events that need more than one sub-buffer, with payloads of 40 bytes and of 200.
 const EVENTS: usize = 40;
@@ -93,7 +93,7 @@ pub(super) fn on_recorder(path: &str, names: &mut Names) -> Result<()> {
     drop(writer);
     drop(recorder);
 
-    let recorder = create(&file, Durability::OnCrash)?;
+    let recorder = create(&file, Durability::OnRequest)?;
     let writer = recorder.claim()?;
     all();
     events(&writer)?;
@@ -103,13 +103,14 @@ pub(super) fn on_recorder(path: &str, names: &mut Names) -> Result<()> {
 }
 
 /// Creates a recording in place of the one before, whose magics are erased.
-fn create(file: &DaxFile, durability: Durability) -> Result<recorder::Recorder<&DaxFile>> {
-    for magic in [0, 4096] {
+fn create(file: &DaxFile, durability: Durability) -> Result<recorder::Recorder<'static, &DaxFile>> {
+    for magic in [0, 4096, 8192, 12_288] {
         file.store(magic, 0, Ordering::Relaxed);
         file.persist(magic..magic + 8)?;
     }
     let options = recorder::Options::new().durability(durability);
-    Ok(options.create_new(file).map_err(|failed| failed.error)?)
+    let (recorder, _) = options.create_new(file).map_err(|failed| failed.error)?;
+    Ok(recorder)
 }
 
 fn events(writer: &Writer<'_, &DaxFile>) -> Result<()> {

@@ -4,7 +4,7 @@ use super::{Chance, Witness, Work};
 use crate::records::{number_of, record};
 use anyhow::{Result, ensure};
 use cachemaint::dax::DaxFile;
-use cachemaint::recorder::{Durability, ErrorKind, Event, Found, Options, Reader};
+use cachemaint::recorder::{Durability, ErrorKind, Event, FormatError, Found, Options, Reader};
 use cachemaint_lab_protocol::recording::{OF_A_SUB_BUFFER, SUB_BUFFERS, oldest_of};
 
 /// The kind of the events.
@@ -34,10 +34,10 @@ impl Recording {
 impl Work for Recording {
     fn live(&mut self, file: &DaxFile, witness: &Witness) -> Result<()> {
         self.seed = self.chance.next();
-        let durabilities = [Durability::OnCrash, Durability::SubBuffer, Durability::EachAppend];
+        let durabilities = [Durability::OnRequest, Durability::SubBuffer, Durability::EachAppend];
         let durability = durabilities[self.chance.len(3)];
         let options = Options::new().shards(1).sub_buffers(SUB_BUFFERS).durability(durability);
-        let recorder = options.create_new(file).map_err(|failed| failed.error)?;
+        let (recorder, _) = options.create_new(file).map_err(|failed| failed.error)?;
         witness.acknowledge(CREATED);
         let writer = recorder.claim()?;
         for number in 0..self.chance.below(EVENTS) {
@@ -52,7 +52,7 @@ impl Work for Recording {
                 Durability::SubBuffer if number % OF_A_SUB_BUFFER == 0 => {
                     witness.acknowledge(BEGUN + number);
                 }
-                Durability::OnCrash if all % AT_ONCE == 0 => {
+                Durability::OnRequest if all % AT_ONCE == 0 => {
                     recorder.write_back_all()?;
                     witness.acknowledge(BEGUN + all);
                 }
@@ -65,7 +65,7 @@ impl Work for Recording {
     fn judge(&mut self, file: &DaxFile, acknowledged: u64) -> Result<()> {
         self.judge_events(file, acknowledged)?;
         // The next life creates another one over the remains: an existing one is refused.
-        for magic in [0, 4096] {
+        for magic in [0, 4096, 8192, 12_288] {
             file.write(magic, &[0; 8]);
         }
         Ok(())
@@ -80,7 +80,11 @@ impl Recording {
             Ok(reader) => reader,
             Err(error) if acknowledged == 0 => {
                 let error = error.error;
-                ensure!(matches!(error.kind(), ErrorKind::NotFound), "created in part: {error}");
+                let is_missing = matches!(
+                    error.kind(),
+                    ErrorKind::Format(FormatError::Foreign { found: [0, 0, 0, 0, 0, 0, 0, 0], .. })
+                );
+                ensure!(is_missing, "created in part: {error}");
                 return Ok(());
             }
             Err(error) => return Err(error.error.into()),

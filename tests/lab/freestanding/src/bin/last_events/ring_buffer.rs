@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use cachemaint::Cache;
 use cachemaint::medium::Memory;
-use cachemaint::recorder::{Clock, ErrorKind, Found, Identity, Options, Reader};
+use cachemaint::recorder::{Clock, ErrorKind, FormatError, Found, Identity, Options, Reader};
 use cachemaint::recorder::{Cursor, Recorder};
 use cachemaint::survival::Backing;
 use cachemaint_lab_freestanding::Board as _;
@@ -21,7 +21,7 @@ const WORDS: usize = (256 << 10) / 8;
 /// The events of each CPU before the panic, at least.
 const ENOUGH: u64 = 1000;
 
-type Ring = Recorder<Memory<'static>, [Cursor; MOST]>;
+type Ring = Recorder<'static, Memory<'static>>;
 
 /// The recorder, which every CPU uses.
 struct Shared(OnceCell<Ring>);
@@ -50,7 +50,10 @@ extern "Rust" fn program(cache: Cache) {
     match Reader::open(memory()) {
         Ok(reader) => read(&reader),
         Err(refused) => {
-            let is_missing = matches!(refused.error.kind(), ErrorKind::NotFound);
+            let is_missing = matches!(
+                refused.error.kind(),
+                ErrorKind::Format(FormatError::Foreign { found: [0, 0, 0, 0, 0, 0, 0, 0], .. })
+            );
             assert!(is_missing, "{}", refused.error);
             record(memory())
         }
@@ -63,6 +66,17 @@ fn words() -> &'static [AtomicU64] {
     unsafe { core::slice::from_raw_parts(core::ptr::with_exposed_provenance(PLACE), WORDS) }
 }
 
+/// The memory of the ring's cursors.
+static mut CURSORS: [Cursor; MOST] = [const { Cursor::new() }; MOST];
+
+/// Returns that memory.
+#[expect(unsafe_code, reason = "a static that changes")]
+fn cursors() -> &'static mut [Cursor] {
+    let cursors = &raw mut CURSORS;
+    // SAFETY: the first CPU calls this, once.
+    unsafe { &mut *cursors }
+}
+
 /// Records on all CPUs, and panics.
 #[expect(clippy::panic, reason = "the proof is the work of the handler")]
 fn record(memory: Memory<'static>) -> ! {
@@ -71,9 +85,8 @@ fn record(memory: Memory<'static>) -> ! {
     let shards = cpus.numbers().count();
     let options = Options::with_clock(Identity([7; 16]), Clock::from_function(|| 0, 1, 0));
     let options = options.shards(u32::try_from(shards).unwrap_or_default()).sub_buffer_size(4096);
-    let options = options.cursors(|_| [const { Cursor::new() }; MOST]);
-    let created = options.create_new(memory);
-    let ring = created.unwrap_or_else(|refused| panic!("{}", refused.error));
+    let created = options.cursors(cursors()).create_new(memory);
+    let (ring, _) = created.unwrap_or_else(|refused| panic!("{}", refused.error));
     assert!(RING.0.set(ring).is_ok(), "it is set once");
     cpus.run_on_others(&RECORD);
     record_until(|_| {
@@ -106,7 +119,7 @@ fn panicked(panic: &PanicInfo<'_>) -> ! {
 }
 
 /// Does the work of the handler. `docs/logs-and-recorders.md` shows this function.
-fn keep_events(ring: &Recorder<Memory<'_>, [Cursor; 4]>) {
+fn keep_events(ring: &Recorder<'_, Memory<'_>>) {
     ring.stop(); // the next event of each other CPU is refused
     let Ok(()) = ring.write_back_all(); // the lines of all CPUs, by range
 }

@@ -119,9 +119,18 @@ impl Libpmemobj {
         // SAFETY: an object lies at its offset in the pool (`pmemobj_direct(3)`).
         let first = unsafe { pool.cast::<u8>().add(usize::try_from(first.offset)?) };
         let shape = (blobs, bytes);
-        let (_library, _folder) = (library, folder);
-        let pool =
-            Self { pool, blobs: first, shape, begin, add, commit, end, close, _library, _folder };
+        let pool = Self {
+            pool,
+            blobs: first,
+            shape,
+            begin,
+            add,
+            commit,
+            end,
+            close,
+            _library: library,
+            _folder: folder,
+        };
         // Each page is written once, so that later accesses do not fault.
         let bytes = vec![0x5a; bytes];
         (0..blobs).for_each(|blob| pool.replace(blob, &bytes));

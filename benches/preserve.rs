@@ -22,7 +22,7 @@
 //! that are written for each byte of a blob.
 
 use cachemaint::Cache;
-use cachemaint::medium::{Granularity, Medium, Memory, Readable};
+use cachemaint::medium::{Granularity, Medium, Memory, Readable, WriterLock};
 use cachemaint::preserve::{Options, Store, Verify};
 use cachemaint::survival::Backing;
 use cachemaint_benches::contenders::{Case, Contender, print_heading};
@@ -534,6 +534,14 @@ impl Medium for Counted<'_> {
         let bytes: usize = parts.iter().map(|(_, bytes)| bytes.len()).sum();
         self.written.fetch_add(bytes as u64, Ordering::Relaxed);
         Medium::copy_unfenced(&self.memory, parts)
+    }
+
+    fn deep_persist(&self, range: Range<u64>) -> Result<(), Infallible> {
+        Medium::deep_persist(&self.memory, range)
+    }
+
+    fn writer_lock(&self) -> Option<&WriterLock> {
+        None
     }
 }
 

@@ -67,14 +67,8 @@ const ON_EACH_ARCHITECTURE: [&str; 8] = [
 
 /// The programs that depend on the order and size of words at most. An emulator on x86 has the order of accesses of x86, so
 /// that it shows no other.
-const ON_SOME_WORDS: [&str; 6] = [
-    "dax_address_limit",
-    "examples",
-    "journal",
-    "preserve",
-    "recorder_allocation",
-    "simulator",
-];
+const ON_SOME_WORDS: [&str; 6] =
+    ["dax_address_limit", "examples", "journal", "preserve", "recorder_allocation", "simulator"];
 
 /// The programs with tests of files, and the prefixes of these tests; all tests if the list is empty.
 const WITH_FILES: [(&str, &[&str]); 6] = [

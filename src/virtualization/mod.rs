@@ -55,7 +55,7 @@ pub enum Migration {
 #[non_exhaustive]
 pub struct Effects {
     /// The whole cache in the kernel: WBINVD, WBNOINVD and INVD on x86, set/way on arm64. Only where
-    /// this [is](Statement::is) [`Executed`](Handling::Executed) may code that needs it rely on it,
+    /// the [answer](Statement::answer) is [`Executed`](Handling::Executed) may code that needs it rely on it,
     /// on each CPU on its own.
     pub whole_cache: Statement<Handling>,
     /// Operations on lines, in user mode and in the kernel.

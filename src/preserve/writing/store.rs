@@ -108,8 +108,7 @@ impl<M: Medium> Store<M> {
     /// Returns a verified copy of a blob.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`], [`ErrorKind::OtherContent`], [`ErrorKind::Damaged`]; [`ErrorKind::Invalid`], if the blob
-    /// exceeds memory; if the medium fails.
+    /// As [`Reader::blob`]; [`ErrorKind::Invalid`](crate::preserve::ErrorKind::Invalid), if the blob exceeds memory.
     pub fn load(&self, name: &str) -> Result<Vec<u8>, Error<M::Error>> {
         match self.table.live.get(name.as_bytes()) {
             Some(live) if live.entry.is == Is::Value => Ok(live.value().to_vec()),

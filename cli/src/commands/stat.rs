@@ -171,16 +171,17 @@ fn look(path: &Path, file: &ReadOnly) -> anyhow::Result<Kind> {
         Err(refused)
             if matches!(
                 refused.error.kind(),
-                journal::ErrorKind::Format(journal::FormatError::Foreign { .. })
+                journal::ErrorKind::Format(FormatError::Foreign { .. })
             ) => {}
         Err(refused) => return Err(super::journal::named(path, refused)),
     }
     match recorder::Reader::open(file) {
         Ok(reader) => look_at_recording(path, &reader).map(Kind::Recording),
         Err(failed) => {
-            let first = match *failed.error.kind() {
-                recorder::ErrorKind::Format(FormatError::Foreign { found, .. }) => found,
-                _ => return Err(recording::named(path, failed.error)),
+            let recorder::ErrorKind::Format(FormatError::Foreign { found: first, .. }) =
+                *failed.error.kind()
+            else {
+                return Err(recording::named(path, failed.error));
             };
             if first == [0; 8] {
                 return Err(neither(path, "zeros"));

@@ -87,10 +87,7 @@ fn a_region_has_one_journal_beside_its_store() {
     assert_is_refused(&file);
     let failed = Store::open(Arc::clone(&file)).unwrap_err();
     assert!(
-        matches!(
-            failed.error.kind(),
-            preserve::ErrorKind::Format(preserve::FormatError::SecondWriter)
-        ),
+        matches!(failed.error.kind(), preserve::ErrorKind::Format(FormatError::SecondWriter)),
         "{}",
         failed.error
     );
@@ -112,10 +109,7 @@ fn a_file_with_a_journal_takes_no_recorder() {
     for refused in [Recorder::create_new(&file), Recorder::open(&file)] {
         let error = refused.unwrap_err().error;
         assert!(
-            matches!(
-                error.kind(),
-                recorder::ErrorKind::Format(recorder::FormatError::SecondWriter)
-            ),
+            matches!(error.kind(), recorder::ErrorKind::Format(FormatError::SecondWriter)),
             "{error}"
         );
         assert_eq!(io::Error::from(error).kind(), io::ErrorKind::ResourceBusy);
@@ -123,6 +117,6 @@ fn a_file_with_a_journal_takes_no_recorder() {
     drop(journal);
     let error = Recorder::create_new(&file).unwrap_err().error;
     let is_foreign =
-        matches!(error.kind(), recorder::ErrorKind::Format(recorder::FormatError::Foreign { .. }));
+        matches!(error.kind(), recorder::ErrorKind::Format(FormatError::Foreign { .. }));
     assert!(is_foreign, "{error}");
 }

@@ -43,7 +43,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::changed::Affected;
 use crate::host::Host;
-use crate::log::Log;
+use lose_lines::log::Log;
 use crate::report::Report;
 
 /// The checks of this workspace. Each is one command.

@@ -1,14 +1,12 @@
 //! The results of the checks, and the table and counts at the end.
 
 use core::fmt;
-use core::ops::AddAssign;
 use core::time::Duration;
 use std::io::{self, Write as _};
 use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::cost::{self, Cost};
 use crate::output::Output;
 
 /// Counts from the result lines of the test harness, or of other tests.
@@ -193,42 +191,17 @@ impl fmt::Display for Counts {
     }
 }
 
-/// The time that a check took.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Effort {
-    wall: Duration,
-    cost: Cost,
-}
-
-impl Effort {
-    /// Returns the result of `work`, and its effort on this thread.
-    pub(crate) fn of<T>(work: impl FnOnce() -> T) -> (T, Self) {
-        let (start, before) = (Instant::now(), cost::account());
-        let result = work();
-        (result, Self { wall: start.elapsed(), cost: cost::account().since(before) })
-    }
-}
-
-impl AddAssign for Effort {
-    fn add_assign(&mut self, rhs: Self) {
-        self.wall += rhs.wall;
-        self.cost += rhs.cost;
-    }
-}
-
-impl fmt::Display for Effort {
-    /// Writes three columns: seconds, CPU seconds, and CPU seconds of compilers.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [wall, cpu, compiling] =
-            [self.wall, self.cost.cpu, self.cost.compiling].map(|time| time.as_secs_f64());
-        write!(f, "{wall:7.1} {cpu:7.1} {compiling:9.1}")
-    }
+/// Returns the result of `work`, and the time that it took.
+pub(crate) fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+    let start = Instant::now();
+    let result = work();
+    (result, start.elapsed())
 }
 
 /// The checks of one step, summed up.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sum {
-    effort: Effort,
+    time: Duration,
     counts: Counts,
 }
 
@@ -237,7 +210,7 @@ struct Row {
     step: &'static str,
     name: String,
     finding: Finding,
-    effort: Effort,
+    time: Duration,
 }
 
 impl Row {
@@ -281,16 +254,16 @@ impl Report {
         work: impl FnOnce() -> Result<Finding>,
     ) -> Result<()> {
         writeln!(Output, "\n== {} / {name}: {proves}", self.step)?;
-        let (finding, effort) = Effort::of(work);
+        let (finding, time) = timed(work);
         let finding =
             finding.unwrap_or_else(|error| Finding::failed(Tests::default(), format!("{error:#}")));
-        self.record(name, self.step, finding, effort)
+        self.record(name, self.step, finding, time)
     }
 
     /// Records that a check was not run, with the reason.
     pub(crate) fn skip(&mut self, name: &str, why: impl fmt::Display) -> Result<()> {
         writeln!(Output, "\n== {} / {name}", self.step)?;
-        self.record(name, self.step, Finding::skipped(why.to_string()), Effort::default())
+        self.record(name, self.step, Finding::skipped(why.to_string()), Duration::ZERO)
     }
 
     /// Records the result of a check, and the task that runs it alone.
@@ -299,14 +272,13 @@ impl Report {
         name: &str,
         alone: &str,
         finding: Finding,
-        effort: Effort,
+        time: Duration,
     ) -> Result<()> {
         let step = self.step;
         match &finding.outcome {
             Outcome::Passed => {
                 // A run that is ended has no table.
-                let [wall, cpu] = [effort.wall, effort.cost.cpu].map(|time| time.as_secs_f64());
-                writeln!(Output, "-- passed: {step} / {name}, {wall:.1} s ({cpu:.1} of CPU)")?;
+                writeln!(Output, "-- passed: {step} / {name}, {:.1} s", time.as_secs_f64())?;
             }
             Outcome::Failed(why) => {
                 writeln!(
@@ -316,7 +288,7 @@ impl Report {
             }
             Outcome::Skipped(why) => writeln!(Output, "-- skipped: {step} / {name}: {why}")?,
         }
-        self.rows.push(Row { step, name: name.to_owned(), finding, effort });
+        self.rows.push(Row { step, name: name.to_owned(), finding, time });
         Ok(())
     }
 
@@ -347,7 +319,7 @@ impl Report {
                 parts.len() - 1
             });
             if let Some((_, sum)) = parts.get_mut(index) {
-                sum.effort += row.effort;
+                sum.time += row.time;
                 sum.counts.add(&row.finding);
             }
         }
@@ -358,10 +330,10 @@ impl Report {
         let width = self.rows.iter().map(|row| row.name.len()).max().unwrap_or(0);
         writeln!(
             out,
-            "\n{:12} {:width$} {:8} {:>7} {:>7} {:>9} {:>6}",
-            "step", "check", "result", "seconds", "CPU s", "compiling", "tests"
+            "\n{:12} {:width$} {:8} {:>7} {:>6}",
+            "step", "check", "result", "seconds", "tests"
         )?;
-        for Row { step, name, finding, effort } in &self.rows {
+        for Row { step, name, finding, time } in &self.rows {
             let (result, why) = match &finding.outcome {
                 Outcome::Passed => ("passed", ""),
                 Outcome::Failed(why) => ("FAILED", why.lines().next().unwrap_or_default()),
@@ -372,28 +344,25 @@ impl Report {
                 passed => passed.to_string(),
             };
             // The check itself has printed the whole reason.
+            let time = time.as_secs_f64();
             let line =
-                format!("{step:12} {name:width$} {result:8} {effort} {tests:>6}  {why:.120}");
+                format!("{step:12} {name:width$} {result:8} {time:7.1} {tests:>6}  {why:.120}");
             writeln!(out, "{}", line.trim_end())?;
         }
         Ok(())
     }
 
     fn print_parts(&self, out: &mut impl io::Write) -> Result<()> {
-        writeln!(
-            out,
-            "\n{:16} {:>7} {:>7} {:>9} {:>7} {:>7}",
-            "step", "seconds", "CPU s", "compiling", "passed", "skipped"
-        )?;
-        let mut cost = Cost::default();
-        for (part, Sum { effort, counts }) in self.parts() {
+        writeln!(out, "\n{:16} {:>7} {:>7} {:>7}", "step", "seconds", "passed", "skipped")?;
+        let mut row = |part: &str, time: Duration, counts: Counts| {
             let Counts { passed, skipped, .. } = counts;
-            writeln!(out, "{part:16} {effort} {passed:>7} {skipped:>7}")?;
-            cost += effort.cost;
+            let time = time.as_secs_f64();
+            writeln!(out, "{part:16} {time:7.1} {passed:>7} {skipped:>7}")
+        };
+        for (part, Sum { time, counts }) in self.parts() {
+            row(&part, time, counts)?;
         }
-        let all = Effort { wall: self.start.elapsed(), cost };
-        let Counts { passed, skipped, .. } = self.counts();
-        writeln!(out, "{:16} {all} {passed:>7} {skipped:>7}", "all")?;
+        row("all", self.start.elapsed(), self.counts())?;
         writeln!(
             out,
             "seconds: wall-clock time; lanes of the lab run side by side, and the last line is the whole run."

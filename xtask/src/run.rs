@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::command::{Cmd, QUICKLY_BUILT};
+use crate::command::{Check as _, Cmd, QUICKLY_BUILT};
 use crate::fuzz;
 use crate::host::Host;
 use crate::libpmem;

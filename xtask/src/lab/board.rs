@@ -4,9 +4,9 @@
 use anyhow::{Result, ensure};
 
 use super::Lab;
-use super::unavailable::Unavailable;
+use lose_lines::unavailable::Unavailable;
 use crate::command::{Cmd, Ending};
-use crate::log::Log;
+use lose_lines::log::Log;
 use crate::toolchain;
 
 /// Seconds for one boot, which takes less than one.

@@ -16,9 +16,9 @@ use super::user_emulation::Ready;
 use super::{Lab, compilers};
 use crate::c_development::{self, ARCHIVE, Folders};
 use crate::capi::CACHEMAINT;
-use crate::command::{Cmd, find_program};
+use crate::command::{Check as _, Cmd, find_program};
 use crate::host::make_empty;
-use crate::log::Log;
+use lose_lines::log::Log;
 use crate::output::Output;
 use crate::report::{Finding, Tests};
 

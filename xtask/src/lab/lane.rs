@@ -8,10 +8,10 @@ use std::thread;
 
 use anyhow::{Result, bail, ensure};
 
-use super::unavailable::Unavailable;
+use lose_lines::unavailable::Unavailable;
 use super::{Lab, losses};
-use crate::log::Log;
-use crate::report::{Effort, Finding, Tests};
+use lose_lines::log::Log;
+use crate::report::{Finding, Tests, timed};
 
 /// A claim to prove on one machine.
 pub(crate) struct Lane {
@@ -52,17 +52,17 @@ impl Lane {
     }
 }
 
-/// A lane that can run: its name, the effort of its preparation, and its work.
-type Queued = (String, Effort, Run);
+/// A lane that can run: its name, the time of its preparation, and its work.
+type Queued = (String, Duration, Run);
 
-/// A lane that has ended: its name, its finding, and its effort.
-type Ended = (String, Finding, Effort);
+/// A lane that has ended: its name, its finding, and its time.
+type Ended = (String, Finding, Duration);
 
 /// Prepares the lanes one after the other, meanwhile runs the prepared ones side by side, and hands over each result.
 pub(super) fn run_all(
     lab: &Lab<'_>,
     lanes: Vec<Lane>,
-    mut record: impl FnMut(&str, Finding, Effort) -> Result<()>,
+    mut record: impl FnMut(&str, Finding, Duration) -> Result<()>,
 ) -> Result<()> {
     let jobs = thread::available_parallelism().map_or(1, usize::from).min(lanes.len());
     let seed = losses::checked_seed_of_run()?;
@@ -80,19 +80,19 @@ pub(super) fn run_all(
         }
         drop(results);
         for lane in lanes {
-            let (run, effort) = Effort::of(|| (lane.prepare)(lab));
+            let (run, time) = timed(|| (lane.prepare)(lab));
             match run {
                 Ok(run) => {
-                    let queued = (lane.name, effort, run);
+                    let queued = (lane.name, time, run);
                     ensure!(prepared.send(queued).is_ok(), "nothing runs lanes");
                 }
-                Err(why) => record(&lane.name, not_prepared(&why), effort)?,
+                Err(why) => record(&lane.name, not_prepared(&why), time)?,
             }
             let mut ended = arriving.try_iter();
-            ended.try_for_each(|(name, finding, effort)| record(&name, finding, effort))?;
+            ended.try_for_each(|(name, finding, time)| record(&name, finding, time))?;
         }
         drop(prepared);
-        arriving.into_iter().try_for_each(|(name, finding, effort)| record(&name, finding, effort))
+        arriving.into_iter().try_for_each(|(name, finding, time)| record(&name, finding, time))
     })
 }
 
@@ -109,10 +109,10 @@ fn not_prepared(why: &anyhow::Error) -> Finding {
 fn run_prepared(queue: &Mutex<Receiver<Queued>>, work: &Path, results: &Sender<Ended>) {
     // The thread that waits for a lane holds the lock, so the others wait too. No lane is there for them either.
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-    while let Ok((name, mut effort, run)) = next() {
-        let (finding, running) = Effort::of(|| run_one(work, &name, run));
-        effort += running;
-        if results.send((name, finding, effort)).is_err() {
+    while let Ok((name, mut time, run)) = next() {
+        let (finding, running) = timed(|| run_one(work, &name, run));
+        time += running;
+        if results.send((name, finding, time)).is_err() {
             break;
         }
     }
@@ -147,7 +147,7 @@ fn run_one(work: &Path, name: &str, run: Run) -> Finding {
 mod tests {
     use super::{Finding, Run, Tests, run_one};
     use crate::lab::losses;
-    use crate::log::Log;
+    use lose_lines::log::Log;
     use std::io::Write as _;
 
     fn failure(run: impl FnOnce(&mut Log) + Send + 'static) -> Option<String> {

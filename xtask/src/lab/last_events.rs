@@ -10,11 +10,11 @@ use std::io::Write as _;
 use anyhow::{Context as _, Result, ensure};
 
 use super::board::{self, Board};
-use super::emulator::value;
+use lose_lines::emulator::value;
 use super::lane::Lane;
-use super::losses::{self, Files, Losses, Memory, Policy, RESET_OF_PC};
-use super::plugin::Plugin;
-use crate::log::Log;
+use lose_lines::losses::{self, Files, Losses, Memory, Policy, RESET_OF_PC};
+use lose_lines::plugin::Plugin;
+use lose_lines::log::Log;
 use crate::report::Finding;
 
 /// A board with several CPUs.

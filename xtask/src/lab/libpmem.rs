@@ -12,7 +12,7 @@ use super::targets::TARGETS;
 use crate::capi::LIBPMEM;
 use crate::command::Cmd;
 use crate::host::make_empty;
-use crate::log::Log;
+use lose_lines::log::Log;
 use crate::report::{Finding, Tests};
 
 /// The architectures by name, triple and emulated CPU.

@@ -41,13 +41,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use self::architecture::Architecture;
-use self::emulator::Emulators;
-use self::kit::{Generation, Kit, Kits};
-use self::plugin::Plugin;
+use lose_lines::architecture::Architecture;
+use lose_lines::emulator::Emulators;
+use lose_lines::kit::{Generation, Kit, Kits};
+use lose_lines::plugin::Plugin;
 use self::programs::{Built, Programs, Scope};
 use self::sources::Sources;
-use self::unavailable::Unavailable;
+use lose_lines::unavailable::Unavailable;
 use self::user_emulation::Targets;
 use crate::host::Host;
 

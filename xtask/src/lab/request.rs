@@ -114,8 +114,8 @@ fn run_selected(host: &Host, report: &mut Report, request: &Request) -> Result<(
     let other = if request.long { "leave out --long" } else { "add --long, or name one whole" };
     ensure!(!selected.is_empty(), "there are lanes of this name, but of the other kind: {other}");
     let lab = Lab { programs: Built::new(request.whole), ..Lab::new(host) };
-    lane::run_all(&lab, selected, |name, finding, effort| {
-        report.record(name, &format!("lab {name}"), finding, effort)
+    lane::run_all(&lab, selected, |name, finding, time| {
+        report.record(name, &format!("lab {name}"), finding, time)
     })
 }
 

@@ -12,9 +12,9 @@ use anyhow::{Context as _, Result, bail, ensure};
 use super::Lab;
 use super::board::{self, Board};
 use super::lane::{Lane, Run};
-use super::plugin::{Plugin, Streaming, Verdict};
+use lose_lines::plugin::{Plugin, Streaming, Verdict};
 use crate::command::{Cmd, Ending};
-use crate::log::Log;
+use lose_lines::log::Log;
 use crate::report::{Finding, Tests};
 
 /// The numbers of dirty and unfenced lines.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use super::architecture::Architecture;
+use lose_lines::architecture::Architecture;
 use super::compilers;
 use crate::command::{Cmd, QUICKLY_BUILT};
 use crate::host::Host;

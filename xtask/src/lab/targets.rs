@@ -2,7 +2,7 @@
 
 use core::ops::RangeInclusive;
 
-use super::emulator::CURRENT;
+use lose_lines::emulator::CURRENT;
 use super::programs::Scope;
 
 /// An emulated CPU, as QEMU names it, and the name of its expectation.

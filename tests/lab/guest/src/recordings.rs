@@ -8,10 +8,10 @@ use cachemaint::recorder::{
     Durability, Error, ErrorKind, Event, Found, Options, Reader, Recorder, Skipped, SkippedKind,
     Within, Writer,
 };
-use cachemaint_lab_protocol::Reply;
 use cachemaint_lab_protocol::recording::{
     Events, OF_A_SUB_BUFFER, Recorded, SHARDS, SUB_BUFFERS, When,
 };
+use lose_lines_agent::Reply;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use rustix::process::{Signal, getpid, kill_process};

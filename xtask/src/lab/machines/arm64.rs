@@ -9,7 +9,7 @@ use super::{
     Architecture, Contents, DAX, Kit, LINE, Lane, Log, Machine, PAGE, PMEM0, Setup, expect,
     expect_value, found_again, lane, make_ext4, make_namespace, probe, records,
 };
-use crate::lab::losses::{Losses, RESET_OF_FIRMWARE};
+use lose_lines::losses::{Losses, RESET_OF_FIRMWARE};
 
 pub(super) fn lanes() -> Vec<Lane> {
     let arm64 = |name, proves, story| lane(Architecture::Arm64, name, proves, story);

@@ -9,7 +9,7 @@ use super::{
     make_ext4, records,
 };
 use crate::lab::expectation::{Expectation, FOLDER};
-use crate::lab::unavailable::Unavailable;
+use lose_lines::unavailable::Unavailable;
 
 /// A CPU model of QEMU with its expected report: its instructions, and its hypervisor.
 struct Model {

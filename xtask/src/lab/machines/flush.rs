@@ -13,8 +13,8 @@ use super::{
     Architecture, Contents, DAX, Kit, Lab, Lane, Log, Machine, PMEM0, Setup, emulated, lane_with,
     make_ext4, make_namespace, nvdimm,
 };
-use crate::lab::plugin::{Streaming, Verdict};
-use crate::lab::temporary::Temporary;
+use lose_lines::plugin::{Streaming, Verdict};
+use lose_lines::temporary::Temporary;
 
 /// A kind of machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

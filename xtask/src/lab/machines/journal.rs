@@ -10,7 +10,7 @@ use super::{
     Architecture, Contents, Kit, Lane, Log, Machine, SIGKILL, at_least, count, emulated,
     expect_value, lane, losing_lane, mount_again, nvdimm, start_on_dax,
 };
-use crate::lab::losses::random;
+use lose_lines::losses::random;
 
 /// The journal, and the seed of its records.
 const PATH: &str = "/mnt/journal";

@@ -9,10 +9,10 @@ use anyhow::{Result, anyhow, ensure};
 use super::{Architecture, Kit, Lab, Lane, Log, lane_with};
 use crate::command::{Cmd, find_program, quoted};
 use crate::lab::c_programs;
-use crate::lab::crashes::{CrashTest, Summary, cut_all};
-use crate::lab::host_program::HostProgram;
-use crate::lab::losses::{Policy, seed_of_run};
-use crate::lab::unavailable::Unavailable;
+use lose_lines::crash::{CrashTest, Summary, cut_all};
+use lose_lines::program::HostProgram;
+use lose_lines::losses::{Policy, seed_of_run};
+use lose_lines::unavailable::Unavailable;
 
 /// The cuts of each program; the last one comes after its end.
 const CUTS: u64 = 2;

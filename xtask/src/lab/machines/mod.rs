@@ -41,7 +41,7 @@ use super::machine::Machine;
 use super::machine::agent::Persisted;
 use super::machine::setup::Setup;
 use super::temporary::Temporary;
-use crate::log::Log;
+use lose_lines::log::Log;
 use crate::report::Finding;
 
 /// The MiB of emulated pmem where a lane does not need more.
@@ -343,7 +343,7 @@ fn probe(machine: &mut Machine, path: &str) -> Result<Value> {
 #[cfg(test)]
 mod tests {
     use super::{Setup, emulated};
-    use crate::lab::losses::Policy;
+    use lose_lines::losses::Policy;
 
     #[test]
     fn the_only_crash_of_a_machine_loses_lines_by_each_seed() {

@@ -16,9 +16,9 @@ use super::{
     found_again, found_again_on, lane, losing_lane, make_ext4, make_namespace, mount_again, nvdimm,
     records, start_on_dax,
 };
-use crate::lab::losses::{Cut, FENCE, Policy, STORE, WRITEBACK, random};
-use crate::lab::machine::setup::drive;
-use crate::lab::machine::suspended::Suspended;
+use lose_lines::losses::{Cut, FENCE, Policy, STORE, WRITEBACK, random};
+use lose_lines::machine::setup::drive;
+use lose_lines::machine::suspended::Suspended;
 
 /// Power cuts of a usual run: one at each kind of moment.
 const USUAL: u32 = 4;

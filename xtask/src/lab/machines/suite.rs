@@ -5,7 +5,7 @@ use core::time::Duration;
 use anyhow::Result;
 
 use super::{Architecture, DIRECTORY, Lab, Lane, Machine, Setup, dax_machine, lane_with};
-use crate::lab::initramfs::Initramfs;
+use lose_lines::initramfs::Initramfs;
 use crate::lab::programs::{FEWER_CASES, Programs, Scope};
 use crate::report::Finding;
 

@@ -23,11 +23,11 @@ use super::{
     at_least, count, emulated, lane_with, make_ext4, mount_again, start_on_dax,
 };
 use crate::command::Cmd;
-use crate::debian::{self, Suite};
-use crate::lab::initramfs::Initramfs;
-use crate::lab::losses::{Policy, random};
-use crate::lab::plugin::{Streaming, Verdict};
-use crate::lab::unavailable::Unavailable;
+use lose_lines::debian::{self, Suite};
+use lose_lines::initramfs::Initramfs;
+use lose_lines::losses::{Policy, random};
+use lose_lines::plugin::{Streaming, Verdict};
+use lose_lines::unavailable::Unavailable;
 
 /// The packages: the tracer, the library of traced programs, the reader of traces, and `sync`.
 const PACKAGES: [&str; 4] = ["lttng-tools", "liblttng-ust-dev", "babeltrace2", "coreutils"];
@@ -168,7 +168,7 @@ struct Tracer {
 
 impl Tracer {
     fn prepare(lab: &Lab<'_>) -> Result<Self> {
-        let root = debian::root(lab.sources.host, "amd64", &PACKAGES, Suite::System)
+        let root = debian::root(lab.sources.host.cache(), "amd64", &PACKAGES, Suite::System)
             .map_err(Unavailable::because)?;
         let mut files = Initramfs::default();
         PROGRAMS.iter().try_for_each(|name| files.program(&root, name))?;

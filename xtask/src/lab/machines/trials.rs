@@ -11,7 +11,7 @@ use cachemaint_lab_protocol::trials::{Found, WORKS};
 use super::tree::{Kind, Tree};
 use super::{Architecture, Kit, Lane, Log, Machine, Setup, emulated, losing_lane, start_on_dax};
 use crate::command::Cmd;
-use crate::lab::losses::{Policy, random};
+use lose_lines::losses::{Policy, random};
 
 /// The trials of a work in a usual run.
 const USUAL: u64 = 60;

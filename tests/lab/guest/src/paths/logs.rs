@@ -5,7 +5,7 @@ use anyhow::Result;
 use cachemaint::dax::{DaxFile, Options};
 use cachemaint::journal::{self, Group, Journal};
 use cachemaint::recorder::{self, Durability, Writer};
-use cachemaint_lab_mark as mark;
+use lose_lines_mark as mark;
 use core::sync::atomic::Ordering;
 
 /// Bytes of each file.

@@ -15,7 +15,7 @@ use cachemaint::instruction::Instruction;
 use cachemaint::medium::Memory;
 use cachemaint::survival::Backing;
 use cachemaint::{Cache, Point};
-use cachemaint_lab_mark as mark;
+use lose_lines_mark as mark;
 use cachemaint_lab_protocol::ON_FILES;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};

@@ -8,14 +8,14 @@ use anyhow::{Context as _, Result, ensure};
 use super::super::lane_with;
 use super::transactions_losing_lines;
 use crate::lab::Lab;
-use crate::lab::architecture::Architecture;
-use crate::lab::crashes::{CrashTest, Summary, cut_all};
-use crate::lab::host_program::HostProgram;
-use crate::lab::kit::Kit;
+use lose_lines::architecture::Architecture;
+use lose_lines::crash::{CrashTest, Summary, cut_all};
+use lose_lines::program::HostProgram;
+use lose_lines::kit::Kit;
 use crate::lab::lane::Lane;
-use crate::lab::losses::{Policy, SEED, seed_of_run};
-use crate::lab::plugin::Streaming;
-use crate::log::Log;
+use lose_lines::losses::{Policy, SEED, seed_of_run};
+use lose_lines::plugin::Streaming;
+use lose_lines::log::Log;
 
 /// The transactions of a run.
 const TRANSACTIONS: &str = "12";

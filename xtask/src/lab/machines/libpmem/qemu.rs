@@ -12,13 +12,13 @@ use super::super::{
     DIRECTORY, PMEM0, SIGKILL, WITHOUT_COMMITS, emulated, lane_with, make_ext4, records,
 };
 use crate::lab::Lab;
-use crate::lab::architecture::Architecture;
-use crate::lab::host_program::HostProgram;
-use crate::lab::kit::Kit;
+use lose_lines::architecture::Architecture;
+use lose_lines::program::HostProgram;
+use lose_lines::kit::Kit;
 use crate::lab::lane::Lane;
-use crate::lab::losses::Policy;
-use crate::lab::machine::Machine;
-use crate::log::Log;
+use lose_lines::losses::Policy;
+use lose_lines::machine::Machine;
+use lose_lines::log::Log;
 
 const NAME: &str = "machine/x86_64/libpmem-qemu";
 

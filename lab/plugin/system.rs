@@ -23,8 +23,14 @@ const SIGKILL: c_int = 9;
 const NOTHING_FOLLOWS: i32 = 6;
 
 unsafe extern "C" {
-    fn mmap(at: *mut c_void, len: usize, access: c_int, kind: c_int, file: c_int, offset: i64)
-        -> *mut c_void;
+    fn mmap(
+        at: *mut c_void,
+        len: usize,
+        access: c_int,
+        kind: c_int,
+        file: c_int,
+        offset: i64,
+    ) -> *mut c_void;
     safe fn lseek(file: c_int, offset: i64, whence: c_int) -> i64;
     safe fn kill(process: c_int, signal: c_int) -> c_int;
     safe fn getpid() -> c_int;

@@ -122,11 +122,7 @@ pub struct Modules<'a> {
 
 impl<'a> Modules<'a> {
     /// Finds all modules below some folders. Compressed ones are unpacked into `work`.
-    pub fn below(
-        mut folders: Vec<PathBuf>,
-        work: &'a Path,
-        tools: &'a Emulators,
-    ) -> Result<Self> {
+    pub fn below(mut folders: Vec<PathBuf>, work: &'a Path, tools: &'a Emulators) -> Result<Self> {
         let mut files = BTreeMap::new();
         while let Some(folder) = folders.pop() {
             let entries = fs::read_dir(&folder)

@@ -9,9 +9,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::cache::Cache;
 use crate::command::Cmd;
 use crate::debian;
-use crate::cache::Cache;
 
 /// The version of the emulators that is right about every architecture.
 pub const CURRENT: u32 = 10;
@@ -71,7 +71,8 @@ impl Emulators {
     pub fn fetch(cache: &Cache, emulated: Emulated) -> Result<Self> {
         ensure!(ARCH == "x86_64", "the emulators are programs for x86_64, this machine is {ARCH}");
         let suite = debian::offering(cache, PACKAGE, CURRENT);
-        let root = debian::root(cache, "amd64", emulated.packages(), suite).context("no emulator")?;
+        let root =
+            debian::root(cache, "amd64", emulated.packages(), suite).context("no emulator")?;
         // The link `lib64` is absolute and would lead to the loader of this system, which need not be of the same
         // release as the library.
         let loader = LIBRARIES

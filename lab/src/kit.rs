@@ -1,7 +1,7 @@
 //! The parts of the machines of one architecture: emulator, kernel, programs.
 
-use std::collections::BTreeMap;
 use core::cell::{OnceCell, RefCell};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -13,8 +13,8 @@ use super::emulator::{Emulated, Emulators};
 use super::initramfs::{self, Initramfs};
 use super::plugin::Plugin;
 use super::unavailable::Unavailable;
-use crate::debian::{self, Suite};
 use crate::cache::{self, Cache};
+use crate::debian::{self, Suite};
 
 impl Architecture {
     /// Returns the source of the architecture's kernel, a build for virtual machines if there is one. Debian 12's older
@@ -139,13 +139,7 @@ struct Parts {
 impl Kits {
     /// Returns kits whose machines keep their disks in the folder `work`.
     pub fn new(cache: Cache, emulated: Emulated, work: PathBuf) -> Self {
-        Self {
-            cache,
-            emulated,
-            work,
-            emulators: OnceCell::new(),
-            parts: RefCell::default(),
-        }
+        Self { cache, emulated, work, emulators: OnceCell::new(), parts: RefCell::default() }
     }
 
     /// Returns the folder for the parts of machines.

@@ -1,8 +1,8 @@
 //! Machines that lose what was not written back: the memory that loses lines, the choices of each crash, and the report of
 //! the emulator's plugin (`lab/plugin/losses`).
 
-use std::collections::BTreeMap;
 use core::fmt;
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};

@@ -253,8 +253,7 @@ fn run(program: &Program) -> Result<u8> {
     Machines::new()?.finish(|Machines { kit, name, log, .. }| {
         let mut machine = dax_machine(kit, name, |files| found.add_to(files), log)?;
         let before = log.len()?;
-        let ended =
-            machine.run_request(&found.run(&program.arguments, &program.environment()));
+        let ended = machine.run_request(&found.run(&program.arguments, &program.environment()));
         write!(io::stdout(), "{}", printed(&log.since(before)?))?;
         machine.power_off()?;
         match ended? {
@@ -367,9 +366,14 @@ impl Told<'_> {
             (0, stores) => format!(
                 "it made {stores} stores to persistent memory and no write-back: the power is cut after some of the stores"
             ),
-            _ => format!("it made {writebacks} write-backs, and {fences} fences that complete some"),
+            _ => {
+                format!("it made {writebacks} write-backs, and {fences} fences that complete some")
+            }
         };
-        self.say(&format!("without a cut, {end} after {seconds:.1} s; {counts}; seed {}", self.seed))
+        self.say(&format!(
+            "without a cut, {end} after {seconds:.1} s; {counts}; seed {}",
+            self.seed
+        ))
     }
 
     fn outcome(&mut self, which: (usize, usize), outcome: &Outcome) -> Result<()> {

@@ -62,8 +62,7 @@ impl Restarted<'_> {
         }
         mount_again(&mut machine)?;
         machine.write(PRINTED, &printed)?;
-        let (failure, output) =
-            self.run(&mut machine, self.check, &[("PRINTED", PRINTED)], log)?;
+        let (failure, output) = self.run(&mut machine, self.check, &[("PRINTED", PRINTED)], log)?;
         let report = machine.losses()?;
         machine.end()?;
         let sum = |name| {
@@ -86,7 +85,9 @@ impl Restarted<'_> {
         let failure = match ended.ran {
             Ran::Ended((Some(0), _)) => None,
             Ran::Ended(end) => Some(in_words(end)),
-            Ran::Unended => bail!("`{}` did not end in {} s", arguments.join(" "), self.limit.as_secs()),
+            Ran::Unended => {
+                bail!("`{}` did not end in {} s", arguments.join(" "), self.limit.as_secs())
+            }
             Ran::Cut => bail!("the emulator was killed"),
         };
         Ok((failure, ended.printed))

@@ -8,10 +8,9 @@ use anyhow::{Context as _, Result};
 use crate::c_development::Folders;
 use crate::capi::LIBPMEM;
 use crate::command::{Check as _, Cmd};
-use lose_lines::debian::{self, Suite};
 use crate::host::Host;
-use crate::install::install;
 use crate::report::{Finding, Report};
+use lose_lines::debian::{self, Suite};
 
 /// The original, its header and its tool, with the libraries that these load.
 const ORIGINAL: [&str; 10] = [

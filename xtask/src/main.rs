@@ -12,16 +12,14 @@ mod c_development;
 mod capi;
 mod changed;
 mod command;
-mod cost;
-mod debian;
 mod fuzz;
 mod host;
+mod install;
 mod interface;
 mod lab;
 mod libpmem;
 mod links;
 mod lint;
-mod log;
 mod output;
 mod package;
 mod planted;
@@ -43,8 +41,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::changed::Affected;
 use crate::host::Host;
-use lose_lines::log::Log;
 use crate::report::Report;
+use lose_lines::log::Log;
 
 /// The checks of this workspace. Each is one command.
 #[derive(Debug, Parser)]
@@ -89,8 +87,6 @@ enum Task {
     Fuzz(fuzz::Request),
     /// Run the lab: check every claim on other CPUs and on whole machines.
     Lab(lab::request::Request),
-    /// Run a program inside a machine with a DAX file system, as a runner for cargo, or test it for crashes there.
-    Machine(lab::runner::Request),
     /// Compare the compiler's instructions with the reviewed ones.
     Asm(Golden),
     /// Build the libraries for C programs and install them.
@@ -206,7 +202,6 @@ impl Task {
             | Self::Full(_)
             | Self::Fuzz(_)
             | Self::Lab(_)
-            | Self::Machine(_)
             | Self::Capi(_)
             | Self::Readers(_)
             | Self::Plot => None,
@@ -292,9 +287,6 @@ impl Steps<'_> {
 fn main() -> Result<ExitCode> {
     let cli = Cli::parse();
     let host = Host::new(cli.without_rustup)?;
-    if let Task::Machine(program) = &cli.task {
-        return lab::runner::run(&host, program).map(ExitCode::from);
-    }
     if let Task::Capi(request) = &cli.task {
         capi::install(&host, request)?;
         return Ok(ExitCode::SUCCESS);

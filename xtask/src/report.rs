@@ -42,17 +42,6 @@ impl Tests {
         self.passed > self.skipped
     }
 
-    /// Returns the counts beyond those of `before`.
-    pub(crate) fn since(&self, before: Self) -> Self {
-        Self {
-            passed: self.passed - before.passed,
-            failed: self.failed - before.failed,
-            ignored: self.ignored - before.ignored,
-            skipped: self.skipped - before.skipped,
-            filtered: self.filtered - before.filtered,
-        }
-    }
-
     /// Returns true if the names in the arguments match no test: a test was renamed. A target can lack all tests of a program.
     pub(crate) fn were_all_left_out(&self) -> bool {
         self.filtered > 0 && self.passed + self.failed + self.ignored == 0

@@ -15,9 +15,9 @@ use std::sync::PoisonError;
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::command::{Cmd, find_program};
-use lose_lines::debian::{self, Suite};
 use crate::host::Host;
 use crate::install::install;
+use lose_lines::debian::{self, Suite};
 
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const COMPONENT_LIMIT: u32 = 60;

@@ -1,7 +1,7 @@
 //! Programs that run in the background: started by one request, asked and ended by others, or by the machine's end.
 
-use anyhow::{Context as _, Result, ensure};
 use crate::protocol::Reply;
+use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};

@@ -1,7 +1,7 @@
 //! The next kernel, started by this one without firmware: RAM and the contents of the caches stay.
 
-use anyhow::{Context as _, Result, ensure};
 use crate::protocol::KEXEC;
+use anyhow::{Context as _, Result, ensure};
 use rustix::system::{RebootCommand, reboot};
 use std::fs::File;
 use std::io::{Read as _, Write as _};

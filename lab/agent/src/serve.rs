@@ -1,17 +1,17 @@
 //! The conversation with the host, and the handling of each request.
 
 use crate::beside::Beside;
+use crate::protocol::{KEXEC, Reply, Request};
 use crate::{boot, console, kexec, resume};
 use anyhow::{Context as _, Result, bail};
-use crate::protocol::{KEXEC, Reply, Request};
 use rustix::mount::{MountFlags, UnmountFlags};
 use rustix::system::{RebootCommand, reboot};
+use serde_json::Value;
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::ffi::CString;
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
-use serde_json::Value;
-use std::convert::Infallible;
 use std::process::{Command, Stdio};
 
 /// Serves the host's requests until it ends the machine; those of a project by `other`.

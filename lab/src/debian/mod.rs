@@ -19,8 +19,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::command::Cmd;
 use crate::cache::Cache;
+use crate::command::Cmd;
 use state::State;
 use suite::with_sister;
 
@@ -87,12 +87,7 @@ pub fn fetch(cache: &Cache, packages: &[impl AsRef<str>], suite: Suite) -> Resul
 /// depends on the release alone.
 ///
 /// A sister suite is preferred if the system's release has one, but other suites are used too.
-pub fn root(
-    cache: &Cache,
-    architecture: &str,
-    packages: &[&str],
-    suite: Suite,
-) -> Result<PathBuf> {
+pub fn root(cache: &Cache, architecture: &str, packages: &[&str], suite: Suite) -> Result<PathBuf> {
     let name = format!("{architecture}_{}", packages.join("_"));
     let place = place(cache, &name, "root");
     if place.is_dir() {

@@ -8,8 +8,8 @@ use anyhow::{Context as _, Result};
 
 use super::suite::Suite;
 use super::{IMPATIENT, UPDATE_LIMIT};
-use crate::command::{Cmd, find_program};
 use crate::cache::{Cache, make_empty};
+use crate::command::{Cmd, find_program};
 
 /// The state of apt for one purpose, apart from the system's. One process holds it at a time.
 pub(super) struct State {

@@ -76,12 +76,7 @@ impl Machine {
         bail!("there is no {path} in the machine; {folder} has {:?}", self.list(folder)?)
     }
 
-    pub fn mount(
-        &mut self,
-        device: &str,
-        directory: &str,
-        options: &str,
-    ) -> Result<()> {
+    pub fn mount(&mut self, device: &str, directory: &str, options: &str) -> Result<()> {
         self.mount_as("ext4", device, directory, options)
     }
 

@@ -16,8 +16,8 @@ use super::Machine;
 use super::setup::Setup;
 use crate::emulator::value;
 use crate::kit::Kit;
-use crate::temporary::Temporary;
 use crate::log::Log;
+use crate::temporary::Temporary;
 
 /// The time that the emulator may take for a step.
 const PATIENCE: Duration = Duration::from_secs(120);

@@ -24,8 +24,8 @@ use self::losing::{KERNEL, Losing, Report};
 use self::setup::{Setup, drive, make_disk};
 use crate::architecture::Architecture;
 use crate::kit::Kit;
-use crate::temporary::Temporary;
 use crate::log::Log;
+use crate::temporary::Temporary;
 
 /// A machine that runs.
 pub struct Machine {

@@ -77,11 +77,7 @@ impl Machine {
     }
 
     /// Runs a program, which must print a document and then be ended by a signal.
-    pub fn document_before_signal(
-        &mut self,
-        line: &str,
-        signal: i32,
-    ) -> Result<Value> {
+    pub fn document_before_signal(&mut self, line: &str, signal: i32) -> Result<Value> {
         self.document_before(line, (None, Some(signal)))
     }
 
@@ -106,11 +102,7 @@ impl Machine {
     }
 
     /// Starts a program that runs in the background until the machine ends. Returns its process id.
-    pub fn start_beside(
-        &mut self,
-        line: &str,
-        environment: &[(&str, &str)],
-    ) -> Result<u32> {
+    pub fn start_beside(&mut self, line: &str, environment: &[(&str, &str)]) -> Result<u32> {
         let mut words = line.split_whitespace().map(str::to_owned);
         let program = words.next().context("no program")?;
         let environment =

@@ -64,10 +64,7 @@ impl Setup {
         self
     }
 
-    pub fn devices<S: Into<String>>(
-        mut self,
-        words: impl IntoIterator<Item = S>,
-    ) -> Self {
+    pub fn devices<S: Into<String>>(mut self, words: impl IntoIterator<Item = S>) -> Self {
         self.devices.extend(words.into_iter().map(Into::into));
         self
     }

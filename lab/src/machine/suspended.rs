@@ -14,8 +14,8 @@ use super::Machine;
 use super::control::Control;
 use super::setup::Setup;
 use crate::kit::Kit;
-use crate::temporary::Temporary;
 use crate::log::Log;
+use crate::temporary::Temporary;
 
 pub struct Suspended(Temporary);
 

@@ -3,11 +3,11 @@
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use super::targets::{Cross, TARGETS, Target};
-use lose_lines::unavailable::Unavailable;
 use crate::command::find_program;
 use crate::host::Host;
 use crate::install::install;
 use crate::toolchain::{self, Compiler};
+use lose_lines::unavailable::Unavailable;
 
 /// Returns a compiler that links for a target of these lanes.
 pub(super) fn compiler(host: &Host, triple: &str) -> Result<Compiler> {

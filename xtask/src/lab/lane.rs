@@ -1,5 +1,6 @@
 //! The lanes of the lab, and their runs side by side.
 
+use core::time::Duration;
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -8,10 +9,11 @@ use std::thread;
 
 use anyhow::{Result, bail, ensure};
 
-use lose_lines::unavailable::Unavailable;
-use super::{Lab, losses};
-use lose_lines::log::Log;
+use super::Lab;
 use crate::report::{Finding, Tests, timed};
+use lose_lines::log::Log;
+use lose_lines::losses;
+use lose_lines::unavailable::Unavailable;
 
 /// A claim to prove on one machine.
 pub(crate) struct Lane {
@@ -146,8 +148,8 @@ fn run_one(work: &Path, name: &str, run: Run) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::{Finding, Run, Tests, run_one};
-    use crate::lab::losses;
     use lose_lines::log::Log;
+    use lose_lines::losses;
     use std::io::Write as _;
 
     fn failure(run: impl FnOnce(&mut Log) + Send + 'static) -> Option<String> {

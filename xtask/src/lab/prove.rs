@@ -10,9 +10,9 @@ use super::Lab;
 use super::lane::{self, Lane};
 use super::lanes::lanes;
 use crate::host::Host;
-use lose_lines::log::Log;
 use crate::planted::Planted;
 use crate::report::{Finding, Report, Tests, timed};
+use lose_lines::log::Log;
 
 /// Plants each defect, or those for lanes with these prefixes. A row of the report shows whether the lane noticed it.
 pub(super) fn prove(host: &Host, report: &mut Report, lanes: &[String]) -> Result<()> {

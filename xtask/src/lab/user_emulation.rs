@@ -7,14 +7,14 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 
 use super::compilers;
-use lose_lines::emulator::CURRENT;
 use super::targets::{Cross, Model, Target};
-use lose_lines::unavailable::Unavailable;
 use crate::command::{Cmd, find_program};
-use lose_lines::debian;
 use crate::host::Host;
 use crate::install::install;
 use crate::toolchain::Compiler;
+use lose_lines::debian;
+use lose_lines::emulator::CURRENT;
+use lose_lines::unavailable::Unavailable;
 
 /// Seconds for one test program on one model.
 pub(super) const LIMIT: u32 = 2700;

@@ -4,8 +4,6 @@
 //! It does not judge: only the host knows the expected results.
 
 #[cfg(target_os = "linux")]
-mod requests;
-#[cfg(target_os = "linux")]
 mod holes;
 #[cfg(target_os = "linux")]
 mod journals;
@@ -19,6 +17,8 @@ mod processes;
 mod recordings;
 #[cfg(target_os = "linux")]
 mod records;
+#[cfg(target_os = "linux")]
+mod requests;
 #[cfg(target_os = "linux")]
 mod restarts;
 #[cfg(target_os = "linux")]

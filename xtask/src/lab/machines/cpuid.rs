@@ -4,6 +4,7 @@ use anyhow::{Result, anyhow, ensure};
 use cachemaint_lab_protocol::Request;
 use serde_json::Value;
 
+use super::requests::Library as _;
 use super::{
     Architecture, DAX, LINE, Lab, Lane, Machine, PMEM0, emulated, expect, expect_value, lane_with,
     make_ext4, records,

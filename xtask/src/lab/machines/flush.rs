@@ -6,7 +6,8 @@
 //! the evicting one.
 
 use anyhow::{Context as _, Result, bail, ensure};
-use cachemaint_lab_protocol::{ON_FILES, Reply, Request};
+use cachemaint_lab_protocol::{ON_FILES, Request};
+use lose_lines_agent::Reply;
 
 use super::tree::{self, Tree};
 use super::{

@@ -96,7 +96,7 @@ fn power_cuts(kit: &Kit, name: &str, log: &mut Log, journals: u32) -> Result<()>
         at_least(there, acknowledged)?;
         writeln!(log, "power cut {cut}: {acknowledged} records acknowledged, {there} there")?;
         if cut % CUTS == 0 {
-            machine.doing(&Request::Remove { path: PATH.to_owned() })?;
+            machine.remove(PATH)?;
             there = 0;
         }
         machine = moment.arm(machine, &starts, cut + 1, log)?;

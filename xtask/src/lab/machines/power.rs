@@ -11,6 +11,7 @@ use std::io::Write as _;
 use anyhow::{Context as _, Result};
 use cachemaint_lab_protocol::{Records, Request};
 
+use super::requests::Library as _;
 use super::{
     Architecture, Contents, DAX, DIRECTORY, Kit, Lane, Log, Machine, PMEM0, Setup, emulated,
     found_again, found_again_on, lane, losing_lane, make_ext4, make_namespace, mount_again, nvdimm,
@@ -241,7 +242,7 @@ fn cut_repeatedly(
         let acknowledged = Records { count: acknowledged, ..records };
         found_again_on(&mut machine, medium.device, medium.options, &acknowledged)
             .with_context(|| format!("after power cut {round}"))?;
-        machine.doing(&Request::Remove { path: acknowledged.path })?;
+        machine.remove(&acknowledged.path)?;
     }
     machine.power_off()
 }
@@ -262,7 +263,7 @@ fn starts(
         machine.persist(&written)?;
         start_anew(&mut machine).with_context(|| format!("start {round}"))?;
         found_again(&mut machine, &written).with_context(|| format!("after start {round}"))?;
-        machine.doing(&Request::Remove { path: written.path })?;
+        machine.remove(&written.path)?;
         writeln!(log, "start {round}: all records found")?;
     }
     machine.power_off()

@@ -12,7 +12,6 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use cachemaint_lab_protocol::Request;
 
 use super::canary::COMMAND;
 use super::flush::output;
@@ -397,10 +396,7 @@ fn reset_in_page_cache(kit: &Kit, setup: &Setup, log: &mut Log) -> Result<()> {
     make_ext4(&mut machine, PMEM0, "dax=never")?;
     // From now on the kernel does not write back by itself (Linux, `Documentation/admin-guide/sysctl/vm.rst`,
     // `dirty_writeback_centisecs`).
-    machine.doing(&Request::Write {
-        path: String::from("/proc/sys/vm/dirty_writeback_centisecs"),
-        text: String::from("0"),
-    })?;
+    machine.write("/proc/sys/vm/dirty_writeback_centisecs", "0")?;
     let traced = start_tracing(&mut machine)?;
     machine.run(&format!("/bin/sync --file-system {DIRECTORY}"))?;
     let recorded = record(&mut machine, traced, 1 + random(&setup.name) % LAP)?;

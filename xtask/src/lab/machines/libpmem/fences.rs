@@ -10,12 +10,12 @@ use super::super::tree::{Kind, Tree};
 use super::super::{emulated, lane_with, start_on_dax};
 use super::{Client, transactions_losing_lines};
 use crate::lab::Lab;
+use crate::lab::lane::Lane;
 use lose_lines::architecture::Architecture;
 use lose_lines::kit::Kit;
-use crate::lab::lane::Lane;
+use lose_lines::log::Log;
 use lose_lines::machine::setup::Setup;
 use lose_lines::plugin::{Streaming, Verdict};
-use lose_lines::log::Log;
 
 /// The watched transactions.
 const TRANSACTIONS: u64 = 12;

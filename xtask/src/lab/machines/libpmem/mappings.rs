@@ -7,13 +7,13 @@ use anyhow::{Result, ensure};
 use super::super::device_dax::DEVICE;
 use super::super::{DIRECTORY, PMEM0, emulated, lane_with, make_ext4, make_namespace};
 use crate::lab::Lab;
-use lose_lines::architecture::Architecture;
-use lose_lines::program::HostProgram;
-use lose_lines::kit::Kit;
 use crate::lab::lane::Lane;
+use lose_lines::architecture::Architecture;
+use lose_lines::kit::Kit;
+use lose_lines::log::Log;
 use lose_lines::machine::Machine;
 use lose_lines::machine::programs::printed;
-use lose_lines::log::Log;
+use lose_lines::program::HostProgram;
 
 const NAME: &str = "machine/x86_64/libpmem-mappings";
 const PACKAGES: [&str; 1] = ["libpmem-dev"];

@@ -14,12 +14,12 @@ use anyhow::Result;
 
 use crate::capi::LIBPMEM;
 use crate::command::Cmd;
-use lose_lines::debian::{self, Suite};
 use crate::lab::Lab;
-use lose_lines::architecture::Architecture;
 use crate::lab::compilers;
-use lose_lines::program::HostProgram;
 use crate::lab::lane::Lane;
+use lose_lines::architecture::Architecture;
+use lose_lines::debian::{self, Suite};
+use lose_lines::program::HostProgram;
 use lose_lines::unavailable::Unavailable;
 
 /// The packages of libpmemobj, with those that it needs.
@@ -83,8 +83,9 @@ impl Lab<'_> {
         library: &str,
         packages: &[&str],
     ) -> Result<Client> {
-        let root = debian::root(self.sources.host.cache(), architecture.debian(), packages, Suite::System)
-            .map_err(Unavailable::because)?;
+        let root =
+            debian::root(self.sources.host.cache(), architecture.debian(), packages, Suite::System)
+                .map_err(Unavailable::because)?;
         let program = self.sources.work().join("clients").join(architecture.debian()).join(name);
         let libraries = root.join(format!("usr/lib/{}-linux-gnu", architecture.qemu()));
         self.sources.make_once(&program, |program| {

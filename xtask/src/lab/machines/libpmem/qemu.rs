@@ -6,19 +6,21 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use cachemaint_lab_protocol::{Records, Reply, Request};
+use cachemaint_lab_protocol::Records;
+use lose_lines_agent::{Reply, Request};
 
+use super::super::requests::Library as _;
 use super::super::{
     DIRECTORY, PMEM0, SIGKILL, WITHOUT_COMMITS, emulated, lane_with, make_ext4, records,
 };
 use crate::lab::Lab;
-use lose_lines::architecture::Architecture;
-use lose_lines::program::HostProgram;
-use lose_lines::kit::Kit;
 use crate::lab::lane::Lane;
+use lose_lines::architecture::Architecture;
+use lose_lines::kit::Kit;
+use lose_lines::log::Log;
 use lose_lines::losses::Policy;
 use lose_lines::machine::Machine;
-use lose_lines::log::Log;
+use lose_lines::program::HostProgram;
 
 const NAME: &str = "machine/x86_64/libpmem-qemu";
 

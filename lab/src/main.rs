@@ -35,21 +35,23 @@ const IMPOSSIBLE: u8 = 3;
 const EXAMPLE: &str = include_str!("../examples/forgotten_flush.c");
 
 const AFTER_HELP: &str = "\
-The program runs on x86-64 Linux in the emulator QEMU, with its libraries. Its working directory and TMPDIR are on ext4
-with DAX: it must create its files there, and may map them with MAP_SYNC. Needs Debian or Ubuntu, and neither root nor KVM.
+The program runs in the emulator QEMU, with the libraries that it is linked to. Its working
+directory and TMPDIR are on ext4 with DAX: it must create its files there, and may map them with
+MAP_SYNC. Needs x86-64 with Debian or Ubuntu, and neither root nor KVM.
 
-Exit codes of cut and restart: 0 nothing was lost, 1 the check found a loss, 2 usage, 3 it could not be done.
+Exit codes of cut and restart: 0 nothing was lost, 1 the check found a loss, 2 usage, 3 it could
+not be done.
 
 A first lost line, in C:
-  lose-lines example > forgets.c                            # it forgets one write-back
+  lose-lines example > forgets.c       # a program that forgets one write-back
   cc -O2 forgets.c -o forgets
-  lose-lines cut --seed 3 --check check ./forgets update    # exit code 1, and how to repeat each loss
-  cc -O2 -DRIGHT forgets.c -o forgets                       # it writes back: the same command exits with 0";
+  lose-lines cut --seed 3 --check check ./forgets update
+It exits with 1 and prints how to repeat each loss. Compiled with -DRIGHT, nothing is lost.";
 
 /// Runs a program on an emulated machine with persistent memory, cuts its power, and loses the cache lines that it has not
 /// written back.
 #[derive(Debug, Parser)]
-#[command(version, after_help = AFTER_HELP)]
+#[command(version, after_help = AFTER_HELP, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     task: Task,
@@ -187,10 +189,14 @@ fn main() -> Result<ExitCode> {
         }
     };
     Ok(ExitCode::from(code.unwrap_or_else(|why| {
-        // Nothing is left to do without a terminal.
-        drop(writeln!(io::stderr(), "lose-lines: {why:#}"));
+        progress(&format!("{why:#}"));
         if why.is::<Usage>() { USAGE } else { IMPOSSIBLE }
     })))
+}
+
+/// A terminal that is gone does not end a test.
+fn progress(text: &str) {
+    drop(writeln!(io::stderr(), "lose-lines: {text}"));
 }
 
 /// The parts of this process's machines, with a folder of its own, and their log.
@@ -317,6 +323,7 @@ fn cut(request: &Cut) -> Result<u8> {
             limit: Duration::from_secs(checking.limit),
         };
         let mut told = Told { request, seed, document: json!({ "seed": seed }), outcomes: vec![] };
+        progress("starting a machine; each cut then takes one to two seconds");
         let made = test.make(log)?;
         let cuts = match cut {
             Some(moment) => vec![(*moment, seed)],

@@ -38,11 +38,7 @@ const BIG_ENDIAN: &str = "cpu/qemu-s390x";
 
 /// The first part that has a file decides; a file of no part can have broken anything.
 const PARTS: [Part; 17] = [
-    Part {
-        paths: &["examples/forgotten_flush/"],
-        steps: &["test"],
-        lanes: &["machine/x86_64/lose-c"],
-    },
+    Part { paths: &["lab/examples/"], steps: &["test"], lanes: &["machine/x86_64/lose-c"] },
     Part {
         paths: &["examples/driver/"],
         steps: &["test", "no-std", "systems", "msrv"],
@@ -122,7 +118,7 @@ const PARTS: [Part; 17] = [
     Part {
         paths: &["src/report/"],
         steps: &["test", "systems", "msrv"],
-        lanes: &["cpu/", "machine/x86_64/cpu/", "machine/x86_64/side-by-side", "freestanding/"],
+        lanes: &["cpu/", "machine/x86_64/cpu/", "freestanding/"],
     },
     Part {
         paths: &["cli/"],
@@ -131,14 +127,17 @@ const PARTS: [Part; 17] = [
             "machine/x86_64/canary",
             "machine/x86_64/device-dax",
             "machine/x86_64/guard-holes",
-            "machine/x86_64/side-by-side",
             "machine/x86_64/tracer",
         ],
     },
     Part { paths: &["capi/"], steps: &["test"], lanes: &["c/", "machine/x86_64/lose-c"] },
     Part { paths: &["benches/"], steps: &["test"], lanes: &[] },
     Part { paths: &["tests/asm/"], steps: &["asm"], lanes: &[] },
-    Part { paths: &["tests/lab/", "xtask/src/lab/"], steps: &["test"], lanes: &[EVERY_LANE] },
+    Part {
+        paths: &["lab/", "tests/lab/", "xtask/src/lab/"],
+        steps: &["test"],
+        lanes: &[EVERY_LANE],
+    },
     Part {
         paths: &[
             "README.md",

@@ -1,10 +1,8 @@
-//! The functions of the C library that the plugin calls. It is built by the compiler alone, without other crates: the
+//! Files by the C library. It is built by the compiler alone, without other crates: the
 //! tool's `build.rs` says why.
 
 #![expect(unsafe_code, reason = "the C library is called")]
 
-#[cfg(not(test))]
-use core::ffi::CStr;
 use core::ffi::{c_int, c_void};
 use core::ptr::null_mut;
 use core::slice;
@@ -13,12 +11,11 @@ use std::fs::File;
 use std::io::{Error, Result};
 use std::os::fd::AsRawFd as _;
 
-/// Values of Linux on a PC (`include/uapi/asm-generic/mman-common.h`, `include/uapi/linux/{fs,mman}.h`, `signal.h`).
+/// Values of Linux on a PC (`include/uapi/asm-generic/mman-common.h`, `include/uapi/linux/{fs,mman}.h`).
 const PROT_READ_WRITE: c_int = 3;
 const MAP_SHARED: c_int = 1;
 const SEEK_DATA: c_int = 3;
 const SEEK_HOLE: c_int = 4;
-const SIGKILL: c_int = 9;
 /// `ENXIO`: nothing follows.
 const NOTHING_FOLLOWS: i32 = 6;
 
@@ -32,10 +29,6 @@ unsafe extern "C" {
         offset: i64,
     ) -> *mut c_void;
     safe fn lseek(file: c_int, offset: i64, whence: c_int) -> i64;
-    safe fn kill(process: c_int, signal: c_int) -> c_int;
-    safe fn getpid() -> c_int;
-    #[cfg(not(test))]
-    fn dlsym(library: *mut c_void, name: *const core::ffi::c_char) -> *mut c_void;
 }
 
 /// A part of a file, mapped until the process ends.
@@ -81,20 +74,4 @@ fn seek(file: &File, at: u64, whence: c_int) -> Result<Option<u64>> {
             error => Err(error),
         },
     }
-}
-
-/// Ends this process as a power cut would: nothing runs afterwards. Returns only if that failed.
-pub(crate) fn end_at_once() -> Error {
-    if kill(getpid(), SIGKILL) == 0 {
-        // The signal ends the process before the call returns.
-        return Error::other("the signal was not taken");
-    }
-    Error::last_os_error()
-}
-
-/// Returns the address of a symbol of the process; null if there is none.
-#[cfg(not(test))]
-pub(crate) fn symbol(name: &CStr) -> *mut c_void {
-    // SAFETY: a null library stands for the whole process (dlsym(3), `RTLD_DEFAULT`), and the name ends with a zero.
-    unsafe { dlsym(null_mut(), name.as_ptr()) }
 }

@@ -4,7 +4,7 @@
 use core::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use core::mem::transmute;
 
-use crate::system::symbol;
+use super::process::symbol;
 
 /// The beginning of `qemu_info_t`, up to the last field that is read.
 #[repr(C)]

@@ -5,6 +5,7 @@ use core::sync::atomic::Ordering;
 use std::path::PathBuf;
 
 use super::emulator::{Access, Translation, physical, qemu_plugin_mem_size_shift};
+use super::process::end_at_once;
 use super::{
     END, FENCES_MATTER, Operands, Plugin, START, Use, give_up, is_fence, is_followed, with_plugin,
 };
@@ -12,7 +13,6 @@ use crate::decode::{Action, Mark};
 use crate::losses::options::Options;
 use crate::losses::words::{LINE, Memories};
 use crate::losses::{Losses, Site};
-use crate::system::end_at_once;
 use crate::tracker::Half;
 
 /// The memory that loses lines, and the emulator's translation of addresses into it.

@@ -4,7 +4,7 @@
 use core::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use core::mem::transmute;
 
-use super::process::symbol;
+use super::own_process::symbol;
 
 /// The beginning of `qemu_info_t`, up to the last field that is read.
 #[repr(C)]

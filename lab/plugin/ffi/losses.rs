@@ -5,7 +5,7 @@ use core::sync::atomic::Ordering;
 use std::path::PathBuf;
 
 use super::emulator::{Access, Translation, physical, qemu_plugin_mem_size_shift};
-use super::process::end_at_once;
+use super::own_process::end_at_once;
 use super::{
     END, FENCES_MATTER, Operands, Plugin, START, Use, give_up, is_fence, is_followed, with_plugin,
 };

@@ -9,7 +9,7 @@
 
 mod emulator;
 mod losses;
-mod process;
+mod own_process;
 
 use core::ffi::{c_char, c_int, c_uint, c_void};
 use core::ptr;

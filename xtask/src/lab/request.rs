@@ -1,7 +1,5 @@
 //! The lab as a command, and as steps of the checks.
 
-use alloc::collections::BTreeSet;
-
 use anyhow::{Result, ensure};
 use clap::Args;
 
@@ -64,16 +62,6 @@ pub(crate) fn lab_long(host: &Host, report: &mut Report) -> Result<()> {
     let long = lanes().into_iter().filter(|lane| lane.is_long && !is_of_whole(lane));
     let lanes = long.map(|lane| lane.name).collect();
     run_selected(host, report, &Request { lanes, long: true, ..Request::default() })
-}
-
-/// Runs the lanes of the step whose names begin like these.
-pub(crate) fn lab_lanes(
-    host: &Host,
-    report: &mut Report,
-    lanes: &BTreeSet<&'static str>,
-) -> Result<()> {
-    let lanes = lanes.iter().map(|lane| (*lane).to_owned()).collect();
-    run_selected(host, report, &Request { lanes, ..Request::default() })
 }
 
 /// Runs more tests on each CPU than its own.

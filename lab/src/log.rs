@@ -63,8 +63,8 @@ impl Log {
         self.path.display()
     }
 
-    /// Returns the length of the log so far.
-    pub fn len(&self) -> Result<u64> {
+    /// Returns the position of the next line.
+    pub fn position(&self) -> Result<u64> {
         let file = self.file.metadata();
         Ok(file.with_context(|| format!("cannot read {}", self.path.display()))?.len())
     }

@@ -60,11 +60,11 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Task {
     /// Cut the power again and again while the program runs, lose dirty lines, and check the state that is left.
-    Cut(Cut),
+    Cut(Cutting),
     /// Run the program, restart the machine on RAM that keeps its contents, and check the state that is left.
     Restart(ByRestart),
     /// Run the program once, as a runner for cargo too. The exit code is the program's.
-    Run(Program),
+    Run(Subject),
     /// Download emulator and kernel now, and not at the first use.
     Fetch,
     /// Print a C program that forgets a write-back.
@@ -72,7 +72,7 @@ enum Task {
 }
 
 #[derive(Args, Clone, Debug)]
-struct Program {
+struct Subject {
     /// A library that the program opens by itself, or another program that it starts. Those that it is linked to come along.
     #[arg(long = "library", value_name = "FILE")]
     libraries: Vec<PathBuf>,
@@ -107,7 +107,7 @@ struct Checking {
 }
 
 #[derive(Args, Clone, Debug)]
-struct Cut {
+struct Cutting {
     /// The number of cuts, each on a new file system. The last one comes after the program's end.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
     cuts: u64,
@@ -120,7 +120,7 @@ struct Cut {
     #[command(flatten)]
     checking: Checking,
     #[command(flatten)]
-    program: Program,
+    program: Subject,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -131,7 +131,7 @@ struct ByRestart {
     #[command(flatten)]
     checking: Checking,
     #[command(flatten)]
-    program: Program,
+    program: Subject,
 }
 
 fn variable(text: &str) -> Result<(String, String), String> {
@@ -151,7 +151,7 @@ impl core::fmt::Display for Usage {
 
 impl core::error::Error for Usage {}
 
-impl Program {
+impl Subject {
     fn find(&self) -> Result<HostProgram, Usage> {
         HostProgram::find(&self.program, &self.libraries).map_err(Usage)
     }
@@ -163,7 +163,7 @@ impl Program {
 
 impl Checking {
     /// Returns the arguments of the check.
-    fn arguments(&self, program: &Program) -> Result<Vec<String>, Usage> {
+    fn arguments(&self, program: &Subject) -> Result<Vec<String>, Usage> {
         let check = self.check.as_deref().map(words).transpose();
         let check = check.map_err(|why| Usage(anyhow!("--check: {why}")))?;
         Ok(check.unwrap_or_else(|| program.arguments.clone()))
@@ -254,11 +254,11 @@ fn agent(work: &Path) -> Result<PathBuf> {
     Ok(archive)
 }
 
-fn run(program: &Program) -> Result<u8> {
+fn run(program: &Subject) -> Result<u8> {
     let found = program.find()?;
     Machines::new()?.finish(|Machines { kit, name, log, .. }| {
         let mut machine = dax_machine(kit, name, |files| found.add_to(files), log)?;
-        let before = log.len()?;
+        let before = log.position()?;
         let ended = machine.run_request(&found.run(&program.arguments, &program.environment()));
         write!(io::stdout(), "{}", printed(&log.since(before)?))?;
         machine.power_off()?;
@@ -305,8 +305,8 @@ fn restart(request: &ByRestart) -> Result<u8> {
     Ok(if checked.failure.is_some() { LOSS } else { 0 })
 }
 
-fn cut(request: &Cut) -> Result<u8> {
-    let Cut { cuts, cut, streaming, checking, program } = request;
+fn cut(request: &Cutting) -> Result<u8> {
+    let Cutting { cuts, cut, streaming, checking, program } = request;
     let (found, check) = (program.find()?, checking.arguments(program)?);
     let seed = checking.seed()?;
     Machines::new()?.finish(|Machines { kit, name, log, .. }| {
@@ -325,13 +325,12 @@ fn cut(request: &Cut) -> Result<u8> {
         let mut told = Told { request, seed, document: json!({ "seed": seed }), outcomes: vec![] };
         progress("starting a machine; each cut then takes one to two seconds");
         let made = test.make(log)?;
-        let cuts = match cut {
-            Some(moment) => vec![(*moment, seed)],
-            None => {
-                let counted = test.count(&made, log)?;
-                told.counted(&counted)?;
-                counted.cuts(*cuts, seed)
-            }
+        let cuts = if let Some(moment) = cut {
+            vec![(*moment, seed)]
+        } else {
+            let counted = test.count(&made, log)?;
+            told.counted(&counted)?;
+            counted.cuts(*cuts, seed)
         };
         let summary = cut_all(&test, &made, &cuts, log, |number, outcome| {
             told.outcome((number, cuts.len()), outcome)
@@ -343,7 +342,7 @@ fn cut(request: &Cut) -> Result<u8> {
 
 /// The results of cuts, on standard output: line by line, or as one document.
 struct Told<'a> {
-    request: &'a Cut,
+    request: &'a Cutting,
     seed: u64,
     document: Value,
     outcomes: Vec<Value>,
@@ -401,7 +400,7 @@ impl Told<'_> {
     }
 }
 
-impl Cut {
+impl Cutting {
     /// Returns the command that repeats one cut.
     fn repeating(&self, moment: Moment, seed: u64) -> String {
         let Self { streaming, checking, program, .. } = self;
@@ -436,9 +435,9 @@ mod tests {
     use clap::Parser as _;
     use lose_lines::losses::{self, FENCE};
 
-    use super::{Checking, Cli, Cut, Moment, Program, Task, words};
+    use super::{Checking, Cli, Cutting, Moment, Subject, Task, words};
 
-    fn parsed(line: &str) -> Cut {
+    fn parsed(line: &str) -> Cutting {
         match Cli::try_parse_from(words(line).unwrap()).unwrap().task {
             Task::Cut(cut) => cut,
             other => panic!("{other:?}"),
@@ -454,10 +453,10 @@ mod tests {
         let moment = Moment::At(losses::Cut { event: FENCE, number: 3 });
         let again = parsed(&request.repeating(moment, 5));
         assert_eq!((again.cut, again.checking.seed), (Some(moment), Some(5)));
-        let kept = |request: &Cut| {
-            let Cut { streaming, checking, program, .. } = request.clone();
+        let kept = |request: &Cutting| {
+            let Cutting { streaming, checking, program, .. } = request.clone();
             let Checking { check, policy, limit, .. } = checking;
-            let Program { libraries, environment, program, arguments } = program;
+            let Subject { libraries, environment, program, arguments } = program;
             (streaming, check, policy, limit, libraries, environment, program, arguments)
         };
         assert_eq!(kept(&again), kept(&request));

@@ -27,7 +27,8 @@ pub const DAX: &str = "dax=always";
 /// The MiB of emulated persistent memory where a test does not need more.
 pub const EMULATED: u64 = 256;
 
-/// The address of an arm64 board's NVDIMM, behind its RAM.
+/// The place of the first NVDIMM of a board with 1 GiB of RAM at 1 GiB (QEMU, `hw/arm/virt.c`: memory devices begin at
+/// the next multiple of 1 GiB).
 const AFTER_RAM: u64 = 2 << 30;
 
 /// Returns a PC with emulated pmem, which loses lines.

@@ -154,7 +154,7 @@ impl CrashTest<'_> {
         let medium = made.contents.copy(self.kit, self.name)?;
         let choices = Choices { follows_stores, ..Choices::KEEPING };
         let mut machine = self.start(made, &medium, choices, log)?;
-        let before = log.len()?;
+        let before = log.position()?;
         let Run { ran, time, printed } = self.run(&mut machine, self.limit, log)?;
         let has_ended = match ran {
             Ran::Ended((Some(0), _)) => true,
@@ -188,7 +188,7 @@ impl CrashTest<'_> {
     fn cut(&self, made: &Made, moment: Moment, seed: u64, log: &Log) -> Result<Outcome> {
         let medium = made.contents.copy(self.kit, self.name)?;
         let choices = Choices { seed, policy: self.policy, cut: None, follows_stores: false };
-        let start = log.len()?;
+        let start = log.position()?;
         let (cut, limit) = match moment {
             Moment::At(cut) => (Some(cut), self.limit),
             Moment::End => (None, self.limit),
@@ -223,7 +223,7 @@ impl CrashTest<'_> {
         printed: &str,
         log: &Log,
     ) -> Result<Checked> {
-        let before = log.len()?;
+        let before = log.position()?;
         // A line that was cut off may say less than was meant.
         let lines = printed.rfind('\n').map_or("", |end| &printed[..=end]);
         let mut machine = self.start(made, medium, choices, log)?;
@@ -290,7 +290,7 @@ pub(crate) fn run(
     limit: Duration,
     log: &Log,
 ) -> Result<Run> {
-    let (before, start) = (log.len()?, Instant::now());
+    let (before, start) = (log.position()?, Instant::now());
     let ran = machine.run_for(request, limit)?;
     let time = start.elapsed();
     let log = log.since(before)?;
@@ -342,16 +342,15 @@ impl Outcome {
         let Self { moment, seed, instead, checked, .. } = self;
         let Checked { dirty, lost, failure, output } = checked;
         let instead = instead.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
-        let mut text = format!(
-            "cut {} of {}, {}{instead}, seed {seed}: {lost} of {dirty} dirty lines lost, ",
+        let cut = format!(
+            "cut {} of {}, {}{instead}, seed {seed}: {lost} of {dirty} dirty lines lost",
             which.0,
             which.1,
             moment.in_words(),
         );
-        let Some(why) = failure else { return text + "the check succeeded" };
-        text.push_str(&format!("the check FAILED: it {why}"));
-        output.lines().for_each(|line| text.push_str(&format!("\n   | {line}")));
-        text + "\n   to repeat this cut: " + repeating
+        let Some(why) = failure else { return format!("{cut}, the check succeeded") };
+        let output: String = output.lines().flat_map(|line| ["   | ", line, "\n"]).collect();
+        format!("{cut}, the check FAILED: it {why}\n{output}   to repeat this cut: {repeating}")
     }
 }
 

@@ -42,9 +42,6 @@ pub(super) fn lanes() -> Vec<Lane> {
     ]
 }
 
-/// The place of the first NVDIMM of a board with 1 GiB of RAM at 1 GiB (QEMU, `hw/arm/virt.c`: memory devices begin at
-/// the next multiple of 1 GiB).
-
 /// QEMU's firmware makes no claim for NVDIMMs of arm64 machines: the region has no domain.
 fn nvdimm_acpi(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     let contents = Contents::new(kit, name)?;

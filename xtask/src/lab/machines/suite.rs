@@ -56,7 +56,7 @@ pub(super) fn run_tests(
     let (mut failed, mut all) = (Vec::new(), Tests::default());
     for (program, arguments) in tests.runs() {
         let line = format!("{} {}", place(&program.name), arguments.join(" "));
-        let before = log.len()?;
+        let before = log.position()?;
         let ended = machine.run_any(&line, &environment)?;
         let mut ran = Tests::default();
         printed(&log.since(before)?).lines().for_each(|line| ran.add_result_line(line));

@@ -79,7 +79,7 @@ fn both(
 ) -> Result<[String; 2]> {
     let mut outputs = [String::new(), String::new()];
     for ((program, path), output) in libraries.iter().zip([first, second]).zip(&mut outputs) {
-        let before = log.len()?;
+        let before = log.position()?;
         let arguments = [kind, path].map(str::to_owned);
         let ended = machine.run_request(&program.run(&arguments, &[]))?;
         *output = printed(&log.since(before)?).replace('\r', "");

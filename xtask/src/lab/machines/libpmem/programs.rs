@@ -193,7 +193,7 @@ impl Session<'_> {
     /// Runs a program, which must end with this code. Returns its output.
     fn output(&mut self, program: &HostProgram, line: &str, code: i32) -> Result<String> {
         let arguments: Vec<String> = line.split(' ').map(str::to_owned).collect();
-        let before = self.log.len()?;
+        let before = self.log.position()?;
         let ended = self.machine.run_request(&program.run(&arguments, &[("PRINTED", PRINTED)]))?;
         let output = printed(&self.log.since(before)?);
         writeln!(self.log, "`{line}` ended with {ended:?}")?;

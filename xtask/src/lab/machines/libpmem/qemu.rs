@@ -102,7 +102,7 @@ impl<'a> Guest<'a> {
             LEN >> 10
         );
         let arguments: Vec<String> = line.split(' ').map(str::to_owned).collect();
-        match machine.ask(&emulator.start(&arguments))? {
+        match machine.ask(emulator.start(&arguments))? {
             Reply::Started(id) => {
                 let mut guest = Self { machine, id };
                 guest.execute(r#"{"execute":"qmp_capabilities"}"#)?;
@@ -131,7 +131,7 @@ impl<'a> Guest<'a> {
 
     /// Kills the emulator. It has not warned that it has no `MAP_SYNC`.
     fn end(self) -> Result<()> {
-        match self.machine.ask(&Request::End { id: self.id, signal: SIGKILL })? {
+        match self.machine.ask(Request::End { id: self.id, signal: SIGKILL })? {
             Reply::Printed { errors, .. } if errors.is_empty() => Ok(()),
             other => bail!("QEMU ended otherwise: {other:?}"),
         }

@@ -131,15 +131,6 @@ impl HostProgram {
         }
     }
 
-    /// Returns the request to start the program in the background.
-    pub fn start(&self, arguments: &[String]) -> Request {
-        Request::Start {
-            program: self.place.display().to_string(),
-            arguments: arguments.to_vec(),
-            environment: self.environment(&[]),
-        }
-    }
-
     fn environment(&self, more: &[(&str, &str)]) -> BTreeMap<String, String> {
         let folders: Vec<&str> = self.folders.iter().map(String::as_str).collect();
         let folders = folders.join(":");

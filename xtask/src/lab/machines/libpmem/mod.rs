@@ -6,7 +6,6 @@ mod cuts;
 mod fences;
 mod mappings;
 mod programs;
-mod qemu;
 
 use std::path::{Path, PathBuf};
 
@@ -30,7 +29,6 @@ pub(super) fn lanes() -> Vec<Lane> {
     lanes.extend(fences::lanes());
     lanes.extend(mappings::lanes());
     lanes.extend(programs::lanes());
-    lanes.extend(qemu::lanes());
     lanes
 }
 

@@ -45,6 +45,6 @@ pub mod tracker;
 pub mod x86_64;
 
 // Tests are programs, which have no emulator to link with.
-#[cfg(not(test))]
+#[cfg(all(not(test), target_os = "linux"))]
 #[expect(unsafe_code, reason = "the emulator calls and is called in C")]
 mod ffi;

@@ -183,7 +183,7 @@ fn main() -> Result<ExitCode> {
         Task::Cut(request) => cut(&request),
         Task::Restart(request) => restart(&request),
         Task::Run(program) => run(&program),
-        Task::Fetch => Machines::new().map(|_fetched| 0),
+        Task::Fetch => Machines::new().and_then(|machines| machines.finish(|_fetched| Ok(0))),
         Task::Example => {
             write!(io::stdout(), "{EXAMPLE}").map(|()| 0).context("cannot print the example")
         }
@@ -215,9 +215,10 @@ impl Machines {
         remove_those_of_others(&all);
         let (name, work) = (format!("{}", process::id()), all.join(process::id().to_string()));
         cache::make_empty(&work)?;
-        let log = Log::create(cache.folder(), &name)?;
         let agent = agent(&work)?;
-        let kit = Kits::new(cache, Emulated::Pc, work.clone()).kit(Architecture::X86, agent)?;
+        let kits = Kits::new(cache.clone(), Emulated::Pc, work.clone());
+        let kit = kits.kit(Architecture::X86, agent)?;
+        let log = Log::create(cache.folder(), &name)?;
         Ok(Self { kit, name, log, work })
     }
 

@@ -173,9 +173,7 @@ impl Kits {
     fn fetch(&self, architecture: Architecture) -> Result<Parts> {
         let cache = &self.cache;
         let Kernel { suite, depending } = architecture.kernel();
-        let modules = architecture.modules();
-        let mut packages = debian::kernel(cache, architecture.debian(), suite, depending)?;
-        packages.retain(|name| !modules.is_empty() || !name.starts_with("linux-modules-"));
+        let packages = debian::kernel(cache, architecture.debian(), suite, depending)?;
         let kernel = debian::fetch(cache, &packages, suite)?;
 
         // A module that is decompressed into the folder must not be taken for another kernel's.
@@ -185,7 +183,7 @@ impl Kits {
         let mut base = Initramfs::default();
         let emulators = self.emulators()?;
         let known = elf::Modules::below(releases(&kernel), &folder, &emulators)?;
-        base.modules("/lab/modules", &known, modules)?;
+        base.modules("/lab/modules", &known, architecture.modules())?;
         for name in architecture.file_systems() {
             base.modules(&format!("/lab/modules-{name}"), &known, &[name])?;
         }

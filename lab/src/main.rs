@@ -37,7 +37,7 @@ const EXAMPLE: &str = include_str!("../examples/forgotten_flush.c");
 const AFTER_HELP: &str = "\
 The program runs in the emulator QEMU, with the libraries that it is linked to. Its working
 directory and TMPDIR are on ext4 with DAX: it must create its files there, and may map them with
-MAP_SYNC. Needs x86-64 with Debian or Ubuntu, and neither root nor KVM.
+MAP_SYNC. Needs x86-64 with Debian 12 or 13, or an Ubuntu that has QEMU 10; neither root nor KVM.
 
 Exit codes of cut and restart: 0 nothing was lost, 1 the check found a loss, 2 usage, 3 it could
 not be done.

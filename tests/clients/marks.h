@@ -1,4 +1,4 @@
-/* The marks of tests/lab/mark for programs in C: the emulator's plugin watches a range, and writes a verdict on it. */
+/* The marks of lab/mark for programs in C: the emulator's plugin watches a range, and writes a verdict on it. */
 #include <stddef.h>
 #include <stdint.h>
 

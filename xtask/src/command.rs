@@ -1,320 +1,51 @@
-//! A child process: its display, its run and its output.
-//!
-//! Children get no standard input. Their standard output passes through line by line, to this program's or to a log, so
-//! that the result lines of the test harness can be counted on the way.
+//! Commands as checks: their output is shown or logged, and the tests in it are counted.
 
-use core::fmt;
-use std::ffi::OsStr;
-use std::io::{BufRead as _, BufReader, Read as _, Write};
-use std::os::unix::process::ExitStatusExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
-use std::{env, fs, thread};
+use std::io::Write;
+use std::process::Stdio;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::Result;
+pub(crate) use lose_lines::command::{Cmd, Ending, find_program, quoted};
+use lose_lines::log::Log;
 
-use crate::log::Log;
 use crate::output::{self, Output};
 use crate::report::{Finding, Tests};
-
-/// Exit status of `timeout` when the time was up.
-const TIMED_OUT: i32 = 124;
-
-/// Seconds for any one command on a CI machine: only a command that hangs takes as many, however slow the machine.
-const CI_LIMIT: u32 = 4500;
 
 /// The option that leaves the library and its tests unoptimised, where compiling them takes longer than they run.
 pub(crate) const QUICKLY_BUILT: [&str; 2] =
     ["--config", "profile.dev.package.cachemaint.opt-level=0"];
 
-/// A command line with its environment. It is printed as one would type it.
-#[derive(Clone, Debug)]
-pub(crate) struct Cmd {
-    program: String,
-    args: Vec<String>,
-    env: Vec<(String, String)>,
-    folder: Option<PathBuf>,
-    limit: Option<u32>,
-}
-
-/// The end of a command.
-#[derive(Clone, Debug)]
-pub(crate) struct Ending {
-    /// The exit code, unless a signal ended it.
-    pub(crate) code: Option<i32>,
-    /// The exit code or the signal in words, or that the time limit was exceeded.
-    pub(crate) told: String,
-}
-
-impl Cmd {
-    pub(crate) fn new(program: impl Into<String>) -> Self {
-        Self {
-            program: program.into(),
-            args: Vec::new(),
-            env: Vec::new(),
-            folder: None,
-            limit: None,
-        }
-    }
-
-    /// Returns `cargo` with the words of `line`.
-    pub(crate) fn cargo(line: &str) -> Self {
-        Self::new("cargo").words(line)
-    }
-
-    pub(crate) fn arg(mut self, arg: impl Into<String>) -> Self {
-        self.args.push(arg.into());
-        self
-    }
-
-    pub(crate) fn args<S: Into<String>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
-        self.args.extend(args.into_iter().map(Into::into));
-        self
-    }
-
-    /// Adds each word of `line` as an argument.
-    pub(crate) fn words(self, line: &str) -> Self {
-        self.args(line.split_whitespace())
-    }
-
-    pub(crate) fn env(mut self, name: &str, value: impl Into<String>) -> Self {
-        self.env.push((name.to_owned(), value.into()));
-        self
-    }
-
-    /// Sets a variable as [`env`](Self::env) does, unless the command already sets it.
-    pub(crate) fn env_default(self, name: &str, value: impl Into<String>) -> Self {
-        if self.env.iter().any(|(set, _)| set == name) { self } else { self.env(name, value) }
-    }
-
-    /// Runs the command in this folder.
-    pub(crate) fn folder(mut self, folder: &Path) -> Self {
-        self.folder = Some(folder.to_path_buf());
-        self
-    }
-
-    /// Ends the command and its children after this many seconds, where the machine has `timeout`.
-    pub(crate) fn limit(mut self, seconds: u32) -> Self {
-        self.limit = Some(seconds);
-        self
-    }
-
-    /// Returns the time limit. A run without a limit can be stopped by hand at home, but not on a CI machine.
-    fn seconds(&self) -> Option<u32> {
-        self.limit.or_else(|| env::var_os("CI").map(|_set| CI_LIMIT))
-    }
-
-    fn command(&self) -> Command {
-        let mut command = match self.seconds() {
-            Some(seconds) if find_program("timeout").is_some() => {
-                let mut timeout = Command::new("timeout");
-                timeout.args(["--kill-after=10", &seconds.to_string(), &self.program]);
-                timeout
-            }
-            _ => Command::new(&self.program),
-        };
-        command.args(&self.args).stdin(Stdio::null());
-        if let Some(folder) = &self.folder {
-            command.current_dir(folder);
-        }
-        // `cargo run` sets the variable for this program; another compiler must not load the libraries of this one.
-        command.env_remove("LD_LIBRARY_PATH");
-        command.envs(self.env.iter().map(|(name, value)| (name, value)));
-        command
-    }
-
+/// A command that is a check.
+pub(crate) trait Check {
     /// Runs the command with its output shown. Returns its finding with the counted tests.
-    pub(crate) fn check(&self) -> Result<Finding> {
-        self.pass_through(output::complaints, &mut Output)
-    }
+    fn check(&self) -> Result<Finding>;
 
     /// Runs the command as [`check`](Self::check) does, with its output in the log.
-    pub(crate) fn check_in(&self, log: &mut Log) -> Result<Finding> {
-        let errors = log.writer()?;
-        self.pass_through(|| Ok(errors.try_clone()?.into()), log)
-    }
-
-    /// Runs the command with its output in the log, passes each line to `take`, and returns how the command ended.
-    pub(crate) fn watch_in(&self, log: &mut Log, take: impl FnMut(&str)) -> Result<Ending> {
-        let complaints = log.complaints()?;
-        let status = self.each_line(complaints, log, take)?;
-        Ok(Ending { code: status.code(), told: self.describe(status) })
-    }
-
-    fn pass_through(
-        &self,
-        complaints: impl Fn() -> Result<Stdio>,
-        out: &mut impl Write,
-    ) -> Result<Finding> {
-        let mut tests = Tests::default();
-        let status = self.each_line(complaints()?, out, |line| tests.add_result_line(line))?;
-        if status.success() {
-            return Ok(Finding::passed(tests));
-        }
-        Ok(Finding::failed(tests, format!("`{self}` {}", self.describe(status))))
-    }
-
-    fn each_line(
-        &self,
-        complaints: Stdio,
-        out: &mut impl Write,
-        mut take: impl FnMut(&str),
-    ) -> Result<ExitStatus> {
-        writeln!(out, "$ {self}")?;
-        let mut child = self
-            .command()
-            .stdout(Stdio::piped())
-            .stderr(complaints)
-            .spawn()
-            .with_context(|| format!("cannot start `{self}`"))?;
-        if let Some(output) = child.stdout.take() {
-            let mut output = BufReader::new(output);
-            let mut line = Vec::new();
-            while output.read_until(b'\n', &mut line)? != 0 {
-                out.write_all(&line)?;
-                take(&String::from_utf8_lossy(&line));
-                line.clear();
-            }
-        }
-        self.wait(&mut child)
-    }
-
-    fn wait(&self, child: &mut Child) -> Result<ExitStatus> {
-        child.wait().with_context(|| format!("cannot wait for `{self}`"))
-    }
-
-    /// Starts the command for a conversation by its standard input and output. The child ends with this program.
-    pub(crate) fn converse(&self, log: &Log) -> Result<(Child, ChildStdin, ChildStdout)> {
-        // The child must not outlive a caller that is killed; exec keeps the process that setpriv(1) began.
-        let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "--", &self.program]).args(&self.args);
-        command.env_remove("LD_LIBRARY_PATH");
-        command.envs(self.env.iter().map(|(name, value)| (name, value)));
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(log.complaints()?)
-            .spawn()
-            .with_context(|| format!("cannot start `{self}`"))?;
-        match (child.stdin.take(), child.stdout.take()) {
-            (Some(input), Some(output)) => Ok((child, input, output)),
-            _ => bail!("`{self}` has no pipes"),
-        }
-    }
+    fn check_in(&self, log: &mut Log) -> Result<Finding>;
 
     /// Runs the command as [`check`](Self::check) does, and fails if it ran no test.
-    pub(crate) fn check_tests(&self) -> Result<Finding> {
+    fn check_tests(&self) -> Result<Finding>;
+}
+
+impl Check for Cmd {
+    fn check(&self) -> Result<Finding> {
+        finding(self, output::complaints()?, &mut Output)
+    }
+
+    fn check_in(&self, log: &mut Log) -> Result<Finding> {
+        finding(self, log.complaints()?, log)
+    }
+
+    fn check_tests(&self) -> Result<Finding> {
         Ok(self.check()?.with_tests(self))
     }
-
-    /// Runs the command silently and returns its standard output. An error carries the reason that standard error
-    /// shows.
-    pub(crate) fn read(&self) -> Result<String> {
-        let (status, output, complaint) = self.captured()?;
-        if !status.success() {
-            let complaint = String::from_utf8_lossy(&complaint);
-            bail!("`{self}` {}: {}", self.describe(status), reason_in(&complaint));
-        }
-        String::from_utf8(output)
-            .with_context(|| format!("`{self}` printed something that is not UTF-8"))
-    }
-
-    /// Runs the command silently and returns its standard error. Fails if the command succeeds.
-    pub(crate) fn refusal(&self) -> Result<String> {
-        let (status, _, complaint) = self.captured()?;
-        ensure!(!status.success(), "`{self}` succeeded");
-        Ok(String::from_utf8_lossy(&complaint).into_owned())
-    }
-
-    /// Runs the command silently and returns how it ended, with its standard output.
-    pub(crate) fn ending(&self) -> Result<(Ending, String)> {
-        let (status, output, _) = self.captured()?;
-        let ending = Ending { code: status.code(), told: self.describe(status) };
-        Ok((ending, String::from_utf8_lossy(&output).into_owned()))
-    }
-
-    /// Runs the command and returns its status, its standard output, and its standard error.
-    fn captured(&self) -> Result<(ExitStatus, Vec<u8>, Vec<u8>)> {
-        let mut child = self
-            .command()
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("cannot start `{self}`"))?;
-        let (mut output, mut complaint) = (Vec::new(), Vec::new());
-        let (out, err) = (child.stdout.take(), child.stderr.take());
-        thread::scope(|scope| {
-            let err = scope.spawn(|| err.map_or(Ok(0), |mut err| err.read_to_end(&mut complaint)));
-            out.map_or(Ok(0), |mut out| out.read_to_end(&mut output))?;
-            err.join().unwrap_or(Ok(0))
-        })
-        .with_context(|| format!("cannot read the output of `{self}`"))?;
-        Ok((self.wait(&mut child)?, output, complaint))
-    }
-
-    fn describe(&self, status: ExitStatus) -> String {
-        // Shells, and timeout(1) in most cases, report a child that a signal ended by such a code.
-        let in_code = status.code().filter(|code| (129..=192).contains(code));
-        let signal = status.signal().or(in_code.map(|code| code - 128));
-        if let Some(signal) = signal {
-            return format!("ended by signal {signal}");
-        }
-        match (status.code(), self.seconds()) {
-            (Some(TIMED_OUT), Some(seconds)) => format!("took longer than {seconds} s"),
-            (Some(code), _) => format!("ended with exit code {code}"),
-            (None, _) => format!("ended ({status})"),
-        }
-    }
 }
 
-impl fmt::Display for Cmd {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(folder) = &self.folder {
-            write!(f, "cd {} && ", quoted(&folder.display().to_string()))?;
-        }
-        for (name, value) in &self.env {
-            write!(f, "{name}={} ", quoted(value))?;
-        }
-        write!(f, "{}", quoted(&self.program))?;
-        self.args.iter().try_for_each(|arg| write!(f, " {}", quoted(arg)))
-    }
-}
-
-/// Returns the most specific line of standard error: the first that apt, rustup or cargo marks as an error, or else the
-/// last.
-fn reason_in(complaint: &str) -> &str {
-    let marked = |line: &&str| line.starts_with("E: ") || line.starts_with("error");
-    let mut lines = complaint.lines().map(str::trim).filter(|line| !line.is_empty());
-    lines.clone().find(marked).or_else(|| lines.next_back()).unwrap_or("it said nothing")
-}
-
-/// Returns `word` quoted for a shell.
-pub(crate) fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=+./:,@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
+fn finding(cmd: &Cmd, complaints: Stdio, out: &mut impl Write) -> Result<Finding> {
+    let mut tests = Tests::default();
+    let status = cmd.each_line(complaints, out, |line| tests.add_result_line(line))?;
+    Ok(if status.success() {
+        Finding::passed(tests)
     } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
-
-/// Returns the path of the first program of this name in `PATH`.
-pub(crate) fn find_program(name: impl AsRef<OsStr>) -> Option<PathBuf> {
-    let name = Path::new(name.as_ref());
-    env::split_paths(&env::var_os("PATH")?)
-        .map(|folder| folder.join(name))
-        .find(|file| fs::metadata(file).is_ok_and(|meta| meta.is_file()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Cmd;
-
-    #[test]
-    fn a_signal_has_one_name_in_a_command_of_its_own_and_behind_a_shell() {
-        let ending = |line: &str| Cmd::new("sh").args(["-c", line]).ending().unwrap().0.told;
-        assert_eq!(ending("kill -ILL $$"), "ended by signal 4");
-        assert_eq!(ending("exit 132"), "ended by signal 4");
-        assert_eq!(ending("exit 3"), "ended with exit code 3");
-    }
+        Finding::failed(tests, format!("`{cmd}` {}", cmd.describe(status)))
+    })
 }

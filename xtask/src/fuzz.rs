@@ -12,7 +12,7 @@ use std::thread;
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 
-use crate::command::{Cmd, find_program};
+use crate::command::{Check as _, Cmd, find_program};
 use crate::host::Host;
 use crate::report::{Finding, Report};
 use crate::toolchain;

@@ -10,13 +10,15 @@ use std::sync::Mutex;
 
 use anyhow::{Context as _, Result, ensure};
 
+use lose_lines::cache::Cache;
+
 use crate::command::Cmd;
 
 /// The machine: the folders of the workspace and the caches, and the available sources of compilers.
 #[derive(Debug)]
 pub(crate) struct Host {
     root: PathBuf,
-    cache: PathBuf,
+    cache: Cache,
     pub(crate) without_rustup: bool,
     /// The reason why rustup's server is not asked again.
     pub(crate) rustup_unreachable: Mutex<Option<String>>,
@@ -36,14 +38,9 @@ impl Host {
             root.display()
         );
         env::set_current_dir(root).with_context(|| format!("cannot enter {}", root.display()))?;
-        let caches = env::var_os("XDG_CACHE_HOME")
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-            .or_else(|| env::home_dir().map(|home| home.join(".cache")))
-            .context("neither XDG_CACHE_HOME nor HOME is set: set one, downloads are kept there")?;
         Ok(Self {
             root: root.to_path_buf(),
-            cache: caches.join("cachemaint-lab"),
+            cache: Cache::of_user()?,
             without_rustup,
             rustup_unreachable: Mutex::new(None),
         })
@@ -54,7 +51,7 @@ impl Host {
     }
 
     /// Returns the folder of downloads.
-    pub(crate) fn cache(&self) -> &Path {
+    pub(crate) fn cache(&self) -> &Cache {
         &self.cache
     }
 
@@ -116,15 +113,6 @@ fn remove_others(folder: &Path, kept: &BTreeSet<PathBuf>) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Makes a folder, without leftovers of a run before.
-pub(crate) fn make_empty(folder: &Path) -> Result<()> {
-    if folder.exists() {
-        fs::remove_dir_all(folder)
-            .with_context(|| format!("cannot remove {}", folder.display()))?;
-    }
-    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))
 }
 
 #[cfg(test)]

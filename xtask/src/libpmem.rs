@@ -7,10 +7,10 @@ use anyhow::{Context as _, Result};
 
 use crate::c_development::Folders;
 use crate::capi::LIBPMEM;
-use crate::command::Cmd;
-use crate::debian::{self, Suite};
+use crate::command::{Check as _, Cmd};
 use crate::host::Host;
 use crate::report::{Finding, Report};
+use lose_lines::debian::{self, Suite};
 
 /// The original, its header and its tool, with the libraries that these load.
 const ORIGINAL: [&str; 10] = [
@@ -59,7 +59,7 @@ fn run(host: &Host) -> Result<Finding> {
     let tests = Cmd::cargo("test -p cachemaint-libpmem --test drop_in")
         .env("CACHEMAINT_LIBPMEM", folder.display().to_string());
     // Without the packages the tests that compare say that they were skipped.
-    match debian::fetch(host, &ORIGINAL, Suite::System) {
+    match debian::fetch(host.cache(), &ORIGINAL, Suite::System) {
         Ok(packages) => {
             tests.env("CACHEMAINT_LIBPMEM_ORIGINAL", packages.display().to_string()).check_tests()
         }

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use crate::command::Cmd;
+use crate::command::{Check as _, Cmd};
 use crate::host::Host;
 use crate::links;
 use crate::report::{Finding, Report, Tests};

@@ -10,17 +10,15 @@ mod arrows;
 mod asm;
 mod c_development;
 mod capi;
-mod changed;
 mod command;
-mod debian;
 mod fuzz;
 mod host;
+mod install;
 mod interface;
 mod lab;
 mod libpmem;
 mod links;
 mod lint;
-mod log;
 mod output;
 mod package;
 mod planted;
@@ -39,10 +37,9 @@ use anyhow::{Result, anyhow};
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
 
-use crate::changed::Affected;
 use crate::host::Host;
-use crate::log::Log;
 use crate::report::Report;
+use lose_lines::log::Log;
 
 /// The checks of this workspace. Each is one command.
 #[derive(Debug, Parser)]
@@ -58,7 +55,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Task {
     /// Run every step below.
-    Ci(Ci),
+    Ci,
     /// Run every step below, then the longer ones.
     Full(Full),
     /// Check the format of every Rust file in the tree.
@@ -87,8 +84,6 @@ enum Task {
     Fuzz(fuzz::Request),
     /// Run the lab: check every claim on other CPUs and on whole machines.
     Lab(lab::request::Request),
-    /// Run a program inside a machine with a DAX file system, as a runner for cargo, or test it for crashes there.
-    Machine(lab::runner::Request),
     /// Compare the compiler's instructions with the reviewed ones.
     Asm(Golden),
     /// Build the libraries for C programs and install them.
@@ -103,13 +98,6 @@ enum Task {
     Arrows,
     /// Compare the public interface with the reviewed one.
     Interface(Golden),
-}
-
-#[derive(Debug, Args)]
-struct Ci {
-    /// Run only the steps and lanes that the changes since the main branch can have broken.
-    #[arg(long)]
-    changed: bool,
 }
 
 #[derive(Debug, Args)]
@@ -181,7 +169,7 @@ impl Task {
         let ci =
             || vec![vec![FIRST.to_vec(), vec![MIRI]], vec![vec![LAB], BESIDE_THE_LAB.to_vec()]];
         match self {
-            Self::Ci(_) => ci(),
+            Self::Ci => ci(),
             Self::Full(Full { steps }) if steps.is_empty() => {
                 [ci(), vec![vec![LONGER.to_vec()]]].concat()
             }
@@ -196,11 +184,10 @@ impl Task {
     /// Returns the step of a task that is one.
     fn step(&self) -> Option<Step> {
         match self {
-            Self::Ci(_)
+            Self::Ci
             | Self::Full(_)
             | Self::Fuzz(_)
             | Self::Lab(_)
-            | Self::Machine(_)
             | Self::Capi(_)
             | Self::Plot => None,
             Self::Fmt => Some(FMT),
@@ -223,20 +210,11 @@ impl Task {
             Self::Interface(_) => Some(INTERFACE),
         }
     }
-
-    /// Returns and prints the checks that changes can have broken, if only these are asked for.
-    fn affected(&self, host: &Host) -> Result<Option<Affected>> {
-        let Self::Ci(Ci { changed: true }) = self else { return Ok(None) };
-        let affected = Affected::since_main(host.root())?;
-        writeln!(io::stdout(), "{affected}")?;
-        Ok(Some(affected))
-    }
 }
 
-/// The steps of a run: on this machine, and all of them or those that changes can have broken.
+/// The steps of a run on this machine.
 struct Steps<'a> {
     host: &'a Host,
-    affected: Option<Affected>,
 }
 
 impl Steps<'_> {
@@ -265,19 +243,9 @@ impl Steps<'_> {
         Ok(report)
     }
 
-    /// Runs a step, unless no change can have broken it.
     fn run_one(&self, (name, step): Step, report: &mut Report) -> Result<()> {
-        if self.affected.as_ref().is_some_and(|affected| !affected.has(name)) {
-            return Ok(());
-        }
         report.begin(name);
-        let ran = match &self.affected {
-            Some(affected) if name == LAB.0 => {
-                lab::request::lab_lanes(self.host, report, &affected.lanes)
-            }
-            _ => step(self.host, report),
-        };
-        let Err(error) = ran else { return Ok(()) };
+        let Err(error) = step(self.host, report) else { return Ok(()) };
         report.check("preparation", "the prerequisites of the step are there", || Err(error))
     }
 }
@@ -285,9 +253,6 @@ impl Steps<'_> {
 fn main() -> Result<ExitCode> {
     let cli = Cli::parse();
     let host = Host::new(cli.without_rustup)?;
-    if let Task::Machine(program) = &cli.task {
-        return lab::runner::run(&host, program).map(ExitCode::from);
-    }
     if let Task::Capi(request) = &cli.task {
         capi::install(&host, request)?;
         return Ok(ExitCode::SUCCESS);
@@ -309,7 +274,7 @@ fn main() -> Result<ExitCode> {
         report.begin("fuzz");
         fuzz::run(&host, &mut report, request)?;
     }
-    let steps = Steps { host: &host, affected: cli.task.affected(&host)? };
+    let steps = Steps { host: &host };
     cli.task.stages().iter().try_for_each(|stage| steps.run(stage, &mut report))?;
     Ok(if report.finish()? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

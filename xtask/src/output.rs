@@ -8,7 +8,7 @@ use std::process::Stdio;
 
 use anyhow::{Context as _, Result};
 
-use crate::log::Log;
+use lose_lines::log::Log;
 
 thread_local! {
     static LOG: RefCell<Option<Log>> = const { RefCell::new(None) };
@@ -53,8 +53,8 @@ mod tests {
     use std::io::Write as _;
 
     use super::{Output, collected};
-    use crate::command::Cmd;
-    use crate::log::Log;
+    use crate::command::{Check as _, Cmd};
+    use lose_lines::log::Log;
 
     #[test]
     fn the_output_of_a_thread_and_of_its_commands_is_in_one_log() {

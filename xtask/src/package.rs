@@ -4,7 +4,7 @@ use alloc::collections::BTreeSet;
 
 use anyhow::{Result, ensure};
 
-use crate::command::Cmd;
+use crate::command::{Check as _, Cmd};
 use crate::host::Host;
 use crate::report::{Finding, Report, Tests};
 

@@ -46,12 +46,6 @@ impl Planted {
             .with_context(|| format!("{}: no line `{key}:` before the patch", self.path.display()))
     }
 
-    /// Returns the files that the patch changes.
-    #[cfg(test)]
-    pub(crate) fn files(&self) -> impl Iterator<Item = String> {
-        self.text.lines().filter_map(|line| line.strip_prefix("+++ b/").map(str::to_owned))
-    }
-
     /// Makes `copy` a copy of the tree with this defect.
     pub(crate) fn plant(&self, host: &Host, copy: &Path) -> Result<()> {
         host.copy_sources(copy)?;

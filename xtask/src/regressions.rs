@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::command::{Cmd, Ending, QUICKLY_BUILT};
+use crate::command::{Check as _, Cmd, Ending, QUICKLY_BUILT};
 use crate::host::Host;
 use crate::output::Output;
 use crate::planted::Planted;

@@ -42,17 +42,6 @@ impl Tests {
         self.passed > self.skipped
     }
 
-    /// Returns the counts beyond those of `before`.
-    pub(crate) fn since(&self, before: Self) -> Self {
-        Self {
-            passed: self.passed - before.passed,
-            failed: self.failed - before.failed,
-            ignored: self.ignored - before.ignored,
-            skipped: self.skipped - before.skipped,
-            filtered: self.filtered - before.filtered,
-        }
-    }
-
     /// Returns true if the names in the arguments match no test: a test was renamed. A target can lack all tests of a program.
     pub(crate) fn were_all_left_out(&self) -> bool {
         self.filtered > 0 && self.passed + self.failed + self.ignored == 0
@@ -198,12 +187,29 @@ pub(crate) fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     (result, start.elapsed())
 }
 
+/// The checks of one step, summed up.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sum {
+    time: Duration,
+    counts: Counts,
+}
+
 #[derive(Debug)]
 struct Row {
     step: &'static str,
     name: String,
     finding: Finding,
-    took: Duration,
+    time: Duration,
+}
+
+impl Row {
+    /// Returns the name that the row is summed up under: its step, and of a lane its group.
+    fn part(&self) -> String {
+        match self.name.split_once('/') {
+            Some((group, _)) => format!("{} {group}", self.step),
+            None => self.step.to_owned(),
+        }
+    }
 }
 
 /// The checks run so far.
@@ -237,10 +243,10 @@ impl Report {
         work: impl FnOnce() -> Result<Finding>,
     ) -> Result<()> {
         writeln!(Output, "\n== {} / {name}: {proves}", self.step)?;
-        let (finding, took) = timed(work);
+        let (finding, time) = timed(work);
         let finding =
             finding.unwrap_or_else(|error| Finding::failed(Tests::default(), format!("{error:#}")));
-        self.record(name, self.step, finding, took)
+        self.record(name, self.step, finding, time)
     }
 
     /// Records that a check was not run, with the reason.
@@ -255,14 +261,13 @@ impl Report {
         name: &str,
         alone: &str,
         finding: Finding,
-        took: Duration,
+        time: Duration,
     ) -> Result<()> {
         let step = self.step;
         match &finding.outcome {
             Outcome::Passed => {
                 // A run that is ended has no table.
-                let seconds = took.as_secs_f64();
-                writeln!(Output, "-- passed: {step} / {name}, {seconds:.1} s")?;
+                writeln!(Output, "-- passed: {step} / {name}, {:.1} s", time.as_secs_f64())?;
             }
             Outcome::Failed(why) => {
                 writeln!(
@@ -272,17 +277,17 @@ impl Report {
             }
             Outcome::Skipped(why) => writeln!(Output, "-- skipped: {step} / {name}: {why}")?,
         }
-        self.rows.push(Row { step, name: name.to_owned(), finding, took });
+        self.rows.push(Row { step, name: name.to_owned(), finding, time });
         Ok(())
     }
 
-    /// Prints a row for each check, the time of all, and the line of counts. Returns true if nothing failed.
+    /// Prints a row for each check, one for each step, and the line of counts. Returns true if nothing failed.
     pub(crate) fn finish(&self) -> Result<bool> {
         let mut out = io::stdout().lock();
         self.print_rows(&mut out)?;
-        writeln!(out, "\nall of it took {:.1} s", self.start.elapsed().as_secs_f64())?;
+        self.print_parts(&mut out)?;
         let counts = self.counts();
-        writeln!(out, "{counts}")?;
+        writeln!(out, "\n{counts}")?;
         Ok(counts.failed == 0)
     }
 
@@ -292,6 +297,24 @@ impl Report {
         counts
     }
 
+    /// Returns the sum of each step, in the order of their first checks.
+    fn parts(&self) -> Vec<(String, Sum)> {
+        let mut parts: Vec<(String, Sum)> = Vec::new();
+        for row in &self.rows {
+            let name = row.part();
+            let known = parts.iter().position(|(part, _)| *part == name);
+            let index = known.unwrap_or_else(|| {
+                parts.push((name, Sum::default()));
+                parts.len() - 1
+            });
+            if let Some((_, sum)) = parts.get_mut(index) {
+                sum.time += row.time;
+                sum.counts.add(&row.finding);
+            }
+        }
+        parts
+    }
+
     fn print_rows(&self, out: &mut impl io::Write) -> Result<()> {
         let width = self.rows.iter().map(|row| row.name.len()).max().unwrap_or(0);
         writeln!(
@@ -299,7 +322,7 @@ impl Report {
             "\n{:12} {:width$} {:8} {:>7} {:>6}",
             "step", "check", "result", "seconds", "tests"
         )?;
-        for Row { step, name, finding, took } in &self.rows {
+        for Row { step, name, finding, time } in &self.rows {
             let (result, why) = match &finding.outcome {
                 Outcome::Passed => ("passed", ""),
                 Outcome::Failed(why) => ("FAILED", why.lines().next().unwrap_or_default()),
@@ -309,12 +332,30 @@ impl Report {
                 0 => String::from("-"),
                 passed => passed.to_string(),
             };
-            let took = took.as_secs_f64();
             // The check itself has printed the whole reason.
+            let time = time.as_secs_f64();
             let line =
-                format!("{step:12} {name:width$} {result:8} {took:7.1} {tests:>6}  {why:.120}");
+                format!("{step:12} {name:width$} {result:8} {time:7.1} {tests:>6}  {why:.120}");
             writeln!(out, "{}", line.trim_end())?;
         }
+        Ok(())
+    }
+
+    fn print_parts(&self, out: &mut impl io::Write) -> Result<()> {
+        writeln!(out, "\n{:16} {:>7} {:>7} {:>7}", "step", "seconds", "passed", "skipped")?;
+        let mut row = |part: &str, time: Duration, counts: Counts| {
+            let Counts { passed, skipped, .. } = counts;
+            let time = time.as_secs_f64();
+            writeln!(out, "{part:16} {time:7.1} {passed:>7} {skipped:>7}")
+        };
+        for (part, Sum { time, counts }) in self.parts() {
+            row(&part, time, counts)?;
+        }
+        row("all", self.start.elapsed(), self.counts())?;
+        writeln!(
+            out,
+            "seconds: wall-clock time; lanes of the lab run side by side, and the last line is the whole run."
+        )?;
         Ok(())
     }
 }

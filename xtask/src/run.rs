@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::command::{Cmd, QUICKLY_BUILT};
+use crate::command::{Check as _, Cmd, QUICKLY_BUILT};
 use crate::fuzz;
 use crate::host::Host;
 use crate::libpmem;
@@ -41,7 +41,7 @@ pub(crate) fn test(host: &Host, report: &mut Report) -> Result<()> {
     })?;
     report.check("members", "the tests of every other member pass", || {
         Cmd::cargo("test --workspace --exclude cachemaint --exclude cachemaint-cli --all-features")
-            .words("--no-fail-fast --lib --bins")
+            .words("--no-fail-fast --lib --bins --examples")
             .args(QUICKLY_BUILT)
             .check_tests()
     })?;

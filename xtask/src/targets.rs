@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use crate::command::{Cmd, QUICKLY_BUILT};
+use crate::command::{Check as _, Cmd, QUICKLY_BUILT};
 use crate::host::Host;
 use crate::report::{Finding, Report, Tests};
 use crate::toolchain::{self, Compiler};

@@ -15,8 +15,9 @@ use std::sync::PoisonError;
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::command::{Cmd, find_program};
-use crate::debian::{self, Suite};
 use crate::host::Host;
+use crate::install::install;
+use lose_lines::debian::{self, Suite};
 
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const COMPONENT_LIMIT: u32 = 60;
@@ -88,11 +89,11 @@ pub(crate) fn with_std(host: &Host, triple: &str, debian_arch: &str) -> Result<C
         Err(reason) => reason,
     };
     let packaged = || -> Result<Compiler> {
-        debian::install(&["rustc-web"])?;
+        install(&["rustc-web"])?;
         let version =
             Cmd::new("dpkg-query").words("--show --showformat=${Version} rustc-web").read()?;
         let package = format!("libstd-rust-web-dev:{debian_arch}={version}");
-        let sysroot = debian::fetch(host, &[package], Suite::System)?.join("usr");
+        let sysroot = debian::fetch(host.cache(), &[package], Suite::System)?.join("usr");
         let flag = format!(r#"target.{triple}.rustflags=["--sysroot={}"]"#, sysroot.display());
         Compiler::debian(host, vec![String::from("--config"), flag])
     };
@@ -114,7 +115,7 @@ pub(crate) fn with_built_std(
     standard_library_sources(host)?;
     let (suite, gcc) = C_LIBRARY;
     let unpacked = |package: &str| {
-        debian::fetch(host, &[format!("{package}-dev-{debian_arch}-cross")], suite)
+        debian::fetch(host.cache(), &[format!("{package}-dev-{debian_arch}-cross")], suite)
             .context("no C library")
     };
     let libc = unpacked("libc6")?.join("usr").join(gnu).join("lib");
@@ -162,7 +163,7 @@ fn with_crates(host: &Host, triple: &str, crates: &str) -> Result<Compiler> {
         Err(reason) => reason,
     };
     let packaged = || -> Result<Compiler> {
-        debian::install(&["rustc-web", "rust-web-src"])?;
+        install(&["rustc-web", "rust-web-src"])?;
         let mut compiler = Compiler::debian(host, vec![format!("-Zbuild-std={crates}")])?;
         compiler.env.push(("RUSTC_BOOTSTRAP", String::from("1")));
         Ok(compiler)
@@ -177,7 +178,7 @@ pub(crate) fn with_core_and_linker(host: &Host, triple: &str, gnu: &str) -> Resu
     if !compiler.is_debian() {
         return Ok(compiler);
     }
-    debian::install(&[&format!("binutils-{}", gnu.replace('_', "-"))]).context("no linker")?;
+    install(&[&format!("binutils-{}", gnu.replace('_', "-"))]).context("no linker")?;
     Ok(compiler.linker(triple, &format!("{gnu}-ld")))
 }
 

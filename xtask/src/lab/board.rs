@@ -4,10 +4,10 @@
 use anyhow::{Result, ensure};
 
 use super::Lab;
-use super::unavailable::Unavailable;
 use crate::command::{Cmd, Ending};
-use crate::log::Log;
 use crate::toolchain;
+use lose_lines::log::Log;
+use lose_lines::unavailable::Unavailable;
 
 /// Seconds for one boot, which takes less than one.
 const LIMIT: u32 = 60;

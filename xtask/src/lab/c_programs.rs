@@ -16,11 +16,11 @@ use super::user_emulation::Ready;
 use super::{Lab, compilers};
 use crate::c_development::{self, ARCHIVE, Folders};
 use crate::capi::CACHEMAINT;
-use crate::command::{Cmd, find_program};
-use crate::host::make_empty;
-use crate::log::Log;
+use crate::command::{Check as _, Cmd, find_program};
 use crate::output::Output;
 use crate::report::{Finding, Tests};
+use lose_lines::cache::make_empty;
+use lose_lines::log::Log;
 
 /// The architectures by name, triple and emulated CPU.
 const CPUS: [[&str; 3]; 3] = [

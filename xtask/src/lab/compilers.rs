@@ -3,11 +3,11 @@
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use super::targets::{Cross, TARGETS, Target};
-use super::unavailable::Unavailable;
 use crate::command::find_program;
-use crate::debian;
 use crate::host::Host;
+use crate::install::install;
 use crate::toolchain::{self, Compiler};
+use lose_lines::unavailable::Unavailable;
 
 /// Returns a compiler that links for a target of these lanes.
 pub(super) fn compiler(host: &Host, triple: &str) -> Result<Compiler> {
@@ -38,7 +38,7 @@ pub(super) fn cxx_compiler(host: &Host, target: &'static Target) -> Result<Strin
     };
     if find_program(&name).is_none() {
         let missing = || format!("there is no C++ compiler `{name}`");
-        debian::install(&[&package]).with_context(missing)?;
+        install(&[&package]).with_context(missing)?;
     }
     Ok(name)
 }
@@ -66,7 +66,7 @@ pub(super) fn linking(
 fn cross_compiler(host: &Host, target: &Target, cross: &Cross) -> Result<Compiler> {
     let Target { triple, debian_arch, .. } = target;
     let linking = |compiler: Compiler| {
-        debian::install(&cross.packages(debian_arch).each_ref().map(String::as_str))
+        install(&cross.packages(debian_arch).each_ref().map(String::as_str))
             .context("no cross linker")?;
         Ok(compiler.linker(triple, &cross.linker()))
     };

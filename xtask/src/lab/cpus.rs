@@ -18,11 +18,11 @@ use super::expectation::{Expectation, FOLDER};
 use super::lane::{Lane, Run};
 use super::programs::{FEWER_CASES, Program, Programs, Scope, built};
 use super::targets::{Model, TARGETS, Target};
-use super::unavailable::Unavailable;
 use super::user_emulation::{LIMIT, Ready};
-use crate::command::Cmd;
-use crate::log::Log;
+use crate::command::{Check as _, Cmd};
 use crate::report::{Finding, Tests};
+use lose_lines::log::Log;
+use lose_lines::unavailable::Unavailable;
 
 /// Claims about these CPUs that user emulation cannot show: a name, the claim, the reason.
 const OUT_OF_REACH: [[&str; 3]; 4] = [

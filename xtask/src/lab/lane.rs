@@ -9,10 +9,11 @@ use std::thread;
 
 use anyhow::{Result, bail, ensure};
 
-use super::unavailable::Unavailable;
-use super::{Lab, losses};
-use crate::log::Log;
+use super::Lab;
 use crate::report::{Finding, Tests, timed};
+use lose_lines::log::Log;
+use lose_lines::losses;
+use lose_lines::unavailable::Unavailable;
 
 /// A claim to prove on one machine.
 pub(crate) struct Lane {
@@ -81,19 +82,19 @@ pub(super) fn run_all(
         }
         drop(results);
         for lane in lanes {
-            let (run, took) = timed(|| (lane.prepare)(lab));
+            let (run, time) = timed(|| (lane.prepare)(lab));
             match run {
                 Ok(run) => {
-                    let queued = (lane.name, took, run);
+                    let queued = (lane.name, time, run);
                     ensure!(prepared.send(queued).is_ok(), "nothing runs lanes");
                 }
-                Err(why) => record(&lane.name, not_prepared(&why), took)?,
+                Err(why) => record(&lane.name, not_prepared(&why), time)?,
             }
             let mut ended = arriving.try_iter();
-            ended.try_for_each(|(name, finding, took)| record(&name, finding, took))?;
+            ended.try_for_each(|(name, finding, time)| record(&name, finding, time))?;
         }
         drop(prepared);
-        arriving.into_iter().try_for_each(|(name, finding, took)| record(&name, finding, took))
+        arriving.into_iter().try_for_each(|(name, finding, time)| record(&name, finding, time))
     })
 }
 
@@ -110,10 +111,10 @@ fn not_prepared(why: &anyhow::Error) -> Finding {
 fn run_prepared(queue: &Mutex<Receiver<Queued>>, work: &Path, results: &Sender<Ended>) {
     // The thread that waits for a lane holds the lock, so the others wait too. No lane is there for them either.
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-    while let Ok((name, mut took, run)) = next() {
+    while let Ok((name, mut time, run)) = next() {
         let (finding, running) = timed(|| run_one(work, &name, run));
-        took += running;
-        if results.send((name, finding, took)).is_err() {
+        time += running;
+        if results.send((name, finding, time)).is_err() {
             break;
         }
     }
@@ -147,8 +148,8 @@ fn run_one(work: &Path, name: &str, run: Run) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::{Finding, Run, Tests, run_one};
-    use crate::lab::losses;
-    use crate::log::Log;
+    use lose_lines::log::Log;
+    use lose_lines::losses;
     use std::io::Write as _;
 
     fn failure(run: impl FnOnce(&mut Log) + Send + 'static) -> Option<String> {

@@ -10,12 +10,12 @@ use std::io::Write as _;
 use anyhow::{Context as _, Result, ensure};
 
 use super::board::{self, Board};
-use super::emulator::value;
 use super::lane::Lane;
-use super::losses::{self, Files, Losses, Memory, Policy, RESET_OF_PC};
-use super::plugin::Plugin;
-use crate::log::Log;
 use crate::report::Finding;
+use lose_lines::emulator::value;
+use lose_lines::log::Log;
+use lose_lines::losses::{self, Files, Losses, Memory, Policy, RESET_OF_PC};
+use lose_lines::plugin::Plugin;
 
 /// A board with several CPUs.
 struct Machine {
@@ -51,7 +51,7 @@ pub(super) fn lanes() -> Vec<Lane> {
         Lane::new(name.clone(), proves, move |lab| {
             let emulators = lab.emulators()?;
             Plugin::fits(&emulators.system(machine.board.architecture))?;
-            let plugin = Plugin::build(&lab.sources)?;
+            let plugin = lab.plugin()?;
             let emulator = machine.board.booting(lab, "last_events", machine.cpu)?;
             let work = lab.sources.work().to_path_buf();
             Ok(Box::new(move |log| {

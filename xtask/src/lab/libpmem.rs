@@ -11,9 +11,9 @@ use super::lane::{Lane, Run};
 use super::targets::TARGETS;
 use crate::capi::LIBPMEM;
 use crate::command::Cmd;
-use crate::host::make_empty;
-use crate::log::Log;
 use crate::report::{Finding, Tests};
+use lose_lines::cache::make_empty;
+use lose_lines::log::Log;
 
 /// The architectures by name, triple and emulated CPU.
 const CPUS: [[&str; 3]; 2] = [

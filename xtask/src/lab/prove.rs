@@ -10,9 +10,9 @@ use super::Lab;
 use super::lane::{self, Lane};
 use super::lanes::lanes;
 use crate::host::Host;
-use crate::log::Log;
 use crate::planted::Planted;
 use crate::report::{Finding, Report, Tests, timed};
+use lose_lines::log::Log;
 
 /// Plants each defect, or those for lanes with these prefixes. A row of the report shows whether the lane noticed it.
 pub(super) fn prove(host: &Host, report: &mut Report, lanes: &[String]) -> Result<()> {
@@ -23,10 +23,10 @@ pub(super) fn prove(host: &Host, report: &mut Report, lanes: &[String]) -> Resul
             continue;
         }
         is_any = true;
-        let (finding, took) = timed(|| noticed(host, &patch));
+        let (finding, time) = timed(|| noticed(host, &patch));
         let finding =
             finding.unwrap_or_else(|why| Finding::failed(Tests::default(), format!("{why:#}")));
-        report.record(&format!("prove/{}", patch.name()), "lab --prove", finding, took)?;
+        report.record(&format!("prove/{}", patch.name()), "lab --prove", finding, time)?;
     }
     ensure!(is_any, "no defect is planted for {lanes:?}");
     Ok(())
@@ -46,7 +46,7 @@ fn noticed(host: &Host, patch: &Planted) -> Result<Finding> {
     Log::create(&work, wanted)?;
     let lab = Lab::of(host, &copy, work);
     let mut finding = None;
-    lane::run_all(&lab, selected, |_name, found, _took| {
+    lane::run_all(&lab, selected, |_name, found, _time| {
         finding = Some(found);
         Ok(())
     })?;

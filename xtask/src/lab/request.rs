@@ -1,7 +1,5 @@
 //! The lab as a command, and as steps of the checks.
 
-use alloc::collections::BTreeSet;
-
 use anyhow::{Result, ensure};
 use clap::Args;
 
@@ -66,16 +64,6 @@ pub(crate) fn lab_long(host: &Host, report: &mut Report) -> Result<()> {
     run_selected(host, report, &Request { lanes, long: true, ..Request::default() })
 }
 
-/// Runs the lanes of the step whose names begin like these.
-pub(crate) fn lab_lanes(
-    host: &Host,
-    report: &mut Report,
-    lanes: &BTreeSet<&'static str>,
-) -> Result<()> {
-    let lanes = lanes.iter().map(|lane| (*lane).to_owned()).collect();
-    run_selected(host, report, &Request { lanes, ..Request::default() })
-}
-
 /// Runs more tests on each CPU than its own.
 pub(crate) fn lab_whole(host: &Host, report: &mut Report) -> Result<()> {
     let lanes = WHOLE.map(str::to_owned).to_vec();
@@ -114,8 +102,8 @@ fn run_selected(host: &Host, report: &mut Report, request: &Request) -> Result<(
     let other = if request.long { "leave out --long" } else { "add --long, or name one whole" };
     ensure!(!selected.is_empty(), "there are lanes of this name, but of the other kind: {other}");
     let lab = Lab { programs: Built::new(request.whole), ..Lab::new(host) };
-    lane::run_all(&lab, selected, |name, finding, took| {
-        report.record(name, &format!("lab {name}"), finding, took)
+    lane::run_all(&lab, selected, |name, finding, time| {
+        report.record(name, &format!("lab {name}"), finding, time)
     })
 }
 

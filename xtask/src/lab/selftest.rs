@@ -1,4 +1,4 @@
-//! The lanes that prove that the emulator plugin ([`plugin`](super::plugin)) finds the mistakes that it must.
+//! The lanes that prove that the emulator plugin (`lab/plugin`) finds the mistakes that it must.
 //!
 //! They boot the image `planted` of `tests/lab/freestanding`, which makes mistakes on purpose. A
 //! verdict that differs from the table below, in either direction, is a failure; so are an exception,
@@ -12,10 +12,10 @@ use anyhow::{Context as _, Result, bail, ensure};
 use super::Lab;
 use super::board::{self, Board};
 use super::lane::{Lane, Run};
-use super::plugin::{Plugin, Streaming, Verdict};
 use crate::command::{Cmd, Ending};
-use crate::log::Log;
 use crate::report::{Finding, Tests};
+use lose_lines::log::Log;
+use lose_lines::plugin::{Plugin, Streaming, Verdict};
 
 /// The numbers of dirty and unfenced lines.
 type Left = (u64, u64);
@@ -105,8 +105,7 @@ pub(super) fn lanes() -> Vec<Lane> {
 fn prepare(lab: &Lab<'_>, machine: &'static Machine) -> Result<Run> {
     Plugin::fits(&lab.emulators()?.system(machine.board.architecture))?;
     let emulator = machine.board.booting(lab, "planted", machine.cpu)?.arg("-no-reboot");
-    let test =
-        Test { machine, emulator, plugin: Plugin::build(&lab.sources)?, outs: out_folder(lab)? };
+    let test = Test { machine, emulator, plugin: lab.plugin()?, outs: out_folder(lab)? };
     Ok(Box::new(move |log| {
         (0..MODES.len()).try_for_each(|mode| test.boot(mode, log))?;
         Ok(Finding::passed(Tests::default()))

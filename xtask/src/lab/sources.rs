@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use super::architecture::Architecture;
 use super::compilers;
 use crate::command::{Cmd, QUICKLY_BUILT};
 use crate::host::Host;
 use crate::toolchain::Compiler;
+use lose_lines::architecture::Architecture;
 
 /// The places that lanes take their sources from and build in.
 pub(super) struct Sources<'a> {

@@ -2,8 +2,8 @@
 
 use core::ops::RangeInclusive;
 
-use super::emulator::CURRENT;
 use super::programs::Scope;
+use lose_lines::emulator::CURRENT;
 
 /// An emulated CPU, as QEMU names it, and the name of its expectation.
 #[derive(Debug)]

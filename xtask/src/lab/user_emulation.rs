@@ -7,13 +7,14 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 
 use super::compilers;
-use super::emulator::CURRENT;
 use super::targets::{Cross, Model, Target};
-use super::unavailable::Unavailable;
 use crate::command::{Cmd, find_program};
-use crate::debian;
 use crate::host::Host;
+use crate::install::install;
 use crate::toolchain::Compiler;
+use lose_lines::debian;
+use lose_lines::emulator::CURRENT;
+use lose_lines::unavailable::Unavailable;
 
 /// Seconds for one test program on one model.
 pub(super) const LIMIT: u32 = 2700;
@@ -60,12 +61,12 @@ impl Ready {
 /// release of Debian or Ubuntu or its backports, or else the one of this release.
 fn emulator(host: &Host, target: &Target) -> Result<String> {
     let current = || -> Result<String> {
-        let suite = debian::offering(host, "qemu-user", CURRENT);
-        let folder = debian::fetch(host, &["qemu-user"], suite)?;
+        let suite = debian::offering(host.cache(), "qemu-user", CURRENT);
+        let folder = debian::fetch(host.cache(), &["qemu-user"], suite)?;
         suitable(&folder.join("usr/bin").join(target.emulator), target)
     };
     let packaged = || -> Result<String> {
-        debian::install(&["qemu-user"])?;
+        install(&["qemu-user"])?;
         installed(target)
     };
     installed(target)

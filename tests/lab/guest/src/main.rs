@@ -1,29 +1,16 @@
-//! The first program of the lab's machines (process 1). It mounts the usual file systems, loads the machine's kernel
-//! modules, and then serves the host's requests, one after the other. With arguments it is one of the small programs
-//! that a lane runs beside it.
+//! The agent of the lab's machines, which serves requests to the library beside the usual ones. With arguments it is one
+//! of the small programs that a lane runs beside it.
 //!
 //! It does not judge: only the host knows the expected results.
 
-#[cfg(target_os = "linux")]
-mod agent;
-#[cfg(target_os = "linux")]
-mod beside;
-#[cfg(target_os = "linux")]
-mod boot;
-#[cfg(target_os = "linux")]
-mod console;
 #[cfg(target_os = "linux")]
 mod holes;
 #[cfg(target_os = "linux")]
 mod journals;
 #[cfg(target_os = "linux")]
-mod kexec;
-#[cfg(target_os = "linux")]
 mod media;
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod paths;
-#[cfg(target_os = "linux")]
-mod physical;
 #[cfg(target_os = "linux")]
 mod processes;
 #[cfg(target_os = "linux")]
@@ -31,9 +18,9 @@ mod recordings;
 #[cfg(target_os = "linux")]
 mod records;
 #[cfg(target_os = "linux")]
-mod restarts;
+mod requests;
 #[cfg(target_os = "linux")]
-mod resume;
+mod restarts;
 #[cfg(target_os = "linux")]
 mod stores;
 #[cfg(all(
@@ -70,15 +57,13 @@ fn main() -> anyhow::Result<std::process::ExitCode> {
         ["view-at", path, start, starts] => paths::views::view_at(path, start, starts),
         #[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64"))]
         ["trials", ref words @ ..] => trials::run(words),
-        ["write-back-physical", at, len] => physical::write_back(at, len),
         ["place", path, at] => media::place(path.as_ref(), at),
         ["bad-blocks", path] => media::bad_blocks(path.as_ref()),
         ["checked", path, at, len] => media::checked(path.as_ref(), at, len),
         ["guarded", path, at] => media::guarded(path.as_ref(), at),
         ["load", path, at] => media::load(path.as_ref(), at),
         // The kernel hands words of its command line to its first program.
-        _ if std::process::id() == 1 => agent::serve(),
-        _ => anyhow::bail!("this is the first program of a machine: it runs as process 1"),
+        _ => match lose_lines_agent::serve(requests::answer)? {},
     }
 }
 

@@ -8,12 +8,12 @@ use cachemaint::recorder::{
     Durability, Error, ErrorKind, Event, Found, Options, Reader, Recorder, Skipped, SkippedKind,
     Within, Writer,
 };
-use cachemaint_lab_protocol::Reply;
 use cachemaint_lab_protocol::recording::{
     Events, OF_A_SUB_BUFFER, Recorded, SHARDS, SUB_BUFFERS, When,
 };
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
+use lose_lines_agent::Reply;
 use rustix::process::{Signal, getpid, kill_process};
 use std::io::Write as _;
 use std::path::Path;

@@ -3,7 +3,8 @@
 use anyhow::{Context as _, Result};
 use cachemaint::cache::Destination;
 use cachemaint::dax::{DaxFile, Options};
-use cachemaint_lab_protocol::{Part, Records, Reply};
+use cachemaint_lab_protocol::{Found, Part, Persisted, Records};
+use lose_lines_agent::Reply;
 use std::fs;
 use std::os::unix::fs::FileExt as _;
 
@@ -47,12 +48,12 @@ fn create(records: &Records) -> Result<DaxFile> {
 }
 
 /// Creates the file and persists all records in it.
-pub(crate) fn persist(records: &Records) -> Result<Reply> {
+pub(crate) fn persist(records: &Records) -> Result<Persisted> {
     persist_in(&create(records)?, records)
 }
 
 /// Opens a part of a device and persists all records in it.
-pub(crate) fn persist_on_device(records: &Records, part: Part) -> Result<Reply> {
+pub(crate) fn persist_on_device(records: &Records, part: Part) -> Result<Persisted> {
     persist_in(&open_part(records, part)?, records)
 }
 
@@ -62,11 +63,11 @@ fn open_part(records: &Records, part: Part) -> Result<DaxFile> {
     Ok(options.open(&records.path)?)
 }
 
-fn persist_in(file: &DaxFile, records: &Records) -> Result<Reply> {
+fn persist_in(file: &DaxFile, records: &Records) -> Result<Persisted> {
     for number in 0..records.count {
         file.persist_copy(&[(place(number), &record(records.seed, number))], Destination::Unknown)?;
     }
-    Ok(Reply::Persisted {
+    Ok(Persisted {
         granularity: file.granularity().to_string(),
         reason: file.guarantee().reason.clone(),
         flags: flags(file.as_ptr(0).addr())?,
@@ -88,7 +89,7 @@ pub(crate) fn persist_forever(
 }
 
 /// Looks for the records through a mapping and through read(2). Both must find the same.
-pub(crate) fn verify(records: &Records) -> Result<Reply> {
+pub(crate) fn verify(records: &Records) -> Result<Found> {
     let mapped = options(records).open(&records.path)?;
     let plain =
         fs::File::open(&records.path).with_context(|| format!("cannot open {}", records.path))?;
@@ -103,7 +104,7 @@ pub(crate) fn verify(records: &Records) -> Result<Reply> {
 }
 
 /// Looks for the records on a device, which no system call reads.
-pub(crate) fn verify_on_device(records: &Records, part: Part) -> Result<Reply> {
+pub(crate) fn verify_on_device(records: &Records, part: Part) -> Result<Found> {
     let device = open_part(records, part)?;
     let mut bytes = [0; RECORD];
     find(records, |number, expected| {
@@ -128,7 +129,7 @@ pub(crate) fn deep_persist(path: &str) -> Result<Reply> {
 fn find(
     records: &Records,
     mut is_there: impl FnMut(u64, &[u8; RECORD]) -> Result<bool>,
-) -> Result<Reply> {
+) -> Result<Found> {
     let mut damaged = Vec::new();
     for number in 0..records.count {
         if !is_there(number, &record(records.seed, number))? {
@@ -137,7 +138,7 @@ fn find(
     }
     let intact = records.count - damaged.len() as u64;
     damaged.truncate(NAMED);
-    Ok(Reply::Found { intact, damaged })
+    Ok(Found { intact, damaged })
 }
 
 /// Returns the kernel's flags of the mapping at an address.

@@ -4,12 +4,12 @@
 use anyhow::{Context as _, Result, ensure};
 use cachemaint_lab_protocol::{Records, Request};
 
+use super::requests::Library as _;
 use super::tree::{Kind, Tree};
 use super::{
-    Architecture, Contents, DAX, Kit, LINE, Lane, Log, Machine, PAGE, PMEM0, Setup, expect,
-    expect_value, found_again, lane, make_ext4, make_namespace, probe, records,
+    Architecture, Contents, DAX, Kit, LINE, Lane, Log, Machine, PAGE, PMEM0, expect, expect_value,
+    found_again, lane, make_ext4, make_namespace, nvdimm_board, probe, records,
 };
-use crate::lab::losses::{Losses, RESET_OF_FIRMWARE};
 
 pub(super) fn lanes() -> Vec<Lane> {
     let arm64 = |name, proves, story| lane(Architecture::Arm64, name, proves, story);
@@ -40,21 +40,6 @@ pub(super) fn lanes() -> Vec<Lane> {
             with_cvadp,
         ),
     ]
-}
-
-/// The place of the first NVDIMM of a board with 1 GiB of RAM at 1 GiB (QEMU, `hw/arm/virt.c`: memory devices begin at
-/// the next multiple of 1 GiB).
-const AFTER_RAM: u64 = 2 << 30;
-
-/// Returns a board with one NVDIMM, which it finds through ACPI. Its contents are in the file, and lose lines.
-pub(super) fn nvdimm_board(kit: &Kit, name: &str, contents: &Contents) -> Setup {
-    let board = "virt,gic-version=3,nvdimm=on";
-    Setup::new(name, board, "1G,slots=2,maxmem=4G")
-        .cpu("neoverse-n1")
-        .devices(["-bios", &kit.emulators.file("usr/share/qemu-efi-aarch64/QEMU_EFI.fd")])
-        .devices(["-object", &contents.backend()])
-        .devices(["-device", "nvdimm,memdev=contents"])
-        .losing(Losses { reset: RESET_OF_FIRMWARE, ..contents.losses(AFTER_RAM) })
 }
 
 /// QEMU's firmware makes no claim for NVDIMMs of arm64 machines: the region has no domain.

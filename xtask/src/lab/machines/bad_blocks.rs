@@ -4,9 +4,9 @@
 //! without the handler ends.
 
 use anyhow::{Context as _, Result, ensure};
-use cachemaint_lab_protocol::Request;
 use serde_json::json;
 
+use super::requests::Library as _;
 use super::{
     Architecture, Contents, DAX, Kit, LINE, Lane, Log, Machine, PMEM0, emulated, expect,
     expect_value, lane, make_ext4, make_namespace, nvdimm, records,
@@ -76,7 +76,7 @@ fn place(machine: &mut Machine) -> Result<u64> {
 /// Adds the sector of the file to the kernel's list of bad blocks.
 fn plant(machine: &mut Machine) -> Result<()> {
     let text = format!("{} 1", place(machine)? / 512);
-    machine.doing(&Request::Write { path: LIST.to_owned(), text })
+    machine.write(LIST, &text)
 }
 
 fn known(machine: &mut Machine) -> Result<()> {

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use cachemaint_lab_protocol::{Part, Records, Request};
 
 use super::canary::{self, COMMAND};
+use super::requests::Library as _;
 use super::{
     Kit, LINE, Lane, Log, Machine, emulated, expect, expect_value, make_namespace, probe, records,
 };
@@ -63,7 +64,7 @@ fn inspected(machine: &mut Machine) -> Result<()> {
 /// A device without a driver does not exist for programs.
 fn without_driver(machine: &mut Machine) -> Result<()> {
     let unbind = String::from("/sys/bus/dax/drivers/device_dax/unbind");
-    machine.doing(&Request::Write { path: unbind, text: String::from("dax0.0") })?;
+    machine.write(&unbind, "dax0.0")?;
     let why = machine.refusal(&Request::Probe { path: DEVICE.to_owned() })?;
     ensure!(why.contains("has no driver"), "a device without a driver: {why}");
     Ok(())

@@ -3,6 +3,7 @@
 use anyhow::{Result, ensure};
 use cachemaint_lab_protocol::{Records, Request};
 
+use super::requests::Library as _;
 use super::{
     Architecture, DAX, DIRECTORY, Kit, LINE, Lane, Log, Machine, PMEM0, emulated, expect, lane,
     records, start_on_dax,
@@ -49,7 +50,7 @@ fn full(machine: &mut Machine) -> Result<()> {
 
 fn read_only(machine: &mut Machine, written: &Records) -> Result<()> {
     machine.unmount(DIRECTORY)?;
-    machine.doing(&Request::Mount {
+    machine.doing(lose_lines_agent::Request::Mount {
         device: String::from(PMEM0),
         directory: DIRECTORY.to_owned(),
         kind: String::from("ext4"),

@@ -6,15 +6,16 @@
 //! the evicting one.
 
 use anyhow::{Context as _, Result, bail, ensure};
-use cachemaint_lab_protocol::{ON_FILES, Reply, Request};
+use cachemaint_lab_protocol::{ON_FILES, Request};
+use lose_lines_agent::Reply;
 
 use super::tree::{self, Tree};
 use super::{
     Architecture, Contents, DAX, Kit, Lab, Lane, Log, Machine, PMEM0, Setup, emulated, lane_with,
     make_ext4, make_namespace, nvdimm,
 };
-use crate::lab::plugin::{Streaming, Verdict};
-use crate::lab::temporary::Temporary;
+use lose_lines::plugin::{Streaming, Verdict};
+use lose_lines::temporary::Temporary;
 
 /// A kind of machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

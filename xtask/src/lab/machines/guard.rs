@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use cachemaint_lab_protocol::Request;
 
 use super::canary::{self, COMMAND};
 use super::{
@@ -81,8 +80,7 @@ fn holes(kit: &Kit, command: &PathBuf, name: &str, log: &mut Log) -> Result<()> 
 /// committed: the guard has passed over all others before.
 fn grow(machine: &mut Machine) -> Result<()> {
     let [first, second] = SIZES;
-    let (path, text) = (GROWN.to_owned(), "a".repeat(first));
-    machine.doing(&Request::Write { path, text })?;
+    machine.write(GROWN, &"a".repeat(first))?;
     let guard = start_guard(machine)?;
     maps(machine, guard, GROWN)?;
     make_passes(machine, guard)?;

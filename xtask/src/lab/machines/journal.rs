@@ -10,7 +10,7 @@ use super::{
     Architecture, Contents, Kit, Lane, Log, Machine, SIGKILL, at_least, count, emulated,
     expect_value, lane, losing_lane, mount_again, nvdimm, start_on_dax,
 };
-use crate::lab::losses::random;
+use lose_lines::losses::random;
 
 /// The journal, and the seed of its records.
 const PATH: &str = "/mnt/journal";
@@ -96,7 +96,7 @@ fn power_cuts(kit: &Kit, name: &str, log: &mut Log, journals: u32) -> Result<()>
         at_least(there, acknowledged)?;
         writeln!(log, "power cut {cut}: {acknowledged} records acknowledged, {there} there")?;
         if cut % CUTS == 0 {
-            machine.doing(&Request::Remove { path: PATH.to_owned() })?;
+            machine.remove(PATH)?;
             there = 0;
         }
         machine = moment.arm(machine, &starts, cut + 1, log)?;

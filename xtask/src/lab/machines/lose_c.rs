@@ -1,7 +1,8 @@
 //! A C program with a forgotten write-back, and the same program without this defect, tested for crashes as a user tests
-//! one: by `cargo xtask machine --lose`. A C program that uses `cachemaint.h` is tested in the same way.
+//! one: by `lose-lines cut`. A C program that uses `cachemaint.h` is tested in the same way.
 
 use core::time::Duration;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow, ensure};
@@ -9,10 +10,10 @@ use anyhow::{Result, anyhow, ensure};
 use super::{Architecture, Kit, Lab, Lane, Log, lane_with};
 use crate::command::{Cmd, find_program, quoted};
 use crate::lab::c_programs;
-use crate::lab::crashes::{CrashTest, Summary, cut_all};
-use crate::lab::host_program::HostProgram;
-use crate::lab::losses::{Policy, seed_of_run};
-use crate::lab::unavailable::Unavailable;
+use lose_lines::crash::{CrashTest, Summary, cut_all};
+use lose_lines::losses::{Policy, seed_of_run};
+use lose_lines::program::HostProgram;
+use lose_lines::unavailable::Unavailable;
 
 /// The cuts of each program; the last one comes after its end.
 const CUTS: u64 = 2;
@@ -69,7 +70,7 @@ impl Lab<'_> {
         if find_program("cc").is_none() {
             return Err(Unavailable::because(anyhow!("there is no C compiler `cc`")).into());
         }
-        let source = self.sources.tree().join("examples/forgotten_flush/forgotten_flush.c");
+        let source = self.sources.tree().join("lab/examples/forgotten_flush.c");
         let program = self.sources.work().join(format!("forgotten-flush-{name}"));
         Cmd::new("cc")
             .words("-O2 -Wall -Wextra -Werror")
@@ -107,20 +108,23 @@ impl Subject<'_> {
             prepare: Vec::new(),
             arguments,
             check,
+            environment: Vec::new(),
             policy,
             is_streaming_evicting: false,
             limit,
         };
         let made = test.make(log)?;
         let cuts = test.count(&made, log)?.cuts(CUTS, seed_of_run());
-        let repeating = |moment, seed| {
-            let (program, [arguments, check]) = (self.program.display(), self.arguments);
-            format!(
-                "cargo xtask machine --lose --cut {moment} --seed {seed} --policy {policy} --check {} {program} {arguments}",
-                quoted(check)
-            )
-        };
-        let summary = cut_all(&test, &made, &cuts, repeating, (log, &mut log.writer()?))?;
+        let (program, [arguments, check]) = (self.program.display(), self.arguments);
+        let (check, mut out) = (quoted(check), log.writer()?);
+        let summary = cut_all(&test, &made, &cuts, log, |number, cut| {
+            let repeating = format!(
+                "lose-lines cut --cut {} --seed {} --policy {policy} --check {check} {program} {arguments}",
+                cut.moment, cut.seed
+            );
+            Ok(writeln!(out, "{}", cut.in_words((number, cuts.len()), &repeating))?)
+        })?;
+        writeln!(out, "{summary}")?;
         ensure!(summary.dirty > 0, "no line was dirty at a cut of {}", self.program.display());
         Ok(summary)
     }

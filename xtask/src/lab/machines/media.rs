@@ -3,6 +3,7 @@
 use anyhow::{Context as _, Result, ensure};
 use cachemaint_lab_protocol::{Records, Request};
 
+use super::requests::Library as _;
 use super::{
     Architecture, Contents, DAX, DIRECTORY, EMULATED, Kit, LINE, Lane, Log, Machine, PAGE, PMEM0,
     Setup, device_dax, emulated, emulated_with, expect, expect_value, found_again, lane, make_ext4,

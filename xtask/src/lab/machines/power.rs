@@ -12,22 +12,17 @@ use anyhow::{Context as _, Result};
 use cachemaint_lab_protocol::{Records, Request};
 
 use super::{
-    Architecture, Contents, DAX, DIRECTORY, Kit, Lane, Log, Machine, PMEM0, Setup, emulated,
-    found_again, found_again_on, lane, losing_lane, make_ext4, make_namespace, mount_again, nvdimm,
-    records, start_on_dax,
+    Architecture, Contents, DAX, DIRECTORY, Kit, Lane, Log, Machine, PMEM0, Setup, found_again_on,
+    lane, losing_lane, make_ext4, make_namespace, mount_again, nvdimm,
 };
-use crate::lab::losses::{Cut, FENCE, Policy, STORE, WRITEBACK, random};
-use crate::lab::machine::setup::drive;
-use crate::lab::machine::suspended::Suspended;
+use lose_lines::losses::{Cut, FENCE, Policy, STORE, WRITEBACK, random};
+use lose_lines::machine::setup::drive;
+use lose_lines::machine::suspended::Suspended;
 
 /// Power cuts of a usual run: one at each kind of moment.
 const USUAL: u32 = 4;
-/// Events of the long run, of each kind.
-const LONG: u32 = 100;
-/// Resets of the long run, which take a few seconds each.
-const RESETS: u32 = 200;
-/// Power cuts without a boot after each.
-const LONGEST: u32 = 1000;
+/// Power cuts of the long run, without a boot after each.
+const LONG: u32 = 1000;
 
 /// Records of a file: more than are persisted before the power is cut.
 const RECORDS: u64 = 64 << 10;
@@ -48,20 +43,8 @@ pub(super) fn lanes() -> Vec<Lane> {
             Architecture::X86,
             "power-cut-pmem-1000",
             &format!("NVDIMM, 1000 times: {cut}"),
-            |kit, name, log| on_pmem(kit, name, log, LONGEST),
+            |kit, name, log| on_pmem(kit, name, log, LONG),
         )
-        .long(),
-        x86("power-cut-disk-100", &format!("disk, 100 times: {cut}"), |kit, name, log| {
-            on_disk(kit, name, log, LONG)
-        })
-        .long(),
-        x86("reboot-200", "records outlive 200 resets through firmware", |kit, name, log| {
-            starts(kit, name, log, RESETS, Machine::reboot)
-        })
-        .long(),
-        x86("kexec-100", "records outlive 100 kexecs", |kit, name, log| {
-            starts(kit, name, log, LONG, Machine::kexec)
-        })
         .long(),
     ]
 }
@@ -241,29 +224,7 @@ fn cut_repeatedly(
         let acknowledged = Records { count: acknowledged, ..records };
         found_again_on(&mut machine, medium.device, medium.options, &acknowledged)
             .with_context(|| format!("after power cut {round}"))?;
-        machine.doing(&Request::Remove { path: acknowledged.path })?;
-    }
-    machine.power_off()
-}
-
-/// Starts one machine anew a hundred times, with new records each time.
-fn starts(
-    kit: &Kit,
-    name: &str,
-    log: &mut Log,
-    rounds: u32,
-    start_anew: fn(&mut Machine) -> Result<()>,
-) -> Result<()> {
-    let mut setup = emulated(name).policy(Policy::Any).with_kexec();
-    setup.limit = Duration::from_secs(60) * rounds;
-    let mut machine = start_on_dax(kit, &setup, log)?;
-    for round in 1..=rounds {
-        let written = records(&format!("{DIRECTORY}/records"), round.into());
-        machine.persist(&written)?;
-        start_anew(&mut machine).with_context(|| format!("start {round}"))?;
-        found_again(&mut machine, &written).with_context(|| format!("after start {round}"))?;
-        machine.doing(&Request::Remove { path: written.path })?;
-        writeln!(log, "start {round}: all records found")?;
+        machine.remove(&acknowledged.path)?;
     }
     machine.power_off()
 }

@@ -14,7 +14,7 @@ use super::{
     Architecture, Contents, Kit, Lane, Log, Machine, SIGKILL, at_least, count, emulated_with, lane,
     losing_lane, mount_again, nvdimm, start_on_dax,
 };
-use crate::lab::losses::random;
+use lose_lines::losses::random;
 
 /// The store.
 pub(super) const PATH: &str = "/mnt/store";

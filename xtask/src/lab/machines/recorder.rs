@@ -18,7 +18,7 @@ use super::{
     Architecture, Contents, DIRECTORY, Kit, Lane, Log, Machine, SIGKILL, at_least, emulated, lane,
     mount_again, nvdimm, start_on_dax,
 };
-use crate::lab::losses::random;
+use lose_lines::losses::random;
 
 /// Signals on x86 (signal(7)).
 const SIGABRT: i32 = 6;

@@ -46,7 +46,7 @@ fn lane(model: &'static Model) -> Lane {
         let report = machine.json(&Request::Report)?;
         let differences = expectation.differences(&report.to_string());
         ensure!(differences.is_empty(), "{}", differences.join("; "));
-        let finding = run_tests(&mut machine, tests, "/tmp", Some(choice))?;
+        let finding = run_tests(&mut machine, tests, "/tmp", Some(choice), log)?;
         machine.power_off()?;
         Ok(finding)
     })

@@ -1,16 +1,15 @@
 //! The library's own tests inside a machine, with their files on a DAX file system.
 
-use core::time::Duration;
-
 use anyhow::Result;
 
-use super::{Architecture, DIRECTORY, Lab, Lane, Machine, Setup, dax_machine, lane_with};
-use crate::lab::initramfs::Initramfs;
-use crate::lab::programs::{FEWER_CASES, Programs, Scope};
-use crate::report::Finding;
+use lose_lines::initramfs::Initramfs;
+use lose_lines::machine::programs::printed;
 
-/// The time limit of all programs: emulation is slow.
-pub(super) const LIMIT: Duration = Duration::from_secs(3000);
+use super::{
+    Architecture, DIRECTORY, LIMIT, Lab, Lane, Log, Machine, Setup, dax_machine, lane_with,
+};
+use crate::lab::programs::{FEWER_CASES, Programs, Scope};
+use crate::report::{Finding, Tests};
 
 pub(super) fn lanes() -> Vec<Lane> {
     let name = "machine/x86_64/tests-on-dax";
@@ -18,7 +17,7 @@ pub(super) fn lanes() -> Vec<Lane> {
     let prepare = |lab: &Lab<'_>| lab.static_tests(Architecture::X86.triple(), Scope::Files);
     vec![lane_with(Architecture::X86, name, proves, prepare, |kit, tests, name, log| {
         let mut machine = dax_machine(kit, name, |files| add_to(files, tests), log)?;
-        let finding = run_tests(&mut machine, tests, DIRECTORY, None)?;
+        let finding = run_tests(&mut machine, tests, DIRECTORY, None, log)?;
         machine.power_off()?;
         Ok(finding)
     })]
@@ -49,20 +48,24 @@ pub(super) fn run_tests(
     tests: &Programs,
     directory: &str,
     choice: Option<&str>,
+    log: &Log,
 ) -> Result<Finding> {
     let expected = choice.map(|choice| ("CACHEMAINT_EXPECT", choice));
     let environment: Vec<_> =
         [("TMPDIR", directory)].into_iter().chain(FEWER_CASES).chain(expected).collect();
-    let mut failed = Vec::new();
+    let (mut failed, mut all) = (Vec::new(), Tests::default());
     for (program, arguments) in tests.runs() {
         let line = format!("{} {}", place(&program.name), arguments.join(" "));
-        let before = machine.tests();
+        let before = log.position()?;
         let ended = machine.run_any(&line, &environment)?;
+        let mut ran = Tests::default();
+        printed(&log.since(before)?).lines().for_each(|line| ran.add_result_line(line));
+        all.add(ran);
         if ended != (Some(0), None) {
             failed.push(format!("{} ended with {ended:?}", program.name));
-        } else if machine.tests().since(before).were_all_left_out() {
+        } else if ran.were_all_left_out() {
             failed.push(format!("{} ran no test: its names match none", program.name));
         }
     }
-    Ok(Finding::of(machine.tests(), failed.join("; ")))
+    Ok(Finding::of(all, failed.join("; ")))
 }

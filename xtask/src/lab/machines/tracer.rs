@@ -6,28 +6,26 @@
 //! recorded events are read one by one. The file system must know of the files, and the command must take them.
 
 use core::ops::Range;
-use core::time::Duration;
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use cachemaint_lab_protocol::Request;
 
 use super::canary::COMMAND;
 use super::flush::output;
 use super::guard::{SIGTERM, maps, start_guard};
 use super::trace::{event, packets, stored_events};
 use super::{
-    Architecture, DAX, DIRECTORY, Kit, Lab, Lane, Log, Machine, PMEM0, Setup, WITHOUT_COMMITS,
-    at_least, count, emulated, lane_with, make_ext4, mount_again, start_on_dax,
+    Architecture, DIRECTORY, Kit, Lab, Lane, Log, Machine, PMEM0, Setup, WITHOUT_COMMITS, at_least,
+    count, emulated, lane_with, make_ext4, mount_again, start_on_dax,
 };
 use crate::command::Cmd;
-use crate::debian::{self, Suite};
-use crate::lab::initramfs::Initramfs;
-use crate::lab::losses::{Policy, random};
-use crate::lab::plugin::{Streaming, Verdict};
-use crate::lab::unavailable::Unavailable;
+use lose_lines::debian::{self, Suite};
+use lose_lines::initramfs::Initramfs;
+use lose_lines::losses::random;
+use lose_lines::plugin::{Streaming, Verdict};
+use lose_lines::unavailable::Unavailable;
 
 /// The packages: the tracer, the library of traced programs, the reader of traces, and `sync`.
 const PACKAGES: [&str; 4] = ["lttng-tools", "liblttng-ust-dev", "babeltrace2", "coreutils"];
@@ -66,11 +64,6 @@ const NEWEST: u64 = (SUB_BUFFERS - 1) * SUB_BUFFER_EVENTS;
 /// The number of the newest events by a pass that no later ones overwrite, if these fit into a sub-buffer. They begin
 /// the next sub-buffer at most, which has the oldest events.
 const KEPT: u64 = (SUB_BUFFERS - 2) * SUB_BUFFER_EVENTS;
-/// The time that many resets may take.
-const LIMIT: Duration = Duration::from_secs(3000);
-/// The rounds of many resets, each with as many events as fit into the ring and more.
-const GUARDED: u64 = 30;
-const UNGUARDED: u64 = 10;
 /// The number of events after which the ring has wrapped around.
 const LAP: u64 = SUB_BUFFERS * SUB_BUFFER / SHORTEST_EVENT;
 /// The number of events recorded under the plugin; they fill at least `STORED_LINES` lines: an event has 16 bytes.
@@ -85,12 +78,6 @@ pub(super) fn lanes() -> Vec<Lane> {
              every event up to the last pass, and lttng-crash and babeltrace2 read those of complete sub-buffers",
             reset_beside_guard,
         ),
-        lane(
-            "tracer-resets",
-            "over many resets no event of LTTng-UST up to the guard's last pass is lost, and without a guard some are",
-            many_resets,
-        )
-        .long(),
         lane(
             "tracer-kexec",
             "LTTng-UST traces into files on pmem, which are written back once before a kexec: after it lttng-crash \
@@ -168,7 +155,7 @@ struct Tracer {
 
 impl Tracer {
     fn prepare(lab: &Lab<'_>) -> Result<Self> {
-        let root = debian::root(lab.sources.host, "amd64", &PACKAGES, Suite::System)
+        let root = debian::root(lab.sources.host.cache(), "amd64", &PACKAGES, Suite::System)
             .map_err(Unavailable::because)?;
         let mut files = Initramfs::default();
         PROGRAMS.iter().try_for_each(|name| files.program(&root, name))?;
@@ -220,12 +207,12 @@ impl Lab<'_> {
 
 fn reset_beside_guard(kit: &Kit, setup: &Setup, log: &mut Log) -> Result<()> {
     let mut machine = Machine::start(kit, setup, log)?;
-    guarded_round(&mut machine, &setup.name, log)?;
+    reset_after_last_pass(&mut machine, &setup.name, log)?;
     machine.power_off()
 }
 
 /// The guard's passes end before the last events are recorded, as if the reset came before the next one.
-fn guarded_round(machine: &mut Machine, name: &str, log: &mut Log) -> Result<()> {
+fn reset_after_last_pass(machine: &mut Machine, name: &str, log: &mut Log) -> Result<()> {
     make_ext4(machine, PMEM0, WITHOUT_COMMITS)?;
     // The guard starts first, as a service does: all files are new to it, and grow.
     let guard = start_guard(machine)?;
@@ -260,35 +247,6 @@ fn guarded_round(machine: &mut Machine, name: &str, log: &mut Log) -> Result<()>
 fn has_all(events: &BTreeSet<u64>, mut numbers: Range<u64>) -> Result<()> {
     let lost = numbers.find(|number| !events.contains(number));
     lost.map_or(Ok(()), |lost| bail!("event {lost} is lost"))
-}
-
-/// No pass is made. Returns the number of the newest events that are there nevertheless: lines are lost by chance.
-fn unguarded_round(machine: &mut Machine, name: &str, log: &mut Log) -> Result<usize> {
-    make_ext4(machine, PMEM0, DAX)?;
-    let traced = start_tracing(machine)?;
-    let recorded = record(machine, traced, more_than_a_lap(name))?;
-    machine.reboot()?;
-    mount_again(machine)?;
-    // The trace need not be one any more.
-    let there = read_events(machine).map_or(0, |events| events.range(recorded - KEPT..).count());
-    writeln!(log, "without a guard, of the newest {KEPT} events {there} are there")?;
-    Ok(there)
-}
-
-fn many_resets(kit: &Kit, setup: &Setup, log: &mut Log) -> Result<()> {
-    let setup = Setup { limit: LIMIT, ..setup.clone().policy(Policy::Any) };
-    let mut machine = Machine::start(kit, &setup, log)?;
-    for round in 0..GUARDED {
-        guarded_round(&mut machine, &setup.name, log).with_context(|| format!("round {round}"))?;
-        machine.unmount(DIRECTORY)?;
-    }
-    let mut there = 0;
-    for _ in 0..UNGUARDED {
-        there += unguarded_round(&mut machine, &setup.name, log)?;
-        machine.unmount(DIRECTORY)?;
-    }
-    ensure!(there < usize::try_from(UNGUARDED * KEPT)?, "no event is lost without a guard");
-    machine.power_off()
 }
 
 fn kexec_after_writeback(kit: &Kit, setup: &Setup, log: &mut Log) -> Result<()> {
@@ -397,10 +355,7 @@ fn reset_in_page_cache(kit: &Kit, setup: &Setup, log: &mut Log) -> Result<()> {
     make_ext4(&mut machine, PMEM0, "dax=never")?;
     // From now on the kernel does not write back by itself (Linux, `Documentation/admin-guide/sysctl/vm.rst`,
     // `dirty_writeback_centisecs`).
-    machine.doing(&Request::Write {
-        path: String::from("/proc/sys/vm/dirty_writeback_centisecs"),
-        text: String::from("0"),
-    })?;
+    machine.write("/proc/sys/vm/dirty_writeback_centisecs", "0")?;
     let traced = start_tracing(&mut machine)?;
     machine.run(&format!("/bin/sync --file-system {DIRECTORY}"))?;
     let recorded = record(&mut machine, traced, 1 + random(&setup.name) % LAP)?;

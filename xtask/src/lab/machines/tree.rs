@@ -3,11 +3,11 @@
 use anyhow::{Result, bail};
 
 use super::Setup;
-use crate::lab::architecture::Architecture;
-use crate::lab::emulator::value;
-use crate::lab::kit::Kit;
-use crate::lab::losses::{Losses, Memory, RESET_OF_BOARD, RESET_OF_RISCV};
-use crate::lab::temporary::Temporary;
+use lose_lines::architecture::Architecture;
+use lose_lines::emulator::value;
+use lose_lines::kit::Kit;
+use lose_lines::losses::{Losses, Memory, RESET_OF_BOARD, RESET_OF_RISCV};
+use lose_lines::temporary::Temporary;
 
 /// A board of QEMU, and the places in its RAM.
 struct Board {

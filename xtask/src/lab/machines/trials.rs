@@ -3,6 +3,7 @@
 
 use alloc::collections::BTreeMap;
 use core::ops::Range;
+use std::fs;
 use std::io::Write as _;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -11,7 +12,9 @@ use cachemaint_lab_protocol::trials::{Found, WORKS};
 use super::tree::{Kind, Tree};
 use super::{Architecture, Kit, Lane, Log, Machine, Setup, emulated, losing_lane, start_on_dax};
 use crate::command::Cmd;
-use crate::lab::losses::{Policy, random};
+use crate::lab::agent_file;
+use lose_lines::elf;
+use lose_lines::losses::{Policy, random};
 
 /// The trials of a work in a usual run.
 const USUAL: u64 = 60;
@@ -287,10 +290,13 @@ const OUTERMOST: usize = 3;
 /// Returns the calls that lead to a place in the guest, from the inside: those of the rooms above the common ones, or
 /// the outermost if there are no others.
 fn place(kit: &Kit, offset: u64) -> Result<String> {
+    let symbols = agent_file(&kit.work, kit.architecture, "symbols");
+    let bytes = fs::read(&symbols).with_context(|| symbols.display().to_string())?;
+    // The address is 0 for an agent that runs at any place.
     let lines = Cmd::new(format!("{}-linux-gnu-addr2line", kit.architecture.qemu()))
         .words("-i -f -C -e")
-        .arg(kit.symbols().display().to_string())
-        .arg(format!("{:#x}", offset + kit.linked_at()?))
+        .arg(symbols.display().to_string())
+        .arg(format!("{:#x}", offset + elf::first_address(&bytes)?))
         .read()?;
     let lines: Vec<&str> = lines.lines().collect();
     let calls: Vec<String> = lines.chunks(2).filter_map(call).collect();

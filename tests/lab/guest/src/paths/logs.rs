@@ -5,8 +5,8 @@ use anyhow::Result;
 use cachemaint::dax::{DaxFile, Options};
 use cachemaint::journal::{self, Group, Journal};
 use cachemaint::recorder::{self, Durability, Writer};
-use cachemaint_lab_mark as mark;
 use core::sync::atomic::Ordering;
+use lose_lines_mark as mark;
 
 /// Bytes of each file.
 const LEN: u64 = 1 << 20;

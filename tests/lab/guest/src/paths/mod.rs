@@ -15,10 +15,10 @@ use cachemaint::instruction::Instruction;
 use cachemaint::medium::Memory;
 use cachemaint::survival::Backing;
 use cachemaint::{Cache, Point};
-use cachemaint_lab_mark as mark;
 use cachemaint_lab_protocol::ON_FILES;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
+use lose_lines_mark as mark;
 
 /// Bytes of the file and of the memory.
 const LEN: u64 = 4 << 20;

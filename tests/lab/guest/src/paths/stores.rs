@@ -4,7 +4,7 @@ use super::{Names, range};
 use anyhow::Result;
 use cachemaint::dax::{self, DaxFile};
 use cachemaint::preserve::{Attributes, Store, Transaction};
-use cachemaint_lab_mark as mark;
+use lose_lines_mark as mark;
 
 /// Bytes of the file.
 const LEN: u64 = 1 << 20;

@@ -4,7 +4,7 @@
 use super::{LEN, Names, range};
 use anyhow::{Context as _, Result, bail, ensure};
 use cachemaint::dax::{DaxView, Options};
-use cachemaint_lab_mark as mark;
+use lose_lines_mark as mark;
 use std::fs;
 use std::io::{Error, Write as _};
 use std::ops::Range;

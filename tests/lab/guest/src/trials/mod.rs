@@ -2,7 +2,7 @@
 //!
 //! Each trial has a few lives. In a life, the program works on a file and notes in a witness, which no crash takes, how
 //! far its work was acknowledged. The plugin crashes the file before an event that the seed chooses
-//! (`tests/lab/plugin/src/losses/trial.rs`). Then the file is judged: acknowledged work must be there. The next life
+//! (`lab/plugin/src/losses/trial.rs`). Then the file is judged: acknowledged work must be there. The next life
 //! goes on with what the crash has left.
 //!
 //! An instruction can be left out, by its place in the program: then a trial must fail.
@@ -17,10 +17,10 @@ use anyhow::{Context as _, Result, bail};
 use cachemaint::cache::Destination;
 use cachemaint::dax::{DaxFile, Options};
 use cachemaint::medium::OpenError;
-use cachemaint_lab_mark as mark;
 use cachemaint_lab_protocol::trials::{Found, WORKS};
 use core::ops::Range;
 use core::sync::atomic::Ordering;
+use lose_lines_mark as mark;
 use std::fs;
 use std::io::Write as _;
 use std::process::ExitCode;

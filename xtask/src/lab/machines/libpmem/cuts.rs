@@ -8,14 +8,14 @@ use anyhow::{Context as _, Result, ensure};
 use super::super::lane_with;
 use super::transactions_losing_lines;
 use crate::lab::Lab;
-use crate::lab::architecture::Architecture;
-use crate::lab::crashes::{CrashTest, Summary, cut_all};
-use crate::lab::host_program::HostProgram;
-use crate::lab::kit::Kit;
 use crate::lab::lane::Lane;
-use crate::lab::losses::{Policy, SEED, seed_of_run};
-use crate::lab::plugin::Streaming;
-use crate::log::Log;
+use lose_lines::architecture::Architecture;
+use lose_lines::crash::{CrashTest, Summary, cut_all};
+use lose_lines::kit::Kit;
+use lose_lines::log::Log;
+use lose_lines::losses::{Policy, SEED, seed_of_run};
+use lose_lines::plugin::Streaming;
+use lose_lines::program::HostProgram;
 
 /// The transactions of a run.
 const TRANSACTIONS: &str = "12";
@@ -117,6 +117,7 @@ impl Trial {
             prepare: words("create"),
             arguments: words(&format!("update {TRANSACTIONS}")),
             check: words("check"),
+            environment: Vec::new(),
             policy: Policy::Any,
             is_streaming_evicting: self.streaming == Streaming::Evicting,
             limit: Duration::from_secs(120),
@@ -127,7 +128,12 @@ impl Trial {
         ensure!(counted.counts.writebacks > 0, "libpmemobj persists by pages: it has no MAP_SYNC");
         let seed = seed_of_run();
         let cuts = counted.cuts(cuts, seed);
-        let repeating = |_moment, _seed| format!("{SEED}={seed} cargo xtask lab {name}");
-        cut_all(&test, &made, &cuts, repeating, (log, &mut log.writer()?))
+        let repeating = format!("{SEED}={seed} cargo xtask lab {name}");
+        let mut out = log.writer()?;
+        let summary = cut_all(&test, &made, &cuts, log, |number, cut| {
+            Ok(writeln!(out, "{}", cut.in_words((number, cuts.len()), &repeating))?)
+        })?;
+        writeln!(out, "{summary}")?;
+        Ok(summary)
     }
 }

@@ -10,12 +10,12 @@ use super::super::tree::{Kind, Tree};
 use super::super::{emulated, lane_with, start_on_dax};
 use super::{Client, transactions_losing_lines};
 use crate::lab::Lab;
-use crate::lab::architecture::Architecture;
-use crate::lab::kit::Kit;
 use crate::lab::lane::Lane;
-use crate::lab::machine::setup::Setup;
-use crate::lab::plugin::{Streaming, Verdict};
-use crate::log::Log;
+use lose_lines::architecture::Architecture;
+use lose_lines::kit::Kit;
+use lose_lines::log::Log;
+use lose_lines::machine::setup::Setup;
+use lose_lines::plugin::{Streaming, Verdict};
 
 /// The watched transactions.
 const TRANSACTIONS: u64 = 12;

@@ -7,13 +7,13 @@ use anyhow::{Result, ensure};
 use super::super::device_dax::DEVICE;
 use super::super::{DIRECTORY, PMEM0, emulated, lane_with, make_ext4, make_namespace};
 use crate::lab::Lab;
-use crate::lab::architecture::Architecture;
-use crate::lab::host_program::HostProgram;
-use crate::lab::kit::Kit;
 use crate::lab::lane::Lane;
-use crate::lab::machine::Machine;
-use crate::lab::machine::programs::printed;
-use crate::log::Log;
+use lose_lines::architecture::Architecture;
+use lose_lines::kit::Kit;
+use lose_lines::log::Log;
+use lose_lines::machine::Machine;
+use lose_lines::machine::programs::printed;
+use lose_lines::program::HostProgram;
 
 const NAME: &str = "machine/x86_64/libpmem-mappings";
 const PACKAGES: [&str; 1] = ["libpmem-dev"];
@@ -79,7 +79,7 @@ fn both(
 ) -> Result<[String; 2]> {
     let mut outputs = [String::new(), String::new()];
     for ((program, path), output) in libraries.iter().zip([first, second]).zip(&mut outputs) {
-        let before = log.len()?;
+        let before = log.position()?;
         let arguments = [kind, path].map(str::to_owned);
         let ended = machine.run_request(&program.run(&arguments, &[]))?;
         *output = printed(&log.since(before)?).replace('\r', "");

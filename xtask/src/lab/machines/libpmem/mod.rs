@@ -6,7 +6,6 @@ mod cuts;
 mod fences;
 mod mappings;
 mod programs;
-mod qemu;
 
 use std::path::{Path, PathBuf};
 
@@ -14,13 +13,13 @@ use anyhow::Result;
 
 use crate::capi::LIBPMEM;
 use crate::command::Cmd;
-use crate::debian::{self, Suite};
 use crate::lab::Lab;
-use crate::lab::architecture::Architecture;
 use crate::lab::compilers;
-use crate::lab::host_program::HostProgram;
 use crate::lab::lane::Lane;
-use crate::lab::unavailable::Unavailable;
+use lose_lines::architecture::Architecture;
+use lose_lines::debian::{self, Suite};
+use lose_lines::program::HostProgram;
+use lose_lines::unavailable::Unavailable;
 
 /// The packages of libpmemobj, with those that it needs.
 const PACKAGES: [&str; 1] = ["libpmemobj-dev"];
@@ -30,7 +29,6 @@ pub(super) fn lanes() -> Vec<Lane> {
     lanes.extend(fences::lanes());
     lanes.extend(mappings::lanes());
     lanes.extend(programs::lanes());
-    lanes.extend(qemu::lanes());
     lanes
 }
 
@@ -83,8 +81,9 @@ impl Lab<'_> {
         library: &str,
         packages: &[&str],
     ) -> Result<Client> {
-        let root = debian::root(self.sources.host, architecture.debian(), packages, Suite::System)
-            .map_err(Unavailable::because)?;
+        let root =
+            debian::root(self.sources.host.cache(), architecture.debian(), packages, Suite::System)
+                .map_err(Unavailable::because)?;
         let program = self.sources.work().join("clients").join(architecture.debian()).join(name);
         let libraries = root.join(format!("usr/lib/{}-linux-gnu", architecture.qemu()));
         self.sources.make_once(&program, |program| {

@@ -6,18 +6,17 @@ use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
-use cachemaint_lab_protocol::Request;
 
 use super::super::{DIRECTORY, PMEM0, WITHOUT_COMMITS, emulated, lane_with, make_ext4};
 use super::Client;
 use crate::lab::Lab;
-use crate::lab::architecture::Architecture;
-use crate::lab::host_program::HostProgram;
-use crate::lab::kit::Kit;
 use crate::lab::lane::Lane;
-use crate::lab::machine::Machine;
-use crate::lab::machine::programs::printed;
-use crate::log::Log;
+use lose_lines::architecture::Architecture;
+use lose_lines::kit::Kit;
+use lose_lines::log::Log;
+use lose_lines::machine::Machine;
+use lose_lines::machine::programs::printed;
+use lose_lines::program::HostProgram;
 
 const NAME: &str = "machine/x86_64/libpmem-clients";
 const PACKAGES: [&str; 4] = ["libpmemobj-dev", "libpmemlog-dev", "pmdk-tools", "fio"];
@@ -153,8 +152,7 @@ impl Session<'_> {
     /// Reads all files by the programs with a library.
     fn read_all(&mut self, programs: &Programs) -> Result<()> {
         for (number, program) in programs.killed().into_iter().enumerate() {
-            let (path, text) = (PRINTED.to_owned(), self.acknowledged[number].clone());
-            self.machine.doing(&Request::Write { path, text })?;
+            self.machine.write(PRINTED, &self.acknowledged[number])?;
             self.succeeds(program, "check")?;
         }
         for (line, code) in [
@@ -175,7 +173,7 @@ impl Session<'_> {
     fn remove_all(&mut self) -> Result<()> {
         for name in self.machine.list(DIRECTORY)? {
             if name != "lost+found" {
-                self.machine.doing(&Request::Remove { path: format!("{DIRECTORY}/{name}") })?;
+                self.machine.remove(&format!("{DIRECTORY}/{name}"))?;
             }
         }
         Ok(())
@@ -195,7 +193,7 @@ impl Session<'_> {
     /// Runs a program, which must end with this code. Returns its output.
     fn output(&mut self, program: &HostProgram, line: &str, code: i32) -> Result<String> {
         let arguments: Vec<String> = line.split(' ').map(str::to_owned).collect();
-        let before = self.log.len()?;
+        let before = self.log.position()?;
         let ended = self.machine.run_request(&program.run(&arguments, &[("PRINTED", PRINTED)]))?;
         let output = printed(&self.log.since(before)?);
         writeln!(self.log, "`{line}` ended with {ended:?}")?;

@@ -1,4 +1,4 @@
-//! The sequences, each between two marks of `cachemaint-lab-mark` and under a number.
+//! The sequences, each between two marks of `lose-lines-mark` and under a number.
 
 #[cfg(target_arch = "aarch64")]
 #[expect(unsafe_code, reason = "the mistakes are made of instructions")]
@@ -15,7 +15,7 @@ use core::panic::PanicInfo;
 use cachemaint::Cache;
 use cachemaint_lab_freestanding::Board as _;
 use cachemaint_lab_freestanding::image::{self, Machine};
-use cachemaint_lab_mark as mark;
+use lose_lines_mark as mark;
 
 #[cfg(target_arch = "aarch64")]
 use aarch64 as machine;

@@ -1,0 +1,62 @@
+//! Programs that run in the background: started by one request, asked and ended by others, or by the machine's end.
+
+use crate::protocol::Reply;
+use anyhow::{Context as _, Result, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+/// The programs that run, by their process ids.
+#[derive(Debug, Default)]
+pub(crate) struct Beside {
+    programs: BTreeMap<u32, (Child, BufReader<ChildStdout>)>,
+}
+
+impl Beside {
+    /// Starts a program with pipes as its input and output.
+    pub(crate) fn start(
+        &mut self,
+        program: &str,
+        arguments: &[String],
+        environment: &BTreeMap<String, String>,
+    ) -> Result<Reply> {
+        let mut child = Command::new(program)
+            .args(arguments)
+            .envs(environment)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot start {program}"))?;
+        let output = child.stdout.take().context("a program without output")?;
+        let id = child.id();
+        self.programs.insert(id, (child, BufReader::new(output)));
+        Ok(Reply::Started(id))
+    }
+
+    /// Sends a program a line. Returns the line of its answer.
+    pub(crate) fn tell(&mut self, id: u32, line: &str) -> Result<Reply> {
+        let (child, output) = self.programs.get_mut(&id).context("no such program")?;
+        let input = child.stdin.as_mut().context("a program without input")?;
+        writeln!(input, "{line}").context("the program does not listen")?;
+        let mut answer = String::new();
+        let len = output.read_line(&mut answer).context("the program cannot be heard")?;
+        ensure!(len != 0, "the program has closed its output");
+        Ok(Reply::Text(answer.trim_end().to_string()))
+    }
+
+    /// Sends a program a signal, and waits until it ends.
+    pub(crate) fn end(&mut self, id: u32, signal: i32) -> Result<Reply> {
+        let (child, mut output) = self.programs.remove(&id).context("no such program")?;
+        let signal = Signal::from_named_raw(signal).context("no such signal")?;
+        kill_process(Pid::from_child(&child), signal).context("cannot send the signal")?;
+        let mut out = String::new();
+        output.read_to_string(&mut out).context("the program cannot be heard")?;
+        let ended = child.wait_with_output().context("cannot wait for the program")?;
+        let errors = String::from_utf8_lossy(&ended.stderr).into_owned();
+        let (code, signal) = (ended.status.code(), ended.status.signal());
+        Ok(Reply::Printed { code, signal, out, errors })
+    }
+}

@@ -1,0 +1,229 @@
+//! The conversation between the host and the agent inside a machine, over a serial line.
+//!
+//! The host drives: it sends one [`Request`] per line and reads one [`Reply`]. All other output of the machine
+//! (firmware, kernel, the programs it runs) is log. So all steps of a test are in one place, on the host, and a machine
+//! that resets unexpectedly is seen at once: it sends [`Reply::Hello`] again.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// The beginning of the agent's lines.
+pub const MARK: &str = "@lab ";
+
+/// A request of the host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request {
+    /// A request that the agent of a project serves beside those below.
+    Other(Value),
+    /// Runs a program without an input and with the console as its output: answered by [`Reply::Ended`].
+    Run {
+        /// The program.
+        program: String,
+        /// The program's arguments.
+        arguments: Vec<String>,
+        /// The additions to its environment.
+        environment: BTreeMap<String, String>,
+        /// The program's working directory; `/` if it is missing.
+        directory: Option<String>,
+    },
+    /// Runs a program and keeps its output: answered by [`Reply::Printed`].
+    Output {
+        /// The program.
+        program: String,
+        /// The program's arguments.
+        arguments: Vec<String>,
+    },
+    /// Starts a program that runs in the background: answered by [`Reply::Started`].
+    Start {
+        /// The program.
+        program: String,
+        /// The program's arguments.
+        arguments: Vec<String>,
+        /// The additions to its environment.
+        environment: BTreeMap<String, String>,
+    },
+    /// Sends a started program a line, and takes one from it: answered by [`Reply::Text`].
+    Tell {
+        /// The program's process id.
+        id: u32,
+        /// The line for its standard input.
+        line: String,
+    },
+    /// Sends a started program a signal and waits until it ends: answered by [`Reply::Printed`].
+    End {
+        /// The program's process id.
+        id: u32,
+        /// The signal.
+        signal: i32,
+    },
+    /// Mounts a file system: answered by [`Reply::Done`].
+    Mount {
+        /// The device.
+        device: String,
+        /// The mount point.
+        directory: String,
+        /// `ext4`.
+        kind: String,
+        /// `dax=always`.
+        options: String,
+        /// True if the file system cannot be written.
+        read_only: bool,
+    },
+    /// Writes a file system back and detaches it: answered by [`Reply::Done`].
+    Unmount {
+        /// The mount point.
+        directory: String,
+    },
+    /// Reads a file, as of sysfs: answered by [`Reply::Text`], without the blank at its end.
+    Read {
+        /// The file.
+        path: String,
+    },
+    /// Writes a file, as of sysfs: answered by [`Reply::Done`].
+    Write {
+        /// The file.
+        path: String,
+        /// The text to write.
+        text: String,
+    },
+    /// Gives a machine that goes on from a file a new boot and new random numbers: answered by [`Reply::Hello`].
+    Resume {
+        /// The new boot.
+        boot: String,
+        /// For the kernel's random numbers, which all machines from this file would share.
+        entropy: u64,
+    },
+    /// Removes a file: answered by [`Reply::Done`].
+    Remove {
+        /// The file.
+        path: String,
+    },
+    /// Lists the names in a directory, in order: answered by [`Reply::Names`].
+    List {
+        /// The directory.
+        path: String,
+    },
+    /// Starts the kernel that this machine has on its disk, without firmware. The answer is the next
+    /// kernel's [`Reply::Hello`]. For a panic it is loaded only, and the answer is [`Reply::Done`].
+    Kexec {
+        /// The next kernel's command line.
+        command_line: String,
+        /// Bytes of the kernel, at the start of the disk.
+        kernel: u64,
+        /// Bytes of the initial file system, after it.
+        initrd: u64,
+        /// True if a panic is to start it (kdump): the kernel has `crashkernel=` in its command line.
+        on_panic: bool,
+    },
+    /// Resets the machine: firmware runs. The answer is [`Reply::Hello`].
+    Reboot,
+    /// Has the kernel panic, which resets the machine or starts the kernel for that. The answer is [`Reply::Hello`].
+    Panic,
+    /// Ends the machine.
+    PowerOff,
+}
+
+/// The word that a kexec adds to the command line. A kernel that a reset started instead does not have it.
+pub const KEXEC: &str = "lab.kexec";
+
+/// An answer of the agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reply {
+    /// The machine is up.
+    Hello {
+        /// The kernel's `boot_id`.
+        boot: String,
+        /// The kernel's release.
+        kernel: String,
+        /// True if a kexec started it: [`KEXEC`] is in its command line.
+        by_kexec: bool,
+    },
+    /// A document.
+    Json(String),
+    /// This number of records is durable.
+    Acknowledged(u64),
+    /// A program runs, with this process id.
+    Started(u32),
+    /// A program ended by itself, or by a signal.
+    Ended {
+        /// The program's exit code.
+        code: Option<i32>,
+        /// The signal.
+        signal: Option<i32>,
+    },
+    /// A program ended by itself, or by a signal, with this output.
+    Printed {
+        /// The program's exit code.
+        code: Option<i32>,
+        /// The signal.
+        signal: Option<i32>,
+        /// The standard output.
+        out: String,
+        /// The standard error.
+        errors: String,
+    },
+    /// The text that was read.
+    Text(String),
+    /// The names that were found.
+    Names(Vec<String>),
+    /// The request is done.
+    Done,
+    /// The request cannot be done, for this reason.
+    Refused(String),
+}
+
+impl From<&Self> for Request {
+    fn from(request: &Self) -> Self {
+        request.clone()
+    }
+}
+
+/// Returns the line of a message.
+///
+/// # Errors
+/// None of these types fails to serialize; the error is that of the serializer.
+pub fn encode(message: &impl Serialize) -> Result<String, serde_json::Error> {
+    Ok(format!("{MARK}{}\n", serde_json::to_string(message)?))
+}
+
+/// Returns the message of a line, unless the line is log.
+///
+/// # Errors
+/// If the line has the mark and does not parse, for example because other output was printed into it.
+pub fn decode<T: DeserializeOwned>(line: &str) -> Result<Option<T>, serde_json::Error> {
+    match line.split_once(MARK) {
+        Some((_, message)) => serde_json::from_str(message.trim_end()).map(Some),
+        None => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Reply, Request, decode, encode};
+
+    #[test]
+    fn a_message_survives_the_line() {
+        let request = Request::Write {
+            path: "/mnt/two words\n".to_string(),
+            text: "a \"b\"\u{e9}".to_string(),
+        };
+        let line = encode(&request).unwrap();
+        assert_eq!(line.matches('\n').count(), 1);
+        assert_eq!(decode(&line).unwrap(), Some(request));
+    }
+
+    /// The kernel's output before it on the same line is not part of it.
+    #[test]
+    fn a_reply_behind_other_output_is_read() {
+        let line = format!("[    1.0] ext4 {}", encode(&Reply::Acknowledged(7)).unwrap());
+        assert_eq!(decode(&line).unwrap(), Some(Reply::Acknowledged(7)));
+    }
+
+    #[test]
+    fn log_is_skipped_and_a_broken_message_is_an_error() {
+        assert_eq!(decode::<Reply>("SeaBIOS (version 1.16)").unwrap(), None);
+        assert!(decode::<Reply>("@lab {\"Acknowl[    1.0] ext4").is_err());
+    }
+}

@@ -1,0 +1,160 @@
+//! The conversation with the host, and the handling of each request.
+
+use crate::beside::Beside;
+use crate::protocol::{KEXEC, Reply, Request};
+use crate::{boot, console, kexec, resume};
+use anyhow::{Context as _, Result, bail};
+use rustix::mount::{MountFlags, UnmountFlags};
+use rustix::system::{RebootCommand, reboot};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::ffi::CString;
+use std::fs;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Command, Stdio};
+
+/// Serves the host's requests until it ends the machine; those of a project by `other`.
+///
+/// # Errors
+/// If this is not the first program of a machine, or the host cannot be heard.
+pub fn serve(mut other: impl FnMut(Value) -> Result<Reply>) -> Result<Infallible> {
+    if std::process::id() != 1 {
+        bail!("this is the first program of a machine: it runs as process 1");
+    }
+    boot::boot()?;
+    console::make_raw()?;
+    console::say(&hello()?)?;
+    let mut beside = Beside::default();
+    loop {
+        let request = console::next()?;
+        let reply = answer(request, &mut beside, &mut other)
+            .unwrap_or_else(|error| Reply::Refused(format!("{error:#}")));
+        console::say(&reply)?;
+    }
+}
+
+fn hello() -> Result<Reply> {
+    Ok(Reply::Hello {
+        boot: read("/proc/sys/kernel/random/boot_id")?,
+        kernel: read("/proc/sys/kernel/osrelease")?,
+        by_kexec: read("/proc/cmdline")?.split_whitespace().any(|word| word == KEXEC),
+    })
+}
+
+fn answer(
+    request: Request,
+    beside: &mut Beside,
+    other: &mut impl FnMut(Value) -> Result<Reply>,
+) -> Result<Reply> {
+    match request {
+        Request::Other(request) => other(request),
+        Request::Run { program, arguments, environment, directory } => {
+            run(&program, &arguments, &environment, directory.as_deref())
+        }
+        Request::Output { program, arguments } => output(&program, &arguments),
+        Request::Start { program, arguments, environment } => {
+            beside.start(&program, &arguments, &environment)
+        }
+        Request::Tell { id, line } => beside.tell(id, &line),
+        Request::End { id, signal } => beside.end(id, signal),
+        Request::Mount { device, directory, kind, options, read_only } => {
+            mount(&device, &directory, &kind, &options, read_only)
+        }
+        Request::Unmount { directory } => {
+            rustix::mount::unmount(&directory, UnmountFlags::empty())
+                .with_context(|| format!("cannot unmount {directory}"))?;
+            Ok(Reply::Done)
+        }
+        Request::Read { path } => Ok(Reply::Text(read(&path)?)),
+        Request::Write { path, text } => {
+            fs::write(&path, text).with_context(|| format!("cannot write {path}"))?;
+            Ok(Reply::Done)
+        }
+        Request::Resume { boot, entropy } => {
+            resume::resume(&boot, entropy)?;
+            hello()
+        }
+        Request::Remove { path } => {
+            fs::remove_file(&path).with_context(|| format!("cannot remove {path}"))?;
+            Ok(Reply::Done)
+        }
+        Request::List { path } => list(&path),
+        Request::Kexec { command_line, kernel, initrd, on_panic } => {
+            kexec::load(&command_line, kernel, initrd, on_panic)?;
+            if !on_panic {
+                kexec::start()?;
+            }
+            Ok(Reply::Done)
+        }
+        // A reboot does not return, and nothing is written back first: persisting must be enough.
+        Request::Reboot => end(RebootCommand::Restart),
+        Request::PowerOff => end(RebootCommand::PowerOff),
+        // `c` is a crash (Linux, `Documentation/admin-guide/sysrq.rst`).
+        Request::Panic => {
+            fs::write("/proc/sysrq-trigger", "c").context("the kernel does not panic")?;
+            Ok(Reply::Done)
+        }
+    }
+}
+
+fn end(how: RebootCommand) -> Result<Reply> {
+    reboot(how).context("the machine does not end")?;
+    Ok(Reply::Done)
+}
+
+fn read(path: &str) -> Result<String> {
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
+    Ok(text.trim_end().to_string())
+}
+
+fn list(path: &str) -> Result<Reply> {
+    let entries = fs::read_dir(path).with_context(|| format!("cannot list {path}"))?;
+    let mut names = entries
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+        .collect::<Result<Vec<_>>>()
+        .with_context(|| format!("cannot list {path}"))?;
+    names.sort();
+    Ok(Reply::Names(names))
+}
+
+fn run(
+    program: &str,
+    arguments: &[String],
+    environment: &BTreeMap<String, String>,
+    directory: Option<&str>,
+) -> Result<Reply> {
+    let mut command = Command::new(program);
+    // The console's input is the host's requests.
+    command.args(arguments).envs(environment).stdin(Stdio::null());
+    command.current_dir(directory.unwrap_or("/"));
+    let status = command.status().with_context(|| format!("cannot start {program}"))?;
+    Ok(Reply::Ended { code: status.code(), signal: status.signal() })
+}
+
+fn output(program: &str, arguments: &[String]) -> Result<Reply> {
+    let output = Command::new(program)
+        .args(arguments)
+        .output()
+        .with_context(|| format!("cannot start {program}"))?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (out, errors) = (text(&output.stdout), text(&output.stderr));
+    let (code, signal) = (output.status.code(), output.status.signal());
+    Ok(Reply::Printed { code, signal, out, errors })
+}
+
+fn mount(
+    device: &str,
+    directory: &str,
+    kind: &str,
+    options: &str,
+    read_only: bool,
+) -> Result<Reply> {
+    fs::create_dir_all(directory).with_context(|| format!("cannot make {directory}"))?;
+    let flags = if read_only { MountFlags::RDONLY } else { MountFlags::empty() };
+    let options = CString::new(options)?;
+    boot::load_file_system(kind)?;
+    rustix::mount::mount(device, directory, kind, flags, options.as_c_str())
+        .with_context(|| format!("cannot mount {device} at {directory}"))?;
+    Ok(Reply::Done)
+}

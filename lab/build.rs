@@ -1,0 +1,31 @@
+//! Compiles the emulator's plugin, which the tool has in it.
+//!
+//! Cargo does not make one package's dynamic library a file of another one's program, so the compiler is called here: the
+//! plugin needs no other crate. As an example of this package (`Cargo.toml`) it has its lints and its tests.
+
+use std::env;
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::Command;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed=plugin");
+    let plugin = PathBuf::from(env::var("OUT_DIR")?).join("plugin.so");
+    let target = env::var("TARGET")?;
+    // The emulators are programs for this machine alone.
+    if target != "x86_64-unknown-linux-gnu" {
+        return Ok(std::fs::write(plugin, [])?);
+    }
+    let mut rustc = Command::new(env::var("RUSTC")?);
+    rustc.args(["--crate-name=plugin", "--crate-type=cdylib", "--edition=2024", "plugin/lib.rs"]);
+    rustc.args(["-Copt-level=3", "-Cstrip=symbols", "-Cpanic=abort", "--cap-lints=allow"]);
+    rustc.args(["--target", &target, "-o"]).arg(&plugin);
+    if let Ok(linker) = env::var("RUSTC_LINKER") {
+        rustc.arg(format!("-Clinker={linker}"));
+    }
+    let status = rustc.status()?;
+    if !status.success() {
+        return Err(format!("the plugin does not compile: {status}").into());
+    }
+    Ok(())
+}

@@ -1,0 +1,220 @@
+//! The emulator's functions and structures, as `qemu-plugin.h` and `garray.h` declare them, and what the plugin needs of
+//! them as functions of its own.
+
+use core::ffi::{CStr, c_char, c_int, c_uint, c_void};
+use core::mem::transmute;
+
+use super::own_process::symbol;
+
+/// The beginning of `qemu_info_t`, up to the last field that is read.
+#[repr(C)]
+pub(super) struct Info {
+    pub(super) target_name: *const c_char,
+    oldest_version: c_int,
+    current_version: c_int,
+    pub(super) system_emulation: bool,
+    smp_vcpus: c_int,
+    pub(super) max_vcpus: c_int,
+}
+
+/// `struct qemu_plugin_tb`.
+#[repr(C)]
+pub(super) struct Block([u8; 0]);
+
+/// `struct qemu_plugin_insn`.
+#[repr(C)]
+pub(super) struct Instruction([u8; 0]);
+
+/// `qemu_plugin_reg_descriptor`.
+#[repr(C)]
+pub(super) struct Descriptor {
+    pub(super) handle: *mut c_void,
+    pub(super) name: *const c_char,
+    feature: *const c_char,
+}
+
+/// `GArray` of descriptors (`glib/garray.h`).
+#[repr(C)]
+pub(super) struct Descriptors {
+    pub(super) data: *const Descriptor,
+    pub(super) len: c_uint,
+}
+
+/// `GByteArray` (`glib/garray.h`).
+#[repr(C)]
+pub(super) struct ByteArray {
+    data: *const u8,
+    len: c_uint,
+}
+
+/// `struct qemu_plugin_hwaddr`.
+#[repr(C)]
+pub(super) struct Place([u8; 0]);
+
+/// `QEMU_PLUGIN_CB_NO_REGS` and `QEMU_PLUGIN_CB_R_REGS`.
+pub(super) const NO_REGISTERS: c_int = 0;
+pub(super) const READS_REGISTERS: c_int = 1;
+/// `QEMU_PLUGIN_MEM_W`.
+pub(super) const WRITES: c_int = 2;
+
+pub(super) type Execute = extern "C" fn(cpu: c_uint, data: *mut c_void);
+pub(super) type Access = extern "C" fn(cpu: c_uint, info: u32, address: u64, data: *mut c_void);
+
+// The declarations are those of `qemu-plugin.h` and `garray.h`; the functions that are
+// declared safe take no pointer, or only functions that live as long as the plugin.
+unsafe extern "C" {
+    pub(super) safe fn qemu_plugin_register_vcpu_init_cb(
+        id: u64,
+        callback: extern "C" fn(u64, c_uint),
+    );
+    pub(super) safe fn qemu_plugin_register_vcpu_tb_trans_cb(
+        id: u64,
+        callback: unsafe extern "C" fn(u64, *mut Block),
+    );
+    pub(super) fn qemu_plugin_tb_n_insns(block: *const Block) -> usize;
+    pub(super) fn qemu_plugin_tb_get_insn(block: *const Block, index: usize) -> *mut Instruction;
+    pub(super) fn qemu_plugin_insn_data(
+        of: *const Instruction,
+        to: *mut c_void,
+        len: usize,
+    ) -> usize;
+    pub(super) fn qemu_plugin_insn_vaddr(of: *const Instruction) -> u64;
+    pub(super) fn qemu_plugin_register_vcpu_insn_exec_cb(
+        of: *mut Instruction,
+        callback: Execute,
+        flags: c_int,
+        data: *mut c_void,
+    );
+    pub(super) fn qemu_plugin_register_vcpu_mem_cb(
+        of: *mut Instruction,
+        callback: Access,
+        flags: c_int,
+        kind: c_int,
+        data: *mut c_void,
+    );
+    pub(super) safe fn qemu_plugin_register_atexit_cb(
+        id: u64,
+        callback: extern "C" fn(u64, *mut c_void),
+        data: *mut c_void,
+    );
+    pub(super) safe fn qemu_plugin_mem_size_shift(info: u32) -> c_uint;
+    /// The caller frees the array.
+    pub(super) safe fn qemu_plugin_get_registers() -> *mut Descriptors;
+    pub(super) fn qemu_plugin_read_register(handle: *mut c_void, to: *mut ByteArray) -> c_int;
+
+    /// Returns null outside of user code and memory; what it points to is valid until the callback returns.
+    safe fn qemu_plugin_get_hwaddr(info: u32, address: u64) -> *const Place;
+    fn qemu_plugin_hwaddr_is_io(place: *const Place) -> bool;
+    fn qemu_plugin_hwaddr_phys_addr(place: *const Place) -> u64;
+
+    pub(super) safe fn g_byte_array_new() -> *mut ByteArray;
+    pub(super) fn g_byte_array_set_size(array: *mut ByteArray, len: c_uint) -> *mut ByteArray;
+    pub(super) fn g_byte_array_free(array: *mut ByteArray, free_segment: c_int) -> *mut u8;
+    pub(super) fn g_array_free(array: *mut Descriptors, free_segment: c_int) -> *mut c_char;
+}
+
+/// The emulator's handle of a register; null until the CPU is there.
+#[derive(Clone, Copy)]
+pub(super) struct Handle(pub(super) *mut c_void);
+
+// SAFETY: a handle is a number to the emulator, the same for every thread and CPU.
+unsafe impl Send for Handle {}
+
+/// A string of the emulator's.
+///
+/// # Safety
+/// 1. The string ends with a zero byte, and is valid during the call.
+pub(super) unsafe fn text(string: *const c_char) -> String {
+    // SAFETY: (1) is the caller's duty.
+    let string = unsafe { CStr::from_ptr(string) };
+    string.to_string_lossy().into_owned()
+}
+
+/// Returns the value of a handle's register: 8 bytes, in the guest's order, which is little-endian.
+pub(super) fn read_register(handle: Handle) -> Option<u64> {
+    let array = g_byte_array_new();
+    // SAFETY: the array was just made.
+    let array = unsafe { g_byte_array_set_size(array, 0) };
+    // SAFETY: the handle is the emulator's, and the array is valid; called from a callback that was
+    // registered to read registers.
+    let len = unsafe { qemu_plugin_read_register(handle.0, array) };
+    // SAFETY: the array is valid.
+    let data = unsafe { (*array).data };
+    // SAFETY: the array holds as many bytes as were read.
+    let value = (len == 8).then(|| unsafe { data.cast::<[u8; 8]>().read() });
+    // SAFETY: the array is valid, and nothing points to it any more.
+    let freed = unsafe { g_byte_array_free(array, 1) };
+    debug_assert!(freed.is_null(), "the bytes were freed with the array");
+    value.map(u64::from_le_bytes)
+}
+
+/// Returns the guest-physical address of an access, in the callback of that access; `None` if it is not memory.
+pub(super) fn physical(info: u32, address: u64) -> Option<u64> {
+    let place = qemu_plugin_get_hwaddr(info, address);
+    // SAFETY: the emulator returned it in this callback, and null is left out.
+    let is_memory = !place.is_null() && unsafe { !qemu_plugin_hwaddr_is_io(place) };
+    // SAFETY: as above.
+    is_memory.then(|| unsafe { qemu_plugin_hwaddr_phys_addr(place) })
+}
+
+/// The emulator's translation of virtual addresses.
+#[derive(Clone, Copy)]
+pub(super) enum Translation {
+    /// `qemu_plugin_translate_vaddr`, since version 5 of the interface.
+    Interface(unsafe extern "C" fn(u64, *mut u64) -> bool),
+    /// `cpu_get_phys_page_debug` and `qemu_get_cpu`, which QEMU 10.0 exports for modules of its own.
+    Debugger {
+        page: unsafe extern "C" fn(*mut c_void, u64) -> u64,
+        cpu: unsafe extern "C" fn(c_int) -> *mut c_void,
+    },
+}
+
+/// The smallest page of both architectures; the debugger's function returns its address.
+const PAGE: u64 = 4096;
+
+impl Translation {
+    /// Finds the functions in the emulator that loaded the plugin.
+    pub(super) fn find() -> Option<Self> {
+        let interface = symbol(c"qemu_plugin_translate_vaddr");
+        if !interface.is_null() {
+            // SAFETY: `qemu-plugin.h` declares the function of this name so.
+            return Some(Self::Interface(unsafe {
+                transmute::<*mut c_void, unsafe extern "C" fn(u64, *mut u64) -> bool>(interface)
+            }));
+        }
+        let [page, cpu] = [c"cpu_get_phys_page_debug", c"qemu_get_cpu"].map(symbol);
+        if page.is_null() || cpu.is_null() {
+            return None;
+        }
+        // SAFETY: QEMU 10.0 `include/hw/core/cpu.h` declares the function of this name so.
+        let page = unsafe {
+            transmute::<*mut c_void, unsafe extern "C" fn(*mut c_void, u64) -> u64>(page)
+        };
+        // SAFETY: the same file declares the function of this name so.
+        let cpu =
+            unsafe { transmute::<*mut c_void, unsafe extern "C" fn(c_int) -> *mut c_void>(cpu) };
+        Some(Self::Debugger { page, cpu })
+    }
+
+    /// Returns the physical address for a CPU, in a callback of that CPU; `None` if it is not mapped.
+    pub(super) fn physical(self, number: c_uint, address: u64) -> Option<u64> {
+        match self {
+            Self::Interface(translate) => {
+                let mut physical = 0;
+                // SAFETY: the pointer is valid, and this is a callback of the CPU.
+                let is_mapped = unsafe { translate(address, &raw mut physical) };
+                is_mapped.then_some(physical)
+            }
+            Self::Debugger { page, cpu } => {
+                // SAFETY: the emulator returns null for a number that no CPU has.
+                let cpu = unsafe { cpu(c_int::try_from(number).ok()?) };
+                if cpu.is_null() {
+                    return None;
+                }
+                // SAFETY: the CPU is there and stopped in this callback.
+                let start = unsafe { page(cpu, address) };
+                (start != u64::MAX).then_some(start & !(PAGE - 1) | address & (PAGE - 1))
+            }
+        }
+    }
+}

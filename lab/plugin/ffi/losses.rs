@@ -1,0 +1,194 @@
+//! The callbacks of machines that lose lines.
+
+use core::ffi::{c_uint, c_void};
+use core::sync::atomic::Ordering;
+use std::path::PathBuf;
+
+use super::emulator::{Access, Translation, physical, qemu_plugin_mem_size_shift};
+use super::own_process::end_at_once;
+use super::{
+    END, FENCES_MATTER, Operands, Plugin, START, Use, give_up, is_fence, is_followed, with_plugin,
+};
+use crate::decode::{Action, Mark};
+use crate::losses::options::Options;
+use crate::losses::words::{LINE, Memories};
+use crate::losses::{Losses, Site};
+use crate::tracker::Half;
+
+/// The memory that loses lines, and the emulator's translation of addresses into it.
+pub(super) struct Lossy {
+    losses: Losses,
+    translation: Translation,
+    reset: u64,
+}
+
+impl Lossy {
+    /// Maps the memories. Returns the file for the plugin's lines too.
+    pub(super) fn new(arguments: &[&str]) -> Result<(Self, PathBuf), String> {
+        let Options { live, offset, persisted, base, size, reset, is_resumed, out, model } =
+            Options::parse(arguments)?;
+        let translation = Translation::find().ok_or(
+            "this emulator does not translate addresses for plugins: QEMU 10.0 or later is needed",
+        )?;
+        let memories = Memories::open(&live, offset, &persisted, size)?;
+        START.store(base, Ordering::Relaxed);
+        END.store(base + size, Ordering::Relaxed);
+        let mut losses = Losses::new(model, base, size, memories);
+        if is_resumed {
+            losses.reset();
+        }
+        Ok((Self { losses, translation, reset }, out))
+    }
+
+    /// Returns the callback for the stores of an instruction, if they matter.
+    pub(super) fn on_stores(&self, is_streaming: bool) -> Option<Access> {
+        let on: Access = if is_streaming { on_streaming_store } else { on_store };
+        self.losses.model().follows(is_streaming).then_some(on)
+    }
+
+    /// Returns the site of an instruction that needs a callback of its own.
+    pub(super) fn site(&self, action: Action, half: Half, at: u64) -> Option<super::Site> {
+        let has_effect = match action {
+            Action::Streaming | Action::Zero(_) | Action::Mark(Mark::Watch | Mark::Verdict) => {
+                false
+            }
+            Action::Locked => self.losses.model().promises(half).is_locked_fence,
+            _ => true,
+        };
+        // One site stands for all fences of the kernel.
+        let at = if half == Half::Upper && is_fence(action) { 0 } else { at };
+        has_effect.then_some((action, half, at))
+    }
+}
+
+impl Plugin {
+    /// Returns true if the first instruction after a reset is at this address.
+    pub(super) fn is_reset(&self, at: u64) -> bool {
+        matches!(&self.used, Use::Losses(lossy) if lossy.reset == at)
+    }
+
+    pub(super) fn perform_for_losses(&mut self, cpu: c_uint, action: Action, half: Half, at: u64) {
+        let site = self.place(cpu, half, at);
+        let Operands { address, arguments } = self.operands(action);
+        let Use::Losses(lossy) = &mut self.used else { return };
+        let Lossy { losses, translation, .. } = &mut **lossy;
+        let place = address.and_then(|address| translation.physical(cpu, address));
+        match action {
+            Action::Writeback(by, _) => match place {
+                Some(place) => losses.writeback(site, by, place),
+                None => losses.untranslated(site),
+            },
+            Action::Fence(fence) => losses.fence(site, fence),
+            Action::Locked => losses.locked(site),
+            // User mode would get a fault.
+            Action::WholeCache if half == Half::Upper => losses.whole_cache(),
+            Action::Discard(_) if place.is_some() => losses.unmodelled(site, place),
+            Action::Unmodelled => losses.unmodelled(site, None),
+            Action::Mark(mark) => {
+                let lines = |len| lines(losses, *translation, cpu, arguments[0], len);
+                match mark {
+                    Mark::Trial => {
+                        let lines = lines(arguments[1]);
+                        losses.begin_trial(lines);
+                    }
+                    Mark::Witness => {
+                        let lines = lines(arguments[1]);
+                        losses.witness(&lines);
+                    }
+                    Mark::CrashAt => losses.crash_at(arguments[0], arguments[1]),
+                    Mark::Lose => losses.lose(),
+                    Mark::Omit => losses.omit(arguments[0]),
+                    Mark::Watch | Mark::Verdict => {}
+                }
+            }
+            Action::Discard(_) | Action::WholeCache | Action::Streaming | Action::Zero(_) => {}
+        }
+        self.pass_on();
+    }
+
+    /// Returns the place of an instruction of this CPU.
+    fn place(&self, cpu: c_uint, half: Half, at: u64) -> Site {
+        let is_thread = half == Half::Lower && self.shows(self.decoder.thread);
+        let thread = if is_thread { self.read(self.decoder.thread) } else { cpu.into() };
+        Site { half, thread, at }
+    }
+
+    /// Passes on the lines for the host, and cuts the power if it is time.
+    pub(super) fn pass_on(&mut self) {
+        let Use::Losses(lossy) = &mut self.used else { return };
+        let losses = &mut lossy.losses;
+        FENCES_MATTER.store(losses.is_pending(), Ordering::Relaxed);
+        let (told, is_cut) = (losses.told(), losses.is_cut());
+        if !told.is_empty() {
+            self.write(&told);
+        }
+        if is_cut {
+            give_up(&format!("the power cannot be cut: {}", end_at_once()));
+        }
+    }
+
+    /// Writes the last counts.
+    pub(super) fn exit(&mut self) {
+        if let Use::Losses(lossy) = &mut self.used {
+            lossy.losses.tell_counts();
+        }
+        self.pass_on();
+    }
+}
+
+/// Returns the lines of a range of a program's memory, page by page.
+fn lines(losses: &Losses, translation: Translation, cpu: c_uint, start: u64, len: u64) -> Vec<u32> {
+    let line = |address: u64| {
+        let place = translation.physical(cpu, address);
+        place.and_then(|place| losses.line(place)).unwrap_or_else(|| {
+            give_up(&format!(
+                "a mark names {len} bytes from {start:#x}: {address:#x} is not of the memory"
+            ))
+        })
+    };
+    (start / LINE..(start + len).div_ceil(LINE)).map(|number| line(number * LINE)).collect()
+}
+
+/// The address of the reset vector is executed.
+pub(super) extern "C" fn on_reset(cpu: c_uint, _data: *mut c_void) {
+    with_plugin(|plugin| {
+        let Use::Losses(lossy) = &mut plugin.used else { return };
+        // After a reset there is no translation; a program may have mapped its own code there.
+        if lossy.translation.physical(cpu, lossy.reset) == Some(lossy.reset) {
+            lossy.losses.reset();
+            plugin.pass_on();
+        }
+    });
+}
+
+/// Returns the half that a callback of stores was registered with.
+fn half(data: *mut c_void) -> Half {
+    if data.addr() == 0 { Half::Lower } else { Half::Upper }
+}
+
+extern "C" fn on_store(cpu: c_uint, info: u32, address: u64, data: *mut c_void) {
+    followed(cpu, info, address, data, false);
+}
+
+extern "C" fn on_streaming_store(cpu: c_uint, info: u32, address: u64, data: *mut c_void) {
+    followed(cpu, info, address, data, true);
+}
+
+fn followed(cpu: c_uint, info: u32, address: u64, data: *mut c_void, is_streaming: bool) {
+    let len = 1 << qemu_plugin_mem_size_shift(info);
+    let Some(place) = physical(info, address).filter(|place| is_followed(*place, len)) else {
+        return;
+    };
+    with_plugin(|plugin| {
+        let site = plugin.place(cpu, half(data), 0);
+        let Use::Losses(lossy) = &mut plugin.used else { return };
+        let losses = &mut lossy.losses;
+        if losses.model().follows_stores {
+            losses.store(site, place, len);
+        }
+        if is_streaming {
+            losses.streaming_store(site, place, len);
+        }
+        plugin.pass_on();
+    });
+}

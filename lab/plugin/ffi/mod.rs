@@ -1,0 +1,418 @@
+//! The emulator's callbacks.
+//!
+//! The emulator hands over each block of instructions when it translates it. Each instruction gets a callback for its
+//! stores if they are followed, and one for itself if it does something that matters here. The state is behind a mutex:
+//! CPUs run side by side.
+//!
+//! A callback cannot report an error, and a result that is missing something must not be written: the emulator is
+//! ended instead.
+
+mod emulator;
+mod losses;
+mod own_process;
+
+use core::ffi::{c_char, c_int, c_uint, c_void};
+use core::ptr;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::process;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use self::emulator::{
+    Access, Block, Handle, Info, Instruction, NO_REGISTERS, READS_REGISTERS, WRITES, g_array_free,
+    qemu_plugin_get_registers, qemu_plugin_insn_data, qemu_plugin_insn_vaddr,
+    qemu_plugin_mem_size_shift, qemu_plugin_register_atexit_cb, qemu_plugin_register_vcpu_init_cb,
+    qemu_plugin_register_vcpu_insn_exec_cb, qemu_plugin_register_vcpu_mem_cb,
+    qemu_plugin_register_vcpu_tb_trans_cb, qemu_plugin_tb_get_insn, qemu_plugin_tb_n_insns,
+    read_register, text,
+};
+use self::losses::Lossy;
+use crate::decode::{Action, Decoder, Mark, Register};
+use crate::options::Options;
+use crate::tracker::{Half, Tracker};
+
+/// The version of the interface, which the emulator compares with its own.
+#[unsafe(no_mangle)]
+#[expect(unreachable_pub, reason = "it is exported by its name")]
+pub static qemu_plugin_version: c_int = 4;
+
+/// An instruction with a callback: its effect, its half of the address space, and its address where that matters.
+type Site = (Action, Half, u64);
+
+/// The operands of an instruction that is executed.
+struct Operands {
+    /// The address that it maintains.
+    address: Option<u64>,
+    /// The arguments of a mark; zeros of any other.
+    arguments: [u64; 2],
+}
+
+/// The use of the plugin in this emulator.
+enum Use {
+    /// Finds lines that a program left dirty or unfenced.
+    Verdicts(Tracker),
+    /// Loses lines.
+    Losses(Box<Lossy>),
+}
+
+struct Plugin {
+    decoder: Decoder,
+    used: Use,
+    out: File,
+    handles: Vec<Handle>,
+    /// The sites that the numbers of callbacks refer to. Translation is repeated, and the few different sites are not.
+    sites: Vec<Site>,
+    numbers: HashMap<Site, usize>,
+}
+
+static PLUGIN: Mutex<Option<Plugin>> = Mutex::new(None);
+
+/// The bytes followed, for the callback of every store that there is: virtual addresses for verdicts, physical ones for
+/// losses.
+static START: AtomicU64 = AtomicU64::new(0);
+static END: AtomicU64 = AtomicU64::new(0);
+
+/// False if no fence can have an effect: kernels execute millions of them.
+static FENCES_MATTER: AtomicBool = AtomicBool::new(true);
+
+/// Says why and ends the emulator.
+fn give_up(why: &str) -> ! {
+    complain(why);
+    process::abort()
+}
+
+fn complain(why: &str) {
+    // A closed standard error leaves no other place for the message.
+    drop(writeln!(io::stderr(), "lose-lines: {why}"));
+}
+
+fn lock() -> MutexGuard<'static, Option<Plugin>> {
+    PLUGIN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Does `work` with the plugin, which is there since it was installed.
+fn with_plugin<R>(work: impl FnOnce(&mut Plugin) -> R) -> R {
+    match lock().as_mut() {
+        Some(plugin) => work(plugin),
+        None => give_up("called before it was installed"),
+    }
+}
+
+/// Called once when the plugin is loaded; anything but 0 ends the emulator.
+///
+/// # Safety
+/// As `qemu-plugin.h` says:
+/// 1. `info` is valid during the call.
+/// 2. `strings` holds `count` of them.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn qemu_plugin_install(
+    id: u64,
+    info: *const Info,
+    count: c_int,
+    strings: *const *const c_char,
+) -> c_int {
+    // SAFETY: (1) is the caller's duty.
+    let info = unsafe { &*info };
+    let arguments: Vec<String> = (0..usize::try_from(count).unwrap_or(0))
+        .map(|place| {
+            // SAFETY: (2) the array is that long.
+            let argument = unsafe { strings.add(place) };
+            // SAFETY: (2) it is inside the array.
+            let argument = unsafe { *argument };
+            // SAFETY: (2) it is a string.
+            unsafe { text(argument) }
+        })
+        .collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    // SAFETY: (1) the name is as valid as the structure.
+    let target = unsafe { text(info.target_name) };
+    match Plugin::new(info, &target, &arguments) {
+        Ok(plugin) => {
+            *lock() = Some(plugin);
+            qemu_plugin_register_vcpu_init_cb(id, on_cpu);
+            qemu_plugin_register_vcpu_tb_trans_cb(id, on_translation);
+            qemu_plugin_register_atexit_cb(id, on_exit, ptr::null_mut());
+            0
+        }
+        Err(why) => {
+            complain(&why);
+            1
+        }
+    }
+}
+
+impl Plugin {
+    fn new(info: &Info, target: &str, arguments: &[&str]) -> Result<Self, String> {
+        let decoder = Decoder::of(target)
+            .ok_or_else(|| format!("{target}: only x86_64, aarch64 and riscv64 are understood"))?;
+        if !info.system_emulation {
+            return Err(String::from("only whole machines are understood"));
+        }
+        let loses = arguments.iter().any(|argument| argument.starts_with("live="));
+        let (used, out) = if loses {
+            let (lossy, out) = Lossy::new(arguments)?;
+            (Use::Losses(Box::new(lossy)), appending(&out))
+        } else {
+            if info.max_vcpus != 1 {
+                return Err(String::from("verdicts need a machine with one CPU: give -smp 1"));
+            }
+            let options = Options::parse(arguments)?;
+            let out = File::create(&options.out)
+                .map_err(|error| format!("cannot write {}: {error}", options.out.display()));
+            (Use::Verdicts(Tracker::new(options)), out)
+        };
+        let (sites, numbers) = (Vec::new(), HashMap::new());
+        let mut plugin = Self { decoder, used, out: out?, handles: Vec::new(), sites, numbers };
+        plugin.pass_on();
+        Ok(plugin)
+    }
+
+    /// Returns the number of a site.
+    fn number(&mut self, site: Site) -> usize {
+        *self.numbers.entry(site).or_insert_with(|| {
+            self.sites.push(site);
+            self.sites.len() - 1
+        })
+    }
+
+    fn perform(&mut self, cpu: c_uint, (action, half, at): Site) {
+        match &self.used {
+            Use::Verdicts(_) => self.perform_for_verdicts(action, half),
+            Use::Losses(_) => self.perform_for_losses(cpu, action, half, at),
+        }
+    }
+
+    fn perform_for_verdicts(&mut self, action: Action, half: Half) {
+        let Operands { address, arguments } = self.operands(action);
+        let Use::Verdicts(tracker) = &mut self.used else { return };
+        match (action, address) {
+            (Action::Writeback(by, _), Some(address)) => tracker.writeback(half, by, address),
+            (Action::Zero(_), Some(address)) => tracker.zero(address),
+            (Action::Fence(fence), _) => tracker.fence(half, fence),
+            (Action::Locked, _) => tracker.locked(half),
+            (Action::Mark(Mark::Watch), _) => {
+                let [start, len] = arguments;
+                if let Err(why) = tracker.watch(half, start, len) {
+                    give_up(&why);
+                }
+                let range = tracker.range();
+                START.store(range.start, Ordering::Relaxed);
+                END.store(range.end, Ordering::Relaxed);
+            }
+            (Action::Mark(Mark::Verdict), _) => {
+                let verdict = tracker.verdict(arguments[0]);
+                self.write(&verdict);
+            }
+            _ => {}
+        }
+    }
+
+    /// Returns the operands of an instruction, from the registers.
+    fn operands(&self, action: Action) -> Operands {
+        let address = match action {
+            Action::Writeback(_, address) | Action::Zero(address) | Action::Discard(address) => {
+                address.resolve(|register| Some(self.read(register)))
+            }
+            _ => None,
+        };
+        let arguments = match action {
+            Action::Mark(_) => self.decoder.arguments.map(|register| self.read(register)),
+            _ => [0; 2],
+        };
+        Operands { address, arguments }
+    }
+
+    /// Writes to the host, at once and whole: the machine may lose its power next.
+    fn write(&mut self, text: &str) {
+        if let Err(error) = self.out.write_all(text.as_bytes()) {
+            give_up(&format!("cannot write the plugin's lines: {error}"));
+        }
+    }
+
+    /// Returns the value of a register.
+    fn read(&self, register: Register) -> u64 {
+        let name = self.decoder.registers.get(usize::from(register)).copied().unwrap_or_default();
+        match self.handles.get(usize::from(register)) {
+            Some(handle) if !handle.0.is_null() => read_register(*handle)
+                .unwrap_or_else(|| give_up(&format!("the emulator does not read {name}"))),
+            _ => give_up(&format!("the emulator shows no register {name}")),
+        }
+    }
+
+    /// Returns true if the emulator shows a register.
+    fn shows(&self, register: Register) -> bool {
+        self.handles.get(usize::from(register)).is_some_and(|handle| !handle.0.is_null())
+    }
+
+    /// Returns the site of an instruction that needs a callback of its own.
+    fn site(&self, action: Action, half: Half, at: u64) -> Option<Site> {
+        match (&self.used, action) {
+            (Use::Losses(lossy), _) => lossy.site(action, half, at),
+            (
+                Use::Verdicts(_),
+                Action::Streaming | Action::WholeCache | Action::Discard(_) | Action::Unmodelled,
+            ) => None,
+            // A verdict does not depend on the place of its instructions.
+            (Use::Verdicts(_), _) => Some((action, half, 0)),
+        }
+    }
+
+    /// Returns the callback for the stores of an instruction, if they are followed.
+    fn on_stores(&self, action: Option<Action>) -> Option<Access> {
+        let is_streaming = action == Some(Action::Streaming);
+        match &self.used {
+            Use::Verdicts(_) if is_streaming => Some(on_streaming_store),
+            Use::Verdicts(_) => Some(on_store),
+            Use::Losses(lossy) => lossy.on_stores(is_streaming),
+        }
+    }
+}
+
+fn appending(out: &Path) -> Result<File, String> {
+    let open = OpenOptions::new().create(true).append(true).open(out);
+    open.map_err(|error| format!("cannot write {}: {error}", out.display()))
+}
+
+/// A CPU is there: its registers can be found.
+extern "C" fn on_cpu(_id: u64, _cpu: c_uint) {
+    let array = qemu_plugin_get_registers();
+    // SAFETY: the emulator returns an array that is valid until it is freed below.
+    let descriptors = unsafe { &*array };
+    let count = usize::try_from(descriptors.len).unwrap_or(0);
+    with_plugin(|plugin| {
+        let names = plugin.decoder.registers;
+        plugin.handles = vec![Handle(ptr::null_mut()); names.len()];
+        for place in 0..count {
+            // SAFETY: the array holds that many descriptors.
+            let descriptor = unsafe { descriptors.data.add(place) };
+            // SAFETY: it is inside the array.
+            let descriptor = unsafe { &*descriptor };
+            // SAFETY: the names of registers live as long as the emulator.
+            let name = unsafe { text(descriptor.name) };
+            if let Some(register) = names.iter().position(|known| *known == name) {
+                plugin.handles[register] = Handle(descriptor.handle);
+            }
+        }
+    });
+    // SAFETY: the array is valid, and nothing points to it any more.
+    let freed = unsafe { g_array_free(array, 1) };
+    debug_assert!(freed.is_null(), "the descriptors were freed with the array");
+}
+
+/// The emulator ends by itself.
+extern "C" fn on_exit(_id: u64, _data: *mut c_void) {
+    with_plugin(Plugin::exit);
+}
+
+/// A block was translated.
+///
+/// # Safety
+/// 1. `block` is valid during the call.
+unsafe extern "C" fn on_translation(_id: u64, block: *mut Block) {
+    // SAFETY: (1) is the caller's duty.
+    let count = unsafe { qemu_plugin_tb_n_insns(block) };
+    with_plugin(|plugin| {
+        for place in 0..count {
+            // SAFETY: (1) the block holds that many instructions.
+            let instruction = unsafe { qemu_plugin_tb_get_insn(block, place) };
+            // SAFETY: (1) an instruction is valid as long as its block.
+            unsafe { instrument(plugin, instruction) };
+        }
+    });
+}
+
+/// Asks for callbacks when the instruction is executed.
+///
+/// # Safety
+/// 1. `instruction` is valid during the call.
+unsafe fn instrument(plugin: &mut Plugin, instruction: *mut Instruction) {
+    let mut bytes = [0_u8; 16];
+    // SAFETY: (1), and the buffer has this length.
+    let len = unsafe {
+        qemu_plugin_insn_data(instruction, bytes.as_mut_ptr().cast(), size_of_val(&bytes))
+    };
+    // SAFETY: (1) is the caller's duty.
+    let at = unsafe { qemu_plugin_insn_vaddr(instruction) };
+    let action = (plugin.decoder.decode)(&bytes[..len.min(bytes.len())], at);
+    let half = Half::of(at);
+    if let Some(on_store) = plugin.on_stores(action) {
+        // SAFETY: (1), and the callback lives as long as the plugin.
+        unsafe {
+            qemu_plugin_register_vcpu_mem_cb(
+                instruction,
+                on_store,
+                if half == Half::Lower { READS_REGISTERS } else { NO_REGISTERS },
+                WRITES,
+                ptr::without_provenance_mut(usize::from(half == Half::Upper)),
+            );
+        };
+    }
+    if plugin.is_reset(at) {
+        // SAFETY: (1), and the callback lives as long as the plugin.
+        unsafe {
+            qemu_plugin_register_vcpu_insn_exec_cb(
+                instruction,
+                losses::on_reset,
+                NO_REGISTERS,
+                ptr::null_mut(),
+            );
+        };
+    }
+    let Some(site) = action.and_then(|action| plugin.site(action, half, at)) else { return };
+    let number = plugin.number(site);
+    // SAFETY: (1), and the callback lives as long as the plugin.
+    unsafe {
+        qemu_plugin_register_vcpu_insn_exec_cb(
+            instruction,
+            on_execution,
+            READS_REGISTERS,
+            ptr::without_provenance_mut(number << 1 | usize::from(is_fence(site.0))),
+        );
+    };
+}
+
+const fn is_fence(action: Action) -> bool {
+    matches!(action, Action::Fence(_) | Action::Locked)
+}
+
+/// An instruction that does something here is about to be executed; `data` is the number of its site, and in the lowest
+/// bit 1 for a fence.
+extern "C" fn on_execution(cpu: c_uint, data: *mut c_void) {
+    if data.addr() & 1 != 0 && !FENCES_MATTER.load(Ordering::Relaxed) {
+        return;
+    }
+    with_plugin(|plugin| {
+        let site = plugin.sites.get(data.addr() >> 1).copied();
+        plugin.perform(cpu, site.unwrap_or_else(|| give_up("an instruction of no known site")));
+    });
+}
+
+extern "C" fn on_store(_cpu: c_uint, info: u32, address: u64, _data: *mut c_void) {
+    let len = 1 << qemu_plugin_mem_size_shift(info);
+    if is_followed(address, len) {
+        with_plugin(|plugin| {
+            if let Use::Verdicts(tracker) = &mut plugin.used {
+                tracker.store(address, len);
+            }
+        });
+    }
+}
+
+extern "C" fn on_streaming_store(_cpu: c_uint, info: u32, address: u64, _data: *mut c_void) {
+    let len = 1 << qemu_plugin_mem_size_shift(info);
+    if is_followed(address, len) {
+        with_plugin(|plugin| {
+            if let Use::Verdicts(tracker) = &mut plugin.used {
+                tracker.streaming_store(address, len);
+            }
+        });
+    }
+}
+
+fn is_followed(address: u64, len: u64) -> bool {
+    address < END.load(Ordering::Relaxed)
+        && address.saturating_add(len) > START.load(Ordering::Relaxed)
+}

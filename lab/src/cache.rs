@@ -1,0 +1,44 @@
+//! The folder of downloads, and of what is made from them.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+/// The user's folder of downloads.
+#[derive(Clone, Debug)]
+pub struct Cache(PathBuf);
+
+impl Cache {
+    /// Returns `lose-lines` in the user's folder of caches.
+    ///
+    /// # Errors
+    /// If the user has none.
+    pub fn of_user() -> Result<Self> {
+        let caches = env::var_os("XDG_CACHE_HOME")
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+            .or_else(|| env::home_dir().map(|home| home.join(".cache")))
+            .context("neither XDG_CACHE_HOME nor HOME is set: set one, downloads are kept there")?;
+        Ok(Self(caches.join("lose-lines")))
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.0
+    }
+}
+
+/// Makes a folder, unless it is there.
+pub fn make(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))
+}
+
+/// Makes a folder, without leftovers of a run before.
+pub fn make_empty(folder: &Path) -> Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder)
+            .with_context(|| format!("cannot remove {}", folder.display()))?;
+    }
+    make(folder)
+}

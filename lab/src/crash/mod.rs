@@ -1,0 +1,376 @@
+//! Crash tests of programs that were not changed for it. The power of a machine is cut while the program runs, and lines
+//! that were not written back are lost. Another machine on the same NVDIMM checks the state.
+//!
+//! The file system is made once, and the machine that has made it is suspended. Each cut begins with a copy of both, so
+//! cuts need no boot and are independent of each other, and one of them can be repeated alone.
+
+pub mod moments;
+
+use core::fmt;
+use core::time::Duration;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use lose_lines_agent::Request;
+use serde::Serialize;
+
+use self::moments::{Counted, Counts, Moment};
+use crate::kit::Kit;
+use crate::log::Log;
+use crate::losses::{Cut, Policy, UNMAPPED, number};
+use crate::machine::Machine;
+use crate::machine::ends::Ran;
+use crate::machine::programs::{End, printed};
+use crate::machine::setup::Setup;
+use crate::machine::suspended::Suspended;
+use crate::pmem::{Contents, DIRECTORY, make_namespace, mount_again, nvdimm_of};
+use crate::program::HostProgram;
+
+/// The file of a checking machine with the lines that the program had printed before the cut.
+pub(crate) const PRINTED: &str = "/lab/printed";
+
+/// The time of a machine besides that of its program.
+const BESIDES: Duration = Duration::from_secs(300);
+
+/// A program under test.
+pub struct CrashTest<'a> {
+    pub kit: &'a Kit,
+    /// The name of the machines.
+    pub name: &'a str,
+    pub program: &'a HostProgram,
+    /// The arguments with which the program makes the state that each cut begins with; none if it is an empty file system.
+    pub prepare: Vec<String>,
+    pub arguments: Vec<String>,
+    /// The arguments with which the program checks the state.
+    pub check: Vec<String>,
+    /// The additions to the environment of both.
+    pub environment: Vec<(String, String)>,
+    pub policy: Policy,
+    /// True if a streaming store writes its line back, and needs no more than a fence.
+    pub is_streaming_evicting: bool,
+    /// The time that the program and the check may take.
+    pub limit: Duration,
+}
+
+/// The choices of one emulator.
+#[derive(Clone, Copy)]
+struct Choices {
+    seed: u64,
+    policy: Policy,
+    cut: Option<Cut>,
+    follows_stores: bool,
+}
+
+impl Choices {
+    /// The choices of a machine that keeps every line.
+    const KEEPING: Self = Self { seed: 0, policy: Policy::All, cut: None, follows_stores: false };
+}
+
+/// The result of one cut.
+#[derive(Clone, Debug, Serialize)]
+pub struct Outcome {
+    /// The chosen moment, as `--cut` takes it.
+    pub moment: Moment,
+    /// The seed of the losses.
+    pub seed: u64,
+    /// The reason why the cut came at another moment than the chosen one.
+    pub instead: Option<String>,
+    #[serde(flatten)]
+    pub checked: Checked,
+    /// True if the program wrote back an address that was not mapped.
+    #[serde(skip)]
+    pub is_unmapped: bool,
+}
+
+/// The result of a check.
+#[derive(Clone, Debug, Serialize)]
+pub struct Checked {
+    /// The lines that had not persisted, and those of them that were lost.
+    pub dirty: u64,
+    pub lost: u64,
+    /// The complaint about the check, unless it succeeded.
+    pub failure: Option<String>,
+    /// The output of the check.
+    pub output: String,
+}
+
+/// The file system and the machine that each cut begins with.
+pub struct Made {
+    contents: Contents,
+    machine: Suspended,
+}
+
+/// The run of a program until the power was cut.
+pub(crate) struct Run {
+    pub(crate) ran: Ran,
+    time: Duration,
+    pub(crate) printed: String,
+}
+
+impl CrashTest<'_> {
+    /// Makes the file system and the machine that each cut begins with.
+    pub fn make(&self, log: &Log) -> Result<Made> {
+        ensure!(
+            self.kit.plugin.is_some(),
+            "this emulator cannot lose lines: QEMU 10.0, 10.1 or 10.2 is needed"
+        );
+        let contents = Contents::new(self.kit, &format!("{}-made", self.name))?;
+        let mut setup = self.setup(&contents, Choices::KEEPING);
+        self.program.add_to(&mut setup.files);
+        setup.files.text(PRINTED, "");
+        let machine = Suspended::new(self.kit, &setup, log, |machine| {
+            make_namespace(machine, "region0", "fsdax")?;
+            machine.wait_for("/dev/pmem0")?;
+            // Nothing of it is random, and nothing is left to do later: a cut is repeated on the same blocks.
+            machine.run(
+                "/bin/mke2fs -q -F -t ext4 -b 4096 -U 6c6f7365-0000-4000-8000-000000000000 -E \
+                 hash_seed=6c6f7365-0000-4000-8000-000000000000,lazy_itable_init=0,lazy_journal_init=0 /dev/pmem0",
+            )?;
+            self.prepare(machine)
+        })?;
+        Ok(Made { contents, machine })
+    }
+
+    fn prepare(&self, machine: &mut Machine) -> Result<()> {
+        if self.prepare.is_empty() {
+            return Ok(());
+        }
+        mount_again(machine)?;
+        let ended = machine.run_request(&self.request(&self.prepare, None))?;
+        ensure!(ended == (Some(0), None), "the program {} when it was to prepare", in_words(ended));
+        machine.unmount(DIRECTORY)
+    }
+
+    /// Runs the program without a cut, counts its events, and demands that it and then the check succeed.
+    pub fn count(&self, made: &Made, log: &Log) -> Result<Counted> {
+        let counted = self.count_events(made, log, false)?;
+        if counted.counts != Counts::default() {
+            return Ok(counted);
+        }
+        self.count_events(made, log, true)
+    }
+
+    fn count_events(&self, made: &Made, log: &Log, follows_stores: bool) -> Result<Counted> {
+        let medium = made.contents.copy(self.kit, self.name)?;
+        let choices = Choices { follows_stores, ..Choices::KEEPING };
+        let mut machine = self.start(made, &medium, choices, log)?;
+        let before = log.position()?;
+        let Run { ran, time, printed } = self.run(&mut machine, self.limit, log)?;
+        let has_ended = match ran {
+            Ran::Ended((Some(0), _)) => true,
+            Ran::Unended => false,
+            Ran::Ended(end) => {
+                bail!(
+                    "the program {} without any cut; its output:\n{}",
+                    in_words(end),
+                    printed.trim_end()
+                )
+            }
+            Ran::Cut => bail!("the emulator was killed"),
+        };
+        if has_ended {
+            // Then nothing of it is lost. A process that the program left behind keeps the file system: it is cut, too.
+            drop(machine.unmount(DIRECTORY));
+        }
+        machine.end()?;
+        let counts = Counts::of(&log.since(before)?).context("the plugin reported no counts")?;
+        let checked = self.check(made, &medium, Choices::KEEPING, &printed, log)?;
+        if let Some(why) = checked.failure {
+            bail!(
+                "the check {why}, although no line was lost; its output:\n{}",
+                checked.output.trim_end()
+            );
+        }
+        Ok(Counted { counts, time, has_ended })
+    }
+
+    /// Cuts the power at a moment, and checks the state that this leaves.
+    fn cut(&self, made: &Made, moment: Moment, seed: u64, log: &Log) -> Result<Outcome> {
+        let medium = made.contents.copy(self.kit, self.name)?;
+        let choices = Choices { seed, policy: self.policy, cut: None, follows_stores: false };
+        let start = log.position()?;
+        let (cut, limit) = match moment {
+            Moment::At(cut) => (Some(cut), self.limit),
+            Moment::End => (None, self.limit),
+            Moment::After(time) => (None, time.min(self.limit)),
+        };
+        let mut machine = self.start(made, &medium, Choices { cut, ..choices }, log)?;
+        let Run { ran, printed, .. } = self.run(&mut machine, limit, log)?;
+        machine.cut_power()?;
+        let is_unmapped = log.since(start)?.contains(&format!("losses: {UNMAPPED}"));
+        let checked = self.check(made, &medium, choices, &printed, log)?;
+        let instead = self.instead(moment, ran);
+        Ok(Outcome { moment, seed, instead, checked, is_unmapped })
+    }
+
+    /// Returns the reason why a cut did not come at its moment.
+    fn instead(&self, moment: Moment, ran: Ran) -> Option<String> {
+        match (moment, ran) {
+            (Moment::At(_), Ran::Cut)
+            | (Moment::End, Ran::Ended((Some(0), _)))
+            | (Moment::After(_), Ran::Unended) => None,
+            (_, Ran::Ended(end)) => Some(format!("the program {} before it", in_words(end))),
+            _ => Some(format!("it did not come in {} s", self.limit.as_secs())),
+        }
+    }
+
+    /// Checks the state of a medium after a cut.
+    fn check(
+        &self,
+        made: &Made,
+        medium: &Contents,
+        choices: Choices,
+        printed: &str,
+        log: &Log,
+    ) -> Result<Checked> {
+        let before = log.position()?;
+        // A line that was cut off may say less than was meant.
+        let lines = printed.rfind('\n').map_or("", |end| &printed[..=end]);
+        let mut machine = self.start(made, medium, choices, log)?;
+        machine.write(PRINTED, lines)?;
+        let request = self.request(&self.check, Some(("PRINTED", PRINTED)));
+        let Run { ran, printed: output, .. } = run(&mut machine, &request, self.limit, log)?;
+        machine.end()?;
+        let failure = match ran {
+            Ran::Ended((Some(0), _)) => None,
+            Ran::Ended(end) => Some(in_words(end)),
+            Ran::Unended => Some(format!("did not end in {} s", self.limit.as_secs())),
+            Ran::Cut => bail!("the emulator was killed"),
+        };
+        let report = log.since(before)?;
+        let loss = report.lines().find(|line| line.starts_with("losses: loss "));
+        let loss = loss.context("the plugin reported no losses")?;
+        let number = |name| number(loss, name).with_context(|| format!("no {name} in {loss}"));
+        Ok(Checked { dirty: number("dirty")?, lost: number("lost")?, failure, output })
+    }
+
+    /// Starts a machine with the program and the mounted medium.
+    fn start(
+        &self,
+        made: &Made,
+        medium: &Contents,
+        choices: Choices,
+        log: &Log,
+    ) -> Result<Machine> {
+        let mut machine = made.machine.resume(self.kit, &self.setup(medium, choices), log)?;
+        mount_again(&mut machine)?;
+        Ok(machine)
+    }
+
+    fn setup(&self, medium: &Contents, choices: Choices) -> Setup {
+        let mut setup = nvdimm_of(self.kit, self.name, medium);
+        setup.limit = self.limit + BESIDES;
+        if let Some(losses) = &mut setup.losses {
+            losses.seed = Some(choices.seed);
+            losses.cut = choices.cut;
+            losses.allowed_unmapped = u64::MAX;
+            losses.policy = choices.policy;
+            losses.follows_stores = choices.follows_stores;
+            if self.is_streaming_evicting {
+                losses.more.push(String::from("user-streaming=evicting"));
+            }
+        }
+        setup
+    }
+
+    fn run(&self, machine: &mut Machine, limit: Duration, log: &Log) -> Result<Run> {
+        run(machine, &self.request(&self.arguments, None), limit, log)
+    }
+
+    fn request(&self, arguments: &[String], more: Option<(&str, &str)>) -> Request {
+        let given = self.environment.iter().map(|(name, value)| (&**name, &**value));
+        self.program.run(arguments, &given.chain(more).collect::<Vec<_>>())
+    }
+}
+
+/// Runs a program for at most this time.
+pub(crate) fn run(
+    machine: &mut Machine,
+    request: &Request,
+    limit: Duration,
+    log: &Log,
+) -> Result<Run> {
+    let (before, start) = (log.position()?, Instant::now());
+    let ran = machine.run_for(request, limit)?;
+    let time = start.elapsed();
+    let log = log.since(before)?;
+    // The plugin's lines follow those of the machine.
+    let end = log.find("losses: start ").unwrap_or(log.len());
+    Ok(Run { ran, time, printed: printed(&log[..end]) })
+}
+
+pub(crate) fn in_words(end: End) -> String {
+    match end {
+        (Some(code), _) => format!("ended with exit code {code}"),
+        (None, Some(signal)) => format!("was ended by signal {signal}"),
+        (None, None) => String::from("ended without an exit code"),
+    }
+}
+
+/// The results of all cuts.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Summary {
+    pub cuts: u64,
+    pub dirty: u64,
+    pub lost: u64,
+    pub failures: u64,
+    #[serde(skip)]
+    pub is_unmapped: bool,
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { cuts, dirty, lost, failures, is_unmapped } = self;
+        if *is_unmapped {
+            writeln!(
+                f,
+                "note: the program wrote back a page before its first access to it, which has no effect in an emulator; \
+                 touch the page first"
+            )?;
+        }
+        write!(
+            f,
+            "cuts: {cuts}, lines lost: {lost} of {dirty} dirty ones, failed checks: {failures}"
+        )
+    }
+}
+
+impl Outcome {
+    /// Returns the result for a reader. `which` is the number of the cut and that of all; `repeating` is the command that
+    /// repeats it.
+    pub fn in_words(&self, which: (usize, usize), repeating: &str) -> String {
+        let Self { moment, seed, instead, checked, .. } = self;
+        let Checked { dirty, lost, failure, output } = checked;
+        let instead = instead.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+        let cut = format!(
+            "cut {} of {}, {}{instead}, seed {seed}: {lost} of {dirty} dirty lines lost",
+            which.0,
+            which.1,
+            moment.in_words(),
+        );
+        let Some(why) = failure else { return format!("{cut}, the check succeeded") };
+        let output: String = output.lines().flat_map(|line| ["   | ", line, "\n"]).collect();
+        format!("{cut}, the check FAILED: it {why}\n{output}   to repeat this cut: {repeating}")
+    }
+}
+
+/// Carries out cuts, and passes on the result of each, with its number from 1.
+pub fn cut_all(
+    test: &CrashTest<'_>,
+    made: &Made,
+    cuts: &[(Moment, u64)],
+    log: &Log,
+    mut take: impl FnMut(usize, &Outcome) -> Result<()>,
+) -> Result<Summary> {
+    let mut summary = Summary::default();
+    for (number, (moment, seed)) in (1..).zip(cuts) {
+        let outcome = test.cut(made, *moment, *seed, log)?;
+        summary.cuts += 1;
+        summary.dirty += outcome.checked.dirty;
+        summary.lost += outcome.checked.lost;
+        summary.failures += u64::from(outcome.checked.failure.is_some());
+        summary.is_unmapped |= outcome.is_unmapped;
+        take(number, &outcome)?;
+    }
+    Ok(summary)
+}

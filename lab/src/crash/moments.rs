@@ -1,0 +1,239 @@
+//! The moments at which the power can be cut, and the choice among them.
+
+use core::fmt;
+use core::str::FromStr;
+use core::time::Duration;
+
+use serde::{Serialize, Serializer};
+
+use crate::losses::{Cut, FENCE, STORE, WRITEBACK, number, seed_of};
+
+/// The moment at which the power is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// At an event of the program: before a write-back or a fence, or after a store.
+    At(Cut),
+    /// After the program has ended.
+    End,
+    /// This time after the start of the program, which no seed repeats exactly.
+    After(Duration),
+}
+
+/// The names of events for the plugin, and for a reader.
+const EVENTS: [(&str, &str); 3] =
+    [(WRITEBACK, "before write-back"), (FENCE, "before fence"), (STORE, "after store")];
+
+impl FromStr for Moment {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let moment = || {
+            if text == "end" {
+                return Some(Self::End);
+            }
+            let (name, number) = text.split_once(':')?;
+            let number: u64 = number.parse().ok().filter(|number| *number > 0)?;
+            if name == "ms" {
+                return Some(Self::After(Duration::from_millis(number)));
+            }
+            let (event, _) = EVENTS.into_iter().find(|(event, _)| *event == name)?;
+            Some(Self::At(Cut { event, number }))
+        };
+        moment().ok_or_else(|| {
+            String::from(
+                "give writeback:N, fence:N or store:N with N from 1, ms:MILLISECONDS, or end",
+            )
+        })
+    }
+}
+
+impl Serialize for Moment {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// The moment as the option `--cut` takes it.
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::At(Cut { event, number }) => write!(f, "{event}:{number}"),
+            Self::End => f.write_str("end"),
+            Self::After(time) => write!(f, "ms:{}", time.as_millis()),
+        }
+    }
+}
+
+impl Moment {
+    /// Returns the moment in words.
+    pub fn in_words(&self) -> String {
+        match self {
+            Self::At(Cut { event, number }) => {
+                let words = EVENTS.into_iter().find(|(name, _)| name == event);
+                format!("{} {number}", words.map_or(*event, |(_, words)| words))
+            }
+            Self::End => String::from("after the program's end"),
+            Self::After(time) => format!("after {} ms", time.as_millis()),
+        }
+    }
+}
+
+/// The events of user mode that the plugin counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    pub writebacks: u64,
+    pub fences: u64,
+    pub stores: u64,
+}
+
+impl Counts {
+    /// Returns the last counts in the plugin's lines.
+    pub fn of(report: &str) -> Option<Self> {
+        let line = report.lines().rfind(|line| line.contains("counts half=user "))?;
+        let number = |name| number(line, name);
+        Some(Self {
+            writebacks: number("writebacks")?,
+            fences: number("fences")?,
+            stores: number("stores")?,
+        })
+    }
+}
+
+/// A run that was not cut.
+#[derive(Clone, Copy, Debug)]
+pub struct Counted {
+    pub counts: Counts,
+    pub time: Duration,
+    pub has_ended: bool,
+}
+
+impl Counted {
+    /// Chooses the moment of each of `cuts` cuts, and the seed of its losses.
+    ///
+    /// The run is divided into as many equal parts as there are cuts, and each has one at a random place. The last cut
+    /// comes after the end, where all that was acknowledged must be there.
+    pub fn cuts(&self, cuts: u64, seed: u64) -> Vec<(Moment, u64)> {
+        let during = if self.has_ended { cuts.saturating_sub(1) } else { cuts };
+        let last = (during < cuts).then_some(Moment::End);
+        let moments = (0..during).map(|part| {
+            let total = self.total();
+            let random = seed_of(&format!("{seed} moment {part}")) % total;
+            let at =
+                (u128::from(part) * u128::from(total) + u128::from(random)) / u128::from(during);
+            self.moment(u64::try_from(at).unwrap_or(total) + 1)
+        });
+        let seeds = (0..cuts).map(|cut| seed_of(&format!("{seed} cut {cut}")) & 0xffff_ffff);
+        moments.chain(last).zip(seeds).collect()
+    }
+
+    /// Returns the number of moments: the events, or milliseconds without any.
+    fn total(&self) -> u64 {
+        let Counts { writebacks, fences, stores } = self.counts;
+        let milliseconds = u64::try_from(self.time.as_millis()).unwrap_or(u64::MAX);
+        [writebacks + fences, stores, milliseconds.max(1)]
+            .into_iter()
+            .find(|total| *total > 0)
+            .unwrap_or(1)
+    }
+
+    /// Returns a moment by its number from 1.
+    fn moment(&self, number: u64) -> Moment {
+        let Counts { writebacks, fences, stores } = self.counts;
+        let at = |event, number| Moment::At(Cut { event, number });
+        match (writebacks + fences, stores) {
+            (0, 0) => Moment::After(Duration::from_millis(number)),
+            (0, _) => at(STORE, number),
+            _ => Self::of_two(number, writebacks, fences),
+        }
+    }
+
+    /// Returns an event of two kinds, which come about evenly in a run: each in its own proportion.
+    fn of_two(number: u64, writebacks: u64, fences: u64) -> Moment {
+        let share = |of: u64, number: u64| {
+            let all = u128::from(writebacks + fences);
+            u64::try_from(u128::from(number) * u128::from(of) / all).unwrap_or(of)
+        };
+        let (before, now) = (share(writebacks, number - 1), share(writebacks, number));
+        if now > before {
+            Moment::At(Cut { event: WRITEBACK, number: now })
+        } else {
+            Moment::At(Cut { event: FENCE, number: number - now })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Counted, Counts, Cut, Duration, Moment, STORE, WRITEBACK};
+    use std::collections::HashSet;
+
+    fn counted(writebacks: u64, fences: u64, stores: u64) -> Counted {
+        let counts = Counts { writebacks, fences, stores };
+        Counted { counts, time: Duration::from_millis(1500), has_ended: true }
+    }
+
+    fn moments(counted: &Counted, cuts: u64, seed: u64) -> Vec<String> {
+        counted.cuts(cuts, seed).iter().map(|(moment, _)| moment.to_string()).collect()
+    }
+
+    #[test]
+    fn the_last_counts_of_user_mode_are_read() {
+        let report = "losses: counts half=user writebacks=0 clean=0 streaming=0 stores=0 fences=0 persisted=0\n\
+                      losses: counts half=kernel writebacks=9 clean=0 streaming=0 stores=9 fences=9 persisted=0\n\
+                      losses: loss crash=1 policy=All dirty=0 lost=0 pending=0\n\
+                      losses: counts half=user writebacks=7 clean=1 streaming=2 stores=3 fences=4 persisted=5\n\
+                      losses: counts half=kernel writebacks=9 clean=0 streaming=0 stores=9 fences=9 persisted=0\n";
+        assert_eq!(Counts::of(report), Some(Counts { writebacks: 7, fences: 4, stores: 3 }));
+        assert_eq!(Counts::of("losses: start seed=1 policy=All\n"), None);
+        assert_eq!(Counts::of("counts half=user writebacks=7 fences=x stores=1"), None);
+    }
+
+    #[test]
+    fn as_many_cuts_as_moments_are_all_moments() {
+        let all = moments(&counted(3, 2, 0), 6, 1);
+        let expected = ["writeback:1", "writeback:2", "writeback:3", "fence:1", "fence:2", "end"];
+        let as_set = |moments: Vec<String>| moments.into_iter().collect::<HashSet<_>>();
+        assert_eq!(as_set(all.clone()), as_set(expected.map(str::to_owned).to_vec()), "{all:?}");
+        assert_eq!(all.last().map(String::as_str), Some("end"));
+    }
+
+    #[test]
+    fn each_part_of_a_long_run_has_one_cut() {
+        let endless = Counted { has_ended: false, ..counted(u64::MAX / 4, 0, 0) };
+        for seed in 0..20 {
+            for (part, (moment, _)) in (0..4).zip(endless.cuts(4, seed)) {
+                let Moment::At(Cut { event: WRITEBACK, number }) = moment else {
+                    panic!("{moment:?}")
+                };
+                assert_eq!((number - 1) / (u64::MAX / 16), part, "seed {seed}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_seed_chooses_the_same_cuts_and_another_seed_others() {
+        let long = counted(1000, 1000, 0);
+        assert_eq!(long.cuts(5, 7), long.cuts(5, 7));
+        assert_ne!(moments(&long, 5, 7), moments(&long, 5, 8));
+        let seeds: HashSet<u64> = long.cuts(50, 7).into_iter().map(|(_, seed)| seed).collect();
+        assert_eq!(seeds.len(), 50);
+    }
+
+    #[test]
+    fn a_program_without_write_backs_is_cut_at_stores_and_then_at_times() {
+        assert!(moments(&counted(0, 0, 9), 3, 1)[0].starts_with("store:"));
+        assert!(moments(&counted(0, 0, 0), 3, 1)[0].starts_with("ms:"));
+        assert_eq!(moments(&counted(0, 0, 0), 1, 1), ["end"]);
+    }
+
+    #[test]
+    fn a_moment_is_printed_as_it_is_read() {
+        assert_eq!(Moment::At(Cut { event: STORE, number: 2 }).in_words(), "after store 2");
+        for text in ["writeback:1", "fence:22", "store:333", "ms:4444", "end"] {
+            assert_eq!(text.parse::<Moment>().unwrap().to_string(), text);
+        }
+        for text in ["", "fence", "fence:0", "fence:-1", "load:1", "end:1", "ms:x"] {
+            assert!(text.parse::<Moment>().unwrap_err().contains("writeback:N"), "{text}");
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! A state of apt apart from the system's, with its lists and its downloads.
+
+use core::fmt::Write as _;
+use std::fs::{self, File};
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+
+use super::suite::Suite;
+use super::{IMPATIENT, UPDATE_LIMIT};
+use crate::cache::{Cache, make_empty};
+use crate::command::{Cmd, find_program};
+
+/// The state of apt for one purpose, apart from the system's. One process holds it at a time.
+pub(super) struct State {
+    pub(super) folder: PathBuf,
+    _lock: File,
+}
+
+impl State {
+    /// Opens the state for packages of a suite.
+    pub(super) fn open(cache: &Cache, suite: Suite, architecture: &str) -> Result<Self> {
+        let name = format!("{}-{architecture}", suite.name());
+        Self::with(cache, &name, architecture, &suite.lines(cache)?)
+    }
+
+    /// Opens the state for packages from the sources of a list, or from the system's own if the list is empty. Waits
+    /// for another process that holds it: that process may fetch the same packages.
+    pub(super) fn with(
+        cache: &Cache,
+        name: &str,
+        architecture: &str,
+        lines: &[String],
+    ) -> Result<Self> {
+        find_program("apt-get").context("apt-get is not there")?;
+        let folder = cache.folder().join("apt").join(name);
+        for part in ["lists/partial", "cache/archives/partial"] {
+            fs::create_dir_all(folder.join(part))
+                .with_context(|| format!("cannot make {}", folder.display()))?;
+        }
+        let lock = folder.join("lock");
+        let lock = File::create(&lock)
+            .and_then(|file| file.lock().map(|()| file))
+            .with_context(|| format!("cannot lock {}", lock.display()))?;
+        let state = Self { folder, _lock: lock };
+        state.configure(architecture, lines)?;
+        Ok(state)
+    }
+
+    /// Writes the configuration of [`apt`](Self::apt) and [`ask`](Self::ask).
+    fn configure(&self, architecture: &str, lines: &[String]) -> Result<()> {
+        let mut text = format!(
+            "Dir::State::Lists \"{0}/lists\";\nDir::Cache \"{0}/cache\";\nAPT::Sandbox::User \"\";\nAcquire::Languages \"none\";\nAcquire::GzipIndexes \"true\";\nAPT::Architectures {{ \"{architecture}\"; }};\n",
+            self.folder.display()
+        );
+        if !lines.is_empty() {
+            let list = self.folder.join("sources.list");
+            fs::write(&list, lines.concat())
+                .with_context(|| format!("cannot write {}", list.display()))?;
+            writeln!(
+                text,
+                "Dir::Etc::SourceList \"{}\";\nDir::Etc::SourceParts \"/dev/null\";\nAPT::Update::Error-Mode \"any\";",
+                list.display()
+            )?;
+        }
+        let file = self.folder.join("apt.conf");
+        fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))
+    }
+
+    pub(super) fn program(&self, name: &str) -> Cmd {
+        Cmd::new(name).env("APT_CONFIG", self.folder.join("apt.conf").display().to_string())
+    }
+
+    /// Returns `apt-get` with this state.
+    pub(super) fn apt(&self) -> Cmd {
+        self.program("apt-get").arg("--quiet").words(IMPATIENT)
+    }
+
+    pub(super) fn update(&self) -> Result<()> {
+        self.apt().arg("update").limit(UPDATE_LIMIT).read().map(drop)
+    }
+
+    /// Returns the output of `apt-cache` with this state.
+    pub(super) fn ask(&self, line: &str) -> Result<String> {
+        self.program("apt-cache").words(line).read()
+    }
+
+    /// Returns the result of `find`, which is called again with new lists if the old ones do not contain it.
+    pub(super) fn known<T>(&self, find: impl Fn() -> Option<T>) -> Result<Option<T>> {
+        if let Some(found) = find() {
+            return Ok(Some(found));
+        }
+        let updated = self.update();
+        find().map_or_else(|| updated.map(|()| None), |found| Ok(Some(found)))
+    }
+
+    /// Returns the folder `name` in the state, without leftovers of a run that was stopped.
+    pub(super) fn emptied(&self, name: &str) -> Result<PathBuf> {
+        let folder = self.folder.join(name);
+        make_empty(&folder)?;
+        Ok(folder)
+    }
+}

@@ -1,0 +1,112 @@
+//! QEMU's emulators of whole machines, from packages, unpacked into the cache.
+//!
+//! They come with every library that they need, and run with these libraries. So nothing is installed, and nothing
+//! depends on the libraries of this system.
+
+use core::fmt::Display;
+use std::env::consts::ARCH;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::cache::Cache;
+use crate::command::Cmd;
+use crate::debian;
+
+/// The version of the emulators that is right about every architecture.
+pub const CURRENT: u32 = 10;
+
+/// The architectures to emulate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Emulated {
+    /// A PC.
+    Pc,
+    /// Every one of [`Architecture`](crate::architecture::Architecture).
+    Every,
+}
+
+impl Emulated {
+    /// Returns the packages to unpack: the emulators (releases differ in the package that brings the last one), the
+    /// firmware, and the tools for flattened device trees and compressed modules.
+    const fn packages(self) -> &'static [&'static str] {
+        match self {
+            Self::Pc => &[PACKAGE, "xz-utils", "zstd"],
+            Self::Every => &[
+                PACKAGE,
+                "qemu-system-arm",
+                "qemu-system-riscv64",
+                "qemu-efi-aarch64",
+                "opensbi",
+                "device-tree-compiler",
+                "xz-utils",
+                "zstd",
+            ],
+        }
+    }
+}
+
+/// The package whose version is taken for that of all emulators.
+const PACKAGE: &str = "qemu-system-x86";
+
+/// The folders in which QEMU looks for firmware.
+const DATA: [&str; 3] = ["usr/share/qemu", "usr/share/seabios", "usr/lib/ipxe/qemu"];
+
+/// The folders of the emulators' libraries. Since Debian 13, which has no other `lib`, only the second one has them.
+const LIBRARIES: [&str; 2] = ["lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu"];
+
+/// The folder of QEMU's own modules: Ubuntu's QEMU has its accelerator in one. QEMU looks beside its executable, which
+/// is the loader here.
+const MODULES: &str = "usr/lib/x86_64-linux-gnu/qemu";
+
+/// A root file system with emulators in it.
+#[derive(Clone, Debug)]
+pub struct Emulators {
+    root: PathBuf,
+    /// The dynamic loader in it.
+    loader: PathBuf,
+}
+
+impl Emulators {
+    /// Fetches the emulators. An error is the reason why they are not available.
+    pub fn fetch(cache: &Cache, emulated: Emulated) -> Result<Self> {
+        ensure!(ARCH == "x86_64", "the emulators are programs for x86_64, this machine is {ARCH}");
+        let suite = debian::offering(cache, PACKAGE, CURRENT);
+        let root =
+            debian::root(cache, "amd64", emulated.packages(), suite).context("no emulator")?;
+        // The link `lib64` is absolute and would lead to the loader of this system, which need not be of the same
+        // release as the library.
+        let loader = LIBRARIES
+            .into_iter()
+            .map(|folder| root.join(folder).join("ld-linux-x86-64.so.2"))
+            .find(|file| file.is_file())
+            .context("no emulator: its packages brought no dynamic loader")?;
+        Ok(Self { root, loader })
+    }
+
+    /// Returns `qemu-system-ARCHITECTURE`, without a display, defaults or the user's configuration.
+    pub fn system(&self, architecture: &str) -> Cmd {
+        let data = DATA.iter().flat_map(|folder| [String::from("-L"), self.file(folder)]);
+        self.program(&format!("usr/bin/qemu-system-{architecture}"))
+            .env("QEMU_MODULE_DIR", self.file(MODULES))
+            .args(data)
+            .words("-no-user-config -nodefaults -display none")
+    }
+
+    /// Returns a program of the packages, run with their libraries.
+    pub fn program(&self, path: &str) -> Cmd {
+        Cmd::new(self.loader.display().to_string())
+            .arg("--library-path")
+            .arg(LIBRARIES.map(|folder| self.file(folder)).join(":"))
+            .arg(self.file(path))
+    }
+
+    /// Returns the path of a file of the packages.
+    pub fn file(&self, path: &str) -> String {
+        self.root.join(path).display().to_string()
+    }
+}
+
+/// Returns a text as the value of an emulator's option, where a comma ends a value unless it is doubled.
+pub fn value(text: impl Display) -> String {
+    text.to_string().replace(',', ",,")
+}

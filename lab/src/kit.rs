@@ -1,0 +1,242 @@
+//! The parts of the machines of one architecture: emulator, kernel, programs.
+
+use core::cell::{OnceCell, RefCell};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use super::architecture::Architecture;
+use super::elf;
+use super::emulator::{Emulated, Emulators};
+use super::initramfs::{self, Initramfs};
+use super::plugin::Plugin;
+use super::unavailable::Unavailable;
+use crate::cache::{self, Cache};
+use crate::debian::{self, Suite};
+
+impl Architecture {
+    /// Returns the source of the architecture's kernel, a build for virtual machines if there is one. Debian 12's older
+    /// kernel for arm64 is built without `FS_DAX`. Ubuntu's kernels come with the modules for pmem by `generic` alone,
+    /// and its mirrors have none for arm64. A kernel for riscv64 that reports Zicbom to user mode is only in Debian's
+    /// coming release.
+    const fn kernel(self) -> Kernel {
+        match self {
+            Self::X86 => Kernel {
+                suite: Suite::System,
+                depending: &["linux-image-cloud-amd64", "linux-image-generic"],
+            },
+            Self::Arm64 => Kernel {
+                suite: Suite::System,
+                depending: &["linux-image-6.12-cloud-arm64", "linux-image-cloud-arm64"],
+            },
+            Self::Riscv64 => {
+                Kernel { suite: Suite::Release("forky"), depending: &["linux-image-riscv64"] }
+            }
+        }
+    }
+
+    /// Returns the modules besides their dependencies: disks, pmem in all its forms, file systems.
+    const fn modules(self) -> &'static [&'static str] {
+        match self {
+            Self::X86 => &[
+                "virtio_pci",
+                "virtio_blk",
+                "crc32c_intel",
+                "nfit",
+                "nd_e820",
+                "virtio_pmem",
+                "nd_pmem",
+                "dax_pmem",
+                "device_dax",
+            ],
+            Self::Arm64 => &[
+                "virtio_pci",
+                "virtio_blk",
+                "nfit",
+                "of_pmem",
+                "virtio_pmem",
+                "nd_pmem",
+                "dax_pmem",
+                "device_dax",
+            ],
+            Self::Riscv64 => &["virtio_pci", "virtio_blk", "of_pmem", "nd_pmem", "ext4"],
+        }
+    }
+
+    /// Returns the file systems in modules that are loaded when the first one is mounted: few machines have one.
+    const fn file_systems(self) -> &'static [&'static str] {
+        match self {
+            Self::X86 => &["xfs"],
+            Self::Arm64 | Self::Riscv64 => &[],
+        }
+    }
+
+    /// Returns the programs that make file systems and namespaces. Kernels for arm64 also leave it to kexec(8) to read
+    /// a kernel.
+    const fn programs(self) -> Programs {
+        match self {
+            Self::X86 => Programs {
+                packages: &["e2fsprogs", "ndctl", "xfsprogs"],
+                names: &["mke2fs", "mkfs.xfs", "ndctl"],
+            },
+            Self::Arm64 => Programs {
+                packages: &["e2fsprogs", "ndctl", "kexec-tools"],
+                names: &["mke2fs", "ndctl", "kexec"],
+            },
+            Self::Riscv64 => Programs { packages: &["e2fsprogs"], names: &["mke2fs"] },
+        }
+    }
+}
+
+/// A kernel's packages, whose names have its version.
+struct Kernel {
+    suite: Suite,
+    /// Packages that depend on the current version; the first known one is asked.
+    depending: &'static [&'static str],
+}
+
+/// Programs, and the packages that contain them.
+struct Programs {
+    packages: &'static [&'static str],
+    names: &'static [&'static str],
+}
+
+/// The parts that a machine is started with, except its devices.
+#[derive(Clone, Debug)]
+pub struct Kit {
+    pub architecture: Architecture,
+    pub emulators: Emulators,
+    pub kernel: PathBuf,
+    /// Programs and modules.
+    base: PathBuf,
+    /// The agent, alone.
+    agent: PathBuf,
+    /// A folder for machines to keep their disks in.
+    pub work: PathBuf,
+    /// The plugin that makes machines lose lines, where the emulator can load it.
+    pub plugin: Option<Plugin>,
+}
+
+/// The parts that were put together, or the reason why one is unavailable.
+#[derive(Debug)]
+pub struct Kits {
+    cache: Cache,
+    emulated: Emulated,
+    work: PathBuf,
+    emulators: OnceCell<Result<Emulators, Unavailable>>,
+    parts: RefCell<BTreeMap<Architecture, Result<Parts, Unavailable>>>,
+}
+
+/// The fetched parts.
+#[derive(Clone, Debug)]
+struct Parts {
+    kernel: PathBuf,
+    base: PathBuf,
+}
+
+impl Kits {
+    /// Returns kits whose machines keep their disks in the folder `work`.
+    pub fn new(cache: Cache, emulated: Emulated, work: PathBuf) -> Self {
+        Self { cache, emulated, work, emulators: OnceCell::new(), parts: RefCell::default() }
+    }
+
+    /// Returns the folder for the parts of machines.
+    pub fn work(&self) -> &Path {
+        &self.work
+    }
+
+    /// Returns the emulators.
+    pub fn emulators(&self) -> Result<Emulators, Unavailable> {
+        let fetch = || Emulators::fetch(&self.cache, self.emulated).map_err(Unavailable::because);
+        self.emulators.get_or_init(fetch).clone()
+    }
+
+    /// Returns the kit for an architecture, with an archive of the agent.
+    pub fn kit(&self, architecture: Architecture, agent: PathBuf) -> Result<Kit> {
+        let emulators = self.emulators()?;
+        let Parts { kernel, base } = self.parts(architecture)?;
+        let plugin = match Plugin::fits(&emulators.system(architecture.qemu())) {
+            Ok(()) => Some(Plugin::in_folder(&self.work)?),
+            Err(_) => None,
+        };
+        Ok(Kit { architecture, emulators, kernel, base, agent, work: self.work.clone(), plugin })
+    }
+
+    fn parts(&self, architecture: Architecture) -> Result<Parts, Unavailable> {
+        let mut parts = self.parts.borrow_mut();
+        let fetch = || self.fetch(architecture).map_err(Unavailable::because);
+        parts.entry(architecture).or_insert_with(fetch).clone()
+    }
+
+    fn fetch(&self, architecture: Architecture) -> Result<Parts> {
+        let cache = &self.cache;
+        let Kernel { suite, depending } = architecture.kernel();
+        let packages = debian::kernel(cache, architecture.debian(), suite, depending)?;
+        let kernel = debian::fetch(cache, &packages, suite)?;
+
+        // A module that is decompressed into the folder must not be taken for another kernel's.
+        let name = kernel.file_name().context("a package has no name")?;
+        let folder = self.work.join(name);
+        cache::make(&folder)?;
+        let mut base = Initramfs::default();
+        let emulators = self.emulators()?;
+        let known = elf::Modules::below(releases(&kernel), &folder, &emulators)?;
+        base.modules("/lab/modules", &known, architecture.modules())?;
+        for name in architecture.file_systems() {
+            base.modules(&format!("/lab/modules-{name}"), &known, &[name])?;
+        }
+        let Programs { packages, names } = architecture.programs();
+        let root = debian::root(cache, architecture.debian(), packages, suite)?;
+        names.iter().try_for_each(|name| base.program(&root, name))?;
+        base.file("/etc/mke2fs.conf", root.join("etc/mke2fs.conf"));
+        let archive = folder.join("base.cpio");
+        base.write(&archive)?;
+        Ok(Parts { kernel: image(&kernel)?, base: archive })
+    }
+}
+
+/// Returns the kernel in an unpacked package: in `boot`, and in later releases beside its modules.
+fn image(package: &Path) -> Result<PathBuf> {
+    let folders = [vec![package.join("boot")], releases(package)].concat();
+    let is_kernel = |path: &PathBuf| {
+        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("vmlinuz"))
+    };
+    folders
+        .iter()
+        .flat_map(|folder| entries(folder))
+        .find(is_kernel)
+        .with_context(|| format!("{} has no kernel", package.display()))
+}
+
+/// Returns the folders of modules in an unpacked package, one for each release of a kernel.
+fn releases(package: &Path) -> Vec<PathBuf> {
+    ["lib/modules", "usr/lib/modules"]
+        .into_iter()
+        .flat_map(|folder| entries(&package.join(folder)))
+        .collect()
+}
+
+/// Returns the entries of a folder; none if the folder does not exist.
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten();
+    entries.filter_map(|entry| Some(entry.ok()?.path())).collect()
+}
+
+impl Kit {
+    /// Returns the plugin for a test that needs it.
+    pub fn plugin(&self) -> Result<&Plugin> {
+        self.plugin.as_ref().context("the emulator cannot load the plugin")
+    }
+
+    /// Writes the initial file system of a machine that also has `more`, at a path of its own.
+    pub fn initrd(&self, more: &Initramfs, name: &str) -> Result<PathBuf> {
+        let extra = self.work.join(format!("{name}.extra.cpio"));
+        more.write(&extra)?;
+        let joined = self.work.join(format!("{name}.initrd"));
+        initramfs::join(&[&self.base, &self.agent, &extra], &joined)?;
+        fs::remove_file(&extra).with_context(|| format!("cannot remove {}", extra.display()))?;
+        Ok(joined)
+    }
+}

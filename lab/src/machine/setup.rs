@@ -1,0 +1,134 @@
+//! The parts of a machine that a test chooses, and its disk.
+
+use core::time::Duration;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+
+use crate::emulator::value;
+use crate::initramfs::{self, Initramfs};
+use crate::losses::{Cut, Losses, Policy};
+
+/// The parts of a machine.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The name of the test: the machine's files have it.
+    pub name: String,
+    /// `q35,nvdimm=on`
+    pub board: String,
+    /// `max,-clwb`
+    pub cpu: String,
+    pub cpus: u32,
+    /// `768M,slots=2,maxmem=4G`
+    pub memory: String,
+    /// Further words of the emulator's command line.
+    pub devices: Vec<String>,
+    /// Words added to the kernel's command line.
+    pub command_line: String,
+    /// Files that only this machine has.
+    pub files: Initramfs,
+    /// True if it has the kernel and its initial file system on a disk, for a kexec.
+    pub can_kexec: bool,
+    /// The losses of its memory, where the emulator can load the plugin.
+    pub losses: Option<Losses>,
+    /// The time that the machine may run, some three times that on a slow and busy host: only one that hangs takes it.
+    pub limit: Duration,
+}
+
+impl Setup {
+    pub fn new(name: &str, board: &str, memory: &str) -> Self {
+        Self {
+            name: name.replace('/', "-"),
+            board: board.to_owned(),
+            cpu: String::from("max"),
+            cpus: 1,
+            memory: memory.to_owned(),
+            devices: Vec::new(),
+            command_line: String::new(),
+            files: Initramfs::default(),
+            can_kexec: false,
+            losses: None,
+            limit: Duration::from_secs(1800),
+        }
+    }
+
+    pub fn cpu(mut self, cpu: &str) -> Self {
+        cpu.clone_into(&mut self.cpu);
+        self
+    }
+
+    /// Adds words to the kernel's command line.
+    pub fn kernel(mut self, words: &str) -> Self {
+        words.clone_into(&mut self.command_line);
+        self
+    }
+
+    pub fn devices<S: Into<String>>(mut self, words: impl IntoIterator<Item = S>) -> Self {
+        self.devices.extend(words.into_iter().map(Into::into));
+        self
+    }
+
+    /// Lets so many write-backs of pages pass that no access has mapped yet: the emulator leaves them out.
+    pub fn allowing_unmapped(mut self, most: u64) -> Self {
+        if let Some(losses) = &mut self.losses {
+            losses.allowed_unmapped = most;
+        }
+        self
+    }
+
+    /// Makes the machine lose lines of its memory that were not written back.
+    pub fn losing(mut self, losses: Losses) -> Self {
+        self.losses = Some(losses);
+        self
+    }
+
+    /// Chooses the dirty lines that a crash keeps, if the machine loses lines.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        if let Some(losses) = &mut self.losses {
+            losses.policy = policy;
+        }
+        self
+    }
+
+    /// Makes the machine keep every line.
+    pub fn keeping(self) -> Self {
+        Self { losses: None, ..self }
+    }
+
+    /// Numbers the machine among those of its test, and chooses the moment at which it ends. Its clock jumps against that
+    /// of the machine before, back and forth by decades.
+    pub fn round(&self, round: u64, cut: Option<Cut>) -> Self {
+        let clock = ["2001-09-09T01:46:40", "2037-01-19T03:14:07"][usize::from(round % 2 == 1)];
+        let mut setup = self.clone().devices(["-rtc", &format!("base={clock}")]);
+        if let Some(losses) = &mut setup.losses {
+            (losses.round, losses.cut) = (round, cut);
+        }
+        setup
+    }
+
+    pub fn with_kexec(mut self) -> Self {
+        self.can_kexec = true;
+        self
+    }
+}
+
+/// Writes kernel and initial file system end to end, padded to whole sectors.
+pub(super) fn make_disk(kernel: &Path, initrd: &Path, image: &Path) -> Result<(u64, u64)> {
+    initramfs::join(&[kernel, initrd], image)?;
+    let len = |path: &Path| -> Result<u64> {
+        Ok(fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?.len())
+    };
+    let (kernel, initrd) = (len(kernel)?, len(initrd)?);
+    fs::OpenOptions::new()
+        .write(true)
+        .open(image)
+        .and_then(|file| file.set_len((kernel + initrd).next_multiple_of(512)))
+        .with_context(|| format!("cannot write {}", image.display()))?;
+    Ok((kernel, initrd))
+}
+
+/// Returns the value of `-drive` for a raw image.
+pub fn drive(image: &Path, more: &str) -> String {
+    format!("format=raw,file={},{more}", value(image.display()))
+}

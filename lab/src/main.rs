@@ -1,0 +1,466 @@
+//! The command `lose-lines`. In a machine this same program is the agent.
+
+use core::time::Duration;
+use std::env;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{self, ExitCode};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use clap::{Args, Parser, Subcommand};
+use lose_lines::architecture::Architecture;
+use lose_lines::cache::{self, Cache};
+use lose_lines::command::quoted;
+use lose_lines::crash::moments::{Counted, Counts, Moment};
+use lose_lines::crash::{CrashTest, Outcome, cut_all};
+use lose_lines::elf;
+use lose_lines::emulator::Emulated;
+use lose_lines::initramfs::Initramfs;
+use lose_lines::kit::{Kit, Kits};
+use lose_lines::log::Log;
+use lose_lines::losses::{Policy, checked_seed_of_run};
+use lose_lines::machine::programs::printed;
+use lose_lines::pmem::dax_machine;
+use lose_lines::program::HostProgram;
+use lose_lines::restart::{Restart, Restarted};
+use lose_lines::words::words;
+use serde_json::{Value, json};
+
+/// The exit codes.
+const LOSS: u8 = 1;
+const USAGE: u8 = 2;
+const IMPOSSIBLE: u8 = 3;
+
+const EXAMPLE: &str = include_str!("../examples/forgotten_flush.c");
+
+const AFTER_HELP: &str = "\
+The program runs in the emulator QEMU, with the libraries that it is linked to. Its working
+directory and TMPDIR are on ext4 with DAX: it must create its files there, and may map them with
+MAP_SYNC. Needs x86-64 with Debian 12 or 13, or an Ubuntu that has QEMU 10; neither root nor KVM.
+
+Exit codes of cut and restart: 0 nothing was lost, 1 the check found a loss, 2 usage, 3 it could
+not be done.
+
+A first lost line, in C:
+  lose-lines example > forgets.c       # a program that forgets one write-back
+  cc -O2 forgets.c -o forgets
+  lose-lines cut --seed 3 --check check ./forgets update
+It exits with 1 and prints how to repeat each loss. Compiled with -DRIGHT, nothing is lost.";
+
+/// Runs a program on an emulated machine with persistent memory, cuts its power, and loses the cache lines that it has not
+/// written back.
+#[derive(Debug, Parser)]
+#[command(version, after_help = AFTER_HELP, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Cut the power again and again while the program runs, lose dirty lines, and check the state that is left.
+    Cut(Cutting),
+    /// Run the program, restart the machine on RAM that keeps its contents, and check the state that is left.
+    Restart(ByRestart),
+    /// Run the program once, as a runner for cargo too. The exit code is the program's.
+    Run(Subject),
+    /// Download emulator and kernel now, and not at the first use.
+    Fetch,
+    /// Print a C program that forgets a write-back.
+    Example,
+}
+
+#[derive(Args, Clone, Debug)]
+struct Subject {
+    /// A library that the program opens by itself, or another program that it starts. Those that it is linked to come along.
+    #[arg(long = "library", value_name = "FILE")]
+    libraries: Vec<PathBuf>,
+    /// A variable of its environment.
+    #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable)]
+    environment: Vec<(String, String)>,
+    /// A program by its path or its name in PATH.
+    program: PathBuf,
+    /// The program's arguments.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<String>,
+}
+
+#[derive(Args, Clone, Debug)]
+struct Checking {
+    /// The arguments with which the program checks the state, in quotes: exit code 0 if the state is right. The variable
+    /// PRINTED names a file with the lines that the program had printed before [default: the same arguments].
+    #[arg(long, value_name = "ARGUMENTS", allow_hyphen_values = true)]
+    check: Option<String>,
+    /// The dirty lines that persist by chance.
+    #[arg(long, value_enum, default_value_t = Policy::Half)]
+    policy: Policy,
+    /// The seed of moments and losses [default: a random number].
+    #[arg(long)]
+    seed: Option<u64>,
+    /// The time after which the program, or the check, is taken for one that never ends.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    limit: u64,
+    /// Print one JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+struct Cutting {
+    /// The number of cuts, each on a new file system. The last one comes after the program's end.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    cuts: u64,
+    /// Cut once, at this moment: writeback:N, fence:N, store:N, ms:MILLISECONDS or end. The seed is that of the losses.
+    #[arg(long, value_name = "MOMENT", conflicts_with = "cuts")]
+    cut: Option<Moment>,
+    /// Take a streaming store for one that is written back, so that a fence makes it persistent, as PMDK does.
+    #[arg(long)]
+    streaming: bool,
+    #[command(flatten)]
+    checking: Checking,
+    #[command(flatten)]
+    program: Subject,
+}
+
+#[derive(Args, Clone, Debug)]
+struct ByRestart {
+    /// The event.
+    #[arg(long, value_enum, default_value_t = Restart::Reset)]
+    by: Restart,
+    #[command(flatten)]
+    checking: Checking,
+    #[command(flatten)]
+    program: Subject,
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("give NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+/// A mistake in the command line.
+#[derive(Debug)]
+struct Usage(anyhow::Error);
+
+impl core::fmt::Display for Usage {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{:#}", self.0)
+    }
+}
+
+impl core::error::Error for Usage {}
+
+impl Subject {
+    fn find(&self) -> Result<HostProgram, Usage> {
+        HostProgram::find(&self.program, &self.libraries).map_err(Usage)
+    }
+
+    fn environment(&self) -> Vec<(&str, &str)> {
+        self.environment.iter().map(|(name, value)| (&**name, &**value)).collect()
+    }
+}
+
+impl Checking {
+    /// Returns the arguments of the check.
+    fn arguments(&self, program: &Subject) -> Result<Vec<String>, Usage> {
+        let check = self.check.as_deref().map(words).transpose();
+        let check = check.map_err(|why| Usage(anyhow!("--check: {why}")))?;
+        Ok(check.unwrap_or_else(|| program.arguments.clone()))
+    }
+
+    fn seed(&self) -> Result<u64> {
+        self.seed.map_or_else(checked_seed_of_run, Ok)
+    }
+}
+
+fn main() -> Result<ExitCode> {
+    // The kernel starts its first program before anything mounts /proc; a container's has it.
+    if process::id() == 1 && !Path::new("/proc/self").exists() {
+        match lose_lines_agent::serve(|_request| bail!("this agent serves no other requests"))? {}
+    }
+    let code = match Cli::parse().task {
+        Task::Cut(request) => cut(&request),
+        Task::Restart(request) => restart(&request),
+        Task::Run(program) => run(&program),
+        Task::Fetch => Machines::new().and_then(|machines| machines.finish(|_fetched| Ok(0))),
+        Task::Example => {
+            write!(io::stdout(), "{EXAMPLE}").map(|()| 0).context("cannot print the example")
+        }
+    };
+    Ok(ExitCode::from(code.unwrap_or_else(|why| {
+        progress(&format!("{why:#}"));
+        if why.is::<Usage>() { USAGE } else { IMPOSSIBLE }
+    })))
+}
+
+/// A terminal that is gone does not end a test.
+fn progress(text: &str) {
+    drop(writeln!(io::stderr(), "lose-lines: {text}"));
+}
+
+/// The parts of this process's machines, with a folder of its own, and their log.
+struct Machines {
+    kit: Kit,
+    name: String,
+    log: Log,
+    work: PathBuf,
+}
+
+impl Machines {
+    fn new() -> Result<Self> {
+        let cache = Cache::of_user()?;
+        let all = cache.folder().join("machines");
+        cache::make(&all)?;
+        remove_those_of_others(&all);
+        let (name, work) = (format!("{}", process::id()), all.join(process::id().to_string()));
+        cache::make_empty(&work)?;
+        let agent = agent(&work)?;
+        let kits = Kits::new(cache.clone(), Emulated::Pc, work.clone());
+        let kit = kits.kit(Architecture::X86, agent)?;
+        let log = Log::create(cache.folder(), &name)?;
+        Ok(Self { kit, name, log, work })
+    }
+
+    /// Does the work; after a failure the log stays.
+    fn finish<T>(mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let done = work(&mut self);
+        drop(fs::remove_dir_all(&self.work));
+        match done {
+            Ok(done) => self.log.remove().map(|()| done),
+            Err(why) => Err(anyhow!("{why:#}\nthe log of the machines is {}", self.log.path())),
+        }
+    }
+}
+
+/// Removes the folders of processes that were killed.
+fn remove_those_of_others(all: &Path) {
+    for entry in fs::read_dir(all).into_iter().flatten().flatten() {
+        if !Path::new("/proc").join(entry.file_name()).exists() {
+            drop(fs::remove_dir_all(entry.path()));
+        }
+    }
+}
+
+/// Returns an archive with this program as the first one of a machine.
+fn agent(work: &Path) -> Result<PathBuf> {
+    let program = env::current_exe().context("this program has no path")?;
+    let init = work.join("init");
+    let bytes = fs::read(&program).with_context(|| format!("cannot read {}", program.display()))?;
+    fs::write(&init, elf::without_symbols(bytes)?).context("cannot write the agent")?;
+    let mut files = Initramfs::default();
+    HostProgram::find(&program, &[])?.add_libraries_to(&mut files);
+    let archive = work.join("agent.cpio");
+    files.file("/init", init).write(&archive)?;
+    Ok(archive)
+}
+
+fn run(program: &Subject) -> Result<u8> {
+    let found = program.find()?;
+    Machines::new()?.finish(|Machines { kit, name, log, .. }| {
+        let mut machine = dax_machine(kit, name, |files| found.add_to(files), log)?;
+        let before = log.position()?;
+        let ended = machine.run_request(&found.run(&program.arguments, &program.environment()));
+        write!(io::stdout(), "{}", printed(&log.since(before)?))?;
+        machine.power_off()?;
+        match ended? {
+            (Some(code), _) => Ok(u8::try_from(code).unwrap_or(u8::MAX)),
+            (None, Some(signal)) => bail!("the program was ended by signal {signal}"),
+            (None, None) => bail!("the program ended without an exit code"),
+        }
+    })
+}
+
+fn restart(request: &ByRestart) -> Result<u8> {
+    let ByRestart { by, checking, program } = request;
+    let (found, check) = (program.find()?, checking.arguments(program)?);
+    let seed = checking.seed()?;
+    let checked = Machines::new()?.finish(|Machines { kit, name, log, .. }| {
+        Restarted {
+            kit,
+            name,
+            program: &found,
+            arguments: &program.arguments,
+            check: &check,
+            environment: &program.environment(),
+            by: *by,
+            policy: checking.policy,
+            seed,
+            limit: Duration::from_secs(checking.limit),
+        }
+        .checked(log)
+    })?;
+    let mut out = io::stdout();
+    if checking.json {
+        writeln!(out, "{}", json!({ "seed": seed, "restart": checked }))?;
+    } else {
+        write!(out, "seed {seed}: {} of {} dirty lines lost, ", checked.lost, checked.dirty)?;
+        match &checked.failure {
+            None => writeln!(out, "the check succeeded")?,
+            Some(why) => {
+                writeln!(out, "the check FAILED: it {why}")?;
+                checked.output.lines().try_for_each(|line| writeln!(out, "   | {line}"))?;
+            }
+        }
+    }
+    Ok(if checked.failure.is_some() { LOSS } else { 0 })
+}
+
+fn cut(request: &Cutting) -> Result<u8> {
+    let Cutting { cuts, cut, streaming, checking, program } = request;
+    let (found, check) = (program.find()?, checking.arguments(program)?);
+    let seed = checking.seed()?;
+    Machines::new()?.finish(|Machines { kit, name, log, .. }| {
+        let test = CrashTest {
+            kit,
+            name,
+            program: &found,
+            prepare: Vec::new(),
+            arguments: program.arguments.clone(),
+            check,
+            environment: program.environment.clone(),
+            policy: checking.policy,
+            is_streaming_evicting: *streaming,
+            limit: Duration::from_secs(checking.limit),
+        };
+        let mut told = Told { request, seed, document: json!({ "seed": seed }), outcomes: vec![] };
+        progress("starting a machine; each cut then takes one to two seconds");
+        let made = test.make(log)?;
+        let cuts = if let Some(moment) = cut {
+            vec![(*moment, seed)]
+        } else {
+            let counted = test.count(&made, log)?;
+            told.counted(&counted)?;
+            counted.cuts(*cuts, seed)
+        };
+        let summary = cut_all(&test, &made, &cuts, log, |number, outcome| {
+            told.outcome((number, cuts.len()), outcome)
+        })?;
+        told.end(&summary.to_string(), &json!(summary))?;
+        Ok(if summary.failures > 0 { LOSS } else { 0 })
+    })
+}
+
+/// The results of cuts, on standard output: line by line, or as one document.
+struct Told<'a> {
+    request: &'a Cutting,
+    seed: u64,
+    document: Value,
+    outcomes: Vec<Value>,
+}
+
+impl Told<'_> {
+    fn say(&self, text: &str) -> Result<()> {
+        if !self.request.checking.json {
+            writeln!(io::stdout(), "{text}")?;
+        }
+        Ok(())
+    }
+
+    /// Tells of the run that was not cut.
+    fn counted(&mut self, counted: &Counted) -> Result<()> {
+        let Counted { counts, time, has_ended } = counted;
+        let Counts { writebacks, fences, stores } = counts;
+        let seconds = time.as_secs_f64();
+        self.document["uncut"] =
+            json!({ "counts": counts, "seconds": seconds, "has_ended": has_ended });
+        let end = if *has_ended { "it succeeded" } else { "it did not end, and was ended" };
+        let counts = match (writebacks + fences, stores) {
+            (0, 0) => String::from(
+                "it made no store to persistent memory and no write-back: the power is cut at random times, which no seed \
+                 repeats exactly",
+            ),
+            (0, stores) => format!(
+                "it made {stores} stores to persistent memory and no write-back: the power is cut after some of the stores"
+            ),
+            _ => {
+                format!("it made {writebacks} write-backs, and {fences} fences that complete some")
+            }
+        };
+        self.say(&format!(
+            "without a cut, {end} after {seconds:.1} s; {counts}; seed {}",
+            self.seed
+        ))
+    }
+
+    fn outcome(&mut self, which: (usize, usize), outcome: &Outcome) -> Result<()> {
+        let repeating = self.request.repeating(outcome.moment, outcome.seed);
+        let mut document = json!(outcome);
+        document["repeat"] = json!(repeating);
+        self.outcomes.push(document);
+        self.say(&outcome.in_words(which, &repeating))
+    }
+
+    fn end(&mut self, text: &str, summary: &Value) -> Result<()> {
+        self.document["cuts"] = json!(self.outcomes);
+        self.document["summary"] = summary.clone();
+        if self.request.checking.json {
+            writeln!(io::stdout(), "{}", self.document)?;
+        }
+        self.say(text)
+    }
+}
+
+impl Cutting {
+    /// Returns the command that repeats one cut.
+    fn repeating(&self, moment: Moment, seed: u64) -> String {
+        let Self { streaming, checking, program, .. } = self;
+        let Checking { check, policy, limit, .. } = checking;
+        let mut line = format!(
+            "lose-lines cut --cut {moment} --seed {seed} --policy {policy} --limit {limit}"
+        );
+        let mut add = |word: &str| {
+            line.push(' ');
+            line.push_str(&quoted(word));
+        };
+        if *streaming {
+            add("--streaming");
+        }
+        if let Some(check) = check {
+            ["--check", check].into_iter().for_each(&mut add);
+        }
+        for library in &program.libraries {
+            ["--library", &library.display().to_string()].into_iter().for_each(&mut add);
+        }
+        for (name, value) in &program.environment {
+            ["--env", &format!("{name}={value}")].into_iter().for_each(&mut add);
+        }
+        add(&program.program.display().to_string());
+        program.arguments.iter().for_each(|argument| add(argument));
+        line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+    use lose_lines::losses::{self, FENCE};
+
+    use super::{Checking, Cli, Cutting, Moment, Subject, Task, words};
+
+    fn parsed(line: &str) -> Cutting {
+        match Cli::try_parse_from(words(line).unwrap()).unwrap().task {
+            Task::Cut(cut) => cut,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_command_that_repeats_a_cut_is_the_same_test() {
+        let request = parsed(
+            "lose-lines cut --cuts 3 --policy torn --streaming --limit 7 --library /lib/a.so --check '-c \"a b\"' \
+             --env 'A=b c' /bin/sh -c 'c --cut d' --json",
+        );
+        let moment = Moment::At(losses::Cut { event: FENCE, number: 3 });
+        let again = parsed(&request.repeating(moment, 5));
+        assert_eq!((again.cut, again.checking.seed), (Some(moment), Some(5)));
+        let kept = |request: &Cutting| {
+            let Cutting { streaming, checking, program, .. } = request.clone();
+            let Checking { check, policy, limit, .. } = checking;
+            let Subject { libraries, environment, program, arguments } = program;
+            (streaming, check, policy, limit, libraries, environment, program, arguments)
+        };
+        assert_eq!(kept(&again), kept(&request));
+        assert_eq!(again.program.arguments, ["-c", "c --cut d", "--json"]);
+    }
+}

@@ -1,0 +1,242 @@
+//! A program as a machine runs it, with its libraries: one of this system, whose dynamic loader finds them, or one that is
+//! linked to unpacked packages.
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+use lose_lines_agent::Request;
+
+use super::elf;
+use super::initramfs::Initramfs;
+use super::pmem::DIRECTORY;
+use crate::command::find_program;
+
+/// The directories of a machine that file systems of its own hide.
+const HIDDEN: [&str; 5] = ["/dev", "/proc", "/sys", "/tmp", DIRECTORY];
+/// The directory of the files whose own one is hidden.
+const INSTEAD: &str = "/lab/host";
+/// The directory of the libraries that are found before those of packages.
+const FIRST: &str = "/lab/first";
+
+/// A program with the files that it needs in a machine.
+#[derive(Clone, Debug)]
+pub struct HostProgram {
+    /// The path of the program in the machine.
+    place: PathBuf,
+    /// The path of each file in the machine, and here.
+    files: BTreeMap<PathBuf, PathBuf>,
+    /// The directories of the libraries in the machine, which has no cache of the dynamic loader, but for those where the
+    /// loader looks by itself.
+    folders: BTreeSet<String>,
+}
+
+impl HostProgram {
+    /// Finds a program by its path or in `PATH`, and the libraries that it needs. `more` are files that it opens or
+    /// starts when it runs.
+    pub fn find(program: &Path, more: &[PathBuf]) -> Result<Self> {
+        let from = located(program)?;
+        let loader = elf::links(&from)?.loader;
+        let place = place(&from);
+        let files = BTreeMap::from([(place.clone(), from.clone())]);
+        let mut found = Self { place, files, folders: BTreeSet::new() };
+        if let Some(loader) = &loader {
+            found.link(loader, &from)?;
+        }
+        for file in more {
+            let file = absolute(file)?;
+            let links = elf::links(&file)?;
+            found.library(&file);
+            let of_program = loader.as_ref().filter(|_| links.is_library);
+            match links.loader.as_ref().or(of_program) {
+                Some(loader) => found.link(loader, &file)?,
+                None if links.is_library => {
+                    bail!("{} is static: it loads no library", program.display())
+                }
+                None => {}
+            }
+        }
+        Ok(found)
+    }
+
+    /// Takes a program, and the libraries that it needs from the unpacked packages below `root`. A library in the
+    /// directory `first` is found before one of the same name in a package.
+    pub fn packaged(root: &Path, program: &Path, first: Option<&Path>) -> Result<Self> {
+        let name = program.file_name().context("the program has no name")?;
+        let place = Path::new(INSTEAD).join(name);
+        let mut found =
+            Self { place: place.clone(), files: BTreeMap::new(), folders: BTreeSet::new() };
+        found.add_packaged(root, place, program.to_path_buf())?;
+        for file in first.map(fs::read_dir).transpose()?.into_iter().flatten() {
+            let file = file?;
+            found.folders.insert(FIRST.to_owned());
+            found.add_packaged(root, Path::new(FIRST).join(file.file_name()), file.path())?;
+        }
+        Ok(found)
+    }
+
+    /// Adds a file, and the libraries that it needs from unpacked packages. The loader finds them by itself there.
+    fn add_packaged(&mut self, root: &Path, place: PathBuf, from: PathBuf) -> Result<()> {
+        let mut wanted = vec![(place, from)];
+        while let Some((place, from)) = wanted.pop() {
+            if let Entry::Vacant(vacant) = self.files.entry(place) {
+                wanted.extend(elf::needs(root, &from)?);
+                vacant.insert(from);
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the loader, and the libraries that it finds for a file.
+    fn link(&mut self, loader: &Path, file: &Path) -> Result<()> {
+        // The loader has its own path in every program.
+        self.files.insert(loader.to_path_buf(), loader.to_path_buf());
+        for library in libraries(loader, file)? {
+            self.library(&library);
+        }
+        Ok(())
+    }
+
+    fn library(&mut self, from: &Path) {
+        let place = place(from);
+        self.folders.extend(place.parent().map(|folder| folder.display().to_string()));
+        self.files.insert(place, from.to_path_buf());
+    }
+
+    /// Adds the files to those of a machine.
+    pub fn add_to(&self, files: &mut Initramfs) {
+        for (place, from) in &self.files {
+            files.file(&place.display().to_string(), from);
+        }
+    }
+
+    /// Adds the files but the program.
+    pub fn add_libraries_to(&self, files: &mut Initramfs) {
+        for (place, from) in self.files.iter().filter(|(place, _)| **place != self.place) {
+            files.file(&place.display().to_string(), from);
+        }
+    }
+
+    /// Returns the request to run the program on the file system under test.
+    pub fn run(&self, arguments: &[String], environment: &[(&str, &str)]) -> Request {
+        Request::Run {
+            program: self.place.display().to_string(),
+            arguments: arguments.to_vec(),
+            environment: self.environment(environment),
+            directory: Some(DIRECTORY.to_owned()),
+        }
+    }
+
+    fn environment(&self, more: &[(&str, &str)]) -> BTreeMap<String, String> {
+        let folders: Vec<&str> = self.folders.iter().map(String::as_str).collect();
+        let folders = folders.join(":");
+        // The console of a machine passes for a terminal, and its output is read by people and by tests.
+        [("TMPDIR", DIRECTORY), ("TERM", "dumb"), ("LD_LIBRARY_PATH", &folders)]
+            .iter()
+            .chain(more)
+            .filter(|(_, value)| !value.is_empty())
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect()
+    }
+}
+
+/// Returns the absolute path of a program, which may be one of `PATH`.
+fn located(program: &Path) -> Result<PathBuf> {
+    if program.is_file() {
+        return absolute(program);
+    }
+    let is_name = program.components().count() == 1;
+    let found = is_name.then(|| find_program(program)).flatten();
+    found.with_context(|| {
+        format!("there is no program {}: name an existing file", program.display())
+    })
+}
+
+fn absolute(file: &Path) -> Result<PathBuf> {
+    let path = env::current_dir().context("there is no working directory")?.join(file);
+    Ok(path.components().filter(|part| part.as_os_str() != ".").collect())
+}
+
+/// Returns the path of a file in the machine: its own one, unless it is hidden there.
+fn place(from: &Path) -> PathBuf {
+    let is_hidden = HIDDEN.iter().any(|folder| from.starts_with(folder));
+    match from.file_name() {
+        Some(name) if is_hidden => Path::new(INSTEAD).join(name),
+        _ => from.to_path_buf(),
+    }
+}
+
+/// Returns the libraries that the loader of this system finds for a file. Nothing of the file is executed.
+fn libraries(loader: &Path, file: &Path) -> Result<Vec<PathBuf>> {
+    let list = Command::new(loader).arg("--list").arg(file).output();
+    let list = list.with_context(|| {
+        format!("cannot start {}, the loader of {}", loader.display(), file.display())
+    })?;
+    if !list.status.success() {
+        let why = String::from_utf8_lossy(&list.stderr);
+        bail!(
+            "{}; install the library, or name its directory in LD_LIBRARY_PATH",
+            why.trim_end_matches(": No such file or directory\n").trim_end()
+        );
+    }
+    Ok(listed(&String::from_utf8_lossy(&list.stdout)))
+}
+
+/// Returns the files in the output of a loader: `NAME => FILE (ADDRESS)` or `FILE (ADDRESS)` on each line.
+fn listed(output: &str) -> Vec<PathBuf> {
+    let file = |line: &str| {
+        let found = line.split_once(" => ").map_or(line, |(_, found)| found).trim();
+        let (file, _address) = found.rsplit_once(" (")?;
+        file.starts_with('/').then(|| PathBuf::from(file))
+    };
+    output.lines().filter_map(file).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{HostProgram, listed, place};
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    /// The outputs of glibc 2.36 and of musl 1.2.3.
+    #[test]
+    fn libraries_are_read_from_the_output_of_each_loader() {
+        let glibc = "\tlinux-vdso.so.1 (0x00007f2d78b96000)\n\
+                     \tlibc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x00007f2d7899d000)\n\
+                     \t/lib64/ld-linux-x86-64.so.2 (0x00007f2d78b98000)\n";
+        let expected = ["/lib/x86_64-linux-gnu/libc.so.6", "/lib64/ld-linux-x86-64.so.2"];
+        assert_eq!(listed(glibc), expected.map(PathBuf::from));
+        let musl = "\t/lib/ld-musl-x86_64.so.1 (0x7f1)\n\tlib a.so => /opt/lib a.so (0x7f2)\n\
+                    \tlibc.so => /lib/ld-musl-x86_64.so.1 (0x7f1)\n";
+        let loader = "/lib/ld-musl-x86_64.so.1";
+        assert_eq!(listed(musl), [loader, "/opt/lib a.so", loader].map(PathBuf::from));
+        assert!(listed("\tstatically linked\n").is_empty());
+    }
+
+    #[test]
+    fn a_file_has_its_own_path_unless_the_machine_hides_it() {
+        assert_eq!(place(Path::new("/usr/bin/sqlite3")), Path::new("/usr/bin/sqlite3"));
+        assert_eq!(place(Path::new("/tmp/build/a")), Path::new("/lab/host/a"));
+        assert_eq!(place(Path::new("/mntx/a")), Path::new("/mntx/a"));
+    }
+
+    #[test]
+    fn a_file_that_is_missing_or_not_a_program_is_refused_by_name() {
+        let why = |path: &Path| HostProgram::find(path, &[]).unwrap_err().to_string();
+        assert!(why(Path::new("/nowhere/program")).contains("/nowhere/program"));
+        let folder = tempfile::tempdir().unwrap();
+        let script = folder.path().join("script");
+        fs::write(&script, "#!/bin/sh\n").unwrap();
+        assert!(why(&script).contains("is not an ELF file"), "{}", why(&script));
+        // The header of a program for arm64 (ELF, e_machine 183).
+        let mut header = [0_u8; 64];
+        header[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
+        (header[16], header[18], header[20], header[52]) = (2, 183, 1, 64);
+        fs::write(&script, header).unwrap();
+        assert!(why(&script).contains("AARCH64"), "{}", why(&script));
+    }
+}

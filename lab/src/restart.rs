@@ -1,0 +1,95 @@
+//! One restart of a machine after a program's end: what it keeps of RAM that the kernel has set aside.
+
+use core::time::Duration;
+
+use anyhow::{Result, bail};
+use clap::ValueEnum;
+
+use crate::crash::{Checked, PRINTED, in_words, run};
+use crate::kit::Kit;
+use crate::log::Log;
+use crate::losses::{Policy, number};
+use crate::machine::Machine;
+use crate::machine::ends::Ran;
+use crate::pmem::{emulated, mount_again, start_on_dax};
+use crate::program::HostProgram;
+
+/// The event by which the next kernel starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Restart {
+    /// A reset through firmware that keeps RAM: dirty lines are lost.
+    Reset,
+    /// A panic of the kernel, which resets the machine.
+    Panic,
+    /// The next kernel starts from this one: no line is lost.
+    Kexec,
+}
+
+/// A program, and the arguments with which it then checks the state.
+pub struct Restarted<'a> {
+    pub kit: &'a Kit,
+    /// The name of the machine.
+    pub name: &'a str,
+    pub program: &'a HostProgram,
+    pub arguments: &'a [String],
+    pub check: &'a [String],
+    pub environment: &'a [(&'a str, &'a str)],
+    pub by: Restart,
+    pub policy: Policy,
+    pub seed: u64,
+    /// The time that the program and the check may take.
+    pub limit: Duration,
+}
+
+impl Restarted<'_> {
+    /// Runs the program, restarts the machine, and runs the check.
+    pub fn checked(&self, log: &Log) -> Result<Checked> {
+        let mut setup = emulated(self.name).with_kexec().policy(self.policy);
+        setup.limit += self.limit * 2;
+        self.program.add_to(&mut setup.files);
+        if let Some(losses) = &mut setup.losses {
+            (losses.seed, losses.allowed_unmapped) = (Some(self.seed), u64::MAX);
+        }
+        let mut machine = start_on_dax(self.kit, &setup, log)?;
+        let (failure, printed) = self.run(&mut machine, self.arguments, &[], log)?;
+        if let Some(why) = failure {
+            bail!("the program {why} before the restart; its output:\n{}", printed.trim_end());
+        }
+        match self.by {
+            Restart::Reset => machine.reboot()?,
+            Restart::Panic => machine.panic()?,
+            Restart::Kexec => machine.kexec()?,
+        }
+        mount_again(&mut machine)?;
+        machine.write(PRINTED, &printed)?;
+        let (failure, output) = self.run(&mut machine, self.check, &[("PRINTED", PRINTED)], log)?;
+        let report = machine.losses()?;
+        machine.end()?;
+        let sum = |name| {
+            let losses = report.lines().filter(|line| line.starts_with("loss "));
+            losses.filter_map(|line| number(line, name)).sum()
+        };
+        Ok(Checked { dirty: sum("dirty"), lost: sum("lost"), failure, output })
+    }
+
+    /// Returns the complaint about a run, unless it succeeded, and its output.
+    fn run(
+        &self,
+        machine: &mut Machine,
+        arguments: &[String],
+        more: &[(&str, &str)],
+        log: &Log,
+    ) -> Result<(Option<String>, String)> {
+        let request = self.program.run(arguments, &[self.environment, more].concat());
+        let ended = run(machine, &request, self.limit, log)?;
+        let failure = match ended.ran {
+            Ran::Ended((Some(0), _)) => None,
+            Ran::Ended(end) => Some(in_words(end)),
+            Ran::Unended => {
+                bail!("`{}` did not end in {} s", arguments.join(" "), self.limit.as_secs())
+            }
+            Ran::Cut => bail!("the emulator was killed"),
+        };
+        Ok((failure, ended.printed))
+    }
+}

@@ -417,11 +417,19 @@ fn no_write_back_no_fence_and_no_order_can_be_left_out() {
     let few = |setting: &Setting| setting.simulation(BYTES).effort(Effort::Deviations(1));
     let taken_up = |setting: &Setting| another_thread_takes_the_shard_up(&few(setting));
     let sent = |setting: &Setting| a_writer_is_sent_to_another_thread(&few(setting));
-    let all = SCENARIOS.into_iter().chain(IN_ZEROS).chain(OVER);
-    let list: Vec<_> = all.map(of).collect();
+    let list: Vec<_> = SCENARIOS.into_iter().map(of).collect();
+    let of_creation = |scenario: Scenario| {
+        move |setting: &Setting| {
+            scenario(&setting.simulation(BYTES).zeros().effort(Effort::Deviations(1)))
+        }
+    };
+    let creations: Vec<_> = IN_ZEROS.into_iter().chain(OVER).map(of_creation).collect();
     let mut scenarios: Vec<&(dyn Fn(&Setting) -> Exploration + Sync)> =
         vec![&threads, &taken_up, &sent];
     for scenario in &list {
+        scenarios.push(scenario);
+    }
+    for scenario in &creations {
         scenarios.push(scenario);
     }
     let arm64 = [Model::ARM64];

@@ -320,7 +320,9 @@ fn a_file_that_a_crash_has_left_without_a_recording_is_recorded_into() {
     let zeros = vec![0; 1 << 16];
     place.run(&["record", "--create", "64K"]).success();
     let mut torn = fs::read(&place.path).unwrap();
-    [4096, 12288].into_iter().for_each(|root| torn[root..root + 8].fill(0));
+    for root in [4096, 12288] {
+        torn[root..root + 8].fill(0);
+    }
     for content in [&zeros, &torn] {
         for arguments in [&["record"][..], &["record", "--create", "64K"]] {
             fs::write(&place.path, content).unwrap();

@@ -175,14 +175,15 @@ fn look(path: &Path, file: &ReadOnly) -> anyhow::Result<Kind> {
     match recorder::Reader::open(file) {
         Ok(reader) => look_at_recording(path, &reader).map(Kind::Recording),
         Err(failed) => {
-            let first = match *failed.error.kind() {
-                recorder::ErrorKind::Format(FormatError::Foreign { found, .. }) => found,
-                _ => return Err(recording::named(path, failed.error)),
+            let recorder::ErrorKind::Format(FormatError::Foreign { found, .. }) =
+                *failed.error.kind()
+            else {
+                return Err(recording::named(path, failed.error));
             };
-            if first == [0; 8] {
+            if found == [0; 8] {
                 return Err(neither(path, "zeros"));
             }
-            Err(neither(path, first.escape_ascii()))
+            Err(neither(path, found.escape_ascii()))
         }
     }
 }

@@ -194,6 +194,30 @@ fn few_events(simulation: &Simulation) -> Exploration {
     )
 }
 
+/// Three sub-buffers of four, of which nothing is written back but their headers: by lines none of them is lost.
+fn headers_are_kept(simulation: &Simulation) -> Exploration {
+    let options = || options(Durability::OnRequest).shards(1).sub_buffers(4);
+    let created = simulation.clone().prepared(|medium| {
+        drop(options().create_new(medium).unwrap());
+        drop(options().open(medium).unwrap());
+    });
+    created.explore(
+        |medium, notes: &Notes<'_, Note>| {
+            let recorder = options().open(medium).unwrap().0;
+            work(&recorder, 0..5, |note| notes.add(note)).unwrap();
+        },
+        |medium: &SimMedium, _: &[Note]| {
+            let reader = Reader::open(medium)?;
+            let (mut buffer, mut found) = ([0; 168], reader.shard(0));
+            while let Some(found) = found.read_next(&mut buffer).unwrap() {
+                let is_lost = matches!(found, Found::Skipped(gap) if gap.len >= 256);
+                Violation::unless(!is_lost, || format!("{found:?}"))?;
+            }
+            Ok(())
+        },
+    )
+}
+
 /// Written back in the middle of a sub-buffer, at its end, and after it.
 fn written_back(simulation: &Simulation) -> Exploration {
     with_recording(simulation, Mode::Overwrite).explore(
@@ -416,6 +440,9 @@ fn no_write_back_no_fence_and_no_order_can_be_left_out() {
     // One lost store shows the fault.
     let few = |setting: &Setting| setting.simulation(BYTES).effort(Effort::Deviations(1));
     let taken_up = |setting: &Setting| another_thread_takes_the_shard_up(&few(setting));
+    let headers = |setting: &Setting| {
+        headers_are_kept(&setting.simulation(BYTES).zeros().effort(Effort::Deviations(1)))
+    };
     let sent = |setting: &Setting| a_writer_is_sent_to_another_thread(&few(setting));
     let list: Vec<_> = SCENARIOS.into_iter().map(of).collect();
     let of_creation = |scenario: Scenario| {
@@ -425,7 +452,7 @@ fn no_write_back_no_fence_and_no_order_can_be_left_out() {
     };
     let creations: Vec<_> = IN_ZEROS.into_iter().chain(OVER).map(of_creation).collect();
     let mut scenarios: Vec<&(dyn Fn(&Setting) -> Exploration + Sync)> =
-        vec![&threads, &taken_up, &sent];
+        vec![&threads, &taken_up, &sent, &headers];
     for scenario in &list {
         scenarios.push(scenario);
     }

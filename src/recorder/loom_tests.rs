@@ -58,8 +58,9 @@ impl Readable for SubBuffers {
 }
 
 impl Medium for SubBuffers {
+    /// By pages no header is written back by itself, which would only add steps to the models.
     fn granularity(&self) -> Granularity {
-        Granularity::Line(64)
+        Granularity::Page(4096)
     }
 
     fn atomic_unit(&self) -> usize {

@@ -183,10 +183,10 @@ fn look(path: &Path, file: &ReadOnly) -> anyhow::Result<Kind> {
             else {
                 return Err(recording::named(path, failed.error));
             };
-            if first == [0; 8] {
+            if found == [0; 8] {
                 return Err(neither(path, "zeros"));
             }
-            Err(neither(path, first.escape_ascii()))
+            Err(neither(path, found.escape_ascii()))
         }
     }
 }

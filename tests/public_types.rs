@@ -89,11 +89,11 @@ fn files_are_shared_by_threads() {
 #[test]
 fn journals_are_shared_by_threads() {
     use cachemaint::journal::{
-        Damage, Error, ErrorKind, Fault, Group, Identity, Opened, Options, Position, Progress,
-        Reader, Record, Records, Recovered, Salvage, Salvaged,
+        Damage, Error, ErrorKind, Fault, FormatError, Group, Identity, Opened, Options, Position,
+        Progress, Reader, Record, Records, Recovered, Salvage, Salvaged,
     };
     shared! {
-        cachemaint::Journal<Memory<'_>>, Damage, Error<Infallible>, ErrorKind<Infallible>, Fault, Group, Identity,
+        cachemaint::Journal<Memory<'_>>, Damage, Error<Infallible>, ErrorKind<Infallible>, Fault, FormatError<Infallible>, Group, Identity,
         Opened, Position, Progress, Reader<Memory<'_>>, Record, Records<'_, Memory<'_>>, Recovered,
         Salvage<'_, Memory<'_>>, Salvaged,
     }

@@ -186,7 +186,7 @@ impl<'p> Options<'p> {
             return Err(Error::format(FormatError::Foreign { found }));
         }
         let identity = Identity::from_entropy(self.entropy);
-        let epoch = Epoch::new(identity, 1, self.entropy[0]);
+        let epoch = Epoch::new(identity, 1, self.entropy[0] ^ self.entropy[1]);
         let (head, before, acknowledged) = (0, 0, 0);
         let head_epoch = epoch;
         let state = State {
@@ -241,7 +241,11 @@ impl<'p> Options<'p> {
         let end = recovered.end.0;
         let next = State {
             generation: state.generation + 1,
-            epoch: Epoch::new(state.identity, state.epoch.number + 1, self.entropy[0]),
+            epoch: Epoch::new(
+                state.identity,
+                state.epoch.number + 1,
+                self.entropy[0] ^ self.entropy[1],
+            ),
             before: end,
             acknowledged: end,
             ..state

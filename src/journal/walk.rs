@@ -167,7 +167,7 @@ impl<'m, M: Readable> Walk<'m, M> {
         let is_begin = geometry.left(at) == geometry.segment;
         let fault = match self.header(at) {
             Ok(Header { kind: Kind::Mark, .. }) if is_begin => {
-                if self.mark(at)?.is_some_and(|mark| mark.epoch == self.epoch) {
+                if self.mark(at)?.is_some_and(|mark| self.is_of_epoch(&mark)) {
                     self.at = at + geometry.size(MARK);
                     return Ok(Step::Passed);
                 }
@@ -188,6 +188,12 @@ impl<'m, M: Readable> Walk<'m, M> {
             Err(fault) => fault,
         };
         self.pass_epoch(fault)
+    }
+
+    /// Returns true if a mark is of the epoch of the walk. Those of the last one state the same end as the root.
+    fn is_of_epoch(&self, mark: &Mark) -> bool {
+        let State { epoch, before, .. } = self.state;
+        mark.epoch == self.epoch && (self.epoch != epoch || mark.before == before)
     }
 
     /// Passes the end of an earlier epoch. An opening has found no record after the last one, and began the next epoch in

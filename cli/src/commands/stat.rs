@@ -178,7 +178,7 @@ fn look(path: &Path, file: &ReadOnly) -> anyhow::Result<Kind> {
     match recorder::Reader::open(file) {
         Ok(reader) => look_at_recording(path, &reader).map(Kind::Recording),
         Err(failed) => {
-            let recorder::ErrorKind::Format(FormatError::Foreign { found: first, .. }) =
+            let recorder::ErrorKind::Format(FormatError::Foreign { found, .. }) =
                 *failed.error.kind()
             else {
                 return Err(recording::named(path, failed.error));

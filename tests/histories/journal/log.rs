@@ -40,6 +40,8 @@ pub(super) struct Log {
     pub(super) trimming: usize,
     /// The number of the next record.
     pub(super) next: u64,
+    /// True if an opening was tried after the damage, which may have discarded what it took for torn.
+    pub(super) is_tried: bool,
     /// The number of the record that was damaged.
     pub(super) damaged: Option<u64>,
 }

@@ -126,9 +126,12 @@ impl Shape {
     /// Opens the journal, or creates it, and judges it. Nothing comes behind damage.
     fn open<'m>(&self, life: &Life<'m, Self>) -> Result<Option<Journal<&'m SimMedium>>, Violation> {
         let model = life.model();
-        if model.damaged.is_some() {
+        if let Some(damaged) = model.damaged {
             // An opening that takes the damage for a torn end discards what is behind it.
-            Self::salvage(life)?;
+            if !model.is_tried || model.must_be_noticed(damaged) {
+                Self::salvage(life)?;
+            }
+            life.note(|model| model.is_tried = true);
         }
         let opened = self.options(life).open(life.medium).map_err(Error::from);
         if is(&opened, |kind| matches!(kind, ErrorKind::Format(FormatError::Foreign { .. })))

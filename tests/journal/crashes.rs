@@ -123,7 +123,7 @@ fn killed_and_gone_on(
 const AT_HEAD: [Do; 3] = [Append(0), Trim(1), Group(1, 2)];
 
 /// The operations that these lives take, at least.
-const OPERATIONS: u64 = 28;
+const OPERATIONS: u64 = 48;
 
 /// Killed after each operation; the first failure, or the last exploration.
 fn killed_anywhere(simulation: &Simulation, segment: u64, life: &[Do]) -> Exploration {

@@ -316,14 +316,15 @@ fn cancelled_waits_end_at_once_and_nothing_else_changes() {
 mod crashes {
     use super::next;
     use crate::life::{WIDE, options, payload, records};
-    use cachemaint::sim::{Model, Simulation, Violation};
+    use cachemaint::sim::{Effort, Model, Simulation, Violation};
 
     /// Two threads append, and one of them reads.
     #[test]
     fn a_record_that_was_read_is_found_by_every_recovery() {
         let options = || options().segment(256).window(512);
         for model in [Model::X86, Model::NEUTRAL] {
-            let simulation = Simulation::new(model, WIDE).crashes_in_recovery(0);
+            let simulation =
+                Simulation::new(model, WIDE).crashes_in_recovery(0).effort(Effort::Deviations(1));
             let simulation =
                 simulation.prepared(|medium| drop(options().create_new(medium).unwrap()));
             let exploration = simulation.explore(

@@ -308,7 +308,7 @@ fn a_crash_leaves_what_was_before_or_what_is_after() {
             exploration.waste.assert_none_of(&[Kind::NeverPersisted]);
             recoveries += exploration.recoveries;
         }
-        assert!(recoveries >= 1_000, "{recoveries} recoveries");
+        assert!(recoveries >= 500, "{recoveries} recoveries");
     }
 }
 

@@ -389,10 +389,10 @@ fn a_journal_is_recognized_by_its_magic() {
     assert_eq!(stat["kind"], "journal");
     assert_eq!(stat["used"], 64 + 2 * 24);
     assert_eq!(stat["recovered"]["records"], 2);
-    // Segments are as large as eight of them fit, powers of two.
-    assert_eq!(stat["capacity"], 14 * 4096);
+    // Of 48 KiB behind the roots, segments are as large as sixteen of them fit, powers of two.
+    assert_eq!(stat["capacity"], 24 * 2048);
     let text = stdout(&place.run(&["stat"]).success());
-    assert!(text.contains("\nused        112 of 57,344 bytes (0 %)\n"), "{text}");
+    assert!(text.contains("\nused        112 of 49,152 bytes (0 %)\n"), "{text}");
     let error = stderr(&place.run(&["dump"]).code(1));
     assert!(error.contains("trace: the medium has a journal instead of a recording"), "{error}");
 }

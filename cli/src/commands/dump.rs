@@ -155,22 +155,31 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let bar = progress::bar_beside_output("reading", progress::size(reader.description()))?;
     let mut dump = Dump::new(&table, *json);
     let mut lines = Vec::new();
-    while let Some(found) = events.read_next(&mut buffer).map_err(named)? {
-        let told = dump.misses_names;
+    let failure = loop {
+        let found = match events.read_next(&mut buffer) {
+            Ok(Some(found)) => found,
+            Ok(None) => break None,
+            Err(error) => break Some(named(error)),
+        };
+        let missed_names = dump.misses_names;
         lines.clear();
         dump.add(&mut lines, &found)?;
         out.write_all(&lines)?;
         bar.inc(progress::bytes_of(&found));
-        if dump.misses_names != told {
+        if dump.misses_names != missed_names {
             let path = text::printable(path.display());
             let damage = recording::DAMAGED_NAMES;
             bar.suspend(|| {
                 text::tell!("cachemaint: {path}: {damage}; events are shown by their ids");
             });
         }
-    }
+    };
     out.write_all(&dump.gaps)?;
     out.write_all(&dump.held)?;
+    if let Some(failure) = failure {
+        out.flush()?;
+        return Err(failure);
+    }
     standard::finish(out)?;
     bar.finish_and_clear();
     let Overtaken { gaps, .. } = dump.overtaken;

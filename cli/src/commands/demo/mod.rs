@@ -350,7 +350,7 @@ mod tests {
         assert_eq!(found.findings.lost, [0, 1]);
         assert!(
             recovery(&found.recovered)
-                .starts_with("NOT: the medium has no journal: it begins with zeros")
+                .starts_with("NOT: there is no journal: the medium begins with zeros")
         );
     }
 }

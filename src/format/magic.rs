@@ -1,5 +1,6 @@
 //! The first bytes of each format. By them a format knows a medium of another one, and is not created over it.
 
+use super::root::BLOCK;
 use crate::medium::Readable;
 use core::error::Error;
 use core::fmt::{self, Formatter};
@@ -38,13 +39,10 @@ pub(crate) fn write_instead(f: &mut Formatter<'_>, found: Magic, magic: Magic) -
     }
 }
 
-/// The offset of the second superblock of each format.
-const SECOND: u64 = 4096;
-
-/// Returns the first words of both superblocks. Bytes after the end of the medium are zeros.
-pub(crate) fn words<E: Error>(medium: &dyn Readable<Error = E>) -> Result<[Magic; 2], E> {
-    let mut words = [[0; 8]; 2];
-    for (at, word) in [0, SECOND].into_iter().zip(&mut words) {
+/// Returns the words at the beginnings of all roots. Bytes after the end of the medium are zeros.
+pub(crate) fn words<E: Error>(medium: &dyn Readable<Error = E>) -> Result<[Magic; 4], E> {
+    let mut words = [[0; 8]; 4];
+    for (at, word) in [0, 1, 2, 3].map(|slot| slot * BLOCK).into_iter().zip(&mut words) {
         let len = stored(medium, at);
         if len > 0 {
             medium.read(at, &mut word[..len])?;
@@ -61,19 +59,22 @@ fn stored<E: Error>(medium: &dyn Readable<Error = E>, at: u64) -> usize {
 
 /// Returns the first of these words that begins another format than that of `magic`.
 #[cfg(any(feature = "journal", feature = "preserve", feature = "recorder"))]
-pub(crate) fn another(words: [Magic; 2], magic: Magic) -> Option<Magic> {
+pub(crate) fn another(words: [Magic; 4], magic: Magic) -> Option<Magic> {
     words.into_iter().find(|word| *word != magic && name(*word).is_some())
 }
 
-/// Returns the first words of a medium that is too short for both superblocks, if they show other content.
+/// Returns the first word of a medium that is too short for its roots, or that of another format, if they show other
+/// content.
 ///
-/// A medium that was cut begins with zeros or with this magic, or has this magic in its second superblock.
+/// A medium that was cut begins with zeros or with this magic, or has this magic in the place of a root.
 pub(crate) fn other_than<E: Error>(
     magic: Magic,
     medium: &dyn Readable<Error = E>,
-) -> Result<Option<[Magic; 2]>, E> {
+) -> Result<Option<Magic>, E> {
     let len = stored(medium, 0);
-    let words @ [first, second] = words(medium)?;
-    let is_possible = first[..len] == magic[..len] || first == [0; 8] || second == magic;
-    Ok((!is_possible).then_some(words))
+    let words = words(medium)?;
+    let first = words[0];
+    let is_possible = first[..len] == magic[..len] || first == [0; 8] || words.contains(&magic);
+    let named = words.into_iter().find(|word| name(*word).is_some());
+    Ok((!is_possible).then_some(named.unwrap_or(first)))
 }

@@ -181,6 +181,15 @@ impl<const OWN: usize> Root<OWN> {
         }
     }
 
+    /// Returns true if no writer is seen in the middle of a store: both copies of the highest generation are whole, and no
+    /// slot is torn. Slots that no generation was stored in are zeros.
+    fn is_settled(all: &[Found<OWN>; 4]) -> bool {
+        let highest = all.iter().fold(Found::Nothing, |one, other| one.or(*other));
+        let Found::Whole(root) = highest else { return false };
+        slots(root.generation).iter().all(|at| all[(at / BLOCK) as usize] == highest)
+            && !all.contains(&Found::Damaged)
+    }
+
     /// Loads the current root, beside a writer or without one. The medium has [`BYTES`] at least.
     ///
     /// # Errors
@@ -191,8 +200,7 @@ impl<const OWN: usize> Root<OWN> {
         rereadings: Rereadings,
     ) -> Result<Result<Loaded<OWN>, Found<OWN>>, E> {
         let all = || Self::all(medium, format);
-        let is_whole = |all: &[Found<OWN>; 4]| all.iter().all(|one| matches!(one, Found::Whole(_)));
-        let all = rereadings.until(is_whole, all)?;
+        let all = rereadings.until(Self::is_settled, all)?;
         let newer = all.iter().find_map(|found| match found {
             Found::Version(version) if *version > format.version => Some(*version),
             _ => None,
@@ -215,7 +223,7 @@ impl<const OWN: usize> Root<OWN> {
     }
 
     /// Returns true if this is still the current root. The caller has ordered its reads before.
-    #[cfg(feature = "preserve-read")]
+    #[cfg(any(feature = "journal", feature = "preserve-read"))]
     pub(crate) fn is_current<E: Error>(
         &self,
         medium: &dyn Readable<Error = E>,

@@ -135,8 +135,7 @@ impl<'p> Options<'p> {
     /// Creates a journal in a medium, as large as the medium allows, and opens it. The journal is durable when this
     /// returns. A crash leaves all of it or none.
     ///
-    /// Other bytes at the beginning of the medium are overwritten, but not a journal, a recording or a store, whole or
-    /// damaged, as long as one of the places of its roots, at offsets 0, 4096, 8192 and 12288, shows it.
+    /// Other bytes at the beginning of the medium are overwritten, but not a journal, a recording or a store.
     ///
     /// # Errors
     /// [`FormatError::Exists`], if the medium has a journal; [`FormatError::Foreign`], if it has a recording or a store;

@@ -174,7 +174,7 @@ impl Log {
         if size < needed {
             let other = magic::other_than(FORMAT.magic, medium).map_err(Error::medium)?;
             return Err(Error::format(match other {
-                Some([found, _]) => FormatError::Foreign { found },
+                Some(found) => FormatError::Foreign { found },
                 None => FormatError::Truncated { size, needed },
             }));
         }

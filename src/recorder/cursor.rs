@@ -18,16 +18,12 @@ pub struct Cursor {
     head: AtomicU64,
     /// The position up to which all bytes have been written back.
     done: AtomicU64,
-    /// The position after the last event of earlier openings; 0 if they have no sub-buffer.
-    earlier: AtomicU64,
     /// The sequence number before which sub-buffers may be overwritten, in mode refuse.
     released: AtomicU64,
-    /// The number of lost events, without nested ones. Stored by the owner.
+    /// The number of lost events. A signal handler may count one between two instructions of the owner.
     lost: AtomicU64,
     /// The file's word that counts lost events, as it was last written back.
     lost_done: AtomicU64,
-    /// The number of lost events of signal handlers that interrupted an unfinished event. Stored by these handlers.
-    nested: AtomicU64,
     /// The number of times that the shard was claimed or given back. It is odd while the shard has an owner.
     changes: AtomicU64,
 }
@@ -46,11 +42,9 @@ macro_rules! new {
             Self {
                 head: AtomicU64::new(0),
                 done: AtomicU64::new(0),
-                earlier: AtomicU64::new(0),
                 released: AtomicU64::new(0),
                 lost: AtomicU64::new(0),
                 lost_done: AtomicU64::new(0),
-                nested: AtomicU64::new(0),
                 changes: AtomicU64::new(0),
             }
         }
@@ -63,23 +57,14 @@ impl Cursor {
     #[cfg(cachemaint_loom)]
     new!();
 
-    /// Begins at the next sub-buffer after the events of earlier openings, with all bytes before it written back. `lost`
-    /// events are lost, as `lost_word` of the file states.
-    pub(super) fn begin(
-        &self,
-        earlier: u64,
-        size: u32,
-        released: u64,
-        (lost, lost_word): (u64, u64),
-    ) {
-        let position = earlier.next_multiple_of(size.into());
+    /// Begins at the position of a sub-buffer, with all bytes before it written back. `lost` events are lost, as `lost_word`
+    /// of the file states.
+    pub(super) fn begin(&self, position: u64, released: u64, (lost, lost_word): (u64, u64)) {
         self.head.store(position, Ordering::Relaxed);
         self.done.store(position, Ordering::Relaxed);
-        self.earlier.store(earlier, Ordering::Relaxed);
         self.released.store(released, Ordering::Relaxed);
         self.lost.store(lost, Ordering::Relaxed);
         self.lost_done.store(lost_word, Ordering::Relaxed);
-        self.nested.store(0, Ordering::Relaxed);
         self.changes.store(0, Ordering::Relaxed);
     }
 
@@ -136,15 +121,6 @@ impl Cursor {
         }
     }
 
-    /// Returns the offset at which the records of the previous sub-buffer end; 0 if the shard had no sub-buffer.
-    pub(super) fn end_before(&self, head: u64, size: u64) -> u32 {
-        let earlier = self.earlier.load(Ordering::Relaxed);
-        let is_first = head == earlier.next_multiple_of(size);
-        let end = if is_first { earlier } else { head };
-        let offset = end.checked_sub(1).map_or(0, |last| last % size + 1);
-        u32::try_from(offset).unwrap_or(0)
-    }
-
     pub(super) fn released(&self) -> u64 {
         self.released.load(Ordering::Acquire)
     }
@@ -156,20 +132,12 @@ impl Cursor {
     }
 
     pub(super) fn lost(&self) -> u64 {
-        let (lost, nested) =
-            (self.lost.load(Ordering::Relaxed), self.nested.load(Ordering::Relaxed));
-        lost.saturating_add(nested)
+        self.lost.load(Ordering::Relaxed)
     }
 
-    /// Counts an event that the owner has lost.
+    /// Counts a lost event.
     pub(super) fn lose(&self) {
-        self.lost.store(self.lost.load(Ordering::Relaxed).saturating_add(1), Ordering::Relaxed);
-    }
-
-    /// Counts an event that a handler on the owner's thread has lost. It has a count of its own: the handler may have
-    /// interrupted the owner between load and store of the other count, and another handler may interrupt this one.
-    pub(super) fn lose_nested(&self) {
-        self.nested.fetch_add(1, Ordering::Relaxed);
+        self.lost.fetch_add(1, Ordering::Relaxed);
     }
 
     /// True if the file's count of lost events must be written back.

@@ -110,7 +110,7 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
             ),
             Self::OtherEvents => f.write_str(
                 "the names of events and fields are not those that the recording was created with: give the same ones or \
-                 none, or record into a new file",
+                 none, record into a new file, or erase this one (`Options::create_new` says how)",
             ),
             Self::FewCursors { cursors, shards } => {
                 write!(f, "{cursors} cursors were given for {shards} shards; give one for each")

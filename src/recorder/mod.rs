@@ -19,11 +19,11 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let memory = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
 //! let (recorder, _opened) = Options::new().shards(2).open_or_create(memory)?;
-//! let writer = recorder.claim()?;
+//! let writer = recorder.claim()?; // one shard for each thread
 //! writer.record(3, b"the valve is open")?;
-//! drop(writer);
+//! recorder.write_back_all()?; // what all threads have recorded so far
 //!
-//! let reader = recorder.reader();
+//! let reader = recorder.reader(); // after a crash: `Reader::open`
 //! let mut buffer = vec![0; reader.largest_payload()];
 //! let mut events = reader.shard(0);
 //! while let Some(found) = events.read_next(&mut buffer)? {
@@ -40,10 +40,12 @@
 //! # Guarantees
 //! | [`Durability`] | on the path of an event | what survives |
 //! |---|---|---|
-//! | [`OnRequest`](Durability::OnRequest) | stores only | the end of the process; kexec and kdump, if the next kernel maps the region; a reset only if [`Recorder::write_back_all`] ran before and firmware keeps the RAM |
-//! | the same with a `Within` beside it | stores only | as above; a reset that keeps RAM and, on persistent memory, power loss, except for the events of the last interval, which is measured |
-//! | [`SubBuffer`](Durability::SubBuffer) | write-back and one fence when the next sub-buffer begins | the same, except for the newest sub-buffer of each shard |
-//! | [`EachAppend`](Durability::EachAppend) | write-back and one fence | every event that `record` has returned for, if the medium survives the crash itself |
+//! | [`OnRequest`](Durability::OnRequest) | stores; for each sub-buffer a write-back and a fence | the end of the process; kexec and kdump, if the next kernel maps the region; a reset only if [`Recorder::write_back_all`] ran before and firmware keeps the RAM |
+//! | the same with a `Within` beside it | the same | as above; a reset that keeps RAM and, on persistent memory, power loss, except for the events of the last interval, which is measured |
+//! | [`SubBuffer`](Durability::SubBuffer) | stores; for each sub-buffer two write-backs and two fences | the same, except for the newest sub-buffer of each shard |
+//! | [`EachAppend`](Durability::EachAppend) | a write-back and a fence; for each sub-buffer another of both | every event that `record` has returned for, if the medium survives the crash itself |
+//!
+//! The write-back that each durability has for a sub-buffer is that of its header. By pages it is left out.
 //!
 //! All of this holds only as far as the guarantee of the medium. In mode [`Overwrite`](Mode::Overwrite) the oldest
 //! sub-buffer of a shard is released as a whole when the next one is begun.
@@ -98,7 +100,8 @@
 //! again, and stores the next one over the one before. Its generation is higher than those of all sub-buffers, and it is odd
 //! if that of the root that counts is even. No event is recorded before the root of its opening is persistent.
 //!
-//! Another version, older or newer, is [`FormatError::Version`], and nothing is written.
+//! The first 48 bytes of a root stay as they are in each later version. So a later one is [`FormatError::Version`], and
+//! nothing is written.
 //!
 //! ## Texts of events
 //! Entries without gaps, and then zeros up to a multiple of 8. They are written at the creation and never again.
@@ -126,7 +129,7 @@
 //! | 0 | 4 | magic: `CMsb` |
 //! | 4 | 4 | shard |
 //! | 8 | 5 | sequence number |
-//! | 13 | 3 | end of the records of the sub-buffer before, as the opening found it if an earlier one wrote them; 0 if the shard had no sub-buffer before |
+//! | 13 | 3 | end of the records of the sub-buffer before, if the same opening wrote that; 0 if they fill it, or if this sub-buffer is the opening's first |
 //! | 16 | 8 | timestamp of its begin |
 //! | 24 | 8 | the wall clock then, counted from that of the opening |
 //! | 32 | 8 | ticks per second of its timestamps |
@@ -167,8 +170,9 @@
 //!   [lock](crate::dax::Lock) of the file until it executes a program or ends.
 //! - By pages a header is not made persistent by itself. A crash of the machine can lose it and keep events after it, which are
 //!   lost then.
-//! - Damage to the last events of a shard looks like its end, and damage to the header of the oldest sub-buffer as if the next
-//!   one was being begun there.
+//! - Damage to the last events of an opening in a shard looks like their end. Damage to the header of the oldest sub-buffer
+//!   looks as if the next one was being begun there ([`Torn`](SkippedKind::Torn)), and damage to that of the newest one too.
+//!   From the second lap on, a newest sub-buffer whose slot has that of the lap before again is not missed.
 //!
 //! [`DaxFile`]: crate::dax::DaxFile
 //! [`Medium`]: crate::medium::Medium
@@ -218,29 +222,9 @@ use crate::sync::AtomicBool;
 use core::sync::atomic::Ordering;
 use cursor::Shards;
 
-/// An open recording that events are written into, returned by [`Options::open_or_create`] and the other constructors. `'c`
-/// is the lifetime of its [cursors](Options::cursors), `'static` if it has allocated them.
+/// An open recording that events are written into, as in the [module's example](self). Dropping it does not write back.
 ///
-/// Dropping it does not write back.
-///
-/// ```
-/// # #[cfg(feature = "std")]
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # use cachemaint::{Cache, medium::Memory, survival::Backing};
-/// # use std::sync::atomic::AtomicU64;
-/// # static WORDS: [AtomicU64; 1 << 14] = [const { AtomicU64::new(0) }; 1 << 14];
-/// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
-/// use cachemaint::recorder::Options;
-///
-/// let (recorder, _opened) = Options::new().shards(2).open_or_create(medium)?;
-/// let writer = recorder.claim()?; // one shard for each thread
-/// writer.record(3, b"the valve is open")?;
-/// recorder.write_back_all()?; // what all threads have recorded so far
-/// # Ok(())
-/// # }
-/// # #[cfg(not(feature = "std"))]
-/// # fn main() {}
-/// ```
+/// `'c` is the lifetime of its [cursors](Options::cursors), `'static` if it has allocated them.
 #[derive(Debug)]
 pub struct Recorder<'c, M> {
     medium: M,
@@ -259,24 +243,22 @@ impl<M: Medium> Recorder<'_, M> {
         &self.medium
     }
 
-    /// Returns the description in the file's descriptor.
+    /// Returns the description in the file's root.
     pub const fn description(&self) -> &Description {
         &self.description
     }
 
     /// Claims a shard that has no owner, for one thread. Its events follow those of its last owner.
     ///
-    /// Shards without an owner are claimed in turn: the search begins behind the shard that was claimed last. So the last
-    /// events of a thread that has ended stay until the other free shards have been claimed as well. A claim that others
-    /// overtake can take a shard out of turn. The first claim after an opening takes shard 0.
+    /// Shards without an owner are claimed in turn, from shard 0 on. So the last events of a thread that has ended stay until
+    /// the other free shards have been claimed as well. A claim that others overtake can take a shard out of turn.
     ///
     /// # Errors
     /// [`ErrorKind::AllShardsTaken`] if each shard has an owner.
     ///
     /// # Cost
-    /// A search through the shards, with at most one atomic exchange for each that is free. If each has an owner, a second
-    /// search, and another one for as long as other threads claim or give back shards meanwhile. A thread usually does this
-    /// once.
+    /// A search through the shards. If each has an owner, another one, for as long as other threads claim or give back shards
+    /// meanwhile.
     pub fn claim(&self) -> Result<Writer<'_, M>, Error<M::Error>> {
         let (shard, cursor) = self.claim_shard()?;
         Ok(Writer::new(self, shard, cursor))

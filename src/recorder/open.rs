@@ -9,7 +9,7 @@ use crate::format::error::FormatError;
 use crate::format::reread::Rereadings;
 use crate::format::root::{self, Found};
 use crate::format::{magic, writer};
-use crate::medium::{Medium, OpenError, Readable, WriterLockGuard};
+use crate::medium::{Granularity, Medium, OpenError, Readable, WriterLockGuard};
 use crate::sync::AtomicBool;
 use core::sync::atomic::Ordering;
 
@@ -32,8 +32,8 @@ impl<'o> Options<'o> {
     ///
     /// The recording is persistent when this returns. A crash before that leaves a whole recording or no recording, and
     /// [`open_or_create`](Self::open_or_create) completes the creation if the medium held zeros. Junk and another
-    /// program's content are replaced: after a crash they are untouched, or gone. A journal and a store of this crate are not replaced as long as the word at 0 or at
-    /// 4096 shows them.
+    /// program's content are replaced: after a crash they are untouched, or gone. A journal and a store of this crate are
+    /// not replaced.
     ///
     /// # A recording to be replaced
     /// A recording is erased by zeros in the words at 0, 4096, 8192 and 12288: after that this creates a new one. A program
@@ -47,7 +47,7 @@ impl<'o> Options<'o> {
     /// medium is unchanged. [`FormatError::SecondWriter`]. [`FormatError::Medium`].
     ///
     /// # Cost
-    /// The first word of each sub-buffer is read. Three fences.
+    /// One line of each sub-buffer is written, by pages one page. Three fences.
     pub fn create_new<M: Medium>(self, medium: M) -> Result<'o, M> {
         as_writer(medium, |medium| self.create_in(medium))
     }
@@ -71,7 +71,7 @@ impl<'o> Options<'o> {
     /// everything that an opening needs was read.
     ///
     /// # Cost
-    /// All headers of sub-buffers are read, and the newest sub-buffer of each shard. Three fences.
+    /// All headers of sub-buffers are read. Three fences.
     pub fn open<M: Medium>(self, medium: M) -> Result<'o, M> {
         as_writer(medium, |medium| self.open_in(medium))
     }
@@ -86,7 +86,7 @@ impl<'o> Options<'o> {
         as_writer(medium, |medium| {
             let is_empty = if medium.len() < root::BYTES {
                 // `create_new` reports the length that is needed.
-                magic::words(medium).map_err(FormatError::Medium)? == [[0; 8]; 2]
+                magic::words(medium).map_err(FormatError::Medium)? == [[0; 8]; 4]
             } else {
                 matches!(presence(medium)?, Found::Nothing)
             };
@@ -113,7 +113,7 @@ impl<'o> Options<'o> {
         let description = Description::new(identity, geometry, self.mode, &clock, table);
         create(medium, &description, self.events).map_err(FormatError::Medium)?;
         for (_, cursor) in shards.iter() {
-            cursor.begin(0, geometry.size, 0, (0, 0));
+            cursor.begin(0, 0, (0, 0));
         }
         let opened = Opened { is_new: true, is_root_mended: false };
         Ok((Parts { shards, description, durability: self.durability, clock }, opened))
@@ -250,20 +250,21 @@ fn create<M: Medium>(
 }
 
 /// Zeroes the first words of sub-buffers and counts of lost events, so that junk is not reported as damage, and issues
-/// their write-back.
+/// their write-back. A word that is zero already may be so in the caches alone.
 fn forget<M: Medium>(medium: &M, geometry: Geometry) -> core::result::Result<(), M::Error> {
-    let (mut start, mut end) = (u64::MAX, 0);
+    let is_by_pages = matches!(medium.granularity(), Granularity::Page(_));
     for shard in 0..geometry.shards {
         let slots =
             (0..u64::from(geometry.sub_buffers)).map(|slot| geometry.sub_buffer(shard, slot));
         for at in slots.chain([Geometry::loss(shard)]) {
-            if medium.load(at, Ordering::Relaxed) != 0 {
-                medium.store(at, 0, Ordering::Relaxed);
-                (start, end) = (start.min(at), end.max(at + 8));
+            medium.store(at, 0, Ordering::Relaxed);
+            if !is_by_pages {
+                medium.issue_writeback(at..at + 8)?;
             }
         }
     }
-    if start < end { medium.issue_writeback(start..end) } else { Ok(()) }
+    // One system call for all pages.
+    if is_by_pages { medium.issue_writeback(Geometry::loss(0)..geometry.end()) } else { Ok(()) }
 }
 
 /// Begins each shard after the events that it has. Returns the number of the newest opening that has a sub-buffer.
@@ -276,8 +277,7 @@ fn go_on<M: Medium>(
     let mut newest_generation = 0;
     for (shard, cursor) in shards.iter() {
         let newest = reader.newest_header(shard);
-        let end = newest.map_or(0, |newest| reader.end(&newest));
-        let next = end.div_ceil(geometry.size.into());
+        let next = newest.map_or(0, |newest| newest.sequence + 1);
         if next >= SEQUENCES {
             return Err(FormatError::WornOut.into());
         }
@@ -287,7 +287,7 @@ fn go_on<M: Medium>(
         };
         let word = reader.loss_word(shard);
         let lost = (reader.counted_as_lost(shard, newest.as_ref()), word);
-        cursor.begin(end, geometry.size, released, lost);
+        cursor.begin(next * u64::from(geometry.size), released, lost);
         newest_generation = newest_generation.max(newest.map_or(0, |newest| newest.generation));
     }
     Ok(newest_generation)

@@ -51,24 +51,6 @@ impl Mode {
 /// overwritten, and events are written back on request.
 ///
 /// A recording is never overwritten by a new one: [`create_new`](Self::create_new) refuses a medium with a recording.
-///
-/// ```
-/// # #[cfg(feature = "std")]
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # use cachemaint::{Cache, medium::Memory, survival::Backing};
-/// # use std::sync::atomic::AtomicU64;
-/// # static WORDS: [AtomicU64; 1 << 14] = [const { AtomicU64::new(0) }; 1 << 14];
-/// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
-/// use cachemaint::recorder::{Durability, Options};
-///
-/// let options = Options::new().shards(2).sub_buffers(4).sub_buffer_size(4096);
-/// let (recorder, _opened) = options.durability(Durability::EachAppend).open_or_create(medium)?;
-/// recorder.claim()?.record(3, b"the valve is open")?; // durable at return
-/// # Ok(())
-/// # }
-/// # #[cfg(not(feature = "std"))]
-/// # fn main() {}
-/// ```
 #[derive(Debug)]
 #[must_use]
 pub struct Options<'o> {
@@ -103,11 +85,9 @@ impl<'o> Options<'o> {
     /// # Identity
     /// The identity must be random, and of one recording alone. An existing file keeps its own.
     ///
-    /// A constant identity brings erased events back: after a recording has been erased and created anew, a reader returns
-    /// the events that its predecessor left in the medium as events of the new recording. Firmware takes the 16 bytes from a
-    /// random number generator (RDRAND, RNDR, Zkr). Without one it joins a serial number of the board with a number that
-    /// differs at each creation, such as a count of boots in storage that is kept. A counter of cycles since the
-    /// reset may be the same after each reset, and is not enough by itself.
+    /// A constant identity brings erased events back, as events of the recording that was created after them. Firmware takes
+    /// the 16 bytes from a random number generator (RDRAND, RNDR, Zkr). Without one it joins a serial number of the board
+    /// with a count of boots in storage that is kept. A counter of cycles since the reset is not enough.
     pub const fn with_clock(identity: Identity, clock: Clock) -> Self {
         Self {
             identity: Some(identity),
@@ -149,7 +129,8 @@ impl<'o> Options<'o> {
 
     /// Sets the bytes of a sub-buffer: a power of two, 256 to 1048576. An existing file keeps its own.
     ///
-    /// A sub-buffer is the unit of overwriting, and with [`Durability::SubBuffer`] the unit of write-back.
+    /// A sub-buffer is the unit of overwriting, and with [`Durability::SubBuffer`] the unit of write-back. Small ones cost a
+    /// fence each, with any durability.
     pub const fn sub_buffer_size(mut self, bytes: u32) -> Self {
         self.size = bytes;
         self

@@ -7,8 +7,7 @@ use core::sync::atomic::Ordering;
 
 impl<M: Medium> Recorder<'_, M> {
     /// Writes back all events that this opening has recorded before the call and that were not written back yet. They are
-    /// persistent when this returns. An event that another thread has not finished is not covered: a reader reports it as
-    /// torn, or does not see it.
+    /// persistent when this returns. An event that another thread has not finished is not covered: a reader does not see it.
     ///
     /// Call [`stop`](Self::stop) first to keep the present events from being overwritten.
     ///

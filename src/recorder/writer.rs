@@ -29,28 +29,6 @@ const WORDS: usize = (TAGGED + SHORT) / WORD;
 ///
 /// It can be sent to another thread, but not shared. Dropping it gives the shard back.
 ///
-/// ```
-/// # #[cfg(feature = "std")]
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # use cachemaint::{Cache, medium::Memory, survival::Backing};
-/// # use std::sync::atomic::AtomicU64;
-/// # static WORDS: [AtomicU64; 1 << 14] = [const { AtomicU64::new(0) }; 1 << 14];
-/// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
-/// use cachemaint::recorder::Options;
-///
-/// let (recorder, _opened) = Options::new().shards(2).open_or_create(medium)?;
-/// std::thread::scope(|scope| {
-///     for number in [1, 2] {
-///         let writer = recorder.claim(); // its shard belongs to this thread
-///         scope.spawn(move || writer.unwrap().record(number, b"started").unwrap());
-///     }
-/// });
-/// # Ok(())
-/// # }
-/// # #[cfg(not(feature = "std"))]
-/// # fn main() {}
-/// ```
-///
 /// # Signal handlers
 /// A handler on the owner's thread may use the same writer. If it has interrupted an event, its own event is refused with
 /// [`ErrorKind::Nested`] and counted as lost; the interrupted event is intact. A handler that must not lose events needs
@@ -256,9 +234,7 @@ impl<'r, M: Medium> Writer<'r, M> {
         tag.finish()
     }
 
-    /// Begins the next sub-buffer, for an event that does not fit this one. An error of the medium is that of the
-    /// write-back of the previous sub-buffer or of the header, never that of a lost event's count: the next one has been
-    /// begun then.
+    /// Begins the next sub-buffer, for an event that does not fit this one. If the medium fails, that has been begun too.
     #[cold]
     #[inline(never)]
     fn next_sub_buffer(&self, timestamp: u64, payload: usize) -> Result<(), ErrorKind<M::Error>> {
@@ -278,18 +254,21 @@ impl<'r, M: Medium> Writer<'r, M> {
             return Err(self.lose(ErrorKind::Full));
         }
         let written_back = match self.durability {
-            Durability::OnRequest => self.medium.check().map_err(medium_failed),
-            Durability::SubBuffer | Durability::EachAppend => self.write_back(head, head),
+            Durability::SubBuffer => self.write_back(head, head),
+            // Each event before has been written back, or its failed write-back is repeated with the next event's.
+            Durability::OnRequest | Durability::EachAppend => {
+                self.medium.check().map_err(medium_failed)
+            }
         };
         cursor.skip(head, sequence * size);
-        let begun = self.begin(sequence, timestamp, cursor.end_before(head, size));
+        let begun = self.begin(sequence, timestamp, (head % size) as u32);
         written_back.and(begun)
     }
 
     /// Writes the header of a sub-buffer. From then on the earlier records of the slot do not verify.
     ///
-    /// The header is persistent before the first record, or else a crash could lose all records with it. By pages that would
-    /// be a system call for each sub-buffer: there the system writes it back with the page of the first records.
+    /// The header is persistent before the first record, or else a crash could lose all records with it. By pages the system
+    /// writes it back with the page of the first records, without a system call for each sub-buffer.
     fn begin(
         &self,
         sequence: u64,
@@ -358,10 +337,7 @@ impl<'r, M: Medium> Writer<'r, M> {
     /// Counts a lost event, also in the file. Returns the reason, even if the count cannot be made persistent.
     #[cold]
     fn lose(&self, why: ErrorKind<M::Error>) -> ErrorKind<M::Error> {
-        match why {
-            ErrorKind::Nested => self.cursor.lose_nested(),
-            _ => self.cursor.lose(),
-        }
+        self.cursor.lose();
         // The write-back compares with this word, not with the cursor's count. A signal handler on this thread can count
         // a loss between the load of the count and the store.
         let at = Geometry::loss(self.shard);

@@ -146,6 +146,14 @@ fn a_store_is_not_overwritten() {
         assert!(matches!(kind, Some(ErrorKind::Format(FormatError::Foreign { .. }))));
     }
     assert!(Reader::open(&medium).unwrap().blob("blob").is_ok());
+    // With one copy of its root it still opens.
+    let [.., last] = MAGICS;
+    MAGICS.into_iter().filter(|at| *at != last).for_each(|at| medium.store(at, 0, Relaxed));
+    assert!(matches!(
+        reason(&options().create_new(&medium)),
+        Some(ErrorKind::Format(FormatError::Foreign { .. }))
+    ));
+    assert!(Reader::open(&medium).unwrap().blob("blob").is_ok());
 }
 
 /// The medium of a refused opening can be used again.

@@ -137,11 +137,13 @@ pub(crate) fn damage_costs_what_it_touches(before: &[u8], after: &[u8], lived: &
     }
 }
 
-/// Checks that an event is shown, or a gap in its place, if a later one of its sub-buffer is shown, or one of the next
-/// sub-buffer with its header.
+/// Checks that an event is shown, or a gap in its place, if a later one of its sub-buffer is shown, or one of the opening's
+/// next sub-buffer with its header.
 fn is_reported(event: &Recorded, found: &Shown, has_header: impl Fn(&Recorded) -> bool) {
     let is_later = |later: &Recorded| {
-        let is_in_next = later.sequence == event.sequence + 1 && has_header(later);
+        let is_in_next = later.sequence == event.sequence + 1
+            && later.generation == event.generation
+            && has_header(later);
         is_in_next || (later.sequence == event.sequence && later.at > event.at)
     };
     if found.events.contains(event) || !found.events.iter().any(is_later) {

@@ -96,6 +96,24 @@ fn foreign_content_is_refused_and_replaced_on_request_alone() {
     assert_eq!((shown.events.len(), shown.skipped, shown.lost), (1, vec![], 0));
 }
 
+/// One copy of a root is enough for the other format to open.
+#[test]
+fn a_journal_or_a_store_is_not_replaced() {
+    for found in [*b"cmjournl", *b"cmpresrv"] {
+        for at in [0, 4096, 8192, 12288] {
+            let medium = Plain::new(LEN);
+            medium.write(at, &found);
+            let before = medium.bytes();
+            let refused = options().create_new(&medium).map(drop).unwrap_err();
+            let ErrorKind::Format(FormatError::Foreign { found: it, .. }) = *refused.error.kind()
+            else {
+                panic!("{refused}")
+            };
+            assert_eq!((it, medium.bytes()), (found, before));
+        }
+    }
+}
+
 /// `?` turns an error of opening into that of the recorder, or of the standard library.
 #[test]
 fn errors_are_turned_into_those_of_the_standard_library() {

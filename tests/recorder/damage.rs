@@ -106,22 +106,20 @@ fn the_end_of_a_finished_sub_buffer_is_missed() {
     assert_eq!(skipped.kind, SkippedKind::Damaged);
 }
 
-/// The next opening has begun a sub-buffer behind it, whose header has the end that the opening has found.
+/// A killed process leaves events in the caches alone. The next one has found and not written back them, and then the power
+/// fails: nothing that was promised is missing.
 #[test]
-fn the_end_of_an_earlier_opening_is_missed() {
+fn the_end_of_an_earlier_opening_is_not_missed() {
     let record = || Deed::Record { shard: 0, len: 8 };
     let deeds = [record(), record(), record(), Deed::Reopen, record()];
     let (image, _) = lived(Mode::Overwrite, &deeds);
-    assert_eq!(all(&image)[0].skipped, []);
     // Events of 32 bytes.
-    for (first_hit, lost) in [(64, 96), (96, 64), (128, 32)] {
-        let mut damaged = image.clone();
-        (first_hit..160).step_by(32).for_each(|record| damaged[BASE + record + 24] ^= 1);
-        let [shown, _] = all(&damaged);
+    for first_lost in [64, 96, 128, 160] {
+        let mut left = image.clone();
+        left[BASE + first_lost..BASE + 160].fill(0);
+        let [shown, _] = all(&left);
         assert_eq!(shown.events.last().unwrap().id, 3);
-        let [skipped] = shown.skipped[..] else { panic!("{:?}", shown.skipped) };
-        assert_eq!((skipped.at, skipped.len), ((BASE + first_hit) as u64, lost));
-        assert_eq!((skipped.kind, skipped.sequence), (SkippedKind::Damaged, Some(0)));
+        assert_eq!((shown.events.len(), shown.skipped), (first_lost / 32 - 1, vec![]));
     }
 }
 
@@ -177,15 +175,21 @@ fn sub_buffers_that_lose_their_headers_are_lost_and_reported() {
     }
 }
 
-/// A shard without a header: that of the first sub-buffer was torn, or all are damaged.
+/// In the first lap the last header was torn, or the last ones are damaged, or all.
 #[test]
-fn a_shard_without_a_header_is_lost() {
-    let slot = |number: usize| (BASE + number * SIZE) as u64;
-    for (events, kind, len) in [(1, SkippedKind::Torn, 1), (6, SkippedKind::Damaged, 3)] {
-        let medium = of_one_opening(0..events);
-        (0..3).for_each(|number| medium.store(slot(number) + 16, 7 << 32, Relaxed));
-        let gap = (None, slot(0), len * SIZE as u64, kind);
-        assert_eq!(found(&medium), (vec![], vec![gap]));
+fn the_last_sub_buffers_of_the_first_lap_are_reported_without_their_headers() {
+    let slot = |number: u64| BASE as u64 + number * SIZE as u64;
+    for (sub_buffers, first, kind) in [
+        (1, 0, SkippedKind::Torn),
+        (3, 0, SkippedKind::Damaged),
+        (3, 1, SkippedKind::Damaged),
+        (3, 2, SkippedKind::Torn),
+        (8, 7, SkippedKind::Torn),
+    ] {
+        let medium = of_one_opening(0..2 * sub_buffers);
+        (first..sub_buffers).for_each(|number| medium.store(slot(number) + 16, 7 << 32, Relaxed));
+        let gap = (None, slot(first), slot(sub_buffers) - slot(first), kind);
+        assert_eq!(found(&medium), ((0..2 * first).collect(), vec![gap]));
     }
 }
 

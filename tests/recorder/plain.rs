@@ -108,6 +108,7 @@ pub(crate) const fn is_missing<E>(kind: &ErrorKind<E>) -> bool {
 /// An event, as it was recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Recorded {
+    pub(crate) generation: u64,
     pub(crate) sequence: u64,
     pub(crate) at: u64,
     pub(crate) id: u16,
@@ -127,6 +128,7 @@ impl Shown {
     fn push(&mut self, found: &Found<'_>) {
         match *found {
             Found::Event(event) => self.events.push(Recorded {
+                generation: event.generation,
                 sequence: event.sequence,
                 at: event.at,
                 id: event.id,

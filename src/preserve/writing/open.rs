@@ -172,7 +172,7 @@ impl<'p> Options<'p> {
     }
 
     /// Creates a store in a medium, as large as the medium. Other contents of the medium are overwritten, but not a
-    /// journal or a recording of this crate, as long as one of its first words, at offsets 0 and 4096, shows it.
+    /// journal or a recording of this crate.
     ///
     /// Commits in a [`DaxFile`](../dax/struct.DaxFile.html) are stamped with this machine, this boot and this process.
     ///
@@ -507,7 +507,7 @@ fn refuse_another_format<M: Medium>(medium: &M) -> Result<(), Error<M::Error>> {
         medium.read(at, &mut word).is_ok() && word == FORMAT.magic
     };
     let found = match magic::words(medium) {
-        Err(_) if is_of_store(0) || is_of_store(PAGE) => None,
+        Err(_) if [0, 1, 2, 3].into_iter().any(|slot| is_of_store(slot * root::BLOCK)) => None,
         words => magic::another(words.map_err(Error::medium)?, FORMAT.magic),
     };
     found.map_or(Ok(()), |found| Err(Error::format(FormatError::Foreign { found })))

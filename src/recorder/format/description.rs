@@ -137,10 +137,7 @@ impl Description {
         if size < needed {
             let other = magic::other_than(FORMAT.magic, source).map_err(FormatError::Medium)?;
             return Err(match other {
-                Some([first, second]) => {
-                    let found = if magic::name(second).is_some() { second } else { first };
-                    FormatError::Foreign { found }
-                }
+                Some(found) => FormatError::Foreign { found },
                 None => FormatError::Truncated { size, needed },
             });
         }

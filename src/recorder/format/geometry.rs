@@ -50,6 +50,11 @@ impl Geometry {
         self.sub_buffers as u64 * self.size as u64
     }
 
+    /// Returns the end of a recording that is in a medium.
+    pub(in crate::recorder) const fn end(self) -> u64 {
+        self.shard(self.shards)
+    }
+
     /// Returns the length of the recording in bytes, or `None` if it does not fit an integer: it is up to 2^52 × 2^12.
     pub(in crate::recorder) fn len(self) -> Option<u64> {
         self.shard_len().checked_mul(u64::from(self.shards))?.checked_add(self.base())

@@ -17,7 +17,7 @@ pub(in crate::recorder) struct Header {
     /// Events that the shard had lost before.
     pub(in crate::recorder) lost: u64,
     pub(in crate::recorder) generation: u64,
-    /// The end of the records of the previous sub-buffer; 0 if the shard had no previous one.
+    /// The end of the records of the previous sub-buffer if this opening wrote that; 0 if they fill it.
     pub(in crate::recorder) end_before: u32,
 }
 

@@ -28,8 +28,7 @@ impl<M: Medium> Recorder<'static, M> {
     /// use cachemaint::survival::Backing;
     /// use std::sync::atomic::AtomicU64;
     ///
-    /// static WORDS: [AtomicU64; 8192] = [const { AtomicU64::new(0) }; 8192];
-    ///
+    /// # static WORDS: [AtomicU64; 8192] = [const { AtomicU64::new(0) }; 8192];
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let memory = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
     /// // One shard for this thread, and one for the message of a panic.
@@ -44,16 +43,17 @@ impl<M: Medium> Recorder<'static, M> {
     /// ```
     ///
     /// # The message
-    /// The last event has the id [`Event::PANIC`]. Its payload is the text `FILE:LINE:COLUMN: MESSAGE`, of which the first
-    /// 512 bytes are kept, or as many as an event of this file can have. The message is that of the panic that has
-    /// stopped the recorder. After a [`stop`](Recorder::stop) no message is recorded.
+    /// The last event has the id [`Event::PANIC`], unless two threads panic at once and the hook before this one ends the
+    /// process. Its payload is the text `FILE:LINE:COLUMN: MESSAGE`, of which the first 512 bytes are kept, or as many as an
+    /// event of this file can have. The message is that of the panic that has stopped the recorder. After a
+    /// [`stop`](Recorder::stop) no message is recorded.
     ///
     /// This call reserves a shard for the message, for the life of the process. So create the recording with one shard more
     /// than the number of threads that record. In mode [`Refuse`](super::Mode::Refuse) the message is lost if that shard is
     /// full.
     ///
-    /// The hook takes no lock, and allocates only if a write-back fails, which is not reported. In a forked child it only calls the panic hook that
-    /// was set before: a child records in a recording of its own. A panic in the function of the recorder's
+    /// The hook takes no lock, and allocates only if a write-back fails, which is not reported. In a forked child it only
+    /// calls the panic hook that was set before: a child records in a recording of its own. A panic in the function of the recorder's
     /// [clock](super::Clock::from_function) ends the process at once if that function panics again.
     ///
     /// # Errors

@@ -10,13 +10,11 @@ pub enum Found<'b> {
     Event(Event<'b>),
     /// Bytes that do not verify.
     Skipped(Skipped),
-    /// Events that the shard has lost, at any time since the begin of the sub-buffer before this item.
+    /// Events that the shard has lost, at any time since the begin of the sub-buffer before this item. They are older if
+    /// sub-buffers before it are missing: if none was read, of any time since the creation.
     ///
-    /// A recording counts losses by sub-buffer. So this comes after the events of the sub-buffer in which the losses were,
-    /// also after events that were recorded after them. The losses of the last sub-buffer come at the end of the shard.
-    ///
-    /// Losses can be older if sub-buffers before this item are missing. If none before it was read, they are of any time since
-    /// the recording was created.
+    /// A recording counts losses by sub-buffer. So this comes after the events of that sub-buffer, also after those that were
+    /// recorded later than the losses.
     Lost {
         /// The shard that lost them.
         shard: u32,
@@ -85,24 +83,24 @@ pub struct Skipped {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SkippedKind {
-    /// The oldest sub-buffer of a shard, over which the next one was being begun.
+    /// The place of the next sub-buffer of a shard, which was being begun there: over the oldest one, or in the first lap
+    /// behind the newest one.
     ///
-    /// This is normal after a crash, which can leave a part of a header. Damage to the header looks the same.
+    /// This is normal after a crash, which can leave a part of a header. Damage to the header of the oldest or the newest
+    /// sub-buffer looks the same.
     Torn,
     /// Events that are damaged, or that a crash has lost.
     ///
-    /// Only this kind reports a fault: events in the middle are missing from the medium itself. It is normal only after a
-    /// crash that loses stores which were not written back yet: see [`Durability`](crate::recorder::Durability).
+    /// Events in the middle are missing from the medium itself. This is normal only after a crash that loses stores which
+    /// were not written back yet: see [`Durability`](crate::recorder::Durability).
     ///
-    /// A copy that was made beside a writer, more slowly than that filled a shard, has this kind too: its parts are of
-    /// different laps. The recording itself is intact. Make a copy within the machine (`cp`), and send
-    /// that one. If it has such gaps as well, copy again, or end the recording first.
+    /// A copy that was made beside a writer, more slowly than that filled a shard, has such gaps too: its parts are of
+    /// different laps. Copy within the machine (`cp`), again if need be, and send that copy.
     Damaged,
     /// Events that were overwritten while they were read.
     ///
-    /// This is normal beside a writer that is faster than this reader, and is not a fault. The missing events are not the
-    /// oldest ones alone: a writer can overtake a reader again and again. In a [merged](crate::recorder::Merged) reading any
-    /// events can be missing, of any shard. To read a fast recording, copy its file first (`cp`), and read the copy.
+    /// This is normal beside a writer that is faster than this reader, which it can overtake again and again: any events can
+    /// be missing, of any shard. To read a fast recording, copy its file first (`cp`), and read the copy.
     Overwritten,
 }
 

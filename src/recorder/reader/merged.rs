@@ -17,9 +17,8 @@ use core::cmp::Reverse;
 /// The events of an opening come after those of the openings before it, whatever their times are: the clock may have begun
 /// anew, or have been set back. Shards of several recordings are merged by time alone.
 ///
-/// Beside a fast writer any events can be missing, not only the oldest ones. A shard waits until the times of all others
-/// have come as far, and can be overtaken again and again meanwhile. Each gap is reported as
-/// [`Overwritten`](crate::recorder::SkippedKind::Overwritten). Copy the file first (`cp`), and read the copy.
+/// Beside a fast writer any events can be missing: see
+/// [`Overwritten`](crate::recorder::SkippedKind::Overwritten).
 #[derive(Debug)]
 pub struct Merged<'r, S> {
     shards: Vec<Events<'r, S>>,

@@ -5,8 +5,8 @@
 //! - A sub-buffer is searched for records once. A search reads a word at each place, and ends when twice the size was verified
 //!   in vain. The last record may have the whole size, and the first bytes of a long record are read twice: 6.2 times the
 //!   size. Records that verify are read up to four times, to find, verify and copy them.
-//! - The headers of the newest sub-buffer of a shard are looked for twice, and up to seven headers are read for each
-//!   sub-buffer: 2.3 times the size for one of 256 bytes, and less for larger ones.
+//! - The headers of the newest sub-buffer of a shard are looked for twice, and up to eight headers are read for each
+//!   sub-buffer: 2.6 times the size for one of 256 bytes, and less for larger ones.
 //!
 //! A writer that overtakes the reader has it read a shard up to four times more. The memory is one [`Events`] for each shard.
 
@@ -16,46 +16,18 @@ pub(super) mod merged;
 pub(super) mod search;
 pub(super) mod shard;
 
-use super::format::{Description, Geometry, HEADER, Header, record_len};
+use super::format::{Description, Geometry, HEADER, Header};
 use super::{Error, ErrorKind, EventTable, Events};
 use crate::format::error::FormatError;
 use crate::format::reread::Rereadings;
 use crate::medium::{OpenError, Readable};
 use crate::sync::fence;
 use core::sync::atomic::Ordering;
-use search::Search;
 
 /// A reader of a recording.
 ///
 /// It needs no cooperation of the writer: each record is copied and then verified. A record that is overwritten meanwhile
-/// does not verify, and is skipped.
-///
-/// ```
-/// # #[cfg(feature = "std")]
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # use cachemaint::{Cache, medium::Memory, survival::Backing};
-/// # use std::sync::atomic::AtomicU64;
-/// # static WORDS: [AtomicU64; 1 << 14] = [const { AtomicU64::new(0) }; 1 << 14];
-/// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
-/// use cachemaint::recorder::{Found, Options, Reader};
-///
-/// # let (recorder, _opened) = Options::new().shards(2).open_or_create(medium)?;
-/// # recorder.claim()?.record(3, b"the valve is open")?;
-/// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
-/// let reader = Reader::open(medium)?;
-/// let mut buffer = vec![0; reader.largest_payload()];
-/// let mut events = reader.events(); // of all shards, by opening, then by time
-/// while let Some(found) = events.read_next(&mut buffer)? {
-///     match found {
-///         Found::Event(event) => println!("{} in shard {}", event.id, event.shard),
-///         other => println!("{other:?}"),
-///     }
-/// }
-/// # Ok(())
-/// # }
-/// # #[cfg(not(feature = "std"))]
-/// # fn main() {}
-/// ```
+/// does not verify, and is skipped. The [module's example](super) reads one.
 #[derive(Debug)]
 pub struct Reader<S> {
     source: S,
@@ -195,18 +167,5 @@ impl<S: Readable> Reader<S> {
         let slots = 0..u64::from(self.description.sub_buffers);
         let headers = slots.filter_map(|slot| self.header(shard, slot));
         headers.max_by_key(|header| (header.generation, header.sequence))
-    }
-
-    /// Returns the position after the last record of the newest sub-buffer of a shard.
-    pub(super) fn end(&self, newest: &Header) -> u64 {
-        let Header { shard, sequence, generation, .. } = *newest;
-        let geometry = self.description.geometry();
-        let key = self.description.key(shard, generation, sequence);
-        let mut search = Search::new(geometry, geometry.sub_buffer(shard, sequence));
-        let mut end = HEADER;
-        while let Some((offset, record)) = self.find(&mut search, end, key) {
-            end = offset + record_len(record.len.into());
-        }
-        sequence * u64::from(geometry.size) + end
     }
 }

@@ -32,8 +32,8 @@ pub struct Events<'r, S> {
     /// The number of lost events that have been reported.
     lost: u64,
     item: Option<Item>,
-    /// True if no header was found, until that has been reported.
-    is_without_headers: bool,
+    /// True if the slots behind the newest sub-buffer have been looked at.
+    has_looked_behind: bool,
     /// True if losses after the begin of the last sub-buffer have been looked up.
     has_last_losses: bool,
     is_at_end: bool,
@@ -106,7 +106,7 @@ impl<'r, S: Readable> Events<'r, S> {
             time: 0,
             lost: 0,
             item: None,
-            is_without_headers: end == 0,
+            has_looked_behind: false,
             has_last_losses: false,
             is_at_end: false,
         }
@@ -191,12 +191,12 @@ impl<'r, S: Readable> Events<'r, S> {
 
     /// Moves to the next sub-buffer, or to the end.
     fn enter(&mut self) {
-        if mem::take(&mut self.is_without_headers) {
+        if self.next == self.end && !self.look() {
+            if mem::replace(&mut self.has_looked_behind, true) {
+                return self.last_losses();
+            }
             self.item = self.without_headers().map(Item::Skipped);
             return;
-        }
-        if self.next == self.end && !self.look() {
-            return self.last_losses();
         }
         let oldest = self.end.saturating_sub(self.sub_buffers());
         if self.next < oldest {
@@ -274,15 +274,16 @@ impl<'r, S: Readable> Events<'r, S> {
         self.current = found.map(|_| Current { offset: place, ..current });
     }
 
-    /// Returns the offset at which the records of a sub-buffer end, if it is known: the header of the next one has it. One
-    /// that has been overwritten meanwhile ends with its last byte.
+    /// Returns the offset at which the records of a sub-buffer end, if it is known: the header of the next one has it, if
+    /// the same opening wrote both. One that has been overwritten meanwhile ends with its last byte.
     fn end_of(&self, current: &Current) -> Option<u64> {
         let Header { sequence, generation, .. } = current.header;
         if self.sub_buffer(sequence).is_none() {
             return Some(current.search.size);
         }
-        let next = self.sub_buffer(sequence + 1).filter(|next| next.generation >= generation)?;
-        Some(u64::from(next.end_before).min(current.search.size))
+        let next = self.sub_buffer(sequence + 1).filter(|next| next.generation == generation)?;
+        let end = u64::from(next.end_before);
+        Some(if end == 0 { current.search.size } else { end.min(current.search.size) })
     }
 
     /// Reports the rest of a sub-buffer up to an offset, and leaves it.
@@ -347,22 +348,23 @@ impl<'r, S: Readable> Events<'r, S> {
         }
     }
 
-    /// Returns the bytes of a shard without a valid header as a gap, if there are some. A creation leaves zeros at the begin
-    /// of each sub-buffer, and a crash can leave a part of the first header.
+    /// Returns the sub-buffers of the first lap behind the newest one as a gap, if they have lost their headers. A creation
+    /// leaves zeros at the begin of each sub-buffer, and a crash can leave a part of the next header.
     fn without_headers(&self) -> Option<Skipped> {
-        let (geometry, shard) = (self.reader.description.geometry(), self.shard);
-        let is_used = |slot: &u64| {
+        let (geometry, shard, first) = (self.reader.description.geometry(), self.shard, self.end);
+        let is_lost = |slot: &u64| {
             let at = geometry.sub_buffer(shard, *slot);
-            self.reader.source.load(at, Ordering::Acquire) != 0
+            self.reader.source.load(at, Ordering::Acquire) != 0 && self.header(*slot).is_none()
         };
-        let last = (0..self.sub_buffers()).rev().find(is_used)?;
+        let last = (first..self.sub_buffers()).rev().find(is_lost)?;
         if self.has_gone_on() {
             // Its sub-buffers are read, as far as they are there.
             return None;
         }
-        let kind = if last == 0 { SkippedKind::Torn } else { SkippedKind::Damaged };
-        let len = (last + 1) * u64::from(geometry.size);
-        Some(Skipped { shard, sequence: None, at: geometry.shard(shard), len, kind })
+        let kind = if last == first { SkippedKind::Torn } else { SkippedKind::Damaged };
+        let (at, len) = (geometry.sub_buffer(shard, first), last + 1 - first);
+        let len = len * u64::from(geometry.size);
+        Some(Skipped { shard, sequence: None, at, len, kind })
     }
 
     fn sub_buffers(&self) -> u64 {

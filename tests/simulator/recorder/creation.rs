@@ -76,10 +76,14 @@ fn damaged<S: Readable>(reader: &Reader<S>, shard: u32) -> u64 {
     bytes
 }
 
-/// The place of an erased recording; it is there from then on, whatever happens at an opening.
+/// The place of an erased recording; it is there from then on, whatever happens at an opening. A program before has zeroed
+/// the first words of the sub-buffers, in the caches alone.
 pub(super) fn over_remains(simulation: &Simulation) -> Exploration {
     with_remains(simulation, 0).explore(
         |medium, notes: &Notes<'_, Note>| {
+            for at in (6 * 4096..BYTES).step_by(256) {
+                medium.store(at, 0, Ordering::Relaxed);
+            }
             drop(options(Durability::EachAppend).open_or_create(medium).unwrap().0);
             notes.add(Opened(1));
             let recorder = open(medium, Durability::EachAppend).unwrap().0;

@@ -466,7 +466,6 @@ mod tests {
 mod loom_tests {
     use super::{AtomicU64, Memory};
     use crate::cache::Cache;
-    use crate::medium::{Medium, Readable};
     use crate::survival::Backing;
     use core::sync::atomic::Ordering;
     use loom::sync::Arc;

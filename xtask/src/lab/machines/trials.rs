@@ -56,7 +56,7 @@ const NOT_NEEDED: [(&str, &str, &str, &str); 2] = [
     ),
     (
         "fence",
-        "preserve/writing/open.rs:505 ",
+        "preserve/writing/open.rs:442 ",
         "fence()",
         "it is for a record that a killed process has left in the caches; a life ends with a crash, so each one is durable",
     ),

@@ -58,7 +58,7 @@ pub enum ErrorKind<E> {
     /// A record that does not fit into a segment.
     #[non_exhaustive]
     TooLong {
-        /// Bytes of its payload.
+        /// Bytes of its payload; of a group all bytes of its records, less one header.
         len: u64,
         /// Bytes of the longest possible payload.
         limit: u64,
@@ -101,7 +101,7 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
                 "a journal cannot have segments of {segment} bytes, records aligned to {alignment} bytes and a \
                  window of {window} bytes. Choose segments that are powers of two from {} to {} and have space for \
                  a mark and a record. Choose an alignment that is a power of two from 8 to {ALIGNMENT}. Choose a \
-                 window of at least two segments, at most the journal and at most 256 MiB",
+                 window of at least two segments, at most the journal and at most 16 MiB",
                 SEGMENT.start(),
                 SEGMENT.end()
             ),
@@ -114,6 +114,9 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
                 f,
                 "the journal is full: {needed} bytes are needed and {free} are free; trim it"
             ),
+            Self::NotABoundary { position, head, .. } if position == head => {
+                f.write_str("trims have overtaken each attempt to read the journal; read it again")
+            }
             Self::NotABoundary { position, head, end } => {
                 write!(f, "no record begins or ends at position {position}; choose {head} or {end}")
             }

@@ -7,11 +7,11 @@ pub(super) const WORD: u64 = 8;
 /// The offset of the log in the medium.
 pub(super) const LOG: u64 = root::BYTES;
 /// The least and the most bytes of a segment.
-pub(super) const SEGMENT: core::ops::RangeInclusive<u64> = 128..=1 << 24;
+pub(super) const SEGMENT: core::ops::RangeInclusive<u64> = 128..=1 << 22;
 /// The largest alignment of records.
 pub(super) const ALIGNMENT: u64 = 4096;
-/// The most bytes of a window, which takes half as much memory.
-pub(super) const WINDOW: u64 = 1 << 28;
+/// The most bytes of a window, which takes half as much memory. A record states a distance within it.
+pub(super) const WINDOW: u64 = 1 << 24;
 /// The least number of segments: that of the oldest record, one for the longest next record, and one for the epoch of an
 /// opening after it.
 pub(super) const SEGMENTS: u64 = 3;
@@ -21,8 +21,6 @@ pub(super) const HEADER: u64 = 16;
 /// Bytes of a mark's payload. The whole mark is a line on most machines, so that a mark does not push records that
 /// begin at lines over their boundaries.
 pub(super) const MARK: u64 = 48;
-/// The longest payload that the length field can state, in bytes.
-pub(super) const MOST: u64 = (1 << 24) - 1;
 
 /// The sizes of a journal, which were chosen at its creation and have been checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,8 +112,7 @@ impl Geometry {
 
     /// Returns the length of the longest possible payload, in bytes.
     pub(super) const fn largest(&self) -> u64 {
-        let rest = self.segment - self.size(MARK) - HEADER;
-        if rest < MOST { rest } else { MOST }
+        self.segment - self.size(MARK) - HEADER
     }
 
     /// Returns the position itself, or the beginning of the next segment if too little space is left for a header.
@@ -162,7 +159,7 @@ mod tests {
         for wrong in [
             Geometry { segment: 64, ..SMALL },
             Geometry { segment: 384, capacity: 1152, window: 768, ..SMALL },
-            Geometry { segment: 1 << 25, capacity: 1 << 27, window: 1 << 26, ..SMALL },
+            Geometry { segment: 1 << 23, capacity: 1 << 27, window: 1 << 24, ..SMALL },
             Geometry { capacity: 1000, ..SMALL },
             // The longest record would not fit after another one of its size when that one is trimmed.
             Geometry { capacity: 512, ..SMALL },
@@ -175,9 +172,9 @@ mod tests {
             Geometry { window: 640, ..SMALL },
             // The window is larger than the capacity.
             Geometry { window: 1280, ..SMALL },
-            Geometry { capacity: 1 << 40, window: (1 << 28) + 256, ..SMALL },
+            Geometry { capacity: 1 << 40, window: (1 << 24) + 256, ..SMALL },
             // A file decides how much memory is taken for it.
-            Geometry { segment: 1 << 24, capacity: 1 << 40, window: 1 << 29, ..SMALL },
+            Geometry { segment: 1 << 22, capacity: 1 << 40, window: 1 << 25, ..SMALL },
         ] {
             assert_eq!(wrong.checked(), None, "{wrong:?}");
         }

@@ -387,19 +387,6 @@ mod loom_tests {
     }
 
     #[test]
-    fn a_thread_that_waits_for_room_is_woken_by_a_trim() {
-        loom::model(|| {
-            let in_flight = Arc::new(InFlight::new(GEOMETRY, 0, 1024 - 16));
-            let trimmer = {
-                let in_flight = Arc::clone(&in_flight);
-                loom::thread::spawn(move || in_flight.trim(512))
-            };
-            in_flight.wait(Duration::MAX, || !in_flight.has_room(24));
-            trimmer.join().unwrap();
-        });
-    }
-
-    #[test]
     fn a_thread_that_waits_is_woken_by_a_cancellation() {
         loom::model(|| {
             let in_flight = Arc::new(InFlight::new(GEOMETRY, 0, 64));

@@ -32,45 +32,32 @@
 //!
 //! # How it works
 //! Each record has a tag: a hash of 64 bits over its bytes and its position, with the key of this opening. A record is
-//! valid if its tag matches. So recovery needs neither a counter nor a pointer to the end, and an append writes only its
-//! record: it stores the record, writes its lines back and fences. Remains of an earlier lap of the ring, records of
-//! another journal and torn records have no matching tag.
+//! valid if its tag matches. So an append writes only its record: it stores the record, writes its lines back and fences.
+//! Remains of an earlier lap of the ring, records of another journal and torn records have no matching tag.
 //!
-//! Producers reserve space in ordinary memory. Each producer makes its own records durable, at the same time as the
-//! others. An append is *acknowledged*, and returns, when everything before it is durable too. So recovery, which ends
-//! at the first record that is not valid, finds every acknowledged record.
+//! Each producer makes its own records durable, at the same time as the others. An append is *acknowledged*, and returns,
+//! when everything before it is durable too. So recovery, which ends at the first record that is not valid, finds every
+//! acknowledged record.
 //!
 //! Records that were under way in a crash can still be valid after the first missing one. So each opening begins a new
 //! *epoch*, with a key of its own, in the next segment. The root says so before anything is appended: the end of the
 //! records before, and the new key. An opening after one without a new record takes its segment again.
 //!
-//! ```text
-//! roots     epoch 1                            epoch 2            epoch 4: 3 had no record
-//! | ... |   | mark, records | mark, records -> | mark, records -> | mark, records
-//!   '--> head, end of epoch 2, key of epoch 4
-//! ```
-//!
-//! A journal has one writer. Its threads read with [`Journal::records`], other processes with a [`Reader`], which is bound
-//! to one epoch.
-//!
 //! # Damage and torn ends
-//! A crash leaves a torn end: a record that was not acknowledged is missing. Records after it that were under way
-//! together with it can be whole. They do not count, and [`Recovered::after_gap`] is their number. Damage is different: the
-//! missing record had been durable. The journal recognises damage by evidence:
+//! A crash leaves a torn end: a record that was not acknowledged is missing. Damage is different: the missing record had
+//! been durable. The journal recognises damage by evidence:
 //! - The root states the end of the records before the last epoch, and the position that was acknowledged at the last
 //!   [trim](Journal::trim) or [close](Journal::close).
-//! - Each record *vouches*: it states the position before which everything was durable when the record was written. If
-//!   a producer waits for each append, each record vouches for all before it, and a lost record is recognised as damage
-//!   as soon as one record is after it.
-//! - At most a [window](Options::window) is under way. So a valid record a window or more after the end is evidence, too.
+//! - Each record *vouches*: it states the position before which everything was durable when the record was written. A
+//!   record within a [window](Options::window) after the missing one can vouch for it.
+//! - At most a window is under way. So a valid record a window after the missing one or in the rest of that segment is
+//!   evidence, too, and so is the mark of a segment farther on.
 //! - A mark of a later epoch than the root's, or of a lap for which its head leaves no space, shows that the newest root is
 //!   lost.
 //!
 //! Damage without evidence looks like a torn end: damage to the last records if they were appended together, and any
-//! damage that reaches to the end.
-//!
-//! A damaged journal cannot be opened for appending, and is never written to. Its prefix can be read, its whole records can
-//! be [salvaged](Reader::salvage), and a new journal made of them.
+//! damage that takes the evidence with it. A damaged journal is never written to: its whole records are
+//! [salvaged](Reader::salvage).
 //!
 //! # The format, version 4
 //! All numbers are little-endian. The first 16384 bytes have the roots, in four slots at offsets 0, 4096, 8192 and 12288.
@@ -90,8 +77,8 @@
 //! | 24 | 16 | identity, random |
 //! | 40 | 8 | generation, from 1 on |
 //! | 48 | 8 | capacity: bytes of the log, a multiple of the segment, three segments at least |
-//! | 56 | 8 | window in bytes: two segments or more, no more than the capacity, and 2^28 bytes at most |
-//! | 64 | 4 | bytes of a segment, a power of two from 128 to 2^24 |
+//! | 56 | 8 | window in bytes: two segments or more, no more than the capacity, and 2^24 bytes at most |
+//! | 64 | 4 | bytes of a segment, a power of two from 128 to 2^22 |
 //! | 68 | 4 | alignment of records, a power of two from 8 to 4096 |
 //! | 72 | 8 | head: position of the oldest record that was not trimmed |
 //! | 80 | 8 | number of the epoch of the head |
@@ -112,9 +99,7 @@
 //! | 14 | 2 | (*w* XOR (⌊*w* / 2^16⌋ × 0x9e3779b97f4a7c15 modulo 2^64) / 2^48) modulo 2^16; *w* is the position divided by 8 |
 //! | 16 | | payload |
 //!
-//! - A record vouches for nothing if *v* is 0. If *v* is at most 2^20, it vouches for everything up to 8 × (*v* - 1)
-//!   bytes before its position. If *v* is more, it vouches for everything up to 512 × (*v* - 2^20) bytes before its
-//!   position.
+//! - A record vouches for nothing if *v* is 0, else for everything up to 8 × (*v* - 1) bytes before its position.
 //! - Each segment begins with a *mark*, a header record that is written with the first record of the segment. Its tag has
 //!   the key K(17, number of the epoch, position). Its payload: identity (16 bytes), number of the epoch (8), its key (8),
 //!   end of the records before the epoch (8), position of the mark (8).
@@ -125,11 +110,10 @@
 //!   last epoch; of another one its mark does, which states the same end.
 //!
 //! # Limits
-//! - A record fits into a segment, and has less than 16 MiB. Positions, generations and epochs' numbers are below 2^63.
+//! - A record fits into a segment. Positions, generations and epochs' numbers are below 2^63.
 //! - A tag of 64 bits detects accidents, not attacks.
 //! - This version of the crate reads and writes version 4 alone; another one is [`FormatError::Version`]. To change the
 //!   version, handle and trim all records by a program of the old one, and create a new journal.
-//! - A record after more than 8 MiB of padding does not vouch for the last 504 bytes before the padding.
 //! - If both copies of the newest root are lost, the one before it counts, unless there is evidence of a newer one.
 //! - Not every drive promises the old or the new sector after a power loss (NVM Command Set Specification: AWUPF). One that
 //!   loses the sectors which it writes can lose acknowledged records: those in a page that an append was writing, unless
@@ -187,6 +171,8 @@ impl fmt::Display for Position {
 }
 
 /// The content of a journal, as an opening or a verification found it. A new journal has the default value.
+///
+/// Beside a writer, `torn`, `after_gap` and `root_lost` can be what is under way now: verify again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -199,8 +185,8 @@ pub struct Recovered {
     pub records: u64,
     /// The number of bytes in their payloads.
     pub bytes: u64,
-    /// True if a record was under way at the end in a crash. It had not been acknowledged, and does not count. A record
-    /// of which no part of the beginning is stored goes unnoticed.
+    /// True if a record was under way at the end in a crash, perhaps an earlier one. It had not been acknowledged, and does
+    /// not count. A record of which no part of the beginning is stored goes unnoticed.
     pub torn: bool,
     /// The number of whole records after the end that do not count, since a record before them is missing. They were
     /// under way together with it in a crash: none of them shows that it had been durable. [`Reader::salvage`] returns
@@ -247,11 +233,7 @@ impl fmt::Display for Damage {
 pub enum Fault {
     /// A header that does not state its position: no record is stored there.
     Nothing,
-    /// A header that states its position, but an unknown kind of record.
-    Header,
-    /// A length, in bytes, that leads out of the segment.
-    Length(u64),
-    /// A tag that does not match the bytes, the position and the epoch of the record.
+    /// A header that states its position, and a tag that does not match the bytes, the position and the epoch of a record.
     Tag,
     /// A missing or invalid mark, or a mark of another journal or of an impossible epoch.
     Mark,
@@ -261,8 +243,6 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Nothing => f.write_str("no record of this journal is stored there"),
-            Self::Header => f.write_str("the kind of the record is unknown"),
-            Self::Length(len) => write!(f, "a record of {len} bytes does not fit into its segment"),
             Self::Tag => f.write_str("the tag does not match the record"),
             Self::Mark => {
                 f.write_str("the mark (header record) of a segment is missing or invalid")
@@ -315,7 +295,7 @@ impl<M: Medium> Journal<M> {
     fn new(medium: M, writer: Option<WriterLockGuard>, state: &State, in_flight: InFlight) -> Self {
         let State { identity, geometry, epoch, before, .. } = *state;
         let mark = Mark { epoch, before };
-        let trimming = trim::Turn::default();
+        let trimming = trim::Turn::new(state);
         Self { medium, identity, geometry, mark, in_flight, trimming, _writer: writer }
     }
 

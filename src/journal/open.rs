@@ -6,11 +6,12 @@ use super::inflight::InFlight;
 use super::reader::{Reader, survey};
 use super::record::Epoch;
 use super::state::{FORMAT, Root, State};
+use super::walk::{Step, Walk};
 use super::{Identity, Journal, Progress, Recovered};
 use crate::format::reread::Rereadings;
 use crate::format::root::{self, Found};
 use crate::format::{magic, rewritten, writer};
-use crate::medium::Medium;
+use crate::medium::{Granularity, Medium};
 use core::fmt;
 
 /// The options with which a journal is created or opened.
@@ -90,8 +91,8 @@ impl<'p> Options<'p> {
         Self { segment, window, alignment: 8, entropy, progress }
     }
 
-    /// Sets the bytes of a segment of a new journal, a power of two. The default is 64 KiB, or less if there would be
-    /// fewer than 16 segments. At the end of each segment some space is lost, and an opening begins a new one.
+    /// Sets the bytes of a segment of a new journal, a power of two up to 4 MiB. The default is 64 KiB, or less if there
+    /// would be fewer than 16 segments. At the end of each segment some space is lost, and an opening begins a new one.
     ///
     /// A record is the largest batch that a crash leaves whole or not at all: a [group](super::Group) is not atomic. A record
     /// takes 16 bytes and its payload, rounded up to the [alignment](Self::alignment). It fits into a segment beside its
@@ -103,7 +104,7 @@ impl<'p> Options<'p> {
 
     /// Sets the window of a new journal: the number of bytes by which records may be ahead of the acknowledged ones.
     /// The default is 256 KiB, or four segments if they are more, but at most a quarter of the journal, and at least two
-    /// segments. The maximum is 256 MiB. A window takes half its size in memory, rounded up to a power of two.
+    /// segments. The maximum is 16 MiB. A window takes half its size in memory, rounded up to a power of two.
     #[must_use]
     pub fn window(self, bytes: u64) -> Self {
         Self { window: Some(bytes), ..self }
@@ -113,7 +114,7 @@ impl<'p> Options<'p> {
     /// line, no two producers share a line.
     ///
     /// With 4096, the largest one, an append writes no page of 4096 bytes with an earlier record. That is for
-    /// [drives that lose a sector](super#drives-that-lose-a-sector). An opening still writes the last records once more.
+    /// [drives that lose a sector](super#limits). An opening still writes the last records once more.
     #[must_use]
     pub fn alignment(self, bytes: u64) -> Self {
         Self { alignment: bytes, ..self }
@@ -220,10 +221,13 @@ impl<'p> Options<'p> {
     /// journal is [damaged](ErrorKind::Damaged): then it can be read, and [salvaged](super::Reader::salvage).
     /// [`FormatError::Roots`]; [`FormatError::WornOut`]; [`FormatError::SecondWriter`]. Nothing was written then.
     ///
+    /// [`FormatError::Failed`] by pages, if a record was not on the medium after an earlier failure, and the operating
+    /// system dropped it during this call: open the journal again.
+    ///
     /// # Cost
     /// All records are read. Four fences. The last window of records is written back again. Where the granularity is a
-    /// page, they are stored once more for that: after a failed write-back the operating system shows bytes that are not
-    /// in the medium.
+    /// page, they are stored once more for that, and read again: after a failed write-back the operating system shows
+    /// bytes that are not in the medium, and can drop them at any time.
     pub fn open<M: Medium>(mut self, medium: M) -> Result<(Journal<M>, Opened), OpenError<M>> {
         as_writer(medium, |medium| self.recover(medium))
     }
@@ -252,7 +256,9 @@ impl<'p> Options<'p> {
         let next = next.checked().ok_or(Error::format(FormatError::WornOut))?;
         // A crash may tear the next root, so this one is durable before.
         loaded.root.restore(medium, FORMAT, loaded.is_damaged).map_err(Error::medium)?;
-        keep(medium, &state, end).map_err(Error::medium)?;
+        if !keep(medium, state, end).map_err(Error::medium)? {
+            return Err(Error::format(FormatError::Failed));
+        }
         next.store(medium).map_err(Error::medium)?;
         Ok((next, Opened { is_new: false, recovered }))
     }
@@ -299,16 +305,25 @@ fn as_writer<M: Medium>(
 
 /// Makes durable the records that were read but may be in the caches only, since their process was killed or a write-back
 /// failed: at most a window before the end. Everything earlier was acknowledged, or found by an earlier opening.
-fn keep<M: Medium>(medium: &M, state: &State, end: u64) -> Result<(), M::Error> {
+///
+/// Returns true if they are the ones that were read. After a failed write-back the operating system can drop a page between
+/// the reading and the stores here, but not after them.
+fn keep<M: Medium>(medium: &M, state: State, end: u64) -> Result<bool, M::Error> {
     let geometry = state.geometry;
     let from = end.saturating_sub(geometry.window).max(state.head).max(state.start());
     if from >= end {
-        return Ok(());
+        return Ok(true);
     }
     let (at, len) = (geometry.place(from), end - from);
     let first = len.min(geometry.bytes() - at);
     rewritten::writeback(medium, at..at + first)?;
     rewritten::writeback(medium, LOG..LOG + len - first)?;
     medium.fence();
-    Ok(())
+    if !matches!(medium.granularity(), Granularity::Page(_)) {
+        return Ok(true);
+    }
+    let mut walk = Walk::new(medium, state);
+    walk.enter(geometry.segment_of(from).max(state.head))?;
+    while !matches!(walk.step()?, Step::End(_)) {}
+    Ok(walk.last == end)
 }

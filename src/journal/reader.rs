@@ -32,8 +32,8 @@ const STEP: u64 = 16 << 20;
 /// with [`Journal::records`](super::Journal::records).
 ///
 /// A reader is bound to the epoch that it finds. When the journal is opened for writing again, or another one is created
-/// in its place, each call fails with [`ErrorKind::Replaced`]: open a new reader, and go on with
-/// [`records_from`](Self::records_from) at the end of the last record.
+/// in its place, calls fail with [`ErrorKind::Replaced`], an iteration at its end at the latest: open a new reader, and go on
+/// with [`records_from`](Self::records_from) at the end of the last record.
 ///
 /// A backup appends the records of a reader to a new journal. A copy of the bytes (`cp`) while a process appends can look
 /// damaged although the journal is whole: copy again.
@@ -144,7 +144,7 @@ impl<M: Readable> Reader<M> {
     /// summary and not an error.
     ///
     /// # Errors
-    /// If the medium fails; [`ErrorKind::NotABoundary`], if trims overtake the reading at each attempt;
+    /// If the medium fails; [`ErrorKind::NotABoundary`], if trims overtake the reading at each attempt: verify again;
     /// [`ErrorKind::Replaced`].
     pub fn verify(&self, progress: &mut dyn FnMut(Progress)) -> Result<Recovered, Error<M::Error>> {
         let mut state = self.now()?;
@@ -163,7 +163,7 @@ impl<M: Readable> Reader<M> {
     }
 
     /// Returns all valid records, also those after damage. If both copies of the newest root are lost, records that were
-    /// appended after it are missing here.
+    /// appended in the space that it had freed are missing here.
     ///
     /// # Errors
     /// [`ErrorKind::Replaced`]; if the medium fails.

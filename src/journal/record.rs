@@ -1,6 +1,6 @@
 //! The bytes of a record's header and of a mark.
 
-use super::geometry::{HEADER, MARK, MOST, WORD};
+use super::geometry::{HEADER, MARK, WORD};
 use crate::format::identity::Identity;
 use crate::format::layout::{Layout as _, layout};
 use crate::format::tag;
@@ -18,40 +18,28 @@ pub(super) enum Kind {
 
 /// The claim of a record that everything before some position was durable when the record was written.
 ///
-/// It is stored as the distance to that position in words, plus 1. A distance that needs more bits is stored in units
-/// of [`COARSE`](Self::COARSE) words, rounded so that less is claimed. So a whole record after a missing one shows that
-/// the missing one had been durable and is damaged, not torn.
+/// It is stored as the distance to that position in words, plus 1. So a whole record after a missing one shows that the
+/// missing one had been durable and is damaged, not torn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Vouch(u32);
 
 impl Vouch {
     /// No claim.
     pub(super) const NOTHING: Self = Self(0);
-    /// The first distance in words that is not stored exactly.
-    const EXACT: u64 = 1 << 20;
-    /// The unit, in words, of distances from [`EXACT`](Self::EXACT) on.
-    const COARSE: u64 = 64;
 
     /// Returns the claim of a record at `position` that everything before `durable` was durable.
     #[inline]
     pub(super) const fn new(position: u64, durable: u64) -> Self {
-        let words = (position - durable) / WORD;
-        // Less than the largest window, so both fit into 21 bits.
-        if words < Self::EXACT {
-            Self(1 + words as u32)
-        } else {
-            Self((Self::EXACT + words.div_ceil(Self::COARSE)) as u32)
-        }
+        // Less than the largest window by a header, so it fits into 21 bits.
+        Self(1 + ((position - durable) / WORD) as u32)
     }
 
     /// Returns the position before which everything was durable when a record at `position` was written, or 0.
     pub(super) const fn durable(self, position: u64) -> u64 {
-        let words = match self.0 as u64 {
-            0 => return 0,
-            code if code <= Self::EXACT => code - 1,
-            code => (code - Self::EXACT) * Self::COARSE,
-        };
-        position.saturating_sub(words * WORD)
+        match self.0 as u64 {
+            0 => 0,
+            code => position.saturating_sub((code - 1) * WORD),
+        }
     }
 }
 
@@ -143,7 +131,7 @@ impl Header {
             _ => return None,
         };
         let vouch = Vouch((second >> 27 & 0x1f_ffff) as u32);
-        Some(Self { tag, kind, vouch, len: second & MOST })
+        Some(Self { tag, kind, vouch, len: second & 0xff_ffff })
     }
 }
 
@@ -231,19 +219,13 @@ pub(super) fn void(key: u64, position: u64, size: u64) -> [u8; HEADER as usize] 
 mod tests {
     use super::{Vouch, names};
 
-    /// By hand: 2^20 words are 8 MiB. From there on the unit is 512 bytes.
+    /// By hand: a record of 16 bytes at the end of a window of 16 MiB.
     #[test]
-    fn a_record_vouches_for_no_more_than_was_durable() {
-        const MIB: u64 = 1 << 20;
-        let durable = |position, durable| Vouch::new(position, durable).durable(position);
-        for exact in [4096, 4088, 4072, 40, 0] {
-            assert_eq!(durable(4096, exact), exact);
-        }
-        assert_eq!(durable(9 * MIB, MIB + 8), MIB + 8, "the longest exact distance");
-        assert_eq!(durable(9 * MIB, MIB), MIB);
-        assert_eq!(durable(9 * MIB, MIB - 8), MIB - 512);
-        assert_eq!(durable(300 * MIB, 44 * MIB + 8), 44 * MIB, "the largest window");
-        assert_eq!(Vouch::NOTHING.durable(4096), 0);
+    fn the_largest_window_fits_into_the_field() {
+        const MOST: u64 = (16 << 20) - 16;
+        let vouch = Vouch::new(MOST + 8, 8);
+        assert!(vouch.0 < 1 << 21);
+        assert_eq!(vouch.durable(MOST + 8), 8);
     }
 
     /// By hand: 2^21 words are 16 MiB, of which 32 × 2^16 words are 2^21: the upper part grows by 32.

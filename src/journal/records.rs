@@ -55,7 +55,7 @@ impl<M: Medium> Journal<M> {
     /// [`wait_for_records`](Self::wait_for_records) is such a consumer.
     ///
     /// # Errors
-    /// If the medium fails, or another program has overwritten the roots.
+    /// If the medium has failed.
     pub fn records(&self) -> Result<Records<'_, M>, Error<M::Error>> {
         let walk = Walk::new(&self.medium, self.state()?);
         Ok(Records::acknowledged(walk, &self.in_flight))
@@ -152,7 +152,7 @@ impl<'r, M: Readable> Records<'r, M> {
     /// record, to [`Journal::trim`] to trim all returned records, or to [`Journal::records_from`] to go on there.
     ///
     /// An opening may use the space after the last record again. So if a program stores a position for a later opening,
-    /// it must call this right after a record, not after `None`. The example of [`Journal::trim`] shows the danger.
+    /// it must call this right after a record, not after `None`.
     #[must_use]
     pub const fn reached(&self) -> Position {
         Position(self.walk.at)

@@ -121,7 +121,7 @@ impl<'r, M: Readable> Salvage<'r, M> {
         let Ok(header) = self.walk.header(at) else { return Ok(None) };
         match header.kind {
             Kind::Mark => {
-                let epoch = self.walk.epoch_of(at)?;
+                let epoch = self.epoch_of(at)?;
                 let mark = self.walk.mark(at)?.map(|mark| mark.epoch);
                 Ok(epoch.filter(|_| epoch == mark))
             }
@@ -138,6 +138,16 @@ impl<'r, M: Readable> Salvage<'r, M> {
         }
     }
 
+    /// Returns the epoch of the segment that begins here. A later one than that of the root shows that the newest root is
+    /// lost.
+    fn epoch_of(&self, segment: u64) -> Result<Option<Epoch>, M::Error> {
+        let last = self.walk.state.epoch.number;
+        match self.walk.mark(segment)? {
+            Some(mark) if mark.epoch.number > last => Ok(Some(mark.epoch)),
+            _ => self.walk.epoch_of(segment),
+        }
+    }
+
     /// Returns the epochs that a record at `at` can have: that of the mark of its segment or, if the mark is lost, that of
     /// the record before the damage and that of the next mark, if it began before.
     fn epochs(&mut self, at: u64) -> Result<[Option<Epoch>; 2], M::Error> {
@@ -147,7 +157,7 @@ impl<'r, M: Readable> Salvage<'r, M> {
         }
         let segment = geometry.segment_of(at);
         if self.epochs.0 != segment {
-            let own = self.walk.epoch_of(segment)?;
+            let own = self.epoch_of(segment)?;
             let next = self.walk.mark(segment + geometry.segment)?;
             let next = next.filter(|next| next.before <= segment).map(|next| next.epoch);
             let is_known = own.is_some();

@@ -2,21 +2,45 @@
 
 use super::append::Backoff;
 use super::error::{Error, ErrorKind, FormatError};
+use super::record::Epoch;
 use super::state::State;
 use super::walk::Walk;
 use super::{Journal, Position};
-use crate::format::reread::Rereadings;
 use crate::medium::Medium;
 use crate::sync::AtomicBool;
-use core::sync::atomic::Ordering::{Acquire, Release};
+use core::sync::atomic::AtomicU64;
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 /// The lock of the roots. A thread that waits for it lets others run, since by pages it is held during a flush.
-#[derive(Debug, Default)]
+///
+/// It has what a trim changes in the root, apart from the head. So a damaged root does not come back.
+#[derive(Debug)]
 pub(super) struct Turn {
     is_taken: AtomicBool,
+    generation: AtomicU64,
+    /// The number and the key of the epoch of the head.
+    head_epoch: [AtomicU64; 2],
 }
 
 impl Turn {
+    pub(super) fn new(state: &State) -> Self {
+        let turn = Self {
+            is_taken: AtomicBool::new(false),
+            generation: AtomicU64::new(0),
+            head_epoch: [const { AtomicU64::new(0) }; 2],
+        };
+        turn.note(state);
+        turn
+    }
+
+    /// Takes up the root that was stored.
+    fn note(&self, State { generation, head_epoch, .. }: &State) {
+        self.generation.store(*generation, Relaxed);
+        let [number, key] = &self.head_epoch;
+        number.store(head_epoch.number, Relaxed);
+        key.store(head_epoch.key, Relaxed);
+    }
+
     fn take(&self) -> Taken<'_> {
         let mut backoff = Backoff::default();
         while self.is_taken.swap(true, Acquire) {
@@ -80,9 +104,8 @@ impl<M: Medium> Journal<M> {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::NotABoundary`], if no acknowledged record begins or ends at `to`;
-    /// [`FormatError::Roots`], if the root was damaged since the opening; [`FormatError::WornOut`]. No record is
-    /// discarded then.
+    /// [`ErrorKind::NotABoundary`], if no acknowledged record begins or ends at `to`; [`FormatError::WornOut`]. No record
+    /// is discarded then.
     ///
     /// If the medium fails, now or [before](FormatError::Failed), the journal must be opened again, which finds the old
     /// head or the new one.
@@ -94,7 +117,7 @@ impl<M: Medium> Journal<M> {
     pub fn trim(&self, to: Position) -> Result<(), Error<M::Error>> {
         let turn = self.trimming.take();
         let state = self.load()?;
-        let (head, end) = (Position(state.head), self.end());
+        let [head, end] = [state.head, state.acknowledged].map(Position);
         if to < head || to > end {
             return Err(Error::new(ErrorKind::NotABoundary { position: to, head, end }));
         }
@@ -103,7 +126,7 @@ impl<M: Medium> Journal<M> {
         } else {
             Walk::at_boundary(&self.medium, state, to.0)?.epoch
         };
-        self.store(State { head: to.0, head_epoch, acknowledged: end.0, ..state })?;
+        self.store(State { head: to.0, head_epoch, ..state })?;
         self.in_flight.trim(to.0);
         drop(turn);
         Ok(())
@@ -117,17 +140,16 @@ impl<M: Medium> Journal<M> {
     /// and so is damage to its last records if they were under way together.
     ///
     /// # Errors
-    /// [`FormatError::Roots`], if the root was damaged since the opening; [`FormatError::WornOut`]; if the medium fails,
-    /// now or [before](FormatError::Failed).
+    /// [`FormatError::WornOut`]; if the medium fails, now or [before](FormatError::Failed).
     ///
     /// # Cost
     /// Both copies of a root are written back, with one fence. By pages these are two flushes.
     pub fn close(self) -> Result<M, Error<M::Error>> {
-        self.store(State { acknowledged: self.end().0, ..self.load()? })?;
+        self.store(self.load()?)?;
         Ok(self.medium)
     }
 
-    /// Returns the present state. The one before it, without this opening or its last trim, is not counted on from.
+    /// Returns the present state.
     pub(super) fn state(&self) -> Result<State, Error<M::Error>> {
         let _turn = self.trimming.take();
         self.load()
@@ -135,9 +157,19 @@ impl<M: Medium> Journal<M> {
 
     /// Returns the present state. No other thread stores it meanwhile.
     fn load(&self) -> Result<State, Error<M::Error>> {
-        let (state, _) = State::load(&self.medium, Rereadings::ALONE)?;
-        let is_present = state.epoch == self.mark.epoch && state.head >= self.head().0;
-        if is_present { Ok(state) } else { Err(Error::format(FormatError::Roots)) }
+        self.medium.check().map_err(Error::medium)?;
+        let Self { identity, geometry, mark, trimming, .. } = self;
+        let [number, key] = [0, 1].map(|word| trimming.head_epoch[word].load(Relaxed));
+        Ok(State {
+            identity: *identity,
+            generation: trimming.generation.load(Relaxed),
+            geometry: *geometry,
+            head: self.head().0,
+            head_epoch: Epoch { number, key },
+            epoch: mark.epoch,
+            before: mark.before,
+            acknowledged: self.end().0,
+        })
     }
 
     /// Stores the next state, durable at return. No other thread stores one meanwhile.
@@ -150,6 +182,8 @@ impl<M: Medium> Journal<M> {
         next.store(&self.medium).map_err(|error| {
             self.in_flight.fail_later();
             Error::medium(error)
-        })
+        })?;
+        self.trimming.note(&next);
+        Ok(())
     }
 }

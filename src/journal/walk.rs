@@ -114,7 +114,7 @@ impl<'m, M: Readable> Walk<'m, M> {
 
     /// Moves to the beginning of a segment, if its epoch can be known: that of its mark, or the last one. A segment
     /// has records of one epoch.
-    fn enter(&mut self, segment: u64) -> Result<(), M::Error> {
+    pub(super) fn enter(&mut self, segment: u64) -> Result<(), M::Error> {
         if let Some(epoch) = self.epoch_of(segment)? {
             (self.at, self.epoch, self.last) = (segment, epoch, segment);
         }
@@ -159,6 +159,7 @@ impl<'m, M: Readable> Walk<'m, M> {
         let geometry = self.state.geometry;
         if self.last == self.state.before && self.epoch.number < self.state.epoch.number {
             (self.at, self.epoch) = (self.state.start(), self.state.epoch);
+            return Ok(Step::Passed);
         }
         let at = geometry.settled(self.at);
         if at >= self.limit.min(self.bound) {
@@ -264,11 +265,8 @@ impl<'m, M: Readable> Walk<'m, M> {
             return Err(Fault::Nothing);
         }
         let words = [place, place + 8].map(|place| self.medium.load(place, Relaxed));
-        let header = Header::read(words).ok_or(Fault::Header)?;
-        if geometry.size(header.len) > geometry.left(at) {
-            return Err(Fault::Length(header.len));
-        }
-        Ok(header)
+        let header = Header::read(words);
+        header.filter(|header| geometry.size(header.len) <= geometry.left(at)).ok_or(Fault::Tag)
     }
 
     /// Returns the mark of this journal at a position.

@@ -16,12 +16,15 @@ pub(crate) struct Pages<M> {
     is_dirty: Vec<AtomicBool>,
     /// The number of write-backs before the one that fails.
     pub(crate) left: AtomicU64,
+    /// True if the next write-back makes the cache drop its clean pages first.
+    pub(crate) drops_clean: AtomicBool,
 }
 
 impl<M: Medium<Error = Infallible>> Pages<M> {
     pub(crate) fn new(cache: M, drive: M) -> Self {
         let is_dirty = (0..drive.len().div_ceil(PAGE)).map(|_| AtomicBool::new(false)).collect();
-        let pages = Self { cache, drive, is_dirty, left: AtomicU64::new(u64::MAX) };
+        let (left, drops_clean) = (AtomicU64::new(u64::MAX), AtomicBool::new(false));
+        let pages = Self { cache, drive, is_dirty, left, drops_clean };
         copy(&pages.drive, &pages.cache, 0..pages.len());
         pages
     }
@@ -34,6 +37,12 @@ impl<M: Medium<Error = Infallible>> Pages<M> {
     fn pages(range: &Range<u64>) -> Range<usize> {
         let pages = range.start / PAGE..range.end.div_ceil(PAGE);
         pages.start as usize..pages.end as usize
+    }
+
+    /// Returns the bytes of a page.
+    fn bytes(&self, page: usize) -> Range<u64> {
+        let start = page as u64 * PAGE;
+        start..self.drive.len().min(start + PAGE)
     }
 
     fn dirty(&self, range: &Range<u64>) {
@@ -91,11 +100,17 @@ impl<M: Medium<Error = Infallible>> Medium for Pages<M> {
         if range.is_empty() {
             return Ok(());
         }
+        if self.drops_clean.swap(false, Relaxed) {
+            for page in Self::pages(&(0..self.len())) {
+                if !self.is_dirty[page].load(Relaxed) {
+                    copy(&self.drive, &self.cache, self.bytes(page));
+                }
+            }
+        }
         let fails = self.left.fetch_sub(1, Relaxed) == 0;
         for page in Self::pages(&range).filter(|page| self.is_dirty[*page].swap(false, Relaxed)) {
             if !fails {
-                let start = page as u64 * PAGE;
-                copy(&self.cache, &self.drive, start..self.len().min(start + PAGE));
+                copy(&self.cache, &self.drive, self.bytes(page));
             }
         }
         if fails { Err(Broken) } else { Ok(()) }

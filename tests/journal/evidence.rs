@@ -199,6 +199,9 @@ fn a_record_of_an_epoch_that_the_root_does_not_know_is_evidence_of_damage() {
     }
     let opened = options(2).open(&medium).map(drop);
     assert!(matches!(reason(&opened), Some(ErrorKind::Damaged(_))), "{opened:?}");
+    let reader = Reader::open(&medium).unwrap();
+    let is_record = |found: &_| matches!(found, Ok(Salvaged::Record(_)));
+    assert_eq!(reader.salvage().unwrap().filter(is_record).count(), 2);
 }
 
 /// The root of a trim is lost, and records of the next lap are in the space that it has freed. The oldest records are
@@ -222,19 +225,40 @@ fn a_record_of_a_lap_that_the_root_does_not_know_is_evidence_of_damage() {
     assert!(found.damage.is_some() && found.root_lost, "{found:?}");
 }
 
-/// The present root does not have this opening: a closing that counts on from it would undo the opening.
+/// The root before the present one does not have this opening: a trim that counts on from it would undo the opening.
 #[test]
-fn an_open_journal_does_not_count_on_from_an_older_root() {
+fn an_open_journal_stores_a_whole_root_in_place_of_damaged_ones() {
     let medium = trimmed();
     let (journal, _) = options(1).open(&medium).unwrap();
     journal.append(b"more").unwrap();
     for copy in ODD {
         medium.write(copy + 72, &[0xff]);
     }
-    let refused = [journal.trim(journal.end()).map(drop), journal.close().map(drop)];
-    for refused in refused {
-        assert!(matches!(reason(&refused), Some(ErrorKind::Format(FormatError::Roots))));
+    journal.trim(journal.head()).unwrap();
+    let found = verified(&medium);
+    assert_eq!((found.records, found.damage), (2, None));
+    for copy in ODD {
+        medium.write(copy + 72, &[0xff]);
     }
+    journal.close().unwrap();
+    let found = verified(&medium);
+    assert_eq!((found.records, found.damage, found.root_lost), (2, None, false));
+}
+
+/// The position that a consumer has reached at its end is not yet that of a record.
+#[test]
+fn the_position_reached_after_an_opening_is_one_to_begin_and_trim_at() {
+    let medium = medium();
+    options(0).create_new(&medium).unwrap().0.append(b"one").unwrap();
+    let (journal, _) = options(1).open(&medium).unwrap();
+    let (mut records, mut payload) = (journal.records().unwrap(), Vec::new());
+    while records.read_next(&mut payload).unwrap().is_some() {}
+    let reached = records.reached();
+    journal.append(b"two").unwrap();
+    let reader = Reader::open(&medium).unwrap();
+    assert_eq!(journal.records_from(reached).unwrap().count(), 1);
+    assert_eq!(reader.records_from(reached).unwrap().count(), 1);
+    journal.trim(reached).unwrap();
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! Openings after a failed write-back by the operating system, which takes the pages for written all the same.
 
-use crate::claims::records;
+use crate::claims::{reason, records};
 use crate::counting::Broken;
 use crate::erased::{Erased, erased};
 use crate::pages;
-use cachemaint::journal::{Journal, Opened, Options};
+use cachemaint::journal::{ErrorKind, FormatError, Journal, Opened, Options};
 use cachemaint::sim::{Model, SimMedium, Simulation};
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -72,6 +72,18 @@ fn records_that_an_opening_finds_after_a_failed_write_back_reach_the_drive() {
     }
     // A trim has two write-backs, and each record has one.
     assert!(failed >= 6, "{failed}");
+}
+
+/// The mark is in the page cache alone when the record is read, and its page is dropped before the opening stores it anew.
+#[test]
+fn a_record_that_the_page_cache_drops_during_an_opening_does_not_count() {
+    let pages = fails_after(1).unwrap();
+    pages.drops_clean.store(true, Relaxed);
+    let opened = options().open(erased(&pages)).map(drop);
+    let failed = reason(&opened);
+    assert!(matches!(failed, Some(ErrorKind::Format(FormatError::Failed))), "{opened:?}");
+    let (journal, _) = options().open(erased(&pages)).unwrap();
+    assert!(payloads(&journal).is_empty());
 }
 
 /// Lives a life in which one write-back fails, after so many. Returns `None` if the life has no more than these.

@@ -16,8 +16,8 @@ use std::process::ExitCode;
 ///
 /// The file is opened for reading only. The exit code is 1 if the journal is damaged, if there are whole records
 /// after a torn end, or if a copy of the root is torn or damaged. A torn end alone does not count as damage: a crash
-/// leaves it, and no part of it had been acknowledged. While another process trims, a root can be half stored for a
-/// moment: verify again.
+/// leaves it, and no part of it had been acknowledged. While another process appends or trims, records or a root can
+/// be half stored for a moment: verify again.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the journal
@@ -43,13 +43,13 @@ pub(super) fn after_torn_end(after_gap: u64, end: Position) -> String {
         more => format!("{} whole records are", text::thousands(more)),
     };
     format!(
-        "{records} after the torn end at {end}, under way in a crash together with one that is missing, or that \
-         one is damaged"
+        "{records} after the torn end at {end}, under way in a crash or now together with one that is missing, or \
+         that one is damaged"
     )
 }
 
 /// The warning about a lost root.
-pub(super) const ROOT_LOST: &str = "a copy of the root is torn by a crash or damaged; if both are damaged, the last \
+pub(super) const ROOT_LOST: &str = "a copy of the root is torn by a crash, under way now or damaged; if both are damaged, the last \
     trim or closing may be undone, and trimmed records may be there again";
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
@@ -95,7 +95,7 @@ fn print(
     let torn = match (*torn, *after_gap) {
         (false, _) if damage.is_some() => text::BEFORE_DAMAGE.to_owned(),
         (false, _) => "whole".to_owned(),
-        (true, 0) => "torn: a record that was not acknowledged was under way in a crash, or is now"
+        (true, 0) => "torn: a record that was not acknowledged was under way in a crash, perhaps an earlier one, or is now"
             .to_owned(),
         (true, after_gap) => format!(
             "torn or damaged: {}. `journal salvage` prints them",

@@ -324,7 +324,7 @@ impl DaxFile {
     ///
     /// # Errors
     /// The [failure](DaxView#failures) of the mapping, if it has failed.
-    /// [`ErrorKind::NoSpace`] on a full file system.
+    /// [`ErrorKind::NoSpace`], also for the limit of the process (`ulimit -f`), without its signal.
     /// [`ErrorKind::InvalidInput`] for less than the mapped length, or if the file would have to be made longer under a
     /// shared lock. [`ErrorKind::Shorter`] if it has shrunk below its mapping. [`ErrorKind::Unsupported`] of device DAX.
     /// The errors of mapping at [`Options::open`]. File and mapping are as they were then. If a sync fails

@@ -152,6 +152,7 @@ pub(in crate::dax) fn is_without_syncs(errno: i32) -> bool {
 /// bytes without a written block. Room is found first, in as few extents as possible. The position of the file is not moved:
 /// another process may have a duplicate.
 pub(in crate::dax) fn write_zeros(file: &File, range: &Range<u64>) -> io::Result<()> {
+    check_limit(range.end)?;
     reserve(file, range)?;
     let zeros = alloc::vec![0; CHUNK];
     let mut at = range.start;
@@ -162,6 +163,15 @@ pub(in crate::dax) fn write_zeros(file: &File, range: &Range<u64>) -> io::Result
         at += chunk.len() as u64;
     }
     Ok(())
+}
+
+/// Refuses a length beyond the limit of this process, since the system would send it a signal that ends it
+/// by default (setrlimit(2), `SIGXFSZ`).
+fn check_limit(len: u64) -> io::Result<()> {
+    match getrlimit(Resource::Fsize).current {
+        Some(limit) if len > limit => Err(Errno::FBIG.into()),
+        _ => Ok(()),
+    }
 }
 
 /// Reserves space for these bytes. The file keeps its length.

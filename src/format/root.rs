@@ -346,7 +346,7 @@ fn tag_of(bytes: &[u8], identity: Identity, generation: u64, slot: u64) -> u64 {
 }
 
 #[cfg(test)]
-#[cfg(all(any(feature = "preserve", feature = "recorder"), feature = "std", not(cachemaint_loom)))]
+#[cfg(all(any(feature = "journal", feature = "preserve"), feature = "std", not(cachemaint_loom)))]
 mod tests {
     use super::{BLOCK, BYTES, Format, Found, Identity, Loaded, Root, slots};
     use crate::format::reread::Rereadings;

@@ -113,7 +113,7 @@ impl Readable for DaxView {
 
 impl DaxView {
     /// Returns the view behind a medium, if there is one and the medium begins where the view does.
-    #[cfg(any(feature = "recorder", feature = "preserve"))]
+    #[cfg(feature = "preserve")]
     #[inline]
     pub(crate) fn of<M: Readable>(medium: &M) -> Option<&Self> {
         medium.as_any_view()?.downcast_ref()

@@ -54,7 +54,7 @@ const ON_EACH_MODEL: [(&str, &[&str]); 3] = [
 ];
 
 /// The programs whose tests depend on the architecture.
-const ON_EACH_ARCHITECTURE: [&str; 8] = [
+const ON_EACH_ARCHITECTURE: [&str; 9] = [
     LIBRARY,
     "chosen_here",
     "coherence",
@@ -62,6 +62,7 @@ const ON_EACH_ARCHITECTURE: [&str; 8] = [
     "dax_faults",
     "dax_killed",
     "dax_processes",
+    "dax_size_limit",
     "recorder",
 ];
 
@@ -71,12 +72,13 @@ const ON_SOME_WORDS: [&str; 6] =
     ["dax_address_limit", "examples", "journal", "preserve", "recorder_allocation", "simulator"];
 
 /// The programs with tests of files, and the prefixes of these tests; all tests if the list is empty.
-const WITH_FILES: [(&str, &[&str]); 6] = [
+const WITH_FILES: [(&str, &[&str]); 7] = [
     (LIBRARY, &["dax::"]),
     ("dax", &[]),
     ("dax_faults", &[]),
     ("dax_killed", &[]),
     ("dax_processes", &[]),
+    ("dax_size_limit", &[]),
     ("recorder", &["recorder::files::", "recorder::processes::"]),
 ];
 

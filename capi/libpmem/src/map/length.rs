@@ -7,13 +7,19 @@ use core::mem::MaybeUninit;
 use std::fs::File;
 use std::os::fd::AsRawFd as _;
 
+// An offset has 32 bits in the plain calls of a 32-bit system.
+#[cfg(not(target_pointer_width = "32"))]
+use libc::{ftruncate, off_t as Offset, posix_fallocate};
+#[cfg(target_pointer_width = "32")]
+use libc::{ftruncate64 as ftruncate, off64_t as Offset, posix_fallocate64 as posix_fallocate};
+
 /// Sets the length of the file, and has it allocated unless it is to be sparse.
 pub(super) fn resize(path: &CStr, file: &File, len: usize, flags: c_int) -> Result<usize, Failure> {
-    let Ok(length) = libc::off64_t::try_from(len) else {
+    let Ok(length) = Offset::try_from(len) else {
         return Err(failed("resize", path, libc::EINVAL, "pass a smaller length"));
     };
     // SAFETY: the file is open.
-    if unsafe { libc::ftruncate64(file.as_raw_fd(), length) } != 0 {
+    if unsafe { ftruncate(file.as_raw_fd(), length) } != 0 {
         return Err(failed("resize", path, errno(), "free some space, or pass a smaller length"));
     }
     if flags & SPARSE == 0 {
@@ -28,15 +34,15 @@ pub(super) fn resize(path: &CStr, file: &File, len: usize, flags: c_int) -> Resu
 /// Has the first `length` bytes of a file allocated: at once, since some file systems look for all of the space first. If a
 /// signal interrupts that, or memory for it is short, by pieces. Some file systems undo a whole call then, so that a large one
 /// might never be done.
-fn allocate(file: &File, length: libc::off64_t) -> Result<(), c_int> {
-    const LARGEST: libc::off64_t = 1 << 30;
-    const SMALLEST: libc::off64_t = 1 << 20;
+fn allocate(file: &File, length: Offset) -> Result<(), c_int> {
+    const LARGEST: Offset = 1 << 30;
+    const SMALLEST: Offset = 1 << 20;
     const MOST_INTERRUPTIONS: u32 = 1000;
     let (mut at, mut piece, mut interruptions) = (0, length, 0);
     while at < length {
         let len = piece.min(length - at);
         // SAFETY: the file is open.
-        match unsafe { libc::posix_fallocate64(file.as_raw_fd(), at, len) } {
+        match unsafe { posix_fallocate(file.as_raw_fd(), at, len) } {
             0 => (at, interruptions) = (at + len, 0),
             libc::EINTR | libc::ENOMEM if piece > SMALLEST => {
                 piece = (piece / 2).clamp(SMALLEST, LARGEST);

@@ -10,7 +10,6 @@ use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::fmt::Display;
 use std::mem::take;
 use std::path::PathBuf;
-use std::time::Instant;
 
 /// The time from one look for files to the next.
 const LOOK: Duration = Duration::from_secs(1);
@@ -118,7 +117,7 @@ impl Guard {
 
     /// Writes all files back. It looks for files first if a second has passed, or if it `must_look`.
     pub(super) fn pass(&mut self, must_look: bool) -> Pass {
-        let (started, cpu) = (Instant::now(), cpu_time());
+        let cpu = cpu_time();
         let mut pass = Pass::new();
         if must_look || self.looked.is_none_or(|looked| looked.elapsed() >= LOOK) {
             self.look(&mut pass);
@@ -128,8 +127,9 @@ impl Guard {
         // These were written back once more.
         self.files.retain(|_, guarded| guarded.is_found);
         pass.outside += self.unseen.len() as u64;
+        pass.took = pass.began.elapsed();
         pass.interval = pass.since.map(BootTime::elapsed);
-        (pass.took, pass.cpu) = (started.elapsed(), cpu_time().saturating_sub(cpu));
+        pass.cpu = cpu_time().saturating_sub(cpu);
         self.statistics.add(&pass);
         pass
     }

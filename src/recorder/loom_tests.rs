@@ -210,7 +210,7 @@ fn a_shard_that_is_given_back_is_taken_up_with_its_events() {
 /// Returns so many empty shards without owners.
 fn free_shards(shards: u32) -> Shards<'static> {
     let shards = Shards::take::<Infallible>(None, shards).unwrap();
-    shards.iter().for_each(|(_, cursor)| cursor.begin(0, GEOMETRY.size, 0, (0, 0)));
+    shards.iter().for_each(|(_, cursor)| cursor.begin(0, 0, (0, 0)));
     shards
 }
 

@@ -7,7 +7,7 @@ use cachemaint::dax::{self, DaxFile};
 use cachemaint::medium::{Medium, Readable as _};
 #[cfg(all(target_os = "linux", not(miri)))]
 use cachemaint::preserve::Stamp;
-use cachemaint::preserve::{Error, ErrorKind, FormatError, Options, Origin, Region, Store};
+use cachemaint::preserve::{Error, ErrorKind, Options, Origin, Region, Store};
 use std::path::Path;
 #[cfg(all(target_os = "linux", target_pointer_width = "64", not(miri)))]
 use {cachemaint::dax::Lock, cachemaint::preserve::Reader};
@@ -227,7 +227,13 @@ fn a_blob_beyond_the_view_of_a_reader_is_refused() {
     put(&mut store, "b", &vec![2; 1 << 19]);
     reader.refresh().unwrap();
     let error = reader.load("b").unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::Format(FormatError::Truncated { .. })), "{error}");
+    assert!(
+        matches!(
+            error.kind(),
+            ErrorKind::Format(cachemaint::preserve::FormatError::Truncated { .. })
+        ),
+        "{error}"
+    );
     assert_eq!(Reader::open(view()).unwrap().load("b").unwrap(), vec![2; 1 << 19]);
 }
 

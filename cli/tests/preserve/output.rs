@@ -12,8 +12,7 @@ use cachemaint::preserve::Options;
 use serde_json::{Value, json};
 use std::fs;
 #[cfg(target_os = "linux")]
-use std::process::Command as Process;
-use std::process::Stdio;
+use std::process::{Command as Process, Stdio};
 
 #[test]
 fn nothing_that_a_terminal_executes_is_printed() {

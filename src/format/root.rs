@@ -16,8 +16,9 @@
 //!
 //! These fields stay where they are in each later version, so a whole slot of a later version is known as such.
 
+use super::error::FormatError;
 use super::identity::Identity;
-use super::magic::Magic;
+use super::magic::{self, Magic};
 use super::reread::Rereadings;
 use super::tag::{self, Kind};
 use crate::medium::Readable;
@@ -190,11 +191,35 @@ impl<const OWN: usize> Root<OWN> {
             && !all.contains(&Found::Damaged)
     }
 
-    /// Loads the current root, beside a writer or without one. The medium has [`BYTES`] at least.
+    /// Loads the current root, beside a writer or without one.
+    pub(crate) fn load<E: Error>(
+        medium: &dyn Readable<Error = E>,
+        format: Format,
+        rereadings: Rereadings,
+    ) -> Result<Loaded<OWN>, FormatError<E>> {
+        let (size, needed) = (medium.len(), BYTES);
+        if size < needed {
+            let other = magic::other_than(format.magic, medium).map_err(FormatError::Medium)?;
+            return Err(match other {
+                Some(found) => FormatError::Foreign { found },
+                None => FormatError::Truncated { size, needed },
+            });
+        }
+        let found = Self::find(medium, format, rereadings).map_err(FormatError::Medium)?;
+        medium.check().map_err(FormatError::Medium)?;
+        found.map_err(|found| match found {
+            Found::Version(found) => FormatError::Version { found },
+            Found::Other(found) => FormatError::Foreign { found },
+            Found::Nothing => FormatError::Foreign { found: [0; 8] },
+            Found::Damaged | Found::Whole(_) => FormatError::Roots,
+        })
+    }
+
+    /// Finds the current root. The medium has [`BYTES`] at least.
     ///
     /// # Errors
     /// `Err` in the result says what is there instead of a root.
-    pub(crate) fn load<E: Error>(
+    fn find<E: Error>(
         medium: &dyn Readable<Error = E>,
         format: Format,
         rereadings: Rereadings,
@@ -234,7 +259,7 @@ impl<const OWN: usize> Root<OWN> {
             medium.read(at + GENERATION as u64, &mut generation)?;
             // Bytes of another kind can look like a later generation.
             if u64::from_le_bytes(generation) > self.generation {
-                let loaded = Self::load(medium, format, Rereadings::BESIDE_WRITERS)?;
+                let loaded = Self::find(medium, format, Rereadings::BESIDE_WRITERS)?;
                 return Ok(loaded.is_ok_and(|loaded| loaded.root == *self));
             }
         }
@@ -243,7 +268,7 @@ impl<const OWN: usize> Root<OWN> {
                 return Ok(true);
             }
         }
-        let loaded = Self::load(medium, format, Rereadings::BESIDE_WRITERS)?;
+        let loaded = Self::find(medium, format, Rereadings::BESIDE_WRITERS)?;
         Ok(loaded.is_ok_and(|loaded| loaded.root == *self))
     }
 
@@ -373,7 +398,7 @@ mod tests {
     }
 
     fn load(bytes: &[u8]) -> Result<Loaded<16>, Found<16>> {
-        let Ok(loaded) = Root::load(&Bytes(bytes), FORMAT, Rereadings::ALONE);
+        let Ok(loaded) = Root::find(&Bytes(bytes), FORMAT, Rereadings::ALONE);
         loaded
     }
 
@@ -433,7 +458,7 @@ mod tests {
         let words: Vec<_> = (0..BYTES / 8).map(|_| AtomicU64::new(0)).collect();
         let memory = Memory::new(&words, cache, crate::survival::Backing::Ram);
         let load = || {
-            let Ok(loaded) = Root::<16>::load(&memory, FORMAT, Rereadings::ALONE);
+            let Ok(loaded) = Root::<16>::find(&memory, FORMAT, Rereadings::ALONE);
             loaded
         };
         assert_eq!(load(), Err(Found::Nothing));

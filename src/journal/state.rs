@@ -7,7 +7,7 @@ use crate::format::identity::Identity;
 use crate::format::layout::{Layout as _, layout};
 use crate::format::magic;
 use crate::format::reread::Rereadings;
-use crate::format::root::{self, Format, Found, Loaded};
+use crate::format::root::{self, Format, Loaded};
 use crate::medium::{Medium, Readable};
 use core::sync::atomic::{self, Ordering::Acquire};
 
@@ -128,26 +128,9 @@ impl State {
         medium: &M,
         rereadings: Rereadings,
     ) -> Result<(Self, Loaded<OWN>), Error<M::Error>> {
-        let (size, needed) = (medium.len(), root::BYTES);
-        if size < needed {
-            let other = magic::other_than(FORMAT.magic, medium).map_err(Error::medium)?;
-            return Err(Error::format(match other {
-                Some(found) => FormatError::Foreign { found },
-                None => FormatError::Truncated { size, needed },
-            }));
-        }
-        let loaded = Root::load(medium, FORMAT, rereadings).map_err(Error::medium)?;
-        medium.check().map_err(Error::medium)?;
-        let loaded = loaded.map_err(|found| {
-            Error::format(match found {
-                Found::Version(found) => FormatError::Version { found },
-                Found::Other(found) => FormatError::Foreign { found },
-                Found::Nothing => FormatError::Foreign { found: [0; 8] },
-                Found::Damaged | Found::Whole(_) => FormatError::Roots,
-            })
-        })?;
+        let loaded = Root::load(medium, FORMAT, rereadings).map_err(Error::format)?;
         let state = Self::of(&loaded.root).ok_or(Error::format(FormatError::Roots))?;
-        let needed = state.geometry.bytes();
+        let (size, needed) = (medium.len(), state.geometry.bytes());
         if size < needed {
             return Err(Error::format(FormatError::Truncated { size, needed }));
         }

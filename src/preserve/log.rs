@@ -18,9 +18,8 @@ use super::info::Name;
 use super::stamp::{BOOT, Boot, Stamp};
 use crate::format::error::FormatError;
 use crate::format::identity::Identity;
-use crate::format::magic;
 use crate::format::reread::Rereadings;
-use crate::format::root::{self, Found, Loaded};
+use crate::format::root::Loaded;
 use crate::format::tag::Running;
 use crate::medium::Readable;
 use core::error::Error as Failure;
@@ -170,27 +169,10 @@ impl Log {
         medium: &dyn Readable<Error = E>,
         rereadings: Rereadings,
     ) -> Result<(Self, Loaded<{ super::format::ROOT }>), Error<E>> {
-        let (size, needed) = (medium.len(), root::BYTES);
-        if size < needed {
-            let other = magic::other_than(FORMAT.magic, medium).map_err(Error::medium)?;
-            return Err(Error::format(match other {
-                Some(found) => FormatError::Foreign { found },
-                None => FormatError::Truncated { size, needed },
-            }));
-        }
-        let loaded = Root::load(medium, FORMAT, rereadings).map_err(Error::medium)?;
-        medium.check().map_err(Error::medium)?;
-        let loaded = loaded.map_err(|found| {
-            Error::format(match found {
-                Found::Version(found) => FormatError::Version { found },
-                Found::Other(found) => FormatError::Foreign { found },
-                Found::Nothing => FormatError::Foreign { found: [0; 8] },
-                Found::Damaged | Found::Whole(_) => FormatError::Roots,
-            })
-        })?;
+        let loaded = Root::load(medium, FORMAT, rereadings).map_err(Error::format)?;
         let root = loaded.root;
         let places = Places::read(&root.own).ok_or(Error::format(FormatError::Roots))?;
-        let needed = places.mirrors().fold(0, u64::max) + places.capacity;
+        let (size, needed) = (medium.len(), places.mirrors().fold(0, u64::max) + places.capacity);
         if size < needed {
             return Err(Error::format(FormatError::Truncated { size, needed }));
         }

@@ -5,7 +5,6 @@ use super::{FORMAT, Geometry, place};
 use crate::format::error::FormatError;
 use crate::format::identity::Identity;
 use crate::format::layout::{Layout as _, layout};
-use crate::format::magic;
 use crate::format::reread::Rereadings;
 use crate::format::root::{self, Found, Loaded};
 use crate::format::tag::{self, Kind};
@@ -133,24 +132,9 @@ impl Description {
         source: &S,
         rereadings: Rereadings,
     ) -> Result<(Self, Loaded<OWN>), FormatError<S::Error>> {
-        let (size, needed) = (source.len(), root::BYTES);
-        if size < needed {
-            let other = magic::other_than(FORMAT.magic, source).map_err(FormatError::Medium)?;
-            return Err(match other {
-                Some(found) => FormatError::Foreign { found },
-                None => FormatError::Truncated { size, needed },
-            });
-        }
-        let loaded = Root::load(source, FORMAT, rereadings).map_err(FormatError::Medium)?;
-        source.check().map_err(FormatError::Medium)?;
-        let loaded = loaded.map_err(|found| match found {
-            Found::Version(found) => FormatError::Version { found },
-            Found::Other(found) => FormatError::Foreign { found },
-            Found::Nothing => FormatError::Foreign { found: [0; 8] },
-            Found::Damaged | Found::Whole(_) => FormatError::Roots,
-        })?;
+        let loaded = Root::load(source, FORMAT, rereadings)?;
         let description = Self::of(&loaded.root).ok_or(FormatError::Roots)?;
-        let needed = description.geometry().len().unwrap_or(u64::MAX);
+        let (size, needed) = (source.len(), description.geometry().len().unwrap_or(u64::MAX));
         if size < needed {
             return Err(FormatError::Truncated { size, needed });
         }

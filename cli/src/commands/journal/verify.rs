@@ -49,7 +49,7 @@ pub(super) fn after_torn_end(after_gap: u64, end: Position) -> String {
 }
 
 /// The warning about a lost root.
-pub(super) const ROOT_LOST: &str = "a copy of the root is torn by a crash, under way now or damaged; if both are damaged, the last \
+pub(super) const ROOT_LOST: &str = "a copy of the root is torn by a crash or damaged, or under way now; if both are damaged, the last \
     trim or closing may be undone, and trimmed records may be there again";
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {

@@ -1,6 +1,4 @@
 //! The CPU's counter of time.
-//!
-//! `mod.rs` does not have it as a module: only a program that takes timestamps needs it, and mounts it.
 
 /// Returns the counter.
 ///

@@ -17,8 +17,8 @@
 //! [`native`] chooses the architecture of the compiler's target, and stand-ins for the files that it lacks. No other
 //! file says that loom and Miri execute no instructions.
 //!
-//! `device.rs` has the barrier that orders memory for devices, which every architecture has. `counter.rs` is
-//! mounted by the code that takes timestamps.
+//! `device.rs` has the barrier that orders memory for devices, which every architecture has. `counter.rs` has the counter
+//! that timestamps are taken from.
 //!
 //! `README.md` beside this file has the table of architectures.
 
@@ -31,6 +31,12 @@ pub mod aarch64;
 mod architecture;
 pub mod arm;
 mod blocks;
+#[cfg(all(
+    any(target_arch = "x86_64", all(target_arch = "aarch64", target_os = "linux")),
+    not(any(miri, cachemaint_loom))
+))]
+#[expect(unsafe_code, reason = "a register is read in assembly")]
+pub mod counter;
 pub mod data_cache;
 pub mod device;
 mod facts;

@@ -6,7 +6,7 @@
 //! write to are in no near cache, as in a log that is longer than the caches. After criterion's figures the ratios are
 //! printed, from interleaved blocks, with their 95 % intervals.
 
-use cachemaint::journal::{Group, Journal, Position};
+use cachemaint_journal::{Group, Journal, Position};
 use cachemaint::medium::Memory;
 use cachemaint::survival::Backing;
 use cachemaint_benches::Outcome;

@@ -23,7 +23,7 @@
 
 use cachemaint::Cache;
 use cachemaint::medium::{Granularity, Medium, Memory, Readable, WriterLock};
-use cachemaint::preserve::{Options, Store, Verify};
+use cachemaint_preserve::{Options, Store, Verify};
 use cachemaint::survival::Backing;
 use cachemaint_benches::contenders::{Case, Contender, print_heading};
 #[cfg(target_os = "linux")]

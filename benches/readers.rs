@@ -6,10 +6,10 @@
 //! space for, and each event has no more than one of them. `--test` reads one MiB of each. The least time and the most
 //! memory of three runs are shown.
 
-use cachemaint::journal::{self, Group, Salvaged};
+use cachemaint_journal::{self, Group, Salvaged};
 use cachemaint::medium::{Memory, Readable};
-use cachemaint::preserve::{self, Attributes, Store};
-use cachemaint::recorder::{self, Found};
+use cachemaint_preserve::{self, Attributes, Store};
+use cachemaint_recorder::{self, Found};
 use cachemaint::survival::Backing;
 use cachemaint_benches::Outcome;
 use cachemaint_benches::cost::{Cost, Counting};

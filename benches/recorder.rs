@@ -9,7 +9,7 @@
 //! interleaved blocks, with their 95 % intervals: times are those of an event and thread.
 
 use cachemaint::medium::Memory;
-use cachemaint::recorder::{self, Durability, Event, Found, Identity, Options, Recorder, Writer};
+use cachemaint_recorder::{self, Durability, Event, Found, Identity, Options, Recorder, Writer};
 use cachemaint::survival::Backing;
 use cachemaint_benches::Outcome;
 use cachemaint_benches::bare::event::{Ring, recording};

@@ -3,7 +3,7 @@
 //!
 //! After criterion's figures it prints the bytes and records per second, with 95 % intervals.
 
-use cachemaint::journal::{Group, Journal, Recovered};
+use cachemaint_journal::{Group, Journal, Recovered};
 use cachemaint::medium::Memory;
 use cachemaint::survival::Backing;
 use cachemaint_benches::contenders::print_heading;

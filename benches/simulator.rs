@@ -3,7 +3,7 @@
 //! The measured throughput is that of recoveries: one stands for all states that it cannot distinguish.
 
 use cachemaint::medium::{Medium, Readable};
-use cachemaint::sim::{Exploration, Model, SimMedium, Simulation, Violation};
+use cachemaint_sim::{Exploration, Model, SimMedium, Simulation, Violation};
 use cachemaint_benches::run;
 use core::sync::atomic::Ordering;
 use criterion::{Criterion, Throughput};

@@ -6,27 +6,28 @@
 //! |---|---|
 //! | write back or invalidate lines: DMA, CXL, kernels | [`Cache`], [`coherence`] |
 //! | persist data in a file at the true granularity of its medium | `DaxFile` (feature `dax`) |
-//! | append records that must not be lost | `Journal` (feature `journal`) |
-//! | keep the last events of each thread | `Recorder` (feature `recorder`) |
-//! | keep named state over kexec and reboot | `Store` (feature `preserve`) |
-//! | write a structure of your own | [`Medium`], and the simulator `sim` to crash it |
+//! | write a structure of your own | [`Medium`] |
 //! | ask what this machine promises | [`report`], [`survival`] |
 //!
 //! ```no_run
-//! # #[cfg(all(feature = "dax", feature = "journal"))]
+//! # #[cfg(feature = "dax")]
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! use cachemaint::{Journal, dax};
+//! use cachemaint::dax;
 //!
 //! let options = dax::Options::new().allow_page_granularity();
-//! let file = options.open_or_create("payments", 1 << 20)?;
-//! let (journal, opened) = Journal::open_or_create(file)?;
-//! println!("{} records are there", opened.recovered.records);
-//! journal.append(b"paid 3 to Ada")?; // survives a crash from here on
+//! let file = options.open_or_create("state", 1 << 20)?;
+//! println!("{}", file.guarantee());
+//! file.write(0, b"paid 3 to Ada");
+//! file.persist(0..13)?; // survives what the guarantee names, from here on
 //! # Ok(())
 //! # }
-//! # #[cfg(not(all(feature = "dax", feature = "journal")))]
+//! # #[cfg(not(feature = "dax"))]
 //! # fn main() {}
 //! ```
+//!
+//! Crates of the family are written against [`Medium`]: `cachemaint-journal` is a log that loses nothing acknowledged,
+//! `cachemaint-recorder` keeps the last events of each thread, `cachemaint-preserve` keeps named state over kexec and
+//! reboots, and `cachemaint-sim` crashes a structure of your own in every way that the medium allows.
 //!
 //! # Calls that make data durable
 //! ```text
@@ -68,8 +69,6 @@
 //! | `std` | the report on the host, waiting |
 //! | `dax` | files |
 //! | `alloc` | an `Arc` of a medium is a medium; `WriterLock::new` |
-//! | `journal`, `recorder`, `preserve` | the three formats; `preserve-read` reads the last one without an allocator |
-//! | `sim` | the crash simulator, for tests |
 //! | `serde` | reports as JSON and other formats |
 //! | `privileged` | discards and whole caches, for ring 0, EL1 and M-mode |
 
@@ -81,15 +80,6 @@
 extern crate alloc;
 #[cfg(any(feature = "std", test))]
 extern crate std;
-
-#[cfg(all(
-    any(feature = "journal", feature = "recorder", feature = "preserve-read", feature = "sim"),
-    not(target_has_atomic = "64")
-))]
-compile_error!(
-    "cachemaint: the features `journal`, `recorder`, `preserve`, `preserve-read` and `sim` need atomics of 64 bits, \
-     since a word of a medium must not be torn, and this target has none; disable them for it"
-);
 
 pub mod aliasing;
 #[path = "../arch/mod.rs"]
@@ -104,39 +94,15 @@ pub mod cache;
 #[expect(unsafe_code, reason = "its contract is about ranges and implementations")]
 pub mod coherence;
 mod cpu;
-#[cfg(all(
-    any(feature = "journal", feature = "recorder", feature = "preserve-read"),
-    target_has_atomic = "64"
-))]
-mod format;
-#[cfg(all(
-    test,
-    feature = "dax",
-    target_os = "linux",
-    target_has_atomic = "64",
-    not(any(cachemaint_loom, miri))
-))]
-#[path = "../tests/killed/mod.rs"]
-#[expect(unsafe_code, reason = "children are forked, traced and killed")]
-#[expect(dead_code, reason = "no unit test holds a process up")]
-mod killed;
 #[cfg(target_has_atomic = "64")]
 pub mod medium;
-#[cfg(all(
-    any(feature = "dax", all(feature = "recorder", feature = "std")),
-    target_has_atomic = "64"
-))]
+#[cfg(feature = "std")]
 mod process;
 pub mod report;
 #[cfg(all(test, cachemaint_loom))]
 #[path = "dax/rounds.rs"]
 mod rounds;
-#[cfg(test)]
-#[path = "../tests/skip/mod.rs"]
-mod skip;
 pub mod survival;
-#[cfg(all(any(feature = "journal", feature = "recorder"), target_has_atomic = "64"))]
-mod sync;
 #[cfg(feature = "std")]
 mod system;
 mod virtualization;
@@ -153,35 +119,25 @@ pub mod dax;
 #[expect(unsafe_code, reason = "instructions that only privileged code may execute")]
 pub mod whole_cache;
 
-#[cfg(all(feature = "sim", target_has_atomic = "64", not(cachemaint_loom)))]
-pub mod sim;
-
-#[cfg(all(feature = "journal", target_has_atomic = "64"))]
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "sizes are checked against their limits when they are read"
-)]
-pub mod journal;
-
-#[cfg(all(feature = "preserve-read", target_has_atomic = "64"))]
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "sizes are checked against their limits when they are read"
-)]
-pub mod preserve;
-
-#[cfg(all(
-    doctest,
-    feature = "dax",
-    feature = "journal",
-    feature = "preserve",
-    feature = "recorder"
-))]
-mod guide;
 pub mod instruction;
 pub mod prelude;
-#[cfg(all(feature = "recorder", target_has_atomic = "64"))]
-pub mod recorder;
+
+/// The items that other crates of the family use, and no user does. Nothing here is promised to stay.
+#[doc(hidden)]
+pub mod family {
+    #[cfg(all(
+        any(target_arch = "x86_64", all(target_arch = "aarch64", target_os = "linux")),
+        feature = "std",
+        not(any(miri, cachemaint_loom))
+    ))]
+    pub use crate::arch::counter;
+    #[cfg(target_has_atomic = "64")]
+    pub use crate::medium::words::{WORD, out_of_range};
+    #[cfg(feature = "std")]
+    pub use crate::process::Process;
+    #[cfg(feature = "std")]
+    pub use crate::system::{boot, clock};
+}
 
 pub use arch::{Point, Unsupported};
 #[doc(inline)]
@@ -194,15 +150,6 @@ pub use cache::Cache;
 ))]
 #[doc(inline)]
 pub use dax::DaxFile;
-#[cfg(all(feature = "journal", target_has_atomic = "64"))]
-#[doc(inline)]
-pub use journal::Journal;
 #[cfg(target_has_atomic = "64")]
 #[doc(inline)]
 pub use medium::Medium;
-#[cfg(all(feature = "preserve", target_has_atomic = "64"))]
-#[doc(inline)]
-pub use preserve::Store;
-#[cfg(all(feature = "recorder", target_has_atomic = "64"))]
-#[doc(inline)]
-pub use recorder::Recorder;

@@ -2,11 +2,11 @@
 
 /// A process, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Process(u32);
+pub struct Process(u32);
 
 impl Process {
     /// Returns this process; the same on a system without processes, where the standard library panics.
-    pub(crate) fn this() -> Self {
+    pub fn this() -> Self {
         Self(if cfg!(any(unix, windows)) { std::process::id() } else { 0 })
     }
 }

@@ -6,11 +6,10 @@
 
 #![cfg(not(any(miri, cachemaint_loom)))]
 
-mod skip;
 
 use cachemaint::cache::Missing;
 use cachemaint::{Cache, Point, Unsupported};
-use skip::skip;
+use cachemaint_test_support::skip::skip;
 
 fn chosen(point: Point) -> &'static str {
     match Cache::host().and_then(|cache| cache.to(point)) {

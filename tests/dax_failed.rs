@@ -11,13 +11,10 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[expect(dead_code, reason = "all file systems here are on devices")]
-#[path = "own_mount/mod.rs"]
-mod own_mount;
-mod skip;
 
 use cachemaint::dax::{DaxFile, ErrorKind, Options};
 use cachemaint::medium::Granularity;
-use skip::skip;
+use cachemaint_test_support::skip::skip;
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};

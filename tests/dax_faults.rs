@@ -26,9 +26,6 @@
     reason = "signals are asked for by libc; a test fails by panicking"
 )]
 
-#[path = "own_mount/mod.rs"]
-mod own_mount;
-mod skip;
 
 use cachemaint::cache::Destination;
 use cachemaint::dax::{DaxFile, Error, ErrorKind, FaultHandler, Options};
@@ -39,7 +36,7 @@ use libc::siginfo_t;
 use rustix::mm::MlockAllFlags;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::CapabilitySet;
-use skip::skip;
+use cachemaint_test_support::skip::skip;
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;

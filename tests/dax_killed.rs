@@ -12,15 +12,11 @@
     not(cachemaint_loom)
 ))]
 
-#[expect(unsafe_code, reason = "children are forked, traced and killed")]
-mod killed;
-mod skip;
-
 use cachemaint::cache::Destination;
 use cachemaint::dax::{DaxFile, Options};
 use cachemaint::medium::Readable;
 use core::fmt::Display;
-use killed::{Call, at_each_system_call, note_system_calls};
+use cachemaint_test_support::killed::{Call, at_each_system_call, note_system_calls};
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -210,116 +206,4 @@ fn a_growth_that_is_cut_off_leaves_written_bytes() {
         },
     );
     assert!(!was_cut_off || left[0] > 3 && left[1] > 3, "killed on both sides: {left:?}");
-}
-
-/// Cuts off `start`, which opens or creates a file and a structure in it, and starts again.
-#[cfg(any(feature = "journal", feature = "preserve", feature = "recorder"))]
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-fn each_next_start_succeeds(
-    test: &str,
-    start: fn(&Path) -> Result<(), Box<dyn core::error::Error>>,
-    open: fn(&Path) -> Result<(), Box<dyn core::error::Error>>,
-) {
-    let _alone = alone();
-    let directory = directory();
-    let path = directory.path().join("file");
-    start(&path).unwrap();
-    at_each_system_call(
-        test,
-        || fs::remove_file(&path).unwrap(),
-        || start(&path),
-        |is_finished| {
-            if is_finished {
-                open(&path).unwrap();
-            }
-            start(&path).unwrap();
-        },
-    );
-}
-
-#[cfg(feature = "journal")]
-#[test]
-fn a_journal_whose_creation_is_cut_off_can_be_created_or_opened() {
-    use cachemaint::Journal;
-    each_next_start_succeeds(
-        "a_journal_whose_creation_is_cut_off_can_be_created_or_opened",
-        |path| {
-            Journal::open_or_create(options().open_or_create(path, OLD)?)
-                .map(drop)
-                .map_err(Into::into)
-        },
-        |path| Journal::open(options().open(path)?).map(drop).map_err(Into::into),
-    );
-}
-
-#[cfg(feature = "recorder")]
-#[test]
-fn a_recording_whose_creation_is_cut_off_can_be_created_or_opened() {
-    use cachemaint::recorder::Options as Recording;
-    each_next_start_succeeds(
-        "a_recording_whose_creation_is_cut_off_can_be_created_or_opened",
-        |path| {
-            let file = options().open_or_create(path, OLD)?;
-            Recording::new().open_or_create(file).map(drop).map_err(Into::into)
-        },
-        |path| Recording::new().open(options().open(path)?).map(drop).map_err(Into::into),
-    );
-}
-
-#[cfg(feature = "preserve")]
-mod stores {
-    use super::{alone, at_each_system_call, directory, each_next_start_succeeds, options};
-    use cachemaint::dax::{self, DaxFile};
-    use cachemaint::preserve::{Error, Store};
-    use std::fs;
-    use std::path::Path;
-
-    const LEN: u64 = 128 << 10;
-    const LONGER: u64 = 512 << 10;
-
-    fn put(store: &mut Store<DaxFile>, name: &str, bytes: &[u8]) -> Result<(), Error<dax::Error>> {
-        let mut transaction = store.begin()?;
-        transaction.put(name, bytes)?;
-        transaction.commit().map(drop)
-    }
-
-    fn open(path: &Path) -> Result<Store<DaxFile>, Box<dyn core::error::Error>> {
-        Ok(Store::open(options().open(path)?)?.0)
-    }
-
-    /// A file without a store is whole, so a store can be created in it.
-    fn create(path: &Path) -> Result<Store<DaxFile>, Box<dyn core::error::Error>> {
-        Ok(Store::open_or_create(options().open_or_create(path, LEN)?)?.0)
-    }
-
-    #[test]
-    fn a_store_whose_creation_is_cut_off_can_be_created_or_opened() {
-        each_next_start_succeeds(
-            "a_store_whose_creation_is_cut_off_can_be_created_or_opened",
-            |path| create(path).map(drop),
-            |path| open(path).map(drop),
-        );
-    }
-
-    #[test]
-    fn a_store_that_is_cut_off_while_it_grows_keeps_its_blobs() {
-        let _alone = alone();
-        let directory = directory();
-        let path = directory.path().join("store");
-        let (old, new) = (vec![7; 20_000], vec![9; 200_000]);
-        put(&mut create(&path).unwrap(), "old", &old).unwrap();
-        let before = fs::read(&path).unwrap();
-        at_each_system_call(
-            "a_store_that_is_cut_off_while_it_grows_keeps_its_blobs",
-            || fs::write(&path, &before).unwrap(),
-            || open(&path).and_then(|mut store| Ok(store.grow(LONGER)?)),
-            |_| {
-                let mut store = open(&path).unwrap();
-                assert!(store.load("old").unwrap() == old);
-                store.grow(LONGER).unwrap();
-                put(&mut store, "new", &new).unwrap();
-                assert!(store.load("new").unwrap() == new);
-            },
-        );
-    }
 }

@@ -12,16 +12,14 @@
 ))]
 #![expect(unsafe_code, reason = "a child is forked, and a page is unmapped under a file")]
 
-mod failing_calls;
 #[path = "dax_processes/forked.rs"]
 mod forked;
-mod skip;
 
 use cachemaint::cache::Destination;
 use cachemaint::dax::{ErrorKind, Options};
 use cachemaint::medium::Granularity;
-use failing_calls::fail_calls;
-use skip::skip;
+use cachemaint_test_support::failing_calls::fail_calls;
+use cachemaint_test_support::skip::skip;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;

@@ -224,7 +224,7 @@ fn an_open_journal_can_be_read_but_not_written_by_others() {
     let place = Place::with("one\n");
     let options = cachemaint::dax::Options::new().allow_page_granularity();
     let (journal, _) =
-        cachemaint::journal::Journal::open(options.open(&place.path).unwrap()).unwrap();
+        cachemaint_journal::Journal::open(options.open(&place.path).unwrap()).unwrap();
     journal.append(b"two").unwrap();
     for command in [&["append", "--record", "x"][..], &["trim", "--to", "0"]] {
         let error = stderr(&place.run(command).code(1));

@@ -253,7 +253,7 @@ fn the_last_line_of_json_is_the_last_event_though_others_were_lost_after_it() {
     place.run_with(&["record", "--create", "64K"], "one\ntwo\n").success();
     let options = cachemaint::dax::Options::new().allow_page_granularity();
     let file = options.open(&place.path).unwrap();
-    let recorder = cachemaint::recorder::Recorder::open(file).unwrap().0;
+    let recorder = cachemaint_recorder::Recorder::open(file).unwrap().0;
     recorder.claim().unwrap().record(3, &[0; 1 << 13]).unwrap_err();
     let events = place.events();
     let texts: Vec<_> = events.iter().map(|event| event["text"].as_str()).collect();
@@ -351,7 +351,7 @@ fn one_process_records_into_a_file_and_others_read_it() {
     place.run_with(&["record"], "one\n").success();
     let options = cachemaint::dax::Options::new().allow_page_granularity();
     let file = options.open(&place.path).unwrap();
-    let recorder = cachemaint::recorder::Recorder::open(file).unwrap().0;
+    let recorder = cachemaint_recorder::Recorder::open(file).unwrap().0;
     recorder.claim().unwrap().record(77, b"two").unwrap();
     let error = stderr(&place.run(&["record"]).code(1));
     assert!(error.contains("trace: is locked by another open file"), "{error}");
@@ -403,7 +403,7 @@ fn the_message_of_a_panic_is_named() {
     place.run(&["record"]).success();
     let options = cachemaint::dax::Options::new().allow_page_granularity();
     let recorder =
-        cachemaint::recorder::Recorder::open(options.open(&place.path).unwrap()).unwrap().0;
+        cachemaint_recorder::Recorder::open(options.open(&place.path).unwrap()).unwrap().0;
     recorder.claim().unwrap().record(65_535, b"src/main.rs:7:5: the valve is shut").unwrap();
     drop(recorder);
     let text = stdout(&place.run(&["dump"]).success());

@@ -13,9 +13,8 @@
 
 #![expect(clippy::print_stdout, reason = "the result of the program")]
 
-mod counter;
-
 use cachemaint::dax::Options;
+use cachemaint_examples::counter;
 use std::error::Error;
 
 fn main() -> Result<(), Box<dyn Error>> {

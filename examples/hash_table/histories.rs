@@ -1,7 +1,7 @@
 //! The table in generated histories: any operations, in several lives with a crash after each.
 
-use crate::table::Table;
-use cachemaint::sim::{Histories, Life, Model, Searched, Simulation, Structure, Violation};
+use cachemaint_examples::hash_table::Table;
+use cachemaint_sim::{Histories, Life, Model, Searched, Simulation, Structure, Violation};
 use std::collections::BTreeMap;
 
 /// As many keys as there are slots in the medium.

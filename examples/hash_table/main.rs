@@ -13,12 +13,11 @@
 #![expect(clippy::print_stdout, reason = "the result of the program")]
 
 mod histories;
-mod table;
 
 use cachemaint::dax::Options;
-use cachemaint::sim::{Exploration, Failure, Model, SimMedium, Simulation, Violation};
+use cachemaint_sim::{Exploration, Failure, Model, SimMedium, Simulation, Violation};
 use std::error::Error;
-use table::Table;
+use cachemaint_examples::hash_table::Table;
 
 /// Of a new file: some 40000 slots.
 const LEN: u64 = 1 << 20;

@@ -15,7 +15,7 @@ fn main() {}
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     use cachemaint::dax::{self, DaxFile};
     use cachemaint::medium::Granularity;
-    use cachemaint::recorder::{Found, Recorder};
+    use cachemaint_recorder::{Found, Recorder};
     use std::sync::OnceLock;
     use std::thread;
     use std::time::Duration;

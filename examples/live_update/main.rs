@@ -14,7 +14,8 @@
 
 #[cfg(target_os = "linux")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    use cachemaint::{Store, dax::Options};
+    use cachemaint::dax::Options;
+    use cachemaint_preserve::Store;
     use std::fs::File;
     use std::os::fd::AsRawFd;
     use std::process::Command;

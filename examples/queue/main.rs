@@ -9,7 +9,7 @@
 #![expect(clippy::print_stdout, reason = "the result of the program")]
 
 use cachemaint::dax::{self, DaxFile};
-use cachemaint::journal::{Error, Journal, Options};
+use cachemaint_journal::{Error, Journal, Options};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 

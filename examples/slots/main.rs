@@ -11,10 +11,8 @@
 #![expect(clippy::print_stdout, reason = "the result of the program")]
 #![expect(non_ascii_idents, reason = "those that zerocopy derives")]
 
-mod slots;
-
 use cachemaint::dax::Options;
-use slots::Payment;
+use cachemaint_examples::slots::{self, Payment};
 use std::error::Error;
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -9,7 +9,7 @@
 
 use cachemaint::Cache;
 use cachemaint::medium::Memory;
-use cachemaint::recorder::{Found, Options, Recorder, Writer};
+use cachemaint_recorder::{Found, Options, Recorder, Writer};
 use cachemaint::survival::Backing;
 use core::fmt::{Debug, Write as _};
 use std::cell::OnceCell;

@@ -273,7 +273,7 @@ pub unsafe fn acquire_range(cache: &(impl Maintain + ?Sized), start: *mut u8, le
 mod tests {
     use super::{Coherent, Maintain, Padded, acquire, release, release_to_writer};
     use crate::cache::Cache;
-    use crate::skip::skip;
+    use cachemaint_test_support::skip::skip;
 
     /// Checks that the operations change no value: no observer is there, so every value must be the stored one. It uses
     /// a trait object, as drivers have it.

@@ -113,9 +113,9 @@ impl Readable for DaxView {
 
 impl DaxView {
     /// Returns the view behind a medium, if there is one and the medium begins where the view does.
-    #[cfg(feature = "preserve")]
+    #[doc(hidden)]
     #[inline]
-    pub(crate) fn of<M: Readable>(medium: &M) -> Option<&Self> {
+    pub fn of<M: Readable>(medium: &M) -> Option<&Self> {
         medium.as_any_view()?.downcast_ref()
     }
 

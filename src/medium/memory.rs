@@ -1,6 +1,6 @@
 //! A medium over plain memory.
 
-use super::words::{self, AtomicU64, WORD};
+use super::words::{self, AtomicU64, WORD, out_of_range};
 use super::{Granularity, Medium, Readable, WriterLock};
 use crate::arch::Point;
 use crate::cache::Cache;
@@ -275,13 +275,6 @@ impl<'a> Memory<'a> {
     }
 }
 
-#[cold]
-#[track_caller]
-#[expect(clippy::panic, reason = "offsets are checked above a medium; out of range is a bug there")]
-pub(crate) fn out_of_range(at: u64, len: u64, size: u64) -> ! {
-    panic!("{len} bytes at offset {at} are out of range: the medium has {size} bytes")
-}
-
 impl Readable for Memory<'_> {
     type Error = Infallible;
 
@@ -360,7 +353,7 @@ impl Medium for Memory<'_> {
 mod tests {
     use super::{AtomicU64, Memory, Point};
     use crate::cache::Cache;
-    use crate::skip::skip;
+    use cachemaint_test_support::skip::skip;
     use crate::survival::Backing;
     use alloc::string::String;
     use alloc::vec::Vec;

@@ -50,8 +50,6 @@ pub(crate) mod words;
 mod writer_lock;
 
 pub use memory::Memory;
-#[cfg(all(feature = "sim", not(cachemaint_loom)))]
-pub(crate) use memory::out_of_range;
 pub use open_error::OpenError;
 pub use readable::{Bytes, Readable};
 pub use writer_lock::{WriterLock, WriterLockGuard};

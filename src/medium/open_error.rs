@@ -14,7 +14,8 @@ use core::fmt;
 /// # #[cfg(all(feature = "preserve", feature = "std"))]
 /// fn main() -> Result<(), Box<dyn std::error::Error>> {
 ///     use cachemaint::medium::Memory;
-///     use cachemaint::{Cache, Store, survival::Backing};
+///     use cachemaint::{Cache, survival::Backing};
+///     use cachemaint_preserve::Store;
 ///     use std::sync::atomic::AtomicU64;
 ///
 ///     let words: Vec<AtomicU64> = (0..8192).map(|_| AtomicU64::new(0)).collect();

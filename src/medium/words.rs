@@ -13,7 +13,15 @@ pub(crate) use core::sync::atomic::AtomicU64;
 pub(crate) use loom::sync::atomic::AtomicU64;
 
 /// The size of a word in bytes.
-pub(crate) const WORD: usize = size_of::<u64>();
+pub const WORD: usize = size_of::<u64>();
+
+/// Panics with the message of an access that is out of range.
+#[cold]
+#[track_caller]
+#[expect(clippy::panic, reason = "offsets are checked above a medium; out of range is a bug there")]
+pub fn out_of_range(at: u64, len: u64, size: u64) -> ! {
+    panic!("{len} bytes at offset {at} are out of range: the medium has {size} bytes")
+}
 
 /// A stretch of bytes, taken apart at the boundaries of words.
 struct Stretch {

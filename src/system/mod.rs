@@ -7,15 +7,10 @@
 #[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(cachemaint_loom)))]
 pub(crate) mod backing;
 pub(crate) mod badblocks;
-#[cfg(all(
-    any(feature = "recorder", all(feature = "preserve", feature = "dax")),
-    target_has_atomic = "64"
-))]
-pub(crate) mod boot;
+pub mod boot;
 pub(crate) mod cache_levels;
 pub(crate) mod calls;
-#[cfg(all(any(feature = "journal", feature = "recorder"), target_has_atomic = "64"))]
-pub(crate) mod clock;
+pub mod clock;
 // Clippy knows a test by an attribute of its own.
 #[cfg(test)]
 #[cfg(unix)]

@@ -151,13 +151,6 @@ impl Tree {
 
     /// Returns the path of a file of `/proc` about this thread, which can have descriptors and mounts of its own
     /// (unshare(2)). Before Linux 3.17 there are those of the main thread alone.
-    #[cfg(any(
-        feature = "recorder",
-        all(
-            feature = "dax",
-            any(feature = "preserve", all(target_os = "linux", not(cachemaint_loom)))
-        ),
-    ))]
     pub(crate) fn of_this_thread(&self, name: &str) -> PathBuf {
         let thread = Path::new("/proc/thread-self");
         let whose = if self.exists(thread) { thread } else { Path::new("/proc/self") };

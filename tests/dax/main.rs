@@ -12,18 +12,12 @@
 mod copies;
 mod descriptors;
 #[expect(unsafe_code, reason = "no safe wrapper offers it")]
-#[path = "../failing_calls/mod.rs"]
-mod failing_calls;
 mod files;
 mod locks;
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-#[path = "../own_mount/mod.rs"]
-mod own_mount;
 mod placement;
 mod populate;
 mod resize;
-#[path = "../skip/mod.rs"]
-mod skip;
 mod views;
 
 use cachemaint::dax::Options;

@@ -2,7 +2,7 @@
 //! module.
 
 use crate::options;
-use crate::skip::skip;
+use cachemaint_test_support::skip::skip;
 use cachemaint::dax::{DaxView, Error, ErrorKind, Extent, Placement};
 use core::ops::Range;
 use std::io::Read;

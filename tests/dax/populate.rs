@@ -2,8 +2,8 @@
 //! error instead.
 
 use crate::options;
-use crate::own_mount::with_small_tmpfs;
-use crate::skip::skip;
+use cachemaint_test_support::own_mount::with_small_tmpfs;
+use cachemaint_test_support::skip::skip;
 use cachemaint::dax::{DaxView, Error, ErrorKind};
 use cachemaint::medium::Readable;
 use core::mem::MaybeUninit;

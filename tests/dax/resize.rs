@@ -3,7 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use crate::own_mount::with_small_tmpfs;
+use cachemaint_test_support::own_mount::with_small_tmpfs;
 use crate::{options, place};
 use cachemaint::dax::{DaxFile, ErrorKind, Lock};
 use cachemaint::medium::Readable;

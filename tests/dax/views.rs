@@ -3,7 +3,7 @@
 #![cfg(target_pointer_width = "64")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use crate::skip::skip;
+use cachemaint_test_support::skip::skip;
 use crate::{options, place};
 use cachemaint::dax::{DaxFile, DaxView, Error, ErrorKind, Lock, Options, probe};
 use cachemaint::medium::Granularity;

@@ -1,7 +1,7 @@
 //! Forked children, and the locks of their parent.
 
 use super::{ALONE, assert_locked, is_emulated};
-use crate::skip::skip;
+use cachemaint_test_support::skip::skip;
 use cachemaint::dax::{DaxFile, FaultHandler, Lock, Options};
 use std::io::PipeWriter;
 use std::os::fd::AsRawFd;

@@ -3,11 +3,9 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failure is the test's")]
 
-#[path = "../../../tests/skip/mod.rs"]
-mod skip;
 
 use goblin::elf::Elf;
-use skip::skip;
+use cachemaint_test_support::skip::skip;
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::fs;

@@ -4,8 +4,8 @@ use super::format::{Damage, HEADER, Header, Instead, LEN, PERSISTED, STORED, com
 use super::{Canary, Found, NAME, StartedBy, examine, find, is_covered, lay, plant};
 use cachemaint::Cache;
 use cachemaint::medium::{Granularity, Medium, Memory, Readable, WriterLock};
-use cachemaint::sim::mutation::{Mutation, Setting};
-use cachemaint::sim::{Effort, Exploration, Model, Simulation, Violation};
+use cachemaint_sim::mutation::{Mutation, Setting};
+use cachemaint_sim::{Effort, Exploration, Model, Simulation, Violation};
 use cachemaint::survival::Backing;
 use core::convert::Infallible;
 use core::ops::Range;

@@ -5,7 +5,7 @@ use super::recording::Times;
 use super::{progress, recording, text};
 use crate::read_only::ReadOnly;
 use crate::standard;
-use cachemaint::recorder::{Event, EventTable, Fields, Found, Skipped, SkippedKind, Value};
+use cachemaint_recorder::{Event, EventTable, Fields, Found, Skipped, SkippedKind, Value};
 use serde::{Serialize, Serializer};
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;

@@ -1,7 +1,7 @@
 //! The progress of a long reading of a journal, a store or a recording, on a terminal.
 
-use cachemaint::journal::{Position, Progress};
-use cachemaint::recorder::{Description, Event, Found, Skipped};
+use cachemaint_journal::{Position, Progress};
+use cachemaint_recorder::{Description, Event, Found, Skipped};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{self, IsTerminal as _};
 

@@ -4,7 +4,7 @@ use super::text;
 use crate::read_only::ReadOnly;
 use anyhow::anyhow;
 use cachemaint::dax;
-use cachemaint::recorder::{Error, ErrorKind, FormatError, Reader};
+use cachemaint_recorder::{Error, ErrorKind, FormatError, Reader};
 use jiff::Timestamp;
 use std::path::Path;
 

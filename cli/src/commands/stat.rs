@@ -28,9 +28,9 @@ use super::{inspect, progress, recording};
 use crate::read_only::ReadOnly;
 use anyhow::anyhow;
 use cachemaint::dax::{self, Guarantee};
-use cachemaint::journal::{self, Recovered};
+use cachemaint_journal::{self, Recovered};
 use cachemaint::medium::Readable as _;
-use cachemaint::recorder::{
+use cachemaint_recorder::{
     self, Description, FormatError, Found, Mode, Skipped, SkippedKind, TimeSource,
 };
 use core::fmt::Display;

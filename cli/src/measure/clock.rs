@@ -14,7 +14,7 @@
 //! each time.
 
 #[cfg(target_arch = "x86_64")]
-use cachemaint::recorder::{self, TimeSource};
+use cachemaint_recorder::{self, TimeSource};
 use serde::Serialize;
 use std::time::Instant;
 

@@ -3,8 +3,8 @@
 
 use super::{cut, directory, refusal, said, start};
 use cachemaint::dax;
-use cachemaint::journal::{Group, Journal, Reader};
-use cachemaint::recorder::{self, Found, Options};
+use cachemaint_journal::{Group, Journal, Reader};
+use cachemaint_recorder::{self, Found, Options};
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 

@@ -4,9 +4,9 @@ use crate::printed::{stderr, stdout};
 use crate::wrapped::unwrapped;
 use crate::{LOG, Place, cargo};
 use assert_cmd::Command;
-use cachemaint::journal::{Group, Options};
+use cachemaint_journal::{Group, Options};
 use cachemaint::medium::{Medium as _, Readable as _};
-use cachemaint::sim::{Model, SimMedium, Simulation};
+use cachemaint_sim::{Model, SimMedium, Simulation};
 use serde_json::{Value, json};
 use std::fs;
 

@@ -8,7 +8,7 @@ use crate::printed::{stderr, stdout};
 use crate::skip::skip;
 #[cfg(target_os = "linux")]
 use assert_cmd::{Command, cargo};
-use cachemaint::preserve::Options;
+use cachemaint_preserve::Options;
 use serde_json::{Value, json};
 use std::fs;
 #[cfg(target_os = "linux")]

@@ -2,7 +2,7 @@
 
 use assert_cmd::assert::Assert;
 use assert_cmd::{Command, cargo};
-use cachemaint::preserve::Options;
+use cachemaint_preserve::Options;
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -3,7 +3,7 @@
 use crate::place::Place;
 use crate::printed::{stderr, stdout};
 use crate::wrapped::unwrapped;
-use cachemaint::preserve::Options;
+use cachemaint_preserve::Options;
 use cachemaint::survival::Backing;
 use serde_json::json;
 use std::fs;
@@ -12,7 +12,7 @@ use std::fs;
 fn of_another_boot() -> Place {
     let place = Place::empty();
     let file = place.created(1 << 20);
-    let mut stamp = cachemaint::preserve::Stamp::UNKNOWN.with_kernel("6.1.0-before");
+    let mut stamp = cachemaint_preserve::Stamp::UNKNOWN.with_kernel("6.1.0-before");
     stamp.boot_id = [0xab; 16];
     stamp.seconds = 1_000_000_000;
     stamp.backing = Backing::Ram;

@@ -4,7 +4,7 @@ use crate::place::{PIECE, Place, many, now, text};
 use crate::printed::{stderr, stdout};
 #[cfg(target_os = "linux")]
 use crate::skip::skip;
-use cachemaint::preserve::Options;
+use cachemaint_preserve::Options;
 use serde_json::json;
 use std::fs;
 use std::io::{Read as _, Write as _};

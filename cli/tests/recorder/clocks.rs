@@ -3,7 +3,7 @@
 use super::Place;
 use crate::printed::stdout;
 use cachemaint::dax;
-use cachemaint::recorder::{Clock, Identity, Options};
+use cachemaint_recorder::{Clock, Identity, Options};
 use serde_json::json;
 
 /// A tick is a millisecond.

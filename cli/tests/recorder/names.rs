@@ -16,7 +16,7 @@ fn named() -> Place {
     let place = Place::empty();
     let options = cachemaint::dax::Options::new().allow_page_granularity();
     let file = options.create_new(&place.path, 1 << 16).unwrap();
-    let recorder = cachemaint::recorder::Options::new().events(EVENTS).create_new(file).unwrap().0;
+    let recorder = cachemaint_recorder::Options::new().events(EVENTS).create_new(file).unwrap().0;
     let writer = recorder.claim().unwrap();
     let valve = [&7_u32.to_le_bytes()[..], &[1], &9.5_f64.to_le_bytes(), b"stuck \x1b[2J"].concat();
     writer.record(1, &valve).unwrap();
@@ -67,7 +67,7 @@ fn infinities_are_the_strings_that_the_text_has() {
     let place = Place::empty();
     let options = cachemaint::dax::Options::new().allow_page_granularity();
     let file = options.create_new(&place.path, 1 << 16).unwrap();
-    let options = cachemaint::recorder::Options::new().events(&[(1, "level: a=f32 b=f64 c=f64")]);
+    let options = cachemaint_recorder::Options::new().events(&[(1, "level: a=f32 b=f64 c=f64")]);
     let recorder = options.create_new(file).unwrap().0;
     let level = [
         &f32::INFINITY.to_le_bytes()[..],
@@ -87,7 +87,7 @@ fn with_text(text: &str) -> Option<Place> {
     let options = cachemaint::dax::Options::new().allow_page_granularity();
     let file = options.create_new(&place.path, 1 << 16).unwrap();
     let names = [(1, text)];
-    let options = cachemaint::recorder::Options::new().events(&names);
+    let options = cachemaint_recorder::Options::new().events(&names);
     let (recorder, _) = options.create_new(file).ok()?;
     let writer = recorder.claim().unwrap();
     (0..100).for_each(|_| writer.record(1, b"").unwrap());
@@ -139,7 +139,7 @@ fn the_help_of_dump_has_each_name_of_its_json() {
     let place = named();
     let options = cachemaint::dax::Options::new().allow_page_granularity();
     let file = options.open(&place.path).unwrap();
-    let recorder = cachemaint::recorder::Recorder::open(file).unwrap().0;
+    let recorder = cachemaint_recorder::Recorder::open(file).unwrap().0;
     recorder.claim().unwrap().record(4, &[0; 1 << 13]).unwrap_err();
     drop(recorder);
     let mut bytes = fs::read(&place.path).unwrap();

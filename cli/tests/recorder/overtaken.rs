@@ -2,7 +2,7 @@
 
 use super::Place;
 use cachemaint::dax;
-use cachemaint::recorder::{Options, Writer};
+use cachemaint_recorder::{Options, Writer};
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Command, Stdio};
 

@@ -10,7 +10,7 @@ use crate::allocation;
 use crate::image::Image;
 use crate::value::Missing;
 use arbitrary::Arbitrary;
-use cachemaint::journal::Reader;
+use cachemaint_journal::Reader;
 use cachemaint::medium::{Bytes, Medium as _, Readable as _};
 use claims::{Deed, Harm, LOG, Shape, live};
 use forge::Edit;

@@ -1,7 +1,7 @@
 //! The work of reading, by the documentation of `journal::Reader`: at most 40 times the bytes of the log.
 
 use crate::image::Image;
-use cachemaint::journal::Reader;
+use cachemaint_journal::Reader;
 
 const LOOKS: u64 = 40;
 /// Bytes of roots, which are looked at up to 65 times by each of two loads.

@@ -8,7 +8,7 @@ use crate::image::Image;
 use crate::value::Missing;
 use arbitrary::Arbitrary;
 use cachemaint::medium::Readable as _;
-use cachemaint::preserve::{Attributes, ErrorKind, Options, Reader, Store, Verify};
+use cachemaint_preserve::{Attributes, ErrorKind, Options, Reader, Store, Verify};
 use std::collections::BTreeMap;
 
 /// Bytes of a store: the smallest log, and some space.
@@ -154,7 +154,7 @@ fn damage_of(input: &Damaged) {
 }
 
 fn blobs(store: &Store<Image>) -> Blobs {
-    let is_blob = |info: &cachemaint::preserve::Info| store.load(&info.name).is_ok();
+    let is_blob = |info: &cachemaint_preserve::Info| store.load(&info.name).is_ok();
     let infos = store.list().filter(is_blob);
     infos.map(|info| (info.name.to_string(), store.load(&info.name).unwrap())).collect()
 }

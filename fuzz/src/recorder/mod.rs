@@ -14,7 +14,7 @@ use crate::image::Image;
 use crate::value::Missing;
 use arbitrary::Arbitrary;
 use cachemaint::medium::{Bytes, Medium as _};
-use cachemaint::recorder::Mode;
+use cachemaint_recorder::Mode;
 use claims::{BASE, Deed, SIZE, live};
 use forge::Edit;
 use plain::options;

@@ -4,7 +4,7 @@
 use super::claims::BASE;
 use crate::image::Image;
 use cachemaint::medium::Readable as _;
-use cachemaint::recorder::{Event, EventTable, Found, Reader};
+use cachemaint_recorder::{Event, EventTable, Found, Reader};
 
 const LOOKS: u64 = 16;
 /// Bytes of the counts of losses, which are looked at once.

@@ -2,7 +2,7 @@
 
 use crate::arch::Point;
 use crate::report::CpuReport;
-use crate::skip::skip;
+use cachemaint_test_support::skip::skip;
 
 #[test]
 fn the_report_on_this_machine_is_what_its_cache_does() {

@@ -115,7 +115,7 @@ fn unescaped(text: &str) -> String {
 #[cfg(all(target_os = "linux", not(miri)))]
 mod tests {
     use super::{Tree, mount_id};
-    use crate::skip::skip;
+    use cachemaint_test_support::skip::skip;
     use std::fs::File;
     use std::io;
     use std::os::fd::AsRawFd;

@@ -1,18 +1,18 @@
 //! The identity of this boot and this process. Unreadable parts are zero.
 
-#[cfg(all(feature = "preserve", feature = "dax", any(unix, windows)))]
+#[cfg(any(unix, windows))]
 mod writer;
 
 use super::tree::Tree;
 use std::path::Path;
 
-#[cfg(all(feature = "preserve", feature = "dax", any(unix, windows)))]
-pub(crate) use writer::{is_by_kexec, process, release};
+#[cfg(any(unix, windows))]
+pub use writer::{is_by_kexec, process, release};
 
 const ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// Returns the boot id of Linux (random(4)); zeros elsewhere, and in a container that shows an id of its own.
-pub(crate) fn id() -> [u8; 16] {
+pub fn id() -> [u8; 16] {
     id_in(&Tree::host())
 }
 

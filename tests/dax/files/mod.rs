@@ -11,7 +11,7 @@ mod mounts;
 mod opening;
 
 use crate::options;
-use crate::skip::skip;
+use cachemaint_test_support::skip::skip;
 use cachemaint::cache::Destination;
 use cachemaint::dax::{DaxFile, Error, probe};
 use cachemaint::medium::{Granularity, Medium};

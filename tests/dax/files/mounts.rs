@@ -2,8 +2,8 @@
 
 use super::{LEN, refusal};
 use crate::options;
-use crate::own_mount::{with_mount, with_small_tmpfs};
-use crate::skip::skip;
+use cachemaint_test_support::own_mount::{with_mount, with_small_tmpfs};
+use cachemaint_test_support::skip::skip;
 use cachemaint::cache::Destination;
 use cachemaint::dax::{ErrorKind, Options, probe};
 use cachemaint::medium::Granularity;

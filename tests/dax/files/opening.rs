@@ -1,9 +1,9 @@
 //! Files that are opened, created, or refused.
 
 use super::{LEN, directory, refusal};
-use crate::failing_calls::fail_calls;
+use cachemaint_test_support::failing_calls::fail_calls;
 use crate::options;
-use crate::skip::skip;
+use cachemaint_test_support::skip::skip;
 use cachemaint::cache::Destination;
 use cachemaint::dax::{Error, ErrorKind, Lock, probe};
 use cachemaint::medium::Granularity;

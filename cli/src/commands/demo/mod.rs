@@ -12,7 +12,7 @@ use super::text::{self, duration};
 use acknowledgements::encode;
 use anyhow::{Context, bail, ensure};
 use cachemaint::dax::{self, DaxFile};
-use cachemaint::journal::{Error, ErrorKind, FormatError, Journal, Reader, Recovered};
+use cachemaint_journal::{Error, ErrorKind, FormatError, Journal, Reader, Recovered};
 use cachemaint::medium::{Medium, Memory};
 use cachemaint::survival::Backing;
 use cachemaint::{Cache, Point};
@@ -246,7 +246,7 @@ mod tests {
     use super::{Findings, check, conclude, look, payload};
     use anyhow::bail;
     use cachemaint::Cache;
-    use cachemaint::journal::{Journal, Position};
+    use cachemaint_journal::{Journal, Position};
     use cachemaint::medium::{Medium, Memory};
     use cachemaint::survival::Backing;
     use std::process::ExitCode;

@@ -6,7 +6,7 @@ use crate::commands::inspect;
 use crate::commands::text::{self, duration, heading, row, thousands};
 use cachemaint::cache::Choice;
 use cachemaint::dax::{DaxFile, Guarantee};
-use cachemaint::journal::Recovered;
+use cachemaint_journal::Recovered;
 use cachemaint::medium::Granularity;
 use cachemaint::{Cache, Point};
 use std::io::Write;

@@ -7,7 +7,7 @@ use crate::commands::unused::has_other_data;
 use crate::{files, standard};
 use anyhow::{Context as _, anyhow, bail};
 use cachemaint::dax::{self, DaxFile, Guarantee};
-use cachemaint::journal::{
+use cachemaint_journal::{
     Error, ErrorKind, FormatError, Group, Journal, Options, Position, Reader,
 };
 use serde::Serialize;

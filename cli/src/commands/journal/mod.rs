@@ -37,7 +37,7 @@ use super::{inspect, progress};
 use crate::read_only::ReadOnly;
 use anyhow::anyhow;
 use cachemaint::dax::{self, DaxFile, Guarantee};
-use cachemaint::journal::{
+use cachemaint_journal::{
     Error, ErrorKind, FormatError, Journal, Opened, Options, Reader, Recovered,
 };
 use cachemaint::medium::OpenError;

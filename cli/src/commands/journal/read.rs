@@ -7,7 +7,7 @@ use crate::commands::{progress, text};
 use crate::read_only::ReadOnly;
 use crate::standard;
 use cachemaint::dax;
-use cachemaint::journal::{Error, ErrorKind, Position, Reader};
+use cachemaint_journal::{Error, ErrorKind, Position, Reader};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

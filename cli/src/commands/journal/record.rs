@@ -3,7 +3,7 @@
 use crate::commands::payload::{Payload, write_visible};
 use crate::commands::text;
 use crate::standard;
-use cachemaint::journal::Position;
+use cachemaint_journal::Position;
 use core::ops::Range;
 use serde::Serialize;
 use std::io::BufWriter;

@@ -6,7 +6,7 @@ use crate::commands::progress;
 use crate::read_only::ReadOnly;
 use crate::{files, standard};
 use cachemaint::dax::{self, DaxFile};
-use cachemaint::journal::{ErrorKind, Group, Journal, Options, Position, Reader, Salvaged};
+use cachemaint_journal::{ErrorKind, Group, Journal, Options, Position, Reader, Salvaged};
 use core::ops::Range;
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -3,7 +3,7 @@
 use super::{SCHEMA, named, recover, tell_guarantee, text};
 use anyhow::Context as _;
 use cachemaint::dax::Guarantee;
-use cachemaint::journal::Position;
+use cachemaint_journal::Position;
 use serde::Serialize;
 use std::borrow::Cow;
 use std::io::Write;

@@ -5,7 +5,7 @@ use super::{SCHEMA, inspect, reader, verified, write_json};
 use crate::commands::progress;
 use crate::read_only::ReadOnly;
 use cachemaint::dax::Guarantee;
-use cachemaint::journal::{Identity, Position, Recovered};
+use cachemaint_journal::{Identity, Position, Recovered};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::io::Write;

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::read_only::ReadOnly;
 use cachemaint::dax::{self, Guarantee};
-use cachemaint::preserve::{Boot, Error, Origin, Reader, Verdict};
+use cachemaint_preserve::{Boot, Error, Origin, Reader, Verdict};
 use cachemaint::survival::Backing;
 use serde::Serialize;
 use std::borrow::Cow;

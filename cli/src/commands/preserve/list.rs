@@ -7,7 +7,7 @@ use super::{
 };
 use crate::read_only::ReadOnly;
 use cachemaint::dax::{self, Guarantee};
-use cachemaint::preserve::{Capacity, Content, Error, Info, Reader};
+use cachemaint_preserve::{Capacity, Content, Error, Info, Reader};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::io::{self, Write};

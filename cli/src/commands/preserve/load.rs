@@ -6,7 +6,7 @@ use crate::read_only::ReadOnly;
 use crate::{files, interrupts, standard};
 use anyhow::{Context as _, anyhow, bail};
 use cachemaint::dax;
-use cachemaint::preserve::{Blob, Error, ErrorKind, Reader};
+use cachemaint_preserve::{Blob, Error, ErrorKind, Reader};
 use indicatif::ProgressBar;
 use std::fs::{self, File, Metadata};
 use std::io::{self, BufWriter, Write};

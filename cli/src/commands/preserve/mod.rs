@@ -38,7 +38,7 @@ use super::{inspect, payload, progress};
 use crate::read_only::ReadOnly;
 use anyhow::anyhow;
 use cachemaint::dax::{self, DaxFile, Guarantee};
-use cachemaint::preserve::{
+use cachemaint_preserve::{
     Capacity, Error, ErrorKind, FormatError, Opened, Options, Reader, Store,
 };
 use std::io::{self, Write};

@@ -3,7 +3,7 @@
 use super::{of_blob, open, text, visible};
 use anyhow::{Context as _, anyhow};
 use cachemaint::dax::DaxFile;
-use cachemaint::preserve::{ErrorKind, Store};
+use cachemaint_preserve::{ErrorKind, Store};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -3,7 +3,7 @@
 use super::{named, of_blob, open, text, visible};
 use anyhow::{Context as _, bail};
 use cachemaint::dax::DaxFile;
-use cachemaint::preserve::{Content, Store};
+use cachemaint_preserve::{Content, Store};
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::PathBuf;

@@ -9,7 +9,7 @@ use crate::commands::unused::has_other_data;
 use crate::{files, standard};
 use anyhow::{Context as _, anyhow, bail};
 use cachemaint::dax::{self, DaxFile, ErrorKind, Guarantee};
-use cachemaint::preserve::{self, Attributes, BlobWriter, FormatError, Reader, Store};
+use cachemaint_preserve::{self, Attributes, BlobWriter, FormatError, Reader, Store};
 use cachemaint::survival::{Event, Stage};
 use indicatif::ProgressBar;
 use std::fs::{File, Metadata};
@@ -270,7 +270,7 @@ fn print(arguments: &Arguments, saved: &Saved, guarantee: &Guarantee) -> io::Res
 mod tests {
     use super::{created, has_other_data};
     use cachemaint::dax;
-    use cachemaint::preserve::Options;
+    use cachemaint_preserve::Options;
 
     #[test]
     fn a_creation_that_was_cut_off_is_not_other_data() {

@@ -3,7 +3,7 @@
 use super::{heading, named, open, row, text, verdict, visible};
 use anyhow::Context as _;
 use cachemaint::dax::Guarantee;
-use cachemaint::preserve::Info;
+use cachemaint_preserve::Info;
 use cachemaint::survival::{Backing, Event, Stage};
 use std::fs;
 use std::io::{self, Write};

@@ -1,7 +1,7 @@
 //! The event since the last commit of a store, in words.
 
 use super::text::row;
-use cachemaint::preserve::Verdict;
+use cachemaint_preserve::Verdict;
 use cachemaint::survival::{Statement, Survival};
 use std::io::{self, Write};
 

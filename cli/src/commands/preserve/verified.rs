@@ -3,7 +3,7 @@
 use super::{named, progress, row, text, visible, write_capacity, yes_or_no};
 use crate::read_only::ReadOnly;
 use anyhow::anyhow;
-use cachemaint::preserve::{Capacity, Damage, ErrorKind, Part, Reader, Verification};
+use cachemaint_preserve::{Capacity, Damage, ErrorKind, Part, Reader, Verification};
 use serde::Serialize;
 use std::io::{self, Write};
 use std::path::Path;

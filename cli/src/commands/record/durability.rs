@@ -1,7 +1,7 @@
 //! The time at which events are made persistent, as the command line states it.
 
 use crate::commands::time;
-use cachemaint::recorder;
+use cachemaint_recorder as recorder;
 use core::fmt;
 use core::str::FromStr;
 use core::time::Duration;

@@ -16,7 +16,7 @@ use crate::{files, interrupts, standard};
 use anyhow::{Context as _, bail};
 use cachemaint::dax::{self, DaxFile};
 use cachemaint::medium::OpenError;
-use cachemaint::recorder::{
+use cachemaint_recorder::{
     Error, ErrorKind, FormatError, Options, Reader, Recorder, Within, Writer,
 };
 use core::sync::atomic::{AtomicBool, Ordering};

@@ -7,7 +7,7 @@ use crate::commands::text;
 use crate::standard;
 use anyhow::Context as _;
 use cachemaint::dax::DaxFile;
-use cachemaint::recorder::Recorder;
+use cachemaint_recorder::Recorder;
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufWriter, PipeWriter, Read, Write};

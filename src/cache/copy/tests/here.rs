@@ -7,7 +7,7 @@ use crate::cache::copy::policy::Path;
 use crate::cache::copy::run::{self, Part};
 use crate::cache::copy::{Copier, Destination, Own};
 use crate::cpu::block_stores;
-use crate::skip::skip;
+use cachemaint_test_support::skip::skip;
 use alloc::vec;
 use alloc::vec::Vec;
 

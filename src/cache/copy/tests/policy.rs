@@ -11,7 +11,7 @@ use crate::cache::copy::policy::{Choice, Path};
 use crate::cache::copy::{Copier, Destination, Own};
 use crate::cpu::block_stores::{self, BlockStores};
 use crate::cpu::recorded::Leaf;
-use crate::skip::skip;
+use cachemaint_test_support::skip::skip;
 
 fn choice(stores: &[BlockStore], evicts: bool) -> Choice {
     let present = stores.iter().fold(0, |codes, store| codes | store.code);

@@ -114,8 +114,8 @@ fn link_and_unlink(from: &Path, to: &Path) -> io::Result<()> {
 #[cfg(not(miri))]
 mod tests {
     use super::{NewFile, directory_of, link_and_unlink, rename};
-    use crate::killed::at_each_system_call;
-    use crate::skip::skip;
+    use cachemaint_test_support::killed::at_each_system_call;
+    use cachemaint_test_support::skip::skip;
     use alloc::string::String;
     use alloc::vec::Vec;
     use std::fs;

@@ -4,7 +4,7 @@ use crate::number;
 use crate::records::record;
 use anyhow::{Context as _, Result};
 use cachemaint::dax::{DaxFile, Options};
-use cachemaint::journal::{Journal, Reader};
+use cachemaint_journal::{Journal, Reader};
 use cachemaint_lab_protocol::Records;
 use lose_lines_agent::Reply;
 use rustix::process::{Signal, getpid, kill_process};

@@ -4,7 +4,7 @@ use crate::number;
 use crate::records::{number_of, record};
 use anyhow::{Context as _, Result, ensure};
 use cachemaint::dax::{self, DaxFile};
-use cachemaint::recorder::{
+use cachemaint_recorder::{
     Durability, Error, ErrorKind, Event, Found, Options, Reader, Recorder, Skipped, SkippedKind,
     Within, Writer,
 };

@@ -3,8 +3,8 @@
 use super::{Names, range};
 use anyhow::Result;
 use cachemaint::dax::{DaxFile, Options};
-use cachemaint::journal::{self, Group, Journal};
-use cachemaint::recorder::{self, Durability, Writer};
+use cachemaint_journal::{self, Group, Journal};
+use cachemaint_recorder::{self, Durability, Writer};
 use core::sync::atomic::Ordering;
 use lose_lines_mark as mark;
 

@@ -3,7 +3,7 @@
 use super::{Chance, Witness, Work, create};
 use anyhow::{Context as _, Result, bail, ensure};
 use cachemaint::dax::{self, DaxFile};
-use cachemaint::journal::{Error, ErrorKind, FormatError, Group, Journal, Options, Reader};
+use cachemaint_journal::{Error, ErrorKind, FormatError, Group, Journal, Options, Reader};
 use core::ops::RangeInclusive;
 
 /// The records of a life, at least.

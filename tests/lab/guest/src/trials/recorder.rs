@@ -4,7 +4,7 @@ use super::{Chance, Witness, Work};
 use crate::records::{number_of, record};
 use anyhow::{Result, ensure};
 use cachemaint::dax::DaxFile;
-use cachemaint::recorder::{Durability, ErrorKind, Event, FormatError, Found, Options, Reader};
+use cachemaint_recorder::{Durability, ErrorKind, Event, FormatError, Found, Options, Reader};
 use cachemaint_lab_protocol::recording::{OF_A_SUB_BUFFER, SUB_BUFFERS, oldest_of};
 
 /// The kind of the events.

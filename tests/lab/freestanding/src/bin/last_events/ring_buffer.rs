@@ -7,8 +7,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use cachemaint::Cache;
 use cachemaint::medium::Memory;
-use cachemaint::recorder::{Clock, ErrorKind, FormatError, Found, Identity, Options, Reader};
-use cachemaint::recorder::{Cursor, Recorder};
+use cachemaint_recorder::{Clock, ErrorKind, FormatError, Found, Identity, Options, Reader};
+use cachemaint_recorder::{Cursor, Recorder};
 use cachemaint::survival::Backing;
 use cachemaint_lab_freestanding::Board as _;
 use cachemaint_lab_freestanding::image::cpus::{Cpus, MOST};

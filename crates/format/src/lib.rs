@@ -1,0 +1,38 @@
+//! The parts that the journal, the recorder and the store share: fields, tags, roots, errors, the lock of the one writer,
+//! and the atomics that loom and the simulator replace.
+//!
+//! A crate of the family, for the family: nothing here is promised to stay.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![no_std]
+#![warn(clippy::std_instead_of_core, clippy::std_instead_of_alloc, clippy::alloc_instead_of_core)]
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "sizes are checked against their limits when they are read"
+)]
+
+#[cfg(any(feature = "alloc", test))]
+extern crate alloc;
+#[cfg(any(feature = "std", test))]
+extern crate std;
+
+#[cfg(not(target_has_atomic = "64"))]
+compile_error!(
+    "a word of a medium has 64 bits and must not be torn, but this target has no atomics of that size: the journal, the \
+     recorder and the store cannot work on it"
+);
+
+pub mod error;
+pub mod identity;
+pub mod layout;
+pub mod magic;
+pub mod progress;
+pub mod reread;
+pub mod rewritten;
+pub mod root;
+pub mod sync;
+pub mod tag;
+pub mod writer;
+
+#[doc(hidden)]
+pub use cachemaint::medium::OpenError;

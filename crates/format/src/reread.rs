@@ -1,0 +1,57 @@
+//! Reading that is repeated while another thread or process may be storing.
+
+/// The number of further readings of bytes that are not as expected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rereadings(u32);
+
+impl Rereadings {
+    /// Beside a writer, whose store may be under way. It can take a page fault, between two pages.
+    pub const BESIDE_WRITERS: Self = Self(64);
+    /// The reader is the only writer.
+    pub const ALONE: Self = Self(0);
+
+    /// Returns the first reading that is as expected, or else the last one.
+    pub fn until<T, E>(
+        self,
+        is_expected: impl Fn(&T) -> bool,
+        mut read: impl FnMut() -> Result<T, E>,
+    ) -> Result<T, E> {
+        for _ in 0..self.0 {
+            let found = read()?;
+            if is_expected(&found) {
+                return Ok(found);
+            }
+        }
+        read()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Rereadings;
+    use core::convert::Infallible;
+
+    /// Returns the result of waiting for a 7, and the number of readings.
+    fn wait(rereadings: Rereadings, value: impl Fn(u32) -> u32) -> (u32, u32) {
+        let mut readings = 0;
+        let read = || {
+            readings += 1;
+            Ok::<_, Infallible>(value(readings))
+        };
+        let Ok(found) = rereadings.until(|found| *found == 7, read);
+        (found, readings)
+    }
+
+    #[test]
+    fn the_first_reading_that_is_as_expected_is_taken() {
+        assert_eq!(wait(Rereadings::BESIDE_WRITERS, |_| 7), (7, 1));
+        assert_eq!(wait(Rereadings::BESIDE_WRITERS, |number| number / 5), (7, 35));
+        assert_eq!(wait(Rereadings::ALONE, |_| 7), (7, 1));
+    }
+
+    #[test]
+    fn readings_that_are_never_as_expected_come_to_an_end() {
+        assert_eq!(wait(Rereadings::BESIDE_WRITERS, |number| number + 100), (165, 65));
+        assert_eq!(wait(Rereadings::ALONE, |_| 1), (1, 1));
+    }
+}

@@ -1,0 +1,492 @@
+//! Roots: where a format begins, stored so that neither a crash nor one lost block takes it away.
+//!
+//! A root has four slots, at offsets 0, 4096, 8192 and 12288. Generation *g* is in slots *g* modulo 2 and *g* modulo 2
+//! plus 2, once in each. A new generation is stored in the place of the one before the last, under one fence, so a crash
+//! leaves the last one whole. Of all whole slots the one of the highest generation counts, even if its copy is damaged.
+//!
+//! | slot, offset | bytes | what |
+//! |---|---|---|
+//! | 0 | 8 | magic of the format |
+//! | 8 | 4 | version of the format |
+//! | 12 | 4 | bytes of the slot, 48 to 4096, a multiple of 8 |
+//! | 16 | 8 | tag: `XXH3(XXH3(k, bytes 0 to 15), bytes 24 to the end)`, *k* the [key](super::tag::key) of identity, generation, offset of the slot and kind 1 |
+//! | 24 | 16 | identity |
+//! | 40 | 8 | generation, from 1 on |
+//! | 48 | | the format's own |
+//!
+//! These fields stay where they are in each later version, so a whole slot of a later version is known as such.
+
+use super::error::FormatError;
+use super::identity::Identity;
+use super::magic::{self, Magic};
+use super::reread::Rereadings;
+use super::tag::{self, Kind};
+use cachemaint::medium::Readable;
+use cachemaint::medium::{Granularity, Medium};
+use core::error::Error;
+
+/// The distance of two slots: a block, which a drive may lose as a whole.
+pub const BLOCK: u64 = 4096;
+/// Bytes of all slots.
+pub const BYTES: u64 = 4 * BLOCK;
+/// Bytes of a slot before the format's own.
+const HEAD: usize = 48;
+const TAG: usize = 16;
+const IDENTITY: usize = 24;
+/// The offset of the generation in a slot.
+pub const GENERATION: usize = 40;
+/// No generation is as high.
+pub const GENERATIONS: u64 = 1 << 63;
+/// Bytes of the longest slot that a format has.
+const MOST: usize = 256;
+
+/// The format that a root belongs to.
+#[derive(Clone, Copy, Debug)]
+pub struct Format {
+    /// Its first bytes.
+    pub magic: Magic,
+    /// Its version.
+    pub version: u32,
+    /// The format's name in messages: "journal".
+    pub name: &'static str,
+}
+
+/// A root with `OWN` bytes of the format's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Root<const OWN: usize> {
+    /// The identity of what the root belongs to.
+    pub identity: Identity,
+    /// The number of the root, from 1 on.
+    pub generation: u64,
+    /// The bytes of the format's own.
+    pub own: [u8; OWN],
+}
+
+/// The finding in a slot, or in all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found<const OWN: usize> {
+    /// A root that matches its tag.
+    Whole(Root<OWN>),
+    /// Another version, whose bytes mean something else.
+    Version(u32),
+    /// Bytes that begin as a root and do not match their tag: torn, damaged or unreadable.
+    Damaged,
+    /// Zeros.
+    Nothing,
+    /// Something else, by its first bytes.
+    Other(Magic),
+}
+
+impl<const OWN: usize> Found<OWN> {
+    /// Returns the finding that says more about the medium.
+    fn or(self, other: Self) -> Self {
+        let weight = |found: &Self| match found {
+            Self::Whole(root) => (4, root.generation),
+            Self::Version(version) => (3, u64::from(*version)),
+            Self::Damaged => (2, 0),
+            Self::Other(_) => (1, 0),
+            Self::Nothing => (0, 0),
+        };
+        if weight(&other) > weight(&self) { other } else { self }
+    }
+}
+
+/// A root as it was loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loaded<const OWN: usize> {
+    /// The root.
+    pub root: Root<OWN>,
+    /// True for each copy that is not whole.
+    pub is_damaged: [bool; 2],
+    /// True if no generation before or after is whole: this one is the first, a crash has torn the next one, or damage took
+    /// that away.
+    pub is_next_lost: bool,
+    /// True if the place of the generation before or after begins with zeros.
+    pub is_next_empty: bool,
+}
+
+impl<const OWN: usize> Loaded<OWN> {
+    /// Returns true if a copy of this root, or both copies of another one, are torn or damaged.
+    #[must_use]
+    pub fn is_one_lost(&self) -> bool {
+        let is_first = self.root.generation == 1 && self.is_next_empty;
+        self.is_damaged != [false; 2] || self.is_next_lost && !is_first
+    }
+}
+
+/// Returns the offsets of both copies of a generation.
+pub const fn slots(generation: u64) -> [u64; 2] {
+    let first = generation % 2 * BLOCK;
+    [first, first + 2 * BLOCK]
+}
+
+impl<const OWN: usize> Root<OWN> {
+    const LEN: usize = HEAD + OWN;
+
+    /// Returns the bytes of the copy at `slot`.
+    fn bytes(&self, format: Format, slot: u64) -> [u8; MOST] {
+        const { assert!(Self::LEN <= MOST && Self::LEN.is_multiple_of(8)) };
+        let mut bytes = [0; MOST];
+        bytes[..8].copy_from_slice(&format.magic);
+        bytes[8..12].copy_from_slice(&format.version.to_le_bytes());
+        bytes[12..TAG].copy_from_slice(&(Self::LEN as u32).to_le_bytes());
+        bytes[IDENTITY..GENERATION].copy_from_slice(&self.identity.0);
+        bytes[GENERATION..HEAD].copy_from_slice(&self.generation.to_le_bytes());
+        bytes[HEAD..Self::LEN].copy_from_slice(&self.own);
+        let tag = tag_of(&bytes[..Self::LEN], self.identity, self.generation, slot);
+        bytes[TAG..IDENTITY].copy_from_slice(&tag.to_le_bytes());
+        bytes
+    }
+
+    /// Reads the slot at `at`.
+    fn read<E: Error>(
+        medium: &dyn Readable<Error = E>,
+        format: Format,
+        at: u64,
+    ) -> Result<Found<OWN>, E> {
+        let mut bytes = [0; MOST];
+        medium.read(at, &mut bytes[..HEAD])?;
+        let word = |at: usize| bytes.get(at..).and_then(<[u8]>::first_chunk).copied();
+        let number = |at| word(at).map_or(0, u64::from_le_bytes);
+        let magic: Magic = word(0).unwrap_or_default();
+        if magic != format.magic {
+            return Ok(if magic == [0; 8] { Found::Nothing } else { Found::Other(magic) });
+        }
+        let (version, len) = (number(8) as u32, (number(8) >> 32) as usize);
+        let (stated, generation) = (number(TAG), number(GENERATION));
+        let mut identity = Identity([0; 16]);
+        identity.0.copy_from_slice(&bytes[IDENTITY..GENERATION]);
+        let is_possible = (1..GENERATIONS).contains(&generation) && slots(generation).contains(&at);
+        if !(HEAD..=MOST).contains(&len) || !is_possible {
+            return Ok(Found::Damaged);
+        }
+        medium.read(at + HEAD as u64, &mut bytes[HEAD..len])?;
+        if tag_of(&bytes[..len], identity, generation, at) != stated {
+            return Ok(Found::Damaged);
+        }
+        if version != format.version {
+            return Ok(Found::Version(version));
+        }
+        let own = bytes[HEAD..len].try_into();
+        Ok(own.map_or(Found::Damaged, |own| Found::Whole(Self { identity, generation, own })))
+    }
+
+    /// Returns the finding in each slot. One that cannot be read is damaged, unless none can be read.
+    fn all<E: Error>(
+        medium: &dyn Readable<Error = E>,
+        format: Format,
+    ) -> Result<[Found<OWN>; 4], E> {
+        let mut failed = None;
+        let mut readable = 0;
+        let all = [0, 1, 2, 3].map(|slot| match Self::read(medium, format, slot * BLOCK) {
+            Ok(found) => {
+                readable += 1;
+                found
+            }
+            Err(error) => {
+                failed = Some(error);
+                Found::Damaged
+            }
+        });
+        match failed {
+            Some(error) if readable == 0 => Err(error),
+            _ => Ok(all),
+        }
+    }
+
+    /// Returns true if no writer is seen in the middle of a store: both copies of the highest generation are whole, and no
+    /// slot is torn. Slots that no generation was stored in are zeros.
+    fn is_settled(all: &[Found<OWN>; 4]) -> bool {
+        let highest = all.iter().fold(Found::Nothing, |one, other| one.or(*other));
+        let Found::Whole(root) = highest else { return false };
+        slots(root.generation).iter().all(|at| all[(at / BLOCK) as usize] == highest)
+            && !all.contains(&Found::Damaged)
+    }
+
+    /// Loads the current root, beside a writer or without one.
+    pub fn load<E: Error>(
+        medium: &dyn Readable<Error = E>,
+        format: Format,
+        rereadings: Rereadings,
+    ) -> Result<Loaded<OWN>, FormatError<E>> {
+        let (size, needed) = (medium.len(), BYTES);
+        if size < needed {
+            let other = magic::other_than(format.magic, medium).map_err(FormatError::Medium)?;
+            return Err(match other {
+                Some(found) => FormatError::Foreign { found },
+                None => FormatError::Truncated { size, needed },
+            });
+        }
+        let found = Self::find(medium, format, rereadings).map_err(FormatError::Medium)?;
+        medium.check().map_err(FormatError::Medium)?;
+        found.map_err(|found| match found {
+            Found::Version(found) => FormatError::Version { found },
+            Found::Other(found) => FormatError::Foreign { found },
+            Found::Nothing => FormatError::Foreign { found: [0; 8] },
+            Found::Damaged | Found::Whole(_) => FormatError::Roots,
+        })
+    }
+
+    /// Finds the current root. The medium has [`BYTES`] at least.
+    ///
+    /// # Errors
+    /// `Err` in the result says what is there instead of a root.
+    fn find<E: Error>(
+        medium: &dyn Readable<Error = E>,
+        format: Format,
+        rereadings: Rereadings,
+    ) -> Result<Result<Loaded<OWN>, Found<OWN>>, E> {
+        let all = || Self::all(medium, format);
+        let all = rereadings.until(Self::is_settled, all)?;
+        let newer = all.iter().find_map(|found| match found {
+            Found::Version(version) if *version > format.version => Some(*version),
+            _ => None,
+        });
+        let root = match all.into_iter().fold(Found::Nothing, Found::or) {
+            _ if newer.is_some() => return Ok(Err(Found::Version(newer.unwrap_or(0)))),
+            Found::Whole(root) => root,
+            other => return Ok(Err(other)),
+        };
+        let in_slots = |generation| slots(generation).map(|at| all[(at / BLOCK) as usize]);
+        Ok(Ok(Loaded {
+            root,
+            is_damaged: in_slots(root.generation).map(|found| found != Found::Whole(root)),
+            is_next_lost: in_slots(root.generation + 1)
+                .iter()
+                .all(|found| !matches!(found, Found::Whole(_))),
+            is_next_empty: in_slots(root.generation + 1) == [Found::Nothing; 2],
+        }))
+    }
+
+    /// Returns true if this is still the current root. The caller has ordered its reads before.
+    pub fn is_current<E: Error>(
+        &self,
+        medium: &dyn Readable<Error = E>,
+        format: Format,
+    ) -> Result<bool, E> {
+        for at in slots(self.generation + 1) {
+            let mut generation = [0; 8];
+            medium.read(at + GENERATION as u64, &mut generation)?;
+            // Bytes of another kind can look like a later generation.
+            if u64::from_le_bytes(generation) > self.generation {
+                let loaded = Self::find(medium, format, Rereadings::BESIDE_WRITERS)?;
+                return Ok(loaded.is_ok_and(|loaded| loaded.root == *self));
+            }
+        }
+        for at in slots(self.generation) {
+            if Self::read(medium, format, at).is_ok_and(|found| found == Found::Whole(*self)) {
+                return Ok(true);
+            }
+        }
+        let loaded = Self::find(medium, format, Rereadings::BESIDE_WRITERS)?;
+        Ok(loaded.is_ok_and(|loaded| loaded.root == *self))
+    }
+
+    /// Returns what stands in the place of roots: nothing but zeros, a root, or other content.
+    pub fn presence<E: Error>(
+        medium: &dyn Readable<Error = E>,
+        format: Format,
+    ) -> Result<Found<OWN>, E> {
+        Ok(Self::all(medium, format)?.into_iter().fold(Found::Nothing, Found::or))
+    }
+}
+
+impl<const OWN: usize> Root<OWN> {
+    /// Stores this generation in the place of the one before the last, durable at return. The last one stays as it is.
+    ///
+    /// # Errors
+    /// If the medium fails. Then either generation can be found.
+    pub fn store<M: Medium>(&self, medium: &M, format: Format) -> Result<(), M::Error> {
+        self.store_in(medium, format, slots(self.generation))
+    }
+
+    /// Stores the last generation once more, the damaged copy first: a process that ended before its fence may have left
+    /// it in the caches alone.
+    ///
+    /// # Errors
+    /// If the medium fails.
+    pub fn restore<M: Medium>(
+        &self,
+        medium: &M,
+        format: Format,
+        is_damaged: [bool; 2],
+    ) -> Result<(), M::Error> {
+        let mut order = slots(self.generation);
+        if is_damaged[1] {
+            order.reverse();
+        }
+        for at in order {
+            self.store_in(medium, format, [at, at])?;
+        }
+        Ok(())
+    }
+
+    fn store_in<M: Medium>(
+        &self,
+        medium: &M,
+        format: Format,
+        places: [u64; 2],
+    ) -> Result<(), M::Error> {
+        let both = places.map(|at| (at, self.bytes(format, at)));
+        let parts = [&both[0], &both[1]].map(|(at, bytes)| (*at, &bytes[..Self::LEN]));
+        put(medium, parts)?;
+        medium.fence();
+        Ok(())
+    }
+
+    /// Stores the first root in a medium without one, durable at return: a crash leaves the whole root, or a medium that
+    /// still begins with zeros, or with other content if there was some.
+    ///
+    /// # Errors
+    /// If the medium fails.
+    pub fn create<M: Medium>(&self, medium: &M, format: Format) -> Result<(), M::Error> {
+        let [one, other] = slots(self.generation + 1);
+        put(medium, [(one, &[0; HEAD]), (other, &[0; HEAD])])?;
+        let both = slots(self.generation).map(|at| (at, self.bytes(format, at)));
+        let without_magic = both.map(|(at, mut bytes)| {
+            bytes[..8].fill(0);
+            (at, bytes)
+        });
+        put(
+            medium,
+            [0, 1].map(|copy| (without_magic[copy].0, &without_magic[copy].1[..Self::LEN])),
+        )?;
+        medium.fence();
+        put(medium, [0, 1].map(|copy| (both[copy].0, &both[copy].1[..8])))?;
+        medium.fence();
+        Ok(())
+    }
+}
+
+/// Writes both copies and issues their write-back. By pages the first is durable before the second is written, as a
+/// drive may lose the block that it writes.
+fn put<M: Medium>(medium: &M, both: [(u64, &[u8]); 2]) -> Result<(), M::Error> {
+    let issue = |(at, bytes): (u64, &[u8])| medium.issue_writeback(at..at + bytes.len() as u64);
+    let is_by_pages = matches!(medium.granularity(), Granularity::Page(_));
+    for (at, bytes) in both {
+        medium.write(at, bytes);
+        if is_by_pages {
+            issue((at, bytes))?;
+        }
+    }
+    if is_by_pages { Ok(()) } else { both.into_iter().try_for_each(issue) }
+}
+
+fn tag_of(bytes: &[u8], identity: Identity, generation: u64, slot: u64) -> u64 {
+    let key = tag::key(identity, generation, slot, Kind::Root);
+    tag::of(tag::of(key, &bytes[..TAG]), &bytes[IDENTITY..])
+}
+
+#[cfg(test)]
+#[cfg(not(cachemaint_loom))]
+mod tests {
+    use super::{BLOCK, BYTES, Format, Found, Identity, Loaded, Root, slots};
+    use crate::reread::Rereadings;
+    use cachemaint::medium::{Bytes, Memory};
+    use alloc::vec::Vec;
+    use core::sync::atomic::AtomicU64;
+
+    const FORMAT: Format = Format { magic: *b"rootroot", version: 3, name: "root" };
+
+    fn root(generation: u64) -> Root<16> {
+        Root { identity: Identity([7; 16]), generation, own: [generation as u8; 16] }
+    }
+
+    /// Returns the bytes of a medium in which these generations were stored, one after the other.
+    fn stored(last: u64) -> Vec<u8> {
+        let mut bytes = alloc::vec![0; BYTES as usize];
+        for generation in 1..=last {
+            for at in slots(generation) {
+                let from = root(generation).bytes(FORMAT, at);
+                bytes[at as usize..][..64].copy_from_slice(&from[..64]);
+            }
+        }
+        bytes
+    }
+
+    fn load(bytes: &[u8]) -> Result<Loaded<16>, Found<16>> {
+        let Ok(loaded) = Root::find(&Bytes(bytes), FORMAT, Rereadings::ALONE);
+        loaded
+    }
+
+    #[test]
+    fn the_highest_whole_generation_counts() {
+        let [mut one, mut two] = [stored(1), stored(8)];
+        assert_eq!(load(&one).map(|loaded| loaded.root), Ok(root(1)));
+        assert_eq!(load(&two).map(|loaded| loaded.root), Ok(root(8)));
+        let [first, copy] = slots(8).map(|at| at as usize);
+        two[first + 50] ^= 1;
+        let loaded = load(&two).unwrap();
+        assert_eq!((loaded.root, loaded.is_damaged), (root(8), [true, false]));
+        assert!(!loaded.is_next_lost);
+        two[copy + 50] ^= 1; // torn by a crash, or damaged
+        let loaded = load(&two).unwrap();
+        assert_eq!((loaded.root, loaded.is_damaged), (root(7), [false; 2]));
+        assert!(loaded.is_next_lost);
+        one[slots(1)[1] as usize] ^= 1;
+        assert_eq!(load(&one).unwrap().is_damaged, [false, true]);
+    }
+
+    #[test]
+    fn each_byte_of_a_slot_counts() {
+        let bytes = stored(1);
+        for at in 0..64 {
+            let mut bytes = bytes.clone();
+            for slot in slots(1) {
+                bytes[slot as usize + at] ^= 0x10;
+            }
+            let expected = if at < 8 {
+                Found::Other(bytes[4096..4104].try_into().unwrap())
+            } else {
+                Found::Damaged
+            };
+            assert_eq!(load(&bytes).map(drop), Err(expected), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn a_copy_in_another_slot_is_damaged() {
+        let mut bytes = stored(1);
+        bytes.copy_within(4096..4096 + 64, 3 * 4096);
+        assert_eq!(load(&bytes).unwrap().is_damaged, [false, true]);
+    }
+
+    #[test]
+    fn a_later_version_is_newer_than_each_root_of_this_one() {
+        let mut bytes = stored(8);
+        let later = root(9).bytes(Format { version: 4, ..FORMAT }, slots(9)[0]);
+        bytes[slots(9)[0] as usize..][..64].copy_from_slice(&later[..64]);
+        assert_eq!(load(&bytes), Err(Found::Version(4)));
+    }
+
+    #[test]
+    fn a_root_is_created_stored_and_restored() {
+        let Ok(cache) = cachemaint::cache::Cache::host() else { return };
+        let words: Vec<_> = (0..BYTES / 8).map(|_| AtomicU64::new(0)).collect();
+        let memory = Memory::new(&words, cache, cachemaint::survival::Backing::Ram);
+        let load = || {
+            let Ok(loaded) = Root::<16>::find(&memory, FORMAT, Rereadings::ALONE);
+            loaded
+        };
+        assert_eq!(load(), Err(Found::Nothing));
+        let Ok(()) = root(1).create(&memory, FORMAT);
+        assert_eq!(load().map(|loaded| loaded.root), Ok(root(1)));
+        let Ok(()) = root(2).store(&memory, FORMAT);
+        let Ok(true) = root(2).is_current(&memory, FORMAT) else { panic!("it is current") };
+        let Ok(false) = root(1).is_current(&memory, FORMAT) else { panic!("it is not current") };
+        memory.write(slots(2)[1] + 20, b"damage");
+        let damaged = load().unwrap();
+        assert_eq!(damaged.is_damaged, [false, true]);
+        let Ok(()) = root(2).restore(&memory, FORMAT, damaged.is_damaged);
+        assert_eq!(
+            load().unwrap(),
+            Loaded {
+                root: root(2),
+                is_damaged: [false; 2],
+                is_next_lost: false,
+                is_next_empty: false,
+            }
+        );
+        assert_eq!(slots(3), [BLOCK, 3 * BLOCK]);
+    }
+}

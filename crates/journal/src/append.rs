@@ -1,0 +1,340 @@
+//! Appending: each producer makes its own records durable, and waits for those before them.
+
+use super::error::{Error, ErrorKind, FormatError};
+use super::geometry::{HEADER, Placement};
+use super::inflight::Refused;
+use super::record::{Header, Kind, Mark, Vouch, void};
+use super::{Group, Journal, Position};
+use cachemaint_format::tag;
+use cachemaint::medium::{Granularity, Medium};
+use cachemaint_format::sync;
+use core::ops::Range;
+use core::sync::atomic::Ordering;
+
+/// Records with payloads up to this size are stored by ordinary stores.
+const SMALL: usize = 256;
+
+/// The size of a word in bytes.
+const WORD: usize = 8;
+
+/// The size of a line that is assumed where a long record is cut. It affects speed only.
+const LINE: usize = 64;
+
+/// The number of times that a waiting thread checks before it lets other threads run.
+#[cfg(feature = "std")]
+const SPINS: u32 = 200;
+
+/// Bytes of a long record that are stored before its tag is computed over them: few enough to stay in the first cache.
+const CHUNK: usize = 4096;
+
+impl<M: Medium> Journal<M> {
+    /// Appends a record and waits until it is acknowledged. The record and everything before it are durable then, so
+    /// every recovery finds it.
+    ///
+    /// # Errors
+    /// If the record is [too long](ErrorKind::TooLong), if the journal is [full](ErrorKind::Full), or if the medium
+    /// failed. If the medium failed, now or [before](FormatError::Failed), a later recovery may still find the record.
+    ///
+    /// # Cost
+    /// One write-back of its lines and one fence, also where a new segment begins. A long record takes a further fence
+    /// for each 4 KiB that are stored past the caches. By pages it is one call of the operating system, or up to three where
+    /// a new segment begins. Besides, the call waits for earlier records that other threads are still appending.
+    pub fn append(&self, payload: &[u8]) -> Result<Position, Error<M::Error>> {
+        let placement = self.place(payload.len() as u64)?;
+        // If the medium panics, the drop of the claim leaves a void.
+        let claim = Claim::new(self, placement);
+        claim.store(payload)?;
+        claim.acknowledged()?;
+        Ok(Position(placement.record))
+    }
+
+    /// Appends all records of a group, and waits until they are acknowledged. The records follow one another, and the
+    /// group is empty afterwards. The call is not atomic: a crash before the
+    /// acknowledgement can leave only the first of them.
+    ///
+    /// Returns the position of the first record and the end of the last one, which can be kept for a later opening. Of an
+    /// empty group both are the [`end`](Self::end) of the journal, which cannot be kept.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append); the group is unchanged then. The whole group must fit into a segment.
+    ///
+    /// # Cost
+    /// One write-back of all lines, and one or two fences. By pages that is one flush of
+    /// the drive for all records, and up to three where a segment begins.
+    pub fn append_group(&self, group: &mut Group) -> Result<Range<Position>, Error<M::Error>> {
+        let size = group.size(self.geometry.alignment);
+        if size == 0 {
+            let end = self.end();
+            return Ok(end..end);
+        }
+        let placement = self.place(size.saturating_sub(HEADER))?;
+        let claim = Claim::new(self, placement);
+        let bytes =
+            group.seal(self.geometry.alignment, &placement, self.mark.epoch.key, claim.durable());
+        claim.persist(&[(placement.record, bytes)])?;
+        claim.acknowledged()?;
+        group.clear();
+        Ok(Position(placement.record)..Position(placement.end))
+    }
+
+    #[inline]
+    fn place(&self, len: u64) -> Result<Placement, Error<M::Error>> {
+        let limit = self.geometry.largest();
+        if len > limit {
+            return Err(Error::new(ErrorKind::TooLong { len, limit }));
+        }
+        let mut backoff = Backoff::default();
+        loop {
+            match self.in_flight.reserve(self.geometry.size(len)) {
+                Ok(placement) => return Ok(placement),
+                Err(Refused::Busy) => backoff.wait(),
+                Err(Refused::Failed) => return Err(Error::format(FormatError::Failed)),
+                Err(Refused::Full { needed, free }) => {
+                    return Err(Error::new(ErrorKind::Full { needed, free }));
+                }
+            }
+        }
+    }
+}
+
+/// Space that belongs to one producer. It becomes a record or a void.
+#[derive(Debug)]
+struct Claim<'j, M: Medium> {
+    journal: &'j Journal<M>,
+    placement: Placement,
+    is_done: bool,
+}
+
+impl<'j, M: Medium> Claim<'j, M> {
+    const fn new(journal: &'j Journal<M>, placement: Placement) -> Self {
+        Self { journal, placement, is_done: false }
+    }
+
+    /// Returns a position before which everything is durable, at most the start of this claim.
+    #[inline]
+    fn durable(&self) -> u64 {
+        self.journal.in_flight.durable().min(self.placement.start)
+    }
+
+    /// Returns the header of a record with `len` bytes of payload, still without its tag, and the seed of the tag.
+    #[inline]
+    fn header(&self, len: u64) -> (Header, u64) {
+        let position = self.placement.record;
+        let vouch = Vouch::new(position, self.durable());
+        Header::begin(self.journal.mark.epoch.key, Kind::Data, vouch, len, position)
+    }
+
+    /// Makes a record durable.
+    #[inline]
+    fn store(&self, payload: &[u8]) -> Result<(), Error<M::Error>> {
+        // By pages each write-back is a call of the operating system, so that one of the whole record is faster.
+        let is_small = payload.len() <= SMALL
+            || matches!(self.journal.medium.granularity(), Granularity::Page(_));
+        if is_small { self.store_small(payload) } else { self.store_large(payload) }
+    }
+
+    /// Makes a record durable by ordinary stores of words, the fastest method for few lines and for pages.
+    #[inline]
+    fn store_small(&self, payload: &[u8]) -> Result<(), Error<M::Error>> {
+        let Journal { medium, geometry, .. } = self.journal;
+        let position = self.placement.record;
+        let at = geometry.place(position);
+        let (header, seed) = self.header(payload.len() as u64);
+        let words = &payload[..payload.len() / WORD * WORD];
+        let mut last = [0; WORD];
+        let rest = &payload[words.len()..];
+        last[..rest.len()].copy_from_slice(rest);
+        let last = if rest.is_empty() { &[][..] } else { &last };
+        let end = at + HEADER + (words.len() + last.len()) as u64;
+        // These stores come before the tag is computed, so that lines are fetched and written back meanwhile.
+        medium.store(at + WORD as u64, header.second_word(position), Ordering::Relaxed);
+        medium.write(at + HEADER, words);
+        medium.write(at + HEADER + words.len() as u64, last);
+        let first = self.first_part(at..end);
+        let written = medium.issue_writeback(first.end..end);
+        // A reader that sees the tag sees everything that the record vouches for.
+        medium.store(at, tag::of(seed, payload), Ordering::Release);
+        self.complete(first, written)
+    }
+
+    /// Returns the part of a record that is written back with the tag: its first line, if the medium has lines.
+    #[inline]
+    fn first_part(&self, record: Range<u64>) -> Range<u64> {
+        match self.journal.medium.granularity() {
+            Granularity::Line(line) => {
+                let end = (record.start + 1).next_multiple_of(line as u64);
+                record.start..end.min(record.end)
+            }
+            _ => record,
+        }
+    }
+
+    /// Makes a long record durable with the fastest stores. The record is cut at the beginnings of lines, so that no
+    /// line is stored to by two parts.
+    fn store_large(&self, payload: &[u8]) -> Result<(), Error<M::Error>> {
+        let Journal { medium, geometry, .. } = self.journal;
+        let position = self.placement.record;
+        let at = geometry.place(position);
+        let (header, seed) = self.header(payload.len() as u64);
+        let to_line = LINE - (at + HEADER) as usize % LINE;
+        let (first, rest) = payload.split_at(to_line);
+        let (middle, last) = rest.split_at(rest.len() - rest.len() % LINE);
+
+        let mut end = [0; LINE];
+        end[..last.len()].copy_from_slice(last);
+        let end = &end[..last.len().next_multiple_of(8)];
+        let mut tag = tag::Running::new(seed);
+        tag.append(first);
+        let mut written = Ok(());
+        let mut middle_at = at + HEADER + first.len() as u64;
+        for chunk in middle.chunks(CHUNK) {
+            // The copy comes before the tag of the chunk is computed, so that both proceed at the same time.
+            written = written.and(medium.copy_unfenced(&[(middle_at, chunk)]));
+            tag.append(chunk);
+            middle_at += chunk.len() as u64;
+        }
+        written = written.and(medium.copy_unfenced(&[(middle_at, end)]));
+        tag.append(last);
+        let mut start = [0; HEADER as usize + LINE];
+        let start = &mut start[..HEADER as usize + to_line];
+        let header = Header { tag: tag.finish(), ..header };
+        start[..HEADER as usize].copy_from_slice(&header.bytes(position));
+        start[HEADER as usize..].copy_from_slice(first);
+        medium.write(at, start);
+        self.complete(at..at + start.len() as u64, written)
+    }
+
+    /// Makes parts of a record durable, given by their positions, together with the void and the mark before it.
+    fn persist(&self, parts: &[(u64, &[u8])]) -> Result<(), Error<M::Error>> {
+        let journal = self.journal;
+        let before = self.before();
+        let place = |position| journal.geometry.place(position);
+        let mut all = [(0, &[][..]); 5];
+        let mut count = 0;
+        for (position, bytes) in before.parts().into_iter().flatten().chain(parts.iter().copied()) {
+            all[count] = (place(position), bytes);
+            count += 1;
+        }
+        journal.medium.persist_copy(&all[..count]).map_err(|error| {
+            journal.in_flight.fail(self.placement.start);
+            Error::medium(error)
+        })
+    }
+
+    /// Writes back the record's range, with the void and the mark before it, and fences.
+    #[inline]
+    fn complete(
+        &self,
+        record: Range<u64>,
+        mut written: Result<(), M::Error>,
+    ) -> Result<(), Error<M::Error>> {
+        let Self { journal: Journal { medium, in_flight, .. }, placement, .. } = self;
+        written = written.and(medium.issue_writeback(record));
+        if placement.mark.is_some() {
+            written = written.and(self.write_before());
+        }
+        medium.fence();
+        written.map_err(|error| {
+            in_flight.fail(placement.start);
+            Error::medium(error)
+        })
+    }
+
+    /// Writes the void and the mark before the record, and issues their write-back.
+    #[cold]
+    fn write_before(&self) -> Result<(), M::Error> {
+        let Journal { medium, geometry, .. } = self.journal;
+        for (position, bytes) in self.before().parts().into_iter().flatten() {
+            let at = geometry.place(position);
+            medium.write(at, bytes);
+            medium.issue_writeback(at..at + bytes.len() as u64)?;
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn before(&self) -> Before {
+        let Placement { void: skipped, mark, .. } = self.placement;
+        let journal = self.journal;
+        Before {
+            void: skipped
+                .map(|at| (at, void(journal.mark.epoch.key, at, journal.geometry.left(at)))),
+            mark: mark.map(|at| (at, journal.mark.bytes(journal.identity, at))),
+        }
+    }
+
+    /// Notes that all of the claim is durable, and waits until everything before it is durable, too.
+    #[inline]
+    fn acknowledged(mut self) -> Result<(), Error<M::Error>> {
+        self.is_done = true;
+        let (in_flight, end) = (&self.journal.in_flight, self.placement.end);
+        in_flight.done(&self.placement);
+        let mut backoff = Backoff::default();
+        while in_flight.advance() < end {
+            if in_flight.never_reaches(end) {
+                return Err(Error::format(FormatError::Failed));
+            }
+            backoff.wait();
+        }
+        Ok(())
+    }
+
+    /// Fills the claim with a void, so that no thread waits for a record that will not come.
+    fn abandon(&self) {
+        let Placement { start, record, end, .. } = self.placement;
+        let header = void(self.journal.mark.epoch.key, record, end - record);
+        let Journal { medium, geometry, in_flight, .. } = self.journal;
+        if in_flight.has_failed() {
+            // A medium that has failed is not written to. Threads that wait for records after this one learn it here.
+            in_flight.fail(start);
+            return;
+        }
+        let at = geometry.place(record);
+        medium.write(at, &header);
+        // If this fails, the journal has failed, and `complete` has woken all waiting threads.
+        if self.complete(at..at + HEADER, Ok(())).is_ok() {
+            if !in_flight.done(&self.placement) {
+                in_flight.announce();
+            }
+            in_flight.advance();
+        }
+    }
+}
+
+impl<M: Medium> Drop for Claim<'_, M> {
+    fn drop(&mut self) {
+        if !self.is_done {
+            self.abandon();
+        }
+    }
+}
+
+/// The void and the mark that are written before the first record of a segment.
+struct Before {
+    void: Option<(u64, [u8; HEADER as usize])>,
+    mark: Option<(u64, [u8; Mark::SIZE])>,
+}
+
+impl Before {
+    fn parts(&self) -> [Option<(u64, &[u8])>; 2] {
+        let void = self.void.as_ref().map(|(at, bytes)| (*at, &bytes[..]));
+        [void, self.mark.as_ref().map(|(at, bytes)| (*at, &bytes[..]))]
+    }
+}
+
+/// A wait for other threads, which lets them run if it takes long.
+#[derive(Debug, Default)]
+pub(super) struct Backoff {
+    spins: u32,
+}
+
+impl Backoff {
+    pub(super) fn wait(&mut self) {
+        sync::spin_loop();
+        self.spins = self.spins.saturating_add(1);
+        #[cfg(feature = "std")]
+        if self.spins >= SPINS {
+            std::thread::yield_now();
+        }
+    }
+}

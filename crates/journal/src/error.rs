@@ -1,0 +1,153 @@
+//! Errors of the journal.
+
+use super::geometry::{ALIGNMENT, LOG, SEGMENT, SEGMENTS};
+use super::state::FORMAT;
+use super::{Damage, Position};
+pub use cachemaint_format::error::FormatError;
+use cachemaint_format::error::error_of_kind;
+use cachemaint::medium::{self, Readable};
+use core::fmt;
+
+/// The error of an opening, with the medium.
+pub(super) type OpenError<M> = medium::OpenError<M, Error<<M as Readable>::Error>>;
+
+/// The error of an operation on a journal. `E` is the error of its medium.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Error<E> {
+    kind: ErrorKind<E>,
+}
+
+impl<E> Error<E> {
+    pub(super) const fn new(kind: ErrorKind<E>) -> Self {
+        Self { kind }
+    }
+
+    pub(super) const fn medium(error: E) -> Self {
+        Self::format(FormatError::Medium(error))
+    }
+
+    pub(super) const fn format(error: FormatError<E>) -> Self {
+        Self { kind: ErrorKind::Format(error) }
+    }
+}
+
+/// The reason why a journal could not be opened, or an operation on it failed. `E` is the error of its medium.
+///
+/// Positions count bytes of the journal, offsets count bytes of the medium.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind<E> {
+    /// An error that a journal, a recording and a store can have alike.
+    Format(FormatError<E>),
+    /// Damage: a record that had been durable is no longer valid. A copy that was made while a process appended can look
+    /// the same: copy again.
+    Damaged(Damage),
+    /// The journal was opened for writing since the reader was opened, or something else is in its place. Open a new
+    /// reader.
+    Replaced,
+    /// Sizes that no journal can have.
+    #[non_exhaustive]
+    Sizes {
+        /// Bytes of a segment.
+        segment: u64,
+        /// The alignment of records.
+        alignment: u64,
+        /// Bytes of the window.
+        window: u64,
+    },
+    /// A record that does not fit into a segment.
+    #[non_exhaustive]
+    TooLong {
+        /// Bytes of its payload; of a group all bytes of its records, less one header.
+        len: u64,
+        /// Bytes of the longest possible payload.
+        limit: u64,
+    },
+    /// A full journal: older records must be trimmed first. Nothing was written.
+    #[non_exhaustive]
+    Full {
+        /// Bytes that the record takes, with its header and skipped space.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
+    },
+    /// A position at which no record begins or ends, or no longer.
+    #[non_exhaustive]
+    NotABoundary {
+        /// The requested position.
+        position: Position,
+        /// The position of the oldest record.
+        head: Position,
+        /// The next position at which a record begins or ends, or the end of the acknowledged records.
+        end: Position,
+    },
+}
+
+error_of_kind!(kind);
+
+/// Prints the same text as the [`Error`].
+impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Format(error) => error.write(f, FORMAT),
+            Self::Damaged(damage) => {
+                write!(f, "{damage}; make a new journal of its whole records by a salvage")
+            }
+            Self::Replaced => {
+                f.write_str("the journal was opened for writing, or replaced; open a new reader")
+            }
+            Self::Sizes { segment, alignment, window } => write!(
+                f,
+                "a journal cannot have segments of {segment} bytes, records aligned to {alignment} bytes and a \
+                 window of {window} bytes. Choose segments that are powers of two from {} to {} and have space for \
+                 a mark and a record. Choose an alignment that is a power of two from 8 to {ALIGNMENT}. Choose a \
+                 window of at least two segments, at most the journal and at most 16 MiB",
+                SEGMENT.start(),
+                SEGMENT.end()
+            ),
+            Self::TooLong { len, limit } => write!(
+                f,
+                "the record has {len} bytes, but only {limit} fit into a segment of this journal; split it, or \
+                 create a journal with larger segments"
+            ),
+            Self::Full { needed, free } => write!(
+                f,
+                "the journal is full: {needed} bytes are needed and {free} are free; trim it"
+            ),
+            Self::NotABoundary { position, head, .. } if position == head => {
+                f.write_str("trims have overtaken each attempt to read the journal; read it again")
+            }
+            Self::NotABoundary { position, head, end } => {
+                write!(f, "no record begins or ends at position {position}; choose {head} or {end}")
+            }
+        }
+    }
+}
+
+impl<E> From<ErrorKind<E>> for Error<E> {
+    fn from(kind: ErrorKind<E>) -> Self {
+        Self { kind }
+    }
+}
+
+/// A conversion that keeps the error itself as the inner error.
+#[cfg(feature = "std")]
+impl<E: core::error::Error + Send + Sync + 'static> From<Error<E>> for std::io::Error {
+    fn from(error: Error<E>) -> Self {
+        use std::io::ErrorKind as Io;
+        let kind = match &error.kind {
+            ErrorKind::Format(error) => error.io_kind(),
+            ErrorKind::Damaged(_) | ErrorKind::Replaced => Io::InvalidData,
+            ErrorKind::Full { .. } => Io::StorageFull,
+            ErrorKind::Sizes { .. }
+            | ErrorKind::TooLong { .. }
+            | ErrorKind::NotABoundary { .. } => Io::InvalidInput,
+        };
+        Self::new(kind, error)
+    }
+}
+
+/// Returns the size of the smallest medium for a journal with segments of this size.
+pub(super) const fn least(segment: u64) -> u64 {
+    LOG + SEGMENTS * segment
+}

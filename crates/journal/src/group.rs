@@ -1,0 +1,91 @@
+//! Records that are appended together.
+
+use super::geometry::{HEADER, Placement};
+use super::record::{Header, Vouch};
+use alloc::vec::Vec;
+
+/// Records for [`Journal::append_group`](super::Journal::append_group), which are written back together.
+///
+/// A group keeps its memory, so that filling it again does not allocate.
+///
+/// ```
+/// # #[cfg(feature = "std")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use cachemaint::{Cache, medium::Memory, survival::Backing};
+/// # use std::sync::atomic::AtomicU64;
+/// # static WORDS: [AtomicU64; 1 << 14] = [const { AtomicU64::new(0) }; 1 << 14];
+/// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
+/// use cachemaint_journal::{Group, Journal};
+///
+/// let (journal, _) = Journal::open_or_create(medium)?;
+/// let mut group = Group::new();
+/// group.push(b"paid 3 to Ada");
+/// group.push(b"paid 4 to Grace");
+/// // Both are durable at return. A crash before that can leave only the first one.
+/// journal.append_group(&mut group)?;
+/// assert_eq!(journal.records()?.count(), 2);
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "std"))]
+/// # fn main() {}
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Group {
+    /// The payloads, each padded to words.
+    payloads: Vec<u8>,
+    lengths: Vec<usize>,
+    /// The records as they are in the medium.
+    records: Vec<u8>,
+}
+
+impl Group {
+    /// Returns an empty group.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { payloads: Vec::new(), lengths: Vec::new(), records: Vec::new() }
+    }
+
+    /// Adds a record. It takes 16 bytes and its payload, rounded up to the journal's alignment, and the whole group must fit
+    /// into a segment.
+    pub fn push(&mut self, payload: &[u8]) {
+        self.payloads.extend_from_slice(payload);
+        self.lengths.push(payload.len());
+    }
+
+    /// Drops all records.
+    pub(super) fn clear(&mut self) {
+        self.payloads.clear();
+        self.lengths.clear();
+    }
+
+    /// Returns the bytes of all records.
+    pub(super) fn size(&self, alignment: u64) -> u64 {
+        let size = |len: &usize| (HEADER + *len as u64).next_multiple_of(alignment);
+        self.lengths.iter().map(size).sum()
+    }
+
+    /// Returns the bytes of the records at a placement. Everything before `durable` is durable.
+    pub(super) fn seal(
+        &mut self,
+        alignment: u64,
+        placement: &Placement,
+        key: u64,
+        durable: u64,
+    ) -> &[u8] {
+        let Self { payloads, lengths, records } = self;
+        records.clear();
+        let mut rest = payloads.as_slice();
+        for len in lengths {
+            let (payload, others) = rest.split_at(*len);
+            rest = others;
+            let start = records.len();
+            let position = placement.record + start as u64;
+            // A record does not vouch for earlier records of its group.
+            let header = Header::of(key, Vouch::new(position, durable), payload, position);
+            records.extend_from_slice(&header.bytes(position));
+            records.extend_from_slice(payload);
+            records.resize(start + (HEADER + *len as u64).next_multiple_of(alignment) as usize, 0);
+        }
+        records
+    }
+}

@@ -1,0 +1,385 @@
+//! An append-only log that loses no acknowledged record: power-fail safe, many producers.
+//!
+//! A [`Journal`] is stored in any [`Medium`]: a DAX file, memory that a kernel preserves, the simulator. Every recovery
+//! finds each record whose append has returned, after any event that the medium survives. Records come back in the
+//! order in which they were appended, as a prefix: no record without all records before it.
+//!
+//! ```
+//! # #[cfg(feature = "dax")]
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use cachemaint::dax;
+//! use cachemaint_journal::Journal;
+//!
+//! # let directory = tempfile::tempdir()?;
+//! # let path = directory.path().join("journal");
+//! let file = dax::Options::new().allow_page_granularity().create_new(&path, 1 << 20)?;
+//! let (journal, _) = Journal::create_new(file)?;
+//! journal.append(b"paid 3 to Ada")?;
+//! journal.append(b"paid 4 to Grace")?;
+//! drop(journal); // or a crash
+//!
+//! let file = dax::Options::new().allow_page_granularity().open(&path)?;
+//! let (journal, opened) = Journal::open(file)?;
+//! assert_eq!(opened.recovered.records, 2);
+//! for record in journal.records()? {
+//!     let record = record?;
+//!     println!("{}: {}", record.position, String::from_utf8_lossy(&record.payload));
+//! }
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "dax"))]
+//! # fn main() {}
+//! ```
+//!
+//! # How it works
+//! Each record has a tag: a hash of 64 bits over its bytes and its position, with the key of this opening. A record is
+//! valid if its tag matches. So an append writes only its record: it stores the record, writes its lines back and fences.
+//! Remains of an earlier lap of the ring, records of another journal and torn records have no matching tag.
+//!
+//! Each producer makes its own records durable, at the same time as the others. An append is *acknowledged*, and returns,
+//! when everything before it is durable too. So recovery, which ends at the first record that is not valid, finds every
+//! acknowledged record.
+//!
+//! Records that were under way in a crash can still be valid after the first missing one. So each opening begins a new
+//! *epoch*, with a key of its own, in the next segment. The root says so before anything is appended: the end of the
+//! records before, and the new key. An opening after one without a new record takes its segment again.
+//!
+//! # Damage and torn ends
+//! A crash leaves a torn end: a record that was not acknowledged is missing. Damage is different: the missing record had
+//! been durable. The journal recognises damage by evidence:
+//! - The root states the end of the records before the last epoch, and the position that was acknowledged at the last
+//!   [trim](Journal::trim) or [close](Journal::close).
+//! - Each record *vouches*: it states the position before which everything was durable when the record was written. A
+//!   record within a [window](Options::window) after the missing one can vouch for it.
+//! - At most a window is under way. So a valid record a window after the missing one or in the rest of that segment is
+//!   evidence, too, and so is the mark of a segment farther on.
+//! - A mark of a later epoch than the root's, or of a lap for which its head leaves no space, shows that the newest root is
+//!   lost.
+//!
+//! Damage without evidence looks like a torn end: damage to the last records if they were appended together, and any
+//! damage that takes the evidence with it. A damaged journal is never written to: its whole records are
+//! [salvaged](Reader::salvage).
+//!
+//! # The format, version 4
+//! All numbers are little-endian. The first 16384 bytes have the roots, in four slots at offsets 0, 4096, 8192 and 12288.
+//! Generation *g* is in slots *g* modulo 2 and *g* modulo 2 plus 2, once in each. A new one is stored in place of the one
+//! before the last. Of all whole slots the one of the highest generation counts. Then comes the log, a ring of segments.
+//! Position *p* is at offset 16384 + *p* modulo its capacity; positions grow for ever.
+//!
+//! H(*seed*, *bytes*) is XXH3 with 64 bits and a seed (xxHash project, `doc/xxhash_spec.md`, version 0.2.0).
+//! K(*kind*, *epoch*, *place*) is H(*kind*, identity, *epoch* in 8 bytes, *place* in 8 bytes).
+//!
+//! | slot, offset | bytes | content |
+//! |---|---|---|
+//! | 0 | 8 | magic: `cmjournl` |
+//! | 8 | 4 | version: 4 |
+//! | 12 | 4 | bytes of the slot: 128 |
+//! | 16 | 8 | tag: H(H(K(1, generation, offset of the slot), bytes 0 to 15), bytes 24 to 127) |
+//! | 24 | 16 | identity, random |
+//! | 40 | 8 | generation, from 1 on |
+//! | 48 | 8 | capacity: bytes of the log, a multiple of the segment, three segments at least |
+//! | 56 | 8 | window in bytes: two segments or more, no more than the capacity, and 2^24 bytes at most |
+//! | 64 | 4 | bytes of a segment, a power of two from 128 to 2^22 |
+//! | 68 | 4 | alignment of records, a power of two from 8 to 4096 |
+//! | 72 | 8 | head: position of the oldest record that was not trimmed |
+//! | 80 | 8 | number of the epoch of the head |
+//! | 88 | 8 | key of the epoch of the head |
+//! | 96 | 8 | number of the last epoch |
+//! | 104 | 8 | key of the last epoch: K(16, its number, a random word) |
+//! | 112 | 8 | end of the records before the last epoch, which begins at the next beginning of a segment from there on |
+//! | 120 | 8 | position up to which everything was acknowledged |
+//!
+//! A record begins and ends at a multiple of the alignment and lies within a segment. It has a header and its payload.
+//! The bytes after the payload, up to the alignment, are ignored.
+//!
+//! | record, offset | bytes | content |
+//! |---|---|---|
+//! | 0 | 8 | tag: H(H(key, bytes 8 to 15 and the position in 8 bytes), payload), with the key of the epoch |
+//! | 8 | 3 | length of the payload in bytes |
+//! | 11 | 3 | bits 0 to 2, the kind: 1 data, 2 mark, 3 void. Bits 3 to 23: *v*, see below |
+//! | 14 | 2 | (*w* XOR (⌊*w* / 2^16⌋ × 0x9e3779b97f4a7c15 modulo 2^64) / 2^48) modulo 2^16; *w* is the position divided by 8 |
+//! | 16 | | payload |
+//!
+//! - A record vouches for nothing if *v* is 0, else for everything up to 8 × (*v* - 1) bytes before its position.
+//! - Each segment begins with a *mark*, a header record that is written with the first record of the segment. Its tag has
+//!   the key K(17, number of the epoch, position). Its payload: identity (16 bytes), number of the epoch (8), its key (8),
+//!   end of the records before the epoch (8), position of the mark (8).
+//! - A *void*, a padding record, fills the rest of a segment, or the space of a record whose append panicked. Its length
+//!   leads to its end. Its tag is that of a record with this length and no payload. If fewer than 16 bytes are left at the
+//!   end of a segment, they are unused.
+//! - After the last record of an epoch, the next epoch begins at the next beginning of a segment. The root says so of the
+//!   last epoch; of another one its mark does, which states the same end.
+//!
+//! # Limits
+//! - A record fits into a segment. Positions, generations and epochs' numbers are below 2^63.
+//! - A tag of 64 bits detects accidents, not attacks.
+//! - This version of the crate reads and writes version 4 alone; another one is [`FormatError::Version`]. To change the
+//!   version, handle and trim all records by a program of the old one, and create a new journal.
+//! - If both copies of the newest root are lost, the one before it counts, unless there is evidence of a newer one.
+//! - Not every drive promises the old or the new sector after a power loss (NVM Command Set Specification: AWUPF). One that
+//!   loses the sectors which it writes can lose acknowledged records: those in a page that an append was writing, unless
+//!   the [alignment](Options::alignment) is 4096; and the last window of records, during an [opening](Options::open). The loss
+//!   is damage or a torn end, by the same evidence.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![no_std]
+#![warn(clippy::std_instead_of_core, clippy::std_instead_of_alloc, clippy::alloc_instead_of_core)]
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "sizes are checked against their limits when they are read"
+)]
+
+extern crate alloc;
+#[cfg(any(feature = "std", test))]
+extern crate std;
+
+mod append;
+mod error;
+mod geometry;
+mod group;
+mod inflight;
+mod open;
+mod reader;
+mod record;
+mod records;
+mod salvage;
+mod state;
+mod trim;
+#[cfg(feature = "std")]
+mod wait;
+mod walk;
+
+pub use cachemaint_format::identity::Identity;
+pub use cachemaint_format::progress::Progress;
+pub use error::{Error, ErrorKind, FormatError};
+pub use group::Group;
+pub use open::{Opened, Options};
+pub use reader::{Reader, Record};
+pub use records::Records;
+pub use salvage::{Salvage, Salvaged};
+
+use cachemaint::medium::{Medium, WriterLockGuard};
+use core::fmt;
+#[cfg(feature = "std")]
+use error::OpenError;
+use geometry::Geometry;
+use inflight::InFlight;
+use record::Mark;
+use state::State;
+
+/// A position in a journal: bytes since its creation. No two acknowledged records have the same one, unless the first was
+/// lost to damage.
+///
+/// The number can be kept elsewhere and made a position again. Keep the [identity](Journal::identity) of the journal with
+/// it, as the positions of another journal begin at 0 too. For a later opening keep the place where an acknowledged record
+/// begins or ends: the example of [`Journal::trim`] does so. The [end of the journal](Journal::end) may be another place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct Position(pub u64);
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The content of a journal, as an opening or a verification found it. A new journal has the default value.
+///
+/// Beside a writer, `torn`, `after_gap` and `root_lost` can be what is under way now: verify again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Recovered {
+    /// The oldest record.
+    pub head: Position,
+    /// The end of the last record that counts.
+    pub end: Position,
+    /// The number of records that count.
+    pub records: u64,
+    /// The number of bytes in their payloads.
+    pub bytes: u64,
+    /// True if a record was under way at the end in a crash, perhaps an earlier one. It had not been acknowledged, and does
+    /// not count. A record of which no part of the beginning is stored goes unnoticed.
+    pub torn: bool,
+    /// The number of whole records after the end that do not count, since a record before them is missing. They were
+    /// under way together with it in a crash: none of them shows that it had been durable. [`Reader::salvage`] returns
+    /// them, until the journal is opened for appending.
+    pub after_gap: u64,
+    /// The damage at the end, if a record that had been durable is lost there.
+    pub damage: Option<Damage>,
+    /// True if a copy of the root is torn or damaged. If a crash tore it, the trim, opening or closing that stored it had
+    /// not returned. If both copies of the newest one are damaged, the last trim or closing is undone, and trimmed records
+    /// that were not yet overwritten are here again. Opening for appending writes them anew.
+    pub root_lost: bool,
+}
+
+/// A place at which a record had been durable and is no longer valid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Damage {
+    /// The position of the damage.
+    pub at: Position,
+    /// The offset of this position in the medium, in bytes.
+    pub offset: u64,
+    /// A position that was written when the damaged record had already been durable.
+    pub evidence: Position,
+    /// The reason why the record is not valid.
+    pub fault: Fault,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { at, offset, evidence, fault } = self;
+        write!(
+            f,
+            "the journal is damaged at position {at}, offset {offset}: {fault}, although it was written \
+             up to {evidence} at least"
+        )
+    }
+}
+
+/// The reason why a record is not valid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Fault {
+    /// A header that does not state its position: no record is stored there.
+    Nothing,
+    /// A header that states its position, and a tag that does not match the bytes, the position and the epoch of a record.
+    Tag,
+    /// A missing or invalid mark, or a mark of another journal or of an impossible epoch.
+    Mark,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing => f.write_str("no record of this journal is stored there"),
+            Self::Tag => f.write_str("the tag does not match the record"),
+            Self::Mark => {
+                f.write_str("the mark (header record) of a segment is missing or invalid")
+            }
+        }
+    }
+}
+
+/// A log that is open for appending. See the [module](self).
+///
+/// Threads can share it: all methods but [`close`](Self::close) take `&self`. The example of
+/// [`wait_for_records`](Self::wait_for_records) has a thread that reads and trims the records of other threads.
+///
+/// ```
+/// # #[cfg(feature = "std")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use cachemaint::{Cache, medium::Memory, survival::Backing};
+/// # use std::sync::atomic::AtomicU64;
+/// # static WORDS: [AtomicU64; 1 << 14] = [const { AtomicU64::new(0) }; 1 << 14];
+/// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
+/// use cachemaint_journal::Journal;
+///
+/// let (journal, opened) = Journal::open_or_create(medium)?;
+/// assert!(opened.is_new);
+/// let first = journal.append(b"paid 3 to Ada")?; // durable at return
+/// journal.append(b"paid 4 to Grace")?;
+/// let records: Vec<_> = journal.records()?.collect::<Result<_, _>>()?;
+/// assert_eq!(records[0].position, first);
+/// journal.trim(records[1].position)?; // the first one is processed
+/// assert_eq!(journal.records()?.count(), 1);
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "std"))]
+/// # fn main() {}
+/// ```
+#[derive(Debug)]
+pub struct Journal<M: Medium> {
+    medium: M,
+    identity: Identity,
+    geometry: Geometry,
+    /// The mark of new segments.
+    mark: Mark,
+    in_flight: InFlight,
+    trimming: trim::Turn,
+    /// Locked as long as this journal can write.
+    _writer: Option<WriterLockGuard>,
+}
+
+impl<M: Medium> Journal<M> {
+    fn new(medium: M, writer: Option<WriterLockGuard>, state: &State, in_flight: InFlight) -> Self {
+        let State { identity, geometry, epoch, before, .. } = *state;
+        let mark = Mark { epoch, before };
+        let trimming = trim::Turn::new(state);
+        Self { medium, identity, geometry, mark, in_flight, trimming, _writer: writer }
+    }
+
+    /// Creates a journal in a medium without a journal, with the default [`Options`].
+    ///
+    /// # Errors
+    /// As [`Options::create_new`].
+    #[cfg(feature = "std")]
+    pub fn create_new(medium: M) -> Result<(Self, Opened), OpenError<M>> {
+        Options::new().create_new(medium)
+    }
+
+    /// Opens the journal in a medium for appending, or creates it if it is missing, with the default [`Options`].
+    ///
+    /// # Errors
+    /// As [`Options::open_or_create`].
+    #[cfg(feature = "std")]
+    pub fn open_or_create(medium: M) -> Result<(Self, Opened), OpenError<M>> {
+        Options::new().open_or_create(medium)
+    }
+
+    /// Opens a journal for appending, with the default [`Options`].
+    ///
+    /// # Errors
+    /// As [`Options::open`].
+    #[cfg(feature = "std")]
+    pub fn open(medium: M) -> Result<(Self, Opened), OpenError<M>> {
+        Options::new().open(medium)
+    }
+
+    /// Returns the identity of the journal.
+    #[must_use]
+    pub const fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// Returns the medium.
+    #[must_use]
+    pub const fn medium(&self) -> &M {
+        &self.medium
+    }
+
+    /// Returns the position to which the journal is trimmed, at or before the oldest record. It is 0 in a new journal.
+    /// [`records_from`](Self::records_from) returns all records from this position.
+    #[must_use]
+    pub fn head(&self) -> Position {
+        Position(self.in_flight.head())
+    }
+
+    /// Returns the end of the acknowledged records. After an opening this is the beginning of a segment, which the next
+    /// opening may use again. So do not keep this position for a later opening. [`trim`](Self::trim) lists the positions that can be kept.
+    #[must_use]
+    pub fn end(&self) -> Position {
+        Position(self.in_flight.advance())
+    }
+
+    /// Returns the size of the log in bytes, including headers and marks.
+    #[must_use]
+    pub const fn capacity(&self) -> u64 {
+        self.geometry.capacity
+    }
+
+    /// Returns the number of free bytes. Headers and marks of new records take their space from them.
+    #[must_use]
+    pub fn free(&self) -> u64 {
+        self.in_flight.free()
+    }
+
+    /// Returns the length of the longest possible payload, in bytes.
+    #[must_use]
+    pub const fn largest(&self) -> u64 {
+        self.geometry.largest()
+    }
+}

@@ -1,0 +1,330 @@
+//! Creating and opening: recovery, and the beginning of an epoch in a segment of its own.
+
+use super::error::{Error, ErrorKind, FormatError, OpenError, least};
+use super::geometry::{self, Geometry, LOG};
+use super::inflight::InFlight;
+use super::reader::{Reader, survey};
+use super::record::Epoch;
+use super::state::{FORMAT, Root, State};
+use super::walk::{Step, Walk};
+use super::{Identity, Journal, Progress, Recovered};
+use cachemaint_format::reread::Rereadings;
+use cachemaint_format::root::{self, Found};
+use cachemaint_format::{magic, rewritten, writer};
+use cachemaint::medium::{Granularity, Medium};
+use core::fmt;
+
+/// The options with which a journal is created or opened.
+///
+/// ```
+/// # #[cfg(feature = "std")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use cachemaint::{Cache, medium::Memory, survival::Backing};
+/// use cachemaint_journal::Options;
+/// use std::sync::atomic::AtomicU64;
+///
+/// let words: Vec<AtomicU64> = (0..32768).map(|_| AtomicU64::new(0)).collect();
+/// let memory = Memory::new(&words, Cache::host()?, Backing::Ram);
+/// // The error is returned without the medium, since the medium is borrowed.
+/// let (journal, _) = Options::new().segment(4096).create_new(memory).map_err(|failed| failed.error)?;
+/// journal.append(b"the first record")?;
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "std"))]
+/// # fn main() {}
+/// ```
+pub struct Options<'p> {
+    segment: Option<u64>,
+    window: Option<u64>,
+    alignment: u64,
+    entropy: [u64; 2],
+    progress: Option<&'p mut dyn FnMut(Progress)>,
+}
+
+impl fmt::Debug for Options<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("segment", &self.segment)
+            .field("window", &self.window)
+            .field("alignment", &self.alignment)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The findings of a creation or an opening.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Opened {
+    /// True if this call has created the journal.
+    pub is_new: bool,
+    /// The content of the journal. That of a new one is the default value.
+    pub recovered: Recovered,
+}
+
+/// Bytes of a segment in a medium with space for many.
+const SEGMENT: u64 = 64 << 10;
+/// The number of segments below which they are made smaller.
+const MANY: u64 = 16;
+/// Bytes of a window by default.
+const WINDOW: u64 = 256 << 10;
+
+#[cfg(feature = "std")]
+impl Default for Options<'_> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<'p> Options<'p> {
+    /// Returns the default options, with random bytes of the system.
+    #[cfg(feature = "std")]
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_entropy(cachemaint_format::identity::entropy())
+    }
+
+    /// Returns the default options with these random words. They should differ at each opening and on each machine: the
+    /// identity of a journal and the key of an epoch are made of them, and distinguish its records from other ones.
+    #[must_use]
+    pub const fn with_entropy(entropy: [u64; 2]) -> Self {
+        let (segment, window, progress) = (None, None, None);
+        Self { segment, window, alignment: 8, entropy, progress }
+    }
+
+    /// Sets the bytes of a segment of a new journal, a power of two up to 4 MiB. The default is 64 KiB, or less if there
+    /// would be fewer than 16 segments. At the end of each segment some space is lost, and an opening begins a new one.
+    ///
+    /// A record is the largest batch that a crash leaves whole or not at all: a [group](super::Group) is not atomic. A record
+    /// takes 16 bytes and its payload, rounded up to the [alignment](Self::alignment). It fits into a segment beside its
+    /// mark of 64 bytes, also rounded up: [`Journal::largest`] is the longest payload. A group must fit as a whole.
+    #[must_use]
+    pub fn segment(self, bytes: u64) -> Self {
+        Self { segment: Some(bytes), ..self }
+    }
+
+    /// Sets the window of a new journal: the number of bytes by which records may be ahead of the acknowledged ones.
+    /// The default is 256 KiB, or four segments if they are more, but at most a quarter of the journal, and at least two
+    /// segments. The maximum is 16 MiB. A window takes half its size in memory, rounded up to a power of two.
+    #[must_use]
+    pub fn window(self, bytes: u64) -> Self {
+        Self { window: Some(bytes), ..self }
+    }
+
+    /// Sets the alignment of records in a new journal, in bytes. The default is 8, which packs them. With the size of a
+    /// line, no two producers share a line.
+    ///
+    /// With 4096, the largest one, an append writes no page of 4096 bytes with an earlier record. That is for
+    /// [drives that lose a sector](super#limits). An opening still writes the last records once more.
+    #[must_use]
+    pub fn alignment(self, bytes: u64) -> Self {
+        Self { alignment: bytes, ..self }
+    }
+
+    /// Sets the sizes of a new journal to those of another one, such as one whose records it salvages.
+    #[must_use]
+    pub fn sizes_of<M>(self, other: &Reader<M>) -> Self {
+        let Geometry { segment, alignment, window, .. } = other.geometry();
+        Self { segment: Some(segment), alignment, window: Some(window), ..self }
+    }
+
+    /// Sets a function that is called now and then while an opening reads a journal.
+    #[must_use]
+    pub fn progress(self, progress: &'p mut dyn FnMut(Progress)) -> Self {
+        Self { progress: Some(progress), ..self }
+    }
+
+    /// Creates a journal in a medium, as large as the medium allows, and opens it. The journal is durable when this
+    /// returns. A crash leaves all of it or none.
+    ///
+    /// Other bytes at the beginning of the medium are overwritten, but not a journal, a recording or a store.
+    ///
+    /// # Errors
+    /// [`FormatError::Exists`], if the medium has a journal; [`FormatError::Foreign`], if it has a recording or a store;
+    /// [`ErrorKind::Sizes`], if these sizes are impossible; [`FormatError::TooSmall`], if the medium is too small for
+    /// them; [`FormatError::SecondWriter`]; if the medium fails.
+    ///
+    /// # Cost
+    /// Two fences. By pages six flushes.
+    pub fn create_new<M: Medium>(self, medium: M) -> Result<(Journal<M>, Opened), OpenError<M>> {
+        as_writer(medium, |medium| self.create(medium))
+    }
+
+    /// Opens the journal in a medium for appending as [`open`](Self::open) does, or creates it if it is missing. The
+    /// sizes among these options are used for a new journal only.
+    ///
+    /// A journal is missing if the first eight bytes at the places of all roots are zero, as in a new file, and after a
+    /// crash that has cut a creation off.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), if the medium has a journal or [something else](FormatError::Foreign); otherwise as
+    /// [`create_new`](Self::create_new).
+    ///
+    /// # Cost
+    /// That of [`open`](Self::open) or [`create_new`](Self::create_new).
+    pub fn open_or_create<M: Medium>(
+        mut self,
+        medium: M,
+    ) -> Result<(Journal<M>, Opened), OpenError<M>> {
+        as_writer(medium, |medium| {
+            // A medium that is too small for the roots has no journal.
+            let is_missing = medium.len() < root::BYTES || {
+                let found = Root::presence(medium, FORMAT).map_err(Error::medium)?;
+                matches!(found, Found::Nothing)
+            };
+            if is_missing { self.create(medium) } else { self.recover(medium) }
+        })
+    }
+
+    fn create<M: Medium>(&self, medium: &M) -> Result<Begun, Error<M::Error>> {
+        let geometry = self.geometry(medium.len())?;
+        match Root::presence(medium, FORMAT).map_err(Error::medium)? {
+            Found::Nothing | Found::Other(_) => {}
+            _ => return Err(Error::format(FormatError::Exists)),
+        }
+        let words = magic::words(medium).map_err(Error::medium)?;
+        if let Some(found) = magic::another(words, FORMAT.magic) {
+            return Err(Error::format(FormatError::Foreign { found }));
+        }
+        let identity = Identity::from_entropy(self.entropy);
+        let epoch = Epoch::new(identity, 1, self.entropy[0] ^ self.entropy[1]);
+        let (head, before, acknowledged) = (0, 0, 0);
+        let head_epoch = epoch;
+        let state = State {
+            identity,
+            generation: 1,
+            geometry,
+            head,
+            head_epoch,
+            epoch,
+            before,
+            acknowledged,
+        };
+        state.root().create(medium, FORMAT).map_err(Error::medium)?;
+        Ok((state, Opened { is_new: true, ..Opened::default() }))
+    }
+
+    /// Opens a journal for appending. It finds the end of the records and begins a new epoch in the next segment, so that
+    /// no record that was under way can appear later. A crash meanwhile does not change the records. An opening after one
+    /// without a new record takes its segment again.
+    ///
+    /// After a torn end whole records can be left, which do not count: [`Recovered::after_gap`].
+    ///
+    /// A journal keeps the size of its creation: if the medium has grown, the rest of it is not used. A larger log is a new
+    /// journal, to which the program changes at a checkpoint, as in [`Journal::trim`]. A full journal can be opened, and
+    /// must be trimmed before the first append.
+    ///
+    /// Only one process may append at a time; a [`DaxFile`](../dax/struct.DaxFile.html) ensures that. Within this process the
+    /// medium's [`writer_lock`](Medium::writer_lock) does.
+    ///
+    /// # Errors
+    /// If the medium has no journal, or only a part of it; if its version is unknown; if the medium fails. If the
+    /// journal is [damaged](ErrorKind::Damaged): then it can be read, and [salvaged](super::Reader::salvage).
+    /// [`FormatError::Roots`]; [`FormatError::WornOut`]; [`FormatError::SecondWriter`]. Nothing was written then.
+    ///
+    /// [`FormatError::Failed`] by pages, if a record was not on the medium after an earlier failure, and the operating
+    /// system dropped it during this call: open the journal again.
+    ///
+    /// # Cost
+    /// All records are read. Four fences. The last window of records is written back again. Where the granularity is a
+    /// page, they are stored once more for that, and read again: after a failed write-back the operating system shows
+    /// bytes that are not in the medium, and can drop them at any time.
+    pub fn open<M: Medium>(mut self, medium: M) -> Result<(Journal<M>, Opened), OpenError<M>> {
+        as_writer(medium, |medium| self.recover(medium))
+    }
+
+    fn recover<M: Medium>(&mut self, medium: &M) -> Result<Begun, Error<M::Error>> {
+        let (state, loaded) = State::load(medium, Rereadings::ALONE)?;
+        let mut silent = |_: Progress| ();
+        let progress = self.progress.as_deref_mut().unwrap_or(&mut silent);
+        let (_, mut recovered) = survey(medium, state, progress).map_err(Error::medium)?;
+        if let Some(damage) = recovered.damage {
+            return Err(Error::new(ErrorKind::Damaged(damage)));
+        }
+        recovered.root_lost = loaded.is_one_lost();
+        let end = recovered.end.0;
+        let next = State {
+            generation: state.generation + 1,
+            epoch: Epoch::new(
+                state.identity,
+                state.epoch.number + 1,
+                self.entropy[0] ^ self.entropy[1],
+            ),
+            before: end,
+            acknowledged: end,
+            ..state
+        };
+        let next = next.checked().ok_or(Error::format(FormatError::WornOut))?;
+        // A crash may tear the next root, so this one is durable before.
+        loaded.root.restore(medium, FORMAT, loaded.is_damaged).map_err(Error::medium)?;
+        if !keep(medium, state, end).map_err(Error::medium)? {
+            return Err(Error::format(FormatError::Failed));
+        }
+        next.store(medium).map_err(Error::medium)?;
+        Ok((next, Opened { is_new: false, recovered }))
+    }
+
+    fn geometry<E>(&self, size: u64) -> Result<Geometry, Error<E>> {
+        let room = size.saturating_sub(LOG);
+        let segment = self.segment.unwrap_or_else(|| {
+            let many = (room / MANY).max(1);
+            SEGMENT.min(1 << many.ilog2()).max(*geometry::SEGMENT.start())
+        });
+        let segments = room.checked_div(segment).unwrap_or(0).max(geometry::SEGMENTS);
+        let capacity = segments.saturating_mul(segment);
+        let part = segments / 4 * segment;
+        let usual = WINDOW.max(segment.saturating_mul(4)).min(part).max(segment.saturating_mul(2));
+        let window = self.window.unwrap_or(usual);
+        let sizes = ErrorKind::Sizes { segment, alignment: self.alignment, window };
+        let geometry = Geometry { segment, capacity, alignment: self.alignment, window };
+        let geometry = geometry.checked().ok_or(Error::new(sizes))?;
+        let needed = least(segment);
+        if size < needed {
+            return Err(Error::format(FormatError::TooSmall { size, needed }));
+        }
+        Ok(geometry)
+    }
+}
+
+/// The state in which a journal was opened, and the findings.
+type Begun = (State, Opened);
+
+/// Opens or creates a journal as the one writer of its medium. Returns the medium with the error if that fails.
+fn as_writer<M: Medium>(
+    medium: M,
+    open: impl FnOnce(&M) -> Result<Begun, Error<M::Error>>,
+) -> Result<(Journal<M>, Opened), OpenError<M>> {
+    let writer = writer::lock(&medium, Error::format(FormatError::SecondWriter));
+    match writer.and_then(|writer| Ok((writer, open(&medium)?))) {
+        Ok((writer, (state, opened))) => {
+            let in_flight = InFlight::new(state.geometry, state.head, state.start());
+            Ok((Journal::new(medium, writer, &state, in_flight), opened))
+        }
+        Err(error) => Err(OpenError::new(medium, error)),
+    }
+}
+
+/// Makes durable the records that were read but may be in the caches only, since their process was killed or a write-back
+/// failed: at most a window before the end. Everything earlier was acknowledged, or found by an earlier opening.
+///
+/// Returns true if they are the ones that were read. After a failed write-back the operating system can drop a page between
+/// the reading and the stores here, but not after them.
+fn keep<M: Medium>(medium: &M, state: State, end: u64) -> Result<bool, M::Error> {
+    let geometry = state.geometry;
+    let from = end.saturating_sub(geometry.window).max(state.head).max(state.start());
+    if from >= end {
+        return Ok(true);
+    }
+    let (at, len) = (geometry.place(from), end - from);
+    let first = len.min(geometry.bytes() - at);
+    rewritten::writeback(medium, at..at + first)?;
+    rewritten::writeback(medium, LOG..LOG + len - first)?;
+    medium.fence();
+    if !matches!(medium.granularity(), Granularity::Page(_)) {
+        return Ok(true);
+    }
+    let mut walk = Walk::new(medium, state);
+    walk.enter(geometry.segment_of(from).max(state.head))?;
+    while !matches!(walk.step()?, Step::End(_)) {}
+    Ok(walk.last == end)
+}

@@ -1,0 +1,265 @@
+//! Iteration over records: the acknowledged ones of a journal of this process, or all in a medium.
+
+use super::error::{Error, ErrorKind};
+use super::inflight::InFlight;
+use super::reader::{ATTEMPTS, Ending, Search, overtaken};
+use super::state::State;
+use super::walk::{Patience, Step, Walk};
+use super::{Fault, Journal, Position, Record};
+use cachemaint::medium::{Medium, Readable};
+use alloc::vec::Vec;
+use core::sync::atomic::{self, Ordering};
+
+/// The records of a journal, in order. [`Journal::records`] and [`Reader::records`](super::Reader::records) return it.
+///
+/// At the end, [`read_next`](Self::read_next) and [`next`](Iterator::next) return `None`. Called again later, they
+/// return the records that were appended meanwhile. For a [`Journal`] these are the acknowledged records only. An
+/// iteration ends at an error.
+///
+/// ```
+/// # #[cfg(feature = "std")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use cachemaint::{Cache, medium::Memory, survival::Backing};
+/// # use std::sync::atomic::AtomicU64;
+/// # static WORDS: [AtomicU64; 1 << 14] = [const { AtomicU64::new(0) }; 1 << 14];
+/// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
+/// use cachemaint_journal::Journal;
+///
+/// # let (journal, _) = Journal::open_or_create(medium)?;
+/// # journal.append(b"paid 3 to Ada")?;
+/// let mut records = journal.records()?;
+/// let mut payload = Vec::new(); // one allocation for all records
+/// while let Some(position) = records.read_next(&mut payload)? {
+///     println!("{position}: {} bytes", payload.len());
+/// }
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "std"))]
+/// # fn main() {}
+/// ```
+#[derive(Debug)]
+pub struct Records<'r, M: Readable> {
+    walk: Walk<'r, M>,
+    /// The records under way, if the journal is open in this process.
+    in_flight: Option<&'r InFlight>,
+    /// The end after which all segments were searched for evidence of damage.
+    searched: Option<u64>,
+    is_over: bool,
+}
+
+impl<M: Medium> Journal<M> {
+    /// Returns the acknowledged records, from the oldest one on.
+    ///
+    /// A kept [`Records`] also returns each record that is acknowledged later, over any number of laps. It borrows the
+    /// journal, so a thread can keep it while other threads append and trim. The example of
+    /// [`wait_for_records`](Self::wait_for_records) is such a consumer.
+    ///
+    /// # Errors
+    /// If the medium has failed.
+    pub fn records(&self) -> Result<Records<'_, M>, Error<M::Error>> {
+        let walk = Walk::new(&self.medium, self.state()?);
+        Ok(Records::acknowledged(walk, &self.in_flight))
+    }
+
+    /// Returns the acknowledged records from a position on, as [`records`](Self::records) does. A record begins or ends
+    /// at the position, or it is the [head](Self::head) or the [end](Self::end).
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotABoundary`], if no acknowledged record begins or ends at the position, or it was trimmed;
+    /// [`ErrorKind::Damaged`], if a record before it in the segment of the previous record is damaged.
+    ///
+    /// # Cost
+    /// The records before it in the segment of the previous record are read, except those before the head. A kept
+    /// [`Records`] goes on without this cost.
+    pub fn records_from(&self, position: Position) -> Result<Records<'_, M>, Error<M::Error>> {
+        let (head, end) = (self.head(), self.end());
+        if position > end {
+            return Err(Error::new(ErrorKind::NotABoundary { position, head, end }));
+        }
+        let walk = walk_from(&self.medium, position, || self.state())?;
+        Ok(Records::acknowledged(walk, &self.in_flight))
+    }
+}
+
+/// Returns a walk from a position at which a record begins or ends. `now` returns the present state.
+pub(super) fn walk_from<M: Readable>(
+    medium: &M,
+    position: Position,
+    now: impl Fn() -> Result<State, Error<M::Error>>,
+) -> Result<Walk<'_, M>, Error<M::Error>> {
+    let mut state = now()?;
+    for _ in 0..ATTEMPTS {
+        let walk = Walk::at_boundary(medium, state, position.0);
+        let Err(ErrorKind::Damaged(damage)) = walk.as_ref().map_err(Error::kind) else {
+            return walk;
+        };
+        let later = now()?;
+        if !state.is_outdated(&later, damage) {
+            return walk;
+        }
+        state = later;
+    }
+    Err(overtaken(&state, position))
+}
+
+impl<'r, M: Readable> Records<'r, M> {
+    /// Returns all records in the medium.
+    pub(super) const fn new(walk: Walk<'r, M>) -> Self {
+        Self { walk, in_flight: None, searched: None, is_over: false }
+    }
+
+    /// Returns the acknowledged records only.
+    fn acknowledged(mut walk: Walk<'r, M>, in_flight: &'r InFlight) -> Self {
+        walk.follow(in_flight);
+        Self { in_flight: Some(in_flight), ..Self::new(walk) }
+    }
+
+    /// Replaces the content of a buffer with the payload of the next record, and returns the record's position.
+    ///
+    /// Returns `None` at the end. For a [`Journal`], all records that were acknowledged at the time of the call have
+    /// been returned then. Called again later, it returns the records that were appended meanwhile.
+    ///
+    /// # Errors
+    /// - [`ErrorKind::NotABoundary`], if the next records were trimmed and their space was used again. Trimmed records
+    ///   are returned as long as their space was not used again. Go on with [`Journal::records`], from the oldest
+    ///   record. A reader that is a lap behind gets this error even if there was no record: it cannot see that.
+    /// - [`ErrorKind::Damaged`], if the next record is damaged.
+    /// - [`ErrorKind::Replaced`], of a [`Reader`](super::Reader): open a new one.
+    /// - If the medium fails.
+    ///
+    /// # Cost
+    /// The record is read once, and copied. For a `Journal`, `None` costs a few loads from memory. For a
+    /// [`Reader`](super::Reader), it costs a read of the roots and of the space after the end. The first time, and
+    /// each time after new records, it also costs a read of a whole window, and of the mark of each segment that has one.
+    pub fn read_next(
+        &mut self,
+        payload: &mut Vec<u8>,
+    ) -> Result<Option<Position>, Error<M::Error>> {
+        match self.step()? {
+            None => Ok(None),
+            Some((position, len)) => {
+                payload.clear();
+                payload.extend_from_slice(self.walk.payload(len));
+                Ok(Some(Position(position)))
+            }
+        }
+    }
+
+    /// Returns the position before which everything was read: the end of the last record. After `None` it can be later,
+    /// since space without a record was passed. For a [`Journal`] it is the [end](Journal::end) of that time then.
+    ///
+    /// All records before this position were returned. Pass it to [`Journal::wait_for_records`] to wait for the next
+    /// record, to [`Journal::trim`] to trim all returned records, or to [`Journal::records_from`] to go on there.
+    ///
+    /// An opening may use the space after the last record again. So if a program stores a position for a later opening,
+    /// it must call this right after a record, not after `None`.
+    #[must_use]
+    pub const fn reached(&self) -> Position {
+        Position(self.walk.at)
+    }
+
+    fn step(&mut self) -> Result<Option<(u64, usize)>, Error<M::Error>> {
+        // Each call may verify a record that is being written in vain.
+        self.walk.patience = Patience::default();
+        loop {
+            match self.walk.step().map_err(Error::medium)? {
+                Step::Record { position, len } => return Ok(Some((position, len))),
+                Step::Passed => {}
+                Step::End(fault) => {
+                    let goes_on = match self.in_flight {
+                        Some(in_flight) => self.walk.goes_on(in_flight, fault)?,
+                        None => self.goes_on(fault)?,
+                    };
+                    if !goes_on {
+                        return Ok(None);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Returns true if more records may be after the end that was found in a medium. Damage is an error.
+    fn goes_on(&mut self, fault: Fault) -> Result<bool, Error<M::Error>> {
+        if self.walk.renew()? {
+            return Ok(true);
+        }
+        let (at, head) = (self.walk.at, self.walk.state.head);
+        if head > at {
+            let (position, head) = (Position(at), Position(head));
+            return Err(Error::new(ErrorKind::NotABoundary { position, head, end: head }));
+        }
+        let search = match self.searched {
+            Some(at) if at == self.walk.at => Search::Near,
+            _ => Search::All,
+        };
+        match self.walk.ending(fault, search).map_err(Error::medium)? {
+            Ending::More => Ok(true),
+            Ending::End { .. } => {
+                self.searched = Some(self.walk.at);
+                Ok(false)
+            }
+            // A trim since the last check explains it. This ends: an end before the head is an error.
+            Ending::Damage(_) if self.walk.renew()? => Ok(true),
+            Ending::Damage(damage) => Err(Error::new(ErrorKind::Damaged(damage))),
+        }
+    }
+}
+
+impl<M: Readable> Iterator for Records<'_, M> {
+    type Item = Result<Record, Error<M::Error>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.is_over {
+            return None;
+        }
+        let record = match self.step() {
+            Ok(None) => return None,
+            Ok(Some((position, len))) => Ok(Record {
+                position: Position(position),
+                end: self.reached(),
+                payload: self.walk.payload(len).to_vec(),
+            }),
+            Err(error) => Err(error),
+        };
+        self.is_over = record.is_err();
+        Some(record)
+    }
+}
+
+impl<M: Readable> Walk<'_, M> {
+    /// Moves the bound to the end of the acknowledged records.
+    fn follow(&mut self, in_flight: &InFlight) {
+        self.bound = in_flight.advance();
+        // Acknowledged records were reserved with this head or an earlier one.
+        self.limit = self.state.geometry.limit(in_flight.head());
+    }
+
+    /// Returns true if more records were acknowledged since the bound was moved. If the walk ended before the bound, an
+    /// acknowledged record is not valid, which is an error.
+    fn goes_on(&mut self, in_flight: &InFlight, fault: Fault) -> Result<bool, Error<M::Error>> {
+        let (at, end) = (self.state.geometry.settled(self.at), self.bound);
+        if at >= end {
+            self.follow(in_flight);
+            return Ok(self.bound > end);
+        }
+        // The space was used again after the head had moved.
+        atomic::fence(Ordering::Acquire);
+        let head = in_flight.head();
+        if head > self.at {
+            let [position, head, end] = [self.at, head, end].map(Position);
+            return Err(Error::new(ErrorKind::NotABoundary { position, head, end }));
+        }
+        Err(Error::new(ErrorKind::Damaged(self.damage(end, fault))))
+    }
+
+    /// Takes up a head that a trim has moved. Returns true if records can be at places that had none before.
+    fn renew(&mut self) -> Result<bool, Error<M::Error>> {
+        let now = self.state.now(self.medium)?;
+        // The records before its head are seen now.
+        atomic::fence(Ordering::Acquire);
+        let has_moved = now.head > self.state.head;
+        self.limit = now.geometry.limit(now.head);
+        self.state = now;
+        Ok(has_moved)
+    }
+}

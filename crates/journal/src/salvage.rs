@@ -1,0 +1,182 @@
+//! Salvage of whole records after damage.
+
+use super::error::Error;
+use super::record::{Epoch, Kind};
+use super::state::State;
+use super::walk::{Step, Walk};
+use super::{Position, Record};
+use cachemaint::medium::Readable;
+use core::ops::Range;
+
+/// A result of a salvage: a record or a skipped range.
+#[derive(Clone, Debug, PartialEq, Eq)]
+// Exhaustive on purpose: a `_` that ignored a new kind would drop what was salvaged.
+pub enum Salvaged {
+    /// A valid record. After a skipped range it may be a record that was never acknowledged, and records before it may
+    /// be missing.
+    Record(Record),
+    /// A range without a valid record.
+    Skipped(Range<Position>),
+}
+
+/// An iterator over all valid records, from the oldest one on. [`Reader::salvage`](super::Reader::salvage) returns it.
+///
+/// At damage it goes on at the next valid record, since each record states its position. It searches the whole rest of
+/// the journal for that, which takes time accordingly. The key of a record's epoch is in the mark of its segment, in the
+/// next one and in that of the record before the damage. If all of them are lost, the record cannot be verified.
+///
+/// A damaged journal is not written to. Its whole records make a new one:
+///
+/// ```
+/// # #[cfg(feature = "std")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use cachemaint::{Cache, medium::Memory, survival::Backing};
+/// # use std::sync::atomic::AtomicU64;
+/// # static WORDS: [AtomicU64; 1 << 14] = [const { AtomicU64::new(0) }; 1 << 14];
+/// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
+/// use cachemaint_journal::{Journal, Reader, Salvaged};
+///
+/// # let (journal, _) = Journal::open_or_create(medium)?;
+/// # journal.append(b"paid 3 to Ada")?;
+/// # let damaged = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
+/// # static OTHER: [AtomicU64; 1 << 14] = [const { AtomicU64::new(0) }; 1 << 14];
+/// # let medium = Memory::new(&OTHER, Cache::host()?, Backing::Ram);
+/// let (new, _) = Journal::create_new(medium)?;
+/// for found in Reader::open(damaged)?.salvage()? {
+///     match found? {
+///         Salvaged::Record(record) => drop(new.append(&record.payload)?),
+///         Salvaged::Skipped(range) => println!("no whole record from {} to {}", range.start, range.end),
+///     }
+/// }
+/// # assert_eq!(new.records()?.count(), 1);
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "std"))]
+/// # fn main() {}
+/// ```
+#[derive(Debug)]
+pub struct Salvage<'r, M: Readable> {
+    walk: Walk<'r, M>,
+    /// The segment of the last epochs that were looked up, with them.
+    epochs: (u64, [Option<Epoch>; 2]),
+    is_over: bool,
+}
+
+impl<'r, M: Readable> Salvage<'r, M> {
+    pub(super) const fn new(walk: Walk<'r, M>) -> Self {
+        Self { walk, epochs: (u64::MAX, [None; 2]), is_over: false }
+    }
+
+    /// Returns the position up to which the journal was searched.
+    #[must_use]
+    pub const fn reached(&self) -> Position {
+        Position(self.walk.at)
+    }
+
+    /// Takes a step to the next record or over a range.
+    fn step(&mut self) -> Result<Option<Salvaged>, Error<M::Error>> {
+        loop {
+            match self.walk.step().map_err(Error::medium)? {
+                Step::Passed => {}
+                Step::Record { position, len } => {
+                    return Ok(Some(Salvaged::Record(Record {
+                        position: Position(position),
+                        end: self.reached(),
+                        payload: self.walk.payload(len).to_vec(),
+                    })));
+                }
+                Step::End(_) => {
+                    let from = self.reached();
+                    if self.resume().map_err(Error::medium)? {
+                        return Ok(Some(Salvaged::Skipped(from..self.reached())));
+                    }
+                    // What looked like an end can be a journal in its place.
+                    self.walk.state.now(self.walk.medium)?;
+                    return Ok(None);
+                }
+            }
+        }
+    }
+
+    /// Moves to the next position with a valid record or mark. Returns true if one was found.
+    fn resume(&mut self) -> Result<bool, M::Error> {
+        let from = self.walk.state.geometry.settled(self.walk.at) + 8;
+        let mut found = None;
+        for at in (from..self.walk.limit).step_by(8) {
+            if self.walk.names_itself(at)
+                && let Some(epoch) = self.proven(at)?
+            {
+                found = Some((at, epoch));
+                break;
+            }
+        }
+        self.walk.medium.check()?;
+        let Some((at, epoch)) = found else { return Ok(false) };
+        (self.walk.at, self.walk.epoch, self.walk.last) = (at, epoch, at);
+        Ok(true)
+    }
+
+    /// Returns the epoch at `at`, if a valid record or mark is there.
+    fn proven(&mut self, at: u64) -> Result<Option<Epoch>, M::Error> {
+        let Ok(header) = self.walk.header(at) else { return Ok(None) };
+        match header.kind {
+            Kind::Mark => {
+                let epoch = self.epoch_of(at)?;
+                let mark = self.walk.mark(at)?.map(|mark| mark.epoch);
+                Ok(epoch.filter(|_| epoch == mark))
+            }
+            // A void has no payload to salvage.
+            Kind::Void => Ok(None),
+            Kind::Data => {
+                for epoch in self.epochs(at)?.into_iter().flatten() {
+                    if self.walk.proves(at, header, epoch.key)? {
+                        return Ok(Some(epoch));
+                    }
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    /// Returns the epoch of the segment that begins here. A later one than that of the root shows that the newest root is
+    /// lost.
+    fn epoch_of(&self, segment: u64) -> Result<Option<Epoch>, M::Error> {
+        let last = self.walk.state.epoch.number;
+        match self.walk.mark(segment)? {
+            Some(mark) if mark.epoch.number > last => Ok(Some(mark.epoch)),
+            _ => self.walk.epoch_of(segment),
+        }
+    }
+
+    /// Returns the epochs that a record at `at` can have: that of the mark of its segment or, if the mark is lost, that of
+    /// the record before the damage and that of the next mark, if it began before.
+    fn epochs(&mut self, at: u64) -> Result<[Option<Epoch>; 2], M::Error> {
+        let State { geometry, before, .. } = self.walk.state;
+        if (before..self.walk.state.start()).contains(&at) {
+            return Ok([None; 2]);
+        }
+        let segment = geometry.segment_of(at);
+        if self.epochs.0 != segment {
+            let own = self.epoch_of(segment)?;
+            let next = self.walk.mark(segment + geometry.segment)?;
+            let next = next.filter(|next| next.before <= segment).map(|next| next.epoch);
+            let is_known = own.is_some();
+            let found = if is_known { [own, None] } else { [Some(self.walk.epoch), next] };
+            self.epochs = (segment, found);
+        }
+        Ok(self.epochs.1)
+    }
+}
+
+impl<M: Readable> Iterator for Salvage<'_, M> {
+    type Item = Result<Salvaged, Error<M::Error>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.is_over {
+            return None;
+        }
+        let found = self.step().transpose();
+        self.is_over = !matches!(found, Some(Ok(_)));
+        found
+    }
+}

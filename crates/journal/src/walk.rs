@@ -1,0 +1,291 @@
+//! A walk from one record to the next, as long as they are valid.
+
+use super::Fault;
+use super::error::{Error, ErrorKind};
+use super::geometry::{HEADER, MARK};
+use super::reader::{Ending, Search};
+use super::record::{Epoch, Header, Kind, Mark, names};
+use super::state::State;
+use super::{Damage, Position};
+use cachemaint::medium::Readable;
+use alloc::vec::Vec;
+use core::sync::atomic::Ordering::Relaxed;
+
+/// The result of a step of a walk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// A record with `len` bytes of payload, which are in the walk's buffer.
+    Record { position: u64, len: usize },
+    /// A mark, a void or the end of an epoch, which was passed.
+    Passed,
+    /// The end: no valid record is there.
+    End(Fault),
+}
+
+/// A walk from one record to the next.
+#[derive(Debug)]
+pub(super) struct Walk<'m, M> {
+    pub(super) medium: &'m M,
+    pub(super) state: State,
+    /// The end of the space that can have records.
+    pub(super) limit: u64,
+    /// The position at which the next record begins.
+    pub(super) at: u64,
+    /// The epoch of the next record.
+    pub(super) epoch: Epoch,
+    /// The end of the last record.
+    pub(super) last: u64,
+    /// The end of the records to read.
+    pub(super) bound: u64,
+    pub(super) patience: Patience,
+    buffer: Vec<u8>,
+}
+
+/// Returns the number of times that the bytes of a segment may be verified in vain.
+///
+/// Torn records with whole headers have at most the bytes of the segment, and are verified with two keys at most. A payload
+/// of equal words names its own position once in each 2^16 words, and can read as a header there, of one length. Those that
+/// fit take a quarter of the segment for each 512 KiB, with each key. More bytes are crafted: nested records.
+const fn patience(segment: u64) -> u64 {
+    4 + (segment >> 20)
+}
+
+/// A bound for the work on bytes that are not valid records.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Patience {
+    segment: u64,
+    /// Bytes of the segment that were verified in vain.
+    spent: u64,
+}
+
+impl Patience {
+    /// Returns true if more bytes may be verified in the segment, which has `bytes` bytes.
+    const fn has_some(&mut self, segment: u64, bytes: u64) -> bool {
+        if self.segment != segment {
+            *self = Self { segment, spent: 0 };
+        }
+        self.spent <= patience(bytes) * bytes
+    }
+}
+
+impl<'m, M: Readable> Walk<'m, M> {
+    /// Returns a walk from the oldest record on.
+    pub(super) fn new(medium: &'m M, state: State) -> Self {
+        let limit = state.geometry.limit(state.head);
+        let (at, epoch, last, bound) = (state.head, state.head_epoch, state.head, u64::MAX);
+        let (patience, buffer) = (Patience::default(), Vec::new());
+        Self { medium, state, limit, at, epoch, last, bound, patience, buffer }
+    }
+
+    /// Returns a walk from a position at which a record begins or ends.
+    pub(super) fn at_boundary(
+        medium: &'m M,
+        state: State,
+        position: u64,
+    ) -> Result<Self, Error<M::Error>> {
+        let mut walk = Self::new(medium, state);
+        let geometry = state.geometry;
+        // A mark is valid after the records before it. At the beginning of a segment those are in the segment before.
+        let segment = geometry.segment_of(position.saturating_sub(1));
+        if segment > walk.at && segment < walk.limit {
+            walk.enter(segment).map_err(Error::medium)?;
+        }
+        // A journal can end at the beginning of a segment, after space in which no header fits.
+        let is_reached = |at| at == position || geometry.settled(at) == position;
+        while walk.at < position && !is_reached(walk.at) {
+            match walk.step().map_err(Error::medium)? {
+                Step::Record { .. } | Step::Passed => {}
+                Step::End(fault) => match walk.ending(fault, Search::All).map_err(Error::medium)? {
+                    Ending::More => {}
+                    Ending::End { .. } => break,
+                    Ending::Damage(damage) => return Err(Error::new(ErrorKind::Damaged(damage))),
+                },
+            }
+        }
+        if is_reached(walk.at) {
+            if position >= state.head && geometry.segment_of(position) == position {
+                walk.enter(position).map_err(Error::medium)?;
+            }
+            return Ok(walk);
+        }
+        let (head, end) = (Position(state.head), Position(walk.at));
+        Err(Error::new(ErrorKind::NotABoundary { position: Position(position), head, end }))
+    }
+
+    /// Moves to the beginning of a segment, if its epoch can be known: that of its mark, or the last one. A segment
+    /// has records of one epoch.
+    pub(super) fn enter(&mut self, segment: u64) -> Result<(), M::Error> {
+        if let Some(epoch) = self.epoch_of(segment)? {
+            (self.at, self.epoch, self.last) = (segment, epoch, segment);
+        }
+        Ok(())
+    }
+
+    /// Returns the epoch of the segment that begins here.
+    pub(super) fn epoch_of(&self, segment: u64) -> Result<Option<Epoch>, M::Error> {
+        let State { head_epoch, epoch, .. } = self.state;
+        if segment >= self.state.start() {
+            return Ok(Some(epoch));
+        }
+        let found = self.mark(segment)?.map(|mark| mark.epoch);
+        Ok(found.filter(|found| (head_epoch.number..epoch.number).contains(&found.number)))
+    }
+
+    /// Returns the payload of the last record, of `len` bytes.
+    pub(super) fn payload(&self, len: usize) -> &[u8] {
+        &self.buffer[..len]
+    }
+
+    /// Returns the damage at the current position. Something at `evidence` was written when this place had been durable.
+    pub(super) const fn damage(&self, evidence: u64, fault: Fault) -> Damage {
+        let geometry = self.state.geometry;
+        let offset = geometry.place(geometry.settled(self.at));
+        Damage { at: Position(self.at), offset, evidence: Position(evidence), fault }
+    }
+
+    /// Takes the next step.
+    #[inline]
+    pub(super) fn step(&mut self) -> Result<Step, M::Error> {
+        let step = self.step_over_bytes()?;
+        if matches!(step, Step::End(_)) {
+            // The bytes of a medium that has failed look like an end, too.
+            self.medium.check()?;
+        }
+        Ok(step)
+    }
+
+    #[inline]
+    fn step_over_bytes(&mut self) -> Result<Step, M::Error> {
+        let geometry = self.state.geometry;
+        if self.last == self.state.before && self.epoch.number < self.state.epoch.number {
+            (self.at, self.epoch) = (self.state.start(), self.state.epoch);
+            return Ok(Step::Passed);
+        }
+        let at = geometry.settled(self.at);
+        if at >= self.limit.min(self.bound) {
+            return Ok(Step::End(Fault::Nothing));
+        }
+        let is_begin = geometry.left(at) == geometry.segment;
+        let fault = match self.header(at) {
+            Ok(Header { kind: Kind::Mark, .. }) if is_begin => {
+                if self.mark(at)?.is_some_and(|mark| self.is_of_epoch(&mark)) {
+                    self.at = at + geometry.size(MARK);
+                    return Ok(Step::Passed);
+                }
+                Fault::Mark
+            }
+            Ok(header) if !is_begin && self.is_in_epoch(at, header) => {
+                if self.proves(at, header, self.epoch.key)? {
+                    self.at = at + geometry.size(header.len);
+                    if header.kind == Kind::Void {
+                        return Ok(Step::Passed);
+                    }
+                    self.last = self.at;
+                    return Ok(Step::Record { position: at, len: header.len as usize });
+                }
+                Fault::Tag
+            }
+            Ok(_) => Fault::Mark,
+            Err(fault) => fault,
+        };
+        self.pass_epoch(fault)
+    }
+
+    /// Returns true if a mark is of the epoch of the walk. Those of the last one state the same end as the root.
+    fn is_of_epoch(&self, mark: &Mark) -> bool {
+        let State { epoch, before, .. } = self.state;
+        mark.epoch == self.epoch && (self.epoch != epoch || mark.before == before)
+    }
+
+    /// Passes the end of an earlier epoch. An opening has found no record after the last one, and began the next epoch in
+    /// the next segment, whose mark says so. Otherwise this is the end.
+    #[cold]
+    fn pass_epoch(&mut self, fault: Fault) -> Result<Step, M::Error> {
+        let next = self.state.geometry.next_segment(self.last);
+        if next < self.state.start() && next < self.limit {
+            let later = self.epoch.number + 1..self.state.epoch.number;
+            if let Some(Mark { epoch, before }) = self.mark(next)?
+                && before == self.last
+                && later.contains(&epoch.number)
+            {
+                (self.at, self.epoch) = (next, epoch);
+                return Ok(Step::Passed);
+            }
+        }
+        Ok(Step::End(fault))
+    }
+
+    /// Returns true if a data record or a void can be here: one of the last epoch, or before that.
+    pub(super) const fn is_in_epoch(&self, at: u64, header: Header) -> bool {
+        !matches!(header.kind, Kind::Mark)
+            && (self.epoch.number >= self.state.epoch.number || at < self.state.before)
+    }
+
+    /// Returns true if a data record or a void is valid. The payload of the record is in the buffer then.
+    #[inline]
+    pub(super) fn proves(&mut self, at: u64, header: Header, key: u64) -> Result<bool, M::Error> {
+        if header.kind == Kind::Void {
+            return Ok(header.proves(key, at, &[]));
+        }
+        let geometry = self.state.geometry;
+        if !self.patience.has_some(geometry.segment_of(at), geometry.segment) {
+            return Ok(false);
+        }
+        let len = header.len as usize;
+        let padded = len.next_multiple_of(8);
+        if self.buffer.len() < padded {
+            self.buffer.resize(padded, 0);
+        }
+        // These are whole words, which a concurrent writer never tears.
+        let bytes = &mut self.buffer[..padded];
+        self.medium.read(geometry.place(at) + HEADER, bytes)?;
+        let is_proved = header.proves(key, at, &bytes[..len]);
+        if !is_proved {
+            self.patience.spent += header.len;
+        }
+        Ok(is_proved)
+    }
+
+    /// Returns true if a header at a position states this position. One word nearly always suffices to rule out a
+    /// record.
+    #[inline]
+    pub(super) fn names_itself(&self, at: u64) -> bool {
+        let geometry = &self.state.geometry;
+        geometry.is_aligned(at)
+            && geometry.left(at) >= HEADER
+            && names(self.medium.load(geometry.place(at) + 8, Relaxed), at)
+    }
+
+    /// Returns the header at a position, if it states this position and its record fits there.
+    #[inline]
+    pub(super) fn header(&self, at: u64) -> Result<Header, Fault> {
+        let geometry = &self.state.geometry;
+        let place = geometry.place(at);
+        if !self.names_itself(at) {
+            return Err(Fault::Nothing);
+        }
+        let words = [place, place + 8].map(|place| self.medium.load(place, Relaxed));
+        let header = Header::read(words);
+        header.filter(|header| geometry.size(header.len) <= geometry.left(at)).ok_or(Fault::Tag)
+    }
+
+    /// Returns the mark of this journal at a position.
+    pub(super) fn mark(&self, at: u64) -> Result<Option<Mark>, M::Error> {
+        let found = self.mark_of_any_lap(at)?;
+        Ok(found.filter(|(position, _)| *position == at).map(|(_, mark)| mark))
+    }
+
+    /// Returns the mark of this journal in the place of a segment, of any lap, and the mark's own position.
+    pub(super) fn mark_of_any_lap(&self, segment: u64) -> Result<Option<(u64, Mark)>, M::Error> {
+        let State { geometry, identity, .. } = self.state;
+        let place = geometry.place(segment);
+        let words = [place, place + 8].map(|place| self.medium.load(place, Relaxed));
+        if Header::read(words).is_none_or(|header| header.kind != Kind::Mark) {
+            return Ok(None);
+        }
+        let mut payload = [0; MARK as usize];
+        self.medium.read(place + HEADER, &mut payload)?;
+        let found = Mark::read(identity, words, &payload);
+        Ok(found.filter(|(position, _)| geometry.place(*position) == place))
+    }
+}

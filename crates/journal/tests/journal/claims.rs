@@ -1,0 +1,390 @@
+//! Promises that a journal keeps for any bytes. The property tests and the fuzzers in `fuzz/` check the same ones.
+
+use cachemaint_journal::{
+    Error, ErrorKind, Group, Journal, Opened, Options, Reader, Record, Salvaged,
+};
+use cachemaint::medium::{Medium, OpenError};
+use core::fmt::Debug;
+use core::ops::Range;
+use core::sync::atomic::Ordering::Relaxed;
+
+/// The offset of the log.
+pub(crate) const LOG: u64 = 16384;
+/// Bytes of a mark, without the padding up to the alignment.
+const MARK: u64 = 64;
+
+/// An error that has a reason: that of an operation, or that of an opening.
+pub(crate) trait Refusal {
+    type Medium;
+
+    fn reason(&self) -> &ErrorKind<Self::Medium>;
+}
+
+impl<E> Refusal for Error<E> {
+    type Medium = E;
+
+    fn reason(&self) -> &ErrorKind<E> {
+        self.kind()
+    }
+}
+
+impl<M, E> Refusal for OpenError<M, Error<E>> {
+    type Medium = E;
+
+    fn reason(&self) -> &ErrorKind<E> {
+        self.error.kind()
+    }
+}
+
+/// The reason of a refusal, or `None` if nothing was refused.
+pub(crate) fn reason<T, R: Refusal>(done: &Result<T, R>) -> Option<&ErrorKind<R::Medium>> {
+    done.as_ref().err().map(R::reason)
+}
+
+/// Openings after the harm.
+const FIRST: u64 = 1 << 32;
+const SECOND: u64 = FIRST + 1;
+
+/// The sizes of a journal.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    pub(crate) segment: u64,
+    pub(crate) segments: u64,
+    pub(crate) alignment: u64,
+}
+
+impl Shape {
+    /// Bytes of the medium.
+    pub(crate) const fn bytes(&self) -> u64 {
+        LOG + self.capacity()
+    }
+
+    const fn capacity(&self) -> u64 {
+        self.segments * self.segment
+    }
+
+    /// Returns the same options each time, but for the opening: no two openings may have the same seeds.
+    pub(crate) fn options(&self, opening: u64) -> Options<'static> {
+        Options::with_entropy([0x0123_4567_89ab_cdef, opening])
+            .segment(self.segment)
+            .window(2 * self.segment)
+            .alignment(self.alignment)
+    }
+}
+
+/// An operation on a journal. It is skipped if it does not fit.
+#[derive(Clone, Debug)]
+#[cfg_attr(fuzzing, derive(arbitrary::Arbitrary))]
+pub(crate) enum Deed {
+    /// A record of so many bytes.
+    Append(u8),
+    /// Several, as a group.
+    Group(Vec<u8>),
+    /// All before one of the records, counted from the oldest one, are given up.
+    Trim(u8),
+    /// The journal is closed and opened: a new epoch begins.
+    Reopen,
+}
+
+/// The state of a journal after its operations.
+#[derive(Clone, Debug)]
+pub(crate) struct Lived {
+    pub(crate) shape: Shape,
+    /// The oldest position that counts.
+    head: u64,
+    /// The records that were not trimmed.
+    records: Vec<Record>,
+    /// All records that were ever appended.
+    ever: Vec<Record>,
+}
+
+/// Creates a journal and does all of it. When it is full, its older half is given up if it is to be trimmed then.
+pub(crate) fn live<M: Medium>(medium: &M, shape: Shape, deeds: &[Deed], trims: bool) -> Lived {
+    let mut lived = Lived { shape, head: 0, records: Vec::new(), ever: Vec::new() };
+    let (mut journal, _) = shape.options(0).create_new(medium).unwrap();
+    let mut number = 0_u64;
+    for deed in deeds {
+        number += 1;
+        match deed {
+            Deed::Reopen => {
+                lived.learn(&journal);
+                drop(journal);
+                journal = shape.options(number).open(medium).unwrap().0;
+            }
+            Deed::Trim(part) => {
+                lived.learn(&journal);
+                let count = lived.records.len();
+                if let Some(record) = lived.records.get(count * usize::from(*part) / 256) {
+                    journal.trim(record.end).unwrap();
+                }
+            }
+            _ => loop {
+                let appended = deed.append(&journal, number);
+                match reason(&appended) {
+                    Some(ErrorKind::Full { .. }) if trims => {
+                        lived.learn(&journal);
+                        let count = lived.records.len();
+                        let Some(record) = lived.records.get(count / 2) else { break };
+                        journal.trim(record.end).unwrap();
+                    }
+                    None | Some(ErrorKind::Full { .. } | ErrorKind::TooLong { .. }) => break,
+                    Some(_) => appended.unwrap(),
+                }
+            },
+        }
+    }
+    lived.learn(&journal);
+    lived
+}
+
+impl Deed {
+    fn append<M: Medium>(&self, journal: &Journal<M>, number: u64) -> Result<(), Error<M::Error>> {
+        let payload = |len: u8| number.to_le_bytes().into_iter().cycle().take(len.into());
+        match self {
+            Self::Append(len) => {
+                journal.append(&payload(*len).collect::<Vec<_>>())?;
+            }
+            Self::Group(lengths) => {
+                let mut group = Group::new();
+                for len in lengths {
+                    group.push(&payload(*len).collect::<Vec<_>>());
+                }
+                journal.append_group(&mut group)?;
+            }
+            Self::Trim(_) | Self::Reopen => {}
+        }
+        Ok(())
+    }
+}
+
+impl Lived {
+    fn learn<M: Medium>(&mut self, journal: &Journal<M>) {
+        self.head = journal.head().0;
+        self.records = records(journal).unwrap();
+        let known = self.ever.last().map(|record| record.end);
+        let is_new = |record: &&Record| known.is_none_or(|end| record.position >= end);
+        self.ever.extend(self.records.iter().filter(is_new).cloned());
+    }
+
+    /// Returns the changed words of the log as flags.
+    fn flags(&self, changed: &[u64]) -> Vec<bool> {
+        let mut flags = vec![false; (self.shape.capacity() / 8) as usize];
+        for word in changed {
+            flags[*word as usize] = true;
+        }
+        flags
+    }
+
+    /// Returns true if one of the changed words is in a range of positions.
+    fn touches(&self, range: Range<u64>, changed: &[bool]) -> bool {
+        range.step_by(8).any(|at| changed[(at % self.shape.capacity() / 8) as usize])
+    }
+
+    /// Returns true if a record is unchanged, and so is the mark of its segment.
+    fn is_whole(&self, record: &Record, changed: &[bool]) -> bool {
+        let (position, end) = (record.position.0, record.end.0);
+        let mark = position - position % self.shape.segment;
+        !self.touches(position..end, changed) && !self.touches(mark..mark + MARK, changed)
+    }
+
+    /// Returns the records that are whole after these words of the log have changed.
+    fn whole(&self, changed: &[bool]) -> Vec<Record> {
+        self.records.iter().filter(|record| self.is_whole(record, changed)).cloned().collect()
+    }
+}
+
+/// A change of words of the log. Places are counted in words, modulo the log.
+#[derive(Clone, Debug)]
+#[cfg_attr(fuzzing, derive(arbitrary::Arbitrary))]
+pub(crate) enum Harm {
+    Bit {
+        at: u16,
+        bit: u8,
+    },
+    Zeros {
+        at: u16,
+        words: u8,
+    },
+    /// Words that are made of the seed: to choose them would be to forge checksums.
+    Noise {
+        at: u16,
+        words: u8,
+        seed: u32,
+    },
+    /// The words of another place.
+    Copy {
+        from: u16,
+        at: u16,
+        words: u8,
+    },
+}
+
+impl Harm {
+    /// Makes the change, and returns the changed words.
+    pub(crate) fn apply<M: Medium>(&self, medium: &M) -> Vec<u64> {
+        let count = (medium.len() - LOG) / 8;
+        let place = |at: u16| u64::from(at) % count;
+        let word = |at: u64| medium.load(LOG + at % count * 8, Relaxed);
+        let new: Vec<(u64, u64)> = match *self {
+            Self::Bit { at, bit } => vec![(place(at), word(place(at)) ^ 1 << (bit % 64))],
+            Self::Zeros { at, words } => {
+                (place(at)..).take(words.into()).map(|at| (at, 0)).collect()
+            }
+            Self::Noise { at, words, seed } => {
+                (place(at)..).take(words.into()).map(|at| (at, noise(seed, at))).collect()
+            }
+            Self::Copy { from, at, words } => {
+                let copied = (place(from)..).map(word);
+                (place(at)..).zip(copied).take(words.into()).collect()
+            }
+        };
+        let is_change = |(at, new): &(u64, u64)| *at < count && word(*at) != *new;
+        let changes: Vec<_> = new.into_iter().filter(is_change).collect();
+        for (at, new) in &changes {
+            medium.store(LOG + at * 8, *new, Relaxed);
+        }
+        changes.into_iter().map(|(at, _)| at).collect()
+    }
+}
+
+/// Steele, Lea and Flood's `SplitMix64`.
+fn noise(seed: u32, at: u64) -> u64 {
+    let state = (u64::from(seed) << 32 | at).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mixed = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ mixed >> 31
+}
+
+pub(crate) fn records<M: Medium>(journal: &Journal<M>) -> Result<Vec<Record>, Error<M::Error>> {
+    journal.records()?.collect()
+}
+
+fn salvaged<M: Medium>(medium: &M) -> Vec<Record>
+where
+    M::Error: Debug,
+{
+    let is_record = |item| match item {
+        Salvaged::Record(record) => Some(record),
+        Salvaged::Skipped(_) => None,
+    };
+    let reader = Reader::open(medium).unwrap();
+    reader.salvage().unwrap().filter_map(|item| is_record(item.unwrap())).collect()
+}
+
+/// Each returned record was written. Each whole record is salvaged. Without damage the journal goes on.
+pub(crate) fn damage_costs_what_it_touches<M: Medium>(medium: &M, lived: &Lived, changed: &[u64]) {
+    let written = &lived.records;
+    let changed = &lived.flags(changed);
+    let whole = lived.whole(changed);
+    let reader = Reader::open(medium).unwrap();
+
+    // The prefix, all of it before the first word that has changed.
+    let read: Vec<_> = reader.records().unwrap().map_while(Result::ok).collect();
+    assert!(written.starts_with(&read), "{read:?} of {written:?}");
+    let before = |record: &&Record| !lived.touches(lived.head..record.end.0, changed);
+    assert!(written.iter().take_while(before).count() <= read.len(), "{read:?} of {written:?}");
+    let verified = reader.verify(&mut |_| ()).unwrap();
+    assert_eq!(verified.records, read.len() as u64);
+
+    // Everything that is whole.
+    let salvaged = salvaged(medium);
+    assert!(whole.iter().all(|record| salvaged.contains(record)), "{salvaged:?} of {whole:?}");
+    assert!(salvaged.iter().all(|record| written.contains(record)), "{salvaged:?} of {written:?}");
+
+    let before = bytes(medium);
+    let opened = lived.shape.options(FIRST).open(medium).map(drop);
+    assert_eq!(opened.is_err(), verified.damage.is_some());
+    if opened.is_ok() {
+        return goes_on(medium, lived.shape, &read);
+    }
+    assert!(matches!(reason(&opened), Some(ErrorKind::Damaged(_))));
+    assert!(bytes(medium) == before, "nothing is written to a damaged journal");
+}
+
+/// The offsets of both copies of the newest root, by the documentation of the format.
+fn newest_root<M: Medium>(medium: &M) -> [u64; 2] {
+    let [first, second] = [0, 4096].map(|slot| medium.load(slot + 40, Relaxed));
+    let slot = if second > first { 4096 } else { 0 };
+    [slot, slot + 8192]
+}
+
+/// One copy of the newest root is as good as both. The next opening stores the other one anew.
+pub(crate) fn a_copy_of_the_root_is_lost<M: Medium>(medium: &M, lived: &Lived, changed: &[u64]) {
+    let copy = newest_root(medium)[changed.len() % 2];
+    medium.store(copy + 72, !medium.load(copy + 72, Relaxed), Relaxed);
+    let reader = Reader::open(medium).unwrap();
+    assert!(reader.verify(&mut |_| ()).unwrap().root_lost);
+    damage_costs_what_it_touches(medium, lived, changed);
+}
+
+/// Without both copies of the newest root nothing is returned that was not written, and no record that was acknowledged
+/// before the trim or opening that stored the root is lost unnoticed.
+pub(crate) fn the_newest_root_is_lost<M: Medium>(medium: &M, lived: &Lived, changed: &[u64]) {
+    for copy in newest_root(medium) {
+        medium.store(copy + 24, !medium.load(copy + 24, Relaxed), Relaxed);
+    }
+    let Ok(reader) = Reader::open(medium) else {
+        assert!(lived.shape.options(FIRST).open(medium).is_err());
+        return;
+    };
+    let verified = reader.verify(&mut |_| ()).unwrap();
+    assert!(verified.root_lost);
+    let read: Vec<_> = reader.records().unwrap().map_while(Result::ok).collect();
+    let is_known = |record: &Record| lived.ever.contains(record);
+    assert!(read.iter().all(is_known) && salvaged(medium).iter().all(is_known), "{read:?}");
+    if changed.is_empty() && verified.damage.is_none() {
+        let end = read.last().map_or(0, |last| last.end.0);
+        let missing = lived.records.iter().find(|record| record.position.0 >= end);
+        assert_eq!(missing, None, "{verified:?}");
+        goes_on(medium, lived.shape, &read);
+    }
+}
+
+fn bytes<M: Medium>(medium: &M) -> Vec<u64> {
+    (0..medium.len()).step_by(8).map(|at| medium.load(at, Relaxed)).collect()
+}
+
+/// A journal that can be opened is undamaged then, can be appended to, and has what it had.
+fn goes_on<M: Medium>(medium: &M, shape: Shape, kept: &[Record]) {
+    let (journal, Opened { recovered, .. }) = shape.options(FIRST).open(medium).unwrap();
+    assert_eq!(recovered.records, kept.len() as u64);
+    let verified = Reader::open(medium).unwrap().verify(&mut |_| ()).unwrap();
+    assert_eq!((verified.damage, verified.after_gap, verified.root_lost), (None, 0, false));
+    let appended = journal.append(b"more");
+    drop(journal);
+    let (journal, _) = shape.options(SECOND).open(medium).unwrap();
+    let found = records(&journal).unwrap();
+    assert!(found.starts_with(kept));
+    match appended {
+        Ok(position) => assert_eq!(found.last().map(|last| last.position), Some(position)),
+        Err(error) => assert!(matches!(error.kind(), ErrorKind::Full { .. }), "{error}"),
+    }
+}
+
+/// Any bytes are read to an end. If they are a journal, it is consistent: every record that is read is salvaged, and a
+/// journal that opens can be appended to.
+pub(crate) fn anything_is_read_to_an_end<M: Medium>(medium: &M, shape: Shape) {
+    // A record has 16 bytes at least.
+    let most = medium.len() / 16;
+    let mut read = Vec::new();
+    if let Ok(reader) = Reader::open(medium) {
+        read.extend(reader.records().unwrap().map_while(Result::ok));
+        assert!(read.len() as u64 <= most);
+        assert_eq!(reader.verify(&mut |_| ()).unwrap().records, read.len() as u64);
+        assert!(reader.salvage().unwrap().count() as u64 <= 2 * most + 1);
+        assert!(salvaged(medium).starts_with(&read));
+        for (number, record) in read.iter().enumerate() {
+            for (position, from) in [(record.position, number), (record.end, number + 1)] {
+                let records = reader.records_from(position).unwrap();
+                let found: Vec<_> = records.map_while(Result::ok).collect();
+                assert!(found == read[from..], "{position:?}: {found:?} of {read:?}");
+            }
+        }
+    }
+    let opened = shape.options(FIRST).open(medium).map(drop);
+    match reason(&opened) {
+        None => goes_on(medium, shape, &read),
+        Some(ErrorKind::Damaged(_) | ErrorKind::Format(_)) => {}
+        Some(_) => opened.unwrap(),
+    }
+}

@@ -1,0 +1,106 @@
+//! Damaged journals and arbitrary bytes: what is returned was appended, what is whole is returned, nothing panics.
+
+use crate::claims::{
+    Deed, Harm, LOG, Lived, Shape, a_copy_of_the_root_is_lost, anything_is_read_to_an_end,
+    damage_costs_what_it_touches, live, the_newest_root_is_lost,
+};
+use cachemaint::medium::Medium;
+use cachemaint_sim::{Model, SimMedium, Simulation};
+use core::sync::atomic::Ordering::Relaxed;
+use proptest::prelude::*;
+
+/// Eight segments of 256 bytes.
+const SHAPE: Shape = Shape { segment: 256, segments: 8, alignment: 8 };
+
+fn harms() -> impl Strategy<Value = Vec<Harm>> {
+    let at = 0..256_u16;
+    let harm = prop_oneof![
+        (at.clone(), 0..64_u8).prop_map(|(at, bit)| Harm::Bit { at, bit }),
+        (at.clone(), 1..40_u8).prop_map(|(at, words)| Harm::Zeros { at, words }),
+        (at.clone(), 1..20_u8, any::<u32>()).prop_map(|(at, words, seed)| Harm::Noise {
+            at,
+            words,
+            seed
+        }),
+        (at.clone(), at, 1..40_u8).prop_map(|(from, at, words)| Harm::Copy { from, at, words }),
+    ];
+    proptest::collection::vec(harm, 1..4)
+}
+
+/// Half of the time none.
+fn maybe_harms() -> impl Strategy<Value = Vec<Harm>> {
+    prop_oneof![Just(Vec::new()), harms()]
+}
+
+fn deeds() -> impl Strategy<Value = Vec<Deed>> {
+    let len = 0..120_u8;
+    let deed = prop_oneof![
+        12 => len.prop_map(Deed::Append),
+        1 => proptest::collection::vec(0..30_u8, 0..4).prop_map(Deed::Group),
+        1 => any::<u8>().prop_map(Deed::Trim),
+        2 => Just(Deed::Reopen),
+    ];
+    proptest::collection::vec(deed, 1..60)
+}
+
+fn medium() -> SimMedium {
+    Simulation::new(Model::X86, SHAPE.bytes()).medium()
+}
+
+/// A journal that was harmed, what was in it, and which words have changed.
+fn harmed(deeds: &[Deed], trims: bool, harms: &[Harm]) -> (SimMedium, Lived, Vec<u64>) {
+    let medium = medium();
+    let lived = live(&medium, SHAPE, deeds, trims);
+    let changed = harms.iter().flat_map(|harm| harm.apply(&medium)).collect();
+    (medium, lived, changed)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn damage_costs_what_it_touches_and_nothing_else(
+        deeds in deeds(),
+        trims: bool,
+        harms in harms(),
+    ) {
+        let (medium, lived, changed) = harmed(&deeds, trims, &harms);
+        damage_costs_what_it_touches(&medium, &lived, &changed);
+    }
+
+    #[test]
+    fn with_one_copy_of_the_root_nothing_is_lost(
+        deeds in deeds(),
+        trims: bool,
+        harms in maybe_harms(),
+    ) {
+        let (medium, lived, changed) = harmed(&deeds, trims, &harms);
+        a_copy_of_the_root_is_lost(&medium, &lived, &changed);
+    }
+
+    #[test]
+    fn without_the_newest_root_no_wrong_record_is_returned(
+        deeds in deeds(),
+        trims: bool,
+        harms in maybe_harms(),
+    ) {
+        let (medium, lived, changed) = harmed(&deeds, trims, &harms);
+        the_newest_root_is_lost(&medium, &lived, &changed);
+    }
+
+    #[test]
+    fn arbitrary_bytes_are_read_without_a_panic(
+        words in proptest::collection::vec(any::<u64>(), 0..2304),
+        log in proptest::collection::vec(prop_oneof![any::<u64>(), 0..2048_u64, Just(0x0100_0018)], 256),
+        is_formatted: bool,
+    ) {
+        let medium = medium();
+        if is_formatted {
+            drop(SHAPE.options(0).create_new(&medium).unwrap());
+            log.iter().zip((LOG..).step_by(8)).for_each(|(word, at)| medium.store(at, *word, Relaxed));
+        } else {
+            words.iter().zip((0..).step_by(8)).for_each(|(word, at)| medium.store(at, *word, Relaxed));
+        }
+        anything_is_read_to_an_end(&medium, SHAPE);
+    }
+}

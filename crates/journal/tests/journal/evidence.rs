@@ -1,0 +1,280 @@
+//! Damage or a torn end, by the evidence that is left, and whole records after a torn end.
+
+use crate::claims::{LOG, reason, records};
+use cachemaint_test_support::counting::Counting;
+use cachemaint_test_support::erased::erased;
+use cachemaint_journal::{
+    ErrorKind, FormatError, Group, Journal, Opened, Options, Position, Reader, Recovered, Salvaged,
+};
+use cachemaint::medium::{Medium as _, Readable};
+use cachemaint_sim::{Model, SimMedium, Simulation};
+use core::sync::atomic::Ordering::Relaxed;
+
+const SEGMENT: u64 = 1024;
+/// The end of two records behind a mark of 64 bytes: each has a header of 16 bytes and a payload of 24.
+const END: Position = Position(64 + 2 * 40);
+/// The places of both copies of an even generation's root, and of an odd one's.
+const EVEN: [u64; 2] = [0, 8192];
+const ODD: [u64; 2] = [4096, 12288];
+
+fn options(opening: u64) -> Options<'static> {
+    Options::with_entropy([7, opening]).segment(SEGMENT).window(2 * SEGMENT)
+}
+
+fn medium() -> SimMedium {
+    Simulation::new(Model::CACHES_KEPT, LOG + 8 * SEGMENT).medium()
+}
+
+fn verified(medium: &SimMedium) -> Recovered {
+    Reader::open(medium).unwrap().verify(&mut |_| ()).unwrap()
+}
+
+fn damage(medium: &SimMedium, at: u64) {
+    medium.store(at, !medium.load(at, Relaxed), Relaxed);
+}
+
+/// Records of a group do not vouch for each other. The third one of ten, all of which are acknowledged, is damaged.
+#[test]
+fn whole_records_after_a_torn_end_are_counted_and_can_be_salvaged() {
+    let medium = medium();
+    let (journal, _) = options(0).create_new(&medium).unwrap();
+    let mut group = Group::new();
+    (0..10).for_each(|number| group.push(&[number; 24]));
+    journal.append_group(&mut group).unwrap();
+    drop(journal);
+    damage(&medium, LOG + END.0 + 16);
+    let reader = Reader::open(&medium).unwrap();
+    let salvaged = reader.salvage().unwrap().map(Result::unwrap);
+    let is_record = |found: &Salvaged| matches!(found, Salvaged::Record(_));
+    assert_eq!(salvaged.filter(is_record).count(), 9);
+    let (journal, Opened { recovered, .. }) = options(1).open(&medium).unwrap();
+    assert_eq!((recovered.end, recovered.records, recovered.after_gap), (END, 2, 7));
+    journal.append(b"next").unwrap();
+    assert_eq!(records(&journal).unwrap().len(), 3);
+    drop(journal);
+    assert_eq!((verified(&medium).records, verified(&medium).after_gap), (3, 0));
+}
+
+/// The last record is damaged, and nothing is behind it.
+#[test]
+fn damage_to_the_last_record_is_known_after_a_trim_or_a_closing() {
+    type End = fn(Journal<&SimMedium>);
+    let ends: [(End, bool); 3] = [
+        (|journal| journal.trim(journal.head()).unwrap(), true),
+        (|journal| assert!(journal.close().is_ok()), true),
+        (|journal| drop(journal), false),
+    ];
+    for (end, is_known) in ends {
+        let medium = medium();
+        let (journal, _) = options(0).create_new(&medium).unwrap();
+        journal.append(b"first").unwrap();
+        let second = journal.append(b"second").unwrap();
+        end(journal);
+        damage(&medium, LOG + second.0 + 16);
+        let opened = options(1).open(&medium);
+        match reason(&opened) {
+            Some(ErrorKind::Damaged(damage)) if is_known => assert_eq!(damage.at, second),
+            None if !is_known => assert!(opened.unwrap().1.recovered.torn),
+            _ => panic!("{opened:?}"),
+        }
+    }
+}
+
+/// A journal with the records 1, 2 and 3 in the epochs 1, 3 and 4, each of which was an opening. Epoch 2 had no record.
+fn epochs() -> (SimMedium, [Position; 3]) {
+    let medium = medium();
+    let (journal, _) = options(0).create_new(&medium).unwrap();
+    let first = journal.append(&[1; 8]).unwrap();
+    drop(journal);
+    drop(options(1).open(&medium).unwrap());
+    let second = options(2).open(&medium).unwrap().0.append(&[2; 8]).unwrap();
+    let third = options(3).open(&medium).unwrap().0.append(&[3; 8]).unwrap();
+    (medium, [first, second, third])
+}
+
+#[test]
+fn an_opening_begins_a_segment_unless_the_last_one_has_no_record() {
+    let (medium, positions) = epochs();
+    assert_eq!(positions.map(|position| position.0), [64, SEGMENT + 64, 2 * SEGMENT + 64]);
+    for opening in 4..20 {
+        let (journal, Opened { recovered, .. }) = options(opening).open(&medium).unwrap();
+        assert_eq!((recovered.records, recovered.torn), (3, false));
+        assert_eq!(journal.end().0, 3 * SEGMENT);
+        // The end of the records, the beginning of the epoch and each record are places to go on at.
+        for (position, left) in [(recovered.end, 0), (journal.end(), 0), (positions[1], 2)] {
+            assert_eq!(journal.records_from(position).unwrap().count(), left);
+        }
+    }
+}
+
+/// Records of each epoch are trimmed, up to the end and to the beginning of the next one.
+#[test]
+fn a_head_in_each_epoch_is_opened_again() {
+    for to in [64, 64 + 24, SEGMENT, SEGMENT + 64, SEGMENT + 88, 2 * SEGMENT, 3 * SEGMENT] {
+        let (medium, positions) = epochs();
+        let (journal, _) = options(4).open(&medium).unwrap();
+        journal.trim(Position(to)).unwrap();
+        let left = positions.iter().filter(|position| position.0 >= to).count();
+        assert_eq!(records(&journal).unwrap().len(), left, "{to}");
+        drop(journal);
+        for opening in 5..8 {
+            let (journal, Opened { recovered, .. }) = options(opening).open(&medium).unwrap();
+            assert_eq!((recovered.records, recovered.head.0), (left as u64, to));
+            assert_eq!(records(&journal).unwrap().len(), left);
+        }
+        options(8).open(&medium).unwrap().0.append(b"last").unwrap();
+        assert_eq!(verified(&medium).records, left as u64 + 1, "{to}");
+    }
+}
+
+/// Everything before the last epoch was found whole when it began.
+#[test]
+fn damage_to_an_earlier_epoch_is_reported_and_the_later_ones_are_salvaged() {
+    let (medium, positions) = epochs();
+    // A record, and the mark of the segment of another one.
+    for (at, left) in [(positions[0].0 + 16, [2, 3]), (SEGMENT + 16, [1, 3])] {
+        damage(&medium, LOG + at);
+        let opened = options(4).open(&medium).map(drop);
+        assert!(matches!(reason(&opened), Some(ErrorKind::Damaged(_))), "{opened:?}");
+        let reader = Reader::open(&medium).unwrap();
+        let read = reader.salvage().unwrap().filter_map(|found| match found.unwrap() {
+            Salvaged::Record(record) => Some(record.payload[0]),
+            Salvaged::Skipped(_) => None,
+        });
+        assert!(read.eq(left), "{at}");
+        damage(&medium, LOG + at);
+    }
+}
+
+/// A journal with two records, of which a trim has discarded the first: its root has generation 2.
+fn trimmed() -> SimMedium {
+    let medium = medium();
+    let (journal, _) = options(0).create_new(&medium).unwrap();
+    journal.append(b"trimmed").unwrap();
+    let kept = journal.append(b"kept").unwrap();
+    journal.trim(kept).unwrap();
+    drop(journal);
+    medium
+}
+
+#[test]
+fn one_copy_of_the_root_is_enough_and_the_next_opening_stores_the_other() {
+    for copy in EVEN {
+        let medium = trimmed();
+        assert!(!verified(&medium).root_lost);
+        medium.write(copy, &[0; 128]);
+        let found = verified(&medium);
+        assert_eq!((found.records, found.damage, found.root_lost), (1, None, true));
+        let (_, Opened { recovered, .. }) = options(1).open(&medium).unwrap();
+        assert!(recovered.root_lost && recovered.records == 1);
+        assert!(!verified(&medium).root_lost);
+    }
+}
+
+/// Without both copies of the root of the trim, the trimmed record is back.
+#[test]
+fn a_lost_root_is_reported_with_the_records_that_it_had_trimmed() {
+    let medium = trimmed();
+    for copy in EVEN {
+        medium.write(copy + 72, &[0xff]);
+    }
+    let (_, Opened { recovered, .. }) = options(1).open(&medium).unwrap();
+    assert_eq!((recovered.records, recovered.root_lost), (2, true));
+    let both = [EVEN, ODD].concat();
+    for copy in both {
+        medium.write(copy + 72, &[0xff]);
+    }
+    let opened = options(2).open(&medium).map(drop);
+    assert!(matches!(reason(&opened), Some(ErrorKind::Format(FormatError::Roots))), "{opened:?}");
+}
+
+/// The root of the last opening is lost. A record that was appended after it shows that.
+#[test]
+fn a_record_of_an_epoch_that_the_root_does_not_know_is_evidence_of_damage() {
+    let medium = medium();
+    options(0).create_new(&medium).unwrap().0.append(b"first").unwrap();
+    options(1).open(&medium).unwrap().0.append(b"second").unwrap();
+    for copy in EVEN {
+        medium.write(copy + 72, &[0xff]);
+    }
+    let opened = options(2).open(&medium).map(drop);
+    assert!(matches!(reason(&opened), Some(ErrorKind::Damaged(_))), "{opened:?}");
+    let reader = Reader::open(&medium).unwrap();
+    let is_record = |found: &_| matches!(found, Ok(Salvaged::Record(_)));
+    assert_eq!(reader.salvage().unwrap().filter(is_record).count(), 2);
+}
+
+/// The root of a trim is lost, and records of the next lap are in the space that it has freed. The oldest records are
+/// whole otherwise, so that the next lap begins right behind them.
+#[test]
+fn a_record_of_a_lap_that_the_root_does_not_know_is_evidence_of_damage() {
+    let medium = medium();
+    let (journal, _) = options(0).create_new(&medium).unwrap();
+    let filling = vec![7; journal.largest() as usize];
+    let first = journal.append(&filling).unwrap();
+    for _ in 1..8 {
+        journal.append(&filling).unwrap();
+    }
+    journal.trim(Position(first.0 + 16 + filling.len() as u64)).unwrap();
+    journal.append(b"next lap").unwrap();
+    drop(journal);
+    for copy in EVEN {
+        medium.write(copy + 72, &[0xff]);
+    }
+    let found = verified(&medium);
+    assert!(found.damage.is_some() && found.root_lost, "{found:?}");
+}
+
+/// The root before the present one does not have this opening: a trim that counts on from it would undo the opening.
+#[test]
+fn an_open_journal_stores_a_whole_root_in_place_of_damaged_ones() {
+    let medium = trimmed();
+    let (journal, _) = options(1).open(&medium).unwrap();
+    journal.append(b"more").unwrap();
+    for copy in ODD {
+        medium.write(copy + 72, &[0xff]);
+    }
+    journal.trim(journal.head()).unwrap();
+    let found = verified(&medium);
+    assert_eq!((found.records, found.damage), (2, None));
+    for copy in ODD {
+        medium.write(copy + 72, &[0xff]);
+    }
+    journal.close().unwrap();
+    let found = verified(&medium);
+    assert_eq!((found.records, found.damage, found.root_lost), (2, None, false));
+}
+
+/// The position that a consumer has reached at its end is not yet that of a record.
+#[test]
+fn the_position_reached_after_an_opening_is_one_to_begin_and_trim_at() {
+    let medium = medium();
+    options(0).create_new(&medium).unwrap().0.append(b"one").unwrap();
+    let (journal, _) = options(1).open(&medium).unwrap();
+    let (mut records, mut payload) = (journal.records().unwrap(), Vec::new());
+    while records.read_next(&mut payload).unwrap().is_some() {}
+    let reached = records.reached();
+    journal.append(b"two").unwrap();
+    let reader = Reader::open(&medium).unwrap();
+    assert_eq!(journal.records_from(reached).unwrap().count(), 1);
+    assert_eq!(reader.records_from(reached).unwrap().count(), 1);
+    journal.trim(reached).unwrap();
+}
+
+#[test]
+fn after_a_failed_trim_the_journal_must_be_opened_again() {
+    let counting = Counting::new(medium());
+    let (journal, _) = options(0).create_new(erased(&counting)).unwrap();
+    journal.append(b"first").unwrap();
+    let end = journal.end();
+    counting.left.store(0, Relaxed);
+    journal.trim(end).unwrap_err();
+    counting.left.store(u64::MAX, Relaxed);
+    for failed in
+        [journal.trim(end), journal.append(b"second").map(drop), journal.close().map(drop)]
+    {
+        let kind = reason(&failed);
+        assert!(matches!(kind, Some(ErrorKind::Format(FormatError::Failed))), "{failed:?}");
+    }
+    options(1).open(erased(&counting)).unwrap().0.append(b"third").unwrap();
+}

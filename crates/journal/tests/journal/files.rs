@@ -1,0 +1,125 @@
+//! Journals in files.
+
+use cachemaint::dax::{self, DaxFile, DaxView};
+use cachemaint_journal::{
+    Error, Group, Journal, Opened, Options, Reader, Record, Records, Salvage,
+};
+use std::path::Path;
+use std::time::Duration;
+
+fn create(path: &Path) -> DaxFile {
+    dax::Options::new().allow_page_granularity().create_new(path, 1 << 20).unwrap()
+}
+
+fn open(path: &Path) -> DaxFile {
+    dax::Options::new().allow_page_granularity().open(path).unwrap()
+}
+
+#[test]
+fn each_type_can_be_sent_to_and_shared_by_threads() {
+    const fn is_send_sync<T: Send + Sync>() {}
+    is_send_sync::<Journal<DaxFile>>();
+    is_send_sync::<Group>();
+    is_send_sync::<Reader<DaxView>>();
+    is_send_sync::<Records<'_, DaxView>>();
+    is_send_sync::<Salvage<'_, DaxView>>();
+    is_send_sync::<(Record, Opened)>();
+    is_send_sync::<Error<dax::Error>>();
+}
+
+#[test]
+fn threads_append_to_a_file_and_all_of_it_is_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("journal");
+    let (journal, _) = Journal::create_new(create(&path)).unwrap();
+    let (threads, each) = if cfg!(miri) { (2, 3_u64) } else { (4, 100) };
+    std::thread::scope(|scope| {
+        for thread in 0..threads {
+            let journal = &journal;
+            scope.spawn(move || {
+                for number in 0..each {
+                    let record = format!("{thread} {number} {}", "x".repeat(number as usize % 50));
+                    if number % 10 == 7 {
+                        let mut group = Group::new();
+                        group.push(record.as_bytes());
+                        journal.append_group(&mut group).unwrap();
+                    } else {
+                        journal.append(record.as_bytes()).unwrap();
+                    }
+                }
+            });
+        }
+    });
+    drop(journal);
+
+    let (journal, Opened { recovered, .. }) = Journal::open(open(&path)).unwrap();
+    assert_eq!(recovered.records, threads * each);
+    let mut next = vec![0; usize::try_from(threads).unwrap()];
+    for record in journal.records().unwrap() {
+        let payload = String::from_utf8(record.unwrap().payload).unwrap();
+        let mut words = payload.split(' ').map(str::parse::<u64>);
+        let (thread, number) = (words.next().unwrap().unwrap(), words.next().unwrap().unwrap());
+        // Records of one thread are in the order in which it appended them.
+        let expected = &mut next[usize::try_from(thread).unwrap()];
+        assert_eq!(number, *expected, "thread {thread}");
+        *expected += 1;
+    }
+    assert!(next.iter().all(|count| *count == each));
+}
+
+#[test]
+#[cfg_attr(
+    not(target_pointer_width = "64"),
+    ignore = "a 32-bit CPU may need the right to write to load 8 bytes at once: there are no views"
+)]
+fn somebody_else_reads_a_file_that_is_written_to() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("journal");
+    let (journal, _) = Journal::create_new(create(&path)).unwrap();
+    journal.append(b"first").unwrap();
+    let view = dax::Options::new().allow_page_granularity().view(&path).unwrap();
+    let reader = Reader::open(&view).unwrap();
+    let mut records = reader.records().unwrap();
+    let mut payload = Vec::new();
+    records.read_next(&mut payload).unwrap().unwrap();
+    assert_eq!(payload, b"first");
+    journal.append(b"second").unwrap();
+    records.read_next(&mut payload).unwrap().unwrap();
+    assert_eq!(payload, b"second");
+    // One process writes.
+    assert!(dax::Options::new().allow_page_granularity().open(&path).is_err());
+}
+
+/// Without one of the wake-ups this does not end.
+#[test]
+fn a_consumer_waits_for_records_and_producers_for_space() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("journal");
+    let file = dax::Options::new().allow_page_granularity().create_new(&path, 32 << 10).unwrap();
+    let (journal, _) = Options::new().segment(1 << 10).create_new(file).unwrap();
+    // Of 40 bytes each and more: several times what there is space for.
+    let (producers, each) = if cfg!(miri) { (2, 150) } else { (3, 1000_u64) };
+    let mut numbers = Vec::new();
+    std::thread::scope(|scope| {
+        for producer in 0..producers {
+            let journal = &journal;
+            scope.spawn(move || {
+                for number in 0..each {
+                    let payload = format!("{:24}", producer * each + number);
+                    journal.append_within(payload.as_bytes(), Duration::MAX).unwrap();
+                }
+            });
+        }
+        let mut records = journal.records().unwrap();
+        while numbers.len() as u64 != producers * each {
+            journal.wait_for_records(records.reached(), Duration::MAX).unwrap();
+            for record in &mut records {
+                let payload = String::from_utf8(record.unwrap().payload).unwrap();
+                numbers.push(payload.trim().parse::<u64>().unwrap());
+            }
+            journal.trim(records.reached()).unwrap();
+        }
+    });
+    numbers.sort_unstable();
+    assert!(numbers.into_iter().eq(0..producers * each));
+}

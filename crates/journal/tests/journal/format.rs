@@ -1,0 +1,354 @@
+//! The format, byte by byte: what is documented in `cachemaint::journal`, computed by hand.
+
+use crate::claims::{LOG, reason};
+use crate::life::{options, records};
+use cachemaint_journal::{ErrorKind, FormatError, Opened, Reader};
+use cachemaint::medium::{Bytes, Medium, Readable};
+use cachemaint_sim::{Model, SimMedium, Simulation};
+use core::sync::atomic::Ordering::Relaxed;
+
+/// Three segments of 128 bytes.
+const BYTES: u64 = LOG + 3 * 128;
+/// Both copies of an odd generation's root.
+const ODD: [u64; 2] = [4096, 12288];
+const EVEN: [u64; 2] = [0, 8192];
+
+/// XXH3 with a seed, by another implementation than the library's.
+fn h(seed: u64, parts: &[&[u8]]) -> u64 {
+    xxhash_rust::xxh3::xxh3_64_with_seed(&parts.concat(), seed)
+}
+
+const IDENTITY: [u8; 16] = [
+    0xef, 0xcd, 0xab, 0x89, 0x67, 0x45, 0x23, 0x01, 0x10, 0x32, 0x54, 0x76, 0x98, 0xba, 0xdc, 0xfe,
+];
+
+/// The key of something of this journal.
+fn k(kind: u64, epoch: u64, place: u64) -> u64 {
+    h(kind, &[&IDENTITY, &epoch.to_le_bytes(), &place.to_le_bytes()])
+}
+
+/// The key of an epoch. The random words of these tests are complements, so that both together have all bits.
+fn key(epoch: u64) -> u64 {
+    k(16, epoch, u64::MAX)
+}
+
+/// The bytes of a journal, put together by the documentation.
+struct Image(Vec<u8>);
+
+impl Image {
+    fn empty() -> Self {
+        Self(vec![0; BYTES as usize])
+    }
+
+    fn put(&mut self, at: u64, bytes: &[u8]) {
+        self.0[at as usize..][..bytes.len()].copy_from_slice(bytes);
+    }
+
+    /// The root of generation 1. Capacity 384 = 0x180, window 256, segments of 128, alignment 8; head 0 in epoch 1. The
+    /// last epoch, and the end of the records before it, up to which all is acknowledged.
+    fn root(&mut self, epoch: u64, before: u8) {
+        let mut root = [0; 128];
+        let fields: [(usize, &[u8]); 13] = [
+            (0, b"cmjournl\x04\0\0\0\x80"),
+            (24, &IDENTITY),
+            (40, &[1]),
+            (48, &[0x80, 1]),
+            (56, &[0, 1]),
+            (64, &[128]),
+            (68, &[8]),
+            (80, &[1]),
+            (88, &key(1).to_le_bytes()),
+            (96, &epoch.to_le_bytes()),
+            (104, &key(epoch).to_le_bytes()),
+            (112, &[before]),
+            (120, &[before]),
+        ];
+        for (at, bytes) in fields {
+            root[at..at + bytes.len()].copy_from_slice(bytes);
+        }
+        for slot in ODD {
+            self.put(slot, &sealed(root, slot));
+        }
+    }
+
+    /// A record: `length` and `kind` are what its header says.
+    fn record(&mut self, position: u64, key: u64, (length, kind): (u32, u32), payload: &[u8]) {
+        let mut second = [0; 8];
+        second[..4].copy_from_slice(&(length | kind << 24).to_le_bytes());
+        // All positions are below 2^19.
+        second[6..].copy_from_slice(&(position as u16 / 8).to_le_bytes());
+        let tag = h(h(key, &[&second, &position.to_le_bytes()]), &[payload]);
+        self.put(LOG + position, &tag.to_le_bytes());
+        self.put(LOG + position + 8, &second);
+        self.put(LOG + position + 16, payload);
+    }
+
+    fn mark(&mut self, position: u64, epoch: u64, before: u64) {
+        let words = [epoch, key(epoch), before, position].map(u64::to_le_bytes);
+        let payload = [&IDENTITY, words.as_flattened()].concat();
+        self.record(position, k(17, epoch, position), (48, 2), &payload);
+    }
+
+    /// A mark at 0, the record "one" at 64, a void from 88 to the end of the segment, a mark at 128, the record of the
+    /// bytes 1 to 40 at 192. Nothing behind.
+    ///
+    /// The first record vouches for all before the mark, which are 64 bytes or 8 words: 9 from bit 3 on; the second one
+    /// for all before the void, which are 104 bytes or 13 words: 14.
+    fn log(&mut self) {
+        self.mark(0, 1, 0);
+        self.record(64, key(1), (3, 1 | 9 << 3), b"one");
+        self.record(88, key(1), (24, 3), b"");
+        self.mark(128, 1, 0);
+        let payload: Vec<u8> = (1..=40).collect();
+        self.record(192, key(1), (40, 1 | 14 << 3), &payload);
+    }
+}
+
+/// Returns a root with the tag for this slot.
+fn sealed(mut root: [u8; 128], slot: u64) -> [u8; 128] {
+    let generation = u64::from_le_bytes(root[40..48].try_into().unwrap());
+    let tag = h(h(k(1, generation, slot), &[&root[..16]]), &[&root[24..]]);
+    root[16..24].copy_from_slice(&tag.to_le_bytes());
+    root
+}
+
+/// Returns the whole image.
+fn image() -> Vec<u8> {
+    let mut image = Image::empty();
+    image.root(1, 0);
+    image.log();
+    image.0
+}
+
+fn golden() -> SimMedium {
+    let medium = Simulation::new(Model::X86, BYTES).zeros().medium();
+    medium.write(0, &image());
+    medium
+}
+
+#[test]
+fn it_is_read_as_documented() {
+    let (journal, Opened { recovered, .. }) = options().open(golden()).unwrap();
+    assert_eq!((recovered.records, recovered.bytes), (2, 43));
+    assert_eq!((recovered.head.0, recovered.end.0), (0, 248));
+    assert!(!recovered.torn);
+    let records = records(&journal).unwrap();
+    let positions: Vec<_> = records.iter().map(|record| record.position.0).collect();
+    assert_eq!(positions, [64, 192]);
+    assert_eq!(records[0].payload, b"one");
+    assert!((1..=40).eq(records[1].payload.iter().copied()));
+    assert_eq!(journal.identity().to_string(), "efcdab89674523011032547698badcfe");
+}
+
+#[test]
+fn it_is_written_as_documented() {
+    let medium = Simulation::new(Model::X86, BYTES).zeros().medium();
+    let (journal, _) = options().create_new(&medium).unwrap();
+    journal.append(b"one").unwrap();
+    journal.append(&(1..=40).collect::<Vec<u8>>()).unwrap();
+    let expected = image();
+    let mut found = vec![0; BYTES as usize];
+    medium.read(0, &mut found).unwrap();
+    for (at, (found, expected)) in found.iter().zip(&expected).enumerate() {
+        assert_eq!(found, expected, "offset {at}: {found:#04x}, not {expected:#04x}");
+    }
+}
+
+/// Epoch 2 begins at 128, after the record of epoch 1, and epoch 3 at 256. The marks state the end of the epoch before.
+#[test]
+fn epochs_follow_each_other_as_documented() {
+    for (before, is_whole) in [(88, true), (80, false), (96, false)] {
+        let mut image = Image::empty();
+        image.root(3, 216);
+        image.mark(0, 1, 0);
+        image.record(64, key(1), (3, 1 | 9 << 3), b"one");
+        // A whole record of epoch 1, which the opening has discarded.
+        image.record(104, key(1), (8, 1), &[7; 8]);
+        image.mark(128, 2, before);
+        image.record(192, key(2), (3, 1 | 9 << 3), b"two");
+        image.mark(256, 3, 216);
+        image.record(320, key(3), (5, 1 | 9 << 3), b"three");
+        let found = Reader::open(Bytes(&image.0)).unwrap().verify(&mut |_| ()).unwrap();
+        assert_eq!(
+            (found.records, found.damage.is_none()),
+            if is_whole { (3, true) } else { (1, false) }
+        );
+    }
+}
+
+/// Records are aligned to 16 here, and the first one begins at 72.
+#[test]
+fn a_record_off_the_alignment_is_ignored() {
+    let mut image = Image::empty();
+    image.root(1, 0);
+    for slot in ODD {
+        let mut root: [u8; 128] = image.0[slot as usize..][..128].try_into().unwrap();
+        root[68] = 16;
+        image.put(slot, &sealed(root, slot));
+    }
+    image.record(72, key(1), (3, 1), b"one");
+    let reader = Reader::open(Bytes(&image.0)).unwrap();
+    assert_eq!(reader.salvage().unwrap().count(), 0);
+    image.record(80, key(1), (3, 1), b"one");
+    let reader = Reader::open(Bytes(&image.0)).unwrap();
+    assert_eq!(reader.salvage().unwrap().count(), 2, "a skipped range and a record");
+}
+
+/// Every single byte of the golden file is changed: nothing is read that was not written, and nothing panics.
+#[test]
+fn each_changed_byte_is_noticed_or_harmless() {
+    for at in (4096..4096 + 128).chain(12288..12288 + 128).chain(LOG..BYTES) {
+        let medium = golden();
+        let word = medium.load(at & !7, Relaxed);
+        medium.store(at & !7, word ^ 0x10 << (at % 8 * 8), Relaxed);
+        let opened = options().open(&medium);
+        if let Some(ErrorKind::Damaged(_)) = reason(&opened) {
+            // The first record vouches for nothing before it, the second one for it and the mark before it.
+            assert!((LOG..LOG + 83).contains(&at), "offset {at}");
+            continue;
+        }
+        let (journal, Opened { recovered, .. }) = opened.unwrap();
+        assert_eq!(records(&journal).unwrap().len() as u64, recovered.records);
+        assert_eq!(recovered.root_lost, at < LOG, "offset {at}");
+        let (expected, torn) = match at.saturating_sub(LOG) {
+            _ if at < LOG => ((2, 0), false),
+            83..88 | 104..128 | 248.. => ((2, 0), false),
+            // The void, and the second mark: the second record is behind.
+            88..192 => ((1, 1), true),
+            // Nothing is left that names its position.
+            206..208 => ((1, 0), false),
+            _ => ((1, 0), true),
+        };
+        assert_eq!((recovered.records, recovered.after_gap), expected, "offset {at}");
+        assert_eq!(recovered.torn, torn, "offset {at}");
+    }
+}
+
+#[test]
+fn a_missing_or_truncated_journal_is_refused() {
+    let refused = |medium: &SimMedium| options().open(medium).unwrap_err().to_string();
+    let empty = Simulation::new(Model::X86, BYTES).zeros().medium();
+    assert!(refused(&empty).starts_with("there is no journal: the medium begins with zeros"));
+    empty.write(0, b"PK\x03\x04 and so on");
+    assert!(refused(&empty).starts_with("this is not a journal: it begins with PK\\x03\\x04 and"));
+    let short = Simulation::new(Model::X86, BYTES - 8).medium();
+    short.write(0, &image()[..BYTES as usize - 8]);
+    assert!(refused(&short).starts_with("the journal needs 16768 bytes, but only 16760 are there"));
+    let tiny = Simulation::new(Model::X86, 4000).zeros().medium();
+    let opened = options().open(&tiny);
+    let Some(ErrorKind::Format(FormatError::Truncated { size: 4000, needed, .. })) =
+        reason(&opened)
+    else {
+        panic!("{opened:?}")
+    };
+    assert_eq!(*needed, LOG);
+    tiny.write(0, b"a short text");
+    let opened = options().open(&tiny);
+    let Some(ErrorKind::Format(FormatError::Foreign { found, .. })) = reason(&opened) else {
+        panic!("{opened:?}")
+    };
+    assert_eq!(found, b"a short ");
+    let exists = options().create_new(golden());
+    assert!(matches!(reason(&exists), Some(ErrorKind::Format(FormatError::Exists))));
+}
+
+/// Returns the root of the golden file with another version or generation, for a slot.
+fn with(slot: u64, change: impl Fn(&mut [u8; 128])) -> [u8; 128] {
+    let mut root = image()[4096..][..128].try_into().unwrap();
+    change(&mut root);
+    sealed(root, slot)
+}
+
+/// Each slot in turn has another version. A program of a later one has stored the newest root.
+#[test]
+fn a_root_of_a_later_version_is_refused() {
+    for (slot, generation) in [(0, 2), (4096, 1), (8192, 2), (12288, 1)] {
+        for (version, is_refused) in [(5, true), (3, false)] {
+            let medium = golden();
+            let other = with(slot, |root| (root[8], root[40]) = (version, generation));
+            medium.write(slot, &other);
+            let opened = options().open(&medium).map(drop);
+            match reason(&opened) {
+                Some(ErrorKind::Format(FormatError::Version { found: 5, .. })) if is_refused => {}
+                None if !is_refused => {}
+                _ => panic!("{opened:?}"),
+            }
+        }
+    }
+}
+
+/// By the documentation generations are below 2^63. A real journal never counts that far: the root is forged.
+#[test]
+fn after_the_last_generation_nothing_is_opened_or_trimmed() {
+    const LAST: u64 = (1 << 63) - 1;
+    let medium = golden();
+    for slot in EVEN {
+        let last = with(slot, |root| root[40..48].copy_from_slice(&(LAST - 1).to_le_bytes()));
+        medium.write(slot, &last);
+    }
+
+    let (journal, Opened { recovered, .. }) = options().open(&medium).unwrap();
+    assert_eq!(recovered.records, 2);
+    let refused = journal.trim(recovered.end);
+    assert!(
+        matches!(reason(&refused), Some(ErrorKind::Format(FormatError::WornOut))),
+        "{refused:?}"
+    );
+    drop(journal);
+
+    let image = |medium: &SimMedium| {
+        let mut image = vec![0; BYTES as usize];
+        medium.read(0, &mut image).unwrap();
+        image
+    };
+    let before = image(&medium);
+    let refused = options().open(&medium);
+    assert!(
+        matches!(reason(&refused), Some(ErrorKind::Format(FormatError::WornOut))),
+        "{refused:?}"
+    );
+    assert!(image(&medium) == before);
+    assert_eq!(Reader::open(&medium).unwrap().records().unwrap().count(), 2);
+}
+
+/// Positions are below 2^63, too. The log has 3 segments of 128 bytes.
+#[test]
+fn no_record_is_appended_at_the_last_position() {
+    let medium = golden();
+    for slot in ODD {
+        // The head, the end of the records before the epoch, and that of the acknowledged ones.
+        let last = ((1_u64 << 63) - 6 * 128).to_le_bytes();
+        let last = with(slot, |root| {
+            for at in [72, 112, 120] {
+                root[at..at + 8].copy_from_slice(&last);
+            }
+        });
+        medium.write(slot, &last);
+    }
+
+    let (journal, _) = options().open(&medium).unwrap();
+    let mut kept = 0;
+    let refused = loop {
+        let trimmed = match journal.append(b"record") {
+            Ok(_) => {
+                kept += 1;
+                continue;
+            }
+            Err(full) => {
+                assert!(matches!(full.kind(), ErrorKind::Full { .. }), "{full}");
+                journal.trim(journal.end())
+            }
+        };
+        if trimmed.is_err() {
+            break trimmed;
+        }
+        kept = 0;
+    };
+    assert!(
+        matches!(reason(&refused), Some(ErrorKind::Format(FormatError::WornOut))),
+        "{refused:?}"
+    );
+    drop(journal);
+    let (_, Opened { recovered, .. }) = options().open(&medium).unwrap();
+    assert_eq!(recovered.records, kept);
+}

@@ -1,0 +1,145 @@
+//! The operations of a journal's life, the notes of their results, and the state that they require afterwards.
+
+pub(crate) use crate::claims::{LOG, records};
+use cachemaint_journal::{Error, Group, Journal, Options, Position, Record};
+use cachemaint::medium::Medium;
+use cachemaint_sim::Violation;
+use core::ops::Range;
+
+/// Segments of two or three short records.
+pub(crate) const SEGMENT: u64 = 128;
+/// Five of them.
+pub(crate) const BYTES: u64 = LOG + 5 * SEGMENT;
+
+/// A medium for three segments of twice that size, in which a mark can be on two lines.
+pub(crate) const WIDE: u64 = LOG + 3 * 2 * SEGMENT;
+
+/// Returns the same options each time, as the simulator wants it.
+pub(crate) fn options() -> Options<'static> {
+    Options::with_entropy([0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210])
+        .segment(SEGMENT)
+        .window(2 * SEGMENT)
+}
+
+/// The payload of a record, by its number: not two are the same, and their lengths differ.
+pub(crate) fn payload(number: u64) -> Vec<u8> {
+    let len = 3 + number as usize * 5 % 13;
+    (0..len).map(|byte| 1 + number as u8 * 16 + byte as u8).collect()
+}
+
+/// An operation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Do {
+    /// A record is appended.
+    Append(u64),
+    /// Several records are appended as a group, from this one on.
+    Group(u64, u64),
+    /// All before this one are given up.
+    Trim(u64),
+}
+
+/// A note of a result that the outside world learns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Note {
+    /// The journal exists.
+    Created,
+    /// Records up to this one, and no more, may be there.
+    Begun(u64),
+    /// All before this one are acknowledged.
+    Acknowledged(u64),
+    /// Records before this one may be gone …
+    Trimming(u64),
+    /// … and are.
+    Trimmed(u64),
+    /// Somebody has read these, and nothing else.
+    Read(Range<u64>),
+}
+
+/// Does one operation, and notes it before and after.
+pub(crate) fn apply<M: Medium>(
+    journal: &Journal<M>,
+    what: Do,
+    tell: impl Fn(Note),
+) -> Result<(), Error<M::Error>> {
+    match what {
+        Do::Append(number) => {
+            tell(Note::Begun(number + 1));
+            journal.append(&payload(number))?;
+            tell(Note::Acknowledged(number + 1));
+        }
+        Do::Group(first, count) => {
+            let mut group = Group::new();
+            (first..first + count).for_each(|number| group.push(&payload(number)));
+            tell(Note::Begun(first + count));
+            journal.append_group(&mut group)?;
+            tell(Note::Acknowledged(first + count));
+        }
+        Do::Trim(number) => {
+            let position = position_of(journal, number)?;
+            tell(Note::Trimming(number));
+            journal.trim(position)?;
+            tell(Note::Trimmed(number));
+        }
+    }
+    Ok(())
+}
+
+/// Does one operation after the other, until one fails.
+pub(crate) fn work<M: Medium>(
+    journal: &Journal<M>,
+    life: &[Do],
+    tell: impl Fn(Note),
+) -> Result<(), Error<M::Error>> {
+    life.iter().try_for_each(|what| apply(journal, *what, &tell))
+}
+
+/// Returns the position at which a record begins, or will begin.
+fn position_of<M: Medium>(journal: &Journal<M>, number: u64) -> Result<Position, Error<M::Error>> {
+    let all = records(journal)?;
+    let found = all.iter().find(|record| record.payload == payload(number));
+    Ok(found.map_or(journal.end(), |record| record.position))
+}
+
+/// The records that must be there by the notes, and those that may be.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Expected {
+    pub(crate) is_created: bool,
+    /// The oldest one is among these …
+    first: (u64, u64),
+    /// … and the end among these.
+    end: (u64, u64),
+}
+
+pub(crate) fn expected(notes: &[Note]) -> Expected {
+    let mut expected = Expected::default();
+    for note in notes {
+        match note.clone() {
+            Note::Created => expected.is_created = true,
+            Note::Begun(end) => expected.end.1 = end,
+            Note::Acknowledged(end) => expected.end = (end, end),
+            Note::Trimming(first) => expected.first.1 = first,
+            Note::Trimmed(first) => expected.first = (first, first),
+            Note::Read(Range { start, end }) => {
+                expected = Expected { is_created: true, first: (start, start), end: (end, end) };
+            }
+        }
+    }
+    expected
+}
+
+/// The records are those of a range that the notes allow, whole and in order.
+pub(crate) fn judge(records: &[Record], notes: &[Note]) -> Result<(), Violation> {
+    let Expected { first, end, .. } = expected(notes);
+    let fits = |from: u64, to: u64| {
+        (from..to).map(payload).eq(records.iter().map(|record| record.payload.clone()))
+    };
+    let is_there =
+        [first.0, first.1].into_iter().any(|from| (end.0..=end.1).any(|to| fits(from, to)));
+    let found: Vec<_> = records.iter().map(|record| record.payload[0] / 16).collect();
+    let text = format!("{found:?}, not {first:?} to {end:?}");
+    match is_there {
+        true => Ok(()),
+        false if records.len() as u64 + first.1 < end.0 => Err(Violation::lost(text)),
+        false => Err(Violation::broken(text)),
+    }
+}

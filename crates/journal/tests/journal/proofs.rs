@@ -1,0 +1,277 @@
+//! The proof of a record: no record of another time or place passes for it.
+
+use crate::claims::LOG;
+use crate::claims::reason;
+use crate::faulty::{Faulty, abandon, append_behind};
+use crate::life::records;
+use cachemaint_journal::{ErrorKind, FormatError, Journal, Opened, Options, Reader, Salvaged};
+use cachemaint::medium::{Medium, Readable};
+use cachemaint_sim::{Model, SimMedium, Simulation};
+use core::sync::atomic::AtomicU32;
+use core::sync::atomic::Ordering::{self, Relaxed};
+
+const SEGMENT: u64 = 1024;
+const BYTES: u64 = LOG + 16 * SEGMENT;
+
+fn medium() -> SimMedium {
+    Simulation::new(Model::CACHES_KEPT, BYTES).medium()
+}
+
+fn options(opening: u64) -> Options<'static> {
+    Options::with_entropy([7, opening]).segment(SEGMENT).window(2 * SEGMENT)
+}
+
+/// The medium as it is now: what a process leaves that is killed.
+fn killed(medium: &SimMedium) -> SimMedium {
+    let mut bytes = vec![0; BYTES as usize];
+    medium.read(0, &mut bytes).unwrap();
+    let copy = self::medium();
+    copy.write(0, &bytes);
+    copy
+}
+
+fn payloads<M: Medium>(journal: &Journal<M>) -> Vec<Vec<u8>> {
+    records(journal).unwrap().into_iter().map(|record| record.payload).collect()
+}
+
+/// An opening takes the segment of one before it whose records are all missing. A void that is left there must not lead past
+/// what is missing now.
+#[test]
+fn a_void_of_an_earlier_epoch_counts_for_nothing() {
+    let options = |opening| options(opening).alignment(64);
+    let medium = medium();
+    let faulty = Faulty::new(&medium);
+    let (journal, _) = options(0).create_new(&faulty).unwrap();
+    // The record does not fit behind the unfinished one, up to 128: a padding record fills the segment.
+    append_behind(&journal, 48, &[&[b'B'; 900]]);
+
+    let faulty = Faulty::new(&medium);
+    let (journal, Opened { recovered, .. }) = options(1).open(&faulty).unwrap();
+    assert_eq!(recovered.records, 0);
+    assert_eq!(journal.append(&[b'A'; 40]).unwrap().0, 64);
+    append_behind(&journal, 48, &[&[b'D'; 900]]);
+
+    let (journal, Opened { recovered, .. }) = options(2).open(&medium).unwrap();
+    assert_eq!(payloads(&journal), [[b'A'; 40]]);
+    assert_eq!((recovered.torn, recovered.after_gap), (true, 1));
+}
+
+/// A payload as programs frame it: it ends with the CRC32C of the bytes before.
+fn framed(fill: u8, len: usize) -> Vec<u8> {
+    let mut payload = vec![fill; len - 4];
+    payload.extend_from_slice(&crc32c::crc32c(&payload).to_le_bytes());
+    payload
+}
+
+/// The header of a record is durable, and its payload is that of an earlier lap, which ends with its own CRC32C too.
+#[test]
+fn the_payload_of_an_earlier_lap_is_not_taken_for_that_of_a_record() {
+    let medium = medium();
+    let (journal, _) = options(0).create_new(&medium).unwrap();
+    let place = |position: u64| LOG + position % (16 * SEGMENT);
+    // Behind the mark a record of 48 bytes, then such of 128, whose headers are the end of a line.
+    let (first, size) = (64 + 48, 128);
+    assert!((place(first) + 16).is_multiple_of(64));
+    journal.append(&[0; 32]).unwrap();
+    let old = framed(b'o', 112);
+    let position = journal.append(&old).unwrap().0;
+    assert_eq!(position, first);
+    // Round the ring; each segment has a mark of 64 bytes, and is filled the same way.
+    loop {
+        let end = journal.end().0;
+        if end / (16 * SEGMENT) == 1 && place(end) == place(first) {
+            break;
+        }
+        let left = SEGMENT - end % SEGMENT;
+        let len = if end.is_multiple_of(SEGMENT) { 32 } else { (left - 16).min(size - 16) };
+        let appended = journal.append(&vec![1; len as usize]);
+        if matches!(reason(&appended), Some(ErrorKind::Full { .. })) {
+            journal.trim(journal.end()).unwrap();
+        } else {
+            appended.unwrap();
+        }
+    }
+    let before = killed(&medium);
+    let position = journal.append(&framed(b'n', 112)).unwrap().0;
+    assert_eq!(position, first + 16 * SEGMENT);
+
+    // The line of the header is durable, the others are not.
+    let at = place(position);
+    let mut header = [0; 16];
+    medium.read(at, &mut header).unwrap();
+    before.write(at, &header);
+    let mut payload = [0; 112];
+    before.read(at + 16, &mut payload).unwrap();
+    assert_eq!(payload[..], old);
+    let reader = Reader::open(&before).unwrap();
+    let recovered = reader.verify(&mut |_| ()).unwrap();
+    assert_eq!(recovered.end.0, position);
+    assert!(recovered.torn);
+}
+
+/// Each is as long as the other, and ends with its own CRC32C.
+#[test]
+fn of_two_records_the_payloads_cannot_be_exchanged() {
+    let medium = medium();
+    let (journal, _) = options(0).create_new(&medium).unwrap();
+    let one = journal.append(&framed(1, 48)).unwrap().0;
+    let other = journal.append(&framed(2, 48)).unwrap().0;
+    journal.append(b"behind").unwrap();
+    drop(journal);
+    let mut payload = [0; 48];
+    medium.read(LOG + other + 16, &mut payload).unwrap();
+    medium.write(LOG + one + 16, &payload);
+    let opened = options(1).open(&medium);
+    let Some(ErrorKind::Damaged(damage)) = reason(&opened) else { panic!("it was opened") };
+    assert_eq!(damage.at.0, one);
+}
+
+/// 200 records that were acknowledged one by one, in a journal whose window is a large part of it.
+#[test]
+fn damage_among_the_last_records_is_neither_a_torn_end_nor_written_over() {
+    let medium = medium();
+    let (journal, _) = options(0).window(16 * SEGMENT).create_new(&medium).unwrap();
+    for number in 1..=200_u32 {
+        journal.append(number.to_string().as_bytes()).unwrap();
+    }
+    drop(journal);
+    // Somewhere in the 19th.
+    medium.write(LOG + 500, &[0xff; 4]);
+    let recovered = Reader::open(&medium).unwrap().verify(&mut |_| ()).unwrap();
+    assert_eq!(recovered.records, 18);
+    assert!(recovered.damage.is_some(), "{recovered:?}");
+    assert!(matches!(reason(&options(1).open(&medium)), Some(ErrorKind::Damaged(_))));
+    let reader = Reader::open(&medium).unwrap();
+    let salvaged = reader.salvage().unwrap().map(Result::unwrap);
+    let is_record = |found: &Salvaged| matches!(found, Salvaged::Record(_));
+    assert_eq!(salvaged.filter(is_record).count(), 199);
+}
+
+/// The record behind it is the first in its segment, and a void of 200 bytes is before that.
+#[test]
+fn damage_to_the_last_record_of_a_segment_is_known_by_the_one_behind_it() {
+    let medium = medium();
+    let (journal, _) = options(0).create_new(&medium).unwrap();
+    // Behind the mark of 64 bytes, up to 824.
+    journal.append(&[1; 728]).unwrap();
+    let damaged = journal.append(&[2; 16]).unwrap().0;
+    assert_eq!(journal.append(&[3; 500]).unwrap().0, SEGMENT + 64);
+    drop(journal);
+    medium.write(LOG + damaged + 16, &[0xff; 4]);
+    let opened = options(1).open(&medium);
+    let Some(ErrorKind::Damaged(damage)) = reason(&opened) else { panic!("it was opened") };
+    assert_eq!(damage.at.0, damaged);
+}
+
+/// By hand: 600 bytes of payload and a header are 77 words. A distance of 128 words would leave out the record before.
+#[test]
+fn a_record_behind_a_long_unfinished_one_vouches_for_the_short_record_before_it() {
+    let medium = medium();
+    let faulty = Faulty::new(&medium);
+    let (journal, _) = options(0).create_new(&faulty).unwrap();
+    journal.append(b"durable").unwrap();
+    append_behind(&journal, 600, &[b"behind"]);
+    // The payload of the first record, behind the mark and its header.
+    medium.write(LOG + 64 + 16, &[0xff; 8]);
+    let refused = options(1).open(&medium).map(|(_, Opened { recovered, .. })| recovered);
+    assert!(matches!(reason(&refused), Some(ErrorKind::Damaged(_))), "{refused:?}");
+}
+
+/// The smallest journal that there can be is trimmed to its end, which is that of a segment, again and again.
+#[test]
+fn a_journal_that_is_trimmed_to_its_end_has_room_for_the_longest_record() {
+    let bytes = LOG + 3 * 128;
+    let medium = Simulation::new(Model::CACHES_KEPT, bytes).medium();
+    let (journal, _) = options(0).segment(128).window(256).create_new(&medium).unwrap();
+    for number in 0..100 {
+        let len = if number % 3 == 0 { journal.largest() } else { number % 7 };
+        journal.append(&vec![1; len as usize]).unwrap();
+        journal.trim(journal.end()).unwrap();
+    }
+    let least = Simulation::new(Model::CACHES_KEPT, bytes - 128).medium();
+    let refused = options(0).segment(128).window(256).create_new(&least).map(drop);
+    assert!(
+        matches!(
+            reason(&refused),
+            Some(ErrorKind::Format(FormatError::TooSmall { needed: 16768, .. }))
+        ),
+        "{refused:?}"
+    );
+}
+
+/// A journal of small segments, whose window is two of them.
+fn small(opening: u64, segment: u64) -> Options<'static> {
+    Options::with_entropy([7, opening]).segment(segment).window(2 * segment).alignment(8)
+}
+
+/// Damages the word at a position of the log.
+fn damage(medium: &SimMedium, position: u64) {
+    let at = LOG + position;
+    medium.store(at, !medium.load(at, Relaxed), Relaxed);
+}
+
+/// Everything under way ends a window behind what is durable at most. A record that begins there was reserved when the
+/// first one was durable.
+#[test]
+fn a_record_that_begins_a_window_behind_another_one_proves_that_this_was_durable() {
+    let medium = medium();
+    let faulty = Faulty::new(&medium);
+    let (journal, _) = small(0, 128).create_new(&faulty).unwrap();
+    let first = journal.append(&[b'A'; 48]).unwrap();
+    assert_eq!(first.0, 64);
+    // A mark at 128 and a void behind it, a mark at 256.
+    abandon(&journal, 48);
+    assert_eq!(journal.append(&[b'B'; 48]).unwrap().0, 64 + 256);
+    drop(journal);
+    damage(&medium, 64 + 16);
+    let opened = small(1, 128).open(&medium);
+    assert!(matches!(reason(&opened), Some(ErrorKind::Damaged(_))), "{opened:?}");
+}
+
+/// A medium on which `behind` comes behind each read of bytes, and may change them.
+struct Hooked<'m, F> {
+    medium: &'m SimMedium,
+    behind: F,
+}
+
+impl<F: Fn(u64, &mut [u8]) + Sync> Readable for Hooked<'_, F> {
+    type Error = <SimMedium as Readable>::Error;
+
+    fn len(&self) -> u64 {
+        Readable::len(self.medium)
+    }
+
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        Readable::load(self.medium, at, order)
+    }
+
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Self::Error> {
+        Readable::read(self.medium, at, into)?;
+        (self.behind)(at, into);
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), Self::Error> {
+        Readable::check(self.medium)
+    }
+}
+
+#[test]
+fn roots_that_change_while_they_are_read_are_read_again() {
+    let medium = medium();
+    let (journal, _) = options(0).create_new(&medium).unwrap();
+    journal.append(b"first").unwrap();
+    journal.trim(journal.end()).unwrap();
+    let end = journal.end();
+    // The first read of each slot is torn, as by a trim that writes it at that time.
+    let torn = AtomicU32::new(4);
+    let tear = |_, into: &mut [u8]| {
+        if torn.load(Relaxed) > 0 {
+            torn.fetch_sub(1, Relaxed);
+            into[40] ^= 1;
+        }
+    };
+    let torn_twice = Hooked { medium: &medium, behind: tear };
+    let reader = Reader::open(&torn_twice).unwrap();
+    assert_eq!(reader.head(), end);
+}

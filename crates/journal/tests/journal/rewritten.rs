@@ -1,0 +1,98 @@
+//! Openings after a failed write-back by the operating system, which takes the pages for written all the same.
+
+use crate::claims::{reason, records};
+use cachemaint_test_support::counting::Broken;
+use cachemaint_test_support::erased::{Erased, erased};
+use crate::pages;
+use cachemaint_journal::{ErrorKind, FormatError, Journal, Opened, Options};
+use cachemaint_sim::{Model, SimMedium, Simulation};
+use core::sync::atomic::Ordering::Relaxed;
+
+type Pages = pages::Pages<SimMedium>;
+
+const PAGE: u64 = 4096;
+/// Four roots, and six segments of a page each.
+const BYTES: u64 = 10 * PAGE;
+/// The bytes of a segment behind its mark of 64 bytes and a header of 16.
+const WHOLE: usize = 4096 - 64 - 16;
+
+fn options() -> Options<'static> {
+    Options::with_entropy([7, 9]).segment(PAGE).window(2 * PAGE)
+}
+
+fn created() -> Pages {
+    let [cache, drive] = [(); 2].map(|()| Simulation::new(Model::CACHES_KEPT, BYTES).medium());
+    let pages = Pages::new(cache, drive);
+    drop(options().create_new(erased(&pages)).unwrap());
+    pages
+}
+
+fn payloads(journal: &Journal<Erased<'_, Broken>>) -> Vec<Vec<u8>> {
+    records(journal).unwrap().into_iter().map(|record| record.payload).collect()
+}
+
+/// Each write-back of pages is a call of the operating system.
+#[test]
+fn an_append_by_pages_writes_back_once() {
+    let pages = created();
+    let journal = options().open(erased(&pages)).unwrap().0;
+    journal.append(b"behind the mark").unwrap();
+    for len in [8, 256, 257, 300, 2000] {
+        let left = pages.left.load(Relaxed);
+        journal.append(&vec![7; len]).unwrap();
+        assert_eq!(left - pages.left.load(Relaxed), 1, "{len} bytes");
+    }
+    assert_eq!(payloads(&journal)[3], [7; 257]);
+}
+
+/// Does things to a journal until one of them fails.
+fn live(journal: &Journal<Erased<'_, Broken>>) -> Result<(), cachemaint_journal::Error<Broken>> {
+    journal.append(&[1; WHOLE])?;
+    journal.append(&[2; WHOLE])?;
+    journal.trim(journal.records()?.next().unwrap()?.end)?;
+    journal.append(b"small")?;
+    journal.append(b"small too")?;
+    Ok(())
+}
+
+/// Each write-back fails once. The records that the opening counts are acknowledged then.
+#[test]
+fn records_that_an_opening_finds_after_a_failed_write_back_reach_the_drive() {
+    let mut failed = 0;
+    while let Some(pages) = fails_after(failed) {
+        failed += 1;
+        let (journal, _) = options().open(erased(&pages)).unwrap();
+        let mut acknowledged = payloads(&journal);
+        journal.append(&[3; WHOLE]).unwrap();
+        acknowledged.push(vec![3; WHOLE]);
+        drop(journal);
+        let pages = pages.remounted();
+        let (journal, Opened { recovered, .. }) = options().open(erased(&pages)).unwrap();
+        assert_eq!((payloads(&journal), recovered.torn), (acknowledged, false), "{failed}");
+    }
+    // A trim has two write-backs, and each record has one.
+    assert!(failed >= 6, "{failed}");
+}
+
+/// The mark is in the page cache alone when the record is read, and its page is dropped before the opening stores it anew.
+#[test]
+fn a_record_that_the_page_cache_drops_during_an_opening_does_not_count() {
+    let pages = fails_after(1).unwrap();
+    pages.drops_clean.store(true, Relaxed);
+    let opened = options().open(erased(&pages)).map(drop);
+    let failed = reason(&opened);
+    assert!(matches!(failed, Some(ErrorKind::Format(FormatError::Failed))), "{opened:?}");
+    let (journal, _) = options().open(erased(&pages)).unwrap();
+    assert!(payloads(&journal).is_empty());
+}
+
+/// Lives a life in which one write-back fails, after so many. Returns `None` if the life has no more than these.
+fn fails_after(left: u64) -> Option<Pages> {
+    let pages = created();
+    let (journal, _) = options().open(erased(&pages)).unwrap();
+    pages.left.store(left, Relaxed);
+    let lived = live(&journal);
+    drop(journal);
+    pages.left.store(u64::MAX, Relaxed);
+    lived.is_err().then_some(pages)
+}

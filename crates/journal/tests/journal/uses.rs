@@ -1,0 +1,366 @@
+//! Uses of a journal, and the refusals that users meet.
+
+use crate::claims::reason;
+use cachemaint_test_support::counting::{Broken, Counting};
+use cachemaint_test_support::erased::erased;
+use crate::faulty::{Faulty, abandon, append_behind};
+use crate::life::{BYTES, LOG, options, payload, records};
+use cachemaint_journal::{
+    Error, ErrorKind, FormatError, Group, Journal, Opened, Options, Position, Reader, Salvaged,
+};
+use cachemaint::medium::Medium;
+use cachemaint_sim::{Model, SimMedium, Simulation};
+use core::sync::atomic::Ordering::Relaxed;
+use core::time::Duration;
+
+pub(crate) fn medium() -> SimMedium {
+    Simulation::new(Model::X86, BYTES).medium()
+}
+
+pub(crate) fn payloads<M: Medium>(journal: &Journal<M>) -> Vec<Vec<u8>> {
+    records(journal).unwrap().into_iter().map(|record| record.payload).collect()
+}
+
+#[test]
+fn an_append_stores_its_record_alone_and_fences_once() {
+    let counting = Counting::new(medium());
+    let (journal, _) = options().create_new(erased(&counting)).unwrap();
+    counting.taken();
+    // A mark of 64 bytes, a header of 16 bytes, and words.
+    journal.append(&[7; 20]).unwrap();
+    assert_eq!(counting.taken(), [64 + 40, 2, 1]);
+    // 64 + 40 + 40 are more than a segment: a void's header, a mark of 64 bytes and the record.
+    journal.append(&[7; 24]).unwrap();
+    assert_eq!(counting.taken(), [16 + 64 + 40, 3, 1]);
+    // Again it does not fit.
+    journal.append(b"123456789").unwrap();
+    assert_eq!(counting.taken(), [16 + 64 + 32, 3, 1]);
+    // A void, a mark and two records of one byte.
+    let mut group = Group::new();
+    (0..2).for_each(|_| group.push(b"a"));
+    journal.append_group(&mut group).unwrap();
+    assert_eq!(counting.taken(), [16 + 64 + 48, 3, 1]);
+}
+
+#[test]
+fn each_line_of_a_record_is_written_back_once() {
+    let counting = Counting::new(Simulation::new(Model::X86, 32 << 10).medium());
+    let (journal, _) =
+        options().segment(1 << 10).window(2 << 10).create_new(erased(&counting)).unwrap();
+    counting.taken();
+    // Behind the mark of 64 bytes, 16 + 256 bytes begin with a line and end in the fifth.
+    journal.append(&[7; 256]).unwrap();
+    assert_eq!(counting.taken(), [64 + 272, 1 + 5, 1]);
+    // From 16 bytes into that line on, 16 + 48 bytes end 16 bytes into the next one.
+    journal.append(&[7; 48]).unwrap();
+    assert_eq!(counting.taken(), [64, 2, 1]);
+}
+
+#[test]
+fn four_fences_open_a_journal() {
+    let counting = Counting::new(medium());
+    drop(options().create_new(erased(&counting)).unwrap());
+    counting.taken();
+    drop(options().open(erased(&counting)).unwrap());
+    // Each copy of the root that was found, and the next one. No record is written back again.
+    assert_eq!(counting.taken()[2], 3);
+    options().open(erased(&counting)).unwrap().0.append(b"a record").unwrap();
+    counting.taken();
+    drop(options().open(erased(&counting)).unwrap());
+    assert_eq!(counting.taken()[2], 4);
+}
+
+#[test]
+fn records_come_back_as_they_were() {
+    let medium = medium();
+    let (journal, _) = options().create_new(&medium).unwrap();
+    let empty = journal.append(b"").unwrap();
+    let longest = vec![9; usize::try_from(journal.largest()).unwrap()];
+    let position = journal.append(&longest).unwrap();
+    assert!(empty < position);
+    assert_eq!(payloads(&journal), [b"".to_vec(), longest.clone()]);
+    drop(journal);
+    let (journal, Opened { recovered, .. }) = options().open(&medium).unwrap();
+    assert_eq!((recovered.records, recovered.bytes), (2, longest.len() as u64));
+    assert_eq!(payloads(&journal), [b"".to_vec(), longest]);
+}
+
+#[test]
+fn records_of_every_size_come_back_whole() {
+    let medium = Simulation::new(Model::X86, 1 << 20).medium();
+    let (journal, _) = options().segment(4096).window(8192).create_new(&medium).unwrap();
+    let record = |len: usize| (0..len).map(|byte| byte as u8 ^ len as u8).collect::<Vec<u8>>();
+    // Around the size from which the payload is not copied, and a segment's.
+    let sizes: Vec<usize> = (0..40).chain(230..260).chain(3990..4017).collect();
+    for len in &sizes {
+        journal.append(&record(*len)).unwrap();
+    }
+    let expected: Vec<_> = sizes.into_iter().map(record).collect();
+    assert_eq!(payloads(&journal), expected);
+}
+
+#[test]
+fn append_to_a_full_journal_is_refused_until_a_trim() {
+    let medium = medium();
+    let (journal, _) = options().create_new(&medium).unwrap();
+    let mut positions = Vec::new();
+    let error = loop {
+        match journal.append(&payload(positions.len() as u64)) {
+            Ok(position) => positions.push(position),
+            Err(error) => break error,
+        }
+    };
+    assert!(
+        matches!(error.kind(), ErrorKind::Full { needed, free, .. } if needed > free),
+        "{error}"
+    );
+    assert_eq!(records(&journal).unwrap().len(), positions.len());
+
+    // The full journal can be opened, as often as one likes, and has lost nothing.
+    drop(journal);
+    for _ in 0..3 {
+        let (_, Opened { recovered, .. }) = options().open(&medium).unwrap();
+        assert_eq!(recovered.records, positions.len() as u64);
+    }
+    let (journal, _) = options().open(&medium).unwrap();
+    assert!(matches!(reason(&journal.append(&[0; 40])), Some(ErrorKind::Full { .. })));
+    journal.trim(positions[3]).unwrap();
+    assert_eq!(journal.head(), positions[3]);
+    let last = journal.append(&payload(15)).unwrap();
+    assert!(last > *positions.last().unwrap());
+    let left = records(&journal).unwrap();
+    assert_eq!(left.first().unwrap().position, positions[3]);
+    assert_eq!(left.last().unwrap().payload, payload(15));
+}
+
+#[test]
+fn positions_rise_for_ever() {
+    let medium = medium();
+    let (journal, _) = options().create_new(&medium).unwrap();
+    for number in 0..200 {
+        journal.append(&payload(number % 12)).unwrap();
+        let all = records(&journal).unwrap();
+        if all.len() > 3 {
+            journal.trim(all[2].position).unwrap();
+        }
+    }
+    drop(journal);
+    let (journal, Opened { recovered, .. }) = options().open(&medium).unwrap();
+    assert!(recovered.end.0 > 10 * (BYTES - LOG), "{}", recovered.end);
+    assert_eq!(payloads(&journal).last().unwrap(), &payload(199 % 12));
+}
+
+#[test]
+fn a_position_within_a_record_is_none_to_begin_or_trim_at() {
+    let (journal, _) = options().create_new(medium()).unwrap();
+    let first = journal.append(b"first").unwrap();
+    let second = journal.append(b"second").unwrap();
+    let wrong = Position(second.0 + 8);
+    for position in [wrong, Position(journal.end().0 + 8)] {
+        assert!(matches!(reason(&journal.trim(position)), Some(ErrorKind::NotABoundary { .. })));
+        let records = journal.records_from(position);
+        assert!(matches!(reason(&records), Some(ErrorKind::NotABoundary { .. })));
+        let reader = Reader::open(journal.medium()).unwrap();
+        let records = reader.records_from(position);
+        assert!(matches!(reason(&records), Some(ErrorKind::NotABoundary { .. })));
+    }
+    let rest: Vec<_> =
+        journal.records_from(second).unwrap().map(|record| record.unwrap().payload).collect();
+    assert_eq!(rest, [b"second"]);
+    journal.trim(journal.end()).unwrap();
+    assert!(records(&journal).unwrap().is_empty());
+    assert!(matches!(reason(&journal.trim(first)), Some(ErrorKind::NotABoundary { .. })));
+}
+
+#[test]
+fn a_too_long_record_is_refused() {
+    let (journal, _) = options().create_new(medium()).unwrap();
+    // 128 bytes without a mark of 64 and a header of 16.
+    assert_eq!(journal.largest(), 48);
+    assert!(matches!(
+        reason(&journal.append(&[0; 49])),
+        Some(ErrorKind::TooLong { len: 49, limit: 48, .. })
+    ));
+    let mut group = Group::new();
+    (0..4).for_each(|_| group.push(b"8 bytes."));
+    assert!(matches!(reason(&journal.append_group(&mut group)), Some(ErrorKind::TooLong { .. })));
+    journal.append(b"next").unwrap();
+    assert_eq!(payloads(&journal), [b"next"]);
+}
+
+#[test]
+fn sizes_that_cannot_be_are_refused() {
+    let sizes = |options: Options<'static>| Error::from(options.create_new(medium()).unwrap_err());
+    assert!(matches!(sizes(options().segment(100)).kind(), ErrorKind::Sizes { segment: 100, .. }));
+    assert!(matches!(sizes(options().segment(0)).kind(), ErrorKind::Sizes { segment: 0, .. }));
+    assert!(matches!(
+        sizes(options().alignment(12)).kind(),
+        ErrorKind::Sizes { alignment: 12, .. }
+    ));
+    assert!(matches!(sizes(options().window(128)).kind(), ErrorKind::Sizes { window: 128, .. }));
+    assert!(matches!(sizes(options().window(768)).kind(), ErrorKind::Sizes { window: 768, .. }));
+    assert!(matches!(sizes(options().segment(1 << 63)).kind(), ErrorKind::Sizes { .. }));
+    let needed = LOG + 3 * 4096;
+    let small = sizes(options().segment(4096).window(8192));
+    assert!(
+        matches!(small.kind(), ErrorKind::Format(FormatError::TooSmall { size: BYTES, needed: n, .. }) if *n == needed),
+        "{small}"
+    );
+}
+
+#[test]
+fn a_wait_ends_with_its_time_or_with_the_journal() {
+    let counting = Counting::new(medium());
+    let (journal, _) = options().create_new(erased(&counting)).unwrap();
+    let at_once = Duration::ZERO;
+    let start = journal.end();
+    assert_eq!(journal.wait_for_records(start, at_once).unwrap(), start);
+    let too_long = journal.append_within(&[7; 49], Duration::MAX);
+    assert!(matches!(reason(&too_long), Some(ErrorKind::TooLong { .. })));
+    journal.append(&[7; 48]).unwrap();
+    assert_eq!(journal.wait_for_records(start, Duration::MAX).unwrap(), journal.end());
+    // Each record takes a segment.
+    while journal.append_within(&[7; 48], at_once).is_ok() {}
+    let full = journal.append_within(&[7; 48], at_once);
+    assert!(matches!(reason(&full), Some(ErrorKind::Full { .. })));
+    journal.trim(journal.end()).unwrap();
+    journal.append_within(&[7; 48], Duration::MAX).unwrap();
+
+    let end = journal.end();
+    counting.left.store(0, Relaxed);
+    assert!(journal.append(b"lost").is_err());
+    assert!(matches!(
+        reason(&journal.wait_for_records(end, Duration::MAX)),
+        Some(ErrorKind::Format(FormatError::Failed))
+    ));
+    assert_eq!(journal.wait_for_records(start, Duration::MAX).unwrap(), end);
+}
+
+#[test]
+fn a_panicking_producer_does_not_block_others() {
+    let medium = medium();
+    let faulty = Faulty::new(&medium);
+    let (journal, _) = options().create_new(&faulty).unwrap();
+    let mut tail = journal.records().unwrap();
+    abandon(&journal, 20);
+    journal.append(b"after").unwrap();
+    assert_eq!(tail.next().unwrap().unwrap().payload, b"after");
+    assert_eq!(payloads(&journal), [b"after"]);
+}
+
+#[test]
+fn after_a_failed_write_back_nothing_is_acknowledged() {
+    let counting = Counting::new(medium());
+    let (journal, _) = options().create_new(erased(&counting)).unwrap();
+    journal.append(b"before").unwrap();
+    counting.left.store(0, Relaxed);
+    assert!(matches!(
+        reason(&journal.append(b"lost!")),
+        Some(ErrorKind::Format(FormatError::Medium(Broken)))
+    ));
+    counting.left.store(u64::MAX, Relaxed);
+    assert!(matches!(
+        reason(&journal.append(b"after")),
+        Some(ErrorKind::Format(FormatError::Failed))
+    ));
+    drop(journal);
+    let (journal, _) = options().open(erased(&counting)).unwrap();
+    assert_eq!(payloads(&journal)[0], b"before");
+    journal.append(b"after").unwrap();
+}
+
+#[test]
+fn after_a_failed_write_back_of_a_group_nothing_is_acknowledged() {
+    let counting = Counting::new(medium());
+    let (journal, _) = options().create_new(erased(&counting)).unwrap();
+    let mut group = Group::new();
+    group.push(b"one");
+    group.push(b"two");
+    counting.left.store(0, Relaxed);
+    let failed = journal.append_group(&mut group);
+    assert!(matches!(reason(&failed), Some(ErrorKind::Format(FormatError::Medium(Broken)))));
+    assert!(matches!(
+        reason(&journal.append(b"after")),
+        Some(ErrorKind::Format(FormatError::Failed))
+    ));
+}
+
+#[test]
+fn a_reader_sees_what_is_appended_and_trimmed_meanwhile() {
+    let medium = medium();
+    let (journal, _) = options().create_new(&medium).unwrap();
+    journal.append(b"first").unwrap();
+    let reader = Reader::open(&medium).unwrap();
+    let (mut records, mut payload) = (reader.records().unwrap(), Vec::new());
+    assert!(records.read_next(&mut payload).unwrap().is_some());
+    assert_eq!(payload, b"first");
+    assert!(records.read_next(&mut payload).unwrap().is_none());
+    journal.append(b"second").unwrap();
+    assert!(records.read_next(&mut payload).unwrap().is_some());
+    assert_eq!(payload, b"second");
+
+    // A reader that stands still while everything is written over.
+    let mut late = reader.records().unwrap();
+    for number in 0..40 {
+        journal.trim(journal.end()).unwrap();
+        journal.append(&super::life::payload(number % 12)).unwrap();
+    }
+    let error = late.read_next(&mut payload).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::NotABoundary { .. }), "{error}");
+}
+
+/// A record that was under way when its process died does not come back when its place is reached again.
+#[test]
+fn leftovers_of_an_earlier_epoch_stay_dead() {
+    let medium = medium();
+    let faulty = Faulty::new(&medium);
+    let (journal, _) = options().create_new(&faulty).unwrap();
+    journal.append(b"kept").unwrap();
+    append_behind(&journal, 8, &[b"leftover"]);
+    drop(journal);
+
+    let (journal, Opened { recovered, .. }) = options().open(&medium).unwrap();
+    assert_eq!(recovered.records, 1);
+    journal.append(b"new     ").unwrap();
+    assert_eq!(payloads(&journal), [b"kept".to_vec(), b"new     ".to_vec()]);
+    drop(journal);
+    let (journal, _) = options().open(&medium).unwrap();
+    assert_eq!(payloads(&journal), [b"kept".to_vec(), b"new     ".to_vec()]);
+}
+
+#[test]
+fn damage_is_named_and_what_is_behind_it_salvaged() {
+    let medium = medium();
+    let (journal, _) = options().create_new(&medium).unwrap();
+    let positions: Vec<_> =
+        (0..8).map(|number| journal.append(&payload(number)).unwrap()).collect();
+    drop(journal);
+    let damaged = LOG + positions[2].0;
+    medium.store(damaged, u64::MAX, Relaxed);
+    let error = options().open(&medium).unwrap_err();
+    let text = error.to_string();
+    assert!(
+        matches!(error.error.kind(), ErrorKind::Damaged(damage) if damage.at <= positions[2]),
+        "{text}"
+    );
+    assert!(text.contains(&format!("offset {damaged}")), "{text}");
+
+    let reader = Reader::open(&medium).unwrap();
+    let found = reader.verify(&mut |_| ()).unwrap();
+    assert_eq!(found.records, 2);
+    assert!(found.damage.is_some());
+    let read: Vec<_> = reader.records().unwrap().collect();
+    assert_eq!(read.len(), 3);
+    assert!(matches!(reason(&read[2]), Some(ErrorKind::Damaged(_))));
+    let salvaged: Vec<_> = reader.salvage().unwrap().map(Result::unwrap).collect();
+    let records = salvaged.iter().filter(|item| matches!(item, Salvaged::Record(_))).count();
+    assert_eq!((records, salvaged.len()), (7, 8));
+}
+
+/// A `main` that returns an error prints it by `{:?}`.
+#[test]
+fn a_returned_error_prints_its_message() {
+    let error = options().open(medium()).map(drop).unwrap_err();
+    assert_eq!(format!("{error:?}"), error.to_string());
+    assert!(format!("{error:#?}").contains("Foreign"));
+}

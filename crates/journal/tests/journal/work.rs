@@ -1,0 +1,75 @@
+//! The work of reading: bounded by the size of the journal, whatever is in it.
+
+use crate::claims::LOG;
+use cachemaint_test_support::looks::Looks;
+use cachemaint_journal::{Options, Reader, Salvaged};
+use cachemaint::medium::{Medium, Readable};
+use cachemaint_sim::{Model, Simulation};
+
+const SEGMENT: usize = 1 << 16;
+const SEGMENTS: usize = 4;
+
+/// A journal with some records, behind which each word is the second one of a header of its place, of a record that
+/// takes the rest of its segment. The format: length in 24 bits, kind 1 in bits 24 to 26, position / 8 in bits 48 to 63 where
+/// it is less than 2^16.
+fn crafted() -> Vec<u8> {
+    let mut image = vec![0; LOG as usize + SEGMENTS * SEGMENT];
+    let medium = Simulation::new(Model::CACHES_KEPT, image.len() as u64).zeros().medium();
+    let (journal, _) =
+        Options::with_entropy([1, 2]).segment(SEGMENT as u64).create_new(&medium).unwrap();
+    for number in 0..10_u8 {
+        journal.append(&[number; 100]).unwrap();
+    }
+    let end = journal.end().0 as usize;
+    Readable::read(&medium, 0, &mut image).unwrap();
+    for position in (end..SEGMENTS * SEGMENT - 16).step_by(8) {
+        let left = SEGMENT - position % SEGMENT;
+        let word = left.saturating_sub(16) as u64 | 1 << 24 | (position as u64 / 8) << 48;
+        image[LOG as usize + position + 8..][..8].copy_from_slice(&word.to_le_bytes());
+    }
+    image
+}
+
+/// By hand: each place is looked at by four words. Each segment is verified in vain four times at most, with one more
+/// record of its size. So each byte is looked at 4 + 5 times at most by a salvage; by a verification for the window
+/// behind the end as well, and for the segment behind that. The roots are read again, until all four are whole.
+const MOST: u64 = 2 * (4 + 5);
+
+#[test]
+fn crafted_bytes_cost_no_more_than_a_multiple_of_the_journal() {
+    let image = crafted();
+    let looks = Looks::new(&image);
+    let reader = Reader::open(&looks).unwrap();
+    let most = MOST * image.len() as u64;
+    looks.taken();
+    let found = reader.verify(&mut |_| ()).unwrap();
+    assert_eq!(found.records, 10);
+    let count = looks.taken();
+    assert!(count < most, "verified: {count}");
+    let is_record = |found: &Result<_, _>| matches!(found, Ok(Salvaged::Record(_)));
+    assert_eq!(reader.salvage().unwrap().filter(is_record).count(), 10);
+    let count = looks.taken();
+    assert!(count < most, "salvaged: {count}");
+}
+
+/// A payload of one byte, behind which a record was acknowledged. By hand: words of "!!!!!!!!" name their own position once
+/// in 2^19 bytes, and are headers of records of 0x212121 bytes there.
+#[test]
+fn damage_to_a_payload_of_equal_bytes_is_not_a_torn_end() {
+    const SEGMENT: u64 = 4 << 20;
+    let medium = Simulation::new(Model::CACHES_KEPT, LOG + 3 * SEGMENT).medium();
+    let (journal, _) = Options::with_entropy([7, 0]).segment(SEGMENT).create_new(&medium).unwrap();
+    journal.append(&vec![b'!'; 3 << 20]).unwrap();
+    journal.append(b"second").unwrap();
+    drop(journal);
+    medium.write(LOG + 64 + 16 + 512, b"B");
+    let mut image = vec![0; (LOG + 3 * SEGMENT) as usize];
+    Readable::read(&medium, 0, &mut image).unwrap();
+    let image = Looks::new(&image);
+    let reader = Reader::open(&image).unwrap();
+    let found = reader.verify(&mut |_| ()).unwrap();
+    assert!(found.damage.is_some(), "{found:?}");
+    let is_second =
+        |found| matches!(found, Ok(Salvaged::Record(record)) if record.payload == b"second");
+    assert!(reader.salvage().unwrap().any(is_second));
+}

@@ -1,0 +1,266 @@
+//! Errors of a store.
+
+use super::format::FORMAT;
+use super::info::{Content, ShortName};
+use cachemaint_format::error::{FormatError, error_of_kind};
+use core::fmt;
+#[cfg(feature = "std")]
+use std::io;
+
+/// An operation on a store that failed. `E` is the error of its medium.
+///
+/// `{}` prints a fact and an action; [`kind`](Self::kind) is the fact to match on.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Error<E>(pub(super) ErrorKind<E>);
+
+impl<E> Error<E> {
+    /// Wraps an error of the medium.
+    pub(super) const fn medium(error: E) -> Self {
+        Self::format(FormatError::Medium(error))
+    }
+
+    pub(super) const fn format(error: FormatError<E>) -> Self {
+        Self(ErrorKind::Format(error))
+    }
+
+    pub(super) const fn damaged(part: Part, offset: u64, len: u64) -> Self {
+        Self(ErrorKind::Damaged(Damage { part, offset, len }))
+    }
+
+    /// Returns the error about a name that nothing has.
+    pub(super) fn not_found(name: &str) -> Self {
+        Self(ErrorKind::NotFound { name: ShortName::of(name) })
+    }
+
+    /// Returns the error about a name that has other content than what is needed.
+    pub(super) fn other_content(name: &str, found: Content) -> Self {
+        Self(ErrorKind::OtherContent { name: ShortName::of(name), found })
+    }
+
+    pub(super) const fn invalid(rule: &'static str, found: u64) -> Self {
+        Self(ErrorKind::Invalid { rule, found })
+    }
+}
+
+/// The fact of an [`Error`]. Offsets are those of the medium, in bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind<E> {
+    /// An error that a journal and a recording can have, too. If the medium failed during a commit, the store must be opened
+    /// again, which shows if the commit was made.
+    Format(FormatError<E>),
+    /// A part of the store does not match its tag, or refers to a place outside the store.
+    Damaged(Damage),
+    /// The store is full. Nothing was written.
+    #[non_exhaustive]
+    Full {
+        /// Bytes that are needed, in one piece.
+        needed: u64,
+        /// Bytes of the largest free piece.
+        largest: u64,
+    },
+    /// An argument is not permitted. Nothing has changed.
+    #[non_exhaustive]
+    Invalid {
+        /// The rule that it breaks.
+        rule: &'static str,
+        /// The argument.
+        found: u64,
+    },
+    /// Nothing has this name.
+    #[non_exhaustive]
+    NotFound {
+        /// The name.
+        name: ShortName,
+    },
+    /// A blob or a region of this name already exists.
+    #[non_exhaustive]
+    NameTaken {
+        /// The name.
+        name: ShortName,
+    },
+    /// The name has a region where a blob is needed, or the reverse.
+    #[non_exhaustive]
+    OtherContent {
+        /// The name.
+        name: ShortName,
+        /// Its content.
+        found: Content,
+    },
+    /// This process still uses a region, or another handle of the medium.
+    #[non_exhaustive]
+    InUse {
+        /// The name of the region, if it is one.
+        name: Option<ShortName>,
+    },
+    /// A commit has replaced the blob, or a compaction the log: open a new [`Reader`](super::Reader), or
+    /// [refresh](super::Reader::refresh) it.
+    Replaced,
+    /// The file's bytes lie elsewhere than when the store was last written.
+    Moved,
+    /// The place of the medium's bytes is required and not known, or was not known at the last commit.
+    PlaceUnknown,
+}
+
+/// A damaged part of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Damage {
+    /// The kind of the part.
+    pub part: Part,
+    /// The offset of the part in the medium.
+    pub offset: u64,
+    /// The length of the part in bytes.
+    pub len: u64,
+}
+
+/// A part of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Part {
+    /// One of the two copies of the root.
+    Root,
+    /// The root after the current one, in both copies, though commits were made with it.
+    NewerRoot,
+    /// The log of the table: nothing of it is whole, or it has a place outside the store.
+    Table,
+    /// A record of the log, in both mirrors.
+    Record,
+    /// One copy of a record of the log. The other copy is whole.
+    RecordCopy,
+    /// An entry of the table.
+    Entry,
+    /// Bytes of a blob, from offset `at` on.
+    Bytes {
+        /// The offset of the damaged bytes in the blob.
+        at: u64,
+    },
+    /// The list of a blob's tags.
+    Tags,
+    /// Bytes of a region, from offset `at` on. They are missing, or belong to another blob or region or to the log, too.
+    Region {
+        /// The offset of the damaged bytes in the region.
+        at: u64,
+    },
+}
+
+impl Damage {
+    /// Returns the advice for an operation that failed because of this damage.
+    const fn remedy(&self) -> &'static str {
+        match self.part {
+            Part::Table => "without it no blob can be found, so bring the store back from a copy",
+            Part::Record => {
+                "names that it has changed are not known, and all others can still be loaded: bring the store back from a \
+                 copy, or put them into a new one"
+            }
+            Part::Region { .. } => "bring the store back from a copy",
+            Part::Root | Part::NewerRoot | Part::RecordCopy | Part::Entry => {
+                "bring the store back from a copy, or put the blobs that can still be loaded into a new one"
+            }
+            Part::Bytes { .. } | Part::Tags => {
+                "put the blob anew from where it came; other blobs can still be loaded, and `verify` names those \
+                 that cannot"
+            }
+        }
+    }
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { part, offset, len } = self;
+        match part {
+            Part::Root => f.write_str("a copy of the root")?,
+            Part::NewerRoot => f.write_str("the newest root, in both copies,")?,
+            Part::Table => f.write_str("the log of the table")?,
+            Part::Record => f.write_str("a record of the table, in both mirrors,")?,
+            Part::RecordCopy => f.write_str("one copy of a record of the table")?,
+            Part::Entry => f.write_str("an entry of the table")?,
+            Part::Bytes { at } => write!(f, "the blob from its byte {at} on")?,
+            Part::Tags => f.write_str("the blob's list of tags")?,
+            Part::Region { at } => write!(f, "the region from its byte {at} on")?,
+        }
+        write!(f, " is damaged ({len} bytes at offset {offset})")
+    }
+}
+
+error_of_kind!(0);
+
+/// Prints the same text as the [`Error`].
+impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Format(error) => error.write(f, FORMAT),
+            Self::Damaged(damage) => write!(f, "{damage}; {}", damage.remedy()),
+            Self::Full { needed, largest } => {
+                let unaligned = if largest >= needed { ", too few with the alignment" } else { "" };
+                write!(
+                    f,
+                    "the store is full: {needed} bytes are needed in one piece, and the largest free one has \
+                     {largest}{unaligned}; delete something, or let the store grow"
+                )
+            }
+            Self::Invalid { rule, found } => write!(f, "{found} is not permitted: {rule}"),
+            Self::NotFound { name } => {
+                write!(f, "there is no blob or region {name:?}; list them to choose one")
+            }
+            Self::NameTaken { name } => write!(f, "{name:?} exists already; delete it first"),
+            Self::OtherContent { name, found: Content::Blob } => {
+                write!(f, "{name:?} is a blob, which cannot be used in place; load it")
+            }
+            Self::OtherContent { name, .. } => write!(
+                f,
+                "{name:?} is a region, and not a blob; use it in place, or choose another name"
+            ),
+            Self::InUse { name: Some(name) } => {
+                write!(f, "the region {name:?} is in use; drop each `Region` of it first")
+            }
+            Self::InUse { name: None } => f.write_str(
+                "readers or regions of this process still use the store; drop them before it grows",
+            ),
+            Self::Replaced => f.write_str(
+                "the blob was replaced or deleted, or the log was compacted, since the reader was opened; open it again",
+            ),
+            Self::PlaceUnknown => f.write_str(
+                "the place of the store's bytes is or was not known, as on tmpfs; use a file on a DAX file system or \
+                 device DAX, or open it without that requirement",
+            ),
+            Self::Moved => f.write_str(
+                "the file's bytes lie elsewhere than when the store was last written, so nothing may rely on \
+                 their addresses; open it without that requirement, and give the new addresses to their users",
+            ),
+        }
+    }
+}
+
+impl<E> From<ErrorKind<E>> for Error<E> {
+    fn from(kind: ErrorKind<E>) -> Self {
+        Self(kind)
+    }
+}
+
+#[cfg(feature = "std")]
+impl<E> ErrorKind<E> {
+    const fn in_io(&self) -> io::ErrorKind {
+        match self {
+            Self::Format(error) => error.io_kind(),
+            Self::NotFound { .. } => io::ErrorKind::NotFound,
+            Self::Damaged(_) => io::ErrorKind::InvalidData,
+            Self::NameTaken { .. } => io::ErrorKind::AlreadyExists,
+            Self::Invalid { .. } | Self::OtherContent { .. } => io::ErrorKind::InvalidInput,
+            Self::Full { .. } => io::ErrorKind::StorageFull,
+            Self::InUse { .. } => io::ErrorKind::ResourceBusy,
+            Self::PlaceUnknown => io::ErrorKind::Unsupported,
+            Self::Replaced | Self::Moved => io::ErrorKind::Other,
+        }
+    }
+}
+
+/// The result contains the error itself.
+#[cfg(feature = "std")]
+impl<E: core::error::Error + Send + Sync + 'static> From<Error<E>> for io::Error {
+    fn from(error: Error<E>) -> Self {
+        Self::new(error.kind().in_io(), error)
+    }
+}

@@ -1,0 +1,334 @@
+//! The circumstances of a commit, and the event since, with their bytes.
+
+use cachemaint_format::layout::{Layout as _, layout};
+use cachemaint::survival::Backing;
+use core::fmt;
+
+/// Bytes of the kernel's release that are kept.
+const RELEASE: usize = 64;
+/// Bytes of a stamp.
+const STAMP: usize = 128;
+/// Bytes of a boot in a history.
+pub(super) const BOOT: usize = 16 + STAMP;
+/// Boots that are kept.
+pub(super) const BOOTS: usize = 32;
+
+/// The circumstances of a commit: its boot, kernel, process and medium.
+///
+/// [`Stamp::host`](Self::host) returns that of this machine. Without an operating system, begin with [`Stamp::UNKNOWN`]
+/// and set the fields that are known.
+///
+/// With feature `serde` it is an object with the names of its fields, where `boot_id` is 32 hexadecimal digits, and
+/// with `kernel`, the kernel's release.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct Stamp {
+    /// Seconds since 1970-01-01 UTC; 0 if it is not known.
+    pub seconds: u64,
+    /// The boot: on Linux `/proc/sys/kernel/random/boot_id`; zeros if it is not known, as in a container with an id of its
+    /// own.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "json::digits"))]
+    pub boot_id: [u8; 16],
+    /// The number of the process; 0 if it is not known.
+    pub process: u32,
+    /// The start of the process, in the kernel's ticks since the boot. The number of a process alone may be reused.
+    pub process_start: u64,
+    /// The backing of the medium.
+    pub backing: Backing,
+    /// The smallest unit that the medium makes persistent, in bytes; 0 if it is not known.
+    pub granularity: u32,
+    /// A digest of the physical location of the file; 0 if it is not known.
+    pub placement: u64,
+    /// The number of unsafe shutdowns of the memory's devices, if they count them.
+    pub unsafe_shutdowns: Option<u64>,
+    #[cfg_attr(feature = "serde", serde(serialize_with = "json::release"))]
+    pub(super) kernel: [u8; 64],
+}
+
+impl Stamp {
+    /// The stamp of which nothing is known.
+    pub const UNKNOWN: Self = Self {
+        seconds: 0,
+        boot_id: [0; 16],
+        process: 0,
+        process_start: 0,
+        backing: Backing::Unknown,
+        granularity: 0,
+        placement: 0,
+        unsafe_shutdowns: None,
+        kernel: [0; RELEASE],
+    };
+
+    /// Sets the kernel's release, of which 64 bytes are kept.
+    #[must_use]
+    pub fn with_kernel(self, release: &str) -> Self {
+        let mut kernel = [0; RELEASE];
+        for (to, from) in kernel.iter_mut().zip(release.bytes()) {
+            *to = from;
+        }
+        Self { kernel, ..self }
+    }
+
+    /// Returns the kernel's release, which is empty if it is not known. It ends before the first invalid UTF-8.
+    #[must_use]
+    pub fn kernel(&self) -> &str {
+        text(&self.kernel)
+    }
+
+    /// Returns true if the boot is known.
+    #[cfg(feature = "alloc")]
+    const fn knows_boot(&self) -> bool {
+        u128::from_le_bytes(self.boot_id) != 0
+    }
+
+    /// Returns true if both stamps are of the same boot, or `None` if one of the boots is not known.
+    #[cfg(feature = "alloc")]
+    pub(super) fn is_same_boot(&self, other: &Self) -> Option<bool> {
+        (self.knows_boot() && other.knows_boot()).then_some(self.boot_id == other.boot_id)
+    }
+}
+
+/// The text before zeros, as far as it is UTF-8.
+fn text(release: &[u8; RELEASE]) -> &str {
+    let end = release.iter().position(|byte| *byte == 0).unwrap_or(RELEASE);
+    let bytes = &release[..end];
+    match core::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => core::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default(),
+    }
+}
+
+/// The event between the last commit and now, as far as it can be known. A [copy](../preserve/struct.Verdict.html#copies) of
+/// the medium is not an event: it has the origin of the original.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Origin {
+    /// The event is not known.
+    Unknown,
+    /// Nothing: this process wrote it.
+    SameProcess,
+    /// Another process wrote it, in this boot.
+    SameBoot,
+    /// The running kernel was started by another one, without firmware. A reset or a power loss before that does not show,
+    /// unless the store was opened for writing between the two.
+    Kexec,
+    /// A reboot through firmware that did not lose RAM.
+    WarmReboot,
+    /// The power was lost, or a shutdown was not safe for the memory.
+    PowerLoss,
+    /// A reboot of an unknown kind.
+    Reboot,
+}
+
+impl Origin {
+    /// Returns the event by which more can be lost.
+    #[cfg(feature = "alloc")]
+    pub(super) fn worse(self, other: Self) -> Self {
+        let loss = |origin| match origin {
+            Self::SameProcess => 0,
+            Self::SameBoot => 1,
+            Self::Kexec => 2,
+            Self::WarmReboot => 3,
+            Self::Reboot => 4,
+            Self::Unknown => 5,
+            Self::PowerLoss => 6,
+        };
+        if loss(other) > loss(self) { other } else { self }
+    }
+
+    /// Returns a description in a few words.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::SameProcess => "same process",
+            Self::SameBoot => "same boot, another process",
+            Self::Kexec => "kexec",
+            Self::WarmReboot => "reboot through firmware",
+            Self::PowerLoss => "power loss or unsafe shutdown",
+            Self::Reboot => "reboot of an unknown kind",
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// A boot that a store was opened in for writing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Boot {
+    /// The generation that was written when the store was first opened in this boot.
+    pub generation: u64,
+    /// The number of times it was opened for writing in this boot.
+    pub opened: u32,
+    /// The event before this boot.
+    pub origin: Origin,
+    /// True if the store had been sealed before.
+    pub was_sealed: bool,
+    /// True if blobs may be damaged, and no verification since has found all of them whole.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub(super) must_verify: bool,
+    /// The circumstances when it was last opened.
+    pub stamp: Stamp,
+}
+
+/// The backings by their numbers, from 1 on. A number is never reused.
+const BACKINGS: [Backing; 10] = [
+    Backing::Storage,
+    Backing::Ram,
+    Backing::EmulatedPmem,
+    Backing::PmemAdr,
+    Backing::PmemEadr,
+    Backing::CxlGpf,
+    Backing::Cxl,
+    Backing::PmemUnknown,
+    Backing::VirtioPmem,
+    Backing::ReservedRam,
+];
+
+impl Stamp {
+    #[cfg(feature = "alloc")]
+    pub(super) fn bytes(&self) -> [u8; STAMP] {
+        let number = BACKINGS.iter().position(|it| *it == self.backing);
+        let fields = StampFields {
+            seconds: self.seconds,
+            boot_id: self.boot_id,
+            process_start: self.process_start,
+            process: self.process,
+            backing: number.map_or(0, |at| at as u8 + 1),
+            zeros: [0; 3],
+            granularity: self.granularity,
+            more_zeros: 0,
+            shutdowns: self.unsafe_shutdowns.map_or(0, |count| count.saturating_add(1)),
+            placement: self.placement,
+            kernel: self.kernel,
+        };
+        fields.to_bytes()
+    }
+
+    pub(super) fn read(bytes: &[u8; STAMP]) -> Self {
+        let fields = StampFields::from_bytes(bytes);
+        let backing = usize::from(fields.backing).checked_sub(1);
+        Self {
+            seconds: fields.seconds,
+            boot_id: fields.boot_id,
+            process_start: fields.process_start,
+            process: fields.process,
+            backing: backing.and_then(|at| BACKINGS.get(at).copied()).unwrap_or(Backing::Unknown),
+            granularity: fields.granularity,
+            placement: fields.placement,
+            unsafe_shutdowns: fields.shutdowns.checked_sub(1),
+            kernel: fields.kernel,
+        }
+    }
+}
+
+layout! {
+    struct StampFields: 128 {
+        0 seconds: u64,
+        8 boot_id: [u8; 16],
+        24 process_start: u64,
+        32 process: u32,
+        /// 0 if it is not known.
+        36 backing: u8,
+        37 zeros: [u8; 3],
+        40 granularity: u32,
+        44 more_zeros: u32,
+        /// The count and 1; 0 if the count is not known.
+        48 shutdowns: u64,
+        56 placement: u64,
+        64 kernel: [u8; 64],
+    }
+}
+
+/// The events before a boot, by their numbers. A number is never reused.
+const ORIGINS: [Origin; 7] = [
+    Origin::Unknown,
+    Origin::SameProcess,
+    Origin::SameBoot,
+    Origin::Kexec,
+    Origin::WarmReboot,
+    Origin::PowerLoss,
+    Origin::Reboot,
+];
+
+impl Boot {
+    #[cfg(feature = "alloc")]
+    pub(super) fn bytes(&self) -> [u8; BOOT] {
+        let origin = ORIGINS.iter().position(|it| *it == self.origin);
+        let fields = BootFields {
+            generation: self.generation,
+            opened: self.opened,
+            origin: origin.map_or(0, |at| at as u8),
+            was_sealed: self.was_sealed.into(),
+            must_verify: self.must_verify.into(),
+            zero: 0,
+            stamp: self.stamp.bytes(),
+        };
+        fields.to_bytes()
+    }
+
+    pub(super) fn read(bytes: &[u8; BOOT]) -> Self {
+        let BootFields { generation, opened, origin, was_sealed, must_verify, stamp, .. } =
+            BootFields::from_bytes(bytes);
+        Self {
+            generation,
+            opened,
+            origin: ORIGINS.get(usize::from(origin)).copied().unwrap_or(Origin::Unknown),
+            was_sealed: was_sealed != 0,
+            must_verify: must_verify != 0,
+            stamp: Stamp::read(&stamp),
+        }
+    }
+}
+
+layout! {
+    struct BootFields: 144 {
+        0 generation: u64,
+        8 opened: u32,
+        12 origin: u8,
+        13 was_sealed: u8,
+        14 must_verify: u8,
+        15 zero: u8,
+        16 stamp: [u8; STAMP],
+    }
+}
+
+/// The serialized forms of fields that are not numbers.
+#[cfg(feature = "serde")]
+mod json {
+    use super::{RELEASE, text};
+    use serde::Serializer;
+
+    pub(super) fn digits<S: Serializer>(id: &[u8; 16], to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&format_args!("{:032x}", u128::from_be_bytes(*id)))
+    }
+
+    pub(super) fn release<S: Serializer>(kernel: &[u8; RELEASE], to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(text(kernel))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Stamp;
+    use cachemaint::survival::Backing;
+
+    #[test]
+    fn a_stamp_is_read_as_it_was_written() {
+        for &backing in Backing::ALL {
+            let mut stamp = Stamp { seconds: 1, process: 2, process_start: 3, ..Stamp::UNKNOWN };
+            stamp = Stamp { granularity: 64, placement: 5, unsafe_shutdowns: Some(0), ..stamp };
+            stamp = Stamp { boot_id: [6; 16], backing, ..stamp }.with_kernel("6.18.0");
+            assert_eq!(Stamp::read(&stamp.bytes()), stamp);
+        }
+        assert_eq!(Stamp::read(&[0; 128]), Stamp::UNKNOWN);
+        let newer = Stamp::read(&core::array::from_fn(|at| if at == 36 { 200 } else { 0 }));
+        assert_eq!(newer.backing, Backing::Unknown);
+    }
+}

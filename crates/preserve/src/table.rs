@@ -1,0 +1,379 @@
+//! The table of a store in memory.
+
+use super::commit::Commit;
+use super::error::{Damage, Error, Part};
+use super::format::boots;
+use super::format::record::{ENTRY, Entry, Is, What};
+use super::info::{Info, Name};
+use super::log::{Gap, Log, Record, Step, boot, next_item};
+use super::stamp::Boot;
+use cachemaint_format::root::{self, Loaded, slots};
+use cachemaint_format::tag;
+use cachemaint::medium::Readable;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::error::Error as Failure;
+
+/// A blob or a region, or the deletion of one.
+#[derive(Clone, Debug)]
+pub(super) struct Live {
+    pub(super) entry: Entry,
+    /// The offset of its metadata and value in the medium.
+    pub(super) at: u64,
+    /// Its name, metadata and value, as they stand in a record.
+    pub(super) bytes: Box<[u8]>,
+}
+
+impl Live {
+    /// Returns the entry that deletes a name.
+    pub(super) fn deleted(name: &str) -> Self {
+        let entry = Entry { name: name.len(), ..Entry::DELETED };
+        Self { entry, at: 0, bytes: name.as_bytes().into() }
+    }
+
+    pub(super) fn name(&self) -> &[u8] {
+        &self.bytes[..self.entry.name]
+    }
+
+    pub(super) fn metadata(&self) -> &[u8] {
+        &self.bytes[self.entry.name..][..self.entry.metadata]
+    }
+
+    /// Returns the value of a blob that stands in the log.
+    pub(super) fn value(&self) -> &[u8] {
+        &self.bytes[self.entry.name + self.entry.metadata..]
+    }
+
+    pub(super) fn is_deleted(&self) -> bool {
+        self.entry.is == Is::Deleted
+    }
+
+    /// Returns its entry for callers.
+    pub(super) fn info(&self) -> Info {
+        // A name was text when it was put, or was checked when it was read.
+        let name = Name::of(core::str::from_utf8(self.name()).unwrap_or_default());
+        Info::of(name, &self.entry, self.at)
+    }
+
+    /// Appends the entry to a record that will stand at `log`, and notes its place there.
+    pub(super) fn append(&mut self, record: &mut Vec<u8>, log: u64) {
+        self.at = log + (record.len() + ENTRY + self.entry.name) as u64;
+        self.entry.append(&self.bytes, record);
+    }
+}
+
+/// Entries by their names: a hash table with open addressing.
+///
+/// Their order does not depend on the hashes, so that records are the same in each run.
+#[derive(Debug)]
+pub(super) struct Names {
+    all: Vec<Live>,
+    /// A part of the hash of a name, and the number of its entry, from 1 on; zeros in a free slot. One of eight slots is free.
+    slots: Vec<(u32, u32)>,
+    /// Not known to those who choose names: else they could make all of them fall into one slot.
+    seed: u64,
+}
+
+impl Default for Names {
+    fn default() -> Self {
+        #[cfg(feature = "std")]
+        let seed = core::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0);
+        #[cfg(not(feature = "std"))]
+        let seed = 0;
+        Self { all: Vec::new(), slots: Vec::new(), seed }
+    }
+}
+
+impl Names {
+    /// No entries, in the place of others: its seed is known.
+    pub(super) const NONE: Self = Self { all: Vec::new(), slots: Vec::new(), seed: 0 };
+    /// The slots of a small table.
+    const KEPT: usize = 64;
+
+    pub(super) const fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    pub(super) fn iter(&self) -> core::slice::Iter<'_, Live> {
+        self.all.iter()
+    }
+
+    /// Returns the entries to be changed, but for their names.
+    pub(super) fn iter_mut(&mut self) -> core::slice::IterMut<'_, Live> {
+        self.all.iter_mut()
+    }
+
+    /// Takes all entries out.
+    pub(super) fn drain(&mut self) -> alloc::vec::Drain<'_, Live> {
+        self.slots.fill((0, 0));
+        self.all.drain(..)
+    }
+
+    /// Returns a table without entries, which has the allocations of this one if they are small.
+    pub(super) fn emptied(mut self) -> Self {
+        if self.slots.len() > Self::KEPT {
+            return Self { seed: self.seed, ..Self::NONE };
+        }
+        drop(self.drain());
+        self
+    }
+
+    fn hash(&self, name: &[u8]) -> u32 {
+        tag::of(self.seed, name) as u32
+    }
+
+    const fn next(&self, slot: usize) -> usize {
+        (slot + 1) & (self.slots.len() - 1)
+    }
+
+    /// Returns the slot of a name, or the free slot in which it belongs.
+    fn slot(&self, name: &[u8], hash: u32) -> usize {
+        let mut slot = hash as usize & (self.slots.len() - 1);
+        loop {
+            let (there, number) = self.slots[slot];
+            if number == 0 || there == hash && self.all[number as usize - 1].name() == name {
+                return slot;
+            }
+            slot = self.next(slot);
+        }
+    }
+
+    pub(super) fn get(&self, name: &[u8]) -> Option<&Live> {
+        if self.all.is_empty() {
+            return None;
+        }
+        let (_, number) = self.slots[self.slot(name, self.hash(name))];
+        self.all.get((number as usize).wrapping_sub(1))
+    }
+
+    /// Puts an entry. Returns the one that it replaces.
+    pub(super) fn insert(&mut self, live: Live) -> Option<Live> {
+        if 8 * (self.all.len() + 1) > 7 * self.slots.len() {
+            self.grow();
+        }
+        let hash = self.hash(live.name());
+        let slot = self.slot(live.name(), hash);
+        if let (_, number @ 1..) = self.slots[slot] {
+            return Some(core::mem::replace(&mut self.all[number as usize - 1], live));
+        }
+        self.all.push(live);
+        self.slots[slot] = (hash, self.all.len() as u32);
+        None
+    }
+
+    fn grow(&mut self) {
+        let len = (2 * self.slots.len()).max(8);
+        let old = core::mem::replace(&mut self.slots, alloc::vec![(0, 0); len]);
+        for (hash, number) in old.into_iter().filter(|(_, number)| *number > 0) {
+            let mut slot = hash as usize & (len - 1);
+            while self.slots[slot].1 > 0 {
+                slot = self.next(slot);
+            }
+            self.slots[slot] = (hash, number);
+        }
+    }
+
+    pub(super) fn remove(&mut self, name: &[u8]) -> Option<Live> {
+        self.get(name)?;
+        let slot = self.slot(name, self.hash(name));
+        let (_, number) = self.slots[slot];
+        // The last entry takes its place.
+        let last = &self.all[self.all.len() - 1];
+        let last = self.slot(last.name(), self.hash(last.name()));
+        self.slots[last].1 = number;
+        self.free(slot);
+        Some(self.all.swap_remove(number as usize - 1))
+    }
+
+    /// Frees a slot. Later entries move up, so that a search finds them.
+    fn free(&mut self, mut free: usize) {
+        let mask = self.slots.len() - 1;
+        let mut slot = self.next(free);
+        while let (hash, 1..) = self.slots[slot] {
+            let distance = |from: usize| slot.wrapping_sub(from) & mask;
+            if distance(hash as usize & mask) >= distance(free) {
+                self.slots[free] = self.slots[slot];
+                free = slot;
+            }
+            slot = self.next(slot);
+        }
+        self.slots[free] = (0, 0);
+    }
+}
+
+/// All blobs and regions by their names, and the history.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    pub(super) live: Names,
+    /// Bytes of all entries in a record.
+    pub(super) bytes: u64,
+    /// The boots that the store was opened in.
+    pub(super) boots: Vec<Boot>,
+    /// Damaged bytes of the log, whose changes are not known: the first.
+    pub(super) lost: Option<Gap>,
+    /// Damaged bytes before the record to come.
+    gap: Option<Gap>,
+}
+
+impl Table {
+    /// Goes on with the next step of a scan. After a damaged commit only later changes are certain. The records of a
+    /// compaction name each name once.
+    fn pass<E: Failure>(
+        &mut self,
+        medium: &dyn Readable<Error = E>,
+        step: &Step,
+        capacity: u64,
+    ) -> Result<(), Error<E>> {
+        let record = match step {
+            Step::Record(record) => record,
+            Step::Lost(gap) => {
+                self.gap = Some(*gap);
+                return Ok(());
+            }
+        };
+        if let Some(gap) = self.gap.take() {
+            self.lost = self.lost.or(Some(gap));
+            if record.head.what != What::Snapshot {
+                self.live = Names::default();
+                self.bytes = 0;
+            }
+        }
+        if record.head.what == What::Base {
+            self.boots.clear();
+        }
+        for at in record.boots(medium).map_err(Error::medium)? {
+            self.open(boot(medium, at).map_err(Error::medium)?, capacity);
+        }
+        let mut items = record.items();
+        while let Some(item) = next_item(medium, &mut items)? {
+            let mut bytes: Box<[u8]> = alloc::vec![0; item.entry.bytes()].into();
+            medium.read(item.at + ENTRY as u64, &mut bytes).map_err(Error::medium)?;
+            if core::str::from_utf8(&bytes[..item.entry.name]).is_err() {
+                return Err(item.forged());
+            }
+            self.change(Live { entry: item.entry, at: item.rest(), bytes });
+        }
+        Ok(())
+    }
+
+    /// Ends a scan: nothing follows damaged bytes.
+    pub(super) fn finish(&mut self) {
+        self.lost = self.lost.or(self.gap.take());
+    }
+
+    /// Puts or deletes an entry. Returns the one before.
+    pub(super) fn change(&mut self, live: Live) -> Option<Live> {
+        let before = if live.is_deleted() {
+            self.live.remove(live.name())
+        } else {
+            self.bytes += live.entry.size();
+            self.live.insert(live)
+        };
+        self.bytes -= before.as_ref().map_or(0, |before| before.entry.size());
+        before
+    }
+
+    /// Adds an opening to the history: the first in its boot, or a further one.
+    pub(super) fn open(&mut self, now: Boot, capacity: u64) {
+        match self.boots.last_mut().filter(|last| last.generation == now.generation) {
+            Some(last) => *last = now,
+            None => self.boots.push(now),
+        }
+        let most = boots(capacity) as usize;
+        self.boots.drain(..self.boots.len().saturating_sub(most));
+    }
+
+    /// Returns all entries, in the order of their names.
+    pub(super) fn sorted(&self) -> Vec<&Live> {
+        let mut all: Vec<_> = self.live.iter().collect();
+        all.sort_unstable_by_key(|live| live.name());
+        all
+    }
+}
+
+/// A log that was read.
+#[derive(Debug, Default)]
+pub(super) struct Replay {
+    pub(super) table: Table,
+    /// The records that are whole in one mirror alone, if both were compared.
+    pub(super) halves: Vec<Record>,
+    pub(super) last: Option<Record>,
+    /// True if a record says that the store was sealed then.
+    pub(super) has_seal: bool,
+}
+
+impl Replay {
+    /// Goes on with the next step of a scan.
+    pub(super) fn see<E: Failure>(
+        &mut self,
+        medium: &dyn Readable<Error = E>,
+        step: &Step,
+        capacity: u64,
+    ) -> Result<(), Error<E>> {
+        if let Step::Record(record) = step {
+            if record.copies != [true; 2] {
+                self.halves.push(*record);
+            }
+            self.last = Some(*record);
+            self.has_seal |= record.head.is_sealed;
+        }
+        self.table.pass(medium, step, capacity)
+    }
+
+    /// Returns the damaged copies of the root and of records, and the newer root if that is lost.
+    pub(super) fn copies<E: Failure>(
+        &self,
+        medium: &dyn Readable<Error = E>,
+        commit: &Commit,
+        loaded: &Loaded<{ super::format::ROOT }>,
+    ) -> Result<Vec<Damage>, Error<E>> {
+        let log: &Log = &commit.log;
+        let root = |part, offset| Damage { part, offset, len: root::BLOCK };
+        let roots = slots(log.root.generation).into_iter().zip(loaded.is_damaged);
+        let roots = roots.filter(|(_, is_damaged)| *is_damaged);
+        let mut copies: Vec<_> = roots.map(|(at, _)| root(Part::Root, at)).collect();
+        if loaded.is_next_lost && commit.is_overtaken(medium)? {
+            copies.push(root(Part::NewerRoot, slots(log.root.generation + 1)[0]));
+        }
+        copies.extend(self.halves.iter().map(|record| {
+            let offset = log.places.current[record.damaged()] + record.at;
+            Damage { part: Part::RecordCopy, offset, len: record.head.len }
+        }));
+        Ok(copies)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Live, Names};
+    use alloc::collections::BTreeMap;
+    use alloc::string::{String, ToString as _};
+
+    /// Puts, replaces and removes names in an order without a pattern, and compares with a map.
+    #[test]
+    fn names_are_found_as_in_a_map() {
+        let (mut names, mut map) = (Names::default(), BTreeMap::<String, u64>::new());
+        let mut random = 1_u64;
+        for turn in 0..4000 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(turn);
+            let name = (random >> 33).wrapping_rem(300).to_string();
+            let before = map.get(&name).copied();
+            let found = if random >> 63 == 0 {
+                map.insert(name.clone(), turn);
+                let mut live = Live::deleted(&name);
+                live.at = turn;
+                names.insert(live)
+            } else {
+                map.remove(&name);
+                names.remove(name.as_bytes())
+            };
+            assert_eq!(found.map(|live| live.at), before, "{turn}: {name}");
+            assert_eq!(names.len(), map.len());
+        }
+        for name in 0..300 {
+            let name = name.to_string();
+            let found = names.get(name.as_bytes()).map(|live| live.at);
+            assert_eq!(found, map.get(&name).copied(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Reading everything, to find what is damaged.
+//!
+//! # Work
+//! Each byte of a blob is read once; blobs that overlap are not read. The log is read twice. An entry takes less than 500
+//! bytes of memory meanwhile beside its own, and has 64 bytes in the file at least.
+
+use super::blob;
+use super::error::{Damage, Error, ErrorKind, Part};
+use super::format::{CHUNK, tags};
+use super::info::{Content, Info};
+use super::log::Log;
+use super::reader::Reader;
+use super::table::{Live, Table};
+use cachemaint_format::error::FormatError;
+use cachemaint_format::progress::Progress;
+use cachemaint_format::reread::Rereadings;
+use cachemaint_format::root;
+use cachemaint::medium::Readable;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::error::Error as Failure;
+use core::ops::Range;
+
+/// The result of verifying a store.
+///
+/// With feature `serde` it is an object with the names of its fields, where `damaged` is a list of objects: `name`, and
+/// the names of [`Damage`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Verification {
+    /// Blobs that are whole.
+    pub whole: u64,
+    /// Regions, damaged or not. Their bytes cannot be verified, only their places are.
+    pub regions: u64,
+    /// Bytes of all blobs, whole or not.
+    pub bytes: u64,
+    /// Damaged and unreadable blobs by name, with the first damaged part of each, and regions of which a part is missing or
+    /// shared.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "named"))]
+    pub damaged: Vec<(Box<str>, Damage)>,
+    /// The first record of the log that is damaged or unreadable in both mirrors: entries that it may have changed are not
+    /// known.
+    pub records: Vec<Damage>,
+    /// Damaged copies of the root and of records whose other copy is whole, and the [newer root](Part::NewerRoot) if it is
+    /// lost. While another thread commits, the copies of a record can differ for a moment, which is listed too: verify
+    /// again.
+    pub copies: Vec<Damage>,
+}
+
+impl Verification {
+    /// Returns true if nothing is damaged, including copies. After a crash one copy of the last record may be missing, which
+    /// counts as damage until the store is opened for writing. No blob of this commit is lost if
+    /// [`damaged`](Self::damaged) and [`records`](Self::records) are empty.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.damaged.is_empty() && self.records.is_empty() && self.copies.is_empty()
+    }
+}
+
+/// Damaged blobs as data.
+#[cfg(feature = "serde")]
+fn named<S: serde::Serializer>(damaged: &[(Box<str>, Damage)], to: S) -> Result<S::Ok, S::Error> {
+    #[derive(serde::Serialize)]
+    struct Named<'d> {
+        name: &'d str,
+        part: Part,
+        offset: u64,
+        len: u64,
+    }
+    to.collect_seq(damaged.iter().map(|(name, damage)| {
+        let Damage { part, offset, len } = *damage;
+        Named { name, part, offset, len }
+    }))
+}
+
+/// Reads and verifies the blobs of a log.
+pub(super) fn verify<E: Failure>(
+    medium: &dyn Readable<Error = E>,
+    log: &Log,
+    table: &Table,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Verification, Error<E>> {
+    let mut verification = Verification::default();
+    let infos: Vec<_> = table.sorted().into_iter().map(Live::info).collect();
+    let infos = &infos[..];
+    // Invalid blobs, which overlap, may have more bytes in all than can be counted.
+    let blobs = infos.iter().filter(|info| info.content == Content::Blob);
+    let most = blobs.map(|info| info.len).fold(0, u64::saturating_add);
+    let overlapping = overlapping(infos, log);
+    for (info, overlaps) in infos.iter().zip(overlapping) {
+        let done = verification.bytes;
+        match info.content {
+            Content::Blob => verification.bytes = done.saturating_add(info.len),
+            Content::Region => verification.regions += 1,
+        }
+        let mut read = 0;
+        let mut told = |bytes| {
+            read = bytes;
+            progress(Progress::new(done.saturating_add(bytes), most));
+        };
+        let shared = overlaps.then_some(from(info, 0));
+        let damage = missing(info, medium.len()).or(shared);
+        let found = match damage {
+            Some(damage) => Err(Error(ErrorKind::Damaged(damage))),
+            None if info.content == Content::Region => continue,
+            None => blob::open(medium, log.identity(), info)
+                .and_then(|()| blob::verify(medium, log.identity(), info, &mut told)),
+        };
+        medium.check().map_err(Error::medium)?;
+        match found {
+            Ok(()) => verification.whole += 1,
+            Err(Error(ErrorKind::Damaged(damage))) => {
+                verification.damaged.push((info.name.as_str().into(), damage));
+            }
+            // The bytes cannot be read.
+            Err(Error(ErrorKind::Format(FormatError::Medium(_)))) if log.is_current(medium)? => {
+                verification.damaged.push((info.name.as_str().into(), from(info, read)));
+            }
+            Err(Error(ErrorKind::Format(FormatError::Medium(_)))) => {
+                return Err(Error(ErrorKind::Replaced));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(verification)
+}
+
+/// Returns for each blob and region if it shares bytes with another one or with the log. No writer leaves that, and the
+/// same bytes could be read as often as there are names.
+fn overlapping(infos: &[Info], log: &Log) -> Vec<bool> {
+    let capacity = log.places.capacity;
+    let roots = (0..root::BYTES, None);
+    let mirrors = log.places.mirrors().map(|at| (at..at + capacity, None));
+    let blobs = infos.iter().enumerate().filter(|(_, info)| info.len > 0 && !info.is_value);
+    let blobs = blobs.map(|(number, info)| (info.offset..end(info), Some(number)));
+    let mut order: Vec<_> = core::iter::once(roots).chain(mirrors).chain(blobs).collect();
+    order.sort_unstable_by_key(|(range, _): &(Range<u64>, _)| range.start);
+    let mut overlapping = alloc::vec![false; infos.len()];
+    // The range that ends last of those before.
+    let mut last: Option<&(Range<u64>, Option<usize>)> = None;
+    for this in &order {
+        if let Some(before) = last.filter(|before| before.0.end > this.0.start) {
+            for number in [before.1, this.1].into_iter().flatten() {
+                overlapping[number] = true;
+            }
+        }
+        last = last.filter(|before| before.0.end > this.0.end).or(Some(this));
+    }
+    overlapping
+}
+
+/// Returns the end of the bytes and tags of a blob or region.
+fn end(info: &Info) -> u64 {
+    info.offset.saturating_add(info.content.occupied(info.len, 1).unwrap_or(u64::MAX))
+}
+
+/// Returns the part of a blob or region that a medium of `size` bytes lacks, from the first incomplete chunk on.
+fn missing(info: &Info, size: u64) -> Option<Damage> {
+    if info.len == 0 {
+        return None;
+    }
+    let there = size.saturating_sub(info.offset);
+    let is_blob = info.content == Content::Blob && !info.is_value;
+    let tags = if is_blob { tags(info.len) } else { 0..0 };
+    if there < info.len {
+        return Some(from(info, there - there % CHUNK));
+    }
+    let damage =
+        Damage { part: Part::Tags, offset: info.offset + tags.start, len: tags.end - tags.start };
+    (there < tags.end).then_some(damage)
+}
+
+/// Returns the damage of a blob or region from one of its bytes on.
+const fn from(info: &Info, at: u64) -> Damage {
+    let part = match info.content {
+        Content::Blob => Part::Bytes { at },
+        Content::Region => Part::Region { at },
+    };
+    Damage { part, offset: info.offset + at, len: info.len - at }
+}
+
+impl<R: Readable> Reader<R> {
+    /// Reads everything, and returns the damaged parts. Calls `progress` from time to time.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Replaced`], if there was another commit that replaced a blob, or the log was compacted; if the medium
+    /// cannot read the roots. Other bytes that it cannot read are damaged, and so is a blob that ends after the end of the
+    /// medium.
+    pub fn verify(
+        &self,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Verification, Error<R::Error>> {
+        let (medium, log) = (self.medium(), &self.commit.log);
+        let (now, loaded) = Log::load(medium, Rereadings::BESIDE_WRITERS)?;
+        if now != *log {
+            return Err(Error(ErrorKind::Replaced));
+        }
+        let replay = self.replay(true)?;
+        let copies = replay.copies(medium, &self.commit, &loaded)?;
+        let records = replay.table.lost.map(|lost| log.lost(lost)).into_iter().collect();
+        let found = verify(medium, log, &replay.table, progress);
+        medium.check().map_err(Error::medium)?;
+        Ok(Verification { records, copies, ..found? })
+    }
+}

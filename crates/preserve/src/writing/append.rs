@@ -1,0 +1,263 @@
+//! The log of a store, as it is written: records at its end, and its compaction into the other area.
+
+use super::blob_writer::is_by_pages;
+use super::store::Store;
+use cachemaint_format::error::FormatError;
+use cachemaint_format::root;
+use cachemaint::medium::Medium;
+use crate::error::{Error, ErrorKind};
+use crate::format::record::{
+    BASE, FULL, HEAD, Head, NUMBERS, What, begin, in_lines, key,
+};
+use crate::format::{
+    CAPACITY, FORMAT, LINE, PAGE, Places, Root, UNIT, compacted, needed, next_salt,
+};
+use crate::log::{Log, State};
+use crate::stamp::Boot;
+use crate::table::Table;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+/// A record that is to be appended: its bytes without a head, and the head's own fields.
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub(super) bytes: Vec<u8>,
+    pub(super) what: What,
+    pub(super) is_sealed: bool,
+    /// True if the blobs of the record are durable.
+    pub(super) is_durable: bool,
+}
+
+impl Draft {
+    /// Returns a commit without changes yet.
+    pub(super) fn commit(is_sealed: bool) -> Self {
+        Self { bytes: begin(), what: What::Commit, is_sealed, is_durable: true }
+    }
+
+    /// Returns the record of an opening.
+    pub(super) fn opening(boot: &Boot, size: u64, is_sealed: bool) -> Self {
+        let mut bytes = begin();
+        bytes.extend(size.to_le_bytes());
+        bytes.extend(boot.bytes());
+        Self { bytes, what: What::Opening, is_sealed, is_durable: true }
+    }
+}
+
+/// Areas for a log that needs a larger capacity.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Growth {
+    pub(super) capacity: u64,
+    /// Both mirrors of each area.
+    pub(super) areas: [[u64; 2]; 2],
+}
+
+/// Returns true if a record with `record` bytes of entries has room in a log of this capacity, after the compaction of
+/// `live` bytes of entries.
+const fn fits(capacity: u64, live: u64, record: u64) -> bool {
+    capacity - capacity / 8 >= compacted(live) + in_lines(record)
+}
+
+/// Returns the range that a mirror occupies, in whole units.
+pub(super) const fn of_mirror(at: u64, capacity: u64, unit: u64) -> Range<u64> {
+    at..at + capacity.next_multiple_of(unit)
+}
+
+/// Returns the capacity of the log of a new store of `size` bytes, in whole units.
+pub(super) fn first_capacity(size: u64, unit: u64) -> u64 {
+    let capacity = (size / 64).clamp(CAPACITY, 16 * CAPACITY) / PAGE * PAGE;
+    capacity.next_multiple_of(unit.min(*UNIT.end()))
+}
+
+impl<M: Medium> Store<M> {
+    /// Returns the capacity that the log must have for a record with `record` bytes of entries, after which there are
+    /// `live` bytes, or `None` if it has it.
+    pub(super) fn missing_capacity(&self, capacity: u64, record: u64, live: u64) -> Option<u64> {
+        let is_enough =
+            |capacity| needed(live) <= capacity && fits(capacity, self.table.bytes, record);
+        if is_enough(capacity) {
+            return None;
+        }
+        let mut larger = needed(live).max(capacity);
+        while !is_enough(larger) {
+            larger = larger.saturating_add(larger / 8).next_multiple_of(PAGE);
+        }
+        Some(larger)
+    }
+
+    /// Claims areas for a log of `least` bytes a mirror, or of twice its capacity before if there is room.
+    pub(super) fn claim_areas(
+        &mut self,
+        least: u64,
+        capacity: u64,
+    ) -> Result<Growth, Error<M::Error>> {
+        let twice = capacity.saturating_mul(2).max(least);
+        self.claim_areas_of(twice).or_else(|_| self.claim_areas_of(least))
+    }
+
+    fn claim_areas_of(&mut self, capacity: u64) -> Result<Growth, Error<M::Error>> {
+        let unit = self.unit();
+        let (bytes, alignment) = (capacity.next_multiple_of(unit), unit.max(PAGE));
+        let mut areas = [[0; 2]; 2];
+        for place in 0..4 {
+            match self.space.claim(bytes, alignment) {
+                Ok(range) => areas[place / 2][place % 2] = range.start,
+                Err(largest) => {
+                    for place in 0..place {
+                        self.space.give(&of_mirror(areas[place / 2][place % 2], capacity, unit));
+                    }
+                    return Err(Error(ErrorKind::Full { needed: 4 * bytes, largest }));
+                }
+            }
+        }
+        Ok(Growth { capacity, areas })
+    }
+
+    /// Gives areas back.
+    pub(super) fn give_areas(&mut self, areas: [[u64; 2]; 2], capacity: u64) {
+        let unit = self.unit();
+        areas.as_flattened().iter().for_each(|at| self.space.give(&of_mirror(*at, capacity, unit)));
+    }
+
+    /// Appends a record, which is durable at return, and returns its position. Compacts the log before if there is no room
+    /// for it, or if it grows.
+    ///
+    /// After an error it is not known if the record is there, so nothing may be appended until the store is opened again.
+    pub(super) fn append(
+        &mut self,
+        draft: Draft,
+        growth: Option<Growth>,
+    ) -> Result<u64, Error<M::Error>> {
+        let number = self.state.number + 1;
+        if number >= NUMBERS - 1 || self.log.root.generation >= (1 << 63) - 1 {
+            return Err(Error::format(FormatError::WornOut));
+        }
+        let Draft { mut bytes, what, is_sealed, is_durable } = draft;
+        bytes.resize(bytes.len().next_multiple_of(LINE as usize), 0);
+        self.has_failed = true;
+        let len = bytes.len() as u64;
+        if growth.is_some() || len > self.log.places.capacity - self.state.end {
+            self.compact(growth)?;
+        }
+        let at = self.state.end;
+        let seconds = self.seconds();
+        let (before, tag) = (self.state.tag, 0);
+        let head = Head { tag, before, number, seconds, len, what, is_sealed, is_durable };
+        let key = key(self.log.identity(), self.log.places.salt, at);
+        let tag = head.write(key, &mut bytes);
+        self.write_mirrors(self.log.places.current, at, &bytes).map_err(Error::medium)?;
+        self.medium.fence();
+        self.state.number = number;
+        self.state.is_sealed = is_sealed;
+        self.state.stamp.seconds = seconds;
+        (self.state.end, self.state.tag) = (at + len, tag);
+        self.has_failed = false;
+        self.buffer = bytes;
+        Ok(at)
+    }
+
+    /// Writes bytes to both mirrors and issues their write-back. By pages the first mirror is durable before the second
+    /// is written, as a drive may lose the block that it writes.
+    fn write_mirrors(&self, mirrors: [u64; 2], at: u64, bytes: &[u8]) -> Result<(), M::Error> {
+        let [one, other] = mirrors.map(|mirror| mirror + at);
+        if !is_by_pages(&*self.medium) {
+            return self.medium.copy_unfenced(&[(one, bytes), (other, bytes)]);
+        }
+        for at in [one, other] {
+            self.medium.write(at, bytes);
+            self.medium.issue_writeback(at..at + bytes.len() as u64)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the live entries to the other area, or to a larger one, and makes that the log.
+    fn compact(&mut self, growth: Option<Growth>) -> Result<(), Error<M::Error>> {
+        let before = self.log;
+        let generation = before.root.generation + 1;
+        let salt = next_salt(before.identity(), generation, self.state.tag);
+        let places = match growth {
+            Some(Growth { capacity, areas: [current, other] }) => {
+                Places { capacity, current, other, salt, ..before.places }
+            }
+            None => Places {
+                current: before.places.other,
+                other: before.places.current,
+                salt,
+                ..before.places
+            },
+        };
+        let root = Root { generation, own: places.bytes(), ..before.root };
+        let log = Log { root, places };
+        let (bytes, tag) = compaction(&log, &self.state, &mut self.table);
+        self.write_mirrors(places.current, 0, &bytes).map_err(Error::medium)?;
+        self.medium.fence();
+        root.store(&*self.medium, FORMAT).map_err(Error::medium)?;
+        self.log = log;
+        (self.state.end, self.state.tag) = (bytes.len() as u64, tag);
+        if growth.is_some() {
+            let Places { current, other, capacity, .. } = before.places;
+            self.give_areas([current, other], capacity);
+        }
+        Ok(())
+    }
+
+    /// Makes the log durable as deep as the medium allows: all of it, since a record that is left behind one that was
+    /// lost is damage.
+    pub(super) fn deep_persist_log(&self) -> Result<(), M::Error> {
+        // The system writes pages back beyond all buffers.
+        if is_by_pages(&*self.medium) {
+            return Ok(());
+        }
+        let mirrors = self.log.places.current.map(|at| at..at + self.state.end);
+        let mut done = Ok(());
+        for range in mirrors.into_iter().chain(core::iter::once(0..root::BYTES)) {
+            done = done.and(self.medium.deep_persist(range));
+        }
+        done
+    }
+}
+
+/// Returns the records of a compaction, whose log begins with them, and the tag of the last one. Notes the places of the
+/// entries' metadata and values.
+pub(super) fn compaction(log: &Log, state: &State, table: &mut Table) -> (Vec<u8>, u64) {
+    let mut bytes = Vec::with_capacity(CAPACITY as usize + compacted(table.bytes) as usize);
+    bytes.resize(HEAD, 0);
+    let (mut start, mut before) = (0, 0);
+    for number in [state.size, table.live.len() as u64, table.boots.len() as u64] {
+        bytes.extend(number.to_le_bytes());
+    }
+    debug_assert_eq!(bytes.len() as u64, BASE);
+    bytes.extend(table.boots.iter().flat_map(Boot::bytes));
+    let mut end = |bytes: &mut Vec<u8>, start, what| {
+        bytes.resize(bytes.len().next_multiple_of(LINE as usize), 0);
+        let head = Head {
+            tag: 0,
+            before,
+            number: state.number,
+            seconds: state.stamp.seconds,
+            len: 0,
+            what,
+            is_sealed: state.is_sealed,
+            is_durable: true,
+        };
+        let key = key(log.identity(), log.places.salt, start as u64);
+        before = head.write(key, &mut bytes[start..]);
+        before
+    };
+    let mut tag = end(&mut bytes, start, What::Base);
+    start = bytes.len();
+    for live in table.live.iter_mut() {
+        let has_entries = bytes.len() > start;
+        if has_entries && bytes.len() - start + live.entry.size() as usize > FULL {
+            tag = end(&mut bytes, start, What::Snapshot);
+            start = bytes.len();
+        }
+        if bytes.len() == start {
+            bytes.resize(start + HEAD, 0);
+        }
+        live.append(&mut bytes, log.places.current[0]);
+    }
+    if bytes.len() > start {
+        tag = end(&mut bytes, start, What::Snapshot);
+    }
+    (bytes, tag)
+}

@@ -1,0 +1,284 @@
+//! Writing the bytes of blobs and regions: to free space, with tags, in bounded memory.
+//!
+//! By lines bytes are copied and their write-back is issued at once. By pages they are only stored: the commit writes all
+//! of them back.
+
+use super::attributes::Attributes;
+use super::transaction::{Claim, Transaction};
+use cachemaint_format::tag::{self, Running};
+use cachemaint::medium::{Granularity, Medium};
+use crate::error::{Error, ErrorKind};
+use crate::format::record::Is;
+use crate::format::{BlobKey, CHUNK, TAG, WORD, chunks, tags};
+use alloc::vec::Vec;
+use core::marker::PhantomData;
+use core::ops::Range;
+
+/// Bytes that are written in one go where they are not a whole chunk.
+const PIECE: usize = 4096;
+/// The bytes stored a line at a time, if they end within one.
+const LINE: usize = 64;
+
+/// Returns true if a medium is written back by pages.
+pub(super) fn is_by_pages<M: Medium>(medium: &M) -> bool {
+    matches!(medium.granularity(), Granularity::Page(_))
+}
+
+/// Writes zeros.
+pub(super) fn write_zeros<M: Medium>(medium: &M, range: Range<u64>) -> Result<(), M::Error> {
+    let zeros = alloc::vec![0; CHUNK.min(range.end - range.start) as usize];
+    let mut at = range.start;
+    while at < range.end {
+        let bytes = (range.end - at).min(CHUNK);
+        put(medium, at, &zeros[..bytes as usize])?;
+        at += bytes;
+    }
+    Ok(())
+}
+
+/// Writes bytes, whose length is a multiple of the word's.
+fn put<M: Medium>(medium: &M, at: u64, bytes: &[u8]) -> Result<(), M::Error> {
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    if is_by_pages(medium) {
+        medium.write(at, bytes);
+        return Ok(());
+    }
+    medium.copy_unfenced(&[(at, bytes)])
+}
+
+impl<M: Medium> Transaction<'_, M> {
+    /// Puts a blob of `len` bytes that `write` appends piece by piece, which replaces one of the same name. Returns the value
+    /// of `write`.
+    ///
+    /// If `write` fails, the blob is dropped, the error is returned, and the transaction is as it was. The error can
+    /// have any type to which `?` converts an [`Error`], such as [`std::io::Error`].
+    ///
+    /// ```
+    /// # #[cfg(feature = "std")]
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use cachemaint::{Cache, medium::Memory, survival::Backing};
+    /// # use cachemaint_preserve::Store;
+    /// # use std::sync::atomic::AtomicU64;
+    /// # let words: Vec<AtomicU64> = (0..8192).map(AtomicU64::new).collect();
+    /// # let memory = Memory::new(&words, Cache::host()?, Backing::Ram);
+    /// # let (mut store, _) = Store::create_new(memory).map_err(|failed| failed.error)?;
+    /// # let mut file = &[7; 10_000][..];
+    /// let mut transaction = store.begin()?;
+    /// transaction.put_with("ram", 10_000, |ram| std::io::copy(&mut file, ram))?;
+    /// transaction.put_with("cpu", 29, |cpu| {
+    ///     cpu.append(b"registers, ")?;
+    ///     cpu.append(b"and more registers")
+    /// })?;
+    /// transaction.commit()?;
+    /// assert_eq!(store.load("ram")?, [7; 10_000]);
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(feature = "std"))]
+    /// # fn main() {}
+    /// ```
+    ///
+    /// # Errors
+    /// As [`put`](Self::put); those of `write`; [`ErrorKind::Invalid`], if `write` appends fewer bytes than `len`, or more.
+    ///
+    /// # Cost
+    /// As [`put`](Self::put), and 5 KiB of memory and 8 bytes for each 64 KiB that are written.
+    #[expect(single_use_lifetimes, reason = "an anonymous one is not stable here")]
+    pub fn put_with<'a, T, E: From<Error<M::Error>>>(
+        &mut self,
+        attributes: impl Into<Attributes<'a>>,
+        len: u64,
+        write: impl FnOnce(&mut BlobWriter<'_, M>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let attributes = attributes.into();
+        if attributes.is_value(len) {
+            let mut writer = BlobWriter::new(self.medium(), None, len);
+            let value = write(&mut writer)?;
+            writer.check_end()?;
+            let bytes = writer.buffer;
+            self.put_value(&attributes, &bytes)?;
+            return Ok(value);
+        }
+        let claim = self.claim(&attributes, Is::Blob, len)?;
+        let mut writer = BlobWriter::new(self.medium(), Some(self.key(&claim)), len);
+        let mut value = None;
+        let tag = write(&mut writer).and_then(|written| {
+            value = Some(written);
+            Ok(writer.finish()?)
+        });
+        self.end(&attributes, claim, tag)?;
+        value.map_or_else(|| unreachable!("it was written"), Ok)
+    }
+
+    /// Writes a blob as a whole, and returns its tag.
+    pub(super) fn write_whole(&self, claim: &Claim, bytes: &[u8]) -> Result<u64, Error<M::Error>> {
+        let key = self.key(claim);
+        let mut writer = BlobWriter::new(self.medium(), Some(key), bytes.len() as u64);
+        writer.append(bytes)?;
+        writer.finish()
+    }
+}
+
+/// A blob that is written piece by piece. See [`Transaction::put_with`].
+///
+/// It stays on the thread of its transaction, as a fence completes the write-backs of its thread alone.
+#[derive(Debug)]
+pub struct BlobWriter<'t, M: Medium> {
+    medium: &'t M,
+    /// `None` if all bytes are kept in the buffer, for the record.
+    key: Option<BlobKey>,
+    /// The length of the blob.
+    said: u64,
+    /// Bytes that were written.
+    done: u64,
+    /// The bytes that do not fill a piece yet.
+    buffer: Vec<u8>,
+    /// The tags of the chunks that are complete.
+    tags: Vec<u8>,
+    /// The tag of the chunk that is not, if there is one.
+    running: Option<Running>,
+    /// True if the medium failed, so that bytes are missing.
+    has_failed: bool,
+    thread: PhantomData<*const ()>,
+}
+
+impl<'t, M: Medium> BlobWriter<'t, M> {
+    const fn new(medium: &'t M, key: Option<BlobKey>, said: u64) -> Self {
+        Self {
+            medium,
+            key,
+            said,
+            done: 0,
+            buffer: Vec::new(),
+            tags: Vec::new(),
+            running: None,
+            has_failed: false,
+            thread: PhantomData,
+        }
+    }
+
+    /// Returns the number of bytes appended so far.
+    #[must_use]
+    pub const fn written(&self) -> u64 {
+        self.done + self.buffer.len() as u64
+    }
+
+    /// Appends bytes to the blob: all of them or, with an error, none.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`], if it becomes longer than the given length; if the medium fails.
+    pub fn append(&mut self, bytes: &[u8]) -> Result<(), Error<M::Error>> {
+        self.check(self.written().saturating_add(bytes.len() as u64))?;
+        let Some(key) = self.key else {
+            self.buffer.extend_from_slice(bytes);
+            return Ok(());
+        };
+        let mut rest = bytes;
+        if !self.buffer.is_empty() {
+            let (first, after) = rest.split_at(rest.len().min(PIECE - self.buffer.len()));
+            self.buffer.extend_from_slice(first);
+            rest = after;
+            if self.buffer.len() < PIECE {
+                return Ok(());
+            }
+            let mut buffer = core::mem::take(&mut self.buffer);
+            self.write(key, &buffer).map_err(Error::medium)?;
+            buffer.clear();
+            self.buffer = buffer;
+        }
+        let is_end = self.done + rest.len() as u64 == self.said;
+        let whole = if is_end { rest.len() } else { rest.len() / PIECE * PIECE };
+        let (pieces, last) = rest.split_at(whole);
+        self.write(key, pieces).map_err(Error::medium)?;
+        self.buffer.extend_from_slice(last);
+        Ok(())
+    }
+
+    /// Writes the next bytes: whole pieces, or the last ones of the blob.
+    fn write(&mut self, key: BlobKey, bytes: &[u8]) -> Result<(), M::Error> {
+        let written = self.write_parts(key, bytes);
+        written.inspect_err(|_| self.has_failed = true)
+    }
+
+    fn write_parts(&mut self, key: BlobKey, mut rest: &[u8]) -> Result<(), M::Error> {
+        while !rest.is_empty() {
+            let (chunk, left) = (key.chunk(self.done / CHUNK), self.said - self.done);
+            let within = self.done % CHUNK;
+            let of_chunk = (CHUNK - within).min(left) as usize;
+            let is_whole = within == 0 && rest.len() >= of_chunk;
+            let (part, after) = rest.split_at(of_chunk.min(rest.len()));
+            put_part(self.medium, key.at + self.done, part)?;
+            self.done += part.len() as u64;
+            if is_whole {
+                self.tags.extend(tag::of(chunk, part).to_le_bytes());
+            } else {
+                let mut running = self.running.take().unwrap_or_else(|| Running::new(chunk));
+                running.append(part);
+                if part.len() == of_chunk {
+                    self.tags.extend(running.finish().to_le_bytes());
+                } else {
+                    self.running = Some(running);
+                }
+            }
+            rest = after;
+        }
+        Ok(())
+    }
+
+    /// Writes the rest and the list of tags, if there is one, and returns the tag of the blob.
+    fn finish(mut self) -> Result<u64, Error<M::Error>> {
+        self.check_end()?;
+        let Some(key) = self.key else { return Ok(0) };
+        let rest = core::mem::take(&mut self.buffer);
+        self.write(key, &rest).map_err(Error::medium)?;
+        let list = tags(self.said);
+        if list.is_empty() {
+            return Ok(self.tags.first_chunk().map_or(0, |tag| u64::from_le_bytes(*tag)));
+        }
+        put(self.medium, key.at + list.start, &self.tags).map_err(Error::medium)?;
+        Ok(tag::of(key.tags(), &self.tags))
+    }
+
+    fn check_end(&self) -> Result<(), Error<M::Error>> {
+        let written = self.written();
+        self.check(written)?;
+        if written == self.said { Ok(()) } else { Err(other_length(written)) }
+    }
+
+    fn check(&self, len: u64) -> Result<(), Error<M::Error>> {
+        if self.has_failed {
+            return Err(Error::format(cachemaint_format::error::FormatError::Failed));
+        }
+        if len > self.said { Err(other_length(len)) } else { Ok(()) }
+    }
+}
+
+fn other_length<E>(written: u64) -> Error<E> {
+    Error(ErrorKind::Invalid { rule: "a blob must get as many bytes as announced", found: written })
+}
+
+/// Writes a part of a blob, and zeros up to a whole word.
+fn put_part<M: Medium>(medium: &M, at: u64, part: &[u8]) -> Result<(), M::Error> {
+    let (lines, rest) = part.split_at(part.len() / LINE * LINE);
+    put(medium, at, lines)?;
+    let mut last = [0; LINE];
+    last[..rest.len()].copy_from_slice(rest);
+    put(medium, at + lines.len() as u64, &last[..rest.len().next_multiple_of(WORD as usize)])
+}
+
+/// Each call appends the whole buffer, as [`append`](BlobWriter::append).
+#[cfg(feature = "std")]
+impl<M: Medium<Error: Send + Sync + 'static>> std::io::Write for BlobWriter<'_, M> {
+    fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
+        self.append(buf)?;
+        Ok(buf.len())
+    }
+
+    /// Does nothing: the bytes become durable when the transaction is committed.
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+const _: () = assert!(CHUNK.is_multiple_of(PIECE as u64) && TAG == 8 && chunks(CHUNK) == 1);

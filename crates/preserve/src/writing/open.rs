@@ -1,0 +1,531 @@
+//! Creating a store, and opening one for writing.
+//!
+//! The work and the memory of a creation do not grow with the medium. An opening reads both mirrors of the log, and has the
+//! table in memory.
+
+use super::append::{Draft, compaction, first_capacity};
+use super::file;
+use super::origin::{Verdict, judge};
+use super::region::Taken;
+use super::space;
+use super::store::{Store, Writer};
+use cachemaint_format::error::FormatError;
+use cachemaint_format::magic;
+use cachemaint_format::progress::Progress;
+use cachemaint_format::reread::Rereadings;
+use cachemaint_format::rewritten;
+use cachemaint_format::root::{self, Found, Loaded};
+use cachemaint_format::writer;
+use cachemaint::medium::{Medium, OpenError, Readable};
+use crate::Identity;
+use crate::commit::Commit;
+use crate::error::{Damage, Error, ErrorKind, Part};
+use crate::format::{
+    FORMAT, LINE, PAGE, Places, ROOT, Root, data, is_unit, needed, next_salt,
+};
+use crate::log::{Log, Scan, State, next_item};
+use crate::reader::Reader;
+use crate::stamp::{Boot, Origin, Stamp};
+use crate::table::{Names, Replay, Table};
+use crate::verify::{Verification, verify};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+/// The condition for verifying all blobs when a store is opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Verify {
+    /// If something may have been lost: the store was not sealed, and it was not written in this boot. Later openings
+    /// verify too, until all blobs are found whole.
+    ///
+    /// A medium that was [copied or restored](Verdict#copies) in the boot of the last commit is not noticed, and not
+    /// verified.
+    #[default]
+    IfUnclean,
+    /// Each time.
+    Always,
+    /// Never. Loads are verified all the same.
+    Never,
+}
+
+/// Options for creating and opening a store.
+#[derive(Debug)]
+pub struct Options<'p> {
+    unit: Option<u64>,
+    entropy: [u64; 2],
+    stamp: Option<Stamp>,
+    verify: Verify,
+    is_in_place: bool,
+    progress: Option<Progressing<'p>>,
+}
+
+/// The circumstances of an opening.
+#[derive(Debug)]
+pub(super) struct Circumstances {
+    pub(super) stamp: Stamp,
+    /// True if another kernel started this one; `None` if that is not known.
+    pub(super) is_by_kexec: Option<bool>,
+    /// The clock of later commits.
+    pub(super) seconds: Option<fn() -> u64>,
+}
+
+/// The function that is called while blobs are verified.
+struct Progressing<'p>(&'p mut dyn FnMut(Progress));
+
+impl core::fmt::Debug for Progressing<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Progressing").finish_non_exhaustive()
+    }
+}
+
+/// The findings when a store was opened.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Opened {
+    /// The event since the last commit, as far as it can be known, with its evidence. Each opening for writing is a
+    /// commit.
+    pub verdict: Verdict,
+    /// True if this call has created the store.
+    pub is_new: bool,
+    /// True if the store had been sealed, and not changed since.
+    pub was_sealed: bool,
+    /// The circumstances of the last commit.
+    pub last: Stamp,
+    /// The result of verifying all blobs, if that was done.
+    pub verification: Option<Verification>,
+    /// The number of the commit after the last one that did not verify: a crash has cut it off, or damage took it away.
+    /// Both look alike. Nothing of it is left.
+    pub undone: Option<u64>,
+    /// The damaged copies of the root and of records whose other copy was whole: they have been replaced.
+    pub mended: Vec<Damage>,
+}
+
+impl Options<'_> {
+    /// Returns the defaults, with random words of the system.
+    #[cfg(feature = "std")]
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_entropy(cachemaint_format::identity::entropy())
+    }
+
+    /// Returns the defaults with these random words. The words should differ each time and from machine to machine:
+    /// they identify a new store.
+    #[must_use]
+    pub const fn with_entropy(entropy: [u64; 2]) -> Self {
+        Self {
+            unit: None,
+            entropy,
+            stamp: None,
+            verify: Verify::IfUnclean,
+            is_in_place: false,
+            progress: None,
+        }
+    }
+}
+
+#[cfg(feature = "std")]
+impl Default for Options<'_> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[expect(clippy::type_complexity, reason = "each part has a name that the caller knows")]
+impl<'p> Options<'p> {
+    /// Sets the unit of a new store in bytes, a power of two from 64 to 2^30: blobs begin at multiples of it. By default it is
+    /// the granularity of the medium, rounded up to a power of two, and at least 64.
+    #[must_use]
+    pub fn unit(self, bytes: u64) -> Self {
+        Self { unit: Some(bytes), ..self }
+    }
+
+    /// Sets the circumstances that commits are stamped with. By default they are those of this machine and process in a
+    /// [`DaxFile`](../dax/struct.DaxFile.html), and [unknown](Stamp::UNKNOWN) in a medium without a
+    /// [view](Readable::as_any_view).
+    #[must_use]
+    pub fn stamp(self, stamp: Stamp) -> Self {
+        Self { stamp: Some(stamp), ..self }
+    }
+
+    /// Refuses to open a store whose physical location has changed since its last commit. This is for programs that
+    /// have passed its physical addresses on, to an IOMMU or a hypervisor. The location is known only of a
+    /// [`DaxFile`](../dax/struct.DaxFile.html), and not of a memfd or a file on tmpfs.
+    ///
+    /// Each opening for writing is a commit: one without this option accepts another place, also for later openings with it.
+    /// Linux shows physical addresses only to root. So a store whose last commit was made by root is refused to others, and
+    /// the reverse.
+    #[must_use]
+    pub fn require_in_place(self) -> Self {
+        Self { is_in_place: true, ..self }
+    }
+
+    /// Sets the condition for verifying all blobs. The default is [`Verify::IfUnclean`].
+    #[must_use]
+    pub fn verify(self, verify: Verify) -> Self {
+        Self { verify, ..self }
+    }
+
+    /// Sets a function that is called from time to time while blobs are verified.
+    #[must_use]
+    pub fn progress(self, progress: &'p mut dyn FnMut(Progress)) -> Self {
+        Self { progress: Some(Progressing(progress)), ..self }
+    }
+
+    /// Creates a store in a medium, as large as the medium. Other contents of the medium are overwritten, but not a
+    /// journal or a recording of this crate.
+    ///
+    /// Commits in a [`DaxFile`](../dax/struct.DaxFile.html) are stamped with this machine, this boot and this process.
+    ///
+    /// # Errors
+    /// [`FormatError::Exists`], if there is a store already, whole or damaged; [`FormatError::Foreign`], if there is a
+    /// journal or a recording; [`FormatError::TooSmall`]; [`FormatError::SecondWriter`]; [`ErrorKind::Invalid`], about the
+    /// unit; if the medium fails.
+    ///
+    /// # Crashes
+    /// A crash leaves the whole store or none.
+    ///
+    /// # Cost
+    /// Two fences.
+    pub fn create_new<M: Medium>(
+        self,
+        medium: M,
+    ) -> Result<(Store<M>, Opened), OpenError<M, Error<M::Error>>> {
+        as_writer(medium, |medium, writer| self.create_in(medium, writer))
+    }
+
+    fn create_in<M: Medium>(
+        self,
+        medium: &Arc<M>,
+        writer: Writer,
+    ) -> Result<(Store<M>, Opened), Error<M::Error>> {
+        let at_once = medium.granularity().bytes() as u64;
+        let unit = self.unit.unwrap_or(LINE.max(at_once.next_power_of_two()));
+        if !is_unit(unit) {
+            return Err(Error::invalid("a unit has a power of two from 64 to 2^30 bytes", unit));
+        }
+        let size = medium.len() / unit * unit;
+        let capacity = first_capacity(size, unit);
+        let needed = data(unit.max(PAGE)) + 4 * capacity;
+        if size < needed {
+            return Err(Error::format(FormatError::TooSmall { size: medium.len(), needed }));
+        }
+        refuse_another_format(&**medium)?;
+        let found = Root::presence(&**medium, FORMAT).map_err(Error::medium)?;
+        if !matches!(found, Found::Nothing | Found::Other(_)) {
+            return Err(Error::format(FormatError::Exists));
+        }
+        let Circumstances { stamp, seconds: clock, .. } = self.circumstances(&**medium, size);
+        let identity = Identity::from_entropy(self.entropy);
+        let begin = data(unit.max(PAGE));
+        let [current, other] =
+            [0, 2].map(|area| [0, 1].map(|mirror| begin + (area + mirror) * capacity));
+        let salt = next_salt(identity, 1, self.entropy[0]);
+        let places = Places { unit, capacity, current, other, salt };
+        let root = Root { identity, generation: 1, own: places.bytes() };
+        let log = Log { root, places };
+        let boot = Boot {
+            generation: 1,
+            opened: 1,
+            origin: Origin::Unknown,
+            was_sealed: false,
+            must_verify: false,
+            stamp,
+        };
+        let mut table = Table::default();
+        table.open(boot, capacity);
+        let mut state = State { number: 1, stamp, size, ..State::NONE };
+        let (bytes, tag) = compaction(&log, &state, &mut table);
+        for at in current {
+            medium.write(at, &bytes);
+            medium.issue_writeback(at..at + bytes.len() as u64).map_err(Error::medium)?;
+        }
+        // Its first fence completes these write-backs, before the root can be found.
+        root.create(&**medium, FORMAT).map_err(Error::medium)?;
+        (state.end, state.tag) = (bytes.len() as u64, tag);
+        let opened = Opened {
+            verdict: Verdict::of_new(),
+            is_new: true,
+            was_sealed: false,
+            last: stamp,
+            verification: None,
+            undone: None,
+            mended: Vec::new(),
+        };
+        Ok((Store::new(Arc::clone(medium), writer, log, state, table, clock, size)?, opened))
+    }
+
+    /// Returns the circumstances that were set, or those of a store of `size` bytes in the medium.
+    fn circumstances<M: Medium>(&self, medium: &M, size: u64) -> Circumstances {
+        let unknown = || Circumstances { stamp: Stamp::UNKNOWN, is_by_kexec: None, seconds: None };
+        match self.stamp {
+            Some(stamp) => Circumstances { stamp, ..unknown() },
+            None => file::circumstances(medium, size).unwrap_or_else(unknown),
+        }
+    }
+
+    /// Opens a store for writing, and records that by a commit, which changes nothing else. Replaces damaged copies
+    /// whose other copy is whole. If the medium has grown, the store grows with it.
+    ///
+    /// Only one process may write at a time; a [`DaxFile`](../dax/struct.DaxFile.html) ensures that. Within this process the
+    /// medium's [`writer_lock`](Medium::writer_lock) does, until the store and its last region are dropped. To read only, open
+    /// a [`Reader`](crate::Reader), which is possible beside any writer.
+    ///
+    /// # Errors
+    /// If the medium does not contain a store, or only a part of one, or one of another version. [`ErrorKind::Damaged`],
+    /// if a record of the log before the last one is damaged in both mirrors. If the medium fails.
+    /// [`FormatError::WornOut`]; [`FormatError::SecondWriter`]; [`ErrorKind::Moved`] and [`ErrorKind::PlaceUnknown`], after
+    /// [`require_in_place`](Self::require_in_place). Damaged blobs are not an error: they are listed in the result.
+    ///
+    /// # Crashes
+    /// A crash meanwhile changes nothing.
+    ///
+    /// # Cost
+    /// Reads the log, and fences four times. If something may have been lost, or was lost and is still damaged, reads
+    /// everything.
+    pub fn open<M: Medium>(
+        self,
+        medium: M,
+    ) -> Result<(Store<M>, Opened), OpenError<M, Error<M::Error>>> {
+        as_writer(medium, |medium, writer| self.open_in(medium, writer))
+    }
+
+    /// Opens the store in a medium, or creates one in an empty medium: [`Opened::is_new`] is true then.
+    ///
+    /// A medium is empty if the places of all roots begin with zeros, as in a new file. A crash during the creation
+    /// leaves an empty medium or the whole store, so that the next call succeeds.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open) and [`create_new`](Self::create_new); [`FormatError::Foreign`], if the medium contains
+    /// anything else.
+    ///
+    /// # Cost
+    /// As [`open`](Self::open), or [`create_new`](Self::create_new).
+    pub fn open_or_create<M: Medium>(
+        self,
+        medium: M,
+    ) -> Result<(Store<M>, Opened), OpenError<M, Error<M::Error>>> {
+        as_writer(medium, |medium, writer| {
+            let is_possible = medium.len() >= root::BYTES;
+            let found = is_possible.then(|| Root::presence(&**medium, FORMAT)).transpose();
+            match found.map_err(Error::medium)? {
+                None | Some(Found::Nothing) => self.create_in(medium, writer),
+                Some(_) => self.open_in(medium, writer),
+            }
+        })
+    }
+
+    fn open_in<M: Medium>(
+        mut self,
+        medium: &Arc<M>,
+        writer: Writer,
+    ) -> Result<(Store<M>, Opened), Error<M::Error>> {
+        if medium.len() >= root::BYTES {
+            refuse_another_format(&**medium)?;
+        }
+        let (log, loaded) = Log::load(&**medium, Rereadings::ALONE)?;
+        let (commit, replay) = replay(&**medium, log)?;
+        let mended = replay.copies(&**medium, &commit, &loaded)?;
+        if let Some(newer) = mended.iter().find(|damage| damage.part == Part::NewerRoot) {
+            return Err(Error(ErrorKind::Damaged(*newer)));
+        }
+        if self.is_in_place {
+            match file::is_in_place(&Reader::of(&**medium, commit)) {
+                Some(true) => {}
+                Some(false) => return Err(Error(ErrorKind::Moved)),
+                None => return Err(Error(ErrorKind::PlaceUnknown)),
+            }
+        }
+        let unit = log.places.unit;
+        let size = Readable::len(&**medium) / unit * unit;
+        let Circumstances { stamp, is_by_kexec, seconds: clock } =
+            self.circumstances(&**medium, size);
+        let last = commit.state.stamp;
+        let (was_sealed, verdict) = (commit.state.is_sealed, judge(&last, &stamp, is_by_kexec));
+        let is_unclean = !was_sealed && !verdict.is_same_boot();
+        let boots = &replay.table.boots;
+        let is_due = is_unclean || boots.last().is_none_or(|last| last.must_verify);
+        mend(&**medium, &log, &replay, &loaded).map_err(Error::medium)?;
+        let must_verify = match self.verify {
+            Verify::Always => true,
+            Verify::Never => false,
+            Verify::IfUnclean => is_due,
+        };
+        let mut silent = |_: Progress| ();
+        let progress: &mut dyn FnMut(Progress) = match &mut self.progress {
+            Some(Progressing(progress)) => progress,
+            None => &mut silent,
+        };
+        let Replay { table, has_seal, .. } = replay;
+        let verification =
+            must_verify.then(|| verify(&**medium, &log, &table, progress)).transpose()?;
+        let mut state = commit.state;
+        // A number is never used again.
+        state.number = commit.undone.unwrap_or(0).max(state.number);
+        let mut now = Boot {
+            generation: state.number + 1,
+            opened: 1,
+            origin: verdict.origin,
+            was_sealed,
+            must_verify: verification.as_ref().map_or(is_due, |found| !found.damaged.is_empty()),
+            stamp,
+        };
+        if let Some(last) = table.boots.last()
+            && last.stamp.is_same_boot(&stamp) == Some(true)
+        {
+            let opened = last.opened.saturating_add(1);
+            now = Boot { opened, must_verify: now.must_verify, stamp, ..*last };
+        }
+        let mut store = Store::new(Arc::clone(medium), writer, log, state, table, clock, size)?;
+        store.state.stamp = stamp;
+        store.state.size = size;
+        store.begin_boot(&now)?;
+        if has_seal && !store.state.is_sealed {
+            // A process that has ended may not have made the end of the seal as deep as the seal was.
+            drop(store.deep_persist_log());
+        }
+        let undone = commit.undone;
+        let opened =
+            Opened { verdict, is_new: false, was_sealed, last, verification, undone, mended };
+        Ok((store, opened))
+    }
+}
+
+/// Reads a log, with both mirrors, for writing.
+fn replay<M: Medium>(medium: &M, log: Log) -> Result<(Commit, Replay), Error<M::Error>> {
+    let mut replay = Replay::default();
+    let scan = Scan::new(log, true, false);
+    let see = &mut |step: &_| replay.see(medium, step, log.places.capacity);
+    let commit = Commit::of(medium, scan, see);
+    medium.check().map_err(Error::medium)?;
+    replay.table.finish();
+    match replay.table.lost {
+        Some(lost) if commit.is_ok() => Err(Error(ErrorKind::Damaged(log.lost(lost)))),
+        _ => Ok((commit?, replay)),
+    }
+}
+
+/// Makes the last commit durable, since the process that made it may have ended before its fence; and replaces damaged
+/// copies. The next record takes the place of a commit that did not verify.
+fn mend<M: Medium>(
+    medium: &M,
+    log: &Log,
+    replay: &Replay,
+    loaded: &Loaded<ROOT>,
+) -> Result<(), M::Error> {
+    log.root.restore(medium, FORMAT, loaded.is_damaged)?;
+    for record in &replay.halves {
+        let mut bytes = alloc::vec![0; record.head.len as usize];
+        medium.read(record.place, &mut bytes)?;
+        let at = log.places.current[record.damaged()] + record.at;
+        medium.write(at, &bytes);
+        medium.issue_writeback(at..at + record.head.len)?;
+    }
+    if let Some(record) = &replay.last {
+        for mirror in log.places.current {
+            let at = mirror + record.at;
+            rewritten::writeback(medium, at..at + record.head.len)?;
+        }
+        let mut items = record.items();
+        while !record.head.is_durable
+            && let Ok(Some(item)) = next_item(medium, &mut items)
+        {
+            let at = item.entry.at;
+            let bytes = item.entry.occupied(LINE);
+            // Another place is refused when the table is taken over.
+            let is_possible =
+                at.is_multiple_of(log.places.unit) && at.saturating_add(bytes) <= medium.len();
+            if bytes > 0 && is_possible && item.entry.generation == record.head.number {
+                rewritten::writeback(medium, at..at + bytes)?;
+            }
+        }
+    }
+    medium.fence();
+    Ok(())
+}
+
+impl<M: Medium> Store<M> {
+    /// Returns a store in a medium of `size` bytes. All its bytes must be there, and none in use twice.
+    fn new(
+        medium: Arc<M>,
+        writer: Writer,
+        log: Log,
+        state: State,
+        table: Table,
+        clock: Option<fn() -> u64>,
+        size: u64,
+    ) -> Result<Self, Error<M::Error>> {
+        if needed(table.bytes) > log.places.capacity {
+            let (offset, len) = (log.places.current[0], log.places.capacity);
+            return Err(Error::damaged(Part::Table, offset, len));
+        }
+        let space = space::of(&log, &table, size)?;
+        let (taken, opened) = (Taken::default(), state.number);
+        Ok(Self {
+            medium,
+            writer,
+            log,
+            state,
+            table,
+            space,
+            taken,
+            opened,
+            clock,
+            has_failed: false,
+            buffer: Vec::new(),
+            spare: Names::default(),
+        })
+    }
+
+    /// Records that the store was opened.
+    fn begin_boot(&mut self, now: &Boot) -> Result<(), Error<M::Error>> {
+        let is_sealed = self.state.is_sealed;
+        self.append_opening(now, is_sealed)?;
+        // Not every process is permitted to flush the medium's own buffers. Without that permission the seal is removed.
+        if is_sealed && self.deep_persist_log().is_err() {
+            self.append_opening(now, false)?;
+        }
+        self.opened = self.state.number;
+        Ok(())
+    }
+
+    /// Records an opening, or the size and the circumstances of a store that has grown.
+    pub(super) fn append_opening(
+        &mut self,
+        now: &Boot,
+        is_sealed: bool,
+    ) -> Result<(), Error<M::Error>> {
+        self.append(Draft::opening(now, self.state.size, is_sealed), None)?;
+        self.table.open(*now, self.log.places.capacity);
+        Ok(())
+    }
+}
+
+/// Fails if there is another format of this crate.
+fn refuse_another_format<M: Medium>(medium: &M) -> Result<(), Error<M::Error>> {
+    let is_of_store = |at: u64| {
+        let mut word = [0; 8];
+        medium.read(at, &mut word).is_ok() && word == FORMAT.magic
+    };
+    let found = match magic::words(medium) {
+        Err(_) if [0, 1, 2, 3].into_iter().any(|slot| is_of_store(slot * root::BLOCK)) => None,
+        words => magic::another(words.map_err(Error::medium)?, FORMAT.magic),
+    };
+    found.map_or(Ok(()), |found| Err(Error::format(FormatError::Foreign { found })))
+}
+
+/// Opens or creates a store as the one writer of its medium. Returns the medium with the error if that fails.
+fn as_writer<M: Medium, T>(
+    medium: M,
+    open: impl FnOnce(&Arc<M>, Writer) -> Result<T, Error<M::Error>>,
+) -> Result<T, OpenError<M, Error<M::Error>>> {
+    let writer = writer::lock(&medium, Error::format(FormatError::SecondWriter));
+    let medium = Arc::new(medium);
+    let error = match writer.and_then(|writer| open(&medium, writer.map(Arc::new))) {
+        Ok(opened) => return Ok(opened),
+        Err(error) => error,
+    };
+    match Arc::into_inner(medium) {
+        Some(medium) => Err(OpenError::new(medium, error)),
+        None => unreachable!("a store that failed to open is dropped"),
+    }
+}

@@ -1,0 +1,446 @@
+//! Transactions: several puts and deletes that take effect together.
+
+use super::append::{Draft, Growth};
+use super::attributes::Attributes;
+use super::blob_writer::{is_by_pages, write_zeros};
+use super::store::Store;
+use cachemaint::medium::Medium;
+use crate::error::{Error, ErrorKind};
+use crate::format::record::{Entry, HEAD, Is, Use, What};
+use crate::format::{BlobKey, CHUNK, PAGE, VALUE, tag_of_value};
+use crate::info::{Content, ShortName};
+use crate::table::{Live, Names};
+use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+use core::marker::PhantomData;
+use core::ops::Range;
+
+/// Ranges that are less than this apart are written back together: a system call costs more than some clean pages.
+const NEAR: u64 = 64 << 10;
+
+/// Puts and deletes that take effect together, when they are committed. See [`Store::begin`].
+///
+/// Blobs are written to free space when they are put. If the transaction is dropped, that space is free again, and
+/// nothing has changed. A transaction stays on its thread, as a fence completes the write-backs of its thread alone.
+#[derive(Debug)]
+#[must_use = "dropping it discards the changes"]
+pub struct Transaction<'s, M: Medium> {
+    store: &'s mut Store<M>,
+    /// The entries after the changes.
+    changes: Names,
+    /// The time of the changes.
+    seconds: u64,
+    sums: Sums,
+    /// By pages, the ranges that are to be written back.
+    written: Vec<Range<u64>>,
+    /// By lines, the bytes that the fence of the commit is to make durable.
+    unfenced: u64,
+    /// True if a region was created, whose bytes nothing verifies.
+    has_region: bool,
+    /// True if a name was changed: an entry that is deleted may be there under another name.
+    has_renamed: bool,
+    /// Places for a larger log.
+    growth: Option<Growth>,
+    thread: PhantomData<*const ()>,
+}
+
+impl<M: Medium> Store<M> {
+    /// Begins a transaction. Its puts and deletes take effect together when it is [committed](Transaction::commit), and
+    /// not at all if it is dropped.
+    ///
+    /// # Errors
+    /// [`FormatError::Failed`](crate::FormatError::Failed), after a commit that failed; if the medium has failed.
+    pub fn begin(&mut self) -> Result<Transaction<'_, M>, Error<M::Error>> {
+        self.check_is_usable()?;
+        Ok(Transaction {
+            sums: Sums { record: 0, live: self.table.bytes },
+            changes: core::mem::replace(&mut self.spare, Names::NONE),
+            seconds: self.seconds(),
+            store: self,
+            written: Vec::new(),
+            unfenced: 0,
+            has_region: false,
+            has_renamed: false,
+            growth: None,
+            thread: PhantomData,
+        })
+    }
+}
+
+impl<M: Medium> Transaction<'_, M> {
+    /// Puts a blob, which replaces one of the same name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Full`], before anything is written; [`ErrorKind::OtherContent`], if the name has a region;
+    /// [`ErrorKind::Invalid`], about the attributes; if the medium fails. An error leaves the transaction as it was.
+    ///
+    /// # Cost
+    /// The bytes are copied and written back. Parts of a long blob take a fence each on some CPUs. Up to 256 bytes without
+    /// an alignment are copied by the commit.
+    #[expect(single_use_lifetimes, reason = "an anonymous one is not stable here")]
+    pub fn put<'a>(
+        &mut self,
+        attributes: impl Into<Attributes<'a>>,
+        bytes: &[u8],
+    ) -> Result<(), Error<M::Error>> {
+        let attributes = attributes.into();
+        let len = bytes.len() as u64;
+        if attributes.is_value(len) {
+            return self.put_value(&attributes, bytes);
+        }
+        let claim = self.claim(&attributes, Is::Blob, len)?;
+        let tag = self.write_whole(&claim, bytes);
+        self.end(&attributes, claim, tag)
+    }
+
+    /// Puts a blob that stands in the record.
+    pub(super) fn put_value(
+        &mut self,
+        attributes: &Attributes<'_>,
+        bytes: &[u8],
+    ) -> Result<(), Error<M::Error>> {
+        let mut entry = self.entry(attributes, Is::Value, bytes.len() as u64);
+        let sums = self.check(attributes, &entry)?;
+        entry.tag = tag_of_value(self.store.identity(), entry.generation, bytes);
+        self.change(sums, Live { entry, at: 0, bytes: attributes.bytes(bytes) });
+        Ok(())
+    }
+
+    /// Creates a region of `len` zero bytes, which is used in place once the transaction is committed: see
+    /// [`Store::region`].
+    ///
+    /// It begins at a multiple of the alignment that [`Attributes::alignment`] sets, such as a huge page, and of 4096 bytes at
+    /// least. It shares none of these with anything else.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`], if `len` is 0 or not a multiple of the alignment; [`ErrorKind::NameTaken`], if there is
+    /// a blob or a region of this name. Otherwise as [`put`](Self::put).
+    ///
+    /// # Cost
+    /// The zeros are written and written back. Parts of a long region take a fence each on some CPUs.
+    #[expect(single_use_lifetimes, reason = "an anonymous one is not stable here")]
+    pub fn create_region<'a>(
+        &mut self,
+        attributes: impl Into<Attributes<'a>>,
+        len: u64,
+    ) -> Result<(), Error<M::Error>> {
+        let attributes = attributes.into();
+        attributes.check()?;
+        let attributes = attributes.alignment(attributes.alignment.max(PAGE));
+        if len == 0 || !len.is_multiple_of(attributes.alignment) {
+            let rule =
+                "a region has as many bytes as its alignment, 4096 at least, or a multiple of that";
+            return Err(Error::invalid(rule, len));
+        }
+        let claim = self.claim(&attributes, Is::Region, len)?;
+        let zeros = write_zeros(self.medium(), claim.place.start..claim.place.start + len);
+        let created = Use { generation: claim.entry.generation, is_dirty: false };
+        self.end(&attributes, claim, zeros.map(|()| created.word()).map_err(Error::medium))?;
+        self.has_region = true;
+        Ok(())
+    }
+
+    /// Deletes a blob or a region.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`]; [`ErrorKind::InUse`], as long as there is a [`Region`](crate::Region)
+    /// of it. [`ErrorKind::Full`], if the transaction puts something too, and its record has no room in the log: commit
+    /// first, and delete the blob afterwards.
+    pub fn delete(&mut self, name: &str) -> Result<(), Error<M::Error>> {
+        let before = self.find(name).ok_or_else(|| Error::not_found(name))?.entry;
+        if before.is == Is::Region && self.store.taken.is_in_use_at(before.at) {
+            return Err(Error(ErrorKind::InUse { name: Some(ShortName::of(name)) }));
+        }
+        let deleted = Live::deleted(name);
+        let sums = self.check_room(&[(self.before(name), &deleted.entry)])?;
+        self.change(sums, deleted);
+        Ok(())
+    }
+
+    /// Gives a blob or a region another name; it is not copied.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`], [`ErrorKind::NameTaken`], [`ErrorKind::Invalid`], [`ErrorKind::Full`].
+    pub fn rename(&mut self, from: &str, to: &str) -> Result<(), Error<M::Error>> {
+        Attributes::new(to).check()?;
+        let before = self.find(from).ok_or_else(|| Error::not_found(from))?;
+        if self.find(to).is_some() {
+            return Err(Error(ErrorKind::NameTaken { name: ShortName::of(to) }));
+        }
+        let bytes = [to.as_bytes(), &before.bytes[from.len()..]].concat().into();
+        let entry = Entry { name: to.len(), ..before.entry };
+        let (renamed, deleted) = (Live { entry, at: 0, bytes }, Live::deleted(from));
+        let changes = [(self.before(from), &deleted.entry), (self.before(to), &entry)];
+        let sums = self.check_room(&changes)?;
+        self.has_renamed = true;
+        // The blob itself stays where it is.
+        self.changes.insert(deleted);
+        self.change(sums, renamed);
+        Ok(())
+    }
+
+    /// Returns true if there is a blob or a region of this name, after the changes made so far.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        self.find(name).is_some()
+    }
+
+    /// Makes all changes durable at once: a crash leaves all of them or none. Returns the number of the commit.
+    ///
+    /// # Errors
+    /// [`FormatError::WornOut`](crate::FormatError::WornOut); if the medium fails. After a failure before any
+    /// change could be seen, nothing has changed, but a seal may be gone; otherwise each later call is
+    /// [`FormatError::Failed`](crate::FormatError::Failed) until the store is opened again.
+    ///
+    /// # Cost
+    /// One fence, for any number of blobs; two if they have more than 64 KiB together, or a region is created. From time
+    /// to time all entries are written once more, which takes two further fences. The first commit after a seal makes
+    /// another one before, without changes, which removes the seal. That one is as durable as the seal was, where this
+    /// process is permitted to. By pages a flush for each free piece that was written, and two for the record.
+    pub fn commit(mut self) -> Result<u64, Error<M::Error>> {
+        if self.changes.len() == 0 {
+            return Ok(self.store.state.number);
+        }
+        self.store.unseal()?;
+        let is_durable = self.write_back().map_err(Error::medium)?;
+        let mut bytes = core::mem::take(&mut self.store.buffer);
+        bytes.clear();
+        bytes.resize(HEAD, 0);
+        let mut draft = Draft { bytes, what: What::Commit, is_sealed: false, is_durable };
+        for live in self.changes.iter_mut() {
+            live.append(&mut draft.bytes, 0);
+        }
+        let at = self.store.append(draft, self.growth.take())?;
+        self.take_effect(self.store.log.places.current[0] + at);
+        Ok(self.store.state.number)
+    }
+
+    /// Makes what was put durable before the record, if it must be. Returns true if it is.
+    fn write_back(&mut self) -> Result<bool, M::Error> {
+        let medium = &self.store.medium;
+        if is_by_pages(&**medium) {
+            self.written.sort_unstable_by_key(|range| range.start);
+            let mut ranges = core::mem::take(&mut self.written).into_iter();
+            let Some(mut joined) = ranges.next() else { return Ok(true) };
+            for range in ranges {
+                if range.start - joined.end.min(range.start) > NEAR {
+                    medium.issue_writeback(joined.clone())?;
+                    joined = range;
+                } else {
+                    joined.end = joined.end.max(range.end);
+                }
+            }
+            medium.issue_writeback(joined)?;
+            return Ok(true);
+        }
+        if self.has_region || self.unfenced > CHUNK {
+            medium.fence();
+            return Ok(true);
+        }
+        Ok(self.unfenced == 0)
+    }
+
+    /// Changes the table after the commit, whose record is at `record`, and frees what it has replaced.
+    fn take_effect(&mut self, record: u64) {
+        let unit = self.store.unit();
+        let mut kept = BTreeSet::new();
+        if self.has_renamed {
+            let entries = self.changes.iter().filter(|live| !live.is_deleted());
+            kept.extend(entries.map(|live| live.entry.at).filter(|at| *at > 0));
+        }
+        for mut live in self.changes.drain() {
+            live.at += record;
+            let Some(before) = self.store.table.change(live) else { continue };
+            let (at, bytes) = (before.entry.at, before.entry.occupied(unit));
+            if bytes > 0 && !kept.contains(&at) {
+                self.store.space.give(&(at..at + bytes));
+            }
+        }
+    }
+
+    pub(super) fn medium(&self) -> &M {
+        &self.store.medium
+    }
+
+    /// Returns the generation that the commit will have. One that removes a seal comes before.
+    fn generation(&self) -> u64 {
+        self.store.state.number + 1 + u64::from(self.store.state.is_sealed)
+    }
+
+    fn entry(&self, attributes: &Attributes<'_>, is: Is, len: u64) -> Entry {
+        Entry {
+            is,
+            name: attributes.name.len(),
+            metadata: attributes.metadata.len(),
+            version: attributes.version,
+            len,
+            at: 0,
+            tag: 0,
+            generation: self.generation(),
+            seconds: self.seconds,
+        }
+    }
+
+    /// Adds a blob or a region to the transaction if it was written, and has a tag. Else frees its place.
+    pub(super) fn end<E>(
+        &mut self,
+        attributes: &Attributes<'_>,
+        claim: Claim,
+        tag: Result<u64, E>,
+    ) -> Result<(), E> {
+        let Claim { mut entry, place, sums } = claim;
+        entry.tag = tag.inspect_err(|_| self.store.space.give(&place))?;
+        self.unfenced += place.end - place.start;
+        if is_by_pages(self.medium()) && !place.is_empty() {
+            self.written.push(place);
+        }
+        self.change(sums, Live { entry, at: 0, bytes: attributes.bytes(&[]) });
+        Ok(())
+    }
+
+    /// Returns the entry of a name after the changes so far.
+    fn find(&self, name: &str) -> Option<&Live> {
+        let change = self.changes.get(name.as_bytes());
+        let found = change.or_else(|| self.store.table.live.get(name.as_bytes()));
+        found.filter(|live| !live.is_deleted())
+    }
+
+    /// Returns what a name has before a change.
+    fn before(&self, name: &str) -> Before {
+        let change = self.changes.get(name.as_bytes());
+        let found = change.or_else(|| self.store.table.live.get(name.as_bytes()));
+        let live = found.filter(|live| !live.is_deleted());
+        let size = |live: Option<&Live>| live.map_or(0, |live| live.entry.size());
+        let sums = Sums { record: size(change), live: size(live) };
+        Before { sums, content: live.map(|live| live.entry.content()) }
+    }
+
+    /// Records a change. The bytes of an earlier put in this transaction are free again.
+    fn change(&mut self, sums: Sums, live: Live) {
+        self.sums = sums;
+        if let Some(before) = self.changes.insert(live) {
+            self.store.forget(&before);
+        }
+    }
+
+    /// Claims a place for a blob or a region, and room for its entry.
+    pub(super) fn claim(
+        &mut self,
+        attributes: &Attributes<'_>,
+        is: Is,
+        len: u64,
+    ) -> Result<Claim, Error<M::Error>> {
+        let mut entry = self.entry(attributes, is, len);
+        let sums = self.check(attributes, &entry)?;
+        let unit = self.store.unit();
+        let bytes = entry.occupied(unit);
+        let claimed = self.store.space.claim(bytes, attributes.alignment.max(unit));
+        let full = |largest| Error(ErrorKind::Full { needed: bytes, largest });
+        let place = claimed.map_err(full)?;
+        entry.at = place.start;
+        Ok(Claim { entry, place, sums })
+    }
+
+    /// Returns the key of a blob that is to be written.
+    pub(super) const fn key(&self, claim: &Claim) -> BlobKey {
+        let Entry { generation, at, .. } = claim.entry;
+        BlobKey { identity: self.store.identity(), generation, at }
+    }
+
+    /// Refuses an entry that cannot be put.
+    fn check(
+        &mut self,
+        attributes: &Attributes<'_>,
+        entry: &Entry,
+    ) -> Result<Sums, Error<M::Error>> {
+        attributes.check()?;
+        let (name, before) = (attributes.name, self.before(attributes.name));
+        match (before.content, entry.content()) {
+            (None, _) | (Some(Content::Blob), Content::Blob) => {}
+            (Some(found), Content::Blob) => return Err(Error::other_content(name, found)),
+            (Some(_), Content::Region) => {
+                return Err(Error(ErrorKind::NameTaken { name: ShortName::of(name) }));
+            }
+        }
+        self.check_room(&[(before, entry)])
+    }
+
+    /// Refuses changes for which the log has no room and cannot grow. A transaction that only deletes has room always.
+    fn check_room(&mut self, changes: &[(Before, &Entry)]) -> Result<Sums, Error<M::Error>> {
+        let Sums { mut record, mut live } = self.sums;
+        for (before, entry) in changes {
+            let of_new = if entry.is == Is::Deleted { 0 } else { entry.size() };
+            record = record - before.sums.record + entry.size();
+            live = live - before.sums.live + of_new;
+        }
+        let sums = Sums { record, live };
+        let capacity = self.growth.map_or(self.store.log.places.capacity, |growth| growth.capacity);
+        let Some(missing) = self.store.missing_capacity(capacity, record, live) else {
+            return Ok(sums);
+        };
+        let growth = self.store.claim_areas(missing, capacity)?;
+        if let Some(before) = self.growth.replace(growth) {
+            self.store.give_areas(before.areas, before.capacity);
+        }
+        Ok(sums)
+    }
+}
+
+/// Bytes of entries: of those in the record, and of all that the store has after it.
+#[derive(Clone, Copy, Debug)]
+struct Sums {
+    record: u64,
+    live: u64,
+}
+
+/// The entry of a name before a change: its bytes, and its content.
+#[derive(Clone, Copy, Debug)]
+struct Before {
+    sums: Sums,
+    content: Option<Content>,
+}
+
+/// A place for a blob or a region, and its entry.
+#[derive(Debug)]
+pub(super) struct Claim {
+    entry: Entry,
+    place: Range<u64>,
+    sums: Sums,
+}
+
+impl<M: Medium> Store<M> {
+    /// Frees the bytes that a change has written, unless the last commit has them under another name.
+    fn forget(&mut self, change: &Live) {
+        let entry = &change.entry;
+        let bytes = entry.occupied(self.unit());
+        if entry.generation > self.state.number && bytes > 0 {
+            self.space.give(&(entry.at..entry.at + bytes));
+        }
+    }
+}
+
+impl Attributes<'_> {
+    /// Returns its bytes in a record, with a value.
+    fn bytes(&self, value: &[u8]) -> Box<[u8]> {
+        [self.name.as_bytes(), self.metadata, value].concat().into()
+    }
+
+    /// Returns true if a blob of this length stands in a record.
+    pub(super) const fn is_value(&self, len: u64) -> bool {
+        len <= VALUE && self.alignment == 1
+    }
+}
+
+/// Frees the written bytes, unless they were committed.
+impl<M: Medium> Drop for Transaction<'_, M> {
+    fn drop(&mut self) {
+        for change in self.changes.drain() {
+            self.store.forget(&change);
+        }
+        self.store.spare = core::mem::replace(&mut self.changes, Names::NONE).emptied();
+        if let Some(growth) = self.growth.take() {
+            self.store.give_areas(growth.areas, growth.capacity);
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! The clock of this machine.
+
+use super::{Clock, Pace, Read, TimeSource};
+use cachemaint::family::{boot, clock};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+#[cfg(all(target_arch = "x86_64", target_os = "linux", not(any(miri, cachemaint_loom))))]
+use std::path::Path;
+
+impl Clock {
+    /// Returns the clock of this machine: the CPU's counter if its rate does not depend on the state of the CPU, else the
+    /// system's monotonic clock.
+    ///
+    /// | | the counter is used if | its frequency |
+    /// |---|---|---|
+    /// | x86-64 | CPUID reports it as invariant (Intel SDM vol. 3B, "Invariant TSC"; AMD APM vol. 3, `Fn8000_0007` EDX bit 8) | CPUID leaf 15H, else the frequency that a hypervisor reports (leaf 40000010H), else measured against the monotonic clock |
+    /// | arm64, Linux | always | `CNTFRQ_EL0` |
+    ///
+    /// On Linux the time stamp counter must also be in the kernel's list of clocks
+    /// (`/sys/devices/system/clocksource/clocksource0/available_clocksource`). The kernel does not list a counter whose
+    /// values differ between CPUs. The system's clock is used too if the list cannot be read, as in a container without
+    /// `/sys`, and if a parameter of the kernel or the hypervisor has the counter removed from it. A clock keeps a counter
+    /// that leaves the list later.
+    ///
+    /// # Suspend and drift
+    /// A suspend can restart the time stamp counter (Linux, `arch/x86/kernel/tsc.c`, above
+    /// `tsc_restore_sched_clock_state`). Times of later events are wrong until the recording is opened again. Use
+    /// [`monotonic`](Self::monotonic) for a recording that stays open over a suspend. A frequency is not exact, above all a
+    /// measured one: times drift from the wall clock until the next opening.
+    ///
+    /// # Cost
+    /// A measurement takes 20 ms. A timestamp costs one instruction, or a call if the system's clock is used.
+    #[must_use]
+    pub fn host() -> Self {
+        counter().unwrap_or_else(Self::monotonic)
+    }
+
+    /// Returns the system's monotonic clock, which counts nanoseconds since this call.
+    ///
+    /// On `wasm32-unknown-unknown`, whose standard library has no clock, every time is 0, and its source is
+    /// [`TimeSource::Caller`]. Use [`from_function`](Self::from_function) there.
+    #[must_use]
+    pub fn monotonic() -> Self {
+        Self::since_creation(clock::now())
+    }
+
+    fn since_creation(creation: Option<Instant>) -> Self {
+        let Some(creation) = creation else { return Self::from_function(|| 0, 1, 0) };
+        let clock = Self {
+            read: Read::Monotonic(creation),
+            source: TimeSource::Monotonic,
+            pace: Pace { ticks_per_second: 1_000_000_000, timestamp: 0, wall: 0 },
+            boot_id: boot::id(),
+        };
+        clock.at_opening()
+    }
+
+    /// Returns the same clock with the present time and wall time, for an opening. The times of a clock of the caller's stay.
+    pub(in crate) fn at_opening(self) -> Self {
+        if self.source == TimeSource::Caller {
+            return self;
+        }
+        let (timestamp, wall) = together(|| self.now(), wall);
+        Self { pace: Pace { timestamp, wall, ..self.pace }, ..self }
+    }
+}
+
+/// Returns the nanoseconds since the clock was created.
+#[inline]
+pub(super) fn since(creation: Instant) -> u64 {
+    let passed = creation.elapsed();
+    passed.as_secs().wrapping_mul(1_000_000_000).wrapping_add(u64::from(passed.subsec_nanos()))
+}
+
+/// The number of readings of two clocks for one pair of times.
+const ATTEMPTS: u32 = 8;
+
+/// Returns the times of two clocks at one moment: another clock's, and the middle of the readings of `now` around it.
+///
+/// A thread can be interrupted between two readings for seconds, and the pair would be wrong by that. So the attempt
+/// that took the shortest time is used.
+fn together<T>(now: impl Fn() -> u64, other: impl Fn() -> T) -> (u64, T) {
+    let attempt = || {
+        let begin = now();
+        let read = other();
+        let took = now().wrapping_sub(begin);
+        (took, begin.wrapping_add(took / 2), read)
+    };
+    let shorter =
+        |best: (u64, u64, T), next: (u64, u64, T)| if next.0 < best.0 { next } else { best };
+    let (_, at, read) = (1..ATTEMPTS).map(|_| attempt()).fold(attempt(), shorter);
+    (at, read)
+}
+
+/// Returns the nanoseconds since 1970-01-01 UTC; 0 before that, and after 2554.
+fn wall() -> u64 {
+    let passed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(passed.as_nanos()).unwrap_or(0)
+}
+
+/// Returns the clock of the CPU's counter, if the counter counts time.
+fn counter() -> Option<Clock> {
+    #[cfg(all(
+        any(target_arch = "x86_64", all(target_arch = "aarch64", target_os = "linux")),
+        not(any(miri, cachemaint_loom))
+    ))]
+    {
+        let (source, ticks_per_second) = counted()?;
+        let pace = Pace { ticks_per_second, timestamp: 0, wall: 0 };
+        let clock = Clock { read: Read::Counter, source, pace, boot_id: boot::id() };
+        Some(clock.at_opening())
+    }
+    #[cfg(not(all(
+        any(target_arch = "x86_64", all(target_arch = "aarch64", target_os = "linux")),
+        not(any(miri, cachemaint_loom))
+    )))]
+    None
+}
+
+/// Returns the kind of the counter and its ticks per second; `None` if it does not count time.
+#[cfg(all(target_arch = "aarch64", target_os = "linux", not(any(miri, cachemaint_loom))))]
+fn counted() -> Option<(TimeSource, u64)> {
+    let frequency = cachemaint::family::counter::frequency();
+    (frequency > 0).then_some((TimeSource::VirtualCounter, frequency))
+}
+
+/// Returns the kind of the counter and its ticks per second; `None` if it does not count time.
+#[cfg(all(target_arch = "x86_64", not(any(miri, cachemaint_loom))))]
+fn counted() -> Option<(TimeSource, u64)> {
+    let cpuid = raw_cpuid::CpuId::new();
+    if !cpuid.get_advanced_power_mgmt_info()?.has_invariant_tsc() {
+        return None;
+    }
+    #[cfg(target_os = "linux")]
+    if !lists_counter(Path::new("/")) {
+        return None;
+    }
+    let stated = cpuid.get_tsc_info().and_then(|info| info.tsc_frequency());
+    let told = || {
+        let kilohertz = cpuid.get_hypervisor_info().and_then(|info| info.tsc_frequency());
+        kilohertz.map(|kilohertz| u64::from(kilohertz) * 1000)
+    };
+    let frequency = stated.or_else(told).filter(|frequency| *frequency > 0);
+    frequency.or_else(measured).map(|frequency| (TimeSource::TimeStampCounter, frequency))
+}
+
+/// Measures the counter's ticks per second against the monotonic clock; `None` if the counter stands still.
+#[cfg(all(target_arch = "x86_64", not(any(miri, cachemaint_loom))))]
+fn measured() -> Option<u64> {
+    let origin = Instant::now();
+    let pair = || together(cachemaint::family::counter::now, || origin.elapsed());
+    let (first, begin) = pair();
+    std::thread::sleep(core::time::Duration::from_millis(20));
+    let (last, end) = pair();
+    let ticks = u128::from(last.checked_sub(first)?) * 1_000_000_000;
+    let passed = end.checked_sub(begin)?.as_nanos();
+    u64::try_from(ticks.checked_div(passed)?).ok().filter(|frequency| *frequency > 0)
+}
+
+/// Returns true if Linux offers the time stamp counter as a clock. It hides a counter whose values differ between CPUs
+/// (`arch/x86/kernel/tsc.c`, `mark_tsc_unstable`; `kernel/time/clocksource.c`, `available_clocksource_show`).
+#[cfg(all(target_arch = "x86_64", target_os = "linux", not(any(miri, cachemaint_loom))))]
+fn lists_counter(root: &Path) -> bool {
+    let list = "sys/devices/system/clocksource/clocksource0/available_clocksource";
+    let listed = std::fs::read_to_string(root.join(list)).unwrap_or_default();
+    listed.split_ascii_whitespace().any(|name| name == "tsc")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Clock, TimeSource, together};
+    use core::cell::Cell;
+
+    #[test]
+    fn a_system_without_a_clock_gets_one_that_stands_still() {
+        let clock = Clock::since_creation(None).at_opening();
+        assert_eq!((clock.source(), clock.now()), (TimeSource::Caller, 0));
+        assert_eq!(clock.pace().wall, 0);
+    }
+
+    /// Without an answer it is not known that the counters of the CPUs agree.
+    #[cfg(all(target_arch = "x86_64", target_os = "linux", not(any(miri, cachemaint_loom))))]
+    #[test]
+    fn a_counter_that_the_kernel_does_not_list_is_not_used() {
+        let root = tempfile::tempdir().unwrap();
+        assert!(!super::lists_counter(root.path()));
+        let directory = root.path().join("sys/devices/system/clocksource/clocksource0");
+        std::fs::create_dir_all(&directory).unwrap();
+        let lists = |listed| {
+            std::fs::write(directory.join("available_clocksource"), listed).unwrap();
+            super::lists_counter(root.path())
+        };
+        assert!(lists("tsc kvm-clock \n"));
+        assert!(lists("kvm-clock tsc hpet acpi_pm \n"));
+        assert!(!lists("hpet acpi_pm \n"));
+        assert!(!lists("tsc-early hyperv_clocksource_tsc_page \n"));
+    }
+
+    /// The first attempt is interrupted for 5000 ticks, and the third is the shortest one.
+    #[test]
+    fn a_pair_of_times_is_of_the_attempt_that_was_not_interrupted() {
+        let took = [5000, 30, 20, 40, 40, 40, 40, 40];
+        let (readings, reads) = (Cell::new(0), Cell::new(0));
+        let now = || {
+            let reading = readings.replace(readings.get() + 1);
+            let attempt: usize = reading / 2;
+            let end = if reading % 2 == 1 { took[attempt] } else { 0 };
+            10_000 * (attempt as u64 + 1) + end
+        };
+        let other = || reads.replace(reads.get() + 1);
+        assert_eq!(together(now, other), (30_010, 2));
+    }
+}

@@ -1,0 +1,32 @@
+//! The relation of timestamps to the wall clock.
+
+/// The relation of timestamps to the wall clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate) struct Pace {
+    /// Not 0.
+    pub(in crate) ticks_per_second: u64,
+    pub(in crate) timestamp: u64,
+    /// The wall clock at that timestamp, 0 if it is not known.
+    pub(in crate) wall: u64,
+}
+
+impl Pace {
+    const SECOND: u64 = 1_000_000_000;
+
+    /// Returns the wall clock at a timestamp; if it is not known, the nanoseconds since the anchor.
+    #[inline]
+    pub(in crate) fn wall_at(&self, timestamp: u64) -> u64 {
+        match timestamp.checked_sub(self.timestamp) {
+            Some(ticks) => self.wall.saturating_add(self.nanoseconds(ticks)),
+            None => self.wall.saturating_sub(self.nanoseconds(self.timestamp - timestamp)),
+        }
+    }
+
+    fn nanoseconds(&self, ticks: u64) -> u64 {
+        if let Some(product) = ticks.checked_mul(Self::SECOND) {
+            return product / self.ticks_per_second;
+        }
+        let product = u128::from(ticks) * u128::from(Self::SECOND);
+        u64::try_from(product / u128::from(self.ticks_per_second)).unwrap_or(u64::MAX)
+    }
+}

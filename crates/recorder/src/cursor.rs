@@ -1,0 +1,238 @@
+//! The state of the shards in ordinary memory, and who owns them.
+
+use super::ErrorKind;
+#[cfg(doc)]
+use super::Options;
+use cachemaint_format::sync::AtomicU64;
+use core::sync::atomic::Ordering;
+
+/// The state of one shard in ordinary memory. A recorder has a cursor for each shard, from [`Options::cursors`] if it
+/// cannot allocate them.
+///
+/// A *position* counts the bytes of a shard over all laps: sequence number times size, plus the offset in the
+/// sub-buffer. Each cursor has lines of its own, so that threads do not share lines.
+#[derive(Debug)]
+#[repr(align(128))]
+pub struct Cursor {
+    /// The position after the last event. Stored by the owner, after the event.
+    head: AtomicU64,
+    /// The position up to which all bytes have been written back.
+    done: AtomicU64,
+    /// The sequence number before which sub-buffers may be overwritten, in mode refuse.
+    released: AtomicU64,
+    /// The number of lost events. A signal handler may count one between two instructions of the owner.
+    lost: AtomicU64,
+    /// The file's word that counts lost events, as it was last written back.
+    lost_done: AtomicU64,
+    /// The number of times that the shard was claimed or given back. It is odd while the shard has an owner.
+    changes: AtomicU64,
+}
+
+impl Default for Cursor {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+macro_rules! new {
+    ($($const:tt)?) => {
+        /// Creates a cursor.
+        #[must_use]
+        pub $($const)? fn new() -> Self {
+            Self {
+                head: AtomicU64::new(0),
+                done: AtomicU64::new(0),
+                released: AtomicU64::new(0),
+                lost: AtomicU64::new(0),
+                lost_done: AtomicU64::new(0),
+                changes: AtomicU64::new(0),
+            }
+        }
+    };
+}
+
+impl Cursor {
+    #[cfg(not(cachemaint_loom))]
+    new!(const);
+    #[cfg(cachemaint_loom)]
+    new!();
+
+    /// Begins at the position of a sub-buffer, with all bytes before it written back. `lost` events are lost, as `lost_word`
+    /// of the file states.
+    pub(super) fn begin(&self, position: u64, released: u64, (lost, lost_word): (u64, u64)) {
+        self.head.store(position, Ordering::Relaxed);
+        self.done.store(position, Ordering::Relaxed);
+        self.released.store(released, Ordering::Relaxed);
+        self.lost.store(lost, Ordering::Relaxed);
+        self.lost_done.store(lost_word, Ordering::Relaxed);
+        self.changes.store(0, Ordering::Relaxed);
+    }
+
+    /// Claims the shard, unless it has an owner. If it was claimed, the stores of its last owner are visible.
+    ///
+    /// # Errors
+    /// The number of claims and returns of the shard, if another thread owns it or has claimed it meanwhile. Every store that
+    /// the owner made before this claim is visible then, such as the return of another shard.
+    pub(super) fn claim(&self) -> Result<(), u64> {
+        let changes = self.changes.load(Ordering::Acquire);
+        if changes % 2 == 1 {
+            return Err(changes);
+        }
+        let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
+        self.changes.compare_exchange(changes, changes + 1, success, failure).map(|_| ())
+    }
+
+    /// Gives the shard back, which this thread owns.
+    pub(super) fn give_back(&self) {
+        let changes = self.changes.load(Ordering::Relaxed);
+        self.changes.store(changes + 1, Ordering::Release);
+    }
+
+    pub(super) fn head(&self) -> u64 {
+        self.head.load(Ordering::Acquire)
+    }
+
+    /// Stores the position after an event that the owner has finished.
+    #[inline(always)]
+    pub(super) fn advance(&self, head: u64) {
+        self.head.store(head, Ordering::Release);
+    }
+
+    pub(super) fn done(&self) -> u64 {
+        self.done.load(Ordering::Acquire)
+    }
+
+    /// Notes that all bytes before the position have been written back, and that the fence has been executed.
+    pub(super) fn written_back(&self, position: u64) {
+        self.done.fetch_max(position, Ordering::AcqRel);
+    }
+
+    /// Does the same for the owner, on the path of events. The position may be lower than one that another thread has
+    /// noted: this only costs a write-back.
+    #[inline]
+    pub(super) fn written_back_by_owner(&self, position: u64) {
+        self.done.store(position, Ordering::Release);
+    }
+
+    /// Skips the unused rest of a sub-buffer: if all bytes before it were written back, so are all before the next one.
+    pub(super) fn skip(&self, head: u64, next: u64) {
+        if self.done() == head {
+            self.written_back_by_owner(next);
+        }
+    }
+
+    pub(super) fn released(&self) -> u64 {
+        self.released.load(Ordering::Acquire)
+    }
+
+    /// Releases the sub-buffers before this one, which have been read, but not the one that is being written.
+    pub(super) fn release(&self, before: u64, size: u32) {
+        let begun = self.head() / u64::from(size);
+        self.released.fetch_max(before.min(begun), Ordering::AcqRel);
+    }
+
+    pub(super) fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    /// Counts a lost event.
+    pub(super) fn lose(&self) {
+        self.lost.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// True if the file's count of lost events must be written back.
+    pub(super) fn is_lost_word_new(&self, word: u64) -> bool {
+        word != self.lost_done.load(Ordering::Acquire)
+    }
+
+    /// Notes that this word was written back, and that the fence was executed.
+    pub(super) fn lost_word_written_back(&self, word: u64) {
+        self.lost_done.store(word, Ordering::Release);
+    }
+}
+
+/// The cursors of a recorder, one for each shard.
+#[derive(Debug)]
+pub(super) struct Shards<'c> {
+    cursors: Memory<'c>,
+    turn: Turn,
+}
+
+/// The memory of cursors.
+#[derive(Debug)]
+enum Memory<'c> {
+    #[cfg(feature = "alloc")]
+    Own(alloc::boxed::Box<[Cursor]>),
+    Lent(&'c [Cursor]),
+}
+
+/// The number of shards that searches have passed or claimed: the next search begins at its remainder by the shards. It never
+/// becomes less, so that a thread which claims slowly does not turn later searches back to shards that were claimed
+/// since. It has lines of its own, so that a claim does not slow down the threads that record.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Turn(AtomicU64);
+
+impl<'c> Shards<'c> {
+    /// Takes a cursor for each shard from this memory, or allocates them.
+    pub(super) fn take<E>(
+        lent: Option<&'c mut [Cursor]>,
+        shards: u32,
+    ) -> Result<Self, ErrorKind<E>> {
+        let number = shards as usize;
+        let cursors = match lent {
+            Some(lent) if lent.len() >= number => Memory::Lent(&lent[..number]),
+            Some(lent) => return Err(ErrorKind::FewCursors { cursors: lent.len(), shards }),
+            #[cfg(feature = "alloc")]
+            None => Memory::Own((0..shards).map(|_| Cursor::new()).collect()),
+            #[cfg(not(feature = "alloc"))]
+            None => return Err(ErrorKind::FewCursors { cursors: 0, shards }),
+        };
+        Ok(Self { cursors, turn: Turn(AtomicU64::new(0)) })
+    }
+
+    fn cursors(&self) -> &[Cursor] {
+        match &self.cursors {
+            #[cfg(feature = "alloc")]
+            Memory::Own(cursors) => cursors,
+            Memory::Lent(cursors) => cursors,
+        }
+    }
+
+    /// Returns the cursor of each shard, with its shard.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Cursor)> {
+        (0..).zip(self.cursors())
+    }
+
+    /// Returns the cursor of a shard.
+    pub(super) fn get(&self, shard: u32) -> Option<&Cursor> {
+        self.cursors().get(shard as usize)
+    }
+
+    /// Claims a shard that has no owner. The search begins behind the shard that was claimed last, so that the events of
+    /// threads that have ended are kept while other shards are free.
+    pub(super) fn claim(&self) -> Option<(u32, &Cursor)> {
+        let (cursors, turn) = (self.cursors(), self.turn.0.load(Ordering::Relaxed));
+        let shards = cursors.len() as u64;
+        let mut seen = None;
+        loop {
+            let mut changes = 0_u64;
+            for passed in turn..turn + shards {
+                let shard = passed % shards;
+                let cursor = &cursors[shard as usize];
+                match cursor.claim() {
+                    Ok(()) => {
+                        self.turn.0.fetch_max(passed + 1, Ordering::Relaxed);
+                        return Some((shard as u32, cursor));
+                    }
+                    Err(of_shard) => changes = changes.wrapping_add(of_shard),
+                }
+            }
+            // An owner may have moved from a shard ahead of the search to one behind it, or the other way round. Numbers of
+            // changes only grow. If their sum is the same in two passes, all shards had owners at one time between them.
+            if seen.replace(changes) == Some(changes) {
+                return None;
+            }
+        }
+    }
+}

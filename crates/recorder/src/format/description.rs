@@ -1,0 +1,181 @@
+//! The description of a recording: its root.
+
+use super::table::Table;
+use super::{FORMAT, Geometry, place};
+use cachemaint_format::error::FormatError;
+use cachemaint_format::identity::Identity;
+use cachemaint_format::layout::{Layout as _, layout};
+use cachemaint_format::reread::Rereadings;
+use cachemaint_format::root::{self, Found, Loaded};
+use cachemaint_format::tag::{self, Kind};
+use cachemaint::medium::Readable;
+use crate::clock::{Clock, Pace, TimeSource};
+use crate::options::Mode;
+
+/// Bytes of a root that are the recorder's own.
+const OWN: usize = 72;
+pub(in crate) type Root = root::Root<OWN>;
+pub(in crate) type RootFound = Found<OWN>;
+
+/// A file's description of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Description {
+    /// The number of the last opening for recording: 1 is the creation, and each opening has a higher one.
+    pub generation: u64,
+    /// The random number that distinguishes its records from those of another file.
+    pub identity: Identity,
+    /// The number of threads that can record at a time.
+    pub shards: u32,
+    /// The number of sub-buffers of each shard.
+    pub sub_buffers: u32,
+    /// The size of each sub-buffer in bytes.
+    pub sub_buffer_size: u32,
+    /// The behaviour of a full shard.
+    pub mode: Mode,
+    /// The source of the timestamps of the last opening.
+    pub time_source: TimeSource,
+    /// The ticks per second of these timestamps.
+    pub ticks_per_second: u64,
+    /// A timestamp of the last opening, and the wall clock then in nanoseconds since 1970-01-01 UTC.
+    pub anchor: (u64, u64),
+    /// The system's boot id at the last opening, or zeros if it was not known.
+    pub boot_id: [u8; 16],
+    /// The texts of events.
+    pub(in crate) table: Table,
+}
+
+impl Description {
+    /// Describes a new recording.
+    pub(in crate) const fn new(
+        identity: Identity,
+        geometry: Geometry,
+        mode: Mode,
+        clock: &Clock,
+        table: Table,
+    ) -> Self {
+        let Geometry { shards, sub_buffers, size: sub_buffer_size } = geometry;
+        let Pace { ticks_per_second, timestamp, wall } = clock.pace();
+        Self {
+            generation: 1,
+            identity,
+            shards,
+            sub_buffers,
+            sub_buffer_size,
+            mode,
+            time_source: clock.source(),
+            ticks_per_second,
+            anchor: (timestamp, wall),
+            boot_id: clock.boot_id(),
+            table,
+        }
+    }
+
+    /// Describes the same recording in a later opening.
+    pub(in crate) const fn continued(self, generation: u64, clock: &Clock) -> Self {
+        let new = Self::new(self.identity, self.geometry(), self.mode, clock, self.table);
+        Self { generation, ..new }
+    }
+
+    #[inline]
+    pub(in crate) const fn geometry(&self) -> Geometry {
+        let Self { shards, sub_buffers, sub_buffer_size: size, .. } = *self;
+        Geometry { shards, sub_buffers, size }
+    }
+
+    pub(in crate) const fn pace(&self) -> Pace {
+        let Self { ticks_per_second, anchor: (timestamp, wall), .. } = *self;
+        Pace { ticks_per_second, timestamp, wall }
+    }
+
+    pub(in crate) fn root(&self) -> Root {
+        let own = Fields {
+            shards: self.shards,
+            sub_buffers: self.sub_buffers,
+            size: self.sub_buffer_size,
+            mode: self.mode.to_number(),
+            source: self.time_source.to_number(),
+            texts_len: self.table.len,
+            texts_tag: self.table.tag,
+            ticks_per_second: self.ticks_per_second,
+            timestamp: self.anchor.0,
+            wall: self.anchor.1,
+            boot_id: self.boot_id,
+        };
+        Root { identity: self.identity, generation: self.generation, own: own.to_bytes() }
+    }
+
+    /// Returns the description in a root, if this version can have written it.
+    fn of(root: &Root) -> Option<Self> {
+        let Root { identity, generation, own } = *root;
+        let fields = Fields::from_bytes(&own);
+        let Fields { shards, sub_buffers, size, ticks_per_second, timestamp, wall, .. } = fields;
+        let geometry = Geometry { shards, sub_buffers, size };
+        let is_possible = geometry.fault().is_none() && ticks_per_second > 0;
+        is_possible.then_some(Self {
+            generation,
+            identity,
+            shards,
+            sub_buffers,
+            sub_buffer_size: size,
+            mode: Mode::from_number(fields.mode)?,
+            time_source: TimeSource::from_number(fields.source)?,
+            ticks_per_second,
+            anchor: (timestamp, wall),
+            boot_id: fields.boot_id,
+            table: Table { len: fields.texts_len, tag: fields.texts_tag },
+        })
+    }
+
+    /// Loads the description of the recording in a medium, which has all bytes of it.
+    pub(in crate) fn load<S: Readable>(
+        source: &S,
+        rereadings: Rereadings,
+    ) -> Result<(Self, Loaded<OWN>), FormatError<S::Error>> {
+        let loaded = Root::load(source, FORMAT, rereadings)?;
+        let description = Self::of(&loaded.root).ok_or(FormatError::Roots)?;
+        let (size, needed) = (source.len(), description.geometry().len().unwrap_or(u64::MAX));
+        if size < needed {
+            return Err(FormatError::Truncated { size, needed });
+        }
+        Ok((description, loaded))
+    }
+
+    /// Returns the word that states the number of lost events.
+    pub(in crate) fn loss_word(&self, shard: u32, lost: u64) -> u64 {
+        let count = u32::try_from(lost).unwrap_or(u32::MAX);
+        u64::from(count) | self.loss_tag(shard, count) << 32
+    }
+
+    /// Returns the number of lost events, if the word is valid.
+    pub(in crate) fn lost(&self, shard: u32, word: u64) -> Option<u64> {
+        let (count, tag) = (word as u32, word >> 32);
+        (tag == self.loss_tag(shard, count) & 0xffff_ffff).then_some(u64::from(count))
+    }
+
+    fn loss_tag(&self, shard: u32, count: u32) -> u64 {
+        tag::key(self.identity, count.into(), shard.into(), Kind::Losses)
+    }
+
+    /// Returns the key of the tags of a sub-buffer's records.
+    pub(in crate) fn key(&self, shard: u32, generation: u64, sequence: u64) -> u64 {
+        tag::key(self.identity, generation, place(shard, sequence), Kind::Event)
+    }
+}
+
+layout! {
+    struct Fields: 72 {
+        0 shards: u32,
+        4 sub_buffers: u32,
+        /// Of a sub-buffer.
+        8 size: u32,
+        12 mode: u32,
+        16 source: u32,
+        20 texts_len: u32,
+        24 texts_tag: u64,
+        32 ticks_per_second: u64,
+        40 timestamp: u64,
+        48 wall: u64,
+        56 boot_id: [u8; 16],
+    }
+}

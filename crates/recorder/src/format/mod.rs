@@ -1,0 +1,38 @@
+//! The format that the module's documentation defines.
+
+mod description;
+mod geometry;
+mod record;
+mod sub_buffer;
+mod table;
+
+pub use description::Description;
+pub(super) use description::{Root, RootFound};
+pub(super) use geometry::Geometry;
+pub(super) use record::{TAGGED, parts, record_len, tagged};
+pub(super) use sub_buffer::Header;
+pub(super) use table::{Entries, MOST_BYTES, Table, bytes_of};
+
+use cachemaint_format::magic;
+use cachemaint_format::root::{self, Format};
+
+pub(super) const FORMAT: Format = Format { magic: magic::RECORDING, version: 3, name: "recording" };
+
+pub(super) const PAGE: u64 = root::BLOCK;
+/// The longest payload: the field of its length has 16 bits.
+pub(super) const LONGEST: usize = u16::MAX as usize;
+/// The length of the header of a sub-buffer.
+pub(super) const HEADER: u64 = 64;
+/// The length of a record without its payload.
+pub(super) const RECORD: u64 = 24;
+
+pub(super) const MOST_SHARDS: u32 = 4096;
+pub(super) const SMALLEST: u32 = 256;
+pub(super) const LARGEST: u32 = 1 << 20;
+/// The limit of sequence numbers, which are all smaller. With it positions are far below 2^64.
+pub(super) const SEQUENCES: u64 = 1 << 40;
+
+/// Returns the place of a sub-buffer as the key of a tag has it.
+const fn place(shard: u32, sequence: u64) -> u64 {
+    (shard as u64) << 40 | sequence
+}

@@ -1,0 +1,288 @@
+//! Models of concurrent threads of a recorder.
+
+use super::cursor::Shards;
+use super::format::{Geometry, HEADER, RECORD, Table};
+use super::reader::search::Search;
+use super::{
+    Clock, Cursor, Description, Durability, Found, Identity, Mode, Reader, Recorder, SkippedKind,
+    Writer,
+};
+use cachemaint::medium::{Granularity, Medium, Readable, WriterLock};
+use cachemaint_format::sync::AtomicU64;
+use alloc::vec::Vec;
+use core::convert::Infallible;
+use core::ops::Range;
+use core::sync::atomic::Ordering;
+use loom::sync::{Arc, Mutex};
+
+const GEOMETRY: Geometry = Geometry { shards: 1, sub_buffers: 2, size: 256 };
+const IDENTITY: Identity = Identity([1; 16]);
+const NO_TEXTS: Table = Table { len: 0, tag: 0 };
+/// The number of words of the sub-buffers.
+const WORDS: usize = 2 * 256 / 8;
+
+/// The sub-buffers and the word after them that counts lost events, and their state after write-back.
+struct SubBuffers {
+    words: Vec<AtomicU64>,
+    persistent: Mutex<Vec<u64>>,
+}
+
+fn place(at: u64) -> usize {
+    if at == Geometry::loss(0) {
+        return WORDS;
+    }
+    usize::try_from((at - GEOMETRY.shard(0)) / 8).unwrap()
+}
+
+impl Readable for SubBuffers {
+    type Error = Infallible;
+
+    fn len(&self) -> u64 {
+        GEOMETRY.len().unwrap()
+    }
+
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        self.words[place(at)].load(order)
+    }
+
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
+        for (bytes, word) in into.chunks_exact_mut(8).zip(&self.words[place(at)..]) {
+            bytes.copy_from_slice(&word.load(Ordering::Relaxed).to_le_bytes());
+        }
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), Infallible> {
+        Ok(())
+    }
+}
+
+impl Medium for SubBuffers {
+    /// By pages no header is written back by itself, which would only add steps to the models.
+    fn granularity(&self) -> Granularity {
+        Granularity::Page(4096)
+    }
+
+    fn atomic_unit(&self) -> usize {
+        8
+    }
+
+    fn store(&self, at: u64, word: u64, order: Ordering) {
+        self.words[place(at)].store(word, order);
+    }
+
+    fn write(&self, at: u64, from: &[u8]) {
+        for (bytes, word) in from.chunks_exact(8).zip(&self.words[place(at)..]) {
+            word.store(u64::from_le_bytes(bytes.try_into().unwrap()), Ordering::Relaxed);
+        }
+    }
+
+    fn issue_writeback(&self, range: Range<u64>) -> Result<(), Infallible> {
+        if range.is_empty() {
+            return Ok(());
+        }
+        let mut persistent = self.persistent.lock().unwrap();
+        for place in place(range.start)..place(range.end) {
+            persistent[place] = self.words[place].load(Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn fence(&self) {}
+
+    fn order_observed(&self) {}
+
+    fn deep_persist(&self, range: Range<u64>) -> Result<(), Infallible> {
+        self.persist(range)
+    }
+
+    fn writer_lock(&self) -> Option<&WriterLock> {
+        None
+    }
+}
+
+type One = Recorder<'static, SubBuffers>;
+
+/// A recorder whose first sub-buffer has been begun by an event.
+fn recorder() -> Arc<One> {
+    with_events(&[0])
+}
+
+/// A recorder of events with payloads of these lengths.
+fn with_events(lengths: &[usize]) -> Arc<One> {
+    let clock = Clock::from_function(|| 0, 1, 0);
+    let words = (0..=WORDS).map(|_| AtomicU64::new(0)).collect();
+    let recorder = Recorder {
+        medium: SubBuffers { words, persistent: Mutex::new(alloc::vec![0; WORDS]) },
+        shards: free_shards(1),
+        description: Description::new(IDENTITY, GEOMETRY, Mode::Overwrite, &clock, NO_TEXTS),
+        durability: Durability::OnRequest,
+        clock,
+        is_stopped: super::AtomicBool::new(false),
+        _writer: None,
+    };
+    for len in lengths {
+        writer(&recorder).record_at(1, 1, &[1; 256][..*len]).unwrap();
+    }
+    Arc::new(recorder)
+}
+
+fn writer(recorder: &One) -> Writer<'_, SubBuffers> {
+    recorder.claim().unwrap()
+}
+
+fn cursor(recorder: &One) -> &Cursor {
+    recorder.shards.get(0).unwrap()
+}
+
+/// The offset of the second event.
+const SECOND: u64 = HEADER + RECORD;
+
+fn is_second_in(medium: &SubBuffers, recorder: &One) -> bool {
+    is_in(medium, recorder, SECOND)
+}
+
+/// Returns true if an event at this offset of the first sub-buffer verifies.
+fn is_in(medium: &SubBuffers, recorder: &One, offset: u64) -> bool {
+    let reader = Reader::of(medium, recorder.description);
+    let key = recorder.description.key(0, 1, 0);
+    let mut search = Search::new(GEOMETRY, GEOMETRY.shard(0));
+    reader.record(&mut search, offset, key).is_some()
+}
+
+/// A reader that sees the first word of a record sees the rest of it.
+#[test]
+fn a_reader_sees_an_event_wholly_or_not_at_all() {
+    loom::model(|| {
+        let recorder = recorder();
+        let other = Arc::clone(&recorder);
+        let thread = loom::thread::spawn(move || {
+            writer(&other).record_at(2, 2, &[2; 16]).unwrap();
+        });
+        let medium = recorder.medium();
+        let first = medium.load(GEOMETRY.shard(0) + SECOND, Ordering::Acquire);
+        assert_eq!(first != 0, first != 0 && is_second_in(medium, &recorder));
+        thread.join().unwrap();
+    });
+}
+
+/// Events before the position of the shard's cursor are written back whole, even while another thread stops recording.
+#[test]
+fn events_before_the_cursor_are_written_back() {
+    loom::model(|| {
+        let recorder = recorder();
+        let other = Arc::clone(&recorder);
+        let thread = loom::thread::spawn(move || {
+            let writer = writer(&other);
+            writer.record_at(2, 2, &[2; 16]).is_ok()
+        });
+        recorder.stop();
+        recorder.write_back_all().unwrap();
+        let done = cursor(&recorder).done();
+        let is_recorded = thread.join().unwrap();
+        let persistent = recorder.medium.persistent.lock().unwrap().clone();
+        let words = persistent.into_iter().map(AtomicU64::new).collect();
+        let persistent = SubBuffers { words, persistent: Mutex::new(Vec::new()) };
+        assert_eq!(is_second_in(&persistent, &recorder), done > SECOND);
+        assert!(done <= SECOND || is_recorded);
+        recorder.write_back_all().unwrap();
+        assert_eq!(cursor(&recorder).done() > SECOND, is_recorded);
+    });
+}
+
+/// A shard has one owner at a time, and the events of the next owner follow those of the last one.
+#[test]
+fn a_shard_that_is_given_back_is_taken_up_with_its_events() {
+    loom::model(|| {
+        let recorder = recorder();
+        let other = Arc::clone(&recorder);
+        let record = |recorder: &One| match recorder.claim() {
+            Ok(writer) => writer.record_at(2, 2, b"").is_ok(),
+            Err(_taken) => false,
+        };
+        let thread = loom::thread::spawn(move || record(&other));
+        let recorded = usize::from(record(&recorder)) + usize::from(thread.join().unwrap());
+        let head = cursor(&recorder).head();
+        assert!(recorded > 0 && head == SECOND + RECORD * recorded as u64, "{recorded}, {head}");
+    });
+}
+
+/// Returns so many empty shards without owners.
+fn free_shards(shards: u32) -> Shards<'static> {
+    let shards = Shards::take::<Infallible>(None, shards).unwrap();
+    shards.iter().for_each(|(_, cursor)| cursor.begin(0, 0, (0, 0)));
+    shards
+}
+
+/// A thread that moves from one shard to the other leaves one of them free at any time. Another thread finds it, although
+/// the thread may move behind its search.
+#[test]
+fn as_many_threads_as_shards_own_one_each_and_are_never_refused() {
+    loom::model(|| {
+        let shards = Arc::new(free_shards(2));
+        let other = Arc::clone(&shards);
+        let thread = loom::thread::spawn(move || {
+            other.claim().unwrap().1.give_back();
+            other.claim().unwrap().0
+        });
+        let (shard, _) = shards.claim().unwrap();
+        assert_ne!(shard, thread.join().unwrap());
+    });
+}
+
+/// A claim that another thread overtakes does not turn the next search back to the shard that this one has just given back.
+#[test]
+fn a_shard_that_was_just_given_back_is_not_the_next_one() {
+    loom::model(|| {
+        let shards = Arc::new(free_shards(3));
+        let other = Arc::clone(&shards);
+        let thread = loom::thread::spawn(move || {
+            let (shard, cursor) = other.claim().unwrap();
+            cursor.give_back();
+            shard
+        });
+        let (owned, _) = shards.claim().unwrap();
+        let given_back = thread.join().unwrap();
+        let (next, _) = shards.claim().unwrap();
+        assert!(![owned, given_back].contains(&next));
+    });
+}
+
+/// A reader that sees the header of the next sub-buffer sees the last event of the one before.
+#[test]
+fn an_event_before_the_next_header_is_not_missed() {
+    // All interleavings would take many minutes.
+    let mut few = loom::model::Builder::new();
+    few.preemption_bound = Some(3);
+    few.check(|| {
+        let recorder = with_events(&[144]);
+        let other = Arc::clone(&recorder);
+        let thread = loom::thread::spawn(move || {
+            let writer = writer(&other);
+            (0..2).for_each(|_| writer.record_at(2, 2, b"").unwrap());
+        });
+        let (medium, last) = (recorder.medium(), u64::from(GEOMETRY.size) - RECORD);
+        let is_begun = Reader::of(medium, recorder.description).header(0, 1).is_some();
+        assert!(!is_begun || is_in(medium, &recorder, last));
+        thread.join().unwrap();
+    });
+}
+
+/// A reader that sees new bytes in a sub-buffer sees its new header.
+#[test]
+fn an_overwritten_event_is_not_taken_for_a_damaged_one() {
+    loom::model(|| {
+        let recorder = with_events(&[0, 120, 0, 144, 0]);
+        let reader = Reader::of(recorder.medium(), recorder.description);
+        let (mut events, mut buffer) = (reader.shard(0), [0; 256]);
+        assert!(matches!(events.read_next(&mut buffer), Ok(Some(Found::Event(_)))));
+        let other = Arc::clone(&recorder);
+        let thread = loom::thread::spawn(move || {
+            writer(&other).record_at(2, 2, &[2; 24]).unwrap();
+        });
+        if let Ok(Some(Found::Skipped(skipped))) = events.read_next(&mut buffer) {
+            assert_ne!(skipped.kind, SkippedKind::Damaged, "{skipped:?}");
+        }
+        thread.join().unwrap();
+    });
+}

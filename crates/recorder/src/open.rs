@@ -1,0 +1,302 @@
+//! Creation and opening of recordings.
+
+use super::cursor::Shards;
+use super::format::{Description, FORMAT, Geometry, Root, RootFound, SEQUENCES, Table};
+use super::options::{Mode, Options};
+use super::reader::Reader;
+use super::{Clock, Durability, Error, ErrorKind, Recorder, events};
+use cachemaint_format::error::FormatError;
+use cachemaint_format::reread::Rereadings;
+use cachemaint_format::root::{self, Found};
+use cachemaint_format::{magic, writer};
+use cachemaint::medium::{Granularity, Medium, OpenError, Readable, WriterLockGuard};
+use cachemaint_format::sync::AtomicBool;
+use core::sync::atomic::Ordering;
+
+/// The result of an opening or a creation.
+type Result<'c, M> =
+    core::result::Result<(Recorder<'c, M>, Opened), OpenError<M, Error<<M as Readable>::Error>>>;
+
+/// The findings when a recording was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Opened {
+    /// True if this call has created the recording.
+    pub is_new: bool,
+    /// True if a copy of the root was damaged. It has been replaced.
+    pub is_root_mended: bool,
+}
+
+impl<'o> Options<'o> {
+    /// Creates a recording in a medium that has none.
+    ///
+    /// The recording is persistent when this returns. A crash before that leaves a whole recording or no recording, and
+    /// [`open_or_create`](Self::open_or_create) completes the creation if the medium held zeros. Junk and another
+    /// program's content are replaced: after a crash they are untouched, or gone. A journal and a store of this crate are
+    /// not replaced.
+    ///
+    /// # A recording to be replaced
+    /// A recording is erased by zeros in the words at 0, 4096, 8192 and 12288: after that this creates a new one. A program
+    /// does so where it has no other medium, such as firmware whose ring is at a fixed address. The new recording needs
+    /// another identity, or a reader returns erased events as its own.
+    ///
+    /// # Errors
+    /// [`FormatError::Exists`] if the medium has a recording, whole or damaged or of another version.
+    /// [`FormatError::Foreign`] if it has a journal or a store. [`ErrorKind::Geometry`], [`FormatError::TooSmall`],
+    /// [`ErrorKind::BadEvent`], [`ErrorKind::EventsTooLong`], [`ErrorKind::FewCursors`]. With each of these errors the
+    /// medium is unchanged. [`FormatError::SecondWriter`]. [`FormatError::Medium`].
+    ///
+    /// # Cost
+    /// One line of each sub-buffer is written, by pages one page. Three fences.
+    pub fn create_new<M: Medium>(self, medium: M) -> Result<'o, M> {
+        as_writer(medium, |medium| self.create_in(medium))
+    }
+
+    /// Opens the recording in a medium and continues it in new sub-buffers. Of these options only clock, durability,
+    /// cursors and [events](Self::events) are used. The file has all others.
+    ///
+    /// The opening is persistent when this returns. The earlier events are as persistent as they were before, and the
+    /// [durability](Self::durability) is that of later ones: a killed program leaves events in caches. Opening a
+    /// `DaxFile` makes those of its file durable. Persist the range of another medium before.
+    ///
+    /// # One recorder
+    /// A medium has one recorder at a time, which all threads or CPUs share: one of them opens the recording, and each claims
+    /// a shard. A medium with a [`writer_lock`](Medium::writer_lock), such as a file, refuses a second recorder of this
+    /// process. [`Memory`](cachemaint::medium::Memory) has none: two recorders in the same words both open, and overwrite each
+    /// other's events without an error.
+    ///
+    /// # Errors
+    /// As [`Reader::open`]; [`ErrorKind::BadEvent`], [`ErrorKind::EventsTooLong`], [`ErrorKind::OtherEvents`],
+    /// [`ErrorKind::FewCursors`], [`FormatError::WornOut`], [`FormatError::SecondWriter`]. Nothing is stored before
+    /// everything that an opening needs was read.
+    ///
+    /// # Cost
+    /// All headers of sub-buffers are read. Three fences.
+    pub fn open<M: Medium>(self, medium: M) -> Result<'o, M> {
+        as_writer(medium, |medium| self.open_in(medium))
+    }
+
+    /// Opens the recording in a medium, as [`open`](Self::open). If the medium has zeros in the places of all roots, creates
+    /// a recording, as [`create_new`](Self::create_new): the rest of the medium is discarded then.
+    ///
+    /// # Errors
+    /// Those of both, but not [`FormatError::Exists`]. [`FormatError::Foreign`] for the content of another program, which
+    /// stays.
+    pub fn open_or_create<M: Medium>(self, medium: M) -> Result<'o, M> {
+        as_writer(medium, |medium| {
+            let is_empty = if medium.len() < root::BYTES {
+                // `create_new` reports the length that is needed.
+                magic::words(medium).map_err(FormatError::Medium)? == [[0; 8]; 4]
+            } else {
+                matches!(presence(medium)?, Found::Nothing)
+            };
+            if is_empty { self.create_in(medium) } else { self.open_in(medium) }
+        })
+    }
+
+    fn create_in<M: Medium>(
+        self,
+        medium: &M,
+    ) -> core::result::Result<(Parts<'o>, Opened), ErrorKind<M::Error>> {
+        let geometry = self.geometry(medium.len())?;
+        events::check(self.events)?;
+        let (identity, clock) = (self.identity(), self.clock.at_opening());
+        let shards = Shards::take(self.cursors, geometry.shards)?;
+        let words = magic::words(medium).map_err(FormatError::Medium)?;
+        if let Some(found) = magic::another(words, FORMAT.magic) {
+            return Err(FormatError::Foreign { found }.into());
+        }
+        if !matches!(presence(medium)?, Found::Nothing | Found::Other(_)) {
+            return Err(FormatError::Exists.into());
+        }
+        let table = Table::of(self.events, identity);
+        let description = Description::new(identity, geometry, self.mode, &clock, table);
+        create(medium, &description, self.events).map_err(FormatError::Medium)?;
+        for (_, cursor) in shards.iter() {
+            cursor.begin(0, 0, (0, 0));
+        }
+        let opened = Opened { is_new: true, is_root_mended: false };
+        Ok((Parts { shards, description, durability: self.durability, clock }, opened))
+    }
+
+    fn open_in<M: Medium>(
+        self,
+        medium: &M,
+    ) -> core::result::Result<(Parts<'o>, Opened), ErrorKind<M::Error>> {
+        events::check(self.events)?;
+        let (found, loaded) = Description::load(medium, Rereadings::ALONE)?;
+        if !self.events.is_empty() && Table::of(self.events, found.identity) != found.table {
+            return Err(ErrorKind::OtherEvents);
+        }
+        let shards = Shards::take(self.cursors, found.shards)?;
+        let newest = go_on(&Reader::of(medium, found), &shards)?;
+        // The first store comes after the last load that can end the process, by a media error.
+        medium.check().map_err(FormatError::Medium)?;
+        let generation = next_generation(found.generation, newest).ok_or(FormatError::WornOut)?;
+        let clock = self.clock.at_opening();
+        let description = found.continued(generation, &clock);
+        // A process that ended before its fence may have left the last root in the caches alone, and the one before it is
+        // overwritten next.
+        loaded.root.restore(medium, FORMAT, loaded.is_damaged).map_err(FormatError::Medium)?;
+        description.root().store(medium, FORMAT).map_err(FormatError::Medium)?;
+        let is_root_mended = loaded.is_damaged.contains(&true);
+        let opened = Opened { is_new: false, is_root_mended };
+        Ok((Parts { shards, description, durability: self.durability, clock }, opened))
+    }
+
+    fn geometry<E>(&self, size: u64) -> core::result::Result<Geometry, ErrorKind<E>> {
+        let sub_buffers = match self.sub_buffers {
+            Some(sub_buffers) => sub_buffers,
+            // A medium without space for two is refused as too short for two.
+            None => Geometry::fitting(self.shards, self.size, size).max(2),
+        };
+        let geometry = Geometry { shards: self.shards, sub_buffers, size: self.size };
+        if let Some(fault) = geometry.fault() {
+            return Err(ErrorKind::Geometry(fault));
+        }
+        let needed = geometry.len().unwrap_or(u64::MAX);
+        if size < needed {
+            return Err(FormatError::TooSmall { size, needed }.into());
+        }
+        Ok(geometry)
+    }
+}
+
+/// A recorder without its medium.
+struct Parts<'c> {
+    shards: Shards<'c>,
+    description: Description,
+    durability: Durability,
+    clock: Clock,
+}
+
+impl<'c> Parts<'c> {
+    fn recorder<M>(self, medium: M, writer: Option<WriterLockGuard>) -> Recorder<'c, M> {
+        let Self { shards, description, durability, clock } = self;
+        let is_stopped = AtomicBool::new(false);
+        Recorder { medium, shards, description, durability, clock, is_stopped, _writer: writer }
+    }
+}
+
+/// Opens the recording in a medium as its one writer.
+fn as_writer<'c, M: Medium>(
+    medium: M,
+    open: impl FnOnce(&M) -> core::result::Result<(Parts<'c>, Opened), ErrorKind<M::Error>>,
+) -> Result<'c, M> {
+    let writer = writer::lock(&medium, FormatError::SecondWriter.into());
+    match writer.and_then(|writer| Ok((writer, open(&medium)?))) {
+        Ok((writer, (parts, opened))) => Ok((parts.recorder(medium, writer), opened)),
+        Err(kind) => Err(OpenError::new(medium, Error::new(kind))),
+    }
+}
+
+/// Constructors with the default options: see [`Options`] for others.
+#[cfg(feature = "std")]
+impl<M: Medium> Recorder<'static, M> {
+    /// Creates a recording in a medium that has none: see [`Options::create_new`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn create_new(medium: M) -> Result<'static, M> {
+        Options::new().create_new(medium)
+    }
+
+    /// Opens the recording in a medium and continues it: see [`Options::open`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open(medium: M) -> Result<'static, M> {
+        Options::new().open(medium)
+    }
+
+    /// Opens the recording in a medium, or creates a recording in an empty medium: see [`Options::open_or_create`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_or_create(medium: M) -> Result<'static, M> {
+        Options::new().open_or_create(medium)
+    }
+}
+
+/// Returns what stands in the places of roots.
+fn presence<M: Medium>(medium: &M) -> core::result::Result<RootFound, FormatError<M::Error>> {
+    Root::presence(medium, FORMAT).map_err(FormatError::Medium)
+}
+
+/// Returns the number of the next opening: after that of the root, and after those of all sub-buffers, since a newer root may
+/// be damaged. Its root is not stored over the one that counts.
+fn next_generation(root: u64, newest: u64) -> Option<u64> {
+    let next = root.max(newest).checked_add(1)?;
+    let next = if (next - root).is_multiple_of(2) { next.checked_add(1)? } else { next };
+    (next < root::GENERATIONS).then_some(next)
+}
+
+/// Creates a recording, so that a crash leaves a whole recording or no recording. What was in the place of its roots is
+/// untouched, or gone.
+fn create<M: Medium>(
+    medium: &M,
+    description: &Description,
+    events: &[(u16, &str)],
+) -> core::result::Result<(), M::Error> {
+    for at in (0..root::BYTES).step_by(root::BLOCK as usize) {
+        medium.store(at, 0, Ordering::Relaxed);
+        medium.issue_writeback(at..at + 8)?;
+    }
+    medium.fence();
+    forget(medium, description.geometry())?;
+    Table::write(medium, events)?;
+    // Its first fence completes these write-backs, before the root can be found.
+    description.root().create(medium, FORMAT)
+}
+
+/// Zeroes the first words of sub-buffers and counts of lost events, so that junk is not reported as damage, and issues
+/// their write-back. A word that is zero already may be so in the caches alone.
+fn forget<M: Medium>(medium: &M, geometry: Geometry) -> core::result::Result<(), M::Error> {
+    let is_by_pages = matches!(medium.granularity(), Granularity::Page(_));
+    for shard in 0..geometry.shards {
+        let slots =
+            (0..u64::from(geometry.sub_buffers)).map(|slot| geometry.sub_buffer(shard, slot));
+        for at in slots.chain([Geometry::loss(shard)]) {
+            medium.store(at, 0, Ordering::Relaxed);
+            if !is_by_pages {
+                medium.issue_writeback(at..at + 8)?;
+            }
+        }
+    }
+    // One system call for all pages.
+    if is_by_pages { medium.issue_writeback(Geometry::loss(0)..geometry.end()) } else { Ok(()) }
+}
+
+/// Begins each shard after the events that it has. Returns the number of the newest opening that has a sub-buffer.
+fn go_on<M: Medium>(
+    reader: &Reader<&M>,
+    shards: &Shards<'_>,
+) -> core::result::Result<u64, ErrorKind<M::Error>> {
+    let description = reader.description();
+    let (geometry, mode) = (description.geometry(), description.mode);
+    let mut newest_generation = 0;
+    for (shard, cursor) in shards.iter() {
+        let newest = reader.newest_header(shard);
+        let next = newest.map_or(0, |newest| newest.sequence + 1);
+        if next >= SEQUENCES {
+            return Err(FormatError::WornOut.into());
+        }
+        let released = match mode {
+            Mode::Refuse => next.saturating_sub(u64::from(geometry.sub_buffers)),
+            Mode::Overwrite => 0,
+        };
+        let word = reader.loss_word(shard);
+        let lost = (reader.counted_as_lost(shard, newest.as_ref()), word);
+        cursor.begin(next * u64::from(geometry.size), released, lost);
+        newest_generation = newest_generation.max(newest.map_or(0, |newest| newest.generation));
+    }
+    Ok(newest_generation)
+}
+
+/// Reading of the recorded events.
+impl<M: Medium> Recorder<'_, M> {
+    /// Returns a reader of the recorded events. Recording can continue meanwhile.
+    pub const fn reader(&self) -> Reader<&M> {
+        Reader::of(&self.medium, self.description)
+    }
+}

@@ -1,0 +1,246 @@
+//! The options of a recording.
+
+use super::clock::Clock;
+use super::{Cursor, Identity};
+#[cfg(feature = "std")]
+use cachemaint_format::identity::entropy;
+
+/// The time at which the events of an opening are written back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Durability {
+    /// No event is written back but on request: by [`write_back_all`](super::Recorder::write_back_all), which a
+    /// [`Within`](super::Within), a panic hook or a handler may call. Events survive the end of the process in any case.
+    OnRequest,
+    /// Write-back of each full sub-buffer: it is persistent when the next one has its first event.
+    SubBuffer,
+    /// Write-back of each event before [`record`](super::Writer::record) returns.
+    EachAppend,
+}
+
+/// The behaviour of a full shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Mode {
+    /// The oldest sub-buffer is overwritten.
+    Overwrite,
+    /// Events are refused and counted, until [`release`](super::Recorder::release) frees space.
+    Refuse,
+}
+
+impl Mode {
+    pub(super) const fn to_number(self) -> u32 {
+        match self {
+            Self::Overwrite => 0,
+            Self::Refuse => 1,
+        }
+    }
+
+    pub(super) const fn from_number(number: u32) -> Option<Self> {
+        match number {
+            0 => Some(Self::Overwrite),
+            1 => Some(Self::Refuse),
+            _ => None,
+        }
+    }
+}
+
+/// The options for creating or opening a recording.
+///
+/// The defaults are one shard, and sub-buffers of 4096 bytes, as many as fit the medium. The oldest sub-buffers are
+/// overwritten, and events are written back on request.
+///
+/// A recording is never overwritten by a new one: [`create_new`](Self::create_new) refuses a medium with a recording.
+#[derive(Debug)]
+#[must_use]
+pub struct Options<'o> {
+    /// The identity of a new recording. `None` if it is drawn.
+    identity: Option<Identity>,
+    pub(super) clock: Clock,
+    pub(super) shards: u32,
+    pub(super) sub_buffers: Option<u32>,
+    pub(super) size: u32,
+    pub(super) mode: Mode,
+    pub(super) durability: Durability,
+    pub(super) events: &'o [(u16, &'o str)],
+    pub(super) cursors: Option<&'o mut [Cursor]>,
+}
+
+impl<'o> Options<'o> {
+    /// Returns the defaults, with [the clock of this machine](Clock::host). Each new recording gets a random identity.
+    ///
+    /// The identity is as random as the keys of the standard library's hash maps
+    /// ([`RandomState`](std::hash::RandomState)): it distinguishes files, and is not a secret.
+    ///
+    /// # Cost
+    /// The cost of [`Clock::host`].
+    #[cfg(feature = "std")]
+    pub fn new() -> Self {
+        Self { identity: None, ..Self::with_clock(Identity([0; 16]), Clock::host()) }
+    }
+
+    /// Returns the defaults, with an identity and a clock of the caller's. It is for machines without an operating
+    /// system that could provide them. Without the feature `alloc`, [`cursors`](Self::cursors) are needed as well.
+    ///
+    /// # Identity
+    /// The identity must be random, and of one recording alone. An existing file keeps its own.
+    ///
+    /// A constant identity brings erased events back, as events of the recording that was created after them. Firmware takes
+    /// the 16 bytes from a random number generator (RDRAND, RNDR, Zkr). Without one it joins a serial number of the board
+    /// with a count of boots in storage that is kept. A counter of cycles since the reset is not enough.
+    pub const fn with_clock(identity: Identity, clock: Clock) -> Self {
+        Self {
+            identity: Some(identity),
+            clock,
+            shards: 1,
+            sub_buffers: None,
+            size: 4096,
+            mode: Mode::Overwrite,
+            durability: Durability::OnRequest,
+            events: &[],
+            cursors: None,
+        }
+    }
+
+    /// Gives the memory for cursors, at least one for each shard, instead of allocating it.
+    ///
+    /// ```
+    /// # use cachemaint_recorder::{Clock, Cursor, Identity, Options};
+    /// # let (identity, clock) = (Identity([7; 16]), Clock::from_function(|| 0, 1, 0));
+    /// let mut cursors = [const { Cursor::new() }; 2];
+    /// let options = Options::with_clock(identity, clock).shards(2).cursors(&mut cursors);
+    /// ```
+    pub const fn cursors(mut self, cursors: &'o mut [Cursor]) -> Self {
+        self.cursors = Some(cursors);
+        self
+    }
+
+    /// Sets the number of threads that can record at a time, 1 to 4096. An existing file keeps its own.
+    pub const fn shards(mut self, shards: u32) -> Self {
+        self.shards = shards;
+        self
+    }
+
+    /// Sets the number of sub-buffers of each shard, at least 2. An existing file keeps its own.
+    pub const fn sub_buffers(mut self, sub_buffers: u32) -> Self {
+        self.sub_buffers = Some(sub_buffers);
+        self
+    }
+
+    /// Sets the bytes of a sub-buffer: a power of two, 256 to 1048576. An existing file keeps its own.
+    ///
+    /// A sub-buffer is the unit of overwriting, and with [`Durability::SubBuffer`] the unit of write-back. Small ones cost a
+    /// fence each, with any durability.
+    pub const fn sub_buffer_size(mut self, bytes: u32) -> Self {
+        self.size = bytes;
+        self
+    }
+
+    /// Sets the behaviour of a full shard. An existing file keeps its own.
+    pub const fn mode(mut self, mode: Mode) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// Sets the names of events and the types of their fields. They are kept in the file, so that `cachemaint dump` and
+    /// [`Reader::event_table`](super::Reader::event_table) show them without the program.
+    ///
+    /// The file has the texts of its creation for its whole life. A later opening gives the same ones in the same order, or
+    /// none. Others are refused by [`ErrorKind::OtherEvents`](super::ErrorKind::OtherEvents), and nothing is written: a
+    /// program whose events have changed records into a new file.
+    ///
+    /// Each entry is an event id below 65280 and a text: the name, or `NAME: FIELD=TYPE FIELD=TYPE …`. The fields are
+    /// read from the payload in this order, without gaps. Names are printable characters of ASCII without space and `=`.
+    /// A text has at most 512 bytes.
+    ///
+    /// | type | bytes of the payload |
+    /// |---|---|
+    /// | `u8`, `u16`, `u32`, `u64` | an unsigned integer, little-endian |
+    /// | `i8`, `i16`, `i32`, `i64` | a signed integer in two's complement, little-endian |
+    /// | `f32`, `f64` | a number of IEEE 754, little-endian |
+    /// | `str` | the rest of the payload, in UTF-8; the last field |
+    ///
+    /// ```
+    /// use cachemaint::Cache;
+    /// use cachemaint::medium::Memory;
+    /// use cachemaint_recorder::{Found, Options, Value};
+    /// use cachemaint::survival::Backing;
+    /// use std::sync::atomic::AtomicU64;
+    /// use zerocopy::little_endian::{F64, U32};
+    /// use zerocopy::{Immutable, IntoBytes};
+    ///
+    /// static WORDS: [AtomicU64; 8192] = [const { AtomicU64::new(0) }; 8192];
+    /// const OPENED: u16 = 3;
+    /// const EVENTS: &[(u16, &str)] = &[(OPENED, "opened: valve=u32 pressure=f64 note=str"), (4, "closed")];
+    ///
+    /// /// The fields of `opened`; a text follows them.
+    /// #[derive(IntoBytes, Immutable)]
+    /// #[repr(C)]
+    /// struct Opened {
+    ///     valve: U32,
+    ///     pressure: F64,
+    /// }
+    ///
+    /// # #[cfg(feature = "std")]
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let memory = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
+    /// let (recorder, _opened) = Options::new().events(EVENTS).open_or_create(memory)?;
+    /// let opened = Opened { valve: 7.into(), pressure: 9.5.into() };
+    /// recorder.claim()?.record(OPENED, &[opened.as_bytes(), b"by hand"].concat())?;
+    ///
+    /// // Any program can read it: `cachemaint dump` prints `opened valve=7 pressure=9.5 note=by hand`.
+    /// let reader = recorder.reader();
+    /// let table = reader.event_table()?;
+    /// let mut buffer = vec![0; reader.largest_payload()];
+    /// let mut events = reader.events();
+    /// while let Some(found) = events.read_next(&mut buffer)? {
+    ///     let Found::Event(event) = found else { continue };
+    ///     let Some((name, fields)) = table.describe(&event) else { continue };
+    ///     assert_eq!(name, "opened");
+    ///     let fields: Vec<_> = fields.collect();
+    ///     assert_eq!(fields[0], ("valve", Value::Unsigned(7)));
+    ///     assert_eq!(fields[1], ("pressure", Value::Double(9.5)));
+    ///     assert_eq!(fields[2], ("note", Value::Text(b"by hand")));
+    /// }
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(feature = "std"))]
+    /// # fn main() {}
+    /// ```
+    ///
+    /// All texts may have 4096 bytes together, less 4 for each. Longer ones are refused by
+    /// [`ErrorKind::EventsTooLong`](super::ErrorKind::EventsTooLong), and any other text than above by
+    /// [`ErrorKind::BadEvent`](super::ErrorKind::BadEvent).
+    pub const fn events(mut self, events: &'o [(u16, &'o str)]) -> Self {
+        self.events = events;
+        self
+    }
+
+    /// Sets the time at which events are written back.
+    pub const fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// Returns the identity of a new recording.
+    #[cfg(feature = "std")]
+    pub(super) fn identity(&self) -> Identity {
+        self.identity.unwrap_or_else(|| Identity::from_entropy(entropy()))
+    }
+
+    /// Returns the identity of a new recording: without the feature `std` it is given.
+    #[cfg(not(feature = "std"))]
+    pub(super) const fn identity(&self) -> Identity {
+        match self.identity {
+            Some(identity) => identity,
+            None => Identity([0; 16]),
+        }
+    }
+}
+
+#[cfg(feature = "std")]
+impl Default for Options<'_> {
+    fn default() -> Self {
+        Self::new()
+    }
+}

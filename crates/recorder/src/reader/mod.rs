@@ -1,0 +1,171 @@
+//! Reading of recordings: only headers and records with a valid tag are used.
+//!
+//! # Work
+//! For any content of a file, the reads of all its bytes together are at most 16 times the size of the file:
+//! - A sub-buffer is searched for records once. A search reads a word at each place, and ends when twice the size was verified
+//!   in vain. The last record may have the whole size, and the first bytes of a long record are read twice: 6.2 times the
+//!   size. Records that verify are read up to four times, to find, verify and copy them.
+//! - The headers of the newest sub-buffer of a shard are looked for twice, and up to eight headers are read for each
+//!   sub-buffer: 2.6 times the size for one of 256 bytes, and less for larger ones.
+//!
+//! A writer that overtakes the reader has it read a shard up to four times more. The memory is one [`Events`] for each shard.
+
+pub(super) mod found;
+#[cfg(feature = "alloc")]
+pub(super) mod merged;
+pub(super) mod search;
+pub(super) mod shard;
+
+use super::format::{Description, Geometry, HEADER, Header};
+use super::{Error, ErrorKind, EventTable, Events};
+use cachemaint_format::error::FormatError;
+use cachemaint_format::reread::Rereadings;
+use cachemaint::medium::{OpenError, Readable};
+use cachemaint_format::sync::fence;
+use core::sync::atomic::Ordering;
+
+/// A reader of a recording.
+///
+/// It needs no cooperation of the writer: each record is copied and then verified. A record that is overwritten meanwhile
+/// does not verify, and is skipped. The [module's example](super) reads one.
+#[derive(Debug)]
+pub struct Reader<S> {
+    source: S,
+    description: Description,
+    is_root_damaged: bool,
+}
+
+impl<S: Readable> Reader<S> {
+    /// Opens the recording in a source for reading.
+    ///
+    /// # Errors
+    /// [`FormatError::Foreign`] with zeros if the source has none. [`FormatError::Truncated`], [`FormatError::Foreign`],
+    /// [`FormatError::Version`] and [`FormatError::Roots`] if the source has other content, which they describe.
+    /// [`FormatError::Medium`] if no root can be read.
+    pub fn open(source: S) -> Result<Self, OpenError<S, Error<S::Error>>> {
+        match Description::load(&source, Rereadings::BESIDE_WRITERS) {
+            Ok((description, loaded)) => {
+                let is_root_damaged = loaded.is_damaged.contains(&true);
+                Ok(Self { source, description, is_root_damaged })
+            }
+            Err(error) => Err(OpenError::new(source, Error::new(error.into()))),
+        }
+    }
+
+    /// Returns a reader of the recording with this description.
+    pub(super) const fn of(source: S, description: Description) -> Self {
+        Self { source, description, is_root_damaged: false }
+    }
+
+    /// Returns the description in the file's root.
+    pub const fn description(&self) -> &Description {
+        &self.description
+    }
+
+    /// Returns true if one of the two copies of the root was torn or damaged when the reader was opened. The next opening for
+    /// recording replaces it.
+    pub const fn is_root_damaged(&self) -> bool {
+        self.is_root_damaged
+    }
+
+    /// Returns the length that a buffer for payloads must have.
+    pub const fn largest_payload(&self) -> usize {
+        self.description.geometry().largest_payload().next_multiple_of(8)
+    }
+
+    /// Returns the events of a shard, in the order in which they were recorded.
+    ///
+    /// # Panics
+    /// If the recording does not have this shard.
+    #[track_caller]
+    pub fn shard(&self, shard: u32) -> Events<'_, S> {
+        assert!(shard < self.description.shards, "there is no shard {shard}");
+        Events::new(self, shard)
+    }
+
+    /// Reads the names of events and the types of their fields from the file.
+    ///
+    /// Damage is not an error: events are read as if they had no names. See [`EventTable::is_damaged`].
+    ///
+    /// # Errors
+    /// [`FormatError::Medium`], if the medium has failed.
+    ///
+    /// # Cost
+    /// A page is read. The value is 6 KiB large.
+    pub fn event_table(&self) -> Result<EventTable, Error<S::Error>> {
+        let Description { table, identity, .. } = self.description;
+        self.unless_failed(EventTable::new(table.read(&self.source, identity)))
+    }
+
+    /// Returns what was read, unless the medium has failed: then it may not be what is stored.
+    pub(super) fn unless_failed<T>(&self, read: T) -> Result<T, Error<S::Error>> {
+        match self.source.check() {
+            Ok(()) => Ok(read),
+            Err(error) => Err(Error::new(ErrorKind::Format(FormatError::Medium(error)))),
+        }
+    }
+
+    /// Returns the number of events that a shard has lost over all openings, according to the file: refused, too long or
+    /// nested.
+    ///
+    /// # Errors
+    /// [`FormatError::Medium`], if the medium has failed.
+    pub fn lost(&self, shard: u32) -> Result<u64, Error<S::Error>> {
+        self.unless_failed(self.counted_as_lost(shard, self.newest_header(shard).as_ref()))
+    }
+
+    /// Does the same for a caller who asks the medium afterwards, and has the newest header of the shard.
+    pub(super) fn counted_as_lost(&self, shard: u32, newest: Option<&Header>) -> u64 {
+        let counted = self.description.lost(shard, self.loss_word(shard)).unwrap_or(0);
+        counted.max(newest.map_or(0, |header| header.lost))
+    }
+
+    /// Returns the word that counts lost events.
+    pub(super) fn loss_word(&self, shard: u32) -> u64 {
+        self.source.load(Geometry::loss(shard), Ordering::Acquire)
+    }
+
+    /// Returns the header in a slot, if it is valid. Its first words are checked one by one before the rest is read, since
+    /// most bytes that are not a header fail there.
+    ///
+    /// The header is at least as new as all bytes that were read before. Bytes that are read afterwards are at least as new
+    /// as the header.
+    pub(super) fn header(&self, shard: u32, slot: u64) -> Option<Header> {
+        fence(Ordering::Acquire);
+        let geometry = self.description.geometry();
+        let at = geometry.sub_buffer(shard, slot);
+        let first = self.source.load(at, Ordering::Acquire);
+        if first != Header::first_word(shard) {
+            return None;
+        }
+        let sequence = Header::sequence_of(self.source.load(at + 8, Ordering::Acquire));
+        if geometry.slot(sequence) != slot {
+            return None;
+        }
+        self.header_of(shard, slot, self.header_bytes(shard, slot)?)
+    }
+
+    /// Returns the bytes in the place of a header, unless they cannot be read. They are as new as those of [`Self::header`].
+    fn header_bytes(&self, shard: u32, slot: u64) -> Option<[u8; HEADER as usize]> {
+        fence(Ordering::Acquire);
+        let mut bytes = [0; HEADER as usize];
+        self.source.read(self.description.geometry().sub_buffer(shard, slot), &mut bytes).ok()?;
+        fence(Ordering::Acquire);
+        Some(bytes)
+    }
+
+    /// Returns the header in these bytes of a slot, if it is valid there.
+    fn header_of(&self, shard: u32, slot: u64, bytes: [u8; HEADER as usize]) -> Option<Header> {
+        let header = Header::from_bytes(bytes, self.description.identity)?;
+        // The header may have been overwritten between the loads.
+        let is_here = self.description.geometry().slot(header.sequence) == slot;
+        (header.shard == shard && is_here).then_some(header)
+    }
+
+    /// Returns the newest valid header of a shard: of the last opening, the one with the highest sequence number.
+    pub(super) fn newest_header(&self, shard: u32) -> Option<Header> {
+        let slots = 0..u64::from(self.description.sub_buffers);
+        let headers = slots.filter_map(|slot| self.header(shard, slot));
+        headers.max_by_key(|header| (header.generation, header.sequence))
+    }
+}

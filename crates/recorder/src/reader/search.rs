@@ -1,0 +1,115 @@
+//! The search for records with a valid tag.
+
+use super::Reader;
+use cachemaint_format::tag;
+use cachemaint::medium::Readable;
+use crate::format::{self, Geometry, RECORD, record_len};
+use core::ops::Range;
+use core::sync::atomic::Ordering;
+
+/// A record with a valid tag.
+#[derive(Clone, Copy, Debug)]
+pub(in crate) struct Record {
+    pub(super) id: u16,
+    pub(super) len: u16,
+    pub(super) timestamp: u64,
+}
+
+impl<S: Readable> Reader<S> {
+    /// Returns the first record of a sub-buffer at or after an offset that verifies with this key, and its offset.
+    pub(super) fn find(&self, search: &mut Search, from: u64, key: u64) -> Option<(u64, Record)> {
+        let mut places = (from..=search.size - RECORD).step_by(8);
+        places.find_map(|offset| Some((offset, self.record(search, offset, key)?)))
+    }
+
+    /// Returns the record at an offset of a sub-buffer, if it verifies with this key.
+    pub(in crate) fn record(
+        &self,
+        search: &mut Search,
+        offset: u64,
+        key: u64,
+    ) -> Option<Record> {
+        let at = search.start + offset;
+        // Most places have another word than a record has, and are left without a look at the tag.
+        let word = self.source.load(at + 8, Ordering::Relaxed);
+        let (id, len, named) = format::parts(word);
+        let end = offset + record_len(usize::from(len));
+        if named != offset || end > search.size || search.patience == 0 {
+            return None;
+        }
+        let tag = self.source.load(at, Ordering::Acquire);
+        match self.proved(at + 8..search.start + end, tag, key, &mut search.chunk) {
+            // The word was read again with the bytes, and the tag is that of the second reading.
+            Some(timestamp) if search.chunk[..8] == word.to_le_bytes() => {
+                Some(Record { id, len, timestamp })
+            }
+            _ => {
+                search.spend(end - offset);
+                None
+            }
+        }
+    }
+
+    /// Returns the timestamp of a record, if the tag is that of these bytes, which are all bytes of the record after it.
+    /// The chunk has the first of them then.
+    fn proved(
+        &self,
+        bytes: Range<u64>,
+        tag: u64,
+        key: u64,
+        chunk: &mut [u8; CHUNK],
+    ) -> Option<u64> {
+        let (from, len_in_all) = (bytes.start, (bytes.end - bytes.start) as usize);
+        let first = &mut chunk[..len_in_all.min(CHUNK)];
+        self.source.read(from, first).ok()?;
+        let timestamp = u64::from_le_bytes(*first[8..].first_chunk()?);
+        let found = if len_in_all <= CHUNK {
+            tag::of(key, first)
+        } else {
+            self.long_tag(from, len_in_all, key)?
+        };
+        (found == tag).then_some(timestamp)
+    }
+
+    /// Returns the tag of more bytes than are read at a time.
+    fn long_tag(&self, from: u64, len: usize, key: u64) -> Option<u64> {
+        let (mut tag, mut bytes) = (tag::Running::new(key), [0; CHUNK]);
+        for done in (0..len).step_by(CHUNK) {
+            let piece = &mut bytes[..CHUNK.min(len - done)];
+            self.source.read(from + done as u64, piece).ok()?;
+            tag.append(piece);
+        }
+        Some(tag.finish())
+    }
+}
+
+/// The number of times that the bytes of a sub-buffer may be verified in vain. Records with another key that fill the
+/// sub-buffer need this once. Only crafted bytes need more: places that each begin a record, one inside another.
+const PATIENCE: u64 = 2;
+
+/// A search for records in a sub-buffer, whose work is bounded for any bytes.
+#[derive(Clone, Copy, Debug)]
+pub(in crate) struct Search {
+    /// The offset of the sub-buffer.
+    pub(super) start: u64,
+    pub(super) size: u64,
+    /// The number of bytes that may still be verified in vain.
+    patience: u64,
+    /// The first bytes after the tag of the record that was verified last: all of them, if it is short.
+    pub(super) chunk: [u8; CHUNK],
+}
+
+impl Search {
+    pub(in crate) const fn new(geometry: Geometry, start: u64) -> Self {
+        let size = geometry.size as u64;
+        Self { start, size, patience: PATIENCE * size, chunk: [0; CHUNK] }
+    }
+
+    /// Notes that `len` bytes were verified in vain.
+    pub(super) const fn spend(&mut self, len: u64) {
+        self.patience = self.patience.saturating_sub(len);
+    }
+}
+
+/// The number of bytes that are read at a time to verify them.
+pub(super) const CHUNK: usize = 256;

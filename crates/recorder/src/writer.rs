@@ -1,0 +1,410 @@
+//! Recording events.
+//!
+//! The state that changes with an event is private to the thread: its place in the medium, and the key of its
+//! tag. The medium gets one copy and one word, which is stored last.
+
+use super::clock::Pace;
+use super::cursor::Cursor;
+use super::format::{self, Description, Geometry, HEADER, Header, RECORD, SEQUENCES, TAGGED};
+use super::options::{Durability, Mode};
+use super::{Clock, Error, ErrorKind, Recorder};
+use cachemaint_format::error::FormatError;
+use cachemaint_format::tag;
+use cachemaint::medium::{Granularity, Medium};
+use cachemaint_format::sync::{AtomicBool, fence};
+use core::cell::Cell;
+use core::sync::atomic::{Ordering, compiler_fence};
+use core::{fmt, mem};
+
+/// The length up to which a payload is put together with the words before it, so that tag and copy process one range
+/// of bytes.
+const SHORT: usize = 48;
+
+/// The size of a word in bytes.
+const WORD: usize = 8;
+/// The number of words of the longest short record, without the tag.
+const WORDS: usize = (TAGGED + SHORT) / WORD;
+
+/// The owner of a shard, which records the events of one thread.
+///
+/// It can be sent to another thread, but not shared. Dropping it gives the shard back.
+///
+/// # Signal handlers
+/// A handler on the owner's thread may use the same writer. If it has interrupted an event, its own event is refused with
+/// [`ErrorKind::Nested`] and counted as lost; the interrupted event is intact. A handler that must not lose events needs
+/// a writer of its own, claimed beforehand. With a durability that writes back, on a file that persists by pages,
+/// an event is a system call, which a handler must not make.
+pub struct Writer<'r, M: Medium> {
+    medium: &'r M,
+    cursor: &'r Cursor,
+    is_stopped: &'r AtomicBool,
+    description: &'r Description,
+    clock: &'r Clock,
+    durability: Durability,
+    shard: u32,
+    /// The size of a sub-buffer.
+    size: u64,
+    /// True while an event is recorded on this thread.
+    is_busy: Cell<bool>,
+    /// The key of the tags of this sub-buffer.
+    key: Cell<u64>,
+    /// The offset of this sub-buffer in the medium.
+    start: Cell<u64>,
+    /// The offset of the next record in this sub-buffer; the size of a sub-buffer if none has been begun.
+    offset: Cell<u64>,
+    /// The position of this sub-buffer.
+    position: Cell<u64>,
+}
+
+impl<'r, M: Medium> Writer<'r, M> {
+    pub(super) fn new(recorder: &'r Recorder<'_, M>, shard: u32, cursor: &'r Cursor) -> Self {
+        let Recorder { medium, description, durability, clock, is_stopped, .. } = recorder;
+        let writer = Self {
+            medium,
+            cursor,
+            is_stopped,
+            description,
+            clock,
+            durability: *durability,
+            shard,
+            size: u64::from(description.geometry().size),
+            is_busy: Cell::new(false),
+            key: Cell::new(0),
+            start: Cell::new(0),
+            offset: Cell::new(0),
+            position: Cell::new(0),
+        };
+        writer.take_up();
+        writer
+    }
+
+    /// Returns the shard that it owns.
+    #[must_use]
+    pub const fn shard(&self) -> u32 {
+        self.shard
+    }
+
+    /// Records an event with the present time.
+    ///
+    /// When this returns, the event is in the medium, and it is persistent if the durability is
+    /// [`EachAppend`](Durability::EachAppend). Ids from 65280 on are reserved: a reader takes an event with such an id
+    /// for one of this crate's.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Stopped`], [`ErrorKind::Full`], [`ErrorKind::TooLong`], [`ErrorKind::Nested`],
+    /// [`FormatError::WornOut`]: the event is not recorded. It is counted as lost unless recording has been stopped. With
+    /// [`EachAppend`](Durability::EachAppend) the count is written back as well. If that fails, it is due for the next
+    /// [`write_back_all`](Recorder::write_back_all).
+    /// [`FormatError::Medium`]: the event is recorded, but its write-back has failed, or the medium has. With
+    /// [`OnRequest`](Durability::OnRequest) a failed medium is noticed when the next sub-buffer begins.
+    ///
+    /// # Cost
+    /// Stores, a tag and a timestamp; when a sub-buffer is full, a header of 64 bytes as well, which a medium that persists
+    /// by lines makes persistent at once. The call is inlined, so that a payload of a known length is copied and tagged
+    /// without a loop. A program that records at many places can call it from a function of its own.
+    #[inline]
+    pub fn record(&self, id: u16, payload: &[u8]) -> Result<(), Error<M::Error>> {
+        self.recorded(|| self.clock.now(), id, payload)
+    }
+
+    /// Records an event with a timestamp of the caller's. The caller must ensure that timestamps do not decrease.
+    ///
+    /// # Errors
+    /// As [`record`](Self::record).
+    #[inline]
+    pub fn record_at(
+        &self,
+        timestamp: u64,
+        id: u16,
+        payload: &[u8],
+    ) -> Result<(), Error<M::Error>> {
+        self.recorded(|| timestamp, id, payload)
+    }
+
+    /// Records an event with the time that `now` returns, once no handler's event can come before it any more.
+    #[inline(always)]
+    fn recorded(
+        &self,
+        now: impl FnOnce() -> u64,
+        id: u16,
+        payload: &[u8],
+    ) -> Result<(), Error<M::Error>> {
+        if self.is_stopped.load(Ordering::Relaxed) {
+            return Err(Error::new(ErrorKind::Stopped));
+        }
+        if self.is_busy.replace(true) {
+            return Err(Error::new(self.lose(ErrorKind::Nested)));
+        }
+        // A signal handler on this thread sees `is_busy` during all of the event.
+        let _busy = Busy(&self.is_busy);
+        compiler_fence(Ordering::SeqCst);
+        self.append(now(), id, payload).map_err(Error::new)
+    }
+
+    /// Records an event although recording has been stopped. Only a writer that is not used for anything else may do it.
+    #[cfg(feature = "std")]
+    pub(super) fn record_last(&self, id: u16, payload: &[u8]) -> Result<(), ErrorKind<M::Error>> {
+        self.append(self.clock.now(), id, payload)
+    }
+
+    #[inline(always)]
+    fn append(&self, timestamp: u64, id: u16, payload: &[u8]) -> Result<(), ErrorKind<M::Error>> {
+        let room = self.size - self.offset.get();
+        // A large sub-buffer has room for a longer payload than the field of the length can hold.
+        if format::record_len(payload.len()) > room || payload.len() > format::LONGEST {
+            return self.append_to_next(timestamp, id, payload);
+        }
+        self.append_here(timestamp, id, payload)
+    }
+
+    /// Appends an event that does not fit this sub-buffer, or none.
+    #[cold]
+    #[inline(never)]
+    fn append_to_next(
+        &self,
+        timestamp: u64,
+        id: u16,
+        payload: &[u8],
+    ) -> Result<(), ErrorKind<M::Error>> {
+        let written_back = self.next_sub_buffer(timestamp, payload.len());
+        if matches!(&written_back, Err(why) if !matches!(why, ErrorKind::Format(FormatError::Medium(_))))
+        {
+            return written_back;
+        }
+        // The event is recorded even if a write-back has failed.
+        self.append_here(timestamp, id, payload).and(written_back)
+    }
+
+    #[inline(always)]
+    fn append_here(
+        &self,
+        timestamp: u64,
+        id: u16,
+        payload: &[u8],
+    ) -> Result<(), ErrorKind<M::Error>> {
+        let offset = self.offset.get();
+        self.put(offset, timestamp, id, payload);
+        let len = format::record_len(payload.len());
+        self.offset.set(offset + len);
+        let begin = self.position.get() + offset;
+        self.cursor.advance(begin + len);
+        if self.durability == Durability::EachAppend {
+            return self.write_back(begin + len, begin);
+        }
+        Ok(())
+    }
+
+    /// Writes a record that fits.
+    #[inline(always)]
+    fn put(&self, offset: u64, timestamp: u64, id: u16, payload: &[u8]) {
+        let len = payload.len() as u16;
+        let tagged = format::tagged(offset as u32, id, len, timestamp);
+        // The place is aligned already. The mask shows that to the compiler, which then omits the unaligned case.
+        let at = (self.start.get() + offset) & !(WORD as u64 - 1);
+        // The stores below cannot change a local variable.
+        let medium = self.medium;
+        let tag = if payload.len() <= SHORT {
+            let words = format::record_len(payload.len()) as usize / WORD - 1;
+            let record = short_record(&tagged, payload);
+            let record = record[..words].as_flattened();
+            medium.write(at + WORD as u64, record);
+            tag::of(self.key.get(), record)
+        } else {
+            self.put_long(at, &tagged, payload)
+        };
+        // The tag is stored last: a reader that sees it sees the rest of the record.
+        medium.store(at, tag, Ordering::Release);
+    }
+
+    /// Writes a record without its tag. Returns the tag.
+    fn put_long(&self, at: u64, tagged: &[u8; TAGGED], payload: &[u8]) -> u64 {
+        let (words, rest) = payload.as_chunks::<8>();
+        let words = words.as_flattened();
+        let mut tag = tag::Running::new(self.key.get());
+        tag.append(tagged);
+        tag.append(words);
+        self.medium.write(at + WORD as u64, tagged);
+        self.medium.write(at + RECORD, words);
+        if !rest.is_empty() {
+            let mut last = [0; 8];
+            last[..rest.len()].copy_from_slice(rest);
+            tag.append(&last);
+            self.medium.write(at + RECORD + words.len() as u64, &last);
+        }
+        tag.finish()
+    }
+
+    /// Begins the next sub-buffer, for an event that does not fit this one. If the medium fails, that has been begun too.
+    #[cold]
+    #[inline(never)]
+    fn next_sub_buffer(&self, timestamp: u64, payload: usize) -> Result<(), ErrorKind<M::Error>> {
+        let (geometry, cursor) = (self.description.geometry(), self.cursor);
+        let most = geometry.largest_payload();
+        if payload > most {
+            return Err(self.lose(ErrorKind::TooLong { len: payload, most }));
+        }
+        let (size, head) = (u64::from(geometry.size), cursor.head());
+        let sequence = head.div_ceil(size);
+        if sequence >= SEQUENCES {
+            return Err(self.lose(FormatError::WornOut.into()));
+        }
+        let is_full = self.description.mode == Mode::Refuse
+            && sequence >= cursor.released() + u64::from(geometry.sub_buffers);
+        if is_full {
+            return Err(self.lose(ErrorKind::Full));
+        }
+        let written_back = match self.durability {
+            Durability::SubBuffer => self.write_back(head, head),
+            // Each event before has been written back, or its failed write-back is repeated with the next event's.
+            Durability::OnRequest | Durability::EachAppend => {
+                self.medium.check().map_err(medium_failed)
+            }
+        };
+        cursor.skip(head, sequence * size);
+        let begun = self.begin(sequence, timestamp, (head % size) as u32);
+        written_back.and(begun)
+    }
+
+    /// Writes the header of a sub-buffer. From then on the earlier records of the slot do not verify.
+    ///
+    /// The header is persistent before the first record, or else a crash could lose all records with it. By pages the system
+    /// writes it back with the page of the first records, without a system call for each sub-buffer.
+    fn begin(
+        &self,
+        sequence: u64,
+        timestamp: u64,
+        end_before: u32,
+    ) -> Result<(), ErrorKind<M::Error>> {
+        let (geometry, pace) = (self.description.geometry(), self.description.pace());
+        let Description { identity, generation, .. } = *self.description;
+        let wall = if pace.wall == 0 { 0 } else { pace.wall_at(timestamp) };
+        let header = Header {
+            shard: self.shard,
+            sequence,
+            pace: Pace { timestamp, wall, ..pace },
+            lost: self.cursor.lost(),
+            generation,
+            end_before,
+        };
+        let start = geometry.sub_buffer(self.shard, sequence);
+        // A reader that sees this header sees all earlier records, and one that sees a later record sees this header.
+        fence(Ordering::Release);
+        self.medium.write(start, &header.to_bytes(identity));
+        fence(Ordering::Release);
+        self.key.set(self.description.key(self.shard, generation, sequence));
+        self.start.set(start);
+        self.offset.set(HEADER);
+        self.position.set(sequence * u64::from(geometry.size));
+        match self.medium.granularity() {
+            Granularity::Page(_) => Ok(()),
+            Granularity::Byte | Granularity::Line(_) => {
+                self.medium.persist(start..start + HEADER).map_err(medium_failed)
+            }
+        }
+    }
+
+    /// Continues after the events of the last owner.
+    fn take_up(&self) {
+        let (geometry, generation) = (self.description.geometry(), self.description.generation);
+        let (size, head) = (u64::from(geometry.size), self.cursor.head());
+        let (sequence, offset) = (head / size, head % size);
+        if offset == 0 {
+            // The next event begins a sub-buffer.
+            self.offset.set(size);
+            return;
+        }
+        self.key.set(self.description.key(self.shard, generation, sequence));
+        self.start.set(geometry.sub_buffer(self.shard, sequence));
+        self.offset.set(offset);
+        self.position.set(sequence * size);
+    }
+
+    /// Makes everything before a position persistent. The event under way begins at `own`. What is before can be the
+    /// stores of another thread: of the last owner of the shard, or of one that has sent the writer here.
+    fn write_back(&self, head: u64, own: u64) -> Result<(), ErrorKind<M::Error>> {
+        let geometry = self.description.geometry();
+        if self.cursor.done() < own {
+            self.medium.order_observed();
+        }
+        for range in geometry.ranges(self.shard, self.cursor.done()..head) {
+            self.medium.issue_writeback(range).map_err(medium_failed)?;
+        }
+        self.medium.fence();
+        self.cursor.written_back_by_owner(head);
+        Ok(())
+    }
+
+    /// Counts a lost event, also in the file. Returns the reason, even if the count cannot be made persistent.
+    #[cold]
+    fn lose(&self, why: ErrorKind<M::Error>) -> ErrorKind<M::Error> {
+        self.cursor.lose();
+        // The write-back compares with this word, not with the cursor's count. A signal handler on this thread can count
+        // a loss between the load of the count and the store.
+        let at = Geometry::loss(self.shard);
+        let mut lost = self.cursor.lost();
+        loop {
+            self.medium.store(at, self.description.loss_word(self.shard, lost), Ordering::Relaxed);
+            compiler_fence(Ordering::SeqCst);
+            let stored = mem::replace(&mut lost, self.cursor.lost());
+            if stored == lost {
+                break;
+            }
+        }
+        if self.durability != Durability::EachAppend {
+            return why;
+        }
+        // The event is refused in any case. An error of the medium would mean that it is recorded. The word stays due for
+        // `write_back_all`, which returns the failure if it fails again.
+        drop(self.medium.persist(at..at + 8));
+        why
+    }
+}
+
+const fn medium_failed<E>(error: E) -> ErrorKind<E> {
+    ErrorKind::Format(FormatError::Medium(error))
+}
+
+/// An event under way on this thread, also if the clock or the medium panics.
+struct Busy<'w>(&'w Cell<bool>);
+
+impl Drop for Busy<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        compiler_fence(Ordering::SeqCst);
+        self.0.set(false);
+    }
+}
+
+/// Returns the words of a record after its tag, and zeros after them.
+///
+/// The words are copied one by one. A load of bytes that were just stored in smaller pieces waits until all earlier
+/// stores are done, including those of the last event (Intel Optimization Reference Manual, "Store-to-Load-Forwarding
+/// Restriction on Size and Alignment").
+#[inline(always)]
+fn short_record(tagged: &[u8; TAGGED], payload: &[u8]) -> [[u8; WORD]; WORDS] {
+    let mut record = [[0; WORD]; WORDS];
+    let (words, rest) = payload.as_chunks();
+    let from = tagged.as_chunks().0.iter().chain(words);
+    for (to, from) in record.iter_mut().zip(from) {
+        *to = *from;
+    }
+    if !rest.is_empty() {
+        record[tagged.len() / WORD + words.len()][..rest.len()].copy_from_slice(rest);
+    }
+    record
+}
+
+impl<M: Medium> Drop for Writer<'_, M> {
+    fn drop(&mut self) {
+        self.cursor.give_back();
+    }
+}
+
+impl<M: Medium> fmt::Debug for Writer<'_, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer")
+            .field("shard", &self.shard)
+            .field("durability", &self.durability)
+            .finish_non_exhaustive()
+    }
+}

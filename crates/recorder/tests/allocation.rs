@@ -1,0 +1,95 @@
+//! Recording, writing back and reading while memory cannot be allocated.
+
+#![cfg(all(feature = "recorder", target_has_atomic = "64"))]
+#![expect(unsafe_code, reason = "an allocator is an unsafe trait")]
+
+
+use cachemaint::Cache;
+use cachemaint::medium::Memory;
+use cachemaint_recorder::{Clock, Cursor, Durability, ErrorKind, Found, Identity, Mode, Options};
+use cachemaint::survival::Backing;
+use core::cell::Cell;
+use core::sync::atomic::AtomicU64;
+use std::alloc::{GlobalAlloc, Layout, System};
+
+/// The system's allocator, which fails on a thread that must not allocate.
+struct Failing;
+
+std::thread_local! {
+    static FAILS: Cell<bool> = const { Cell::new(false) };
+}
+
+// SAFETY: it returns the system's memory, or null, which means that the allocation has failed.
+unsafe impl GlobalAlloc for Failing {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if FAILS.get() {
+            return core::ptr::null_mut();
+        }
+        // SAFETY: the duties are the caller's, as here.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        // SAFETY: the duties are the caller's, as here.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Failing = Failing;
+
+/// An allocation ends the process (`handle_alloc_error`), so that the test fails.
+fn without_memory<R>(work: impl FnOnce() -> R) -> R {
+    FAILS.set(true);
+    let result = work();
+    FAILS.set(false);
+    result
+}
+
+#[test]
+fn a_recorder_lives_without_allocations() {
+    let cache = match Cache::host() {
+        Ok(cache) => cache,
+        Err(why) => return skip::skip("a_recorder_lives_without_allocations", why),
+    };
+    for (mode, durability) in [
+        (Mode::Overwrite, Durability::OnRequest),
+        (Mode::Overwrite, Durability::SubBuffer),
+        (Mode::Refuse, Durability::EachAppend),
+    ] {
+        let words: Vec<AtomicU64> = (0..4096).map(|_| AtomicU64::new(0)).collect();
+        let (events, refused) = without_memory(|| {
+            let clock = Clock::from_function(|| 7, 1000, 0);
+            let options = || {
+                let options = Options::with_clock(Identity([4; 16]), clock).shards(2);
+                options.sub_buffers(2).sub_buffer_size(512).mode(mode).durability(durability)
+            };
+            let memory = || Memory::new(&words, cache, Backing::Ram);
+            let mut cursors = [const { Cursor::new() }; 3];
+            let (_, opened) = options().cursors(&mut cursors).open_or_create(memory()).unwrap();
+            assert!(opened.is_new);
+            let (recorder, _) = options().cursors(&mut cursors).open(memory()).unwrap();
+            let writer = recorder.claim().unwrap();
+            let mut refused = 0;
+            for number in 0..100_u8 {
+                match writer.record(1, &[number; 60]) {
+                    Ok(()) => {}
+                    Err(why) if *why.kind() == ErrorKind::Full => refused += 1,
+                    Err(why) => panic!("{why}"),
+                }
+            }
+            recorder.stop();
+            recorder.write_back_all().unwrap();
+            let reader = recorder.reader();
+            let mut buffer = [0; 432];
+            let (mut shard, mut events) = (reader.shard(0), 0);
+            while let Some(found) = shard.read_next(&mut buffer).unwrap() {
+                events += usize::from(matches!(found, Found::Event(_)));
+            }
+            (events, refused)
+        });
+        // Records of 80 bytes: five in a sub-buffer behind its header.
+        let expected = if mode == Mode::Refuse { (10, 90) } else { (10, 0) };
+        assert_eq!((events, refused), expected, "{durability:?}");
+    }
+}

@@ -1,0 +1,220 @@
+//! Properties of a recording for any change of its bytes: property tests and the fuzzers in `fuzz/` check the same ones.
+
+pub(crate) use super::plain::{BASE, SIZE};
+use super::plain::{Recorded, Shown, merged, options, shown};
+use cachemaint::medium::{Bytes, Medium, Readable};
+use cachemaint_recorder::{
+    ErrorKind, FormatError, Found, Mode, Options, Reader, Skipped, SkippedKind,
+};
+use core::ops::Range;
+
+/// The offsets of the roots, and the length of one.
+const ROOTS: [usize; 4] = [0, 4096, 8192, 12288];
+const ROOT: usize = 120;
+/// The length of its header in bytes.
+pub(crate) const HEADER: usize = 64;
+
+/// Returns the payload of an event by its number. None of its bytes is zero.
+pub(crate) fn payload(number: usize, len: usize) -> Vec<u8> {
+    (0..len).map(|place| (number * 31 + place) as u8 | 1).collect()
+}
+
+/// The recorded events: for each the length of its payload.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Lived {
+    events: Vec<usize>,
+}
+
+/// One operation on a recording.
+#[derive(Clone, Debug)]
+#[cfg_attr(fuzzing, derive(arbitrary::Arbitrary))]
+pub(crate) enum Deed {
+    /// An event with so many bytes of payload is recorded in a shard.
+    Record {
+        shard: u8,
+        #[cfg_attr(fuzzing, arbitrary(with = length))]
+        len: u16,
+    },
+    /// All events of a shard so far may be overwritten, where others are refused.
+    Release(u8),
+    /// The recording is opened again, to go on with it.
+    Reopen,
+}
+
+/// Lengths up to a byte's, most of them, and those about the longest payload.
+#[cfg(fuzzing)]
+fn length(unstructured: &mut arbitrary::Unstructured<'_>) -> arbitrary::Result<u16> {
+    let len = u16::from(unstructured.arbitrary::<u8>()?);
+    Ok(if len < 192 { len } else { len + (SIZE - HEADER - 24) as u16 - 240 })
+}
+
+/// Names and fields of some of the events.
+const EVENTS: &[(u16, &str)] =
+    &[(0, "first: number=u32 half=u16 text=str"), (2, "third: a=i64 b=f64 c=i8")];
+
+fn text(error: impl core::fmt::Display) -> String {
+    error.to_string()
+}
+
+/// Makes a recording with two shards and does all of it.
+pub(crate) fn live<M: Medium>(medium: &M, mode: Mode, deeds: &[Deed]) -> Lived {
+    let mut lived = Lived::default();
+    let options_of_file = options().events(EVENTS).shards(2).mode(mode);
+    let mut recorder = options_of_file.create_new(medium).map_err(text).unwrap().0;
+    for deed in deeds {
+        match *deed {
+            Deed::Record { shard, len } => {
+                let writers = [recorder.claim().unwrap(), recorder.claim().unwrap()];
+                let number = lived.events.len();
+                let bytes = payload(number, len.into());
+                let shard = usize::from(shard % 2);
+                let outcome = writers[shard].record_at(number as u64, number as u16, &bytes);
+                match outcome.map_err(ErrorKind::from) {
+                    Ok(()) => lived.events.push(len.into()),
+                    Err(ErrorKind::TooLong { .. }) => {}
+                    Err(ErrorKind::Full) if mode == Mode::Refuse => {}
+                    Err(kind) => panic!("{kind}"),
+                }
+            }
+            Deed::Release(shard) => recorder.release(u32::from(shard % 2), u64::MAX),
+            Deed::Reopen => {
+                drop(recorder);
+                recorder = options().open(medium).map_err(text).unwrap().0;
+            }
+        }
+    }
+    lived
+}
+
+impl Lived {
+    /// Returns true if an event was recorded. The undamaged file may not show it any more: if the end of a shard is lost,
+    /// only events that it had overwritten may verify.
+    pub(crate) fn was_recorded(&self, event: &Recorded) -> bool {
+        let number = usize::from(event.id);
+        let is_whole = |len: &usize| event.payload == payload(number, *len);
+        event.timestamp == number as u64 && self.events.get(number).is_some_and(is_whole)
+    }
+}
+
+/// Returns the place of the header of an event's sub-buffer.
+fn header(event: &Recorded) -> Range<usize> {
+    let at = event.at as usize / SIZE * SIZE;
+    at..at + HEADER
+}
+
+/// Returns true if an event must be found after these bytes have changed: its bytes and its header are unchanged.
+fn is_findable(event: &Recorded, is_hit: impl Fn(Range<usize>) -> bool) -> bool {
+    let at = event.at as usize;
+    let end = at + 24 + event.payload.len().next_multiple_of(8);
+    !is_hit(at..end) && !is_hit(header(event))
+}
+
+/// Returns everything that both shards show.
+pub(crate) fn all(bytes: &[u8]) -> [Shown; 2] {
+    let reader = Reader::open(Bytes(bytes)).unwrap();
+    [0, 1].map(|shard| shown(&reader, shard))
+}
+
+/// Checks that every shown event was recorded, that every undamaged event is shown, and that a gap is reported where an
+/// event was destroyed before one that is shown. The recording opens if one of its roots is undamaged.
+pub(crate) fn damage_costs_what_it_touches(before: &[u8], after: &[u8], lived: &Lived) {
+    let is_hit = |range: Range<usize>| before[range.clone()] != after[range];
+    // The first opening writes two of them.
+    let is_whole = |at: &usize| before[*at] != 0 && !is_hit(*at..*at + ROOT);
+    if !ROOTS.iter().any(is_whole) {
+        return;
+    }
+    for (written, found) in all(before).iter().zip(&all(after)) {
+        assert!(found.events.iter().all(|event| lived.was_recorded(event)), "{found:?}");
+        assert!(found.lost <= written.lost, "{found:?} of {written:?}");
+        for event in written.events.iter().filter(|event| is_findable(event, is_hit)) {
+            assert!(found.events.contains(event), "{event:?} of {found:?}");
+        }
+        let has_header = |event: &Recorded| !is_hit(header(event));
+        for event in written.events.iter().filter(|event| has_header(event)) {
+            is_reported(event, found, has_header);
+        }
+    }
+}
+
+/// Checks that an event is shown, or a gap in its place, if a later one of its sub-buffer is shown, or one of the opening's
+/// next sub-buffer with its header.
+fn is_reported(event: &Recorded, found: &Shown, has_header: impl Fn(&Recorded) -> bool) {
+    let is_later = |later: &Recorded| {
+        let is_in_next = later.sequence == event.sequence + 1
+            && later.generation == event.generation
+            && has_header(later);
+        is_in_next || (later.sequence == event.sequence && later.at > event.at)
+    };
+    if found.events.contains(event) || !found.events.iter().any(is_later) {
+        return;
+    }
+    let is_gap = |skipped: &Skipped| {
+        skipped.kind == SkippedKind::Damaged
+            && (skipped.at..skipped.at + skipped.len).contains(&event.at)
+    };
+    assert!(found.skipped.iter().any(is_gap), "{event:?} of {found:?}");
+}
+
+/// Checks that arbitrary bytes are read to an end, shard by shard and merged, and that all items lie in the medium.
+/// Returns the shown events.
+pub(crate) fn anything_is_read_to_an_end<S: Readable>(source: S) -> Vec<Vec<Recorded>> {
+    let len = source.len();
+    let Ok(reader) = Reader::open(source) else { return Vec::new() };
+    let shards = reader.description().shards;
+    let all: Vec<_> = (0..shards).map(|shard| shown(&reader, shard)).collect();
+    for shown in &all {
+        // An event has 24 bytes at least.
+        assert!(((shown.events.len() + shown.skipped.len()) as u64) < len);
+        assert!(shown.skipped.iter().all(|skipped| skipped.at + skipped.len <= len));
+        assert!(shown.events.iter().all(|event| event.at + event.payload.len() as u64 <= len));
+    }
+    let table = reader.event_table().unwrap();
+    let merged = merged(&reader, |found| {
+        if let Found::Event(event) = found
+            && let Some((name, mut fields)) = table.describe(event)
+        {
+            let names: Vec<_> =
+                [name].into_iter().chain(fields.by_ref().map(|(name, _)| name)).collect();
+            // Each field but a text takes a byte of the payload, and a text is the last one.
+            assert!(names.len() <= 1 + event.payload.len() + 1, "{names:?}");
+            let unread = fields.unread().unwrap_or_default();
+            assert!(names.concat().len() + unread.len() <= 512, "{names:?} {unread}");
+            let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
+            assert!(names.iter().all(|name| !name.is_empty() && is_plain(name)), "{names:?}");
+            assert!(is_plain(unread), "{unread}");
+            assert!(event.payload.ends_with(fields.rest()));
+        }
+    });
+    assert_eq!(merged, all);
+    all.into_iter().map(|shown| shown.events).collect()
+}
+
+/// Checks that new events in any recording that can be opened are found.
+pub(crate) fn anything_goes_on<M: Medium>(medium: &M, options: Options<'_>) {
+    let Ok((recorder, _)) = options.open(medium) else { return };
+    let is_refusing = recorder.description().mode == Mode::Refuse;
+    let most = u64::from(recorder.description().sub_buffers);
+    for shard in 0..recorder.description().shards {
+        let writer = recorder.claim().unwrap();
+        if is_refusing {
+            recorder.release(shard, u64::MAX);
+        }
+        let record = |number: &u64| {
+            let outcome = writer.record_at(u64::MAX, 77, &number.to_le_bytes());
+            match outcome.map_err(ErrorKind::from) {
+                Ok(()) => true,
+                Err(ErrorKind::Format(FormatError::WornOut)) => false,
+                Err(ErrorKind::Full) if is_refusing => false,
+                Err(kind) => panic!("{kind}"),
+            }
+        };
+        // The new events fill no more than two sub-buffers, so that nothing is overwritten.
+        let numbers: Vec<u64> = (0..most.min(12)).filter(record).collect();
+        let found = shown(&recorder.reader(), writer.shard()).events;
+        for number in numbers {
+            let is_it = |event: &Recorded| event.payload == number.to_le_bytes();
+            assert!(found.iter().any(is_it), "{found:?}");
+        }
+    }
+}

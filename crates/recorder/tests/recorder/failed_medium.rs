@@ -1,0 +1,88 @@
+//! A medium that fails while a recording is read: its zeros are not a gap.
+
+use super::plain::{Plain, options};
+use cachemaint_test_support::counting::Broken;
+use cachemaint_test_support::failed::{Failed, assert_right_or_failed};
+use cachemaint::medium::Medium as _;
+use cachemaint_recorder::{Error, ErrorKind, FormatError, Found, Reader};
+use core::fmt::Debug;
+
+const BYTES: usize = 32 << 10;
+
+/// The bytes of a recording of two openings and two shards, one of which has been filled more than once, with a damaged
+/// event.
+fn bytes() -> Vec<u8> {
+    const EVENTS: &[(u16, &str)] = &[(1, "opened")];
+    let medium = Plain::new(BYTES);
+    let options = || options().shards(2).sub_buffers(4).events(EVENTS);
+    drop(options().create_new(&medium).unwrap().0);
+    let recorder = options().open(&medium).unwrap().0;
+    let writers = [recorder.claim().unwrap(), recorder.claim().unwrap()];
+    (1..20).for_each(|number| writers[0].record_at(number, 1, &[7; 40]).unwrap());
+    (1..3).for_each(|number| writers[1].record_at(number, 1, &[8; 16]).unwrap());
+    let mut buffer = [0; 256];
+    let (reader, mut at) = (recorder.reader(), 0);
+    let mut events = reader.shard(0);
+    while let Some(found) = events.read_next(&mut buffer).unwrap() {
+        if let Found::Event(event) = found
+            && at == 0
+        {
+            at = event.at;
+        }
+    }
+    medium.write(at, &[0xff; 8]);
+    medium.bytes()
+}
+
+#[track_caller]
+fn assert_failure_is_returned<T: Debug + PartialEq>(
+    work: impl Fn(&Failed<Plain>) -> Result<T, Error<Broken>>,
+) {
+    let bytes = bytes();
+    let medium = || {
+        let medium = Plain::new(BYTES);
+        medium.write(0, &bytes);
+        medium
+    };
+    let is_failure =
+        |error: &Error<_>| matches!(error.kind(), ErrorKind::Format(FormatError::Medium(Broken)));
+    assert_right_or_failed(medium, work, is_failure);
+}
+
+/// Everything that a reader finds, as text.
+fn dumped(medium: &Failed<Plain>) -> Result<Vec<String>, Error<Broken>> {
+    let reader = Reader::open(medium)?;
+    let mut buffer = vec![0; reader.largest_payload()];
+    let (mut events, mut dumped) = (reader.events(), Vec::new());
+    while let Some(found) = events.read_next(&mut buffer)? {
+        dumped.push(format!("{found:?}"));
+    }
+    Ok(dumped)
+}
+
+#[test]
+fn a_medium_that_fails_while_events_are_read_is_an_error() {
+    assert_failure_is_returned(dumped);
+}
+
+#[test]
+fn a_medium_that_fails_while_a_recording_is_looked_at_is_an_error() {
+    assert_failure_is_returned(|medium| {
+        let reader = Reader::open(medium)?;
+        let is_damaged = reader.event_table()?.is_damaged();
+        Ok((is_damaged, reader.lost(0)?))
+    });
+}
+
+#[test]
+fn a_medium_that_fails_while_a_recording_is_opened_is_an_error() {
+    assert_failure_is_returned(|medium| {
+        let (recorder, _) = options().open(medium)?;
+        recorder.claim()?.record_at(30, 1, &[9; 40])?;
+        Ok(*recorder.description())
+    });
+    assert_failure_is_returned(|medium| {
+        drop(options().open_or_create(medium)?);
+        dumped(medium)
+    });
+}

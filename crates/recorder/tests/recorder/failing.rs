@@ -1,0 +1,97 @@
+//! Write-backs that fail while events are recorded, and then succeed again.
+
+use super::plain::{BASE, Plain, options, shown};
+use cachemaint_test_support::counting::{Broken, Counting};
+use cachemaint_recorder::{Durability, ErrorKind, FormatError, Mode, Within};
+use core::sync::atomic::Ordering::Relaxed;
+use core::time::Duration;
+use std::sync::Arc;
+
+fn medium() -> Counting<Plain> {
+    Counting::new(Plain::new(1 << 16))
+}
+
+/// Has the next write-back fail, and no other one.
+fn fail_once(medium: &Counting<Plain>) {
+    medium.left.store(0, Relaxed);
+}
+
+#[test]
+fn a_failed_write_back_is_tried_again_and_leaves_out_no_other_shard() {
+    let medium = medium();
+    let recorder = options().shards(2).create_new(&medium).unwrap().0;
+    let writers = [recorder.claim().unwrap(), recorder.claim().unwrap()];
+    for writer in &writers {
+        writer.record_at(1, 1, &[7; 40]).unwrap();
+    }
+    medium.taken();
+    fail_once(&medium);
+    assert_eq!(recorder.write_back_all(), Err(Broken));
+    let [_, of_both, _] = medium.taken();
+    recorder.write_back_all().unwrap();
+    let [_, of_one, _] = medium.taken();
+    assert!(of_one > 0);
+    assert_eq!(of_both, 2 * of_one);
+    recorder.write_back_all().unwrap();
+    assert_eq!(medium.taken()[1], 0, "nothing is due");
+}
+
+/// A sub-buffer has three events of this size.
+#[test]
+fn the_event_after_a_sub_buffer_whose_write_back_failed_returns_the_failure_and_is_there() {
+    let medium = medium();
+    let recorder = options().durability(Durability::SubBuffer).create_new(&medium).unwrap().0;
+    let writer = recorder.claim().unwrap();
+    (1..4).for_each(|number| writer.record_at(number, 1, &[7; 40]).unwrap());
+    fail_once(&medium);
+    let failed = writer.record_at(4, 1, &[7; 40]).unwrap_err();
+    assert!(matches!(failed.kind(), ErrorKind::Format(FormatError::Medium(Broken))), "{failed}");
+    writer.record_at(5, 1, &[7; 40]).unwrap();
+    assert_eq!(shown(&recorder.reader(), 0).events.len(), 5);
+}
+
+/// Six events fill both sub-buffers of a shard. The next one does not fit, and the events of another shard are after it.
+#[test]
+fn a_refused_event_is_nowhere_even_if_its_loss_cannot_be_made_persistent() {
+    let medium = medium();
+    let options = options().shards(2).sub_buffers(2).mode(Mode::Refuse);
+    let recorder = options.durability(Durability::EachAppend).create_new(&medium).unwrap().0;
+    let writers = [recorder.claim().unwrap(), recorder.claim().unwrap()];
+    let record = |shard: usize, len| {
+        writers[shard].record_at(1, 1, &[7; 256][..len]).map_err(ErrorKind::from)
+    };
+    (0..12).for_each(|number| record(number / 6, 40).unwrap());
+    let sub_buffers = || medium.medium.bytes().split_off(BASE);
+    let before = sub_buffers();
+
+    fail_once(&medium);
+    assert_eq!(record(0, 40), Err(ErrorKind::Full));
+    fail_once(&medium);
+    assert!(matches!(record(0, 256), Err(ErrorKind::TooLong { .. })));
+    assert_eq!(record(0, 40), Err(ErrorKind::Full));
+    assert!(sub_buffers() == before, "the sub-buffers have changed");
+    assert_eq!(recorder.reader().lost(0).unwrap(), 3);
+
+    medium.taken();
+    recorder.write_back_all().unwrap();
+    assert_eq!(medium.taken()[1], 1, "the line of the count is due");
+}
+
+#[test]
+fn the_end_of_a_thread_writes_back_and_returns_the_first_failure() {
+    let hour = Duration::from_secs(3600);
+    let medium = Arc::new(medium());
+    let recorder = Arc::new(options().create_new(Arc::clone(&medium)).unwrap().0);
+    let record = || recorder.claim().unwrap().record_at(1, 1, &[7; 40]).unwrap();
+
+    let within = Within::start(Arc::clone(&recorder), hour).unwrap();
+    record();
+    medium.taken();
+    within.finish().unwrap();
+    assert!(medium.taken()[1] > 0);
+
+    let within = Within::start(Arc::clone(&recorder), hour).unwrap();
+    record();
+    fail_once(&medium);
+    assert_eq!(within.finish(), Err(Broken));
+}

@@ -1,0 +1,174 @@
+//! A medium of ordinary memory, and the events that a reader finds in it.
+
+use cachemaint::medium::{Granularity, Medium, Readable, WriterLock};
+use cachemaint_recorder::{
+    Clock, ErrorKind, FormatError, Found, Identity, Options, Reader, Skipped,
+};
+use core::convert::Infallible;
+use core::ops::Range;
+use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// Bytes before the sub-buffers: roots, texts of events and the counts of lost events of at most 16 shards.
+pub(crate) const BASE: usize = 6 * 4096;
+
+/// Words of memory without write-back.
+pub(crate) struct Plain(Vec<AtomicU64>);
+
+impl Plain {
+    pub(crate) fn new(bytes: usize) -> Self {
+        Self((0..bytes / 8).map(|_| AtomicU64::new(0)).collect())
+    }
+
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        self.0.iter().flat_map(|word| word.load(Relaxed).to_le_bytes()).collect()
+    }
+}
+
+impl Readable for Plain {
+    type Error = Infallible;
+
+    fn len(&self) -> u64 {
+        self.0.len() as u64 * 8
+    }
+
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        self.0[at as usize / 8].load(order)
+    }
+
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
+        assert!(at.is_multiple_of(8) && into.len().is_multiple_of(8), "parts of words");
+        for (bytes, word) in into.chunks_exact_mut(8).zip(&self.0[at as usize / 8..]) {
+            bytes.copy_from_slice(&word.load(Relaxed).to_le_bytes());
+        }
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), Infallible> {
+        Ok(())
+    }
+}
+
+impl Medium for Plain {
+    fn granularity(&self) -> Granularity {
+        Granularity::Line(64)
+    }
+
+    fn atomic_unit(&self) -> usize {
+        8
+    }
+
+    fn store(&self, at: u64, word: u64, order: Ordering) {
+        assert!(at.is_multiple_of(8));
+        self.0[at as usize / 8].store(word, order);
+    }
+
+    fn write(&self, at: u64, from: &[u8]) {
+        assert!(at.is_multiple_of(8) && from.len().is_multiple_of(8), "parts of words");
+        for (bytes, word) in from.chunks_exact(8).zip(&self.0[at as usize / 8..]) {
+            word.store(u64::from_le_bytes(bytes.try_into().unwrap()), Relaxed);
+        }
+    }
+
+    fn issue_writeback(&self, range: Range<u64>) -> Result<(), Infallible> {
+        assert!(range.end <= Readable::len(self));
+        Ok(())
+    }
+
+    fn fence(&self) {}
+
+    fn order_observed(&self) {}
+
+    fn deep_persist(&self, range: Range<u64>) -> Result<(), Infallible> {
+        self.persist(range)
+    }
+
+    fn writer_lock(&self) -> Option<&WriterLock> {
+        None
+    }
+}
+
+/// One tick a second, and no wall time.
+pub(crate) fn clock() -> Clock {
+    Clock::from_function(|| 0, 1_000_000_000, 0)
+}
+
+/// The size of a sub-buffer in bytes. For fuzzers it holds events that are longer than a reader reads at a time.
+pub(crate) const SIZE: usize = if cfg!(fuzzing) { 512 } else { 256 };
+
+pub(crate) fn options() -> Options<'static> {
+    Options::with_clock(Identity(*b"sixteen letters!"), clock()).sub_buffer_size(SIZE as u32)
+}
+
+/// Returns true if the medium has zeros in the place of each root.
+pub(crate) const fn is_missing<E>(kind: &ErrorKind<E>) -> bool {
+    matches!(kind, ErrorKind::Format(FormatError::Foreign { found: [0, 0, 0, 0, 0, 0, 0, 0], .. }))
+}
+
+/// An event, as it was recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Recorded {
+    pub(crate) generation: u64,
+    pub(crate) sequence: u64,
+    pub(crate) at: u64,
+    pub(crate) id: u16,
+    pub(crate) timestamp: u64,
+    pub(crate) payload: Vec<u8>,
+}
+
+/// Everything that a shard shows.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Shown {
+    pub(crate) events: Vec<Recorded>,
+    pub(crate) skipped: Vec<Skipped>,
+    pub(crate) lost: u64,
+}
+
+impl Shown {
+    fn push(&mut self, found: &Found<'_>) {
+        match *found {
+            Found::Event(event) => self.events.push(Recorded {
+                generation: event.generation,
+                sequence: event.sequence,
+                at: event.at,
+                id: event.id,
+                timestamp: event.timestamp,
+                payload: event.payload.to_vec(),
+            }),
+            Found::Skipped(skipped) => self.skipped.push(skipped),
+            Found::Lost { events, .. } => self.lost += events,
+            _ => unreachable!("nothing else is known"),
+        }
+    }
+}
+
+pub(crate) fn shown<S: Readable>(reader: &Reader<S>, shard: u32) -> Shown {
+    let mut shown = Shown::default();
+    let mut buffer = vec![0; reader.largest_payload()];
+    let mut events = reader.shard(shard);
+    while let Some(found) = events.read_next(&mut buffer).unwrap() {
+        shown.push(&found);
+    }
+    shown
+}
+
+/// Returns everything that the merged shards show, by shard. `look` sees each item.
+pub(crate) fn merged<S: Readable>(
+    reader: &Reader<S>,
+    mut look: impl FnMut(&Found<'_>),
+) -> Vec<Shown> {
+    let mut all: Vec<_> = (0..reader.description().shards).map(|_| Shown::default()).collect();
+    let mut buffer = vec![0; reader.largest_payload()];
+    let mut events = reader.events();
+    while let Some(found) = events.read_next(&mut buffer).unwrap() {
+        let shard = match &found {
+            Found::Event(event) => event.shard,
+            Found::Skipped(skipped) => skipped.shard,
+            Found::Lost { shard, .. } => *shard,
+            _ => unreachable!("nothing else is known"),
+        };
+        all[shard as usize].push(&found);
+        look(&found);
+    }
+    all
+}

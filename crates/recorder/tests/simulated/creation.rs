@@ -1,0 +1,177 @@
+//! Crashes during creation and opening: the recording, its texts of events, and the earlier content afterwards.
+
+use super::Note::{self, Begun, Opened};
+use super::{BYTES, claim_second, judge, last, open, options, work};
+use cachemaint::medium::{Medium as _, Readable};
+use cachemaint_recorder::{
+    Clock, Durability, ErrorKind, FormatError, Found, Identity, Options, Reader, SkippedKind,
+};
+use cachemaint_sim::{Exploration, Notes, SimMedium, Simulation, Violation};
+use core::sync::atomic::Ordering;
+
+/// The places of roots.
+const ROOTS: [u64; 4] = [0, 4096, 8192, 12288];
+
+const fn is_foreign<E>(kind: &ErrorKind<E>) -> bool {
+    matches!(kind, ErrorKind::Format(FormatError::Foreign { .. })) && !is_missing(kind)
+}
+
+/// Returns true if there are zeros in the places of roots.
+const fn is_missing<E>(kind: &ErrorKind<E>) -> bool {
+    matches!(kind, ErrorKind::Format(FormatError::Foreign { found: [0, 0, 0, 0, 0, 0, 0, 0], .. }))
+}
+
+/// The remains of a recording with more openings than a new one, two full sub-buffers and a count of lost events, with
+/// something else in place of the magics.
+fn with_remains(simulation: &Simulation, magic: u64) -> Simulation {
+    simulation.clone().prepared(|medium| {
+        // A clock of its own, so that both lines of a root differ from those of the new one.
+        let options = || {
+            let clock = Clock::from_function(|| 0, 2, 0);
+            let options = Options::with_clock(Identity([1; 16]), clock);
+            options.shards(2).sub_buffers(2).sub_buffer_size(256)
+        };
+        let other = options().create_new(medium).unwrap().0;
+        let _second = claim_second(&other);
+        work(&other, 0..3, |_note| {}).unwrap();
+        other.claim().unwrap().record(1, &[0; 169]).unwrap_err();
+        drop(options().open(medium).unwrap());
+        for at in ROOTS {
+            medium.store(at, magic, Ordering::Relaxed);
+        }
+    })
+}
+
+/// If the creation was acknowledged, the new recording is there, without a trace of the earlier content.
+fn judge_creation(medium: &SimMedium, notes: &[Note]) -> Result<(), Violation> {
+    let reader = match Reader::open(medium) {
+        Ok(reader) => reader,
+        Err(error) => {
+            let is_missing = is_missing(error.error.kind());
+            return if is_missing && notes.is_empty() { Ok(()) } else { Err(error.into()) };
+        }
+    };
+    let description = reader.description();
+    let openings = last(notes, |note| if let Opened(number) = note { Some(*number) } else { None });
+    let is_it = description.identity == Identity([0xa5; 16])
+        && description.generation >= openings.unwrap_or(1);
+    Violation::unless(is_it, || format!("{description:?} after {openings:?} openings"))?;
+    // The header of a sub-buffer that is torn is damaged.
+    let is_undamaged =
+        notes.contains(&Begun(0)) || (0..2).all(|shard| damaged(&reader, shard) == 0);
+    // The count of lost events is zero while nothing was lost (module `recorder`, the format).
+    let is_clean = is_undamaged && medium.load(20480, Ordering::Relaxed) == 0;
+    Violation::unless(is_clean, || "something of the recording before is left".to_owned())?;
+    judge(medium, notes, Durability::EachAppend)
+}
+
+/// Bytes of a shard that are reported as damaged.
+fn damaged<S: Readable>(reader: &Reader<S>, shard: u32) -> u64 {
+    let (mut buffer, mut found, mut bytes) = ([0; 168], reader.shard(shard), 0);
+    while let Some(found) = found.read_next(&mut buffer).unwrap() {
+        if let Found::Skipped(skipped) = found {
+            bytes += if skipped.kind == SkippedKind::Damaged { skipped.len } else { 0 };
+        }
+    }
+    bytes
+}
+
+/// The place of an erased recording; it is there from then on, whatever happens at an opening. A program before has zeroed
+/// the first words of the sub-buffers, in the caches alone.
+pub(super) fn over_remains(simulation: &Simulation) -> Exploration {
+    with_remains(simulation, 0).explore(
+        |medium, notes: &Notes<'_, Note>| {
+            for at in (6 * 4096..BYTES).step_by(256) {
+                medium.store(at, 0, Ordering::Relaxed);
+            }
+            drop(options(Durability::EachAppend).open_or_create(medium).unwrap().0);
+            notes.add(Opened(1));
+            let recorder = open(medium, Durability::EachAppend).unwrap().0;
+            notes.add(Opened(2));
+            work(&recorder, 0..1, |note| notes.add(note)).unwrap();
+        },
+        |medium: &SimMedium, notes| judge_creation(medium, notes),
+    )
+}
+
+/// An erased recording, where a crash comes between creation and opening, and one in the opening.
+pub(super) fn then_a_crash(simulation: &Simulation) -> Exploration {
+    with_remains(simulation, 0).explore(
+        |medium, notes: &Notes<'_, Note>| {
+            drop(options(Durability::EachAppend).open_or_create(medium).unwrap().0);
+            notes.add(Opened(1));
+        },
+        |medium: &SimMedium, notes| {
+            judge_creation(medium, notes)?;
+            if !notes.is_empty() {
+                open(medium, Durability::EachAppend)?;
+            }
+            Ok(())
+        },
+    )
+}
+
+/// A creation in place of another program's content leaves that content unchanged, or gone.
+pub(super) fn over_foreign_content(simulation: &Simulation) -> Exploration {
+    let foreign = with_remains(simulation, 0xf0f0);
+    let before = words(&foreign.medium());
+    foreign.explore(
+        |medium, notes: &Notes<'_, Note>| {
+            drop(options(Durability::EachAppend).create_new(medium).unwrap().0);
+            notes.add(Opened(1));
+        },
+        |medium: &SimMedium, notes| {
+            let opened = Reader::open(medium).map(drop);
+            let is_foreign = opened.is_err_and(|error| is_foreign(error.error.kind()));
+            if !is_foreign {
+                return judge_creation(medium, notes);
+            }
+            let is_as_before = words(medium)
+                .iter()
+                .zip(&before)
+                .all(|(now, before)| now == before || (*before == 0xf0f0 && *now == 0));
+            let is_unknown = notes.is_empty() && is_as_before;
+            Violation::unless(is_unknown, || "a part of the foreign content is left".to_owned())
+        },
+    )
+}
+
+fn words<S: Readable>(medium: &S) -> Vec<u64> {
+    (0..BYTES).step_by(8).map(|at| medium.load(at, Ordering::Relaxed)).collect()
+}
+
+/// In a new file, where whatever a crash leaves is opened or created, and that again after each crash of it.
+pub(super) fn in_zeros(simulation: &Simulation) -> Exploration {
+    simulation.explore(
+        |medium, notes: &Notes<'_, Note>| {
+            drop(options(Durability::EachAppend).open_or_create(medium).unwrap().0);
+            notes.add(Opened(1));
+        },
+        |medium: &SimMedium, notes| {
+            drop(options(Durability::EachAppend).open_or_create(medium)?);
+            judge_creation(medium, notes)
+        },
+    )
+}
+
+/// A creation in a new file makes the texts of events persistent with the recording.
+pub(super) fn with_texts(simulation: &Simulation) -> Exploration {
+    simulation.explore(
+        |medium, notes: &Notes<'_, Note>| {
+            let options = options(Durability::EachAppend).events(&[(0, "a")]);
+            drop(options.open_or_create(medium).unwrap().0);
+            notes.add(Opened(1));
+        },
+        |medium: &SimMedium, notes| {
+            judge_creation(medium, notes)?;
+            judge_texts(medium)
+        },
+    )
+}
+
+/// Checks that the texts are whole.
+fn judge_texts(medium: &SimMedium) -> Result<(), Violation> {
+    let is_damaged =
+        Reader::open(medium).is_ok_and(|reader| reader.event_table().unwrap().is_damaged());
+    Violation::unless(!is_damaged, || "the texts are damaged".to_owned())
+}

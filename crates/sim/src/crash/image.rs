@@ -1,0 +1,255 @@
+//! The bytes that a crash left, decided when they are read.
+//!
+//! After a crash each line is in one of several states. Nothing is decided until recovery reads a word whose value
+//! differs between the remaining states. Then one of its values is chosen, and the states of the line in which the word
+//! has it remain. Words that are not read are never decided, and one run of recovery stands for all states that it
+//! cannot distinguish.
+//!
+//! When recovery itself is cut by a crash, its own stores lie over the states that it had left undecided: an image is a
+//! stack of [`Layer`]s over the bytes at the beginning.
+
+use crate::crash::choices::Choices;
+use crate::machine::history::{Bounds, History, Line, Write};
+use crate::machine::model::WORD;
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+/// A run that was cut by a crash.
+#[derive(Clone, Debug)]
+pub(crate) struct Layer {
+    pub(crate) history: Arc<History>,
+    /// The events before the crash.
+    pub(crate) cut: u32,
+    /// The lines with a word that was open when it was read, in order, and their remaining states.
+    decided: Vec<(usize, Bounds)>,
+}
+
+/// The value of a word in a layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Value {
+    Stored(u64),
+    /// No store of the layer is there.
+    Below,
+}
+
+/// Numbers of stores that give a word the same value.
+#[derive(Debug)]
+struct Run {
+    numbers: Range<u32>,
+    value: Value,
+}
+
+impl Layer {
+    pub(crate) fn new(history: Arc<History>, cut: u32) -> Self {
+        Self { history, cut, decided: Vec::new() }
+    }
+
+    /// Returns the place of a line among the decided ones, or else the place to insert it.
+    fn place(&self, line: usize) -> Result<usize, usize> {
+        self.decided.binary_search_by_key(&line, |(decided, _)| *decided)
+    }
+
+    /// Returns the remaining states of a line, if it was decided about.
+    fn left(&self, line: usize) -> Option<&Bounds> {
+        self.place(line).ok().map(|place| &self.decided[place].1)
+    }
+
+    /// Returns the states that are possible for a line now.
+    pub(crate) fn bounds(&self, line: usize, stores: &Line) -> Bounds {
+        self.left(line).cloned().unwrap_or_else(|| Bounds::at(stores, self.cut))
+    }
+
+    /// Returns the numbers that are possible for a word now.
+    fn numbers(&self, line: usize, word: usize, stores: &Line) -> Range<u32> {
+        match self.left(line) {
+            Some(bounds) => bounds.low[word]..bounds.high[word] + 1,
+            None => stores.sure(word, self.cut)..stores.made(word, self.cut) + 1,
+        }
+    }
+
+    /// Leaves the states in which the number of a word is in the range.
+    fn decide(&mut self, line: usize, word: usize, numbers: &Range<u32>) {
+        let Some(stores) = self.history.line(line) else { return };
+        let place = self.place(line).unwrap_or_else(|place| {
+            self.decided.insert(place, (line, Bounds::at(stores, self.cut)));
+            place
+        });
+        self.decided[place].1.restrict(stores, word, numbers);
+    }
+}
+
+/// The memory after one or more crashes.
+#[derive(Clone, Debug)]
+pub(crate) struct Image {
+    /// The words at the beginning, before anything was run.
+    beginning: Arc<[u64]>,
+    /// The oldest first.
+    pub(crate) layers: Vec<Layer>,
+    settled: Arc<Settled>,
+}
+
+/// The words that the last crash left no choice about: most words, and these are read fast.
+#[derive(Clone, Debug)]
+struct Settled {
+    words: Box<[u64]>,
+    /// True for each word that has no value yet.
+    open: Box<[bool]>,
+}
+
+impl Image {
+    pub(crate) fn new(beginning: Arc<[u64]>) -> Self {
+        let words = beginning.iter().copied().collect();
+        let open = vec![false; beginning.len()].into();
+        Self { beginning, layers: Vec::new(), settled: Arc::new(Settled { words, open }) }
+    }
+
+    /// Returns the same image after another crash.
+    pub(crate) fn under(mut self, layer: Layer) -> Self {
+        let history = Arc::clone(&layer.history);
+        self.layers.push(layer);
+        self.settle(&history);
+        self
+    }
+
+    /// Finds the words of stored lines that have one value only.
+    fn settle(&mut self, history: &History) {
+        // Most often this image alone has it, and the size of the medium does not matter.
+        let Self { beginning, layers, settled } = self;
+        let Settled { words, open } = Arc::make_mut(settled);
+        for (line, _) in history.stored() {
+            for word in 0..history.model.words() {
+                let at = history.model.offset(line, word);
+                let place = (at / WORD) as usize;
+                if place < words.len() {
+                    let known = known(beginning, layers, at, u64::MAX);
+                    open[place] = known.is_none();
+                    words[place] = known.unwrap_or(0);
+                }
+            }
+        }
+    }
+
+    /// Returns the same image with the last crash at another event.
+    pub(crate) fn cut(&self, cut: u32) -> Self {
+        let mut layers = self.layers.clone();
+        let last = layers.pop().map(|last| Layer::new(last.history, cut));
+        layers.into_iter().chain(last).fold(Self::new(Arc::clone(&self.beginning)), Self::under)
+    }
+
+    /// Returns the size in bytes.
+    pub(crate) fn len(&self) -> u64 {
+        self.beginning.len() as u64 * WORD
+    }
+
+    /// Returns the bytes of a word under the mask, decided now if they are not.
+    #[inline]
+    pub(crate) fn read(&mut self, at: u64, mask: u64, choices: &mut Choices) -> u64 {
+        let place = (at / WORD) as usize;
+        if self.settled.open[place] {
+            self.read_below(self.layers.len(), at, mask, choices)
+        } else {
+            self.settled.words[place] & mask
+        }
+    }
+
+    /// Reads the same in the lowest layers alone.
+    fn read_below(&mut self, layers: usize, at: u64, mask: u64, choices: &mut Choices) -> u64 {
+        let Some(top) = layers.checked_sub(1) else {
+            return self.beginning[(at / WORD) as usize] & mask;
+        };
+        let layer = &self.layers[top];
+        let (line, word) = layer.history.model.place(at);
+        let Some(stores) = layer.history.line(line) else {
+            return self.read_below(top, at, mask, choices);
+        };
+        let numbers = layer.numbers(line, word, stores);
+        let writes = stores.writes(word);
+        if numbers.len() == 1 {
+            return match value(writes, numbers.start, mask) {
+                Value::Stored(value) => value,
+                Value::Below => self.read_below(top, at, mask, choices),
+            };
+        }
+        let below = if numbers.start == 0 {
+            known(&self.beginning, &self.layers[..top], at, mask)
+        } else {
+            None
+        };
+        let mut runs = runs(writes, numbers, mask, below);
+        let taken = match runs.len() {
+            1 => 0,
+            several => choices.choose(several as u32) as usize,
+        };
+        let Run { numbers, value } = runs.swap_remove(taken);
+        self.layers[top].decide(line, word, &numbers);
+        match value {
+            Value::Stored(value) => value,
+            Value::Below => self.read_below(top, at, mask, choices),
+        }
+    }
+
+    /// Returns a word of a state that is still possible: that with the latest stores, wherever the state is open.
+    pub(crate) fn latest(&self, at: u64) -> u64 {
+        for layer in self.layers.iter().rev() {
+            let (line, word) = layer.history.model.place(at);
+            let Some(stores) = layer.history.line(line) else { continue };
+            let number = layer.numbers(line, word, stores).end - 1;
+            if let Value::Stored(value) = value(stores.writes(word), number, u64::MAX) {
+                return value;
+            }
+        }
+        self.beginning[(at / WORD) as usize]
+    }
+}
+
+/// Returns the bytes of a word in these layers over the bytes at the beginning, if they have one value only.
+fn known(beginning: &[u64], layers: &[Layer], at: u64, mask: u64) -> Option<u64> {
+    let Some((layer, layers)) = layers.split_last() else {
+        return Some(beginning[(at / WORD) as usize] & mask);
+    };
+    let below = || known(beginning, layers, at, mask);
+    let (line, word) = layer.history.model.place(at);
+    let Some(stores) = layer.history.line(line) else { return below() };
+    let numbers = layer.numbers(line, word, stores);
+    // The usual case, of which no list is made.
+    if numbers.len() == 1 {
+        return match value(stores.writes(word), numbers.start, mask) {
+            Value::Stored(value) => Some(value),
+            Value::Below => below(),
+        };
+    }
+    let below = if numbers.start == 0 { Some(below()?) } else { None };
+    match runs(stores.writes(word), numbers, mask, below).as_slice() {
+        [Run { value: Value::Stored(value), .. }] => Some(*value),
+        [Run { value: Value::Below, .. }] => below,
+        _ => None,
+    }
+}
+
+/// Returns the value of a word after the first `number` of its stores.
+fn value(writes: &[Write], number: u32, mask: u64) -> Value {
+    match number.checked_sub(1) {
+        None => Value::Below,
+        Some(last) => Value::Stored(writes[last as usize].value & mask),
+    }
+}
+
+/// Returns the numbers by the value that they give the word, the latest first. `below` is the value of no store, if it
+/// is known.
+fn runs(writes: &[Write], numbers: Range<u32>, mask: u64, below: Option<u64>) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::with_capacity(2);
+    for number in numbers.rev() {
+        let value = match (value(writes, number, mask), below) {
+            (Value::Below, Some(below)) => Value::Stored(below),
+            (value, _) => value,
+        };
+        match runs.last_mut() {
+            Some(run) if run.value == value => run.numbers.start = number,
+            _ => runs.push(Run { numbers: number..number + 1, value }),
+        }
+    }
+    runs
+}

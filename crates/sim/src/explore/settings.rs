@@ -1,0 +1,60 @@
+//! The extent of an exploration.
+
+use crate::crash::choices::Choices;
+use crate::crash::image::Image;
+use crate::machine::model::Model;
+use crate::medium::SimMedium;
+use crate::medium::watch::Watch;
+
+/// The extent of the search after each crash. Moments of a crash and orders of threads are all tried in each case,
+/// within the bounds of the simulation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Effort {
+    /// Every state that recovery can distinguish, at every crash that can differ.
+    Exhaustive,
+    /// States near the latest and near the oldest one. In the first, all words that recovery reads are the latest, but
+    /// for at most this number: the one store that is lost. In the second, all are the oldest, but for at most this
+    /// number: the one that came first. Not exhaustive.
+    Deviations(u32),
+    /// A number of random states after each crash. Not exhaustive; the same seed gives the same states.
+    Random {
+        /// States for each crash.
+        states: u32,
+        /// The seed of the random numbers.
+        seed: u64,
+    },
+}
+
+/// The settings of a simulation.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) model: Model,
+    pub(super) effort: Effort,
+    /// The number of times that recovery is itself cut.
+    pub(super) in_recovery: u32,
+    pub(super) preemptions: u32,
+    /// Recoveries and operations of a run, at most.
+    pub(super) recoveries: u64,
+    pub(super) operations: u64,
+    pub(super) watch: Watch,
+}
+
+impl Settings {
+    pub(super) fn new(model: Model) -> Self {
+        Self {
+            model,
+            effort: Effort::Exhaustive,
+            in_recovery: 1,
+            preemptions: 2,
+            recoveries: 10_000_000,
+            operations: 1_000_000,
+            watch: Watch::default(),
+        }
+    }
+
+    /// Returns a medium that holds an image.
+    pub(super) fn medium(&self, image: Image, choices: Choices) -> SimMedium {
+        SimMedium::new(self.model, image, choices, self.operations).watched(self.watch.clone())
+    }
+}

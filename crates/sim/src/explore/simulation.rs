@@ -1,0 +1,331 @@
+//! A simulation: a workload, every crash of it that matters, and recovery after each.
+
+use super::explorer::{Explorer, Subject, at_event};
+use super::kept::First;
+use super::settings::{Effort, Settings};
+use crate::crash::choices::{Choices, Way};
+use crate::crash::image::{Image, Layer};
+use crate::explore::exploration::Exploration;
+use crate::failure::replay::Replay;
+use crate::failure::violation::Violation;
+use crate::machine::model::{Model, WORD};
+use crate::medium::schedule::Turns;
+use crate::medium::watch::Watch;
+use crate::medium::{Ran, SimMedium};
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::cell::RefCell;
+use core::fmt;
+use std::sync::{Mutex, PoisonError};
+
+/// The facts that the outside world has learned in a run, in order: "record 3 is acknowledged", "the write of record 4
+/// has begun". A crash comes before or after each of them, and recovery is judged by those that came before.
+pub struct Notes<'m, N> {
+    medium: &'m SimMedium,
+    notes: Mutex<Vec<N>>,
+}
+
+impl<N> Notes<'_, N> {
+    /// Adds a note: the outside world learns something, here and now. This is not an operation on the medium: it
+    /// persists and orders nothing.
+    #[track_caller]
+    pub fn add(&self, note: N) {
+        self.medium.note(|| self.list().push(note));
+    }
+
+    fn list(&self) -> std::sync::MutexGuard<'_, Vec<N>> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<N> fmt::Debug for Notes<'_, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Notes").field("count", &self.list().len()).finish_non_exhaustive()
+    }
+}
+
+/// A simulation of crashes under a [`Model`].
+///
+/// ```
+/// use cachemaint::medium::{Medium, Readable};
+/// use cachemaint_sim::{Model, SimMedium, Simulation, Violation};
+/// use core::sync::atomic::Ordering::Relaxed;
+///
+/// // Two accounts in lines of their own: 10 are moved, and the sum must stay 100.
+/// let outcome = Simulation::new(Model::X86, 128)
+///     .zeros()
+///     .prepared(|medium| medium.store(0, 100, Relaxed))
+///     .explore(
+///         |medium, done| {
+///             medium.store(64, 10, Relaxed);
+///             medium.persist(64..72).unwrap();
+///             medium.store(0, 90, Relaxed);
+///             medium.persist(0..8).unwrap();
+///             done.add("moved");
+///         },
+///         |medium: &SimMedium, _done: &[&str]| {
+///             let sum = medium.load(0, Relaxed) + medium.load(64, Relaxed);
+///             if sum == 100 { Ok(()) } else { Err(Violation::broken(format!("the sum is {sum}"))) }
+///         },
+///     );
+/// let failure = outcome.failure.as_deref().expect("a crash between the two stores");
+/// assert!(failure.to_string().contains("the sum is 110"));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Simulation {
+    beginning: Arc<[u64]>,
+    settings: Settings,
+}
+
+/// Crashes of recovery, at most: the exploration of each is a call within that of the one before.
+const IN_RECOVERY: u32 = 16;
+
+impl Simulation {
+    /// Returns a simulation on a medium of `bytes` bytes, rounded up to words, full of junk that is persistent: memory that a
+    /// kernel hands out and files that are used again are not zeros. Every state is explored, recovery is itself cut by one
+    /// crash, threads are preempted twice at most.
+    #[must_use]
+    pub fn new(model: Model, bytes: u64) -> Self {
+        let mut random = fastrand::Rng::with_seed(0);
+        let beginning = (0..bytes.div_ceil(WORD)).map(|_| random.u64(..)).collect();
+        Self { beginning, settings: Settings::new(model) }
+    }
+
+    /// Fills the medium with zeros, as a new file has them, in place of its content.
+    #[must_use]
+    pub fn zeros(self) -> Self {
+        let beginning = vec![0; self.beginning.len()].into();
+        Self { beginning, ..self }
+    }
+
+    /// Returns the same simulation after `prepare` has changed the medium and all of it has become persistent: no crash
+    /// comes there.
+    #[must_use]
+    pub fn prepared(self, prepare: impl FnOnce(&SimMedium)) -> Self {
+        let medium = self.medium();
+        medium.limiting_spins(|| prepare(&medium));
+        let Ran { history, image, .. } = medium.into_ran();
+        let cut = history.now();
+        let image = image.under(Layer::new(history, cut));
+        let words = (0..self.beginning.len() as u64).map(|word| image.latest(word * WORD));
+        Self { beginning: words.collect(), ..self }
+    }
+
+    /// Sets the extent of the search after each crash; at first exhaustive.
+    #[must_use]
+    pub fn effort(mut self, effort: Effort) -> Self {
+        self.settings.effort = effort;
+        self
+    }
+
+    /// Sets the number of times that recovery is itself cut by a crash; at first once. Each costs one recovery for each
+    /// moment of a crash in the recovery before it. More than 16 count as 16.
+    #[must_use]
+    pub fn crashes_in_recovery(mut self, times: u32) -> Self {
+        self.settings.in_recovery = times.min(IN_RECOVERY);
+        self
+    }
+
+    /// Sets the number of times that a thread of [`run_threads`](SimMedium::run_threads) is made to let another one go
+    /// on; at first twice.
+    #[must_use]
+    pub fn preemptions(mut self, times: u32) -> Self {
+        self.settings.preemptions = times;
+        self
+    }
+
+    /// Returns the medium as a workload gets it, for tests without a crash.
+    #[must_use]
+    pub fn medium(&self) -> SimMedium {
+        self.running(Turns::new(Choices::new(Way::All), 0, self.settings.operations))
+    }
+
+    /// Ends the exploration after `recoveries` recoveries, and reports then that it was not exhaustive. At first ten
+    /// million.
+    #[must_use]
+    pub fn at_most(mut self, recoveries: u64) -> Self {
+        self.settings.recoveries = recoveries;
+        self
+    }
+
+    /// Limits the operations of a workload or a recovery, beyond which it is taken for endless; at first a million. Calls of
+    /// [`spin_loop`](crate::sync::spin_loop) have a limit of the same number.
+    #[must_use]
+    pub fn operations(mut self, operations: u64) -> Self {
+        self.settings.operations = operations;
+        self
+    }
+
+    pub(crate) fn watched(mut self, watch: Watch) -> Self {
+        self.settings.watch = watch;
+        self
+    }
+
+    /// Runs the workload, then recovery for each crash that can differ from another one and each state that it may
+    /// leave and recovery can distinguish. Recovery opens the bytes that it finds, and judges them by the notes that
+    /// the outside world had learned. Stops at the first failure, in the order of history.
+    ///
+    /// Both must do the same each time they get the same answers from the medium: they use no clock and no random numbers,
+    /// and keep no state from run to run. The exploration repeats a run of each, and compares operations and results.
+    pub fn explore<N: fmt::Debug>(
+        &self,
+        workload: impl Fn(&SimMedium, &Notes<'_, N>),
+        recovery: impl Fn(&SimMedium, &[N]) -> Result<(), Violation>,
+    ) -> Exploration {
+        self.explored(&Tested::new(self, workload, recovery))
+    }
+
+    fn explored(&self, subject: &dyn Subject) -> Exploration {
+        let mut found = Exploration::new(self.settings.model, self.settings.effort);
+        // The exploration without a mutant has noticed state that is kept.
+        let is_of_mutant = self.settings.watch.is_of_mutant();
+        let first = (!is_of_mutant).then(|| First::of(self, subject));
+        let mut schedule = Choices::new(Way::All);
+        // The number of events that the next schedule shares with the one before.
+        let mut known = 0;
+        loop {
+            let (ran, panic) = subject.run(schedule);
+            found.schedules += 1;
+            let Ran { history, image, turns, waste, .. } = ran;
+            found.waste.add(&waste);
+            let (made, events) = turns
+                .and_then(Arc::into_inner)
+                .map_or_else(|| (Choices::new(Way::All), Vec::new()), Turns::into_choices);
+            let explorer = Explorer { settings: &self.settings, subject, schedule: made.taken() };
+            let differs = made.differs().then(Violation::workload_differs);
+            found.failure = match panic.or(differs) {
+                Some(violation) => {
+                    Some(Box::new(explorer.in_workload(violation, &image, &history)))
+                }
+                None => explorer.crashes(&mut found, &image, &history, known),
+            };
+            if found.failure.is_some() || !found.is_exhaustive_so_far {
+                return found;
+            }
+            schedule = made;
+            let Some(kept) = schedule.advance() else {
+                found.failure = first.and_then(|first| explorer.kept(self, &first, &history));
+                return found;
+            };
+            known = events.get(kept).copied().unwrap_or(0);
+        }
+    }
+
+    /// Runs the workload once more, with the crash and the state of a failure, and returns the result of recovery.
+    ///
+    /// # Errors
+    /// The violation, if recovery or its judgement fails again. One of the kind
+    /// [`Workload`](crate::ViolationKind::Workload), if the replay does not fit, as after a mend that changes the
+    /// operations of the workload or the words that recovery reads. So a replay is for a debugger, and
+    /// [`explore`](Self::explore) itself is the regression test.
+    pub fn replay<N: fmt::Debug>(
+        &self,
+        replay: &Replay,
+        workload: impl Fn(&SimMedium, &Notes<'_, N>),
+        recovery: impl Fn(&SimMedium, &[N]) -> Result<(), Violation>,
+    ) -> Result<(), Violation> {
+        self.replayed(replay, &Tested::new(self, workload, recovery))
+    }
+
+    fn replayed(&self, replay: &Replay, subject: &dyn Subject) -> Result<(), Violation> {
+        let (ran, panic) = subject.run(Choices::beginning(&replay.schedule));
+        if let Some(violation) = panic {
+            return Err(violation.in_workload());
+        }
+        let made =
+            ran.turns.and_then(Arc::into_inner).map_or(0, |turns| turns.into_choices().0.depth());
+        let notes = subject.notes().len();
+        let (mut history, mut image) = (ran.history, ran.image);
+        if made < replay.schedule.len() {
+            return Err(Violation::no_replay());
+        }
+        let mut verdict = Ok(());
+        let mut left = replay.crashes.as_slice();
+        while let [crash, rest @ ..] = left {
+            left = rest;
+            if crash.cut > history.now() || crash.notes > notes {
+                return Err(Violation::no_replay());
+            }
+            let layered = image.under(Layer::new(Arc::clone(&history), crash.cut));
+            let medium =
+                self.settings.medium(layered, Choices::beginning(&crash.taken)).with_snapshots();
+            verdict = subject.recover(&medium, crash.notes);
+            let ran = medium.into_ran();
+            if ran.choices.depth() < crash.taken.len() {
+                return Err(Violation::no_replay());
+            }
+            let at = rest.first().map_or(0, |next| next.cut);
+            image =
+                at_event(&ran.snapshots, at).map_or(ran.image, |snapshot| snapshot.image.clone());
+            history = ran.history;
+        }
+        verdict
+    }
+
+    fn running(&self, turns: Turns) -> SimMedium {
+        self.holding(self.image(), Choices::new(Way::All)).with_turns(turns)
+    }
+
+    /// Returns the model.
+    pub(crate) const fn model(&self) -> Model {
+        self.settings.model
+    }
+
+    /// Returns the medium's content at the beginning.
+    pub(crate) fn image(&self) -> Image {
+        Image::new(Arc::clone(&self.beginning))
+    }
+
+    /// Returns a medium with another content.
+    pub(crate) fn holding(&self, image: Image, choices: Choices) -> SimMedium {
+        self.settings.medium(image, choices)
+    }
+}
+
+/// The functions of the caller, and the notes of the workload's last run.
+struct Tested<'a, N, W, R> {
+    simulation: &'a Simulation,
+    workload: W,
+    recovery: R,
+    notes: RefCell<Vec<N>>,
+}
+
+impl<'a, N, W, R> Tested<'a, N, W, R> {
+    const fn new(simulation: &'a Simulation, workload: W, recovery: R) -> Self {
+        Self { simulation, workload, recovery, notes: RefCell::new(Vec::new()) }
+    }
+}
+
+impl<N, W, R> Subject for Tested<'_, N, W, R>
+where
+    N: fmt::Debug,
+    W: Fn(&SimMedium, &Notes<'_, N>),
+    R: Fn(&SimMedium, &[N]) -> Result<(), Violation>,
+{
+    fn run(&self, schedule: Choices) -> (Ran, Option<Violation>) {
+        let Simulation { settings, .. } = self.simulation;
+        let medium = self.simulation.running(Turns::new(
+            schedule,
+            settings.preemptions,
+            settings.operations,
+        ));
+        let notes = Notes { medium: &medium, notes: Mutex::new(Vec::new()) };
+        let panic = medium.run(|| (self.workload)(&medium, &notes)).err();
+        self.notes.replace(notes.notes.into_inner().unwrap_or_else(PoisonError::into_inner));
+        (medium.into_ran(), panic)
+    }
+
+    fn recover(&self, medium: &SimMedium, known: usize) -> Result<(), Violation> {
+        let notes = self.notes.borrow();
+        let known = &notes[..known.min(notes.len())];
+        medium.run(|| (self.recovery)(medium, known)).unwrap_or_else(Err)
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.notes.borrow().iter().map(|note| format!("{note:?}")).collect()
+    }
+}

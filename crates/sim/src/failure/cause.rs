@@ -1,0 +1,348 @@
+//! The cause of a failure.
+//!
+//! A lost store is not a defect by itself: a crash a moment earlier loses it too. So recovery runs on further states: with
+//! fewer notes, at other moments, and with one store more or less. The cause is the difference between a state that it
+//! accepts and one that it does not. Where no difference is found, none is named.
+
+use super::crash::Crash;
+use super::fate::{Fate, fate, lost_words, stored_by};
+use crate::crash::choices::{Choices, Way};
+use crate::crash::image::Image;
+use crate::machine::history::{Happened, What, Write};
+use crate::machine::model::WORD;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::fmt;
+
+/// The cause of a failure. Its operations are named with their places in the source, and with the numbers by which the
+/// failure shows them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Cause {
+    /// The outside world learned by the note of a store that was not persistent yet, or not even made. Without the note
+    /// recovery accepts the state.
+    Acknowledged {
+        /// The store that is lost, or was made after the note.
+        store: String,
+        /// The note.
+        note: String,
+    },
+    /// Recovery needs one store for another one, and nothing made it persistent before that.
+    Unordered {
+        /// The store that was kept.
+        kept: String,
+        /// The store that was lost, or was made after the one that was kept.
+        missing: String,
+    },
+    /// Another thread, or the process after one that was killed, read a store that was not persistent yet. It added a note
+    /// or made a store of its own that rests on it.
+    Read {
+        /// The store that is lost.
+        store: String,
+        /// The load that found it.
+        reader: String,
+    },
+    /// Recovery takes a write of which a part is missing.
+    Torn {
+        /// The write.
+        write: String,
+    },
+    /// The operation that the crash cut was not acknowledged yet. No store is lost; recovery accepts the state before the
+    /// operation and the one after it, and not the one between these two stores.
+    Unacknowledged {
+        /// The last store before the crash.
+        last: String,
+        /// The store that would have come next.
+        next: String,
+    },
+    /// Recovery rejected a torn write and left its remains. A later life stored the missing words again, so that they
+    /// became valid.
+    Revived {
+        /// The torn write.
+        write: String,
+        /// The store of the later life.
+        again: String,
+    },
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (text, operations) = match self {
+            Self::Acknowledged { store, note } => {
+                ("acknowledged before it was persistent", vec![("store", store), ("note", note)])
+            }
+            Self::Unordered { kept, missing } => {
+                ("two stores without an order", vec![("kept", kept), ("missing", missing)])
+            }
+            Self::Read { store, reader } => {
+                ("read before it was persistent", vec![("store", store), ("reader", reader)])
+            }
+            Self::Torn { write } => ("a torn write is taken", vec![("write", write)]),
+            Self::Unacknowledged { last, next } => (
+                "cut within an operation, not acknowledged yet",
+                vec![("last", last), ("next", next)],
+            ),
+            Self::Revived { write, again } => {
+                ("a later life completed a torn write", vec![("write", write), ("again", again)])
+            }
+        };
+        f.write_str(text)?;
+        operations.iter().try_for_each(|(role, name)| write!(f, "\n  {role:7}  {name}"))
+    }
+}
+
+/// Notes, from the last one back, that are left out.
+const NOTES: usize = 64;
+/// Stores after a lost one before which the crash is tried.
+const STORES: usize = 64;
+/// States of a crash that are tried.
+const STATES: usize = 64;
+
+/// Runs recovery on an image with so many notes. Returns the choices that it made, and true if it accepts the state.
+pub(crate) type Recovery<'a> = dyn Fn(&Image, usize, Choices) -> (Choices, bool) + 'a;
+
+/// The recovery that failed, to be tried on other states.
+pub(crate) struct Trial<'a> {
+    pub(crate) recovery: &'a Recovery<'a>,
+    /// The image that the last crash left, of which nothing of that crash is decided.
+    pub(crate) image: Image,
+    /// The number of notes that recovery got.
+    pub(crate) notes: usize,
+    /// The choices with which it failed.
+    pub(crate) taken: Vec<u32>,
+}
+
+impl Trial<'_> {
+    /// Returns the cause of a failure whose last crash is this one.
+    pub(super) fn cause(&self, crash: &Crash) -> Option<Cause> {
+        let note = self.deciding_note(crash);
+        let acknowledged = note.and_then(|note| self.acknowledged(crash, note));
+        acknowledged.or_else(|| match first_lost(crash, crash.end) {
+            Some(missing) => self.unordered(crash, missing, note),
+            None => self.between(crash, crash.layer.cut),
+        })
+    }
+
+    /// Returns the last note without which recovery accepts the state.
+    fn deciding_note(&self, crash: &Crash) -> Option<u32> {
+        let is_note = |event: &u32| crash.event(*event).what == What::Note;
+        let notes: Vec<_> = (0..crash.layer.history.now()).filter(is_note).collect();
+        let is_accepted =
+            |known: &usize| (self.recovery)(&self.image, *known, Choices::beginning(&self.taken)).1;
+        let mut fewer = (self.notes.saturating_sub(NOTES)..self.notes).rev();
+        notes.get(fewer.find(is_accepted)?).copied()
+    }
+
+    /// Returns the cause if the note was too early: a crash at once fails too.
+    fn acknowledged(&self, crash: &Crash, note: u32) -> Option<Cause> {
+        let is_buffered = note >= crash.layer.cut;
+        if !is_buffered && !self.fails(crash, note + 1) {
+            return None;
+        }
+        let Some(lost) = first_lost(crash, note) else { return self.told_before(crash, note) };
+        let (store, note_named) = (crash.named(lost), crash.named(note));
+        Some(match read_by(crash, lost, note) {
+            Some(reader) => Cause::Read { store, reader },
+            None => Cause::Acknowledged { store, note: note_named },
+        })
+    }
+
+    /// Returns the cause if the note is right with the stores that follow it at once, up to the next note.
+    fn told_before(&self, crash: &Crash, note: u32) -> Option<Cause> {
+        let next = next_store(crash, note + 1)?;
+        let known = self.notes_at(crash, note + 1);
+        let is_right = || self.accepts(&self.image.cut(next_note(crash, next)), known);
+        let is_next = next_note(crash, note + 1) > next;
+        (is_next && is_right())
+            .then(|| Cause::Acknowledged { store: crash.named(next), note: crash.named(note) })
+    }
+
+    /// Returns the cause if a store that was lost is needed for a later one: for the first with which recovery fails.
+    fn unordered(&self, crash: &Crash, missing: u32, note: Option<u32>) -> Option<Cause> {
+        let from = note.unwrap_or(0).max(missing);
+        let stores = (from..crash.layer.cut).filter(|event| is_store(crash.event(*event)));
+        let kept = stores.take(STORES).find(|event| self.fails(crash, event + 1))?;
+        if !self.accepts(&self.image.cut(kept + 1), self.notes_at(crash, kept + 1)) {
+            return self.between(crash, kept + 1);
+        }
+        if kept == missing {
+            return self.torn(crash, missing);
+        }
+        let named = crash.named(missing);
+        Some(match read_by(crash, missing, kept) {
+            Some(reader) => Cause::Read { store: named, reader },
+            None => Cause::Unordered { kept: crash.named(kept), missing: named },
+        })
+    }
+
+    /// Returns the cause if recovery takes a write that is torn. If it would not have done so with the earlier stores of the
+    /// words that are lost, those should have been persistent before.
+    fn torn(&self, crash: &Crash, write: u32) -> Option<Cause> {
+        if !matches!(fate(&crash.layer, write), Some(Fate::Torn { .. })) {
+            return None;
+        }
+        let mut image = self.image.clone();
+        *image.layers.last_mut()? = crash.layer.clone();
+        let words = stored_by(&crash.layer, write);
+        let earlier = |at| {
+            let is_lost = words.iter().any(|word| word.at == at && !word.is_kept);
+            let writes = written(crash, at)?.get(kept_stores(crash, at)..)?;
+            writes.iter().rfind(|one| is_lost && one.event < write)
+        };
+        let all = (0..image.len()).step_by(WORD as usize);
+        let first = all.clone().filter_map(|at| Some(earlier(at)?.event)).min();
+        let with_earlier =
+            all.map(|at| earlier(at).map_or_else(|| image.latest(at), |one| one.value));
+        let named = crash.named(write);
+        Some(match first {
+            Some(first) if self.accepts(&Image::new(with_earlier.collect()), self.notes) => {
+                Cause::Unordered { kept: named, missing: crash.named(first) }
+            }
+            _ => Cause::Torn { write: named },
+        })
+    }
+
+    /// Returns the cause if nothing is lost at a cut: it lies between two stores, and recovery accepts what was before the
+    /// first and what will be after the second. The order is the cause if it also accepts the later stores without the first.
+    fn between(&self, crash: &Crash, cut: u32) -> Option<Cause> {
+        let last = (0..cut).rfind(|event| is_store(crash.event(*event)))?;
+        let next = next_store(crash, last + 1)?;
+        let end = next_note(crash, next);
+        let (before, after) = (self.image.cut(last), self.image.cut(end));
+        let known = self.notes_at(crash, end);
+        let is_one_operation = next_note(crash, last + 1) > next;
+        if !is_one_operation
+            || !self.accepts(&before, self.notes_at(crash, last))
+            || !self.accepts(&after, known)
+        {
+            return None;
+        }
+        let (last_named, next) = (crash.named(last), crash.named(next));
+        let without = without(crash, last, end, &before, &after);
+        Some(if without.is_some_and(|image| self.accepts(&image, known)) {
+            Cause::Unordered { kept: last_named, missing: next }
+        } else {
+            Cause::Unacknowledged { last: last_named, next }
+        })
+    }
+
+    /// Returns true if recovery accepts the latest state of an image.
+    fn accepts(&self, image: &Image, notes: usize) -> bool {
+        (self.recovery)(image, notes, Choices::new(Way::NearFirst(0))).1
+    }
+
+    /// Returns true if a crash at a cut leaves a state that recovery does not accept, with the notes of that time.
+    fn fails(&self, crash: &Crash, cut: u32) -> bool {
+        let (image, notes) = (self.image.cut(cut), self.notes_at(crash, cut));
+        let mut choices = Choices::new(Way::All);
+        for _ in 0..STATES {
+            let (made, is_accepted) = (self.recovery)(&image, notes, choices);
+            choices = made;
+            if !is_accepted {
+                return true;
+            }
+            if choices.advance().is_none() {
+                return false;
+            }
+        }
+        !(self.recovery)(&image, notes, Choices::new(Way::NearLast(0))).1
+    }
+
+    /// Returns the number of notes that recovery gets after a crash at a cut. Those of earlier runs stay.
+    fn notes_at(&self, crash: &Crash, cut: u32) -> usize {
+        let is_note = |event: &&Happened| event.what == What::Note;
+        let events = &crash.layer.history.events;
+        let before = |cut: u32| events[..cut as usize].iter().filter(is_note).count();
+        let of_run = before(crash.layer.history.now());
+        if of_run == 0 { self.notes } else { before(cut) }
+    }
+}
+
+/// Returns the first store that is the last one before `end` of a word that is lost.
+fn first_lost(crash: &Crash, end: u32) -> Option<u32> {
+    let of_word = |at| {
+        let writes = written(crash, at)?;
+        let last = writes.iter().rposition(|write| write.event < end)?;
+        (last >= kept_stores(crash, at)).then(|| writes[last].event)
+    };
+    lost_words(crash).iter().filter_map(|word| of_word(word.at)).min()
+}
+
+/// Returns the load by which the thread of an event has read a store before.
+fn read_by(crash: &Crash, store: u32, event: u32) -> Option<String> {
+    let reader = crash.event(store).reader.as_ref()?;
+    let is_it = reader.at <= event && reader.thread == crash.event(event).thread;
+    is_it.then(|| format!("load at {}", super::shown(reader.place)))
+}
+
+const fn is_store(event: &Happened) -> bool {
+    matches!(event.what, What::Store { .. })
+}
+
+fn next_store(crash: &Crash, from: u32) -> Option<u32> {
+    (from..crash.layer.history.now()).find(|event| is_store(crash.event(*event)))
+}
+
+/// Returns the next note, or the end of the run.
+fn next_note(crash: &Crash, from: u32) -> u32 {
+    let end = crash.layer.history.now();
+    (from..end).find(|event| crash.event(*event).what == What::Note).unwrap_or(end)
+}
+
+/// Returns the image after the run up to `end`, as if it had not made one of its stores; `None` if that makes no
+/// difference, as later ones have overwritten it.
+fn without(crash: &Crash, store: u32, end: u32, before: &Image, after: &Image) -> Option<Image> {
+    let is_of_store = |at: &u64| {
+        let writes = written(crash, *at).unwrap_or_default();
+        writes.iter().rfind(|write| write.event < end).is_some_and(|last| last.event == store)
+    };
+    let word = |at| if is_of_store(&at) { before.latest(at) } else { after.latest(at) };
+    let words = (0..after.len()).step_by(WORD as usize);
+    let matters = words.clone().any(|at| is_of_store(&at));
+    matters.then(|| Image::new(words.map(word).collect()))
+}
+
+/// Returns the stores of a word in a run.
+fn written(crash: &Crash, at: u64) -> Option<&[Write]> {
+    let (line, word) = crash.layer.history.model.place(at);
+    Some(crash.layer.history.line(line)?.writes(word))
+}
+
+/// Returns the number of stores of a word that a run's crash kept.
+fn kept_stores(crash: &Crash, at: u64) -> usize {
+    let (line, word) = crash.layer.history.model.place(at);
+    let stores = crash.layer.history.line(line);
+    stores.map_or(0, |stores| crash.layer.bounds(line, stores).high[word] as usize)
+}
+
+/// Returns the cause if a later life stored a missing word of a torn write with the same value again, while others are
+/// still there: no checksum helps.
+pub(super) fn revived(crashes: &[Crash]) -> Option<Cause> {
+    (0..crashes.len()).find_map(|number| {
+        let (crash, later) = (&crashes[number], &crashes[number + 1..]);
+        (0..crash.end).find_map(|event| {
+            if !matches!(fate(&crash.layer, event), Some(Fate::Torn { .. })) {
+                return None;
+            }
+            let words = stored_by(&crash.layer, event);
+            let again = |at| later.iter().find_map(|later| Some((later, last_kept(later, at)?)));
+            let mut remain = words.iter().filter(|word| word.is_kept && word.is_known);
+            remain.find(|word| again(word.at).is_none())?;
+            let mut lost = words.iter().filter(|word| !word.is_kept);
+            let (run, stored) = lost.find_map(|word| {
+                let (run, stored) = again(word.at)?;
+                let first = written(crash, word.at)?.iter().find(|write| write.event == event)?;
+                (first.value == stored.value).then_some((run, stored.event))
+            })?;
+            let again = format!("{} of {}", run.named(stored), run.name);
+            Some(Cause::Revived { write: crash.named(event), again })
+        })
+    })
+}
+
+/// Returns the last store of a word that a run's crash kept, if there is one.
+fn last_kept(crash: &Crash, at: u64) -> Option<&Write> {
+    written(crash, at)?.get(kept_stores(crash, at).checked_sub(1)?)
+}

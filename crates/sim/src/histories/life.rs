@@ -1,0 +1,127 @@
+//! One life of a structure, as its code sees it.
+
+use super::Structure;
+use crate::medium::{Moment, SimMedium};
+use alloc::vec;
+use alloc::vec::Vec;
+use core::cell::RefCell;
+use core::fmt;
+
+/// Chooses one of the operations that are possible, by its index; none, if the life ends.
+pub(super) type Pick<'p, O> = dyn FnMut(&[O]) -> Option<usize> + 'p;
+
+/// One life of a [`Structure`]: from its opening to a crash.
+///
+/// The process is dead once [`next`](Self::next) returns `None`. Dropping a handle after that, such as a transaction,
+/// changes nothing, so handles can be kept until the function returns.
+#[non_exhaustive]
+pub struct Life<'m, S: Structure> {
+    /// The medium as the life before has left it.
+    pub medium: &'m SimMedium,
+    /// The number of the life in its history, from 0: for values that are random in production and differ at each opening.
+    pub number: u64,
+    /// True if the process before was killed: the caches kept its stores, and other processes went on. Else the power was
+    /// lost, or there was no process before.
+    pub is_after_kill: bool,
+    structure: &'m S,
+    log: RefCell<Log<'m, S>>,
+}
+
+/// The place of a life in its history.
+#[derive(Clone, Copy)]
+pub(super) struct Origin {
+    pub(super) number: u64,
+    pub(super) is_after_kill: bool,
+}
+
+struct Log<'m, S: Structure> {
+    pick: &'m mut Pick<'m, S::Operation>,
+    record: Record<S>,
+}
+
+/// The record of a life.
+pub(super) struct Record<S: Structure> {
+    /// The model at the beginning and after each note.
+    pub(super) models: Vec<S::Model>,
+    /// The number of operations that had begun at each note.
+    pub(super) notes: Vec<usize>,
+    pub(super) steps: Vec<Step<S::Operation>>,
+}
+
+/// An operation, and the moment when it began.
+pub(super) struct Step<O> {
+    pub(super) operation: O,
+    pub(super) begun: Moment,
+}
+
+impl<S: Structure> Record<S> {
+    /// Returns the model as it is now.
+    fn model(&self) -> S::Model {
+        self.models.last().cloned().unwrap_or_default()
+    }
+}
+
+impl<'m, S: Structure> Life<'m, S> {
+    pub(super) fn new(
+        medium: &'m SimMedium,
+        structure: &'m S,
+        origin: Origin,
+        model: S::Model,
+        pick: &'m mut Pick<'m, S::Operation>,
+    ) -> Self {
+        let record = Record { models: vec![model], notes: Vec::new(), steps: Vec::new() };
+        let Origin { number, is_after_kill } = origin;
+        Self { medium, number, is_after_kill, structure, log: RefCell::new(Log { pick, record }) }
+    }
+
+    pub(super) fn into_record(self) -> Record<S> {
+        self.log.into_inner().record
+    }
+
+    /// Returns a copy of the model: all that was noted, in this life and before.
+    #[must_use]
+    pub fn model(&self) -> S::Model {
+        self.log.borrow().record.model()
+    }
+
+    /// Notes in the model that the outside world learns something here and now: that an operation begins, or that
+    /// it is acknowledged. A crash comes before or after it. The note persists and orders nothing.
+    ///
+    /// # Panics
+    /// If `note` uses the life.
+    #[track_caller]
+    pub fn note(&self, note: impl FnOnce(&mut S::Model)) {
+        self.medium.note(|| {
+            let record = &mut self.log.borrow_mut().record;
+            let mut model = record.model();
+            note(&mut model);
+            record.models.push(model);
+            record.notes.push(record.steps.len());
+        });
+    }
+
+    /// Returns the operation to carry out next, of those that are [possible](Structure::operations); `None` if the
+    /// process is dead.
+    #[must_use]
+    pub fn next(&self) -> Option<S::Operation> {
+        if self.medium.is_dead() {
+            return None;
+        }
+        let Log { pick, record } = &mut *self.log.borrow_mut();
+        let possible = self.structure.operations(&record.model());
+        let chosen = pick(&possible).and_then(|chosen| possible.into_iter().nth(chosen));
+        match chosen.clone() {
+            Some(operation) => {
+                record.steps.push(Step { operation, begun: self.medium.moment() });
+            }
+            None => self.medium.die(),
+        }
+        chosen
+    }
+}
+
+impl<S: Structure> fmt::Debug for Life<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Life").field("number", &self.number).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,158 @@
+//! Generated histories: several lives of a structure, with crashes between them.
+//!
+//! Each uses only those before it in this order: life, runner, generated, search, found.
+
+mod found;
+mod generated;
+mod life;
+mod runner;
+mod search;
+
+pub use found::Searched;
+pub use life::Life;
+
+use crate::explore::simulation::Simulation;
+use crate::failure::violation::Violation;
+use alloc::vec::Vec;
+use core::fmt;
+use search::{Failed, Search};
+
+/// A structure under test: its operations, a model of its promises, and the code of one life.
+///
+/// ```
+/// use cachemaint::medium::{Medium, Readable};
+/// use cachemaint_sim::{Histories, Life, Model, Simulation, Structure, Violation};
+/// use core::sync::atomic::Ordering::Relaxed;
+///
+/// /// A counter in one word.
+/// struct Counter;
+///
+/// impl Structure for Counter {
+///     type Operation = &'static str;
+///     /// The number that was acknowledged, and the one that may be there.
+///     type Model = (u64, u64);
+///
+///     fn operations(&self, _model: &(u64, u64)) -> Vec<&'static str> {
+///         vec!["increment"]
+///     }
+///
+///     fn live(&self, life: &Life<'_, Self>) -> Result<(), Violation> {
+///         let medium = life.medium;
+///         let mut number = medium.load(0, Relaxed);
+///         let (acknowledged, begun) = life.model();
+///         Violation::unless((acknowledged..=begun).contains(&number), || {
+///             format!("{number}, not {acknowledged} to {begun}")
+///         })?;
+///         medium.persist(0..8)?; // a process that was killed may have left it in the caches
+///         life.note(|model| *model = (number, number));
+///         while life.next().is_some() {
+///             number += 1;
+///             life.note(|model| model.1 = number);
+///             medium.store(0, number, Relaxed);
+///             medium.persist(0..8)?;
+///             life.note(|model| model.0 = number);
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// let found = Histories::new(Simulation::new(Model::NEUTRAL, 64).zeros()).search(&Counter);
+/// found.assert_safe();
+/// println!("{found}");
+/// ```
+pub trait Structure: Sized {
+    /// An operation with its parameters. Operations that leave something under way (a transaction without a
+    /// commit) are included.
+    type Operation: Clone + PartialEq + fmt::Debug;
+
+    /// The reference model: the operations of all lives so far, as the outside world knows them. For each, it says if
+    /// that is acknowledged, under way, or given up. The default is that of a medium without the structure.
+    type Model: Clone + Default;
+
+    /// Returns the operations that are possible now, the simplest first; the same ones for the same model. A history that
+    /// fails is made shorter with earlier ones. Few with few parameters find more than many.
+    fn operations(&self, model: &Self::Model) -> Vec<Self::Operation>;
+
+    /// Lives one life: opens the content of the medium, or creates it, judges it by the model, and carries out
+    /// operations until [`Life::next`] has no more. Each change of the promises is [noted](Life::note) in the model:
+    /// the content found at the opening, each operation when it begins, and its acknowledgement.
+    ///
+    /// The code must do the same each time it gets the same answers from `life` and its medium. It runs on one
+    /// thread.
+    ///
+    /// # Errors
+    /// The violation, if the model does not allow the content. Checks after the last operation count too. Only the result
+    /// of a life that is killed within an operation is ignored.
+    fn live(&self, life: &Life<'_, Self>) -> Result<(), Violation>;
+}
+
+/// A search for histories that fail: sequences of operations in several lives of a [`Structure`], with a crash after
+/// each life.
+///
+/// Operations are generated, most histories with few. A life ends by a loss of power or by a kill, after its last operation
+/// or within it; a life without operations ends during or after its opening. Short histories are also tried with each end
+/// and in all states. A history that fails is made as short as possible before it is reported.
+#[derive(Clone, Debug)]
+pub struct Histories {
+    simulation: Simulation,
+    cases: u64,
+    seed: u64,
+    states: u32,
+    longest: usize,
+}
+
+impl Histories {
+    /// Returns a search under the model of a simulation, on media that begin as the simulation's. Its limit of
+    /// operations holds for each life; its other settings are not used.
+    #[must_use]
+    pub const fn new(simulation: Simulation) -> Self {
+        Self { simulation, cases: 2_000, seed: 0, states: 8, longest: 24 }
+    }
+
+    /// Sets the number of histories that are generated, at first 2000: some seconds.
+    #[must_use]
+    pub fn cases(self, cases: u64) -> Self {
+        Self { cases, ..self }
+    }
+
+    /// Sets the start of the random numbers, at first 0. The same seed gives the same histories.
+    #[must_use]
+    pub fn seed(self, seed: u64) -> Self {
+        Self { seed, ..self }
+    }
+
+    /// Sets the number of states that are opened after the last crash, at first 8. If the opening can distinguish no
+    /// more than this number, all are opened. Otherwise this number is opened in order, and the same number by chance.
+    /// Short histories that leave few states are tried in all of them, whatever this number is.
+    #[must_use]
+    pub fn states(self, states: u32) -> Self {
+        Self { states, ..self }
+    }
+
+    /// Sets the longest history: operations and crashes together, at first 24.
+    #[must_use]
+    pub fn longest(self, steps: usize) -> Self {
+        Self { longest: steps, ..self }
+    }
+
+    /// Searches for a history that fails, and makes it as short as possible.
+    pub fn search<S: Structure>(&self, structure: &S) -> Searched<S::Operation> {
+        let mut search = Search::new(self, structure);
+        let failed = search.search();
+        search.into_searched(failed)
+    }
+
+    /// Tries one history again, with each end that its lives can have: the [lives](Searched::lives) of one that
+    /// failed, say. Operations that are not possible are left out. It lives 20000 lives at most in order; what that leaves
+    /// out is tried by chance for as many more.
+    pub fn replay<S: Structure>(
+        &self,
+        structure: &S,
+        lives: &[Vec<S::Operation>],
+    ) -> Searched<S::Operation> {
+        let mut search = Search::new(self, structure);
+        let failed = search.replay(lives);
+        let origin = "as it was given".into();
+        search.into_searched(failed.map(|trail| Failed { trail, tree: None, origin }))
+    }
+}

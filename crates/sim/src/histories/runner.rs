@@ -1,0 +1,275 @@
+//! Running lives, and the states after their crashes.
+
+use super::Structure;
+use super::life::{Life, Origin, Pick, Record, Step};
+use crate::Violation;
+use crate::crash::choices::Choices;
+use crate::crash::image::{Image, Layer};
+use crate::crash::points::{Point, points};
+use crate::explore::simulation::Simulation;
+use crate::machine::Machine;
+use crate::machine::history::{Happened, History, What};
+use crate::medium::{Moment, SimMedium};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::panic::Location;
+
+/// The place where a life begins.
+pub(super) struct Node<S: Structure> {
+    image: Image,
+    /// The machine, if a process was killed and the machine goes on.
+    machine: Option<Machine>,
+    model: S::Model,
+    /// The number of lives before.
+    number: u64,
+}
+
+impl<S: Structure> Node<S> {
+    /// Returns the states that the crash before has left.
+    pub(super) fn image(&self) -> Image {
+        self.image.clone()
+    }
+}
+
+/// The end of a life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// The power is lost.
+    Power(Point),
+    /// The process is killed after this number of stores, write-backs, fences and notes.
+    Kill(u64),
+}
+
+/// A life that has ended, and the choices that repeat it.
+#[derive(Clone, Debug)]
+pub(super) struct Past<O> {
+    pub(super) operations: Vec<O>,
+    /// The choices among the states that the crash before had left.
+    pub(super) taken: Vec<u32>,
+    pub(super) end: End,
+}
+
+/// A life that was lived up to its end.
+pub(super) struct Lived<S: Structure> {
+    machine: Machine,
+    image: Image,
+    pub(super) choices: Choices,
+    pub(super) record: Record<S>,
+    pub(super) verdict: Result<(), Violation>,
+    birth: Moment,
+    pub(super) death: Moment,
+    number: u64,
+}
+
+/// Runs lives of a structure.
+pub(super) struct Runner<'a, S> {
+    pub(super) simulation: &'a Simulation,
+    pub(super) structure: &'a S,
+}
+
+impl<S: Structure> Runner<'_, S> {
+    /// Returns the beginning of all histories.
+    pub(super) fn root(&self) -> Node<S> {
+        let (image, model) = (self.simulation.image(), S::Model::default());
+        Node { image, machine: None, model, number: 0 }
+    }
+
+    /// Lives a life that ends when `pick` says so, or with more than `dies_after` changes of the medium.
+    pub(super) fn live(
+        &self,
+        node: &Node<S>,
+        choices: Choices,
+        dies_after: u64,
+        pick: &mut Pick<'_, S::Operation>,
+    ) -> Lived<S> {
+        let medium = self.medium(node, choices).dying_after(dies_after);
+        let birth = medium.moment();
+        let (record, verdict) = self.record(node, &medium, pick);
+        let death = medium.moment();
+        let (machine, image, choices) = medium.into_parts();
+        let number = node.number;
+        Lived { machine, image, choices, record, verdict, birth, death, number }
+    }
+
+    /// Opens the state after a crash, and does nothing more: no crash comes any more.
+    pub(super) fn open(
+        &self,
+        node: &Node<S>,
+        choices: Choices,
+    ) -> (Choices, Result<(), Violation>) {
+        let medium = self.medium(node, choices).uncut();
+        let (_, verdict) = self.record(node, &medium, &mut |_| None);
+        let (_, _, choices) = medium.into_parts();
+        (choices, verdict)
+    }
+
+    fn medium(&self, node: &Node<S>, choices: Choices) -> SimMedium {
+        let medium = self.simulation.holding(node.image.clone(), choices);
+        match &node.machine {
+            Some(machine) => medium.continuing(machine.clone()),
+            None => medium,
+        }
+    }
+
+    fn record(
+        &self,
+        node: &Node<S>,
+        medium: &SimMedium,
+        pick: &mut Pick<'_, S::Operation>,
+    ) -> (Record<S>, Result<(), Violation>) {
+        let mut pick = |possible: &[S::Operation]| pick(possible);
+        let origin = Origin { number: node.number, is_after_kill: node.machine.is_some() };
+        let life = Life::new(medium, self.structure, origin, node.model.clone(), &mut pick);
+        let verdict = medium.run(|| self.structure.live(&life)).unwrap_or_else(Err);
+        // A process that was killed within an operation has added no notes since.
+        let verdict = if medium.is_killed() { Ok(()) } else { verdict };
+        (life.into_record(), verdict)
+    }
+
+    /// Lives a life with these operations, without those that are not possible.
+    pub(super) fn relive(
+        &self,
+        node: &Node<S>,
+        taken: &[u32],
+        dies_after: u64,
+        operations: &[S::Operation],
+    ) -> Lived<S> {
+        self.live(node, Choices::beginning(taken), dies_after, &mut script(operations))
+    }
+
+    /// Lives a life again, and ends it as before.
+    pub(super) fn again(&self, node: &Node<S>, past: &Past<S::Operation>) -> Lived<S> {
+        let dies_after = if let End::Kill(changes) = past.end { changes } else { u64::MAX };
+        self.relive(node, &past.taken, dies_after, &past.operations)
+    }
+}
+
+/// Chooses the given operations, one after the other, without those that are not possible.
+pub(super) fn script<O: PartialEq>(operations: &[O]) -> impl FnMut(&[O]) -> Option<usize> {
+    let mut left = operations.iter();
+    move |possible| left.find_map(|next| possible.iter().position(|one| one == next))
+}
+
+impl<S: Structure> Lived<S> {
+    /// Returns the operations that were begun.
+    pub(super) fn operations(&self) -> Vec<S::Operation> {
+        self.record.steps.iter().map(|step| step.operation.clone()).collect()
+    }
+
+    /// Returns the moment when the last operation began; the birth, if no operation has begun.
+    pub(super) fn last_begun(&self) -> Moment {
+        let begun = |step: &Step<S::Operation>| step.begun;
+        self.record.steps.last().map_or(self.birth, begun)
+    }
+
+    /// Returns true if the last operation has left no trace: the life is one that ended before it.
+    pub(super) fn is_idle(&self) -> bool {
+        self.death.events == self.last_begun().events
+    }
+
+    /// Returns the moments of a crash in the last operation that can differ. Those before it belong to a life that
+    /// ended earlier, unless the outside world has learned something in the last operation: a store of an earlier
+    /// operation may still be in the CPU's buffer.
+    pub(super) fn points(&self) -> Vec<Point> {
+        let (born, from) = (self.birth.events, self.last_begun().events);
+        let known = self.notes_before(from);
+        let is_late =
+            |point: &Point| point.cut > from || (point.cut >= born && point.notes > known);
+        points(self.machine.history()).into_iter().filter(is_late).collect()
+    }
+
+    /// Returns the numbers of changes after which a kill within the last operation is tried: those of its stores, which
+    /// the next process sees, and of its notes, by which it is judged. A kill after a write-back leaves the same state, as
+    /// no thread completes that write-back. A kill after a fence leaves fewer stores that can still be lost.
+    pub(super) fn kills(&self) -> Vec<u64> {
+        let events = &self.machine.history().events;
+        let from = self.last_begun();
+        let changes = events[from.events as usize..].iter();
+        let is_change =
+            |event: &&Happened| !matches!(event.what, What::Visible { .. } | What::Kill);
+        let changes = changes.filter(is_change);
+        let is_seen = |event: &Happened| matches!(event.what, What::Store { .. } | What::Note);
+        let numbered = (from.changes + 1..self.death.changes).zip(changes);
+        numbered.filter(|(_, event)| is_seen(event)).map(|(change, _)| change).collect()
+    }
+
+    /// Returns the states after the losses of power, as far as they were read.
+    pub(super) fn into_layers(self) -> Vec<Layer> {
+        self.image.layers
+    }
+
+    /// Returns the moment of a crash at the end.
+    pub(super) fn end(&self) -> Point {
+        Point {
+            cut: self.death.events,
+            notes: self.notes_before(self.birth.events) + self.record.notes.len(),
+        }
+    }
+
+    /// Returns the number of notes among the first `events` events of the machine.
+    fn notes_before(&self, events: u32) -> usize {
+        let events = &self.machine.history().events[..events as usize];
+        events.iter().filter(|event| event.what == What::Note).count()
+    }
+
+    /// Returns the node after a crash at the life's end.
+    pub(super) fn ended(self, end: End) -> Node<S> {
+        match end {
+            End::Power(_) => Ended::new(self, false).node(end),
+            End::Kill(_) => Ended::new(self, true).node(end),
+        }
+    }
+
+    /// Returns the state with which the next life begins, for any end.
+    pub(super) fn into_ended(self) -> Ended<S> {
+        Ended::new(self, true)
+    }
+}
+
+/// A life that is over, and that can have ended in several ways.
+pub(super) struct Ended<S: Structure> {
+    history: Arc<History>,
+    killed: Option<Machine>,
+    image: Image,
+    models: Vec<S::Model>,
+    notes_before: usize,
+    number: u64,
+}
+
+impl<S: Structure> Ended<S> {
+    fn new(lived: Lived<S>, is_killed: bool) -> Self {
+        let notes_before = lived.notes_before(lived.birth.events);
+        let Lived { machine, image, record, number, .. } = lived;
+        // The kill has no place in the source but that of the last event.
+        let last = machine.history().events.last().map(|last| last.place);
+        let killed = is_killed.then(|| machine.clone()).map(|mut machine| {
+            machine.killed(last.unwrap_or(Location::caller()));
+            machine
+        });
+        let history = Arc::new(machine.into_history());
+        Self { history, killed, image, models: record.models, notes_before, number: number + 1 }
+    }
+
+    /// Returns the beginning of the next life in another state after a loss of power. `None` if it was to know fewer notes
+    /// than the life before had at its birth.
+    pub(super) fn node_in(&self, image: &Image, notes: usize) -> Option<Node<S>> {
+        let model = self.models.get(notes.checked_sub(self.notes_before)?)?.clone();
+        Some(Node { image: image.clone(), machine: None, model, number: self.number })
+    }
+
+    /// Returns the beginning of the next life. A kill is one at the end.
+    pub(super) fn node(&self, end: End) -> Node<S> {
+        let last = self.models.len() - 1;
+        let (image, machine, notes) = match end {
+            End::Power(Point { cut, notes }) => {
+                // A life that is not deterministic may have ended earlier this time.
+                let cut = cut.min(self.history.now());
+                let layer = Layer::new(Arc::clone(&self.history), cut);
+                let notes = notes.saturating_sub(self.notes_before).min(last);
+                (self.image.clone().under(layer), None, notes)
+            }
+            End::Kill(_) => (self.image.clone(), self.killed.clone(), last),
+        };
+        Node { image, machine, model: self.models[notes].clone(), number: self.number }
+    }
+}

@@ -1,0 +1,452 @@
+//! Looking for a history that fails, and for a shorter one that fails so.
+
+use super::generated::{Picks, Tree, chance, history, picked};
+use super::life::Pick;
+use super::runner::{End, Lived, Node, Past, Runner, script};
+use super::{Histories, Structure};
+use crate::crash::choices::{Choices, Way};
+use crate::failure::violation::{Violation, ViolationKind};
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+use fastrand::Rng;
+use proptest::strategy::ValueTree;
+
+/// A history that failed.
+#[derive(Clone, Debug)]
+pub(super) struct Trail<O> {
+    pub(super) past: Vec<Past<O>>,
+    /// The operations of the life that failed.
+    pub(super) operations: Vec<O>,
+    /// The choices among the states that the last crash had left.
+    pub(super) taken: Vec<u32>,
+    pub(super) violation: Violation,
+}
+
+impl<O: Clone> Trail<O> {
+    /// Returns the operations of each life. The last life has none if it failed at its opening, and is left out.
+    pub(super) fn lives(&self) -> Vec<Vec<O>> {
+        let last = Some(&self.operations).filter(|operations| !operations.is_empty());
+        self.past.iter().map(|past| &past.operations).chain(last).cloned().collect()
+    }
+
+    /// Returns the number of lives, that of the failure included, and of operations.
+    pub(super) fn size(&self) -> (usize, usize) {
+        let before: usize = self.past.iter().map(|past| past.operations.len()).sum();
+        (self.past.len() + 1, before + self.operations.len())
+    }
+}
+
+/// The reason why a search ends early.
+pub(super) enum Stop<O> {
+    /// The requested number of lives was reached.
+    Spent,
+    Failed(Trail<O>),
+}
+
+impl<O> Stop<O> {
+    fn failed(self) -> Option<Trail<O>> {
+        match self {
+            Self::Failed(trail) => Some(trail),
+            Self::Spent => None,
+        }
+    }
+}
+
+/// A history that failed, as a search found it.
+pub(super) struct Failed<S: Structure> {
+    pub(super) trail: Trail<S::Operation>,
+    /// The generated history, unless it was given.
+    pub(super) tree: Option<Tree>,
+    pub(super) origin: String,
+}
+
+/// A part of a search.
+type Attempt<T, O> = Result<T, Stop<O>>;
+
+/// The operations of the lives of a history, as they are generated or given.
+enum Plan<'p, O> {
+    Picks(&'p [Vec<u16>]),
+    Lives(&'p [Vec<O>]),
+}
+
+impl<'p, O: PartialEq> Plan<'p, O> {
+    const fn lives(&self) -> usize {
+        match self {
+            Self::Picks(picks) => picks.len(),
+            Self::Lives(lives) => lives.len(),
+        }
+    }
+
+    /// Returns the choice among the possible operations of a life.
+    fn pick(&self, life: usize) -> Box<Pick<'p, O>> {
+        match self {
+            Self::Picks(picks) => {
+                let mut left = picks[life].iter();
+                Box::new(move |possible| picked(*left.next()?, possible.len()))
+            }
+            Self::Lives(lives) => Box::new(script(&lives[life])),
+        }
+    }
+}
+
+/// Lives to spend on a short history in every state of each crash.
+const LIVES: u64 = 512;
+/// Operations and crashes of such a history, at most, the last crash not counted.
+const SHORT: usize = 4;
+/// Lives to spend on trying a simpler history, and histories by chance for the same.
+const TRIES: u64 = 2_000;
+const SAMPLES: u64 = 100;
+/// Lives to spend on all simpler histories.
+const ALL_TRIES: u64 = 50 * TRIES;
+/// States of a crash that a simpler history is tried in, at least: the one that was found may be one of many.
+const STATES: u32 = 64;
+/// Lives in order, and by chance, of a replay.
+const REPLAY: u64 = 20_000;
+/// The factor by which a replay opens more states of each crash, if it has not opened all.
+const MORE: u32 = 8;
+
+/// A search.
+pub(super) struct Search<'s, S: Structure> {
+    pub(super) settings: &'s Histories,
+    pub(super) runner: Runner<'s, S>,
+    /// States in order, and by chance, that are opened after a crash.
+    bound: u32,
+    /// The lives before the one that is lived.
+    path: Vec<Past<S::Operation>>,
+    /// Lives that may still be lived.
+    left: u64,
+    lived: u64,
+    pub(super) histories: u64,
+    pub(super) states: u64,
+    /// The short histories that were tried in every state of each crash, as far as the limit of lives allowed.
+    short: Vec<Picks>,
+    /// The largest number of operations that were possible.
+    possible: usize,
+    /// True if not all states of a given history were tried. A crash has left more than were opened, or a life has read
+    /// words behind its opening that a crash could have left in several states.
+    is_partial: bool,
+    /// True if a crash of a given history has left more states than were opened.
+    is_cut: bool,
+    chance: Rng,
+}
+
+impl<'s, S: Structure> Search<'s, S> {
+    pub(super) fn new(settings: &'s Histories, structure: &'s S) -> Self {
+        Self {
+            settings,
+            runner: Runner { simulation: &settings.simulation, structure },
+            bound: settings.states,
+            path: Vec::new(),
+            left: u64::MAX,
+            lived: 0,
+            histories: 0,
+            states: 0,
+            short: Vec::new(),
+            possible: 1,
+            is_partial: false,
+            is_cut: false,
+            chance: Rng::with_seed(settings.seed),
+        }
+    }
+
+    /// Tries generated histories: each by chance, and short ones in every state. Returns the first that failed.
+    pub(super) fn search(&mut self) -> Option<Failed<S>> {
+        let Histories { seed, longest, cases, states, .. } = *self.settings;
+        // Lives to spend on short histories in every state: as many as the others take.
+        let mut left = cases.saturating_mul(u64::from(states.max(1)));
+        (0..cases).find_map(|number| {
+            let tree = history(seed, number, longest)?;
+            (self.bound, self.left) = (states, u64::MAX);
+            let picks = tree.current();
+            let trail = match self.by_chance(&Plan::Picks(&picks), number) {
+                Err(Stop::Failed(trail)) => trail,
+                _ => self.in_all_states(&picks, &mut left)?,
+            };
+            let origin = format!("as number {number} of seed {seed}");
+            Some(Failed { trail, tree: Some(tree), origin })
+        })
+    }
+
+    /// Tries a short history in every state of each crash.
+    fn in_all_states(&mut self, picks: &Picks, left: &mut u64) -> Option<Trail<S::Operation>> {
+        let steps = picks.iter().map(|life| life.len() + 1).sum::<usize>() - 1;
+        // Others have the same operations.
+        let of = |pick: &u16| picked(*pick, self.possible).unwrap_or(0) as u16;
+        let known: Picks = picks.iter().map(|life| life.iter().map(of).collect()).collect();
+        if steps > SHORT || *left == 0 || self.short.contains(&known) {
+            return None;
+        }
+        self.short.push(known);
+        let limit = LIVES.min(*left);
+        (self.bound, self.left) = (u32::MAX, limit);
+        let tried = self.in_order(&Plan::Picks(picks));
+        *left -= limit - self.left;
+        tried.err()?.failed()
+    }
+
+    /// Makes a history that failed simpler as long as it fails in the same way.
+    pub(super) fn shrunk(
+        &mut self,
+        mut tree: Tree,
+        mut best: Trail<S::Operation>,
+    ) -> Trail<S::Operation> {
+        self.bound = self.settings.states.max(STATES);
+        let end = self.lived + ALL_TRIES;
+        let mut goes_on = tree.simplify();
+        while goes_on && self.lived < end {
+            goes_on = match self.fails(&tree.current(), best.violation.kind) {
+                Some(trail) => {
+                    best = trail;
+                    tree.simplify()
+                }
+                None => tree.complicate(),
+            };
+        }
+        best
+    }
+
+    /// Looks for a failure of this kind in a generated history.
+    fn fails(&mut self, picks: &Picks, kind: ViolationKind) -> Option<Trail<S::Operation>> {
+        let is_it = |trail: &Trail<_>| trail.violation.kind == kind;
+        self.left = TRIES;
+        match self.in_order(&Plan::Picks(picks)) {
+            Err(Stop::Failed(trail)) if is_it(&trail) => return Some(trail),
+            Ok(()) if !self.is_partial => return None,
+            _ => self.left = TRIES,
+        }
+        (0..SAMPLES).find_map(|number| {
+            let trail = self.by_chance(&Plan::Picks(picks), number).err()?.failed();
+            trail.filter(is_it)
+        })
+    }
+
+    /// Tries a given history, with more and more states of each crash, and by chance the parts that were not tried in
+    /// order. Returns the history if it failed. With the same settings it does the same, whatever was tried before.
+    pub(super) fn replay(&mut self, lives: &[Vec<S::Operation>]) -> Option<Trail<S::Operation>> {
+        let Histories { seed, states, .. } = *self.settings;
+        self.chance = Rng::with_seed(seed);
+        (self.bound, self.left) = (states, REPLAY);
+        loop {
+            match self.in_order(&Plan::Lives(lives)) {
+                Ok(()) if !self.is_partial => return None,
+                Ok(()) if self.is_cut => self.bound = self.bound.max(1).saturating_mul(MORE),
+                Ok(()) | Err(Stop::Spent) => break,
+                Err(stop) => return stop.failed(),
+            }
+        }
+        // The lives before have drawn numbers.
+        (self.bound, self.left) = (states, REPLAY);
+        self.chance = Rng::with_seed(seed);
+        (0..)
+            .map_while(|number| match self.by_chance(&Plan::Lives(lives), number) {
+                Ok(()) => Some(None),
+                Err(stop) => stop.failed().map(Some),
+            })
+            .find_map(|failed| failed)
+    }
+
+    /// Takes the history that a replay finds, which has the simplest crashes. Returns true if there is one.
+    pub(super) fn is_replayed(&mut self, best: &mut Trail<S::Operation>) -> bool {
+        loop {
+            let again = self.replay(&best.lives());
+            let Some(again) = again.filter(|trail| trail.violation.kind == best.violation.kind)
+            else {
+                return false;
+            };
+            let is_same = again.lives() == best.lives();
+            *best = again;
+            if is_same {
+                return true;
+            }
+        }
+    }
+
+    /// Tries all ends and states of a history, and notes if something was left out.
+    fn in_order(&mut self, plan: &Plan<'_, S::Operation>) -> Attempt<(), S::Operation> {
+        self.path.clear();
+        (self.is_partial, self.is_cut) = (false, false);
+        self.behind(&self.runner.root(), plan)
+    }
+
+    /// Counts a life.
+    fn spend(&mut self) -> Attempt<(), S::Operation> {
+        self.left = self.left.checked_sub(1).ok_or(Stop::Spent)?;
+        self.lived += 1;
+        Ok(())
+    }
+
+    fn stop(
+        &self,
+        operations: Vec<S::Operation>,
+        taken: Vec<u32>,
+        violation: Violation,
+    ) -> Stop<S::Operation> {
+        Stop::Failed(Trail { past: self.path.clone(), operations, taken, violation })
+    }
+
+    /// Lives a life, which must not fail.
+    fn live(
+        &mut self,
+        node: &Node<S>,
+        choices: Choices,
+        pick: &mut Pick<'_, S::Operation>,
+    ) -> Attempt<Lived<S>, S::Operation> {
+        self.spend()?;
+        let lived = self.runner.live(node, choices, u64::MAX, pick);
+        let Err(violation) = lived.verdict.clone() else { return Ok(lived) };
+        Err(self.stop(lived.operations(), lived.choices.taken(), violation))
+    }
+
+    /// Opens the states that a crash has left: each that the opening can distinguish. If these are more than the bound,
+    /// opens so many in order, and as many by chance. Returns the choices that lead to each.
+    fn states(&mut self, node: &Node<S>) -> Attempt<Vec<Vec<u32>>, S::Operation> {
+        let mut states = Vec::new();
+        let mut choices = Choices::new(Way::All);
+        for _ in 0..self.bound.max(1) {
+            choices = self.open(node, choices, &mut states)?;
+            if choices.advance().is_none() {
+                return Ok(states);
+            }
+        }
+        (self.is_partial, self.is_cut) = (true, true);
+        self.open(node, Choices::new(Way::NearLast(0)), &mut states)?;
+        for _ in 0..self.bound {
+            let by_chance = Choices::new(Way::Random(self.chance.fork()));
+            self.open(node, by_chance, &mut states)?;
+        }
+        Ok(states)
+    }
+
+    /// Opens the state that a crash has left, and does nothing more.
+    fn open(
+        &mut self,
+        node: &Node<S>,
+        choices: Choices,
+        states: &mut Vec<Vec<u32>>,
+    ) -> Attempt<Choices, S::Operation> {
+        self.spend()?;
+        self.states += 1;
+        let (choices, verdict) = self.runner.open(node, choices);
+        verdict.map_err(|violation| self.stop(Vec::new(), choices.taken(), violation))?;
+        states.push(choices.taken());
+        Ok(choices)
+    }
+
+    /// Ends a history: opens the states that the last crash has left.
+    fn finish(&mut self, node: &Node<S>) -> Attempt<(), S::Operation> {
+        self.histories += 1;
+        self.states(node).map(drop)
+    }
+
+    /// Tries all ends and states of the rest of a history, from a node on.
+    fn behind(
+        &mut self,
+        node: &Node<S>,
+        plan: &Plan<'_, S::Operation>,
+    ) -> Attempt<(), S::Operation> {
+        let life = self.path.len();
+        if life == plan.lives() {
+            return self.finish(node);
+        }
+        for taken in self.states(node)? {
+            let lived = self.live(node, Choices::beginning(&taken), &mut *plan.pick(life))?;
+            self.is_partial |= lived.choices.depth() > taken.len();
+            self.crashes(node, lived, plan)?;
+        }
+        Ok(())
+    }
+
+    /// Tries all ends that a life can have in its last operation, the latest first. If that has left no trace, the life ends
+    /// after it.
+    fn crashes(
+        &mut self,
+        node: &Node<S>,
+        lived: Lived<S>,
+        plan: &Plan<'_, S::Operation>,
+    ) -> Attempt<(), S::Operation> {
+        let (operations, taken) = (lived.operations(), lived.choices.taken());
+        let past = |end| Past { operations: operations.clone(), taken: taken.clone(), end };
+        let last = End::Kill(lived.death.changes);
+        let (points, within) = if lived.is_idle() {
+            (vec![lived.end()], Vec::new())
+        } else {
+            (lived.points(), lived.kills())
+        };
+        let ended = lived.into_ended();
+        for end in points.into_iter().rev().map(End::Power).chain([last]) {
+            self.go_on(past(end), &ended.node(end), plan)?;
+        }
+        for end in within.into_iter().rev().map(End::Kill) {
+            let past = past(end);
+            let child = self.runner.again(node, &past).ended(end);
+            self.go_on(past, &child, plan)?;
+        }
+        Ok(())
+    }
+
+    /// Goes on behind a crash.
+    fn go_on(
+        &mut self,
+        past: Past<S::Operation>,
+        child: &Node<S>,
+        plan: &Plan<'_, S::Operation>,
+    ) -> Attempt<(), S::Operation> {
+        self.path.push(past);
+        self.behind(child, plan)?;
+        self.path.pop();
+        Ok(())
+    }
+
+    /// Tries a history with ends and states by chance, by a number.
+    fn by_chance(
+        &mut self,
+        plan: &Plan<'_, S::Operation>,
+        number: u64,
+    ) -> Attempt<(), S::Operation> {
+        let chance = &mut chance(self.settings.seed, number);
+        self.path.clear();
+        let mut node = self.runner.root();
+        for life in 0..plan.lives() {
+            let mut pick = plan.pick(life);
+            let mut most = self.possible;
+            let lived = self.live(&node, Choices::new(way(chance)), &mut |possible| {
+                most = most.max(possible.len());
+                pick(possible)
+            });
+            self.possible = most;
+            let lived = lived?;
+            let end = end(&lived, chance);
+            let past = Past { operations: lived.operations(), taken: lived.choices.taken(), end };
+            let is_within = matches!(end, End::Kill(changes) if changes < lived.death.changes);
+            let lived = if is_within { self.runner.again(&node, &past) } else { lived };
+            node = lived.ended(end);
+            self.path.push(past);
+        }
+        self.finish(&node)
+    }
+}
+
+/// Returns a strategy for the state after a crash: mostly the latest of each word, sometimes the oldest.
+fn way(chance: &mut Rng) -> Way {
+    match chance.u8(0..8) {
+        0..4 => Way::NearFirst(0),
+        4 => Way::NearLast(0),
+        _ => Way::Random(chance.fork()),
+    }
+}
+
+/// Returns the end of a life: a loss of power or a kill, mostly after the last operation, else within it.
+fn end<S: Structure>(lived: &Lived<S>, chance: &mut Rng) -> End {
+    let (first, last) = (lived.last_begun().changes, lived.death.changes);
+    let is_late = chance.bool();
+    if chance.u8(0..4) == 0 {
+        // Before the first change of the operation it leaves what a life without the operation leaves.
+        let first = last.min(first + 1);
+        return End::Kill(if is_late { last } else { chance.u64(first..=last) });
+    }
+    let points = if is_late { Vec::new() } else { lived.points() };
+    End::Power(chance.choice(points).unwrap_or_else(|| lived.end()))
+}

@@ -1,0 +1,287 @@
+//! The states that a crash may leave, as the architectures promise it.
+
+use cachemaint::family;
+use cachemaint::medium::Granularity;
+use cachemaint::survival::Event;
+use core::fmt;
+
+/// The size of a word in bytes.
+pub(crate) const WORD: u64 = family::WORD as u64;
+
+/// The order in which stores of one line become persistent. Those of different lines never wait for each
+/// other; those of one word always become persistent in order (coherence).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// In the order in which they reached memory: x86.
+    Total,
+    /// In an order that a barrier, a release or an acquire sets: arm64.
+    Partial,
+    /// In no order.
+    None,
+}
+
+/// The condition under which a store is sure to survive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Durable {
+    /// A write-back of its line, completed by a fence of the thread that issued it.
+    Completed,
+    /// The return of the write-back of its page.
+    Returned,
+    /// The store's visibility to other CPUs: the caches survive, the CPU's store buffer does not.
+    Visible,
+    /// The store's execution: the machine goes on.
+    Executed,
+}
+
+impl Durable {
+    /// Returns true if stores survive once they are in the caches.
+    pub(crate) const fn keeps_caches(self) -> bool {
+        matches!(self, Self::Visible | Self::Executed)
+    }
+}
+
+/// The place of a streaming (non-temporal) store's bytes once a fence has completed it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Streaming {
+    /// In memory: the line has left the caches.
+    Evicts,
+    /// In a cache, as an ordinary store would: a write-back is needed too.
+    Stays,
+}
+
+/// A persistency model: which states a crash may leave behind a sequence of stores, write-backs and
+/// fences.
+///
+/// | model | for | stores of one line | sure to survive |
+/// |---|---|---|---|
+/// | [`X86`](Self::X86) | power loss with ADR; a reset that keeps RAM | in the order of memory | written back, then a fence of that thread |
+/// | [`ARM64`](Self::ARM64) | the same | where release, acquire or a barrier orders them | `DC CVAP`, then a `DSB` of that thread |
+/// | [`NEUTRAL`](Self::NEUTRAL) | every architecture | each word alone | written back itself, then a fence of that thread |
+/// | [`X86_EADR`](Self::X86_EADR) | power loss with eADR | in the order of memory, across lines too | a fence |
+/// | [`PAGES`](Self::PAGES) | files persisted by `msync` | each word alone | the write-back of the page has returned |
+/// | [`CACHES_KEPT`](Self::CACHES_KEPT) | process crash, kexec, kdump | all are there | it was executed, and its copy has returned |
+///
+/// Common to all: an aligned word of 8 bytes is old or new, never a mix. The stores of one word become persistent in
+/// order. A line may be written back at any time, asked for or not, so bytes that were not written back are *perhaps*
+/// persistent.
+///
+/// # Sources
+/// Between lines, and for the effect of write-backs and fences: Cho, Lee, Raad, Kang, *Revamping Hardware Persistency
+/// Models*, PLDI 2021, for x86 and Armv8, whose axioms and published outcomes are the litmus tests in
+/// `tests/simulator/litmus.rs`. It reviews Raad, Wickerson, Neiger, Vafeiadis, *Persistency Semantics of the Intel-x86
+/// Architecture*, POPL 2020 (Px86); Khyzha, Lahav, *Taming x86-TSO Persistency*, POPL 2021; Raad, Wickerson, Vafeiadis,
+/// *Weak Persistency Semantics from the Ground Up*, OOPSLA 2019. Intel SDM vol. 2A, CLFLUSH, CLFLUSHOPT, CLWB, and vol.
+/// 1, 10.4.6.2 for streaming stores; Arm ARM, D7.5.9 and B2.6 for `DC CVAP`. No outcome was ever measured on a machine
+/// that lost power: they are promises.
+///
+/// Within a line the papers order the stores of a location only. The models [`X86`](Self::X86) and
+/// [`ARM64`](Self::ARM64) also let the stores of a *line* become persistent in the order in which others see them. This
+/// rests on a line being written back as one state of it, which no manual says; PMFS's journal, Jaaru (ASPLOS 2021) and
+/// In-Cache-Line Logging (Cohen et al., ASPLOS 2019) rely on it. Code that must not rely on it has
+/// [`NEUTRAL`](Self::NEUTRAL), which has fewer promises than each of them: each word may survive alone, as in the
+/// storage model of the verified logs of `microsoft/verified-storage`.
+///
+/// # Limits
+/// An ordinary store takes the place in memory's order at which it was executed, so a load never overtakes an earlier
+/// store of its thread (store buffering). Loads see the latest store also under [`ARM64`](Self::ARM64). Both are
+/// questions for loom. Where threads write back the stores of others, a release that is missing before them is not
+/// found: see [the limits](crate#limits).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Model {
+    pub(crate) name: &'static str,
+    pub(crate) order: Order,
+    pub(crate) durable: Durable,
+    /// The name and the durability of the same machine at a loss of power.
+    at_power_loss: (&'static str, Durable),
+    pub(crate) streaming: Streaming,
+    /// The granularity that the medium reports.
+    pub(crate) granularity: Granularity,
+    /// Bytes of a line.
+    line: u64,
+    /// Bytes that one write-back writes back: those of a page, of a line, or of a word if no more is promised.
+    unit: u64,
+}
+
+impl Model {
+    /// The model of x86 with the persistence domain at the memory controller (ADR). Also a reset that keeps RAM
+    /// and drops the caches.
+    ///
+    /// Ordinary stores are taken in program order, as compilers emit them. Rust allows a compiler to swap two relaxed
+    /// ones. Code that relies on that order fails under [`ARM64`](Self::ARM64) and [`NEUTRAL`](Self::NEUTRAL).
+    pub const X86: Self = Self {
+        name: "x86",
+        order: Order::Total,
+        durable: Durable::Completed,
+        at_power_loss: ("x86", Durable::Completed),
+        streaming: Streaming::Evicts,
+        granularity: Granularity::Line(64),
+        line: 64,
+        unit: 64,
+    };
+
+    /// The model of x86 with the caches in the persistence domain (eADR). Stores that are still in a CPU's
+    /// store buffer are lost, so a fence is needed before anything is acknowledged. A crash that loses such a store loses
+    /// all that came after it, also the stores of other threads, up to the next note of one of these.
+    ///
+    /// Of a `write` or copy that has not returned, any words may be missing, but for those that another thread has loaded.
+    /// From its return on it counts as one store at that moment.
+    ///
+    /// On other architectures with such caches, stores survive in order only behind a fence or a release, and no model
+    /// shows that one is missing. Code that writes nothing back on a medium by bytes fences between such stores.
+    pub const X86_EADR: Self = Self {
+        granularity: Granularity::Byte,
+        ..Self::X86.machine("x86 with eADR", Durable::Visible)
+    };
+
+    /// The model of arm64 with a point of persistence: `DC CVAP`, completed by `DSB`.
+    ///
+    /// Two stores of one line become persistent in order if the architecture has them observed in order. Neither DMB
+    /// nor acquire or release completes a write-back, and an acquire does not order one of another line. A thread that
+    /// writes back the stores of another calls [`order_observed`](cachemaint::medium::Medium::order_observed) first.
+    pub const ARM64: Self =
+        Self { order: Order::Partial, ..Self::X86.machine("arm64", Durable::Completed) };
+
+    /// The model of the promises that all architectures share. Code that is right here is right on each of them, unless it
+    /// does something else on a medium by bytes: for that, see [`X86_EADR`](Self::X86_EADR).
+    ///
+    /// A write-back has the words of its range and no others: the bytes around them may lie in other lines of memory.
+    pub const NEUTRAL: Self =
+        Self { order: Order::None, unit: WORD, ..Self::X86.machine("neutral", Durable::Completed) };
+
+    /// The model of a file that the operating system writes back by pages of 4096 bytes (`msync`). Any word of a
+    /// dirty page may reach the medium at any time.
+    ///
+    /// The drive keeps or replaces each word. Another drive may lose the whole sector that it was writing, with bytes in it
+    /// that were persistent: no model shows that.
+    pub const PAGES: Self = Self {
+        granularity: Granularity::Page(4096),
+        unit: 4096,
+        ..Self::NEUTRAL.machine("pages", Durable::Returned)
+    };
+
+    /// The model of an event that keeps the caches' content: a killed process, kexec, kdump. All executed
+    /// stores are there, nothing else is. Of a `write` or copy that has not returned, any words may be missing, but for those
+    /// that another thread has loaded. So this model tests a kill within one. The machine is that of [`X86`](Self::X86).
+    #[doc(alias = "kexec")]
+    pub const CACHES_KEPT: Self = Self::X86.during("caches kept", Durable::Executed);
+
+    /// Returns the model of a milder or harder event on the same machine, whichever event this model is for.
+    ///
+    /// A killed process and kexec keep the caches. A reset through firmware drops them, even on a machine with eADR, whose
+    /// energy is spent at power loss only: there a medium that says "byte" writes nothing back but by
+    /// [`deep_persist`](cachemaint::medium::Medium::deep_persist). A medium that writes lines back on such a machine, as
+    /// [`Memory`](cachemaint::medium::Memory) does, has the model [`X86`](Self::X86) at a reset. Pages reach their medium in the same
+    /// way at every end of the program, but for a killed process, whose stores are in the page cache.
+    #[must_use]
+    pub const fn at(self, event: Event) -> Self {
+        let (name, durable) = self.at_power_loss;
+        match (event, durable) {
+            (Event::ProcessCrash, _) | (Event::Kexec, Durable::Completed | Durable::Visible) => {
+                self.during(Self::CACHES_KEPT.name, Durable::Executed)
+            }
+            (Event::WarmReboot, Durable::Visible) => {
+                self.during("x86 with eADR, reset", Durable::Completed)
+            }
+            // A loss of power is the hardest event: any other is taken for it.
+            _ => self.during(name, durable),
+        }
+    }
+
+    /// Returns the model of another event.
+    const fn during(self, name: &'static str, durable: Durable) -> Self {
+        Self { name, durable, ..self }
+    }
+
+    /// Returns the model of another machine.
+    const fn machine(self, name: &'static str, durable: Durable) -> Self {
+        Self { at_power_loss: (name, durable), ..self.during(name, durable) }
+    }
+
+    /// Returns the same model with lines of another size. Under [`NEUTRAL`](Self::NEUTRAL) only the reported granularity
+    /// changes.
+    ///
+    /// # Panics
+    /// If it is not a power of two from 8 to 4096 bytes.
+    #[must_use]
+    pub const fn with_line(self, bytes: usize) -> Self {
+        let line = bytes as u64;
+        assert!(
+            line.is_power_of_two() && line >= WORD && line <= 4096,
+            "the size of a line must be a power of two from 8 to 4096 bytes"
+        );
+        match self.granularity {
+            Granularity::Page(_) => Self { line, ..self },
+            Granularity::Byte => Self { line, unit: line, ..self },
+            Granularity::Line(_) => {
+                let unit = if matches!(self.order, Order::None) { WORD } else { line };
+                Self { line, unit, granularity: Granularity::Line(bytes), ..self }
+            }
+        }
+    }
+
+    /// Returns the same model on a CPU whose streaming (non-temporal) stores stay in a cache, as ordinary stores do: once
+    /// a fence has completed them, a write-back is needed too. Measured on AMD family 26 (Zen 5), for lines that were in
+    /// L1. In all other models a streaming store evicts the line.
+    #[must_use]
+    pub const fn streaming_stores_stay(self) -> Self {
+        Self { streaming: Streaming::Stays, ..self }
+    }
+
+    /// Returns the name.
+    pub(crate) const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Returns the number of words of a line.
+    pub(crate) const fn words(&self) -> usize {
+        (self.line / WORD) as usize
+    }
+
+    /// Returns true if a medium that reports this granularity writes anything back when it persists: by bytes it only
+    /// fences.
+    pub(crate) const fn writes_back(&self) -> bool {
+        !matches!(self.granularity, Granularity::Byte)
+    }
+
+    /// Returns true if a write-back has the words of its range and no others.
+    pub(crate) const fn is_exact(&self) -> bool {
+        self.unit < self.line
+    }
+
+    /// Returns the bytes that a write-back of these bytes writes back; they are not empty.
+    pub(crate) const fn written_back(&self, start: u64, end: u64) -> core::ops::Range<u64> {
+        start & !(self.unit - 1)..((end - 1) | (self.unit - 1)) + 1
+    }
+
+    /// Returns the lines of which a write-back of these bytes writes at least a part back; they are not empty.
+    pub(crate) const fn lines(&self, start: u64, end: u64) -> core::ops::Range<usize> {
+        let line = self.line.trailing_zeros();
+        let bytes = self.written_back(start, end);
+        (bytes.start >> line) as usize..((bytes.end - 1) >> line) as usize + 1
+    }
+
+    /// Returns the end of the line of a byte, or of its page where pages are written back.
+    pub(crate) const fn end_of_line(&self, at: u64) -> u64 {
+        let step = if self.is_exact() { self.line } else { self.unit };
+        (at | (step - 1)) + 1
+    }
+
+    /// Returns the line of a word and its place in it; `at` is its offset in bytes. Sizes are powers of two, and this
+    /// is on the path of every access: no division.
+    #[inline]
+    pub(crate) const fn place(&self, at: u64) -> (usize, usize) {
+        let line = at >> self.line.trailing_zeros();
+        (line as usize, ((at & (self.line - 1)) / WORD) as usize)
+    }
+
+    /// Returns the offset in bytes of a word.
+    pub(crate) const fn offset(&self, line: usize, word: usize) -> u64 {
+        line as u64 * self.line + word as u64 * WORD
+    }
+}
+
+impl fmt::Display for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}

@@ -1,0 +1,173 @@
+//! Loads, stores, write-backs and fences of a simulated medium.
+
+use super::SimMedium;
+use super::schedule::Access;
+use super::words::middle;
+use cachemaint::medium::{Granularity, Medium, Readable, WriterLock};
+use crate::machine::Place;
+use crate::machine::model::WORD;
+use crate::machine::state::Store;
+use core::convert::Infallible;
+use core::ops::Range;
+use core::panic::Location;
+use core::sync::atomic::Ordering;
+
+impl Readable for SimMedium {
+    type Error = Infallible;
+
+    fn len(&self) -> u64 {
+        self.bytes
+    }
+
+    #[track_caller]
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        self.check_word(at);
+        assert!(
+            matches!(order, Ordering::Relaxed | Ordering::Acquire | Ordering::SeqCst),
+            "no order of a load"
+        );
+        let place = Location::caller();
+        let order = self.watch.load(order, place);
+        self.begin(Access::Looks).load(at, u64::MAX, order, place)
+    }
+
+    #[track_caller]
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
+        self.check_bounds(at, into.len() as u64);
+        let place = Location::caller();
+        let (first, rest) = into.split_at_mut(middle(at, into.len()));
+        let mut state = self.begin(Access::Looks);
+        state.read(at, first, place);
+        if !rest.is_empty() {
+            drop(state);
+            self.tear(self.torn());
+            state = self.state();
+            state.read(at + first.len() as u64, rest, place);
+        }
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), Infallible> {
+        Ok(())
+    }
+}
+
+impl SimMedium {
+    /// Copies bytes in, as one event. If another thread goes on in the middle, they are two.
+    #[track_caller]
+    fn copy(&self, at: u64, from: &[u8], store: Store, place: Place) {
+        let mut state = self.begin(Access::Changes);
+        let (first, rest) = from.split_at(middle(at, from.len()));
+        let torn = if rest.is_empty() { None } else { self.torn() };
+        if torn.is_none() {
+            return state.copy(at, from, store, place);
+        }
+        state.copy(at, first, store, place);
+        drop(state);
+        self.tear(torn);
+        self.state().copy(at + first.len() as u64, rest, store, place);
+    }
+
+    /// Copies a part of a copy, whose words are in no order with others before it [returns](Self::copy_returns).
+    #[track_caller]
+    fn copy_part(&self, at: u64, from: &[u8], place: Place) {
+        self.check_bounds(at, from.len() as u64);
+        self.copy(at, from, Store::Scattered, place);
+    }
+
+    /// Lets a copy of parts return.
+    fn copy_returns(&self) {
+        self.state().copy_returns();
+    }
+
+    /// Writes the lines of a range back, also where the medium persists by bytes.
+    #[track_caller]
+    fn write_back(&self, range: Range<u64>, place: Place) {
+        self.check_range(&range);
+        if let Some(range) = self.watch.writeback(range, &self.model, place) {
+            self.begin(Access::Changes).write_back(range, place);
+        }
+    }
+}
+
+impl Medium for SimMedium {
+    fn granularity(&self) -> Granularity {
+        self.model.granularity
+    }
+
+    fn atomic_unit(&self) -> usize {
+        WORD as usize
+    }
+
+    #[track_caller]
+    fn store(&self, at: u64, word: u64, order: Ordering) {
+        self.check_word(at);
+        assert!(
+            matches!(order, Ordering::Relaxed | Ordering::Release | Ordering::SeqCst),
+            "no order of a store"
+        );
+        let place = Location::caller();
+        let releases = self.watch.store(order, place) != Ordering::Relaxed;
+        let stored: (&[_], _) = (&[(at, word)], at..at + WORD);
+        self.begin(Access::Changes).store(stored, Store::Ordinary { releases }, place);
+    }
+
+    #[track_caller]
+    fn write(&self, at: u64, from: &[u8]) {
+        self.check_bounds(at, from.len() as u64);
+        self.copy(at, from, Store::Copy, Location::caller());
+    }
+
+    #[track_caller]
+    fn issue_writeback(&self, range: Range<u64>) -> Result<(), Infallible> {
+        if self.model.writes_back() {
+            self.write_back(range, Location::caller());
+        } else {
+            self.check_range(&range);
+        }
+        Ok(())
+    }
+
+    #[track_caller]
+    fn fence(&self) {
+        let place = Location::caller();
+        if self.watch.fences(place) {
+            self.begin(Access::Changes).fence(place);
+        }
+    }
+
+    #[track_caller]
+    fn order_observed(&self) {
+        let place = Location::caller();
+        if self.watch.fences(place) {
+            self.begin(Access::Changes).order_observed(place);
+        }
+    }
+
+    #[track_caller]
+    fn copy_unfenced(&self, parts: &[(u64, &[u8])]) -> Result<(), Infallible> {
+        let place = Location::caller();
+        let parts = parts.iter().filter(|(_, bytes)| !bytes.is_empty());
+        for (at, bytes) in parts.clone() {
+            self.copy_part(*at, bytes, place);
+        }
+        self.copy_returns();
+        if self.model.writes_back() {
+            for (at, bytes) in parts {
+                self.write_back(*at..at + bytes.len() as u64, place);
+            }
+        }
+        Ok(())
+    }
+
+    #[track_caller]
+    fn deep_persist(&self, range: Range<u64>) -> Result<(), Infallible> {
+        self.write_back(range, Location::caller());
+        self.fence();
+        Ok(())
+    }
+
+    fn writer_lock(&self) -> Option<&WriterLock> {
+        None
+    }
+}

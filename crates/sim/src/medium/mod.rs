@@ -1,0 +1,372 @@
+//! The simulated medium.
+
+mod access;
+mod allowance;
+mod latest;
+pub(crate) mod mortal;
+pub(crate) mod schedule;
+pub(crate) mod state;
+pub(crate) mod watch;
+mod words;
+
+use cachemaint::family::out_of_range;
+use crate::crash::choices::{Choices, Way};
+use crate::crash::image::Image;
+use crate::failure::violation::{Violation, quietly};
+use crate::machine::Machine;
+use crate::machine::history::{History, What};
+use crate::machine::model::{Model, WORD};
+use crate::machine::waste::Waste;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use allowance::{exhausted, limiting_spins};
+use core::fmt;
+use core::ops::Range;
+use core::panic::Location;
+use latest::Latest;
+use mortal::Mortal;
+use schedule::{Access, Turns};
+use state::{Death, Process, Snapshot, State};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use watch::Watch;
+
+/// A medium that remembers every store, write-back and fence. A workload runs on one that begins as the
+/// simulation says, recovery on one that a crash left.
+///
+/// Its size is a multiple of 8. Loads and copies out of an undecided state may decide it.
+pub struct SimMedium {
+    model: Model,
+    bytes: u64,
+    state: Arc<Mutex<State>>,
+    turns: Option<Arc<Turns>>,
+    watch: Watch,
+    /// The process that uses it.
+    process: usize,
+}
+
+/// A moment in the life of a process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Moment {
+    /// Events of the machine, also of the processes before.
+    pub(crate) events: u32,
+    /// Stores, write-backs, fences and notes of this process.
+    pub(crate) changes: u64,
+}
+
+/// The result of a run.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) history: Arc<History>,
+    pub(crate) image: Image,
+    pub(crate) choices: Choices,
+    pub(crate) snapshots: Vec<Snapshot>,
+    pub(crate) turns: Option<Arc<Turns>>,
+    pub(crate) waste: Waste,
+}
+
+impl SimMedium {
+    /// Returns a medium that holds an image. At most `operations` operations may be made on it.
+    pub(crate) fn new(model: Model, image: Image, choices: Choices, operations: u64) -> Self {
+        let bytes = image.len();
+        let state = State::new(model, image, choices, operations);
+        let state = Arc::new(Mutex::new(state));
+        Self { model, bytes, state, turns: None, watch: Watch::default(), process: 0 }
+    }
+
+    /// Remembers the decisions at each event, for a crash there.
+    pub(crate) fn with_snapshots(self) -> Self {
+        self.state().snapshots = Some(Vec::new());
+        self
+    }
+
+    /// Remembers the latest value of each word alone, which is much faster: no crash comes.
+    pub(crate) fn uncut(self) -> Self {
+        self.state().apart = Some(Latest::default());
+        self
+    }
+
+    /// Notes the loads and stores of a run that no crash cuts.
+    pub(crate) fn traced(self) -> Self {
+        let medium = self.uncut();
+        medium.state().trace = Some(0);
+        medium
+    }
+
+    /// Returns all loads and stores with the values stored, in order, as one number; if they are noted.
+    pub(crate) fn trace(&self) -> Option<u64> {
+        self.state().trace
+    }
+
+    /// Goes on with the machine of a process that was killed.
+    pub(crate) fn continuing(self, machine: Machine) -> Self {
+        self.state().machine = machine;
+        self
+    }
+
+    /// Lets the process die when it attempts one more than `changes` stores, write-backs, fences and notes.
+    pub(crate) fn dying_after(self, changes: u64) -> Self {
+        *self.state().process() = Process::new(changes);
+        self
+    }
+
+    /// Ends the process: only its own code sees its further stores, such as those of destructors.
+    pub(crate) fn die(&self) {
+        self.state().die(Death::Ended);
+    }
+
+    /// Returns true if the process has died.
+    pub(crate) fn is_dead(&self) -> bool {
+        self.state().process().death.is_some()
+    }
+
+    /// Returns true if the process has died of a kill within an operation.
+    pub(crate) fn is_killed(&self) -> bool {
+        self.state().process().death == Some(Death::Killed)
+    }
+
+    /// Returns the present moment; after its death, that of the death.
+    pub(crate) fn moment(&self) -> Moment {
+        let mut state = self.state();
+        Moment { events: state.machine.history().now(), changes: state.process().changes }
+    }
+
+    /// Returns the machine, the image that it began with, and the choices that were made.
+    pub(crate) fn into_parts(self) -> (Machine, Image, Choices) {
+        let state = self.into_state();
+        (state.machine, state.image, state.choices)
+    }
+
+    pub(crate) fn with_turns(mut self, turns: Turns) -> Self {
+        self.turns = Some(Arc::new(turns));
+        self
+    }
+
+    pub(crate) fn watched(mut self, watch: Watch) -> Self {
+        self.watch = watch;
+        self
+    }
+
+    /// Runs the code of a process on this medium. Its panics are findings.
+    pub(crate) fn run<T>(&self, code: impl FnOnce() -> T) -> Result<T, Violation> {
+        let result = self.limiting_spins(|| quietly(code));
+        let foreign = self.state().foreign;
+        foreign.map_or(result, |place| Err(Violation::foreign(place)))
+    }
+
+    /// Runs code on this medium. The limit of operations ends its spinning loops, too.
+    pub(crate) fn limiting_spins<T>(&self, code: impl FnOnce() -> T) -> T {
+        let turns = {
+            let mut state = self.state();
+            state.owner = Some(schedule::here());
+            state.left
+        };
+        limiting_spins(turns, code)
+    }
+
+    /// Returns the result of the run.
+    pub(crate) fn into_ran(self) -> Ran {
+        let turns = self.turns.clone();
+        let mut state = self.into_state();
+        // For a crash at the end: the last event may have come before the last choices.
+        state.snapshot();
+        state.machine.end();
+        Ran {
+            waste: core::mem::take(&mut state.machine.waste),
+            history: Arc::new(state.machine.into_history()),
+            image: state.image,
+            choices: state.choices,
+            snapshots: state.snapshots.unwrap_or_default(),
+            turns,
+        }
+    }
+
+    /// Returns the model that it follows.
+    #[must_use]
+    pub const fn model(&self) -> Model {
+        self.model
+    }
+
+    /// Runs threads of a workload, one at a time. Another one may go on at each operation on the medium, at each access to an
+    /// atomic of [`sync`](crate::sync), and at the word in the middle of a `read`, of a `write` and of each part of a
+    /// copy. Every order up to the simulation's bound is tried. Returns when all have ended.
+    ///
+    /// A thread that waits for another one calls [`pause`](Self::pause) or [`spin_loop`](crate::sync::spin_loop), and
+    /// holds no lock of the operating system over such a place: a [`Mutex`](crate::sync::Mutex) is for that. A thread
+    /// that writes back the stores of another one calls [`order_observed`](cachemaint::medium::Medium::order_observed) first, since
+    /// the simulation does not see values that threads hand over outside of the medium.
+    ///
+    /// The threads begin after all operations before the call. They have numbers of their own in each call, from 1 on; the
+    /// code outside is thread 0. An operation on the medium of any other thread fails the workload.
+    ///
+    /// # Panics
+    /// If a thread panics; if all that have not ended are waiting; if it is called outside a workload, or
+    /// by one of these threads.
+    #[track_caller]
+    pub fn run_threads(&self, bodies: &[&(dyn Fn() + Sync)]) {
+        self.state().machine.starts_threads(schedule::thread());
+        let ended = schedule::run(self.turns.as_ref(), bodies);
+        self.state().machine.joins(schedule::thread(), ended);
+    }
+
+    /// Lets another thread go on; a thread calls it instead of spinning. It counts as an operation. The thread waits for a
+    /// store to the medium, or to an atomic of [`sync`](crate::sync).
+    #[track_caller]
+    pub fn pause(&self) {
+        drop(self.spend());
+        if let Some(turns) = &self.turns {
+            turns.pause();
+        }
+    }
+
+    /// Kills the process that used the medium, and lets another one go on. The caches keep its stores, but its pending
+    /// write-backs are never completed. A thread of [`run_threads`](Self::run_threads) is taken for a process of its own.
+    #[track_caller]
+    pub fn killed(&self) {
+        let mut state = self.state();
+        state.kill(&[schedule::thread()], Location::caller());
+        state.goes_on();
+    }
+
+    /// Returns the medium of a process that is killed after `operations` stores, write-backs and fences. Its threads are
+    /// those that use this medium. Threads of [`run_threads`](Self::run_threads) that do not are of other processes, which
+    /// live on.
+    ///
+    /// From its death on the process adds no notes: those of its threads are left out. A thread that makes an operation
+    /// on the simulated medium itself, or calls [`killed`](Self::killed), goes on as the next process.
+    #[must_use]
+    pub fn mortal(&self, operations: u64) -> Mortal<'_> {
+        let Self { model, bytes, .. } = *self;
+        let (state, turns, watch) = (self.state.clone(), self.turns.clone(), self.watch.clone());
+        let process = {
+            let processes = &mut self.state().processes;
+            processes.push(Process::new(operations));
+            processes.len() - 1
+        };
+        Mortal::new(Self { model, bytes, state, turns, watch, process })
+    }
+
+    /// Notes something that the outside world learns. `record` keeps the notes in step with the events. A dead process
+    /// adds no notes.
+    #[track_caller]
+    pub(crate) fn note(&self, record: impl FnOnce()) {
+        let place = Location::caller();
+        self.offer(Access::Changes);
+        let mut state = self.spend();
+        if state.buried.contains(&schedule::thread()) {
+            return;
+        }
+        let is_learned = state.is_learned(place);
+        if state.process().death.is_some() {
+            return;
+        }
+        record();
+        if is_learned {
+            state.machine.happened(schedule::thread(), What::Note, place);
+        }
+    }
+
+    /// Begins an operation: another thread may have its turn first.
+    #[track_caller]
+    fn begin(&self, access: Access) -> MutexGuard<'_, State> {
+        self.offer(access);
+        let mut state = self.spend();
+        state.begins();
+        state
+    }
+
+    fn offer(&self, access: Access) {
+        if let Some(turns) = &self.turns {
+            let events = self.state().machine.history().now();
+            turns.turn(access, events);
+        }
+    }
+
+    /// Chooses if another thread goes on in the middle of an operation, and which one.
+    fn torn(&self) -> Option<usize> {
+        self.turns.as_ref()?.torn()
+    }
+
+    /// Lets a thread go on that was chosen so.
+    fn tear(&self, other: Option<usize>) {
+        if let (Some(turns), Some(other)) = (&self.turns, other) {
+            turns.tear(other);
+        }
+    }
+
+    /// Counts an operation.
+    #[track_caller]
+    fn spend(&self) -> MutexGuard<'_, State> {
+        let mut state = self.state();
+        state.used_at(Location::caller());
+        if !state.left.spend() {
+            drop(state);
+            exhausted(
+                "more operations than the simulation allows: does this end? Let a loop that waits for another thread call \
+                 `pause`",
+            );
+        }
+        state
+    }
+
+    /// Returns the state, for an operation of this process.
+    fn state(&self) -> MutexGuard<'_, State> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.current = self.process;
+        state
+    }
+
+    /// Takes the state out. No other process uses it any more.
+    fn into_state(self) -> State {
+        let nothing = State::new(self.model, Image::new([].into()), Choices::new(Way::All), 0);
+        core::mem::replace(&mut *self.state(), nothing)
+    }
+
+    /// Checks that the range is one of the medium.
+    #[track_caller]
+    fn check_bounds(&self, at: u64, len: u64) {
+        let is_within = at.checked_add(len).is_some_and(|end| end <= self.bytes);
+        if !is_within {
+            out_of_range(at, len, self.bytes);
+        }
+    }
+
+    #[track_caller]
+    fn check_range(&self, range: &Range<u64>) {
+        assert!(range.start <= range.end, "the range {range:?} ends before it starts");
+        self.check_bounds(range.start, range.end - range.start);
+    }
+
+    #[track_caller]
+    fn check_word(&self, at: u64) {
+        assert!(at.is_multiple_of(WORD), "offset {at} is not a multiple of {WORD}");
+        self.check_bounds(at, WORD);
+    }
+}
+
+impl fmt::Debug for SimMedium {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SimMedium")
+            .field("model", &self.model)
+            .field("bytes", &self.bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Choices, Image, Model, SimMedium, Way};
+    use cachemaint::medium::Medium as _;
+    use core::sync::atomic::Ordering::Relaxed;
+
+    #[test]
+    fn a_dead_process_is_not_killed_again() {
+        let (image, choices) = (Image::new([0; 8].into()), Choices::new(Way::All));
+        let medium = SimMedium::new(Model::X86, image, choices, 10).dying_after(1);
+        medium.store(0, 1, Relaxed);
+        medium.store(0, 2, Relaxed);
+        assert!(medium.is_killed());
+        let death = medium.moment();
+        medium.killed();
+        assert_eq!(medium.moment(), death);
+    }
+}

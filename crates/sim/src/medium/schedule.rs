@@ -1,0 +1,434 @@
+//! Threads of a workload, one at a time.
+//!
+//! Each is a thread of the operating system; a baton goes round, and only the one that has it runs. It may
+//! be handed on before each operation on the medium. Its next owner is a choice, so that all orders are tried
+//! one after the other, up to a number of *preemptions*: hand-overs that the thread did not ask for.
+//! Mistakes that need more than two are rare (Musuvathi, Qadeer, *Iterative Context Bounding*, PLDI 2007).
+
+use super::allowance::{Allowance, exhausted, spin};
+use crate::crash::choices::Choices;
+use crate::failure::shown;
+use crate::failure::violation::{quietly, raise};
+use crate::machine::Place;
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+use core::ops::Range;
+use core::panic::Location;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+std::thread_local! {
+    /// The thread, if it is one of a workload.
+    static THREAD: Cell<Option<Id>> = const { Cell::new(None) };
+    /// The baton of its workload.
+    static TURNS: RefCell<Option<Arc<Turns>>> = const { RefCell::new(None) };
+}
+
+/// A thread of a workload.
+#[derive(Clone, Copy, Debug)]
+struct Id {
+    /// Its place among the threads that run beside it.
+    place: usize,
+    /// Its number among all threads of the workload.
+    number: usize,
+}
+
+/// Returns the number of this thread, from 1; 0 is the code outside of such threads.
+#[inline]
+pub(crate) fn thread() -> usize {
+    THREAD.get().map_or(0, |thread| thread.number)
+}
+
+/// A living thread, by the address of a variable of it: cheaper than its id, which each operation would ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Here(usize);
+
+/// Returns this thread.
+#[inline]
+pub(super) fn here() -> Here {
+    Here(THREAD.with(|thread| core::ptr::from_ref(thread).addr()))
+}
+
+/// Returns true if this thread is one of a workload.
+pub(super) fn is_one() -> bool {
+    THREAD.get().is_some()
+}
+
+/// Returns the place of this thread among those that run, if it is one of a workload.
+fn place() -> Option<usize> {
+    THREAD.get().map(|thread| thread.place)
+}
+
+/// Returns the baton of this thread's workload. In other threads no variable that needs a destructor is touched, as
+/// that may allocate, and the access may be one of a signal handler.
+fn turns() -> Option<Arc<Turns>> {
+    THREAD.get().and_then(|_| TURNS.with_borrow(Clone::clone))
+}
+
+/// An access to memory that threads share, ordinary or a medium.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// A load: a waiting thread need not look again.
+    Looks,
+    Changes,
+}
+
+/// Lets another thread of the workload go on first, before an access to ordinary memory.
+#[track_caller]
+pub(crate) fn turn(access: Access) {
+    if let Some(turns) = turns() {
+        turns.before(access);
+    }
+}
+
+/// Makes this thread wait and another one go on. Outside of the threads of a workload, waits as in other programs.
+#[track_caller]
+pub(crate) fn pause() {
+    if let Some(turns) = turns() {
+        turns.pause();
+    } else {
+        spin();
+        core::hint::spin_loop();
+    }
+}
+
+/// Lets waiting threads look again, after a change of ordinary memory.
+pub(crate) fn wake() {
+    if let Some(turns) = turns() {
+        turns.state().wake();
+    }
+}
+
+/// The activity of a thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Doing {
+    Running,
+    /// The thread waits for the action of another one.
+    Waiting,
+    Ended,
+}
+
+/// The baton.
+#[derive(Debug)]
+pub(crate) struct Turns {
+    state: Mutex<State>,
+    handed_on: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    choices: Choices,
+    /// The number of events at each choice, and now.
+    events: Vec<u32>,
+    now: u32,
+    preemptions: u32,
+    /// The number of accesses to ordinary memory that may still be made.
+    left: Allowance,
+    threads: Vec<Doing>,
+    /// The place where each thread has last waited.
+    waits: Vec<Option<Place>>,
+    /// The number of threads that have begun, in all calls.
+    begun: usize,
+    has_baton: usize,
+    /// True if the turn was just handed on: its owner makes an operation before it is handed on again.
+    is_fresh: bool,
+    /// The number of times in a row that a thread waited and none made an operation.
+    idle: usize,
+    /// A thread has panicked, or all wait in vain: all threads end, one at a time.
+    is_over: bool,
+    /// The thread that panicked first, unless it has handled that.
+    failed: Option<usize>,
+}
+
+/// The reason why a thread ends that did not fail itself.
+const FOLLOWED: &str = "another thread of the workload has failed";
+/// The reason if all wait, which may follow from the failure of another one, too.
+const STANDSTILL: &str = "every thread that has not ended is waiting";
+/// The number of times that all threads may look if they can go on, before that is taken for a standstill.
+const PATIENCE: usize = 100;
+
+impl Turns {
+    pub(crate) const fn new(choices: Choices, preemptions: u32, accesses: u64) -> Self {
+        let state = State {
+            choices,
+            events: Vec::new(),
+            now: 0,
+            preemptions,
+            left: Allowance::new(accesses),
+            threads: Vec::new(),
+            waits: Vec::new(),
+            begun: 0,
+            has_baton: 0,
+            is_fresh: false,
+            idle: 0,
+            is_over: false,
+            failed: None,
+        };
+        Self { state: Mutex::new(state), handed_on: Condvar::new() }
+    }
+
+    /// Returns the choices that were made, and the number of events that had happened at each.
+    pub(crate) fn into_choices(self) -> (Choices, Vec<u32>) {
+        let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        (state.choices, state.events)
+    }
+
+    /// Lets another thread go on first, before an operation, when `events` events have happened.
+    pub(crate) fn turn(&self, access: Access, events: u32) {
+        let Some(thread) = place() else { return };
+        let mut state = self.state();
+        state.now = events;
+        if access == Access::Changes {
+            state.wake();
+        }
+        self.offer(state, thread);
+    }
+
+    /// Lets another thread go on first, before an access to ordinary memory. The destructors of a thread that fails are
+    /// not interrupted.
+    #[track_caller]
+    fn before(&self, access: Access) {
+        let Some(thread) = place() else { return };
+        let mut state = self.state();
+        if !state.left.spend() {
+            state.is_over = true;
+            drop(state);
+            exhausted(
+                "more accesses to shared memory than the simulation allows operations: does this end? Let a loop that \
+                 waits for another thread call `spin_loop`",
+            );
+        }
+        if std::thread::panicking() {
+            return;
+        }
+        if access == Access::Changes {
+            // An attempt to take a lock is a change, too, and its owner may be the thread that has failed.
+            let idle = if state.failed.is_some() { state.idle } else { 0 };
+            state.wake();
+            state.idle = idle;
+        }
+        self.offer(state, thread);
+    }
+
+    /// Lets another thread go on, if that is chosen.
+    fn offer(&self, mut state: MutexGuard<'_, State>, thread: usize) {
+        if core::mem::take(&mut state.is_fresh) {
+            return;
+        }
+        if let Some(other) = state.preempted(thread) {
+            self.hand_on(state, thread, other);
+            self.state().is_fresh = false;
+        }
+    }
+
+    /// Chooses if another thread goes on in the middle of an operation, and which one.
+    pub(crate) fn torn(&self) -> Option<usize> {
+        let thread = place()?;
+        self.state().preempted(thread)
+    }
+
+    /// Lets another thread go on in the middle of an operation.
+    pub(crate) fn tear(&self, other: usize) {
+        let Some(thread) = place() else { return };
+        self.hand_on(self.state(), thread, other);
+        let mut state = self.state();
+        state.is_fresh = false;
+        state.wake();
+    }
+
+    /// Makes this thread wait, and another one go on.
+    #[track_caller]
+    pub(crate) fn pause(&self) {
+        let Some(thread) = place() else { return };
+        let mut state = self.state();
+        state.threads[thread] = Doing::Waiting;
+        state.waits[thread] = Some(Location::caller());
+        state.idle += 1;
+        if state.idle > PATIENCE * state.threads.len() {
+            // The others end first, and their destructors free what one of this thread waits for.
+            state.idle = 0;
+            let was_over = core::mem::replace(&mut state.is_over, true);
+            if was_over || !std::thread::panicking() {
+                let text = state.standstill();
+                drop(state);
+                if std::thread::panicking() {
+                    exhausted(&text);
+                }
+                raise(text);
+            }
+        }
+        if let Some(next) = state.next(thread) {
+            self.hand_on(state, thread, next);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands the baton on and waits until it comes back.
+    fn hand_on(&self, mut state: MutexGuard<'_, State>, thread: usize, next: usize) {
+        state.note_panic(thread);
+        state.hand_to(next);
+        self.handed_on.notify_all();
+        self.wait(state, thread);
+    }
+
+    fn wait(&self, mut state: MutexGuard<'_, State>, thread: usize) {
+        while state.has_baton != thread {
+            state = self.handed_on.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.threads[thread] = Doing::Running;
+        let is_over = state.is_over;
+        drop(state);
+        // A second panic, in a destructor, would abort the process.
+        assert!(!is_over || std::thread::panicking(), "{FOLLOWED}");
+    }
+}
+
+impl State {
+    fn hand_to(&mut self, thread: usize) {
+        self.has_baton = thread;
+        self.is_fresh = true;
+    }
+
+    /// Notes if the thread that has had the baton is the first to panic, or has handled its panic.
+    fn note_panic(&mut self, thread: usize) {
+        if self.failed.is_none_or(|failed| failed == thread) {
+            self.failed = std::thread::panicking().then_some(thread);
+        }
+    }
+
+    /// Returns the other threads that run.
+    fn others(&self, thread: usize) -> Vec<usize> {
+        let is_one = |other: &usize| *other != thread && self.threads[*other] == Doing::Running;
+        (0..self.threads.len()).filter(is_one).collect()
+    }
+
+    /// Chooses if another thread goes on in place of this one, and which one.
+    fn preempted(&mut self, thread: usize) -> Option<usize> {
+        let others = self.others(thread);
+        if self.preemptions == 0 || others.is_empty() {
+            return None;
+        }
+        let other = self.choose(others.len() + 1).checked_sub(1)?;
+        self.preemptions -= 1;
+        Some(others[other])
+    }
+
+    /// Returns the message if all threads wait: the place of each.
+    fn standstill(&self) -> String {
+        let first = self.begun + 1 - self.threads.len();
+        let threads = (first..).zip(self.threads.iter().zip(&self.waits));
+        let waiting = threads.filter(|(_, (doing, _))| **doing == Doing::Waiting);
+        let place = |(number, (_, place)): (usize, (_, &Option<Place>))| {
+            Some(format!("thread {number} at {}", shown((*place)?)))
+        };
+        let places: Vec<_> = waiting.filter_map(place).collect();
+        format!("{STANDSTILL}: {}", places.join(", "))
+    }
+
+    /// Notes that something has changed: waiting threads look again.
+    fn wake(&mut self) {
+        self.idle = 0;
+        for thread in self.threads.iter_mut().filter(|thread| **thread == Doing::Waiting) {
+            *thread = Doing::Running;
+        }
+    }
+
+    /// Returns the thread that goes on if this one does not: one that runs, else the next that waits and looks again.
+    fn next(&mut self, thread: usize) -> Option<usize> {
+        match self.others(thread).as_slice() {
+            [] => {
+                let threads = self.threads.len();
+                let after = (1..threads).map(|step| (thread + step) % threads);
+                let mut waiting = after.filter(|other| self.threads[*other] == Doing::Waiting);
+                waiting.next()
+            }
+            [only] => Some(*only),
+            several => Some(several[self.choose(several.len())]),
+        }
+    }
+
+    fn choose(&mut self, of: usize) -> usize {
+        let now = self.now;
+        self.events.resize(self.choices.depth() + 1, now);
+        self.choices.choose(of as u32) as usize
+    }
+}
+
+/// A thread's turn, which ends with this value: at a return and at a panic.
+struct Turn<'a> {
+    turns: &'a Turns,
+    thread: usize,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut state = self.turns.state();
+        state.threads[self.thread] = Doing::Ended;
+        state.is_over |= std::thread::panicking();
+        state.note_panic(self.thread);
+        state.wake();
+        if let Some(next) = state.next(self.thread) {
+            state.hand_to(next);
+        }
+        self.turns.handed_on.notify_all();
+    }
+}
+
+/// Runs the threads until all have ended. Returns their numbers.
+#[expect(clippy::panic, reason = "a mistake in the workload")]
+#[track_caller]
+pub(crate) fn run(turns: Option<&Arc<Turns>>, bodies: &[&(dyn Fn() + Sync)]) -> Range<usize> {
+    let (Some(turns), None) = (turns, THREAD.get()) else {
+        panic!("only the workload of a simulation may run threads, and not on one of them");
+    };
+    let mut state = turns.state();
+    state.threads = vec![Doing::Running; bodies.len()];
+    state.waits = vec![None; bodies.len()];
+    let numbers = state.begun + 1..state.begun + 1 + bodies.len();
+    state.begun += bodies.len();
+    let first = if bodies.len() < 2 { 0 } else { state.choose(bodies.len()) };
+    state.hand_to(first);
+    drop(state);
+    let failed: Vec<_> = std::thread::scope(|scope| {
+        let ids = numbers.clone().enumerate().map(|(place, number)| Id { place, number });
+        let start = |(id, body)| scope.spawn(move || run_one(turns, id, body));
+        let threads: Vec<_> = ids.zip(bodies.iter().copied()).map(start).collect();
+        let ended = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
+        let texts = ended.map(|text| text.unwrap_or_else(|_| Some(FOLLOWED.into())));
+        texts.enumerate().filter_map(|(place, text)| Some((place, text?))).collect()
+    });
+    // The others may have failed because of the first one.
+    let first = turns.state().failed;
+    let follows = |(place, text): &&(usize, String)| {
+        (Some(*place) != first, text.contains(FOLLOWED), text.contains(STANDSTILL))
+    };
+    if let Some((_, text)) = failed.iter().min_by_key(follows) {
+        raise(text.clone());
+    }
+    numbers
+}
+
+/// Runs a thread; returns the message of its panic.
+fn run_one(turns: &Arc<Turns>, id: Id, body: &(dyn Fn() + Sync)) -> Option<String> {
+    let Id { place: thread, number } = id;
+    THREAD.set(Some(id));
+    TURNS.set(Some(Arc::clone(turns)));
+    let run = || {
+        let _turn = Turn { turns, thread };
+        turns.wait(turns.state(), thread);
+        body();
+    };
+    let outcome = quietly(run);
+    TURNS.set(None);
+    // A standstill is one of all threads.
+    let named = |text: String| {
+        if text.starts_with(STANDSTILL) { text } else { format!("thread {number}: {text}") }
+    };
+    outcome.err().map(|violation| named(violation.text))
+}

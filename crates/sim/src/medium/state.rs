@@ -1,0 +1,298 @@
+//! The state of a simulated medium: its machine, and the image that a crash before left.
+
+use super::allowance::Allowance;
+use super::latest::Latest;
+use super::schedule;
+use super::words::{mask, parts};
+use crate::crash::choices::Choices;
+use crate::crash::image::Image;
+use crate::machine::model::{Model, WORD};
+use crate::machine::state::Store;
+use crate::machine::{Machine, Place};
+use alloc::vec;
+use alloc::vec::Vec;
+use core::ops::Range;
+use core::sync::atomic::Ordering;
+
+/// The part of a medium that changes while it is used.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) machine: Machine,
+    pub(super) image: Image,
+    pub(super) choices: Choices,
+    /// Operations that may still be made.
+    pub(super) left: Allowance,
+    /// The thread that runs the code on this medium, if it is known.
+    pub(super) owner: Option<schedule::Here>,
+    /// The place of the first operation of a thread that is neither the owner nor one of a workload.
+    pub(super) foreign: Option<Place>,
+    pub(super) snapshots: Option<Vec<Snapshot>>,
+    /// The words stored in a run that no crash cuts: their order and write-backs cannot matter, so the machine learns of none.
+    pub(super) apart: Option<Latest>,
+    /// All loads and stores of words with the values stored, in order, as one number; if they are noted.
+    pub(super) trace: Option<u64>,
+    /// Threads of killed processes, each until it goes on as another process.
+    pub(super) buried: Vec<usize>,
+    pub(super) processes: Vec<Process>,
+    /// The process that makes the present operation.
+    pub(super) current: usize,
+}
+
+/// A process that uses the medium, until it is killed or ends.
+#[derive(Debug)]
+pub(super) struct Process {
+    /// The number of changes after which it dies, when it attempts one more.
+    dies_after: u64,
+    /// Its stores, write-backs, fences and notes.
+    pub(super) changes: u64,
+    pub(super) death: Option<Death>,
+    /// The words stored after its death, which its own code alone sees.
+    apart: Option<Latest>,
+    /// The threads that have changed the medium as this process.
+    threads: Vec<usize>,
+}
+
+impl Process {
+    pub(super) const fn new(dies_after: u64) -> Self {
+        Self { dies_after, changes: 0, death: None, apart: None, threads: Vec::new() }
+    }
+
+    pub(super) const fn is_alive(&self) -> bool {
+        self.death.is_none() && self.changes < self.dies_after
+    }
+}
+
+/// The end of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Death {
+    /// It ended between two operations of the structure.
+    Ended,
+    /// It was killed when it attempted one more change than it was to make.
+    Killed,
+}
+
+/// The decisions before an event, or at the end.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    /// The number of events before.
+    pub(crate) event: u32,
+    /// The number of choices made.
+    pub(crate) depth: usize,
+    pub(crate) image: Image,
+}
+
+/// An odd number whose bits are in no order.
+const MIXING: u64 = 0x9e37_79b9_7f4a_7c15;
+
+impl State {
+    pub(super) fn new(model: Model, image: Image, choices: Choices, operations: u64) -> Self {
+        Self {
+            machine: Machine::new(model, image.len()),
+            image,
+            choices,
+            left: Allowance::new(operations),
+            owner: None,
+            foreign: None,
+            snapshots: None,
+            apart: None,
+            trace: None,
+            buried: Vec::new(),
+            processes: vec![Process::new(u64::MAX)],
+            current: 0,
+        }
+    }
+
+    /// Notes an operation of a thread that the simulation does not know: it would count as one of the owner.
+    pub(super) fn used_at(&mut self, place: Place) {
+        let is_owner = self.owner.is_none_or(|owner| owner == schedule::here());
+        if !is_owner && !schedule::is_one() {
+            self.foreign.get_or_insert(place);
+        }
+    }
+
+    /// Returns the process that makes the present operation.
+    pub(super) fn process(&mut self) -> &mut Process {
+        &mut self.processes[self.current]
+    }
+
+    /// Begins an operation. A thread of a killed process that makes one as another process is of that.
+    pub(super) fn begins(&mut self) {
+        if self.process().death.is_some() {
+            self.bury(&[schedule::thread()]);
+        } else {
+            self.goes_on();
+        }
+    }
+
+    /// Lets this thread be one of another process than before, if that was killed.
+    pub(super) fn goes_on(&mut self) {
+        if !self.buried.is_empty() {
+            let thread = schedule::thread();
+            self.buried.retain(|buried| *buried != thread);
+        }
+    }
+
+    /// Leaves out the notes of threads of a killed process until they go on as others.
+    fn bury(&mut self, threads: &[usize]) {
+        for thread in threads {
+            if !self.buried.contains(thread) {
+                self.buried.push(*thread);
+            }
+        }
+    }
+
+    /// Hides all further operations of the process from the machine.
+    pub(super) fn die(&mut self, death: Death) {
+        let process = self.process();
+        process.death.get_or_insert(death);
+        process.apart.get_or_insert_default();
+    }
+
+    /// Kills the process of these threads. Outside of a workload's threads all threads are of it. A dead process is not
+    /// killed again.
+    pub(super) fn kill(&mut self, threads: &[usize], place: Place) {
+        // The machine learns of nothing in a run that no crash cuts.
+        if self.apart.is_some() || self.process().death.is_some() {
+            return;
+        }
+        match schedule::thread() {
+            0 => self.machine.killed(place),
+            _ => self.machine.killed_beside_others(threads, place),
+        }
+    }
+
+    /// Counts a store, a write-back, a fence or a note, which the process may not live to make. Returns true if the machine
+    /// learns of it.
+    pub(super) fn is_learned(&mut self, place: Place) -> bool {
+        let thread = schedule::thread();
+        let process = self.process();
+        if process.death.is_none() && !process.threads.contains(&thread) {
+            process.threads.push(thread);
+        }
+        if process.death.is_none() && process.changes >= process.dies_after {
+            let threads = process.threads.clone();
+            self.kill(&threads, place);
+            self.die(Death::Killed);
+            self.bury(&threads);
+        }
+        let process = self.process();
+        let lives = process.death.is_none();
+        process.changes += u64::from(lives);
+        lives && self.apart.is_none()
+    }
+
+    /// Remembers the decisions so far, for a crash now: before an event that is about to happen, or at the end.
+    pub(super) fn snapshot(&mut self) {
+        let (event, depth) = (self.machine.history().now(), self.choices.depth());
+        let Some(snapshots) = &mut self.snapshots else { return };
+        if snapshots.last().is_none_or(|last| last.depth != depth) {
+            snapshots.push(Snapshot { event, depth, image: self.image.clone() });
+        }
+    }
+
+    /// Adds a number to the trace.
+    #[inline]
+    fn trace(&mut self, number: u64) {
+        if let Some(trace) = &mut self.trace {
+            *trace = (trace.rotate_left(5) ^ number).wrapping_mul(MIXING);
+        }
+    }
+
+    /// Returns the bytes of a word under the mask.
+    #[inline]
+    pub(super) fn load(&mut self, at: u64, mask: u64, order: Ordering, place: Place) -> u64 {
+        self.trace(at);
+        let own = self.processes[self.current].apart.as_ref().and_then(|words| words.load(at));
+        let apart = own.or_else(|| self.apart.as_ref()?.load(at));
+        let stored = || self.machine.load_stored(schedule::thread(), at, order, place);
+        match apart.or_else(stored) {
+            Some(value) => value & mask,
+            None => self.image.read(at, mask, &mut self.choices),
+        }
+    }
+
+    /// Copies bytes out.
+    pub(super) fn read(&mut self, at: u64, into: &mut [u8], from: Place) {
+        for (word, part) in parts(at, into.len()) {
+            let bytes = self.load(word, mask(&part), Ordering::Relaxed, from).to_le_bytes();
+            let place = (word + part.start as u64 - at) as usize;
+            match into.get_mut(place..).and_then(<[u8]>::first_chunk_mut) {
+                Some(whole) if part.len() as u64 == WORD => *whole = bytes,
+                _ => into[place..place + part.len()].copy_from_slice(&bytes[part]),
+            }
+        }
+    }
+
+    /// Copies bytes in, as one event.
+    pub(super) fn copy(&mut self, at: u64, from: &[u8], store: Store, place: Place) {
+        let words = self.merged(at, from, place);
+        self.store((&words, at..at + from.len() as u64), store, place);
+    }
+
+    /// Returns the words that a copy of bytes stores, the parts of others merged in.
+    fn merged(&mut self, at: u64, from: &[u8], place: Place) -> Vec<(u64, u64)> {
+        let mut words = Vec::with_capacity(from.len() / WORD as usize + 2);
+        for (word, part) in parts(at, from.len()) {
+            let offset = (word + part.start as u64 - at) as usize;
+            let mut bytes = match part.len() as u64 {
+                WORD => [0; WORD as usize],
+                _ => self.load(word, u64::MAX, Ordering::Relaxed, place).to_le_bytes(),
+            };
+            bytes[part.clone()].copy_from_slice(&from[offset..offset + part.len()]);
+            words.push((word, u64::from_le_bytes(bytes)));
+        }
+        words
+    }
+
+    /// Stores bytes: the words that have them.
+    pub(super) fn store(
+        &mut self,
+        (words, bytes): (&[(u64, u64)], Range<u64>),
+        store: Store,
+        place: Place,
+    ) {
+        if words.is_empty() {
+            return;
+        }
+        if self.is_learned(place) {
+            self.snapshot();
+            return self.machine.store_words(schedule::thread(), (words, bytes), store, place);
+        }
+        for (at, word) in words {
+            self.trace(!at);
+            self.trace(*word);
+            let own = self.processes[self.current].apart.as_mut();
+            if let Some(apart) = own.or(self.apart.as_mut()) {
+                apart.store(*at, *word);
+            }
+        }
+    }
+
+    /// Lets a copy of scattered words return.
+    pub(super) fn copy_returns(&mut self) {
+        if self.apart.is_none() && self.process().death.is_none() {
+            self.machine.copy_returns(schedule::thread());
+        }
+    }
+
+    pub(super) fn write_back(&mut self, range: Range<u64>, place: Place) {
+        if self.is_learned(place) {
+            self.snapshot();
+            self.machine.write_back(schedule::thread(), range, false, place);
+        }
+    }
+
+    pub(super) fn fence(&mut self, place: Place) {
+        if self.is_learned(place) {
+            self.snapshot();
+            self.machine.complete_own(schedule::thread(), place);
+        }
+    }
+
+    pub(super) fn order_observed(&mut self, place: Place) {
+        if self.is_learned(place) {
+            self.snapshot();
+            self.machine.order(schedule::thread(), place);
+        }
+    }
+}

@@ -1,0 +1,328 @@
+//! The hash table of the examples: a structure of a user, tested by the simulator.
+
+#![expect(clippy::unwrap_used, reason = "a workload that panics is a finding")]
+
+use cachemaint::medium::{Medium, Readable};
+use cachemaint_sim::mutation::{Mutation, Setting};
+use cachemaint_sim::waste::Kind;
+use cachemaint_sim::{
+    Cause, Exploration, Killed, Model, Notes, Replay, SimMedium, Simulation, Violation,
+    ViolationKind,
+};
+use core::sync::atomic::Ordering;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use cachemaint_examples::hash_table::{Error, Table};
+
+const MODELS: [Model; 3] = [Model::X86, Model::ARM64, Model::NEUTRAL];
+
+/// Four slots, as many as there are keys.
+const BYTES: u64 = 128 + 4 * 24;
+const KEYS: u64 = 4;
+
+#[derive(Clone, Copy, Debug)]
+enum Do {
+    Insert(u64, u64),
+    Remove(u64),
+}
+
+use Do::{Insert, Remove};
+
+/// All that a table does: keys that are new and known, a slot that is used again.
+const LIFE: [Do; 6] =
+    [Insert(0, 10), Insert(1, 20), Insert(0, 11), Remove(1), Insert(2, 30), Remove(3)];
+
+type Map = BTreeMap<u64, u64>;
+
+/// A fact that the outside world learns.
+#[derive(Clone, Debug)]
+enum Note {
+    /// A table exists.
+    Opened,
+    Begun(Do),
+    Done,
+    /// A reader has read all of it.
+    Read(Map),
+}
+
+fn apply<M: Medium>(table: &mut Table<M>, operation: Do) -> Result<(), Error<M::Error>> {
+    match operation {
+        Insert(key, value) => table.insert(key, value).map(drop),
+        Remove(key) => table.remove(key).map(drop),
+    }
+}
+
+fn applied(map: &Map, operation: Option<Do>) -> Map {
+    let mut map = map.clone();
+    match operation {
+        Some(Insert(key, value)) => drop(map.insert(key, value)),
+        Some(Remove(key)) => drop(map.remove(&key)),
+        None => {}
+    }
+    map
+}
+
+/// Makes the operations until the medium refuses, and adds a note before and after each.
+fn work<M: Medium>(
+    table: &mut Table<M>,
+    operations: &[Do],
+    tell: impl Fn(Note),
+) -> Result<(), Error<M::Error>> {
+    for operation in operations {
+        tell(Note::Begun(*operation));
+        apply(table, *operation)?;
+        tell(Note::Done);
+    }
+    Ok(())
+}
+
+fn content<M: Medium>(table: &Table<M>) -> Result<Map, Violation> {
+    let map: Map = table.entries().collect();
+    let found = |key| table.get(key) == map.get(&key).copied();
+    Violation::unless(table.entries().count() == map.len(), || "a key is there twice".into())?;
+    Violation::unless((0..KEYS).all(found), || format!("not all of {map:?} is found"))?;
+    Ok(map)
+}
+
+/// Returns the content that is certain by the notes, and the operation that may be there too.
+fn expected(notes: &[Note]) -> (Map, Option<Do>) {
+    let (mut map, mut in_flight) = (Map::new(), None);
+    for note in notes {
+        match note {
+            Note::Opened => {}
+            Note::Begun(operation) => in_flight = Some(*operation),
+            Note::Done => map = applied(&map, in_flight.take()),
+            Note::Read(read) => (map, in_flight) = (read.clone(), None),
+        }
+    }
+    (map, in_flight)
+}
+
+/// Checks that the content is the one before or after the operation in flight, never older than the acknowledged one.
+fn is_before_or_after(map: &Map, notes: &[Note]) -> Result<(), Violation> {
+    let (before, in_flight) = expected(notes);
+    if *map == before || *map == applied(&before, in_flight) {
+        return Ok(());
+    }
+    let text = format!("{map:?}, not {before:?}, with {in_flight:?} under way");
+    match in_flight {
+        None => Err(Violation::lost(text)),
+        Some(_) => Err(Violation::broken(text)),
+    }
+}
+
+fn recovery(medium: &SimMedium, notes: &[Note]) -> Result<(), Violation> {
+    let is_made_anew = medium.load(0, Ordering::Relaxed) == 0;
+    if is_made_anew && notes.iter().any(|note| matches!(note, Note::Opened)) {
+        return Err(Violation::lost("the table that was opened"));
+    }
+    is_before_or_after(&content(&Table::open(medium)?)?, notes)
+}
+
+/// Returns a medium whose first word is zero, as a table is made in it, with anything behind that.
+fn without_header(simulation: Simulation) -> Simulation {
+    simulation.prepared(|medium| medium.store(0, 0, Ordering::Relaxed))
+}
+
+fn new(model: Model) -> Simulation {
+    without_header(Simulation::new(model, BYTES))
+}
+
+/// Explores the operations on a new table.
+fn explore(simulation: &Simulation, operations: &[Do]) -> Exploration {
+    simulation.explore(
+        |medium, notes| {
+            let mut table = Table::open(medium).unwrap();
+            notes.add(Note::Opened);
+            work(&mut table, operations, |note| notes.add(note)).unwrap();
+        },
+        recovery,
+    )
+}
+
+/// Explores the same where a table was before, of which every slot was used.
+fn creation(simulation: &Simulation) -> Exploration {
+    let used = simulation.clone().prepared(|medium| {
+        (8..BYTES).step_by(8).for_each(|at| medium.store(at, 1, Ordering::Relaxed));
+    });
+    explore(&used, &[Insert(1, 20)])
+}
+
+/// Explores a process that is killed after so many operations; another one opens the table, reads it and goes on; then
+/// the power fails.
+fn killed_and_gone_on(
+    simulation: &Simulation,
+    kill: u64,
+    before: &[Do],
+    after: &[Do],
+) -> Exploration {
+    simulation.explore(
+        |medium, notes| {
+            let mortal = medium.mortal(kill);
+            let tell = |note| {
+                if mortal.is_alive() {
+                    notes.add(note);
+                }
+            };
+            let died = Table::open(&mortal).and_then(|mut table| work(&mut table, before, tell));
+            assert!(matches!(died, Ok(()) | Err(Error::Medium(Killed))), "no error of the table");
+            // The process is killed even if it had done all.
+            medium.killed();
+
+            let mut table = Table::open(medium).unwrap();
+            notes.add(Note::Read(content(&table).unwrap()));
+            work(&mut table, after, |note| notes.add(note)).unwrap();
+        },
+        recovery,
+    )
+}
+
+/// The number of operations that suffices for a table to be made and the life to be lived.
+const OPERATIONS: u64 = 32;
+
+/// Explores kills after each operation. Returns the first failure, or the last exploration.
+fn killed_anywhere(simulation: &Simulation) -> Exploration {
+    let kill = |kill| killed_and_gone_on(simulation, kill, &LIFE, &[Insert(3, 40), Remove(0)]);
+    let mut explorations = (0..OPERATIONS).map(kill);
+    let failed = explorations.find(|exploration| exploration.failure.is_some());
+    failed.unwrap_or_else(|| kill(OPERATIONS))
+}
+
+#[test]
+fn a_crash_leaves_the_content_before_or_after_the_operation() {
+    for model in MODELS {
+        for exploration in
+            [explore(&new(model), &LIFE), creation(&new(model)), killed_anywhere(&new(model))]
+        {
+            exploration.assert_safe();
+            assert!(exploration.is_exhaustive());
+            exploration.waste.assert_none_of(&[Kind::NeverPersisted]);
+        }
+    }
+}
+
+#[test]
+fn it_is_right_on_media_that_need_less_and_on_pages() {
+    for model in [Model::X86_EADR, Model::PAGES, Model::CACHES_KEPT] {
+        explore(&new(model), &LIFE).assert_safe();
+    }
+}
+
+#[test]
+fn recovery_may_be_cut_twice() {
+    let simulation = new(Model::NEUTRAL).crashes_in_recovery(2);
+    creation(&simulation).assert_safe();
+}
+
+#[test]
+fn no_write_back_and_no_fence_can_be_left_out() {
+    let survivors = Mutation::new().only_in("hash_table/table.rs").run(&[
+        &|setting: &Setting| explore(&without_header(setting.simulation(BYTES)), &LIFE),
+        &|setting: &Setting| creation(&without_header(setting.simulation(BYTES))),
+        &|setting: &Setting| killed_anywhere(&without_header(setting.simulation(BYTES))),
+    ]);
+    survivors.assert_none();
+    assert_eq!(survivors.killed, survivors.tried);
+}
+
+/// Makes an insertion by the variant with one fence too few.
+fn planted(medium: &SimMedium, notes: &Notes<'_, Note>) {
+    let mut table = Table::open(medium).unwrap().saving_a_fence();
+    work(&mut table, &[Insert(1, 20), Insert(2, 30)], |note| notes.add(note)).unwrap();
+}
+
+#[test]
+fn the_planted_mistake_is_found_under_each_model_and_explained() {
+    for model in MODELS {
+        let outcome = new(model).explore(planted, recovery);
+        let failure = outcome.failure.as_deref().expect("one fence is missing");
+        assert_eq!(failure.violation.kind, ViolationKind::Broken);
+        assert!(!outcome.is_exhaustive());
+        assert!(matches!(failure.cause, Some(Cause::Unordered { .. })), "{failure}");
+    }
+}
+
+#[test]
+fn a_failure_is_seen_again_by_its_text() {
+    for model in MODELS {
+        let simulation = new(model);
+        let outcome = simulation.explore(planted, recovery);
+        let failure = outcome.failure.as_deref().expect("one fence is missing");
+        let printed = failure.to_string();
+        let (_, text) = printed.split_once("replay: ").expect("a failure ends with its replay");
+        let replay: Replay = text.parse().expect("what was printed");
+        assert_eq!(simulation.replay(&replay, planted, recovery), Err(failure.violation.clone()));
+    }
+}
+
+/// A regression test whose workload has changed must not pass for that.
+#[test]
+fn a_replay_of_something_else_is_not_taken_for_a_success() {
+    let simulation = new(Model::X86);
+    let outcome = simulation.explore(planted, recovery);
+    let replay = &outcome.failure.as_deref().expect("one fence is missing").replay;
+    let nothing = |_medium: &SimMedium, _notes: &Notes<'_, _>| ();
+    let other = simulation.replay(replay, nothing, recovery).expect_err("no crash is there");
+    assert_eq!(other.kind, ViolationKind::Workload);
+}
+
+#[test]
+fn a_replay_of_many_choices_is_short() {
+    let text = "t0x500.1.0x2/3:0:1x3.0";
+    let replay: Replay = text.parse().expect("a replay");
+    assert_eq!(replay.to_string(), text);
+    assert_eq!("t0.0/3:0:".parse::<Replay>().expect("a replay").to_string(), "t0x2/3:0:");
+    for wrong in ["t0x", "tx3", "t0x4294967295", "t0x-1"] {
+        assert!(wrong.parse::<Replay>().is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn a_full_table_and_a_strange_medium_are_refused() {
+    let medium = new(Model::X86).medium();
+    let mut table = Table::open(&medium).unwrap();
+    (0..KEYS).for_each(|key| assert_eq!(table.insert(key, key).unwrap(), None));
+    assert!(matches!(table.insert(KEYS, 0), Err(Error::Full)));
+    assert_eq!(table.remove(0).unwrap(), Some(0));
+    assert_eq!(table.insert(KEYS, 7).unwrap(), None);
+
+    assert_eq!(Table::open(&medium).unwrap().get(KEYS), Some(7));
+    medium.store(0, u64::MAX, Ordering::Relaxed);
+    assert!(matches!(Table::open(&medium), Err(Error::NoTable)));
+}
+
+fn operation() -> impl Strategy<Value = Do> {
+    prop_oneof![
+        2 => (0..KEYS, 1..100_u64).prop_map(|(key, value)| Insert(key, value)),
+        1 => (0..KEYS).prop_map(Remove),
+    ]
+}
+
+fn operations() -> impl Strategy<Value = Vec<Do>> {
+    proptest::collection::vec(operation(), 0..6)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_operations_are_safe(operations in operations()) {
+        for model in MODELS {
+            let exploration = explore(&new(model), &operations);
+            exploration.assert_safe();
+            prop_assert!(exploration.is_exhaustive());
+        }
+    }
+
+    #[test]
+    fn any_operations_are_safe_around_a_kill(
+        before in operations(),
+        after in operations(),
+        kill in 0..OPERATIONS,
+    ) {
+        for model in MODELS {
+            let simulation = new(model);
+            killed_and_gone_on(&simulation, kill, &before, &after).assert_safe();
+        }
+    }
+}

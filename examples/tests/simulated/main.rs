@@ -1,0 +1,5 @@
+//! The structures of the examples on the simulator: no crash loses what they promise to keep.
+
+mod counter;
+mod hash_table;
+mod slots;

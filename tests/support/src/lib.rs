@@ -1,0 +1,35 @@
+//! What tests of several crates share.
+//!
+//! Media: [`counting`] counts operations and fails on request, [`failed`] fails at one access, [`looks`] counts bytes
+//! read, [`pages`] is a page cache over a drive, [`erased`] hides a medium's type so that tests share compiled code.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    reason = "what fails here is a finding"
+)]
+
+#[cfg(target_has_atomic = "64")]
+pub mod counting;
+#[cfg(target_has_atomic = "64")]
+pub mod erased;
+#[cfg(target_has_atomic = "64")]
+pub mod failed;
+#[cfg(target_has_atomic = "64")]
+pub mod looks;
+#[cfg(target_has_atomic = "64")]
+pub mod pages;
+#[cfg(target_has_atomic = "64")]
+pub mod part;
+
+pub mod allocated;
+pub mod cases;
+#[cfg(target_os = "linux")]
+pub mod failing_calls;
+#[cfg(all(target_os = "linux", not(miri)))]
+#[expect(unsafe_code, reason = "children are forked, traced and killed")]
+pub mod killed;
+#[cfg(target_os = "linux")]
+pub mod own_mount;
+pub mod skip;

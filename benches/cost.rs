@@ -1,12 +1,8 @@
 //! The time and the memory of work.
 
-#[path = "../tests/allocated/mod.rs"]
-#[expect(clippy::exhaustive_structs, reason = "a program makes a static of it")]
-mod allocated;
-
 use crate::Outcome;
-pub use allocated::Counting;
-use allocated::counted;
+pub use cachemaint_test_support::allocated::Counting;
+use cachemaint_test_support::allocated::counted;
 use core::error::Error;
 use std::time::Instant;
 

@@ -188,7 +188,7 @@ fn an_access_fails_for_the_reason_of_its_signal() {
 fn a_store_to_a_hole_of_a_full_file_system_has_no_space() {
     FaultHandler::install().unwrap();
     let test = "a_store_to_a_hole_of_a_full_file_system_has_no_space";
-    own_mount::with_small_tmpfs(test, |directory| {
+    cachemaint_test_support::own_mount::with_small_tmpfs(test, |directory| {
         let path = directory.join("sparse");
         File::create(&path).unwrap().set_len(PAGES * page()).unwrap();
         let file = options().open(&path).unwrap();

@@ -8,17 +8,10 @@
 
 mod canary;
 mod commands;
-#[cfg(all(test, target_os = "linux"))]
-#[path = "../../tests/failing_calls/mod.rs"]
-#[expect(unsafe_code, reason = "no safe wrapper offers it")]
-mod failing_calls;
 mod files;
 #[cfg_attr(unix, expect(unsafe_code, reason = "reads and sets the disposition of signals"))]
 mod interrupts;
 mod read_only;
-#[cfg(all(test, target_os = "linux"))]
-#[path = "../../tests/skip/mod.rs"]
-mod skip;
 #[cfg_attr(unix, expect(unsafe_code, reason = "closes a descriptor, to get the error"))]
 mod standard;
 

@@ -213,8 +213,8 @@ mod tests {
     #[cfg(target_os = "linux")]
     use {
         super::{finish, is_block_device},
-        crate::failing_calls::fail_calls,
-        crate::skip::skip,
+        cachemaint_test_support::failing_calls::fail_calls,
+        cachemaint_test_support::skip::skip,
         std::fs::File,
         std::io::{BufWriter, Seek as _},
         std::panic::resume_unwind,

@@ -4,15 +4,11 @@
 #![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[path = "../../tests/own_mount/mod.rs"]
-mod own_mount;
 #[path = "faults/printed.rs"]
 mod printed;
-#[path = "../../tests/skip/mod.rs"]
-mod skip;
 
 use assert_cmd::cargo;
-use own_mount::with_small_tmpfs;
+use cachemaint_test_support::own_mount::with_small_tmpfs;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};

@@ -5,8 +5,6 @@
 
 mod ignored;
 mod printed;
-#[path = "../../tests/skip/mod.rs"]
-mod skip;
 mod unread;
 
 use assert_cmd::Command;
@@ -15,7 +13,7 @@ use cachemaint::medium::Granularity;
 use printed::{stderr, stdout};
 use rustix::fs::{Mode, OFlags, mkdirat, open, openat};
 use rustix::process::{Pid, Signal, kill_process};
-use skip::skip;
+use cachemaint_test_support::skip::skip;
 use std::fs;
 use std::io::{BufRead as _, Read as _};
 use std::path::Path;

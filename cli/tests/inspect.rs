@@ -3,13 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod printed;
-#[path = "../../tests/skip/mod.rs"]
-mod skip;
 mod wrapped;
 
 use assert_cmd::Command;
 use printed::{stderr, stdout};
-use skip::skip;
+use cachemaint_test_support::skip::skip;
 use wrapped::unwrapped;
 
 fn inspect(arguments: &[&str]) -> assert_cmd::assert::Assert {

@@ -11,9 +11,6 @@ mod refused;
 #[cfg(target_os = "linux")]
 #[path = "journal/reports.rs"]
 mod reports;
-#[cfg(unix)]
-#[path = "../../tests/skip/mod.rs"]
-mod skip;
 mod unread;
 mod wrapped;
 
@@ -395,7 +392,7 @@ fn a_user_without_write_permission_can_read() {
     };
     let read = match run(&["read"]) {
         Ok(read) => read,
-        Err(why) => return skip::skip("a_user_without_write_permission_can_read", why),
+        Err(why) => return cachemaint_test_support::skip::skip("a_user_without_write_permission_can_read", why),
     };
     assert_eq!(read.stdout, b"one\n", "{read:?}");
     for command in [&["append", "--record", "x"][..], &["trim", "--to", "64"]] {

@@ -4,13 +4,11 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod printed;
-#[path = "../../tests/skip/mod.rs"]
-mod skip;
 
 use assert_cmd::assert::Assert;
 use assert_cmd::{Command, cargo};
 use printed::{stderr, stdout};
-use skip::skip;
+use cachemaint_test_support::skip::skip;
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt, chown};
 use std::path::Path;

@@ -19,9 +19,6 @@ mod refused;
 mod saving;
 #[path = "preserve/seals.rs"]
 mod seals;
-#[cfg(target_os = "linux")]
-#[path = "../../tests/skip/mod.rs"]
-mod skip;
 #[cfg(unix)]
 #[path = "preserve/streams.rs"]
 mod streams;

@@ -17,9 +17,6 @@ mod refused;
 #[cfg(target_os = "linux")]
 #[path = "recorder/signals.rs"]
 mod signals;
-#[cfg(target_os = "linux")]
-#[path = "../../tests/skip/mod.rs"]
-mod skip;
 #[cfg(unix)]
 #[path = "recorder/streams.rs"]
 mod streams;

@@ -10,7 +10,7 @@ use zerocopy::{Immutable, IntoBytes};
 const STRIDE: u64 = 64 << 10;
 
 /// Bytes of a medium for it.
-pub(crate) const LEN: u64 = 2 * STRIDE;
+pub const LEN: u64 = 2 * STRIDE;
 
 /// A copy of the counter, and its check.
 #[derive(IntoBytes, Immutable)]
@@ -32,7 +32,7 @@ fn load<M: Medium>(medium: &M, copy: u64) -> Option<u64> {
 ///
 /// # Errors
 /// If the medium cannot persist them.
-pub(crate) fn open<M: Medium>(medium: &M) -> Result<u64, M::Error> {
+pub fn open<M: Medium>(medium: &M) -> Result<u64, M::Error> {
     for copy in [0, STRIDE] {
         medium.persist(copy..copy + size_of::<Copy>() as u64)?;
     }
@@ -47,7 +47,7 @@ fn value<M: Medium>(medium: &M) -> u64 {
 ///
 /// # Errors
 /// If the medium cannot persist it.
-pub(crate) fn increment<M: Medium>(medium: &M) -> Result<u64, M::Error> {
+pub fn increment<M: Medium>(medium: &M) -> Result<u64, M::Error> {
     let next = value(medium) + 1;
     let older = u64::from(load(medium, 0) > load(medium, 1));
     let copy = Copy { value: next.into(), complement: (!next).into() };

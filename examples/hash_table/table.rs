@@ -39,7 +39,7 @@ const ENTRY: u64 = 2 * WORD;
 
 /// Errors of the table.
 #[derive(Debug)]
-pub(crate) enum Error<E> {
+pub enum Error<E> {
     Medium(E),
     /// The medium holds something else, or a table that is larger than the medium.
     NoTable,
@@ -60,7 +60,7 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
 impl<E: std::error::Error> std::error::Error for Error<E> {}
 
 /// A hash table with one writer.
-pub(crate) struct Table<M> {
+pub struct Table<M> {
     medium: M,
     slots: u64,
     saves_a_fence: bool,
@@ -77,7 +77,7 @@ enum Place {
 impl<M: Medium> Table<M> {
     /// Opens the table on a medium, after a crash or not. Where the first word is zero a new one is made
     /// that takes the whole medium.
-    pub(crate) fn open(medium: M) -> Result<Self, Error<M::Error>> {
+    pub fn open(medium: M) -> Result<Self, Error<M::Error>> {
         let header = medium.load(0, Ordering::Relaxed);
         if header == 0 {
             return Self::create(medium);
@@ -109,12 +109,12 @@ impl<M: Medium> Table<M> {
 
     /// Returns the same table with a defect for the simulator to find: one fence for two write-backs, so that either of
     /// the two may arrive first.
-    pub(crate) fn saving_a_fence(self) -> Self {
+    pub fn saving_a_fence(self) -> Self {
         Self { saves_a_fence: true, ..self }
     }
 
     /// Returns the value of a key.
-    pub(crate) fn get(&self, key: u64) -> Option<u64> {
+    pub fn get(&self, key: u64) -> Option<u64> {
         match self.find(key) {
             Place::Found(slot) => Some(self.entry_of(slot).1),
             Place::Vacant(_) | Place::Nowhere => None,
@@ -122,13 +122,13 @@ impl<M: Medium> Table<M> {
     }
 
     /// Returns every key with its value, in no order.
-    pub(crate) fn entries(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+    pub fn entries(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         let taken = (0..self.slots).filter(|slot| self.state_of(*slot) == TAKEN);
         taken.map(|slot| self.entry_of(slot))
     }
 
     /// Inserts a key, or updates its value and returns the one before. It is durable at return.
-    pub(crate) fn insert(&mut self, key: u64, value: u64) -> Result<Option<u64>, Error<M::Error>> {
+    pub fn insert(&mut self, key: u64, value: u64) -> Result<Option<u64>, Error<M::Error>> {
         match self.find(key) {
             Place::Found(slot) => self.replace(slot, value).map(Some).map_err(Error::Medium),
             Place::Vacant(slot) => self.add(slot, key, value).map(|()| None).map_err(Error::Medium),
@@ -137,7 +137,7 @@ impl<M: Medium> Table<M> {
     }
 
     /// Removes a key and returns its value. It is durable at return.
-    pub(crate) fn remove(&mut self, key: u64) -> Result<Option<u64>, Error<M::Error>> {
+    pub fn remove(&mut self, key: u64) -> Result<Option<u64>, Error<M::Error>> {
         let Place::Found(slot) = self.find(key) else { return Ok(None) };
         let (_, value) = self.entry_of(slot);
         self.medium.store(state(slot), REMOVED, Ordering::Relaxed);

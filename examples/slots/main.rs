@@ -9,7 +9,6 @@
 //! ```
 
 #![expect(clippy::print_stdout, reason = "the result of the program")]
-#![expect(non_ascii_idents, reason = "those that zerocopy derives")]
 
 use cachemaint::dax::Options;
 use cachemaint_examples::slots::{self, Payment};

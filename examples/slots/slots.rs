@@ -6,16 +6,16 @@ use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
 #[derive(Clone, Copy, Debug, PartialEq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
-pub(crate) struct Payment {
-    pub(crate) to: [u8; 24],
-    pub(crate) cents: u64,
+pub struct Payment {
+    pub to: [u8; 24],
+    pub cents: u64,
 }
 
 const SLOTS: u64 = 8;
 /// The offset of the payments, behind a word for each slot: the number of its payment, or 0.
 const PAYMENTS: u64 = SLOTS * 8;
 /// The length of a medium for the slots. Zeros mean that each slot is empty.
-pub(crate) const LEN: u64 = PAYMENTS + SLOTS * size_of::<Payment>() as u64;
+pub const LEN: u64 = PAYMENTS + SLOTS * size_of::<Payment>() as u64;
 
 const fn place(slot: u64) -> u64 {
     PAYMENTS + slot * size_of::<Payment>() as u64
@@ -23,7 +23,7 @@ const fn place(slot: u64) -> u64 {
 
 /// Returns the kept payments with their numbers, the oldest first. Stores that a killed process left in the caches are made
 /// durable before they are used.
-pub(crate) fn open<M: Medium>(medium: &M) -> Result<Vec<(u64, Payment)>, M::Error> {
+pub fn open<M: Medium>(medium: &M) -> Result<Vec<(u64, Payment)>, M::Error> {
     medium.persist(0..LEN)?;
     let mut kept = Vec::new();
     for slot in 0..SLOTS {
@@ -40,7 +40,7 @@ pub(crate) fn open<M: Medium>(medium: &M) -> Result<Vec<(u64, Payment)>, M::Erro
 
 /// Keeps a payment in place of the one that is eight numbers older. Numbers begin at 1. The older payment is removed
 /// first, then the new one is stored, then its number; a word never tears.
-pub(crate) fn put<M: Medium>(medium: &M, number: u64, payment: &Payment) -> Result<(), M::Error> {
+pub fn put<M: Medium>(medium: &M, number: u64, payment: &Payment) -> Result<(), M::Error> {
     let slot = number % SLOTS;
     if medium.load(slot * 8, Relaxed) > 0 {
         set_number(medium, slot, 0)?;

@@ -101,31 +101,26 @@ fn a_monitor_of_adopted_guest_memory_that_is_killed_starts_again() {
 }
 
 #[test]
-#[cfg(feature = "journal")]
 fn a_queue_that_is_killed_starts_again() {
     each_next_start_succeeds("queue", &[]);
 }
 
 #[test]
-#[cfg(feature = "preserve")]
 fn a_machine_that_is_killed_starts_again() {
     each_next_start_succeeds("vm_restart", &[]);
 }
 
 #[test]
-#[cfg(feature = "preserve")]
 fn a_cache_that_is_killed_starts_again() {
     each_next_start_succeeds("page_cache", &[]);
 }
 
 #[test]
-#[cfg(feature = "sim")]
 fn a_hash_table_that_is_killed_starts_again() {
     each_next_start_succeeds("hash_table", &["1", "100"]);
 }
 
 #[test]
-#[cfg(feature = "preserve")]
 fn a_successor_finds_the_state_in_the_memory_that_it_is_given() {
     let Some(program) = program("live_update") else {
         return skip(

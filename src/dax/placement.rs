@@ -23,6 +23,14 @@ pub struct Placement {
     pub base: Result<u64, Unknown>,
 }
 
+impl Placement {
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn new(extents: Vec<Extent>, device: String, base: Result<u64, Unknown>) -> Self {
+        Self { extents, device, base }
+    }
+}
+
 /// Bytes that lie together, both in the mapping and on the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
@@ -42,7 +50,9 @@ pub struct Extent {
 impl Extent {
     /// Returns bytes whose physical address is not known yet.
     #[cfg(target_os = "linux")]
-    pub(super) const fn new(offset: u64, on_device: u64, len: u64) -> Self {
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn new(offset: u64, on_device: u64, len: u64) -> Self {
         Self { offset, on_device, len, physical: None }
     }
 }

@@ -166,19 +166,19 @@ fn look(path: &Path, file: &ReadOnly) -> anyhow::Result<Kind> {
     if !has_other_data(file, file.view().file(), &[])? {
         return Err(neither(path, "zeros"));
     }
-    match journal::Reader::open(file) {
+    match cachemaint_journal::Reader::open(file) {
         Ok(reader) => return look_at_journal(path, &reader).map(Kind::Journal),
         Err(refused)
             if matches!(
                 refused.error.kind(),
-                journal::ErrorKind::Format(FormatError::Foreign { .. })
+                cachemaint_journal::ErrorKind::Format(FormatError::Foreign { .. })
             ) => {}
         Err(refused) => return Err(super::journal::named(path, refused)),
     }
-    match recorder::Reader::open(file) {
+    match cachemaint_recorder::Reader::open(file) {
         Ok(reader) => look_at_recording(path, &reader).map(Kind::Recording),
         Err(failed) => {
-            let recorder::ErrorKind::Format(FormatError::Foreign { found, .. }) =
+            let cachemaint_recorder::ErrorKind::Format(FormatError::Foreign { found, .. }) =
                 *failed.error.kind()
             else {
                 return Err(recording::named(path, failed.error));
@@ -214,7 +214,7 @@ fn begins_as_store(file: &ReadOnly) -> anyhow::Result<bool> {
     Ok(false)
 }
 
-fn look_at_journal(path: &Path, reader: &journal::Reader<&ReadOnly>) -> anyhow::Result<Journal> {
+fn look_at_journal(path: &Path, reader: &cachemaint_journal::Reader<&ReadOnly>) -> anyhow::Result<Journal> {
     let recovered = super::journal::verified(path, reader, &progress::bar("reading")?)?;
     let (capacity, end) = (reader.capacity(), recovered.end.0);
     let used = end - recovered.head.0;
@@ -224,7 +224,7 @@ fn look_at_journal(path: &Path, reader: &journal::Reader<&ReadOnly>) -> anyhow::
 
 fn look_at_recording(
     path: &Path,
-    reader: &recorder::Reader<&ReadOnly>,
+    reader: &cachemaint_recorder::Reader<&ReadOnly>,
 ) -> anyhow::Result<Recording> {
     let named = |error| recording::named(path, error);
     let description: &Description = reader.description();
@@ -271,10 +271,10 @@ fn anchor(description: &Description) -> Anchor {
 }
 
 fn look_at_shard(
-    reader: &recorder::Reader<&ReadOnly>,
+    reader: &cachemaint_recorder::Reader<&ReadOnly>,
     shard: u32,
     bar: &ProgressBar,
-) -> Result<Shard, recorder::Error<dax::Error>> {
+) -> Result<Shard, cachemaint_recorder::Error<dax::Error>> {
     let lost = reader.lost(shard)?;
     let mut seen = Seen { shard: Shard { lost, ..Shard::default() }, ..Seen::default() };
     let mut events = reader.shard(shard);

@@ -1,6 +1,6 @@
 //! Short times in nanoseconds.
 //!
-//! On `x86_64` it is the time stamp counter, if [`recorder::Clock::host`] uses it. The counter is read between two
+//! On `x86_64` it is the time stamp counter, if [`cachemaint_recorder::Clock::host`] uses it. The counter is read between two
 //! LFENCEs, so that everything before has been executed and nothing after has begun (Intel SDM vol. 2B, RDTSC; AMD APM
 //! vol. 3, LFENCE, which Linux makes dispatch-serializing). Its rate is that of this clock. Otherwise it
 //! is the system's clock itself. Either can advance in steps of tens of nanoseconds, so a time is taken over many
@@ -155,7 +155,7 @@ fn complete() {
 
 #[cfg(target_arch = "x86_64")]
 fn best() -> Clock {
-    let counter = recorder::Clock::host();
+    let counter = cachemaint_recorder::Clock::host();
     match counter.source() {
         TimeSource::TimeStampCounter => {
             let ns_per_tick = 1e9 / counter.ticks_per_second() as f64;

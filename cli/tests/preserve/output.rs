@@ -5,7 +5,7 @@ use crate::place::text;
 use crate::place::{Place, many};
 use crate::printed::{stderr, stdout};
 #[cfg(target_os = "linux")]
-use crate::skip::skip;
+use cachemaint_test_support::skip::skip;
 #[cfg(target_os = "linux")]
 use assert_cmd::{Command, cargo};
 use cachemaint_preserve::Options;

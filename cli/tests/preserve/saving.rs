@@ -3,7 +3,7 @@
 use crate::place::{PIECE, Place, many, now, text};
 use crate::printed::{stderr, stdout};
 #[cfg(target_os = "linux")]
-use crate::skip::skip;
+use cachemaint_test_support::skip::skip;
 use cachemaint_preserve::Options;
 use serde_json::json;
 use std::fs;

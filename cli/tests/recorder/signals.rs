@@ -1,6 +1,6 @@
 //! Signals to `cachemaint record`: they reach the program, or end the recording, unless they are ignored.
 
-use super::skip::skip;
+use cachemaint_test_support::skip::skip;
 use super::{Place, ignored};
 use assert_cmd::cargo;
 use rustix::fs::{Mode, OFlags};

@@ -1,6 +1,6 @@
 //! Recording, writing back and reading while memory cannot be allocated.
 
-#![cfg(all(feature = "recorder", target_has_atomic = "64"))]
+#![cfg(target_has_atomic = "64")]
 #![expect(unsafe_code, reason = "an allocator is an unsafe trait")]
 
 

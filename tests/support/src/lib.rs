@@ -7,7 +7,9 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::missing_panics_doc,
-    reason = "what fails here is a finding"
+    missing_docs,
+    missing_debug_implementations,
+    reason = "what fails here is a finding, and tests alone use it"
 )]
 
 #[cfg(target_has_atomic = "64")]
@@ -26,6 +28,7 @@ pub mod part;
 pub mod allocated;
 pub mod cases;
 #[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "a filter of system calls is installed")]
 pub mod failing_calls;
 #[cfg(all(target_os = "linux", not(miri)))]
 #[expect(unsafe_code, reason = "children are forked, traced and killed")]

@@ -6,13 +6,21 @@ use core::ops::Range;
 use core::sync::atomic::Ordering;
 
 /// The first bytes of a medium.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Part<'m, M> {
     /// The whole medium.
     pub medium: &'m M,
     /// The number of its bytes that are there.
     pub len: u64,
 }
+
+impl<M> Clone for Part<'_, M> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<M> Copy for Part<'_, M> {}
 
 impl<M: Medium<Error = Infallible>> Readable for Part<'_, M> {
     type Error = Infallible;

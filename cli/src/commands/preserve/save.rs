@@ -95,7 +95,7 @@ fn open_or_create_in(path: &Path, size: u64) -> anyhow::Result<Writable> {
     let is_missing = Reader::open(&file).is_err_and(|failed| {
         matches!(
             failed.error.kind(),
-            preserve::ErrorKind::Format(FormatError::Foreign {
+            cachemaint_preserve::ErrorKind::Format(FormatError::Foreign {
                 found: [0, 0, 0, 0, 0, 0, 0, 0],
                 ..
             })

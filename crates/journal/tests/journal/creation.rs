@@ -127,10 +127,9 @@ fn other_bytes_are_overwritten_by_a_creation_alone() {
 }
 
 /// A store and a journal are not created over one another.
-#[cfg(feature = "preserve")]
 #[test]
 fn a_store_is_not_overwritten() {
-    use cachemaint_preserve::{self, Reader};
+    use cachemaint_preserve::{self as preserve, Reader};
     let medium = Simulation::new(Model::X86, 1 << 16).zeros().medium();
     let (mut store, _) = preserve::Options::with_entropy([1, 2]).create_new(&medium).unwrap();
     let mut transaction = store.begin().unwrap();

@@ -65,10 +65,9 @@ fn an_opening_that_fails_leaves_the_file_to_others() {
     assert_eq!(io.kind(), io::ErrorKind::AlreadyExists);
 }
 
-#[cfg(feature = "preserve")]
 #[test]
 fn a_region_has_one_journal_beside_its_store() {
-    use cachemaint_preserve::{self, Store};
+    use cachemaint_preserve::{self as preserve, Store};
 
     let directory = tempfile::tempdir().unwrap();
     let file = Arc::new(file(directory.path()));
@@ -98,10 +97,9 @@ fn a_region_has_one_journal_beside_its_store() {
     assert_eq!(recovered.records, 1);
 }
 
-#[cfg(feature = "recorder")]
 #[test]
 fn a_file_with_a_journal_takes_no_recorder() {
-    use cachemaint_recorder::{self, Recorder};
+    use cachemaint_recorder::{self as recorder, Recorder};
 
     let directory = tempfile::tempdir().unwrap();
     let file = file(directory.path());

@@ -182,12 +182,10 @@ fn cut(extent: &mut Extent, range: &Range<u64>) -> bool {
         return false;
     }
     let skipped = start - extent.offset;
-    *extent = Extent {
-        offset: start - range.start,
-        on_device: extent.on_device + skipped,
-        len: end - start,
-        physical: extent.physical.map(|physical| physical + skipped),
-    };
+    extent.offset = start - range.start;
+    extent.on_device += skipped;
+    extent.len = end - start;
+    extent.physical = extent.physical.map(|physical| physical + skipped);
     true
 }
 
@@ -196,6 +194,7 @@ fn cut(extent: &mut Extent, range: &Range<u64>) -> bool {
 #[cfg(all(target_os = "linux", target_pointer_width = "64", not(miri)))]
 mod tests {
     use super::digest;
+    use alloc::vec;
     use cachemaint::dax::{self, Extent, Placement};
     use crate::{Options, Origin, Reader, Stamp, Verdict};
     use cachemaint::survival::{Backing, Survival};
@@ -219,8 +218,9 @@ mod tests {
     #[test]
     fn a_place_in_memory_is_its_physical_address() {
         let place = |device: &str, on_device, physical: Option<u64>| {
-            let extents = [Extent { offset: 0, on_device, len: 4096, physical }].into();
-            digest(&Placement { extents, device: device.into(), base: Ok(0) }, 4096)
+            let mut extent = Extent::new(0, on_device, 4096);
+            extent.physical = physical;
+            digest(&Placement::new(vec![extent], device.into(), Ok(0)), 4096)
         };
         let known = place("pmem1", 8192, Some(1 << 32));
         assert_eq!(place("pmem0", 8192, Some(1 << 32)), known);

@@ -11,7 +11,6 @@ mod crashes;
 mod damage;
 #[cfg(not(miri))]
 mod failed_medium;
-#[cfg(feature = "dax")]
 mod files;
 #[cfg(not(miri))]
 mod format;

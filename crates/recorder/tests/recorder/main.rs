@@ -8,27 +8,21 @@
     reason = "what fails here is a finding, and numbers are small"
 )]
 
-
-
-/// All tests have one name in front, by which they are left out on emulators: they do the same on every CPU.
-mod recorder {
-    mod boots;
-    mod claims;
-    mod concurrent;
-    mod creation;
-    mod damage;
-    mod events;
-    mod failed_medium;
-    mod failing;
-    #[cfg(feature = "dax")]
-    mod files;
-    mod format;
-    mod merged;
-    mod overtaken;
-    mod plain;
-    #[cfg(all(feature = "dax", target_os = "linux"))]
-    mod processes;
-    mod rewritten;
-    mod turns;
-    mod work;
-}
+mod boots;
+mod claims;
+mod concurrent;
+mod creation;
+mod damage;
+mod events;
+mod failed_medium;
+mod failing;
+mod files;
+mod format;
+mod merged;
+mod overtaken;
+mod plain;
+#[cfg(target_os = "linux")]
+mod processes;
+mod rewritten;
+mod turns;
+mod work;

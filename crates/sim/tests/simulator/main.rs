@@ -4,23 +4,18 @@
 #![cfg(target_has_atomic = "64")]
 #![expect(non_ascii_idents, reason = "those that zerocopy derives")]
 
-
-/// All under one name: a filter by it leaves out tests that are the same on every CPU where they
-/// would be emulated.
-mod simulator {
-    mod brute_force;
-    mod copies;
-    mod endless;
-    mod exploration;
-    mod histories;
-    mod kept;
-    mod kills;
-    mod litmus;
-    mod lives;
-    mod locks;
-    mod naive;
-    mod neutral;
-    mod planted;
-    mod replays;
-    mod threads;
-}
+mod brute_force;
+mod copies;
+mod endless;
+mod exploration;
+mod histories;
+mod kept;
+mod kills;
+mod litmus;
+mod lives;
+mod locks;
+mod naive;
+mod neutral;
+mod planted;
+mod replays;
+mod threads;

@@ -5,14 +5,10 @@
 #![cfg(all(target_has_atomic = "64", not(miri)))]
 #![expect(clippy::cast_possible_truncation, reason = "numbers and lengths of records are small")]
 
-/// All tests have one name in front, by which they are left out on emulators: they would take minutes there.
-mod histories {
-    mod journal;
-    mod payload;
-    mod preserve;
-    mod recorder;
-}
-
+mod journal;
+mod payload;
+mod preserve;
+mod recorder;
 
 use cachemaint_sim::{Histories, Model, Simulation, Structure};
 use cachemaint_test_support::cases::{HISTORIES, cases};

@@ -47,7 +47,7 @@ const ON_JOURNAL: [OnJournal; 6] = [
 pub(super) fn on_journal(path: &str, names: &mut Names) -> Result<()> {
     let file = Options::new().create_new(path, LEN)?;
     mark::watch(range(&file, 0..LEN));
-    let options = journal::Options::new().segment(16 << 10);
+    let options = cachemaint_journal::Options::new().segment(16 << 10);
     let (journal, _) = options.create_new(&file).map_err(|failed| failed.error)?;
     names.on_file("journal: create");
     for (name, work) in ON_JOURNAL {
@@ -103,12 +103,12 @@ pub(super) fn on_recorder(path: &str, names: &mut Names) -> Result<()> {
 }
 
 /// Creates a recording in place of the one before, whose magics are erased.
-fn create(file: &DaxFile, durability: Durability) -> Result<recorder::Recorder<'static, &DaxFile>> {
+fn create(file: &DaxFile, durability: Durability) -> Result<cachemaint_recorder::Recorder<'static, &DaxFile>> {
     for magic in [0, 4096, 8192, 12_288] {
         file.store(magic, 0, Ordering::Relaxed);
         file.persist(magic..magic + 8)?;
     }
-    let options = recorder::Options::new().durability(durability);
+    let options = cachemaint_recorder::Options::new().durability(durability);
     let (recorder, _) = options.create_new(file).map_err(|failed| failed.error)?;
     Ok(recorder)
 }

@@ -1,6 +1,6 @@
 //! The operations of a life, on a journal and on the model.
 
-use super::super::payload::{Ending, bytes};
+use crate::payload::{Ending, bytes};
 use super::log::Class;
 use super::{HEADER, Harm, LOG, Shape, Size, Which, is_full};
 use cachemaint_journal::{Group, Journal, Records};

@@ -6,7 +6,6 @@
 //! write to are in no near cache, as in a log that is longer than the caches. After criterion's figures the ratios are
 //! printed, from interleaved blocks, with their 95 % intervals.
 
-use cachemaint_journal::{Group, Journal, Position};
 use cachemaint::medium::Memory;
 use cachemaint::survival::Backing;
 use cachemaint_benches::Outcome;
@@ -23,6 +22,7 @@ use cachemaint_cli::measure::clock::Clock;
 use cachemaint_cli::measure::copy::streaming_is_durable;
 use cachemaint_cli::measure::lines::{PAGE, Region};
 use cachemaint_cli::measure::to_persistence;
+use cachemaint_journal::{Group, Journal, Position};
 use core::error::Error;
 use core::ops::Range;
 use core::sync::atomic::Ordering;

@@ -23,7 +23,6 @@
 
 use cachemaint::Cache;
 use cachemaint::medium::{Granularity, Medium, Memory, Readable, WriterLock};
-use cachemaint_preserve::{Options, Store, Verify};
 use cachemaint::survival::Backing;
 use cachemaint_benches::contenders::{Case, Contender, print_heading};
 #[cfg(target_os = "linux")]
@@ -34,6 +33,7 @@ use cachemaint_cli::measure::blocks::Blocks;
 use cachemaint_cli::measure::clock::Clock;
 use cachemaint_cli::measure::lines::{PAGE, Region, WORD};
 use cachemaint_cli::measure::to_persistence;
+use cachemaint_preserve::{Options, Store, Verify};
 use core::convert::Infallible;
 use core::error::Error;
 use core::fmt::Debug;

@@ -6,16 +6,16 @@
 //! space for, and each event has no more than one of them. `--test` reads one MiB of each. The least time and the most
 //! memory of three runs are shown.
 
-use cachemaint_journal::{self, Group, Salvaged};
 use cachemaint::medium::{Memory, Readable};
-use cachemaint_preserve::{self, Attributes, Store};
-use cachemaint_recorder::{self, Found};
 use cachemaint::survival::Backing;
 use cachemaint_benches::Outcome;
 use cachemaint_benches::cost::{Cost, Counting};
 use cachemaint_benches::payloads::Payloads;
 use cachemaint_cli::measure::lines::{PAGE, Region};
 use cachemaint_cli::measure::to_persistence;
+use cachemaint_journal::{self, Group, Salvaged};
+use cachemaint_preserve::{self, Attributes, Store};
+use cachemaint_recorder::{self, Found};
 use core::error::Error;
 use core::hint::black_box;
 use core::sync::atomic::Ordering::Relaxed;
@@ -96,7 +96,7 @@ const FORMATS: [Format; 4] = [
                 crafted_recording(image, size.min(LARGE_SUB_BUFFER))
             }),
             ("idle shards", |image| {
-                recorded(recorder::Options::new(), image, [IDLE, 1], 1, &[7; 8])
+                recorded(cachemaint_recorder::Options::new(), image, [IDLE, 1], 1, &[7; 8])
             }),
             ("random", |image| {
                 recording(image)?;
@@ -219,9 +219,9 @@ fn randomize(image: &Image<'_>, first: u64) {
 }
 
 /// Returns the options of a journal, and the bytes of its segments.
-fn journal_options(image: &Image<'_>) -> (journal::Options<'static>, u64) {
+fn journal_options(image: &Image<'_>) -> (cachemaint_journal::Options<'static>, u64) {
     let segment = SEGMENT.min(Readable::len(image) / 16).next_power_of_two();
-    (journal::Options::new().segment(segment), segment)
+    (cachemaint_journal::Options::new().segment(segment), segment)
 }
 
 fn journal(image: &Image<'_>) -> Outcome {
@@ -232,7 +232,9 @@ fn journal(image: &Image<'_>) -> Outcome {
         (first..first + 50).for_each(|number| group.push(payloads.of(number)));
         match journal.append_group(&mut group) {
             Ok(_) => {}
-            Err(error) if matches!(error.kind(), journal::ErrorKind::Full { .. }) => break,
+            Err(error) if matches!(error.kind(), cachemaint_journal::ErrorKind::Full { .. }) => {
+                break;
+            }
             Err(error) => return Err(error.into()),
         }
     }
@@ -265,7 +267,7 @@ fn crafted_journal(image: &Image<'_>) -> Outcome {
 
 /// Each segment has a valid record of each of many laps, one in the payload of another.
 fn nested(image: &Image<'_>) -> Outcome {
-    let options = journal::Options::new().segment(NESTING.into());
+    let options = cachemaint_journal::Options::new().segment(NESTING.into());
     let (journal, _) = options.create_new(image).map_err(|failed| failed.error)?;
     let capacity = journal.capacity();
     drop(journal);
@@ -291,12 +293,12 @@ fn nested(image: &Image<'_>) -> Outcome {
 }
 
 fn verify_journal(image: &Image<'_>) -> Result<u64, Box<dyn Error>> {
-    let reader = journal::Reader::open(image).map_err(|failed| failed.error)?;
+    let reader = cachemaint_journal::Reader::open(image).map_err(|failed| failed.error)?;
     Ok(reader.verify(&mut |_| {})?.records)
 }
 
 fn salvage_journal(image: &Image<'_>) -> Result<u64, Box<dyn Error>> {
-    let reader = journal::Reader::open(image).map_err(|failed| failed.error)?;
+    let reader = cachemaint_journal::Reader::open(image).map_err(|failed| failed.error)?;
     let mut records = 0;
     for found in reader.salvage()? {
         records += u64::from(matches!(found?, Salvaged::Record(_)));
@@ -305,24 +307,31 @@ fn salvage_journal(image: &Image<'_>) -> Result<u64, Box<dyn Error>> {
 }
 
 fn recording(image: &Image<'_>) -> Outcome {
-    recorded(recorder::Options::new(), image, [SHARDS; 2], 1, &[7; 32])
+    recorded(cachemaint_recorder::Options::new(), image, [SHARDS; 2], 1, &[7; 32])
 }
 
 /// A recording with the name and the fields of its events.
 fn named(image: &Image<'_>) -> Outcome {
-    let options = recorder::Options::new().events(&[(1, "sums: a=u64 b=u64 c=u64 d=u64")]);
+    let options =
+        cachemaint_recorder::Options::new().events(&[(1, "sums: a=u64 b=u64 c=u64 d=u64")]);
     recorded(options, image, [SHARDS; 2], 1, &[7; 32])
 }
 
 /// Empty events, whose name is the last one of as many as fit.
 fn crafted_names(image: &Image<'_>) -> Outcome {
     let names: Vec<(u16, &str)> = (1..=MOST_NAMES).map(|id| (id, "a")).collect();
-    recorded(recorder::Options::new().events(&names), image, [SHARDS; 2], MOST_NAMES, &[])
+    recorded(
+        cachemaint_recorder::Options::new().events(&names),
+        image,
+        [SHARDS; 2],
+        MOST_NAMES,
+        &[],
+    )
 }
 
 /// Fills the first ones of so many shards, once around, with events of this id and payload.
 fn recorded(
-    options: recorder::Options<'_>,
+    options: cachemaint_recorder::Options<'_>,
     image: &Image<'_>,
     [shards, busy]: [u32; 2],
     id: u16,
@@ -343,7 +352,7 @@ fn recorded(
 /// In each sub-buffer that has been begun each word behind the header begins an event as long as can be: the id, the
 /// length and the offset.
 fn crafted_recording(image: &Image<'_>, size: u32) -> Outcome {
-    let options = recorder::Options::new().sub_buffer_size(size);
+    let options = cachemaint_recorder::Options::new().sub_buffer_size(size);
     recorded(options, image, [SHARDS; 2], 1, &[7; 32])?;
     for at in (EVENTS..Readable::len(image)).step_by(8) {
         let offset = (at - EVENTS) % u64::from(size);
@@ -356,7 +365,7 @@ fn crafted_recording(image: &Image<'_>, size: u32) -> Outcome {
 }
 
 fn read_events(image: &Image<'_>) -> Result<u64, Box<dyn Error>> {
-    let reader = recorder::Reader::open(image).map_err(|failed| failed.error)?;
+    let reader = cachemaint_recorder::Reader::open(image).map_err(|failed| failed.error)?;
     let mut buffer = vec![0; reader.largest_payload()];
     let (mut events, mut count) = (reader.events(), 0);
     while let Some(found) = events.read_next(&mut buffer)? {
@@ -367,7 +376,7 @@ fn read_events(image: &Image<'_>) -> Result<u64, Box<dyn Error>> {
 
 /// Reads all events with their names and fields, and returns the number of names and fields.
 fn describe_events(image: &Image<'_>) -> Result<u64, Box<dyn Error>> {
-    let reader = recorder::Reader::open(image).map_err(|failed| failed.error)?;
+    let reader = cachemaint_recorder::Reader::open(image).map_err(|failed| failed.error)?;
     let mut buffer = vec![0; reader.largest_payload()];
     let (table, mut events, mut count) = (reader.event_table()?, reader.events(), 0);
     while let Some(found) = events.read_next(&mut buffer)? {
@@ -396,7 +405,7 @@ fn store(image: &Image<'_>) -> Outcome {
 /// As many names as the store has room for. The blob of the first one takes a quarter of the store, and each further one
 /// begins so many bytes behind the one before: entries of a commit whose tag is right.
 fn crafted_store(image: &Image<'_>, stride: u64) -> Outcome {
-    let options = preserve::Options::new().unit(64);
+    let options = cachemaint_preserve::Options::new().unit(64);
     let (mut store, _) = options.create_new(image).map_err(|failed| failed.error)?;
     let len = Readable::len(image);
     let (bytes, number) = (len / 4, store.generation() + 1);
@@ -438,12 +447,15 @@ fn hash(seed: u64, bytes: &[u8]) -> u64 {
 }
 
 fn verify_store(image: &Image<'_>) -> Result<u64, Box<dyn Error>> {
-    let reader = preserve::Reader::open(image).map_err(|failed| failed.error)?;
+    let reader = cachemaint_preserve::Reader::open(image).map_err(|failed| failed.error)?;
     let found = reader.verify(&mut |_| {})?;
     Ok(found.whole)
 }
 
 fn list_store(image: &Image<'_>) -> Result<u64, Box<dyn Error>> {
-    Ok(preserve::Reader::open(image).map_err(|failed| failed.error)?.entries().flatten().count()
-        as u64)
+    Ok(cachemaint_preserve::Reader::open(image)
+        .map_err(|failed| failed.error)?
+        .entries()
+        .flatten()
+        .count() as u64)
 }

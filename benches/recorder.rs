@@ -9,7 +9,6 @@
 //! interleaved blocks, with their 95 % intervals: times are those of an event and thread.
 
 use cachemaint::medium::Memory;
-use cachemaint_recorder::{self, Durability, Event, Found, Identity, Options, Recorder, Writer};
 use cachemaint::survival::Backing;
 use cachemaint_benches::Outcome;
 use cachemaint_benches::bare::event::{Ring, recording};
@@ -22,6 +21,7 @@ use cachemaint_cli::measure::blocks::Blocks;
 use cachemaint_cli::measure::clock::Clock;
 use cachemaint_cli::measure::lines::{PAGE, Region};
 use cachemaint_cli::measure::to_persistence;
+use cachemaint_recorder::{self, Durability, Event, Found, Identity, Options, Recorder, Writer};
 use core::error::Error;
 use core::iter::zip;
 use core::sync::atomic::Ordering;
@@ -202,7 +202,7 @@ fn recorder(
     durability: Durability,
 ) -> Result<(Recorder<'static, Memory<'_>>, Durability), Box<dyn Error>> {
     memory.words().iter().for_each(|word| word.store(0, Ordering::Relaxed));
-    let options = Options::with_clock(Identity(IDENTITY), recorder::Clock::host())
+    let options = Options::with_clock(Identity(IDENTITY), cachemaint_recorder::Clock::host())
         .shards(u32::try_from(threads)?)
         .sub_buffers(u32::try_from(RING)? / SUB_BUFFER)
         .sub_buffer_size(SUB_BUFFER)

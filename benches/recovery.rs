@@ -3,7 +3,6 @@
 //!
 //! After criterion's figures it prints the bytes and records per second, with 95 % intervals.
 
-use cachemaint_journal::{Group, Journal, Recovered};
 use cachemaint::medium::Memory;
 use cachemaint::survival::Backing;
 use cachemaint_benches::contenders::print_heading;
@@ -14,6 +13,7 @@ use cachemaint_cli::measure::clock::Clock;
 use cachemaint_cli::measure::lines::{PAGE, Region};
 use cachemaint_cli::measure::statistics::Estimate;
 use cachemaint_cli::measure::to_persistence;
+use cachemaint_journal::{Group, Journal, Recovered};
 use core::cell::RefCell;
 use core::error::Error;
 use core::time::Duration;

@@ -3,8 +3,8 @@
 //! The measured throughput is that of recoveries: one stands for all states that it cannot distinguish.
 
 use cachemaint::medium::{Medium, Readable};
-use cachemaint_sim::{Exploration, Model, SimMedium, Simulation, Violation};
 use cachemaint_benches::run;
+use cachemaint_sim::{Exploration, Model, SimMedium, Simulation, Violation};
 use core::sync::atomic::Ordering;
 use criterion::{Criterion, Throughput};
 use std::hint::black_box;

@@ -6,7 +6,6 @@
 
 #![cfg(not(any(miri, cachemaint_loom)))]
 
-
 use cachemaint::cache::Missing;
 use cachemaint::{Cache, Point, Unsupported};
 use cachemaint_test_support::skip::skip;

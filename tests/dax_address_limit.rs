@@ -9,7 +9,6 @@
     not(cachemaint_loom)
 ))]
 
-
 use cachemaint::dax::{Error, Options};
 use cachemaint::medium::Readable;
 use rustix::fs::statvfs;
@@ -37,7 +36,10 @@ fn a_mapping_beyond_the_limit_is_an_error_and_changes_nothing() {
     // On DAX an opened file gets all its blocks.
     let room = statvfs(directory.path()).unwrap();
     if room.f_bavail * room.f_frsize < 3 * LARGE {
-        return cachemaint_test_support::skip::skip(test, "the file system has no room for the files");
+        return cachemaint_test_support::skip::skip(
+            test,
+            "the file system has no room for the files",
+        );
     }
     let [small, large, new] = ["small", "large", "new"].map(|name| directory.path().join(name));
     let options = Options::new().allow_page_granularity();
@@ -51,7 +53,10 @@ fn a_mapping_beyond_the_limit_is_an_error_and_changes_nothing() {
     let old = getrlimit(Resource::As);
     setrlimit(Resource::As, Rlimit { current: Some(used + LARGE / 4), ..old }).unwrap();
     if !is_limited() {
-        return cachemaint_test_support::skip::skip(test, "this system does not limit the address space");
+        return cachemaint_test_support::skip::skip(
+            test,
+            "this system does not limit the address space",
+        );
     }
     says_why(&options.open(&large).unwrap_err());
     // A view for reading only is refused on 32-bit CPUs in any case.

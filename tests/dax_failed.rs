@@ -11,7 +11,6 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[expect(dead_code, reason = "all file systems here are on devices")]
-
 use cachemaint::dax::{DaxFile, ErrorKind, Options};
 use cachemaint::medium::Granularity;
 use cachemaint_test_support::skip::skip;
@@ -68,9 +67,15 @@ fn with_loops(name: &str, test: impl Fn(&Path, &Loop) + Sync) {
         match Loop::new(&directory.path().join("image"), kind) {
             Err(why) => skip(name, format_args!("{kind}: {why}")),
             Ok(device) => {
-                own_mount::with_device(name, &device.0, kind, c"", |mounted| {
-                    test(mounted, &device);
-                });
+                cachemaint_test_support::own_mount::with_device(
+                    name,
+                    &device.0,
+                    kind,
+                    c"",
+                    |mounted| {
+                        test(mounted, &device);
+                    },
+                );
             }
         }
     }

@@ -26,9 +26,9 @@
     reason = "signals are asked for by libc; a test fails by panicking"
 )]
 
-
 use cachemaint::cache::Destination;
 use cachemaint::dax::{DaxFile, Error, ErrorKind, FaultHandler, Options};
+use cachemaint_test_support::skip::skip;
 use core::ffi::{c_int, c_void};
 use core::sync::atomic::AtomicUsize;
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
@@ -36,7 +36,6 @@ use libc::siginfo_t;
 use rustix::mm::MlockAllFlags;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::CapabilitySet;
-use cachemaint_test_support::skip::skip;
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;

@@ -15,8 +15,8 @@
 use cachemaint::cache::Destination;
 use cachemaint::dax::{DaxFile, Options};
 use cachemaint::medium::Readable;
-use core::fmt::Display;
 use cachemaint_test_support::killed::{Call, at_each_system_call, note_system_calls};
+use core::fmt::Display;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;

@@ -179,10 +179,10 @@ mod tests {
 #[cfg(all(test, target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod fault_tests {
     use super::ReadOnly;
-    use cachemaint_test_support::failing_calls::fail_calls;
-    use cachemaint_test_support::skip::skip;
     use cachemaint::dax::{ErrorKind, FaultHandler};
     use cachemaint::medium::Readable as _;
+    use cachemaint_test_support::failing_calls::fail_calls;
+    use cachemaint_test_support::skip::skip;
     use core::sync::atomic::Ordering::Relaxed;
     use std::thread;
 

@@ -6,8 +6,8 @@ mod printed;
 mod wrapped;
 
 use assert_cmd::Command;
-use printed::{stderr, stdout};
 use cachemaint_test_support::skip::skip;
+use printed::{stderr, stdout};
 use wrapped::unwrapped;
 
 fn inspect(arguments: &[&str]) -> assert_cmd::assert::Assert {

@@ -392,7 +392,12 @@ fn a_user_without_write_permission_can_read() {
     };
     let read = match run(&["read"]) {
         Ok(read) => read,
-        Err(why) => return cachemaint_test_support::skip::skip("a_user_without_write_permission_can_read", why),
+        Err(why) => {
+            return cachemaint_test_support::skip::skip(
+                "a_user_without_write_permission_can_read",
+                why,
+            );
+        }
     };
     assert_eq!(read.stdout, b"one\n", "{read:?}");
     for command in [&["append", "--record", "x"][..], &["trim", "--to", "64"]] {

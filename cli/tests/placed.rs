@@ -7,8 +7,8 @@ mod printed;
 
 use assert_cmd::assert::Assert;
 use assert_cmd::{Command, cargo};
-use printed::{stderr, stdout};
 use cachemaint_test_support::skip::skip;
+use printed::{stderr, stdout};
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt, chown};
 use std::path::Path;

@@ -15,9 +15,9 @@
 mod histories;
 
 use cachemaint::dax::Options;
+use cachemaint_examples::hash_table::Table;
 use cachemaint_sim::{Exploration, Failure, Model, SimMedium, Simulation, Violation};
 use std::error::Error;
-use cachemaint_examples::hash_table::Table;
 
 /// Of a new file: some 40000 slots.
 const LEN: u64 = 1 << 20;

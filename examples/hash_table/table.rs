@@ -40,6 +40,7 @@ const ENTRY: u64 = 2 * WORD;
 /// Errors of the table.
 #[derive(Debug)]
 pub enum Error<E> {
+    /// The medium has failed.
     Medium(E),
     /// The medium holds something else, or a table that is larger than the medium.
     NoTable,
@@ -60,6 +61,7 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
 impl<E: std::error::Error> std::error::Error for Error<E> {}
 
 /// A hash table with one writer.
+#[derive(Debug)]
 pub struct Table<M> {
     medium: M,
     slots: u64,

@@ -4,10 +4,13 @@ use cachemaint::medium::Medium;
 use std::sync::atomic::Ordering::Relaxed;
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
+/// A payment, as it is in a slot.
 #[derive(Clone, Copy, Debug, PartialEq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Payment {
+    /// The name of who got it.
     pub to: [u8; 24],
+    /// The sum.
     pub cents: u64,
 }
 

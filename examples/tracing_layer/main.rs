@@ -9,8 +9,8 @@
 
 use cachemaint::Cache;
 use cachemaint::medium::Memory;
-use cachemaint_recorder::{Found, Options, Recorder, Writer};
 use cachemaint::survival::Backing;
+use cachemaint_recorder::{Found, Options, Recorder, Writer};
 use core::fmt::{Debug, Write as _};
 use std::cell::OnceCell;
 use std::error::Error;

@@ -11,9 +11,9 @@ use crate::arch::powerpc::{self, DCBF, DCBF_PERSISTENT, DCBFPS, DCBST, DCBSTPS};
 use crate::arch::riscv::{self, CBO_CLEAN, CBO_FLUSH};
 use crate::arch::x86::{self, CLFLUSH, CLFLUSH_ORDERED, CLFLUSHOPT, CLWB};
 use crate::arch::{Architecture, Facts, Instruction, Missing, Point, Unsupported};
-use cachemaint_test_support::skip::skip;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use cachemaint_test_support::skip::skip;
 
 fn facts(line: usize, instructions: &[Instruction]) -> Facts {
     let facts = Facts::new(line).unwrap();

@@ -353,10 +353,10 @@ impl Medium for Memory<'_> {
 mod tests {
     use super::{AtomicU64, Memory, Point};
     use crate::cache::Cache;
-    use cachemaint_test_support::skip::skip;
     use crate::survival::Backing;
     use alloc::string::String;
     use alloc::vec::Vec;
+    use cachemaint_test_support::skip::skip;
     use core::panic::AssertUnwindSafe;
     use core::sync::atomic::Ordering;
 

@@ -11,7 +11,6 @@
 
 mod copies;
 mod descriptors;
-#[expect(unsafe_code, reason = "no safe wrapper offers it")]
 mod files;
 mod locks;
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]

@@ -2,8 +2,8 @@
 //! module.
 
 use crate::options;
-use cachemaint_test_support::skip::skip;
 use cachemaint::dax::{DaxView, Error, ErrorKind, Extent, Placement};
+use cachemaint_test_support::skip::skip;
 use core::ops::Range;
 use std::io::Read;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};

@@ -2,10 +2,10 @@
 //! error instead.
 
 use crate::options;
-use cachemaint_test_support::own_mount::with_small_tmpfs;
-use cachemaint_test_support::skip::skip;
 use cachemaint::dax::{DaxView, Error, ErrorKind};
 use cachemaint::medium::Readable;
+use cachemaint_test_support::own_mount::with_small_tmpfs;
+use cachemaint_test_support::skip::skip;
 use core::mem::MaybeUninit;
 use core::sync::atomic::Ordering;
 use std::fs;

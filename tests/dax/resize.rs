@@ -3,10 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use cachemaint_test_support::own_mount::with_small_tmpfs;
 use crate::{options, place};
 use cachemaint::dax::{DaxFile, ErrorKind, Lock};
 use cachemaint::medium::Readable;
+use cachemaint_test_support::own_mount::with_small_tmpfs;
 use std::fs;
 use std::io::Write;
 use std::path::Path;

@@ -3,11 +3,11 @@
 #![cfg(target_pointer_width = "64")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use cachemaint_test_support::skip::skip;
 use crate::{options, place};
 use cachemaint::dax::{DaxFile, DaxView, Error, ErrorKind, Lock, Options, probe};
 use cachemaint::medium::Granularity;
 use cachemaint::survival::Backing;
+use cachemaint_test_support::skip::skip;
 use core::sync::atomic::Ordering;
 use std::fs;
 use std::io::Write;

@@ -1,8 +1,8 @@
 //! Forked children, and the locks of their parent.
 
 use super::{ALONE, assert_locked, is_emulated};
-use cachemaint_test_support::skip::skip;
 use cachemaint::dax::{DaxFile, FaultHandler, Lock, Options};
+use cachemaint_test_support::skip::skip;
 use std::io::PipeWriter;
 use std::os::fd::AsRawFd;
 use std::sync::PoisonError;

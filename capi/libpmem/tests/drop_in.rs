@@ -3,9 +3,8 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failure is the test's")]
 
-
-use goblin::elf::Elf;
 use cachemaint_test_support::skip::skip;
+use goblin::elf::Elf;
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::fs;

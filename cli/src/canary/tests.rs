@@ -4,9 +4,9 @@ use super::format::{Damage, HEADER, Header, Instead, LEN, PERSISTED, STORED, com
 use super::{Canary, Found, NAME, StartedBy, examine, find, is_covered, lay, plant};
 use cachemaint::Cache;
 use cachemaint::medium::{Granularity, Medium, Memory, Readable, WriterLock};
+use cachemaint::survival::Backing;
 use cachemaint_sim::mutation::{Mutation, Setting};
 use cachemaint_sim::{Effort, Exploration, Model, Simulation, Violation};
-use cachemaint::survival::Backing;
 use core::convert::Infallible;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};

@@ -1,10 +1,10 @@
 //! Errors of missing files, and of files of zeros, in commands that can create them.
 
 use anyhow::anyhow;
-use cachemaint_preserve::FormatError;
 use cachemaint::dax;
 use cachemaint_journal as journal;
 use cachemaint_preserve as preserve;
+use cachemaint_preserve::FormatError;
 
 /// Adds the option that creates a missing file, journal or store to an error about it.
 pub(super) fn or_create(error: anyhow::Error) -> anyhow::Error {

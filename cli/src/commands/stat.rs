@@ -28,8 +28,8 @@ use super::{inspect, progress, recording};
 use crate::read_only::ReadOnly;
 use anyhow::anyhow;
 use cachemaint::dax::{self, Guarantee};
-use cachemaint_journal::{self, Recovered};
 use cachemaint::medium::Readable as _;
+use cachemaint_journal::{self, Recovered};
 use cachemaint_recorder::{
     self, Description, FormatError, Found, Mode, Skipped, SkippedKind, TimeSource,
 };
@@ -214,7 +214,10 @@ fn begins_as_store(file: &ReadOnly) -> anyhow::Result<bool> {
     Ok(false)
 }
 
-fn look_at_journal(path: &Path, reader: &cachemaint_journal::Reader<&ReadOnly>) -> anyhow::Result<Journal> {
+fn look_at_journal(
+    path: &Path,
+    reader: &cachemaint_journal::Reader<&ReadOnly>,
+) -> anyhow::Result<Journal> {
     let recovered = super::journal::verified(path, reader, &progress::bar("reading")?)?;
     let (capacity, end) = (reader.capacity(), recovered.end.0);
     let used = end - recovered.head.0;

@@ -49,7 +49,7 @@ fn a_dump_of_a_file_that_is_cut_has_all_events_before_the_cut() {
         for number in 0..BYTES / 64 {
             writer.record(1, format!("event number {number:10}").as_bytes()).unwrap();
         }
-        let reader = recorder::Reader::open(&file).unwrap();
+        let reader = cachemaint_recorder::Reader::open(&file).unwrap();
         let (mut buffer, mut before) = (vec![0; reader.largest_payload()], 0);
         let mut events = reader.events();
         while let Some(found) = events.read_next(&mut buffer).unwrap() {

@@ -5,10 +5,10 @@ use crate::place::text;
 use crate::place::{Place, many};
 use crate::printed::{stderr, stdout};
 #[cfg(target_os = "linux")]
-use cachemaint_test_support::skip::skip;
-#[cfg(target_os = "linux")]
 use assert_cmd::{Command, cargo};
 use cachemaint_preserve::Options;
+#[cfg(target_os = "linux")]
+use cachemaint_test_support::skip::skip;
 use serde_json::{Value, json};
 use std::fs;
 #[cfg(target_os = "linux")]

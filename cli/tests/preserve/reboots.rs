@@ -3,8 +3,8 @@
 use crate::place::Place;
 use crate::printed::{stderr, stdout};
 use crate::wrapped::unwrapped;
-use cachemaint_preserve::Options;
 use cachemaint::survival::Backing;
+use cachemaint_preserve::Options;
 use serde_json::json;
 use std::fs;
 

@@ -2,9 +2,9 @@
 
 use crate::place::{PIECE, Place, many, now, text};
 use crate::printed::{stderr, stdout};
+use cachemaint_preserve::Options;
 #[cfg(target_os = "linux")]
 use cachemaint_test_support::skip::skip;
-use cachemaint_preserve::Options;
 use serde_json::json;
 use std::fs;
 use std::io::{Read as _, Write as _};

@@ -1,8 +1,8 @@
 //! Signals to `cachemaint record`: they reach the program, or end the recording, unless they are ignored.
 
-use cachemaint_test_support::skip::skip;
 use super::{Place, ignored};
 use assert_cmd::cargo;
+use cachemaint_test_support::skip::skip;
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, Signal, ioctl_tiocsctty, kill_process, setsid};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};

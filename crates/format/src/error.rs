@@ -9,9 +9,7 @@ macro_rules! error_of_kind {
         impl<E: core::error::Error + 'static> core::error::Error for Error<E> {
             fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
                 match self.kind() {
-                    ErrorKind::Format($crate::error::FormatError::Medium(error)) => {
-                        Some(error)
-                    }
+                    ErrorKind::Format($crate::error::FormatError::Medium(error)) => Some(error),
                     _ => None,
                 }
             }

@@ -382,8 +382,8 @@ fn tag_of(bytes: &[u8], identity: Identity, generation: u64, slot: u64) -> u64 {
 mod tests {
     use super::{BLOCK, BYTES, Format, Found, Identity, Loaded, Root, slots};
     use crate::reread::Rereadings;
-    use cachemaint::medium::{Bytes, Memory};
     use alloc::vec::Vec;
+    use cachemaint::medium::{Bytes, Memory};
     use core::sync::atomic::AtomicU64;
 
     const FORMAT: Format = Format { magic: *b"rootroot", version: 3, name: "root" };

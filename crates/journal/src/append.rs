@@ -5,9 +5,9 @@ use super::geometry::{HEADER, Placement};
 use super::inflight::Refused;
 use super::record::{Header, Kind, Mark, Vouch, void};
 use super::{Group, Journal, Position};
-use cachemaint_format::tag;
 use cachemaint::medium::{Granularity, Medium};
 use cachemaint_format::sync;
+use cachemaint_format::tag;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 

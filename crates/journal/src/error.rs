@@ -3,9 +3,9 @@
 use super::geometry::{ALIGNMENT, LOG, SEGMENT, SEGMENTS};
 use super::state::FORMAT;
 use super::{Damage, Position};
+use cachemaint::medium::{self, Readable};
 pub use cachemaint_format::error::FormatError;
 use cachemaint_format::error::error_of_kind;
-use cachemaint::medium::{self, Readable};
 use core::fmt;
 
 /// The error of an opening, with the medium.

@@ -7,8 +7,8 @@
 use super::geometry::{Geometry, HEADER, Placement};
 #[cfg(feature = "std")]
 use super::wait::Waiters;
-use cachemaint_format::sync::AtomicU64;
 use alloc::boxed::Box;
+use cachemaint_format::sync::AtomicU64;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 #[cfg(feature = "std")]
 use core::time::Duration;

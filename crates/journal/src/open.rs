@@ -8,10 +8,10 @@ use super::record::Epoch;
 use super::state::{FORMAT, Root, State};
 use super::walk::{Step, Walk};
 use super::{Identity, Journal, Progress, Recovered};
+use cachemaint::medium::{Granularity, Medium};
 use cachemaint_format::reread::Rereadings;
 use cachemaint_format::root::{self, Found};
 use cachemaint_format::{magic, rewritten, writer};
-use cachemaint::medium::{Granularity, Medium};
 use core::fmt;
 
 /// The options with which a journal is created or opened.

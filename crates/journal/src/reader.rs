@@ -20,9 +20,9 @@ use super::salvage::Salvage;
 use super::state::State;
 use super::walk::{Patience, Step, Walk};
 use super::{Damage, Fault, Identity, Position, Progress, Recovered};
-use cachemaint_format::reread::Rereadings;
-use cachemaint::medium::Readable;
 use alloc::vec::Vec;
+use cachemaint::medium::Readable;
+use cachemaint_format::reread::Rereadings;
 use core::sync::atomic::{self, Ordering};
 
 /// The number of bytes between two reports of the progress.

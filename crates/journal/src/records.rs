@@ -6,8 +6,8 @@ use super::reader::{ATTEMPTS, Ending, Search, overtaken};
 use super::state::State;
 use super::walk::{Patience, Step, Walk};
 use super::{Fault, Journal, Position, Record};
-use cachemaint::medium::{Medium, Readable};
 use alloc::vec::Vec;
+use cachemaint::medium::{Medium, Readable};
 use core::sync::atomic::{self, Ordering};
 
 /// The records of a journal, in order. [`Journal::records`] and [`Reader::records`](super::Reader::records) return it.

@@ -3,12 +3,12 @@
 use super::error::{Error, ErrorKind, FormatError};
 use super::geometry::Geometry;
 use super::record::Epoch;
+use cachemaint::medium::{Medium, Readable};
 use cachemaint_format::identity::Identity;
 use cachemaint_format::layout::{Layout as _, layout};
 use cachemaint_format::magic;
 use cachemaint_format::reread::Rereadings;
 use cachemaint_format::root::{self, Format, Loaded};
-use cachemaint::medium::{Medium, Readable};
 use core::sync::atomic::{self, Ordering::Acquire};
 
 /// The format of the root, of this version.
@@ -165,9 +165,9 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::State;
-    use cachemaint_format::identity::Identity;
     use crate::geometry::Geometry;
     use crate::record::Epoch;
+    use cachemaint_format::identity::Identity;
 
     const EPOCH: Epoch = Epoch { number: 1, key: 5 };
     const FIRST: State = State {

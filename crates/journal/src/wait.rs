@@ -8,8 +8,8 @@
 use super::error::{Error, ErrorKind, FormatError};
 use super::inflight::InFlight;
 use super::{Journal, Position};
-use cachemaint::medium::Medium;
 use cachemaint::family::clock;
+use cachemaint::medium::Medium;
 #[cfg(not(cachemaint_loom))]
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst, fence};
 use core::time::Duration;

@@ -7,8 +7,8 @@ use super::reader::{Ending, Search};
 use super::record::{Epoch, Header, Kind, Mark, names};
 use super::state::State;
 use super::{Damage, Position};
-use cachemaint::medium::Readable;
 use alloc::vec::Vec;
+use cachemaint::medium::Readable;
 use core::sync::atomic::Ordering::Relaxed;
 
 /// The result of a step of a walk.

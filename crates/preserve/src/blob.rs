@@ -12,9 +12,9 @@ use super::info::{Content, Info};
 use super::log::{Item, append, tag_of};
 #[cfg(feature = "std")]
 use super::stream::Stream;
+use cachemaint::medium::Readable;
 use cachemaint_format::error::FormatError;
 use cachemaint_format::tag::{self, Running};
-use cachemaint::medium::Readable;
 use core::error::Error as Failure;
 use core::ops::Range;
 

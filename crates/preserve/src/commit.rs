@@ -6,8 +6,8 @@ use super::format::record::{Is, What};
 use super::format::{CHUNK, tags};
 use super::info::Info;
 use super::log::{Gap, Item, Log, Record, Scan, State, Step, next_item};
-use cachemaint_format::reread::Rereadings;
 use cachemaint::medium::Readable;
+use cachemaint_format::reread::Rereadings;
 use core::error::Error as Failure;
 
 /// The number of times that a writer may compact the log while it is read.

@@ -280,11 +280,11 @@ mod verify;
 #[cfg(feature = "alloc")]
 mod writing;
 
+pub use blob::Blob;
 pub use cachemaint_format::error::FormatError;
 pub use cachemaint_format::identity::Identity;
 #[cfg(feature = "alloc")]
 pub use cachemaint_format::progress::Progress;
-pub use blob::Blob;
 pub use error::{Damage, Error, ErrorKind, Part};
 #[cfg(feature = "alloc")]
 pub use info::Capacity;

@@ -16,12 +16,12 @@ use super::format::record::{BASE, ENTRY, Entry, HEAD, Head, What, key};
 use super::format::{FORMAT, LINE, Places, Root};
 use super::info::Name;
 use super::stamp::{BOOT, Boot, Stamp};
+use cachemaint::medium::Readable;
 use cachemaint_format::error::FormatError;
 use cachemaint_format::identity::Identity;
 use cachemaint_format::reread::Rereadings;
 use cachemaint_format::root::Loaded;
 use cachemaint_format::tag::Running;
-use cachemaint::medium::Readable;
 use core::error::Error as Failure;
 use core::ops::Range;
 

@@ -8,9 +8,9 @@ use super::info::Info;
 use super::stamp::Stamp;
 #[cfg(feature = "alloc")]
 use super::{info::Capacity, stamp::Boot, table::Replay, writing::space};
-use cachemaint::medium::{OpenError, Readable};
 #[cfg(feature = "alloc")]
 use alloc::{boxed::Box, vec::Vec};
+use cachemaint::medium::{OpenError, Readable};
 
 /// A store opened for reading, beside a writer or without one: as its last commit left it.
 ///

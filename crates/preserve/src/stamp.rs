@@ -1,7 +1,7 @@
 //! The circumstances of a commit, and the event since, with their bytes.
 
-use cachemaint_format::layout::{Layout as _, layout};
 use cachemaint::survival::Backing;
+use cachemaint_format::layout::{Layout as _, layout};
 use core::fmt;
 
 /// Bytes of the kernel's release that are kept.

@@ -2,8 +2,8 @@
 
 use super::blob::Blob;
 use super::format::CHUNK;
-use cachemaint::medium::Readable;
 use alloc::vec::Vec;
+use cachemaint::medium::Readable;
 use core::fmt;
 use std::io::{self, Read};
 

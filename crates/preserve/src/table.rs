@@ -7,11 +7,11 @@ use super::format::record::{ENTRY, Entry, Is, What};
 use super::info::{Info, Name};
 use super::log::{Gap, Log, Record, Step, boot, next_item};
 use super::stamp::Boot;
-use cachemaint_format::root::{self, Loaded, slots};
-use cachemaint_format::tag;
-use cachemaint::medium::Readable;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use cachemaint::medium::Readable;
+use cachemaint_format::root::{self, Loaded, slots};
+use cachemaint_format::tag;
 use core::error::Error as Failure;
 
 /// A blob or a region, or the deletion of one.

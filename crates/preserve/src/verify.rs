@@ -11,13 +11,13 @@ use super::info::{Content, Info};
 use super::log::Log;
 use super::reader::Reader;
 use super::table::{Live, Table};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use cachemaint::medium::Readable;
 use cachemaint_format::error::FormatError;
 use cachemaint_format::progress::Progress;
 use cachemaint_format::reread::Rereadings;
 use cachemaint_format::root;
-use cachemaint::medium::Readable;
-use alloc::boxed::Box;
-use alloc::vec::Vec;
 use core::error::Error as Failure;
 use core::ops::Range;
 

@@ -181,7 +181,6 @@
     clippy::cast_possible_truncation,
     reason = "sub-buffers have at most 2^20 bytes, and words of the format are taken apart"
 )]
-
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]
 #![warn(clippy::std_instead_of_core, clippy::std_instead_of_alloc, clippy::alloc_instead_of_core)]

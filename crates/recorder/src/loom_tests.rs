@@ -7,9 +7,9 @@ use super::{
     Clock, Cursor, Description, Durability, Found, Identity, Mode, Reader, Recorder, SkippedKind,
     Writer,
 };
+use alloc::vec::Vec;
 use cachemaint::medium::{Granularity, Medium, Readable, WriterLock};
 use cachemaint_format::sync::AtomicU64;
-use alloc::vec::Vec;
 use core::convert::Infallible;
 use core::ops::Range;
 use core::sync::atomic::Ordering;

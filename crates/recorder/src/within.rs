@@ -1,11 +1,11 @@
 //! A thread that writes events back at intervals.
 
 use super::Recorder;
-use cachemaint::medium::Medium;
-use cachemaint::family::Process;
-use cachemaint::family::clock;
 use alloc::string::String;
 use alloc::sync::Arc;
+use cachemaint::family::Process;
+use cachemaint::family::clock;
+use cachemaint::medium::Medium;
 use core::mem::ManuallyDrop;
 use core::ops::Deref;
 use core::time::Duration;

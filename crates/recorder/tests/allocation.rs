@@ -3,11 +3,10 @@
 #![cfg(target_has_atomic = "64")]
 #![expect(unsafe_code, reason = "an allocator is an unsafe trait")]
 
-
 use cachemaint::Cache;
 use cachemaint::medium::Memory;
-use cachemaint_recorder::{Clock, Cursor, Durability, ErrorKind, Found, Identity, Mode, Options};
 use cachemaint::survival::Backing;
+use cachemaint_recorder::{Clock, Cursor, Durability, ErrorKind, Found, Identity, Mode, Options};
 use core::cell::Cell;
 use core::sync::atomic::AtomicU64;
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -50,7 +49,9 @@ fn without_memory<R>(work: impl FnOnce() -> R) -> R {
 fn a_recorder_lives_without_allocations() {
     let cache = match Cache::host() {
         Ok(cache) => cache,
-        Err(why) => return skip::skip("a_recorder_lives_without_allocations", why),
+        Err(why) => {
+            return cachemaint_test_support::skip::skip("a_recorder_lives_without_allocations", why);
+        }
     };
     for (mode, durability) in [
         (Mode::Overwrite, Durability::OnRequest),

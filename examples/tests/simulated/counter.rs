@@ -1,9 +1,9 @@
 //! The example of a counter: no crash loses an increment, on any machine.
 
+use cachemaint::survival::Event;
+use cachemaint_examples::counter as example;
 use cachemaint_sim::mutation::{Mutation, Setting};
 use cachemaint_sim::{Exploration, Model, SimMedium, Simulation, Violation, ViolationKind};
-use cachemaint_examples::counter as example;
-use cachemaint::survival::Event;
 
 /// Explores three increments; one more after each crash.
 fn explore(simulation: &Simulation) -> Exploration {

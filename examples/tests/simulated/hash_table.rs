@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a workload that panics is a finding")]
 
 use cachemaint::medium::{Medium, Readable};
+use cachemaint_examples::hash_table::{Error, Table};
 use cachemaint_sim::mutation::{Mutation, Setting};
 use cachemaint_sim::waste::Kind;
 use cachemaint_sim::{
@@ -12,7 +13,6 @@ use cachemaint_sim::{
 use core::sync::atomic::Ordering;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
-use cachemaint_examples::hash_table::{Error, Table};
 
 const MODELS: [Model; 3] = [Model::X86, Model::ARM64, Model::NEUTRAL];
 

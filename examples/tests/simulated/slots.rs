@@ -1,8 +1,8 @@
 //! The example of slots: kept values are whole, and acknowledged ones are there after every crash.
 
 use cachemaint::medium::Medium;
-use cachemaint_sim::{Exploration, Model, SimMedium, Simulation, Violation};
 use cachemaint_examples::slots::{self as example, Payment};
+use cachemaint_sim::{Exploration, Model, SimMedium, Simulation, Violation};
 use std::sync::atomic::Ordering::Relaxed;
 
 /// Returns the payment of a number.

@@ -11,11 +11,11 @@ mod mounts;
 mod opening;
 
 use crate::options;
-use cachemaint_test_support::skip::skip;
 use cachemaint::cache::Destination;
 use cachemaint::dax::{DaxFile, Error, probe};
 use cachemaint::medium::{Granularity, Medium};
 use cachemaint::survival::Backing;
+use cachemaint_test_support::skip::skip;
 use core::cell::RefCell;
 use core::sync::atomic::Ordering;
 use std::fs;

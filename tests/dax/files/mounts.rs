@@ -2,12 +2,12 @@
 
 use super::{LEN, refusal};
 use crate::options;
-use cachemaint_test_support::own_mount::{with_mount, with_small_tmpfs};
-use cachemaint_test_support::skip::skip;
 use cachemaint::cache::Destination;
 use cachemaint::dax::{ErrorKind, Options, probe};
 use cachemaint::medium::Granularity;
 use cachemaint::survival::Backing;
+use cachemaint_test_support::own_mount::{with_mount, with_small_tmpfs};
+use cachemaint_test_support::skip::skip;
 use core::ffi::CStr;
 use core::sync::atomic::Ordering;
 use core::time::Duration;

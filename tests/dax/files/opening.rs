@@ -1,12 +1,12 @@
 //! Files that are opened, created, or refused.
 
 use super::{LEN, directory, refusal};
-use cachemaint_test_support::failing_calls::fail_calls;
 use crate::options;
-use cachemaint_test_support::skip::skip;
 use cachemaint::cache::Destination;
 use cachemaint::dax::{Error, ErrorKind, Lock, probe};
 use cachemaint::medium::Granularity;
+use cachemaint_test_support::failing_calls::fail_calls;
+use cachemaint_test_support::skip::skip;
 use core::sync::atomic::Ordering;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};

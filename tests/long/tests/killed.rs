@@ -4,12 +4,7 @@
 //! A child is killed before each of its system calls in turn that can matter to the next process. On a file system without
 //! DAX this proves nothing about a loss of power, since what is in memory outlives the process.
 
-#![cfg(all(
-    target_os = "linux",
-    target_has_atomic = "64",
-    not(miri),
-    not(cachemaint_loom)
-))]
+#![cfg(all(target_os = "linux", target_has_atomic = "64", not(miri), not(cachemaint_loom)))]
 
 use cachemaint::dax::Options;
 use cachemaint_test_support::killed::at_each_system_call;

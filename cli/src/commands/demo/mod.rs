@@ -12,10 +12,10 @@ use super::text::{self, duration};
 use acknowledgements::encode;
 use anyhow::{Context, bail, ensure};
 use cachemaint::dax::{self, DaxFile};
-use cachemaint_journal::{Error, ErrorKind, FormatError, Journal, Reader, Recovered};
 use cachemaint::medium::{Medium, Memory};
 use cachemaint::survival::Backing;
 use cachemaint::{Cache, Point};
+use cachemaint_journal::{Error, ErrorKind, FormatError, Journal, Reader, Recovered};
 use core::convert::Infallible;
 use kill::{is_interrupted, note_interrupts, write_and_kill};
 use std::io::{Read, Write};
@@ -246,9 +246,9 @@ mod tests {
     use super::{Findings, check, conclude, look, payload};
     use anyhow::bail;
     use cachemaint::Cache;
-    use cachemaint_journal::{Journal, Position};
     use cachemaint::medium::{Medium, Memory};
     use cachemaint::survival::Backing;
+    use cachemaint_journal::{Journal, Position};
     use std::process::ExitCode;
     use std::sync::atomic::AtomicU64;
 

@@ -6,9 +6,9 @@ use crate::commands::inspect;
 use crate::commands::text::{self, duration, heading, row, thousands};
 use cachemaint::cache::Choice;
 use cachemaint::dax::{DaxFile, Guarantee};
-use cachemaint_journal::Recovered;
 use cachemaint::medium::Granularity;
 use cachemaint::{Cache, Point};
+use cachemaint_journal::Recovered;
 use std::io::Write;
 use std::time::Duration;
 

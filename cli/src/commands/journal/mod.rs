@@ -37,10 +37,10 @@ use super::{inspect, progress};
 use crate::read_only::ReadOnly;
 use anyhow::anyhow;
 use cachemaint::dax::{self, DaxFile, Guarantee};
+use cachemaint::medium::OpenError;
 use cachemaint_journal::{
     Error, ErrorKind, FormatError, Journal, Opened, Options, Reader, Recovered,
 };
-use cachemaint::medium::OpenError;
 use indicatif::ProgressBar;
 use std::path::Path;
 use std::process::ExitCode;

@@ -6,8 +6,8 @@ use super::{
 };
 use crate::read_only::ReadOnly;
 use cachemaint::dax::{self, Guarantee};
-use cachemaint_preserve::{Boot, Error, Origin, Reader, Verdict};
 use cachemaint::survival::Backing;
+use cachemaint_preserve::{Boot, Error, Origin, Reader, Verdict};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::io::Write;

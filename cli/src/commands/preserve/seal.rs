@@ -3,8 +3,8 @@
 use super::{heading, named, open, row, text, verdict, visible};
 use anyhow::Context as _;
 use cachemaint::dax::Guarantee;
-use cachemaint_preserve::Info;
 use cachemaint::survival::{Backing, Event, Stage};
+use cachemaint_preserve::Info;
 use std::fs;
 use std::io::{self, Write};
 use std::path::PathBuf;

@@ -1,8 +1,8 @@
 //! The event since the last commit of a store, in words.
 
 use super::text::row;
-use cachemaint_preserve::Verdict;
 use cachemaint::survival::{Statement, Survival};
+use cachemaint_preserve::Verdict;
 use std::io::{self, Write};
 
 /// Returns the verdict in sentences, one for each line.

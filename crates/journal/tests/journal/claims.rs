@@ -1,9 +1,9 @@
 //! Promises that a journal keeps for any bytes. The property tests and the fuzzers in `fuzz/` check the same ones.
 
+use cachemaint::medium::{Medium, OpenError};
 use cachemaint_journal::{
     Error, ErrorKind, Group, Journal, Opened, Options, Reader, Record, Salvaged,
 };
-use cachemaint::medium::{Medium, OpenError};
 use core::fmt::Debug;
 use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;

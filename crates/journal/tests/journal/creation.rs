@@ -2,8 +2,8 @@
 
 use crate::claims::reason;
 use crate::life::{BYTES, Do, Note, apply, expected, judge, options, payload, records};
-use cachemaint_journal::{Error, ErrorKind, FormatError, Opened, Options, Reader};
 use cachemaint::medium::{Medium, Readable as _};
+use cachemaint_journal::{Error, ErrorKind, FormatError, Opened, Options, Reader};
 use cachemaint_sim::{Exploration, Model, Notes, SimMedium, Simulation, Violation};
 use core::sync::atomic::Ordering::Relaxed;
 

@@ -1,13 +1,13 @@
 //! Damage or a torn end, by the evidence that is left, and whole records after a torn end.
 
 use crate::claims::{LOG, reason, records};
-use cachemaint_test_support::counting::Counting;
-use cachemaint_test_support::erased::erased;
+use cachemaint::medium::{Medium as _, Readable};
 use cachemaint_journal::{
     ErrorKind, FormatError, Group, Journal, Opened, Options, Position, Reader, Recovered, Salvaged,
 };
-use cachemaint::medium::{Medium as _, Readable};
 use cachemaint_sim::{Model, SimMedium, Simulation};
+use cachemaint_test_support::counting::Counting;
+use cachemaint_test_support::erased::erased;
 use core::sync::atomic::Ordering::Relaxed;
 
 const SEGMENT: u64 = 1024;

@@ -1,11 +1,11 @@
 //! A medium that fails while a journal is read: its zeros are neither an end nor damage.
 
+use crate::life::{BYTES, LOG, options, payload, records};
+use cachemaint::medium::{Medium as _, Readable as _};
+use cachemaint_journal::{Error, ErrorKind, FormatError, Opened, Reader};
+use cachemaint_sim::{Model, SimMedium, Simulation};
 use cachemaint_test_support::counting::Broken;
 use cachemaint_test_support::failed::{Failed, assert_right_or_failed};
-use crate::life::{BYTES, LOG, options, payload, records};
-use cachemaint_journal::{Error, ErrorKind, FormatError, Opened, Reader};
-use cachemaint::medium::{Medium as _, Readable as _};
-use cachemaint_sim::{Model, SimMedium, Simulation};
 use core::fmt::Debug;
 
 type Medium = Failed<SimMedium>;

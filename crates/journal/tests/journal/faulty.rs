@@ -1,9 +1,9 @@
 //! A medium on which appends do not end: of a process that is killed meanwhile, or of a producer that panics.
 
-use cachemaint_test_support::counting::Broken;
-use cachemaint_journal::Journal;
 use cachemaint::medium::{Granularity, Medium, Readable, WriterLock};
+use cachemaint_journal::Journal;
 use cachemaint_sim::SimMedium;
+use cachemaint_test_support::counting::Broken;
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

@@ -2,8 +2,8 @@
 
 use crate::claims::{LOG, reason};
 use crate::life::{options, records};
-use cachemaint_journal::{ErrorKind, FormatError, Opened, Reader};
 use cachemaint::medium::{Bytes, Medium, Readable};
+use cachemaint_journal::{ErrorKind, FormatError, Opened, Reader};
 use cachemaint_sim::{Model, SimMedium, Simulation};
 use core::sync::atomic::Ordering::Relaxed;
 

@@ -1,8 +1,8 @@
 //! The operations of a journal's life, the notes of their results, and the state that they require afterwards.
 
 pub(crate) use crate::claims::{LOG, records};
-use cachemaint_journal::{Error, Group, Journal, Options, Position, Record};
 use cachemaint::medium::Medium;
+use cachemaint_journal::{Error, Group, Journal, Options, Position, Record};
 use cachemaint_sim::Violation;
 use core::ops::Range;
 

@@ -1,8 +1,8 @@
 //! Readers beside the writer: they follow appends and trims, and are refused after anything else.
 
 use crate::claims::{LOG, reason};
-use cachemaint_journal::{ErrorKind, Options, Position, Reader};
 use cachemaint::medium::Medium as _;
+use cachemaint_journal::{ErrorKind, Options, Position, Reader};
 use cachemaint_sim::{Model, SimMedium, Simulation};
 
 const SEGMENT: u64 = 128;

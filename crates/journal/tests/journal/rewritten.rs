@@ -1,11 +1,11 @@
 //! Openings after a failed write-back by the operating system, which takes the pages for written all the same.
 
 use crate::claims::{reason, records};
-use cachemaint_test_support::counting::Broken;
-use cachemaint_test_support::erased::{Erased, erased};
-use crate::pages;
 use cachemaint_journal::{ErrorKind, FormatError, Journal, Opened, Options};
 use cachemaint_sim::{Model, SimMedium, Simulation};
+use cachemaint_test_support::counting::Broken;
+use cachemaint_test_support::erased::{Erased, erased};
+use cachemaint_test_support::pages;
 use core::sync::atomic::Ordering::Relaxed;
 
 type Pages = pages::Pages<SimMedium>;

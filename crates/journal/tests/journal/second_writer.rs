@@ -1,8 +1,8 @@
 //! Several logs and stores in one medium of one process: the first one writes it.
 
 use cachemaint::dax::{self, DaxFile};
-use cachemaint_journal::{ErrorKind, FormatError, Journal, Opened, Options, Reader};
 use cachemaint::medium::Medium;
+use cachemaint_journal::{ErrorKind, FormatError, Journal, Opened, Options, Reader};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;

@@ -1,16 +1,16 @@
 //! Records that are kept and go on, while others append and trim.
 
-use cachemaint_test_support::cases::cases;
 use crate::claims::reason;
+use crate::life::{BYTES, LOG, options, payload};
+use cachemaint::Cache;
+use cachemaint::medium::{Medium, Memory, Readable};
+use cachemaint::survival::Backing;
+use cachemaint_journal::{ErrorKind, Group, Journal, Position, Records};
+use cachemaint_sim::{Model, SimMedium, Simulation};
+use cachemaint_test_support::cases::cases;
 use cachemaint_test_support::counting::Counting;
 use cachemaint_test_support::erased::erased;
-use crate::life::{BYTES, LOG, options, payload};
 use cachemaint_test_support::skip::skip;
-use cachemaint::Cache;
-use cachemaint_journal::{ErrorKind, Group, Journal, Position, Records};
-use cachemaint::medium::{Medium, Memory, Readable};
-use cachemaint_sim::{Model, SimMedium, Simulation};
-use cachemaint::survival::Backing;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 use core::time::Duration;

@@ -1,15 +1,15 @@
 //! Uses of a journal, and the refusals that users meet.
 
 use crate::claims::reason;
-use cachemaint_test_support::counting::{Broken, Counting};
-use cachemaint_test_support::erased::erased;
 use crate::faulty::{Faulty, abandon, append_behind};
 use crate::life::{BYTES, LOG, options, payload, records};
+use cachemaint::medium::Medium;
 use cachemaint_journal::{
     Error, ErrorKind, FormatError, Group, Journal, Opened, Options, Position, Reader, Salvaged,
 };
-use cachemaint::medium::Medium;
 use cachemaint_sim::{Model, SimMedium, Simulation};
+use cachemaint_test_support::counting::{Broken, Counting};
+use cachemaint_test_support::erased::erased;
 use core::sync::atomic::Ordering::Relaxed;
 use core::time::Duration;
 

@@ -1,10 +1,10 @@
 //! The work of reading: bounded by the size of the journal, whatever is in it.
 
 use crate::claims::LOG;
-use cachemaint_test_support::looks::Looks;
-use cachemaint_journal::{Options, Reader, Salvaged};
 use cachemaint::medium::{Medium, Readable};
+use cachemaint_journal::{Options, Reader, Salvaged};
 use cachemaint_sim::{Model, Simulation};
+use cachemaint_test_support::looks::Looks;
 
 const SEGMENT: usize = 1 << 16;
 const SEGMENTS: usize = 4;

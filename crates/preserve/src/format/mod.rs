@@ -1,6 +1,6 @@
 //! The layout of a store in its medium, and the bytes of each part. This module does not access a medium.
 
-pub(in crate) mod record;
+pub(crate) mod record;
 
 use super::info::Content;
 use super::stamp::{BOOT, BOOTS};

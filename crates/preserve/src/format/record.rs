@@ -1,36 +1,36 @@
 //! Records of a log, and the entries in them.
 
 use super::{LINE, METADATA, NAME, VALUE, WORD};
-use cachemaint_format::identity::Identity;
-use cachemaint_format::layout::{Layout as _, layout};
-use cachemaint_format::tag::{self, Kind};
 use crate::info::Content;
 #[cfg(feature = "alloc")]
 use alloc::vec::Vec;
+use cachemaint_format::identity::Identity;
+use cachemaint_format::layout::{Layout as _, layout};
+use cachemaint_format::tag::{self, Kind};
 
 /// Bytes of the head of a record.
-pub(in crate) const HEAD: usize = 40;
+pub(crate) const HEAD: usize = 40;
 /// Bytes of the fields of an entry.
-pub(in crate) const ENTRY: usize = 56;
+pub(crate) const ENTRY: usize = 56;
 /// Bytes of a base without a history.
-pub(in crate) const BASE: u64 = 64;
+pub(crate) const BASE: u64 = 64;
 /// Bytes of the record of an opening.
-pub(in crate) const OPENING: u64 = 192;
+pub(crate) const OPENING: u64 = 192;
 /// A compaction fills its records up to this many bytes, unless one entry is longer.
 #[cfg(feature = "alloc")]
-pub(in crate) const FULL: usize = 4096;
+pub(crate) const FULL: usize = 4096;
 /// No commit has this number or a higher one.
-pub(in crate) const NUMBERS: u64 = 1 << 63;
+pub(crate) const NUMBERS: u64 = 1 << 63;
 
 /// Returns the bytes of the record of entries that have `bytes` together.
-pub(in crate) const fn in_lines(bytes: u64) -> u64 {
+pub(crate) const fn in_lines(bytes: u64) -> u64 {
     (HEAD as u64 + bytes).next_multiple_of(LINE)
 }
 
 /// The kinds of records. The numbers are those of the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(in crate) enum What {
+pub(crate) enum What {
     /// All changes of a transaction, a seal, or the note that regions are used.
     Commit = 1,
     /// An opening for writing, or a growth: its boot, and the size of the store.
@@ -56,24 +56,24 @@ layout! {
 
 /// The head of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate) struct Head {
-    pub(in crate) tag: u64,
+pub(crate) struct Head {
+    pub(crate) tag: u64,
     /// The tag of the record before; 0 in the first one.
-    pub(in crate) before: u64,
+    pub(crate) before: u64,
     /// The number of the commit.
-    pub(in crate) number: u64,
-    pub(in crate) seconds: u64,
+    pub(crate) number: u64,
+    pub(crate) seconds: u64,
     /// Bytes of the record.
-    pub(in crate) len: u64,
-    pub(in crate) what: What,
-    pub(in crate) is_sealed: bool,
+    pub(crate) len: u64,
+    pub(crate) what: What,
+    pub(crate) is_sealed: bool,
     /// True if the blobs were durable before the record was written.
-    pub(in crate) is_durable: bool,
+    pub(crate) is_durable: bool,
 }
 
 impl Head {
     /// Reads a head; `None` if no record has it. The tag is not verified.
-    pub(in crate) fn read(bytes: &[u8; HEAD]) -> Option<Self> {
+    pub(crate) fn read(bytes: &[u8; HEAD]) -> Option<Self> {
         let Fields { tag, before, number, seconds, len, what, flags, zeros } =
             Fields::from_bytes(bytes);
         let what = match what {
@@ -104,7 +104,7 @@ impl Head {
 
     /// Fills in the head of a record, whose bytes are whole lines, and its tag. Returns the tag.
     #[cfg(feature = "alloc")]
-    pub(in crate) fn write(&self, key: u64, record: &mut [u8]) -> u64 {
+    pub(crate) fn write(&self, key: u64, record: &mut [u8]) -> u64 {
         let fields = Fields {
             tag: 0,
             before: self.before,
@@ -123,20 +123,20 @@ impl Head {
 }
 
 /// Returns the key of the record at a position in the log of an epoch.
-pub(in crate) fn key(identity: Identity, salt: u64, at: u64) -> u64 {
+pub(crate) fn key(identity: Identity, salt: u64, at: u64) -> u64 {
     tag::key(identity, salt, at, Kind::Record)
 }
 
 /// Returns a record without a head yet.
 #[cfg(feature = "alloc")]
-pub(in crate) fn begin() -> Vec<u8> {
+pub(crate) fn begin() -> Vec<u8> {
     alloc::vec![0; HEAD]
 }
 
 /// The content of an entry's name after its record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(in crate) enum Is {
+pub(crate) enum Is {
     /// Nothing any more.
     Deleted = 0,
     Blob = 1,
@@ -162,29 +162,29 @@ layout! {
 
 /// The fields of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate) struct Entry {
-    pub(in crate) is: Is,
+pub(crate) struct Entry {
+    pub(crate) is: Is,
     /// Bytes of the name.
-    pub(in crate) name: usize,
+    pub(crate) name: usize,
     /// Bytes of the metadata.
-    pub(in crate) metadata: usize,
+    pub(crate) metadata: usize,
     /// The caller's version.
-    pub(in crate) version: u64,
+    pub(crate) version: u64,
     /// Bytes of the blob or region.
-    pub(in crate) len: u64,
+    pub(crate) len: u64,
     /// Its offset; 0 for a value.
-    pub(in crate) at: u64,
+    pub(crate) at: u64,
     /// Its tag; for a region its last use.
-    pub(in crate) tag: u64,
+    pub(crate) tag: u64,
     /// The number of the commit that put it.
-    pub(in crate) generation: u64,
-    pub(in crate) seconds: u64,
+    pub(crate) generation: u64,
+    pub(crate) seconds: u64,
 }
 
 impl Entry {
     /// Returns the entry that deletes a name.
     #[cfg(feature = "alloc")]
-    pub(in crate) const DELETED: Self = Self {
+    pub(crate) const DELETED: Self = Self {
         is: Is::Deleted,
         name: 0,
         metadata: 0,
@@ -197,7 +197,7 @@ impl Entry {
     };
 
     /// Reads an entry; `None` if its fields are invalid.
-    pub(in crate) fn read(bytes: &[u8; ENTRY]) -> Option<Self> {
+    pub(crate) fn read(bytes: &[u8; ENTRY]) -> Option<Self> {
         let EntryFields { is, name, metadata, zeros, version, len, at, tag, generation, seconds } =
             EntryFields::from_bytes(bytes);
         let is = match is {
@@ -229,7 +229,7 @@ impl Entry {
 
     /// Appends an entry to a record: its fields, and `bytes`, which are its name, its metadata and its value.
     #[cfg(feature = "alloc")]
-    pub(in crate) fn append(&self, bytes: &[u8], record: &mut Vec<u8>) {
+    pub(crate) fn append(&self, bytes: &[u8], record: &mut Vec<u8>) {
         let fields = EntryFields {
             is: self.is as u8,
             name: self.name as u8,
@@ -248,19 +248,19 @@ impl Entry {
     }
 
     /// Returns the bytes of the name, the metadata and the value.
-    pub(in crate) const fn bytes(&self) -> usize {
+    pub(crate) const fn bytes(&self) -> usize {
         let value = if matches!(self.is, Is::Value) { self.len as usize } else { 0 };
         self.name + self.metadata + value
     }
 
     /// Returns the bytes of the entry in a record.
-    pub(in crate) const fn size(&self) -> u64 {
+    pub(crate) const fn size(&self) -> u64 {
         (ENTRY as u64 + self.bytes() as u64).next_multiple_of(WORD)
     }
 
     /// Returns the bytes that it occupies outside the log, in whole units.
     #[cfg(feature = "alloc")]
-    pub(in crate) fn occupied(&self, unit: u64) -> u64 {
+    pub(crate) fn occupied(&self, unit: u64) -> u64 {
         let content = match self.is {
             Is::Deleted | Is::Value => return 0,
             Is::Blob => Content::Blob,
@@ -269,27 +269,27 @@ impl Entry {
         content.occupied(self.len, unit).unwrap_or(u64::MAX)
     }
 
-    pub(in crate) const fn content(&self) -> Content {
+    pub(crate) const fn content(&self) -> Content {
         if matches!(self.is, Is::Region) { Content::Region } else { Content::Blob }
     }
 
     /// Returns the last use of a region.
-    pub(in crate) const fn last_use(&self) -> Use {
+    pub(crate) const fn last_use(&self) -> Use {
         Use { generation: self.tag >> 1, is_dirty: self.tag & 1 != 0 }
     }
 }
 
 /// The last use of a region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate) struct Use {
+pub(crate) struct Use {
     /// The number of the commit that last handed it out, or created it.
-    pub(in crate) generation: u64,
-    pub(in crate) is_dirty: bool,
+    pub(crate) generation: u64,
+    pub(crate) is_dirty: bool,
 }
 
 impl Use {
     #[cfg(feature = "alloc")]
-    pub(in crate) const fn word(self) -> u64 {
+    pub(crate) const fn word(self) -> u64 {
         self.generation << 1 | self.is_dirty as u64
     }
 }

@@ -2,13 +2,8 @@
 
 use super::blob_writer::is_by_pages;
 use super::store::Store;
-use cachemaint_format::error::FormatError;
-use cachemaint_format::root;
-use cachemaint::medium::Medium;
 use crate::error::{Error, ErrorKind};
-use crate::format::record::{
-    BASE, FULL, HEAD, Head, NUMBERS, What, begin, in_lines, key,
-};
+use crate::format::record::{BASE, FULL, HEAD, Head, NUMBERS, What, begin, in_lines, key};
 use crate::format::{
     CAPACITY, FORMAT, LINE, PAGE, Places, Root, UNIT, compacted, needed, next_salt,
 };
@@ -16,6 +11,9 @@ use crate::log::{Log, State};
 use crate::stamp::Boot;
 use crate::table::Table;
 use alloc::vec::Vec;
+use cachemaint::medium::Medium;
+use cachemaint_format::error::FormatError;
+use cachemaint_format::root;
 use core::ops::Range;
 
 /// A record that is to be appended: its bytes without a head, and the head's own fields.

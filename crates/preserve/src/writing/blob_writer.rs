@@ -5,12 +5,12 @@
 
 use super::attributes::Attributes;
 use super::transaction::{Claim, Transaction};
-use cachemaint_format::tag::{self, Running};
-use cachemaint::medium::{Granularity, Medium};
 use crate::error::{Error, ErrorKind};
 use crate::format::record::Is;
 use crate::format::{BlobKey, CHUNK, TAG, WORD, chunks, tags};
 use alloc::vec::Vec;
+use cachemaint::medium::{Granularity, Medium};
+use cachemaint_format::tag::{self, Running};
 use core::marker::PhantomData;
 use core::ops::Range;
 

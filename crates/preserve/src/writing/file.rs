@@ -4,14 +4,14 @@ use super::open::Circumstances;
 use super::origin::{Verdict, judge};
 use super::region::Region;
 use super::store::Store;
-use cachemaint::dax::{DaxFile, DaxView, Error as FileError, Extent, Placement};
-use cachemaint_format::tag::Running;
-use cachemaint::medium::{Medium, Readable};
 use crate::error::{Error, ErrorKind};
 use crate::reader::Reader;
 use crate::stamp::{Boot, Stamp};
-use cachemaint::family::boot;
 use alloc::sync::Arc;
+use cachemaint::dax::{DaxFile, DaxView, Error as FileError, Extent, Placement};
+use cachemaint::family::boot;
+use cachemaint::medium::{Medium, Readable};
+use cachemaint_format::tag::Running;
 use core::borrow::Borrow;
 use core::ops::Range;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -194,9 +194,9 @@ fn cut(extent: &mut Extent, range: &Range<u64>) -> bool {
 #[cfg(all(target_os = "linux", target_pointer_width = "64", not(miri)))]
 mod tests {
     use super::digest;
+    use crate::{Options, Origin, Reader, Stamp, Verdict};
     use alloc::vec;
     use cachemaint::dax::{self, Extent, Placement};
-    use crate::{Options, Origin, Reader, Stamp, Verdict};
     use cachemaint::survival::{Backing, Survival};
 
     fn file_options() -> dax::Options {

@@ -9,20 +9,10 @@ use super::origin::{Verdict, judge};
 use super::region::Taken;
 use super::space;
 use super::store::{Store, Writer};
-use cachemaint_format::error::FormatError;
-use cachemaint_format::magic;
-use cachemaint_format::progress::Progress;
-use cachemaint_format::reread::Rereadings;
-use cachemaint_format::rewritten;
-use cachemaint_format::root::{self, Found, Loaded};
-use cachemaint_format::writer;
-use cachemaint::medium::{Medium, OpenError, Readable};
 use crate::Identity;
 use crate::commit::Commit;
 use crate::error::{Damage, Error, ErrorKind, Part};
-use crate::format::{
-    FORMAT, LINE, PAGE, Places, ROOT, Root, data, is_unit, needed, next_salt,
-};
+use crate::format::{FORMAT, LINE, PAGE, Places, ROOT, Root, data, is_unit, needed, next_salt};
 use crate::log::{Log, Scan, State, next_item};
 use crate::reader::Reader;
 use crate::stamp::{Boot, Origin, Stamp};
@@ -30,6 +20,14 @@ use crate::table::{Names, Replay, Table};
 use crate::verify::{Verification, verify};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use cachemaint::medium::{Medium, OpenError, Readable};
+use cachemaint_format::error::FormatError;
+use cachemaint_format::magic;
+use cachemaint_format::progress::Progress;
+use cachemaint_format::reread::Rereadings;
+use cachemaint_format::rewritten;
+use cachemaint_format::root::{self, Found, Loaded};
+use cachemaint_format::writer;
 
 /// The condition for verifying all blobs when a store is opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

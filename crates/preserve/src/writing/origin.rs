@@ -2,8 +2,8 @@
 //! start.
 
 use crate::stamp::{Origin, Stamp};
-use cachemaint::survival::{Backing, Event, Stage, Statement, Survival};
 use alloc::vec::Vec;
+use cachemaint::survival::{Backing, Event, Stage, Statement, Survival};
 
 /// The event since the last commit, its evidence, and the medium's promise to survive it.
 ///

@@ -1,17 +1,17 @@
 //! Free space, in whole units.
 
 use super::append::of_mirror;
-use cachemaint_format::error::FormatError;
 use crate::error::{Error, Part};
 use crate::format::data;
 use crate::info::Capacity;
 use crate::log::Log;
 use crate::table::Table;
 use alloc::collections::{BTreeMap, BTreeSet};
+use cachemaint_format::error::FormatError;
 use core::ops::Range;
 
 /// Returns the free space of a store of `size` bytes. All bytes of its entries must be there, and none in use twice.
-pub(in crate) fn of<E>(log: &Log, table: &Table, size: u64) -> Result<Space, Error<E>> {
+pub(crate) fn of<E>(log: &Log, table: &Table, size: u64) -> Result<Space, Error<E>> {
     let unit = log.places.unit;
     let mut space = Space::new(data(unit).min(size)..size, unit);
     let mut take = |range: Range<u64>, part| {
@@ -36,7 +36,7 @@ pub(in crate) fn of<E>(log: &Log, table: &Table, size: u64) -> Result<Space, Err
 
 /// The free space of a store.
 #[derive(Clone, Debug)]
-pub(in crate) struct Space {
+pub(crate) struct Space {
     bounds: Range<u64>,
     unit: u64,
     /// The ends of free pieces by their starts.
@@ -140,7 +140,7 @@ impl Space {
         self.by_len.last().map_or(0, |(len, _)| *len)
     }
 
-    pub(in crate) fn capacity(&self) -> Capacity {
+    pub(crate) fn capacity(&self) -> Capacity {
         let (total, free) = (self.bounds.end - self.bounds.start, self.free);
         Capacity { total, used: total - free, free, largest: self.largest() }
     }

@@ -4,10 +4,6 @@
 use super::open::{Opened, Options};
 use super::region::Taken;
 use super::space::Space;
-use cachemaint_format::error::FormatError;
-#[cfg(feature = "std")]
-use cachemaint::medium::OpenError;
-use cachemaint::medium::{Medium, Readable, WriterLockGuard};
 use crate::Identity;
 use crate::blob::{self, Blob};
 use crate::commit::Commit;
@@ -20,6 +16,10 @@ use crate::stamp::Origin;
 use crate::table::{Live, Names, Table};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+#[cfg(feature = "std")]
+use cachemaint::medium::OpenError;
+use cachemaint::medium::{Medium, Readable, WriterLockGuard};
+use cachemaint_format::error::FormatError;
 
 /// A store of named blobs, opened for writing. See the [module](crate).
 #[derive(Debug)]

@@ -4,7 +4,6 @@ use super::append::{Draft, Growth};
 use super::attributes::Attributes;
 use super::blob_writer::{is_by_pages, write_zeros};
 use super::store::Store;
-use cachemaint::medium::Medium;
 use crate::error::{Error, ErrorKind};
 use crate::format::record::{Entry, HEAD, Is, Use, What};
 use crate::format::{BlobKey, CHUNK, PAGE, VALUE, tag_of_value};
@@ -13,6 +12,7 @@ use crate::table::{Live, Names};
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
+use cachemaint::medium::Medium;
 use core::marker::PhantomData;
 use core::ops::Range;
 

@@ -4,7 +4,6 @@ use crate::life::{
     BYTES, Do, Life, Note, Opening, after, blobs, commit, expected, judge, later, open, options,
     work,
 };
-use cachemaint_test_support::part::Part;
 use crate::plain::Plain;
 use crate::region_crashes;
 use crate::regions::BYTES as REGION_BYTES;
@@ -14,6 +13,7 @@ use cachemaint_preserve::{Error, ErrorKind, FormatError};
 use cachemaint_sim::mutation::{Mutation, Setting, Weakening};
 use cachemaint_sim::waste::Kind;
 use cachemaint_sim::{Effort, Exploration, Killed, Model, SimMedium, Simulation, Violation};
+use cachemaint_test_support::part::Part;
 
 /// One word of a state near the latest or the oldest one differs: a tag depends on all words of its record, so any others
 /// look like these.

@@ -1,13 +1,13 @@
 //! Damage: each class of bytes, in one copy and in both; and bytes that are anything.
 
-use cachemaint_test_support::cases::cases;
 use crate::life::{later, options, why};
-use cachemaint_test_support::looks::Looks;
 use crate::plain::Plain;
 use crate::random::Random;
 use crate::seal::{self, entries, log, put, records, u64_at};
 use cachemaint::medium::{Bytes, Readable as _};
 use cachemaint_preserve::{ErrorKind, Part, Reader, Verify};
+use cachemaint_test_support::cases::cases;
+use cachemaint_test_support::looks::Looks;
 use std::collections::BTreeMap;
 
 type Blobs = BTreeMap<String, Vec<u8>>;

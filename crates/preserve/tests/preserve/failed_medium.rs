@@ -1,10 +1,10 @@
 //! A medium that fails while a store is read: its zeros are not damage, and no copy is mended by them.
 
-use cachemaint_test_support::counting::Broken;
-use cachemaint_test_support::failed::{Failed, assert_right_or_failed};
 use crate::life::options;
 use crate::plain::Plain;
 use cachemaint_preserve::{Attributes, Error, ErrorKind, FormatError, Reader, Verify};
+use cachemaint_test_support::counting::Broken;
+use cachemaint_test_support::failed::{Failed, assert_right_or_failed};
 use core::fmt::Debug;
 
 /// The bytes of a store with a value, a blob and a longer one.

@@ -1,13 +1,13 @@
 //! Stores in files.
 
-use cachemaint_test_support::erased::erased;
 use crate::life::stamp;
-use cachemaint_test_support::skip::skip;
 use cachemaint::dax::{self, DaxFile};
 use cachemaint::medium::{Medium, Readable as _};
 #[cfg(all(target_os = "linux", not(miri)))]
 use cachemaint_preserve::Stamp;
 use cachemaint_preserve::{Error, ErrorKind, Options, Origin, Region, Store};
+use cachemaint_test_support::erased::erased;
+use cachemaint_test_support::skip::skip;
 use std::path::Path;
 #[cfg(all(target_os = "linux", target_pointer_width = "64", not(miri)))]
 use {cachemaint::dax::Lock, cachemaint_preserve::Reader};

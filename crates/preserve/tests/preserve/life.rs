@@ -1,9 +1,9 @@
 //! The life of a store: its operations, the notes to the outside world, and the blobs expected afterwards.
 
 use cachemaint::medium::{Medium, OpenError};
+use cachemaint::survival::Backing;
 use cachemaint_preserve::{Attributes, Error, ErrorKind, Options, Part, Stamp, Store, Verify};
 use cachemaint_sim::Violation;
-use cachemaint::survival::Backing;
 use std::collections::BTreeMap;
 
 /// The offset at which blobs begin with units of 64, by the documentation of the format: behind the roots and the log.

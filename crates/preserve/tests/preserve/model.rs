@@ -1,13 +1,13 @@
 //! Transactions by chance beside a map in memory; full stores; readers beside a writer.
 
-use cachemaint_test_support::cases::cases;
-use cachemaint_test_support::counting::Counting;
-use cachemaint_test_support::erased::erased;
 use crate::life::{bytes, options, why};
 use crate::plain::Plain;
 use crate::random::Random;
 use cachemaint::medium::{Bytes, Granularity, Medium, Readable, WriterLock};
 use cachemaint_preserve::{Attributes, Error, ErrorKind, FormatError, Reader, Store, Verify};
+use cachemaint_test_support::cases::cases;
+use cachemaint_test_support::counting::Counting;
+use cachemaint_test_support::erased::erased;
 use core::convert::Infallible;
 use core::ops::Range;
 use core::sync::atomic::Ordering::{self, Relaxed};

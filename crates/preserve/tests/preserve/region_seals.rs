@@ -1,12 +1,12 @@
 //! Regions and seals: a region is dirty from its use to the seal of its user.
 
-use cachemaint_test_support::counting::{Broken, Counting};
-use cachemaint_test_support::erased::{Erased, erased};
 use crate::life::{bytes, later, options};
 use crate::plain::Plain;
 use crate::regions::{BYTES, FIRST, LEAST, empty, with_ram};
 use cachemaint::medium::{Bytes, Granularity, Medium, Readable, WriterLock};
 use cachemaint_preserve::{Attributes, ErrorKind, Info, Reader, Store};
+use cachemaint_test_support::counting::{Broken, Counting};
+use cachemaint_test_support::erased::{Erased, erased};
 use core::ops::Range;
 use core::sync::atomic::Ordering::{self, Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,7 +1,5 @@
 //! Regions: bytes that are used in place.
 
-use cachemaint_test_support::counting::Counting;
-use cachemaint_test_support::erased::erased;
 use crate::life::{bytes, later, options, stamp, why};
 use crate::plain::Plain;
 use cachemaint::medium::{Bytes, Medium, Readable as _};
@@ -10,6 +8,8 @@ use cachemaint_preserve::{
     Stamp, Store,
 };
 use cachemaint_sim::{Model, Simulation};
+use cachemaint_test_support::counting::Counting;
+use cachemaint_test_support::erased::erased;
 use core::sync::atomic::Ordering::Relaxed;
 
 /// The first multiple of 4096 after the log, by the documentation of the format.

@@ -2,9 +2,9 @@
 
 use super::{Clock, Pace, Read, TimeSource};
 use cachemaint::family::{boot, clock};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
 #[cfg(all(target_arch = "x86_64", target_os = "linux", not(any(miri, cachemaint_loom))))]
 use std::path::Path;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 impl Clock {
     /// Returns the clock of this machine: the CPU's counter if its rate does not depend on the state of the CPU, else the
@@ -55,7 +55,7 @@ impl Clock {
     }
 
     /// Returns the same clock with the present time and wall time, for an opening. The times of a clock of the caller's stay.
-    pub(in crate) fn at_opening(self) -> Self {
+    pub(crate) fn at_opening(self) -> Self {
         if self.source == TimeSource::Caller {
             return self;
         }

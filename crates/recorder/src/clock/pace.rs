@@ -2,12 +2,12 @@
 
 /// The relation of timestamps to the wall clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate) struct Pace {
+pub(crate) struct Pace {
     /// Not 0.
-    pub(in crate) ticks_per_second: u64,
-    pub(in crate) timestamp: u64,
+    pub(crate) ticks_per_second: u64,
+    pub(crate) timestamp: u64,
     /// The wall clock at that timestamp, 0 if it is not known.
-    pub(in crate) wall: u64,
+    pub(crate) wall: u64,
 }
 
 impl Pace {
@@ -15,7 +15,7 @@ impl Pace {
 
     /// Returns the wall clock at a timestamp; if it is not known, the nanoseconds since the anchor.
     #[inline]
-    pub(in crate) fn wall_at(&self, timestamp: u64) -> u64 {
+    pub(crate) fn wall_at(&self, timestamp: u64) -> u64 {
         match timestamp.checked_sub(self.timestamp) {
             Some(ticks) => self.wall.saturating_add(self.nanoseconds(ticks)),
             None => self.wall.saturating_sub(self.nanoseconds(self.timestamp - timestamp)),

@@ -2,20 +2,20 @@
 
 use super::table::Table;
 use super::{FORMAT, Geometry, place};
+use crate::clock::{Clock, Pace, TimeSource};
+use crate::options::Mode;
+use cachemaint::medium::Readable;
 use cachemaint_format::error::FormatError;
 use cachemaint_format::identity::Identity;
 use cachemaint_format::layout::{Layout as _, layout};
 use cachemaint_format::reread::Rereadings;
 use cachemaint_format::root::{self, Found, Loaded};
 use cachemaint_format::tag::{self, Kind};
-use cachemaint::medium::Readable;
-use crate::clock::{Clock, Pace, TimeSource};
-use crate::options::Mode;
 
 /// Bytes of a root that are the recorder's own.
 const OWN: usize = 72;
-pub(in crate) type Root = root::Root<OWN>;
-pub(in crate) type RootFound = Found<OWN>;
+pub(crate) type Root = root::Root<OWN>;
+pub(crate) type RootFound = Found<OWN>;
 
 /// A file's description of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,12 +42,12 @@ pub struct Description {
     /// The system's boot id at the last opening, or zeros if it was not known.
     pub boot_id: [u8; 16],
     /// The texts of events.
-    pub(in crate) table: Table,
+    pub(crate) table: Table,
 }
 
 impl Description {
     /// Describes a new recording.
-    pub(in crate) const fn new(
+    pub(crate) const fn new(
         identity: Identity,
         geometry: Geometry,
         mode: Mode,
@@ -72,23 +72,23 @@ impl Description {
     }
 
     /// Describes the same recording in a later opening.
-    pub(in crate) const fn continued(self, generation: u64, clock: &Clock) -> Self {
+    pub(crate) const fn continued(self, generation: u64, clock: &Clock) -> Self {
         let new = Self::new(self.identity, self.geometry(), self.mode, clock, self.table);
         Self { generation, ..new }
     }
 
     #[inline]
-    pub(in crate) const fn geometry(&self) -> Geometry {
+    pub(crate) const fn geometry(&self) -> Geometry {
         let Self { shards, sub_buffers, sub_buffer_size: size, .. } = *self;
         Geometry { shards, sub_buffers, size }
     }
 
-    pub(in crate) const fn pace(&self) -> Pace {
+    pub(crate) const fn pace(&self) -> Pace {
         let Self { ticks_per_second, anchor: (timestamp, wall), .. } = *self;
         Pace { ticks_per_second, timestamp, wall }
     }
 
-    pub(in crate) fn root(&self) -> Root {
+    pub(crate) fn root(&self) -> Root {
         let own = Fields {
             shards: self.shards,
             sub_buffers: self.sub_buffers,
@@ -128,7 +128,7 @@ impl Description {
     }
 
     /// Loads the description of the recording in a medium, which has all bytes of it.
-    pub(in crate) fn load<S: Readable>(
+    pub(crate) fn load<S: Readable>(
         source: &S,
         rereadings: Rereadings,
     ) -> Result<(Self, Loaded<OWN>), FormatError<S::Error>> {
@@ -142,13 +142,13 @@ impl Description {
     }
 
     /// Returns the word that states the number of lost events.
-    pub(in crate) fn loss_word(&self, shard: u32, lost: u64) -> u64 {
+    pub(crate) fn loss_word(&self, shard: u32, lost: u64) -> u64 {
         let count = u32::try_from(lost).unwrap_or(u32::MAX);
         u64::from(count) | self.loss_tag(shard, count) << 32
     }
 
     /// Returns the number of lost events, if the word is valid.
-    pub(in crate) fn lost(&self, shard: u32, word: u64) -> Option<u64> {
+    pub(crate) fn lost(&self, shard: u32, word: u64) -> Option<u64> {
         let (count, tag) = (word as u32, word >> 32);
         (tag == self.loss_tag(shard, count) & 0xffff_ffff).then_some(u64::from(count))
     }
@@ -158,7 +158,7 @@ impl Description {
     }
 
     /// Returns the key of the tags of a sub-buffer's records.
-    pub(in crate) fn key(&self, shard: u32, generation: u64, sequence: u64) -> u64 {
+    pub(crate) fn key(&self, shard: u32, generation: u64, sequence: u64) -> u64 {
         tag::key(self.identity, generation, place(shard, sequence), Kind::Event)
     }
 }

@@ -10,17 +10,17 @@ const LOSS: u64 = 256;
 
 /// The sizes that decide all places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate) struct Geometry {
-    pub(in crate) shards: u32,
+pub(crate) struct Geometry {
+    pub(crate) shards: u32,
     /// Of each shard.
-    pub(in crate) sub_buffers: u32,
+    pub(crate) sub_buffers: u32,
     /// Of each sub-buffer, in bytes.
-    pub(in crate) size: u32,
+    pub(crate) size: u32,
 }
 
 impl Geometry {
     /// Returns the fault of an impossible geometry.
-    pub(in crate) fn fault(self) -> Option<&'static str> {
+    pub(crate) fn fault(self) -> Option<&'static str> {
         if self.shards == 0 || self.shards > MOST_SHARDS {
             return Some("the number of shards is not one from 1 to 4096");
         }
@@ -39,42 +39,42 @@ impl Geometry {
     }
 
     /// Returns the number of sub-buffers of each shard that fit a medium.
-    pub(in crate) fn fitting(shards: u32, size: u32, len: u64) -> u32 {
+    pub(crate) fn fitting(shards: u32, size: u32, len: u64) -> u32 {
         let base = Self { shards, sub_buffers: 0, size }.base();
         let of_each = len.saturating_sub(base) / u64::from(shards.max(1)) / u64::from(size.max(1));
         u32::try_from(of_each).unwrap_or(u32::MAX)
     }
 
     /// Returns the length of a shard's sub-buffers in bytes: at most 2^52.
-    pub(in crate) const fn shard_len(self) -> u64 {
+    pub(crate) const fn shard_len(self) -> u64 {
         self.sub_buffers as u64 * self.size as u64
     }
 
     /// Returns the end of a recording that is in a medium.
-    pub(in crate) const fn end(self) -> u64 {
+    pub(crate) const fn end(self) -> u64 {
         self.shard(self.shards)
     }
 
     /// Returns the length of the recording in bytes, or `None` if it does not fit an integer: it is up to 2^52 × 2^12.
-    pub(in crate) fn len(self) -> Option<u64> {
+    pub(crate) fn len(self) -> Option<u64> {
         self.shard_len().checked_mul(u64::from(self.shards))?.checked_add(self.base())
     }
 
-    pub(in crate) const fn shard(self, shard: u32) -> u64 {
+    pub(crate) const fn shard(self, shard: u32) -> u64 {
         self.base() + shard as u64 * self.shard_len()
     }
 
-    pub(in crate) const fn slot(self, sequence: u64) -> u64 {
+    pub(crate) const fn slot(self, sequence: u64) -> u64 {
         sequence % self.sub_buffers as u64
     }
 
-    pub(in crate) const fn sub_buffer(self, shard: u32, sequence: u64) -> u64 {
+    pub(crate) const fn sub_buffer(self, shard: u32, sequence: u64) -> u64 {
         self.shard(shard) + self.slot(sequence) * self.size as u64
     }
 
     /// Returns the places of the bytes between two positions of a shard: before the end of the shard, and from
     /// its beginning on. If they are more than a lap, returns the places of the last lap only.
-    pub(in crate) fn ranges(self, shard: u32, positions: Range<u64>) -> [Range<u64>; 2] {
+    pub(crate) fn ranges(self, shard: u32, positions: Range<u64>) -> [Range<u64>; 2] {
         let (start, lap) = (self.shard(shard), self.shard_len());
         let from = positions.start.max(positions.end.saturating_sub(lap));
         let len = positions.end.saturating_sub(from);
@@ -84,12 +84,12 @@ impl Geometry {
     }
 
     /// Returns the place of the word that counts lost events.
-    pub(in crate) const fn loss(shard: u32) -> u64 {
+    pub(crate) const fn loss(shard: u32) -> u64 {
         LOSSES + shard as u64 * LOSS
     }
 
     /// Returns the length of the longest payload.
-    pub(in crate) const fn largest_payload(self) -> usize {
+    pub(crate) const fn largest_payload(self) -> usize {
         let fits = (self.size as u64 - HEADER - RECORD) as usize;
         if fits > LONGEST { LONGEST } else { fits }
     }

@@ -4,7 +4,7 @@ use super::RECORD;
 
 /// Returns the words of a record between its tag and its payload: id, length and offset; timestamp.
 #[inline]
-pub(in crate) fn tagged(offset: u32, id: u16, len: u16, timestamp: u64) -> [u8; TAGGED] {
+pub(crate) fn tagged(offset: u32, id: u16, len: u16, timestamp: u64) -> [u8; TAGGED] {
     let mut bytes = [0; TAGGED];
     let first = u64::from(id) | u64::from(len) << 16 | u64::from(offset) << 32;
     bytes[..8].copy_from_slice(&first.to_le_bytes());
@@ -13,16 +13,16 @@ pub(in crate) fn tagged(offset: u32, id: u16, len: u16, timestamp: u64) -> [u8; 
 }
 
 /// Bytes of a record between its tag and its payload.
-pub(in crate) const TAGGED: usize = RECORD as usize - 8;
+pub(crate) const TAGGED: usize = RECORD as usize - 8;
 
 /// Returns id, length and offset in the word after the tag.
 #[inline]
-pub(in crate) const fn parts(word: u64) -> (u16, u16, u64) {
+pub(crate) const fn parts(word: u64) -> (u16, u16, u64) {
     (word as u16, (word >> 16) as u16, word >> 32)
 }
 
 /// Returns the length of a record with a payload of this length.
 #[inline]
-pub(in crate) const fn record_len(payload: usize) -> u64 {
+pub(crate) const fn record_len(payload: usize) -> u64 {
     RECORD + (payload as u64).next_multiple_of(8)
 }

@@ -1,28 +1,28 @@
 //! The header of a sub-buffer.
 
 use super::{HEADER, SEQUENCES, place};
+use crate::clock::Pace;
 use cachemaint_format::identity::Identity;
 use cachemaint_format::layout::{Layout as _, layout};
 use cachemaint_format::tag::{self, Kind};
-use crate::clock::Pace;
 
 const MAGIC: [u8; 4] = *b"CMsb";
 
 /// The header of a sub-buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate) struct Header {
-    pub(in crate) shard: u32,
-    pub(in crate) sequence: u64,
-    pub(in crate) pace: Pace,
+pub(crate) struct Header {
+    pub(crate) shard: u32,
+    pub(crate) sequence: u64,
+    pub(crate) pace: Pace,
     /// Events that the shard had lost before.
-    pub(in crate) lost: u64,
-    pub(in crate) generation: u64,
+    pub(crate) lost: u64,
+    pub(crate) generation: u64,
     /// The end of the records of the previous sub-buffer if this opening wrote that; 0 if they fill it.
-    pub(in crate) end_before: u32,
+    pub(crate) end_before: u32,
 }
 
 impl Header {
-    pub(in crate) fn to_bytes(self, identity: Identity) -> [u8; HEADER as usize] {
+    pub(crate) fn to_bytes(self, identity: Identity) -> [u8; HEADER as usize] {
         let mut fields = Fields {
             magic: MAGIC,
             shard: self.shard,
@@ -44,20 +44,17 @@ impl Header {
     }
 
     /// Returns the sequence number in a second word.
-    pub(in crate) const fn sequence_of(second_word: u64) -> u64 {
+    pub(crate) const fn sequence_of(second_word: u64) -> u64 {
         second_word & (SEQUENCES - 1)
     }
 
     /// Returns the first word of a shard's headers.
-    pub(in crate) fn first_word(shard: u32) -> u64 {
+    pub(crate) fn first_word(shard: u32) -> u64 {
         u64::from(u32::from_le_bytes(MAGIC)) | u64::from(shard) << 32
     }
 
     /// Returns the header in these bytes, if it is valid.
-    pub(in crate) fn from_bytes(
-        bytes: [u8; HEADER as usize],
-        identity: Identity,
-    ) -> Option<Self> {
+    pub(crate) fn from_bytes(bytes: [u8; HEADER as usize], identity: Identity) -> Option<Self> {
         let fields = Fields::from_bytes(&bytes);
         let Fields { timestamp, wall, ticks_per_second, .. } = fields;
         let header = Self {

@@ -1,10 +1,10 @@
 //! The texts of events, in a page of their own.
 
 use super::PAGE;
+use cachemaint::medium::{Medium, Readable};
 use cachemaint_format::identity::Identity;
 use cachemaint_format::root;
 use cachemaint_format::tag::{self, Kind};
-use cachemaint::medium::{Medium, Readable};
 use core::fmt;
 
 /// The place of the texts.
@@ -12,20 +12,20 @@ const TEXTS: u64 = root::BYTES;
 /// The length of an entry without its text.
 const ENTRY: usize = 4;
 /// The most bytes of all entries.
-pub(in crate) const MOST_BYTES: usize = PAGE as usize;
+pub(crate) const MOST_BYTES: usize = PAGE as usize;
 /// The most entries: each has a text.
 const MOST_ENTRIES: usize = MOST_BYTES / (ENTRY + 1);
 
 /// The length and the tag of all entries, as a root states them. No entries have the length 0 and the tag 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate) struct Table {
-    pub(in crate) len: u32,
-    pub(in crate) tag: u64,
+pub(crate) struct Table {
+    pub(crate) len: u32,
+    pub(crate) tag: u64,
 }
 
 impl Table {
     /// Returns the table of these entries, which fit.
-    pub(in crate) fn of(events: &[(u16, &str)], identity: Identity) -> Self {
+    pub(crate) fn of(events: &[(u16, &str)], identity: Identity) -> Self {
         if events.is_empty() {
             return Self { len: 0, tag: 0 };
         }
@@ -34,20 +34,13 @@ impl Table {
     }
 
     /// Writes the entries of a new recording, and issues their write-back.
-    pub(in crate) fn write<M: Medium>(
-        medium: &M,
-        events: &[(u16, &str)],
-    ) -> Result<(), M::Error> {
+    pub(crate) fn write<M: Medium>(medium: &M, events: &[(u16, &str)]) -> Result<(), M::Error> {
         let (bytes, len) = put(events);
         medium.copy_unfenced(&[(TEXTS, &bytes[..len.next_multiple_of(8)])])
     }
 
     /// Reads the entries, if they are those of this table and one is behind the other.
-    pub(in crate) fn read<S: Readable>(
-        self,
-        source: &S,
-        identity: Identity,
-    ) -> Option<Entries> {
+    pub(crate) fn read<S: Readable>(self, source: &S, identity: Identity) -> Option<Entries> {
         let len = usize::try_from(self.len).ok().filter(|len| *len <= MOST_BYTES)?;
         let mut entries = Entries { bytes: [0; MOST_BYTES], at: [0; MOST_ENTRIES], count: 0 };
         if len == 0 {
@@ -68,7 +61,7 @@ impl Table {
 
 /// All entries, and an index of them. Without it an event of 24 bytes would cost a search of the page.
 #[derive(Clone)]
-pub(in crate) struct Entries {
+pub(crate) struct Entries {
     bytes: [u8; MOST_BYTES],
     /// The offsets of the entries, in the order of their ids.
     at: [u16; MOST_ENTRIES],
@@ -92,12 +85,12 @@ impl Entries {
     }
 
     /// Returns each id and its text.
-    pub(in crate) fn iter(&self) -> impl Iterator<Item = (u16, &str)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u16, &str)> {
         self.at[..self.count].iter().filter_map(|at| entry(&self.bytes, (*at).into()))
     }
 
     /// Returns the text of an id.
-    pub(in crate) fn get(&self, of: u16) -> Option<&str> {
+    pub(crate) fn get(&self, of: u16) -> Option<&str> {
         let at = &self.at[..self.count];
         let place = at.binary_search_by_key(&of, |at| id(&self.bytes, (*at).into())).ok()?;
         entry(&self.bytes, at[place].into()).map(|(_, text)| text)
@@ -129,7 +122,7 @@ fn id(bytes: &[u8], at: usize) -> u16 {
 }
 
 /// Returns the bytes of all entries.
-pub(in crate) fn bytes_of(events: &[(u16, &str)]) -> usize {
+pub(crate) fn bytes_of(events: &[(u16, &str)]) -> usize {
     events.iter().map(|(_, text)| ENTRY + text.len()).sum()
 }
 

@@ -3,9 +3,9 @@
 mod message;
 
 use super::{Cursor, Error, Event, Recorder, Writer};
-use cachemaint::medium::Medium;
-use cachemaint::family::Process;
 use alloc::boxed::Box;
+use cachemaint::family::Process;
+use cachemaint::medium::Medium;
 use core::sync::atomic::Ordering;
 use message::Message;
 use std::panic::{self, PanicHookInfo};

@@ -18,9 +18,9 @@ pub(super) mod shard;
 
 use super::format::{Description, Geometry, HEADER, Header};
 use super::{Error, ErrorKind, EventTable, Events};
+use cachemaint::medium::{OpenError, Readable};
 use cachemaint_format::error::FormatError;
 use cachemaint_format::reread::Rereadings;
-use cachemaint::medium::{OpenError, Readable};
 use cachemaint_format::sync::fence;
 use core::sync::atomic::Ordering;
 

@@ -1,15 +1,15 @@
 //! The search for records with a valid tag.
 
 use super::Reader;
-use cachemaint_format::tag;
-use cachemaint::medium::Readable;
 use crate::format::{self, Geometry, RECORD, record_len};
+use cachemaint::medium::Readable;
+use cachemaint_format::tag;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 
 /// A record with a valid tag.
 #[derive(Clone, Copy, Debug)]
-pub(in crate) struct Record {
+pub(crate) struct Record {
     pub(super) id: u16,
     pub(super) len: u16,
     pub(super) timestamp: u64,
@@ -23,12 +23,7 @@ impl<S: Readable> Reader<S> {
     }
 
     /// Returns the record at an offset of a sub-buffer, if it verifies with this key.
-    pub(in crate) fn record(
-        &self,
-        search: &mut Search,
-        offset: u64,
-        key: u64,
-    ) -> Option<Record> {
+    pub(crate) fn record(&self, search: &mut Search, offset: u64, key: u64) -> Option<Record> {
         let at = search.start + offset;
         // Most places have another word than a record has, and are left without a look at the tag.
         let word = self.source.load(at + 8, Ordering::Relaxed);
@@ -89,7 +84,7 @@ const PATIENCE: u64 = 2;
 
 /// A search for records in a sub-buffer, whose work is bounded for any bytes.
 #[derive(Clone, Copy, Debug)]
-pub(in crate) struct Search {
+pub(crate) struct Search {
     /// The offset of the sub-buffer.
     pub(super) start: u64,
     pub(super) size: u64,
@@ -100,7 +95,7 @@ pub(in crate) struct Search {
 }
 
 impl Search {
-    pub(in crate) const fn new(geometry: Geometry, start: u64) -> Self {
+    pub(crate) const fn new(geometry: Geometry, start: u64) -> Self {
         let size = geometry.size as u64;
         Self { start, size, patience: PATIENCE * size, chunk: [0; CHUNK] }
     }

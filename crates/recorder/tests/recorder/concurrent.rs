@@ -1,11 +1,11 @@
 //! Reading beside a writer, full shards, and changes of owners.
 
 use super::plain::{BASE, Plain, Recorded, Shown, options, shown};
-use cachemaint_test_support::cases::cases;
 use cachemaint::medium::Readable;
 use cachemaint_recorder::{
     Clock, Durability, ErrorKind, Found, Identity, Mode, Options, Reader, SkippedKind,
 };
+use cachemaint_test_support::cases::cases;
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 

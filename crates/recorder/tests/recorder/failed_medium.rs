@@ -1,10 +1,10 @@
 //! A medium that fails while a recording is read: its zeros are not a gap.
 
 use super::plain::{Plain, options};
-use cachemaint_test_support::counting::Broken;
-use cachemaint_test_support::failed::{Failed, assert_right_or_failed};
 use cachemaint::medium::Medium as _;
 use cachemaint_recorder::{Error, ErrorKind, FormatError, Found, Reader};
+use cachemaint_test_support::counting::Broken;
+use cachemaint_test_support::failed::{Failed, assert_right_or_failed};
 use core::fmt::Debug;
 
 const BYTES: usize = 32 << 10;

@@ -1,8 +1,8 @@
 //! Write-backs that fail while events are recorded, and then succeed again.
 
 use super::plain::{BASE, Plain, options, shown};
-use cachemaint_test_support::counting::{Broken, Counting};
 use cachemaint_recorder::{Durability, ErrorKind, FormatError, Mode, Within};
+use cachemaint_test_support::counting::{Broken, Counting};
 use core::sync::atomic::Ordering::Relaxed;
 use core::time::Duration;
 use std::sync::Arc;

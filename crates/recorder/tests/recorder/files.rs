@@ -66,8 +66,7 @@ fn timestamps_of_this_machine_become_wall_time() {
         let reader = recorder.reader();
         let mut buffer = vec![0; reader.largest_payload()];
         let mut events = reader.events();
-        let Some(cachemaint_recorder::Found::Event(event)) =
-            events.read_next(&mut buffer).unwrap()
+        let Some(cachemaint_recorder::Found::Event(event)) = events.read_next(&mut buffer).unwrap()
         else {
             panic!("no event")
         };

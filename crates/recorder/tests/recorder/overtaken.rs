@@ -1,9 +1,9 @@
 //! A writer that overtakes a reader, and may do so between any two loads of the reader.
 
 use super::plain::{Plain, Recorded, SIZE, Shown, options, shown};
-use cachemaint_test_support::cases::cases;
 use cachemaint::medium::{Granularity, Medium, Readable, WriterLock};
 use cachemaint_recorder::{Reader, SkippedKind, Writer};
+use cachemaint_test_support::cases::cases;
 use core::convert::Infallible;
 use core::ops::Range;
 use core::sync::atomic::Ordering;

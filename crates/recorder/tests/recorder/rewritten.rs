@@ -1,9 +1,9 @@
 //! Openings after a failed write-back by the operating system, which takes the pages for written all the same.
 
 use super::plain::{BASE, Plain, options, shown};
-use cachemaint_test_support::pages::Pages;
 use cachemaint::medium::Medium;
 use cachemaint_recorder::Reader;
+use cachemaint_test_support::pages::Pages;
 use core::sync::atomic::Ordering::Relaxed;
 
 /// One shard of two sub-buffers of 256 bytes.

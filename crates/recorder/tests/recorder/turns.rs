@@ -1,8 +1,8 @@
 //! The order in which shards are claimed.
 
 use super::plain::{Plain, options, shown};
-use cachemaint_test_support::cases::cases;
 use cachemaint_recorder::{Reader, Recorder};
+use cachemaint_test_support::cases::cases;
 
 const SHARDS: u32 = 4;
 /// Four sub-buffers of 256 bytes for each shard.

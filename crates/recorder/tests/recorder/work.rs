@@ -2,10 +2,10 @@
 //! shards.
 
 use super::plain::{BASE, Plain, clock, options};
-use cachemaint_test_support::counting::Counting;
-use cachemaint_test_support::looks::Looks;
 use cachemaint::medium::Medium as _;
 use cachemaint_recorder::{Durability, Identity, Options, Reader};
+use cachemaint_test_support::counting::Counting;
+use cachemaint_test_support::looks::Looks;
 use core::sync::atomic::Ordering::Relaxed;
 
 /// Returns the number of events in all shards, and the number of bytes read.

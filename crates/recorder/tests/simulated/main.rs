@@ -15,9 +15,7 @@ use cachemaint_recorder::{
     Opened as RecorderOpened, Options, Reader, Recorder, SkippedKind, Writer,
 };
 use cachemaint_sim::mutation::{Mutation, Setting, Weakening};
-use cachemaint_sim::{
-    Effort, Exploration, Killed, Model, Notes, SimMedium, Simulation, Violation,
-};
+use cachemaint_sim::{Effort, Exploration, Killed, Model, Notes, SimMedium, Simulation, Violation};
 use threads::{
     a_writer_is_sent_to_another_thread, another_thread_takes_the_shard_up,
     another_thread_writes_back,

@@ -3,10 +3,10 @@
 use super::SimMedium;
 use super::schedule::Access;
 use super::words::middle;
-use cachemaint::medium::{Granularity, Medium, Readable, WriterLock};
 use crate::machine::Place;
 use crate::machine::model::WORD;
 use crate::machine::state::Store;
+use cachemaint::medium::{Granularity, Medium, Readable, WriterLock};
 use core::convert::Infallible;
 use core::ops::Range;
 use core::panic::Location;

@@ -9,7 +9,6 @@ pub(crate) mod state;
 pub(crate) mod watch;
 mod words;
 
-use cachemaint::family::out_of_range;
 use crate::crash::choices::{Choices, Way};
 use crate::crash::image::Image;
 use crate::failure::violation::{Violation, quietly};
@@ -20,6 +19,7 @@ use crate::machine::waste::Waste;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use allowance::{exhausted, limiting_spins};
+use cachemaint::family::out_of_range;
 use core::fmt;
 use core::ops::Range;
 use core::panic::Location;

@@ -4,8 +4,8 @@
 //! them and the power then fails, they are gone and its own stores may not be. A workload tests that by dying in the
 //! middle of an operation, opening the structure again on the same medium, and going on.
 
-use cachemaint::medium::{Granularity, Medium, Readable, WriterLock};
 use crate::medium::SimMedium;
+use cachemaint::medium::{Granularity, Medium, Readable, WriterLock};
 use core::fmt;
 use core::marker::PhantomData;
 use core::ops::Range;

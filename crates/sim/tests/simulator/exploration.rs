@@ -1,14 +1,14 @@
 //! The report of an exploration about itself: its coverage, and the operations done for nothing.
 
-use cachemaint_test_support::skip::skip;
 use cachemaint::medium::{Granularity, Medium, Readable};
+use cachemaint::survival::Event;
 use cachemaint_sim::mutation::{Mutation, Setting, Weakening};
 use cachemaint_sim::waste::Kind;
 use cachemaint_sim::{
     Cause, Effort, Exploration, Failure, Model, Notes, SimMedium, Simulation, Violation,
     ViolationKind,
 };
-use cachemaint::survival::Event;
+use cachemaint_test_support::skip::skip;
 use core::cell::RefCell;
 use core::panic::AssertUnwindSafe;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};

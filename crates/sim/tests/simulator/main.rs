@@ -2,7 +2,6 @@
 
 // Without atomics of 64 bits, no medium exists.
 #![cfg(target_has_atomic = "64")]
-#![expect(non_ascii_idents, reason = "those that zerocopy derives")]
 
 mod brute_force;
 mod copies;

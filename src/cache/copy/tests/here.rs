@@ -7,9 +7,9 @@ use crate::cache::copy::policy::Path;
 use crate::cache::copy::run::{self, Part};
 use crate::cache::copy::{Copier, Destination, Own};
 use crate::cpu::block_stores;
-use cachemaint_test_support::skip::skip;
 use alloc::vec;
 use alloc::vec::Vec;
+use cachemaint_test_support::skip::skip;
 
 /// Returns the handle of this machine, if it has one; else prints that the test was skipped.
 fn cache(test: &str) -> Option<Cache> {

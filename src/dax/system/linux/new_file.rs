@@ -114,10 +114,10 @@ fn link_and_unlink(from: &Path, to: &Path) -> io::Result<()> {
 #[cfg(not(miri))]
 mod tests {
     use super::{NewFile, directory_of, link_and_unlink, rename};
-    use cachemaint_test_support::killed::at_each_system_call;
-    use cachemaint_test_support::skip::skip;
     use alloc::string::String;
     use alloc::vec::Vec;
+    use cachemaint_test_support::killed::at_each_system_call;
+    use cachemaint_test_support::skip::skip;
     use std::fs;
     use std::io::{self, Write};
     use std::os::unix::fs::{PermissionsExt, symlink};

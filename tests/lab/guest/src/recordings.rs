@@ -4,12 +4,12 @@ use crate::number;
 use crate::records::{number_of, record};
 use anyhow::{Context as _, Result, ensure};
 use cachemaint::dax::{self, DaxFile};
+use cachemaint_lab_protocol::recording::{
+    Events, OF_A_SUB_BUFFER, Recorded, SHARDS, SUB_BUFFERS, When,
+};
 use cachemaint_recorder::{
     Durability, Error, ErrorKind, Event, Found, Options, Reader, Recorder, Skipped, SkippedKind,
     Within, Writer,
-};
-use cachemaint_lab_protocol::recording::{
-    Events, OF_A_SUB_BUFFER, Recorded, SHARDS, SUB_BUFFERS, When,
 };
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;

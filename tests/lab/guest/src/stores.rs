@@ -3,8 +3,8 @@
 use crate::number;
 use anyhow::{Context as _, Result, ensure};
 use cachemaint::dax::{self, DaxFile};
-use cachemaint_preserve::{Attributes, Blob, Damage, Opened, Reader, Store, Transaction};
 use cachemaint_lab_protocol::store::{Found, MEMORY, MEMORY_LEN, REGISTERS, STATE};
+use cachemaint_preserve::{Attributes, Blob, Damage, Opened, Reader, Store, Transaction};
 use lose_lines_agent::Reply;
 use rustix::process::{Signal, getpid, kill_process};
 use serde_json::json;

@@ -2,9 +2,9 @@
 
 use super::{ACKNOWLEDGED, EACH, Source, UNORDERED, assert_found, assert_safe};
 use cachemaint::medium::{Medium, Readable};
+use cachemaint::survival::Event;
 use cachemaint_sim::ViolationKind::{Broken, Lost};
 use cachemaint_sim::{Exploration, Model, Notes, SimMedium, Simulation, Violation};
-use cachemaint::survival::Event;
 use core::sync::atomic::Ordering::Relaxed;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -103,7 +103,10 @@ pub(super) fn on_recorder(path: &str, names: &mut Names) -> Result<()> {
 }
 
 /// Creates a recording in place of the one before, whose magics are erased.
-fn create(file: &DaxFile, durability: Durability) -> Result<cachemaint_recorder::Recorder<'static, &DaxFile>> {
+fn create(
+    file: &DaxFile,
+    durability: Durability,
+) -> Result<cachemaint_recorder::Recorder<'static, &DaxFile>> {
     for magic in [0, 4096, 8192, 12_288] {
         file.store(magic, 0, Ordering::Relaxed);
         file.persist(magic..magic + 8)?;

@@ -4,8 +4,8 @@ use super::{Chance, Witness, Work};
 use crate::records::{number_of, record};
 use anyhow::{Result, ensure};
 use cachemaint::dax::DaxFile;
-use cachemaint_recorder::{Durability, ErrorKind, Event, FormatError, Found, Options, Reader};
 use cachemaint_lab_protocol::recording::{OF_A_SUB_BUFFER, SUB_BUFFERS, oldest_of};
+use cachemaint_recorder::{Durability, ErrorKind, Event, FormatError, Found, Options, Reader};
 
 /// The kind of the events.
 const EVENT: u16 = 6;

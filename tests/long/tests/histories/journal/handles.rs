@@ -1,8 +1,8 @@
 //! The operations of a life, on a journal and on the model.
 
-use crate::payload::{Ending, bytes};
 use super::log::Class;
 use super::{HEADER, Harm, LOG, Shape, Size, Which, is_full};
+use crate::payload::{Ending, bytes};
 use cachemaint_journal::{Group, Journal, Records};
 use cachemaint_sim::{Life, SimMedium, Violation};
 use std::rc::Rc;

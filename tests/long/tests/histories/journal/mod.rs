@@ -5,10 +5,10 @@ mod log;
 
 use super::payload::Ending;
 use crate::{USUAL, assert_safe};
+use cachemaint::medium::{Medium, Readable};
 use cachemaint_journal::{
     Error, ErrorKind, FormatError, Journal, Opened, Options, Reader, Salvaged,
 };
-use cachemaint::medium::{Medium, Readable};
 use cachemaint_sim::{Life, SimMedium, Structure, Violation};
 use core::sync::atomic::Ordering::Relaxed;
 use handles::Handles;

@@ -2,13 +2,13 @@
 
 mod region;
 
-use cachemaint_test_support::part::Part;
 use super::payload::{Ending, bytes};
 use crate::{MIXED, USUAL, WIDE, assert_safe};
 use cachemaint_preserve::{
     self, Content, Error, ErrorKind, FormatError, Options, Store, Transaction, Verify,
 };
-use cachemaint_sim::{Life, Structure, Violation};
+use cachemaint_sim::{Life, SimMedium, Structure, Violation};
+use cachemaint_test_support::part::Part;
 use core::cell::Cell;
 use core::convert::Infallible;
 use region::{delete_region, region_of, use_region};
@@ -130,7 +130,9 @@ impl Shape {
         };
         let damaged = opened.verification.map_or(0, |verification| verification.damaged.len());
         // What was being written may be there once.
-        let is_copy = |part| matches!(part, preserve::Part::Root | preserve::Part::RecordCopy);
+        let is_copy = |part| {
+            matches!(part, cachemaint_preserve::Part::Root | cachemaint_preserve::Part::RecordCopy)
+        };
         let is_torn = opened.mended.iter().all(|damage| is_copy(damage.part));
         Violation::unless(damaged == 0 && is_torn, || format!("{:?}", opened.mended))?;
         let found = blobs(&store)?;
@@ -170,7 +172,10 @@ impl Shape {
     }
 
     /// One operation, or a transaction of several.
-    fn operate<'m>(life: &Life<'m, Self>, store: &mut Store<Part<'m, SimMedium>>) -> Result<Next, Violation> {
+    fn operate<'m>(
+        life: &Life<'m, Self>,
+        store: &mut Store<Part<'m, SimMedium>>,
+    ) -> Result<Next, Violation> {
         match life.next() {
             None => return Ok(Next::Death),
             Some(Do::Reopen) => return Ok(Next::Opening),
@@ -223,7 +228,10 @@ fn begin<'s, 'm>(
     Ok(store.begin()?)
 }
 
-fn commit(life: &Life<'_, Shape>, transaction: Transaction<'_, Part<'_, SimMedium>>) -> Result<(), Violation> {
+fn commit(
+    life: &Life<'_, Shape>,
+    transaction: Transaction<'_, Part<'_, SimMedium>>,
+) -> Result<(), Violation> {
     life.note(|model| model.committing = model.transaction.take());
     match transaction.commit() {
         Ok(_) => life.note(|model| model.blobs = model.committing.take().unwrap_or_default()),

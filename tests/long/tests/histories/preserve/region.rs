@@ -1,10 +1,10 @@
 //! The region of a store.
 
-use cachemaint_test_support::part::Part;
 use super::{REGION, REGION_BYTES, Shape, WORD};
 use cachemaint::medium::{Medium as _, Readable};
 use cachemaint_preserve::{ErrorKind, Store};
 use cachemaint_sim::{Life, SimMedium, Violation};
+use cachemaint_test_support::part::Part;
 use core::sync::atomic::Ordering::Relaxed;
 
 /// Returns the word of the region, if there is one.

@@ -7,12 +7,12 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use cachemaint::Cache;
 use cachemaint::medium::Memory;
-use cachemaint_recorder::{Clock, ErrorKind, FormatError, Found, Identity, Options, Reader};
-use cachemaint_recorder::{Cursor, Recorder};
 use cachemaint::survival::Backing;
 use cachemaint_lab_freestanding::Board as _;
 use cachemaint_lab_freestanding::image::cpus::{Cpus, MOST};
 use cachemaint_lab_freestanding::image::{self, Machine, OneCpu, halt, reset};
+use cachemaint_recorder::{Clock, ErrorKind, FormatError, Found, Identity, Options, Reader};
+use cachemaint_recorder::{Cursor, Recorder};
 
 /// The memory that outlives the reset, which `xtask/src/lab/last_events.rs` knows too.
 const PLACE: usize = if cfg!(target_arch = "x86_64") { 64 << 20 } else { (1 << 30) + (64 << 20) };

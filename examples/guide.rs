@@ -11,6 +11,9 @@ macro_rules! chapters {
 
 chapters! {
     readme: "../README.md",
+    journal: "../crates/journal/README.md",
+    preserve: "../crates/preserve/README.md",
+    recorder: "../crates/recorder/README.md",
     drivers: "../docs/drivers.md",
     first_structure: "../docs/first-structure.md",
     logs_and_recorders: "../docs/logs-and-recorders.md",

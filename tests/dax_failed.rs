@@ -10,8 +10,6 @@
 ))]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[expect(dead_code, reason = "all file systems here are on devices")]
-use cachemaint::dax::{DaxFile, ErrorKind, Options};
 use cachemaint::medium::Granularity;
 use cachemaint_test_support::skip::skip;
 use std::fs::{self, File};

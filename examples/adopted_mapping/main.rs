@@ -2,7 +2,7 @@
 //! them persistent.
 //!
 //! ```sh
-//! cargo run --example adopted_mapping -- /tmp/statistics   # and again
+//! cargo run -p cachemaint-examples --example adopted_mapping -- /tmp/statistics   # and again
 //! ```
 
 #[cfg(target_os = "linux")]

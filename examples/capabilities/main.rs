@@ -2,7 +2,7 @@
 //! memory on which they do.
 //!
 //! ```sh
-//! cargo run --example capabilities --features serde
+//! cargo run -p cachemaint-examples --example capabilities
 //! ```
 
 #![expect(clippy::print_stdout, reason = "the result of the program")]

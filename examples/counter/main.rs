@@ -4,11 +4,11 @@
 //!
 //! Two copies of the counter lie in lines of their own, each with its complement as a check. An
 //! increment writes the older copy and persists it, so that at any moment one of the two is whole:
-//! old or new, never a mix. It is written against a medium (`counter.rs`), and `tests/simulator/counter.rs`
+//! old or new, never a mix. It is written against a medium (`counter.rs`), and `examples/tests/simulated/counter.rs`
 //! shows that no crash loses an increment.
 //!
 //! ```sh
-//! cargo run --example counter -- /mnt/pmem/counter
+//! cargo run -p cachemaint-examples --example counter -- /mnt/pmem/counter
 //! ```
 
 #![expect(clippy::print_stdout, reason = "the result of the program")]

@@ -2,7 +2,7 @@
 //! guest asks for it, as its flush requests to virtio-pmem do.
 //!
 //! ```sh
-//! cargo run --example guest_memory -- /mnt/pmem/ram   # and again
+//! cargo run -p cachemaint-examples --example guest_memory -- /mnt/pmem/ram   # and again
 //! ```
 
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]

@@ -3,11 +3,11 @@
 //!
 //! Without arguments a variant with a mistake is explored, whose failure is printed, and then the right one
 //! under three models: every crash of operations that were chosen by hand, and histories that were not. With
-//! arguments the same table is on a file. Its tests are in `tests/simulator/hash_table.rs`.
+//! arguments the same table is on a file. Its tests are in `examples/tests/simulated/hash_table.rs`.
 //!
 //! ```sh
-//! cargo run --example hash_table --features sim
-//! cargo run --example hash_table --features sim -- /mnt/pmem/table 1 100
+//! cargo run -p cachemaint-examples --example hash_table
+//! cargo run -p cachemaint-examples --example hash_table -- /mnt/pmem/table 1 100
 //! ```
 
 #![expect(clippy::print_stdout, reason = "the result of the program")]

@@ -4,7 +4,7 @@
 //! Where the file is persisted by pages, no handler writes back: a store into the file outlives the process anyway.
 //!
 //! ```sh
-//! cargo run --example last_words --features recorder -- /mnt/pmem/events   # end it by Ctrl-\ or kill, and run it again
+//! cargo run -p cachemaint-examples --example last_words -- /mnt/pmem/events   # end it by Ctrl-\ or kill, and run it again
 //! ```
 
 #[cfg(not(unix))]

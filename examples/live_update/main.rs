@@ -4,7 +4,7 @@
 //! preserves memfds (Linux's live update orchestrator) does it over a kexec. The store is the same in both cases.
 //!
 //! ```sh
-//! cargo run --example live_update --features preserve
+//! cargo run -p cachemaint-examples --example live_update
 //! ```
 
 #![cfg_attr(

@@ -5,7 +5,7 @@
 //! stale. Transactions put and evict some pages at a time, so that a crash costs at most the last of them.
 //!
 //! ```sh
-//! cargo run --example page_cache --features preserve -- /mnt/pmem/cache   # and again
+//! cargo run -p cachemaint-examples --example page_cache -- /mnt/pmem/cache   # and again
 //! ```
 
 #![expect(clippy::print_stdout, reason = "the result of the program")]

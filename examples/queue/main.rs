@@ -3,7 +3,7 @@
 //! An acknowledged job is handled at least once. It is handled again after a crash between handling and trimming.
 //!
 //! ```sh
-//! cargo run --example queue --features journal -- /mnt/pmem/jobs   # kill it, and run it again
+//! cargo run -p cachemaint-examples --example queue -- /mnt/pmem/jobs   # kill it, and run it again
 //! ```
 
 #![expect(clippy::print_stdout, reason = "the result of the program")]

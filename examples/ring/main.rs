@@ -7,7 +7,7 @@
 //! completed write-back is visible to the other host: see "CXL memory of two hosts" in the documentation of `coherence`.
 //!
 //! ```sh
-//! cargo run --example ring
+//! cargo run -p cachemaint-examples --example ring
 //! ```
 
 #![expect(clippy::print_stdout, reason = "the result of the program")]

@@ -2,10 +2,10 @@
 //!
 //! **Give it a new file: it writes over one with other data.**
 //!
-//! The slots are written against a medium (`slots.rs`), so that the simulator can crash them (`tests/simulator/slots.rs`).
+//! The slots are written against a medium (`slots.rs`), so that the simulator can crash them (`examples/tests/simulated/slots.rs`).
 //!
 //! ```sh
-//! cargo run --example slots -- /mnt/pmem/payments   # and again
+//! cargo run -p cachemaint-examples --example slots -- /mnt/pmem/payments   # and again
 //! ```
 
 #![expect(clippy::print_stdout, reason = "the result of the program")]

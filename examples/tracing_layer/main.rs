@@ -2,7 +2,7 @@
 //! two events that it reads back.
 //!
 //! ```sh
-//! cargo run --example tracing_layer --features recorder
+//! cargo run -p cachemaint-examples --example tracing_layer
 //! ```
 
 #![expect(clippy::print_stdout, reason = "the result of the program")]

@@ -8,8 +8,8 @@
 //! were put after it was last used: both are of one moment. Otherwise the guest was cut off in the middle, and boots anew.
 //!
 //! ```sh
-//! cargo run --example vm_restart --features preserve -- /mnt/pmem/machine   # and again, after any restart
-//! cargo run --example vm_restart --features preserve -- FILE 1024           # with 1024 MiB of RAM
+//! cargo run -p cachemaint-examples --example vm_restart -- /mnt/pmem/machine   # and again, after any restart
+//! cargo run -p cachemaint-examples --example vm_restart -- FILE 1024           # with 1024 MiB of RAM
 //! ```
 
 #![expect(clippy::print_stdout, reason = "the result of the program")]

@@ -10,6 +10,7 @@
 ))]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use cachemaint::dax::{DaxFile, ErrorKind, Options};
 use cachemaint::medium::Granularity;
 use cachemaint_test_support::skip::skip;
 use std::fs::{self, File};

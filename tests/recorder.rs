@@ -34,12 +34,12 @@ mod recorder {
     #[cfg(feature = "dax")]
     mod files;
     mod format;
+    mod hooked;
     mod merged;
     mod overtaken;
     mod plain;
     #[cfg(all(feature = "dax", target_os = "linux"))]
     mod processes;
     mod rewritten;
-    mod turns;
     mod work;
 }

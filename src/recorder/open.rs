@@ -30,21 +30,18 @@ pub struct Opened {
 impl<'o> Options<'o> {
     /// Creates a recording in a medium that has none.
     ///
-    /// The recording is persistent when this returns. A crash before that leaves a whole recording or no recording, and
-    /// [`open_or_create`](Self::open_or_create) completes the creation if the medium held zeros. Junk and another
-    /// program's content are replaced: after a crash they are untouched, or gone. A journal and a store of this crate are
-    /// not replaced.
+    /// The recording is persistent when this returns. A crash before that leaves a whole recording or no recording:
+    /// [`open_or_create`](Self::open_or_create) completes it if the medium held zeros. Junk and another program's content are
+    /// replaced, but no journal and no store of this crate.
     ///
-    /// # A recording to be replaced
-    /// A recording is erased by zeros in the words at 0, 4096, 8192 and 12288: after that this creates a new one. A program
-    /// does so where it has no other medium, such as firmware whose ring is at a fixed address. The new recording needs
-    /// another identity, or a reader returns erased events as its own.
+    /// To replace a recording, erase it by zeros in the words at 0, 4096, 8192 and 12288 first, and give another identity, or
+    /// a reader returns erased events.
     ///
     /// # Errors
     /// [`FormatError::Exists`] if the medium has a recording, whole or damaged or of another version.
     /// [`FormatError::Foreign`] if it has a journal or a store. [`ErrorKind::Geometry`], [`FormatError::TooSmall`],
-    /// [`ErrorKind::BadEvent`], [`ErrorKind::EventsTooLong`], [`ErrorKind::FewCursors`]. With each of these errors the
-    /// medium is unchanged. [`FormatError::SecondWriter`]. [`FormatError::Medium`].
+    /// [`ErrorKind::BadEvent`], [`ErrorKind::EventsTooLong`], [`ErrorKind::FewCursors`], [`FormatError::SecondWriter`]. The
+    /// medium is unchanged then. [`FormatError::Medium`].
     ///
     /// # Cost
     /// One line of each sub-buffer is written, by pages one page. Three fences.
@@ -55,20 +52,17 @@ impl<'o> Options<'o> {
     /// Opens the recording in a medium and continues it in new sub-buffers. Of these options only clock, durability,
     /// cursors and [events](Self::events) are used. The file has all others.
     ///
-    /// The opening is persistent when this returns. The earlier events are as persistent as they were before, and the
-    /// [durability](Self::durability) is that of later ones: a killed program leaves events in caches. Opening a
-    /// `DaxFile` makes those of its file durable. Persist the range of another medium before.
+    /// The opening is persistent when this returns. Earlier events are as persistent as before: a killed program leaves events
+    /// in caches. Opening a `DaxFile` makes those of its file durable; persist the range of another medium before.
     ///
-    /// # One recorder
-    /// A medium has one recorder at a time, which all threads or CPUs share: one of them opens the recording, and each claims
-    /// a shard. A medium with a [`writer_lock`](Medium::writer_lock), such as a file, refuses a second recorder of this
-    /// process. [`Memory`](crate::medium::Memory) has none: two recorders in the same words both open, and overwrite each
-    /// other's events without an error.
+    /// A medium has one recorder at a time, which all threads share. A medium with a [`writer_lock`](Medium::writer_lock), such
+    /// as a file, refuses a second one of this process. [`Memory`](crate::medium::Memory) has none: two recorders there
+    /// overwrite each other's events without an error.
     ///
     /// # Errors
     /// As [`Reader::open`]; [`ErrorKind::BadEvent`], [`ErrorKind::EventsTooLong`], [`ErrorKind::OtherEvents`],
-    /// [`ErrorKind::FewCursors`], [`FormatError::WornOut`], [`FormatError::SecondWriter`]. Nothing is stored before
-    /// everything that an opening needs was read.
+    /// [`ErrorKind::FewCursors`], [`FormatError::WornOut`], [`FormatError::SecondWriter`]. Nothing is stored before all is
+    /// read.
     ///
     /// # Cost
     /// All headers of sub-buffers are read. Three fences.
@@ -100,7 +94,7 @@ impl<'o> Options<'o> {
     ) -> core::result::Result<(Parts<'o>, Opened), ErrorKind<M::Error>> {
         let geometry = self.geometry(medium.len())?;
         events::check(self.events)?;
-        let (identity, clock) = (self.identity(), self.clock.at_opening());
+        let (identity, clock) = (self.identity, self.clock.at_opening());
         let shards = Shards::take(self.cursors, geometry.shards)?;
         let words = magic::words(medium).map_err(FormatError::Medium)?;
         if let Some(found) = magic::another(words, FORMAT.magic) {
@@ -277,7 +271,7 @@ fn go_on<M: Medium>(
     let mut newest_generation = 0;
     for (shard, cursor) in shards.iter() {
         let newest = reader.newest_header(shard);
-        let next = newest.map_or(0, |newest| newest.sequence + 1);
+        let next = newest.map_or(0, |newest| newest.sequence() + 1);
         if next >= SEQUENCES {
             return Err(FormatError::WornOut.into());
         }

@@ -4,18 +4,21 @@ use super::cursor::Shards;
 use super::format::{Description, FORMAT, Geometry, Root, RootFound, SEQUENCES, Table};
 use super::options::{Mode, Options};
 use super::reader::Reader;
-use super::{Clock, Durability, Error, ErrorKind, Recorder, events};
+use super::{Error, ErrorKind, Recorder, events};
 use crate::format::error::FormatError;
 use crate::format::reread::Rereadings;
 use crate::format::root::{self, Found};
 use crate::format::{magic, writer};
-use crate::medium::{Granularity, Medium, OpenError, Readable, WriterLockGuard};
+use crate::medium::{Granularity, Medium, OpenError, Readable};
 use crate::sync::AtomicBool;
 use core::sync::atomic::Ordering;
 
 /// The result of an opening or a creation.
 type Result<'c, M> =
     core::result::Result<(Recorder<'c, M>, Opened), OpenError<M, Error<<M as Readable>::Error>>>;
+/// The result before the recorder has its medium.
+type Parts<'c, M> =
+    core::result::Result<(Shards<'c>, Description, Opened), ErrorKind<<M as Readable>::Error>>;
 
 /// The findings when a recording was opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +49,7 @@ impl<'o> Options<'o> {
     /// # Cost
     /// One line of each sub-buffer is written, by pages one page. Three fences.
     pub fn create_new<M: Medium>(self, medium: M) -> Result<'o, M> {
-        as_writer(medium, |medium| self.create_in(medium))
+        self.as_writer(medium, Self::create_in)
     }
 
     /// Opens the recording in a medium and continues it in new sub-buffers. Of these options only clock, durability,
@@ -67,7 +70,7 @@ impl<'o> Options<'o> {
     /// # Cost
     /// All headers of sub-buffers are read. Three fences.
     pub fn open<M: Medium>(self, medium: M) -> Result<'o, M> {
-        as_writer(medium, |medium| self.open_in(medium))
+        self.as_writer(medium, Self::open_in)
     }
 
     /// Opens the recording in a medium, as [`open`](Self::open). If the medium has zeros in the places of all roots, creates
@@ -77,24 +80,45 @@ impl<'o> Options<'o> {
     /// Those of both, but not [`FormatError::Exists`]. [`FormatError::Foreign`] for the content of another program, which
     /// stays.
     pub fn open_or_create<M: Medium>(self, medium: M) -> Result<'o, M> {
-        as_writer(medium, |medium| {
+        self.as_writer(medium, |options, medium| {
             let is_empty = if medium.len() < root::BYTES {
                 // `create_new` reports the length that is needed.
                 magic::words(medium).map_err(FormatError::Medium)? == [[0; 8]; 4]
             } else {
                 matches!(presence(medium)?, Found::Nothing)
             };
-            if is_empty { self.create_in(medium) } else { self.open_in(medium) }
+            if is_empty { options.create_in(medium) } else { options.open_in(medium) }
         })
     }
 
-    fn create_in<M: Medium>(
+    /// Opens the recording in a medium as its one writer.
+    fn as_writer<M: Medium>(
         self,
-        medium: &M,
-    ) -> core::result::Result<(Parts<'o>, Opened), ErrorKind<M::Error>> {
+        medium: M,
+        open: impl FnOnce(Self, &M) -> Parts<'o, M>,
+    ) -> Result<'o, M> {
+        let (clock, durability) = (self.clock, self.durability);
+        let writer = writer::lock(&medium, FormatError::SecondWriter.into());
+        match writer.and_then(|writer| Ok((writer, open(self, &medium)?))) {
+            Ok((writer, (shards, description, opened))) => {
+                let recorder = Recorder {
+                    medium,
+                    shards,
+                    description,
+                    durability,
+                    clock,
+                    is_stopped: AtomicBool::new(false),
+                    _writer: writer,
+                };
+                Ok((recorder, opened))
+            }
+            Err(kind) => Err(OpenError::new(medium, Error::new(kind))),
+        }
+    }
+
+    fn create_in<M: Medium>(self, medium: &M) -> Parts<'o, M> {
         let geometry = self.geometry(medium.len())?;
         events::check(self.events)?;
-        let (identity, clock) = (self.identity, self.clock.at_opening());
         let shards = Shards::take(self.cursors, geometry.shards)?;
         let words = magic::words(medium).map_err(FormatError::Medium)?;
         if let Some(found) = magic::another(words, FORMAT.magic) {
@@ -103,20 +127,17 @@ impl<'o> Options<'o> {
         if !matches!(presence(medium)?, Found::Nothing | Found::Other(_)) {
             return Err(FormatError::Exists.into());
         }
+        let (identity, clock) = (self.identity, self.clock.at_opening());
         let table = Table::of(self.events, identity);
         let description = Description::new(identity, geometry, self.mode, &clock, table);
         create(medium, &description, self.events).map_err(FormatError::Medium)?;
         for (_, cursor) in shards.iter() {
             cursor.begin(0, 0, (0, 0));
         }
-        let opened = Opened { is_new: true, is_root_mended: false };
-        Ok((Parts { shards, description, durability: self.durability, clock }, opened))
+        Ok((shards, description, Opened { is_new: true, is_root_mended: false }))
     }
 
-    fn open_in<M: Medium>(
-        self,
-        medium: &M,
-    ) -> core::result::Result<(Parts<'o>, Opened), ErrorKind<M::Error>> {
+    fn open_in<M: Medium>(self, medium: &M) -> Parts<'o, M> {
         events::check(self.events)?;
         let (found, loaded) = Description::load(medium, Rereadings::ALONE)?;
         if !self.events.is_empty() && Table::of(self.events, found.identity) != found.table {
@@ -127,15 +148,13 @@ impl<'o> Options<'o> {
         // The first store comes after the last load that can end the process, by a media error.
         medium.check().map_err(FormatError::Medium)?;
         let generation = next_generation(found.generation, newest).ok_or(FormatError::WornOut)?;
-        let clock = self.clock.at_opening();
-        let description = found.continued(generation, &clock);
+        let description = found.continued(generation, &self.clock.at_opening());
         // A process that ended before its fence may have left the last root in the caches alone, and the one before it is
         // overwritten next.
         loaded.root.restore(medium, FORMAT, loaded.is_damaged).map_err(FormatError::Medium)?;
         description.root().store(medium, FORMAT).map_err(FormatError::Medium)?;
         let is_root_mended = loaded.is_damaged.contains(&true);
-        let opened = Opened { is_new: false, is_root_mended };
-        Ok((Parts { shards, description, durability: self.durability, clock }, opened))
+        Ok((shards, description, Opened { is_new: false, is_root_mended }))
     }
 
     fn geometry<E>(&self, size: u64) -> core::result::Result<Geometry, ErrorKind<E>> {
@@ -153,34 +172,6 @@ impl<'o> Options<'o> {
             return Err(FormatError::TooSmall { size, needed }.into());
         }
         Ok(geometry)
-    }
-}
-
-/// A recorder without its medium.
-struct Parts<'c> {
-    shards: Shards<'c>,
-    description: Description,
-    durability: Durability,
-    clock: Clock,
-}
-
-impl<'c> Parts<'c> {
-    fn recorder<M>(self, medium: M, writer: Option<WriterLockGuard>) -> Recorder<'c, M> {
-        let Self { shards, description, durability, clock } = self;
-        let is_stopped = AtomicBool::new(false);
-        Recorder { medium, shards, description, durability, clock, is_stopped, _writer: writer }
-    }
-}
-
-/// Opens the recording in a medium as its one writer.
-fn as_writer<'c, M: Medium>(
-    medium: M,
-    open: impl FnOnce(&M) -> core::result::Result<(Parts<'c>, Opened), ErrorKind<M::Error>>,
-) -> Result<'c, M> {
-    let writer = writer::lock(&medium, FormatError::SecondWriter.into());
-    match writer.and_then(|writer| Ok((writer, open(&medium)?))) {
-        Ok((writer, (parts, opened))) => Ok((parts.recorder(medium, writer), opened)),
-        Err(kind) => Err(OpenError::new(medium, Error::new(kind))),
     }
 }
 

@@ -9,7 +9,7 @@ use cachemaint::recorder::{
 };
 use core::cell::RefCell;
 use core::ops::Range;
-use core::sync::atomic::Ordering::{self, Relaxed};
+use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicBool, AtomicU64};
 
 pub(super) const LEN: usize = BASE + 2 * 4 * 256;
@@ -28,7 +28,7 @@ fn a_reader_beside_a_writer_sees_only_what_was_recorded_in_order() {
         for number in 0_u64.. {
             let payload = [number.to_le_bytes(); 5].concat();
             writer.record_at(number, number as u16, &payload).unwrap();
-            if is_enough.load(Ordering::Relaxed) {
+            if is_enough.load(Relaxed) {
                 return number;
             }
         }
@@ -39,7 +39,7 @@ fn a_reader_beside_a_writer_sees_only_what_was_recorded_in_order() {
         let readings = (0..cases(READINGS)).take_while(|_| !written.is_finished());
         let wrong = readings.map(|_| read_in_order(&recorder.reader())).find(Result::is_err);
         // The stop is needed in any case, or the writer would never end.
-        is_enough.store(true, Ordering::Relaxed);
+        is_enough.store(true, Relaxed);
         let last = written.join().unwrap();
         assert_eq!(wrong, None);
         assert_eq!(read_in_order(&recorder.reader()), Ok(Some(last)));
@@ -222,7 +222,7 @@ fn a_medium_that_changes_back_and_forth_is_read_to_an_end() {
 fn a_writer_records_on_after_a_panic_in_its_clock() {
     static PANICS: AtomicBool = AtomicBool::new(false);
     fn now() -> u64 {
-        assert!(!PANICS.swap(false, Ordering::Relaxed), "as the test asks");
+        assert!(!PANICS.swap(false, Relaxed), "as the test asks");
         7
     }
     let medium = Plain::new(LEN);
@@ -230,7 +230,7 @@ fn a_writer_records_on_after_a_panic_in_its_clock() {
     let options = Options::with_clock(Identity([9; 16]), clock).sub_buffer_size(256);
     let recorder = options.create_new(&medium).unwrap().0;
     let writer = recorder.claim().unwrap();
-    PANICS.store(true, Ordering::Relaxed);
+    PANICS.store(true, Relaxed);
     let record = std::panic::AssertUnwindSafe(|| drop(writer.record(1, b"never")));
     assert!(std::panic::catch_unwind(record).is_err());
     writer.record(2, b"then").unwrap();

@@ -212,9 +212,9 @@ fn texts_that_no_recorder_can_have_written_are_damaged() {
     assert!(!is_damaged(&good));
     let longest = [&b"a: b=u8 c"[..], &[b'x'; 512 - 13], b"=str"].concat();
     assert!(!is_damaged(&entry(7, &longest)));
-    let longer = [b"a", &longest[..]].concat();
+    let longer = [&b"a"[..], &longest].concat();
     let texts = WRONG.iter().map(|(text, _)| text.as_bytes());
-    for text in texts.chain([b"\xff", &longer, &[b'x'; MOST - 9]]) {
+    for text in texts.chain([&b"\xff"[..], &longer, &[b'x'; MOST - 9]]) {
         let entries = [&entry(7, text)[..], &good].concat();
         assert!(is_damaged(&entries), "{}", text.escape_ascii());
     }

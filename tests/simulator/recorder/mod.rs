@@ -10,13 +10,11 @@ mod threads;
 
 use cachemaint::medium::{Medium, OpenError, Readable};
 use cachemaint::recorder::{
-    Clock, Durability, Error, ErrorKind, FormatError, Found, Identity, Mode,
-    Opened as RecorderOpened, Options, Reader, Recorder, SkippedKind, Writer,
+    Clock, Durability, Error, ErrorKind, Found, Identity, Mode, Opened as RecorderOpened, Options,
+    Reader, Recorder, SkippedKind, Writer,
 };
 use cachemaint::sim::mutation::{Mutation, Setting, Weakening};
-use cachemaint::sim::{
-    Effort, Exploration, Killed, Model, Notes, SimMedium, Simulation, Violation,
-};
+use cachemaint::sim::{Effort, Exploration, Model, Notes, SimMedium, Simulation, Violation};
 use threads::{
     a_writer_is_sent_to_another_thread, another_thread_takes_the_shard_up,
     another_thread_writes_back,
@@ -285,59 +283,6 @@ fn losses_written_back(simulation: &Simulation) -> Exploration {
     )
 }
 
-/// A process that is killed after so many operations; another one opens the recording and goes on; then the
-/// power fails.
-fn killed_and_gone_on(simulation: &Simulation, kill: u64) -> Exploration {
-    let opened = with_recording(simulation, Mode::Overwrite);
-    opened.explore(
-        |medium, notes: &Notes<'_, Note>| {
-            let mortal = medium.mortal(kill);
-            let tell = |note| {
-                if mortal.is_alive() {
-                    notes.add(note);
-                }
-            };
-            match open(&mortal, Durability::EachAppend) {
-                Ok((recorder, _)) => {
-                    let died = work(&recorder, 0..1, tell).map_err(ErrorKind::from);
-                    assert!(matches!(
-                        died,
-                        Ok(()) | Err(ErrorKind::Format(FormatError::Medium(Killed)))
-                    ));
-                }
-                Err(error) => {
-                    assert_eq!(*error.error.kind(), ErrorKind::Format(FormatError::Medium(Killed)));
-                }
-            }
-            medium.killed();
-
-            let recorder = open(medium, Durability::EachAppend).unwrap().0;
-            work(&recorder, 1..2, |note| notes.add(note)).unwrap();
-        },
-        |medium: &SimMedium, notes| {
-            let (found, _) = events(&Reader::open(medium)?, 0)?;
-            let recorded = notes.iter().filter_map(|note| match note {
-                Recorded(event) => Some(*event),
-                _ => None,
-            });
-            match recorded.into_iter().find(|event| !found.contains(event)) {
-                Some(event) => Err(Violation::lost(format!("event {event} of {found:?}"))),
-                None => Ok(()),
-            }
-        },
-    )
-}
-
-/// Killed after each operation; the first failure, or the last exploration.
-fn killed_anywhere(simulation: &Simulation) -> Exploration {
-    let mut explorations = (0..OPERATIONS).map(|kill| killed_and_gone_on(simulation, kill));
-    let failed = explorations.find(|exploration| exploration.failure.is_some());
-    failed.unwrap_or_else(|| killed_and_gone_on(simulation, OPERATIONS))
-}
-
-/// The number of operations that suffices for an opening and an event.
-const OPERATIONS: u64 = 24;
-
 type Scenario = fn(&Simulation) -> Exploration;
 
 const CREATIONS: [Scenario; 4] = [
@@ -347,13 +292,12 @@ const CREATIONS: [Scenario; 4] = [
     creation::over_foreign_content,
 ];
 
-const SCENARIOS: [Scenario; 6] = [
+const SCENARIOS: [Scenario; 5] = [
     losses_written_back,
     refusing,
     |simulation| life(simulation, Durability::EachAppend),
     written_back,
     |simulation| life(simulation, Durability::SubBuffer),
-    killed_anywhere,
 ];
 
 /// The neutral model has every crash of x86 and arm64, as a test of the simulator shows.

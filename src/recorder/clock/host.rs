@@ -1,6 +1,6 @@
 //! The clock of this machine.
 
-use super::{Clock, Pace, Read, TimeSource, counter};
+use super::{Clock, Pace, Read, TimeSource};
 use crate::system::{boot, clock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 #[cfg(all(target_arch = "x86_64", target_os = "linux", not(any(miri, cachemaint_loom))))]
@@ -94,7 +94,7 @@ fn wall() -> u64 {
 /// Returns the kind of the counter and its ticks per second; `None` if it does not count time.
 #[cfg(all(target_arch = "aarch64", target_os = "linux", not(any(miri, cachemaint_loom))))]
 fn counted() -> Option<(TimeSource, u64)> {
-    let frequency = counter::frequency();
+    let frequency = super::counter::frequency();
     (frequency > 0).then_some((TimeSource::VirtualCounter, frequency))
 }
 
@@ -131,7 +131,7 @@ fn counted() -> Option<(TimeSource, u64)> {
 #[cfg(all(target_arch = "x86_64", not(any(miri, cachemaint_loom))))]
 fn measured() -> Option<u64> {
     let origin = Instant::now();
-    let pair = || together(counter::now, || origin.elapsed());
+    let pair = || together(super::counter::now, || origin.elapsed());
     let (first, begin) = pair();
     std::thread::sleep(core::time::Duration::from_millis(20));
     let (last, end) = pair();

@@ -49,7 +49,7 @@ impl<'o> Options<'o> {
     /// # Cost
     /// One line of each sub-buffer is written, by pages one page. Three fences.
     pub fn create_new<M: Medium>(self, medium: M) -> Result<'o, M> {
-        self.as_writer(medium, Self::create_in)
+        self.by_one_writer(medium, Self::create_in)
     }
 
     /// Opens the recording in a medium and continues it in new sub-buffers. Of these options only clock, durability,
@@ -70,7 +70,7 @@ impl<'o> Options<'o> {
     /// # Cost
     /// All headers of sub-buffers are read. Three fences.
     pub fn open<M: Medium>(self, medium: M) -> Result<'o, M> {
-        self.as_writer(medium, Self::open_in)
+        self.by_one_writer(medium, Self::open_in)
     }
 
     /// Opens the recording in a medium, as [`open`](Self::open). If the medium has zeros in the places of all roots, creates
@@ -80,7 +80,7 @@ impl<'o> Options<'o> {
     /// Those of both, but not [`FormatError::Exists`]. [`FormatError::Foreign`] for the content of another program, which
     /// stays.
     pub fn open_or_create<M: Medium>(self, medium: M) -> Result<'o, M> {
-        self.as_writer(medium, |options, medium| {
+        self.by_one_writer(medium, |options, medium| {
             let is_empty = if medium.len() < root::BYTES {
                 // `create_new` reports the length that is needed.
                 magic::words(medium).map_err(FormatError::Medium)? == [[0; 8]; 4]
@@ -92,7 +92,7 @@ impl<'o> Options<'o> {
     }
 
     /// Opens the recording in a medium as its one writer.
-    fn as_writer<M: Medium>(
+    fn by_one_writer<M: Medium>(
         self,
         medium: M,
         open: impl FnOnce(Self, &M) -> Parts<'o, M>,

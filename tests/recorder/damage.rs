@@ -88,7 +88,9 @@ fn damage_between_events_and_at_the_end_of_a_finished_sub_buffer_is_reported() {
         (&[72; 5], &[160], &[0, 4], (160, 96)),
     ] {
         let mut image = recording(lengths);
-        hit.iter().for_each(|at| image[BASE + at] ^= 1);
+        for at in hit {
+            image[BASE + at] ^= 1;
+        }
         let shown = shown(&Reader::open(Bytes(&image[..])).unwrap(), 0);
         assert_eq!(shown.events.iter().map(|event| event.id).collect::<Vec<_>>(), ids);
         let [skipped] = shown.skipped[..] else { panic!("{:?}", shown.skipped) };

@@ -3,7 +3,7 @@
 use super::ErrorKind;
 #[cfg(doc)]
 use super::Options;
-use cachemaint_format::sync::AtomicU64;
+use cachemaint_format::sync::{AtomicBool, AtomicU64};
 use core::sync::atomic::Ordering;
 
 /// The state of one shard in ordinary memory. A recorder has a cursor for each shard, from [`Options::cursors`] if it
@@ -11,7 +11,7 @@ use core::sync::atomic::Ordering;
 ///
 /// A *position* counts the bytes of a shard over all laps: sequence number times size, plus the offset in the
 /// sub-buffer. Each cursor has lines of its own, so that threads do not share lines.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 #[repr(align(128))]
 pub struct Cursor {
     /// The position after the last event. Stored by the owner, after the event.
@@ -24,38 +24,24 @@ pub struct Cursor {
     lost: AtomicU64,
     /// The file's word that counts lost events, as it was last written back.
     lost_done: AtomicU64,
-    /// The number of times that the shard was claimed or given back. It is odd while the shard has an owner.
-    changes: AtomicU64,
-}
-
-impl Default for Cursor {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-macro_rules! new {
-    ($($const:tt)?) => {
-        /// Creates a cursor.
-        #[must_use]
-        pub $($const)? fn new() -> Self {
-            Self {
-                head: AtomicU64::new(0),
-                done: AtomicU64::new(0),
-                released: AtomicU64::new(0),
-                lost: AtomicU64::new(0),
-                lost_done: AtomicU64::new(0),
-                changes: AtomicU64::new(0),
-            }
-        }
-    };
+    /// True while the shard has an owner.
+    is_owned: AtomicBool,
 }
 
 impl Cursor {
-    #[cfg(not(cachemaint_loom))]
-    new!(const);
-    #[cfg(cachemaint_loom)]
-    new!();
+    /// Creates a cursor.
+    #[cfg(not(cachemaint_loom))] // whose atomics are not made in constants
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            head: AtomicU64::new(0),
+            done: AtomicU64::new(0),
+            released: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+            lost_done: AtomicU64::new(0),
+            is_owned: AtomicBool::new(false),
+        }
+    }
 
     /// Begins at the position of a sub-buffer, with all bytes before it written back. `lost` events are lost, as `lost_word`
     /// of the file states.
@@ -65,27 +51,12 @@ impl Cursor {
         self.released.store(released, Ordering::Relaxed);
         self.lost.store(lost, Ordering::Relaxed);
         self.lost_done.store(lost_word, Ordering::Relaxed);
-        self.changes.store(0, Ordering::Relaxed);
+        self.is_owned.store(false, Ordering::Relaxed);
     }
 
     /// Claims the shard, unless it has an owner. If it was claimed, the stores of its last owner are visible.
-    ///
-    /// # Errors
-    /// The number of claims and returns of the shard, if another thread owns it or has claimed it meanwhile. Every store that
-    /// the owner made before this claim is visible then, such as the return of another shard.
-    pub(super) fn claim(&self) -> Result<(), u64> {
-        let changes = self.changes.load(Ordering::Acquire);
-        if changes % 2 == 1 {
-            return Err(changes);
-        }
-        let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
-        self.changes.compare_exchange(changes, changes + 1, success, failure).map(|_| ())
-    }
-
-    /// Gives the shard back, which this thread owns.
-    pub(super) fn give_back(&self) {
-        let changes = self.changes.load(Ordering::Relaxed);
-        self.changes.store(changes + 1, Ordering::Release);
+    fn claim(&self) -> bool {
+        !self.is_owned.swap(true, Ordering::Acquire)
     }
 
     pub(super) fn head(&self) -> u64 {
@@ -102,7 +73,7 @@ impl Cursor {
         self.done.load(Ordering::Acquire)
     }
 
-    /// Notes that all bytes before the position have been written back, and that the fence has been executed.
+    /// Notes that all bytes before the position have been written back and fenced.
     pub(super) fn written_back(&self, position: u64) {
         self.done.fetch_max(position, Ordering::AcqRel);
     }
@@ -155,7 +126,7 @@ impl Cursor {
 #[derive(Debug)]
 pub(super) struct Shards<'c> {
     cursors: Memory<'c>,
-    turn: Turn,
+    claims: Claims,
 }
 
 /// The memory of cursors.
@@ -166,12 +137,15 @@ enum Memory<'c> {
     Lent(&'c [Cursor]),
 }
 
-/// The number of shards that searches have passed or claimed: the next search begins at its remainder by the shards. It never
-/// becomes less, so that a thread which claims slowly does not turn later searches back to shards that were claimed
-/// since. It has lines of its own, so that a claim does not slow down the threads that record.
+/// Has lines of its own, so that a claim does not slow down the threads that record.
 #[derive(Debug)]
 #[repr(align(128))]
-struct Turn(AtomicU64);
+struct Claims {
+    /// The number of shards without an owner, less that of the threads which search for one.
+    free: AtomicU64,
+    /// The number of shards that searches have looked at. Its remainder by the shards is looked at next.
+    turn: AtomicU64,
+}
 
 impl<'c> Shards<'c> {
     /// Takes a cursor for each shard from this memory, or allocates them.
@@ -184,11 +158,12 @@ impl<'c> Shards<'c> {
             Some(lent) if lent.len() >= number => Memory::Lent(&lent[..number]),
             Some(lent) => return Err(ErrorKind::FewCursors { cursors: lent.len(), shards }),
             #[cfg(feature = "alloc")]
-            None => Memory::Own((0..shards).map(|_| Cursor::new()).collect()),
+            None => Memory::Own((0..shards).map(|_| Cursor::default()).collect()),
             #[cfg(not(feature = "alloc"))]
             None => return Err(ErrorKind::FewCursors { cursors: 0, shards }),
         };
-        Ok(Self { cursors, turn: Turn(AtomicU64::new(0)) })
+        let claims = Claims { free: AtomicU64::new(shards.into()), turn: AtomicU64::new(0) };
+        Ok(Self { cursors, claims })
     }
 
     fn cursors(&self) -> &[Cursor] {
@@ -212,27 +187,22 @@ impl<'c> Shards<'c> {
     /// Claims a shard that has no owner. The search begins behind the shard that was claimed last, so that the events of
     /// threads that have ended are kept while other shards are free.
     pub(super) fn claim(&self) -> Option<(u32, &Cursor)> {
-        let (cursors, turn) = (self.cursors(), self.turn.0.load(Ordering::Relaxed));
-        let shards = cursors.len() as u64;
-        let mut seen = None;
+        let (cursors, Claims { free, turn }) = (self.cursors(), &self.claims);
+        let one_less = |free: u64| free.checked_sub(1);
+        free.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_less).ok()?;
+        // At least as many shards are without an owner as threads are here: each finds one.
         loop {
-            let mut changes = 0_u64;
-            for passed in turn..turn + shards {
-                let shard = passed % shards;
-                let cursor = &cursors[shard as usize];
-                match cursor.claim() {
-                    Ok(()) => {
-                        self.turn.0.fetch_max(passed + 1, Ordering::Relaxed);
-                        return Some((shard as u32, cursor));
-                    }
-                    Err(of_shard) => changes = changes.wrapping_add(of_shard),
-                }
-            }
-            // An owner may have moved from a shard ahead of the search to one behind it, or the other way round. Numbers of
-            // changes only grow. If their sum is the same in two passes, all shards had owners at one time between them.
-            if seen.replace(changes) == Some(changes) {
-                return None;
+            let shard = turn.fetch_add(1, Ordering::Relaxed) % cursors.len() as u64;
+            let cursor = &cursors[shard as usize];
+            if cursor.claim() {
+                return Some((shard as u32, cursor));
             }
         }
+    }
+
+    /// Gives a shard back, which this thread owns.
+    pub(super) fn give_back(&self, cursor: &Cursor) {
+        cursor.is_owned.store(false, Ordering::Release);
+        self.claims.free.fetch_add(1, Ordering::Release);
     }
 }

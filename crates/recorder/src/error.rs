@@ -25,8 +25,7 @@ pub enum ErrorKind<E> {
     /// An error that a journal and a store can have as well.
     ///
     /// An event for which [`FormatError::Medium`] is returned is in the medium, but may not be persistent. One that was
-    /// refused by [`FormatError::WornOut`] is counted as lost. A recorder with a hook for panics stays for the life of the
-    /// process, and its medium has a [`FormatError::SecondWriter`] for as long.
+    /// refused by [`FormatError::WornOut`] is counted as lost.
     Format(FormatError<E>),
     /// A recording with these options is impossible.
     Geometry(&'static str),

@@ -52,10 +52,9 @@
 //!
 //! A reader trusts no counter: each header and each record proves itself by a tag of 64 bits, whose key is made of the
 //! file's identity, the opening, the shard and the sequence number of the sub-buffer. The remains of an earlier lap, a record
-//! of another file and a torn record do not verify. The tag detects accidents. It does not protect against an attacker.
-//! Nothing is inferred: a sub-buffer whose header is lost is lost, and is reported ([`Skipped`]). So on media that persist by
-//! lines or bytes a header is persistent before the first event of its sub-buffer. After damage within a sub-buffer, reading
-//! continues at the next record that verifies.
+//! of another file and a torn record do not verify. The tag detects accidents, not attackers. A sub-buffer whose header is
+//! lost is lost, and is reported ([`Skipped`]). So on media that persist by lines or bytes a header is persistent before the
+//! first event of its sub-buffer. After damage within a sub-buffer, reading continues at the next record that verifies.
 //!
 //! # Format, version 3
 //! All integers are little-endian, all offsets are bytes. H(*seed*, *bytes*) is XXH3 with 64 bits and a seed (xxHash
@@ -160,19 +159,16 @@
 //! # Limits
 //! - A payload has at most 65535 bytes and must fit a sub-buffer with 88 bytes to spare. There are at most 4096 shards, and
 //!   2^40 sub-buffers in a shard's life.
-//! - The file is divided evenly among the shards when it is created. A thread keeps no more than its share, even if no other
-//!   thread records. The hook of [`stop_on_panic`](Recorder#method.stop_on_panic) takes a whole shard for one message.
+//! - The file is divided evenly among the shards when it is created. A thread keeps no more than its share.
 //! - An event has neither its thread nor its CPU: threads follow one another in a shard. A program that distinguishes them
 //!   puts a number of its own into the payload.
 //! - One process at a time records into a file ([`DaxFile`] ensures this with its lock). A forked child cannot use a recorder
-//!   that it has inherited: on Linux the mapping of a [`DaxFile`] is not there, and an event ends the child by SIGSEGV. Open the
-//!   recording after the last fork, and do not keep a `'static` recorder over one: the child holds the
-//!   [lock](cachemaint::dax::Lock) of the file until it executes a program or ends.
-//! - By pages a header is not made persistent by itself. A crash of the machine can lose it and keep events after it, which are
-//!   lost then.
-//! - Damage to the last events of an opening in a shard looks like their end. Damage to the header of the oldest sub-buffer
-//!   looks as if the next one was being begun there ([`Torn`](SkippedKind::Torn)), and damage to that of the newest one too.
-//!   From the second lap on, a newest sub-buffer whose slot has that of the lap before again is not missed.
+//!   that it has inherited: an event ends it by SIGSEGV, and it holds the [lock](cachemaint::dax::Lock) of a `'static` recorder
+//!   until it executes a program or ends. Open the recording after the last fork.
+//! - By pages a crash of the machine can lose a header and keep events after it, which are lost then.
+//! - Damage to the last events of an opening in a shard looks like their end. Damage to the header of the oldest or the newest
+//!   sub-buffer looks as if the next one was being begun there ([`Torn`](SkippedKind::Torn)). From the second lap on, a newest
+//!   sub-buffer whose slot has that of the lap before again is not missed.
 //!
 //! [`DaxFile`]: cachemaint::dax::DaxFile
 //! [`Medium`]: cachemaint::medium::Medium
@@ -184,10 +180,6 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]
 #![warn(clippy::std_instead_of_core, clippy::std_instead_of_alloc, clippy::alloc_instead_of_core)]
-#![expect(
-    clippy::cast_possible_truncation,
-    reason = "sizes are checked against their limits when they are read"
-)]
 
 #[cfg(any(feature = "alloc", test))]
 extern crate alloc;
@@ -263,14 +255,13 @@ impl<M: Medium> Recorder<'_, M> {
     /// Claims a shard that has no owner, for one thread. Its events follow those of its last owner.
     ///
     /// Shards without an owner are claimed in turn, from shard 0 on. So the last events of a thread that has ended stay until
-    /// the other free shards have been claimed as well. A claim that others overtake can take a shard out of turn.
+    /// the other free shards have been claimed as well.
     ///
     /// # Errors
     /// [`ErrorKind::AllShardsTaken`] if each shard has an owner.
     ///
     /// # Cost
-    /// A search through the shards. If each has an owner, another one, for as long as other threads claim or give back shards
-    /// meanwhile.
+    /// A search through the shards.
     pub fn claim(&self) -> Result<Writer<'_, M>, Error<M::Error>> {
         let (shard, cursor) = self.claim_shard()?;
         Ok(Writer::new(self, shard, cursor))

@@ -103,12 +103,7 @@ impl Medium for SubBuffers {
 
 type One = Recorder<'static, SubBuffers>;
 
-/// A recorder whose first sub-buffer has been begun by an event.
-fn recorder() -> Arc<One> {
-    with_events(&[0])
-}
-
-/// A recorder of events with payloads of these lengths.
+/// A recorder of events with payloads of these lengths. The first one begins the first sub-buffer.
 fn with_events(lengths: &[usize]) -> Arc<One> {
     let clock = Clock::from_function(|| 0, 1, 0);
     let words = (0..=WORDS).map(|_| AtomicU64::new(0)).collect();
@@ -131,16 +126,8 @@ fn writer(recorder: &One) -> Writer<'_, SubBuffers> {
     recorder.claim().unwrap()
 }
 
-fn cursor(recorder: &One) -> &Cursor {
-    recorder.shards.get(0).unwrap()
-}
-
 /// The offset of the second event.
 const SECOND: u64 = HEADER + RECORD;
-
-fn is_second_in(medium: &SubBuffers, recorder: &One) -> bool {
-    is_in(medium, recorder, SECOND)
-}
 
 /// Returns true if an event at this offset of the first sub-buffer verifies.
 fn is_in(medium: &SubBuffers, recorder: &One, offset: u64) -> bool {
@@ -154,14 +141,14 @@ fn is_in(medium: &SubBuffers, recorder: &One, offset: u64) -> bool {
 #[test]
 fn a_reader_sees_an_event_wholly_or_not_at_all() {
     loom::model(|| {
-        let recorder = recorder();
+        let recorder = with_events(&[0]);
         let other = Arc::clone(&recorder);
         let thread = loom::thread::spawn(move || {
             writer(&other).record_at(2, 2, &[2; 16]).unwrap();
         });
         let medium = recorder.medium();
         let first = medium.load(GEOMETRY.shard(0) + SECOND, Ordering::Acquire);
-        assert_eq!(first != 0, first != 0 && is_second_in(medium, &recorder));
+        assert_eq!(first != 0, first != 0 && is_in(medium, &recorder, SECOND));
         thread.join().unwrap();
     });
 }
@@ -170,7 +157,7 @@ fn a_reader_sees_an_event_wholly_or_not_at_all() {
 #[test]
 fn events_before_the_cursor_are_written_back() {
     loom::model(|| {
-        let recorder = recorder();
+        let recorder = with_events(&[0]);
         let other = Arc::clone(&recorder);
         let thread = loom::thread::spawn(move || {
             let writer = writer(&other);
@@ -178,32 +165,39 @@ fn events_before_the_cursor_are_written_back() {
         });
         recorder.stop();
         recorder.write_back_all().unwrap();
-        let done = cursor(&recorder).done();
+        let done = || recorder.shards.get(0).unwrap().done();
+        let before = done();
         let is_recorded = thread.join().unwrap();
         let persistent = recorder.medium.persistent.lock().unwrap().clone();
         let words = persistent.into_iter().map(AtomicU64::new).collect();
         let persistent = SubBuffers { words, persistent: Mutex::new(Vec::new()) };
-        assert_eq!(is_second_in(&persistent, &recorder), done > SECOND);
-        assert!(done <= SECOND || is_recorded);
+        assert_eq!(is_in(&persistent, &recorder, SECOND), before > SECOND);
+        assert!(before <= SECOND || is_recorded);
         recorder.write_back_all().unwrap();
-        assert_eq!(cursor(&recorder).done() > SECOND, is_recorded);
+        assert_eq!(done() > SECOND, is_recorded);
     });
 }
 
-/// A shard has one owner at a time, and the events of the next owner follow those of the last one.
+/// A thread moves from one shard to another one beside another thread. None is refused one, since a shard is free at any
+/// time, and no shard has two owners: the events of the next owner follow those of the last one.
 #[test]
-fn a_shard_that_is_given_back_is_taken_up_with_its_events() {
+fn as_many_threads_as_shards_own_one_each_and_are_never_refused() {
     loom::model(|| {
-        let recorder = recorder();
-        let other = Arc::clone(&recorder);
-        let record = |recorder: &One| match recorder.claim() {
-            Ok(writer) => writer.record_at(2, 2, b"").is_ok(),
-            Err(_taken) => false,
-        };
-        let thread = loom::thread::spawn(move || record(&other));
-        let recorded = usize::from(record(&recorder)) + usize::from(thread.join().unwrap());
-        let head = cursor(&recorder).head();
-        assert!(recorded > 0 && head == SECOND + RECORD * recorded as u64, "{recorded}, {head}");
+        let shards = Arc::new(free_shards(2));
+        let other = Arc::clone(&shards);
+        let add = |cursor: &Cursor| cursor.advance(cursor.head() + 1);
+        let thread = loom::thread::spawn(move || {
+            let cursor = other.claim().unwrap().1;
+            add(cursor);
+            other.give_back(cursor);
+            let (shard, cursor) = other.claim().unwrap();
+            add(cursor);
+            shard
+        });
+        let (shard, cursor) = shards.claim().unwrap();
+        add(cursor);
+        assert_ne!(shard, thread.join().unwrap());
+        assert_eq!(shards.iter().map(|(_, cursor)| cursor.head()).sum::<u64>(), 3);
     });
 }
 
@@ -212,40 +206,6 @@ fn free_shards(shards: u32) -> Shards<'static> {
     let shards = Shards::take::<Infallible>(None, shards).unwrap();
     shards.iter().for_each(|(_, cursor)| cursor.begin(0, 0, (0, 0)));
     shards
-}
-
-/// A thread that moves from one shard to the other leaves one of them free at any time. Another thread finds it, although
-/// the thread may move behind its search.
-#[test]
-fn as_many_threads_as_shards_own_one_each_and_are_never_refused() {
-    loom::model(|| {
-        let shards = Arc::new(free_shards(2));
-        let other = Arc::clone(&shards);
-        let thread = loom::thread::spawn(move || {
-            other.claim().unwrap().1.give_back();
-            other.claim().unwrap().0
-        });
-        let (shard, _) = shards.claim().unwrap();
-        assert_ne!(shard, thread.join().unwrap());
-    });
-}
-
-/// A claim that another thread overtakes does not turn the next search back to the shard that this one has just given back.
-#[test]
-fn a_shard_that_was_just_given_back_is_not_the_next_one() {
-    loom::model(|| {
-        let shards = Arc::new(free_shards(3));
-        let other = Arc::clone(&shards);
-        let thread = loom::thread::spawn(move || {
-            let (shard, cursor) = other.claim().unwrap();
-            cursor.give_back();
-            shard
-        });
-        let (owned, _) = shards.claim().unwrap();
-        let given_back = thread.join().unwrap();
-        let (next, _) = shards.claim().unwrap();
-        assert!(![owned, given_back].contains(&next));
-    });
 }
 
 /// A reader that sees the header of the next sub-buffer sees the last event of the one before.

@@ -4,18 +4,21 @@ use super::cursor::Shards;
 use super::format::{Description, FORMAT, Geometry, Root, RootFound, SEQUENCES, Table};
 use super::options::{Mode, Options};
 use super::reader::Reader;
-use super::{Clock, Durability, Error, ErrorKind, Recorder, events};
-use cachemaint::medium::{Granularity, Medium, OpenError, Readable, WriterLockGuard};
+use super::{Error, ErrorKind, Recorder, events};
 use cachemaint_format::error::FormatError;
 use cachemaint_format::reread::Rereadings;
 use cachemaint_format::root::{self, Found};
-use cachemaint_format::sync::AtomicBool;
 use cachemaint_format::{magic, writer};
+use cachemaint::medium::{Granularity, Medium, OpenError, Readable};
+use cachemaint_format::sync::AtomicBool;
 use core::sync::atomic::Ordering;
 
 /// The result of an opening or a creation.
 type Result<'c, M> =
     core::result::Result<(Recorder<'c, M>, Opened), OpenError<M, Error<<M as Readable>::Error>>>;
+/// The result before the recorder has its medium.
+type Parts<'c, M> =
+    core::result::Result<(Shards<'c>, Description, Opened), ErrorKind<<M as Readable>::Error>>;
 
 /// The findings when a recording was opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,50 +33,44 @@ pub struct Opened {
 impl<'o> Options<'o> {
     /// Creates a recording in a medium that has none.
     ///
-    /// The recording is persistent when this returns. A crash before that leaves a whole recording or no recording, and
-    /// [`open_or_create`](Self::open_or_create) completes the creation if the medium held zeros. Junk and another
-    /// program's content are replaced: after a crash they are untouched, or gone. A journal and a store of this crate are
-    /// not replaced.
+    /// The recording is persistent when this returns. A crash before that leaves a whole recording or no recording:
+    /// [`open_or_create`](Self::open_or_create) completes it if the medium held zeros. Junk and another program's content are
+    /// replaced, but no journal and no store of this crate.
     ///
-    /// # A recording to be replaced
-    /// A recording is erased by zeros in the words at 0, 4096, 8192 and 12288: after that this creates a new one. A program
-    /// does so where it has no other medium, such as firmware whose ring is at a fixed address. The new recording needs
-    /// another identity, or a reader returns erased events as its own.
+    /// To replace a recording, erase it by zeros in the words at 0, 4096, 8192 and 12288 first, and give another identity, or
+    /// a reader returns erased events.
     ///
     /// # Errors
     /// [`FormatError::Exists`] if the medium has a recording, whole or damaged or of another version.
     /// [`FormatError::Foreign`] if it has a journal or a store. [`ErrorKind::Geometry`], [`FormatError::TooSmall`],
-    /// [`ErrorKind::BadEvent`], [`ErrorKind::EventsTooLong`], [`ErrorKind::FewCursors`]. With each of these errors the
-    /// medium is unchanged. [`FormatError::SecondWriter`]. [`FormatError::Medium`].
+    /// [`ErrorKind::BadEvent`], [`ErrorKind::EventsTooLong`], [`ErrorKind::FewCursors`], [`FormatError::SecondWriter`]. The
+    /// medium is unchanged then. [`FormatError::Medium`].
     ///
     /// # Cost
     /// One line of each sub-buffer is written, by pages one page. Three fences.
     pub fn create_new<M: Medium>(self, medium: M) -> Result<'o, M> {
-        as_writer(medium, |medium| self.create_in(medium))
+        self.by_one_writer(medium, Self::create_in)
     }
 
     /// Opens the recording in a medium and continues it in new sub-buffers. Of these options only clock, durability,
     /// cursors and [events](Self::events) are used. The file has all others.
     ///
-    /// The opening is persistent when this returns. The earlier events are as persistent as they were before, and the
-    /// [durability](Self::durability) is that of later ones: a killed program leaves events in caches. Opening a
-    /// `DaxFile` makes those of its file durable. Persist the range of another medium before.
+    /// The opening is persistent when this returns. Earlier events are as persistent as before: a killed program leaves events
+    /// in caches. Opening a `DaxFile` makes those of its file durable; persist the range of another medium before.
     ///
-    /// # One recorder
-    /// A medium has one recorder at a time, which all threads or CPUs share: one of them opens the recording, and each claims
-    /// a shard. A medium with a [`writer_lock`](Medium::writer_lock), such as a file, refuses a second recorder of this
-    /// process. [`Memory`](cachemaint::medium::Memory) has none: two recorders in the same words both open, and overwrite each
-    /// other's events without an error.
+    /// A medium has one recorder at a time, which all threads share. A medium with a [`writer_lock`](Medium::writer_lock), such
+    /// as a file, refuses a second one of this process. [`Memory`](cachemaint::medium::Memory) has none: two recorders there
+    /// overwrite each other's events without an error.
     ///
     /// # Errors
     /// As [`Reader::open`]; [`ErrorKind::BadEvent`], [`ErrorKind::EventsTooLong`], [`ErrorKind::OtherEvents`],
-    /// [`ErrorKind::FewCursors`], [`FormatError::WornOut`], [`FormatError::SecondWriter`]. Nothing is stored before
-    /// everything that an opening needs was read.
+    /// [`ErrorKind::FewCursors`], [`FormatError::WornOut`], [`FormatError::SecondWriter`]. Nothing is stored before all is
+    /// read.
     ///
     /// # Cost
     /// All headers of sub-buffers are read. Three fences.
     pub fn open<M: Medium>(self, medium: M) -> Result<'o, M> {
-        as_writer(medium, |medium| self.open_in(medium))
+        self.by_one_writer(medium, Self::open_in)
     }
 
     /// Opens the recording in a medium, as [`open`](Self::open). If the medium has zeros in the places of all roots, creates
@@ -83,24 +80,45 @@ impl<'o> Options<'o> {
     /// Those of both, but not [`FormatError::Exists`]. [`FormatError::Foreign`] for the content of another program, which
     /// stays.
     pub fn open_or_create<M: Medium>(self, medium: M) -> Result<'o, M> {
-        as_writer(medium, |medium| {
+        self.by_one_writer(medium, |options, medium| {
             let is_empty = if medium.len() < root::BYTES {
                 // `create_new` reports the length that is needed.
                 magic::words(medium).map_err(FormatError::Medium)? == [[0; 8]; 4]
             } else {
                 matches!(presence(medium)?, Found::Nothing)
             };
-            if is_empty { self.create_in(medium) } else { self.open_in(medium) }
+            if is_empty { options.create_in(medium) } else { options.open_in(medium) }
         })
     }
 
-    fn create_in<M: Medium>(
+    /// Opens the recording in a medium as its one writer.
+    fn by_one_writer<M: Medium>(
         self,
-        medium: &M,
-    ) -> core::result::Result<(Parts<'o>, Opened), ErrorKind<M::Error>> {
+        medium: M,
+        open: impl FnOnce(Self, &M) -> Parts<'o, M>,
+    ) -> Result<'o, M> {
+        let (clock, durability) = (self.clock, self.durability);
+        let writer = writer::lock(&medium, FormatError::SecondWriter.into());
+        match writer.and_then(|writer| Ok((writer, open(self, &medium)?))) {
+            Ok((writer, (shards, description, opened))) => {
+                let recorder = Recorder {
+                    medium,
+                    shards,
+                    description,
+                    durability,
+                    clock,
+                    is_stopped: AtomicBool::new(false),
+                    _writer: writer,
+                };
+                Ok((recorder, opened))
+            }
+            Err(kind) => Err(OpenError::new(medium, Error::new(kind))),
+        }
+    }
+
+    fn create_in<M: Medium>(self, medium: &M) -> Parts<'o, M> {
         let geometry = self.geometry(medium.len())?;
         events::check(self.events)?;
-        let (identity, clock) = (self.identity(), self.clock.at_opening());
         let shards = Shards::take(self.cursors, geometry.shards)?;
         let words = magic::words(medium).map_err(FormatError::Medium)?;
         if let Some(found) = magic::another(words, FORMAT.magic) {
@@ -109,20 +127,17 @@ impl<'o> Options<'o> {
         if !matches!(presence(medium)?, Found::Nothing | Found::Other(_)) {
             return Err(FormatError::Exists.into());
         }
+        let (identity, clock) = (self.identity, self.clock.at_opening());
         let table = Table::of(self.events, identity);
         let description = Description::new(identity, geometry, self.mode, &clock, table);
         create(medium, &description, self.events).map_err(FormatError::Medium)?;
         for (_, cursor) in shards.iter() {
             cursor.begin(0, 0, (0, 0));
         }
-        let opened = Opened { is_new: true, is_root_mended: false };
-        Ok((Parts { shards, description, durability: self.durability, clock }, opened))
+        Ok((shards, description, Opened { is_new: true, is_root_mended: false }))
     }
 
-    fn open_in<M: Medium>(
-        self,
-        medium: &M,
-    ) -> core::result::Result<(Parts<'o>, Opened), ErrorKind<M::Error>> {
+    fn open_in<M: Medium>(self, medium: &M) -> Parts<'o, M> {
         events::check(self.events)?;
         let (found, loaded) = Description::load(medium, Rereadings::ALONE)?;
         if !self.events.is_empty() && Table::of(self.events, found.identity) != found.table {
@@ -133,15 +148,13 @@ impl<'o> Options<'o> {
         // The first store comes after the last load that can end the process, by a media error.
         medium.check().map_err(FormatError::Medium)?;
         let generation = next_generation(found.generation, newest).ok_or(FormatError::WornOut)?;
-        let clock = self.clock.at_opening();
-        let description = found.continued(generation, &clock);
+        let description = found.continued(generation, &self.clock.at_opening());
         // A process that ended before its fence may have left the last root in the caches alone, and the one before it is
         // overwritten next.
         loaded.root.restore(medium, FORMAT, loaded.is_damaged).map_err(FormatError::Medium)?;
         description.root().store(medium, FORMAT).map_err(FormatError::Medium)?;
         let is_root_mended = loaded.is_damaged.contains(&true);
-        let opened = Opened { is_new: false, is_root_mended };
-        Ok((Parts { shards, description, durability: self.durability, clock }, opened))
+        Ok((shards, description, Opened { is_new: false, is_root_mended }))
     }
 
     fn geometry<E>(&self, size: u64) -> core::result::Result<Geometry, ErrorKind<E>> {
@@ -159,34 +172,6 @@ impl<'o> Options<'o> {
             return Err(FormatError::TooSmall { size, needed }.into());
         }
         Ok(geometry)
-    }
-}
-
-/// A recorder without its medium.
-struct Parts<'c> {
-    shards: Shards<'c>,
-    description: Description,
-    durability: Durability,
-    clock: Clock,
-}
-
-impl<'c> Parts<'c> {
-    fn recorder<M>(self, medium: M, writer: Option<WriterLockGuard>) -> Recorder<'c, M> {
-        let Self { shards, description, durability, clock } = self;
-        let is_stopped = AtomicBool::new(false);
-        Recorder { medium, shards, description, durability, clock, is_stopped, _writer: writer }
-    }
-}
-
-/// Opens the recording in a medium as its one writer.
-fn as_writer<'c, M: Medium>(
-    medium: M,
-    open: impl FnOnce(&M) -> core::result::Result<(Parts<'c>, Opened), ErrorKind<M::Error>>,
-) -> Result<'c, M> {
-    let writer = writer::lock(&medium, FormatError::SecondWriter.into());
-    match writer.and_then(|writer| Ok((writer, open(&medium)?))) {
-        Ok((writer, (parts, opened))) => Ok((parts.recorder(medium, writer), opened)),
-        Err(kind) => Err(OpenError::new(medium, Error::new(kind))),
     }
 }
 
@@ -277,7 +262,7 @@ fn go_on<M: Medium>(
     let mut newest_generation = 0;
     for (shard, cursor) in shards.iter() {
         let newest = reader.newest_header(shard);
-        let next = newest.map_or(0, |newest| newest.sequence + 1);
+        let next = newest.map_or(0, |newest| newest.sequence() + 1);
         if next >= SEQUENCES {
             return Err(FormatError::WornOut.into());
         }

@@ -54,8 +54,7 @@ impl Mode {
 #[derive(Debug)]
 #[must_use]
 pub struct Options<'o> {
-    /// The identity of a new recording. `None` if it is drawn.
-    identity: Option<Identity>,
+    pub(super) identity: Identity,
     pub(super) clock: Clock,
     pub(super) shards: u32,
     pub(super) sub_buffers: Option<u32>,
@@ -67,30 +66,23 @@ pub struct Options<'o> {
 }
 
 impl<'o> Options<'o> {
-    /// Returns the defaults, with [the clock of this machine](Clock::host). Each new recording gets a random identity.
-    ///
-    /// The identity is as random as the keys of the standard library's hash maps
-    /// ([`RandomState`](std::hash::RandomState)): it distinguishes files, and is not a secret.
-    ///
-    /// # Cost
-    /// The cost of [`Clock::host`].
+    /// Returns the defaults, with [the clock of this machine](Clock::host), which sets the cost. Each new recording gets an
+    /// identity as random as the keys of the standard library's hash maps ([`RandomState`](std::hash::RandomState)): it
+    /// distinguishes files, and is not a secret.
     #[cfg(feature = "std")]
     pub fn new() -> Self {
-        Self { identity: None, ..Self::with_clock(Identity([0; 16]), Clock::host()) }
+        Self::with_clock(Identity::from_entropy(entropy()), Clock::host())
     }
 
-    /// Returns the defaults, with an identity and a clock of the caller's. It is for machines without an operating
-    /// system that could provide them. Without the feature `alloc`, [`cursors`](Self::cursors) are needed as well.
+    /// Returns the defaults, with an identity and a clock of the caller's, for machines without an operating system. Without
+    /// the feature `alloc`, [`cursors`](Self::cursors) are needed as well.
     ///
-    /// # Identity
-    /// The identity must be random, and of one recording alone. An existing file keeps its own.
-    ///
-    /// A constant identity brings erased events back, as events of the recording that was created after them. Firmware takes
-    /// the 16 bytes from a random number generator (RDRAND, RNDR, Zkr). Without one it joins a serial number of the board
-    /// with a count of boots in storage that is kept. A counter of cycles since the reset is not enough.
+    /// The identity must be random, and of one recording alone: a constant one brings erased events back in the recording
+    /// that was created after them. Firmware takes it from a random number generator (RDRAND, RNDR, Zkr), or joins a serial
+    /// number of the board with a stored count of boots; a counter of cycles is not enough. An existing file keeps its own.
     pub const fn with_clock(identity: Identity, clock: Clock) -> Self {
         Self {
-            identity: Some(identity),
+            identity,
             clock,
             shards: 1,
             sub_buffers: None,
@@ -145,9 +137,8 @@ impl<'o> Options<'o> {
     /// Sets the names of events and the types of their fields. They are kept in the file, so that `cachemaint dump` and
     /// [`Reader::event_table`](super::Reader::event_table) show them without the program.
     ///
-    /// The file has the texts of its creation for its whole life. A later opening gives the same ones in the same order, or
-    /// none. Others are refused by [`ErrorKind::OtherEvents`](super::ErrorKind::OtherEvents), and nothing is written: a
-    /// program whose events have changed records into a new file.
+    /// The file has the texts of its creation for its whole life: a later opening gives the same ones in the same order, or
+    /// none. A program whose events have changed records into a new file.
     ///
     /// Each entry is an event id below 65280 and a text: the name, or `NAME: FIELD=TYPE FIELD=TYPE …`. The fields are
     /// read from the payload in this order, without gaps. Names are printable characters of ASCII without space and `=`.
@@ -161,56 +152,34 @@ impl<'o> Options<'o> {
     /// | `str` | the rest of the payload, in UTF-8; the last field |
     ///
     /// ```
-    /// use cachemaint::Cache;
-    /// use cachemaint::medium::Memory;
-    /// use cachemaint_recorder::{Found, Options, Value};
-    /// use cachemaint::survival::Backing;
-    /// use std::sync::atomic::AtomicU64;
-    /// use zerocopy::little_endian::{F64, U32};
-    /// use zerocopy::{Immutable, IntoBytes};
-    ///
-    /// static WORDS: [AtomicU64; 8192] = [const { AtomicU64::new(0) }; 8192];
-    /// const OPENED: u16 = 3;
-    /// const EVENTS: &[(u16, &str)] = &[(OPENED, "opened: valve=u32 pressure=f64 note=str"), (4, "closed")];
-    ///
-    /// /// The fields of `opened`; a text follows them.
-    /// #[derive(IntoBytes, Immutable)]
-    /// #[repr(C)]
-    /// struct Opened {
-    ///     valve: U32,
-    ///     pressure: F64,
-    /// }
+    /// # use cachemaint::medium::{Medium, Readable};
+    /// # use cachemaint_recorder::{Error, Found, Options, Value};
+    /// const EVENTS: &[(u16, &str)] = &[(3, "opened: valve=u32 note=str"), (4, "closed")];
     ///
     /// # #[cfg(feature = "std")]
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let memory = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
-    /// let (recorder, _opened) = Options::new().events(EVENTS).open_or_create(memory)?;
-    /// let opened = Opened { valve: 7.into(), pressure: 9.5.into() };
-    /// recorder.claim()?.record(OPENED, &[opened.as_bytes(), b"by hand"].concat())?;
+    /// # fn record<M: Medium>(medium: M) -> Result<(), Error<M::Error>> {
+    /// let (recorder, _opened) = Options::new().events(EVENTS).open_or_create(medium)?;
+    /// recorder.claim()?.record(3, &[&7_u32.to_le_bytes()[..], b"by hand"].concat())?;
     ///
-    /// // Any program can read it: `cachemaint dump` prints `opened valve=7 pressure=9.5 note=by hand`.
+    /// // Any program can read it: `cachemaint dump` prints `opened valve=7 note=by hand`.
     /// let reader = recorder.reader();
     /// let table = reader.event_table()?;
     /// let mut buffer = vec![0; reader.largest_payload()];
-    /// let mut events = reader.events();
-    /// while let Some(found) = events.read_next(&mut buffer)? {
-    ///     let Found::Event(event) = found else { continue };
-    ///     let Some((name, fields)) = table.describe(&event) else { continue };
-    ///     assert_eq!(name, "opened");
+    /// if let Some(Found::Event(event)) = reader.events().read_next(&mut buffer)? {
+    ///     let (name, fields) = table.describe(&event).unwrap();
     ///     let fields: Vec<_> = fields.collect();
-    ///     assert_eq!(fields[0], ("valve", Value::Unsigned(7)));
-    ///     assert_eq!(fields[1], ("pressure", Value::Double(9.5)));
-    ///     assert_eq!(fields[2], ("note", Value::Text(b"by hand")));
+    ///     assert_eq!(name, "opened");
+    ///     assert_eq!(fields, [("valve", Value::Unsigned(7)), ("note", Value::Text(b"by hand"))]);
     /// }
     /// # Ok(())
     /// # }
-    /// # #[cfg(not(feature = "std"))]
-    /// # fn main() {}
     /// ```
     ///
-    /// All texts may have 4096 bytes together, less 4 for each. Longer ones are refused by
-    /// [`ErrorKind::EventsTooLong`](super::ErrorKind::EventsTooLong), and any other text than above by
-    /// [`ErrorKind::BadEvent`](super::ErrorKind::BadEvent).
+    /// All texts may have 4096 bytes together, less 4 for each.
+    ///
+    /// # Errors
+    /// Of the opening: [`ErrorKind::OtherEvents`](super::ErrorKind::OtherEvents),
+    /// [`ErrorKind::EventsTooLong`](super::ErrorKind::EventsTooLong), [`ErrorKind::BadEvent`](super::ErrorKind::BadEvent).
     pub const fn events(mut self, events: &'o [(u16, &'o str)]) -> Self {
         self.events = events;
         self
@@ -220,21 +189,6 @@ impl<'o> Options<'o> {
     pub const fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
         self
-    }
-
-    /// Returns the identity of a new recording.
-    #[cfg(feature = "std")]
-    pub(super) fn identity(&self) -> Identity {
-        self.identity.unwrap_or_else(|| Identity::from_entropy(entropy()))
-    }
-
-    /// Returns the identity of a new recording: without the feature `std` it is given.
-    #[cfg(not(feature = "std"))]
-    pub(super) const fn identity(&self) -> Identity {
-        match self.identity {
-            Some(identity) => identity,
-            None => Identity([0; 16]),
-        }
     }
 }
 

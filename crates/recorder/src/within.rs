@@ -18,14 +18,10 @@ use std::time::Instant;
 /// events of the last interval: the durability `Within`.
 ///
 /// An event is persistent after the interval, the time of the write-back, and the delay of the system's scheduler. The
-/// longest such time is measured: [`longest`](Self::longest). It does not include the time for which the machine is
-/// suspended, on systems where [`Instant`] stands still meanwhile, as on Linux.
+/// longest such time is measured: [`longest`](Self::longest). It leaves out a suspend where [`Instant`] does.
 ///
 /// Dropping it writes back once more and ends the thread. [`finish`](Self::finish) does the same and returns the first
-/// failure of a write-back.
-///
-/// A forked child does not have the thread. There both do nothing, and the longest time is [`Duration::MAX`]: the process
-/// that started the thread writes the events back.
+/// failure of a write-back. In a forked child, which does not have the thread, both do nothing.
 #[derive(Debug)]
 #[must_use = "dropping it ends the thread: a crash then loses all events since"]
 pub struct Within<E> {

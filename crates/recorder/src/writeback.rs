@@ -13,9 +13,8 @@ impl<M: Medium> Recorder<'_, M> {
     ///
     /// # Signal handlers
     /// On a medium of this crate that persists by lines or bytes this may be called in a signal handler, even in one that has
-    /// interrupted this call: it does not lock, wait or allocate, unless the medium has failed, whose error is allocated.
-    /// `examples/last_words` has such a handler. By pages it is a system call whose failures threads share: do not call it
-    /// in a handler. The events are in the file all the same.
+    /// interrupted this call: it does not lock, wait or allocate, unless the medium has failed. `examples/last_words` has
+    /// such a handler. Do not call it in one by pages: it is a system call, and the events are in the file all the same.
     ///
     /// # Errors
     /// The first error of the medium. The other shards are written back if the medium still does it. The next call tries the

@@ -3,15 +3,14 @@
 //! The state that changes with an event is private to the thread: its place in the medium, and the key of its
 //! tag. The medium gets one copy and one word, which is stored last.
 
-use super::clock::Pace;
 use super::cursor::Cursor;
 use super::format::{self, Description, Geometry, HEADER, Header, RECORD, SEQUENCES, TAGGED};
 use super::options::{Durability, Mode};
-use super::{Clock, Error, ErrorKind, Recorder};
-use cachemaint::medium::{Granularity, Medium};
+use super::{Error, ErrorKind, Recorder};
 use cachemaint_format::error::FormatError;
-use cachemaint_format::sync::{AtomicBool, fence};
 use cachemaint_format::tag;
+use cachemaint::medium::{Granularity, Medium};
+use cachemaint_format::sync::fence;
 use core::cell::Cell;
 use core::sync::atomic::{Ordering, compiler_fence};
 use core::{fmt, mem};
@@ -35,12 +34,8 @@ const WORDS: usize = (TAGGED + SHORT) / WORD;
 /// a writer of its own, claimed beforehand. With a durability that writes back, on a file that persists by pages,
 /// an event is a system call, which a handler must not make.
 pub struct Writer<'r, M: Medium> {
-    medium: &'r M,
+    recorder: &'r Recorder<'r, M>,
     cursor: &'r Cursor,
-    is_stopped: &'r AtomicBool,
-    description: &'r Description,
-    clock: &'r Clock,
-    durability: Durability,
     shard: u32,
     /// The size of a sub-buffer.
     size: u64,
@@ -57,25 +52,35 @@ pub struct Writer<'r, M: Medium> {
 }
 
 impl<'r, M: Medium> Writer<'r, M> {
-    pub(super) fn new(recorder: &'r Recorder<'_, M>, shard: u32, cursor: &'r Cursor) -> Self {
-        let Recorder { medium, description, durability, clock, is_stopped, .. } = recorder;
+    /// Continues after the events of the last owner.
+    pub(super) fn new(recorder: &'r Recorder<'r, M>, shard: u32, cursor: &'r Cursor) -> Self {
+        let size = u64::from(recorder.description.geometry().size);
         let writer = Self {
-            medium,
+            recorder,
             cursor,
-            is_stopped,
-            description,
-            clock,
-            durability: *durability,
             shard,
-            size: u64::from(description.geometry().size),
+            size,
             is_busy: Cell::new(false),
             key: Cell::new(0),
             start: Cell::new(0),
-            offset: Cell::new(0),
+            offset: Cell::new(size),
             position: Cell::new(0),
         };
-        writer.take_up();
+        let (sequence, offset) = (cursor.head() / size, cursor.head() % size);
+        // At the begin of a sub-buffer the next event begins it.
+        if offset > 0 {
+            writer.enter(sequence, offset);
+        }
         writer
+    }
+
+    /// Moves to an offset of a sub-buffer.
+    fn enter(&self, sequence: u64, offset: u64) {
+        let Description { generation, .. } = self.recorder.description;
+        self.key.set(self.recorder.description.key(self.shard, generation, sequence));
+        self.start.set(self.recorder.description.geometry().sub_buffer(self.shard, sequence));
+        self.offset.set(offset);
+        self.position.set(sequence * self.size);
     }
 
     /// Returns the shard that it owns.
@@ -92,19 +97,17 @@ impl<'r, M: Medium> Writer<'r, M> {
     ///
     /// # Errors
     /// [`ErrorKind::Stopped`], [`ErrorKind::Full`], [`ErrorKind::TooLong`], [`ErrorKind::Nested`],
-    /// [`FormatError::WornOut`]: the event is not recorded. It is counted as lost unless recording has been stopped. With
-    /// [`EachAppend`](Durability::EachAppend) the count is written back as well. If that fails, it is due for the next
-    /// [`write_back_all`](Recorder::write_back_all).
+    /// [`FormatError::WornOut`]: the event is not recorded. It is counted as lost unless recording has been stopped; with
+    /// [`EachAppend`](Durability::EachAppend) the count is written back, if that does not fail.
     /// [`FormatError::Medium`]: the event is recorded, but its write-back has failed, or the medium has. With
     /// [`OnRequest`](Durability::OnRequest) a failed medium is noticed when the next sub-buffer begins.
     ///
     /// # Cost
-    /// Stores, a tag and a timestamp; when a sub-buffer is full, a header of 64 bytes as well, which a medium that persists
-    /// by lines makes persistent at once. The call is inlined, so that a payload of a known length is copied and tagged
-    /// without a loop. A program that records at many places can call it from a function of its own.
+    /// Stores, a tag and a timestamp; for each sub-buffer a header of 64 bytes, persistent at once on media that persist by
+    /// lines. The call is inlined, so that a payload of a known length is copied and tagged without a loop.
     #[inline]
     pub fn record(&self, id: u16, payload: &[u8]) -> Result<(), Error<M::Error>> {
-        self.recorded(|| self.clock.now(), id, payload)
+        self.recorded(|| self.recorder.clock.now(), id, payload)
     }
 
     /// Records an event with a timestamp of the caller's. The caller must ensure that timestamps do not decrease.
@@ -129,7 +132,7 @@ impl<'r, M: Medium> Writer<'r, M> {
         id: u16,
         payload: &[u8],
     ) -> Result<(), Error<M::Error>> {
-        if self.is_stopped.load(Ordering::Relaxed) {
+        if self.recorder.is_stopped() {
             return Err(Error::new(ErrorKind::Stopped));
         }
         if self.is_busy.replace(true) {
@@ -144,7 +147,7 @@ impl<'r, M: Medium> Writer<'r, M> {
     /// Records an event although recording has been stopped. Only a writer that is not used for anything else may do it.
     #[cfg(feature = "std")]
     pub(super) fn record_last(&self, id: u16, payload: &[u8]) -> Result<(), ErrorKind<M::Error>> {
-        self.append(self.clock.now(), id, payload)
+        self.append(self.recorder.clock.now(), id, payload)
     }
 
     #[inline(always)]
@@ -166,13 +169,9 @@ impl<'r, M: Medium> Writer<'r, M> {
         id: u16,
         payload: &[u8],
     ) -> Result<(), ErrorKind<M::Error>> {
-        let written_back = self.next_sub_buffer(timestamp, payload.len());
-        if matches!(&written_back, Err(why) if !matches!(why, ErrorKind::Format(FormatError::Medium(_))))
-        {
-            return written_back;
-        }
+        let written_back = self.next_sub_buffer(timestamp, payload.len())?;
         // The event is recorded even if a write-back has failed.
-        self.append_here(timestamp, id, payload).and(written_back)
+        self.append_here(timestamp, id, payload).and(written_back.map_err(medium_failed))
     }
 
     #[inline(always)]
@@ -188,8 +187,8 @@ impl<'r, M: Medium> Writer<'r, M> {
         self.offset.set(offset + len);
         let begin = self.position.get() + offset;
         self.cursor.advance(begin + len);
-        if self.durability == Durability::EachAppend {
-            return self.write_back(begin + len, begin);
+        if self.recorder.durability == Durability::EachAppend {
+            return self.write_back(begin + len, begin).map_err(medium_failed);
         }
         Ok(())
     }
@@ -202,7 +201,7 @@ impl<'r, M: Medium> Writer<'r, M> {
         // The place is aligned already. The mask shows that to the compiler, which then omits the unaligned case.
         let at = (self.start.get() + offset) & !(WORD as u64 - 1);
         // The stores below cannot change a local variable.
-        let medium = self.medium;
+        let medium = &self.recorder.medium;
         let tag = if payload.len() <= SHORT {
             let words = format::record_len(payload.len()) as usize / WORD - 1;
             let record = short_record(&tagged, payload);
@@ -218,118 +217,100 @@ impl<'r, M: Medium> Writer<'r, M> {
 
     /// Writes a record without its tag. Returns the tag.
     fn put_long(&self, at: u64, tagged: &[u8; TAGGED], payload: &[u8]) -> u64 {
+        let medium = &self.recorder.medium;
         let (words, rest) = payload.as_chunks::<8>();
         let words = words.as_flattened();
         let mut tag = tag::Running::new(self.key.get());
         tag.append(tagged);
         tag.append(words);
-        self.medium.write(at + WORD as u64, tagged);
-        self.medium.write(at + RECORD, words);
+        medium.write(at + WORD as u64, tagged);
+        medium.write(at + RECORD, words);
         if !rest.is_empty() {
             let mut last = [0; 8];
             last[..rest.len()].copy_from_slice(rest);
             tag.append(&last);
-            self.medium.write(at + RECORD + words.len() as u64, &last);
+            medium.write(at + RECORD + words.len() as u64, &last);
         }
         tag.finish()
     }
 
-    /// Begins the next sub-buffer, for an event that does not fit this one. If the medium fails, that has been begun too.
+    /// Begins the next sub-buffer, for an event that does not fit this one. Returns the failure of a write-back: the sub-buffer
+    /// has been begun all the same.
     #[cold]
     #[inline(never)]
-    fn next_sub_buffer(&self, timestamp: u64, payload: usize) -> Result<(), ErrorKind<M::Error>> {
-        let (geometry, cursor) = (self.description.geometry(), self.cursor);
+    fn next_sub_buffer(
+        &self,
+        timestamp: u64,
+        payload: usize,
+    ) -> Result<Result<(), M::Error>, ErrorKind<M::Error>> {
+        let Recorder { medium, description, durability, .. } = self.recorder;
+        let (geometry, cursor) = (description.geometry(), self.cursor);
         let most = geometry.largest_payload();
         if payload > most {
             return Err(self.lose(ErrorKind::TooLong { len: payload, most }));
         }
-        let (size, head) = (u64::from(geometry.size), cursor.head());
-        let sequence = head.div_ceil(size);
+        let head = cursor.head();
+        let sequence = head.div_ceil(self.size);
         if sequence >= SEQUENCES {
             return Err(self.lose(FormatError::WornOut.into()));
         }
-        let is_full = self.description.mode == Mode::Refuse
+        let is_full = description.mode == Mode::Refuse
             && sequence >= cursor.released() + u64::from(geometry.sub_buffers);
         if is_full {
             return Err(self.lose(ErrorKind::Full));
         }
-        let written_back = match self.durability {
+        let written_back = match durability {
             Durability::SubBuffer => self.write_back(head, head),
             // Each event before has been written back, or its failed write-back is repeated with the next event's.
-            Durability::OnRequest | Durability::EachAppend => {
-                self.medium.check().map_err(medium_failed)
-            }
+            Durability::OnRequest | Durability::EachAppend => medium.check(),
         };
-        cursor.skip(head, sequence * size);
-        let begun = self.begin(sequence, timestamp, (head % size) as u32);
-        written_back.and(begun)
+        cursor.skip(head, sequence * self.size);
+        let begun = self.begin(sequence, timestamp, head % self.size);
+        Ok(written_back.and(begun))
     }
 
     /// Writes the header of a sub-buffer. From then on the earlier records of the slot do not verify.
     ///
     /// The header is persistent before the first record, or else a crash could lose all records with it. By pages the system
     /// writes it back with the page of the first records, without a system call for each sub-buffer.
-    fn begin(
-        &self,
-        sequence: u64,
-        timestamp: u64,
-        end_before: u32,
-    ) -> Result<(), ErrorKind<M::Error>> {
-        let (geometry, pace) = (self.description.geometry(), self.description.pace());
-        let Description { identity, generation, .. } = *self.description;
-        let wall = if pace.wall == 0 { 0 } else { pace.wall_at(timestamp) };
+    fn begin(&self, sequence: u64, timestamp: u64, end_before: u64) -> Result<(), M::Error> {
+        let Recorder { medium, description, .. } = self.recorder;
+        let Description { identity, generation, .. } = *description;
+        let pace = description.pace();
         let header = Header {
+            magic: Header::MAGIC,
             shard: self.shard,
-            sequence,
-            pace: Pace { timestamp, wall, ..pace },
+            second_word: sequence | end_before << 40,
+            timestamp,
+            wall: if pace.wall == 0 { 0 } else { pace.wall_at(timestamp) },
+            ticks_per_second: pace.ticks_per_second,
             lost: self.cursor.lost(),
             generation,
-            end_before,
+            tag: 0,
         };
-        let start = geometry.sub_buffer(self.shard, sequence);
+        let start = description.geometry().sub_buffer(self.shard, sequence);
         // A reader that sees this header sees all earlier records, and one that sees a later record sees this header.
         fence(Ordering::Release);
-        self.medium.write(start, &header.to_bytes(identity));
+        medium.write(start, &header.sealed(identity));
         fence(Ordering::Release);
-        self.key.set(self.description.key(self.shard, generation, sequence));
-        self.start.set(start);
-        self.offset.set(HEADER);
-        self.position.set(sequence * u64::from(geometry.size));
-        match self.medium.granularity() {
+        self.enter(sequence, HEADER);
+        match medium.granularity() {
             Granularity::Page(_) => Ok(()),
-            Granularity::Byte | Granularity::Line(_) => {
-                self.medium.persist(start..start + HEADER).map_err(medium_failed)
-            }
+            Granularity::Byte | Granularity::Line(_) => medium.persist(start..start + HEADER),
         }
-    }
-
-    /// Continues after the events of the last owner.
-    fn take_up(&self) {
-        let (geometry, generation) = (self.description.geometry(), self.description.generation);
-        let (size, head) = (u64::from(geometry.size), self.cursor.head());
-        let (sequence, offset) = (head / size, head % size);
-        if offset == 0 {
-            // The next event begins a sub-buffer.
-            self.offset.set(size);
-            return;
-        }
-        self.key.set(self.description.key(self.shard, generation, sequence));
-        self.start.set(geometry.sub_buffer(self.shard, sequence));
-        self.offset.set(offset);
-        self.position.set(sequence * size);
     }
 
     /// Makes everything before a position persistent. The event under way begins at `own`. What is before can be the
     /// stores of another thread: of the last owner of the shard, or of one that has sent the writer here.
-    fn write_back(&self, head: u64, own: u64) -> Result<(), ErrorKind<M::Error>> {
-        let geometry = self.description.geometry();
+    fn write_back(&self, head: u64, own: u64) -> Result<(), M::Error> {
+        let Recorder { medium, description, .. } = self.recorder;
         if self.cursor.done() < own {
-            self.medium.order_observed();
+            medium.order_observed();
         }
-        for range in geometry.ranges(self.shard, self.cursor.done()..head) {
-            self.medium.issue_writeback(range).map_err(medium_failed)?;
+        for range in description.geometry().ranges(self.shard, self.cursor.done()..head) {
+            medium.issue_writeback(range)?;
         }
-        self.medium.fence();
+        medium.fence();
         self.cursor.written_back_by_owner(head);
         Ok(())
     }
@@ -337,25 +318,26 @@ impl<'r, M: Medium> Writer<'r, M> {
     /// Counts a lost event, also in the file. Returns the reason, even if the count cannot be made persistent.
     #[cold]
     fn lose(&self, why: ErrorKind<M::Error>) -> ErrorKind<M::Error> {
+        let Recorder { medium, description, durability, .. } = self.recorder;
         self.cursor.lose();
         // The write-back compares with this word, not with the cursor's count. A signal handler on this thread can count
         // a loss between the load of the count and the store.
         let at = Geometry::loss(self.shard);
         let mut lost = self.cursor.lost();
         loop {
-            self.medium.store(at, self.description.loss_word(self.shard, lost), Ordering::Relaxed);
+            medium.store(at, description.loss_word(self.shard, lost), Ordering::Relaxed);
             compiler_fence(Ordering::SeqCst);
             let stored = mem::replace(&mut lost, self.cursor.lost());
             if stored == lost {
                 break;
             }
         }
-        if self.durability != Durability::EachAppend {
+        if *durability != Durability::EachAppend {
             return why;
         }
         // The event is refused in any case. An error of the medium would mean that it is recorded. The word stays due for
         // `write_back_all`, which returns the failure if it fails again.
-        drop(self.medium.persist(at..at + 8));
+        drop(medium.persist(at..at + 8));
         why
     }
 }
@@ -396,7 +378,7 @@ fn short_record(tagged: &[u8; TAGGED], payload: &[u8]) -> [[u8; WORD]; WORDS] {
 
 impl<M: Medium> Drop for Writer<'_, M> {
     fn drop(&mut self) {
-        self.cursor.give_back();
+        self.recorder.shards.give_back(self.cursor);
     }
 }
 
@@ -404,7 +386,7 @@ impl<M: Medium> fmt::Debug for Writer<'_, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Writer")
             .field("shard", &self.shard)
-            .field("durability", &self.durability)
+            .field("durability", &self.recorder.durability)
             .finish_non_exhaustive()
     }
 }

@@ -12,18 +12,14 @@ impl Clock {
     ///
     /// | | the counter is used if | its frequency |
     /// |---|---|---|
-    /// | x86-64 | CPUID reports it as invariant (Intel SDM vol. 3B, "Invariant TSC"; AMD APM vol. 3, `Fn8000_0007` EDX bit 8) | CPUID leaf 15H, else the frequency that a hypervisor reports (leaf 40000010H), else measured against the monotonic clock |
+    /// | x86-64 | CPUID reports it as invariant and, on Linux, the kernel lists it among its clocks | CPUID leaf 15H, else the hypervisor's leaf 40000010H, else measured against the monotonic clock |
     /// | arm64, Linux | always | `CNTFRQ_EL0` |
     ///
-    /// On Linux the time stamp counter must also be in the kernel's list of clocks
-    /// (`/sys/devices/system/clocksource/clocksource0/available_clocksource`). The kernel does not list a counter whose
-    /// values differ between CPUs. The system's clock is used too if the list cannot be read, as in a container without
-    /// `/sys`, and if a parameter of the kernel or the hypervisor has the counter removed from it. A clock keeps a counter
-    /// that leaves the list later.
+    /// Linux lists it in `/sys/devices/system/clocksource/clocksource0/available_clocksource`, unless its values differ between
+    /// CPUs. A clock keeps a counter that leaves the list later.
     ///
-    /// # Suspend and drift
-    /// A suspend can restart the time stamp counter (Linux, `arch/x86/kernel/tsc.c`, above
-    /// `tsc_restore_sched_clock_state`). Times of later events are wrong until the recording is opened again. Use
+    /// # Limits
+    /// A suspend can restart the time stamp counter: later times are wrong until the recording is opened again. Use
     /// [`monotonic`](Self::monotonic) for a recording that stays open over a suspend. A frequency is not exact, above all a
     /// measured one: times drift from the wall clock until the next opening.
     ///
@@ -31,7 +27,9 @@ impl Clock {
     /// A measurement takes 20 ms. A timestamp costs one instruction, or a call if the system's clock is used.
     #[must_use]
     pub fn host() -> Self {
-        counter().unwrap_or_else(Self::monotonic)
+        counted().map_or_else(Self::monotonic, |(source, ticks_per_second)| {
+            Self::of(Read::Counter, source, ticks_per_second)
+        })
     }
 
     /// Returns the system's monotonic clock, which counts nanoseconds since this call.
@@ -40,18 +38,14 @@ impl Clock {
     /// [`TimeSource::Caller`]. Use [`from_function`](Self::from_function) there.
     #[must_use]
     pub fn monotonic() -> Self {
-        Self::since_creation(clock::now())
+        let of =
+            |creation| Self::of(Read::Monotonic(creation), TimeSource::Monotonic, 1_000_000_000);
+        clock::now().map_or_else(|| Self::from_function(|| 0, 1, 0), of)
     }
 
-    fn since_creation(creation: Option<Instant>) -> Self {
-        let Some(creation) = creation else { return Self::from_function(|| 0, 1, 0) };
-        let clock = Self {
-            read: Read::Monotonic(creation),
-            source: TimeSource::Monotonic,
-            pace: Pace { ticks_per_second: 1_000_000_000, timestamp: 0, wall: 0 },
-            boot_id: boot::id(),
-        };
-        clock.at_opening()
+    fn of(read: Read, source: TimeSource, ticks_per_second: u64) -> Self {
+        let pace = Pace { ticks_per_second, timestamp: 0, wall: 0 };
+        Self { read, source, pace, boot_id: boot::id() }.at_opening()
     }
 
     /// Returns the same clock with the present time and wall time, for an opening. The times of a clock of the caller's stay.
@@ -97,30 +91,20 @@ fn wall() -> u64 {
     u64::try_from(passed.as_nanos()).unwrap_or(0)
 }
 
-/// Returns the clock of the CPU's counter, if the counter counts time.
-fn counter() -> Option<Clock> {
-    #[cfg(all(
-        any(target_arch = "x86_64", all(target_arch = "aarch64", target_os = "linux")),
-        not(any(miri, cachemaint_loom))
-    ))]
-    {
-        let (source, ticks_per_second) = counted()?;
-        let pace = Pace { ticks_per_second, timestamp: 0, wall: 0 };
-        let clock = Clock { read: Read::Counter, source, pace, boot_id: boot::id() };
-        Some(clock.at_opening())
-    }
-    #[cfg(not(all(
-        any(target_arch = "x86_64", all(target_arch = "aarch64", target_os = "linux")),
-        not(any(miri, cachemaint_loom))
-    )))]
-    None
-}
-
 /// Returns the kind of the counter and its ticks per second; `None` if it does not count time.
 #[cfg(all(target_arch = "aarch64", target_os = "linux", not(any(miri, cachemaint_loom))))]
 fn counted() -> Option<(TimeSource, u64)> {
     let frequency = cachemaint::family::counter::frequency();
     (frequency > 0).then_some((TimeSource::VirtualCounter, frequency))
+}
+
+/// Returns none: the counter is not used.
+#[cfg(not(all(
+    any(target_arch = "x86_64", all(target_arch = "aarch64", target_os = "linux")),
+    not(any(miri, cachemaint_loom))
+)))]
+const fn counted() -> Option<(TimeSource, u64)> {
+    None
 }
 
 /// Returns the kind of the counter and its ticks per second; `None` if it does not count time.
@@ -167,15 +151,8 @@ fn lists_counter(root: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Clock, TimeSource, together};
+    use super::together;
     use core::cell::Cell;
-
-    #[test]
-    fn a_system_without_a_clock_gets_one_that_stands_still() {
-        let clock = Clock::since_creation(None).at_opening();
-        assert_eq!((clock.source(), clock.now()), (TimeSource::Caller, 0));
-        assert_eq!(clock.pace().wall, 0);
-    }
 
     /// Without an answer it is not known that the counters of the CPUs agree.
     #[cfg(all(target_arch = "x86_64", target_os = "linux", not(any(miri, cachemaint_loom))))]

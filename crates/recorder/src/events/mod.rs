@@ -4,24 +4,55 @@ mod fields;
 
 pub use fields::{Fields, Value};
 
-use super::format::{Entries, MOST_BYTES, bytes_of};
+use super::format::{Description, MOST_BYTES, MOST_ENTRIES, bytes_of, entry};
 use super::{ErrorKind, Event};
+use cachemaint::medium::Readable;
+use core::fmt;
 
 /// The names of a recording's events and the types of their fields, as [`Options::events`](super::Options::events) had
 /// them at its creation: see [`Reader::event_table`](super::Reader::event_table).
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct EventTable {
-    /// `None` if they are damaged.
-    pub(super) entries: Option<Entries>,
+    bytes: [u8; MOST_BYTES],
+    /// The ids and offsets of the entries, in the order of the ids: a search of the page for each event of 24 bytes would be
+    /// more work than a file may cost.
+    entries: [(u16, u16); MOST_ENTRIES],
+    count: usize,
+    is_damaged: bool,
+}
+
+impl fmt::Debug for EventTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventTable").field("is_damaged", &self.is_damaged).finish_non_exhaustive()
+    }
 }
 
 impl EventTable {
-    /// Returns the table of these entries, unless one of them is wrong. Only the type of a field may be unknown.
-    pub(super) fn new(entries: Option<Entries>) -> Self {
-        let is_possible = |(id, text): (u16, &str)| {
-            id < Event::RESERVED && fields::fault_but_for_types(text).is_none()
-        };
-        Self { entries: entries.filter(|entries| entries.iter().all(is_possible)) }
+    /// Reads the table of a recording.
+    pub(super) fn read<S: Readable>(source: &S, of: &Description) -> Self {
+        let (bytes, entries) = ([0; MOST_BYTES], [(0, 0); MOST_ENTRIES]);
+        let mut table = Self { bytes, entries, count: 0, is_damaged: false };
+        let len = of.table.read(source, of.identity, &mut table.bytes);
+        table.is_damaged = len.and_then(|len| table.index(len)).is_none();
+        table
+    }
+
+    /// Indexes all entries. Returns `None` if one of them is wrong. Only the type of a field may be unknown.
+    fn index(&mut self, len: usize) -> Option<()> {
+        let (mut at, mut count) = (0, 0);
+        while at < len {
+            let (id, text, next) = entry(&self.bytes[..len], at)?;
+            let is_possible = id < Event::RESERVED && fields::fault_but_for_types(text).is_none();
+            is_possible.then_some(())?;
+            *self.entries.get_mut(count)? = (id, at as u16);
+            (at, count) = (next, count + 1);
+        }
+        self.entries[..count].sort_unstable();
+        if self.entries[..count].windows(2).any(|pair| pair[0].0 == pair[1].0) {
+            return None;
+        }
+        self.count = count;
+        Some(())
     }
 
     /// Returns the name and the fields of an event of this recording. The fields are read from its payload. `None` if the
@@ -31,14 +62,17 @@ impl EventTable {
     /// A binary search. Name and fields are parts of a text of at most 512 bytes.
     #[must_use]
     pub fn describe<'e>(&'e self, event: &Event<'e>) -> Option<(&'e str, Fields<'e>)> {
-        let (name, fields) = fields::parts(self.entries.as_ref()?.get(event.id)?);
+        let entries = &self.entries[..self.count];
+        let place = entries.binary_search_by_key(&event.id, |(id, _)| *id).ok()?;
+        let (_, text, _) = entry(&self.bytes, entries[place].1.into())?;
+        let (name, fields) = fields::parts(text);
         Some((name, Fields::new(fields, event.payload)))
     }
 
     /// Returns true if the texts are damaged or cannot be read: events have only their ids then.
     #[must_use]
     pub const fn is_damaged(&self) -> bool {
-        self.entries.is_none()
+        self.is_damaged
     }
 }
 

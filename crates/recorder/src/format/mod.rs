@@ -11,7 +11,7 @@ pub(super) use description::{Root, RootFound};
 pub(super) use geometry::Geometry;
 pub(super) use record::{TAGGED, parts, record_len, tagged};
 pub(super) use sub_buffer::Header;
-pub(super) use table::{Entries, MOST_BYTES, Table, bytes_of};
+pub(super) use table::{MOST_BYTES, MOST_ENTRIES, Table, bytes_of, entry};
 
 use cachemaint_format::magic;
 use cachemaint_format::root::{self, Format};

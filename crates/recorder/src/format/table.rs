@@ -1,31 +1,30 @@
 //! The texts of events, in a page of their own.
 
 use super::PAGE;
-use cachemaint::medium::{Medium, Readable};
 use cachemaint_format::identity::Identity;
 use cachemaint_format::root;
 use cachemaint_format::tag::{self, Kind};
-use core::fmt;
+use cachemaint::medium::{Medium, Readable};
 
 /// The place of the texts.
 const TEXTS: u64 = root::BYTES;
 /// The length of an entry without its text.
 const ENTRY: usize = 4;
 /// The most bytes of all entries.
-pub(crate) const MOST_BYTES: usize = PAGE as usize;
+pub(in crate) const MOST_BYTES: usize = PAGE as usize;
 /// The most entries: each has a text.
-const MOST_ENTRIES: usize = MOST_BYTES / (ENTRY + 1);
+pub(in crate) const MOST_ENTRIES: usize = MOST_BYTES / (ENTRY + 1);
 
 /// The length and the tag of all entries, as a root states them. No entries have the length 0 and the tag 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Table {
-    pub(crate) len: u32,
-    pub(crate) tag: u64,
+pub(in crate) struct Table {
+    pub(in crate) len: u32,
+    pub(in crate) tag: u64,
 }
 
 impl Table {
     /// Returns the table of these entries, which fit.
-    pub(crate) fn of(events: &[(u16, &str)], identity: Identity) -> Self {
+    pub(in crate) fn of(events: &[(u16, &str)], identity: Identity) -> Self {
         if events.is_empty() {
             return Self { len: 0, tag: 0 };
         }
@@ -34,66 +33,27 @@ impl Table {
     }
 
     /// Writes the entries of a new recording, and issues their write-back.
-    pub(crate) fn write<M: Medium>(medium: &M, events: &[(u16, &str)]) -> Result<(), M::Error> {
+    pub(in crate) fn write<M: Medium>(
+        medium: &M,
+        events: &[(u16, &str)],
+    ) -> Result<(), M::Error> {
         let (bytes, len) = put(events);
         medium.copy_unfenced(&[(TEXTS, &bytes[..len.next_multiple_of(8)])])
     }
 
-    /// Reads the entries, if they are those of this table and one is behind the other.
-    pub(crate) fn read<S: Readable>(self, source: &S, identity: Identity) -> Option<Entries> {
+    /// Reads the bytes of all entries, if they are those of this table. Returns their number.
+    pub(in crate) fn read<S: Readable>(
+        self,
+        source: &S,
+        identity: Identity,
+        bytes: &mut [u8; MOST_BYTES],
+    ) -> Option<usize> {
         let len = usize::try_from(self.len).ok().filter(|len| *len <= MOST_BYTES)?;
-        let mut entries = Entries { bytes: [0; MOST_BYTES], at: [0; MOST_ENTRIES], count: 0 };
         if len == 0 {
-            return Some(entries);
+            return Some(0);
         }
-        source.read(TEXTS, &mut entries.bytes[..len.next_multiple_of(8)]).ok()?;
-        (tag_of(&entries.bytes[..len], identity) == self.tag).then_some(())?;
-        let mut at = 0;
-        while at < len {
-            let (_, text) = entry(&entries.bytes[..len], at)?;
-            *entries.at.get_mut(entries.count)? = at as u16;
-            (at, entries.count) = (at + ENTRY + text.len(), entries.count + 1);
-        }
-        entries.index()?;
-        Some(entries)
-    }
-}
-
-/// All entries, and an index of them. Without it an event of 24 bytes would cost a search of the page.
-#[derive(Clone)]
-pub(crate) struct Entries {
-    bytes: [u8; MOST_BYTES],
-    /// The offsets of the entries, in the order of their ids.
-    at: [u16; MOST_ENTRIES],
-    count: usize,
-}
-
-impl fmt::Debug for Entries {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.iter()).finish()
-    }
-}
-
-impl Entries {
-    /// Sorts the index. Returns `None` if two entries have the same id.
-    fn index(&mut self) -> Option<()> {
-        let Self { bytes, at, count } = self;
-        let id = |at: &u16| id(bytes, (*at).into());
-        let at = &mut at[..*count];
-        at.sort_unstable_by_key(id);
-        at.windows(2).all(|pair| id(&pair[0]) != id(&pair[1])).then_some(())
-    }
-
-    /// Returns each id and its text.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (u16, &str)> {
-        self.at[..self.count].iter().filter_map(|at| entry(&self.bytes, (*at).into()))
-    }
-
-    /// Returns the text of an id.
-    pub(crate) fn get(&self, of: u16) -> Option<&str> {
-        let at = &self.at[..self.count];
-        let place = at.binary_search_by_key(&of, |at| id(&self.bytes, (*at).into())).ok()?;
-        entry(&self.bytes, at[place].into()).map(|(_, text)| text)
+        source.read(TEXTS, &mut bytes[..len.next_multiple_of(8)]).ok()?;
+        (tag_of(&bytes[..len], identity) == self.tag).then_some(len)
     }
 }
 
@@ -110,19 +70,16 @@ fn put(events: &[(u16, &str)]) -> ([u8; MOST_BYTES], usize) {
     (bytes, at)
 }
 
-/// Returns the entry at an offset, if one is there.
-fn entry(bytes: &[u8], at: usize) -> Option<(u16, &str)> {
-    let ([_, _, low, high], rest) = bytes.get(at..)?.split_first_chunk()?;
-    let text = rest.get(..u16::from_le_bytes([*low, *high]).into())?;
-    Some((id(bytes, at), core::str::from_utf8(text).ok()?))
-}
-
-fn id(bytes: &[u8], at: usize) -> u16 {
-    u16::from_le_bytes([bytes[at], bytes[at + 1]])
+/// Returns the id and the text of the entry at an offset and the offset after it, if one is there.
+pub(in crate) fn entry(bytes: &[u8], at: usize) -> Option<(u16, &str, usize)> {
+    let (head, rest) = bytes.get(at..)?.split_first_chunk::<ENTRY>()?;
+    let [id, len] = [[head[0], head[1]], [head[2], head[3]]].map(u16::from_le_bytes);
+    let text = rest.get(..len.into())?;
+    Some((id, core::str::from_utf8(text).ok()?, at + ENTRY + text.len()))
 }
 
 /// Returns the bytes of all entries.
-pub(crate) fn bytes_of(events: &[(u16, &str)]) -> usize {
+pub(in crate) fn bytes_of(events: &[(u16, &str)]) -> usize {
     events.iter().map(|(_, text)| ENTRY + text.len()).sum()
 }
 

@@ -50,23 +50,3 @@ impl fmt::Write for Message {
         Ok(())
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::{MOST, Message};
-    use core::fmt::Write as _;
-
-    /// 1, 2, 3 bytes and 1.
-    const PIECES: [&str; 3] = ["a", "\u{e4}\u{20ac}", "z"];
-
-    #[test]
-    fn a_text_is_cut_off_between_characters() {
-        for (most, expected) in [(7, "a\u{e4}\u{20ac}z"), (6, "a\u{e4}\u{20ac}"), (5, "a\u{e4}")] {
-            let mut message = Message { bytes: [0; MOST], len: 0, most };
-            for piece in PIECES {
-                message.write_str(piece).unwrap();
-            }
-            assert_eq!(message.bytes(), expected.as_bytes());
-        }
-    }
-}

@@ -15,11 +15,10 @@ impl<M: Medium> Recorder<'static, M> {
     /// Has every panic of the process stop this recorder, record its message, write everything back, and then call the
     /// panic hook that was set before.
     ///
-    /// A panic that is caught ends recording as well, and so does one that ends only its thread. The other threads go on:
-    /// their events are refused with [`ErrorKind::Stopped`](super::ErrorKind::Stopped), which must not make them panic too.
+    /// So does a panic that is caught or ends only its thread. The other threads' events are refused with
+    /// [`ErrorKind::Stopped`](super::ErrorKind::Stopped) then, which must not make them panic too.
     ///
-    /// The hook stays for the life of the process, so the recorder must be `'static`. [`Box::leak`] or a
-    /// [`std::sync::OnceLock`] in a `static` achieves that:
+    /// The hook stays for the life of the process, so the recorder must be `'static`:
     ///
     /// ```
     /// use cachemaint::Cache;
@@ -42,19 +41,16 @@ impl<M: Medium> Recorder<'static, M> {
     /// # }
     /// ```
     ///
-    /// # The message
-    /// The last event has the id [`Event::PANIC`], unless two threads panic at once and the hook before this one ends the
-    /// process. Its payload is the text `FILE:LINE:COLUMN: MESSAGE`, of which the first 512 bytes are kept, or as many as an
-    /// event of this file can have. The message is that of the panic that has stopped the recorder. After a
-    /// [`stop`](Recorder::stop) no message is recorded.
+    /// The last event has the id [`Event::PANIC`] and the text `FILE:LINE:COLUMN: MESSAGE`, cut off after 512 bytes or at the
+    /// longest payload of this file. A shard is reserved for it for the life of the process: create the recording with one
+    /// more than threads record.
     ///
-    /// This call reserves a shard for the message, for the life of the process. So create the recording with one shard more
-    /// than the number of threads that record. In mode [`Refuse`](super::Mode::Refuse) the message is lost if that shard is
-    /// full.
-    ///
-    /// The hook takes no lock, and allocates only if a write-back fails, which is not reported. In a forked child it only
-    /// calls the panic hook that was set before: a child records in a recording of its own. A panic in the function of the recorder's
-    /// [clock](super::Clock::from_function) ends the process at once if that function panics again.
+    /// # Limits
+    /// - No message is recorded after a [`stop`](Recorder::stop), or if the shard is full in mode
+    ///   [`Refuse`](super::Mode::Refuse). It is not the last event if two threads panic at once.
+    /// - The hook takes no lock, and allocates only if a write-back fails, which is not reported.
+    /// - In a forked child the hook only calls the one before it.
+    /// - A panic in the [clock](super::Clock::from_function) ends the process at once if that panics again.
     ///
     /// # Errors
     /// [`ErrorKind::AllShardsTaken`](super::ErrorKind::AllShardsTaken) if each shard has an owner. No hook is set then.

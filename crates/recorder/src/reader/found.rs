@@ -10,11 +10,8 @@ pub enum Found<'b> {
     Event(Event<'b>),
     /// Bytes that do not verify.
     Skipped(Skipped),
-    /// Events that the shard has lost, at any time since the begin of the sub-buffer before this item. They are older if
-    /// sub-buffers before it are missing: if none was read, of any time since the creation.
-    ///
-    /// A recording counts losses by sub-buffer. So this comes after the events of that sub-buffer, also after those that were
-    /// recorded later than the losses.
+    /// Events that the shard has lost, at any time since the begin of the sub-buffer before this item, or earlier if
+    /// sub-buffers before it are missing. It comes after all events of that sub-buffer.
     Lost {
         /// The shard that lost them.
         shard: u32,
@@ -42,11 +39,8 @@ pub struct Event<'b> {
     pub timestamp: u64,
     /// The time of the event, in nanoseconds since 1970-01-01 UTC; `None` if the clock had no wall time.
     ///
-    /// It is the wall clock of the opening, plus the time that the recording's clock has counted since. So a step of the
-    /// wall clock does not change it. It differs from the wall clock by such a step, by a suspend that the clock does not
-    /// count, and by the error of the clock's frequency. Times of one opening go back only if a suspend restarts the
-    /// counter, or if the kernel finds later that the CPUs have different counters: see
-    /// [`Clock::host`](crate::Clock::host). Open the recording again then.
+    /// It is the wall clock of the opening, plus the time that the recording's clock has counted since: a step of the wall
+    /// clock does not change it. See the limits of [`Clock::host`](crate::Clock::host).
     pub wall: Option<u64>,
     /// The recorded bytes.
     pub payload: &'b [u8],
@@ -57,7 +51,7 @@ impl Event<'_> {
     /// [`Recorder::stop_on_panic`](crate::Recorder#method.stop_on_panic).
     pub const PANIC: u16 = 0xffff;
     /// The first id that is reserved for the format.
-    pub(crate) const RESERVED: u16 = 0xff00;
+    pub(in crate) const RESERVED: u16 = 0xff00;
 }
 
 /// Bytes of a sub-buffer that do not verify.
@@ -91,16 +85,14 @@ pub enum SkippedKind {
     Torn,
     /// Events that are damaged, or that a crash has lost.
     ///
-    /// Events in the middle are missing from the medium itself. This is normal only after a crash that loses stores which
-    /// were not written back yet: see [`Durability`](crate::Durability).
-    ///
-    /// A copy that was made beside a writer, more slowly than that filled a shard, has such gaps too: its parts are of
-    /// different laps. Copy within the machine (`cp`), again if need be, and send that copy.
+    /// This is normal after a crash that loses stores which were not written back yet: see
+    /// [`Durability`](crate::Durability). It is normal too in a copy that was made beside a writer, more slowly than
+    /// that filled a shard. Copy within the machine (`cp`), and send that copy.
     Damaged,
     /// Events that were overwritten while they were read.
     ///
-    /// This is normal beside a writer that is faster than this reader, which it can overtake again and again: any events can
-    /// be missing, of any shard. To read a fast recording, copy its file first (`cp`), and read the copy.
+    /// This is normal beside a writer that is faster than this reader: any events can be missing, of any shard. To read a fast
+    /// recording, copy its file first (`cp`), and read the copy.
     Overwritten,
 }
 

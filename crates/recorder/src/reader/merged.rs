@@ -3,22 +3,17 @@
 use super::Reader;
 use super::found::Found;
 use super::shard::Events;
+use cachemaint::medium::Readable;
 use crate::Error;
 use alloc::collections::BinaryHeap;
 use alloc::collections::binary_heap::PeekMut;
 use alloc::vec::Vec;
-use cachemaint::medium::Readable;
 use core::cmp::Reverse;
 
-/// The events of several shards, merged by the opening that recorded them, then by time.
+/// The events of several shards, merged by the opening that recorded them, then by time, then by shard.
 ///
-/// The events of a shard keep their order. Of events with the same time, that of the lower shard comes first.
-///
-/// The events of an opening come after those of the openings before it, whatever their times are: the clock may have begun
-/// anew, or have been set back. Shards of several recordings are merged by time alone.
-///
-/// Beside a fast writer any events can be missing: see
-/// [`Overwritten`](crate::SkippedKind::Overwritten).
+/// The events of a shard keep their order. Those of an opening come after those of the openings before it, whatever their
+/// times are: the clock may have begun anew, or have been set back. Shards of several recordings are merged by time alone.
 #[derive(Debug)]
 pub struct Merged<'r, S> {
     shards: Vec<Events<'r, S>>,

@@ -8,7 +8,7 @@
 //! - The headers of the newest sub-buffer of a shard are looked for twice, and up to eight headers are read for each
 //!   sub-buffer: 2.6 times the size for one of 256 bytes, and less for larger ones.
 //!
-//! A writer that overtakes the reader has it read a shard up to four times more. The memory is one [`Events`] for each shard.
+//! The memory is one [`Events`] for each shard.
 
 pub(super) mod found;
 #[cfg(feature = "alloc")]
@@ -91,10 +91,9 @@ impl<S: Readable> Reader<S> {
     /// [`FormatError::Medium`], if the medium has failed.
     ///
     /// # Cost
-    /// A page is read. The value is 6 KiB large.
+    /// A page is read. The value is 8 KiB large.
     pub fn event_table(&self) -> Result<EventTable, Error<S::Error>> {
-        let Description { table, identity, .. } = self.description;
-        self.unless_failed(EventTable::new(table.read(&self.source, identity)))
+        self.unless_failed(EventTable::read(&self.source, &self.description))
     }
 
     /// Returns what was read, unless the medium has failed: then it may not be what is stored.
@@ -125,8 +124,7 @@ impl<S: Readable> Reader<S> {
         self.source.load(Geometry::loss(shard), Ordering::Acquire)
     }
 
-    /// Returns the header in a slot, if it is valid. Its first words are checked one by one before the rest is read, since
-    /// most bytes that are not a header fail there.
+    /// Returns the header in a slot, if it is valid. Most bytes that are not a header fail at the first word.
     ///
     /// The header is at least as new as all bytes that were read before. Bytes that are read afterwards are at least as new
     /// as the header.
@@ -134,38 +132,21 @@ impl<S: Readable> Reader<S> {
         fence(Ordering::Acquire);
         let geometry = self.description.geometry();
         let at = geometry.sub_buffer(shard, slot);
-        let first = self.source.load(at, Ordering::Acquire);
-        if first != Header::first_word(shard) {
+        if self.source.load(at, Ordering::Acquire) != Header::first_word(shard) {
             return None;
         }
-        let sequence = Header::sequence_of(self.source.load(at + 8, Ordering::Acquire));
-        if geometry.slot(sequence) != slot {
-            return None;
-        }
-        self.header_of(shard, slot, self.header_bytes(shard, slot)?)
-    }
-
-    /// Returns the bytes in the place of a header, unless they cannot be read. They are as new as those of [`Self::header`].
-    fn header_bytes(&self, shard: u32, slot: u64) -> Option<[u8; HEADER as usize]> {
-        fence(Ordering::Acquire);
         let mut bytes = [0; HEADER as usize];
-        self.source.read(self.description.geometry().sub_buffer(shard, slot), &mut bytes).ok()?;
+        self.source.read(at, &mut bytes).ok()?;
         fence(Ordering::Acquire);
-        Some(bytes)
-    }
-
-    /// Returns the header in these bytes of a slot, if it is valid there.
-    fn header_of(&self, shard: u32, slot: u64, bytes: [u8; HEADER as usize]) -> Option<Header> {
-        let header = Header::from_bytes(bytes, self.description.identity)?;
-        // The header may have been overwritten between the loads.
-        let is_here = self.description.geometry().slot(header.sequence) == slot;
-        (header.shard == shard && is_here).then_some(header)
+        let header = Header::valid(&bytes, self.description.identity)?;
+        let is_here = header.shard == shard && geometry.slot(header.sequence()) == slot;
+        is_here.then_some(header)
     }
 
     /// Returns the newest valid header of a shard: of the last opening, the one with the highest sequence number.
     pub(super) fn newest_header(&self, shard: u32) -> Option<Header> {
         let slots = 0..u64::from(self.description.sub_buffers);
         let headers = slots.filter_map(|slot| self.header(shard, slot));
-        headers.max_by_key(|header| (header.generation, header.sequence))
+        headers.max_by_key(|header| (header.generation, header.sequence()))
     }
 }

@@ -3,27 +3,25 @@
 use super::found::{Event, Found, Skipped, SkippedKind};
 use super::search::{Record, Search};
 use super::{HEADER, Header, Reader};
+use cachemaint_format::tag;
+use cachemaint::medium::Readable;
 use crate::Error;
 use crate::clock::Pace;
 use crate::format::{self, RECORD, TAGGED, record_len};
-use cachemaint::medium::Readable;
-use cachemaint_format::tag;
-use core::mem;
+use core::ops::Range;
 use core::sync::atomic::Ordering;
 
 /// The events of a shard, in the order in which they were recorded, and the gaps between them.
 ///
-/// Events that are recorded meanwhile may be seen.
+/// They are those of the sub-buffers that had been begun when this was made. Events that are recorded meanwhile may be seen.
 #[derive(Debug)]
 pub struct Events<'r, S> {
     reader: &'r Reader<S>,
     shard: u32,
     /// The sequence number of the next sub-buffer.
     next: u64,
-    /// The sequence number after that of the newest sub-buffer, when that was last looked for.
+    /// The sequence number after that of the newest sub-buffer at the beginning.
     end: u64,
-    /// The number of further looks for newer sub-buffers.
-    looks: u32,
     current: Option<Current>,
     /// The opening of the last sub-buffer, or 0.
     generation: u64,
@@ -32,15 +30,19 @@ pub struct Events<'r, S> {
     /// The number of lost events that have been reported.
     lost: u64,
     item: Option<Item>,
-    /// True if the slots behind the newest sub-buffer have been looked at.
-    has_looked_behind: bool,
-    /// True if losses after the begin of the last sub-buffer have been looked up.
-    has_last_losses: bool,
-    is_at_end: bool,
+    /// The part that comes after the newest sub-buffer.
+    tail: Tail,
 }
 
-/// The number of further looks for sub-buffers that a writer has begun since the last look.
-const LOOKS: u32 = 4;
+/// The parts after the newest sub-buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tail {
+    /// The slots behind it.
+    Behind,
+    /// Losses after its begin.
+    Losses,
+    End,
+}
 
 /// The sub-buffer that is being read.
 #[derive(Clone, Copy, Debug)]
@@ -70,7 +72,7 @@ impl Current {
 
     /// Returns the time of a record in nanoseconds.
     fn time_of(&self, record: Record) -> u64 {
-        let pace = self.header.pace;
+        let pace = self.header.pace();
         // Clocks without wall time have one origin in a recording.
         let known = if pace.wall == 0 { Pace { timestamp: 0, ..pace } } else { pace };
         known.wall_at(record.timestamp)
@@ -78,9 +80,9 @@ impl Current {
 
     /// Returns the bytes from the offset to `end` as a gap.
     const fn gap(&self, end: u64, kind: SkippedKind) -> Skipped {
-        let Header { shard, sequence, .. } = self.header;
         let (at, len) = (self.start() + self.offset, end - self.offset);
-        Skipped { shard, sequence: Some(sequence), at, len, kind }
+        let sequence = Some(self.header.sequence());
+        Skipped { shard: self.header.shard, sequence, at, len, kind }
     }
 }
 
@@ -94,21 +96,18 @@ enum Item {
 
 impl<'r, S: Readable> Events<'r, S> {
     pub(super) fn new(reader: &'r Reader<S>, shard: u32) -> Self {
-        let end = reader.newest_header(shard).map_or(0, |newest| newest.sequence + 1);
+        let end = reader.newest_header(shard).map_or(0, |newest| newest.sequence() + 1);
         Self {
             reader,
             shard,
             next: end.saturating_sub(reader.description.sub_buffers.into()),
             end,
-            looks: LOOKS,
             current: None,
             generation: 0,
             time: 0,
             lost: 0,
             item: None,
-            has_looked_behind: false,
-            has_last_losses: false,
-            is_at_end: false,
+            tail: Tail::Behind,
         }
     }
 
@@ -166,7 +165,7 @@ impl<'r, S: Readable> Events<'r, S> {
 
     /// Finds the next item, unless it is known. Returns false at the end.
     fn seek(&mut self) -> Result<bool, Error<S::Error>> {
-        while self.item.is_none() && !self.is_at_end {
+        while self.item.is_none() && self.tail != Tail::End {
             let Some(current) = &mut self.current else {
                 self.enter();
                 self.check()?;
@@ -181,29 +180,18 @@ impl<'r, S: Readable> Events<'r, S> {
                 self.check()?;
             }
         }
-        Ok(!self.is_at_end)
+        Ok(self.item.is_some())
     }
 
     /// Asks the medium if what was not found in it is missing there. Ends the reading if the medium has failed.
     fn check(&mut self) -> Result<(), Error<S::Error>> {
-        self.reader.unless_failed(()).inspect_err(|_| (self.item, self.is_at_end) = (None, true))
+        self.reader.unless_failed(()).inspect_err(|_| (self.item, self.tail) = (None, Tail::End))
     }
 
     /// Moves to the next sub-buffer, or to the end.
     fn enter(&mut self) {
-        if self.next == self.end && !self.look() {
-            if mem::replace(&mut self.has_looked_behind, true) {
-                return self.last_losses();
-            }
-            self.item = self.without_headers().map(Item::Skipped);
-            return;
-        }
-        let oldest = self.end.saturating_sub(self.sub_buffers());
-        if self.next < oldest {
-            // A writer has overtaken this reader.
-            let skipped = self.missing(self.next, oldest, SkippedKind::Overwritten);
-            (self.item, self.next) = (Some(Item::Skipped(skipped)), oldest);
-            return;
+        if self.next == self.end {
+            return self.enter_tail();
         }
         if let Some(header) = self.sub_buffer(self.next) {
             self.next += 1;
@@ -212,22 +200,8 @@ impl<'r, S: Readable> Events<'r, S> {
         self.item = Some(Item::Skipped(self.skip_missing()));
     }
 
-    /// Looks for sub-buffers that a writer has begun since the last look. It does so a few times at most, since a writer may
-    /// always be faster.
-    fn look(&mut self) -> bool {
-        let end = self.end;
-        let is_begun = |header: Header| header.sequence >= end;
-        if self.looks == 0 || !self.header(end).is_some_and(is_begun) {
-            return false;
-        }
-        self.looks -= 1;
-        let newest = self.reader.newest_header(self.shard);
-        self.end = newest.map_or(end, |newest| (newest.sequence + 1).max(end));
-        self.end > end
-    }
-
     fn begin(&mut self, header: Header) {
-        let Header { generation, sequence, lost, .. } = header;
+        let (sequence, Header { generation, lost, .. }) = (header.sequence(), header);
         let description = &self.reader.description;
         let geometry = description.geometry();
         if generation != self.generation {
@@ -254,10 +228,6 @@ impl<'r, S: Readable> Events<'r, S> {
         };
         let has_room = offset + RECORD <= current.search.size;
         let Some(place) = goes_on.filter(|place| has_room && *place > offset) else {
-            if goes_on.is_none() && self.next == self.end {
-                // The newest one, which a writer may be filling: events of it come before any that are looked for later.
-                self.looks = 0;
-            }
             self.current = None;
             return;
         };
@@ -268,7 +238,7 @@ impl<'r, S: Readable> Events<'r, S> {
             self.current = Some(current);
             return;
         }
-        let is_overwritten = self.sub_buffer(current.header.sequence).is_none();
+        let is_overwritten = self.sub_buffer(current.header.sequence()).is_none();
         let kind = if is_overwritten { SkippedKind::Overwritten } else { SkippedKind::Damaged };
         self.skip_to(&current, place, kind);
         self.current = found.map(|_| Current { offset: place, ..current });
@@ -277,12 +247,12 @@ impl<'r, S: Readable> Events<'r, S> {
     /// Returns the offset at which the records of a sub-buffer end, if it is known: the header of the next one has it, if
     /// the same opening wrote both. One that has been overwritten meanwhile ends with its last byte.
     fn end_of(&self, current: &Current) -> Option<u64> {
-        let Header { sequence, generation, .. } = current.header;
+        let (sequence, generation) = (current.header.sequence(), current.header.generation);
         if self.sub_buffer(sequence).is_none() {
             return Some(current.search.size);
         }
         let next = self.sub_buffer(sequence + 1).filter(|next| next.generation == generation)?;
-        let end = u64::from(next.end_before);
+        let end = next.end_before();
         Some(if end == 0 { current.search.size } else { end.min(current.search.size) })
     }
 
@@ -310,42 +280,32 @@ impl<'r, S: Readable> Events<'r, S> {
         } else {
             SkippedKind::Damaged
         };
-        self.missing(first, self.next, kind)
+        self.missing(Some(first), first..self.next, kind)
     }
 
-    /// Returns true if sub-buffers were begun since the last look. It is certain if the first of their headers was finished
-    /// before this call.
+    /// Returns true if sub-buffers were begun since the beginning.
     ///
-    /// A writer begins one slot after the other, so that at most one of the next two slots is being begun at a time. A fast
-    /// writer can be in the first one when that is looked at, and then in the second one. The bytes of the first one have
-    /// changed afterwards. They do not change back, since numbers and times grow with each header of a slot.
+    /// A writer begins one slot after the other, so it stands in at most one of the next two headers at a time. If that is the
+    /// first one and then the second one, the tag of the first one has changed meanwhile.
     fn has_gone_on(&self) -> bool {
-        let (reader, shard, end) = (self.reader, self.shard, self.end);
-        let first = self.slot(end);
+        let (reader, end) = (self.reader, self.end);
+        let first = reader.description.geometry().sub_buffer(self.shard, end);
+        let tag = || reader.source.load(first + Header::TAG, Ordering::Acquire);
         let newest = self.sub_buffer(end.wrapping_sub(1));
         let is_newer = |header: Header| {
-            header.sequence >= end
+            header.sequence() >= end
                 && newest.is_none_or(|newest| header.generation >= newest.generation)
         };
-        let before = reader.header_bytes(shard, first);
-        before.and_then(|bytes| reader.header_of(shard, first, bytes)).is_some_and(is_newer)
-            || self.header(end + 1).is_some_and(is_newer)
-            || reader.header_bytes(shard, first) != before
+        let before = tag();
+        [end, end + 1].iter().any(|next| self.header(*next).is_some_and(is_newer))
+            || tag() != before
     }
 
-    /// Returns sub-buffers as a gap. If they are not behind one another in the medium, it is all of the shard.
-    fn missing(&self, first: u64, end: u64, kind: SkippedKind) -> Skipped {
+    /// Returns sub-buffers that are behind one another in the medium as a gap.
+    fn missing(&self, sequence: Option<u64>, these: Range<u64>, kind: SkippedKind) -> Skipped {
         let geometry = self.reader.description.geometry();
-        let number = end - first;
-        let is_in_one = geometry.slot(first) + number <= self.sub_buffers();
-        let (slot, number) = if is_in_one { (first, number) } else { (0, self.sub_buffers()) };
-        Skipped {
-            shard: self.shard,
-            sequence: Some(first),
-            at: geometry.sub_buffer(self.shard, slot),
-            len: number * u64::from(geometry.size),
-            kind,
-        }
+        let (at, len) = (geometry.sub_buffer(self.shard, these.start), these.end - these.start);
+        Skipped { shard: self.shard, sequence, at, len: len * u64::from(geometry.size), kind }
     }
 
     /// Returns the sub-buffers of the first lap behind the newest one as a gap, if they have lost their headers. A creation
@@ -357,14 +317,9 @@ impl<'r, S: Readable> Events<'r, S> {
             self.reader.source.load(at, Ordering::Acquire) != 0 && self.header(*slot).is_none()
         };
         let last = (first..self.sub_buffers()).rev().find(is_lost)?;
-        if self.has_gone_on() {
-            // Its sub-buffers are read, as far as they are there.
-            return None;
-        }
+        // A writer that has gone on is filling them.
         let kind = if last == first { SkippedKind::Torn } else { SkippedKind::Damaged };
-        let (at, len) = (geometry.sub_buffer(shard, first), last + 1 - first);
-        let len = len * u64::from(geometry.size);
-        Some(Skipped { shard, sequence: None, at, len, kind })
+        (!self.has_gone_on()).then(|| self.missing(None, first..last + 1, kind))
     }
 
     fn sub_buffers(&self) -> u64 {
@@ -382,18 +337,19 @@ impl<'r, S: Readable> Events<'r, S> {
 
     /// Returns the header of a sub-buffer, if it is still in its slot.
     fn sub_buffer(&self, sequence: u64) -> Option<Header> {
-        self.header(sequence).filter(|header| header.sequence == sequence)
+        self.header(sequence).filter(|header| header.sequence() == sequence)
     }
 
-    /// Reports losses after the begin of the last sub-buffer, and then the end.
-    fn last_losses(&mut self) {
-        if self.has_last_losses {
-            self.is_at_end = true;
-            return;
+    /// Moves to the next part after the newest sub-buffer.
+    fn enter_tail(&mut self) {
+        if self.tail == Tail::Behind {
+            self.tail = Tail::Losses;
+            self.item = self.without_headers().map(Item::Skipped);
+        } else {
+            self.tail = Tail::End;
+            let newest = self.reader.newest_header(self.shard);
+            self.tell_losses(self.reader.counted_as_lost(self.shard, newest.as_ref()));
         }
-        self.has_last_losses = true;
-        let newest = self.reader.newest_header(self.shard);
-        self.tell_losses(self.reader.counted_as_lost(self.shard, newest.as_ref()));
     }
 
     fn tell_losses(&mut self, lost: u64) {
@@ -444,12 +400,12 @@ impl<'r, S: Readable> Events<'r, S> {
         let header = &current.header;
         Event {
             shard: self.shard,
-            sequence: header.sequence,
+            sequence: header.sequence(),
             generation: header.generation,
             at: current.start() + offset,
             id,
             timestamp,
-            wall: (header.pace.wall > 0).then_some(self.time),
+            wall: (header.wall > 0).then_some(self.time),
             payload: &buffer[..usize::from(len)],
         }
     }

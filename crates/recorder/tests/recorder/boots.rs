@@ -51,10 +51,22 @@ fn a_cold_start_creates_a_ring_and_a_warm_start_continues_it() {
 }
 
 #[test]
-fn a_ring_takes_the_place_of_a_journal_or_store() {
-    for (at, magic) in [(0, b"cmjournl"), (4096, b"cmpresrv")] {
-        let medium = Plain::new(LEN);
-        medium.write(at, magic);
+fn a_ring_takes_the_place_of_anything_else() {
+    let options = || Options::with_clock(Identity([9; 16]), clock()).sub_buffer_size(SIZE as u32);
+    let [foreign, journal, store, older, damaged, more, cut] = [(); 7].map(|()| Plain::new(LEN));
+    foreign.write(0, b"\x7fELF\x02\x01\x01\0");
+    journal.write(0, b"cmjournl");
+    store.write(4096, b"cmpresrv");
+    older.write(4096, b"CMtRace\x1a\x01\0\0\0\x80\0\0\0");
+    boot(&damaged, 2);
+    for at in [0, 4096, 8192, 12288] {
+        damaged.write(at + 16, &[0xee; 8]); // the tags of the roots
+    }
+    drop(options().shards(5).create_new(&more).unwrap().0);
+    let long = Plain::new(2 * LEN);
+    drop(options().create_new(&long).unwrap().0);
+    cut.write(0, &long.bytes()[..LEN]);
+    for medium in [foreign, journal, store, older, damaged, more, cut] {
         assert_eq!(boot(&medium, 1), (1, 1));
     }
 }
@@ -67,36 +79,6 @@ fn memory_without_room_is_refused() {
     let refused = start(&medium, Identity([1; 16]), clock(), &mut cursors).map(drop).unwrap_err();
     let is_it = matches!(refused.kind(), ErrorKind::Format(FormatError::TooSmall { .. }));
     assert!(is_it, "{refused}");
-}
-
-#[test]
-fn a_damaged_ring_is_started_anew() {
-    let medium = Plain::new(LEN);
-    assert_eq!([boot(&medium, 1), boot(&medium, 2)], [(1, 1), (2, 2)]);
-    for at in [0, 4096, 8192, 12288] {
-        medium.write(at + 16, &[0xee; 8]); // the tags of the roots
-    }
-    assert_eq!(boot(&medium, 3), (1, 1));
-}
-
-#[test]
-fn a_ring_of_another_version_is_started_anew() {
-    let medium = Plain::new(LEN);
-    medium.write(4096, b"CMtRace\x1a\x01\0\0\0\x80\0\0\0");
-    assert_eq!(boot(&medium, 1), (1, 1));
-}
-
-#[test]
-fn a_ring_with_more_shards_or_bytes_is_started_anew() {
-    let options = || Options::with_clock(Identity([9; 16]), clock()).sub_buffer_size(SIZE as u32);
-    let medium = Plain::new(LEN);
-    drop(options().shards(5).create_new(&medium).unwrap().0);
-    assert_eq!(boot(&medium, 1), (1, 1));
-    let long = Plain::new(2 * LEN);
-    drop(options().create_new(&long).unwrap().0);
-    let medium = Plain::new(LEN);
-    medium.write(0, &long.bytes()[..LEN]);
-    assert_eq!(boot(&medium, 1), (1, 1));
 }
 
 /// RAM at a fixed address has no other place for a new recording.

@@ -1,13 +1,16 @@
 //! Reading beside a writer, full shards, and changes of owners.
 
+use super::hooked::{Access, Hooked};
 use super::plain::{BASE, Plain, Recorded, Shown, options, shown};
+use cachemaint_test_support::cases::cases;
 use cachemaint::medium::Readable;
 use cachemaint_recorder::{
     Clock, Durability, ErrorKind, Found, Identity, Mode, Options, Reader, SkippedKind,
 };
-use cachemaint_test_support::cases::cases;
+use core::cell::RefCell;
 use core::ops::Range;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicBool, AtomicU64};
 
 pub(super) const LEN: usize = BASE + 2 * 4 * 256;
 
@@ -25,29 +28,18 @@ fn a_reader_beside_a_writer_sees_only_what_was_recorded_in_order() {
         for number in 0_u64.. {
             let payload = [number.to_le_bytes(); 5].concat();
             writer.record_at(number, number as u16, &payload).unwrap();
-            if is_enough.load(Ordering::Relaxed) {
+            if is_enough.load(Relaxed) {
                 return number;
             }
         }
         unreachable!("the test ends before the numbers do");
     };
-    let most = cases(READINGS);
     std::thread::scope(|scope| {
         let written = scope.spawn(record);
-        let mut readings = 0;
-        let wrong = loop {
-            match read_in_order(&recorder.reader()) {
-                // The writer has not begun.
-                Ok(None) => std::thread::yield_now(),
-                Ok(Some(_)) => readings += 1,
-                Err(wrong) => break Some(wrong),
-            }
-            if readings == most || written.is_finished() {
-                break None;
-            }
-        };
+        let readings = (0..cases(READINGS)).take_while(|_| !written.is_finished());
+        let wrong = readings.map(|_| read_in_order(&recorder.reader())).find(Result::is_err);
         // The stop is needed in any case, or the writer would never end.
-        is_enough.store(true, Ordering::Relaxed);
+        is_enough.store(true, Relaxed);
         let last = written.join().unwrap();
         assert_eq!(wrong, None);
         assert_eq!(read_in_order(&recorder.reader()), Ok(Some(last)));
@@ -88,6 +80,16 @@ fn a_shard_goes_on_where_its_owner_has_stopped() {
     let places: Vec<_> = shown.events.iter().map(|event| event.at).collect();
     // One after the other in the first sub-buffer.
     assert_eq!(places, [BASE as u64 + 64, BASE as u64 + 64 + 32]);
+}
+
+/// The last events of a thread that has ended stay while other shards are free.
+#[test]
+fn shards_without_owners_are_claimed_in_turn() {
+    let recorder = options().shards(4).create_new(Plain::new(BASE + 4 * 2 * 256)).unwrap().0;
+    let [first, owned] = [recorder.claim().unwrap(), recorder.claim().unwrap()];
+    drop(first);
+    let claimed = [(); 6].map(|()| recorder.claim().unwrap().shard());
+    assert_eq!((claimed, owned.shard()), ([2, 3, 0, 2, 3, 0], 1));
 }
 
 #[test]
@@ -150,53 +152,9 @@ fn payloads_of_every_length_are_read_as_they_were_written() {
     assert_eq!((shown.skipped, shown.lost), (vec![], 1));
 }
 
-/// A sub-buffer has three events of this size, and a lap has twelve. The writer goes on when the reader has read 11 of them.
-#[test]
-fn a_reader_that_a_writer_laps_misses_the_oldest_events_alone_and_says_so() {
-    for (until, expected) in [
-        // Sub-buffers 4 to 7, and one event of the next one: 4 is overwritten, and the newest lap is there.
-        (25, (15..25).collect::<Vec<_>>()),
-        // The writer is not a lap ahead.
-        (22, (12..22).collect()),
-        // Many laps.
-        (1000, (990..1000).collect()),
-    ] {
-        let medium = Plain::new(BASE + 4 * 256);
-        let recorder = options().create_new(&medium).unwrap().0;
-        let writer = recorder.claim().unwrap();
-        let record = |times: Range<u64>| {
-            times.for_each(|time| writer.record_at(time, 1, &[7; 40]).unwrap());
-        };
-        record(0..12);
-        let reader = recorder.reader();
-        let (mut events, mut buffer) = (reader.shard(0), vec![0; reader.largest_payload()]);
-        for _ in 0..11 {
-            assert!(matches!(events.read_next(&mut buffer).unwrap(), Some(Found::Event(_))));
-        }
-        record(12..until);
-        let mut times = vec![10];
-        while let Some(found) = events.read_next(&mut buffer).unwrap() {
-            match found {
-                Found::Event(event) => times.push(event.timestamp),
-                Found::Skipped(skipped) if skipped.kind == SkippedKind::Overwritten => {
-                    assert!(skipped.at + skipped.len <= medium.len(), "{skipped:?}");
-                    times.push(u64::MAX);
-                }
-                other => panic!("{other:?}"),
-            }
-        }
-        // A gap is before each event that does not follow the one before.
-        for pair in times.windows(2).filter(|pair| pair[1] != u64::MAX && pair[0] != u64::MAX) {
-            assert_eq!(pair[0] + 1, pair[1], "{times:?}");
-        }
-        times.retain(|time| (12..u64::MAX).contains(time));
-        assert_eq!(times, expected);
-    }
-}
-
 /// The newest sub-buffer has one event, and then two more and a next one, in the first lap and in the second.
 #[test]
-fn events_that_follow_while_a_reader_pauses_in_the_newest_sub_buffer_are_read() {
+fn events_that_follow_in_the_newest_sub_buffer_are_read_and_those_of_later_ones_are_not() {
     for first in [1, 13] {
         let medium = Plain::new(BASE + 4 * 256);
         let recorder = options().create_new(&medium).unwrap().0;
@@ -216,68 +174,8 @@ fn events_that_follow_while_a_reader_pauses_in_the_newest_sub_buffer_are_read() 
         let before = if first == 1 { 0..1 } else { 3..13 };
         assert!(before.clone().eq(before.map(|_| next().unwrap())));
         record(first..first + 5);
-        let expected = (first..first + 5).map(Some).chain([None]);
-        assert!(expected.clone().eq(expected.map(|_| next())));
-    }
-}
-
-/// A sub-buffer has three events of this size, and a lap has twelve. The writer does not stop before the reader.
-#[test]
-fn a_reader_ends_beside_a_writer_that_is_always_faster() {
-    for faster in [2, 10] {
-        let medium = Plain::new(BASE + 4 * 256);
-        let recorder = options().create_new(&medium).unwrap().0;
-        let writer = recorder.claim().unwrap();
-        let mut time = 0;
-        let mut record = |number: u64| {
-            (time..time + number).for_each(|time| writer.record_at(time, 1, &[7; 40]).unwrap());
-            time += number;
-        };
-        record(12);
-        let reader = recorder.reader();
-        let (mut events, mut buffer) = (reader.shard(0), vec![0; reader.largest_payload()]);
-        let mut found = 0;
-        while let Some(next) = events.read_next(&mut buffer).unwrap() {
-            if let Found::Event(_) = next {
-                found += 1;
-                record(faster);
-            }
-            // The last lap and the one after it, and four times as much.
-            assert!(found <= (2 + 4) * 12, "{faster}");
-        }
-    }
-}
-
-/// A recording whose word at one place is another one at some relaxed loads, as beside a foreign writer.
-struct Changing<'m> {
-    medium: &'m Plain,
-    at: u64,
-    other: u64,
-    /// True if every second load has the word that is there.
-    is_in_turn: bool,
-    loads: AtomicU64,
-}
-
-impl Readable for Changing<'_> {
-    type Error = core::convert::Infallible;
-
-    fn len(&self) -> u64 {
-        self.medium.len()
-    }
-
-    fn load(&self, at: u64, order: Ordering) -> u64 {
-        let is_other = at == self.at
-            && order == Ordering::Relaxed
-            && (self.loads.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) || !self.is_in_turn);
-        if is_other { self.other } else { self.medium.load(at, order) }
-    }
-
-    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Self::Error> {
-        self.medium.read(at, into)
-    }
-
-    fn check(&self) -> Result<(), Self::Error> {
-        self.medium.check()
+        let expected = [Some(first), Some(first + 1), None];
+        assert_eq!([next(), next(), next()], expected);
     }
 }
 
@@ -297,11 +195,12 @@ fn two_events() -> (Plain, u64) {
 /// The word of another id and length is loaded before the bytes are read that the tag is of.
 #[test]
 fn an_event_has_the_id_and_the_length_that_its_tag_proves() {
-    let (medium, at) = two_events();
-    let other = medium.load(at, Ordering::Relaxed) >> 32 << 32 | 8 << 16 | 9;
-    let loads = AtomicU64::new(0);
-    let changing = Changing { medium: &medium, at, other, is_in_turn: false, loads };
-    let found = shown(&Reader::open(changing).unwrap(), 0).events;
+    let (medium, place) = two_events();
+    let other = medium.load(place, Relaxed) >> 32 << 32 | 8 << 16 | 9;
+    let hook = |_: &Plain, at: u64, access: Access| {
+        (at == place && matches!(access, Access::Load(Relaxed))).then_some(other)
+    };
+    let found = shown(&Reader::open(Hooked { medium, hook }).unwrap(), 0).events;
     let ids: Vec<_> = found.iter().map(|event| (event.id, event.payload.len())).collect();
     assert_eq!(ids, [(4, 4)]);
 }
@@ -309,20 +208,21 @@ fn an_event_has_the_id_and_the_length_that_its_tag_proves() {
 /// The first event is damaged at each first look, and whole at each second one.
 #[test]
 fn a_medium_that_changes_back_and_forth_is_read_to_an_end() {
-    let (medium, at) = two_events();
-    let loads = AtomicU64::new(0);
-    let changing = Changing { medium: &medium, at, other: 0, is_in_turn: true, loads };
-    let reader = Reader::open(changing).unwrap();
-    let found = shown(&reader, 0);
+    let (medium, place) = two_events();
+    let looks = AtomicU64::new(0);
+    let hook = |_: &Plain, at: u64, access: Access| {
+        let is_look = at == place && matches!(access, Access::Load(Relaxed));
+        (is_look && looks.fetch_add(1, Relaxed).is_multiple_of(2)).then_some(0)
+    };
+    let found = shown(&Reader::open(Hooked { medium, hook }).unwrap(), 0);
     assert!(found.events.len() + found.skipped.len() <= 3, "{found:?}");
 }
 
-/// The medium runs a handler in the middle of an event, as a signal would.
 #[test]
 fn a_writer_records_on_after_a_panic_in_its_clock() {
     static PANICS: AtomicBool = AtomicBool::new(false);
     fn now() -> u64 {
-        assert!(!PANICS.swap(false, Ordering::Relaxed), "as the test asks");
+        assert!(!PANICS.swap(false, Relaxed), "as the test asks");
         7
     }
     let medium = Plain::new(LEN);
@@ -330,7 +230,7 @@ fn a_writer_records_on_after_a_panic_in_its_clock() {
     let options = Options::with_clock(Identity([9; 16]), clock).sub_buffer_size(256);
     let recorder = options.create_new(&medium).unwrap().0;
     let writer = recorder.claim().unwrap();
-    PANICS.store(true, Ordering::Relaxed);
+    PANICS.store(true, Relaxed);
     let record = std::panic::AssertUnwindSafe(|| drop(writer.record(1, b"never")));
     assert!(std::panic::catch_unwind(record).is_err());
     writer.record(2, b"then").unwrap();
@@ -356,80 +256,23 @@ fn a_payload_that_is_too_long_is_refused_wherever_it_would_fit() {
     assert_eq!((shown.skipped, shown.lost), (vec![], 2));
 }
 
+/// The medium runs a handler in the middle of an event, as a signal would.
 #[test]
 fn an_event_within_an_event_is_counted_and_harms_nothing() {
-    use cachemaint::medium::{Granularity, Medium, WriterLock};
-    use core::cell::RefCell;
-    use core::ops::Range;
-
     std::thread_local! {
         static HANDLER: RefCell<Option<Box<dyn FnOnce()>>> = const { RefCell::new(None) };
     }
-    struct Interrupting(Plain);
-    impl Readable for Interrupting {
-        type Error = core::convert::Infallible;
-
-        fn len(&self) -> u64 {
-            self.0.len()
+    let hook = |_: &Plain, _: u64, access: Access| {
+        if matches!(access, Access::Store(_))
+            && let Some(handler) = HANDLER.take()
+        {
+            handler();
         }
-
-        fn load(&self, at: u64, order: Ordering) -> u64 {
-            self.0.load(at, order)
-        }
-
-        fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Self::Error> {
-            self.0.read(at, into)
-        }
-
-        fn check(&self) -> Result<(), Self::Error> {
-            self.0.check()
-        }
-    }
-
-    impl Medium for Interrupting {
-        fn granularity(&self) -> Granularity {
-            self.0.granularity()
-        }
-
-        fn atomic_unit(&self) -> usize {
-            8
-        }
-
-        fn store(&self, at: u64, word: u64, order: Ordering) {
-            if let Some(handler) = HANDLER.take() {
-                handler();
-            }
-            self.0.store(at, word, order);
-        }
-
-        fn write(&self, at: u64, from: &[u8]) {
-            if let Some(handler) = HANDLER.take() {
-                handler();
-            }
-            self.0.write(at, from);
-        }
-
-        fn issue_writeback(&self, range: Range<u64>) -> Result<(), Self::Error> {
-            self.0.issue_writeback(range)
-        }
-
-        fn fence(&self) {}
-
-        fn order_observed(&self) {}
-
-        fn deep_persist(&self, range: Range<u64>) -> Result<(), Self::Error> {
-            self.persist(range)
-        }
-
-        fn writer_lock(&self) -> Option<&WriterLock> {
-            None
-        }
-    }
-
-    let medium: &'static Interrupting = Box::leak(Box::new(Interrupting(Plain::new(LEN))));
-    let recorder = Box::leak(Box::new(options().create_new(medium).unwrap().0));
-    let writer = Box::leak(Box::new(recorder.claim().unwrap()));
-    let writer = &*writer;
+        None
+    };
+    let medium = Hooked { medium: Plain::new(LEN), hook };
+    let recorder = &*Box::leak(Box::new(options().create_new(medium).unwrap().0));
+    let writer = &*Box::leak(Box::new(recorder.claim().unwrap()));
     writer.record_at(1, 1, b"before").unwrap();
     let interrupt_next_store = || {
         HANDLER.set(Some(Box::new(|| {

@@ -152,11 +152,3 @@ fn recorders_and_readers_are_sent_and_shared_and_writers_are_sent() {
     is_send_sync::<(Found<'_>, Event<'_>, Identity)>();
     is_send_sync::<Error<Infallible>>();
 }
-
-/// A `main` that returns an error prints it by `{:?}`.
-#[test]
-fn a_returned_error_prints_its_message() {
-    let error = options().open(Plain::new(LEN)).map(drop).unwrap_err();
-    assert_eq!(format!("{error:?}"), error.to_string());
-    assert!(format!("{error:#?}").contains("Foreign"));
-}

@@ -1,12 +1,12 @@
 //! Arbitrary bytes, and damaged files.
 
 use super::claims::{
-    BASE, Deed, Lived, SIZE, all, anything_goes_on, anything_is_read_to_an_end,
+    BASE, Deed, Lived, SIZE, anything_goes_on, anything_is_read_to_an_end,
     damage_costs_what_it_touches, live,
 };
 use super::plain::{Plain, Shown, options, shown};
 use cachemaint::medium::{Bytes, Medium, Readable};
-use cachemaint_recorder::{Identity, Mode, Options, Reader, Recorder, Skipped, SkippedKind};
+use cachemaint_recorder::{Mode, Reader, Recorder, Skipped, SkippedKind};
 use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;
 use proptest::prelude::*;
@@ -80,46 +80,22 @@ proptest! {
     }
 }
 
+/// Four events in shard 0, at 64, 96, 128 and 160; or two of 96 bytes in sub-buffer 0, and one in the next.
 #[test]
-fn damage_between_events_is_reported_with_its_place() {
-    let mut image = recording(&[8; 7]);
-    // Four events in shard 0: at 64, 96, 128 and 160. The second and the third are hit.
-    image[BASE + 120] ^= 1;
-    image[BASE + 128] ^= 1;
-    let reader = Reader::open(Bytes(&image[..])).unwrap();
-    let shown = shown(&reader, 0);
-    let ids: Vec<_> = shown.events.iter().map(|event| event.id).collect();
-    assert_eq!(ids, [0, 6]);
-    let [skipped] = shown.skipped[..] else { panic!("{:?}", shown.skipped) };
-    assert_eq!((skipped.at, skipped.len), (BASE as u64 + 96, 64));
-    assert_eq!((skipped.kind, skipped.sequence), (SkippedKind::Damaged, Some(0)));
-}
-
-#[test]
-fn the_end_of_a_finished_sub_buffer_is_missed() {
-    // Events of 96 bytes in shard 0: two in sub-buffer 0, one in the next.
-    let mut image = recording(&[72; 5]);
-    image[BASE + 160] ^= 1;
-    let shown = shown(&Reader::open(Bytes(&image[..])).unwrap(), 0);
-    let [skipped] = shown.skipped[..] else { panic!("{:?}", shown.skipped) };
-    assert_eq!((skipped.at, skipped.len), (BASE as u64 + 160, 96));
-    assert_eq!(skipped.kind, SkippedKind::Damaged);
-}
-
-/// A killed process leaves events in the caches alone. The next one has found and not written back them, and then the power
-/// fails: nothing that was promised is missing.
-#[test]
-fn the_end_of_an_earlier_opening_is_not_missed() {
-    let record = || Deed::Record { shard: 0, len: 8 };
-    let deeds = [record(), record(), record(), Deed::Reopen, record()];
-    let (image, _) = lived(Mode::Overwrite, &deeds);
-    // Events of 32 bytes.
-    for first_lost in [64, 96, 128, 160] {
-        let mut left = image.clone();
-        left[BASE + first_lost..BASE + 160].fill(0);
-        let [shown, _] = all(&left);
-        assert_eq!(shown.events.last().unwrap().id, 3);
-        assert_eq!((shown.events.len(), shown.skipped), (first_lost / 32 - 1, vec![]));
+fn damage_between_events_and_at_the_end_of_a_finished_sub_buffer_is_reported() {
+    for (lengths, hit, ids, gap) in [
+        (&[8; 7][..], &[120, 128][..], &[0, 6][..], (96, 64)),
+        (&[72; 5], &[160], &[0, 4], (160, 96)),
+    ] {
+        let mut image = recording(lengths);
+        for at in hit {
+            image[BASE + at] ^= 1;
+        }
+        let shown = shown(&Reader::open(Bytes(&image[..])).unwrap(), 0);
+        assert_eq!(shown.events.iter().map(|event| event.id).collect::<Vec<_>>(), ids);
+        let [skipped] = shown.skipped[..] else { panic!("{:?}", shown.skipped) };
+        assert_eq!((skipped.at - BASE as u64, skipped.len), gap);
+        assert_eq!((skipped.kind, skipped.sequence), (SkippedKind::Damaged, Some(0)));
     }
 }
 
@@ -134,7 +110,6 @@ fn a_torn_end_is_not_damage() {
         let times: Vec<_> = shown.events.iter().map(|event| event.timestamp).collect();
         assert_eq!((&*times, shown.skipped), (expected, vec![]));
     };
-    medium.write((BASE + 160) as u64, &[7; 8]);
     times(&[0]);
     options().open(&medium).unwrap().0.claim().unwrap().record_at(2, 1, b"").unwrap();
     times(&[0, 2]);
@@ -193,22 +168,6 @@ fn the_last_sub_buffers_of_the_first_lap_are_reported_without_their_headers() {
     }
 }
 
-/// A hole of the file, or memory that was cleared.
-#[test]
-fn a_used_sub_buffer_that_reads_as_zeros_is_damaged() {
-    // Sub-buffers 0 and 1 of shard 0 with two events each; 2 is not used yet.
-    let lengths = [72; 8];
-    let events = |image: &[u8]| shown(&Reader::open(Bytes(image)).unwrap(), 0);
-    assert_eq!(events(&recording(&lengths)).skipped, []);
-    let mut image = recording(&lengths);
-    image[BASE..][..SIZE].fill(0);
-    let shown = events(&image);
-    assert_eq!(shown.events.len(), 2);
-    let [skipped] = shown.skipped[..] else { panic!("{:?}", shown.skipped) };
-    assert_eq!((skipped.at, skipped.len), (BASE as u64, SIZE as u64));
-    assert_eq!(skipped.kind, SkippedKind::Damaged);
-}
-
 /// The slot of a sub-buffer still has that of the lap before, as a crash leaves it that loses all stores to it.
 #[test]
 fn a_lost_sub_buffer_is_missed_if_its_slot_has_that_of_the_lap_before() {
@@ -228,24 +187,6 @@ fn a_lost_sub_buffer_is_missed_if_its_slot_has_that_of_the_lap_before() {
         let times: Vec<_> = times.into_iter().flatten().collect();
         assert_eq!(found(&medium), (times, missed.map(gap).into_iter().collect()), "slot {slot}");
     }
-}
-
-/// Another file's records are in the medium.
-#[test]
-fn another_recording_in_the_same_medium_is_not_read() {
-    let medium = Plain::new(LEN);
-    let old = options().create_new(&medium).unwrap().0;
-    let writer = old.claim().unwrap();
-    (0..9).for_each(|number| writer.record_at(number, 1, &[1; 72]).unwrap());
-    // Erased, as far as it can be refused.
-    for at in [0, 4096, 8192, 12288] {
-        medium.write(at, &[0; 8]);
-    }
-    let new = Options::with_clock(Identity([2; 16]), super::plain::clock());
-    let new = new.sub_buffer_size(256).create_new(&medium).unwrap().0;
-    new.claim().unwrap().record_at(1, 2, b"").unwrap();
-    let shown = shown(&new.reader(), 0);
-    assert_eq!(shown.events.iter().map(|event| event.id).collect::<Vec<_>>(), [2]);
 }
 
 /// A crash has lost a header but for its other words, and the next one the header that was stored over it but for its first

@@ -177,7 +177,30 @@ fn fields_are_read_as_far_as_the_payload_and_their_types_allow() {
     }
 }
 
-/// Texts with a valid tag that break a rule of `Options::events`. All are left out.
+/// Texts that break a rule of `Options::events`, and a part of the reason.
+const WRONG: &[(&str, &str)] = &[
+    ("", "name"),
+    (": ", "name"),
+    ("a b", "name"),
+    ("a:", "name"),
+    ("a\u{1b}[2J", "name"),
+    ("a\u{7f}", "name"),
+    ("valv\u{e9}", "name"),
+    ("a: ", "no fields"),
+    ("a: b", "NAME=TYPE"),
+    ("a: =u8", "NAME=TYPE"),
+    ("a: b\u{1}=u8", "NAME=TYPE"),
+    ("a: b=u8  c=u8", "NAME=TYPE"),
+    ("a: b=u8 ", "NAME=TYPE"),
+    ("a: b u8 c=u8", "NAME=TYPE"),
+    ("a: b=", "a type is not"),
+    ("a: b==u8", "a type is not"),
+    ("a: b=u\u{1}", "a type is not"),
+    ("a: b=str c=u8", "the type str"),
+    ("a: b=u8 b=u16", "the same name"),
+];
+
+/// Texts with a valid tag. All are left out if one of them is wrong.
 #[test]
 fn texts_that_no_recorder_can_have_written_are_damaged() {
     let is_damaged = |entries: &[u8]| {
@@ -188,31 +211,10 @@ fn texts_that_no_recorder_can_have_written_are_damaged() {
     let good = entry(2, b"b");
     assert!(!is_damaged(&good));
     let longest = [&b"a: b=u8 c"[..], &[b'x'; 512 - 13], b"=str"].concat();
-    assert_eq!(longest.len(), 512);
     assert!(!is_damaged(&entry(7, &longest)));
-    let longer = [&longest[..9], b"x", &longest[9..]].concat();
-    for text in [
-        &b""[..],
-        b": ",
-        b"a: ",
-        b"a b",
-        b"a:",
-        b"\xff",
-        b"\x1b[2J",
-        b"a\x7f",
-        b"a: b\x01=u8",
-        b"a: b",
-        b"a:  =u8",
-        b"a: =u8 c=u8",
-        b"a: b==u8",
-        b"a: b=",
-        b"a: b=u\x01",
-        b"a: b u8 c=u8",
-        b"a: b=u8 b=u16",
-        b"a: b=str c=u128",
-        &longer,
-        &[b'x'; MOST - 9],
-    ] {
+    let longer = [&b"a"[..], &longest].concat();
+    let texts = WRONG.iter().map(|(text, _)| text.as_bytes());
+    for text in texts.chain([&b"\xff"[..], &longer, &[b'x'; MOST - 9]]) {
         let entries = [&entry(7, text)[..], &good].concat();
         assert!(is_damaged(&entries), "{}", text.escape_ascii());
     }
@@ -271,32 +273,20 @@ fn a_table_without_space_in_the_file_is_refused() {
 #[test]
 fn an_event_whose_text_makes_no_sense_is_refused() {
     let medium = Plain::new(LEN);
-    let long = &*Box::leak("x".repeat(513).into_boxed_str());
-    for (events, expected) in [
-        (&[(65280, "a")][..], "ids from 65280 on"),
-        (&[(1, "a"), (2, "b"), (1, "c")], "the same id"),
-        (&[(1, "")], "name"),
-        (&[(1, "a b")], "name"),
-        (&[(1, "a:")], "name"),
-        (&[(1, "a\u{1b}[2J")], "name"),
-        (&[(1, "valv\u{e9}")], "name"),
-        (&[(1, "a: ")], "no fields"),
-        (&[(1, "a: b")], "NAME=TYPE"),
-        (&[(1, "a: =u8")], "NAME=TYPE"),
-        (&[(1, "a: b=u8  c=u8")], "NAME=TYPE"),
-        (&[(1, "a: b=u8 ")], "NAME=TYPE"),
-        (&[(1, "a: b=u128")], "a type is not"),
-        (&[(1, "a: b=U8")], "a type is not"),
-        (&[(1, "a: b=str c=u8")], "the type str"),
-        (&[(1, "a: b=u8 b=u16")], "the same name"),
-        (&[(1, long)], "longer than 512 bytes"),
-    ] {
+    let long = "x".repeat(513);
+    let refuse = |events: &[(u16, &str)], expected: &str| {
         let refused = options().events(events).create_new(&medium).map(drop).unwrap_err();
         let ErrorKind::BadEvent { id, what, .. } = *refused.error.kind() else {
             panic!("{refused}")
         };
         assert_eq!(id, events[0].0);
         assert!(what.contains(expected), "{what}");
+    };
+    refuse(&[(65280, "a")], "ids from 65280 on");
+    refuse(&[(1, "a"), (2, "b"), (1, "c")], "the same id");
+    refuse(&[(1, &long)], "longer than 512 bytes");
+    for (text, expected) in WRONG.iter().chain(&[("a: b=u128", "a type"), ("a: b=U8", "a type")]) {
+        refuse(&[(1, text)], expected);
     }
     assert!(medium.bytes().iter().all(|byte| *byte == 0), "the medium is as before");
 }

@@ -246,27 +246,6 @@ fn a_damaged_copy_of_the_root_is_replaced_and_a_lost_root_gives_way_to_the_one_b
     assert_eq!(shown(&Reader::open(&medium).unwrap(), 0).events.len(), 2);
 }
 
-/// An older version has left a root where the new recording has none yet.
-#[test]
-fn a_recording_in_place_of_one_of_an_older_version_is_read() {
-    let mut image = Image(vec![0; LEN]);
-    image.root(2, 7);
-    let medium = Plain::new(LEN);
-    medium.write(0, &image.0);
-    let refused = options().open(&medium).map(drop).unwrap_err();
-    let is_it =
-        matches!(refused.error.kind(), ErrorKind::Format(FormatError::Version { found: 2, .. }));
-    assert!(is_it, "{refused}");
-    // Erased, as far as it can be refused.
-    for at in [0, 4096, 8192, 12288] {
-        medium.write(at, &[0; 8]);
-    }
-    let (recorder, _) = options().create_new(&medium).unwrap();
-    recorder.claim().unwrap().record_at(1, 1, b"").unwrap();
-    drop(recorder);
-    assert_eq!(shown(&options().open(&medium).unwrap().0.reader(), 0).events.len(), 1);
-}
-
 #[test]
 fn options_that_make_no_recording_are_refused() {
     let medium = Plain::new(LEN);

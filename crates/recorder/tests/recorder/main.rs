@@ -18,11 +18,11 @@ mod failed_medium;
 mod failing;
 mod files;
 mod format;
+mod hooked;
 mod merged;
 mod overtaken;
 mod plain;
 #[cfg(target_os = "linux")]
 mod processes;
 mod rewritten;
-mod turns;
 mod work;

@@ -60,24 +60,6 @@ fn times_of<'r>(mut events: Merged<'r, &'r Plain>, reader: &Reader<&'r Plain>) -
     times
 }
 
-#[test]
-fn shards_are_merged_by_time() {
-    let medium = Plain::new(LEN);
-    let recorder = options().shards(2).create_new(&medium).unwrap().0;
-    let writers = [recorder.claim().unwrap(), recorder.claim().unwrap()];
-    for (time, shard) in [(1, 0), (2, 1), (3, 1), (4, 0), (4, 1), (9, 0)] {
-        writers[shard].record_at(time, shard as u16, &time.to_le_bytes()).unwrap();
-    }
-    let reader = recorder.reader();
-    let mut buffer = vec![0; reader.largest_payload()];
-    let mut merged = reader.events();
-    let mut order = Vec::new();
-    while let Some(Found::Event(event)) = merged.read_next(&mut buffer).unwrap() {
-        order.push((event.timestamp, event.shard));
-    }
-    assert_eq!(order, [(1, 0), (2, 1), (3, 1), (4, 0), (4, 1), (9, 0)]);
-}
-
 /// Shards of different lengths end at different times, and many events have the same time.
 #[test]
 fn many_shards_are_merged_by_time() {

@@ -1,12 +1,12 @@
 //! Processes that end in the middle of recording, and what the next one reads.
 
 use super::plain::{Plain, Recorded, shown};
+use cachemaint_test_support::skip::skip;
 use cachemaint::dax::{self, DaxFile};
 use cachemaint_recorder::{
     Clock, Durability, ErrorKind, Event, Identity, Options, Reader, Recorder, Within,
 };
-use cachemaint_test_support::skip::skip;
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 use rustix::process::{Signal, getpid, kill_process};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -19,8 +19,6 @@ const END: &str = "CACHEMAINT_RECORDER_END";
 const FILE: &str = "CACHEMAINT_RECORDER_FILE";
 /// The number of events that the child records.
 const EVENTS: u64 = 20;
-/// The times that two threads hook recorders, and the number of recorders each time.
-const ROUNDS: usize = 30;
 
 fn file(path: &Path) -> DaxFile {
     let options = dax::Options::new().allow_page_granularity();
@@ -50,40 +48,6 @@ static CLOCK_PANICS: AtomicBool = AtomicBool::new(false);
 fn ticks() -> u64 {
     assert!(!CLOCK_PANICS.swap(false, Ordering::Relaxed), "in the clock");
     EVENTS
-}
-
-/// Two threads hook recorders at the same time, again and again. Returns the number of those that a panic has not stopped.
-fn running_after_panics() -> usize {
-    (0..ROUNDS)
-        .map(|_| {
-            let started = AtomicUsize::new(0);
-            let hook = || {
-                let recorders: Vec<_> = (0..ROUNDS).map(|_| in_memory()).collect();
-                started.fetch_add(1, Ordering::SeqCst);
-                while started.load(Ordering::SeqCst) < 2 {
-                    core::hint::spin_loop();
-                }
-                for recorder in &recorders {
-                    recorder.stop_on_panic().unwrap();
-                }
-                recorders
-            };
-            let recorders = std::thread::scope(|scope| {
-                let threads = [scope.spawn(hook), scope.spawn(hook)];
-                threads.map(|thread| thread.join().unwrap()).concat()
-            });
-            assert!(std::panic::catch_unwind(|| panic!("as the test asks")).is_err());
-            drop(std::panic::take_hook());
-            recorders.iter().filter(|recorder| !recorder.is_stopped()).count()
-        })
-        .sum()
-}
-
-/// A recorder of one shard.
-fn in_memory() -> &'static Recorder<'static, Plain> {
-    let options = Options::with_clock(Identity([9; 16]), Clock::from_function(ticks, 1, 0));
-    let recorder = options.sub_buffer_size(256).create_new(Plain::new(32 << 10)).unwrap().0;
-    Box::leak(Box::new(recorder))
 }
 
 /// The child records events, and ends as the environment variable demands.
@@ -125,7 +89,6 @@ fn child() {
             let caught = std::panic::catch_unwind(|| panic!("as the test asks"));
             assert!(caught.is_err());
         }
-        "many-hooks" => std::process::exit(i32::from(running_after_panics() > 0)),
         "long-panic" => panic!("{}", "\u{20ac}".repeat(1000)),
         "panic-in-record" => {
             CLOCK_PANICS.store(true, Ordering::Relaxed);
@@ -133,12 +96,6 @@ fn child() {
         }
         other => panic!("no end: {other}"),
     }
-}
-
-/// Ends a child. Returns its status, and the times of the events in the first shard.
-fn end(how: &str) -> (ExitStatus, Vec<u64>) {
-    let (status, shards) = ended(how);
-    (status, shards[0].iter().map(|event| event.timestamp).collect())
 }
 
 /// Ends a child. Returns its status, and the events of each shard.
@@ -171,39 +128,15 @@ fn events_outlive_their_process() {
     if is_emulated("events_outlive_their_process") {
         return;
     }
-    let (status, times) = end("kill");
-    assert_eq!(status.signal(), Some(libc::SIGKILL), "{status:?}");
-    assert_eq!(times, (0..EVENTS).collect::<Vec<_>>());
-}
-
-/// The child has no mapping of the recording.
-#[test]
-#[cfg_attr(miri, ignore = "starts processes")]
-fn a_forked_child_ends_as_without_the_hook() {
-    if is_emulated("a_forked_child_ends_as_without_the_hook") {
-        return;
+    for how in ["kill", "panic"] {
+        let (status, shards) = ended(how);
+        let ended = if how == "kill" { (None, Some(libc::SIGKILL)) } else { (Some(3), None) };
+        assert_eq!((status.code(), status.signal()), ended, "{status:?}");
+        let times: Vec<_> = shards[0].iter().map(|event| event.timestamp).collect();
+        assert_eq!(times, (0..EVENTS).collect::<Vec<_>>());
     }
-    assert_eq!(end("fork-panic").0.code(), Some(8), "after it has caught the panic");
-}
-
-#[test]
-#[cfg_attr(miri, ignore = "starts processes")]
-fn a_panic_stops_recording_and_then_goes_its_way() {
-    if is_emulated("a_panic_stops_recording_and_then_goes_its_way") {
-        return;
-    }
-    let (status, times) = end("panic");
-    assert_eq!(status.code(), Some(3));
-    assert_eq!(times, (0..EVENTS).collect::<Vec<_>>());
-}
-
-#[test]
-#[cfg_attr(miri, ignore = "starts processes")]
-fn hooks_that_threads_set_at_the_same_time_all_stay() {
-    if is_emulated("hooks_that_threads_set_at_the_same_time_all_stay") {
-        return;
-    }
-    assert_eq!(end("many-hooks").0.code(), Some(0));
+    // A forked child has no mapping of the recording, and ends as without the hook.
+    assert_eq!(ended("fork-panic").0.code(), Some(8), "after it has caught the panic");
 }
 
 /// The thread that panics owns the first shard, so that the message is in the second one.

@@ -1,7 +1,7 @@
 //! Crashes during creation and opening: the recording, its texts of events, and the earlier content afterwards.
 
 use super::Note::{self, Begun, Opened};
-use super::{BYTES, claim_second, judge, last, open, options, work};
+use super::{BYTES, Outcome, claim_second, judge, last, open, options, work};
 use cachemaint::medium::{Medium as _, Readable};
 use cachemaint_recorder::{
     Clock, Durability, ErrorKind, FormatError, Found, Identity, Options, Reader, SkippedKind,
@@ -140,38 +140,22 @@ fn words<S: Readable>(medium: &S) -> Vec<u64> {
     (0..BYTES).step_by(8).map(|at| medium.load(at, Ordering::Relaxed)).collect()
 }
 
-/// In a new file, where whatever a crash leaves is opened or created, and that again after each crash of it.
+/// In a new file, where whatever a crash leaves is opened or created, and that again after each crash of it. The texts of
+/// events are persistent with the recording.
 pub(super) fn in_zeros(simulation: &Simulation) -> Exploration {
+    fn create(medium: &SimMedium) -> Outcome<&SimMedium> {
+        options(Durability::EachAppend).events(&[(0, "a")]).open_or_create(medium)
+    }
     simulation.explore(
         |medium, notes: &Notes<'_, Note>| {
-            drop(options(Durability::EachAppend).open_or_create(medium).unwrap().0);
+            drop(create(medium).unwrap().0);
             notes.add(Opened(1));
         },
         |medium: &SimMedium, notes| {
-            drop(options(Durability::EachAppend).open_or_create(medium)?);
-            judge_creation(medium, notes)
-        },
-    )
-}
-
-/// A creation in a new file makes the texts of events persistent with the recording.
-pub(super) fn with_texts(simulation: &Simulation) -> Exploration {
-    simulation.explore(
-        |medium, notes: &Notes<'_, Note>| {
-            let options = options(Durability::EachAppend).events(&[(0, "a")]);
-            drop(options.open_or_create(medium).unwrap().0);
-            notes.add(Opened(1));
-        },
-        |medium: &SimMedium, notes| {
+            drop(create(medium)?);
             judge_creation(medium, notes)?;
-            judge_texts(medium)
+            let is_damaged = Reader::open(medium)?.event_table().unwrap().is_damaged();
+            Violation::unless(!is_damaged, || "the texts are damaged".to_owned())
         },
     )
-}
-
-/// Checks that the texts are whole.
-fn judge_texts(medium: &SimMedium) -> Result<(), Violation> {
-    let is_damaged =
-        Reader::open(medium).is_ok_and(|reader| reader.event_table().unwrap().is_damaged());
-    Violation::unless(!is_damaged, || "the texts are damaged".to_owned())
 }

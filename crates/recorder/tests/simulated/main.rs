@@ -1,8 +1,7 @@
 //! The guarantees of each durability of the flight recorder, after every crash.
 //!
-//! Media begin with zeros here, since each word that differs from its old content doubles the torn states. On junk those
-//! states are tried in which few stores of a crash have another fate than the rest; the recorder's generated histories,
-//! `tests/histories/recorder.rs`, run on junk, too.
+//! Media begin with zeros here, since each word that differs from its old content doubles the torn states. The recorder's
+//! generated histories, `tests/histories/recorder.rs`, run on junk.
 
 #![expect(clippy::unwrap_used, reason = "a workload that panics is a finding")]
 
@@ -11,11 +10,11 @@ mod threads;
 
 use cachemaint::medium::{Medium, OpenError, Readable};
 use cachemaint_recorder::{
-    Clock, Durability, Error, ErrorKind, FormatError, Found, Identity, Mode,
-    Opened as RecorderOpened, Options, Reader, Recorder, SkippedKind, Writer,
+    Clock, Durability, Error, ErrorKind, Found, Identity, Mode, Opened as RecorderOpened, Options,
+    Reader, Recorder, SkippedKind, Writer,
 };
 use cachemaint_sim::mutation::{Mutation, Setting, Weakening};
-use cachemaint_sim::{Effort, Exploration, Killed, Model, Notes, SimMedium, Simulation, Violation};
+use cachemaint_sim::{Effort, Exploration, Model, Notes, SimMedium, Simulation, Violation};
 use threads::{
     a_writer_is_sent_to_another_thread, another_thread_takes_the_shard_up,
     another_thread_writes_back,
@@ -181,17 +180,6 @@ fn life(simulation: &Simulation, durability: Durability) -> Exploration {
     )
 }
 
-/// A sub-buffer and the beginning of the next one.
-fn few_events(simulation: &Simulation) -> Exploration {
-    with_recording(simulation, Mode::Overwrite).explore(
-        |medium, notes| {
-            let recorder = open(medium, Durability::OnRequest).unwrap().0;
-            work(&recorder, 0..2, |note| notes.add(note)).unwrap();
-        },
-        |medium: &SimMedium, notes| judge(medium, notes, Durability::OnRequest),
-    )
-}
-
 /// Three sub-buffers of four, of which nothing is written back but their headers: by lines none of them is lost.
 fn headers_are_kept(simulation: &Simulation) -> Exploration {
     let options = || options(Durability::OnRequest).shards(1).sub_buffers(4);
@@ -295,75 +283,21 @@ fn losses_written_back(simulation: &Simulation) -> Exploration {
     )
 }
 
-/// A process that is killed after so many operations; another one opens the recording and goes on; then the
-/// power fails.
-fn killed_and_gone_on(simulation: &Simulation, kill: u64) -> Exploration {
-    let opened = with_recording(simulation, Mode::Overwrite);
-    opened.explore(
-        |medium, notes: &Notes<'_, Note>| {
-            let mortal = medium.mortal(kill);
-            let tell = |note| {
-                if mortal.is_alive() {
-                    notes.add(note);
-                }
-            };
-            match open(&mortal, Durability::EachAppend) {
-                Ok((recorder, _)) => {
-                    let died = work(&recorder, 0..1, tell).map_err(ErrorKind::from);
-                    assert!(matches!(
-                        died,
-                        Ok(()) | Err(ErrorKind::Format(FormatError::Medium(Killed)))
-                    ));
-                }
-                Err(error) => {
-                    assert_eq!(*error.error.kind(), ErrorKind::Format(FormatError::Medium(Killed)));
-                }
-            }
-            medium.killed();
-
-            let recorder = open(medium, Durability::EachAppend).unwrap().0;
-            work(&recorder, 1..2, |note| notes.add(note)).unwrap();
-        },
-        |medium: &SimMedium, notes| {
-            let (found, _) = events(&Reader::open(medium)?, 0)?;
-            let recorded = notes.iter().filter_map(|note| match note {
-                Recorded(event) => Some(*event),
-                _ => None,
-            });
-            match recorded.into_iter().find(|event| !found.contains(event)) {
-                Some(event) => Err(Violation::lost(format!("event {event} of {found:?}"))),
-                None => Ok(()),
-            }
-        },
-    )
-}
-
-/// Killed after each operation; the first failure, or the last exploration.
-fn killed_anywhere(simulation: &Simulation) -> Exploration {
-    let mut explorations = (0..OPERATIONS).map(|kill| killed_and_gone_on(simulation, kill));
-    let failed = explorations.find(|exploration| exploration.failure.is_some());
-    failed.unwrap_or_else(|| killed_and_gone_on(simulation, OPERATIONS))
-}
-
-/// The number of operations that suffices for an opening and an event.
-const OPERATIONS: u64 = 24;
-
 type Scenario = fn(&Simulation) -> Exploration;
 
-/// Creations that refuse a medium of junk.
-const IN_ZEROS: [Scenario; 2] = [creation::in_zeros, creation::with_texts];
+const CREATIONS: [Scenario; 4] = [
+    creation::in_zeros,
+    creation::over_remains,
+    creation::then_a_crash,
+    creation::over_foreign_content,
+];
 
-/// Creations over something else.
-const OVER: [Scenario; 3] =
-    [creation::over_remains, creation::then_a_crash, creation::over_foreign_content];
-
-const SCENARIOS: [Scenario; 6] = [
+const SCENARIOS: [Scenario; 5] = [
     losses_written_back,
     refusing,
     |simulation| life(simulation, Durability::EachAppend),
     written_back,
     |simulation| life(simulation, Durability::SubBuffer),
-    killed_anywhere,
 ];
 
 /// The neutral model has every crash of x86 and arm64, as a test of the simulator shows.
@@ -388,47 +322,10 @@ fn a_crash_of_a_creation_leaves_a_whole_recording_or_none() {
         .flat_map(|model| [Effort::Deviations(1), random].map(|effort| (model, effort)))
     {
         let simulation = Simulation::new(model, BYTES).zeros().effort(effort);
-        for scenario in IN_ZEROS.into_iter().chain(OVER) {
+        for scenario in CREATIONS {
             scenario(&simulation).assert_safe();
         }
     }
-}
-
-#[test]
-fn promises_hold_on_junk_after_crashes_in_which_one_store_has_another_fate_than_the_rest() {
-    for model in MODELS {
-        let simulation = Simulation::new(model, BYTES).effort(Effort::Deviations(1));
-        for scenario in SCENARIOS.into_iter().chain(OVER) {
-            scenario(&simulation).assert_safe();
-        }
-    }
-}
-
-/// No event is guaranteed, but after any crash only recorded events are found.
-#[test]
-fn without_write_backs_nothing_is_found_that_was_not_recorded() {
-    for model in MODELS {
-        let few = few_events(&Simulation::new(model, BYTES).zeros());
-        few.assert_safe();
-        assert!(few.is_exhaustive());
-        let random = Effort::Random { states: 200, seed: 7 };
-        life(&Simulation::new(model, BYTES).zeros().effort(random), Durability::OnRequest)
-            .assert_safe();
-    }
-}
-
-/// A killed process keeps all events, and so does kexec.
-#[test]
-fn a_killed_process_leaves_every_event_of_the_last_lap() {
-    with_recording(&Simulation::new(Model::CACHES_KEPT, BYTES).zeros(), Mode::Overwrite)
-        .explore(
-            |medium, notes| {
-                let recorder = open(medium, Durability::OnRequest).unwrap().0;
-                work(&recorder, 0..7, |note| notes.add(note)).unwrap();
-            },
-            |medium: &SimMedium, notes| judge(medium, notes, Durability::EachAppend),
-        )
-        .assert_safe();
 }
 
 #[test]
@@ -451,7 +348,7 @@ fn no_write_back_no_fence_and_no_order_can_be_left_out() {
             scenario(&setting.simulation(BYTES).zeros().effort(Effort::Deviations(1)))
         }
     };
-    let creations: Vec<_> = IN_ZEROS.into_iter().chain(OVER).map(of_creation).collect();
+    let creations: Vec<_> = CREATIONS.into_iter().map(of_creation).collect();
     let mut scenarios: Vec<&(dyn Fn(&Setting) -> Exploration + Sync)> =
         vec![&threads, &taken_up, &sent, &headers];
     for scenario in &list {

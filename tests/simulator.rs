@@ -26,7 +26,6 @@ mod simulator {
     mod planted;
     #[cfg(feature = "recorder")]
     mod recorder;
-    mod replays;
     mod slots;
     mod threads;
 }

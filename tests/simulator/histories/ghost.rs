@@ -105,13 +105,6 @@ fn a_record_that_a_later_life_completes_is_found_again_with_the_same_settings() 
 }
 
 #[test]
-fn a_report_names_the_write_that_a_later_life_completes() {
-    let failure = search(Model::X86, 0).failure.expect("it is there");
-    let Some(Cause::Revived { write, again }) = &failure.cause else { panic!("{failure}") };
-    assert!(write.starts_with("write at ") && again.ends_with(" of life 2"), "{failure}");
-}
-
-#[test]
 fn an_erased_record_is_not_completed() {
     let found = histories(Model::NEUTRAL, 0).search(&Record { erases: true });
     found.assert_safe();

@@ -2,7 +2,7 @@
 
 use super::naive::{Do, Kind, LINE, Memory, Naive, Program};
 use cachemaint::medium::{Medium, Readable};
-use cachemaint::sim::{Machine, Model, Notes, SimMedium, Simulation, Violation};
+use cachemaint::sim::{Machine, Model, Notes, SimMedium, Simulation};
 use core::cell::RefCell;
 use core::ops::Range;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};

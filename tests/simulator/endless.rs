@@ -92,7 +92,7 @@ fn a_workload_a_recovery_and_a_life_that_spin_forever_are_failures() {
 #[test]
 fn a_preparation_that_spins_forever_panics() {
     let prepare = || Simulation::new(Model::X86, 64).operations(100).prepared(|_medium| spin());
-    let text = catch_unwind(prepare).unwrap_err().downcast::<String>().unwrap();
+    let text = catch_unwind(prepare).unwrap_err().downcast::<&str>().unwrap();
     assert!(text.contains("does this end?"), "{text}");
     (0..1_000).for_each(|_| sync::spin_loop());
 }

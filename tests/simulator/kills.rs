@@ -2,8 +2,8 @@
 
 use super::threads::{EACH, is_there};
 use cachemaint::medium::{Medium, Readable};
-use cachemaint::sim::{Model, Notes, SimMedium, Simulation, Violation, ViolationKind, sync};
-use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use cachemaint::sim::{Model, Notes, Simulation, Violation, ViolationKind};
+use core::sync::atomic::Ordering::Relaxed;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 

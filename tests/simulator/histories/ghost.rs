@@ -2,7 +2,7 @@
 
 use super::LINE;
 use cachemaint::medium::Medium;
-use cachemaint::sim::{Cause, Histories, Life, Model, Searched, Simulation, Structure, Violation};
+use cachemaint::sim::{Histories, Life, Model, Searched, Simulation, Structure, Violation};
 use core::sync::atomic::Ordering::Relaxed;
 
 const MODELS: [Model; 3] = [Model::X86, Model::NEUTRAL, Model::PAGES];

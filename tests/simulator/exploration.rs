@@ -197,25 +197,6 @@ fn useless_and_missing_work_is_reported_by_place() {
     outcome.waste.assert_none_of(&[]);
 }
 
-/// With eADR a fence persists for a loss of power, and a deep persist for a reset, too.
-#[test]
-fn a_deep_persist_after_a_fence_by_bytes_does_work() {
-    let outcome = Simulation::new(Model::X86_EADR_RESET, 64).zeros().explore(
-        |medium, notes: &Notes<'_, ()>| {
-            medium.store(0, 1, Relaxed);
-            medium.persist(0..8).unwrap();
-            medium.deep_persist(0..8).unwrap();
-            notes.add(());
-        },
-        |medium, notes| {
-            let is_there = medium.load(0, Relaxed) == 1;
-            if is_there || notes.is_empty() { Ok(()) } else { Err(Violation::lost("it")) }
-        },
-    );
-    outcome.assert_safe();
-    assert!(outcome.waste.is_empty(), "{}", outcome.waste);
-}
-
 #[test]
 fn stores_of_other_bytes_of_a_word_overwrite_nothing() {
     // The places of two writes of four bytes in a row, and the number of those that are overwritten.

@@ -9,8 +9,7 @@ use cachemaint::medium::{Medium, Readable};
 use cachemaint::sim::mutation::{Mutation, Setting};
 use cachemaint::sim::waste::Kind;
 use cachemaint::sim::{
-    Cause, Exploration, Killed, Model, Notes, SimMedium, Simulation, Violation,
-    ViolationKind,
+    Cause, Exploration, Killed, Model, Notes, SimMedium, Simulation, Violation, ViolationKind,
 };
 use core::sync::atomic::Ordering;
 use proptest::prelude::*;

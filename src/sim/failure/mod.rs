@@ -132,7 +132,7 @@ impl Failure {
                 write!(f, "thread {}  ", event.thread)?;
             }
             let fate = fate.map(|fate| fate.to_string()).unwrap_or_default();
-            writeln!(f, "{:22}  {fate:23}  {}", text(event, note), shown(event.place))?;
+            writeln!(f, "{:26}  {fate:23}  {}", text(event, note), shown(event.place))?;
         }
         Ok(())
     }

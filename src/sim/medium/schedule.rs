@@ -185,14 +185,13 @@ impl Turns {
     fn before(&self, access: Access) {
         let Some(thread) = place() else { return };
         let mut state = self.state();
-        if !state.left.spend() {
-            state.is_over = true;
-            drop(state);
-            panic!(
-                "more accesses to shared memory than the simulation allows operations: does this end? Let a loop that \
-                 waits for another thread call `spin_loop`"
-            );
-        }
+        let is_within = state.left.spend();
+        state.is_over |= !is_within;
+        assert!(
+            is_within,
+            "more accesses to shared memory than the simulation allows operations: does this end? Let a loop that \
+             waits for another thread call `spin_loop`"
+        );
         if std::thread::panicking() {
             return;
         }

@@ -1,6 +1,5 @@
 //! Generated histories: they find mistakes that take several lives, and report the shortest.
 
-mod ghost;
 mod moments;
 
 use cachemaint::medium::{Medium, Readable};

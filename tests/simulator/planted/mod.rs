@@ -9,8 +9,6 @@ mod counters;
 mod mailbox;
 mod messages;
 mod producers;
-mod threads;
-mod undo;
 
 use cachemaint::sim::{Exploration, Failure, Model, ViolationKind};
 

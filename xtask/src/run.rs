@@ -34,8 +34,12 @@ const NOTHING_FOR_MIRI: [&str; 16] = [
 const FORMATS: [&str; 4] = ["format::", "journal::", "recorder::", "preserve::"];
 
 /// Their tests that use files, or that loop over numbers for minutes there.
-const FORMATS_NATIVELY: [&str; 3] =
-    ["preserve::writing::file::", "journal::record::", "records_of_a_full_window"];
+const FORMATS_NATIVELY: [&str; 4] = [
+    "preserve::writing::file::",
+    "preserve::table::",
+    "journal::record::",
+    "records_of_a_full_window",
+];
 
 /// Returns `--skip` for each name.
 pub(crate) fn skipping<'a>(names: impl IntoIterator<Item = &'a &'a str>) -> Vec<&'a str> {

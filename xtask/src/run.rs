@@ -30,6 +30,17 @@ const NOTHING_FOR_MIRI: [&str; 16] = [
     "report::tests::",
 ];
 
+/// The modules of the formats, whose unit tests run under Miri too.
+const FORMATS: [&str; 4] = ["format::", "journal::", "recorder::", "preserve::"];
+
+/// Their tests that use files, or that loop over numbers for minutes there.
+const FORMATS_NATIVELY: [&str; 4] = [
+    "preserve::writing::file::",
+    "preserve::table::",
+    "journal::record::",
+    "records_of_a_full_window",
+];
+
 /// Returns `--skip` for each name.
 pub(crate) fn skipping<'a>(names: impl IntoIterator<Item = &'a &'a str>) -> Vec<&'a str> {
     names.into_iter().flat_map(|name| ["--skip", *name]).collect()
@@ -95,7 +106,14 @@ pub(crate) fn miri(host: &Host, report: &mut Report) -> Result<()> {
                 .env("PROPTEST_CASES", "4")
                 .check_tests()
         },
-    )
+    )?;
+    report.check("formats", "no undefined behaviour and no data race in the formats", || {
+        Cmd::cargo("+nightly miri test -p cachemaint --lib --features journal,recorder,preserve --")
+            .args(FORMATS)
+            .args(skipping(&FORMATS_NATIVELY))
+            .env("MIRIFLAGS", "-Zmiri-disable-isolation")
+            .check_tests()
+    })
 }
 
 pub(crate) fn loom(host: &Host, report: &mut Report) -> Result<()> {

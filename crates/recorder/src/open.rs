@@ -5,12 +5,12 @@ use super::format::{Description, FORMAT, Geometry, Root, RootFound, SEQUENCES, T
 use super::options::{Mode, Options};
 use super::reader::Reader;
 use super::{Error, ErrorKind, Recorder, events};
+use cachemaint::medium::{Granularity, Medium, OpenError, Readable};
 use cachemaint_format::error::FormatError;
 use cachemaint_format::reread::Rereadings;
 use cachemaint_format::root::{self, Found};
-use cachemaint_format::{magic, writer};
-use cachemaint::medium::{Granularity, Medium, OpenError, Readable};
 use cachemaint_format::sync::AtomicBool;
+use cachemaint_format::{magic, writer};
 use core::sync::atomic::Ordering;
 
 /// The result of an opening or a creation.

@@ -50,7 +50,10 @@ fn a_recorder_lives_without_allocations() {
     let cache = match Cache::host() {
         Ok(cache) => cache,
         Err(why) => {
-            return cachemaint_test_support::skip::skip("a_recorder_lives_without_allocations", why);
+            return cachemaint_test_support::skip::skip(
+                "a_recorder_lives_without_allocations",
+                why,
+            );
         }
     };
     for (mode, durability) in [

@@ -28,7 +28,6 @@ pub use explore::settings::Effort;
 pub use explore::simulation::{Notes, Simulation};
 pub use failure::Failure;
 pub use failure::cause::Cause;
-pub use failure::replay::{NoReplay, Replay};
 pub use failure::violation::{Violation, ViolationKind};
 pub use histories::{Histories, Life, Searched, Structure};
 pub use machine::Machine;

@@ -41,7 +41,6 @@ impl Setting {
 /// A test that is run under each mutant: it explores and returns the result.
 type Scenario<'a> = &'a (dyn Fn(&Setting) -> Exploration + Sync);
 
-/// A survivor that changes nothing.
 #[derive(Clone, Debug)]
 struct Equivalent {
     file: &'static str,

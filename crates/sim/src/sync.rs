@@ -34,12 +34,6 @@ pub fn spin_loop() {
     schedule::pause();
 }
 
-/// Comes before an access to memory that threads share by other means: another one may go on first.
-#[track_caller]
-pub fn preemptible() {
-    schedule::turn(schedule::Access::Changes);
-}
-
 macro_rules! atomic {
     ($name:ident, $value:ty) => {
         #[doc = concat!("[`core::sync::atomic::", stringify!($name), "`], before whose accesses another thread may go on.")]
@@ -99,33 +93,6 @@ atomic!(AtomicUsize, usize);
 
 /// A lock around a value that threads of a workload change. A thread that waits for it lets another one go on. One that
 /// waits for a [`std::sync::Mutex`] does not, and the simulation stands still.
-///
-/// ```
-/// use cachemaint::medium::{Medium, Readable};
-/// use cachemaint_sim::sync::Mutex;
-/// use cachemaint_sim::{Model, SimMedium, Simulation, Violation};
-/// use core::sync::atomic::Ordering::Relaxed;
-///
-/// let outcome = Simulation::new(Model::X86, 128).zeros().explore(
-///     |medium, done| {
-///         let free = Mutex::new(0);
-///         let append = || {
-///             free.with_mut(|at| {
-///                 medium.store(*at, 1, Relaxed);
-///                 medium.persist(*at..*at + 8).unwrap();
-///                 *at += 64;
-///             });
-///             done.add("one more");
-///         };
-///         medium.run_threads(&[&append, &append]);
-///     },
-///     |medium: &SimMedium, done: &[&str]| {
-///         let found = [0, 64].iter().filter(|at| medium.load(**at, Relaxed) == 1).count();
-///         if found < done.len() { Err(Violation::lost("one of them")) } else { Ok(()) }
-///     },
-/// );
-/// outcome.assert_safe();
-/// ```
 #[derive(Debug, Default)]
 pub struct Mutex<T>(std::sync::Mutex<T>);
 

@@ -7,8 +7,7 @@ use cachemaint_examples::hash_table::{Error, Table};
 use cachemaint_sim::mutation::{Mutation, Setting};
 use cachemaint_sim::waste::Kind;
 use cachemaint_sim::{
-    Cause, Exploration, Killed, Model, Notes, Replay, SimMedium, Simulation, Violation,
-    ViolationKind,
+    Cause, Exploration, Killed, Model, Notes, SimMedium, Simulation, Violation, ViolationKind,
 };
 use core::sync::atomic::Ordering;
 use proptest::prelude::*;
@@ -243,41 +242,6 @@ fn the_planted_mistake_is_found_under_each_model_and_explained() {
 }
 
 #[test]
-fn a_failure_is_seen_again_by_its_text() {
-    for model in MODELS {
-        let simulation = new(model);
-        let outcome = simulation.explore(planted, recovery);
-        let failure = outcome.failure.as_deref().expect("one fence is missing");
-        let printed = failure.to_string();
-        let (_, text) = printed.split_once("replay: ").expect("a failure ends with its replay");
-        let replay: Replay = text.parse().expect("what was printed");
-        assert_eq!(simulation.replay(&replay, planted, recovery), Err(failure.violation.clone()));
-    }
-}
-
-/// A regression test whose workload has changed must not pass for that.
-#[test]
-fn a_replay_of_something_else_is_not_taken_for_a_success() {
-    let simulation = new(Model::X86);
-    let outcome = simulation.explore(planted, recovery);
-    let replay = &outcome.failure.as_deref().expect("one fence is missing").replay;
-    let nothing = |_medium: &SimMedium, _notes: &Notes<'_, _>| ();
-    let other = simulation.replay(replay, nothing, recovery).expect_err("no crash is there");
-    assert_eq!(other.kind, ViolationKind::Workload);
-}
-
-#[test]
-fn a_replay_of_many_choices_is_short() {
-    let text = "t0x500.1.0x2/3:0:1x3.0";
-    let replay: Replay = text.parse().expect("a replay");
-    assert_eq!(replay.to_string(), text);
-    assert_eq!("t0.0/3:0:".parse::<Replay>().expect("a replay").to_string(), "t0x2/3:0:");
-    for wrong in ["t0x", "tx3", "t0x4294967295", "t0x-1"] {
-        assert!(wrong.parse::<Replay>().is_err(), "{wrong}");
-    }
-}
-
-#[test]
 fn a_full_table_and_a_strange_medium_are_refused() {
     let medium = new(Model::X86).medium();
     let mut table = Table::open(&medium).unwrap();
@@ -304,15 +268,6 @@ fn operations() -> impl Strategy<Value = Vec<Do>> {
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn any_operations_are_safe(operations in operations()) {
-        for model in MODELS {
-            let exploration = explore(&new(model), &operations);
-            exploration.assert_safe();
-            prop_assert!(exploration.is_exhaustive());
-        }
-    }
 
     #[test]
     fn any_operations_are_safe_around_a_kill(

@@ -1,10 +1,10 @@
 //! The header of a sub-buffer.
 
 use super::{HEADER, SEQUENCES, place};
+use crate::clock::Pace;
 use cachemaint_format::identity::Identity;
 use cachemaint_format::layout::{Layout as _, layout};
 use cachemaint_format::tag::{self, Kind};
-use crate::clock::Pace;
 
 layout! {
     /// The header of a sub-buffer.
@@ -26,26 +26,23 @@ layout! {
 }
 
 impl Header {
-    pub(in crate) const MAGIC: [u8; 4] = *b"CMsb";
+    pub(crate) const MAGIC: [u8; 4] = *b"CMsb";
     /// The offset of the tag.
-    pub(in crate) const TAG: u64 = HEADER - 8;
+    pub(crate) const TAG: u64 = HEADER - 8;
 
     /// Returns the bytes of this header with its tag.
-    pub(in crate) fn sealed(mut self, identity: Identity) -> [u8; HEADER as usize] {
+    pub(crate) fn sealed(mut self, identity: Identity) -> [u8; HEADER as usize] {
         self.tag = self.right_tag(identity);
         self.to_bytes()
     }
 
     /// Returns the first word of a shard's headers.
-    pub(in crate) fn first_word(shard: u32) -> u64 {
+    pub(crate) fn first_word(shard: u32) -> u64 {
         u64::from(u32::from_le_bytes(Self::MAGIC)) | u64::from(shard) << 32
     }
 
     /// Returns the header in these bytes, if it is valid.
-    pub(in crate) fn valid(
-        bytes: &[u8; HEADER as usize],
-        identity: Identity,
-    ) -> Option<Self> {
+    pub(crate) fn valid(bytes: &[u8; HEADER as usize], identity: Identity) -> Option<Self> {
         let header = Self::from_bytes(bytes);
         let is_one = header.tag == header.right_tag(identity)
             && header.magic == Self::MAGIC
@@ -59,15 +56,15 @@ impl Header {
         tag::of(key, &self.to_bytes()[..Self::TAG as usize])
     }
 
-    pub(in crate) const fn sequence(&self) -> u64 {
+    pub(crate) const fn sequence(&self) -> u64 {
         self.second_word & (SEQUENCES - 1)
     }
 
-    pub(in crate) const fn end_before(&self) -> u64 {
+    pub(crate) const fn end_before(&self) -> u64 {
         self.second_word >> 40
     }
 
-    pub(in crate) const fn pace(&self) -> Pace {
+    pub(crate) const fn pace(&self) -> Pace {
         let Self { ticks_per_second, timestamp, wall, .. } = *self;
         Pace { ticks_per_second, timestamp, wall }
     }

@@ -1,30 +1,30 @@
 //! The texts of events, in a page of their own.
 
 use super::PAGE;
+use cachemaint::medium::{Medium, Readable};
 use cachemaint_format::identity::Identity;
 use cachemaint_format::root;
 use cachemaint_format::tag::{self, Kind};
-use cachemaint::medium::{Medium, Readable};
 
 /// The place of the texts.
 const TEXTS: u64 = root::BYTES;
 /// The length of an entry without its text.
 const ENTRY: usize = 4;
 /// The most bytes of all entries.
-pub(in crate) const MOST_BYTES: usize = PAGE as usize;
+pub(crate) const MOST_BYTES: usize = PAGE as usize;
 /// The most entries: each has a text.
-pub(in crate) const MOST_ENTRIES: usize = MOST_BYTES / (ENTRY + 1);
+pub(crate) const MOST_ENTRIES: usize = MOST_BYTES / (ENTRY + 1);
 
 /// The length and the tag of all entries, as a root states them. No entries have the length 0 and the tag 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate) struct Table {
-    pub(in crate) len: u32,
-    pub(in crate) tag: u64,
+pub(crate) struct Table {
+    pub(crate) len: u32,
+    pub(crate) tag: u64,
 }
 
 impl Table {
     /// Returns the table of these entries, which fit.
-    pub(in crate) fn of(events: &[(u16, &str)], identity: Identity) -> Self {
+    pub(crate) fn of(events: &[(u16, &str)], identity: Identity) -> Self {
         if events.is_empty() {
             return Self { len: 0, tag: 0 };
         }
@@ -33,16 +33,13 @@ impl Table {
     }
 
     /// Writes the entries of a new recording, and issues their write-back.
-    pub(in crate) fn write<M: Medium>(
-        medium: &M,
-        events: &[(u16, &str)],
-    ) -> Result<(), M::Error> {
+    pub(crate) fn write<M: Medium>(medium: &M, events: &[(u16, &str)]) -> Result<(), M::Error> {
         let (bytes, len) = put(events);
         medium.copy_unfenced(&[(TEXTS, &bytes[..len.next_multiple_of(8)])])
     }
 
     /// Reads the bytes of all entries, if they are those of this table. Returns their number.
-    pub(in crate) fn read<S: Readable>(
+    pub(crate) fn read<S: Readable>(
         self,
         source: &S,
         identity: Identity,
@@ -71,7 +68,7 @@ fn put(events: &[(u16, &str)]) -> ([u8; MOST_BYTES], usize) {
 }
 
 /// Returns the id and the text of the entry at an offset and the offset after it, if one is there.
-pub(in crate) fn entry(bytes: &[u8], at: usize) -> Option<(u16, &str, usize)> {
+pub(crate) fn entry(bytes: &[u8], at: usize) -> Option<(u16, &str, usize)> {
     let (head, rest) = bytes.get(at..)?.split_first_chunk::<ENTRY>()?;
     let [id, len] = [[head[0], head[1]], [head[2], head[3]]].map(u16::from_le_bytes);
     let text = rest.get(..len.into())?;
@@ -79,7 +76,7 @@ pub(in crate) fn entry(bytes: &[u8], at: usize) -> Option<(u16, &str, usize)> {
 }
 
 /// Returns the bytes of all entries.
-pub(in crate) fn bytes_of(events: &[(u16, &str)]) -> usize {
+pub(crate) fn bytes_of(events: &[(u16, &str)]) -> usize {
     events.iter().map(|(_, text)| ENTRY + text.len()).sum()
 }
 

@@ -51,7 +51,7 @@ impl Event<'_> {
     /// [`Recorder::stop_on_panic`](crate::Recorder#method.stop_on_panic).
     pub const PANIC: u16 = 0xffff;
     /// The first id that is reserved for the format.
-    pub(in crate) const RESERVED: u16 = 0xff00;
+    pub(crate) const RESERVED: u16 = 0xff00;
 }
 
 /// Bytes of a sub-buffer that do not verify.

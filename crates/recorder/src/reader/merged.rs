@@ -3,11 +3,11 @@
 use super::Reader;
 use super::found::Found;
 use super::shard::Events;
-use cachemaint::medium::Readable;
 use crate::Error;
 use alloc::collections::BinaryHeap;
 use alloc::collections::binary_heap::PeekMut;
 use alloc::vec::Vec;
+use cachemaint::medium::Readable;
 use core::cmp::Reverse;
 
 /// The events of several shards, merged by the opening that recorded them, then by time, then by shard.

@@ -3,11 +3,11 @@
 use super::found::{Event, Found, Skipped, SkippedKind};
 use super::search::{Record, Search};
 use super::{HEADER, Header, Reader};
-use cachemaint_format::tag;
-use cachemaint::medium::Readable;
 use crate::Error;
 use crate::clock::Pace;
 use crate::format::{self, RECORD, TAGGED, record_len};
+use cachemaint::medium::Readable;
+use cachemaint_format::tag;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 

@@ -2,11 +2,11 @@
 
 use super::hooked::{Access, Hooked};
 use super::plain::{BASE, Plain, Recorded, Shown, options, shown};
-use cachemaint_test_support::cases::cases;
 use cachemaint::medium::Readable;
 use cachemaint_recorder::{
     Clock, Durability, ErrorKind, Found, Identity, Mode, Options, Reader, SkippedKind,
 };
+use cachemaint_test_support::cases::cases;
 use core::cell::RefCell;
 use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;

@@ -2,9 +2,9 @@
 
 use super::hooked::{Access, Hooked};
 use super::plain::{Plain, Recorded, SIZE, Shown, options, shown};
-use cachemaint_test_support::cases::cases;
 use cachemaint::medium::Medium;
 use cachemaint_recorder::{Reader, SkippedKind, Writer};
+use cachemaint_test_support::cases::cases;
 use core::sync::atomic::Ordering;
 use proptest::prelude::*;
 use std::sync::Mutex;

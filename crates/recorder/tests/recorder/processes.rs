@@ -1,11 +1,11 @@
 //! Processes that end in the middle of recording, and what the next one reads.
 
 use super::plain::{Plain, Recorded, shown};
-use cachemaint_test_support::skip::skip;
 use cachemaint::dax::{self, DaxFile};
 use cachemaint_recorder::{
     Clock, Durability, ErrorKind, Event, Identity, Options, Reader, Recorder, Within,
 };
+use cachemaint_test_support::skip::skip;
 use core::sync::atomic::{AtomicBool, Ordering};
 use rustix::process::{Signal, getpid, kill_process};
 use std::os::unix::process::ExitStatusExt;

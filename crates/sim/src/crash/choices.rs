@@ -6,7 +6,6 @@ use alloc::vec::Vec;
 /// The strategy of the next run where it has no remembered choice.
 #[derive(Clone, Debug)]
 pub(crate) enum Way {
-    /// The first alternative; all others have their turn later.
     All,
     /// The first alternative, with at most this number of choices of another. All others have their turn later.
     NearFirst(u32),
@@ -16,20 +15,16 @@ pub(crate) enum Way {
     Random(fastrand::Rng),
 }
 
-/// One choice.
 #[derive(Clone, Copy, Debug)]
 struct Choice {
     /// The number of alternatives; 0 if only the taken one is known.
     of: u32,
-    /// The number of the taken alternative.
     taken: u32,
     /// The number of alternatives taken before it, in earlier runs.
     turn: u32,
-    /// The number of alternatives to take in all.
     turns: u32,
 }
 
-/// The choices of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Choices {
     way: Way,
@@ -90,7 +85,6 @@ impl Choices {
         self.differs
     }
 
-    /// Returns the alternatives that this run took.
     pub(crate) fn taken(&self) -> Vec<u32> {
         self.made[..self.next].iter().map(|choice| choice.taken).collect()
     }

@@ -86,7 +86,6 @@ impl Layer {
 pub(crate) struct Image {
     /// The words at the beginning, before anything was run.
     beginning: Arc<[u64]>,
-    /// The oldest first.
     pub(crate) layers: Vec<Layer>,
     settled: Arc<Settled>,
 }
@@ -106,7 +105,6 @@ impl Image {
         Self { beginning, layers: Vec::new(), settled: Arc::new(Settled { words, open }) }
     }
 
-    /// Returns the same image after another crash.
     pub(crate) fn under(mut self, layer: Layer) -> Self {
         let history = Arc::clone(&layer.history);
         self.layers.push(layer);
@@ -139,7 +137,6 @@ impl Image {
         layers.into_iter().chain(last).fold(Self::new(Arc::clone(&self.beginning)), Self::under)
     }
 
-    /// Returns the size in bytes.
     pub(crate) fn len(&self) -> u64 {
         self.beginning.len() as u64 * WORD
     }

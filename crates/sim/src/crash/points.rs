@@ -15,16 +15,13 @@ use crate::machine::history::{History, What};
 use crate::machine::model::Durable;
 use alloc::vec::Vec;
 
-/// A moment of a crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Point {
-    /// The events that took effect.
     pub(crate) cut: u32,
     /// The number of notes that the outside world had learned.
     pub(crate) notes: usize,
 }
 
-/// Returns all moments, in order.
 pub(crate) fn points(history: &History) -> Vec<Point> {
     let mut points = Vec::new();
     let mut notes = 0;

@@ -6,7 +6,6 @@ use crate::crash::image::{Image, Layer};
 use crate::crash::points::{Point, points};
 use crate::explore::exploration::Exploration;
 use crate::failure::cause::Trial;
-use crate::failure::replay::{Replay, ReplayedCrash};
 use crate::failure::violation::Violation;
 use crate::failure::{Crash, Failure, widest};
 use crate::machine::history::{Happened, History, What};
@@ -28,42 +27,28 @@ pub(super) trait Subject {
     /// Runs recovery with the first `known` notes of the workload's last run. A panic is a violation too.
     fn recover(&self, medium: &SimMedium, known: usize) -> Result<(), Violation>;
 
-    /// Returns the notes of the workload's last run.
     fn notes(&self) -> Vec<String>;
 }
 
 /// Returns the decisions at the time of an event.
-pub(super) fn at_event(snapshots: &[Snapshot], event: u32) -> Option<&Snapshot> {
+fn at_event(snapshots: &[Snapshot], event: u32) -> Option<&Snapshot> {
     snapshots.iter().rev().find(|snapshot| snapshot.event <= event)
 }
 
-/// Explores the crashes of one run.
 pub(super) struct Explorer<'a> {
     pub(super) settings: &'a Settings,
     pub(super) subject: &'a dyn Subject,
     pub(super) schedule: Vec<u32>,
 }
 
-/// A crash that is explored.
 #[derive(Clone, Copy)]
 struct Moment<'a> {
-    /// The bytes that the crash left.
     image: &'a Image,
     /// The first cut with the decisions of the image: reads of the run that the crash cut have made some of them.
     since: u32,
     point: Point,
-    /// The crashes before it.
-    before: &'a [ReplayedCrash],
     /// The number of times that recovery is still to be cut.
     in_recovery: u32,
-}
-
-impl Moment<'_> {
-    /// Returns all crashes up to this one, with the values found then.
-    fn path(&self, Point { cut, notes }: Point, taken: Vec<u32>) -> Vec<ReplayedCrash> {
-        let this = ReplayedCrash { cut, notes, taken };
-        self.before.iter().cloned().chain([this]).collect()
-    }
 }
 
 impl Explorer<'_> {
@@ -81,7 +66,7 @@ impl Explorer<'_> {
         let first = |points: Vec<Point>, found: &mut Exploration, in_recovery| {
             points.into_iter().find_map(|point| {
                 let image = image.clone().under(Layer::new(Arc::clone(history), point.cut));
-                let moment = Moment { image: &image, since: 0, point, before: &[], in_recovery };
+                let moment = Moment { image: &image, since: 0, point, in_recovery };
                 self.crash(found, moment)
             })
         };
@@ -149,7 +134,6 @@ impl Explorer<'_> {
         // Points of the recovery's own history; those without a store of recovery are the crash before.
         ran.history.stored().next()?;
         let history = Arc::clone(&ran.history);
-        let before = moment.path(moment.point, ran.choices.taken());
         points(&history).into_iter().find_map(|nested| {
             let snapshot = at_event(&ran.snapshots, nested.cut)?;
             if kept.is_some_and(|kept| snapshot.depth <= kept) {
@@ -158,8 +142,7 @@ impl Explorer<'_> {
             let image = snapshot.image.clone().under(Layer::new(Arc::clone(&history), nested.cut));
             let point = Point { notes: moment.point.notes, ..nested };
             let (since, in_recovery) = (snapshot.event, moment.in_recovery - 1);
-            let before = before.as_slice();
-            self.crash(found, Moment { image: &image, since, point, before, in_recovery })
+            self.crash(found, Moment { image: &image, since, point, in_recovery })
         })
     }
 
@@ -203,30 +186,29 @@ impl Explorer<'_> {
             .without_deviations(moment)
             .unwrap_or_else(|| self.with_few_deviations(image, point, ran, violation));
         let taken = ran.choices.taken();
-        let path = moment.path(point, taken.clone());
         let recovery = |image: &Image, notes, choices| {
             let (ran, verdict) = self.recover(image, Point { notes, ..point }, choices, false);
             (ran.choices, verdict.is_ok())
         };
         let trial =
             Trial { recovery: &recovery, image: image.cut(point.cut), notes: point.notes, taken };
-        self.described(violation, ran.image.layers, point.notes, path).explained(&trial)
+        self.described(violation, ran.image.layers, point.notes).explained(&trial)
     }
 
-    /// Returns a failure with its history and its replay.
     pub(super) fn described(
         &self,
         violation: Violation,
         layers: Vec<Layer>,
         known: usize,
-        path: Vec<ReplayedCrash>,
     ) -> Failure {
         let mut layers = layers.into_iter();
-        let of_workload = |layer| Crash::new(layer).with_notes(self.subject.notes(), known);
+        let of_workload = |layer| {
+            Crash::new(layer, "the workload".into()).with_notes(self.subject.notes(), known)
+        };
         let workload = layers.next().map(of_workload);
-        let crashes = workload.into_iter().chain(layers.map(Crash::of_recovery)).collect();
-        let replay = Replay { schedule: self.schedule.clone(), crashes: path };
-        Failure::new(self.settings.model, violation, crashes, replay)
+        let of_recovery = |layer| Crash::new(layer, "recovery".into());
+        let crashes = workload.into_iter().chain(layers.map(of_recovery)).collect();
+        Failure::new(self.settings.model, violation, crashes)
     }
 
     /// Returns the earliest crash, since something was last sure or noted or recovery last decided about a word, that
@@ -274,7 +256,6 @@ impl Explorer<'_> {
         (point, ran, violation)
     }
 
-    /// Returns the failure of the workload itself, without a crash.
     pub(super) fn in_workload(
         &self,
         violation: Violation,
@@ -284,14 +265,13 @@ impl Explorer<'_> {
         let layer = Layer::new(Arc::clone(history), history.now());
         debug_assert!(image.layers.is_empty(), "a workload runs before any crash");
         let known = self.subject.notes().len();
-        self.described(violation.in_workload(), vec![layer], known, Vec::new())
+        self.described(violation.in_workload(), vec![layer], known)
     }
 }
 
 /// Earlier crashes that are tried to simplify a failure.
 const TRIED: usize = 100;
 
-/// Returns the number of choices other than the first.
 fn deviations(taken: &[u32]) -> usize {
     taken.iter().filter(|taken| **taken > 0).count()
 }

@@ -16,13 +16,11 @@ use alloc::vec::Vec;
 /// A recovery of the medium as it is before the workload, without notes.
 #[derive(PartialEq, Eq)]
 pub(super) struct First {
-    /// The loads and stores.
     trace: Option<u64>,
     verdict: Result<(), ViolationKind>,
 }
 
 impl First {
-    /// Runs the recovery.
     pub(super) fn of(simulation: &Simulation, subject: &dyn Subject) -> Self {
         let medium = simulation.holding(simulation.image(), Choices::new(Way::All)).traced();
         let verdict = subject.recover(&medium, 0).map_err(|violation| violation.kind);
@@ -40,7 +38,7 @@ impl Explorer<'_> {
     ) -> Option<Box<Failure>> {
         // State that changes in each run is the same in every second one.
         if (0..2).any(|_| First::of(simulation, self.subject) != *first) {
-            let failure = self.described(Violation::kept(), Vec::new(), 0, Vec::new());
+            let failure = self.described(Violation::kept(), Vec::new(), 0);
             return Some(Box::new(failure));
         }
         let (ran, panic) = self.subject.run(Choices::beginning(&self.schedule));
@@ -56,7 +54,6 @@ fn is_same(one: &History, other: &History) -> bool {
     one.events.iter().map(event).eq(other.events.iter().map(event)) && values(one).eq(values(other))
 }
 
-/// Returns the values of all stores, word by word.
 fn values(history: &History) -> impl Iterator<Item = u64> {
     let lines = history.stored().map(|(_, line)| line);
     let words = lines.flat_map(|line| (0..line.len()).flat_map(|word| line.writes(word)));

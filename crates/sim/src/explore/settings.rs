@@ -26,7 +26,6 @@ pub enum Effort {
     },
 }
 
-/// The settings of a simulation.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) model: Model,
@@ -53,7 +52,6 @@ impl Settings {
         }
     }
 
-    /// Returns a medium that holds an image.
     pub(super) fn medium(&self, image: Image, choices: Choices) -> SimMedium {
         SimMedium::new(self.model, image, choices, self.operations).watched(self.watch.clone())
     }

@@ -1,12 +1,11 @@
 //! A simulation: a workload, every crash of it that matters, and recovery after each.
 
-use super::explorer::{Explorer, Subject, at_event};
+use super::explorer::{Explorer, Subject};
 use super::kept::First;
 use super::settings::{Effort, Settings};
 use crate::crash::choices::{Choices, Way};
 use crate::crash::image::{Image, Layer};
 use crate::explore::exploration::Exploration;
-use crate::failure::replay::Replay;
 use crate::failure::violation::Violation;
 use crate::machine::model::{Model, WORD};
 use crate::medium::schedule::Turns;
@@ -48,33 +47,7 @@ impl<N> fmt::Debug for Notes<'_, N> {
     }
 }
 
-/// A simulation of crashes under a [`Model`].
-///
-/// ```
-/// use cachemaint::medium::{Medium, Readable};
-/// use cachemaint_sim::{Model, SimMedium, Simulation, Violation};
-/// use core::sync::atomic::Ordering::Relaxed;
-///
-/// // Two accounts in lines of their own: 10 are moved, and the sum must stay 100.
-/// let outcome = Simulation::new(Model::X86, 128)
-///     .zeros()
-///     .prepared(|medium| medium.store(0, 100, Relaxed))
-///     .explore(
-///         |medium, done| {
-///             medium.store(64, 10, Relaxed);
-///             medium.persist(64..72).unwrap();
-///             medium.store(0, 90, Relaxed);
-///             medium.persist(0..8).unwrap();
-///             done.add("moved");
-///         },
-///         |medium: &SimMedium, _done: &[&str]| {
-///             let sum = medium.load(0, Relaxed) + medium.load(64, Relaxed);
-///             if sum == 100 { Ok(()) } else { Err(Violation::broken(format!("the sum is {sum}"))) }
-///         },
-///     );
-/// let failure = outcome.failure.as_deref().expect("a crash between the two stores");
-/// assert!(failure.to_string().contains("the sum is 110"));
-/// ```
+/// A simulation of crashes under a [`Model`]. [The chapter](crate#a-first-test) has an example.
 #[derive(Clone, Debug)]
 pub struct Simulation {
     beginning: Arc<[u64]>,
@@ -215,72 +188,18 @@ impl Simulation {
         }
     }
 
-    /// Runs the workload once more, with the crash and the state of a failure, and returns the result of recovery.
-    ///
-    /// # Errors
-    /// The violation, if recovery or its judgement fails again. One of the kind
-    /// [`Workload`](crate::ViolationKind::Workload), if the replay does not fit, as after a mend that changes the
-    /// operations of the workload or the words that recovery reads. So a replay is for a debugger, and
-    /// [`explore`](Self::explore) itself is the regression test.
-    pub fn replay<N: fmt::Debug>(
-        &self,
-        replay: &Replay,
-        workload: impl Fn(&SimMedium, &Notes<'_, N>),
-        recovery: impl Fn(&SimMedium, &[N]) -> Result<(), Violation>,
-    ) -> Result<(), Violation> {
-        self.replayed(replay, &Tested::new(self, workload, recovery))
-    }
-
-    fn replayed(&self, replay: &Replay, subject: &dyn Subject) -> Result<(), Violation> {
-        let (ran, panic) = subject.run(Choices::beginning(&replay.schedule));
-        if let Some(violation) = panic {
-            return Err(violation.in_workload());
-        }
-        let made =
-            ran.turns.and_then(Arc::into_inner).map_or(0, |turns| turns.into_choices().0.depth());
-        let notes = subject.notes().len();
-        let (mut history, mut image) = (ran.history, ran.image);
-        if made < replay.schedule.len() {
-            return Err(Violation::no_replay());
-        }
-        let mut verdict = Ok(());
-        let mut left = replay.crashes.as_slice();
-        while let [crash, rest @ ..] = left {
-            left = rest;
-            if crash.cut > history.now() || crash.notes > notes {
-                return Err(Violation::no_replay());
-            }
-            let layered = image.under(Layer::new(Arc::clone(&history), crash.cut));
-            let medium =
-                self.settings.medium(layered, Choices::beginning(&crash.taken)).with_snapshots();
-            verdict = subject.recover(&medium, crash.notes);
-            let ran = medium.into_ran();
-            if ran.choices.depth() < crash.taken.len() {
-                return Err(Violation::no_replay());
-            }
-            let at = rest.first().map_or(0, |next| next.cut);
-            image =
-                at_event(&ran.snapshots, at).map_or(ran.image, |snapshot| snapshot.image.clone());
-            history = ran.history;
-        }
-        verdict
-    }
-
     fn running(&self, turns: Turns) -> SimMedium {
         self.holding(self.image(), Choices::new(Way::All)).with_turns(turns)
     }
 
-    /// Returns the model.
     pub(crate) const fn model(&self) -> Model {
         self.settings.model
     }
 
-    /// Returns the medium's content at the beginning.
     pub(crate) fn image(&self) -> Image {
         Image::new(Arc::clone(&self.beginning))
     }
 
-    /// Returns a medium with another content.
     pub(crate) fn holding(&self, image: Image, choices: Choices) -> SimMedium {
         self.settings.medium(image, choices)
     }

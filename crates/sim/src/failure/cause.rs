@@ -5,7 +5,7 @@
 //! accepts and one that it does not. Where no difference is found, none is named.
 
 use super::crash::Crash;
-use super::fate::{Fate, fate, lost_words, stored_by};
+use super::fate::first_lost;
 use crate::crash::choices::{Choices, Way};
 use crate::crash::image::Image;
 use crate::machine::history::{Happened, What, Write};
@@ -44,11 +44,6 @@ pub enum Cause {
         /// The load that found it.
         reader: String,
     },
-    /// Recovery takes a write of which a part is missing.
-    Torn {
-        /// The write.
-        write: String,
-    },
     /// The operation that the crash cut was not acknowledged yet. No store is lost; recovery accepts the state before the
     /// operation and the one after it, and not the one between these two stores.
     Unacknowledged {
@@ -56,14 +51,6 @@ pub enum Cause {
         last: String,
         /// The store that would have come next.
         next: String,
-    },
-    /// Recovery rejected a torn write and left its remains. A later life stored the missing words again, so that they
-    /// became valid.
-    Revived {
-        /// The torn write.
-        write: String,
-        /// The store of the later life.
-        again: String,
     },
 }
 
@@ -79,14 +66,10 @@ impl fmt::Display for Cause {
             Self::Read { store, reader } => {
                 ("read before it was persistent", vec![("store", store), ("reader", reader)])
             }
-            Self::Torn { write } => ("a torn write is taken", vec![("write", write)]),
             Self::Unacknowledged { last, next } => (
                 "cut within an operation, not acknowledged yet",
                 vec![("last", last), ("next", next)],
             ),
-            Self::Revived { write, again } => {
-                ("a later life completed a torn write", vec![("write", write), ("again", again)])
-            }
         };
         f.write_str(text)?;
         operations.iter().try_for_each(|(role, name)| write!(f, "\n  {role:7}  {name}"))
@@ -108,9 +91,7 @@ pub(crate) struct Trial<'a> {
     pub(crate) recovery: &'a Recovery<'a>,
     /// The image that the last crash left, of which nothing of that crash is decided.
     pub(crate) image: Image,
-    /// The number of notes that recovery got.
     pub(crate) notes: usize,
-    /// The choices with which it failed.
     pub(crate) taken: Vec<u32>,
 }
 
@@ -119,7 +100,7 @@ impl Trial<'_> {
     pub(super) fn cause(&self, crash: &Crash) -> Option<Cause> {
         let note = self.deciding_note(crash);
         let acknowledged = note.and_then(|note| self.acknowledged(crash, note));
-        acknowledged.or_else(|| match first_lost(crash, crash.end) {
+        acknowledged.or_else(|| match first_lost(&crash.layer, crash.end) {
             Some(missing) => self.unordered(crash, missing, note),
             None => self.between(crash, crash.layer.cut),
         })
@@ -141,7 +122,9 @@ impl Trial<'_> {
         if !is_buffered && !self.fails(crash, note + 1) {
             return None;
         }
-        let Some(lost) = first_lost(crash, note) else { return self.told_before(crash, note) };
+        let Some(lost) = first_lost(&crash.layer, note) else {
+            return self.told_before(crash, note);
+        };
         let (store, note_named) = (crash.named(lost), crash.named(note));
         Some(match read_by(crash, lost, note) {
             Some(reader) => Cause::Read { store, reader },
@@ -168,39 +151,12 @@ impl Trial<'_> {
             return self.between(crash, kept + 1);
         }
         if kept == missing {
-            return self.torn(crash, missing);
+            return None; // a torn write, which the history shows
         }
         let named = crash.named(missing);
         Some(match read_by(crash, missing, kept) {
             Some(reader) => Cause::Read { store: named, reader },
             None => Cause::Unordered { kept: crash.named(kept), missing: named },
-        })
-    }
-
-    /// Returns the cause if recovery takes a write that is torn. If it would not have done so with the earlier stores of the
-    /// words that are lost, those should have been persistent before.
-    fn torn(&self, crash: &Crash, write: u32) -> Option<Cause> {
-        if !matches!(fate(&crash.layer, write), Some(Fate::Torn { .. })) {
-            return None;
-        }
-        let mut image = self.image.clone();
-        *image.layers.last_mut()? = crash.layer.clone();
-        let words = stored_by(&crash.layer, write);
-        let earlier = |at| {
-            let is_lost = words.iter().any(|word| word.at == at && !word.is_kept);
-            let writes = written(crash, at)?.get(kept_stores(crash, at)..)?;
-            writes.iter().rfind(|one| is_lost && one.event < write)
-        };
-        let all = (0..image.len()).step_by(WORD as usize);
-        let first = all.clone().filter_map(|at| Some(earlier(at)?.event)).min();
-        let with_earlier =
-            all.map(|at| earlier(at).map_or_else(|| image.latest(at), |one| one.value));
-        let named = crash.named(write);
-        Some(match first {
-            Some(first) if self.accepts(&Image::new(with_earlier.collect()), self.notes) => {
-                Cause::Unordered { kept: named, missing: crash.named(first) }
-            }
-            _ => Cause::Torn { write: named },
         })
     }
 
@@ -260,16 +216,6 @@ impl Trial<'_> {
     }
 }
 
-/// Returns the first store that is the last one before `end` of a word that is lost.
-fn first_lost(crash: &Crash, end: u32) -> Option<u32> {
-    let of_word = |at| {
-        let writes = written(crash, at)?;
-        let last = writes.iter().rposition(|write| write.event < end)?;
-        (last >= kept_stores(crash, at)).then(|| writes[last].event)
-    };
-    lost_words(crash).iter().filter_map(|word| of_word(word.at)).min()
-}
-
 /// Returns the load by which the thread of an event has read a store before.
 fn read_by(crash: &Crash, store: u32, event: u32) -> Option<String> {
     let reader = crash.event(store).reader.as_ref()?;
@@ -285,7 +231,6 @@ fn next_store(crash: &Crash, from: u32) -> Option<u32> {
     (from..crash.layer.history.now()).find(|event| is_store(crash.event(*event)))
 }
 
-/// Returns the next note, or the end of the run.
 fn next_note(crash: &Crash, from: u32) -> u32 {
     let end = crash.layer.history.now();
     (from..end).find(|event| crash.event(*event).what == What::Note).unwrap_or(end)
@@ -304,45 +249,7 @@ fn without(crash: &Crash, store: u32, end: u32, before: &Image, after: &Image) -
     matters.then(|| Image::new(words.map(word).collect()))
 }
 
-/// Returns the stores of a word in a run.
 fn written(crash: &Crash, at: u64) -> Option<&[Write]> {
     let (line, word) = crash.layer.history.model.place(at);
     Some(crash.layer.history.line(line)?.writes(word))
-}
-
-/// Returns the number of stores of a word that a run's crash kept.
-fn kept_stores(crash: &Crash, at: u64) -> usize {
-    let (line, word) = crash.layer.history.model.place(at);
-    let stores = crash.layer.history.line(line);
-    stores.map_or(0, |stores| crash.layer.bounds(line, stores).high[word] as usize)
-}
-
-/// Returns the cause if a later life stored a missing word of a torn write with the same value again, while others are
-/// still there: no checksum helps.
-pub(super) fn revived(crashes: &[Crash]) -> Option<Cause> {
-    (0..crashes.len()).find_map(|number| {
-        let (crash, later) = (&crashes[number], &crashes[number + 1..]);
-        (0..crash.end).find_map(|event| {
-            if !matches!(fate(&crash.layer, event), Some(Fate::Torn { .. })) {
-                return None;
-            }
-            let words = stored_by(&crash.layer, event);
-            let again = |at| later.iter().find_map(|later| Some((later, last_kept(later, at)?)));
-            let mut remain = words.iter().filter(|word| word.is_kept && word.is_known);
-            remain.find(|word| again(word.at).is_none())?;
-            let mut lost = words.iter().filter(|word| !word.is_kept);
-            let (run, stored) = lost.find_map(|word| {
-                let (run, stored) = again(word.at)?;
-                let first = written(crash, word.at)?.iter().find(|write| write.event == event)?;
-                (first.value == stored.value).then_some((run, stored.event))
-            })?;
-            let again = format!("{} of {}", run.named(stored), run.name);
-            Some(Cause::Revived { write: crash.named(event), again })
-        })
-    })
-}
-
-/// Returns the last store of a word that a run's crash kept, if there is one.
-fn last_kept(crash: &Crash, at: u64) -> Option<&Write> {
-    written(crash, at)?.get(kept_stores(crash, at).checked_sub(1)?)
 }

@@ -16,7 +16,6 @@ pub(crate) struct Crash {
     pub(crate) layer: Layer,
     /// The end of the shown events: those that explain the state.
     pub(crate) end: u32,
-    /// The name of the run that it cut.
     pub(super) name: String,
     /// The notes that left the machine in the run.
     pub(super) notes: Vec<String>,
@@ -25,20 +24,9 @@ pub(crate) struct Crash {
 }
 
 impl Crash {
-    /// Returns a crash of a workload.
-    pub(crate) fn new(layer: Layer) -> Self {
-        let (end, name) = (fate::end(&layer), "workload".into());
+    pub(crate) fn new(layer: Layer, name: String) -> Self {
+        let end = fate::end(&layer);
         Self { layer, end, name, notes: Vec::new(), before: 0 }
-    }
-
-    /// Returns a crash of recovery.
-    pub(crate) fn of_recovery(layer: Layer) -> Self {
-        Self { name: "recovery".into(), ..Self::new(layer) }
-    }
-
-    /// Returns the same crash under another name of its run.
-    pub(crate) fn named_run(self, name: String) -> Self {
-        Self { name, ..self }
     }
 
     /// Returns the same crash with notes, of which recovery got the first `known`: their events are needed too. The
@@ -48,7 +36,6 @@ impl Crash {
         Self { end, notes, ..self }
     }
 
-    /// Returns the events that are shown.
     pub(crate) fn events(&self) -> &[Happened] {
         &self.layer.history.events[..self.end as usize]
     }
@@ -66,13 +53,8 @@ impl Crash {
 
     /// Returns the kind of an event's operation, its place, and its number if it has one.
     pub(crate) fn named(&self, event: u32) -> String {
-        format!("{} at {}", kind(self.event(event)), self.shown(event))
-    }
-
-    /// Returns the place of an event, and its number if it has one.
-    pub(crate) fn shown(&self, event: u32) -> String {
-        let place = shown(self.event(event).place);
-        if event < self.end { format!("{place} (event {})", self.number(event)) } else { place }
+        let name = format!("{} at {}", kind(self.event(event)), shown(self.event(event).place));
+        if event < self.end { format!("{name} (event {})", self.number(event)) } else { name }
     }
 }
 

@@ -1,9 +1,9 @@
 //! The fate of each store.
 
-use super::crash::Crash;
 use crate::crash::image::Layer;
 use crate::machine::history::{Happened, What};
 use alloc::vec::Vec;
+use core::fmt;
 
 /// The state in which a crash left a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,17 +22,28 @@ pub(crate) enum Fate {
     },
 }
 
+impl fmt::Display for Fate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sure => f.write_str("persistent"),
+            Self::Kept => f.write_str("kept by chance"),
+            Self::Unread => f.write_str("not read"),
+            Self::Lost => f.write_str("LOST"),
+            Self::Torn { kept, of } => write!(f, "TORN: {kept} of {of} words kept"),
+        }
+    }
+}
+
 /// A word that was stored by an event.
-pub(super) struct Stored {
-    pub(super) at: u64,
-    pub(super) is_kept: bool,
+struct Stored {
+    is_kept: bool,
     is_sure: bool,
     /// True if the words that recovery read show that it is kept, or lost.
-    pub(super) is_known: bool,
+    is_known: bool,
 }
 
 /// Returns the words of the stores of an event.
-pub(super) fn stored_by(layer: &Layer, event: u32) -> Vec<Stored> {
+fn stored_by(layer: &Layer, event: u32) -> Vec<Stored> {
     let Layer { history, cut, .. } = layer;
     let mut words = Vec::new();
     let Some(Happened { what: What::Store { at, len, .. }, .. }) =
@@ -50,7 +61,6 @@ pub(super) fn stored_by(layer: &Layer, event: u32) -> Vec<Stored> {
         let bounds = layer.bounds(line, stores);
         let (low, high) = (bounds.low[word] as usize, bounds.high[word] as usize);
         words.push(Stored {
-            at,
             is_kept: high > number,
             is_known: !(low..high).contains(&number),
             is_sure: stores.sure(word, *cut) as usize > number,
@@ -73,11 +83,6 @@ pub(crate) fn fate(layer: &Layer, event: u32) -> Option<Fate> {
     })
 }
 
-/// Returns true if an event is a store that is lost or torn.
-pub(crate) fn is_damaged(layer: &Layer, event: u32) -> bool {
-    matches!(fate(layer, event), Some(Fate::Lost | Fate::Torn { .. }))
-}
-
 /// Returns the end of the events that explain the state: later ones need not have happened.
 pub(crate) fn end(layer: &Layer) -> u32 {
     let matters = |number: &u32| {
@@ -87,37 +92,13 @@ pub(crate) fn end(layer: &Layer) -> u32 {
     (0..layer.cut).rev().find(matters).map_or(0, |last| last + 1)
 }
 
-/// A word whose last store is lost.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct LostWord {
-    pub(super) at: u64,
-    /// The value that the run itself left there, if any, and the event that stored it.
-    pub(super) left: Option<(u64, u32)>,
-    pub(super) last: (u64, u32),
-}
-
-/// Returns the words whose last store is lost.
-pub(super) fn lost_words(crash: &Crash) -> Vec<LostWord> {
-    let layer = &crash.layer;
-    let mut lost = Vec::new();
-    for (line, stores) in layer.history.stored() {
-        let bounds = layer.bounds(line, stores);
-        for word in 0..stores.len() {
-            let (left, made) = (bounds.high[word], stores.made(word, crash.end));
-            if left < made {
-                let write = |number: u32| {
-                    let write = &stores.writes(word)[number as usize - 1];
-                    (write.value, write.event)
-                };
-                let at = layer.history.model.offset(line, word);
-                lost.push(LostWord {
-                    at,
-                    left: (left > 0).then(|| write(left)),
-                    last: write(made),
-                });
-            }
-        }
-    }
-    lost.sort_by_key(|word| word.at);
-    lost
+/// Returns the first store that is the last one before `end` of its word, and lost.
+pub(super) fn first_lost(layer: &Layer, end: u32) -> Option<u32> {
+    let lines = layer.history.stored().map(|(line, stores)| (stores, layer.bounds(line, stores)));
+    let events = lines.flat_map(|(stores, bounds)| {
+        let made = (0..stores.len()).map(|word| (word, stores.made(word, end)));
+        let lost = made.filter(|(word, made)| *made > bounds.high[*word]);
+        lost.map(|(word, made)| stores.writes(word)[made as usize - 1].event).collect::<Vec<_>>()
+    });
+    events.min()
 }

@@ -80,12 +80,6 @@ impl Violation {
         Self { kind: ViolationKind::Workload, ..self }
     }
 
-    /// Returns the violation that a replay is of another failure.
-    pub(crate) fn no_replay() -> Self {
-        let text = "the replay does not fit it: it was made for another workload or recovery; explore again";
-        Self { kind: ViolationKind::Workload, text: text.into() }
-    }
-
     /// Returns the violation that a thread which the simulation does not know used the medium.
     pub(crate) fn foreign(place: Place) -> Self {
         let text = format!(
@@ -206,32 +200,5 @@ mod tests {
         assert_eq!(violation.unwrap_err().text, "handled by the run before");
         let violation = quietly(|| panic!("with its place")).unwrap_err();
         assert!(violation.text.starts_with("with its place (src"), "{violation}");
-    }
-
-    struct Handles;
-
-    impl Drop for Handles {
-        fn drop(&mut self) {
-            let _handled = catch_unwind(|| panic!("record 10 is torn"));
-        }
-    }
-
-    #[test]
-    fn the_text_is_not_of_a_handled_panic_whose_message_begins_alike() {
-        let violation = quietly(|| {
-            let _handles = Handles;
-            panic!("record 1");
-        });
-        assert_eq!(violation.unwrap_err().text, "record 1");
-        let violation = quietly(|| {
-            let _handled = catch_unwind(|| panic!("index 12 is free"));
-            resume_unwind(Box::new("index 1"));
-        });
-        assert_eq!(violation.unwrap_err().text, "index 1");
-        let violation = quietly(|| {
-            let _handled = catch_unwind(|| panic!("no message"));
-            resume_unwind(Box::new(1));
-        });
-        assert_eq!(violation.unwrap_err().text, "no message");
     }
 }

@@ -68,7 +68,11 @@ impl<S: Structure> Search<'_, S> {
                 Some(tree) => self.shrunk(tree, trail),
                 None => trail,
             };
-            let note = if self.is_replayed(&mut trail) { "" } else { "; a replay may not find it" };
+            // The history that a replay finds has the simplest crashes.
+            let again = self.replay(&trail.lives());
+            let again = again.filter(|again| again.violation.kind == trail.violation.kind);
+            let note = if again.is_some() { "" } else { "; a replay may not find it" };
+            trail = again.unwrap_or(trail);
             let origin = format!("found {origin}; lives: {lives}, operations: {operations}{note}");
             (trail.lives(), Box::new(self.runner.described(&trail, origin)))
         });
@@ -120,7 +124,7 @@ impl<S: Structure> Runner<'_, S> {
             Ok(()) => Violation::differs(),
         };
         let crash = |(layer, (name, notes, known)): (Layer, (String, _, _))| {
-            Crash::new(layer).named_run(name).with_notes(notes, known)
+            Crash::new(layer, name).with_notes(notes, known)
         };
         let crashes = last.into_layers().into_iter().zip(sessions).map(crash).collect();
         let story = Story { lives: story, origin };

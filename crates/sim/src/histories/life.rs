@@ -27,7 +27,6 @@ pub struct Life<'m, S: Structure> {
     log: RefCell<Log<'m, S>>,
 }
 
-/// The place of a life in its history.
 #[derive(Clone, Copy)]
 pub(super) struct Origin {
     pub(super) number: u64,
@@ -39,7 +38,6 @@ struct Log<'m, S: Structure> {
     record: Record<S>,
 }
 
-/// The record of a life.
 pub(super) struct Record<S: Structure> {
     /// The model at the beginning and after each note.
     pub(super) models: Vec<S::Model>,
@@ -48,14 +46,12 @@ pub(super) struct Record<S: Structure> {
     pub(super) steps: Vec<Step<S::Operation>>,
 }
 
-/// An operation, and the moment when it began.
 pub(super) struct Step<O> {
     pub(super) operation: O,
     pub(super) begun: Moment,
 }
 
 impl<S: Structure> Record<S> {
-    /// Returns the model as it is now.
     fn model(&self) -> S::Model {
         self.models.last().cloned().unwrap_or_default()
     }

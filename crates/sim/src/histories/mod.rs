@@ -18,48 +18,7 @@ use core::fmt;
 use search::{Failed, Search};
 
 /// A structure under test: its operations, a model of its promises, and the code of one life.
-///
-/// ```
-/// use cachemaint::medium::{Medium, Readable};
-/// use cachemaint_sim::{Histories, Life, Model, Simulation, Structure, Violation};
-/// use core::sync::atomic::Ordering::Relaxed;
-///
-/// /// A counter in one word.
-/// struct Counter;
-///
-/// impl Structure for Counter {
-///     type Operation = &'static str;
-///     /// The number that was acknowledged, and the one that may be there.
-///     type Model = (u64, u64);
-///
-///     fn operations(&self, _model: &(u64, u64)) -> Vec<&'static str> {
-///         vec!["increment"]
-///     }
-///
-///     fn live(&self, life: &Life<'_, Self>) -> Result<(), Violation> {
-///         let medium = life.medium;
-///         let mut number = medium.load(0, Relaxed);
-///         let (acknowledged, begun) = life.model();
-///         Violation::unless((acknowledged..=begun).contains(&number), || {
-///             format!("{number}, not {acknowledged} to {begun}")
-///         })?;
-///         medium.persist(0..8)?; // a process that was killed may have left it in the caches
-///         life.note(|model| *model = (number, number));
-///         while life.next().is_some() {
-///             number += 1;
-///             life.note(|model| model.1 = number);
-///             medium.store(0, number, Relaxed);
-///             medium.persist(0..8)?;
-///             life.note(|model| model.0 = number);
-///         }
-///         Ok(())
-///     }
-/// }
-///
-/// let found = Histories::new(Simulation::new(Model::NEUTRAL, 64).zeros()).search(&Counter);
-/// found.assert_safe();
-/// println!("{found}");
-/// ```
+/// [The chapter](super#histories) has an example.
 pub trait Structure: Sized {
     /// An operation with its parameters. Operations that leave something under way (a transaction without a
     /// commit) are included.
@@ -97,8 +56,6 @@ pub struct Histories {
     simulation: Simulation,
     cases: u64,
     seed: u64,
-    states: u32,
-    longest: usize,
 }
 
 impl Histories {
@@ -106,7 +63,7 @@ impl Histories {
     /// operations holds for each life; its other settings are not used.
     #[must_use]
     pub const fn new(simulation: Simulation) -> Self {
-        Self { simulation, cases: 2_000, seed: 0, states: 8, longest: 24 }
+        Self { simulation, cases: 2_000, seed: 0 }
     }
 
     /// Sets the number of histories that are generated, at first 2000: some seconds.
@@ -121,20 +78,6 @@ impl Histories {
         Self { seed, ..self }
     }
 
-    /// Sets the number of states that are opened after the last crash, at first 8. If the opening can distinguish no
-    /// more than this number, all are opened. Otherwise this number is opened in order, and the same number by chance.
-    /// Short histories that leave few states are tried in all of them, whatever this number is.
-    #[must_use]
-    pub fn states(self, states: u32) -> Self {
-        Self { states, ..self }
-    }
-
-    /// Sets the longest history: operations and crashes together, at first 24.
-    #[must_use]
-    pub fn longest(self, steps: usize) -> Self {
-        Self { longest: steps, ..self }
-    }
-
     /// Searches for a history that fails, and makes it as short as possible.
     pub fn search<S: Structure>(&self, structure: &S) -> Searched<S::Operation> {
         let mut search = Search::new(self, structure);
@@ -143,8 +86,8 @@ impl Histories {
     }
 
     /// Tries one history again, with each end that its lives can have: the [lives](Searched::lives) of one that
-    /// failed, say. Operations that are not possible are left out. It lives 20000 lives at most in order; what that leaves
-    /// out is tried by chance for as many more.
+    /// failed, say. Operations that are not possible are left out. It lives 20000 lives at most in order, and as many by
+    /// chance.
     pub fn replay<S: Structure>(
         &self,
         structure: &S,

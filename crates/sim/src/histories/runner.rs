@@ -14,13 +14,11 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::panic::Location;
 
-/// The place where a life begins.
 pub(super) struct Node<S: Structure> {
     image: Image,
     /// The machine, if a process was killed and the machine goes on.
     machine: Option<Machine>,
     model: S::Model,
-    /// The number of lives before.
     number: u64,
 }
 
@@ -31,10 +29,8 @@ impl<S: Structure> Node<S> {
     }
 }
 
-/// The end of a life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
-    /// The power is lost.
     Power(Point),
     /// The process is killed after this number of stores, write-backs, fences and notes.
     Kill(u64),
@@ -49,7 +45,6 @@ pub(super) struct Past<O> {
     pub(super) end: End,
 }
 
-/// A life that was lived up to its end.
 pub(super) struct Lived<S: Structure> {
     machine: Machine,
     image: Image,
@@ -61,14 +56,12 @@ pub(super) struct Lived<S: Structure> {
     number: u64,
 }
 
-/// Runs lives of a structure.
 pub(super) struct Runner<'a, S> {
     pub(super) simulation: &'a Simulation,
     pub(super) structure: &'a S,
 }
 
 impl<S: Structure> Runner<'_, S> {
-    /// Returns the beginning of all histories.
     pub(super) fn root(&self) -> Node<S> {
         let (image, model) = (self.simulation.image(), S::Model::default());
         Node { image, machine: None, model, number: 0 }
@@ -151,7 +144,6 @@ pub(super) fn script<O: PartialEq>(operations: &[O]) -> impl FnMut(&[O]) -> Opti
 }
 
 impl<S: Structure> Lived<S> {
-    /// Returns the operations that were begun.
     pub(super) fn operations(&self) -> Vec<S::Operation> {
         self.record.steps.iter().map(|step| step.operation.clone()).collect()
     }

@@ -5,7 +5,7 @@ use super::life::Pick;
 use super::runner::{End, Lived, Node, Past, Runner, script};
 use super::{Histories, Structure};
 use crate::crash::choices::{Choices, Way};
-use crate::failure::violation::{Violation, ViolationKind};
+use crate::failure::violation::Violation;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
@@ -63,7 +63,6 @@ pub(super) struct Failed<S: Structure> {
     pub(super) origin: String,
 }
 
-/// A part of a search.
 type Attempt<T, O> = Result<T, Stop<O>>;
 
 /// The operations of the lives of a history, as they are generated or given.
@@ -96,19 +95,19 @@ impl<'p, O: PartialEq> Plan<'p, O> {
 const LIVES: u64 = 512;
 /// Operations and crashes of such a history, at most, the last crash not counted.
 const SHORT: usize = 4;
-/// Lives to spend on trying a simpler history, and histories by chance for the same.
-const TRIES: u64 = 2_000;
-const SAMPLES: u64 = 100;
+/// Lives to spend on trying a simpler history in order, and as many by chance.
+const TRIES: u64 = 1_000;
 /// Lives to spend on all simpler histories.
-const ALL_TRIES: u64 = 50 * TRIES;
-/// States of a crash that a simpler history is tried in, at least: the one that was found may be one of many.
-const STATES: u32 = 64;
-/// Lives in order, and by chance, of a replay.
+const ALL_TRIES: u64 = 20 * TRIES;
+/// The same for a replay.
 const REPLAY: u64 = 20_000;
-/// The factor by which a replay opens more states of each crash, if it has not opened all.
-const MORE: u32 = 8;
+/// States of a crash that both open: the one that was found may be one of many.
+const KNOWN_STATES: u32 = 64;
+/// States that are opened after a crash of a generated history in order, and by chance.
+const STATES: u32 = 8;
+/// Operations and crashes of a generated history, at most.
+const LONGEST: usize = 24;
 
-/// A search.
 pub(super) struct Search<'s, S: Structure> {
     pub(super) settings: &'s Histories,
     pub(super) runner: Runner<'s, S>,
@@ -128,8 +127,6 @@ pub(super) struct Search<'s, S: Structure> {
     /// True if not all states of a given history were tried. A crash has left more than were opened, or a life has read
     /// words behind its opening that a crash could have left in several states.
     is_partial: bool,
-    /// True if a crash of a given history has left more states than were opened.
-    is_cut: bool,
     chance: Rng,
 }
 
@@ -138,7 +135,7 @@ impl<'s, S: Structure> Search<'s, S> {
         Self {
             settings,
             runner: Runner { simulation: &settings.simulation, structure },
-            bound: settings.states,
+            bound: STATES,
             path: Vec::new(),
             left: u64::MAX,
             lived: 0,
@@ -147,19 +144,18 @@ impl<'s, S: Structure> Search<'s, S> {
             short: Vec::new(),
             possible: 1,
             is_partial: false,
-            is_cut: false,
             chance: Rng::with_seed(settings.seed),
         }
     }
 
     /// Tries generated histories: each by chance, and short ones in every state. Returns the first that failed.
     pub(super) fn search(&mut self) -> Option<Failed<S>> {
-        let Histories { seed, longest, cases, states, .. } = *self.settings;
+        let Histories { seed, cases, .. } = *self.settings;
         // Lives to spend on short histories in every state: as many as the others take.
-        let mut left = cases.saturating_mul(u64::from(states.max(1)));
+        let mut left = cases.saturating_mul(u64::from(STATES));
         (0..cases).find_map(|number| {
-            let tree = history(seed, number, longest)?;
-            (self.bound, self.left) = (states, u64::MAX);
+            let tree = history(seed, number, LONGEST)?;
+            (self.bound, self.left) = (STATES, u64::MAX);
             let picks = tree.current();
             let trail = match self.by_chance(&Plan::Picks(&picks), number) {
                 Err(Stop::Failed(trail)) => trail,
@@ -193,11 +189,11 @@ impl<'s, S: Structure> Search<'s, S> {
         mut tree: Tree,
         mut best: Trail<S::Operation>,
     ) -> Trail<S::Operation> {
-        self.bound = self.settings.states.max(STATES);
         let end = self.lived + ALL_TRIES;
         let mut goes_on = tree.simplify();
         while goes_on && self.lived < end {
-            goes_on = match self.fails(&tree.current(), best.violation.kind) {
+            let failed = self.find(&Plan::Picks(&tree.current()), TRIES);
+            goes_on = match failed.filter(|trail| trail.violation.kind == best.violation.kind) {
                 Some(trail) => {
                     best = trail;
                     tree.simplify()
@@ -208,70 +204,31 @@ impl<'s, S: Structure> Search<'s, S> {
         best
     }
 
-    /// Looks for a failure of this kind in a generated history.
-    fn fails(&mut self, picks: &Picks, kind: ViolationKind) -> Option<Trail<S::Operation>> {
-        let is_it = |trail: &Trail<_>| trail.violation.kind == kind;
-        self.left = TRIES;
-        match self.in_order(&Plan::Picks(picks)) {
-            Err(Stop::Failed(trail)) if is_it(&trail) => return Some(trail),
-            Ok(()) if !self.is_partial => return None,
-            _ => self.left = TRIES,
-        }
-        (0..SAMPLES).find_map(|number| {
-            let trail = self.by_chance(&Plan::Picks(picks), number).err()?.failed();
-            trail.filter(is_it)
-        })
-    }
-
-    /// Tries a given history, with more and more states of each crash, and by chance the parts that were not tried in
-    /// order. Returns the history if it failed. With the same settings it does the same, whatever was tried before.
+    /// Tries a given history again. Returns it if it failed.
     pub(super) fn replay(&mut self, lives: &[Vec<S::Operation>]) -> Option<Trail<S::Operation>> {
-        let Histories { seed, states, .. } = *self.settings;
-        self.chance = Rng::with_seed(seed);
-        (self.bound, self.left) = (states, REPLAY);
-        loop {
-            match self.in_order(&Plan::Lives(lives)) {
-                Ok(()) if !self.is_partial => return None,
-                Ok(()) if self.is_cut => self.bound = self.bound.max(1).saturating_mul(MORE),
-                Ok(()) | Err(Stop::Spent) => break,
-                Err(stop) => return stop.failed(),
-            }
-        }
-        // The lives before have drawn numbers.
-        (self.bound, self.left) = (states, REPLAY);
-        self.chance = Rng::with_seed(seed);
-        (0..)
-            .map_while(|number| match self.by_chance(&Plan::Lives(lives), number) {
-                Ok(()) => Some(None),
-                Err(stop) => stop.failed().map(Some),
-            })
-            .find_map(|failed| failed)
+        self.find(&Plan::Lives(lives), REPLAY)
     }
 
-    /// Takes the history that a replay finds, which has the simplest crashes. Returns true if there is one.
-    pub(super) fn is_replayed(&mut self, best: &mut Trail<S::Operation>) -> bool {
-        loop {
-            let again = self.replay(&best.lives());
-            let Some(again) = again.filter(|trail| trail.violation.kind == best.violation.kind)
-            else {
-                return false;
-            };
-            let is_same = again.lives() == best.lives();
-            *best = again;
-            if is_same {
-                return true;
-            }
+    /// Tries a history with so many lives in order, and the parts that were not tried so with as many by chance. Returns it
+    /// if it failed. With the same settings it does the same, whatever was tried before.
+    fn find(&mut self, plan: &Plan<'_, S::Operation>, lives: u64) -> Option<Trail<S::Operation>> {
+        self.bound = KNOWN_STATES;
+        (self.left, self.chance) = (lives, Rng::with_seed(self.settings.seed));
+        match self.in_order(plan) {
+            Ok(()) if !self.is_partial => return None,
+            Ok(()) | Err(Stop::Spent) => self.left = lives,
+            Err(Stop::Failed(trail)) => return Some(trail),
         }
+        (0..).find_map(|number| self.by_chance(plan, number).err())?.failed()
     }
 
     /// Tries all ends and states of a history, and notes if something was left out.
     fn in_order(&mut self, plan: &Plan<'_, S::Operation>) -> Attempt<(), S::Operation> {
         self.path.clear();
-        (self.is_partial, self.is_cut) = (false, false);
+        self.is_partial = false;
         self.behind(&self.runner.root(), plan)
     }
 
-    /// Counts a life.
     fn spend(&mut self) -> Attempt<(), S::Operation> {
         self.left = self.left.checked_sub(1).ok_or(Stop::Spent)?;
         self.lived += 1;
@@ -305,13 +262,13 @@ impl<'s, S: Structure> Search<'s, S> {
     fn states(&mut self, node: &Node<S>) -> Attempt<Vec<Vec<u32>>, S::Operation> {
         let mut states = Vec::new();
         let mut choices = Choices::new(Way::All);
-        for _ in 0..self.bound.max(1) {
+        for _ in 0..self.bound {
             choices = self.open(node, choices, &mut states)?;
             if choices.advance().is_none() {
                 return Ok(states);
             }
         }
-        (self.is_partial, self.is_cut) = (true, true);
+        self.is_partial = true;
         self.open(node, Choices::new(Way::NearLast(0)), &mut states)?;
         for _ in 0..self.bound {
             let by_chance = Choices::new(Way::Random(self.chance.fork()));
@@ -387,7 +344,6 @@ impl<'s, S: Structure> Search<'s, S> {
         Ok(())
     }
 
-    /// Goes on behind a crash.
     fn go_on(
         &mut self,
         past: Past<S::Operation>,

@@ -14,7 +14,6 @@ use core::panic::Location;
 /// The number of stores of each word of a line.
 pub(crate) type Counts = Box<[u32]>;
 
-/// A store of a word.
 #[derive(Clone, Debug)]
 pub(crate) struct Write {
     pub(crate) value: u64,
@@ -35,7 +34,6 @@ struct Guarantee {
     counts: Counts,
 }
 
-/// The stores of one line.
 #[derive(Clone, Debug)]
 pub(crate) struct Line {
     words: Box<[Vec<Write>]>,
@@ -57,7 +55,6 @@ impl Line {
         &self.words[word]
     }
 
-    /// Returns the number of words.
     pub(crate) fn len(&self) -> usize {
         self.words.len()
     }
@@ -214,7 +211,6 @@ impl Bounds {
     }
 }
 
-/// The kind of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum What {
     /// `streaming`: by a store past the caches.
@@ -232,7 +228,6 @@ pub(crate) enum What {
     Kill,
 }
 
-/// An event of a history.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Happened {
     pub(crate) thread: u32,
@@ -256,7 +251,6 @@ pub(crate) struct Reader {
     pub(crate) place: &'static Location<'static>,
 }
 
-/// The events of one run.
 #[derive(Clone, Debug)]
 pub(crate) struct History {
     pub(crate) model: Model,

@@ -12,9 +12,8 @@ mod stores;
 pub mod waste;
 mod writebacks;
 
-use history::{Happened, History, Line, What};
+use history::{Happened, History, What};
 use model::{Model, Order, WORD};
-use ordered::Ordered;
 use state::{Orders, Store, Thread};
 use waste::{Kind, Waste};
 
@@ -142,71 +141,22 @@ impl Machine {
     }
 
     /// Lets another process go on in place of all threads. Its operations are ordered after theirs: the operating
-    /// system sees to that. Their pending write-backs are never completed.
+    /// system sees to that. The caches keep the part of a copy that was made. Pending write-backs are never completed.
     pub(crate) fn killed(&mut self, place: Place) {
         for thread in 0..self.threads.len() {
-            self.dies(thread);
+            self.copy_returns(thread);
+            let now = self.history.now();
+            let of_process = self.thread(thread);
+            of_process.killed = now;
+            of_process.pending.clear();
+            of_process.streamed.clear();
             self.orders_all(thread);
         }
         self.newborn.fenced = self.history.now();
-        self.is_killed(0, place);
+        if self.history.events.last().is_none_or(|last| last.what != What::Kill) {
+            self.happened(0, What::Kill, place);
+        }
         (0..self.history.now()).for_each(|event| self.history.see(event));
-    }
-
-    /// Does the same for the threads of one process, beside others that live on. The next process goes on in their place,
-    /// or as thread 0 when all have ended.
-    pub(crate) fn killed_beside_others(&mut self, dead: &[usize], place: Place) {
-        let mut before = Ordered::default();
-        for thread in dead {
-            self.dies(*thread);
-            before.follow(&self.thread(*thread).ordered.handed_on());
-            self.is_killed(*thread, place);
-        }
-        let last = self.last_stores(dead);
-        for next in dead.iter().copied().chain([0]) {
-            let next = self.thread(next);
-            next.ordered.follow(&before);
-            for (word, number) in &last {
-                let loaded = next.loaded.entry(*word).or_default();
-                *loaded = (*loaded).max(*number);
-            }
-        }
-        for event in 0..self.history.now() {
-            if dead.contains(&(self.history.events[event as usize].thread as usize)) {
-                self.history.see(event);
-            }
-        }
-    }
-
-    /// Lets a thread end without a fence. The caches keep the part of a copy that it has made.
-    fn dies(&mut self, thread: usize) {
-        self.copy_returns(thread);
-        let now = self.history.now();
-        let of_process = self.thread(thread);
-        of_process.killed = now;
-        of_process.pending.clear();
-        of_process.streamed.clear();
-    }
-
-    /// Adds a kill to the history, unless one has just happened.
-    fn is_killed(&mut self, thread: usize, place: Place) {
-        let last = self.history.events.last();
-        if last.is_none_or(|last| (last.what, last.thread as usize) != (What::Kill, thread)) {
-            self.happened(thread, What::Kill, place);
-        }
-    }
-
-    /// Returns the words that some threads stored, each with the number of stores up to the last of theirs.
-    fn last_stores(&self, threads: &[usize]) -> Vec<((usize, usize), u32)> {
-        let mut last = Vec::new();
-        for (line, orders) in self.orders.iter().enumerate() {
-            let words = orders.iter().flat_map(|orders| orders.stamps.iter().enumerate());
-            last.extend(words.filter_map(|(word, stamps)| {
-                let number = stamps.iter().rposition(|stamp| threads.contains(&stamp.thread))?;
-                Some(((line, word), number as u32 + 1))
-            }));
-        }
-        last
     }
 
     /// Lets further threads begin behind all that this one has done and seen: the operating system, which starts them,
@@ -224,7 +174,6 @@ impl Machine {
         }
     }
 
-    /// Returns the size of the memory.
     pub(crate) const fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -264,19 +213,11 @@ impl Machine {
         &mut self.threads[thread]
     }
 
-    /// Notes the stores that the workload never made persistent.
     pub(crate) fn end(&mut self) {
-        let events = &self.history.events;
         for (_, stores) in self.history.stored() {
-            never_persisted(stores, events, &mut self.waste);
-        }
-    }
-}
-
-fn never_persisted(stores: &Line, events: &[Happened], waste: &mut Waste) {
-    for word in 0..stores.len() {
-        if let Some(last) = stores.open_store(word) {
-            waste.found(Kind::NeverPersisted, events[last as usize].place);
+            for last in (0..stores.len()).filter_map(|word| stores.open_store(word)) {
+                self.waste.found(Kind::NeverPersisted, self.history.events[last as usize].place);
+            }
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use cachemaint::family;
 use cachemaint::medium::Granularity;
-use cachemaint::survival::Event;
 use core::fmt;
 
 /// The size of a word in bytes.
@@ -58,6 +57,7 @@ pub(crate) enum Streaming {
 /// | [`ARM64`](Self::ARM64) | the same | where release, acquire or a barrier orders them | `DC CVAP`, then a `DSB` of that thread |
 /// | [`NEUTRAL`](Self::NEUTRAL) | every architecture | each word alone | written back itself, then a fence of that thread |
 /// | [`X86_EADR`](Self::X86_EADR) | power loss with eADR | in the order of memory, across lines too | a fence |
+/// | [`X86_EADR_RESET`](Self::X86_EADR_RESET) | a reset of that machine | in the order of memory | as under `X86` |
 /// | [`PAGES`](Self::PAGES) | files persisted by `msync` | each word alone | the write-back of the page has returned |
 /// | [`CACHES_KEPT`](Self::CACHES_KEPT) | process crash, kexec, kdump | all are there | it was executed, and its copy has returned |
 ///
@@ -91,8 +91,6 @@ pub struct Model {
     pub(crate) name: &'static str,
     pub(crate) order: Order,
     pub(crate) durable: Durable,
-    /// The name and the durability of the same machine at a loss of power.
-    at_power_loss: (&'static str, Durable),
     pub(crate) streaming: Streaming,
     /// The granularity that the medium reports.
     pub(crate) granularity: Granularity,
@@ -112,7 +110,6 @@ impl Model {
         name: "x86",
         order: Order::Total,
         durable: Durable::Completed,
-        at_power_loss: ("x86", Durable::Completed),
         streaming: Streaming::Evicts,
         granularity: Granularity::Line(64),
         line: 64,
@@ -130,8 +127,15 @@ impl Model {
     /// shows that one is missing. Code that writes nothing back on a medium by bytes fences between such stores.
     pub const X86_EADR: Self = Self {
         granularity: Granularity::Byte,
-        ..Self::X86.machine("x86 with eADR", Durable::Visible)
+        ..Self::X86.named("x86 with eADR", Durable::Visible)
     };
+
+    /// The model of a reset through firmware on a machine with eADR, whose energy is spent at a loss of power only: the
+    /// caches are dropped. A medium that says "byte" writes nothing back there but by
+    /// [`deep_persist`](cachemaint::medium::Medium::deep_persist). One that writes lines back, as
+    /// [`Memory`](cachemaint::medium::Memory) does, has the model [`X86`](Self::X86).
+    pub const X86_EADR_RESET: Self =
+        Self::X86_EADR.named("x86 with eADR, reset", Durable::Completed);
 
     /// The model of arm64 with a point of persistence: `DC CVAP`, completed by `DSB`.
     ///
@@ -139,14 +143,14 @@ impl Model {
     /// nor acquire or release completes a write-back, and an acquire does not order one of another line. A thread that
     /// writes back the stores of another calls [`order_observed`](cachemaint::medium::Medium::order_observed) first.
     pub const ARM64: Self =
-        Self { order: Order::Partial, ..Self::X86.machine("arm64", Durable::Completed) };
+        Self { order: Order::Partial, ..Self::X86.named("arm64", Durable::Completed) };
 
     /// The model of the promises that all architectures share. Code that is right here is right on each of them, unless it
     /// does something else on a medium by bytes: for that, see [`X86_EADR`](Self::X86_EADR).
     ///
     /// A write-back has the words of its range and no others: the bytes around them may lie in other lines of memory.
     pub const NEUTRAL: Self =
-        Self { order: Order::None, unit: WORD, ..Self::X86.machine("neutral", Durable::Completed) };
+        Self { order: Order::None, unit: WORD, ..Self::X86.named("neutral", Durable::Completed) };
 
     /// The model of a file that the operating system writes back by pages of 4096 bytes (`msync`). Any word of a
     /// dirty page may reach the medium at any time.
@@ -156,45 +160,18 @@ impl Model {
     pub const PAGES: Self = Self {
         granularity: Granularity::Page(4096),
         unit: 4096,
-        ..Self::NEUTRAL.machine("pages", Durable::Returned)
+        ..Self::NEUTRAL.named("pages", Durable::Returned)
     };
 
     /// The model of an event that keeps the caches' content: a killed process, kexec, kdump. All executed
     /// stores are there, nothing else is. Of a `write` or copy that has not returned, any words may be missing, but for those
     /// that another thread has loaded. So this model tests a kill within one. The machine is that of [`X86`](Self::X86).
     #[doc(alias = "kexec")]
-    pub const CACHES_KEPT: Self = Self::X86.during("caches kept", Durable::Executed);
+    pub const CACHES_KEPT: Self = Self::X86.named("caches kept", Durable::Executed);
 
-    /// Returns the model of a milder or harder event on the same machine, whichever event this model is for.
-    ///
-    /// A killed process and kexec keep the caches. A reset through firmware drops them, even on a machine with eADR, whose
-    /// energy is spent at power loss only: there a medium that says "byte" writes nothing back but by
-    /// [`deep_persist`](cachemaint::medium::Medium::deep_persist). A medium that writes lines back on such a machine, as
-    /// [`Memory`](cachemaint::medium::Memory) does, has the model [`X86`](Self::X86) at a reset. Pages reach their medium in the same
-    /// way at every end of the program, but for a killed process, whose stores are in the page cache.
-    #[must_use]
-    pub const fn at(self, event: Event) -> Self {
-        let (name, durable) = self.at_power_loss;
-        match (event, durable) {
-            (Event::ProcessCrash, _) | (Event::Kexec, Durable::Completed | Durable::Visible) => {
-                self.during(Self::CACHES_KEPT.name, Durable::Executed)
-            }
-            (Event::WarmReboot, Durable::Visible) => {
-                self.during("x86 with eADR, reset", Durable::Completed)
-            }
-            // A loss of power is the hardest event: any other is taken for it.
-            _ => self.during(name, durable),
-        }
-    }
-
-    /// Returns the model of another event.
-    const fn during(self, name: &'static str, durable: Durable) -> Self {
+    /// Returns the model of another machine or event.
+    const fn named(self, name: &'static str, durable: Durable) -> Self {
         Self { name, durable, ..self }
-    }
-
-    /// Returns the model of another machine.
-    const fn machine(self, name: &'static str, durable: Durable) -> Self {
-        Self { at_power_loss: (name, durable), ..self.during(name, durable) }
     }
 
     /// Returns the same model with lines of another size. Under [`NEUTRAL`](Self::NEUTRAL) only the reported granularity
@@ -227,12 +204,10 @@ impl Model {
         Self { streaming: Streaming::Stays, ..self }
     }
 
-    /// Returns the name.
     pub(crate) const fn name(&self) -> &'static str {
         self.name
     }
 
-    /// Returns the number of words of a line.
     pub(crate) const fn words(&self) -> usize {
         (self.line / WORD) as usize
     }

@@ -37,7 +37,6 @@ pub(super) struct Open {
     pub(super) number: u32,
 }
 
-/// A thread's part of the state.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Thread {
     /// Lines that it wrote back and did not fence, with the stores that were made by then: of several write-backs of a

@@ -19,22 +19,16 @@ pub enum Kind {
     NeverPersisted,
 }
 
-impl Kind {
-    const fn text(self) -> &'static str {
-        match self {
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
             Self::NothingToWriteBack => {
                 "writes back nothing that was stored since the last write-back"
             }
             Self::NothingToComplete => "fences with nothing to complete",
             Self::Overwritten => "stores bytes that are overwritten before they are persistent",
             Self::NeverPersisted => "stores bytes that are not persistent at the end",
-        }
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.text())
+        })
     }
 }
 

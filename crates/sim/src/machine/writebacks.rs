@@ -56,7 +56,6 @@ impl Machine {
         Bounds::of(low, stores).low
     }
 
-    /// Writes the lines of a range back.
     pub(crate) fn write_back(
         &mut self,
         thread: usize,
@@ -135,7 +134,6 @@ impl Machine {
         pending.insert(line, covered);
     }
 
-    /// Executes a fence of a thread.
     pub(crate) fn complete(&mut self, thread: usize, place: Place) {
         let event = self.happened(thread, What::Fence { completes: true }, place);
         let has_stored = core::mem::take(&mut self.thread(thread).has_stored);

@@ -9,36 +9,20 @@ std::thread_local! {
 
 /// The operations that a run may still make.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Allowance {
-    left: u64,
-    /// Those of destructors that a panic runs, beyond the limit: a second panic aborts the process.
-    of_destructors: u64,
-}
+pub(super) struct Allowance(u64);
 
 impl Allowance {
     pub(super) const fn new(operations: u64) -> Self {
-        Self { left: operations, of_destructors: operations }
+        Self(operations)
     }
 
-    /// Counts an operation. Returns false if it is beyond the limit.
+    /// Counts an operation. Returns false if it is beyond the limit, but not to destructors that a panic runs: a second
+    /// panic aborts the process.
     pub(super) fn spend(&mut self) -> bool {
-        let is_destructor = self.left == 0 && std::thread::panicking();
-        let left = if is_destructor { &mut self.of_destructors } else { &mut self.left };
-        let after = left.checked_sub(1);
-        *left = after.unwrap_or(0);
-        after.is_some()
+        let is_within = self.0 > 0;
+        self.0 = self.0.saturating_sub(1);
+        is_within || std::thread::panicking()
     }
-}
-
-/// Ends code that does not end by itself. In a destructor that aborts the process, which prints no message of a panic
-/// here.
-#[track_caller]
-#[expect(clippy::panic, clippy::print_stderr, reason = "the way out of code that does not end")]
-pub(super) fn exhausted(text: &str) -> ! {
-    if std::thread::panicking() {
-        std::eprintln!("{text}");
-    }
-    panic!("{text}");
 }
 
 /// Limits the turns of spinning loops in a run.
@@ -62,7 +46,8 @@ pub(super) fn spin() {
     let Some(mut left) = SPINS.get() else { return };
     let is_within = left.spend();
     SPINS.set(Some(left));
-    if !is_within {
-        exhausted("more turns of a loop than the simulation allows operations: does this end?");
-    }
+    assert!(
+        is_within,
+        "more turns of a loop than the simulation allows operations: does this end?"
+    );
 }

@@ -18,7 +18,7 @@ use crate::machine::model::{Model, WORD};
 use crate::machine::waste::Waste;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use allowance::{exhausted, limiting_spins};
+use allowance::limiting_spins;
 use cachemaint::family::out_of_range;
 use core::fmt;
 use core::ops::Range;
@@ -114,7 +114,6 @@ impl SimMedium {
         self.state().die(Death::Ended);
     }
 
-    /// Returns true if the process has died.
     pub(crate) fn is_dead(&self) -> bool {
         self.state().process().death.is_some()
     }
@@ -124,13 +123,11 @@ impl SimMedium {
         self.state().process().death == Some(Death::Killed)
     }
 
-    /// Returns the present moment; after its death, that of the death.
     pub(crate) fn moment(&self) -> Moment {
         let mut state = self.state();
         Moment { events: state.machine.history().now(), changes: state.process().changes }
     }
 
-    /// Returns the machine, the image that it began with, and the choices that were made.
     pub(crate) fn into_parts(self) -> (Machine, Image, Choices) {
         let state = self.into_state();
         (state.machine, state.image, state.choices)
@@ -163,7 +160,6 @@ impl SimMedium {
         limiting_spins(turns, code)
     }
 
-    /// Returns the result of the run.
     pub(crate) fn into_ran(self) -> Ran {
         let turns = self.turns.clone();
         let mut state = self.into_state();
@@ -219,20 +215,19 @@ impl SimMedium {
     }
 
     /// Kills the process that used the medium, and lets another one go on. The caches keep its stores, but its pending
-    /// write-backs are never completed. A thread of [`run_threads`](Self::run_threads) is taken for a process of its own.
+    /// write-backs are never completed.
     #[track_caller]
     pub fn killed(&self) {
         let mut state = self.state();
-        state.kill(&[schedule::thread()], Location::caller());
         state.goes_on();
+        state.kill(Location::caller());
     }
 
-    /// Returns the medium of a process that is killed after `operations` stores, write-backs and fences. Its threads are
-    /// those that use this medium. Threads of [`run_threads`](Self::run_threads) that do not are of other processes, which
-    /// live on.
+    /// Returns the medium of a process that is killed after `operations` stores, write-backs and fences. A kill ends all
+    /// threads of [`run_threads`](Self::run_threads).
     ///
-    /// From its death on the process adds no notes: those of its threads are left out. A thread that makes an operation
-    /// on the simulated medium itself, or calls [`killed`](Self::killed), goes on as the next process.
+    /// From its death on the process adds no notes. The next process goes on by an operation on the simulated medium
+    /// itself, or by [`killed`](Self::killed), behind `run_threads`.
     #[must_use]
     pub fn mortal(&self, operations: u64) -> Mortal<'_> {
         let Self { model, bytes, .. } = *self;
@@ -252,7 +247,7 @@ impl SimMedium {
         let place = Location::caller();
         self.offer(Access::Changes);
         let mut state = self.spend();
-        if state.buried.contains(&schedule::thread()) {
+        if state.is_buried {
             return;
         }
         let is_learned = state.is_learned(place);
@@ -293,18 +288,15 @@ impl SimMedium {
         }
     }
 
-    /// Counts an operation.
     #[track_caller]
     fn spend(&self) -> MutexGuard<'_, State> {
         let mut state = self.state();
         state.used_at(Location::caller());
-        if !state.left.spend() {
-            drop(state);
-            exhausted(
-                "more operations than the simulation allows: does this end? Let a loop that waits for another thread call \
-                 `pause`",
-            );
-        }
+        assert!(
+            state.left.spend(),
+            "more operations than the simulation allows: does this end? Let a loop that waits for another thread call \
+             `pause`"
+        );
         state
     }
 
@@ -321,7 +313,6 @@ impl SimMedium {
         core::mem::replace(&mut *self.state(), nothing)
     }
 
-    /// Checks that the range is one of the medium.
     #[track_caller]
     fn check_bounds(&self, at: u64, len: u64) {
         let is_within = at.checked_add(len).is_some_and(|end| end <= self.bytes);

@@ -36,7 +36,7 @@ impl Mortal<'_> {
         Self { medium, of: PhantomData }
     }
 
-    /// Returns true if the process is alive. A dead one adds no notes: the simulation leaves out those of its threads.
+    /// Returns true if the process is alive.
     #[must_use]
     pub fn is_alive(&self) -> bool {
         self.medium.state().process().is_alive()

@@ -5,7 +5,7 @@
 //! one after the other, up to a number of *preemptions*: hand-overs that the thread did not ask for.
 //! Mistakes that need more than two are rare (Musuvathi, Qadeer, *Iterative Context Bounding*, PLDI 2007).
 
-use super::allowance::{Allowance, exhausted, spin};
+use super::allowance::{Allowance, spin};
 use crate::crash::choices::Choices;
 use crate::failure::shown;
 use crate::failure::violation::{quietly, raise};
@@ -21,13 +21,10 @@ use core::panic::Location;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 std::thread_local! {
-    /// The thread, if it is one of a workload.
     static THREAD: Cell<Option<Id>> = const { Cell::new(None) };
-    /// The baton of its workload.
     static TURNS: RefCell<Option<Arc<Turns>>> = const { RefCell::new(None) };
 }
 
-/// A thread of a workload.
 #[derive(Clone, Copy, Debug)]
 struct Id {
     /// Its place among the threads that run beside it.
@@ -46,18 +43,15 @@ pub(crate) fn thread() -> usize {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Here(usize);
 
-/// Returns this thread.
 #[inline]
 pub(super) fn here() -> Here {
     Here(THREAD.with(|thread| core::ptr::from_ref(thread).addr()))
 }
 
-/// Returns true if this thread is one of a workload.
 pub(super) fn is_one() -> bool {
     THREAD.get().is_some()
 }
 
-/// Returns the place of this thread among those that run, if it is one of a workload.
 fn place() -> Option<usize> {
     THREAD.get().map(|thread| thread.place)
 }
@@ -102,7 +96,6 @@ pub(crate) fn wake() {
     }
 }
 
-/// The activity of a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Doing {
     Running,
@@ -111,7 +104,6 @@ enum Doing {
     Ended,
 }
 
-/// The baton.
 #[derive(Debug)]
 pub(crate) struct Turns {
     state: Mutex<State>,
@@ -193,14 +185,13 @@ impl Turns {
     fn before(&self, access: Access) {
         let Some(thread) = place() else { return };
         let mut state = self.state();
-        if !state.left.spend() {
-            state.is_over = true;
-            drop(state);
-            exhausted(
-                "more accesses to shared memory than the simulation allows operations: does this end? Let a loop that \
-                 waits for another thread call `spin_loop`",
-            );
-        }
+        let is_within = state.left.spend();
+        state.is_over |= !is_within;
+        assert!(
+            is_within,
+            "more accesses to shared memory than the simulation allows operations: does this end? Let a loop that \
+             waits for another thread call `spin_loop`"
+        );
         if std::thread::panicking() {
             return;
         }
@@ -241,6 +232,7 @@ impl Turns {
 
     /// Makes this thread wait, and another one go on.
     #[track_caller]
+    #[expect(clippy::print_stderr, reason = "the last words of a process that aborts")]
     pub(crate) fn pause(&self) {
         let Some(thread) = place() else { return };
         let mut state = self.state();
@@ -255,7 +247,8 @@ impl Turns {
                 let text = state.standstill();
                 drop(state);
                 if std::thread::panicking() {
-                    exhausted(&text);
+                    // A second panic aborts the process without its message.
+                    std::eprintln!("{text}");
                 }
                 raise(text);
             }
@@ -302,7 +295,6 @@ impl State {
         }
     }
 
-    /// Returns the other threads that run.
     fn others(&self, thread: usize) -> Vec<usize> {
         let is_one = |other: &usize| *other != thread && self.threads[*other] == Doing::Running;
         (0..self.threads.len()).filter(is_one).collect()
@@ -414,7 +406,6 @@ pub(crate) fn run(turns: Option<&Arc<Turns>>, bodies: &[&(dyn Fn() + Sync)]) -> 
     numbers
 }
 
-/// Runs a thread; returns the message of its panic.
 fn run_one(turns: &Arc<Turns>, id: Id, body: &(dyn Fn() + Sync)) -> Option<String> {
     let Id { place: thread, number } = id;
     THREAD.set(Some(id));

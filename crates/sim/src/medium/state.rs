@@ -14,13 +14,11 @@ use alloc::vec::Vec;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 
-/// The part of a medium that changes while it is used.
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) machine: Machine,
     pub(super) image: Image,
     pub(super) choices: Choices,
-    /// Operations that may still be made.
     pub(super) left: Allowance,
     /// The thread that runs the code on this medium, if it is known.
     pub(super) owner: Option<schedule::Here>,
@@ -31,10 +29,9 @@ pub(super) struct State {
     pub(super) apart: Option<Latest>,
     /// All loads and stores of words with the values stored, in order, as one number; if they are noted.
     pub(super) trace: Option<u64>,
-    /// Threads of killed processes, each until it goes on as another process.
-    pub(super) buried: Vec<usize>,
+    /// True from the death of a process until the next one makes an operation: its threads add no notes.
+    pub(super) is_buried: bool,
     pub(super) processes: Vec<Process>,
-    /// The process that makes the present operation.
     pub(super) current: usize,
 }
 
@@ -48,13 +45,11 @@ pub(super) struct Process {
     pub(super) death: Option<Death>,
     /// The words stored after its death, which its own code alone sees.
     apart: Option<Latest>,
-    /// The threads that have changed the medium as this process.
-    threads: Vec<usize>,
 }
 
 impl Process {
     pub(super) const fn new(dies_after: u64) -> Self {
-        Self { dies_after, changes: 0, death: None, apart: None, threads: Vec::new() }
+        Self { dies_after, changes: 0, death: None, apart: None }
     }
 
     pub(super) const fn is_alive(&self) -> bool {
@@ -62,7 +57,6 @@ impl Process {
     }
 }
 
-/// The end of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Death {
     /// It ended between two operations of the structure.
@@ -74,9 +68,7 @@ pub(crate) enum Death {
 /// The decisions before an event, or at the end.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
-    /// The number of events before.
     pub(crate) event: u32,
-    /// The number of choices made.
     pub(crate) depth: usize,
     pub(crate) image: Image,
 }
@@ -96,7 +88,7 @@ impl State {
             snapshots: None,
             apart: None,
             trace: None,
-            buried: Vec::new(),
+            is_buried: false,
             processes: vec![Process::new(u64::MAX)],
             current: 0,
         }
@@ -110,35 +102,25 @@ impl State {
         }
     }
 
-    /// Returns the process that makes the present operation.
     pub(super) fn process(&mut self) -> &mut Process {
         &mut self.processes[self.current]
     }
 
-    /// Begins an operation. A thread of a killed process that makes one as another process is of that.
     pub(super) fn begins(&mut self) {
         if self.process().death.is_some() {
-            self.bury(&[schedule::thread()]);
+            self.is_buried = true;
         } else {
             self.goes_on();
         }
     }
 
-    /// Lets this thread be one of another process than before, if that was killed.
+    /// Lets the next process go on, if one has died.
     pub(super) fn goes_on(&mut self) {
-        if !self.buried.is_empty() {
-            let thread = schedule::thread();
-            self.buried.retain(|buried| *buried != thread);
-        }
-    }
-
-    /// Leaves out the notes of threads of a killed process until they go on as others.
-    fn bury(&mut self, threads: &[usize]) {
-        for thread in threads {
-            if !self.buried.contains(thread) {
-                self.buried.push(*thread);
-            }
-        }
+        assert!(
+            !self.is_buried || !schedule::is_one(),
+            "a kill ends all threads: let the next process go on behind `run_threads`"
+        );
+        self.is_buried = false;
     }
 
     /// Hides all further operations of the process from the machine.
@@ -148,32 +130,22 @@ impl State {
         process.apart.get_or_insert_default();
     }
 
-    /// Kills the process of these threads. Outside of a workload's threads all threads are of it. A dead process is not
-    /// killed again.
-    pub(super) fn kill(&mut self, threads: &[usize], place: Place) {
+    /// Kills the process with all threads. A dead process is not killed again.
+    pub(super) fn kill(&mut self, place: Place) {
         // The machine learns of nothing in a run that no crash cuts.
-        if self.apart.is_some() || self.process().death.is_some() {
-            return;
-        }
-        match schedule::thread() {
-            0 => self.machine.killed(place),
-            _ => self.machine.killed_beside_others(threads, place),
+        if self.apart.is_none() && self.process().death.is_none() {
+            self.machine.killed(place);
         }
     }
 
     /// Counts a store, a write-back, a fence or a note, which the process may not live to make. Returns true if the machine
     /// learns of it.
     pub(super) fn is_learned(&mut self, place: Place) -> bool {
-        let thread = schedule::thread();
         let process = self.process();
-        if process.death.is_none() && !process.threads.contains(&thread) {
-            process.threads.push(thread);
-        }
         if process.death.is_none() && process.changes >= process.dies_after {
-            let threads = process.threads.clone();
-            self.kill(&threads, place);
+            self.kill(place);
             self.die(Death::Killed);
-            self.bury(&threads);
+            self.is_buried = true;
         }
         let process = self.process();
         let lives = process.death.is_none();
@@ -190,7 +162,6 @@ impl State {
         }
     }
 
-    /// Adds a number to the trace.
     #[inline]
     fn trace(&mut self, number: u64) {
         if let Some(trace) = &mut self.trace {
@@ -211,7 +182,6 @@ impl State {
         }
     }
 
-    /// Copies bytes out.
     pub(super) fn read(&mut self, at: u64, into: &mut [u8], from: Place) {
         for (word, part) in parts(at, into.len()) {
             let bytes = self.load(word, mask(&part), Ordering::Relaxed, from).to_le_bytes();
@@ -244,7 +214,6 @@ impl State {
         words
     }
 
-    /// Stores bytes: the words that have them.
     pub(super) fn store(
         &mut self,
         (words, bytes): (&[(u64, u64)], Range<u64>),

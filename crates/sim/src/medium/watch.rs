@@ -99,7 +99,6 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Weakens the operation of a mutant.
     pub(crate) const fn weakening(mutant: Mutant) -> Self {
         Self { mutant: Some(mutant), seen: None }
     }
@@ -109,7 +108,6 @@ impl Watch {
         Self { mutant: None, seen: Some(Arc::default()) }
     }
 
-    /// Returns true if it weakens an operation.
     pub(crate) const fn is_of_mutant(&self) -> bool {
         self.mutant.is_some()
     }
@@ -121,7 +119,6 @@ impl Watch {
         seen.map_or_else(BTreeSet::new, |seen| seen.clone())
     }
 
-    /// Returns true if this mutant is to be weakened.
     fn weakens(&self, place: Place, weakening: Weakening) -> bool {
         let here = Mutant::new(place, weakening);
         if let Some(seen) = &self.seen {
@@ -154,18 +151,15 @@ impl Watch {
         (!self.weakens(place, Weakening::NoWriteback)).then_some(left)
     }
 
-    /// Returns true if a fence is executed.
     pub(crate) fn fences(&self, place: Place) -> bool {
         !self.weakens(place, Weakening::NoFence)
     }
 
-    /// Returns the order of a store.
     pub(crate) fn store(&self, order: Ordering, place: Place) -> Ordering {
         let is_relaxed = order == Ordering::Relaxed || self.weakens(place, Weakening::RelaxedStore);
         if is_relaxed { Ordering::Relaxed } else { order }
     }
 
-    /// Returns the order of a load.
     pub(crate) fn load(&self, order: Ordering, place: Place) -> Ordering {
         let is_relaxed = order == Ordering::Relaxed || self.weakens(place, Weakening::RelaxedLoad);
         if is_relaxed { Ordering::Relaxed } else { order }

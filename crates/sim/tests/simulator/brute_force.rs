@@ -2,7 +2,7 @@
 
 use super::naive::{Do, Kind, LINE, Memory, Naive, Program};
 use cachemaint::medium::{Medium, Readable};
-use cachemaint_sim::{Machine, Model, Notes, SimMedium, Simulation, Violation};
+use cachemaint_sim::{Machine, Model, Notes, SimMedium, Simulation};
 use core::cell::RefCell;
 use core::ops::Range;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -342,32 +342,6 @@ proptest! {
         let (kind, model) = MODELS[model];
         let expected = brute_force(kind, &workload, &recovery);
         prop_assert_eq!(simulated(model, &workload, &recovery), expected, "under {}", model);
-    }
-}
-
-proptest! {
-    #![proptest_config(cases(1000))]
-
-    /// A recovery that fails on one of its results fails on it again when the failure is replayed.
-    #[test]
-    fn a_failure_is_replayed(
-        workload in workload(),
-        recovery in recovery(),
-        model in 0..MODELS.len(),
-        wrong in any::<proptest::sample::Index>(),
-    ) {
-        let (_, model) = MODELS[model];
-        let found = simulated(model, &workload, &recovery);
-        let wrong = wrong.get(&found.iter().collect::<Vec<_>>()).to_owned();
-        let simulation = Simulation::new(model, 16 * LINE).zeros();
-        let work = |medium: &SimMedium, notes: &Notes<'_, ()>| work_on(medium, &workload, notes);
-        let judge = |medium: &SimMedium, notes: &[()]| {
-            let found = (notes.len(), recovery.run_on(medium));
-            Violation::unless(found != *wrong, || format!("{found:?}"))
-        };
-        let failure = simulation.explore(work, judge).failure.expect("the wrong result");
-        let replayed = simulation.replay(&failure.replay, work, judge);
-        prop_assert_eq!(replayed, Err(failure.violation.clone()), "{}", failure);
     }
 }
 

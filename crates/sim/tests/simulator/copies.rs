@@ -3,7 +3,6 @@
 use super::threads::is_there;
 use cachemaint::medium::{Medium, Readable};
 use cachemaint_sim::{Model, Notes, SimMedium, Simulation, Violation, ViolationKind, sync};
-use core::sync::atomic::AtomicBool;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -183,41 +182,6 @@ fn the_other_parts_of_a_copy_are_in_the_buffer_of_the_cpu_until_the_fence() {
     );
     let kind = outcome.failure.as_deref().map(|failure| failure.violation.kind);
     assert_eq!(kind, Some(ViolationKind::Broken), "{outcome}");
-}
-
-/// The reader may find the first word of a part in the middle of the copy, and the second one once the copy has returned.
-/// The writer learns of it, and the store before the copy is in the caches too.
-#[test]
-fn words_of_a_copy_are_kept_that_were_found_one_after_the_other() {
-    let outcome = Simulation::new(Model::X86_EADR, 192).zeros().preemptions(2).explore(
-        |medium, notes| {
-            let has_read = AtomicBool::new(false);
-            let found = [(); 2].map(|()| AtomicBool::new(false));
-            let copy = || {
-                medium.store(128, 1, Relaxed);
-                medium.copy_unfenced(&[(0, &[1; 16]), (64, &[1; 8])]).unwrap();
-                while !has_read.load(Acquire) {
-                    medium.pause();
-                }
-                notes.add(found.each_ref().map(|found| found.load(Relaxed)));
-            };
-            let read = || {
-                for (at, found) in [0, 8].into_iter().zip(&found) {
-                    found.store(medium.load(at, Relaxed) != 0, Relaxed);
-                }
-                has_read.store(true, Release);
-            };
-            medium.run_threads(&[&copy, &read]);
-        },
-        |medium, notes| {
-            let is_there = [0, 8, 128].map(|at| medium.load(at, Relaxed) != 0);
-            let [first, second] = notes.first().copied().unwrap_or_default();
-            let must_be_there = [first, second, first || second];
-            let is_kept = must_be_there.iter().zip(is_there).all(|(must, is)| is || !must);
-            Violation::unless(is_kept, || format!("found {first} {second}, kept {is_there:?}"))
-        },
-    );
-    outcome.assert_safe();
 }
 
 /// It neither loads nor stores the word of its place. A write-back has a store of another thread only if its thread has

@@ -1,7 +1,6 @@
 //! The report of an exploration about itself: its coverage, and the operations done for nothing.
 
-use cachemaint::medium::{Granularity, Medium, Readable};
-use cachemaint::survival::Event;
+use cachemaint::medium::{Medium, Readable};
 use cachemaint_sim::mutation::{Mutation, Setting, Weakening};
 use cachemaint_sim::waste::Kind;
 use cachemaint_sim::{
@@ -84,18 +83,6 @@ fn deviations_are_few_words_that_are_not_the_latest() {
 }
 
 #[test]
-fn random_states_are_those_of_their_seed() {
-    let simulation = |seed| {
-        Simulation::new(Model::NEUTRAL, 128).zeros().effort(Effort::Random { states: 6, seed })
-    };
-    let (exploration, found) = states(&simulation(1));
-    assert_eq!(exploration.recoveries, 6);
-    assert!(!exploration.is_exhaustive());
-    assert_eq!(states(&simulation(1)).1, found);
-    assert!((2..20).any(|seed| states(&simulation(seed)).1 != found), "the seed has no effect");
-}
-
-#[test]
 fn an_exploration_that_is_cut_short_fails_and_says_so() {
     let (exploration, _) = states(&Simulation::new(Model::NEUTRAL, 128).zeros().at_most(5));
     assert_eq!(exploration.recoveries, 5);
@@ -118,70 +105,6 @@ fn a_prepared_state_survives_every_crash() {
         },
     );
     outcome.assert_safe();
-}
-
-#[test]
-fn a_milder_event_leaves_more() {
-    // Stored and not written back: there after a kill and kexec, perhaps after a reset or power loss.
-    let is_kept = |model: Model| {
-        let outcome = Simulation::new(model, 8).explore(
-            |medium, notes| {
-                medium.store(0, 1, Relaxed);
-                medium.fence();
-                notes.add(());
-            },
-            |medium, notes| {
-                let is_there = medium.load(0, Relaxed) == 1;
-                if is_there || notes.is_empty() { Ok(()) } else { Err(Violation::lost("it")) }
-            },
-        );
-        outcome.failure.is_none()
-    };
-    let kept = |model: Model| -> Vec<bool> {
-        Event::ALL.iter().map(|event| is_kept(model.at(*event))).collect()
-    };
-    assert_eq!(kept(Model::X86), [true, true, false, false]);
-    assert_eq!(kept(Model::ARM64), [true, true, false, false]);
-    // The energy of eADR is there for power loss, and not for a reset.
-    assert_eq!(kept(Model::X86_EADR), [true, true, false, true]);
-    // The page cache belongs to the kernel.
-    assert_eq!(kept(Model::PAGES), [true, false, false, false]);
-    assert_eq!(
-        Model::X86_EADR.at(Event::WarmReboot).with_line(128).to_string(),
-        "x86 with eADR, reset"
-    );
-}
-
-#[test]
-fn the_model_of_an_event_depends_on_the_machine_alone() {
-    let models = [
-        Model::X86,
-        Model::X86_EADR,
-        Model::ARM64,
-        Model::NEUTRAL,
-        Model::PAGES,
-        Model::CACHES_KEPT,
-        Model::X86_EADR.with_line(128).streaming_stores_stay(),
-    ];
-    for model in models {
-        for (before, event) in
-            Event::ALL.iter().flat_map(|one| Event::ALL.iter().map(move |event| (*one, *event)))
-        {
-            assert_eq!(model.at(before).at(event), model.at(event), "{model}, {before:?}");
-        }
-    }
-    // The caches were kept at the event before.
-    assert_eq!(Model::CACHES_KEPT.at(Event::PowerLoss), Model::X86);
-    assert_eq!(Model::X86.at(Event::Kexec), Model::CACHES_KEPT);
-}
-
-#[test]
-fn the_medium_says_what_the_machine_would() {
-    let granularity = |model: Model| Simulation::new(model, 8).medium().granularity();
-    assert_eq!(granularity(Model::X86), Granularity::Line(64));
-    assert_eq!(granularity(Model::ARM64.with_line(128)), Granularity::Line(128));
-    assert_eq!(granularity(Model::X86_EADR), Granularity::Byte);
-    assert_eq!(granularity(Model::PAGES), Granularity::Page(4096));
 }
 
 #[test]
@@ -272,26 +195,6 @@ fn useless_and_missing_work_is_reported_by_place() {
         "{text}"
     );
     outcome.waste.assert_none_of(&[]);
-}
-
-/// With eADR a fence persists for a loss of power, and a deep persist for a reset, too.
-#[test]
-fn a_deep_persist_after_a_fence_by_bytes_does_work() {
-    let model = Model::X86_EADR.at(Event::WarmReboot);
-    let outcome = Simulation::new(model, 64).zeros().explore(
-        |medium, notes: &Notes<'_, ()>| {
-            medium.store(0, 1, Relaxed);
-            medium.persist(0..8).unwrap();
-            medium.deep_persist(0..8).unwrap();
-            notes.add(());
-        },
-        |medium, notes| {
-            let is_there = medium.load(0, Relaxed) == 1;
-            if is_there || notes.is_empty() { Ok(()) } else { Err(Violation::lost("it")) }
-        },
-    );
-    outcome.assert_safe();
-    assert!(outcome.waste.is_empty(), "{}", outcome.waste);
 }
 
 #[test]

@@ -16,5 +16,4 @@ mod locks;
 mod naive;
 mod neutral;
 mod planted;
-mod replays;
 mod threads;

@@ -1,8 +1,7 @@
 //! The neutral model has every crash of x86 and arm64: an exploration under it needs no other one.
 
 use super::brute_force::{
-    Found, WORDS, cases, machine, operation, perform, program, recovery, simulated,
-    without_clflush, word, work_on, workload,
+    Found, WORDS, cases, machine, operation, perform, program, without_clflush, word, work_on,
 };
 use super::naive::{Do, LINE, Program};
 use cachemaint::medium::Readable;
@@ -32,18 +31,6 @@ proptest! {
     fn the_neutral_model_leaves_what_those_of_x86_and_arm64_do(program in program()) {
         let program = without_clflush(program);
         check(|model| machine(model, &program).outcomes(&WORDS.map(|word| word * 8)))?;
-    }
-}
-
-proptest! {
-    #![proptest_config(cases(1_000))]
-
-    #[test]
-    fn recovery_finds_under_the_neutral_model_what_it_finds_under_those_of_x86_and_arm64(
-        workload in workload(),
-        recovery in recovery(),
-    ) {
-        check(|model| simulated(model, &workload, &recovery))?;
     }
 }
 

@@ -309,17 +309,6 @@ fn workload_failure(workload: impl Fn(&SimMedium)) -> String {
     outcome.failure.as_deref().map(ToString::to_string).unwrap_or_default()
 }
 
-#[test]
-fn threads_that_all_wait_are_a_failure() {
-    let text = workload_failure(|medium| {
-        let wait = || loop {
-            medium.pause();
-        };
-        medium.run_threads(&[&wait, &wait]);
-    });
-    assert!(text.contains("every thread that has not ended is waiting"), "{text}");
-}
-
 /// The first thread has ended when the others wait.
 #[test]
 fn a_standstill_names_the_place_where_each_thread_waits() {
@@ -409,30 +398,6 @@ fn a_recovery_with_a_thread_of_its_own_is_a_failure() {
 }
 
 #[test]
-fn threads_that_all_spin_are_a_failure() {
-    let waiting = workload_failure(|medium| {
-        let is_free = sync::AtomicBool::new(false);
-        let wait = || {
-            while !is_free.load(Acquire) {
-                sync::spin_loop();
-            }
-        };
-        medium.run_threads(&[&wait, &wait]);
-    });
-    assert!(waiting.contains("every thread that has not ended is waiting"), "{waiting}");
-    let spinning = workload_failure(|medium| {
-        let lock = sync::AtomicBool::new(true);
-        let take = || {
-            while lock.swap(true, Acquire) {
-                sync::spin_loop();
-            }
-        };
-        medium.run_threads(&[&take, &take]);
-    });
-    assert!(spinning.contains("does this end?"), "{spinning}");
-}
-
-#[test]
 fn a_thread_that_panics_is_a_failure_with_its_message() {
     let text = workload_failure(|medium| {
         let fails = || panic!("this one");
@@ -441,24 +406,4 @@ fn a_thread_that_panics_is_a_failure_with_its_message() {
     });
     let first = text.lines().next().unwrap_or_default();
     assert!(first.contains("thread 1: this one") && !first.contains("src/sim"), "{first}");
-}
-
-#[test]
-fn a_workload_that_waits_forever_is_a_failure() {
-    let text = workload_failure(|medium| {
-        loop {
-            medium.pause();
-        }
-    });
-    assert!(text.contains("does this end?"), "{text}");
-}
-
-#[test]
-fn a_workload_that_does_not_end_is_a_failure() {
-    let text = workload_failure(|medium| {
-        loop {
-            medium.fence();
-        }
-    });
-    assert!(text.contains("does this end?"), "{text}");
 }

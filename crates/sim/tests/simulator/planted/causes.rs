@@ -137,36 +137,6 @@ fn a_reader_of_what_is_not_persistent_is_named() {
     }
 }
 
-/// The old value is made invalid before a new one is written over it, and only for now.
-#[test]
-fn an_erasure_that_is_not_persistent_before_the_next_write_is_named() {
-    for model in EACH {
-        let found = Simulation::new(model, 64)
-            .zeros()
-            .prepared(|medium| medium.write(A, &[1_u64; 2].map(u64::to_le_bytes).concat()))
-            .explore(
-                |medium, _notes: &Notes<'_, ()>| {
-                    medium.store(A + 8, 0, Relaxed); // the erasure
-                    medium.write(A, &[2_u64; 2].map(u64::to_le_bytes).concat());
-                    medium.persist(A..A + 16).unwrap();
-                },
-                |medium, _notes| {
-                    let [value, valid] = [A, A + 8].map(|at| medium.load(at, Relaxed));
-                    Violation::unless(valid != 1 || value == 1, || format!("{value} for 1"))
-                },
-            );
-        let failure = found.failure;
-        if model == cachemaint_sim::Model::X86 {
-            assert!(failure.is_none(), "a line keeps the order there");
-            continue;
-        }
-        let failure = failure.expect("the new value beside the old mark");
-        let Some(Cause::Unordered { missing, .. }) = &failure.cause else { panic!("{failure}") };
-        let place = SOURCE.at("medium.store(A + 8, 0, Relaxed); // the erasure");
-        assert!(missing.contains(&place), "{failure}");
-    }
-}
-
 /// A counter that trusts a number which a killed process may have left in the caches.
 struct Counter;
 

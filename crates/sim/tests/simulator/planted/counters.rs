@@ -2,7 +2,6 @@
 
 use super::{ACKNOWLEDGED, EACH, Source, UNORDERED, assert_found, assert_safe};
 use cachemaint::medium::{Medium, Readable};
-use cachemaint::survival::Event;
 use cachemaint_sim::ViolationKind::{Broken, Lost};
 use cachemaint_sim::{Exploration, Model, Notes, SimMedium, Simulation, Violation};
 use core::sync::atomic::Ordering::Relaxed;
@@ -65,13 +64,12 @@ fn explore(model: Model, bug: Option<Bug>) -> Exploration {
     Simulation::new(model, 128).zeros().explore(|medium, notes| workload(medium, notes, bug), judge)
 }
 
-/// The model of a reset on a machine whose energy suffices for power loss.
-const RESET: Model = Model::X86_EADR.at(Event::WarmReboot);
-
 #[test]
 fn the_counters_are_safe() {
     assert_safe(&EACH, |model| explore(model, None));
-    assert_safe(&[Model::X86_EADR, RESET, Model::PAGES], |model| explore(model, None));
+    assert_safe(&[Model::X86_EADR, Model::X86_EADR_RESET, Model::PAGES], |model| {
+        explore(model, None)
+    });
 }
 
 #[test]
@@ -82,7 +80,7 @@ fn reliance_on_surviving_caches_is_found_by_a_reset() {
     let second = SOURCE.at("self.medium.store(SECOND, to, Relaxed);");
     let explore = |model| explore(model, Some(Bug::TrustsCaches));
     let operations: [(_, &str); 2] = [("kept", &second), ("missing", &first)];
-    assert_found(&[RESET], explore, Broken, UNORDERED, &operations);
+    assert_found(&[Model::X86_EADR_RESET], explore, Broken, UNORDERED, &operations);
 }
 
 #[test]

@@ -66,7 +66,8 @@ fn message(
     recovery: fn(&SimMedium, &[()]) -> Result<(), Violation>,
 ) -> String {
     let found = Simulation::new(Model::X86, 128).zeros().explore(workload, recovery);
-    found.failure.as_deref().map(|failure| without_lines(&failure.to_string())).unwrap_or_default()
+    let message = found.failure.map(|failure| failure.to_string()).unwrap_or_default();
+    without_lines(message.trim_end())
 }
 
 /// Returns the text with letters for the line and column of each place in this file.
@@ -86,21 +87,16 @@ fn a_missing_fence() {
     // A crash before the fence of B: of A, the word that recovery reads last is lost alone.
     let expected = "\
 recovery broke an invariant: the record is not whole
-after a crash under the model x86
+after a crash, under the model x86
 
-the workload up to the crash:
-    1  tests/simulator/planted/messages.rs:LL:CC  write 0x0..0x18       TORN: 2 of 3 words kept
-    2  tests/simulator/planted/messages.rs:LL:CC  write-back 0x0..0x18
-    3  tests/simulator/planted/messages.rs:LL:CC  store 0x40            kept by chance
-
-words whose last store is lost:
-  0x0010  lost 0x101010101010101 of event 1, and has its value from before this run
+the workload:
+    1  write 0x0..0x18             TORN: 2 of 3 words kept  tests/simulator/planted/messages.rs:LL:CC
+    2  write-back 0x0..0x18                                 tests/simulator/planted/messages.rs:LL:CC
+    3  store 0x40                  kept by chance           tests/simulator/planted/messages.rs:LL:CC
 
 cause: two stores without an order
   kept     store at tests/simulator/planted/messages.rs:LL:CC (event 3)
-  missing  write at tests/simulator/planted/messages.rs:LL:CC (event 1)
-
-replay: t/4:0:0x3.1";
+  missing  write at tests/simulator/planted/messages.rs:LL:CC (event 1)";
     assert_eq!(message(append, is_whole), expected);
 }
 
@@ -109,26 +105,21 @@ fn a_crash_of_recovery() {
     // The second crash comes before the fence of recovery: A is there. B is not, and has the workload's value.
     let expected = "\
 recovery broke an invariant: 7 is at B
-after two crashes under the model x86, the second during recovery
+after a crash and one during recovery, under the model x86
 
-the workload up to the first crash:
-    1  tests/simulator/planted/messages.rs:LL:CC  store 0x0            persistent
-    2  tests/simulator/planted/messages.rs:LL:CC  write-back 0x0..0x8
-    3  tests/simulator/planted/messages.rs:LL:CC  fence
-    4  tests/simulator/planted/messages.rs:LL:CC  store 0x40           kept by chance
+the workload:
+    1  store 0x0                   persistent               tests/simulator/planted/messages.rs:LL:CC
+    2  write-back 0x0..0x8                                  tests/simulator/planted/messages.rs:LL:CC
+    3  fence                                                tests/simulator/planted/messages.rs:LL:CC
+    4  store 0x40                  kept by chance           tests/simulator/planted/messages.rs:LL:CC
 
-recovery up to the second crash:
-    5  tests/simulator/planted/messages.rs:LL:CC  store 0x40  LOST
-    6  tests/simulator/planted/messages.rs:LL:CC  store 0x0   kept by chance
-
-words whose last store is lost:
-  0x0040  lost 0x0 of event 5, and has its value from before this run
+recovery:
+    5  store 0x40                  LOST                     tests/simulator/planted/messages.rs:LL:CC
+    6  store 0x0                   kept by chance           tests/simulator/planted/messages.rs:LL:CC
 
 cause: two stores without an order
   kept     store at tests/simulator/planted/messages.rs:LL:CC (event 6)
-  missing  store at tests/simulator/planted/messages.rs:LL:CC (event 5)
-
-replay: t/4:0:/3:0:0.1.0";
+  missing  store at tests/simulator/planted/messages.rs:LL:CC (event 5)";
     assert_eq!(message(begin, undo), expected);
 }
 
@@ -136,18 +127,17 @@ replay: t/4:0:/3:0:0.1.0";
 fn a_workload_that_panics() {
     // Without a crash the message says nothing about the memory. Of 50 events the last 40 are shown.
     let message = message(fail, |_medium, _notes| Ok(()));
-    let store = |event| format!("   {event}  tests/simulator/planted/messages.rs:LL:CC  store 0x0");
+    let place = "tests/simulator/planted/messages.rs:LL:CC";
+    let store = |event| format!("   {event}  {:26}  {:23}  {place}", "store 0x0", "");
     let stores = (11..=50).map(store).collect::<Vec<_>>().join("\n");
     let expected = format!(
         "\
 the workload failed: offset 1 is not a multiple of 8 (tests/simulator/planted/messages.rs:LL:CC)
 without a crash, under the model x86
 
-the workload up to the failure:
-  ... 10 events
-{stores}
-
-replay: t"
+the workload:
+  ... 10 more
+{stores}"
     );
     assert_eq!(message, expected);
 }
@@ -160,9 +150,9 @@ fn a_long_history() {
         Violation::unless(!is_last, || "A is lost".into())
     };
     let expected = "\
-    1  tests/simulator/planted/messages.rs:LL:CC  store 0x0   LOST
-  ... 10 events
-   12  tests/simulator/planted/messages.rs:LL:CC  store 0x40  kept by chance
+    1  store 0x0                   LOST                     tests/simulator/planted/messages.rs:LL:CC
+  ... 10 more
+   12  store 0x40                  kept by chance           tests/simulator/planted/messages.rs:LL:CC
 ";
     let message = message(store_much, not_last);
     assert!(message.contains(expected), "{message}");

@@ -6,13 +6,9 @@
 mod bucket;
 mod causes;
 mod counters;
-mod log;
 mod mailbox;
 mod messages;
 mod producers;
-mod ring;
-mod threads;
-mod undo;
 
 use cachemaint_sim::{Exploration, Failure, Model, ViolationKind};
 
@@ -21,7 +17,6 @@ const EACH: [Model; 3] = [Model::X86, Model::ARM64, Model::NEUTRAL];
 
 /// The beginnings of causes.
 const ACKNOWLEDGED: &str = "acknowledged before it was persistent";
-const TORN: &str = "a torn write is taken";
 const UNORDERED: &str = "two stores without an order";
 
 /// The source of a module, in which the lines of operations are looked up: none is written down twice.

@@ -47,6 +47,9 @@ mod format;
 #[path = "journal/life.rs"]
 mod life;
 #[cfg(not(miri))]
+#[path = "journal/lives.rs"]
+mod lives;
+#[cfg(not(miri))]
 #[path = "counting/looks.rs"]
 mod looks;
 #[cfg(not(miri))]

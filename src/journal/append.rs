@@ -128,6 +128,7 @@ impl<'j, M: Medium> Claim<'j, M> {
         let at = geometry.place(position);
         let vouch = Vouch::new(position, self.durable());
         let header = Header::untagged(Kind::Data, vouch, payload.len() as u64);
+        let seed = header.seed(key, position);
         let words = &payload[..payload.len() / WORD * WORD];
         let mut last = [0; WORD];
         let rest = &payload[words.len()..];
@@ -141,7 +142,7 @@ impl<'j, M: Medium> Claim<'j, M> {
         let first = self.first_part(at..end);
         let written = medium.issue_writeback(first.end..end);
         // A reader that sees the tag sees everything that the record vouches for.
-        medium.store(at, tag::of(header.seed(key, position), payload), Ordering::Release);
+        medium.store(at, tag::of(seed, payload), Ordering::Release);
         self.complete(first, written)
     }
 

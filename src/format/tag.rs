@@ -10,9 +10,12 @@
 //! Source: the XXH3 specification (xxHash project, `doc/xxhash_spec.md`, version 0.2.0).
 
 use super::identity::Identity;
+#[cfg(any(feature = "preserve-read", feature = "recorder"))]
 use core::fmt;
+#[cfg(any(feature = "preserve-read", feature = "recorder"))]
 use core::hash::Hasher;
 use twox_hash::XxHash3_64;
+#[cfg(any(feature = "preserve-read", feature = "recorder"))]
 use twox_hash::xxhash3_64::{DEFAULT_SECRET_LENGTH, RawHasher, SecretBuffer};
 
 /// Returns the tag of bytes.
@@ -80,9 +83,11 @@ pub(crate) fn key(identity: Identity, epoch: u64, place: u64, kind: Kind) -> u64
 }
 
 /// A tag of bytes that come piece by piece.
+#[cfg(any(feature = "preserve-read", feature = "recorder"))]
 #[derive(Clone)]
 pub(crate) struct Running(RawHasher<[u8; DEFAULT_SECRET_LENGTH]>);
 
+#[cfg(any(feature = "preserve-read", feature = "recorder"))]
 impl Running {
     /// Returns the tag of no bytes yet.
     pub(crate) fn new(seed: u64) -> Self {
@@ -103,6 +108,7 @@ impl Running {
     }
 }
 
+#[cfg(any(feature = "preserve-read", feature = "recorder"))]
 impl fmt::Debug for Running {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Running").field(&self.finish()).finish()

@@ -341,7 +341,7 @@ mod loom_tests {
                 loom::thread::spawn(move || in_flight.done(&record))
             });
             in_flight.wait(Duration::MAX, || in_flight.advance() < records[1].end);
-            producers.map(|producer| producer.join().unwrap());
+            producers.into_iter().for_each(|producer| producer.join().unwrap());
         });
     }
 

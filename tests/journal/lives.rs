@@ -108,7 +108,9 @@ impl Lived<'_> {
         } else {
             let mut group = Group::new();
             let payloads = [payload(self.number, len % 8), payload(self.number, len % 16)];
-            payloads.iter().for_each(|payload| group.push(payload));
+            for payload in &payloads {
+                group.push(payload);
+            }
             let range = journal.append_group(&mut group)?;
             self.done.push(format!("group {range:?}"));
             let mut at = range.start.0;

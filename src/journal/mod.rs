@@ -324,7 +324,7 @@ impl<M: Medium> Journal<M> {
         Position(self.in_flight.head())
     }
 
-    /// Returns the end of the acknowledged records. It must not be kept for a later opening ([Limits](super::journal#limits)).
+    /// Returns the end of the acknowledged records. It must not be kept for a later opening ([Limits](self#limits)).
     #[must_use]
     pub fn end(&self) -> Position {
         Position(self.in_flight.advance())

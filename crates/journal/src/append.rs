@@ -3,7 +3,7 @@
 use super::error::{Error, ErrorKind, FormatError};
 use super::geometry::{HEADER, Placement};
 use super::inflight::Refused;
-use super::record::{Header, Kind, Mark, Vouch, void};
+use super::record::{Header, Kind, Vouch, void};
 use super::{Group, Journal, Position};
 use cachemaint::medium::{Granularity, Medium};
 use cachemaint_format::sync;
@@ -24,9 +24,6 @@ const LINE: usize = 64;
 #[cfg(feature = "std")]
 const SPINS: u32 = 200;
 
-/// Bytes of a long record that are stored before its tag is computed over them: few enough to stay in the first cache.
-const CHUNK: usize = 4096;
-
 impl<M: Medium> Journal<M> {
     /// Appends a record and waits until it is acknowledged. The record and everything before it are durable then, so
     /// every recovery finds it.
@@ -36,9 +33,8 @@ impl<M: Medium> Journal<M> {
     /// failed. If the medium failed, now or [before](FormatError::Failed), a later recovery may still find the record.
     ///
     /// # Cost
-    /// One write-back of its lines and one fence, also where a new segment begins. A long record takes a further fence
-    /// for each 4 KiB that are stored past the caches. By pages it is one call of the operating system, or up to three where
-    /// a new segment begins. Besides, the call waits for earlier records that other threads are still appending.
+    /// One write-back of its lines and one fence. By pages it is one call of the operating system, or up to three where a
+    /// new segment begins. Besides, the call waits for earlier records that other threads are still appending.
     pub fn append(&self, payload: &[u8]) -> Result<Position, Error<M::Error>> {
         let placement = self.place(payload.len() as u64)?;
         // If the medium panics, the drop of the claim leaves a void.
@@ -49,18 +45,17 @@ impl<M: Medium> Journal<M> {
     }
 
     /// Appends all records of a group, and waits until they are acknowledged. The records follow one another, and the
-    /// group is empty afterwards. The call is not atomic: a crash before the
-    /// acknowledgement can leave only the first of them.
+    /// group is empty afterwards. The call is not atomic: a crash before the acknowledgement can leave only the first of
+    /// them.
     ///
-    /// Returns the position of the first record and the end of the last one, which can be kept for a later opening. Of an
-    /// empty group both are the [`end`](Self::end) of the journal, which cannot be kept.
+    /// Returns the position of the first record and the end of the last one. Of an empty group both are the
+    /// [`end`](Self::end) of the journal.
     ///
     /// # Errors
     /// As [`append`](Self::append); the group is unchanged then. The whole group must fit into a segment.
     ///
     /// # Cost
-    /// One write-back of all lines, and one or two fences. By pages that is one flush of
-    /// the drive for all records, and up to three where a segment begins.
+    /// That of one [`append`](Self::append) of all bytes.
     pub fn append_group(&self, group: &mut Group) -> Result<Range<Position>, Error<M::Error>> {
         let size = group.size(self.geometry.alignment);
         if size == 0 {
@@ -71,7 +66,7 @@ impl<M: Medium> Journal<M> {
         let claim = Claim::new(self, placement);
         let bytes =
             group.seal(self.geometry.alignment, &placement, self.mark.epoch.key, claim.durable());
-        claim.persist(&[(placement.record, bytes)])?;
+        claim.persist(&[(self.geometry.place(placement.record), bytes)])?;
         claim.acknowledged()?;
         group.clear();
         Ok(Position(placement.record)..Position(placement.end))
@@ -116,14 +111,6 @@ impl<'j, M: Medium> Claim<'j, M> {
         self.journal.in_flight.durable().min(self.placement.start)
     }
 
-    /// Returns the header of a record with `len` bytes of payload, still without its tag, and the seed of the tag.
-    #[inline]
-    fn header(&self, len: u64) -> (Header, u64) {
-        let position = self.placement.record;
-        let vouch = Vouch::new(position, self.durable());
-        Header::begin(self.journal.mark.epoch.key, Kind::Data, vouch, len, position)
-    }
-
     /// Makes a record durable.
     #[inline]
     fn store(&self, payload: &[u8]) -> Result<(), Error<M::Error>> {
@@ -137,9 +124,11 @@ impl<'j, M: Medium> Claim<'j, M> {
     #[inline]
     fn store_small(&self, payload: &[u8]) -> Result<(), Error<M::Error>> {
         let Journal { medium, geometry, .. } = self.journal;
-        let position = self.placement.record;
+        let (position, key) = (self.placement.record, self.journal.mark.epoch.key);
         let at = geometry.place(position);
-        let (header, seed) = self.header(payload.len() as u64);
+        let vouch = Vouch::new(position, self.durable());
+        let header = Header::untagged(Kind::Data, vouch, payload.len() as u64);
+        let seed = header.seed(key, position);
         let words = &payload[..payload.len() / WORD * WORD];
         let mut last = [0; WORD];
         let rest = &payload[words.len()..];
@@ -172,53 +161,31 @@ impl<'j, M: Medium> Claim<'j, M> {
     /// Makes a long record durable with the fastest stores. The record is cut at the beginnings of lines, so that no
     /// line is stored to by two parts.
     fn store_large(&self, payload: &[u8]) -> Result<(), Error<M::Error>> {
-        let Journal { medium, geometry, .. } = self.journal;
         let position = self.placement.record;
-        let at = geometry.place(position);
-        let (header, seed) = self.header(payload.len() as u64);
+        let at = self.journal.geometry.place(position);
+        // The tag comes first: it brings the payload into the caches, and all bytes are stored under one fence then.
+        let (key, vouch) = (self.journal.mark.epoch.key, Vouch::new(position, self.durable()));
+        let header = Header::of(key, Kind::Data, vouch, payload, position);
+
         let to_line = LINE - (at + HEADER) as usize % LINE;
         let (first, rest) = payload.split_at(to_line);
         let (middle, last) = rest.split_at(rest.len() - rest.len() % LINE);
-
-        let mut end = [0; LINE];
-        end[..last.len()].copy_from_slice(last);
-        let end = &end[..last.len().next_multiple_of(8)];
-        let mut tag = tag::Running::new(seed);
-        tag.append(first);
-        let mut written = Ok(());
-        let mut middle_at = at + HEADER + first.len() as u64;
-        for chunk in middle.chunks(CHUNK) {
-            // The copy comes before the tag of the chunk is computed, so that both proceed at the same time.
-            written = written.and(medium.copy_unfenced(&[(middle_at, chunk)]));
-            tag.append(chunk);
-            middle_at += chunk.len() as u64;
-        }
-        written = written.and(medium.copy_unfenced(&[(middle_at, end)]));
-        tag.append(last);
         let mut start = [0; HEADER as usize + LINE];
         let start = &mut start[..HEADER as usize + to_line];
-        let header = Header { tag: tag.finish(), ..header };
         start[..HEADER as usize].copy_from_slice(&header.bytes(position));
         start[HEADER as usize..].copy_from_slice(first);
-        medium.write(at, start);
-        self.complete(at..at + start.len() as u64, written)
+        let mut end = [0; LINE];
+        end[..last.len()].copy_from_slice(last);
+        let end = &end[..last.len().next_multiple_of(WORD)];
+        let middle_at = at + start.len() as u64;
+        let end_at = middle_at + middle.len() as u64;
+        self.persist(&[(at, start), (middle_at, middle), (end_at, end)])
     }
 
-    /// Makes parts of a record durable, given by their positions, together with the void and the mark before it.
+    /// Makes parts of the medium durable, with the void and the mark before the record.
     fn persist(&self, parts: &[(u64, &[u8])]) -> Result<(), Error<M::Error>> {
-        let journal = self.journal;
-        let before = self.before();
-        let place = |position| journal.geometry.place(position);
-        let mut all = [(0, &[][..]); 5];
-        let mut count = 0;
-        for (position, bytes) in before.parts().into_iter().flatten().chain(parts.iter().copied()) {
-            all[count] = (place(position), bytes);
-            count += 1;
-        }
-        journal.medium.persist_copy(&all[..count]).map_err(|error| {
-            journal.in_flight.fail(self.placement.start);
-            Error::medium(error)
-        })
+        let written = self.write_before();
+        self.or_failed(written.and(self.journal.medium.persist_copy(parts)))
     }
 
     /// Writes back the record's range, with the void and the mark before it, and fences.
@@ -226,41 +193,41 @@ impl<'j, M: Medium> Claim<'j, M> {
     fn complete(
         &self,
         record: Range<u64>,
-        mut written: Result<(), M::Error>,
+        written: Result<(), M::Error>,
     ) -> Result<(), Error<M::Error>> {
-        let Self { journal: Journal { medium, in_flight, .. }, placement, .. } = self;
-        written = written.and(medium.issue_writeback(record));
-        if placement.mark.is_some() {
-            written = written.and(self.write_before());
-        }
+        let medium = &self.journal.medium;
+        let written = written.and(medium.issue_writeback(record)).and(self.write_before());
         medium.fence();
+        self.or_failed(written)
+    }
+
+    /// Notes a failure of the medium.
+    #[inline]
+    fn or_failed(&self, written: Result<(), M::Error>) -> Result<(), Error<M::Error>> {
         written.map_err(|error| {
-            in_flight.fail(placement.start);
+            self.journal.in_flight.fail(self.placement.start);
             Error::medium(error)
         })
     }
 
-    /// Writes the void and the mark before the record, and issues their write-back.
-    #[cold]
+    /// Writes the void and the mark before the record, if there are some, and issues their write-back.
+    #[inline]
     fn write_before(&self) -> Result<(), M::Error> {
-        let Journal { medium, geometry, .. } = self.journal;
-        for (position, bytes) in self.before().parts().into_iter().flatten() {
-            let at = geometry.place(position);
-            medium.write(at, bytes);
-            medium.issue_writeback(at..at + bytes.len() as u64)?;
-        }
-        Ok(())
+        self.placement.mark.map_or(Ok(()), |mark| self.enter_segment(mark))
     }
 
-    #[inline]
-    fn before(&self) -> Before {
-        let Placement { void: skipped, mark, .. } = self.placement;
-        let journal = self.journal;
-        Before {
-            void: skipped
-                .map(|at| (at, void(journal.mark.epoch.key, at, journal.geometry.left(at)))),
-            mark: mark.map(|at| (at, journal.mark.bytes(journal.identity, at))),
+    #[cold]
+    fn enter_segment(&self, mark: u64) -> Result<(), M::Error> {
+        let Journal { medium, geometry, mark: content, identity, .. } = self.journal;
+        let write = |position, bytes: &[u8]| {
+            let at = geometry.place(position);
+            medium.write(at, bytes);
+            medium.issue_writeback(at..at + bytes.len() as u64)
+        };
+        if let Some(at) = self.placement.void {
+            write(at, &void(content.epoch.key, at, geometry.left(at)))?;
         }
+        write(mark, &content.bytes(*identity, mark))
     }
 
     /// Notes that all of the claim is durable, and waits until everything before it is durable, too.
@@ -291,12 +258,9 @@ impl<'j, M: Medium> Claim<'j, M> {
         }
         let at = geometry.place(record);
         medium.write(at, &header);
-        // If this fails, the journal has failed, and `complete` has woken all waiting threads.
+        // If this fails, the journal has failed, and all waiting threads are woken.
         if self.complete(at..at + HEADER, Ok(())).is_ok() {
-            if !in_flight.done(&self.placement) {
-                in_flight.announce();
-            }
-            in_flight.advance();
+            in_flight.done(&self.placement);
         }
     }
 }
@@ -306,19 +270,6 @@ impl<M: Medium> Drop for Claim<'_, M> {
         if !self.is_done {
             self.abandon();
         }
-    }
-}
-
-/// The void and the mark that are written before the first record of a segment.
-struct Before {
-    void: Option<(u64, [u8; HEADER as usize])>,
-    mark: Option<(u64, [u8; Mark::SIZE])>,
-}
-
-impl Before {
-    fn parts(&self) -> [Option<(u64, &[u8])>; 2] {
-        let void = self.void.as_ref().map(|(at, bytes)| (*at, &bytes[..]));
-        [void, self.mark.as_ref().map(|(at, bytes)| (*at, &bytes[..]))]
     }
 }
 

@@ -149,7 +149,7 @@ impl Geometry {
 
 #[cfg(test)]
 mod tests {
-    use super::{Geometry, Placement};
+    use super::Geometry;
 
     const SMALL: Geometry = Geometry { segment: 256, capacity: 1024, alignment: 8, window: 512 };
 
@@ -178,31 +178,5 @@ mod tests {
         ] {
             assert_eq!(wrong.checked(), None, "{wrong:?}");
         }
-    }
-
-    /// 16 bytes of header, 64 of a mark (16 and 48), segments of 256.
-    #[test]
-    fn a_record_that_does_not_fit_goes_behind_the_mark_of_the_next_segment() {
-        let fits = Placement { start: 200, void: None, mark: None, record: 200, end: 256 };
-        assert_eq!(SMALL.placement(200, 56), fits);
-        let void =
-            Placement { start: 200, void: Some(200), mark: Some(256), record: 320, end: 384 };
-        assert_eq!(SMALL.placement(200, 64), void);
-        // No header fits into 8 bytes.
-        let skip = Placement { start: 248, void: None, mark: Some(256), record: 320, end: 344 };
-        assert_eq!(SMALL.placement(248, 24), skip);
-        let first = Placement { start: 256, void: None, mark: Some(256), record: 320, end: 336 };
-        assert_eq!(SMALL.placement(256, 16), first);
-        assert_eq!(SMALL.settled(248), 256);
-        assert_eq!(SMALL.settled(240), 240);
-        assert_eq!([0, 1, 256].map(|position| SMALL.next_segment(position)), [0, 256, 256]);
-    }
-
-    #[test]
-    fn the_segment_of_the_oldest_record_is_not_written_to() {
-        assert_eq!(SMALL.limit(0), 1024);
-        assert_eq!(SMALL.limit(255), 1024);
-        assert_eq!(SMALL.limit(256), 1280);
-        assert_eq!(SMALL.place(1280), 16384 + 256);
     }
 }

@@ -1,34 +1,13 @@
 //! Records that are appended together.
 
 use super::geometry::{HEADER, Placement};
-use super::record::{Header, Vouch};
+use super::record::{Header, Kind, Vouch};
 use alloc::vec::Vec;
 
 /// Records for [`Journal::append_group`](super::Journal::append_group), which are written back together.
 ///
-/// A group keeps its memory, so that filling it again does not allocate.
-///
-/// ```
-/// # #[cfg(feature = "std")]
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # use cachemaint::{Cache, medium::Memory, survival::Backing};
-/// # use std::sync::atomic::AtomicU64;
-/// # static WORDS: [AtomicU64; 1 << 14] = [const { AtomicU64::new(0) }; 1 << 14];
-/// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
-/// use cachemaint_journal::{Group, Journal};
-///
-/// let (journal, _) = Journal::open_or_create(medium)?;
-/// let mut group = Group::new();
-/// group.push(b"paid 3 to Ada");
-/// group.push(b"paid 4 to Grace");
-/// // Both are durable at return. A crash before that can leave only the first one.
-/// journal.append_group(&mut group)?;
-/// assert_eq!(journal.records()?.count(), 2);
-/// # Ok(())
-/// # }
-/// # #[cfg(not(feature = "std"))]
-/// # fn main() {}
-/// ```
+/// A group keeps its memory, so that filling it again does not allocate. The example of
+/// [`Journal::trim`](super::Journal::trim) has one.
 #[derive(Clone, Debug, Default)]
 pub struct Group {
     /// The payloads, each padded to words.
@@ -81,7 +60,8 @@ impl Group {
             let start = records.len();
             let position = placement.record + start as u64;
             // A record does not vouch for earlier records of its group.
-            let header = Header::of(key, Vouch::new(position, durable), payload, position);
+            let vouch = Vouch::new(position, durable);
+            let header = Header::of(key, Kind::Data, vouch, payload, position);
             records.extend_from_slice(&header.bytes(position));
             records.extend_from_slice(payload);
             records.resize(start + (HEADER + *len as u64).next_multiple_of(alignment) as usize, 0);

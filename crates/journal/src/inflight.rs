@@ -9,7 +9,7 @@ use super::geometry::{Geometry, HEADER, Placement};
 use super::wait::Waiters;
 use alloc::boxed::Box;
 use cachemaint_format::sync::AtomicU64;
-use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use core::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
 #[cfg(feature = "std")]
 use core::time::Duration;
 
@@ -74,7 +74,7 @@ impl InFlight {
 
     /// Releases the space before `head`. The caller has made the new head durable.
     pub(super) fn trim(&self, head: u64) {
-        self.head.0.store(head, Release);
+        self.head.0.swap(head, SeqCst);
         self.announce();
     }
 
@@ -100,7 +100,7 @@ impl InFlight {
 
     /// Notes that the reservation at `start` has failed. The watermark never passes it.
     pub(super) fn fail(&self, start: u64) {
-        self.failed.fetch_min(start, Release);
+        self.failed.fetch_min(start, SeqCst);
         self.announce();
     }
 
@@ -109,17 +109,10 @@ impl InFlight {
         self.fail(NEVER - 1);
     }
 
-    /// Wakes the waiting threads after a store.
-    #[cfg_attr(not(feature = "std"), expect(clippy::unused_self, reason = "no thread waits"))]
-    pub(super) fn announce(&self) {
-        #[cfg(feature = "std")]
-        self.waiters.fence_and_wake();
-    }
-
-    /// Wakes the waiting threads after a move of the watermark.
+    /// Wakes the waiting threads after a change, by a sequentially consistent read-modify-write.
     #[cfg_attr(not(feature = "std"), expect(clippy::unused_self, reason = "no thread waits"))]
     #[inline]
-    fn announce_watermark(&self) {
+    fn announce(&self) {
         #[cfg(feature = "std")]
         self.waiters.wake();
     }
@@ -183,54 +176,30 @@ impl InFlight {
         &self.done[(start / HEADER) as usize & (self.done.len() - 1)]
     }
 
-    /// Notes that a reservation is durable. Moves the watermark over it, or leaves an entry over which the next thread
-    /// moves the watermark. Returns true if the watermark has moved. If not, the caller advances it again, or
-    /// [announces](Self::announce) the entry.
+    /// Notes that a reservation is durable. Moves the watermark over it, or leaves an entry over which the next call of
+    /// [`advance`](Self::advance) moves the watermark.
     #[inline]
-    pub(super) fn done(&self, placement: &Placement) -> bool {
+    pub(super) fn done(&self, placement: &Placement) {
         let Placement { start, end, .. } = *placement;
         // Mostly no earlier record is under way.
-        let moves = self.durable.0.compare_exchange(start, end, SeqCst, Relaxed).is_ok();
-        if moves {
-            self.announce_watermark();
-        } else {
-            self.entry(start).store(end, Release);
+        if self.durable.0.compare_exchange(start, end, SeqCst, Relaxed).is_err() {
+            self.entry(start).swap(end, SeqCst);
         }
-        moves
+        self.announce();
     }
 
-    /// Moves the watermark over all durable reservations without a gap, and returns it.
+    /// Moves the watermark over all durable reservations without a gap, and returns it. A thread that waits does so
+    /// itself, so the move need not be announced.
     #[inline]
     pub(super) fn advance(&self) -> u64 {
-        let (durable, has_moved) = self.moved();
-        if has_moved {
-            self.announce_watermark();
-        }
-        durable
-    }
-
-    /// Does the same as [`advance`](Self::advance) for a thread that [waits](Self::wait).
-    #[cfg(feature = "std")]
-    pub(super) fn watermark(&self) -> u64 {
-        let (durable, has_moved) = self.moved();
-        if has_moved {
-            self.waiters.wake_others();
-        }
-        durable
-    }
-
-    /// Moves the watermark over all durable reservations without a gap. Returns it, and true if it has moved.
-    #[inline]
-    fn moved(&self) -> (u64, bool) {
         let mut durable = self.durable.0.load(Acquire);
-        let mut has_moved = false;
         loop {
             let end = self.entry(durable).load(Acquire);
             if end <= durable {
-                return (durable, has_moved);
+                return durable;
             }
             match self.durable.0.compare_exchange_weak(durable, end, SeqCst, Acquire) {
-                Ok(_) => (durable, has_moved) = (end, true),
+                Ok(_) => durable = end,
                 Err(now) => durable = now,
             }
         }
@@ -252,15 +221,6 @@ mod tests {
         let placements = sizes.iter().cycle().map_while(reserve).collect();
         assert!(matches!(refused, Some(Refused::Busy)), "{refused:?}");
         placements
-    }
-
-    /// A slot of eight bytes for each 16 bytes of the window, and as many slots as a power of two.
-    #[test]
-    fn a_window_takes_half_its_size_in_memory_rounded_up_to_a_power_of_two() {
-        for (window, bytes) in [(512, 256), (640, 512)] {
-            let in_flight = InFlight::new(Geometry { window, ..GEOMETRY }, 0, 64);
-            assert_eq!(size_of_val(&*in_flight.done), bytes);
-        }
     }
 
     /// Records of 16 bytes begin at any word: after one of 24 bytes each begins in the middle of a slot.
@@ -287,53 +247,37 @@ mod tests {
 mod loom_tests {
     use super::{InFlight, Refused};
     use crate::geometry::Geometry;
-    use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+    use core::sync::atomic::Ordering::Relaxed;
     use core::time::Duration;
     use loom::sync::Arc;
     use loom::sync::atomic::AtomicBool;
 
     const GEOMETRY: Geometry = Geometry { segment: 128, capacity: 1024, alignment: 8, window: 256 };
 
-    /// The watermark passes a record only if all earlier ones are durable, by whichever thread it is moved. It passes
-    /// all of them in the end, although a thread may miss the entry that another one has just stored.
+    /// The records of two threads do not overlap. The watermark passes the later one only if the earlier one is durable,
+    /// by whichever thread it is moved, and it passes both in the end.
     #[test]
     fn an_acknowledged_record_has_only_durable_ones_before_it() {
         loom::model(|| {
             let in_flight = Arc::new(InFlight::new(GEOMETRY, 0, 64));
-            let first = in_flight.reserve(24).unwrap();
-            let second = in_flight.reserve(24).unwrap();
-            let is_first_durable = Arc::new(AtomicBool::new(false));
-            let producer = {
-                let (in_flight, is_durable) =
-                    (Arc::clone(&in_flight), Arc::clone(&is_first_durable));
+            let is_durable = Arc::new(AtomicBool::new(false));
+            let other = {
+                let (in_flight, is_durable) = (Arc::clone(&in_flight), Arc::clone(&is_durable));
                 loom::thread::spawn(move || {
+                    let theirs = in_flight.reserve(24).unwrap();
                     is_durable.store(true, Relaxed);
-                    in_flight.done(&first);
-                    in_flight.advance();
+                    in_flight.done(&theirs);
+                    theirs
                 })
             };
-            in_flight.done(&second);
-            if in_flight.advance() >= second.end {
-                assert!(is_first_durable.load(Relaxed), "acknowledged over a hole");
+            let mine = in_flight.reserve(24).unwrap();
+            in_flight.done(&mine);
+            if mine.start > 64 && in_flight.advance() >= mine.end {
+                assert!(is_durable.load(Relaxed), "acknowledged over a hole");
             }
-            producer.join().unwrap();
-            // A waiting thread advances the watermark again.
-            assert_eq!(in_flight.advance(), second.end);
-        });
-    }
-
-    /// Two producers never reserve the same space.
-    #[test]
-    fn no_two_producers_get_the_same_room() {
-        loom::model(|| {
-            let in_flight = Arc::new(InFlight::new(GEOMETRY, 0, 64));
-            let other = {
-                let in_flight = Arc::clone(&in_flight);
-                loom::thread::spawn(move || in_flight.reserve(40).unwrap())
-            };
-            let mine = in_flight.reserve(40).unwrap();
             let theirs = other.join().unwrap();
             assert!(mine.end <= theirs.start || theirs.end <= mine.start, "{mine:?} {theirs:?}");
+            assert_eq!(in_flight.advance(), 64 + 2 * 24);
         });
     }
 
@@ -351,14 +295,39 @@ mod loom_tests {
                 })
             };
             match in_flight.reserve(24) {
-                Ok(_) => assert!(is_durable.load(Relaxed), "room before it was given up"),
+                Ok(_) => assert!(is_durable.load(Relaxed), "space before it was given up"),
                 Err(refused) => assert!(matches!(refused, Refused::Full { .. })),
             }
             trimmer.join().unwrap();
         });
     }
 
-    /// Two records become durable in any order, the later one by a thread that does not check again.
+    /// Records before the failed one are acknowledged, and who sees the failure sees its reason.
+    #[test]
+    fn a_failure_is_seen_with_its_reason() {
+        loom::model(|| {
+            let in_flight = Arc::new(InFlight::new(GEOMETRY, 0, 64));
+            let [first, second] = [(); 2].map(|()| in_flight.reserve(16).unwrap());
+            let has_reason = Arc::new(AtomicBool::new(false));
+            let failing = {
+                let (in_flight, has_reason) = (Arc::clone(&in_flight), Arc::clone(&has_reason));
+                loom::thread::spawn(move || {
+                    has_reason.store(true, Relaxed);
+                    in_flight.fail(second.start);
+                })
+            };
+            in_flight.done(&first);
+            assert_eq!(in_flight.advance(), first.end);
+            assert!(!in_flight.never_reaches(first.end));
+            if in_flight.never_reaches(second.end) {
+                assert!(has_reason.load(Relaxed));
+            }
+            failing.join().unwrap();
+            assert!(matches!(in_flight.reserve(16), Err(Refused::Failed)));
+        });
+    }
+
+    /// Two records become durable in any order, by threads that do not check again.
     #[test]
     fn a_thread_that_waits_is_woken_by_the_last_record() {
         // All interleavings of three threads would take many minutes.
@@ -366,98 +335,43 @@ mod loom_tests {
         few.preemption_bound = Some(3);
         few.check(|| {
             let in_flight = Arc::new(InFlight::new(GEOMETRY, 0, 64));
-            let first = in_flight.reserve(24).unwrap();
-            let second = in_flight.reserve(24).unwrap();
-            let producer = {
+            let records = [(); 2].map(|()| in_flight.reserve(24).unwrap());
+            let producers = records.map(|record| {
                 let in_flight = Arc::clone(&in_flight);
-                loom::thread::spawn(move || in_flight.done(&first))
-            };
-            let submitter = {
-                let in_flight = Arc::clone(&in_flight);
-                loom::thread::spawn(move || {
-                    if !in_flight.done(&second) {
-                        in_flight.announce();
-                    }
-                })
-            };
-            in_flight.wait(Duration::MAX, || in_flight.watermark() < second.end);
-            producer.join().unwrap();
-            submitter.join().unwrap();
+                loom::thread::spawn(move || in_flight.done(&record))
+            });
+            in_flight.wait(Duration::MAX, || in_flight.advance() < records[1].end);
+            producers.into_iter().for_each(|producer| producer.join().unwrap());
         });
     }
 
+    /// By hand, with marks of 64 bytes: 24 bytes do not fit before the limit of 1024, nor before 1152 behind a record of
+    /// 64 bytes there.
     #[test]
-    fn a_thread_that_waits_is_woken_by_a_cancellation() {
-        loom::model(|| {
-            let in_flight = Arc::new(InFlight::new(GEOMETRY, 0, 64));
-            let canceller = {
-                let in_flight = Arc::clone(&in_flight);
-                loom::thread::spawn(move || in_flight.cancel_waits())
-            };
-            in_flight.wait(Duration::MAX, || true);
-            canceller.join().unwrap();
-        });
-    }
-
-    /// A thread that sees the failure of the journal also sees its reason. No record after the failed one is acknowledged.
-    #[test]
-    fn a_failure_is_seen_by_who_waits() {
-        loom::model(|| {
-            let in_flight = Arc::new(InFlight::new(GEOMETRY, 0, 64));
-            let first = in_flight.reserve(24).unwrap();
-            let second = in_flight.reserve(24).unwrap();
-            let reason = Arc::new(AtomicBool::new(false));
-            let failing = {
-                let (in_flight, reason) = (Arc::clone(&in_flight), Arc::clone(&reason));
-                loom::thread::spawn(move || {
-                    reason.store(true, Release);
-                    in_flight.fail(first.start);
-                })
-            };
-            in_flight.done(&second);
-            assert!(in_flight.advance() <= first.start);
-            if in_flight.never_reaches(second.end) {
-                assert!(reason.load(Acquire));
-            }
-            failing.join().unwrap();
-            assert!(matches!(in_flight.reserve(24), Err(Refused::Failed)));
-        });
-    }
-
-    /// The record after a failed one never is acknowledged, and those before it are.
-    #[test]
-    fn records_before_a_failed_one_are_acknowledged() {
-        loom::model(|| {
-            let in_flight = Arc::new(InFlight::new(GEOMETRY, 0, 64));
-            let [first, second, third] = [(); 3].map(|()| in_flight.reserve(16).unwrap());
-            let failing = {
-                let in_flight = Arc::clone(&in_flight);
-                loom::thread::spawn(move || in_flight.fail(third.start))
-            };
-            in_flight.done(&second);
-            assert!(!in_flight.never_reaches(second.end));
-            in_flight.done(&first);
-            assert_eq!(in_flight.advance(), second.end);
-            failing.join().unwrap();
-            assert!(in_flight.never_reaches(third.end) && !in_flight.never_reaches(second.end));
-        });
-    }
-
-    /// The write-back of the last reservation fails, and the first one is dropped then.
-    #[test]
-    fn a_thread_that_waits_before_a_failed_record_is_woken_by_an_earlier_failure() {
-        loom::model(|| {
-            let in_flight = Arc::new(InFlight::new(GEOMETRY, 0, 64));
-            let [first, second, third] = [(); 3].map(|()| in_flight.reserve(16).unwrap());
-            in_flight.fail(third.start);
-            let dropping = {
-                let in_flight = Arc::clone(&in_flight);
-                loom::thread::spawn(move || in_flight.fail(first.start))
-            };
-            in_flight.done(&second);
-            in_flight.wait(Duration::MAX, || !in_flight.never_reaches(second.end));
-            dropping.join().unwrap();
-            assert!(in_flight.never_reaches(first.end));
-        });
+    fn a_thread_that_waits_is_woken_by_a_cancellation_a_failure_and_a_trim() {
+        const TAIL: u64 = 1024 - 16;
+        let changes: [(fn(&InFlight), fn(&InFlight) -> bool); 3] = [
+            (InFlight::cancel_waits, |_| false),
+            (|in_flight| in_flight.fail(TAIL), |in_flight| in_flight.never_reaches(TAIL + 24)),
+            (
+                |in_flight| {
+                    in_flight.trim(128);
+                    in_flight.reserve(64).unwrap();
+                    in_flight.trim(512);
+                },
+                |in_flight| in_flight.has_room(24),
+            ),
+        ];
+        for (change, is_met) in changes {
+            loom::model(move || {
+                let in_flight = Arc::new(InFlight::new(GEOMETRY, 0, TAIL));
+                let changing = {
+                    let in_flight = Arc::clone(&in_flight);
+                    loom::thread::spawn(move || change(&in_flight))
+                };
+                in_flight.wait(Duration::MAX, || !is_met(&in_flight));
+                changing.join().unwrap();
+            });
+        }
     }
 }

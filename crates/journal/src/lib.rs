@@ -46,15 +46,12 @@
 //!
 //! # Damage and torn ends
 //! A crash leaves a torn end: a record that was not acknowledged is missing. Damage is different: the missing record had
-//! been durable. The journal recognises damage by evidence:
+//! been durable. The evidence of damage:
 //! - The root states the end of the records before the last epoch, and the position that was acknowledged at the last
 //!   [trim](Journal::trim) or [close](Journal::close).
-//! - Each record *vouches*: it states the position before which everything was durable when the record was written. A
-//!   record within a [window](Options::window) after the missing one can vouch for it.
-//! - At most a window is under way. So a valid record a window after the missing one or in the rest of that segment is
-//!   evidence, too, and so is the mark of a segment farther on.
-//! - A mark of a later epoch than the root's, or of a lap for which its head leaves no space, shows that the newest root is
-//!   lost.
+//! - Each record *vouches*: it states the position before which everything was durable when the record was written.
+//! - At most a [window](Options::window) is under way, so the mark of a segment farther on is evidence too. A mark of a
+//!   later epoch than the root's, or of a lap for which its head leaves no space, shows that the newest root is lost.
 //!
 //! Damage without evidence looks like a torn end: damage to the last records if they were appended together, and any
 //! damage that takes the evidence with it. A damaged journal is never written to: its whole records are
@@ -113,13 +110,21 @@
 //! # Limits
 //! - A record fits into a segment. Positions, generations and epochs' numbers are below 2^63.
 //! - A tag of 64 bits detects accidents, not attacks.
-//! - This version of the crate reads and writes version 4 alone; another one is [`FormatError::Version`]. To change the
-//!   version, handle and trim all records by a program of the old one, and create a new journal.
+//! - Another version than 4 is [`FormatError::Version`]: handle and trim all records by a program of that version, and
+//!   create a new journal. A journal keeps the size of its creation.
 //! - If both copies of the newest root are lost, the one before it counts, unless there is evidence of a newer one.
+//! - An opening may use the space after the last record again. So a position that is kept for a later opening must be
+//!   one at which an acknowledged record begins or ends, not the [end of the journal](Journal::end).
+//! - Producers that wait for space have no order: the first one to check takes it.
+//! - `wasm32-unknown-unknown` has no clock: there a wait is over at once.
 //! - Not every drive promises the old or the new sector after a power loss (NVM Command Set Specification: AWUPF). One that
 //!   loses the sectors which it writes can lose acknowledged records: those in a page that an append was writing, unless
 //!   the [alignment](Options::alignment) is 4096; and the last window of records, during an [opening](Options::open). The loss
 //!   is damage or a torn end, by the same evidence.
+//! - A read looks at each record once, and after the end or damage at one word of each place: a record may begin there. A
+//!   segment is skipped after four times its bytes were verified in vain, and once more for each MiB that it has: only
+//!   crafted bytes can be so many. So a verification or a salvage looks at no more than 40 times the bytes of the log in
+//!   all, whatever they are; with segments of more than 1 MiB at no more than 70 times.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]
@@ -170,9 +175,8 @@ use state::State;
 /// A position in a journal: bytes since its creation. No two acknowledged records have the same one, unless the first was
 /// lost to damage.
 ///
-/// The number can be kept elsewhere and made a position again. Keep the [identity](Journal::identity) of the journal with
-/// it, as the positions of another journal begin at 0 too. For a later opening keep the place where an acknowledged record
-/// begins or ends: the example of [`Journal::trim`] does so. The [end of the journal](Journal::end) may be another place.
+/// The number can be kept elsewhere and made a position again, as in the example of [`Journal::trim`]. Keep the
+/// [identity](Journal::identity) of the journal with it: the positions of another journal begin at 0 too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Position(pub u64);
@@ -199,17 +203,16 @@ pub struct Recovered {
     /// The number of bytes in their payloads.
     pub bytes: u64,
     /// True if a record was under way at the end in a crash, perhaps an earlier one. It had not been acknowledged, and does
-    /// not count. A record of which no part of the beginning is stored goes unnoticed.
+    /// not count.
     pub torn: bool,
-    /// The number of whole records after the end that do not count, since a record before them is missing. They were
-    /// under way together with it in a crash: none of them shows that it had been durable. [`Reader::salvage`] returns
-    /// them, until the journal is opened for appending.
+    /// The number of whole records after the end that do not count: they were under way in a crash together with a
+    /// missing record before them. [`Reader::salvage`] returns them, until the journal is opened for appending.
     pub after_gap: u64,
     /// The damage at the end, if a record that had been durable is lost there.
     pub damage: Option<Damage>,
     /// True if a copy of the root is torn or damaged. If a crash tore it, the trim, opening or closing that stored it had
-    /// not returned. If both copies of the newest one are damaged, the last trim or closing is undone, and trimmed records
-    /// that were not yet overwritten are here again. Opening for appending writes them anew.
+    /// not returned. If both copies of the newest one are damaged, the last trim or closing is undone: trimmed records can
+    /// be here again.
     pub root_lost: bool,
 }
 
@@ -268,29 +271,6 @@ impl fmt::Display for Fault {
 ///
 /// Threads can share it: all methods but [`close`](Self::close) take `&self`. The example of
 /// [`wait_for_records`](Self::wait_for_records) has a thread that reads and trims the records of other threads.
-///
-/// ```
-/// # #[cfg(feature = "std")]
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # use cachemaint::{Cache, medium::Memory, survival::Backing};
-/// # use std::sync::atomic::AtomicU64;
-/// # static WORDS: [AtomicU64; 1 << 14] = [const { AtomicU64::new(0) }; 1 << 14];
-/// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
-/// use cachemaint_journal::Journal;
-///
-/// let (journal, opened) = Journal::open_or_create(medium)?;
-/// assert!(opened.is_new);
-/// let first = journal.append(b"paid 3 to Ada")?; // durable at return
-/// journal.append(b"paid 4 to Grace")?;
-/// let records: Vec<_> = journal.records()?.collect::<Result<_, _>>()?;
-/// assert_eq!(records[0].position, first);
-/// journal.trim(records[1].position)?; // the first one is processed
-/// assert_eq!(journal.records()?.count(), 1);
-/// # Ok(())
-/// # }
-/// # #[cfg(not(feature = "std"))]
-/// # fn main() {}
-/// ```
 #[derive(Debug)]
 pub struct Journal<M: Medium> {
     medium: M,
@@ -351,15 +331,13 @@ impl<M: Medium> Journal<M> {
         &self.medium
     }
 
-    /// Returns the position to which the journal is trimmed, at or before the oldest record. It is 0 in a new journal.
-    /// [`records_from`](Self::records_from) returns all records from this position.
+    /// Returns the position to which the journal is trimmed, at or before the oldest record.
     #[must_use]
     pub fn head(&self) -> Position {
         Position(self.in_flight.head())
     }
 
-    /// Returns the end of the acknowledged records. After an opening this is the beginning of a segment, which the next
-    /// opening may use again. So do not keep this position for a later opening. [`trim`](Self::trim) lists the positions that can be kept.
+    /// Returns the end of the acknowledged records. It must not be kept for a later opening ([Limits](self#limits)).
     #[must_use]
     pub fn end(&self) -> Position {
         Position(self.in_flight.advance())

@@ -15,24 +15,6 @@ use cachemaint_format::{magic, rewritten, writer};
 use core::fmt;
 
 /// The options with which a journal is created or opened.
-///
-/// ```
-/// # #[cfg(feature = "std")]
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use cachemaint::{Cache, medium::Memory, survival::Backing};
-/// use cachemaint_journal::Options;
-/// use std::sync::atomic::AtomicU64;
-///
-/// let words: Vec<AtomicU64> = (0..32768).map(|_| AtomicU64::new(0)).collect();
-/// let memory = Memory::new(&words, Cache::host()?, Backing::Ram);
-/// // The error is returned without the medium, since the medium is borrowed.
-/// let (journal, _) = Options::new().segment(4096).create_new(memory).map_err(|failed| failed.error)?;
-/// journal.append(b"the first record")?;
-/// # Ok(())
-/// # }
-/// # #[cfg(not(feature = "std"))]
-/// # fn main() {}
-/// ```
 pub struct Options<'p> {
     segment: Option<u64>,
     window: Option<u64>,
@@ -95,9 +77,8 @@ impl<'p> Options<'p> {
     /// Sets the bytes of a segment of a new journal, a power of two up to 4 MiB. The default is 64 KiB, or less if there
     /// would be fewer than 16 segments. At the end of each segment some space is lost, and an opening begins a new one.
     ///
-    /// A record is the largest batch that a crash leaves whole or not at all: a [group](super::Group) is not atomic. A record
-    /// takes 16 bytes and its payload, rounded up to the [alignment](Self::alignment). It fits into a segment beside its
-    /// mark of 64 bytes, also rounded up: [`Journal::largest`] is the longest payload. A group must fit as a whole.
+    /// A record or a [group](super::Group) fits into a segment beside its mark of 64 bytes. A record takes 16 bytes and its
+    /// payload, rounded up to the [alignment](Self::alignment): [`Journal::largest`] is the longest payload.
     #[must_use]
     pub fn segment(self, bytes: u64) -> Self {
         Self { segment: Some(bytes), ..self }
@@ -187,32 +168,24 @@ impl<'p> Options<'p> {
             return Err(Error::format(FormatError::Foreign { found }));
         }
         let identity = Identity::from_entropy(self.entropy);
-        let epoch = Epoch::new(identity, 1, self.entropy[0] ^ self.entropy[1]);
-        let (head, before, acknowledged) = (0, 0, 0);
-        let head_epoch = epoch;
+        let epoch = self.epoch(identity, 1);
         let state = State {
             identity,
             generation: 1,
             geometry,
-            head,
-            head_epoch,
+            head: 0,
+            head_epoch: epoch,
             epoch,
-            before,
-            acknowledged,
+            before: 0,
+            acknowledged: 0,
         };
         state.root().create(medium, FORMAT).map_err(Error::medium)?;
         Ok((state, Opened { is_new: true, ..Opened::default() }))
     }
 
     /// Opens a journal for appending. It finds the end of the records and begins a new epoch in the next segment, so that
-    /// no record that was under way can appear later. A crash meanwhile does not change the records. An opening after one
-    /// without a new record takes its segment again.
-    ///
-    /// After a torn end whole records can be left, which do not count: [`Recovered::after_gap`].
-    ///
-    /// A journal keeps the size of its creation: if the medium has grown, the rest of it is not used. A larger log is a new
-    /// journal, to which the program changes at a checkpoint, as in [`Journal::trim`]. A full journal can be opened, and
-    /// must be trimmed before the first append.
+    /// no record that was under way can appear later. A crash meanwhile does not change the records. A full journal can be
+    /// opened, and must be trimmed before the first append.
     ///
     /// Only one process may append at a time; a [`DaxFile`](../dax/struct.DaxFile.html) ensures that. Within this process the
     /// medium's [`writer_lock`](Medium::writer_lock) does.
@@ -227,8 +200,7 @@ impl<'p> Options<'p> {
     ///
     /// # Cost
     /// All records are read. Four fences. The last window of records is written back again. Where the granularity is a
-    /// page, they are stored once more for that, and read again: after a failed write-back the operating system shows
-    /// bytes that are not in the medium, and can drop them at any time.
+    /// page, they are stored once more for that, and read again.
     pub fn open<M: Medium>(mut self, medium: M) -> Result<(Journal<M>, Opened), OpenError<M>> {
         as_writer(medium, |medium| self.recover(medium))
     }
@@ -237,7 +209,7 @@ impl<'p> Options<'p> {
         let (state, loaded) = State::load(medium, Rereadings::ALONE)?;
         let mut silent = |_: Progress| ();
         let progress = self.progress.as_deref_mut().unwrap_or(&mut silent);
-        let (_, mut recovered) = survey(medium, state, progress).map_err(Error::medium)?;
+        let mut recovered = survey(medium, state, progress).map_err(Error::medium)?;
         if let Some(damage) = recovered.damage {
             return Err(Error::new(ErrorKind::Damaged(damage)));
         }
@@ -245,11 +217,7 @@ impl<'p> Options<'p> {
         let end = recovered.end.0;
         let next = State {
             generation: state.generation + 1,
-            epoch: Epoch::new(
-                state.identity,
-                state.epoch.number + 1,
-                self.entropy[0] ^ self.entropy[1],
-            ),
+            epoch: self.epoch(state.identity, state.epoch.number + 1),
             before: end,
             acknowledged: end,
             ..state
@@ -262,6 +230,10 @@ impl<'p> Options<'p> {
         }
         next.store(medium).map_err(Error::medium)?;
         Ok((next, Opened { is_new: false, recovered }))
+    }
+
+    fn epoch(&self, identity: Identity, number: u64) -> Epoch {
+        Epoch::new(identity, number, self.entropy[0] ^ self.entropy[1])
     }
 
     fn geometry<E>(&self, size: u64) -> Result<Geometry, Error<E>> {

@@ -1,19 +1,10 @@
 //! Reading: from the oldest record on, as long as records are valid.
 //!
-//! # Work
-//! A read looks at each record once. After the end, and after damage, one word of each place shows if a record may begin
-//! there, and such a record is verified. A segment is skipped after four times its bytes were verified in vain, and once
-//! more for each MiB that it has: only crafted bytes can be so many. So a verification or a salvage looks at no more
-//! than 40 times the bytes of the log in all, for any content of the medium: nested records share the bytes of some
-//! places. With segments of more than 1 MiB it looks at no more than 70 times the bytes. A search for new records at the
-//! end looks at the segment after a window as often.
-//!
-//! # Memory
 //! A reader has one buffer for the payload of a record, which is read before its tag is verified. A record ends in its
-//! segment, so no header makes the buffer larger than a segment. A returned [`Record`] has a copy of its payload.
+//! segment, so no header makes the buffer larger than a segment.
 
 use super::error::{Error, ErrorKind, OpenError};
-use super::geometry::Geometry;
+use super::geometry::{Geometry, WORD};
 use super::record::{Header, Kind};
 use super::records::{Records, walk_from};
 use super::salvage::Salvage;
@@ -35,8 +26,7 @@ const STEP: u64 = 16 << 20;
 /// in its place, calls fail with [`ErrorKind::Replaced`], an iteration at its end at the latest: open a new reader, and go on
 /// with [`records_from`](Self::records_from) at the end of the last record.
 ///
-/// A backup appends the records of a reader to a new journal. A copy of the bytes (`cp`) while a process appends can look
-/// damaged although the journal is whole: copy again.
+/// A backup appends the records of a reader to a new journal: a copy of the bytes beside a writer can look damaged.
 ///
 /// ```
 /// # #[cfg(feature = "std")]
@@ -103,8 +93,7 @@ impl<M: Readable> Reader<M> {
         self.state.identity
     }
 
-    /// Returns the position to which the journal was trimmed when the reader was opened. It is at or before the oldest
-    /// record of that time.
+    /// Returns the position to which the journal was trimmed when the reader was opened.
     #[must_use]
     pub const fn head(&self) -> Position {
         Position(self.state.head)
@@ -149,9 +138,8 @@ impl<M: Readable> Reader<M> {
     pub fn verify(&self, progress: &mut dyn FnMut(Progress)) -> Result<Recovered, Error<M::Error>> {
         let mut state = self.now()?;
         for _ in 0..ATTEMPTS {
-            let (walk, mut recovered) =
-                survey(&self.medium, state, progress).map_err(Error::medium)?;
-            let now = walk.state.now(&self.medium)?;
+            let mut recovered = survey(&self.medium, state, progress).map_err(Error::medium)?;
+            let now = self.now()?;
             if recovered.damage.is_none_or(|damage| !state.is_outdated(&now, &damage)) {
                 let (_, loaded) = State::load(&self.medium, Rereadings::BESIDE_WRITERS)?;
                 recovered.root_lost = loaded.is_one_lost();
@@ -196,15 +184,6 @@ impl State {
     }
 }
 
-/// The segments that are searched for evidence of damage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Search {
-    /// All segments.
-    All,
-    /// The segment that the next appends enter first.
-    Near,
-}
-
 /// The state of the place at which the records end.
 pub(super) enum Ending {
     /// A record that was appended meanwhile.
@@ -213,19 +192,19 @@ pub(super) enum Ending {
     End {
         /// True if a part of a record is there, or a record is after it.
         is_torn: bool,
-        /// The number of whole records after it, if they were searched.
+        /// The number of whole records after it.
         after_gap: u64,
     },
     /// A damaged record.
     Damage(Damage),
 }
 
-/// Walks over all records. Returns the walk and the summary of the records.
-pub(super) fn survey<'m, M: Readable>(
-    medium: &'m M,
+/// Walks over all records, and returns the summary of them.
+pub(super) fn survey<M: Readable>(
+    medium: &M,
     state: State,
     progress: &mut dyn FnMut(Progress),
-) -> Result<(Walk<'m, M>, Recovered), M::Error> {
+) -> Result<Recovered, M::Error> {
     let mut walk = Walk::new(medium, state);
     let mut found = Recovered { head: Position(state.head), ..Recovered::default() };
     let mut told = walk.at;
@@ -236,7 +215,7 @@ pub(super) fn survey<'m, M: Readable>(
                 found.bytes += len as u64;
             }
             Step::Passed => {}
-            Step::End(fault) => match walk.ending(fault, Search::All)? {
+            Step::End(fault) => match walk.ending(fault)? {
                 Ending::More => {}
                 Ending::End { is_torn, after_gap } => {
                     (found.torn, found.after_gap) = (is_torn, after_gap);
@@ -254,10 +233,10 @@ pub(super) fn survey<'m, M: Readable>(
         }
     }
     found.end = Position(walk.last);
-    Ok((walk, found))
+    Ok(found)
 }
 
-/// Whole records of the last epoch after one that is missing, at most a window after it.
+/// Whole records of the last epoch after one that is missing.
 #[derive(Default)]
 struct Behind {
     records: u64,
@@ -267,25 +246,16 @@ struct Behind {
 
 impl<M: Readable> Walk<'_, M> {
     /// Returns the state of the end: the end of the records, damage, or one more record.
-    ///
-    /// Everything before the last epoch, and before the acknowledged position of the root, was whole. A record after
-    /// this place may vouch for it. At most a window is under way, so a valid record farther on was written when the
-    /// record at this place was durable. A later epoch than that of the root is evidence too, and so is a lap for which
-    /// its head leaves no space.
-    pub(super) fn ending(&mut self, fault: Fault, search: Search) -> Result<Ending, M::Error> {
-        let at = self.at;
+    pub(super) fn ending(&mut self, fault: Fault) -> Result<Ending, M::Error> {
         let State { before, acknowledged, epoch, .. } = self.state;
         let mut behind = Behind::default();
-        let evidence = if self.epoch.number < epoch.number || at < acknowledged {
+        let evidence = if self.epoch.number < epoch.number || self.at < acknowledged {
             Some(before.max(acknowledged))
         } else {
-            self.patience = Patience::default();
-            if search == Search::All {
-                behind = self.behind(at)?;
-            }
+            behind = self.behind()?;
             match behind.vouching {
                 Some(vouching) => Some(vouching),
-                None => self.evidence(at, search)?,
+                None => self.mark_of_later()?,
             }
         };
         self.medium.check()?;
@@ -305,47 +275,18 @@ impl<M: Readable> Walk<'_, M> {
         })
     }
 
-    /// Returns the position of a mark or record that was written when the record at `end` had been durable.
-    fn evidence(&mut self, end: u64, search: Search) -> Result<Option<u64>, M::Error> {
-        let State { geometry, head, epoch, .. } = self.state;
-        let next = geometry.next_segment(self.last);
-        if self.mark_of_any_lap(next)?.is_some_and(|(_, mark)| mark.epoch.number > epoch.number) {
-            return Ok(Some(next));
-        }
-        self.patience = Patience::default();
-        // A record that begins at `from` or later was reserved when a record at `end` was durable: everything under way
-        // ends at most a window after the durable end.
-        let from = end + geometry.window;
-        // A mark behind the limit was written with a later head than that of the root.
-        let ahead = from.min(self.limit);
-        let segment_end = geometry.segment_of(from) + geometry.segment;
-        for at in (from..segment_end.min(self.limit)).step_by(8) {
-            if self.whole(at)?.is_some() {
-                return Ok(Some(at));
-            }
-        }
-        let segments = match search {
-            Search::All => geometry.segment_of(head)..self.limit,
-            Search::Near => segment_end..self.limit.min(segment_end + geometry.segment),
-        };
-        for segment in segments.step_by(geometry.segment as usize) {
-            let Some((position, mark)) = self.mark_of_any_lap(segment)? else { continue };
-            let is_ahead = position >= ahead && mark.epoch == epoch;
-            if is_ahead || mark.epoch.number > epoch.number {
-                return Ok(Some(position));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Returns the whole records of the last epoch in the window after `end`, where a record is missing.
-    fn behind(&mut self, end: u64) -> Result<Behind, M::Error> {
+    /// Returns the whole records of the last epoch after the missing one, up to the end of the segment that is a window
+    /// after it.
+    fn behind(&mut self) -> Result<Behind, M::Error> {
         let geometry = self.state.geometry;
+        let end = self.at;
+        let limit = geometry.segment_of(end + geometry.window) + geometry.segment;
+        self.patience = Patience::default();
         let mut behind = Behind::default();
-        let mut at = geometry.settled(end) + 8;
-        while at < self.limit.min(end + geometry.window) {
+        let mut at = geometry.settled(end) + WORD;
+        while at < self.limit.min(limit) {
             let Some(header) = self.whole(at)? else {
-                at += 8;
+                at += WORD;
                 continue;
             };
             if header.kind == Kind::Data {
@@ -365,5 +306,21 @@ impl<M: Readable> Walk<'_, M> {
         let key = self.state.epoch.key;
         let is_whole = header.kind != Kind::Mark && self.proves(at, header, key)?;
         Ok(is_whole.then_some(header))
+    }
+
+    /// Returns the position of a mark that was written when the missing record had been durable: one a window after it,
+    /// one of a later epoch than that of the root, or one of a lap for which the head of the root leaves no space.
+    fn mark_of_later(&self) -> Result<Option<u64>, M::Error> {
+        let State { geometry, head, epoch, .. } = self.state;
+        // At most a window is under way, and a mark behind the limit was written with a later head.
+        let ahead = self.limit.min(self.at + geometry.window);
+        for segment in (geometry.segment_of(head)..self.limit).step_by(geometry.segment as usize) {
+            let Some((position, mark)) = self.mark_of_any_lap(segment)? else { continue };
+            let is_ahead = position >= ahead && mark.epoch == epoch;
+            if is_ahead || mark.epoch.number > epoch.number {
+                return Ok(Some(position));
+            }
+        }
+        Ok(None)
     }
 }

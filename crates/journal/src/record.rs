@@ -72,25 +72,17 @@ pub(super) const fn names(word: u64, position: u64) -> bool {
 }
 
 impl Header {
-    /// Returns a header without its tag, and the seed of its tag.
+    /// Returns a header that still lacks its tag.
     #[inline]
-    pub(super) fn begin(
-        key: u64,
-        kind: Kind,
-        vouch: Vouch,
-        len: u64,
-        position: u64,
-    ) -> (Self, u64) {
-        let header = Self { tag: 0, kind, vouch, len };
-        (header, header.seed(key, position))
+    pub(super) const fn untagged(kind: Kind, vouch: Vouch, len: u64) -> Self {
+        Self { tag: 0, kind, vouch, len }
     }
 
-    /// Returns the header of a record with this payload.
+    /// Returns the header of a record or a mark with this payload.
     #[inline]
-    pub(super) fn of(key: u64, vouch: Vouch, payload: &[u8], position: u64) -> Self {
-        let len = payload.len() as u64;
-        let (header, seed) = Self::begin(key, Kind::Data, vouch, len, position);
-        Self { tag: tag::of(seed, payload), ..header }
+    pub(super) fn of(key: u64, kind: Kind, vouch: Vouch, payload: &[u8], position: u64) -> Self {
+        let header = Self::untagged(kind, vouch, payload.len() as u64);
+        Self { tag: tag::of(header.seed(key, position), payload), ..header }
     }
 
     /// Returns true if the payload belongs to this header, at this position, in the epoch of the key.
@@ -99,8 +91,9 @@ impl Header {
         tag::of(self.seed(key, position), payload) == self.tag
     }
 
+    /// Returns the seed of the tag.
     #[inline]
-    fn seed(&self, key: u64, position: u64) -> u64 {
+    pub(super) fn seed(&self, key: u64, position: u64) -> u64 {
         tag::of_words(key, [self.second_word(position), position])
     }
 
@@ -179,11 +172,10 @@ impl Mark {
         let Self { epoch: Epoch { number: epoch, key }, before } = *self;
         let payload = MarkFields { identity: identity.0, epoch, key, before, position }.to_bytes();
         let of_mark = tag::key(identity, epoch, position, tag::Kind::JournalMark);
-        let (header, seed) = Header::begin(of_mark, Kind::Mark, Vouch::NOTHING, MARK, position);
-        let header = Header { tag: tag::of(seed, &payload), ..header }.bytes(position);
+        let header = Header::of(of_mark, Kind::Mark, Vouch::NOTHING, &payload, position);
         let mut bytes = [0; Self::SIZE];
-        bytes[..header.len()].copy_from_slice(&header);
-        bytes[header.len()..].copy_from_slice(&payload);
+        bytes[..HEADER as usize].copy_from_slice(&header.bytes(position));
+        bytes[HEADER as usize..].copy_from_slice(&payload);
         bytes
     }
 
@@ -211,8 +203,8 @@ impl Mark {
 
 /// Returns the header of a void of `size` bytes in all.
 pub(super) fn void(key: u64, position: u64, size: u64) -> [u8; HEADER as usize] {
-    let (header, seed) = Header::begin(key, Kind::Void, Vouch::NOTHING, size - HEADER, position);
-    Header { tag: tag::of(seed, &[]), ..header }.bytes(position)
+    let header = Header::untagged(Kind::Void, Vouch::NOTHING, size - HEADER);
+    Header { tag: tag::of(header.seed(key, position), &[]), ..header }.bytes(position)
 }
 
 #[cfg(test)]

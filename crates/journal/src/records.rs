@@ -2,7 +2,7 @@
 
 use super::error::{Error, ErrorKind};
 use super::inflight::InFlight;
-use super::reader::{ATTEMPTS, Ending, Search, overtaken};
+use super::reader::{ATTEMPTS, Ending, overtaken};
 use super::state::State;
 use super::walk::{Patience, Step, Walk};
 use super::{Fault, Journal, Position, Record};
@@ -15,34 +15,12 @@ use core::sync::atomic::{self, Ordering};
 /// At the end, [`read_next`](Self::read_next) and [`next`](Iterator::next) return `None`. Called again later, they
 /// return the records that were appended meanwhile. For a [`Journal`] these are the acknowledged records only. An
 /// iteration ends at an error.
-///
-/// ```
-/// # #[cfg(feature = "std")]
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # use cachemaint::{Cache, medium::Memory, survival::Backing};
-/// # use std::sync::atomic::AtomicU64;
-/// # static WORDS: [AtomicU64; 1 << 14] = [const { AtomicU64::new(0) }; 1 << 14];
-/// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
-/// use cachemaint_journal::Journal;
-///
-/// # let (journal, _) = Journal::open_or_create(medium)?;
-/// # journal.append(b"paid 3 to Ada")?;
-/// let mut records = journal.records()?;
-/// let mut payload = Vec::new(); // one allocation for all records
-/// while let Some(position) = records.read_next(&mut payload)? {
-///     println!("{position}: {} bytes", payload.len());
-/// }
-/// # Ok(())
-/// # }
-/// # #[cfg(not(feature = "std"))]
-/// # fn main() {}
-/// ```
 #[derive(Debug)]
 pub struct Records<'r, M: Readable> {
     walk: Walk<'r, M>,
     /// The records under way, if the journal is open in this process.
     in_flight: Option<&'r InFlight>,
-    /// The end after which all segments were searched for evidence of damage.
+    /// The last end, after which evidence of damage was searched.
     searched: Option<u64>,
     is_over: bool,
 }
@@ -50,9 +28,8 @@ pub struct Records<'r, M: Readable> {
 impl<M: Medium> Journal<M> {
     /// Returns the acknowledged records, from the oldest one on.
     ///
-    /// A kept [`Records`] also returns each record that is acknowledged later, over any number of laps. It borrows the
-    /// journal, so a thread can keep it while other threads append and trim. The example of
-    /// [`wait_for_records`](Self::wait_for_records) is such a consumer.
+    /// A kept [`Records`] also returns each record that is acknowledged later, while other threads append and trim. The
+    /// example of [`wait_for_records`](Self::wait_for_records) is such a consumer.
     ///
     /// # Errors
     /// If the medium has failed.
@@ -120,17 +97,16 @@ impl<'r, M: Readable> Records<'r, M> {
     /// been returned then. Called again later, it returns the records that were appended meanwhile.
     ///
     /// # Errors
-    /// - [`ErrorKind::NotABoundary`], if the next records were trimmed and their space was used again. Trimmed records
-    ///   are returned as long as their space was not used again. Go on with [`Journal::records`], from the oldest
-    ///   record. A reader that is a lap behind gets this error even if there was no record: it cannot see that.
-    /// - [`ErrorKind::Damaged`], if the next record is damaged.
+    /// - [`ErrorKind::NotABoundary`], if the next records were trimmed and their space was used again: go on with
+    ///   [`Journal::records`], from the oldest record.
+    /// - [`ErrorKind::Damaged`], if the next record is damaged. A [`Reader`](super::Reader) that has returned `None` there
+    ///   notices it after the next trim or closing.
     /// - [`ErrorKind::Replaced`], of a [`Reader`](super::Reader): open a new one.
     /// - If the medium fails.
     ///
     /// # Cost
-    /// The record is read once, and copied. For a `Journal`, `None` costs a few loads from memory. For a
-    /// [`Reader`](super::Reader), it costs a read of the roots and of the space after the end. The first time, and
-    /// each time after new records, it also costs a read of a whole window, and of the mark of each segment that has one.
+    /// The record is read once, and copied. `None` costs a few loads, and for a [`Reader`](super::Reader) a read of the
+    /// root. After each new end that costs a read of a whole window too, and of the mark of each segment.
     pub fn read_next(
         &mut self,
         payload: &mut Vec<u8>,
@@ -145,14 +121,9 @@ impl<'r, M: Readable> Records<'r, M> {
         }
     }
 
-    /// Returns the position before which everything was read: the end of the last record. After `None` it can be later,
-    /// since space without a record was passed. For a [`Journal`] it is the [end](Journal::end) of that time then.
-    ///
-    /// All records before this position were returned. Pass it to [`Journal::wait_for_records`] to wait for the next
-    /// record, to [`Journal::trim`] to trim all returned records, or to [`Journal::records_from`] to go on there.
-    ///
-    /// An opening may use the space after the last record again. So if a program stores a position for a later opening,
-    /// it must call this right after a record, not after `None`.
+    /// Returns the position before which everything was read, to wait for more, to trim the returned records, or to go on
+    /// there. It is the end of the last record. After `None` it can be later, since space without a record was passed: then
+    /// it must not be kept for a later opening.
     #[must_use]
     pub const fn reached(&self) -> Position {
         Position(self.walk.at)
@@ -188,14 +159,13 @@ impl<'r, M: Readable> Records<'r, M> {
             let (position, head) = (Position(at), Position(head));
             return Err(Error::new(ErrorKind::NotABoundary { position, head, end: head }));
         }
-        let search = match self.searched {
-            Some(at) if at == self.walk.at => Search::Near,
-            _ => Search::All,
-        };
-        match self.walk.ending(fault, search).map_err(Error::medium)? {
+        if self.searched == Some(at) && at >= self.walk.state.acknowledged {
+            return Ok(false);
+        }
+        match self.walk.ending(fault).map_err(Error::medium)? {
             Ending::More => Ok(true),
             Ending::End { .. } => {
-                self.searched = Some(self.walk.at);
+                self.searched = Some(at);
                 Ok(false)
             }
             // A trim since the last check explains it. This ends: an end before the head is an error.

@@ -21,39 +21,12 @@ pub enum Salvaged {
 
 /// An iterator over all valid records, from the oldest one on. [`Reader::salvage`](super::Reader::salvage) returns it.
 ///
-/// At damage it goes on at the next valid record, since each record states its position. It searches the whole rest of
-/// the journal for that, which takes time accordingly. The key of a record's epoch is in the mark of its segment, in the
-/// next one and in that of the record before the damage. If all of them are lost, the record cannot be verified.
+/// At damage it goes on at the next valid record, which it searches in the whole rest of the journal. The key of a record's
+/// epoch is in the mark of its segment, in the next one and in that of the record before the damage. If all of them are
+/// lost, the record cannot be verified.
 ///
-/// A damaged journal is not written to. Its whole records make a new one:
-///
-/// ```
-/// # #[cfg(feature = "std")]
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # use cachemaint::{Cache, medium::Memory, survival::Backing};
-/// # use std::sync::atomic::AtomicU64;
-/// # static WORDS: [AtomicU64; 1 << 14] = [const { AtomicU64::new(0) }; 1 << 14];
-/// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
-/// use cachemaint_journal::{Journal, Reader, Salvaged};
-///
-/// # let (journal, _) = Journal::open_or_create(medium)?;
-/// # journal.append(b"paid 3 to Ada")?;
-/// # let damaged = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
-/// # static OTHER: [AtomicU64; 1 << 14] = [const { AtomicU64::new(0) }; 1 << 14];
-/// # let medium = Memory::new(&OTHER, Cache::host()?, Backing::Ram);
-/// let (new, _) = Journal::create_new(medium)?;
-/// for found in Reader::open(damaged)?.salvage()? {
-///     match found? {
-///         Salvaged::Record(record) => drop(new.append(&record.payload)?),
-///         Salvaged::Skipped(range) => println!("no whole record from {} to {}", range.start, range.end),
-///     }
-/// }
-/// # assert_eq!(new.records()?.count(), 1);
-/// # Ok(())
-/// # }
-/// # #[cfg(not(feature = "std"))]
-/// # fn main() {}
-/// ```
+/// A damaged journal is not written to: append its records to a new one, created with the
+/// [same sizes](super::Options::sizes_of).
 #[derive(Debug)]
 pub struct Salvage<'r, M: Readable> {
     walk: Walk<'r, M>,

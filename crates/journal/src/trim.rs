@@ -68,12 +68,10 @@ impl<M: Medium> Journal<M> {
     /// the head discards nothing and does only that.
     ///
     /// # Checkpoints
-    /// A program that keeps its state in a snapshot keeps a position with it: every record before this position is in the
-    /// snapshot. The snapshot, the position and the [identity](Self::identity) of the journal become durable together, and
-    /// then the journal is trimmed. After a crash at any moment the program goes on at the position of its snapshot.
-    ///
-    /// These positions of acknowledged records can be kept: the beginning from [`append`](Self::append), and the end from
-    /// [`append_group`](Self::append_group), in [`Record::end`](super::Record::end) of [`records`](Self::records), or in
+    /// A program that keeps its state in a snapshot makes a position and the [identity](Self::identity) of the journal
+    /// durable together with it: every record before this position is in the snapshot. Then it trims the journal. The
+    /// position is the beginning or the end of an acknowledged record: from [`append`](Self::append), from
+    /// [`append_group`](Self::append_group), [`Record::end`](super::Record::end), or
     /// [`Recovered::end`](super::Recovered::end).
     ///
     /// ```

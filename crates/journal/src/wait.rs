@@ -25,11 +25,10 @@ use std::time::Instant;
 impl<M: Medium> Journal<M> {
     /// Waits until the [end](Self::end) of the acknowledged records is greater than `position`, at most for `timeout`.
     /// Returns that end: it is not greater if the time is over or waits are [cancelled](Self::cancel_waits).
-    /// With [`Duration::MAX`] the time is not limited. On `wasm32-unknown-unknown`, whose standard library has no clock, it
-    /// is over at once.
+    /// With [`Duration::MAX`] the time is not limited.
     ///
     /// The end also moves over space without a record. So a reader may find no new record after this. Then it waits again
-    /// from the position that it has [reached](super::Records::reached). As the [end](Self::end), the result must not be kept for a later opening.
+    /// from the position that it has [reached](super::Records::reached).
     ///
     /// A consumer in the process of the producers keeps one [`Records`](super::Records), and trims what it has handled:
     ///
@@ -84,10 +83,7 @@ impl<M: Medium> Journal<M> {
     }
 
     /// Appends a record as [`append`](Self::append) does. While the journal is full it waits for another thread to
-    /// [trim](Self::trim) it, at most for `timeout`. With [`Duration::MAX`] the time is not limited. Without a clock it is
-    /// over at once.
-    ///
-    /// Waiting producers have no order: the first one to check takes the space.
+    /// [trim](Self::trim) it, at most for `timeout`. With [`Duration::MAX`] the time is not limited.
     ///
     /// # Errors
     /// As [`append`](Self::append). The journal is [full](ErrorKind::Full) if the time is over or waits are
@@ -120,13 +116,8 @@ impl<M: Medium> Journal<M> {
     }
 
     /// Ends all waits of [`wait_for_records`](Self::wait_for_records) and [`append_within`](Self::append_within), in
-    /// progress and later, as if their time were over. The journal in the
-    /// medium does not change, and all other calls work as before.
-    ///
-    /// So a program can end in order. After the last append, a consumer still reads all records, and then its wait
-    /// returns. After the consumer has ended, a producer that finds the journal full gets the error.
-    ///
-    /// A producer that fails must call it too: one that leaves by `?` or a panic leaves the consumer waiting.
+    /// progress and later, as if their time were over. All other calls work as before. A producer that fails must call it
+    /// too: one that leaves by `?` or a panic leaves the consumer waiting.
     pub fn cancel_waits(&self) {
         self.in_flight.cancel_waits();
     }
@@ -135,7 +126,7 @@ impl<M: Medium> Journal<M> {
 impl InFlight {
     /// Waits until the watermark is after `end` or never will be, or waits are cancelled. Returns the watermark.
     fn wait_for_end(&self, end: u64, timeout: Duration) -> u64 {
-        self.wait(timeout, || self.watermark() <= end && !self.never_passes(end));
+        self.wait(timeout, || self.advance() <= end && !self.never_passes(end));
         self.advance()
     }
 
@@ -181,12 +172,6 @@ impl Waiters {
         }
     }
 
-    /// Wakes the threads that wait, after any change.
-    pub(super) fn fence_and_wake(&self) {
-        fence(SeqCst);
-        self.wake();
-    }
-
     #[cold]
     fn wake_all(&self) {
         // A thread between its check and its sleep holds the lock.
@@ -201,7 +186,7 @@ impl Waiters {
     }
 
     /// Waits while `goes_on` returns true, at most for `timeout`, unless waits are [cancelled](Self::cancel). `goes_on`
-    /// is called under the lock, so it must not call [`wake`](Self::wake).
+    /// is called under the lock: it announces nothing.
     pub(super) fn wait(&self, timeout: Duration, mut goes_on: impl FnMut() -> bool) {
         self.count.fetch_add(1, SeqCst);
         fence(SeqCst);
@@ -216,11 +201,6 @@ impl Waiters {
         self.count.fetch_sub(1, SeqCst);
     }
 
-    /// Wakes the others from within [`wait`](Self::wait).
-    pub(super) fn wake_others(&self) {
-        self.changed.notify_all();
-    }
-
     fn lock(&self) -> MutexGuard<'_, bool> {
         self.is_cancelled.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -230,47 +210,4 @@ impl Waiters {
 /// standard library cannot wait there either.
 fn left(timeout: Duration, begin: Option<Instant>) -> Option<Duration> {
     timeout.checked_sub(begin?.elapsed()).filter(|left| !left.is_zero())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::left;
-    use cachemaint::family::clock::now;
-    use core::time::Duration;
-
-    #[test]
-    fn a_wait_without_a_clock_is_over() {
-        assert_eq!(left(Duration::MAX, None), None);
-        assert_eq!(left(Duration::ZERO, now()), None);
-        assert!(left(Duration::MAX, now()).is_some());
-    }
-}
-
-#[cfg(all(test, cachemaint_loom))]
-mod loom_tests {
-    use crate::geometry::Geometry;
-    use crate::inflight::InFlight;
-    use core::time::Duration;
-    use loom::sync::Arc;
-
-    const GEOMETRY: Geometry = Geometry { segment: 128, capacity: 1024, alignment: 8, window: 256 };
-
-    /// By hand, with marks of 64 bytes: there is no space for 24 bytes at 1000 before 1024. Up to 1152 there is, until
-    /// another record of 64 bytes fills that segment.
-    #[test]
-    fn a_wait_without_a_limit_ends_only_when_there_was_space() {
-        loom::model(|| {
-            let in_flight = Arc::new(InFlight::new(GEOMETRY, 0, 1024 - 24));
-            let other = {
-                let in_flight = Arc::clone(&in_flight);
-                loom::thread::spawn(move || {
-                    in_flight.trim(128);
-                    in_flight.reserve(64).unwrap();
-                    in_flight.trim(512);
-                })
-            };
-            assert!(in_flight.wait_for_room(24, Duration::MAX));
-            other.join().unwrap();
-        });
-    }
 }

@@ -3,7 +3,7 @@
 use super::Fault;
 use super::error::{Error, ErrorKind};
 use super::geometry::{HEADER, MARK};
-use super::reader::{Ending, Search};
+use super::reader::Ending;
 use super::record::{Epoch, Header, Kind, Mark, names};
 use super::state::State;
 use super::{Damage, Position};
@@ -95,7 +95,7 @@ impl<'m, M: Readable> Walk<'m, M> {
         while walk.at < position && !is_reached(walk.at) {
             match walk.step().map_err(Error::medium)? {
                 Step::Record { .. } | Step::Passed => {}
-                Step::End(fault) => match walk.ending(fault, Search::All).map_err(Error::medium)? {
+                Step::End(fault) => match walk.ending(fault).map_err(Error::medium)? {
                     Ending::More => {}
                     Ending::End { .. } => break,
                     Ending::Damage(damage) => return Err(Error::new(ErrorKind::Damaged(damage))),

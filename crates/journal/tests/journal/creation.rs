@@ -200,30 +200,8 @@ fn an_error_is_one_of_the_standard_library_with_itself_inside() {
 /// Explorations, which take minutes under an emulator.
 mod crashes {
     use super::{create, created_again, open_or_create, opened_or_created, opened_or_created_anew};
-    use crate::claims::reason;
-    use crate::life::{BYTES, options};
-    use cachemaint_journal::{ErrorKind, FormatError};
-    use cachemaint_sim::{Effort, Exploration, Killed, Model, Simulation};
-
-    /// A process is killed after so many operations of a creation; another one goes on; then the power fails.
-    fn killed_and_gone_on(simulation: &Simulation, kill: u64) -> (Exploration, bool) {
-        let finishes = core::cell::Cell::new(false);
-        let exploration = simulation.explore(
-            |medium, notes| {
-                let mortal = medium.mortal(kill);
-                let died = options().open_or_create(&mortal);
-                assert!(matches!(
-                    reason(&died),
-                    None | Some(ErrorKind::Format(FormatError::Medium(Killed)))
-                ));
-                finishes.set(died.is_ok());
-                medium.killed();
-                open_or_create(medium, notes);
-            },
-            opened_or_created,
-        );
-        (exploration, finishes.get())
-    }
+    use crate::life::BYTES;
+    use cachemaint_sim::{Effort, Model, Simulation};
 
     const MODELS: [Model; 3] = [Model::X86, Model::ARM64, Model::NEUTRAL];
 
@@ -254,26 +232,6 @@ mod crashes {
             zeros.explore(open_or_create, opened_or_created).assert_safe();
             junk.explore(create, opened_or_created_anew).assert_safe();
             created_again(&junk).assert_safe();
-        }
-    }
-
-    #[test]
-    fn a_creation_goes_on_where_a_killed_process_has_left_it() {
-        for model in MODELS {
-            let few = Effort::Deviations(1);
-            let simulation =
-                Simulation::new(model, BYTES).effort(few).crashes_in_recovery(0).zeros();
-            let mut kill = 0;
-            loop {
-                let (exploration, finishes) = killed_and_gone_on(&simulation, kill);
-                exploration.assert_safe();
-                if finishes {
-                    break;
-                }
-                kill += 1;
-            }
-            // Each copy is written twice, and fenced.
-            assert!(kill > 6, "{kill}");
         }
     }
 }

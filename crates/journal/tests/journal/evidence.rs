@@ -107,45 +107,6 @@ fn an_opening_begins_a_segment_unless_the_last_one_has_no_record() {
     }
 }
 
-/// Records of each epoch are trimmed, up to the end and to the beginning of the next one.
-#[test]
-fn a_head_in_each_epoch_is_opened_again() {
-    for to in [64, 64 + 24, SEGMENT, SEGMENT + 64, SEGMENT + 88, 2 * SEGMENT, 3 * SEGMENT] {
-        let (medium, positions) = epochs();
-        let (journal, _) = options(4).open(&medium).unwrap();
-        journal.trim(Position(to)).unwrap();
-        let left = positions.iter().filter(|position| position.0 >= to).count();
-        assert_eq!(records(&journal).unwrap().len(), left, "{to}");
-        drop(journal);
-        for opening in 5..8 {
-            let (journal, Opened { recovered, .. }) = options(opening).open(&medium).unwrap();
-            assert_eq!((recovered.records, recovered.head.0), (left as u64, to));
-            assert_eq!(records(&journal).unwrap().len(), left);
-        }
-        options(8).open(&medium).unwrap().0.append(b"last").unwrap();
-        assert_eq!(verified(&medium).records, left as u64 + 1, "{to}");
-    }
-}
-
-/// Everything before the last epoch was found whole when it began.
-#[test]
-fn damage_to_an_earlier_epoch_is_reported_and_the_later_ones_are_salvaged() {
-    let (medium, positions) = epochs();
-    // A record, and the mark of the segment of another one.
-    for (at, left) in [(positions[0].0 + 16, [2, 3]), (SEGMENT + 16, [1, 3])] {
-        damage(&medium, LOG + at);
-        let opened = options(4).open(&medium).map(drop);
-        assert!(matches!(reason(&opened), Some(ErrorKind::Damaged(_))), "{opened:?}");
-        let reader = Reader::open(&medium).unwrap();
-        let read = reader.salvage().unwrap().filter_map(|found| match found.unwrap() {
-            Salvaged::Record(record) => Some(record.payload[0]),
-            Salvaged::Skipped(_) => None,
-        });
-        assert!(read.eq(left), "{at}");
-        damage(&medium, LOG + at);
-    }
-}
-
 /// A journal with two records, of which a trim has discarded the first: its root has generation 2.
 fn trimmed() -> SimMedium {
     let medium = medium();
@@ -155,20 +116,6 @@ fn trimmed() -> SimMedium {
     journal.trim(kept).unwrap();
     drop(journal);
     medium
-}
-
-#[test]
-fn one_copy_of_the_root_is_enough_and_the_next_opening_stores_the_other() {
-    for copy in EVEN {
-        let medium = trimmed();
-        assert!(!verified(&medium).root_lost);
-        medium.write(copy, &[0; 128]);
-        let found = verified(&medium);
-        assert_eq!((found.records, found.damage, found.root_lost), (1, None, true));
-        let (_, Opened { recovered, .. }) = options(1).open(&medium).unwrap();
-        assert!(recovered.root_lost && recovered.records == 1);
-        assert!(!verified(&medium).root_lost);
-    }
 }
 
 /// Without both copies of the root of the trim, the trimmed record is back.
@@ -243,22 +190,6 @@ fn an_open_journal_stores_a_whole_root_in_place_of_damaged_ones() {
     journal.close().unwrap();
     let found = verified(&medium);
     assert_eq!((found.records, found.damage, found.root_lost), (2, None, false));
-}
-
-/// The position that a consumer has reached at its end is not yet that of a record.
-#[test]
-fn the_position_reached_after_an_opening_is_one_to_begin_and_trim_at() {
-    let medium = medium();
-    options(0).create_new(&medium).unwrap().0.append(b"one").unwrap();
-    let (journal, _) = options(1).open(&medium).unwrap();
-    let (mut records, mut payload) = (journal.records().unwrap(), Vec::new());
-    while records.read_next(&mut payload).unwrap().is_some() {}
-    let reached = records.reached();
-    journal.append(b"two").unwrap();
-    let reader = Reader::open(&medium).unwrap();
-    assert_eq!(journal.records_from(reached).unwrap().count(), 1);
-    assert_eq!(reader.records_from(reached).unwrap().count(), 1);
-    journal.trim(reached).unwrap();
 }
 
 #[test]

@@ -11,10 +11,6 @@ fn create(path: &Path) -> DaxFile {
     dax::Options::new().allow_page_granularity().create_new(path, 1 << 20).unwrap()
 }
 
-fn open(path: &Path) -> DaxFile {
-    dax::Options::new().allow_page_granularity().open(path).unwrap()
-}
-
 #[test]
 fn each_type_can_be_sent_to_and_shared_by_threads() {
     const fn is_send_sync<T: Send + Sync>() {}
@@ -25,46 +21,6 @@ fn each_type_can_be_sent_to_and_shared_by_threads() {
     is_send_sync::<Salvage<'_, DaxView>>();
     is_send_sync::<(Record, Opened)>();
     is_send_sync::<Error<dax::Error>>();
-}
-
-#[test]
-fn threads_append_to_a_file_and_all_of_it_is_there() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("journal");
-    let (journal, _) = Journal::create_new(create(&path)).unwrap();
-    let (threads, each) = if cfg!(miri) { (2, 3_u64) } else { (4, 100) };
-    std::thread::scope(|scope| {
-        for thread in 0..threads {
-            let journal = &journal;
-            scope.spawn(move || {
-                for number in 0..each {
-                    let record = format!("{thread} {number} {}", "x".repeat(number as usize % 50));
-                    if number % 10 == 7 {
-                        let mut group = Group::new();
-                        group.push(record.as_bytes());
-                        journal.append_group(&mut group).unwrap();
-                    } else {
-                        journal.append(record.as_bytes()).unwrap();
-                    }
-                }
-            });
-        }
-    });
-    drop(journal);
-
-    let (journal, Opened { recovered, .. }) = Journal::open(open(&path)).unwrap();
-    assert_eq!(recovered.records, threads * each);
-    let mut next = vec![0; usize::try_from(threads).unwrap()];
-    for record in journal.records().unwrap() {
-        let payload = String::from_utf8(record.unwrap().payload).unwrap();
-        let mut words = payload.split(' ').map(str::parse::<u64>);
-        let (thread, number) = (words.next().unwrap().unwrap(), words.next().unwrap().unwrap());
-        // Records of one thread are in the order in which it appended them.
-        let expected = &mut next[usize::try_from(thread).unwrap()];
-        assert_eq!(number, *expected, "thread {thread}");
-        *expected += 1;
-    }
-    assert!(next.iter().all(|count| *count == each));
 }
 
 #[test]

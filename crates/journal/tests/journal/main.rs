@@ -25,6 +25,8 @@ mod format;
 #[cfg(not(miri))]
 mod life;
 #[cfg(not(miri))]
+mod lives;
+#[cfg(not(miri))]
 mod proofs;
 #[cfg(not(miri))]
 mod replaced;

@@ -5,7 +5,7 @@ use crate::claims::reason;
 use crate::faulty::{Faulty, abandon, append_behind};
 use crate::life::records;
 use cachemaint::medium::{Medium, Readable};
-use cachemaint_journal::{ErrorKind, FormatError, Journal, Opened, Options, Reader, Salvaged};
+use cachemaint_journal::{ErrorKind, Journal, Opened, Options, Reader};
 use cachemaint_sim::{Model, SimMedium, Simulation};
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering::{self, Relaxed};
@@ -124,79 +124,6 @@ fn of_two_records_the_payloads_cannot_be_exchanged() {
     let opened = options(1).open(&medium);
     let Some(ErrorKind::Damaged(damage)) = reason(&opened) else { panic!("it was opened") };
     assert_eq!(damage.at.0, one);
-}
-
-/// 200 records that were acknowledged one by one, in a journal whose window is a large part of it.
-#[test]
-fn damage_among_the_last_records_is_neither_a_torn_end_nor_written_over() {
-    let medium = medium();
-    let (journal, _) = options(0).window(16 * SEGMENT).create_new(&medium).unwrap();
-    for number in 1..=200_u32 {
-        journal.append(number.to_string().as_bytes()).unwrap();
-    }
-    drop(journal);
-    // Somewhere in the 19th.
-    medium.write(LOG + 500, &[0xff; 4]);
-    let recovered = Reader::open(&medium).unwrap().verify(&mut |_| ()).unwrap();
-    assert_eq!(recovered.records, 18);
-    assert!(recovered.damage.is_some(), "{recovered:?}");
-    assert!(matches!(reason(&options(1).open(&medium)), Some(ErrorKind::Damaged(_))));
-    let reader = Reader::open(&medium).unwrap();
-    let salvaged = reader.salvage().unwrap().map(Result::unwrap);
-    let is_record = |found: &Salvaged| matches!(found, Salvaged::Record(_));
-    assert_eq!(salvaged.filter(is_record).count(), 199);
-}
-
-/// The record behind it is the first in its segment, and a void of 200 bytes is before that.
-#[test]
-fn damage_to_the_last_record_of_a_segment_is_known_by_the_one_behind_it() {
-    let medium = medium();
-    let (journal, _) = options(0).create_new(&medium).unwrap();
-    // Behind the mark of 64 bytes, up to 824.
-    journal.append(&[1; 728]).unwrap();
-    let damaged = journal.append(&[2; 16]).unwrap().0;
-    assert_eq!(journal.append(&[3; 500]).unwrap().0, SEGMENT + 64);
-    drop(journal);
-    medium.write(LOG + damaged + 16, &[0xff; 4]);
-    let opened = options(1).open(&medium);
-    let Some(ErrorKind::Damaged(damage)) = reason(&opened) else { panic!("it was opened") };
-    assert_eq!(damage.at.0, damaged);
-}
-
-/// By hand: 600 bytes of payload and a header are 77 words. A distance of 128 words would leave out the record before.
-#[test]
-fn a_record_behind_a_long_unfinished_one_vouches_for_the_short_record_before_it() {
-    let medium = medium();
-    let faulty = Faulty::new(&medium);
-    let (journal, _) = options(0).create_new(&faulty).unwrap();
-    journal.append(b"durable").unwrap();
-    append_behind(&journal, 600, &[b"behind"]);
-    // The payload of the first record, behind the mark and its header.
-    medium.write(LOG + 64 + 16, &[0xff; 8]);
-    let refused = options(1).open(&medium).map(|(_, Opened { recovered, .. })| recovered);
-    assert!(matches!(reason(&refused), Some(ErrorKind::Damaged(_))), "{refused:?}");
-}
-
-/// The smallest journal that there can be is trimmed to its end, which is that of a segment, again and again.
-#[test]
-fn a_journal_that_is_trimmed_to_its_end_has_room_for_the_longest_record() {
-    let bytes = LOG + 3 * 128;
-    let medium = Simulation::new(Model::CACHES_KEPT, bytes).medium();
-    let (journal, _) = options(0).segment(128).window(256).create_new(&medium).unwrap();
-    for number in 0..100 {
-        let len = if number % 3 == 0 { journal.largest() } else { number % 7 };
-        journal.append(&vec![1; len as usize]).unwrap();
-        journal.trim(journal.end()).unwrap();
-    }
-    let least = Simulation::new(Model::CACHES_KEPT, bytes - 128).medium();
-    let refused = options(0).segment(128).window(256).create_new(&least).map(drop);
-    assert!(
-        matches!(
-            reason(&refused),
-            Some(ErrorKind::Format(FormatError::TooSmall { needed: 16768, .. }))
-        ),
-        "{refused:?}"
-    );
 }
 
 /// A journal of small segments, whose window is two of them.

@@ -1,20 +1,18 @@
 //! Records that are kept and go on, while others append and trim.
 
 use crate::claims::reason;
-use crate::life::{BYTES, LOG, options, payload};
+use crate::life::{BYTES, LOG, options};
 use cachemaint::Cache;
 use cachemaint::medium::{Medium, Memory, Readable};
 use cachemaint::survival::Backing;
-use cachemaint_journal::{ErrorKind, Group, Journal, Position, Records};
+use cachemaint_journal::{ErrorKind, Journal, Position, Records};
 use cachemaint_sim::{Model, SimMedium, Simulation};
-use cachemaint_test_support::cases::cases;
 use cachemaint_test_support::counting::Counting;
 use cachemaint_test_support::erased::erased;
 use cachemaint_test_support::skip::skip;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 use core::time::Duration;
-use std::collections::VecDeque;
 
 fn medium() -> SimMedium {
     Simulation::new(Model::CACHES_KEPT, BYTES).medium()
@@ -44,40 +42,6 @@ fn kept_records_go_on_with_each_record_when_it_is_acknowledged() {
     assert!(records.next().is_none());
 }
 
-#[test]
-fn each_position_of_an_empty_journal_is_one_to_begin_at() {
-    let medium = medium();
-    let (journal, _) = options().create_new(&medium).unwrap();
-    for position in [journal.head(), journal.end()] {
-        assert_eq!(journal.records_from(position).unwrap().count(), 0);
-    }
-    journal.append(b"first").unwrap();
-    assert_eq!(journal.records_from(journal.head()).unwrap().count(), 1);
-    journal.trim(journal.end()).unwrap();
-    journal.append(b"second").unwrap();
-    assert_eq!(journal.records_from(journal.head()).unwrap().count(), 1);
-    drop(journal);
-    let (journal, _) = options().open(&medium).unwrap();
-    assert_eq!(journal.records_from(journal.head()).unwrap().count(), 1);
-    assert_eq!(journal.records_from(journal.end()).unwrap().count(), 0);
-}
-
-/// The second segment begins at 128. Before it are 8 bytes, in which no header fits.
-#[test]
-fn an_end_before_too_little_space_for_a_record_is_one_to_begin_at() {
-    let (journal, _) = options().create_new(medium()).unwrap();
-    journal.append(&[1; 40]).unwrap();
-    let end = journal.end();
-    assert!([120, 128].contains(&end.0), "{end}");
-    assert_eq!(journal.records_from(end).unwrap().count(), 0);
-    journal.append(b"second").unwrap();
-    for position in [end, journal.records().unwrap().next().unwrap().unwrap().end] {
-        let payloads =
-            journal.records_from(position).unwrap().map(|record| record.unwrap().payload);
-        assert_eq!(payloads.collect::<Vec<_>>(), [b"second"]);
-    }
-}
-
 /// A header of 16 bytes and a payload of 20: both words of the header, the one by which the record names its place once
 /// more, and three words of payload.
 #[test]
@@ -95,44 +59,6 @@ fn a_kept_records_looks_at_each_record_once_and_at_nothing_else() {
     journal.append(&[7; 20]).unwrap();
     assert_eq!(next(&mut records).unwrap(), [7; 20]);
     assert_eq!(counting.looked_at.load(Relaxed), 16 + 8 + 24);
-}
-
-/// Times the size of a journal that are appended to it.
-const LAPS: u64 = 2000;
-
-/// One of several things at a time, so that the journal is anything between empty and full.
-#[test]
-fn kept_records_return_each_record_once_over_many_laps() {
-    let (journal, _) = options().create_new(medium()).unwrap();
-    let mut random = fastrand::Rng::with_seed(7);
-    let mut records = journal.records().unwrap();
-    let (mut unread, mut number) = (VecDeque::new(), 0);
-    // The simulated medium allows a million operations, which is some laps more.
-    let laps = cases(LAPS).min(LAPS);
-    while journal.end().0 < laps * journal.capacity() {
-        match random.u8(0..8) {
-            0 => journal.trim(records.reached()).unwrap(),
-            1..3 => {
-                let mut group = Group::new();
-                let payloads = [payload(number), payload(number + 1)];
-                for payload in &payloads {
-                    group.push(payload);
-                }
-                if journal.append_group(&mut group).is_ok() {
-                    unread.extend(payloads);
-                    number = (number + 2) % 12;
-                }
-            }
-            3..6 => {
-                if journal.append(&payload(number)).is_ok() {
-                    unread.push_back(payload(number));
-                    number = (number + 1) % 12;
-                }
-            }
-            _ => assert_eq!(next(&mut records), unread.pop_front()),
-        }
-    }
-    assert!(unread.into_iter().eq(core::iter::from_fn(|| next(&mut records))));
 }
 
 /// Each record takes a segment of the five.
@@ -270,25 +196,6 @@ fn read_beside(journal: &Journal<Memory<'_>>) {
         assert!(position > before && number >= *least, "{number} at {position} after {before}");
         (before, *least) = (position, number + 1);
     }
-}
-
-#[test]
-fn an_append_within_a_time_waits_for_a_trim_and_no_longer_than_that() {
-    let (journal, _) = options().create_new(medium()).unwrap();
-    let largest = [7; 48];
-    while journal.append_within(&largest, Duration::ZERO).is_ok() {}
-    let refused = journal.append_within(&largest, Duration::from_millis(1));
-    assert!(matches!(reason(&refused), Some(ErrorKind::Full { .. })));
-    let refused = journal.append_within(&[0; 49], Duration::MAX);
-    assert!(matches!(reason(&refused), Some(ErrorKind::TooLong { .. })));
-    std::thread::scope(|scope| {
-        let producer = scope.spawn(|| journal.append_within(&largest, Duration::MAX).unwrap());
-        journal.trim(journal.end()).unwrap();
-        assert_eq!(
-            producer.join().unwrap(),
-            journal.records().unwrap().next().unwrap().unwrap().position
-        );
-    });
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! Uses of a journal, and the refusals that users meet.
 
 use crate::claims::reason;
-use crate::faulty::{Faulty, abandon, append_behind};
 use crate::life::{BYTES, LOG, options, payload, records};
 use cachemaint::medium::Medium;
 use cachemaint_journal::{
@@ -71,21 +70,6 @@ fn four_fences_open_a_journal() {
 }
 
 #[test]
-fn records_come_back_as_they_were() {
-    let medium = medium();
-    let (journal, _) = options().create_new(&medium).unwrap();
-    let empty = journal.append(b"").unwrap();
-    let longest = vec![9; usize::try_from(journal.largest()).unwrap()];
-    let position = journal.append(&longest).unwrap();
-    assert!(empty < position);
-    assert_eq!(payloads(&journal), [b"".to_vec(), longest.clone()]);
-    drop(journal);
-    let (journal, Opened { recovered, .. }) = options().open(&medium).unwrap();
-    assert_eq!((recovered.records, recovered.bytes), (2, longest.len() as u64));
-    assert_eq!(payloads(&journal), [b"".to_vec(), longest]);
-}
-
-#[test]
 fn records_of_every_size_come_back_whole() {
     let medium = Simulation::new(Model::X86, 1 << 20).medium();
     let (journal, _) = options().segment(4096).window(8192).create_new(&medium).unwrap();
@@ -131,23 +115,6 @@ fn append_to_a_full_journal_is_refused_until_a_trim() {
     let left = records(&journal).unwrap();
     assert_eq!(left.first().unwrap().position, positions[3]);
     assert_eq!(left.last().unwrap().payload, payload(15));
-}
-
-#[test]
-fn positions_rise_for_ever() {
-    let medium = medium();
-    let (journal, _) = options().create_new(&medium).unwrap();
-    for number in 0..200 {
-        journal.append(&payload(number % 12)).unwrap();
-        let all = records(&journal).unwrap();
-        if all.len() > 3 {
-            journal.trim(all[2].position).unwrap();
-        }
-    }
-    drop(journal);
-    let (journal, Opened { recovered, .. }) = options().open(&medium).unwrap();
-    assert!(recovered.end.0 > 10 * (BYTES - LOG), "{}", recovered.end);
-    assert_eq!(payloads(&journal).last().unwrap(), &payload(199 % 12));
 }
 
 #[test]
@@ -237,18 +204,6 @@ fn a_wait_ends_with_its_time_or_with_the_journal() {
 }
 
 #[test]
-fn a_panicking_producer_does_not_block_others() {
-    let medium = medium();
-    let faulty = Faulty::new(&medium);
-    let (journal, _) = options().create_new(&faulty).unwrap();
-    let mut tail = journal.records().unwrap();
-    abandon(&journal, 20);
-    journal.append(b"after").unwrap();
-    assert_eq!(tail.next().unwrap().unwrap().payload, b"after");
-    assert_eq!(payloads(&journal), [b"after"]);
-}
-
-#[test]
 fn after_a_failed_write_back_nothing_is_acknowledged() {
     let counting = Counting::new(medium());
     let (journal, _) = options().create_new(erased(&counting)).unwrap();
@@ -267,65 +222,6 @@ fn after_a_failed_write_back_nothing_is_acknowledged() {
     let (journal, _) = options().open(erased(&counting)).unwrap();
     assert_eq!(payloads(&journal)[0], b"before");
     journal.append(b"after").unwrap();
-}
-
-#[test]
-fn after_a_failed_write_back_of_a_group_nothing_is_acknowledged() {
-    let counting = Counting::new(medium());
-    let (journal, _) = options().create_new(erased(&counting)).unwrap();
-    let mut group = Group::new();
-    group.push(b"one");
-    group.push(b"two");
-    counting.left.store(0, Relaxed);
-    let failed = journal.append_group(&mut group);
-    assert!(matches!(reason(&failed), Some(ErrorKind::Format(FormatError::Medium(Broken)))));
-    assert!(matches!(
-        reason(&journal.append(b"after")),
-        Some(ErrorKind::Format(FormatError::Failed))
-    ));
-}
-
-#[test]
-fn a_reader_sees_what_is_appended_and_trimmed_meanwhile() {
-    let medium = medium();
-    let (journal, _) = options().create_new(&medium).unwrap();
-    journal.append(b"first").unwrap();
-    let reader = Reader::open(&medium).unwrap();
-    let (mut records, mut payload) = (reader.records().unwrap(), Vec::new());
-    assert!(records.read_next(&mut payload).unwrap().is_some());
-    assert_eq!(payload, b"first");
-    assert!(records.read_next(&mut payload).unwrap().is_none());
-    journal.append(b"second").unwrap();
-    assert!(records.read_next(&mut payload).unwrap().is_some());
-    assert_eq!(payload, b"second");
-
-    // A reader that stands still while everything is written over.
-    let mut late = reader.records().unwrap();
-    for number in 0..40 {
-        journal.trim(journal.end()).unwrap();
-        journal.append(&super::life::payload(number % 12)).unwrap();
-    }
-    let error = late.read_next(&mut payload).unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::NotABoundary { .. }), "{error}");
-}
-
-/// A record that was under way when its process died does not come back when its place is reached again.
-#[test]
-fn leftovers_of_an_earlier_epoch_stay_dead() {
-    let medium = medium();
-    let faulty = Faulty::new(&medium);
-    let (journal, _) = options().create_new(&faulty).unwrap();
-    journal.append(b"kept").unwrap();
-    append_behind(&journal, 8, &[b"leftover"]);
-    drop(journal);
-
-    let (journal, Opened { recovered, .. }) = options().open(&medium).unwrap();
-    assert_eq!(recovered.records, 1);
-    journal.append(b"new     ").unwrap();
-    assert_eq!(payloads(&journal), [b"kept".to_vec(), b"new     ".to_vec()]);
-    drop(journal);
-    let (journal, _) = options().open(&medium).unwrap();
-    assert_eq!(payloads(&journal), [b"kept".to_vec(), b"new     ".to_vec()]);
 }
 
 #[test]

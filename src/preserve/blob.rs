@@ -63,15 +63,17 @@ pub struct Blob<R: Readable> {
 }
 
 impl<R: Readable> Blob<R> {
+    /// Opens the blob of an entry.
     #[expect(clippy::large_types_passed_by_value, reason = "it is moved into the blob")]
-    pub(super) fn new(medium: R, identity: Identity, info: Info) -> Self {
-        Self {
+    pub(super) fn open(medium: R, identity: Identity, info: Info) -> Result<Self, Error<R::Error>> {
+        open(&medium, identity, &info)?;
+        Ok(Self {
             medium,
             identity,
             info,
             #[cfg(all(feature = "preserve", feature = "std"))]
             stream: Stream::default(),
-        }
+        })
     }
 
     /// Returns a verified copy.

@@ -118,21 +118,8 @@
 //! loads the blobs, and they are put into a new store. A program that may have to give way to its predecessor reads by a
 //! [`Reader`] until it is certain to stay.
 //!
-//! The version of a blob is the caller's, and this crate does not compare it. A program reads it from the same commit as
-//! the bytes:
-//!
-//! ```
-//! # #[cfg(all(feature = "preserve", feature = "std"))] {
-//! # use cachemaint::{medium::Memory, preserve::{Error, Reader}};
-//! # use core::convert::Infallible;
-//! fn load(reader: &Reader<Memory<'_>>) -> Result<Option<Vec<u8>>, Error<Infallible>> {
-//!     match reader.stat("cpu")? {
-//!         Some(info) if info.version == 2 => reader.load("cpu").map(Some), // of the same commit
-//!         _ => Ok(None), // another layout, of another program
-//!     }
-//! }
-//! # }
-//! ```
+//! The version of a blob is the caller's, and this crate does not compare it. A program reads it by the same [`Reader`] as
+//! the bytes, so both are of one commit.
 //!
 //! # The format, version 4
 //! All numbers are little-endian. All tags are XXH3 of 64 bits

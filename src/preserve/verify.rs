@@ -196,10 +196,10 @@ impl<R: Readable> Reader<R> {
         if now != *log {
             return Err(Error(ErrorKind::Replaced));
         }
-        let replay = self.replay(true)?;
-        let copies = replay.copies(medium, &self.commit, &loaded)?;
-        let records = replay.table.lost.map(|lost| log.lost(lost)).into_iter().collect();
-        let found = verify(medium, log, &replay.table, progress);
+        let table = self.replay(true)?;
+        let copies = table.copies(medium, &self.commit, &loaded)?;
+        let records = table.lost.map(|lost| log.lost(lost)).into_iter().collect();
+        let found = verify(medium, log, &table, progress);
         medium.check().map_err(Error::medium)?;
         Ok(Verification { records, copies, ..found? })
     }

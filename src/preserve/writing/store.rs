@@ -9,7 +9,7 @@ use crate::format::error::FormatError;
 use crate::medium::OpenError;
 use crate::medium::{Medium, Readable, WriterLockGuard};
 use crate::preserve::Identity;
-use crate::preserve::blob::{self, Blob};
+use crate::preserve::blob::Blob;
 use crate::preserve::commit::Commit;
 use crate::preserve::error::Error;
 use crate::preserve::format::record::Is;
@@ -18,6 +18,7 @@ use crate::preserve::log::{Log, State};
 use crate::preserve::reader::Reader;
 use crate::preserve::stamp::Origin;
 use crate::preserve::table::{Live, Names, Table};
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -31,7 +32,8 @@ pub struct Store<M: Medium> {
     pub(super) state: State,
     pub(super) table: Table,
     pub(super) space: Space,
-    pub(super) taken: Taken,
+    /// The regions that were handed out, by their offsets.
+    pub(super) taken: BTreeMap<u64, Taken>,
     /// The number of the commit that opened or created the store.
     pub(super) opened: u64,
     /// The clock, in seconds since 1970-01-01 UTC.
@@ -133,8 +135,7 @@ impl<M: Medium> Store<M> {
         name: &str,
     ) -> Result<Blob<R>, Error<M::Error>> {
         let info = self.stat(name).ok_or_else(|| Error::not_found(name))?;
-        blob::open(&medium, self.identity(), &info)?;
-        Ok(Blob::new(medium, self.identity(), info))
+        Blob::open(medium, self.identity(), info)
     }
 
     /// Returns the identity of the store.

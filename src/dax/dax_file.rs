@@ -540,6 +540,10 @@ impl Medium for DaxFile {
         self.copy(parts, Destination::Unknown, true)
     }
 
+    fn copy_unordered(&self, parts: &[(u64, &[u8])]) -> Result<(), Error> {
+        self.copy(parts, Destination::Unknown, false)
+    }
+
     fn deep_persist(&self, range: Range<u64>) -> Result<(), Error> {
         self.view.deep_persist(range)
     }

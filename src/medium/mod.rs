@@ -192,6 +192,19 @@ pub trait Medium: Readable {
         Ok(())
     }
 
+    /// As [`copy_unfenced`](Self::copy_unfenced), but other threads may see later stores before these parts, up to the fence.
+    /// Streaming stores need no fence of their own then.
+    ///
+    /// # Errors
+    /// As [`issue_writeback`](Self::issue_writeback).
+    ///
+    /// # Panics
+    /// If a part is out of range.
+    #[track_caller]
+    fn copy_unordered(&self, parts: &[(u64, &[u8])]) -> Result<(), Self::Error> {
+        self.copy_unfenced(parts)
+    }
+
     /// Makes a range persistent: write-back and fence.
     ///
     /// # Errors
@@ -305,6 +318,12 @@ macro_rules! delegate {
                 #[track_caller]
                 fn copy_unfenced(&self, parts: &[(u64, &[u8])]) -> Result<(), Self::Error> {
                     (**self).copy_unfenced(parts)
+                }
+
+                #[inline]
+                #[track_caller]
+                fn copy_unordered(&self, parts: &[(u64, &[u8])]) -> Result<(), Self::Error> {
+                    (**self).copy_unordered(parts)
                 }
 
                 #[inline]

@@ -160,7 +160,7 @@ impl<M: Medium> Store<M> {
     fn write_mirrors(&self, mirrors: [u64; 2], at: u64, bytes: &[u8]) -> Result<(), M::Error> {
         let [one, other] = mirrors.map(|mirror| mirror + at);
         if !is_by_pages(&*self.medium) {
-            return self.medium.copy_unfenced(&[(one, bytes), (other, bytes)]);
+            return self.medium.copy_unordered(&[(one, bytes), (other, bytes)]);
         }
         for at in [one, other] {
             self.medium.write(at, bytes);

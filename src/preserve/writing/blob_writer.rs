@@ -45,7 +45,7 @@ fn put<M: Medium>(medium: &M, at: u64, bytes: &[u8]) -> Result<(), M::Error> {
         medium.write(at, bytes);
         return Ok(());
     }
-    medium.copy_unfenced(&[(at, bytes)])
+    medium.copy_unordered(&[(at, bytes)])
 }
 
 impl<M: Medium> Transaction<'_, M> {

@@ -82,14 +82,6 @@ impl<R: Readable> Reader<R> {
         Ok(())
     }
 
-    /// Returns true if there is no later commit.
-    ///
-    /// # Errors
-    /// If the medium fails.
-    pub fn is_current(&self) -> Result<bool, Error<R::Error>> {
-        self.commit.is_last(&self.medium)
-    }
-
     /// Returns the medium.
     pub const fn medium(&self) -> &R {
         &self.medium
@@ -175,9 +167,6 @@ impl<R: Readable> Reader<R> {
 #[cfg(feature = "preserve")]
 impl<R: Readable> Reader<R> {
     /// Returns a verified copy of a blob.
-    ///
-    /// The [version](Info::version) of the blob is not compared with anything. A program that can find blobs of another one
-    /// [compares it](crate::preserve#upgrade-and-rollback).
     ///
     /// # Errors
     /// As [`blob`](Self::blob); [`ErrorKind::Invalid`], if the blob exceeds memory.

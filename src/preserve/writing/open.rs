@@ -36,10 +36,7 @@ use alloc::vec::Vec;
 #[non_exhaustive]
 pub enum Verify {
     /// If something may have been lost: the store was not sealed, and it was not written in this boot. Later openings
-    /// verify too, until all blobs are found whole.
-    ///
-    /// A medium that was [copied or restored](Verdict#copies) in the boot of the last commit is not noticed, and not
-    /// verified.
+    /// verify too, until all blobs are found whole. A [copy](Verdict#copies) of a medium is not noticed.
     #[default]
     IfUnclean,
     /// Each time.
@@ -143,13 +140,12 @@ impl<'p> Options<'p> {
         Self { stamp: Some(stamp), ..self }
     }
 
-    /// Refuses to open a store whose physical location has changed since its last commit. This is for programs that
-    /// have passed its physical addresses on, to an IOMMU or a hypervisor. The location is known only of a
-    /// [`DaxFile`](../dax/struct.DaxFile.html), and not of a memfd or a file on tmpfs.
+    /// Refuses to open a store whose physical location has changed since its last commit, for programs that have passed its
+    /// physical addresses on. The location is known only of a [`DaxFile`](../dax/struct.DaxFile.html), and not of a memfd or a
+    /// file on tmpfs.
     ///
     /// Each opening for writing is a commit: one without this option accepts another place, also for later openings with it.
-    /// Linux shows physical addresses only to root. So a store whose last commit was made by root is refused to others, and
-    /// the reverse.
+    /// Linux shows physical addresses only to root, so open the store always as root or never.
     #[must_use]
     pub fn require_in_place(self) -> Self {
         Self { is_in_place: true, ..self }

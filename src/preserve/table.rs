@@ -3,7 +3,7 @@
 use super::commit::Commit;
 use super::error::{Damage, Error, Part};
 use super::format::boots;
-use super::format::record::{ENTRY, Entry, Is, What};
+use super::format::record::{ENTRY, Entry, Is, Use, What};
 use super::info::{Info, Name};
 use super::log::{Gap, Item, Log, Record, Step, boot, next_item};
 use super::stamp::Boot;
@@ -94,6 +94,11 @@ impl Live {
     /// Returns the value of a blob that stands in the log.
     pub(super) fn value(&self) -> &[u8] {
         &self.bytes.all()[self.entry.name + self.entry.metadata..self.entry.bytes()]
+    }
+
+    /// Returns the entry of a region after a use.
+    pub(super) fn used(&self, used: Use) -> Self {
+        Self { entry: Entry { tag: used.word(), ..self.entry }, ..self.clone() }
     }
 
     pub(super) fn is_deleted(&self) -> bool {

@@ -10,7 +10,7 @@ use crate::preserve::error::{Error, ErrorKind};
 use crate::preserve::format::record::{Is, Use};
 use crate::preserve::info::{Content, Info, ShortName};
 use crate::preserve::stamp::Origin;
-use alloc::boxed::Box;
+use crate::preserve::table::Live;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -200,24 +200,19 @@ impl<M: Medium> Store<M> {
         self.unseal()?;
         for _ in 0..2 {
             let used = Use { generation: self.state.number + 1, is_dirty: true };
-            self.append_uses(Draft::commit(false), &[(info.name.as_bytes().into(), used)])?;
+            let live = self.table.live.get(info.name.as_bytes()).map(|live| live.used(used));
+            self.append_changes(Draft::commit(false), live.into_iter().collect())?;
         }
         drop(self.deep_persist_log());
         Ok(())
     }
 
-    /// Appends a record that changes the uses of regions.
-    fn append_uses(
+    /// Appends a record of entries that take no other place, and puts them into the table.
+    fn append_changes(
         &mut self,
         mut draft: Draft,
-        uses: &[(Box<[u8]>, Use)],
+        mut changed: Vec<Live>,
     ) -> Result<(), Error<M::Error>> {
-        let lives = uses.iter().filter_map(|(name, used)| {
-            let mut live = self.table.live.get(name)?.clone();
-            live.entry.tag = used.word();
-            Some(live)
-        });
-        let mut changed: Vec<_> = lives.collect();
         for live in &mut changed {
             live.append(&mut draft.bytes, 0);
         }
@@ -255,14 +250,14 @@ impl<M: Medium> Store<M> {
                 let name = Some(ShortName::of(&live.info().name));
                 return Err(Error(ErrorKind::InUse { name }));
             }
-            clean.push((live.name().into(), Use { is_dirty: false, ..used }));
+            clean.push(live.used(Use { is_dirty: false, ..used }));
         }
         // Other threads may have stored to regions.
         self.medium.order_observed();
         for range in self.space.used().chain(core::iter::once(0..root::BYTES)) {
             self.medium.deep_persist(range).map_err(Error::medium)?;
         }
-        self.append_uses(Draft::commit(true), &clean)?;
+        self.append_changes(Draft::commit(true), clean)?;
         self.taken.clear();
         // Without this the next opening may find the record before, which is not sealed.
         self.deep_persist_log().map_err(Error::medium)?;

@@ -19,6 +19,7 @@ pub(super) struct Commit {
     pub(super) log: Log,
     pub(super) state: State,
     /// The number of the commit after it, which did not verify.
+    #[cfg_attr(not(feature = "preserve"), expect(dead_code, reason = "for writers"))]
     pub(super) undone: Option<u64>,
     /// The tag of the last record of the log, though it is of a commit that did not verify.
     #[cfg_attr(not(feature = "preserve"), expect(dead_code, reason = "for writers"))]

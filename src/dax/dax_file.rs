@@ -540,6 +540,11 @@ impl Medium for DaxFile {
         self.copy(parts, Destination::Unknown, true)
     }
 
+    #[expect(unsafe_code, reason = "its duty is the caller's")]
+    unsafe fn copy_unordered(&self, parts: &[(u64, &[u8])]) -> Result<(), Error> {
+        self.copy(parts, Destination::Unknown, false)
+    }
+
     fn deep_persist(&self, range: Range<u64>) -> Result<(), Error> {
         self.view.deep_persist(range)
     }

@@ -339,6 +339,12 @@ impl Medium for Memory<'_> {
         Ok(())
     }
 
+    #[cfg(not(cachemaint_loom))]
+    unsafe fn copy_unordered(&self, parts: &[(u64, &[u8])]) -> Result<(), Infallible> {
+        self.copy_unfenced_to(parts, Destination::Unknown, false);
+        Ok(())
+    }
+
     fn deep_persist(&self, range: Range<u64>) -> Result<(), Infallible> {
         Medium::persist(self, range)
     }

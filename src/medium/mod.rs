@@ -190,6 +190,24 @@ pub trait Medium: Readable {
         Ok(())
     }
 
+    /// As [`copy_unfenced`](Self::copy_unfenced), but other threads may see later stores before these parts, up to the fence.
+    /// Streaming stores need no fence of their own then.
+    ///
+    /// # Errors
+    /// As [`issue_writeback`](Self::issue_writeback).
+    ///
+    /// # Panics
+    /// If a part is out of range.
+    ///
+    /// # Safety
+    /// No code is unsound if another thread reads the old bytes of these parts after it has acquired a store that this
+    /// thread makes before the [`fence`](Self::fence).
+    #[expect(unsafe_code, reason = "a store with Release does not publish the parts")]
+    #[track_caller]
+    unsafe fn copy_unordered(&self, parts: &[(u64, &[u8])]) -> Result<(), Self::Error> {
+        self.copy_unfenced(parts)
+    }
+
     /// Makes a range persistent: write-back and fence.
     ///
     /// # Errors
@@ -303,6 +321,14 @@ macro_rules! delegate {
                 #[track_caller]
                 fn copy_unfenced(&self, parts: &[(u64, &[u8])]) -> Result<(), Self::Error> {
                     (**self).copy_unfenced(parts)
+                }
+
+                #[expect(unsafe_code, reason = "forwards it")]
+                #[inline]
+                #[track_caller]
+                unsafe fn copy_unordered(&self, parts: &[(u64, &[u8])]) -> Result<(), Self::Error> {
+                    // SAFETY: the caller promises what the other medium demands.
+                    unsafe { (**self).copy_unordered(parts) }
                 }
 
                 #[inline]

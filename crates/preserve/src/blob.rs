@@ -29,7 +29,7 @@ const FAR: usize = 16 << 20;
 const STEP: usize = 2048;
 
 /// Makes sure that an entry is a blob within the medium, and that its list of tags is whole.
-pub(super) fn open<E: Failure>(
+fn check<E: Failure>(
     medium: &dyn Readable<Error = E>,
     identity: Identity,
     info: &Info,
@@ -63,15 +63,17 @@ pub struct Blob<R: Readable> {
 }
 
 impl<R: Readable> Blob<R> {
+    /// Opens the blob of an entry.
     #[expect(clippy::large_types_passed_by_value, reason = "it is moved into the blob")]
-    pub(super) fn new(medium: R, identity: Identity, info: Info) -> Self {
-        Self {
+    pub(super) fn open(medium: R, identity: Identity, info: Info) -> Result<Self, Error<R::Error>> {
+        check(&medium, identity, &info)?;
+        Ok(Self {
             medium,
             identity,
             info,
             #[cfg(feature = "std")]
             stream: Stream::default(),
-        }
+        })
     }
 
     /// Returns a verified copy.
@@ -101,7 +103,19 @@ impl<R: Readable> Blob<R> {
     /// # Cost
     /// Each chunk of 64 KiB has one tag, so the chunks at both ends are read as a whole. Does not allocate.
     pub fn read_at(&self, at: u64, into: &mut [u8]) -> Result<(), Error<R::Error>> {
-        read_at(&self.medium, self.identity, &self.info, at, into)
+        let end = at.saturating_add(into.len() as u64);
+        if end > self.info.len {
+            return Err(Error::invalid("the range must end within the blob", end));
+        }
+        let step = if into.len() < FAR { CHUNK as usize } else { STEP };
+        let (mut at, mut rest) = (at, into);
+        while !rest.is_empty() {
+            let bytes = (CHUNK - at % CHUNK).min(rest.len() as u64);
+            let (part, after) = rest.split_at_mut(bytes as usize);
+            read_chunk(&self.medium, self.identity, &self.info, at, part, step)?;
+            (at, rest) = (at + bytes, after);
+        }
+        Ok(())
     }
 
     /// Reads and verifies the whole blob without copying it out. Calls `progress` from time to time with the number of
@@ -110,43 +124,12 @@ impl<R: Readable> Blob<R> {
     /// # Errors
     /// As [`read_at`](Self::read_at).
     pub fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<(), Error<R::Error>> {
-        verify(&self.medium, self.identity, &self.info, progress)
+        for chunk in 0..chunks_of(self.info.len) {
+            read_chunk(&self.medium, self.identity, &self.info, chunk * CHUNK, &mut [], STEP)?;
+            progress((chunk * CHUNK + CHUNK).min(self.info.len));
+        }
+        Ok(())
     }
-}
-
-pub(super) fn read_at<E: Failure>(
-    medium: &dyn Readable<Error = E>,
-    identity: Identity,
-    info: &Info,
-    at: u64,
-    buffer: &mut [u8],
-) -> Result<(), Error<E>> {
-    let end = at.saturating_add(buffer.len() as u64);
-    if end > info.len {
-        return Err(Error::invalid("the range must end within the blob", end));
-    }
-    let step = if buffer.len() < FAR { CHUNK as usize } else { STEP };
-    let (mut at, mut rest) = (at, buffer);
-    while !rest.is_empty() {
-        let bytes = (CHUNK - at % CHUNK).min(rest.len() as u64);
-        let (part, after) = rest.split_at_mut(bytes as usize);
-        read_chunk(medium, identity, info, at, part, step)?;
-        (at, rest) = (at + bytes, after);
-    }
-    Ok(())
-}
-
-pub(super) fn verify<E: Failure>(
-    medium: &dyn Readable<Error = E>,
-    identity: Identity,
-    info: &Info,
-    progress: &mut dyn FnMut(u64),
-) -> Result<(), Error<E>> {
-    for chunk in 0..chunks_of(info.len) {
-        read_chunk(medium, identity, info, chunk * CHUNK, &mut [], STEP)?;
-        progress((chunk * CHUNK + CHUNK).min(info.len));
-    }
-    Ok(())
 }
 
 /// Copies bytes from offset `at` on, all within one chunk, `step` at once, and verifies the copy.

@@ -19,6 +19,7 @@ pub(super) struct Commit {
     pub(super) log: Log,
     pub(super) state: State,
     /// The number of the commit after it, which did not verify.
+    #[cfg_attr(not(feature = "alloc"), expect(dead_code, reason = "for writers"))]
     pub(super) undone: Option<u64>,
     /// The tag of the last record of the log, though it is of a commit that did not verify.
     #[cfg_attr(not(feature = "alloc"), expect(dead_code, reason = "for writers"))]
@@ -103,23 +104,6 @@ impl Commit {
     ) -> Result<bool, Error<E>> {
         Ok(self.log.is_overtaken(medium, self.last)?
             || self.log.is_overtaken(medium, self.state.tag)?)
-    }
-
-    /// Returns true if this is still the last commit.
-    pub(super) fn is_last<E: Failure>(
-        &self,
-        medium: &dyn Readable<Error = E>,
-    ) -> Result<bool, Error<E>> {
-        if self.undone.is_some() {
-            // What stands behind it may have been under way.
-            let now = Self::last(medium)?;
-            return Ok(now.log == self.log && now.state.tag == self.state.tag);
-        }
-        let State { number, end, tag, .. } = self.state;
-        let mut scan = Scan::new(self.log, false, true);
-        (scan.at, scan.before, scan.number) = (end, tag, number);
-        let has_next = scan.here(medium)?.is_some();
-        Ok(!has_next && self.log.is_current(medium)?)
     }
 
     /// Shows the steps of the log up to this commit. Fails if the log was compacted meanwhile.

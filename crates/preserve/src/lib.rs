@@ -31,9 +31,6 @@
 //! # fn main() {}
 //! ```
 //!
-//! [`Store::open`] opens an existing store, [`Store::create_new`] creates one and refuses an existing one, and
-//! [`Store::open_or_create`] does either, after any crash. [`Options`] has more settings for each of them.
-//!
 //! # How it works
 //! The table of all names is a log. A [commit](Transaction::commit) writes its blobs to free space, and one record of all
 //! its changes to the end of the log, writes all of it back, and fences once. Space that a commit frees is used again after
@@ -55,11 +52,11 @@
 //! blob of at most 256 bytes stands in its record, and needs no place of its own.
 //!
 //! The root and the log have two copies each, in different blocks of 4096 bytes: damage in one block loses at most the blobs
-//! that it hits. A blob is verified when it is read, by a tag for each 64 KiB. If a record before the last one is damaged in
-//! both mirrors, the names that it may have changed are not known. All others can still be read, but not written.
+//! that it hits. If a record before the last one is damaged in both mirrors, the names that it may have changed are not
+//! known. All others can still be read, but not written.
 //!
-//! A tag is a 64-bit hash whose seed is a key of the store, the commit and the place. So bytes that an earlier blob or log
-//! has left in the same place are not taken for those of another one.
+//! A blob is verified when it is read, by a 64-bit hash of each 64 KiB. Its seed is a key of the store, the commit and the
+//! place, so bytes that an earlier blob or log has left there are not taken for those of another one.
 //!
 //! # Readers
 //! One process writes, and any number of processes read meanwhile by a [`Reader`] of their own, without a lock. It shows one
@@ -84,13 +81,12 @@
 //! | after a crash of the process | as it was put | everything that was stored |
 //! | after an event that loses the caches | as it was put | everything that was persisted, and perhaps more |
 //!
-//! Bytes of a region are written back by its user, by the command `cachemaint guard`, and by [`Store::seal`], which is
-//! refused as long as a [`Region`] exists.
+//! Bytes of a region are written back by its user, by the command `cachemaint guard`, and by [`Store::seal`].
 //!
-//! A region is *dirty* from the commit before it is handed out to the seal of the same [`Store`]. Words of a dirty region
-//! can be of different moments. To keep a blob that belongs to a region, such as the registers of a machine beside its
-//! memory, stop all users of the region, put the blob, commit, drop each [`Region`] and seal. Both belong together if the
-//! region is not dirty and the blob was put later:
+//! A region is *dirty* from the commit before it is handed out to the seal of the same [`Store`]: its words can be of
+//! different moments. To keep a blob that belongs to a region, such as the registers of a machine beside its memory, stop
+//! all users of the region, put the blob, commit, drop each [`Region`] and seal. Both belong together if the region is not
+//! dirty and the blob was put later:
 //!
 //! ```
 //! # #[cfg(feature = "alloc")] {
@@ -116,24 +112,8 @@
 //! # Upgrade and rollback
 //! This crate reads and writes version 4 of the format alone, and nothing converts a store: a program of the old version
 //! loads the blobs, and they are put into a new store. A program that may have to give way to its predecessor reads by a
-//! [`Reader`] until it is certain to stay.
-//!
-//! The version of a blob is the caller's, and this crate does not compare it. A program reads it from the same commit as
-//! the bytes:
-//!
-//! ```
-//! # #[cfg(feature = "std")] {
-//! # use cachemaint::medium::Memory;
-//! # use cachemaint_preserve::{Error, Reader};
-//! # use core::convert::Infallible;
-//! fn load(reader: &Reader<Memory<'_>>) -> Result<Option<Vec<u8>>, Error<Infallible>> {
-//!     match reader.stat("cpu")? {
-//!         Some(info) if info.version == 2 => reader.load("cpu").map(Some), // of the same commit
-//!         _ => Ok(None), // another layout, of another program
-//!     }
-//! }
-//! # }
-//! ```
+//! [`Reader`] until it is certain to stay. The [version](Attributes::version) of a blob is the caller's, and only the caller
+//! compares it, by the same [`Reader`] that loads the bytes.
 //!
 //! # The format, version 4
 //! All numbers are little-endian. All tags are XXH3 of 64 bits

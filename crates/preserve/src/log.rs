@@ -269,7 +269,7 @@ pub(super) struct Scan {
     /// The tag of the last record.
     pub(super) before: u64,
     /// The number of the last record.
-    pub(super) number: u64,
+    number: u64,
     compares: bool,
     is_beside_writers: bool,
     /// Bytes that may still be verified.
@@ -330,7 +330,7 @@ impl Scan {
     }
 
     /// Returns the record at the position, if it follows the last one.
-    pub(super) fn here<E: Failure>(
+    fn here<E: Failure>(
         &mut self,
         medium: &dyn Readable<Error = E>,
     ) -> Result<Option<Record>, Error<E>> {

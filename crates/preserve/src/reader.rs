@@ -1,13 +1,13 @@
 //! Reading a store: its entries, and their verified bytes.
 
 use super::Identity;
-use super::blob::{self, Blob};
+use super::blob::Blob;
 use super::commit::Commit;
 use super::error::{Error, ErrorKind};
 use super::info::Info;
 use super::stamp::Stamp;
 #[cfg(feature = "alloc")]
-use super::{info::Capacity, stamp::Boot, table::Replay, writing::space};
+use super::{info::Capacity, stamp::Boot, table::Table, writing::space};
 #[cfg(feature = "alloc")]
 use alloc::{boxed::Box, vec::Vec};
 use cachemaint::medium::{OpenError, Readable};
@@ -80,14 +80,6 @@ impl<R: Readable> Reader<R> {
     pub fn refresh(&mut self) -> Result<(), Error<R::Error>> {
         self.commit = Commit::last(&self.medium)?;
         Ok(())
-    }
-
-    /// Returns true if there is no later commit.
-    ///
-    /// # Errors
-    /// If the medium fails.
-    pub fn is_current(&self) -> Result<bool, Error<R::Error>> {
-        self.commit.is_last(&self.medium)
     }
 
     /// Returns the medium.
@@ -168,17 +160,13 @@ impl<R: Readable> Reader<R> {
     /// are damaged; [`FormatError::Truncated`](super::FormatError::Truncated), if the medium ends before the blob does.
     pub fn blob(&self, name: &str) -> Result<Blob<&R>, Error<R::Error>> {
         let info = self.stat(name)?.ok_or_else(|| Error::not_found(name))?;
-        blob::open(&self.medium, self.identity(), &info)?;
-        Ok(Blob::new(&self.medium, self.identity(), info))
+        Blob::open(&self.medium, self.identity(), info)
     }
 }
 
 #[cfg(feature = "alloc")]
 impl<R: Readable> Reader<R> {
     /// Returns a verified copy of a blob.
-    ///
-    /// The [version](Info::version) of the blob is not compared with anything. A program that can find blobs of another one
-    /// [compares it](crate#upgrade-and-rollback).
     ///
     /// # Errors
     /// As [`blob`](Self::blob); [`ErrorKind::Invalid`], if the blob exceeds memory.
@@ -195,7 +183,7 @@ impl<R: Readable> Reader<R> {
     /// Reads the log, and has all names and their metadata in memory.
     pub fn entries(&self) -> impl Iterator<Item = Entry<R::Error>> + use<R> {
         let entries: Vec<Entry<R::Error>> = match self.replay(false) {
-            Ok(Replay { table, .. }) => {
+            Ok(table) => {
                 let lost = table.lost.map(|lost| self.commit.log.lost(lost));
                 let lost = lost.map(|damage| Err(Error(ErrorKind::Damaged(damage))));
                 let metadata = |live: &super::table::Live| live.metadata().into();
@@ -213,7 +201,7 @@ impl<R: Readable> Reader<R> {
     /// # Errors
     /// [`ErrorKind::Replaced`], if the log was compacted since; if the medium fails.
     pub fn history(&self) -> Result<Vec<Boot>, Error<R::Error>> {
-        Ok(self.replay(false)?.table.boots)
+        Ok(self.replay(false)?.boots)
     }
 
     /// Returns the space of the store.
@@ -221,17 +209,17 @@ impl<R: Readable> Reader<R> {
     /// # Errors
     /// As [`history`](Self::history); [`ErrorKind::Damaged`], if two entries share bytes.
     pub fn capacity(&self) -> Result<Capacity, Error<R::Error>> {
-        let table = self.replay(false)?.table;
+        let table = self.replay(false)?;
         Ok(space::of(&self.commit.log, &table, self.size())?.capacity())
     }
 
     /// Reads the log up to the commit.
-    pub(super) fn replay(&self, compares: bool) -> Result<Replay, Error<R::Error>> {
-        let mut replay = Replay::default();
-        let see = &mut |step: &_| replay.see(&self.medium, step, self.commit.log.places.capacity);
+    pub(super) fn replay(&self, compares: bool) -> Result<Table, Error<R::Error>> {
+        let mut table = Table::default();
+        let see = &mut |step: &_| table.pass(&self.medium, step, self.commit.log.places.capacity);
         self.commit.steps(&self.medium, compares, see)?;
-        replay.table.finish();
-        Ok(replay)
+        table.finish();
+        Ok(table)
     }
 }
 

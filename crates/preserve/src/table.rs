@@ -3,9 +3,9 @@
 use super::commit::Commit;
 use super::error::{Damage, Error, Part};
 use super::format::boots;
-use super::format::record::{ENTRY, Entry, Is, What};
+use super::format::record::{ENTRY, Entry, Is, Use, What};
 use super::info::{Info, Name};
-use super::log::{Gap, Log, Record, Step, boot, next_item};
+use super::log::{Gap, Item, Log, Record, Step, boot, next_item};
 use super::stamp::Boot;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -14,34 +14,91 @@ use cachemaint_format::root::{self, Loaded, slots};
 use cachemaint_format::tag;
 use core::error::Error as Failure;
 
+/// Bytes of an entry beside its fields that need no allocation. With these a [`Live`] fills three cache lines, which a
+/// lookup loads at once: one that followed a pointer to the name would wait for memory once more.
+const SHORT: usize = 111;
+
+/// The name, the metadata and the value of an entry, as they stand in a record. Zeros may follow.
+#[derive(Clone, Debug)]
+enum Bytes {
+    Short([u8; SHORT]),
+    Long(Box<[u8]>),
+}
+
+impl Bytes {
+    fn zeros(len: usize) -> Self {
+        if len <= SHORT { Self::Short([0; SHORT]) } else { Self::Long(alloc::vec![0; len].into()) }
+    }
+
+    fn all(&self) -> &[u8] {
+        match self {
+            Self::Short(bytes) => bytes,
+            Self::Long(bytes) => bytes,
+        }
+    }
+
+    fn all_mut(&mut self) -> &mut [u8] {
+        match self {
+            Self::Short(bytes) => bytes,
+            Self::Long(bytes) => bytes,
+        }
+    }
+}
+
 /// A blob or a region, or the deletion of one.
 #[derive(Clone, Debug)]
+#[repr(align(64))]
 pub(super) struct Live {
     pub(super) entry: Entry,
     /// The offset of its metadata and value in the medium.
     pub(super) at: u64,
-    /// Its name, metadata and value, as they stand in a record.
-    pub(super) bytes: Box<[u8]>,
+    bytes: Bytes,
 }
 
+const _: () = assert!(size_of::<Live>() == 192 || size_of::<usize>() != 8);
+
 impl Live {
+    /// Returns an entry that will stand in a record.
+    pub(super) fn new(entry: Entry, name: &str, metadata: &[u8], value: &[u8]) -> Self {
+        let mut bytes = Bytes::zeros(entry.bytes());
+        let mut rest = bytes.all_mut();
+        for part in [name.as_bytes(), metadata, value] {
+            let (to, after) = rest.split_at_mut(part.len());
+            to.copy_from_slice(part);
+            rest = after;
+        }
+        Self { entry, at: 0, bytes }
+    }
+
     /// Returns the entry that deletes a name.
     pub(super) fn deleted(name: &str) -> Self {
-        let entry = Entry { name: name.len(), ..Entry::DELETED };
-        Self { entry, at: 0, bytes: name.as_bytes().into() }
+        Self::new(Entry { name: name.len(), ..Entry::DELETED }, name, &[], &[])
+    }
+
+    /// Reads an entry, or returns `None` if its name is not UTF-8.
+    fn read<E: Failure>(medium: &dyn Readable<Error = E>, item: &Item) -> Result<Option<Self>, E> {
+        let mut bytes = Bytes::zeros(item.entry.bytes());
+        medium.read(item.at + ENTRY as u64, &mut bytes.all_mut()[..item.entry.bytes()])?;
+        let live = Self { entry: item.entry, at: item.rest(), bytes };
+        Ok(core::str::from_utf8(live.name()).is_ok().then_some(live))
     }
 
     pub(super) fn name(&self) -> &[u8] {
-        &self.bytes[..self.entry.name]
+        &self.bytes.all()[..self.entry.name]
     }
 
     pub(super) fn metadata(&self) -> &[u8] {
-        &self.bytes[self.entry.name..][..self.entry.metadata]
+        &self.bytes.all()[self.entry.name..][..self.entry.metadata]
     }
 
     /// Returns the value of a blob that stands in the log.
     pub(super) fn value(&self) -> &[u8] {
-        &self.bytes[self.entry.name + self.entry.metadata..]
+        &self.bytes.all()[self.entry.name + self.entry.metadata..self.entry.bytes()]
+    }
+
+    /// Returns the entry of a region after a use.
+    pub(super) fn used(&self, used: Use) -> Self {
+        Self { entry: Entry { tag: used.word(), ..self.entry }, ..self.clone() }
     }
 
     pub(super) fn is_deleted(&self) -> bool {
@@ -58,7 +115,7 @@ impl Live {
     /// Appends the entry to a record that will stand at `log`, and notes its place there.
     pub(super) fn append(&mut self, record: &mut Vec<u8>, log: u64) {
         self.at = log + (record.len() + ENTRY + self.entry.name) as u64;
-        self.entry.append(&self.bytes, record);
+        self.entry.append(&self.bytes.all()[..self.entry.bytes()], record);
     }
 }
 
@@ -146,15 +203,18 @@ impl Names {
         self.all.get((number as usize).wrapping_sub(1))
     }
 
-    /// Puts an entry. Returns the one that it replaces.
-    pub(super) fn insert(&mut self, live: Live) -> Option<Live> {
+    /// Puts an entry. Returns the fields of the one that it replaces.
+    pub(super) fn insert(&mut self, live: Live) -> Option<Entry> {
         if 8 * (self.all.len() + 1) > 7 * self.slots.len() {
             self.grow();
         }
         let hash = self.hash(live.name());
         let slot = self.slot(live.name(), hash);
         if let (_, number @ 1..) = self.slots[slot] {
-            return Some(core::mem::replace(&mut self.all[number as usize - 1], live));
+            let there = &mut self.all[number as usize - 1];
+            let before = there.entry;
+            *there = live;
+            return Some(before);
         }
         self.all.push(live);
         self.slots[slot] = (hash, self.all.len() as u32);
@@ -173,7 +233,7 @@ impl Names {
         }
     }
 
-    pub(super) fn remove(&mut self, name: &[u8]) -> Option<Live> {
+    fn remove(&mut self, name: &[u8]) -> Option<Entry> {
         self.get(name)?;
         let slot = self.slot(name, self.hash(name));
         let (_, number) = self.slots[slot];
@@ -182,7 +242,7 @@ impl Names {
         let last = self.slot(last.name(), self.hash(last.name()));
         self.slots[last].1 = number;
         self.free(slot);
-        Some(self.all.swap_remove(number as usize - 1))
+        Some(self.all.swap_remove(number as usize - 1).entry)
     }
 
     /// Frees a slot. Later entries move up, so that a search finds them.
@@ -201,7 +261,7 @@ impl Names {
     }
 }
 
-/// All blobs and regions by their names, and the history.
+/// All blobs and regions by their names, the history, and what an opening must know of the log that they were read from.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     pub(super) live: Names,
@@ -213,12 +273,18 @@ pub(super) struct Table {
     pub(super) lost: Option<Gap>,
     /// Damaged bytes before the record to come.
     gap: Option<Gap>,
+    /// The records that are whole in one mirror alone, if both were compared.
+    pub(super) halves: Vec<Record>,
+    /// The last record.
+    pub(super) last: Option<Record>,
+    /// True if a record says that the store was sealed then.
+    pub(super) has_seal: bool,
 }
 
 impl Table {
     /// Goes on with the next step of a scan. After a damaged commit only later changes are certain. The records of a
     /// compaction name each name once.
-    fn pass<E: Failure>(
+    pub(super) fn pass<E: Failure>(
         &mut self,
         medium: &dyn Readable<Error = E>,
         step: &Step,
@@ -231,6 +297,11 @@ impl Table {
                 return Ok(());
             }
         };
+        if record.copies != [true; 2] {
+            self.halves.push(*record);
+        }
+        self.last = Some(*record);
+        self.has_seal |= record.head.is_sealed;
         if let Some(gap) = self.gap.take() {
             self.lost = self.lost.or(Some(gap));
             if record.head.what != What::Snapshot {
@@ -246,12 +317,8 @@ impl Table {
         }
         let mut items = record.items();
         while let Some(item) = next_item(medium, &mut items)? {
-            let mut bytes: Box<[u8]> = alloc::vec![0; item.entry.bytes()].into();
-            medium.read(item.at + ENTRY as u64, &mut bytes).map_err(Error::medium)?;
-            if core::str::from_utf8(&bytes[..item.entry.name]).is_err() {
-                return Err(item.forged());
-            }
-            self.change(Live { entry: item.entry, at: item.rest(), bytes });
+            let live = Live::read(medium, &item).map_err(Error::medium)?;
+            self.change(live.ok_or_else(|| item.forged())?);
         }
         Ok(())
     }
@@ -261,15 +328,15 @@ impl Table {
         self.lost = self.lost.or(self.gap.take());
     }
 
-    /// Puts or deletes an entry. Returns the one before.
-    pub(super) fn change(&mut self, live: Live) -> Option<Live> {
+    /// Puts or deletes an entry. Returns the fields of the one before.
+    pub(super) fn change(&mut self, live: Live) -> Option<Entry> {
         let before = if live.is_deleted() {
             self.live.remove(live.name())
         } else {
             self.bytes += live.entry.size();
             self.live.insert(live)
         };
-        self.bytes -= before.as_ref().map_or(0, |before| before.entry.size());
+        self.bytes -= before.as_ref().map_or(0, Entry::size);
         before
     }
 
@@ -288,36 +355,6 @@ impl Table {
         let mut all: Vec<_> = self.live.iter().collect();
         all.sort_unstable_by_key(|live| live.name());
         all
-    }
-}
-
-/// A log that was read.
-#[derive(Debug, Default)]
-pub(super) struct Replay {
-    pub(super) table: Table,
-    /// The records that are whole in one mirror alone, if both were compared.
-    pub(super) halves: Vec<Record>,
-    pub(super) last: Option<Record>,
-    /// True if a record says that the store was sealed then.
-    pub(super) has_seal: bool,
-}
-
-impl Replay {
-    /// Goes on with the next step of a scan.
-    pub(super) fn see<E: Failure>(
-        &mut self,
-        medium: &dyn Readable<Error = E>,
-        step: &Step,
-        capacity: u64,
-    ) -> Result<(), Error<E>> {
-        if let Step::Record(record) = step {
-            if record.copies != [true; 2] {
-                self.halves.push(*record);
-            }
-            self.last = Some(*record);
-            self.has_seal |= record.head.is_sealed;
-        }
-        self.table.pass(medium, step, capacity)
     }
 
     /// Returns the damaged copies of the root and of records, and the newer root if that is lost.
@@ -340,40 +377,5 @@ impl Replay {
             Damage { part: Part::RecordCopy, offset, len: record.head.len }
         }));
         Ok(copies)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Live, Names};
-    use alloc::collections::BTreeMap;
-    use alloc::string::{String, ToString as _};
-
-    /// Puts, replaces and removes names in an order without a pattern, and compares with a map.
-    #[test]
-    fn names_are_found_as_in_a_map() {
-        let (mut names, mut map) = (Names::default(), BTreeMap::<String, u64>::new());
-        let mut random = 1_u64;
-        for turn in 0..4000 {
-            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(turn);
-            let name = (random >> 33).wrapping_rem(300).to_string();
-            let before = map.get(&name).copied();
-            let found = if random >> 63 == 0 {
-                map.insert(name.clone(), turn);
-                let mut live = Live::deleted(&name);
-                live.at = turn;
-                names.insert(live)
-            } else {
-                map.remove(&name);
-                names.remove(name.as_bytes())
-            };
-            assert_eq!(found.map(|live| live.at), before, "{turn}: {name}");
-            assert_eq!(names.len(), map.len());
-        }
-        for name in 0..300 {
-            let name = name.to_string();
-            let found = names.get(name.as_bytes()).map(|live| live.at);
-            assert_eq!(found, map.get(&name).copied(), "{name}");
-        }
     }
 }

@@ -4,7 +4,7 @@
 //! Each byte of a blob is read once; blobs that overlap are not read. The log is read twice. An entry takes less than 500
 //! bytes of memory meanwhile beside its own, and has 64 bytes in the file at least.
 
-use super::blob;
+use super::blob::Blob;
 use super::error::{Damage, Error, ErrorKind, Part};
 use super::format::{CHUNK, tags};
 use super::info::{Content, Info};
@@ -104,8 +104,9 @@ pub(super) fn verify<E: Failure>(
         let found = match damage {
             Some(damage) => Err(Error(ErrorKind::Damaged(damage))),
             None if info.content == Content::Region => continue,
-            None => blob::open(medium, log.identity(), info)
-                .and_then(|()| blob::verify(medium, log.identity(), info, &mut told)),
+            None => {
+                Blob::open(medium, log.identity(), *info).and_then(|blob| blob.verify(&mut told))
+            }
         };
         medium.check().map_err(Error::medium)?;
         match found {
@@ -196,10 +197,10 @@ impl<R: Readable> Reader<R> {
         if now != *log {
             return Err(Error(ErrorKind::Replaced));
         }
-        let replay = self.replay(true)?;
-        let copies = replay.copies(medium, &self.commit, &loaded)?;
-        let records = replay.table.lost.map(|lost| log.lost(lost)).into_iter().collect();
-        let found = verify(medium, log, &replay.table, progress);
+        let table = self.replay(true)?;
+        let copies = table.copies(medium, &self.commit, &loaded)?;
+        let records = table.lost.map(|lost| log.lost(lost)).into_iter().collect();
+        let found = verify(medium, log, &table, progress);
         medium.check().map_err(Error::medium)?;
         Ok(Verification { records, copies, ..found? })
     }

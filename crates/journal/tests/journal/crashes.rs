@@ -340,8 +340,8 @@ fn no_write_back_and_no_fence_can_be_left_out() {
         |setting: &Setting, bytes| setting.simulation(bytes).crashes_in_recovery(0).effort(FEW);
     let uncut = |setting: &Setting| of(setting, BYTES);
     let wide = |setting: &Setting| of(setting, WIDE);
-    let mutation = Mutation::new().only_in("src/journal").equivalent(
-        "journal/append.rs",
+    let mutation = Mutation::new().only_in("crates/journal/src").equivalent(
+        "src/append.rs",
         "medium.store(at, tag::of(seed, payload)",
         Weakening::RelaxedStore,
         &[Model::ARM64],

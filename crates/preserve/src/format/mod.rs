@@ -204,7 +204,7 @@ pub(super) fn next_salt(identity: Identity, generation: u64, last: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::super::info::Content;
-    use super::{CAPACITY, Places, boots, compacted, data, needed, tags};
+    use super::{CAPACITY, boots, compacted, data, needed, tags};
 
     /// Worked out by hand from the module's documentation.
     #[test]
@@ -222,25 +222,5 @@ mod tests {
         assert_eq!(needed(0), CAPACITY);
         // 576, 52,600, 50,048 and 192 bytes, and a seventh more, to a multiple of 4096.
         assert_eq!(needed(50_000), 118_784);
-    }
-
-    #[test]
-    fn places_are_read_as_they_were_written() {
-        let places = Places {
-            unit: 64,
-            capacity: 8192,
-            current: [16384, 24576],
-            other: [32768, 40960],
-            salt: 5,
-        };
-        assert_eq!(Places::read(&places.bytes()), Some(places));
-        for wrong in [
-            Places { unit: 65, ..places },
-            Places { capacity: 100, ..places },
-            Places { current: [0, 24576], ..places },
-            Places { other: [32768, u64::MAX - 4095], ..places },
-        ] {
-            assert_eq!(Places::read(&wrong.bytes()), None);
-        }
     }
 }

@@ -297,43 +297,7 @@ impl Use {
 #[cfg(test)]
 #[cfg(feature = "alloc")]
 mod tests {
-    use super::{ENTRY, Entry, HEAD, Head, Is, Use, What, begin};
-
-    #[test]
-    fn a_record_and_its_entry_are_read_as_they_were_written() {
-        let entry = Entry {
-            is: Is::Value,
-            name: 3,
-            metadata: 2,
-            version: 4,
-            len: 5,
-            at: 0,
-            tag: 6,
-            generation: 7,
-            seconds: 8,
-        };
-        let mut record = begin();
-        entry.append(b"cpummvvvvv", &mut record);
-        assert_eq!((record.len() - HEAD) as u64, entry.size());
-        assert_eq!(entry.size(), 72);
-        record.resize(128, 0);
-        let head = Head {
-            tag: 0,
-            before: 9,
-            number: 10,
-            seconds: 11,
-            len: 128,
-            what: What::Commit,
-            is_sealed: true,
-            is_durable: false,
-        };
-        let tag = head.write(12, &mut record);
-        assert_eq!(Head::read(record.first_chunk().unwrap()), Some(Head { tag, ..head }));
-        assert_eq!(record[32..40], [128, 0, 0, 0, 1, 1, 0, 0]);
-        let fields: &[u8; ENTRY] = record[HEAD..].first_chunk().unwrap();
-        assert_eq!(Entry::read(fields), Some(entry));
-        assert_eq!(&record[HEAD + ENTRY..][..10], b"cpummvvvvv");
-    }
+    use super::{Entry, Is};
 
     #[test]
     fn impossible_entries_are_refused() {
@@ -356,12 +320,5 @@ mod tests {
         ] {
             assert_eq!(read(wrong), None, "{wrong:?}");
         }
-    }
-
-    #[test]
-    fn the_use_of_a_region_is_one_word() {
-        let used = Use { generation: 5, is_dirty: true };
-        assert_eq!(used.word(), 11);
-        assert_eq!(Entry { tag: 11, ..Entry::DELETED }.last_use(), used);
     }
 }

@@ -20,8 +20,8 @@ impl<'a> Attributes<'a> {
         Self { name, version: 0, metadata: &[], alignment: 1 }
     }
 
-    /// Sets a number of the caller's, such as that of the blob's layout, so that an older program does not misread it. That
-    /// program must [compare it](crate#upgrade-and-rollback).
+    /// Sets a number of the caller's, such as that of the blob's layout, which [only the caller
+    /// compares](crate#upgrade-and-rollback).
     #[must_use]
     pub const fn version(self, version: u64) -> Self {
         Self { version, ..self }
@@ -34,8 +34,6 @@ impl<'a> Attributes<'a> {
     }
 
     /// Sets the alignment of the offset in the medium, in bytes, such as a page for a blob that will be mapped.
-    /// On a DAX file this is the offset in the file; [`Placement`](cachemaint::dax::Placement) has the physical location of
-    /// its pages.
     #[must_use]
     pub const fn alignment(self, bytes: u64) -> Self {
         Self { alignment: bytes, ..self }

@@ -6,7 +6,6 @@
 use super::append::{Draft, compaction, first_capacity};
 use super::file;
 use super::origin::{Verdict, judge};
-use super::region::Taken;
 use super::space;
 use super::store::{Store, Writer};
 use crate::Identity;
@@ -16,8 +15,9 @@ use crate::format::{FORMAT, LINE, PAGE, Places, ROOT, Root, data, is_unit, neede
 use crate::log::{Log, Scan, State, next_item};
 use crate::reader::Reader;
 use crate::stamp::{Boot, Origin, Stamp};
-use crate::table::{Names, Replay, Table};
+use crate::table::{Names, Table};
 use crate::verify::{Verification, verify};
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use cachemaint::medium::{Medium, OpenError, Readable};
@@ -34,10 +34,7 @@ use cachemaint_format::writer;
 #[non_exhaustive]
 pub enum Verify {
     /// If something may have been lost: the store was not sealed, and it was not written in this boot. Later openings
-    /// verify too, until all blobs are found whole.
-    ///
-    /// A medium that was [copied or restored](Verdict#copies) in the boot of the last commit is not noticed, and not
-    /// verified.
+    /// verify too, until all blobs are found whole. A [copy](Verdict#copies) of a medium is not noticed.
     #[default]
     IfUnclean,
     /// Each time.
@@ -47,14 +44,19 @@ pub enum Verify {
 }
 
 /// Options for creating and opening a store.
-#[derive(Debug)]
 pub struct Options<'p> {
     unit: Option<u64>,
     entropy: [u64; 2],
     stamp: Option<Stamp>,
     verify: Verify,
     is_in_place: bool,
-    progress: Option<Progressing<'p>>,
+    progress: Option<&'p mut dyn FnMut(Progress)>,
+}
+
+impl core::fmt::Debug for Options<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Options").finish_non_exhaustive()
+    }
 }
 
 /// The circumstances of an opening.
@@ -65,15 +67,6 @@ pub(super) struct Circumstances {
     pub(super) is_by_kexec: Option<bool>,
     /// The clock of later commits.
     pub(super) seconds: Option<fn() -> u64>,
-}
-
-/// The function that is called while blobs are verified.
-struct Progressing<'p>(&'p mut dyn FnMut(Progress));
-
-impl core::fmt::Debug for Progressing<'_> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Progressing").finish_non_exhaustive()
-    }
 }
 
 /// The findings when a store was opened.
@@ -145,13 +138,12 @@ impl<'p> Options<'p> {
         Self { stamp: Some(stamp), ..self }
     }
 
-    /// Refuses to open a store whose physical location has changed since its last commit. This is for programs that
-    /// have passed its physical addresses on, to an IOMMU or a hypervisor. The location is known only of a
-    /// [`DaxFile`](../dax/struct.DaxFile.html), and not of a memfd or a file on tmpfs.
+    /// Refuses to open a store whose physical location has changed since its last commit, for programs that have passed its
+    /// physical addresses on. The location is known only of a [`DaxFile`](../dax/struct.DaxFile.html), and not of a memfd or a
+    /// file on tmpfs.
     ///
     /// Each opening for writing is a commit: one without this option accepts another place, also for later openings with it.
-    /// Linux shows physical addresses only to root. So a store whose last commit was made by root is refused to others, and
-    /// the reverse.
+    /// Linux shows physical addresses only to root, so open the store always as root or never.
     #[must_use]
     pub fn require_in_place(self) -> Self {
         Self { is_in_place: true, ..self }
@@ -166,13 +158,11 @@ impl<'p> Options<'p> {
     /// Sets a function that is called from time to time while blobs are verified.
     #[must_use]
     pub fn progress(self, progress: &'p mut dyn FnMut(Progress)) -> Self {
-        Self { progress: Some(Progressing(progress)), ..self }
+        Self { progress: Some(progress), ..self }
     }
 
     /// Creates a store in a medium, as large as the medium. Other contents of the medium are overwritten, but not a
     /// journal or a recording of this crate.
-    ///
-    /// Commits in a [`DaxFile`](../dax/struct.DaxFile.html) are stamped with this machine, this boot and this process.
     ///
     /// # Errors
     /// [`FormatError::Exists`], if there is a store already, whole or damaged; [`FormatError::Foreign`], if there is a
@@ -321,8 +311,8 @@ impl<'p> Options<'p> {
             refuse_another_format(&**medium)?;
         }
         let (log, loaded) = Log::load(&**medium, Rereadings::ALONE)?;
-        let (commit, replay) = replay(&**medium, log)?;
-        let mended = replay.copies(&**medium, &commit, &loaded)?;
+        let (commit, table) = replay(&**medium, log)?;
+        let mended = table.copies(&**medium, &commit, &loaded)?;
         if let Some(newer) = mended.iter().find(|damage| damage.part == Part::NewerRoot) {
             return Err(Error(ErrorKind::Damaged(*newer)));
         }
@@ -340,22 +330,21 @@ impl<'p> Options<'p> {
         let last = commit.state.stamp;
         let (was_sealed, verdict) = (commit.state.is_sealed, judge(&last, &stamp, is_by_kexec));
         let is_unclean = !was_sealed && !verdict.is_same_boot();
-        let boots = &replay.table.boots;
-        let is_due = is_unclean || boots.last().is_none_or(|last| last.must_verify);
-        mend(&**medium, &log, &replay, &loaded).map_err(Error::medium)?;
+        let is_due = is_unclean || table.boots.last().is_none_or(|last| last.must_verify);
+        mend(&**medium, &log, &table, &loaded).map_err(Error::medium)?;
         let must_verify = match self.verify {
             Verify::Always => true,
             Verify::Never => false,
             Verify::IfUnclean => is_due,
         };
-        let mut silent = |_: Progress| ();
-        let progress: &mut dyn FnMut(Progress) = match &mut self.progress {
-            Some(Progressing(progress)) => progress,
-            None => &mut silent,
+        let progress = &mut |so_far| {
+            if let Some(progress) = &mut self.progress {
+                progress(so_far);
+            }
         };
-        let Replay { table, has_seal, .. } = replay;
         let verification =
             must_verify.then(|| verify(&**medium, &log, &table, progress)).transpose()?;
+        let has_seal = table.has_seal;
         let mut state = commit.state;
         // A number is never used again.
         state.number = commit.undone.unwrap_or(0).max(state.number);
@@ -389,16 +378,16 @@ impl<'p> Options<'p> {
 }
 
 /// Reads a log, with both mirrors, for writing.
-fn replay<M: Medium>(medium: &M, log: Log) -> Result<(Commit, Replay), Error<M::Error>> {
-    let mut replay = Replay::default();
+fn replay<M: Medium>(medium: &M, log: Log) -> Result<(Commit, Table), Error<M::Error>> {
+    let mut table = Table::default();
     let scan = Scan::new(log, true, false);
-    let see = &mut |step: &_| replay.see(medium, step, log.places.capacity);
+    let see = &mut |step: &_| table.pass(medium, step, log.places.capacity);
     let commit = Commit::of(medium, scan, see);
     medium.check().map_err(Error::medium)?;
-    replay.table.finish();
-    match replay.table.lost {
+    table.finish();
+    match table.lost {
         Some(lost) if commit.is_ok() => Err(Error(ErrorKind::Damaged(log.lost(lost)))),
-        _ => Ok((commit?, replay)),
+        _ => Ok((commit?, table)),
     }
 }
 
@@ -407,18 +396,18 @@ fn replay<M: Medium>(medium: &M, log: Log) -> Result<(Commit, Replay), Error<M::
 fn mend<M: Medium>(
     medium: &M,
     log: &Log,
-    replay: &Replay,
+    table: &Table,
     loaded: &Loaded<ROOT>,
 ) -> Result<(), M::Error> {
     log.root.restore(medium, FORMAT, loaded.is_damaged)?;
-    for record in &replay.halves {
+    for record in &table.halves {
         let mut bytes = alloc::vec![0; record.head.len as usize];
         medium.read(record.place, &mut bytes)?;
         let at = log.places.current[record.damaged()] + record.at;
         medium.write(at, &bytes);
         medium.issue_writeback(at..at + record.head.len)?;
     }
-    if let Some(record) = &replay.last {
+    if let Some(record) = &table.last {
         for mirror in log.places.current {
             let at = mirror + record.at;
             rewritten::writeback(medium, at..at + record.head.len)?;
@@ -457,7 +446,7 @@ impl<M: Medium> Store<M> {
             return Err(Error::damaged(Part::Table, offset, len));
         }
         let space = space::of(&log, &table, size)?;
-        let (taken, opened) = (Taken::default(), state.number);
+        let opened = state.number;
         Ok(Self {
             medium,
             writer,
@@ -465,7 +454,7 @@ impl<M: Medium> Store<M> {
             state,
             table,
             space,
-            taken,
+            taken: BTreeMap::new(),
             opened,
             clock,
             has_failed: false,

@@ -7,8 +7,7 @@ use crate::error::{Error, ErrorKind};
 use crate::format::record::{Is, Use};
 use crate::info::{Content, Info, ShortName};
 use crate::stamp::Origin;
-use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use crate::table::Live;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use cachemaint::family::WORD;
@@ -20,13 +19,12 @@ use core::sync::atomic::fence;
 
 /// A region of a store, to be used in place: a [`Medium`], whose offsets begin at 0.
 ///
-/// [`Store::region`](crate::Store::region) returns it. It holds the store's medium, and can outlive the store. Threads can share it, and the store
-/// can be written meanwhile. While it exists, its bytes belong to its users. Stored bytes survive as on the medium
-/// itself: when they were written back. See [Regions](crate#regions).
+/// [`Store::region`](crate::Store::region) returns it. It holds the store's medium, and can outlive the store.
+/// Threads can share it, and the store can be written meanwhile. Stored bytes survive as on the medium itself: when they
+/// were written back. See [Regions](crate#regions).
 ///
-/// Another store that is opened in the same medium does not know of it, and could delete the region or be sealed. A
-/// [`DaxFile`](../dax/struct.DaxFile.html) refuses other stores as long as a [`Region`] holds it; share other media only when
-/// each has been dropped.
+/// A medium without a [`writer_lock`](Medium::writer_lock) admits another store, which could delete the region or be sealed:
+/// drop each [`Region`] before.
 ///
 /// ```
 /// # #[cfg(feature = "std")]
@@ -87,11 +85,11 @@ impl<M: Medium> Region<M> {
     /// | another | those are there that [survive](cachemaint::survival) it |
     ///
     /// A reset or a power loss before a kexec shows only if the store was opened for writing between the two: open it in each
-    /// boot. Otherwise recover a dirty region as after a power loss.
+    /// boot.
     ///
-    /// The recovery of a region is a use, too. If it is cut off, the next one returns `SameBoot`, though bytes of earlier
-    /// uses can be lost. So put a blob in each use once the region is whole. A dirty region is whole in the same process or
-    /// boot if that blob has a higher [generation](Info::generation) than its [entry](Self::info).
+    /// The recovery of a region is a use, too: after one that was cut off this is `SameBoot`, though bytes of earlier uses can
+    /// be lost. So put a blob in each use once the region is whole. If that blob has no higher
+    /// [generation](Info::generation) than the [entry](Self::info) of the region, recover it as after the worst event.
     #[must_use]
     pub const fn since_use(&self) -> Origin {
         self.since_use
@@ -155,10 +153,13 @@ impl<M: Medium> Store<M> {
             return Err(Error::other_content(name, info.content));
         }
         self.check_is_usable()?;
-        if !self.taken.is_noted(info.offset, self.state.number) {
+        let taken = self.taken.get(&info.offset);
+        if taken.is_none_or(|taken| taken.generation != self.state.number) {
             self.note_use(&info)?;
         }
-        let mark = self.taken.take(info.offset, self.state.number);
+        let taken = self.taken.entry(info.offset).or_default();
+        let mark = taken.mark.upgrade().unwrap_or_default();
+        *taken = Taken { mark: Arc::downgrade(&mark), generation: self.state.number };
         let (medium, writer) = (Arc::clone(&self.medium), self.writer.clone());
         Ok(Region { medium, info, since_use: self.since(info.generation), mark, writer })
     }
@@ -168,29 +169,6 @@ impl<M: Medium> Store<M> {
     ///
     /// A crash meanwhile leaves no region or a whole one, so the next call succeeds. A region that exists keeps its length
     /// and its attributes, which [`Region::info`] returns.
-    ///
-    /// ```
-    /// # #[cfg(feature = "dax")]
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// use cachemaint::{dax, medium::Medium};
-    /// use cachemaint_preserve::{Attributes, Store};
-    ///
-    /// # let directory = tempfile::tempdir()?;
-    /// # let path = directory.path().join("state");
-    /// let file = dax::Options::new().allow_page_granularity().open_or_create(&path, 16 << 20)?;
-    /// let (mut store, _) = Store::open_or_create(file)?;
-    /// let ram = store.region_or_create(Attributes::new("ram").alignment(2 << 20), 4 << 20)?;
-    /// let is_as_sealed = !ram.info().is_dirty; // else its bytes can be of different moments
-    /// ram.write(4096, b"in place");
-    /// ram.persist(4096..4104)?;
-    /// drop(ram);
-    /// store.seal()?; // before a planned restart: writes everything back
-    /// # assert!(is_as_sealed);
-    /// # Ok(())
-    /// # }
-    /// # #[cfg(not(feature = "dax"))]
-    /// # fn main() {}
-    /// ```
     ///
     /// # Errors
     /// As [`create_region`](crate::Transaction::create_region) and [`region`](Self::region).
@@ -222,24 +200,19 @@ impl<M: Medium> Store<M> {
         self.unseal()?;
         for _ in 0..2 {
             let used = Use { generation: self.state.number + 1, is_dirty: true };
-            self.append_uses(Draft::commit(false), &[(info.name.as_bytes().into(), used)])?;
+            let live = self.table.live.get(info.name.as_bytes()).map(|live| live.used(used));
+            self.append_changes(Draft::commit(false), live.into_iter().collect())?;
         }
         drop(self.deep_persist_log());
         Ok(())
     }
 
-    /// Appends a record that changes the uses of regions.
-    fn append_uses(
+    /// Appends a record of entries that take no other place, and puts them into the table.
+    fn append_changes(
         &mut self,
         mut draft: Draft,
-        uses: &[(Box<[u8]>, Use)],
+        mut changed: Vec<Live>,
     ) -> Result<(), Error<M::Error>> {
-        let lives = uses.iter().filter_map(|(name, used)| {
-            let mut live = self.table.live.get(name)?.clone();
-            live.entry.tag = used.word();
-            Some(live)
-        });
-        let mut changed: Vec<_> = lives.collect();
         for live in &mut changed {
             live.append(&mut draft.bytes, 0);
         }
@@ -268,24 +241,23 @@ impl<M: Medium> Store<M> {
     pub fn seal(&mut self) -> Result<u64, Error<M::Error>> {
         self.check_is_usable()?;
         let mut clean = Vec::new();
-        for live in self.table.live.iter() {
+        for live in self.table.live.iter().filter(|live| live.entry.is == Is::Region) {
             let used = live.entry.last_use();
-            let is_ours = self.taken.contains(live.entry.at);
-            if live.entry.is != Is::Region || !used.is_dirty || !is_ours {
+            let Some(taken) = self.taken.get(&live.entry.at).filter(|_| used.is_dirty) else {
                 continue;
-            }
-            if self.taken.is_in_use_at(live.entry.at) {
+            };
+            if taken.is_in_use() {
                 let name = Some(ShortName::of(&live.info().name));
                 return Err(Error(ErrorKind::InUse { name }));
             }
-            clean.push((live.name().into(), Use { is_dirty: false, ..used }));
+            clean.push(live.used(Use { is_dirty: false, ..used }));
         }
         // Other threads may have stored to regions.
         self.medium.order_observed();
         for range in self.space.used().chain(core::iter::once(0..root::BYTES)) {
             self.medium.deep_persist(range).map_err(Error::medium)?;
         }
-        self.append_uses(Draft::commit(true), &clean)?;
+        self.append_changes(Draft::commit(true), clean)?;
         self.taken.clear();
         // Without this the next opening may find the record before, which is not sealed.
         self.deep_persist_log().map_err(Error::medium)?;
@@ -395,55 +367,20 @@ impl<M: Medium + Send> Medium for Region<M> {
     }
 }
 
-/// The regions that a store has handed out since it was opened or sealed, by their offsets.
+/// A region that a store has handed out since it was opened or sealed.
 #[derive(Debug, Default)]
 pub(super) struct Taken {
-    taken: BTreeMap<u64, Take>,
-}
-
-/// A region that was handed out.
-#[derive(Debug, Default)]
-struct Take {
     mark: Weak<WriterLock>,
     /// The number of the last commit before.
     generation: u64,
 }
 
-impl Take {
+impl Taken {
     /// Returns true if the region is in use. If it is not, this thread has observed the stores of all users.
-    fn is_in_use(&self) -> bool {
+    pub(super) fn is_in_use(&self) -> bool {
         let in_use = self.mark.strong_count() > 0;
         // The last user has dropped its mark with a release.
         fence(Acquire);
         in_use
-    }
-}
-
-impl Taken {
-    /// Returns true if the region at an offset is in use.
-    pub(super) fn is_in_use_at(&self, at: u64) -> bool {
-        self.taken.get(&at).is_some_and(Take::is_in_use)
-    }
-
-    /// Returns true if the region at an offset was handed out.
-    pub(super) fn contains(&self, at: u64) -> bool {
-        self.taken.contains_key(&at)
-    }
-
-    /// Returns true if a region was handed out after the last commit, of this number.
-    pub(super) fn is_noted(&self, at: u64, generation: u64) -> bool {
-        self.taken.get(&at).is_some_and(|take| take.generation == generation)
-    }
-
-    pub(super) fn take(&mut self, at: u64, generation: u64) -> Arc<WriterLock> {
-        let take = self.taken.entry(at).or_default();
-        let mark = take.mark.upgrade().unwrap_or_default();
-        *take = Take { mark: Arc::downgrade(&mark), generation };
-        mark
-    }
-
-    /// Forgets the regions that were handed out, which a seal has made clean.
-    pub(super) fn clear(&mut self) {
-        self.taken.clear();
     }
 }

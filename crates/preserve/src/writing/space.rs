@@ -172,16 +172,6 @@ mod tests {
     }
 
     #[test]
-    fn overlapping_or_outside_ranges_are_not_taken() {
-        let mut space = Space::new(1024..2048, 64);
-        assert!(space.take(1088..1152) && space.take(1280..1408));
-        for wrong in [960..1088, 1024..1152, 1100..1110, 1024..1500, 1984..2112, 1344..1472] {
-            assert!(!space.take(wrong.clone()), "{wrong:?}");
-        }
-        assert!(space.take(1152..1280));
-    }
-
-    #[test]
     fn a_returned_range_merges_with_free_neighbours() {
         let mut space = Space::new(1024..2048, 64);
         assert!([1088..1152, 1152..1216, 1216..1280].map(|range| space.take(range)) == [true; 3]);

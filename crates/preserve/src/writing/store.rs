@@ -5,7 +5,7 @@ use super::open::{Opened, Options};
 use super::region::Taken;
 use super::space::Space;
 use crate::Identity;
-use crate::blob::{self, Blob};
+use crate::blob::Blob;
 use crate::commit::Commit;
 use crate::error::Error;
 use crate::format::record::Is;
@@ -14,6 +14,7 @@ use crate::log::{Log, State};
 use crate::reader::Reader;
 use crate::stamp::Origin;
 use crate::table::{Live, Names, Table};
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 #[cfg(feature = "std")]
@@ -31,7 +32,8 @@ pub struct Store<M: Medium> {
     pub(super) state: State,
     pub(super) table: Table,
     pub(super) space: Space,
-    pub(super) taken: Taken,
+    /// The regions that were handed out, by their offsets.
+    pub(super) taken: BTreeMap<u64, Taken>,
     /// The number of the commit that opened or created the store.
     pub(super) opened: u64,
     /// The clock, in seconds since 1970-01-01 UTC.
@@ -133,8 +135,7 @@ impl<M: Medium> Store<M> {
         name: &str,
     ) -> Result<Blob<R>, Error<M::Error>> {
         let info = self.stat(name).ok_or_else(|| Error::not_found(name))?;
-        blob::open(&medium, self.identity(), &info)?;
-        Ok(Blob::new(medium, self.identity(), info))
+        Blob::open(medium, self.identity(), info)
     }
 
     /// Returns the identity of the store.

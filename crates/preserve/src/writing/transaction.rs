@@ -3,13 +3,13 @@
 use super::append::{Draft, Growth};
 use super::attributes::Attributes;
 use super::blob_writer::{is_by_pages, write_zeros};
+use super::region::Taken;
 use super::store::Store;
 use crate::error::{Error, ErrorKind};
 use crate::format::record::{Entry, HEAD, Is, Use, What};
 use crate::format::{BlobKey, CHUNK, PAGE, VALUE, tag_of_value};
 use crate::info::{Content, ShortName};
 use crate::table::{Live, Names};
-use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use cachemaint::medium::Medium;
@@ -86,24 +86,14 @@ impl<M: Medium> Transaction<'_, M> {
     ) -> Result<(), Error<M::Error>> {
         let attributes = attributes.into();
         let len = bytes.len() as u64;
-        if attributes.is_value(len) {
-            return self.put_value(&attributes, bytes);
+        if !attributes.is_value(len) {
+            let claim = self.claim(&attributes, Is::Blob, len)?;
+            let tag = self.write_whole(&claim, bytes);
+            return self.end(&attributes, claim, tag);
         }
-        let claim = self.claim(&attributes, Is::Blob, len)?;
-        let tag = self.write_whole(&claim, bytes);
-        self.end(&attributes, claim, tag)
-    }
-
-    /// Puts a blob that stands in the record.
-    pub(super) fn put_value(
-        &mut self,
-        attributes: &Attributes<'_>,
-        bytes: &[u8],
-    ) -> Result<(), Error<M::Error>> {
-        let mut entry = self.entry(attributes, Is::Value, bytes.len() as u64);
-        let sums = self.check(attributes, &entry)?;
+        let (mut entry, sums) = self.check(&attributes, Is::Value, len)?;
         entry.tag = tag_of_value(self.store.identity(), entry.generation, bytes);
-        self.change(sums, Live { entry, at: 0, bytes: attributes.bytes(bytes) });
+        self.change(sums, Live::new(entry, attributes.name, attributes.metadata, bytes));
         Ok(())
     }
 
@@ -148,12 +138,14 @@ impl<M: Medium> Transaction<'_, M> {
     /// of it. [`ErrorKind::Full`], if the transaction puts something too, and its record has no room in the log: commit
     /// first, and delete the blob afterwards.
     pub fn delete(&mut self, name: &str) -> Result<(), Error<M::Error>> {
-        let before = self.find(name).ok_or_else(|| Error::not_found(name))?.entry;
-        if before.is == Is::Region && self.store.taken.is_in_use_at(before.at) {
+        let (before, sums) = self.before(name);
+        let before = before.ok_or_else(|| Error::not_found(name))?.entry;
+        let taken = self.store.taken.get(&before.at).filter(|_| before.is == Is::Region);
+        if taken.is_some_and(Taken::is_in_use) {
             return Err(Error(ErrorKind::InUse { name: Some(ShortName::of(name)) }));
         }
         let deleted = Live::deleted(name);
-        let sums = self.check_room(&[(self.before(name), &deleted.entry)])?;
+        let sums = self.check_room(&[(sums, &deleted.entry)])?;
         self.change(sums, deleted);
         Ok(())
     }
@@ -164,15 +156,15 @@ impl<M: Medium> Transaction<'_, M> {
     /// [`ErrorKind::NotFound`], [`ErrorKind::NameTaken`], [`ErrorKind::Invalid`], [`ErrorKind::Full`].
     pub fn rename(&mut self, from: &str, to: &str) -> Result<(), Error<M::Error>> {
         Attributes::new(to).check()?;
-        let before = self.find(from).ok_or_else(|| Error::not_found(from))?;
-        if self.find(to).is_some() {
+        let ((before, of_from), (there, of_to)) = (self.before(from), self.before(to));
+        let before = before.ok_or_else(|| Error::not_found(from))?;
+        if there.is_some() {
             return Err(Error(ErrorKind::NameTaken { name: ShortName::of(to) }));
         }
-        let bytes = [to.as_bytes(), &before.bytes[from.len()..]].concat().into();
         let entry = Entry { name: to.len(), ..before.entry };
-        let (renamed, deleted) = (Live { entry, at: 0, bytes }, Live::deleted(from));
-        let changes = [(self.before(from), &deleted.entry), (self.before(to), &entry)];
-        let sums = self.check_room(&changes)?;
+        let renamed = Live::new(entry, to, before.metadata(), before.value());
+        let deleted = Live::deleted(from);
+        let sums = self.check_room(&[(of_from, &deleted.entry), (of_to, &entry)])?;
         self.has_renamed = true;
         // The blob itself stays where it is.
         self.changes.insert(deleted);
@@ -183,7 +175,7 @@ impl<M: Medium> Transaction<'_, M> {
     /// Returns true if there is a blob or a region of this name, after the changes made so far.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
-        self.find(name).is_some()
+        self.before(name).0.is_some()
     }
 
     /// Makes all changes durable at once: a crash leaves all of them or none. Returns the number of the commit.
@@ -252,7 +244,7 @@ impl<M: Medium> Transaction<'_, M> {
         for mut live in self.changes.drain() {
             live.at += record;
             let Some(before) = self.store.table.change(live) else { continue };
-            let (at, bytes) = (before.entry.at, before.entry.occupied(unit));
+            let (at, bytes) = (before.at, before.occupied(unit));
             if bytes > 0 && !kept.contains(&at) {
                 self.store.space.give(&(at..at + bytes));
             }
@@ -261,25 +253,6 @@ impl<M: Medium> Transaction<'_, M> {
 
     pub(super) fn medium(&self) -> &M {
         &self.store.medium
-    }
-
-    /// Returns the generation that the commit will have. One that removes a seal comes before.
-    fn generation(&self) -> u64 {
-        self.store.state.number + 1 + u64::from(self.store.state.is_sealed)
-    }
-
-    fn entry(&self, attributes: &Attributes<'_>, is: Is, len: u64) -> Entry {
-        Entry {
-            is,
-            name: attributes.name.len(),
-            metadata: attributes.metadata.len(),
-            version: attributes.version,
-            len,
-            at: 0,
-            tag: 0,
-            generation: self.generation(),
-            seconds: self.seconds,
-        }
     }
 
     /// Adds a blob or a region to the transaction if it was written, and has a tag. Else frees its place.
@@ -295,25 +268,17 @@ impl<M: Medium> Transaction<'_, M> {
         if is_by_pages(self.medium()) && !place.is_empty() {
             self.written.push(place);
         }
-        self.change(sums, Live { entry, at: 0, bytes: attributes.bytes(&[]) });
+        self.change(sums, Live::new(entry, attributes.name, attributes.metadata, &[]));
         Ok(())
     }
 
-    /// Returns the entry of a name after the changes so far.
-    fn find(&self, name: &str) -> Option<&Live> {
-        let change = self.changes.get(name.as_bytes());
-        let found = change.or_else(|| self.store.table.live.get(name.as_bytes()));
-        found.filter(|live| !live.is_deleted())
-    }
-
-    /// Returns what a name has before a change.
-    fn before(&self, name: &str) -> Before {
+    /// Returns the entry of a name after the changes so far, and the bytes that a further change of it replaces.
+    fn before(&self, name: &str) -> (Option<&Live>, Sums) {
         let change = self.changes.get(name.as_bytes());
         let found = change.or_else(|| self.store.table.live.get(name.as_bytes()));
         let live = found.filter(|live| !live.is_deleted());
         let size = |live: Option<&Live>| live.map_or(0, |live| live.entry.size());
-        let sums = Sums { record: size(change), live: size(live) };
-        Before { sums, content: live.map(|live| live.entry.content()) }
+        (live, Sums { record: size(change), live: size(live) })
     }
 
     /// Records a change. The bytes of an earlier put in this transaction are free again.
@@ -331,8 +296,7 @@ impl<M: Medium> Transaction<'_, M> {
         is: Is,
         len: u64,
     ) -> Result<Claim, Error<M::Error>> {
-        let mut entry = self.entry(attributes, is, len);
-        let sums = self.check(attributes, &entry)?;
+        let (mut entry, sums) = self.check(attributes, is, len)?;
         let unit = self.store.unit();
         let bytes = entry.occupied(unit);
         let claimed = self.store.space.claim(bytes, attributes.alignment.max(unit));
@@ -348,31 +312,47 @@ impl<M: Medium> Transaction<'_, M> {
         BlobKey { identity: self.store.identity(), generation, at }
     }
 
-    /// Refuses an entry that cannot be put.
+    /// Returns the entry of a put without a place and a tag yet. Refuses one that is not possible.
     fn check(
         &mut self,
         attributes: &Attributes<'_>,
-        entry: &Entry,
-    ) -> Result<Sums, Error<M::Error>> {
+        is: Is,
+        len: u64,
+    ) -> Result<(Entry, Sums), Error<M::Error>> {
         attributes.check()?;
-        let (name, before) = (attributes.name, self.before(attributes.name));
-        match (before.content, entry.content()) {
+        let state = &self.store.state;
+        let entry = Entry {
+            is,
+            name: attributes.name.len(),
+            metadata: attributes.metadata.len(),
+            version: attributes.version,
+            len,
+            at: 0,
+            tag: 0,
+            // A commit that removes a seal comes before.
+            generation: state.number + 1 + u64::from(state.is_sealed),
+            seconds: self.seconds,
+        };
+        let (before, sums) = self.before(attributes.name);
+        match (before.map(|live| live.entry.content()), entry.content()) {
             (None, _) | (Some(Content::Blob), Content::Blob) => {}
-            (Some(found), Content::Blob) => return Err(Error::other_content(name, found)),
+            (Some(found), Content::Blob) => {
+                return Err(Error::other_content(attributes.name, found));
+            }
             (Some(_), Content::Region) => {
-                return Err(Error(ErrorKind::NameTaken { name: ShortName::of(name) }));
+                return Err(Error(ErrorKind::NameTaken { name: ShortName::of(attributes.name) }));
             }
         }
-        self.check_room(&[(before, entry)])
+        Ok((entry, self.check_room(&[(sums, &entry)])?))
     }
 
     /// Refuses changes for which the log has no room and cannot grow. A transaction that only deletes has room always.
-    fn check_room(&mut self, changes: &[(Before, &Entry)]) -> Result<Sums, Error<M::Error>> {
+    fn check_room(&mut self, changes: &[(Sums, &Entry)]) -> Result<Sums, Error<M::Error>> {
         let Sums { mut record, mut live } = self.sums;
         for (before, entry) in changes {
             let of_new = if entry.is == Is::Deleted { 0 } else { entry.size() };
-            record = record - before.sums.record + entry.size();
-            live = live - before.sums.live + of_new;
+            record = record - before.record + entry.size();
+            live = live - before.live + of_new;
         }
         let sums = Sums { record, live };
         let capacity = self.growth.map_or(self.store.log.places.capacity, |growth| growth.capacity);
@@ -387,18 +367,11 @@ impl<M: Medium> Transaction<'_, M> {
     }
 }
 
-/// Bytes of entries: of those in the record, and of all that the store has after it.
+/// Bytes of entries: in the record, and in the table after it.
 #[derive(Clone, Copy, Debug)]
 struct Sums {
     record: u64,
     live: u64,
-}
-
-/// The entry of a name before a change: its bytes, and its content.
-#[derive(Clone, Copy, Debug)]
-struct Before {
-    sums: Sums,
-    content: Option<Content>,
 }
 
 /// A place for a blob or a region, and its entry.
@@ -411,8 +384,7 @@ pub(super) struct Claim {
 
 impl<M: Medium> Store<M> {
     /// Frees the bytes that a change has written, unless the last commit has them under another name.
-    fn forget(&mut self, change: &Live) {
-        let entry = &change.entry;
+    fn forget(&mut self, entry: &Entry) {
         let bytes = entry.occupied(self.unit());
         if entry.generation > self.state.number && bytes > 0 {
             self.space.give(&(entry.at..entry.at + bytes));
@@ -421,11 +393,6 @@ impl<M: Medium> Store<M> {
 }
 
 impl Attributes<'_> {
-    /// Returns its bytes in a record, with a value.
-    fn bytes(&self, value: &[u8]) -> Box<[u8]> {
-        [self.name.as_bytes(), self.metadata, value].concat().into()
-    }
-
     /// Returns true if a blob of this length stands in a record.
     pub(super) const fn is_value(&self, len: u64) -> bool {
         len <= VALUE && self.alignment == 1
@@ -436,7 +403,7 @@ impl Attributes<'_> {
 impl<M: Medium> Drop for Transaction<'_, M> {
     fn drop(&mut self) {
         for change in self.changes.drain() {
-            self.store.forget(&change);
+            self.store.forget(&change.entry);
         }
         self.store.spare = core::mem::replace(&mut self.changes, Names::NONE).emptied();
         if let Some(growth) = self.growth.take() {

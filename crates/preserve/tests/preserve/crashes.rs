@@ -337,7 +337,7 @@ fn cut_twice(simulation: &Simulation) -> Exploration {
 #[test]
 fn no_write_back_and_no_fence_can_be_left_out() {
     let uncut = |setting: &Setting| setting.simulation(BYTES).crashes_in_recovery(0).effort(EFFORT);
-    let mut mutation = Mutation::new().only_in("src/preserve");
+    let mut mutation = Mutation::new().only_in("crates/preserve/src");
     for weakening in [
         Weakening::NoWriteback,
         Weakening::FirstLineOnly,
@@ -370,7 +370,7 @@ fn no_write_back_and_no_fence_can_be_left_out() {
 #[test]
 fn no_write_back_and_no_fence_of_a_root_can_be_left_out() {
     let uncut = |setting: &Setting| setting.simulation(BYTES).crashes_in_recovery(0).effort(EFFORT);
-    let survivors = Mutation::new().only_in("src/format/root").run(&[
+    let survivors = Mutation::new().only_in("crates/format/src/root").run(&[
         &|setting: &Setting| creation(&uncut(setting)),
         &|setting: &Setting| mended(&uncut(setting)),
         &|setting: &Setting| compacted(&uncut(setting), with_one_mirror(AGAIN, 1)),

@@ -149,7 +149,7 @@ fn damage_of_both_copies_is_reported_or_undoes_the_last_commit() {
 /// The last commit counts only if its blob is whole: without a later record a crash may have torn it.
 #[test]
 fn damage_of_a_blob_costs_the_blob_or_undoes_the_last_commit() {
-    let (image, mut blobs) = lived();
+    let (image, blobs) = lived();
     let reader = Reader::open(Bytes(&image)).unwrap();
     for name in blobs.keys() {
         let info = reader.stat(name).unwrap().unwrap();
@@ -178,7 +178,6 @@ fn damage_of_a_blob_costs_the_blob_or_undoes_the_last_commit() {
     harmed[info.offset as usize + 70_000] ^= 1;
     let loaded = Reader::open(Bytes(&harmed)).unwrap().load("blob 5").map_err(ErrorKind::from);
     assert!(matches!(loaded, Err(ErrorKind::Damaged(found)) if found.part == Part::Tags));
-    blobs.remove("blob 5");
 }
 
 #[test]

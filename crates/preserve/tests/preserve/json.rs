@@ -61,20 +61,6 @@ fn a_verification_lists_its_findings() {
     assert_eq!(to_value(verification).unwrap(), expected);
 }
 
-#[test]
-fn a_region_is_told() {
-    let (mut store, _) = later().create_new(Plain::new(vec![0; 1 << 16])).unwrap();
-    let mut transaction = store.begin().unwrap();
-    transaction.create_region("ram", 8192).unwrap();
-    transaction.commit().unwrap();
-    let region = json!({
-        "name": "ram", "content": "region", "version": 0, "len": 8192, "metadata": 0,
-        "is_dirty": false, "generation": 2,
-        "seconds": 1_700_000_002, "offset": 32_768,
-    });
-    assert_eq!(to_value(store.reader().stat("ram").unwrap().unwrap()).unwrap(), region);
-}
-
 /// In another boot, as the stamp says; nothing says of which kind.
 #[test]
 fn a_verdict_has_origin_evidence_and_promise() {

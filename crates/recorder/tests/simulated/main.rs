@@ -360,17 +360,17 @@ fn no_write_back_no_fence_and_no_order_can_be_left_out() {
     let arm64 = [Model::ARM64];
     let proved = "the tag proves a record whatever the order; it is for readers beside the writer (loom_tests)";
     let mutation = Mutation::new()
-        .only_in("src/recorder")
+        .only_in("crates/recorder/src")
         .equivalent(
-            "recorder/writer.rs",
+            "src/writer.rs",
             "medium.store(at, tag,",
             Weakening::RelaxedStore,
             &arm64,
             proved,
         )
-        .equivalent("recorder/reader/mod.rs", "Acquire", Weakening::RelaxedLoad, &arm64, proved)
-        .equivalent("recorder/reader/search.rs", "Acquire", Weakening::RelaxedLoad, &arm64, proved)
-        .equivalent("recorder/reader/shard.rs", "Acquire", Weakening::RelaxedLoad, &arm64, proved);
+        .equivalent("src/reader/mod.rs", "Acquire", Weakening::RelaxedLoad, &arm64, proved)
+        .equivalent("src/reader/search.rs", "Acquire", Weakening::RelaxedLoad, &arm64, proved)
+        .equivalent("src/reader/shard.rs", "Acquire", Weakening::RelaxedLoad, &arm64, proved);
     let survivors = mutation.run(&scenarios);
     survivors.assert_none();
 }

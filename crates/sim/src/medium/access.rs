@@ -68,16 +68,29 @@ impl SimMedium {
         self.state().copy(at + first.len() as u64, rest, store, place);
     }
 
-    /// Copies a part of a copy, whose words are in no order with others before it [returns](Self::copy_returns).
+    /// Copies a part of a copy, whose words are in no order with others before it has returned.
     #[track_caller]
     fn copy_part(&self, at: u64, from: &[u8], place: Place) {
         self.check_bounds(at, from.len() as u64);
         self.copy(at, from, Store::Scattered, place);
     }
 
-    /// Lets a copy of parts return.
-    fn copy_returns(&self) {
-        self.state().copy_returns();
+    /// Copies parts, after which later stores of the thread are ordered if `in_order`, and issues their write-back.
+    #[track_caller]
+    fn copy_parts(&self, parts: &[(u64, &[u8])], in_order: bool) {
+        let place = Location::caller();
+        let parts = parts.iter().filter(|(_, bytes)| !bytes.is_empty());
+        for (at, bytes) in parts.clone() {
+            self.copy_part(*at, bytes, place);
+        }
+        if in_order {
+            self.state().copy_returns();
+        }
+        if self.model.writes_back() {
+            for (at, bytes) in parts {
+                self.write_back(*at..at + bytes.len() as u64, place);
+            }
+        }
     }
 
     /// Writes the lines of a range back, also where the medium persists by bytes.
@@ -146,17 +159,14 @@ impl Medium for SimMedium {
 
     #[track_caller]
     fn copy_unfenced(&self, parts: &[(u64, &[u8])]) -> Result<(), Infallible> {
-        let place = Location::caller();
-        let parts = parts.iter().filter(|(_, bytes)| !bytes.is_empty());
-        for (at, bytes) in parts.clone() {
-            self.copy_part(*at, bytes, place);
-        }
-        self.copy_returns();
-        if self.model.writes_back() {
-            for (at, bytes) in parts {
-                self.write_back(*at..at + bytes.len() as u64, place);
-            }
-        }
+        self.copy_parts(parts, true);
+        Ok(())
+    }
+
+    #[expect(unsafe_code, reason = "its duty is about other media")]
+    #[track_caller]
+    unsafe fn copy_unordered(&self, parts: &[(u64, &[u8])]) -> Result<(), Infallible> {
+        self.copy_parts(parts, false);
         Ok(())
     }
 

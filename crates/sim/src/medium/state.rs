@@ -254,6 +254,8 @@ impl State {
     pub(super) fn fence(&mut self, place: Place) {
         if self.is_learned(place) {
             self.snapshot();
+            // A copy in no order has its place now.
+            self.copy_returns();
             self.machine.complete_own(schedule::thread(), place);
         }
     }

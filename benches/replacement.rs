@@ -10,14 +10,14 @@ use cachemaint_benches::contenders::{
 };
 use cachemaint_benches::libpmem::{self, Libpmem};
 use cachemaint_benches::{Outcome, run, scaled};
-use cachemaint_cli::measure::blocks::Blocks;
-use cachemaint_cli::measure::clock::Clock;
-use cachemaint_cli::measure::copy::{
+use cachemaint_benches::measure::blocks::Blocks;
+use cachemaint_benches::measure::clock::Clock;
+use cachemaint_benches::measure::copy::{
     CacheSizes, Case, Contender, Copy, Level, Memory, Placement, Probe, Target, samples,
     streaming_is_durable,
 };
-use cachemaint_cli::measure::statistics::Estimate;
-use cachemaint_cli::measure::to_persistence;
+use cachemaint_benches::measure::statistics::Estimate;
+use cachemaint_benches::measure::to_persistence;
 use core::cell::Cell;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;

@@ -5,8 +5,8 @@
 
 use cachemaint_benches::contenders::{Case, Contender, run_cases};
 use cachemaint_benches::payloads::Payloads;
-use cachemaint_cli::measure::blocks::{Blocks, Loop};
-use cachemaint_cli::measure::clock::Clock;
+use cachemaint_benches::measure::blocks::{Blocks, Loop};
+use cachemaint_benches::measure::clock::Clock;
 use core::hint::black_box;
 use std::process::ExitCode;
 use twox_hash::XxHash3_64;

@@ -17,7 +17,10 @@ use std::fs;
 use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio, exit};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 
 /// Append records to a journal in a child process, kill it, and check that no acknowledged record is missing
 ///
@@ -81,10 +84,22 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let removed = directory.path().to_path_buf();
     // The child ends when its pipes have no other end.
     interrupts::handle(move || {
+        IS_INTERRUPTED.store(true, Ordering::SeqCst);
         let is_used = |error: io::Error| error.kind() == io::ErrorKind::DirectoryNotEmpty;
         while fs::remove_dir_all(&removed).is_err_and(is_used) {}
         exit(interrupts::INTERRUPTED.into());
     })?;
+    let ended = demonstrate(directory);
+    while IS_INTERRUPTED.load(Ordering::SeqCst) {
+        // The file may be gone, which is not an error. The handler ends the process.
+        thread::park();
+    }
+    ended
+}
+
+static IS_INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+fn demonstrate(directory: TempDir) -> anyhow::Result<ExitCode> {
     let path = directory.path().join("records");
     let file = Options::new().allow_page_granularity().create_new(&path, FILE)?;
     Journal::create_new(&file).map_err(|failed| failed.error)?;
@@ -289,7 +304,7 @@ mod tests {
     use super::{look, payload, verdict};
     use cachemaint::Cache;
     use cachemaint::journal::Journal;
-    use cachemaint::medium::{Medium as _, Memory};
+    use cachemaint::medium::Memory;
     use cachemaint::survival::Backing;
     use std::sync::atomic::AtomicU64;
 

@@ -1,37 +1,21 @@
-//! `cachemaint journal` as a user runs it.
+//! `cachemaint journal`.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-#[path = "journal/after_gap.rs"]
-mod after_gap;
-#[path = "journal/damage.rs"]
-mod damage;
-mod printed;
-mod refused;
-#[cfg(target_os = "linux")]
-#[path = "journal/reports.rs"]
-mod reports;
-#[cfg(unix)]
-#[path = "../../tests/skip/mod.rs"]
-mod skip;
-mod unread;
-mod wrapped;
-
-use assert_cmd::assert::Assert;
-use assert_cmd::{Command, cargo};
-use printed::{stderr, stdout};
+use crate::{Ran, cachemaint, is_refused, json, ran, stderr, stdout, unwrapped};
+use cachemaint::journal::{Group, Options};
+use cachemaint::medium::{Medium as _, Readable as _};
+use cachemaint::sim::{Model, SimMedium, Simulation};
 use serde_json::Value;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-#[cfg(unix)]
-use std::path::Path;
 use std::path::PathBuf;
-use std::process::{Child, Command as Process, Stdio};
+use std::process::{Child, Stdio};
 use tempfile::TempDir;
 
 /// The beginning of the log, the length of a mark, and the length of a record's header (module `journal`, the format).
 const LOG: u64 = 16_384;
+
 const MARK: u64 = 16 + 48;
+
 const HEADER: u64 = 16;
 
 /// A directory with a journal in it.
@@ -55,19 +39,24 @@ impl Place {
     }
 
     /// `cachemaint journal COMMAND FILE …`
-    fn run(&self, arguments: &[&str]) -> Assert {
+    fn run(&self, arguments: &[&str]) -> Ran {
         self.run_with(arguments, "")
     }
 
-    fn run_with(&self, arguments: &[&str], input: impl Into<Vec<u8>>) -> Assert {
-        let mut command = Command::new(cargo::cargo_bin!("cachemaint"));
+    fn run_with(&self, arguments: &[&str], input: impl Into<Vec<u8>>) -> Ran {
+        let mut command = cachemaint();
         command.arg("journal").arg(arguments[0]).arg(&self.path).args(&arguments[1..]);
-        command.write_stdin(input).assert()
+        ran(&mut command, input)
     }
 
     fn json(&self, arguments: &[&str]) -> Value {
         let arguments = [arguments, &["--json"]].concat();
-        serde_json::from_slice(&self.run(&arguments).get_output().stdout).unwrap()
+        json(&self.run(&arguments))
+    }
+
+    /// `cachemaint inspect FILE …`
+    fn inspect(&self, arguments: &[&str]) -> Ran {
+        ran(cachemaint().arg("inspect").arg(&self.path).args(arguments), "")
     }
 
     /// Changes a bit of the byte at an offset.
@@ -113,7 +102,7 @@ fn positions_are_printed_and_can_be_read_from_and_trimmed_to() {
     assert_eq!(stdout(&place.run(&["read"]).success()), "ten\n");
 
     for wrong in [["read", "--from", "100"], ["trim", "--to", "118"]] {
-        let error = stderr(&place.run(&wrong).code(1));
+        let error = stderr(&place.run(&wrong).code(3));
         let expected = format!("no record begins or ends at position {}", wrong[2]);
         assert!(error.contains(&expected), "{error}");
     }
@@ -133,7 +122,7 @@ fn the_guarantee_of_an_append_is_on_standard_error() {
 fn a_full_journal_loses_nothing_and_says_what_to_do() {
     let place = Place::empty();
     let create = ["append", "--create", "24K"];
-    let error = stderr(&place.run_with(&create, many_lines()).code(1));
+    let error = stderr(&place.run_with(&create, many_lines()).code(3));
     assert!(error.contains("log: the journal is full: "), "{error}");
     assert!(error.contains("; trim it; "), "{error}");
     let text = stdout(&place.run(&["read"]).success());
@@ -154,68 +143,13 @@ fn a_line_that_does_not_fit_is_named_and_those_before_it_are_appended() {
     let place = Place::empty();
     let create = ["append", "--create", "24K", "--segment", "128"];
     let error =
-        stderr(&place.run_with(&create, format!("short\n{}\nnever\n", "x".repeat(500))).code(1));
+        stderr(&place.run_with(&create, format!("short\n{}\nnever\n", "x".repeat(500))).code(3));
     assert!(error.contains("log: a line has more than the 48 bytes that fit"), "{error}");
     assert!(error.ends_with("; 1 record was appended, and record 2 was not\n"), "{error}");
     assert_eq!(stdout(&place.run(&["read"]).success()), "short\n");
-    let error = stderr(&place.run_with(&["append", "--whole"], "x".repeat(49)).code(1));
+    let error = stderr(&place.run_with(&["append", "--whole"], "x".repeat(49)).code(3));
     assert!(error.contains("standard input has more than the 48 bytes"), "{error}");
     place.run_with(&["append", "--whole"], "x".repeat(48)).success();
-}
-
-#[test]
-fn a_journal_that_cannot_be_made_leaves_nothing_behind() {
-    let place = Place::empty();
-    let error = stderr(&place.run(&["append", "--create", "4K"]).code(1));
-    assert!(error.contains("4096 bytes are too few for this journal"), "{error}");
-    place.run(&["append", "--create", "24K", "--segment", "1000"]).code(1);
-    place.run(&["append", "--create", "many"]).code(2);
-    assert!(!place.path.exists());
-    let error = stderr(&place.run(&["append"]).code(1));
-    assert!(
-        error.contains(
-            "no such file or directory; check the path, or create it first (`--create SIZE`)"
-        ),
-        "{error}"
-    );
-}
-
-/// A crash between the creation of the file and that of the journal leaves a file of zeros.
-#[test]
-fn append_creates_what_is_missing() {
-    let place = Place::empty();
-    fs::write(&place.path, vec![0; 65_536]).unwrap();
-    let create = |record| ["append", "--create", "1M", "--record", record];
-    for (record, created) in [("one", true), ("two", false)] {
-        assert_eq!(place.json(&create(record))["created"], created);
-    }
-    assert_eq!(stdout(&place.run(&["read"]).success()), "one\ntwo\n");
-
-    fs::remove_file(&place.path).unwrap();
-    for (record, created) in [("one", true), ("two", false)] {
-        assert_eq!(place.json(&create(record))["created"], created);
-    }
-    assert_eq!(stdout(&place.run(&["read"]).success()), "one\ntwo\n");
-
-    fs::write(&place.path, vec![b'x'; 65_536]).unwrap();
-    let error = stderr(&place.run(&create("three")).code(1));
-    assert!(error.contains("this is not a journal: it begins with xxxxxxxx"), "{error}");
-    assert_eq!(fs::read(&place.path).unwrap(), vec![b'x'; 65_536]);
-}
-
-/// Not every file that begins with zeros is unused: the image of a disk does, for example.
-#[test]
-fn data_behind_zeros_are_not_created_over() {
-    for at in [446, 4095, 5000, 65_535] {
-        let place = Place::empty();
-        let mut content = vec![0; 65_536];
-        content[at] = 1;
-        fs::write(&place.path, &content).unwrap();
-        let command = ["append", "--create", "64K", "--record", "one"];
-        let error = stderr(&place.run(&command).code(1));
-        assert!(error.contains("the file has other data than a journal"), "{at}: {error}");
-        assert!(fs::read(&place.path).unwrap() == content, "{at}");
-    }
 }
 
 /// One process appends, and others read meanwhile.
@@ -227,7 +161,7 @@ fn an_open_journal_can_be_read_but_not_written_by_others() {
         cachemaint::journal::Journal::open(options.open(&place.path).unwrap()).unwrap();
     journal.append(b"two").unwrap();
     for command in [&["append", "--record", "x"][..], &["trim", "--to", "0"]] {
-        let error = stderr(&place.run(command).code(1));
+        let error = stderr(&place.run(command).code(3));
         assert!(error.contains("log: is locked by another open file"), "{error}");
     }
     assert_eq!(stdout(&place.run(&["read"]).success()), "one\ntwo\n");
@@ -237,7 +171,7 @@ fn an_open_journal_can_be_read_but_not_written_by_others() {
 #[test]
 fn a_follower_reads_records_appended_later() {
     let place = Place::with("one\n");
-    let mut follower = Process::new(cargo::cargo_bin!("cachemaint"))
+    let mut follower = cachemaint()
         .args(["journal", "read", "--follow"])
         .arg(&place.path)
         .stdout(Stdio::piped())
@@ -271,8 +205,8 @@ fn nothing_that_a_terminal_executes_is_printed_unless_asked_for() {
     assert_eq!(stdout(&place.run(&["read"]).success()), shown);
     assert_eq!(stdout(&place.run(&["salvage"]).success()), shown);
     let raw = [record, b"\n"].concat();
-    assert_eq!(place.run(&["read", "--raw"]).success().get_output().stdout, raw);
-    assert_eq!(place.run(&["salvage", "--raw"]).success().get_output().stdout, raw);
+    assert_eq!(place.run(&["read", "--raw"]).success().0.stdout, raw);
+    assert_eq!(place.run(&["salvage", "--raw"]).success().0.stdout, raw);
     place.run(&["read", "--raw", "--json"]).code(2);
 }
 
@@ -323,7 +257,7 @@ fn the_json_of_a_failed_append_has_the_acknowledged_records() {
     ];
     let mut positions = Vec::new();
     for (command, input) in rows {
-        let failed = place.run_with(command, input).code(1);
+        let failed = place.run_with(command, input).code(3);
         assert!(stderr(&failed).contains("was not\n"), "{}", stderr(&failed));
         let document: Value = serde_json::from_str(&stdout(&failed)).unwrap();
         let found = document["positions"].as_array().unwrap();
@@ -337,71 +271,198 @@ fn the_json_of_a_failed_append_has_the_acknowledged_records() {
     assert_eq!((read.len(), read), (3, positions));
 }
 
-/// As in `cachemaint journal append FILE --positions | head -1`.
 #[test]
-fn all_records_are_appended_though_their_positions_have_no_reader() {
-    let place = Place::with("first\n");
-    let status = Process::new(cargo::cargo_bin!("cachemaint"))
-        .args([
-            "journal",
-            "append",
-            "--positions",
-            "--record",
-            "a",
-            "--record",
-            "b",
-            "--record",
-            "c",
-        ])
-        .arg(&place.path)
-        .stdout(unread::pipe().unwrap())
-        .status()
-        .unwrap();
-    assert_eq!(status.code(), Some(141));
-    place.run(&["read"]).success().stdout("first\na\nb\nc\n");
+fn a_damaged_journal_is_reported_read_and_salvaged() {
+    let place = Place::with(&many_lines());
+    let is_whole = place.json(&["verify"]);
+    assert_eq!(is_whole["recovered"]["records"], 20_000);
+    assert!(is_whole["recovered"]["damage"].is_null());
+    // Records of `line 0` to `line 9` have 16 + 8 bytes; this is in the payload of the fifth.
+    let position = MARK + 4 * (HEADER + 8);
+    place.damage(LOG + position + HEADER + 2);
+
+    let verified = place.json(&["verify"]);
+    assert_eq!(verified["recovered"]["records"], 4);
+    assert_eq!(verified["recovered"]["damage"]["at"], position);
+    assert_eq!(verified["recovered"]["damage"]["fault"], "tag");
+    let text = unwrapped(&stdout(&place.run(&["verify"]).code(1)));
+    let where_it_is = format!("damaged at position {position}, offset {}", LOG + position);
+    assert!(text.contains(&where_it_is), "{text}");
+    for text in [text, unwrapped(&stdout(&place.inspect(&[]).code(1)))] {
+        assert!(text.contains("unknown: only the records before the damage are counted"), "{text}");
+    }
+
+    let read = place.run(&["read"]).code(3);
+    assert_eq!(stdout(&read), "line 0\nline 1\nline 2\nline 3\n");
+    for refused in [read, place.run(&["append", "--record", "x"]).code(3)] {
+        let error = stderr(&refused);
+        assert!(error.contains(&format!("log: the journal is {where_it_is}")), "{error}");
+        assert!(
+            error.contains("a new journal of its whole records by `journal salvage --into`"),
+            "{error}"
+        );
+    }
+
+    let expected = many_lines().replace("line 4\n", "");
+    let salvaged = place.run(&["salvage"]).code(1);
+    assert_eq!(stdout(&salvaged), expected);
+    let skipped = format!("skipped positions {position} to {}", position + HEADER + 8);
+    assert!(stderr(&salvaged).contains(&skipped), "{}", stderr(&salvaged));
+
+    let before = fs::read(&place.path).unwrap();
+    let new = Place::empty();
+    let into = ["salvage", "--into", new.path.to_str().unwrap()];
+    let made = place.run(&into).code(1);
+    let expected_text = format!("19999 records are in {}\n", new.path.display());
+    assert_eq!(stdout(&made), expected_text);
+    assert!(fs::read(&place.path).unwrap() == before, "the damaged journal is not written to");
+    assert_eq!(stdout(&new.run(&["read"]).success()), expected);
+    new.run(&["append", "--record", "and on"]).success();
+    assert!(stdout(&new.run(&["read"]).success()).ends_with("line 19999\nand on\n"));
+    new.run(&["verify"]).success();
+    let kept = fs::read(&new.path).unwrap();
+    let error = stderr(&place.run(&into).code(3));
+    assert!(error.contains("exists"), "{error}");
+    assert!(fs::read(&new.path).unwrap() == kept);
 }
 
+/// Records of a journal of small segments, of which one fills a segment, are as many as before in one of the same sizes.
 #[test]
-fn a_file_too_small_for_a_journal_is_an_error() {
+fn a_full_journal_is_salvaged_into_one_of_its_sizes() {
     let place = Place::empty();
-    for _ in 0..2 {
-        let error = place.run(&["append", "--create", "5000", "--record", "a"]).failure().code(1);
-        let error = String::from_utf8_lossy(&error.get_output().stderr).into_owned();
-        assert!(error.contains("16768"), "{error}");
+    let create = ["append", "--create", "32K", "--segment", "128"];
+    place.run_with(&create, format!("{}\nshort\n", "x".repeat(48)).repeat(200)).code(3);
+    let records = stdout(&place.run(&["read"]).success());
+    let new = Place::empty();
+    place.run(&["salvage", "--into", new.path.to_str().unwrap()]).success();
+    assert_eq!(stdout(&new.run(&["read"]).success()), records);
+}
+
+#[test]
+fn an_invalid_journal_is_refused() {
+    let commands: [&[&str]; 5] = [
+        &["read"],
+        &["verify"],
+        &["salvage"],
+        &["append", "--record", "x"],
+        &["trim", "--to", "0"],
+    ];
+    let whole = fs::read(Place::with("one\n").path).unwrap();
+    let contents: [(Vec<u8>, &str); 5] = [
+        (Vec::new(), "has no bytes to map"),
+        (vec![0; 65_536], "there is no journal: the medium begins with zeros"),
+        (vec![b'x'; 65_536], "this is not a journal: it begins with xxxxxxxx"),
+        (b"short".to_vec(), "this is not a journal: it begins with short"),
+        (whole[..100_000].to_vec(), "but only 100000 are there; bring the rest back"),
+    ];
+    for (content, expected) in contents {
+        let place = Place::empty();
+        is_refused(&place.path, &content, expected, &commands, |command| place.run(command));
     }
 }
 
-/// Root may write it all the same: then another user tries.
-#[cfg(unix)]
+/// The records of the last page are gone, which a journal that was closed proves.
 #[test]
-fn a_user_without_write_permission_can_read() {
-    use std::os::unix::fs::PermissionsExt as _;
-    use std::os::unix::process::CommandExt as _;
+fn salvage_fails_if_the_last_records_are_gone() {
+    let place = Place::with(&many_lines());
+    let len = fs::metadata(&place.path).unwrap().len();
+    let file = fs::File::options().write(true).open(&place.path).unwrap();
+    file.set_len(28_672).unwrap();
+    file.set_len(len).unwrap();
+    place.run(&["verify"]).code(1);
+    let salvaged = place.run(&["salvage"]).code(1);
+    assert!(!salvaged.0.stderr.is_empty());
+}
 
-    const NOBODY: u32 = 65_534;
-    let place = Place::with("one\n");
-    let set = |path: &Path, mode| {
-        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-    };
-    set(&place.path, 0o444);
-    set(place.path.parent().unwrap(), 0o755);
-    let run = |command: &[&str]| {
-        let mut process = Process::new(cargo::cargo_bin!("cachemaint"));
-        process.args(["journal", command[0]]).arg(&place.path).args(&command[1..]);
-        if rustix::process::geteuid().is_root() {
-            process.uid(NOBODY);
-        }
-        process.output()
-    };
-    let read = match run(&["read"]) {
-        Ok(read) => read,
-        Err(why) => return skip::skip("a_user_without_write_permission_can_read", why),
-    };
-    assert_eq!(read.stdout, b"one\n", "{read:?}");
-    for command in [&["append", "--record", "x"][..], &["trim", "--to", "64"]] {
-        let refused = run(command).unwrap();
-        assert_eq!(refused.status.code(), Some(1), "{refused:?}");
-        let error = String::from_utf8(refused.stderr).unwrap();
-        assert!(error.contains("log: permission denied"), "{error}");
+/// A byte of 3,000 payloads is changed, none of a record beside another one of them.
+#[test]
+fn salvage_reports_skipped_ranges_up_to_a_number() {
+    let place = Place::with(&many_lines());
+    let read = stdout(&place.run(&["read", "--json"]).success());
+    let position =
+        |line| serde_json::from_str::<Value>(line).unwrap()["position"].as_u64().unwrap();
+    let mut bytes = fs::read(&place.path).unwrap();
+    for at in read.lines().skip(1).step_by(2).take(3000).map(position) {
+        bytes[usize::try_from(LOG + at + HEADER).unwrap()] ^= 1;
     }
+    fs::write(&place.path, bytes).unwrap();
+    let salvaged = place.run(&["salvage"]).code(1);
+    assert_eq!(stdout(&salvaged).lines().count(), 17_000);
+    let errors = stderr(&salvaged);
+    assert_eq!(errors.matches(": skipped positions ").count(), 1000);
+    let last = errors.lines().last().unwrap();
+    assert!(
+        last.ends_with("log: 2000 further ranges were skipped; --json has all of them"),
+        "{last}"
+    );
+    let lines = stdout(&place.run(&["salvage", "--json"]).code(1));
+    assert_eq!(lines.matches("\"skipped\"").count(), 3000);
+}
+
+/// 16 segments of 256 bytes.
+fn medium() -> SimMedium {
+    Simulation::new(Model::CACHES_KEPT, LOG + 16 * 256).medium()
+}
+
+fn options(opening: u64) -> Options<'static> {
+    Options::with_entropy([7, opening]).segment(256).window(512)
+}
+
+/// An acknowledged record of 16 + 8 bytes behind the mark of 64 bytes, and a group of four such records, the first of
+/// which is torn: from 88 to 112.
+fn torn() -> Place {
+    let medium = medium();
+    let (journal, _) = options(0).create_new(&medium).unwrap();
+    journal.append(b"first").unwrap();
+    let mut group = Group::new();
+    for record in ["torn", "kept", "two", "three"] {
+        group.push(record.as_bytes());
+    }
+    journal.append_group(&mut group).unwrap();
+    medium.write(LOG + 88 + 16, &[0; 8]);
+    let mut bytes = vec![0; usize::try_from(medium.len()).unwrap()];
+    medium.read(0, &mut bytes).unwrap();
+    let place = Place::empty();
+    fs::write(&place.path, bytes).unwrap();
+    place
+}
+
+#[test]
+fn whole_records_after_a_torn_end_are_reported_by_verify_and_inspect() {
+    let place = torn();
+    let verified = place.json(&["verify"])["recovered"].clone();
+    assert_eq!((&verified["records"], &verified["end"]), (&serde_json::json!(1), &serde_json::json!(88)));
+    assert_eq!((&verified["torn"], &verified["after_gap"]), (&serde_json::json!(true), &serde_json::json!(3)));
+    assert!(verified["damage"].is_null());
+    let text = unwrapped(&stdout(&place.run(&["verify"]).code(1)));
+    assert!(text.contains("3 whole records are after the torn end at 88, "), "{text}");
+    let found = json(&place.inspect(&["--json"]).success());
+    assert_eq!((&found["kind"], &found["recovered"]), (&"journal".into(), &verified));
+}
+
+#[test]
+fn a_lost_copy_of_the_root_is_reported_until_the_next_opening() {
+    let place = Place::with("one\ntwo\n");
+    place.run(&["verify"]).success();
+    let mut bytes = fs::read(&place.path).unwrap();
+    bytes[64] ^= 0xff;
+    fs::write(&place.path, bytes).unwrap();
+    let lost = "a copy of the root is torn by a crash or damaged";
+    let verified = place.run(&["verify"]).code(1);
+    assert!(unwrapped(&stdout(&verified)).contains(lost), "{}", stdout(&verified));
+    assert!(!stdout(&verified).contains("none"), "{}", stdout(&verified));
+    let inspected = unwrapped(&stdout(&place.inspect(&[]).code(1)));
+    assert!(inspected.contains(lost), "{inspected}");
+    let appended = place.run(&["append", "--record", "three"]).success();
+    assert!(stderr(&appended).contains(lost), "{}", stderr(&appended));
+    place.run(&["verify"]).success();
+}
+
+#[test]
+fn discarded_records_are_counted() {
+    let place = torn();
+    let appended = place.run(&["append", "--record", "next"]).success();
+    let said = "3 whole records are after the torn end at 88";
+    assert!(stderr(&appended).contains(said), "{}", stderr(&appended));
+    assert!(stderr(&appended).contains("discarded"), "{}", stderr(&appended));
 }

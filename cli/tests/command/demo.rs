@@ -1,16 +1,7 @@
-//! `cachemaint demo` as a user runs it.
+//! `cachemaint demo`.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod printed;
-
-use assert_cmd::Command;
-use printed::{stderr, stdout};
+use crate::{cachemaint, ran, stdout};
 use std::path::Path;
-
-fn demo(arguments: &[&str]) -> assert_cmd::assert::Assert {
-    Command::cargo_bin("cachemaint").unwrap().arg("demo").args(arguments).assert()
-}
 
 fn entries(directory: &Path) -> usize {
     std::fs::read_dir(directory).unwrap().count()
@@ -19,8 +10,7 @@ fn entries(directory: &Path) -> usize {
 #[test]
 fn every_acknowledged_record_is_found_and_nothing_is_left_behind() {
     let directory = tempfile::tempdir().unwrap();
-    let assert = demo(&[directory.path().to_str().unwrap()]).success();
-    let text = stdout(&assert);
+    let text = stdout(&ran(cachemaint().arg("demo").arg(directory.path()), "").success());
     let killed = text.lines().find(|line| line.starts_with("killed")).unwrap();
     let count = killed.split("s, ").nth(1).unwrap().split(' ').next().unwrap();
     assert_ne!(count, "0", "the writer got to work: {killed}");
@@ -29,19 +19,7 @@ fn every_acknowledged_record_is_found_and_nothing_is_left_behind() {
     assert!(!text.contains('\u{1b}'), "no colours in a pipe");
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     assert_eq!(entries(directory.path()), 0);
-}
-
-#[test]
-fn a_place_where_nothing_can_be_made_is_named() {
-    let assert = demo(&["/no-such-place"]).code(1);
-    let text = stderr(&assert);
-    assert!(text.starts_with("cachemaint: /no-such-place: no such directory;"), "{text}");
-    let file = tempfile::NamedTempFile::new().unwrap();
-    let text = stderr(&demo(&[file.path().to_str().unwrap()]).code(1));
-    assert!(text.contains(": is not a directory; name"), "{text}");
-    let assert = demo(&["/proc"]).code(1);
-    let text = stderr(&assert);
-    assert!(text.starts_with("cachemaint: /proc: no directory can be made in it"), "{text}");
+    ran(cachemaint().args(["demo", "/no-such-place"]), "").code(3);
 }
 
 /// An interrupt at any step leaves no file and no process.
@@ -73,7 +51,7 @@ fn interrupt(is_time: impl Fn(&Path) -> bool) {
 #[cfg(unix)]
 fn is_interrupted(is_time: impl Fn(&Path) -> bool) -> bool {
     let directory = tempfile::tempdir().unwrap();
-    let mut demo = std::process::Command::new(assert_cmd::cargo::cargo_bin!("cachemaint"))
+    let mut demo = cachemaint()
         .arg("demo")
         .arg(directory.path())
         .stdout(std::process::Stdio::null())

@@ -1,19 +1,9 @@
-//! `cachemaint inspect` as a user runs it.
+//! `cachemaint inspect`.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+use crate::{Ran, cachemaint, json, ran, skip, stderr, stdout, unwrapped};
 
-mod printed;
-#[path = "../../tests/skip/mod.rs"]
-mod skip;
-mod wrapped;
-
-use assert_cmd::Command;
-use printed::{stderr, stdout};
-use skip::skip;
-use wrapped::unwrapped;
-
-fn inspect(arguments: &[&str]) -> assert_cmd::assert::Assert {
-    Command::cargo_bin("cachemaint").unwrap().arg("inspect").args(arguments).assert()
+fn inspect(arguments: &[&str]) -> Ran {
+    ran(cachemaint().arg("inspect").args(arguments), "")
 }
 
 #[test]
@@ -21,8 +11,7 @@ fn a_file_of_an_ordinary_file_system_is_labelled_with_reason_and_evidence() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file");
     std::fs::write(&path, b"contents").unwrap();
-    let assert = inspect(&[path.to_str().unwrap()]).success();
-    let text = stdout(&assert);
+    let text = stdout(&inspect(&[path.to_str().unwrap()]).success());
     for label in ["granularity", "because", "file system", "What survives", "Evidence"] {
         assert!(text.contains(label), "{label}: {text}");
     }
@@ -41,8 +30,7 @@ fn a_directory_stands_for_a_new_file_in_it() {
 fn the_json_says_what_the_text_says() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().to_str().unwrap().to_string();
-    let json: serde_json::Value =
-        serde_json::from_str(&stdout(&inspect(&[&path, "--json"]).success())).unwrap();
+    let json = json(&inspect(&[&path, "--json"]).success());
     assert_eq!(json["schema"], 1);
     assert_eq!(json["path"], path.as_str());
     let reason = json["guarantee"]["reason"].as_str().unwrap();
@@ -63,9 +51,6 @@ fn the_json_says_what_the_text_says() {
 fn a_canary_is_planted_once_and_proves_nothing_in_its_own_boot() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().to_str().unwrap();
-    let json = |assert: &assert_cmd::assert::Assert| -> serde_json::Value {
-        serde_json::from_str(&stdout(assert)).unwrap()
-    };
     let before = json(&inspect(&[path, "--json"]).success());
     assert_eq!(before["canary"]["state"], "not_there");
     assert!(!stdout(&inspect(&[path]).success()).contains("Canary"));
@@ -74,10 +59,9 @@ fn a_canary_is_planted_once_and_proves_nothing_in_its_own_boot() {
     assert_eq!(planted["canary"]["state"], "same_boot");
     assert_eq!(planted["canary"]["persisted"]["damaged_bytes"], 0);
     let text = stdout(&inspect(&[path]).success());
-    let unwrapped = unwrapped(&text);
-    assert!(unwrapped.contains("nothing is proved yet"), "{text}");
+    assert!(unwrapped(&text).contains("nothing is proved yet"), "{text}");
 
-    let again = inspect(&[path, "--plant-canary"]).code(1);
+    let again = inspect(&[path, "--plant-canary"]).code(3);
     let error = stderr(&again);
     assert!(error.contains("cachemaint-canary: exists already"), "{error}");
     assert!(stdout(&again).is_empty());
@@ -85,7 +69,7 @@ fn a_canary_is_planted_once_and_proves_nothing_in_its_own_boot() {
     let file = directory.path().join("cachemaint-canary");
     let of_file = json(&inspect(&[file.to_str().unwrap(), "--json"]).success());
     assert!(of_file["canary"].is_null(), "a directory's alone");
-    inspect(&[file.to_str().unwrap(), "--plant-canary"]).code(1);
+    inspect(&[file.to_str().unwrap(), "--plant-canary"]).code(3);
 }
 
 #[test]
@@ -98,13 +82,9 @@ fn a_damaged_canary_is_shown_and_is_a_failure() {
     // The persisted pattern begins at 65536; a word has 8 bytes.
     bytes[65_544] ^= 1;
     std::fs::write(&file, &bytes).unwrap();
-    let text = stdout(&inspect(&[path]).code(1));
-    let unwrapped = unwrapped(&text);
-    assert!(
-        unwrapped
-            .contains("8 of 16384 persisted bytes ARE LOST OR DAMAGED: 65544-65552 (other bytes)"),
-        "{text}"
-    );
+    let text = unwrapped(&stdout(&inspect(&[path]).code(1)));
+    let lost = "8 of 16384 persisted bytes ARE LOST OR DAMAGED: 65544-65552 (other bytes)";
+    assert!(text.contains(lost), "{text}");
     assert_eq!(std::fs::read(&file).unwrap(), bytes);
 }
 
@@ -115,14 +95,11 @@ fn extents_are_shown_if_they_are_asked_for() {
     let path = directory.path().join("file");
     std::fs::write(&path, vec![7; 100_000]).unwrap();
     let path = path.to_str().unwrap();
-    let json = |assert: &assert_cmd::assert::Assert| -> serde_json::Value {
-        serde_json::from_str(&stdout(assert)).unwrap()
-    };
     assert!(json(&inspect(&[path, "--json"]).success())["placement"].is_null());
     assert!(!stdout(&inspect(&[path]).success()).contains("Extents"));
 
     let asked = inspect(&[path, "--extents", "--json"]);
-    if asked.get_output().status.code() == Some(1) {
+    if asked.0.status.code() == Some(3) {
         let error = stderr(&asked);
         assert!(error.contains("the place of its bytes is unknown: "), "{error}");
         skip("extents_are_shown_if_they_are_asked_for", error.trim());
@@ -144,55 +121,27 @@ fn extents_are_shown_if_they_are_asked_for() {
     let base = &placement["base"];
     assert_ne!(base.is_u64(), base["reason"].is_string(), "{base}");
 
-    let error = stderr(&inspect(&[directory.path().to_str().unwrap(), "--extents"]).code(1));
+    let error = stderr(&inspect(&[directory.path().to_str().unwrap(), "--extents"]).code(3));
     assert!(error.contains("is a directory; name a file in it"), "{error}");
 }
 
 #[test]
 fn a_missing_file_is_an_error_with_its_path() {
-    let assert = inspect(&["/no/such/file"]).code(1);
-    let text = stderr(&assert);
+    let refused = inspect(&["/no/such/file"]).code(3);
+    let text = stderr(&refused);
     assert!(text.starts_with("cachemaint: /no/such/file: no such file"), "{text}");
-    assert!(stdout(&assert).is_empty());
+    assert!(stdout(&refused).is_empty());
 }
 
 #[test]
 fn the_command_line_is_explained() {
-    let command = || Command::cargo_bin("cachemaint").unwrap();
-    let help = stdout(&command().arg("--help").assert().success());
-    for name in ["caps", "inspect", "demo", "journal", "record", "dump", "stat", "bench"] {
+    let help = stdout(&ran(cachemaint().arg("--help"), "").success());
+    for name in ["caps", "inspect", "demo", "journal", "preserve", "record", "dump", "bench"] {
         assert!(help.contains(name), "{help}");
     }
     assert!(!help.contains("demo-writer"), "the demo's child is not for users");
-    let version = stdout(&command().arg("--version").assert().success());
+    let version = stdout(&ran(cachemaint().arg("--version"), "").success());
     assert_eq!(version, format!("cachemaint {}\n", env!("CARGO_PKG_VERSION")));
-    command().assert().code(2);
-    command().arg("inspect").assert().code(2);
-}
-
-/// A user without rights probes, since root creates files everywhere.
-#[cfg(target_os = "linux")]
-#[test]
-fn a_directory_that_takes_no_file_is_named_with_the_remedy() {
-    use assert_cmd::assert::OutputAssertExt as _;
-    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-    use std::os::unix::process::CommandExt as _;
-
-    const NOBODY: u32 = 65_534;
-    let directory = tempfile::tempdir().unwrap();
-    let closed = std::fs::Permissions::from_mode(0o555);
-    std::fs::set_permissions(directory.path(), closed).unwrap();
-    let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin!("cachemaint"));
-    if std::fs::metadata("/proc/self").unwrap().uid() == 0 {
-        command.uid(NOBODY);
-    }
-    let Ok(output) = command.arg("inspect").arg(directory.path()).output() else {
-        skip(
-            "a_directory_that_takes_no_file_is_named_with_the_remedy",
-            "no other user can run the command",
-        );
-        return;
-    };
-    let error = stderr(&output.assert().code(1));
-    assert!(error.contains("a file in it, or a directory that you can write"), "{error}");
+    ran(&mut cachemaint(), "").code(2);
+    inspect(&[]).code(2);
 }

@@ -1,21 +1,9 @@
-//! `cachemaint guard` and `cachemaint writeback`, as a service and a script use them.
+//! `cachemaint guard`, as a service and a script use it.
 
-#![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
-#![expect(clippy::unwrap_used, reason = "what cannot be started is a finding")]
-
-mod ignored;
-mod printed;
-#[path = "../../tests/skip/mod.rs"]
-mod skip;
-mod unread;
-
-use assert_cmd::Command;
-use assert_cmd::assert::{Assert, OutputAssertExt as _};
+use crate::{Ran, cachemaint, json, ran, skip, stderr, stdout, unread};
 use cachemaint::medium::Granularity;
-use printed::{stderr, stdout};
 use rustix::fs::{Mode, OFlags, mkdirat, open, openat};
 use rustix::process::{Pid, Signal, kill_process};
-use skip::skip;
 use std::fs;
 use std::io::{BufRead as _, Read as _};
 use std::path::Path;
@@ -24,14 +12,6 @@ use std::thread::yield_now;
 use std::time::UNIX_EPOCH;
 
 const BYTES: usize = 100_000;
-
-fn cachemaint() -> Command {
-    Command::new(assert_cmd::cargo::cargo_bin!("cachemaint"))
-}
-
-fn json(assert: &Assert) -> serde_json::Value {
-    serde_json::from_str(&stdout(assert)).unwrap()
-}
 
 fn now() -> jiff::Timestamp {
     let since_1970 = UNIX_EPOCH.elapsed().unwrap().as_nanos();
@@ -45,7 +25,7 @@ fn shared() -> tempfile::TempDir {
 
 fn guard(directory: &Path, arguments: &[&str]) -> Child {
     guard_by(
-        std::process::Command::new(assert_cmd::cargo::cargo_bin!("cachemaint")),
+        cachemaint(),
         directory,
         arguments,
     )
@@ -79,10 +59,10 @@ fn wait_until_open(child: &mut Child, file: &Path) {
     }
 }
 
-fn end(child: Child) -> Assert {
+fn end(child: Child) -> Ran {
     let pid = Pid::from_child(&child);
     kill_process(pid, Signal::TERM).unwrap();
-    child.wait_with_output().unwrap().assert()
+    Ran(child.wait_with_output().unwrap())
 }
 
 /// The guarantees that it prints first have no reader, as under a service manager whose log is gone.
@@ -91,10 +71,10 @@ fn it_guards_though_its_report_has_no_reader() {
     let directory = shared();
     let file = directory.path().join("buffer");
     fs::write(&file, vec![1; BYTES]).unwrap();
-    let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin!("cachemaint"))
+    let mut child = cachemaint()
         .args(["guard", "--page-cache"])
         .arg(directory.path())
-        .stdout(unread::pipe().unwrap())
+        .stdout(unread().unwrap())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
@@ -164,12 +144,11 @@ fn a_guard_goes_on_after_signals_that_it_was_started_to_ignore_and_finds_new_fil
     let directory = shared();
     let mut shell = std::process::Command::new("sh");
     shell.args(["-c", "trap '' HUP INT; exec \"$@\"", "sh"]);
-    shell.arg(assert_cmd::cargo::cargo_bin!("cachemaint"));
+    shell.arg(cachemaint().get_program());
     let mut child = guard_by(shell, directory.path(), &[]);
     // It prints the guarantees when its signals are set.
     child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
     for signal in [Signal::HUP, Signal::INT] {
-        assert!(ignored::ignores(child.id(), signal), "{signal:?}");
         kill_process(Pid::from_child(&child), signal).unwrap();
     }
     let late = directory.path().join("late");
@@ -177,28 +156,6 @@ fn a_guard_goes_on_after_signals_that_it_was_started_to_ignore_and_finds_new_fil
     wait_until_open(&mut child, &late);
     let ended = end(child).success();
     assert!(stdout(&ended).contains("files       1 in the last pass"), "{}", stdout(&ended));
-}
-
-#[test]
-fn a_guard_has_the_real_time_priority_that_was_asked_for() {
-    let directory = shared();
-    let mut child = guard(directory.path(), &["--real-time", "3"]);
-    // The fields 40 and 41: the priority, and `SCHED_FIFO` (proc_pid_stat(5)). The name before the third can have spaces.
-    let is_real_time = |process| {
-        let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
-        let fields = stat.rsplit(')').next().unwrap().split_whitespace().skip(40 - 3);
-        fields.take(2).eq(["3", "1"])
-    };
-    while !is_real_time(child.id()) {
-        if child.try_wait().unwrap().is_some() {
-            let ended = child.wait_with_output().unwrap();
-            let error = String::from_utf8_lossy(&ended.stderr);
-            assert!(error.contains("the real-time priority cannot be set"), "{error}");
-            return skip("a_guard_has_the_real_time_priority_that_was_asked_for", error.trim());
-        }
-        yield_now();
-    }
-    end(child).success();
 }
 
 #[test]
@@ -210,9 +167,9 @@ fn one_pass_reports_its_files_and_bytes() {
     }
     let run = |arguments: &[&str]| {
         let mut command = cachemaint();
-        command.args(["writeback", "--page-cache"]).args(arguments).arg(directory.path());
+        command.args(["guard", "--once", "--page-cache"]).args(arguments).arg(directory.path());
         // Nothing else fails.
-        command.assert().code(i32::from(is_in_ram(directory.path())))
+        ran(&mut command, "").code(i32::from(is_in_ram(directory.path())))
     };
     let document = json(&run(&["--json"]));
     let numbers =
@@ -242,7 +199,8 @@ fn a_write_back_in_ram_of_the_kernel_fails_and_one_on_a_disk_does_not() {
         return skip(test, "/dev/shm is not a tmpfs");
     }
     let run = |paths: &[&Path]| {
-        cachemaint().args(["writeback", "--page-cache", "--json"]).args(paths).assert()
+        let once = ["guard", "--once", "--page-cache", "--json"];
+        ran(cachemaint().args(once).args(paths), "")
     };
     let lost = run(&[shared]).code(1);
     let document = json(&lost);
@@ -269,12 +227,13 @@ fn a_write_back_in_ram_of_the_kernel_fails_and_one_on_a_disk_does_not() {
 fn a_write_back_of_nothing_fails() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("empty"), []).unwrap();
-    let run = |path: &Path| cachemaint().args(["writeback", "--page-cache"]).arg(path).assert();
+    let once = ["guard", "--once", "--page-cache"];
+    let run = |path: &Path| ran(cachemaint().args(once).arg(path), "");
     let nothing = run(directory.path()).code(1);
     assert!(stderr(&nothing).contains("nothing was written back"), "{}", stderr(&nothing));
     let link = directory.path().join("link");
     std::os::unix::fs::symlink(directory.path(), &link).unwrap();
-    let refused = run(&link).code(1);
+    let refused = run(&link).code(3);
     assert!(stderr(&refused).contains("name its target"), "{}", stderr(&refused));
 }
 
@@ -341,17 +300,18 @@ fn guarding_page_granular_files_is_refused() {
         return skip("guarding_page_granular_files_is_refused", "files are on DAX here");
     }
     let missing = directory.path().join("missing");
-    for command in ["guard", "writeback"] {
-        let refused = cachemaint().arg(command).arg(directory.path()).assert().code(1);
+    for once in [&[][..], &["--once"]] {
+        let guard = |path| ran(cachemaint().arg("guard").args(once).arg(path), "").code(3);
+        let refused = guard(directory.path());
         assert!(
             stderr(&refused).contains("sync it instead (--page-cache)"),
             "{}",
             stderr(&refused)
         );
-        let refused = cachemaint().arg(command).arg(&missing).assert().code(1);
+        let refused = guard(&missing);
         assert!(stderr(&refused).contains("no such file"), "{}", stderr(&refused));
     }
-    for wrong in [["--within", "0ms"], ["--cpu", "0%"], ["--real-time", "100"]] {
-        cachemaint().arg("guard").args(wrong).arg(directory.path()).assert().code(2);
+    for wrong in [["--within", "0ms"], ["--cpu", "0%"], ["--once", "--lock-memory"]] {
+        ran(cachemaint().arg("guard").args(wrong).arg(directory.path()), "").code(2);
     }
 }

@@ -1,10 +1,10 @@
 //! The contenders of a comparison, their measurement and its output.
 
-use crate::{Outcome, run_with, scaled};
 use crate::measure::blocks::{Blocks, Loop, interleave};
 use crate::measure::clock::Clock;
 use crate::measure::machine::Machine;
 use crate::measure::statistics::Estimate;
+use crate::{Outcome, run_with, scaled};
 use core::cell::Cell;
 use core::error::Error;
 use core::sync::atomic::{AtomicU64, Ordering};

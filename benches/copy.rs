@@ -10,7 +10,6 @@
 
 use cachemaint_benches::contenders::{goal_or_mark, mark};
 use cachemaint_benches::libpmem::{self, Libpmem};
-use cachemaint_benches::{Outcome, run, scaled};
 use cachemaint_benches::measure::blocks::Blocks;
 use cachemaint_benches::measure::clock::Clock;
 use cachemaint_benches::measure::copy::{
@@ -20,6 +19,7 @@ use cachemaint_benches::measure::copy::{
 use cachemaint_benches::measure::machine::Machine;
 use cachemaint_benches::measure::statistics::Estimate;
 use cachemaint_benches::measure::to_persistence;
+use cachemaint_benches::{Outcome, run, scaled};
 use core::error::Error;
 use core::time::Duration;
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};

@@ -2,10 +2,10 @@
 //! and 1 MiB, each range completed by its fence. `cachemaint bench` has the costs of lines and fences apart.
 
 use cachemaint::Cache;
-use cachemaint_benches::{Outcome, run, scaled};
 use cachemaint_benches::measure::clock::Clock;
 use cachemaint_benches::measure::lines::State;
 use cachemaint_benches::measure::writeback::{Memory, Probe, SIZES};
+use cachemaint_benches::{Outcome, run, scaled};
 use criterion::{BenchmarkId, Criterion, Throughput};
 use std::process::ExitCode;
 

@@ -9,7 +9,6 @@ use cachemaint_benches::contenders::{
     Case as Comparison, Contender as Competitor, fill_ns, goal_or_mark, mark, print_heading,
 };
 use cachemaint_benches::libpmem::{self, Libpmem};
-use cachemaint_benches::{Outcome, run, scaled};
 use cachemaint_benches::measure::blocks::Blocks;
 use cachemaint_benches::measure::clock::Clock;
 use cachemaint_benches::measure::copy::{
@@ -18,6 +17,7 @@ use cachemaint_benches::measure::copy::{
 };
 use cachemaint_benches::measure::statistics::Estimate;
 use cachemaint_benches::measure::to_persistence;
+use cachemaint_benches::{Outcome, run, scaled};
 use core::cell::Cell;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;

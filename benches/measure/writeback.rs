@@ -84,8 +84,7 @@ impl<'a> Probe<'a> {
         let words = self.bytes / WORD;
         let ranges =
             || self.words.chunks_exact(self.stride / WORD).filter_map(|all| all.get(..words));
-        let ns =
-            clock.time_completed(|| ranges().for_each(|range| self.cache.writeback(range)));
+        let ns = clock.time_completed(|| ranges().for_each(|range| self.cache.writeback(range)));
         check(self.words, seed);
         ns / self.ranges() as f64
     }

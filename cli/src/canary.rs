@@ -193,7 +193,9 @@ impl Header {
             // The words of a pattern are never zero.
             number: number.max(1),
             planted: Planted {
-                at: at.map(|at| at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()).unwrap_or_default(),
+                at: at
+                    .map(|at| at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string())
+                    .unwrap_or_default(),
                 boot,
                 kernel,
                 backing: backing.as_str().unwrap_or_default().to_owned(),
@@ -247,7 +249,11 @@ pub(crate) fn find(directory: &Path) -> Canary {
     let mut found = look(&path).map_or_else(
         |why| Canary { reason: Some(format!("{why:#}")), ..Canary::new(State::Unreadable) },
         // Without its id the kind of boot stays unknown, and the canary reports that.
-        |found| found.map_or(Canary::new(State::NotThere), |found| found.verdict(boot().ok(), started_by)),
+        |found| {
+            found.map_or(Canary::new(State::NotThere), |found| {
+                found.verdict(boot().ok(), started_by)
+            })
+        },
     );
     found.path = path.to_string_lossy().into_owned();
     found
@@ -479,9 +485,7 @@ impl Canary {
             };
         }
         let shows = match self.state {
-            State::Kept => {
-                "dirty lines were dropped, and a write-back is needed to survive that"
-            }
+            State::Kept => "dirty lines were dropped, and a write-back is needed to survive that",
             State::Damaged if persisted.damaged_bytes == 0 => {
                 "a dropped line leaves zeros, so the memory did not keep these bytes, which shows nothing about dirty lines"
             }
@@ -494,8 +498,8 @@ impl Canary {
 #[cfg(test)]
 mod tests {
     use super::{
-        Found, HEADER, Header, LEN, PERSISTED, Planted, STORED, StartedBy, examine, is_covered, lay,
-        pattern,
+        Found, HEADER, Header, LEN, PERSISTED, Planted, STORED, StartedBy, examine, is_covered,
+        lay, pattern,
     };
     use cachemaint::medium::Readable as _;
     use cachemaint::sim::mutation::{Mutation, Setting};
@@ -581,13 +585,17 @@ mod tests {
         bytes[65_664..65_728].fill(0);
         bytes[70_003] ^= 1;
         let (found, text) = verdict(&bytes, OTHER);
-        assert_eq!((&found["state"], &found["persisted"]["damaged_bytes"]), (&json!("damaged"), &json!(72)));
+        assert_eq!(
+            (&found["state"], &found["persisted"]["damaged_bytes"]),
+            (&json!("damaged"), &json!(72))
+        );
         let damaged = json!([
             {"start": 65_664, "end": 65_728, "instead": "zeros"},
             {"start": 70_000, "end": 70_008, "instead": "other_bytes"},
         ]);
         assert_eq!(found["persisted"]["damaged"], damaged);
-        let expected = "72 of 16384 persisted bytes ARE LOST OR DAMAGED: 65664-65728 (zeros), 70000";
+        let expected =
+            "72 of 16384 persisted bytes ARE LOST OR DAMAGED: 65664-65728 (zeros), 70000";
         assert!(text.contains(expected), "{text}");
     }
 
@@ -597,7 +605,10 @@ mod tests {
         let mut bytes = laid();
         bytes[131_072..131_136].fill(0);
         let (found, text) = verdict(&bytes, OTHER);
-        assert_eq!((&found["state"], &found["stored_only"]["damaged_bytes"]), (&json!("kept"), &json!(64)));
+        assert_eq!(
+            (&found["state"], &found["stored_only"]["damaged_bytes"]),
+            (&json!("kept"), &json!(64))
+        );
         assert!(text.contains("dirty lines were dropped, and a write-back is needed"), "{text}");
         bytes[131_137] ^= 0x10;
         let (found, text) = verdict(&bytes, OTHER);
@@ -618,7 +629,10 @@ mod tests {
             Ok(())
         });
         let json = serde_json::to_value(found.unwrap().persisted).unwrap();
-        assert_eq!((&json["damaged_bytes"], &json["damaged"][0]["start"]), (&json!(512), &json!(66_048)));
+        assert_eq!(
+            (&json["damaged_bytes"], &json["damaged"][0]["start"]),
+            (&json!(512), &json!(66_048))
+        );
         assert!(json["damaged"][0]["instead"]["unreadable"].is_string(), "{json}");
     }
 

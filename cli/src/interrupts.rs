@@ -17,9 +17,9 @@ pub(crate) const INTERRUPTED: u8 = 130;
 #[cfg(unix)]
 pub(crate) fn handle(handler: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {
     let ignored = ignored();
-    let handled = [SIGINT, SIGTERM, SIGHUP].into_iter();
-    let handled = handled.filter(|signal| ignored >> (signal - 1) & 1 == 0);
-    let mut signals = Signals::new(handled).context("signals cannot be handled")?;
+    let awaited = [SIGINT, SIGTERM, SIGHUP].into_iter();
+    let awaited = awaited.filter(|signal| ignored >> (signal - 1) & 1 == 0);
+    let mut signals = Signals::new(awaited).context("signals cannot be handled")?;
     let wait = move || {
         if signals.forever().next().is_some() {
             handler();
@@ -36,7 +36,7 @@ pub(crate) fn handle(_: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns the set of ignored signals (proc_pid_status(5)).
+/// Returns the set of ignored signals (`proc_pid_status(5)`).
 #[cfg(unix)]
 fn ignored() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -155,7 +155,10 @@ fn caches(wanted: Option<&str>) -> anyhow::Result<Vec<Cache>> {
     let mut names: Vec<_> = host.available_writebacks().map(|known| known.name).collect();
     if let Some(wanted) = wanted {
         if !names.contains(&wanted) {
-            bail!("{wanted}: this machine has no such write-back instruction; it has: {}", names.join(", "));
+            bail!(
+                "{wanted}: this machine has no such write-back instruction; it has: {}",
+                names.join(", ")
+            );
         }
         names.retain(|name| *name == wanted);
     }
@@ -175,7 +178,6 @@ fn core(wanted: Option<usize>) -> anyhow::Result<usize> {
 fn hypervisor(shown: Hypervisor) -> String {
     match (shown.kind(), shown) {
         (Some(kind), _) => kind.to_string(),
-        (None, Hypervisor::Present { .. }) => "unknown".to_owned(),
         (None, Hypervisor::Absent) => "none shown".to_owned(),
         (None, _) => "unknown".to_owned(),
     }
@@ -256,14 +258,16 @@ impl<'a> Probe<'a> {
             self.cache.writeback_invalidate(self.words);
         }
         if self.state == State::Clean {
-            core::hint::black_box(self.words.iter().fold(0, |sum, word| sum ^ word.load(Ordering::Relaxed)));
+            core::hint::black_box(
+                self.words.iter().fold(0, |sum, word| sum ^ word.load(Ordering::Relaxed)),
+            );
         }
         fence(Ordering::SeqCst);
         let begin = Instant::now();
         writeback();
         // On some CPUs the fence of a write-back can end before the write-back is complete.
         fence(Ordering::SeqCst);
-        begin.elapsed().as_nanos() as f64
+        begin.elapsed().as_secs_f64() * 1e9
     }
 
     fn cost(&self) -> Cost {
@@ -283,6 +287,7 @@ impl<'a> Probe<'a> {
 
 impl Sample {
     /// Returns the sample from the times of `n` ranges of `lines` lines, each with its fence, and of all lines at once.
+    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
     fn new(ranges: f64, at_once: f64, n: usize, lines: usize) -> Self {
         let (n, lines) = (n as f64, lines as f64);
         let fence = (n > 1.0).then(|| (ranges - at_once) / (n - 1.0));
@@ -292,17 +297,16 @@ impl Sample {
 }
 
 impl Estimate {
-    /// The interval is between two order statistics, which are 0.98 times the root of the number from the median (the
-    /// normal approximation of the binomial distribution).
+    /// The interval is between two order statistics, which are about the root of the number from the median (the normal
+    /// approximation of the binomial distribution).
     fn of(mut samples: Vec<f64>) -> Self {
         samples.sort_by(f64::total_cmp);
-        let count = samples.len() as f64;
-        let at = |place: f64| samples[(place.max(0.0) as usize).min(samples.len() - 1)];
-        let (middle, aside) = (count / 2.0, 0.98 * count.sqrt());
+        let (last, middle) = (samples.len() - 1, samples.len() / 2);
+        let aside = samples.len().isqrt();
         Self {
-            median: at(middle),
-            low: at(middle - aside),
-            high: at(middle + aside),
+            median: samples[middle],
+            low: samples[middle.saturating_sub(aside)],
+            high: samples[(middle + aside).min(last)],
             samples: samples.len(),
         }
     }
@@ -373,7 +377,8 @@ mod tests {
     /// Le Boudec, *Performance Evaluation of Computer and Communication Systems*, table A.1: x(40)..x(61) of 100.
     #[test]
     fn the_interval_of_a_median_ends_at_order_statistics() {
-        let Estimate { median, low, high, samples } = Estimate::of((1..=100).map(f64::from).collect());
+        let Estimate { median, low, high, samples } =
+            Estimate::of((1..=100).map(f64::from).collect());
         assert_eq!(samples, 100);
         assert!((50.0..=51.0).contains(&median) && (40.0..=42.0).contains(&low), "{median}, {low}");
         assert!((60.0..=62.0).contains(&high), "{high}");

@@ -172,31 +172,40 @@ impl Recording {
         })
     }
 
-fn write(&self, out: &mut impl Write) -> io::Result<()> {
-    let Self { identity, openings, sub_buffers, sub_buffer_bytes, refuses, .. } = self;
-    let Self { clock_words, ticks_per_second, anchor, .. } = self;
-    let Self { root_damaged, names_damaged, shards, .. } = self;
-    row(out, "recording", identity)?;
-    row(out, "openings", format!("{openings} to record"))?;
-    let size = text::bytes(u64::from(*sub_buffer_bytes));
-    row(out, "shards", format!("{}, each of {sub_buffers} sub-buffers of {size}", shards.len()))?;
-    let when_full = if *refuses { "refuses new events" } else { "overwrites the oldest events" };
-    row(out, "when full", when_full)?;
-    row(out, "clock", format!("{clock_words}, {} ticks a second", thousands(*ticks_per_second)))?;
-    let Anchor { ticks, time } = anchor;
-    let anchor = time.as_ref().map(|time| format!("tick {} at {time}", thousands(*ticks)));
-    row(out, "anchor", anchor.as_deref().unwrap_or("none: the clock had no wall time"))?;
-    if *root_damaged {
-        row(out, "damage", "one of the two copies of the root is damaged")?;
+    fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        let Self { identity, openings, sub_buffers, sub_buffer_bytes, refuses, .. } = self;
+        let Self { clock_words, ticks_per_second, anchor, .. } = self;
+        let Self { root_damaged, names_damaged, shards, .. } = self;
+        row(out, "recording", identity)?;
+        row(out, "openings", format!("{openings} to record"))?;
+        let size = text::bytes(u64::from(*sub_buffer_bytes));
+        row(
+            out,
+            "shards",
+            format!("{}, each of {sub_buffers} sub-buffers of {size}", shards.len()),
+        )?;
+        let when_full =
+            if *refuses { "refuses new events" } else { "overwrites the oldest events" };
+        row(out, "when full", when_full)?;
+        row(
+            out,
+            "clock",
+            format!("{clock_words}, {} ticks a second", thousands(*ticks_per_second)),
+        )?;
+        let Anchor { ticks, time } = anchor;
+        let anchor = time.as_ref().map(|time| format!("tick {} at {time}", thousands(*ticks)));
+        row(out, "anchor", anchor.as_deref().unwrap_or("none: the clock had no wall time"))?;
+        if *root_damaged {
+            row(out, "damage", "one of the two copies of the root is damaged")?;
+        }
+        if *names_damaged {
+            row(out, "damage", recording::DAMAGED_NAMES)?;
+        }
+        for (number, shard) in shards.iter().enumerate() {
+            row(out, &format!("shard {number}"), words(shard, u64::from(*sub_buffers)))?;
+        }
+        Ok(())
     }
-    if *names_damaged {
-        row(out, "damage", recording::DAMAGED_NAMES)?;
-    }
-    for (number, shard) in shards.iter().enumerate() {
-        row(out, &format!("shard {number}"), words(shard, u64::from(*sub_buffers)))?;
-    }
-    Ok(())
-}
 }
 
 /// Returns the name of a clock in JSON, and the words for it.

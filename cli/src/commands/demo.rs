@@ -43,7 +43,7 @@ const PAYLOAD: usize = 64;
 const FILE: u64 = 8 << 20;
 /// The number of acknowledged records after which the child is killed; or it is killed after [`PATIENCE`] and at least
 /// one.
-const KILL_AFTER: usize = FILE as usize / PAYLOAD / 4;
+const KILL_AFTER: usize = (8 << 20) / PAYLOAD / 4;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The payload of a record: its number, and words that depend on it.
@@ -319,8 +319,7 @@ mod tests {
 
         let (journal, _) = Journal::create_new(&memory).unwrap();
         // A journal keeps any appended bytes: here record 3 in the place of record 1.
-        let positions =
-            [0, 3, 2, 3, 4].map(|number| journal.append(&payload(number)).unwrap());
+        let positions = [0, 3, 2, 3, 4].map(|number| journal.append(&payload(number)).unwrap());
         drop(journal);
         let found = look(&memory, 4);
         assert_eq!((found.intact, &found.lost, found.beyond), (3, &vec![1], 1));

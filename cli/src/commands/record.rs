@@ -60,14 +60,14 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         _ => None,
     };
     finish_when_interrupted(Arc::clone(&recorder))?;
-    let recorded = record(path, &recorder, input);
+    let ended = record(path, &recorder, input);
     // The events are written back even after an error.
     write_back(&recorder)?;
     if let Some(within) = within {
         let longest = within.finish()?;
         text::tell!("{}: an event was persistent after {longest:?} at most", path.display());
     }
-    recorded.map(|()| ExitCode::SUCCESS)
+    ended.map(|()| ExitCode::SUCCESS)
 }
 
 /// Creates the file and a recording in it, or continues the one that is there. A file in which no recording could be created
@@ -135,9 +135,9 @@ fn event(
     writer: &Writer<'_, Arc<DaxFile>>,
     payload: &[u8],
 ) -> anyhow::Result<()> {
-    let recorded = writer.record(0, payload);
+    let outcome = writer.record(0, payload);
     recorder.medium().check()?;
-    match recorded.map_err(ErrorKind::from) {
+    match outcome.map_err(ErrorKind::from) {
         Ok(()) => Ok(()),
         // An interrupt has stopped recording: its thread writes back, and ends the process with its own exit code.
         Err(ErrorKind::Stopped) => loop {
@@ -167,7 +167,7 @@ impl FromStr for When {
             "each-append" => Ok(Self::EachAppend),
             _ => text::period(text)
                 .map(Self::Within)
-                .map_err(|_| "use at-end, sub-buffer, each-append, or a time such as 10ms or 1s"),
+                .or(Err("use at-end, sub-buffer, each-append, or a time such as 10ms or 1s")),
         }
     }
 }

@@ -24,11 +24,7 @@ fn shared() -> tempfile::TempDir {
 }
 
 fn guard(directory: &Path, arguments: &[&str]) -> Child {
-    guard_by(
-        cachemaint(),
-        directory,
-        arguments,
-    )
+    guard_by(cachemaint(), directory, arguments)
 }
 
 fn guard_by(mut command: std::process::Command, directory: &Path, arguments: &[&str]) -> Child {

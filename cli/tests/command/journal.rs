@@ -431,8 +431,14 @@ fn torn() -> Place {
 fn whole_records_after_a_torn_end_are_reported_by_verify_and_inspect() {
     let place = torn();
     let verified = place.json(&["verify"])["recovered"].clone();
-    assert_eq!((&verified["records"], &verified["end"]), (&serde_json::json!(1), &serde_json::json!(88)));
-    assert_eq!((&verified["torn"], &verified["after_gap"]), (&serde_json::json!(true), &serde_json::json!(3)));
+    assert_eq!(
+        (&verified["records"], &verified["end"]),
+        (&serde_json::json!(1), &serde_json::json!(88))
+    );
+    assert_eq!(
+        (&verified["torn"], &verified["after_gap"]),
+        (&serde_json::json!(true), &serde_json::json!(3))
+    );
     assert!(verified["damage"].is_null());
     let text = unwrapped(&stdout(&place.run(&["verify"]).code(1)));
     assert!(text.contains("3 whole records are after the torn end at 88, "), "{text}");

@@ -253,8 +253,7 @@ fn the_message_of_a_panic_is_named() {
     let place = Place::empty();
     place.run(&["record"]).success();
     let options = dax::Options::new().allow_page_granularity();
-    let recorder =
-        Recorder::open(options.open(&place.path).unwrap()).unwrap().0;
+    let recorder = Recorder::open(options.open(&place.path).unwrap()).unwrap().0;
     recorder.claim().unwrap().record(65_535, b"src/main.rs:7:5: the valve is shut").unwrap();
     drop(recorder);
     let text = stdout(&place.run(&["dump"]).success());

@@ -169,8 +169,7 @@ impl Guard {
         statistics.passes += 1;
         statistics.problems += problems.len() as u64;
         statistics.outside = statistics.outside.max(outside);
-        statistics.longest_interval =
-            statistics.longest_interval.max(interval.unwrap_or_default());
+        statistics.longest_interval = statistics.longest_interval.max(interval.unwrap_or_default());
         statistics.longest_pass = statistics.longest_pass.max(took);
         statistics.in_passes += took;
         statistics.cpu += cpu;
@@ -296,7 +295,9 @@ impl Held {
         let error = match Options::new().view(path) {
             Ok(view) if !is_same(view.file()) => return replaced(),
             Ok(view) => match view.cache() {
-                Some(cache) => return Self::Lines(Box::new(Lines { view, cache, is_touched: false })),
+                Some(cache) => {
+                    return Self::Lines(Box::new(Lines { view, cache, is_touched: false }));
+                }
                 None => return Self::Nothing(format!("{}: has no lines", path.display())),
             },
             Err(error) => error,

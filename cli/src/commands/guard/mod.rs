@@ -72,6 +72,7 @@ use trees::Root;
 /// Files of the page cache are refused, since a reset takes the page cache as a whole. With --page-cache they are synced
 /// instead.
 #[derive(clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option")]
 pub(crate) struct Arguments {
     /// Files, and directories of files in the same mount. A file system or directory that is mounted below one is another
     /// PATH

@@ -40,9 +40,15 @@ pub(super) enum Found {
         size: u64,
     },
     /// A path of the guard that is not there any more.
-    Gone { path: PathBuf, why: anyhow::Error },
+    Gone {
+        path: PathBuf,
+        why: anyhow::Error,
+    },
     /// A directory or file without a look.
-    Unseen { path: PathBuf, why: anyhow::Error },
+    Unseen {
+        path: PathBuf,
+        why: anyhow::Error,
+    },
 }
 
 impl Identity {

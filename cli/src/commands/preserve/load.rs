@@ -122,7 +122,7 @@ impl Loading<'_> {
 fn is_same(one: &Path, other: &Path) -> io::Result<bool> {
     use std::os::unix::fs::MetadataExt as _;
 
-    let [one, other] = [one, other].map(|path| fs::metadata(path));
+    let [one, other] = [one, other].map(fs::metadata);
     let (one, other) = (one?, other?);
     Ok((one.dev(), one.ino()) == (other.dev(), other.ino()))
 }

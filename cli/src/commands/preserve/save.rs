@@ -49,12 +49,10 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let path = &arguments.file;
     let (input, len) = open_input(arguments.input.as_deref())?;
-    let mut writable = match arguments.create {
-        Some(size) => open_or_create(path, size)?,
-        None => {
-            let file = commands::open(path).map_err(or_create)?;
-            grown(path, file, arguments.grow)?
-        }
+    let mut writable = if let Some(size) = arguments.create {
+        open_or_create(path, size)?
+    } else {
+        grown(path, commands::open(path).map_err(or_create)?, arguments.grow)?
     };
     let (generation, has_replaced) = save(arguments, &mut writable, input, len)?;
     let guarantee = writable.file.guarantee();

@@ -1,8 +1,8 @@
 //! Signals that ask a command to end.
 
-use anyhow::Context as _;
 #[cfg(unix)]
 use {
+    anyhow::Context as _,
     signal_hook::consts::{SIGHUP, SIGINT, SIGTERM},
     signal_hook::iterator::Signals,
     std::thread,

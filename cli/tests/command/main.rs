@@ -14,13 +14,13 @@ mod inspect;
 mod journal;
 mod preserve;
 mod recorder;
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 mod streams;
 
 use core::fmt::Display;
 use serde_json::Value;
 use std::fs;
-use std::io::{self, PipeWriter, Write as _};
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
@@ -100,14 +100,13 @@ fn is_refused(
 
 /// Returns a pipe without a reader. A child that another test has forked holds the reader until it executes its program, so
 /// this waits until the kernel reports that none is left (poll(2), `POLLERR`).
-fn unread() -> io::Result<PipeWriter> {
+#[cfg(target_os = "linux")]
+fn unread() -> io::Result<io::PipeWriter> {
+    use rustix::event::{PollFd, PollFlags, poll};
+
     let (reader, writer) = io::pipe()?;
     drop(reader);
-    #[cfg(unix)]
-    {
-        use rustix::event::{PollFd, PollFlags, poll};
-        poll(&mut [PollFd::new(&writer, PollFlags::empty())], None)?;
-    }
+    poll(&mut [PollFd::new(&writer, PollFlags::empty())], None)?;
     Ok(writer)
 }
 

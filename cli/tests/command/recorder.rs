@@ -6,7 +6,7 @@ use cachemaint::recorder::{Clock, Identity, Options, Recorder, Writer};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::UNIX_EPOCH;
@@ -114,6 +114,7 @@ fn a_line_that_is_too_long_is_split() {
 #[test]
 fn recorded_events_survive_a_kill_and_a_signal_ends_the_recording() {
     use rustix::process::{Pid, Signal, kill_process};
+    use std::io::Write as _;
 
     for (signal, code) in [(Signal::KILL, None), (Signal::TERM, Some(130))] {
         let place = Place::empty();

@@ -63,7 +63,6 @@ fn a_closed_output_pipe_ends_a_command_as_sigpipe_does() {
 }
 
 /// A full disk is an error, unlike a reader that has read enough.
-#[cfg(target_os = "linux")]
 #[test]
 fn a_result_that_cannot_be_written_fails() {
     let place = place();
@@ -111,7 +110,6 @@ fn a_missing_standard_output_fails_a_load() {
 }
 
 /// A user who repeats such a command would do the work twice.
-#[cfg(target_os = "linux")]
 #[test]
 fn work_whose_report_cannot_be_printed_is_named() {
     let place = place();

@@ -362,9 +362,7 @@ fn nanoseconds<S: serde::Serializer>(time: &Duration, to: S) -> Result<S::Ok, S:
 
 #[cfg(test)]
 mod tests {
-    use super::{Guard, Lines, Root};
-    use cachemaint::cache::Cache;
-    use cachemaint::dax::{ErrorKind, FaultHandler, Options};
+    use super::{Guard, Root};
     use std::fs;
     use std::path::Path;
     use std::thread::sleep;
@@ -409,6 +407,10 @@ mod tests {
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     #[test]
     fn a_file_that_is_cut_during_a_pass_is_an_error() {
+        use super::Lines;
+        use cachemaint::cache::Cache;
+        use cachemaint::dax::{ErrorKind, FaultHandler, Options};
+
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("buffer");
         fs::write(&path, vec![1; 100_000]).unwrap();

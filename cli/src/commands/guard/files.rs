@@ -14,7 +14,7 @@ use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::mem::{replace, take};
+use std::mem::take;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -54,8 +54,8 @@ struct Guarded {
 /// What is open of a file.
 #[derive(Debug)]
 enum Held {
-    /// Nothing, for this reason. The next look tries again.
-    Nothing(String),
+    /// Nothing, for this reason. The next look tries again. There is none for a file that was replaced since the look.
+    Nothing(Option<String>),
     /// A file without bytes.
     Empty,
     /// A file on DAX. Its lines are written back.
@@ -156,7 +156,7 @@ impl Guard {
                 Err(_) if !guarded.is_found => {}
                 Err(why) => {
                     outside += 1;
-                    reasons.insert(why);
+                    reasons.extend(why);
                 }
             }
         }
@@ -209,7 +209,7 @@ impl Guard {
         }
         let guarded = self.files.entry(identity).or_insert_with(|| Guarded {
             path: PathBuf::new(),
-            held: Held::Nothing(String::new()),
+            held: Held::Nothing(None),
             since: self.looked,
             is_found: true,
         });
@@ -246,59 +246,41 @@ impl Guarded {
         &mut self,
         identity: Identity,
         page_cache: bool,
-    ) -> Result<Option<[u64; 2]>, String> {
+    ) -> Result<Option<[u64; 2]>, Option<String>> {
         if let Held::Lines(lines) = &self.held
             && lines.view.file().metadata().is_ok_and(|found| found.len() != lines.view.len())
         {
-            self.held = Held::Nothing(String::new());
+            self.held = Held::Nothing(None);
             self.open(identity, page_cache);
         }
-        match replace(&mut self.held, Held::Empty) {
-            Held::Empty => Ok(None),
-            Held::Nothing(why) => {
-                self.held = Held::Nothing(why.clone());
-                Err(why)
-            }
-            Held::Failed(why) => {
-                self.held = Held::Failed(why.clone());
-                Err(why)
-            }
-            Held::Lines(mut lines) => match lines.pass_over() {
-                Ok(written) => {
-                    self.held = Held::Lines(lines);
-                    Ok(Some(written))
-                }
-                Err(error) => {
-                    self.held = Held::Nothing(error.to_string());
-                    Err(error.to_string())
-                }
+        let (why, failed): (_, fn(String) -> Held) = match &mut self.held {
+            Held::Empty => return Ok(None),
+            Held::Nothing(why) => return Err(why.clone()),
+            Held::Failed(why) => return Err(Some(why.clone())),
+            Held::Lines(lines) => match lines.pass_over() {
+                Ok(written) => return Ok(Some(written)),
+                Err(error) => (error.to_string(), |why| Held::Nothing(Some(why))),
             },
-            Held::Synced(file) => match synced(&file) {
-                Ok(bytes) => {
-                    self.held = Held::Synced(file);
-                    Ok(Some([bytes, 0]))
-                }
-                Err(error) => {
-                    let why = format!("{}: {error:#}", self.path.display());
-                    self.held = Held::Failed(why.clone());
-                    Err(why)
-                }
+            Held::Synced(file) => match synced(file) {
+                Ok(bytes) => return Ok(Some([bytes, 0])),
+                Err(error) => (format!("{}: {error:#}", self.path.display()), Held::Failed),
             },
-        }
+        };
+        self.held = failed(why.clone());
+        Err(Some(why))
     }
 }
 
 impl Held {
     fn open(path: &Path, identity: Identity, page_cache: bool) -> Self {
         let is_same = |file: &File| Identity::of(file).is_ok_and(|found| found == identity);
-        let replaced = || Self::Nothing(format!("{}: was replaced", path.display()));
         let error = match Options::new().view(path) {
-            Ok(view) if !is_same(view.file()) => return replaced(),
+            Ok(view) if !is_same(view.file()) => return Self::Nothing(None),
             Ok(view) => match view.cache() {
                 Some(cache) => {
                     return Self::Lines(Box::new(Lines { view, cache, is_touched: false }));
                 }
-                None => return Self::Nothing(format!("{}: has no lines", path.display())),
+                None => return Self::Nothing(Some(format!("{}: has no lines", path.display()))),
             },
             Err(error) => error,
         };
@@ -313,11 +295,11 @@ impl Held {
             _ => false,
         };
         if !is_synced {
-            return Self::Nothing(super::refused(&error));
+            return Self::Nothing(Some(super::refused(&error)));
         }
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let opened = open(path, flags, Mode::empty()).map(File::from);
-        opened.ok().filter(is_same).map_or_else(replaced, Self::Synced)
+        opened.ok().filter(is_same).map_or(Self::Nothing(None), Self::Synced)
     }
 }
 

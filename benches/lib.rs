@@ -33,9 +33,8 @@ pub fn run(
     measure: impl FnOnce(&mut Criterion) -> Outcome + Send,
     summary: impl FnOnce(&mut dyn Write) -> Outcome + Send,
 ) -> ExitCode {
-    let on_the_core =
-        |_core| measure_and_summarize(measure, summary).map_err(|error| error.to_string());
-    let outcome = pinning::pinned(None, on_the_core).map_err(|error| error.to_string()).flatten();
+    let on_the_core = || measure_and_summarize(measure, summary).map_err(|error| error.to_string());
+    let outcome = pinning::pinned(on_the_core).map_err(|error| error.to_string()).flatten();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failure(error),

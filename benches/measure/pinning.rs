@@ -8,20 +8,17 @@ use core_affinity::CoreId;
 use std::collections::BTreeSet;
 use std::fs;
 
-/// Runs `work` on a thread that is pinned to `core`, or to the last core that this process may use (the first ones get
-/// most interrupts), and returns the result. `work` gets the core.
+/// Runs `work` on a thread that is pinned to the last core that this process may use (the first ones get most interrupts),
+/// and returns the result.
 ///
 /// # Errors
-/// If the list of cores cannot be read, the process may not use this one, or pinning is refused.
+/// If the list of cores cannot be read, or pinning is refused.
 ///
 /// # Panics
 /// If `work` panics.
-pub fn pinned<R: Send>(
-    core: Option<usize>,
-    work: impl FnOnce(usize) -> R + Send,
-) -> Result<R, PinError> {
-    let core = choose(core, &available()?)?;
-    let on_the_core = || pin(core).map(|()| work(core));
+pub fn pinned<R: Send>(work: impl FnOnce() -> R + Send) -> Result<R, PinError> {
+    let core = available()?.last().copied().ok_or(PinError::Unknown)?;
+    let on_the_core = || pin(core).map(|()| work());
     std::thread::scope(|scope| match scope.spawn(on_the_core).join() {
         Ok(outcome) => outcome,
         Err(panic) => std::panic::resume_unwind(panic),
@@ -66,27 +63,12 @@ pub fn pin(core: usize) -> Result<(), PinError> {
     if pinned { Ok(()) } else { Err(PinError::Refused { core }) }
 }
 
-fn choose(wanted: Option<usize>, available: &[usize]) -> Result<usize, PinError> {
-    match wanted {
-        None => available.last().copied().ok_or(PinError::Unknown),
-        Some(core) if available.contains(&core) => Ok(core),
-        Some(core) => Err(PinError::NotAvailable { core, available: available.to_vec() }),
-    }
-}
-
 /// The reason why a thread was not pinned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PinError {
     /// The system does not list its cores.
     Unknown,
-    /// This process may not use the core.
-    NotAvailable {
-        /// The core that was asked for.
-        core: usize,
-        /// The cores that the process may use.
-        available: Vec<usize>,
-    },
     /// The system refused.
     Refused {
         /// The core that was asked for.
@@ -98,18 +80,8 @@ impl fmt::Display for PinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unknown => f.write_str("the system does not say which CPU cores there are"),
-            Self::NotAvailable { core, available } => {
-                write!(f, "this process may not use CPU core {core}; it may use")?;
-                available.iter().try_for_each(|core| write!(f, " {core}"))
-            }
-            Self::Refused { core } if cfg!(target_os = "macos") => {
-                write!(
-                    f,
-                    "macOS does not pin threads, here to CPU core {core}: measure on another system"
-                )
-            }
             Self::Refused { core } => {
-                write!(f, "the system refuses to pin a thread to CPU core {core}; try another")
+                write!(f, "the system refuses to pin a thread to CPU core {core}")
             }
         }
     }
@@ -119,7 +91,7 @@ impl core::error::Error for PinError {}
 
 #[cfg(test)]
 mod tests {
-    use super::{PinError, choose, one_of_each, pinned};
+    use super::{one_of_each, pinned};
 
     /// Linux numbers the CPUs of a core apart on one machine, and one after the other on the next.
     #[test]
@@ -131,21 +103,12 @@ mod tests {
         assert_eq!(one_of_each(&[0, 1], |_| None), [0, 1]);
     }
 
-    #[test]
-    fn the_last_core_is_the_default_and_others_must_be_available() {
-        assert_eq!(choose(None, &[0, 2, 5]), Ok(5));
-        assert_eq!(choose(Some(2), &[0, 2, 5]), Ok(2));
-        let error = choose(Some(1), &[0, 2, 5]).unwrap_err();
-        assert_eq!(error, PinError::NotAvailable { core: 1, available: vec![0, 2, 5] });
-        assert!(error.to_string().ends_with("core 1; it may use 0 2 5"), "{error}");
-    }
-
     /// A caller that stayed pinned would measure the next time on one core only.
     #[test]
     fn the_thread_is_pinned_and_the_caller_is_not() {
         let cores = || core_affinity::get_core_ids().map(|ids| ids.len());
         let before = cores();
-        assert_eq!(pinned(None, |_| cores()), Ok(Some(1)));
+        assert_eq!(pinned(cores), Ok(Some(1)));
         assert_eq!(cores(), before);
     }
 }

@@ -19,6 +19,7 @@ use cachemaint::Cache;
 use cachemaint::instruction;
 use cachemaint::report::{HostReport, Hypervisor};
 use core::fmt;
+use core::hint::black_box;
 use core::sync::atomic::{AtomicU64, Ordering, fence};
 use core::time::Duration;
 use core_affinity::CoreId;
@@ -250,7 +251,8 @@ impl<'a> Probe<'a> {
 
     /// Brings the lines into their state, and returns the nanoseconds of `writeback`.
     fn time(&self, writeback: impl FnOnce()) -> f64 {
-        for (place, word) in (1..).zip(self.words) {
+        let lines = || self.words.iter().step_by(self.cache.line_size() / WORD);
+        for (place, word) in (1..).zip(lines()) {
             // Data that are not zero, and change.
             word.store(word.load(Ordering::Relaxed).wrapping_add(place) | 1, Ordering::Relaxed);
         }
@@ -258,9 +260,7 @@ impl<'a> Probe<'a> {
             self.cache.writeback_invalidate(self.words);
         }
         if self.state == State::Clean {
-            core::hint::black_box(
-                self.words.iter().fold(0, |sum, word| sum ^ word.load(Ordering::Relaxed)),
-            );
+            black_box(lines().fold(0, |sum, word| sum ^ word.load(Ordering::Relaxed)));
         }
         fence(Ordering::SeqCst);
         let begin = Instant::now();

@@ -1,10 +1,10 @@
 //! The contenders of a comparison, their measurement and its output.
 
+use crate::measure::blocks::{Blocks, Loop, interleave};
+use crate::measure::clock::Clock;
+use crate::measure::machine::Machine;
+use crate::measure::statistics::Estimate;
 use crate::{Outcome, run_with, scaled};
-use cachemaint_cli::measure::blocks::{Blocks, Loop, interleave};
-use cachemaint_cli::measure::clock::Clock;
-use cachemaint_cli::measure::machine::Machine;
-use cachemaint_cli::measure::statistics::Estimate;
 use core::cell::Cell;
 use core::error::Error;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -178,8 +178,8 @@ pub fn print_heading(out: &mut dyn Write, what: &str, blocks: Blocks) -> Outcome
 #[cfg(test)]
 mod tests {
     use super::{fill_ns, goal_or_mark};
-    use cachemaint_cli::measure::clock::Clock;
-    use cachemaint_cli::measure::statistics::Estimate;
+    use crate::measure::clock::Clock;
+    use crate::measure::statistics::Estimate;
     use core::cell::Cell;
     use core::sync::atomic::{AtomicU64, Ordering};
 

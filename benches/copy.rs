@@ -10,16 +10,16 @@
 
 use cachemaint_benches::contenders::{goal_or_mark, mark};
 use cachemaint_benches::libpmem::{self, Libpmem};
-use cachemaint_benches::{Outcome, run, scaled};
-use cachemaint_cli::measure::blocks::Blocks;
-use cachemaint_cli::measure::clock::Clock;
-use cachemaint_cli::measure::copy::{
+use cachemaint_benches::measure::blocks::Blocks;
+use cachemaint_benches::measure::clock::Clock;
+use cachemaint_benches::measure::copy::{
     CacheSizes, Case, Contender, Memory, Placement, Probe, contenders, samples,
     streaming_is_durable,
 };
-use cachemaint_cli::measure::machine::Machine;
-use cachemaint_cli::measure::statistics::Estimate;
-use cachemaint_cli::measure::to_persistence;
+use cachemaint_benches::measure::machine::Machine;
+use cachemaint_benches::measure::statistics::Estimate;
+use cachemaint_benches::measure::to_persistence;
+use cachemaint_benches::{Outcome, run, scaled};
 use core::error::Error;
 use core::time::Duration;
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};

@@ -1,11 +1,11 @@
 //! The cost of each write-back instruction of this machine: lines dirty, clean and not cached, in ranges of 64 B, 4 KiB
-//! and 1 MiB, each range completed by its fence. `cachemaint bench` prints the same matrix with separate costs of lines
-//! and fences.
+//! and 1 MiB, each range completed by its fence. `cachemaint bench` has the costs of lines and fences apart.
 
+use cachemaint::Cache;
+use cachemaint_benches::measure::clock::Clock;
+use cachemaint_benches::measure::lines::State;
+use cachemaint_benches::measure::writeback::{Memory, Probe, SIZES};
 use cachemaint_benches::{Outcome, run, scaled};
-use cachemaint_cli::measure::clock::Clock;
-use cachemaint_cli::measure::lines::State;
-use cachemaint_cli::measure::writeback::{Memory, Probe, SIZES, available, with_instruction};
 use criterion::{BenchmarkId, Criterion, Throughput};
 use std::process::ExitCode;
 
@@ -15,8 +15,8 @@ fn main() -> ExitCode {
 
 fn write_back(criterion: &mut Criterion) -> Outcome {
     let (clock, memory) = (Clock::new(), Memory::new());
-    for instruction in available()? {
-        let cache = with_instruction(instruction.name)?;
+    for instruction in Cache::host()?.available_writebacks() {
+        let cache = Cache::builder().writeback_with(instruction).build()?;
         let mut group = criterion.benchmark_group(instruction.name);
         for state in State::ALL {
             for bytes in SIZES {

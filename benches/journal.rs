@@ -14,14 +14,14 @@ use cachemaint_benches::bare::append::{self, AppendEach, AppendShared, Log, Pack
 use cachemaint_benches::contenders::{Case, Contender, run_cases};
 #[cfg(target_os = "linux")]
 use cachemaint_benches::libpmemlog::Libpmemlog;
+use cachemaint_benches::measure::blocks::Blocks;
+use cachemaint_benches::measure::clock::Clock;
+#[cfg(target_arch = "x86_64")]
+use cachemaint_benches::measure::copy::streaming_is_durable;
+use cachemaint_benches::measure::lines::{PAGE, Region};
+use cachemaint_benches::measure::to_persistence;
 use cachemaint_benches::payloads::Payloads;
 use cachemaint_benches::threads::{Apart, Cores};
-use cachemaint_cli::measure::blocks::Blocks;
-use cachemaint_cli::measure::clock::Clock;
-#[cfg(target_arch = "x86_64")]
-use cachemaint_cli::measure::copy::streaming_is_durable;
-use cachemaint_cli::measure::lines::{PAGE, Region};
-use cachemaint_cli::measure::to_persistence;
 use cachemaint_journal::{Group, Journal, Position};
 use core::error::Error;
 use core::ops::Range;

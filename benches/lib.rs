@@ -1,6 +1,4 @@
-//! The parts that only the benchmarks need: their runs, and the peers they are compared with.
-//!
-//! The measuring itself is in `cachemaint_cli::measure`, which the command uses too.
+//! The parts that the benchmarks share: the measuring, their runs, and the peers they are compared with.
 
 pub mod bare;
 pub mod contenders;
@@ -14,10 +12,11 @@ pub mod libpmemlog;
 pub mod libpmemobj;
 #[cfg(target_os = "linux")]
 pub mod lttng;
+pub mod measure;
 pub mod payloads;
 pub mod threads;
 
-use cachemaint_cli::measure::pinning;
+use crate::measure::pinning;
 use core::error::Error;
 use core::fmt;
 use core::time::Duration;
@@ -34,9 +33,8 @@ pub fn run(
     measure: impl FnOnce(&mut Criterion) -> Outcome + Send,
     summary: impl FnOnce(&mut dyn Write) -> Outcome + Send,
 ) -> ExitCode {
-    let on_the_core =
-        |_core| measure_and_summarize(measure, summary).map_err(|error| error.to_string());
-    let outcome = pinning::pinned(None, on_the_core).map_err(|error| error.to_string()).flatten();
+    let on_the_core = || measure_and_summarize(measure, summary).map_err(|error| error.to_string());
+    let outcome = pinning::pinned(on_the_core).map_err(|error| error.to_string()).flatten();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failure(error),

@@ -3,7 +3,7 @@
 
 #![expect(unsafe_code, reason = "a C library is loaded and called")]
 
-use cachemaint_cli::measure::copy::Target;
+use crate::measure::copy::Target;
 use core::ffi::{c_int, c_void};
 use core::sync::atomic::AtomicU64;
 use libloading::Library;

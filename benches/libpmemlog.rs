@@ -8,7 +8,7 @@
 #![expect(unsafe_code, reason = "a C library is loaded and called")]
 
 use crate::environment;
-use cachemaint_cli::measure::lines::PAGE;
+use crate::measure::lines::PAGE;
 use core::error::Error;
 use core::ffi::{CStr, c_char, c_int, c_longlong, c_void};
 use core::sync::atomic::{AtomicPtr, Ordering};

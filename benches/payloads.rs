@@ -1,6 +1,6 @@
 //! The payloads of records: bytes that are never all zero, and differ from one record to the next.
 
-use cachemaint_cli::measure::lines::{WORD, data};
+use crate::measure::lines::{WORD, data};
 
 /// The number of different payloads; all of them stay in the first level's cache.
 const DIFFERENT: usize = 4;

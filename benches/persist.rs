@@ -7,13 +7,13 @@
 #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
 use cachemaint_benches::bare::words;
 use cachemaint_benches::libpmem::Libpmem;
+use cachemaint_benches::measure::blocks::{Blocks, Loop, interleave};
+use cachemaint_benches::measure::clock::Clock;
+use cachemaint_benches::measure::lines::Region;
+use cachemaint_benches::measure::machine::Machine;
+use cachemaint_benches::measure::statistics::Estimate;
+use cachemaint_benches::measure::to_persistence;
 use cachemaint_benches::{Outcome, run, scaled};
-use cachemaint_cli::measure::blocks::{Blocks, Loop, interleave};
-use cachemaint_cli::measure::clock::Clock;
-use cachemaint_cli::measure::lines::Region;
-use cachemaint_cli::measure::machine::Machine;
-use cachemaint_cli::measure::statistics::Estimate;
-use cachemaint_cli::measure::to_persistence;
 use core::cell::Cell;
 use core::sync::atomic::{AtomicU64, Ordering};
 use criterion::{BenchmarkId, Criterion};

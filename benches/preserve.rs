@@ -27,12 +27,12 @@ use cachemaint::survival::Backing;
 use cachemaint_benches::contenders::{Case, Contender, print_heading};
 #[cfg(target_os = "linux")]
 use cachemaint_benches::libpmemobj::Libpmemobj;
+use cachemaint_benches::measure::blocks::Blocks;
+use cachemaint_benches::measure::clock::Clock;
+use cachemaint_benches::measure::lines::{PAGE, Region, WORD};
+use cachemaint_benches::measure::to_persistence;
 use cachemaint_benches::payloads::Payloads;
 use cachemaint_benches::{Outcome, run_with};
-use cachemaint_cli::measure::blocks::Blocks;
-use cachemaint_cli::measure::clock::Clock;
-use cachemaint_cli::measure::lines::{PAGE, Region, WORD};
-use cachemaint_cli::measure::to_persistence;
 use cachemaint_preserve::{Options, Store, Verify};
 use core::convert::Infallible;
 use core::error::Error;

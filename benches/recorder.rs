@@ -15,12 +15,12 @@ use cachemaint_benches::bare::event::{Ring, recording};
 use cachemaint_benches::contenders::{Case, Contender, run_cases};
 #[cfg(target_os = "linux")]
 use cachemaint_benches::lttng::Lttng;
+use cachemaint_benches::measure::blocks::Blocks;
+use cachemaint_benches::measure::clock::Clock;
+use cachemaint_benches::measure::lines::{PAGE, Region};
+use cachemaint_benches::measure::to_persistence;
 use cachemaint_benches::payloads::EVENT_BYTES;
 use cachemaint_benches::threads::{Apart, Cores};
-use cachemaint_cli::measure::blocks::Blocks;
-use cachemaint_cli::measure::clock::Clock;
-use cachemaint_cli::measure::lines::{PAGE, Region};
-use cachemaint_cli::measure::to_persistence;
 use cachemaint_recorder::{self, Durability, Event, Found, Identity, Options, Recorder, Writer};
 use core::error::Error;
 use core::iter::zip;

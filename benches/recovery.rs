@@ -6,13 +6,13 @@
 use cachemaint::medium::Memory;
 use cachemaint::survival::Backing;
 use cachemaint_benches::contenders::print_heading;
+use cachemaint_benches::measure::blocks::{Blocks, Loop, interleave};
+use cachemaint_benches::measure::clock::Clock;
+use cachemaint_benches::measure::lines::{PAGE, Region};
+use cachemaint_benches::measure::statistics::Estimate;
+use cachemaint_benches::measure::to_persistence;
 use cachemaint_benches::payloads::Payloads;
 use cachemaint_benches::{Outcome, is_test, run_with};
-use cachemaint_cli::measure::blocks::{Blocks, Loop, interleave};
-use cachemaint_cli::measure::clock::Clock;
-use cachemaint_cli::measure::lines::{PAGE, Region};
-use cachemaint_cli::measure::statistics::Estimate;
-use cachemaint_cli::measure::to_persistence;
 use cachemaint_journal::{Group, Journal, Recovered};
 use core::cell::RefCell;
 use core::error::Error;

@@ -9,15 +9,15 @@ use cachemaint_benches::contenders::{
     Case as Comparison, Contender as Competitor, fill_ns, goal_or_mark, mark, print_heading,
 };
 use cachemaint_benches::libpmem::{self, Libpmem};
-use cachemaint_benches::{Outcome, run, scaled};
-use cachemaint_cli::measure::blocks::Blocks;
-use cachemaint_cli::measure::clock::Clock;
-use cachemaint_cli::measure::copy::{
+use cachemaint_benches::measure::blocks::Blocks;
+use cachemaint_benches::measure::clock::Clock;
+use cachemaint_benches::measure::copy::{
     CacheSizes, Case, Contender, Copy, Level, Memory, Placement, Probe, Target, samples,
     streaming_is_durable,
 };
-use cachemaint_cli::measure::statistics::Estimate;
-use cachemaint_cli::measure::to_persistence;
+use cachemaint_benches::measure::statistics::Estimate;
+use cachemaint_benches::measure::to_persistence;
+use cachemaint_benches::{Outcome, run, scaled};
 use core::cell::Cell;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;

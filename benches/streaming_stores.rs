@@ -19,12 +19,12 @@ fn main() -> ExitCode {
 #[cfg(target_arch = "x86_64")]
 mod x86_64 {
     use cachemaint::Cache;
+    use cachemaint_benches::measure::blocks::Blocks;
+    use cachemaint_benches::measure::clock::Clock;
+    use cachemaint_benches::measure::lines::State;
+    use cachemaint_benches::measure::machine::Machine;
+    use cachemaint_benches::measure::streaming::{Loops, PASS, measure};
     use cachemaint_benches::{Outcome, scaled};
-    use cachemaint_cli::measure::blocks::Blocks;
-    use cachemaint_cli::measure::clock::Clock;
-    use cachemaint_cli::measure::lines::State;
-    use cachemaint_cli::measure::machine::Machine;
-    use cachemaint_cli::measure::streaming::{Loops, PASS, measure};
     use criterion::{BenchmarkId, Criterion, Throughput};
     use std::io::Write;
 

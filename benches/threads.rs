@@ -1,7 +1,7 @@
 //! Several threads at once, each pinned to a core of its own.
 
-use cachemaint_cli::measure::clock::Clock;
-use cachemaint_cli::measure::pinning::{self, PinError};
+use crate::measure::clock::Clock;
+use crate::measure::pinning::{self, PinError};
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::io::{self, Write};
 use std::thread;

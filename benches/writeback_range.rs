@@ -7,13 +7,13 @@
 
 use cachemaint::Cache;
 use cachemaint_benches::libpmem::Libpmem;
+use cachemaint_benches::measure::blocks::{Blocks, Loop, interleave};
+use cachemaint_benches::measure::clock::Clock;
+use cachemaint_benches::measure::lines::{PAGE, Region, State, WORD, check};
+use cachemaint_benches::measure::machine::Machine;
+use cachemaint_benches::measure::statistics::Estimate;
+use cachemaint_benches::measure::to_persistence;
 use cachemaint_benches::{Outcome, run, scaled};
-use cachemaint_cli::measure::blocks::{Blocks, Loop, interleave};
-use cachemaint_cli::measure::clock::Clock;
-use cachemaint_cli::measure::lines::{PAGE, Region, State, WORD, check};
-use cachemaint_cli::measure::machine::Machine;
-use cachemaint_cli::measure::statistics::Estimate;
-use cachemaint_cli::measure::to_persistence;
 use core::cell::Cell;
 use core::sync::atomic::AtomicU64;
 use core::time::Duration;

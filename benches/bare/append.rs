@@ -6,10 +6,10 @@
 
 #![expect(unsafe_code, reason = "bare instructions")]
 
+use crate::measure::lines::WORD;
 use crate::payloads::Payloads;
 use cachemaint::Cache;
 use cachemaint::cache::Choice;
-use cachemaint_cli::measure::lines::WORD;
 use core::arch::asm;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};

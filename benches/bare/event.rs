@@ -12,11 +12,11 @@
     )
 )]
 
+use crate::measure::lines::WORD;
 use crate::payloads::event;
 use cachemaint::Cache;
 use cachemaint::medium::Memory;
 use cachemaint::survival::Backing;
-use cachemaint_cli::measure::lines::WORD;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 

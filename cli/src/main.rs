@@ -1,21 +1,18 @@
 //! The command `cachemaint`.
 //!
-//! Exit codes: 0 for success; 1 if the command found a problem that it looks for (damage, loss) or failed; 2 if the
-//! command line is not understood; 130 if a signal ended `demo`, `record` or `preserve load --output`. `record` passes on
-//! the exit code of the program which it runs. Results go to standard output, errors to standard error. If the reader of
-//! standard output closes the pipe, a command ends quietly with exit code 141, as by SIGPIPE. What it was asked to
-//! append, save or guard is done before.
+//! Exit codes: 0 if the work is done; 1 if the answer is no: damage, a loss, files without a guard; 2 if the command line is
+//! not understood; 3 if the work could not be done; 130 if a signal ended it; 141, as by SIGPIPE, if the reader of standard
+//! output has closed the pipe. Results go to standard output, errors to standard error. What a command was asked to append,
+//! save or guard is done although its report cannot be printed.
 
 mod canary;
 mod commands;
-mod files;
-#[cfg_attr(unix, expect(unsafe_code, reason = "reads and sets the disposition of signals"))]
 mod interrupts;
 mod read_only;
-#[cfg_attr(unix, expect(unsafe_code, reason = "closes a descriptor, to get the error"))]
 mod standard;
 
 use clap::{Parser, Subcommand};
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -36,19 +33,17 @@ enum Command {
     Preserve(commands::preserve::Arguments),
     Record(commands::record::Arguments),
     Dump(commands::dump::Arguments),
-    Stat(commands::stat::Arguments),
     #[cfg(target_os = "linux")]
     Guard(commands::guard::Arguments),
-    #[cfg(target_os = "linux")]
-    Writeback(commands::guard::OnceArguments),
-    #[cfg(not(target_os = "linux"))]
-    Guard(commands::linux_alone::Arguments),
-    #[cfg(not(target_os = "linux"))]
-    Writeback(commands::linux_alone::Arguments),
     Bench(commands::bench::Arguments),
     #[command(hide = true)]
     DemoWriter(commands::demo::WriterArguments),
 }
+
+/// The exit code of a command that could not do its work.
+const FAILED: u8 = 3;
+/// The exit code of a command whose output has no reader any more (128 and SIGPIPE), as shells have it.
+const UNREAD: u8 = 141;
 
 fn main() -> ExitCode {
     // Where there is no handler, an access to a missing byte of a file ends the command.
@@ -62,26 +57,17 @@ fn main() -> ExitCode {
         Command::Preserve(arguments) => commands::preserve::run(&arguments),
         Command::Record(arguments) => commands::record::run(&arguments),
         Command::Dump(arguments) => commands::dump::run(&arguments),
-        Command::Stat(arguments) => commands::stat::run(&arguments),
         #[cfg(target_os = "linux")]
         Command::Guard(arguments) => commands::guard::run(&arguments),
-        #[cfg(target_os = "linux")]
-        Command::Writeback(arguments) => commands::guard::run_once(&arguments),
-        #[cfg(not(target_os = "linux"))]
-        Command::Guard(_) | Command::Writeback(_) => commands::linux_alone::run(),
         Command::Bench(arguments) => commands::bench::run(&arguments),
         Command::DemoWriter(arguments) => commands::demo::write_until_killed(&arguments),
     };
     match outcome {
         Ok(code) => code,
-        Err(error) if is_broken_pipe(&error) => commands::text::UNREAD.into(),
+        Err(error) if is_broken_pipe(&error) => UNREAD.into(),
         Err(error) => {
-            // Names of files and devices can come from anywhere: a terminal would execute their control characters.
-            commands::text::tell!(
-                "cachemaint: {}",
-                commands::text::printable(format!("{error:#}"))
-            );
-            ExitCode::FAILURE
+            commands::text::tell!("{error:#}");
+            FAILED.into()
         }
     }
 }
@@ -99,9 +85,6 @@ fn arguments() -> Arguments {
 
 /// Returns true if the reader of the output went away, as in `cachemaint caps | head`.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        cause
-            .downcast_ref::<std::io::Error>()
-            .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
-    })
+    let is_it = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
+    error.chain().any(|cause| cause.downcast_ref().is_some_and(is_it))
 }

@@ -4,7 +4,6 @@ use super::payload::{Payload, hex, write_visible};
 use super::recording::Times;
 use super::{progress, recording, text};
 use crate::read_only::ReadOnly;
-use crate::standard;
 use cachemaint_recorder::{Event, EventTable, Fields, Found, Skipped, SkippedKind, Value};
 use serde::{Serialize, Serializer};
 use std::io::{self, BufWriter, Write};
@@ -45,7 +44,7 @@ const JSON: &str = concat!(
     "\n",
     "  time        The time of the event (RFC 3339, UTC), or null if it is not known:\n\
      \x20             the recorder's clock had no wall time.\n",
-    "  timestamp   The same in ticks of the clock of its opening. The JSON of `stat`\n\
+    "  timestamp   The same in ticks of the clock of its opening. The JSON of `inspect`\n\
      \x20             describes the clock of the last opening.\n",
     "  opening     The number of the opening that recorded the event. The first is 1.\n",
     "  shard       The shard that it was recorded in.\n",
@@ -151,7 +150,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let table = reader.event_table().map_err(named)?;
     let mut events = reader.events();
     let mut buffer = vec![0; reader.largest_payload()];
-    let mut out = BufWriter::new(standard::output_or_closed()?);
+    let mut out = BufWriter::new(io::stdout().lock());
     let bar = progress::bar_beside_output("reading", progress::size(reader.description()))?;
     let mut dump = Dump::new(&table, *json);
     let mut lines = Vec::new();
@@ -167,11 +166,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         out.write_all(&lines)?;
         bar.inc(progress::bytes_of(&found));
         if dump.misses_names != missed_names {
-            let path = text::printable(path.display());
-            let damage = recording::DAMAGED_NAMES;
-            bar.suspend(|| {
-                text::tell!("cachemaint: {path}: {damage}; events are shown by their ids");
-            });
+            let (path, damage) = (path.display(), recording::DAMAGED_NAMES);
+            bar.suspend(|| text::tell!("{path}: {damage}; events are shown by their ids"));
         }
     };
     out.write_all(&dump.gaps)?;
@@ -180,20 +176,20 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         out.flush()?;
         return Err(failure);
     }
-    standard::finish(out)?;
+    out.flush()?;
     bar.finish_and_clear();
     let Overtaken { gaps, .. } = dump.overtaken;
     if gaps > 0 {
-        let path = text::printable(path.display());
+        let path = path.display();
         let places = if gaps == 1 { "place" } else { "places" };
         text::tell!(
-            "cachemaint: {path}: a program overwrote events while they were read, which is marked in {gaps} {places}; \
+            "{path}: a program overwrote events while they were read, which is marked in {gaps} {places}; \
              copy the file, and dump the copy"
         );
     }
     let bad_block = file.bad_block();
     if let Some(error) = &bad_block {
-        text::tell!("cachemaint: {error}");
+        text::tell!("{error}");
     }
     let is_whole = !dump.is_damaged && !dump.misses_names && bad_block.is_none();
     Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })

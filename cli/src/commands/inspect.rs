@@ -1,4 +1,4 @@
-//! `cachemaint inspect`: the guarantee of a file at a path.
+//! `cachemaint inspect`: the guarantee of a file at a path, and the fill, losses and damage of a log or store in it.
 //!
 //! # JSON
 //! With `--json` it is one object with `"schema": 1`. Names may be added within a schema; the meaning of an existing
@@ -11,11 +11,24 @@
 //! | `unsafe_shutdowns` | of all `devices` together: `count`, or `reason` and `advice` |
 //! | `survival` | list of `event`, `stage` (`stored`, `persisted`, `deep_persisted`), `survival` (`yes`, `no`, `not_promised`, `{"if": CONDITION}`), `reason` (`text`, `source`, `certainty`; as in `caps --json`) |
 //! | `placement` | `null` unless `--extents` was given. Else `extents`: list of `offset` (in the file), `on_device`, `len` (all in bytes) and `physical` (address, or `null`); `device`; `base` (the physical address of the device's byte 0, or `reason` and `advice`) |
+//! | `kind` | of a log or a store: `journal`, `recording` or `store`, with the names below |
+//! | `identity` | 32 hexadecimal digits |
+//! | `capacity`, `used`, `laps` | of a journal: bytes, with headers; the number of times that the end has wrapped around |
+//! | `recovered` | of a journal, as in `journal verify --json` |
+//! | `openings`, `sub_buffers`, `sub_buffer_bytes`, `refuses` | of a recording: the number of the last opening to record, the number and size of a shard's sub-buffers, and `true` if it refuses events when it is full |
+//! | `clock` | of a recording: the source of the timestamps of the last opening: `caller` (the recording program), `monotonic` (the system's monotonic clock, from the creation of the recorder's clock on), `time_stamp_counter` (x86), `virtual_counter` (arm64), `unknown` |
+//! | `ticks_per_second`, `anchor` | of a recording: the rate of these timestamps; one of them, as `ticks`, and the `time` at that tick (or `null` if the clock had no wall time) |
+//! | `boot` | of a recording: the system's boot id at the last opening |
+//! | `root_damaged` | of a recording: `true` if one of the two copies of its root is damaged; the next opening writes it anew |
+//! | `names_damaged` | of a recording: `true` if the names of events are damaged |
+//! | `shards` | of a recording, a list: `events` and `bytes` of payload, `used` sub-buffers, `laps`, `lost` events, `damaged` bytes at most, `first` and `last` time (or `null`) |
+//! | `size`, `generation`, `is_sealed`, `capacity`, `blobs`, `whole`, `regions`, `bytes`, `damaged`, `records`, `copies` | of a store, as in `preserve verify --json` |
 //! | `canary` | `null` for a file; else `path` and `state`: `not_there`, `unreadable` (with `reason`), `same_boot`, `kept`, `boot_unknown`, `damaged` |
 //! | `canary.planted` | `at`, `boot`, `kernel`, `backing`, `device`, `file_system`, `persisted_by` |
 //! | `canary.started_by` | of the running kernel, if it is another boot: `"kexec"`, `{"loader": NUMBER}` (the kernel's `bootloader_type`) or `"unknown"` |
 //! | `canary.persisted`, `canary.stored_only` | `bytes`, `damaged_bytes`, `damaged`: list of `start`, `end` (offsets in the file), `instead` (`zeros`, `other_bytes`, `{"unreadable": REASON}`) |
 
+use super::contents::Contents;
 use super::text::{self, heading, row};
 use crate::canary::{self, Canary};
 use crate::read_only::ReadOnly;
@@ -30,11 +43,13 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Show the guarantee of a file there: medium, granularity, evidence, the events that its data survive
+/// Show the guarantee of a file: medium, granularity, evidence, the events that its data survive
 ///
-/// It can be a device of device DAX too (/dev/dax0.0).
+/// Of a journal, a flight recorder or a store it also shows the fill, the losses and the damage, for which the file is read
+/// as a whole. While another process trims a journal or opens a recording, a root can be half stored for a moment: run the
+/// command again.
 ///
-/// Only a canary is written, if one is asked for. A file is opened for reading only. For a directory an unnamed file,
+/// The file can be a device of device DAX too (/dev/dax0.0). It is opened for reading only. For a directory an unnamed file,
 /// which is gone at once, stands for a new file in it.
 ///
 /// A canary shows whether a reboot kept the contents of the directory. Plant one, reset the machine or kexec, mount the
@@ -47,7 +62,8 @@ use std::process::ExitCode;
 /// With --extents it also shows the positions of the file's bytes on their device and, on persistent memory, the
 /// physical addresses, which the kernel shows to root alone. The file is mapped for that, and synced.
 ///
-/// The exit code is 1 if a canary is damaged or cannot be read.
+/// The exit code is 1 if the contents of the file or a canary are damaged. Whole records after the torn end of a journal are
+/// counted and do not change it; they change that of `journal verify`.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// A file, or a directory that you can create a file in
@@ -75,6 +91,8 @@ struct Document<'a> {
     placement: Option<&'a Placement>,
     /// The canary, for a directory alone.
     canary: Option<&'a Canary>,
+    #[serde(flatten)]
+    contents: Option<&'a Contents>,
 }
 
 #[derive(Serialize)]
@@ -107,6 +125,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let guarantee = probe(&arguments.path).map_err(|error| unprobed(&arguments.path, error))?;
     let placement = arguments.extents.then(|| placement(&arguments.path)).transpose()?;
     let canary = arguments.path.is_dir().then(|| canary::find(&arguments.path));
+    let contents = if canary.is_some() { None } else { Contents::of(&arguments.path)? };
     let document = Document {
         schema: 1,
         path: arguments.path.to_string_lossy(),
@@ -118,11 +137,11 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         survival: cells(&guarantee),
         placement: placement.as_ref(),
         canary: canary.as_ref(),
+        contents: contents.as_ref(),
     };
-    text::print(arguments.json, &document, |out| {
-        print(out, &arguments.path, &guarantee, placement.as_ref(), canary.as_ref())
-    })?;
-    let is_bad = canary.is_some_and(|canary| canary.is_bad());
+    text::print(arguments.json, &document, |out| print(out, &arguments.path, &document))?;
+    let is_bad = canary.as_ref().is_some_and(Canary::is_bad)
+        || contents.as_ref().is_some_and(Contents::is_damaged);
     Ok(if is_bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
@@ -149,13 +168,8 @@ fn cells(guarantee: &Guarantee) -> Vec<Cell> {
     Event::ALL.iter().copied().flat_map(of_each_stage).collect()
 }
 
-fn print(
-    out: &mut impl Write,
-    path: &Path,
-    guarantee: &Guarantee,
-    placement: Option<&Placement>,
-    canary: Option<&Canary>,
-) -> io::Result<()> {
+fn print(out: &mut impl Write, path: &Path, document: &Document<'_>) -> io::Result<()> {
+    let Document { guarantee, placement, canary, contents, .. } = *document;
     heading(out, &text::printable(path.display()))?;
     row(out, "granularity", guarantee.granularity)?;
     row(out, "persisted", way_to_persist(guarantee.granularity))?;
@@ -171,6 +185,11 @@ fn print(
         row(out, "advice", advice)?;
     }
     writeln!(out)?;
+    if let Some(contents) = contents {
+        heading(out, "Contents")?;
+        contents.write(out)?;
+        writeln!(out)?;
+    }
     text::survival(out, guarantee)?;
     writeln!(out)?;
     if let Some(placement) = placement {

@@ -1,24 +1,41 @@
-//! The subcommands, one file or folder each: its arguments and `run`; and the modules that they
-//! share: `missing`, `payload`, `placed`, `progress`, `recording`, `text` and `time`.
+//! The subcommands, one file or folder each: its arguments and `run`; and the modules that they share.
 
 pub(crate) mod bench;
 pub(crate) mod caps;
+mod contents;
 pub(crate) mod demo;
 pub(crate) mod dump;
 #[cfg(target_os = "linux")]
 pub(crate) mod guard;
 pub(crate) mod inspect;
 pub(crate) mod journal;
-#[cfg(any(not(target_os = "linux"), test))]
-pub(crate) mod linux_alone;
-mod missing;
 mod payload;
-mod placed;
 pub(crate) mod preserve;
 mod progress;
 pub(crate) mod record;
 mod recording;
-pub(crate) mod stat;
 pub(crate) mod text;
-mod time;
-mod unused;
+
+use cachemaint::dax::{DaxFile, Error, ErrorKind, Options};
+use std::path::Path;
+
+/// Opens a file to write to it, with any granularity.
+fn open(path: &Path) -> Result<DaxFile, Error> {
+    Options::new().allow_page_granularity().open(path)
+}
+
+/// Creates a file of zeros with this number of bytes. Returns `None` if there is a file already.
+fn create(path: &Path, size: u64) -> Result<Option<DaxFile>, Error> {
+    match Options::new().allow_page_granularity().create_new(path, size) {
+        Err(error) if matches!(error.kind(), ErrorKind::Exists) => Ok(None),
+        created => created.map(Some),
+    }
+}
+
+/// Adds the option that creates a missing file to an error about it.
+fn or_create(error: Error) -> anyhow::Error {
+    match error.kind() {
+        ErrorKind::NotFound => anyhow::anyhow!("{error} (`--create SIZE`)"),
+        _ => error.into(),
+    }
+}

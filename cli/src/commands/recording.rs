@@ -1,4 +1,4 @@
-//! The functions for recordings that `record`, `dump` and `stat` share.
+//! The functions for recordings that `record`, `dump` and `inspect` share.
 
 use super::text;
 use crate::read_only::ReadOnly;

@@ -5,8 +5,9 @@ use anstyle::{AnsiColor, Style};
 use anyhow::Context as _;
 use cachemaint::dax::Guarantee;
 use cachemaint::survival::{Event, Stage, Survival};
+use core::time::Duration;
 use indicatif::HumanCount;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use std::fmt::{self, Display};
 use std::io::{self, Write};
@@ -23,22 +24,17 @@ const LABEL: usize = 12;
 /// The width of a screen.
 const WIDTH: usize = 80;
 
-/// The exit code of a command that was interrupted (128 and SIGINT), as shells have it. It is the same for SIGTERM and
-/// SIGHUP: the handler of [`interrupts`](crate::interrupts) does not get the number of the signal.
-pub(crate) const INTERRUPTED: u8 = 130;
-
-/// The exit code of a command whose output has no reader any more (128 and SIGPIPE), as shells have it.
-pub(crate) const UNREAD: u8 = 141;
-
-/// Prints a line on standard error. A full disk or a closed pipe there ends no command.
+/// Prints a line of the command on standard error, without characters that a terminal executes: names of files and devices
+/// can come from anywhere. A full disk or a closed pipe there ends no command.
 macro_rules! tell {
     ($($words:tt)*) => { $crate::commands::text::write_error(format_args!($($words)*)) };
 }
 pub(crate) use tell;
 
 /// By one call, so that lines of several commands stay whole.
-pub(crate) fn write_error(line: fmt::Arguments<'_>) {
-    io::stderr().write_all(format!("{line}\n").as_bytes()).unwrap_or(());
+pub(crate) fn write_error(words: fmt::Arguments<'_>) {
+    let line = format!("cachemaint: {}\n", printable(words));
+    io::stderr().write_all(line.as_bytes()).unwrap_or(());
 }
 
 /// Returns true for a character that a terminal executes, or that turns text around: control characters, those of C1
@@ -101,9 +97,6 @@ fn is_plain(text: &[u8]) -> bool {
 pub(crate) fn heading(out: &mut impl Write, text: &str) -> io::Result<()> {
     writeln!(out, "{HEADING}{text}{HEADING:#}")
 }
-
-/// The end of a journal that is damaged before it.
-pub(crate) const BEFORE_DAMAGE: &str = "unknown: only the records before the damage are counted";
 
 /// Writes a label and its value, which is wrapped at words to the width of the screen.
 pub(crate) fn row(out: &mut impl Write, label: &str, value: impl Display) -> io::Result<()> {
@@ -258,11 +251,19 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
     number.ok_or_else(|| "more bytes than 64 bits can count".to_owned())
 }
 
+/// Parses a time such as `10ms` or `1s`, which is not zero.
+pub(crate) fn period(text: &str) -> Result<Duration, &'static str> {
+    let time = text.parse::<SignedDuration>().ok().and_then(|time| Duration::try_from(time).ok());
+    time.filter(|time| !time.is_zero()).ok_or("write a time such as 10ms or 1s")
+}
+
 #[cfg(test)]
 mod tests {
     use super::{
-        bytes, duration, json, printable, row, size, thousands, time, write_json_line, write_number,
+        bytes, duration, json, period, printable, row, size, thousands, time, write_json_line,
+        write_number,
     };
+    use core::time::Duration;
 
     /// CSI of C1, an override of the direction and DEL, which JSON itself lets through; a newline, which it does not.
     #[test]
@@ -311,8 +312,11 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_a_terminal_executes_is_printed() {
-        assert_eq!(printable("a\u{1b}[31mred\n\u{9b}x"), "a?[31mred??x");
+    fn periods_are_not_zero() {
+        assert_eq!(period("10ms"), Ok(Duration::from_millis(10)));
+        for wrong in ["", "0ms", "-1s", "10"] {
+            assert!(period(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@
 //! Intel's optimization manual (248966) describes CPUs that write such a line in place too, the Pentium M by name in
 //! old editions and none in newer ones. The code here relies on the architecture's manual. Direct stores, whose
 //! definition leaves nothing open, are used where they are as fast. On an Intel Xeon with both (family 6, reported as
-//! model 167) streaming stores are measured to evict, as `cachemaint bench` does on any CPU.
+//! model 167) streaming stores are measured to evict, as the bench `streaming_stores` does on any CPU.
 //!
 //! The tables of `policy.rs` choose among the durable methods by size and by the caller's knowledge of the destination
 //! ([`Destination`]), each with the measurement that it comes from.

@@ -69,11 +69,8 @@ fn explain(report: &HostReport, topic: &str, json: bool) -> anyhow::Result<ExitC
     let Some(explanation) = explain::explain(report, topic) else {
         let names: Vec<String> =
             explain::topics(report).into_iter().map(|topic| topic.name).collect();
-        text::tell!(
-            "cachemaint: nothing is known here of {:?}; the topics of this machine are {}",
-            text::printable(topic),
-            names.join(", ")
-        );
+        let names = names.join(", ");
+        text::tell!("nothing is known here of {topic}; the topics of this machine are {names}");
         // The exit code is that of any other argument that is not understood.
         return Ok(ExitCode::from(2));
     };

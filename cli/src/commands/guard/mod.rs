@@ -1,60 +1,47 @@
-//! `cachemaint guard` and `cachemaint writeback`: files that other programs store to and never flush are written back,
-//! again and again or once.
+//! `cachemaint guard`: files that other programs store to and never flush are written back, again and again or once.
 //!
 //! # JSON
-//! With `--json` each prints one object when it ends, with `"schema": 1`. Names may be added within a schema; the
-//! meaning of an existing name does not change. Times are in nanoseconds.
+//! With `--json` one object is printed at the end, with `"schema": 1`. Names may be added within a schema; the meaning of an
+//! existing name does not change. Times are in nanoseconds.
 //!
 //! | name | what |
 //! |---|---|
 //! | `passes`, `files` | the number of passes; files that the last one has written back |
 //! | `lines`, `bytes` | written back by all passes, dirty or not |
-//! | `problems` | the number of problems: each is reported on standard error, as long as that is read |
+//! | `problems` | the number of problems: each is reported on standard error |
 //! | `outside` | the most files and directories in one pass that it could not write back or look at: the bound does not hold for them |
 //! | `longest_interval_ns` | the bound that was held for all others: from the beginning of a pass to the end of the next one. A new file counts from the last look without it |
-//! | `longest_interval_at` | of `guard`: the time at which the longest interval ended (RFC 3339, UTC), or `null` if none has |
 //! | `longest_pass_ns`, `passes_ns`, `cpu_ns` | the longest pass; all of them; the CPU's time in them |
-//! | `gone` | of `guard`: the PATHs that were not there any more at the last look |
-//! | `survives` | of `writeback`: list of `path`, `kexec` and `warm_reboot`: if bytes of its files that were written back survive these, as `survival` of `inspect`, or `null` if that is not known |
-//! | `within_ns`, `cpu_share` | of `guard`: the goal; the share of one CPU's time that passes took |
+//! | `within_ns`, `cpu_share`, `gone`, `longest_interval_at` | without `--once`: the goal; the share of one CPU's time that passes took; the PATHs that were not there any more at the last look; the time at which the longest interval ended (RFC 3339, UTC), or `null` if none has |
+//! | `survives` | with `--once`: list of `path`, `kexec` and `warm_reboot`: if bytes of its files that were written back survive these, as `survival` of `inspect`, or `null` if that is not known |
 //!
 //! | module | contents |
 //! |---|---|
 //! | `trees` | a look at a tree |
-//! | `file` | one file or file system, and its write-back |
-//! | `guard` | the files of all trees, and the passes over them |
-//! | `clock` | the beginnings of passes |
-//! | `once` | `cachemaint writeback` |
+//! | `files` | the files of all trees, and the passes over them |
 
-mod clock;
 #[expect(unsafe_code, reason = "writes the lines of a mapping back")]
-mod file;
-#[expect(clippy::module_inception, reason = "the type stands in a file of its name")]
-mod guard;
-mod once;
-#[expect(unsafe_code, reason = "asks for real-time priority, which no crate here does")]
-mod scheduling;
+mod files;
 mod trees;
 
-pub(crate) use once::{Arguments as OnceArguments, run as run_once};
-
 use super::text::{self, heading, row, thousands};
-use super::time;
 use crate::interrupts;
 use anyhow::{Context as _, bail};
 use cachemaint::dax::{self, ErrorKind, FaultHandler, Guarantee};
 use cachemaint::medium::Granularity;
-use clock::Pace;
+use cachemaint::survival::{Event, Stage, Survival};
 use core::time::Duration;
-use file::Written;
-use guard::{Guard, Pass, Statistics};
+use files::{Guard, Pass, Statistics};
 use jiff::Timestamp;
+use rustix::mm::{MlockAllFlags, mlockall};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Serialize;
+use std::borrow::Cow;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::channel;
 use std::time::{Instant, UNIX_EPOCH};
 use trees::Root;
 
@@ -76,29 +63,33 @@ use trees::Root;
 ///
 /// TIME is a goal: a loaded machine, a small share of the CPU or many files make the bound longer. The first interval
 /// that is longer than TIME is reported on standard error when it ends, and each later one that is twice as long as the
-/// last reported one.
+/// last reported one. The bound is only as good as the scheduler: chrt(1) gives the guard a real-time priority.
 ///
-/// Files of the page cache are refused, since a reset takes the page cache as a whole. With --page-cache their file systems
-/// are synced instead, with all other files there.
+/// With --once it makes one pass, before a reboot, say. All lines have reached the medium when it ends, as they were when it
+/// began. The exit code is 1 if this failed for a file, if there is no file, or if a reboot and a kexec both lose the files
+/// of a PATH, as those of a tmpfs.
+///
+/// Files of the page cache are refused, since a reset takes the page cache as a whole. With --page-cache they are synced
+/// instead.
 #[derive(clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option")]
 pub(crate) struct Arguments {
     /// Files, and directories of files in the same mount. A file system or directory that is mounted below one is another
     /// PATH
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
+    /// Make one pass
+    #[arg(long, conflicts_with_all = ["within", "cpu", "lock_memory"])]
+    once: bool,
     /// The bound to aim at, such as 10ms or 1s: the longest time for which stored bytes may not have been written back
-    #[arg(long, default_value = "10ms", value_name = "TIME", value_parser = within)]
+    #[arg(long, default_value = "10ms", value_name = "TIME", value_parser = text::period)]
     within: Duration,
     /// Take no more than this share of one CPU, even if the bound cannot be held then
     #[arg(long, default_value = "100%", value_name = "PERCENT", value_parser = cpu_share)]
     cpu: f64,
-    /// Take files of the page cache too, and sync their file systems
+    /// Take files of the page cache too, and sync them
     #[arg(long)]
     page_cache: bool,
-    /// Run at this real-time priority, before all ordinary threads: the bound is only as good as the scheduler
-    #[arg(long, value_name = "PRIORITY", num_args = 0..=1, default_missing_value = "1",
-          value_parser = clap::value_parser!(u8).range(1..=99))]
-    real_time: Option<u8>,
     /// Keep the guard's own memory from being swapped out, as far as it is used
     #[arg(long)]
     lock_memory: bool,
@@ -118,40 +109,71 @@ struct Document {
     statistics: Statistics,
 }
 
+/// The document of `--once`.
+#[derive(Serialize)]
+struct Once<'a> {
+    schema: u32,
+    survives: Vec<Survives<'a>>,
+    #[serde(flatten)]
+    statistics: Statistics,
+}
+
+/// The events that bytes of files below a path survive when they are written back. `None` if that is not known.
+#[derive(Serialize)]
+struct Survives<'a> {
+    path: Cow<'a, str>,
+    kexec: Option<Survival>,
+    warm_reboot: Option<Survival>,
+}
+
+const SCHEMA: u32 = 1;
+
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    // The handler is set before anything is mapped: a program that sees the mappings may send a signal.
-    let stop = stop_when_told()?;
+    if arguments.once { run_once(arguments) } else { run_until_told(arguments) }
+}
+
+fn run_until_told(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let (tell, told) = channel();
+    // The handler is set before anything is mapped: a program that sees the mappings may send a signal. A guard that has
+    // ended is not told.
+    interrupts::handle(move || tell.send(()).unwrap_or(()))?;
     let mut guard = guard_of(&arguments.paths, arguments.page_cache)?;
     if arguments.lock_memory {
-        scheduling::lock_memory().context("the memory cannot be locked (RLIMIT_MEMLOCK)")?;
-    }
-    if let Some(priority) = arguments.real_time {
-        scheduling::be_real_time(priority)
-            .context("the real-time priority cannot be set (CAP_SYS_NICE, RLIMIT_RTPRIO)")?;
+        let flags = MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT;
+        mlockall(flags).context("the memory cannot be locked (RLIMIT_MEMLOCK)")?;
     }
     if !arguments.json
         && let Err(error) = print_worth(&arguments.paths)
     {
-        text::tell!("cachemaint: guarding, without this report: {error}");
+        text::tell!("guarding, without this report: {error}");
     }
     let (since, within) = (Instant::now(), arguments.within);
     let mut longest = Longest::new(within);
-    let pace = Pace { within, cpu_share: arguments.cpu };
-    pass_until(&stop, &pace, &mut guard, |pass| {
-        tell_problems(pass);
+    let mut pass = |guard: &mut Guard, is_last| {
+        let pass = guard.pass(is_last);
+        tell_problems(&pass);
         if let Some(long) = pass.interval.and_then(|interval| longest.add(interval)) {
-            text::tell!("cachemaint: an interval of {long:?} has ended, {within:?} asked for");
+            text::tell!("an interval of {long:?} has ended, {within:?} asked for");
         }
-    });
+        pass
+    };
+    loop {
+        let Pass { began, took, cpu, .. } = pass(&mut guard, false);
+        let next = next(within, arguments.cpu, took, cpu);
+        if told.recv_timeout(next.saturating_sub(began.elapsed())).is_ok() {
+            break;
+        }
+    }
+    pass(&mut guard, true);
     let (statistics, gone) = (guard.statistics(), guard.gone());
     let is_in_vain = (statistics.files, statistics.bytes) == (0, 0) && statistics.outside > 0;
     if gone > 0 {
-        text::tell!("cachemaint: not there at the end, and not guarded: {gone} of the paths");
+        text::tell!("not there at the end, and not guarded: {gone} of the paths");
     } else if is_in_vain {
-        text::tell!("cachemaint: nothing was guarded: no file there could be written back");
+        text::tell!("nothing was guarded: no file there could be written back");
     }
     let document = Document {
-        schema: 1,
+        schema: SCHEMA,
         within_ns: u64::try_from(within.as_nanos()).unwrap_or(u64::MAX),
         cpu_share: statistics.cpu.as_secs_f64() / since.elapsed().as_secs_f64(),
         gone,
@@ -162,23 +184,47 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(if is_in_vain || gone > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Makes passes until it is told to stop, and a last one.
-fn pass_until(stop: &Receiver<()>, pace: &Pace, guard: &mut Guard, mut each: impl FnMut(&Pass)) {
-    loop {
-        let pass = guard.pass(false);
-        each(&pass);
-        let next = pace.next(pass.took, pass.cpu);
-        if stop.recv_timeout(next.saturating_sub(pass.began.elapsed())).is_ok() {
-            return each(&guard.pass(true));
-        }
+fn run_once(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let mut guard = guard_of(&arguments.paths, arguments.page_cache)?;
+    let pass = guard.pass(true);
+    let statistics = guard.statistics();
+    tell_problems(&pass);
+    if statistics.files == 0 {
+        text::tell!("nothing was written back: no file with bytes was found there");
     }
+    let (mut survives, mut is_lost) = (Vec::new(), false);
+    for path in &arguments.paths {
+        let guarantee = dax::probe(path).ok();
+        let of = |event| Some(guarantee.as_ref()?.survives(Stage::Persisted, event).answer);
+        let (kexec, warm_reboot) = (of(Event::Kexec), of(Event::WarmReboot));
+        if let Some(guarantee) = &guarantee
+            && [kexec, warm_reboot].iter().all(|kept| *kept == Some(Survival::No))
+        {
+            is_lost = true;
+            text::tell!(
+                "{}: no reboot and no kexec keeps its files: {}; copy them to a disk or to persistent memory before",
+                path.display(),
+                guarantee.reason
+            );
+        }
+        survives.push(Survives { path: path.to_string_lossy(), kexec, warm_reboot });
+    }
+    let document = Once { schema: SCHEMA, survives, statistics };
+    text::print(arguments.json, &document, |out| {
+        row(out, "files", thousands(statistics.files))?;
+        print_written(out, &statistics, "")?;
+        row(out, "took", format!("{:?}", pass.took))
+    })?;
+    let is_done = pass.problems.is_empty() && statistics.files > 0 && !is_lost;
+    Ok(if is_done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn stop_when_told() -> anyhow::Result<Receiver<()>> {
-    let (tell, told) = channel();
-    // A guard that has ended is not told again.
-    interrupts::handle(move || tell.send(()).unwrap_or(()))?;
-    Ok(told)
+/// Returns the time from the beginning of a pass to the beginning of the next one, which shall end in time unless its share
+/// of a CPU is too small.
+fn next(within: Duration, cpu_share: f64, took: Duration, cpu: Duration) -> Duration {
+    // A quarter more, as none takes exactly as long as the one before.
+    let in_time = within.saturating_sub(took + took / 4);
+    in_time.max(cpu.div_f64(cpu_share)).max(took)
 }
 
 /// The longest interval, which is reported while the guard runs: after a reset no other report is there.
@@ -212,10 +258,6 @@ fn now() -> Option<Timestamp> {
     Timestamp::from_nanosecond(since_1970.as_nanos().try_into().ok()?).ok()
 }
 
-fn within(text: &str) -> Result<Duration, &'static str> {
-    time::parse(text).ok_or("say a time such as 10ms or 1s")
-}
-
 /// Reads percent of one CPU's time as a share.
 fn cpu_share(text: &str) -> Result<f64, &'static str> {
     let percent: Option<f64> = text.strip_suffix('%').unwrap_or(text).trim().parse().ok();
@@ -223,18 +265,23 @@ fn cpu_share(text: &str) -> Result<f64, &'static str> {
     percent.map(|percent| percent / 100.0).ok_or("say a share such as 5% or 0.5%, of 100% at most")
 }
 
+/// The most files that are kept: as many as a process can have open by the hard limit that systemd gives (systemd.exec(5),
+/// `LimitNOFILE=`).
+const MOST_FILES: u64 = 524_288;
+
 /// Returns a guard of these paths, all of which it must be able to guard.
 fn guard_of(paths: &[PathBuf], page_cache: bool) -> anyhow::Result<Guard> {
-    let open_files =
-        scheduling::raise_open_files().context("the limit of open files cannot be raised")?;
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let wanted = maximum.map_or(MOST_FILES, |maximum| maximum.min(MOST_FILES));
+    if current != Some(wanted) {
+        setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum })
+            .context("the limit of open files cannot be raised")?;
+    }
     FaultHandler::install().context(
         "files that are cut meanwhile would end this command, and cannot be kept from it here",
     )?;
-    if page_cache && !scheduling::syncfs_reports_failures() {
-        bail!("--page-cache needs Linux 5.8: a sync of a file system reports no failure before");
-    }
     let roots = paths.iter().map(|path| root(path, page_cache)).collect::<Result<_, _>>()?;
-    Ok(Guard::new(roots, page_cache, open_files))
+    Ok(Guard::new(roots, page_cache, wanted))
 }
 
 fn root(path: &Path, page_cache: bool) -> anyhow::Result<Root> {
@@ -242,10 +289,6 @@ fn root(path: &Path, page_cache: bool) -> anyhow::Result<Root> {
         bail!("{}: is a symbolic link; name its target", path.display());
     }
     match dax::probe(path) {
-        Ok(guarantee) if page_cache && guarantee.file_system.starts_with("fuse") => bail!(
-            "{}: a sync of a FUSE file system does not reach its server; call fsync in the program itself",
-            path.display()
-        ),
         Ok(guarantee) if matches!(guarantee.granularity, Granularity::Page(_)) && !page_cache => {
             bail!(refusal(path, &guarantee))
         }
@@ -256,10 +299,12 @@ fn root(path: &Path, page_cache: bool) -> anyhow::Result<Root> {
     Root::new(path).with_context(|| path.display().to_string())
 }
 
-/// Returns the text about a file that is persisted in pages: it names the option with which the file is accepted.
-fn page_granular(error: &dax::Error) -> Option<String> {
-    let ErrorKind::PageGranular(guarantee) = error.kind() else { return None };
-    Some(refusal(error.path(), guarantee))
+/// Returns the text about a file that cannot be guarded. It names the option with which one of the page cache is accepted.
+fn refused(error: &dax::Error) -> String {
+    match error.kind() {
+        ErrorKind::PageGranular(guarantee) => refusal(error.path(), guarantee),
+        _ => error.to_string(),
+    }
 }
 
 fn refusal(path: &Path, guarantee: &Guarantee) -> String {
@@ -272,9 +317,7 @@ fn refusal(path: &Path, guarantee: &Guarantee) -> String {
 }
 
 fn tell_problems(pass: &Pass) {
-    for problem in &pass.problems {
-        text::tell!("cachemaint: not guarded: {}", text::printable(problem));
-    }
+    pass.problems.iter().for_each(|problem| text::tell!("not guarded: {problem}"));
 }
 
 /// Prints the guarantees of the files, with a write-back and without.
@@ -303,16 +346,16 @@ fn print_worth(paths: &[PathBuf]) -> io::Result<()> {
 }
 
 fn print(out: &mut impl Write, document: &Document, within: Duration) -> io::Result<()> {
-    let Statistics { passes, files, longest_interval, longest_pass, outside, .. } =
-        document.statistics;
-    let written = Written { bytes: document.statistics.bytes, lines: document.statistics.lines };
+    let statistics = &document.statistics;
+    let Statistics { passes, files, bytes, longest_interval, longest_pass, outside, .. } =
+        *statistics;
     row(out, "passes", thousands(passes))?;
     row(out, "files", format!("{} in the last pass", thousands(files)))?;
-    print_written(out, written, " in all passes")?;
+    print_written(out, statistics, " in all passes")?;
     row(out, "a pass", format!("took {longest_pass:?} at most"))?;
     row(out, "of a CPU", format!("{:.2} %", document.cpu_share * 100.0))?;
     let held = match &document.longest_interval_at {
-        _ if (files, written.bytes) == (0, 0) => "none".to_owned(),
+        _ if (files, bytes) == (0, 0) => "none".to_owned(),
         None => "unknown".to_owned(),
         Some(_) => format!("{longest_interval:?}"),
     };
@@ -328,8 +371,8 @@ fn print(out: &mut impl Write, document: &Document, within: Duration) -> io::Res
 }
 
 /// Prints the extent of the work. Files that are synced have no lines.
-fn print_written(out: &mut impl Write, written: Written, passes: &str) -> io::Result<()> {
-    let Written { bytes, lines } = written;
+fn print_written(out: &mut impl Write, written: &Statistics, passes: &str) -> io::Result<()> {
+    let Statistics { bytes, lines, .. } = *written;
     let of_bytes = format!("{} bytes{passes}", thousands(bytes));
     if lines == 0 && bytes > 0 {
         return row(out, "synced", of_bytes);
@@ -339,17 +382,25 @@ fn print_written(out: &mut impl Write, written: Written, passes: &str) -> io::Re
 
 #[cfg(test)]
 mod tests {
-    use super::{Document, Longest, Statistics, cpu_share, print, within};
+    use super::{Longest, cpu_share, next};
     use core::time::Duration;
 
     const MS: Duration = Duration::from_millis(1);
 
     #[test]
-    fn times_and_shares_are_read() {
-        assert_eq!(within("10ms"), Ok(10 * MS));
+    fn a_pass_ends_in_time_unless_its_share_is_too_small() {
+        // 2 ms, and a quarter as a reserve: 7.5 ms after the beginning of the last.
+        assert_eq!(next(10 * MS, 1.0, 2 * MS, 2 * MS), MS * 15 / 2);
+        // A pass that takes longer than there is time follows at once.
+        assert_eq!(next(10 * MS, 1.0, 20 * MS, MS), 20 * MS);
+        assert_eq!(next(10 * MS, 0.05, 2 * MS, 2 * MS), 40 * MS);
+    }
+
+    #[test]
+    fn shares_are_read() {
         assert_eq!((cpu_share("5%"), cpu_share("0.5")), (Ok(0.05), Ok(0.005)));
-        for wrong in ["", "%", "0%", "0ms", "101%", "-1", "NaN", "inf"] {
-            assert!(within(wrong).is_err() && cpu_share(wrong).is_err(), "{wrong}");
+        for wrong in ["", "%", "0%", "101%", "-1", "NaN", "inf"] {
+            assert!(cpu_share(wrong).is_err(), "{wrong}");
         }
     }
 
@@ -359,35 +410,5 @@ mod tests {
         let reported = [10, 11, 21, 22, 43, 700].map(|time| longest.add(time * MS));
         let expected = [None, Some(11), None, Some(22), None, Some(700)];
         assert_eq!(reported, expected.map(|time| time.map(|time| time * MS)));
-    }
-
-    #[test]
-    fn a_bound_is_printed_if_one_was_held() {
-        let printed = |at: Option<&str>, bytes| {
-            let longest_interval = 16 * MS;
-            let files = u64::from(bytes > 0);
-            let statistics = Statistics { files, bytes, longest_interval, ..Statistics::default() };
-            let longest_interval_at = at.map(str::to_owned);
-            let document = Document {
-                schema: 1,
-                within_ns: 0,
-                cpu_share: 0.01,
-                gone: 0,
-                longest_interval_at,
-                statistics,
-            };
-            let mut out = Vec::new();
-            print(&mut out, &document, 10 * MS).unwrap();
-            String::from_utf8(out).unwrap()
-        };
-        let held = printed(Some("2001-09-09T01:46:40.123Z"), 1_320);
-        assert!(held.contains("synced      1,320 bytes in all passes\n"), "{held}");
-        let bound = "bound       16ms held, 10ms asked for\n\
-                     longest     the interval that ended at 2001-09-09T01:46:40.123Z\n";
-        assert!(held.ends_with(bound), "{held}");
-        let unknown = printed(None, 1_320);
-        assert!(unknown.ends_with("bound       unknown held, 10ms asked for\n"), "{unknown}");
-        let nothing = printed(None, 0);
-        assert!(nothing.ends_with("bound       none held, 10ms asked for\n"), "{nothing}");
     }
 }

@@ -1,21 +1,20 @@
 //! The files below the paths of a guard, as one look finds them.
 //!
 //! Any program with the right to write there can exchange a part of a path for a symbolic link between two calls. So each
-//! directory is reached from its root by steps that open one name each and follow no link.
+//! directory is reached from its root by one call that follows no link and enters no other file system (openat2(2)).
 
 use anyhow::{anyhow, bail, ensure};
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Mode, OFlags, Statx, StatxFlags, makedev, openat, statx,
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, openat, openat2, statat,
 };
 use rustix::io::Errno;
 use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-
-/// Bytes of the longest path that the kernel takes, with the zero at its end (Linux, `include/uapi/linux/limits.h`).
-/// Directories with longer ones are not read, or a program could nest them without an end.
-const PATH_MAX: usize = 4096;
 
 /// A file or directory that the guard was given.
 #[derive(Debug)]
@@ -28,7 +27,7 @@ pub(super) struct Root {
 /// The device and the number of an inode. Another file can get the number once this one is removed and closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Identity {
-    pub(super) device: u64,
+    device: u64,
     inode: u64,
 }
 
@@ -39,128 +38,113 @@ pub(super) enum Found {
         path: PathBuf,
         identity: Identity,
         size: u64,
-        /// The bytes that have a place in the file system, with those behind the end of the file.
-        allocated: u64,
     },
     /// A path of the guard that is not there any more.
-    Gone { path: PathBuf, why: anyhow::Error },
+    Gone {
+        path: PathBuf,
+        why: anyhow::Error,
+    },
     /// A directory or file without a look.
-    Unseen { path: PathBuf, why: anyhow::Error },
+    Unseen {
+        path: PathBuf,
+        why: anyhow::Error,
+    },
 }
 
 impl Identity {
-    pub(super) fn of(open: impl AsFd) -> Result<Self, Errno> {
-        Ok(identity(&facts(open, Path::new(""))?))
+    pub(super) fn of(open: &File) -> io::Result<Self> {
+        let found = open.metadata()?;
+        Ok(Self { device: found.dev(), inode: found.ino() })
     }
 }
 
 impl Root {
     pub(super) fn new(path: &Path) -> Result<Self, Errno> {
-        let device = identity(&facts(CWD, path)?).device;
-        Ok(Self { path: path.to_path_buf(), device })
+        Ok(Self { path: path.to_path_buf(), device: facts(CWD, path)?.st_dev })
     }
 
     /// Looks at the path and at all below it in its file system.
     pub(super) fn look(&self, mut found: impl FnMut(Found)) {
-        let root = match self.is_there() {
-            Ok(facts) => facts,
+        let root = match self.open_or_file() {
+            Ok(Ok(root)) => root,
+            Ok(Err(facts)) => return found(file(self.path.clone(), &facts)),
             Err(why) => return found(Found::Gone { path: self.path.clone(), why }),
         };
-        if kind(&root).is_file() {
-            return found(file(self.path.clone(), &root));
-        }
-        let mut pending = vec![self.path.clone()];
-        while let Some(path) = pending.pop() {
-            if let Err(why) = self.read(&path, &mut pending, &mut found) {
-                found(Found::Unseen { path, why });
+        let mut pending = vec![PathBuf::from(".")];
+        while let Some(below) = pending.pop() {
+            if let Err(why) = self.read(&root, &below, &mut pending, &mut found) {
+                found(Found::Unseen { path: self.path.join(below), why });
             }
         }
     }
 
-    fn is_there(&self) -> anyhow::Result<Statx> {
+    /// Opens the root, or returns the facts of a file.
+    fn open_or_file(&self) -> anyhow::Result<Result<OwnedFd, Stat>> {
         let facts = facts(CWD, &self.path).map_err(|_missing| anyhow!("is not there any more"))?;
-        ensure!(identity(&facts).device == self.device, "something else is mounted there now");
-        let is_taken = kind(&facts).is_file() || kind(&facts).is_dir();
-        ensure!(is_taken, "was replaced by a link or something else that is not guarded");
-        Ok(facts)
+        ensure!(facts.st_dev == self.device, "something else is mounted there now");
+        let kind = FileType::from_raw_mode(facts.st_mode);
+        if kind.is_file() {
+            return Ok(Err(facts));
+        }
+        ensure!(kind.is_dir(), "was replaced by a link or something else that is not guarded");
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(Ok(openat(CWD, &self.path, flags, Mode::empty())?))
     }
 
-    /// Reads a directory, and adds those below it to `pending`.
+    /// Reads a directory below the root, and adds those below it to `pending`.
     fn read(
         &self,
-        path: &Path,
+        root: &OwnedFd,
+        below: &Path,
         pending: &mut Vec<PathBuf>,
         found: &mut impl FnMut(Found),
     ) -> anyhow::Result<()> {
-        ensure!(path.as_os_str().len() < PATH_MAX, "its path is longer than {PATH_MAX} bytes");
-        let mut entries = Dir::new(self.open(path)?)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+        let directory = match openat2(root, below, flags, Mode::empty(), resolve) {
+            Err(Errno::XDEV) => bail!(MOUNTED),
+            opened => opened?,
+        };
+        let mut entries = Dir::new(directory)?;
         while let Some(entry) = entries.read() {
             let entry = entry?;
             let name = OsStr::from_bytes(entry.file_name().to_bytes());
             if name == "." || name == ".." {
                 continue;
             }
-            let path = path.join(name);
-            let is_possible = matches!(
-                entry.file_type(),
-                FileType::Directory | FileType::RegularFile | FileType::Unknown
-            );
-            match is_possible.then(|| facts(entries.fd()?, Path::new(name))) {
-                Some(Ok(facts)) if kind(&facts).is_dir() => pending.push(path),
-                Some(Ok(facts)) if kind(&facts).is_file() => {
-                    found(if identity(&facts).device == self.device {
-                        file(path, &facts)
-                    } else {
-                        Found::Unseen { path, why: mounted() }
-                    });
-                }
+            let place = below.join(name);
+            let path = || self.path.join(place.strip_prefix(".").unwrap_or(&place));
+            let facts = match facts(entries.fd()?, Path::new(name)) {
                 // It is gone again.
-                None | Some(Ok(_) | Err(Errno::NOENT)) => {}
-                Some(Err(errno)) => found(Found::Unseen { path, why: errno.into() }),
+                Err(Errno::NOENT) => continue,
+                facts => facts,
+            };
+            match facts.map(|facts| (FileType::from_raw_mode(facts.st_mode), facts)) {
+                Ok((FileType::Directory, _)) => pending.push(place),
+                Ok((FileType::RegularFile, facts)) if facts.st_dev == self.device => {
+                    found(file(path(), &facts));
+                }
+                Ok((FileType::RegularFile, _)) => {
+                    found(Found::Unseen { path: path(), why: anyhow!(MOUNTED) });
+                }
+                Ok(_) => {}
+                Err(errno) => found(Found::Unseen { path: path(), why: errno.into() }),
             }
         }
         Ok(())
     }
-
-    /// Opens a directory at or below the root to read it.
-    fn open(&self, path: &Path) -> anyhow::Result<OwnedFd> {
-        let step = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mut reached = openat(CWD, &self.path, step, Mode::empty())?;
-        for name in path.strip_prefix(&self.path).unwrap_or(Path::new("")) {
-            reached = openat(&reached, name, step, Mode::empty())?;
-        }
-        // Before a file system is asked that may never answer.
-        if Identity::of(&reached)?.device != self.device {
-            bail!(mounted());
-        }
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(openat(&reached, ".", flags, Mode::empty())?)
-    }
 }
 
-fn mounted() -> anyhow::Error {
-    anyhow!("another file system is mounted there; name it as another PATH")
+const MOUNTED: &str = "another file system is mounted there; name it as another PATH";
+
+/// Returns the facts that the kernel has of a name, and not of a file that it links to.
+fn facts(place: impl AsFd, name: &Path) -> Result<Stat, Errno> {
+    statat(place, name, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT)
 }
 
-/// Returns the facts that the kernel has of a name, or of the open file itself if the name is empty.
-fn facts(place: impl AsFd, name: &Path) -> Result<Statx, Errno> {
-    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH | AtFlags::NO_AUTOMOUNT;
-    statx(place, name, flags | AtFlags::STATX_DONT_SYNC, StatxFlags::BASIC_STATS)
-}
-
-fn kind(facts: &Statx) -> FileType {
-    FileType::from_raw_mode(facts.stx_mode.into())
-}
-
-fn identity(facts: &Statx) -> Identity {
-    let device = makedev(facts.stx_dev_major, facts.stx_dev_minor);
-    Identity { device, inode: facts.stx_ino }
-}
-
-fn file(path: PathBuf, facts: &Statx) -> Found {
-    // The unit of statx(2), `stx_blocks`.
-    let allocated = facts.stx_blocks.saturating_mul(512);
-    Found::File { path, identity: identity(facts), size: facts.stx_size, allocated }
+fn file(path: PathBuf, facts: &Stat) -> Found {
+    let identity = Identity { device: facts.st_dev, inode: facts.st_ino };
+    Found::File { path, identity, size: u64::try_from(facts.st_size).unwrap_or(0) }
 }
 
 #[cfg(test)]
@@ -193,6 +177,5 @@ mod tests {
         fs::rename(&root, place.path().join("moved")).unwrap();
         symlink(&outside, &root).unwrap();
         assert_eq!(files(), [(root.clone(), 0)]);
-        assert!(guarded.open(&root.join("c")).is_err());
     }
 }

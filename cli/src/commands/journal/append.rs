@@ -1,17 +1,14 @@
 //! `cachemaint journal append`.
 
-use super::{SCHEMA, named, open, recover, recover_by, tell_guarantee, text, write_json};
-use crate::commands::missing::or_create;
-use crate::commands::placed::refuse_of_another_user;
-use crate::commands::unused::has_other_data;
-use crate::{files, standard};
-use anyhow::{Context as _, anyhow, bail};
-use cachemaint::dax::{self, DaxFile, Guarantee};
-use cachemaint_journal::{
-    Error, ErrorKind, FormatError, Group, Journal, Options, Position, Reader,
-};
+use super::{DaxJournal, SCHEMA, named, recover, tell_guarantee, text, write_json};
+use crate::commands::{create, open, or_create};
+use crate::standard;
+use anyhow::{Context as _, anyhow};
+use cachemaint::dax::{self, Guarantee};
+use cachemaint_journal::{Error, ErrorKind, Group, Options, Position};
 use serde::Serialize;
 use std::borrow::Cow;
+use std::fs;
 use std::io::{self, BufRead as _, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -28,8 +25,7 @@ use std::sync::Arc;
 pub(super) struct Arguments {
     /// The file of the journal
     file: PathBuf,
-    /// Create the file, with this number of bytes, and the journal, if they are missing: 4096, 64K, 16M, 1G. On Unix an
-    /// existing file without a journal is refused if it belongs to neither this user nor root
+    /// Create the file, with this number of bytes, and a journal in it, if it is missing: 64K, 16M, 1G
     #[arg(long, value_name = "SIZE", value_parser = text::size)]
     create: Option<u64>,
     /// Bytes of a segment of the new journal: a power of two, and the greatest length of a record
@@ -68,7 +64,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let (journal, created) = if let Some(size) = arguments.create {
         open_or_create(arguments, size)?
     } else {
-        (recover(path).map_err(or_create)?.0, false)
+        (recover(path, open(path).map_err(or_create)?)?, false)
     };
     let file = Arc::clone(journal.medium());
     let guarantee = file.guarantee();
@@ -116,70 +112,15 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     done
 }
 
-/// Opens the journal in a file, or creates the missing parts: a crash between the two creations leaves a file without a
-/// journal. Returns true with a new journal. A new file in which no journal could be created is removed.
-fn open_or_create(
-    arguments: &Arguments,
-    size: u64,
-) -> anyhow::Result<(Journal<Arc<DaxFile>>, bool)> {
+/// Creates the file and a journal in it, or opens the journal that is there. Returns true with a new journal. A file in which
+/// no journal could be created is removed.
+fn open_or_create(arguments: &Arguments, size: u64) -> anyhow::Result<(DaxJournal, bool)> {
     let path = &arguments.file;
-    let file = match dax::Options::new().allow_page_granularity().create_new(path, size) {
-        Err(error) if matches!(error.kind(), dax::ErrorKind::Exists) => {
-            return open_or_create_in(arguments, &open(path)?);
-        }
-        created => Arc::new(created?),
-    };
-    let journal = create(arguments, &file).inspect_err(|_| files::discard(path, file))?;
-    Ok((journal, true))
-}
-
-/// Creates a journal in a file of zeros.
-fn create(arguments: &Arguments, file: &Arc<DaxFile>) -> anyhow::Result<Journal<Arc<DaxFile>>> {
+    let Some(file) = create(path, size)? else { return Ok((recover(path, open(path)?)?, false)) };
     let options = arguments.segment.into_iter().fold(Options::new(), Options::segment);
-    let created = options.create_new(Arc::clone(file));
-    Ok(created.map_err(|failed| named(&arguments.file, failed))?.0)
-}
-
-/// The bytes that a creation writes: the roots (module `journal`, the format).
-const CREATED: [[u64; 2]; 4] = [[0, 128], [4096, 4224], [8192, 8320], [12288, 12416]];
-
-/// Returns true if an error says that no journal is there, and the file begins with zeros.
-fn is_missing(error: &Error<dax::Error>) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::Format(FormatError::Foreign { found: [0, 0, 0, 0, 0, 0, 0, 0], .. })
-    )
-}
-
-/// Opens or creates the journal in an existing file.
-fn open_or_create_in(
-    arguments: &Arguments,
-    file: &Arc<DaxFile>,
-) -> anyhow::Result<(Journal<Arc<DaxFile>>, bool)> {
-    let path = &arguments.file;
-    if !has_other_data(file.view(), file.file(), &[])? {
-        refuse_of_another_user(path, file.view())?;
-        return Ok((create(arguments, file)?, true));
-    }
-    let is_there = is_there(path, file)?;
-    let (journal, _) = recover_by(path, |options| {
-        let options = arguments.segment.into_iter().fold(options, Options::segment);
-        options.open_or_create(Arc::clone(file))
-    })?;
-    Ok((journal, !is_there))
-}
-
-/// Returns true if a file has a journal, and refuses a file that has other data, or that another user has placed.
-fn is_there(path: &Path, file: &DaxFile) -> anyhow::Result<bool> {
-    let view = file.view();
-    let Err(failed) = Reader::open(file) else { return Ok(true) };
-    if is_missing(&failed.error) {
-        if has_other_data(view, view.file(), &CREATED)? {
-            bail!("{}: the file has other data than a journal; use another file", path.display());
-        }
-        refuse_of_another_user(path, view)?;
-    }
-    Ok(false)
+    let created = options.create_new(Arc::new(file)).map_err(|failed| named(path, failed));
+    let (journal, _) = created.inspect_err(|_| drop(fs::remove_file(path)))?;
+    Ok((journal, true))
 }
 
 /// The handling of the positions.
@@ -193,7 +134,7 @@ enum Positions {
 
 struct Appender<'j> {
     path: &'j Path,
-    journal: &'j Journal<Arc<DaxFile>>,
+    journal: &'j DaxJournal,
     /// Records that were acknowledged.
     appended: u64,
     positions: Positions,

@@ -27,21 +27,20 @@
 
 mod append;
 mod read;
-mod record;
 mod salvage;
 mod trim;
 mod verify;
+
+pub(super) use verify::write_recovered;
 
 use super::text::{self, write_json};
 use super::{inspect, progress};
 use crate::read_only::ReadOnly;
 use anyhow::anyhow;
 use cachemaint::dax::{self, DaxFile, Guarantee};
-use cachemaint::medium::OpenError;
 use cachemaint_journal::{
     Error, ErrorKind, FormatError, Journal, Opened, Options, Reader, Recovered,
 };
-use indicatif::ProgressBar;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -80,40 +79,23 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 /// The number of the document's form. It grows by one when a field changes its meaning or is removed.
 const SCHEMA: u32 = 1;
 
-/// Opens a file to write to it, with any granularity.
-fn open(path: &Path) -> Result<Arc<DaxFile>, dax::Error> {
-    dax::Options::new().allow_page_granularity().open(path).map(Arc::new)
-}
+type DaxJournal = Journal<Arc<DaxFile>>;
 
-/// A journal that can be appended to, and the findings of its opening.
-type Both = (Journal<Arc<DaxFile>>, Opened);
-
-/// Opens the journal in a file for appending.
-fn recover(path: &Path) -> anyhow::Result<Both> {
-    let file = open(path)?;
-    recover_by(path, |options| options.open(file))
-}
-
-/// Opens the journal in a file by a function, with options that show the progress.
-fn recover_by(
-    path: &Path,
-    open: impl FnOnce(Options<'_>) -> Result<Both, OpenError<Arc<DaxFile>, Error<dax::Error>>>,
-) -> anyhow::Result<Both> {
+/// Opens the journal in a file for appending, and reports what the opening has found.
+fn recover(path: &Path, file: DaxFile) -> anyhow::Result<DaxJournal> {
     let bar = progress::bar("recovering")?;
     let mut tell = |progress| progress::show(&bar, progress);
-    let opened = open(Options::new().progress(&mut tell));
+    let opened = Options::new().progress(&mut tell).open(Arc::new(file));
     bar.finish_and_clear();
-    let (journal, opened) = opened.map_err(|error| named(path, error))?;
-    let recovered = &opened.recovered;
-    let shown = text::printable(path.display());
+    let (journal, Opened { recovered, .. }) = opened.map_err(|error| named(path, error))?;
     if recovered.after_gap > 0 {
         let after = verify::after_torn_end(recovered.after_gap, recovered.end);
-        text::tell!("cachemaint: {shown}: {after}; discarded");
+        text::tell!("{}: {after}; discarded", path.display());
     }
     if recovered.root_lost {
-        text::tell!("cachemaint: {shown}: {}; it was written anew", verify::ROOT_LOST);
+        text::tell!("{}: {}; it was written anew", path.display(), verify::ROOT_LOST);
     }
-    Ok((journal, opened))
+    Ok(journal)
 }
 
 /// Returns a reader of the journal in a file.
@@ -125,9 +107,10 @@ fn reader<'f>(path: &Path, file: &'f ReadOnly) -> anyhow::Result<Reader<&'f Read
 pub(super) fn verified(
     path: &Path,
     reader: &Reader<&ReadOnly>,
-    bar: &ProgressBar,
+    what: &'static str,
 ) -> anyhow::Result<Recovered> {
-    let found = reader.verify(&mut |progress| progress::show(bar, progress));
+    let bar = progress::bar(what)?;
+    let found = reader.verify(&mut |progress| progress::show(&bar, progress));
     bar.finish_and_clear();
     found.map_err(|error| named(path, error))
 }
@@ -147,11 +130,11 @@ pub(super) fn named(path: &Path, error: impl Into<Error<dax::Error>>) -> anyhow:
 
 /// Prints on standard error the guarantee of an acknowledgement of this file.
 fn tell_guarantee(path: &Path, guarantee: &Guarantee) {
-    let path = text::printable(path.display());
-    let place = text::printable(inspect::place(guarantee));
-    let reason = text::printable(&guarantee.reason);
     text::tell!(
-        "cachemaint: {path}: on {place}; acknowledged records are persistent by the {}: {reason}",
-        guarantee.granularity
+        "{}: on {}; acknowledged records are persistent by the {}: {}",
+        path.display(),
+        inspect::place(guarantee),
+        guarantee.granularity,
+        guarantee.reason
     );
 }

@@ -1,14 +1,15 @@
 //! `cachemaint journal read`.
 
-use super::record::{Form, output};
 use super::verify::after_torn_end;
 use super::{named, verified};
-use crate::commands::{progress, text};
+use crate::commands::payload::{Payload, write_visible};
+use crate::commands::text;
 use crate::read_only::ReadOnly;
-use crate::standard;
 use cachemaint::dax;
 use cachemaint_journal::{Error, ErrorKind, Position, Reader};
-use std::io::Write;
+use core::ops::Range;
+use serde::Serialize;
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread;
@@ -19,8 +20,7 @@ use std::time::Duration;
 /// The file is opened for reading only, also while another process appends to it. The last records may not be
 /// acknowledged yet then, and a power cut can take them back. Control characters are shown as escapes.
 ///
-/// If the journal is damaged, the command ends with an error and exit code 1; the records before the damage are
-/// printed.
+/// If the journal is damaged, the command ends with an error; the records before the damage are printed.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the journal
@@ -43,7 +43,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let file = ReadOnly::open(path)?;
     let mut reader = super::reader(path, &file)?;
     // On an error its drop writes out the records before the error.
-    let mut out = output()?;
+    let mut out = BufWriter::new(io::stdout().lock());
     let mut next = from.map(Position);
     while let Err(error) = print(arguments, &reader, &mut next, &mut out)? {
         // An opening for appending replaces the reader, and has the same records.
@@ -54,7 +54,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         }
         reader = later;
     }
-    standard::finish(out)?;
+    out.flush()?;
     if from.is_none() {
         tell_after_gap(path, &reader)?;
     }
@@ -99,11 +99,61 @@ fn print(
 
 /// Names whole records after the end on standard error: this command does not print them.
 fn tell_after_gap(path: &Path, reader: &Reader<&ReadOnly>) -> anyhow::Result<()> {
-    let found = verified(path, reader, &progress::bar("verifying")?)?;
+    let found = verified(path, reader, "verifying")?;
     if found.after_gap > 0 {
         let after = after_torn_end(found.after_gap, found.end);
-        let path = text::printable(path.display());
-        text::tell!("cachemaint: {path}: {after}; `journal salvage` prints them");
+        let path = path.display();
+        text::tell!("{path}: {after}; `journal salvage` prints them");
     }
     Ok(())
+}
+
+/// The form of records on standard output.
+#[derive(clap::Args)]
+#[group(multiple = false)]
+pub(super) struct Form {
+    /// Write the payloads as they are, each with a newline after it
+    #[arg(long)]
+    raw: bool,
+    /// Print a JSON object for each record, one per line
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+impl Form {
+    /// Appends a record, whose positions are those of its beginning and its end.
+    pub(super) fn write(
+        &self,
+        out: &mut Vec<u8>,
+        [position, end]: [Position; 2],
+        payload: &[u8],
+    ) -> anyhow::Result<()> {
+        if self.json {
+            let payload = Payload::of(payload);
+            text::write_json_line(out, &Shown::Record { position, end, payload })?;
+            return Ok(());
+        }
+        if self.raw {
+            out.extend_from_slice(payload);
+        } else {
+            write_visible(out, payload);
+        }
+        out.push(b'\n');
+        Ok(())
+    }
+}
+
+/// A line of JSON.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum Shown<'r> {
+    Record {
+        position: Position,
+        end: Position,
+        #[serde(flatten)]
+        payload: Payload<'r>,
+    },
+    Skipped {
+        skipped: &'r Range<Position>,
+    },
 }

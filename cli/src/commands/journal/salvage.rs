@@ -1,14 +1,13 @@
 //! `cachemaint journal salvage`.
 
-use super::record::{Form, output, write_skipped};
-use super::{named, reader, text, verified};
+use super::read::{Form, Shown};
+use super::{DaxJournal, named, reader, text, verified};
 use crate::commands::progress;
 use crate::read_only::ReadOnly;
-use crate::{files, standard};
-use cachemaint::dax::{self, DaxFile};
-use cachemaint_journal::{ErrorKind, Group, Journal, Options, Position, Reader, Salvaged};
-use core::ops::Range;
-use std::io::Write;
+use cachemaint::dax;
+use cachemaint_journal::{ErrorKind, Group, Options, Reader, Salvaged};
+use std::fs;
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -39,7 +38,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let reader = reader(path, &file)?;
     let mut salvage = reader.salvage().map_err(|error| named(path, error))?;
     let mut new = into.as_deref().map(|into| New::create(into, &file, &reader)).transpose()?;
-    let mut out = output()?;
+    let mut out = BufWriter::new(io::stdout().lock());
     let mut skipped_ranges = 0;
     let bar = progress::bar_beside_output("salvaging", file.view().len())?;
     let mut line = Vec::new();
@@ -52,12 +51,19 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             },
             Salvaged::Skipped(skipped) => {
                 skipped_ranges += 1;
-                if form.is_json() {
-                    write_skipped(&mut line, &skipped)?;
+                if form.json {
+                    text::write_json_line(&mut line, &Shown::Skipped { skipped: &skipped })?;
                 } else if skipped_ranges <= MOST_REPORTED {
                     // It comes after the records before it.
                     out.flush()?;
-                    bar.suspend(|| tell_skipped(path, &skipped));
+                    bar.suspend(|| {
+                        text::tell!(
+                            "{}: skipped positions {} to {}: no valid record is there",
+                            path.display(),
+                            skipped.start,
+                            skipped.end
+                        );
+                    });
                 }
             }
         }
@@ -69,24 +75,24 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         writeln!(out, "{} records are in {}", new.finish()?, text::printable(into_shown))?;
     }
     bar.finish_and_clear();
-    standard::finish(out)?;
-    if !form.is_json() && skipped_ranges > MOST_REPORTED {
+    out.flush()?;
+    if !form.json && skipped_ranges > MOST_REPORTED {
         text::tell!(
-            "cachemaint: {}: {} further ranges were skipped; --json has all of them",
-            text::printable(path.display()),
+            "{}: {} further ranges were skipped; --json has all of them",
+            path.display(),
             skipped_ranges - MOST_REPORTED
         );
     }
     let bad_block = file.bad_block();
     if let Some(error) = &bad_block {
-        text::tell!("cachemaint: {error}");
+        text::tell!("{error}");
     }
     let mut is_whole = skipped_ranges == 0 && bad_block.is_none();
     if is_whole {
         // Records at the end can be missing without a gap before others.
-        let found = verified(path, &reader, &progress::bar("verifying")?)?;
+        let found = verified(path, &reader, "verifying")?;
         if let Some(damage) = found.damage {
-            text::tell!("cachemaint: {}: {damage}", text::printable(path.display()));
+            text::tell!("{}: {damage}", path.display());
             is_whole = false;
         }
     }
@@ -96,11 +102,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 /// A journal that is made of salvaged records. The file is removed if that fails.
 struct New<'a> {
     path: &'a Path,
-    file: Option<Arc<DaxFile>>,
-    journal: Journal<Arc<DaxFile>>,
+    journal: DaxJournal,
     /// Records that are appended together.
     group: Vec<Vec<u8>>,
     records: u64,
+    is_finished: bool,
 }
 
 /// Records of a group, which are written back together.
@@ -111,11 +117,11 @@ impl<'a> New<'a> {
     fn create(path: &'a Path, old: &ReadOnly, reader: &Reader<&ReadOnly>) -> anyhow::Result<Self> {
         let options = dax::Options::new().allow_page_granularity();
         let file = Arc::new(options.create_new(path, old.view().len())?);
-        let created = Options::new().sizes_of(reader).create_new(Arc::clone(&file));
+        let created = Options::new().sizes_of(reader).create_new(file);
         let (journal, _) = created
             .map_err(|failed| named(path, failed))
-            .inspect_err(|_| files::discard(path, Arc::clone(&file)))?;
-        Ok(Self { path, file: Some(file), journal, group: Vec::new(), records: 0 })
+            .inspect_err(|_| drop(fs::remove_file(path)))?;
+        Ok(Self { path, journal, group: Vec::new(), records: 0, is_finished: false })
     }
 
     fn push(&mut self, payload: &[u8]) -> anyhow::Result<()> {
@@ -137,29 +143,20 @@ impl<'a> New<'a> {
         Ok(())
     }
 
-    /// Appends the last records and closes the journal. Returns the number of its records.
+    /// Appends the last records. Returns the number of all records.
     fn finish(mut self) -> anyhow::Result<u64> {
         self.flush()?;
         let trimmed = self.journal.trim(self.journal.head());
         trimmed.map_err(|error| named(self.path, error))?;
-        self.file = None;
+        self.is_finished = true;
         Ok(self.records)
     }
 }
 
 impl Drop for New<'_> {
     fn drop(&mut self) {
-        if let Some(file) = self.file.take() {
-            files::discard(self.path, file);
+        if !self.is_finished {
+            drop(fs::remove_file(self.path));
         }
     }
-}
-
-fn tell_skipped(path: &Path, skipped: &Range<Position>) {
-    text::tell!(
-        "cachemaint: {}: skipped positions {} to {}: no valid record is there",
-        text::printable(path.display()),
-        skipped.start,
-        skipped.end
-    );
 }

@@ -1,6 +1,7 @@
 //! `cachemaint journal trim`.
 
 use super::{SCHEMA, named, recover, tell_guarantee, text};
+use crate::commands::open;
 use anyhow::Context as _;
 use cachemaint::dax::Guarantee;
 use cachemaint_journal::Position;
@@ -39,7 +40,7 @@ struct Document<'a> {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let path = &arguments.file;
-    let (journal, _) = recover(path)?;
+    let journal = recover(path, open(path)?)?;
     journal.trim(Position(arguments.to)).map_err(|error| named(path, error))?;
     let guarantee = journal.medium().guarantee();
     let (head, end, free) = (journal.head(), journal.end(), journal.free());

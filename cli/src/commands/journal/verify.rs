@@ -2,13 +2,12 @@
 
 use super::text::{self, heading, row};
 use super::{SCHEMA, inspect, reader, verified, write_json};
-use crate::commands::progress;
 use crate::read_only::ReadOnly;
 use cachemaint::dax::Guarantee;
 use cachemaint_journal::{Identity, Position, Recovered};
 use serde::Serialize;
 use std::borrow::Cow;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -56,7 +55,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let path = &arguments.file;
     let file = ReadOnly::open(path)?;
     let reader = reader(path, &file)?;
-    let recovered = verified(path, &reader, &progress::bar("verifying")?)?;
+    let recovered = verified(path, &reader, "verifying")?;
     let identity = reader.identity();
     if arguments.json {
         write_json(&Document {
@@ -79,21 +78,29 @@ fn print(
     file: &ReadOnly,
     identity: Identity,
     recovered: &Recovered,
-) -> anyhow::Result<()> {
-    let Recovered { head, end, records, bytes, torn, after_gap, damage, root_lost, .. } = recovered;
+) -> io::Result<()> {
+    let guarantee = file.view().guarantee();
     heading(out, &text::printable(path.display()))?;
     row(out, "journal", identity)?;
-    row(
-        out,
-        "file",
-        format!("{}, {}", text::bytes(file.view().len()), inspect::place(file.view().guarantee())),
-    )?;
-    row(out, "granularity", file.view().guarantee().granularity)?;
+    let size = text::bytes(file.view().len());
+    row(out, "file", format!("{size}, {}", inspect::place(guarantee)))?;
+    row(out, "granularity", guarantee.granularity)?;
+    row(out, "positions", format!("{} to {}", recovered.head, recovered.end))?;
+    write_recovered(out, recovered)
+}
+
+/// Writes the records, the end and the damage of a journal.
+pub(in crate::commands) fn write_recovered(
+    out: &mut impl Write,
+    recovered: &Recovered,
+) -> io::Result<()> {
+    let Recovered { end, records, bytes, torn, after_gap, damage, root_lost, .. } = recovered;
     let (records, bytes) = (text::thousands(*records), text::thousands(*bytes));
     row(out, "records", format!("{records}, with {bytes} bytes of payload"))?;
-    row(out, "positions", format!("{head} to {end}"))?;
     let torn = match (*torn, *after_gap) {
-        (false, _) if damage.is_some() => text::BEFORE_DAMAGE.to_owned(),
+        (false, _) if damage.is_some() => {
+            "unknown: only the records before the damage are counted".to_owned()
+        }
         (false, _) => "whole".to_owned(),
         (true, 0) => "torn: a record that was not acknowledged was under way in a crash, perhaps an earlier one, or is now"
             .to_owned(),
@@ -103,20 +110,18 @@ fn print(
         ),
     };
     row(out, "end", torn)?;
-    if *root_lost {
-        row(out, "damage", format!("{ROOT_LOST}. The next `append` or `trim` writes it anew"))?;
-    }
     match damage {
-        None if *root_lost => {}
-        None => row(out, "damage", "none")?,
+        None if *root_lost => {
+            row(out, "damage", format!("{ROOT_LOST}. The next `append` or `trim` writes it anew"))
+        }
+        None => row(out, "damage", "none"),
         Some(damage) => row(
             out,
             "damage",
             format!(
                 "{damage}. `journal salvage` prints the whole records, also after it, or makes a new journal of \
-                     them (`--into`)"
+                 them (`--into`)"
             ),
-        )?,
+        ),
     }
-    Ok(())
 }

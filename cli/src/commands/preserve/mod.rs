@@ -94,18 +94,11 @@ struct Writable {
     store: Store<Arc<DaxFile>>,
 }
 
-/// Opens the store in a file for writing, and reports events and damage. Extends the file first, if a length is given.
-fn open(path: &Path, grow: Option<u64>) -> anyhow::Result<Writable> {
-    let mut file = dax::Options::new().allow_page_granularity().open(path)?;
-    if let Some(len) = grow {
-        // A file without a store is left as it is.
-        Reader::open(&file).map_err(|failed| named(path, failed.error))?;
-        file.grow(len)?;
-    }
-    opened(path, file)
+/// Opens the store in a file for writing, and reports events and damage.
+fn open(path: &Path) -> anyhow::Result<Writable> {
+    opened(path, super::open(path)?)
 }
 
-/// Opens the store in a file for writing, and reports events and damage.
 fn opened(path: &Path, file: DaxFile) -> anyhow::Result<Writable> {
     let file = Arc::new(file);
     let bar = progress::bar("verifying")?;
@@ -120,9 +113,7 @@ fn opened(path: &Path, file: DaxFile) -> anyhow::Result<Writable> {
 
 /// Reports on standard error the event since the last commit, if that was in another boot, and all damage.
 fn tell_opened(path: &Path, opened: &Opened) {
-    let tell = |what: &str| {
-        text::tell!("cachemaint: {}: {}", text::printable(path.display()), what);
-    };
+    let tell = |what: &str| text::tell!("{}: {what}", path.display());
     if !opened.verdict.is_same_boot() {
         for sentence in verdict::sentences(&opened.verdict, opened.was_sealed) {
             tell(&sentence);

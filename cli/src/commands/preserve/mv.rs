@@ -22,7 +22,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { file: path, from, to } = arguments;
-    let generation = rename(arguments, &mut open(path, None)?.store)?;
+    let generation = rename(arguments, &mut open(path)?.store)?;
     let (from, to) = (visible(from.as_bytes()), visible(to.as_bytes()));
     writeln!(io::stdout().lock(), "{from} is {to} now, by generation {generation}")
         .with_context(|| text::unprinted_commit(generation))?;

@@ -27,7 +27,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let names = arguments.name.iter().map(String::as_str).collect();
-    let generation = delete(arguments, &names, &mut open(&arguments.file, None)?.store)?;
+    let generation = delete(arguments, &names, &mut open(&arguments.file)?.store)?;
     let kind = if arguments.regions { "blob or region" } else { "blob" };
     let what = match names.len() {
         1 => format!("1 {kind} was deleted"),

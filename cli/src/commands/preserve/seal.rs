@@ -26,7 +26,7 @@ const COMMAND_LINE: &str = "/proc/cmdline";
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let path = &arguments.file;
-    let mut writable = open(path, None)?;
+    let mut writable = open(path)?;
     let sealed = writable.store.seal();
     let generation = sealed.map_err(|error| named(path, error))?;
     let guarantee = writable.file.guarantee().clone();

@@ -1,4 +1,4 @@
-//! The findings of `preserve verify` and `stat` in a store.
+//! The findings of `preserve verify` and `inspect` in a store.
 
 use super::{named, progress, row, text, visible, write_capacity, yes_or_no};
 use crate::read_only::ReadOnly;

@@ -64,7 +64,7 @@ fn after_resets(kit: &Kit, command: &PathBuf, name: &str, log: &mut Log) -> Resu
         let planted = machine.document(&plant(directory))?;
         expect_value(&planted, "/canary/state", "same_boot")?;
         let (code, _, why) = machine.output(&plant(directory))?;
-        ensure!(code == Some(1) && why.contains("exists already"), "planted twice: {why}");
+        ensure!(code == Some(3) && why.contains("exists already"), "planted twice: {why}");
     }
     let planted = says(&mut machine, DIRECTORY, 0, "same_boot")?;
     expect_value(&planted, "/canary/planted/backing", "emulated_pmem")?;
@@ -131,6 +131,6 @@ fn damaged(machine: &mut Machine) -> Result<()> {
     let reason = cut.pointer("/canary/reason").and_then(Value::as_str).unwrap_or_default();
     ensure!(reason.contains("has 100000 bytes"), "of a cut canary it says {reason:?}");
     let (code, _, why) = machine.output(&plant(DIRECTORY))?;
-    ensure!(code == Some(1) && why.contains("exists already"), "planted over another: {why}");
+    ensure!(code == Some(3) && why.contains("exists already"), "planted over another: {why}");
     Ok(())
 }

@@ -253,7 +253,7 @@ fn kexec_after_writeback(kit: &Kit, setup: &Setup, log: &mut Log) -> Result<()> 
     let mut machine = start_on_dax(kit, &setup.clone().with_kexec(), log)?;
     let traced = start_tracing(&mut machine)?;
     let recorded = record(&mut machine, traced, more_than_a_lap(&setup.name))?;
-    machine.run(&format!("{COMMAND} writeback {DIRECTORY}"))?;
+    machine.run(&format!("{COMMAND} guard --once {DIRECTORY}"))?;
     machine.kexec()?;
     is_there(&mut machine, log, recorded)?;
     machine.power_off()
@@ -359,8 +359,8 @@ fn reset_in_page_cache(kit: &Kit, setup: &Setup, log: &mut Log) -> Result<()> {
     let traced = start_tracing(&mut machine)?;
     machine.run(&format!("/bin/sync --file-system {DIRECTORY}"))?;
     let recorded = record(&mut machine, traced, 1 + random(&setup.name) % LAP)?;
-    let (code, _, why) = machine.output(&format!("{COMMAND} writeback {BUFFERS}"))?;
-    ensure!(code == Some(1) && why.contains("--page-cache"), "refused otherwise: {why}");
+    let (code, _, why) = machine.output(&format!("{COMMAND} guard --once {BUFFERS}"))?;
+    ensure!(code == Some(3) && why.contains("--page-cache"), "refused otherwise: {why}");
 
     machine.reboot()?;
     machine.wait_for(PMEM0)?;

@@ -1,0 +1,296 @@
+//! The fill, losses and damage of a journal, a flight recorder or a store, for `cachemaint inspect FILE`.
+
+use super::payload::hex;
+use super::preserve::Verified;
+use super::text::{self, row, thousands};
+use super::{progress, recording};
+use crate::read_only::ReadOnly;
+use cachemaint::dax;
+use cachemaint_journal::{self, Recovered};
+use cachemaint_preserve as preserve;
+use cachemaint_recorder::{
+    self, Description, FormatError, Found, Mode, Skipped, SkippedKind, TimeSource,
+};
+use indicatif::ProgressBar;
+use serde::Serialize;
+use std::io::{self, Write};
+use std::path::Path;
+
+/// The contents of a file. In JSON `kind` and the names of the kind.
+#[derive(Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub(super) enum Contents {
+    Journal(Journal),
+    Recording(Recording),
+    Store(Verified),
+}
+
+#[derive(Serialize)]
+pub(super) struct Journal {
+    identity: String,
+    capacity: u64,
+    used: u64,
+    laps: u64,
+    recovered: Recovered,
+}
+
+#[derive(Serialize)]
+pub(super) struct Recording {
+    identity: String,
+    openings: u64,
+    sub_buffers: u32,
+    sub_buffer_bytes: u32,
+    refuses: bool,
+    clock: &'static str,
+    #[serde(skip)]
+    clock_words: &'static str,
+    ticks_per_second: u64,
+    anchor: Anchor,
+    boot: String,
+    root_damaged: bool,
+    names_damaged: bool,
+    shards: Vec<Shard>,
+}
+
+/// A timestamp of the last opening, and the wall clock then.
+#[derive(Serialize)]
+struct Anchor {
+    ticks: u64,
+    time: Option<String>,
+}
+
+#[derive(Default, Serialize)]
+struct Shard {
+    events: u64,
+    bytes: u64,
+    used: u64,
+    laps: u64,
+    lost: u64,
+    damaged: u64,
+    first: Option<String>,
+    last: Option<String>,
+}
+
+impl Contents {
+    /// Reads the whole file, if it is one of these. Returns `None` for another file.
+    pub(super) fn of(path: &Path) -> anyhow::Result<Option<Self>> {
+        // The guarantee of a file that cannot be read, as of an empty one, is shown all the same.
+        let Ok(file) = &ReadOnly::open(path) else { return Ok(None) };
+        match cachemaint_journal::Reader::open(file) {
+            Ok(reader) => return Ok(Some(Self::Journal(Journal::of(path, &reader)?))),
+            Err(failed) => match failed.error.kind() {
+                cachemaint_journal::ErrorKind::Format(FormatError::Foreign { .. }) => {}
+                _ => return Err(super::journal::named(path, failed)),
+            },
+        }
+        match cachemaint_recorder::Reader::open(file) {
+            Ok(reader) => return Ok(Some(Self::Recording(Recording::of(path, &reader)?))),
+            Err(failed) => match failed.error.kind() {
+                cachemaint_recorder::ErrorKind::Format(FormatError::Foreign { .. }) => {}
+                _ => return Err(recording::named(path, failed.error)),
+            },
+        }
+        match cachemaint_preserve::Reader::open(file) {
+            Err(failed)
+                if matches!(
+                    failed.error.kind(),
+                    cachemaint_preserve::ErrorKind::Format(FormatError::Foreign { .. })
+                ) =>
+            {
+                Ok(None)
+            }
+            _ => Verified::of(path, file).map(|found| Some(Self::Store(found))),
+        }
+    }
+
+    pub(super) fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        match self {
+            Self::Journal(journal) => journal.write(out),
+            Self::Recording(recording) => recording.write(out),
+            Self::Store(store) => store.write(out),
+        }
+    }
+
+    pub(super) fn is_damaged(&self) -> bool {
+        match self {
+            Self::Journal(Journal { recovered, .. }) => {
+                recovered.damage.is_some() || recovered.root_lost
+            }
+            Self::Recording(Recording { root_damaged, names_damaged, shards, .. }) => {
+                *root_damaged || *names_damaged || shards.iter().any(|shard| shard.damaged > 0)
+            }
+            Self::Store(store) => store.is_damaged(),
+        }
+    }
+}
+
+impl Journal {
+    fn of(path: &Path, reader: &cachemaint_journal::Reader<&ReadOnly>) -> anyhow::Result<Self> {
+        let recovered = super::journal::verified(path, reader, "reading")?;
+        let (capacity, end) = (reader.capacity(), recovered.end.0);
+        let used = end - recovered.head.0;
+        let identity = reader.identity().to_string();
+        Ok(Self { identity, capacity, used, laps: end / capacity, recovered })
+    }
+
+    fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        let Self { identity, capacity, used, laps, recovered } = self;
+        row(out, "journal", identity)?;
+        row(out, "used", fill(*used, *capacity, "bytes"))?;
+        row(out, "laps", thousands(*laps))?;
+        super::journal::write_recovered(out, recovered)
+    }
+}
+
+impl Recording {
+    fn of(path: &Path, reader: &cachemaint_recorder::Reader<&ReadOnly>) -> anyhow::Result<Self> {
+        let named = |error| recording::named(path, error);
+        let description: &Description = reader.description();
+        let (clock, clock_words) = clock_of(description.time_source);
+        let bar = progress::bar("reading")?;
+        bar.set_length(progress::size(description));
+        let shards = 0..description.shards;
+        let shards = shards.map(|shard| look_at_shard(reader, shard, &bar));
+        let shards = shards.collect::<Result<_, _>>().map_err(named);
+        bar.finish_and_clear();
+        let (ticks, wall) = description.anchor;
+        // Zero is an unknown wall clock.
+        let time = Some(wall).filter(|wall| *wall > 0).and_then(recording::time);
+        Ok(Self {
+            identity: description.identity.to_string(),
+            openings: description.generation,
+            sub_buffers: description.sub_buffers,
+            sub_buffer_bytes: description.sub_buffer_size,
+            refuses: description.mode == Mode::Refuse,
+            clock,
+            clock_words,
+            ticks_per_second: description.ticks_per_second,
+            anchor: Anchor { ticks, time },
+            boot: hex(&description.boot_id),
+            root_damaged: reader.is_root_damaged(),
+            names_damaged: reader.event_table().map_err(named)?.is_damaged(),
+            shards: shards?,
+        })
+    }
+
+    fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        let Self { identity, openings, sub_buffers, sub_buffer_bytes, refuses, .. } = self;
+        let Self { clock_words, ticks_per_second, anchor, .. } = self;
+        let Self { root_damaged, names_damaged, shards, .. } = self;
+        row(out, "recording", identity)?;
+        row(out, "openings", format!("{openings} to record"))?;
+        let size = text::bytes(u64::from(*sub_buffer_bytes));
+        row(
+            out,
+            "shards",
+            format!("{}, each of {sub_buffers} sub-buffers of {size}", shards.len()),
+        )?;
+        let when_full =
+            if *refuses { "refuses new events" } else { "overwrites the oldest events" };
+        row(out, "when full", when_full)?;
+        row(
+            out,
+            "clock",
+            format!("{clock_words}, {} ticks a second", thousands(*ticks_per_second)),
+        )?;
+        let Anchor { ticks, time } = anchor;
+        let anchor = time.as_ref().map(|time| format!("tick {} at {time}", thousands(*ticks)));
+        row(out, "anchor", anchor.as_deref().unwrap_or("none: the clock had no wall time"))?;
+        if *root_damaged {
+            row(out, "damage", "one of the two copies of the root is damaged")?;
+        }
+        if *names_damaged {
+            row(out, "damage", recording::DAMAGED_NAMES)?;
+        }
+        for (number, shard) in shards.iter().enumerate() {
+            row(out, &format!("shard {number}"), words(shard, u64::from(*sub_buffers)))?;
+        }
+        Ok(())
+    }
+}
+
+/// Returns the name of a clock in JSON, and the words for it.
+const fn clock_of(source: TimeSource) -> (&'static str, &'static str) {
+    match source {
+        TimeSource::Caller => ("caller", "the recording program's own"),
+        TimeSource::Monotonic => ("monotonic", "the system's monotonic clock"),
+        TimeSource::TimeStampCounter => ("time_stamp_counter", "the time stamp counter (x86)"),
+        TimeSource::VirtualCounter => ("virtual_counter", "the virtual counter (arm64)"),
+        _ => ("unknown", "one that this version does not know"),
+    }
+}
+
+fn look_at_shard(
+    reader: &cachemaint_recorder::Reader<&ReadOnly>,
+    shard: u32,
+    bar: &ProgressBar,
+) -> Result<Shard, cachemaint_recorder::Error<dax::Error>> {
+    let lost = reader.lost(shard)?;
+    let mut seen = Seen { shard: Shard { lost, ..Shard::default() }, ..Seen::default() };
+    let mut events = reader.shard(shard);
+    let mut buffer = vec![0; reader.largest_payload()];
+    while let Some(found) = events.read_next(&mut buffer)? {
+        bar.inc(progress::bytes_of(&found));
+        seen.add(&found);
+    }
+    let Seen { shard: mut found, newest, first, last } = seen;
+    [found.first, found.last] = [first, last].map(|wall| wall.and_then(recording::time));
+    let sub_buffers = u64::from(reader.description().sub_buffers);
+    // While a program records into the file, more sub-buffers are read one after the other than the file has.
+    found.used = found.used.min(sub_buffers);
+    found.laps = newest.unwrap_or(0) / sub_buffers;
+    Ok(found)
+}
+
+/// The events of a shard so far.
+#[derive(Default)]
+struct Seen {
+    shard: Shard,
+    /// The number of the newest sub-buffer.
+    newest: Option<u64>,
+    /// Times by the wall clock.
+    first: Option<u64>,
+    last: Option<u64>,
+}
+
+impl Seen {
+    fn add(&mut self, found: &Found<'_>) {
+        let Self { shard, newest, first, last, .. } = self;
+        match found {
+            Found::Event(event) => {
+                shard.events += 1;
+                shard.bytes += event.payload.len() as u64;
+                shard.used += u64::from(newest.replace(event.sequence) != Some(event.sequence));
+                *first = first.or(event.wall);
+                *last = event.wall.or(*last);
+            }
+            Found::Skipped(Skipped { kind: SkippedKind::Damaged, len, .. }) => {
+                shard.damaged += len;
+            }
+            _ => {}
+        }
+    }
+}
+
+fn words(shard: &Shard, sub_buffers: u64) -> String {
+    let Shard { events, bytes, used, laps, lost, damaged, first, last } = shard;
+    let time = match (first, last) {
+        (Some(first), Some(last)) => format!("; from {first} to {last}"),
+        _ => String::new(),
+    };
+    format!(
+        "{} events with {} bytes of payload in {}; overwritten {} times; {} events not recorded; {} bytes \
+         damaged{time}",
+        thousands(*events),
+        thousands(*bytes),
+        fill(*used, sub_buffers, "sub-buffers"),
+        thousands(*laps),
+        thousands(*lost),
+        thousands(*damaged)
+    )
+}
+
+fn fill(used: u64, of: u64, what: &str) -> String {
+    let percent = u128::from(used) * 100 / u128::from(of.max(1));
+    format!("{} of {} {what} ({percent} %)", thousands(used), thousands(of))
+}

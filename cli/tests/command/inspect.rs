@@ -1,0 +1,147 @@
+//! `cachemaint inspect`.
+
+use crate::{Ran, cachemaint, json, ran, skip, stderr, stdout, unwrapped};
+
+fn inspect(arguments: &[&str]) -> Ran {
+    ran(cachemaint().arg("inspect").args(arguments), "")
+}
+
+#[test]
+fn a_file_of_an_ordinary_file_system_is_labelled_with_reason_and_evidence() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    std::fs::write(&path, b"contents").unwrap();
+    let text = stdout(&inspect(&[path.to_str().unwrap()]).success());
+    for label in ["granularity", "because", "file system", "What survives", "Evidence"] {
+        assert!(text.contains(label), "{label}: {text}");
+    }
+    assert!(text.contains("mmap(MAP_SHARED_VALIDATE | MAP_SYNC)"), "{text}");
+    assert_eq!(std::fs::read(&path).unwrap(), b"contents");
+}
+
+#[test]
+fn a_directory_stands_for_a_new_file_in_it() {
+    let directory = tempfile::tempdir().unwrap();
+    inspect(&[directory.path().to_str().unwrap()]).success();
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn the_json_says_what_the_text_says() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_str().unwrap().to_string();
+    let json = json(&inspect(&[&path, "--json"]).success());
+    assert_eq!(json["schema"], 1);
+    assert_eq!(json["path"], path.as_str());
+    let reason = json["guarantee"]["reason"].as_str().unwrap();
+    assert_eq!(json["guarantee"]["is_device_dax"], false);
+    let shutdowns = &json["unsafe_shutdowns"];
+    assert_ne!(shutdowns["count"].is_u64(), shutdowns["reason"].is_string(), "{shutdowns}");
+    assert_eq!(json["survival"].as_array().unwrap().len(), 12, "4 events, 3 states of the bytes");
+    for cell in json["survival"].as_array().unwrap() {
+        for name in ["text", "source", "certainty"] {
+            assert!(cell["reason"][name].is_string(), "{cell}");
+        }
+    }
+    let text = unwrapped(&stdout(&inspect(&[&path]).success()));
+    assert!(text.contains(&unwrapped(reason)), "{reason} in {text}");
+}
+
+#[test]
+fn a_canary_is_planted_once_and_proves_nothing_in_its_own_boot() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_str().unwrap();
+    let before = json(&inspect(&[path, "--json"]).success());
+    assert_eq!(before["canary"]["state"], "not_there");
+    assert!(!stdout(&inspect(&[path]).success()).contains("Canary"));
+
+    let planted = json(&inspect(&[path, "--plant-canary", "--json"]).success());
+    assert_eq!(planted["canary"]["state"], "same_boot");
+    assert_eq!(planted["canary"]["persisted"]["damaged_bytes"], 0);
+    let text = stdout(&inspect(&[path]).success());
+    assert!(unwrapped(&text).contains("nothing is proved yet"), "{text}");
+
+    let again = inspect(&[path, "--plant-canary"]).code(3);
+    let error = stderr(&again);
+    assert!(error.contains("cachemaint-canary: exists already"), "{error}");
+    assert!(stdout(&again).is_empty());
+
+    let file = directory.path().join("cachemaint-canary");
+    let of_file = json(&inspect(&[file.to_str().unwrap(), "--json"]).success());
+    assert!(of_file["canary"].is_null(), "a directory's alone");
+    inspect(&[file.to_str().unwrap(), "--plant-canary"]).code(3);
+}
+
+#[test]
+fn a_damaged_canary_is_shown_and_is_a_failure() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_str().unwrap();
+    inspect(&[path, "--plant-canary"]).success();
+    let file = directory.path().join("cachemaint-canary");
+    let mut bytes = std::fs::read(&file).unwrap();
+    // The persisted pattern begins at 65536; a word has 8 bytes.
+    bytes[65_544] ^= 1;
+    std::fs::write(&file, &bytes).unwrap();
+    let text = unwrapped(&stdout(&inspect(&[path]).code(1)));
+    let lost = "8 of 16384 persisted bytes ARE LOST OR DAMAGED: 65544-65552 (other bytes)";
+    assert!(text.contains(lost), "{text}");
+    assert_eq!(std::fs::read(&file).unwrap(), bytes);
+}
+
+/// Each line of the text has the same facts as the JSON, and together they are all of the file.
+#[test]
+fn extents_are_shown_if_they_are_asked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    std::fs::write(&path, vec![7; 100_000]).unwrap();
+    let path = path.to_str().unwrap();
+    assert!(json(&inspect(&[path, "--json"]).success())["placement"].is_null());
+    assert!(!stdout(&inspect(&[path]).success()).contains("Extents"));
+
+    let asked = inspect(&[path, "--extents", "--json"]);
+    if asked.0.status.code() == Some(3) {
+        let error = stderr(&asked);
+        assert!(error.contains("the place of its bytes is unknown: "), "{error}");
+        skip("extents_are_shown_if_they_are_asked_for", error.trim());
+        return;
+    }
+    let placement = &json(&asked.success())["placement"];
+    let text = stdout(&inspect(&[path, "--extents"]).success());
+    let mut behind = 0;
+    for extent in placement["extents"].as_array().unwrap() {
+        let [offset, on_device, len] =
+            ["offset", "on_device", "len"].map(|name| extent[name].as_u64().unwrap());
+        assert_eq!(offset, behind, "{placement}");
+        behind += len;
+        let line =
+            format!("  {offset}-{}  {on_device}-{}  ", offset + len - 1, on_device + len - 1);
+        assert!(text.contains(&line), "{line}: {text}");
+    }
+    assert_eq!(behind, 100_000, "{placement}");
+    let base = &placement["base"];
+    assert_ne!(base.is_u64(), base["reason"].is_string(), "{base}");
+
+    let error = stderr(&inspect(&[directory.path().to_str().unwrap(), "--extents"]).code(3));
+    assert!(error.contains("is a directory; name a file in it"), "{error}");
+}
+
+#[test]
+fn a_missing_file_is_an_error_with_its_path() {
+    let refused = inspect(&["/no/such/file"]).code(3);
+    let text = stderr(&refused);
+    assert!(text.starts_with("cachemaint: /no/such/file: no such file"), "{text}");
+    assert!(stdout(&refused).is_empty());
+}
+
+#[test]
+fn the_command_line_is_explained() {
+    let help = stdout(&ran(cachemaint().arg("--help"), "").success());
+    for name in ["caps", "inspect", "demo", "journal", "preserve", "record", "dump", "bench"] {
+        assert!(help.contains(name), "{help}");
+    }
+    assert!(!help.contains("demo-writer"), "the demo's child is not for users");
+    let version = stdout(&ran(cachemaint().arg("--version"), "").success());
+    assert_eq!(version, format!("cachemaint {}\n", env!("CARGO_PKG_VERSION")));
+    ran(&mut cachemaint(), "").code(2);
+    inspect(&[]).code(2);
+}

@@ -1,0 +1,178 @@
+//! The standard streams and the arguments of every command.
+
+use crate::{Ran, cachemaint, ran, stderr, unread};
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use tempfile::TempDir;
+
+/// More than a pipe holds.
+const LINES: usize = 16_384;
+
+/// Redirections that leave a command without a standard input: closed, open for writing only as by `nohup`, and as the
+/// standard library opens a closed one.
+const NO_INPUT: [&str; 3] = ["<&-", "0>/dev/null", "0<>/dev/null"];
+
+/// Commands that print, with standard input empty.
+const PRINTING: [&[&str]; 11] = [
+    &["caps"],
+    &["caps", "--json"],
+    &["inspect", "."],
+    &["journal", "read", "log"],
+    &["journal", "verify", "log"],
+    &["journal", "append", "log", "--positions", "--record", "x"],
+    &["preserve", "load", "state", "blob"],
+    &["preserve", "list", "state"],
+    &["preserve", "save", "state", "other"],
+    &["dump", "trace"],
+    &["inspect", "trace"],
+];
+
+/// A directory with a journal, a store and a recording, each of many lines.
+fn place() -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let create: [&[&str]; 3] = [
+        &["journal", "append", "log", "--create", "4M"],
+        &["preserve", "save", "state", "blob", "--create", "4M"],
+        &["record", "trace", "--create", "4M"],
+    ];
+    for arguments in create {
+        ran(&mut command(directory.path(), arguments), "line\n".repeat(LINES)).success();
+    }
+    directory
+}
+
+fn command(directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = cachemaint();
+    command.current_dir(directory).args(arguments).stdin(Stdio::null());
+    command
+}
+
+/// As in `cachemaint caps | head -1`, with a reader that is gone before the first byte.
+#[test]
+fn a_closed_output_pipe_ends_a_command_as_sigpipe_does() {
+    let place = place();
+    for arguments in PRINTING {
+        let output = command(place.path(), arguments).stdout(unread().unwrap()).output();
+        let output = output.unwrap();
+        assert_eq!(output.status.code(), Some(141), "{arguments:?}: {output:?}");
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(!error.contains("pipe"), "{arguments:?}: {error}");
+    }
+}
+
+/// A full disk is an error, unlike a reader that has read enough.
+#[test]
+fn a_result_that_cannot_be_written_fails() {
+    let place = place();
+    for arguments in PRINTING {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let output = command(place.path(), arguments).stdout(full).output().unwrap();
+        assert_eq!(output.status.code(), Some(3), "{arguments:?}: {output:?}");
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(error.contains("cachemaint: ") && error.contains("No space left"), "{error}");
+    }
+}
+
+#[test]
+fn a_missing_standard_input_is_not_an_empty_one() {
+    let place = place();
+    let reading: [&[&str]; 4] = [
+        &["journal", "append", "log"],
+        &["preserve", "save", "state", "blob"],
+        &["record", "trace"],
+        &["preserve", "save", "new", "blob", "--create", "1M"],
+    ];
+    for arguments in reading {
+        for redirection in NO_INPUT {
+            let refused = redirected(&command(place.path(), arguments), redirection).code(3);
+            let error = stderr(&refused);
+            assert!(error.contains("cannot be read: "), "{arguments:?} {redirection}: {error}");
+        }
+        let is_created = place.path().join("new").exists();
+        assert!(!is_created, "{arguments:?}");
+        redirected(&command(place.path(), arguments), "</dev/null").success();
+    }
+    redirected(&command(place.path(), &["journal", "append", "log", "--record", "x"]), "<&-")
+        .success();
+}
+
+/// A blob must not be lost on its way.
+#[test]
+fn a_missing_standard_output_fails_a_load() {
+    let place = place();
+    let load = command(place.path(), &["preserve", "load", "state", "blob"]);
+    for redirection in [">&-", "1<>/dev/null", "1</dev/null"] {
+        redirected(&load, redirection).code(3);
+    }
+    redirected(&load, ">/dev/null").success();
+}
+
+/// A user who repeats such a command would do the work twice.
+#[test]
+fn work_whose_report_cannot_be_printed_is_named() {
+    let place = place();
+    for (arguments, done) in [
+        (&["journal", "append", "log", "--record", "x", "--json"][..], "1 records are appended"),
+        (&["journal", "trim", "log", "--to", "64"], "the journal is trimmed to 64"),
+        (&["preserve", "mv", "state", "blob", "c"], " is committed"),
+        (&["preserve", "save", "state", "new"], " is committed"),
+        (&["preserve", "seal", "state"], " is committed"),
+        (&["preserve", "rm", "state", "c"], " is committed"),
+    ] {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let output = command(place.path(), arguments).stdout(full).output().unwrap();
+        assert_eq!(output.status.code(), Some(3), "{arguments:?}: {output:?}");
+        let error = String::from_utf8(output.stderr).unwrap();
+        let expected = format!("{done}, but the report cannot be printed");
+        assert!(error.contains(&expected), "{arguments:?}: {error}");
+    }
+}
+
+/// Runs a command with its standard streams as a shell redirects them.
+fn redirected(command: &Command, redirection: &str) -> Ran {
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(format!("exec \"$@\" {redirection}")).arg("sh");
+    shell.arg(command.get_program()).args(command.get_args());
+    shell.current_dir(command.get_current_dir().unwrap_or(".".as_ref()));
+    Ran(shell.output().unwrap())
+}
+
+/// Several commands can have one standard error, as in a unit of systemd. Each call is a datagram here.
+#[test]
+fn a_message_is_written_by_one_call() {
+    let (messages, theirs) = std::os::unix::net::UnixDatagram::pair().unwrap();
+    let mut command = command(Path::new("."), &["dump", "no such file"]);
+    command.stderr(std::os::fd::OwnedFd::from(theirs));
+    assert_eq!(command.status().unwrap().code(), Some(3));
+    messages.set_nonblocking(true).unwrap();
+    let mut message = [0; 1024];
+    let len = messages.recv(&mut message).unwrap();
+    let message = str::from_utf8(&message[..len]).unwrap();
+    assert!(message.starts_with("cachemaint: no such file: "), "{message}");
+    assert!(message.ends_with('\n'), "{message}");
+    assert_eq!(messages.recv(&mut [0; 1024]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+}
+
+/// As of `cachemaint dump *`. The environment variable has the escapes of a terminal printed into a pipe.
+#[test]
+fn a_refused_argument_is_printed_without_characters_that_a_terminal_executes() {
+    let mut command = command(Path::new("."), &["dump", "a", "b\u{1b}]0;owned\u{7}\u{9b}2J"]);
+    let output = command.env("CLICOLOR_FORCE", "1").output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("b?]0;owned??2J"), "{error:?}");
+    assert!(!error.contains(['\u{7}', '\u{9b}']), "{error:?}");
+}
+
+/// The same argument with U+FFFD in its place is valid.
+#[test]
+fn an_argument_that_is_not_utf8_is_refused() {
+    use std::os::unix::ffi::OsStrExt;
+
+    let mut command = command(Path::new("."), &["preserve", "load", "/no such store"]);
+    let output = command.arg(std::ffi::OsStr::from_bytes(b"\xff")).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("invalid UTF-8"), "{output:?}");
+}

@@ -7,7 +7,6 @@ use super::{progress, recording};
 use crate::read_only::ReadOnly;
 use cachemaint::dax;
 use cachemaint_journal::{self, Recovered};
-use cachemaint_preserve as preserve;
 use cachemaint_recorder::{
     self, Description, FormatError, Found, Mode, Skipped, SkippedKind, TimeSource,
 };

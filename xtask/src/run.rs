@@ -1,4 +1,4 @@
-//! Checks that run the code on this machine: tests, Miri, loom, the demonstration.
+//! Checks that run the code on this machine: tests, Miri, loom, benchmarks.
 
 use anyhow::Result;
 
@@ -35,37 +35,59 @@ pub(crate) fn skipping<'a>(names: impl IntoIterator<Item = &'a &'a str>) -> Vec<
     names.into_iter().flat_map(|name| ["--skip", *name]).collect()
 }
 
-pub(crate) fn test(host: &Host, report: &mut Report) -> Result<()> {
+pub(crate) fn test(_host: &Host, report: &mut Report) -> Result<()> {
     report.check("as in the README", "the tests pass as a new user runs them", || {
         Cmd::cargo("test").check_tests()
     })?;
+    report.check("tools", "the patches fit, and the lab's tool and plugin are right", || {
+        Cmd::cargo("test -p xtask -p lose-lines --lib --bins --examples").check_tests()
+    })
+}
+
+/// Runs the tests and benchmarks that a change of the library rarely breaks.
+pub(crate) fn members(host: &Host, report: &mut Report) -> Result<()> {
     report.check("members", "the tests of every other member pass", || {
         Cmd::cargo("test --workspace --exclude cachemaint --exclude cachemaint-cli --all-features")
             .words("--no-fail-fast --lib --bins --examples")
             .args(QUICKLY_BUILT)
             .check_tests()
     })?;
+    // Times mean nothing here.
+    report.check(
+        "benchmarks",
+        "every benchmark runs, and its data are right afterwards",
+        || {
+            Cmd::cargo(
+                "bench --workspace --exclude cachemaint --exclude cachemaint-cli --all-features",
+            )
+            .words("--profile dev --bench *")
+            .args(QUICKLY_BUILT)
+            .args(["--", "--test"])
+            .check()
+        },
+    )?;
     libpmem::test(host, report)?;
     report.check("bare library", "the tests pass without any feature", || {
         Cmd::cargo("test -p cachemaint --no-default-features").args(QUICKLY_BUILT).check_tests()
+    })?;
+    report.check("interface", "the public items are those that were reviewed", || {
+        interface().check_tests()
     })?;
     report
         .check("corpora", "no input of the fuzzers' corpora breaks a format", || fuzz::replay(host))
 }
 
-/// Times mean nothing here: a benchmark is run to check its answer, on the library of the check `members`.
-pub(crate) fn bench(_host: &Host, report: &mut Report) -> Result<()> {
-    report.check("once each", "every benchmark runs, and its data are right afterwards", || {
-        Cmd::cargo("bench --workspace --exclude cachemaint --exclude cachemaint-cli --all-features")
-            .words("--profile dev --bench *")
-            .args(QUICKLY_BUILT)
-            .args(["--", "--test"])
-            .check()
-    })
+fn interface() -> Cmd {
+    Cmd::cargo("test -p xtask --test interface")
 }
 
-/// Runs the step `test` with many more generated cases, and far more commands on changing files.
-pub(crate) fn test_long(_host: &Host, report: &mut Report) -> Result<()> {
+/// Rewrites the list of public items.
+pub(crate) fn bless_interface(report: &mut Report) -> Result<()> {
+    report.check("interface", "rewrites the list", || interface().env("BLESS", "1").check())
+}
+
+/// Runs the tests with many more generated cases, and far more commands on changing files.
+pub(crate) fn cases(_host: &Host, report: &mut Report) -> Result<()> {
     report.check("many cases", "the properties hold for far more generated cases", || {
         Cmd::cargo("test --release -p cachemaint --all-features")
             .env("PROPTEST_CASES", "20000")
@@ -79,8 +101,8 @@ pub(crate) fn test_long(_host: &Host, report: &mut Report) -> Result<()> {
     })
 }
 
-pub(crate) fn miri(host: &Host, report: &mut Report) -> Result<()> {
-    if let Err(reason) = toolchain::miri(host) {
+pub(crate) fn miri(_host: &Host, report: &mut Report) -> Result<()> {
+    if let Err(reason) = toolchain::nightly() {
         return report.skip("library", format!("Miri is not to be had: {reason:#}"));
     }
     report.check(
@@ -112,11 +134,4 @@ pub(crate) fn loom(host: &Host, report: &mut Report) -> Result<()> {
                 .check_tests()
         },
     )
-}
-
-/// Runs the demonstration as in the README. The tests of the command run it too.
-pub(crate) fn demo(_host: &Host, report: &mut Report) -> Result<()> {
-    report.check("kill and recover", "every acknowledged record is found after a SIGKILL", || {
-        Cmd::cargo("run --release -- demo").check()
-    })
 }

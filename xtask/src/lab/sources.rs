@@ -1,11 +1,8 @@
 //! The tree under test, and the builds of its programs.
 
-use alloc::collections::BTreeSet;
-use core::cell::RefCell;
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use super::compilers;
 use crate::command::{Cmd, QUICKLY_BUILT};
@@ -18,12 +15,11 @@ pub(super) struct Sources<'a> {
     pub(super) host: &'a Host,
     tree: PathBuf,
     work: PathBuf,
-    made: RefCell<BTreeSet<PathBuf>>,
 }
 
 impl<'a> Sources<'a> {
     pub(super) fn new(host: &'a Host, tree: &Path, work: PathBuf) -> Self {
-        Self { host, tree: tree.to_path_buf(), work, made: RefCell::default() }
+        Self { host, tree: tree.to_path_buf(), work }
     }
 
     /// Returns the workspace under test.
@@ -36,29 +32,13 @@ impl<'a> Sources<'a> {
         &self.work
     }
 
-    /// Has a file made, unless that was done. Lanes share it, and one that runs reads it while another one is prepared.
-    pub(super) fn make_once(
-        &self,
-        file: &Path,
-        make: impl FnOnce(&Path) -> Result<()>,
-    ) -> Result<()> {
-        if !self.made.borrow().contains(file) {
-            let folder = file.parent().context("a file without a folder")?;
-            fs::create_dir_all(folder)
-                .with_context(|| format!("cannot make {}", folder.display()))?;
-            make(file)?;
-            self.made.borrow_mut().insert(file.to_path_buf());
-        }
-        Ok(())
-    }
-
     /// Returns `cargo` with the words of `line`, in the workspace under test.
     pub(super) fn cargo(&self, compiler: &Compiler, line: &str) -> Cmd {
         compiler
             .cargo(line)
             .args(QUICKLY_BUILT)
             .folder(&self.tree)
-            .env_default("CARGO_TARGET_DIR", self.work.join("target").display().to_string())
+            .env("CARGO_TARGET_DIR", self.work.join("target").display().to_string())
     }
 
     /// Returns the same for programs that need no library on the machine that runs them.
@@ -68,10 +48,10 @@ impl<'a> Sources<'a> {
 
     /// Returns the same with the sections that the linker strips.
     fn cargo_static_with(&self, triple: &str, line: &str, stripped: &str) -> Result<Cmd> {
-        let compiler = compilers::compiler(self.host, triple)?;
+        let compiler = compilers::linking(triple)?.compiler;
         Ok(self
             .cargo(&compiler, line)
-            .args(["--target", triple, "--config"])
+            .arg("--config")
             // The programs are stripped, as they are copied into memory at each start. A profile's `strip` does not
             // apply to a package that has a profile of its own, as the library has.
             .arg(format!(

@@ -13,16 +13,14 @@ use cachemaint_lab_protocol::{Records, Request};
 
 use super::{
     Architecture, Contents, DAX, DIRECTORY, Kit, Lane, Log, Machine, PMEM0, Setup, found_again_on,
-    lane, losing_lane, make_ext4, make_namespace, mount_again, nvdimm,
+    lane, make_ext4, make_namespace, mount_again, nvdimm,
 };
 use lose_lines::losses::{Cut, FENCE, Policy, STORE, WRITEBACK, random};
 use lose_lines::machine::setup::drive;
 use lose_lines::machine::suspended::Suspended;
 
-/// Power cuts of a usual run: one at each kind of moment.
-const USUAL: u32 = 4;
-/// Power cuts of the long run, without a boot after each.
-const LONG: u32 = 1000;
+/// Power cuts of a run: one at each kind of moment.
+const CUTS: u32 = 4;
 
 /// Records of a file: more than are persisted before the power is cut.
 const RECORDS: u64 = 64 << 10;
@@ -33,32 +31,21 @@ pub(super) fn lanes() -> Vec<Lane> {
     let x86 = |name, proves: &str, story| lane(Architecture::X86, name, proves, story);
     let cut = "every acknowledged record is there after a power cut";
     vec![
-        x86("power-cut-pmem", &format!("NVDIMM: {cut}"), |kit, name, log| {
-            on_pmem(kit, name, log, USUAL)
-        }),
-        x86("power-cut-disk", &format!("disk, through msync: {cut}"), |kit, name, log| {
-            on_disk(kit, name, log, USUAL)
-        }),
-        losing_lane(
-            Architecture::X86,
-            "power-cut-pmem-1000",
-            &format!("NVDIMM, 1000 times: {cut}"),
-            |kit, name, log| on_pmem(kit, name, log, LONG),
-        )
-        .long(),
+        x86("power-cut-pmem", &format!("NVDIMM: {cut}"), on_pmem),
+        x86("power-cut-disk", &format!("disk, through msync: {cut}"), on_disk),
     ]
 }
 
-fn on_pmem(kit: &Kit, name: &str, log: &mut Log, rounds: u32) -> Result<()> {
+fn on_pmem(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     let contents = Contents::new(kit, name)?;
     let setup = nvdimm(name, Some("mem-ctrl"), &contents);
     let (starts, machine) = Starts::new(kit, setup, log)?;
     let medium = Medium { device: PMEM0, options: DAX, allow_pages: false };
     let start = |setup: &Setup, log: &Log| starts.start(setup, log);
-    cut_repeatedly(kit, &starts.setup, log, rounds, &medium, machine, start)
+    cut_repeatedly(kit, &starts.setup, log, &medium, machine, start)
 }
 
-fn on_disk(kit: &Kit, name: &str, log: &mut Log, rounds: u32) -> Result<()> {
+fn on_disk(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     let contents = Contents::new(kit, name)?;
     let setup = Setup::new(name, "q35", "768M")
         .devices(["-drive", &drive(&contents.path, "if=virtio,cache=writeback")]);
@@ -66,7 +53,7 @@ fn on_disk(kit: &Kit, name: &str, log: &mut Log, rounds: u32) -> Result<()> {
     make_ext4(&mut machine, "/dev/vda", "")?;
     let medium = Medium { device: "/dev/vda", options: "", allow_pages: true };
     let start = |setup: &Setup, log: &Log| Machine::start(kit, setup, log);
-    cut_repeatedly(kit, &setup, log, rounds, &medium, machine, start)
+    cut_repeatedly(kit, &setup, log, &medium, machine, start)
 }
 
 /// The medium of the records.
@@ -197,7 +184,6 @@ fn cut_repeatedly(
     kit: &Kit,
     setup: &Setup,
     log: &mut Log,
-    rounds: u32,
     medium: &Medium,
     mut machine: Machine,
     start: impl Fn(&Setup, &Log) -> Result<Machine>,
@@ -207,7 +193,7 @@ fn cut_repeatedly(
         None => Moment::Acknowledged(1 + random(&setup.name) % LATEST),
     };
     let mut moment = Moment::Acknowledged(1 + random(&setup.name) % LATEST);
-    for round in 1..=rounds {
+    for round in 1..=CUTS {
         let records = Records {
             path: format!("{DIRECTORY}/records"),
             seed: round.into(),

@@ -42,8 +42,6 @@ const AFTER_A_CUT: [&str; 2] = ["reboot of an unknown kind", "power loss or unsa
 
 /// Power cuts: one at each kind of moment.
 const CUTS: u32 = 4;
-/// Power cuts of the long run.
-const MANY: u32 = 400;
 /// The greatest number of commits before the power is cut, and of events.
 const LATEST: u64 = 300;
 /// The greatest number of microseconds after those commits, in which more commits follow.
@@ -69,16 +67,8 @@ pub(super) fn lanes() -> Vec<Lane> {
             Architecture::X86,
             "preserve-power-cut",
             "NVDIMM: after a power cut a store has the last acknowledged transaction or the next one, as a whole",
-            |kit, name, log| power_cuts(kit, name, log, CUTS),
+            power_cuts,
         ),
-        losing_lane(
-            Architecture::X86,
-            "preserve-power-cut-400",
-            "NVDIMM, 400 times: after a power cut a store has the last acknowledged transaction or the next one, as a \
-             whole",
-            |kit, name, log| power_cuts(kit, name, log, MANY),
-        )
-        .long(),
     ]
 }
 
@@ -183,13 +173,13 @@ fn read(machine: &mut Machine) -> Result<Found> {
     Ok(serde_json::from_value(found)?)
 }
 
-fn power_cuts(kit: &Kit, name: &str, log: &mut Log, cuts: u32) -> Result<()> {
+fn power_cuts(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     let contents = Contents::new(kit, name)?;
     let setup = nvdimm(name, Some("mem-ctrl"), &contents);
     let (starts, mut machine) = Starts::new(kit, setup, log)?;
     let request = Request::ReplaceForever { path: PATH.to_owned() };
     let (mut there, mut moment) = (0, Moment::of(kit, name, 1, LATEST));
-    for cut in 1..=cuts {
+    for cut in 1..=CUTS {
         let later = Duration::from_micros(random(name) % LATER);
         let acknowledged = moment
             .cut_later(machine, &request, there, later)

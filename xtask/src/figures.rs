@@ -1,7 +1,9 @@
-//! The table of `cachemaint::survival` as a grid of colours.
+//! The figure of the guide that shows the table of `cachemaint::survival`, as a grid of colours.
 
 use core::fmt::{self, Write as _};
+use std::fs;
 
+use anyhow::{Context as _, Result};
 use cachemaint::survival::{Backing, Event, Stage, Survival};
 
 const NAME: u32 = 150;
@@ -13,8 +15,15 @@ const GAP: u32 = 3;
 const EVENT: u32 = 10;
 const STAGES: [Stage; 2] = [Stage::Stored, Stage::Persisted];
 
+const FILE: &str = "docs/figures/survival.svg";
+
+/// Draws the figure again.
+pub(crate) fn bless() -> Result<()> {
+    fs::write(FILE, svg()?).with_context(|| format!("cannot write {FILE}"))
+}
+
 /// Returns the figure as SVG, in the colours of a light or a dark page.
-pub(super) fn svg() -> Result<String, fmt::Error> {
+fn svg() -> Result<String, fmt::Error> {
     let mut notes: Vec<&'static str> = Vec::new();
     let mut grid = String::new();
     for (row, backing) in Backing::ALL.iter().copied().enumerate() {
@@ -106,10 +115,10 @@ fn cell(survival: Survival, notes: &mut Vec<&'static str>) -> (&'static str, Str
 mod tests {
     use super::svg;
 
-    /// A change of the library's table changes the figure: draw it again by `cargo xtask plot`.
+    /// A change of the library's table changes the figure: draw it again by `cargo xtask bless`.
     #[test]
     fn the_figure_in_the_tree_shows_the_table_of_the_library() {
-        let drawn = include_str!("../../../docs/figures/survival.svg");
+        let drawn = include_str!("../../docs/figures/survival.svg");
         assert_eq!(drawn, svg().unwrap());
     }
 

@@ -11,7 +11,6 @@ mod asm;
 mod c_development;
 mod capi;
 mod command;
-mod figures;
 mod fuzz;
 mod host;
 mod install;
@@ -173,9 +172,8 @@ fn main() -> Result<ExitCode> {
         Task::Capi(request) => return capi::install(&host, request).map(|()| ExitCode::SUCCESS),
         Task::Bless => {
             report.begin("bless");
-            figures::bless()?;
             asm::bless(&host, &mut report)?;
-            run::bless_interface(&mut report)?;
+            run::bless(&mut report)?;
         }
         Task::Steps(names) => {
             for name in names {

@@ -70,20 +70,23 @@ pub(crate) fn members(host: &Host, report: &mut Report) -> Result<()> {
     report.check("bare library", "the tests pass without any feature", || {
         Cmd::cargo("test -p cachemaint --no-default-features").args(QUICKLY_BUILT).check_tests()
     })?;
-    report.check("interface", "the public items are those that were reviewed", || {
-        interface().check_tests()
-    })?;
+    report.check(
+        "goldens",
+        "the public items and the figures are those that were reviewed",
+        || Cmd::cargo(GOLDENS).check_tests(),
+    )?;
     report
         .check("corpora", "no input of the fuzzers' corpora breaks a format", || fuzz::replay(host))
 }
 
-fn interface() -> Cmd {
-    Cmd::cargo("test -p xtask --test interface")
-}
+/// The tests of the list of public items, and of the guide's figure.
+const GOLDENS: &str = "test -p xtask --test interface --test figures";
 
-/// Rewrites the list of public items.
-pub(crate) fn bless_interface(report: &mut Report) -> Result<()> {
-    report.check("interface", "rewrites the list", || interface().env("BLESS", "1").check())
+/// Rewrites both.
+pub(crate) fn bless(report: &mut Report) -> Result<()> {
+    report.check("goldens", "rewrites the public items and the figures", || {
+        Cmd::cargo(GOLDENS).env("BLESS", "1").check()
+    })
 }
 
 /// Runs the tests with many more generated cases, and far more commands on changing files.

@@ -37,19 +37,9 @@ fn main() -> anyhow::Result<std::process::ExitCode> {
         ["open", path] => processes::open(path.as_ref()),
         ["store-to-holes", path, len] => holes::store(path.as_ref(), len),
         ["find-in-holes", path, ref offsets @ ..] => holes::find(path.as_ref(), offsets),
-        ["append-until-killed", path, seed, more] => {
-            journals::append_until_killed(path.as_ref(), seed, more)
-        }
         ["read-journal", path, seed] => journals::read(path.as_ref(), seed),
-        ["record-until-ended", path, when, enough, signal] => {
-            recordings::record_until_ended(path.as_ref(), when, enough, signal)
-        }
         ["read-recording", path] => recordings::read(path.as_ref()),
-        ["replace-until-killed", path, enough] => {
-            stores::replace_until_killed(path.as_ref(), enough)
-        }
         ["vm-restart", path, mib] => restarts::run(path, mib),
-        ["seal-store", path] => stores::seal(path.as_ref()),
         ["read-store", path] => stores::read(path.as_ref()),
         #[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64"))]
         ["trials", ref words @ ..] => trials::run(words),

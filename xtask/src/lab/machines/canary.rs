@@ -89,14 +89,5 @@ pub(super) fn kept(machine: &mut Machine, device: &str, lost: u64) -> Result<Val
     expect_value(&kept, "/canary/persisted/bytes", 16_384)?;
     expect_value(&kept, "/canary/persisted/damaged_bytes", 0)?;
     expect_value(&kept, "/canary/stored_only/damaged_bytes", lost * 64)?;
-    let (_, text, _) = machine.output(&format!("{COMMAND} inspect {DIRECTORY}"))?;
-    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let of_dirty_lines = match lost {
-        0 => "does not show that dirty lines were kept",
-        _ => "dirty lines were dropped, and a write-back is needed",
-    };
-    for words in [of_dirty_lines, "no promise of the next time"] {
-        ensure!(text.contains(words), "it does not say {words:?}: {text}");
-    }
     Ok(kept)
 }

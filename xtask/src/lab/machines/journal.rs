@@ -1,72 +1,33 @@
-//! A journal whose process is killed and whose machine ends: every acknowledged record is there, and every recovered
-//! record stays.
+//! A journal whose machine loses its power: every acknowledged record is there.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use cachemaint_lab_protocol::{Records, Request};
 use std::io::Write as _;
 
 use super::power::{Moment, Starts};
 use super::{
-    Architecture, Contents, Kit, Lane, Log, Machine, SIGKILL, at_least, count, emulated,
-    expect_value, lane, mount_again, nvdimm, start_on_dax,
+    Architecture, Contents, Kit, Lane, Log, Machine, at_least, count, expect_value, lane,
+    mount_again, nvdimm,
 };
-use lose_lines::losses::random;
 
 /// The journal, and the seed of its records.
 const PATH: &str = "/mnt/journal";
 const SEED: u64 = 11;
 
-/// Processes that are killed.
-const KILLS: u32 = 3;
 /// Power cuts of a journal: one at each kind of moment.
 const CUTS: u32 = 4;
-/// The greatest number of acknowledgements before a process is killed or the power is cut.
+/// The greatest number of acknowledgements before the power is cut.
 const LATEST: u64 = 1500;
 /// A number greater than that of the records appended before a power cut; all of them fit into the journal.
 const RECORDS: u64 = 32 << 10;
 
 pub(super) fn lanes() -> Vec<Lane> {
-    vec![
-        lane(
-            Architecture::X86,
-            "journal",
-            "the acknowledged records of a journal outlive SIGKILL, a kexec and a reset",
-            kills_and_starts,
-        ),
-        lane(
-            Architecture::X86,
-            "journal-power-cut",
-            "NVDIMM: the acknowledged records of a journal are there after a power cut",
-            power_cuts,
-        ),
-    ]
-}
-
-fn kills_and_starts(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
-    let mut machine = start_on_dax(kit, &emulated(name).with_kexec(), log)?;
-    let mut there = 0;
-    for kill in 1..=KILLS {
-        let acknowledged = append_until_killed(&mut machine, there)
-            .with_context(|| format!("before SIGKILL {kill}"))?;
-        there = read(&mut machine).with_context(|| format!("after SIGKILL {kill}"))?;
-        at_least(there, acknowledged)?;
-        writeln!(log, "SIGKILL {kill}: {acknowledged} records acknowledged, {there} there")?;
-    }
-    // Recovered records have been made durable: none may go, and none may appear.
-    machine.kexec()?;
-    unchanged(&mut machine, there).context("after a kexec")?;
-    machine.reboot()?;
-    unchanged(&mut machine, there).context("after a reset through firmware")?;
-    machine.power_off()
-}
-
-/// Returns the number of records that were acknowledged when the process was killed.
-fn append_until_killed(machine: &mut Machine, there: u64) -> Result<u64> {
-    let more = 1 + random("journal") % LATEST;
-    let line = format!("/init append-until-killed {PATH} {SEED} {more}");
-    let document = machine.document_before_signal(&line, SIGKILL)?;
-    expect_value(&document, "/there", there)?;
-    count(&document, "/acknowledged")
+    vec![lane(
+        Architecture::X86,
+        "journal-power-cut",
+        "NVDIMM: the acknowledged records of a journal are there after a power cut",
+        power_cuts,
+    )]
 }
 
 fn power_cuts(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
@@ -89,13 +50,6 @@ fn power_cuts(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
         machine = moment.arm(machine, &starts, cut + 1, log)?;
     }
     machine.power_off()
-}
-
-fn unchanged(machine: &mut Machine, there: u64) -> Result<()> {
-    mount_again(machine)?;
-    let found = read(machine)?;
-    ensure!(found == there, "{found} records instead of the {there} that were recovered");
-    Ok(())
 }
 
 /// Reads the journal and opens it for appending. Returns the number of its records, all of them as they were appended.

@@ -47,9 +47,6 @@ const WITHOUT_COMMITS: &str = "dax=always,commit=3600";
 const LINE: &str = "cache line (64 bytes)";
 const PAGE: &str = "page (4096 bytes)";
 
-/// `SIGKILL` (signal(7)).
-const SIGKILL: i32 = 9;
-
 pub(super) fn lanes() -> Vec<Lane> {
     let mut lanes = media::lanes();
     lanes.extend(device_dax::lanes());

@@ -1,5 +1,5 @@
-//! A store of blobs whose process is killed and whose machine ends: committed transactions are there as a whole, the
-//! others are not there at all, and the store reports the event.
+//! A store of blobs whose machine ends: committed transactions are there as a whole, the others are not there at all, and the
+//! store reports the event.
 
 use core::time::Duration;
 use std::io::Write as _;
@@ -7,22 +7,20 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use cachemaint_lab_protocol::Request;
-use cachemaint_lab_protocol::store::{Found, MEMORY, MEMORY_LEN, REGISTERS, STATE};
+use cachemaint_lab_protocol::store::{Found, REGISTERS, STATE};
 
 use super::power::{Moment, Starts};
 use super::{
-    Architecture, Contents, Kit, Lane, Log, Machine, SIGKILL, at_least, count, emulated_with, lane,
-    losing_lane, mount_again, nvdimm, start_on_dax,
+    Architecture, Contents, Kit, Lane, Log, Machine, at_least, emulated_with, lane, losing_lane,
+    mount_again, nvdimm, start_on_dax,
 };
 use lose_lines::losses::random;
 
 /// The store.
-pub(super) const PATH: &str = "/mnt/store";
+const PATH: &str = "/mnt/store";
 
-/// The MiB of emulated pmem: space for two large blobs.
+/// The MiB of emulated pmem.
 const PMEM: u64 = 320;
-/// The time limit of a machine that writes and reads the large blob some times.
-const LIMIT: Duration = Duration::from_secs(1800);
 
 /// The file of a machine within the machine, and the MiB of its RAM.
 const MONITOR: &str = "/init vm-restart /mnt/machine 128";
@@ -32,8 +30,6 @@ const MONITOR: &str = "/init vm-restart /mnt/machine 128";
 const UNMAPPED: u64 = (2 << 20) / 64;
 
 /// The events, as the library names them.
-const UNKNOWN: &str = "unknown";
-const SAME_BOOT: &str = "same boot, another process";
 const KEXEC: &str = "kexec";
 const WARM_REBOOT: &str = "reboot through firmware";
 /// The events after a power cut. Only a counter of the memory can show that it was one, and the emulator's memory has
@@ -49,13 +45,6 @@ const LATER: u64 = 20_000;
 
 pub(super) fn lanes() -> Vec<Lane> {
     vec![
-        lane(
-            Architecture::X86,
-            "preserve",
-            "a store has its committed blobs, one of 100 MB, after SIGKILL during a transaction, a kexec, and sealed \
-             a reset, and reports each of these events",
-            kills_and_starts,
-        ),
         losing_lane(
             Architecture::X86,
             "vm-restart",
@@ -70,40 +59,6 @@ pub(super) fn lanes() -> Vec<Lane> {
             power_cuts,
         ),
     ]
-}
-
-fn kills_and_starts(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
-    let mut setup = emulated_with(name, 1536, PMEM).with_kexec();
-    setup.limit = LIMIT;
-    let mut machine = start_on_dax(kit, &setup, log)?;
-    replace_until_killed(&mut machine, log)?;
-    let mut expected = Found {
-        origin: SAME_BOOT.to_owned(),
-        was_sealed: false,
-        damaged: None,
-        mended: Vec::new(),
-        history: vec![UNKNOWN.to_owned()],
-        blobs: [(MEMORY, 1), (REGISTERS, 2)].map(|(name, number)| (name.to_owned(), number)).into(),
-    };
-    found(&mut machine, &expected).context("after SIGKILL")?;
-
-    machine.kexec()?;
-    mount_again(&mut machine)?;
-    // The store was not sealed, so all of it is verified.
-    expected = Found { damaged: Some(Vec::new()), ..starting(expected, KEXEC) };
-    found(&mut machine, &expected).context("after a kexec")?;
-
-    machine.run(&format!("/init seal-store {PATH}"))?;
-    machine.reboot()?;
-    mount_again(&mut machine)?;
-    expected = Found { was_sealed: true, damaged: None, ..starting(expected, WARM_REBOOT) };
-    found(&mut machine, &expected).context("sealed, after a reset through firmware")?;
-
-    // An uncommitted transaction leaves the store sealed.
-    replace_until_killed(&mut machine, log)?;
-    expected = Found { origin: SAME_BOOT.to_owned(), ..expected };
-    found(&mut machine, &expected).context("after another SIGKILL")?;
-    machine.power_off()
 }
 
 /// The example `vm_restart`: each run takes 1000 steps.
@@ -145,28 +100,6 @@ fn monitor(machine: &mut Machine, log: &mut Log) -> Result<Vec<String>> {
     Ok(lines)
 }
 
-/// Returns the findings in another boot.
-fn starting(mut before: Found, origin: &str) -> Found {
-    before.history.push(origin.to_owned());
-    Found { origin: origin.to_owned(), ..before }
-}
-
-/// Has a process replace all blobs, and kills it when it has written a part of the large one.
-fn replace_until_killed(machine: &mut Machine, log: &mut Log) -> Result<()> {
-    let enough = 1 + random("preserve") % (MEMORY_LEN as u64 / 2);
-    let line = format!("/init replace-until-killed {PATH} {enough}");
-    let document = machine.document_before_signal(&line, SIGKILL)?;
-    let written = count(&document, "/written")?;
-    writeln!(log, "SIGKILL after {written} bytes of a transaction")?;
-    Ok(())
-}
-
-fn found(machine: &mut Machine, expected: &Found) -> Result<()> {
-    let found = read(machine)?;
-    ensure!(found == *expected, "{found:?} instead of {expected:?}");
-    Ok(())
-}
-
 /// Opens the store. Every blob has the bytes of its number.
 fn read(machine: &mut Machine) -> Result<Found> {
     let found = machine.document(&format!("/init read-store {PATH}"))?;
@@ -196,11 +129,7 @@ fn power_cuts(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
 }
 
 /// Checks that the store has the last acknowledged transaction or the next one. Returns its number.
-pub(super) fn after_power_cut(
-    machine: &mut Machine,
-    acknowledged: u64,
-    log: &mut Log,
-) -> Result<u64> {
+fn after_power_cut(machine: &mut Machine, acknowledged: u64, log: &mut Log) -> Result<u64> {
     let found = read(machine)?;
     writeln!(log, "{found:?}")?;
     let there = whole(&found)?;

@@ -66,6 +66,10 @@ pub(crate) fn members(host: &Host, report: &mut Report) -> Result<()> {
             .check()
         },
     )?;
+    report.check("documentation", "the documentation of every member builds", || {
+        let line = "doc --workspace --no-deps --all-features";
+        Cmd::cargo(line).env("RUSTDOCFLAGS", "-D warnings").check()
+    })?;
     libpmem::test(host, report)?;
     report.check("bare library", "the tests pass without any feature", || {
         Cmd::cargo("test -p cachemaint --no-default-features").args(QUICKLY_BUILT).check_tests()

@@ -58,16 +58,14 @@ impl Board {
             .limit(LIMIT))
     }
 
-    /// Builds the image in a folder of its own.
+    /// Builds the image.
     fn build(&self, lab: &Lab<'_>, image: &str) -> Result<String> {
         let compiler = Compiler::new(self.triple).map_err(Unavailable::because)?;
-        let folder = lab.sources.work().join("freestanding");
         lab.sources
             .cargo(&compiler, "build --release -p cachemaint-lab-freestanding")
             .args(["--bin", image])
-            .env("CARGO_TARGET_DIR", folder.display().to_string())
             .read()?;
-        let file = folder.join(self.triple).join("release").join(image);
+        let file = lab.sources.target().join(self.triple).join("release").join(image);
         ensure!(file.is_file(), "the image was built, but not as {}", file.display());
         Ok(file.display().to_string())
     }

@@ -111,12 +111,7 @@ impl Kit {
         };
         let work = lab.sources.work().join(lane);
         let (tree, prefix) = (lab.sources.tree().to_path_buf(), work.join("prefix"));
-        let archive = CACHEMAINT.archive(
-            &compiler,
-            target.triple,
-            &tree,
-            &lab.sources.work().join("target"),
-        )?;
+        let archive = CACHEMAINT.archive(&compiler, target.triple, &tree, &lab.sources.target())?;
         // For another CPU, as distributions for several do.
         let folder = if emulator.is_some() { "lib/other" } else { "lib" };
         let folders = Folders { prefix: &prefix, libraries: Path::new(folder) };

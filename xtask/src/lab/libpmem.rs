@@ -33,7 +33,7 @@ fn prepare(lab: &Lab<'_>) -> Result<Run> {
     let emulator = lab.targets.ready(lab.sources.host, target)?;
     let Linking { compiler, cc, .. } = &emulator.linking;
     let (work, tree) = (lab.sources.work().join(LANE), lab.sources.tree());
-    let archive = LIBPMEM.archive(compiler, TRIPLE, tree, &lab.sources.work().join("target"))?;
+    let archive = LIBPMEM.archive(compiler, TRIPLE, tree, &lab.sources.target())?;
     LIBPMEM.shared(cc, &archive, tree, &work)?;
     let folder = tree.join("capi/libpmem");
     let mut programs = Vec::new();

@@ -81,7 +81,7 @@ impl Lab<'_> {
         let Linking { compiler, cc, .. } = compilers::linking(triple)?;
         let (work, tree) = (self.sources.work(), self.sources.tree());
         let ours = work.join("libpmem").join(architecture.debian());
-        let archive = LIBPMEM.archive(&compiler, triple, tree, &work.join("target"))?;
+        let archive = LIBPMEM.archive(&compiler, triple, tree, &self.sources.target())?;
         LIBPMEM.shared(&cc, &archive, tree, &ours)?;
 
         let cache = self.sources.host.cache();

@@ -1,4 +1,4 @@
-//! The packages that are published, and their features: the one table for every check.
+//! The packages that are published, and the features that checks enable: the one place that names them.
 
 use alloc::collections::BTreeSet;
 
@@ -26,6 +26,19 @@ pub(crate) static PUBLISHED: [Package; 1] = [Package {
     bare: "privileged,journal,recorder,preserve",
     without_media: Some("privileged"),
 }];
+
+/// What cargo selects for Miri, for loom, and for generated cases and put-back defects.
+pub(crate) const MIRI: &str = "-p cachemaint --lib --test coherence";
+pub(crate) const LOOM: &str =
+    "-p cachemaint --lib --no-default-features --features std,journal,recorder";
+pub(crate) const GENERATED: &str = "-p cachemaint --all-features";
+
+/// What a dependent may enable for targets with `std` and without files.
+pub(crate) const WITHOUT_FILES: &str =
+    "-p cachemaint --features std,dax,serde,privileged,journal,recorder,preserve";
+
+/// What a target without atomics of 64 bits refuses.
+pub(crate) const REFUSED: &str = "-p cachemaint --no-default-features --features journal";
 
 /// The features of the library on a target without atomics of 64 bits.
 const WITHOUT_MEDIA: &str = "--features privileged,serde";

@@ -6,6 +6,7 @@ use crate::command::{Check as _, Cmd, QUICKLY_BUILT};
 use crate::fuzz;
 use crate::host::Host;
 use crate::libpmem;
+use crate::packages::{GENERATED, LOOM, MIRI};
 use crate::report::Report;
 use crate::toolchain;
 
@@ -96,7 +97,8 @@ pub(crate) fn bless(report: &mut Report) -> Result<()> {
 /// Runs the tests with many more generated cases, and far more commands on changing files.
 pub(crate) fn cases(_host: &Host, report: &mut Report) -> Result<()> {
     report.check("many cases", "the properties hold for far more generated cases", || {
-        Cmd::cargo("test --release -p cachemaint --all-features")
+        Cmd::cargo("test --release")
+            .words(GENERATED)
             .env("PROPTEST_CASES", "20000")
             .env("CACHEMAINT_HISTORIES", "200000")
             .check_tests()
@@ -118,7 +120,9 @@ pub(crate) fn miri(_host: &Host, report: &mut Report) -> Result<()> {
         || {
             // Miri interprets: few generated cases must do. The other programs have no test for it, or the
             // same ones again.
-            Cmd::cargo("+nightly miri test -p cachemaint --lib --test coherence --")
+            Cmd::cargo("+nightly miri test")
+                .words(MIRI)
+                .arg("--")
                 .args(skipping(&NOTHING_FOR_MIRI))
                 .env("MIRIFLAGS", "-Zmiri-disable-isolation")
                 .env("PROPTEST_CASES", "4")
@@ -134,8 +138,9 @@ pub(crate) fn loom(host: &Host, report: &mut Report) -> Result<()> {
         || {
             // A target directory of its own: the flag would rebuild everything else. To optimise the crates that the
             // tests need takes far longer than the tests.
-            Cmd::cargo("test -p cachemaint --lib --no-default-features")
-                .words("--features std,journal,recorder loom_tests")
+            Cmd::cargo("test")
+                .words(LOOM)
+                .arg("loom_tests")
                 .env("RUSTFLAGS", "--cfg cachemaint_loom")
                 .env("CARGO_TARGET_DIR", host.target_dir("loom").display().to_string())
                 .check_tests()

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 
 use crate::command::{Check as _, Cmd, QUICKLY_BUILT};
 use crate::host::Host;
-use crate::packages::{PUBLISHED, Package, features, has_media, published};
+use crate::packages::{self, PUBLISHED, Package, features, has_media, published};
 use crate::report::{Finding, Report, Tests};
 use crate::toolchain::{self, Compiler};
 
@@ -66,8 +66,7 @@ pub(crate) fn no_std_elsewhere(_host: &Host, report: &mut Report) -> Result<()> 
     ELSEWHERE.into_iter().try_for_each(|triple| bare(report, triple))?;
     for triple in WITHOUT_FILES {
         on(report, &format!("{triple} with std"), triple, |compiler| {
-            let features = "std,dax,serde,privileged,journal,recorder,preserve";
-            compiler.cargo("check -p cachemaint --features").arg(features).check()
+            compiler.cargo("check").words(packages::WITHOUT_FILES).check()
         })?;
     }
     if let Err(reason) = toolchain::nightly() {
@@ -105,8 +104,7 @@ fn bare(report: &mut Report, triple: &str) -> Result<()> {
 
 /// Checks that a feature that a target cannot have is refused with the reason.
 fn refuses_media(compiler: &Compiler) -> Result<()> {
-    let refused =
-        compiler.cargo("check -p cachemaint --no-default-features --features journal").refusal()?;
+    let refused = compiler.cargo("check").words(packages::REFUSED).refusal()?;
     ensure!(refused.contains("need atomics of 64 bits"), "{refused}");
     Ok(())
 }

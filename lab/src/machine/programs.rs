@@ -40,20 +40,9 @@ impl Machine {
     ) -> Result<(Option<i32>, Option<i32>)> {
         let mut words = line.split_whitespace().map(str::to_owned);
         let program = words.next().context("no program")?;
-        self.run_with(&program, words.collect(), environment)
-    }
-
-    /// Runs a program as [`run_any`](Self::run_any) does, with arguments that may contain blanks.
-    pub fn run_with(
-        &mut self,
-        program: &str,
-        arguments: Vec<String>,
-        environment: &[(&str, &str)],
-    ) -> Result<(Option<i32>, Option<i32>)> {
         let environment =
             environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        let environment = environment.collect();
-        let program = program.to_owned();
+        let (arguments, environment) = (words.collect(), environment.collect());
         self.run_request(&Request::Run { program, arguments, environment, directory: None })
     }
 

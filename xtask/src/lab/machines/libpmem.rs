@@ -3,7 +3,6 @@
 
 use core::time::Duration;
 use std::io::Write as _;
-use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 
@@ -87,7 +86,7 @@ impl Lab<'_> {
         let cache = self.sources.host.cache();
         let root = debian::root(cache, architecture.debian(), &PACKAGES, Suite::System)
             .map_err(Unavailable::because)?;
-        let program: PathBuf = ours.join("transactions");
+        let program = work.join(format!("transactions-{}", architecture.debian()));
         let libraries = root.join(format!("usr/lib/{}-linux-gnu", architecture.qemu()));
         Cmd::new(cc)
             .words("-std=c11 -O2 -Wall -Wextra -Werror")
@@ -98,6 +97,6 @@ impl Lab<'_> {
             // The libraries that it needs itself are in the packages, and not on this system.
             .words("-lpmemobj -Wl,--unresolved-symbols=ignore-in-shared-libs")
             .read()?;
-        HostProgram::packaged(&root, &program, Some(&ours))
+        HostProgram::packaged(&root, &program, &ours)
     }
 }

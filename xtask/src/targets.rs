@@ -122,12 +122,12 @@ fn on(
     }
 }
 
-/// Lints each feature of each package alone: it may lack what another one brings.
+/// Lints each package without features, and with each one alone: it may lack what another one brings.
 pub(crate) fn features_alone(_host: &Host, report: &mut Report) -> Result<()> {
     for Package { name, .. } in &PUBLISHED {
-        for feature in features(name)? {
+        for feature in [String::new()].into_iter().chain(features(name)?) {
             report.check(&format!("{name} {feature}"), "the feature stands alone", || {
-                let line = format!("clippy -p {name} --no-default-features --features {feature}");
+                let line = format!("clippy -p {name} --no-default-features --features={feature}");
                 Cmd::cargo(&line).words("-- -D warnings").check()
             })?;
         }

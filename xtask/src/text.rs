@@ -32,9 +32,6 @@ pub(crate) fn clippy(_host: &Host, report: &mut Report) -> Result<()> {
     }
     report.check("workspace", "no target has a lint with every feature", || {
         Cmd::cargo("clippy --workspace --all-targets --all-features -- -D warnings").check()
-    })?;
-    report.check("no features", "the bare library has no lint", || {
-        Cmd::cargo("clippy -p cachemaint --no-default-features -- -D warnings").check()
     })
 }
 

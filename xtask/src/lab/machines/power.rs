@@ -40,12 +40,11 @@ struct Work {
     later: u64,
 }
 
-/// Records of a file: more than are persisted before the power is cut.
+/// Records of a file in each round.
 const RECORDS: Work = Work {
     request: |round| Request::PersistForever(records(round, false)),
     check: |machine, round, acknowledged| {
         machine.verify(&Records { count: acknowledged, ..records(round, false) })?;
-        machine.remove(PATH)?;
         Ok(0)
     },
     latest: 1500,
@@ -55,7 +54,12 @@ const RECORDS: Work = Work {
 /// Records of a journal, which the next round goes on with.
 const JOURNAL: Work = Work {
     request: |_| {
-        Request::AppendForever(Records { seed: SEED, count: 32 << 10, ..records(0, false) })
+        Request::AppendForever(Records {
+            seed: SEED,
+            count: 32 << 10,
+            path: PATH.to_owned(),
+            allow_pages: false,
+        })
     },
     check: |machine, _, acknowledged| {
         let document = machine.document(&format!("/init read-journal {PATH} {SEED}"))?;
@@ -83,7 +87,7 @@ const STORE_OF_BLOBS: Work = Work {
     later: 20_000,
 };
 
-/// The file of a work, and the seed of a journal's records.
+/// The journal or the store, and the seed of the journal's records.
 const PATH: &str = "/mnt/work";
 const SEED: u64 = 11;
 
@@ -121,8 +125,10 @@ pub(super) fn lanes() -> Vec<Lane> {
     ]
 }
 
+/// Returns the records of a round: more than are persisted before the power is cut.
 fn records(round: u32, allow_pages: bool) -> Records {
-    Records { path: PATH.to_owned(), seed: round.into(), count: 64 << 10, allow_pages }
+    let path = format!("{DIRECTORY}/records-{round}");
+    Records { path, seed: round.into(), count: 64 << 10, allow_pages }
 }
 
 /// Has a machine work, cuts its power, and lets the next one check. Repeats this for each round.
@@ -262,7 +268,6 @@ fn cut_on_disk(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
         machine.wait_for(DISK)?;
         machine.mount(DISK, DIRECTORY, "")?;
         machine.verify(&Records { count: acknowledged, ..written })?;
-        machine.remove(PATH)?;
     }
     machine.power_off()
 }

@@ -13,8 +13,7 @@ use criterion::{BenchmarkId, Criterion, SamplingMode};
 use std::io::Write;
 use std::process::ExitCode;
 
-/// The end of the name of a method that is not known to be durable for every location of its target, by which plots
-/// select methods: see `cargo xtask plot`.
+/// The end of the name of a method that is not known to be durable for every location of its target.
 pub const NOT_DURABLE: &str = " (not durable)";
 
 /// Returns the end of a method's name.

@@ -75,11 +75,6 @@ impl Cmd {
         self
     }
 
-    /// Sets a variable as [`env`](Self::env) does, unless the command already sets it.
-    pub fn env_default(self, name: &str, value: impl Into<String>) -> Self {
-        if self.env.iter().any(|(set, _)| set == name) { self } else { self.env(name, value) }
-    }
-
     /// Runs the command in this folder.
     pub fn folder(mut self, folder: &Path) -> Self {
         self.folder = Some(folder.to_path_buf());

@@ -101,7 +101,7 @@ pub fn links(file: &Path) -> Result<Links> {
 }
 
 /// Returns the file of a library below `root`.
-pub fn library(root: &Path, name: &str) -> Result<PathBuf> {
+fn library(root: &Path, name: &str) -> Result<PathBuf> {
     for folder in LIBRARIES {
         for entry in fs::read_dir(root.join(folder)).into_iter().flatten() {
             let path = entry?.path().join(name);

@@ -54,14 +54,6 @@ impl Initramfs {
         self.linked(root, &format!("/bin/{name}"), from)
     }
 
-    /// Adds a library of the unpacked packages below `root` at its path there, with every library
-    /// that it names: for programs that load it when they run.
-    pub fn library(&mut self, root: &Path, name: &str) -> Result<()> {
-        let from = elf::library(root, name)?;
-        let place = Path::new("/").join(from.strip_prefix(root)?).display().to_string();
-        self.linked(root, &place, from)
-    }
-
     /// Adds the file `from` as the absolute path `place`, with every library that it names from the
     /// unpacked packages below `root`.
     pub fn linked(&mut self, root: &Path, place: &str, from: PathBuf) -> Result<()> {

@@ -65,13 +65,13 @@ impl HostProgram {
 
     /// Takes a program, and the libraries that it needs from the unpacked packages below `root`. A library in the
     /// directory `first` is found before one of the same name in a package.
-    pub fn packaged(root: &Path, program: &Path, first: Option<&Path>) -> Result<Self> {
+    pub fn packaged(root: &Path, program: &Path, first: &Path) -> Result<Self> {
         let name = program.file_name().context("the program has no name")?;
         let place = Path::new(INSTEAD).join(name);
         let mut found =
             Self { place: place.clone(), files: BTreeMap::new(), folders: BTreeSet::new() };
         found.add_packaged(root, place, program.to_path_buf())?;
-        for file in first.map(fs::read_dir).transpose()?.into_iter().flatten() {
+        for file in fs::read_dir(first)? {
             let file = file?;
             found.folders.insert(FIRST.to_owned());
             found.add_packaged(root, Path::new(FIRST).join(file.file_name()), file.path())?;

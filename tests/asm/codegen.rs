@@ -1,5 +1,5 @@
 //! The functions whose machine code is kept as golden files beside them, so that a review shows each change of the hot
-//! path: `cargo xtask asm` compares, `--bless` rewrites them.
+//! path: `cargo xtask asm` compares, `cargo xtask bless` rewrites them.
 
 #![expect(unsafe_code, reason = "functions are found by unmangled names, and take raw ranges")]
 #![expect(clippy::no_mangle_with_rust_abi, reason = "nothing is linked with them; they are read")]

@@ -3,17 +3,15 @@
  *
  *     transactions create          makes the pool
  *     transactions update COUNT    commits COUNT transactions; prints the number of each one that is acknowledged
- *     transactions killed COUNT    does the same without an end, and is killed after COUNT of them
- *     transactions watched COUNT   does the same as `update` between marks for the emulator's plugin
  *     transactions check           exit code 0 if the pool is that of one transaction, and not of an older one than the
  *                                  last acknowledged one
  *
  * Transaction N moves N units between two accounts, writes N to each word of the statement, and adds entry N to a list
  * that keeps the newest entries alone. So the whole pool follows from N.
  */
-#include "acknowledged.h"
-#include "marks.h"
-
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <libpmemobj.h>
@@ -21,6 +19,24 @@
 #define POOL "transactions.pool"
 #define LAYOUT "transactions"
 #define POOL_LEN (16u << 20)
+
+/* Prints the number of acknowledged work on a line of its own. */
+static void acknowledge(uint64_t number)
+{
+	printf("%" PRIu64 "\n", number);
+	fflush(stdout);
+}
+
+/* Returns the last number that the program printed before the power was cut. */
+static uint64_t last_printed(void)
+{
+	uint64_t number = 0;
+	const char *path = getenv("PRINTED");
+	FILE *printed = path ? fopen(path, "r") : NULL;
+	while (printed && fscanf(printed, "%" SCNu64, &number) == 1)
+		;
+	return number;
+}
 
 enum { ACCOUNTS = 7, WORDS = 128, KEPT = 5, BEGINNING = 1000 };
 
@@ -166,17 +182,13 @@ static int check(PMEMobjpool *pool, const struct root *root, uint64_t acknowledg
 		|| check_list(pool, root);
 }
 
-static int update(PMEMobjpool *pool, PMEMoid object, uint64_t count, int is_watched)
+static int update(PMEMobjpool *pool, PMEMoid object, uint64_t count)
 {
 	struct root *root = pmemobj_direct(object);
 	for (uint64_t end = root->number + count; root->number < end;) {
 		uint64_t number = root->number + 1;
-		if (is_watched)
-			mark_watch(pool, POOL_LEN);
 		if (transact(pool, &object, number))
 			return 1;
-		if (is_watched)
-			mark_verdict(number);
 		acknowledge(number);
 	}
 	return 0;
@@ -188,16 +200,13 @@ int main(int arguments, char **argument)
 	uint64_t count = arguments > 2 ? strtoull(argument[2], NULL, 10) : 0;
 	if (!strcmp(mode, "create"))
 		return create();
-	int is_killed = !strcmp(mode, "killed");
-	if (is_killed)
-		go_on_in_child(count);
 	PMEMobjpool *pool = pmemobj_open(POOL, LAYOUT);
 	if (!pool)
 		return fprintf(stderr, "cannot open the pool: %s\n", pmemobj_errormsg()), 2;
 	PMEMoid object = pmemobj_root(pool, sizeof(struct root));
 	int failed = !strcmp(mode, "check")
 		? check(pool, pmemobj_direct(object), last_printed())
-		: update(pool, object, is_killed ? UINT64_MAX / 2 : count, !strcmp(mode, "watched"));
+		: update(pool, object, count);
 	pmemobj_close(pool);
 	return failed;
 }

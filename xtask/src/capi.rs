@@ -57,7 +57,7 @@ impl Library {
         sources: &Path,
         build: &Path,
     ) -> Result<PathBuf> {
-        let line = format!("build --locked --profile capi -p {} --target {triple}", self.package);
+        let line = format!("build --locked --profile capi -p {}", self.package);
         compiler
             .cargo(&line)
             .folder(sources)
@@ -135,7 +135,7 @@ fn below(text: &str) -> Result<PathBuf, &'static str> {
 pub(crate) fn install(host: &Host, request: &Request) -> Result<()> {
     let native = toolchain::native()?;
     let triple = request.target.as_deref().unwrap_or(&native);
-    let compiler = toolchain::in_use(host, triple)?;
+    let compiler = Compiler::new(triple)?;
     let build = host.target_dir("");
     let archive = CACHEMAINT.archive(&compiler, triple, host.root(), &build)?;
     let prefix = request.prefix.clone().unwrap_or_else(|| host.root().join("target/c"));

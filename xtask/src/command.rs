@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::Stdio;
 
 use anyhow::Result;
-pub(crate) use lose_lines::command::{Cmd, Ending, find_program, quoted};
+pub(crate) use lose_lines::command::{Cmd, Ending, find_program};
 use lose_lines::log::Log;
 
 use crate::output::{self, Output};

@@ -6,7 +6,6 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -14,19 +13,16 @@ use lose_lines::cache::Cache;
 
 use crate::command::Cmd;
 
-/// The machine: the folders of the workspace and the caches, and the available sources of compilers.
+/// The folders of the workspace and the caches.
 #[derive(Debug)]
 pub(crate) struct Host {
     root: PathBuf,
     cache: Cache,
-    pub(crate) without_rustup: bool,
-    /// The reason why rustup's server is not asked again.
-    pub(crate) rustup_unreachable: Mutex<Option<String>>,
 }
 
 impl Host {
     /// Finds the workspace and makes it the current directory.
-    pub(crate) fn new(without_rustup: bool) -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"))
             .parent()
             .context("xtask is not inside the workspace")?;
@@ -38,12 +34,7 @@ impl Host {
             root.display()
         );
         env::set_current_dir(root).with_context(|| format!("cannot enter {}", root.display()))?;
-        Ok(Self {
-            root: root.to_path_buf(),
-            cache: Cache::of_user()?,
-            without_rustup,
-            rustup_unreachable: Mutex::new(None),
-        })
+        Ok(Self { root: root.to_path_buf(), cache: Cache::of_user()? })
     }
 
     pub(crate) fn root(&self) -> &Path {

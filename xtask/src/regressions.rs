@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::command::{Check as _, Cmd, Ending, QUICKLY_BUILT};
 use crate::host::Host;
 use crate::output::Output;
+use crate::packages::GENERATED;
 use crate::planted::Planted;
 use crate::report::{Finding, Report, Tests};
 
@@ -56,8 +57,9 @@ fn put_back(host: &Host, patch: &Planted) -> Result<Finding> {
     let tree = host.target_dir("regressions");
     patch.plant(host, &tree)?;
     // The step `test` has compiled the crates that are not of this tree.
-    let running = Cmd::cargo("test -p cachemaint --all-features --test")
-        .arg(regression.program)
+    let running = Cmd::cargo("test")
+        .words(GENERATED)
+        .args(["--test", regression.program])
         .folder(&tree)
         .env("CARGO_TARGET_DIR", host.target_dir("").display().to_string())
         .env("CARGO_INCREMENTAL", "1")

@@ -187,29 +187,12 @@ pub(crate) fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     (result, start.elapsed())
 }
 
-/// The checks of one step, summed up.
-#[derive(Clone, Copy, Debug, Default)]
-struct Sum {
-    time: Duration,
-    counts: Counts,
-}
-
 #[derive(Debug)]
 struct Row {
     step: &'static str,
     name: String,
     finding: Finding,
     time: Duration,
-}
-
-impl Row {
-    /// Returns the name that the row is summed up under: its step, and of a lane its group.
-    fn part(&self) -> String {
-        match self.name.split_once('/') {
-            Some((group, _)) => format!("{} {group}", self.step),
-            None => self.step.to_owned(),
-        }
-    }
 }
 
 /// The checks run so far.
@@ -281,38 +264,19 @@ impl Report {
         Ok(())
     }
 
-    /// Prints a row for each check, one for each step, and the line of counts. Returns true if nothing failed.
+    /// Prints a row for each check, the seconds of the whole run, and the line of counts. Returns true if nothing failed.
     pub(crate) fn finish(&self) -> Result<bool> {
         let mut out = io::stdout().lock();
         self.print_rows(&mut out)?;
-        self.print_parts(&mut out)?;
-        let counts = self.counts();
-        writeln!(out, "\n{counts}")?;
-        Ok(counts.failed == 0)
-    }
-
-    fn counts(&self) -> Counts {
         let mut counts = Counts::default();
         self.rows.iter().for_each(|row| counts.add(&row.finding));
-        counts
-    }
-
-    /// Returns the sum of each step, in the order of their first checks.
-    fn parts(&self) -> Vec<(String, Sum)> {
-        let mut parts: Vec<(String, Sum)> = Vec::new();
-        for row in &self.rows {
-            let name = row.part();
-            let known = parts.iter().position(|(part, _)| *part == name);
-            let index = known.unwrap_or_else(|| {
-                parts.push((name, Sum::default()));
-                parts.len() - 1
-            });
-            if let Some((_, sum)) = parts.get_mut(index) {
-                sum.time += row.time;
-                sum.counts.add(&row.finding);
-            }
-        }
-        parts
+        writeln!(
+            out,
+            "all in {:.1} s; steps run side by side",
+            self.start.elapsed().as_secs_f64()
+        )?;
+        writeln!(out, "\n{counts}")?;
+        Ok(counts.failed == 0)
     }
 
     fn print_rows(&self, out: &mut impl io::Write) -> Result<()> {
@@ -340,24 +304,6 @@ impl Report {
         }
         Ok(())
     }
-
-    fn print_parts(&self, out: &mut impl io::Write) -> Result<()> {
-        writeln!(out, "\n{:16} {:>7} {:>7} {:>7}", "step", "seconds", "passed", "skipped")?;
-        let mut row = |part: &str, time: Duration, counts: Counts| {
-            let Counts { passed, skipped, .. } = counts;
-            let time = time.as_secs_f64();
-            writeln!(out, "{part:16} {time:7.1} {passed:>7} {skipped:>7}")
-        };
-        for (part, Sum { time, counts }) in self.parts() {
-            row(&part, time, counts)?;
-        }
-        row("all", self.start.elapsed(), self.counts())?;
-        writeln!(
-            out,
-            "seconds: wall-clock time; lanes of the lab run side by side, and the last line is the whole run."
-        )?;
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -383,22 +329,13 @@ mod tests {
     }
 
     #[test]
-    fn a_check_without_tests_counts_as_one() {
+    fn a_check_without_tests_counts_as_one_and_a_crash_is_a_failure_beside_the_tests_that_passed() {
         let mut counts = Counts::default();
         counts.add(&Finding::passed(Tests::default()));
-        counts.add(&Finding::failed(Tests::default(), String::from("did not compile")));
         counts.add(&Finding::skipped(String::from("no rustup")));
-        assert_eq!(counts.to_string(), "1 passed, 1 failed, 1 skipped");
-    }
-
-    #[test]
-    fn a_crashed_test_binary_is_a_failure_beside_the_tests_that_passed() {
-        let mut counts = Counts::default();
-        counts.add(&Finding::failed(
-            counted(&["test result: ok. 5 passed; 0 failed; 2 ignored"]),
-            String::from("signal"),
-        ));
-        assert_eq!(counts.to_string(), "5 passed, 1 failed, 2 skipped");
+        let crashed = counted(&["test result: ok. 5 passed; 0 failed; 2 ignored"]);
+        counts.add(&Finding::failed(crashed, String::from("signal")));
+        assert_eq!(counts.to_string(), "6 passed, 1 failed, 3 skipped");
     }
 
     #[test]

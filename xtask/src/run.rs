@@ -1,4 +1,4 @@
-//! Checks that run the code on this machine: tests, Miri, loom, the demonstration.
+//! Checks that run the code on this machine: tests, Miri, loom, benchmarks.
 
 use anyhow::Result;
 
@@ -6,6 +6,7 @@ use crate::command::{Check as _, Cmd, QUICKLY_BUILT};
 use crate::fuzz;
 use crate::host::Host;
 use crate::libpmem;
+use crate::packages::{GENERATED, LOOM, MIRI};
 use crate::report::Report;
 use crate::toolchain;
 
@@ -46,39 +47,69 @@ pub(crate) fn skipping<'a>(names: impl IntoIterator<Item = &'a &'a str>) -> Vec<
     names.into_iter().flat_map(|name| ["--skip", *name]).collect()
 }
 
-pub(crate) fn test(host: &Host, report: &mut Report) -> Result<()> {
+pub(crate) fn test(_host: &Host, report: &mut Report) -> Result<()> {
     report.check("as in the README", "the tests pass as a new user runs them", || {
         Cmd::cargo("test").check_tests()
     })?;
+    report.check("tools", "the patches fit, and the lab's tool and plugin are right", || {
+        Cmd::cargo("test -p xtask -p lose-lines --lib --bins --examples").check_tests()
+    })
+}
+
+/// Runs the tests and benchmarks that a change of the library rarely breaks.
+pub(crate) fn members(host: &Host, report: &mut Report) -> Result<()> {
     report.check("members", "the tests of every other member pass", || {
         Cmd::cargo("test --workspace --exclude cachemaint --exclude cachemaint-cli --all-features")
             .words("--no-fail-fast --lib --bins --examples")
             .args(QUICKLY_BUILT)
             .check_tests()
     })?;
-    libpmem::test(host, report)?;
-    report.check("bare library", "the tests pass without any feature", || {
-        Cmd::cargo("test -p cachemaint --no-default-features").args(QUICKLY_BUILT).check_tests()
-    })?;
-    report
-        .check("corpora", "no input of the fuzzers' corpora breaks a format", || fuzz::replay(host))
-}
-
-/// Times mean nothing here: a benchmark is run to check its answer, on the library of the check `members`.
-pub(crate) fn bench(_host: &Host, report: &mut Report) -> Result<()> {
-    report.check("once each", "every benchmark runs, and its data are right afterwards", || {
-        Cmd::cargo("bench --workspace --exclude cachemaint --exclude cachemaint-cli --all-features")
+    // Times mean nothing here.
+    report.check(
+        "benchmarks",
+        "every benchmark runs, and its data are right afterwards",
+        || {
+            Cmd::cargo(
+                "bench --workspace --exclude cachemaint --exclude cachemaint-cli --all-features",
+            )
             .words("--profile dev --bench *")
             .args(QUICKLY_BUILT)
             .args(["--", "--test"])
             .check()
+        },
+    )?;
+    report.check("documentation", "the documentation of every member builds", || {
+        let line = "doc --workspace --no-deps --all-features";
+        Cmd::cargo(line).env("RUSTDOCFLAGS", "-D warnings").check()
+    })?;
+    libpmem::test(host, report)?;
+    report.check("bare library", "the tests pass without any feature", || {
+        Cmd::cargo("test -p cachemaint --no-default-features").args(QUICKLY_BUILT).check_tests()
+    })?;
+    report.check(
+        "goldens",
+        "the public items and the figures are those that were reviewed",
+        || Cmd::cargo(GOLDENS).check_tests(),
+    )?;
+    report
+        .check("corpora", "no input of the fuzzers' corpora breaks a format", || fuzz::replay(host))
+}
+
+/// The tests of the list of public items, and of the guide's figure.
+const GOLDENS: &str = "test -p xtask --test interface --test figures";
+
+/// Rewrites both.
+pub(crate) fn bless(report: &mut Report) -> Result<()> {
+    report.check("goldens", "rewrites the public items and the figures", || {
+        Cmd::cargo(GOLDENS).env("BLESS", "1").check()
     })
 }
 
-/// Runs the step `test` with many more generated cases, and far more commands on changing files.
-pub(crate) fn test_long(_host: &Host, report: &mut Report) -> Result<()> {
+/// Runs the tests with many more generated cases, and far more commands on changing files.
+pub(crate) fn cases(_host: &Host, report: &mut Report) -> Result<()> {
     report.check("many cases", "the properties hold for far more generated cases", || {
-        Cmd::cargo("test --release -p cachemaint --all-features")
+        Cmd::cargo("test --release")
+            .words(GENERATED)
             .env("PROPTEST_CASES", "20000")
             .env("CACHEMAINT_HISTORIES", "200000")
             .check_tests()
@@ -90,8 +121,8 @@ pub(crate) fn test_long(_host: &Host, report: &mut Report) -> Result<()> {
     })
 }
 
-pub(crate) fn miri(host: &Host, report: &mut Report) -> Result<()> {
-    if let Err(reason) = toolchain::miri(host) {
+pub(crate) fn miri(_host: &Host, report: &mut Report) -> Result<()> {
+    if let Err(reason) = toolchain::nightly() {
         return report.skip("library", format!("Miri is not to be had: {reason:#}"));
     }
     report.check(
@@ -100,7 +131,9 @@ pub(crate) fn miri(host: &Host, report: &mut Report) -> Result<()> {
         || {
             // Miri interprets: few generated cases must do. The other programs have no test for it, or the
             // same ones again.
-            Cmd::cargo("+nightly miri test -p cachemaint --lib --test coherence --")
+            Cmd::cargo("+nightly miri test")
+                .words(MIRI)
+                .arg("--")
                 .args(skipping(&NOTHING_FOR_MIRI))
                 .env("MIRIFLAGS", "-Zmiri-disable-isolation")
                 .env("PROPTEST_CASES", "4")
@@ -123,18 +156,12 @@ pub(crate) fn loom(host: &Host, report: &mut Report) -> Result<()> {
         || {
             // A target directory of its own: the flag would rebuild everything else. To optimise the crates that the
             // tests need takes far longer than the tests.
-            Cmd::cargo("test -p cachemaint --lib --no-default-features")
-                .words("--features std,journal,recorder loom_tests")
+            Cmd::cargo("test")
+                .words(LOOM)
+                .arg("loom_tests")
                 .env("RUSTFLAGS", "--cfg cachemaint_loom")
                 .env("CARGO_TARGET_DIR", host.target_dir("loom").display().to_string())
                 .check_tests()
         },
     )
-}
-
-/// Runs the demonstration as in the README. The tests of the command run it too.
-pub(crate) fn demo(_host: &Host, report: &mut Report) -> Result<()> {
-    report.check("kill and recover", "every acknowledged record is found after a SIGKILL", || {
-        Cmd::cargo("run --release -- demo").check()
-    })
 }

@@ -11,13 +11,12 @@ const DISK: &str = "/dev/vda";
 const KERNEL: &str = "/tmp/kernel";
 const INITRD: &str = "/tmp/initrd";
 
-/// Loads the kernel at the start of the disk, which has this many bytes, with the initial file system behind it: for
-/// [`start`], or for a panic.
-pub(crate) fn load(command_line: &str, kernel: u64, initrd: u64, on_panic: bool) -> Result<()> {
+/// Loads the kernel at the start of the disk, which has this many bytes, with the initial file system behind it.
+pub(crate) fn load(command_line: &str, kernel: u64, initrd: u64) -> Result<()> {
     let mut disk = File::open(DISK).with_context(|| format!("cannot open {DISK}"))?;
     copy(&mut disk, KERNEL, kernel)?;
     copy(&mut disk, INITRD, initrd)?;
-    load_files(&format!("{command_line} {KEXEC}"), on_panic)
+    load_files(&format!("{command_line} {KEXEC}"))
 }
 
 /// Starts the loaded kernel. Returns only if that fails.
@@ -33,14 +32,10 @@ fn copy(disk: &mut File, path: &str, len: u64) -> Result<()> {
     file.flush().with_context(|| format!("cannot write {path}"))
 }
 
-/// `include/uapi/linux/kexec.h`, `KEXEC_FILE_ON_CRASH`.
-#[cfg(target_arch = "x86_64")]
-const ON_CRASH: u64 = 2;
-
 /// Loads by the kernel itself, on an architecture whose kernel can read its own format.
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "no library has this system call")]
-fn load_files(command_line: &str, on_panic: bool) -> Result<()> {
+fn load_files(command_line: &str) -> Result<()> {
     use std::os::fd::AsRawFd as _;
 
     let kernel = File::open(KERNEL).with_context(|| format!("cannot open {KERNEL}"))?;
@@ -56,7 +51,7 @@ fn load_files(command_line: &str, on_panic: bool) -> Result<()> {
             initrd.as_raw_fd(),
             bytes.len(),
             bytes.as_ptr(),
-            if on_panic { ON_CRASH } else { 0 },
+            0,
         )
     };
     ensure!(result == 0, "kexec_file_load: {}", std::io::Error::last_os_error());
@@ -65,10 +60,9 @@ fn load_files(command_line: &str, on_panic: bool) -> Result<()> {
 
 /// Loads by kexec(8): Debian's arm64 kernel has no `kexec_file_load(2)`.
 #[cfg(not(target_arch = "x86_64"))]
-fn load_files(command_line: &str, on_panic: bool) -> Result<()> {
-    let how = if on_panic { "--load-panic" } else { "--load" };
+fn load_files(command_line: &str) -> Result<()> {
     let status = std::process::Command::new("/bin/kexec")
-        .args([how, KERNEL, "--initrd", INITRD, "--command-line", command_line])
+        .args(["--load", KERNEL, "--initrd", INITRD, "--command-line", command_line])
         .status()
         .context("cannot start kexec(8)")?;
     ensure!(status.success(), "kexec(8) ended with {status}");

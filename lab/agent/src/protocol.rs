@@ -106,7 +106,7 @@ pub enum Request {
         path: String,
     },
     /// Starts the kernel that this machine has on its disk, without firmware. The answer is the next
-    /// kernel's [`Reply::Hello`]. For a panic it is loaded only, and the answer is [`Reply::Done`].
+    /// kernel's [`Reply::Hello`].
     Kexec {
         /// The next kernel's command line.
         command_line: String,
@@ -114,12 +114,10 @@ pub enum Request {
         kernel: u64,
         /// Bytes of the initial file system, after it.
         initrd: u64,
-        /// True if a panic is to start it (kdump): the kernel has `crashkernel=` in its command line.
-        on_panic: bool,
     },
     /// Resets the machine: firmware runs. The answer is [`Reply::Hello`].
     Reboot,
-    /// Has the kernel panic, which resets the machine or starts the kernel for that. The answer is [`Reply::Hello`].
+    /// Has the kernel panic, which resets the machine. The answer is [`Reply::Hello`].
     Panic,
     /// Ends the machine.
     PowerOff,

@@ -80,11 +80,9 @@ fn answer(
             Ok(Reply::Done)
         }
         Request::List { path } => list(&path),
-        Request::Kexec { command_line, kernel, initrd, on_panic } => {
-            kexec::load(&command_line, kernel, initrd, on_panic)?;
-            if !on_panic {
-                kexec::start()?;
-            }
+        Request::Kexec { command_line, kernel, initrd } => {
+            kexec::load(&command_line, kernel, initrd)?;
+            kexec::start()?;
             Ok(Reply::Done)
         }
         // A reboot does not return, and nothing is written back first: persisting must be enough.

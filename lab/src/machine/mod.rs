@@ -178,22 +178,10 @@ impl Machine {
 
     /// Starts the next kernel from this one, with the same command line.
     pub fn kexec(&mut self) -> Result<()> {
-        let request = self.next_kernel(false)?;
-        self.send(&request)?;
-        self.come_up_again(true).context("the machine did not come up after a kexec")
-    }
-
-    /// Has the kernel panic, which starts the next kernel (kdump). The setup has `crashkernel=` for it.
-    pub fn kdump(&mut self) -> Result<()> {
-        let request = self.next_kernel(true)?;
-        self.doing(&request)?;
-        self.send(&Request::Panic)?;
-        self.come_up_again(true).context("the kernel for a panic did not come up")
-    }
-
-    fn next_kernel(&self, on_panic: bool) -> Result<Request> {
         let (kernel, initrd) = self.disk.context("this machine has no kernel on a disk")?;
-        Ok(Request::Kexec { command_line: self.command_line.clone(), kernel, initrd, on_panic })
+        let command_line = self.command_line.clone();
+        self.send(&Request::Kexec { command_line, kernel, initrd })?;
+        self.come_up_again(true).context("the machine did not come up after a kexec")
     }
 
     fn come_up_again(&mut self, kexec: bool) -> Result<()> {

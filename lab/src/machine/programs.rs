@@ -40,20 +40,9 @@ impl Machine {
     ) -> Result<(Option<i32>, Option<i32>)> {
         let mut words = line.split_whitespace().map(str::to_owned);
         let program = words.next().context("no program")?;
-        self.run_with(&program, words.collect(), environment)
-    }
-
-    /// Runs a program as [`run_any`](Self::run_any) does, with arguments that may contain blanks.
-    pub fn run_with(
-        &mut self,
-        program: &str,
-        arguments: Vec<String>,
-        environment: &[(&str, &str)],
-    ) -> Result<(Option<i32>, Option<i32>)> {
         let environment =
             environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        let environment = environment.collect();
-        let program = program.to_owned();
+        let (arguments, environment) = (words.collect(), environment.collect());
         self.run_request(&Request::Run { program, arguments, environment, directory: None })
     }
 
@@ -67,38 +56,19 @@ impl Machine {
 
     /// Runs a program. Returns its exit code, its standard output and its standard error.
     pub fn output(&mut self, line: &str) -> Result<(Option<i32>, String, String)> {
-        let ((code, _signal), out, errors) = self.printed(line)?;
-        Ok((code, out, errors))
+        let mut words = line.split_whitespace().map(str::to_owned);
+        let program = words.next().context("no program")?;
+        match self.ask(&Request::Output { program, arguments: words.collect() })? {
+            Reply::Printed { code, out, errors, .. } => Ok((code, out, errors)),
+            other => bail!("`{line}`: {other:?}"),
+        }
     }
 
     /// Runs a program, which must succeed and print a document.
     pub fn document(&mut self, line: &str) -> Result<Value> {
-        self.document_before(line, (Some(0), None))
-    }
-
-    /// Runs a program, which must print a document and then be ended by a signal.
-    pub fn document_before_signal(&mut self, line: &str, signal: i32) -> Result<Value> {
-        self.document_before(line, (None, Some(signal)))
-    }
-
-    /// Runs a program, which must print a document and end in this manner.
-    fn document_before(&mut self, line: &str, end: End) -> Result<Value> {
-        let ((code, signal), out, errors) = self.printed(line)?;
-        ensure!(
-            (code, signal) == end,
-            "`{line}` ended with code {code:?}, signal {signal:?}: {errors}"
-        );
+        let (code, out, errors) = self.output(line)?;
+        ensure!(code == Some(0), "`{line}` ended with code {code:?}: {errors}");
         serde_json::from_str(&out).with_context(|| format!("`{line}` did not print JSON: {out:?}"))
-    }
-
-    /// Runs a program. Returns its exit code or the signal that ended it, and its output.
-    fn printed(&mut self, line: &str) -> Result<(End, String, String)> {
-        let mut words = line.split_whitespace().map(str::to_owned);
-        let program = words.next().context("no program")?;
-        match self.ask(&Request::Output { program, arguments: words.collect() })? {
-            Reply::Printed { code, signal, out, errors } => Ok(((code, signal), out, errors)),
-            other => bail!("`{line}`: {other:?}"),
-        }
     }
 
     /// Starts a program that runs in the background until the machine ends. Returns its process id.

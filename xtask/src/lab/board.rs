@@ -5,7 +5,7 @@ use anyhow::{Result, ensure};
 
 use super::Lab;
 use crate::command::{Cmd, Ending};
-use crate::toolchain;
+use crate::toolchain::Compiler;
 use lose_lines::log::Log;
 use lose_lines::unavailable::Unavailable;
 
@@ -58,18 +58,14 @@ impl Board {
             .limit(LIMIT))
     }
 
-    /// Builds the image in a folder of its own, with any compiler.
+    /// Builds the image.
     fn build(&self, lab: &Lab<'_>, image: &str) -> Result<String> {
-        let gnu = format!("{}-linux-gnu", self.architecture);
-        let compiler = toolchain::with_core_and_linker(lab.sources.host, self.triple, &gnu)
-            .map_err(Unavailable::because)?;
-        let folder = lab.sources.work().join("freestanding");
+        let compiler = Compiler::new(self.triple).map_err(Unavailable::because)?;
         lab.sources
             .cargo(&compiler, "build --release -p cachemaint-lab-freestanding")
-            .args(["--bin", image, "--target", self.triple])
-            .env("CARGO_TARGET_DIR", folder.display().to_string())
+            .args(["--bin", image])
             .read()?;
-        let file = folder.join(self.triple).join("release").join(image);
+        let file = lab.sources.target().join(self.triple).join("release").join(image);
         ensure!(file.is_file(), "the image was built, but not as {}", file.display());
         Ok(file.display().to_string())
     }

@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::Lab;
+use super::compilers::{self, Linking};
 use super::lane::{Lane, Run};
-use super::targets::{Model, TARGETS, Target};
+use super::targets::{Model, Target};
 use super::user_emulation::Ready;
-use super::{Lab, compilers};
 use crate::c_development::{self, ARCHIVE, Folders};
 use crate::capi::CACHEMAINT;
 use crate::command::{Check as _, Cmd, find_program};
@@ -23,10 +24,9 @@ use lose_lines::cache::make_empty;
 use lose_lines::log::Log;
 
 /// The architectures by name, triple and emulated CPU.
-const CPUS: [[&str; 3]; 3] = [
+const CPUS: [[&str; 3]; 2] = [
     ["x86_64", "x86_64-unknown-linux-gnu", "max"],
     ["aarch64", "aarch64-unknown-linux-gnu", "neoverse-n1"],
-    ["riscv64", "riscv64gc-unknown-linux-gnu", "rv64,zicbom=true"],
 ];
 
 /// The options of a program that wants no warning.
@@ -51,9 +51,7 @@ pub(super) fn lanes() -> Vec<Lane> {
         let proves =
             "C programs use files and caches by `cachemaint.h`, and no random call ends one";
         let folder = format!("c/{}", cpu[0]);
-        let lane = Lane::new(folder.clone(), proves, move |lab| prepare(lab, &folder, cpu));
-        // The same code, and the link for another target.
-        if cpu[0] == "riscv64" { lane.long() } else { lane }
+        Lane::new(folder.clone(), proves, move |lab| prepare(lab, &folder, cpu))
     };
     CPUS.into_iter().map(lane).collect()
 }
@@ -68,7 +66,7 @@ pub(super) fn example(lab: &Lab<'_>, folder: &str, source: &str) -> Result<PathB
 fn prepare(lab: &Lab<'_>, lane: &str, cpu: [&str; 3]) -> Result<Run> {
     let (target, model) = model(cpu)?;
     let kit = Kit::new(lab, lane, target, model)?;
-    let cxx = compilers::cxx_compiler(lab.sources.host, target);
+    let cxx = compilers::cxx_compiler(target.triple);
     let mut programs = kit.counters()?;
     for (source, arguments) in PROGRAMS {
         programs.extend(kit.tests(source, arguments, cxx.as_deref().ok())?);
@@ -81,11 +79,10 @@ fn prepare(lab: &Lab<'_>, lane: &str, cpu: [&str; 3]) -> Result<Run> {
 }
 
 /// Returns the target and the emulated CPU of an architecture.
-fn model([name, triple, cpu]: [&str; 3]) -> Result<(&'static Target, &'static Model)> {
-    let target = TARGETS.iter().find(|target| target.triple == triple);
-    let model = |target: &'static Target| target.models.iter().find(|model| model.cpu == cpu);
-    let found = target.and_then(|target| Some((target, model(target)?)));
-    found.with_context(|| format!("no lane is for {cpu} of {name}"))
+fn model([_, triple, cpu]: [&str; 3]) -> Result<(&'static Target, &'static Model)> {
+    let target = compilers::target(triple)?;
+    let model = target.models.iter().find(|model| model.cpu == cpu);
+    Ok((target, model.with_context(|| format!("no lane is for {cpu}"))?))
 }
 
 /// The installed files for a target, and the means to build and to run programs with them.
@@ -107,20 +104,14 @@ impl Kit {
         target: &'static Target,
         model: &'static Model,
     ) -> Result<Self> {
-        let (compiler, cross) = compilers::linking(lab.sources.host, target)?;
-        let emulator = match cross {
+        let Linking { compiler, cc, sysroot } = compilers::linking(target.triple)?;
+        let emulator = match sysroot {
             None => None,
             Some(_) => Some((lab.targets.ready(lab.sources.host, target)?, model)),
         };
-        let cc = compilers::c_compiler(lab.sources.host, target.triple)?;
         let work = lab.sources.work().join(lane);
         let (tree, prefix) = (lab.sources.tree().to_path_buf(), work.join("prefix"));
-        let archive = CACHEMAINT.archive(
-            &compiler,
-            target.triple,
-            &tree,
-            &lab.sources.work().join("target"),
-        )?;
+        let archive = CACHEMAINT.archive(&compiler, target.triple, &tree, &lab.sources.target())?;
         // For another CPU, as distributions for several do.
         let folder = if emulator.is_some() { "lib/other" } else { "lib" };
         let folders = Folders { prefix: &prefix, libraries: Path::new(folder) };
@@ -288,23 +279,7 @@ fn prototypes(header: &str) -> Vec<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{CPUS, Log, PROGRAMS, Tests, exported, model, prototypes, run};
-
-    #[test]
-    fn every_cpu_is_one_of_the_targets() {
-        for cpu in CPUS {
-            model(cpu).unwrap();
-        }
-    }
-
-    #[test]
-    fn programs_without_a_cxx_compiler_are_skipped_by_name() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut log = Log::create(folder.path(), "c").unwrap();
-        let finding = run(&[], Some("no root"), &mut log).unwrap();
-        assert_eq!(finding.tests(), Tests::counted(0, 0, PROGRAMS.len()));
-        assert!(log.text().unwrap().contains("skipped: capi/tests/forks.c as C++: no root"));
-    }
+    use super::{exported, prototypes};
 
     #[test]
     fn functions_are_found_in_a_list_of_symbols_and_in_a_header() {

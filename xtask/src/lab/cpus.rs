@@ -10,58 +10,30 @@
 use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result};
 
 use super::Lab;
-use super::compilers;
 use super::expectation::{Expectation, FOLDER};
 use super::lane::{Lane, Run};
-use super::programs::{FEWER_CASES, Program, Programs, Scope, built};
-use super::targets::{Model, TARGETS, Target};
-use super::user_emulation::{LIMIT, Ready};
+use super::programs::{FEWER_CASES, Linked, Program, Scope, built};
+use super::targets::{I686, Model, TARGETS, Target};
+use super::user_emulation::LIMIT;
 use crate::command::{Check as _, Cmd};
 use crate::report::{Finding, Tests};
 use lose_lines::log::Log;
 use lose_lines::unavailable::Unavailable;
 
-/// Claims about these CPUs that user emulation cannot show: a name, the claim, the reason.
-const OUT_OF_REACH: [[&str; 3]; 4] = [
-    [
-        "cpu/qemu-aarch64/traps",
-        "dc civac works where Linux traps it (Cortex-A53 before r0p3)",
-        "user emulation runs no kernel of the guest's that could trap, and its Cortex-A53 is an r0p4",
-    ],
-    [
-        "cpu/qemu-riscv64/hwprobe",
-        "Zicbom is found by riscv_hwprobe",
-        "measured: QEMU 10 executes cbo.clean in user emulation, and its riscv_hwprobe does not \
-         show it; QEMU 11 shows it and raises SIGILL",
-    ],
-    [
-        "cpu/qemu-ppc64le/persistent-storage",
-        "dcbstps and dcbfps execute",
-        "measured: QEMU 10.0 and 11.1 raise SIGILL at both on every model, also on POWER10, which has \
-         them",
-    ],
-    ["cpu/all/caches", "written-back data is in memory", "an emulator has no caches"],
-];
-
 pub(super) fn lanes() -> Vec<Lane> {
     let models =
         TARGETS.iter().flat_map(|target| target.models.iter().map(move |model| (target, model)));
-    let out_of_reach = OUT_OF_REACH.into_iter().map(|[name, proves, reason]| {
-        Lane::new(name, proves, move |_lab| Err(Unavailable::because(anyhow!(reason)).into()))
-    });
-    models.map(|(target, model)| lane(target, model)).chain([words()]).chain(out_of_reach).collect()
+    models.map(|(target, model)| lane(target, model)).chain([words()]).collect()
 }
 
 /// Returns the lane of every test with words of 32 bits: on this CPU, since no emulator is as fast.
 fn words() -> Lane {
-    const TRIPLE: &str = "i686-unknown-linux-gnu";
     let proves = "every test passes with words of 32 bits, on this machine's own CPU";
     Lane::new("cpu/i686", proves, |lab| {
-        compilers::compiler(lab.sources.host, TRIPLE).map_err(Unavailable::because)?;
-        let programs = lab.static_tests(TRIPLE, Scope::Everything)?;
+        let programs = lab.static_tests(I686.triple, Scope::Everything)?;
         let lists =
             |program: &Program| Cmd::new(program.path.display().to_string()).arg("--list").read();
         lists(programs.named("chosen_here")?)
@@ -69,7 +41,7 @@ fn words() -> Lane {
             .map_err(Unavailable::because)?;
         // The replacement of libpmem stores words, and asks the system with types, of their size.
         let libpmem = "test -p cachemaint-libpmem --lib --no-run --message-format json";
-        let libpmem = built(&lab.sources.cargo_static(TRIPLE, libpmem)?.read()?);
+        let libpmem = built(&lab.sources.cargo_static(I686.triple, libpmem)?.read()?);
         let libpmem =
             libpmem.into_iter().map(|program| Cmd::new(program.path.display().to_string()));
         let tests: Vec<Cmd> = programs
@@ -96,8 +68,7 @@ fn lane(target: &'static Target, model: &'static Model) -> Lane {
         None => "the report is as in",
     };
     let proves = format!("{proves} {FOLDER}/{}.json", model.expected);
-    let lane = Lane::new(name.clone(), proves, move |lab| prepare(lab, &name, target, model));
-    if model.is_long { lane.long() } else { lane }
+    Lane::new(name.clone(), proves, move |lab| prepare(lab, &name, target, model))
 }
 
 fn prepare(
@@ -109,7 +80,10 @@ fn prepare(
     let expectation = Expectation::read(lab.sources.tree(), model.expected)?;
     let choice = expectation.choice().with_context(|| model.expected)?;
     let ready = lab.targets.ready(lab.sources.host, target)?;
-    let programs = test_programs(lab, &ready, model.scope.unwrap_or(Scope::Model))?;
+    let scope = model.scope.unwrap_or(Scope::Instructions);
+    let programs = lab.programs.build(target.triple, Linked::Dynamic, scope, |line| {
+        Ok(lab.sources.cargo(&ready.linking.compiler, line))
+    })?;
     let written = report_file(lab, name)?;
     let run = |program: &Program, arguments: Vec<&str>| {
         let command = ready
@@ -130,17 +104,6 @@ fn prepare(
 
 fn with_fewer_cases(command: Cmd) -> Cmd {
     FEWER_CASES.into_iter().fold(command, |command, (name, value)| command.env(name, value))
-}
-
-/// Builds the test programs of a scope, statically if others run the same ones.
-fn test_programs(lab: &Lab<'_>, ready: &Ready, scope: Scope) -> Result<Programs> {
-    let triple = ready.target.triple;
-    if ready.target.is_static {
-        return lab.static_tests(triple, scope);
-    }
-    lab.programs.build(triple, scope, |line| {
-        Ok(lab.sources.cargo(&ready.compiler, line).args(["--target", triple]))
-    })
 }
 
 /// The test that writes the report.

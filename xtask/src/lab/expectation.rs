@@ -149,16 +149,11 @@ mod tests {
     #[test]
     fn a_mismatch_names_its_place() {
         assert_eq!(
-            differences(r#"{"cpu": {"line": {"bytes": 256, "available": true}}, "schema": 2}"#),
-            ["cpu.line.bytes: expected 256, found 64", "schema: expected 2, found 1"]
-        );
-    }
-
-    #[test]
-    fn a_missing_key_is_a_difference_even_from_null() {
-        assert_eq!(
-            differences(r#"{"cpu": {"line": {"granule": null}}}"#),
-            ["cpu.line.granule: expected null, found nothing"]
+            differences(r#"{"cpu": {"line": {"bytes": 256, "granule": null}}}"#),
+            [
+                "cpu.line.bytes: expected 256, found 64",
+                "cpu.line.granule: expected null, found nothing"
+            ]
         );
     }
 
@@ -176,32 +171,10 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_list_demands_that_nothing_is_there() {
-        assert_eq!(differences(r#"{"cpu": {"instructions": []}}"#).len(), 1);
-    }
-
-    #[test]
-    fn invalid_json_is_a_difference() {
-        assert_eq!(expecting("{}").differences("Illegal instruction").len(), 1);
-    }
-
-    #[test]
     fn the_choice_is_in_the_words_of_the_test() {
         assert_eq!(
             expecting(REPORT).choice().unwrap(),
             "writeback=dc cvac,persistence=refused,deep=refused,line=64"
         );
-    }
-
-    #[test]
-    fn a_choice_that_is_left_open_is_an_error() {
-        let open = REPORT.replace(r#""instruction": "dc cvac""#, r#""effect": "writeback""#);
-        let error = expecting(&open).choice().unwrap_err().to_string();
-        assert!(error.contains("/cpu/writeback/coherency"), "{error}");
-    }
-
-    #[test]
-    fn a_file_without_a_source_is_refused() {
-        assert!(Expectation::parse(r#"{"source": {}, "report": {}}"#).is_err());
     }
 }

@@ -21,8 +21,6 @@ pub(crate) struct Lane {
     pub(super) name: String,
     /// The claim that holds if the lane passes.
     pub(super) proves: String,
-    /// True if the lane takes minutes or gigabytes and runs only when asked for.
-    pub(super) is_long: bool,
     prepare: Box<Prepare>,
 }
 
@@ -39,18 +37,7 @@ impl Lane {
         proves: impl Into<String>,
         prepare: impl FnOnce(&Lab<'_>) -> Result<Run> + 'static,
     ) -> Self {
-        Self {
-            name: name.into(),
-            proves: proves.into(),
-            is_long: false,
-            prepare: Box::new(prepare),
-        }
-    }
-
-    /// Marks the lane as one that runs only when asked for.
-    pub(crate) fn long(mut self) -> Self {
-        self.is_long = true;
-        self
+        Self { name: name.into(), proves: proves.into(), prepare: Box::new(prepare) }
     }
 }
 

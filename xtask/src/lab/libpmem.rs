@@ -6,51 +6,40 @@
 use anyhow::{Context as _, Result};
 
 use super::Lab;
-use super::compilers;
+use super::compilers::{self, Linking};
 use super::lane::{Lane, Run};
-use super::targets::TARGETS;
 use crate::capi::LIBPMEM;
 use crate::command::Cmd;
 use crate::report::{Finding, Tests};
 use lose_lines::cache::make_empty;
 use lose_lines::log::Log;
 
-/// The architectures by name, triple and emulated CPU.
-const CPUS: [[&str; 3]; 2] = [
-    ["aarch64", "aarch64-unknown-linux-gnu", "cortex-a53"],
-    ["riscv64", "riscv64gc-unknown-linux-gnu", "rv64,zicbom=false"],
-];
+const LANE: &str = "c/libpmem-aarch64";
+const TRIPLE: &str = "aarch64-unknown-linux-gnu";
+const CPU: &str = "cortex-a53";
 
 /// The programs, and their arguments after a folder.
 const PROGRAMS: [(&str, &[&str]); 4] =
     [("short", &[]), ("calls", &[]), ("random", &["1"]), ("early", &[])];
 
 pub(super) fn lanes() -> Vec<Lane> {
-    let lane = |[name, triple, cpu]: [&'static str; 3]| {
-        let proves =
-            "the replacement of libpmem reports a CPU that cannot persist, or ends with it";
-        let folder = format!("c/libpmem-{name}");
-        let lane = Lane::new(folder.clone(), proves, move |lab| prepare(lab, &folder, triple, cpu));
-        // The same code, and the link for another target.
-        if name == "riscv64" { lane.long() } else { lane }
-    };
-    CPUS.into_iter().map(lane).collect()
+    let proves = "the replacement of libpmem reports a CPU that cannot persist, or ends with it";
+    vec![Lane::new(LANE, proves, prepare)]
 }
 
-fn prepare(lab: &Lab<'_>, lane: &str, triple: &str, cpu: &str) -> Result<Run> {
-    let target = TARGETS.iter().find(|target| target.triple == triple).context("no such target")?;
-    let model = target.models.iter().find(|model| model.cpu == cpu).context("no such CPU")?;
-    let compiler = compilers::compiler(lab.sources.host, triple)?;
-    let cc = compilers::c_compiler(lab.sources.host, triple)?;
+fn prepare(lab: &Lab<'_>) -> Result<Run> {
+    let target = compilers::target(TRIPLE)?;
+    let model = target.models.iter().find(|model| model.cpu == CPU).context("no such CPU")?;
     let emulator = lab.targets.ready(lab.sources.host, target)?;
-    let (work, tree) = (lab.sources.work().join(lane), lab.sources.tree());
-    let archive = LIBPMEM.archive(&compiler, triple, tree, &lab.sources.work().join("target"))?;
-    LIBPMEM.shared(&cc, &archive, tree, &work)?;
+    let Linking { compiler, cc, .. } = &emulator.linking;
+    let (work, tree) = (lab.sources.work().join(LANE), lab.sources.tree());
+    let archive = LIBPMEM.archive(compiler, TRIPLE, tree, &lab.sources.target())?;
+    LIBPMEM.shared(cc, &archive, tree, &work)?;
     let folder = tree.join("capi/libpmem");
     let mut programs = Vec::new();
     for (name, arguments) in PROGRAMS {
         let (program, files) = (work.join(name), work.join(format!("{name}.files")));
-        Cmd::new(&cc)
+        Cmd::new(cc)
             .words("-std=c11 -O2 -pthread")
             .arg(format!("-I{}", folder.join("include").display()))
             .arg(folder.join(format!("tests/programs/{name}.c")).display().to_string())
@@ -83,17 +72,4 @@ fn run(programs: &[Cmd], log: &mut Log) -> Result<Finding> {
     }
     let (run, failed) = (programs.len() + 1, failures.len());
     Ok(Finding::of(Tests::counted(run - failed, failed, 0), failures.join("\n")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{CPUS, TARGETS};
-
-    #[test]
-    fn every_cpu_is_one_of_the_targets() {
-        for [_, triple, cpu] in CPUS {
-            let target = TARGETS.iter().find(|target| target.triple == triple).unwrap();
-            assert!(target.models.iter().any(|model| model.cpu == cpu), "{triple} {cpu}");
-        }
-    }
 }

@@ -12,12 +12,11 @@ mod cpus;
 mod expectation;
 mod freestanding;
 mod lane;
-mod lanes;
 mod last_events;
 mod libpmem;
 mod machines;
 mod programs;
-mod prove;
+pub(crate) mod prove;
 pub(crate) mod request;
 mod selftest;
 mod sources;
@@ -39,7 +38,7 @@ use lose_lines::kit::{Kit, Kits};
 use lose_lines::plugin::Plugin;
 use lose_lines::unavailable::Unavailable;
 
-use self::programs::{Built, Programs, Scope};
+use self::programs::{Built, Linked, Programs, Scope};
 use self::sources::Sources;
 use self::user_emulation::Targets;
 use crate::host::Host;
@@ -117,9 +116,8 @@ impl<'a> Lab<'a> {
 
     /// Returns the programs of a scope, linked statically, so that they run in machines too, and on this one.
     fn static_tests(&self, triple: &str, scope: Scope) -> Result<Programs> {
-        let built_for = format!("static {triple}");
         let cargo = |line: &str| self.sources.cargo_static(triple, line);
-        self.programs.build(&built_for, scope, cargo)
+        self.programs.build(triple, Linked::Static, scope, cargo)
     }
 }
 

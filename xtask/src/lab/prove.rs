@@ -8,14 +8,19 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use super::Lab;
 use super::lane::{self, Lane};
-use super::lanes::lanes;
+use super::request::lanes;
 use crate::host::Host;
 use crate::planted::Planted;
 use crate::report::{Finding, Report, Tests, timed};
 use lose_lines::log::Log;
 
+/// Plants each defect.
+pub(crate) fn prove(host: &Host, report: &mut Report) -> Result<()> {
+    prove_for(host, report, &[])
+}
+
 /// Plants each defect, or those for lanes with these prefixes. A row of the report shows whether the lane noticed it.
-pub(super) fn prove(host: &Host, report: &mut Report, lanes: &[String]) -> Result<()> {
+pub(super) fn prove_for(host: &Host, report: &mut Report, lanes: &[String]) -> Result<()> {
     let mut is_any = false;
     for patch in Planted::all(&host.root().join("tests/lab/planted"))? {
         let lane = patch.says("Lane")?;

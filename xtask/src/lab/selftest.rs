@@ -182,34 +182,7 @@ fn compare(verdicts: &[Verdict], machine: &Machine, mode: usize) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Ending, X86_64, compare, wrong_run};
-
-    fn told(lines: &[&str], code: i32) -> String {
-        let lines: Vec<String> = lines.iter().map(ToString::to_string).collect();
-        let ending = Ending { code: Some(code), told: format!("ended with exit code {code}") };
-        wrong_run(&X86_64.board, &lines, &ending).join("; ")
-    }
-
-    #[test]
-    fn a_run_that_powers_the_board_off_when_done_is_in_order() {
-        assert_eq!(told(&["done"], 33), "");
-    }
-
-    #[test]
-    fn an_exception_is_reported_with_the_missing_end() {
-        assert_eq!(
-            told(&["failed streaming: exception 6 #UD"], 33),
-            "failed streaming: exception 6 #UD; the image did not reach its end"
-        );
-    }
-
-    #[test]
-    fn a_reset_is_not_a_power_off() {
-        assert_eq!(
-            told(&["done"], 0),
-            "the emulator ended with exit code 0, not by the image's power-off"
-        );
-    }
+    use super::{X86_64, compare};
 
     #[test]
     fn a_verdict_that_is_missing_is_an_error() {

@@ -1,11 +1,8 @@
 //! The tree under test, and the builds of its programs.
 
-use alloc::collections::BTreeSet;
-use core::cell::RefCell;
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use super::compilers;
 use crate::command::{Cmd, QUICKLY_BUILT};
@@ -18,12 +15,11 @@ pub(super) struct Sources<'a> {
     pub(super) host: &'a Host,
     tree: PathBuf,
     work: PathBuf,
-    made: RefCell<BTreeSet<PathBuf>>,
 }
 
 impl<'a> Sources<'a> {
     pub(super) fn new(host: &'a Host, tree: &Path, work: PathBuf) -> Self {
-        Self { host, tree: tree.to_path_buf(), work, made: RefCell::default() }
+        Self { host, tree: tree.to_path_buf(), work }
     }
 
     /// Returns the workspace under test.
@@ -36,20 +32,9 @@ impl<'a> Sources<'a> {
         &self.work
     }
 
-    /// Has a file made, unless that was done. Lanes share it, and one that runs reads it while another one is prepared.
-    pub(super) fn make_once(
-        &self,
-        file: &Path,
-        make: impl FnOnce(&Path) -> Result<()>,
-    ) -> Result<()> {
-        if !self.made.borrow().contains(file) {
-            let folder = file.parent().context("a file without a folder")?;
-            fs::create_dir_all(folder)
-                .with_context(|| format!("cannot make {}", folder.display()))?;
-            make(file)?;
-            self.made.borrow_mut().insert(file.to_path_buf());
-        }
-        Ok(())
+    /// Returns cargo's folder. Programs for several machines share it, as they differ in target or profile.
+    pub(super) fn target(&self) -> PathBuf {
+        self.work.join("target")
     }
 
     /// Returns `cargo` with the words of `line`, in the workspace under test.
@@ -58,26 +43,22 @@ impl<'a> Sources<'a> {
             .cargo(line)
             .args(QUICKLY_BUILT)
             .folder(&self.tree)
-            .env_default("CARGO_TARGET_DIR", self.work.join("target").display().to_string())
+            .env("CARGO_TARGET_DIR", self.target().display().to_string())
     }
 
-    /// Returns the same for programs that need no library on the machine that runs them.
+    /// Returns the same for programs that need no library on the machine that runs them, in a folder of their own.
     pub(super) fn cargo_static(&self, triple: &str, line: &str) -> Result<Cmd> {
-        self.cargo_static_with(triple, line, "symbols")
+        let folder = self.static_folder().display().to_string();
+        Ok(self.cargo_static_with(triple, line, "symbols")?.env("CARGO_TARGET_DIR", folder))
     }
 
-    /// Returns the same with the sections that the linker strips.
+    /// Returns the same with the sections that the linker strips. The programs are stripped, as they are copied into memory
+    /// at each start. A profile's `strip` does not apply to a package that has a profile of its own, as the library has.
     fn cargo_static_with(&self, triple: &str, line: &str, stripped: &str) -> Result<Cmd> {
-        let compiler = compilers::compiler(self.host, triple)?;
-        Ok(self
-            .cargo(&compiler, line)
-            .args(["--target", triple, "--config"])
-            // The programs are stripped, as they are copied into memory at each start. A profile's `strip` does not
-            // apply to a package that has a profile of its own, as the library has.
-            .arg(format!(
-                r#"target.{triple}.rustflags=["-Ctarget-feature=+crt-static","-Cstrip={stripped}"]"#
-            ))
-            .env("CARGO_TARGET_DIR", self.static_folder().display().to_string()))
+        let compiler = compilers::linking(triple)?.compiler;
+        Ok(self.cargo(&compiler, line).arg("--config").arg(format!(
+            r#"target.{triple}.rustflags=["-Ctarget-feature=+crt-static","-Cstrip={stripped}"]"#
+        )))
     }
 
     /// Returns a program of the workspace that needs no library on the machine that runs it.
@@ -91,24 +72,21 @@ impl<'a> Sources<'a> {
         Ok(self.static_folder().join(architecture.triple()).join("debug").join(name))
     }
 
-    /// Returns such a program with its symbols and lines.
+    /// Returns such a program, optimised, with its symbols and lines.
     pub(super) fn static_program_with_symbols(
         &self,
         architecture: Architecture,
         package: &str,
         name: &str,
     ) -> Result<PathBuf> {
-        self.cargo_static_with(
-            architecture.triple(),
-            &format!("build --release -p {package}"),
-            "none",
-        )?
-        .env("CARGO_PROFILE_RELEASE_DEBUG", "line-tables-only")
-        // To optimise across units takes a fifth of the compilation (148 CPU seconds, and 119 without, on an AMD EPYC,
-        // family 25, model 1).
-        .env("CARGO_PROFILE_RELEASE_LTO", "off")
-        .read()?;
-        Ok(self.static_folder().join(architecture.triple()).join("release").join(name))
+        let line = format!("build --release -p {package}");
+        self.cargo_static_with(architecture.triple(), &line, "none")?
+            .env("CARGO_PROFILE_RELEASE_DEBUG", "line-tables-only")
+            // To optimise across units takes a fifth of the compilation (148 CPU seconds, and 119 without, on an AMD
+            // EPYC, family 25, model 1).
+            .env("CARGO_PROFILE_RELEASE_LTO", "off")
+            .read()?;
+        Ok(self.target().join(architecture.triple()).join("release").join(name))
     }
 
     fn static_folder(&self) -> PathBuf {

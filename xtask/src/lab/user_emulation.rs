@@ -6,12 +6,11 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::compilers;
-use super::targets::{Cross, Model, Target};
+use super::compilers::{self, Linking};
+use super::targets::{Model, Target};
 use crate::command::{Cmd, find_program};
 use crate::host::Host;
 use crate::install::install;
-use crate::toolchain::Compiler;
 use lose_lines::debian;
 use lose_lines::emulator::CURRENT;
 use lose_lines::unavailable::Unavailable;
@@ -22,11 +21,8 @@ pub(super) const LIMIT: u32 = 2700;
 /// A target with its prerequisites, found or installed.
 #[derive(Clone, Debug)]
 pub(super) struct Ready {
-    pub(super) target: &'static Target,
-    pub(super) compiler: Compiler,
+    pub(super) linking: Linking,
     emulator: String,
-    /// The linker for the target, unless this machine is of that architecture.
-    cross: Option<&'static Cross>,
 }
 
 /// The targets that were looked for, or the reason why one is unavailable.
@@ -43,15 +39,15 @@ impl Targets {
 
 impl Ready {
     fn find(host: &Host, target: &'static Target) -> Result<Self> {
-        let (compiler, cross) = compilers::linking(host, target)?;
-        Ok(Self { target, compiler, emulator: emulator(host, target)?, cross })
+        let linking = compilers::linking(target.triple)?;
+        Ok(Self { linking, emulator: emulator(host, target)? })
     }
 
     /// Returns the emulator of the model, which runs a program.
     pub(super) fn on(&self, model: &Model, program: &str) -> Cmd {
         let emulator = Cmd::new(&self.emulator).args(["-cpu", model.cpu]).limit(LIMIT);
-        match self.cross.map(Cross::sysroot) {
-            Some(sysroot) => emulator.args(["-L", &sysroot, program]),
+        match &self.linking.sysroot {
+            Some(sysroot) => emulator.args(["-L", sysroot, program]),
             None => emulator.arg(program),
         }
     }

@@ -7,7 +7,6 @@ use cachemaint::dax::{DaxFile, Options};
 use cachemaint_journal::{Journal, Reader};
 use cachemaint_lab_protocol::Records;
 use lose_lines_agent::Reply;
-use rustix::process::{Signal, getpid, kill_process};
 use serde_json::json;
 use std::io::Write as _;
 use std::path::Path;
@@ -43,29 +42,6 @@ pub(crate) fn append(records: &Records, mut tell: impl FnMut(u64) -> Result<()>)
         tell(number + 1)?;
     }
     Ok(Reply::Done)
-}
-
-/// Has a thread append records without end, and ends the process by SIGKILL when this many more are acknowledged, at
-/// any point of that thread. Prints the number of records before, and the number of acknowledged ones.
-pub(crate) fn append_until_killed(path: &Path, seed: &str, more: &str) -> Result<ExitCode> {
-    let (seed, more): (u64, u64) = (number(seed)?, number(more)?);
-    let (journal, there) = open(path)?;
-    let (sender, acknowledgements) = std::sync::mpsc::channel();
-    std::thread::spawn(move || -> Result<()> {
-        for number in there.. {
-            journal.append(&payload(seed, number))?;
-            sender.send(number + 1)?;
-        }
-        Ok(())
-    });
-    let enough = there + more;
-    let acknowledged = acknowledgements
-        .iter()
-        .find(|acknowledged| *acknowledged >= enough)
-        .context("the journal takes no more records")?;
-    writeln!(std::io::stdout(), "{}", json!({ "there": there, "acknowledged": acknowledged }))?;
-    kill_process(getpid(), Signal::KILL).context("cannot end by SIGKILL")?;
-    Ok(ExitCode::FAILURE)
 }
 
 /// Prints the number of leading records that are as they were appended, and the damaged ones. Then opens the journal

@@ -33,28 +33,14 @@ mod trials;
 fn main() -> anyhow::Result<std::process::ExitCode> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["shrink", path] => processes::shrink(path.as_ref()),
-        ["truncate", path, len] => processes::truncate(path.as_ref(), len),
         ["contend", path] => processes::contend(path.as_ref()),
         ["open", path] => processes::open(path.as_ref()),
         ["store-to-holes", path, len] => holes::store(path.as_ref(), len),
         ["find-in-holes", path, ref offsets @ ..] => holes::find(path.as_ref(), offsets),
-        ["append-until-killed", path, seed, more] => {
-            journals::append_until_killed(path.as_ref(), seed, more)
-        }
         ["read-journal", path, seed] => journals::read(path.as_ref(), seed),
-        ["record-until-ended", path, when, enough, signal] => {
-            recordings::record_until_ended(path.as_ref(), when, enough, signal)
-        }
         ["read-recording", path] => recordings::read(path.as_ref()),
-        ["replace-until-killed", path, enough] => {
-            stores::replace_until_killed(path.as_ref(), enough)
-        }
         ["vm-restart", path, mib] => restarts::run(path, mib),
-        ["seal-store", path] => stores::seal(path.as_ref()),
         ["read-store", path] => stores::read(path.as_ref()),
-        #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-        ["view-at", path, start, starts] => paths::views::view_at(path, start, starts),
         #[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64"))]
         ["trials", ref words @ ..] => trials::run(words),
         ["place", path, at] => media::place(path.as_ref(), at),

@@ -3,7 +3,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use cachemaint::dax::{DaxFile, ErrorKind, Options};
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
@@ -18,32 +18,6 @@ fn this_program(arguments: &[&str], path: &Path) -> Command {
     let mut command = Command::new("/proc/self/exe");
     command.arg(arguments[0]).arg(path).args(&arguments[1..]);
     command
-}
-
-/// Maps a file, has another process cut it to its first half, and reads both halves: the first is as
-/// it was, and the second ends this process by SIGBUS.
-pub(crate) fn shrink(path: &Path) -> Result<ExitCode> {
-    let file = map(path)?;
-    let half = file.len() / 2;
-    let (mut before, mut after) = ([0; 64], [0; 64]);
-    file.read(0, &mut before)?;
-    let status = this_program(&["truncate", &half.to_string()], path).status()?;
-    ensure!(status.success(), "the other process could not cut {}", path.display());
-    file.read(0, &mut after)?;
-    ensure!(before == after, "the first half of {} changed", path.display());
-    file.read(half, &mut after)?;
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Cuts a file to this length, even if other processes have it mapped.
-pub(crate) fn truncate(path: &Path, len: &str) -> Result<ExitCode> {
-    let file = OpenOptions::new()
-        .write(true)
-        .open(path)
-        .with_context(|| format!("cannot open {}", path.display()))?;
-    file.set_len(len.parse().context("the length is not a number")?)
-        .with_context(|| format!("cannot cut {}", path.display()))?;
-    Ok(ExitCode::SUCCESS)
 }
 
 /// Holds a file while another process tries to open it, which must be refused; kills a third that

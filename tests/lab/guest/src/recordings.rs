@@ -1,6 +1,5 @@
 //! Recordings of numbered events: recorded until an event ends the process, and read again.
 
-use crate::number;
 use crate::records::{number_of, record};
 use anyhow::{Context as _, Result, ensure};
 use cachemaint::dax::{self, DaxFile};
@@ -8,17 +7,15 @@ use cachemaint_lab_protocol::recording::{
     Events, OF_A_SUB_BUFFER, Recorded, SHARDS, SUB_BUFFERS, When,
 };
 use cachemaint_recorder::{
-    Durability, Error, ErrorKind, Event, Found, Options, Reader, Recorder, Skipped, SkippedKind,
-    Within, Writer,
+    Durability, Error, Event, Found, Options, Reader, Recorder, Skipped, SkippedKind, Within,
+    Writer,
 };
-use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use lose_lines_agent::Reply;
-use rustix::process::{Signal, getpid, kill_process};
 use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Instant;
 
 /// Bytes of the file: its shards need less.
@@ -32,9 +29,6 @@ const INTERVAL: Duration = Duration::from_millis(2);
 const AT_ONCE: u64 = 25;
 
 type OnFile = Recorder<'static, DaxFile>;
-
-/// The number of events of each shard.
-type Counts = [AtomicU64; SHARDS as usize];
 
 /// Creates a recording that lives as long as the process.
 fn create(path: &Path, when: When) -> Result<&'static OnFile> {
@@ -53,59 +47,6 @@ fn create(path: &Path, when: When) -> Result<&'static OnFile> {
 fn guard(recorder: &'static OnFile, when: When) -> Result<Option<Within<dax::Error>>> {
     let start = || Within::start(recorder, INTERVAL).context("cannot start a thread");
     (when == When::Within).then(start).transpose()
-}
-
-/// Has threads record, and ends the process by a signal when each has recorded this many events, at any point of
-/// theirs. Prints the least number of events of each shard by then.
-pub(crate) fn record_until_ended(
-    path: &Path,
-    when: &str,
-    enough: &str,
-    signal: &str,
-) -> Result<ExitCode> {
-    let (when, enough) = (when.parse()?, number(enough)?);
-    let named = i32::try_from(number(signal)?).ok().and_then(Signal::from_named_raw);
-    let signal = named.with_context(|| format!("{signal} is not a signal"))?;
-    let recorder = create(path, when)?;
-    let _guard = guard(recorder, when)?;
-    let counts: &'static Counts = Box::leak(Box::default());
-    let threads = counts.each_ref().map(|_| thread::spawn(move || record_into(recorder, counts)));
-    while counts.iter().any(|count| count.load(Ordering::Acquire) < enough) {
-        ensure!(!threads.iter().any(JoinHandle::is_finished), "a thread cannot record");
-        thread::yield_now();
-    }
-    let numbers = counts.each_ref().map(|count| count.load(Ordering::Acquire));
-    writeln!(std::io::stdout(), "{}", serde_json::to_string(&numbers)?)?;
-    end_by(signal)
-}
-
-fn end_by(signal: Signal) -> Result<ExitCode> {
-    if signal == Signal::ABORT {
-        std::process::abort();
-    }
-    loop {
-        // A handler of the standard library passes a sent signal back to the kernel, for the next handler.
-        kill_process(getpid(), signal).context("cannot end by a signal")?;
-        thread::yield_now();
-    }
-}
-
-/// Has one event refused, and records numbered events until recording ends. The events are counted by shard: the
-/// scheduler decides the assignment of shards to threads.
-fn record_into(recorder: &OnFile, counts: &Counts) -> Result<()> {
-    let writer = recorder.claim()?;
-    let count = &counts[usize::try_from(writer.shard())?];
-    let too_long = vec![0; usize::try_from(recorder.description().sub_buffer_size)?];
-    let refused = writer.record(EVENT, &too_long).map_err(ErrorKind::from);
-    ensure!(matches!(refused, Err(ErrorKind::TooLong { .. })), "{refused:?}");
-    for number in 0.. {
-        match put(&writer, number) {
-            Err(error) if matches!(error.kind(), ErrorKind::Stopped) => break,
-            outcome => outcome?,
-        }
-        count.store(number + 1, Ordering::Release);
-    }
-    Ok(())
 }
 
 fn put(writer: &Writer<'_, DaxFile>, number: u64) -> Result<(), Error<dax::Error>> {

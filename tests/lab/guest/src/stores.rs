@@ -1,38 +1,21 @@
 //! A store of numbered blobs: replaced until an event ends it, and read again.
 
-use crate::number;
 use anyhow::{Context as _, Result, ensure};
 use cachemaint::dax::{self, DaxFile};
-use cachemaint_lab_protocol::store::{Found, MEMORY, MEMORY_LEN, REGISTERS, STATE};
-use cachemaint_preserve::{Attributes, Blob, Damage, Opened, Reader, Store, Transaction};
+use cachemaint_lab_protocol::store::{Found, REGISTERS, STATE};
+use cachemaint_preserve::{Attributes, Blob, Damage, Opened, Store, Transaction};
 use lose_lines_agent::Reply;
-use rustix::process::{Signal, getpid, kill_process};
-use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// Bytes of a file for two large blobs: the existing one, and its replacement.
-const LARGE: u64 = 256 << 20;
-/// Bytes of a file for blobs that are not large.
-const SMALL: u64 = 4 << 20;
+/// Bytes of the file.
+const LEN: u64 = 4 << 20;
 
-/// The large blob's number, and those of the others.
-const FIRST: u64 = 1;
-/// The number by which one of the others is replaced.
-const SECOND: u64 = 2;
-/// The number that is never committed.
-const UNCOMMITTED: u64 = 3;
-
-/// Bytes that a writer gets in one call: not a multiple of a line, or of the stretch that it stores at once.
-const WRITTEN: usize = 50_001;
 /// Bytes that are read in one call: those of a checksum, so that no byte is read twice.
 const READ: usize = 65_536;
-/// The greatest number of pieces that a writer is ahead of the thread that waits for it.
-const AHEAD: usize = 16;
-
 /// The bytes of a blob, none of which is zero.
 struct Content {
     len: usize,
@@ -48,7 +31,6 @@ impl Content {
     fn of(name: &str, number: u64) -> Self {
         let varying = usize::try_from(number % 1000).unwrap_or_default();
         let len = match name {
-            MEMORY => MEMORY_LEN,
             STATE => 150_000 + varying,
             _ => 100 + varying,
         };
@@ -90,68 +72,17 @@ fn put(transaction: &mut Transaction<'_, DaxFile>, name: &str, number: u64) -> R
     Ok(transaction.put(Attributes::new(name).version(number), &content)?)
 }
 
-/// Puts the large blob piece by piece, and reports the number of its bytes that are written.
-fn write(
-    transaction: &mut Transaction<'_, DaxFile>,
-    number: u64,
-    mut tell: impl FnMut(u64) -> Result<()>,
-) -> Result<()> {
-    let content = Content::of(MEMORY, number);
-    let attributes = Attributes::new(MEMORY).version(number);
-    transaction.put_with(attributes, content.len as u64, |writer| {
-        content.pieces(WRITTEN).try_for_each(|(_, piece)| {
-            writer.append(piece)?;
-            tell(writer.written())
-        })
-    })
-}
-
 fn exists(path: &Path) -> Result<bool> {
     path.try_exists().with_context(|| format!("cannot look for {}", path.display()))
 }
 
-fn create(path: &Path, len: u64) -> Result<Store<DaxFile>> {
-    Ok(Store::create_new(dax::Options::new().create_new(path, len)?)?.0)
+fn create(path: &Path) -> Result<Store<DaxFile>> {
+    Ok(Store::create_new(dax::Options::new().create_new(path, LEN)?)?.0)
 }
 
 fn open(path: &Path) -> Result<(Store<DaxFile>, Opened)> {
     // A write-back of a page that is not mapped is a page fault on a CPU, and nothing in an emulator.
     Ok(Store::open(dax::Options::new().populate().open(path)?)?)
-}
-
-/// Creates a store that has had three blobs, of which one is replaced and another deleted.
-fn create_preserved(path: &Path) -> Result<Store<DaxFile>> {
-    let mut store = create(path, LARGE)?;
-    let mut transaction = store.begin()?;
-    put(&mut transaction, REGISTERS, FIRST)?;
-    put(&mut transaction, STATE, FIRST)?;
-    write(&mut transaction, FIRST, |_| Ok(()))?;
-    transaction.commit()?;
-    let mut transaction = store.begin()?;
-    put(&mut transaction, REGISTERS, SECOND)?;
-    transaction.delete(STATE)?;
-    transaction.commit()?;
-    Ok(store)
-}
-
-/// Creates a store with committed blobs, or opens the existing one. Then has a thread replace all of them, and ends the
-/// process by SIGKILL when this many bytes of the large one are written, at any point of that thread. Prints the number
-/// of written bytes.
-pub(crate) fn replace_until_killed(path: &Path, enough: &str) -> Result<ExitCode> {
-    let enough = number(enough)?;
-    let mut store = if exists(path)? { open(path)?.0 } else { create_preserved(path)? };
-    let (sender, written) = std::sync::mpsc::sync_channel(AHEAD);
-    std::thread::spawn(move || -> Result<()> {
-        let mut transaction = store.begin()?;
-        put(&mut transaction, REGISTERS, UNCOMMITTED)?;
-        put(&mut transaction, STATE, UNCOMMITTED)?;
-        write(&mut transaction, UNCOMMITTED, |written| Ok(sender.send(written)?))
-    });
-    let written = written.iter().find(|written| *written >= enough);
-    let written = written.context("the large blob cannot be written")?;
-    writeln!(std::io::stdout(), "{}", json!({ "written": written }))?;
-    kill_process(getpid(), Signal::KILL).context("cannot end by SIGKILL")?;
-    Ok(ExitCode::FAILURE)
 }
 
 /// Creates a store, or opens the existing one, and replaces two blobs at once, by number after number, until the
@@ -160,7 +91,7 @@ pub(crate) fn replace_forever(
     path: &Path,
     mut tell: impl FnMut(u64) -> Result<()>,
 ) -> Result<Reply> {
-    let mut store = if exists(path)? { open(path)?.0 } else { create(path, SMALL)? };
+    let mut store = if exists(path)? { open(path)?.0 } else { create(path)? };
     let last = store.stat(REGISTERS).map_or(0, |info| info.version);
     for number in last + 1.. {
         let mut transaction = store.begin()?;
@@ -172,17 +103,9 @@ pub(crate) fn replace_forever(
     Ok(Reply::Done)
 }
 
-/// Opens a store and seals it.
-pub(crate) fn seal(path: &Path) -> Result<ExitCode> {
-    let (mut store, _) = open(path)?;
-    store.seal()?;
-    Ok(ExitCode::SUCCESS)
-}
-
 /// Opens a store. Prints the findings of the opening, and all blobs, each of which must have the bytes of its number.
 pub(crate) fn read(path: &Path) -> Result<ExitCode> {
     let (store, opened) = open(path)?;
-    let reader = store.reader();
     let mut blobs = BTreeMap::new();
     for info in store.list() {
         let name = &*info.name;
@@ -193,10 +116,7 @@ pub(crate) fn read(path: &Path) -> Result<ExitCode> {
     let verification = opened.verification.as_ref();
     let found = Found {
         origin: opened.verdict.origin.to_string(),
-        was_sealed: opened.was_sealed,
         damaged: verification.map(|verification| told(&verification.damaged)),
-        mended: opened.mended.iter().map(ToString::to_string).collect(),
-        history: history(&reader)?,
         blobs,
     };
     writeln!(std::io::stdout(), "{}", serde_json::to_string(&found)?)?;
@@ -224,10 +144,6 @@ fn compare(blob: &Blob<Arc<DaxFile>>) -> Result<()> {
 
 fn told(damaged: &[(Box<str>, Damage)]) -> Vec<String> {
     damaged.iter().map(|(name, damage)| format!("{name}: {damage}")).collect()
-}
-
-fn history(reader: &Reader<Arc<DaxFile>>) -> Result<Vec<String>> {
-    Ok(reader.history()?.iter().map(|boot| boot.origin.to_string()).collect())
 }
 
 #[cfg(test)]

@@ -1,8 +1,6 @@
 //! The properties of a recording that the host and the agent share.
 
 use core::fmt;
-use core::str::FromStr;
-use serde::de::IntoDeserializer as _;
 use serde::{Deserialize, Serialize};
 
 /// Shards of a recording.
@@ -44,18 +42,10 @@ impl When {
     pub const ALL: [Self; 4] = [Self::OnRequest, Self::Within, Self::SubBuffer, Self::EachAppend];
 }
 
-/// Prints the name on a command line.
+/// Prints the name in a path.
 impl fmt::Display for When {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.serialize(f)
-    }
-}
-
-impl FromStr for When {
-    type Err = serde::de::value::Error;
-
-    fn from_str(name: &str) -> Result<Self, Self::Err> {
-        Self::deserialize(name.into_deserializer())
     }
 }
 
@@ -81,7 +71,7 @@ pub struct Events {
 
 #[cfg(test)]
 mod tests {
-    use super::{When, oldest_of};
+    use super::oldest_of;
 
     #[test]
     fn promised_events_are_kept_from_the_sub_buffer_before_the_last_one() {
@@ -89,14 +79,5 @@ mod tests {
         for (promised, oldest) in [(0, 0), (1, 0), (90, 0), (91, 45), (135, 45), (200, 135)] {
             assert_eq!(oldest_of(promised), oldest, "{promised} promised");
         }
-    }
-
-    #[test]
-    fn a_name_is_read_as_what_it_was_printed_for() {
-        assert_eq!(When::SubBuffer.to_string(), "sub-buffer");
-        for when in When::ALL {
-            assert_eq!(when.to_string().parse(), Ok(when));
-        }
-        assert!("never".parse::<When>().is_err());
     }
 }

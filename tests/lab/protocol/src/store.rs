@@ -3,10 +3,6 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The large blob, of 100 MB.
-pub const MEMORY: &str = "memory";
-/// Bytes of the large blob: not a multiple of anything that a store is made of.
-pub const MEMORY_LEN: usize = 100_000_000;
 /// A blob of a few stretches that have checksums of their own.
 pub const STATE: &str = "state";
 /// A blob of a few lines.
@@ -17,14 +13,8 @@ pub const REGISTERS: &str = "registers";
 pub struct Found {
     /// The last event, as the library names it.
     pub origin: String,
-    /// True if the store was sealed.
-    pub was_sealed: bool,
     /// The blobs that are damaged, if all were verified.
     pub damaged: Option<Vec<String>>,
-    /// The damage outside of blobs, which has been repaired.
-    pub mended: Vec<String>,
-    /// The events before each boot in which it was opened, the oldest first.
-    pub history: Vec<String>,
     /// The blobs by their names: the number of each, all of whose bytes are those of that number.
     pub blobs: BTreeMap<String, u64>,
 }

@@ -1,5 +1,5 @@
-//! arm64 machines with pmem, described by ACPI (NFIT) and by a device tree, on CPUs without DC CVAP,
-//! with it, and with DC CVADP.
+//! arm64 machines with pmem, described by ACPI (NFIT) and by a device tree, on CPUs without DC CVAP
+//! and with it.
 
 use anyhow::{Context as _, Result, ensure};
 use cachemaint_lab_protocol::{Records, Request};
@@ -34,11 +34,6 @@ pub(super) fn lanes() -> Vec<Lane> {
             "RAM that a device tree sets aside is persisted by lines, without DC CVAP (Cortex-A72)",
             ram_device_tree,
         ),
-        arm64(
-            "with-cvadp",
-            "a CPU with DC CVADP reaches the point of deep persistence (Neoverse V1)",
-            with_cvadp,
-        ),
     ]
 }
 
@@ -47,7 +42,7 @@ fn nvdimm_acpi(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     let contents = Contents::new(kit, name)?;
     let setup = nvdimm_board(kit, name, &contents);
     let mut machine = Machine::start(kit, &setup, log)?;
-    chooses(&mut machine, "dc cvap", None)?;
+    chooses(&mut machine, "dc cvap")?;
     make_namespace(&mut machine, "region0", "fsdax")?;
     make_ext4(&mut machine, PMEM0, DAX)?;
     let written = records("/mnt/records", 11);
@@ -64,7 +59,7 @@ fn nvdimm_acpi(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
 fn device_tree(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     let tree = Tree::new(kit, name, ("neoverse-n1", 1), Kind::Pmem)?;
     let mut machine = Machine::start(kit, &tree.setup.clone().with_kexec(), log)?;
-    chooses(&mut machine, "dc cvap", None)?;
+    chooses(&mut machine, "dc cvap")?;
     make_ext4(&mut machine, PMEM0, DAX)?;
     let written = records("/mnt/records", 12);
     expect(&machine.persist(&written)?, LINE)?;
@@ -117,23 +112,9 @@ fn ram_device_tree(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     machine.power_off()
 }
 
-fn with_cvadp(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
-    let tree = Tree::new(kit, name, ("neoverse-v1", 1), Kind::Pmem)?;
-    let mut machine = Machine::start(kit, &tree.setup, log)?;
-    chooses(&mut machine, "dc cvap", Some("dc cvadp"))?;
-    make_ext4(&mut machine, PMEM0, DAX)?;
-    let written = records("/mnt/records", 14);
-    expect(&machine.persist(&written)?, LINE)?;
-    machine.verify(&written)?;
-    machine.power_off()
-}
-
-/// Checks the report's instructions of the points of persistence and of deep persistence.
-fn chooses(machine: &mut Machine, persistence: &str, deep: Option<&str>) -> Result<()> {
+/// Checks the report's instruction of the point of persistence: these CPUs reach no deeper one.
+fn chooses(machine: &mut Machine, persistence: &str) -> Result<()> {
     let report = machine.json(&Request::Report)?;
     expect_value(&report, "/cpu/writeback/persistence/instruction", persistence)?;
-    expect_value(&report, "/cpu/writeback/deep_persistence/available", deep.is_some())?;
-    deep.map_or(Ok(()), |deep| {
-        expect_value(&report, "/cpu/writeback/deep_persistence/instruction", deep)
-    })
+    expect_value(&report, "/cpu/writeback/deep_persistence/available", false)
 }

@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::requests::Library as _;
 use super::{
-    Architecture, Contents, DAX, Kit, LINE, Lane, Log, Machine, PMEM0, emulated, expect,
-    expect_value, lane, make_ext4, make_namespace, nvdimm, records,
+    Architecture, DAX, Kit, LINE, Lane, Log, Machine, PMEM0, emulated, expect, expect_value, lane,
+    make_ext4, records,
 };
 
 /// `SIGBUS` on x86 (signal(7)).
@@ -25,30 +25,13 @@ const SECTOR: u64 = PAGE + 3 * 512;
 const LEN: u64 = 4096 * 64;
 
 pub(super) fn lanes() -> Vec<Lane> {
-    let x86 = |name, proves, story| lane(Architecture::X86, name, proves, story);
-    vec![
-        x86(
-            "bad-blocks-emulated",
-            "a bad block on emulated pmem is listed for its file, an error of a read and of a load with a \
-             handler, otherwise SIGBUS",
-            on_emulated,
-        ),
-        x86("bad-blocks-nvdimm", "the same on an NVDIMM", on_nvdimm),
-    ]
+    let proves = "a bad block on emulated pmem is listed for its file, an error of a read and of a load with a handler, \
+                  otherwise SIGBUS";
+    vec![lane(Architecture::X86, "bad-blocks", proves, on_emulated)]
 }
 
 fn on_emulated(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
-    let setup = emulated(name);
-    let mut machine = Machine::start(kit, &setup, log)?;
-    story(&mut machine)?;
-    machine.power_off()
-}
-
-fn on_nvdimm(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
-    let contents = Contents::new(kit, name)?;
-    let setup = nvdimm(name, Some("mem-ctrl"), &contents);
-    let mut machine = Machine::start(kit, &setup, log)?;
-    make_namespace(&mut machine, "region0", "fsdax")?;
+    let mut machine = Machine::start(kit, &emulated(name), log)?;
     story(&mut machine)?;
     machine.power_off()
 }

@@ -1,14 +1,12 @@
 //! Device DAX: the mappings that the library makes of it, and those that it refuses.
 
-use std::path::PathBuf;
-
 use anyhow::{Context as _, Result, ensure};
 use cachemaint_lab_protocol::{Part, Records, Request};
 
-use super::canary::{self, COMMAND};
 use super::requests::Library as _;
 use super::{
-    Kit, LINE, Lane, Log, Machine, emulated, expect, expect_value, make_namespace, probe, records,
+    Architecture, Kit, LINE, Lane, Log, Machine, emulated, expect, expect_value, lane,
+    make_namespace, probe, records,
 };
 
 pub(super) const DEVICE: &str = "/dev/dax0.0";
@@ -19,19 +17,16 @@ const PART: Part = Part { offset: ALIGNMENT, len: Some(2 * ALIGNMENT) };
 
 pub(super) fn lanes() -> Vec<Lane> {
     let proves = "a device of RAM set aside keeps records over a reset, and says that it is RAM";
-    vec![canary::lane("machine/x86_64/device-dax", proves, emulated_device)]
+    vec![lane(Architecture::X86, "device-dax", proves, emulated_device)]
 }
 
-fn emulated_device(kit: &Kit, command: &PathBuf, name: &str, log: &mut Log) -> Result<()> {
-    let mut setup = emulated(name);
-    setup.files.file(COMMAND, command);
-    let mut machine = Machine::start(kit, &setup, log)?;
+fn emulated_device(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
+    let mut machine = Machine::start(kit, &emulated(name), log)?;
     make_namespace(&mut machine, "region0", "devdax")?;
     machine.wait_for(DEVICE)?;
     let guarantee = probe(&mut machine, DEVICE)?;
     expect_value(&guarantee, "/backing", "emulated_pmem")?;
     expect_value(&guarantee, "/region/domain", "none")?;
-    inspected(&mut machine)?;
     let written = records(DEVICE, 21);
     expect(&machine.persist_on_device(&written, PART)?, LINE)?;
     // A region without DIMMs has no such attribute (Linux drivers/nvdimm/region_devs.c).
@@ -46,19 +41,6 @@ fn emulated_device(kit: &Kit, command: &PathBuf, name: &str, log: &mut Log) -> R
     machine.verify_on_device(&written, PART).context("after a reset through firmware")?;
     without_driver(&mut machine)?;
     machine.power_off()
-}
-
-/// Checks the command's report on the device, in text and in JSON.
-fn inspected(machine: &mut Machine) -> Result<()> {
-    let (code, text, errors) = machine.output(&format!("{COMMAND} inspect {DEVICE}"))?;
-    ensure!(code == Some(0), "inspect ended with {code:?}: {errors}");
-    for words in ["cache line (64 bytes)", "none: device DAX dax0.0, in units of 2 MiB"] {
-        ensure!(text.contains(words), "inspect does not say {words:?}: {text}");
-    }
-    let json = machine.document(&format!("{COMMAND} inspect {DEVICE} --json"))?;
-    expect_value(&json, "/guarantee/is_device_dax", true)?;
-    expect_value(&json, "/guarantee/alignment", ALIGNMENT)?;
-    expect_value(&json, "/unsafe_shutdowns/reason", "region0: no device under it is shown")
 }
 
 /// A device without a driver does not exist for programs.

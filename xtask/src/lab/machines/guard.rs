@@ -1,6 +1,5 @@
 //! A guard of a file with holes: a program stores to them through an ordinary mapping and never flushes. Only the
-//! running kernel knows the blocks that the file gets for these stores, until the guard makes them durable. So it is with
-//! the size of a file that grows within its last block.
+//! running kernel knows the blocks that the file gets for these stores, until the guard makes them durable.
 
 use core::time::Duration;
 use std::io::Write as _;
@@ -18,13 +17,6 @@ use super::{
 /// `SIGTERM` (signal(7)).
 pub(super) const SIGTERM: i32 = 15;
 
-/// A file that grows within its last block, from the first size to the second.
-const GROWN: &str = "/mnt/grown";
-const SIZES: [usize; 2] = [1, 2];
-/// The most write-backs of pages that are not mapped. ext4 unmaps all of a DAX file that grows (Linux, `fs/ext4/inode.c`,
-/// `ext4_break_layouts`), which can be in the middle of a pass: its one line. Few passes fit in before the new size is
-/// there, and a guard that accesses no pages has a million.
-pub(super) const UNMAPPED: u64 = 16;
 /// The CPU time after which passes of a guard of some bytes have ended that began meanwhile, in ticks: a second. A pass
 /// takes 10 ms in emulation.
 const PASSES: u64 = 100;
@@ -39,16 +31,15 @@ const GIVEN: u64 = 2 << 20;
 pub(super) fn lanes() -> Vec<Lane> {
     let name = "machine/x86_64/guard-holes";
     let proves = "stores of a program that never flushes to the holes of a file are there after a reset if a \
-                  guard ran beside it, and so is a new size within the last block";
+                  guard ran beside it";
     vec![canary::lane(name, proves, holes)]
 }
 
 fn holes(kit: &Kit, command: &PathBuf, name: &str, log: &mut Log) -> Result<()> {
-    let mut setup = emulated(name).allowing_unmapped(UNMAPPED);
+    let mut setup = emulated(name);
     setup.files.file(COMMAND, command);
     let mut machine = Machine::start(kit, &setup, log)?;
     make_ext4(&mut machine, PMEM0, WITHOUT_COMMITS)?;
-    grow(&mut machine)?;
     let storing = machine.start_beside(&format!("/init store-to-holes {FILE} {LEN}"), &[])?;
     let places: Vec<u64> = (0..LEN / APART).map(|number| number * APART).collect();
     let (before, later) = places.split_at(places.len() / 2);
@@ -74,25 +65,6 @@ fn holes(kit: &Kit, command: &PathBuf, name: &str, log: &mut Log) -> Result<()> 
     let found: Vec<&str> = found.lines().collect();
     ensure!(found == wanted, "of {} stores {} are there", wanted.len(), found.len());
     machine.power_off()
-}
-
-/// Has a file grow beside a guard, and looks for the new size after a reset. No other change of the file system has that
-/// committed: the guard has passed over all others before.
-fn grow(machine: &mut Machine) -> Result<()> {
-    let [first, second] = SIZES;
-    machine.write(GROWN, &"a".repeat(first))?;
-    let guard = start_guard(machine)?;
-    maps(machine, guard, GROWN)?;
-    make_passes(machine, guard)?;
-    machine.run(&format!("/init truncate {GROWN} {second}"))?;
-    machine.document_at_end(guard, SIGTERM).context("the guard of a file that grows")?;
-
-    machine.reboot()?;
-    machine.wait_for(PMEM0)?;
-    machine.mount(PMEM0, DIRECTORY, WITHOUT_COMMITS)?;
-    let found = machine.read(GROWN)?.map_or(0, |text| text.len());
-    ensure!(found == second, "of the {second} bytes of a file that grew {found} are there");
-    Ok(())
 }
 
 /// Waits until passes of a guard have ended that began meanwhile.

@@ -4,25 +4,20 @@
 mod arm64;
 mod bad_blocks;
 mod canary;
-mod cpuid;
 mod device_dax;
-mod files;
 mod flush;
 mod guard;
-mod journal;
 mod libpmem;
 mod lose_c;
 mod media;
 mod power;
-mod preserve;
-mod recorder;
 mod requests;
 mod riscv64;
 mod suite;
-mod trace;
 mod tracer;
 mod tree;
 mod trials;
+mod vm_restart;
 
 use anyhow::{Context as _, Result, ensure};
 use cachemaint_lab_protocol::{Persisted, Records, Request};
@@ -50,25 +45,18 @@ const WITHOUT_COMMITS: &str = "dax=always,commit=3600";
 const LINE: &str = "cache line (64 bytes)";
 const PAGE: &str = "page (4096 bytes)";
 
-/// `SIGKILL` (signal(7)).
-const SIGKILL: i32 = 9;
-
 pub(super) fn lanes() -> Vec<Lane> {
     let mut lanes = media::lanes();
     lanes.extend(device_dax::lanes());
     lanes.extend(arm64::lanes());
     lanes.extend(power::lanes());
-    lanes.extend(journal::lanes());
     lanes.extend(lose_c::lanes());
     lanes.extend(libpmem::lanes());
-    lanes.extend(recorder::lanes());
-    lanes.extend(preserve::lanes());
-    lanes.extend(files::lanes());
+    lanes.extend(vm_restart::lanes());
     lanes.extend(bad_blocks::lanes());
     lanes.extend(canary::lanes());
     lanes.extend(tracer::lanes());
     lanes.extend(guard::lanes());
-    lanes.extend(cpuid::lanes());
     lanes.extend(suite::lanes());
     lanes.extend(riscv64::lanes());
     lanes.extend(flush::lanes());

@@ -8,223 +8,266 @@
 use core::time::Duration;
 use std::io::Write as _;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
+use cachemaint_lab_protocol::recording::{
+    OF_A_SUB_BUFFER, Recorded, SHARDS, SUB_BUFFERS, When, oldest_of,
+};
+use cachemaint_lab_protocol::store::{Found, REGISTERS, STATE};
 use cachemaint_lab_protocol::{Records, Request};
 
+use super::requests::Library as _;
 use super::{
-    Architecture, Contents, DAX, DIRECTORY, Kit, Lane, Log, Machine, PMEM0, Setup, found_again_on,
-    lane, losing_lane, make_ext4, make_namespace, mount_again, nvdimm,
+    Architecture, Contents, DAX, DIRECTORY, Kit, Lane, Log, Machine, PMEM0, Setup, at_least, count,
+    expect_value, lane, losing_lane, make_ext4, make_namespace, mount_again, nvdimm,
 };
 use lose_lines::losses::{Cut, FENCE, Policy, STORE, WRITEBACK, random};
 use lose_lines::machine::setup::drive;
 use lose_lines::machine::suspended::Suspended;
 
-/// Power cuts of a usual run: one at each kind of moment.
-const USUAL: u32 = 4;
-/// Power cuts of the long run, without a boot after each.
-const LONG: u32 = 1000;
+/// Power cuts of a lane: one at each kind of moment.
+const CUTS: u32 = 4;
 
-/// Records of a file: more than are persisted before the power is cut.
-const RECORDS: u64 = 64 << 10;
-/// The greatest number of acknowledgements before the power is cut, and of events.
-const LATEST: u64 = 1500;
+/// Numbered work that a machine does until its power is cut, each number acknowledged.
+struct Work {
+    /// The request in a round.
+    request: fn(u32) -> Request,
+    /// Checks what is there after a number was acknowledged in a round. Returns the number from which the work goes on.
+    check: fn(&mut Machine, u32, u64) -> Result<u64>,
+    /// The greatest number of acknowledgements before the power is cut, and of events.
+    latest: u64,
+    /// The greatest number of microseconds after the acknowledgement: a number may take so long that the power would
+    /// always be cut in the midst of one.
+    later: u64,
+}
+
+/// Records of a file in each round.
+const RECORDS: Work = Work {
+    request: |round| Request::PersistForever(records(round, false)),
+    check: |machine, round, acknowledged| {
+        machine.verify(&Records { count: acknowledged, ..records(round, false) })?;
+        Ok(0)
+    },
+    latest: 1500,
+    later: 1,
+};
+
+/// Records of a journal, which the next round goes on with.
+const JOURNAL: Work = Work {
+    request: |_| {
+        Request::AppendForever(Records {
+            seed: SEED,
+            count: 32 << 10,
+            path: PATH.to_owned(),
+            allow_pages: false,
+        })
+    },
+    check: |machine, _, acknowledged| {
+        let document = machine.document(&format!("/init read-journal {PATH} {SEED}"))?;
+        let intact = count(&document, "/intact")?;
+        expect_value(&document, "/found", intact)?;
+        expect_value(&document, "/recovered", intact)?;
+        at_least(intact, acknowledged)?;
+        Ok(intact)
+    },
+    latest: 1500,
+    later: 1,
+};
+
+/// Two blobs of a store that are replaced at once. After a cut it has the last acknowledged transaction or the next one.
+const STORE_OF_BLOBS: Work = Work {
+    request: |_| Request::ReplaceForever { path: PATH.to_owned() },
+    check: |machine, _, acknowledged| {
+        let found = machine.document(&format!("/init read-store {PATH}"))?;
+        let there = whole(&serde_json::from_value(found)?)?;
+        at_least(there, acknowledged)?;
+        ensure!(there <= acknowledged + 1, "{there} is there, and {acknowledged} was the last");
+        Ok(there)
+    },
+    latest: 300,
+    later: 20_000,
+};
+
+/// The journal or the store, and the seed of the journal's records.
+const PATH: &str = "/mnt/work";
+const SEED: u64 = 11;
+
+/// The events after a power cut, as the library names them. Only a counter of the memory can show that it was one, and the
+/// emulator's memory has none.
+const AFTER_A_CUT: [&str; 2] = ["reboot of an unknown kind", "power loss or unsafe shutdown"];
 
 pub(super) fn lanes() -> Vec<Lane> {
-    let x86 = |name, proves: &str, story| lane(Architecture::X86, name, proves, story);
     let cut = "every acknowledged record is there after a power cut";
+    let on_nvdimm = |name, proves: &str, work: &'static Work| {
+        losing_lane(Architecture::X86, name, proves, |kit, name, log| {
+            cut_repeatedly(kit, name, log, work)
+        })
+    };
     vec![
-        x86("power-cut-pmem", &format!("NVDIMM: {cut}"), |kit, name, log| {
-            on_pmem(kit, name, log, USUAL)
-        }),
-        x86("power-cut-disk", &format!("disk, through msync: {cut}"), |kit, name, log| {
-            on_disk(kit, name, log, USUAL)
-        }),
+        on_nvdimm("power-cut-pmem", &format!("NVDIMM: {cut}"), &RECORDS),
+        on_nvdimm("journal-power-cut", "the same of a journal", &JOURNAL),
+        on_nvdimm(
+            "preserve-power-cut",
+            "after a power cut a store has the last acknowledged transaction or the next one, as a whole",
+            &STORE_OF_BLOBS,
+        ),
         losing_lane(
             Architecture::X86,
-            "power-cut-pmem-1000",
-            &format!("NVDIMM, 1000 times: {cut}"),
-            |kit, name, log| on_pmem(kit, name, log, LONG),
-        )
-        .long(),
+            "recorder-power-cut",
+            "what a recording of each durability has promised before a power cut is read after it",
+            cut_recordings,
+        ),
+        lane(
+            Architecture::X86,
+            "power-cut-disk",
+            &format!("disk, through msync: {cut}"),
+            cut_on_disk,
+        ),
     ]
 }
 
-fn on_pmem(kit: &Kit, name: &str, log: &mut Log, rounds: u32) -> Result<()> {
+/// Returns the records of a round: more than are persisted before the power is cut.
+fn records(round: u32, allow_pages: bool) -> Records {
+    let path = format!("{DIRECTORY}/records-{round}");
+    Records { path, seed: round.into(), count: 64 << 10, allow_pages }
+}
+
+/// Has a machine work, cuts its power, and lets the next one check. Repeats this for each round.
+fn cut_repeatedly(kit: &Kit, name: &str, log: &mut Log, work: &Work) -> Result<()> {
     let contents = Contents::new(kit, name)?;
-    let setup = nvdimm(name, Some("mem-ctrl"), &contents);
-    let (starts, machine) = Starts::new(kit, setup, log)?;
-    let medium = Medium { device: PMEM0, options: DAX, allow_pages: false };
-    let start = |setup: &Setup, log: &Log| starts.start(setup, log);
-    cut_repeatedly(kit, &starts.setup, log, rounds, &medium, machine, start)
+    let (starts, mut machine) = Starts::new(kit, name, &contents, log)?;
+    let mut there = 0;
+    for round in 1..=CUTS {
+        let moment = Moment::of(name, round, work.latest);
+        if let Moment::Event(cut) = moment {
+            // An opening for the check writes back too, and would count; so a cut at an event has a machine of its own.
+            machine.power_off()?;
+            machine = starts.start(round, Some(cut), log)?;
+        }
+        let (request, later) =
+            ((work.request)(round), Duration::from_micros(random(name) % work.later));
+        let acknowledged = match moment {
+            Moment::Acknowledged(number) => {
+                machine.acknowledged_until_later_power_cut(&request, there + number, later)
+            }
+            Moment::Event(_) => machine.acknowledged_until_event(&request),
+        };
+        let acknowledged = acknowledged.with_context(|| format!("before {moment:?}"))?.max(there);
+        machine = starts.start(round, None, log)?;
+        there = (work.check)(&mut machine, round, acknowledged)
+            .with_context(|| format!("after {moment:?}"))?;
+        writeln!(log, "{moment:?}: {acknowledged} acknowledged, then {there}")?;
+    }
+    machine.power_off()
 }
 
-fn on_disk(kit: &Kit, name: &str, log: &mut Log, rounds: u32) -> Result<()> {
-    let contents = Contents::new(kit, name)?;
-    let setup = Setup::new(name, "q35", "768M")
-        .devices(["-drive", &drive(&contents.path, "if=virtio,cache=writeback")]);
-    let mut machine = Machine::start(kit, &setup, log)?;
-    make_ext4(&mut machine, "/dev/vda", "")?;
-    let medium = Medium { device: "/dev/vda", options: "", allow_pages: true };
-    let start = |setup: &Setup, log: &Log| Machine::start(kit, setup, log);
-    cut_repeatedly(kit, &setup, log, rounds, &medium, machine, start)
-}
-
-/// The medium of the records.
-struct Medium {
-    device: &'static str,
-    options: &'static str,
-    allow_pages: bool,
-}
-
-/// The machines of a lane on the same NVDIMM, one after each power cut. If the NVDIMM loses lines, they go on from a
-/// suspended machine, in a tenth of the time of a boot.
-pub(super) struct Starts<'k> {
+/// The machines of a lane on the same NVDIMM, one after each power cut. They go on from a suspended machine, in a tenth of
+/// the time of a boot.
+struct Starts<'k> {
     kit: &'k Kit,
-    pub(super) setup: Setup,
-    suspended: Option<Suspended>,
+    setup: Setup,
+    suspended: Suspended,
 }
 
 impl<'k> Starts<'k> {
     /// Makes a file system on an NVDIMM, and returns the first machine, in which it is mounted.
-    pub(super) fn new(kit: &'k Kit, setup: Setup, log: &Log) -> Result<(Self, Machine)> {
-        let make = |machine: &mut Machine| {
-            make_namespace(machine, "region0", "fsdax")?;
-            make_ext4(machine, PMEM0, DAX)
-        };
-        let setup = setup.policy(Policy::Any);
-        if kit.plugin.is_none() {
-            let mut machine = Machine::start(kit, &setup, log)?;
-            make(&mut machine)?;
-            return Ok((Self { kit, setup, suspended: None }, machine));
-        }
+    fn new(kit: &'k Kit, name: &str, contents: &Contents, log: &Log) -> Result<(Self, Machine)> {
+        let setup = nvdimm(name, Some("mem-ctrl"), contents).policy(Policy::Any);
         let suspended = Suspended::new(kit, &setup, log, |machine| {
-            make(machine)?;
+            make_namespace(machine, "region0", "fsdax")?;
+            make_ext4(machine, PMEM0, DAX)?;
             machine.unmount(DIRECTORY)
         })?;
-        let starts = Self { kit, setup, suspended: Some(suspended) };
-        let mut machine = starts.start(&starts.setup, log)?;
-        mount_again(&mut machine)?;
+        let starts = Self { kit, setup, suspended };
+        let machine = starts.start(0, None, log)?;
         Ok((starts, machine))
     }
 
-    /// Returns the next machine, with this setup.
-    pub(super) fn start(&self, setup: &Setup, log: &Log) -> Result<Machine> {
-        match &self.suspended {
-            Some(suspended) => suspended.resume(self.kit, setup, log),
-            None => Machine::start(self.kit, setup, log),
-        }
+    /// Returns the next machine, whose power is cut at an event.
+    fn start(&self, round: u32, cut: Option<Cut>, log: &Log) -> Result<Machine> {
+        let setup = self.setup.round(round.into(), cut);
+        let mut machine = self.suspended.resume(self.kit, &setup, log)?;
+        mount_again(&mut machine)?;
+        Ok(machine)
     }
 }
 
 /// The moment of a power cut.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Moment {
+enum Moment {
     /// After so many acknowledgements.
     Acknowledged(u64),
-    /// An event of the guest, if the machine loses lines.
+    /// An event of the guest.
     Event(Cut),
 }
 
 impl Moment {
     /// Returns the moment of a round of a lane, from 1: an acknowledgement, or an event up to the `latest` one.
-    pub(super) fn of(kit: &Kit, name: &str, round: u32, latest: u64) -> Self {
+    fn of(name: &str, round: u32, latest: u64) -> Self {
         let number = 1 + random(name) % latest;
-        let event = match round % 4 {
-            2 => WRITEBACK,
-            3 => FENCE,
-            0 => STORE,
-            _ => return Self::Acknowledged(number),
-        };
-        match kit.plugin {
-            Some(_) => Self::Event(Cut { event, number }),
-            None => Self::Acknowledged(number),
+        match round % 4 {
+            2 => Self::Event(Cut { event: WRITEBACK, number }),
+            3 => Self::Event(Cut { event: FENCE, number }),
+            0 => Self::Event(Cut { event: STORE, number }),
+            _ => Self::Acknowledged(number),
         }
-    }
-
-    /// Returns the setup of the machine whose power is cut at this moment.
-    pub(super) fn prepare(self, setup: &Setup, round: u32) -> Setup {
-        match self {
-            Self::Acknowledged(_) => setup.round(round.into(), None),
-            Self::Event(cut) => setup.round(round.into(), Some(cut)),
-        }
-    }
-
-    /// Returns the machine whose power is cut at this moment, with the file system mounted. An opening for the check
-    /// writes back too, and would count; so a cut at an event has a machine of its own.
-    pub(super) fn arm(
-        self,
-        machine: Machine,
-        starts: &Starts<'_>,
-        round: u32,
-        log: &Log,
-    ) -> Result<Machine> {
-        if matches!(self, Self::Acknowledged(_)) {
-            return Ok(machine);
-        }
-        machine.power_off()?;
-        let mut machine = starts.start(&self.prepare(&starts.setup, round), log)?;
-        mount_again(&mut machine)?;
-        Ok(machine)
-    }
-
-    /// Sends a request that is acknowledged record by record, the first one behind `there`, and lets the power be cut.
-    /// Returns the number of the last record that was acknowledged, or `there`.
-    pub(super) fn cut(self, machine: Machine, request: &Request, there: u64) -> Result<u64> {
-        self.cut_later(machine, request, there, Duration::ZERO)
-    }
-
-    /// Lets the power be cut in the same manner, some time after the acknowledgement. It is for records that take so
-    /// long that the power would always be cut in the midst of one.
-    pub(super) fn cut_later(
-        self,
-        machine: Machine,
-        request: &Request,
-        there: u64,
-        later: Duration,
-    ) -> Result<u64> {
-        let acknowledged = match self {
-            Self::Acknowledged(number) => {
-                machine.acknowledged_until_later_power_cut(request, there + number, later)?
-            }
-            Self::Event(_) => machine.acknowledged_until_event(request)?,
-        };
-        Ok(acknowledged.max(there))
     }
 }
 
-/// Has a machine persist, cuts its power at a random moment, and lets the next one check. Repeats this for each round.
-fn cut_repeatedly(
-    kit: &Kit,
-    setup: &Setup,
-    log: &mut Log,
-    rounds: u32,
-    medium: &Medium,
-    mut machine: Machine,
-    start: impl Fn(&Setup, &Log) -> Result<Machine>,
-) -> Result<()> {
-    let moment_of = |round| match setup.losses {
-        Some(_) => Moment::of(kit, &setup.name, round, LATEST),
-        None => Moment::Acknowledged(1 + random(&setup.name) % LATEST),
-    };
-    let mut moment = Moment::Acknowledged(1 + random(&setup.name) % LATEST);
-    for round in 1..=rounds {
-        let records = Records {
-            path: format!("{DIRECTORY}/records"),
-            seed: round.into(),
-            count: RECORDS,
-            allow_pages: medium.allow_pages,
-        };
-        let acknowledged = moment
-            .cut(machine, &Request::PersistForever(records.clone()), 0)
-            .with_context(|| format!("before power cut {round}, {moment:?}"))?;
-        writeln!(log, "power cut {round}, {moment:?}, after {acknowledged} records")?;
+/// Returns the number of the transaction that a store has, of which nothing is missing.
+fn whole(found: &Found) -> Result<u64> {
+    ensure!(AFTER_A_CUT.contains(&found.origin.as_str()), "{} had happened", found.origin);
+    ensure!(found.damaged == Some(Vec::new()), "damaged: {:?}", found.damaged);
+    let [state, registers] = [STATE, REGISTERS].map(|name| found.blobs.get(name).copied());
+    ensure!(state == registers, "{STATE} is of {state:?}, {REGISTERS} of {registers:?}");
+    state.context("nothing is there")
+}
 
-        moment = moment_of(round + 1);
-        machine = start(&moment.prepare(setup, round + 1), log)?;
-        let acknowledged = Records { count: acknowledged, ..records };
-        found_again_on(&mut machine, medium.device, medium.options, &acknowledged)
-            .with_context(|| format!("after power cut {round}"))?;
-        machine.remove(&acknowledged.path)?;
+/// The number of events of a shard after which each further event overwrites another.
+const LAP: u64 = SUB_BUFFERS as u64 * OF_A_SUB_BUFFER;
+
+/// Cuts the power while events are recorded over the oldest ones, for each durability.
+fn cut_recordings(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
+    let contents = Contents::new(kit, name)?;
+    let (starts, mut machine) = Starts::new(kit, name, &contents, log)?;
+    for (round, when) in (1..).zip(When::ALL) {
+        let path = format!("{DIRECTORY}/{when}");
+        let request = Request::RecordForever { path: path.clone(), when };
+        let enough = LAP + 1 + random(name) % (2 * LAP);
+        let promised = machine
+            .acknowledged_until_power_cut(&request, enough)
+            .with_context(|| format!("{when}: before the power cut"))?;
+        machine = starts.start(round, None, log)?;
+        let there = machine.document(&format!("/init read-recording {path}"))?;
+        let there: Recorded = serde_json::from_value(there)?;
+        writeln!(log, "{when}: {promised} events promised, {there:?} there")?;
+        ensure!(there.shards.len() == SHARDS as usize, "{path} has other shards: {there:?}");
+        for shard in &there.shards {
+            at_least(shard.next, promised)?;
+            let oldest = oldest_of(promised);
+            ensure!(shard.first <= oldest, "{when}: events from {oldest} on are lost: {shard:?}");
+            ensure!(shard.lost == 0, "{when}: all events were recorded: {shard:?}");
+        }
+    }
+    machine.power_off()
+}
+
+fn cut_on_disk(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
+    const DISK: &str = "/dev/vda";
+    let contents = Contents::new(kit, name)?;
+    let setup = Setup::new(name, "q35", "768M")
+        .devices(["-drive", &drive(&contents.path, "if=virtio,cache=writeback")]);
+    let mut machine = Machine::start(kit, &setup, log)?;
+    make_ext4(&mut machine, DISK, "")?;
+    for round in 1..=CUTS {
+        let written = records(round, true);
+        let enough = 1 + random(name) % RECORDS.latest;
+        let request = Request::PersistForever(written.clone());
+        let acknowledged = machine.acknowledged_until_power_cut(&request, enough)?;
+        writeln!(log, "power cut {round} after {acknowledged} records")?;
+        machine = Machine::start(kit, &setup.round(round.into(), None), log)?;
+        machine.wait_for(DISK)?;
+        machine.mount(DISK, DIRECTORY, "")?;
+        machine.verify(&Records { count: acknowledged, ..written })?;
     }
     machine.power_off()
 }

@@ -13,14 +13,13 @@ use crate::lab::programs::Scope;
 struct Model {
     cpu: &'static str,
     expected: &'static str,
-    scope: Scope,
 }
 
 /// QEMU `target/riscv/cpu.c`: `rv64` has Zicbom with blocks of 64 bytes.
 const MODELS: [Model; 3] = [
-    Model { cpu: "rv64", expected: "riscv64-zicbom-64", scope: Scope::Sample },
-    Model { cpu: "rv64,cbom_blocksize=128", expected: "riscv64-zicbom-128", scope: Scope::Model },
-    Model { cpu: "rv64,zicbom=false", expected: "riscv64-no-zicbom", scope: Scope::Model },
+    Model { cpu: "rv64", expected: "riscv64-zicbom-64" },
+    Model { cpu: "rv64,cbom_blocksize=128", expected: "riscv64-zicbom-128" },
+    Model { cpu: "rv64,zicbom=false", expected: "riscv64-no-zicbom" },
 ];
 
 pub(super) fn lanes() -> Vec<Lane> {
@@ -36,7 +35,7 @@ fn lane(model: &'static Model) -> Lane {
     let prepare = |lab: &Lab<'_>| {
         let expectation = Expectation::read(lab.sources.tree(), model.expected)?;
         let choice = expectation.choice()?;
-        let tests = lab.static_tests(Architecture::Riscv64.triple(), model.scope)?;
+        let tests = lab.static_tests(Architecture::Riscv64.triple(), Scope::Instructions)?;
         Ok((expectation, choice, tests))
     };
     lane_with(Architecture::Riscv64, &name, &proves, prepare, |kit, needed, name, log| {

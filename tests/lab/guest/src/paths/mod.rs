@@ -6,7 +6,7 @@
 
 mod logs;
 mod stores;
-pub(crate) mod views;
+mod views;
 
 use anyhow::{Context as _, Result};
 use cachemaint::cache::Destination;

@@ -1,2 +1,0 @@
-    fence
-    ret

@@ -1,0 +1,102 @@
+//! Power cuts within the transactions of unmodified libpmemobj, from packages, with this project's libpmem: it is in a
+//! directory that the loader searches first. A streaming store counts as an ordinary one, the least that a manual promises.
+
+use core::time::Duration;
+use std::io::Write as _;
+
+use anyhow::{Result, ensure};
+
+use super::lane_with;
+use crate::capi::LIBPMEM;
+use crate::command::Cmd;
+use crate::lab::Lab;
+use crate::lab::compilers::{self, Linking};
+use crate::lab::lane::Lane;
+use lose_lines::architecture::Architecture;
+use lose_lines::crash::{CrashTest, cut_all};
+use lose_lines::debian::{self, Suite};
+use lose_lines::kit::Kit;
+use lose_lines::log::Log;
+use lose_lines::losses::{Policy, SEED, seed_of_run};
+use lose_lines::program::HostProgram;
+use lose_lines::unavailable::Unavailable;
+
+/// The packages of libpmemobj, with those that it needs.
+const PACKAGES: [&str; 1] = ["libpmemobj-dev"];
+
+/// The transactions of a run, and the cuts.
+const TRANSACTIONS: &str = "12";
+const CUTS: u64 = 6;
+
+pub(super) fn lanes() -> Vec<Lane> {
+    [Architecture::X86, Architecture::Arm64].into_iter().map(lane).collect()
+}
+
+fn lane(architecture: Architecture) -> Lane {
+    let name = format!("machine/{}/lose-libpmemobj", architecture.qemu());
+    let proves = "libpmemobj's acknowledged transactions are whole after power cuts with this project's libpmem";
+    let prepare = move |lab: &Lab<'_>| {
+        lab.can_lose_lines(architecture)?;
+        lab.transactions(architecture)
+    };
+    lane_with(architecture, &name, proves, prepare, nothing_is_lost)
+}
+
+/// Runs the program without a cut, and then with each one. Returns the number of cuts.
+fn nothing_is_lost(kit: &Kit, program: &HostProgram, name: &str, log: &mut Log) -> Result<usize> {
+    let words = |line: &str| line.split(' ').map(str::to_owned).collect();
+    let test = CrashTest {
+        kit,
+        name: &name.replace('/', "-"),
+        program,
+        prepare: words("create"),
+        arguments: words(&format!("update {TRANSACTIONS}")),
+        check: words("check"),
+        environment: Vec::new(),
+        policy: Policy::Any,
+        is_streaming_evicting: false,
+        limit: Duration::from_secs(120),
+    };
+    let made = test.make(log)?;
+    let counted = test.count(&made, log)?;
+    writeln!(log, "{TRANSACTIONS} transactions: {counted:?}")?;
+    ensure!(counted.counts.writebacks > 0, "libpmemobj persists by pages: it has no MAP_SYNC");
+    let seed = seed_of_run();
+    let cuts = counted.cuts(CUTS, seed);
+    let repeating = format!("{SEED}={seed} cargo xtask lab {name}");
+    let mut out = log.writer()?;
+    let found = cut_all(&test, &made, &cuts, log, |number, cut| {
+        Ok(writeln!(out, "{}", cut.in_words((number, cuts.len()), &repeating))?)
+    })?;
+    ensure!(found.failures == 0, "acknowledged transactions are lost: {found}");
+    ensure!(found.dirty > 0, "no line was dirty at a cut");
+    Ok(cuts.len())
+}
+
+impl Lab<'_> {
+    /// Builds this project's library, and the program of transactions (`tests/clients`) against the packages.
+    fn transactions(&self, architecture: Architecture) -> Result<HostProgram> {
+        let triple = architecture.triple();
+        let Linking { compiler, cc, .. } = compilers::linking(triple)?;
+        let (work, tree) = (self.sources.work(), self.sources.tree());
+        let ours = work.join("libpmem").join(architecture.debian());
+        let archive = LIBPMEM.archive(&compiler, triple, tree, &self.sources.target())?;
+        LIBPMEM.shared(&cc, &archive, tree, &ours)?;
+
+        let cache = self.sources.host.cache();
+        let root = debian::root(cache, architecture.debian(), &PACKAGES, Suite::System)
+            .map_err(Unavailable::because)?;
+        let program = work.join(format!("transactions-{}", architecture.debian()));
+        let libraries = root.join(format!("usr/lib/{}-linux-gnu", architecture.qemu()));
+        Cmd::new(cc)
+            .words("-std=c11 -O2 -Wall -Wextra -Werror")
+            .arg(format!("-I{}", root.join("usr/include").display()))
+            .arg(format!("{}/tests/clients/transactions.c", tree.display()))
+            .args(["-o", &program.display().to_string()])
+            .arg(format!("-L{}", libraries.display()))
+            // The libraries that it needs itself are in the packages, and not on this system.
+            .words("-lpmemobj -Wl,--unresolved-symbols=ignore-in-shared-libs")
+            .read()?;
+        HostProgram::packaged(&root, &program, &ours)
+    }
+}

@@ -1,0 +1,119 @@
+//! The packages that are published, and the features that checks enable: the one place that names them.
+
+use alloc::collections::BTreeSet;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+
+use crate::command::{Check as _, Cmd};
+use crate::host::Host;
+use crate::report::{Finding, Report, Tests};
+
+/// A published package.
+#[derive(Debug)]
+pub(crate) struct Package {
+    pub(crate) name: &'static str,
+    /// The features that it can have without `std`.
+    pub(crate) bare: &'static str,
+    /// Those on a target without atomics of 64 bits, on which media and formats depend. A package without such a list
+    /// is not for these targets.
+    pub(crate) without_media: Option<&'static str>,
+}
+
+/// The packages, each one behind those that it depends on.
+pub(crate) static PUBLISHED: [Package; 1] = [Package {
+    name: "cachemaint",
+    bare: "privileged,journal,recorder,preserve",
+    without_media: Some("privileged"),
+}];
+
+/// What cargo selects for Miri, for loom, and for generated cases and put-back defects.
+pub(crate) const MIRI: &str = "-p cachemaint --lib --test coherence";
+pub(crate) const LOOM: &str =
+    "-p cachemaint --lib --no-default-features --features std,journal,recorder";
+pub(crate) const GENERATED: &str = "-p cachemaint --all-features";
+
+/// What a dependent may enable for targets with `std` and without files.
+pub(crate) const WITHOUT_FILES: &str =
+    "-p cachemaint --features std,dax,serde,privileged,journal,recorder,preserve";
+
+/// What a target without atomics of 64 bits refuses.
+pub(crate) const REFUSED: &str = "-p cachemaint --no-default-features --features journal";
+
+/// The features of the library on a target without atomics of 64 bits.
+const WITHOUT_MEDIA: &str = "--features privileged,serde";
+
+/// Targets without atomics of 64 bits.
+const SMALL: [&str; 4] = [
+    "riscv32imac-unknown-none-elf",
+    "thumbv7em-none-eabi",
+    "mips-unknown-linux-gnu",
+    "powerpc-unknown-linux-gnu",
+];
+
+/// The greatest number of other crates that the bare library may bring, on each of these targets.
+const MOST_CRATES: usize = 3;
+const TREES: [&str; 4] = [
+    "x86_64-unknown-linux-gnu",
+    "aarch64-unknown-linux-gnu",
+    "x86_64-pc-windows-msvc",
+    "thumbv7em-none-eabi",
+];
+
+/// The greatest size of a package: 1 MB.
+const LARGEST: u64 = 1_000_000;
+
+/// Returns `-p` with each published package.
+pub(crate) fn published() -> impl Iterator<Item = &'static str> {
+    PUBLISHED.iter().flat_map(|package| ["-p", package.name])
+}
+
+/// Returns true if a target has the atomics that media and formats need.
+pub(crate) fn has_media(triple: &str) -> bool {
+    !SMALL.contains(&triple)
+}
+
+/// Returns the words with which cargo enables every feature that a target can have.
+pub(crate) fn every_feature(triple: &str) -> &'static str {
+    if has_media(triple) { "--all-features" } else { WITHOUT_MEDIA }
+}
+
+/// Returns the names of a package's features, without the default ones.
+pub(crate) fn features(package: &str) -> Result<Vec<String>> {
+    let metadata = Cmd::cargo("metadata --no-deps --format-version 1").read()?;
+    let metadata: Value = serde_json::from_str(&metadata)?;
+    let packages = metadata["packages"].as_array().context("cargo lists no packages")?;
+    let found = packages.iter().find(|found| found["name"] == package);
+    let found = found.with_context(|| format!("there is no package {package}"))?;
+    let names = found["features"].as_object().context("a package without features")?.keys();
+    Ok(names.filter(|name| *name != "default").cloned().collect())
+}
+
+/// Builds each package from its own files, and looks at their sizes and at the crates that the library brings.
+pub(crate) fn package(host: &Host, report: &mut Report) -> Result<()> {
+    report.check(
+        "packages",
+        "each package builds from its own files, and is below 1 MB",
+        || {
+            let finding = Cmd::cargo("package --allow-dirty").args(published()).check()?;
+            for Package { name, .. } in &PUBLISHED {
+                let file = format!("{name}-{}.crate", env!("CARGO_PKG_VERSION"));
+                let size = host.target_dir("package").join(&file).metadata().map(|file| file.len());
+                let size = size.with_context(|| format!("there is no {file}"))?;
+                ensure!(size <= LARGEST, "{file} has {size} bytes");
+            }
+            Ok(finding)
+        },
+    )?;
+    report.check("crates", "the bare library brings at most 3 other crates", || {
+        for triple in TREES {
+            let tree = Cmd::cargo("tree -e normal -p cachemaint --no-default-features")
+                .args(["--prefix", "none", "--no-dedupe", "--target", triple])
+                .read()?;
+            let others: BTreeSet<&str> =
+                tree.lines().skip(1).filter_map(|line| line.split_whitespace().next()).collect();
+            ensure!(others.len() <= MOST_CRATES, "on {triple} {others:?}");
+        }
+        Ok(Finding::passed(Tests::default()))
+    })
+}

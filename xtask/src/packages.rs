@@ -13,32 +13,42 @@ use crate::report::{Finding, Report, Tests};
 #[derive(Debug)]
 pub(crate) struct Package {
     pub(crate) name: &'static str,
-    /// The features that it can have without `std`.
-    pub(crate) bare: &'static str,
+    /// The features that it can have without `std`, if it can do without.
+    pub(crate) bare: Option<&'static str>,
     /// Those on a target without atomics of 64 bits, on which media and formats depend. A package without such a list
     /// is not for these targets.
     pub(crate) without_media: Option<&'static str>,
 }
 
 /// The packages, each one behind those that it depends on.
-pub(crate) static PUBLISHED: [Package; 1] = [Package {
-    name: "cachemaint",
-    bare: "privileged,journal,recorder,preserve",
-    without_media: Some("privileged"),
-}];
+pub(crate) static PUBLISHED: [Package; 6] = [
+    Package {
+        name: "cachemaint",
+        bare: Some("privileged"),
+        without_media: Some("privileged"),
+    },
+    Package { name: "cachemaint-sim", bare: None, without_media: None },
+    Package { name: "cachemaint-format", bare: Some(""), without_media: None },
+    Package { name: "cachemaint-journal", bare: Some(""), without_media: None },
+    Package { name: "cachemaint-recorder", bare: Some(""), without_media: None },
+    Package { name: "cachemaint-preserve", bare: Some(""), without_media: None },
+];
 
 /// What cargo selects for Miri, for loom, and for generated cases and put-back defects.
 pub(crate) const MIRI: &str = "-p cachemaint --lib --test coherence";
-pub(crate) const LOOM: &str =
-    "-p cachemaint --lib --no-default-features --features std,journal,recorder";
-pub(crate) const GENERATED: &str = "-p cachemaint --all-features";
+pub(crate) const MIRI_OF_FORMATS: &str =
+    "-p cachemaint-format -p cachemaint-journal -p cachemaint-recorder -p cachemaint-preserve --lib";
+pub(crate) const LOOM: &str = "-p cachemaint -p cachemaint-format -p cachemaint-journal -p cachemaint-recorder --lib \
+     --no-default-features --features cachemaint/std,cachemaint-journal/std,cachemaint-recorder/std";
+pub(crate) const GENERATED: &str = "-p cachemaint -p cachemaint-sim -p cachemaint-journal -p cachemaint-recorder \
+     -p cachemaint-preserve -p cachemaint-long-tests --all-features";
 
 /// What a dependent may enable for targets with `std` and without files.
 pub(crate) const WITHOUT_FILES: &str =
-    "-p cachemaint --features std,dax,serde,privileged,journal,recorder,preserve";
+    "-p cachemaint -p cachemaint-journal -p cachemaint-recorder -p cachemaint-preserve --features cachemaint/privileged";
 
 /// What a target without atomics of 64 bits refuses.
-pub(crate) const REFUSED: &str = "-p cachemaint --no-default-features --features journal";
+pub(crate) const REFUSED: &str = "-p cachemaint-journal --no-default-features";
 
 /// The features of the library on a target without atomics of 64 bits.
 const WITHOUT_MEDIA: &str = "--features privileged,serde";
@@ -62,6 +72,13 @@ const TREES: [&str; 4] = [
 
 /// The greatest size of a package: 1 MB.
 const LARGEST: u64 = 1_000_000;
+
+/// Returns `-p` with each package that a target can have.
+pub(crate) fn published_for(triple: &str) -> impl Iterator<Item = &'static str> {
+    let has_media = has_media(triple);
+    let packages = PUBLISHED.iter().filter(move |package| has_media || package.without_media.is_some());
+    packages.flat_map(|package| ["-p", package.name])
+}
 
 /// Returns `-p` with each published package.
 pub(crate) fn published() -> impl Iterator<Item = &'static str> {

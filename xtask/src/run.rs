@@ -6,7 +6,7 @@ use crate::command::{Check as _, Cmd, QUICKLY_BUILT};
 use crate::fuzz;
 use crate::host::Host;
 use crate::libpmem;
-use crate::packages::{GENERATED, LOOM, MIRI};
+use crate::packages::{GENERATED, LOOM, MIRI, MIRI_OF_FORMATS};
 use crate::report::Report;
 use crate::toolchain;
 
@@ -31,16 +31,9 @@ const NOTHING_FOR_MIRI: [&str; 16] = [
     "report::tests::",
 ];
 
-/// The modules of the formats, whose unit tests run under Miri too.
-const FORMATS: [&str; 4] = ["format::", "journal::", "recorder::", "preserve::"];
-
-/// Their tests that use files, or that loop over numbers for minutes there.
-const FORMATS_NATIVELY: [&str; 4] = [
-    "preserve::writing::file::",
-    "preserve::table::",
-    "journal::record::",
-    "records_of_a_full_window",
-];
+/// Unit tests of the formats that use files, or that loop over numbers for minutes there.
+const FORMATS_NATIVELY: [&str; 4] =
+    ["writing::file::", "table::", "record::", "records_of_a_full_window"];
 
 /// Returns `--skip` for each name.
 pub(crate) fn skipping<'a>(names: impl IntoIterator<Item = &'a &'a str>) -> Vec<&'a str> {
@@ -141,8 +134,9 @@ pub(crate) fn miri(_host: &Host, report: &mut Report) -> Result<()> {
         },
     )?;
     report.check("formats", "no undefined behaviour and no data race in the formats", || {
-        Cmd::cargo("+nightly miri test -p cachemaint --lib --features journal,recorder,preserve --")
-            .args(FORMATS)
+        Cmd::cargo("+nightly miri test")
+            .words(MIRI_OF_FORMATS)
+            .arg("--")
             .args(skipping(&FORMATS_NATIVELY))
             .env("MIRIFLAGS", "-Zmiri-disable-isolation")
             .check_tests()

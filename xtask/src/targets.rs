@@ -85,7 +85,7 @@ fn bare(report: &mut Report, triple: &str) -> Result<()> {
     on(report, triple, triple, |compiler| {
         let packages = PUBLISHED.iter().filter_map(|package| {
             let features =
-                if has_media(triple) { Some(package.bare) } else { package.without_media };
+                if has_media(triple) { package.bare } else { package.without_media };
             Some((package.name, features?))
         });
         for (name, features) in packages.chain([("cachemaint", "")]) {

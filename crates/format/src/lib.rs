@@ -18,8 +18,8 @@ extern crate std;
 
 #[cfg(not(target_has_atomic = "64"))]
 compile_error!(
-    "a word of a medium has 64 bits and must not be torn, but this target has no atomics of that size: the journal, the \
-     recorder and the store cannot work on it"
+    "the journal, the recorder and the store need atomics of 64 bits, since a word of a medium must not be torn, and this \
+     target has none"
 );
 
 pub mod error;

@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use crate::command::Cmd;
-use crate::packages::{every_feature, published};
+use crate::packages::{every_feature, published_for};
 use crate::run::skipping;
 
 /// The tests that run on a CPU.
@@ -37,7 +37,7 @@ const LIBRARY: &str = "cachemaint";
 type Selected = [(&'static str, &'static [&'static str])];
 
 const INSTRUCTIONS: &Selected = &[
-    (LIBRARY, &["arch::", "cache::", "coherence::", "medium::", "recorder::clock"]),
+    (LIBRARY, &["arch::", "cache::", "coherence::", "medium::"]),
     ("chosen_here", &[]),
     ("coherence", &["shared_with_a_device", "ring_of_threads"]),
 ];
@@ -52,11 +52,11 @@ const FILES: &Selected = &[
 ];
 
 /// Programs with loop devices, with calls that emulators do not pass on, and with tests that would take emulators minutes.
-const NATIVE: [&str; 2] = ["dax_failed", "histories"];
+const NATIVE: [&str; 3] = ["dax_failed", "simulated", "simulator"];
 
 /// Tests that would take minutes in an emulator, and depend neither on the CPU nor on the order and size of words: crashes
 /// on simulated media, enumerations on models, and structures that are opened anew for each of their bytes.
-const SLOW: [&str; 24] = [
+const SLOW: [&str; 22] = [
     "a_cut_file_with_more_pages_than_mappings_is_an_error",
     "blocks::a_lost_block",
     "copy::tests::recording::",
@@ -68,14 +68,12 @@ const SLOW: [&str; 24] = [
     "events::a_damaged_page_costs_no_event",
     "format::each_changed_byte_is_noticed_or_harmless",
     "full::",
-    "histories::",
     "many_dirty_lines_are_written_back_at_once",
     "overtaken::",
     "regions::a_copy_of_a_process_that_is_killed_at_its_fence_is_an_error",
     "report::tests",
     "rewritten::",
     "ring_on_model",
-    "simulator::",
     "stores::a_store_",
     "tree::",
     "unreadable::",
@@ -94,9 +92,9 @@ impl Scope {
     }
 
     /// Returns the words with which cargo builds the programs.
-    fn targets(self) -> Vec<&'static str> {
+    fn targets(self, triple: &str) -> Vec<&'static str> {
         let Some(selected) = self.selected() else {
-            return published().chain(["--lib", "--tests"]).collect();
+            return published_for(triple).chain(["--lib", "--tests"]).collect();
         };
         let programs = selected.iter().map(|(name, _)| *name).filter(|name| *name != LIBRARY);
         let named = programs.flat_map(|name| ["--test", name]);
@@ -169,7 +167,7 @@ impl Built {
             return Ok(Programs { scope, programs: programs.clone() });
         }
         let line = format!("test {} --no-run --message-format json", every_feature(triple));
-        let programs = built(&cargo(&line)?.args(scope.targets()).read()?);
+        let programs = built(&cargo(&line)?.args(scope.targets(triple)).read()?);
         ensure!(!programs.is_empty(), "cargo built no tests");
         self.0.borrow_mut().insert(key, programs.clone());
         Ok(Programs { scope, programs })
@@ -192,13 +190,13 @@ fn program(message: &str) -> Option<Program> {
 
 #[cfg(test)]
 mod tests {
-    use super::{FILES, INSTRUCTIONS, LIBRARY, NATIVE, program};
+    use super::{FILES, INSTRUCTIONS, LIBRARY, program};
     use std::path::Path;
 
     #[test]
     fn a_program_that_is_named_is_there() {
         let tests = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("tests");
-        let named = INSTRUCTIONS.iter().chain(FILES).map(|(name, _)| *name).chain(NATIVE);
+        let named = INSTRUCTIONS.iter().chain(FILES).map(|(name, _)| *name);
         for name in named.filter(|name| *name != LIBRARY) {
             let folder = tests.join(name).join("main.rs");
             assert!(tests.join(format!("{name}.rs")).is_file() || folder.is_file(), "{name}");

@@ -14,7 +14,13 @@ use anyhow::{Context as _, Result, ensure};
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// The packages, each with the file of its list.
-const PACKAGES: [(&str, &str); 1] = [("cachemaint", "tests/interface.txt")];
+const PACKAGES: [(&str, &str); 5] = [
+    ("cachemaint", "tests/interface.txt"),
+    ("cachemaint-journal", "crates/journal/tests/interface.txt"),
+    ("cachemaint-preserve", "crates/preserve/tests/interface.txt"),
+    ("cachemaint-recorder", "crates/recorder/tests/interface.txt"),
+    ("cachemaint-sim", "crates/sim/tests/interface.txt"),
+];
 
 #[test]
 fn the_public_items_are_those_that_were_reviewed() -> Result<()> {

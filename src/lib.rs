@@ -16,7 +16,7 @@
 //!
 //! let options = dax::Options::new().allow_page_granularity();
 //! let file = options.open_or_create("state", 1 << 20)?;
-//! println!("{}", file.guarantee());
+//! println!("{}", file.guarantee().reason);
 //! file.write(0, b"paid 3 to Ada");
 //! file.persist(0..13)?; // survives what the guarantee names, from here on
 //! # Ok(())

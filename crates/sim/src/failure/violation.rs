@@ -199,6 +199,6 @@ mod tests {
         let violation = quietly(|| resume_unwind(Box::new("handled by the run before")));
         assert_eq!(violation.unwrap_err().text, "handled by the run before");
         let violation = quietly(|| panic!("with its place")).unwrap_err();
-        assert!(violation.text.starts_with("with its place (src"), "{violation}");
+        assert!(violation.text.starts_with("with its place (crates/sim/src"), "{violation}");
     }
 }

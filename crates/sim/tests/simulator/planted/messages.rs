@@ -92,7 +92,7 @@ after a crash, under the model x86
 the workload:
     1  write 0x0..0x18             TORN: 2 of 3 words kept  tests/simulator/planted/messages.rs:LL:CC
     2  write-back 0x0..0x18                                 tests/simulator/planted/messages.rs:LL:CC
-    3  store 0x40                  kept by chance           tests/simulator/planted/messages.rs:LL:CC
+    3  store 0x40                  kept by chance           crates/sim/tests/simulator/planted/messages.rs:LL:CC
 
 cause: two stores without an order
   kept     store at tests/simulator/planted/messages.rs:LL:CC (event 3)
@@ -111,11 +111,11 @@ the workload:
     1  store 0x0                   persistent               tests/simulator/planted/messages.rs:LL:CC
     2  write-back 0x0..0x8                                  tests/simulator/planted/messages.rs:LL:CC
     3  fence                                                tests/simulator/planted/messages.rs:LL:CC
-    4  store 0x40                  kept by chance           tests/simulator/planted/messages.rs:LL:CC
+    4  store 0x40                  kept by chance           crates/sim/tests/simulator/planted/messages.rs:LL:CC
 
 recovery:
-    5  store 0x40                  LOST                     tests/simulator/planted/messages.rs:LL:CC
-    6  store 0x0                   kept by chance           tests/simulator/planted/messages.rs:LL:CC
+    5  store 0x40                  LOST                     crates/sim/tests/simulator/planted/messages.rs:LL:CC
+    6  store 0x0                   kept by chance           crates/sim/tests/simulator/planted/messages.rs:LL:CC
 
 cause: two stores without an order
   kept     store at tests/simulator/planted/messages.rs:LL:CC (event 6)
@@ -127,7 +127,7 @@ cause: two stores without an order
 fn a_workload_that_panics() {
     // Without a crash the message says nothing about the memory. Of 50 events the last 40 are shown.
     let message = message(fail, |_medium, _notes| Ok(()));
-    let place = "tests/simulator/planted/messages.rs:LL:CC";
+    let place = "crates/sim/tests/simulator/planted/messages.rs:LL:CC";
     let store = |event| format!("   {event}  {:26}  {:23}  {place}", "store 0x0", "");
     let stores = (11..=50).map(store).collect::<Vec<_>>().join("\n");
     let expected = format!(
@@ -150,9 +150,9 @@ fn a_long_history() {
         Violation::unless(!is_last, || "A is lost".into())
     };
     let expected = "\
-    1  store 0x0                   LOST                     tests/simulator/planted/messages.rs:LL:CC
+    1  store 0x0                   LOST                     crates/sim/tests/simulator/planted/messages.rs:LL:CC
   ... 10 more
-   12  store 0x40                  kept by chance           tests/simulator/planted/messages.rs:LL:CC
+   12  store 0x40                  kept by chance           crates/sim/tests/simulator/planted/messages.rs:LL:CC
 ";
     let message = message(store_much, not_last);
     assert!(message.contains(expected), "{message}");

@@ -6,6 +6,7 @@
 /// instructions that a CPU has under way.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
+#[must_use]
 pub fn now() -> u64 {
     // SAFETY: reading the counter has no effect. Where user mode may not read it, CPUID does not
     // report it as invariant, or the process itself asked the kernel for this (prctl(2),

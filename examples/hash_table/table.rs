@@ -111,6 +111,7 @@ impl<M: Medium> Table<M> {
 
     /// Returns the same table with a defect for the simulator to find: one fence for two write-backs, so that either of
     /// the two may arrive first.
+    #[must_use]
     pub fn saving_a_fence(self) -> Self {
         Self { saves_a_fence: true, ..self }
     }

@@ -16,6 +16,9 @@ pub(crate) use loom::sync::atomic::AtomicU64;
 pub const WORD: usize = size_of::<u64>();
 
 /// Panics with the message of an access that is out of range.
+///
+/// # Panics
+/// Always.
 #[cold]
 #[track_caller]
 #[expect(clippy::panic, reason = "offsets are checked above a medium; out of range is a bug there")]

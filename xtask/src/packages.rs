@@ -22,11 +22,7 @@ pub(crate) struct Package {
 
 /// The packages, each one behind those that it depends on.
 pub(crate) static PUBLISHED: [Package; 6] = [
-    Package {
-        name: "cachemaint",
-        bare: Some("privileged"),
-        without_media: Some("privileged"),
-    },
+    Package { name: "cachemaint", bare: Some("privileged"), without_media: Some("privileged") },
     Package { name: "cachemaint-sim", bare: None, without_media: None },
     Package { name: "cachemaint-format", bare: Some(""), without_media: None },
     Package { name: "cachemaint-journal", bare: Some(""), without_media: None },
@@ -36,16 +32,14 @@ pub(crate) static PUBLISHED: [Package; 6] = [
 
 /// What cargo selects for Miri, for loom, and for generated cases and put-back defects.
 pub(crate) const MIRI: &str = "-p cachemaint --lib --test coherence";
-pub(crate) const MIRI_OF_FORMATS: &str =
-    "-p cachemaint-format -p cachemaint-journal -p cachemaint-recorder -p cachemaint-preserve --lib";
+pub(crate) const MIRI_OF_FORMATS: &str = "-p cachemaint-format -p cachemaint-journal -p cachemaint-recorder -p cachemaint-preserve --lib";
 pub(crate) const LOOM: &str = "-p cachemaint -p cachemaint-format -p cachemaint-journal -p cachemaint-recorder --lib \
      --no-default-features --features cachemaint/std,cachemaint-journal/std,cachemaint-recorder/std";
 pub(crate) const GENERATED: &str = "-p cachemaint -p cachemaint-sim -p cachemaint-journal -p cachemaint-recorder \
      -p cachemaint-preserve -p cachemaint-long-tests --all-features";
 
 /// What a dependent may enable for targets with `std` and without files.
-pub(crate) const WITHOUT_FILES: &str =
-    "-p cachemaint -p cachemaint-journal -p cachemaint-recorder -p cachemaint-preserve --features cachemaint/privileged";
+pub(crate) const WITHOUT_FILES: &str = "-p cachemaint -p cachemaint-journal -p cachemaint-recorder -p cachemaint-preserve --features cachemaint/privileged";
 
 /// What a target without atomics of 64 bits refuses.
 pub(crate) const REFUSED: &str = "-p cachemaint-journal --no-default-features";
@@ -76,7 +70,8 @@ const LARGEST: u64 = 1_000_000;
 /// Returns `-p` with each package that a target can have.
 pub(crate) fn published_for(triple: &str) -> impl Iterator<Item = &'static str> {
     let has_media = has_media(triple);
-    let packages = PUBLISHED.iter().filter(move |package| has_media || package.without_media.is_some());
+    let packages =
+        PUBLISHED.iter().filter(move |package| has_media || package.without_media.is_some());
     packages.flat_map(|package| ["-p", package.name])
 }
 

@@ -84,8 +84,7 @@ pub(crate) fn no_std_elsewhere(_host: &Host, report: &mut Report) -> Result<()> 
 fn bare(report: &mut Report, triple: &str) -> Result<()> {
     on(report, triple, triple, |compiler| {
         let packages = PUBLISHED.iter().filter_map(|package| {
-            let features =
-                if has_media(triple) { package.bare } else { package.without_media };
+            let features = if has_media(triple) { package.bare } else { package.without_media };
             Some((package.name, features?))
         });
         for (name, features) in packages.chain([("cachemaint", "")]) {

@@ -8,6 +8,7 @@ pub struct Identity(pub [u8; 16]);
 
 impl Identity {
     /// Returns the identity that is made of these random words.
+    #[must_use]
     pub const fn from_entropy(words: [u64; 2]) -> Self {
         let [low, high] = words;
         Self((((high as u128) << 64) | low as u128).to_le_bytes())
@@ -16,6 +17,7 @@ impl Identity {
 
 /// Returns random words, also in a forked child: others than those of its parent and of its parent's other children.
 #[cfg(feature = "std")]
+#[must_use]
 pub fn entropy() -> [u64; 2] {
     use core::hash::BuildHasher as _;
     // A `RandomState` has random keys of the system. But a thread draws them once, and `fork` copies them.

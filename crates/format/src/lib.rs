@@ -6,6 +6,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]
 #![warn(clippy::std_instead_of_core, clippy::std_instead_of_alloc, clippy::alloc_instead_of_core)]
+#![expect(clippy::missing_errors_doc, reason = "each returns the error of its medium")]
 #![expect(
     clippy::cast_possible_truncation,
     reason = "sizes are checked against their limits when they are read"

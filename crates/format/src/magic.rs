@@ -16,6 +16,7 @@ pub const RECORDING: Magic = *b"CMtRace\x1a";
 pub const STORE: Magic = *b"cmpresrv";
 
 /// Returns the name of the format that begins with these bytes.
+#[must_use]
 pub const fn name(found: Magic) -> Option<&'static str> {
     match found {
         JOURNAL => Some("a journal"),
@@ -61,6 +62,7 @@ fn stored<E: Error>(medium: &dyn Readable<Error = E>, at: u64) -> usize {
 }
 
 /// Returns the first of these words that begins another format than that of `magic`.
+#[must_use]
 pub fn another(words: [Magic; 4], magic: Magic) -> Option<Magic> {
     words.into_iter().find(|word| *word != magic && name(*word).is_some())
 }

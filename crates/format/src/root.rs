@@ -115,6 +115,7 @@ impl<const OWN: usize> Loaded<OWN> {
 }
 
 /// Returns the offsets of both copies of a generation.
+#[must_use]
 pub const fn slots(generation: u64) -> [u64; 2] {
     let first = generation % 2 * BLOCK;
     [first, first + 2 * BLOCK]

@@ -17,6 +17,7 @@ use twox_hash::xxhash3_64::{DEFAULT_SECRET_LENGTH, RawHasher, SecretBuffer};
 
 /// Returns the tag of bytes.
 #[inline]
+#[must_use]
 pub fn of(seed: u64, bytes: &[u8]) -> u64 {
     XxHash3_64::oneshot_with_seed(seed, bytes)
 }
@@ -60,6 +61,7 @@ pub enum Kind {
 /// Returns the key of bytes: XXH3, with the kind as its seed, of the identity of the file, the epoch and the place, in
 /// that order. So bytes of another file, another time, another place or another kind do not match their tag.
 #[inline]
+#[must_use]
 pub fn key(identity: Identity, epoch: u64, place: u64, kind: Kind) -> u64 {
     let mut bytes = [0; 32];
     bytes[..16].copy_from_slice(&identity.0);
@@ -74,6 +76,7 @@ pub struct Running(RawHasher<[u8; DEFAULT_SECRET_LENGTH]>);
 
 impl Running {
     /// Returns the tag of no bytes yet.
+    #[must_use]
     pub fn new(seed: u64) -> Self {
         match SecretBuffer::with_seed(seed, [0; DEFAULT_SECRET_LENGTH]) {
             Ok(secret) => Self(RawHasher::new(secret)),
@@ -87,6 +90,7 @@ impl Running {
     }
 
     /// Returns the tag of all that was appended.
+    #[must_use]
     pub fn finish(&self) -> u64 {
         self.0.finish()
     }

@@ -12,6 +12,7 @@ pub use writer::{is_by_kexec, process, release};
 const ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// Returns the boot id of Linux (random(4)); zeros elsewhere, and in a container that shows an id of its own.
+#[must_use]
 pub fn id() -> [u8; 16] {
     id_in(&Tree::host())
 }

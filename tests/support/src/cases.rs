@@ -7,6 +7,7 @@ const VARIABLE: &str = "CACHEMAINT_HISTORIES";
 pub const HISTORIES: u64 = 2000;
 
 /// Returns the number of cases to try, of so many in a usual run: the same share as of the histories, and at least one.
+#[must_use]
 pub fn cases(usual: u64) -> u64 {
     match std::env::var(VARIABLE) {
         Ok(number) => (usual * number.parse::<u64>().unwrap()).div_ceil(HISTORIES),

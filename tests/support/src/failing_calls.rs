@@ -4,6 +4,7 @@ use core::ffi::{c_int, c_long};
 
 /// Has each of these calls of this thread fail from now on (seccomp(2)). With `flags` only those that have one of them in an
 /// argument, which is given by its place. Returns false if that is not possible here.
+#[must_use]
 pub fn fail_calls(number: c_long, flags: Option<(u32, c_int)>, errno: c_int) -> bool {
     let statement = |code, jf, k| libc::sock_filter { code, jt: 0, jf, k };
     let word = |number: c_int| number.cast_unsigned();

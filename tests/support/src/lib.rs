@@ -5,8 +5,9 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
     clippy::missing_panics_doc,
+    clippy::return_self_not_must_use,
+    clippy::cast_possible_truncation,
     missing_docs,
     missing_debug_implementations,
     reason = "what fails here is a finding, and tests alone use it"

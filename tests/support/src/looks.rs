@@ -12,6 +12,7 @@ pub struct Looks<'b> {
 }
 
 impl<'b> Looks<'b> {
+    #[must_use]
     pub fn new(bytes: &'b [u8]) -> Self {
         Self { bytes: Bytes(bytes), count: AtomicU64::new(0) }
     }

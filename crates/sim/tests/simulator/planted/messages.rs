@@ -90,13 +90,13 @@ recovery broke an invariant: the record is not whole
 after a crash, under the model x86
 
 the workload:
-    1  write 0x0..0x18             TORN: 2 of 3 words kept  tests/simulator/planted/messages.rs:LL:CC
-    2  write-back 0x0..0x18                                 tests/simulator/planted/messages.rs:LL:CC
+    1  write 0x0..0x18             TORN: 2 of 3 words kept  crates/sim/tests/simulator/planted/messages.rs:LL:CC
+    2  write-back 0x0..0x18                                 crates/sim/tests/simulator/planted/messages.rs:LL:CC
     3  store 0x40                  kept by chance           crates/sim/tests/simulator/planted/messages.rs:LL:CC
 
 cause: two stores without an order
-  kept     store at tests/simulator/planted/messages.rs:LL:CC (event 3)
-  missing  write at tests/simulator/planted/messages.rs:LL:CC (event 1)";
+  kept     store at crates/sim/tests/simulator/planted/messages.rs:LL:CC (event 3)
+  missing  write at crates/sim/tests/simulator/planted/messages.rs:LL:CC (event 1)";
     assert_eq!(message(append, is_whole), expected);
 }
 
@@ -108,9 +108,9 @@ recovery broke an invariant: 7 is at B
 after a crash and one during recovery, under the model x86
 
 the workload:
-    1  store 0x0                   persistent               tests/simulator/planted/messages.rs:LL:CC
-    2  write-back 0x0..0x8                                  tests/simulator/planted/messages.rs:LL:CC
-    3  fence                                                tests/simulator/planted/messages.rs:LL:CC
+    1  store 0x0                   persistent               crates/sim/tests/simulator/planted/messages.rs:LL:CC
+    2  write-back 0x0..0x8                                  crates/sim/tests/simulator/planted/messages.rs:LL:CC
+    3  fence                                                crates/sim/tests/simulator/planted/messages.rs:LL:CC
     4  store 0x40                  kept by chance           crates/sim/tests/simulator/planted/messages.rs:LL:CC
 
 recovery:
@@ -118,8 +118,8 @@ recovery:
     6  store 0x0                   kept by chance           crates/sim/tests/simulator/planted/messages.rs:LL:CC
 
 cause: two stores without an order
-  kept     store at tests/simulator/planted/messages.rs:LL:CC (event 6)
-  missing  store at tests/simulator/planted/messages.rs:LL:CC (event 5)";
+  kept     store at crates/sim/tests/simulator/planted/messages.rs:LL:CC (event 6)
+  missing  store at crates/sim/tests/simulator/planted/messages.rs:LL:CC (event 5)";
     assert_eq!(message(begin, undo), expected);
 }
 
@@ -132,7 +132,7 @@ fn a_workload_that_panics() {
     let stores = (11..=50).map(store).collect::<Vec<_>>().join("\n");
     let expected = format!(
         "\
-the workload failed: offset 1 is not a multiple of 8 (tests/simulator/planted/messages.rs:LL:CC)
+the workload failed: offset 1 is not a multiple of 8 (crates/sim/tests/simulator/planted/messages.rs:LL:CC)
 without a crash, under the model x86
 
 the workload:

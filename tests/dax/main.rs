@@ -13,7 +13,6 @@ mod copies;
 mod descriptors;
 mod files;
 mod locks;
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod placement;
 mod populate;
 mod resize;

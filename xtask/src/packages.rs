@@ -34,7 +34,7 @@ pub(crate) static PUBLISHED: [Package; 6] = [
 pub(crate) const MIRI: &str = "-p cachemaint --lib --test coherence";
 pub(crate) const MIRI_OF_FORMATS: &str = "-p cachemaint-format -p cachemaint-journal -p cachemaint-recorder -p cachemaint-preserve --lib";
 pub(crate) const LOOM: &str = "-p cachemaint -p cachemaint-format -p cachemaint-journal -p cachemaint-recorder --lib \
-     --no-default-features --features cachemaint/std,cachemaint-journal/std,cachemaint-recorder/std";
+     --no-default-features --features std";
 pub(crate) const GENERATED: &str = "-p cachemaint -p cachemaint-sim -p cachemaint-journal -p cachemaint-recorder \
      -p cachemaint-preserve -p cachemaint-long-tests --all-features";
 

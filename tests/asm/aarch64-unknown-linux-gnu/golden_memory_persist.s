@@ -84,7 +84,7 @@
     add x3, x3, :lo12:.L13
     mov x0, x1
     mov w1, #8
-    bl _ZN10cachemaint6medium6memory12out_of_rangeE
+    bl _ZN10cachemaint6medium5words12out_of_rangeE
 .L0:
     sub x8, x29, #16
     adrp x9, :got:_RNvXsd_NtNtNtC4core3fmt3num3impyNtB9_7Display3fmt
@@ -108,7 +108,7 @@
     add x3, x3, :lo12:.L16
     mov x0, x1
     mov w1, #8
-    bl _ZN10cachemaint6medium6memory12out_of_rangeE
+    bl _ZN10cachemaint6medium5words12out_of_rangeE
 .L2:
     sub x8, x29, #16
     adrp x9, _ZN71_$LT$core..ops..range..Range$LT$Idx$GT$$u20$as$u20$core..fmt..Debug$GT$3fmtE

@@ -95,7 +95,7 @@
     lea rcx, [rip + .L15]
     mov rdi, rsi
     mov esi, 8
-    call qword ptr [rip + _ZN10cachemaint6medium6memory12out_of_rangeE@GOTPCREL]
+    call qword ptr [rip + _ZN10cachemaint6medium5words12out_of_rangeE@GOTPCREL]
 .L0:
     lea rax, [rsp + 8]
     mov qword ptr [rsp + 24], rax
@@ -114,7 +114,7 @@
     lea rcx, [rip + .L18]
     mov rdi, rsi
     mov esi, 8
-    call qword ptr [rip + _ZN10cachemaint6medium6memory12out_of_rangeE@GOTPCREL]
+    call qword ptr [rip + _ZN10cachemaint6medium5words12out_of_rangeE@GOTPCREL]
 .L2:
     lea rax, [rsp + 8]
     mov qword ptr [rsp + 24], rax

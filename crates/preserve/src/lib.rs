@@ -64,7 +64,7 @@
 //! read in place is a [region](#regions). A backup is one reader, copied blob by blob into a new store. While a commit is
 //! under way, a reader in another process may see it before it is durable.
 //!
-//! With the feature `preserve-read` alone, a [`Reader`] needs neither an allocator nor an operating system, and scans the
+//! Without the feature `alloc`, a [`Reader`] needs neither an allocator nor an operating system, and scans the
 //! log. Its medium can be [`Bytes`](cachemaint::medium::Bytes).
 //!
 //! # Regions

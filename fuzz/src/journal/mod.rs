@@ -1,6 +1,6 @@
 //! The targets of the journal.
 
-#[path = "../../../tests/journal/claims.rs"]
+#[path = "../../../crates/journal/tests/journal/claims.rs"]
 mod claims;
 mod forge;
 mod seal;

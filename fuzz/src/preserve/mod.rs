@@ -1,6 +1,6 @@
 //! The targets of the store of preserved state.
 
-#[path = "../../../tests/preserve/seal.rs"]
+#[path = "../../../crates/preserve/tests/preserve/seal.rs"]
 mod seal;
 
 use crate::allocation;

@@ -1,10 +1,10 @@
 //! The targets of the flight recorder.
 
-#[path = "../../../tests/recorder/claims.rs"]
+#[path = "../../../crates/recorder/tests/recorder/claims.rs"]
 mod claims;
 mod forge;
 #[expect(dead_code, reason = "its medium does not count")]
-#[path = "../../../tests/recorder/plain.rs"]
+#[path = "../../../crates/recorder/tests/recorder/plain.rs"]
 mod plain;
 mod seal;
 mod work;

@@ -68,7 +68,7 @@ pub(crate) enum Streaming {
 /// # Sources
 /// Between lines, and for the effect of write-backs and fences: Cho, Lee, Raad, Kang, *Revamping Hardware Persistency
 /// Models*, PLDI 2021, for x86 and Armv8, whose axioms and published outcomes are the litmus tests in
-/// `tests/simulator/litmus.rs`. It reviews Raad, Wickerson, Neiger, Vafeiadis, *Persistency Semantics of the Intel-x86
+/// `tests/simulator/litmus.rs` of this crate. It reviews Raad, Wickerson, Neiger, Vafeiadis, *Persistency Semantics of the Intel-x86
 /// Architecture*, POPL 2020 (Px86); Khyzha, Lahav, *Taming x86-TSO Persistency*, POPL 2021; Raad, Wickerson, Vafeiadis,
 /// *Weak Persistency Semantics from the Ground Up*, OOPSLA 2019. Intel SDM vol. 2A, CLFLUSH, CLFLUSHOPT, CLWB, and vol.
 /// 1, 10.4.6.2 for streaming stores; Arm ARM, D7.5.9 and B2.6 for `DC CVAP`. No outcome was ever measured on a machine

@@ -54,7 +54,7 @@
 //! | `Journal::append`, `append_within`, `append_group` | the record and all before it | one write-back of the record, one fence, more for a long record; waits for records before it |
 //! | `recorder::Writer::record` | as its `Durability` says: nothing, all but the newest sub-buffer, or the event | stores alone: some ten nanoseconds |
 //! | `Recorder::write_back_all` | all events that this opening recorded before it | one instruction for each new line |
-//! | `Transaction::commit` | all changes of the transaction, together | write-backs of the changes, two or three fences |
+//! | `Transaction::commit` | all changes of the transaction, together | write-backs of the changes; one fence, two for a blob above 64 KiB or a new region; now and then two more |
 //! | `Store::seal` | all bytes in use, as by `deep_persist` | a write-back of these bytes |
 //! | the command `cachemaint guard` | the stores of other programs before a pass, when the pass ends | a pass over the files, again and again |
 //!

@@ -41,7 +41,9 @@ fn open(stream: &impl AsFd) -> io::Result<File> {
     let file = File::from(stream.as_fd().try_clone_to_owned()?);
     let is_null = file.metadata()?.rdev() == fs::metadata("/dev/null")?.rdev();
     if is_null && fcntl_getfl(&file)? & OFlags::RWMODE == OFlags::RDWR {
-        return Err(io::Error::other("it is closed; redirect it, if to /dev/null then by < or >"));
+        return Err(io::Error::other(
+            "it is closed, or /dev/null that is open for reading and writing; redirect it by < or >",
+        ));
     }
     Ok(file)
 }

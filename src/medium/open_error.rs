@@ -10,22 +10,19 @@ use core::fmt;
 ///
 /// `?` makes a `Box<dyn Error>` of it only if the medium borrows nothing. With a borrowed one return the reason alone:
 ///
-/// ```
-/// # #[cfg(all(feature = "preserve", feature = "std"))]
-/// fn main() -> Result<(), Box<dyn std::error::Error>> {
-///     use cachemaint::medium::Memory;
-///     use cachemaint::{Cache, survival::Backing};
-///     use cachemaint_preserve::Store;
-///     use std::sync::atomic::AtomicU64;
-///
-///     let words: Vec<AtomicU64> = (0..8192).map(|_| AtomicU64::new(0)).collect();
-///     let memory = Memory::new(&words, Cache::host()?, Backing::Ram);
-///     let (store, opened) = Store::open_or_create(&memory).map_err(|failed| failed.error)?;
-///     assert!(opened.is_new && store.list().count() == 0);
+/// ```no_run
+/// # struct Store<M>(M);
+/// # impl<M> Store<M> {
+/// #     fn open(medium: M) -> Result<Self, cachemaint::medium::OpenError<M, std::io::Error>> {
+/// #         Ok(Self(medium))
+/// #     }
+/// # }
+/// fn open(words: &[std::sync::atomic::AtomicU64]) -> Result<(), Box<dyn std::error::Error>> {
+///     # use cachemaint::{Cache, medium::Memory, survival::Backing};
+///     let memory = Memory::new(words, Cache::host()?, Backing::Ram);
+///     let store = Store::open(&memory).map_err(|failed| failed.error)?;
 ///     Ok(())
 /// }
-/// # #[cfg(not(all(feature = "preserve", feature = "std")))]
-/// # fn main() {}
 /// ```
 pub struct OpenError<M, E> {
     /// In a place of its own, where there is an allocator: a `Result` of a large medium stays small.

@@ -308,7 +308,7 @@ mod tests {
     use cachemaint_journal::Journal;
     use std::sync::atomic::AtomicU64;
 
-    /// The log begins at 16384 and a record has 16 bytes before its payload (module `journal`, the format).
+    /// The log begins at 16384 and a record has 16 bytes before its payload (crate `cachemaint-journal`, the format).
     #[test]
     fn missing_wrong_and_changed_records_are_found() {
         let words: Vec<_> = (0..8192).map(|_| AtomicU64::new(0)).collect();

@@ -62,8 +62,8 @@ use std::process::ExitCode;
 /// With --extents it also shows the positions of the file's bytes on their device and, on persistent memory, the
 /// physical addresses, which the kernel shows to root alone. The file is mapped for that, and synced.
 ///
-/// The exit code is 1 if the contents of the file or a canary are damaged. Whole records after the torn end of a journal are
-/// counted and do not change it; they change that of `journal verify`.
+/// The exit code is 1 if the contents of the file or a canary are damaged, and 3 if they cannot be opened at all. Whole
+/// records after the torn end of a journal are counted and do not change it; they change that of `journal verify`.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// A file, or a directory that you can create a file in

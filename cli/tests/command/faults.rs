@@ -76,7 +76,7 @@ fn append_to_a_journal_that_is_cut_names_the_offset_and_the_last_record() {
     input.write_all(b"second\n").unwrap();
     positions.next().unwrap().unwrap();
     let acknowledged = fs::read(&path).unwrap();
-    // The log begins at offset 16384 (module `journal`, the format), in the fifth page of 4096 bytes.
+    // The log begins at offset 16384 (crate `cachemaint-journal`, the format), in the fifth page of 4096 bytes.
     cut(&path, 16_384);
     drop(input.write_all(b"third\n"));
     let error = refusal(child, input);

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use tempfile::TempDir;
 
-/// The beginning of the log, the length of a mark, and the length of a record's header (module `journal`, the format).
+/// The beginning of the log, the length of a mark, and the length of a record's header (crate `cachemaint-journal`, the format).
 const LOG: u64 = 16_384;
 
 const MARK: u64 = 16 + 48;

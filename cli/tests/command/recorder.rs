@@ -98,7 +98,7 @@ fn recording_goes_on_where_it_has_ended_and_the_oldest_is_overwritten() {
     assert_eq!(found["shards"][0]["lost"], 0);
 }
 
-/// A sub-buffer of 4096 bytes has a header of 64, and a record one of 24 (module `recorder`, the format).
+/// A sub-buffer of 4096 bytes has a header of 64, and a record one of 24 (crate `cachemaint-recorder`, the format).
 #[test]
 fn a_line_that_is_too_long_is_split() {
     let place = Place::empty();
@@ -421,7 +421,7 @@ fn the_help_of_dump_has_each_name_of_its_json() {
     assert_eq!(names_of_help(&help), names_of(&lines), "{help}{text}");
 }
 
-/// The texts are at 16384 (module `recorder`, the format).
+/// The texts are at 16384 (crate `cachemaint-recorder`, the format).
 #[test]
 fn damaged_names_of_events_are_reported_once_and_all_events_are_shown() {
     let place = named();

@@ -94,7 +94,7 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
                 write!(f, "{damage}; make a new journal of its whole records by a salvage")
             }
             Self::Replaced => {
-                f.write_str("the journal was opened for writing, or replaced; open a new reader")
+                f.write_str("the journal was opened for writing, or replaced; open a new reader, or run the command again")
             }
             Self::Sizes { segment, alignment, window } => write!(
                 f,

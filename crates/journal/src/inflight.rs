@@ -106,7 +106,7 @@ impl InFlight {
 
     /// Notes that the medium has failed apart from all reservations: there will be no further one.
     pub(super) fn fail_later(&self) {
-        self.fail(NEVER - 1);
+        self.fail(self.tail.0.load(SeqCst));
     }
 
     /// Wakes the waiting threads after a change, by a sequentially consistent read-modify-write.

@@ -187,7 +187,7 @@ impl<'p> Options<'p> {
     /// no record that was under way can appear later. A crash meanwhile does not change the records. A full journal can be
     /// opened, and must be trimmed before the first append.
     ///
-    /// Only one process may append at a time; a [`DaxFile`](../dax/struct.DaxFile.html) ensures that. Within this process the
+    /// Only one process may append at a time; a [`DaxFile`](https://docs.rs/cachemaint/latest/cachemaint/dax/struct.DaxFile.html) ensures that. Within this process the
     /// medium's [`writer_lock`](Medium::writer_lock) does.
     ///
     /// # Errors

@@ -98,7 +98,7 @@ fn text(release: &[u8; RELEASE]) -> &str {
     }
 }
 
-/// The event between the last commit and now, as far as it can be known. A [copy](../preserve/struct.Verdict.html#copies) of
+/// The event between the last commit and now, as far as it can be known. A copy of
 /// the medium is not an event: it has the origin of the original.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]

@@ -182,7 +182,8 @@ const fn from(info: &Info, at: u64) -> Damage {
 }
 
 impl<R: Readable> Reader<R> {
-    /// Reads everything, and returns the damaged parts. Calls `progress` from time to time.
+    /// Reads everything, and returns the damaged parts. Calls `progress` from time to time. Beside a writer, one copy of the
+    /// last record can be under way: verify again.
     ///
     /// # Errors
     /// [`ErrorKind::Replaced`], if there was another commit that replaced a blob, or the log was compacted; if the medium

@@ -35,7 +35,7 @@ impl<'o> Options<'o> {
     ///
     /// The recording is persistent when this returns. A crash before that leaves a whole recording or no recording:
     /// [`open_or_create`](Self::open_or_create) completes it if the medium held zeros. Junk and another program's content are
-    /// replaced, but no journal and no store of this crate.
+    /// replaced, but no journal and no store of this family.
     ///
     /// To replace a recording, erase it by zeros in the words at 0, 4096, 8192 and 12288 first, and give another identity, or
     /// a reader returns erased events.

@@ -10,8 +10,8 @@ use crate::allocation;
 use crate::image::Image;
 use crate::value::Missing;
 use arbitrary::Arbitrary;
-use cachemaint_journal::Reader;
 use cachemaint::medium::{Bytes, Medium as _, Readable as _};
+use cachemaint_journal::Reader;
 use claims::{Deed, Harm, LOG, Shape, live};
 use forge::Edit;
 

@@ -99,13 +99,23 @@ fn print(
 
 /// Names whole records after the end on standard error: this command does not print them.
 fn tell_after_gap(path: &Path, reader: &Reader<&ReadOnly>) -> anyhow::Result<()> {
-    let found = verified(path, reader, "verifying")?;
+    let found = match verified(path, reader, "verifying") {
+        Ok(found) => found,
+        // An opening for appending has taken them away.
+        Err(error) if is_replaced(&error) => return Ok(()),
+        Err(error) => return Err(error),
+    };
     if found.after_gap > 0 {
         let after = after_torn_end(found.after_gap, found.end);
         let path = path.display();
         text::tell!("{path}: {after}; `journal salvage` prints them");
     }
     Ok(())
+}
+
+fn is_replaced(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<Error<dax::Error>>();
+    error.is_some_and(|error| matches!(error.kind(), ErrorKind::Replaced))
 }
 
 /// The form of records on standard output.

@@ -4,9 +4,10 @@ use super::read::{Form, Shown};
 use super::{DaxJournal, named, reader, text, verified};
 use crate::commands::progress;
 use crate::read_only::ReadOnly;
+use anyhow::{Context as _, ensure};
 use cachemaint::dax;
-use cachemaint_journal::{ErrorKind, Group, Options, Reader, Salvaged};
-use std::fs;
+use cachemaint_journal::{Options, Reader, Salvaged};
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -22,7 +23,8 @@ use std::sync::Arc;
 pub(super) struct Arguments {
     /// The file of the journal
     file: PathBuf,
-    /// Make a new journal of the records in this file, which must not exist, and print their number
+    /// Make a new journal of the records in this file, which must not exist, and print their number. It is in
+    /// NEW.unfinished until it is complete
     #[arg(long, value_name = "NEW", conflicts_with_all = ["raw", "json"])]
     into: Option<PathBuf>,
     #[command(flatten)]
@@ -99,64 +101,56 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// A journal that is made of salvaged records. The file is removed if that fails.
+/// A journal that is made of salvaged records. It has its name only when it is complete: until then, and after a signal or
+/// a loss of power, it is beside that place. The file is removed if that fails.
 struct New<'a> {
     path: &'a Path,
+    unfinished: PathBuf,
     journal: DaxJournal,
-    /// Records that are appended together.
-    group: Vec<Vec<u8>>,
     records: u64,
-    is_finished: bool,
 }
-
-/// Records of a group, which are written back together.
-const TOGETHER: usize = 64;
 
 impl<'a> New<'a> {
     /// Creates a journal with the sizes of the salvaged one.
     fn create(path: &'a Path, old: &ReadOnly, reader: &Reader<&ReadOnly>) -> anyhow::Result<Self> {
+        ensure!(!path.exists(), "{}: exists already; name a new file", path.display());
+        let mut unfinished = path.as_os_str().to_owned();
+        unfinished.push(".unfinished");
+        let unfinished = PathBuf::from(unfinished);
         let options = dax::Options::new().allow_page_granularity();
-        let file = Arc::new(options.create_new(path, old.view().len())?);
-        let created = Options::new().sizes_of(reader).create_new(file);
+        let file = options.create_new(&unfinished, old.view().len());
+        let file = file.with_context(|| unfinished.display().to_string())?;
+        let created = Options::new().sizes_of(reader).create_new(Arc::new(file));
         let (journal, _) = created
             .map_err(|failed| named(path, failed))
-            .inspect_err(|_| drop(fs::remove_file(path)))?;
-        Ok(Self { path, journal, group: Vec::new(), records: 0, is_finished: false })
+            .inspect_err(|_| drop(fs::remove_file(&unfinished)))?;
+        Ok(Self { path, unfinished, journal, records: 0 })
     }
 
     fn push(&mut self, payload: &[u8]) -> anyhow::Result<()> {
-        self.group.push(payload.to_vec());
-        if self.group.len() == TOGETHER { self.flush() } else { Ok(()) }
-    }
-
-    fn flush(&mut self) -> anyhow::Result<()> {
-        let mut group = Group::new();
-        self.group.iter().for_each(|payload| group.push(payload));
-        let mut appended = self.journal.append_group(&mut group).map(drop);
-        if matches!(&appended, Err(error) if matches!(error.kind(), ErrorKind::TooLong { .. })) {
-            // They do not fit into a segment together.
-            appended = self.group.iter().try_for_each(|one| self.journal.append(one).map(drop));
-        }
-        appended.map_err(|error| named(self.path, error))?;
-        self.records += self.group.len() as u64;
-        self.group.clear();
+        self.journal.append(payload).map_err(|error| named(self.path, error))?;
+        self.records += 1;
         Ok(())
     }
 
-    /// Appends the last records. Returns the number of all records.
-    fn finish(mut self) -> anyhow::Result<u64> {
-        self.flush()?;
+    /// Gives the journal its name. Returns the number of its records.
+    fn finish(self) -> anyhow::Result<u64> {
         let trimmed = self.journal.trim(self.journal.head());
         trimmed.map_err(|error| named(self.path, error))?;
-        self.is_finished = true;
+        // A link takes no other file's place, as a rename would.
+        let place = || format!("{}: cannot be named so", self.path.display());
+        fs::hard_link(&self.unfinished, self.path).with_context(place)?;
+        #[cfg(unix)]
+        {
+            let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            File::open(parent.unwrap_or(Path::new("."))).and_then(|parent| parent.sync_all())?;
+        }
         Ok(self.records)
     }
 }
 
 impl Drop for New<'_> {
     fn drop(&mut self) {
-        if !self.is_finished {
-            drop(fs::remove_file(self.path));
-        }
+        drop(fs::remove_file(&self.unfinished));
     }
 }

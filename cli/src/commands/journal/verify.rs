@@ -13,10 +13,10 @@ use std::process::ExitCode;
 
 /// Read everything, and report the records and the damage
 ///
-/// The file is opened for reading only. The exit code is 1 if the journal is damaged, if there are whole records
-/// after a torn end, or if a copy of the root is torn or damaged. A torn end alone does not count as damage: a crash
-/// leaves it, and no part of it had been acknowledged. While another process appends or trims, records or a root can
-/// be half stored for a moment: verify again.
+/// The file is opened for reading only. The exit code is 3 if the file was cut or no root is whole, and 1 if the journal is
+/// damaged, if there are whole records after a torn end, or if a copy of the root is torn or damaged. A torn end alone
+/// does not count as damage: a crash leaves it, and no part of it had been acknowledged. While another process appends or
+/// trims, records or a root can be half stored for a moment: verify again.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the journal

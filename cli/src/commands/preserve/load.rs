@@ -34,7 +34,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let file = ReadOnly::open(path)?;
     let reader = Reader::open(&file).map_err(|failed| named(path, failed.error))?;
     let blob = reader.blob(name).map_err(|error| of_blob(path, name, error))?;
-    let loading = Loading { path, name, blob };
+    let loading = Loading { path, name, blob, is_streamed: output.is_none() };
     match output {
         None => {
             let bar = progress::bar_beside_output("loading", loading.blob.info().len)?;
@@ -54,6 +54,8 @@ struct Loading<'l> {
     path: &'l Path,
     name: &'l str,
     blob: Blob<&'l &'l ReadOnly>,
+    /// True if bytes are out before the whole blob is.
+    is_streamed: bool,
 }
 
 impl Loading<'_> {
@@ -83,9 +85,10 @@ impl Loading<'_> {
             ),
             _ => of_blob(self.path, self.name, error),
         };
-        match at {
-            0 => error,
-            _ => anyhow!("{error:#}; only its first {at} bytes were written"),
+        if self.is_streamed && at > 0 {
+            anyhow!("{error:#}; only its first {at} bytes were written")
+        } else {
+            error
         }
     }
 

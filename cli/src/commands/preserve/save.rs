@@ -95,7 +95,8 @@ fn open_input(path: Option<&Path>) -> anyhow::Result<(Box<dyn Read>, u64)> {
         Some(path) => {
             let file = File::open(path).with_context(unreadable)?;
             let found = file.metadata().with_context(unreadable)?;
-            if found.is_file() {
+            // Files of `/proc` state no length.
+            if found.is_file() && found.len() > 0 {
                 return Ok((Box::new(file), found.len()));
             }
             Box::new(file)

@@ -10,7 +10,8 @@ use std::process::ExitCode;
 
 /// Read everything, and show all damage
 ///
-/// The file is opened for reading only. The exit code is 1 if anything is damaged.
+/// The file is opened for reading only. The exit code is 1 if anything is damaged, and 3 if no root
+/// is whole. Beside a writer, one copy of the last record can be under way: verify again.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the store

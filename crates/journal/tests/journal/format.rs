@@ -1,4 +1,4 @@
-//! The format, byte by byte: what is documented in `cachemaint::journal`, computed by hand.
+//! The format, byte by byte: what is documented in `cachemaint_journal`, computed by hand.
 
 use crate::claims::{LOG, reason};
 use crate::life::{options, records};

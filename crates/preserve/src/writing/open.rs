@@ -131,7 +131,7 @@ impl<'p> Options<'p> {
     }
 
     /// Sets the circumstances that commits are stamped with. By default they are those of this machine and process in a
-    /// [`DaxFile`](../dax/struct.DaxFile.html), and [unknown](Stamp::UNKNOWN) in a medium without a
+    /// [`DaxFile`](https://docs.rs/cachemaint/latest/cachemaint/dax/struct.DaxFile.html), and [unknown](Stamp::UNKNOWN) in a medium without a
     /// [view](Readable::as_any_view).
     #[must_use]
     pub fn stamp(self, stamp: Stamp) -> Self {
@@ -139,7 +139,7 @@ impl<'p> Options<'p> {
     }
 
     /// Refuses to open a store whose physical location has changed since its last commit, for programs that have passed its
-    /// physical addresses on. The location is known only of a [`DaxFile`](../dax/struct.DaxFile.html), and not of a memfd or a
+    /// physical addresses on. The location is known only of a [`DaxFile`](https://docs.rs/cachemaint/latest/cachemaint/dax/struct.DaxFile.html), and not of a memfd or a
     /// file on tmpfs.
     ///
     /// Each opening for writing is a commit: one without this option accepts another place, also for later openings with it.
@@ -162,7 +162,7 @@ impl<'p> Options<'p> {
     }
 
     /// Creates a store in a medium, as large as the medium. Other contents of the medium are overwritten, but not a
-    /// journal or a recording of this crate.
+    /// journal or a recording of this family.
     ///
     /// # Errors
     /// [`FormatError::Exists`], if there is a store already, whole or damaged; [`FormatError::Foreign`], if there is a
@@ -254,7 +254,7 @@ impl<'p> Options<'p> {
     /// Opens a store for writing, and records that by a commit, which changes nothing else. Replaces damaged copies
     /// whose other copy is whole. If the medium has grown, the store grows with it.
     ///
-    /// Only one process may write at a time; a [`DaxFile`](../dax/struct.DaxFile.html) ensures that. Within this process the
+    /// Only one process may write at a time; a [`DaxFile`](https://docs.rs/cachemaint/latest/cachemaint/dax/struct.DaxFile.html) ensures that. Within this process the
     /// medium's [`writer_lock`](Medium::writer_lock) does, until the store and its last region are dropped. To read only, open
     /// a [`Reader`](crate::Reader), which is possible beside any writer.
     ///
@@ -487,7 +487,7 @@ impl<M: Medium> Store<M> {
     }
 }
 
-/// Fails if there is another format of this crate.
+/// Fails if there is another format of this family.
 fn refuse_another_format<M: Medium>(medium: &M) -> Result<(), Error<M::Error>> {
     let is_of_store = |at: u64| {
         let mut word = [0; 8];

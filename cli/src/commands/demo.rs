@@ -18,6 +18,7 @@ use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio, exit};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -77,18 +78,22 @@ struct Findings {
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let place = arguments.path.clone().unwrap_or_else(std::env::temp_dir);
     ensure!(place.is_dir(), "{}: is not a directory; name one that exists", place.display());
+    let made = Arc::new(OnceLock::new());
+    let removed = Arc::clone(&made);
+    // Before the directory is there: a signal right after its creation must find the handler. The child ends when its pipes
+    // have no other end.
+    interrupts::handle(move || {
+        let path: &PathBuf = removed.wait();
+        IS_INTERRUPTED.store(true, Ordering::SeqCst);
+        let is_used = |error: io::Error| error.kind() == io::ErrorKind::DirectoryNotEmpty;
+        while fs::remove_dir_all(path).is_err_and(is_used) {}
+        exit(interrupts::INTERRUPTED.into());
+    })?;
     let directory = tempfile::Builder::new()
         .prefix("cachemaint-demo-")
         .tempdir_in(&place)
         .with_context(|| format!("{}: no directory can be made in it", place.display()))?;
-    let removed = directory.path().to_path_buf();
-    // The child ends when its pipes have no other end.
-    interrupts::handle(move || {
-        IS_INTERRUPTED.store(true, Ordering::SeqCst);
-        let is_used = |error: io::Error| error.kind() == io::ErrorKind::DirectoryNotEmpty;
-        while fs::remove_dir_all(&removed).is_err_and(is_used) {}
-        exit(interrupts::INTERRUPTED.into());
-    })?;
+    made.get_or_init(|| directory.path().to_path_buf());
     let ended = demonstrate(directory);
     while IS_INTERRUPTED.load(Ordering::SeqCst) {
         // The file may be gone, which is not an error. The handler ends the process.

@@ -11,6 +11,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, exit};
+use std::sync::{Arc, OnceLock};
 use tempfile::NamedTempFile;
 
 /// Write a blob to standard output, as it was saved
@@ -105,13 +106,17 @@ impl Loading<'_> {
         }
         let unwritable = || format!("{shown}: cannot be written");
         let parent = output.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let beside = NamedTempFile::new_in(parent.unwrap_or(Path::new(".")));
-        let mut beside = beside.with_context(unwritable)?;
-        let temporary = beside.path().to_path_buf();
+        let temporary = Arc::new(OnceLock::new());
+        let removed = Arc::clone(&temporary);
+        // Before the file is there: a signal right after its creation must find the handler.
         interrupts::handle(move || {
-            drop(fs::remove_file(temporary));
+            let path: &PathBuf = removed.wait();
+            drop(fs::remove_file(path));
             exit(interrupts::INTERRUPTED.into());
         })?;
+        let beside = NamedTempFile::new_in(parent.unwrap_or(Path::new(".")));
+        let mut beside = beside.with_context(unwritable)?;
+        temporary.get_or_init(|| beside.path().to_path_buf());
         self.write(&mut beside, &progress::bar("loading")?)?;
         // Without this the new name can be durable before the bytes are.
         beside.as_file().sync_all().with_context(unwritable)?;

@@ -630,6 +630,16 @@ fn an_interrupted_load_leaves_no_file() {
     assert!(interrupted);
 }
 
+/// Files of `/proc` state a length of zero.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_states_no_length_is_saved_whole() {
+    let place = Place::with(&["cpu"]);
+    place.run(&["save", "cpu", "--input", "/proc/version"]).success();
+    let loaded = place.run(&["load", "cpu"]).success().0.stdout;
+    assert_eq!(loaded, fs::read("/proc/version").unwrap());
+}
+
 /// A blob can be a secret.
 #[test]
 fn a_blob_replaces_a_regular_file_by_a_private_one() {

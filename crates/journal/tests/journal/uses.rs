@@ -203,6 +203,18 @@ fn a_wait_ends_with_its_time_or_with_the_journal() {
     assert_eq!(journal.wait_for_records(start, Duration::MAX).unwrap(), end);
 }
 
+/// There will be no further record.
+#[test]
+fn a_wait_for_records_ends_when_a_trim_has_failed() {
+    let counting = Counting::new(medium());
+    let (journal, _) = options().create_new(erased(&counting)).unwrap();
+    journal.append(b"a").unwrap();
+    counting.left.store(0, Relaxed);
+    assert!(journal.trim(journal.end()).is_err());
+    let waited = journal.wait_for_records(journal.end(), Duration::MAX);
+    assert!(matches!(reason(&waited), Some(ErrorKind::Format(FormatError::Failed))));
+}
+
 #[test]
 fn after_a_failed_write_back_nothing_is_acknowledged() {
     let counting = Counting::new(medium());

@@ -44,6 +44,16 @@ pub(crate) fn test(_host: &Host, report: &mut Report) -> Result<()> {
     report.check("as in the README", "the tests pass as a new user runs them", || {
         Cmd::cargo("test").check_tests()
     })?;
+    report.check(
+        "mutation",
+        "no write-back, fence or order of a format can be left out",
+        || Cmd::cargo("test --no-fail-fast -- --ignored").check_tests(),
+    )?;
+    report.check(
+        "long",
+        "generated histories, killed processes and the examples are right",
+        || Cmd::cargo("test -p cachemaint-long-tests -p cachemaint-examples").check_tests(),
+    )?;
     report.check("tools", "the patches fit, and the lab's tool and plugin are right", || {
         Cmd::cargo("test -p xtask -p lose-lines --lib --bins --examples").check_tests()
     })

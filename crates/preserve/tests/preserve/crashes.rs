@@ -335,6 +335,7 @@ fn cut_twice(simulation: &Simulation) -> Exploration {
 /// Each scenario must be safe before anything is left out: that includes a kill at every operation, and recovery
 /// that is itself cut by a crash. The quick ones come first, since a mutant is tried until one fails.
 #[test]
+#[ignore = "mutation takes half a minute: cargo test -- --ignored"]
 fn no_write_back_and_no_fence_can_be_left_out() {
     let uncut = |setting: &Setting| setting.simulation(BYTES).crashes_in_recovery(0).effort(EFFORT);
     let mut mutation = Mutation::new().only_in("crates/preserve/src");
@@ -368,6 +369,7 @@ fn no_write_back_and_no_fence_can_be_left_out() {
 
 /// The root has its own file, which a journal and a recorder will share.
 #[test]
+#[ignore = "mutation takes half a minute: cargo test -- --ignored"]
 fn no_write_back_and_no_fence_of_a_root_can_be_left_out() {
     let uncut = |setting: &Setting| setting.simulation(BYTES).crashes_in_recovery(0).effort(EFFORT);
     let survivors = Mutation::new().only_in("crates/format/src/root").run(&[

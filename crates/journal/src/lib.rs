@@ -267,7 +267,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// A log that is open for appending. See the [module](self).
+/// A log that is open for appending. See the [crate's documentation](self).
 ///
 /// Threads can share it: all methods but [`close`](Self::close) take `&self`. The example of
 /// [`wait_for_records`](Self::wait_for_records) has a thread that reads and trims the records of other threads.

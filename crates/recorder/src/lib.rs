@@ -226,7 +226,7 @@ use cachemaint_format::sync::AtomicBool;
 use core::sync::atomic::Ordering;
 use cursor::Shards;
 
-/// An open recording that events are written into, as in the [module's example](self). Dropping it does not write back.
+/// An open recording that events are written into, as in the [crate's example](self). Dropping it does not write back.
 ///
 /// `'c` is the lifetime of its [cursors](Options::cursors), `'static` if it has allocated them.
 #[derive(Debug)]

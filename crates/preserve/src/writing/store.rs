@@ -22,7 +22,7 @@ use cachemaint::medium::OpenError;
 use cachemaint::medium::{Medium, Readable, WriterLockGuard};
 use cachemaint_format::error::FormatError;
 
-/// A store of named blobs, opened for writing. See the [module](crate).
+/// A store of named blobs, opened for writing. See the [crate's documentation](crate).
 #[derive(Debug)]
 pub struct Store<M: Medium> {
     pub(super) medium: Arc<M>,

@@ -402,13 +402,13 @@ fn store(image: &Image<'_>) -> Outcome {
     Ok(())
 }
 
-/// As many names as the store has room for. The blob of the first one takes a quarter of the store, and each further one
+/// As many names as the store has room for. The blob of the first one takes an eighth of the store, and each further one
 /// begins so many bytes behind the one before: entries of a commit whose tag is right.
 fn crafted_store(image: &Image<'_>, stride: u64) -> Outcome {
     let options = cachemaint_preserve::Options::new().unit(64);
     let (mut store, _) = options.create_new(image).map_err(|failed| failed.error)?;
     let len = Readable::len(image);
-    let (bytes, number) = (len / 4, store.generation() + 1);
+    let (bytes, number) = (len / 8, store.generation() + 1);
     let mut transaction = store.begin()?;
     transaction.put("n000", &vec![7; usize::try_from(bytes)?])?;
     for number in 1..NAMES {

@@ -5,8 +5,8 @@
 //!
 //! | offset | what |
 //! |---|---|
-//! | 0 | header: [`MAGIC`] in the upper half, the number of slots in the lower one; 0 until the table is there |
-//! | 64 | the state of each slot: [`FREE`], [`TAKEN`] or [`REMOVED`] |
+//! | 0 | header: `MAGIC` in the upper half, the number of slots in the lower one; 0 until the table is there |
+//! | 64 | the state of each slot: `FREE`, `TAKEN` or `REMOVED` |
 //! | the next multiple of 64 | the entry of each slot: key, value |
 //!
 //! The search for an entry begins at the slot that its key hashes to, and ends at the first free one (open addressing).

@@ -15,39 +15,23 @@
 use cachemaint::cache::Destination;
 use cachemaint::dax::{DaxFile, Options};
 use cachemaint::medium::Readable;
-use cachemaint_test_support::killed::{Call, at_each_system_call, note_system_calls};
+use cachemaint_test_support::killed::{
+    Call, alone, at_each_system_call, directory, note_system_calls,
+};
 use core::fmt::Display;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use tempfile::TempDir;
 
 const OLD: u64 = 64 << 10;
 const NEW: u64 = 3 << 20;
 /// Slices are compared at once, which an emulator needs.
 static ZEROS: [u8; 3 << 20] = [0; 3 << 20];
 
-/// A forked child keeps every descriptor that is open when it is forked, so the tests run one after the other.
-static ALONE: Mutex<()> = Mutex::new(());
-
-fn alone() -> MutexGuard<'static, ()> {
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// On DAX files are persisted by lines, which demands more of what a killed process leaves.
 fn options() -> Options {
     Options::new().allow_page_granularity()
-}
-
-/// A directory in memory, unless the environment names another place: a killed process loses nothing on either, and
-/// the disk would be waited for after most of the system calls.
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-fn directory() -> TempDir {
-    let is_named = std::env::var_os("TMPDIR").is_some();
-    let in_memory = if is_named { None } else { tempfile::tempdir_in("/dev/shm").ok() };
-    in_memory.unwrap_or_else(|| tempfile::tempdir().unwrap())
 }
 
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]

@@ -7,33 +7,15 @@
 #![cfg(all(target_os = "linux", target_has_atomic = "64", not(miri), not(cachemaint_loom)))]
 
 use cachemaint::dax::Options;
-use cachemaint_test_support::killed::at_each_system_call;
+use cachemaint_test_support::killed::{alone, at_each_system_call, directory};
 use std::fs;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use tempfile::TempDir;
 
 const OLD: u64 = 64 << 10;
-
-/// A forked child keeps every descriptor that is open when it is forked, so the tests run one after the other.
-static ALONE: Mutex<()> = Mutex::new(());
-
-fn alone() -> MutexGuard<'static, ()> {
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// On DAX files are persisted by lines, which demands more of what a killed process leaves.
 fn options() -> Options {
     Options::new().allow_page_granularity()
-}
-
-/// A directory in memory, unless the environment names another place: a killed process loses nothing on either, and
-/// the disk would be waited for after most of the system calls.
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-fn directory() -> TempDir {
-    let is_named = std::env::var_os("TMPDIR").is_some();
-    let in_memory = if is_named { None } else { tempfile::tempdir_in("/dev/shm").ok() };
-    in_memory.unwrap_or_else(|| tempfile::tempdir().unwrap())
 }
 
 /// Cuts off `start`, which opens or creates a file and a structure in it, and starts again.

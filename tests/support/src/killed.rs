@@ -8,6 +8,25 @@ use core::ffi::{c_int, c_long};
 use core::fmt::Display;
 use core::ptr::null_mut;
 use std::os::unix::fs::MetadataExt as _;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use tempfile::TempDir;
+
+/// A forked child keeps every descriptor that is open when it is forked, so the tests run one after the other.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// Waits until no other test of the program has a child.
+pub fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A directory in memory, unless the environment names another place: a killed process loses nothing on either, and
+/// the disk would be waited for after most of the system calls.
+#[must_use]
+pub fn directory() -> TempDir {
+    let is_named = std::env::var_os("TMPDIR").is_some();
+    let in_memory = if is_named { None } else { tempfile::tempdir_in("/dev/shm").ok() };
+    in_memory.unwrap_or_else(|| tempfile::tempdir().unwrap())
+}
 
 /// The end of a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

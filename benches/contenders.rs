@@ -168,7 +168,7 @@ pub fn run_cases<B: Sync>(
 /// If it cannot be printed.
 pub fn print_heading(out: &mut dyn Write, what: &str, blocks: Blocks) -> Outcome {
     let machine = Machine::this();
-    writeln!(out, "\n{}; {}; DRAM", machine.cpu, machine.kernel)?;
+    writeln!(out, "\n{}; {}", machine.cpu, machine.kernel)?;
     let blocks = blocks.get();
     writeln!(out, "{what}: medians of {blocks} interleaved blocks, 95 % intervals")?;
     Ok(())

@@ -47,7 +47,7 @@ const GOAL_OF_A_GROUP: f64 = 1.2;
 const LARGE: usize = 4 << 10;
 
 fn main() -> ExitCode {
-    run_cases(Bench::new(), "append a record", Blocks::at_least(201), |bench, then| {
+    run_cases(Bench::new(), "append a record in DRAM", Blocks::at_least(201), |bench, then| {
         bench.for_each_case(then)
     })
 }

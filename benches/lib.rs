@@ -14,6 +14,8 @@ pub mod libpmemobj;
 pub mod lttng;
 pub mod measure;
 pub mod payloads;
+#[cfg(target_os = "linux")]
+pub mod sqlite;
 pub mod threads;
 
 use crate::measure::pinning;

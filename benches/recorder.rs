@@ -49,9 +49,12 @@ const CASES: [(usize, &str, f64); 2] = [(1, "1 thread", 16.0), (2, "2 threads", 
 const CHECK_EACH: u64 = 64;
 
 fn main() -> ExitCode {
-    run_cases(Bench::new(), "record an event of 40 B", Blocks::at_least(301), |bench, then| {
-        bench.for_each_case(then)
-    })
+    run_cases(
+        Bench::new(),
+        "record an event of 40 B in DRAM",
+        Blocks::at_least(301),
+        |bench, then| bench.for_each_case(then),
+    )
 }
 
 /// The parts that are made once, before a thread is pinned.

@@ -105,7 +105,11 @@ impl<'a> Crashed<'a> {
     fn print_rates(&self, out: &mut dyn Write) -> Outcome {
         let blocks = Blocks::FEWEST;
         let records = self.records;
-        print_heading(out, &format!("open a journal of {records} records of {PAYLOAD} B"), blocks)?;
+        print_heading(
+            out,
+            &format!("open a journal of {records} records of {PAYLOAD} B in DRAM"),
+            blocks,
+        )?;
         let mut open: [Loop<'_, (f64, u64)>; 1] = [Box::new(|| self.open())];
         let samples = interleave(blocks, &mut open, &mut || {}).concat();
         let rates = |amount: &dyn Fn(u64) -> f64| {

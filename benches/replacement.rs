@@ -74,7 +74,7 @@ fn main() -> ExitCode {
         },
         |out| {
             with_both(|both| {
-                print_heading(out, "the replacement and the original", BLOCKS)?;
+                print_heading(out, "the replacement and the original, in DRAM", BLOCKS)?;
                 writeln!(
                     out,
                     "fills, and copies of 1 MiB or more: {} blocks",

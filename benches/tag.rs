@@ -16,9 +16,12 @@ const TAGS: u16 = 512;
 const SIZES: [usize; 5] = [16, 64, 256, 1 << 10, 4 << 10];
 
 fn main() -> ExitCode {
-    run_cases(Ok(Clock::new()), "the tag of a record", Blocks::at_least(101), |clock, then| {
-        SIZES.into_iter().try_for_each(|size| then(case(clock, size)))
-    })
+    run_cases(
+        Ok(Clock::new()),
+        "the tag of a record in DRAM",
+        Blocks::at_least(101),
+        |clock, then| SIZES.into_iter().try_for_each(|size| then(case(clock, size))),
+    )
 }
 
 fn case(clock: &Clock, size: usize) -> Case<'_> {

@@ -315,7 +315,9 @@ enum cachemaint_backing {
     /* Persistent memory without a claim. */
     CACHEMAINT_BACKING_PMEM_UNKNOWN = 8,
     /* virtio-pmem: memory of the host. */
-    CACHEMAINT_BACKING_VIRTIO_PMEM = 9
+    CACHEMAINT_BACKING_VIRTIO_PMEM = 9,
+    /* A file system whose way to storage is not seen: overlayfs, ZFS, NFS, FUSE, each on another system than Linux. */
+    CACHEMAINT_BACKING_FILE_SYSTEM = 10
 };
 
 /* The guarantee of an open file. The texts are valid until the file is closed. */

@@ -160,6 +160,7 @@ const fn backing(backing: Backing) -> c_int {
         Backing::Cxl => 7,
         Backing::PmemUnknown => 8,
         Backing::VirtioPmem => 9,
+        Backing::FileSystem => 10,
         _ => 0,
     }
 }

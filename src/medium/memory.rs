@@ -67,15 +67,15 @@ impl<'a> Memory<'a> {
     /// of the line size to the next may lie in two lines.
     ///
     /// # Panics
-    /// 1. If `backing` is [`Storage`](Backing::Storage) or [`VirtioPmem`](Backing::VirtioPmem), which lines that are
-    ///    written back do not reach.
+    /// 1. If `backing` is [`Storage`](Backing::Storage), [`FileSystem`](Backing::FileSystem) or
+    ///    [`VirtioPmem`](Backing::VirtioPmem), which lines that are written back do not reach.
     /// 2. If it is persistent memory and `cache` is aimed at the point of coherency: lines would not reach it, with no
     ///    sign of that.
     #[must_use]
     #[track_caller]
     pub const fn new(words: &'a [AtomicU64], cache: Cache, backing: Backing) -> Self {
         assert!(
-            !matches!(backing, Backing::Storage | Backing::VirtioPmem),
+            !matches!(backing, Backing::Storage | Backing::FileSystem | Backing::VirtioPmem),
             "lines that are written back do not reach this backing: open it as a DaxFile"
         );
         assert!(
@@ -380,7 +380,7 @@ mod tests {
     fn memory_that_lines_do_not_reach_is_refused() {
         let Some(cache) = cache("memory_that_lines_do_not_reach_is_refused") else { return };
         let words = words(1);
-        for backing in [Backing::Storage, Backing::VirtioPmem] {
+        for backing in [Backing::Storage, Backing::FileSystem, Backing::VirtioPmem] {
             let made = std::panic::catch_unwind(|| drop(Memory::new(&words, cache, backing)));
             assert!(made.is_err(), "{backing:?}");
         }

@@ -11,6 +11,9 @@ use crate::Point;
 pub enum Backing {
     /// The page cache over a file system on storage.
     Storage,
+    /// A file system whose sync is documented to reach storage, and is not seen to: overlayfs, ZFS, NFS, FUSE, one whose
+    /// log or device is not seen, and each on another system than Linux.
+    FileSystem,
     /// RAM that belongs to the kernel: tmpfs, hugetlbfs.
     Ram,
     /// RAM that was set aside as persistent memory (`memmap=SIZE!START`) or that the kernel calls volatile,
@@ -43,6 +46,7 @@ impl Backing {
     /// All kinds of backing.
     pub const ALL: &'static [Self] = &[
         Self::Storage,
+        Self::FileSystem,
         Self::Ram,
         Self::EmulatedPmem,
         Self::ReservedRam,
@@ -59,6 +63,7 @@ impl Backing {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Storage => "storage",
+            Self::FileSystem => "file system",
             Self::Ram => "RAM (tmpfs)",
             Self::EmulatedPmem => "RAM set aside",
             Self::ReservedRam => "reserved RAM",

@@ -9,6 +9,8 @@ const SAME_PLACE: Survival = Survival::If("the next kernel reserves the same pla
 const KEEPS_PLACE: Survival =
     Survival::If("firmware keeps RAM, and the next kernel reserves the same place");
 const DRIVE_FLUSHES: Survival = Survival::If("the drive gets and honours flushes");
+/// The one condition of all file systems whose way to storage is not seen.
+const HONOURS_FSYNC: Survival = Survival::If("the file system honours fsync");
 const HOST_LIVES: Survival = Survival::If("the host goes on running");
 const RESET_FLUSHES: Survival =
     Survival::If("the lines were written back too, or a reset flushes the caches");
@@ -41,7 +43,7 @@ impl Backing {
     pub const fn survives(self, stage: Stage, event: Event) -> Statement<Survival> {
         match (event, self) {
             (_, Self::ReservedRam) => reserved(stage, event),
-            (Event::ProcessCrash, Self::Unknown) => Statement::documented(
+            (Event::ProcessCrash, Self::Unknown | Self::FileSystem) => Statement::documented(
                 Survival::Yes,
                 FILE_HAS_PAGE,
                 "POSIX, mmap: MAP_SHARED; Microsoft Learn, UnmapViewOfFile",
@@ -52,6 +54,7 @@ impl Backing {
                 "Linux mm/filemap.c and fs/dax.c; mmap(2), MAP_SHARED",
             ),
             (_, Self::Storage) => storage(stage, event),
+            (_, Self::FileSystem) => file_system(stage, event),
             (_, Self::Ram) => Statement::documented(
                 Survival::No,
                 "the kernel that had the pages is gone, and the next one starts without them",
@@ -127,6 +130,24 @@ const fn storage(stage: Stage, event: Event) -> Statement<Survival> {
             "sync(2), reboot(2)",
         ),
         (..) => Statement::documented(Survival::Yes, "it is on the drive", "fsync(2)"),
+    }
+}
+
+const fn file_system(stage: Stage, event: Event) -> Statement<Survival> {
+    match (event, stage) {
+        (Event::PowerLoss, Stage::Stored) => Statement::documented(
+            Survival::No,
+            "it is in a cache of this machine, and nothing has synced it",
+            "fsync(2)",
+        ),
+        (_, Stage::Stored) => storage(stage, event),
+        (..) => Statement::documented(
+            HONOURS_FSYNC,
+            "a sync is documented to bring it to storage, and it is not seen here what the file system, its server or its \
+             device does",
+            "fsync(2); Linux Documentation/filesystems/overlayfs.rst; RFC 8881, COMMIT; Apple, fcntl(2), F_FULLFSYNC; \
+             Microsoft Learn, FlushFileBuffers",
+        ),
     }
 }
 
@@ -323,8 +344,8 @@ const fn virtio(stage: Stage, event: Event) -> Statement<Survival> {
 mod tests {
     use super::{Backing, Event, Stage, Survival};
     use Backing::{
-        Cxl, CxlGpf, EmulatedPmem, PmemAdr, PmemEadr, PmemUnknown, Ram, ReservedRam, Storage,
-        Unknown, VirtioPmem,
+        Cxl, CxlGpf, EmulatedPmem, FileSystem, PmemAdr, PmemEadr, PmemUnknown, Ram, ReservedRam,
+        Storage, Unknown, VirtioPmem,
     };
     use Stage::{DeepPersisted, Persisted, Stored};
 
@@ -352,11 +373,23 @@ mod tests {
     ///   are, and others (RAM, dirty lines with eADR, devices without flush hints) are not promised
     ///   by it;
     /// - virtio-pmem has no `MAP_SYNC`, so the blocks under a store need not be the file's yet;
+    /// - a file system whose way to storage is not seen keeps what was synced if it does what is documented;
     /// - nothing is promised without a claim.
-    const TABLE: [Row; 33] = [
+    const TABLE: [Row; 36] = [
         (Storage, Stored, ["yes", "if synced", "if synced", "no"]),
         (Storage, Persisted, ["yes", "yes", "yes", "if drive"]),
         (Storage, DeepPersisted, ["yes", "yes", "yes", "if drive"]),
+        (FileSystem, Stored, ["yes", "if synced", "if synced", "no"]),
+        (
+            FileSystem,
+            Persisted,
+            ["yes", "if honours fsync", "if honours fsync", "if honours fsync"],
+        ),
+        (
+            FileSystem,
+            DeepPersisted,
+            ["yes", "if honours fsync", "if honours fsync", "if honours fsync"],
+        ),
         (Ram, Stored, ["yes", "no", "no", "no"]),
         (Ram, Persisted, ["yes", "no", "no", "no"]),
         (Ram, DeepPersisted, ["yes", "no", "no", "no"]),

@@ -178,7 +178,7 @@ pub struct Boot {
 }
 
 /// The backings by their numbers, from 1 on. A number is never reused.
-const BACKINGS: [Backing; 10] = [
+const BACKINGS: [Backing; 11] = [
     Backing::Storage,
     Backing::Ram,
     Backing::EmulatedPmem,
@@ -189,6 +189,7 @@ const BACKINGS: [Backing; 10] = [
     Backing::PmemUnknown,
     Backing::VirtioPmem,
     Backing::ReservedRam,
+    Backing::FileSystem,
 ];
 
 impl Stamp {

@@ -154,7 +154,9 @@ impl Options {
         self.open_or_create_in_turn(path.as_ref(), len)
     }
 
-    /// Opens a file that exists and maps it for reading only. The right to read it is enough.
+    /// Opens a file that exists and maps it for reading only. The right to read it is enough, except on overlayfs: there the
+    /// file is opened for writing, so that it is copied up if it is on a lower layer. A mapping of a lower layer's file never
+    /// shows what is stored later.
     ///
     /// Its guarantee is the same as for [`open`](Self::open), and the same files are refused: a view can
     /// [persist](DaxView::persist) bytes that others have stored. So file and directory are synced as by `open`.

@@ -62,7 +62,14 @@ impl Options {
 
     pub(super) fn open_view(&self, path: &Path) -> Result<DaxView, Error> {
         require_read_only_words(path)?;
-        let (file, facts) = file::open(path, Access::Read, self.lock_or(Lock::Off), self.caches())?;
+        let open = |access| file::open(path, access, self.lock_or(Lock::Off), self.caches());
+        let (mut file, mut facts) = open(Access::Read)?;
+        // Without pages it is refused for that below, and left where it is.
+        if facts.may_be_of_a_lower_layer && self.takes_pages {
+            // With its lock.
+            drop(file);
+            (file, facts) = open(Access::ReadAndWrite).map_err(|error| lower(path, &error))?;
+        }
         self.map(path, file, &facts, Access::Read)
     }
 
@@ -78,6 +85,11 @@ impl Options {
             require_read_only_words(path)?;
         }
         let (file, facts) = file::take(path, file, access, self.lock_or(lock), self.caches())?;
+        if access == Access::Read && facts.may_be_of_a_lower_layer {
+            let text = "its descriptor was opened for reading only on overlayfs, where a mapping of a lower layer's file never \
+                        shows what is stored later; open it for reading and writing, which copies it up, and view that";
+            return Err(Error::invalid(path, text));
+        }
         self.map(path, file, &facts, access)
     }
 
@@ -134,6 +146,15 @@ impl Options {
     fn caches(&self) -> Option<Cache> {
         self.cache.or_else(|| Cache::host().ok())
     }
+}
+
+/// Returns the error of a view of a file of overlayfs that could not be opened for writing, which copies it up.
+fn lower(path: &Path, error: &Error) -> Error {
+    let ErrorKind::PermissionDenied = error.kind() else { return error.clone() };
+    let text = "is on overlayfs, where a view of a lower layer's file never shows what is stored later, and this user may not \
+                open it for writing, which copies it up; let its owner grant that, or put it on a volume (a bind mount)";
+    let refused = Error::because(path, ErrorKind::PermissionDenied, text);
+    error.raw_os_error().map_or(refused.clone(), |number| refused.numbered(number))
 }
 
 /// Returns the method to persist on a medium with this guarantee. The cache is not aimed yet.

@@ -1,5 +1,6 @@
 //! Any system but Linux: files through the page cache, by memmap2 and the standard library, whose `sync_all` is
-//! `F_FULLFSYNC` on macOS and `FlushFileBuffers` on Windows. Nothing is asked about the device, so nothing is promised of it.
+//! `F_FULLFSYNC` on macOS and `FlushFileBuffers` on Windows. Nothing is asked about the device, so what these systems document
+//! is a condition.
 
 #![expect(
     clippy::unnecessary_wraps,
@@ -46,6 +47,7 @@ pub(in crate::dax) struct Facts {
     pub(in crate::dax) size: u64,
     pub(in crate::dax) alignment: u64,
     pub(in crate::dax) has_name: bool,
+    pub(in crate::dax) may_be_of_a_lower_layer: bool,
 }
 
 impl Facts {
@@ -59,11 +61,16 @@ pub(in crate::dax) fn ask(path: &Path, file: &File, _: Option<Cache>) -> Result<
     if !metadata.is_file() {
         return Err(Error::new(path, ErrorKind::NotAFile));
     }
-    Ok(Facts { id: NoId, size: metadata.len(), alignment: page_size() as u64, has_name: true })
+    Ok(facts(metadata.len()))
+}
+
+fn facts(size: u64) -> Facts {
+    let alignment = page_size() as u64;
+    Facts { id: NoId, size, alignment, has_name: true, may_be_of_a_lower_layer: false }
 }
 
 pub(in crate::dax) fn ask_directory(_: &Path, _: &File, _: Option<Cache>) -> Result<Facts, Error> {
-    Ok(Facts { id: NoId, size: 0, alignment: page_size() as u64, has_name: true })
+    Ok(facts(0))
 }
 
 pub(in crate::dax) const fn is_device(_: &Path, _: &Metadata) -> Result<bool, Error> {
@@ -75,9 +82,10 @@ pub(in crate::dax) fn conclude(_: &Path, facts: &Facts) -> Result<Guarantee, Err
     let System { name, persists_by, .. } = System::host();
     Ok(Guarantee {
         granularity: Granularity::Page(page_size()),
-        backing: Backing::Unknown,
+        backing: Backing::FileSystem,
         reason: format!(
-            "{name} persists them by {persists_by}, and this crate maps files directly on Linux only"
+            "{name} persists them by {persists_by}, as it documents, so that they survive if the file system honours \
+             fsync; this crate maps files directly on Linux only"
         ),
         advice: Some("where pages are too coarse use a file on persistent memory under Linux"),
         file_system: String::new(),

@@ -150,12 +150,12 @@ impl HostReport {
         })
     }
 
-    /// Returns the possible backings of a file here: storage and RAM always, and each kind of region. On another system
-    /// than Linux the backing of each file is unknown.
+    /// Returns the possible backings of a file here: storage and RAM always, each kind of region, and file systems whose way
+    /// to storage is not seen, as each on another system than Linux.
     #[must_use]
     pub fn backings(&self) -> Vec<Backing> {
         if !self.is_linux {
-            return alloc::vec![Backing::Unknown];
+            return alloc::vec![Backing::FileSystem];
         }
         let mut backings = alloc::vec![Backing::Storage, Backing::Ram];
         for region in self.regions.iter().flatten() {
@@ -164,6 +164,7 @@ impl HostReport {
                 backings.push(backing);
             }
         }
+        backings.push(Backing::FileSystem);
         backings
     }
 }

@@ -232,7 +232,7 @@ fn an_empty_tree_is_unknown_with_reasons() {
         assert!(why.reason.starts_with('/'), "{why}");
         assert!(!why.advice.is_empty());
     }
-    assert_eq!(report.backings(), [Backing::Storage, Backing::Ram]);
+    assert_eq!(report.backings(), [Backing::Storage, Backing::Ram, Backing::FileSystem]);
     assert_fits(&report.to_string(), SCREEN_LINES, "nothing is known");
 }
 
@@ -293,7 +293,7 @@ fn the_legend_of_the_table_has_the_signs_that_are_used() {
     assert!(
         screen.ends_with(
             "[1] if the file systems are synced first; \
-             [2] if the drive gets and honours flushes"
+             [2] if the drive gets and honours flushes; [3] if the file system honours fsync"
         ),
         "{screen}"
     );
@@ -340,6 +340,7 @@ fn the_survival_table_has_a_row_for_each_kind_of_region() {
             Backing::EmulatedPmem,
             Backing::VirtioPmem,
             Backing::Cxl,
+            Backing::FileSystem,
         ]
     );
     let screen = report.to_string();
@@ -413,9 +414,9 @@ fn another_system_is_named_with_its_calls() {
         }
         assert!(!text.contains("Linux 6"), "{text}");
         assert!(report.regions.is_err() && report.page_size.is_err() && report.caches.is_err());
-        assert_eq!(report.backings(), [Backing::Unknown]);
+        assert_eq!(report.backings(), [Backing::FileSystem]);
         let promises = unwrapped.split_once("Survives").unwrap().1;
-        assert!(promises.ends_with("unknown yes ? ? ? ?: not promised"), "{os}: {text}");
+        assert!(promises.ends_with("if the file system honours fsync"), "{os}: {text}");
         assert_fits(&text, SCREEN_LINES, os);
     }
 }

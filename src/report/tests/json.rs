@@ -93,8 +93,9 @@ const NAMES: &[(&str, &str)] = &[
     ("regions.list[].evidence[]", "asked answer"),
 ];
 
-const BACKINGS: [&str; 11] = [
+const BACKINGS: [&str; 12] = [
     "storage",
+    "file_system",
     "ram",
     "emulated_pmem",
     "reserved_ram",
@@ -169,7 +170,7 @@ fn the_values_are_the_machine_s() {
         host["regions"]["list"][0]["devices"][0],
         json!({"name": "nmem0", "id": "8089-a2-1837-00000bb3", "unsafe_shutdowns": 3, "failures": ["flush_fail"]})
     );
-    assert_eq!(host["backings"], json!(["storage", "ram", "pmem_adr"]));
+    assert_eq!(host["backings"], json!(["storage", "ram", "pmem_adr", "file_system"]));
     assert_eq!(host["survival"]["pmem_adr"]["power_loss"]["stored"], "no");
     assert_eq!(host["survival"]["pmem_adr"]["warm_reboot"]["stored"], "not_promised");
     let cell = &host["survival"]["pmem_adr"]["power_loss"];

@@ -47,7 +47,7 @@ pub(crate) struct Device {
 pub(crate) enum Unusable {
     /// An attribute is missing, cannot be read or holds no such value.
     Attribute { path: String, answer: String },
-    /// The device is bound to another driver than the one that maps it (`kmem`), or to none.
+    /// The device is bound to another driver than the one that maps it (`kmem`, `fsdev_dax`), or to none.
     Driver(Option<String>),
 }
 
@@ -113,13 +113,14 @@ fn require_driver(tree: &Tree, path: &Path, evidence: &mut Vec<Evidence>) -> Res
     let answer = driver.as_deref().unwrap_or("absent");
     evidence.push(Evidence::new(link.to_string_lossy(), answer));
     match driver {
-        Some(name) if name != SYSTEM_RAM => Ok(()),
+        Some(name) if name == DEVICE_DAX => Ok(()),
         other => Err(Unusable::Driver(other)),
     }
 }
 
-/// The driver that makes a device RAM of the kernel (`drivers/dax/kmem.c`).
-pub(crate) const SYSTEM_RAM: &str = "kmem";
+/// The one driver whose devices programs map (`drivers/dax/device.c`). Others on the bus make them RAM of the kernel (`kmem`)
+/// or give them to a file system (`fsdev_dax`).
+const DEVICE_DAX: &str = "device_dax";
 
 /// Returns the value of an attribute, if it is one that the kernel can mean.
 fn attribute(

@@ -1,5 +1,6 @@
 //! Block devices under file systems: their regions of persistent memory, and their durability.
 
+use super::Doubt;
 use super::bad_blocks;
 use super::ext4;
 use super::mounts::Mount;
@@ -24,11 +25,11 @@ pub(crate) struct Disk {
     /// The memory devices of all regions under it.
     pub(crate) devices: Vec<MemoryDevice>,
     /// The reason why it is not known to keep data over a reboot; `None` if everything under it does, as far as it shows.
-    pub(crate) unkept: Option<String>,
+    pub(crate) unkept: Option<Doubt>,
     /// The reason why the log of the file system is not known to be on it. Without the log synced files are lost.
     pub(crate) foreign_log: Option<&'static str>,
-    /// The reason why the file system is not known to flush it, which the mount options do not show.
-    pub(crate) unflushed: Option<String>,
+    /// The reason why a sync is not known to flush it, by the mount options and those that only the driver shows.
+    pub(crate) unflushed: Option<Doubt>,
     /// True if the kernel writes the caches back when a file that it maps directly is synced. It does so for devices
     /// whose `dax/write_cache` is 1. The attribute is 0 with eADR and for volatile memory, root can set it, and a kernel
     /// that cannot write caches back does not show it (Linux `drivers/dax/super.c`, `dax_flush`, `dax_visible`;
@@ -40,14 +41,14 @@ pub(crate) struct Disk {
 
 impl Disk {
     /// Returns a device of which no more is known than its name.
-    fn unknown(name: String, why: &str) -> Self {
+    fn unknown(name: String, mount: &Mount, why: &str) -> Self {
         Self {
             name,
             region: None,
             devices: Vec::new(),
-            unkept: Some(String::from(why)),
+            unkept: Some(Doubt::Unseen(String::from(why))),
             foreign_log: None,
-            unflushed: None,
+            unflushed: mount.unflushed(),
             is_cache_written_back: false,
             drops_flushes: false,
         }
@@ -70,14 +71,20 @@ pub(crate) fn disk(
         device
     });
     let Some(device) = found else {
-        return Disk::unknown(String::new(), "its device is not known");
+        return Disk::unknown(String::new(), mount, "its device is not known");
     };
     let name = name_of(&device);
     let Some(parts) = parts(tree, device, mount, evidence) else {
-        return Disk::unknown(name, "not all devices of its file system are known");
+        return Disk::unknown(name, mount, "not all devices of its file system are known");
     };
     let is_of_ext4 = ext4::may_have_mounted(tree, mount, &name);
-    let unflushed = is_of_ext4.then(|| ext4::unflushed(tree, &name, evidence)).flatten();
+    let by_driver = is_of_ext4.then(|| ext4::unflushed(tree, &name, evidence));
+    let unflushed = match (mount.unflushed(), by_driver) {
+        (lost @ Some(Doubt::Lost(_)), _) => lost,
+        // The driver shows all options.
+        (_, Some(by_driver)) => by_driver,
+        (by_options, None) => by_options,
+    };
     let foreign_log = if is_of_ext4 {
         let is_own = ext4::has_own_journal(tree, &name, evidence);
         (!is_own).then_some("its journal is not seen to be on its own device")
@@ -263,16 +270,16 @@ fn slaves(tree: &Tree, device: &Path, depth: u32) -> Vec<Option<PathBuf>> {
 /// not RAM, and not seen to be on another machine, about which nothing is known here. A device without hardware (`zram0`,
 /// `nullb0`, a disk of `scsi_debug`, a `dm-0` without slaves) keeps nothing, except for one that stands for the paths to an
 /// `NVMe` drive.
-fn unkept(tree: &Tree, device: &Path, depth: u32) -> Option<String> {
+fn unkept(tree: &Tree, device: &Path, depth: u32) -> Option<Doubt> {
     let name = name_of(device);
     if depth == DEEPEST_STACK {
-        return Some(format!("{name} is below too many other devices"));
+        return Some(Doubt::Unseen(format!("{name} is below too many other devices")));
     }
     let slaves = slaves(tree, device, depth);
     if !slaves.is_empty() {
         return slaves.iter().find_map(|slave| match slave {
             Some(slave) => unkept(tree, slave, depth + 1),
-            None => Some(format!("a device under {name} is not known")),
+            None => Some(Doubt::Unseen(format!("a device under {name} is not known"))),
         });
     }
     if let Some(region) = regions::region_of(tree, device) {
@@ -283,7 +290,7 @@ fn unkept(tree: &Tree, device: &Path, depth: u32) -> Option<String> {
         } else {
             "is not known to outlive power loss"
         };
-        return (!is_kept).then(|| format!("{} {outlives}", region.name));
+        return (!is_kept).then(|| Doubt::Lost(format!("{} {outlives}", region.name)));
     }
     let is_virtual = device.starts_with(VIRTUAL) && !has_local_paths(tree, device);
     let has_no_hardware =
@@ -291,7 +298,7 @@ fn unkept(tree: &Tree, device: &Path, depth: u32) -> Option<String> {
     let is_elsewhere =
         ["loop", "zram", "ram", "nbd", "rbd"].iter().any(|kind| name.starts_with(kind));
     (has_no_hardware || is_elsewhere || is_remote(tree, device))
-        .then(|| format!("no drive of this machine is known behind {name}"))
+        .then(|| Doubt::Lost(format!("no drive of this machine is known behind {name}")))
 }
 
 const VIRTUAL: &str = "/sys/devices/virtual";

@@ -3,10 +3,11 @@
 //! Docker, Podman and Kubernetes show them in a container: `/proc/fs` is one of their read-only paths, and is not masked. A
 //! `/proc` that was mounted with `subset=pid` does not show `/proc/fs`.
 
+use super::Doubt;
 use super::mounts::Mount;
 use crate::system::tree::{Evidence, Tree};
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 use alloc::vec::Vec;
 use std::path::{Path, PathBuf};
 
@@ -23,7 +24,7 @@ pub(super) fn may_have_mounted(tree: &Tree, mount: &Mount, disk: &str) -> bool {
 /// Returns the reason why a sync is not known to end with a flush of the device. `/proc/thread-self/mountinfo` leaves out
 /// the options that the superblock has by default, which can be `nobarrier` (tune2fs(8), `-o`). This file has all options
 /// (Linux `fs/ext4/super.c`, `_ext4_show_options`).
-pub(super) fn unflushed(tree: &Tree, disk: &str, evidence: &mut Vec<Evidence>) -> Option<String> {
+pub(super) fn unflushed(tree: &Tree, disk: &str, evidence: &mut Vec<Evidence>) -> Option<Doubt> {
     let path = shown(disk).join("options");
     let options = tree.read(&path);
     let mut lines = options.value().unwrap_or_default().lines();
@@ -31,13 +32,14 @@ pub(super) fn unflushed(tree: &Tree, disk: &str, evidence: &mut Vec<Evidence>) -
         Some("barrier") => ("barrier".to_string(), None),
         Some("nobarrier") => (
             "nobarrier".to_string(),
-            Some("the default mount option nobarrier gives up flushes".to_string()),
+            Some(Doubt::Lost("the default mount option nobarrier gives up flushes".to_string())),
         ),
         _ => {
             let answer =
                 options.value().map_or_else(|| options.describe(), |_| "no barrier".into());
             let asked = path.display();
-            (answer, Some(format!("its default mount options are not known ({asked})")))
+            let why = format!("its default mount options are not known ({asked})");
+            (answer, Some(Doubt::Unseen(why)))
         }
     };
     evidence.push(Evidence::new(path.to_string_lossy(), answer));

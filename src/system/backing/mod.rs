@@ -9,9 +9,19 @@ pub(crate) mod physical;
 pub(crate) mod regions;
 
 use super::tree::Tree;
+use alloc::string::String;
 use std::fs;
 use std::io;
 use std::path::Path;
+
+/// A reason why synced bytes are not known to outlive a loss of power.
+#[derive(Clone, Debug)]
+pub(crate) enum Doubt {
+    /// It is seen that a sync ends too early, or on what keeps nothing.
+    Lost(String),
+    /// It is not seen what a sync does: the file system may honour it.
+    Unseen(String),
+}
 
 impl Tree {
     /// Writes text into the attribute at an absolute path, which must be there.

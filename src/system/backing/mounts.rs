@@ -1,10 +1,14 @@
 //! Mounts, as `/proc/thread-self/mountinfo` shows them.
 
+use super::Doubt;
 use crate::system::tree::{Evidence, Tree};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use std::fs::File;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 
 /// A line of `/proc/thread-self/mountinfo`.
 #[derive(Debug, Default)]
@@ -13,12 +17,22 @@ pub(crate) struct Mount {
     pub(crate) file_system: String,
     source: String,
     pub(crate) options: String,
+    /// The file system of the upper layer, for overlayfs whose directory of it is seen here.
+    upper: Option<String>,
 }
 
 /// File systems whose `fsync` and `fdatasync` end with a flush of the device (Linux: `ext4_sync_file`, `xfs_file_fsync`,
 /// `btrfs_sync_file`, `fat_file_fsync`, `exfat_file_fsync`, and `generic_file_fsync` for ext2). Not f2fs: it can lie on
 /// several devices, and shows one.
 const FLUSHING: [&str; 7] = ["ext2", "ext3", "ext4", "xfs", "btrfs", "vfat", "exfat"];
+
+/// Mount options that give up syncs: of overlayfs (Linux `Documentation/filesystems/overlayfs.rst`, "Volatile mount"), of
+/// bcachefs, and of SMB (mount.cifs(8)).
+const WITHOUT_SYNCS: [&str; 4] =
+    ["volatile", "fsync=volatile", "journal_flush_disabled", "nostrictsync"];
+
+/// Mount options that give up flushes: of ext4, xfs, btrfs and f2fs.
+const WITHOUT_FLUSHES: [&str; 3] = ["nobarrier", "barrier=0", "fsync_mode=nobarrier"];
 
 impl Mount {
     /// Returns the name of the block device it was mounted from, where the number is not that of a device. Of other
@@ -27,24 +41,36 @@ impl Mount {
         self.source.strip_prefix("/dev/").filter(|_| self.file_system == "btrfs")
     }
 
-    /// Returns the reason why a sync of a file is not known to reach its device; `None` if it does. A FUSE server decides
-    /// that itself.
-    pub(crate) fn unsynced(&self) -> Option<String> {
-        if self.options.is_empty() {
-            return Some("its mount options are not known".to_string());
-        }
+    /// Returns the name of the file system that keeps the files: under overlayfs that of the upper layer, if it is seen.
+    pub(crate) fn keeper(&self) -> &str {
+        self.upper.as_deref().unwrap_or(&self.file_system)
+    }
+
+    /// Returns the reason why a sync of a file is not known to reach its device; `None` if it does. A server of FUSE, NFS or
+    /// SMB decides that itself, and overlayfs leaves it to its upper layer.
+    pub(crate) fn unsynced(&self) -> Option<Doubt> {
+        let given_up = self.option_of(&WITHOUT_SYNCS, "syncs");
         let is_flushing = FLUSHING.contains(&self.file_system.as_str());
-        (!is_flushing)
-            .then(|| format!("a sync on {} is not known to flush a device", self.file_system))
+        given_up.or_else(|| {
+            let name =
+                if self.file_system.is_empty() { "this file system" } else { &self.file_system };
+            let why = || format!("a sync on {name} is not known to flush a device");
+            (!is_flushing).then(|| Doubt::Unseen(why()))
+        })
     }
 
     /// Returns the reason why a sync of a file is not known to end with a flush of its device, as far as the mount options
     /// show; `None` if it does.
-    pub(crate) fn unflushed(&self) -> Option<String> {
-        let gives_up = |option: &&str| matches!(*option, "nobarrier" | "barrier=0");
-        let option = self.options.split(',').find(gives_up);
-        let of_flushes = option.map(|option| format!("the mount option {option} gives up flushes"));
-        of_flushes.or_else(|| self.unsynced())
+    pub(crate) fn unflushed(&self) -> Option<Doubt> {
+        let unlisted = || Doubt::Unseen("its mount options are not known".to_string());
+        self.option_of(&WITHOUT_FLUSHES, "flushes")
+            .or_else(|| self.unsynced())
+            .or_else(|| self.options.is_empty().then(unlisted))
+    }
+
+    fn option_of(&self, names: &[&str], given_up: &str) -> Option<Doubt> {
+        let option = self.options.split(',').find(|option| names.contains(option))?;
+        Some(Doubt::Lost(format!("the mount option {option} gives up {given_up}")))
     }
 
     /// Returns true if xfs has its log on another device (Linux `Documentation/admin-guide/xfs.rst`, `logdev`). The options
@@ -68,27 +94,68 @@ pub(crate) fn mount_id(tree: &Tree, file: &impl AsRawFd) -> Option<u64> {
     line.trim().parse().ok()
 }
 
-/// Finds a mount by its number. The format is that of `Documentation/filesystems/proc.rst`, 3.5.
-pub(crate) fn mount(tree: &Tree, id: Option<u64>, evidence: &mut Vec<Evidence>) -> Mount {
-    let Some(id) = id else {
-        let asked = tree.of_this_thread("fdinfo: mnt_id");
-        evidence.push(Evidence::new(asked.to_string_lossy(), "absent"));
-        return Mount::default();
-    };
-    let path = tree.of_this_thread("mountinfo");
-    let (attribute, asked) = (tree.read(&path), path.display());
-    let Some(text) = attribute.value() else {
-        evidence.push(Evidence::new(asked.to_string(), attribute.describe()));
-        return Mount::default();
-    };
-    let id = id.to_string();
-    let line = text.lines().find(|line| line.split(' ').next() == Some(&id));
-    let Some((line, mount)) = line.and_then(|line| Some((line, parse_mount(line)?))) else {
-        evidence.push(Evidence::new(format!("{asked}: {id}"), "no such mount"));
-        return Mount::default();
-    };
-    evidence.push(Evidence::new(format!("{asked}: {id}"), line));
-    mount
+/// The mounts of the first process.
+const FIRST: &str = "/proc/1/mountinfo";
+
+/// Returns the mount of an open file.
+pub(crate) fn of_file(tree: &Tree, file: &File) -> Mount {
+    let number = file.metadata().map_or(0, |metadata| metadata.dev());
+    let device = (rustix::fs::major(number), rustix::fs::minor(number));
+    mount(tree, mount_id(tree, file), device, &mut Vec::new())
+}
+
+/// Finds a mount by its number, and a file system by its device. The format is that of
+/// `Documentation/filesystems/proc.rst`, 3.5.
+///
+/// A process lists no mount outside of its root (`fs/proc_namespace.c`, `show_mountinfo`), as in a plain chroot. Another
+/// mount of the file system has the same options of it, and the first process may list one.
+pub(crate) fn mount(
+    tree: &Tree,
+    id: Option<u64>,
+    device: (u32, u32),
+    evidence: &mut Vec<Evidence>,
+) -> Mount {
+    let (id, device) = (id.map(|id| id.to_string()), format!("{}:{}", device.0, device.1));
+    let own = tree.of_this_thread("mountinfo");
+    let ways =
+        [(&*own, 0, id), (&*own, 2, Some(device.clone())), (Path::new(FIRST), 2, Some(device))];
+    for (path, field, key) in ways {
+        let asked = path.display();
+        let Some(key) = key else {
+            let asked = tree.of_this_thread("fdinfo: mnt_id");
+            evidence.push(Evidence::new(asked.to_string_lossy(), "absent"));
+            continue;
+        };
+        let attribute = tree.read(path);
+        let Some(text) = attribute.value() else {
+            evidence.push(Evidence::new(asked.to_string(), attribute.describe()));
+            continue;
+        };
+        let line = text.lines().find(|line| line.split(' ').nth(field) == Some(&key));
+        if let Some((line, mut mount)) = line.and_then(|line| Some((line, parse_mount(line)?))) {
+            evidence.push(Evidence::new(format!("{asked}: {key}"), line));
+            if field != 0 {
+                mount.point.clear();
+            }
+            mount.upper = upper(text, &mount);
+            return mount;
+        }
+        evidence.push(Evidence::new(format!("{asked}: {key}"), "no such mount"));
+    }
+    Mount::default()
+}
+
+/// Returns the file system that the upper layer of overlayfs lies on, if its directory is below a listed mount. A container
+/// does not see that directory: it is below the overlay itself there.
+fn upper(text: &str, mount: &Mount) -> Option<String> {
+    let mut options = mount.options.split(',').filter(|_| mount.file_system == "overlay");
+    let directory = options.find_map(|option| option.strip_prefix("upperdir="))?;
+    let directory = Path::new(directory).is_absolute().then(|| unescaped(directory))?;
+    let above = text.lines().filter_map(parse_mount);
+    let above = above.filter(|mount| Path::new(&directory).starts_with(&mount.point));
+    // The last of those with one point is on top.
+    let nearest = above.max_by_key(|mount| mount.point.len())?;
+    (nearest.file_system != "overlay").then_some(nearest.file_system)
 }
 
 fn parse_mount(line: &str) -> Option<Mount> {
@@ -101,7 +168,7 @@ fn parse_mount(line: &str) -> Option<Mount> {
     let source = unescaped(second.next().unwrap_or_default());
     let per_file_system = second.next().unwrap_or_default();
     let options = format!("{per_mount},{per_file_system}");
-    Some(Mount { point, file_system, source, options })
+    Some(Mount { point, file_system, source, options, upper: None })
 }
 
 /// Unescapes white space and backslashes of a path, written as octal numbers (`fs/proc_namespace.c`, `mangle`).

@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags};
 use std::fs;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Barrier;
 use std::thread;
@@ -34,37 +34,85 @@ fn ramfs_is_ram() {
     });
 }
 
-/// The file system that keeps the file lies under the overlay, and is not visible through it.
+/// Mounts an overlay over new layers in a directory, and returns the lower and the merged one; `None` without one here.
+fn overlay(name: &str, directory: &Path) -> Option<(PathBuf, PathBuf)> {
+    let part = |part: &str| directory.join(part);
+    for layer in ["lower", "upper", "work", "merged"] {
+        fs::create_dir(part(layer)).unwrap();
+    }
+    let (lower, upper, work) = (part("lower"), part("upper"), part("work"));
+    let layers = format!(
+        "lowerdir={},upperdir={},workdir={}\0",
+        lower.display(),
+        upper.display(),
+        work.display()
+    );
+    let layers = CStr::from_bytes_with_nul(layers.as_bytes()).unwrap();
+    let none = MountFlags::empty();
+    if let Err(error) = rustix::mount::mount("none", part("merged"), "overlay", none, layers) {
+        skip(name, format_args!("no overlay here: {error}"));
+        return None;
+    }
+    Some((lower, part("merged")))
+}
+
+/// The file system that keeps the file lies under the overlay, and is seen if its directory is.
 #[test]
-fn overlay_promises_nothing() {
-    let name = "overlay_promises_nothing";
+fn overlay_promises_what_the_file_system_under_it_does() {
+    let name = "overlay_promises_what_the_file_system_under_it_does";
+    let under = tempfile::tempdir().unwrap();
+    with_small_tmpfs(name, |in_ram| {
+        for (directory, backing) in [(in_ram, Backing::Ram), (under.path(), Backing::FileSystem)] {
+            if backing != Backing::Ram && probe(directory).unwrap().backing == Backing::Ram {
+                skip(name, "temporary files are in RAM here");
+                continue;
+            }
+            let Some((_, merged)) = overlay(name, directory) else { return };
+            let path = merged.join("file");
+            let file = options().create_new(&path, LEN).unwrap();
+            file.persist_copy(&[(0, b"here")], Destination::Unknown).unwrap();
+            assert!(matches!(file.granularity(), Granularity::Page(_)));
+            assert_eq!(file.guarantee().file_system, "overlay");
+            assert_eq!(file.guarantee().backing, backing, "{}", file.guarantee().reason);
+            drop(file);
+            // A child that another test is about to start may still have the file.
+            rustix::mount::unmount(&merged, UnmountFlags::DETACH).unwrap();
+        }
+    });
+}
+
+/// A mapping of the lower layer's file stays on it after the copy up (`Documentation/filesystems/overlayfs.rst`,
+/// "Non-standard behavior").
+#[cfg(target_pointer_width = "64")]
+#[test]
+fn a_view_of_a_lower_layers_file_sees_later_stores_or_is_refused() {
+    let name = "a_view_of_a_lower_layers_file_sees_later_stores_or_is_refused";
     with_small_tmpfs(name, |directory| {
-        for part in ["lower", "upper", "work", "merged"] {
-            fs::create_dir(directory.join(part)).unwrap();
+        fs::create_dir(directory.join("layers")).unwrap();
+        let Some((lower, merged)) = overlay(name, &directory.join("layers")) else { return };
+        for file in ["viewed", "denied", "fixed"] {
+            fs::write(lower.join(file), [0; 4096]).unwrap();
         }
-        let part = |part: &str| directory.join(part).display().to_string();
-        let layers = format!(
-            "lowerdir={},upperdir={},workdir={}\0",
-            part("lower"),
-            part("upper"),
-            part("work")
-        );
-        let merged = directory.join("merged");
-        let layers = CStr::from_bytes_with_nul(layers.as_bytes()).unwrap();
-        let none = MountFlags::empty();
-        if let Err(error) = rustix::mount::mount("none", &merged, "overlay", none, layers) {
-            skip(name, format_args!("no overlay here: {error}"));
-            return;
-        }
-        let path = merged.join("file");
-        let file = options().create_new(&path, LEN).unwrap();
-        file.persist_copy(&[(0, b"here")], Destination::Unknown).unwrap();
-        assert!(matches!(file.granularity(), Granularity::Page(_)));
-        assert_eq!(file.guarantee().file_system, "overlay");
-        assert_eq!(file.guarantee().backing, Backing::Unknown);
-        drop(file);
-        // A child that another test is about to start may still have the file.
-        rustix::mount::unmount(&merged, UnmountFlags::DETACH).unwrap();
+        let path = merged.join("viewed");
+        let text = refusal(&path, options().view_file(fs::File::open(&path).unwrap()));
+        assert!(text.contains("opened for reading only on overlayfs"), "{text}");
+        let view = options().view(&path).unwrap();
+        let writer = options().open(&path).unwrap();
+        writer.store(8, 42, Ordering::Release);
+        assert_eq!(view.load(8, Ordering::Acquire), 42);
+        let other =
+            options().view_file(fs::File::options().read(true).write(true).open(&path).unwrap());
+        assert_eq!(other.unwrap().load(8, Ordering::Acquire), 42);
+        // Without pages it is refused, and stays where it is.
+        Options::new().view(merged.join("fixed")).unwrap_err();
+        assert!(!directory.join("layers/upper/fixed").exists());
+
+        // This thread ends with the test.
+        let nobody = rustix::process::Uid::from_raw(65534);
+        rustix::thread::set_thread_res_uid(nobody, nobody, nobody).unwrap();
+        let path = merged.join("denied");
+        let text = refusal(&path, options().view(&path));
+        assert!(text.contains("is on overlayfs") && text.contains("let its owner grant"), "{text}");
     });
 }
 

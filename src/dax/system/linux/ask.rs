@@ -15,7 +15,8 @@ use crate::system::kernel;
 use crate::system::tree::Tree;
 use alloc::boxed::Box;
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, StatFs, Statx, StatxAttributes, StatxFlags, makedev,
+    AtFlags, FileType, Mode, OFlags, StatFs, StatVfsMountFlags, Statx, StatxAttributes, StatxFlags,
+    makedev,
 };
 use rustix::io::Errno;
 use std::fs::{File, Metadata};
@@ -34,6 +35,10 @@ pub(in crate::dax) struct Facts {
     pub(in crate::dax) alignment: u64,
     /// False for a regular file without a name: a memfd, one from `O_TMPFILE`, or one that was unlinked.
     pub(in crate::dax) has_name: bool,
+    /// True if a mapping may stay on a file that later stores do not reach: overlayfs maps a file of a lower layer that was
+    /// opened for reading only as it is, also after a writer has had it copied up (Linux
+    /// `Documentation/filesystems/overlayfs.rst`, "Non-standard behavior").
+    pub(in crate::dax) may_be_of_a_lower_layer: bool,
     pub(super) of: Of,
 }
 
@@ -97,8 +102,18 @@ fn ask_file(
         size: status.stx_size,
         alignment,
         has_name: status.stx_nlink > 0,
+        may_be_of_a_lower_layer: asked.magic == Some("overlay") && may_be_of_a_lower_layer(file),
         of: Of::File(asked),
     })
+}
+
+/// Returns true for a file of overlayfs that was opened for reading only, through a mount that permits more.
+fn may_be_of_a_lower_layer(file: &File) -> bool {
+    let is_for_reading =
+        rustix::fs::fcntl_getfl(file).is_ok_and(|flags| flags & OFlags::RWMODE == OFlags::RDONLY);
+    let is_mounted_so = rustix::fs::fstatvfs(file)
+        .is_ok_and(|status| status.f_flag.contains(StatVfsMountFlags::RDONLY));
+    is_for_reading && !is_mounted_so
 }
 
 fn ask_device(
@@ -119,6 +134,7 @@ fn ask_device(
         size: device.size,
         alignment: device.alignment,
         has_name: true,
+        may_be_of_a_lower_layer: false,
         of: Of::Device(Box::new(device), asked),
     })
 }
@@ -176,7 +192,7 @@ fn alignment(status: &StatFs, page: u64) -> u64 {
 }
 
 /// `include/uapi/linux/magic.h`; ext4 has that of ext2 too.
-const MAGIC: [(u32, &str); 7] = [
+const MAGIC: [(u32, &str); 16] = [
     (0x0102_1994, "tmpfs"),
     (0x8584_58f6, "ramfs"),
     (0x9584_58f6, "hugetlbfs"),
@@ -184,6 +200,17 @@ const MAGIC: [(u32, &str); 7] = [
     (0x5846_5342, "xfs"),
     (0x9123_683e, "btrfs"),
     (0x794c_7630, "overlay"),
+    (0xf2f5_2010, "f2fs"),
+    (0xca45_1a4e, "bcachefs"),
+    // OpenZFS, `include/os/linux/zfs/sys/zfs_vfsops_os.h`.
+    (0x2fc1_2fc1, "zfs"),
+    (0x6969, "nfs"),
+    (0x6573_5546, "fuse"),
+    (0x0102_1997, "9p"),
+    // Its own driver and the one of FUSE, and the superblock (famfs, `src/famfs_meta.h`).
+    (0x87b2_82fe, "famfs"),
+    (0x87b2_82fd, "famfs"),
+    (0x87b2_82ff, "famfs"),
 ];
 
 /// Returns the file system's name by its magic number.

@@ -4,7 +4,7 @@ use super::extents::{self, Extent};
 use crate::dax::BadBlocks;
 use crate::dax::system::files;
 use crate::system::backing::disks;
-use crate::system::backing::mounts::{Mount, mount, mount_id};
+use crate::system::backing::mounts::{self, Mount};
 use crate::system::badblocks::Listed;
 use crate::system::tree::{Tree, Unknown};
 use alloc::string::ToString;
@@ -18,7 +18,7 @@ pub(in crate::dax) fn bad_blocks(file: &File, mapping: &Range<u64>) -> Result<Ba
     let status = rustix::fs::fstat(file)
         .map_err(|errno| Unknown::new("fstat", &errno.to_string(), "open the file again"))?;
     let tree = Tree::host();
-    let mount = mount(&tree, mount_id(&tree, file), &mut Vec::new());
+    let mount = mounts::of_file(&tree, file);
     let device = (major(status.st_dev), minor(status.st_dev));
     let listed = of_device(&tree, &mount, device, files::page_size())?;
     let mut found = Vec::new();
@@ -163,7 +163,7 @@ mod tests {
 
     fn mounted(fixture: Fixture, line: &str) -> (Fixture, Mount) {
         let fixture = fixture.file("proc/self/mountinfo", line);
-        let mount = mount(&fixture.tree(), Some(29), &mut Vec::new());
+        let mount = mount(&fixture.tree(), Some(29), (259, 0), &mut Vec::new());
         (fixture, mount)
     }
 

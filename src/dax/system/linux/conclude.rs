@@ -15,6 +15,7 @@ use crate::dax::Guarantee;
 use crate::medium::Granularity;
 use crate::survival::Backing;
 use crate::survival::Domain;
+use crate::system::backing::Doubt;
 use crate::system::backing::disks::{Disk, disk};
 use crate::system::backing::mounts::{Mount, mount};
 use crate::system::nvdimm::PmemRegion;
@@ -48,8 +49,8 @@ pub(super) struct Asked {
     pub(super) alignment: u64,
 }
 
-/// Concludes what the file gets.
-pub(super) fn conclude(tree: &Tree, asked: &Asked) -> Guarantee {
+/// Concludes what the file gets. The error is the reason why it gets nothing, and the action.
+pub(super) fn conclude(tree: &Tree, asked: &Asked) -> Result<Guarantee, &'static str> {
     let mut evidence = Vec::new();
     evidence.push(asked_map_sync(asked.map_sync));
     evidence.push(Evidence::new(
@@ -61,10 +62,13 @@ pub(super) fn conclude(tree: &Tree, asked: &Asked) -> Guarantee {
         },
     ));
     evidence.extend(asked.reach.evidence());
-    let mut mount = mount(tree, asked.mount_id, &mut evidence);
+    let mut mount = mount(tree, asked.mount_id, asked.device, &mut evidence);
     if let (true, Some(name)) = (mount.file_system.is_empty(), asked.magic) {
         evidence.push(Evidence::new("fstatfs: f_type", name));
         mount.file_system = name.to_string();
+    }
+    if asked.magic == Some("famfs") || matches!(&*mount.file_system, "famfs" | "fuse.famfs") {
+        return Err(IS_FAMFS);
     }
     let disk = disk(tree, asked.device, &mount, &mut evidence);
 
@@ -84,25 +88,26 @@ pub(super) fn conclude(tree: &Tree, asked: &Asked) -> Guarantee {
     };
     let through_page_cache = !direct && asked.dax_attribute != Some(true);
     let is_by_pages = matches!(granularity, Granularity::Page(_));
-    let stays_in_caches = is_by_pages && !through_page_cache && !disk.is_cache_written_back;
+    let stays_in_caches =
+        is_by_pages && !through_page_cache && !disk.name.is_empty() && !disk.is_cache_written_back;
     // The kernel writes back by the same instructions, as far as it is known here (arm64 `arch/arm64/mm/cache.S`,
     // `dcache_clean_pop`; RISC-V `arch/riscv/mm/pmem.c`).
     let ends_in_caches = is_by_pages
         && !through_page_cache
         && is_behind_caches(disk.region.as_ref())
         && asked.reach.persistence.is_none();
-    let withheld = if stays_in_caches {
-        Some("msync writes no caches back here (dax/write_cache)".to_string())
+    let doubt = if stays_in_caches {
+        Some(Doubt::Lost("msync writes no caches back here (dax/write_cache)".to_string()))
     } else if ends_in_caches {
-        Some("msync of the kernel is not known to reach farther".to_string())
+        Some(Doubt::Lost("msync of the kernel is not known to reach farther".to_string()))
     } else {
-        withheld(backing, direct, &mount, &disk)
+        doubt(backing, direct, &mount, &disk)
     };
-    let backing = if withheld.is_some() { Backing::Unknown } else { backing };
-    if let Some(why) = withheld {
-        reason.extend(["; ", &why, ", so that nothing is promised"]);
+    let backing = doubted(backing, doubt, &mut reason);
+    if is_elsewhere(&mount.file_system) {
+        reason.push_str("; what other machines store may be seen late or never");
     }
-    Guarantee {
+    Ok(Guarantee {
         granularity,
         backing,
         reason,
@@ -119,8 +124,12 @@ pub(super) fn conclude(tree: &Tree, asked: &Asked) -> Guarantee {
         has_name: true,
         deep_flush: None,
         evidence,
-    }
+    })
 }
+
+/// Shared by hosts whose caches are not coherent: bytes there are handed over, and no call of the kernel does that.
+const IS_FAMFS: &str = "is on famfs, whose msync writes no line back: its memory is shared by hosts; map the file without \
+                        this crate, and write lines back to the point of coherency (cachemaint::coherence)";
 
 /// Returns the kernel's answer to `MAP_SYNC` as evidence.
 pub(super) fn asked_map_sync(answer: Result<(), Errno>) -> Evidence {
@@ -133,14 +142,14 @@ pub(super) fn asked_map_sync(answer: Result<(), Errno>) -> Evidence {
     )
 }
 
-/// Returns the backing, if nothing [withholds](withheld) it.
+/// Returns the backing, if there is no [doubt].
 fn backing(direct: bool, mount: &Mount, disk: &Disk) -> Backing {
     match disk.region.as_ref().map(|region| region.domain) {
         // RAM stays RAM, and the host's memory the host's, also through the page cache.
         Some(domain @ (Domain::None | Domain::HostFlush)) => Backing::of(domain),
         Some(domain) if direct => Backing::of(domain),
         None if direct => Backing::PmemUnknown,
-        _ if is_ram(&mount.file_system) => Backing::Ram,
+        _ if is_ram(mount.keeper()) => Backing::Ram,
         _ => Backing::Storage,
     }
 }
@@ -151,28 +160,61 @@ fn is_behind_caches(region: Option<&PmemRegion>) -> bool {
     !matches!(domain, Some(Domain::CpuCaches | Domain::None | Domain::HostFlush))
 }
 
-/// Returns the reason why nothing is promised. It is `None` if a sync that makes bytes persistent ends with a flush, the
-/// device keeps data, and the log of the file system is on it, as far as it shows.
-fn withheld(backing: Backing, direct: bool, mount: &Mount, disk: &Disk) -> Option<String> {
+/// Returns the worst doubt that synced bytes are kept. It is `None` if a sync that makes bytes persistent ends with a flush,
+/// the device keeps data, and the log of the file system is on it, as far as it shows.
+fn doubt(backing: Backing, direct: bool, mount: &Mount, disk: &Disk) -> Option<Doubt> {
     let dropped = "the kernel sends the device no flush (queue/write_cache)";
-    let unflushed = || mount.unflushed().or_else(|| disk.unflushed.clone());
     let of_data = match backing {
         // ext4 sends the request with barriers alone (`fs/ext4/fsync.c`, `ext4_sync_file`).
         Backing::VirtioPmem => {
-            unflushed().or_else(|| disk.drops_flushes.then(|| dropped.to_string()))
+            let dropped = disk.drops_flushes.then(|| Doubt::Lost(dropped.to_string()));
+            [disk.unflushed.clone(), dropped]
         }
-        Backing::Storage => unflushed().or_else(|| disk.unkept.clone()),
+        Backing::Storage => [disk.unflushed.clone(), disk.unkept.clone()],
         // RAM needs no flush. Without MAP_SYNC it needs a sync of the file system.
-        Backing::EmulatedPmem if !direct => mount.unsynced(),
-        _ => None,
+        Backing::EmulatedPmem if !direct => [mount.unsynced(), None],
+        _ => [None, None],
     };
-    of_data.or_else(|| disk.foreign_log.map(String::from))
+    let of_log = disk.foreign_log.map(|why| Doubt::Unseen(why.to_string()));
+    let doubts = of_data.into_iter().chain([of_log]).flatten();
+    doubts.reduce(|worst, other| match (&worst, &other) {
+        (Doubt::Unseen(_), Doubt::Lost(_)) => other,
+        _ => worst,
+    })
+}
+
+/// Returns what a doubt leaves of a backing, and adds it to the reason. What is not seen is a condition, which takes the
+/// place of a promise, or of that of storage; beside another condition nothing is promised.
+fn doubted(backing: Backing, doubt: Option<Doubt>, reason: &mut String) -> Backing {
+    let has_one_condition = matches!(
+        backing,
+        Backing::Storage | Backing::PmemAdr | Backing::PmemEadr | Backing::VirtioPmem
+    );
+    let (why, backing) = match doubt {
+        None => return backing,
+        Some(Doubt::Unseen(why)) if has_one_condition => (why, Backing::FileSystem),
+        Some(Doubt::Unseen(why) | Doubt::Lost(why)) => (why, Backing::Unknown),
+    };
+    let left = match backing {
+        Backing::FileSystem => "it survives if the file system honours fsync",
+        _ => "nothing is promised",
+    };
+    reason.extend(["; ", &why, ", so that ", left]);
+    backing
 }
 
 /// Returns true for file systems whose files the kernel maps synchronously (`FOP_MMAP_SYNC`: `fs/ext4/file.c`,
 /// `fs/xfs/xfs_file.c`).
 fn has_map_sync(file_system: &str) -> bool {
     matches!(file_system, "ext4" | "xfs")
+}
+
+/// Returns true for file systems of other machines and of hosts, whose pages are cached on this one.
+fn is_elsewhere(file_system: &str) -> bool {
+    matches!(
+        file_system,
+        "nfs" | "nfs4" | "cifs" | "smb3" | "9p" | "virtiofs" | "ceph" | "fuse.sshfs"
+    )
 }
 
 fn is_ram(file_system: &str) -> bool {
@@ -234,6 +276,17 @@ pub(super) fn claim(region: Option<&PmemRegion>, in_guest: bool) -> String {
 const ADVICE_VIRTIO: &str =
     "give the guest an emulated NVDIMM instead, if the host has real persistent memory";
 
+const ADVICE_MEMORY: &str = if cfg!(any(target_arch = "x86", target_arch = "x86_64")) {
+    "use a file on persistent memory, or on RAM set aside as such (memmap=SIZE!START)"
+} else if cfg!(any(target_arch = "aarch64", target_arch = "riscv64")) {
+    "use a file on persistent memory, or on RAM set aside as such (a node pmem-region in the device tree)"
+} else {
+    "use a file on persistent memory"
+};
+
+const ADVICE_UNLISTED: &str = "mount /proc and /sys, and in a chroot bind its directory on itself first (mount --bind DIR DIR), \
+                               so that mountinfo lists it";
+
 pub(super) const fn advice_for(backing: Backing) -> Option<&'static str> {
     match backing {
         Backing::EmulatedPmem => Some(
@@ -272,10 +325,9 @@ fn why_not_direct(asked: &Asked, mount: &Mount, disk: &Disk) -> (String, &'stati
         );
     }
     match (file_system, region) {
-        _ if is_ram(file_system) => (
-            format!("{file_system} is RAM of the kernel"),
-            "use a file on persistent memory, or on RAM set aside as such (memmap=SIZE!START)",
-        ),
+        _ if is_ram(mount.keeper()) => {
+            (format!("{} is RAM of the kernel", mount.keeper()), ADVICE_MEMORY)
+        }
         (_, Some(PmemRegion { domain: Domain::HostFlush, .. })) => {
             ("virtio-pmem reaches the host by flush requests only".to_string(), ADVICE_VIRTIO)
         }
@@ -305,9 +357,12 @@ fn why_not_direct(asked: &Asked, mount: &Mount, disk: &Disk) -> (String, &'stati
             format!("{file_system} maps the file directly, but not synchronously (MAP_SYNC)"),
             "use ext4 or xfs on the memory itself, with -o dax=always",
         ),
-        ("", None) => (
-            "its mount could not be found".to_string(),
-            "make /proc/thread-self/mountinfo readable",
+        ("", None) => ("its mount could not be found".to_string(), ADVICE_UNLISTED),
+        (_, None) if disk.name.is_empty() && mount.options.is_empty() => (
+            format!(
+                "{file_system} keeps it in the page cache, and neither its mount nor its device is listed"
+            ),
+            ADVICE_UNLISTED,
         ),
         (_, None) if disk.name.is_empty() => (
             format!("{file_system} keeps it in the page cache, and no device is known under it"),
@@ -318,7 +373,7 @@ fn why_not_direct(asked: &Asked, mount: &Mount, disk: &Disk) -> (String, &'stati
                 "{file_system} is on a device that is not persistent memory: persist writes whole pages of the \
                  page cache to it"
             ),
-            "use a file on persistent memory, or on RAM set aside as such (memmap=SIZE!START)",
+            if mount.options.is_empty() { ADVICE_UNLISTED } else { ADVICE_MEMORY },
         ),
     }
 }

@@ -50,11 +50,13 @@ pub(in crate::dax) const PERSISTS_VIEWS: bool = true;
 /// Returns the guarantee of a file with these answers. Nothing is asked of the file any more.
 ///
 /// # Errors
-/// For a device that cannot be made persistent.
+/// For a device, or a file on famfs, that cannot be made persistent.
 pub(in crate::dax) fn conclude(path: &Path, facts: &Facts) -> Result<Guarantee, Error> {
     let tree = Tree::host();
     let mut guarantee = match &facts.of {
-        Of::File(asked) => conclude::conclude(&tree, asked),
+        Of::File(asked) => {
+            conclude::conclude(&tree, asked).map_err(|text| Error::unsupported(path, text))?
+        }
         Of::Device(device, asked) => {
             device::conclude(device, asked).map_err(|text| Error::unsupported(path, text))?
         }

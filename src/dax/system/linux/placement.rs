@@ -2,7 +2,7 @@
 
 use super::extents;
 use crate::dax::{Extent, Guarantee, Placement};
-use crate::system::backing::mounts::{mount, mount_id};
+use crate::system::backing::mounts;
 use crate::system::backing::physical;
 use crate::system::tree::{Tree, Unknown};
 use alloc::string::ToString;
@@ -22,7 +22,7 @@ pub(in crate::dax) fn placement(
     let extents = if guarantee.is_device_dax {
         in_device(mapping)
     } else {
-        let mount = mount(tree, mount_id(tree, file), &mut Vec::new());
+        let mount = mounts::of_file(tree, file);
         extents::require_places(&mount)?;
         in_file(file, mapping)?
     };

@@ -54,7 +54,8 @@ pub(super) const fn advice_to_reach(point: Point) -> &'static str {
     match point {
         Point::Coherency => "use a file on storage, or a CPU that can write back to memory",
         Point::Persistence | Point::DeepPersistence => {
-            "accept the point of coherency by name where the platform says that it is persistent"
+            "where the platform says that memory is persistent at the point of coherency, accept that by name: \
+             Options::cache(Cache::builder().accept_coherency_as_persistence().build()?)"
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::dax::mapping::Unflushed;
 use crate::dax::{Error, Guarantee};
 use crate::medium::Granularity;
 use crate::survival::Backing;
-use crate::system::backing::device_dax::{self, Device, SYSTEM_RAM, Unusable};
+use crate::system::backing::device_dax::{self, Device, Unusable};
 use crate::system::tree::{Attribute, Tree};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -47,10 +47,13 @@ fn unusable(why: Unusable) -> String {
             "its attribute {path} is of no use: {answer}; see how the device is set up (daxctl list)"
         ),
         Unusable::Driver(Some(name)) => {
-            let is_ram = if name == SYSTEM_RAM { ", so that it is RAM of the kernel" } else { "" };
+            let what = match name.as_str() {
+                "kmem" => "which makes it RAM of the kernel",
+                "fsdev_dax" => "which has no mmap: a file system (famfs) maps it",
+                _ => "which is not known to map it",
+            };
             format!(
-                "is not for programs: its driver is {name}{is_ram}; give it to device DAX (daxctl reconfigure-device \
-                 --mode=devdax)"
+                "is bound to {name}, {what}; give it to device DAX (daxctl reconfigure-device --mode=devdax)"
             )
         }
         Unusable::Driver(None) => "has no driver; enable it (daxctl enable-device)".to_string(),

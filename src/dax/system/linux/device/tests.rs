@@ -155,17 +155,30 @@ fn an_attribute_of_no_use_is_named() {
     }
 }
 
-/// As system RAM the node is there and cannot be opened (`drivers/dax/kmem.c`).
+/// As system RAM the node is there and cannot be opened (`drivers/dax/kmem.c`); for a file system it has no mmap
+/// (`drivers/dax/fsdev.c`). The next driver need have none either.
 #[test]
 fn a_device_with_another_driver_or_none_is_not_for_programs() {
     let host = on_region("ACPI.NFIT", &[]);
     fs::remove_file(host.inside(&format!("{ON_REGION}/driver"))).unwrap();
     assert!(refusal(&host, &ASKED).contains("has no driver; enable it"));
-    let host = host
-        .file("sys/bus/dax/drivers/kmem/uevent", "")
-        .link(&format!("{ON_REGION}/driver"), "sys/bus/dax/drivers/kmem");
-    let refusal = refusal(&host, &ASKED);
-    assert!(refusal.contains("its driver is kmem, so that it is RAM of the kernel"), "{refusal}");
+    for (driver, words) in [
+        ("kmem", "is bound to kmem, which makes it RAM of the kernel; "),
+        ("fsdev_dax", "is bound to fsdev_dax, which has no mmap"),
+        ("new_dax", "is bound to new_dax, which is not known to map it; "),
+    ] {
+        let driver = format!("sys/bus/dax/drivers/{driver}");
+        let host = on_region("ACPI.NFIT", &[]);
+        fs::remove_file(host.inside(&format!("{ON_REGION}/driver"))).unwrap();
+        let host = host
+            .file(&format!("{driver}/uevent"), "")
+            .link(&format!("{ON_REGION}/driver"), &driver);
+        let refusal = refusal(&host, &ASKED);
+        assert!(
+            refusal.contains(words) && refusal.contains("daxctl reconfigure-device"),
+            "{refusal}"
+        );
+    }
 }
 
 /// A device has no msync to fall back to, so that none of these is by pages.

@@ -1,10 +1,11 @@
 //! File systems: their logs, the devices beside the one that they are mounted from, and the options that give up syncs.
 
 use super::{
-    Asked, DIRECT, EXT4_DAX, REFUSED, concluded, disk_in_region, host, host_with_region, with_ext4,
+    Asked, DIRECT, EXT4_DAX, REFUSED, conclude, concluded, disk_in_region, host, host_with_region,
+    with_ext4,
 };
 use crate::medium::Granularity;
-use crate::survival::Backing;
+use crate::survival::{Backing, Event, Stage, Survival};
 use crate::system::fixture::Fixture;
 use alloc::format;
 
@@ -18,38 +19,116 @@ fn a_realtime_device_leaves_the_region_open() {
     assert_eq!(guarantee.granularity, Granularity::Line(64));
 }
 
-/// Mount options that give up what a sync promises.
+/// Mount options that give up what a sync promises (Linux `Documentation/filesystems`: `ext4/`, `f2fs.rst`,
+/// `overlayfs.rst`; mount.cifs(8)).
 #[test]
-fn a_mount_that_never_flushes_has_an_unknown_backing() {
-    for (file_system, option, why) in [
-        ("ext4", "nobarrier", "the mount option nobarrier gives up flushes"),
-        ("ext4", "barrier=0", "the mount option barrier=0 gives up flushes"),
-        // It can lie on several devices, and shows one.
-        ("f2fs", "fsync_mode=posix", "a sync on f2fs is not known to flush a device"),
-        // The server decides.
-        ("fuseblk", "allow_other", "a sync on fuseblk is not known to flush a device"),
+fn a_mount_that_gives_up_syncs_or_flushes_has_an_unknown_backing() {
+    for (file_system, option, of_what) in [
+        ("ext4", "nobarrier", "flushes"),
+        ("ext4", "barrier=0", "flushes"),
+        ("f2fs", "fsync_mode=nobarrier", "flushes"),
+        ("overlay", "fsync=volatile", "syncs"),
+        ("overlay", "volatile", "syncs"),
+        ("cifs", "nostrictsync", "syncs"),
     ] {
-        let mount = format!("29 1 259:0 / /d rw - {file_system} /dev/sda1 rw,{option}");
-        let host = with_ext4(host(&mount), "sda1")
-            .file("sys/devices/x/sda1/size", "1\n")
-            .link("sys/dev/block/259:0", "sys/devices/x/sda1");
-        let guarantee = concluded(&host, &REFUSED);
+        let guarantee = concluded(&on_a_drive(file_system, option), &REFUSED);
         assert_eq!(guarantee.backing, Backing::Unknown, "{option}");
-        let reason = format!("; {why}, so that nothing is promised");
-        assert!(guarantee.reason.ends_with(&reason), "{}", guarantee.reason);
+        let reason =
+            format!("; the mount option {option} gives up {of_what}, so that nothing is promised");
+        assert!(guarantee.reason.contains(&reason), "{}", guarantee.reason);
+    }
+}
+
+fn on_a_drive(file_system: &str, option: &str) -> Fixture {
+    let mount = format!("29 1 259:0 / /d rw - {file_system} /dev/sda1 rw,{option}");
+    with_ext4(host(&mount), "sda1")
+        .file("sys/devices/x/sda1/size", "1\n")
+        .link("sys/dev/block/259:0", "sys/devices/x/sda1")
+}
+
+/// Each documents what a sync does, and none of them shows it here. A name that is not known is one of them.
+#[test]
+fn a_file_system_whose_syncs_are_not_seen_to_flush_has_one_condition() {
+    let beside_a_drive =
+        |file_system: &str| host(&format!("29 1 0:50 / / rw - {file_system} none rw"));
+    let condition = Survival::If("the file system honours fsync");
+    for file_system in
+        ["overlay", "zfs", "nfs4", "nfs", "fuse", "fuse.x", "fuseblk", "f2fs", "bcachefs", "new"]
+    {
+        for host in [beside_a_drive(file_system), on_a_drive(file_system, "relatime")] {
+            let guarantee = concluded(&host, &REFUSED);
+            assert_eq!(guarantee.backing, Backing::FileSystem, "{file_system}");
+            let reason = format!(
+                "; a sync on {file_system} is not known to flush a device, so that it survives if the file system honours fsync"
+            );
+            assert!(guarantee.reason.contains(&reason), "{}", guarantee.reason);
+            for event in [Event::Kexec, Event::WarmReboot, Event::PowerLoss] {
+                assert_eq!(guarantee.survives(Stage::Persisted, event).answer, condition);
+            }
+            let stored = guarantee.survives(Stage::Stored, Event::PowerLoss).answer;
+            assert_eq!(stored, Survival::No, "{file_system}");
+        }
+    }
+    // What is seen of the device counts more.
+    let in_ram = host("29 1 259:0 / /d rw - f2fs /dev/zram0 rw")
+        .file("sys/devices/virtual/block/zram0/size", "1\n")
+        .link("sys/dev/block/259:0", "sys/devices/virtual/block/zram0");
+    assert_eq!(concluded(&in_ram, &REFUSED).backing, Backing::Unknown);
+}
+
+/// As of a live system. A container does not see the directory, which is below its own overlay there.
+#[test]
+fn overlayfs_whose_upper_layer_is_seen_in_ram_is_ram() {
+    let overlay = "29 1 0:50 / / rw - overlay overlay rw,lowerdir=/ro,upperdir=/run/live/rw,workdir=/run/live/w";
+    let with = |other: &str| concluded(&host(&format!("{overlay}\n{other}\n")), &REFUSED);
+    let live = with("30 29 0:51 / /run/live rw - tmpfs tmpfs rw");
+    assert_eq!(live.backing, Backing::Ram);
+    assert!(live.reason.contains("tmpfs is RAM of the kernel"), "{}", live.reason);
+    for other in ["", "30 29 0:51 / /run/li rw - tmpfs none rw", "30 29 8:1 / /run rw - ext4 a rw"]
+    {
+        assert_eq!(with(other).backing, Backing::FileSystem, "{other}");
+    }
+}
+
+/// Its memory is shared by hosts, and no call writes a line back.
+#[test]
+fn a_file_on_famfs_is_refused_and_sent_to_coherence() {
+    let listed = (host("29 1 0:50 / /f rw - famfs none rw"), REFUSED);
+    let unlisted = (Fixture::new(), Asked { magic: Some("famfs"), ..DIRECT });
+    for (host, asked) in [listed, unlisted] {
+        let why = conclude(&host.tree(), &asked).unwrap_err();
+        assert!(why.contains("is on famfs") && why.contains("cachemaint::coherence"), "{why}");
     }
 }
 
 /// The list has no mount outside of the root of a process (Linux `fs/proc_namespace.c`, `show_mountinfo`). Its options may
 /// be any.
 #[test]
-fn a_mount_that_is_not_listed_promises_nothing_about_flushes_and_realtime_devices() {
+fn a_mount_that_is_not_listed_is_known_as_far_as_its_driver_and_other_mounts_show_it() {
     let nothing = |asked: &Asked, host: &Fixture| concluded(host, asked).backing;
-    let disk = with_ext4(host("30 1 0:1 / / rw - proc proc rw"), "sda1")
-        .file("sys/devices/x/sda1/size", "1\n")
-        .link("sys/dev/block/259:0", "sys/devices/x/sda1");
+    let unlisted = "30 1 0:1 / / rw - proc proc rw";
+    let disk = |mounts: &str| {
+        host(mounts)
+            .file("sys/devices/x/sda1/size", "1\n")
+            .link("sys/dev/block/259:0", "sys/devices/x/sda1")
+    };
     let ext4 = Asked { magic: Some("ext4"), ..REFUSED };
-    assert_eq!(nothing(&ext4, &disk), Backing::Unknown);
+    // The driver of ext4 shows all options.
+    assert_eq!(nothing(&ext4, &with_ext4(disk(unlisted), "sda1")), Backing::Storage);
+    assert_eq!(nothing(&ext4, &disk(unlisted)), Backing::FileSystem);
+    let xfs = Asked { magic: Some("xfs"), ..REFUSED };
+    let guarantee = concluded(&disk(unlisted), &xfs);
+    assert_eq!(guarantee.backing, Backing::FileSystem);
+    assert!(guarantee.reason.contains("its mount options are not known"), "{}", guarantee.reason);
+    assert!(guarantee.advice.unwrap().contains("mount --bind"), "{:?}", guarantee.advice);
+    // Another mount of the file system, here or of the first process, has the same options.
+    let other = "31 1 259:0 /usr /usr rw - xfs /dev/sda1 rw,noquota";
+    let first = disk(unlisted).file("proc/1/mountinfo", other);
+    for host in [disk(other), first] {
+        let guarantee = concluded(&host, &xfs);
+        assert_eq!(guarantee.backing, Backing::Storage);
+        assert_eq!((&*guarantee.file_system, &*guarantee.mount_point), ("xfs", ""));
+    }
     let pmem = host_with_region("30 1 0:1 / / rw - proc proc rw", "ACPI.NFIT", Some("cpu_cache\n"));
     assert_eq!(nothing(&Asked { magic: Some("xfs"), ..DIRECT }, &pmem), Backing::PmemUnknown);
     assert_eq!(nothing(&Asked { magic: Some("ext4"), ..DIRECT }, &pmem), Backing::PmemEadr);
@@ -57,19 +136,24 @@ fn a_mount_that_is_not_listed_promises_nothing_about_flushes_and_realtime_device
 
 /// The log has the metadata of synced files until they are written to their places.
 #[test]
-fn a_log_on_another_device_promises_nothing() {
+fn a_log_on_another_device_is_a_condition() {
     let of_xfs = "29 1 259:0 / /d rw - xfs /dev/pmem0 rw,dax=always,logdev=/dev/sdb";
     let of_xfs = host_with_region(of_xfs, "ACPI.NFIT", Some("memory_controller\n"));
     let guarantee = concluded(&of_xfs, &DIRECT);
-    assert_eq!(guarantee.backing, Backing::Unknown);
+    assert_eq!(guarantee.backing, Backing::FileSystem);
     assert_eq!(guarantee.region.as_ref().unwrap().name, "region0");
-    let why = "; its log is on another device, so that nothing is promised";
+    let why =
+        "; its log is on another device, so that it survives if the file system honours fsync";
     assert!(guarantee.reason.ends_with(why), "{}", guarantee.reason);
 
     let of_ext4 = host_with_region(EXT4_DAX, "ACPI.NFIT", Some("memory_controller\n"));
     assert_eq!(concluded(&of_ext4, &DIRECT).backing, Backing::PmemAdr, "it has one in an inode");
     std::fs::remove_dir_all(of_ext4.inside("proc/fs/jbd2")).unwrap();
-    assert_eq!(concluded(&of_ext4, &DIRECT).backing, Backing::Unknown);
+    assert_eq!(concluded(&of_ext4, &DIRECT).backing, Backing::FileSystem);
+    // RAM that was set aside has a condition of its own, and keeps nothing without power.
+    let in_ram = host_with_region(EXT4_DAX, "e820", None);
+    std::fs::remove_dir_all(in_ram.inside("proc/fs/jbd2")).unwrap();
+    assert_eq!(concluded(&in_ram, &DIRECT).backing, Backing::Unknown);
 }
 
 /// The mount options of ext4 do not show the journal (Linux `fs/ext4/super.c`, `_ext4_show_options`).
@@ -86,9 +170,12 @@ fn a_journal_of_ext4_is_seen_in_an_inode_or_seen_not_to_be() {
     let backing = |host: &Fixture| concluded(host, &REFUSED).backing;
     let ordered = || shown("rw\nbarrier\ndata=ordered\n");
     assert_eq!(backing(&ordered().file("proc/fs/jbd2/sda1-8/info", "")), Backing::Storage);
-    assert_eq!(backing(&ordered().file("proc/fs/jbd2/sdb/info", "")), Backing::Unknown);
+    assert_eq!(backing(&ordered().file("proc/fs/jbd2/sdb/info", "")), Backing::FileSystem);
     assert_eq!(backing(&shown("rw\nbarrier\n")), Backing::Storage, "it has none");
 }
+
+const UNSHOWN: &str = "; its default mount options are not known (/proc/fs/ext4/sda1/options), so that it survives if the \
+                       file system honours fsync";
 
 /// The superblock's default is `nobarrier` after `tune2fs -o nobarrier`, which mountinfo does not show.
 #[test]
@@ -105,15 +192,18 @@ fn the_default_options_of_ext4_must_not_give_up_flushes() {
         concluded(&host, &REFUSED)
     };
     assert_eq!(with_options(Some("rw\nbarrier\nacl\n")).backing, Backing::Storage);
-    for (options, why) in [
-        (Some("rw\nnobarrier\nacl\n"), "the default mount option nobarrier gives up flushes"),
-        (Some("rw\n"), "its default mount options are not known (/proc/fs/ext4/sda1/options)"),
-        (None, "its default mount options are not known (/proc/fs/ext4/sda1/options)"),
+    for (options, backing, why) in [
+        (
+            Some("rw\nnobarrier\nacl\n"),
+            Backing::Unknown,
+            "; the default mount option nobarrier gives up flushes, so that nothing is promised",
+        ),
+        (Some("rw\n"), Backing::FileSystem, UNSHOWN),
+        (None, Backing::FileSystem, UNSHOWN),
     ] {
         let guarantee = with_options(options);
-        assert_eq!(guarantee.backing, Backing::Unknown, "{options:?}");
-        let reason = format!("; {why}, so that nothing is promised");
-        assert!(guarantee.reason.ends_with(&reason), "{}", guarantee.reason);
+        assert_eq!(guarantee.backing, backing, "{options:?}");
+        assert!(guarantee.reason.ends_with(why), "{}", guarantee.reason);
     }
     // The flush of virtio-pmem is a request to the host.
     let virtio = host_with_region(EXT4_DAX, "virtio-pmem", None)
@@ -136,7 +226,7 @@ fn ext2_has_the_options_of_ext4_if_the_driver_of_ext4_shows_it() {
     };
     let backing = |host: &Fixture| concluded(host, &REFUSED).backing;
     assert_eq!(backing(&on_ext2().file("proc/fs/jbd2/vda-8/info", "")), Backing::Storage);
-    assert_eq!(backing(&on_ext2()), Backing::Unknown, "/proc/fs is not shown");
+    assert_eq!(backing(&on_ext2()), Backing::FileSystem, "/proc/fs is not shown");
     let by_ext4 = |options| backing(&on_ext2().file("proc/fs/ext4/sda1/options", options));
     assert_eq!(by_ext4("nobarrier\n"), Backing::Unknown);
     assert_eq!(by_ext4("barrier\n"), Backing::Storage);
@@ -190,5 +280,5 @@ fn each_device_of_a_btrfs_must_be_storage() {
     assert_eq!(ram.backing, Backing::Unknown);
     let row = ram.evidence.iter().find(|row| row.asked == "/sys/fs/btrfs/5e55/devices");
     assert_eq!(row.unwrap().answer, "sdb1, zram0");
-    assert_eq!(found(&alone()).backing, Backing::Unknown, "the others are not known");
+    assert_eq!(found(&alone()).backing, Backing::FileSystem, "the others are not known");
 }

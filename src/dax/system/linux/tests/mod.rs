@@ -54,7 +54,7 @@ fn with_disk_in_region(fixture: Fixture, number: u32) -> Fixture {
 }
 
 fn concluded(fixture: &Fixture, asked: &Asked) -> Guarantee {
-    conclude(&fixture.tree(), asked)
+    conclude(&fixture.tree(), asked).unwrap()
 }
 
 const EXT4_DAX: &str =
@@ -143,7 +143,7 @@ fn map_sync_and_the_attribute_are_believed_only_together() {
         let host = host(&format!("29 1 259:0 / /mnt rw - {file_system} share rw\n"));
         let guarantee = concluded(&host, &asked);
         assert_eq!(guarantee.granularity, Granularity::Page(4096), "{file_system}");
-        assert_eq!(guarantee.backing, Backing::Unknown, "{file_system}");
+        assert_eq!(guarantee.backing, Backing::FileSystem, "{file_system}");
         assert!(guarantee.reason.contains(reason), "{}", guarantee.reason);
     }
     let on_region = host_with_region(EXT4_DAX, "e820", None);
@@ -222,21 +222,21 @@ fn page_granularity_says_why_and_what_to_do() {
             "29 1 0:30 / /tmp rw - tmpfs none rw\n",
             None,
             "RAM of the kernel",
-            "memmap=",
+            "persistent memory",
             Backing::Ram,
         ),
         (
             "29 1 0:31 / /huge rw - hugetlbfs none rw,pagesize=2M\n",
             None,
             "hugetlbfs is RAM of the kernel",
-            "memmap=",
+            "persistent memory",
             Backing::Ram,
         ),
         (
             "29 1 0:32 / /ram rw - ramfs none rw\n",
             None,
             "ramfs is RAM of the kernel",
-            "memmap=",
+            "persistent memory",
             Backing::Ram,
         ),
         (
@@ -251,14 +251,14 @@ fn page_granularity_says_why_and_what_to_do() {
             None,
             "overlay keeps it in the page cache, and no device is known",
             "a file system whose device is known",
-            Backing::Unknown,
+            Backing::FileSystem,
         ),
         (
             "77 1 0:50 / / rw - overlay overlay rw\n",
             None,
             "mount could not be found",
-            "mountinfo",
-            Backing::Unknown,
+            "mount /proc",
+            Backing::FileSystem,
         ),
     ];
     for (mount, device, reason, advice, backing) in rows {

@@ -63,6 +63,12 @@
 //! - A forked child does not use the file: on Linux it does not inherit the mapping, and opens the file itself. An access
 //!   ends it, or meets whatever it has mapped there since.
 //! - Private mappings (`MAP_PRIVATE`) are not offered: stores to one reach no file.
+//! - On overlayfs a mapping of a lower layer's file never shows what is stored later. So a [view](Options::view) opens the file
+//!   for writing first, which copies it up, and is refused without that right. On a mount for reading only it is left where
+//!   it is: stores that come through another mount are not seen.
+//! - What other machines store to a file of a network file system may be seen late or never, by a view too.
+//! - A file on famfs is refused: its memory is shared by hosts, and no call writes a line of it back. That is for
+//!   [`coherence`](crate::coherence).
 //! - The persistence domain is the claim of firmware ([`Domain`](crate::survival::Domain)), which cannot be verified.
 //! - A drive that does not promise whole sectors can lose any sector of a page that it was writing at a power loss, with
 //!   bytes that were persisted before. [`Guarantee`] does not know that.
@@ -87,8 +93,9 @@
 //!
 //! # Other systems than Linux
 //! The same types, and the granularity is always a page: the pages go to the file (`msync`, `FlushViewOfFile`), and the file
-//! to its medium (`F_FULLFSYNC` on macOS, `FlushFileBuffers` on Windows). Nothing is known of the device below, and nothing
-//! is promised beyond the end of the process.
+//! to its medium (`F_FULLFSYNC` on macOS, `FlushFileBuffers` on Windows). Nothing is known of the device below, so what
+//! these systems document is a condition: persisted bytes survive if the file system honours that
+//! ([`Backing::FileSystem`](crate::survival::Backing::FileSystem)).
 //!
 //! - A new file has its name before it is filled. A crash in a creation leaves a part of the file at the path: remove it, and
 //!   create it again.

@@ -46,16 +46,20 @@ impl Mount {
         self.upper.as_deref().unwrap_or(&self.file_system)
     }
 
+    /// Returns true for a file system that lies on block devices, and flushes them.
+    pub(crate) fn flushes_a_device(&self) -> bool {
+        FLUSHING.contains(&self.file_system.as_str())
+    }
+
     /// Returns the reason why a sync of a file is not known to reach its device; `None` if it does. A server of FUSE, NFS or
     /// SMB decides that itself, and overlayfs leaves it to its upper layer.
     pub(crate) fn unsynced(&self) -> Option<Doubt> {
         let given_up = self.option_of(&WITHOUT_SYNCS, "syncs");
-        let is_flushing = FLUSHING.contains(&self.file_system.as_str());
         given_up.or_else(|| {
             let name =
                 if self.file_system.is_empty() { "this file system" } else { &self.file_system };
             let why = || format!("a sync on {name} is not known to flush a device");
-            (!is_flushing).then(|| Doubt::Unseen(why()))
+            (!self.flushes_a_device()).then(|| Doubt::Unseen(why()))
         })
     }
 

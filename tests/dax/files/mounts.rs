@@ -102,17 +102,25 @@ fn a_view_of_a_lower_layers_file_sees_later_stores_or_is_refused() {
         assert_eq!(view.load(8, Ordering::Acquire), 42);
         let other =
             options().view_file(fs::File::options().read(true).write(true).open(&path).unwrap());
-        assert_eq!(other.unwrap().load(8, Ordering::Acquire), 42);
+        let other = other.unwrap();
+        assert_eq!(other.load(8, Ordering::Acquire), 42);
         // Without pages it is refused, and stays where it is.
         Options::new().view(merged.join("fixed")).unwrap_err();
         assert!(!directory.join("layers/upper/fixed").exists());
 
-        // This thread ends with the test.
-        let nobody = rustix::process::Uid::from_raw(65534);
-        rustix::thread::set_thread_res_uid(nobody, nobody, nobody).unwrap();
         let path = merged.join("denied");
-        let text = refusal(&path, options().view(&path));
-        assert!(text.contains("is on overlayfs") && text.contains("let its owner grant"), "{text}");
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let nobody = rustix::process::Uid::from_raw(65534);
+                rustix::thread::set_thread_res_uid(nobody, nobody, nobody).unwrap();
+                let text = refusal(&path, options().view(&path));
+                assert!(text.contains("is on overlayfs"), "{text}");
+                assert!(text.contains("let its owner grant"), "{text}");
+            });
+        });
+        drop((view, writer, other));
+        remount_read_only(&merged).unwrap();
+        options().view(&path).unwrap();
     });
 }
 

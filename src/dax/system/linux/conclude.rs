@@ -358,15 +358,13 @@ fn why_not_direct(asked: &Asked, mount: &Mount, disk: &Disk) -> (String, &'stati
             "use ext4 or xfs on the memory itself, with -o dax=always",
         ),
         ("", None) => ("its mount could not be found".to_string(), ADVICE_UNLISTED),
-        (_, None) if disk.name.is_empty() && mount.options.is_empty() => (
-            format!(
-                "{file_system} keeps it in the page cache, and neither its mount nor its device is listed"
-            ),
-            ADVICE_UNLISTED,
-        ),
         (_, None) if disk.name.is_empty() => (
             format!("{file_system} keeps it in the page cache, and no device is known under it"),
-            "use a file on persistent memory, or on a file system whose device is known here",
+            if mount.options.is_empty() || mount.flushes_a_device() {
+                ADVICE_UNLISTED
+            } else {
+                "use a file on persistent memory, or on a file system whose device is known here"
+            },
         ),
         (_, None) => (
             format!(

@@ -185,6 +185,12 @@ fn a_cpu_gets_lines_where_it_reaches_the_point() {
         assert_eq!(guarantee.granularity, granularity, "{provider} {domain:?} {reach:?}");
         let says_why = guarantee.reason.contains("this CPU cannot write back");
         assert_eq!(says_why, granularity == page, "{}", guarantee.reason);
+        if granularity == page && reach == alone {
+            let advice = guarantee.advice.unwrap();
+            let line =
+                "Options::new().cache(Cache::builder().accept_coherency_as_persistence().build()?)";
+            assert!(advice.contains(line), "{advice}");
+        }
     }
 }
 

@@ -66,7 +66,8 @@
 //! - On overlayfs a mapping of a lower layer's file never shows what is stored later. So a [view](Options::view) opens the file
 //!   for writing first, which copies it up, and is refused without that right. On a mount for reading only it is left where
 //!   it is: stores that come through another mount are not seen.
-//! - What other machines store to a file of a network file system may be seen late or never, by a view too.
+//! - What is stored to a file of NFS, SMB, 9p, virtiofs, Ceph or FUSE other than through this mount, as by another machine,
+//!   may be seen late or never, by a view too.
 //! - A file on famfs is refused: its memory is shared by hosts, and no call writes a line of it back. That is for
 //!   [`coherence`](crate::coherence).
 //! - The persistence domain is the claim of firmware ([`Domain`](crate::survival::Domain)), which cannot be verified.

@@ -104,8 +104,8 @@ pub(super) fn conclude(tree: &Tree, asked: &Asked) -> Result<Guarantee, &'static
         doubt(backing, direct, &mount, &disk)
     };
     let backing = doubted(backing, doubt, &mut reason);
-    if is_elsewhere(&mount.file_system) {
-        reason.push_str("; what other machines store may be seen late or never");
+    if has_a_server(&mount.file_system) {
+        reason.push_str("; what is stored other than through this mount may be seen late or never");
     }
     Ok(Guarantee {
         granularity,
@@ -209,12 +209,11 @@ fn has_map_sync(file_system: &str) -> bool {
     matches!(file_system, "ext4" | "xfs")
 }
 
-/// Returns true for file systems of other machines and of hosts, whose pages are cached on this one.
-fn is_elsewhere(file_system: &str) -> bool {
-    matches!(
-        file_system,
-        "nfs" | "nfs4" | "cifs" | "smb3" | "9p" | "virtiofs" | "ceph" | "fuse.sshfs"
-    )
+/// Returns true for file systems whose server can change a file whose pages are cached here.
+fn has_a_server(file_system: &str) -> bool {
+    let is_known =
+        matches!(file_system, "nfs" | "nfs4" | "cifs" | "smb3" | "9p" | "virtiofs" | "ceph");
+    is_known || file_system.starts_with("fuse")
 }
 
 fn is_ram(file_system: &str) -> bool {

@@ -62,6 +62,9 @@ fn a_file_system_whose_syncs_are_not_seen_to_flush_has_one_condition() {
                 "; a sync on {file_system} is not known to flush a device, so that it survives if the file system honours fsync"
             );
             assert!(guarantee.reason.contains(&reason), "{}", guarantee.reason);
+            let has_a_server = file_system.starts_with("nfs") || file_system.starts_with("fuse");
+            let says_so = guarantee.reason.contains("may be seen late or never");
+            assert_eq!(says_so, has_a_server, "{}", guarantee.reason);
             for event in [Event::Kexec, Event::WarmReboot, Event::PowerLoss] {
                 assert_eq!(guarantee.survives(Stage::Persisted, event).answer, condition);
             }

@@ -204,6 +204,7 @@ fn numbers() -> BTreeMap<&'static str, u32> {
             "BACKING_CXL",
             "BACKING_PMEM_UNKNOWN",
             "BACKING_VIRTIO_PMEM",
+            "BACKING_FILE_SYSTEM",
         ],
         &["STORED", "PERSISTED", "DEEP_PERSISTED"],
         &["PROCESS_CRASH", "KEXEC", "WARM_REBOOT", "POWER_LOSS"],

@@ -68,7 +68,7 @@ impl Options {
         if facts.may_be_of_a_lower_layer && self.takes_pages {
             // With its lock.
             drop(file);
-            (file, facts) = open(Access::ReadAndWrite).map_err(|error| lower(path, &error))?;
+            (file, facts) = open(Access::ReadAndWrite).map_err(|error| lower(path, error))?;
         }
         self.map(path, file, &facts, Access::Read)
     }
@@ -149,12 +149,16 @@ impl Options {
 }
 
 /// Returns the error of a view of a file of overlayfs that could not be opened for writing, which copies it up.
-fn lower(path: &Path, error: &Error) -> Error {
-    let ErrorKind::PermissionDenied = error.kind() else { return error.clone() };
+fn lower(path: &Path, error: Error) -> Error {
+    let ErrorKind::PermissionDenied = error.kind() else { return error };
     let text = "is on overlayfs, where a view of a lower layer's file never shows what is stored later, and this user may not \
-                open it for writing, which copies it up; let its owner grant that, or put it on a volume (a bind mount)";
+                open it for writing, which copies it up; let its owner grant that, put it on a volume (a bind mount), or \
+                read it by calls (PreadFile)";
     let refused = Error::because(path, ErrorKind::PermissionDenied, text);
-    error.raw_os_error().map_or(refused.clone(), |number| refused.numbered(number))
+    match error.raw_os_error() {
+        Some(number) => refused.numbered(number),
+        None => refused,
+    }
 }
 
 /// Returns the method to persist on a medium with this guarantee. The cache is not aimed yet.

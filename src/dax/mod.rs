@@ -88,9 +88,11 @@
 //!
 //! # Pages of the page cache, on Linux
 //! A write-back of few bytes writes few blocks: pages are kept small under a mapping for writing, where the page cache of
-//! ext4 and xfs would have folios of up to 2 MiB. So the file's pages are read one by one, but for the first 64 MiB, which are
-//! read ahead. After another program has read the file in order, the first write-back in each 2 MiB can write a whole folio,
-//! and each one while that program has mapped it.
+//! ext4 (from Linux 6.16) and xfs would have folios of up to 2 MiB. So the file's pages are read one by one, but for the first
+//! 64 MiB, which are read ahead. After another program has read the file in order, the first write-back in each 2 MiB can
+//! write a whole folio, and each one while a program has mapped that folio. A view of up to 64 MiB keeps the pages small that
+//! it reads from the medium; a longer one does not. A `Persister` leaves the pages of the program's mapping as they are. btrfs
+//! has no large folios there (measured on Linux 6.18), and writes its metadata with each sync.
 //!
 //! # Other systems than Linux
 //! The same types, and the granularity is always a page: the pages go to the file (`msync`, `FlushViewOfFile`), and the file

@@ -1,4 +1,4 @@
-//! Small pages in the page cache under a mapping for writing: a write-back of few bytes writes few blocks.
+//! Small pages in the page cache under a mapping: a write-back of few bytes writes few blocks.
 //!
 //! Where the page cache holds large folios (ext4 from Linux 6.16, xfs), a store through a mapping dirties the whole folio,
 //! up to 2 MiB, and its write-back writes all of it. Writing zeros to a new file, copying a file and reading it in order
@@ -6,7 +6,8 @@
 //!
 //! 1. when a file is mapped, its clean pages leave the cache and come back one by one: a readahead that was asked for
 //!    (`POSIX_FADV_WILLNEED`) and faults under `MADV_RANDOM` make small folios (`mm/readahead.c`, `force_page_cache_ra`;
-//!    `mm/filemap.c`, `do_sync_mmap_readahead`);
+//!    `mm/filemap.c`, `do_sync_mmap_readahead`). A view takes the pages that are in the cache, and reads the others so,
+//!    unless it is longer than [`AHEAD`];
 //! 2. another program can read the file later. Then a write-back at the beginning or the end of its range finds out by
 //!    `cachestat(2)` that it has cleaned more pages than it was asked to, and the pages around leave the cache.
 //!
@@ -58,6 +59,24 @@ pub(super) fn is_cached(file: BorrowedFd<'_>) -> bool {
     })
 }
 
+/// Has the pages that a view reads be small: its mapping would keep a large folio in the cache, and another process that
+/// writes the file would write all of it each time.
+pub(super) fn read_small_in_view(file: BorrowedFd<'_>, base: NonNull<u8>, place: (u64, usize)) {
+    // Without readahead a longer file takes a fault for each page.
+    if place.1 <= AHEAD {
+        read_small(file, base, place);
+    }
+}
+
+/// Reads the beginning of a mapping ahead, and from then on page by page.
+fn read_small(file: BorrowedFd<'_>, base: NonNull<u8>, (offset, len): (u64, usize)) {
+    advise(base.as_ptr().cast(), len, Advice::Random).unwrap_or(());
+    let ahead = offset + len.min(AHEAD) as u64;
+    for at in (offset..ahead).step_by(REQUEST) {
+        advise_file(file, at..(at + REQUEST as u64).min(ahead), FileAdvice::WillNeed);
+    }
+}
+
 /// Pages of which all were dirty before a write-back of fewer.
 #[derive(Debug)]
 pub(super) struct Seen {
@@ -66,19 +85,17 @@ pub(super) struct Seen {
 }
 
 impl Folios {
-    /// Keeps the pages of a mapping small that was made just now. All of it is a hint, so an error changes nothing.
+    /// Keeps the pages of a mapping for writing small that was made just now. All of it is a hint, so an error changes
+    /// nothing.
     pub(super) fn keep_small(
         file: BorrowedFd<'_>,
         base: NonNull<u8>,
         (offset, len): (u64, usize),
     ) -> Self {
-        advise(base.as_ptr().cast(), len, Advice::Random).unwrap_or(());
-        advise_file(file, offset..offset + len as u64, FileAdvice::Random);
-        advise_file(file, offset..offset + len as u64, FileAdvice::DontNeed);
-        let ahead = offset + len.min(AHEAD) as u64;
-        for at in (offset..ahead).step_by(REQUEST) {
-            advise_file(file, at..(at + REQUEST as u64).min(ahead), FileAdvice::WillNeed);
+        for advice in [FileAdvice::Random, FileAdvice::DontNeed] {
+            advise_file(file, offset..offset + len as u64, advice);
         }
+        read_small(file, base, (offset, len));
         let page = rustix::param::page_size();
         let [stayed, calls] = [0, 0].map(AtomicU32::new);
         Self { base, len, offset, page, stayed, calls }

@@ -78,8 +78,12 @@ pub(super) fn new(
         owner: Process::this(),
     };
     advise(base.as_ptr().cast(), len, Advice::LinuxDontFork)?;
-    if is_writable && Kind::of(plan.writeback) == Kind::Shared && folios::is_cached(fd) {
-        mapped.folios = Some(Folios::keep_small(fd, base, (plan.offset, len)));
+    if Kind::of(plan.writeback) == Kind::Shared && folios::is_cached(fd) {
+        let place = (plan.offset, len);
+        match plan.access {
+            Access::ReadAndWrite => mapped.folios = Some(Folios::keep_small(fd, base, place)),
+            Access::Read => folios::read_small_in_view(fd, base, place),
+        }
     }
     // SAFETY: (1) it was mapped so just now, by whole pages, and is unmapped when `mapped` is dropped; (2) mappings
     // begin at a page; (3) no other code knows of it.

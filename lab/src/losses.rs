@@ -85,9 +85,6 @@ pub struct Losses {
     /// True if ordinary stores are followed too, which takes time. A cut at a store needs it.
     pub follows_stores: bool,
     pub cut: Option<Cut>,
-    /// The number of times that programs may write back an address that is not mapped: the emulator does not map it, as
-    /// a CPU would by a page fault, so the write-back has no effect.
-    pub allowed_unmapped: u64,
     /// Further arguments of the plugin.
     pub more: Vec<String>,
 }
@@ -113,7 +110,6 @@ impl Losses {
             policy: Policy::Half,
             follows_stores: false,
             cut: None,
-            allowed_unmapped: 0,
             more: Vec::new(),
         }
     }
@@ -275,24 +271,13 @@ pub fn copy_sparse(from: &Path, to: &Path) -> Result<()> {
     copy().with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))
 }
 
-/// The beginning of the plugin's line about a write-back of an address that is not mapped.
-pub const UNMAPPED: &str = "fault untranslated ";
-
 /// The beginning of the complaint about faults.
 pub const INVALID: &str = "the losses of this machine are not valid: ";
 
-/// Checks that none of the plugin's lines is a fault.
-///
-/// A fault is a write-back by a program of an address that is not mapped, above the allowed number, or an instruction
-/// that is not modelled. Then no verdict on the machine is valid.
-pub fn check(report: &str, allowed_unmapped: u64) -> Result<()> {
-    let counts = report.lines().rev().find(|line| line.starts_with("counts half=user "));
-    // A machine whose power was cut has no last counts.
-    let unmapped = counts.and_then(|line| number(line, "unmapped")).unwrap_or(u64::MAX);
-    let is_fault = |line: &&str| {
-        line.starts_with("fault ") && !(unmapped <= allowed_unmapped && line.starts_with(UNMAPPED))
-    };
-    let faults: Vec<&str> = report.lines().filter(is_fault).collect();
+/// Checks that none of the plugin's lines is a fault: an instruction that is not modelled, after which no verdict on the
+/// machine is valid.
+pub fn check(report: &str) -> Result<()> {
+    let faults: Vec<&str> = report.lines().filter(|line| line.starts_with("fault ")).collect();
     if !faults.is_empty() {
         bail!("{INVALID}{}", faults.join("; "));
     }
@@ -397,19 +382,8 @@ mod tests {
 
     #[test]
     fn faults_are_errors() {
-        check("start seed=1 policy=Half\nloss crash=1\n", 0).unwrap();
-        let cut = "start seed=1\nfault untranslated half=Lower at=0x1\n";
-        let why = check(cut, 0).unwrap_err();
-        assert!(why.to_string().contains("fault untranslated"), "{why}");
-        check(cut, u64::MAX).unwrap();
-        check(cut, 5).unwrap_err();
-        // The counts are of the whole time until then.
-        let counted = cut.to_owned()
-            + "counts half=user writebacks=9 unmapped=2\ncounts half=kernel unmapped=900\n\
-               counts half=user writebacks=9 unmapped=5\ncounts half=kernel unmapped=900\n";
-        check(&counted, 5).unwrap();
-        let why = check(&counted, 4).unwrap_err();
-        assert!(why.to_string().contains("fault untranslated"), "{why}");
-        check("fault unmodelled half=Lower at=0x1\n", u64::MAX).unwrap_err();
+        check("start seed=1 policy=Half\nloss crash=1\n").unwrap();
+        let why = check("start seed=1\nfault unmodelled half=Lower at=0x1\n").unwrap_err();
+        assert!(why.to_string().contains("fault unmodelled"), "{why}");
     }
 }

@@ -48,7 +48,7 @@ impl Restarted<'_> {
         setup.limit += self.limit * 2;
         self.program.add_to(&mut setup.files);
         if let Some(losses) = &mut setup.losses {
-            (losses.seed, losses.allowed_unmapped) = (Some(self.seed), u64::MAX);
+            losses.seed = Some(self.seed);
         }
         let mut machine = start_on_dax(self.kit, &setup, log)?;
         let (failure, printed) = self.run(&mut machine, self.arguments, &[], log)?;

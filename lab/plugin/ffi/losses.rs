@@ -74,10 +74,12 @@ impl Plugin {
         let Lossy { losses, translation, .. } = &mut **lossy;
         let place = address.and_then(|address| translation.physical(cpu, address));
         match action {
-            Action::Writeback(by, _) => match place {
-                Some(place) => losses.writeback(site, by, place),
-                None => losses.untranslated(site),
-            },
+            // A CPU maps the page by a fault first. An emulator executes nothing.
+            Action::Writeback(by, _) => {
+                if let Some(place) = place {
+                    losses.writeback(site, by, place);
+                }
+            }
             Action::Fence(fence) => losses.fence(site, fence),
             Action::Locked => losses.locked(site),
             // User mode would get a fault.

@@ -58,7 +58,6 @@ struct Counts {
     persisted: u64,
     evicted: u64,
     omitted: u64,
-    unmapped: u64,
 }
 
 /// A machine's memory that loses lines.
@@ -297,14 +296,6 @@ impl Losses {
         }
     }
 
-    /// Records a write-back of an address that is not mapped. A CPU would have faulted; user mode must not rely on it.
-    pub fn untranslated(&mut self, site: Site) {
-        self.counts(site.half).unmapped += 1;
-        if site.half == Half::Lower {
-            self.fault("untranslated", site);
-        }
-    }
-
     fn fault(&mut self, kind: &'static str, site: Site) {
         if self.faults.insert((kind, site.at)) {
             let Site { half, at, .. } = site;
@@ -382,10 +373,9 @@ impl Losses {
                 persisted,
                 evicted,
                 omitted,
-                unmapped,
             } = counts;
             self.told.push(format!("counts half={half} writebacks={writebacks} clean={clean} streaming={streaming} stores={stores} \
-                 fences={fences} persisted={persisted} evicted={evicted} omitted={omitted} unmapped={unmapped}"));
+                 fences={fences} persisted={persisted} evicted={evicted} omitted={omitted}"));
         }
     }
 }

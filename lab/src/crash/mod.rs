@@ -17,7 +17,7 @@ use serde::Serialize;
 use self::moments::{Counted, Counts, Moment};
 use crate::kit::Kit;
 use crate::log::Log;
-use crate::losses::{Cut, Policy, UNMAPPED, number};
+use crate::losses::{Cut, Policy, number};
 use crate::machine::Machine;
 use crate::machine::ends::Ran;
 use crate::machine::programs::{End, printed};
@@ -77,9 +77,6 @@ pub struct Outcome {
     pub instead: Option<String>,
     #[serde(flatten)]
     pub checked: Checked,
-    /// True if the program wrote back an address that was not mapped.
-    #[serde(skip)]
-    pub is_unmapped: bool,
 }
 
 /// The result of a check.
@@ -188,7 +185,6 @@ impl CrashTest<'_> {
     fn cut(&self, made: &Made, moment: Moment, seed: u64, log: &Log) -> Result<Outcome> {
         let medium = made.contents.copy(self.kit, self.name)?;
         let choices = Choices { seed, policy: self.policy, cut: None, follows_stores: false };
-        let start = log.position()?;
         let (cut, limit) = match moment {
             Moment::At(cut) => (Some(cut), self.limit),
             Moment::End => (None, self.limit),
@@ -197,10 +193,9 @@ impl CrashTest<'_> {
         let mut machine = self.start(made, &medium, Choices { cut, ..choices }, log)?;
         let Run { ran, printed, .. } = self.run(&mut machine, limit, log)?;
         machine.cut_power()?;
-        let is_unmapped = log.since(start)?.contains(&format!("losses: {UNMAPPED}"));
         let checked = self.check(made, &medium, choices, &printed, log)?;
         let instead = self.instead(moment, ran);
-        Ok(Outcome { moment, seed, instead, checked, is_unmapped })
+        Ok(Outcome { moment, seed, instead, checked })
     }
 
     /// Returns the reason why a cut did not come at its moment.
@@ -263,7 +258,6 @@ impl CrashTest<'_> {
         if let Some(losses) = &mut setup.losses {
             losses.seed = Some(choices.seed);
             losses.cut = choices.cut;
-            losses.allowed_unmapped = u64::MAX;
             losses.policy = choices.policy;
             losses.follows_stores = choices.follows_stores;
             if self.is_streaming_evicting {
@@ -314,20 +308,11 @@ pub struct Summary {
     pub dirty: u64,
     pub lost: u64,
     pub failures: u64,
-    #[serde(skip)]
-    pub is_unmapped: bool,
 }
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { cuts, dirty, lost, failures, is_unmapped } = self;
-        if *is_unmapped {
-            writeln!(
-                f,
-                "note: the program wrote back a page before its first access to it, which has no effect in an emulator; \
-                 touch the page first"
-            )?;
-        }
+        let Self { cuts, dirty, lost, failures } = self;
         write!(
             f,
             "cuts: {cuts}, lines lost: {lost} of {dirty} dirty ones, failed checks: {failures}"
@@ -369,7 +354,6 @@ pub fn cut_all(
         summary.dirty += outcome.checked.dirty;
         summary.lost += outcome.checked.lost;
         summary.failures += u64::from(outcome.checked.failure.is_some());
-        summary.is_unmapped |= outcome.is_unmapped;
         take(number, &outcome)?;
     }
     Ok(summary)

@@ -24,7 +24,6 @@ pub(super) struct Losing {
     /// The files that go with the machine.
     pub(super) temporary: Vec<Temporary>,
     pub(super) report: PathBuf,
-    pub(super) allowed_unmapped: u64,
 }
 
 impl Losing {
@@ -51,8 +50,7 @@ impl Losing {
                 ",memory-backend=ram"
             }
         };
-        let allowed_unmapped = losses.allowed_unmapped;
-        Ok(Self { board, words, temporary, report: out, allowed_unmapped })
+        Ok(Self { board, words, temporary, report: out })
     }
 }
 
@@ -60,7 +58,6 @@ impl Losing {
 pub(super) struct Report {
     pub(super) file: PathBuf,
     pub(super) log: File,
-    pub(super) allowed_unmapped: u64,
 }
 
 impl Report {
@@ -85,7 +82,7 @@ impl Report {
         for line in text.lines() {
             writeln!(self.log, "losses: {line}")?;
         }
-        let judged = losses::check(&text, self.allowed_unmapped);
+        let judged = losses::check(&text);
         if let Err(why) = &judged {
             // The line in the log is the only sign of faults if no caller gets the error.
             writeln!(self.log, "losses: {why}")?;

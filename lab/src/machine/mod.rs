@@ -93,9 +93,9 @@ impl Machine {
         }
         files.push(initrd);
         let report = match losing {
-            Some(Losing { report: file, allowed_unmapped, temporary, .. }) => {
+            Some(Losing { report: file, temporary, .. }) => {
                 files.extend(temporary);
-                Some(Report { file, log: log.writer()?, allowed_unmapped })
+                Some(Report { file, log: log.writer()? })
             }
             None => None,
         };

@@ -69,14 +69,6 @@ impl Setup {
         self
     }
 
-    /// Lets so many write-backs of pages pass that no access has mapped yet: the emulator leaves them out.
-    pub fn allowing_unmapped(mut self, most: u64) -> Self {
-        if let Some(losses) = &mut self.losses {
-            losses.allowed_unmapped = most;
-        }
-        self
-    }
-
     /// Makes the machine lose lines of its memory that were not written back.
     pub fn losing(mut self, losses: Losses) -> Self {
         self.losses = Some(losses);

@@ -152,7 +152,7 @@ mod tests {
     fn a_lane_that_drops_a_machine_with_faults_fails() {
         assert_eq!(failure(|log| writeln!(log, "losses: loss crash=1").unwrap()), None);
         let why = failure(|log| {
-            let fault = losses::check("fault unmodelled half=Lower at=0x1", 0).unwrap_err();
+            let fault = losses::check("fault unmodelled half=Lower at=0x1").unwrap_err();
             writeln!(log, "losses: {fault}").unwrap();
         });
         assert!(why.is_some_and(|why| why.contains("fault unmodelled half=Lower at=0x1")));

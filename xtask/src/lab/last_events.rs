@@ -77,7 +77,7 @@ pub(super) fn lanes() -> Vec<Lane> {
                 let faults = machine.board.wrong_end(&lines, &ending);
                 let last = lines.last().map_or("no line", String::as_str);
                 ensure!(faults.is_empty(), "{}, after: {last}", faults.join("; "));
-                losses::check(&report, 0)?;
+                losses::check(&report)?;
                 judge(&lines, &report, log)
             }))
         })

@@ -83,13 +83,7 @@ impl Tracer {
 
     /// Returns a PC with emulated pmem and these programs.
     fn machine(&self, name: &str) -> Setup {
-        let mut setup = Setup { files: self.files.clone(), ..emulated(name) };
-        if let Some(losses) = &mut setup.losses {
-            // The tracer sizes its files beside the guard's passes, and ext4 unmaps a DAX file that grows (Linux,
-            // `fs/ext4/inode.c`, `ext4_break_layouts`).
-            losses.allowed_unmapped = u64::MAX;
-        }
-        setup
+        Setup { files: self.files.clone(), ..emulated(name) }
     }
 }
 

@@ -91,11 +91,16 @@ impl Architecture {
 }
 
 /// A kernel's packages, whose names have its version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Kernel {
     suite: Suite,
     /// Packages that depend on the current version; the first known one is asked.
     depending: &'static [&'static str],
 }
+
+/// The oldest kernel that Debian's mirrors have: 5.10, of Debian 11.
+const OLDEST: Kernel =
+    Kernel { suite: Suite::Release("bullseye"), depending: &["linux-image-cloud-amd64"] };
 
 /// Programs, and the packages that contain them.
 struct Programs {
@@ -126,7 +131,7 @@ pub struct Kits {
     emulated: Emulated,
     work: PathBuf,
     emulators: OnceCell<Result<Emulators, Unavailable>>,
-    parts: RefCell<BTreeMap<Architecture, Result<Parts, Unavailable>>>,
+    parts: RefCell<BTreeMap<(Architecture, Kernel), Result<Parts, Unavailable>>>,
 }
 
 /// The fetched parts.
@@ -155,8 +160,17 @@ impl Kits {
 
     /// Returns the kit for an architecture, with an archive of the agent.
     pub fn kit(&self, architecture: Architecture, agent: PathBuf) -> Result<Kit> {
+        self.kit_of(architecture, architecture.kernel(), agent)
+    }
+
+    /// Returns the kit for x86 with the oldest kernel that is to be had.
+    pub fn oldest_kit(&self, agent: PathBuf) -> Result<Kit> {
+        self.kit_of(Architecture::X86, OLDEST, agent)
+    }
+
+    fn kit_of(&self, architecture: Architecture, kernel: Kernel, agent: PathBuf) -> Result<Kit> {
         let emulators = self.emulators()?;
-        let Parts { kernel, base } = self.parts(architecture)?;
+        let Parts { kernel, base } = self.parts(architecture, kernel)?;
         let plugin = match Plugin::fits(&emulators.system(architecture.qemu())) {
             Ok(()) => Some(Plugin::in_folder(&self.work)?),
             Err(_) => None,
@@ -164,15 +178,15 @@ impl Kits {
         Ok(Kit { architecture, emulators, kernel, base, agent, work: self.work.clone(), plugin })
     }
 
-    fn parts(&self, architecture: Architecture) -> Result<Parts, Unavailable> {
+    fn parts(&self, architecture: Architecture, kernel: Kernel) -> Result<Parts, Unavailable> {
         let mut parts = self.parts.borrow_mut();
-        let fetch = || self.fetch(architecture).map_err(Unavailable::because);
-        parts.entry(architecture).or_insert_with(fetch).clone()
+        let fetch = || self.fetch(architecture, kernel).map_err(Unavailable::because);
+        parts.entry((architecture, kernel)).or_insert_with(fetch).clone()
     }
 
-    fn fetch(&self, architecture: Architecture) -> Result<Parts> {
+    fn fetch(&self, architecture: Architecture, kernel: Kernel) -> Result<Parts> {
         let cache = &self.cache;
-        let Kernel { suite, depending } = architecture.kernel();
+        let Kernel { suite, depending } = kernel;
         let packages = debian::kernel(cache, architecture.debian(), suite, depending)?;
         let kernel = debian::fetch(cache, &packages, suite)?;
 

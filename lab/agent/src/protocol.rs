@@ -34,6 +34,8 @@ pub enum Request {
         program: String,
         /// The program's arguments.
         arguments: Vec<String>,
+        /// Its input, which fits a pipe.
+        input: String,
     },
     /// Starts a program that runs in the background: answered by [`Reply::Started`].
     Start {

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::ffi::CString;
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Stdio};
 
@@ -52,7 +53,7 @@ fn answer(
         Request::Run { program, arguments, environment, directory } => {
             run(&program, &arguments, &environment, directory.as_deref())
         }
-        Request::Output { program, arguments } => output(&program, &arguments),
+        Request::Output { program, arguments, input } => output(&program, &arguments, &input),
         Request::Start { program, arguments, environment } => {
             beside.start(&program, &arguments, &environment)
         }
@@ -130,9 +131,13 @@ fn run(
     Ok(Reply::Ended { code: status.code(), signal: status.signal() })
 }
 
-fn output(program: &str, arguments: &[String]) -> Result<Reply> {
+fn output(program: &str, arguments: &[String], input: &str) -> Result<Reply> {
+    let (reader, mut writer) = std::io::pipe().context("no pipe")?;
+    writer.write_all(input.as_bytes()).context("no pipe")?;
+    drop(writer);
     let output = Command::new(program)
         .args(arguments)
+        .stdin(reader)
         .output()
         .with_context(|| format!("cannot start {program}"))?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

@@ -9,7 +9,7 @@ use super::state::State;
 use crate::cache::Cache;
 
 /// The suite that packages are taken from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Suite {
     /// The system's own sources.
     System,

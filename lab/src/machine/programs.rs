@@ -54,11 +54,17 @@ impl Machine {
         }
     }
 
-    /// Runs a program. Returns its exit code, its standard output and its standard error.
+    /// Runs a program without an input. Returns its exit code, its standard output and its standard error.
     pub fn output(&mut self, line: &str) -> Result<(Option<i32>, String, String)> {
+        self.output_of(line, "")
+    }
+
+    /// Runs a program with an input. Returns the same.
+    pub fn output_of(&mut self, line: &str, input: &str) -> Result<(Option<i32>, String, String)> {
         let mut words = line.split_whitespace().map(str::to_owned);
         let program = words.next().context("no program")?;
-        match self.ask(&Request::Output { program, arguments: words.collect() })? {
+        let (arguments, input) = (words.collect(), input.to_owned());
+        match self.ask(&Request::Output { program, arguments, input })? {
             Reply::Printed { code, out, errors, .. } => Ok((code, out, errors)),
             other => bail!("`{line}`: {other:?}"),
         }

@@ -10,6 +10,7 @@ mod guard;
 mod libpmem;
 mod lose_c;
 mod media;
+mod oldest_kernel;
 mod power;
 mod requests;
 mod riscv64;
@@ -58,6 +59,7 @@ pub(super) fn lanes() -> Vec<Lane> {
     lanes.extend(tracer::lanes());
     lanes.extend(guard::lanes());
     lanes.extend(suite::lanes());
+    lanes.extend(oldest_kernel::lanes());
     lanes.extend(riscv64::lanes());
     lanes.extend(flush::lanes());
     lanes.extend(trials::lanes());

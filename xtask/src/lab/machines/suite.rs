@@ -5,22 +5,32 @@ use anyhow::Result;
 use lose_lines::initramfs::Initramfs;
 use lose_lines::machine::programs::printed;
 
-use super::{
-    Architecture, DIRECTORY, LIMIT, Lab, Lane, Log, Machine, Setup, dax_machine, lane_with,
-};
+use super::{Architecture, DIRECTORY, Kit, LIMIT, Lab, Lane, Log, Machine, Setup, dax_machine};
 use crate::lab::programs::{FEWER_CASES, Programs, Scope};
 use crate::report::{Finding, Tests};
 
 pub(super) fn lanes() -> Vec<Lane> {
-    let name = "machine/x86_64/tests-on-dax";
     let proves = "the library's tests of files pass with these on DAX";
-    let prepare = |lab: &Lab<'_>| lab.static_tests(Architecture::X86.triple(), Scope::Files);
-    vec![lane_with(Architecture::X86, name, proves, prepare, |kit, tests, name, log| {
-        let mut machine = dax_machine(kit, name, |files| add_to(files, tests), log)?;
-        let finding = run_tests(&mut machine, tests, DIRECTORY, None, log)?;
-        machine.power_off()?;
-        Ok(finding)
-    })]
+    let kit = |lab: &Lab<'_>| lab.kit(Architecture::X86);
+    vec![tests_on_dax("machine/x86_64/tests-on-dax", proves, kit)]
+}
+
+/// Returns a lane with the tests of files, on a PC of this kit.
+pub(super) fn tests_on_dax(
+    name: &'static str,
+    proves: &str,
+    kit: fn(&Lab<'_>) -> Result<Kit>,
+) -> Lane {
+    Lane::new(name, proves, move |lab| {
+        let tests = lab.static_tests(Architecture::X86.triple(), Scope::Files)?;
+        let kit = kit(lab)?;
+        Ok(Box::new(move |log| {
+            let mut machine = dax_machine(&kit, name, |files| add_to(files, &tests), log)?;
+            let finding = run_tests(&mut machine, &tests, DIRECTORY, None, log)?;
+            machine.power_off()?;
+            Ok(finding)
+        }))
+    })
 }
 
 /// Returns a machine that has these test programs in it.

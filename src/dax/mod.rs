@@ -86,6 +86,11 @@
 //!
 //! `ndctl clear-errors` has the device replace bad blocks.
 //!
+//! # Kernels
+//! Linux 5.10 is the oldest kernel on which files, journals, stores and recordings are tested, by lines and by pages. Older
+//! ones are not run. Lines need `MAP_SYNC`, of Linux 4.15, and errors name a kernel that lacks it. Newer calls are used where
+//! they exist: [`Options::populate`] needs Linux 5.14, and pages stay small after other programs' reads from 6.5 on.
+//!
 //! # Pages of the page cache, on Linux
 //! A write-back of few bytes writes few blocks: pages are kept small under a mapping for writing, where the page cache of
 //! ext4 (from Linux 6.16) and xfs would have folios of up to 2 MiB. So the file's pages are read one by one, but for the first

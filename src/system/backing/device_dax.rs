@@ -52,7 +52,7 @@ pub(crate) enum Unusable {
 }
 
 /// Returns the place in `/sys/devices` of a character device, if it is one of device DAX: its
-/// subsystem is the bus `dax`, or before Linux 5.1 the class (`/sys/class/dax`).
+/// subsystem is the bus `dax`, or with `CONFIG_DEV_DAX_PMEM_COMPAT`, until Linux 5.17, the class (`/sys/class/dax`).
 pub(crate) fn find(tree: &Tree, (major, minor): (u32, u32)) -> Option<PathBuf> {
     let device = tree.resolve(&PathBuf::from(format!("/sys/dev/char/{major}:{minor}")))?;
     let subsystem = tree.resolve(&device.join("subsystem"))?;
@@ -71,7 +71,8 @@ pub(crate) fn read(tree: &Tree, path: &Path) -> Result<Device, Unusable> {
     let mut evidence = alloc::vec![Evidence::new("device DAX", path.to_string_lossy())];
     require_driver(tree, path, &mut evidence)?;
     let size = attribute(tree, path, "size", |size| *size > 0, &mut evidence)?;
-    let alignment = alignment(tree, path, &mut evidence)?;
+    let is_alignment = |align: &u64| align.is_power_of_two();
+    let alignment = attribute(tree, path, "align", is_alignment, &mut evidence)?;
     let above = above(tree, path, &mut evidence);
     if let Some(memory) = above.as_ref().and_then(|above| above.memory.as_ref()) {
         evidence.extend(memory.evidence.iter().cloned());
@@ -86,16 +87,6 @@ pub(crate) fn read(tree: &Tree, path: &Path) -> Result<Device, Unusable> {
         memory: above.and_then(|above| above.memory),
         evidence,
     })
-}
-
-/// Returns the alignment of mappings. Kernels before 5.10 show it in the directory of the region alone
-/// (`Documentation/ABI/testing/sysfs-bus-dax`), which is above the device.
-fn alignment(tree: &Tree, path: &Path, evidence: &mut Vec<Evidence>) -> Result<u64, Unusable> {
-    let is_shown = |folder: &Path| tree.read(&folder.join("align")).value().is_some();
-    let mut regions = path.ancestors().skip(1).map(|folder| folder.join("dax_region"));
-    let region = if is_shown(path) { None } else { regions.find(|folder| is_shown(folder)) };
-    let folder = region.as_deref().unwrap_or(path);
-    attribute(tree, folder, "align", |align| align.is_power_of_two(), evidence)
 }
 
 fn name_of(path: &Path) -> String {

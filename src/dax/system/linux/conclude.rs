@@ -338,6 +338,10 @@ fn why_not_direct(asked: &Asked, mount: &Mount, disk: &Disk) -> (String, &'stati
             ),
             "use device DAX (a namespace in devdax mode), which is not refused",
         ),
+        // Linux before 4.15 does not know `MAP_SHARED_VALIDATE` (mmap(2)); after it the refusal is `EOPNOTSUPP`.
+        (_, Some(_)) if asked.map_sync == Err(Errno::INVAL) => {
+            ("this kernel does not know MAP_SYNC".to_string(), super::NEWER)
+        }
         ("ext4" | "xfs", Some(region)) => {
             let advice = if mount.options.contains("dax=inode") {
                 "set the inode's DAX flag while the file is empty (xfs_io -c 'chattr +x'), or mount \

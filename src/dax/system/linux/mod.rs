@@ -44,6 +44,9 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 
+/// The advice for a kernel that is too old: the oldest version that is tested.
+const NEWER: &str = "use Linux 5.10 or newer";
+
 /// The system writes pages back for a mapping for reading only.
 pub(in crate::dax) const PERSISTS_VIEWS: bool = true;
 

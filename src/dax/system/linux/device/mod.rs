@@ -105,7 +105,7 @@ fn persistable(device: &Device, backing: Backing, asked: &Asked) -> Result<usize
     match (asked.map_sync, backing, asked.reach.line(point)) {
         (Err(errno), _, _) => refused(
             &format!("the kernel refuses MAP_SYNC on it: {}", io::Error::from(errno)),
-            "use Linux 4.15 or newer",
+            super::NEWER,
         ),
         (_, Backing::VirtioPmem, _) => refused(
             "virtio-pmem reaches the host by flush requests only, and a device sends none",

@@ -108,16 +108,14 @@ fn a_device_of_ram_says_that_it_is_volatile() {
     }
 }
 
-/// Before Linux 5.1, and with `CONFIG_DEV_DAX_PMEM_COMPAT` after it, it is of a class, and its driver
-/// is not shown at it. Before 5.10 the alignment is shown in the directory of its region
-/// (`Documentation/ABI/testing/sysfs-bus-dax`).
+/// With `CONFIG_DEV_DAX_PMEM_COMPAT`, until Linux 5.17, it is of a class, and its driver is not shown at it.
 #[test]
 fn a_device_of_the_class_is_one_too() {
     let path = "sys/devices/platform/ndbus0/region0/dax0.1/dax/dax0.0";
     let host = Fixture::new()
         .region(0, Some("ACPI.NFIT"), &[("persistence_domain", "memory_controller\n")])
         .file(&format!("{path}/size"), "134217728\n")
-        .file("sys/devices/platform/ndbus0/region0/dax0.1/dax_region/align", "4096\n")
+        .file(&format!("{path}/align"), "4096\n")
         .file("sys/class/dax/uevent", "")
         .link(&format!("{path}/subsystem"), "sys/class/dax")
         .link("sys/dev/char/252:1", path);
@@ -194,8 +192,8 @@ fn a_device_that_lines_cannot_persist_is_refused() {
     assert!(of_ram.contains("to the point of coherency"), "{of_ram}");
     // A file there would be no help: msync writes nothing back to volatile memory.
     assert!(!of_ram.contains("msync writes back"), "{of_ram}");
-    let old = Asked { map_sync: Err(Errno::OPNOTSUPP), ..ASKED };
-    assert!(refusal(&nvdimm, &old).contains("refuses MAP_SYNC"));
+    let old = refusal(&nvdimm, &Asked { map_sync: Err(Errno::INVAL), ..ASKED });
+    assert!(old.contains("refuses MAP_SYNC") && old.contains("Linux 5.10"), "{old}");
 
     let virtio = on_region("virtio-pmem", &[]);
     assert!(refusal(&virtio, &ASKED).contains("virtio-pmem reaches the host by flush requests"));

@@ -125,6 +125,18 @@ fn each_answer_carries_its_evidence() {
     assert!(asked.starts_with("/sys/devices/"), "not the test's own path: {asked}");
 }
 
+/// `EINVAL` is the answer to flags that the kernel does not know (mmap(2)). Without persistent memory it would not matter.
+#[test]
+fn a_kernel_without_map_sync_is_named_where_a_newer_one_would_help() {
+    let old = Asked { map_sync: Err(Errno::INVAL), dax_attribute: None, ..DIRECT };
+    let guarantee = concluded(&host_with_region(EXT4_DAX, "ACPI.NFIT", None), &old);
+    assert_eq!(guarantee.granularity, Granularity::Page(4096));
+    assert!(guarantee.reason.contains("does not know MAP_SYNC"), "{}", guarantee.reason);
+    assert_eq!(guarantee.advice, Some("use Linux 5.10 or newer"));
+    let on_disk = concluded(&host(EXT4_DAX), &old);
+    assert!(!on_disk.advice.unwrap().contains("5.10"), "{on_disk:?}");
+}
+
 /// A line that is written back to a host's file system goes to the host's page cache, whatever the inode says. overlay
 /// passes the attribute of the file under it on, and has no `MAP_SYNC` of its own (`fs/overlayfs/file.c`). A sandbox can
 /// hide the attribute.

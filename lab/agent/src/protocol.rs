@@ -70,8 +70,6 @@ pub enum Request {
         kind: String,
         /// `dax=always`.
         options: String,
-        /// True if the file system cannot be written.
-        read_only: bool,
     },
     /// Writes a file system back and detaches it: answered by [`Reply::Done`].
     Unmount {
@@ -96,11 +94,6 @@ pub enum Request {
         boot: String,
         /// For the kernel's random numbers, which all machines from this file would share.
         entropy: u64,
-    },
-    /// Removes a file: answered by [`Reply::Done`].
-    Remove {
-        /// The file.
-        path: String,
     },
     /// Lists the names in a directory, in order: answered by [`Reply::Names`].
     List {

@@ -59,8 +59,8 @@ fn answer(
         }
         Request::Tell { id, line } => beside.tell(id, &line),
         Request::End { id, signal } => beside.end(id, signal),
-        Request::Mount { device, directory, kind, options, read_only } => {
-            mount(&device, &directory, &kind, &options, read_only)
+        Request::Mount { device, directory, kind, options } => {
+            mount(&device, &directory, &kind, &options)
         }
         Request::Unmount { directory } => {
             rustix::mount::unmount(&directory, UnmountFlags::empty())
@@ -75,10 +75,6 @@ fn answer(
         Request::Resume { boot, entropy } => {
             resume::resume(&boot, entropy)?;
             hello()
-        }
-        Request::Remove { path } => {
-            fs::remove_file(&path).with_context(|| format!("cannot remove {path}"))?;
-            Ok(Reply::Done)
         }
         Request::List { path } => list(&path),
         Request::Kexec { command_line, kernel, initrd } => {
@@ -146,18 +142,11 @@ fn output(program: &str, arguments: &[String], input: &str) -> Result<Reply> {
     Ok(Reply::Printed { code, signal, out, errors })
 }
 
-fn mount(
-    device: &str,
-    directory: &str,
-    kind: &str,
-    options: &str,
-    read_only: bool,
-) -> Result<Reply> {
+fn mount(device: &str, directory: &str, kind: &str, options: &str) -> Result<Reply> {
     fs::create_dir_all(directory).with_context(|| format!("cannot make {directory}"))?;
-    let flags = if read_only { MountFlags::RDONLY } else { MountFlags::empty() };
     let options = CString::new(options)?;
     boot::load_file_system(kind)?;
-    rustix::mount::mount(device, directory, kind, flags, options.as_c_str())
+    rustix::mount::mount(device, directory, kind, MountFlags::empty(), options.as_c_str())
         .with_context(|| format!("cannot mount {device} at {directory}"))?;
     Ok(Reply::Done)
 }

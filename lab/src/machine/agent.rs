@@ -51,11 +51,6 @@ impl Machine {
         self.doing(Request::Write { path: path.to_owned(), text: text.to_owned() })
     }
 
-    /// Removes a file in the machine.
-    pub fn remove(&mut self, path: &str) -> Result<()> {
-        self.doing(Request::Remove { path: path.to_owned() })
-    }
-
     /// Returns the names in a folder of the machine.
     pub fn list(&mut self, path: &str) -> Result<Vec<String>> {
         match self.ask(&Request::List { path: path.to_owned() })? {
@@ -92,7 +87,6 @@ impl Machine {
             directory: directory.to_owned(),
             kind: kind.to_owned(),
             options: options.to_owned(),
-            read_only: false,
         })
     }
 

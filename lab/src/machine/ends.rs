@@ -26,19 +26,9 @@ pub enum Ran {
 }
 
 impl Machine {
-    /// Sends a request that is acknowledged record by record, and cuts the power after this many: the emulator ends by
-    /// SIGKILL. Returns the number of records that were acknowledged by then.
+    /// Sends a request that is acknowledged record by record, and cuts the power some time after this many: the emulator
+    /// ends by SIGKILL. Returns the number of records that were acknowledged by then.
     pub fn acknowledged_until_power_cut(
-        self,
-        request: impl Into<Request>,
-        enough: u64,
-    ) -> Result<u64> {
-        self.acknowledged_until_later_power_cut(request, enough, Duration::ZERO)
-    }
-
-    /// Cuts the power in the same manner, some time after that acknowledgement. It is for records that take so long
-    /// that the power would always be cut in the midst of one.
-    pub fn acknowledged_until_later_power_cut(
         mut self,
         request: impl Into<Request>,
         enough: u64,

@@ -147,7 +147,7 @@ fn cut_repeatedly(kit: &Kit, name: &str, log: &mut Log, work: &Work) -> Result<(
             ((work.request)(round), Duration::from_micros(random(name) % work.later));
         let acknowledged = match moment {
             Moment::Acknowledged(number) => {
-                machine.acknowledged_until_later_power_cut(&request, there + number, later)
+                machine.acknowledged_until_power_cut(&request, there + number, later)
             }
             Moment::Event(_) => machine.acknowledged_until_event(&request),
         };
@@ -234,7 +234,7 @@ fn cut_recordings(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
         let request = Request::RecordForever { path: path.clone(), when };
         let enough = LAP + 1 + random(name) % (2 * LAP);
         let promised = machine
-            .acknowledged_until_power_cut(&request, enough)
+            .acknowledged_until_power_cut(&request, enough, Duration::ZERO)
             .with_context(|| format!("{when}: before the power cut"))?;
         machine = starts.start(round, None, log)?;
         let there = machine.document(&format!("/init read-recording {path}"))?;
@@ -262,7 +262,8 @@ fn cut_on_disk(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
         let written = records(round, true);
         let enough = 1 + random(name) % RECORDS.latest;
         let request = Request::PersistForever(written.clone());
-        let acknowledged = machine.acknowledged_until_power_cut(&request, enough)?;
+        let acknowledged =
+            machine.acknowledged_until_power_cut(&request, enough, Duration::ZERO)?;
         writeln!(log, "power cut {round} after {acknowledged} records")?;
         machine = Machine::start(kit, &setup.round(round.into(), None), log)?;
         machine.wait_for(DISK)?;

@@ -93,12 +93,6 @@ impl<'a> Lab<'a> {
         self.kits.kit(architecture, self.agent(architecture)?)
     }
 
-    /// Returns the kit with the oldest kernel that is to be had.
-    fn oldest_kit(&self) -> Result<Kit> {
-        cache::make(self.kits.work())?;
-        self.kits.oldest_kit(self.agent(Architecture::X86)?)
-    }
-
     /// Returns the archive with the agent, which is built once.
     fn agent(&self, architecture: Architecture) -> Result<PathBuf> {
         if let Some(agent) = self.agents.borrow().get(&architecture) {

@@ -3,14 +3,15 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
+use lose_lines::cache;
 
 use super::canary::COMMAND;
 use super::guard::{SIGTERM, maps, start_guard};
 use super::requests::Library as _;
 use super::suite::tests_on_dax;
 use super::{
-    DIRECTORY, Kit, LINE, Lane, Log, Machine, PAGE, PMEM0, Records, count, emulated, expect,
-    found_again_on, make_ext4, records,
+    Architecture, DIRECTORY, Kit, LINE, Lab, Lane, Log, Machine, PAGE, PMEM0, Records, count,
+    emulated, expect, found_again_on, make_ext4, records,
 };
 
 /// The beginning of its version.
@@ -24,12 +25,17 @@ const STORE: &str = "/mnt/store";
 pub(super) fn lanes() -> Vec<Lane> {
     let works = "with Linux 5.10 files, journals, stores and recordings are there after a reset, by lines and by pages";
     let commands = Lane::new("machine/x86_64/oldest-kernel", works, |lab| {
-        let (command, kit) = (lab.command()?, lab.oldest_kit()?);
+        let (command, kit) = (lab.command()?, kit(lab)?);
         Ok(Box::new(move |log| outlives_a_reset(&kit, &command, log).map(Into::into)))
     });
     let proves = "the library's tests of files pass with these on DAX, with Linux 5.10";
-    let tests = tests_on_dax("machine/x86_64/oldest-kernel-tests", proves, |lab| lab.oldest_kit());
+    let tests = tests_on_dax("machine/x86_64/oldest-kernel-tests", proves, kit);
     vec![commands, tests]
+}
+
+fn kit(lab: &Lab<'_>) -> Result<Kit> {
+    cache::make(lab.kits.work())?;
+    lab.kits.oldest_kit(lab.agent(Architecture::X86)?)
 }
 
 fn outlives_a_reset(kit: &Kit, command: &PathBuf, log: &mut Log) -> Result<()> {

@@ -28,6 +28,7 @@
 )]
 
 pub mod aarch64;
+pub(crate) mod advice;
 mod architecture;
 pub mod arm;
 mod blocks;

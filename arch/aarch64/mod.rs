@@ -57,6 +57,7 @@ pub mod set_way;
 
 use super::{
     Architecture, DataCache, Discard, Fence, Fences, Missing, Unsupported, WholeCacheOperation,
+    advice,
 };
 
 pub use instruction::*;
@@ -94,14 +95,13 @@ pub const ARCHITECTURE: Architecture = Architecture {
         ),
         Unsupported::new(
             Missing::Point,
-            "no DC CVAP (FEAT_DPB) that can be used is shown here: nothing cleans to the point of persistence",
-            "persist through the kernel (msync), or accept the point of coherency by name where the \
-             platform says that it is persistent",
+            "no usable DC CVAP (FEAT_DPB) is shown here: nothing cleans to the point of persistence",
+            advice::ACCEPT_COHERENCY,
         ),
         Unsupported::new(
             Missing::Point,
-            "no DC CVADP (FEAT_DPB2) that can be used is shown here: nothing cleans to the point of deep persistence",
-            "let the kernel do it: by fsync or msync on a DAX file; for device DAX write 1 to deep_flush of the region in /sys",
+            "no usable DC CVADP (FEAT_DPB2) is shown here: nothing cleans to the point of deep persistence",
+            advice::DEEP_PERSIST,
         ),
     ],
     data_cache: DataCache::never(

@@ -18,7 +18,7 @@
 //! `do_cache_op`), `arch/arm/mm/cache-v7.S`, `arch/arm/include/asm/cachetype.h`.
 
 use super::data_cache::{Cpuinfo, Distance, Evidence, Occurs};
-use super::{Architecture, DataCache, Missing, Unsupported, refused};
+use super::{Architecture, DataCache, Missing, Unsupported, advice, refused};
 
 /// The architecture as data.
 pub const ARCHITECTURE: Architecture = refused::architecture(
@@ -27,12 +27,12 @@ pub const ARCHITECTURE: Architecture = refused::architecture(
         Missing::Operation,
         "32-bit arm has no cache maintenance to the point of coherency in user mode (CP15 is for PL1, \
          and the kernel's cacheflush stops at the point of unification)",
-        "let the kernel do it: msync or fsync for files, its DMA interface for devices",
+        advice::LEAVE_IT_TO_THE_SYSTEM,
     ),
     Unsupported::new(
         Missing::Operation,
         "on 32-bit arm only set/way operations do it: privileged, and other CPUs do not see them",
-        "let the kernel maintain ranges instead",
+        "maintain ranges instead",
     ),
     DataCache {
         occurs: Occurs::ByGeometry(

@@ -15,6 +15,7 @@
 //! Sources: `LoongArch` Reference Manual vol. 1, 4.2.2 (CACOP); Linux
 //! `arch/loongarch/include/asm/cacheops.h`, `arch/loongarch/mm/cache.c`.
 
+use super::advice::persist_files;
 use super::{Architecture, DataCache, Missing, Unsupported, refused};
 
 /// The architecture as data.
@@ -23,12 +24,12 @@ pub const ARCHITECTURE: Architecture = refused::architecture(
     Unsupported::new(
         Missing::Operation,
         "CACOP, the only instruction that writes a line back, is privileged on LoongArch",
-        "let the kernel do it: msync or fsync for files; devices are coherent",
+        concat!(persist_files!(), "; devices are coherent"),
     ),
     Unsupported::new(
         Missing::Operation,
         "CACOP, by which a cache is walked index by index, is privileged on LoongArch",
-        "let the kernel do it",
+        "maintain ranges in privileged code instead",
     ),
     DataCache::never(
         "Linux 6.8 arch/loongarch/Kconfig: ARCH_HAS_CPU_CACHE_ALIASING is not selected",

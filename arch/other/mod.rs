@@ -20,6 +20,7 @@ mod data_cache;
 #[cfg(test)]
 pub use data_cache::ALIASING;
 
+use super::advice::LEAVE_IT_TO_THE_SYSTEM;
 use super::{Architecture, Missing, Unsupported, refused};
 
 /// Returns the name among these that Rust gives the target, or `other`.
@@ -34,18 +35,15 @@ const NAME: &str = name_among!(
     "mips64" "mips64r6" "mips" "mips32r6" "sparc64" "sparc" "m68k" "csky" "loongarch32" "hexagon" "xtensa" "wasm32" "wasm64"
 );
 
-const THROUGH_THE_KERNEL: &str =
-    "let the kernel do it: msync or fsync for files, its DMA interface for devices";
-
 const WHY: Unsupported = {
     let (reason, advice) = match NAME.as_bytes() {
         b"mips" | b"mips32r6" | b"mips64" | b"mips64r6" => (
             "CACHE is privileged on mips, and cacheflush(2) synchronises instructions only, whichever \
              cache it is asked for",
-            THROUGH_THE_KERNEL,
+            LEAVE_IT_TO_THE_SYSTEM,
         ),
         b"sparc" | b"sparc64" => {
-            ("sparc has no operation on data caches for user mode", THROUGH_THE_KERNEL)
+            ("sparc has no operation on data caches for user mode", LEAVE_IT_TO_THE_SYSTEM)
         }
         b"wasm32" | b"wasm64" => (
             "WebAssembly has no caches that a program could name: only the embedder knows its memory",
@@ -55,7 +53,7 @@ const WHY: Unsupported = {
             "this architecture has instructions for it, and inline assembly for it is not stable in Rust",
             "implement the maintenance for your part through its vendor's library",
         ),
-        _ => ("this crate has no back end for this architecture", THROUGH_THE_KERNEL),
+        _ => ("this crate has no back end for this architecture", LEAVE_IT_TO_THE_SYSTEM),
     };
     Unsupported::new(Missing::Operation, reason, advice)
 };

@@ -30,7 +30,7 @@ pub mod instruction;
 #[expect(unsafe_code, reason = "the instructions are written in assembly")]
 pub mod ops;
 
-use super::{Architecture, DataCache, Fence, Fences, Missing, Unsupported};
+use super::{Architecture, DataCache, Fence, Fences, Missing, Unsupported, advice};
 
 pub use instruction::*;
 
@@ -61,13 +61,12 @@ pub const ARCHITECTURE: Architecture = Architecture {
             Missing::Point,
             "this CPU is older than ISA 2.07, or newer than the mode of a POWER8 or POWER9 that it runs in: no \
              instruction is known to write back to persistent storage",
-            "persist through the kernel (msync), or accept the point of coherency by name where the \
-             platform says that it is persistent",
+            advice::ACCEPT_COHERENCY,
         ),
         Unsupported::new(
             Missing::Point,
             "no PowerPC instruction reaches the medium's own buffers",
-            "let the kernel do it: by fsync or msync on a DAX file; for device DAX write 1 to deep_flush of the region in /sys",
+            advice::DEEP_PERSIST,
         ),
     ],
     data_cache: DataCache::never(

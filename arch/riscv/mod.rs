@@ -32,7 +32,7 @@ pub mod instruction;
 #[expect(unsafe_code, reason = "the instructions are written in assembly")]
 pub mod ops;
 
-use super::{Architecture, DataCache, Discard, Fence, Fences, Missing, Unsupported};
+use super::{Architecture, DataCache, Discard, Fence, Fences, Missing, Unsupported, advice};
 
 pub use instruction::*;
 
@@ -63,18 +63,17 @@ pub const ARCHITECTURE: Architecture = Architecture {
             Missing::Instruction,
             "the kernel does not say that user mode may execute cbo.clean and cbo.flush (Zicbom): not \
              every hart has them, or they are not enabled",
-            "let the kernel do it: msync or fsync for files, its DMA interface for devices",
+            advice::LEAVE_IT_TO_THE_SYSTEM,
         ),
         Unsupported::new(
             Missing::Point,
             "RISC-V has no point of persistence: Zicbom writes back to memory and says no more",
-            "persist through the kernel (msync), or accept the point of coherency by name where the \
-             platform says that it is persistent",
+            advice::ACCEPT_COHERENCY,
         ),
         Unsupported::new(
             Missing::Point,
             "no RISC-V instruction reaches the medium's own buffers",
-            "let the kernel do it: by fsync or msync on a DAX file; for device DAX write 1 to deep_flush of the region in /sys",
+            advice::DEEP_PERSIST,
         ),
     ],
     data_cache: DataCache::never(

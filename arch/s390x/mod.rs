@@ -14,6 +14,7 @@
 //! (storage as observed by CPUs and the channel subsystem). Linux `drivers/s390/block/dcssblk.c`, whose DAX device has
 //! no write-back of its own, and `arch/s390/Kconfig`, which does not select `ARCH_HAS_PMEM_API`.
 
+use super::advice::persist_files;
 use super::{Architecture, DataCache, Missing, Unsupported, refused};
 
 /// The architecture as data.
@@ -23,7 +24,7 @@ pub const ARCHITECTURE: Architecture = refused::architecture(
         Missing::Operation,
         "s390x has no instruction to write back a line: its caches are coherent with all observers that \
          it knows",
-        "no maintenance is needed for devices; persist files by msync or fsync",
+        concat!("no maintenance is needed for devices; ", persist_files!()),
     ),
     Unsupported::new(
         Missing::Operation,

@@ -46,7 +46,9 @@ pub mod ops;
 #[expect(unsafe_code, reason = "registers are read in assembly")]
 pub mod registers;
 
-use super::{Architecture, DataCache, Fence, Fences, Missing, Unsupported, WholeCacheOperation};
+use super::{
+    Architecture, DataCache, Fence, Fences, Missing, Unsupported, WholeCacheOperation, advice,
+};
 
 pub use instruction::*;
 
@@ -82,7 +84,7 @@ pub const ARCHITECTURE: Architecture = Architecture {
         Unsupported::new(
             Missing::Point,
             "no x86 instruction reaches the medium's own buffers",
-            "let the kernel do it: by fsync or msync on a DAX file; for device DAX write 1 to deep_flush of the region in /sys",
+            advice::DEEP_PERSIST,
         ),
     ],
     data_cache: DataCache::never(
@@ -104,6 +106,6 @@ pub const ARCHITECTURE: Architecture = Architecture {
     no_whole_cache: Unsupported::new(
         Missing::Operation,
         "WBINVD is privileged (#GP in user mode)",
-        "in a driver: cpu_cache_invalidate_memregion of Linux, on all CPUs",
+        advice::WHOLE_CACHE_IN_A_DRIVER,
     ),
 };

@@ -32,6 +32,7 @@ pub(crate) fn arm64_cpu(machine: &arm64::Machine) -> Cpu {
         hwcap: machine.hwcap,
         hwcap2: machine.hwcap2,
         midr_el1: Some(machine.midr_el1),
+        has_vdso: true,
         may_break_cleans: false,
         refusal: None,
     })

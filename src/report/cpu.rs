@@ -197,6 +197,9 @@ impl CpuReport {
                 "the hypervisor does not show it; the CPU itself may have it",
                 "ask for a virtual CPU that passes it on, if the choice for each point does not suffice",
             ),
+            Hypervisor::Translated => {
+                ("the translator does not show it", "run a program compiled for the machine's CPU")
+            }
             Hypervisor::Absent => ("this CPU does not have it", "see the choice for each point"),
             Hypervisor::Unknown => (
                 "the kernel does not report it: not every CPU of the machine has it, or a hypervisor \
@@ -339,7 +342,7 @@ impl CpuReport {
     #[must_use]
     pub fn streaming_stores_evict(&self) -> Option<Statement<bool>> {
         let CpuIdentity::X86 { vendor, family, model, .. } = self.cpu.identity else { return None };
-        if self.cpu.hypervisor.kind().is_some_and(HypervisorKind::translates) {
+        if self.cpu.hypervisor == Hypervisor::Translated {
             return Some(Statement::assumed(
                 false,
                 "the program is translated for another CPU, whose stores no manual of x86 is about: write back after \

@@ -212,6 +212,10 @@ impl Serialize for Hypervisor {
                 object.serialize_entry("signatures", signatures)?;
                 object.serialize_entry("is_root", is_root)?;
             }
+            Self::Translated => {
+                object.serialize_entry("present", &Some(true))?;
+                object.serialize_entry("name", &self.name())?;
+            }
             Self::Absent => object.serialize_entry("present", &Some(false))?,
             Self::Unknown => {
                 object.serialize_entry("present", &None::<bool>)?;

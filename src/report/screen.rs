@@ -3,7 +3,7 @@
 use super::cpu::{CpuReport, Status};
 use crate::aliasing::Aliasing;
 use crate::arch::{Effect, Point};
-use crate::cpu::{Confidential, CpuIdentity, Hypervisor, Midr, Text};
+use crate::cpu::{Confidential, CpuIdentity, Hypervisor, HypervisorKind, Midr, Text};
 use crate::virtualization::Migration;
 use core::fmt::{self, Display, Formatter, Write};
 
@@ -225,6 +225,7 @@ impl Display for Hypervisor {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let (signatures, is_root) = match self {
             Self::Present { signatures, is_root } => (signatures, is_root),
+            Self::Translated => return f.write_str(HypervisorKind::Translator.name()),
             Self::Absent => return f.write_str("none"),
             Self::Unknown => return f.write_str("unknown"),
         };
@@ -257,6 +258,8 @@ impl Display for GuestOf<'_> {
         };
         match report.hypervisor {
             Hypervisor::Absent => f.write_str("none shown (CPUID.1:ECX[31] is 0)")?,
+            // A translator has no guests.
+            translated @ Hypervisor::Translated => return write!(f, "{translated}{hints}"),
             present @ Hypervisor::Present { .. } => present.fmt(f)?,
             Hypervisor::Unknown => {
                 let target = report.architecture;

@@ -160,9 +160,9 @@ fn x86(kind: Option<HypervisorKind>, is_root: bool) -> Effects {
              guest it does nothing",
             "QEMU target/i386/tcg/translate.c, wbinvd: nothing to do",
         ),
-        Some(Kind::Rosetta | Kind::Fex | Kind::Box64 | Kind::WindowsOnArm) => Statement::assumed(
+        Some(Kind::Translator) => Statement::assumed(
             Handling::Unknown,
-            "WBINVD is privileged, and Rosetta, FEX, Box64 and Windows on Arm translate programs, not kernels",
+            "WBINVD is privileged, and translators execute programs, not kernels",
             "none found in the documentation of the translators",
         ),
         Some(Kind::HyperV) if is_root => Statement::assumed(
@@ -189,25 +189,16 @@ fn x86(kind: Option<HypervisorKind>, is_root: bool) -> Effects {
             "QEMU's emulation has no caches: instructions on lines do nothing, and prove nothing",
             "QEMU target/i386/tcg/translate.c: no cache is modelled",
         ),
-        Some(Kind::Rosetta) => Statement::assumed(
+        Some(Kind::Translator) => Statement::assumed(
             Handling::Unknown,
-            "the effect of instructions on lines under Rosetta is not documented",
-            "none found in Apple's documentation",
+            "a translator executes instructions of its own in place of those on lines, and no manual is about them",
+            "FEX pull request 2330: clwb is dc cvac; Box64 src/dynarec/arm64/dynarec_arm64_660f.c: CLWB",
         ),
-        Some(Kind::Fex) => Statement::assumed(
+        None | Some(Kind::Qemu | Kind::Unlisted) => Statement::assumed(
             Handling::Unknown,
-            "FEX replaces instructions on lines by those of arm64, whose effect it does not promise",
-            "FEX pull request 2330: clwb is dc cvac",
-        ),
-        Some(Kind::Box64) => Statement::read(
-            Handling::Unknown,
-            "Box64 replaces instructions on lines by those of the machine or by barriers, and completes none of them",
-            "Box64 src/dynarec/arm64/dynarec_arm64_660f.c, src/emu/x64run660f.c: CLWB",
-        ),
-        Some(Kind::WindowsOnArm) => Statement::assumed(
-            Handling::Unknown,
-            "the effect of instructions on lines in a program that Windows on Arm translates is not documented",
-            "none found in Microsoft's documentation",
+            "a hypervisor cannot take instructions on lines from the CPU, but what shows itself here is not known: it \
+             can be an emulator, which does as it likes",
+            "none found; Intel SDM vol. 3C, \"Instructions That Cause VM Exits\", is about hypervisors",
         ),
         _ => X86_LINES,
     };

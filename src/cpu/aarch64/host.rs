@@ -38,6 +38,7 @@ mod system {
             hwcap,
             hwcap2,
             midr_el1,
+            has_vdso: auxv(libc::AT_SYSINFO_EHDR) != 0,
             may_break_cleans: hwcap & HWCAP_ATOMICS == 0 && may_break_cleans(),
             refusal: None,
         }
@@ -71,6 +72,7 @@ mod system {
 mod system {
     use super::Words;
     use super::words::MAINTENANCE_IS_DISABLED;
+    use crate::arch::advice::LEAVE_IT_TO_THE_SYSTEM;
     use crate::arch::{Missing, Unsupported};
 
     pub(super) fn words() -> Words {
@@ -89,7 +91,7 @@ mod system {
     const WINDOWS: Unsupported = Unsupported::new(
         Missing::Permission,
         "Windows on arm64 is not known to let user mode maintain caches: programs that tried were stopped",
-        "persist files by FlushViewOfFile and FlushFileBuffers; leave devices to a driver",
+        LEAVE_IT_TO_THE_SYSTEM,
     );
 
     /// A CPU that the system does not identify can be one of Apple's, on which the instructions can do nothing.
@@ -97,7 +99,7 @@ mod system {
         Missing::Permission,
         "on arm64 the operating system decides what user mode may execute and learns of the CPU, and this crate can ask \
          only Linux",
-        "use Cache::privileged at EL1, or Cache::from_facts if the system permits it on this CPU",
+        "use Cache::privileged (feature `privileged`) at EL1, or Cache::from_facts if the system permits it on this CPU",
     );
 }
 

@@ -2,6 +2,7 @@
 
 use super::{DC_CIVAC, DC_CVAC, DC_CVADP, DC_CVAP, granule, size_field};
 use crate::arch::aarch64::ARCHITECTURE;
+use crate::arch::advice::persist_files;
 use crate::arch::{Missing, Point, Unsupported};
 use crate::cpu::reading::{line_size, shown};
 use crate::cpu::{Cpu, CpuIdentity, Erratum, Line, Midr};
@@ -20,6 +21,10 @@ pub(crate) struct Words {
     pub(crate) hwcap2: u64,
     /// `MIDR_EL1`, if the kernel says that it can be read.
     pub(crate) midr_el1: Option<u64>,
+    /// True if a vDSO is passed, as every Linux does (its `arch/arm64/kernel/vdso.c`). QEMU's user mode before 8.2 passes
+    /// none; up to 7.2 it reports DC CVAP and DC CVADP and executes neither (QEMU `linux-user/elfload.c`,
+    /// `get_elf_hwcap`; `target/arm/helper.c`, `dcpop_reg` is for whole machines).
+    pub(crate) has_vdso: bool,
     /// True if another CPU of the machine must not clean, or may be such a CPU: a Cortex-A53, say.
     pub(crate) may_break_cleans: bool,
     /// The reason why EL0 cannot maintain caches, or is not known to be able to; the rest was not
@@ -78,7 +83,7 @@ pub(super) const MAINTENANCE_IS_DISABLED: Unsupported = Unsupported::new(
     Missing::Permission,
     "macOS, and m1n1 before it starts Linux, disable cache maintenance by address on Apple's CPUs: DC CVAC and DC CIVAC \
      execute and do nothing",
-    "persist files by msync, on macOS with fcntl(F_FULLFSYNC); devices are coherent there",
+    concat!(persist_files!(), "; devices are coherent there"),
 );
 
 /// The reason why user mode cannot maintain caches on a CPU that is not identified. It can be one of Apple's: on M1 and M2
@@ -87,7 +92,7 @@ const CPU_IS_HIDDEN: Unsupported = Unsupported::new(
     Missing::Permission,
     "the hypervisor hides the CPU (MIDR_EL1 has implementer 0 and part 0), as macOS does on M1 and M2, where DC CVAC \
      and DC CIVAC execute and do nothing",
-    "persist files by msync; use Cache::from_facts only if the host has no CPU of Apple",
+    concat!(persist_files!(), "; use Cache::from_facts only if the host has no CPU of Apple"),
 );
 
 /// The reason why no instruction that only cleans is executed on Apple's cores.
@@ -145,8 +150,8 @@ fn permitted(words: Words) -> u8 {
     shown([
         (true, DC_CVAC),
         (true, DC_CIVAC),
-        (words.hwcap & HWCAP_DCPOP != 0, DC_CVAP),
-        (words.hwcap2 & HWCAP2_DCPODP != 0, DC_CVADP),
+        (words.has_vdso && words.hwcap & HWCAP_DCPOP != 0, DC_CVAP),
+        (words.has_vdso && words.hwcap2 & HWCAP2_DCPODP != 0, DC_CVADP),
     ])
 }
 
@@ -173,11 +178,12 @@ mod tests {
 
     /// `HWCAP_DCPOP` is bit 16 and `HWCAP2_DCPODP` bit 0 (Linux `arch/arm64/include/uapi/asm/hwcap.h`).
     #[test]
-    fn the_kernel_reports_the_points_of_persistence() {
+    fn the_kernel_reports_the_points_of_persistence_and_an_emulator_is_not_believed() {
         let words = Words {
             ctr_el0: 0x8444_c004,
             hwcap: 1 << 16,
             hwcap2: 1,
+            has_vdso: true,
             midr_el1: Some(NEOVERSE_V1),
             ..Words::default()
         };
@@ -185,8 +191,10 @@ mod tests {
         for instruction in [DC_CVAC, DC_CVAP, DC_CVADP, DC_CIVAC] {
             assert!(facts.has(instruction), "{}", instruction.name);
         }
-        let facts = read(Words { hwcap: 0, hwcap2: 0, ..words }).facts().unwrap();
-        assert!(facts.has(DC_CVAC) && !facts.has(DC_CVAP) && !facts.has(DC_CVADP));
+        for words in [Words { hwcap: 0, hwcap2: 0, ..words }, Words { has_vdso: false, ..words }] {
+            let facts = read(words).facts().unwrap();
+            assert!(facts.has(DC_CVAC) && !facts.has(DC_CVAP) && !facts.has(DC_CVADP));
+        }
     }
 
     /// Erratum 855873 "is present in every revision" of the Cortex-A53 (TF-A `docs/design/cpu-specific-build-macros.rst`).

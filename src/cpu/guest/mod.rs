@@ -22,6 +22,8 @@ pub enum Hypervisor {
         /// EBX\[22\], as Linux decides it (`drivers/hv/hv_common.c`, `hv_identify_partition_type`).
         is_root: bool,
     },
+    /// A translator executes this program on a CPU of another kind, and the CPU that is shown is of its making.
+    Translated,
     /// The CPU says that it does not (x86: CPUID.1:ECX\[31\] is 0). Linux goes by that bit too; a
     /// hypervisor that wants to hide clears it (QEMU: `-cpu …,-hypervisor`).
     Absent,
@@ -36,7 +38,11 @@ impl Hypervisor {
     /// A signature proves nothing: `VirtualBox` can be configured to show KVM's.
     #[must_use]
     pub fn kind(&self) -> Option<HypervisorKind> {
-        let Self::Present { signatures, .. } = self else { return None };
+        let signatures = match self {
+            Self::Present { signatures, .. } => signatures,
+            Self::Translated => return Some(HypervisorKind::Translator),
+            Self::Absent | Self::Unknown => return None,
+        };
         signatures
             .iter()
             .filter_map(|signature| HypervisorKind::of_signature(signature))

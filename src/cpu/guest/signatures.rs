@@ -32,14 +32,8 @@ pub enum HypervisorKind {
     Lmhs,
     /// Apple's Virtualization framework.
     AppleVz,
-    /// Rosetta 2 of Apple, which translates x86 programs.
-    Rosetta,
-    /// FEX, which translates x86 programs for arm64 under Linux.
-    Fex,
-    /// Box64, which translates x86 programs for other CPUs under Linux and in Wine, and its predecessor Box86.
-    Box64,
-    /// The emulation of Windows on Arm, which translates x86 programs.
-    WindowsOnArm,
+    /// A program that translates x86 programs for another CPU: Rosetta, FEX, Box64, felix86, Windows on Arm, ….
+    Translator,
     /// Parallels.
     Parallels,
     /// HAXM of Intel.
@@ -64,11 +58,6 @@ impl HypervisorKind {
         known.map(|(_, kind, source)| (*kind, *source))
     }
 
-    /// Returns true if programs are translated for a CPU of another architecture.
-    pub(crate) const fn translates(self) -> bool {
-        matches!(self, Self::Rosetta | Self::Fex | Self::Box64 | Self::WindowsOnArm)
-    }
-
     /// Returns the name.
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -86,10 +75,7 @@ impl HypervisorKind {
             Self::Qnx => "QNX",
             Self::Lmhs => "LMHS",
             Self::AppleVz => "Apple's Virtualization framework",
-            Self::Rosetta => "Rosetta",
-            Self::Fex => "FEX",
-            Self::Box64 => "Box64",
-            Self::WindowsOnArm => "Windows on Arm's emulation",
+            Self::Translator => "a translator of programs",
             Self::Parallels => "Parallels",
             Self::Haxm => "HAXM",
             Self::Nvmm => "NVMM",
@@ -110,13 +96,12 @@ impl core::fmt::Display for HypervisorKind {
 /// A signature without its padding, its owner, and the source.
 pub(crate) type Signature = (&'static str, HypervisorKind, &'static str);
 
-/// Every known signature. Those of Rosetta, Box64 and Windows on Arm are not in a hypervisor's leaf: they are a CPU's
-/// vendor or in its brand.
+/// Every known signature.
 #[rustfmt::skip]
-pub(crate) const SIGNATURES: [Signature; 28] = {
+pub(crate) const SIGNATURES: [Signature; 23] = {
     use HypervisorKind::{
-        Acrn, AppleVz, Bhyve, Box64, Evmm, Fex, Haxm, HyperV, Jailhouse, Kvm, Lmhs, Nvmm, OpenBsdVmm, Parallels,
-        Qnx, Rosetta, Spar, Tcg, VirtualBox, Vmware, WindowsOnArm, Xen,
+        Acrn, AppleVz, Bhyve, Evmm, Haxm, HyperV, Jailhouse, Kvm, Lmhs, Nvmm, OpenBsdVmm, Parallels,
+        Qnx, Spar, Tcg, Translator, VirtualBox, Vmware, Xen,
     };
     [
         ("KVMKVMKVM", Kvm, "Linux Documentation/virt/kvm/x86/cpuid.rst"),
@@ -133,12 +118,7 @@ pub(crate) const SIGNATURES: [Signature; 28] = {
         ("QNXQVMBSQG", Qnx, "systemd src/basic/virt.c"),
         ("SRESRESRESRE", Lmhs, "systemd src/basic/virt.c"),
         ("Apple VZ", AppleVz, "systemd src/basic/virt.c"),
-        ("VirtualApple", Rosetta, "seen by others under Rosetta, as vendor or brand"),
-        ("FEXIFEXIEMU", Fex, "FEX docs/CPUID.md, leaf 4000_0000H"),
-        ("Box64", Box64, "Box64 src/os/sysinfo.c, InitializeSystemInfo: the brand"),
-        ("Box86", Box64, "Box86 src/tools/my_cpuid.c, getBoxCpuName: the brand"),
-        ("Virtual CPU", WindowsOnArm, "recorded: github.com/softmac/cpuidex, results: vendor or brand"),
-        ("MicrosoftXTA", WindowsOnArm, "lists of others: vendor"),
+        ("FEXIFEXIEMU", Translator, "FEX docs/CPUID.md, leaf 4000_0000H"),
         ("prl hyperv", Parallels, "lists of others; the vendor documents none"),
         ("lrpepyh  vr", Parallels, "lists of others: the above with its words turned round"),
         ("lrpepyh vr", Parallels, "lists of others: the above with its words turned round"),

@@ -6,13 +6,14 @@
 
 #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
 pub(super) mod host;
+mod translator;
 
 use super::reading::{line_size, shown};
 use super::{
     Confidential, Cpu, CpuIdentity, Hypervisor, HypervisorKind, Isolation, Line, Signatures, Text,
 };
 use crate::arch::x86::{ARCHITECTURE, CLFLUSH, CLFLUSH_ORDERED, CLFLUSHOPT, CLWB};
-use crate::arch::{Missing, Point, Unsupported};
+use crate::arch::{Missing, Point, Unsupported, advice::persist_files};
 use raw_cpuid::{CpuId, CpuIdReader, CpuIdResult, ExtendedFeatures, FeatureInfo};
 
 /// The vendor whose CLFLUSH is ordered by SFENCE (Intel SDM vol. 2A, CLFLUSH).
@@ -62,14 +63,12 @@ const NO_FENCE: Unsupported = Unsupported::new(
 /// FEX executes DC CVAC for CLWB and `dmb st` for SFENCE, which does not complete it (FEX
 /// `FEXCore/Source/Interface/Core/JIT/MemoryOps.cpp`, `CacheLineClean`, and `MiscOps.cpp`, `Fence`). Box64 does the same
 /// with DC CIVAC, and its interpreter executes a barrier alone (Box64 `src/dynarec/arm64/dynarec_arm64_660f.c`,
-/// `dynarec_arm64_0f.c` and `src/emu/x64run660f.c`). Rosetta and Windows on Arm are not documented, and Apple's CPUs do
-/// nothing in DC CVAC.
+/// `dynarec_arm64_0f.c` and `src/emu/x64run660f.c`). The others are not documented.
 const TRANSLATED: Unsupported = Unsupported::new(
     Missing::Permission,
-    "Rosetta, FEX, Box64 or Windows on Arm translates this program for another CPU, and promises no write-back that a \
-     fence completes",
-    "run a program compiled for the machine's CPU, or persist files by msync, on macOS with fcntl(F_FULLFSYNC), on \
-     Windows with FlushViewOfFile and FlushFileBuffers",
+    "a translator executes this program on another CPU, and promises no write-back that a fence completes: the vendor, \
+     the brand or the caches in CPUID are not those of a maker of x86 CPUs",
+    concat!("run a program compiled for the machine's CPU, or ", persist_files!()),
 );
 
 /// Returns the ring in which code with this selector in CS runs (Intel SDM vol. 3A, "Privilege Levels"). A kernel that
@@ -108,7 +107,7 @@ fn read_for_choice<R: CpuIdReader>(reader: &R) -> Cpu {
         (extended.as_ref().is_some_and(ExtendedFeatures::has_clwb), CLWB),
     ]);
     let line = match &features {
-        _ if translator(&cpuid, reader).is_some() => Err(TRANSLATED),
+        _ if translator::executes(&cpuid, reader) => Err(TRANSLATED),
         // Without CLFLUSH the line size is not valid (Intel SDM vol. 2A, CPUID leaf 1).
         Some(features) if features.has_clflush() => {
             if features.has_sse2() {
@@ -183,13 +182,13 @@ fn is_guest<R: CpuIdReader>(reader: &R) -> bool {
 /// Returns the hypervisor. Only a guest is asked for all places of signatures: each CPUID leaves a virtual machine, which
 /// takes microseconds.
 fn hypervisor<R: CpuIdReader>(cpuid: &CpuId<R>, reader: &R) -> Hypervisor {
-    let is_guest = is_guest(reader);
-    let mut signatures = if is_guest { signatures(reader) } else { Signatures::NONE };
-    if let Some(name) = translator(cpuid, reader) {
-        signatures.add(name);
-    } else if !is_guest {
+    if translator::executes(cpuid, reader) {
+        return Hypervisor::Translated;
+    }
+    if !is_guest(reader) {
         return Hypervisor::Absent;
     }
+    let signatures = signatures(reader);
     let found = Hypervisor::Present { signatures, is_root: false };
     Hypervisor::Present { signatures, is_root: is_root(reader, found) }
 }
@@ -197,36 +196,7 @@ fn hypervisor<R: CpuIdReader>(cpuid: &CpuId<R>, reader: &R) -> Hypervisor {
 /// Returns true if the program is translated for a CPU of another architecture.
 #[cfg(any(target_arch = "x86_64", test))]
 pub(super) fn is_translated<R: CpuIdReader>(reader: &R) -> bool {
-    translator(&CpuId::with_cpuid_reader(reader.clone()), reader).is_some()
-}
-
-/// Returns the signature of the translator that runs the program, if one does. FEX can be configured not to be a
-/// hypervisor, and has its leaf all the same.
-fn translator<R: CpuIdReader>(cpuid: &CpuId<R>, reader: &R) -> Option<Text<12>> {
-    // To ask for all places of signatures would take a guest a fraction of a millisecond.
-    let name = named_translator(vendor(reader), brand(cpuid))
-        .or_else(|| signature(reader, LEAF_HYPERVISOR))?;
-    HypervisorKind::of_signature(&name).is_some_and(|(kind, _)| kind.translates()).then_some(name)
-}
-
-/// Translators that show themselves in the place of a CPU's vendor or at the beginning of its brand: this vendor, which is
-/// the signature too, and this beginning. Providers of virtual machines have brands that begin with `Virtual CPU` too, but
-/// without the `@`.
-const TRANSLATORS: [(&str, &str); 6] = [
-    ("VirtualApple", "VirtualApple"),
-    ("Box64", "Box64"),
-    ("Box64", "WowBox64"),
-    ("Box86", "Box86"),
-    ("Virtual CPU", "Virtual CPU @"),
-    ("MicrosoftXTA", "MicrosoftXTA"),
-];
-
-/// Returns the signature of the translator that this vendor or brand names.
-fn named_translator(vendor: Text<12>, brand: Text<48>) -> Option<Text<12>> {
-    let is_named = |(signature, beginning): &&(&str, &str)| {
-        vendor.as_str() == *signature || brand.as_str().starts_with(beginning)
-    };
-    TRANSLATORS.iter().find(is_named).map(|(signature, _)| Text::new(signature.as_bytes()))
+    translator::executes(&CpuId::with_cpuid_reader(reader.clone()), reader)
 }
 
 /// Returns the signatures at all places where a hypervisor can have its leaves. No leaf holds the number of places, so

@@ -6,6 +6,7 @@ mod screen;
 
 use super::cpu::CpuReport;
 use crate::aliasing::{self, Aliasing};
+use crate::arch::advice::{LOAD_DRIVERS, SET_RAM_ASIDE};
 use crate::survival::{Backing, Domain};
 use crate::system::calls::System;
 use crate::system::tree::{Attribute, Tree};
@@ -145,8 +146,7 @@ impl HostReport {
             reason:
                 "the kernel shows no region, so nothing in memory is known to outlive power loss"
                     .to_string(),
-            advice: "persist files by fsync or msync; for tests set RAM aside (memmap=SIZE!START on the \
-                     kernel's command line)",
+            advice: SET_RAM_ASIDE,
         })
     }
 
@@ -178,7 +178,7 @@ pub(super) fn all_caches_survive(regions: &[PmemRegion]) -> bool {
 fn regions_in(tree: &Tree) -> Result<Vec<PmemRegion>, Unknown> {
     nvdimm::regions(tree).map_err(|missing| {
         let advice = match missing {
-            Attribute::Absent => "load the kernel's nvdimm drivers (nfit, nd_e820, virtio_pmem)",
+            Attribute::Absent => LOAD_DRIVERS,
             _ => "run this as a user who may list it",
         };
         Unknown::new(nvdimm::DEVICES, &missing.describe(), advice)

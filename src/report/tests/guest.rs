@@ -197,33 +197,107 @@ fn hyper_v_reports_its_kind_of_isolation() {
     assert_eq!(x86_machine("TDX guest on Azure").confidential, Confidential::Tdx);
 }
 
-/// Rosetta and Windows on Arm have no leaves of their own: their name is the CPU's.
+/// The words of felix86 25.12 on a RISC-V board. It takes Intel's vendor, family and model; the rest is made up.
+const FELIX86: [Leaf; 4] = [
+    (0, 0, [0xa, 0x756e_6547, 0x6c65_746e, 0x4965_6e69]),
+    (1, 0, [0x676, 0x0004_0800, 0x000c_e3bd, 0xbfeb_fbff]),
+    (0x8000_0000, 0, [0x8000_0008, 0, 0, 0]),
+    (0x8000_0001, 0, [0, 0, 0x21, 0x2010_0000]),
+];
+
+/// A CPU is believed with its maker's name as vendor and in the brand, or under a known hypervisor, whose operator chooses
+/// the brand. The brands of x86 CPUs are those of `/proc/cpuinfo` in public reports, and of QEMU's `target/i386/cpu.c`.
+#[cfg(target_endian = "little")]
 #[test]
-fn a_translator_is_known_by_the_name_of_the_cpu() {
-    // EAX, EBX, ECX, EDX: "VirtualApple", "Virtual CPU ".
-    for (leaf, kind) in [
-        ([7, 0x7472_6956, 0x656c_7070, 0x416c_6175], HypervisorKind::Rosetta),
-        ([7, 0x7472_6956, 0x2055_5043, 0x206c_6175], HypervisorKind::WindowsOnArm),
-    ] {
-        let report = x86_report(&[(0, 0, leaf), MINIMAL_FEATURES]);
-        assert_eq!(report.hypervisor.kind(), Some(kind));
-        assert!(whole_cache(&report).contains("translate programs"), "{kind}");
-        assert_eq!(report.effects.lines.answer, Handling::Unknown, "{kind}");
+fn what_is_not_a_makers_cpu_is_refused_as_translated() {
+    const KVM: Leaf = (0x4000_0000, 0, [0x4000_0001, 0x4b4d_564b, 0x564b_4d56, 0x4d]);
+    const UNKNOWN: Leaf = (0x4000_0000, 0, [0x4000_0001, 0x4141_4141, 0x4141_4141, 0x4141_4141]);
+    const FEX: Leaf = (0x4000_0000, 0, [0x4000_0001, 0x4958_4546, 0x4958_4546, 0x0055_4d45]);
+    let rows: [(&str, &str, Option<Leaf>, bool); 27] = [
+        ("GenuineIntel", "felix86 25.12 on spacemit,x60", None, true),
+        ("GenuineIntel", "Box64 v0.3.9 on Cortex-A76 @2.40 GHz", None, true),
+        ("GenuineIntel", "Cortex-X1C", Some(FEX), true),
+        ("AuthenticAMD", "Virtual CPU @ 2.99GHz", None, true),
+        ("VirtualApple", "VirtualApple @ 2.50GHz processor", None, true),
+        ("E2K MACHINE", "E8C", None, true),
+        ("GenuineBlink", "Blink", None, true),
+        ("PowerVM Lx86", "", None, true),
+        ("GenuineIntel", "Loongson-3A5000 @ 2500MHz", None, true),
+        ("GenuineIntel", "", None, true),
+        ("GenuineIntel", "Intel(R) Core(TM) i7 on Neoverse-N1", None, true),
+        ("GenuineIntel", "Loongson-3A5000 @ 2500MHz", Some(UNKNOWN), true),
+        ("GenuineIntel", "Intel(R) Xeon(R) CPU @ 2.70GHz", Some(UNKNOWN), false),
+        ("GenuineIntel", "INTEL(R) XEON(R) PLATINUM 8570", None, false),
+        ("GenuineIntel", "Pentium(R) Dual-Core  CPU      E5300  @ 2.60GHz", None, false),
+        ("GenuineIntel", "Celeron(R) Dual-Core CPU       T3000  @ 1.80GHz", None, false),
+        ("GenuineIntel", "Genuine Intel(R) CPU 0000 @ 2.10GHz", None, false),
+        ("AuthenticAMD", "Dual-Core AMD Opteron(tm) Processor 2218", None, false),
+        ("AuthenticAMD", "AMD Custom APU 0405", None, false),
+        ("HygonGenuine", "Hygon C86 7185 32-core Processor", None, false),
+        ("CentaurHauls", "VIA Eden X4 C4250 @ 1.2+ GHz", None, false),
+        ("  Shanghai  ", "ZHAOXIN KaiXian KX-6640MA@2.2+GHz", None, false),
+        ("GenuineIntel", "DO-Regular", Some(KVM), false),
+        ("AuthenticAMD", "Virtual CPU 714389bda930", Some(KVM), false),
+        ("GenuineIntel", "Westmere E56xx/L56xx/X56xx (Nehalem-C)", Some(KVM), false),
+        ("AuthenticAMD", "QEMU Virtual CPU version 2.5+", None, false),
+        ("GenuineIntel", "Common KVM processor", None, false),
+    ];
+    for (vendor, brand, hypervisor, is_translated) in rows {
+        let [ebx, edx, ecx] = words(vendor);
+        let bit = u32::from(hypervisor.is_some()) << 31;
+        let mut leaves = Vec::from(FELIX86);
+        leaves[0].2 = [0xa, ebx, ecx, edx];
+        leaves[1].2[2] |= bit;
+        leaves.push((4, 0, [0x1c00_4121, 0x01c0_003f, 0x3f, 0]));
+        let brand_words: [u32; 12] = words(brand);
+        leaves.extend((0..3).map(|part| {
+            let registers = core::array::from_fn(|place| brand_words[4 * part + place]);
+            (0x8000_0002 + u32::try_from(part).unwrap(), 0, registers)
+        }));
+        leaves.extend(hypervisor);
+        assert_translated(&x86_report(&leaves), is_translated, brand);
     }
+    // A brand of the maker, and no cache: Intel's CPUs have the leaf of their caches since the Pentium 4.
+    let mut leaves = Vec::from(FELIX86);
+    let [first, ..]: [u32; 12] = words("Intel(R) Core(TM)2 Duo");
+    leaves.push((0x8000_0002, 0, [first, 0x2952_286c, 0, 0]));
+    assert_translated(&x86_report(&leaves), true, "no caches");
 }
 
-/// FEX has its leaf with `HideHypervisorBit` too. EAX, EBX, ECX, EDX: "FEXIFEXIEMU".
+fn assert_translated(report: &CpuReport, expected: bool, what: &str) {
+    let refusal = report.line.err();
+    assert_eq!(refusal.is_some(), expected, "{what}: {refusal:?}");
+    assert_eq!(report.hypervisor == Hypervisor::Translated, expected, "{what}");
+    let Some(why) = refusal else { return };
+    assert!(why.reason.contains("translator"), "{why}");
+    assert!(!why.advice.contains("from_facts"), "{why}");
+    assert_eq!(report.hypervisor.kind(), Some(HypervisorKind::Translator));
+    assert_eq!(report.effects.lines.answer, Handling::Unknown, "{what}");
+    assert_eq!(report.effects.migration.answer, Migration::Unknown, "{what}");
+    assert!(!report.streaming_stores_evict().unwrap().answer, "{what}");
+    assert!(flowing(report).contains("Hypervisor    a translator of programs"), "{report}");
+}
+
+/// Returns the words of a text as registers hold them.
+fn words<const N: usize>(text: &str) -> [u32; N] {
+    let mut bytes = text.bytes().chain(core::iter::repeat(0));
+    core::array::from_fn(|_| u32::from_le_bytes(core::array::from_fn(|_| bytes.next().unwrap())))
+}
+
+/// No manual is about a program whose signature nobody knows: it can be an emulator.
 #[test]
-fn fex_is_known_where_its_hypervisor_bit_is_hidden() {
-    let report = x86_report(&[
-        (0, 0, [0x16, 0x756e_6547, 0x6c65_746e, 0x4965_6e69]),
-        (1, 0, [0x000a_0661, 0x0800, 0x3ed8_330f, 1 << 19 | 1 << 26]),
-        (0x4000_0000, 0, [0x4000_0001, 0x4958_4546, 0x4958_4546, 0x0055_4d45]),
-    ]);
-    assert!(report.line.is_err());
-    assert_eq!(report.hypervisor.kind(), Some(HypervisorKind::Fex));
-    assert_eq!(report.effects.lines.answer, Handling::Unknown);
-    assert!(!report.streaming_stores_evict().unwrap().answer);
+fn of_an_unknown_signature_nothing_is_documented() {
+    let unknown = (0x4000_0000, 0, [0x4000_0001, 0x4141_4141, 0x4141_4141, 0x4141_4141]);
+    for leaves in [&[VENDOR, UNDER_HYPERVISOR, unknown][..], &[VENDOR, UNDER_HYPERVISOR]] {
+        let report = x86_report(leaves);
+        assert!(report.line.is_ok());
+        let effects = report.effects;
+        assert_eq!(effects.migration.answer, Migration::Unknown);
+        for statement in [effects.lines, effects.whole_cache] {
+            let found = (statement.answer, statement.certainty);
+            assert_eq!(found, (Handling::Unknown, Certainty::Assumed), "{}", statement.text);
+        }
+    }
 }
 
 /// An operation is reliable only if nothing intercepts it.

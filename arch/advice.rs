@@ -1,0 +1,90 @@
+//! Advice for refusals, by the operating system and the architecture of the target. All of it stands here, as a refusal of
+//! one architecture is compiled for every system.
+
+cfg_if::cfg_if! {
+    if #[cfg(windows)] {
+        macro_rules! persist_files {
+            () => { "persist files by FlushViewOfFile and FlushFileBuffers" };
+        }
+    } else if #[cfg(target_vendor = "apple")] {
+        macro_rules! persist_files {
+            () => { "persist files by msync and fcntl(F_FULLFSYNC)" };
+        }
+    } else if #[cfg(any(target_os = "none", target_os = "uefi"))] {
+        macro_rules! persist_files {
+            () => { "persist through the driver of the medium" };
+        }
+    } else {
+        macro_rules! persist_files {
+            () => { "persist files by msync or fsync" };
+        }
+    }
+}
+/// The calls that make a file durable: a literal for longer texts.
+pub(crate) use persist_files;
+
+const HAS_SYSTEM: bool = !cfg!(any(target_os = "none", target_os = "uefi"));
+const IS_LINUX: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
+/// Instead of operations on lines.
+pub(crate) const LEAVE_IT_TO_THE_SYSTEM: &str = if HAS_SYSTEM {
+    concat!(persist_files!(), "; leave devices to a driver")
+} else {
+    "map the memory as not cacheable, or maintain it by the platform's cache controller (coherence::Maintain)"
+};
+
+/// Instead of the point of persistence. The code is in two words, each of which fits on a screen's line.
+pub(crate) const ACCEPT_COHERENCY: &str = concat!(
+    persist_files!(),
+    ", or accept coherency if the platform says that memory is persistent: \
+     Cache::builder().point(Point::Persistence) .accept_coherency_as_persistence()"
+);
+
+/// Instead of the point of deep persistence.
+pub(crate) const DEEP_PERSIST: &str = if IS_LINUX {
+    "let the kernel do it: by fsync or msync on a DAX file; for device DAX write 1 to deep_flush of the region in /sys"
+} else {
+    concat!("aim at Point::Persistence, or ", persist_files!())
+};
+
+/// Instead of an operation on whole caches in user mode of x86.
+pub(crate) const WHOLE_CACHE_IN_A_DRIVER: &str = if IS_LINUX {
+    "in a driver: cpu_cache_invalidate_memregion of Linux, on all CPUs"
+} else {
+    "in ring 0: whole_cache (feature `privileged`), on all CPUs"
+};
+
+cfg_if::cfg_if! {
+    if #[cfg(any(target_arch = "x86_64", target_arch = "x86"))] {
+        macro_rules! set_ram_aside {
+            () => { "set RAM aside (memmap=SIZE!START on the kernel's command line)" };
+        }
+        macro_rules! drivers {
+            () => { "nfit, nd_e820, virtio_pmem" };
+        }
+    } else if #[cfg(any(target_arch = "powerpc64", target_arch = "powerpc"))] {
+        macro_rules! set_ram_aside {
+            () => { "set RAM aside (a node pmem-region in the device tree)" };
+        }
+        macro_rules! drivers {
+            () => { "papr_scm, of_pmem, virtio_pmem" };
+        }
+    } else {
+        macro_rules! set_ram_aside {
+            () => { "set RAM aside (a node pmem-region in the device tree)" };
+        }
+        macro_rules! drivers {
+            () => { "nfit, of_pmem, virtio_pmem" };
+        }
+    }
+}
+
+/// Where Linux knows no persistent memory (its `Documentation/admin-guide/kernel-parameters.txt`, `memmap`;
+/// `Documentation/devicetree/bindings/pmem/pmem-region.txt`).
+#[cfg(feature = "std")]
+pub(crate) const SET_RAM_ASIDE: &str = concat!(persist_files!(), "; for tests ", set_ram_aside!());
+
+/// Where Linux has no bus of such memory.
+#[cfg(feature = "std")]
+pub(crate) const LOAD_DRIVERS: &str =
+    concat!("load the kernel's nvdimm drivers (", drivers!(), ")");

@@ -95,12 +95,12 @@ pub const ARCHITECTURE: Architecture = Architecture {
         ),
         Unsupported::new(
             Missing::Point,
-            "no usable DC CVAP (FEAT_DPB) is shown here: nothing cleans to the point of persistence",
+            "no usable DC CVAP (FEAT_DPB) is shown here",
             advice::ACCEPT_COHERENCY,
         ),
         Unsupported::new(
             Missing::Point,
-            "no usable DC CVADP (FEAT_DPB2) is shown here: nothing cleans to the point of deep persistence",
+            "no usable DC CVADP (FEAT_DPB2) is shown here",
             advice::DEEP_PERSIST,
         ),
     ],

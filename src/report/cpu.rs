@@ -269,6 +269,7 @@ impl CpuReport {
     pub fn notes(&self) -> impl Iterator<Item = Note> + use<> {
         let notes = [
             self.accepted_coherency(),
+            self.accepted_eviction(),
             self.trapped_clean(),
             self.rewritten_lines(),
             self.unknown_persistence(),
@@ -285,6 +286,14 @@ impl CpuReport {
             text: "the caller accepts coherency as persistence: that memory itself is persistent is \
                    the caller's word",
             source: "Builder::accept_coherency_as_persistence",
+        })
+    }
+
+    fn accepted_eviction(&self) -> Option<Note> {
+        self.policy.accepts_eviction().then_some(Note {
+            text: "the caller accepts streaming stores as evicting: that copies by them are complete after a fence is the \
+                   caller's word",
+            source: "Builder::accept_streaming_as_evicting",
         })
     }
 

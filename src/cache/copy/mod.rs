@@ -12,6 +12,9 @@
 //! | streaming stores, fence | Intel | "the data in the caches is evicted" (Intel SDM vol. 1, 10.4.6.2, which excepts "some older CPU implementations (e.g., Pentium M)", none of them of 64 bits) |
 //! | streaming stores, fence, write-back, fence | other vendors of x86 | AMD APM vol. 2, 7.5.1: a fence brings stores "into memory (or, for WB type, the cache)"; bytes left there are written back. Measured on Zen 5: lines in the first-level cache are left there, dirty |
 //!
+//! A caller can accept streaming stores with a fence alone on other vendors' CPUs
+//! ([`Builder::accept_streaming_as_evicting`](super::Builder::accept_streaming_as_evicting)).
+//!
 //! Intel's optimization manual (248966) describes CPUs that write such a line in place too, the Pentium M by name in
 //! old editions and none in newer ones. The code here relies on the architecture's manual. Direct stores, whose
 //! definition leaves nothing open, are used where they are as fast. On an Intel Xeon with both (family 6, reported as
@@ -221,7 +224,8 @@ impl<E: Edge> Copier<E> {
     }
 
     fn way(&self) -> Way {
-        Way { choice: choice(), destination: self.destination.filter(|_| self.writes_back) }
+        let choice = choice().accepting(self.cache.policy().accepts_eviction());
+        Way { choice, destination: self.destination.filter(|_| self.writes_back) }
     }
 }
 

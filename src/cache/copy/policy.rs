@@ -143,7 +143,8 @@ const DIRECT_STORE: u32 = 12;
 
 impl Choice {
     /// Returns the preferred store of each kind. A vendor must promise that stores past the caches leave no line
-    /// behind; direct stores of others are not used, since their manuals were not found.
+    /// behind, or the caller accept it of streaming stores; direct stores of others are not used, since their manuals were
+    /// not found.
     pub(super) fn of(list: &[BlockStore], stores: BlockStores) -> Self {
         let place = |kind| {
             let found = list.iter().position(|store| store.kind == kind && stores.has(*store));
@@ -154,8 +155,13 @@ impl Choice {
                 | place(StoreKind::Ordinary) << ORDINARY_STORE
                 | place(StoreKind::Hinted) << HINTED_STORE
                 | place(StoreKind::Streaming) << STREAMING_STORE
-                | place(StoreKind::Direct) << DIRECT_STORE,
+                | if stores.evicts { place(StoreKind::Direct) } else { NONE } << DIRECT_STORE,
         )
+    }
+
+    /// Returns the same choice, where the caller accepts streaming stores as evicting.
+    pub(super) const fn accepting(self, accepts_eviction: bool) -> Self {
+        if accepts_eviction { Self(self.0 | EVICTS) } else { self }
     }
 
     /// Returns the choice whose [`word`](Self::word) was kept; `None` if none was.

@@ -12,6 +12,8 @@ pub(crate) struct BlockStores {
     pub(crate) present: u16,
     /// True if the vendor promises that a streaming store evicts a line that is in the cache.
     pub(crate) evicts: bool,
+    /// True if it was measured to leave such a line there, dirty.
+    pub(crate) keeps_lines: bool,
 }
 
 impl BlockStores {

@@ -21,7 +21,7 @@ pub(crate) fn here() -> BlockStores {
     use crate::cpu::x86::host;
 
     if host::IS_ENCLAVE {
-        return BlockStores { present: MOV.code, evicts: false };
+        return BlockStores { present: MOV.code, evicts: false, keeps_lines: true };
     }
     let registers = permitted(host::in_ring_0(), cfg!(target_feature = "sse2"));
     // SAFETY: it is asked only where CPUID says that it can be.
@@ -74,7 +74,14 @@ pub(crate) fn read<R: CpuIdReader>(
         present: codes.fold(0, |codes, (_, store)| codes | store.code),
         // A translator has the vendor's name and other stores.
         evicts: is_intel(reader) && !is_translated(reader),
+        keeps_lines: basic.is_some_and(|leaf| is_zen_5(leaf.eax)),
     }
+}
+
+/// Returns true for family 26, by the signature in EAX of leaf 1: the base family in bits 11:8 is 15, and bits 27:20 are
+/// added to it. Intel has no such family. The report has the measurement (`streaming_stores_evict`).
+const fn is_zen_5(signature: u32) -> bool {
+    signature >> 8 & 0xf == 0xf && signature >> 20 & 0xff == 26 - 0xf
 }
 
 #[cfg(test)]

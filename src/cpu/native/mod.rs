@@ -65,7 +65,8 @@ cfg_if::cfg_if! {
         /// Returns the block stores of the CPU this program runs on: all that the architecture has.
         pub(crate) fn block_stores() -> BlockStores {
             let all = crate::arch::block_ops::BLOCK_STORES.iter();
-            BlockStores { present: all.fold(0, |codes, store| codes | store.code), evicts: false }
+            let present = all.fold(0, |codes, store| codes | store.code);
+            BlockStores { present, evicts: false, keeps_lines: false }
         }
     }
 }

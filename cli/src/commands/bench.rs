@@ -11,8 +11,12 @@
 //!
 //! so *line* is the cost of one more line, and *fence* the cost of waiting for completion, together with the fence
 //! before that `clflush` needs on some CPUs. The fence of a single range is lost in the noise of its lines.
+//!
+//! The instructions differ more in what follows: a line that one kept is loaded from the cache, one that it dropped from
+//! memory. So dirty lines are written back and then loaded one after the other, and the same is done with lines that are
+//! known to be cached and to be dropped.
 
-use super::text;
+use super::text::{self, tell};
 use anstyle::Style;
 use anyhow::{Context as _, bail, ensure};
 use cachemaint::Cache;
@@ -33,7 +37,8 @@ use std::time::Instant;
 
 /// Measure the cost of each write-back instruction, per line and per fence
 ///
-/// The lines are dirty, clean or not cached, in ranges of 64 B, 4 KiB and 1 MiB. The memory is DRAM: the figures are costs
+/// The lines are dirty, clean or not cached, in ranges of 64 B, 4 KiB and 1 MiB. A load of a line afterwards is measured
+/// too, since some instructions keep it and others drop it. The memory is DRAM: the figures are costs
 /// of caches and memory controllers, not of persistent media.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -78,6 +83,24 @@ struct Results {
     line_bytes: usize,
     blocks: usize,
     writeback: Vec<Cost>,
+    loads: Loads,
+}
+
+/// Nanoseconds for the load of a line, which the next one depends on.
+#[derive(Debug, Serialize)]
+struct Loads {
+    cached_ns: Estimate,
+    dropped_ns: Estimate,
+    after: Vec<LoadAfter>,
+}
+
+/// The load of a dirty line after its write-back.
+#[derive(Debug, Serialize)]
+struct LoadAfter {
+    instruction: &'static str,
+    load_ns: Estimate,
+    /// True if the instruction keeps the line; `None` if loads of cached and of dropped lines cannot be told apart.
+    keeps: Option<bool>,
 }
 
 /// The cost of one instruction on lines in one state, in ranges of one size.
@@ -129,7 +152,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Ok(measure(&caches, blocks, &bar))
     };
     let measured = thread::scope(|scope| scope.spawn(on_the_core).join());
-    let writeback = measured.unwrap_or_else(|panic| resume_unwind(panic))?;
+    let (writeback, loads) = measured.unwrap_or_else(|panic| resume_unwind(panic))?;
     bar.finish_and_clear();
     let HostReport { cpu, kernel, .. } = HostReport::host();
     let results = Results {
@@ -145,6 +168,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         line_bytes: caches[0].line_size(),
         blocks,
         writeback,
+        loads,
     };
     text::print(arguments.json, &results, |out| write_text(out, &results))?;
     Ok(ExitCode::SUCCESS)
@@ -185,7 +209,7 @@ fn hypervisor(shown: Hypervisor) -> String {
 }
 
 /// Measures all cases, one sample of each in turn, so that changes over time meet all of them alike.
-fn measure(caches: &[Cache], blocks: usize, bar: &ProgressBar) -> Vec<Cost> {
+fn measure(caches: &[Cache], blocks: usize, bar: &ProgressBar) -> (Vec<Cost>, Loads) {
     let memory: Vec<_> = (0..(LARGEST + PAGE) / WORD).map(|_| AtomicU64::new(1)).collect();
     let mut probes = Vec::new();
     for cache in caches {
@@ -193,17 +217,117 @@ fn measure(caches: &[Cache], blocks: usize, bar: &ProgressBar) -> Vec<Cost> {
             probes.extend(SIZES.map(|bytes| Probe::new(&memory, *cache, state, bytes)));
         }
     }
-    // The first sample of each is not counted.
+    let mut chases = chases(caches);
+    // The first samples are not counted: the memory is new to them. They tell how long it takes.
+    let mut begin = Instant::now();
     for block in 0..=blocks {
         for probe in &mut probes {
             let sample = probe.sample();
-            if block > 0 {
-                probe.samples.push(sample);
+            probe.samples.extend((block > 0).then_some(sample));
+        }
+        for chase in &mut chases {
+            let sample = chase.sample();
+            chase.samples.extend((block > 0).then_some(sample));
+        }
+        match block {
+            0 => begin = Instant::now(),
+            1 => {
+                let all = begin.elapsed().as_secs_f64()
+                    * f64::from(u32::try_from(blocks).unwrap_or(u32::MAX));
+                tell!("measures for about {:.0} s", all.max(1.0));
             }
+            _ => {}
         }
         bar.inc(1);
     }
-    probes.iter().map(Probe::cost).collect()
+    (probes.iter().map(Probe::cost).collect(), Loads::of(&chases))
+}
+
+/// Returns the loads to measure: of cached lines, of dropped lines, and after each instruction.
+fn chases(caches: &[Cache]) -> Vec<Chase> {
+    let [first, ..] = caches else { return Vec::new() };
+    let known = [(*first, Before::Nothing), (*first, Before::WritebackInvalidate)];
+    let after = caches.iter().map(|cache| (*cache, Before::Writeback));
+    known.into_iter().chain(after).map(|(cache, before)| Chase::new(cache, before)).collect()
+}
+
+/// The operation on lines before they are loaded.
+#[derive(Clone, Copy, Debug)]
+enum Before {
+    Nothing,
+    Writeback,
+    WritebackInvalidate,
+}
+
+/// Dirty lines, each with the number of the line that is loaded next, in an order that no prefetcher guesses.
+struct Chase {
+    cache: Cache,
+    before: Before,
+    words: Vec<AtomicU64>,
+    samples: Vec<f64>,
+}
+
+impl Chase {
+    /// Changes when a line is dirtied, and is no part of the number of the next line.
+    const COUNT: u64 = 1 << 32;
+
+    /// The numbers are those of a linear congruential generator of full period (Hull and Dobell: the increment is odd, and
+    /// the factor minus 1 is a multiple of 4).
+    fn new(cache: Cache, before: Before) -> Self {
+        let lines = (TOGETHER / cache.line_size()).max(1);
+        let words_of_line = |line: usize| {
+            let next = (line.wrapping_mul(109).wrapping_add(89) % lines) as u64;
+            (0..cache.line_size() / WORD).map(move |_| AtomicU64::new(next + Self::COUNT))
+        };
+        Self {
+            cache,
+            before,
+            words: (0..lines).flat_map(words_of_line).collect(),
+            samples: Vec::new(),
+        }
+    }
+
+    fn sample(&self) -> f64 {
+        let per_line = self.cache.line_size() / WORD;
+        let lines = self.words.len() / per_line;
+        for word in self.words.iter().step_by(per_line) {
+            word.store(word.load(Ordering::Relaxed).wrapping_add(Self::COUNT), Ordering::Relaxed);
+        }
+        match self.before {
+            Before::Nothing => {}
+            Before::Writeback => self.cache.writeback(&self.words[..]),
+            Before::WritebackInvalidate => self.cache.writeback_invalidate(&self.words[..]),
+        }
+        fence(Ordering::SeqCst);
+        let begin = Instant::now();
+        let mut line = 0;
+        for _ in 0..lines {
+            line = (self.words[line * per_line].load(Ordering::Relaxed) % Self::COUNT) as usize;
+        }
+        black_box(line);
+        #[expect(clippy::cast_precision_loss, reason = "a count far below 2^53")]
+        let lines = lines as f64;
+        begin.elapsed().as_secs_f64() * 1e9 / lines
+    }
+}
+
+impl Loads {
+    fn of(chases: &[Chase]) -> Self {
+        let load = |chase: &Chase| Estimate::of(chase.samples.clone());
+        let (cached_ns, dropped_ns) = (load(&chases[0]), load(&chases[1]));
+        let after = chases.iter().skip(2).map(|chase| {
+            let (load_ns, instruction) =
+                (load(chase), chase.cache.writeback_choice().instruction.name);
+            let keeps = keeps(load_ns.median, cached_ns.median, dropped_ns.median);
+            LoadAfter { instruction, load_ns, keeps }
+        });
+        Self { cached_ns, dropped_ns, after: after.collect() }
+    }
+}
+
+/// Returns true if a load takes rather as long as that of a cached line than as that of a dropped one, by their ratios.
+fn keeps(load: f64, cached: f64, dropped: f64) -> Option<bool> {
+    (dropped > 2.0 * cached).then_some(load * load < cached * dropped)
 }
 
 /// Lines in one state, in ranges of one size, and their samples.
@@ -357,13 +481,32 @@ fn write_text(out: &mut impl Write, results: &Results) -> io::Result<()> {
             cost.fence_ns.map_or_else(|| "-".to_owned(), |fence| format!("{:.0}", fence.median)),
         )?;
     }
+    writeln!(out, "\n{}", results.loads)?;
     writeln!(out, "\nper range: its lines and the fence that completes them, range after range")?;
-    writeln!(out, "per line: one more line; per fence: waiting for completion (-: lost in noise)")
+    writeln!(out, "per line: one more line; per fence: waiting for completion (-: lost in noise)")?;
+    writeln!(out, "load after: of a dirty line that was written back, each load after the other")
+}
+
+/// Prints `load after: clwb 1.5 ns kept, clflush 98.0 ns dropped`.
+impl fmt::Display for Loads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = "load after:";
+        for LoadAfter { instruction, load_ns, keeps } in &self.after {
+            let fate = match keeps {
+                Some(true) => " kept",
+                Some(false) => " dropped",
+                None => "",
+            };
+            write!(f, "{separator} {instruction} {:.1} ns{fate}", load_ns.median)?;
+            separator = ",";
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Estimate, Sample};
+    use super::{Estimate, Sample, keeps};
 
     /// 4 ranges of 64 lines at 1.5 ns, with fences of 100 ns: 4 × 64 × 1.5 = 384, so 784 and 484.
     #[test]
@@ -372,6 +515,15 @@ mod tests {
         assert_eq!(sample, Sample { range: 196.0, line: 1.5, fence: Some(100.0) });
         let sample = Sample::new(1000.0, 1010.0, 1, 500);
         assert_eq!(sample, Sample { range: 1000.0, line: 2.02, fence: None });
+    }
+
+    /// 1.5 ns is a first-level cache, 90 ns a memory; a load from the third level at 12 ns was nearly dropped, at 10 kept.
+    #[test]
+    fn a_line_is_kept_if_its_load_is_rather_that_of_a_cached_one() {
+        for (load, expected) in [(1.6, true), (10.0, true), (12.0, false), (88.0, false)] {
+            assert_eq!(keeps(load, 1.5, 90.0), Some(expected), "{load}");
+        }
+        assert_eq!(keeps(1.5, 1.5, 2.0), None, "an emulator has no caches");
     }
 
     /// Le Boudec, *Performance Evaluation of Computer and Communication Systems*, table A.1: x(40)..x(61) of 100.

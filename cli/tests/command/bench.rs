@@ -14,7 +14,18 @@ fn one_instruction_is_measured_in_each_state_and_size() {
     let costs = document["writeback"].as_array().unwrap();
     assert_eq!(costs.len(), 3 * 3, "dirty, clean, not cached; 64 B, 4 KiB, 1 MiB");
     assert!(costs.iter().all(|cost| cost["instruction"] == name), "{costs:?}");
-    assert!(run.0.stderr.is_empty(), "no progress where there is no terminal");
+    let [load] = &document["loads"]["after"].as_array().unwrap()[..] else {
+        panic!("one instruction")
+    };
+    assert_eq!(load["instruction"], name);
+    let is_time = |time: &serde_json::Value| time["median"].as_f64().is_some_and(|time| time > 0.0);
+    assert!(is_time(&load["load_ns"]) && is_time(&document["loads"]["cached_ns"]), "{load}");
+    // The bar needs a terminal.
+    let told = str::from_utf8(&run.0.stderr).unwrap();
+    assert!(
+        told.starts_with("cachemaint: measures for about ") && told.lines().count() == 1,
+        "{told}"
+    );
 }
 
 #[test]

@@ -52,7 +52,7 @@ pub(super) fn executes<R: CpuIdReader>(cpuid: &CpuId<R>, reader: &R) -> bool {
         None if brand.is_empty() => !is_guest(reader) && has_long_mode(reader),
         None => {
             let has = |name: &&str| contains(&brand, name);
-            !names.iter().chain(MODELS).any(|name| has(name)) || lacks_caches(reader, &vendor)
+            !names.iter().chain(MODELS).any(has) || lacks_caches(reader, &vendor)
         }
     }
 }
@@ -72,5 +72,7 @@ fn has_long_mode<R: CpuIdReader>(reader: &R) -> bool {
 /// Returns true if a CPU of Intel that has the leaf of its caches names none, and is not a guest, whose leaf can be empty.
 fn lacks_caches<R: CpuIdReader>(reader: &R, vendor: &str) -> bool {
     let caches = leaf(reader, LEAF_BASIC, LEAF_CACHES);
-    vendor == super::INTEL && !is_guest(reader) && caches.is_some_and(|leaf| leaf.eax & 0x1f == 0)
+    vendor == super::INTEL
+        && !is_guest(reader)
+        && caches.is_some_and(|leaf| leaf.eax.trailing_zeros() >= 5)
 }

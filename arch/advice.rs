@@ -54,37 +54,22 @@ pub(crate) const WHOLE_CACHE_IN_A_DRIVER: &str = if IS_LINUX {
     "in ring 0: whole_cache (feature `privileged`), on all CPUs"
 };
 
-cfg_if::cfg_if! {
-    if #[cfg(any(target_arch = "x86_64", target_arch = "x86"))] {
-        macro_rules! set_ram_aside {
-            () => { "set RAM aside (memmap=SIZE!START on the kernel's command line)" };
-        }
-        macro_rules! drivers {
-            () => { "nfit, nd_e820, virtio_pmem" };
-        }
-    } else if #[cfg(any(target_arch = "powerpc64", target_arch = "powerpc"))] {
-        macro_rules! set_ram_aside {
-            () => { "set RAM aside (a node pmem-region in the device tree)" };
-        }
-        macro_rules! drivers {
-            () => { "papr_scm, of_pmem, virtio_pmem" };
-        }
-    } else {
-        macro_rules! set_ram_aside {
-            () => { "set RAM aside (a node pmem-region in the device tree)" };
-        }
-        macro_rules! drivers {
-            () => { "nfit, of_pmem, virtio_pmem" };
-        }
-    }
-}
-
-/// Where Linux knows no persistent memory (its `Documentation/admin-guide/kernel-parameters.txt`, `memmap`;
-/// `Documentation/devicetree/bindings/pmem/pmem-region.txt`).
 #[cfg(feature = "std")]
-pub(crate) const SET_RAM_ASIDE: &str = concat!(persist_files!(), "; for tests ", set_ram_aside!());
+const IS_X86: bool = cfg!(any(target_arch = "x86_64", target_arch = "x86"));
+
+/// Where Linux knows no persistent memory (its `Documentation/admin-guide/kernel-parameters.txt`, `memmap`, which is of x86
+/// alone; `Documentation/devicetree/bindings/pmem/pmem-region.txt`).
+#[cfg(feature = "std")]
+pub(crate) const SET_RAM_ASIDE: &str = if IS_X86 {
+    "persist files by msync or fsync; for tests set RAM aside (memmap=SIZE!START on the kernel's command line)"
+} else {
+    "persist files by msync or fsync; for tests set RAM aside (a node pmem-region in the device tree)"
+};
 
 /// Where Linux has no bus of such memory.
 #[cfg(feature = "std")]
-pub(crate) const LOAD_DRIVERS: &str =
-    concat!("load the kernel's nvdimm drivers (", drivers!(), ")");
+pub(crate) const LOAD_DRIVERS: &str = if IS_X86 {
+    "load the kernel's nvdimm drivers (nfit, nd_e820, virtio_pmem)"
+} else {
+    "load the kernel's nvdimm drivers (nfit or of_pmem, on PowerPC papr_scm, virtio_pmem)"
+};

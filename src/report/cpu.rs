@@ -7,7 +7,9 @@ use crate::arch::{
 };
 use crate::cache::plan::{Plan, Policy};
 use crate::cache::{Cache, Choice};
-use crate::cpu::{self, Confidential, Cpu, CpuIdentity, Hypervisor, HypervisorKind, Line, Midr};
+#[cfg(feature = "std")]
+use crate::cpu::HypervisorKind;
+use crate::cpu::{self, Confidential, Cpu, CpuIdentity, Hypervisor, Line, Midr};
 use crate::survival::Statement;
 use crate::virtualization::{Effects, Refused, Virtualization, whole_cache};
 

@@ -1,7 +1,7 @@
 //! Asking about the CPU this program runs on.
 //!
 //! Linux lets EL0 read `CTR_EL0`, or traps the read and answers with values that hold for all CPUs of
-//! the machine (`arch/arm64/kernel/traps.c`, `ctr_read_handler`). `HWCAP_DCPOP` is set only if all
+//! the machine (`arch/arm64/kernel/traps.c`, `ctr_read_handler`, since 4.9). `HWCAP_DCPOP` is set only if all
 //! CPUs have DC CVAP (`arch/arm64/kernel/cpufeature.c`). `MIDR_EL1` is that of the CPU that is executing.
 //!
 //! Of other systems it is not known that EL0 may maintain caches on this CPU: nothing is read, as `CTR_EL0` may be out of

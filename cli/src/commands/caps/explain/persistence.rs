@@ -203,7 +203,7 @@ pub(super) fn deep_persist(report: &HostReport) -> Vec<Entry> {
         Entry::said(
             "What it is",
             "persist, and flush the medium's own buffers too, so that no stored energy (capacitors, batteries) is \
-             needed at power loss. The kernel does it on fsync and msync of a DAX file, and when 1 is written to \
+             needed at power loss. Linux does it on fsync and msync of a DAX file, and when 1 is written to \
              deep_flush, a file of the region in /sys/bus/nd/devices. If deep_flush reads 0, the region has no flush \
              hints, and the kernel has nothing to flush",
             "Linux drivers/nvdimm/region_devs.c, deep_flush_store and generic_nvdimm_flush; drivers/nvdimm/pmem.c, \

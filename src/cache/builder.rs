@@ -2,7 +2,7 @@
 
 use super::Cache;
 use super::plan::Policy;
-use crate::arch::{Instruction, Missing, Point, Unsupported, native::ARCHITECTURE};
+use crate::arch::{Facts, Instruction, Missing, Point, Unsupported, native::ARCHITECTURE};
 use crate::cpu;
 
 const LINES_STAY: Unsupported = Unsupported::new(
@@ -78,10 +78,14 @@ impl Builder {
     /// As [`Cache::host`]; if the instruction is not on this machine or does not reach the point; and if streaming stores
     /// are accepted on a CPU that was measured to keep their lines: AMD's family 26 (Zen 5).
     pub fn build(self) -> Result<Cache, Unsupported> {
-        if self.policy.accepts_eviction() && cpu::block_stores().keeps_lines {
+        self.planned(cpu::here_for_choice().facts()?, self.policy)
+    }
+
+    fn planned(self, facts: Facts, policy: Policy) -> Result<Cache, Unsupported> {
+        if policy.accepts_eviction() && cpu::block_stores().keeps_lines {
             return Err(LINES_STAY);
         }
-        Cache::planned(cpu::here_for_choice().facts()?, self.point, self.policy)
+        Cache::planned(facts, self.point, policy)
     }
 
     /// Makes the handle for the machine that this kernel or hypervisor runs on: [`build`](Self::build)
@@ -97,6 +101,6 @@ impl Builder {
     pub unsafe fn build_privileged(self) -> Result<Cache, Unsupported> {
         // SAFETY: (1) is the caller's duty.
         let facts = unsafe { cpu::here_privileged() }.facts()?;
-        Cache::planned(facts, self.point, self.policy.privileged())
+        self.planned(facts, self.policy.privileged())
     }
 }

@@ -17,7 +17,8 @@
 //! [`native`] chooses the architecture of the compiler's target, and stand-ins for the files that it lacks. No other
 //! file says that loom and Miri execute no instructions.
 //!
-//! `device.rs` has the barrier that orders memory for devices, which every architecture has. `counter.rs` has the counter
+//! `device.rs` has the barrier that orders memory for devices, which every architecture has. `advice.rs` has the remedies of
+//! refusals, by target. `counter.rs` has the counter
 //! that timestamps are taken from.
 //!
 //! `README.md` beside this file has the table of architectures.

@@ -137,6 +137,13 @@ pub mod family {
     pub use crate::process::Process;
     #[cfg(feature = "std")]
     pub use crate::system::{boot, clock};
+    #[cfg(all(
+        feature = "dax",
+        target_os = "linux",
+        target_has_atomic = "64",
+        not(cachemaint_loom)
+    ))]
+    pub use crate::system::{limits, naming};
 }
 
 pub use arch::{Point, Unsupported};

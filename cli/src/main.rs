@@ -8,6 +8,7 @@
 mod canary;
 mod commands;
 mod interrupts;
+mod output;
 mod read_only;
 mod standard;
 

@@ -401,7 +401,9 @@ impl DaxFile {
         let DaxView { path, .. } = &self.view;
         self.view.sync_file().map_err(|error| match error.kind() {
             // A network file system may find only now that it is full.
-            std::io::ErrorKind::StorageFull => Error::writing(path, &(0..size), &error),
+            std::io::ErrorKind::StorageFull => {
+                Error::writing(path, files::SYNC, &(0..size), &error)
+            }
             _ => Error::syncing(path, size, &error),
         })
     }

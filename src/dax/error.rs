@@ -166,8 +166,23 @@ impl Error {
         }
     }
 
+    /// Returns the error of a lock that is not taken, whoever has the file.
+    pub(super) fn locking(path: &Path, error: &io::Error) -> Self {
+        let text = format!(
+            "cannot be locked ({}: {error}); mount its file system with locks (NFS: with the server's lock service, or \
+             -o local_lock=flock; Lustre: -o flock), or take none (Lock::Off) if no other process opens it",
+            files::LOCK
+        );
+        Self::unsupported(path, text).numbered(files::number(error))
+    }
+
     /// Returns the error of writing zeros to a range, or of syncing them: no other bytes can be lost.
-    pub(super) fn writing(path: &Path, range: &Range<u64>, error: &io::Error) -> Self {
+    pub(super) fn writing(
+        path: &Path,
+        call: &'static str,
+        range: &Range<u64>,
+        error: &io::Error,
+    ) -> Self {
         let (kind, text) = match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 (ErrorKind::NoSpace { len: range.end - range.start }, None)
@@ -180,7 +195,7 @@ impl Error {
                 );
                 (ErrorKind::NoSpace { len: range.end }, Some(text.into()))
             }
-            _ => return Self::os(path, "write", error),
+            _ => return Self::os(path, call, error),
         };
         Self::with(path, kind, text, Some(files::number(error)))
     }
@@ -302,7 +317,14 @@ impl core::fmt::Display for ErrorKind {
             }
             Self::Unknown => f.write_str("a fact about it cannot be found out"),
             Self::Os { call, errno } => {
-                write!(f, "{call} failed: {}", io::Error::from_raw_os_error(*errno))
+                write!(f, "{call} failed: {}", io::Error::from_raw_os_error(*errno))?;
+                if files::is_refused_call(*errno) {
+                    f.write_str(
+                        "; the kernel or a filter of system calls (seccomp) refuses it: have the container or sandbox \
+                         permit it",
+                    )?;
+                }
+                Ok(())
             }
         }
     }

@@ -11,6 +11,7 @@ use crate::cache::Cache;
 use alloc::format;
 use core::ops::Range;
 use std::fs::File;
+use std::io;
 use std::path::Path;
 
 /// Refuses a length that no file can have.
@@ -36,14 +37,37 @@ pub(super) fn too_long(path: &Path, offset: u64, len: u64) -> Error {
 }
 
 /// Creates an empty file for this user alone. It gets its name when it is [published](publish).
-pub(super) fn create(path: &Path) -> Result<NewFile, Error> {
-    NewFile::create(path).map_err(|error| creating(path, "open", &error))
+pub(super) fn create(path: &Path, is_named: bool) -> Result<NewFile, Error> {
+    NewFile::create(path, is_named).map_err(|error| match files::meaning(&error) {
+        Some((ErrorKind::NotFound, _)) => {
+            let text = "its directory does not exist; create that first";
+            Error::because(path, ErrorKind::NotFound, text).numbered(files::number(&error))
+        }
+        _ => Error::opening(path, "open", &error),
+    })
 }
 
 /// Fills a new file with zeros, which are on the medium when this returns.
-pub(super) fn fill(path: &Path, file: &File, len: u64) -> Result<(), Error> {
+pub(super) fn fill(path: &Path, file: &File, len: u64, writeback: Writeback) -> Result<(), Error> {
     append_zeros(path, file, &(0..len))?;
-    file.sync_all().map_err(|error| Error::writing(path, &(0..len), &error))
+    sync_new(path, file, len, writeback)
+}
+
+fn sync_new(path: &Path, file: &File, len: u64, writeback: Writeback) -> Result<(), Error> {
+    sync(file, writeback).map_err(|error| Error::writing(path, files::SYNC, &(0..len), &error))
+}
+
+/// Syncs a file. By pages a file system may be without syncs: write-backs fail in the same manner.
+fn sync(file: &File, writeback: Writeback) -> io::Result<()> {
+    match file.sync_all() {
+        Err(error)
+            if matches!(writeback, Writeback::Pages)
+                && files::is_without_syncs(files::number(&error)) =>
+        {
+            Ok(())
+        }
+        synced => synced,
+    }
 }
 
 /// Makes a file longer by zeros, which are in the file when this returns, and not synced. A file that could not be made as
@@ -51,7 +75,7 @@ pub(super) fn fill(path: &Path, file: &File, len: u64) -> Result<(), Error> {
 pub(super) fn append_zeros(path: &Path, file: &File, range: &Range<u64>) -> Result<(), Error> {
     system::write_zeros(file, range).map_err(|error| {
         restore(file, range);
-        Error::writing(path, range, &error)
+        Error::writing(path, "write", range, &error)
     })
 }
 
@@ -64,22 +88,17 @@ pub(super) fn restore(file: &File, range: &Range<u64>) {
 }
 
 /// Gives a new file of `len` zeros its name, which is on the medium when this returns. If that fails, the caller discards it.
-pub(super) fn publish(path: &Path, len: u64, new: &mut NewFile) -> Result<(), Error> {
-    new.give_name(path).map_err(|error| creating(path, "link", &error))?;
+pub(super) fn publish(
+    path: &Path,
+    len: u64,
+    new: &mut NewFile,
+    writeback: Writeback,
+) -> Result<(), Error> {
+    new.give_name(path)?;
     // btrfs before Linux 6.16 logs nothing of a file without a name: `fsync` of its directory would log the name alone
     // (`fs/btrfs/tree-log.c`, `btrfs_log_inode_parent`, `log_new_dir_dentries`).
-    new.file.sync_all().map_err(|error| Error::writing(path, &(0..len), &error))?;
+    sync_new(path, &new.file, len, writeback)?;
     files::persist_name(path)
-}
-
-fn creating(path: &Path, call: &'static str, error: &std::io::Error) -> Error {
-    match files::meaning(error) {
-        Some((ErrorKind::NotFound, _)) => {
-            let text = "its directory does not exist; create that first";
-            Error::because(path, ErrorKind::NotFound, text).numbered(files::number(error))
-        }
-        _ => Error::opening(path, call, error),
-    }
 }
 
 /// Opens a file, locks it, and asks about it.
@@ -158,14 +177,9 @@ pub(super) fn make_durable(
     if facts.is_device() {
         return Ok(());
     }
-    match file.sync_all() {
-        // Write-backs by pages fail in the same manner.
-        Err(error)
-            if matches!(writeback, Writeback::Pages)
-                && files::is_without_syncs(files::number(&error)) => {}
-        synced => synced.map_err(|error| Error::syncing(path, facts.size, &error))?,
-    }
-    files::persist_name_of(path, facts.id)
+    sync(file, writeback).map_err(|error| Error::syncing(path, facts.size, &error))?;
+    // The system's name of an open file can be one that the file had before, or a description.
+    if files::is_name_of(path, file) { files::persist_name(path) } else { Ok(()) }
 }
 
 /// Returns the length of the mapping of a file of `size` bytes, from an offset that must be a multiple of `alignment`. Of a

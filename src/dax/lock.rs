@@ -3,7 +3,6 @@
 //! The lock belongs to the open file (`flock`, on Windows `LockFileEx`). The standard library takes it.
 
 use super::error::{Error, ErrorKind};
-use super::system::files;
 use crate::process::Process;
 use core::ops::Deref;
 use std::fs::{File, TryLockError};
@@ -86,7 +85,7 @@ impl OpenFile {
         };
         taken.map_err(|error| match error {
             TryLockError::WouldBlock => Error::new(path, ErrorKind::Locked),
-            TryLockError::Error(error) => Error::os(path, files::LOCK, &error),
+            TryLockError::Error(error) => Error::locking(path, &error),
         })?;
         self.lock = lock;
         Ok(())

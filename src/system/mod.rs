@@ -16,6 +16,11 @@ pub mod clock;
 #[cfg(unix)]
 pub(crate) mod fixture;
 pub(crate) mod kernel;
+#[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(cachemaint_loom)))]
+#[expect(unsafe_code, reason = "asks for a limit")]
+pub mod limits;
+#[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(cachemaint_loom)))]
+pub mod naming;
 pub(crate) mod nvdimm;
 pub(crate) mod surroundings;
 pub(crate) mod tree;

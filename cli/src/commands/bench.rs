@@ -150,8 +150,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         );
         Ok(measure(&caches, blocks, &bar))
     };
-    let measured = thread::scope(|scope| scope.spawn(on_the_core).join());
-    let (writeback, loads) = measured.unwrap_or_else(|panic| resume_unwind(panic))?;
+    let measured = thread::scope(|scope| {
+        let thread = thread::Builder::new().spawn_scoped(scope, on_the_core);
+        let thread = thread.context("a thread cannot be started")?;
+        thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+    });
+    let (writeback, loads) = measured?;
     bar.finish_and_clear();
     let HostReport { cpu, kernel, .. } = HostReport::host();
     let results = Results {

@@ -6,7 +6,8 @@ use crate::cache::Cache;
 use crate::dax::error::{Error, ErrorKind};
 use crate::dax::lock::{Lock, OpenFile};
 use crate::dax::mapping::Mapping;
-use crate::dax::system::{self, Access, Facts, Plan, files};
+use crate::dax::system::files::{self, NewFile};
+use crate::dax::system::{self, Access, Facts, Plan};
 use crate::dax::{DaxFile, DaxView, Guarantee, Writeback, file};
 use crate::medium::Granularity;
 use alloc::string::ToString;
@@ -19,10 +20,25 @@ const TURNS: u32 = 16;
 impl Options {
     pub(super) fn create(&self, path: &Path, len: u64) -> Result<DaxFile, Error> {
         file::check_new_len(path, len)?;
-        let mut new = file::create(path)?;
+        let created = self.create_from(path, len, file::create(path, false)?);
+        // An unnamed file gets no name on Android, and where a filter of system calls is in the way.
+        let is_unnamed =
+            |error: &Error| matches!(error.kind(), ErrorKind::Os { call: files::LINK, .. });
+        match created {
+            Err(error) if is_unnamed(&error) => {
+                self.create_from(path, len, file::create(path, true)?)
+            }
+            created => created,
+        }
+    }
+
+    fn create_from(&self, path: &Path, len: u64, mut new: NewFile) -> Result<DaxFile, Error> {
         let mapped = self.fill_and_map(path, &mut new.file, len);
+        let published = mapped.and_then(|mapped| {
+            file::publish(path, len, &mut new, mapped.writeback).map(|()| mapped)
+        });
         // An error unmaps the file before it is discarded: Windows removes a file when its last handle is closed.
-        match mapped.and_then(|mapped| file::publish(path, len, &mut new).map(|()| mapped)) {
+        match published {
             Ok(mapped) => Ok(DaxFile::of(self.view_of(path, new.file, mapped))),
             Err(error) => {
                 new.discard();
@@ -39,7 +55,7 @@ impl Options {
         (facts.size, facts.has_name) = (len, true);
         let mapped_len = self.mapped_len(path, &facts)?;
         let (guarantee, writeback) = self.choose(path, &facts)?;
-        file::fill(path, file, len)?;
+        file::fill(path, file, len, writeback)?;
         let plan = self.plan(Access::ReadAndWrite, mapped_len, writeback);
         Ok(Mapped { mapping: system::map(path, file, &plan, &guarantee)?, writeback, guarantee })
     }

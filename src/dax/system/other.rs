@@ -36,14 +36,11 @@ pub(in crate::dax) const PERSISTS_VIEWS: bool = false;
 pub(in crate::dax) const LOCK: &str = "the lock";
 pub(in crate::dax) const METADATA: &str = "the question for its length";
 pub(in crate::dax) const SET_LEN: &str = "the change of its length";
-
-/// Files have no identity here.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::dax) struct NoId;
+pub(in crate::dax) const SYNC: &str = "its sync";
+pub(in crate::dax) const LINK: &str = "the link to it";
 
 #[derive(Debug)]
 pub(in crate::dax) struct Facts {
-    pub(in crate::dax) id: NoId,
     pub(in crate::dax) size: u64,
     pub(in crate::dax) alignment: u64,
     pub(in crate::dax) has_name: bool,
@@ -66,7 +63,7 @@ pub(in crate::dax) fn ask(path: &Path, file: &File, _: Option<Cache>) -> Result<
 
 fn facts(size: u64) -> Facts {
     let alignment = page_size() as u64;
-    Facts { id: NoId, size, alignment, has_name: true, may_be_of_a_lower_layer: false }
+    Facts { size, alignment, has_name: true, may_be_of_a_lower_layer: false }
 }
 
 pub(in crate::dax) fn ask_directory(_: &Path, _: &File, _: Option<Cache>) -> Result<Facts, Error> {
@@ -176,7 +173,7 @@ pub(in crate::dax) struct NewFile {
 }
 
 impl NewFile {
-    pub(in crate::dax) fn create(path: &Path) -> io::Result<Self> {
+    pub(in crate::dax) fn create(path: &Path, _: bool) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(true);
         #[cfg(unix)]
@@ -185,7 +182,7 @@ impl NewFile {
     }
 
     /// Does nothing: the file has the name already.
-    pub(in crate::dax) const fn give_name(&mut self, _: &Path) -> io::Result<()> {
+    pub(in crate::dax) const fn give_name(&mut self, _: &Path) -> Result<(), Error> {
         Ok(())
     }
 
@@ -243,6 +240,15 @@ pub(in crate::dax) const fn is_without_syncs(_: i32) -> bool {
     false
 }
 
+pub(in crate::dax) const fn is_refused_call(_: i32) -> bool {
+    false
+}
+
+/// Files have no identity here.
+pub(in crate::dax) const fn is_name_of(_: &Path, _: &File) -> bool {
+    true
+}
+
 /// Makes a name durable, where the system has a call for it.
 pub(in crate::dax) fn persist_name(path: &Path) -> Result<(), Error> {
     if cfg!(windows) {
@@ -251,8 +257,4 @@ pub(in crate::dax) fn persist_name(path: &Path) -> Result<(), Error> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let synced = File::open(directory.unwrap_or(Path::new("."))).and_then(|open| open.sync_all());
     synced.map_err(|error| Error::os(path, "the sync of its directory", &error))
-}
-
-pub(in crate::dax) fn persist_name_of(path: &Path, _: NoId) -> Result<(), Error> {
-    persist_name(path)
 }

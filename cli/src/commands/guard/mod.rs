@@ -28,13 +28,14 @@ use super::text::{self, heading, row, thousands};
 use crate::interrupts;
 use anyhow::{Context as _, bail};
 use cachemaint::dax::{self, ErrorKind, FaultHandler, Guarantee};
+use cachemaint::family::limits::{self, Limit};
 use cachemaint::medium::Granularity;
 use cachemaint::survival::{Event, Stage, Survival};
 use core::time::Duration;
 use files::{Guard, Pass, Statistics};
 use jiff::Timestamp;
 use rustix::mm::{MlockAllFlags, mlockall};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, setrlimit};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::fs;
@@ -269,19 +270,27 @@ fn cpu_share(text: &str) -> Result<f64, &'static str> {
 /// `LimitNOFILE=`).
 const MOST_FILES: u64 = 524_288;
 
+/// The limit with which the kernel starts (`include/uapi/linux/fs.h`, `INR_OPEN_CUR`), for one that cannot be asked.
+const COMMON_LIMIT: u64 = 1024;
+
 /// Returns a guard of these paths, all of which it must be able to guard.
 fn guard_of(paths: &[PathBuf], page_cache: bool) -> anyhow::Result<Guard> {
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let wanted = maximum.map_or(MOST_FILES, |maximum| maximum.min(MOST_FILES));
-    if current != Some(wanted) {
-        setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum })
-            .context("the limit of open files cannot be raised")?;
-    }
+    let open_files = raise_open_files();
     FaultHandler::install().context(
         "files that are cut meanwhile would end this command, and cannot be kept from it here",
     )?;
     let roots = paths.iter().map(|path| root(path, page_cache)).collect::<Result<_, _>>()?;
-    Ok(Guard::new(roots, page_cache, wanted))
+    Ok(Guard::new(roots, page_cache, open_files))
+}
+
+/// Raises the limit of open files as far as this process may, and returns it.
+fn raise_open_files() -> u64 {
+    let Some(Limit { current, maximum }) = limits::open_files() else { return COMMON_LIMIT };
+    let wanted = maximum.map_or(MOST_FILES, |maximum| maximum.min(MOST_FILES));
+    match setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum }) {
+        Ok(()) => wanted,
+        Err(_) => current.unwrap_or(MOST_FILES),
+    }
 }
 
 fn root(path: &Path, page_cache: bool) -> anyhow::Result<Root> {

@@ -1,11 +1,12 @@
 //! The files below the paths of a guard, as one look finds them.
 //!
 //! Any program with the right to write there can exchange a part of a path for a symbolic link between two calls. So each
-//! directory is reached from its root by one call that follows no link and enters no other file system (openat2(2)).
+//! directory is reached from its root by one call that follows no link and enters no other file system (openat2(2)). Before
+//! Linux 5.6, and where a filter refuses that call, it is reached by one call for each part of the path.
 
 use anyhow::{anyhow, bail, ensure};
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, openat, openat2, statat,
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat, openat2, statat,
 };
 use rustix::io::Errno;
 use std::ffi::OsStr;
@@ -99,9 +100,12 @@ impl Root {
         pending: &mut Vec<PathBuf>,
         found: &mut impl FnMut(Found),
     ) -> anyhow::Result<()> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-        let directory = match openat2(root, below, flags, Mode::empty(), resolve) {
+        let opened = match openat2(root, below, DIRECTORY, Mode::empty(), resolve) {
+            Err(Errno::NOSYS | Errno::PERM) => self.step_down(root, below),
+            opened => opened,
+        };
+        let directory = match opened {
             Err(Errno::XDEV) => bail!(MOUNTED),
             opened => opened?,
         };
@@ -134,6 +138,22 @@ impl Root {
         Ok(())
     }
 }
+
+impl Root {
+    /// Opens a directory below the root part by part, as openat2 does.
+    fn step_down(&self, root: &OwnedFd, below: &Path) -> Result<OwnedFd, Errno> {
+        let mut reached = openat(root, ".", DIRECTORY, Mode::empty())?;
+        for part in below {
+            reached = openat(&reached, part, DIRECTORY | OFlags::NOFOLLOW, Mode::empty())?;
+            if fstat(&reached)?.st_dev != self.device {
+                return Err(Errno::XDEV);
+            }
+        }
+        Ok(reached)
+    }
+}
+
+const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 const MOUNTED: &str = "another file system is mounted there; name it as another PATH";
 

@@ -3,6 +3,7 @@
 use super::read::{Form, Shown};
 use super::{DaxJournal, named, reader, text, verified};
 use crate::commands::progress;
+use crate::output;
 use crate::read_only::ReadOnly;
 use anyhow::{Context as _, ensure};
 use cachemaint::dax;
@@ -137,13 +138,14 @@ impl<'a> New<'a> {
     fn finish(self) -> anyhow::Result<u64> {
         let trimmed = self.journal.trim(self.journal.head());
         trimmed.map_err(|error| named(self.path, error))?;
-        // A link takes no other file's place, as a rename would.
         let place = || format!("{}: cannot be named so", self.path.display());
-        fs::hard_link(&self.unfinished, self.path).with_context(place)?;
+        output::rename(&self.unfinished, self.path).with_context(place)?;
         #[cfg(unix)]
         {
             let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
-            File::open(parent.unwrap_or(Path::new("."))).and_then(|parent| parent.sync_all())?;
+            let parent = File::open(parent.unwrap_or(Path::new(".")));
+            let not_durable = || format!("{}: its name may not be durable", self.path.display());
+            parent.and_then(|parent| output::sync(&parent)).with_context(not_durable)?;
         }
         Ok(self.records)
     }

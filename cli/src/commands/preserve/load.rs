@@ -2,7 +2,7 @@
 
 use super::{PIECE, named, of_blob, progress, visible};
 use crate::read_only::ReadOnly;
-use crate::{interrupts, standard};
+use crate::{interrupts, output, standard};
 use anyhow::{Context as _, anyhow, ensure};
 use cachemaint::dax;
 use cachemaint_preserve::{Blob, Error, ErrorKind, Reader};
@@ -119,7 +119,7 @@ impl Loading<'_> {
         temporary.get_or_init(|| beside.path().to_path_buf());
         self.write(&mut beside, &progress::bar("loading")?)?;
         // Without this the new name can be durable before the bytes are.
-        beside.as_file().sync_all().with_context(unwritable)?;
+        output::sync(beside.as_file()).with_context(unwritable)?;
         beside.persist(output).map_err(|error| error.error).with_context(unwritable)?;
         Ok(())
     }

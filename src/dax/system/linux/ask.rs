@@ -2,6 +2,7 @@
 
 use super::conclude::Asked;
 use super::device;
+use super::files;
 use super::mapping::{self, Kind};
 use super::reach::Reach;
 use crate::aliasing::{self, Aliasing};
@@ -15,8 +16,7 @@ use crate::system::kernel;
 use crate::system::tree::Tree;
 use alloc::boxed::Box;
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, StatFs, StatVfsMountFlags, Statx, StatxAttributes, StatxFlags,
-    makedev,
+    AtFlags, Mode, OFlags, StatFs, StatVfsMountFlags, StatxAttributes, StatxFlags, major, minor,
 };
 use rustix::io::Errno;
 use std::fs::{File, Metadata};
@@ -27,8 +27,6 @@ use std::path::Path;
 /// The answers about an open file.
 #[derive(Debug)]
 pub(in crate::dax) struct Facts {
-    /// The numbers of device and inode.
-    pub(in crate::dax) id: (u64, u64),
     /// The size of the part that can be mapped, in bytes.
     pub(in crate::dax) size: u64,
     /// The alignment of offsets, in bytes: a page, a huge page, or that of a device.
@@ -59,37 +57,44 @@ impl Facts {
 /// Asks about an open file, which must be a regular one or a device of device DAX. `cache` is not aimed yet; it is `None`
 /// if this CPU writes nothing back.
 pub(in crate::dax) fn ask(path: &Path, file: &File, cache: Option<Cache>) -> Result<Facts, Error> {
-    let status = rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)
-        .map_err(|errno| Error::os(path, "statx", &errno.into()))?;
-    match FileType::from_raw_mode(status.stx_mode.into()) {
-        FileType::RegularFile => ask_file(path, file, &status, cache),
-        FileType::Directory => Err(is_directory(path)),
-        FileType::CharacterDevice => {
-            let number = (status.stx_rdev_major, status.stx_rdev_minor);
-            let found = device::find(path, &Tree::host(), number)?;
-            let device = found.ok_or_else(|| Error::new(path, ErrorKind::NotAFile))?;
-            ask_device(path, file, &status, device, cache)
-        }
-        _ => Err(Error::new(path, ErrorKind::NotAFile)),
+    let status = file.metadata().map_err(|error| Error::os(path, files::METADATA, &error))?;
+    let kind = status.file_type();
+    if kind.is_file() {
+        return ask_file(path, file, &status, cache);
     }
+    if kind.is_dir() {
+        return Err(is_directory(path));
+    }
+    let not_a_file = || Error::new(path, ErrorKind::NotAFile);
+    if !kind.is_char_device() {
+        return Err(not_a_file());
+    }
+    let found = device::find(path, &Tree::host(), numbers(status.rdev()))?;
+    ask_device(path, file, found.ok_or_else(not_a_file)?, cache)
+}
+
+/// Returns the inode's DAX attribute; `None` if the kernel, its file system or a filter of system calls does not tell it.
+pub(super) fn dax_attribute(file: impl AsFd) -> Option<bool> {
+    let status = rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::TYPE).ok()?;
+    let is_told = status.stx_attributes_mask.contains(StatxAttributes::DAX);
+    is_told.then(|| status.stx_attributes.contains(StatxAttributes::DAX))
 }
 
 fn ask_file(
     path: &Path,
     file: &File,
-    status: &Statx,
+    status: &Metadata,
     cache: Option<Cache>,
 ) -> Result<Facts, Error> {
     let file_system =
         rustix::fs::fstatfs(file).map_err(|errno| Error::os(path, "fstatfs", &errno.into()))?;
     let (tree, page) = (Tree::host(), rustix::param::page_size());
-    let tells_dax = status.stx_attributes_mask.contains(StatxAttributes::DAX);
     let alignment = alignment(&file_system, page as u64);
     let asked = Asked {
-        device: (status.stx_dev_major, status.stx_dev_minor),
+        device: numbers(status.dev()),
         mount_id: mount_id(&tree, file),
         magic: name_of(&file_system),
-        dax_attribute: tells_dax.then(|| status.stx_attributes.contains(StatxAttributes::DAX)),
+        dax_attribute: dax_attribute(file),
         map_sync: map_sync(path, file, page)?,
         reach: Reach::of(cache),
         in_guest: cpu::is_guest(),
@@ -98,10 +103,9 @@ fn ask_file(
         alignment,
     };
     Ok(Facts {
-        id: id(status),
-        size: status.stx_size,
+        size: status.len(),
         alignment,
-        has_name: status.stx_nlink > 0,
+        has_name: status.nlink() > 0,
         may_be_of_a_lower_layer: asked.magic == Some("overlay") && may_be_of_a_lower_layer(file),
         of: Of::File(asked),
     })
@@ -119,7 +123,6 @@ fn may_be_of_a_lower_layer(file: &File) -> bool {
 fn ask_device(
     path: &Path,
     file: &File,
-    status: &Statx,
     device: Device,
     cache: Option<Cache>,
 ) -> Result<Facts, Error> {
@@ -130,7 +133,6 @@ fn ask_device(
         in_guest: cpu::is_guest(),
     };
     Ok(Facts {
-        id: id(status),
         size: device.size,
         alignment: device.alignment,
         has_name: true,
@@ -162,17 +164,17 @@ pub(in crate::dax) fn ask_directory(
 /// Returns true if a path that is not that of a regular file is a device of device DAX, which programs may use. It is not
 /// opened for that, since opening a device can do something.
 pub(in crate::dax) fn is_device(path: &Path, there: &Metadata) -> Result<bool, Error> {
-    let number = (rustix::fs::major(there.rdev()), rustix::fs::minor(there.rdev()));
     let is_device = there.file_type().is_char_device();
-    Ok(is_device && device::find(path, &Tree::host(), number)?.is_some())
+    Ok(is_device && device::find(path, &Tree::host(), numbers(there.rdev()))?.is_some())
 }
 
 pub(in crate::dax) fn is_directory(path: &Path) -> Error {
     Error::because(path, ErrorKind::NotAFile, "is a directory; name a file in it")
 }
 
-fn id(status: &Statx) -> (u64, u64) {
-    (makedev(status.stx_dev_major, status.stx_dev_minor), status.stx_ino)
+/// Returns the two numbers of a device.
+fn numbers(device: u64) -> (u32, u32) {
+    (major(device), minor(device))
 }
 
 /// Returns true if the data cache of this machine is known to alias.
@@ -220,12 +222,14 @@ fn name_of(status: &StatFs) -> Option<&'static str> {
     MAGIC.iter().find(|(number, _)| i128::from(*number) == magic).map(|(_, name)| *name)
 }
 
-/// Returns the kernel's answer to `MAP_SYNC`. Only these two errors are refusals (mmap(2)); other errors say nothing
-/// about the file.
+/// Returns the kernel's answer to `MAP_SYNC`. Only these errors are refusals (mmap(2)), the last two by a filter of system
+/// calls; other errors say nothing about the file.
 fn map_sync(path: &Path, file: &File, page: usize) -> Result<Result<(), Errno>, Error> {
     match mapping::probe(file.as_fd(), Kind::Synchronous, page) {
         Ok(()) => Ok(Ok(())),
-        Err(refusal @ (Errno::OPNOTSUPP | Errno::INVAL)) => Ok(Err(refusal)),
+        Err(refusal @ (Errno::OPNOTSUPP | Errno::INVAL | Errno::PERM | Errno::NOSYS)) => {
+            Ok(Err(refusal))
+        }
         Err(errno) => Err(Error::os(path, "mmap", &errno.into())),
     }
 }

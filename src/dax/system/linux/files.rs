@@ -5,12 +5,12 @@ pub(in crate::dax) use super::new_file::NewFile;
 
 use crate::dax::error::{Error, ErrorKind};
 use crate::dax::system::Access;
+use crate::system::limits;
 use alloc::borrow::Cow;
 use alloc::format;
 use core::ops::Range;
 use rustix::fs::{FallocateFlags, Mode, OFlags};
 use rustix::io::Errno;
-use rustix::process::{Resource, getrlimit};
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
@@ -21,6 +21,8 @@ use std::path::{Path, PathBuf};
 pub(in crate::dax) const LOCK: &str = "flock";
 pub(in crate::dax) const METADATA: &str = "fstat";
 pub(in crate::dax) const SET_LEN: &str = "ftruncate";
+pub(in crate::dax) const SYNC: &str = "fsync";
+pub(in crate::dax) const LINK: &str = "linkat";
 
 /// The number that stands for an error that has none.
 const NO_NUMBER: Errno = Errno::IO;
@@ -116,9 +118,10 @@ pub(in crate::dax) fn meaning(error: &io::Error) -> Option<(ErrorKind, Cow<'stat
             "its file system is mounted read-only; remount it for writing",
         ),
         errno @ Errno::MFILE => {
-            let most = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+            let most = limits::open_files().and_then(|limit| limit.current);
+            let most = most.map(|most| format!(" of {most}")).unwrap_or_default();
             let text = format!(
-                "this process has reached its limit of {most} open files; raise it (ulimit -n, or LimitNOFILE= of a \
+                "this process has reached its limit{most} open files; raise it (ulimit -n, or LimitNOFILE= of a \
                  systemd unit), or use fewer files"
             );
             return Some((
@@ -146,6 +149,12 @@ pub(in crate::dax) fn is_without_syncs(errno: i32) -> bool {
     numbers.map(Errno::raw_os_error).contains(&errno)
 }
 
+/// Returns true for the errors of a call that the kernel does not have, or that a filter of system calls refuses: those of
+/// containers and sandboxes answer so.
+pub(in crate::dax) fn is_refused_call(errno: i32) -> bool {
+    [Errno::NOSYS, Errno::PERM].map(Errno::raw_os_error).contains(&errno)
+}
+
 /// Makes a file longer by zeros, which are in the file when this returns, and not synced.
 ///
 /// The file grows with its zeros: they are written and not just allocated, so that no length, now or after a crash, has
@@ -168,7 +177,7 @@ pub(in crate::dax) fn write_zeros(file: &File, range: &Range<u64>) -> io::Result
 /// Refuses a length beyond the limit of this process, since the system would send it a signal that ends it
 /// by default (setrlimit(2), `SIGXFSZ`).
 fn check_limit(len: u64) -> io::Result<()> {
-    match getrlimit(Resource::Fsize).current {
+    match limits::file_size().and_then(|limit| limit.current) {
         Some(limit) if len > limit => Err(Errno::FBIG.into()),
         _ => Ok(()),
     }
@@ -178,46 +187,30 @@ fn check_limit(len: u64) -> io::Result<()> {
 fn reserve(file: &File, range: &Range<u64>) -> io::Result<()> {
     let len = range.end - range.start;
     match rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, range.start, len) {
+        Err(errno @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG)) => Err(errno.into()),
         // A reservation is a hint; the writes find out what it could not do.
-        Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INTR) => Ok(()),
-        Err(errno) => Err(errno.into()),
+        _ => Ok(()),
     }
 }
 
-/// Makes the name of a new file durable.
+/// Makes the name of a file durable, if this user may read the directory, and the file system syncs directories.
 pub(in crate::dax) fn persist_name(path: &Path) -> Result<(), Error> {
-    let directory = open_directory_of(path).map_err(|error| opening_directory(path, &error))?;
-    directory.sync_all().map_err(|error| syncing_directory(path, &error))
-}
-
-/// Makes the name of an open file with these numbers of device and inode durable, if the path is its name, this user may
-/// read the directory, and the file system syncs directories.
-pub(in crate::dax) fn persist_name_of(path: &Path, id: (u64, u64)) -> Result<(), Error> {
-    // The system's name of an open file can be one that the file had before, or a description.
-    if !path.symlink_metadata().is_ok_and(|there| (there.dev(), there.ino()) == id) {
-        return Ok(());
-    }
-    let directory = match open_directory_of(path) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(()),
-        opened => opened.map_err(|error| opening_directory(path, &error))?,
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = match rustix::fs::open(directory_of(path), flags, Mode::empty()) {
+        Err(Errno::ACCESS | Errno::PERM) => return Ok(()),
+        Err(errno) => return Err(Error::os(path, "open of its directory", &errno.into())),
+        Ok(directory) => File::from(directory),
     };
     match directory.sync_all() {
         Err(error) if is_without_syncs(number(&error)) => Ok(()),
-        synced => synced.map_err(|error| syncing_directory(path, &error)),
+        synced => synced.map_err(|error| Error::os(path, "fsync of its directory", &error)),
     }
 }
 
-fn open_directory_of(path: &Path) -> io::Result<File> {
-    let directory = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    Ok(rustix::fs::open(directory_of(path), directory, Mode::empty())?.into())
-}
-
-fn opening_directory(path: &Path, error: &io::Error) -> Error {
-    Error::os(path, "open of its directory", error)
-}
-
-fn syncing_directory(path: &Path, error: &io::Error) -> Error {
-    Error::os(path, "fsync of its directory", error)
+/// Returns true if the path leads to the open file, and not by a link.
+pub(in crate::dax) fn is_name_of(path: &Path, file: &File) -> bool {
+    let (Ok(own), Ok(there)) = (file.metadata(), path.symlink_metadata()) else { return false };
+    (own.dev(), own.ino()) == (there.dev(), there.ino())
 }
 
 /// Returns the directory that has the name.

@@ -66,7 +66,7 @@ pub(in crate::dax) fn conclude(path: &Path, facts: &Facts) -> Result<Guarantee, 
     };
     guarantee.has_name = facts.has_name;
     if !facts.has_name {
-        guarantee.evidence.push(Evidence::new("statx: stx_nlink", "0"));
+        guarantee.evidence.push(Evidence::new("fstat: st_nlink", "0"));
     }
     Ok(guarantee)
 }
@@ -83,7 +83,7 @@ pub(in crate::dax) fn map(
         require_written(path, file, plan)?;
     }
     let mapping = mapping::new(file.as_fd(), plan, guarantee.alignment, deep_flush)
-        .map_err(|errno| Error::os(path, "mmap", &errno.into()))?;
+        .map_err(|(call, errno)| Error::os(path, call, &errno.into()))?;
     if plan.populate {
         populate(path, &mapping, plan.access)?;
     }
@@ -108,7 +108,8 @@ fn populate(path: &Path, mapping: &Mapping, access: Access) -> Result<(), Error>
         Err(Unpopulated::Unknown) => {
             return Err(Error::unsupported(
                 path,
-                "cannot be populated: this needs Linux 5.14 or later; leave it out, and pages come with their first access",
+                "cannot be populated: this needs Linux 5.14 or later, and a filter of system calls that permits madvise; \
+                 leave it out, and pages come with their first access",
             ));
         }
         Err(Unpopulated::At { at, errno }) => (at, errno),

@@ -3,18 +3,19 @@
 //! | file system | before | the name is given by | a crash before that leaves |
 //! |---|---|---|---|
 //! | with unnamed files (Linux: ext4, xfs, btrfs, tmpfs and others) | no name | `linkat` | nothing |
-//! | others | a temporary name beside it | `renameat2`, or `link` and `unlink` | a file of the temporary name |
+//! | others, and where `linkat` is refused | a temporary name beside it | [`naming`] | a file of the temporary name |
 //!
-//! None of these calls replaces a file that is there. A file system with neither of the last two is refused.
+//! Neither replaces a file that is there.
 
-use super::files::{directory_of, path_of, unnamed_in};
+use super::files::{self, directory_of, path_of, unnamed_in};
+use crate::dax::error::Error;
 use crate::dax::lock::OpenFile;
+use crate::system::naming::{self, create_exclusively};
 use alloc::format;
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, CWD};
 use rustix::io::Errno;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process;
 
@@ -30,19 +31,18 @@ pub(in crate::dax) struct NewFile {
 }
 
 impl NewFile {
-    /// Creates an empty file that can get the name, with mode 0600.
+    /// Creates an empty file that can get the name, with mode 0600. It has a temporary name before, if there is no other way
+    /// or if that `is_named` of it.
     ///
     /// # Errors
     /// If the name is taken, so that no file is filled in vain. [`give_name`](Self::give_name) decides.
-    pub(in crate::dax) fn create(path: &Path) -> io::Result<Self> {
+    pub(in crate::dax) fn create(path: &Path, is_named: bool) -> io::Result<Self> {
         if path.symlink_metadata().is_ok() {
             return Err(Errno::EXIST.into());
         }
         let directory = directory_of(path);
-        if let Some(new) = Self::without_name(directory) {
-            return Ok(new);
-        }
-        Self::with_temporary_name(directory)
+        let unnamed = if is_named { None } else { Self::without_name(directory) };
+        unnamed.map_or_else(|| Self::with_temporary_name(directory), Ok)
     }
 
     /// `None` where there are no such files, or where they could not get a name. The reason does not matter: the other
@@ -66,13 +66,21 @@ impl NewFile {
     }
 
     /// Gives it the name, unless something else has that. A crash leaves it with the name or without.
-    pub(in crate::dax) fn give_name(&mut self, path: &Path) -> io::Result<()> {
-        if let Some(temporary) = &self.name {
-            rename(temporary, path)?;
+    ///
+    /// # Errors
+    /// [`files::LINK`] is the call, if the file has no name, and gets none.
+    pub(in crate::dax) fn give_name(&mut self, path: &Path) -> Result<(), Error> {
+        let (call, given) = if let Some(temporary) = &self.name {
+            ("rename", naming::rename(temporary, path))
         } else {
             let own = path_of(self.file.file());
-            rustix::fs::linkat(CWD, own, CWD, path, AtFlags::SYMLINK_FOLLOW)?;
-        }
+            let linked = rustix::fs::linkat(CWD, own, CWD, path, AtFlags::SYMLINK_FOLLOW);
+            (files::LINK, linked.map_err(io::Error::from))
+        };
+        given.map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => Error::opening(path, call, &error),
+            _ => Error::os(path, call, &error),
+        })?;
         self.name = Some(path.to_path_buf());
         Ok(())
     }
@@ -81,42 +89,20 @@ impl NewFile {
     /// meanwhile finds no name left when it gets the lock.
     pub(in crate::dax) fn discard(self) {
         let Some(name) = &self.name else { return };
-        let (Ok(own), Ok(there)) = (self.file.metadata(), name.symlink_metadata()) else { return };
-        if (own.dev(), own.ino()) == (there.dev(), there.ino()) {
+        if files::is_name_of(name, &self.file) {
             // The error that led here is the one to report.
             drop(fs::remove_file(name));
         }
     }
 }
 
-fn create_exclusively(path: &Path) -> Result<File, Errno> {
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR).map(File::from)
-}
-
-/// Gives a file another name that nothing has.
-fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        // The kernel or the file system does not know the flag.
-        Err(Errno::INVAL | Errno::NOSYS) => link_and_unlink(from, to),
-        result => Ok(result?),
-    }
-}
-
-fn link_and_unlink(from: &Path, to: &Path) -> io::Result<()> {
-    fs::hard_link(from, to)?;
-    // The file is whole under its name. Another name of it does no harm.
-    drop(fs::remove_file(from));
-    Ok(())
-}
-
 #[cfg(test)]
 #[cfg(not(miri))]
 mod tests {
-    use super::{NewFile, directory_of, link_and_unlink, rename};
+    use super::{NewFile, directory_of};
+    use crate::dax::ErrorKind;
     use alloc::string::String;
     use alloc::vec::Vec;
-    use cachemaint_test_support::killed::at_each_system_call;
     use cachemaint_test_support::skip::skip;
     use std::fs;
     use std::io::{self, Write};
@@ -138,7 +124,6 @@ mod tests {
     }
 
     type Start = fn(&Path) -> Option<NewFile>;
-    type Method = fn(&Path, &Path) -> io::Result<()>;
 
     /// With a temporary name, and without one where the file system has such files.
     fn starts(test: &str, directory: &Path) -> Vec<Start> {
@@ -181,48 +166,16 @@ mod tests {
         symlink("nowhere", &link).unwrap();
         for start in starts("a_name_that_is_taken_is_refused_and_stays", directory.path()) {
             for taken in [&path, &link] {
-                let early = NewFile::create(taken).unwrap_err();
+                let early = NewFile::create(taken, false).unwrap_err();
                 assert_eq!(early.kind(), io::ErrorKind::AlreadyExists);
                 let mut new = filled(start, directory.path());
                 let error = new.give_name(taken).unwrap_err();
-                assert_eq!(error.kind(), io::ErrorKind::AlreadyExists, "{error}");
+                assert!(matches!(error.kind(), ErrorKind::Exists), "{error}");
                 new.discard();
                 assert_eq!(names(directory.path()).len(), 2);
             }
             assert_eq!(fs::read(&path).unwrap(), b"as it was");
             assert!(!link.exists());
-        }
-    }
-
-    /// For each method that some file system needs.
-    #[test]
-    fn a_rename_that_is_cut_off_loses_nothing() {
-        let (directory, to) = place();
-        let from = directory.path().join("temporary");
-        let methods: [Method; 2] = [rename, link_and_unlink];
-        for method in methods {
-            let was_cut_off = at_each_system_call(
-                "a_rename_that_is_cut_off_loses_nothing",
-                || {
-                    drop(fs::remove_file(&to));
-                    fs::write(&from, BYTES).unwrap();
-                },
-                || method(&from, &to),
-                |is_finished| {
-                    let [there, before] = [&to, &from].map(|path| fs::read(path).ok());
-                    let is_whole = there.as_deref() == Some(BYTES);
-                    assert!(is_whole || !is_finished && there.is_none(), "{there:?}");
-                    assert!(is_whole || before.as_deref() == Some(BYTES), "{before:?}");
-                },
-            );
-            if was_cut_off {
-                assert_eq!(names(directory.path()), ["file"], "the temporary name is gone");
-            }
-            fs::write(&from, BYTES).unwrap();
-            fs::write(&to, b"as it was").unwrap();
-            let error = method(&from, &to).unwrap_err();
-            assert_eq!(error.kind(), io::ErrorKind::AlreadyExists, "{error}");
-            assert_eq!(fs::read(&to).unwrap(), b"as it was");
         }
     }
 

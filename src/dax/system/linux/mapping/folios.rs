@@ -15,10 +15,11 @@
 //! large folios, that is each time.
 
 use super::advise;
+use crate::dax::system::linux::ask::dax_attribute;
 use core::ops::Range;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use rustix::fs::{Advice as FileAdvice, AtFlags, FileType, StatxAttributes, StatxFlags};
+use rustix::fs::Advice as FileAdvice;
 use rustix::mm::Advice;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
@@ -51,12 +52,7 @@ pub(super) struct Folios {
 /// Returns true if the pages of a file are known to be in the page cache. On a file that is mapped directly `cachestat`
 /// makes Linux 6.12 fail.
 pub(super) fn is_cached(file: BorrowedFd<'_>) -> bool {
-    let status = rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::TYPE);
-    status.is_ok_and(|status| {
-        status.stx_attributes_mask.contains(StatxAttributes::DAX)
-            && !status.stx_attributes.contains(StatxAttributes::DAX)
-            && FileType::from_raw_mode(status.stx_mode.into()) == FileType::RegularFile
-    })
+    dax_attribute(file) == Some(false)
 }
 
 /// Has the pages that a view reads be small: its mapping would keep a large folio in the cache, and another process that
@@ -70,7 +66,7 @@ pub(super) fn read_small_in_view(file: BorrowedFd<'_>, base: NonNull<u8>, place:
 
 /// Reads the beginning of a mapping ahead, and from then on page by page.
 fn read_small(file: BorrowedFd<'_>, base: NonNull<u8>, (offset, len): (u64, usize)) {
-    advise(base.as_ptr().cast(), len, Advice::Random).unwrap_or(());
+    advise(base.as_ptr().cast(), len, Advice::Random);
     let ahead = offset + len.min(AHEAD) as u64;
     for at in (offset..ahead).step_by(REQUEST) {
         advise_file(file, at..(at + REQUEST as u64).min(ahead), FileAdvice::WillNeed);
@@ -134,7 +130,7 @@ impl Folios {
             let len = LARGEST.min(self.len - start);
             let address = self.base.as_ptr().wrapping_add(start).cast();
             // The page table lets go of them first. The bytes are those of the file before and after.
-            advise(address, len, Advice::LinuxDontNeed).unwrap_or(());
+            advise(address, len, Advice::LinuxDontNeed);
             let at = self.offset + start as u64;
             advise_file(file, at..at + len as u64, FileAdvice::DontNeed);
             if self.stat(file, block).is_some_and(|stat| stat.cached == BLOCK as u64) {

@@ -46,7 +46,7 @@ struct Mapped {
     access: Access,
     /// `None` if the file is not in the page cache, or for reading only.
     folios: Option<Folios>,
-    /// The process that mapped it. A forked child does not inherit the pages (`MADV_DONTFORK`).
+    /// The process that mapped it. A forked child does not inherit the pages, unless `MADV_DONTFORK` is refused.
     owner: Process,
 }
 
@@ -56,17 +56,19 @@ unsafe impl Send for Mapped {}
 unsafe impl Sync for Mapped {}
 
 /// Maps a part of the file. `unit` is the number of bytes that the kernel
-/// maps at once, a page or more; the offset is a multiple of it. `deep_flush` flushes a medium that has no file system.
+/// maps at once, a page or more; the offset is a multiple of it. `deep_flush` flushes a medium that has no file system. An
+/// error is that of the named call.
 pub(super) fn new(
     fd: BorrowedFd<'_>,
     plan: &Plan,
     unit: u64,
     deep_flush: Option<DeepFlush>,
-) -> Result<Mapping, Errno> {
-    let len = whole_units(plan.len, unit)?;
-    let file = rustix::io::fcntl_dupfd_cloexec(fd, 0)?;
+) -> Result<Mapping, (&'static str, Errno)> {
+    let of_mmap = |errno| ("mmap", errno);
+    let len = whole_units(plan.len, unit).map_err(of_mmap)?;
+    let file = rustix::io::fcntl_dupfd_cloexec(fd, 0).map_err(|errno| ("fcntl", errno))?;
     let (raw, is_writable) = (file.as_raw_fd(), plan.access == Access::ReadAndWrite);
-    let base = map(fd, plan, len)?;
+    let base = map(fd, plan, len).map_err(of_mmap)?;
     let mut mapped = Mapped {
         base,
         len,
@@ -77,7 +79,7 @@ pub(super) fn new(
         folios: None,
         owner: Process::this(),
     };
-    advise(base.as_ptr().cast(), len, Advice::LinuxDontFork)?;
+    advise(base.as_ptr().cast(), len, Advice::LinuxDontFork);
     if Kind::of(plan.writeback) == Kind::Shared && folios::is_cached(fd) {
         let place = (plan.offset, len);
         match plan.access {
@@ -93,13 +95,10 @@ pub(super) fn new(
 }
 
 /// Gives the kernel advice about a range of a mapping that was made here, which changes no byte. A kernel that does not
-/// know the advice does not follow it.
-fn advise(address: *mut c_void, len: usize, advice: Advice) -> Result<(), Errno> {
+/// know the advice, has none (`CONFIG_ADVISE_SYSCALLS`) or filters it does not follow it.
+fn advise(address: *mut c_void, len: usize, advice: Advice) {
     // SAFETY: the range is in a shared mapping of our own, whose bytes are the file's before and after.
-    match unsafe { rustix::mm::madvise(address, len, advice) } {
-        Ok(()) | Err(Errno::INVAL) => Ok(()),
-        Err(errno) => Err(errno),
-    }
+    unsafe { rustix::mm::madvise(address, len, advice) }.unwrap_or(());
 }
 
 /// Asks the kernel for this kind of mapping of the file. Nothing is accessed.

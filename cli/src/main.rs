@@ -67,7 +67,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => UNREAD.into(),
         Err(error) => {
-            commands::text::tell!("{error:#}");
+            commands::text::tell!("{error:#}{}", action(&error));
             FAILED.into()
         }
     }
@@ -82,6 +82,22 @@ fn arguments() -> Arguments {
         // The replaced arguments can be valid, if those given are not UTF-8.
         Arguments::try_parse_from(shown).err().unwrap_or(error).exit()
     })
+}
+
+/// Returns what helps against the error of a system call that the kernel does not have, or that is not permitted.
+fn action(error: &anyhow::Error) -> &'static str {
+    #[cfg(unix)]
+    let is_refused = |error: &io::Error| {
+        use rustix::io::Errno;
+        matches!(Errno::from_io_error(error), Some(Errno::NOSYS | Errno::PERM))
+    };
+    #[cfg(not(unix))]
+    let is_refused = |_: &io::Error| false;
+    if error.chain().any(|cause| cause.downcast_ref().is_some_and(is_refused)) {
+        "; if a filter of system calls (seccomp) refuses it, have the container or sandbox permit it"
+    } else {
+        ""
+    }
 }
 
 /// Returns true if the reader of the output went away, as in `cachemaint caps | head`.

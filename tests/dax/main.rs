@@ -15,6 +15,8 @@ mod files;
 mod locks;
 mod placement;
 mod populate;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod refused_calls;
 mod resize;
 mod views;
 

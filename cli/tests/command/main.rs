@@ -14,6 +14,8 @@ mod inspect;
 mod journal;
 mod preserve;
 mod recorder;
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod refused_calls;
 #[cfg(target_os = "linux")]
 mod streams;
 

@@ -1,0 +1,125 @@
+//! Each system call of the command is refused in turn, as by an old kernel and by the filter of a container. The command falls
+//! back, or says which file it could not use and what helps.
+
+use crate::{Ran, cachemaint, ended, skip};
+use cachemaint_test_support::failing_calls::{CALLS, Refused, fail_calls};
+use core::ffi::c_int;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+
+const LINES: &str = "one\ntwo\n";
+
+/// What a command has done if it succeeds.
+enum Done {
+    /// It has printed this.
+    Printed(&'static str),
+    /// It has made this file, of these bytes.
+    Made(&'static str, &'static str),
+    /// This journal has these records.
+    Journal(&'static str, &'static str),
+    Anything,
+}
+use Done::{Anything, Journal, Made, Printed};
+
+/// Commands in a directory with a journal `log` and a store `store`, with their input.
+const STEPS: [(&[&str], &str, Done); 10] = [
+    (&["journal", "append", "new", "--create", "256K"], LINES, Journal("new", LINES)),
+    (&["journal", "append", "log"], "three\n", Journal("log", "one\ntwo\nthree\n")),
+    (&["journal", "read", "log"], "", Printed(LINES)),
+    (&["journal", "salvage", "log", "--into", "saved"], "", Journal("saved", LINES)),
+    (&["preserve", "save", "store", "other", "--grow", "1M"], LINES, Anything),
+    (&["preserve", "load", "store", "blob"], "", Printed(LINES)),
+    (&["preserve", "load", "store", "blob", "--output", "loaded"], "", Made("loaded", LINES)),
+    (&["record", "lines", "--create", "256K"], LINES, Anything),
+    (&["guard", ".", "--once", "--page-cache"], "", Anything),
+    (&["inspect", "log"], "", Anything),
+];
+
+fn command(place: &Path, arguments: &[&str]) -> Command {
+    let mut command = cachemaint();
+    command.args(arguments).current_dir(place);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn run(place: &Path, arguments: &[&str], input: &str) -> Ran {
+    ended(command(place, arguments).spawn().unwrap(), input)
+}
+
+/// Runs a command whose calls of a kind are refused; `None` if no filter is to be had.
+fn run_without(
+    (_, number, flags): &Refused,
+    errno: c_int,
+    place: &Path,
+    arguments: &[&str],
+    input: &str,
+) -> Option<Ran> {
+    // The filter is that of a thread, and of what it starts.
+    let start = || {
+        let mut command = command(place, arguments);
+        fail_calls(*number, *flags, errno).then(|| command.spawn().unwrap())
+    };
+    let child = thread::scope(|scope| scope.spawn(start).join().unwrap())?;
+    Some(ended(child, input))
+}
+
+/// Returns a fault of a command that has ended; `None` if it is as it should be.
+fn fault(place: &Path, done: &Done, arguments: &[&str], ran: &Ran) -> Option<String> {
+    let said = String::from_utf8_lossy(&ran.0.stderr);
+    match ran.0.status.code() {
+        Some(0) => {
+            let (found, expected) = match done {
+                Printed(text) => (ran.0.stdout.clone(), *text),
+                Made(file, text) => (fs::read(place.join(file)).unwrap_or_default(), *text),
+                Journal(file, lines) => {
+                    (run(place, &["journal", "read", file], "").0.stdout, *lines)
+                }
+                Anything => return None,
+            };
+            (found != expected.as_bytes()).then(|| "it succeeds in vain".to_owned())
+        }
+        Some(1 | 3) => {
+            // The fact and the action are divided by it.
+            let names_a_file = arguments.iter().any(|name| said.contains(&format!("{name}")));
+            let is_whole = said.starts_with("cachemaint: ") && said.contains("; ") && names_a_file;
+            (!is_whole).then(|| format!("says {said}"))
+        }
+        _ => Some(format!("{}: {said}", ran.0.status)),
+    }
+}
+
+#[test]
+fn a_refused_system_call_has_a_fallback_or_an_error_with_an_action() {
+    let test = "a_refused_system_call_has_a_fallback_or_an_error_with_an_action";
+    let in_memory = || tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let before = in_memory();
+    let made = [
+        ("log", &["journal", "append", "log"][..]),
+        ("store", &["preserve", "save", "store", "blob"]),
+    ];
+    for (_, arguments) in made {
+        let arguments = [arguments, &["--create", "256K"]].concat();
+        run(before.path(), &arguments, LINES).success();
+    }
+    let mut faults = Vec::new();
+    for refused in CALLS {
+        for (errno, name) in [(libc::ENOSYS, "ENOSYS"), (libc::EPERM, "EPERM")] {
+            for (arguments, input, done) in &STEPS {
+                let place = in_memory();
+                for (file, _) in made {
+                    fs::copy(before.path().join(file), place.path().join(file)).unwrap();
+                }
+                let Some(ran) = run_without(refused, errno, place.path(), arguments, input) else {
+                    return skip(test, "no filter of system calls is to be had");
+                };
+                let fault = fault(place.path(), done, arguments, &ran);
+                faults.extend(
+                    fault.map(|fault| format!("{}={name} {arguments:?}: {fault}", refused.0)),
+                );
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}

@@ -108,12 +108,13 @@ impl Loading<'_> {
         let parent = output.parent().filter(|parent| !parent.as_os_str().is_empty());
         let temporary = Arc::new(OnceLock::new());
         let removed = Arc::clone(&temporary);
-        // Before the file is there: a signal right after its creation must find the handler.
-        interrupts::handle(move || {
+        // Before the file is there: a signal right after its creation must find the handler. Without a handler a signal
+        // leaves the file, and no thread may be to be had for one.
+        drop(interrupts::handle(move || {
             let path: &PathBuf = removed.wait();
             drop(fs::remove_file(path));
             exit(interrupts::INTERRUPTED.into());
-        })?;
+        }));
         let beside = NamedTempFile::new_in(parent.unwrap_or(Path::new(".")));
         let mut beside = beside.with_context(unwritable)?;
         temporary.get_or_init(|| beside.path().to_path_buf());

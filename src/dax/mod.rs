@@ -73,9 +73,12 @@
 //! - The persistence domain is the claim of firmware ([`Domain`](crate::survival::Domain)), which cannot be verified.
 //! - A drive that does not promise whole sectors can lose any sector of a page that it was writing at a power loss, with
 //!   bytes that were persisted before. [`Guarantee`] does not know that.
-//! - Where a file system of Linux has no unnamed files (`O_TMPFILE`), a crash in a creation can leave a file
-//!   `.cachemaint-PROCESS-NUMBER` in the directory, which can be removed. One that also has neither hard links nor
-//!   `RENAME_NOREPLACE` is refused.
+//! - Where a file system of Linux has no unnamed files (`O_TMPFILE`), or `linkat` is refused, a crash in a creation can leave
+//!   a file `.cachemaint-PROCESS-NUMBER` in the directory, which can be removed. Without hard links and `RENAME_NOREPLACE`
+//!   it can leave an empty file of the name, too.
+//! - Where the file system does not sync directories, or this user may not read the directory, the name of a file is as durable
+//!   as the file system makes it by itself.
+//! - A call that the kernel does not have, or that a filter refuses (seccomp), has a fallback or is an error that names it.
 //!
 //! # Media errors and files that shrink, on Linux
 //! | to | by | what it costs |

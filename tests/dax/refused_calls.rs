@@ -7,6 +7,7 @@ use cachemaint_test_support::failing_calls::{CALLS, Refused, fail_calls};
 use cachemaint_test_support::skip::skip;
 use core::ffi::c_int;
 use std::fs;
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::thread;
 
@@ -22,7 +23,8 @@ fn without<T: Send>(
         let refuse = |(_, number, flags): &Refused| fail_calls(*number, *flags, errno);
         refused.iter().all(refuse).then(act)
     };
-    let done = thread::scope(|scope| scope.spawn(run).join().unwrap());
+    let done =
+        thread::scope(|scope| scope.spawn(run).join().unwrap_or_else(|panic| resume_unwind(panic)));
     if done.is_none() {
         skip("a test of refused system calls", "no filter of them is to be had");
     }

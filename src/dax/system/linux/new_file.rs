@@ -31,8 +31,8 @@ pub(in crate::dax) struct NewFile {
 }
 
 impl NewFile {
-    /// Creates an empty file that can get the name, with mode 0600. It has a temporary name before, if there is no other way
-    /// or if that `is_named` of it.
+    /// Creates an empty file that can get the name, with mode 0600. Until then it has a temporary name, if
+    /// `is_named` or if there is no other way.
     ///
     /// # Errors
     /// If the name is taken, so that no file is filled in vain. [`give_name`](Self::give_name) decides.

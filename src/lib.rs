@@ -4,7 +4,7 @@
 //!
 //! | task | start with |
 //! |---|---|
-//! | write back or invalidate lines: DMA, CXL, kernels | [`Cache`], [`coherence`] |
+//! | write back or invalidate lines: DMA, CXL, kernels (feature `privileged`) | [`Cache`], [`coherence`] |
 //! | persist data in a file at the true granularity of its medium | `DaxFile` (feature `dax`) |
 //! | write a structure of your own | [`Medium`] |
 //! | ask what this machine promises | [`report`], [`survival`] |
@@ -28,6 +28,7 @@
 //! Crates of the family are written against [`Medium`]: `cachemaint-journal` is a log that loses nothing acknowledged,
 //! `cachemaint-recorder` keeps the last events of each thread, `cachemaint-preserve` keeps named state over kexec and
 //! reboots, and `cachemaint-sim` crashes a structure of your own in every way that the medium allows.
+//! `cachemaint-platforms` has caches that registers maintain, for [`coherence`].
 //!
 //! # Calls that make data durable
 //! ```text
@@ -68,9 +69,10 @@
 //! |---|---|
 //! | `std` | the report on the host, waiting |
 //! | `dax` | files |
-//! | `alloc` | an `Arc` of a medium is a medium; `WriterLock::new` |
+//! | `alloc` | an `Arc` of a medium is a medium; `WriterLock::new`; `Padded::boxed` |
 //! | `serde` | reports as JSON and other formats |
-//! | `privileged` | discards and whole caches, for ring 0, EL1 and M-mode |
+//! | `privileged` | `Cache::privileged`, discards and whole caches, for ring 0, EL1 and M-mode |
+//! | `embedded-dma` | a [`Padded`](coherence::Padded) value is a buffer for drivers that are written against that crate |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]

@@ -51,12 +51,12 @@ impl<'a> Batch<'a> {
         unsafe { self.writeback_range(address(value), size_of_val(value)) };
     }
 
-    /// Issues the invalidation of `integers`; see [`Cache::invalidate`].
+    /// Issues the invalidation of `values`; see [`Cache::invalidate`].
     #[inline]
-    pub fn invalidate<T: Plain>(&self, integers: &'a mut [T]) {
-        let start = integers.as_mut_ptr().cast_const().cast();
+    pub fn invalidate<T: Plain>(&self, values: &'a mut [T]) {
+        let start = values.as_mut_ptr().cast_const().cast();
         // SAFETY: (1) all bytes of a slice can be read; (2) it is borrowed until the fence.
-        unsafe { self.writeback_invalidate_range(start, size_of_val(integers)) };
+        unsafe { self.writeback_invalidate_range(start, size_of_val(values)) };
     }
 
     /// Issues the write-back and invalidation of `value`; see [`Cache::writeback_invalidate`].

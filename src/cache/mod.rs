@@ -42,9 +42,14 @@ pub use plain::Plain;
 
 /// Cache maintenance on ranges of bytes, as this machine does it.
 ///
-/// [`host`](Self::host) asks the machine, [`persistent`](Self::persistent) aims at the point of persistence too, and
-/// [`from_facts`](Self::from_facts) takes the caller's word. It is one word. The
-/// [front page](crate#calls-that-make-data-durable) lists the calls that make data durable.
+/// It is one word. The [front page](crate#calls-that-make-data-durable) lists the calls that make data durable.
+///
+/// | the code | call |
+/// |---|---|
+/// | a program of a system | [`host`](Self::host); [`persistent`](Self::persistent) for the point of persistence |
+/// | a kernel, a hypervisor or firmware in ring 0 or at EL1 | `privileged`, with feature `privileged` of this crate |
+/// | the same on RISC-V and PowerPC, where no register describes the CPU, and boards that are known | [`from_facts`](Self::from_facts) |
+/// | a board whose caches registers or a vendor's functions maintain | no `Cache`, but an implementation of [`Maintain`](crate::coherence::Maintain): `cachemaint-platforms` has some |
 ///
 /// ```
 /// # fn main() -> Result<(), cachemaint::Unsupported> {
@@ -65,12 +70,14 @@ pub use plain::Plain;
 ///
 /// # Limits
 /// An operation reaches the lines of the mapped physical address in all caches before the point, from one CPU, that are
-/// coherent with it. `docs/exotic-machines.md` has the rules for CPUs, kernels and hypervisors where a thread must stay on
+/// coherent with it. Instruction caches are not maintained: a JIT compiler calls `__clear_cache` of compiler-rt, which macOS
+/// has as `sys_icache_invalidate` and Windows as `FlushInstructionCache`. `docs/exotic-machines.md` has the rules for CPUs, kernels and hypervisors where a thread must stay on
 /// its CPU, and for memory under several encryption keys.
 ///
 /// # Cost
 /// One instruction a line, and the fences of [`writeback_choice`](Self::writeback_choice) a call. One predictable branch
 /// a call chooses the instruction.
+#[doc(alias("icache", "clear_cache", "privileged"))]
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Cache {
     plan: Plan,
@@ -94,7 +101,8 @@ impl Cache {
     ///
     /// # Errors
     /// If user mode has no operation on this architecture, the CPU shows no instruction for it, or no operating system
-    /// can be asked for permission. The reason says which.
+    /// can be asked for permission: then code in ring 0 or at EL1 calls `privileged` (feature `privileged`). The reason
+    /// says which.
     #[inline]
     pub fn host() -> Result<Self, Unsupported> {
         #[cfg(all(target_has_atomic = "64", not(cachemaint_loom)))]
@@ -279,7 +287,7 @@ impl Cache {
         unsafe { self.writeback_range(address(value), size_of_val(value)) };
     }
 
-    /// Drops the lines of `integers`, so that later loads see an observer's stores to memory.
+    /// Drops the lines of `values`, so that later loads see an observer's stores to memory.
     ///
     /// # Ordering
     /// When this returns, loads that follow return data no older than the start of the call.
@@ -299,10 +307,10 @@ impl Cache {
     /// [`writeback_invalidate`]: Self::writeback_invalidate
     #[doc(alias("inv", "clflush", "dc civac", "dma_sync_for_cpu"))]
     #[inline]
-    pub fn invalidate<T: Plain>(self, integers: &mut [T]) {
+    pub fn invalidate<T: Plain>(self, values: &mut [T]) {
         // SAFETY: (1) all bytes of a slice can be read; (2) it is borrowed for writing, and every
-        // bit pattern is an integer.
-        unsafe { self.invalidate_range(integers.as_mut_ptr().cast(), size_of_val(integers)) };
+        // bit pattern is a value by `Plain` (1).
+        unsafe { self.invalidate_range(values.as_mut_ptr().cast(), size_of_val(values)) };
     }
 
     /// Writes the lines of `value` back and drops them, so that an observer sees the stored bytes and later loads fetch
@@ -336,7 +344,7 @@ impl Cache {
     ///
     /// # Safety
     /// 1. As for [`writeback_range`](Self::writeback_range).
-    /// 2. No reference exists to any byte of the range, unless to integers or to cells that others
+    /// 2. No reference exists to any byte of the range, unless to [`Plain`] values or to cells that others
     ///    may change: after the call they can have other values.
     #[inline]
     pub unsafe fn invalidate_range(self, start: *mut u8, len: usize) {

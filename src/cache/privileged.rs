@@ -82,7 +82,7 @@ impl Cache {
     ///    virtual machine `henvcfg.CBIE` too) is not 0.
     /// 2. The range is mapped and may be *written*, and does not wrap round the end of the address
     ///    space.
-    /// 3. No reference exists to any byte of the range, unless to integers or to cells that others may change. No one
+    /// 3. No reference exists to any byte of the range, unless to [`Plain`](super::Plain) values or to cells that others may change. No one
     ///    needs the bytes stored there: after the call any byte of it can have a value that it had at any earlier time.
     #[doc(alias("dc ivac", "cbo.inval", "dcache_inval_poc", "inv", "purge"))]
     pub unsafe fn discard_range(self, start: *mut u8, len: usize) -> Result<(), Unsupported> {

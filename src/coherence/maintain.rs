@@ -11,8 +11,7 @@ use crate::Cache;
 /// # Safety
 /// An implementation guarantees:
 /// 1. *Granule.* [`granule`](Self::granule) is a power of two and always the same. No cache that the
-///    implementation maintains, up to where the observer reads, writes back or drops anything
-///    beyond the aligned units of this size that a range touches.
+///    implementation maintains, up to where the observer reads, writes back or drops a larger unit at once.
 /// 2. *Write-back.* After [`issue_writeback`](Self::issue_writeback) or
 ///    [`issue_writeback_invalidate`](Self::issue_writeback_invalidate) of a range, and then `complete` on the same thread,
 ///    the observer reads each byte of the range that this thread had stored before the call. A store that follows (to
@@ -22,8 +21,9 @@ use crate::Cache;
 ///    call. The invalidation itself is not carried out before the loads that precede the call: that of
 ///    the flag is one of them.
 /// 4. *Nothing else is lost.* No byte outside the range of `issue_invalidate` changes its value for this program,
-///    except by stores of observers. A unit that the range covers in part is written back before it is dropped. Within
-///    the range a byte has, afterwards, a value that it had in the cache or in memory.
+///    except by stores of observers. A unit is *discarded*, that is dropped while dirty, only if the range covers it whole.
+///    Within the range a byte has, afterwards, a value that it had in the cache or in memory. Other units may be written
+///    back, and dropped after that, as an eviction may do at any time: a flush of the whole cache is an implementation.
 /// 5. *Order.* `complete` orders every load and store of this thread before it with every one after it, as the
 ///    observer sees them.
 /// 6. *The compiler.* Every operation is, to the compiler, code that may read and write the memory of the
@@ -33,19 +33,31 @@ use crate::Cache;
 /// 7. Every operation and `complete` returns; it neither unwinds nor does less for want of a resource. A failure (a region
 ///    that the controller does not serve) is refused where the value is made.
 ///
-/// # Implementing it for a memory-mapped controller
-/// Where the cache is maintained by stores to registers no instruction of this crate does it, but the
-/// contract above is met all the same, in a crate that knows the chip, for code that may access the registers.
+/// # Implementing it
+/// `cachemaint-platforms` has implementations for controllers that registers or functions maintain. Where another cache
+/// is maintained by an instruction or a function for the whole of it, this is all:
 ///
-/// **Cortex-M7.** `examples/driver` has it, with the registers (CMSIS `core_cm7.h`) and barriers. A DSB belongs before the
-/// operations, so that preceding stores are observed by them, and one DSB and an ISB after a set of them (Arm DUI 0646C,
-/// 4.8.7). `DCIMVAC` discards, so lines covered in part get `DCCIMVAC`: the functions of CMSIS do not do that.
+/// ```
+/// use cachemaint::coherence::{Maintain, hand_over};
 ///
-/// **An outer cache behind the CPU's own**, such as a PL310. `issue_writeback` cleans the inner lines, waits (DSB), and then
-/// cleans the outer ones: the inner lines must have arrived before. `issue_invalidate` and `issue_writeback_invalidate`
-/// do the same, with lines that are dropped, wait for the outer cache, and drop the inner lines again. Otherwise the CPU can
-/// fetch old bytes from the outer cache in between (Linux `arch/arm/mm/dma-mapping.c`, `__dma_page_cpu_to_dev` and
-/// `__dma_page_dev_to_cpu`). `complete` waits for both.
+/// struct Board;
+///
+/// /// Writes back all dirty lines, drops all lines, and waits.
+/// fn flush_data_cache() { /* an instruction, a register or a function of the vendor */ }
+///
+/// // SAFETY: (1) lines have 64 bytes. (2), (3) The flush comes after the stores and loads before `complete`, and writes back
+/// // what it drops (4). (5) It waits, and is a barrier. (6) The range is handed over; the flush is assembly. (7) It cannot fail.
+/// unsafe impl Maintain for Board {
+///     fn granule(&self) -> usize { 64 }
+///     unsafe fn issue_writeback(&self, start: *const u8, _: usize) { hand_over(start) }
+///     unsafe fn issue_invalidate(&self, start: *mut u8, _: usize) { hand_over(start) }
+///     unsafe fn issue_writeback_invalidate(&self, start: *const u8, _: usize) { hand_over(start) }
+///     fn complete(&self) { flush_data_cache() }
+/// }
+/// ```
+///
+/// Where operations take an address, stores before must be observed by them: Cortex-M7 needs a DSB before, one DSB and an
+/// ISB after a set of them (Arm DUI 0646C, 4.8.7). An operation that discards is for lines that the range covers whole.
 pub unsafe trait Maintain {
     /// Returns the alignment and padding, in bytes, of data that changes hands: a power of two.
     fn granule(&self) -> usize;
@@ -64,8 +76,8 @@ pub unsafe trait Maintain {
     /// # Safety
     /// 1. As for [`issue_writeback`](Self::issue_writeback) (1).
     /// 2. As for [`issue_writeback`](Self::issue_writeback) (2).
-    /// 3. No reference exists to any byte of the range, unless to integers, borrowed for writing by the
-    ///    caller, or to cells that others may change. After the call they can have other values, also older ones:
+    /// 3. No reference exists to any byte of the range, unless to [`Plain`](crate::cache::Plain) values, borrowed for writing
+    ///    by the caller, or to cells that others may change. After the call they can have other values, also older ones:
     ///    an implementation may lose dirty bytes of the range.
     unsafe fn issue_invalidate(&self, start: *mut u8, len: usize);
 

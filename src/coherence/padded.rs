@@ -1,8 +1,12 @@
 //! Memory that shares no write-back granule with anything else.
 
 use super::Maintain;
+use crate::cache::Plain;
+#[cfg(any(feature = "alloc", test))]
+use alloc::boxed::Box;
 use core::fmt;
 use core::ops::{Deref, DerefMut};
+use core::panic::{RefUnwindSafe, UnwindSafe};
 
 /// The granules that a buffer can be padded to: arrays of 32 to 2048 bytes. Sealed.
 #[diagnostic::on_unimplemented(
@@ -12,9 +16,10 @@ use core::ops::{Deref, DerefMut};
 pub trait Granule: sealed::Sealed {}
 
 mod sealed {
-    /// A value with the alignment of the granule.
+    /// A value with the alignment of the granule. Its bounds let code that is generic over the granule, and the
+    /// documentation, conclude that a padded value is sent and shared as the value is.
     pub trait Sealed {
-        type Aligned;
+        type Aligned: Copy + Send + Sync + Unpin + super::UnwindSafe + super::RefUnwindSafe;
     }
 }
 
@@ -22,7 +27,7 @@ macro_rules! granules {
     ($($aligned:ident $bytes:literal),*) => {
         $(
             #[repr(align($bytes))]
-            #[derive(Debug)]
+            #[derive(Clone, Copy, Debug)]
             pub struct $aligned;
 
             impl sealed::Sealed for [u8; $bytes] {
@@ -40,6 +45,13 @@ granules!(
 /// A value that begins and ends on multiples of `N` bytes, so that it shares no unit of that size with anything else. A
 /// buffer that an observer writes must be such a value.
 ///
+/// | the memory | call |
+/// |---|---|
+/// | a value, moved in | [`new`](Self::new), [`into_inner`](Self::into_inner) |
+/// | a static | [`for_granule`](Self::for_granule) |
+/// | the heap, of any size, without a copy on the stack | [`boxed`](Self::boxed) (feature `alloc`) |
+/// | memory that exists: a pool, a mapping, a section of the linker's, of a length that is known at run time | [`from_mut`](Self::from_mut) |
+///
 /// `N` is known to the compiler and the granule only to the machine, so [`new`](Self::new) and each hand-over compare
 /// them. 64 suffices for x86, 32 for Cortex-M7, 128 for the assumption of arm64 kernels (Linux `ARCH_DMA_MINALIGN`), 256
 /// for A64FX; 2048 for arm64 CPUs that do not state it. If the other side has caches too, its granule counts as well: `N`
@@ -54,14 +66,15 @@ granules!(
 /// assert_eq!(GREETING.len(), 5);
 /// ```
 ///
-/// Other sizes are refused by the compiler:
+/// A reference to a padded array coerces to one to a padded slice, which a driver takes for any length. Other sizes are
+/// refused by the compiler:
 ///
 /// ```compile_fail
 /// # use cachemaint::coherence::Padded;
 /// static GREETING: Padded<[u8; 5], 48> = Padded::for_granule(*b"hello", 32);
 /// ```
 #[repr(C)]
-pub struct Padded<T, const N: usize>
+pub struct Padded<T: ?Sized, const N: usize>
 where
     [u8; N]: Granule,
 {
@@ -78,10 +91,7 @@ where
     /// # Errors
     /// If the machine writes back in units larger than `N`.
     pub fn new(value: T, cache: &(impl Maintain + ?Sized)) -> Result<Self, GranuleTooLarge> {
-        let granule = cache.granule();
-        if granule > N {
-            return Err(GranuleTooLarge { granule, padded_to: N });
-        }
+        GranuleTooLarge::check(cache, N)?;
         Ok(Self { alignment: [], value })
     }
 
@@ -92,8 +102,33 @@ where
     #[must_use]
     pub const fn for_granule(value: T, granule: usize) -> Self {
         assert!(granule.is_power_of_two(), "the granule is not a power of two");
-        Self::assert_fits(granule);
+        assert_fits(granule, N);
         Self { alignment: [], value }
+    }
+
+    /// Allocates a value of zeros, which never is on the stack.
+    ///
+    /// ```
+    /// use cachemaint::coherence::{Coherent, Padded};
+    ///
+    /// type Frame = [u8; 1920 * 1080 * 4];
+    /// let frame: Box<Padded<Frame, 2048>> = Padded::boxed(&Coherent)?;
+    /// # Ok::<(), cachemaint::coherence::GranuleTooLarge>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    #[cfg(any(feature = "alloc", test))]
+    pub fn boxed(cache: &(impl Maintain + ?Sized)) -> Result<Box<Self>, GranuleTooLarge>
+    where
+        T: Plain,
+    {
+        GranuleTooLarge::check(cache, N)?;
+        let mut memory = Box::<Self>::new_uninit();
+        // SAFETY: the memory is one such value, and borrowed for writing.
+        unsafe { memory.as_mut_ptr().write_bytes(0, 1) };
+        // SAFETY: all bytes are initialized, and zeros are a value by `Plain` (1).
+        Ok(unsafe { memory.assume_init() })
     }
 
     /// Returns the value, without the padding.
@@ -101,22 +136,62 @@ where
     pub fn into_inner(self) -> T {
         self.value
     }
+}
 
+impl<T: Plain, const N: usize> Padded<[T], N>
+where
+    [u8; N]: Granule,
+{
+    /// Takes memory that exists for a padded slice, in place.
+    ///
+    /// ```
+    /// use cachemaint::coherence::{self, Coherent, Padded};
+    ///
+    /// #[repr(align(64))]
+    /// struct Pool([u8; 4096]);
+    /// let mut pool = Pool([0; 4096]);
+    /// let frame: &mut Padded<[u8], 64> = Padded::from_mut(&mut pool.0[..1536], &Coherent)?;
+    /// coherence::release_to_writer(&Coherent, frame);
+    /// # Ok::<(), coherence::NotPadded>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the memory does not begin and end on multiples of `N`, or the machine writes back in units larger than `N`.
+    pub fn from_mut<'a>(
+        memory: &'a mut [T],
+        cache: &(impl Maintain + ?Sized),
+    ) -> Result<&'a mut Self, NotPadded> {
+        GranuleTooLarge::check(cache, N).map_err(NotPadded::Granule)?;
+        let (start, len) = (memory.as_mut_ptr(), size_of_val(memory));
+        if !start.addr().is_multiple_of(N) || !len.is_multiple_of(N) {
+            return Err(NotPadded::Ends { start: start.addr(), len, padded_to: N });
+        }
+        let padded = core::ptr::from_mut(memory) as *mut Self;
+        // SAFETY: the only field with bytes is the slice, at the start. The memory is aligned to `N`, and the type has no
+        // padding behind it, since its size is a multiple of `N`. It stays borrowed.
+        Ok(unsafe { &mut *padded })
+    }
+}
+
+impl<T: ?Sized, const N: usize> Padded<T, N>
+where
+    [u8; N]: Granule,
+{
     /// Returns the range of the value, padding included: whole granules of `granule` bytes.
     #[inline]
     #[track_caller]
     pub(super) fn granules(&mut self, granule: usize) -> (*mut u8, usize) {
-        Self::assert_fits(granule);
-        (core::ptr::from_mut(self).cast(), size_of::<Self>())
-    }
-
-    #[track_caller]
-    const fn assert_fits(granule: usize) {
-        assert!(granule <= N, "the granule is larger than the padding of the buffer");
+        assert_fits(granule, N);
+        (core::ptr::from_mut(self).cast(), size_of_val(self))
     }
 }
 
-impl<T, const N: usize> Deref for Padded<T, N>
+#[track_caller]
+const fn assert_fits(granule: usize, padded_to: usize) {
+    assert!(granule <= padded_to, "the granule is larger than the padding of the buffer");
+}
+
+impl<T: ?Sized, const N: usize> Deref for Padded<T, N>
 where
     [u8; N]: Granule,
 {
@@ -127,7 +202,7 @@ where
     }
 }
 
-impl<T, const N: usize> DerefMut for Padded<T, N>
+impl<T: ?Sized, const N: usize> DerefMut for Padded<T, N>
 where
     [u8; N]: Granule,
 {
@@ -136,12 +211,42 @@ where
     }
 }
 
-impl<T: fmt::Debug, const N: usize> fmt::Debug for Padded<T, N>
+impl<T: fmt::Debug + ?Sized, const N: usize> fmt::Debug for Padded<T, N>
 where
     [u8; N]: Granule,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.value.fmt(f)
+        (&&self.value).fmt(f)
+    }
+}
+
+/// Lends the value to a driver that transfers by DMA. The pointer and length are those of the value, without its padding.
+// SAFETY: the value is within, and its own implementation answers for it.
+#[cfg(feature = "embedded-dma")]
+unsafe impl<T: embedded_dma::ReadTarget + ?Sized, const N: usize> embedded_dma::ReadTarget
+    for Padded<T, N>
+where
+    [u8; N]: Granule,
+{
+    type Word = T::Word;
+
+    fn as_read_buffer(&self) -> (*const Self::Word, usize) {
+        self.value.as_read_buffer()
+    }
+}
+
+/// Lends the value to a driver that transfers by DMA. The pointer and length are those of the value, without its padding.
+// SAFETY: the value is within, and its own implementation answers for it.
+#[cfg(feature = "embedded-dma")]
+unsafe impl<T: embedded_dma::WriteTarget + ?Sized, const N: usize> embedded_dma::WriteTarget
+    for Padded<T, N>
+where
+    [u8; N]: Granule,
+{
+    type Word = T::Word;
+
+    fn as_write_buffer(&mut self) -> (*mut Self::Word, usize) {
+        self.value.as_write_buffer()
     }
 }
 
@@ -153,6 +258,13 @@ pub struct GranuleTooLarge {
     pub granule: usize,
     /// The alignment and padding of the buffer, in bytes.
     pub padded_to: usize,
+}
+
+impl GranuleTooLarge {
+    fn check(cache: &(impl Maintain + ?Sized), padded_to: usize) -> Result<(), Self> {
+        let granule = cache.granule();
+        if granule > padded_to { Err(Self { granule, padded_to }) } else { Ok(()) }
+    }
 }
 
 impl fmt::Display for GranuleTooLarge {
@@ -173,10 +285,43 @@ impl fmt::Display for GranuleTooLarge {
 
 impl core::error::Error for GranuleTooLarge {}
 
+/// Memory cannot be taken for a padded slice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NotPadded {
+    /// The machine writes back in larger units than asked for.
+    Granule(GranuleTooLarge),
+    /// The memory shares its first or last unit with other data.
+    Ends {
+        /// The address of its first byte.
+        start: usize,
+        /// Its length, in bytes.
+        len: usize,
+        /// The alignment and padding, in bytes.
+        padded_to: usize,
+    },
+}
+
+impl fmt::Display for NotPadded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Granule(error) => error.fmt(f),
+            Self::Ends { start, len, padded_to } => write!(
+                f,
+                "{len} bytes from {start:#x} are not whole units of {padded_to} bytes, so they may share a unit with other \
+                 data; take memory that begins and ends on multiples of {padded_to}"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for NotPadded {}
+
 #[cfg(test)]
 mod tests {
-    use super::{GranuleTooLarge, Padded};
+    use super::{Granule, GranuleTooLarge, NotPadded, Padded};
     use crate::coherence::{Coherent, Maintain, acquire, release_to_writer};
+    use alloc::boxed::Box;
     use alloc::string::ToString;
 
     /// A machine with a granule of the given number of bytes, and no cache.
@@ -235,6 +380,54 @@ mod tests {
         );
         let error = Padded::<_, 2048>::new(0_u8, &WithGranule(4096)).unwrap_err();
         assert!(error.to_string().ends_with("map its memory uncached"), "{error}");
+    }
+
+    /// In a thread whose stack is smaller than the frame.
+    #[test]
+    fn a_frame_buffer_is_made_on_the_heap_and_handed_over_as_a_slice() {
+        const FRAME: usize = 1920 * 1080 * 4;
+        let work = || {
+            let mut frame: Box<Padded<[u8; FRAME], 2048>> = Padded::boxed(&Coherent).unwrap();
+            frame[FRAME - 1] = 7;
+            let whole: &mut Padded<[u8], 2048> = &mut *frame;
+            release_to_writer(&Coherent, whole);
+            acquire(&Coherent, whole);
+            assert_eq!((whole[0], whole[FRAME - 1]), (0, 7));
+            assert!(Padded::<[u8; FRAME], 64>::boxed(&WithGranule(128)).is_err());
+        };
+        std::thread::Builder::new().stack_size(64 << 10).spawn(work).unwrap().join().unwrap();
+    }
+
+    #[test]
+    fn memory_is_adopted_if_both_of_its_ends_are_those_of_granules() {
+        let mut pool = Padded::<_, 64>::new([0_u32; 64], &Coherent).unwrap();
+        let at = core::ptr::from_ref(&pool[0]).addr();
+        let mut adopt = |words: core::ops::Range<usize>, granule| {
+            let padded = Padded::<[u32], 64>::from_mut(&mut pool[words], &WithGranule(granule))?;
+            padded.fill(9);
+            Ok(padded.granules(granule))
+        };
+        let (start, len) = adopt(16..48, 64).unwrap();
+        assert_eq!((start.addr(), len), (at + 64, 128), "32 words, in place");
+        let ends = |start, len| Err(NotPadded::Ends { start, len, padded_to: 64 });
+        assert_eq!(adopt(8..24, 32), ends(at + 32, 64));
+        assert_eq!(adopt(16..47, 32), ends(at + 64, 124));
+        let too_large = GranuleTooLarge { granule: 128, padded_to: 64 };
+        assert_eq!(adopt(0..64, 128), Err(NotPadded::Granule(too_large)));
+        assert_eq!((pool[15], pool[16], pool[47], pool[48]), (0, 9, 9, 0));
+    }
+
+    /// Also where the granule is not known yet, as in a driver that is generic over it.
+    #[test]
+    fn a_padded_value_is_sent_and_shared_as_the_value_is() {
+        fn is_sent_and_shared<T: Send + Sync>() {}
+        fn generic<T: Send + Sync, const N: usize>()
+        where
+            [u8; N]: Granule,
+        {
+            is_sent_and_shared::<Padded<T, N>>();
+        }
+        generic::<u8, 64>();
     }
 
     #[test]

@@ -4,7 +4,6 @@
 #![cfg(not(cachemaint_loom))]
 #![expect(unsafe_code, reason = "implements the trait for models, and calls it on raw ranges")]
 
-mod memory_mapped;
 // The models are for exploring many runs, and Miri interprets, some hundred times slower.
 #[cfg(not(miri))]
 mod model;

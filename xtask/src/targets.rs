@@ -8,7 +8,7 @@ use crate::packages::{self, PUBLISHED, Package, features, has_media, published};
 use crate::report::{Finding, Report, Tests};
 use crate::toolchain::{self, Compiler};
 
-/// Kernels and boards, one of them without media. `examples/driver` is for each of them.
+/// Kernels and boards, one of them without media.
 const BOARDS: [&str; 4] = [
     "x86_64-unknown-none",
     "aarch64-unknown-none",
@@ -53,12 +53,7 @@ const IMAGES: [(&str, &str); 3] = [
 
 /// Builds the library without `std`. Only a build passes its assembly to the assembler.
 pub(crate) fn no_std(_host: &Host, report: &mut Report) -> Result<()> {
-    BOARDS.into_iter().try_for_each(|triple| {
-        bare(report, triple)?;
-        on(report, &format!("{triple} driver"), triple, |compiler| {
-            compiler.cargo("check -p cachemaint-driver").check()
-        })
-    })
+    BOARDS.into_iter().try_for_each(|triple| bare(report, triple))
 }
 
 /// Does the same for the other architectures, and where features are refused.

@@ -14,9 +14,10 @@ use anyhow::{Context as _, Result, ensure};
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// The packages, each with the file of its list.
-const PACKAGES: [(&str, &str); 5] = [
+const PACKAGES: [(&str, &str); 6] = [
     ("cachemaint", "tests/interface.txt"),
     ("cachemaint-journal", "crates/journal/tests/interface.txt"),
+    ("cachemaint-platforms", "crates/platforms/tests/interface.txt"),
     ("cachemaint-preserve", "crates/preserve/tests/interface.txt"),
     ("cachemaint-recorder", "crates/recorder/tests/interface.txt"),
     ("cachemaint-sim", "crates/sim/tests/interface.txt"),

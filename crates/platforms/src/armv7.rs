@@ -1,0 +1,127 @@
+//! The data caches of an Armv7 core of the A or R profile.
+
+use crate::{each_line, hardware};
+use cachemaint::coherence::{Maintain, hand_over};
+
+/// The data caches of a Cortex-A or Cortex-R with Armv7, or with Armv8 in AArch32, by CP15. An outer cache needs
+/// [`Pl310`](crate::Pl310) around it.
+///
+/// # Cost
+/// DCCMVAC or DCCIMVAC for each line, a DSB before and after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Armv7 {
+    line: usize,
+    granule: usize,
+}
+
+impl Armv7 {
+    /// Returns the caches of this CPU, with the sizes of its cache type register (CTR). A CPU that does not state its
+    /// write-back granule, as Cortex-R5, is taken for one of 2048 bytes, as the architecture demands: use
+    /// [`with_lines`](Self::with_lines) with the size of its manual.
+    ///
+    /// # Safety
+    /// 1. This code, and all that uses the caches, runs at PL1 or PL2 of Armv7-A, Armv7-R or Armv8 in AArch32.
+    /// 2. All CPUs that use them have the line size and the granule of this one.
+    /// 3. A CPU that has operations under way executes a DSB before the thread goes on elsewhere.
+    /// 4. No other cache is between the CPU and the observer.
+    #[cfg(any(all(target_arch = "arm", not(test)), doc))]
+    #[must_use]
+    pub unsafe fn new() -> Self {
+        let ctr: usize;
+        // SAFETY: (1) permits the read, which has no effect.
+        unsafe {
+            core::arch::asm!("mrc p15, 0, {}, c0, c0, 1", out(reg) ctr, options(nostack, preserves_flags, nomem));
+        }
+        Self::of(ctr)
+    }
+
+    /// Returns caches with lines and a granule of these numbers of bytes.
+    ///
+    /// # Panics
+    /// If `line` is not a power of two, or `granule` is not one or is smaller.
+    ///
+    /// # Safety
+    /// 1. As for [`new`](Self::new) (1), (3) and (4).
+    /// 2. No line of the CPUs is shorter than `line`, and none writes back a unit that is larger than `granule`.
+    #[must_use]
+    pub const unsafe fn with_lines(line: usize, granule: usize) -> Self {
+        assert!(line.is_power_of_two() && granule.is_power_of_two() && line <= granule);
+        Self { line, granule }
+    }
+
+    /// Returns the sizes that a CTR states: the logarithms of words in `DminLine` (19:16) and CWG (27:24).
+    const fn of(ctr: usize) -> Self {
+        let (line, granule) = (4 << (ctr >> 16 & 0xf), ctr >> 24 & 0xf);
+        Self { line, granule: if granule == 0 { 2048 } else { 4 << granule } }
+    }
+
+    /// Executes the operation on each line.
+    #[inline]
+    fn issue(self, operate: unsafe fn(usize), start: *const u8, len: usize) {
+        hand_over(start); // the compiler stores what it kept in registers
+        hardware::dsb(); // preceding loads are complete, and erratum 764369 of Cortex-A9 is avoided
+        // SAFETY: (1) the maker of the value vouched for the privilege; (2) the line holds a byte of the range.
+        each_line(self.line, start, len, |line| unsafe { operate(line) });
+    }
+}
+
+// SAFETY: (1) its maker vouched for the granule. (2) to (5) An operation by address observes preceding stores of this CPU to
+// the line; both write back before they drop; the DSBs order them after preceding loads and complete them (Arm ARM DDI 0406C,
+// B2.2.9 and A3.8.3). (6) The range is handed over, and operations and barriers are assembly. (7) Nothing can fail.
+unsafe impl Maintain for Armv7 {
+    #[inline]
+    fn granule(&self) -> usize {
+        self.granule
+    }
+
+    #[inline]
+    unsafe fn issue_writeback(&self, start: *const u8, len: usize) {
+        self.issue(hardware::clean, start, len);
+    }
+
+    #[inline]
+    unsafe fn issue_invalidate(&self, start: *mut u8, len: usize) {
+        self.issue(hardware::clean_invalidate, start, len);
+    }
+
+    #[inline]
+    unsafe fn issue_writeback_invalidate(&self, start: *const u8, len: usize) {
+        self.issue(hardware::clean_invalidate, start, len);
+    }
+
+    #[inline]
+    fn complete(&self) {
+        hardware::dsb();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Armv7;
+    use crate::hardware::record::{Executed, take};
+    use cachemaint::coherence;
+
+    /// Values of the technical reference manuals of Cortex-A9 (DDI 0388), A15 (DDI 0438) and R5 (DDI 0460).
+    #[test]
+    fn sizes_are_those_of_the_cache_type_register() {
+        let sizes = |ctr| (Armv7::of(ctr).line, Armv7::of(ctr).granule);
+        assert_eq!(sizes(0x8333_8003), (32, 32));
+        assert_eq!(sizes(0x8444_c004), (64, 64));
+        assert_eq!(sizes(0x8003_c003), (32, 2048));
+    }
+
+    #[test]
+    fn lines_are_cleaned_or_dropped_between_barriers() {
+        // SAFETY: (1) and (2) nothing is executed.
+        let cache = unsafe { Armv7::with_lines(64, 64) };
+        let start = core::ptr::without_provenance_mut(0x8000_0030);
+        // SAFETY: (1) nothing is accessed at the addresses.
+        unsafe { coherence::release_range(&cache, start, 17) };
+        let expected = [Executed::Dsb, Executed::Clean(0x8000_0000), Executed::Clean(0x8000_0040)];
+        assert_eq!(take(), [&expected[..], &[Executed::Dsb]].concat());
+        // SAFETY: (1) and (2) nothing is accessed at the addresses.
+        unsafe { coherence::acquire_range(&cache, start, 1) };
+        let expected = [Executed::Dsb, Executed::CleanInvalidate(0x8000_0000), Executed::Dsb];
+        assert_eq!(take(), expected);
+    }
+}

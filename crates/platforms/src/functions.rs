@@ -1,0 +1,231 @@
+//! Caches that functions maintain: those of a vendor by address, and a flush of the whole cache.
+
+use cachemaint::coherence::{Coherent, Maintain, hand_over};
+
+/// A cache that functions of a vendor maintain by address: those of a ROM, a HAL or an RTOS.
+///
+/// ```
+/// use cachemaint_platforms::Functions;
+///
+/// mod board {
+///     // ESP32-P4, linked from ESP-IDF (`esp32p4/rom/cache.h`), which replaces these functions of its ROM.
+///     # /*
+///     unsafe extern "C" {
+///         fn Cache_WriteBack_Addr(map: u32, address: u32, size: u32) -> i32;
+///         fn Cache_WriteBack_Invalidate_Addr(map: u32, address: u32, size: u32) -> i32;
+///     }
+///     # */
+///     # unsafe fn Cache_WriteBack_Addr(_: u32, _: u32, _: u32) -> i32 { 0 }
+///     # unsafe fn Cache_WriteBack_Invalidate_Addr(_: u32, _: u32, _: u32) -> i32 { 0 }
+///     /// `CACHE_MAP_L1_DCACHE` and `CACHE_MAP_L2_CACHE`.
+///     const CACHES: u32 = 1 << 4 | 1 << 5;
+///
+///     // Their registers are those of both cores: add the lock that ESP-IDF takes around them.
+///     pub unsafe fn writeback(start: *const u8, len: usize) {
+///         unsafe { Cache_WriteBack_Addr(CACHES, start.addr() as u32, len as u32) };
+///     }
+///     pub unsafe fn writeback_invalidate(start: *const u8, len: usize) {
+///         unsafe { Cache_WriteBack_Invalidate_Addr(CACHES, start.addr() as u32, len as u32) };
+///     }
+/// }
+///
+/// // SAFETY: (1) the board's functions do this, for ranges of any alignment, and (3) exclude each other; (2) lines of its second
+/// // level have 128 bytes at most.
+/// let cache = unsafe { Functions::new(128, board::writeback, board::writeback_invalidate) };
+/// ```
+///
+/// # Cost
+/// A call of the function, and two barriers for devices.
+#[derive(Clone, Copy, Debug)]
+pub struct Functions {
+    granule: usize,
+    writeback: unsafe fn(*const u8, usize),
+    writeback_invalidate: unsafe fn(*const u8, usize),
+}
+
+impl Functions {
+    /// Returns the cache of these functions, which are given the first address and the number of bytes, not 0.
+    ///
+    /// # Safety
+    /// 1. When a function has returned, and a barrier for devices has been executed, each line that the range touches has been
+    ///    written back, by the second function dropped too, in all caches between this CPU and the observer. No dirty line is
+    ///    dropped without that.
+    /// 2. `granule` is a power of two, and no cache writes back a larger unit.
+    /// 3. They may be called at any time at which the value is used, and neither fail nor unwind. Callers on other CPUs and in
+    ///    interrupts do not disturb them.
+    /// 4. On 32-bit arm they begin and end with a DSB.
+    #[must_use]
+    pub const unsafe fn new(
+        granule: usize,
+        writeback: unsafe fn(*const u8, usize),
+        writeback_invalidate: unsafe fn(*const u8, usize),
+    ) -> Self {
+        Self { granule, writeback, writeback_invalidate }
+    }
+}
+
+/// Calls the function of a [`Functions`] for a range that is not empty.
+fn call(function: unsafe fn(*const u8, usize), start: *const u8, len: usize) {
+    hand_over(start); // the compiler stores what it kept in registers
+    Coherent.complete(); // preceding stores and loads are complete as devices see them
+    if len > 0 {
+        // SAFETY: the maker of the value vouched for the function.
+        unsafe { function(start, len) };
+    }
+}
+
+// SAFETY: its maker vouched for the granule (1), the operations (2, 3, 4) and that they cannot fail (7). (5) The barriers are those
+// for devices, or the functions' own. (6) The range is handed over, and the barrier is assembly.
+unsafe impl Maintain for Functions {
+    #[inline]
+    fn granule(&self) -> usize {
+        self.granule
+    }
+
+    #[inline]
+    unsafe fn issue_writeback(&self, start: *const u8, len: usize) {
+        call(self.writeback, start, len);
+    }
+
+    #[inline]
+    unsafe fn issue_invalidate(&self, start: *mut u8, len: usize) {
+        call(self.writeback_invalidate, start, len);
+    }
+
+    #[inline]
+    unsafe fn issue_writeback_invalidate(&self, start: *const u8, len: usize) {
+        call(self.writeback_invalidate, start, len);
+    }
+
+    #[inline]
+    fn complete(&self) {
+        Coherent.complete();
+    }
+}
+
+/// A cache that can be flushed as a whole only.
+///
+/// # Cost
+/// Each completion writes back all dirty lines and drops all lines, however short the ranges are: collect several ranges under
+/// one, by the methods of [`Maintain`].
+#[derive(Clone, Copy, Debug)]
+pub struct WholeCache {
+    granule: usize,
+    flush: fn(),
+}
+
+impl WholeCache {
+    /// Returns the cache that this function flushes.
+    ///
+    /// # Safety
+    /// 1. When the function has returned, each line that was dirty when it was called has been written back, and each line
+    ///    that was cached has been dropped, in all caches between this CPU and the observer.
+    /// 2. It orders every load and store of this thread before it with every one after it, as the observer sees them. It is
+    ///    assembly that may access memory, or code that the compiler does not see.
+    /// 3. `granule` is a power of two, and no cache writes back a larger unit.
+    /// 4. It may be called at any time at which the value is used, and neither fails nor unwinds.
+    #[must_use]
+    pub const unsafe fn new(granule: usize, flush: fn()) -> Self {
+        Self { granule, flush }
+    }
+
+    /// Returns the data cache of a CVA6, which any FENCE flushes if it is configured so. `granule` is `DcacheLineWidth` in bytes,
+    /// 16 by default.
+    ///
+    /// # Safety
+    /// 1. This CPU is a CVA6 with a write-back cache whose configuration has `DcacheFlushOnFence` and `DcacheInvalidateOnFlush`
+    ///    (openhwgroup/cva6, `core/controller.sv`, FENCE; `core/include/config_pkg.sv`). A write-through cache drops nothing
+    ///    there, and needs memory that is not cacheable.
+    /// 2. As for [`new`](Self::new) (3).
+    /// 3. No other cache is between it and the observer.
+    #[must_use]
+    pub const unsafe fn cva6(granule: usize) -> Self {
+        Self { granule, flush: fence }
+    }
+}
+
+/// Executes FENCE IORW, IORW on RISC-V.
+fn fence() {
+    Coherent.complete();
+}
+
+// SAFETY: its maker vouched for the granule (1), and that the flush does not fail (7). (2), (3) It comes after the stores and loads
+// that precede `complete`, and covers all lines. (4) It writes back what it drops. (5) It is a barrier. (6) The range is handed over,
+// and the flush is opaque to the compiler.
+unsafe impl Maintain for WholeCache {
+    #[inline]
+    fn granule(&self) -> usize {
+        self.granule
+    }
+
+    #[inline]
+    unsafe fn issue_writeback(&self, start: *const u8, _: usize) {
+        hand_over(start);
+    }
+
+    #[inline]
+    unsafe fn issue_invalidate(&self, start: *mut u8, _: usize) {
+        hand_over(start);
+    }
+
+    #[inline]
+    unsafe fn issue_writeback_invalidate(&self, start: *const u8, _: usize) {
+        hand_over(start);
+    }
+
+    #[inline]
+    fn complete(&self) {
+        (self.flush)();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Functions, WholeCache};
+    use cachemaint::coherence::{self, Maintain, Padded};
+    use std::cell::RefCell;
+    use std::thread_local;
+    use std::vec::Vec;
+
+    thread_local! {
+        static CALLS: RefCell<Vec<(&'static str, usize)>> = const { RefCell::new(Vec::new()) };
+    }
+
+    fn called(function: &'static str, len: usize) {
+        CALLS.with_borrow_mut(|calls| calls.push((function, len)));
+    }
+
+    unsafe fn writeback(_: *const u8, len: usize) {
+        called("writeback", len);
+    }
+
+    unsafe fn writeback_invalidate(_: *const u8, len: usize) {
+        called("writeback_invalidate", len);
+    }
+
+    #[test]
+    fn a_buffer_is_handed_over_by_the_functions_of_the_vendor() {
+        // SAFETY: (1) to (4) there is no observer.
+        let cache = unsafe { Functions::new(64, writeback, writeback_invalidate) };
+        let mut buffer: Padded<[u8; 40], 64> = Padded::new([0; 40], &cache).unwrap();
+        coherence::release(&cache, &*buffer);
+        coherence::release_to_writer(&cache, &mut buffer);
+        coherence::acquire(&cache, &mut buffer);
+        coherence::release(&cache, &[0_u8; 0]);
+        let expected =
+            [("writeback", 40), ("writeback_invalidate", 64), ("writeback_invalidate", 64)];
+        assert_eq!(CALLS.take(), expected);
+    }
+
+    #[test]
+    fn several_ranges_are_flushed_once() {
+        // SAFETY: (1) to (4) there is no observer.
+        let cache = unsafe { WholeCache::new(16, || called("flush", 0)) };
+        for range in [[0_u8; 100], [1; 100]] {
+            // SAFETY: (1) the range can be read; (2) nothing relies on it.
+            unsafe { cache.issue_writeback(range.as_ptr(), range.len()) };
+        }
+        cache.complete();
+        assert_eq!(CALLS.take(), [("flush", 0)]);
+    }
+}

@@ -1,0 +1,73 @@
+//! Data caches that registers, CP15 or a vendor's functions maintain, for the hand-over of memory to devices.
+//!
+//! Each type implements [`Maintain`](cachemaint::coherence::Maintain). A driver is written against that trait, and the
+//! board chooses one of these:
+//!
+//! | platform | item | run on |
+//! |---|---|---|
+//! | Cortex-M7, M55 and M85 | [`CortexM`] | an emulated MPS2 with a Cortex-M7 |
+//! | Cortex-A and Cortex-R with Armv7, or Armv8 in AArch32, at PL1 | [`Armv7`] | an emulated Versatile Express with a Cortex-A15 |
+//! | an L2C-310 (PL310) behind these: Cortex-A5, A9 | [`Pl310`] | an emulated Versatile Express with a Cortex-A9 |
+//! | CVA6 with a write-back cache, and other cores that flush the whole cache | [`WholeCache`] | nothing: by the sources of the core |
+//! | functions of a ROM, a HAL or an RTOS: ESP32-P4, Zephyr | [`Functions`] | nothing |
+//!
+//! The first three exist for the target architecture `arm` alone. An emulator has no caches: it shows that registers and
+//! instructions are there. Their order is compared with the manuals', and with a model of two levels of cache.
+//!
+//! ```
+//! # #[cfg(all(target_arch = "arm", target_os = "none"))] {
+//! use cachemaint::coherence::{self, Padded};
+//! use cachemaint_platforms::CortexM;
+//!
+//! // SAFETY: (1) the board has a Cortex-M7, and this code is privileged.
+//! const CACHE: CortexM = unsafe { CortexM::new() };
+//!
+//! fn receive(buffer: &mut Padded<[u8], 32>, run_device: impl FnOnce(*mut u8, usize)) {
+//!     coherence::release_to_writer(&CACHE, buffer);
+//!     run_device(buffer.as_mut_ptr(), buffer.len());
+//!     coherence::acquire(&CACHE, buffer);
+//! }
+//! # }
+//! ```
+//!
+//! # Limits
+//! No operation discards: `acquire` cleans a line before it drops it. Instruction caches are not maintained. Memory that
+//! the MPU or MMU maps as not cacheable, and tightly coupled memory, need [`Coherent`](cachemaint::coherence::Coherent)
+//! alone; so do Cortex-M cores without a data cache.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![no_std]
+#![allow(unsafe_code, reason = "it implements a trait that is a promise, by registers")]
+
+#[cfg(test)]
+extern crate std;
+
+#[cfg(any(target_arch = "arm", doc, test))]
+mod armv7;
+#[cfg(any(target_arch = "arm", doc, test))]
+mod cortex_m;
+mod functions;
+#[cfg(any(target_arch = "arm", doc, test))]
+mod hardware;
+#[cfg(any(target_arch = "arm", doc, test))]
+mod pl310;
+#[cfg(test)]
+mod two_levels;
+
+#[cfg(any(target_arch = "arm", doc, test))]
+pub use armv7::Armv7;
+#[cfg(any(target_arch = "arm", doc, test))]
+pub use cortex_m::CortexM;
+pub use functions::{Functions, WholeCache};
+#[cfg(any(target_arch = "arm", doc, test))]
+pub use pl310::Pl310;
+
+/// Calls `operate` with the address of each line that a range touches.
+#[cfg(any(target_arch = "arm", doc, test))]
+#[inline]
+fn each_line(line: usize, start: *const u8, len: usize, operate: impl FnMut(usize)) {
+    let Some(last) = len.checked_sub(1) else { return };
+    // The caller vouches that the range does not wrap; the number behind the last line may.
+    let (first, last) = (start.addr() / line, (start.addr() + last) / line);
+    (first..=last).map(|number| number * line).for_each(operate);
+}

@@ -19,6 +19,12 @@ fn with_all_steps_it_is_right_where_invalidating_discards() {
     Scenario { discards: true, ..Scenario::small() }.explore(Depth::OneEvent).unwrap();
 }
 
+/// Dirty lines beyond the range are written back, as an eviction may do at any time.
+#[test]
+fn with_all_steps_it_is_right_where_only_the_whole_cache_can_be_flushed() {
+    Scenario { flushes_all: true, ..Scenario::small() }.explore(Depth::TwoEvents).unwrap();
+}
+
 /// Asserts that the ring without one of its steps is wrong, in some run.
 #[track_caller]
 fn is_wrong(scenario: &Scenario) {
@@ -111,13 +117,14 @@ fn any_event(words: usize) -> impl Strategy<Value = Event> {
 
 fn any_scenario() -> impl Strategy<Value = Scenario> {
     let lines = prop_oneof![Just(1_usize), Just(2), Just(4), Just(8)];
-    (lines.clone(), lines, 0..3_u32, any::<bool>(), any::<u8>()).prop_map(
-        |(producer, consumer, capacity, discards, before_wrap)| {
+    (lines.clone(), lines, 0..3_u32, any::<[bool; 2]>(), any::<u8>()).prop_map(
+        |(producer, consumer, capacity, [discards, flushes_all], before_wrap)| {
             let granule = producer.max(consumer) * size_of::<u32>();
             Scenario {
                 layout: Layout::new(granule, 1 << capacity, 2),
                 words_per_line: [producer, consumer],
                 discards,
+                flushes_all,
                 messages: 12,
                 first: 0_u32.wrapping_sub(u32::from(before_wrap % 16)),
                 without: None,

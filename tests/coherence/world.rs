@@ -50,6 +50,8 @@ pub(crate) struct Scenario {
     pub(crate) words_per_line: [usize; 2],
     /// True if invalidating discards dirty lines, as privileged operations may.
     pub(crate) discards: bool,
+    /// True if nothing maintains a range: the fence writes back and drops the whole cache.
+    pub(crate) flushes_all: bool,
     pub(crate) messages: u32,
     /// The number of the first message.
     pub(crate) first: u32,
@@ -90,6 +92,7 @@ impl Scenario {
             layout: Layout::new(8, 2, 2),
             words_per_line: [2, 2],
             discards: false,
+            flushes_all: false,
             messages: 4,
             first: 0,
             without: None,
@@ -243,7 +246,8 @@ impl Cpu<'_> {
             Issued::Invalidate { .. } => Step::InvalidateMessage,
         };
         self.world.last_issued[self.id].set(Some(step));
-        if self.world.scenario.without != Some(step) {
+        let scenario = self.world.scenario;
+        if !scenario.flushes_all && scenario.without != Some(step) {
             self.world.machine.borrow_mut().issue(self.id, words, operation);
         }
     }
@@ -290,8 +294,13 @@ unsafe impl Maintain for Cpu<'_> {
     fn complete(&self) {
         self.world.before_access_of(self.id);
         let after_message = self.world.last_issued[self.id].take() == Some(Step::WriteBackMessage);
-        if !(after_message && self.world.scenario.without == Some(Step::FenceAfterMessage)) {
-            self.world.machine.borrow_mut().fence(self.id);
+        let Scenario { flushes_all, without, layout, .. } = self.world.scenario;
+        let mut machine = self.world.machine.borrow_mut();
+        if *flushes_all {
+            machine.issue(self.id, 0..layout.words(), Issued::Invalidate { discard: false });
+        }
+        if !(after_message && *without == Some(Step::FenceAfterMessage)) {
+            machine.fence(self.id);
         }
     }
 }

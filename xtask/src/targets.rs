@@ -44,11 +44,13 @@ const SYSTEMS: [&str; 5] = [
     "x86_64-unknown-linux-musl",
 ];
 
-/// The targets of the lab's images, and the arguments that select the images if a target lacks some.
-const IMAGES: [(&str, &str); 3] = [
-    ("x86_64-unknown-none", ""),
-    ("aarch64-unknown-none", ""),
-    ("riscv64gc-unknown-none-elf", "--bin freestanding"),
+/// The targets of the lab's images, and the arguments that select the images of a target.
+const IMAGES: [(&str, &str); 5] = [
+    ("x86_64-unknown-none", "-p cachemaint-lab-freestanding"),
+    ("aarch64-unknown-none", "-p cachemaint-lab-freestanding"),
+    ("riscv64gc-unknown-none-elf", "-p cachemaint-lab-freestanding --bin freestanding"),
+    ("thumbv7em-none-eabi", "-p cachemaint-lab-boards"),
+    ("armv7a-none-eabi", "-p cachemaint-lab-boards"),
 ];
 
 /// Builds the library without `std`. Only a build passes its assembly to the assembler.
@@ -147,8 +149,7 @@ pub(crate) fn systems(_host: &Host, report: &mut Report) -> Result<()> {
     }
     IMAGES.into_iter().try_for_each(|(triple, images)| {
         on(report, &format!("{triple} images"), triple, |compiler| {
-            let clippy = compiler.cargo("clippy -p cachemaint-lab-freestanding");
-            clippy.words(images).words("-- -D warnings").check()
+            compiler.cargo("clippy").words(images).words("-- -D warnings").check()
         })
     })
 }

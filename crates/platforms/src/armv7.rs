@@ -3,7 +3,7 @@
 use crate::{each_line, hardware};
 use cachemaint::coherence::{Maintain, hand_over};
 
-/// The data caches of a Cortex-A or Cortex-R with Armv7, or with Armv8 in AArch32, by CP15. An outer cache needs
+/// The data caches of a Cortex-A or Cortex-R with Armv7, or with Armv8 in `AArch32`, by CP15. An outer cache needs
 /// [`Pl310`](crate::Pl310) around it.
 ///
 /// # Cost
@@ -16,11 +16,11 @@ pub struct Armv7 {
 
 impl Armv7 {
     /// Returns the caches of this CPU, with the sizes of its cache type register (CTR). A CPU that does not state its
-    /// write-back granule, as Cortex-R5, is taken for one of 2048 bytes, as the architecture demands: use
+    /// write-back granule, as Cortex-R4, is taken for one of 2048 bytes, as the architecture demands: use
     /// [`with_lines`](Self::with_lines) with the size of its manual.
     ///
     /// # Safety
-    /// 1. This code, and all that uses the caches, runs at PL1 or PL2 of Armv7-A, Armv7-R or Armv8 in AArch32.
+    /// 1. This code, and all that uses the caches, runs at PL1 or PL2 of Armv7-A, Armv7-R or Armv8 in `AArch32`.
     /// 2. All CPUs that use them have the line size and the granule of this one.
     /// 3. A CPU that has operations under way executes a DSB before the thread goes on elsewhere.
     /// 4. No other cache is between the CPU and the observer.
@@ -101,12 +101,12 @@ mod tests {
     use crate::hardware::record::{Executed, take};
     use cachemaint::coherence;
 
-    /// Values of the technical reference manuals of Cortex-A9 (DDI 0388), A15 (DDI 0438) and R5 (DDI 0460).
+    /// Values of the technical reference manuals of Cortex-A5 (DDI 0433), A7 (DDI 0464) and R4 (DDI 0363).
     #[test]
     fn sizes_are_those_of_the_cache_type_register() {
         let sizes = |ctr| (Armv7::of(ctr).line, Armv7::of(ctr).granule);
         assert_eq!(sizes(0x8333_8003), (32, 32));
-        assert_eq!(sizes(0x8444_c004), (64, 64));
+        assert_eq!(sizes(0x8444_8003), (64, 64));
         assert_eq!(sizes(0x8003_c003), (32, 2048));
     }
 

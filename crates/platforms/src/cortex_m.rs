@@ -5,6 +5,22 @@ use cachemaint::coherence::{Maintain, hand_over};
 
 /// The data cache of a Cortex-M7, M55 or M85, by the registers of the SCB. Several drivers may each have one.
 ///
+/// ```
+/// # #[cfg(all(target_arch = "arm", target_os = "none"))] {
+/// use cachemaint::coherence::{self, Padded};
+/// use cachemaint_platforms::CortexM;
+///
+/// // SAFETY: (1) the board has a Cortex-M7, and this code is privileged.
+/// const CACHE: CortexM = unsafe { CortexM::new() };
+///
+/// fn receive(buffer: &mut Padded<[u8], 32>, run_device: impl FnOnce(*mut u8, usize)) {
+///     coherence::release_to_writer(&CACHE, buffer);
+///     run_device(buffer.as_mut_ptr(), buffer.len());
+///     coherence::acquire(&CACHE, buffer);
+/// }
+/// # }
+/// ```
+///
 /// # Cost
 /// A store to a register for each line of 32 bytes, a DSB before, a DSB and an ISB after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

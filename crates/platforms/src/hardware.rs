@@ -42,8 +42,8 @@ mod arm {
     pub(crate) unsafe fn clean(line: usize) {
         // SAFETY: (1) and (2) are the caller's duties; no value that the program sees changes.
         unsafe {
-            asm!("mcr p15, 0, {}, c7, c10, 1", in(reg) line, options(nostack, preserves_flags))
-        };
+            asm!("mcr p15, 0, {}, c7, c10, 1", in(reg) line, options(nostack, preserves_flags));
+        }
     }
 
     /// Cleans the line to the point of coherency and drops it: DCCIMVAC.
@@ -55,8 +55,8 @@ mod arm {
     pub(crate) unsafe fn clean_invalidate(line: usize) {
         // SAFETY: (1) and (2) are the caller's duties; no value that the program sees changes.
         unsafe {
-            asm!("mcr p15, 0, {}, c7, c14, 1", in(reg) line, options(nostack, preserves_flags))
-        };
+            asm!("mcr p15, 0, {}, c7, c14, 1", in(reg) line, options(nostack, preserves_flags));
+        }
     }
 }
 

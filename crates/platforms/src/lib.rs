@@ -6,29 +6,13 @@
 //! | platform | item | run on |
 //! |---|---|---|
 //! | Cortex-M7, M55 and M85 | [`CortexM`] | an emulated MPS2 with a Cortex-M7 |
-//! | Cortex-A and Cortex-R with Armv7, or Armv8 in AArch32, at PL1 | [`Armv7`] | an emulated Versatile Express with a Cortex-A15 |
-//! | an L2C-310 (PL310) behind these: Cortex-A5, A9 | [`Pl310`] | an emulated Versatile Express with a Cortex-A9 |
+//! | Cortex-A and Cortex-R with Armv7, or Armv8 in `AArch32`, at PL1 | [`Armv7`] | an emulated Versatile Express with a Cortex-A9 |
+//! | an L2C-310 (PL310) behind these: Cortex-A5, A9 | [`Pl310`] | the same |
 //! | CVA6 with a write-back cache, and other cores that flush the whole cache | [`WholeCache`] | nothing: by the sources of the core |
 //! | functions of a ROM, a HAL or an RTOS: ESP32-P4, Zephyr | [`Functions`] | nothing |
 //!
 //! The first three exist for the target architecture `arm` alone. An emulator has no caches: it shows that registers and
 //! instructions are there. Their order is compared with the manuals', and with a model of two levels of cache.
-//!
-//! ```
-//! # #[cfg(all(target_arch = "arm", target_os = "none"))] {
-//! use cachemaint::coherence::{self, Padded};
-//! use cachemaint_platforms::CortexM;
-//!
-//! // SAFETY: (1) the board has a Cortex-M7, and this code is privileged.
-//! const CACHE: CortexM = unsafe { CortexM::new() };
-//!
-//! fn receive(buffer: &mut Padded<[u8], 32>, run_device: impl FnOnce(*mut u8, usize)) {
-//!     coherence::release_to_writer(&CACHE, buffer);
-//!     run_device(buffer.as_mut_ptr(), buffer.len());
-//!     coherence::acquire(&CACHE, buffer);
-//! }
-//! # }
-//! ```
 //!
 //! # Limits
 //! No operation discards: `acquire` cleans a line before it drops it. Instruction caches are not maintained. Memory that

@@ -130,7 +130,7 @@ mod tests {
         sync: BASE + CACHE_SYNC,
     };
 
-    /// Memory is mapped at C000_0000H and begins at 6000_0000H.
+    /// Memory begins at the physical address 6000 0000H, and is mapped at C000 0000H.
     fn cache() -> Pl310<Armv7> {
         // SAFETY: (1) and (2) nothing is executed.
         let inner = unsafe { Armv7::with_lines(32, 32) };

@@ -1,5 +1,5 @@
-//! Emulated boards without an operating system, and the images of `tests/lab/freestanding` for them: the build and the
-//! boot of an image, and the check of a run's end.
+//! Emulated boards without an operating system, and the images of `tests/lab/freestanding` and `tests/lab/boards` for them:
+//! the build and the boot of an image, and the check of a run's end.
 
 use anyhow::{Result, ensure};
 
@@ -12,11 +12,16 @@ use lose_lines::unavailable::Unavailable;
 /// Seconds for one boot, which takes less than one.
 const LIMIT: u32 = 60;
 
+const FREESTANDING: &str = "cachemaint-lab-freestanding";
+const BOARDS: &str = "cachemaint-lab-boards";
+
 /// A board with any CPU.
 #[derive(Debug)]
 pub(super) struct Board {
     pub(super) architecture: &'static str,
     triple: &'static str,
+    /// The package of its images.
+    package: &'static str,
     options: &'static str,
     /// The emulator's exit code when the image powers the board off.
     powered_off: i32,
@@ -25,7 +30,8 @@ pub(super) struct Board {
 pub(super) const X86_64: Board = Board {
     architecture: "x86_64",
     triple: "x86_64-unknown-none",
-    options: "-M q35 -device isa-debug-exit",
+    package: FREESTANDING,
+    options: "-serial stdio -M q35 -device isa-debug-exit",
     // The image's 0x10 (QEMU `hw/misc/debugexit.c`: value << 1 | 1).
     powered_off: 33,
 };
@@ -33,7 +39,8 @@ pub(super) const X86_64: Board = Board {
 pub(super) const AARCH64: Board = Board {
     architecture: "aarch64",
     triple: "aarch64-unknown-none",
-    options: "-M virt",
+    package: FREESTANDING,
+    options: "-serial stdio -M virt",
     powered_off: 0,
 };
 
@@ -41,7 +48,26 @@ pub(super) const AARCH64: Board = Board {
 pub(super) const RISCV64: Board = Board {
     architecture: "riscv64",
     triple: "riscv64gc-unknown-none-elf",
-    options: "-M virt -bios none",
+    package: FREESTANDING,
+    options: "-serial stdio -M virt -bios none",
+    powered_off: 0,
+};
+
+/// With a Cortex-M7, and all of its RAM.
+pub(super) const MPS2: Board = Board {
+    architecture: "arm",
+    triple: "thumbv7em-none-eabi",
+    package: BOARDS,
+    options: "-M mps2-an500 -m 16M -serial none -chardev stdio,id=out -semihosting-config enable=on,chardev=out",
+    powered_off: 0,
+};
+
+/// With a Cortex-A9 and an L2C-310.
+pub(super) const VERSATILE_EXPRESS: Board = Board {
+    architecture: "arm",
+    triple: "armv7a-none-eabi",
+    package: BOARDS,
+    options: "-M vexpress-a9 -serial none -chardev stdio,id=out -semihosting-config enable=on,chardev=out",
     powered_off: 0,
 };
 
@@ -52,7 +78,7 @@ impl Board {
         let image = self.build(lab, image)?;
         Ok(emulators
             .system(self.architecture)
-            .words("-accel tcg -m 128M -serial stdio")
+            .words("-accel tcg -m 128M")
             .words(self.options)
             .args(["-cpu", cpu, "-kernel", &image])
             .limit(LIMIT))
@@ -62,8 +88,8 @@ impl Board {
     fn build(&self, lab: &Lab<'_>, image: &str) -> Result<String> {
         let compiler = Compiler::new(self.triple).map_err(Unavailable::because)?;
         lab.sources
-            .cargo(&compiler, "build --release -p cachemaint-lab-freestanding")
-            .args(["--bin", image])
+            .cargo(&compiler, "build --release")
+            .args(["-p", self.package, "--bin", image])
             .read()?;
         let file = lab.sources.target().join(self.triple).join("release").join(image);
         ensure!(file.is_file(), "the image was built, but not as {}", file.display());

@@ -132,7 +132,27 @@ const PROOFS: [Proof; 3] = [
     Proof { board: board::RISCV64, own_steps: &["privileged refused"], models: RISCV64 },
 ];
 
+/// Boards whose caches registers or CP15 maintain, their CPUs, and the controllers that the image must have used.
+const CONTROLLERS: [(Board, &str, &[&str]); 2] = [
+    (board::MPS2, "cortex-m7", &["cortex-m7", "done"]),
+    (board::VERSATILE_EXPRESS, "cortex-a9", &["cortex-a9", "l2c-310", "done"]),
+];
+
 pub(super) fn lanes() -> Vec<Lane> {
+    let controllers = CONTROLLERS.iter().map(|(board, cpu, printed)| {
+        let name = format!("freestanding/{}/{cpu}", board.architecture);
+        Lane::new(name, "a driver's buffer changes hands by the board's controllers", move |lab| {
+            let machine = board.booting(lab, "boards", cpu)?;
+            Ok(Box::new(move |log| {
+                let (lines, ending) = board::run(&machine, log)?;
+                let mut wrong = board.wrong_end(&lines, &ending);
+                if lines != **printed {
+                    wrong.push(format!("it printed {lines:?}"));
+                }
+                Ok(Finding::of(Tests::counted(1, 0, 0), wrong.join("; ")))
+            }))
+        })
+    });
     let lane = |proof: &'static Proof, model: &'static Model| {
         let cpus = if model.cpus > 1 { format!("/{}-cpus", model.cpus) } else { String::new() };
         let name = format!("freestanding/{}/{}{cpus}", proof.board.architecture, model.cpu);
@@ -142,6 +162,7 @@ pub(super) fn lanes() -> Vec<Lane> {
     PROOFS
         .iter()
         .flat_map(|proof| proof.models.iter().map(move |model| lane(proof, model)))
+        .chain(controllers)
         .collect()
 }
 

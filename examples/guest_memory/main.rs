@@ -1,17 +1,21 @@
-//! The RAM of a virtual machine that outlives its monitor: vm-memory maps it, and this crate makes it persistent when the
-//! guest asks for it, as its flush requests to virtio-pmem do.
+//! The RAM of a virtual machine that outlives its monitor: vm-memory maps it and knows which pages are dirty, and this crate
+//! makes these persistent when the guest asks for it, as its flush requests to virtio-pmem do. `guest.rs` is what a monitor
+//! takes over.
 //!
 //! ```sh
 //! cargo run -p cachemaint-examples --example guest_memory -- /mnt/pmem/ram   # and again
 //! ```
 
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod guest;
+
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 #[expect(unsafe_code, clippy::print_stdout, reason = "lends the guest's RAM; shows the result")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    use cachemaint::{dax, medium::Granularity};
+    use cachemaint::{Cache, dax, medium::Granularity};
     use rustix::mm::{MapFlags, ProtFlags};
     use std::{ptr::NonNull, sync::atomic::Ordering};
-    use vm_memory::{Bytes, FileOffset, GuestAddress};
+    use vm_memory::{Bytes, FileOffset, GuestAddress, GuestMemoryBackend, bitmap::AtomicBitmap};
     use vm_memory::{GuestMemoryMmap, GuestRegionMmap, MmapRegion};
 
     const RAM: usize = 4 << 20;
@@ -29,7 +33,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         if is_synchronous { MapFlags::SHARED_VALIDATE | MapFlags::SYNC } else { MapFlags::SHARED };
     let backing = Some(FileOffset::new(opened.file().try_clone()?, 0));
     let [protection, flags] = [PROTECTION.bits(), flags.bits()].map(u32::cast_signed);
-    let region = MmapRegion::<()>::build(backing, RAM, protection, flags)?;
+    let region = MmapRegion::<AtomicBitmap>::build(backing, RAM, protection, flags)?;
     let bytes = NonNull::new(region.as_ptr()).ok_or("no RAM")?;
     let bytes = NonNull::slice_from_raw_parts(bytes, RAM);
     let region = GuestRegionMmap::new(region, GuestAddress(0)).ok_or("no such RAM")?;
@@ -48,7 +52,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     );
     for (word, at) in [(steps + 1, place(steps + 1)), (steps + 1, STEPS)] {
         memory.store(word, at, Ordering::Relaxed)?;
-        ram.persist(at.0..at.0 + 8)?; // the guest's flush request
+        // The guest's flush request: all that is dirty.
+        for dirty in memory.iter().flat_map(guest::take_dirty) {
+            ram.persist(dirty)?;
+        }
+    }
+    if let Ok(cache) = Cache::host() {
+        guest::write_back(cache, &memory, STEPS, RAM)?; // for a device that does not see the caches
     }
     Ok(())
 }

@@ -6,7 +6,7 @@
 //! | platform | item | run on |
 //! |---|---|---|
 //! | Cortex-M7, M55 and M85 | [`CortexM`] | an emulated MPS2 with a Cortex-M7 |
-//! | Cortex-A and Cortex-R with Armv7, or Armv8 in `AArch32`, at PL1 | [`Armv7`] | an emulated Versatile Express with a Cortex-A9 |
+//! | Cortex-A and Cortex-R with Armv7, or Armv8 in `AArch32`, at PL1 | [`Armv7`] | an emulated Zynq-7000 with a Cortex-A9 |
 //! | an L2C-310 (PL310) behind these: Cortex-A5, A9 | [`Pl310`] | the same |
 //! | CVA6 with a write-back cache, and other cores that flush the whole cache | [`WholeCache`] | nothing: by the sources of the core |
 //! | functions of a ROM, a HAL or an RTOS: ESP32-P4, Zephyr | [`Functions`] | nothing |

@@ -9,7 +9,7 @@ fn main() -> Result<(), VarError> {
     let (profile, address) = match target.split_once('-') {
         Some((cpu, rest)) if rest.starts_with("none") && cpu.starts_with("thumbv7em") => ("m", 0),
         Some((cpu, rest)) if rest.starts_with("none") && cpu.starts_with("armv7a") => {
-            ("a", 0x6001_0000_u32)
+            ("a", 0x10_0000_u32)
         }
         _ => return Ok(()),
     };

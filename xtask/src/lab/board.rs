@@ -63,11 +63,11 @@ pub(super) const MPS2: Board = Board {
 };
 
 /// With a Cortex-A9 and an L2C-310.
-pub(super) const VERSATILE_EXPRESS: Board = Board {
+pub(super) const ZYNQ: Board = Board {
     architecture: "arm",
     triple: "armv7a-none-eabi",
     package: BOARDS,
-    options: "-M vexpress-a9 -serial none -chardev stdio,id=out -semihosting-config enable=on,chardev=out",
+    options: "-M xilinx-zynq-a9 -serial none -chardev stdio,id=out -semihosting-config enable=on,chardev=out",
     powered_off: 0,
 };
 

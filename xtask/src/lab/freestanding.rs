@@ -135,7 +135,7 @@ const PROOFS: [Proof; 3] = [
 /// Boards whose caches registers or CP15 maintain, their CPUs, and the controllers that the image must have used.
 const CONTROLLERS: [(Board, &str, &[&str]); 2] = [
     (board::MPS2, "cortex-m7", &["cortex-m7", "done"]),
-    (board::VERSATILE_EXPRESS, "cortex-a9", &["cortex-a9", "l2c-310", "done"]),
+    (board::ZYNQ, "cortex-a9", &["cortex-a9", "l2c-310", "done"]),
 ];
 
 pub(super) fn lanes() -> Vec<Lane> {

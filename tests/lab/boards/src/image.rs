@@ -27,7 +27,7 @@ fn hand_over_by_each() {
     print(c"cortex-m7\n");
 }
 
-/// As above. The outer cache is at the address of Linux `vexpress-v2p-ca9.dts`.
+/// As above. The outer cache is at the address of Zynq-7000 (Linux `zynq-7000.dtsi`).
 #[cfg(profile = "a")]
 fn hand_over_by_each() {
     use cachemaint_platforms::{Armv7, Pl310};
@@ -39,7 +39,7 @@ fn hand_over_by_each() {
     hand_over(&inner);
     print(c"cortex-a9\n");
     // SAFETY: (1) and (2) it is there, and addresses are physical; (3) Armv7 ends by a DSB; (4) nothing else runs.
-    hand_over(&unsafe { Pl310::new(inner, 0x1e00_a000, 0) });
+    hand_over(&unsafe { Pl310::new(inner, 0xf8f0_2000, 0) });
     print(c"l2c-310\n");
 }
 

@@ -21,6 +21,8 @@ mod plain;
 pub(crate) mod plan;
 #[cfg(feature = "privileged")]
 mod privileged;
+#[cfg(not(feature = "privileged"))]
+mod unprivileged;
 
 #[cfg(test)]
 mod tests;

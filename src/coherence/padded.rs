@@ -102,7 +102,7 @@ where
     #[must_use]
     pub const fn for_granule(value: T, granule: usize) -> Self {
         assert!(granule.is_power_of_two(), "the granule is not a power of two");
-        assert_fits(granule, N);
+        Self::assert_fits(granule);
         Self { alignment: [], value }
     }
 
@@ -181,14 +181,14 @@ where
     #[inline]
     #[track_caller]
     pub(super) fn granules(&mut self, granule: usize) -> (*mut u8, usize) {
-        assert_fits(granule, N);
+        Self::assert_fits(granule);
         (core::ptr::from_mut(self).cast(), size_of_val(self))
     }
-}
 
-#[track_caller]
-const fn assert_fits(granule: usize, padded_to: usize) {
-    assert!(granule <= padded_to, "the granule is larger than the padding of the buffer");
+    #[track_caller]
+    const fn assert_fits(granule: usize) {
+        assert!(granule <= N, "the granule is larger than the padding of the buffer");
+    }
 }
 
 impl<T: ?Sized, const N: usize> Deref for Padded<T, N>

@@ -28,7 +28,7 @@ pub struct CortexM(());
 
 /// In bytes. CMSIS `cachel1_armv7.h`, `__SCB_DCACHE_LINE_SIZE`.
 const LINE: usize = 32;
-/// Arm DUI 0646C, table 4-55; CMSIS `core_cm7.h`, `core_cm55.h` and `core_cm85.h`.
+/// Arm DUI 0646C, 4.8; CMSIS `core_cm7.h`, `core_cm55.h` and `core_cm85.h`.
 const DCCMVAC: usize = 0xe000_ef68;
 const DCCIMVAC: usize = 0xe000_ef70;
 

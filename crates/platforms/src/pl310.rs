@@ -17,7 +17,7 @@ pub struct Pl310<M> {
 
 /// In bytes.
 const LINE: usize = 32;
-/// Offsets from the base: Arm DDI 0246H, 3.3.10 and table 3-2.
+/// Offsets from the base: Arm DDI 0246H, 3.3.10, "Cache Maintenance Operations".
 const CACHE_SYNC: usize = 0x730;
 const CLEAN_LINE_BY_PA: usize = 0x7b0;
 const CLEAN_AND_INVALIDATE_LINE_BY_PA: usize = 0x7f0;

@@ -26,7 +26,7 @@ fn is_limited() -> bool {
 
 fn says_why(error: &Error) {
     assert_eq!(error.raw_os_error(), Some(libc::ENOMEM), "{error}");
-    assert!(error.to_string().contains("mmap"), "{error}");
+    assert!(error.to_string().contains("ulimit -v"), "{error}");
 }
 
 #[test]

@@ -199,6 +199,33 @@ fn a_store_to_a_hole_of_a_full_file_system_has_no_space() {
     });
 }
 
+/// It has a block, and copy on write needs another. The page can be read, and the file system counts some blocks as free.
+#[test]
+fn a_store_to_a_written_page_of_a_full_btrfs_has_no_space() {
+    const FILL: &str = "head -c 1G /dev/zero >fill; sync; for n in $(seq 999); do \
+                        head -c 4096 /dev/zero >$n || break; done; sync";
+
+    FaultHandler::install().unwrap();
+    let test = "a_store_to_a_written_page_of_a_full_btrfs_has_no_space";
+    cachemaint_test_support::own_mount::with_mount(test, "tmpfs", c"size=80m", |directory| {
+        let shell = |script: &str| {
+            let done = Command::new("sh").args(["-c", script]).current_dir(directory).output();
+            done.is_ok_and(|output| output.status.success())
+        };
+        if !shell("truncate -s 48M i && mkfs.btrfs -q -M i && mkdir m && mount -o loop i m") {
+            return skip(test, "no btrfs can be made and mounted");
+        }
+        let file = options().create_new(directory.join("m/file"), PAGES * page()).unwrap();
+        shell(&format!("cd m; {FILL}"));
+        file.store(3 * page(), 7, Relaxed);
+        let error = file.check().unwrap_err();
+        drop(file);
+        assert!(shell("umount m"));
+        assert!(matches!(error.kind(), ErrorKind::NoSpace { .. }), "{error}");
+        assert!(error.to_string().contains("was refused: no space"), "{error}");
+    });
+}
+
 fn place_of_errno() -> *mut c_int {
     // SAFETY: the call only gives an address.
     unsafe { libc::__errno_location() }

@@ -26,6 +26,11 @@ const CHUNK: usize = 4096;
 ///
 /// Closing it (dropping) persists nothing that was not persisted before.
 ///
+/// On Linux its time of modification moves when it is opened, when its length changes, when it is closed, and in RAM (tmpfs) with
+/// each persist. While it is open, stores move that time as the file system has it, on DAX once a page. So a copy that goes
+/// by times (`rsync -a`) and was made beside a writer is right after the next one that follows the writer's end; beside one,
+/// copy by content (`rsync --checksum`).
+///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let directory = tempfile::tempdir()?;
@@ -429,7 +434,8 @@ impl DaxFile {
         file::check_new_len(path, end)?;
         let part = (end, guarantee.alignment, false);
         let len = file::mapped_len(path, part, offset, Some(len))?;
-        Ok(Plan { offset, len, access: Access::ReadAndWrite, writeback, populate })
+        let (access, is_alone) = (Access::ReadAndWrite, self.view.lock() == Lock::Exclusive);
+        Ok(Plan { offset, len, access, is_alone, writeback, populate })
     }
 
     /// Returns the length of the file, which is at least that of its mapping.

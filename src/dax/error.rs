@@ -6,6 +6,7 @@ use crate::system::calls::System;
 use crate::system::tree::{Unknown, printable};
 use alloc::boxed::Box;
 use alloc::format;
+use alloc::string::String;
 use core::ops::Range;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -49,10 +50,11 @@ pub enum ErrorKind {
     Unsupported,
     /// This user has no permission for the operation, or the file system is mounted read-only.
     PermissionDenied,
-    /// The file system has no space for this number of bytes, or permits no file of this length.
+    /// The file system has no space for this number of bytes, no inode, or a quota is used up; or it permits no file of
+    /// this length.
     #[non_exhaustive]
     NoSpace {
-        /// Bytes asked for.
+        /// Bytes asked for; 0 for a name.
         len: u64,
     },
     /// Another open file holds the lock, in this process or in another.
@@ -87,7 +89,7 @@ pub enum ErrorKind {
         /// The system's error number.
         errno: i32,
     },
-    /// The medium has lost bytes, which cannot be read.
+    /// Bytes cannot be read: the medium has lost them, or the device or server under the file system fails.
     #[non_exhaustive]
     Poisoned {
         /// The beginning of the bytes, in bytes of the mapping.
@@ -143,27 +145,18 @@ impl Error {
         self
     }
 
-    /// Returns an error of a call of the operating system.
-    pub(super) fn os(path: &Path, call: &'static str, error: &io::Error) -> Self {
-        Self::new(path, ErrorKind::Os { call, errno: files::number(error) })
+    /// Returns the error of a call of the operating system about a path, with what it means there and what to do.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn os(path: &Path, call: &'static str, error: &io::Error) -> Self {
+        let (kind, text) = files::meaning(path, call, error);
+        Self::because(path, kind, text).numbered(files::number(error))
     }
 
-    /// Returns the error of a call that looks a path up.
-    pub(super) fn opening(path: &Path, call: &'static str, error: &io::Error) -> Self {
-        match files::meaning(error) {
-            Some((kind, text)) => Self::because(path, kind, text).numbered(files::number(error)),
-            None => Self::os(path, call, error),
-        }
-    }
-
-    /// Returns the error of a call that follows links: one about a link means that there are too many of them.
-    pub(super) fn looking(path: &Path, error: &io::Error) -> Self {
-        let meaning = files::meaning(error).filter(|(kind, _)| *kind != ErrorKind::NotAFile);
-        if meaning.is_some() {
-            Self::opening(path, "open", error)
-        } else {
-            Self::os(path, "open", error)
-        }
+    /// Returns the same error with a text about its own.
+    pub(super) fn about(mut self, text: impl FnOnce(&str) -> String) -> Self {
+        self.failure.text = self.failure.text.map(|own| text(&own).into());
+        self
     }
 
     /// Returns the error of a lock that is not taken, whoever has the file.
@@ -183,21 +176,18 @@ impl Error {
         range: &Range<u64>,
         error: &io::Error,
     ) -> Self {
-        let (kind, text) = match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                (ErrorKind::NoSpace { len: range.end - range.start }, None)
+        let len = range.end - range.start;
+        match error.kind() {
+            io::ErrorKind::StorageFull => {
+                Self::new(path, ErrorKind::NoSpace { len }).numbered(files::number(error))
             }
-            io::ErrorKind::FileTooLarge => {
-                let text = format!(
-                    "{} bytes are more than the file system allows, or the limit of this process (ulimit -f); ask for \
-                     less, or raise the limit",
-                    range.end
-                );
-                (ErrorKind::NoSpace { len: range.end }, Some(text.into()))
+            io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+                let mut failed = Self::os(path, call, error);
+                failed.failure.kind = ErrorKind::NoSpace { len };
+                failed
             }
-            _ => return Self::os(path, call, error),
-        };
-        Self::with(path, kind, text, Some(files::number(error)))
+            _ => Self::os(path, call, error),
+        }
     }
 
     /// Returns the error of syncing a file of `len` bytes that was there before.
@@ -276,7 +266,7 @@ impl core::fmt::Display for ErrorKind {
             Self::InvalidInput => f.write_str("does not fit the file; ask for another range"),
             Self::Unsupported => f.write_str("is not supported here; use another file system"),
             Self::PermissionDenied => f.write_str("permission denied; let the owner grant it"),
-            Self::NoSpace { len } => write!(f, "no space for {len} bytes; free some, or ask for less"),
+            Self::NoSpace { len } => write!(f, "no space for {len} bytes; free some (df -h), or ask for less"),
             Self::Locked => f.write_str(
                 "is locked by another open file; wait until that one is closed (one process at a \
                  time writes a file; a forked child of a process that ended can hold it too)",
@@ -303,28 +293,22 @@ impl core::fmt::Display for ErrorKind {
             Self::Writeback { at, len, errno } => write!(
                 f,
                 "{} of {len} bytes at offset {at} failed: {}; the bytes stored there may be lost: \
-                 check the device, open the file anew, and write them again from elsewhere",
+                 check the device and its space, open the file anew, and write them again from elsewhere",
                 System::host().persists_by,
                 io::Error::from_raw_os_error(*errno),
             ),
             Self::Poisoned { at, len } => write!(
                 f,
-                "has a media error: {len} bytes at offset {at} cannot be read; restore them from elsewhere into another \
-                 file, or clear the bad blocks first (ndctl clear-errors)"
+                "{len} bytes at offset {at} cannot be read; restore them from elsewhere into another file (the kernel's log, \
+                 dmesg, has the cause; `ndctl clear-errors` clears bad blocks of persistent memory)"
             ),
             Self::NotFlushed => {
                 f.write_str("was persisted, but the medium's own buffers were not flushed; flush them as root")
             }
             Self::Unknown => f.write_str("a fact about it cannot be found out"),
             Self::Os { call, errno } => {
-                write!(f, "{call} failed: {}", io::Error::from_raw_os_error(*errno))?;
-                if files::is_refused_call(*errno) {
-                    f.write_str(
-                        "; the kernel or a filter of system calls (seccomp) refuses it: have the container or sandbox \
-                         permit it",
-                    )?;
-                }
-                Ok(())
+                let error = io::Error::from_raw_os_error(*errno);
+                write!(f, "{call} failed: {error}; look for the cause in the kernel's log")
             }
         }
     }
@@ -408,7 +392,7 @@ mod tests {
         let error = error(ErrorKind::Os { call: "statx", errno: 13 });
         assert_eq!(error.raw_os_error(), Some(13));
         let words = io::Error::from_raw_os_error(13).to_string();
-        assert_eq!(error.to_string(), format!("/mnt/log: statx failed: {words}"));
+        assert!(error.to_string().starts_with(&format!("/mnt/log: statx failed: {words}")));
         assert!(error.source().is_none(), "its message has the words of the system");
         assert_eq!(io::Error::from(error).kind(), io::ErrorKind::PermissionDenied);
     }

@@ -1,6 +1,6 @@
 //! SIGBUS on Linux: an access to a mapping that cannot be done fails the mapping instead of ending the process.
 //!
-//! A page with a media error, a page that a file has lost because it was cut, and a hole without space raise SIGBUS at the
+//! A page with a media error, a page that a file has lost because it was cut, and a store without space raise SIGBUS at the
 //! access. The handler finds the mapping in a registry, sets its [latch](Latch), and maps zeros over the whole mapping. So
 //! the access succeeds, and whoever asks the latch afterwards does not take the zeros for the file's bytes. Nothing is
 //! mapped back.
@@ -11,7 +11,7 @@
 //!
 //! # What may run in the handler
 //! It interrupts any code at any place, so it loads and stores atomics and makes system calls: `fstat`, `fstatfs`, `pread`,
-//! `mmap`, `munlock`, `sigaction`, `pthread_sigmask`, `raise`. On Linux `mmap` and `munlock` are the system calls alone
+//! `pwrite`, `fallocate`, `mmap`, `munlock`, `sigaction`, `pthread_sigmask`, `raise`. On Linux `mmap` and `munlock` are the system calls alone
 //! (glibc `sysdeps/unix/sysv/linux/mmap64.c`; musl `src/mman/mmap.c` waits only for threads that give back their stack).
 
 use super::latch::{Failure, Latch};
@@ -26,7 +26,7 @@ use core::sync::atomic::{
     AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, fence,
 };
 use libc::{c_int, c_short, siginfo_t};
-use rustix::fs::FileType;
+use rustix::fs::{FallocateFlags, FileType};
 use rustix::io::Errno;
 use std::io;
 use std::os::fd::{BorrowedFd, RawFd};
@@ -113,6 +113,7 @@ struct Entry {
     /// The mapping's place in the file, in bytes.
     offset: AtomicU64,
     is_writable: AtomicBool,
+    is_alone: AtomicBool,
     latch: AtomicPtr<Latch>,
     older: AtomicPtr<Entry>,
 }
@@ -128,6 +129,7 @@ impl Entry {
             fd: AtomicI32::new(-1),
             offset: AtomicU64::new(0),
             is_writable: AtomicBool::new(false),
+            is_alone: AtomicBool::new(false),
             latch: AtomicPtr::new(null_mut()),
             older: AtomicPtr::new(null_mut()),
         }
@@ -164,6 +166,7 @@ impl Entry {
             fd: self.fd.load(Relaxed),
             offset: self.offset.load(Relaxed),
             is_writable: self.is_writable.load(Relaxed),
+            is_alone: self.is_alone.load(Relaxed),
             latch: self.latch.load(Relaxed),
         };
         // The mapping of the access cannot end meanwhile. An entry that changes is that of another one.
@@ -195,7 +198,7 @@ impl Registered {
         base: NonNull<u8>,
         len: usize,
         (fd, offset): (RawFd, u64),
-        is_writable: bool,
+        (is_writable, is_alone): (bool, bool),
         latch: &Latch,
     ) -> Self {
         let entry = entries().find(|entry| entry.take()).unwrap_or_else(Entry::add);
@@ -205,6 +208,7 @@ impl Registered {
         entry.fd.store(fd, Relaxed);
         entry.offset.store(offset, Relaxed);
         entry.is_writable.store(is_writable, Relaxed);
+        entry.is_alone.store(is_alone, Relaxed);
         entry.latch.store(from_ref(latch).cast_mut(), Relaxed);
         entry.version.fetch_add(1, Release);
         Self(entry)
@@ -229,6 +233,7 @@ struct Found {
     fd: RawFd,
     offset: u64,
     is_writable: bool,
+    is_alone: bool,
     latch: *const Latch,
 }
 
@@ -261,22 +266,24 @@ impl Found {
         // SAFETY: the file is open as long as the mapping is there.
         let fd = unsafe { BorrowedFd::borrow_raw(self.fd) };
         let Ok(found) = rustix::fs::fstat(fd) else { return Failure::Access { at } };
-        if FileType::from_raw_mode(found.st_mode) != FileType::RegularFile {
+        if fault.is_memory_error {
             return poisoned;
+        }
+        if FileType::from_raw_mode(found.st_mode) != FileType::RegularFile {
+            return Failure::Access { at };
         }
         let size = u64::try_from(found.st_size).unwrap_or(0);
         if size <= place {
             return Failure::Cut { size, needed: self.offset + self.len as u64 };
         }
-        if fault.is_memory_error || is_unreadable(fd, place, page) {
+        if is_unreadable(fd, place, page) {
             return poisoned;
         }
-        match rustix::fs::fstatfs(fd) {
-            // One without a limit reports no blocks at all.
-            Ok(system) if system.f_blocks > 0 && system.f_bavail == 0 => {
-                Failure::Full { len: page as u64 }
-            }
-            _ => Failure::Access { at },
+        let refused =
+            if self.is_writable { refusal(fd, place, page, self.is_alone) } else { full(fd) };
+        match refused {
+            Some(errno) => Failure::Refused { at, errno: errno.raw_os_error() },
+            None => Failure::Access { at },
         }
     }
 }
@@ -291,6 +298,31 @@ fn is_unreadable(fd: BorrowedFd<'_>, place: u64, page: usize) -> bool {
             Err(Errno::IO | Errno::FAULT | Errno::HWPOISON)
         )
     })
+}
+
+/// Returns the error with which the file system refuses a store to a page that can be read: it asks for the block of a hole,
+/// and where copy on write needs a new one, writes a byte as it is. Only an owner alone may do that: it could undo a store of
+/// another process.
+fn refusal(fd: BorrowedFd<'_>, place: u64, page: usize, is_alone: bool) -> Option<Errno> {
+    let asked = rustix::fs::fallocate(fd, FallocateFlags::KEEP_SIZE, place, page as u64);
+    let mut byte = [0];
+    match asked {
+        Err(errno @ (Errno::NOSPC | Errno::DQUOT)) => Some(errno),
+        _ if is_alone => {
+            let written = rustix::io::pread(fd, &mut byte, place)
+                .and_then(|_read| rustix::io::pwrite(fd, &byte, place));
+            // hugetlbfs has no writes.
+            written.err().filter(|errno| *errno != Errno::INVAL)
+        }
+        _ => full(fd),
+    }
+}
+
+/// Returns the error of a file system that reports no free block.
+fn full(fd: BorrowedFd<'_>) -> Option<Errno> {
+    let system = rustix::fs::fstatfs(fd).ok()?;
+    // One without a limit reports no blocks at all.
+    (system.f_blocks > 0 && system.f_bavail == 0).then_some(Errno::NOSPC)
 }
 
 /// Maps zeros in place of a mapping. Returns false if there is no memory for that.

@@ -38,12 +38,12 @@ pub(super) fn too_long(path: &Path, offset: u64, len: u64) -> Error {
 
 /// Creates an empty file for this user alone. It gets its name when it is [published](publish).
 pub(super) fn create(path: &Path, is_named: bool) -> Result<NewFile, Error> {
-    NewFile::create(path, is_named).map_err(|error| match files::meaning(&error) {
-        Some((ErrorKind::NotFound, _)) => {
+    NewFile::create(path, is_named).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => {
             let text = "its directory does not exist; create that first";
             Error::because(path, ErrorKind::NotFound, text).numbered(files::number(&error))
         }
-        _ => Error::opening(path, "open", &error),
+        _ => Error::os(path, "open", &error),
     })
 }
 
@@ -109,7 +109,7 @@ pub(super) fn open(
     cache: Option<Cache>,
 ) -> Result<(OpenFile, Facts), Error> {
     require_file_name(path)?;
-    let file = files::open(path, access).map_err(|error| Error::opening(path, "open", &error))?;
+    let file = files::open(path, access).map_err(|error| Error::os(path, "open", &error))?;
     let (file, facts) = lock_and_ask(path, file, lock, cache)?;
     if !facts.has_name {
         // The former holder of the lock has removed it, so persisted bytes could not be found again.
@@ -146,7 +146,7 @@ fn lock_and_ask(
 /// Refuses what cannot be mapped before it is opened, since opening a device can do something. What was
 /// opened is looked at again.
 fn require_file_name(path: &Path) -> Result<(), Error> {
-    let there = path.symlink_metadata().map_err(|error| Error::opening(path, "lstat", &error))?;
+    let there = path.symlink_metadata().map_err(|error| Error::os(path, "lstat", &error))?;
     match there.file_type() {
         kind if kind.is_file() => Ok(()),
         kind if kind.is_symlink() => Err(Error::because(
@@ -163,7 +163,7 @@ fn require_file_name(path: &Path) -> Result<(), Error> {
 }
 
 /// Makes a file that is there durable: its bytes, its length and its blocks, whichever program wrote them, and then its
-/// name.
+/// name. For a writer its time of modification moves first.
 ///
 /// No write-back of the mapping need do that later. By lines it does not reach the file system. By pages it is a sync of
 /// the data (Linux `mm/msync.c`, `vfs_fsync_range` with `datasync`), which does not wait for a new name
@@ -173,9 +173,13 @@ pub(super) fn make_durable(
     file: &File,
     facts: &Facts,
     writeback: Writeback,
+    access: Access,
 ) -> Result<(), Error> {
     if facts.is_device() {
         return Ok(());
+    }
+    if access == Access::ReadAndWrite {
+        files::touch(file);
     }
     sync(file, writeback).map_err(|error| Error::syncing(path, facts.size, &error))?;
     // The system's name of an open file can be one that the file had before, or a description.

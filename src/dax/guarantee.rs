@@ -175,4 +175,27 @@ impl Guarantee {
             _ => self.backing.survives(stage, event),
         }
     }
+
+    /// Fails unless bytes that were persisted survive this event without a condition: for a program that must not begin on
+    /// less. `cachemaint inspect --survives` is the same for a script.
+    ///
+    /// ```no_run
+    /// use cachemaint::dax;
+    /// use cachemaint::survival::Event;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// dax::probe("/mnt/pmem/log")?.require(Event::PowerLoss).map_err(|why| why.text)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The answer of [`survives`](Self::survives) for persisted bytes, if it is not yes.
+    pub const fn require(&self, event: Event) -> Result<(), Statement<Survival>> {
+        let statement = self.survives(Stage::Persisted, event);
+        match statement.answer {
+            Survival::Yes => Ok(()),
+            _ => Err(statement),
+        }
+    }
 }

@@ -11,6 +11,7 @@ use crate::medium::words::AtomicU64;
 use alloc::format;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicI32, AtomicU32};
+use std::io;
 use std::path::Path;
 
 /// An event that ends the use of a mapping. Offsets are in bytes of the mapping.
@@ -22,8 +23,8 @@ pub(super) enum Failure {
     Cut { size: u64, needed: u64 },
     /// The medium has lost these bytes.
     Poisoned { at: u64, len: u64 },
-    /// The file system had no block for a hole.
-    Full { len: u64 },
+    /// The file system refused a store to the page there, which can be read.
+    Refused { at: u64, errno: i32 },
     /// An access failed for another reason. A file that was cut and made longer again is one.
     Access { at: u64 },
 }
@@ -41,16 +42,18 @@ impl Failure {
                 Error::because(path, ErrorKind::Shorter { size, needed }, text)
             }
             Self::Poisoned { at, len } => Error::new(path, ErrorKind::Poisoned { at, len }),
-            Self::Full { len } => {
-                let text = format!(
-                    "no space for {len} bytes in a hole of the file; free some, and open it anew"
-                );
-                Error::because(path, ErrorKind::NoSpace { len }, text)
+            Self::Refused { at, errno } => {
+                let error = io::Error::from_raw_os_error(errno);
+                Error::os(path, "a store to the mapping", &error).about(|text| {
+                    format!("a store at offset {at} was refused: {text}; then open it anew")
+                })
             }
             Self::Access { at } => {
                 let kind = ErrorKind::Os { call: "an access to the mapping", errno: EFAULT };
                 let text = format!(
-                    "an access at offset {at} of the mapping failed; if the file was cut and made longer again, {FIND_CUTTER}"
+                    "an access at offset {at} of the mapping failed, and later nothing was wrong with it; look for the cause \
+                     in the kernel's log (dmesg), and open the file anew; if the file was cut and made longer again, \
+                     {FIND_CUTTER}"
                 );
                 Error::because(path, kind, text)
             }
@@ -77,7 +80,7 @@ const SETTING: u32 = 1;
 const WRITEBACK: u32 = 2;
 const CUT: u32 = 3;
 const POISONED: u32 = 4;
-const FULL: u32 = 5;
+const REFUSED: u32 = 5;
 const ACCESS: u32 = 6;
 
 impl Latch {
@@ -97,7 +100,7 @@ impl Latch {
             Failure::Writeback { at, len, errno } => (WRITEBACK, [at, len], errno),
             Failure::Cut { size, needed } => (CUT, [size, needed], 0),
             Failure::Poisoned { at, len } => (POISONED, [at, len], 0),
-            Failure::Full { len } => (FULL, [len, 0], 0),
+            Failure::Refused { at, errno } => (REFUSED, [at, 0], errno),
             Failure::Access { at } => (ACCESS, [at, 0], 0),
         };
         self.errno.store(errno, Relaxed);
@@ -122,7 +125,7 @@ impl Latch {
             }
             CUT => Failure::Cut { size: first, needed: second },
             POISONED => Failure::Poisoned { at: first, len: second },
-            FULL => Failure::Full { len: first },
+            REFUSED => Failure::Refused { at: first, errno: self.errno.load(Relaxed) },
             ACCESS => Failure::Access { at: first },
             _ => return None,
         })
@@ -140,7 +143,7 @@ mod tests {
             Failure::Writeback { at: 1, len: 2, errno: 5 },
             Failure::Cut { size: 3, needed: 4 },
             Failure::Poisoned { at: 5, len: 6 },
-            Failure::Full { len: 7 },
+            Failure::Refused { at: 7, errno: 28 },
             Failure::Access { at: 8 },
         ];
         for first in failures {

@@ -107,11 +107,11 @@ impl Mapping {
         mut self,
         len: usize,
         file: (RawFd, u64),
-        is_writable: bool,
+        rights: (bool, bool),
     ) -> Self {
         // SAFETY: (1) the bytes are mapped as long as the pages are, all references here are to atomic words, and
         // `DaxView::as_slice` has its callers vouch for the rest; (2) the latch is boxed; the caller's duty (1).
-        let registered = unsafe { Registered::new(self.base, len, file, is_writable, &self.latch) };
+        let registered = unsafe { Registered::new(self.base, len, file, rights, &self.latch) };
         self.registered = Some(registered);
         self
     }

@@ -185,7 +185,7 @@ impl DaxView {
     ///
     /// # Errors
     /// The [failure](Self#failures), the same each time: [`ErrorKind::Writeback`], [`ErrorKind::Shorter`] for a file that
-    /// was cut, [`ErrorKind::Poisoned`], [`ErrorKind::NoSpace`] for a hole, or [`ErrorKind::Os`] for another access.
+    /// was cut, [`ErrorKind::Poisoned`], [`ErrorKind::NoSpace`] for a store that needed a block, or [`ErrorKind::Os`] for another access.
     ///
     /// # Cost
     /// A load and a branch.

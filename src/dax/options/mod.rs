@@ -242,11 +242,11 @@ impl Options {
 pub fn probe(path: impl AsRef<Path>) -> Result<Guarantee, Error> {
     let path = path.as_ref();
     // Nothing else is opened, since opening some devices has effects.
-    let there = path.metadata().map_err(|error| Error::looking(path, &error))?;
+    let there = path.metadata().map_err(|error| Error::os(path, "stat", &error))?;
     if !there.is_dir() && !there.is_file() && !system::is_device(path, &there)? {
         return Err(Error::new(path, ErrorKind::NotAFile));
     }
-    let file = files::open_to_look(path).map_err(|error| Error::looking(path, &error))?;
+    let file = files::open_to_look(path).map_err(|error| Error::os(path, "stat", &error))?;
     let cache = Cache::host().ok();
     let facts = if there.is_dir() {
         system::ask_directory(path, &file, cache)

@@ -48,6 +48,8 @@ pub(super) struct Plan {
     /// The length of the mapping in bytes.
     pub(super) len: usize,
     pub(super) access: Access,
+    /// True if no other process stores to the file, by the lock that this one holds.
+    pub(super) is_alone: bool,
     pub(super) writeback: Writeback,
     /// True if every page is made accessible at once.
     pub(super) populate: bool,

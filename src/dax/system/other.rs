@@ -211,8 +211,12 @@ pub(in crate::dax) const fn require_access(_: &Path, _: &File, _: Access) -> Res
     Ok(())
 }
 
-/// Returns the meaning of a failure to look a path up, if it is known: the kind, and the fact with the action.
-pub(in crate::dax) fn meaning(error: &io::Error) -> Option<(ErrorKind, Cow<'static, str>)> {
+/// Returns the kind of an error of a call about a path, and the fact with the action.
+pub(in crate::dax) fn meaning(
+    _: &Path,
+    call: &'static str,
+    error: &io::Error,
+) -> (ErrorKind, Cow<'static, str>) {
     let (kind, text) = match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
             (ErrorKind::NotFound, "no such file or directory; check the path, or create it first")
@@ -226,9 +230,16 @@ pub(in crate::dax) fn meaning(error: &io::Error) -> Option<(ErrorKind, Cow<'stat
             ErrorKind::PermissionDenied,
             "permission denied; let the owner grant it, or remount its file system for writing",
         ),
-        _ => return None,
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => (
+            ErrorKind::NoSpace { len: 0 },
+            "no space in its file system, or a quota is used up; free some, or ask for less",
+        ),
+        _ => {
+            let text = format!("{call} failed: {error}; see the system's log");
+            return (ErrorKind::Os { call, errno: number(error) }, text.into());
+        }
     };
-    Some((kind, text.into()))
+    (kind, text.into())
 }
 
 /// Returns the system's number of an error.
@@ -240,13 +251,15 @@ pub(in crate::dax) const fn is_without_syncs(_: i32) -> bool {
     false
 }
 
-pub(in crate::dax) const fn is_refused_call(_: i32) -> bool {
-    false
-}
-
 /// Files have no identity here.
 pub(in crate::dax) const fn is_name_of(_: &Path, _: &File) -> bool {
     true
+}
+
+/// Moves the time of modification to now.
+pub(in crate::dax) fn touch(file: &File) {
+    // The file is whole without it.
+    drop(file.set_modified(std::time::SystemTime::now()));
 }
 
 /// Makes a name durable, where the system has a call for it.

@@ -9,6 +9,8 @@
 
 mod mounts;
 mod opening;
+mod refused;
+mod times;
 
 use crate::options;
 use cachemaint::cache::Destination;

@@ -155,7 +155,7 @@ pub(in crate::dax) fn ask_directory(
                     path,
                     "this file system has no unnamed files to try with; name a file in it",
                 ),
-                errno => Error::opening(path, "open", &errno.into()),
+                errno => Error::os(path, "open", &errno.into()),
             }
         })?;
     Ok(Facts { has_name: true, ..ask(path, &unnamed.into(), cache)? })

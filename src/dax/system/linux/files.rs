@@ -1,19 +1,19 @@
 //! Files on Linux: opened without following a symbolic link, for this user alone, filled with zeros, under a name that is
 //! made durable.
 
+pub(in crate::dax) use super::meaning::meaning;
 pub(in crate::dax) use super::new_file::NewFile;
 
-use crate::dax::error::{Error, ErrorKind};
+use crate::dax::error::Error;
 use crate::dax::system::Access;
 use crate::system::limits;
-use alloc::borrow::Cow;
 use alloc::format;
 use core::ops::Range;
-use rustix::fs::{FallocateFlags, Mode, OFlags};
+use rustix::fs::{FallocateFlags, Mode, OFlags, Timespec, Timestamps, UTIME_NOW};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -25,7 +25,7 @@ pub(in crate::dax) const SYNC: &str = "fsync";
 pub(in crate::dax) const LINK: &str = "linkat";
 
 /// The number that stands for an error that has none.
-const NO_NUMBER: Errno = Errno::IO;
+pub(super) const NO_NUMBER: Errno = Errno::IO;
 
 /// The number of zeros that are written at a time.
 const CHUNK: usize = 1 << 20;
@@ -90,50 +90,6 @@ pub(in crate::dax) fn require_access(
     Err(Error::invalid(path, text))
 }
 
-/// Returns the meaning of a failure to look a path up, if it is known: the kind, and the fact with the action.
-pub(in crate::dax) fn meaning(error: &io::Error) -> Option<(ErrorKind, Cow<'static, str>)> {
-    let (kind, text) = match Errno::from_io_error(error)? {
-        Errno::NOENT => {
-            (ErrorKind::NotFound, "no such file or directory; check the path, or create it first")
-        }
-        Errno::NOTDIR => {
-            (ErrorKind::NotFound, "a part of the path is not a directory; correct the path")
-        }
-        Errno::EXIST => (
-            ErrorKind::Exists,
-            "exists already; open it instead of creating it, or choose another name",
-        ),
-        Errno::LOOP => {
-            (ErrorKind::NotAFile, "is a symbolic link, which is not followed; name its target")
-        }
-        Errno::ISDIR => (ErrorKind::NotAFile, "is a directory; name a file in it"),
-        Errno::NXIO | Errno::NODEV => (ErrorKind::NotAFile, "is not a regular file; name one"),
-        Errno::ACCESS | Errno::PERM => (
-            ErrorKind::PermissionDenied,
-            "permission denied by the file or by a directory of its path; let the owner grant it (new files have mode \
-             0600)",
-        ),
-        Errno::ROFS => (
-            ErrorKind::PermissionDenied,
-            "its file system is mounted read-only; remount it for writing",
-        ),
-        errno @ Errno::MFILE => {
-            let most = limits::open_files().and_then(|limit| limit.current);
-            let most = most.map(|most| format!(" of {most}")).unwrap_or_default();
-            let text = format!(
-                "this process has reached its limit{most} open files; raise it (ulimit -n, or LimitNOFILE= of a \
-                 systemd unit), or use fewer files"
-            );
-            return Some((
-                ErrorKind::Os { call: "open", errno: errno.raw_os_error() },
-                text.into(),
-            ));
-        }
-        _ => return None,
-    };
-    Some((kind, text.into()))
-}
-
 /// Returns the system's number of an error.
 pub(in crate::dax) fn number(error: &io::Error) -> i32 {
     Errno::from_io_error(error).unwrap_or(NO_NUMBER).raw_os_error()
@@ -147,12 +103,6 @@ pub(in crate::dax) fn number(error: &io::Error) -> i32 {
 pub(in crate::dax) fn is_without_syncs(errno: i32) -> bool {
     let numbers = [Errno::INVAL, Errno::NOSYS, Errno::OPNOTSUPP];
     numbers.map(Errno::raw_os_error).contains(&errno)
-}
-
-/// Returns true for the errors of a call that the kernel does not have, or that a filter of system calls refuses: those of
-/// containers and sandboxes answer so.
-pub(in crate::dax) fn is_refused_call(errno: i32) -> bool {
-    [Errno::NOSYS, Errno::PERM].map(Errno::raw_os_error).contains(&errno)
 }
 
 /// Makes a file longer by zeros, which are in the file when this returns, and not synced.
@@ -191,6 +141,14 @@ fn reserve(file: &File, range: &Range<u64>) -> io::Result<()> {
         // A reservation is a hint; the writes find out what it could not do.
         _ => Ok(()),
     }
+}
+
+/// Moves the time of modification to now, which stores through a mapping may not do. The right to write is enough if the
+/// time of access moves with it (utimensat(2)). A file whose times stay is backed up late, and so no error.
+pub(in crate::dax) fn touch(file: impl AsFd) {
+    let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+    let times = Timestamps { last_access: now, last_modification: now };
+    rustix::fs::futimens(file, &times).unwrap_or(());
 }
 
 /// Makes the name of a file durable, if this user may read the directory, and the file system syncs directories.

@@ -6,6 +6,7 @@
 //! | `conclude`, `device`, `reach` | the guarantee, a pure function of the answers and of `/proc` and `/sys` |
 //! | `files`, `new_file` | opening, creating, naming and syncing |
 //! | `extents` | the file's blocks, by FIEMAP |
+//! | `meaning` | what each error of the system means, and what to do about it |
 //! | `mapping` | `mmap` and `msync` |
 //! | `placement`, `bad_blocks` | physical places, and the kernel's list of what is bad there |
 
@@ -18,6 +19,7 @@ mod extents;
 pub(in crate::dax) mod files;
 #[expect(unsafe_code, reason = "maps and unmaps memory")]
 mod mapping;
+mod meaning;
 mod new_file;
 mod placement;
 mod reach;
@@ -78,11 +80,10 @@ pub(in crate::dax) fn map(
     plan: &Plan,
     guarantee: &Guarantee,
 ) -> Result<Mapping, Error> {
-    let deep_flush = Linux::deep_flush_of(guarantee);
     if Kind::of(plan.writeback) == Kind::Synchronous && !guarantee.is_device_dax {
         require_written(path, file, plan)?;
     }
-    let mapping = mapping::new(file.as_fd(), plan, guarantee.alignment, deep_flush)
+    let mapping = mapping::new(file.as_fd(), plan, guarantee)
         .map_err(|(call, errno)| Error::os(path, call, &errno.into()))?;
     if plan.populate {
         populate(path, &mapping, plan.access)?;

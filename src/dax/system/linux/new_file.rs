@@ -8,7 +8,7 @@
 //! Neither replaces a file that is there.
 
 use super::files::{self, directory_of, path_of, unnamed_in};
-use crate::dax::error::Error;
+use crate::dax::error::{Error, ErrorKind};
 use crate::dax::lock::OpenFile;
 use crate::system::naming::{self, create_exclusively};
 use alloc::format;
@@ -78,7 +78,10 @@ impl NewFile {
             (files::LINK, linked.map_err(io::Error::from))
         };
         given.map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => Error::opening(path, call, &error),
+            io::ErrorKind::AlreadyExists => Error::os(path, call, &error),
+            _ if call == files::LINK => {
+                Error::new(path, ErrorKind::Os { call, errno: files::number(&error) })
+            }
             _ => Error::os(path, call, &error),
         })?;
         self.name = Some(path.to_path_buf());

@@ -6,10 +6,12 @@
 mod folios;
 
 use super::device::DeepFlush;
-use crate::dax::Writeback;
+use super::{Linux, files};
 use crate::dax::mapping::{Mapping, Pages, Unflushed};
 use crate::dax::system::{Access, Plan};
+use crate::dax::{Guarantee, Writeback};
 use crate::process::Process;
+use crate::survival::Backing;
 use core::ffi::c_void;
 use core::ops::Range;
 use core::ptr::{NonNull, null_mut};
@@ -44,6 +46,9 @@ struct Mapped {
     /// asks for no right to write (`fs/sync.c`).
     file: OwnedFd,
     access: Access,
+    /// True if it is in RAM of the kernel, where no store moves the time of modification (`mm/shmem.c` has no
+    /// `page_mkwrite`).
+    is_in_ram: bool,
     /// `None` if the file is not in the page cache, or for reading only.
     folios: Option<Folios>,
     /// The process that mapped it. A forked child does not inherit the pages, unless `MADV_DONTFORK` is refused.
@@ -55,17 +60,15 @@ unsafe impl Send for Mapped {}
 // SAFETY: nothing is accessed through it.
 unsafe impl Sync for Mapped {}
 
-/// Maps a part of the file. `unit` is the number of bytes that the kernel
-/// maps at once, a page or more; the offset is a multiple of it. `deep_flush` flushes a medium that has no file system. An
+/// Maps a part of a file with this guarantee. The kernel maps units of its alignment, of which the offset is a multiple. An
 /// error is that of the named call.
 pub(super) fn new(
     fd: BorrowedFd<'_>,
     plan: &Plan,
-    unit: u64,
-    deep_flush: Option<DeepFlush>,
+    guarantee: &Guarantee,
 ) -> Result<Mapping, (&'static str, Errno)> {
     let of_mmap = |errno| ("mmap", errno);
-    let len = whole_units(plan.len, unit).map_err(of_mmap)?;
+    let len = whole_units(plan.len, guarantee.alignment).map_err(of_mmap)?;
     let file = rustix::io::fcntl_dupfd_cloexec(fd, 0).map_err(|errno| ("fcntl", errno))?;
     let (raw, is_writable) = (file.as_raw_fd(), plan.access == Access::ReadAndWrite);
     let base = map(fd, plan, len).map_err(of_mmap)?;
@@ -73,9 +76,10 @@ pub(super) fn new(
         base,
         len,
         page: rustix::param::page_size(),
-        deep_flush,
+        deep_flush: Linux::deep_flush_of(guarantee),
         file,
         access: plan.access,
+        is_in_ram: guarantee.backing == Backing::Ram,
         folios: None,
         owner: Process::this(),
     };
@@ -91,7 +95,7 @@ pub(super) fn new(
     // begin at a page; (3) no other code knows of it.
     let mapping = unsafe { Mapping::new(base, plan.len, mapped) };
     // SAFETY: (1) as above; `mapped` has the file.
-    Ok(unsafe { mapping.register(len, (raw, plan.offset), is_writable) })
+    Ok(unsafe { mapping.register(len, (raw, plan.offset), (is_writable, plan.is_alone)) })
 }
 
 /// Gives the kernel advice about a range of a mapping that was made here, which changes no byte. A kernel that does not
@@ -164,6 +168,9 @@ impl Pages for Mapped {
         if let (Some(folios), Some(seen)) = (&self.folios, seen) {
             folios.drop_large(file, &seen);
         }
+        if self.is_in_ram {
+            files::touch(file);
+        }
         Ok(())
     }
 
@@ -175,6 +182,9 @@ impl Pages for Mapped {
 impl Drop for Mapped {
     fn drop(&mut self) {
         if self.owner == Process::this() {
+            if self.access == Access::ReadAndWrite && self.deep_flush.is_none() {
+                files::touch(&self.file);
+            }
             // SAFETY: the pages belong to the value, and no borrow of them is left.
             let unmapped = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.len) };
             debug_assert_eq!(unmapped, Ok(()), "a mapping can be unmapped");

@@ -1,0 +1,201 @@
+//! The meaning of each error of the system: the kind, the fact, and the action to take.
+//!
+//! A cause is named only if the error names it, or if it was found by asking: by the attributes of the file, by the free
+//! inodes of its file system.
+
+use super::NEWER;
+use super::files::directory_of;
+use crate::dax::error::ErrorKind;
+use crate::system::limits;
+use alloc::borrow::Cow;
+use alloc::format;
+use alloc::vec::Vec;
+use rustix::fs::{Access, AtFlags, CWD, StatxAttributes, StatxFlags};
+use rustix::io::Errno;
+use std::io;
+use std::path::Path;
+
+/// Returns the kind of an error of a call about a path, and the fact with the action.
+pub(in crate::dax) fn meaning(
+    path: &Path,
+    call: &'static str,
+    error: &io::Error,
+) -> (ErrorKind, Cow<'static, str>) {
+    let errno = Errno::from_io_error(error).unwrap_or(super::files::NO_NUMBER);
+    match (errno, call) {
+        (Errno::NOENT, _) => (
+            ErrorKind::NotFound,
+            "no such file or directory; check the path, or create it first".into(),
+        ),
+        (Errno::NOTDIR, _) => {
+            (ErrorKind::NotFound, "a part of the path is not a directory; correct the path".into())
+        }
+        (Errno::EXIST, _) => (
+            ErrorKind::Exists,
+            "exists already; open it instead of creating it, or choose another name".into(),
+        ),
+        (Errno::LOOP, "open") => (
+            ErrorKind::NotAFile,
+            "is a symbolic link, which is not followed; name its target".into(),
+        ),
+        (Errno::NAMETOOLONG, _) => {
+            (ErrorKind::InvalidInput, "a part of the path is too long; use a shorter name".into())
+        }
+        (Errno::ISDIR, _) => (ErrorKind::NotAFile, "is a directory; name a file in it".into()),
+        (Errno::NXIO | Errno::NODEV, "open") => {
+            (ErrorKind::NotAFile, "is not a regular file; name one".into())
+        }
+        (Errno::NODEV, "mmap") => (
+            ErrorKind::Unsupported,
+            "cannot be mapped: its file system refuses shared mappings; mount one of FUSE without direct_io, or use \
+             another file system"
+                .into(),
+        ),
+        (Errno::NOSYS, _) => (
+            ErrorKind::Unsupported,
+            format!("{call} is not known to this kernel, or a filter of system calls hides it; {NEWER}, or permit it")
+                .into(),
+        ),
+        (Errno::ACCESS, "open of its directory") => (
+            ErrorKind::PermissionDenied,
+            "its name cannot be made durable, as this user may not read its directory; let the owner of that grant \
+             it (chmod +r), or use another directory"
+                .into(),
+        ),
+        (Errno::ACCESS, _) => (ErrorKind::PermissionDenied, denied(path)),
+        (Errno::PERM, _) => (ErrorKind::PermissionDenied, not_permitted(path, call)),
+        (Errno::ROFS, _) => (
+            ErrorKind::PermissionDenied,
+            "its file system is mounted read-only; remount it for writing".into(),
+        ),
+        (Errno::NOSPC | Errno::DQUOT, _) => (ErrorKind::NoSpace { len: 0 }, no_space(path, errno)),
+        (Errno::FBIG, _) => (
+            ErrorKind::NoSpace { len: 0 },
+            "is longer than the file system allows, or than the limit of this process (ulimit -f); ask for less, or \
+             raise the limit"
+                .into(),
+        ),
+        _ => (ErrorKind::Os { call, errno: errno.raw_os_error() }, action(errno, call, error)),
+    }
+}
+
+/// Returns the fact and the action of an error without a kind of its own.
+fn action(errno: Errno, call: &str, error: &io::Error) -> Cow<'static, str> {
+    let known = match (errno, call) {
+        (Errno::LOOP, _) => "its path has too many symbolic links; name its target",
+        (Errno::TXTBSY, _) => {
+            "runs as a program, or is swap space; end that first, or use another file"
+        }
+        (Errno::BUSY, "rename") | (Errno::XDEV, "rename" | "link") => {
+            "cannot be replaced, since it is mounted by itself or lies in another mount; mount its directory instead, or \
+             have it written in place"
+        }
+        (Errno::BUSY, _) => "is in use by the kernel, as a mount or by a device; end that first",
+        (Errno::MFILE, _) => return too_many_files(),
+        (Errno::NFILE, _) => "the system has too many open files; close some, or raise fs.file-max",
+        (Errno::NOMEM, "mmap") => {
+            "there is no memory or no room for the mapping; ask for less, or raise the limits (ulimit -v, \
+             vm.max_map_count)"
+        }
+        (Errno::NOMEM, _) => "the system has no memory left; free some",
+        (Errno::AGAIN, "mmap") => {
+            "more memory would be locked than the limit (ulimit -l); raise it"
+        }
+        (Errno::STALE, _) => {
+            "its server has removed or replaced it; mount it again, and open it anew"
+        }
+        _ => {
+            return format!(
+                "{call} failed: {error}; look for the cause in the kernel's log (dmesg)"
+            )
+            .into();
+        }
+    };
+    known.into()
+}
+
+/// Returns the fact and the action where the mode of a file or of a directory of its path denies something.
+fn denied(path: &Path) -> Cow<'static, str> {
+    if rustix::process::geteuid().is_root() {
+        return "permission denied, and to root not by its mode alone; ask the server of its file system (NFS: \
+                no_root_squash; FUSE: allow_other), the capabilities of the container, or a security module (dmesg)"
+            .into();
+    }
+    let mut above: Vec<&Path> = path.ancestors().skip(1).collect();
+    above.reverse();
+    let closed = above.into_iter().find(|directory| {
+        !directory.as_os_str().is_empty() && may(directory, Access::EXEC_OK) == Err(Errno::ACCESS)
+    });
+    if let Some(closed) = closed {
+        let closed = closed.display();
+        return format!(
+            "permission denied: this user may not search {closed}; let its owner grant it (chmod +x)"
+        )
+        .into();
+    }
+    if path.symlink_metadata().is_ok() {
+        return "permission denied by its mode; let its owner grant it (new files have mode 0600)"
+            .into();
+    }
+    "permission denied: this user may not create files in its directory; let the owner of that grant it, or use another"
+        .into()
+}
+
+/// Asks for a permission of the effective user.
+fn may(path: &Path, access: Access) -> Result<(), Errno> {
+    rustix::fs::accessat(CWD, path, access, AtFlags::EACCESS)
+}
+
+/// The attributes that keep root, too, from writing, with the letter of lsattr(1).
+const ATTRIBUTES: [(StatxAttributes, &str, char); 2] = [
+    (StatxAttributes::IMMUTABLE, "is immutable", 'i'),
+    (StatxAttributes::APPEND, "can only be appended to", 'a'),
+];
+
+/// Returns the fact and the action for an operation that is refused whatever the mode of the file.
+fn not_permitted(path: &Path, call: &str) -> Cow<'static, str> {
+    for (place, it) in [(path, "it"), (directory_of(path), "its directory")] {
+        let asked = rustix::fs::statx(CWD, place, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty());
+        let Ok(status) = asked else { continue };
+        let mut attributes = ATTRIBUTES.iter();
+        if let Some((_, fact, letter)) =
+            attributes.find(|(attribute, ..)| status.stx_attributes.contains(*attribute))
+        {
+            return format!(
+                "{it} {fact} (lsattr shows {letter}); have root take that off (chattr -{letter}), or use another file"
+            )
+            .into();
+        }
+    }
+    format!(
+        "{call} is not permitted, whatever its mode; ask its attributes (lsattr), the policy of the container or sandbox \
+         (seccomp, capabilities), and a security module (dmesg)"
+    )
+    .into()
+}
+
+/// Returns the fact and the action where a file system has no room.
+fn no_space(path: &Path, errno: Errno) -> Cow<'static, str> {
+    if errno == Errno::DQUOT {
+        return "a quota of blocks or files is used up (quota -v; on xfs and btrfs that of its directory, too); free some, \
+                or have it raised"
+            .into();
+    }
+    match rustix::fs::statvfs(path).or_else(|_missing| rustix::fs::statvfs(directory_of(path))) {
+        // One without a limit reports none at all.
+        Ok(found) if found.f_files > 0 && found.f_ffree == 0 => {
+            "its file system has no free inode, though it may have space (df -i); remove files there".into()
+        }
+        _ => "no space in its file system (df -h, df -i); free some, or ask for less".into(),
+    }
+}
+
+fn too_many_files() -> Cow<'static, str> {
+    let most = limits::open_files().and_then(|limit| limit.current);
+    let most = most.map(|most| format!(" of {most}")).unwrap_or_default();
+    format!(
+        "this process has reached its limit{most} open files; raise it (ulimit -n, or LimitNOFILE= of a systemd \
+         unit), or use fewer files"
+    )
+    .into()
+}

@@ -1,0 +1,61 @@
+//! The time of modification, by which programs that copy files find those that have changed.
+
+use super::{LEN, directory};
+use crate::options;
+use cachemaint_test_support::own_mount::with_small_tmpfs;
+use core::sync::atomic::Ordering::Relaxed;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+/// Has a file look as if it had not changed for long.
+fn age(path: &Path) -> SystemTime {
+    let past = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    fs::File::options().write(true).open(path).unwrap().set_modified(past).unwrap();
+    past
+}
+
+fn modified(path: &Path) -> SystemTime {
+    fs::metadata(path).unwrap().modified().unwrap()
+}
+
+#[test]
+fn a_file_is_modified_when_a_writer_opens_grows_or_closes_it_and_not_by_a_view() {
+    let directory = directory();
+    let path = directory.path().join("file");
+    let mut file = options().create_new(&path, LEN).unwrap();
+    let past = age(&path);
+    file.store(0, 1, Relaxed);
+    drop(options().len(LEN).view(&path));
+    file.grow(2 * LEN).unwrap();
+    assert_ne!(modified(&path), past, "grown");
+    age(&path);
+    drop(file);
+    assert_ne!(modified(&path), past, "closed");
+
+    age(&path);
+    if cfg!(target_pointer_width = "64") {
+        let view = options().view(&path).unwrap();
+        view.persist(0..8).unwrap();
+        drop(view);
+    }
+    assert_eq!(modified(&path), past, "a reader changes nothing");
+    let file = options().open(&path).unwrap();
+    assert_ne!(modified(&path), past, "opened, for the stores of a writer that is killed");
+    drop(file);
+}
+
+/// No store through a mapping moves the time there.
+#[test]
+fn in_ram_each_persist_modifies_the_file() {
+    with_small_tmpfs("in_ram_each_persist_modifies_the_file", |directory| {
+        let path = directory.join("file");
+        let file = options().create_new(&path, LEN).unwrap();
+        for word in [1, 2] {
+            let past = age(&path);
+            file.store(0, word, Relaxed);
+            file.persist(0..8).unwrap();
+            assert_ne!(modified(&path), past);
+        }
+    });
+}

@@ -279,7 +279,9 @@ fn look(path: &Path) -> anyhow::Result<Option<Found>> {
         "has {} bytes, and a canary has {LEN}: it was cut, or is another file; remove it to plant another",
         named.len()
     );
-    let file = File::open(path).context("cannot be opened; run this as the user who planted it")?;
+    let file = File::open(path).context(
+        "cannot be opened; if its mode forbids that, run this as the user who planted it",
+    )?;
     examine(|at, into| {
         let mut file = &file;
         file.seek(SeekFrom::Start(at))?;

@@ -12,18 +12,22 @@ mod output;
 mod read_only;
 mod standard;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use commands::text::{Failure, failed, write_json};
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
 /// Cache maintenance and persistence: the promises of this machine, and the proof on a real file.
 #[derive(Parser)]
-#[command(name = "cachemaint", version, max_term_width = 100)]
+#[command(name = "cachemaint", version, max_term_width = 100, after_help = AFTER_HELP)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
 }
+
+const AFTER_HELP: &str = "Exit codes: 0 done; 1 the answer is no (damaged, lost, not enough); 2 usage; 3 could not be done.
+With --json a command that could not be done prints {\"error\": {\"message\": TEXT}} as its last object.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -41,8 +45,6 @@ enum Command {
     DemoWriter(commands::demo::WriterArguments),
 }
 
-/// The exit code of a command that could not do its work.
-const FAILED: u8 = 3;
 /// The exit code of a command whose output has no reader any more (128 and SIGPIPE), as shells have it.
 const UNREAD: u8 = 141;
 
@@ -67,8 +69,11 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => UNREAD.into(),
         Err(error) => {
-            commands::text::tell!("{error:#}{}", action(&error));
-            FAILED.into()
+            if wants_json() {
+                // The exit code and standard error say it too.
+                drop(write_json(&Failed { error: Failure::new(&error) }));
+            }
+            failed(&error)
         }
     }
 }
@@ -80,24 +85,32 @@ fn arguments() -> Arguments {
         let shown = std::env::args_os()
             .map(|argument| commands::text::printable(Path::new(&argument).display()));
         // The replaced arguments can be valid, if those given are not UTF-8.
-        Arguments::try_parse_from(shown).err().unwrap_or(error).exit()
+        let error = Arguments::try_parse_from(shown).err().unwrap_or(error);
+        if error.use_stderr() && wants_json() {
+            let message = error.render().to_string();
+            drop(write_json(&Failed { error: Failure::new(&anyhow::Error::msg(message)) }));
+        }
+        error.exit()
     })
 }
 
-/// Returns what helps against the error of a system call that the kernel does not have, or that is not permitted.
-fn action(error: &anyhow::Error) -> &'static str {
-    #[cfg(unix)]
-    let is_refused = |error: &io::Error| {
-        use rustix::io::Errno;
-        matches!(Errno::from_io_error(error), Some(Errno::NOSYS | Errno::PERM))
-    };
-    #[cfg(not(unix))]
-    let is_refused = |_: &io::Error| false;
-    if error.chain().any(|cause| cause.downcast_ref().is_some_and(is_refused)) {
-        "; if a filter of system calls (seccomp) refuses it, have the container or sandbox permit it"
-    } else {
-        ""
+/// The document of a command that has failed: a filter of JSON that gets nothing can take that for a yes.
+#[derive(serde::Serialize)]
+struct Failed {
+    error: Failure,
+}
+
+/// Returns true if the command line, right or wrong, asks for JSON.
+fn wants_json() -> bool {
+    let parsed = Arguments::command().ignore_errors(true).try_get_matches();
+    let mut below = parsed.as_ref().ok();
+    while let Some(matches) = below {
+        if matches!(matches.try_get_one("json"), Ok(Some(true))) {
+            return true;
+        }
+        below = matches.subcommand().map(|(_, matches)| matches);
     }
+    false
 }
 
 /// Returns true if the reader of the output went away, as in `cachemaint caps | head`.

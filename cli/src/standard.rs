@@ -3,7 +3,7 @@
 //! The standard library reads a closed standard input as an empty one, so a good blob would be replaced by an empty one. It
 //! drops the output to a closed standard output. Here both are errors.
 
-use anyhow::Context as _;
+use crate::commands::os;
 use std::io::{Read, Write};
 #[cfg(unix)]
 use {
@@ -20,7 +20,7 @@ pub(crate) fn input() -> anyhow::Result<impl Read + 'static> {
     let input = open(&io::stdin());
     #[cfg(not(unix))]
     let input = std::io::Result::Ok(std::io::stdin().lock());
-    input.context("standard input cannot be read")
+    input.map_err(|error| os("standard input", "read", &error))
 }
 
 /// Returns standard output.
@@ -29,7 +29,7 @@ pub(crate) fn output() -> anyhow::Result<impl Write> {
     let output = open(&io::stdout());
     #[cfg(not(unix))]
     let output = std::io::Result::Ok(std::io::stdout().lock());
-    output.context("standard output cannot be written")
+    output.map_err(|error| os("standard output", "write", &error))
 }
 
 /// Returns the file of a standard stream, unless the stream was closed.

@@ -5,7 +5,7 @@
 //! record that was acknowledged must be there.
 
 use super::text::{self, duration, heading, row, thousands};
-use super::{inspect, journal, open};
+use super::{inspect, journal, open, os};
 use crate::interrupts;
 use anyhow::{Context as _, ensure};
 use cachemaint::cache::Choice;
@@ -92,7 +92,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let directory = tempfile::Builder::new()
         .prefix("cachemaint-demo-")
         .tempdir_in(&place)
-        .with_context(|| format!("{}: no directory can be made in it", place.display()))?;
+        .map_err(|error| os(&place, "mkdir", &error))?;
     made.get_or_init(|| directory.path().to_path_buf());
     let ended = demonstrate(directory);
     while IS_INTERRUPTED.load(Ordering::SeqCst) {

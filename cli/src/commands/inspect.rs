@@ -10,6 +10,7 @@
 //! | `guarantee` | `granularity` (`"byte"`, `{"line": BYTES}` or `{"page": BYTES}`), `backing`, `reason`, `advice` (or `null`), `file_system`, `mount_point`, `device`, `region` (or `null`; as in `caps --json`), `is_device_dax`, `alignment` (the number of bytes that offsets of mappings are multiples of). Also `devices` (those of all regions under the file; as in `caps --json`), `through_page_cache`, `has_name` (`false` if the file ends with its last descriptor), `evidence` (list of `asked`, `answer`). `drops_flushes` is `true` if the kernel is seen to send a drive under the file no flush |
 //! | `unsafe_shutdowns` | of all `devices` together: `count`, or `reason` and `advice` |
 //! | `survival` | list of `event`, `stage` (`stored`, `persisted`, `deep_persisted`), `survival` (`yes`, `no`, `not_promised`, `{"if": CONDITION}`), `reason` (`text`, `source`, `certainty`; as in `caps --json`) |
+//! | `refused` | `null` without `--require` and `--survives`; else a list of the demands that are not met, in words: it is empty if all are |
 //! | `placement` | `null` unless `--extents` was given. Else `extents`: list of `offset` (in the file), `on_device`, `len` (all in bytes) and `physical` (address, or `null`); `device`; `base` (the physical address of the device's byte 0, or `reason` and `advice`) |
 //! | `kind` | of a log or a store: `journal`, `recording` or `store`, with the names below |
 //! | `identity` | 32 hexadecimal digits |
@@ -37,6 +38,7 @@ use cachemaint::dax::{self, ErrorKind, Extent, Guarantee, Placement, probe};
 use cachemaint::medium::Granularity;
 use cachemaint::report::{MemoryDevice, Unknown};
 use cachemaint::survival::{Certainty, Event, Stage, Statement, Survival};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -62,7 +64,10 @@ use std::process::ExitCode;
 /// With --extents it also shows the positions of the file's bytes on their device and, on persistent memory, the
 /// physical addresses, which the kernel shows to root alone. The file is mapped for that, and synced.
 ///
-/// The exit code is 1 if the contents of the file or a canary are damaged, and 3 if they cannot be opened at all. Whole
+/// --require and --survives make a gate for scripts: the exit code is 1 if the answer is no, with the reason on standard
+/// error. An answer with a condition is a no, as nobody has checked the condition.
+///
+/// The exit code is 1 if the contents of the file or a canary are damaged, too, and 3 if they cannot be opened at all. Whole
 /// records after the torn end of a journal are counted and do not change it; they change that of `journal verify`.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -74,9 +79,37 @@ pub(crate) struct Arguments {
     /// Show the positions of the file's bytes
     #[arg(long, conflicts_with = "plant_canary")]
     extents: bool,
+    /// Demand that the file is persisted by this unit, or by a smaller one
+    #[arg(long, value_name = "UNIT", value_parser = one_of(&UNITS))]
+    require: Option<Granularity>,
+    /// Demand that persisted bytes survive this event
+    #[arg(long, value_name = "EVENT", value_parser = one_of(&EVENTS))]
+    survives: Option<Event>,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
+}
+
+/// The size of the unit is that of the file.
+const UNITS: [(&str, Granularity); 3] =
+    [("byte", Granularity::Byte), ("line", Granularity::Line(0)), ("page", Granularity::Page(0))];
+
+const EVENTS: [(&str, Event); 4] = [
+    ("process-crash", Event::ProcessCrash),
+    ("kexec", Event::Kexec),
+    ("warm-reboot", Event::WarmReboot),
+    ("power-loss", Event::PowerLoss),
+];
+
+/// Returns the parser of a value with a name.
+fn one_of<T: Copy + Send + Sync>(
+    values: &'static [(&'static str, T)],
+) -> impl TypedValueParser<Value = T> {
+    let names = PossibleValuesParser::new(values.iter().map(|(name, _)| *name));
+    names.try_map(move |chosen| {
+        let found = values.iter().find(|(name, _)| *name == chosen);
+        found.map(|(_, value)| *value).ok_or("no such value")
+    })
 }
 
 /// The JSON document. `schema` grows by one when a field changes its meaning or is removed.
@@ -88,6 +121,8 @@ struct Document<'a> {
     guarantee: &'a Guarantee,
     unsafe_shutdowns: Shutdowns,
     survival: Vec<Cell>,
+    /// The demands that are not met; `None` if there was none.
+    refused: Option<&'a [String]>,
     placement: Option<&'a Placement>,
     /// The canary, for a directory alone.
     canary: Option<&'a Canary>,
@@ -126,6 +161,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let placement = arguments.extents.then(|| placement(&arguments.path)).transpose()?;
     let canary = arguments.path.is_dir().then(|| canary::find(&arguments.path));
     let contents = if canary.is_some() { None } else { Contents::of(&arguments.path)? };
+    let refused = refused(arguments, &guarantee);
     let document = Document {
         schema: 1,
         path: arguments.path.to_string_lossy(),
@@ -135,14 +171,43 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             Err(why) => Shutdowns::Unknown(why),
         },
         survival: cells(&guarantee),
+        refused: refused.as_deref(),
         placement: placement.as_ref(),
         canary: canary.as_ref(),
         contents: contents.as_ref(),
     };
     text::print(arguments.json, &document, |out| print(out, &arguments.path, &document))?;
+    for why in refused.iter().flatten() {
+        text::tell!("{}: {why}", arguments.path.display());
+    }
+    let is_refused = refused.is_some_and(|refused| !refused.is_empty());
     let is_bad = canary.as_ref().is_some_and(Canary::is_bad)
         || contents.as_ref().is_some_and(Contents::is_damaged);
-    Ok(if is_bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if is_bad || is_refused { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Returns the demands of the command line that the guarantee does not meet, with the reasons; `None` if there was none.
+fn refused(arguments: &Arguments, guarantee: &Guarantee) -> Option<Vec<String>> {
+    let Arguments { require, survives, .. } = arguments;
+    let has = guarantee.granularity;
+    let unit = require.filter(|coarsest| coarseness(has) > coarseness(*coarsest)).map(|_| {
+        let advice = guarantee.advice.map(|advice| format!("; {advice}")).unwrap_or_default();
+        format!("is persisted by the {has}: {}{advice}", guarantee.reason)
+    });
+    let event = survives.and_then(|event| {
+        let why = guarantee.require(event).err()?;
+        Some(format!("persisted bytes survive {event}: {}: {}", why.answer, why.text))
+    });
+    let is_asked = require.is_some() || survives.is_some();
+    is_asked.then(|| [unit, event].into_iter().flatten().collect())
+}
+
+const fn coarseness(granularity: Granularity) -> u8 {
+    match granularity {
+        Granularity::Byte => 0,
+        Granularity::Line(_) => 1,
+        Granularity::Page(_) => 2,
+    }
 }
 
 /// Returns the error of a path. A directory that takes no file is named as such, because this command creates nothing that

@@ -17,6 +17,7 @@ mod recording;
 pub(crate) mod text;
 
 use cachemaint::dax::{DaxFile, Error, ErrorKind, Options};
+use std::io;
 use std::path::Path;
 
 /// Opens a file to write to it, with any granularity.
@@ -29,6 +30,15 @@ fn create(path: &Path, size: u64) -> Result<Option<DaxFile>, Error> {
     match Options::new().allow_page_granularity().create_new(path, size) {
         Err(error) if matches!(error.kind(), ErrorKind::Exists) => Ok(None),
         created => created.map(Some),
+    }
+}
+
+/// Returns the error of a call of the system about a path or a stream, with what it means and what to do.
+pub(crate) fn os(path: impl AsRef<Path>, call: &'static str, error: &io::Error) -> anyhow::Error {
+    let path = path.as_ref();
+    match error.raw_os_error() {
+        Some(_) => Error::os(path, call, error).into(),
+        None => anyhow::anyhow!("{}: {error}", path.display()),
     }
 }
 

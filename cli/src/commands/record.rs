@@ -1,6 +1,6 @@
 //! `cachemaint record`: recording of lines as events of a flight recorder.
 
-use super::{create, inspect, recording, text};
+use super::{create, inspect, os, recording, text};
 use crate::{interrupts, standard};
 use anyhow::{Context as _, bail};
 use cachemaint::dax::DaxFile;
@@ -99,7 +99,7 @@ fn finish_when_interrupted(recorder: Arc<Recording>) -> anyhow::Result<()> {
         recorder.stop();
         let Err(error) = write_back(&recorder) else { exit(interrupts::INTERRUPTED.into()) };
         text::tell!("{error:#}");
-        exit(crate::FAILED.into());
+        exit(text::FAILED.into());
     })
 }
 
@@ -110,7 +110,7 @@ fn record(path: &Path, recorder: &Recording, input: impl Read) -> anyhow::Result
     let mut input = BufReader::new(input);
     let (mut line, mut is_split) = (Vec::new(), false);
     loop {
-        let bytes = input.fill_buf().context("the lines to record cannot be read")?;
+        let bytes = input.fill_buf().map_err(|error| os("standard input", "read", &error))?;
         let bytes = &bytes[..bytes.len().min(most - line.len())];
         let Some(piece) = bytes.split_inclusive(|byte| *byte == b'\n').next() else { break };
         line.extend_from_slice(piece.strip_suffix(b"\n").unwrap_or(piece));

@@ -2,7 +2,6 @@
 
 use super::payload::all_are;
 use anstyle::{AnsiColor, Style};
-use anyhow::Context as _;
 use cachemaint::dax::Guarantee;
 use cachemaint::survival::{Event, Stage, Survival};
 use core::time::Duration;
@@ -13,6 +12,7 @@ use std::fmt::{self, Display};
 use std::io::{self, Write};
 use std::mem;
 use std::ops::Range;
+use std::process::ExitCode;
 
 const HEADING: Style = Style::new().bold();
 const GOOD: Style = AnsiColor::Green.on_default();
@@ -133,7 +133,64 @@ pub(crate) fn print(
         return write_json(document);
     }
     let mut out = anstream::stdout().lock();
-    write_text(&mut out).and_then(|()| out.flush()).context(UNWRITABLE)
+    write_text(&mut out).and_then(|()| out.flush()).map_err(unwritable)
+}
+
+/// The error of a command in its JSON.
+#[derive(Serialize)]
+pub(crate) struct Failure {
+    message: String,
+}
+
+impl Failure {
+    pub(crate) fn new(error: &anyhow::Error) -> Self {
+        Self { message: message(error) }
+    }
+}
+
+/// The exit code of a command that could not do its work.
+pub(crate) const FAILED: u8 = 3;
+
+/// Reports the error of a command, and returns the exit code.
+pub(crate) fn failed(error: &anyhow::Error) -> ExitCode {
+    tell!("{}", message(error));
+    FAILED.into()
+}
+
+/// Returns the whole message of an error. One of the system that nothing was added to is of standard output: all others have
+/// their path.
+fn message(error: &anyhow::Error) -> String {
+    match error.downcast_ref::<io::Error>() {
+        Some(bare) if error.chain().len() == 1 => {
+            format!("{:#}", super::os("standard output", "write", bare))
+        }
+        _ => format!("{error:#}{}", action(error)),
+    }
+}
+
+/// Returns what helps against the error of a system call that the kernel does not have, or that is not permitted.
+fn action(error: &anyhow::Error) -> &'static str {
+    #[cfg(unix)]
+    let is_refused = |error: &io::Error| {
+        use rustix::io::Errno;
+        matches!(Errno::from_io_error(error), Some(Errno::NOSYS | Errno::PERM))
+    };
+    #[cfg(not(unix))]
+    let is_refused = |_: &io::Error| false;
+    if error.chain().any(|cause| cause.downcast_ref().is_some_and(is_refused)) {
+        "; if a filter of system calls (seccomp) refuses it, have the container or sandbox permit it"
+    } else {
+        ""
+    }
+}
+
+/// Returns the error of writing to standard output. That of a pipe without a reader stays as it is: it ends the command
+/// silently.
+pub(crate) fn unwritable(error: io::Error) -> anyhow::Error {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => error.into(),
+        _ => super::os("standard output", "write", &error),
+    }
 }
 
 /// Returns the context of an error of printing after work that is done. Without it a user would repeat the work.
@@ -146,13 +203,11 @@ pub(crate) fn unprinted_commit(generation: u64) -> String {
     unprinted(format_args!("generation {generation} is committed"))
 }
 
-const UNWRITABLE: &str = "the result cannot be written";
-
 /// Writes one JSON document to standard output.
 pub(crate) fn write_json(document: &impl Serialize) -> anyhow::Result<()> {
     let text = json(document)?;
     // The document goes through a string: serde_json hides from its callers that a pipe is broken.
-    writeln!(io::stdout().lock(), "{text}").context(UNWRITABLE)
+    writeln!(io::stdout().lock(), "{text}").map_err(unwritable)
 }
 
 /// Returns seconds since 1970 as a time; `None` for 0, which is unknown, and for a time that no calendar has.

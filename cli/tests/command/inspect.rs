@@ -1,5 +1,8 @@
 //! `cachemaint inspect`.
 
+use cachemaint::medium::Granularity;
+use cachemaint::survival::{Event, Stage, Survival};
+
 use crate::{Ran, cachemaint, json, ran, skip, stderr, stdout, unwrapped};
 
 fn inspect(arguments: &[&str]) -> Ran {
@@ -131,6 +134,47 @@ fn a_missing_file_is_an_error_with_its_path() {
     let text = stderr(&refused);
     assert!(text.starts_with("cachemaint: /no/such/file: no such file"), "{text}");
     assert!(stdout(&refused).is_empty());
+}
+
+/// A filter that gets nothing takes that for a yes (jq 1.6, `-e`).
+#[test]
+fn a_command_that_fails_has_the_error_in_its_json() {
+    let missing = inspect(&["/no/such/file", "--json"]).code(3);
+    let message = json(&missing)["error"]["message"].as_str().unwrap().to_owned();
+    assert_eq!(stderr(&missing), format!("cachemaint: {message}\n"));
+    let misspelt = inspect(&["/", "--json", "--no-such-option"]).code(2);
+    let message = &json(&misspelt)["error"]["message"];
+    assert!(message.as_str().unwrap().contains("--no-such-option"), "{message}");
+    let below = ran(cachemaint().args(["journal", "read", "--json", "/no/such/file"]), "").code(3);
+    assert!(json(&below)["error"]["message"].is_string());
+}
+
+/// On any file system, pages are persisted and outlive the process, and no file is better than its own guarantee.
+#[test]
+fn a_gate_passes_what_the_guarantee_promises_and_nothing_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_str().unwrap();
+    let passed = ["--require", "page", "--survives", "process-crash"];
+    let document = json(&inspect(&[&[path, "--json"][..], &passed].concat()).success());
+    assert_eq!(document["refused"], serde_json::json!([]));
+    assert!(json(&inspect(&[path, "--json"]).success())["refused"].is_null());
+
+    let guarantee = cachemaint::dax::probe(path).unwrap();
+    let by_pages = matches!(guarantee.granularity, Granularity::Page(_));
+    for (event, demand) in [
+        (Event::Kexec, "kexec"),
+        (Event::WarmReboot, "warm-reboot"),
+        (Event::PowerLoss, "power-loss"),
+    ] {
+        let survives = guarantee.survives(Stage::Persisted, event).answer == Survival::Yes;
+        let asked = inspect(&[path, "--survives", demand]);
+        let asked = asked.code(i32::from(!survives));
+        assert_eq!(stderr(&asked).is_empty(), survives, "{}", stderr(&asked));
+    }
+    let asked = inspect(&[path, "--require", "line", "--json"]).code(i32::from(by_pages));
+    assert_eq!(json(&asked)["refused"].as_array().unwrap().len(), usize::from(by_pages));
+    assert_eq!(stderr(&asked).contains(&guarantee.reason), by_pages, "{}", stderr(&asked));
+    inspect(&[path, "--survives", "fire"]).code(2);
 }
 
 #[test]

@@ -131,6 +131,12 @@ fn a_full_journal_loses_nothing_and_says_what_to_do() {
     assert!(error.ends_with(&expected), "{error}");
     assert!(count > 0 && many_lines().starts_with(&text), "{text}");
 
+    let refused = place.run_with(&["append", "--json"], many_lines()).code(3);
+    let document: Value = serde_json::from_str(&stdout(&refused)).unwrap();
+    let message = document["error"]["message"].as_str().unwrap();
+    assert_eq!(stderr(&refused), format!("cachemaint: {message}\n"), "one object has all");
+    assert_eq!(document["appended"], 0);
+
     let end = place.json(&["verify"])["recovered"]["end"].to_string();
     place.run(&["trim", "--to", &end]).success();
     place.run(&["append", "--record", "there is room again"]).success();

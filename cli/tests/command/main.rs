@@ -12,6 +12,8 @@ mod faults;
 mod guard;
 mod inspect;
 mod journal;
+#[cfg(target_os = "linux")]
+mod mounts;
 mod preserve;
 mod recorder;
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]

@@ -71,7 +71,7 @@ fn a_result_that_cannot_be_written_fails() {
         let output = command(place.path(), arguments).stdout(full).output().unwrap();
         assert_eq!(output.status.code(), Some(3), "{arguments:?}: {output:?}");
         let error = String::from_utf8(output.stderr).unwrap();
-        assert!(error.contains("cachemaint: ") && error.contains("No space left"), "{error}");
+        assert!(error.contains("standard output: no space"), "{error}");
     }
 }
 
@@ -88,7 +88,7 @@ fn a_missing_standard_input_is_not_an_empty_one() {
         for redirection in NO_INPUT {
             let refused = redirected(&command(place.path(), arguments), redirection).code(3);
             let error = stderr(&refused);
-            assert!(error.contains("cannot be read: "), "{arguments:?} {redirection}: {error}");
+            assert!(error.contains("standard input: "), "{arguments:?} {redirection}: {error}");
         }
         let is_created = place.path().join("new").exists();
         assert!(!is_created, "{arguments:?}");

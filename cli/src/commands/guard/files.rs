@@ -5,11 +5,13 @@
 //! loss of power, and a reset need not flush them. So the guard writes all lines of the mapping back by the view's cache.
 
 use super::trees::{Found, Identity, Root};
-use anyhow::Context as _;
+use crate::commands::os;
+use anyhow::{Context as _, anyhow};
 use cachemaint::cache::Cache;
 use cachemaint::dax::{self, DaxView, ErrorKind, Options};
 use core::time::Duration;
 use rustix::fs::{Mode, OFlags, open};
+use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -193,14 +195,14 @@ impl Guard {
             Found::File { path, identity, size } => (path, identity, size),
             Found::Gone { path, why } => {
                 self.gone += 1;
-                return self.cannot_see(path, &format!("{why:#}"));
+                return self.cannot_see(path, &why);
             }
-            Found::Unseen { path, why } => return self.cannot_see(path, &format!("{why:#}")),
+            Found::Unseen { path, why } => return self.cannot_see(path, &why),
         };
         let is_full = self.files.len() as u64 >= self.most_files;
         if is_full && !self.files.contains_key(&identity) {
             let directory = path.parent().unwrap_or(&path).to_path_buf();
-            let why = format!(
+            let why = anyhow!(
                 "the guard keeps no more than {} files, by its limit of open ones; raise it (ulimit -n, or LimitNOFILE= \
                  of a unit), or run a guard for each part of the tree",
                 self.most_files
@@ -224,8 +226,11 @@ impl Guard {
         }
     }
 
-    fn cannot_see(&mut self, path: PathBuf, why: &str) {
-        let why = format!("{}: {why}", path.display());
+    fn cannot_see(&mut self, path: PathBuf, why: &anyhow::Error) {
+        let why = match why.downcast_ref::<Errno>() {
+            Some(errno) => os(&path, "a look at it", &(*errno).into()).to_string(),
+            None => format!("{}: {why:#}", path.display()),
+        };
         self.unseen.insert(path, why);
     }
 }
@@ -327,7 +332,7 @@ impl Lines {
 fn synced(file: &File) -> anyhow::Result<u64> {
     use std::os::unix::fs::MetadataExt as _;
 
-    file.sync_data().context("its bytes may be lost, as its sync failed")?;
+    file.sync_data().context("its bytes may be lost, as its sync failed; look for the cause in the kernel's log (dmesg), and write them again")?;
     let found = file.metadata()?;
     // The unit of stat(2), `st_blocks`.
     Ok(found.len().min(found.blocks().saturating_mul(512)))

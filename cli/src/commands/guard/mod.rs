@@ -24,6 +24,7 @@
 mod files;
 mod trees;
 
+use super::os;
 use super::text::{self, heading, row, thousands};
 use crate::interrupts;
 use anyhow::{Context as _, bail};
@@ -141,7 +142,8 @@ fn run_until_told(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut guard = guard_of(&arguments.paths, arguments.page_cache)?;
     if arguments.lock_memory {
         let flags = MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT;
-        mlockall(flags).context("the memory cannot be locked (RLIMIT_MEMLOCK)")?;
+        mlockall(flags)
+            .context("the memory cannot be locked; raise the limit of that (ulimit -l)")?;
     }
     if !arguments.json
         && let Err(error) = print_worth(&arguments.paths)
@@ -305,7 +307,7 @@ fn root(path: &Path, page_cache: bool) -> anyhow::Result<Root> {
         Err(_) if fs::read_dir(path).is_ok() => {}
         probed => drop(probed?),
     }
-    Root::new(path).with_context(|| path.display().to_string())
+    Root::new(path).map_err(|error| os(path, "stat", &error.into()))
 }
 
 /// Returns the text about a file that cannot be guarded. It names the option with which one of the page cache is accepted.

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub(super) struct Root {
     path: PathBuf,
-    /// The device of its file system at the start.
+    /// The device of a directory at the start.
     device: u64,
 }
 
@@ -82,11 +82,11 @@ impl Root {
     /// Opens the root, or returns the facts of a file.
     fn open_or_file(&self) -> anyhow::Result<Result<OwnedFd, Stat>> {
         let facts = facts(CWD, &self.path).map_err(|_missing| anyhow!("is not there any more"))?;
-        ensure!(facts.st_dev == self.device, "something else is mounted there now");
         let kind = FileType::from_raw_mode(facts.st_mode);
         if kind.is_file() {
             return Ok(Err(facts));
         }
+        ensure!(facts.st_dev == self.device, "something else is mounted there now");
         ensure!(kind.is_dir(), "was replaced by a link or something else that is not guarded");
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         Ok(Ok(openat(CWD, &self.path, flags, Mode::empty())?))
@@ -125,12 +125,9 @@ impl Root {
             };
             match facts.map(|facts| (FileType::from_raw_mode(facts.st_mode), facts)) {
                 Ok((FileType::Directory, _)) => pending.push(place),
-                Ok((FileType::RegularFile, facts)) if facts.st_dev == self.device => {
-                    found(file(path(), &facts));
-                }
-                Ok((FileType::RegularFile, _)) => {
-                    found(Found::Unseen { path: path(), why: anyhow!(MOUNTED) });
-                }
+                // Whatever its device: an overlay shows those of its layers, and a file that is mounted by itself is synced as
+                // well.
+                Ok((FileType::RegularFile, facts)) => found(file(path(), &facts)),
                 Ok(_) => {}
                 Err(errno) => found(Found::Unseen { path: path(), why: errno.into() }),
             }
@@ -155,7 +152,7 @@ impl Root {
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-const MOUNTED: &str = "another file system is mounted there; name it as another PATH";
+const MOUNTED: &str = "something is mounted there; name it as another PATH";
 
 /// Returns the facts that the kernel has of a name, and not of a file that it links to.
 fn facts(place: impl AsFd, name: &Path) -> Result<Stat, Errno> {

@@ -1,7 +1,7 @@
 //! `cachemaint journal append`.
 
 use super::{DaxJournal, SCHEMA, named, recover, tell_guarantee, text, write_json};
-use crate::commands::{create, open, or_create};
+use crate::commands::{create, open, or_create, os};
 use crate::standard;
 use anyhow::{Context as _, anyhow};
 use cachemaint::dax::{self, Guarantee};
@@ -56,6 +56,8 @@ struct Document<'a> {
     end: Position,
     free: u64,
     guarantee: &'a Guarantee,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<text::Failure>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
@@ -90,11 +92,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     });
     if let Positions::Unprinted(error) = positions {
         done?;
-        return Err(anyhow::Error::new(error)
+        return Err(text::unwritable(error)
             .context(format!("{appended} records are appended, but positions cannot be printed")));
     }
     if arguments.json {
-        // The records before a failure are acknowledged.
+        // The records before a failure are acknowledged, and stay in one object with it.
         let document = Document {
             schema: SCHEMA,
             path: path.to_string_lossy(),
@@ -104,10 +106,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             end,
             free,
             guarantee,
+            error: done.as_ref().err().map(text::Failure::new),
         };
         let count = format_args!("{appended} records are appended");
-        let printed = write_json(&document).with_context(|| text::unprinted(count));
-        return done.and(printed.map(|()| ExitCode::SUCCESS));
+        write_json(&document).with_context(|| text::unprinted(count))?;
+        return Ok(done.unwrap_or_else(|error| text::failed(&error)));
     }
     done
 }
@@ -163,7 +166,7 @@ impl Appender<'_> {
         let mut payload = Vec::new();
         // One byte more than the largest record shows that the input is too long.
         let most = self.journal.largest() + 1;
-        input.take(most).read_to_end(&mut payload).context(UNREADABLE)?;
+        input.take(most).read_to_end(&mut payload).map_err(|error| unreadable(&error))?;
         if payload.len() as u64 == most {
             return Err(self.failed(&self.too_long("standard input")));
         }
@@ -220,7 +223,7 @@ impl Appender<'_> {
     fn line(&self, input: &mut BufReader<impl Read>) -> anyhow::Result<Option<Vec<u8>>> {
         let most = self.journal.largest() + 1;
         let mut line = Vec::new();
-        input.take(most).read_until(b'\n', &mut line).context(UNREADABLE)?;
+        input.take(most).read_until(b'\n', &mut line).map_err(|error| unreadable(&error))?;
         match line.pop_if(|last| *last == b'\n') {
             None if line.is_empty() => Ok(None),
             None if line.len() as u64 == most => Err(self.too_long("a line")),
@@ -251,4 +254,6 @@ impl Appender<'_> {
     }
 }
 
-const UNREADABLE: &str = "standard input cannot be read";
+fn unreadable(error: &io::Error) -> anyhow::Error {
+    os("standard input", "read", error)
+}

@@ -11,7 +11,7 @@
 //! | `skipped` | of `salvage`, in place of the others: `start` and `end` of bytes without a valid record |
 //!
 //! The others print one object with `"schema": 1`. Names may be added within a schema; the meaning of an existing name
-//! does not change. `append` prints the object also if a record cannot be appended. `path` is that of the command line,
+//! does not change. `append` prints the object also if a record cannot be appended, with the `error` of every command. `path` is that of the command line,
 //! `guarantee` as in `inspect --json`.
 //!
 //! | of | name | content |

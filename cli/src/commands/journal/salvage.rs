@@ -2,10 +2,10 @@
 
 use super::read::{Form, Shown};
 use super::{DaxJournal, named, reader, text, verified};
-use crate::commands::progress;
+use crate::commands::{os, progress};
 use crate::output;
 use crate::read_only::ReadOnly;
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use cachemaint::dax;
 use cachemaint_journal::{Options, Reader, Salvaged};
 use std::fs::{self, File};
@@ -120,7 +120,7 @@ impl<'a> New<'a> {
         let unfinished = PathBuf::from(unfinished);
         let options = dax::Options::new().allow_page_granularity();
         let file = options.create_new(&unfinished, old.view().len());
-        let file = file.with_context(|| unfinished.display().to_string())?;
+        let file = file?;
         let created = Options::new().sizes_of(reader).create_new(Arc::new(file));
         let (journal, _) = created
             .map_err(|failed| named(path, failed))
@@ -138,14 +138,14 @@ impl<'a> New<'a> {
     fn finish(self) -> anyhow::Result<u64> {
         let trimmed = self.journal.trim(self.journal.head());
         trimmed.map_err(|error| named(self.path, error))?;
-        let place = || format!("{}: cannot be named so", self.path.display());
-        output::rename(&self.unfinished, self.path).with_context(place)?;
+        output::rename(&self.unfinished, self.path)
+            .map_err(|error| os(self.path, "link", &error))?;
         #[cfg(unix)]
         {
             let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
-            let parent = File::open(parent.unwrap_or(Path::new(".")));
-            let not_durable = || format!("{}: its name may not be durable", self.path.display());
-            parent.and_then(|parent| output::sync(&parent)).with_context(not_durable)?;
+            File::open(parent.unwrap_or(Path::new(".")))
+                .and_then(|parent| output::sync(&parent))
+                .map_err(|error| os(self.path, "fsync of its directory", &error))?;
         }
         Ok(self.records)
     }

@@ -1,18 +1,18 @@
 //! `cachemaint preserve load`.
 
 use super::{PIECE, named, of_blob, progress, visible};
+use crate::commands::os;
 use crate::read_only::ReadOnly;
-use crate::{interrupts, output, standard};
+use crate::{interrupts, standard};
 use anyhow::{Context as _, anyhow, ensure};
 use cachemaint::dax;
 use cachemaint_preserve::{Blob, Error, ErrorKind, Reader};
 use indicatif::ProgressBar;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, exit};
 use std::sync::{Arc, OnceLock};
-use tempfile::NamedTempFile;
 
 /// Write a blob to standard output, as it was saved
 ///
@@ -41,14 +41,12 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             let bar = progress::bar_beside_output("loading", loading.blob.info().len)?;
             let mut out = standard::output()?;
             loading.write(&mut out, &bar)?;
-            out.flush().context(UNWRITABLE)?;
+            out.flush()?;
         }
         Some(output) => loading.replace(output)?,
     }
     Ok(ExitCode::SUCCESS)
 }
-
-const UNWRITABLE: &str = "the blob cannot be written";
 
 /// A blob on its way out.
 struct Loading<'l> {
@@ -69,7 +67,7 @@ impl Loading<'_> {
         while at < len {
             let piece = &mut buffer[..(len - at).min(PIECE) as usize];
             self.blob.read_at(at, piece).map_err(|error| self.ended(at, error))?;
-            out.write_all(piece).context(UNWRITABLE)?;
+            out.write_all(piece)?;
             at += piece.len() as u64;
             bar.set_position(at);
         }
@@ -104,7 +102,6 @@ impl Loading<'_> {
             let is_store = is_same(self.path, output).with_context(|| shown.to_string())?;
             ensure!(!is_store, "{shown}: is the store itself; write the blob into another file");
         }
-        let unwritable = || format!("{shown}: cannot be written");
         let parent = output.parent().filter(|parent| !parent.as_os_str().is_empty());
         let temporary = Arc::new(OnceLock::new());
         let removed = Arc::clone(&temporary);
@@ -115,15 +112,27 @@ impl Loading<'_> {
             drop(fs::remove_file(path));
             exit(interrupts::INTERRUPTED.into());
         }));
-        let beside = NamedTempFile::new_in(parent.unwrap_or(Path::new(".")));
-        let mut beside = beside.with_context(unwritable)?;
+        let beside = tempfile::Builder::new().make_in(parent.unwrap_or(Path::new(".")), private);
+        let mut beside = beside.map_err(|error| os(output, "open", &error))?;
         temporary.get_or_init(|| beside.path().to_path_buf());
-        self.write(&mut beside, &progress::bar("loading")?)?;
+        let written = self.write(&mut beside, &progress::bar("loading")?);
+        written.map_err(|error| match error.downcast_ref() {
+            Some(of_output) => os(output, "write", of_output),
+            None => error,
+        })?;
         // Without this the new name can be durable before the bytes are.
-        output::sync(beside.as_file()).with_context(unwritable)?;
-        beside.persist(output).map_err(|error| error.error).with_context(unwritable)?;
+        crate::output::sync(beside.as_file()).map_err(|error| os(output, "fsync", &error))?;
+        beside.persist(output).map_err(|error| os(output, "rename", &error.error))?;
         Ok(())
     }
+}
+
+/// Creates a file for this user alone, as tempfile does, whose errors have no number.
+fn private(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.read(true).write(true).create_new(true).open(path)
 }
 
 /// Returns true if two names lead to one file.

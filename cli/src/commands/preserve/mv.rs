@@ -25,6 +25,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let generation = rename(arguments, &mut open(path)?.store)?;
     let (from, to) = (visible(from.as_bytes()), visible(to.as_bytes()));
     writeln!(io::stdout().lock(), "{from} is {to} now, by generation {generation}")
+        .map_err(text::unwritable)
         .with_context(|| text::unprinted_commit(generation))?;
     Ok(ExitCode::SUCCESS)
 }

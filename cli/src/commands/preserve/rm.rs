@@ -34,6 +34,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         count => format!("{count} {kind}s were deleted"),
     };
     writeln!(io::stdout().lock(), "{what}, by generation {generation}")
+        .map_err(text::unwritable)
         .with_context(|| text::unprinted_commit(generation))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -3,7 +3,7 @@
 use super::{
     PIECE, Writable, named, of_blob, opened, progress, row, text, visible, write_granularity,
 };
-use crate::commands::{self, or_create};
+use crate::commands::{self, or_create, os};
 use crate::standard;
 use anyhow::Context as _;
 use cachemaint::dax::{DaxFile, Guarantee};
@@ -58,6 +58,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let guarantee = writable.file.guarantee();
     let out = &mut anstream::stdout().lock();
     print(out, arguments, [len, generation], has_replaced, guarantee)
+        .map_err(text::unwritable)
         .with_context(|| text::unprinted_commit(generation))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -86,15 +87,13 @@ fn grown(path: &Path, mut file: DaxFile, len: Option<u64>) -> anyhow::Result<Wri
 
 /// Returns the bytes to save, and their number. All bytes of a pipe are read into memory.
 fn open_input(path: Option<&Path>) -> anyhow::Result<(Box<dyn Read>, u64)> {
-    let unreadable = || match path {
-        None => "standard input cannot be read".to_owned(),
-        Some(path) => format!("{} cannot be read", path.display()),
-    };
+    let unreadable =
+        |error: io::Error| os(path.unwrap_or(Path::new("standard input")), "read", &error);
     let mut input: Box<dyn Read> = match path {
         None => Box::new(standard::input()?),
         Some(path) => {
-            let file = File::open(path).with_context(unreadable)?;
-            let found = file.metadata().with_context(unreadable)?;
+            let file = File::open(path).map_err(|error| os(path, "open", &error))?;
+            let found = file.metadata().map_err(unreadable)?;
             // Files of `/proc` state no length.
             if found.is_file() && found.len() > 0 {
                 return Ok((Box::new(file), found.len()));
@@ -103,7 +102,7 @@ fn open_input(path: Option<&Path>) -> anyhow::Result<(Box<dyn Read>, u64)> {
         }
     };
     let mut all = Vec::new();
-    let len = input.read_to_end(&mut all).with_context(unreadable)?;
+    let len = input.read_to_end(&mut all).map_err(unreadable)?;
     Ok((Box::new(io::Cursor::new(all)), len as u64))
 }
 
@@ -126,7 +125,7 @@ fn save(
     let put = transaction.put_with(attributes, len, |writer| {
         let (mut input, mut piece) = (input.take(len), vec![0; len.min(PIECE) as usize]);
         loop {
-            let read = input.read(&mut piece).context("the input cannot be read")?;
+            let read = input.read(&mut piece).map_err(|error| os("the input", "read", &error))?;
             if read == 0 {
                 return Ok(());
             }

@@ -31,7 +31,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let generation = sealed.map_err(|error| named(path, error))?;
     let guarantee = writable.file.guarantee().clone();
     let listed: Vec<_> = writable.store.list().collect();
-    print(generation, &listed, &guarantee).with_context(|| text::unprinted_commit(generation))?;
+    print(generation, &listed, &guarantee)
+        .map_err(text::unwritable)
+        .with_context(|| text::unprinted_commit(generation))?;
     Ok(ExitCode::SUCCESS)
 }
 

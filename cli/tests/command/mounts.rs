@@ -1,0 +1,59 @@
+//! Commands on file systems that a test mounts for itself, which needs root.
+
+use crate::{cachemaint, json, ran, skip, stderr, stdout};
+use cachemaint_test_support::own_mount::with_mount;
+use rustix::mount::{MountFlags, mount, mount_bind};
+use std::ffi::CString;
+use std::fs;
+
+/// An overlay without `xino` shows the devices of its layers.
+#[test]
+fn a_guard_of_an_overlay_syncs_the_files_of_all_its_layers() {
+    let name = "a_guard_of_an_overlay_syncs_the_files_of_all_its_layers";
+    with_mount(name, "tmpfs", c"size=8m", |directory| {
+        let [lower, up, merged] = ["lower", "up", "merged"].map(|part| directory.join(part));
+        for part in [&lower, &up, &merged] {
+            fs::create_dir(part).unwrap();
+        }
+        let none = MountFlags::empty();
+        mount("none", &up, "tmpfs", none, None).unwrap();
+        for part in ["upper", "work"] {
+            fs::create_dir(up.join(part)).unwrap();
+        }
+        fs::write(lower.join("below"), [1; 100]).unwrap();
+        let [lower, up] = [lower, up].map(|part| part.display().to_string());
+        let layers = format!("xino=off,lowerdir={lower},upperdir={up}/upper,workdir={up}/work");
+        if let Err(error) = mount("none", &merged, "overlay", none, &*CString::new(layers).unwrap())
+        {
+            return skip(name, format_args!("no overlay here: {error}"));
+        }
+        fs::write(merged.join("above"), [1; 100]).unwrap();
+        let once = ["guard", "--once", "--page-cache", "--json"];
+        let done = ran(cachemaint().args(once).arg(&merged), "");
+        let document = json(&done);
+        assert_eq!((&document["files"], &document["problems"]), (&2.into(), &0.into()));
+    });
+}
+
+/// As `docker -v state.json:/app/state.json` mounts it.
+#[test]
+fn an_output_that_is_mounted_by_itself_is_an_error_with_an_action() {
+    let name = "an_output_that_is_mounted_by_itself_is_an_error_with_an_action";
+    with_mount(name, "tmpfs", c"size=8m", |directory| {
+        let [host, output, store] = ["host", "output", "store"].map(|name| directory.join(name));
+        fs::write(&host, "old").unwrap();
+        fs::write(&output, "hidden").unwrap();
+        let save = ["preserve", "save", "--create", "1M"];
+        ran(cachemaint().args(save).arg(&store).arg("blob"), "new").success();
+        mount_bind(&host, &output).unwrap();
+        let load = ["preserve", "load"];
+        let mut command = cachemaint();
+        command.args(load).arg(&store).args(["blob", "--output"]).arg(&output);
+        let refused = ran(&mut command, "").code(3);
+        let error = stderr(&refused);
+        assert!(error.contains("mount its directory instead"), "{error}");
+        assert!(stdout(&refused).is_empty());
+        assert_eq!(fs::read(&host).unwrap(), b"old");
+        assert_eq!(fs::read_dir(directory).unwrap().count(), 3, "nothing is left beside it");
+    });
+}

@@ -13,8 +13,8 @@ mod read_only;
 mod standard;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
-use commands::text::{Failure, failed, write_json};
-use std::io;
+use commands::text::{Failure, failed, write_json_line};
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -69,10 +69,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => UNREAD.into(),
         Err(error) => {
-            if wants_json() {
-                // The exit code and standard error say it too.
-                drop(write_json(&Failed { error: Failure::new(&error) }));
-            }
+            print_json_of(&error);
             failed(&error)
         }
     }
@@ -86,9 +83,8 @@ fn arguments() -> Arguments {
             .map(|argument| commands::text::printable(Path::new(&argument).display()));
         // The replaced arguments can be valid, if those given are not UTF-8.
         let error = Arguments::try_parse_from(shown).err().unwrap_or(error);
-        if error.use_stderr() && wants_json() {
-            let message = error.render().to_string();
-            drop(write_json(&Failed { error: Failure::new(&anyhow::Error::msg(message)) }));
+        if error.use_stderr() {
+            print_json_of(&anyhow::Error::msg(error.render().to_string()));
         }
         error.exit()
     })
@@ -98,6 +94,18 @@ fn arguments() -> Arguments {
 #[derive(serde::Serialize)]
 struct Failed {
     error: Failure,
+}
+
+/// Prints an error as the last line of JSON, if the command line asks for JSON.
+fn print_json_of(error: &anyhow::Error) {
+    if !wants_json() {
+        return;
+    }
+    let mut line = Vec::new();
+    if write_json_line(&mut line, &Failed { error: Failure::new(error) }).is_ok() {
+        // The exit code and standard error say it too.
+        drop(io::stdout().lock().write_all(&line));
+    }
 }
 
 /// Returns true if the command line, right or wrong, asks for JSON.

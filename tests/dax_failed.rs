@@ -155,7 +155,7 @@ fn a_persist_of_64_bytes_writes_at_most_4_blocks() {
         drop(file);
         drop_cache(&copy);
         let view = options().view(&copy).unwrap();
-        view.read(0, &mut vec![0; 64 * MIB as usize]).unwrap();
+        view.read(0, &mut vec![0; 64 << 20]).unwrap();
         let file = options().open(&copy).unwrap();
         assert_eq!(large_persists(&file, device), 0, "viewed");
 

@@ -59,7 +59,7 @@ impl Backing {
         Self::Unknown,
     ];
 
-    /// Returns the backing in a few words, which the glossary of the guide explains.
+    /// Returns the backing in a few words, which the guide explains.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Storage => "storage",

@@ -1,4 +1,5 @@
-//! The code of the README and of the chapters below `docs`, compiled as tests of the documentation.
+//! The code of the README and of the chapters below `docs`, run as tests of the documentation. The chapter on crash testing is
+//! the documentation of `cachemaint-sim`.
 
 macro_rules! chapters {
     ($($name:ident: $file:literal,)*) => {
@@ -14,9 +15,9 @@ chapters! {
     journal: "../crates/journal/README.md",
     preserve: "../crates/preserve/README.md",
     recorder: "../crates/recorder/README.md",
+    databases: "../docs/databases.md",
     drivers: "../docs/drivers.md",
-    first_structure: "../docs/first-structure.md",
-    logs_and_recorders: "../docs/logs-and-recorders.md",
-    state_in_place: "../docs/state-in-place.md",
-    state_over_kexec: "../docs/state-over-kexec.md",
+    hypervisors: "../docs/hypervisors.md",
+    recorder_chapter: "../docs/recorder.md",
+    tracing: "../docs/tracing.md",
 }

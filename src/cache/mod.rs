@@ -8,8 +8,8 @@
 //! Work on a range is *issued* line by line and *completed* by a fence. The plain operations do
 //! both; [`Cache::batch`] issues for several ranges and completes them together.
 //!
-//! A virtual machine that is migrated to another host can lose an instruction that it was started with: "For
-//! hypervisors" in `docs/platforms.md` lists the promises of the hypervisor.
+//! A virtual machine that is migrated to another host can lose an instruction that it was started with:
+//! `docs/hypervisors.md` lists the promises of the hypervisor.
 
 mod batch;
 mod builder;

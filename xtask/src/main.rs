@@ -99,6 +99,7 @@ const FULL: [&[Step]; 2] = [
         ("targets", "Build the library for further architectures", targets::no_std_elsewhere),
         ("systems", "Compile the library for other operating systems", targets::systems),
         ("members", "Run the tests and benchmarks of every member", run::members),
+        ("guide", "Run the guide's commands of a checkout", run::guide),
         ("cases", "Run the tests with far more generated cases", run::cases),
         ("regressions", "Put known defects back: a test notices each", regressions::regressions),
         ("fuzzed", "Fuzz the file formats for a minute each", fuzz::fuzz),

@@ -10,6 +10,8 @@ mod demo;
 mod faults;
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod guard;
+#[cfg(target_os = "linux")]
+mod guide;
 mod inspect;
 mod journal;
 #[cfg(target_os = "linux")]

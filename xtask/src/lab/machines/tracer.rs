@@ -30,12 +30,15 @@ const CONSUMER: &str = "lttng/libexec/lttng-consumerd";
 /// The schema without which the session daemon does not start.
 const SCHEMA: &str = "usr/share/xml/lttng/session.xsd";
 
+/// The page of the guide whose commands start the tracer.
+const RECIPE: &str = include_str!("../../../../docs/tracing.md");
+
 /// The program that is traced (`tests/lab/tracer`).
 const TRACED: &str = "/lab/traced";
 /// The folder of the ring buffers, below the mount point.
 const BUFFERS: &str = "/mnt/trace";
 
-/// The sub-buffers of a CPU's ring buffer, and their bytes. The newest sub-buffer may be almost empty.
+/// The sub-buffers of a CPU's ring buffer, as in the recipe, and their bytes. The newest sub-buffer may be almost empty.
 const SUB_BUFFERS: u64 = 4;
 const SUB_BUFFER: u64 = 16 << 10;
 /// The least length of an event, its fields, and the greatest, with LTTng-UST's header of at most as many bytes.
@@ -141,19 +144,15 @@ fn more_than_a_lap(name: &str) -> u64 {
     LAP + random(name) % LAP
 }
 
-/// Starts the tracer's daemon with ring buffers in a folder, and a program that it traces.
+/// Starts the tracer's daemon with ring buffers in a folder, by the guide's commands, and a program that it traces.
 fn start_tracing(machine: &mut Machine) -> Result<u32> {
     machine.run("/bin/lttng-sessiond --daemonize --no-kernel")?;
-    for line in [
-        format!("create lab --snapshot --no-output --shm-path={BUFFERS}"),
-        format!(
-            "enable-channel lab --userspace --session=lab --buffers-uid --num-subbuf={SUB_BUFFERS} \
-             --subbuf-size={SUB_BUFFER}"
-        ),
-        String::from("enable-event lab:* --userspace --session=lab --channel=lab"),
-        String::from("start lab"),
-    ] {
-        machine.run(&format!("/bin/lttng --no-sessiond {line}"))?;
+    let commands: Vec<_> = RECIPE.lines().filter_map(|line| line.strip_prefix("lttng ")).collect();
+    ensure!(commands.len() == 4, "the recipe has other commands: {commands:?}");
+    for command in commands {
+        let command = command.replace("/mnt/pmem/flight", BUFFERS).replace("'myapp:*'", "lab:*");
+        let command = command.replace("=1M", &format!("={SUB_BUFFER}"));
+        machine.run(&format!("/bin/lttng --no-sessiond {command}"))?;
     }
     // Without a limit the traced program waits for the daemon before its first event.
     let traced = machine.start_beside(TRACED, &[("LTTNG_UST_REGISTER_TIMEOUT", "-1")])?;
@@ -171,7 +170,7 @@ fn record(machine: &mut Machine, traced: u32, more: u64) -> Result<u64> {
 fn buffer(machine: &mut Machine) -> Result<Vec<u8>> {
     let sessions = machine.list(BUFFERS)?;
     let [session] = &sessions[..] else { bail!("the traces of {sessions:?}") };
-    let file = format!("{BUFFERS}/{session}/ust/uid/0/64-bit/lab_0");
+    let file = format!("{BUFFERS}/{session}/ust/uid/0/64-bit/events_0");
     let (_, dump, _) = machine.output(&format!("/bin/od -An -v -tx1 {file}"))?;
     let bytes = dump.split_whitespace().map(|byte| u8::from_str_radix(byte, 16));
     Ok(bytes.collect::<Result<_, _>>()?)

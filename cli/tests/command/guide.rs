@@ -1,7 +1,7 @@
 //! The shell commands of the guide, as a reader types them. A block that begins with a comment `# Needs …` is left out: it
 //! needs root, other hardware or a reboot. One that needs a checkout takes minutes, and has a test of its own.
 
-use crate::ran;
+use crate::{ran, stderr};
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -42,7 +42,8 @@ fn pages(is_taken: impl Fn(&str) -> bool) -> Vec<(PathBuf, String)> {
     let pages = files.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
     let pages = pages.map(|path| {
         let text = fs::read_to_string(&path).unwrap();
-        let blocks = text.split("\n```sh\n").skip(1).map(|rest| rest.split_once("\n```").unwrap().0);
+        let blocks =
+            text.split("\n```sh\n").skip(1).map(|rest| rest.split_once("\n```").unwrap().0);
         let taken: Vec<_> = blocks.filter(|block| is_taken(block)).collect();
         (path, taken.join("\n"))
     });
@@ -63,6 +64,6 @@ fn shell(commands: &str, programs: &Path) -> Command {
 
 #[track_caller]
 fn succeed(page: &Path, shell: &mut Command) {
-    println!("{}", page.display()); // shown if it fails
-    ran(shell, "").success();
+    let ran = ran(shell, "");
+    assert!(ran.0.status.success(), "{}: {}", page.display(), stderr(&ran));
 }

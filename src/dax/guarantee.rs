@@ -1,7 +1,7 @@
 //! The guarantee of a file's medium, and its evidence. The module of the system concludes it.
 
 use crate::medium::Granularity;
-use crate::survival::{Backing, Event, Stage, Statement, Survival};
+use crate::survival::{Backing, Condition, Event, Stage, Statement, Survival};
 use crate::system::nvdimm::{MemoryDevice, PmemRegion};
 use crate::system::tree::{Evidence, Unknown};
 use alloc::string::String;
@@ -9,11 +9,17 @@ use alloc::vec::Vec;
 use std::path::PathBuf;
 
 /// The condition under which a file without a name outlives a process.
-const KEPT_OPEN: Survival = Survival::If("another process keeps the file open or mapped");
+const KEPT_OPEN: Survival = Survival::If(Condition {
+    code: "kept_open",
+    text: "another process keeps the file open or mapped",
+});
 
 /// The survival of power loss where the kernel sends a drive no flush.
 const UNFLUSHED: Statement<Survival> = Statement::documented(
-    Survival::If("the drive has no volatile cache: the kernel sends it no flush"),
+    Survival::If(Condition {
+        code: "no_volatile_cache",
+        text: "the drive has no volatile cache: the kernel sends it no flush",
+    }),
     "the kernel drops the flushes of a device whose queue/write_cache is write through, whatever cache the drive has",
     "Linux Documentation/ABI/stable/sysfs-block, write_cache; block/blk-core.c, submit_bio_noacct",
 );

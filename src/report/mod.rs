@@ -34,7 +34,7 @@
 //! | `guest_hints` | host | list of `asked`, `answer` |
 //! | `regions` | host | `list`: `name`, `provider`, `size`, `available_size` (bytes), `domain`, `meaning`, `is_claim` (always true), `read_only`, `deep_flush` (the DIMMs' buffers can be flushed), `numa_node`, `bad_bytes` (known media errors), each `null` if not shown. `bad_bytes_may_be_more` is true if the kernel's list is full, cut, invalid or unreadable. Also `devices` (list of `name`, `id` or `null`, `unsafe_shutdowns`: a number, or `reason` and `advice`; `failures`: list of `save_fail`, `restore_fail`, `flush_fail`, `not_armed`, `map_fail`), `evidence`; if empty, `reason` and `advice` |
 //! | `backings` | host | the backings that [`survival`](HostReport::backings) is shown for |
-//! | `survival` | host | backing, event, `stored`, `persisted` and `deep_persisted`: `yes`, `no`, `not_promised` or `{"if": …}`; `reasons` of each: `text`, `source`, `certainty` |
+//! | `survival` | host | list of `backing`, `event`, `stage` (`stored`, `persisted`, `deep_persisted`), `answer` (`yes`, `no`, `not_promised` or `{"if": {"code": …, "text": …}}`), `text`, `source`, `certainty` |
 //!
 //! An answer that has `available` is `false` there with `missing`, `reason` and `advice` in place of
 //! the rest; `kernel`, `page_size`, `shmlba`, `caches` and `regions` have `reason` and `advice` alone

@@ -103,7 +103,23 @@ pub enum Survival {
     /// The bytes may survive; no source promises it.
     NotPromised,
     /// The bytes survive if this condition holds.
-    If(&'static str),
+    If(Condition),
+}
+
+/// A condition that nobody has checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct Condition {
+    /// The name for programs, in snake case. It does not change.
+    pub code: &'static str,
+    /// The words, which follow *if*.
+    pub text: &'static str,
+}
+
+impl core::fmt::Display for Condition {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.pad(self.text)
+    }
 }
 
 impl core::fmt::Display for Survival {

@@ -1,21 +1,30 @@
 //! The table itself: one function for each backing.
 
-use super::{Backing, Certainty, Event, Stage, Statement, Survival};
+use super::{Backing, Certainty, Condition, Event, Stage, Statement, Survival};
 
-const ORDERLY: Survival = Survival::If("the file systems are synced first");
-const SAME_MEMMAP: Survival = Survival::If("the next kernel is given the same memory map");
-const KEEPS_RAM: Survival = Survival::If("firmware keeps RAM, and the same memory map is given");
-const SAME_PLACE: Survival = Survival::If("the next kernel reserves the same place");
-const KEEPS_PLACE: Survival =
-    Survival::If("firmware keeps RAM, and the next kernel reserves the same place");
-const DRIVE_FLUSHES: Survival = Survival::If("the drive gets and honours flushes");
+const ORDERLY: Survival = given("synced_first", "the file systems are synced first");
+const SAME_MEMMAP: Survival =
+    given("same_memory_map", "the next kernel is given the same memory map");
+const KEEPS_RAM: Survival =
+    given("ram_kept_and_same_memory_map", "firmware keeps RAM, and the same memory map is given");
+const SAME_PLACE: Survival = given("same_place", "the next kernel reserves the same place");
+const KEEPS_PLACE: Survival = given(
+    "ram_kept_and_same_place",
+    "firmware keeps RAM, and the next kernel reserves the same place",
+);
+const DRIVE_FLUSHES: Survival = given("drive_flushes", "the drive gets and honours flushes");
 /// The one condition of all file systems whose way to storage is not seen.
-const HONOURS_FSYNC: Survival = Survival::If("the file system honours fsync");
-const HOST_LIVES: Survival = Survival::If("the host goes on running");
+const HONOURS_FSYNC: Survival = given("honours_fsync", "the file system honours fsync");
+const HOST_LIVES: Survival = given("host_runs_on", "the host goes on running");
 const RESET_FLUSHES: Survival =
-    Survival::If("the lines were written back too, or a reset flushes the caches");
-const HOST_PERSISTS: Survival = Survival::If("the host's storage honours flushes");
-const GPF_COMPLETES: Survival = Survival::If("the dirty shutdown count has not grown");
+    given("lines_written_back", "the lines were written back too, or a reset flushes the caches");
+const HOST_PERSISTS: Survival = given("host_flushes", "the host's storage honours flushes");
+const GPF_COMPLETES: Survival =
+    given("no_dirty_shutdown", "the dirty shutdown count has not grown");
+
+const fn given(code: &'static str, text: &'static str) -> Survival {
+    Survival::If(Condition { code, text })
+}
 
 /// Begins the reason why bytes in caches survive a kexec.
 macro_rules! caches_survive {
@@ -435,7 +444,7 @@ mod tests {
                 assert!(!statement.text.is_empty() && !statement.source.is_empty());
                 let found = statement.answer;
                 let agrees = match (found, cell.strip_prefix("if ")) {
-                    (Survival::If(condition), Some(words)) => condition.contains(words),
+                    (Survival::If(condition), Some(words)) => condition.text.contains(words),
                     (Survival::Yes, None) => cell == "yes",
                     (Survival::No, None) => cell == "no",
                     (Survival::NotPromised, None) => cell == "?",

@@ -4,7 +4,7 @@ use core::fmt::{self, Write as _};
 use std::fs;
 use std::path::Path;
 
-use cachemaint::survival::{Backing, Event, Stage, Survival};
+use cachemaint::survival::{Backing, Condition, Event, Stage, Survival};
 
 const NAME: u32 = 150;
 const CELL: u32 = 184;
@@ -27,7 +27,7 @@ fn the_figure_shows_the_table_of_the_library() -> Result<(), Box<dyn core::error
 
 /// Returns the figure as SVG, in the colours of a light or a dark page.
 fn svg() -> Result<String, fmt::Error> {
-    let mut notes: Vec<&'static str> = Vec::new();
+    let mut notes: Vec<Condition> = Vec::new();
     let mut grid = String::new();
     for (row, backing) in Backing::ALL.iter().copied().enumerate() {
         let y = HEAD + u32::try_from(row).unwrap_or_default() * ROW;
@@ -99,7 +99,7 @@ fn text(to: &mut String, x: u32, y: u32, anchor: &str, words: &str) -> fmt::Resu
 }
 
 /// Returns the class and the words of a cell. A condition becomes a note with a number.
-fn cell(survival: Survival, notes: &mut Vec<&'static str>) -> (&'static str, String) {
+fn cell(survival: Survival, notes: &mut Vec<Condition>) -> (&'static str, String) {
     match survival {
         Survival::Yes => ("yes", "yes".to_owned()),
         Survival::No => ("no", "no".to_owned()),

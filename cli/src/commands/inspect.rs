@@ -9,7 +9,7 @@
 //! | `path` | as it was given |
 //! | `guarantee` | `granularity` (`"byte"`, `{"line": BYTES}` or `{"page": BYTES}`), `backing`, `reason`, `advice` (or `null`), `file_system`, `mount_point`, `device`, `region` (or `null`; as in `caps --json`), `is_device_dax`, `alignment` (the number of bytes that offsets of mappings are multiples of). Also `devices` (those of all regions under the file; as in `caps --json`), `through_page_cache`, `has_name` (`false` if the file ends with its last descriptor), `evidence` (list of `asked`, `answer`). `drops_flushes` is `true` if the kernel is seen to send a drive under the file no flush |
 //! | `unsafe_shutdowns` | of all `devices` together: `count`, or `reason` and `advice` |
-//! | `survival` | list of `event`, `stage` (`stored`, `persisted`, `deep_persisted`), `survival` (`yes`, `no`, `not_promised`, `{"if": CONDITION}`), `reason` (`text`, `source`, `certainty`; as in `caps --json`) |
+//! | `survival` | list of `event`, `stage` (`stored`, `persisted`, `deep_persisted`), `answer`, `text`, `source`, `certainty`, as in `caps --json` |
 //! | `refused` | `null` without `--require` and `--survives`; else a list of the demands that are not met, in words: it is empty if all are |
 //! | `placement` | `null` unless `--extents` was given. Else `extents`: list of `offset` (in the file), `on_device`, `len` (all in bytes) and `physical` (address, or `null`); `device`; `base` (the physical address of the device's byte 0, or `reason` and `advice`) |
 //! | `kind` | of a log or a store: `journal`, `recording` or `store`, with the names below |
@@ -37,7 +37,7 @@ use anyhow::anyhow;
 use cachemaint::dax::{self, ErrorKind, Extent, Guarantee, Placement, probe};
 use cachemaint::medium::Granularity;
 use cachemaint::report::{MemoryDevice, Unknown};
-use cachemaint::survival::{Certainty, Event, Stage, Statement, Survival};
+use cachemaint::survival::{Backing, Event, Stage, Statement, Survival};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 use std::borrow::Cow;
@@ -141,16 +141,8 @@ enum Shutdowns {
 struct Cell {
     event: Event,
     stage: Stage,
-    survival: Survival,
-    reason: Reason,
-}
-
-/// A statement whose answer stands elsewhere.
-#[derive(Serialize)]
-struct Reason {
-    text: &'static str,
-    source: &'static str,
-    certainty: Certainty,
+    #[serde(flatten)]
+    statement: Statement<Survival>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
@@ -196,7 +188,14 @@ fn refused(arguments: &Arguments, guarantee: &Guarantee) -> Option<Vec<String>> 
     });
     let event = survives.and_then(|event| {
         let why = guarantee.require(event).err()?;
-        Some(format!("persisted bytes survive {event}: {}: {}", why.answer, why.text))
+        let survive =
+            |backing: &&Backing| backing.survives(Stage::Persisted, event).answer == Survival::Yes;
+        let media: Vec<_> = Backing::ALL.iter().filter(survive).map(Backing::to_string).collect();
+        let media = media.join("; ");
+        let Statement { answer, text, .. } = why;
+        Some(format!(
+            "persisted bytes survive {event}: {answer}: {text}; those on these do: {media}"
+        ))
     });
     let is_asked = require.is_some() || survives.is_some();
     is_asked.then(|| [unit, event].into_iter().flatten().collect())
@@ -225,10 +224,7 @@ fn unprobed(path: &Path, error: dax::Error) -> anyhow::Error {
 }
 
 fn cells(guarantee: &Guarantee) -> Vec<Cell> {
-    let cell = |event, stage| {
-        let Statement { answer, text, source, certainty, .. } = guarantee.survives(stage, event);
-        Cell { event, stage, survival: answer, reason: Reason { text, source, certainty } }
-    };
+    let cell = |event, stage| Cell { event, stage, statement: guarantee.survives(stage, event) };
     let of_each_stage = |event| Stage::ALL.iter().map(move |stage| cell(event, *stage));
     Event::ALL.iter().copied().flat_map(of_each_stage).collect()
 }

@@ -3,7 +3,7 @@
 use super::payload::all_are;
 use anstyle::{AnsiColor, Style};
 use cachemaint::dax::Guarantee;
-use cachemaint::survival::{Event, Stage, Survival};
+use cachemaint::survival::{Condition, Event, Stage, Survival};
 use core::time::Duration;
 use indicatif::HumanCount;
 use jiff::{SignedDuration, Timestamp};
@@ -235,7 +235,7 @@ pub(crate) fn survival(out: &mut impl Write, guarantee: &Guarantee) -> io::Resul
 }
 
 /// Returns a cell of the table. A condition is named by its number, and written once below.
-fn cell(survival: Survival, conditions: &mut Vec<&'static str>) -> (Style, String) {
+fn cell(survival: Survival, conditions: &mut Vec<Condition>) -> (Style, String) {
     match survival {
         Survival::Yes => (GOOD, "yes".to_string()),
         Survival::No => (BAD, "no".to_string()),

@@ -41,11 +41,6 @@ fn the_json_says_what_the_text_says() {
     let shutdowns = &json["unsafe_shutdowns"];
     assert_ne!(shutdowns["count"].is_u64(), shutdowns["reason"].is_string(), "{shutdowns}");
     assert_eq!(json["survival"].as_array().unwrap().len(), 12, "4 events, 3 states of the bytes");
-    for cell in json["survival"].as_array().unwrap() {
-        for name in ["text", "source", "certainty"] {
-            assert!(cell["reason"][name].is_string(), "{cell}");
-        }
-    }
     let text = unwrapped(&stdout(&inspect(&[&path]).success()));
     assert!(text.contains(&unwrapped(reason)), "{reason} in {text}");
 }

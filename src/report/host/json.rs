@@ -3,8 +3,9 @@
 use super::HostReport;
 use crate::report::CpuReport;
 use crate::report::json::SCHEMA;
-use crate::survival::{Backing, Certainty, Event, Stage, Statement, Survival};
+use crate::survival::{Backing, Event, Stage, Statement, Survival};
 use crate::system::tree::Unknown;
+use alloc::vec::Vec;
 use serde::Serialize;
 use serde::ser::{SerializeMap, SerializeStruct, Serializer};
 
@@ -53,69 +54,27 @@ impl Serialize for Regions<'_> {
     }
 }
 
-/// A map in the order of its entries.
-struct Map<F>(F);
-
-impl<K: Serialize, V: Serialize, I: Iterator<Item = (K, V)>, F: Fn() -> I> Serialize for Map<F> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map((self.0)())
-    }
+/// A cell of the survival table.
+#[derive(Serialize)]
+struct Cell {
+    backing: Backing,
+    event: Event,
+    stage: Stage,
+    #[serde(flatten)]
+    statement: Statement<Survival>,
 }
 
 /// Returns the whole survival table.
-fn table() -> impl Serialize {
-    let row = |backing| {
-        Map(move || Event::ALL.iter().copied().map(move |event| (event, Cell::new(backing, event))))
-    };
-    Map(move || Backing::ALL.iter().copied().map(move |backing| (backing, row(backing))))
-}
-
-#[derive(Serialize)]
-struct Cell {
-    #[serde(flatten)]
-    answers: ByStage<Survival>,
-    reasons: ByStage<Reason>,
-}
-
-#[derive(Serialize)]
-struct ByStage<T> {
-    stored: T,
-    persisted: T,
-    deep_persisted: T,
-}
-
-/// A statement whose answer stands elsewhere.
-#[derive(Serialize)]
-struct Reason {
-    text: &'static str,
-    source: &'static str,
-    certainty: Certainty,
-}
-
-impl Cell {
-    fn new(backing: Backing, event: Event) -> Self {
-        let statement = |stage| backing.survives(stage, event);
-        Self {
-            answers: ByStage::new(|stage| statement(stage).answer),
-            reasons: ByStage::new(|stage| Reason::new(&statement(stage))),
+fn table() -> Vec<Cell> {
+    let mut cells = Vec::new();
+    for &backing in Backing::ALL {
+        for &event in Event::ALL {
+            let cell =
+                |&stage| Cell { backing, event, stage, statement: backing.survives(stage, event) };
+            cells.extend(Stage::ALL.iter().map(cell));
         }
     }
-}
-
-impl<T> ByStage<T> {
-    fn new(value: impl Fn(Stage) -> T) -> Self {
-        Self {
-            stored: value(Stage::Stored),
-            persisted: value(Stage::Persisted),
-            deep_persisted: value(Stage::DeepPersisted),
-        }
-    }
-}
-
-impl Reason {
-    const fn new(&Statement { text, source, certainty, .. }: &Statement<Survival>) -> Self {
-        Self { text, source, certainty }
-    }
+    cells
 }
 
 impl Serialize for HostReport {

@@ -5,7 +5,7 @@ use super::{
 };
 use crate::cpu::{Hypervisor, HypervisorKind};
 use crate::report::screen::{AliasingOf, GuestOf, row, row_at};
-use crate::survival::{Backing, Domain, Event, Stage, Survival};
+use crate::survival::{Backing, Condition, Domain, Event, Stage, Survival};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -125,7 +125,7 @@ fn table_row(f: &mut Formatter<'_>, label: &str, cells: [String; 4]) -> fmt::Res
 #[derive(Default)]
 struct Legend {
     has_no_promise: bool,
-    conditions: Vec<&'static str>,
+    conditions: Vec<Condition>,
 }
 
 impl Legend {

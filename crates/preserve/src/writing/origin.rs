@@ -3,7 +3,7 @@
 
 use crate::stamp::{Origin, Stamp};
 use alloc::vec::Vec;
-use cachemaint::survival::{Backing, Event, Stage, Statement, Survival};
+use cachemaint::survival::{Backing, Condition, Event, Stage, Statement, Survival};
 
 /// The event since the last commit, its evidence, and the medium's promise to survive it.
 ///
@@ -57,8 +57,10 @@ const NO_LOADER: &str = "the architecture does not report the loader of the kern
 const IN_RAM: &str = "the store is in RAM and still there, so that had power all the time";
 const ANY_REBOOT: &str = "whether the power was lost does not show";
 
-const NO_RESET: Survival =
-    Survival::If("no reset or power loss came between the last commit and the kexec");
+const NO_RESET: Survival = Survival::If(Condition {
+    code: "no_reset_before",
+    text: "no reset or power loss came between the last commit and the kexec",
+});
 
 /// Returns the verdict on two stamps. `is_by_kexec` is true if another kernel started this one; `None` if that is not known.
 pub(super) fn judge(last: &Stamp, now: &Stamp, is_by_kexec: Option<bool>) -> Verdict {

@@ -276,9 +276,9 @@ const ADVICE_VIRTIO: &str =
     "give the guest an emulated NVDIMM instead, if the host has real persistent memory";
 
 const ADVICE_MEMORY: &str = if cfg!(any(target_arch = "x86", target_arch = "x86_64")) {
-    "use a file on persistent memory, or on RAM set aside as such (memmap=SIZE!START)"
+    "use a file on persistent memory, or on RAM set aside as such (memmap=SIZE!START), which a power loss erases"
 } else if cfg!(any(target_arch = "aarch64", target_arch = "riscv64")) {
-    "use a file on persistent memory, or on RAM set aside as such (a node pmem-region in the device tree)"
+    "use a file on persistent memory, or on RAM set aside as such (a node pmem-region in the device tree), which a power loss erases"
 } else {
     "use a file on persistent memory"
 };

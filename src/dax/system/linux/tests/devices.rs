@@ -130,10 +130,10 @@ fn a_drive_without_flushes_must_have_no_volatile_cache() {
         assert_eq!(persisted, deep);
         assert_eq!(guarantee.survives(Stage::Stored, Event::PowerLoss).answer, Survival::No);
         assert_eq!(guarantee.survives(Stage::Persisted, Event::WarmReboot).answer, Survival::Yes);
-        persisted
+        let Survival::If(condition) = persisted else { panic!("{persisted:?}") };
+        condition.code
     };
-    let honours = Survival::If("the drive gets and honours flushes");
-    let has_none = Survival::If("the drive has no volatile cache: the kernel sends it no flush");
+    let [honours, has_none] = ["drive_flushes", "no_volatile_cache"];
     let (back, through) = (Some("write back\n"), Some("write through\n"));
     assert_eq!(over(back, back), honours);
     assert_eq!(over(None, None), honours, "not known");

@@ -51,7 +51,6 @@ fn on_a_drive(file_system: &str, option: &str) -> Fixture {
 fn a_file_system_whose_syncs_are_not_seen_to_flush_has_one_condition() {
     let beside_a_drive =
         |file_system: &str| host(&format!("29 1 0:50 / / rw - {file_system} none rw"));
-    let condition = Survival::If("the file system honours fsync");
     for file_system in
         ["overlay", "zfs", "nfs4", "nfs", "fuse", "fuse.x", "fuseblk", "f2fs", "bcachefs", "new"]
     {
@@ -66,7 +65,11 @@ fn a_file_system_whose_syncs_are_not_seen_to_flush_has_one_condition() {
             let says_so = guarantee.reason.contains("may be seen late or never");
             assert_eq!(says_so, has_a_server, "{}", guarantee.reason);
             for event in [Event::Kexec, Event::WarmReboot, Event::PowerLoss] {
-                assert_eq!(guarantee.survives(Stage::Persisted, event).answer, condition);
+                let answer = guarantee.survives(Stage::Persisted, event).answer;
+                assert!(
+                    matches!(answer, Survival::If(on) if on.code == "honours_fsync"),
+                    "{answer:?}"
+                );
             }
             let stored = guarantee.survives(Stage::Stored, Event::PowerLoss).answer;
             assert_eq!(stored, Survival::No, "{file_system}");

@@ -1,9 +1,7 @@
 //! The command `cachemaint`.
 //!
-//! Exit codes: 0 if the work is done; 1 if the answer is no: damage, a loss, files without a guard; 2 if the command line is
-//! not understood; 3 if the work could not be done; 130 if a signal ended it; 141, as by SIGPIPE, if the reader of standard
-//! output has closed the pipe. Results go to standard output, errors to standard error. What a command was asked to append,
-//! save or guard is done although its report cannot be printed.
+//! Results go to standard output, errors to standard error. What a command was asked to append, save or guard is done
+//! although its report cannot be printed.
 
 mod canary;
 mod commands;
@@ -12,8 +10,8 @@ mod output;
 mod read_only;
 mod standard;
 
-use clap::{CommandFactory as _, Parser, Subcommand};
-use commands::text::{Failure, failed, write_json_line};
+use clap::{ColorChoice, CommandFactory as _, Parser, Subcommand};
+use commands::text::{Failure, Talk, failed, write_json_line};
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
@@ -24,10 +22,28 @@ use std::process::ExitCode;
 struct Arguments {
     #[command(subcommand)]
     command: Command,
+    /// Print no report, progress or remark: errors, JSON, records, events and blobs alone
+    #[arg(short, long, global = true)]
+    quiet: bool,
+    /// Print also the guarantee of what is appended or recorded
+    #[arg(short, long, global = true)]
+    verbose: bool,
+    /// The use of colours
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    color: ColorChoice,
 }
 
-const AFTER_HELP: &str = "Exit codes: 0 done; 1 the answer is no (damaged, lost, not enough); 2 usage; 3 could not be done.
-With --json a command that could not be done prints {\"error\": {\"message\": TEXT}} as its last object.";
+const AFTER_HELP: &str = "\
+Exit codes:
+  0    done
+  1    the answer is no: damaged, lost, not enough
+  2    the command line is not understood
+  3    could not be done
+  130  ended by a signal, after what is left to do
+  141  the reader of standard output has closed the pipe
+
+With --json a command that could not be done prints {\"error\": {\"message\": TEXT}} as its last object.
+Sizes are in units of 1024: 4096, 64k, 1.5M, 1GiB. Times have a unit: 10ms, 1.5s.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -43,6 +59,8 @@ enum Command {
     Bench(commands::bench::Arguments),
     #[command(hide = true)]
     DemoWriter(commands::demo::WriterArguments),
+    #[command(hide = true)]
+    Generate(commands::generate::Arguments),
 }
 
 /// The exit code of a command whose output has no reader any more (128 and SIGPIPE), as shells have it.
@@ -52,7 +70,15 @@ fn main() -> ExitCode {
     // Where there is no handler, an access to a missing byte of a file ends the command.
     #[cfg(target_os = "linux")]
     drop(cachemaint::dax::FaultHandler::install());
-    let outcome = match arguments().command {
+    let Arguments { command, quiet, verbose, color } = arguments();
+    Talk::set(quiet, verbose);
+    match color {
+        ColorChoice::Auto => anstream::ColorChoice::Auto,
+        ColorChoice::Always => anstream::ColorChoice::Always,
+        ColorChoice::Never => anstream::ColorChoice::Never,
+    }
+    .write_global();
+    let outcome = match command {
         Command::Caps(arguments) => commands::caps::run(&arguments),
         Command::Inspect(arguments) => commands::inspect::run(&arguments),
         Command::Demo(arguments) => commands::demo::run(&arguments),
@@ -64,6 +90,7 @@ fn main() -> ExitCode {
         Command::Guard(arguments) => commands::guard::run(&arguments),
         Command::Bench(arguments) => commands::bench::run(&arguments),
         Command::DemoWriter(arguments) => commands::demo::write_until_killed(&arguments),
+        Command::Generate(arguments) => commands::generate::run(&arguments, Arguments::command()),
     };
     match outcome {
         Ok(code) => code,

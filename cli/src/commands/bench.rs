@@ -16,7 +16,7 @@
 //! memory. So dirty lines are written back and then loaded one after the other, and the same is done with lines that are
 //! known to be cached and to be dropped.
 
-use super::text::{self, tell};
+use super::text::{self, Talk, tell};
 use anstyle::Style;
 use anyhow::{Context as _, bail, ensure};
 use cachemaint::Cache;
@@ -45,7 +45,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     quick: bool,
     /// Print one JSON document
-    #[arg(long)]
+    #[arg(short, long)]
     json: bool,
     /// Measure only this write-back instruction, such as clwb
     #[arg(long, value_name = "NAME")]
@@ -55,8 +55,6 @@ pub(crate) struct Arguments {
     cpu: Option<usize>,
 }
 
-/// The number of the JSON document's form; it changes when a field changes its meaning or is removed.
-const SCHEMA: u32 = 1;
 /// The samples of about 2 s on a CPU of 2022.
 const QUICK: usize = 300;
 /// The samples of about 30 s.
@@ -159,7 +157,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     bar.finish_and_clear();
     let HostReport { cpu, kernel, .. } = HostReport::host();
     let results = Results {
-        schema: SCHEMA,
+        schema: text::SCHEMA,
         cpu: cpu.identity.to_string(),
         hypervisor: hypervisor(cpu.hypervisor),
         kernel: match kernel {
@@ -238,7 +236,9 @@ fn measure(caches: &[Cache], blocks: usize, bar: &ProgressBar) -> (Vec<Cost>, Lo
             1 => {
                 let all = begin.elapsed().as_secs_f64()
                     * f64::from(u32::try_from(blocks).unwrap_or(u32::MAX));
-                tell!("measures for about {:.0} s", all.max(1.0));
+                if !Talk::is_quiet() {
+                    tell!("measures for about {:.0} s", all.max(1.0));
+                }
             }
             _ => {}
         }

@@ -121,9 +121,9 @@ fn demonstrate(directory: TempDir) -> anyhow::Result<ExitCode> {
         let kept = directory.keep().join("records");
         text::tell!("the check of the records failed; the file is kept: {}", kept.display());
     }
-    let printed = print(&mut anstream::stdout().lock(), &file, acknowledged, &findings, ran);
+    let printed = text::report(|out| print(out, &file, acknowledged, &findings, ran));
     match (is_well, printed) {
-        (true, printed) => printed.map(|()| ExitCode::SUCCESS).map_err(Into::into),
+        (true, printed) => printed.map(|()| ExitCode::SUCCESS),
         // The loss is the result, whatever becomes of its report.
         (false, Ok(()) | Err(_)) => Ok(ExitCode::FAILURE),
     }

@@ -6,6 +6,7 @@ use super::{progress, recording, text};
 use crate::read_only::ReadOnly;
 use cachemaint_recorder::{Event, EventTable, Fields, Found, Skipped, SkippedKind, Value};
 use serde::{Serialize, Serializer};
+use std::collections::VecDeque;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,55 +26,16 @@ use std::process::ExitCode;
 /// reads, events are missing throughout: copy the file first, and dump the copy. Bytes that the medium has lost are
 /// skipped. The exit code is 1 if events or their names are damaged, or bytes are lost.
 #[derive(clap::Args)]
-#[command(after_long_help = JSON)]
 pub(crate) struct Arguments {
     /// The file of the recorder
     file: PathBuf,
-    /// Print one JSON object per line for each event
-    #[arg(long)]
+    /// Print the last events only, of which there are this many
+    #[arg(short = 'n', long, value_name = "N")]
+    last: Option<usize>,
+    /// Print one JSON object per line for each event. The gaps behind the last event come before it
+    #[arg(short, long)]
     json: bool,
 }
-
-/// The names of the JSON, in lines of a narrow terminal.
-const JSON: &str = concat!(
-    "JSON:\n",
-    "With --json each line is an object: an event, or a gap between events. The gaps\n\
-     after the last event come before it, so that the last line is an event, if\n\
-     there is one. Names may be added. The meaning of an existing name does not\n\
-     change.\n",
-    "\n",
-    "  time        The time of the event (RFC 3339, UTC), or null if it is not known:\n\
-     \x20             the recorder's clock had no wall time.\n",
-    "  timestamp   The same in ticks of the clock of its opening. The JSON of `inspect`\n\
-     \x20             describes the clock of the last opening.\n",
-    "  opening     The number of the opening that recorded the event. The first is 1.\n",
-    "  shard       The shard that it was recorded in.\n",
-    "  id          The event's id; 65535 is the message of a panic.\n",
-    "  text        The payload as a whole, if it is UTF-8.\n",
-    "  hex         The payload in hexadecimal digits, if it is not UTF-8.\n",
-    "\n",
-    "Of an event whose id has a name in the file:\n",
-    "\n",
-    "  name        The event's name.\n",
-    "  fields      An object of its fields, in the order of their names. The strings\n\
-     \x20             \"NaN\", \"inf\" and \"-inf\" are floating-point values that JSON does\n\
-     \x20             not have. A text has U+FFFD in place of bytes that are not UTF-8.\n",
-    "  unread      The first field that does not fit the payload, as it was declared,\n\
-     \x20             if there is one.\n",
-    "  rest        The bytes of the payload after the fields, in hexadecimal digits,\n\
-     \x20             if there are some.\n",
-    "\n",
-    "Of a gap, in place of the others:\n",
-    "\n",
-    "  lost        An object: shard, and the number of events that it has lost since\n\
-     \x20             the begin of the sub-buffer before.\n",
-    "  events      That number.\n",
-    "  skipped     An object of bytes that are not events: shard, sequence, at, len\n\
-     \x20             and kind.\n",
-    "  sequence    The number of the sub-buffer, or null if it is not known.\n",
-    "  at, len     The offset of the bytes in the file, and their number at most.\n",
-    "  kind        torn, damaged, overwritten or unknown.",
-);
 
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -127,6 +89,31 @@ impl Overtaken {
     }
 }
 
+/// The lines of the last events, of each with the gaps behind it.
+struct Last {
+    most: usize,
+    lines: VecDeque<Vec<u8>>,
+}
+
+impl Last {
+    const fn new(most: usize) -> Self {
+        Self { most, lines: VecDeque::new() }
+    }
+
+    /// Adds lines, which begin with an event or are gaps.
+    fn add(&mut self, lines: &[u8], is_event: bool) {
+        if is_event {
+            self.lines.push_back(Vec::new());
+        }
+        if self.lines.len() > self.most {
+            self.lines.pop_front();
+        }
+        if let Some(last) = self.lines.back_mut() {
+            last.extend_from_slice(lines);
+        }
+    }
+}
+
 /// The progress of a dump.
 struct Dump<'t> {
     table: &'t EventTable,
@@ -143,7 +130,7 @@ struct Dump<'t> {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let Arguments { file: path, json } = arguments;
+    let Arguments { file: path, last, json } = arguments;
     let file = ReadOnly::open(path)?.skip_bad_blocks();
     let reader = recording::reader(path, &file)?;
     let named = |error| recording::named(path, error);
@@ -153,6 +140,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut out = BufWriter::new(io::stdout().lock());
     let bar = progress::bar_beside_output("reading", progress::size(reader.description()))?;
     let mut dump = Dump::new(&table, *json);
+    let mut last = last.map(Last::new);
     let mut lines = Vec::new();
     let failure = loop {
         let found = match events.read_next(&mut buffer) {
@@ -163,15 +151,24 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         let missed_names = dump.misses_names;
         lines.clear();
         dump.add(&mut lines, &found)?;
-        out.write_all(&lines)?;
+        match &mut last {
+            Some(last) => last.add(&lines, matches!(found, Found::Event(_))),
+            None => out.write_all(&lines)?,
+        }
         bar.inc(progress::bytes_of(&found));
         if dump.misses_names != missed_names {
             let (path, damage) = (path.display(), recording::DAMAGED_NAMES);
             bar.suspend(|| text::tell!("{path}: {damage}; events are shown by their ids"));
         }
     };
-    out.write_all(&dump.gaps)?;
-    out.write_all(&dump.held)?;
+    let end = [dump.gaps, dump.held].concat();
+    match &mut last {
+        Some(last) => {
+            last.add(&end, *json);
+            last.lines.iter().try_for_each(|lines| out.write_all(lines))?;
+        }
+        None => out.write_all(&end)?,
+    }
     if let Some(failure) = failure {
         out.flush()?;
         return Err(failure);

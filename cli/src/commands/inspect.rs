@@ -1,33 +1,4 @@
 //! `cachemaint inspect`: the guarantee of a file at a path, and the fill, losses and damage of a log or store in it.
-//!
-//! # JSON
-//! With `--json` it is one object with `"schema": 1`. Names may be added within a schema; the meaning of an existing
-//! name does not change.
-//!
-//! | name | what |
-//! |---|---|
-//! | `path` | as it was given |
-//! | `guarantee` | `granularity` (`"byte"`, `{"line": BYTES}` or `{"page": BYTES}`), `backing`, `reason`, `advice` (or `null`), `file_system`, `mount_point`, `device`, `region` (or `null`; as in `caps --json`), `is_device_dax`, `alignment` (the number of bytes that offsets of mappings are multiples of). Also `devices` (those of all regions under the file; as in `caps --json`), `through_page_cache`, `has_name` (`false` if the file ends with its last descriptor), `evidence` (list of `asked`, `answer`). `drops_flushes` is `true` if the kernel is seen to send a drive under the file no flush |
-//! | `unsafe_shutdowns` | of all `devices` together: `count`, or `reason` and `advice` |
-//! | `survival` | list of `event`, `stage` (`stored`, `persisted`, `deep_persisted`), `answer`, `text`, `source`, `certainty`, as in `caps --json` |
-//! | `refused` | `null` without `--require` and `--survives`; else a list of the demands that are not met, in words: it is empty if all are |
-//! | `placement` | `null` unless `--extents` was given. Else `extents`: list of `offset` (in the file), `on_device`, `len` (all in bytes) and `physical` (address, or `null`); `device`; `base` (the physical address of the device's byte 0, or `reason` and `advice`) |
-//! | `kind` | of a log or a store: `journal`, `recording` or `store`, with the names below |
-//! | `identity` | 32 hexadecimal digits |
-//! | `capacity`, `used`, `laps` | of a journal: bytes, with headers; the number of times that the end has wrapped around |
-//! | `recovered` | of a journal, as in `journal verify --json` |
-//! | `openings`, `sub_buffers`, `sub_buffer_bytes`, `refuses` | of a recording: the number of the last opening to record, the number and size of a shard's sub-buffers, and `true` if it refuses events when it is full |
-//! | `clock` | of a recording: the source of the timestamps of the last opening: `caller` (the recording program), `monotonic` (the system's monotonic clock, from the creation of the recorder's clock on), `time_stamp_counter` (x86), `virtual_counter` (arm64), `unknown` |
-//! | `ticks_per_second`, `anchor` | of a recording: the rate of these timestamps; one of them, as `ticks`, and the `time` at that tick (or `null` if the clock had no wall time) |
-//! | `boot` | of a recording: the system's boot id at the last opening |
-//! | `root_damaged` | of a recording: `true` if one of the two copies of its root is damaged; the next opening writes it anew |
-//! | `names_damaged` | of a recording: `true` if the names of events are damaged |
-//! | `shards` | of a recording, a list: `events` and `bytes` of payload, `used` sub-buffers, `laps`, `lost` events, `damaged` bytes at most, `first` and `last` time (or `null`) |
-//! | `size`, `generation`, `is_sealed`, `capacity`, `blobs`, `whole`, `regions`, `bytes`, `damaged`, `records`, `copies` | of a store, as in `preserve verify --json` |
-//! | `canary` | `null` for a file; else `path` and `state`: `not_there`, `unreadable` (with `reason`), `same_boot`, `kept`, `boot_unknown`, `damaged` |
-//! | `canary.planted` | `at`, `boot`, `kernel`, `backing`, `device`, `file_system`, `persisted_by` |
-//! | `canary.started_by` | of the running kernel, if it is another boot: `"kexec"`, `{"loader": NUMBER}` (the kernel's `bootloader_type`) or `"unknown"` |
-//! | `canary.persisted`, `canary.stored_only` | `bytes`, `damaged_bytes`, `damaged`: list of `start`, `end` (offsets in the file), `instead` (`zeros`, `other_bytes`, `{"unreadable": REASON}`) |
 
 use super::contents::Contents;
 use super::text::{self, heading, row};
@@ -86,7 +57,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "EVENT", value_parser = one_of(&EVENTS))]
     survives: Option<Event>,
     /// Print one JSON document
-    #[arg(long)]
+    #[arg(short, long)]
     json: bool,
 }
 
@@ -112,7 +83,6 @@ fn one_of<T: Copy + Send + Sync>(
     })
 }
 
-/// The JSON document. `schema` grows by one when a field changes its meaning or is removed.
 #[derive(Serialize)]
 struct Document<'a> {
     schema: u32,
@@ -155,7 +125,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let contents = if canary.is_some() { None } else { Contents::of(&arguments.path)? };
     let refused = refused(arguments, &guarantee);
     let document = Document {
-        schema: 1,
+        schema: text::SCHEMA,
         path: arguments.path.to_string_lossy(),
         guarantee: &guarantee,
         unsafe_shutdowns: match guarantee.unsafe_shutdowns() {

@@ -5,6 +5,7 @@ pub(crate) mod caps;
 mod contents;
 pub(crate) mod demo;
 pub(crate) mod dump;
+pub(crate) mod generate;
 #[cfg(target_os = "linux")]
 pub(crate) mod guard;
 pub(crate) mod inspect;
@@ -16,9 +17,11 @@ pub(crate) mod record;
 mod recording;
 pub(crate) mod text;
 
-use cachemaint::dax::{DaxFile, Error, ErrorKind, Options};
+use cachemaint::dax::{DaxFile, Error, ErrorKind, Guarantee, Options};
+use cachemaint::survival::{Event, Stage, Survival};
 use std::io;
 use std::path::Path;
+use text::Talk;
 
 /// Opens a file to write to it, with any granularity.
 fn open(path: &Path) -> Result<DaxFile, Error> {
@@ -48,4 +51,22 @@ fn or_create(error: Error) -> anyhow::Error {
         ErrorKind::NotFound => anyhow::anyhow!("{error} (`--create SIZE`)"),
         _ => error.into(),
     }
+}
+
+/// Prints the guarantee of what a command makes persistent on standard error, if the user wants it or a power loss takes
+/// the bytes in any case.
+fn tell_guarantee(path: &Path, guarantee: &Guarantee, persistent: &str) {
+    let kept = guarantee.survives(Stage::Persisted, Event::PowerLoss);
+    let is_weak = !matches!(kept.answer, Survival::Yes | Survival::If(_));
+    if Talk::is_quiet() || !(is_weak || Talk::is_verbose()) {
+        return;
+    }
+    text::tell!(
+        "{}: on {}; {persistent}, by the {}: {}; they survive a power loss: {}",
+        path.display(),
+        inspect::place(guarantee),
+        guarantee.granularity,
+        guarantee.reason,
+        kept.answer
+    );
 }

@@ -53,7 +53,7 @@ pub(crate) fn all_are(bytes: &[u8], is: impl Fn(u8) -> bool) -> bool {
     bytes.chunks(64).all(|chunk| chunk.iter().fold(true, |all, byte| all & is(*byte)))
 }
 
-/// The payload in JSON: `text` if it is UTF-8, else `hex`.
+/// The payload in JSON: `text` if it is UTF-8 without NUL, which numbers in binary have, else `hex`.
 #[derive(Serialize)]
 pub(crate) struct Payload<'b> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,7 +64,7 @@ pub(crate) struct Payload<'b> {
 
 impl<'b> Payload<'b> {
     pub(crate) fn of(bytes: &'b [u8]) -> Self {
-        let text = str::from_utf8(bytes).ok();
+        let text = str::from_utf8(bytes).ok().filter(|text| !text.contains('\0'));
         Self { text, hex: text.is_none().then(|| hex(bytes)) }
     }
 }

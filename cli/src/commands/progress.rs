@@ -1,5 +1,6 @@
 //! The progress of a long reading of a journal, a store or a recording, on a terminal.
 
+use super::text::Talk;
 use cachemaint_journal::{Position, Progress};
 use cachemaint_recorder::{Description, Event, Found, Skipped};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -7,6 +8,9 @@ use std::io::{self, IsTerminal as _};
 
 /// Returns a bar, which is hidden if standard error is not a terminal.
 pub(super) fn bar(what: &'static str) -> anyhow::Result<ProgressBar> {
+    if Talk::is_quiet() {
+        return Ok(ProgressBar::hidden());
+    }
     let style = ProgressStyle::with_template("{msg} {bar:40} {bytes} of at most {total_bytes}")?;
     Ok(ProgressBar::new(0).with_style(style).with_message(what))
 }

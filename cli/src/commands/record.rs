@@ -1,6 +1,7 @@
 //! `cachemaint record`: recording of lines as events of a flight recorder.
 
-use super::{create, inspect, os, recording, text};
+use super::text::{self, Talk};
+use super::{create, os, recording, tell_guarantee};
 use crate::{interrupts, standard};
 use anyhow::{Context as _, bail};
 use cachemaint::dax::DaxFile;
@@ -45,14 +46,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let input = standard::input()?;
     let recorder = Arc::new(open(path, arguments)?);
     let guarantee = recorder.medium().guarantee();
-    text::tell!(
-        "{}: on {}; events are persistent {}, by the {}: {}",
-        path.display(),
-        inspect::place(guarantee),
-        arguments.durability,
-        guarantee.granularity,
-        guarantee.reason
-    );
+    tell_guarantee(path, guarantee, &format!("events are persistent {}", arguments.durability));
     let within = match arguments.durability {
         When::Within(interval) => Some(
             Within::start(Arc::clone(&recorder), interval).context("a thread cannot be started")?,
@@ -65,7 +59,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     write_back(&recorder)?;
     if let Some(within) = within {
         let longest = within.finish()?;
-        text::tell!("{}: an event was persistent after {longest:?} at most", path.display());
+        if Talk::is_verbose() {
+            text::tell!("{}: an event was persistent after {longest:?} at most", path.display());
+        }
     }
     ended.map(|()| ExitCode::SUCCESS)
 }

@@ -7,12 +7,14 @@ use cachemaint::survival::{Condition, Event, Stage, Survival};
 use core::time::Duration;
 use indicatif::HumanCount;
 use jiff::{SignedDuration, Timestamp};
+use parse_size::Config;
 use serde::Serialize;
 use std::fmt::{self, Display};
 use std::io::{self, Write};
 use std::mem;
 use std::ops::Range;
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 const HEADING: Style = Style::new().bold();
 const GOOD: Style = AnsiColor::Green.on_default();
@@ -121,7 +123,7 @@ pub(crate) fn wrapped(label: &str, columns: Range<usize>, value: impl Display) -
 }
 
 /// Standard output, without colours unless it is a terminal.
-pub(crate) type Out = anstream::AutoStream<io::StdoutLock<'static>>;
+pub(crate) type Out = io::BufWriter<anstream::AutoStream<io::StdoutLock<'static>>>;
 
 /// Prints a result: the document as JSON, or text.
 pub(crate) fn print(
@@ -129,11 +131,45 @@ pub(crate) fn print(
     document: &impl Serialize,
     write_text: impl FnOnce(&mut Out) -> io::Result<()>,
 ) -> anyhow::Result<()> {
-    if as_json {
-        return write_json(document);
+    if as_json { write_json(document) } else { report(write_text) }
+}
+
+/// Prints a result in text, unless the user wants none.
+pub(crate) fn report(write_text: impl FnOnce(&mut Out) -> io::Result<()>) -> anyhow::Result<()> {
+    if Talk::is_quiet() {
+        return Ok(());
     }
-    let mut out = anstream::stdout().lock();
+    let mut out = io::BufWriter::new(anstream::stdout().lock());
     write_text(&mut out).and_then(|()| out.flush()).map_err(unwritable)
+}
+
+/// The number of the form of JSON documents. It grows by one when a name changes its meaning or is removed.
+pub(crate) const SCHEMA: u32 = 1;
+
+/// The words that the user wants beside results and errors.
+#[derive(Debug)]
+pub(crate) enum Talk {
+    Quiet,
+    Verbose,
+}
+
+static TALK: OnceLock<Talk> = OnceLock::new();
+
+impl Talk {
+    /// Notes the options of the command line, once.
+    pub(crate) fn set(quiet: bool, verbose: bool) {
+        if quiet || verbose {
+            TALK.get_or_init(|| if quiet { Self::Quiet } else { Self::Verbose });
+        }
+    }
+
+    pub(crate) fn is_quiet() -> bool {
+        matches!(TALK.get(), Some(Self::Quiet))
+    }
+
+    pub(crate) fn is_verbose() -> bool {
+        matches!(TALK.get(), Some(Self::Verbose))
+    }
 }
 
 /// The error of a command in its JSON.
@@ -287,23 +323,10 @@ pub(crate) fn bytes(count: u64) -> String {
     unit.map_or_else(|| format!("{count} bytes"), |(size, name)| format!("{} {name}", count / size))
 }
 
-/// Parses bytes as they are written on a command line: `4096`, `64K`, `64KiB`.
+/// Parses bytes as they are written on a command line, in units of 1024: `4096`, `64k`, `1.5M`, `1GiB`.
 pub(crate) fn size(text: &str) -> Result<u64, String> {
-    let digits = text.trim_end_matches(|character: char| !character.is_ascii_digit());
-    let wrong = || "write a whole number of bytes, such as 4096, 64K, 16M or 1G".to_owned();
-    let unit = match &text[digits.len()..] {
-        "" => 1,
-        "K" | "KiB" => 1 << 10,
-        "M" | "MiB" => 1 << 20,
-        "G" | "GiB" => 1 << 30,
-        "T" | "TiB" => 1 << 40,
-        _ => return Err(wrong()),
-    };
-    if digits.is_empty() || digits.bytes().any(|byte| !byte.is_ascii_digit()) {
-        return Err(wrong());
-    }
-    let number = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
-    number.ok_or_else(|| "more bytes than 64 bits can count".to_owned())
+    let parsed = Config::new().with_binary().parse_size(text);
+    parsed.map_err(|why| format!("{why}; write bytes such as 4096, 64k, 1.5M or 1GiB"))
 }
 
 /// Parses a time such as `10ms` or `1s`, which is not zero.
@@ -376,16 +399,19 @@ mod tests {
 
     #[test]
     fn sizes_are_written_in_units_of_1024() {
-        assert_eq!(size("4096"), Ok(4096));
-        assert_eq!(size("64K"), Ok(65_536));
-        assert_eq!(size("16MiB"), Ok(16_777_216));
-        assert_eq!(size("17179869183G"), Ok(18_446_744_072_635_809_792));
-        for wrong in ["", "K", "1k", "-1", "1.5M", "1 M", "17179869184G", "18446744073709551616"] {
-            assert!(size(wrong).is_err(), "{wrong}");
+        for (text, expected) in [
+            ("4096", 4096),
+            ("64K", 65_536),
+            ("1k", 1024),
+            ("1.5M", 1_572_864),
+            ("16MiB", 16_777_216),
+            ("17179869183G", 18_446_744_072_635_809_792),
+        ] {
+            assert_eq!(size(text), Ok(expected), "{text}");
         }
-        for fraction in ["K", "1.5M"] {
-            let error = size(fraction).unwrap_err();
-            assert_eq!(error, "write a whole number of bytes, such as 4096, 64K, 16M or 1G");
+        for wrong in ["", "K", "-1", "1X", "17179869184G", "18446744073709551616"] {
+            let error = size(wrong).unwrap_err();
+            assert!(error.ends_with("; write bytes such as 4096, 64k, 1.5M or 1GiB"), "{error}");
         }
     }
 

@@ -137,6 +137,7 @@ fn a_command_that_fails_has_the_error_in_its_json() {
     let missing = inspect(&["/no/such/file", "--json"]).code(3);
     let message = json(&missing)["error"]["message"].as_str().unwrap().to_owned();
     assert_eq!(stderr(&missing), format!("cachemaint: {message}\n"));
+    assert_eq!(stdout(&missing).lines().count(), 1, "also behind documents of a line each");
     let misspelt = inspect(&["/", "--json", "--no-such-option"]).code(2);
     let message = &json(&misspelt)["error"]["message"];
     assert!(message.as_str().unwrap().contains("--no-such-option"), "{message}");
@@ -181,6 +182,36 @@ fn the_command_line_is_explained() {
     assert!(!help.contains("demo-writer"), "the demo's child is not for users");
     let version = stdout(&ran(cachemaint().arg("--version"), "").success());
     assert_eq!(version, format!("cachemaint {}\n", env!("CARGO_PKG_VERSION")));
+    for row in ["1    the answer is no: damaged", "3    could not be done"] {
+        assert!(help.contains(row), "{help}");
+    }
     ran(&mut cachemaint(), "").code(2);
     inspect(&[]).code(2);
+}
+
+#[test]
+fn a_package_has_man_pages_completions_and_the_schema() {
+    let directory = tempfile::tempdir().unwrap();
+    ran(cachemaint().arg("generate").arg(directory.path()), "").success();
+    let read = |name: &str| std::fs::read_to_string(directory.path().join(name)).unwrap();
+    let page = read("cachemaint.1");
+    assert!(page.contains("the answer is no: damaged"), "{page}");
+    assert!(!page.contains("demo\\-writer"), "the demo's child is not for users");
+    assert!(read("cachemaint-journal-append.1").contains("positions"));
+    let mut names =
+        std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(names.all(|name| !name.to_string_lossy().contains("help")), "no page of `help`");
+    for name in ["cachemaint.bash", "cachemaint.fish", "_cachemaint"] {
+        assert!(read(name).contains("plant-canary"), "{name}");
+    }
+    assert_eq!(read("schema.json"), include_str!("../../schema.json"));
+}
+
+#[test]
+fn colours_are_chosen() {
+    let coloured = |arguments: &[&str]| {
+        stdout(&inspect(&[&["/tmp"][..], arguments].concat()).success()).contains('\u{1b}')
+    };
+    assert!(coloured(&["--color", "always"]));
+    assert!(!coloured(&["--color", "never"]) && !coloured(&[]));
 }

@@ -2,6 +2,7 @@
 
 use crate::{Ran, cachemaint, is_refused, json, ran, stderr, stdout, unwrapped};
 use cachemaint::medium::{Medium as _, Readable as _};
+use cachemaint::survival::{Event, Stage, Survival};
 use cachemaint_journal::{Group, Options};
 use cachemaint_sim::{Model, SimMedium, Simulation};
 use serde_json::Value;
@@ -110,12 +111,22 @@ fn positions_are_printed_and_can_be_read_from_and_trimmed_to() {
 }
 
 #[test]
-fn the_guarantee_of_an_append_is_on_standard_error() {
+fn the_guarantee_of_an_append_is_shown_if_it_is_asked_for_or_weak() {
     let place = Place::empty();
-    let error = stderr(&place.run(&["append", "--create", "1M", "--record", "one"]).success());
+    let create = ["append", "--create", "1M", "--record", "one", "--verbose"];
+    let error = stderr(&place.run(&create).success());
     let guarantee = cachemaint::dax::probe(&place.path).unwrap();
-    let expected = format!("persistent by the {}: {}", guarantee.granularity, guarantee.reason);
+    let expected = format!("persistent, by the {}: {}", guarantee.granularity, guarantee.reason);
     assert!(error.contains(&expected), "{error}");
+    let kept = guarantee.survives(Stage::Persisted, Event::PowerLoss).answer;
+    let is_weak = !matches!(kept, Survival::Yes | Survival::If(_));
+    let error = stderr(&place.run(&["append", "--record", "two"]).success());
+    assert_eq!(error.contains(&expected), is_weak, "{error}");
+    let error = stderr(&place.run(&["append", "--record", "three", "--quiet"]).success());
+    assert_eq!(error, "");
+    // A quiet command prints what it is asked for, and no report.
+    assert_eq!(stdout(&place.run(&["read", "-q"]).success()), "one\ntwo\nthree\n");
+    assert_eq!(stdout(&place.run(&["verify", "-q"]).success()), "");
 }
 
 #[test]

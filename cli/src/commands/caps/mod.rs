@@ -14,7 +14,7 @@ use std::process::ExitCode;
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Print everything as JSON
-    #[arg(long)]
+    #[arg(short, long)]
     json: bool,
     /// Print the long form of a topic with its sources, such as `clwb`, `whole-cache`, `survival`;
     /// without a topic, or for `list`, the topics
@@ -30,10 +30,6 @@ const MORE: [&str; 2] = [
     "More          cachemaint inspect FILE: a file's own medium, by lines or by msync",
     "              cachemaint caps --explain: all topics, with reasons and sources",
 ];
-
-/// The number of the form of `--explain`'s JSON documents. It grows by one when a field changes its meaning or is
-/// removed.
-const SCHEMA: u32 = 1;
 
 #[derive(Serialize)]
 struct Topics {
@@ -62,7 +58,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 
 fn explain(report: &HostReport, topic: &str, json: bool) -> anyhow::Result<ExitCode> {
     if topic == LIST {
-        let document = Topics { schema: SCHEMA, topics: explain::topics(report) };
+        let document = Topics { schema: text::SCHEMA, topics: explain::topics(report) };
         text::print(json, &document, |out| write_topics(out, &document.topics))?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -74,7 +70,7 @@ fn explain(report: &HostReport, topic: &str, json: bool) -> anyhow::Result<ExitC
         // The exit code is that of any other argument that is not understood.
         return Ok(ExitCode::from(2));
     };
-    let document = Explained { schema: SCHEMA, explanation };
+    let document = Explained { schema: text::SCHEMA, explanation };
     text::print(json, &document, |out| {
         let words = document.explanation.to_string();
         let (title, rest) = words.split_once('\n').unwrap_or((&words, ""));

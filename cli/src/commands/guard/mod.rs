@@ -1,20 +1,5 @@
 //! `cachemaint guard`: files that other programs store to and never flush are written back, again and again or once.
 //!
-//! # JSON
-//! With `--json` one object is printed at the end, with `"schema": 1`. Names may be added within a schema; the meaning of an
-//! existing name does not change. Times are in nanoseconds.
-//!
-//! | name | what |
-//! |---|---|
-//! | `passes`, `files` | the number of passes; files that the last one has written back |
-//! | `lines`, `bytes` | written back by all passes, dirty or not |
-//! | `problems` | the number of problems: each is reported on standard error |
-//! | `outside` | the most files and directories in one pass that it could not write back or look at: the bound does not hold for them |
-//! | `longest_interval_ns` | the bound that was held for all others: from the beginning of a pass to the end of the next one. A new file counts from the last look without it |
-//! | `longest_pass_ns`, `passes_ns`, `cpu_ns` | the longest pass; all of them; the CPU's time in them |
-//! | `within_ns`, `cpu_share`, `gone`, `longest_interval_at` | without `--once`: the goal; the share of one CPU's time that passes took; the PATHs that were not there any more at the last look; the time at which the longest interval ended (RFC 3339, UTC), or `null` if none has |
-//! | `survives` | with `--once`: list of `path`, `kexec` and `warm_reboot`: if bytes of its files that were written back survive these, as `survival` of `inspect`, or `null` if that is not known |
-//!
 //! | module | contents |
 //! |---|---|
 //! | `trees` | a look at a tree |
@@ -96,7 +81,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     lock_memory: bool,
     /// Print one JSON document at the end
-    #[arg(long)]
+    #[arg(short, long)]
     json: bool,
 }
 
@@ -128,8 +113,6 @@ struct Survives<'a> {
     warm_reboot: Option<Survival>,
 }
 
-const SCHEMA: u32 = 1;
-
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if arguments.once { run_once(arguments) } else { run_until_told(arguments) }
 }
@@ -146,7 +129,7 @@ fn run_until_told(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             .context("the memory cannot be locked; raise the limit of that (ulimit -l)")?;
     }
     if !arguments.json
-        && let Err(error) = print_worth(&arguments.paths)
+        && let Err(error) = text::report(|out| print_worth(out, &arguments.paths))
     {
         text::tell!("guarding, without this report: {error}");
     }
@@ -176,7 +159,7 @@ fn run_until_told(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         text::tell!("nothing was guarded: no file there could be written back");
     }
     let document = Document {
-        schema: SCHEMA,
+        schema: text::SCHEMA,
         within_ns: u64::try_from(within.as_nanos()).unwrap_or(u64::MAX),
         cpu_share: statistics.cpu.as_secs_f64() / since.elapsed().as_secs_f64(),
         gone,
@@ -212,7 +195,7 @@ fn run_once(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         }
         survives.push(Survives { path: path.to_string_lossy(), kexec, warm_reboot });
     }
-    let document = Once { schema: SCHEMA, survives, statistics };
+    let document = Once { schema: text::SCHEMA, survives, statistics };
     text::print(arguments.json, &document, |out| {
         row(out, "files", thousands(statistics.files))?;
         print_written(out, &statistics, "")?;
@@ -332,8 +315,7 @@ fn tell_problems(pass: &Pass) {
 }
 
 /// Prints the guarantees of the files, with a write-back and without.
-fn print_worth(paths: &[PathBuf]) -> io::Result<()> {
-    let out = &mut anstream::stdout().lock();
+fn print_worth(out: &mut impl Write, paths: &[PathBuf]) -> io::Result<()> {
     for path in paths {
         heading(out, &text::printable(path.display()))?;
         match dax::probe(path) {
@@ -352,8 +334,7 @@ fn print_worth(paths: &[PathBuf]) -> io::Result<()> {
         }
         writeln!(out)?;
     }
-    // A reader at the other end of a pipe must see it now.
-    out.flush()
+    Ok(())
 }
 
 fn print(out: &mut impl Write, document: &Document, within: Duration) -> io::Result<()> {

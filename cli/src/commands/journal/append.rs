@@ -1,6 +1,6 @@
 //! `cachemaint journal append`.
 
-use super::{DaxJournal, SCHEMA, named, recover, tell_guarantee, text, write_json};
+use super::{DaxJournal, PERSISTENT, named, recover, tell_guarantee, text};
 use crate::commands::{create, open, or_create, os};
 use crate::standard;
 use anyhow::{Context as _, anyhow};
@@ -41,7 +41,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     positions: bool,
     /// Print one JSON document at the end, also if a record cannot be appended
-    #[arg(long)]
+    #[arg(short, long)]
     json: bool,
 }
 
@@ -71,7 +71,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let file = Arc::clone(journal.medium());
     let guarantee = file.guarantee();
     if !arguments.json {
-        tell_guarantee(path, guarantee);
+        tell_guarantee(path, guarantee, PERSISTENT);
     }
     let positions = match (arguments.positions, arguments.json) {
         (false, _) => Positions::Unasked,
@@ -98,7 +98,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if arguments.json {
         // The records before a failure are acknowledged, and stay in one object with it.
         let document = Document {
-            schema: SCHEMA,
+            schema: text::SCHEMA,
             path: path.to_string_lossy(),
             created,
             appended,
@@ -109,7 +109,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             error: done.as_ref().err().map(text::Failure::new),
         };
         let count = format_args!("{appended} records are appended");
-        write_json(&document).with_context(|| text::unprinted(count))?;
+        text::write_json(&document).with_context(|| text::unprinted(count))?;
         return Ok(done.unwrap_or_else(|error| text::failed(&error)));
     }
     done

@@ -1,29 +1,4 @@
 //! `cachemaint journal`: append to a journal, read it, and maintain it.
-//!
-//! # JSON
-//! With `--json`, `read` and `salvage` print an object for each record, one a line:
-//!
-//! | name | content |
-//! |---|---|
-//! | `position`, `end` | the beginning and the end of the record |
-//! | `text` | the payload, if it is UTF-8 |
-//! | `hex` | the payload in hexadecimal digits, if it is not |
-//! | `skipped` | of `salvage`, in place of the others: `start` and `end` of bytes without a valid record |
-//!
-//! The others print one object with `"schema": 1`. Names may be added within a schema; the meaning of an existing name
-//! does not change. `append` prints the object also if a record cannot be appended, with the `error` of every command. `path` is that of the command line,
-//! `guarantee` as in `inspect --json`.
-//!
-//! | of | name | content |
-//! |---|---|---|
-//! | all | `path`, `guarantee` | |
-//! | `append` | `created` | true if the journal was made |
-//! | | `appended` | the number of acknowledged records |
-//! | | `positions` | their positions, with `--positions` |
-//! | | `end`, `free` | the end of the journal, and bytes that are free |
-//! | `verify` | `identity` | 32 hexadecimal digits |
-//! | | `recovered` | `head`, `end`, `records`, `bytes` (of payloads), `torn`, `after_gap` (whole records after a torn end), `damage` (`at`, `offset`, `evidence`, `fault`; or `null`), `root_lost` |
-//! | `trim` | `head`, `end`, `free` | the values after the trim |
 
 mod append;
 mod read;
@@ -33,11 +8,10 @@ mod verify;
 
 pub(super) use verify::write_recovered;
 
-use super::text::{self, write_json};
-use super::{inspect, progress};
+use super::{inspect, progress, tell_guarantee, text};
 use crate::read_only::ReadOnly;
 use anyhow::anyhow;
-use cachemaint::dax::{self, DaxFile, Guarantee};
+use cachemaint::dax::{self, DaxFile};
 use cachemaint_journal::{
     Error, ErrorKind, FormatError, Journal, Opened, Options, Reader, Recovered,
 };
@@ -76,8 +50,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// The number of the document's form. It grows by one when a field changes its meaning or is removed.
-const SCHEMA: u32 = 1;
+/// The guarantee of an acknowledgement.
+const PERSISTENT: &str = "acknowledged records are persistent";
 
 type DaxJournal = Journal<Arc<DaxFile>>;
 
@@ -126,15 +100,4 @@ pub(super) fn named(path: &Path, error: impl Into<Error<dax::Error>>) -> anyhow:
         ),
         _ => anyhow::Error::new(error).context(path.display().to_string()),
     }
-}
-
-/// Prints on standard error the guarantee of an acknowledgement of this file.
-fn tell_guarantee(path: &Path, guarantee: &Guarantee) {
-    text::tell!(
-        "{}: on {}; acknowledged records are persistent by the {}: {}",
-        path.display(),
-        inspect::place(guarantee),
-        guarantee.granularity,
-        guarantee.reason
-    );
 }

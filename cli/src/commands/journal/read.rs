@@ -29,7 +29,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "POSITION")]
     from: Option<u64>,
     /// Wait at the end for new records
-    #[arg(long)]
+    #[arg(short, long)]
     follow: bool,
     #[command(flatten)]
     form: Form,
@@ -126,7 +126,7 @@ pub(super) struct Form {
     #[arg(long)]
     raw: bool,
     /// Print a JSON object for each record, one per line
-    #[arg(long)]
+    #[arg(short, long)]
     pub(super) json: bool,
 }
 

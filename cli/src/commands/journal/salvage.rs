@@ -73,12 +73,13 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         out.write_all(&line)?;
         progress::show_reached(&bar, reader.head(), salvage.reached());
     }
-    if let Some(new) = new {
-        let into_shown = new.path.display();
-        writeln!(out, "{} records are in {}", new.finish()?, text::printable(into_shown))?;
-    }
     bar.finish_and_clear();
     out.flush()?;
+    if let Some(new) = new {
+        let into = text::printable(new.path.display());
+        let records = new.finish()?;
+        text::report(|out| writeln!(out, "{records} records are in {into}"))?;
+    }
     if !form.json && skipped_ranges > MOST_REPORTED {
         text::tell!(
             "{}: {} further ranges were skipped; --json has all of them",

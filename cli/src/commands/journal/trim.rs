@@ -1,6 +1,6 @@
 //! `cachemaint journal trim`.
 
-use super::{SCHEMA, named, recover, tell_guarantee, text};
+use super::{PERSISTENT, named, recover, tell_guarantee, text};
 use crate::commands::open;
 use anyhow::Context as _;
 use cachemaint::dax::Guarantee;
@@ -24,7 +24,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "POSITION")]
     to: u64,
     /// Print one JSON document
-    #[arg(long)]
+    #[arg(short, long)]
     json: bool,
 }
 
@@ -45,10 +45,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let guarantee = journal.medium().guarantee();
     let (head, end, free) = (journal.head(), journal.end(), journal.free());
     if !arguments.json {
-        tell_guarantee(path, guarantee);
+        tell_guarantee(path, guarantee, PERSISTENT);
     }
     let document =
-        Document { schema: SCHEMA, path: path.to_string_lossy(), head, end, free, guarantee };
+        Document { schema: text::SCHEMA, path: path.to_string_lossy(), head, end, free, guarantee };
     let printed = text::print(arguments.json, &document, |out| {
         let free = text::thousands(free);
         writeln!(out, "there are records from {head} to {end}; {free} bytes are free")

@@ -1,7 +1,7 @@
 //! `cachemaint journal verify`.
 
 use super::text::{self, heading, row};
-use super::{SCHEMA, inspect, reader, verified, write_json};
+use super::{inspect, reader, verified};
 use crate::read_only::ReadOnly;
 use cachemaint::dax::Guarantee;
 use cachemaint_journal::{Identity, Position, Recovered};
@@ -22,7 +22,7 @@ pub(super) struct Arguments {
     /// The file of the journal
     file: PathBuf,
     /// Print one JSON document
-    #[arg(long)]
+    #[arg(short, long)]
     json: bool,
 }
 
@@ -57,17 +57,14 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let reader = reader(path, &file)?;
     let recovered = verified(path, &reader, "verifying")?;
     let identity = reader.identity();
-    if arguments.json {
-        write_json(&Document {
-            schema: SCHEMA,
-            path: path.to_string_lossy(),
-            identity: identity.to_string(),
-            recovered: &recovered,
-            guarantee: file.view().guarantee(),
-        })?;
-    } else {
-        print(&mut anstream::stdout().lock(), path, &file, identity, &recovered)?;
-    }
+    let document = Document {
+        schema: text::SCHEMA,
+        path: path.to_string_lossy(),
+        identity: identity.to_string(),
+        recovered: &recovered,
+        guarantee: file.view().guarantee(),
+    };
+    text::print(arguments.json, &document, |out| print(out, path, &file, identity, &recovered))?;
     let is_doubtful = recovered.damage.is_some() || recovered.after_gap > 0 || recovered.root_lost;
     Ok(if is_doubtful { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

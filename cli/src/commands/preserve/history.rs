@@ -1,9 +1,7 @@
 //! `cachemaint preserve history`.
 
 use super::payload::hex;
-use super::{
-    SCHEMA, heading, row, text, verdict, with_last_commit, write_json, write_place, yes_or_no,
-};
+use super::{heading, row, text, verdict, with_last_commit, write_place, yes_or_no};
 use crate::read_only::ReadOnly;
 use cachemaint::dax::{self, Guarantee};
 use cachemaint::survival::Backing;
@@ -22,7 +20,7 @@ pub(super) struct Arguments {
     /// The file of the store
     file: PathBuf,
     /// Print one JSON document
-    #[arg(long)]
+    #[arg(short, long)]
     json: bool,
 }
 
@@ -62,30 +60,28 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let file = ReadOnly::open(path)?;
     let found = with_last_commit(path, &file, look)?;
     let Found { identity, is_sealed, boots, since } = &found;
-    if arguments.json {
-        write_json(&Document {
-            schema: SCHEMA,
-            path: path.to_string_lossy(),
-            identity,
-            boots: boots.iter().map(Shown::of).collect(),
-            is_sealed: *is_sealed,
-            since,
-            guarantee: file.view().guarantee(),
-        })?;
-    } else {
-        let out = &mut anstream::stdout().lock();
+    let document = Document {
+        schema: text::SCHEMA,
+        path: path.to_string_lossy(),
+        identity,
+        boots: boots.iter().map(Shown::of).collect(),
+        is_sealed: *is_sealed,
+        since,
+        guarantee: file.view().guarantee(),
+    };
+    text::print(arguments.json, &document, |out| {
         write_place(out, path, &file)?;
         row(out, "store", identity)?;
         writeln!(out)?;
         heading(out, "Boots, by the generation of their first commit")?;
-        for boot in boots {
-            row(out, &boot.generation.to_string(), words(&Shown::of(boot)))?;
+        for boot in &document.boots {
+            row(out, &boot.generation.to_string(), words(boot))?;
         }
         writeln!(out)?;
         heading(out, "Since the last commit")?;
         verdict::write(out, since)?;
-        row(out, "sealed", yes_or_no(*is_sealed))?;
-    }
+        row(out, "sealed", yes_or_no(*is_sealed))
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 

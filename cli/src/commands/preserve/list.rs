@@ -1,10 +1,7 @@
 //! `cachemaint preserve list`.
 
 use super::payload::Payload;
-use super::{
-    SCHEMA, row, text, visible, with_last_commit, write_capacity, write_json, write_place,
-    yes_or_no,
-};
+use super::{row, text, visible, with_last_commit, write_capacity, write_place, yes_or_no};
 use crate::read_only::ReadOnly;
 use cachemaint::dax::{self, Guarantee};
 use cachemaint_preserve::{Capacity, Content, Error, Info, Reader};
@@ -23,7 +20,7 @@ pub(super) struct Arguments {
     /// The file of the store
     file: PathBuf,
     /// Print one JSON document
-    #[arg(long)]
+    #[arg(short, long)]
     json: bool,
 }
 
@@ -68,26 +65,22 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let path = &arguments.file;
     let file = ReadOnly::open(path)?;
     let listing = with_last_commit(path, &file, look)?;
-    if arguments.json {
-        let Listing { identity, size, generation, is_sealed, capacity, blobs } = &listing;
-        write_json(&Document {
-            schema: SCHEMA,
-            path: path.to_string_lossy(),
-            identity,
-            size: *size,
-            generation: *generation,
-            is_sealed: *is_sealed,
-            capacity: capacity.as_ref(),
-            blobs: blobs.iter().map(|(info, metadata)| Blob::of(info, metadata)).collect(),
-            guarantee: file.view().guarantee(),
-        })?;
-    } else {
-        // Of many lines.
-        let mut out = io::BufWriter::new(anstream::stdout().lock());
-        write_place(&mut out, path, &file)?;
-        print(&mut out, &listing)?;
-        out.flush()?;
-    }
+    let Listing { identity, size, generation, is_sealed, capacity, blobs } = &listing;
+    let document = Document {
+        schema: text::SCHEMA,
+        path: path.to_string_lossy(),
+        identity,
+        size: *size,
+        generation: *generation,
+        is_sealed: *is_sealed,
+        capacity: capacity.as_ref(),
+        blobs: blobs.iter().map(|(info, metadata)| Blob::of(info, metadata)).collect(),
+        guarantee: file.view().guarantee(),
+    };
+    text::print(arguments.json, &document, |out| {
+        write_place(out, path, &file)?;
+        print(out, &listing)
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 

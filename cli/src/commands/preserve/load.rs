@@ -26,7 +26,7 @@ pub(super) struct Arguments {
     name: String,
     /// Write the blob into this file instead, which is replaced when the whole blob is written. The new file is its
     /// owner's alone
-    #[arg(long, value_name = "PATH")]
+    #[arg(short, long, value_name = "PATH")]
     output: Option<PathBuf>,
 }
 

@@ -1,25 +1,4 @@
 //! `cachemaint preserve`: put named blobs into a store, take them out again, and look after it.
-//!
-//! # JSON
-//! With `--json` it is one object with `"schema": 1`. Names may be added within a schema, the meaning of one
-//! that is there does not change. `path` is as it was given, `guarantee` as in `inspect --json`. Times are in UTC,
-//! or `null` if they are not known.
-//!
-//! | of | name | what |
-//! |---|---|---|
-//! | all | `path`, `guarantee` | |
-//! | | `identity` | 32 hexadecimal digits |
-//! | `list`, `verify` | `size`, `generation`, `is_sealed` | of the store: its bytes, and the number of the last commit |
-//! | | `capacity` | `total`, `used`, `free` and `largest` free piece, in bytes; `null` if entries share bytes, or some are missing |
-//! | `list` | `blobs` | list of `name`, `content` (`blob`, `region`), `is_dirty` (of a region that was used and not sealed by its program since), `bytes`, `version`, `metadata` (`text` if it is UTF-8, else `hex`), `generation`, `time`, `offset` (in the file) |
-//! | `verify` | `blobs`, `whole`, `bytes` | how many there are, how many of them are whole, and the bytes of all |
-//! | | `regions` | the number of regions, which cannot be verified |
-//! | | `damaged` | list of `name`, `part` (`{"bytes": {"at": BYTE OF THE BLOB}}`, `tags`, `{"region": {"at": BYTE OF THE REGION}}`), `offset` (in the file), `len` |
-//! | | `records` | list of `part` (`record`), `offset`, `len`: the first record of the table that is damaged in both mirrors; names that it changed are not known |
-//! | | `copies` | list of `part` (`root`, `newer_root`, `record_copy`), `offset`, `len`: what is damaged beside blobs |
-//! | `history` | `boots` | list of `generation`, `opened`, `time` (of the last opening), `is_creation`, `origin`, `was_sealed`, `kernel`, `boot` (32 hexadecimal digits, or `null`), `backing` |
-//! | | `is_sealed` | whether the store is |
-//! | | `since` | what happened since the last commit: `origin` (`unknown`, `same_process`, `same_boot`, `kexec`, `warm_reboot`, `power_loss`, `reboot`), `evidence` (list), `promise` (`answer`, `text`, `source`, `certainty`; or `null`) |
 
 mod history;
 mod list;
@@ -33,7 +12,7 @@ mod verified;
 mod verify;
 
 use super::payload::visible;
-use super::text::{self, heading, row, write_json};
+use super::text::{self, Talk, heading, row};
 use super::{inspect, payload, progress};
 use crate::read_only::ReadOnly;
 use anyhow::anyhow;
@@ -82,9 +61,6 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Grows by one when a field changes its meaning or goes away.
-const SCHEMA: u32 = 1;
-
 /// Bytes that are copied in one go.
 const PIECE: u64 = 1 << 20;
 
@@ -114,7 +90,7 @@ fn opened(path: &Path, file: DaxFile) -> anyhow::Result<Writable> {
 /// Reports on standard error the event since the last commit, if that was in another boot, and all damage.
 fn tell_opened(path: &Path, opened: &Opened) {
     let tell = |what: &str| text::tell!("{}: {what}", path.display());
-    if !opened.verdict.is_same_boot() {
+    if !opened.verdict.is_same_boot() && !Talk::is_quiet() {
         for sentence in verdict::sentences(&opened.verdict, opened.was_sealed) {
             tell(&sentence);
         }

@@ -4,7 +4,7 @@ use super::{of_blob, open, text, visible};
 use anyhow::{Context as _, anyhow};
 use cachemaint::dax::DaxFile;
 use cachemaint_preserve::{ErrorKind, Store};
-use std::io::{self, Write};
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -24,8 +24,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { file: path, from, to } = arguments;
     let generation = rename(arguments, &mut open(path)?.store)?;
     let (from, to) = (visible(from.as_bytes()), visible(to.as_bytes()));
-    writeln!(io::stdout().lock(), "{from} is {to} now, by generation {generation}")
-        .map_err(text::unwritable)
+    text::report(|out| writeln!(out, "{from} is {to} now, by generation {generation}"))
         .with_context(|| text::unprinted_commit(generation))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -5,7 +5,7 @@ use anyhow::{Context as _, bail};
 use cachemaint::dax::DaxFile;
 use cachemaint_preserve::{Content, Store};
 use std::collections::BTreeSet;
-use std::io::{self, Write};
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -33,8 +33,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         1 => format!("1 {kind} was deleted"),
         count => format!("{count} {kind}s were deleted"),
     };
-    writeln!(io::stdout().lock(), "{what}, by generation {generation}")
-        .map_err(text::unwritable)
+    text::report(|out| writeln!(out, "{what}, by generation {generation}"))
         .with_context(|| text::unprinted_commit(generation))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -42,7 +42,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "BYTES", value_parser = text::size)]
     align: Option<u64>,
     /// Save the bytes of this file instead of standard input
-    #[arg(long, value_name = "PATH")]
+    #[arg(short, long, value_name = "PATH")]
     input: Option<PathBuf>,
 }
 
@@ -56,9 +56,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     };
     let (generation, has_replaced) = save(arguments, &mut writable, input, len)?;
     let guarantee = writable.file.guarantee();
-    let out = &mut anstream::stdout().lock();
-    print(out, arguments, [len, generation], has_replaced, guarantee)
-        .map_err(text::unwritable)
+    text::report(|out| print(out, arguments, [len, generation], has_replaced, guarantee))
         .with_context(|| text::unprinted_commit(generation))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -158,6 +156,5 @@ fn print(
     write_granularity(out, guarantee)?;
     let survives =
         |event: &Event| format!("{event}: {}", guarantee.survives(Stage::Persisted, *event).answer);
-    row(out, "survives", Event::ALL.iter().map(survives).collect::<Vec<_>>().join("; "))?;
-    out.flush()
+    row(out, "survives", Event::ALL.iter().map(survives).collect::<Vec<_>>().join("; "))
 }

@@ -31,14 +31,17 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let generation = sealed.map_err(|error| named(path, error))?;
     let guarantee = writable.file.guarantee().clone();
     let listed: Vec<_> = writable.store.list().collect();
-    print(generation, &listed, &guarantee)
-        .map_err(text::unwritable)
+    text::report(|out| print(out, generation, &listed, &guarantee))
         .with_context(|| text::unprinted_commit(generation))?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn print(generation: u64, listed: &[Info], guarantee: &Guarantee) -> io::Result<()> {
-    let out = &mut anstream::stdout().lock();
+fn print(
+    out: &mut impl Write,
+    generation: u64,
+    listed: &[Info],
+    guarantee: &Guarantee,
+) -> io::Result<()> {
     row(out, "sealed", format!("by generation {generation}"))?;
     for info in listed.iter().filter(|info| info.is_dirty) {
         let name = visible(info.name.as_bytes());

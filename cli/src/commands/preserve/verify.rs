@@ -1,6 +1,6 @@
 //! `cachemaint preserve verify`.
 
-use super::{SCHEMA, Verified, write_json, write_place};
+use super::{Verified, text, write_place};
 use crate::read_only::ReadOnly;
 use cachemaint::dax::Guarantee;
 use serde::Serialize;
@@ -17,7 +17,7 @@ pub(super) struct Arguments {
     /// The file of the store
     file: PathBuf,
     /// Print one JSON document
-    #[arg(long)]
+    #[arg(short, long)]
     json: bool,
 }
 
@@ -34,17 +34,15 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let path = &arguments.file;
     let file = ReadOnly::open(path)?;
     let verified = Verified::of(path, &file)?;
-    if arguments.json {
-        write_json(&Document {
-            schema: SCHEMA,
-            path: path.to_string_lossy(),
-            verified: &verified,
-            guarantee: file.view().guarantee(),
-        })?;
-    } else {
-        let mut out = anstream::stdout().lock();
-        write_place(&mut out, path, &file)?;
-        verified.write(&mut out)?;
-    }
+    let document = Document {
+        schema: text::SCHEMA,
+        path: path.to_string_lossy(),
+        verified: &verified,
+        guarantee: file.view().guarantee(),
+    };
+    text::print(arguments.json, &document, |out| {
+        write_place(out, path, &file)?;
+        verified.write(out)
+    })?;
     Ok(if verified.is_damaged() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

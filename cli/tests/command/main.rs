@@ -16,10 +16,13 @@ mod inspect;
 mod journal;
 #[cfg(target_os = "linux")]
 mod mounts;
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod outcomes;
 mod preserve;
 mod recorder;
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod refused_calls;
+mod schema;
 #[cfg(target_os = "linux")]
 mod streams;
 
@@ -64,10 +67,12 @@ fn cachemaint() -> Command {
     Command::new(env!("CARGO_BIN_EXE_cachemaint"))
 }
 
-/// Runs a command with this standard input.
+/// Runs a command with this standard input. Its JSON has the form of the schema.
 fn ran(command: &mut Command, input: impl Into<Vec<u8>>) -> Ran {
     let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-    ended(child.unwrap(), input)
+    let ran = ended(child.unwrap(), input);
+    schema::check(command, &ran.0.stdout);
+    ran
 }
 
 fn ended(mut child: Child, input: impl Into<Vec<u8>>) -> Ran {

@@ -1,0 +1,116 @@
+//! The table of what each command ends with, written by running it.
+
+use crate::{cachemaint, ran, schema};
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+/// A command, in a directory with a journal `log`, a store `state`, a recording `trace`, and damaged copies of them; its
+/// outcome in words, and its exit code.
+const OUTCOMES: &[(&str, &str, i32)] = &[
+    ("caps -j", "done", 0),
+    ("caps --explain nonsense", "no such topic", 2),
+    ("inspect log -j", "done", 0),
+    ("inspect log -j --survives process-crash", "the demand is met", 0),
+    ("inspect memory -j --survives power-loss", "the demand is not met", 1),
+    ("inspect damaged-log -j", "the contents are damaged", 1),
+    ("inspect missing -j", "no such file", 3),
+    ("journal append log -j --record x", "acknowledged", 0),
+    ("journal append small -j", "full after some records", 3),
+    ("journal append damaged-log -j --record x", "damaged", 3),
+    ("journal append missing -j --record x", "no such file", 3),
+    ("journal read log -j", "done", 0),
+    ("journal read damaged-log -j", "damaged: the records before are printed", 3),
+    ("journal verify log -j", "whole", 0),
+    ("journal verify damaged-log -j", "damaged", 1),
+    ("journal verify state -j", "no journal", 3),
+    ("journal salvage log -j", "whole", 0),
+    ("journal salvage damaged-log -j", "the whole records are printed", 1),
+    ("journal trim log -j --to 64", "done", 0),
+    ("journal trim log -j --to 65", "no record is there", 3),
+    ("preserve save state new", "committed", 0),
+    ("preserve save state new --input missing", "no such input", 3),
+    ("preserve load state blob", "done", 0),
+    ("preserve load damaged-state blob", "damaged", 3),
+    ("preserve load state none", "no such blob", 3),
+    ("preserve list state -j", "done", 0),
+    ("preserve verify state -j", "whole", 0),
+    ("preserve verify damaged-state -j", "damaged", 1),
+    ("preserve verify log -j", "no store", 3),
+    ("preserve history state -j", "done", 0),
+    ("preserve mv state new newer", "committed", 0),
+    ("preserve rm state newer", "committed", 0),
+    ("preserve rm state newer", "no such blob", 3),
+    ("preserve seal state", "committed", 0),
+    ("record trace", "done", 0),
+    ("record log", "no recording", 3),
+    ("dump trace -j", "done", 0),
+    ("dump damaged-trace -j", "damaged: the whole events are printed", 1),
+    ("dump log -j", "no recording", 3),
+    ("guard --once --page-cache log -j", "written back", 0),
+    ("guard --once --page-cache memory -j", "written back to memory that no reboot keeps", 1),
+    ("guard --once log -j", "files of the page cache are refused", 3),
+    ("demo .", "every acknowledged record is there", 0),
+    ("demo missing", "no such directory", 3),
+    ("bench -j --writeback none", "no such instruction", 3),
+    ("inspect -j", "no path", 2),
+];
+
+const TABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/outcomes.md");
+
+const HEAD: &str = "\
+# What each command ends with
+
+Each row is a command that the tests run. The JSON is the name of a form in `schema.json`; `error` stands for the object of
+a command that could not be done.
+
+| command | outcome | exit code | JSON |
+|---|---|---|---|
+";
+
+fn run(directory: &Path, command: &[&str], input: &str) -> (i32, String) {
+    let mut process = cachemaint();
+    let run = ran(process.current_dir(directory).args(command), input);
+    let form = schema::check(&process, &run.0.stdout);
+    (run.0.status.code().unwrap(), form.unwrap_or_else(|| "-".to_owned()))
+}
+
+fn damage(directory: &Path, name: &str, at: usize) {
+    let mut bytes = fs::read(directory.join(name)).unwrap();
+    bytes[at] ^= 1;
+    fs::write(directory.join(format!("damaged-{name}")), bytes).unwrap();
+}
+
+/// `CACHEMAINT_BLESS=1` writes the table anew.
+#[test]
+fn each_outcome_has_its_exit_code_and_its_json() {
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let place = directory.path();
+    let lines = "line of some text\n".repeat(20_000);
+    run(place, &["journal", "append", "log", "--create", "1M"], &lines);
+    run(place, &["journal", "append", "small", "--create", "24K", "--record", "x"], "");
+    run(place, &["preserve", "save", "state", "blob", "--create", "4M"], &lines);
+    run(place, &["record", "trace", "--create", "1M"], &lines);
+    let blob = fs::read(place.join("state")).unwrap();
+    let blob = blob.windows(4).position(|bytes| bytes == b"line").unwrap();
+    damage(place, "log", 20_000);
+    damage(place, "state", blob);
+    damage(place, "trace", 100_000);
+    let memory = tempfile::NamedTempFile::new_in("/dev/shm").unwrap();
+    fs::write(memory.path(), "memory").unwrap();
+    let memory = memory.path().to_str().unwrap();
+
+    let mut table = HEAD.to_owned();
+    for (command, outcome, expected) in OUTCOMES {
+        let words: Vec<&str> =
+            command.split(' ').map(|word| if word == "memory" { memory } else { word }).collect();
+        let (code, form) = run(place, &words, &lines);
+        assert_eq!(code, *expected, "{command}");
+        let command = command.replace(" -j", " --json");
+        writeln!(table, "| `{command}` | {outcome} | {code} | {form} |").unwrap();
+    }
+    if std::env::var_os("CACHEMAINT_BLESS").is_some() {
+        fs::write(TABLE, &table).unwrap();
+    }
+    assert_eq!(fs::read_to_string(TABLE).unwrap(), table, "CACHEMAINT_BLESS=1 writes it anew");
+}

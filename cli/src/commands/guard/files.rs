@@ -332,7 +332,9 @@ impl Lines {
 fn synced(file: &File) -> anyhow::Result<u64> {
     use std::os::unix::fs::MetadataExt as _;
 
-    file.sync_data().context("its bytes may be lost, as its sync failed; look for the cause in the kernel's log (dmesg), and write them again")?;
+    file.sync_data().context(
+        "its bytes may be lost, as its sync failed; the kernel's log (dmesg) has the cause; write them again",
+    )?;
     let found = file.metadata()?;
     // The unit of stat(2), `st_blocks`.
     Ok(found.len().min(found.blocks().saturating_mul(512)))

@@ -35,7 +35,8 @@ pub(crate) fn write_back(
 /// written back.
 pub(crate) fn take_dirty(region: &GuestRegionMmap<AtomicBitmap>) -> Vec<Range<u64>> {
     let (bitmap, len) = (region.bitmap(), region.size());
-    let page = bitmap.byte_size().div_ceil(bitmap.len().max(1));
+    // The size of a page is not shown; the last page can be shorter.
+    let page = bitmap.byte_size().div_ceil(bitmap.len().max(1)).next_power_of_two();
     let words = bitmap.get_and_reset();
     let is_dirty = |number: usize| words[number / 64] >> (number % 64) & 1 != 0;
     let mut ranges: Vec<Range<u64>> = Vec::new();
@@ -87,5 +88,18 @@ mod tests {
         );
         assert_eq!(take_dirty(second).as_slice(), core::slice::from_ref(&(0..PAGE)));
         assert_eq!(take_dirty(first), []);
+    }
+
+    /// As that of an image whose length is no multiple of pages.
+    #[test]
+    fn the_last_page_of_a_region_can_be_shorter() {
+        let end = 3 * PAGE + 1;
+        let memory = GuestMemoryMmap::<AtomicBitmap>::from_ranges(&[(GuestAddress(0), end as usize)]);
+        let memory = memory.unwrap();
+        for at in [2 * PAGE - 1, end - 1] {
+            memory.write_slice(&[7], GuestAddress(at)).unwrap();
+        }
+        let region = memory.find_region(GuestAddress(0)).unwrap();
+        assert_eq!(take_dirty(region), [PAGE..2 * PAGE, 3 * PAGE..end]);
     }
 }

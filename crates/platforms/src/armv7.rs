@@ -20,7 +20,8 @@ impl Armv7 {
     /// [`with_lines`](Self::with_lines) with the size of its manual.
     ///
     /// # Safety
-    /// 1. This code, and all that uses the caches, runs at PL1 or PL2 of Armv7-A, Armv7-R or Armv8 in `AArch32`.
+    /// 1. This code, and all that uses the caches, runs at PL1 or PL2 of Armv7-A, Armv7-R or Armv8 in `AArch32`, on no core
+    ///    whose errata forbid a clean: a Cortex-A53 (855873), a Cortex-A35 r0p0 (855472), a Cortex-A57 r0p0 (813420).
     /// 2. All CPUs that use them have the line size and the granule of this one.
     /// 3. A CPU that has operations under way executes a DSB before the thread goes on elsewhere.
     /// 4. No other cache is between the CPU and the observer.
@@ -49,10 +50,12 @@ impl Armv7 {
         Self { line, granule }
     }
 
-    /// Returns the sizes that a CTR states: the logarithms of words in `DminLine` (19:16) and CWG (27:24).
+    /// Returns the sizes that a CTR states: the logarithms of words in `DminLine` (19:16) and CWG (27:24). A granule that is
+    /// shorter than a line, as Cortex-A8 states it, is a line.
     const fn of(ctr: usize) -> Self {
         let (line, granule) = (4 << (ctr >> 16 & 0xf), ctr >> 24 & 0xf);
-        Self { line, granule: if granule == 0 { 2048 } else { 4 << granule } }
+        let granule = if granule == 0 { 2048 } else { 4 << granule };
+        Self { line, granule: if granule < line { line } else { granule } }
     }
 
     /// Executes the operation on each line.
@@ -101,13 +104,15 @@ mod tests {
     use crate::hardware::record::{Executed, take};
     use cachemaint::coherence;
 
-    /// Values of the technical reference manuals of Cortex-A5 (DDI 0433), A7 (DDI 0464) and R4 (DDI 0363).
+    /// Values of the technical reference manuals of Cortex-A5 (DDI 0433), A7 (DDI 0464), R4 (DDI 0363) and A8 (DDI 0344), whose
+    /// CWG is 2: 16 bytes of its lines of 64.
     #[test]
     fn sizes_are_those_of_the_cache_type_register() {
         let sizes = |ctr| (Armv7::of(ctr).line, Armv7::of(ctr).granule);
         assert_eq!(sizes(0x8333_8003), (32, 32));
         assert_eq!(sizes(0x8444_8003), (64, 64));
         assert_eq!(sizes(0x8003_c003), (32, 2048));
+        assert_eq!(sizes(0x8204_8004), (64, 64));
     }
 
     #[test]

@@ -72,7 +72,7 @@
 //! | `alloc` | an `Arc` of a medium is a medium; `WriterLock::new`; `Padded::boxed` |
 //! | `serde` | reports as JSON and other formats |
 //! | `privileged` | `Cache::privileged`, discards and whole caches, for ring 0, EL1 and M-mode |
-//! | `embedded-dma` | a [`Padded`](coherence::Padded) value is a buffer for drivers that are written against that crate |
+//! | `embedded-dma` | a [`Padded`](coherence::Padded) slice is a buffer for drivers that are written against that crate |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]

@@ -33,7 +33,7 @@ use core::num::{Saturating, Wrapping};
 ///
 /// # Safety
 /// 1. Each byte of the type may take any value, in any combination, at any time at which it is borrowed for writing. That
-///    holds for padding, which then has no value.
+///    holds for padding, which then has no value. Anyone may make a value of zeros, so that the type is no token of a right.
 /// 2. No field is a reference or a pointer: bytes from an observer point to nothing of this program.
 #[diagnostic::on_unimplemented(
     message = "an observer may write bytes that are no value of `{Self}`",

@@ -220,11 +220,11 @@ where
     }
 }
 
-/// Lends the value to a driver that transfers by DMA. The pointer and length are those of the value, without its padding.
-// SAFETY: the value is within, and its own implementation answers for it.
+/// Lends the slice to a driver that transfers by DMA, without its padding. An array is lent as a slice, to which it coerces.
+// SAFETY: the slice is within, and its own implementation answers for it. A slice of padded arrays would be lent with the
+// padding between them, which has no value; padded slices are no elements.
 #[cfg(feature = "embedded-dma")]
-unsafe impl<T: embedded_dma::ReadTarget + ?Sized, const N: usize> embedded_dma::ReadTarget
-    for Padded<T, N>
+unsafe impl<T: embedded_dma::ReadTarget, const N: usize> embedded_dma::ReadTarget for Padded<[T], N>
 where
     [u8; N]: Granule,
 {
@@ -235,11 +235,11 @@ where
     }
 }
 
-/// Lends the value to a driver that transfers by DMA. The pointer and length are those of the value, without its padding.
-// SAFETY: the value is within, and its own implementation answers for it.
+/// Lends the slice to a driver that transfers by DMA, without its padding. An array is lent as a slice, to which it coerces.
+// SAFETY: as above.
 #[cfg(feature = "embedded-dma")]
-unsafe impl<T: embedded_dma::WriteTarget + ?Sized, const N: usize> embedded_dma::WriteTarget
-    for Padded<T, N>
+unsafe impl<T: embedded_dma::WriteTarget, const N: usize> embedded_dma::WriteTarget
+    for Padded<[T], N>
 where
     [u8; N]: Granule,
 {
@@ -428,6 +428,17 @@ mod tests {
             is_sent_and_shared::<Padded<T, N>>();
         }
         generic::<u8, 64>();
+    }
+
+    #[cfg(feature = "embedded-dma")]
+    #[test]
+    fn a_driver_is_lent_no_padding() {
+        use embedded_dma::{ReadTarget, WriteTarget};
+        let mut buffer = Padded::<_, 64>::new([7_u16; 5], &Coherent).unwrap();
+        let start = core::ptr::from_ref(&buffer[0]);
+        let slice: &mut Padded<[u16], 64> = &mut buffer;
+        assert_eq!(slice.as_read_buffer(), (start, 5));
+        assert_eq!(slice.as_write_buffer(), (start.cast_mut(), 5));
     }
 
     #[test]

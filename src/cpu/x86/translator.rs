@@ -7,7 +7,7 @@
 
 use super::{
     LEAF_BASIC, LEAF_EXTENDED, LEAF_EXTENDED_FEATURES, LEAF_HYPERVISOR, brand, is_guest, leaf,
-    signature, vendor,
+    signature, signatures, vendor,
 };
 use crate::cpu::HypervisorKind;
 use raw_cpuid::{CpuId, CpuIdReader};
@@ -23,8 +23,9 @@ const MAKERS: [(&str, &[&str]); 6] = [
     ("GenuineTMx86", &["transmeta"]),
 ];
 
-/// The names in the brands of QEMU's CPU models, under any vendor and with a hypervisor that hides.
-const MODELS: &[&str] = &["qemu", "kvm"];
+/// The names in the brands of QEMU's CPU models, under any vendor and with a hypervisor that hides; its Westmere stands
+/// without Intel's.
+const MODELS: &[&str] = &["qemu", "kvm", "westmere"];
 
 const LEAF_CACHES: u32 = 4;
 /// EDX of [`LEAF_EXTENDED_FEATURES`] (Intel SDM vol. 2A, CPUID).
@@ -47,14 +48,20 @@ pub(super) fn executes<R: CpuIdReader>(cpuid: &CpuId<R>, reader: &R) -> bool {
     // FEX has its leaf where it hides the hypervisor bit too.
     let known = signature(reader, LEAF_HYPERVISOR)
         .and_then(|signature| HypervisorKind::of_signature(&signature));
+    let is_makers = || names.iter().chain(MODELS).any(|name| contains(&brand, name));
     match known {
         Some((kind, _)) => kind == HypervisorKind::Translator,
-        None if brand.is_empty() => !is_guest(reader) && has_long_mode(reader),
-        None => {
-            let has = |name: &&str| contains(&brand, name);
-            !names.iter().chain(MODELS).any(has) || lacks_caches(reader, &vendor)
-        }
+        None if brand.is_empty() && !has_long_mode(reader) => false,
+        None if is_makers() => lacks_caches(reader, &vendor),
+        None => !shows_later_signature(reader),
     }
+}
+
+/// Returns true if a known hypervisor stands behind a signature that its operator made up (libvirt, `<vendor_id>` of
+/// `<hyperv>`).
+fn shows_later_signature<R: CpuIdReader>(reader: &R) -> bool {
+    is_guest(reader)
+        && signatures(reader).iter().any(|found| HypervisorKind::of_signature(found).is_some())
 }
 
 /// Returns true if the text has the name in it, in any case (`INTEL(R) XEON(R) PLATINUM 8570`).
@@ -63,7 +70,7 @@ fn contains(text: &str, name: &str) -> bool {
     places.any(|place| place.eq_ignore_ascii_case(name.as_bytes()))
 }
 
-/// Every CPU with it has a brand.
+/// Every CPU with it has a brand, which firmware writes on AMD's.
 fn has_long_mode<R: CpuIdReader>(reader: &R) -> bool {
     leaf(reader, LEAF_EXTENDED, LEAF_EXTENDED_FEATURES)
         .is_some_and(|leaf| leaf.edx & LONG_MODE != 0)

@@ -213,7 +213,9 @@ fn what_is_not_a_makers_cpu_is_refused_as_translated() {
     const KVM: Leaf = (0x4000_0000, 0, [0x4000_0001, 0x4b4d_564b, 0x564b_4d56, 0x4d]);
     const UNKNOWN: Leaf = (0x4000_0000, 0, [0x4000_0001, 0x4141_4141, 0x4141_4141, 0x4141_4141]);
     const FEX: Leaf = (0x4000_0000, 0, [0x4000_0001, 0x4958_4546, 0x4958_4546, 0x0055_4d45]);
-    let rows: [(&str, &str, Option<Leaf>, bool); 27] = [
+    // Behind a signature of the operator's choice.
+    const LATER_KVM: Leaf = (0x4000_0100, 0, [0x4000_0101, 0x4b4d_564b, 0x564b_4d56, 0x4d]);
+    let rows: [(&str, &str, Option<Leaf>, bool); 30] = [
         ("GenuineIntel", "felix86 25.12 on spacemit,x60", None, true),
         ("GenuineIntel", "Box64 v0.3.9 on Cortex-A76 @2.40 GHz", None, true),
         ("GenuineIntel", "Cortex-X1C", Some(FEX), true),
@@ -226,6 +228,7 @@ fn what_is_not_a_makers_cpu_is_refused_as_translated() {
         ("GenuineIntel", "", None, true),
         ("GenuineIntel", "Intel(R) Core(TM) i7 on Neoverse-N1", None, true),
         ("GenuineIntel", "Loongson-3A5000 @ 2500MHz", Some(UNKNOWN), true),
+        ("GenuineIntel", "", Some(UNKNOWN), true),
         ("GenuineIntel", "Intel(R) Xeon(R) CPU @ 2.70GHz", Some(UNKNOWN), false),
         ("GenuineIntel", "INTEL(R) XEON(R) PLATINUM 8570", None, false),
         ("GenuineIntel", "Pentium(R) Dual-Core  CPU      E5300  @ 2.60GHz", None, false),
@@ -237,8 +240,10 @@ fn what_is_not_a_makers_cpu_is_refused_as_translated() {
         ("CentaurHauls", "VIA Eden X4 C4250 @ 1.2+ GHz", None, false),
         ("  Shanghai  ", "ZHAOXIN KaiXian KX-6640MA@2.2+GHz", None, false),
         ("GenuineIntel", "DO-Regular", Some(KVM), false),
+        ("GenuineIntel", "DO-Regular", Some(LATER_KVM), false),
         ("AuthenticAMD", "Virtual CPU 714389bda930", Some(KVM), false),
-        ("GenuineIntel", "Westmere E56xx/L56xx/X56xx (Nehalem-C)", Some(KVM), false),
+        ("GenuineIntel", "Westmere E56xx/L56xx/X56xx (Nehalem-C)", None, false),
+        ("AuthenticAMD", "AMD Eng Sample: 100-000000163-40_35/25_N", None, false),
         ("AuthenticAMD", "QEMU Virtual CPU version 2.5+", None, false),
         ("GenuineIntel", "Common KVM processor", None, false),
     ];
@@ -255,6 +260,9 @@ fn what_is_not_a_makers_cpu_is_refused_as_translated() {
             (0x8000_0002 + u32::try_from(part).unwrap(), 0, registers)
         }));
         leaves.extend(hypervisor);
+        if hypervisor == Some(LATER_KVM) {
+            leaves.push(UNKNOWN);
+        }
         assert_translated(&x86_report(&leaves), is_translated, brand);
     }
     // A brand of the maker, and no cache: Intel's CPUs have the leaf of their caches since the Pentium 4.

@@ -59,7 +59,7 @@ fn hand_over(cache: &dyn Maintain) {
     static mut RECEIVED: Padded<[u8; 40], 32> = Padded::for_granule([0; 40], 32);
     let buffer = &raw mut RECEIVED;
     // SAFETY: there is one thread, and no other reference.
-    let buffer: &'static mut _ = unsafe { &mut *buffer };
+    let buffer: &'static mut Padded<[u8], 32> = unsafe { &mut *buffer };
     buffer.fill(0);
     coherence::release_to_writer(cache, buffer);
     let buffer = transfer(buffer);

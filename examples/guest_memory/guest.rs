@@ -93,10 +93,9 @@ mod tests {
     /// As that of an image whose length is no multiple of pages.
     #[test]
     fn the_last_page_of_a_region_can_be_shorter() {
+        let regions = [(GuestAddress(0), (3 << 12) + 1)];
+        let memory = GuestMemoryMmap::<AtomicBitmap>::from_ranges(&regions).unwrap();
         let end = 3 * PAGE + 1;
-        let memory =
-            GuestMemoryMmap::<AtomicBitmap>::from_ranges(&[(GuestAddress(0), end as usize)]);
-        let memory = memory.unwrap();
         for at in [2 * PAGE - 1, end - 1] {
             memory.write_slice(&[7], GuestAddress(at)).unwrap();
         }

@@ -243,10 +243,9 @@ impl Found {
     /// # Safety
     /// 1. The mapping exists: this thread accesses it.
     unsafe fn fail(&self, fault: &Fault) -> bool {
-        let failure = self.reason(fault);
         // SAFETY: the latch lives as long as the mapping.
         if let Some(latch) = unsafe { self.latch.as_ref() } {
-            latch.set(failure);
+            latch.set_by(|| self.reason(fault));
         }
         // SAFETY: (1) the registry has the mapping, whose owner has permitted it.
         unsafe { map_zeros(self.start, self.len, self.is_writable) }

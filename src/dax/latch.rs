@@ -9,7 +9,7 @@
 use super::{Error, ErrorKind};
 use crate::medium::words::AtomicU64;
 use alloc::format;
-use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use core::sync::atomic::{AtomicI32, AtomicU32};
 use std::io;
 use std::path::Path;
@@ -93,10 +93,16 @@ impl Latch {
     /// Keeps a failure, unless there is one.
     #[cold]
     pub(super) fn set(&self, failure: Failure) {
-        if self.state.compare_exchange(OPEN, SETTING, Relaxed, Relaxed).is_err() {
+        self.set_by(|| failure);
+    }
+
+    /// Keeps a failure that is found out only then, unless there is one. From before that on no store is acknowledged.
+    #[cold]
+    pub(super) fn set_by(&self, find_out: impl FnOnce() -> Failure) {
+        if self.state.compare_exchange(OPEN, SETTING, SeqCst, Relaxed).is_err() {
             return;
         }
-        let (state, numbers, errno) = match failure {
+        let (state, numbers, errno) = match find_out() {
             Failure::Writeback { at, len, errno } => (WRITEBACK, [at, len], errno),
             Failure::Cut { size, needed } => (CUT, [size, needed], 0),
             Failure::Poisoned { at, len } => (POISONED, [at, len], 0),
@@ -114,7 +120,7 @@ impl Latch {
     pub(super) fn failure(&self) -> Option<Failure> {
         let mut state = self.state.load(Acquire);
         while state == SETTING {
-            core::hint::spin_loop();
+            std::thread::yield_now();
             state = self.state.load(Acquire);
         }
         let [first, second] =
@@ -156,6 +162,18 @@ mod tests {
             assert!(latch.is_set());
             assert_eq!(latch.failure(), Some(first));
         }
+    }
+
+    /// The handler of SIGBUS writes a byte as it was, to learn why a store failed: one that another thread stores meanwhile
+    /// may be undone, and must not be acknowledged.
+    #[test]
+    fn a_failure_is_seen_before_its_reason_is_found_out() {
+        let (latch, failure) = (Latch::default(), Failure::Access { at: 1 });
+        latch.set_by(|| {
+            assert!(latch.is_set());
+            failure
+        });
+        assert_eq!(latch.failure(), Some(failure));
     }
 
     #[test]

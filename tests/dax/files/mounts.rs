@@ -35,7 +35,7 @@ fn ramfs_is_ram() {
 }
 
 /// Mounts an overlay over new layers in a directory, and returns the lower and the merged one; `None` without one here.
-fn overlay(name: &str, directory: &Path) -> Option<(PathBuf, PathBuf)> {
+pub(super) fn overlay(name: &str, directory: &Path) -> Option<(PathBuf, PathBuf)> {
     let part = |part: &str| directory.join(part);
     for layer in ["lower", "upper", "work", "merged"] {
         fs::create_dir(part(layer)).unwrap();

@@ -1,9 +1,11 @@
 //! The time of modification, by which programs that copy files find those that have changed.
 
+use super::mounts::overlay;
 use super::{LEN, directory};
 use crate::options;
 use cachemaint_test_support::own_mount::with_small_tmpfs;
 use core::sync::atomic::Ordering::Relaxed;
+use rustix::mount::UnmountFlags;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -45,10 +47,11 @@ fn a_file_is_modified_when_a_writer_opens_grows_or_closes_it_and_not_by_a_view()
     drop(file);
 }
 
-/// No store through a mapping moves the time there.
+/// No store through a mapping moves the time there, nor on an overlay whose upper layer is there and is not seen.
 #[test]
 fn in_ram_each_persist_modifies_the_file() {
-    with_small_tmpfs("in_ram_each_persist_modifies_the_file", |directory| {
+    let name = "in_ram_each_persist_modifies_the_file";
+    let persist_twice = |directory: &Path| {
         let path = directory.join("file");
         let file = options().create_new(&path, LEN).unwrap();
         for word in [1, 2] {
@@ -57,5 +60,14 @@ fn in_ram_each_persist_modifies_the_file() {
             file.persist(0..8).unwrap();
             assert_ne!(modified(&path), past);
         }
+    };
+    with_small_tmpfs(name, |directory| {
+        persist_twice(directory);
+        fs::create_dir(directory.join("layers")).unwrap();
+        let Some((_, merged)) = overlay(name, &directory.join("layers")) else { return };
+        // As in a container, whose mounts the layers are not below.
+        std::env::set_current_dir(&merged).unwrap();
+        rustix::mount::unmount(directory, UnmountFlags::DETACH).unwrap();
+        persist_twice(Path::new("."));
     });
 }

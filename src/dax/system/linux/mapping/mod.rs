@@ -46,9 +46,9 @@ struct Mapped {
     /// asks for no right to write (`fs/sync.c`).
     file: OwnedFd,
     access: Access,
-    /// True if it is in RAM of the kernel, where no store moves the time of modification (`mm/shmem.c` has no
-    /// `page_mkwrite`).
-    is_in_ram: bool,
+    /// True if no store may move the time of modification: in RAM of the kernel (`mm/shmem.c` has no `page_mkwrite`), which
+    /// can be below overlayfs unseen.
+    keeps_time: bool,
     /// `None` if the file is not in the page cache, or for reading only.
     folios: Option<Folios>,
     /// The process that mapped it. A forked child does not inherit the pages, unless `MADV_DONTFORK` is refused.
@@ -79,7 +79,7 @@ pub(super) fn new(
         deep_flush: Linux::deep_flush_of(guarantee),
         file,
         access: plan.access,
-        is_in_ram: guarantee.backing == Backing::Ram,
+        keeps_time: guarantee.backing == Backing::Ram || guarantee.file_system == "overlay",
         folios: None,
         owner: Process::this(),
     };
@@ -168,7 +168,7 @@ impl Pages for Mapped {
         if let (Some(folios), Some(seen)) = (&self.folios, seen) {
             folios.drop_large(file, &seen);
         }
-        if self.is_in_ram {
+        if self.keeps_time {
             files::touch(file);
         }
         Ok(())

@@ -102,6 +102,7 @@ fn ask_file(
         page,
         alignment,
     };
+    require_mappable(path, file, &asked)?;
     Ok(Facts {
         size: status.len(),
         alignment,
@@ -230,6 +231,18 @@ fn map_sync(path: &Path, file: &File, page: usize) -> Result<Result<(), Errno>, 
         Err(refusal @ (Errno::OPNOTSUPP | Errno::INVAL | Errno::PERM | Errno::NOSYS)) => {
             Ok(Err(refusal))
         }
-        Err(errno) => Err(Error::os(path, "mmap", &errno.into())),
+        Err(errno) => Err(unmapped(path, errno)),
     }
+}
+
+/// Refuses a file that cannot be mapped at all, as those of /proc. On hugetlbfs the question would need a huge page.
+fn require_mappable(path: &Path, file: &File, asked: &Asked) -> Result<(), Error> {
+    if asked.map_sync.is_ok() || asked.magic == Some("hugetlbfs") {
+        return Ok(());
+    }
+    mapping::probe(file.as_fd(), Kind::Shared, asked.page).map_err(|errno| unmapped(path, errno))
+}
+
+fn unmapped(path: &Path, errno: Errno) -> Error {
+    Error::os(path, "mmap", &errno.into())
 }

@@ -45,21 +45,15 @@ pub(in crate::dax) fn meaning(
         (Errno::NXIO | Errno::NODEV, "open") => {
             (ErrorKind::NotAFile, "is not a regular file; name one".into())
         }
-        (Errno::NODEV, "mmap") => (
+        (Errno::NODEV | Errno::INVAL | Errno::IO, "mmap") => (
             ErrorKind::Unsupported,
-            "cannot be mapped: its file system refuses shared mappings; mount one of FUSE without direct_io, or use \
-             another file system"
+            "cannot be mapped: its file system refuses that; mount it with a page cache (FUSE without direct_io, 9p with \
+             cache=mmap), or use another file system"
                 .into(),
         ),
         (Errno::NOSYS, _) => (
             ErrorKind::Unsupported,
             format!("{call} is not known to this kernel, or a filter of system calls hides it; {NEWER}, or permit it")
-                .into(),
-        ),
-        (Errno::ACCESS, "open of its directory") => (
-            ErrorKind::PermissionDenied,
-            "its name cannot be made durable, as this user may not read its directory; let the owner of that grant \
-             it (chmod +r), or use another directory"
                 .into(),
         ),
         (Errno::ACCESS, _) => (ErrorKind::PermissionDenied, denied(path)),

@@ -12,6 +12,7 @@ mod standard;
 
 use clap::{ColorChoice, CommandFactory as _, Parser, Subcommand};
 use commands::text::{Failure, Talk, failed, write_json_line};
+use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
@@ -135,17 +136,14 @@ fn print_json_of(error: &anyhow::Error) {
     }
 }
 
-/// Returns true if the command line, right or wrong, asks for JSON.
+/// Returns true if the command line, right or wrong, asks for JSON: by `--json`, or by `-j` alone or among other switches.
 fn wants_json() -> bool {
-    let parsed = Arguments::command().ignore_errors(true).try_get_matches();
-    let mut below = parsed.as_ref().ok();
-    while let Some(matches) = below {
-        if matches!(matches.try_get_one("json"), Ok(Some(true))) {
-            return true;
-        }
-        below = matches.subcommand().map(|(_, matches)| matches);
-    }
-    false
+    let asks = |argument: OsString| {
+        let switches = argument.as_encoded_bytes().strip_prefix(b"-").unwrap_or_default();
+        argument == "--json"
+            || switches.contains(&b'j') && switches.iter().all(|switch| b"jqv".contains(switch))
+    };
+    std::env::args_os().skip(1).take_while(|argument| argument != "--").any(asks)
 }
 
 /// Returns true if the reader of the output went away, as in `cachemaint caps | head`.

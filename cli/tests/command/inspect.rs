@@ -143,6 +143,16 @@ fn a_command_that_fails_has_the_error_in_its_json() {
     assert!(message.as_str().unwrap().contains("--no-such-option"), "{message}");
     let below = ran(cachemaint().args(["journal", "read", "--json", "/no/such/file"]), "").code(3);
     assert!(json(&below)["error"]["message"].is_string());
+    let unknown = ran(cachemaint().args(["preserve", "no-such-command", "--json"]), "").code(2);
+    assert!(json(&unknown)["error"]["message"].is_string());
+}
+
+/// No file of /proc can be mapped shared, and none is persisted.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_gate_refuses_a_file_that_cannot_be_mapped() {
+    let error = stderr(&inspect(&["/proc/version", "--require", "page"]).code(3));
+    assert!(error.contains("cannot be mapped"), "{error}");
 }
 
 /// On any file system, pages are persisted and outlive the process, and no file is better than its own guarantee.

@@ -5,6 +5,8 @@ use cachemaint_test_support::own_mount::with_mount;
 use rustix::mount::{MountFlags, mount, mount_bind};
 use std::ffi::CString;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 
 /// An overlay without `xino` shows the devices of its layers.
 #[test]
@@ -55,5 +57,47 @@ fn an_output_that_is_mounted_by_itself_is_an_error_with_an_action() {
         assert!(stdout(&refused).is_empty());
         assert_eq!(fs::read(&host).unwrap(), b"old");
         assert_eq!(fs::read_dir(directory).unwrap().count(), 3, "nothing is left beside it");
+    });
+}
+
+#[test]
+fn an_output_without_space_is_an_error_with_an_action() {
+    let place = tempfile::tempdir().unwrap();
+    let store = place.path().join("store");
+    let mut save = cachemaint();
+    save.args(["preserve", "save", "--create", "8M"]).arg(&store).arg("blob");
+    ran(&mut save, vec![b'x'; 2 << 20]).success();
+    with_mount("an_output_without_space", "tmpfs", c"size=1m", |directory| {
+        let mut load = cachemaint();
+        load.args(["preserve", "load"]).arg(&store).args(["blob", "--output"]);
+        let refused = ran(load.arg(directory.join("output")), "").code(3);
+        let error = stderr(&refused);
+        assert!(error.contains("output: no space in its file system (df"), "{error}");
+        assert_eq!(fs::read_dir(directory).unwrap().count(), 0);
+    });
+}
+
+/// Such a directory cannot be synced, and takes new files all the same.
+#[test]
+fn a_journal_is_salvaged_into_a_directory_that_may_not_be_read() {
+    let name = "a_journal_is_salvaged_into_a_directory_that_may_not_be_read";
+    with_mount(name, "tmpfs", c"size=8m", |directory| {
+        let drop_box = directory.join("box");
+        fs::create_dir(&drop_box).unwrap();
+        fs::set_permissions(&drop_box, fs::Permissions::from_mode(0o733)).unwrap();
+        let (log, saved) = (directory.join("log"), drop_box.join("saved"));
+        let as_nobody = || {
+            let mut nobody = cachemaint();
+            nobody.uid(65534).gid(65534);
+            nobody
+        };
+        if let Err(error) = as_nobody().arg("--version").output() {
+            return skip(name, format_args!("another user may not run the command: {error}"));
+        }
+        let append = ["journal", "append", "--create", "256K"];
+        ran(as_nobody().args(append).arg(&log), "record\n").success();
+        let salvage = ["journal", "salvage", "--into"];
+        ran(as_nobody().args(salvage).arg(&saved).arg(&log), "").success();
+        assert!(saved.exists());
     });
 }

@@ -102,7 +102,8 @@ impl Root {
     ) -> anyhow::Result<()> {
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
         let opened = match openat2(root, below, DIRECTORY, Mode::empty(), resolve) {
-            Err(Errno::NOSYS | Errno::PERM) => self.step_down(root, below),
+            // Of a filter it can be any error; the other way finds one of the directory, too.
+            Err(errno) if errno != Errno::XDEV => self.step_down(root, below),
             opened => opened,
         };
         let directory = match opened {

@@ -144,9 +144,13 @@ impl<'a> New<'a> {
         #[cfg(unix)]
         {
             let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
-            File::open(parent.unwrap_or(Path::new(".")))
-                .and_then(|parent| output::sync(&parent))
-                .map_err(|error| os(self.path, "fsync of its directory", &error))?;
+            match File::open(parent.unwrap_or(Path::new("."))) {
+                // Who may not read the directory cannot sync it. A journal is created there, too.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+                opened => opened
+                    .and_then(|parent| output::sync(&parent))
+                    .map_err(|error| os(self.path, "fsync of its directory", &error))?,
+            }
         }
         Ok(self.records)
     }

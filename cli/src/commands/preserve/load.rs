@@ -115,7 +115,8 @@ impl Loading<'_> {
         let beside = tempfile::Builder::new().make_in(parent.unwrap_or(Path::new(".")), private);
         let mut beside = beside.map_err(|error| os(output, "open", &error))?;
         temporary.get_or_init(|| beside.path().to_path_buf());
-        let written = self.write(&mut beside, &progress::bar("loading")?);
+        // Errors of the file itself have a number.
+        let written = self.write(beside.as_file_mut(), &progress::bar("loading")?);
         written.map_err(|error| match error.downcast_ref() {
             Some(of_output) => os(output, "write", of_output),
             None => error,

@@ -266,7 +266,7 @@ impl<'t> Dump<'t> {
                     Some((name, (fields, unread, rest))) => {
                         (Some(name), (Some(fields), unread, rest))
                     }
-                    None => (None, (None, None, String::new())),
+                    None => ((id == Event::PANIC).then_some("panic"), (None, None, String::new())),
                 };
                 let Payload { text, hex } = Payload::of(payload);
                 let shown = Shown {

@@ -164,7 +164,7 @@ fn refused(arguments: &Arguments, guarantee: &Guarantee) -> Option<Vec<String>> 
         let media = media.join("; ");
         let Statement { answer, text, .. } = why;
         Some(format!(
-            "persisted bytes survive {event}: {answer}: {text}; those on these do: {media}"
+            "persisted bytes survive {event}: {answer}: {text}; media whose bytes do: {media}"
         ))
     });
     let is_asked = require.is_some() || survives.is_some();

@@ -17,12 +17,16 @@ pub(crate) fn check(command: &Command, output: &[u8]) -> Option<String> {
     let is_error = last.as_object().is_some_and(|last| last.keys().eq(["error"]));
     let parts = if matches!(&*arguments[0], "journal" | "preserve") { 2 } else { 1 };
     let name = arguments[..parts].join("-");
-    let documents = if is_error { &documents[..documents.len() - 1] } else { &documents };
-    validate(&name, documents);
-    if is_error {
-        validate("error", std::slice::from_ref(last));
+    if !is_error {
+        validate(&name, &documents);
+        return Some(name);
     }
-    Some(if is_error { "error".to_owned() } else { name })
+    let (before, error) = documents.split_at(documents.len() - 1);
+    validate("error", error);
+    if !before.is_empty() {
+        validate(&name, before);
+    }
+    Some("error".to_owned())
 }
 
 /// Names that the schema does not have are allowed to a reader, which may be older than the command, and are an error here.

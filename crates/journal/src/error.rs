@@ -55,7 +55,7 @@ pub enum ErrorKind<E> {
         /// Bytes of the window.
         window: u64,
     },
-    /// A record that does not fit into a segment.
+    /// A record or a group that does not fit into a segment.
     #[non_exhaustive]
     TooLong {
         /// Bytes of its payload; of a group all bytes of its records, less one header.
@@ -107,8 +107,8 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
             ),
             Self::TooLong { len, limit } => write!(
                 f,
-                "the record has {len} bytes, but only {limit} fit into a segment of this journal; split it, or \
-                 create a journal with larger segments"
+                "{len} bytes are to be appended together, but only {limit} fit into a segment of this journal; split the \
+                 record or the group, or create a journal with larger segments"
             ),
             Self::Full { needed, free } => write!(
                 f,

@@ -102,8 +102,10 @@ impl Root {
     ) -> anyhow::Result<()> {
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
         let opened = match openat2(root, below, DIRECTORY, Mode::empty(), resolve) {
-            // Of a filter it can be any error; the other way finds one of the directory, too.
-            Err(errno) if errno != Errno::XDEV => self.step_down(root, below),
+            // Those of filters; the other way finds the error of a directory, too.
+            Err(Errno::NOSYS | Errno::PERM | Errno::INVAL | Errno::ACCESS) => {
+                self.step_down(root, below)
+            }
             opened => opened,
         };
         let directory = match opened {

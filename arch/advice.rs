@@ -66,6 +66,17 @@ pub(crate) const SET_RAM_ASIDE: &str = if IS_X86 {
     "persist files by msync or fsync; for tests set RAM aside (a node pmem-region in the device tree)"
 };
 
+/// Where a file is not on such memory.
+#[cfg(all(feature = "dax", target_os = "linux"))]
+pub(crate) const USE_MEMORY: &str = if IS_X86 {
+    "use a file on persistent memory, or on RAM set aside as such (memmap=SIZE!START), which a power loss erases"
+} else if cfg!(any(target_arch = "aarch64", target_arch = "riscv64")) {
+    "use a file on persistent memory, or on RAM set aside as such (a node pmem-region in the device tree), which a power \
+     loss erases"
+} else {
+    "use a file on persistent memory"
+};
+
 /// Where Linux has no bus of such memory.
 #[cfg(feature = "std")]
 pub(crate) const LOAD_DRIVERS: &str = if IS_X86 {

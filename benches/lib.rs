@@ -5,6 +5,7 @@ pub mod contenders;
 pub mod cost;
 #[cfg(target_os = "linux")]
 mod environment;
+mod functions;
 pub mod libpmem;
 #[cfg(target_os = "linux")]
 pub mod libpmemlog;

@@ -3,6 +3,7 @@
 
 #![expect(unsafe_code, reason = "a C library is loaded and called")]
 
+use crate::functions::load;
 use crate::measure::copy::Target;
 use core::ffi::{c_int, c_void};
 use core::sync::atomic::AtomicU64;
@@ -94,16 +95,13 @@ impl Libpmem {
     fn load(path: &str) -> Result<Self, libloading::Error> {
         // SAFETY: the library's constructor only asks the CPU, the kernel and the environment.
         let library = unsafe { Library::new(path) }?;
-        // SAFETY: this is the function's type in the library's manual page; the ABI is version 1.
-        let persist = *unsafe { library.get::<Persist>(b"pmem_persist\0") }?;
-        // SAFETY: as above.
-        let flush = *unsafe { library.get::<Flush>(b"pmem_flush\0") }?;
-        // SAFETY: as above.
-        let drain = *unsafe { library.get::<Drain>(b"pmem_drain\0") }?;
-        // SAFETY: as above.
-        let memcpy_persist = *unsafe { library.get::<MemcpyPersist>(b"pmem_memcpy_persist\0") }?;
-        // SAFETY: as above.
-        let memset_persist = *unsafe { library.get::<MemsetPersist>(b"pmem_memset_persist\0") }?;
+        load! { library:
+            persist: Persist = "pmem_persist";
+            flush: Flush = "pmem_flush";
+            drain: Drain = "pmem_drain";
+            memcpy_persist: MemcpyPersist = "pmem_memcpy_persist";
+            memset_persist: MemsetPersist = "pmem_memset_persist";
+        }
         Ok(Self { persist, flush, drain, memcpy_persist, memset_persist, _library: library })
     }
 

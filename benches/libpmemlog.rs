@@ -8,6 +8,7 @@
 #![expect(unsafe_code, reason = "a C library is loaded and called")]
 
 use crate::environment;
+use crate::functions::load;
 use crate::measure::lines::PAGE;
 use core::error::Error;
 use core::ffi::{CStr, c_char, c_int, c_longlong, c_void};
@@ -78,22 +79,16 @@ impl Libpmemlog {
         environment::set("PMEM_IS_PMEM_FORCE", "1");
         // SAFETY: its constructor and that of libpmem only ask the CPU and the environment.
         let library = unsafe { Library::new("libpmemlog.so.1") }?;
-        // SAFETY: this is the function's type in the library's manual pages; the ABI is version 1.
-        let create = *unsafe { library.get::<Create>(b"pmemlog_create\0") }?;
-        // SAFETY: as above.
-        let append = *unsafe { library.get::<Append>(b"pmemlog_append\0") }?;
-        // SAFETY: as above.
-        let tell = *unsafe { library.get::<Tell>(b"pmemlog_tell\0") }?;
-        // SAFETY: as above.
-        let rewind = *unsafe { library.get::<Rewind>(b"pmemlog_rewind\0") }?;
-        // SAFETY: as above.
-        let walk = *unsafe { library.get::<Walk>(b"pmemlog_walk\0") }?;
-        // SAFETY: as above.
-        let close = *unsafe { library.get::<Close>(b"pmemlog_close\0") }?;
-        // SAFETY: as above.
-        let nbyte = *unsafe { library.get::<Nbyte>(b"pmemlog_nbyte\0") }?;
-        // SAFETY: as above.
-        let errormsg = *unsafe { library.get::<Errormsg>(b"pmemlog_errormsg\0") }?;
+        load! { library:
+            create: Create = "pmemlog_create";
+            append: Append = "pmemlog_append";
+            tell: Tell = "pmemlog_tell";
+            rewind: Rewind = "pmemlog_rewind";
+            walk: Walk = "pmemlog_walk";
+            close: Close = "pmemlog_close";
+            nbyte: Nbyte = "pmemlog_nbyte";
+            errormsg: Errormsg = "pmemlog_errormsg";
+        }
 
         let folder = tempfile::Builder::new().prefix("cachemaint-").tempdir_in(MEMORY)?;
         let path = c_path(&folder.path().join("log"))?;

@@ -8,6 +8,7 @@
 #![expect(unsafe_code, reason = "a C library is loaded and called")]
 
 use crate::environment;
+use crate::functions::load;
 use core::error::Error;
 use core::ffi::{CStr, c_char, c_int, c_void};
 use libloading::Library;
@@ -85,22 +86,16 @@ impl Libpmemobj {
         environment::set("PMEM_IS_PMEM_FORCE", "1");
         // SAFETY: its constructor and that of libpmem only ask the CPU and the environment.
         let library = unsafe { Library::new("libpmemobj.so.1") }?;
-        // SAFETY: this is the function's type in the library's manual pages; the ABI is version 1.
-        let create = *unsafe { library.get::<Create>(b"pmemobj_create\0") }?;
-        // SAFETY: as above.
-        let close = *unsafe { library.get::<Close>(b"pmemobj_close\0") }?;
-        // SAFETY: as above.
-        let root = *unsafe { library.get::<Root>(b"pmemobj_root\0") }?;
-        // SAFETY: as above.
-        let begin = *unsafe { library.get::<TxBegin>(b"pmemobj_tx_begin\0") }?;
-        // SAFETY: as above.
-        let add = *unsafe { library.get::<TxAdd>(b"pmemobj_tx_add_range_direct\0") }?;
-        // SAFETY: as above.
-        let commit = *unsafe { library.get::<TxCommit>(b"pmemobj_tx_commit\0") }?;
-        // SAFETY: as above.
-        let end = *unsafe { library.get::<TxEnd>(b"pmemobj_tx_end\0") }?;
-        // SAFETY: as above.
-        let errormsg = *unsafe { library.get::<Errormsg>(b"pmemobj_errormsg\0") }?;
+        load! { library:
+            create: Create = "pmemobj_create";
+            close: Close = "pmemobj_close";
+            root: Root = "pmemobj_root";
+            begin: TxBegin = "pmemobj_tx_begin";
+            add: TxAdd = "pmemobj_tx_add_range_direct";
+            commit: TxCommit = "pmemobj_tx_commit";
+            end: TxEnd = "pmemobj_tx_end";
+            errormsg: Errormsg = "pmemobj_errormsg";
+        }
 
         let folder = tempfile::Builder::new().prefix("cachemaint-").tempdir_in(MEMORY)?;
         let path = c_path(&folder.path().join("pool"))?;

@@ -6,6 +6,7 @@
 
 #![expect(unsafe_code, reason = "a C library is loaded and called")]
 
+use crate::functions::load;
 use core::error::Error;
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::ptr;
@@ -79,24 +80,17 @@ impl Sqlite {
     fn new(path: &Path) -> Result<Self, Box<dyn Error>> {
         // SAFETY: the library has no constructor.
         let library = unsafe { Library::new("libsqlite3.so.0") }?;
-        // SAFETY: this is the function's type in SQLite's C interface.
-        let open = *unsafe { library.get::<Open>(b"sqlite3_open\0") }?;
-        // SAFETY: as above.
-        let exec = *unsafe { library.get::<Exec>(b"sqlite3_exec\0") }?;
-        // SAFETY: as above.
-        let prepare = *unsafe { library.get::<Prepare>(b"sqlite3_prepare_v2\0") }?;
-        // SAFETY: as above.
-        let bind_blob = *unsafe { library.get::<BindBlob>(b"sqlite3_bind_blob\0") }?;
-        // SAFETY: as above.
-        let step = *unsafe { library.get::<Call>(b"sqlite3_step\0") }?;
-        // SAFETY: as above.
-        let reset = *unsafe { library.get::<Call>(b"sqlite3_reset\0") }?;
-        // SAFETY: as above.
-        let last_row = *unsafe { library.get::<LastRow>(b"sqlite3_last_insert_rowid\0") }?;
-        // SAFETY: as above.
-        let finalize = *unsafe { library.get::<Call>(b"sqlite3_finalize\0") }?;
-        // SAFETY: as above.
-        let close = *unsafe { library.get::<Call>(b"sqlite3_close\0") }?;
+        load! { library:
+            open: Open = "sqlite3_open";
+            exec: Exec = "sqlite3_exec";
+            prepare: Prepare = "sqlite3_prepare_v2";
+            bind_blob: BindBlob = "sqlite3_bind_blob";
+            step: Call = "sqlite3_step";
+            reset: Call = "sqlite3_reset";
+            last_row: LastRow = "sqlite3_last_insert_rowid";
+            finalize: Call = "sqlite3_finalize";
+            close: Call = "sqlite3_close";
+        }
 
         let path = CString::new(path.as_os_str().as_encoded_bytes())?;
         let (mut database, mut insert) = (ptr::null_mut(), ptr::null_mut());

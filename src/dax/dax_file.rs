@@ -26,10 +26,8 @@ const CHUNK: usize = 4096;
 ///
 /// Closing it (dropping) persists nothing that was not persisted before.
 ///
-/// On Linux its time of modification moves when it is opened, when its length changes, when it is closed, and in RAM (tmpfs) with
-/// each persist. While it is open, stores move that time as the file system has it, on DAX once a page. So a copy that goes
-/// by times (`rsync -a`) and was made beside a writer is right after the next one that follows the writer's end; beside one,
-/// copy by content (`rsync --checksum`).
+/// On Linux its time of modification moves when it is opened, resized and closed. So a copy that goes by times (`rsync -a`)
+/// is right once it follows the writer's end; beside a writer copy by content (`rsync --checksum`).
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {

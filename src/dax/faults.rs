@@ -11,8 +11,9 @@
 //!
 //! # What may run in the handler
 //! It interrupts any code at any place, so it loads and stores atomics and makes system calls: `fstat`, `fstatfs`, `pread`,
-//! `pwrite`, `fallocate`, `mmap`, `munlock`, `sigaction`, `pthread_sigmask`, `raise`. On Linux `mmap` and `munlock` are the system calls alone
-//! (glibc `sysdeps/unix/sysv/linux/mmap64.c`; musl `src/mman/mmap.c` waits only for threads that give back their stack).
+//! `pwrite`, `fallocate`, `mmap`, `munlock`, `sigaction`, `pthread_sigmask`, `raise`. On Linux `mmap` and `munlock` are the
+//! system calls alone (glibc `sysdeps/unix/sysv/linux/mmap64.c`; musl `src/mman/mmap.c` waits only for threads that give
+//! back their stack).
 
 use super::latch::{Failure, Latch};
 use super::system::files;

@@ -218,7 +218,8 @@ impl Options {
     }
 
     /// Maps a file that is open already, for reading only, as [`view`](Self::view) does. A descriptor that was opened
-    /// for reading is enough, except on overlayfs, where one for reading and writing is needed. [Duplicates](Self::open_file) are as for `open_file`.
+    /// for reading is enough, except on overlayfs, where one for reading and writing is needed.
+    /// [Duplicates](Self::open_file) are as for `open_file`.
     ///
     /// # Errors
     /// As [`view`](Self::view) about the file. [`ErrorKind::InvalidInput`], if the descriptor was not opened for reading,

@@ -137,9 +137,7 @@ impl Root {
         }
         Ok(())
     }
-}
 
-impl Root {
     /// Opens a directory below the root part by part, as openat2 does.
     fn step_down(&self, root: &OwnedFd, below: &Path) -> Result<OwnedFd, Errno> {
         let mut reached = openat(root, ".", DIRECTORY, Mode::empty())?;

@@ -14,8 +14,8 @@ use cachemaint_benches::measure::lines::{PAGE, Region};
 use cachemaint_benches::measure::to_persistence;
 use cachemaint_benches::payloads::Payloads;
 use cachemaint_journal::{self, Group, Salvaged};
-use cachemaint_preserve::{self, Attributes, Store};
 use cachemaint_recorder::{self, Found};
+use cachemaint_store::{self, Attributes, Store};
 use core::error::Error;
 use core::hint::black_box;
 use core::sync::atomic::Ordering::Relaxed;
@@ -405,7 +405,7 @@ fn store(image: &Image<'_>) -> Outcome {
 /// As many names as the store has room for. The blob of the first one takes an eighth of the store, and each further one
 /// begins so many bytes behind the one before: entries of a commit whose tag is right.
 fn crafted_store(image: &Image<'_>, stride: u64) -> Outcome {
-    let options = cachemaint_preserve::Options::new().unit(64);
+    let options = cachemaint_store::Options::new().unit(64);
     let (mut store, _) = options.create_new(image).map_err(|failed| failed.error)?;
     let len = Readable::len(image);
     let (bytes, number) = (len / 8, store.generation() + 1);
@@ -447,13 +447,13 @@ fn hash(seed: u64, bytes: &[u8]) -> u64 {
 }
 
 fn verify_store(image: &Image<'_>) -> Result<u64, Box<dyn Error>> {
-    let reader = cachemaint_preserve::Reader::open(image).map_err(|failed| failed.error)?;
+    let reader = cachemaint_store::Reader::open(image).map_err(|failed| failed.error)?;
     let found = reader.verify(&mut |_| {})?;
     Ok(found.whole)
 }
 
 fn list_store(image: &Image<'_>) -> Result<u64, Box<dyn Error>> {
-    Ok(cachemaint_preserve::Reader::open(image)
+    Ok(cachemaint_store::Reader::open(image)
         .map_err(|failed| failed.error)?
         .entries()
         .flatten()

@@ -13,7 +13,7 @@ macro_rules! chapters {
 chapters! {
     readme: "../README.md",
     journal: "../crates/journal/README.md",
-    preserve: "../crates/preserve/README.md",
+    store: "../crates/store/README.md",
     recorder: "../crates/recorder/README.md",
     databases: "../docs/databases.md",
     drivers: "../docs/drivers.md",

@@ -52,7 +52,7 @@ enum Command {
     Inspect(commands::inspect::Arguments),
     Demo(commands::demo::Arguments),
     Journal(commands::journal::Arguments),
-    Preserve(commands::preserve::Arguments),
+    Store(commands::store::Arguments),
     Record(commands::record::Arguments),
     Dump(commands::dump::Arguments),
     #[cfg(target_os = "linux")]
@@ -84,7 +84,7 @@ fn main() -> ExitCode {
         Command::Inspect(arguments) => commands::inspect::run(&arguments),
         Command::Demo(arguments) => commands::demo::run(&arguments),
         Command::Journal(arguments) => commands::journal::run(&arguments),
-        Command::Preserve(arguments) => commands::preserve::run(&arguments),
+        Command::Store(arguments) => commands::store::run(&arguments),
         Command::Record(arguments) => commands::record::run(&arguments),
         Command::Dump(arguments) => commands::dump::run(&arguments),
         #[cfg(target_os = "linux")]

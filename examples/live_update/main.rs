@@ -15,7 +15,7 @@
 #[cfg(target_os = "linux")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     use cachemaint::dax::Options;
-    use cachemaint_preserve::Store;
+    use cachemaint_store::Store;
     use std::fs::File;
     use std::os::fd::AsRawFd;
     use std::process::Command;

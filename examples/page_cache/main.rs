@@ -11,7 +11,7 @@
 #![expect(clippy::print_stdout, reason = "the result of the program")]
 
 use cachemaint::dax::{self, DaxFile};
-use cachemaint_preserve::{Attributes, Error as StoreError, ErrorKind as StoreErrorKind, Store};
+use cachemaint_store::{Attributes, Error as StoreError, ErrorKind as StoreErrorKind, Store};
 use std::collections::BTreeMap;
 use std::error::Error;
 

@@ -16,7 +16,7 @@
 
 use cachemaint::dax::{self, DaxFile};
 use cachemaint::medium::{Medium as _, Readable as _};
-use cachemaint_preserve::{Attributes, Error as StoreError, Info, Origin, Region, Store};
+use cachemaint_store::{Attributes, Error as StoreError, Info, Origin, Region, Store};
 use std::error::Error;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;

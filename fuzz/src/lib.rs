@@ -6,8 +6,8 @@
 mod allocation;
 mod image;
 pub mod journal;
-pub mod preserve;
 pub mod recorder;
+pub mod store;
 mod value;
 
 use arbitrary::{Arbitrary, Unstructured};
@@ -16,8 +16,8 @@ use arbitrary::{Arbitrary, Unstructured};
 pub const TARGETS: [(&str, fn(&[u8])); 6] = [
     ("journal_bytes", |input| run(input, |input| journal::bytes(&input))),
     ("journal_damage", |input| run(input, |input| journal::damage(&input))),
-    ("preserve_bytes", |input| run(input, |input| preserve::bytes(&input))),
-    ("preserve_damage", |input| run(input, |input| preserve::damage(&input))),
+    ("store_bytes", |input| run(input, |input| store::bytes(&input))),
+    ("store_damage", |input| run(input, |input| store::damage(&input))),
     ("recorder_bytes", |input| run(input, |input| recorder::bytes(&input))),
     ("recorder_damage", |input| run(input, |input| recorder::damage(&input))),
 ];

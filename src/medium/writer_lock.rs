@@ -15,7 +15,7 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 ///
 /// A type that implements [`Medium`](super::Medium) has one as a field, and returns it from
 /// [`writer_lock`](super::Medium::writer_lock). [`DaxFile`](../dax/struct.DaxFile.html) and
-/// the regions of `cachemaint-preserve` do. [`Memory`](super::Memory) borrows its words, which other code may also have,
+/// the regions of `cachemaint-store` do. [`Memory`](super::Memory) borrows its words, which other code may also have,
 /// and has none.
 ///
 /// The lock outlives the medium as long as a guard exists. So with the feature `alloc` it is allocated by `new`. Without an

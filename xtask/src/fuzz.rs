@@ -22,8 +22,8 @@ use crate::toolchain;
 const TARGETS: [&str; 6] = [
     "journal_bytes",
     "journal_damage",
-    "preserve_bytes",
-    "preserve_damage",
+    "store_bytes",
+    "store_damage",
     "recorder_bytes",
     "recorder_damage",
 ];

@@ -32,19 +32,20 @@ pub(crate) static PUBLISHED: [Package; 7] = [
     Package { name: "cachemaint-format", bare: Some(""), without_media: None },
     Package { name: "cachemaint-journal", bare: Some(""), without_media: None },
     Package { name: "cachemaint-recorder", bare: Some(""), without_media: None },
-    Package { name: "cachemaint-preserve", bare: Some(""), without_media: None },
+    Package { name: "cachemaint-store", bare: Some(""), without_media: None },
 ];
 
 /// What cargo selects for Miri, for loom, and for generated cases and put-back defects.
 pub(crate) const MIRI: &str = "-p cachemaint --lib --test coherence";
-pub(crate) const MIRI_OF_FORMATS: &str = "-p cachemaint-format -p cachemaint-journal -p cachemaint-recorder -p cachemaint-preserve --lib";
+pub(crate) const MIRI_OF_FORMATS: &str =
+    "-p cachemaint-format -p cachemaint-journal -p cachemaint-recorder -p cachemaint-store --lib";
 pub(crate) const LOOM: &str = "-p cachemaint -p cachemaint-format -p cachemaint-journal -p cachemaint-recorder --lib \
      --no-default-features --features std";
 pub(crate) const GENERATED: &str = "-p cachemaint -p cachemaint-sim -p cachemaint-journal -p cachemaint-recorder \
-     -p cachemaint-preserve -p cachemaint-long-tests --all-features";
+     -p cachemaint-store -p cachemaint-long-tests --all-features";
 
 /// What a dependent may enable for targets with `std` and without files.
-pub(crate) const WITHOUT_FILES: &str = "-p cachemaint -p cachemaint-journal -p cachemaint-recorder -p cachemaint-preserve --features cachemaint/privileged";
+pub(crate) const WITHOUT_FILES: &str = "-p cachemaint -p cachemaint-journal -p cachemaint-recorder -p cachemaint-store --features cachemaint/privileged";
 
 /// What a target without atomics of 64 bits refuses.
 pub(crate) const REFUSED: &str = "-p cachemaint-journal --no-default-features";

@@ -18,7 +18,7 @@ const PACKAGES: [(&str, &str); 6] = [
     ("cachemaint", "tests/interface.txt"),
     ("cachemaint-journal", "crates/journal/tests/interface.txt"),
     ("cachemaint-platforms", "crates/platforms/tests/interface.txt"),
-    ("cachemaint-preserve", "crates/preserve/tests/interface.txt"),
+    ("cachemaint-store", "crates/store/tests/interface.txt"),
     ("cachemaint-recorder", "crates/recorder/tests/interface.txt"),
     ("cachemaint-sim", "crates/sim/tests/interface.txt"),
 ];

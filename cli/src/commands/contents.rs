@@ -1,7 +1,7 @@
 //! The fill, losses and damage of a journal, a flight recorder or a store, for `cachemaint inspect FILE`.
 
 use super::payload::hex;
-use super::preserve::Verified;
+use super::store::Verified;
 use super::text::{self, row, thousands};
 use super::{progress, recording};
 use crate::read_only::ReadOnly;
@@ -89,11 +89,11 @@ impl Contents {
                 _ => return Err(recording::named(path, failed.error)),
             },
         }
-        match cachemaint_preserve::Reader::open(file) {
+        match cachemaint_store::Reader::open(file) {
             Err(failed)
                 if matches!(
                     failed.error.kind(),
-                    cachemaint_preserve::ErrorKind::Format(FormatError::Foreign { .. })
+                    cachemaint_store::ErrorKind::Format(FormatError::Foreign { .. })
                 ) =>
             {
                 Ok(None)

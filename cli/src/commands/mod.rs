@@ -11,10 +11,10 @@ pub(crate) mod guard;
 pub(crate) mod inspect;
 pub(crate) mod journal;
 mod payload;
-pub(crate) mod preserve;
 mod progress;
 pub(crate) mod record;
 mod recording;
+pub(crate) mod store;
 pub(crate) mod text;
 
 use cachemaint::dax::{DaxFile, Error, ErrorKind, Guarantee, Options};

@@ -138,15 +138,15 @@ const COMMANDS: &[(&str, &[&str])] = &[
     ("log", &["journal", "append", "FILE", "--positions"]),
     ("log", &["journal", "trim", "FILE", "--to", "0"]),
     ("log", &["inspect", "FILE"]),
-    ("state", &["preserve", "list", "FILE"]),
-    ("state", &["preserve", "verify", "FILE"]),
-    ("state", &["preserve", "load", "FILE", "blob"]),
-    ("state", &["preserve", "history", "FILE"]),
-    ("state", &["preserve", "save", "FILE", "blob"]),
-    ("state", &["preserve", "save", "FILE", "more", "--grow", "2M"]),
-    ("state", &["preserve", "rm", "FILE", "more"]),
-    ("state", &["preserve", "mv", "FILE", "more", "less"]),
-    ("state", &["preserve", "seal", "FILE"]),
+    ("state", &["store", "list", "FILE"]),
+    ("state", &["store", "verify", "FILE"]),
+    ("state", &["store", "load", "FILE", "blob"]),
+    ("state", &["store", "history", "FILE"]),
+    ("state", &["store", "save", "FILE", "blob"]),
+    ("state", &["store", "save", "FILE", "more", "--grow", "2M"]),
+    ("state", &["store", "rm", "FILE", "more"]),
+    ("state", &["store", "mv", "FILE", "more", "less"]),
+    ("state", &["store", "seal", "FILE"]),
     ("state", &["inspect", "FILE"]),
     ("trace", &["dump", "FILE"]),
     ("trace", &["dump", "FILE", "--json"]),
@@ -216,7 +216,7 @@ fn no_command_dies_of_a_file_that_changes_under_it() {
     let path = |name: &str| directory.path().join(name);
     let lines: Vec<u8> = (0..500).flat_map(|line| format!("line {line}\n").into_bytes()).collect();
     succeeds(&["journal", "append", "FILE", "--create", "256K"], &path("log"), &lines);
-    succeeds(&["preserve", "save", "FILE", "blob", "--create", "1M"], &path("state"), &lines);
+    succeeds(&["store", "save", "FILE", "blob", "--create", "1M"], &path("state"), &lines);
     succeeds(&["record", "FILE", "--create", "256K"], &path("trace"), &lines);
     fs::write(path(STEADY), &lines).unwrap();
     let files: Vec<(PathBuf, Vec<u8>)> = ["log", "state", "trace"]

@@ -143,7 +143,7 @@ fn a_command_that_fails_has_the_error_in_its_json() {
     assert!(message.as_str().unwrap().contains("--no-such-option"), "{message}");
     let below = ran(cachemaint().args(["journal", "read", "--json", "/no/such/file"]), "").code(3);
     assert!(json(&below)["error"]["message"].is_string());
-    let unknown = ran(cachemaint().args(["preserve", "no-such-command", "--json"]), "").code(2);
+    let unknown = ran(cachemaint().args(["store", "no-such-command", "--json"]), "").code(2);
     assert!(json(&unknown)["error"]["message"].is_string());
 }
 
@@ -186,7 +186,7 @@ fn a_gate_passes_what_the_guarantee_promises_and_nothing_else() {
 #[test]
 fn the_command_line_is_explained() {
     let help = stdout(&ran(cachemaint().arg("--help"), "").success());
-    for name in ["caps", "inspect", "demo", "journal", "preserve", "record", "dump", "bench"] {
+    for name in ["caps", "inspect", "demo", "journal", "store", "record", "dump", "bench"] {
         assert!(help.contains(name), "{help}");
     }
     assert!(!help.contains("demo-writer"), "the demo's child is not for users");

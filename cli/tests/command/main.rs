@@ -18,11 +18,11 @@ mod journal;
 mod mounts;
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod outcomes;
-mod preserve;
 mod recorder;
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod refused_calls;
 mod schema;
+mod store;
 #[cfg(target_os = "linux")]
 mod streams;
 

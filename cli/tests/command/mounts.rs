@@ -45,10 +45,10 @@ fn an_output_that_is_mounted_by_itself_is_an_error_with_an_action() {
         let [host, output, store] = ["host", "output", "store"].map(|name| directory.join(name));
         fs::write(&host, "old").unwrap();
         fs::write(&output, "hidden").unwrap();
-        let save = ["preserve", "save", "--create", "1M"];
+        let save = ["store", "save", "--create", "1M"];
         ran(cachemaint().args(save).arg(&store).arg("blob"), "new").success();
         mount_bind(&host, &output).unwrap();
-        let load = ["preserve", "load"];
+        let load = ["store", "load"];
         let mut command = cachemaint();
         command.args(load).arg(&store).args(["blob", "--output"]).arg(&output);
         let refused = ran(&mut command, "").code(3);
@@ -65,11 +65,11 @@ fn an_output_without_space_is_an_error_with_an_action() {
     let place = tempfile::tempdir().unwrap();
     let store = place.path().join("store");
     let mut save = cachemaint();
-    save.args(["preserve", "save", "--create", "8M"]).arg(&store).arg("blob");
+    save.args(["store", "save", "--create", "8M"]).arg(&store).arg("blob");
     ran(&mut save, vec![b'x'; 2 << 20]).success();
     with_mount("an_output_without_space", "tmpfs", c"size=1m", |directory| {
         let mut load = cachemaint();
-        load.args(["preserve", "load"]).arg(&store).args(["blob", "--output"]);
+        load.args(["store", "load"]).arg(&store).args(["blob", "--output"]);
         let refused = ran(load.arg(directory.join("output")), "").code(3);
         let error = stderr(&refused);
         assert!(error.contains("output: no space in its file system (df"), "{error}");

@@ -28,20 +28,20 @@ const OUTCOMES: &[(&str, &str, i32)] = &[
     ("journal salvage damaged-log -j", "the whole records are printed", 1),
     ("journal trim log -j --to 64", "done", 0),
     ("journal trim log -j --to 65", "no record is there", 3),
-    ("preserve save state new", "committed", 0),
-    ("preserve save state new --input missing", "no such input", 3),
-    ("preserve load state blob", "done", 0),
-    ("preserve load damaged-state blob", "damaged", 3),
-    ("preserve load state none", "no such blob", 3),
-    ("preserve list state -j", "done", 0),
-    ("preserve verify state -j", "whole", 0),
-    ("preserve verify damaged-state -j", "damaged", 1),
-    ("preserve verify log -j", "no store", 3),
-    ("preserve history state -j", "done", 0),
-    ("preserve mv state new newer", "committed", 0),
-    ("preserve rm state newer", "committed", 0),
-    ("preserve rm state newer", "no such blob", 3),
-    ("preserve seal state", "committed", 0),
+    ("store save state new", "committed", 0),
+    ("store save state new --input missing", "no such input", 3),
+    ("store load state blob", "done", 0),
+    ("store load damaged-state blob", "damaged", 3),
+    ("store load state none", "no such blob", 3),
+    ("store list state -j", "done", 0),
+    ("store verify state -j", "whole", 0),
+    ("store verify damaged-state -j", "damaged", 1),
+    ("store verify log -j", "no store", 3),
+    ("store history state -j", "done", 0),
+    ("store mv state new newer", "committed", 0),
+    ("store rm state newer", "committed", 0),
+    ("store rm state newer", "no such blob", 3),
+    ("store seal state", "committed", 0),
     ("record trace", "done", 0),
     ("record log", "no recording", 3),
     ("dump trace -j", "done", 0),
@@ -89,7 +89,7 @@ fn each_outcome_has_its_exit_code_and_its_json() {
     let lines = "line of some text\n".repeat(20_000);
     run(place, &["journal", "append", "log", "--create", "1M"], &lines);
     run(place, &["journal", "append", "small", "--create", "24K", "--record", "x"], "");
-    run(place, &["preserve", "save", "state", "blob", "--create", "4M"], &lines);
+    run(place, &["store", "save", "state", "blob", "--create", "4M"], &lines);
     run(place, &["record", "trace", "--create", "1M"], &lines);
     let blob = fs::read(place.join("state")).unwrap();
     let blob = blob.windows(4).position(|bytes| bytes == b"line").unwrap();

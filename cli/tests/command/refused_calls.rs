@@ -31,8 +31,8 @@ const STEPS: [(&[&str], &str, Done); 8] = [
     (&["journal", "append", "new", "--create", "256K"], LINES, Journal("new", LINES)),
     (&["journal", "read", "log"], "", Printed(LINES)),
     (&["journal", "salvage", "log", "--into", "saved"], "", Journal("saved", LINES)),
-    (&["preserve", "save", "store", "other", "--grow", "1M"], LINES, Anything),
-    (&["preserve", "load", "store", "blob", "--output", "loaded"], "", Made("loaded", LINES)),
+    (&["store", "save", "store", "other", "--grow", "1M"], LINES, Anything),
+    (&["store", "load", "store", "blob", "--output", "loaded"], "", Made("loaded", LINES)),
     (&["dump", "events"], "", Anything),
     (&["guard", ".", "--once", "--page-cache"], "", Anything),
     (&["inspect", "log"], "", Anything),
@@ -102,7 +102,7 @@ fn a_refused_system_call_has_a_fallback_or_an_error_with_an_action() {
     let before = in_memory();
     let made = [
         ("log", &["journal", "append", "log"][..]),
-        ("store", &["preserve", "save", "store", "blob"]),
+        ("store", &["store", "save", "store", "blob"]),
         ("events", &["record", "events"]),
     ];
     for (_, arguments) in made {

@@ -15,7 +15,7 @@ pub(crate) fn check(command: &Command, output: &[u8]) -> Option<String> {
         Deserializer::from_slice(output).into_iter().collect::<Result<_, _>>().unwrap();
     let last = documents.last()?;
     let is_error = last.as_object().is_some_and(|last| last.keys().eq(["error"]));
-    let parts = if matches!(&*arguments[0], "journal" | "preserve") { 2 } else { 1 };
+    let parts = if matches!(&*arguments[0], "journal" | "store") { 2 } else { 1 };
     let name = arguments[..parts].join("-");
     if !is_error {
         validate(&name, &documents);

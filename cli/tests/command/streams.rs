@@ -22,9 +22,9 @@ const PRINTING: [&[&str]; 11] = [
     &["journal", "read", "log"],
     &["journal", "verify", "log"],
     &["journal", "append", "log", "--positions", "--record", "x"],
-    &["preserve", "load", "state", "blob"],
-    &["preserve", "list", "state"],
-    &["preserve", "save", "state", "other"],
+    &["store", "load", "state", "blob"],
+    &["store", "list", "state"],
+    &["store", "save", "state", "other"],
     &["dump", "trace"],
     &["inspect", "trace"],
 ];
@@ -34,7 +34,7 @@ fn place() -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     let create: [&[&str]; 3] = [
         &["journal", "append", "log", "--create", "4M"],
-        &["preserve", "save", "state", "blob", "--create", "4M"],
+        &["store", "save", "state", "blob", "--create", "4M"],
         &["record", "trace", "--create", "4M"],
     ];
     for arguments in create {
@@ -80,9 +80,9 @@ fn a_missing_standard_input_is_not_an_empty_one() {
     let place = place();
     let reading: [&[&str]; 4] = [
         &["journal", "append", "log"],
-        &["preserve", "save", "state", "blob"],
+        &["store", "save", "state", "blob"],
         &["record", "trace"],
-        &["preserve", "save", "new", "blob", "--create", "1M"],
+        &["store", "save", "new", "blob", "--create", "1M"],
     ];
     for arguments in reading {
         for redirection in NO_INPUT {
@@ -102,7 +102,7 @@ fn a_missing_standard_input_is_not_an_empty_one() {
 #[test]
 fn a_missing_standard_output_fails_a_load() {
     let place = place();
-    let load = command(place.path(), &["preserve", "load", "state", "blob"]);
+    let load = command(place.path(), &["store", "load", "state", "blob"]);
     for redirection in [">&-", "1<>/dev/null", "1</dev/null"] {
         redirected(&load, redirection).code(3);
     }
@@ -116,10 +116,10 @@ fn work_whose_report_cannot_be_printed_is_named() {
     for (arguments, done) in [
         (&["journal", "append", "log", "--record", "x", "--json"][..], "1 records are appended"),
         (&["journal", "trim", "log", "--to", "64"], "the journal is trimmed to 64"),
-        (&["preserve", "mv", "state", "blob", "c"], " is committed"),
-        (&["preserve", "save", "state", "new"], " is committed"),
-        (&["preserve", "seal", "state"], " is committed"),
-        (&["preserve", "rm", "state", "c"], " is committed"),
+        (&["store", "mv", "state", "blob", "c"], " is committed"),
+        (&["store", "save", "state", "new"], " is committed"),
+        (&["store", "seal", "state"], " is committed"),
+        (&["store", "rm", "state", "c"], " is committed"),
     ] {
         let full = File::options().write(true).open("/dev/full").unwrap();
         let output = command(place.path(), arguments).stdout(full).output().unwrap();
@@ -171,7 +171,7 @@ fn a_refused_argument_is_printed_without_characters_that_a_terminal_executes() {
 fn an_argument_that_is_not_utf8_is_refused() {
     use std::os::unix::ffi::OsStrExt;
 
-    let mut command = command(Path::new("."), &["preserve", "load", "/no such store"]);
+    let mut command = command(Path::new("."), &["store", "load", "/no such store"]);
     let output = command.arg(std::ffi::OsStr::from_bytes(b"\xff")).output().unwrap();
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("invalid UTF-8"), "{output:?}");

@@ -17,7 +17,7 @@
 //!
 //! Outside of a simulation's threads each access is the standard library's, after a look at a variable of the thread.
 //! Within one, threads run one at a time, so that each load returns the latest store, with any ordering; loom tries the
-//! others. The journal, the recorder and the store of preserved state use these types where the feature `sim` is on.
+//! others. The journal, the recorder and the store use these types where the feature `sim` is on.
 
 use crate::medium::schedule;
 use core::ops::Deref;

@@ -72,7 +72,7 @@ fn a_recording_whose_creation_is_cut_off_can_be_created_or_opened() {
 mod stores {
     use super::{alone, at_each_system_call, directory, each_next_start_succeeds, options};
     use cachemaint::dax::{self, DaxFile};
-    use cachemaint_preserve::{Error, Store};
+    use cachemaint_store::{Error, Store};
     use std::fs;
     use std::path::Path;
 

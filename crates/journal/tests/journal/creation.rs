@@ -129,9 +129,9 @@ fn other_bytes_are_overwritten_by_a_creation_alone() {
 /// A store and a journal are not created over one another.
 #[test]
 fn a_store_is_not_overwritten() {
-    use cachemaint_preserve::{self as preserve, Reader};
+    use cachemaint_store::{self as store, Reader};
     let medium = Simulation::new(Model::X86, 1 << 16).zeros().medium();
-    let (mut store, _) = preserve::Options::with_entropy([1, 2]).create_new(&medium).unwrap();
+    let (mut store, _) = store::Options::with_entropy([1, 2]).create_new(&medium).unwrap();
     let mut transaction = store.begin().unwrap();
     transaction.put("blob", b"kept").unwrap();
     transaction.commit().unwrap();

@@ -67,7 +67,7 @@ fn an_opening_that_fails_leaves_the_file_to_others() {
 
 #[test]
 fn a_region_has_one_journal_beside_its_store() {
-    use cachemaint_preserve::{self as preserve, Store};
+    use cachemaint_store::{self as store, Store};
 
     let directory = tempfile::tempdir().unwrap();
     let file = Arc::new(file(directory.path()));
@@ -86,7 +86,7 @@ fn a_region_has_one_journal_beside_its_store() {
     assert_is_refused(&file);
     let failed = Store::open(Arc::clone(&file)).unwrap_err();
     assert!(
-        matches!(failed.error.kind(), preserve::ErrorKind::Format(FormatError::SecondWriter)),
+        matches!(failed.error.kind(), store::ErrorKind::Format(FormatError::SecondWriter)),
         "{}",
         failed.error
     );

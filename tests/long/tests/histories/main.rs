@@ -1,4 +1,4 @@
-//! Generated histories of the journal, the store of preserved state and the recorder: several lives, with all
+//! Generated histories of the journal, the store and the recorder: several lives, with all
 //! that can be under way at each crash.
 
 // Histories run on a simulated medium, without `unsafe` and with many cases: Miri would take hours and find nothing.
@@ -7,8 +7,8 @@
 
 mod journal;
 mod payload;
-mod preserve;
 mod recorder;
+mod store;
 
 use cachemaint_sim::{Histories, Model, Simulation, Structure};
 use cachemaint_test_support::cases::{HISTORIES, cases};

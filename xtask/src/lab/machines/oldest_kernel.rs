@@ -67,8 +67,8 @@ fn outlives_a_reset(kit: &Kit, command: &PathBuf, log: &mut Log) -> Result<()> {
 fn write(machine: &mut Machine) -> Result<()> {
     for (line, input) in [
         (format!("journal append {JOURNAL} --create 1M"), "one\ntwo\n"),
-        (format!("preserve save {STORE} state --create 1M"), "some state"),
-        (format!("preserve save {STORE} grown --grow 2M"), "more state"),
+        (format!("store save {STORE} state --create 1M"), "some state"),
+        (format!("store save {STORE} grown --grow 2M"), "more state"),
         (format!("record {RECORDING} --durability each-append"), "an event\n"),
     ] {
         says(machine, &line, input)?;
@@ -79,8 +79,8 @@ fn write(machine: &mut Machine) -> Result<()> {
 fn read(machine: &mut Machine) -> Result<()> {
     for (line, expected) in [
         (format!("journal read {JOURNAL}"), "two"),
-        (format!("preserve load {STORE} state"), "some state"),
-        (format!("preserve load {STORE} grown"), "more state"),
+        (format!("store load {STORE} state"), "some state"),
+        (format!("store load {STORE} grown"), "more state"),
         (format!("dump {RECORDING}"), "an event"),
     ] {
         let out = says(machine, &line, "")?;

@@ -106,7 +106,7 @@ pub(super) fn lanes() -> Vec<Lane> {
         on_nvdimm("power-cut-pmem", &format!("NVDIMM: {cut}"), &RECORDS),
         on_nvdimm("journal-power-cut", "the same of a journal", &JOURNAL),
         on_nvdimm(
-            "preserve-power-cut",
+            "store-power-cut",
             "after a power cut a store has the last acknowledged transaction or the next one, as a whole",
             &STORE_OF_BLOBS,
         ),

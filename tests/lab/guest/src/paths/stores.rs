@@ -3,7 +3,7 @@
 use super::{Names, range};
 use anyhow::Result;
 use cachemaint::dax::{self, DaxFile};
-use cachemaint_preserve::{Attributes, Store, Transaction};
+use cachemaint_store::{Attributes, Store, Transaction};
 use lose_lines_mark as mark;
 
 /// Bytes of the file.

@@ -4,7 +4,7 @@ use super::{Chance, Witness, Work, create};
 use anyhow::{Context as _, Result, bail, ensure};
 use cachemaint::dax::DaxFile;
 use cachemaint::medium::Medium as _;
-use cachemaint_preserve::{Attributes, ErrorKind, FormatError, Reader, Region, Store};
+use cachemaint_store::{Attributes, ErrorKind, FormatError, Reader, Region, Store};
 use core::ops::RangeInclusive;
 use core::sync::atomic::Ordering::Relaxed;
 

@@ -1,0 +1,156 @@
+//! `cachemaint store list`.
+
+use super::payload::Payload;
+use super::{row, text, visible, with_last_commit, write_capacity, write_place, yes_or_no};
+use crate::read_only::ReadOnly;
+use cachemaint::dax::{self, Guarantee};
+use cachemaint_store::{Capacity, Content, Error, Info, Reader};
+use serde::Serialize;
+use std::borrow::Cow;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// List the blobs and regions in the order of their names, with their attributes
+///
+/// The file is opened for reading only, also while another process writes it. The blobs themselves are not read:
+/// `verify` shows if they are whole. Control characters are shown as escapes.
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// The file of the store
+    file: PathBuf,
+    /// Print one JSON document
+    #[arg(short, long)]
+    json: bool,
+}
+
+/// The contents of a store's table.
+struct Listing {
+    identity: String,
+    size: u64,
+    generation: u64,
+    is_sealed: bool,
+    capacity: Option<Capacity>,
+    /// With their metadata.
+    blobs: Vec<(Info, Box<[u8]>)>,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: u32,
+    path: Cow<'a, str>,
+    identity: &'a str,
+    size: u64,
+    generation: u64,
+    is_sealed: bool,
+    capacity: Option<&'a Capacity>,
+    blobs: Vec<Blob<'a>>,
+    guarantee: &'a Guarantee,
+}
+
+#[derive(Serialize)]
+struct Blob<'a> {
+    name: &'a str,
+    content: Content,
+    is_dirty: bool,
+    bytes: u64,
+    version: u64,
+    metadata: Payload<'a>,
+    generation: u64,
+    time: Option<String>,
+    offset: u64,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let path = &arguments.file;
+    let file = ReadOnly::open(path)?;
+    let listing = with_last_commit(path, &file, look)?;
+    let Listing { identity, size, generation, is_sealed, capacity, blobs } = &listing;
+    let document = Document {
+        schema: text::SCHEMA,
+        path: path.to_string_lossy(),
+        identity,
+        size: *size,
+        generation: *generation,
+        is_sealed: *is_sealed,
+        capacity: capacity.as_ref(),
+        blobs: blobs.iter().map(|(info, metadata)| Blob::of(info, metadata)).collect(),
+        guarantee: file.view().guarantee(),
+    };
+    text::print(arguments.json, &document, |out| {
+        write_place(out, path, &file)?;
+        print(out, &listing)
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn look(reader: &Reader<&ReadOnly>) -> Result<Listing, Error<dax::Error>> {
+    Ok(Listing {
+        identity: reader.identity().to_string(),
+        size: reader.size(),
+        generation: reader.generation(),
+        is_sealed: reader.is_sealed(),
+        capacity: reader.capacity().ok(),
+        blobs: reader.entries().collect::<Result<_, _>>()?,
+    })
+}
+
+impl<'a> Blob<'a> {
+    fn of(info: &'a Info, metadata: &'a [u8]) -> Self {
+        let Info { ref name, content, is_dirty, version, len, generation, seconds, offset, .. } =
+            *info;
+        Self {
+            name,
+            content,
+            is_dirty,
+            bytes: len,
+            version,
+            metadata: Payload::of(metadata),
+            generation,
+            time: text::time(seconds),
+            offset,
+        }
+    }
+}
+
+fn print(out: &mut impl Write, listing: &Listing) -> io::Result<()> {
+    row(out, "store", &listing.identity)?;
+    row(out, "size", text::bytes(listing.size))?;
+    row(out, "generation", listing.generation)?;
+    row(out, "sealed", yes_or_no(listing.is_sealed))?;
+    write_capacity(out, listing.capacity.as_ref())?;
+    let is_region = |(info, _): &&(Info, _)| info.content == Content::Region;
+    let regions = listing.blobs.iter().filter(is_region).count() as u64;
+    row(out, "blobs", text::thousands(listing.blobs.len() as u64 - regions))?;
+    if regions > 0 {
+        row(out, "regions", text::thousands(regions))?;
+    }
+    if listing.blobs.is_empty() {
+        return Ok(());
+    }
+    writeln!(out)?;
+    let columns = ["bytes", "version", "generation", "offset", "when", "name"];
+    let [bytes, version, generation, offset, when, name] = columns;
+    let heading =
+        format!("{bytes:>15} {version:>7} {generation:>10} {offset:>13}  {when:20}  {name}");
+    text::heading(out, &heading)?;
+    for (info, metadata) in &listing.blobs {
+        let Info { version, generation, offset, seconds, .. } = info;
+        let bytes = text::thousands(info.len);
+        let when = text::time(*seconds).unwrap_or_else(|| "unknown".to_owned());
+        let name = visible(info.name.as_bytes());
+        let content = match (info.content, info.is_dirty) {
+            (Content::Region, true) => " (region, dirty)",
+            (Content::Region, false) => " (region)",
+            _ => "",
+        };
+        writeln!(
+            out,
+            "{bytes:>15} {version:>7} {generation:>10} {offset:>13}  {when:20}  {name}{content}"
+        )?;
+        if !metadata.is_empty() {
+            writeln!(out, "{:70}  metadata: {}", "", visible(metadata))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,185 @@
+//! `cachemaint store`: put named blobs into a store, take them out again, and look after it.
+
+mod history;
+mod list;
+mod load;
+mod mv;
+mod rm;
+mod save;
+mod seal;
+mod verdict;
+mod verified;
+mod verify;
+
+use super::payload::visible;
+use super::text::{self, Talk, heading, row};
+use super::{inspect, payload, progress};
+use crate::read_only::ReadOnly;
+use anyhow::anyhow;
+use cachemaint::dax::{self, DaxFile, Guarantee};
+use cachemaint_store::{Capacity, Error, ErrorKind, FormatError, Opened, Options, Reader, Store};
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+pub(super) use verified::Verified;
+
+/// Keep named blobs in a file over restarts, kexec and reboots, and look after them
+///
+/// A blob is replaced as a whole: a crash at any moment leaves the old one or the new one. `cachemaint inspect FILE`
+/// shows the events that a file survives. `seal` the store before a planned reboot.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    Save(save::Arguments),
+    Load(load::Arguments),
+    List(list::Arguments),
+    Verify(verify::Arguments),
+    Rm(rm::Arguments),
+    Mv(mv::Arguments),
+    Seal(seal::Arguments),
+    History(history::Arguments),
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    match &arguments.command {
+        Command::Save(arguments) => save::run(arguments),
+        Command::Load(arguments) => load::run(arguments),
+        Command::List(arguments) => list::run(arguments),
+        Command::Verify(arguments) => verify::run(arguments),
+        Command::Rm(arguments) => rm::run(arguments),
+        Command::Mv(arguments) => mv::run(arguments),
+        Command::Seal(arguments) => seal::run(arguments),
+        Command::History(arguments) => history::run(arguments),
+    }
+}
+
+/// Bytes that are copied in one go.
+const PIECE: u64 = 1 << 20;
+
+/// A store opened for writing.
+struct Writable {
+    file: Arc<DaxFile>,
+    store: Store<Arc<DaxFile>>,
+}
+
+/// Opens the store in a file for writing, and reports events and damage.
+fn open(path: &Path) -> anyhow::Result<Writable> {
+    opened(path, super::open(path)?)
+}
+
+fn opened(path: &Path, file: DaxFile) -> anyhow::Result<Writable> {
+    let file = Arc::new(file);
+    let bar = progress::bar("verifying")?;
+    let mut tell = |progress| progress::show(&bar, progress);
+    let options = Options::new().progress(&mut tell);
+    let opened = options.open(Arc::clone(&file));
+    bar.finish_and_clear();
+    let (store, opened) = opened.map_err(|failed| named(path, failed.error))?;
+    tell_opened(path, &opened);
+    Ok(Writable { file, store })
+}
+
+/// Reports on standard error the event since the last commit, if that was in another boot, and all damage.
+fn tell_opened(path: &Path, opened: &Opened) {
+    let tell = |what: &str| text::tell!("{}: {what}", path.display());
+    if !opened.verdict.is_same_boot() && !Talk::is_quiet() {
+        for sentence in verdict::sentences(&opened.verdict, opened.was_sealed) {
+            tell(&sentence);
+        }
+    }
+    for damage in &opened.mended {
+        tell(&format!("{damage}; it was mended from the other copy"));
+    }
+    if let Some(number) = opened.undone {
+        tell(&format!(
+            "generation {number} did not verify: a crash has cut it off, or damage took it away; nothing of it is left"
+        ));
+    }
+    for (name, damage) in opened.verification.iter().flat_map(|found| &found.damaged) {
+        tell(&format!("{}: {damage}; save it anew", visible(name.as_bytes())));
+    }
+}
+
+/// The number of attempts at a reading that commits make obsolete.
+const ATTEMPTS: u32 = 100;
+
+/// Runs `work` on the last commit, and again if another commit came in between, [`ATTEMPTS`] times at most.
+fn with_last_commit<T>(
+    path: &Path,
+    file: &ReadOnly,
+    mut work: impl FnMut(&Reader<&ReadOnly>) -> Result<T, Error<dax::Error>>,
+) -> anyhow::Result<T> {
+    for _ in 0..ATTEMPTS {
+        let reader = Reader::open(file).map_err(|failed| failed.error);
+        match reader.and_then(|reader| work(&reader)) {
+            Err(error) if matches!(error.kind(), ErrorKind::Replaced) => {}
+            done => return done.map_err(|error| named(path, error)),
+        }
+    }
+    Err(named(path, ErrorKind::Replaced.into()))
+}
+
+/// Returns the error with the name of the file.
+fn named(path: &Path, error: Error<dax::Error>) -> anyhow::Error {
+    let path = path.display();
+    match ErrorKind::from(error) {
+        ErrorKind::Format(FormatError::Medium(error)) => anyhow!("{error}"),
+        ErrorKind::Damaged(damage) => anyhow!("{path}: {damage}; bring the file back from a copy"),
+        kind => anyhow::Error::new(Error::from(kind)).context(path.to_string()),
+    }
+}
+
+/// Returns the error with the names of the file and of the blob.
+fn of_blob(path: &Path, name: &str, error: Error<dax::Error>) -> anyhow::Error {
+    let (path, name) = (path.display(), visible(name.as_bytes()));
+    match ErrorKind::from(error) {
+        ErrorKind::Format(FormatError::Medium(error)) => anyhow!("{error}"),
+        ErrorKind::NotFound { .. } => anyhow!(
+            "{path}: {name}: there is no blob or region of this name; `store list` shows what is there"
+        ),
+        ErrorKind::OtherContent { .. } => anyhow!(
+            "{path}: {name}: it is a region, which the program that created it uses in place; choose another name"
+        ),
+        kind @ ErrorKind::Full { .. } => anyhow!(
+            "{path}: {name}: {kind} (`store rm`, `store save --grow SIZE`); nothing has changed"
+        ),
+        ErrorKind::Damaged(damage) => anyhow!(
+            "{path}: {name}: {damage}; save it anew. `store verify` shows what else is damaged"
+        ),
+        kind => anyhow::Error::new(Error::from(kind)).context(format!("{path}: {name}")),
+    }
+}
+
+/// The rows on the file.
+fn write_place(out: &mut impl Write, path: &Path, file: &ReadOnly) -> io::Result<()> {
+    let guarantee = file.view().guarantee();
+    heading(out, &text::printable(path.display()))?;
+    let size = text::bytes(file.view().len());
+    row(out, "file", format!("{size}, {}", inspect::place(guarantee)))?;
+    write_granularity(out, guarantee)
+}
+
+fn write_granularity(out: &mut impl Write, guarantee: &Guarantee) -> io::Result<()> {
+    row(out, "granularity", format!("{}: {}", guarantee.granularity, guarantee.reason))
+}
+
+/// The row on the space of a store.
+fn write_capacity(out: &mut impl Write, capacity: Option<&Capacity>) -> io::Result<()> {
+    let Some(Capacity { total, used, free, largest, .. }) = capacity else { return Ok(()) };
+    let [total, used, free, largest] = [total, used, free, largest].map(|it| text::thousands(*it));
+    row(
+        out,
+        "used",
+        format!("{used} of {total} bytes; {free} are free, of which {largest} in one piece"),
+    )
+}
+
+const fn yes_or_no(is: bool) -> &'static str {
+    if is { "yes" } else { "no" }
+}

@@ -1,0 +1,95 @@
+//! The findings of `store verify` and `inspect` in a store.
+
+use super::{named, progress, row, text, visible, write_capacity, yes_or_no};
+use crate::read_only::ReadOnly;
+use anyhow::anyhow;
+use cachemaint_store::{Capacity, Damage, ErrorKind, Part, Reader, Verification};
+use serde::Serialize;
+use std::io::{self, Write};
+use std::path::Path;
+
+#[derive(Serialize)]
+pub(in crate::commands) struct Verified {
+    identity: String,
+    size: u64,
+    generation: u64,
+    is_sealed: bool,
+    capacity: Option<Capacity>,
+    blobs: u64,
+    #[serde(flatten)]
+    found: Verification,
+}
+
+impl Verified {
+    /// Reads the whole store in a file.
+    pub(in crate::commands) fn of(path: &Path, file: &ReadOnly) -> anyhow::Result<Self> {
+        let bar = progress::bar("verifying")?;
+        let verified = Reader::open(file).map_err(|failed| failed.error).and_then(|reader| {
+            let found = reader.verify(&mut |progress| progress::show(&bar, progress))?;
+            let is_blob = |(_, damage): &&(_, Damage)| !matches!(damage.part, Part::Region { .. });
+            Ok(Self {
+                identity: reader.identity().to_string(),
+                size: reader.size(),
+                generation: reader.generation(),
+                is_sealed: reader.is_sealed(),
+                capacity: reader.capacity().ok(),
+                blobs: found.whole + found.damaged.iter().filter(is_blob).count() as u64,
+                found,
+            })
+        });
+        bar.finish_and_clear();
+        verified.map_err(|error| match error.kind() {
+            ErrorKind::Replaced => anyhow!(
+                "{}: the store was written meanwhile, and the commit being verified was replaced; verify it \
+                 again",
+                path.display()
+            ),
+            _ => named(path, error),
+        })
+    }
+
+    pub(in crate::commands) fn is_damaged(&self) -> bool {
+        !self.found.is_whole()
+    }
+
+    pub(in crate::commands) fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        row(out, "store", &self.identity)?;
+        row(out, "size", text::bytes(self.size))?;
+        row(out, "generation", self.generation)?;
+        row(out, "sealed", yes_or_no(self.is_sealed))?;
+        write_capacity(out, self.capacity.as_ref())?;
+        let (blobs, bytes) = (text::thousands(self.blobs), text::thousands(self.found.bytes));
+        let whole = text::thousands(self.found.whole);
+        row(
+            out,
+            "blobs",
+            format!("{blobs}, of which {whole} are whole, with {bytes} bytes in all"),
+        )?;
+        if self.found.regions > 0 {
+            let regions = text::thousands(self.found.regions);
+            row(out, "regions", format!("{regions}, whose bytes cannot be verified"))?;
+        }
+        for (name, damage) in &self.found.damaged {
+            let (name, advice) = (visible(name.as_bytes()), advice(damage.part));
+            row(out, "damage", format!("{name}: {damage}; {advice}"))?;
+        }
+        for damage in self.found.records.iter().chain(&self.found.copies) {
+            row(out, "damage", format!("{damage}; {}", advice(damage.part)))?;
+        }
+        if !self.is_damaged() {
+            row(out, "damage", "none")?;
+        }
+        Ok(())
+    }
+}
+
+/// Returns the end of a damaged part, or the means against the damage.
+const fn advice(part: Part) -> &'static str {
+    match part {
+        Part::Bytes { .. } | Part::Tags => "save it anew",
+        Part::Region { .. } => "bring the file back from a copy",
+        Part::Record => "names that it has changed are not known: bring the file back from a copy",
+        Part::NewerRoot => "later commits are lost: bring the file back from a copy",
+        _ => "it is mended when something is saved",
+    }
+}

@@ -1,0 +1,685 @@
+//! `cachemaint store`.
+
+use crate::{Ran, cachemaint, is_refused, ran, stderr, stdout, unwrapped};
+use cachemaint::survival::{Backing, Event, Stage};
+use cachemaint_store::Options;
+use serde_json::{Value, json};
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::UNIX_EPOCH;
+use tempfile::TempDir;
+
+/// Bytes that are loaded in one go.
+const PIECE: usize = 1 << 20;
+
+/// A directory for a store.
+struct Place {
+    path: PathBuf,
+    directory: TempDir,
+}
+
+impl Place {
+    /// A place without a file yet.
+    fn empty() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        Self { path: directory.path().join("state"), directory }
+    }
+
+    /// A store of 1 MiB with a blob of each name, whose bytes are the name.
+    fn with(names: &[&str]) -> Self {
+        let place = Self::empty();
+        drop(Options::new().create_new(place.created(1 << 20)).unwrap());
+        for name in names {
+            place.run_with(&["save", name], *name).success();
+        }
+        place
+    }
+
+    fn created(&self, size: u64) -> cachemaint::dax::DaxFile {
+        cachemaint::dax::Options::new()
+            .allow_page_granularity()
+            .create_new(&self.path, size)
+            .unwrap()
+    }
+
+    /// `cachemaint store COMMAND FILE …`
+    fn run(&self, arguments: &[&str]) -> Ran {
+        self.run_with(arguments, "")
+    }
+
+    fn run_with(&self, arguments: &[&str], input: impl Into<Vec<u8>>) -> Ran {
+        ran(&mut self.process(arguments), input)
+    }
+
+    fn process(&self, arguments: &[&str]) -> Command {
+        let mut process = cachemaint();
+        process.arg("store").arg(arguments[0]).arg(&self.path).args(&arguments[1..]);
+        process
+    }
+
+    fn load(&self, name: &str) -> Vec<u8> {
+        self.run(&["load", name]).success().0.stdout.clone()
+    }
+
+    fn json(&self, command: &str) -> Value {
+        let output = self.run(&[command, "--json"]);
+        crate::json(&output)
+    }
+
+    /// The blobs in the output of `list --json`.
+    fn blobs(&self) -> Vec<Value> {
+        self.json("list")["blobs"].as_array().unwrap().clone()
+    }
+
+    fn names(&self) -> Vec<String> {
+        let name = |blob: &Value| blob["name"].as_str().unwrap().to_owned();
+        self.blobs().iter().map(name).collect()
+    }
+
+    /// The place in the file at which a blob begins.
+    fn offset(&self, name: &str) -> usize {
+        let blobs = self.blobs();
+        let blob = blobs.iter().find(|blob| blob["name"] == name).unwrap();
+        usize::try_from(blob["offset"].as_u64().unwrap()).unwrap()
+    }
+
+    /// Changes a bit of the byte at an offset.
+    fn damage(&self, at: usize) {
+        let mut bytes = fs::read(&self.path).unwrap();
+        bytes[at] ^= 1;
+        fs::write(&self.path, bytes).unwrap();
+    }
+
+    fn beside(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// A file with these bytes.
+    fn file(&self, name: &str, bytes: &[u8]) -> String {
+        fs::write(self.beside(name), bytes).unwrap();
+        text(&self.beside(name)).to_owned()
+    }
+
+    fn inspect(&self) -> Ran {
+        ran(cachemaint().arg("inspect").arg(&self.path).arg("--json"), "")
+    }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// Seconds since 1970.
+fn now() -> i64 {
+    UNIX_EPOCH.elapsed().unwrap().as_secs().try_into().unwrap()
+}
+
+/// Bytes of all values, which differ from those of another seed everywhere.
+fn many(len: usize, seed: u8) -> Vec<u8> {
+    (0..len).map(|at| (at.wrapping_mul(7) >> 3).to_le_bytes()[0].wrapping_add(seed)).collect()
+}
+
+#[test]
+fn a_blob_comes_back_byte_for_byte() {
+    let place = Place::empty();
+    let (piped, from_file) = (many(5 * PIECE / 2, 0), many(2 * PIECE, 1));
+    let saved = place.run_with(&["save", "piped", "--create", "8M"], piped.clone()).success();
+    assert!(stdout(&saved).contains("piped, 2,621,440 bytes\n"), "{}", stdout(&saved));
+    let input = place.file("input", &from_file);
+    place.run(&["save", "from file", "--input", &input]).success();
+    place.run(&["save", "empty"]).success();
+
+    assert!(place.load("piped") == piped);
+    assert!(place.load("from file") == from_file);
+    assert!(place.load("empty").is_empty());
+    let output = place.file("output", b"something of before, which is longer than the blob");
+    let loaded = place.run(&["load", "empty", "--output", &output]).success();
+    assert!(loaded.0.stdout.is_empty());
+    assert!(fs::read(&output).unwrap().is_empty());
+    place.run(&["load", "piped", "--output", &output]).success();
+    assert!(fs::read(&output).unwrap() == piped);
+    assert_eq!(fs::read_dir(place.directory.path()).unwrap().count(), 3, "nothing beside them");
+}
+
+#[test]
+fn attributes_of_a_saved_blob_are_listed() {
+    let place = Place::with(&["first"]);
+    let begin = now();
+    let attributes = ["--version", "7", "--metadata", "as of guest 3", "--align", "64K"];
+    let saved = place.run_with(&[&["save", "ram"][..], &attributes].concat(), "guest").success();
+    let blobs = place.blobs();
+    let names: Vec<_> = blobs.iter().map(|blob| &blob["name"]).collect();
+    assert_eq!(names, ["first", "ram"]);
+    let ram = &blobs[1];
+    assert_eq!((&ram["version"], &ram["bytes"]), (&json!(7), &json!(5)));
+    assert_eq!(ram["metadata"], json!({"text": "as of guest 3"}));
+    assert_eq!(ram["offset"].as_u64().unwrap() % 65_536, 0);
+    let time: jiff::Timestamp = ram["time"].as_str().unwrap().parse().unwrap();
+    assert!((begin..=now()).contains(&time.as_second()), "{time}");
+    let listing = place.json("list");
+    assert_eq!(listing["generation"], ram["generation"], "it was the last commit");
+    assert_eq!((&listing["size"], &listing["is_sealed"]), (&json!(1 << 20), &json!(false)));
+    let [total, used, free] =
+        ["total", "used", "free"].map(|of| listing["capacity"][of].as_u64().unwrap());
+    assert!(used > 0 && used + free == total && total < 1 << 20, "{used} and {free} of {total}");
+    assert!(stdout(&saved).contains(&format!("generation  {}\n", ram["generation"])));
+
+    let listed = stdout(&place.run(&["list"]).success());
+    let line = format!("  {time}  ram\n");
+    assert!(listed.contains(&line) && listed.contains("metadata: as of guest 3\n"), "{listed}");
+    assert!(listed.contains("\nblobs       2\n"), "{listed}");
+    for wrong in [["--align", "3"], ["--metadata", &"m".repeat(4097)]] {
+        place.run(&["save", "ram", wrong[0], wrong[1]]).code(3);
+    }
+    assert_eq!(place.load("ram"), b"guest");
+}
+
+#[test]
+fn a_blob_is_replaced_as_a_whole_or_stays_as_it_was() {
+    let place = Place::with(&["ram"]);
+    let replaced = stdout(&place.run_with(&["save", "ram"], many(100_000, 0)).success());
+    assert!(replaced.starts_with("replaced    ram, 100,000 bytes\n"), "{replaced}");
+    assert_eq!(place.names(), ["ram"]);
+    assert!(place.load("ram") == many(100_000, 0));
+
+    // Killed while it waits for more.
+    let mut child = place.process(&["save", "ram"]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(&many(2 * PIECE, 1)[..300_000]).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(place.load("ram") == many(100_000, 0));
+    let error = stderr(&place.run(&["save", "ram", "--input", "/no/such/file"]).code(3));
+    assert!(error.contains("/no/such/file: no such file"), "{error}");
+    assert!(place.load("ram") == many(100_000, 0));
+}
+
+#[test]
+fn several_blobs_are_deleted_together_or_none_is() {
+    let place = Place::with(&["a", "b", "c"]);
+    let error = stderr(&place.run(&["rm", "a", "missing", "b"]).code(3));
+    let expected =
+        format!("nothing was deleted: {}: missing: there is no blob or region", text(&place.path));
+    assert!(error.contains(&expected), "{error}");
+    assert_eq!(place.names(), ["a", "b", "c"]);
+    let removed = stdout(&place.run(&["rm", "a", "c", "a"]).success());
+    assert!(removed.starts_with("2 blobs were deleted, "), "{removed}");
+    assert_eq!(place.names(), ["b"]);
+    let error = stderr(&place.run(&["load", "a"]).code(3));
+    assert!(error.contains("`store list` shows what is there"), "{error}");
+    place.run(&["rm"]).code(2);
+}
+
+#[test]
+fn a_blob_gets_another_name_unless_that_is_taken() {
+    let place = Place::with(&["a", "b"]);
+    let error = stderr(&place.run(&["mv", "a", "b"]).code(3));
+    assert!(
+        error.contains("state: b: there is a blob or a region of this name already"),
+        "{error}"
+    );
+    let error = stderr(&place.run(&["mv", "x", "y"]).code(3));
+    assert!(error.contains("state: x: there is no blob or region of this name"), "{error}");
+    let error = stderr(&place.run(&["mv", "a", &"n".repeat(256)]).code(3));
+    assert!(error.contains("256 is not permitted: a name has 1 to 255 bytes"), "{error}");
+    assert_eq!((place.load("a"), place.load("b")), (b"a".to_vec(), b"b".to_vec()));
+    place.run(&["mv", "a", "c"]).success();
+    assert_eq!(place.names(), ["b", "c"]);
+    assert_eq!(place.load("c"), b"a");
+}
+
+#[test]
+fn a_full_store_keeps_what_it_has_and_can_grow() {
+    let place = Place::empty();
+    let old = many(100_000, 0);
+    place.run_with(&["save", "ram", "--create", "256K"], old.clone()).success();
+    let new = many(300_000, 1);
+    let input = place.file("input", &new);
+    for full in [
+        place.run_with(&["save", "ram"], new.clone()),
+        place.run(&["save", "ram", "--input", &input]),
+    ] {
+        let error = stderr(&full.code(3));
+        assert!(error.contains("state: ram: the store is full: "), "{error}");
+        assert!(error.contains("`store rm`, `store save --grow SIZE`"), "{error}");
+        assert!(place.load("ram") == old);
+    }
+    place.run(&["save", "ram", "--input", &input, "--grow", "1M"]).success();
+    assert!(place.load("ram") == new);
+    assert_eq!(place.json("list")["size"], 1 << 20);
+    let error = stderr(&place.run(&["save", "ram", "--grow", "64K"]).code(3));
+    assert!(error.contains("state: "), "{error}");
+    assert!(place.load("ram") == new);
+}
+
+#[test]
+fn an_open_store_can_be_read_but_not_written_by_others() {
+    let place = Place::with(&["cpu"]);
+    let options = cachemaint::dax::Options::new().allow_page_granularity();
+    let (mut store, _) = Options::new().open(options.open(&place.path).unwrap()).unwrap();
+    let mut transaction = store.begin().unwrap();
+    transaction.put("ram", b"guest").unwrap();
+    transaction.commit().unwrap();
+    for command in [&["save", "x"][..], &["rm", "cpu"], &["mv", "cpu", "x"], &["seal"]] {
+        let error = stderr(&place.run(command).code(3));
+        assert!(error.contains("state: is locked by another open file"), "{error}");
+    }
+    assert_eq!(place.names(), ["cpu", "ram"]);
+    assert_eq!(place.load("ram"), b"guest");
+    place.run(&["verify"]).success();
+}
+
+/// The old blob is loaded by pieces, and the load waits after the first one until that is read here. Blobs of known
+/// length take the first free space that is large enough, so the second of the next saves uses the old blob's space
+/// again.
+#[test]
+fn a_blob_replaced_while_it_is_loaded_is_never_mixed() {
+    let place = Place::empty();
+    let blob = |seed| many(4 * PIECE, seed);
+    place.run_with(&["save", "ram", "--create", "16M"], blob(0)).success();
+    let mut child = place
+        .process(&["load", "ram"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = [0];
+    child.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
+    for seed in [1, 2] {
+        place.run(&["save", "ram", "--input", &place.file("input", &blob(seed))]).success();
+    }
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    let loaded = [&first[..], &output.stdout].concat();
+    assert!(loaded == blob(0)[..PIECE], "{} bytes", loaded.len());
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("it was replaced or deleted meanwhile; load it again"), "{error}");
+    assert!(place.load("ram") == blob(2));
+}
+
+#[test]
+fn a_damaged_byte_is_reported_until_its_blob_is_saved_anew() {
+    let place = Place::with(&["first"]);
+    place.run(&["rm", "first"]).success();
+    place.run_with(&["save", "cpu"], many(300, 3)).success();
+    let big = many(3 * PIECE, 0);
+    place.run_with(&["save", "ram", "--grow", "8M"], big.clone()).success();
+    place.run(&["verify"]).success();
+    let (cpu, ram) = (place.offset("cpu"), place.offset("ram"));
+    place.damage(cpu);
+    place.damage(ram + PIECE + 65_536);
+
+    let verified = place.run(&["verify"]).code(1);
+    let shown = unwrapped(&stdout(&verified));
+    let expected = format!(
+        "damage cpu: the blob from its byte 0 on is damaged (300 bytes at offset {cpu}); save it anew damage ram: \
+         the blob from its byte {} on is damaged (65536 bytes at offset {})",
+        PIECE + 65_536,
+        ram + PIECE + 65_536
+    );
+    assert!(shown.contains(&expected), "{shown}");
+    let expected = json!([
+        {"name": "cpu", "part": {"bytes": {"at": 0}}, "offset": cpu, "len": 300},
+        {"name": "ram", "part": {"bytes": {"at": PIECE + 65_536}}, "offset": ram + PIECE + 65_536, "len": 65_536}
+    ]);
+    let found = place.json("verify");
+    assert_eq!((&found["damaged"], &found["copies"]), (&expected, &json!([])));
+    assert_eq!((&found["blobs"], &found["whole"]), (&json!(2), &json!(0)));
+
+    let output = place.file("output", b"as it was");
+    let refused = place.run(&["load", "cpu", "--output", &output]).code(3);
+    assert!(stderr(&refused).contains("state: cpu: the blob from its byte 0 on is damaged"));
+    assert_eq!(fs::read(&output).unwrap(), b"as it was");
+    let refused = place.run(&["load", "ram"]).code(3);
+    assert!(refused.0.stdout == big[..PIECE]);
+    let error = stderr(&refused);
+    assert!(error.contains("only its first 1048576 bytes were written"), "{error}");
+
+    place.run_with(&["save", "cpu"], "registers").success();
+    assert_eq!(place.load("cpu"), b"registers");
+    assert_eq!(place.json("verify")["whole"], 1);
+}
+
+/// The copies of the roots are at 8192 and 12288.
+#[test]
+fn a_damaged_copy_is_reported_and_mended_by_the_next_write() {
+    let place = Place::with(&["cpu"]);
+    place.damage(8192 + 20);
+    place.damage(12_288 + 20);
+    let shown = unwrapped(&stdout(&place.run(&["verify"]).code(1)));
+    assert!(
+        shown.contains("damage a copy of the root is damaged (4096 bytes at offset "),
+        "{shown}"
+    );
+    assert_eq!(place.load("cpu"), b"cpu");
+    let error = stderr(&place.run(&["mv", "cpu", "cpu 0"]).success());
+    assert!(error.contains("; it was mended from the other copy\n"), "{error}");
+    place.run(&["verify"]).success();
+}
+
+const COMMANDS: [&[&str]; 9] = [
+    &["save", "cpu"],
+    &["save", "cpu", "--grow", "1M"],
+    &["load", "cpu"],
+    &["list"],
+    &["verify"],
+    &["rm", "cpu"],
+    &["mv", "cpu", "ram"],
+    &["seal"],
+    &["history"],
+];
+
+#[test]
+fn an_invalid_store_is_refused() {
+    let whole = fs::read(Place::with(&["cpu"]).path).unwrap();
+    let contents: [(Vec<u8>, &str); 5] = [
+        (Vec::new(), "has no bytes to map"),
+        (vec![0; 65_536], "there is no store: the medium begins with zeros"),
+        (vec![b'x'; 65_536], "this is not a store: it begins with xxxxxxxx"),
+        (b"short".to_vec(), "this is not a store: it begins with short"),
+        (whole[..60_000].to_vec(), "but only 60000 are there; bring the rest back"),
+    ];
+    for (content, expected) in contents {
+        let place = Place::empty();
+        is_refused(&place.path, &content, expected, &COMMANDS, |command| place.run(command));
+    }
+    let place = Place::empty();
+    for command in COMMANDS {
+        let error = stderr(&place.run(command).code(3));
+        assert!(error.contains("state: no such file"), "{command:?}: {error}");
+    }
+}
+
+/// The last record has bytes that are not zeros in each mirror of 16 KiB, from 16384 on.
+#[test]
+fn a_commit_that_did_not_verify_is_reported() {
+    let place = Place::with(&["cpu"]);
+    place.run_with(&["save", "cpu"], "later").success();
+    let generation = place.json("verify")["generation"].as_u64().unwrap();
+    let bytes = fs::read(&place.path).unwrap();
+    for mirror in [16_384, 32_768] {
+        let last = (mirror..mirror + 16_384).rev().find(|at| bytes[*at] != 0).unwrap();
+        place.damage(last);
+    }
+    assert_eq!(place.load("cpu"), b"cpu");
+    let error = stderr(&place.run_with(&["save", "ram"], "more").success());
+    assert!(error.contains(&format!("generation {generation} did not verify")), "{error}");
+    place.run(&["verify"]).success();
+    assert_eq!(place.load("cpu"), b"cpu");
+}
+
+/// A store of another boot, with a blob that is damaged.
+fn of_another_boot() -> Place {
+    let place = Place::empty();
+    let file = place.created(1 << 20);
+    let mut stamp = cachemaint_store::Stamp::UNKNOWN.with_kernel("6.1.0-before");
+    stamp.boot_id = [0xab; 16];
+    stamp.seconds = 1_000_000_000;
+    stamp.backing = Backing::Ram;
+    let (mut store, _) = Options::new().stamp(stamp).create_new(file).unwrap();
+    let mut transaction = store.begin().unwrap();
+    transaction.put("cpu", b"registers").unwrap();
+    transaction.put("ram", &[7; 300]).unwrap();
+    transaction.commit().unwrap();
+    drop(store);
+    place.damage(place.offset("ram"));
+    place
+}
+
+#[test]
+fn the_first_write_after_a_reboot_reports_the_reboot() {
+    for command in [&["save", "new"][..], &["rm", "cpu"], &["mv", "cpu", "x"], &["seal"]] {
+        let place = of_another_boot();
+        let error = stderr(&place.run(command).success());
+        assert!(error.contains("state: since the last commit: "), "{error}");
+        assert!(error.contains("the boot id is another than that of the last commit"), "{error}");
+        let promise = "state: whether what was committed survives that: no: the kernel that had the pages is gone";
+        assert!(error.contains(promise), "{error}");
+        assert!(error.contains("state: the store had not been sealed"), "{error}");
+        assert!(error.contains("state: ram: the blob from its byte 0 on is damaged"), "{error}");
+        assert!(!error.contains("cpu: "), "{error}");
+        let save = || stderr(&place.run_with(&["save", "ram"], "anew").success());
+        let error = save();
+        assert!(!error.contains("since the last commit"), "the reboot is reported once: {error}");
+        assert!(error.contains("state: ram: the blob from its byte 0 on is damaged"), "{error}");
+        assert_eq!(save(), "", "the damage is reported until it is mended");
+    }
+}
+
+#[test]
+fn the_history_lists_boots_and_the_events_since() {
+    let place = of_another_boot();
+    let before = place.json("history");
+    let expected = json!([{
+        "generation": 1, "opened": 1, "time": "2001-09-09T01:46:40Z", "is_creation": true,
+        "origin": "unknown", "was_sealed": false, "kernel": "6.1.0-before",
+        "boot": "ab".repeat(16), "backing": "ram"
+    }]);
+    assert_eq!(before["boots"], expected);
+    let evidence = &before["since"]["evidence"][0];
+    assert_eq!(evidence, "the boot id is another than that of the last commit");
+    assert_eq!(before["since"]["promise"]["answer"], "no");
+    let origin = &before["since"]["origin"];
+
+    // By the third commit, after the creation and the two blobs.
+    place.run(&["seal"]).success();
+    place.run_with(&["save", "new"], "x").success();
+    let after = place.json("history");
+    assert_eq!(after["boots"][0], expected[0]);
+    let here = &after["boots"][1];
+    assert_eq!((&here["generation"], &here["opened"]), (&json!(3), &json!(2)));
+    assert_eq!((&here["origin"], &here["was_sealed"]), (origin, &json!(false)));
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    assert_eq!(here["boot"], id.trim().replace('-', ""));
+    assert_eq!(after["since"]["origin"], "same_boot");
+    assert_eq!(after["since"]["promise"]["answer"], "yes");
+
+    let shown = unwrapped(&stdout(&place.run(&["history"]).success()));
+    let expected = format!(
+        "1 created; opened once, last at 2001-09-09T01:46:40Z; on RAM (tmpfs); kernel 6.1.0-before; boot {} 3 after: ",
+        "ab".repeat(16)
+    );
+    assert!(shown.contains(&expected), "{shown}");
+    assert!(
+        shown.contains("happened same boot, another process because the boot id is that"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn sealing_lists_all_guarantees_and_a_change_breaks_the_seal() {
+    let place = Place::with(&["cpu"]);
+    let sealed = unwrapped(&stdout(&place.run(&["seal"]).success()));
+    let guarantee = cachemaint::dax::probe(&place.path).unwrap();
+    for &event in Event::ALL {
+        let statement = guarantee.survives(Stage::DeepPersisted, event);
+        let said = format!(
+            "{}: {} because {} source {};",
+            event, statement.answer, statement.text, statement.source
+        );
+        assert!(sealed.contains(&unwrapped(&said)), "{said}: {sealed}");
+    }
+    assert_eq!(place.json("list")["is_sealed"], true);
+    assert!(stdout(&place.run(&["list"]).success()).contains("\nsealed      yes\n"));
+    assert_eq!(place.load("cpu"), b"cpu");
+    place.run_with(&["save", "cpu"], "other").success();
+    assert_eq!(place.json("list")["is_sealed"], false);
+}
+
+#[test]
+fn nothing_that_a_terminal_executes_is_printed() {
+    let place = Place::with(&[]);
+    let (name, metadata) = ("\u{1b}[2Jcpu\u{9b}", "\u{1b}]0;title\u{7}");
+    let mut shown = Vec::new();
+    let mut run = |arguments: &[&str]| {
+        let ran = place.run_with(arguments, many(300, 1));
+        shown.push(stdout(&ran));
+        shown.push(stderr(&ran));
+        ran
+    };
+    run(&["save", name, "--metadata", metadata]).success();
+    let listed = stdout(&run(&["list"]).success());
+    assert!(listed.contains("  \\u{1b}[2Jcpu\\u{9b}\n"), "{listed:?}");
+    assert!(listed.contains("metadata: \\u{1b}]0;title\\u{7}\n"), "{listed:?}");
+    run(&["load", "\u{1b}[2Jno such\u{9b}"]).code(3);
+    run(&["mv", name, name]).code(3);
+    run(&["save", "other"]).success();
+    place.damage(place.offset(name));
+    let verified = stdout(&run(&["verify"]).code(1));
+    assert!(verified.contains("\\u{1b}[2Jcpu\\u{9b}: the blob"), "{verified:?}");
+    run(&["load", name]).code(3);
+    run(&["mv", name, "\u{1b}[2J"]).success();
+    run(&["rm", "\u{1b}[2J", "\u{1b}"]).code(3);
+    run(&["history"]).success();
+    let is_plain = |text: &String| text.chars().all(|c| c == '\n' || !c.is_control());
+    assert!(shown.iter().all(is_plain), "{shown:?}");
+}
+
+#[test]
+fn a_store_is_recognized_by_its_magic() {
+    let place = Place::with(&["cpu"]);
+    place.run_with(&["save", "ram"], many(300, 1)).success();
+    place.run_with(&["mv", "cpu", "cpu 0"], "").success();
+    let found: Value = crate::json(&place.inspect().success());
+    assert_eq!((&found["kind"], &found["schema"]), (&json!("store"), &json!(1)));
+    assert_eq!(
+        (&found["blobs"], &found["bytes"], &found["whole"]),
+        (&json!(2), &json!(303), &json!(2))
+    );
+    assert_eq!(found["identity"], place.json("verify")["identity"]);
+    // One of the two roots is enough.
+    place.damage(0);
+    place.inspect().success();
+    place.damage(place.offset("ram"));
+    let found: Value = crate::json(&place.inspect().code(1));
+    assert_eq!(found["damaged"][0]["name"], "ram");
+    fs::write(&place.path, &fs::read(&place.path).unwrap()[..10_000]).unwrap();
+    let error = stderr(&place.inspect().code(3));
+    assert!(error.contains("state: the store needs "), "{error}");
+}
+
+/// As programs create them. The command shows them, and refuses what it cannot verify.
+#[test]
+fn regions_are_shown_beside_blobs() {
+    let place = Place::empty();
+    let (mut store, _) = Options::new().create_new(place.created(1 << 20)).unwrap();
+    let mut transaction = store.begin().unwrap();
+    transaction.create_region("ram", 8192).unwrap();
+    transaction.commit().unwrap();
+    drop(store.region("ram").unwrap());
+    drop(store);
+    let sealed = stdout(&place.run(&["seal"]).success());
+    assert!(sealed.contains("ram: its bytes can be of different moments"), "{sealed}");
+    place.run_with(&["save", "cpu"], "registers").success();
+    let listed = stdout(&place.run(&["list"]).success());
+    let words: Vec<Vec<&str>> =
+        listed.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert!(words.contains(&vec!["blobs", "1"]), "{listed}");
+    assert!(words.contains(&vec!["regions", "1"]), "{listed}");
+    assert!(listed.contains("  ram (region, dirty)\n") && listed.contains("  cpu\n"), "{listed}");
+    let contents: Vec<_> = place.blobs().iter().map(|blob| blob["content"].clone()).collect();
+    assert_eq!(contents, [json!("blob"), json!("region")]);
+    let verified = stdout(&place.run(&["verify"]).success());
+    assert!(verified.contains("1, of which 1 are whole, with 9 bytes in all"), "{verified}");
+    assert!(verified.contains("1, whose bytes cannot be verified"), "{verified}");
+    assert_eq!(place.json("verify")["regions"], 1);
+
+    let refused = stderr(&place.run(&["load", "ram"]).code(3));
+    assert!(refused.contains("ram: it is a region"), "{refused}");
+    let refused = stderr(&place.run_with(&["save", "ram"], "a blob").code(3));
+    assert!(
+        refused.contains("it is a region") && refused.contains("choose another name"),
+        "{refused}"
+    );
+    place.run(&["mv", "ram", "memory"]).success();
+    let refused = stderr(&place.run(&["rm", "cpu", "memory"]).code(3));
+    assert!(refused.contains("memory: it is a region of 8192 bytes"), "{refused}");
+    place.run(&["rm", "memory", "--regions"]).success();
+    assert_eq!(place.names(), ["cpu"]);
+}
+
+/// The signal comes while the blob is written. A run that has ended before is repeated.
+#[cfg(unix)]
+#[test]
+fn an_interrupted_load_leaves_no_file() {
+    use rustix::process::{Pid, Signal, kill_process};
+
+    let place = Place::empty();
+    drop(Options::new().create_new(place.created(65 << 20)).unwrap());
+    place.run_with(&["save", "blob"], vec![1; 64 << 20]).success();
+    let directory = place.beside("out");
+    fs::create_dir(&directory).unwrap();
+    let output = directory.join("blob");
+    let names = || fs::read_dir(&directory).unwrap().count();
+    let interrupted = (0..20).any(|_| {
+        let mut load = place.process(&["load", "blob", "--output", text(&output)]).spawn().unwrap();
+        while names() == 0 {
+            if load.try_wait().unwrap().is_some() {
+                return false;
+            }
+        }
+        kill_process(Pid::from_child(&load), Signal::TERM).unwrap();
+        let ended = load.wait().unwrap();
+        // The signal may have come when all was done.
+        let is_done = fs::remove_file(&output).is_ok();
+        assert_eq!(names(), 0, "{ended}");
+        ended.code() == Some(130) && !is_done
+    });
+    assert!(interrupted);
+}
+
+/// Files of `/proc` state a length of zero.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_states_no_length_is_saved_whole() {
+    let place = Place::with(&["cpu"]);
+    place.run(&["save", "cpu", "--input", "/proc/version"]).success();
+    let loaded = place.run(&["load", "cpu"]).success().0.stdout;
+    assert_eq!(loaded, fs::read("/proc/version").unwrap());
+}
+
+/// A blob can be a secret.
+#[test]
+fn a_blob_replaces_a_regular_file_by_a_private_one() {
+    let place = Place::with(&["cpu"]);
+    let output = place.file("output", b"something of before, which is longer than the blob");
+    place.run(&["load", "cpu", "--output", &output]).success();
+    assert_eq!(fs::read(&output).unwrap(), b"cpu");
+    let error = stderr(&place.run(&["load", "cpu", "--output", text(&place.path)]).code(3));
+    assert!(error.contains("is the store itself"), "{error}");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+        assert_eq!(fs::metadata(&output).unwrap().permissions().mode() & 0o777, 0o600);
+        // Another name of the store, and a link.
+        let [other, link] = ["other", "link"].map(|name| place.beside(name));
+        fs::hard_link(&place.path, &other).unwrap();
+        symlink(&output, &link).unwrap();
+        for (name, expected) in [(&other, "is the store itself"), (&link, "not a regular file")] {
+            let error = stderr(&place.run(&["load", "cpu", "--output", text(name)]).code(3));
+            assert!(error.contains(expected), "{error}");
+        }
+        assert!(link.is_symlink());
+    }
+    place.run(&["verify"]).success();
+}
+
+#[test]
+fn a_store_is_created_in_a_missing_file_alone() {
+    let place = Place::empty();
+    let error = stderr(&place.run(&["save", "cpu"]).code(3));
+    assert!(error.contains("create it first (`--create SIZE`)"), "{error}");
+    place.run_with(&["save", "cpu", "--create", "16K"], "x").code(3);
+    place.run(&["save", "cpu", "--create", "1M", "--grow", "2M"]).code(2);
+    assert!(!place.path.exists());
+    // An existing file keeps its size, and its store.
+    place.run_with(&["save", "cpu", "--create", "1M"], "cpu").success();
+    place.run_with(&["save", "ram", "--create", "64K"], "ram").success();
+    assert_eq!(place.names(), ["cpu", "ram"]);
+    let zeros = vec![0; 65_536];
+    let create: &[&[&str]] = &[&["save", "cpu", "--create", "64K"]];
+    is_refused(&place.path, &zeros, "begins with zeros", create, |command| place.run(command));
+}

@@ -1,0 +1,386 @@
+//! Regions: bytes of a store that are used in place.
+
+use super::append::Draft;
+use super::attributes::Attributes;
+use super::store::{Store, Writer};
+use crate::error::{Error, ErrorKind};
+use crate::format::record::{Is, Use};
+use crate::info::{Content, Info, ShortName};
+use crate::stamp::Origin;
+use crate::table::Live;
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+use cachemaint::family::WORD;
+use cachemaint::medium::{Granularity, Medium, Readable, WriterLock};
+use cachemaint_format::root;
+use core::ops::Range;
+use core::sync::atomic::Ordering::{self, Acquire};
+use core::sync::atomic::fence;
+
+/// A region of a store, to be used in place: a [`Medium`], whose offsets begin at 0.
+///
+/// [`Store::region`](crate::Store::region) returns it. It holds the store's medium, and can outlive the store.
+/// Threads can share it, and the store can be written meanwhile. Stored bytes survive as on the medium itself: when they
+/// were written back. See [Regions](crate#regions).
+///
+/// A medium without a [`writer_lock`](Medium::writer_lock) admits another store, which could delete the region or be sealed:
+/// drop each [`Region`] before.
+///
+/// ```
+/// # #[cfg(feature = "std")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use cachemaint::{Cache, medium::Memory, survival::Backing};
+/// # use std::sync::atomic::AtomicU64;
+/// # static WORDS: [AtomicU64; 1 << 14] = [const { AtomicU64::new(0) }; 1 << 14];
+/// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
+/// use cachemaint::medium::{Medium, Readable};
+/// use cachemaint_store::Store;
+/// use std::sync::atomic::Ordering;
+///
+/// let (mut store, _) = Store::create_new(medium)?;
+/// let counters = store.region_or_create("counters", 4096)?;
+/// counters.store(0, counters.load(0, Ordering::Relaxed) + 1, Ordering::Relaxed);
+/// counters.persist(0..8)?;
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "std"))]
+/// # fn main() {}
+/// ```
+#[derive(Debug)]
+pub struct Region<M: Medium> {
+    medium: Arc<M>,
+    info: Info,
+    since_use: Origin,
+    /// As long as it exists, the region is in use. It is the lock of a log in the region.
+    mark: Arc<WriterLock>,
+    /// Locked as long as the store or a region of it exists.
+    writer: Writer,
+}
+
+/// Another handle of the same region.
+impl<M: Medium> Clone for Region<M> {
+    fn clone(&self) -> Self {
+        let Self { medium, info, since_use, mark, writer } = self;
+        let (medium, mark) = (Arc::clone(medium), Arc::clone(mark));
+        Self { medium, info: *info, since_use: *since_use, mark, writer: writer.clone() }
+    }
+}
+
+impl<M: Medium> Region<M> {
+    /// Returns its entry in the table, as it was before the store handed it out: [`Info::is_dirty`] is false if its bytes are
+    /// as at the last seal.
+    #[must_use]
+    pub const fn info(&self) -> &Info {
+        &self.info
+    }
+
+    /// Returns the worst event since the region was last handed out, or created if it never was. It decides which bytes
+    /// are left of those that were stored then.
+    ///
+    /// | event | bytes stored at the last use |
+    /// |---|---|
+    /// | [`SameProcess`](Origin::SameProcess), [`SameBoot`](Origin::SameBoot) | all are there, unless the machine hibernated |
+    /// | [`Unknown`](Origin::Unknown): a boot is not known, or no longer in the [history](crate::Reader::history) | any that were not written back can be lost |
+    /// | [`Kexec`](Origin::Kexec) | those are there that [survive](cachemaint::survival) it, unless a reset or a power loss came before |
+    /// | another | those are there that [survive](cachemaint::survival) it |
+    ///
+    /// A reset or a power loss before a kexec shows only if the store was opened for writing between the two: open it in each
+    /// boot.
+    ///
+    /// The recovery of a region is a use, too: after one that was cut off this is `SameBoot`, though bytes of earlier uses can
+    /// be lost. So put a blob in each use once the region is whole. If that blob has no higher
+    /// [generation](Info::generation) than the [entry](Self::info) of the region, recover it as after the worst event.
+    #[must_use]
+    pub const fn since_use(&self) -> Origin {
+        self.since_use
+    }
+
+    /// Returns the medium of the store. The region has its [range](Info::range).
+    #[must_use]
+    pub fn medium(&self) -> &M {
+        &self.medium
+    }
+
+    /// Returns a range of the region as one of the medium.
+    #[inline]
+    #[track_caller]
+    pub(super) fn on_medium(&self, range: &Range<u64>) -> Range<u64> {
+        let len = self.info.len;
+        assert!(
+            range.start <= range.end && range.end <= len,
+            "the range {range:?} is out of range: the region has {len} bytes"
+        );
+        self.info.offset + range.start..self.info.offset + range.end
+    }
+
+    /// Returns parts of the region as parts of the medium.
+    #[track_caller]
+    fn parts<'b>(&self, parts: &[(u64, &'b [u8])]) -> Vec<(u64, &'b [u8])> {
+        parts.iter().map(|(at, bytes)| (self.at(*at, bytes.len()), *bytes)).collect()
+    }
+
+    #[inline]
+    #[track_caller]
+    fn at(&self, at: u64, len: usize) -> u64 {
+        self.on_medium(&(at..at.saturating_add(len as u64))).start
+    }
+
+    /// Returns the offset of a word on the medium, which would name that in its own panic.
+    #[inline]
+    #[track_caller]
+    fn word(&self, at: u64) -> u64 {
+        assert!(at.is_multiple_of(WORD as u64), "offset {at} is not a multiple of {WORD}");
+        self.at(at, WORD)
+    }
+}
+
+impl<M: Medium> Store<M> {
+    /// Returns a region of the last commit, to be used in place.
+    ///
+    /// Two records note first that the region is [dirty](Info::is_dirty): two, so that damage to the last one does not take
+    /// the note away. They remove the seal of the store, and are as deep as the medium allows.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`], [`ErrorKind::OtherContent`]; as [`begin`](Self::begin) and
+    /// [`commit`](crate::Transaction::commit).
+    ///
+    /// # Cost
+    /// Two fences, and the write-back of the log as deep as the medium allows. Nothing of that if nothing was committed
+    /// since the region was handed out. Nothing of the region is read.
+    pub fn region(&mut self, name: &str) -> Result<Region<M>, Error<M::Error>> {
+        let info = self.stat(name).ok_or_else(|| Error::not_found(name))?;
+        if info.content != Content::Region {
+            return Err(Error::other_content(name, info.content));
+        }
+        self.check_is_usable()?;
+        let taken = self.taken.get(&info.offset);
+        if taken.is_none_or(|taken| taken.generation != self.state.number) {
+            self.note_use(&info)?;
+        }
+        let taken = self.taken.entry(info.offset).or_default();
+        let mark = taken.mark.upgrade().unwrap_or_default();
+        *taken = Taken { mark: Arc::downgrade(&mark), generation: self.state.number };
+        let (medium, writer) = (Arc::clone(&self.medium), self.writer.clone());
+        Ok(Region { medium, info, since_use: self.since(info.generation), mark, writer })
+    }
+
+    /// Returns a region, to be used in place, and commits a new one of `len` zero bytes first if the store has no region
+    /// of this name.
+    ///
+    /// A crash meanwhile leaves no region or a whole one, so the next call succeeds. A region that exists keeps its length
+    /// and its attributes, which [`Region::info`] returns.
+    ///
+    /// # Errors
+    /// As [`create_region`](crate::Transaction::create_region) and [`region`](Self::region).
+    ///
+    /// # Cost
+    /// As `region`, and for a new region another commit and the write-back of its zeros.
+    #[expect(single_use_lifetimes, reason = "an anonymous one is not stable here")]
+    pub fn region_or_create<'a>(
+        &mut self,
+        attributes: impl Into<Attributes<'a>>,
+        len: u64,
+    ) -> Result<Region<M>, Error<M::Error>> {
+        let attributes = attributes.into();
+        let mut transaction = self.begin()?;
+        if transaction.contains(attributes.name) {
+            drop(transaction);
+        } else {
+            transaction.create_region(attributes, len)?;
+            transaction.commit()?;
+        }
+        self.region(attributes.name)
+    }
+
+    /// Notes that a region is handed out.
+    ///
+    /// A seal was as deep as the medium allows, so it would come back with the loss of the caches or buffers that hold the
+    /// note. Not every process is permitted to flush the medium's own buffers: then the lines are written back all the same.
+    fn note_use(&mut self, info: &Info) -> Result<(), Error<M::Error>> {
+        self.unseal()?;
+        for _ in 0..2 {
+            let used = Use { generation: self.state.number + 1, is_dirty: true };
+            let live = self.table.live.get(info.name.as_bytes()).map(|live| live.used(used));
+            self.append_changes(Draft::commit(false), live.into_iter().collect())?;
+        }
+        drop(self.deep_persist_log());
+        Ok(())
+    }
+
+    /// Appends a record of entries that take no other place, and puts them into the table.
+    fn append_changes(
+        &mut self,
+        mut draft: Draft,
+        mut changed: Vec<Live>,
+    ) -> Result<(), Error<M::Error>> {
+        for live in &mut changed {
+            live.append(&mut draft.bytes, 0);
+        }
+        let at = self.append(draft, None)? + self.log.places.current[0];
+        for mut live in changed {
+            live.at += at;
+            self.table.change(live);
+        }
+        Ok(())
+    }
+
+    /// Makes everything durable once more, as deep as the medium allows, and records that: on a DAX file up to the medium's
+    /// own buffers ([`DaxFile::deep_persist`](cachemaint::dax::DaxFile::deep_persist)). If nothing is changed afterwards, the next
+    /// opening need not verify all blobs, unless earlier damage is still there. Returns the number of the commit.
+    ///
+    /// Regions that this store has handed out are not [dirty](crate::Info::is_dirty) afterwards. Those that
+    /// an earlier process left dirty are written back, too, and stay dirty.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InUse`], as long as there is a [`Region`](crate::Region): its bytes can change. If the medium
+    /// fails. No blob is lost by that. The next opening may or may not find the store sealed; if it does, all bytes in use
+    /// were written back.
+    ///
+    /// # Cost
+    /// A write-back of all lines of the store that are in use, and a record.
+    pub fn seal(&mut self) -> Result<u64, Error<M::Error>> {
+        self.check_is_usable()?;
+        let mut clean = Vec::new();
+        for live in self.table.live.iter().filter(|live| live.entry.is == Is::Region) {
+            let used = live.entry.last_use();
+            let Some(taken) = self.taken.get(&live.entry.at).filter(|_| used.is_dirty) else {
+                continue;
+            };
+            if taken.is_in_use() {
+                let name = Some(ShortName::of(&live.info().name));
+                return Err(Error(ErrorKind::InUse { name }));
+            }
+            clean.push(live.used(Use { is_dirty: false, ..used }));
+        }
+        // Other threads may have stored to regions.
+        self.medium.order_observed();
+        for range in self.space.used().chain(core::iter::once(0..root::BYTES)) {
+            self.medium.deep_persist(range).map_err(Error::medium)?;
+        }
+        self.append_changes(Draft::commit(true), clean)?;
+        self.taken.clear();
+        // Without this the next opening may find the record before, which is not sealed.
+        self.deep_persist_log().map_err(Error::medium)?;
+        Ok(self.state.number)
+    }
+
+    /// Removes the seal, by a record without changes that is made as deep as the seal was. The record of the changes is
+    /// not: if it were, it would outlive the bytes of its blobs.
+    pub(super) fn unseal(&mut self) -> Result<(), Error<M::Error>> {
+        if self.state.is_sealed {
+            self.append(Draft::commit(false), None)?;
+            drop(self.deep_persist_log());
+        }
+        Ok(())
+    }
+}
+
+/// Offsets are those in the region.
+impl<M: Medium + Send> Readable for Region<M> {
+    type Error = M::Error;
+
+    fn len(&self) -> u64 {
+        self.info.len
+    }
+
+    #[inline]
+    #[track_caller]
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        self.medium.load(self.word(at), order)
+    }
+
+    #[inline]
+    #[track_caller]
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), M::Error> {
+        self.medium.read(self.at(at, into.len()), into)
+    }
+
+    fn check(&self) -> Result<(), M::Error> {
+        self.medium.check()
+    }
+}
+
+/// Offsets are those in the region. A fence completes the write-backs that this thread has issued for the whole medium.
+impl<M: Medium + Send> Medium for Region<M> {
+    fn granularity(&self) -> Granularity {
+        self.medium.granularity()
+    }
+
+    fn atomic_unit(&self) -> usize {
+        self.medium.atomic_unit()
+    }
+
+    #[inline]
+    #[track_caller]
+    fn store(&self, at: u64, word: u64, order: Ordering) {
+        self.medium.store(self.word(at), word, order);
+    }
+
+    #[inline]
+    #[track_caller]
+    fn write(&self, at: u64, from: &[u8]) {
+        self.medium.write(self.at(at, from.len()), from);
+    }
+
+    #[inline]
+    #[track_caller]
+    fn issue_writeback(&self, range: Range<u64>) -> Result<(), M::Error> {
+        self.medium.issue_writeback(self.on_medium(&range))
+    }
+
+    #[inline]
+    #[track_caller]
+    fn fence(&self) {
+        self.medium.fence();
+    }
+
+    #[inline]
+    #[track_caller]
+    fn order_observed(&self) {
+        self.medium.order_observed();
+    }
+
+    #[track_caller]
+    fn copy_unfenced(&self, parts: &[(u64, &[u8])]) -> Result<(), M::Error> {
+        self.medium.copy_unfenced(&self.parts(parts))
+    }
+
+    /// The medium's own call can report an end of the process at its fence.
+    #[track_caller]
+    fn persist_copy(&self, parts: &[(u64, &[u8])]) -> Result<(), M::Error> {
+        self.medium.persist_copy(&self.parts(parts))
+    }
+
+    #[inline]
+    #[track_caller]
+    fn persist(&self, range: Range<u64>) -> Result<(), M::Error> {
+        self.medium.persist(self.on_medium(&range))
+    }
+
+    #[track_caller]
+    fn deep_persist(&self, range: Range<u64>) -> Result<(), M::Error> {
+        self.medium.deep_persist(self.on_medium(&range))
+    }
+
+    fn writer_lock(&self) -> Option<&WriterLock> {
+        Some(&self.mark)
+    }
+}
+
+/// A region that a store has handed out since it was opened or sealed.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    mark: Weak<WriterLock>,
+    /// The number of the last commit before.
+    generation: u64,
+}
+
+impl Taken {
+    /// Returns true if the region is in use. If it is not, this thread has observed the stores of all users.
+    pub(super) fn is_in_use(&self) -> bool {
+        let in_use = self.mark.strong_count() > 0;
+        // The last user has dropped its mark with a release.
+        fence(Acquire);
+        in_use
+    }
+}

@@ -1,0 +1,383 @@
+//! Every state that a crash may leave, and that nothing is left out which a crash would show.
+
+use crate::life::{
+    BYTES, Do, Life, Note, Opening, after, blobs, commit, expected, judge, later, open, options,
+    work,
+};
+use crate::plain::Plain;
+use crate::region_crashes;
+use crate::regions::BYTES as REGION_BYTES;
+use Do::{Delete, Put, Rename, Stream, Wide};
+use cachemaint::medium::{Medium as _, Readable as _};
+use cachemaint_sim::mutation::{Mutation, Setting, Weakening};
+use cachemaint_sim::waste::Kind;
+use cachemaint_sim::{Effort, Exploration, Killed, Model, SimMedium, Simulation, Violation};
+use cachemaint_store::{Error, ErrorKind, FormatError};
+use cachemaint_test_support::part::Part;
+
+/// One word of a state near the latest or the oldest one differs: a tag depends on all words of its record, so any others
+/// look like these.
+pub(crate) const EFFORT: Effort = Effort::Deviations(1);
+
+/// Before the first note, the first `before` transactions have happened.
+fn recovery(
+    life: Life,
+    before: Option<usize>,
+) -> impl Fn(&SimMedium, &[Note]) -> Result<(), Violation> {
+    move |medium, notes| {
+        let told: Vec<Note> =
+            before.map(Note::Committed).into_iter().chain(notes.to_vec()).collect();
+        match open(medium) {
+            Ok((_, found)) => judge(life, &found, &told),
+            Err(Opening::Store(error))
+                if matches!(error.kind(), ErrorKind::Format(FormatError::Foreign { .. }))
+                    && expected(&told).is_none() =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// A medium with a store to which this has happened.
+fn with(simulation: &Simulation, before: Life) -> Simulation {
+    simulation.clone().prepared(move |medium| {
+        drop(options().create_new(medium).unwrap());
+        let (mut store, _) = options().open(medium).unwrap();
+        work(&mut store, before, 0, |_| ()).unwrap();
+    })
+}
+
+/// A store is opened to which the first transactions of a life have happened, and lives the others.
+fn explore(simulation: &Simulation, life: Life, before: usize) -> Exploration {
+    with(simulation, &life[..before]).explore(
+        |medium, notes| {
+            let (mut store, _) = later().open(medium).unwrap();
+            work(&mut store, life, before, |note| notes.add(note)).unwrap();
+        },
+        recovery(life, Some(before)),
+    )
+}
+
+fn creation(simulation: &Simulation) -> Exploration {
+    simulation.explore(
+        |medium, notes| {
+            let (mut store, _) = options().create_new(medium).unwrap();
+            notes.add(Note::Created);
+            work(&mut store, FIRST, 0, |note| notes.add(note)).unwrap();
+        },
+        recovery(FIRST, None),
+    )
+}
+
+/// One blob.
+const FIRST: Life = &[&[Put("a", 1)]];
+/// Several at once, replaced and deleted.
+const SEVERAL: Life = &[
+    &[Put("a", 1), Put("b", 2), Put("c", 3)],
+    &[Put("b", 4), Delete("a"), Stream("d", 5)],
+    &[Rename("c", "a"), Put("b", 6)],
+];
+/// A table that gets longer and shorter, and blobs that take the places of others.
+const REUSE: Life = &[
+    &[Put("a", 3), Put("b", 7)],
+    &[Put("a", 4)],
+    &[Put("b", 5), Put("a", 3)],
+    &[Delete("b"), Put("c", 7)],
+    &[Put("a", 5)],
+];
+/// A blob is put twice in a transaction, another one put and deleted.
+const UNDONE: Life = &[&[Put("a", 1), Put("a", 2), Put("b", 3), Delete("b")], &[Delete("a")]];
+
+/// The log grows, and then has room for more.
+const WIDE: Life = &[&[Put("a", 1)], &[Wide("b", 2), Wide("c", 3)], &[Delete("b"), Put("a", 4)]];
+/// Room for the larger log.
+const WIDE_BYTES: u64 = BYTES + (64 << 10);
+
+/// A blob that is put again and again, until the log is full and after it was compacted.
+const AGAIN: Life = &[&[Put("a", 1), Put("b", 2)], &[Put("a", 4)], &[Put("b", 3)], &[Put("a", 5)]];
+
+/// Commits, so many that the log is compacted by one of the last transactions of a life.
+fn compacted(
+    simulation: &Simulation,
+    recovery: impl Fn(&SimMedium, &[Note]) -> Result<(), Violation> + Sync,
+) -> Exploration {
+    let plain = Plain::zeros(BYTES as usize);
+    let (mut store, _) = options().create_new(plain.clone()).unwrap();
+    let root = || u64::from_le_bytes(*plain.bytes()[40..].first_chunk().unwrap());
+    let mut commits = 0;
+    work(&mut store, AGAIN, 0, |_| ()).unwrap();
+    while root() == 0 {
+        commit(&mut store, &[Put("b", 3)]).unwrap();
+        commits += 1;
+    }
+    assert!(commits > 4, "{commits}");
+    let simulation = simulation.clone().prepared(move |medium| {
+        let (mut store, _) = options().create_new(medium).unwrap();
+        work(&mut store, &AGAIN[..1], 0, |_| ()).unwrap();
+        for _ in 0..commits - 1 {
+            commit(&mut store, &[Put("b", 3)]).unwrap();
+        }
+        commit(&mut store, &[Put("b", 2)]).unwrap();
+    });
+    simulation.explore(
+        |medium, notes| {
+            let (mut store, _) = later().open(medium).unwrap();
+            work(&mut store, AGAIN, 1, |note| notes.add(note)).unwrap();
+        },
+        recovery,
+    )
+}
+
+/// After a crash a drive may lose a block, here a mirror of the log and a copy of each root: the others suffice.
+fn with_one_mirror(
+    life: Life,
+    before: usize,
+) -> impl Fn(&SimMedium, &[Note]) -> Result<(), Violation> {
+    move |medium, notes| {
+        let told: Vec<Note> = [Note::Committed(before)].into_iter().chain(notes.to_vec()).collect();
+        for mirror in 0..2 {
+            let mut bytes = vec![0; BYTES as usize];
+            let Ok(()) = medium.read(0, &mut bytes);
+            for area in [16_384, 24_576] {
+                bytes[area + mirror * 4096..][..4096].fill(0xa5);
+            }
+            for slot in [0, 4096] {
+                bytes[slot + mirror * 8192..][..4096].fill(0xa5);
+            }
+            let (_, found) = open(Plain::new(bytes)).map_err(Violation::from)?;
+            judge(life, &found, &told)?;
+        }
+        Ok(())
+    }
+}
+
+fn mirrored(simulation: &Simulation) -> Exploration {
+    with(simulation, &REUSE[..2]).explore(
+        |medium, notes| {
+            let (mut store, _) = later().open(medium).unwrap();
+            work(&mut store, &REUSE[..3], 2, |note| notes.add(note)).unwrap();
+        },
+        with_one_mirror(REUSE, 2),
+    )
+}
+
+/// A copy of a record and one of the root are damaged: the opening mends them.
+fn mended(simulation: &Simulation) -> Exploration {
+    let simulation = simulation.clone().prepared(|medium| {
+        let (mut store, _) = options().create_new(medium).unwrap();
+        work(&mut store, &REUSE[..2], 0, |_| ()).unwrap();
+        // The record behind the base, which has 256 bytes, and the root.
+        for at in [20_480 + 256 + 48, 20_480 + 256 + 120, 4096 + 48] {
+            medium.write(at, &[0xa5; 8]);
+        }
+    });
+    simulation.explore(
+        |medium, notes| {
+            let (store, opened) = later().open(medium).unwrap();
+            assert_eq!(opened.mended.len(), 2);
+            drop(store);
+            notes.add(Note::Committed(2));
+        },
+        |medium, notes| {
+            if notes.is_empty() { Ok(()) } else { with_one_mirror(REUSE, 2)(medium, notes) }
+        },
+    )
+}
+
+/// A process that is killed after so many operations; another one opens the store, reads it and goes on; then the
+/// power fails.
+fn killed_and_gone_on(simulation: &Simulation, kill: u64, life: Life) -> Exploration {
+    with(simulation, &life[..1]).explore(
+        |medium, notes| {
+            notes.add(Note::Begun(2));
+            let mortal = medium.mortal(kill);
+            let died = later()
+                .open(&mortal)
+                .map_err(|failed| failed.error)
+                .and_then(|(mut store, _)| work(&mut store, &life[..2], 1, |_| ()));
+            assert!(matches!(
+                died.as_ref().map_err(Error::kind),
+                Ok(()) | Err(ErrorKind::Format(FormatError::Medium(Killed) | FormatError::Failed))
+            ));
+            // The process is killed even if it had done all.
+            medium.killed();
+
+            let (mut store, _) = options().open(medium).unwrap();
+            let found = blobs(&store).unwrap();
+            let done = (1..=2).find(|number| after(life, *number) == found).unwrap();
+            notes.add(Note::Committed(done));
+            work(&mut store, &life[..=done], done, |note| notes.add(note)).unwrap();
+        },
+        recovery(life, Some(1)),
+    )
+}
+
+/// The operations that these lives take, at least.
+const OPERATIONS: u64 = 24;
+
+/// Killed after each operation; the first failure, or the last exploration.
+fn killed_anywhere(simulation: &Simulation) -> Exploration {
+    let mut explorations = (0..OPERATIONS).map(|at| killed_and_gone_on(simulation, at, REUSE));
+    let failed = explorations.find(|exploration| exploration.failure.is_some());
+    failed.unwrap_or_else(|| killed_and_gone_on(simulation, OPERATIONS, REUSE))
+}
+
+/// An abandoned transaction leaves nothing, and the next ones are right.
+fn given_up(simulation: &Simulation) -> Exploration {
+    with(simulation, &REUSE[..2]).explore(
+        |medium, notes| {
+            let (mut store, _) = options().open(medium).unwrap();
+            let mut given_up = store.begin().unwrap();
+            given_up.put("a", &[9; 200]).unwrap();
+            let abandoned = given_up.put_with("z", 300, |writer| {
+                writer.append(&[8; 90])?;
+                Err::<(), _>(None)
+            });
+            assert_eq!(abandoned, Err(None));
+            drop(given_up);
+            work(&mut store, &REUSE[..3], 2, |note| notes.add(note)).unwrap();
+        },
+        recovery(REUSE, Some(2)),
+    )
+}
+
+/// Everything is written back before a reboot.
+fn sealed(simulation: &Simulation) -> Exploration {
+    with(simulation, &REUSE[..2]).explore(
+        |medium, notes| {
+            let (mut store, _) = later().open(medium).unwrap();
+            store.seal().unwrap();
+            work(&mut store, &REUSE[..3], 2, |note| notes.add(note)).unwrap();
+        },
+        recovery(REUSE, Some(2)),
+    )
+}
+
+/// The medium has grown since the last commit, and the new space is used.
+fn grown(simulation: &Simulation) -> Exploration {
+    let simulation = simulation.clone().prepared(|medium| {
+        let part = Part { medium, len: BYTES - 1024 };
+        drop(options().create_new(part).unwrap());
+        let (mut store, _) = options().open(part).unwrap();
+        work(&mut store, &REUSE[..1], 0, |_| ()).unwrap();
+    });
+    simulation.explore(
+        |medium, notes| {
+            let (mut store, _) = later().open(medium).unwrap();
+            work(&mut store, &REUSE[..3], 1, |note| notes.add(note)).unwrap();
+        },
+        recovery(REUSE, Some(1)),
+    )
+}
+
+/// Crashes of the workload alone: recovery is cut in tests of its own.
+fn uncut(model: Model) -> Simulation {
+    uncut_with(model, BYTES)
+}
+
+fn uncut_with(model: Model, bytes: u64) -> Simulation {
+    Simulation::new(model, bytes).crashes_in_recovery(0).effort(EFFORT)
+}
+
+/// The neutral model has every crash of x86 and arm64, as a test of the simulator shows. A tag depends on all words of its
+/// record, so no two states look the same: those near the oldest and the latest are tried, and some by chance.
+#[test]
+fn a_crash_leaves_what_was_before_or_what_is_after() {
+    for effort in [EFFORT, Effort::Random { states: 10, seed: 5 }] {
+        let with_effort =
+            |bytes| Simulation::new(Model::NEUTRAL, bytes).crashes_in_recovery(0).effort(effort);
+        let simulation = with_effort(BYTES);
+        let mut recoveries = 0;
+        for exploration in [
+            creation(&simulation),
+            explore(&simulation, SEVERAL, 0),
+            explore(&simulation, REUSE, 1),
+            explore(&simulation, UNDONE, 0),
+            given_up(&simulation),
+            sealed(&simulation),
+            grown(&simulation),
+            explore(&with_effort(WIDE_BYTES), WIDE, 1),
+            compacted(&simulation, recovery(AGAIN, Some(1))),
+            compacted(&simulation, with_one_mirror(AGAIN, 1)),
+            mended(&simulation),
+            mirrored(&simulation),
+        ] {
+            exploration.assert_safe();
+            exploration.waste.assert_none_of(&[Kind::NeverPersisted]);
+            recoveries += exploration.recoveries;
+        }
+        assert!(recoveries >= 500, "{recoveries} recoveries");
+    }
+}
+
+#[test]
+fn it_is_right_on_media_that_need_less_and_on_pages() {
+    for model in [Model::X86_EADR, Model::PAGES, Model::CACHES_KEPT] {
+        let simulation = uncut(model);
+        explore(&simulation, SEVERAL, 0).assert_safe();
+        explore(&simulation, REUSE, 1).assert_safe();
+        sealed(&simulation).assert_safe();
+        killed_anywhere(&simulation).assert_safe();
+        explore(&uncut_with(model, WIDE_BYTES), WIDE, 1).assert_safe();
+        compacted(&simulation, recovery(AGAIN, Some(1))).assert_safe();
+        mended(&simulation).assert_safe();
+        mirrored(&simulation).assert_safe();
+    }
+}
+
+/// Opening a store writes too, and is cut off as the commit before it was.
+fn cut_twice(simulation: &Simulation) -> Exploration {
+    explore(&simulation.clone().effort(EFFORT), &REUSE[..2], 1)
+}
+
+/// Each scenario must be safe before anything is left out: that includes a kill at every operation, and recovery
+/// that is itself cut by a crash. The quick ones come first, since a mutant is tried until one fails.
+#[test]
+#[ignore = "mutation takes half a minute: cargo test -- --ignored"]
+fn no_write_back_and_no_fence_can_be_left_out() {
+    let uncut = |setting: &Setting| setting.simulation(BYTES).crashes_in_recovery(0).effort(EFFORT);
+    let mut mutation = Mutation::new().only_in("crates/store/src");
+    for weakening in [
+        Weakening::NoWriteback,
+        Weakening::FirstLineOnly,
+        Weakening::NotTheFirstLine,
+        Weakening::NoFence,
+    ] {
+        let source = "done = done.and(self.medium.deep_persist(range));";
+        let reason = "the log is durable already: it is made deeper, which `region_seals` shows";
+        mutation = mutation.equivalent("writing/append.rs", source, weakening, &[], reason);
+    }
+    let survivors = mutation.run(&[
+        &|setting: &Setting| explore(&uncut(setting), SEVERAL, 0),
+        &|setting: &Setting| explore(&uncut(setting), REUSE, 1),
+        &|setting: &Setting| compacted(&uncut(setting), with_one_mirror(AGAIN, 1)),
+        &|setting: &Setting| mended(&uncut(setting)),
+        &|setting: &Setting| mirrored(&uncut(setting)),
+        &|setting: &Setting| sealed(&uncut(setting)),
+        &|setting: &Setting| creation(&uncut(setting)),
+        &|setting: &Setting| killed_anywhere(&uncut(setting)),
+        &|setting: &Setting| cut_twice(&setting.simulation(BYTES)),
+        &|setting: &Setting| region_crashes::dropped_elsewhere(&setting.simulation(REGION_BYTES)),
+        &|setting: &Setting| region_crashes::sealed(&setting.simulation(REGION_BYTES)),
+        &|setting: &Setting| region_crashes::created(&setting.simulation(REGION_BYTES)),
+    ]);
+    println!("{survivors}");
+    survivors.assert_none();
+}
+
+/// The root has its own file, which a journal and a recorder will share.
+#[test]
+#[ignore = "mutation takes half a minute: cargo test -- --ignored"]
+fn no_write_back_and_no_fence_of_a_root_can_be_left_out() {
+    let uncut = |setting: &Setting| setting.simulation(BYTES).crashes_in_recovery(0).effort(EFFORT);
+    let survivors = Mutation::new().only_in("crates/format/src/root").run(&[
+        &|setting: &Setting| creation(&uncut(setting)),
+        &|setting: &Setting| mended(&uncut(setting)),
+        &|setting: &Setting| compacted(&uncut(setting), with_one_mirror(AGAIN, 1)),
+        &|setting: &Setting| killed_anywhere(&uncut(setting)),
+    ]);
+    println!("{survivors}");
+    survivors.assert_none();
+}

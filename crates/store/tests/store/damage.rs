@@ -1,0 +1,305 @@
+//! Damage: each class of bytes, in one copy and in both; and bytes that are anything.
+
+use crate::life::{later, options, why};
+use crate::plain::Plain;
+use crate::random::Random;
+use crate::seal::{self, entries, log, put, records, u64_at};
+use cachemaint::medium::{Bytes, Readable as _};
+use cachemaint_store::{ErrorKind, Part, Reader, Verify};
+use cachemaint_test_support::cases::cases;
+use cachemaint_test_support::looks::Looks;
+use std::collections::BTreeMap;
+
+type Blobs = BTreeMap<String, Vec<u8>>;
+
+/// A store with values, blobs of one chunk and of several, and a region, whose log was compacted.
+fn lived() -> (Vec<u8>, Blobs) {
+    let medium = Plain::zeros(512 << 10);
+    let (mut store, _) = options().create_new(medium.clone()).unwrap();
+    let mut blobs = Blobs::new();
+    let mut transaction = store.begin().unwrap();
+    transaction.create_region("ram", 4096).unwrap();
+    transaction.commit().unwrap();
+    for round in 0..60_u8 {
+        let mut transaction = store.begin().unwrap();
+        let name = format!("blob {}", round % 7);
+        let len = [10, 300, 0, 256, 257, 70_000, 4096][usize::from(round) % 7];
+        let bytes: Vec<u8> = (0..len).map(|at: u32| at as u8 ^ round).collect();
+        transaction.put(&name, &bytes).unwrap();
+        blobs.insert(name, bytes);
+        transaction.commit().unwrap();
+    }
+    drop(store);
+    let image = medium.bytes();
+    assert!(u64_at(&image, 40) > 1, "it was compacted");
+    (image, blobs)
+}
+
+fn found(image: &[u8]) -> Blobs {
+    let reader = Reader::open(Bytes(image)).unwrap();
+    let infos = reader.entries().map(|entry| entry.unwrap().0).filter(|info| &*info.name != "ram");
+    infos.map(|info| (info.name.to_string(), reader.load(&info.name).unwrap())).collect()
+}
+
+/// The positions of records in the log.
+fn positions(image: &[u8]) -> Vec<core::ops::Range<usize>> {
+    let log = log(image).unwrap();
+    let records = records(image, log.mirrors[0], log.capacity);
+    let is_of_this = |record: &core::ops::Range<usize>| {
+        let twin = record.start - log.mirrors[0] + log.mirrors[1];
+        image[record.clone()] == image[twin..twin + record.len()]
+    };
+    let mut chain = 0;
+    let mut positions = Vec::new();
+    for record in records.into_iter().filter(is_of_this) {
+        if u64_at(image, record.start + 8) != chain {
+            break;
+        }
+        chain = u64_at(image, record.start);
+        positions.push(record.start - log.mirrors[0]..record.end - log.mirrors[0]);
+    }
+    positions
+}
+
+#[test]
+fn damage_of_one_copy_costs_nothing_and_is_mended() {
+    let (image, blobs) = lived();
+    let log = log(&image).unwrap();
+    let end = positions(&image).last().unwrap().end;
+    for mirror in log.mirrors {
+        for at in (mirror..mirror + end).step_by(13) {
+            let mut harmed = image.clone();
+            harmed[at] ^= 0x41;
+            assert!(found(&harmed) == blobs, "byte {at}");
+            let medium = Plain::new(harmed);
+            let (store, opened) = options().open(medium.clone()).unwrap();
+            let [damage] = opened.mended[..] else { panic!("{:?}", opened.mended) };
+            let range = damage.offset..damage.offset + damage.len;
+            assert!(damage.part == Part::RecordCopy && range.contains(&(at as u64)), "{damage:?}");
+            drop(store);
+            assert!(medium.bytes()[at] == image[at]);
+            assert_eq!(options().open(medium).unwrap().1.mended, []);
+        }
+    }
+    let newest = [0, 4096].into_iter().max_by_key(|at| u64_at(&image, at + 40)).unwrap();
+    for slot in [newest, newest + 8192] {
+        for at in slot..slot + 104 {
+            let mut harmed = image.clone();
+            harmed[at] ^= 0x41;
+            assert!(found(&harmed) == blobs, "byte {at}");
+            let (_, opened) = options().open(Plain::new(harmed)).unwrap();
+            assert_eq!(opened.mended[0].part, Part::Root, "byte {at}");
+        }
+    }
+}
+
+/// A record that stands before a whole one is damage; the last one alone looks like a crash, and the opening says so.
+#[test]
+fn damage_of_both_copies_is_reported_or_undoes_the_last_commit() {
+    let (image, blobs) = lived();
+    let (log, positions) = (log(&image).unwrap(), positions(&image));
+    let (last, before) = positions.split_last().unwrap();
+    let harm = |record: &core::ops::Range<usize>| {
+        let mut harmed = image.clone();
+        for mirror in log.mirrors {
+            harmed[mirror + record.start + 45] ^= 1;
+        }
+        harmed
+    };
+    for record in before {
+        let harmed = harm(record);
+        let bytes = Bytes(&harmed);
+        let snapshot = Reader::open(bytes).unwrap();
+        let (mut known, mut errors) = (0, 0);
+        for entry in snapshot.entries() {
+            match entry.map_err(ErrorKind::from) {
+                Ok((info, _)) => {
+                    known += 1;
+                    if let Some(bytes) = blobs.get(&*info.name) {
+                        let mut found = vec![0; info.len as usize];
+                        snapshot.blob(&info.name).unwrap().read_at(0, &mut found).unwrap();
+                        assert!(found == *bytes);
+                    }
+                }
+                Err(ErrorKind::Damaged(damage)) => {
+                    errors += 1;
+                    assert_eq!(damage.part, Part::Record);
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+        assert!(errors == 1 && known <= 8, "{known} and {errors}");
+        for name in blobs.keys() {
+            // It is as it was, or not known.
+            let is_known = snapshot.stat(name).map(|info| info.map(|info| info.len));
+            assert!(is_known.is_err() || is_known == Ok(Some(blobs[name].len() as u64)));
+        }
+        assert_eq!(snapshot.verify(&mut |_| ()).unwrap().records.len(), 1);
+        let refused = options().open(Plain::new(harmed)).unwrap_err();
+        let is_told =
+            matches!(why(&refused), ErrorKind::Damaged(found) if found.part == Part::Record);
+        assert!(is_told, "{refused}");
+    }
+    let number = u64_at(&image, log.mirrors[0] + last.start + 16);
+    let (store, opened) = options().open(Plain::new(harm(last))).unwrap();
+    assert_eq!(opened.undone, Some(number));
+    assert_eq!(store.generation(), number + 1, "a number is never used again");
+}
+
+/// The last commit counts only if its blob is whole: without a later record a crash may have torn it.
+#[test]
+fn damage_of_a_blob_costs_the_blob_or_undoes_the_last_commit() {
+    let (image, blobs) = lived();
+    let reader = Reader::open(Bytes(&image)).unwrap();
+    for name in blobs.keys() {
+        let info = reader.stat(name).unwrap().unwrap();
+        if info.len <= 256 {
+            continue;
+        }
+        let mut harmed = image.clone();
+        harmed[info.offset as usize + info.len as usize - 1] ^= 1;
+        let bytes = Bytes(&harmed);
+        let loaded = Reader::open(bytes).unwrap().load(name).map_err(ErrorKind::from);
+        let (_, opened) =
+            options().verify(Verify::Always).open(Plain::new(harmed.clone())).unwrap();
+        if opened.undone.is_some() {
+            assert!(info.generation == reader.generation());
+            continue;
+        }
+        let Err(ErrorKind::Damaged(damage)) = loaded else { panic!("{loaded:?}") };
+        let at = (info.len - 1) / 65_536 * 65_536;
+        assert_eq!(damage.part, Part::Bytes { at });
+        let found = opened.verification.unwrap();
+        assert_eq!((found.damaged.len(), &*found.damaged[0].0), (1, &**name));
+    }
+    // The tags of a blob of several chunks.
+    let info = reader.stat("blob 5").unwrap().unwrap();
+    let mut harmed = image.clone();
+    harmed[info.offset as usize + 70_000] ^= 1;
+    let loaded = Reader::open(Bytes(&harmed)).unwrap().load("blob 5").map_err(ErrorKind::from);
+    assert!(matches!(loaded, Err(ErrorKind::Damaged(found)) if found.part == Part::Tags));
+}
+
+#[test]
+fn a_commit_whose_blob_is_torn_is_undone() {
+    let medium = Plain::zeros(64 << 10);
+    let (mut store, _) = options().create_new(medium.clone()).unwrap();
+    let put = |store: &mut cachemaint_store::Store<Plain>, byte| {
+        let mut transaction = store.begin().unwrap();
+        transaction.put("a", &[byte; 1000]).unwrap();
+        transaction.commit().unwrap()
+    };
+    put(&mut store, 1);
+    let number = put(&mut store, 2);
+    let at = store.stat("a").unwrap().offset;
+    drop(store);
+    let mut image = medium.bytes();
+    image[at as usize + 999] ^= 1;
+    assert_eq!(Reader::open(Bytes(&image)).unwrap().load("a").unwrap(), [1; 1000]);
+    let medium = Plain::new(image);
+    let (store, opened) = options().open(medium.clone()).unwrap();
+    assert_eq!((opened.undone, store.load("a").unwrap()), (Some(number), vec![1; 1000]));
+    drop(store);
+    // It does not come back, though its bytes do.
+    let mut image = medium.bytes();
+    image[at as usize + 999] ^= 1;
+    let (store, opened) = options().open(Plain::new(image)).unwrap();
+    assert_eq!((opened.undone, store.load("a").unwrap()), (None, vec![1; 1000]));
+}
+
+/// Both copies of the newest root, after commits were made with it.
+#[test]
+fn a_lost_root_does_not_bring_an_older_store_back() {
+    let (mut image, _) = lived();
+    let newest = [0, 4096].into_iter().max_by_key(|at| u64_at(&image, at + 40)).unwrap();
+    for slot in [newest, newest + 8192] {
+        image[slot..slot + 104].fill(0xa5);
+    }
+    let refused = options().open(Plain::new(image)).unwrap_err();
+    assert!(matches!(why(&refused), ErrorKind::Damaged(_)), "{refused}");
+}
+
+/// Numbers that are wrong in interesting ways.
+const WRONG: [u64; 10] = [0, 1, 64, 4095, 4096, 1 << 31, 1 << 32, 1 << 62, u64::MAX - 63, u64::MAX];
+
+/// Changes a field of a root, a record or an entry, with right tags afterwards or without.
+fn forge(random: &mut Random, image: &mut Vec<u8>) {
+    for _ in 0..=random.below(4) {
+        let mut places = vec![4096 + 8, 8192 + 8];
+        places.extend(
+            (0..8).flat_map(|word| [0, 4096, 8192, 12_288].map(|slot| slot + 40 + word * 8)),
+        );
+        if let Some(log) = log(image) {
+            for record in records(image, log.mirrors[random.below(2)], log.capacity) {
+                places.extend((0..5).map(|word| record.start + word * 8));
+                let entries = entries(image, &record);
+                places.extend(entries.iter().flat_map(|at| (0..8).map(move |word| at + word * 8)));
+            }
+        }
+        let at = random.one_of(&places);
+        let word = match random.below(3) {
+            0 => random.one_of(&WRONG),
+            1 => u64_at(image, at) ^ 1 << random.below(64),
+            _ => u64_at(image, random.one_of(&places)),
+        };
+        put(image, at, word);
+    }
+    if !random.once_in(4) {
+        seal::seal(image);
+    }
+    if random.once_in(8) {
+        image.truncate(random.below(image.len()));
+    }
+}
+
+/// Reads and writes whatever is there, with bounded work.
+fn use_anything(image: &[u8]) {
+    let looks = Looks::new(image);
+    let len = looks.len() + 65_536;
+    let bounded = |what: &str, times| {
+        let taken = looks.taken();
+        assert!(taken <= times * len, "{what} looked at {taken} of {len} bytes");
+    };
+    let snapshot = Reader::open(&looks);
+    bounded("opening", 16);
+    if let Ok(snapshot) = snapshot {
+        let infos: Vec<_> = snapshot.entries().flatten().map(|(info, _)| info).collect();
+        bounded("a list", 16);
+        drop(snapshot.verify(&mut |_| ()));
+        bounded("a verification", 100);
+        for info in infos.iter().take(4) {
+            if let Ok(blob) = snapshot.blob(&info.name)
+                && blob.info().len <= looks.len()
+            {
+                let mut bytes = vec![0; blob.info().len as usize];
+                drop(blob.read_at(0, &mut bytes));
+            }
+            bounded("a blob", 2000);
+        }
+        drop(snapshot.history());
+        looks.taken();
+    }
+    let medium = Plain::new(image.to_vec());
+    let Ok((mut store, _)) = later().verify(Verify::Always).open(medium.clone()) else { return };
+    let Ok(mut transaction) = store.begin() else { return };
+    drop(transaction.put("new", &[1; 1000]));
+    drop(transaction.put("value", &[1; 10]));
+    if transaction.commit().is_ok() {
+        let before: Vec<_> = store.list().collect();
+        drop(store);
+        let (store, _) = options().open(medium).unwrap();
+        assert_eq!(store.list().count(), before.len());
+    }
+}
+
+#[test]
+fn anything_is_read_to_an_end_with_bounded_work() {
+    let (image, _) = lived();
+    let image = &image[..200 << 10];
+    for seed in 0..cases(3000) {
+        let mut random = Random(seed);
+        let mut forged = image.to_vec();
+        forge(&mut random, &mut forged);
+        use_anything(&forged);
+    }
+}

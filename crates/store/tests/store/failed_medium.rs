@@ -1,0 +1,60 @@
+//! A medium that fails while a store is read: its zeros are not damage, and no copy is mended by them.
+
+use crate::life::options;
+use crate::plain::Plain;
+use cachemaint_store::{Attributes, Error, ErrorKind, FormatError, Reader, Verify};
+use cachemaint_test_support::counting::Broken;
+use cachemaint_test_support::failed::{Failed, assert_right_or_failed};
+use core::fmt::Debug;
+
+/// The bytes of a store with a value, a blob and a longer one.
+fn bytes() -> Vec<u8> {
+    let medium = Plain::zeros(1 << 17);
+    let (mut store, _) = options().create_new(medium.clone()).unwrap();
+    for (name, len) in [("a", 100), ("b", 300), ("c", 70_000)] {
+        let mut transaction = store.begin().unwrap();
+        transaction.put(Attributes::new(name).metadata(&[7; 200]), &vec![8; len]).unwrap();
+        transaction.commit().unwrap();
+    }
+    medium.bytes()
+}
+
+#[track_caller]
+fn assert_failure_is_returned<T: Debug + PartialEq>(
+    work: impl Fn(&Failed<Plain>) -> Result<T, Error<Broken>>,
+) {
+    let bytes = bytes();
+    let medium = || Plain::new(bytes.clone());
+    let is_failure =
+        |error: &Error<_>| matches!(error.kind(), ErrorKind::Format(FormatError::Medium(Broken)));
+    assert_right_or_failed(medium, work, is_failure);
+}
+
+#[test]
+fn a_medium_that_fails_while_blobs_are_read_is_an_error() {
+    assert_failure_is_returned(|medium| Reader::open(medium)?.load("b"));
+    assert_failure_is_returned(|medium| Reader::open(medium)?.stat("none"));
+    assert_failure_is_returned(|medium| {
+        Reader::open(medium)?.entries().collect::<Result<Vec<_>, _>>()
+    });
+    assert_failure_is_returned(|medium| {
+        let reader = Reader::open(medium)?;
+        reader.history()
+    });
+}
+
+#[test]
+fn a_medium_that_fails_while_a_store_is_verified_is_an_error() {
+    assert_failure_is_returned(|medium| Reader::open(medium)?.verify(&mut |_| ()));
+}
+
+#[test]
+fn a_medium_that_fails_while_a_store_is_opened_is_an_error() {
+    for verify in [Verify::Always, Verify::Never] {
+        assert_failure_is_returned(|medium| {
+            let (store, opened) = options().verify(verify).open(medium)?;
+            assert!(opened.mended.is_empty(), "{:?}", opened.mended);
+            store.reader().entries().collect::<Result<Vec<_>, _>>()
+        });
+    }
+}

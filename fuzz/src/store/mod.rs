@@ -1,0 +1,232 @@
+//! The targets of the store.
+
+#[path = "../../../crates/store/tests/store/seal.rs"]
+mod seal;
+
+use crate::allocation;
+use crate::image::Image;
+use crate::value::Missing;
+use arbitrary::Arbitrary;
+use cachemaint::medium::Readable as _;
+use cachemaint_store::{Attributes, ErrorKind, Options, Reader, Store, Verify};
+use std::collections::BTreeMap;
+
+/// Bytes of a store: the smallest log, and some space.
+const BYTES: usize = 64 << 10;
+
+/// One operation in a transaction.
+#[derive(Arbitrary, Clone, Debug)]
+enum Deed {
+    Put { name: u8, len: u16, metadata: u8 },
+    Delete(u8),
+    Rename(u8, u8),
+    Region(u8),
+    Commit,
+    Seal,
+    Reopen,
+}
+
+/// A change of a store's bytes.
+#[derive(Arbitrary, Clone, Debug)]
+enum Edit {
+    /// Anywhere.
+    Word { at: u16, word: u64 },
+    /// In a root, the head of a record or an entry.
+    Field { place: u16, word: u64, bits: bool },
+    /// Right tags.
+    Seal,
+}
+
+/// A damaged store.
+#[derive(Arbitrary, Debug)]
+pub struct Damaged {
+    deeds: Vec<Deed>,
+    /// The places and the bits that are flipped.
+    flips: Vec<(u16, u8)>,
+}
+
+/// Any bytes.
+#[derive(Arbitrary, Debug)]
+pub struct Anything<'a> {
+    /// The history of the store, or `None` for a medium of other bytes.
+    store: Option<Vec<Deed>>,
+    edits: Vec<Edit>,
+    missing: Missing,
+    bytes: &'a [u8],
+}
+
+fn options() -> Options<'static> {
+    Options::with_entropy([0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210]).unit(64)
+}
+
+fn name(number: u8) -> String {
+    format!("n{}", number % 12)
+}
+
+fn content(number: u8, len: u16) -> Vec<u8> {
+    (0..len % 9000).map(|at| number.wrapping_mul(31) ^ at.to_le_bytes()[0]).collect()
+}
+
+/// The blobs of a store, by name.
+type Blobs = BTreeMap<String, Vec<u8>>;
+
+/// Creates a store and does all that. Returns its bytes, and its blobs after each commit.
+fn live(deeds: &[Deed]) -> (Vec<u8>, Vec<Blobs>) {
+    let medium = Image::new(&vec![0; BYTES]);
+    let mut store = options().create_new(medium.clone()).unwrap().0;
+    let mut all = vec![Blobs::new()];
+    let mut rest = deeds.iter().take(40).peekable();
+    while rest.peek().is_some() {
+        let mut blobs = all.last().cloned().unwrap_or_default();
+        let mut transaction = store.begin().unwrap();
+        let mut end = None;
+        for deed in rest.by_ref() {
+            match *deed {
+                Deed::Put { name: of, len, metadata } => {
+                    let metadata = vec![of; usize::from(metadata % 64)];
+                    let (name, bytes) = (name(of), content(of, len));
+                    let attributes = Attributes::new(&name).metadata(&metadata);
+                    if transaction.put(attributes, &bytes).is_ok() {
+                        blobs.insert(name, bytes);
+                    }
+                }
+                Deed::Delete(of) => {
+                    if transaction.delete(&name(of)).is_ok() {
+                        blobs.remove(&name(of));
+                    }
+                }
+                Deed::Rename(from, to) => {
+                    if transaction.rename(&name(from), &name(to)).is_ok()
+                        && let Some(moved) = blobs.remove(&name(from))
+                    {
+                        blobs.insert(name(to), moved);
+                    }
+                }
+                Deed::Region(of) => drop(transaction.create_region(&name(of), 4096)),
+                Deed::Commit | Deed::Seal | Deed::Reopen => {
+                    end = Some(deed);
+                    break;
+                }
+            }
+        }
+        transaction.commit().unwrap();
+        all.push(blobs);
+        match end {
+            Some(Deed::Seal) => drop(store.seal().unwrap()),
+            Some(Deed::Reopen) => {
+                drop(store);
+                store = options().open(medium.clone()).unwrap().0;
+            }
+            _ => {}
+        }
+    }
+    drop(store);
+    (medium.bytes(), all)
+}
+
+/// What is returned was committed, and of one moment if no damage is reported.
+pub fn damage(input: &Damaged) {
+    allocation::bounded(BYTES as u64, || damage_of(input));
+}
+
+fn damage_of(input: &Damaged) {
+    let (mut image, all) = live(&input.deeds);
+    for (at, bit) in input.flips.iter().take(4) {
+        image[usize::from(*at)] ^= 1 << (bit % 8);
+    }
+    let medium = Image::new(&image);
+    if let Ok(snapshot) = Reader::open(&medium) {
+        for (info, _) in snapshot.entries().flatten() {
+            let Ok(blob) = snapshot.blob(&info.name) else { continue };
+            let mut bytes = vec![0; blob.info().len as usize];
+            if blob.read_at(0, &mut bytes).is_ok() {
+                let was_committed = all.iter().any(|blobs| blobs.get(&*info.name) == Some(&bytes));
+                assert!(was_committed, "{info:?}");
+            }
+        }
+    }
+    if let Ok((store, opened)) = options().verify(Verify::Always).open(medium)
+        && opened.verification.is_some_and(|found| found.damaged.is_empty())
+    {
+        let found = blobs(&store);
+        assert!(all.iter().rev().any(|blobs| *blobs == found));
+    }
+}
+
+fn blobs(store: &Store<Image>) -> Blobs {
+    let is_blob = |info: &cachemaint_store::Info| store.load(&info.name).is_ok();
+    let infos = store.list().filter(is_blob);
+    infos.map(|info| (info.name.to_string(), store.load(&info.name).unwrap())).collect()
+}
+
+/// Nothing panics, and everything ends after bounded work.
+pub fn bytes(input: &Anything<'_>) {
+    allocation::bounded(BYTES as u64, || bytes_of(input));
+}
+
+fn bytes_of(input: &Anything<'_>) {
+    let mut image = match &input.store {
+        Some(deeds) => live(deeds).0,
+        None => {
+            let mut image = vec![0; BYTES];
+            let len = input.bytes.len().min(BYTES);
+            image[..len].copy_from_slice(&input.bytes[..len]);
+            image
+        }
+    };
+    input.edits.iter().take(16).for_each(|edit| edit.apply(&mut image));
+    image.truncate(input.missing.left(image.len()));
+    let medium = Image::new(&image);
+    let most = 200 * (medium.len() + BYTES as u64);
+    let (_, looks) = medium.cost(|medium| {
+        let Ok(snapshot) = Reader::open(medium) else { return };
+        drop(snapshot.verify(&mut |_| ()));
+        let _ = snapshot.history();
+        snapshot.entries().for_each(drop);
+    });
+    assert!(looks <= most, "{looks} bytes were looked at");
+    let (opened, looks) =
+        medium.cost(|medium| options().verify(Verify::Always).open(medium.clone()));
+    assert!(looks <= most, "{looks} bytes were looked at");
+    let Ok((mut store, _)) = opened else { return };
+    let Ok(mut transaction) = store.begin() else { return };
+    for (name, len) in [("new", 1000), ("value", 10)] {
+        match transaction.put(name, &vec![1; len]).map_err(ErrorKind::from) {
+            Ok(()) | Err(ErrorKind::Full { .. } | ErrorKind::OtherContent { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+    if transaction.commit().is_ok() {
+        let names = store.list().count();
+        drop(store);
+        assert_eq!(options().open(medium).unwrap().0.list().count(), names);
+    }
+}
+
+impl Edit {
+    fn apply(&self, image: &mut [u8]) {
+        match *self {
+            Self::Word { at, word } => seal::put(image, at.into(), word),
+            Self::Field { place, word, bits } => {
+                let mut places: Vec<usize> = [0, 4096, 8192, 12_288]
+                    .into_iter()
+                    .flat_map(|slot| (1..13).map(move |word| slot + word * 8))
+                    .collect();
+                if let Some(log) = seal::log(image) {
+                    for mirror in log.mirrors {
+                        for record in seal::records(image, mirror, log.capacity) {
+                            places.extend((0..8).map(|word| record.start + word * 8));
+                            for entry in seal::entries(image, &record) {
+                                places.extend((0..8).map(|word| entry + word * 8));
+                            }
+                        }
+                    }
+                }
+                let at = places[usize::from(place) % places.len()];
+                let old = seal::u64_at(image, at);
+                seal::put(image, at, if bits { old ^ word } else { word });
+            }
+            Self::Seal => seal::seal(image),
+        }
+    }
+}

@@ -486,8 +486,8 @@ impl Readable for Counted<'_> {
         Readable::len(&self.memory)
     }
 
-    fn load(&self, at: u64, order: Ordering) -> u64 {
-        Readable::load(&self.memory, at, order)
+    fn try_load(&self, at: u64, order: Ordering) -> Result<u64, Infallible> {
+        Ok(self.load(at, order))
     }
 
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
@@ -500,6 +500,10 @@ impl Readable for Counted<'_> {
 }
 
 impl Medium for Counted<'_> {
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        Medium::load(&self.memory, at, order)
+    }
+
     fn granularity(&self) -> Granularity {
         Medium::granularity(&self.memory)
     }

@@ -17,9 +17,8 @@ pub(crate) struct ReadOnly {
     #[cfg(target_os = "linux")]
     calls: PreadFile,
     skips_bad_blocks: bool,
-    /// The error of a load, which cannot return it; of a read, if it is about more than its bytes; or of the first bad
-    /// block that was skipped.
-    failed: Mutex<Option<Error>>,
+    /// The error of the first bad block that was skipped.
+    skipped: Mutex<Option<Error>>,
 }
 
 enum Opened {
@@ -61,7 +60,7 @@ impl ReadOnly {
             calls: PreadFile::of(opened.borrow())?,
             opened,
             skips_bad_blocks: false,
-            failed: Mutex::default(),
+            skipped: Mutex::default(),
         })
     }
 
@@ -78,17 +77,19 @@ impl ReadOnly {
 
     /// Returns the error of the first bad block that was skipped.
     pub(crate) fn bad_block(&self) -> Option<Error> {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.skipped.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     #[cfg(target_os = "linux")]
     fn read_by_calls(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {
         let read = self.calls.read(at, into);
         if let Err(error) = &read
-            && self.is_skipped(error)
+            && self.skips_bad_blocks
+            && matches!(error.kind(), ErrorKind::Poisoned { .. })
         {
             into.fill(0);
-            self.note(error.clone());
+            let mut skipped = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
+            skipped.get_or_insert_with(|| error.clone());
             return Ok(());
         }
         read
@@ -99,17 +100,6 @@ impl ReadOnly {
     fn read_by_calls(&self, _: u64, _: &mut [u8]) -> Result<(), Error> {
         self.view().check()
     }
-
-    fn is_skipped(&self, error: &Error) -> bool {
-        self.skips_bad_blocks && is_bad_block(error)
-    }
-
-    fn note(&self, error: Error) {
-        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        if failed.is_none() || !self.is_skipped(&error) {
-            *failed = Some(error);
-        }
-    }
 }
 
 impl Readable for ReadOnly {
@@ -119,42 +109,30 @@ impl Readable for ReadOnly {
         self.view().len()
     }
 
-    fn load(&self, at: u64, order: Ordering) -> u64 {
+    fn try_load(&self, at: u64, order: Ordering) -> Result<u64, Error> {
         let word = self.view().load(at, order);
         if self.view().check().is_ok() {
-            return word;
+            return Ok(word);
         }
         let mut bytes = [0; 8];
-        if let Err(error) = self.read_by_calls(at, &mut bytes) {
-            self.note(error);
-            return 0;
-        }
-        u64::from_le_bytes(bytes)
+        self.read_by_calls(at, &mut bytes)?;
+        Ok(u64::from_le_bytes(bytes))
     }
 
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {
         if self.view().read(at, into).is_ok() {
             return Ok(());
         }
-        self.read_by_calls(at, into).inspect_err(|error| {
-            if !is_bad_block(error) {
-                self.note(error.clone());
-            }
-        })
+        self.read_by_calls(at, into)
     }
 
-    /// Fails if a load since the last call could not read its word, or a read met the end of a file that was cut.
+    /// Fails if the file cannot be read by calls either, for another reason than bad blocks.
     fn check(&self) -> Result<(), Error> {
-        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        match failed.take_if(|error| !self.is_skipped(error)) {
-            Some(error) => Err(error),
-            None => Ok(()),
-        }
+        #[cfg(target_os = "linux")]
+        return self.calls.check();
+        #[cfg(not(target_os = "linux"))]
+        self.view().check()
     }
-}
-
-const fn is_bad_block(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Poisoned { .. })
 }
 
 #[cfg(test)]
@@ -172,7 +150,7 @@ mod tests {
         let writer = Options::new().allow_page_granularity().create_new(&path, 4096).unwrap();
         writer.store(8, 42, Ordering::Relaxed);
         let read_only = ReadOnly::open(&path).unwrap();
-        assert_eq!(read_only.load(8, Ordering::Relaxed), 42);
+        assert_eq!(read_only.try_load(8, Ordering::Relaxed).unwrap(), 42);
     }
 
     #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
@@ -191,9 +169,9 @@ mod tests {
         assert!(matches!(error.kind(), ErrorKind::Shorter { size: CUT, .. }), "{error}");
         assert_eq!(file.check().unwrap_err(), error);
         file.read(CUT - 64, &mut bytes).unwrap();
-        assert_eq!((bytes, file.load(0, Ordering::Relaxed)), ([1; 64], u64::from_ne_bytes([1; 8])));
-        file.check().unwrap();
-        assert_eq!(file.load(2 * CUT - 8, Ordering::Relaxed), 0);
-        file.check().unwrap_err();
+        assert_eq!(bytes, [1; 64]);
+        assert_eq!(file.try_load(0, Ordering::Relaxed).unwrap(), u64::from_ne_bytes([1; 8]));
+        assert_eq!(file.try_load(2 * CUT - 8, Ordering::Relaxed).unwrap_err(), error);
+        assert_eq!(file.check().unwrap_err(), error);
     }
 }

@@ -115,10 +115,8 @@ impl Readable for Image {
         self.0.words.len() as u64 * 8
     }
 
-    fn load(&self, at: u64, order: Ordering) -> u64 {
-        assert!(at.is_multiple_of(8), "a word at {at}");
-        self.look(8);
-        self.0.words[at as usize / 8].load(order)
+    fn try_load(&self, at: u64, order: Ordering) -> Result<u64, Infallible> {
+        Ok(self.load(at, order))
     }
 
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
@@ -144,6 +142,12 @@ impl Readable for Image {
 }
 
 impl Medium for Image {
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        assert!(at.is_multiple_of(8), "a word at {at}");
+        self.look(8);
+        self.0.words[at as usize / 8].load(order)
+    }
+
     fn granularity(&self) -> Granularity {
         Granularity::Line(64)
     }

@@ -482,8 +482,8 @@ impl Readable for DaxFile {
     }
 
     #[inline]
-    fn load(&self, at: u64, order: Ordering) -> u64 {
-        Self::load(self, at, order)
+    fn try_load(&self, at: u64, order: Ordering) -> Result<u64, Error> {
+        Ok(self.load(at, order))
     }
 
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {
@@ -500,6 +500,11 @@ impl Readable for DaxFile {
 }
 
 impl Medium for DaxFile {
+    #[inline]
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        Self::load(self, at, order)
+    }
+
     fn granularity(&self) -> Granularity {
         self.view.granularity()
     }

@@ -4,15 +4,13 @@ use super::latch::Failure;
 use super::system::files;
 use super::{DaxView, Error, ErrorKind};
 use crate::medium::Readable;
-use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 use rustix::io::Errno;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread::{self, ThreadId};
+use std::sync::OnceLock;
 
 /// A file that is read by `pread(2)`: bytes that the medium has lost are an error of that read alone. For salvage, and for
 /// reading a file whose mapping has failed.
@@ -38,8 +36,8 @@ pub struct PreadFile {
     offset: u64,
     len: u64,
     path: PathBuf,
-    /// The failures of loads, which cannot return them, with the threads that have to know.
-    failed: Mutex<Vec<(ThreadId, Error)>>,
+    /// The first error that is not about single bytes.
+    failed: OnceLock<Error>,
 }
 
 impl PreadFile {
@@ -55,7 +53,7 @@ impl PreadFile {
             return Err(Error::unsupported(&path, "cannot be read by calls; map it"));
         }
         let len = found.len().saturating_sub(offset);
-        Ok(Self { file, offset, len, path, failed: Mutex::default() })
+        Ok(Self { file, offset, len, path, failed: OnceLock::new() })
     }
 
     /// Reads the bytes of a view, also when its mapping has failed. Each read of device DAX is an error.
@@ -65,14 +63,10 @@ impl PreadFile {
     pub fn of(view: &DaxView) -> Result<Self, Error> {
         let path = view.path().to_path_buf();
         let file = view.file().try_clone().map_err(|error| Error::os(&path, "dup", &error))?;
-        Ok(Self { file, offset: view.offset(), len: view.len(), path, failed: Mutex::default() })
+        Ok(Self { file, offset: view.offset(), len: view.len(), path, failed: OnceLock::new() })
     }
 
-    fn failed(&self) -> MutexGuard<'_, Vec<(ThreadId, Error)>> {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Returns the meaning of a failed read: bytes can be bad, and the file can have shrunk.
+    /// Returns the meaning of a failed read: bytes can be bad, and the file can have shrunk, which ends its use.
     #[cold]
     fn unread(&self, at: u64, len: u64, error: &io::Error) -> Error {
         // `EIO` is the error of a known media error, `EFAULT` of one that was met while the kernel copied (`fs/dax.c`,
@@ -84,9 +78,13 @@ impl PreadFile {
             && let Ok(metadata) = self.file.metadata()
         {
             let needed = self.offset.saturating_add(self.len);
-            return Failure::Cut { size: metadata.len(), needed }.error(&self.path);
+            return self.fail(Failure::Cut { size: metadata.len(), needed }.error(&self.path));
         }
-        Error::os(&self.path, "pread", error)
+        self.fail(Error::os(&self.path, "pread", error))
+    }
+
+    fn fail(&self, error: Error) -> Error {
+        self.failed.get_or_init(|| error).clone()
     }
 }
 
@@ -97,22 +95,19 @@ impl Readable for PreadFile {
         self.len
     }
 
-    /// Returns the word. If it cannot be read, returns 0, and the next [`check`](Self::check) fails.
-    fn load(&self, at: u64, _order: Ordering) -> u64 {
+    /// Reads the word by one call.
+    fn try_load(&self, at: u64, _order: Ordering) -> Result<u64, Error> {
         assert!(at.is_multiple_of(8), "offset {at} is not a multiple of 8");
         let mut word = [0; 8];
-        if let Err(error) = self.read(at, &mut word) {
-            self.failed().push((thread::current().id(), error));
-            return 0;
-        }
-        u64::from_le_bytes(word)
+        self.read(at, &mut word)?;
+        Ok(u64::from_le_bytes(word))
     }
 
     /// Reads by one call.
     ///
     /// # Errors
-    /// [`ErrorKind::Poisoned`], if the medium has lost bytes of the range; [`ErrorKind::Shorter`], if the file was cut;
-    /// [`ErrorKind::Os`] otherwise.
+    /// [`ErrorKind::Poisoned`], if the medium has lost bytes of the range. [`ErrorKind::Shorter`], if the file was cut, and
+    /// [`ErrorKind::Os`] otherwise, which [`check`](Self::check) returns from then on.
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {
         let len = into.len() as u64;
         assert!(
@@ -124,13 +119,9 @@ impl Readable for PreadFile {
         read.map_err(|error| self.unread(at, len, &error))
     }
 
-    /// Fails if a load of this thread could not read its word since the last call of it.
+    /// Fails if a read has failed for another reason than bad bytes.
     fn check(&self) -> Result<(), Error> {
-        let (mut failed, this) = (self.failed(), thread::current().id());
-        let own = failed.iter().position(|(thread, _)| *thread == this);
-        let Some(first) = own.map(|at| failed.remove(at).1) else { return Ok(()) };
-        failed.retain(|(thread, _)| *thread != this);
-        Err(first)
+        self.failed.get().map_or(Ok(()), |error| Err(error.clone()))
     }
 }
 
@@ -144,21 +135,17 @@ mod tests {
     use std::os::unix::fs::FileExt as _;
 
     #[test]
-    fn a_load_that_fails_is_the_error_of_the_next_check_alone() {
+    fn a_cut_file_has_failed_and_its_rest_can_be_read() {
         let file = tempfile::tempfile().unwrap();
         file.write_all_at(&[7; 8192], 0).unwrap();
         let read = PreadFile::new(file.try_clone().unwrap(), 4096).unwrap();
-        assert_eq!((read.len(), read.load(8, Relaxed)), (4096, u64::from_ne_bytes([7; 8])));
+        assert_eq!((read.len(), read.try_load(8, Relaxed)), (4096, Ok(u64::from_ne_bytes([7; 8]))));
         file.set_len(4096 + 512).unwrap();
         read.read(504, &mut [0; 8]).unwrap();
         let error = read.read(504, &mut [0; 16]).unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::Shorter { .. }), "{error}");
-        read.check().unwrap();
-        assert_eq!(
-            (read.load(512, Relaxed), read.load(8, Relaxed)),
-            (0, u64::from_ne_bytes([7; 8]))
-        );
-        assert!(matches!(read.check().unwrap_err().kind(), ErrorKind::Shorter { .. }));
-        read.check().unwrap();
+        read.try_load(512, Relaxed).unwrap_err();
+        assert_eq!(read.try_load(8, Relaxed), Ok(u64::from_ne_bytes([7; 8])));
+        assert_eq!(read.check().unwrap_err(), error);
     }
 }

@@ -92,8 +92,8 @@ impl Readable for DaxView {
     }
 
     #[inline]
-    fn load(&self, at: u64, order: Ordering) -> u64 {
-        Self::load(self, at, order)
+    fn try_load(&self, at: u64, order: Ordering) -> Result<u64, Error> {
+        Ok(self.load(at, order))
     }
 
     /// As [`DaxView::read`].

@@ -283,8 +283,8 @@ impl Readable for Memory<'_> {
     }
 
     #[inline]
-    fn load(&self, at: u64, order: Ordering) -> u64 {
-        Self::load(self, at, order)
+    fn try_load(&self, at: u64, order: Ordering) -> Result<u64, Infallible> {
+        Ok(self.load(at, order))
     }
 
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
@@ -298,6 +298,11 @@ impl Readable for Memory<'_> {
 }
 
 impl Medium for Memory<'_> {
+    #[inline]
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        Self::load(self, at, order)
+    }
+
     fn granularity(&self) -> Granularity {
         Granularity::Line(self.cache.line_size())
     }

@@ -114,6 +114,13 @@ pub trait Medium: Readable {
     /// Returns the number of aligned bytes that never tear in a crash: old or new, never a mix.
     fn atomic_unit(&self) -> usize;
 
+    /// Loads the word at `at`. It is memory, and no load fails.
+    ///
+    /// # Panics
+    /// If `at` is not a multiple of 8 or the word is out of range; if `order` is not an ordering for loads.
+    #[track_caller]
+    fn load(&self, at: u64, order: Ordering) -> u64;
+
     /// Stores the word at `at`.
     ///
     /// # Panics
@@ -162,11 +169,13 @@ pub trait Medium: Readable {
     ///
     /// # Panics
     /// If a part is out of range.
+    #[expect(unsafe_code, reason = "nothing is stored between the copy and its fence")]
     #[track_caller]
     fn persist_copy(&self, parts: &[(u64, &[u8])]) -> Result<(), Self::Error> {
-        self.copy_unfenced(parts)?;
+        // SAFETY: this thread makes no store before the fence, so there is none to acquire.
+        let copied = unsafe { self.copy_unordered(parts) };
         self.fence();
-        Ok(())
+        copied
     }
 
     /// Writes several parts and issues their write-back, by a suitable method. They are persistent when a
@@ -252,8 +261,8 @@ macro_rules! delegate {
 
                 #[inline]
                 #[track_caller]
-                fn load(&self, at: u64, order: Ordering) -> u64 {
-                    (**self).load(at, order)
+                fn try_load(&self, at: u64, order: Ordering) -> Result<u64, Self::Error> {
+                    (**self).try_load(at, order)
                 }
 
                 #[inline]
@@ -279,6 +288,12 @@ macro_rules! delegate {
 
                 fn atomic_unit(&self) -> usize {
                     (**self).atomic_unit()
+                }
+
+                #[inline]
+                #[track_caller]
+                fn load(&self, at: u64, order: Ordering) -> u64 {
+                    (**self).load(at, order)
                 }
 
                 #[inline]

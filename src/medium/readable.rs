@@ -20,17 +20,21 @@ pub trait Readable: Sync {
         self.len() == 0
     }
 
-    /// Loads the word at `at`.
+    /// Loads the word at `at`. [`Medium::load`](super::Medium::load) is the same for memory, where no load fails.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
     ///
     /// # Panics
     /// If `at` is not a multiple of 8 or the word is out of range; if `order` is not an ordering for loads.
     #[track_caller]
-    fn load(&self, at: u64, order: Ordering) -> u64;
+    fn try_load(&self, at: u64, order: Ordering) -> Result<u64, Self::Error>;
 
     /// Copies bytes out.
     ///
     /// # Errors
-    /// If the medium finds the bytes unreadable.
+    /// If these bytes cannot be read. As long as [`check`](Self::check) succeeds, all other bytes can be: a bad block costs
+    /// what was stored in it.
     ///
     /// # Panics
     /// If the range is out of range.
@@ -38,8 +42,9 @@ pub trait Readable: Sync {
     #[track_caller]
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Self::Error>;
 
-    /// Asks if this medium has failed. Whoever reads asks after a group of loads and reads, before it believes what it saw:
-    /// the bytes of a medium that has failed may not be those stored there. Memory never fails.
+    /// Asks if this medium has failed as a whole. Whoever reads asks after a group of loads and reads, before it believes what
+    /// it saw: the bytes of a medium that has failed may not be those stored there. A medium that has failed stays so.
+    /// Memory never fails.
     ///
     /// # Errors
     /// The failure that ended the use of this medium.
@@ -64,11 +69,11 @@ impl Readable for Bytes<'_> {
     }
 
     /// Returns the word. No order is needed, since nothing writes it.
-    fn load(&self, at: u64, _order: Ordering) -> u64 {
+    fn try_load(&self, at: u64, _order: Ordering) -> Result<u64, Infallible> {
         assert!(at.is_multiple_of(8), "offset {at} is not a multiple of 8");
         let mut word = [0; 8];
-        let Ok(()) = self.read(at, &mut word);
-        u64::from_le_bytes(word)
+        self.read(at, &mut word)?;
+        Ok(u64::from_le_bytes(word))
     }
 
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {

@@ -253,7 +253,7 @@ impl<'m, M: Readable> Walk<'m, M> {
         let geometry = &self.state.geometry;
         geometry.is_aligned(at)
             && geometry.left(at) >= HEADER
-            && names(self.medium.load(geometry.place(at) + 8, Relaxed), at)
+            && self.word(geometry.place(at) + 8).is_some_and(|word| names(word, at))
     }
 
     /// Returns the header at a position, if it states this position and its record fits there.
@@ -264,9 +264,19 @@ impl<'m, M: Readable> Walk<'m, M> {
         if !self.names_itself(at) {
             return Err(Fault::Nothing);
         }
-        let words = [place, place + 8].map(|place| self.medium.load(place, Relaxed));
-        let header = Header::read(words);
+        let header = self.words(place).and_then(Header::read);
         header.filter(|header| geometry.size(header.len) <= geometry.left(at)).ok_or(Fault::Tag)
+    }
+
+    /// Returns the two words of a header, or `None` if they cannot be read.
+    fn words(&self, place: u64) -> Option<[u64; 2]> {
+        Some([self.word(place)?, self.word(place + 8)?])
+    }
+
+    /// Returns a word, or `None` if it cannot be read. The caller asks the medium afterwards if all of it has failed.
+    #[inline]
+    fn word(&self, place: u64) -> Option<u64> {
+        self.medium.try_load(place, Relaxed).ok()
     }
 
     /// Returns the mark of this journal at a position.
@@ -279,7 +289,7 @@ impl<'m, M: Readable> Walk<'m, M> {
     pub(super) fn mark_of_any_lap(&self, segment: u64) -> Result<Option<(u64, Mark)>, M::Error> {
         let State { geometry, identity, .. } = self.state;
         let place = geometry.place(segment);
-        let words = [place, place + 8].map(|place| self.medium.load(place, Relaxed));
+        let Some(words) = self.words(place) else { return Ok(None) };
         if Header::read(words).is_none_or(|header| header.kind != Kind::Mark) {
             return Ok(None);
         }

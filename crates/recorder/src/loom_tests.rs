@@ -41,8 +41,8 @@ impl Readable for SubBuffers {
         GEOMETRY.len().unwrap()
     }
 
-    fn load(&self, at: u64, order: Ordering) -> u64 {
-        self.words[place(at)].load(order)
+    fn try_load(&self, at: u64, order: Ordering) -> Result<u64, Infallible> {
+        Ok(self.load(at, order))
     }
 
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
@@ -58,6 +58,10 @@ impl Readable for SubBuffers {
 }
 
 impl Medium for SubBuffers {
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        self.words[place(at)].load(order)
+    }
+
     /// By pages no header is written back by itself, which would only add steps to the models.
     fn granularity(&self) -> Granularity {
         Granularity::Page(4096)

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a workload that panics is a finding")]
 
-use cachemaint::medium::{Medium, Readable};
+use cachemaint::medium::Medium;
 use cachemaint_examples::hash_table::{Error, Table};
 use cachemaint_sim::mutation::{Mutation, Setting};
 use cachemaint_sim::waste::Kind;

@@ -59,9 +59,8 @@ impl<M: Medium<Error = Infallible>> Readable for Counting<M> {
         self.medium.len()
     }
 
-    fn load(&self, at: u64, order: Ordering) -> u64 {
-        self.looked_at.fetch_add(8, Relaxed);
-        self.medium.load(at, order)
+    fn try_load(&self, at: u64, order: Ordering) -> Result<u64, Broken> {
+        Ok(self.load(at, order))
     }
 
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Broken> {
@@ -76,6 +75,11 @@ impl<M: Medium<Error = Infallible>> Readable for Counting<M> {
 }
 
 impl<M: Medium<Error = Infallible>> Medium for Counting<M> {
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        self.looked_at.fetch_add(8, Relaxed);
+        self.medium.load(at, order)
+    }
+
     fn granularity(&self) -> Granularity {
         self.medium.granularity()
     }

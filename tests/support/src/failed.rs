@@ -65,8 +65,8 @@ impl<M: Medium<Error = Infallible>> Readable for Failed<M> {
         self.medium.len()
     }
 
-    fn load(&self, at: u64, order: Ordering) -> u64 {
-        if self.succeeds() { self.medium.load(at, order) } else { 0 }
+    fn try_load(&self, at: u64, order: Ordering) -> Result<u64, Broken> {
+        Ok(self.load(at, order))
     }
 
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Broken> {
@@ -84,6 +84,10 @@ impl<M: Medium<Error = Infallible>> Readable for Failed<M> {
 }
 
 impl<M: Medium<Error = Infallible>> Medium for Failed<M> {
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        if self.succeeds() { self.medium.load(at, order) } else { 0 }
+    }
+
     fn granularity(&self) -> Granularity {
         self.medium.granularity()
     }

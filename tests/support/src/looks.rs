@@ -30,9 +30,9 @@ impl Readable for Looks<'_> {
         self.bytes.len()
     }
 
-    fn load(&self, at: u64, order: Ordering) -> u64 {
+    fn try_load(&self, at: u64, order: Ordering) -> Result<u64, Infallible> {
         self.count.fetch_add(8, Relaxed);
-        self.bytes.load(at, order)
+        self.bytes.try_load(at, order)
     }
 
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {

@@ -63,8 +63,8 @@ impl<M: Medium<Error = Infallible>> Readable for Pages<M> {
         self.drive.len()
     }
 
-    fn load(&self, at: u64, order: Ordering) -> u64 {
-        self.cache.load(at, order)
+    fn try_load(&self, at: u64, order: Ordering) -> Result<u64, Broken> {
+        Ok(self.load(at, order))
     }
 
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Broken> {
@@ -78,6 +78,10 @@ impl<M: Medium<Error = Infallible>> Readable for Pages<M> {
 }
 
 impl<M: Medium<Error = Infallible>> Medium for Pages<M> {
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        self.cache.load(at, order)
+    }
+
     fn granularity(&self) -> Granularity {
         Granularity::Page(PAGE as usize)
     }

@@ -29,8 +29,8 @@ impl<M: Medium<Error = Infallible>> Readable for Part<'_, M> {
         self.len
     }
 
-    fn load(&self, at: u64, order: Ordering) -> u64 {
-        self.medium.load(at, order)
+    fn try_load(&self, at: u64, order: Ordering) -> Result<u64, Infallible> {
+        Ok(self.load(at, order))
     }
 
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
@@ -44,6 +44,10 @@ impl<M: Medium<Error = Infallible>> Readable for Part<'_, M> {
 }
 
 impl<M: Medium<Error = Infallible>> Medium for Part<'_, M> {
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        self.medium.load(at, order)
+    }
+
     fn granularity(&self) -> Granularity {
         self.medium.granularity()
     }

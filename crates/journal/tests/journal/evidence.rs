@@ -1,7 +1,7 @@
 //! Damage or a torn end, by the evidence that is left, and whole records after a torn end.
 
 use crate::claims::{LOG, reason, records};
-use cachemaint::medium::{Medium as _, Readable};
+use cachemaint::medium::Medium as _;
 use cachemaint_journal::{
     ErrorKind, FormatError, Group, Journal, Opened, Options, Position, Reader, Recovered, Salvaged,
 };

@@ -89,8 +89,8 @@ impl Readable for Faulty<'_> {
         self.medium.len()
     }
 
-    fn load(&self, at: u64, order: Ordering) -> u64 {
-        self.medium.load(at, order)
+    fn try_load(&self, at: u64, order: Ordering) -> Result<u64, Broken> {
+        Ok(self.load(at, order))
     }
 
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Broken> {
@@ -104,6 +104,10 @@ impl Readable for Faulty<'_> {
 }
 
 impl Medium for Faulty<'_> {
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        self.medium.load(at, order)
+    }
+
     fn granularity(&self) -> Granularity {
         self.medium.granularity()
     }

@@ -168,8 +168,8 @@ impl<F: Fn(u64, &mut [u8]) + Sync> Readable for Hooked<'_, F> {
         Readable::len(self.medium)
     }
 
-    fn load(&self, at: u64, order: Ordering) -> u64 {
-        Readable::load(self.medium, at, order)
+    fn try_load(&self, at: u64, order: Ordering) -> Result<u64, Self::Error> {
+        Readable::try_load(self.medium, at, order)
     }
 
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Self::Error> {

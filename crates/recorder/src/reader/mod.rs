@@ -119,9 +119,9 @@ impl<S: Readable> Reader<S> {
         counted.max(newest.map_or(0, |header| header.lost))
     }
 
-    /// Returns the word that counts lost events.
+    /// Returns the word that counts lost events, or 0 if it cannot be read.
     pub(super) fn loss_word(&self, shard: u32) -> u64 {
-        self.source.load(Geometry::loss(shard), Ordering::Acquire)
+        self.source.try_load(Geometry::loss(shard), Ordering::Acquire).unwrap_or(0)
     }
 
     /// Returns the header in a slot, if it is valid. Most bytes that are not a header fail at the first word.
@@ -132,7 +132,7 @@ impl<S: Readable> Reader<S> {
         fence(Ordering::Acquire);
         let geometry = self.description.geometry();
         let at = geometry.sub_buffer(shard, slot);
-        if self.source.load(at, Ordering::Acquire) != Header::first_word(shard) {
+        if self.source.try_load(at, Ordering::Acquire).ok()? != Header::first_word(shard) {
             return None;
         }
         let mut bytes = [0; HEADER as usize];

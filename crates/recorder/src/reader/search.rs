@@ -26,13 +26,13 @@ impl<S: Readable> Reader<S> {
     pub(crate) fn record(&self, search: &mut Search, offset: u64, key: u64) -> Option<Record> {
         let at = search.start + offset;
         // Most places have another word than a record has, and are left without a look at the tag.
-        let word = self.source.load(at + 8, Ordering::Relaxed);
+        let word = self.source.try_load(at + 8, Ordering::Relaxed).ok()?;
         let (id, len, named) = format::parts(word);
         let end = offset + record_len(usize::from(len));
         if named != offset || end > search.size || search.patience == 0 {
             return None;
         }
-        let tag = self.source.load(at, Ordering::Acquire);
+        let tag = self.source.try_load(at, Ordering::Acquire).ok()?;
         match self.proved(at + 8..search.start + end, tag, key, &mut search.chunk) {
             // The word was read again with the bytes, and the tag is that of the second reading.
             Some(timestamp) if search.chunk[..8] == word.to_le_bytes() => {

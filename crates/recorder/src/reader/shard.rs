@@ -290,7 +290,7 @@ impl<'r, S: Readable> Events<'r, S> {
     fn has_gone_on(&self) -> bool {
         let (reader, end) = (self.reader, self.end);
         let first = reader.description.geometry().sub_buffer(self.shard, end);
-        let tag = || reader.source.load(first + Header::TAG, Ordering::Acquire);
+        let tag = || reader.source.try_load(first + Header::TAG, Ordering::Acquire).ok();
         let newest = self.sub_buffer(end.wrapping_sub(1));
         let is_newer = |header: Header| {
             header.sequence() >= end
@@ -314,7 +314,8 @@ impl<'r, S: Readable> Events<'r, S> {
         let (geometry, shard, first) = (self.reader.description.geometry(), self.shard, self.end);
         let is_lost = |slot: &u64| {
             let at = geometry.sub_buffer(shard, *slot);
-            self.reader.source.load(at, Ordering::Acquire) != 0 && self.header(*slot).is_none()
+            self.reader.source.try_load(at, Ordering::Acquire).ok() != Some(0)
+                && self.header(*slot).is_none()
         };
         let last = (first..self.sub_buffers()).rev().find(is_lost)?;
         // A writer that has gone on is filling them.
@@ -386,7 +387,7 @@ impl<'r, S: Readable> Events<'r, S> {
         let mut tag = tag::Running::new(current.key);
         tag.append(&format::tagged(offset as u32, id, len, timestamp));
         tag.append(payload);
-        source.load(at, Ordering::Acquire) == tag.finish()
+        source.try_load(at, Ordering::Acquire).is_ok_and(|found| found == tag.finish())
     }
 
     fn event<'b>(

@@ -2,7 +2,7 @@
 
 use super::hooked::{Access, Hooked};
 use super::plain::{BASE, Plain, Recorded, Shown, options, shown};
-use cachemaint::medium::Readable;
+use cachemaint::medium::{Medium as _, Readable};
 use cachemaint_recorder::{
     Clock, Durability, ErrorKind, Found, Identity, Mode, Options, Reader, SkippedKind,
 };

@@ -5,7 +5,7 @@ use super::claims::{
     damage_costs_what_it_touches, live,
 };
 use super::plain::{Plain, Shown, options, shown};
-use cachemaint::medium::{Bytes, Medium, Readable};
+use cachemaint::medium::{Bytes, Medium};
 use cachemaint_recorder::{Mode, Reader, Recorder, Skipped, SkippedKind};
 use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;

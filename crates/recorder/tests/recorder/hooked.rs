@@ -29,9 +29,8 @@ impl<F: Fn(&Plain, u64, Access) -> Option<u64> + Sync> Readable for Hooked<F> {
         Readable::len(&self.medium)
     }
 
-    fn load(&self, at: u64, order: Ordering) -> u64 {
-        let word = (self.hook)(&self.medium, at, Access::Load(order));
-        word.unwrap_or_else(|| self.medium.load(at, order))
+    fn try_load(&self, at: u64, order: Ordering) -> Result<u64, Infallible> {
+        Ok(self.load(at, order))
     }
 
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
@@ -48,6 +47,11 @@ impl<F: Fn(&Plain, u64, Access) -> Option<u64> + Sync> Readable for Hooked<F> {
 }
 
 impl<F: Fn(&Plain, u64, Access) -> Option<u64> + Sync> Medium for Hooked<F> {
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        let word = (self.hook)(&self.medium, at, Access::Load(order));
+        word.unwrap_or_else(|| self.medium.load(at, order))
+    }
+
     fn granularity(&self) -> Granularity {
         self.medium.granularity()
     }

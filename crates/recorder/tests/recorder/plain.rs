@@ -32,8 +32,8 @@ impl Readable for Plain {
         self.0.len() as u64 * 8
     }
 
-    fn load(&self, at: u64, order: Ordering) -> u64 {
-        self.0[at as usize / 8].load(order)
+    fn try_load(&self, at: u64, order: Ordering) -> Result<u64, Infallible> {
+        Ok(self.load(at, order))
     }
 
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
@@ -50,6 +50,10 @@ impl Readable for Plain {
 }
 
 impl Medium for Plain {
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        self.0[at as usize / 8].load(order)
+    }
+
     fn granularity(&self) -> Granularity {
         Granularity::Line(64)
     }

@@ -2,7 +2,7 @@
 
 use super::Note::{self, Begun, Opened};
 use super::{BYTES, Outcome, claim_second, judge, last, open, options, work};
-use cachemaint::medium::{Medium as _, Readable};
+use cachemaint::medium::{Medium, Readable};
 use cachemaint_recorder::{
     Clock, Durability, ErrorKind, FormatError, Found, Identity, Options, Reader, SkippedKind,
 };
@@ -136,7 +136,7 @@ pub(super) fn over_foreign_content(simulation: &Simulation) -> Exploration {
     )
 }
 
-fn words<S: Readable>(medium: &S) -> Vec<u64> {
+fn words<M: Medium>(medium: &M) -> Vec<u64> {
     (0..BYTES).step_by(8).map(|at| medium.load(at, Ordering::Relaxed)).collect()
 }
 

@@ -20,15 +20,8 @@ impl Readable for SimMedium {
     }
 
     #[track_caller]
-    fn load(&self, at: u64, order: Ordering) -> u64 {
-        self.check_word(at);
-        assert!(
-            matches!(order, Ordering::Relaxed | Ordering::Acquire | Ordering::SeqCst),
-            "no order of a load"
-        );
-        let place = Location::caller();
-        let order = self.watch.load(order, place);
-        self.begin(Access::Looks).load(at, u64::MAX, order, place)
+    fn try_load(&self, at: u64, order: Ordering) -> Result<u64, Infallible> {
+        Ok(self.load(at, order))
     }
 
     #[track_caller]
@@ -104,6 +97,18 @@ impl SimMedium {
 }
 
 impl Medium for SimMedium {
+    #[track_caller]
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        self.check_word(at);
+        assert!(
+            matches!(order, Ordering::Relaxed | Ordering::Acquire | Ordering::SeqCst),
+            "no order of a load"
+        );
+        let place = Location::caller();
+        let order = self.watch.load(order, place);
+        self.begin(Access::Looks).load(at, u64::MAX, order, place)
+    }
+
     fn granularity(&self) -> Granularity {
         self.model.granularity
     }

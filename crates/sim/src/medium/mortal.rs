@@ -56,8 +56,8 @@ impl Readable for Mortal<'_> {
     }
 
     #[track_caller]
-    fn load(&self, at: u64, order: Ordering) -> u64 {
-        self.medium.load(at, order)
+    fn try_load(&self, at: u64, order: Ordering) -> Result<u64, Killed> {
+        Ok(self.load(at, order))
     }
 
     /// A process that was killed reads the bytes that are there, and those that it has stored since.
@@ -73,6 +73,11 @@ impl Readable for Mortal<'_> {
 }
 
 impl Medium for Mortal<'_> {
+    #[track_caller]
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        self.medium.load(at, order)
+    }
+
     fn granularity(&self) -> Granularity {
         self.medium.granularity()
     }

@@ -1,7 +1,7 @@
 //! The simulator's results against every possible state, on random small programs.
 
 use super::naive::{Do, Kind, LINE, Memory, Naive, Program};
-use cachemaint::medium::{Medium, Readable};
+use cachemaint::medium::Medium;
 use cachemaint_sim::{Machine, Model, Notes, SimMedium, Simulation};
 use core::cell::RefCell;
 use core::ops::Range;

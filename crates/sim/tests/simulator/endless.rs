@@ -1,6 +1,6 @@
 //! Recoveries and destructors that do not end.
 
-use cachemaint::medium::{Medium, Readable};
+use cachemaint::medium::Medium;
 use cachemaint_sim::{
     Histories, Life, Model, Notes, SimMedium, Simulation, Structure, Violation, ViolationKind, sync,
 };

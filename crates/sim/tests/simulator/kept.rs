@@ -1,6 +1,6 @@
 //! State that a workload or a recovery keeps in ordinary memory from run to run.
 
-use cachemaint::medium::{Medium, Readable};
+use cachemaint::medium::Medium;
 use cachemaint_sim::{Exploration, Model, Notes, SimMedium, Simulation, Violation, ViolationKind};
 use core::cell::{Cell, RefCell};
 use core::sync::atomic::Ordering::Relaxed;

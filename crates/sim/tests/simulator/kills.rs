@@ -1,7 +1,7 @@
 //! Processes that are killed: the stores, write-backs and fences that count afterwards.
 
 use super::threads::{EACH, is_there};
-use cachemaint::medium::{Medium, Readable};
+use cachemaint::medium::Medium;
 use cachemaint_sim::{Model, Notes, Simulation, Violation, ViolationKind};
 use core::sync::atomic::Ordering::Relaxed;
 use std::cell::RefCell;

@@ -1,6 +1,6 @@
 //! The judgement of a life: by the checks within it and behind its last operation.
 
-use cachemaint::medium::{Medium, Readable};
+use cachemaint::medium::Medium;
 use cachemaint_sim::{Histories, Life, Model, Simulation, Structure, Violation};
 use core::sync::atomic::Ordering::Relaxed;
 

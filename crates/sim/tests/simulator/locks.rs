@@ -1,6 +1,6 @@
 //! Locks around values in ordinary memory.
 
-use cachemaint::medium::{Medium, Readable};
+use cachemaint::medium::Medium;
 use cachemaint_sim::sync::Mutex;
 use cachemaint_sim::{Model, Notes, SimMedium, Simulation, Violation};
 use core::sync::atomic::Ordering::Relaxed;

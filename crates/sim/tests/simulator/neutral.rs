@@ -4,7 +4,7 @@ use super::brute_force::{
     Found, WORDS, cases, machine, operation, perform, program, without_clflush, word, work_on,
 };
 use super::naive::{Do, LINE, Program};
-use cachemaint::medium::Readable;
+use cachemaint::medium::Medium as _;
 use cachemaint_sim::{Model, Notes, SimMedium, Simulation};
 use core::cell::RefCell;
 use core::fmt;

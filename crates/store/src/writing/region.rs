@@ -285,8 +285,8 @@ impl<M: Medium + Send> Readable for Region<M> {
 
     #[inline]
     #[track_caller]
-    fn load(&self, at: u64, order: Ordering) -> u64 {
-        self.medium.load(self.word(at), order)
+    fn try_load(&self, at: u64, order: Ordering) -> Result<u64, M::Error> {
+        Ok(self.load(at, order))
     }
 
     #[inline]
@@ -302,6 +302,12 @@ impl<M: Medium + Send> Readable for Region<M> {
 
 /// Offsets are those in the region. A fence completes the write-backs that this thread has issued for the whole medium.
 impl<M: Medium + Send> Medium for Region<M> {
+    #[inline]
+    #[track_caller]
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        self.medium.load(self.word(at), order)
+    }
+
     fn granularity(&self) -> Granularity {
         self.medium.granularity()
     }

@@ -191,8 +191,12 @@ fn many_puts_by_pages_are_a_few_write_backs() {
         fn len(&self) -> u64 {
             self.0.len()
         }
-        fn load(&self, at: u64, order: Ordering) -> u64 {
-            self.0.load(at, order)
+        fn try_load(
+            &self,
+            at: u64,
+            order: Ordering,
+        ) -> Result<u64, cachemaint_test_support::counting::Broken> {
+            Ok(self.load(at, order))
         }
         fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Self::Error> {
             self.0.read(at, into)
@@ -202,6 +206,10 @@ fn many_puts_by_pages_are_a_few_write_backs() {
         }
     }
     impl Medium for Pages {
+        fn load(&self, at: u64, order: Ordering) -> u64 {
+            self.0.load(at, order)
+        }
+
         fn granularity(&self) -> Granularity {
             Granularity::Page(4096)
         }

@@ -33,10 +33,8 @@ impl Readable for Plain {
         self.0.lock().unwrap().len() as u64
     }
 
-    fn load(&self, at: u64, _order: Ordering) -> u64 {
-        let mut word = [0; 8];
-        let Ok(()) = self.read(at, &mut word);
-        u64::from_le_bytes(word)
+    fn try_load(&self, at: u64, order: Ordering) -> Result<u64, Infallible> {
+        Ok(self.load(at, order))
     }
 
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
@@ -50,6 +48,12 @@ impl Readable for Plain {
 }
 
 impl Medium for Plain {
+    fn load(&self, at: u64, _order: Ordering) -> u64 {
+        let mut word = [0; 8];
+        let Ok(()) = self.read(at, &mut word);
+        u64::from_le_bytes(word)
+    }
+
     fn granularity(&self) -> Granularity {
         Granularity::Line(64)
     }

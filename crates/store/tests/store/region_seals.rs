@@ -238,8 +238,8 @@ impl Readable for Buffered {
         self.medium.len()
     }
 
-    fn load(&self, at: u64, order: Ordering) -> u64 {
-        self.medium.load(at, order)
+    fn try_load(&self, at: u64, order: Ordering) -> Result<u64, Broken> {
+        Ok(self.load(at, order))
     }
 
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Broken> {
@@ -253,6 +253,10 @@ impl Readable for Buffered {
 }
 
 impl Medium for Buffered {
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        self.medium.load(at, order)
+    }
+
     fn granularity(&self) -> Granularity {
         self.granularity
     }

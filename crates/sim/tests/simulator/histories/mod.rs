@@ -2,7 +2,7 @@
 
 mod moments;
 
-use cachemaint::medium::{Medium, Readable};
+use cachemaint::medium::Medium;
 use cachemaint_sim::{
     Histories, Life, Model, Searched, SimMedium, Simulation, Structure, Violation, ViolationKind,
 };

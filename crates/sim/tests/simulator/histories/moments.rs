@@ -1,7 +1,7 @@
 //! Failures at one moment alone: within an opening, and between a note and a store.
 
 use super::{LINE, MODELS};
-use cachemaint::medium::{Medium, Readable};
+use cachemaint::medium::Medium;
 use cachemaint_sim::{
     Histories, Life, Model, Searched, SimMedium, Simulation, Structure, Violation,
 };

@@ -1,6 +1,6 @@
 //! Causes that look alike: where a note says that an operation begins, it is not taken for an acknowledgement.
 
-use cachemaint::medium::{Medium, Readable};
+use cachemaint::medium::Medium;
 use cachemaint_sim::{
     Cause, Failure, Histories, Life, Notes, SimMedium, Simulation, Structure, Violation,
 };

@@ -1,7 +1,7 @@
 //! Two counters, of which the second never is ahead of the first.
 
 use super::{ACKNOWLEDGED, EACH, Source, UNORDERED, assert_found, assert_safe};
-use cachemaint::medium::{Medium, Readable};
+use cachemaint::medium::Medium;
 use cachemaint_sim::ViolationKind::{Broken, Lost};
 use cachemaint_sim::{Exploration, Model, Notes, SimMedium, Simulation, Violation};
 use core::sync::atomic::Ordering::Relaxed;

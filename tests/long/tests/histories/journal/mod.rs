@@ -5,7 +5,7 @@ mod log;
 
 use super::payload::Ending;
 use crate::{USUAL, assert_safe};
-use cachemaint::medium::{Medium, Readable};
+use cachemaint::medium::Medium;
 use cachemaint_journal::{
     Error, ErrorKind, FormatError, Journal, Opened, Options, Reader, Salvaged,
 };

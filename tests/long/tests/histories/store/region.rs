@@ -1,7 +1,7 @@
 //! The region of a store.
 
 use super::{REGION, REGION_BYTES, Shape, WORD};
-use cachemaint::medium::{Medium as _, Readable};
+use cachemaint::medium::Medium;
 use cachemaint_sim::{Life, SimMedium, Violation};
 use cachemaint_store::{ErrorKind, Store};
 use cachemaint_test_support::part::Part;
@@ -10,7 +10,7 @@ use core::sync::atomic::Ordering::Relaxed;
 /// Returns the word of the region, if there is one.
 pub(super) fn region_of(store: &Store<Part<'_, SimMedium>>, medium: &SimMedium) -> Option<u64> {
     let found = store.stat(REGION);
-    found.map(|info| Readable::load(medium, info.offset + WORD, Relaxed))
+    found.map(|info| Medium::load(medium, info.offset + WORD, Relaxed))
 }
 
 /// Creates the region if it is missing, and persists the next word of it.

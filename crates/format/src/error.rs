@@ -58,8 +58,8 @@ macro_rules! error_of_kind {
 
 pub use crate::error_of_kind;
 
-use super::magic;
-use super::root::Format;
+use super::magic::{self, Format};
+use cachemaint::medium::Readable;
 use core::fmt;
 
 /// The text of `ErrorKind::SecondWriter`.
@@ -72,7 +72,8 @@ pub const SECOND_WRITER: &str =
 pub enum FormatError<E> {
     /// The medium has failed. What was under way is not acknowledged, and may be found by a later opening all the same.
     Medium(E),
-    /// An earlier operation has failed. Nothing more is written until it is opened again.
+    /// An earlier operation has failed. Nothing more is written until it is opened again. A medium that keeps its first failure
+    /// returns that instead, as [`Medium`](Self::Medium).
     Failed,
     /// Another journal, recorder or store of this process that writes the medium. It must be dropped first. A medium knows of
     /// it by its [`writer_lock`](cachemaint::medium::Medium::writer_lock). [`Memory`](cachemaint::medium::Memory) has no lock.
@@ -107,6 +108,14 @@ pub enum FormatError<E> {
     Exists,
     /// No numbers are left. Nothing was written.
     WornOut,
+}
+
+impl<E: core::error::Error> FormatError<E> {
+    /// Returns the error of all that is refused after a failure: the medium's own, if it keeps one.
+    #[cold]
+    pub fn failed(medium: &impl Readable<Error = E>) -> Self {
+        medium.check().map_or_else(Self::Medium, |()| Self::Failed)
+    }
 }
 
 impl<E: fmt::Display> FormatError<E> {

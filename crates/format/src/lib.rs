@@ -33,6 +33,7 @@ pub mod rewritten;
 pub mod root;
 pub mod sync;
 pub mod tag;
+pub mod unreadable;
 pub mod writer;
 
 #[doc(hidden)]

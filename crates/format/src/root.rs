@@ -18,17 +18,19 @@
 
 use super::error::FormatError;
 use super::identity::Identity;
-use super::magic::{self, Magic};
+use super::magic::{self, Format, Magic};
 use super::reread::Rereadings;
 use super::tag::{self, Kind};
-use cachemaint::medium::Readable;
-use cachemaint::medium::{Granularity, Medium};
+use super::unreadable::if_readable;
+use cachemaint::medium::{Granularity, Medium, Readable};
 use core::error::Error;
 
 /// The distance of two slots: a block, which a drive may lose as a whole.
 pub const BLOCK: u64 = 4096;
 /// Bytes of all slots.
 pub const BYTES: u64 = 4 * BLOCK;
+/// The offsets of all slots.
+const SLOTS: [u64; 4] = [0, BLOCK, 2 * BLOCK, 3 * BLOCK];
 /// Bytes of a slot before the format's own.
 const HEAD: usize = 48;
 const TAG: usize = 16;
@@ -39,17 +41,6 @@ pub const GENERATION: usize = 40;
 pub const GENERATIONS: u64 = 1 << 63;
 /// Bytes of the longest slot that a format has.
 const MOST: usize = 256;
-
-/// The format that a root belongs to.
-#[derive(Clone, Copy, Debug)]
-pub struct Format {
-    /// Its first bytes.
-    pub magic: Magic,
-    /// Its version.
-    pub version: u32,
-    /// The format's name in messages: "journal".
-    pub name: &'static str,
-}
 
 /// A root with `OWN` bytes of the format's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +55,7 @@ pub struct Root<const OWN: usize> {
 
 /// The finding in a slot, or in all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found<const OWN: usize> {
+enum Found<const OWN: usize> {
     /// A root that matches its tag.
     Whole(Root<OWN>),
     /// Another version, whose bytes mean something else.
@@ -177,22 +168,18 @@ impl<const OWN: usize> Root<OWN> {
         medium: &dyn Readable<Error = E>,
         format: Format,
     ) -> Result<[Found<OWN>; 4], E> {
-        let mut failed = None;
-        let mut readable = 0;
-        let all = [0, 1, 2, 3].map(|slot| match Self::read(medium, format, slot * BLOCK) {
-            Ok(found) => {
-                readable += 1;
-                found
+        let mut all = [Found::Damaged; 4];
+        let mut unreadable = 0;
+        for (found, at) in all.iter_mut().zip(SLOTS) {
+            let read = Self::read(medium, format, at);
+            match read {
+                Err(error) if unreadable + 1 == SLOTS.len() => return Err(error),
+                Err(_) => unreadable += 1,
+                Ok(_) => {}
             }
-            Err(error) => {
-                failed = Some(error);
-                Found::Damaged
-            }
-        });
-        match failed {
-            Some(error) if readable == 0 => Err(error),
-            _ => Ok(all),
+            *found = if_readable(medium, read)?.unwrap_or(Found::Damaged);
         }
+        Ok(all)
     }
 
     /// Returns true if no writer is seen in the middle of a store: both copies of the highest generation are whole, and no
@@ -212,7 +199,7 @@ impl<const OWN: usize> Root<OWN> {
     ) -> Result<Loaded<OWN>, FormatError<E>> {
         let (size, needed) = (medium.len(), BYTES);
         if size < needed {
-            let other = magic::other_than(format.magic, medium).map_err(FormatError::Medium)?;
+            let other = other_than(format.magic, medium).map_err(FormatError::Medium)?;
             return Err(match other {
                 Some(found) => FormatError::Foreign { found },
                 None => FormatError::Truncated { size, needed },
@@ -265,31 +252,87 @@ impl<const OWN: usize> Root<OWN> {
         medium: &dyn Readable<Error = E>,
         format: Format,
     ) -> Result<bool, E> {
+        let mut is_later = false;
         for at in slots(self.generation + 1) {
             let mut generation = [0; 8];
-            medium.read(at + GENERATION as u64, &mut generation)?;
+            let read = medium.read(at + GENERATION as u64, &mut generation);
+            let is_read = if_readable(medium, read)?.is_some();
             // Bytes of another kind can look like a later generation.
-            if u64::from_le_bytes(generation) > self.generation {
-                let loaded = Self::find(medium, format, Rereadings::BESIDE_WRITERS)?;
-                return Ok(loaded.is_ok_and(|loaded| loaded.root == *self));
-            }
+            is_later |= is_read && u64::from_le_bytes(generation) > self.generation;
         }
         for at in slots(self.generation) {
-            if Self::read(medium, format, at).is_ok_and(|found| found == Found::Whole(*self)) {
+            let found = if_readable(medium, Self::read(medium, format, at))?;
+            if !is_later && found == Some(Found::Whole(*self)) {
                 return Ok(true);
             }
         }
         let loaded = Self::find(medium, format, Rereadings::BESIDE_WRITERS)?;
         Ok(loaded.is_ok_and(|loaded| loaded.root == *self))
     }
+}
 
-    /// Returns what stands in the place of roots: nothing but zeros, a root, or other content.
-    pub fn presence<E: Error>(
-        medium: &dyn Readable<Error = E>,
-        format: Format,
-    ) -> Result<Found<OWN>, E> {
-        Ok(Self::all(medium, format)?.into_iter().fold(Found::Nothing, Found::or))
+/// Returns true if the places of all roots begin with zeros, as far as the medium has them.
+pub fn is_missing<E: Error>(medium: &dyn Readable<Error = E>) -> Result<bool, E> {
+    let is_missing = words(medium).all(|word| word.is_ok_and(|word| word == [0; 8]));
+    medium.check().map(|()| is_missing)
+}
+
+/// Fails if the medium has this format, whole or damaged or of another version, or another format of the family: a creation
+/// would destroy it.
+pub fn refuse_existing<E: Error>(
+    medium: &dyn Readable<Error = E>,
+    format: Format,
+) -> Result<(), FormatError<E>> {
+    let mut exists = false;
+    for word in words(medium) {
+        let found = word.map_err(FormatError::Medium)?;
+        exists |= found == format.magic;
+        if found != format.magic && magic::name(found).is_some() {
+            return Err(FormatError::Foreign { found });
+        }
     }
+    medium.check().map_err(FormatError::Medium)?;
+    if exists { Err(FormatError::Exists) } else { Ok(()) }
+}
+
+/// Returns the magic of another format of the family that stands in the place of a root.
+pub fn another<E: Error>(medium: &dyn Readable<Error = E>, magic: Magic) -> Option<Magic> {
+    let is_another = |word: &Magic| *word != magic && magic::name(*word).is_some();
+    words(medium).flatten().find(is_another)
+}
+
+/// Returns the words at the beginnings of all slots. Bytes after the end of the medium are zeros.
+fn words<E: Error>(medium: &dyn Readable<Error = E>) -> impl Iterator<Item = Result<Magic, E>> {
+    SLOTS.into_iter().map(|at| {
+        let mut word = [0; 8];
+        let len = stored(medium, at);
+        if len > 0 {
+            medium.read(at, &mut word[..len])?;
+        }
+        Ok(word)
+    })
+}
+
+/// Returns the number of bytes of the word at `at` that the medium has.
+fn stored<E: Error>(medium: &dyn Readable<Error = E>, at: u64) -> usize {
+    medium.len().saturating_sub(at).min(8) as usize
+}
+
+/// Returns the first word of a medium that is too short for its roots, or that of another format, if they show other
+/// content.
+///
+/// A medium that was cut begins with zeros or with this magic, or has this magic in the place of a root.
+fn other_than<E: Error>(
+    magic: Magic,
+    medium: &dyn Readable<Error = E>,
+) -> Result<Option<Magic>, E> {
+    let len = stored(medium, 0);
+    let mut first = [0; 8];
+    medium.read(0, &mut first[..len])?;
+    let is_possible = first[..len] == magic[..len]
+        || first == [0; 8]
+        || words(medium).flatten().any(|word| word == magic);
+    Ok((!is_possible).then(|| another(medium, magic).unwrap_or(first)))
 }
 
 impl<const OWN: usize> Root<OWN> {

@@ -83,7 +83,9 @@ impl<M: Medium> Journal<M> {
             match self.in_flight.reserve(self.geometry.size(len)) {
                 Ok(placement) => return Ok(placement),
                 Err(Refused::Busy) => backoff.wait(),
-                Err(Refused::Failed) => return Err(Error::format(FormatError::Failed)),
+                Err(Refused::Failed) => {
+                    return Err(Error::format(FormatError::failed(&self.medium)));
+                }
                 Err(Refused::Full { needed, free }) => {
                     return Err(Error::new(ErrorKind::Full { needed, free }));
                 }
@@ -239,7 +241,7 @@ impl<'j, M: Medium> Claim<'j, M> {
         let mut backoff = Backoff::default();
         while in_flight.advance() < end {
             if in_flight.never_reaches(end) {
-                return Err(Error::format(FormatError::Failed));
+                return Err(Error::format(FormatError::failed(&self.journal.medium)));
             }
             backoff.wait();
         }

@@ -5,13 +5,13 @@ use super::geometry::{self, Geometry, LOG};
 use super::inflight::InFlight;
 use super::reader::{Reader, survey};
 use super::record::Epoch;
-use super::state::{FORMAT, Root, State};
+use super::state::{FORMAT, State};
 use super::walk::{Step, Walk};
 use super::{Identity, Journal, Progress, Recovered};
 use cachemaint::medium::{Granularity, Medium};
 use cachemaint_format::reread::Rereadings;
-use cachemaint_format::root::{self, Found};
-use cachemaint_format::{magic, rewritten, writer};
+use cachemaint_format::root;
+use cachemaint_format::{rewritten, writer};
 use core::fmt;
 
 /// The options with which a journal is created or opened.
@@ -148,25 +148,14 @@ impl<'p> Options<'p> {
         medium: M,
     ) -> Result<(Journal<M>, Opened), OpenError<M>> {
         as_writer(medium, |medium| {
-            // A medium that is too small for the roots has no journal.
-            let is_missing = medium.len() < root::BYTES || {
-                let found = Root::presence(medium, FORMAT).map_err(Error::medium)?;
-                matches!(found, Found::Nothing)
-            };
+            let is_missing = root::is_missing(medium).map_err(Error::medium)?;
             if is_missing { self.create(medium) } else { self.recover(medium) }
         })
     }
 
     fn create<M: Medium>(&self, medium: &M) -> Result<Begun, Error<M::Error>> {
         let geometry = self.geometry(medium.len())?;
-        match Root::presence(medium, FORMAT).map_err(Error::medium)? {
-            Found::Nothing | Found::Other(_) => {}
-            _ => return Err(Error::format(FormatError::Exists)),
-        }
-        let words = magic::words(medium).map_err(Error::medium)?;
-        if let Some(found) = magic::another(words, FORMAT.magic) {
-            return Err(Error::format(FormatError::Foreign { found }));
-        }
+        root::refuse_existing(medium, FORMAT).map_err(Error::format)?;
         let identity = Identity::from_entropy(self.entropy);
         let epoch = self.epoch(identity, 1);
         let state = State {
@@ -226,7 +215,7 @@ impl<'p> Options<'p> {
         // A crash may tear the next root, so this one is durable before.
         loaded.root.restore(medium, FORMAT, loaded.is_damaged).map_err(Error::medium)?;
         if !keep(medium, state, end).map_err(Error::medium)? {
-            return Err(Error::format(FormatError::Failed));
+            return Err(Error::format(FormatError::failed(medium)));
         }
         next.store(medium).map_err(Error::medium)?;
         Ok((next, Opened { is_new: false, recovered }))

@@ -6,9 +6,9 @@ use super::record::Epoch;
 use cachemaint::medium::{Medium, Readable};
 use cachemaint_format::identity::Identity;
 use cachemaint_format::layout::{Layout as _, layout};
-use cachemaint_format::magic;
+use cachemaint_format::magic::{self, Format};
 use cachemaint_format::reread::Rereadings;
-use cachemaint_format::root::{self, Format, Loaded};
+use cachemaint_format::root::{self, Loaded};
 use core::sync::atomic::{self, Ordering::Acquire};
 
 /// The format of the root, of this version.

@@ -173,7 +173,7 @@ impl<M: Medium> Journal<M> {
     /// Stores the next state, durable at return. No other thread stores one meanwhile.
     fn store(&self, next: State) -> Result<(), Error<M::Error>> {
         if self.in_flight.has_failed() {
-            return Err(Error::format(FormatError::Failed));
+            return Err(Error::format(FormatError::failed(&self.medium)));
         }
         let next = State { generation: next.generation + 1, ..next };
         let next = next.checked().ok_or(Error::format(FormatError::WornOut))?;

@@ -77,7 +77,7 @@ impl<M: Medium> Journal<M> {
     ) -> Result<Position, Error<M::Error>> {
         let end = self.in_flight.wait_for_end(position.0, timeout);
         if end <= position.0 && self.in_flight.never_passes(position.0) {
-            return Err(Error::format(FormatError::Failed));
+            return Err(Error::format(FormatError::failed(&self.medium)));
         }
         Ok(Position(end))
     }
@@ -107,7 +107,7 @@ impl<M: Medium> Journal<M> {
             let size = self.geometry.size(payload.len() as u64);
             let has_room = self.in_flight.wait_for_room(size, left);
             if self.in_flight.has_failed() {
-                return Err(Error::format(FormatError::Failed));
+                return Err(Error::format(FormatError::failed(&self.medium)));
             }
             if !has_room {
                 return Err(error);

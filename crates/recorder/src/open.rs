@@ -1,16 +1,16 @@
 //! Creation and opening of recordings.
 
 use super::cursor::Shards;
-use super::format::{Description, FORMAT, Geometry, Root, RootFound, SEQUENCES, Table};
+use super::format::{Description, FORMAT, Geometry, SEQUENCES, Table};
 use super::options::{Mode, Options};
 use super::reader::Reader;
 use super::{Error, ErrorKind, Recorder, events};
 use cachemaint::medium::{Granularity, Medium, OpenError, Readable};
 use cachemaint_format::error::FormatError;
 use cachemaint_format::reread::Rereadings;
-use cachemaint_format::root::{self, Found};
+use cachemaint_format::root;
 use cachemaint_format::sync::AtomicBool;
-use cachemaint_format::{magic, writer};
+use cachemaint_format::writer;
 use core::sync::atomic::Ordering;
 
 /// The result of an opening or a creation.
@@ -81,13 +81,8 @@ impl<'o> Options<'o> {
     /// stays.
     pub fn open_or_create<M: Medium>(self, medium: M) -> Result<'o, M> {
         self.by_one_writer(medium, |options, medium| {
-            let is_empty = if medium.len() < root::BYTES {
-                // `create_new` reports the length that is needed.
-                magic::words(medium).map_err(FormatError::Medium)? == [[0; 8]; 4]
-            } else {
-                matches!(presence(medium)?, Found::Nothing)
-            };
-            if is_empty { options.create_in(medium) } else { options.open_in(medium) }
+            let is_missing = root::is_missing(medium).map_err(FormatError::Medium)?;
+            if is_missing { options.create_in(medium) } else { options.open_in(medium) }
         })
     }
 
@@ -120,13 +115,7 @@ impl<'o> Options<'o> {
         let geometry = self.geometry(medium.len())?;
         events::check(self.events)?;
         let shards = Shards::take(self.cursors, geometry.shards)?;
-        let words = magic::words(medium).map_err(FormatError::Medium)?;
-        if let Some(found) = magic::another(words, FORMAT.magic) {
-            return Err(FormatError::Foreign { found }.into());
-        }
-        if !matches!(presence(medium)?, Found::Nothing | Found::Other(_)) {
-            return Err(FormatError::Exists.into());
-        }
+        root::refuse_existing(medium, FORMAT)?;
         let (identity, clock) = (self.identity, self.clock.at_opening());
         let table = Table::of(self.events, identity);
         let description = Description::new(identity, geometry, self.mode, &clock, table);
@@ -201,11 +190,6 @@ impl<M: Medium> Recorder<'static, M> {
     pub fn open_or_create(medium: M) -> Result<'static, M> {
         Options::new().open_or_create(medium)
     }
-}
-
-/// Returns what stands in the places of roots.
-fn presence<M: Medium>(medium: &M) -> core::result::Result<RootFound, FormatError<M::Error>> {
-    Root::presence(medium, FORMAT).map_err(FormatError::Medium)
 }
 
 /// Returns the number of the next opening: after that of the root, and after those of all sub-buffers, since a newer root may

@@ -9,13 +9,12 @@ use cachemaint_format::error::FormatError;
 use cachemaint_format::identity::Identity;
 use cachemaint_format::layout::{Layout as _, layout};
 use cachemaint_format::reread::Rereadings;
-use cachemaint_format::root::{self, Found, Loaded};
+use cachemaint_format::root::{self, Loaded};
 use cachemaint_format::tag::{self, Kind};
 
 /// Bytes of a root that are the recorder's own.
 const OWN: usize = 72;
 pub(crate) type Root = root::Root<OWN>;
-pub(crate) type RootFound = Found<OWN>;
 
 /// A file's description of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,14 +7,13 @@ mod sub_buffer;
 mod table;
 
 pub use description::Description;
-pub(super) use description::{Root, RootFound};
 pub(super) use geometry::Geometry;
 pub(super) use record::{TAGGED, parts, record_len, tagged};
 pub(super) use sub_buffer::Header;
 pub(super) use table::{MOST_BYTES, MOST_ENTRIES, Table, bytes_of, entry};
 
-use cachemaint_format::magic;
-use cachemaint_format::root::{self, Format};
+use cachemaint_format::magic::{self, Format};
+use cachemaint_format::root;
 
 pub(super) const FORMAT: Format = Format { magic: magic::RECORDING, version: 3, name: "recording" };
 

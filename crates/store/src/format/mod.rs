@@ -6,9 +6,9 @@ use super::info::Content;
 use super::stamp::{BOOT, BOOTS};
 use cachemaint_format::identity::Identity;
 use cachemaint_format::layout::{Layout as _, layout};
+use cachemaint_format::magic::{self, Format};
 use cachemaint_format::root;
 use cachemaint_format::tag::{self, Kind};
-use cachemaint_format::{magic, root::Format};
 use core::ops::{Range, RangeInclusive};
 
 /// The format of a store.

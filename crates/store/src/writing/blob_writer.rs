@@ -226,7 +226,7 @@ impl<'t, M: Medium> BlobWriter<'t, M> {
 
     fn check(&self, len: u64) -> Result<(), Error<M::Error>> {
         if self.has_failed {
-            return Err(Error::format(cachemaint_format::error::FormatError::Failed));
+            return Err(Error::format(cachemaint_format::error::FormatError::failed(self.medium)));
         }
         if len > self.said { Err(other_length(len)) } else { Ok(()) }
     }

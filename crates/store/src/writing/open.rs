@@ -22,11 +22,10 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use cachemaint::medium::{Medium, OpenError, Readable};
 use cachemaint_format::error::FormatError;
-use cachemaint_format::magic;
 use cachemaint_format::progress::Progress;
 use cachemaint_format::reread::Rereadings;
 use cachemaint_format::rewritten;
-use cachemaint_format::root::{self, Found, Loaded};
+use cachemaint_format::root::{self, Loaded};
 use cachemaint_format::writer;
 
 /// The condition for verifying all blobs when a store is opened.
@@ -197,11 +196,7 @@ impl<'p> Options<'p> {
         if size < needed {
             return Err(Error::format(FormatError::TooSmall { size: medium.len(), needed }));
         }
-        refuse_another_format(&**medium)?;
-        let found = Root::presence(&**medium, FORMAT).map_err(Error::medium)?;
-        if !matches!(found, Found::Nothing | Found::Other(_)) {
-            return Err(Error::format(FormatError::Exists));
-        }
+        root::refuse_existing(&**medium, FORMAT).map_err(Error::format)?;
         let Circumstances { stamp, seconds: clock, .. } = self.circumstances(&**medium, size);
         let identity = Identity::from_entropy(self.entropy);
         let begin = data(unit.max(PAGE));
@@ -293,12 +288,8 @@ impl<'p> Options<'p> {
         medium: M,
     ) -> Result<(Store<M>, Opened), OpenError<M, Error<M::Error>>> {
         as_writer(medium, |medium, writer| {
-            let is_possible = medium.len() >= root::BYTES;
-            let found = is_possible.then(|| Root::presence(&**medium, FORMAT)).transpose();
-            match found.map_err(Error::medium)? {
-                None | Some(Found::Nothing) => self.create_in(medium, writer),
-                Some(_) => self.open_in(medium, writer),
-            }
+            let is_missing = root::is_missing(&**medium).map_err(Error::medium)?;
+            if is_missing { self.create_in(medium, writer) } else { self.open_in(medium, writer) }
         })
     }
 
@@ -307,8 +298,8 @@ impl<'p> Options<'p> {
         medium: &Arc<M>,
         writer: Writer,
     ) -> Result<(Store<M>, Opened), Error<M::Error>> {
-        if medium.len() >= root::BYTES {
-            refuse_another_format(&**medium)?;
+        if let Some(found) = root::another(&**medium, FORMAT.magic) {
+            return Err(Error::format(FormatError::Foreign { found }));
         }
         let (log, loaded) = Log::load(&**medium, Rereadings::ALONE)?;
         let (commit, table) = replay(&**medium, log)?;
@@ -485,19 +476,6 @@ impl<M: Medium> Store<M> {
         self.table.open(*now, self.log.places.capacity);
         Ok(())
     }
-}
-
-/// Fails if there is another format of this family.
-fn refuse_another_format<M: Medium>(medium: &M) -> Result<(), Error<M::Error>> {
-    let is_of_store = |at: u64| {
-        let mut word = [0; 8];
-        medium.read(at, &mut word).is_ok() && word == FORMAT.magic
-    };
-    let found = match magic::words(medium) {
-        Err(_) if [0, 1, 2, 3].into_iter().any(|slot| is_of_store(slot * root::BLOCK)) => None,
-        words => magic::another(words.map_err(Error::medium)?, FORMAT.magic),
-    };
-    found.map_or(Ok(()), |found| Err(Error::format(FormatError::Foreign { found })))
 }
 
 /// Opens or creates a store as the one writer of its medium. Returns the medium with the error if that fails.

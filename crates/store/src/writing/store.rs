@@ -180,7 +180,7 @@ impl<M: Medium> Store<M> {
     /// Fails if a commit or the medium has failed.
     pub(super) fn check_is_usable(&self) -> Result<(), Error<M::Error>> {
         if self.has_failed {
-            return Err(Error::format(FormatError::Failed));
+            return Err(Error::format(FormatError::failed(&*self.medium)));
         }
         self.medium.check().map_err(Error::medium)
     }

@@ -9,7 +9,7 @@
 //! stack of [`Layer`]s over the bytes at the beginning.
 
 use crate::crash::choices::Choices;
-use crate::machine::history::{Bounds, History, Line, Write};
+use crate::machine::history::{Bounds, History, Line, What, Write};
 use crate::machine::model::WORD;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -135,6 +135,24 @@ impl Image {
         let mut layers = self.layers.clone();
         let last = layers.pop().map(|last| Layer::new(last.history, cut));
         layers.into_iter().chain(last).fold(Self::new(Arc::clone(&self.beginning)), Self::under)
+    }
+
+    /// Returns the states in which a store that the last crash left open is kept, or else is lost.
+    pub(crate) fn with_store(mut self, event: u32, is_kept: bool) -> Self {
+        let Some(layer) = self.layers.last_mut() else { return self };
+        let history = Arc::clone(&layer.history);
+        let What::Store { at, len, .. } = history.events[event as usize].what else { return self };
+        for at in (at..at + len).step_by(WORD as usize) {
+            let (line, word) = history.model.place(at);
+            let Some(stores) = history.line(line) else { continue };
+            let Some(number) = stores.number(word, event) else { continue };
+            let numbers = layer.numbers(line, word, stores);
+            let left = if is_kept { number + 1..numbers.end } else { numbers.start..number + 1 };
+            if !left.is_empty() {
+                layer.decide(line, word, &left);
+            }
+        }
+        self
     }
 
     pub(crate) fn len(&self) -> u64 {

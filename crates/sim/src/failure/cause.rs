@@ -5,7 +5,7 @@
 //! accepts and one that it does not. Where no difference is found, none is named.
 
 use super::crash::Crash;
-use super::fate::first_lost;
+use super::fate::lost;
 use crate::crash::choices::{Choices, Way};
 use crate::crash::image::Image;
 use crate::machine::history::{Happened, What, Write};
@@ -100,9 +100,9 @@ impl Trial<'_> {
     pub(super) fn cause(&self, crash: &Crash) -> Option<Cause> {
         let note = self.deciding_note(crash);
         let acknowledged = note.and_then(|note| self.acknowledged(crash, note));
-        acknowledged.or_else(|| match first_lost(&crash.layer, crash.end) {
-            Some(missing) => self.unordered(crash, missing, note),
-            None => self.between(crash, crash.layer.cut),
+        acknowledged.or_else(|| match lost(&crash.layer, crash.end).as_slice() {
+            [] => self.between(crash, crash.layer.cut),
+            lost => self.unordered(crash, lost, note),
         })
     }
 
@@ -119,10 +119,13 @@ impl Trial<'_> {
     /// Returns the cause if the note was too early: a crash at once fails too.
     fn acknowledged(&self, crash: &Crash, note: u32) -> Option<Cause> {
         let is_buffered = note >= crash.layer.cut;
-        if !is_buffered && !self.fails(crash, note + 1) {
+        if !is_buffered && !self.fails(&self.image.cut(note + 1), self.notes_at(crash, note + 1)) {
             return None;
         }
-        let Some(lost) = first_lost(&crash.layer, note) else {
+        let lost = lost(&crash.layer, note);
+        let needed =
+            if is_buffered { lost.first().copied() } else { self.needed(crash, note + 1, &lost) };
+        let Some(lost) = needed else {
             return self.told_before(crash, note);
         };
         let (store, note_named) = (crash.named(lost), crash.named(note));
@@ -142,17 +145,35 @@ impl Trial<'_> {
             .then(|| Cause::Acknowledged { store: crash.named(next), note: crash.named(note) })
     }
 
+    /// Returns the lost store with which recovery accepts each state of a crash at a cut; the first, if it takes several.
+    fn needed(&self, crash: &Crash, cut: u32, lost: &[u32]) -> Option<u32> {
+        let (image, notes) = (self.image.cut(cut), self.notes_at(crash, cut));
+        let mends = |store: &&u32| !self.fails(&image.clone().with_store(**store, true), notes);
+        let several = lost.iter().filter(|_| lost.len() > 1).take(STORES);
+        several.clone().find(mends).or(lost.first()).copied()
+    }
+
     /// Returns the cause if a store that was lost is needed for a later one: for the first with which recovery fails.
-    fn unordered(&self, crash: &Crash, missing: u32, note: Option<u32>) -> Option<Cause> {
-        let from = note.unwrap_or(0).max(missing);
+    fn unordered(&self, crash: &Crash, lost: &[u32], note: Option<u32>) -> Option<Cause> {
+        let missing = *lost.first()?;
+        // A write of several words can be torn, one word is kept or lost.
+        let is_word = matches!(crash.event(missing).what, What::Store { len: WORD, .. });
+        let from = note.unwrap_or(0).max(missing + u32::from(is_word));
         let stores = (from..crash.layer.cut).filter(|event| is_store(crash.event(*event)));
-        let kept = stores.take(STORES).find(|event| self.fails(crash, event + 1))?;
+        let fails = |event: &u32| {
+            let image = self.image.cut(event + 1);
+            let image = if is_word { image.with_store(missing, false) } else { image };
+            self.fails(&image, self.notes_at(crash, event + 1))
+        };
+        let kept = stores.take(STORES).find(fails)?;
         if !self.accepts(&self.image.cut(kept + 1), self.notes_at(crash, kept + 1)) {
             return self.between(crash, kept + 1);
         }
         if kept == missing {
             return None; // a torn write, which the history shows
         }
+        let before = &lost[..lost.partition_point(|store| *store < kept)];
+        let missing = self.needed(crash, kept + 1, before)?;
         let named = crash.named(missing);
         Some(match read_by(crash, missing, kept) {
             Some(reader) => Cause::Read { store: named, reader },
@@ -175,13 +196,21 @@ impl Trial<'_> {
         {
             return None;
         }
-        let (last_named, next) = (crash.named(last), crash.named(next));
-        let without = without(crash, last, end, &before, &after);
-        Some(if without.is_some_and(|image| self.accepts(&image, known)) {
-            Cause::Unordered { kept: last_named, missing: next }
-        } else {
-            Cause::Unacknowledged { last: last_named, next }
-        })
+        let named = |event| crash.named(event);
+        let is_order = without(crash, last, end, &before, &after)
+            .is_some_and(|image| self.accepts(&image, known));
+        if !is_order {
+            return Some(Cause::Unacknowledged { last: named(last), next: named(next) });
+        }
+        // With all up to this store before it, the first one is accepted.
+        let mends = |event: &u32| {
+            let (image, notes) = (self.image.cut(event + 1), self.notes_at(crash, event + 1));
+            let without = without(crash, last, event + 1, &before, &image);
+            self.accepts(&image, notes) && without.is_some_and(|image| self.accepts(&image, notes))
+        };
+        let stores = (next..end).filter(|event| is_store(crash.event(*event)));
+        let missing = stores.take(STORES).find(mends).unwrap_or(next);
+        Some(Cause::Unordered { kept: named(last), missing: named(missing) })
     }
 
     /// Returns true if recovery accepts the latest state of an image.
@@ -189,12 +218,11 @@ impl Trial<'_> {
         (self.recovery)(image, notes, Choices::new(Way::NearFirst(0))).1
     }
 
-    /// Returns true if a crash at a cut leaves a state that recovery does not accept, with the notes of that time.
-    fn fails(&self, crash: &Crash, cut: u32) -> bool {
-        let (image, notes) = (self.image.cut(cut), self.notes_at(crash, cut));
+    /// Returns true if recovery does not accept some state of an image.
+    fn fails(&self, image: &Image, notes: usize) -> bool {
         let mut choices = Choices::new(Way::All);
         for _ in 0..STATES {
-            let (made, is_accepted) = (self.recovery)(&image, notes, choices);
+            let (made, is_accepted) = (self.recovery)(image, notes, choices);
             choices = made;
             if !is_accepted {
                 return true;
@@ -203,7 +231,7 @@ impl Trial<'_> {
                 return false;
             }
         }
-        !(self.recovery)(&image, notes, Choices::new(Way::NearLast(0))).1
+        !(self.recovery)(image, notes, Choices::new(Way::NearLast(0))).1
     }
 
     /// Returns the number of notes that recovery gets after a crash at a cut. Those of earlier runs stay.

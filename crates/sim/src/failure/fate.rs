@@ -2,6 +2,7 @@
 
 use crate::crash::image::Layer;
 use crate::machine::history::{Happened, What};
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -54,16 +55,13 @@ fn stored_by(layer: &Layer, event: u32) -> Vec<Stored> {
     for at in (*at..at + len).step_by(size_of::<u64>()) {
         let (line, word) = history.model.place(at);
         let Some(stores) = history.line(line) else { continue };
-        let Ok(number) = stores.writes(word).binary_search_by_key(&event, |write| write.event)
-        else {
-            continue;
-        };
+        let Some(number) = stores.number(word, event) else { continue };
         let bounds = layer.bounds(line, stores);
-        let (low, high) = (bounds.low[word] as usize, bounds.high[word] as usize);
+        let (low, high) = (bounds.low[word], bounds.high[word]);
         words.push(Stored {
             is_kept: high > number,
             is_known: !(low..high).contains(&number),
-            is_sure: stores.sure(word, *cut) as usize > number,
+            is_sure: stores.sure(word, *cut) > number,
         });
     }
     words
@@ -92,13 +90,13 @@ pub(crate) fn end(layer: &Layer) -> u32 {
     (0..layer.cut).rev().find(matters).map_or(0, |last| last + 1)
 }
 
-/// Returns the first store that is the last one before `end` of its word, and lost.
-pub(super) fn first_lost(layer: &Layer, end: u32) -> Option<u32> {
+/// Returns the stores that are the last ones before `end` of their words, and lost, in order.
+pub(super) fn lost(layer: &Layer, end: u32) -> Vec<u32> {
     let lines = layer.history.stored().map(|(line, stores)| (stores, layer.bounds(line, stores)));
     let events = lines.flat_map(|(stores, bounds)| {
         let made = (0..stores.len()).map(|word| (word, stores.made(word, end)));
         let lost = made.filter(|(word, made)| *made > bounds.high[*word]);
         lost.map(|(word, made)| stores.writes(word)[made as usize - 1].event).collect::<Vec<_>>()
     });
-    events.min()
+    events.collect::<BTreeSet<_>>().into_iter().collect()
 }

@@ -55,6 +55,12 @@ impl Line {
         &self.words[word]
     }
 
+    /// Returns the number of the store of a word that an event made, from 0.
+    pub(crate) fn number(&self, word: usize, event: u32) -> Option<u32> {
+        let found = self.words[word].binary_search_by_key(&event, |write| write.event);
+        found.ok().map(|number| number as u32)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.words.len()
     }

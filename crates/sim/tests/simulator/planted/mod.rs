@@ -9,6 +9,7 @@ mod counters;
 mod mailbox;
 mod messages;
 mod producers;
+mod published;
 
 use cachemaint_sim::{Exploration, Failure, Model, ViolationKind};
 

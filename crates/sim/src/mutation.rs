@@ -31,7 +31,8 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// Returns a simulation under this model and mutant.
+    /// Returns a simulation under this model and mutant, on a medium of junk. Some mutants are noticed only on one of
+    /// [zeros](Simulation::zeros), which pass for data where junk does not: let other scenarios take that.
     #[must_use]
     pub fn simulation(&self, bytes: u64) -> Simulation {
         Simulation::new(self.model, bytes).watched(self.watch.clone())
@@ -262,8 +263,8 @@ impl fmt::Display for Survivors {
         )?;
         if !survived.is_empty() {
             f.write_str(
-                "no crash showed the defect of those that survived: check more after recovery, or list them as \
-                 equivalent\n",
+                "no crash showed the defect of those that survived: check more after recovery, explore media of \
+                 `zeros()` too, or list them as equivalent\n",
             )?;
         }
         let is_order = |(_, mutant): &(Model, Mutant)| {

@@ -332,6 +332,17 @@ fn cut_twice(simulation: &Simulation) -> Exploration {
     explore(&simulation.clone().effort(EFFORT), &REUSE[..2], 1)
 }
 
+#[test]
+fn an_opening_that_is_cut_off_leaves_what_the_next_one_needs() {
+    for model in [Model::X86, Model::NEUTRAL] {
+        let exploration = cut_twice(&Simulation::new(model, BYTES));
+        exploration.assert_safe();
+        // Those of the workload alone are fewer.
+        let once = explore(&uncut(model), &REUSE[..2], 1);
+        assert!(exploration.crashes > once.crashes, "{exploration}; {once}");
+    }
+}
+
 /// Each scenario must be safe before anything is left out: that includes a kill at every operation, and recovery
 /// that is itself cut by a crash. The quick ones come first, since a mutant is tried until one fails.
 #[test]

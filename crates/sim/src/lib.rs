@@ -17,6 +17,7 @@ extern crate std;
 mod crash;
 mod explore;
 mod failure;
+#[cfg(feature = "histories")]
 mod histories;
 mod machine;
 mod medium;
@@ -29,6 +30,7 @@ pub use explore::simulation::{Notes, Simulation};
 pub use failure::Failure;
 pub use failure::cause::Cause;
 pub use failure::violation::{Violation, ViolationKind};
+#[cfg(feature = "histories")]
 pub use histories::{Histories, Life, Searched, Structure};
 pub use machine::Machine;
 pub use machine::model::Model;

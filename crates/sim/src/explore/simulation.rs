@@ -192,6 +192,7 @@ impl Simulation {
         self.holding(self.image(), Choices::new(Way::All)).with_turns(turns)
     }
 
+    #[cfg(feature = "histories")]
     pub(crate) const fn model(&self) -> Model {
         self.settings.model
     }

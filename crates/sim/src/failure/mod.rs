@@ -62,6 +62,7 @@ impl Failure {
     }
 
     /// Returns a failure after a history of lives.
+    #[cfg(feature = "histories")]
     pub(crate) fn of_lives(
         model: Model,
         violation: Violation,

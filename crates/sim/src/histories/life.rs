@@ -1,7 +1,8 @@
 //! One life of a structure, as its code sees it.
 
 use super::Structure;
-use crate::medium::{Moment, SimMedium};
+use crate::medium::SimMedium;
+use crate::medium::lives::Moment;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::RefCell;

@@ -60,6 +60,7 @@ impl Process {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Death {
     /// It ended between two operations of the structure.
+    #[cfg(feature = "histories")]
     Ended,
     /// It was killed when it attempted one more change than it was to make.
     Killed,

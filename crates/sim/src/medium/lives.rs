@@ -1,0 +1,72 @@
+//! The lives of processes that use a medium one after the other.
+
+use super::SimMedium;
+use super::state::{Death, Process};
+use crate::crash::choices::Choices;
+use crate::crash::image::Image;
+use crate::machine::Machine;
+
+/// A moment in the life of a process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Moment {
+    /// Events of the machine, also of the processes before.
+    pub(crate) events: u32,
+    /// Stores, write-backs, fences and notes of this process.
+    pub(crate) changes: u64,
+}
+
+impl SimMedium {
+    /// Goes on with the machine of a process that was killed.
+    pub(crate) fn continuing(self, machine: Machine) -> Self {
+        self.state().machine = machine;
+        self
+    }
+
+    /// Lets the process die when it attempts one more than `changes` stores, write-backs, fences and notes.
+    pub(crate) fn dying_after(self, changes: u64) -> Self {
+        *self.state().process() = Process::new(changes);
+        self
+    }
+
+    /// Ends the process: only its own code sees its further stores, such as those of destructors.
+    pub(crate) fn die(&self) {
+        self.state().die(Death::Ended);
+    }
+
+    /// Returns true if the process has died of a kill within an operation.
+    pub(crate) fn is_killed(&self) -> bool {
+        self.state().process().death == Some(Death::Killed)
+    }
+
+    pub(crate) fn moment(&self) -> Moment {
+        let mut state = self.state();
+        Moment { events: state.machine.history().now(), changes: state.process().changes }
+    }
+
+    pub(crate) fn into_parts(self) -> (Machine, Image, Choices) {
+        let state = self.into_state();
+        (state.machine, state.image, state.choices)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SimMedium;
+    use crate::crash::choices::{Choices, Way};
+    use crate::crash::image::Image;
+    use crate::machine::model::Model;
+    use cachemaint::medium::Medium as _;
+    use core::sync::atomic::Ordering::Relaxed;
+
+    #[test]
+    fn a_dead_process_is_not_killed_again() {
+        let (image, choices) = (Image::new([0; 8].into()), Choices::new(Way::All));
+        let medium = SimMedium::new(Model::X86, image, choices, 10).dying_after(1);
+        medium.store(0, 1, Relaxed);
+        medium.store(0, 2, Relaxed);
+        assert!(medium.is_killed());
+        let death = medium.moment();
+        medium.killed();
+        assert_eq!(medium.moment(), death);
+    }
+}

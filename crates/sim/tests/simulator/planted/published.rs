@@ -2,7 +2,7 @@
 //! the two stores whose order mends the failure.
 
 use super::{EACH, Source, UNORDERED, assert_found};
-use cachemaint::medium::{Medium, Readable};
+use cachemaint::medium::Medium;
 use cachemaint_sim::ViolationKind::Broken;
 use cachemaint_sim::{Exploration, Model, SimMedium, Simulation, Violation};
 use core::sync::atomic::Ordering::Relaxed;

@@ -8,7 +8,7 @@ use cachemaint::medium::Readable;
 use core::borrow::Borrow;
 use core::sync::atomic::Ordering;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::OnceLock;
 
 /// A file that is read through its mapping until that fails, and then by calls of the operating system: a bad block or a
 /// missing page is an error of the reads that meet it, and not of the file. Nothing that a failed mapping shows is returned.
@@ -17,8 +17,8 @@ pub(crate) struct ReadOnly {
     #[cfg(target_os = "linux")]
     calls: PreadFile,
     skips_bad_blocks: bool,
-    /// The error of the first bad block that was skipped.
-    skipped: Mutex<Option<Error>>,
+    /// The error of the first bad block that was met.
+    bad_block: OnceLock<Error>,
 }
 
 enum Opened {
@@ -60,7 +60,7 @@ impl ReadOnly {
             calls: PreadFile::of(opened.borrow())?,
             opened,
             skips_bad_blocks: false,
-            skipped: Mutex::default(),
+            bad_block: OnceLock::new(),
         })
     }
 
@@ -75,22 +75,22 @@ impl ReadOnly {
         self.opened.borrow()
     }
 
-    /// Returns the error of the first bad block that was skipped.
-    pub(crate) fn bad_block(&self) -> Option<Error> {
-        self.skipped.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// Returns the error of the first bad block that was met.
+    pub(crate) fn bad_block(&self) -> Option<&Error> {
+        self.bad_block.get()
     }
 
     #[cfg(target_os = "linux")]
     fn read_by_calls(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {
         let read = self.calls.read(at, into);
         if let Err(error) = &read
-            && self.skips_bad_blocks
             && matches!(error.kind(), ErrorKind::Poisoned { .. })
         {
-            into.fill(0);
-            let mut skipped = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
-            skipped.get_or_insert_with(|| error.clone());
-            return Ok(());
+            self.bad_block.get_or_init(|| error.clone());
+            if self.skips_bad_blocks {
+                into.fill(0);
+                return Ok(());
+            }
         }
         read
     }

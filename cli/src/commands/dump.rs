@@ -131,7 +131,7 @@ struct Dump<'t> {
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { file: path, last, json } = arguments;
-    let file = ReadOnly::open(path)?.skip_bad_blocks();
+    let file = ReadOnly::open(path)?;
     let reader = recording::reader(path, &file)?;
     let named = |error| recording::named(path, error);
     let table = reader.event_table().map_err(named)?;
@@ -185,7 +185,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         );
     }
     let bad_block = file.bad_block();
-    if let Some(error) = &bad_block {
+    if let Some(error) = bad_block {
         text::tell!("{error}");
     }
     let is_whole = !dump.is_damaged && !dump.misses_names && bad_block.is_none();

@@ -424,10 +424,11 @@ fn tag_of(bytes: &[u8], identity: Identity, generation: u64, slot: u64) -> u64 {
 #[cfg(test)]
 #[cfg(not(cachemaint_loom))]
 mod tests {
-    use super::{BLOCK, BYTES, Format, Found, Identity, Loaded, Root, slots};
+    use super::{BLOCK, BYTES, Format, FormatError, Found, Identity, Loaded, Root, slots};
     use crate::reread::Rereadings;
     use alloc::vec::Vec;
     use cachemaint::medium::{Bytes, Memory};
+    use cachemaint_test_support::bad_blocks::{BadBlocks, Lost};
     use core::sync::atomic::AtomicU64;
 
     const FORMAT: Format = Format { magic: *b"rootroot", version: 3, name: "root" };
@@ -469,6 +470,30 @@ mod tests {
         assert!(loaded.is_next_lost);
         one[slots(1)[1] as usize] ^= 1;
         assert_eq!(load(&one).unwrap().is_damaged, [false, true]);
+    }
+
+    #[test]
+    fn a_slot_that_cannot_be_read_is_damaged_and_the_others_count() {
+        let bytes = stored(8);
+        let block = |at: u64| at..at + BLOCK;
+        let [own, other] = [8, 7].map(slots);
+        for (bad, is_damaged) in [
+            (&other[..], [false, false]),
+            (&[own[0], other[1]], [true, false]),
+            (&[own[1], other[0], other[1]], [false, true]),
+        ] {
+            let medium = BadBlocks::new(&bytes, bad.iter().copied().map(block));
+            let loaded = Root::<16>::load(&medium, FORMAT, Rereadings::ALONE).unwrap();
+            assert_eq!((loaded.root, loaded.is_damaged), (root(8), is_damaged));
+            assert_eq!(root(8).is_current(&medium, FORMAT), Ok(true), "{bad:?}");
+            assert_eq!(root(6).is_current(&medium, FORMAT), Ok(false), "{bad:?}");
+            assert_eq!(super::is_missing(&medium), Ok(false));
+        }
+        let medium = BadBlocks::new(&bytes, own.map(block));
+        assert_eq!(root(7).is_current(&medium, FORMAT), Ok(true));
+        let medium = BadBlocks::new(&bytes, [0, 1, 2, 3].map(|slot| block(slot * BLOCK)));
+        let failed = Root::<16>::load(&medium, FORMAT, Rereadings::ALONE);
+        assert_eq!(failed, Err(FormatError::Medium(Lost)));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What tests of several crates share.
 //!
 //! Media: [`counting`] counts operations and fails on request, [`failed`] fails at one access, [`looks`] counts bytes
-//! read, [`pages`] is a page cache over a drive, [`erased`] hides a medium's type so that tests share compiled code.
+//! read, [`bad_blocks`] cannot read some of them, [`pages`] is a page cache over a drive, [`erased`] hides a medium's type so that tests share compiled code.
 
 #![expect(
     clippy::unwrap_used,
@@ -13,6 +13,7 @@
     reason = "what fails here is a finding, and tests alone use it"
 )]
 
+pub mod bad_blocks;
 #[cfg(target_has_atomic = "64")]
 pub mod counting;
 #[cfg(target_has_atomic = "64")]

@@ -88,7 +88,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         );
     }
     let bad_block = file.bad_block();
-    if let Some(error) = &bad_block {
+    if let Some(error) = bad_block {
         text::tell!("{error}");
     }
     let mut is_whole = skipped_ranges == 0 && bad_block.is_none();

@@ -2,7 +2,8 @@
 
 use cachemaint::dax::{self, DaxFile, DaxView};
 use cachemaint_journal::{
-    Error, Group, Journal, Opened, Options, Reader, Record, Records, Salvage,
+    Error, ErrorKind, FormatError, Group, Journal, Opened, Options, Reader, Record, Records,
+    Salvage,
 };
 use std::path::Path;
 use std::time::Duration;
@@ -44,6 +45,25 @@ fn somebody_else_reads_a_file_that_is_written_to() {
     assert_eq!(payload, b"second");
     // One process writes.
     assert!(dax::Options::new().allow_page_granularity().open(&path).is_err());
+}
+
+/// The file is cut. The cause is the answer to the first append, and to those after it.
+#[test]
+#[cfg_attr(miri, ignore = "a file is mapped")]
+fn after_a_failure_of_the_medium_each_call_returns_that_failure() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("journal");
+    let (journal, _) = Journal::create_new(create(&path)).unwrap();
+    std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(1 << 19).unwrap();
+    for appended in [journal.append(b"lost"), journal.append(b"after")] {
+        let error = appended.unwrap_err();
+        let is_cut = matches!(
+            error.kind(),
+            ErrorKind::Format(FormatError::Medium(cause))
+                if matches!(cause.kind(), dax::ErrorKind::Shorter { .. })
+        );
+        assert!(is_cut, "{error}");
+    }
 }
 
 /// Without one of the wake-ups this does not end.

@@ -83,7 +83,7 @@ pub enum SkippedKind {
     /// This is normal after a crash, which can leave a part of a header. Damage to the header of the oldest or the newest
     /// sub-buffer looks the same.
     Torn,
-    /// Events that are damaged, or that a crash has lost.
+    /// Events that are damaged, that cannot be read, or that a crash has lost.
     ///
     /// This is normal after a crash that loses stores which were not written back yet: see
     /// [`Durability`](crate::Durability). It is normal too in a copy that was made beside a writer, more slowly than
@@ -100,7 +100,7 @@ impl fmt::Display for Skipped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self.kind {
             SkippedKind::Torn => "unfinished or torn",
-            SkippedKind::Damaged => "damaged or lost",
+            SkippedKind::Damaged => "damaged, unreadable or lost",
             SkippedKind::Overwritten => "overwritten while they were read",
         };
         let Self { shard, at, len, .. } = self;

@@ -26,14 +26,14 @@ impl<S: Readable> Reader<S> {
     pub(crate) fn record(&self, search: &mut Search, offset: u64, key: u64) -> Option<Record> {
         let at = search.start + offset;
         // Most places have another word than a record has, and are left without a look at the tag.
-        let word = self.source.try_load(at + 8, Ordering::Relaxed).ok()?;
+        let word = search.read(self.source.try_load(at + 8, Ordering::Relaxed))?;
         let (id, len, named) = format::parts(word);
         let end = offset + record_len(usize::from(len));
         if named != offset || end > search.size || search.patience == 0 {
             return None;
         }
-        let tag = self.source.try_load(at, Ordering::Acquire).ok()?;
-        match self.proved(at + 8..search.start + end, tag, key, &mut search.chunk) {
+        let tag = search.read(self.source.try_load(at, Ordering::Acquire))?;
+        match self.proved(search, at + 8..search.start + end, tag, key) {
             // The word was read again with the bytes, and the tag is that of the second reading.
             Some(timestamp) if search.chunk[..8] == word.to_le_bytes() => {
                 Some(Record { id, len, timestamp })
@@ -47,34 +47,29 @@ impl<S: Readable> Reader<S> {
 
     /// Returns the timestamp of a record, if the tag is that of these bytes, which are all bytes of the record after it.
     /// The chunk has the first of them then.
-    fn proved(
-        &self,
-        bytes: Range<u64>,
-        tag: u64,
-        key: u64,
-        chunk: &mut [u8; CHUNK],
-    ) -> Option<u64> {
+    fn proved(&self, search: &mut Search, bytes: Range<u64>, tag: u64, key: u64) -> Option<u64> {
         let (from, len_in_all) = (bytes.start, (bytes.end - bytes.start) as usize);
-        let first = &mut chunk[..len_in_all.min(CHUNK)];
-        self.source.read(from, first).ok()?;
-        let timestamp = u64::from_le_bytes(*first[8..].first_chunk()?);
+        let first = len_in_all.min(CHUNK);
+        let read = self.source.read(from, &mut search.chunk[..first]);
+        search.read(read)?;
         let found = if len_in_all <= CHUNK {
-            tag::of(key, first)
+            tag::of(key, &search.chunk[..first])
         } else {
-            self.long_tag(from, len_in_all, key)?
+            search.read(self.long_tag(from, len_in_all, key))?
         };
+        let timestamp = u64::from_le_bytes(*search.chunk[8..].first_chunk()?);
         (found == tag).then_some(timestamp)
     }
 
     /// Returns the tag of more bytes than are read at a time.
-    fn long_tag(&self, from: u64, len: usize, key: u64) -> Option<u64> {
+    fn long_tag(&self, from: u64, len: usize, key: u64) -> Result<u64, S::Error> {
         let (mut tag, mut bytes) = (tag::Running::new(key), [0; CHUNK]);
         for done in (0..len).step_by(CHUNK) {
             let piece = &mut bytes[..CHUNK.min(len - done)];
-            self.source.read(from + done as u64, piece).ok()?;
+            self.source.read(from + done as u64, piece)?;
             tag.append(piece);
         }
-        Some(tag.finish())
+        Ok(tag.finish())
     }
 }
 
@@ -90,6 +85,8 @@ pub(crate) struct Search {
     pub(super) size: u64,
     /// The number of bytes that may still be verified in vain.
     patience: u64,
+    /// True if bytes could not be read since the last record.
+    pub(super) is_unreadable: bool,
     /// The first bytes after the tag of the record that was verified last: all of them, if it is short.
     pub(super) chunk: [u8; CHUNK],
 }
@@ -97,7 +94,13 @@ pub(crate) struct Search {
 impl Search {
     pub(crate) const fn new(geometry: Geometry, start: u64) -> Self {
         let size = geometry.size as u64;
-        Self { start, size, patience: PATIENCE * size, chunk: [0; CHUNK] }
+        Self { start, size, patience: PATIENCE * size, is_unreadable: false, chunk: [0; CHUNK] }
+    }
+
+    /// Returns what was read. Notes it if it could not be read.
+    fn read<T, E>(&mut self, read: Result<T, E>) -> Option<T> {
+        self.is_unreadable |= read.is_err();
+        read.ok()
     }
 
     /// Notes that `len` bytes were verified in vain.

@@ -222,10 +222,12 @@ impl<'r, S: Readable> Events<'r, S> {
         let reader = self.reader;
         let offset = current.offset;
         let found = reader.find(&mut current.search, offset + 8, current.key);
+        let unread = current.search.is_unreadable.then_some(current.search.size);
         let goes_on = match found {
             Some((place, _)) => Some(place),
-            None => self.end_of(&current),
+            None => self.end_of(&current).or(unread),
         };
+        current.search.is_unreadable = false;
         let has_room = offset + RECORD <= current.search.size;
         let Some(place) = goes_on.filter(|place| has_room && *place > offset) else {
             self.current = None;
@@ -273,14 +275,16 @@ impl<'r, S: Readable> Events<'r, S> {
         {
             self.next += 1;
         }
+        // A slot that cannot be read may as well have had the newest one.
+        let is_unreadable = is_oldest && self.is_unreadable(first);
         let kind = if self.has_gone_on() {
             SkippedKind::Overwritten
-        } else if is_oldest {
+        } else if is_oldest && !is_unreadable {
             SkippedKind::Torn
         } else {
             SkippedKind::Damaged
         };
-        self.missing(Some(first), first..self.next, kind)
+        self.missing((!is_unreadable).then_some(first), first..self.next, kind)
     }
 
     /// Returns true if sub-buffers were begun since the beginning.
@@ -319,7 +323,8 @@ impl<'r, S: Readable> Events<'r, S> {
         };
         let last = (first..self.sub_buffers()).rev().find(is_lost)?;
         // A writer that has gone on is filling them.
-        let kind = if last == first { SkippedKind::Torn } else { SkippedKind::Damaged };
+        let is_torn = last == first && !self.is_unreadable(first);
+        let kind = if is_torn { SkippedKind::Torn } else { SkippedKind::Damaged };
         (!self.has_gone_on()).then(|| self.missing(None, first..last + 1, kind))
     }
 
@@ -329,6 +334,13 @@ impl<'r, S: Readable> Events<'r, S> {
 
     const fn slot(&self, sequence: u64) -> u64 {
         self.reader.description.geometry().slot(sequence)
+    }
+
+    /// Returns true if the header in the slot of a sequence number cannot be read.
+    fn is_unreadable(&self, sequence: u64) -> bool {
+        let geometry = self.reader.description.geometry();
+        let mut header = [0; HEADER as usize];
+        self.reader.source.read(geometry.sub_buffer(self.shard, sequence), &mut header).is_err()
     }
 
     /// Returns the header in the slot of a sequence number.

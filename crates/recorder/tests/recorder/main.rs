@@ -8,6 +8,7 @@
     reason = "what fails here is a finding, and numbers are small"
 )]
 
+mod bad_blocks;
 mod boots;
 mod claims;
 mod concurrent;

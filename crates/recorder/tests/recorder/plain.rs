@@ -121,7 +121,7 @@ pub(crate) struct Recorded {
 }
 
 /// Everything that a shard shows.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Shown {
     pub(crate) events: Vec<Recorded>,
     pub(crate) skipped: Vec<Skipped>,

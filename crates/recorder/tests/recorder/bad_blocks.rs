@@ -1,0 +1,79 @@
+//! Blocks that the medium has lost: each costs the events in it, or those of the header in it, and they are reported.
+
+use super::plain::{BASE, Plain, Recorded, SIZE, options, shown};
+use cachemaint_recorder::{Reader, Recorder, Skipped, SkippedKind};
+use cachemaint_test_support::bad_blocks::BadBlocks;
+use core::ops::Range;
+
+const SUB_BUFFERS: u64 = 4;
+const EVENTS: &[(u16, &str)] = &[(1, "opened")];
+
+/// The bytes of a shard of two openings, with so many events in the first one and five in the second one. A sub-buffer has
+/// three events of 64 bytes: the last event of the second opening has a sub-buffer with room behind it.
+fn recording(first: u64) -> Vec<u8> {
+    let medium = Plain::new(BASE + SUB_BUFFERS as usize * SIZE);
+    let record = |recorder: Recorder<'_, &Plain>, times: Range<u64>| {
+        let writer = recorder.claim().unwrap();
+        times.for_each(|time| writer.record_at(time, 1, &[7; 40]).unwrap());
+    };
+    record(options().events(EVENTS).create_new(&medium).unwrap().0, 0..first);
+    record(options().open(&medium).unwrap().0, first..first + 5);
+    medium.bytes()
+}
+
+fn overlap(one: &Range<u64>, other: &Range<u64>) -> bool {
+    one.start < other.end && other.start < one.end
+}
+
+/// Returns the bytes that an event needs: its own, and the header of its sub-buffer.
+fn needs(event: &Recorded) -> [Range<u64>; 2] {
+    let (base, size) = (BASE as u64, SIZE as u64);
+    let header = base + (event.at - base) / size * size;
+    [event.at..event.at + 64, header..header + 64]
+}
+
+#[test]
+fn a_bad_block_costs_the_events_in_it_and_they_are_reported() {
+    // In the first lap, and in the second one.
+    for first in [4, 11] {
+        let bytes = recording(first);
+        let all = shown(&Reader::open(BadBlocks::new(&bytes, [])).unwrap(), 0);
+        assert_eq!(all.skipped, []);
+        for at in (BASE as u64..bytes.len() as u64).step_by(8) {
+            let bad = at..at + 8;
+            let reader = Reader::open(BadBlocks::new(&bytes, [bad.clone()])).unwrap();
+            let found = shown(&reader, 0);
+            for event in &all.events {
+                let is_hit = needs(event).iter().any(|needed| overlap(needed, &bad));
+                assert_eq!(found.events.contains(event), !is_hit, "{event:?}, {bad:?} is bad");
+                let is_gap = |gap: &Skipped| {
+                    gap.kind == SkippedKind::Damaged
+                        && (gap.at..gap.at + gap.len).contains(&event.at)
+                };
+                let is_reported = found.skipped.iter().any(is_gap);
+                assert_eq!(is_reported, is_hit, "{event:?} of {found:?}, {bad:?} is bad");
+            }
+            assert!(found.events.iter().all(|event| all.events.contains(event)));
+        }
+    }
+}
+
+#[test]
+fn bad_blocks_before_the_sub_buffers_cost_no_event() {
+    let bytes = recording(11);
+    let all = shown(&Reader::open(BadBlocks::new(&bytes, [])).unwrap(), 0);
+    // Both copies of the other generation; one of each generation; the texts; the count of lost events.
+    for (bad, is_root_damaged, has_names) in [
+        (&[4096, 12288][..], false, true),
+        (&[0, 4096], true, true),
+        (&[8192, 12288], true, true),
+        (&[16384], false, false),
+        (&[20480], false, true),
+    ] {
+        let bad = bad.iter().map(|at| *at..at + 4096);
+        let reader = Reader::open(BadBlocks::new(&bytes, bad)).unwrap();
+        assert_eq!(reader.is_root_damaged(), is_root_damaged);
+        assert_eq!(reader.event_table().unwrap().is_damaged(), !has_names);
+        assert_eq!((shown(&reader, 0), reader.lost(0)), (all.clone(), Ok(0)));
+    }
+}

@@ -408,7 +408,7 @@ fn crafted_store(image: &Image<'_>, stride: u64) -> Outcome {
     let options = cachemaint_store::Options::new().unit(64);
     let (mut store, _) = options.create_new(image).map_err(|failed| failed.error)?;
     let len = Readable::len(image);
-    let (bytes, number) = (len / 8, store.generation() + 1);
+    let (bytes, number) = (len / 8, store.commit_number() + 1);
     let mut transaction = store.begin()?;
     transaction.put("n000", &vec![7; usize::try_from(bytes)?])?;
     for number in 1..NAMES {

@@ -78,7 +78,7 @@ fn open(path: &str) -> Result<Store<DaxFile>, Box<dyn Error>> {
 fn main() -> Result<(), Box<dyn Error>> {
     let path = std::env::args().nth(1).ok_or("usage: page_cache FILE")?;
     let mut store = open(&path)?;
-    let run = store.generation();
+    let run = store.commit_number();
     let cache = warm(&store, run)?;
     let read = |number| (number, read_from_database(number, current_version(number, run)));
     let missed: Vec<_> =

@@ -87,7 +87,7 @@ impl Machine {
 
 /// Returns true if the registers were put when the RAM was used last, and the RAM was sealed then.
 fn is_of_one_moment(ram: &Info, registers: &Info) -> bool {
-    !ram.is_dirty && registers.generation > ram.generation
+    !ram.is_dirty && registers.commit > ram.commit
 }
 
 /// Opens the store, or creates it with room for the RAM.

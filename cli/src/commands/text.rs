@@ -235,8 +235,8 @@ pub(crate) fn unprinted(done: impl Display) -> String {
 }
 
 /// Returns the context of an error of printing after a commit.
-pub(crate) fn unprinted_commit(generation: u64) -> String {
-    unprinted(format_args!("generation {generation} is committed"))
+pub(crate) fn unprinted_commit(commit: u64) -> String {
+    unprinted(format_args!("commit {commit} is durable"))
 }
 
 /// Writes one JSON document to standard output.

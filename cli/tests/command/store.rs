@@ -159,12 +159,12 @@ fn attributes_of_a_saved_blob_are_listed() {
     let time: jiff::Timestamp = ram["time"].as_str().unwrap().parse().unwrap();
     assert!((begin..=now()).contains(&time.as_second()), "{time}");
     let listing = place.json("list");
-    assert_eq!(listing["generation"], ram["generation"], "it was the last commit");
+    assert_eq!(listing["commit"], ram["commit"], "it was the last commit");
     assert_eq!((&listing["size"], &listing["is_sealed"]), (&json!(1 << 20), &json!(false)));
     let [total, used, free] =
         ["total", "used", "free"].map(|of| listing["capacity"][of].as_u64().unwrap());
     assert!(used > 0 && used + free == total && total < 1 << 20, "{used} and {free} of {total}");
-    assert!(stdout(&saved).contains(&format!("generation  {}\n", ram["generation"])));
+    assert!(stdout(&saved).contains(&format!("commit      {}\n", ram["commit"])));
 
     let listed = stdout(&place.run(&["list"]).success());
     let line = format!("  {time}  ram\n");
@@ -397,7 +397,7 @@ fn an_invalid_store_is_refused() {
 fn a_commit_that_did_not_verify_is_reported() {
     let place = Place::with(&["cpu"]);
     place.run_with(&["save", "cpu"], "later").success();
-    let generation = place.json("verify")["generation"].as_u64().unwrap();
+    let commit = place.json("verify")["commit"].as_u64().unwrap();
     let bytes = fs::read(&place.path).unwrap();
     for mirror in [16_384, 32_768] {
         let last = (mirror..mirror + 16_384).rev().find(|at| bytes[*at] != 0).unwrap();
@@ -405,7 +405,7 @@ fn a_commit_that_did_not_verify_is_reported() {
     }
     assert_eq!(place.load("cpu"), b"cpu");
     let error = stderr(&place.run_with(&["save", "ram"], "more").success());
-    assert!(error.contains(&format!("generation {generation} did not verify")), "{error}");
+    assert!(error.contains(&format!("commit {commit} did not verify")), "{error}");
     place.run(&["verify"]).success();
     assert_eq!(place.load("cpu"), b"cpu");
 }
@@ -453,7 +453,7 @@ fn the_history_lists_boots_and_the_events_since() {
     let place = of_another_boot();
     let before = place.json("history");
     let expected = json!([{
-        "generation": 1, "opened": 1, "time": "2001-09-09T01:46:40Z", "is_creation": true,
+        "opening": 1, "opened": 1, "time": "2001-09-09T01:46:40Z", "is_creation": true,
         "origin": "unknown", "was_sealed": false, "kernel": "6.1.0-before",
         "boot": "ab".repeat(16), "backing": "ram"
     }]);
@@ -469,7 +469,7 @@ fn the_history_lists_boots_and_the_events_since() {
     let after = place.json("history");
     assert_eq!(after["boots"][0], expected[0]);
     let here = &after["boots"][1];
-    assert_eq!((&here["generation"], &here["opened"]), (&json!(3), &json!(2)));
+    assert_eq!((&here["opening"], &here["opened"]), (&json!(3), &json!(2)));
     assert_eq!((&here["origin"], &here["was_sealed"]), (origin, &json!(false)));
     let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
     assert_eq!(here["boot"], id.trim().replace('-', ""));

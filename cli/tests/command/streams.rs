@@ -116,10 +116,10 @@ fn work_whose_report_cannot_be_printed_is_named() {
     for (arguments, done) in [
         (&["journal", "append", "log", "--record", "x", "--json"][..], "1 records are appended"),
         (&["journal", "trim", "log", "--to", "64"], "the journal is trimmed to 64"),
-        (&["store", "mv", "state", "blob", "c"], " is committed"),
-        (&["store", "save", "state", "new"], " is committed"),
-        (&["store", "seal", "state"], " is committed"),
-        (&["store", "rm", "state", "c"], " is committed"),
+        (&["store", "mv", "state", "blob", "c"], " is durable"),
+        (&["store", "save", "state", "new"], " is durable"),
+        (&["store", "seal", "state"], " is durable"),
+        (&["store", "rm", "state", "c"], " is durable"),
     ] {
         let full = File::options().write(true).open("/dev/full").unwrap();
         let output = command(place.path(), arguments).stdout(full).output().unwrap();

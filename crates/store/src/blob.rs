@@ -3,31 +3,19 @@
 //! Bytes are verified after they are copied, so that a mix of old and new bytes is never returned. If a tag does not
 //! match, the blob is looked up again: either it was replaced, or it is damaged.
 
-use super::Identity;
-use super::commit::Commit;
-use super::error::{Error, ErrorKind, Part};
-use super::format::record::Is;
-use super::format::{BlobKey, CHUNK, TAG, VALUE, chunks as chunks_of, tag_of_value, tags};
-use super::info::{Content, Info};
-use super::log::{Item, append, tag_of};
-#[cfg(feature = "std")]
-use super::stream::Stream;
+use crate::chunks::{Chunks, STEP};
+use crate::commit::Commit;
+use crate::error::{Error, ErrorKind, Part};
+use crate::format::{CHUNK, chunks as chunks_of};
+use crate::info::{Content, Info};
 use cachemaint::medium::Readable;
 use cachemaint_format::error::FormatError;
-use cachemaint_format::tag::{self, Running};
+use cachemaint_format::identity::Identity;
 use core::error::Error as Failure;
 use core::ops::Range;
 
 /// Bytes that are read at once of which no cache is likely to have more than a part, as after a reboot.
 const FAR: usize = 16 << 20;
-/// Bytes of these that are copied, and then go into the tag. The CPU reads the next ones ahead meanwhile.
-///
-/// Measured on an AMD EPYC (family 26, model 2; KVM guest, DRAM), in µs a MiB. 256 MiB in no cache took 63 by 1 KiB and 64
-/// by 2 KiB. They took 77 where the tag of 64 KiB came after all of its bytes, and 55 without tags. Into new memory, which
-/// the kernel clears on the way, it was 444, 432 and 423. Small pieces of a tag take longer than one: in a cache 4 MiB took
-/// 54 by 2 KiB and 45 by 64 KiB.
-const STEP: usize = 2048;
-
 /// Makes sure that an entry is a blob within the medium, and that its list of tags is whole.
 fn check<E: Failure>(
     medium: &dyn Readable<Error = E>,
@@ -59,13 +47,13 @@ pub struct Blob<R: Readable> {
     identity: Identity,
     info: Info,
     #[cfg(feature = "std")]
-    pub(super) stream: Stream,
+    pub(crate) stream: Stream,
 }
 
 impl<R: Readable> Blob<R> {
     /// Opens the blob of an entry.
     #[expect(clippy::large_types_passed_by_value, reason = "it is moved into the blob")]
-    pub(super) fn open(medium: R, identity: Identity, info: Info) -> Result<Self, Error<R::Error>> {
+    pub(crate) fn open(medium: R, identity: Identity, info: Info) -> Result<Self, Error<R::Error>> {
         check(&medium, identity, &info)?;
         Ok(Self {
             medium,
@@ -78,7 +66,7 @@ impl<R: Readable> Blob<R> {
 
     /// Returns a verified copy.
     #[cfg(feature = "alloc")]
-    pub(super) fn load(&self) -> Result<alloc::vec::Vec<u8>, Error<R::Error>> {
+    pub(crate) fn load(&self) -> Result<alloc::vec::Vec<u8>, Error<R::Error>> {
         let len = usize::try_from(self.info.len).ok().filter(|len| isize::try_from(*len).is_ok());
         let rule = "a blob of so many bytes exceeds memory; read it in parts";
         let len = len.ok_or(Error::invalid(rule, self.info.len))?;
@@ -170,116 +158,46 @@ fn damage<E: Failure>(
     }
 }
 
-/// The chunks of a blob, by the fields of its entry that they depend on.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Chunks {
-    identity: Identity,
-    generation: u64,
+/// The position of a blob in its stream, and the chunk there.
+#[cfg(feature = "std")]
+#[derive(Default)]
+pub(crate) struct Stream {
     at: u64,
-    len: u64,
-    tag: u64,
-    is: Is,
+    /// The verified bytes of the chunk at the position; none before the first read of it.
+    chunk: alloc::vec::Vec<u8>,
 }
 
-impl Chunks {
-    fn of(identity: Identity, info: &Info) -> Self {
-        let is = if info.is_value { Is::Value } else { Is::Blob };
-        let Info { created: generation, offset: at, len, tag, .. } = *info;
-        Self { identity, generation, at, len, tag, is }
-    }
-
-    /// Returns those of an entry in a record.
-    pub(super) const fn of_item(identity: Identity, item: &Item) -> Self {
-        let entry = &item.entry;
-        let (len, tag, generation) = (entry.len, entry.tag, entry.generation);
-        Self { identity, generation, at: entry.at, len, tag, is: entry.is }
-    }
-
-    /// Returns true if all bytes of a blob outside of the log are there. Other entries have none.
-    pub(super) fn is_whole<E: Failure>(&self, medium: &dyn Readable<Error = E>) -> bool {
-        let is_chunk_whole =
-            |chunk| self.read(medium, chunk * CHUNK, &mut [], STEP).unwrap_or(false);
-        self.is != Is::Blob
-            || self.len == 0
-            || self.tags().end <= medium.len()
-                && self.are_tags_whole(medium).unwrap_or(false)
-                && (0..chunks_of(self.len)).all(is_chunk_whole)
-    }
-
-    /// Returns true if the list of tags is whole, or there is none.
-    fn are_tags_whole<E: Failure>(&self, medium: &dyn Readable<Error = E>) -> Result<bool, E> {
-        let tags = self.tags();
-        Ok(tags.is_empty() || tag_of(medium, self.key().tags(), tags)? == self.tag)
-    }
-
-    const fn key(&self) -> BlobKey {
-        BlobKey { identity: self.identity, generation: self.generation, at: self.at }
-    }
-
-    /// Returns the place of the list of tags.
-    fn tags(&self) -> Range<u64> {
-        if self.is == Is::Value {
-            return self.at + self.len..self.at + self.len;
+/// Reads the blob as a stream, from its first byte on.
+///
+/// Each chunk of 64 KiB is copied, and verified before any of its bytes is returned. So the blob does not need a
+/// buffer around it. A stream that ends without an error has returned the blob as it was put. If the blob is damaged,
+/// or was replaced meanwhile, the read of the first chunk concerned fails; all bytes before were right.
+///
+/// The first read takes 64 KiB of memory.
+#[cfg(feature = "std")]
+impl<R: Readable<Error: Send + Sync + 'static>> std::io::Read for Blob<R> {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        let (at, left) = (self.stream.at, self.info().len - self.stream.at);
+        let within = at % CHUNK;
+        if left == 0 {
+            return Ok(0);
         }
-        let Range { start, end } = tags(self.len);
-        self.at + start..self.at + end
-    }
-
-    /// Copies bytes from offset `at` on, all within one chunk. Returns true if the chunk matches its tag.
-    fn read<E: Failure>(
-        &self,
-        medium: &dyn Readable<Error = E>,
-        at: u64,
-        into: &mut [u8],
-        step: usize,
-    ) -> Result<bool, E> {
-        if self.is == Is::Value {
-            return self.read_value(medium, at, into);
+        if within == 0 || self.stream.chunk.is_empty() {
+            let mut chunk = core::mem::take(&mut self.stream.chunk);
+            chunk.resize((left + within).min(CHUNK) as usize, 0);
+            self.read_at(at - within, &mut chunk)?;
+            self.stream.chunk = chunk;
         }
-        let begin = at - at % CHUNK;
-        let end = (begin + CHUNK).min(self.len);
-        let place = |at: u64| self.at + at;
-        let key = self.key().chunk(begin / CHUNK);
-        let tag = if into.len() as u64 == self.len {
-            medium.read(place(at), into)?;
-            tag::of(key, into)
-        } else {
-            let mut running = Running::new(key);
-            append(medium, place(begin)..place(at), &mut running)?;
-            let mut from = place(at);
-            for part in into.chunks_mut(step) {
-                medium.read(from, part)?;
-                running.append(part);
-                from += part.len() as u64;
-            }
-            append(medium, from..place(end), &mut running)?;
-            running.finish()
-        };
-        // A blob that has taken this place meanwhile has another key, so its tags do not match here.
-        Ok(tag == self.tag_of(medium, begin / CHUNK)?)
+        let read = self.stream.chunk.get(within as usize..).unwrap_or_default();
+        let read = std::io::Read::read(&mut { read }, buf)?;
+        self.stream.at += read as u64;
+        Ok(read)
     }
+}
 
-    fn read_value<E: Failure>(
-        &self,
-        medium: &dyn Readable<Error = E>,
-        at: u64,
-        into: &mut [u8],
-    ) -> Result<bool, E> {
-        let mut bytes = [0; VALUE as usize];
-        let bytes = &mut bytes[..self.len as usize];
-        medium.read(self.at, bytes)?;
-        into.copy_from_slice(&bytes[at as usize..][..into.len()]);
-        Ok(tag_of_value(self.identity, self.generation, bytes) == self.tag)
-    }
-
-    /// Reads the tag of a chunk.
-    fn tag_of<E: Failure>(&self, medium: &dyn Readable<Error = E>, chunk: u64) -> Result<u64, E> {
-        let tags = self.tags();
-        if tags.is_empty() {
-            return Ok(self.tag);
-        }
-        let mut bytes = [0; TAG as usize];
-        medium.read(tags.start + chunk * TAG, &mut bytes)?;
-        Ok(u64::from_le_bytes(bytes))
+#[cfg(feature = "std")]
+impl core::fmt::Debug for Stream {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Stream").field("at", &self.at).finish_non_exhaustive()
     }
 }

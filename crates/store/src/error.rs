@@ -1,7 +1,8 @@
 //! Errors of a store.
 
-use super::format::FORMAT;
-use super::info::{Content, ShortName};
+use crate::format::FORMAT;
+use crate::info::Content;
+use crate::name::ShortName;
 use cachemaint_format::error::{FormatError, error_of_kind};
 use core::fmt;
 #[cfg(feature = "std")]
@@ -11,33 +12,33 @@ use std::io;
 ///
 /// `{}` prints a fact and an action; [`kind`](Self::kind) is the fact to match on.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Error<E>(pub(super) ErrorKind<E>);
+pub struct Error<E>(pub(crate) ErrorKind<E>);
 
 impl<E> Error<E> {
     /// Wraps an error of the medium.
-    pub(super) const fn medium(error: E) -> Self {
+    pub(crate) const fn medium(error: E) -> Self {
         Self::format(FormatError::Medium(error))
     }
 
-    pub(super) const fn format(error: FormatError<E>) -> Self {
+    pub(crate) const fn format(error: FormatError<E>) -> Self {
         Self(ErrorKind::Format(error))
     }
 
-    pub(super) const fn damaged(part: Part, offset: u64, len: u64) -> Self {
+    pub(crate) const fn damaged(part: Part, offset: u64, len: u64) -> Self {
         Self(ErrorKind::Damaged(Damage { part, offset, len }))
     }
 
     /// Returns the error about a name that nothing has.
-    pub(super) fn not_found(name: &str) -> Self {
-        Self(ErrorKind::NotFound { name: ShortName::of(name) })
+    pub(crate) fn not_found(name: &str) -> Self {
+        Self(ErrorKind::NotFound { name: ShortName::cut(name) })
     }
 
     /// Returns the error about a name that has other content than what is needed.
-    pub(super) fn other_content(name: &str, found: Content) -> Self {
-        Self(ErrorKind::OtherContent { name: ShortName::of(name), found })
+    pub(crate) fn other_content(name: &str, found: Content) -> Self {
+        Self(ErrorKind::OtherContent { name: ShortName::cut(name), found })
     }
 
-    pub(super) const fn invalid(rule: &'static str, found: u64) -> Self {
+    pub(crate) const fn invalid(rule: &'static str, found: u64) -> Self {
         Self(ErrorKind::Invalid { rule, found })
     }
 }
@@ -93,8 +94,8 @@ pub enum ErrorKind<E> {
         /// The name of the region, if it is one.
         name: Option<ShortName>,
     },
-    /// A commit has replaced the blob, or a compaction the log: open a new [`Reader`](super::Reader), or
-    /// [refresh](super::Reader::refresh) it.
+    /// A commit has replaced the blob, or a compaction the log: open a new [`Reader`](crate::Reader), or
+    /// [refresh](crate::Reader::refresh) it.
     Replaced,
     /// The file's bytes lie elsewhere than when the store was last written.
     Moved,

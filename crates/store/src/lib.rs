@@ -92,7 +92,7 @@
 //! # #[cfg(feature = "alloc")] {
 //! # use cachemaint_store::Info;
 //! fn belong_together(ram: &Info, registers: &Info) -> bool {
-//!     !ram.is_dirty && registers.generation > ram.generation
+//!     !ram.is_dirty && registers.commit > ram.commit
 //! }
 //! # }
 //! ```
@@ -242,25 +242,49 @@ extern crate alloc;
 #[cfg(any(feature = "std", test))]
 extern crate std;
 
+// The lower floor: a log of commits, and the blobs that they name. Each module uses only those above it.
+#[cfg(feature = "alloc")]
+mod append;
+#[cfg(feature = "alloc")]
+mod attributes;
 mod blob;
+#[cfg(feature = "alloc")]
+mod blob_writer;
+mod chunks;
 mod commit;
 mod error;
 #[cfg_attr(not(feature = "alloc"), expect(dead_code, reason = "a reader encodes nothing"))]
 mod format;
 mod info;
 mod log;
+mod name;
 mod reader;
-mod stamp;
-#[cfg(feature = "std")]
-mod stream;
+#[cfg(feature = "alloc")]
+mod space;
+#[cfg(feature = "alloc")]
+mod store;
 #[cfg(feature = "alloc")]
 mod table;
 #[cfg(feature = "alloc")]
-mod verify;
+mod transaction;
 #[cfg(feature = "alloc")]
-mod writing;
+mod verify;
+
+// The upper floor: memory that is used in place, and the machine that was rebooted.
+mod boots;
+#[cfg(all(
+    feature = "dax",
+    any(target_os = "linux", target_os = "macos", windows),
+    not(cachemaint_loom)
+))]
+mod growth;
+#[cfg(feature = "alloc")]
+mod opening;
+#[cfg(feature = "alloc")]
+mod regions;
 
 pub use blob::Blob;
+pub use boots::{Boot, Origin, Stamp};
 pub use cachemaint_format::error::FormatError;
 pub use cachemaint_format::identity::Identity;
 #[cfg(feature = "alloc")]
@@ -268,12 +292,13 @@ pub use cachemaint_format::progress::Progress;
 pub use error::{Damage, Error, ErrorKind, Part};
 #[cfg(feature = "alloc")]
 pub use info::Capacity;
-pub use info::{Content, Info, Name};
+pub use info::{Content, Info};
+pub use name::Name;
 pub use reader::Reader;
-pub use stamp::{Boot, Origin, Stamp};
 #[cfg(feature = "alloc")]
 pub use verify::Verification;
 #[cfg(feature = "alloc")]
-pub use writing::{
-    Attributes, BlobWriter, Opened, Options, Region, Store, Transaction, Verdict, Verify,
+pub use {
+    attributes::Attributes, blob_writer::BlobWriter, boots::Verdict, opening::Opened,
+    opening::Options, opening::Verify, regions::Region, store::Store, transaction::Transaction,
 };

@@ -1,16 +1,16 @@
 //! Reading a store: its entries, and their verified bytes.
 
-use super::Identity;
-use super::blob::Blob;
-use super::commit::Commit;
-use super::error::{Error, ErrorKind};
-use super::info::Info;
-use super::stamp::Stamp;
+use crate::blob::Blob;
+use crate::boots::stamp::Stamp;
+use crate::commit::Commit;
+use crate::error::{Error, ErrorKind};
+use crate::info::Info;
 #[cfg(feature = "alloc")]
-use super::{info::Capacity, stamp::Boot, table::Table, writing::space};
+use crate::{boots::stamp::Boot, info::Capacity, space, table::Table};
 #[cfg(feature = "alloc")]
 use alloc::{boxed::Box, vec::Vec};
 use cachemaint::medium::{OpenError, Readable};
+use cachemaint_format::identity::Identity;
 
 /// A store opened for reading, beside a writer or without one: as its last commit left it.
 ///
@@ -45,7 +45,7 @@ use cachemaint::medium::{OpenError, Readable};
 #[derive(Clone, Debug)]
 pub struct Reader<R: Readable> {
     medium: R,
-    pub(super) commit: Commit,
+    pub(crate) commit: Commit,
 }
 
 impl<R: Readable> Reader<R> {
@@ -69,7 +69,7 @@ impl<R: Readable> Reader<R> {
     /// Returns a reader of a commit.
     #[cfg(feature = "alloc")]
     #[expect(clippy::large_types_passed_by_value, reason = "it is moved into the reader")]
-    pub(super) const fn of(medium: R, commit: Commit) -> Self {
+    pub(crate) const fn at(medium: R, commit: Commit) -> Self {
         Self { medium, commit }
     }
 
@@ -95,7 +95,7 @@ impl<R: Readable> Reader<R> {
 
     /// Returns the number of the commit.
     #[must_use]
-    pub const fn generation(&self) -> u64 {
+    pub const fn commit_number(&self) -> u64 {
         self.commit.state.number
     }
 
@@ -157,7 +157,7 @@ impl<R: Readable> Reader<R> {
     ///
     /// # Errors
     /// As [`stat`](Self::stat); [`ErrorKind::NotFound`], [`ErrorKind::OtherContent`]; [`ErrorKind::Damaged`], if its tags
-    /// are damaged; [`FormatError::Truncated`](super::FormatError::Truncated), if the medium ends before the blob does.
+    /// are damaged; [`FormatError::Truncated`](crate::FormatError::Truncated), if the medium ends before the blob does.
     pub fn blob(&self, name: &str) -> Result<Blob<&R>, Error<R::Error>> {
         let info = self.stat(name)?.ok_or_else(|| Error::not_found(name))?;
         Blob::open(&self.medium, self.identity(), info)
@@ -186,7 +186,7 @@ impl<R: Readable> Reader<R> {
             Ok(table) => {
                 let lost = table.lost.map(|lost| self.commit.log.lost(lost));
                 let lost = lost.map(|damage| Err(Error(ErrorKind::Damaged(damage))));
-                let metadata = |live: &super::table::Live| live.metadata().into();
+                let metadata = |live: &crate::table::Live| live.metadata().into();
                 let all = table.sorted().into_iter().map(|live| Ok((live.info(), metadata(live))));
                 all.chain(lost).collect()
             }
@@ -210,11 +210,11 @@ impl<R: Readable> Reader<R> {
     /// As [`history`](Self::history); [`ErrorKind::Damaged`], if two entries share bytes.
     pub fn capacity(&self) -> Result<Capacity, Error<R::Error>> {
         let table = self.replay(false)?;
-        Ok(space::of(&self.commit.log, &table, self.size())?.capacity())
+        Ok(space::of_log(&self.commit.log, &table, self.size())?.capacity())
     }
 
     /// Reads the log up to the commit.
-    pub(super) fn replay(&self, compares: bool) -> Result<Table, Error<R::Error>> {
+    pub(crate) fn replay(&self, compares: bool) -> Result<Table, Error<R::Error>> {
         let mut table = Table::default();
         let see = &mut |step: &_| table.pass(&self.medium, step, self.commit.log.places.capacity);
         self.commit.steps(&self.medium, compares, see)?;

@@ -1,16 +1,17 @@
 //! The table of a store in memory.
 
-use super::commit::Commit;
-use super::error::{Damage, Error, Part};
-use super::format::boots;
-use super::format::record::{ENTRY, Entry, Is, Use, What};
-use super::info::{Info, Name};
-use super::log::{Gap, Item, Log, Record, Step, boot, next_item};
-use super::stamp::Boot;
+use crate::boots::stamp::Boot;
+use crate::error::Error;
+use crate::format::boots;
+use crate::format::entry::{ENTRY, Entry, EntryKind, Use};
+use crate::format::record::RecordKind;
+use crate::info::Info;
+use crate::log::scan::Step;
+use crate::log::{Gap, Item, Record, boot, next_item};
+use crate::name::Name;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use cachemaint::medium::Readable;
-use cachemaint_format::root::{self, Loaded, slots};
 use cachemaint_format::tag;
 use core::error::Error as Failure;
 
@@ -48,10 +49,10 @@ impl Bytes {
 /// A blob or a region, or the deletion of one.
 #[derive(Clone, Debug)]
 #[repr(align(64))]
-pub(super) struct Live {
-    pub(super) entry: Entry,
+pub(crate) struct Live {
+    pub(crate) entry: Entry,
     /// The offset of its metadata and value in the medium.
-    pub(super) at: u64,
+    pub(crate) at: u64,
     bytes: Bytes,
 }
 
@@ -59,7 +60,7 @@ const _: () = assert!(size_of::<Live>() == 192 || size_of::<usize>() != 8);
 
 impl Live {
     /// Returns an entry that will stand in a record.
-    pub(super) fn new(entry: Entry, name: &str, metadata: &[u8], value: &[u8]) -> Self {
+    pub(crate) fn new(entry: Entry, name: &str, metadata: &[u8], value: &[u8]) -> Self {
         let mut bytes = Bytes::zeros(entry.bytes());
         let mut rest = bytes.all_mut();
         for part in [name.as_bytes(), metadata, value] {
@@ -71,7 +72,7 @@ impl Live {
     }
 
     /// Returns the entry that deletes a name.
-    pub(super) fn deleted(name: &str) -> Self {
+    pub(crate) fn deleted(name: &str) -> Self {
         Self::new(Entry { name: name.len(), ..Entry::DELETED }, name, &[], &[])
     }
 
@@ -83,37 +84,37 @@ impl Live {
         Ok(core::str::from_utf8(live.name()).is_ok().then_some(live))
     }
 
-    pub(super) fn name(&self) -> &[u8] {
+    pub(crate) fn name(&self) -> &[u8] {
         &self.bytes.all()[..self.entry.name]
     }
 
-    pub(super) fn metadata(&self) -> &[u8] {
+    pub(crate) fn metadata(&self) -> &[u8] {
         &self.bytes.all()[self.entry.name..][..self.entry.metadata]
     }
 
     /// Returns the value of a blob that stands in the log.
-    pub(super) fn value(&self) -> &[u8] {
+    pub(crate) fn value(&self) -> &[u8] {
         &self.bytes.all()[self.entry.name + self.entry.metadata..self.entry.bytes()]
     }
 
     /// Returns the entry of a region after a use.
-    pub(super) fn used(&self, used: Use) -> Self {
+    pub(crate) fn used(&self, used: Use) -> Self {
         Self { entry: Entry { tag: used.word(), ..self.entry }, ..self.clone() }
     }
 
-    pub(super) fn is_deleted(&self) -> bool {
-        self.entry.is == Is::Deleted
+    pub(crate) fn is_deleted(&self) -> bool {
+        self.entry.kind == EntryKind::Deleted
     }
 
     /// Returns its entry for callers.
-    pub(super) fn info(&self) -> Info {
+    pub(crate) fn info(&self) -> Info {
         // A name was text when it was put, or was checked when it was read.
-        let name = Name::of(core::str::from_utf8(self.name()).unwrap_or_default());
-        Info::of(name, &self.entry, self.at)
+        let name = Name::cut(core::str::from_utf8(self.name()).unwrap_or_default());
+        Info::new(name, &self.entry, self.at)
     }
 
     /// Appends the entry to a record that will stand at `log`, and notes its place there.
-    pub(super) fn append(&mut self, record: &mut Vec<u8>, log: u64) {
+    pub(crate) fn append(&mut self, record: &mut Vec<u8>, log: u64) {
         self.at = log + (record.len() + ENTRY + self.entry.name) as u64;
         self.entry.append(&self.bytes.all()[..self.entry.bytes()], record);
     }
@@ -123,7 +124,7 @@ impl Live {
 ///
 /// Their order does not depend on the hashes, so that records are the same in each run.
 #[derive(Debug)]
-pub(super) struct Names {
+pub(crate) struct Names {
     all: Vec<Live>,
     /// A part of the hash of a name, and the number of its entry, from 1 on; zeros in a free slot. One of eight slots is free.
     slots: Vec<(u32, u32)>,
@@ -143,31 +144,31 @@ impl Default for Names {
 
 impl Names {
     /// No entries, in the place of others: its seed is known.
-    pub(super) const NONE: Self = Self { all: Vec::new(), slots: Vec::new(), seed: 0 };
+    pub(crate) const NONE: Self = Self { all: Vec::new(), slots: Vec::new(), seed: 0 };
     /// The slots of a small table.
     const KEPT: usize = 64;
 
-    pub(super) const fn len(&self) -> usize {
+    pub(crate) const fn len(&self) -> usize {
         self.all.len()
     }
 
-    pub(super) fn iter(&self) -> core::slice::Iter<'_, Live> {
+    pub(crate) fn iter(&self) -> core::slice::Iter<'_, Live> {
         self.all.iter()
     }
 
     /// Returns the entries to be changed, but for their names.
-    pub(super) fn iter_mut(&mut self) -> core::slice::IterMut<'_, Live> {
+    pub(crate) fn iter_mut(&mut self) -> core::slice::IterMut<'_, Live> {
         self.all.iter_mut()
     }
 
     /// Takes all entries out.
-    pub(super) fn drain(&mut self) -> alloc::vec::Drain<'_, Live> {
+    pub(crate) fn drain(&mut self) -> alloc::vec::Drain<'_, Live> {
         self.slots.fill((0, 0));
         self.all.drain(..)
     }
 
     /// Returns a table without entries, which has the allocations of this one if they are small.
-    pub(super) fn emptied(mut self) -> Self {
+    pub(crate) fn emptied(mut self) -> Self {
         if self.slots.len() > Self::KEPT {
             return Self { seed: self.seed, ..Self::NONE };
         }
@@ -195,7 +196,7 @@ impl Names {
         }
     }
 
-    pub(super) fn get(&self, name: &[u8]) -> Option<&Live> {
+    pub(crate) fn get(&self, name: &[u8]) -> Option<&Live> {
         if self.all.is_empty() {
             return None;
         }
@@ -204,7 +205,7 @@ impl Names {
     }
 
     /// Puts an entry. Returns the fields of the one that it replaces.
-    pub(super) fn insert(&mut self, live: Live) -> Option<Entry> {
+    pub(crate) fn insert(&mut self, live: Live) -> Option<Entry> {
         if 8 * (self.all.len() + 1) > 7 * self.slots.len() {
             self.grow();
         }
@@ -263,28 +264,28 @@ impl Names {
 
 /// All blobs and regions by their names, the history, and what an opening must know of the log that they were read from.
 #[derive(Debug, Default)]
-pub(super) struct Table {
-    pub(super) live: Names,
+pub(crate) struct Table {
+    pub(crate) live: Names,
     /// Bytes of all entries in a record.
-    pub(super) bytes: u64,
+    pub(crate) bytes: u64,
     /// The boots that the store was opened in.
-    pub(super) boots: Vec<Boot>,
+    pub(crate) boots: Vec<Boot>,
     /// Damaged bytes of the log, whose changes are not known: the first.
-    pub(super) lost: Option<Gap>,
+    pub(crate) lost: Option<Gap>,
     /// Damaged bytes before the record to come.
     gap: Option<Gap>,
     /// The records that are whole in one mirror alone, if both were compared.
-    pub(super) halves: Vec<Record>,
+    pub(crate) halves: Vec<Record>,
     /// The last record.
-    pub(super) last: Option<Record>,
+    pub(crate) last: Option<Record>,
     /// True if a record says that the store was sealed then.
-    pub(super) has_seal: bool,
+    pub(crate) has_seal: bool,
 }
 
 impl Table {
     /// Goes on with the next step of a scan. After a damaged commit only later changes are certain. The records of a
     /// compaction name each name once.
-    pub(super) fn pass<E: Failure>(
+    pub(crate) fn pass<E: Failure>(
         &mut self,
         medium: &dyn Readable<Error = E>,
         step: &Step,
@@ -304,12 +305,12 @@ impl Table {
         self.has_seal |= record.head.is_sealed;
         if let Some(gap) = self.gap.take() {
             self.lost = self.lost.or(Some(gap));
-            if record.head.what != What::Snapshot {
+            if record.head.kind != RecordKind::Snapshot {
                 self.live = Names::default();
                 self.bytes = 0;
             }
         }
-        if record.head.what == What::Base {
+        if record.head.kind == RecordKind::Base {
             self.boots.clear();
         }
         for at in record.boots(medium).map_err(Error::medium)? {
@@ -324,12 +325,12 @@ impl Table {
     }
 
     /// Ends a scan: nothing follows damaged bytes.
-    pub(super) fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         self.lost = self.lost.or(self.gap.take());
     }
 
     /// Puts or deletes an entry. Returns the fields of the one before.
-    pub(super) fn change(&mut self, live: Live) -> Option<Entry> {
+    pub(crate) fn change(&mut self, live: Live) -> Option<Entry> {
         let before = if live.is_deleted() {
             self.live.remove(live.name())
         } else {
@@ -341,8 +342,8 @@ impl Table {
     }
 
     /// Adds an opening to the history: the first in its boot, or a further one.
-    pub(super) fn open(&mut self, now: Boot, capacity: u64) {
-        match self.boots.last_mut().filter(|last| last.generation == now.generation) {
+    pub(crate) fn open(&mut self, now: Boot, capacity: u64) {
+        match self.boots.last_mut().filter(|last| last.opening == now.opening) {
             Some(last) => *last = now,
             None => self.boots.push(now),
         }
@@ -351,31 +352,9 @@ impl Table {
     }
 
     /// Returns all entries, in the order of their names.
-    pub(super) fn sorted(&self) -> Vec<&Live> {
+    pub(crate) fn sorted(&self) -> Vec<&Live> {
         let mut all: Vec<_> = self.live.iter().collect();
         all.sort_unstable_by_key(|live| live.name());
         all
-    }
-
-    /// Returns the damaged copies of the root and of records, and the newer root if that is lost.
-    pub(super) fn copies<E: Failure>(
-        &self,
-        medium: &dyn Readable<Error = E>,
-        commit: &Commit,
-        loaded: &Loaded<{ super::format::ROOT }>,
-    ) -> Result<Vec<Damage>, Error<E>> {
-        let log: &Log = &commit.log;
-        let root = |part, offset| Damage { part, offset, len: root::BLOCK };
-        let roots = slots(log.root.generation).into_iter().zip(loaded.is_damaged);
-        let roots = roots.filter(|(_, is_damaged)| *is_damaged);
-        let mut copies: Vec<_> = roots.map(|(at, _)| root(Part::Root, at)).collect();
-        if loaded.is_next_lost && commit.is_overtaken(medium)? {
-            copies.push(root(Part::NewerRoot, slots(log.root.generation + 1)[0]));
-        }
-        copies.extend(self.halves.iter().map(|record| {
-            let offset = log.places.current[record.damaged()] + record.at;
-            Damage { part: Part::RecordCopy, offset, len: record.head.len }
-        }));
-        Ok(copies)
     }
 }

@@ -4,20 +4,22 @@
 //! Each byte of a blob is read once; blobs that overlap are not read. The log is read twice. An entry takes less than 500
 //! bytes of memory meanwhile beside its own, and has 64 bytes in the file at least.
 
-use super::blob::Blob;
-use super::error::{Damage, Error, ErrorKind, Part};
-use super::format::{CHUNK, tags};
-use super::info::{Content, Info};
-use super::log::Log;
-use super::reader::Reader;
-use super::table::{Live, Table};
+use crate::blob::Blob;
+use crate::commit::Commit;
+use crate::error::{Damage, Error, ErrorKind, Part};
+use crate::format::entry::{EntryKind, occupied};
+use crate::format::{CHUNK, tags};
+use crate::info::{Content, Info};
+use crate::log::Log;
+use crate::reader::Reader;
+use crate::table::{Live, Table};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use cachemaint::medium::Readable;
 use cachemaint_format::error::FormatError;
 use cachemaint_format::progress::Progress;
 use cachemaint_format::reread::Rereadings;
-use cachemaint_format::root;
+use cachemaint_format::root::{self, Loaded, slots};
 use core::error::Error as Failure;
 use core::ops::Range;
 
@@ -74,8 +76,30 @@ fn named<S: serde::Serializer>(damaged: &[(Box<str>, Damage)], to: S) -> Result<
     }))
 }
 
+/// Returns the damaged copies of the root and of records, and the newer root if that is lost.
+pub(crate) fn damaged_copies<E: Failure>(
+    medium: &dyn Readable<Error = E>,
+    table: &Table,
+    commit: &Commit,
+    loaded: &Loaded<{ crate::format::ROOT }>,
+) -> Result<Vec<Damage>, Error<E>> {
+    let log: &Log = &commit.log;
+    let root = |part, offset| Damage { part, offset, len: root::BLOCK };
+    let roots = slots(log.root.generation).into_iter().zip(loaded.is_damaged);
+    let roots = roots.filter(|(_, is_damaged)| *is_damaged);
+    let mut copies: Vec<_> = roots.map(|(at, _)| root(Part::Root, at)).collect();
+    if loaded.is_next_lost && commit.is_overtaken(medium)? {
+        copies.push(root(Part::NewerRoot, slots(log.root.generation + 1)[0]));
+    }
+    copies.extend(table.halves.iter().map(|record| {
+        let offset = log.places.current[record.damaged()] + record.at;
+        Damage { part: Part::RecordCopy, offset, len: record.head.len }
+    }));
+    Ok(copies)
+}
+
 /// Reads and verifies the blobs of a log.
-pub(super) fn verify<E: Failure>(
+pub(crate) fn verify<E: Failure>(
     medium: &dyn Readable<Error = E>,
     log: &Log,
     table: &Table,
@@ -133,7 +157,8 @@ fn overlapping(infos: &[Info], log: &Log) -> Vec<bool> {
     let capacity = log.places.capacity;
     let roots = (0..root::BYTES, None);
     let mirrors = log.places.mirrors().map(|at| (at..at + capacity, None));
-    let blobs = infos.iter().enumerate().filter(|(_, info)| info.len > 0 && !info.is_value);
+    let blobs =
+        infos.iter().enumerate().filter(|(_, info)| info.len > 0 && info.kind != EntryKind::Value);
     let blobs = blobs.map(|(number, info)| (info.offset..end(info), Some(number)));
     let mut order: Vec<_> = core::iter::once(roots).chain(mirrors).chain(blobs).collect();
     order.sort_unstable_by_key(|(range, _): &(Range<u64>, _)| range.start);
@@ -153,7 +178,7 @@ fn overlapping(infos: &[Info], log: &Log) -> Vec<bool> {
 
 /// Returns the end of the bytes and tags of a blob or region.
 fn end(info: &Info) -> u64 {
-    info.offset.saturating_add(info.content.occupied(info.len, 1).unwrap_or(u64::MAX))
+    info.offset.saturating_add(occupied(info.kind, info.len, 1).unwrap_or(u64::MAX))
 }
 
 /// Returns the part of a blob or region that a medium of `size` bytes lacks, from the first incomplete chunk on.
@@ -162,7 +187,7 @@ fn missing(info: &Info, size: u64) -> Option<Damage> {
         return None;
     }
     let there = size.saturating_sub(info.offset);
-    let is_blob = info.content == Content::Blob && !info.is_value;
+    let is_blob = info.kind == EntryKind::Blob;
     let tags = if is_blob { tags(info.len) } else { 0..0 };
     if there < info.len {
         return Some(from(info, there - there % CHUNK));
@@ -199,7 +224,7 @@ impl<R: Readable> Reader<R> {
             return Err(Error(ErrorKind::Replaced));
         }
         let table = self.replay(true)?;
-        let copies = table.copies(medium, &self.commit, &loaded)?;
+        let copies = damaged_copies(medium, &table, &self.commit, &loaded)?;
         let records = table.lost.map(|lost| log.lost(lost)).into_iter().collect();
         let found = verify(medium, log, &table, progress);
         medium.check().map_err(Error::medium)?;

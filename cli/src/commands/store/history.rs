@@ -44,7 +44,7 @@ struct Document<'a> {
 
 #[derive(Serialize)]
 struct Shown<'a> {
-    generation: u64,
+    opening: u64,
     opened: u32,
     time: Option<String>,
     is_creation: bool,
@@ -73,9 +73,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         write_place(out, path, &file)?;
         row(out, "store", identity)?;
         writeln!(out)?;
-        heading(out, "Boots, by the generation of their first commit")?;
+        heading(out, "Boots, by the number of their first opening")?;
         for boot in &document.boots {
-            row(out, &boot.generation.to_string(), words(boot))?;
+            row(out, &boot.opening.to_string(), words(boot))?;
         }
         writeln!(out)?;
         heading(out, "Since the last commit")?;
@@ -94,12 +94,12 @@ fn look(reader: &Reader<&ReadOnly>) -> Result<Found, Error<dax::Error>> {
 
 impl<'a> Shown<'a> {
     fn of(boot: &'a Boot) -> Self {
-        let Boot { generation, opened, origin, was_sealed, ref stamp, .. } = *boot;
+        let Boot { opening, opened, origin, was_sealed, ref stamp, .. } = *boot;
         Self {
-            generation,
+            opening,
             opened,
             time: text::time(stamp.seconds),
-            is_creation: generation == 1,
+            is_creation: opening == 1,
             origin,
             was_sealed,
             kernel: stamp.kernel(),

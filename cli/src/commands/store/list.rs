@@ -28,7 +28,7 @@ pub(super) struct Arguments {
 struct Listing {
     identity: String,
     size: u64,
-    generation: u64,
+    commit: u64,
     is_sealed: bool,
     capacity: Option<Capacity>,
     /// With their metadata.
@@ -41,7 +41,7 @@ struct Document<'a> {
     path: Cow<'a, str>,
     identity: &'a str,
     size: u64,
-    generation: u64,
+    commit: u64,
     is_sealed: bool,
     capacity: Option<&'a Capacity>,
     blobs: Vec<Blob<'a>>,
@@ -56,7 +56,7 @@ struct Blob<'a> {
     bytes: u64,
     version: u64,
     metadata: Payload<'a>,
-    generation: u64,
+    commit: u64,
     time: Option<String>,
     offset: u64,
 }
@@ -65,13 +65,13 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let path = &arguments.file;
     let file = ReadOnly::open(path)?;
     let listing = with_last_commit(path, &file, look)?;
-    let Listing { identity, size, generation, is_sealed, capacity, blobs } = &listing;
+    let Listing { identity, size, commit, is_sealed, capacity, blobs } = &listing;
     let document = Document {
         schema: text::SCHEMA,
         path: path.to_string_lossy(),
         identity,
         size: *size,
-        generation: *generation,
+        commit: *commit,
         is_sealed: *is_sealed,
         capacity: capacity.as_ref(),
         blobs: blobs.iter().map(|(info, metadata)| Blob::of(info, metadata)).collect(),
@@ -88,7 +88,7 @@ fn look(reader: &Reader<&ReadOnly>) -> Result<Listing, Error<dax::Error>> {
     Ok(Listing {
         identity: reader.identity().to_string(),
         size: reader.size(),
-        generation: reader.generation(),
+        commit: reader.commit_number(),
         is_sealed: reader.is_sealed(),
         capacity: reader.capacity().ok(),
         blobs: reader.entries().collect::<Result<_, _>>()?,
@@ -97,8 +97,7 @@ fn look(reader: &Reader<&ReadOnly>) -> Result<Listing, Error<dax::Error>> {
 
 impl<'a> Blob<'a> {
     fn of(info: &'a Info, metadata: &'a [u8]) -> Self {
-        let Info { ref name, content, is_dirty, version, len, generation, seconds, offset, .. } =
-            *info;
+        let Info { ref name, content, is_dirty, version, len, commit, seconds, offset, .. } = *info;
         Self {
             name,
             content,
@@ -106,7 +105,7 @@ impl<'a> Blob<'a> {
             bytes: len,
             version,
             metadata: Payload::of(metadata),
-            generation,
+            commit,
             time: text::time(seconds),
             offset,
         }
@@ -116,7 +115,7 @@ impl<'a> Blob<'a> {
 fn print(out: &mut impl Write, listing: &Listing) -> io::Result<()> {
     row(out, "store", &listing.identity)?;
     row(out, "size", text::bytes(listing.size))?;
-    row(out, "generation", listing.generation)?;
+    row(out, "commit", listing.commit)?;
     row(out, "sealed", yes_or_no(listing.is_sealed))?;
     write_capacity(out, listing.capacity.as_ref())?;
     let is_region = |(info, _): &&(Info, _)| info.content == Content::Region;
@@ -129,13 +128,12 @@ fn print(out: &mut impl Write, listing: &Listing) -> io::Result<()> {
         return Ok(());
     }
     writeln!(out)?;
-    let columns = ["bytes", "version", "generation", "offset", "when", "name"];
-    let [bytes, version, generation, offset, when, name] = columns;
-    let heading =
-        format!("{bytes:>15} {version:>7} {generation:>10} {offset:>13}  {when:20}  {name}");
+    let columns = ["bytes", "version", "commit", "offset", "when", "name"];
+    let [bytes, version, commit, offset, when, name] = columns;
+    let heading = format!("{bytes:>15} {version:>7} {commit:>10} {offset:>13}  {when:20}  {name}");
     text::heading(out, &heading)?;
     for (info, metadata) in &listing.blobs {
-        let Info { version, generation, offset, seconds, .. } = info;
+        let Info { version, commit, offset, seconds, .. } = info;
         let bytes = text::thousands(info.len);
         let when = text::time(*seconds).unwrap_or_else(|| "unknown".to_owned());
         let name = visible(info.name.as_bytes());
@@ -146,7 +144,7 @@ fn print(out: &mut impl Write, listing: &Listing) -> io::Result<()> {
         };
         writeln!(
             out,
-            "{bytes:>15} {version:>7} {generation:>10} {offset:>13}  {when:20}  {name}{content}"
+            "{bytes:>15} {version:>7} {commit:>10} {offset:>13}  {when:20}  {name}{content}"
         )?;
         if !metadata.is_empty() {
             writeln!(out, "{:70}  metadata: {}", "", visible(metadata))?;

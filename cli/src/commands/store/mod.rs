@@ -98,7 +98,7 @@ fn tell_opened(path: &Path, opened: &Opened) {
     }
     if let Some(number) = opened.undone {
         tell(&format!(
-            "generation {number} did not verify: a crash has cut it off, or damage took it away; nothing of it is left"
+            "commit {number} did not verify: a crash has cut it off, or damage took it away; nothing of it is left"
         ));
     }
     for (name, damage) in opened.verification.iter().flat_map(|found| &found.damaged) {

@@ -22,14 +22,14 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { file: path, from, to } = arguments;
-    let generation = rename(arguments, &mut open(path)?.store)?;
+    let commit = rename(arguments, &mut open(path)?.store)?;
     let (from, to) = (visible(from.as_bytes()), visible(to.as_bytes()));
-    text::report(|out| writeln!(out, "{from} is {to} now, by generation {generation}"))
-        .with_context(|| text::unprinted_commit(generation))?;
+    text::report(|out| writeln!(out, "{from} is {to} now, by commit {commit}"))
+        .with_context(|| text::unprinted_commit(commit))?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Returns the generation of the store in which the blob has its new name.
+/// Returns the number of the commit by which the blob has its new name.
 fn rename(arguments: &Arguments, store: &mut Store<Arc<DaxFile>>) -> anyhow::Result<u64> {
     let Arguments { file: path, from, to } = arguments;
     let mut transaction = store.begin().map_err(|error| of_blob(path, from, error))?;

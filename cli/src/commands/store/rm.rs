@@ -27,18 +27,18 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let names = arguments.name.iter().map(String::as_str).collect();
-    let generation = delete(arguments, &names, &mut open(&arguments.file)?.store)?;
+    let commit = delete(arguments, &names, &mut open(&arguments.file)?.store)?;
     let kind = if arguments.regions { "blob or region" } else { "blob" };
     let what = match names.len() {
         1 => format!("1 {kind} was deleted"),
         count => format!("{count} {kind}s were deleted"),
     };
-    text::report(|out| writeln!(out, "{what}, by generation {generation}"))
-        .with_context(|| text::unprinted_commit(generation))?;
+    text::report(|out| writeln!(out, "{what}, by commit {commit}"))
+        .with_context(|| text::unprinted_commit(commit))?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Returns the generation of the store in which the blobs are gone.
+/// Returns the number of the commit by which the blobs are gone.
 fn delete(
     arguments: &Arguments,
     names: &BTreeSet<&str>,

@@ -54,10 +54,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     } else {
         grown(path, commands::open(path).map_err(or_create)?, arguments.grow)?
     };
-    let (generation, has_replaced) = save(arguments, &mut writable, input, len)?;
+    let (commit, has_replaced) = save(arguments, &mut writable, input, len)?;
     let guarantee = writable.file.guarantee();
-    text::report(|out| print(out, arguments, [len, generation], has_replaced, guarantee))
-        .with_context(|| text::unprinted_commit(generation))?;
+    text::report(|out| print(out, arguments, [len, commit], has_replaced, guarantee))
+        .with_context(|| text::unprinted_commit(commit))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -104,7 +104,7 @@ fn open_input(path: Option<&Path>) -> anyhow::Result<(Box<dyn Read>, u64)> {
     Ok((Box::new(io::Cursor::new(all)), len as u64))
 }
 
-/// Saves the first `len` bytes of the input. Returns the generation, and true if there was a blob of the name before.
+/// Saves the first `len` bytes of the input. Returns the commit, and true if there was a blob of the name before.
 fn save(
     arguments: &Arguments,
     writable: &mut Writable,
@@ -137,22 +137,22 @@ fn save(
         Ok(error) => wrong(error),
         Err(error) => error,
     })?;
-    let generation = transaction.commit().map_err(wrong)?;
+    let commit = transaction.commit().map_err(wrong)?;
     bar.finish_and_clear();
-    Ok((generation, has_replaced))
+    Ok((commit, has_replaced))
 }
 
 fn print(
     out: &mut impl Write,
     arguments: &Arguments,
-    [bytes, generation]: [u64; 2],
+    [bytes, commit]: [u64; 2],
     has_replaced: bool,
     guarantee: &Guarantee,
 ) -> io::Result<()> {
     let what = if has_replaced { "replaced" } else { "saved" };
     let name = visible(arguments.name.as_bytes());
     row(out, what, format!("{name}, {} bytes", text::thousands(bytes)))?;
-    row(out, "generation", generation)?;
+    row(out, "commit", commit)?;
     write_granularity(out, guarantee)?;
     let survives =
         |event: &Event| format!("{event}: {}", guarantee.survives(Stage::Persisted, *event).answer);

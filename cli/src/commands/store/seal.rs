@@ -28,21 +28,21 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let path = &arguments.file;
     let mut writable = open(path)?;
     let sealed = writable.store.seal();
-    let generation = sealed.map_err(|error| named(path, error))?;
+    let commit = sealed.map_err(|error| named(path, error))?;
     let guarantee = writable.file.guarantee().clone();
     let listed: Vec<_> = writable.store.list().collect();
-    text::report(|out| print(out, generation, &listed, &guarantee))
-        .with_context(|| text::unprinted_commit(generation))?;
+    text::report(|out| print(out, commit, &listed, &guarantee))
+        .with_context(|| text::unprinted_commit(commit))?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn print(
     out: &mut impl Write,
-    generation: u64,
+    commit: u64,
     listed: &[Info],
     guarantee: &Guarantee,
 ) -> io::Result<()> {
-    row(out, "sealed", format!("by generation {generation}"))?;
+    row(out, "sealed", format!("by commit {commit}"))?;
     for info in listed.iter().filter(|info| info.is_dirty) {
         let name = visible(info.name.as_bytes());
         row(

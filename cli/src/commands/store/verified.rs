@@ -12,7 +12,7 @@ use std::path::Path;
 pub(in crate::commands) struct Verified {
     identity: String,
     size: u64,
-    generation: u64,
+    commit: u64,
     is_sealed: bool,
     capacity: Option<Capacity>,
     blobs: u64,
@@ -30,7 +30,7 @@ impl Verified {
             Ok(Self {
                 identity: reader.identity().to_string(),
                 size: reader.size(),
-                generation: reader.generation(),
+                commit: reader.commit_number(),
                 is_sealed: reader.is_sealed(),
                 capacity: reader.capacity().ok(),
                 blobs: found.whole + found.damaged.iter().filter(is_blob).count() as u64,
@@ -55,7 +55,7 @@ impl Verified {
     pub(in crate::commands) fn write(&self, out: &mut impl Write) -> io::Result<()> {
         row(out, "store", &self.identity)?;
         row(out, "size", text::bytes(self.size))?;
-        row(out, "generation", self.generation)?;
+        row(out, "commit", self.commit)?;
         row(out, "sealed", yes_or_no(self.is_sealed))?;
         write_capacity(out, self.capacity.as_ref())?;
         let (blobs, bytes) = (text::thousands(self.blobs), text::thousands(self.found.bytes));

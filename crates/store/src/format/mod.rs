@@ -1,9 +1,9 @@
 //! The layout of a store in its medium, and the bytes of each part. This module does not access a medium.
 
+pub(crate) mod entry;
 pub(crate) mod record;
 
-use super::info::Content;
-use super::stamp::{BOOT, BOOTS};
+use crate::boots::stamp::{BOOT, BOOTS};
 use cachemaint_format::identity::Identity;
 use cachemaint_format::layout::{Layout as _, layout};
 use cachemaint_format::magic::{self, Format};
@@ -12,52 +12,52 @@ use cachemaint_format::tag::{self, Kind};
 use core::ops::{Range, RangeInclusive};
 
 /// The format of a store.
-pub(super) const FORMAT: Format = Format { magic: magic::STORE, version: VERSION, name: "store" };
+pub(crate) const FORMAT: Format = Format { magic: magic::STORE, version: VERSION, name: "store" };
 /// The version of the format.
-pub(super) const VERSION: u32 = 4;
+pub(crate) const VERSION: u32 = 4;
 /// The size of a word in bytes; everything begins and ends at a multiple of it.
-pub(super) const WORD: u64 = 8;
+pub(crate) const WORD: u64 = 8;
 /// Each record of a log fills whole lines of this size.
-pub(super) const LINE: u64 = 64;
+pub(crate) const LINE: u64 = 64;
 /// The least alignment of a region, and of a mirror of the log: a block, which a drive may lose as a whole.
-pub(super) const PAGE: u64 = root::BLOCK;
+pub(crate) const PAGE: u64 = root::BLOCK;
 /// True for the fuzz targets of this project. They reach stores with several chunks sooner if these are small: another
 /// format, which only their own flag turns on.
 const IS_SMALL: bool = cfg!(cachemaint_small_chunks);
 /// Bytes of a blob that have a tag of their own. More than these are durable before the record of their blob.
-pub(super) const CHUNK: u64 = if IS_SMALL { 1 << 12 } else { 1 << 16 };
+pub(crate) const CHUNK: u64 = if IS_SMALL { 1 << 12 } else { 1 << 16 };
 /// Bytes of a tag.
-pub(super) const TAG: u64 = 8;
+pub(crate) const TAG: u64 = 8;
 /// The permitted sizes of a unit in bytes.
-pub(super) const UNIT: RangeInclusive<u64> = LINE..=1 << 30;
+pub(crate) const UNIT: RangeInclusive<u64> = LINE..=1 << 30;
 /// The most bytes of a name.
-pub(super) const NAME: usize = if IS_SMALL { 64 } else { 255 };
+pub(crate) const NAME: usize = if IS_SMALL { 64 } else { 255 };
 /// The most bytes of metadata.
-pub(super) const METADATA: usize = if IS_SMALL { 64 } else { 4096 };
+pub(crate) const METADATA: usize = if IS_SMALL { 64 } else { 4096 };
 /// The most bytes of a value, which stands in a record.
-pub(super) const VALUE: u64 = 256;
+pub(crate) const VALUE: u64 = 256;
 /// The mirrors of a log have this many bytes at least.
-pub(super) const CAPACITY: u64 = 4096;
+pub(crate) const CAPACITY: u64 = 4096;
 
 /// Returns true if a number of bytes is a permitted size of a unit.
-pub(super) fn is_unit(bytes: u64) -> bool {
+pub(crate) fn is_unit(bytes: u64) -> bool {
     UNIT.contains(&bytes) && bytes.is_power_of_two()
 }
 
 /// Returns the offset at which space for logs, blobs and regions begins.
-pub(super) const fn data(unit: u64) -> u64 {
+pub(crate) const fn data(unit: u64) -> u64 {
     root::BYTES.next_multiple_of(unit)
 }
 
 /// Returns the number of boots that a history keeps, in a log whose mirrors have `capacity` bytes.
-pub(super) const fn boots(capacity: u64) -> u64 {
+pub(crate) const fn boots(capacity: u64) -> u64 {
     let most = (capacity / 8 - record::BASE) / BOOT as u64;
     if most < BOOTS as u64 { most } else { BOOTS as u64 }
 }
 
 /// Returns the capacity that a log of `live` bytes of entries needs at least: for their compaction, and then for the
 /// deletion of all of them or a seal, and for an opening.
-pub(super) const fn needed(live: u64) -> u64 {
+pub(crate) const fn needed(live: u64) -> u64 {
     let base = CAPACITY / 8 + LINE;
     let needed = base + compacted(live) + record::in_lines(live) + record::OPENING;
     // The history may take an eighth.
@@ -67,19 +67,19 @@ pub(super) const fn needed(live: u64) -> u64 {
 
 /// Returns the most bytes of the records that `live` bytes of entries take after a compaction. Two records that follow
 /// one another have more than 4056 bytes of entries.
-pub(super) const fn compacted(live: u64) -> u64 {
+pub(crate) const fn compacted(live: u64) -> u64 {
     let records = live / 2028 + 1;
     live + records * (record::HEAD as u64 + LINE)
 }
 
 /// Returns the number of chunks of a blob of `len` bytes.
-pub(super) const fn chunks(len: u64) -> u64 {
+pub(crate) const fn chunks(len: u64) -> u64 {
     len.div_ceil(CHUNK)
 }
 
 /// Returns the range of the list of a blob's tags, relative to the beginning of the blob. The list is empty if the blob
 /// has only one chunk: the entry stores its tag.
-pub(super) const fn tags(len: u64) -> Range<u64> {
+pub(crate) const fn tags(len: u64) -> Range<u64> {
     if chunks(len) < 2 {
         return len..len;
     }
@@ -87,64 +87,52 @@ pub(super) const fn tags(len: u64) -> Range<u64> {
     at..at + chunks(len) * TAG
 }
 
-impl Content {
-    /// Returns the bytes that it occupies, in whole units, or `None` if `len` is 2^62 or more.
-    pub(super) fn occupied(self, len: u64, unit: u64) -> Option<u64> {
-        let bytes = match self {
-            _ if len >= 1 << 62 => return None,
-            Self::Blob => tags(len).end,
-            Self::Region => len,
-        };
-        Some(bytes.next_multiple_of(unit))
-    }
-}
-
 /// The key of a blob that is not in a record: the name is no part of it, since a renamed blob is not written again.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct BlobKey {
-    pub(super) identity: Identity,
-    pub(super) generation: u64,
+pub(crate) struct BlobKey {
+    pub(crate) identity: Identity,
+    pub(crate) commit: u64,
     /// The offset of the blob.
-    pub(super) at: u64,
+    pub(crate) at: u64,
 }
 
 impl BlobKey {
     /// Returns the key of a chunk.
-    pub(super) fn chunk(&self, number: u64) -> u64 {
-        tag::key(self.identity, self.generation, self.at + number * CHUNK, Kind::Chunk)
+    pub(crate) fn chunk(&self, number: u64) -> u64 {
+        tag::key(self.identity, self.commit, self.at + number * CHUNK, Kind::Chunk)
     }
 
     /// Returns the key of the list of tags.
-    pub(super) fn tags(&self) -> u64 {
-        tag::key(self.identity, self.generation, self.at, Kind::Tags)
+    pub(crate) fn tags(&self) -> u64 {
+        tag::key(self.identity, self.commit, self.at, Kind::Tags)
     }
 }
 
 /// Returns the tag of a value, which moves with its record.
-pub(super) fn tag_of_value(identity: Identity, generation: u64, bytes: &[u8]) -> u64 {
-    tag::of(tag::key(identity, generation, 0, Kind::Value), bytes)
+pub(crate) fn tag_of_value(identity: Identity, commit: u64, bytes: &[u8]) -> u64 {
+    tag::of(tag::key(identity, commit, 0, Kind::Value), bytes)
 }
 
 /// The places of the log, as the root has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Places {
+pub(crate) struct Places {
     /// Bytes of a unit.
-    pub(super) unit: u64,
+    pub(crate) unit: u64,
     /// Bytes of a mirror.
-    pub(super) capacity: u64,
+    pub(crate) capacity: u64,
     /// Both mirrors of the area in use.
-    pub(super) current: [u64; 2],
+    pub(crate) current: [u64; 2],
     /// Both mirrors of the other area.
-    pub(super) other: [u64; 2],
+    pub(crate) other: [u64; 2],
     /// The epoch of the log.
-    pub(super) salt: u64,
+    pub(crate) salt: u64,
 }
 
 /// Bytes of the root's own.
-pub(super) const ROOT: usize = 56;
+pub(crate) const ROOT: usize = 56;
 
 /// The root of a store.
-pub(super) type Root = root::Root<ROOT>;
+pub(crate) type Root = root::Root<ROOT>;
 
 layout! {
     struct Fields: 56 {
@@ -160,7 +148,7 @@ layout! {
 }
 
 impl Places {
-    pub(super) fn bytes(&self) -> [u8; ROOT] {
+    pub(crate) fn bytes(&self) -> [u8; ROOT] {
         let ([current, current_mirror], [other, other_mirror]) = (self.current, self.other);
         let (unit, capacity, salt) = (self.unit as u32, self.capacity, self.salt);
         Fields { unit, zeros: 0, capacity, current, current_mirror, other, other_mirror, salt }
@@ -168,7 +156,7 @@ impl Places {
     }
 
     /// Returns `None` if a log cannot be there.
-    pub(super) fn read(bytes: &[u8; ROOT]) -> Option<Self> {
+    pub(crate) fn read(bytes: &[u8; ROOT]) -> Option<Self> {
         let fields = Fields::from_bytes(bytes);
         let places = Self {
             unit: fields.unit.into(),
@@ -189,21 +177,26 @@ impl Places {
         is_log.then_some(places)
     }
 
+    /// Returns the range that a mirror occupies, in whole units.
+    pub(crate) const fn occupied(at: u64, capacity: u64, unit: u64) -> Range<u64> {
+        at..at + capacity.next_multiple_of(unit)
+    }
+
     /// Returns the offsets of all four mirrors.
-    pub(super) fn mirrors(&self) -> impl Iterator<Item = u64> {
+    pub(crate) fn mirrors(&self) -> impl Iterator<Item = u64> {
         self.current.into_iter().chain(self.other)
     }
 }
 
 /// Returns the epoch of the log that follows one of the last record with this tag. An attempt that a crash cut off has
 /// the same one only if it began with the same records, so nothing of it is taken for a record of another attempt.
-pub(super) fn next_salt(identity: Identity, generation: u64, last: u64) -> u64 {
+pub(crate) fn next_salt(identity: Identity, generation: u64, last: u64) -> u64 {
     tag::key(identity, generation, last, Kind::Epoch)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::info::Content;
+    use super::entry::{EntryKind, occupied};
     use super::{CAPACITY, boots, compacted, data, needed, tags};
 
     /// Worked out by hand from the module's documentation.
@@ -214,9 +207,9 @@ mod tests {
         assert_eq!(tags(65536), 65536..65536, "one chunk needs no list");
         assert_eq!(tags(65537), 65544..65560);
         assert_eq!(tags(200_000), 200_000..200_032);
-        let blob = |len| Content::Blob.occupied(len, 64);
+        let blob = |len| occupied(EntryKind::Blob, len, 64);
         assert_eq!([0, 1, 65537, u64::MAX].map(blob), [Some(0), Some(64), Some(65600), None]);
-        let region = |len| Content::Region.occupied(len, 64);
+        let region = |len| occupied(EntryKind::Region, len, 64);
         assert_eq!([4096, 2 << 20, u64::MAX].map(region), [Some(4096), Some(2 << 20), None]);
         assert_eq!(compacted(0), 104);
         assert_eq!(needed(0), CAPACITY);

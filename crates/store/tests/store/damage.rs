@@ -143,7 +143,7 @@ fn damage_of_both_copies_is_reported_or_undoes_the_last_commit() {
     let number = u64_at(&image, log.mirrors[0] + last.start + 16);
     let (store, opened) = options().open(Plain::new(harm(last))).unwrap();
     assert_eq!(opened.undone, Some(number));
-    assert_eq!(store.generation(), number + 1, "a number is never used again");
+    assert_eq!(store.commit_number(), number + 1, "a number is never used again");
 }
 
 /// The last commit counts only if its blob is whole: without a later record a crash may have torn it.
@@ -163,7 +163,7 @@ fn damage_of_a_blob_costs_the_blob_or_undoes_the_last_commit() {
         let (_, opened) =
             options().verify(Verify::Always).open(Plain::new(harmed.clone())).unwrap();
         if opened.undone.is_some() {
-            assert!(info.generation == reader.generation());
+            assert!(info.commit == reader.commit_number());
             continue;
         }
         let Err(ErrorKind::Damaged(damage)) = loaded else { panic!("{loaded:?}") };

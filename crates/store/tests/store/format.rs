@@ -128,7 +128,7 @@ fn the_documented_bytes_are_read() {
     let image = by_hand();
     let bytes = Bytes(&image);
     let snapshot = Reader::open(bytes).unwrap();
-    assert_eq!((snapshot.generation(), snapshot.size()), (2, SIZE as u64));
+    assert_eq!((snapshot.commit_number(), snapshot.size()), (2, SIZE as u64));
     let mut found = [0; 3];
     let blob = snapshot.blob("ab").unwrap();
     blob.read_at(0, &mut found).unwrap();

@@ -29,12 +29,12 @@ fn a_commit_and_its_blobs_are_told() {
     assert_eq!(to_value(snapshot.stamp()).unwrap(), stamp());
     let boots: Vec<Boot> = snapshot.history().unwrap();
     let first = json!({
-        "generation": 1, "opened": 1, "origin": "unknown", "was_sealed": false, "stamp": stamp(),
+        "opening": 1, "opened": 1, "origin": "unknown", "was_sealed": false, "stamp": stamp(),
     });
     assert_eq!(to_value(boots).unwrap(), json!([first]));
     let blob = json!({
         "name": "ab", "content": "blob", "version": 2, "len": 3, "metadata": 1, "is_dirty": false,
-        "generation": 2,
+        "commit": 2,
         "seconds": 1_700_000_002, "offset": VALUE,
     });
     assert_eq!(to_value(snapshot.stat("ab").unwrap().unwrap()).unwrap(), blob);

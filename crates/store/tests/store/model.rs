@@ -280,7 +280,7 @@ fn a_reader_has_the_bytes_of_its_blob_or_learns_that_they_are_replaced() {
     assert_eq!(stale, Err(ErrorKind::Replaced));
     let mut now = reader.clone();
     now.refresh().unwrap();
-    assert!(reader.generation() < now.generation());
+    assert!(reader.commit_number() < now.commit_number());
     assert_eq!(now.load("value").unwrap(), bytes(3));
     for number in 0..100 {
         put(&mut store, "value", 5 + 2 * (number % 3));

@@ -36,7 +36,7 @@ fn a_region_is_dirty_from_its_use_to_the_seal_of_its_user() {
     store.seal().unwrap();
     assert!(!ram(&store).is_dirty);
     let registers = |store: &Store<_>| store.reader().stat("registers").unwrap().unwrap();
-    assert!(registers(&store).generation > ram(&store).generation);
+    assert!(registers(&store).commit > ram(&store).commit);
 
     // Other commits, a rename and an opening change nothing of it.
     put(&mut store, "other");
@@ -48,19 +48,19 @@ fn a_region_is_dirty_from_its_use_to_the_seal_of_its_user() {
     transaction.rename("memory", "ram").unwrap();
     transaction.commit().unwrap();
     assert!(!ram(&store).is_dirty);
-    assert!(registers(&store).generation > ram(&store).generation);
+    assert!(registers(&store).commit > ram(&store).commit);
 
     // Used and sealed, but no registers were put: the number shows it.
     drop(store.region("ram").unwrap());
     store.seal().unwrap();
-    assert!(!ram(&store).is_dirty && registers(&store).generation < ram(&store).generation);
+    assert!(!ram(&store).is_dirty && registers(&store).commit < ram(&store).commit);
 
     // A second use after the registers were put, without a seal between.
     drop(store.region("ram").unwrap());
     put(&mut store, "registers");
     drop(store.region("ram").unwrap());
     store.seal().unwrap();
-    assert!(!ram(&store).is_dirty && registers(&store).generation < ram(&store).generation);
+    assert!(!ram(&store).is_dirty && registers(&store).commit < ram(&store).commit);
 }
 
 /// As an operator does after a crash: the bytes are written back, and may be of different moments.
@@ -124,9 +124,9 @@ fn a_region_is_not_changed_under_a_seal() {
     assert!(!Reader::open(Bytes(&medium.bytes())).unwrap().is_sealed());
     drop(region);
     // Nothing was committed since.
-    let generation = store.generation();
+    let commit = store.commit_number();
     drop(store.region("ram").unwrap());
-    assert_eq!(store.generation(), generation);
+    assert_eq!(store.commit_number(), commit);
 }
 
 /// The write-backs of a seal fail, each in turn. Its header may be in the medium all the same.
@@ -438,7 +438,7 @@ fn a_use_is_noted_in_two_records() {
     }
     let bytes = Bytes(&image);
     let snapshot = Reader::open(bytes).unwrap();
-    assert_eq!(snapshot.generation() + 1, store.generation());
+    assert_eq!(snapshot.commit_number() + 1, store.commit_number());
     assert!(!snapshot.is_sealed());
     assert!(snapshot.stat("ram").unwrap().unwrap().is_dirty);
 }

@@ -9,9 +9,9 @@ const RELEASE: usize = 64;
 /// Bytes of a stamp.
 const STAMP: usize = 128;
 /// Bytes of a boot in a history.
-pub(super) const BOOT: usize = 16 + STAMP;
+pub(crate) const BOOT: usize = 16 + STAMP;
 /// Boots that are kept.
-pub(super) const BOOTS: usize = 32;
+pub(crate) const BOOTS: usize = 32;
 
 /// The circumstances of a commit: its boot, kernel, process and medium.
 ///
@@ -42,7 +42,7 @@ pub struct Stamp {
     /// The number of unsafe shutdowns of the memory's devices, if they count them.
     pub unsafe_shutdowns: Option<u64>,
     #[cfg_attr(feature = "serde", serde(serialize_with = "json::release"))]
-    pub(super) kernel: [u8; 64],
+    pub(crate) kernel: [u8; 64],
 }
 
 impl Stamp {
@@ -83,7 +83,7 @@ impl Stamp {
 
     /// Returns true if both stamps are of the same boot, or `None` if one of the boots is not known.
     #[cfg(feature = "alloc")]
-    pub(super) fn is_same_boot(&self, other: &Self) -> Option<bool> {
+    pub(crate) fn is_same_boot(&self, other: &Self) -> Option<bool> {
         (self.knows_boot() && other.knows_boot()).then_some(self.boot_id == other.boot_id)
     }
 }
@@ -124,7 +124,7 @@ pub enum Origin {
 impl Origin {
     /// Returns the event by which more can be lost.
     #[cfg(feature = "alloc")]
-    pub(super) fn worse(self, other: Self) -> Self {
+    pub(crate) fn worse(self, other: Self) -> Self {
         let loss = |origin| match origin {
             Self::SameProcess => 0,
             Self::SameBoot => 1,
@@ -162,8 +162,8 @@ impl fmt::Display for Origin {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Boot {
-    /// The generation that was written when the store was first opened in this boot.
-    pub generation: u64,
+    /// The number of the first opening in this boot: a commit.
+    pub opening: u64,
     /// The number of times it was opened for writing in this boot.
     pub opened: u32,
     /// The event before this boot.
@@ -172,7 +172,7 @@ pub struct Boot {
     pub was_sealed: bool,
     /// True if blobs may be damaged, and no verification since has found all of them whole.
     #[cfg_attr(feature = "serde", serde(skip))]
-    pub(super) must_verify: bool,
+    pub(crate) must_verify: bool,
     /// The circumstances when it was last opened.
     pub stamp: Stamp,
 }
@@ -194,7 +194,7 @@ const BACKINGS: [Backing; 11] = [
 
 impl Stamp {
     #[cfg(feature = "alloc")]
-    pub(super) fn bytes(&self) -> [u8; STAMP] {
+    pub(crate) fn bytes(&self) -> [u8; STAMP] {
         let number = BACKINGS.iter().position(|it| *it == self.backing);
         let fields = StampFields {
             seconds: self.seconds,
@@ -212,7 +212,7 @@ impl Stamp {
         fields.to_bytes()
     }
 
-    pub(super) fn read(bytes: &[u8; STAMP]) -> Self {
+    pub(crate) fn read(bytes: &[u8; STAMP]) -> Self {
         let fields = StampFields::from_bytes(bytes);
         let backing = usize::from(fields.backing).checked_sub(1);
         Self {
@@ -260,10 +260,10 @@ const ORIGINS: [Origin; 7] = [
 
 impl Boot {
     #[cfg(feature = "alloc")]
-    pub(super) fn bytes(&self) -> [u8; BOOT] {
+    pub(crate) fn bytes(&self) -> [u8; BOOT] {
         let origin = ORIGINS.iter().position(|it| *it == self.origin);
         let fields = BootFields {
-            generation: self.generation,
+            opening: self.opening,
             opened: self.opened,
             origin: origin.map_or(0, |at| at as u8),
             was_sealed: self.was_sealed.into(),
@@ -274,11 +274,11 @@ impl Boot {
         fields.to_bytes()
     }
 
-    pub(super) fn read(bytes: &[u8; BOOT]) -> Self {
-        let BootFields { generation, opened, origin, was_sealed, must_verify, stamp, .. } =
+    pub(crate) fn read(bytes: &[u8; BOOT]) -> Self {
+        let BootFields { opening, opened, origin, was_sealed, must_verify, stamp, .. } =
             BootFields::from_bytes(bytes);
         Self {
-            generation,
+            opening,
             opened,
             origin: ORIGINS.get(usize::from(origin)).copied().unwrap_or(Origin::Unknown),
             was_sealed: was_sealed != 0,
@@ -290,7 +290,7 @@ impl Boot {
 
 layout! {
     struct BootFields: 144 {
-        0 generation: u64,
+        0 opening: u64,
         8 opened: u32,
         12 origin: u8,
         13 was_sealed: u8,
@@ -306,11 +306,11 @@ mod json {
     use super::{RELEASE, text};
     use serde::Serializer;
 
-    pub(super) fn digits<S: Serializer>(id: &[u8; 16], to: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn digits<S: Serializer>(id: &[u8; 16], to: S) -> Result<S::Ok, S::Error> {
         to.collect_str(&format_args!("{:032x}", u128::from_be_bytes(*id)))
     }
 
-    pub(super) fn release<S: Serializer>(kernel: &[u8; RELEASE], to: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn release<S: Serializer>(kernel: &[u8; RELEASE], to: S) -> Result<S::Ok, S::Error> {
         to.serialize_str(text(kernel))
     }
 }

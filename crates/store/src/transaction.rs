@@ -1,14 +1,15 @@
 //! Transactions: several puts and deletes that take effect together.
 
-use super::append::{Draft, Growth};
-use super::attributes::Attributes;
-use super::blob_writer::{is_by_pages, write_zeros};
-use super::region::Taken;
-use super::store::Store;
+use crate::append::{Draft, Growth};
+use crate::attributes::Attributes;
+use crate::blob_writer::{BlobWriter, is_by_pages};
 use crate::error::{Error, ErrorKind};
-use crate::format::record::{Entry, HEAD, Is, Use, What};
-use crate::format::{BlobKey, CHUNK, PAGE, VALUE, tag_of_value};
-use crate::info::{Content, ShortName};
+use crate::format::entry::{Entry, EntryKind};
+use crate::format::record::{HEAD, RecordKind};
+use crate::format::{BlobKey, CHUNK, VALUE, tag_of_value};
+use crate::info::Content;
+use crate::name::ShortName;
+use crate::store::{InUse, Store};
 use crate::table::{Live, Names};
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -36,8 +37,8 @@ pub struct Transaction<'s, M: Medium> {
     written: Vec<Range<u64>>,
     /// By lines, the bytes that the fence of the commit is to make durable.
     unfenced: u64,
-    /// True if a region was created, whose bytes nothing verifies.
-    has_region: bool,
+    /// True if bytes were written that nothing verifies, as those of a region.
+    pub(crate) has_unverified: bool,
     /// True if a name was changed: an entry that is deleted may be there under another name.
     has_renamed: bool,
     /// Places for a larger log.
@@ -60,7 +61,7 @@ impl<M: Medium> Store<M> {
             store: self,
             written: Vec::new(),
             unfenced: 0,
-            has_region: false,
+            has_unverified: false,
             has_renamed: false,
             growth: None,
             thread: PhantomData,
@@ -87,48 +88,59 @@ impl<M: Medium> Transaction<'_, M> {
         let attributes = attributes.into();
         let len = bytes.len() as u64;
         if !attributes.is_value(len) {
-            let claim = self.claim(&attributes, Is::Blob, len)?;
+            let claim = self.claim(&attributes, EntryKind::Blob, len)?;
             let tag = self.write_whole(&claim, bytes);
             return self.end(&attributes, claim, tag);
         }
-        let (mut entry, sums) = self.check(&attributes, Is::Value, len)?;
-        entry.tag = tag_of_value(self.store.identity(), entry.generation, bytes);
+        let (mut entry, sums) = self.check(&attributes, EntryKind::Value, len)?;
+        entry.tag = tag_of_value(self.store.identity(), entry.commit, bytes);
         self.change(sums, Live::new(entry, attributes.name, attributes.metadata, bytes));
         Ok(())
     }
 
-    /// Creates a region of `len` zero bytes, which is used in place once the transaction is committed: see
-    /// [`Store::region`].
+    /// Puts a blob of `len` bytes that `write` appends piece by piece, which replaces one of the same name. Returns the value
+    /// of `write`.
     ///
-    /// It begins at a multiple of the alignment that [`Attributes::alignment`] sets, such as a huge page, and of 4096 bytes at
-    /// least. It shares none of these with anything else.
+    /// If `write` fails, the blob is dropped, the error is returned, and the transaction is as it was. The error can
+    /// have any type to which `?` converts an [`Error`], such as [`std::io::Error`].
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`], if `len` is 0 or not a multiple of the alignment; [`ErrorKind::NameTaken`], if there is
-    /// a blob or a region of this name. Otherwise as [`put`](Self::put).
+    /// As [`put`](Self::put); those of `write`; [`ErrorKind::Invalid`], if `write` appends fewer bytes than `len`, or more.
     ///
     /// # Cost
-    /// The zeros are written and written back. Parts of a long region take a fence each on some CPUs.
+    /// As [`put`](Self::put), and 5 KiB of memory and 8 bytes for each 64 KiB that are written.
     #[expect(single_use_lifetimes, reason = "an anonymous one is not stable here")]
-    pub fn create_region<'a>(
+    pub fn put_with<'a, T, E: From<Error<M::Error>>>(
         &mut self,
         attributes: impl Into<Attributes<'a>>,
         len: u64,
-    ) -> Result<(), Error<M::Error>> {
+        write: impl FnOnce(&mut BlobWriter<'_, M>) -> Result<T, E>,
+    ) -> Result<T, E> {
         let attributes = attributes.into();
-        attributes.check()?;
-        let attributes = attributes.alignment(attributes.alignment.max(PAGE));
-        if len == 0 || !len.is_multiple_of(attributes.alignment) {
-            let rule =
-                "a region has as many bytes as its alignment, 4096 at least, or a multiple of that";
-            return Err(Error::invalid(rule, len));
+        if attributes.is_value(len) {
+            let mut writer = BlobWriter::new(self.medium(), None, len);
+            let value = write(&mut writer)?;
+            let bytes = writer.into_bytes()?;
+            self.put(attributes, &bytes)?;
+            return Ok(value);
         }
-        let claim = self.claim(&attributes, Is::Region, len)?;
-        let zeros = write_zeros(self.medium(), claim.place.start..claim.place.start + len);
-        let created = Use { generation: claim.entry.generation, is_dirty: false };
-        self.end(&attributes, claim, zeros.map(|()| created.word()).map_err(Error::medium))?;
-        self.has_region = true;
-        Ok(())
+        let claim = self.claim(&attributes, EntryKind::Blob, len)?;
+        let mut writer = BlobWriter::new(self.medium(), Some(self.key(&claim)), len);
+        let mut value = None;
+        let tag = write(&mut writer).and_then(|written| {
+            value = Some(written);
+            Ok(writer.finish()?)
+        });
+        self.end(&attributes, claim, tag)?;
+        value.map_or_else(|| unreachable!("it was written"), Ok)
+    }
+
+    /// Writes a blob as a whole, and returns its tag.
+    pub(crate) fn write_whole(&self, claim: &Claim, bytes: &[u8]) -> Result<u64, Error<M::Error>> {
+        let key = self.key(claim);
+        let mut writer = BlobWriter::new(self.medium(), Some(key), bytes.len() as u64);
+        writer.append(bytes)?;
+        writer.finish()
     }
 
     /// Deletes a blob or a region.
@@ -140,9 +152,9 @@ impl<M: Medium> Transaction<'_, M> {
     pub fn delete(&mut self, name: &str) -> Result<(), Error<M::Error>> {
         let (before, sums) = self.before(name);
         let before = before.ok_or_else(|| Error::not_found(name))?.entry;
-        let taken = self.store.taken.get(&before.at).filter(|_| before.is == Is::Region);
-        if taken.is_some_and(Taken::is_in_use) {
-            return Err(Error(ErrorKind::InUse { name: Some(ShortName::of(name)) }));
+        let used = self.store.in_use.get(&before.at).filter(|_| before.kind == EntryKind::Region);
+        if used.is_some_and(InUse::is_now) {
+            return Err(Error(ErrorKind::InUse { name: Some(ShortName::cut(name)) }));
         }
         let deleted = Live::deleted(name);
         let sums = self.check_room(&[(sums, &deleted.entry)])?;
@@ -159,7 +171,7 @@ impl<M: Medium> Transaction<'_, M> {
         let ((before, of_from), (there, of_to)) = (self.before(from), self.before(to));
         let before = before.ok_or_else(|| Error::not_found(from))?;
         if there.is_some() {
-            return Err(Error(ErrorKind::NameTaken { name: ShortName::of(to) }));
+            return Err(Error(ErrorKind::NameTaken { name: ShortName::cut(to) }));
         }
         let entry = Entry { name: to.len(), ..before.entry };
         let renamed = Live::new(entry, to, before.metadata(), before.value());
@@ -199,7 +211,7 @@ impl<M: Medium> Transaction<'_, M> {
         let mut bytes = core::mem::take(&mut self.store.buffer);
         bytes.clear();
         bytes.resize(HEAD, 0);
-        let mut draft = Draft { bytes, what: What::Commit, is_sealed: false, is_durable };
+        let mut draft = Draft { bytes, kind: RecordKind::Commit, is_sealed: false, is_durable };
         for live in self.changes.iter_mut() {
             live.append(&mut draft.bytes, 0);
         }
@@ -226,7 +238,7 @@ impl<M: Medium> Transaction<'_, M> {
             medium.issue_writeback(joined)?;
             return Ok(true);
         }
-        if self.has_region || self.unfenced > CHUNK {
+        if self.has_unverified || self.unfenced > CHUNK {
             medium.fence();
             return Ok(true);
         }
@@ -251,12 +263,12 @@ impl<M: Medium> Transaction<'_, M> {
         }
     }
 
-    pub(super) fn medium(&self) -> &M {
+    pub(crate) fn medium(&self) -> &M {
         &self.store.medium
     }
 
     /// Adds a blob or a region to the transaction if it was written, and has a tag. Else frees its place.
-    pub(super) fn end<E>(
+    pub(crate) fn end<E>(
         &mut self,
         attributes: &Attributes<'_>,
         claim: Claim,
@@ -290,13 +302,13 @@ impl<M: Medium> Transaction<'_, M> {
     }
 
     /// Claims a place for a blob or a region, and room for its entry.
-    pub(super) fn claim(
+    pub(crate) fn claim(
         &mut self,
         attributes: &Attributes<'_>,
-        is: Is,
+        kind: EntryKind,
         len: u64,
     ) -> Result<Claim, Error<M::Error>> {
-        let (mut entry, sums) = self.check(attributes, is, len)?;
+        let (mut entry, sums) = self.check(attributes, kind, len)?;
         let unit = self.store.unit();
         let bytes = entry.occupied(unit);
         let claimed = self.store.space.claim(bytes, attributes.alignment.max(unit));
@@ -307,22 +319,22 @@ impl<M: Medium> Transaction<'_, M> {
     }
 
     /// Returns the key of a blob that is to be written.
-    pub(super) const fn key(&self, claim: &Claim) -> BlobKey {
-        let Entry { generation, at, .. } = claim.entry;
-        BlobKey { identity: self.store.identity(), generation, at }
+    pub(crate) const fn key(&self, claim: &Claim) -> BlobKey {
+        let Entry { commit, at, .. } = claim.entry;
+        BlobKey { identity: self.store.identity(), commit, at }
     }
 
     /// Returns the entry of a put without a place and a tag yet. Refuses one that is not possible.
     fn check(
         &mut self,
         attributes: &Attributes<'_>,
-        is: Is,
+        kind: EntryKind,
         len: u64,
     ) -> Result<(Entry, Sums), Error<M::Error>> {
         attributes.check()?;
         let state = &self.store.state;
         let entry = Entry {
-            is,
+            kind,
             name: attributes.name.len(),
             metadata: attributes.metadata.len(),
             version: attributes.version,
@@ -330,17 +342,17 @@ impl<M: Medium> Transaction<'_, M> {
             at: 0,
             tag: 0,
             // A commit that removes a seal comes before.
-            generation: state.number + 1 + u64::from(state.is_sealed),
+            commit: state.number + 1 + u64::from(state.is_sealed),
             seconds: self.seconds,
         };
         let (before, sums) = self.before(attributes.name);
-        match (before.map(|live| live.entry.content()), entry.content()) {
+        match (before.map(|live| Content::of(live.entry.kind)), Content::of(kind)) {
             (None, _) | (Some(Content::Blob), Content::Blob) => {}
             (Some(found), Content::Blob) => {
                 return Err(Error::other_content(attributes.name, found));
             }
             (Some(_), Content::Region) => {
-                return Err(Error(ErrorKind::NameTaken { name: ShortName::of(attributes.name) }));
+                return Err(Error(ErrorKind::NameTaken { name: ShortName::cut(attributes.name) }));
             }
         }
         Ok((entry, self.check_room(&[(sums, &entry)])?))
@@ -350,7 +362,7 @@ impl<M: Medium> Transaction<'_, M> {
     fn check_room(&mut self, changes: &[(Sums, &Entry)]) -> Result<Sums, Error<M::Error>> {
         let Sums { mut record, mut live } = self.sums;
         for (before, entry) in changes {
-            let of_new = if entry.is == Is::Deleted { 0 } else { entry.size() };
+            let of_new = if entry.kind == EntryKind::Deleted { 0 } else { entry.size() };
             record = record - before.record + entry.size();
             live = live - before.live + of_new;
         }
@@ -376,9 +388,9 @@ struct Sums {
 
 /// A place for a blob or a region, and its entry.
 #[derive(Debug)]
-pub(super) struct Claim {
-    entry: Entry,
-    place: Range<u64>,
+pub(crate) struct Claim {
+    pub(crate) entry: Entry,
+    pub(crate) place: Range<u64>,
     sums: Sums,
 }
 
@@ -386,7 +398,7 @@ impl<M: Medium> Store<M> {
     /// Frees the bytes that a change has written, unless the last commit has them under another name.
     fn forget(&mut self, entry: &Entry) {
         let bytes = entry.occupied(self.unit());
-        if entry.generation > self.state.number && bytes > 0 {
+        if entry.commit > self.state.number && bytes > 0 {
             self.space.give(&(entry.at..entry.at + bytes));
         }
     }
@@ -394,7 +406,7 @@ impl<M: Medium> Store<M> {
 
 impl Attributes<'_> {
     /// Returns true if a blob of this length stands in a record.
-    pub(super) const fn is_value(&self, len: u64) -> bool {
+    pub(crate) const fn is_value(&self, len: u64) -> bool {
         len <= VALUE && self.alignment == 1
     }
 }

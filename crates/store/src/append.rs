@@ -1,52 +1,52 @@
 //! The log of a store, as it is written: records at its end, and its compaction into the other area.
 
-use super::blob_writer::is_by_pages;
-use super::store::Store;
+use crate::blob_writer::is_by_pages;
+use crate::boots::Boot;
+use crate::commit::State;
 use crate::error::{Error, ErrorKind};
-use crate::format::record::{BASE, FULL, HEAD, Head, NUMBERS, What, begin, in_lines, key};
+use crate::format::record::{BASE, FULL, HEAD, Head, NUMBERS, RecordKind, begin, in_lines, key};
 use crate::format::{
     CAPACITY, FORMAT, LINE, PAGE, Places, Root, UNIT, compacted, needed, next_salt,
 };
-use crate::log::{Log, State};
-use crate::stamp::Boot;
-use crate::table::Table;
+use crate::log::Log;
+use crate::store::Store;
+use crate::table::{Live, Table};
 use alloc::vec::Vec;
 use cachemaint::medium::Medium;
 use cachemaint_format::error::FormatError;
 use cachemaint_format::root;
-use core::ops::Range;
 
 /// A record that is to be appended: its bytes without a head, and the head's own fields.
 #[derive(Debug)]
-pub(super) struct Draft {
-    pub(super) bytes: Vec<u8>,
-    pub(super) what: What,
-    pub(super) is_sealed: bool,
+pub(crate) struct Draft {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) kind: RecordKind,
+    pub(crate) is_sealed: bool,
     /// True if the blobs of the record are durable.
-    pub(super) is_durable: bool,
+    pub(crate) is_durable: bool,
 }
 
 impl Draft {
     /// Returns a commit without changes yet.
-    pub(super) fn commit(is_sealed: bool) -> Self {
-        Self { bytes: begin(), what: What::Commit, is_sealed, is_durable: true }
+    pub(crate) fn commit(is_sealed: bool) -> Self {
+        Self { bytes: begin(), kind: RecordKind::Commit, is_sealed, is_durable: true }
     }
 
     /// Returns the record of an opening.
-    pub(super) fn opening(boot: &Boot, size: u64, is_sealed: bool) -> Self {
+    pub(crate) fn opening(boot: &Boot, size: u64, is_sealed: bool) -> Self {
         let mut bytes = begin();
         bytes.extend(size.to_le_bytes());
         bytes.extend(boot.bytes());
-        Self { bytes, what: What::Opening, is_sealed, is_durable: true }
+        Self { bytes, kind: RecordKind::Opening, is_sealed, is_durable: true }
     }
 }
 
 /// Areas for a log that needs a larger capacity.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Growth {
-    pub(super) capacity: u64,
+pub(crate) struct Growth {
+    pub(crate) capacity: u64,
     /// Both mirrors of each area.
-    pub(super) areas: [[u64; 2]; 2],
+    pub(crate) areas: [[u64; 2]; 2],
 }
 
 /// Returns true if a record with `record` bytes of entries has room in a log of this capacity, after the compaction of
@@ -55,13 +55,8 @@ const fn fits(capacity: u64, live: u64, record: u64) -> bool {
     capacity - capacity / 8 >= compacted(live) + in_lines(record)
 }
 
-/// Returns the range that a mirror occupies, in whole units.
-pub(super) const fn of_mirror(at: u64, capacity: u64, unit: u64) -> Range<u64> {
-    at..at + capacity.next_multiple_of(unit)
-}
-
 /// Returns the capacity of the log of a new store of `size` bytes, in whole units.
-pub(super) fn first_capacity(size: u64, unit: u64) -> u64 {
+pub(crate) fn first_capacity(size: u64, unit: u64) -> u64 {
     let capacity = (size / 64).clamp(CAPACITY, 16 * CAPACITY) / PAGE * PAGE;
     capacity.next_multiple_of(unit.min(*UNIT.end()))
 }
@@ -69,7 +64,7 @@ pub(super) fn first_capacity(size: u64, unit: u64) -> u64 {
 impl<M: Medium> Store<M> {
     /// Returns the capacity that the log must have for a record with `record` bytes of entries, after which there are
     /// `live` bytes, or `None` if it has it.
-    pub(super) fn missing_capacity(&self, capacity: u64, record: u64, live: u64) -> Option<u64> {
+    pub(crate) fn missing_capacity(&self, capacity: u64, record: u64, live: u64) -> Option<u64> {
         let is_enough =
             |capacity| needed(live) <= capacity && fits(capacity, self.table.bytes, record);
         if is_enough(capacity) {
@@ -83,7 +78,7 @@ impl<M: Medium> Store<M> {
     }
 
     /// Claims areas for a log of `least` bytes a mirror, or of twice its capacity before if there is room.
-    pub(super) fn claim_areas(
+    pub(crate) fn claim_areas(
         &mut self,
         least: u64,
         capacity: u64,
@@ -101,7 +96,11 @@ impl<M: Medium> Store<M> {
                 Ok(range) => areas[place / 2][place % 2] = range.start,
                 Err(largest) => {
                     for place in 0..place {
-                        self.space.give(&of_mirror(areas[place / 2][place % 2], capacity, unit));
+                        self.space.give(&Places::occupied(
+                            areas[place / 2][place % 2],
+                            capacity,
+                            unit,
+                        ));
                     }
                     return Err(Error(ErrorKind::Full { needed: 4 * bytes, largest }));
                 }
@@ -111,16 +110,19 @@ impl<M: Medium> Store<M> {
     }
 
     /// Gives areas back.
-    pub(super) fn give_areas(&mut self, areas: [[u64; 2]; 2], capacity: u64) {
+    pub(crate) fn give_areas(&mut self, areas: [[u64; 2]; 2], capacity: u64) {
         let unit = self.unit();
-        areas.as_flattened().iter().for_each(|at| self.space.give(&of_mirror(*at, capacity, unit)));
+        areas
+            .as_flattened()
+            .iter()
+            .for_each(|at| self.space.give(&Places::occupied(*at, capacity, unit)));
     }
 
     /// Appends a record, which is durable at return, and returns its position. Compacts the log before if there is no room
     /// for it, or if it grows.
     ///
     /// After an error it is not known if the record is there, so nothing may be appended until the store is opened again.
-    pub(super) fn append(
+    pub(crate) fn append(
         &mut self,
         draft: Draft,
         growth: Option<Growth>,
@@ -129,7 +131,7 @@ impl<M: Medium> Store<M> {
         if number >= NUMBERS - 1 || self.log.root.generation >= (1 << 63) - 1 {
             return Err(Error::format(FormatError::WornOut));
         }
-        let Draft { mut bytes, what, is_sealed, is_durable } = draft;
+        let Draft { mut bytes, kind, is_sealed, is_durable } = draft;
         bytes.resize(bytes.len().next_multiple_of(LINE as usize), 0);
         self.has_failed = true;
         let len = bytes.len() as u64;
@@ -139,7 +141,7 @@ impl<M: Medium> Store<M> {
         let at = self.state.end;
         let seconds = self.seconds();
         let (before, tag) = (self.state.tag, 0);
-        let head = Head { tag, before, number, seconds, len, what, is_sealed, is_durable };
+        let head = Head { tag, before, number, seconds, len, kind, is_sealed, is_durable };
         let key = key(self.log.identity(), self.log.places.salt, at);
         let tag = head.write(key, &mut bytes);
         self.write_mirrors(self.log.places.current, at, &bytes).map_err(Error::medium)?;
@@ -198,9 +200,36 @@ impl<M: Medium> Store<M> {
         Ok(())
     }
 
+    /// Appends a record of entries that take no other place, and puts them into the table.
+    pub(crate) fn append_changes(
+        &mut self,
+        mut draft: Draft,
+        mut changed: Vec<Live>,
+    ) -> Result<(), Error<M::Error>> {
+        for live in &mut changed {
+            live.append(&mut draft.bytes, 0);
+        }
+        let at = self.append(draft, None)? + self.log.places.current[0];
+        for mut live in changed {
+            live.at += at;
+            self.table.change(live);
+        }
+        Ok(())
+    }
+
+    /// Removes the seal, by a record without changes that is made as deep as the seal was. The record of the changes is
+    /// not: if it were, it would outlive the bytes of its blobs.
+    pub(crate) fn unseal(&mut self) -> Result<(), Error<M::Error>> {
+        if self.state.is_sealed {
+            self.append(Draft::commit(false), None)?;
+            drop(self.deep_persist_log());
+        }
+        Ok(())
+    }
+
     /// Makes the log durable as deep as the medium allows: all of it, since a record that is left behind one that was
     /// lost is damage.
-    pub(super) fn deep_persist_log(&self) -> Result<(), M::Error> {
+    pub(crate) fn deep_persist_log(&self) -> Result<(), M::Error> {
         // The system writes pages back beyond all buffers.
         if is_by_pages(&*self.medium) {
             return Ok(());
@@ -216,7 +245,7 @@ impl<M: Medium> Store<M> {
 
 /// Returns the records of a compaction, whose log begins with them, and the tag of the last one. Notes the places of the
 /// entries' metadata and values.
-pub(super) fn compaction(log: &Log, state: &State, table: &mut Table) -> (Vec<u8>, u64) {
+pub(crate) fn compaction(log: &Log, state: &State, table: &mut Table) -> (Vec<u8>, u64) {
     let mut bytes = Vec::with_capacity(CAPACITY as usize + compacted(table.bytes) as usize);
     bytes.resize(HEAD, 0);
     let (mut start, mut before) = (0, 0);
@@ -225,7 +254,7 @@ pub(super) fn compaction(log: &Log, state: &State, table: &mut Table) -> (Vec<u8
     }
     debug_assert_eq!(bytes.len() as u64, BASE);
     bytes.extend(table.boots.iter().flat_map(Boot::bytes));
-    let mut end = |bytes: &mut Vec<u8>, start, what| {
+    let mut end = |bytes: &mut Vec<u8>, start, kind| {
         bytes.resize(bytes.len().next_multiple_of(LINE as usize), 0);
         let head = Head {
             tag: 0,
@@ -233,7 +262,7 @@ pub(super) fn compaction(log: &Log, state: &State, table: &mut Table) -> (Vec<u8
             number: state.number,
             seconds: state.stamp.seconds,
             len: 0,
-            what,
+            kind,
             is_sealed: state.is_sealed,
             is_durable: true,
         };
@@ -241,12 +270,12 @@ pub(super) fn compaction(log: &Log, state: &State, table: &mut Table) -> (Vec<u8
         before = head.write(key, &mut bytes[start..]);
         before
     };
-    let mut tag = end(&mut bytes, start, What::Base);
+    let mut tag = end(&mut bytes, start, RecordKind::Base);
     start = bytes.len();
     for live in table.live.iter_mut() {
         let has_entries = bytes.len() > start;
         if has_entries && bytes.len() - start + live.entry.size() as usize > FULL {
-            tag = end(&mut bytes, start, What::Snapshot);
+            tag = end(&mut bytes, start, RecordKind::Snapshot);
             start = bytes.len();
         }
         if bytes.len() == start {
@@ -255,7 +284,7 @@ pub(super) fn compaction(log: &Log, state: &State, table: &mut Table) -> (Vec<u8
         live.append(&mut bytes, log.places.current[0]);
     }
     if bytes.len() > start {
-        tag = end(&mut bytes, start, What::Snapshot);
+        tag = end(&mut bytes, start, RecordKind::Snapshot);
     }
     (bytes, tag)
 }

@@ -1,8 +1,7 @@
 //! Free space, in whole units.
 
-use super::append::of_mirror;
 use crate::error::{Error, Part};
-use crate::format::data;
+use crate::format::{Places, data};
 use crate::info::Capacity;
 use crate::log::Log;
 use crate::table::Table;
@@ -11,7 +10,7 @@ use cachemaint_format::error::FormatError;
 use core::ops::Range;
 
 /// Returns the free space of a store of `size` bytes. All bytes of its entries must be there, and none in use twice.
-pub(crate) fn of<E>(log: &Log, table: &Table, size: u64) -> Result<Space, Error<E>> {
+pub(crate) fn of_log<E>(log: &Log, table: &Table, size: u64) -> Result<Space, Error<E>> {
     let unit = log.places.unit;
     let mut space = Space::new(data(unit).min(size)..size, unit);
     let mut take = |range: Range<u64>, part| {
@@ -23,7 +22,7 @@ pub(crate) fn of<E>(log: &Log, table: &Table, size: u64) -> Result<Space, Error<
         if space.take(range) { Ok(()) } else { Err(damaged) }
     };
     for at in log.places.mirrors() {
-        take(of_mirror(at, log.places.capacity, unit), Part::Table)?;
+        take(Places::occupied(at, log.places.capacity, unit), Part::Table)?;
     }
     for live in table.live.iter() {
         let (at, bytes) = (live.entry.at, live.entry.occupied(unit));
@@ -48,7 +47,7 @@ pub(crate) struct Space {
 
 impl Space {
     /// Returns a space that is free as a whole. Its bounds are multiples of the unit.
-    pub(super) fn new(bounds: Range<u64>, unit: u64) -> Self {
+    pub(crate) fn new(bounds: Range<u64>, unit: u64) -> Self {
         let (pieces, by_len) = (BTreeMap::new(), BTreeSet::new());
         let mut space = Self { bounds: bounds.start..bounds.start, unit, pieces, by_len, free: 0 };
         space.extend_to(bounds.end);
@@ -56,7 +55,7 @@ impl Space {
     }
 
     /// Adds free space at the end.
-    pub(super) fn extend_to(&mut self, end: u64) {
+    pub(crate) fn extend_to(&mut self, end: u64) {
         let start = self.bounds.end;
         if end > start {
             self.bounds.end = end;
@@ -77,7 +76,7 @@ impl Space {
     }
 
     /// Takes a range, which must be free and of whole units. Returns false if it is not.
-    pub(super) fn take(&mut self, range: Range<u64>) -> bool {
+    pub(crate) fn take(&mut self, range: Range<u64>) -> bool {
         let is_whole = |at: u64| at.is_multiple_of(self.unit);
         if !is_whole(range.start) || !is_whole(range.end) || range.end < range.start {
             return false;
@@ -99,7 +98,7 @@ impl Space {
 
     /// Takes `bytes`, which are whole units, from a multiple of `alignment` on, out of the smallest piece that has them.
     /// Fails with the length of the largest piece.
-    pub(super) fn claim(&mut self, bytes: u64, alignment: u64) -> Result<Range<u64>, u64> {
+    pub(crate) fn claim(&mut self, bytes: u64, alignment: u64) -> Result<Range<u64>, u64> {
         if bytes == 0 {
             return Ok(self.bounds.start..self.bounds.start);
         }
@@ -115,7 +114,7 @@ impl Space {
     }
 
     /// Makes a range free, which was taken.
-    pub(super) fn give(&mut self, range: &Range<u64>) {
+    pub(crate) fn give(&mut self, range: &Range<u64>) {
         if range.is_empty() {
             return;
         }
@@ -136,7 +135,7 @@ impl Space {
     }
 
     /// Returns the number of bytes of the largest free piece.
-    pub(super) fn largest(&self) -> u64 {
+    pub(crate) fn largest(&self) -> u64 {
         self.by_len.last().map_or(0, |(len, _)| *len)
     }
 
@@ -146,7 +145,7 @@ impl Space {
     }
 
     /// Returns the ranges in use.
-    pub(super) fn used(&self) -> impl Iterator<Item = Range<u64>> {
+    pub(crate) fn used(&self) -> impl Iterator<Item = Range<u64>> {
         let starts = core::iter::once(self.bounds.start).chain(self.pieces.values().copied());
         let ends = self.pieces.keys().copied().chain(core::iter::once(self.bounds.end));
         starts.zip(ends).map(|(start, end)| start..end).filter(|range| !range.is_empty())

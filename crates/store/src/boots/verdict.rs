@@ -1,7 +1,7 @@
 //! The event since the last commit: a conclusion from two stamps and from the running kernel's information about its
 //! start.
 
-use crate::stamp::{Origin, Stamp};
+use super::{Origin, Stamp};
 use alloc::vec::Vec;
 use cachemaint::survival::{Backing, Condition, Event, Stage, Statement, Survival};
 
@@ -37,7 +37,7 @@ impl Verdict {
     }
 
     /// Returns the verdict about a store that was created now.
-    pub(super) fn of_new() -> Self {
+    pub(crate) fn of_new() -> Self {
         Self { origin: Origin::SameProcess, evidence: [CREATED].into(), promise: None }
     }
 }
@@ -63,7 +63,7 @@ const NO_RESET: Survival = Survival::If(Condition {
 });
 
 /// Returns the verdict on two stamps. `is_by_kexec` is true if another kernel started this one; `None` if that is not known.
-pub(super) fn judge(last: &Stamp, now: &Stamp, is_by_kexec: Option<bool>) -> Verdict {
+pub(crate) fn judge(last: &Stamp, now: &Stamp, is_by_kexec: Option<bool>) -> Verdict {
     let (origin, evidence) = conclude(last, now, is_by_kexec);
     let event = match origin {
         Origin::Unknown => None,
@@ -134,8 +134,8 @@ const fn is_ram(backing: Backing) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Origin, Stamp};
     use super::judge;
-    use crate::stamp::{Origin, Stamp};
     use cachemaint::survival::{Backing, Event, Stage, Survival};
 
     const BEFORE: Stamp = Stamp {

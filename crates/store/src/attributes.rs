@@ -7,10 +7,10 @@ use alloc::string::String;
 /// The name of a blob or a region, and its other attributes.
 #[derive(Clone, Copy, Debug)]
 pub struct Attributes<'a> {
-    pub(super) name: &'a str,
-    pub(super) version: u64,
-    pub(super) metadata: &'a [u8],
-    pub(super) alignment: u64,
+    pub(crate) name: &'a str,
+    pub(crate) version: u64,
+    pub(crate) metadata: &'a [u8],
+    pub(crate) alignment: u64,
 }
 
 impl<'a> Attributes<'a> {
@@ -39,7 +39,7 @@ impl<'a> Attributes<'a> {
         Self { alignment: bytes, ..self }
     }
 
-    pub(super) fn check<E>(&self) -> Result<(), Error<E>> {
+    pub(crate) fn check<E>(&self) -> Result<(), Error<E>> {
         let Self { name, metadata, alignment, .. } = *self;
         let (rule, found) = if !(1..=NAME).contains(&name.len()) {
             ("a name has 1 to 255 bytes", name.len() as u64)

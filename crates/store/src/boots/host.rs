@@ -1,18 +1,10 @@
-//! Stores in files: the circumstances of their commits, and their physical location.
+//! Stores in files: the circumstances of their openings, and their physical location.
 
-use super::open::Circumstances;
-use super::origin::{Verdict, judge};
-use super::region::Region;
-use super::store::Store;
-use crate::error::{Error, ErrorKind};
-use crate::reader::Reader;
-use crate::stamp::{Boot, Stamp};
-use alloc::sync::Arc;
-use cachemaint::dax::{DaxFile, DaxView, Error as FileError, Extent, Placement};
+use super::{Circumstances, Stamp, Verdict, judge};
+use cachemaint::dax::{DaxView, Extent, Placement};
 use cachemaint::family::boot;
-use cachemaint::medium::{Medium, Readable};
+use cachemaint::medium::Readable;
 use cachemaint_format::tag::Running;
-use core::borrow::Borrow;
 use core::ops::Range;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -61,7 +53,7 @@ impl Stamp {
 }
 
 /// Returns a digest of the physical location of a file's first `size` bytes, or `None` if the location is unknown.
-fn placement(file: &DaxView, size: u64) -> Option<u64> {
+pub(crate) fn placement(file: &DaxView, size: u64) -> Option<u64> {
     file.placement().ok().map(|placement| digest(&placement, size))
 }
 
@@ -88,94 +80,20 @@ fn digest(placement: &Placement, size: u64) -> u64 {
 }
 
 /// Returns the circumstances of this process with a store of `size` bytes in a file, or `None` with another medium.
-pub(super) fn circumstances<M: Readable>(medium: &M, size: u64) -> Option<Circumstances> {
+pub(crate) fn circumstances<M: Readable>(medium: &M, size: u64) -> Option<Circumstances> {
     let stamp = Stamp::of_store(DaxView::of(medium)?, size);
     Some(Circumstances { stamp, is_by_kexec: boot::is_by_kexec(), seconds: Some(seconds) })
 }
 
 /// Returns true if the physical location of a store is the same as at its last commit, or `None` if one of them is not
 /// known. It is known of files alone.
-pub(super) fn is_in_place<M: Readable>(last: &Reader<&M>) -> Option<bool> {
-    let (before, now) =
-        (last.stamp().placement, placement(DaxView::of(*last.medium())?, last.size())?);
+pub(crate) fn is_in_place<M: Readable>(medium: &M, last: &Stamp, size: u64) -> Option<bool> {
+    let (before, now) = (last.placement, placement(DaxView::of(medium)?, size)?);
     (before != 0).then_some(now == before)
 }
 
-impl Store<DaxFile> {
-    /// Extends the file to `len` bytes, and the store with it. Readers and regions of this process must have ended, and
-    /// the store must hold the only reference to the file. The [circumstances](crate::Options::stamp) of its
-    /// commits stay as they were, but for the [placement](Stamp::placement).
-    ///
-    /// The view of a reader elsewhere keeps its length. For that reader blobs and the log in the new space are
-    /// [`FormatError::Truncated`](crate::FormatError::Truncated), and it must open a new view.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InUse`]; the errors of [`DaxFile::grow`]. Such an error leaves the store as it was, and on Windows a
-    /// file that may be longer. Those of
-    /// [`commit`](crate::Transaction::commit), after which the store is longer.
-    ///
-    /// # Crashes
-    /// A crash meanwhile may leave the file longer, and leaves the blobs as they were. The file can be opened again as
-    /// [`DaxFile::grow`] describes, and the store can grow again.
-    pub fn grow(&mut self, len: u64) -> Result<(), Error<FileError>> {
-        let file = Arc::get_mut(&mut self.medium).ok_or(Error(ErrorKind::InUse { name: None }))?;
-        file.grow(len).map_err(Error::medium)?;
-        let len = Readable::len(file) / self.unit() * self.unit();
-        self.space.extend_to(len);
-        let Some(last) = self.table.boots.last().copied() else { return Ok(()) };
-        // There are more bytes now, whose place the next opening may require.
-        let placement = placement(self.medium.view(), len).unwrap_or(0);
-        let stamp = Stamp { placement, ..self.state.stamp };
-        (self.state.stamp, self.state.size) = (stamp, len);
-        let is_sealed = self.state.is_sealed;
-        self.append_opening(&Boot { stamp, ..last }, is_sealed)?;
-        if is_sealed {
-            self.deep_persist_log().map_err(Error::medium)?;
-        }
-        Ok(())
-    }
-}
-
-impl<M: Medium + Borrow<DaxFile>> Region<M> {
-    /// Returns the address of a byte of the region in this process. The mapping stays where it is as long as the region
-    /// exists.
-    ///
-    /// Accesses through it are not seen here, so all of them must have ended before the last [`Region`] is dropped. The
-    /// methods of a medium access whole words as atomics. A plain access that races with them, or with another plain one, is
-    /// a data race, unless both load. A virtual machine or a device accesses the memory as another process does.
-    ///
-    /// # Panics
-    /// If the offset is out of range.
-    #[must_use]
-    #[track_caller]
-    pub fn as_ptr(&self, at: u64) -> *mut u8 {
-        self.file().as_ptr(self.on_medium(&(at..at.saturating_add(1))).start)
-    }
-
-    /// Returns the place of the region's bytes on their device and in memory, as [`DaxView::placement`] does for the
-    /// whole file. Offsets are those in the region.
-    /// [`Options::require_in_place`](crate::Options::require_in_place) requires at the next opening that it
-    /// is the same.
-    ///
-    /// # Errors
-    /// As [`DaxView::placement`].
-    ///
-    /// # Cost
-    /// As [`DaxView::placement`], for the whole file.
-    pub fn placement(&self) -> Result<Placement, FileError> {
-        let mut placement = self.file().view().placement()?;
-        let region = self.info().range();
-        placement.extents.retain_mut(|extent| cut(extent, &region));
-        Ok(placement)
-    }
-
-    fn file(&self) -> &DaxFile {
-        self.medium().borrow()
-    }
-}
-
 /// Cuts an extent to a range, from whose beginning its offset counts then. Returns false if nothing of it is in the range.
-fn cut(extent: &mut Extent, range: &Range<u64>) -> bool {
+pub(crate) fn cut(extent: &mut Extent, range: &Range<u64>) -> bool {
     let start = extent.offset.max(range.start);
     let end = (extent.offset + extent.len).min(range.end);
     if start >= end {

@@ -1,21 +1,30 @@
 //! Regions: bytes of a store that are used in place.
 
-use super::append::Draft;
-use super::attributes::Attributes;
-use super::store::{Store, Writer};
+#[cfg(all(
+    feature = "dax",
+    any(target_os = "linux", target_os = "macos", windows),
+    not(cachemaint_loom)
+))]
+mod file;
+
+use crate::append::Draft;
+use crate::attributes::Attributes;
+use crate::blob_writer::write_zeros;
+use crate::boots::Origin;
 use crate::error::{Error, ErrorKind};
-use crate::format::record::{Is, Use};
-use crate::info::{Content, Info, ShortName};
-use crate::stamp::Origin;
-use crate::table::Live;
-use alloc::sync::{Arc, Weak};
+use crate::format::PAGE;
+use crate::format::entry::{EntryKind, Use};
+use crate::info::{Content, Info};
+use crate::name::ShortName;
+use crate::store::{InUse, Store, Writer};
+use crate::transaction::Transaction;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use cachemaint::family::WORD;
 use cachemaint::medium::{Granularity, Medium, Readable, WriterLock};
 use cachemaint_format::root;
 use core::ops::Range;
-use core::sync::atomic::Ordering::{self, Acquire};
-use core::sync::atomic::fence;
+use core::sync::atomic::Ordering;
 
 /// A region of a store, to be used in place: a [`Medium`], whose offsets begin at 0.
 ///
@@ -89,7 +98,7 @@ impl<M: Medium> Region<M> {
     ///
     /// The recovery of a region is a use, too: after one that was cut off this is `SameBoot`, though bytes of earlier uses can
     /// be lost. So put a blob in each use once the region is whole. If that blob has no higher
-    /// [generation](Info::generation) than the [entry](Self::info) of the region, recover it as after the worst event.
+    /// [commit](Info::commit) than the [entry](Self::info) of the region, recover it as after the worst event.
     #[must_use]
     pub const fn since_use(&self) -> Origin {
         self.since_use
@@ -104,7 +113,7 @@ impl<M: Medium> Region<M> {
     /// Returns a range of the region as one of the medium.
     #[inline]
     #[track_caller]
-    pub(super) fn on_medium(&self, range: &Range<u64>) -> Range<u64> {
+    pub(crate) fn on_medium(&self, range: &Range<u64>) -> Range<u64> {
         let len = self.info.len;
         assert!(
             range.start <= range.end && range.end <= len,
@@ -134,6 +143,42 @@ impl<M: Medium> Region<M> {
     }
 }
 
+impl<M: Medium> Transaction<'_, M> {
+    /// Creates a region of `len` zero bytes, which is used in place once the transaction is committed: see
+    /// [`Store::region`].
+    ///
+    /// It begins at a multiple of the alignment that [`Attributes::alignment`] sets, such as a huge page, and of 4096 bytes at
+    /// least. It shares none of these with anything else.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`], if `len` is 0 or not a multiple of the alignment; [`ErrorKind::NameTaken`], if there is
+    /// a blob or a region of this name. Otherwise as [`put`](Self::put).
+    ///
+    /// # Cost
+    /// The zeros are written and written back. Parts of a long region take a fence each on some CPUs.
+    #[expect(single_use_lifetimes, reason = "an anonymous one is not stable here")]
+    pub fn create_region<'a>(
+        &mut self,
+        attributes: impl Into<Attributes<'a>>,
+        len: u64,
+    ) -> Result<(), Error<M::Error>> {
+        let attributes = attributes.into();
+        attributes.check()?;
+        let attributes = attributes.alignment(attributes.alignment.max(PAGE));
+        if len == 0 || !len.is_multiple_of(attributes.alignment) {
+            let rule =
+                "a region has as many bytes as its alignment, 4096 at least, or a multiple of that";
+            return Err(Error::invalid(rule, len));
+        }
+        let claim = self.claim(&attributes, EntryKind::Region, len)?;
+        let zeros = write_zeros(self.medium(), claim.place.start..claim.place.start + len);
+        let created = Use { commit: claim.entry.commit, is_dirty: false };
+        self.end(&attributes, claim, zeros.map(|()| created.word()).map_err(Error::medium))?;
+        self.has_unverified = true;
+        Ok(())
+    }
+}
+
 impl<M: Medium> Store<M> {
     /// Returns a region of the last commit, to be used in place.
     ///
@@ -153,15 +198,15 @@ impl<M: Medium> Store<M> {
             return Err(Error::other_content(name, info.content));
         }
         self.check_is_usable()?;
-        let taken = self.taken.get(&info.offset);
-        if taken.is_none_or(|taken| taken.generation != self.state.number) {
+        let taken = self.in_use.get(&info.offset);
+        if taken.is_none_or(|taken| taken.commit != self.state.number) {
             self.note_use(&info)?;
         }
-        let taken = self.taken.entry(info.offset).or_default();
+        let taken = self.in_use.entry(info.offset).or_default();
         let mark = taken.mark.upgrade().unwrap_or_default();
-        *taken = Taken { mark: Arc::downgrade(&mark), generation: self.state.number };
+        *taken = InUse { mark: Arc::downgrade(&mark), commit: self.state.number };
         let (medium, writer) = (Arc::clone(&self.medium), self.writer.clone());
-        Ok(Region { medium, info, since_use: self.since(info.generation), mark, writer })
+        Ok(Region { medium, info, since_use: self.since(info.commit), mark, writer })
     }
 
     /// Returns a region, to be used in place, and commits a new one of `len` zero bytes first if the store has no region
@@ -192,6 +237,20 @@ impl<M: Medium> Store<M> {
         self.region(attributes.name)
     }
 
+    /// Returns the worst event since the commit of a number, at which a region was handed out or created.
+    fn since(&self, commit: u64) -> Origin {
+        let boots = &self.table.boots;
+        if commit >= self.opened {
+            return Origin::SameProcess;
+        }
+        // The commit was made in a boot of the history, unless that has lost its first boots.
+        if boots.first().is_none_or(|first| commit < first.opening) {
+            return Origin::Unknown;
+        }
+        let later = boots.iter().filter(|boot| boot.opening > commit);
+        later.map(|boot| boot.origin).fold(Origin::SameBoot, Origin::worse)
+    }
+
     /// Notes that a region is handed out.
     ///
     /// A seal was as deep as the medium allows, so it would come back with the loss of the caches or buffers that hold the
@@ -199,28 +258,11 @@ impl<M: Medium> Store<M> {
     fn note_use(&mut self, info: &Info) -> Result<(), Error<M::Error>> {
         self.unseal()?;
         for _ in 0..2 {
-            let used = Use { generation: self.state.number + 1, is_dirty: true };
+            let used = Use { commit: self.state.number + 1, is_dirty: true };
             let live = self.table.live.get(info.name.as_bytes()).map(|live| live.used(used));
             self.append_changes(Draft::commit(false), live.into_iter().collect())?;
         }
         drop(self.deep_persist_log());
-        Ok(())
-    }
-
-    /// Appends a record of entries that take no other place, and puts them into the table.
-    fn append_changes(
-        &mut self,
-        mut draft: Draft,
-        mut changed: Vec<Live>,
-    ) -> Result<(), Error<M::Error>> {
-        for live in &mut changed {
-            live.append(&mut draft.bytes, 0);
-        }
-        let at = self.append(draft, None)? + self.log.places.current[0];
-        for mut live in changed {
-            live.at += at;
-            self.table.change(live);
-        }
         Ok(())
     }
 
@@ -241,13 +283,13 @@ impl<M: Medium> Store<M> {
     pub fn seal(&mut self) -> Result<u64, Error<M::Error>> {
         self.check_is_usable()?;
         let mut clean = Vec::new();
-        for live in self.table.live.iter().filter(|live| live.entry.is == Is::Region) {
+        for live in self.table.live.iter().filter(|live| live.entry.kind == EntryKind::Region) {
             let used = live.entry.last_use();
-            let Some(taken) = self.taken.get(&live.entry.at).filter(|_| used.is_dirty) else {
+            let Some(taken) = self.in_use.get(&live.entry.at).filter(|_| used.is_dirty) else {
                 continue;
             };
-            if taken.is_in_use() {
-                let name = Some(ShortName::of(&live.info().name));
+            if taken.is_now() {
+                let name = Some(ShortName::cut(&live.info().name));
                 return Err(Error(ErrorKind::InUse { name }));
             }
             clean.push(live.used(Use { is_dirty: false, ..used }));
@@ -258,20 +300,10 @@ impl<M: Medium> Store<M> {
             self.medium.deep_persist(range).map_err(Error::medium)?;
         }
         self.append_changes(Draft::commit(true), clean)?;
-        self.taken.clear();
+        self.in_use.clear();
         // Without this the next opening may find the record before, which is not sealed.
         self.deep_persist_log().map_err(Error::medium)?;
         Ok(self.state.number)
-    }
-
-    /// Removes the seal, by a record without changes that is made as deep as the seal was. The record of the changes is
-    /// not: if it were, it would outlive the bytes of its blobs.
-    pub(super) fn unseal(&mut self) -> Result<(), Error<M::Error>> {
-        if self.state.is_sealed {
-            self.append(Draft::commit(false), None)?;
-            drop(self.deep_persist_log());
-        }
-        Ok(())
     }
 }
 
@@ -370,23 +402,5 @@ impl<M: Medium + Send> Medium for Region<M> {
 
     fn writer_lock(&self) -> Option<&WriterLock> {
         Some(&self.mark)
-    }
-}
-
-/// A region that a store has handed out since it was opened or sealed.
-#[derive(Debug, Default)]
-pub(super) struct Taken {
-    mark: Weak<WriterLock>,
-    /// The number of the last commit before.
-    generation: u64,
-}
-
-impl Taken {
-    /// Returns true if the region is in use. If it is not, this thread has observed the stores of all users.
-    pub(super) fn is_in_use(&self) -> bool {
-        let in_use = self.mark.strong_count() > 0;
-        // The last user has dropped its mark with a release.
-        fence(Acquire);
-        in_use
     }
 }

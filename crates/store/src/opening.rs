@@ -3,20 +3,18 @@
 //! The work and the memory of a creation do not grow with the medium. An opening reads both mirrors of the log, and has the
 //! table in memory.
 
-use super::append::{Draft, compaction, first_capacity};
-use super::file;
-use super::origin::{Verdict, judge};
-use super::space;
-use super::store::{Store, Writer};
 use crate::Identity;
-use crate::commit::Commit;
+use crate::append::{Draft, compaction, first_capacity};
+use crate::boots::{self, Boot, Circumstances, Origin, Stamp, Verdict, judge};
+use crate::commit::{Commit, State};
 use crate::error::{Damage, Error, ErrorKind, Part};
 use crate::format::{FORMAT, LINE, PAGE, Places, ROOT, Root, data, is_unit, needed, next_salt};
-use crate::log::{Log, Scan, State, next_item};
-use crate::reader::Reader;
-use crate::stamp::{Boot, Origin, Stamp};
+use crate::log::scan::Scan;
+use crate::log::{Log, next_item};
+use crate::space;
+use crate::store::{Store, Writer};
 use crate::table::{Names, Table};
-use crate::verify::{Verification, verify};
+use crate::verify::{Verification, damaged_copies, verify};
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -56,16 +54,6 @@ impl core::fmt::Debug for Options<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Options").finish_non_exhaustive()
     }
-}
-
-/// The circumstances of an opening.
-#[derive(Debug)]
-pub(super) struct Circumstances {
-    pub(super) stamp: Stamp,
-    /// True if another kernel started this one; `None` if that is not known.
-    pub(super) is_by_kexec: Option<bool>,
-    /// The clock of later commits.
-    pub(super) seconds: Option<fn() -> u64>,
 }
 
 /// The findings when a store was opened.
@@ -207,7 +195,7 @@ impl<'p> Options<'p> {
         let root = Root { identity, generation: 1, own: places.bytes() };
         let log = Log { root, places };
         let boot = Boot {
-            generation: 1,
+            opening: 1,
             opened: 1,
             origin: Origin::Unknown,
             was_sealed: false,
@@ -242,7 +230,7 @@ impl<'p> Options<'p> {
         let unknown = || Circumstances { stamp: Stamp::UNKNOWN, is_by_kexec: None, seconds: None };
         match self.stamp {
             Some(stamp) => Circumstances { stamp, ..unknown() },
-            None => file::circumstances(medium, size).unwrap_or_else(unknown),
+            None => boots::circumstances(medium, size).unwrap_or_else(unknown),
         }
     }
 
@@ -303,12 +291,12 @@ impl<'p> Options<'p> {
         }
         let (log, loaded) = Log::load(&**medium, Rereadings::ALONE)?;
         let (commit, table) = replay(&**medium, log)?;
-        let mended = table.copies(&**medium, &commit, &loaded)?;
+        let mended = damaged_copies(&**medium, &table, &commit, &loaded)?;
         if let Some(newer) = mended.iter().find(|damage| damage.part == Part::NewerRoot) {
             return Err(Error(ErrorKind::Damaged(*newer)));
         }
         if self.is_in_place {
-            match file::is_in_place(&Reader::of(&**medium, commit)) {
+            match boots::is_in_place(&**medium, &commit.state.stamp, commit.state.size) {
                 Some(true) => {}
                 Some(false) => return Err(Error(ErrorKind::Moved)),
                 None => return Err(Error(ErrorKind::PlaceUnknown)),
@@ -340,7 +328,7 @@ impl<'p> Options<'p> {
         // A number is never used again.
         state.number = commit.undone.unwrap_or(0).max(state.number);
         let mut now = Boot {
-            generation: state.number + 1,
+            opening: state.number + 1,
             opened: 1,
             origin: verdict.origin,
             was_sealed,
@@ -412,13 +400,42 @@ fn mend<M: Medium>(
             // Another place is refused when the table is taken over.
             let is_possible =
                 at.is_multiple_of(log.places.unit) && at.saturating_add(bytes) <= medium.len();
-            if bytes > 0 && is_possible && item.entry.generation == record.head.number {
+            if bytes > 0 && is_possible && item.entry.commit == record.head.number {
                 rewritten::writeback(medium, at..at + bytes)?;
             }
         }
     }
     medium.fence();
     Ok(())
+}
+
+/// [`Options`] has more settings.
+#[cfg(feature = "std")]
+#[expect(clippy::type_complexity, reason = "each part has a name that the caller knows")]
+impl<M: Medium> Store<M> {
+    /// Opens a store for writing, as [`Options::open`].
+    ///
+    /// # Errors
+    /// As [`Options::open`].
+    pub fn open(medium: M) -> Result<(Self, Opened), OpenError<M, Error<M::Error>>> {
+        Options::new().open(medium)
+    }
+
+    /// Creates a store in a medium without one, as [`Options::create_new`].
+    ///
+    /// # Errors
+    /// As [`Options::create_new`].
+    pub fn create_new(medium: M) -> Result<(Self, Opened), OpenError<M, Error<M::Error>>> {
+        Options::new().create_new(medium)
+    }
+
+    /// Opens the store in a medium, or creates one in an empty medium, as [`Options::open_or_create`].
+    ///
+    /// # Errors
+    /// As [`Options::open_or_create`].
+    pub fn open_or_create(medium: M) -> Result<(Self, Opened), OpenError<M, Error<M::Error>>> {
+        Options::new().open_or_create(medium)
+    }
 }
 
 impl<M: Medium> Store<M> {
@@ -436,7 +453,7 @@ impl<M: Medium> Store<M> {
             let (offset, len) = (log.places.current[0], log.places.capacity);
             return Err(Error::damaged(Part::Table, offset, len));
         }
-        let space = space::of(&log, &table, size)?;
+        let space = space::of_log(&log, &table, size)?;
         let opened = state.number;
         Ok(Self {
             medium,
@@ -445,7 +462,7 @@ impl<M: Medium> Store<M> {
             state,
             table,
             space,
-            taken: BTreeMap::new(),
+            in_use: BTreeMap::new(),
             opened,
             clock,
             has_failed: false,
@@ -467,7 +484,7 @@ impl<M: Medium> Store<M> {
     }
 
     /// Records an opening, or the size and the circumstances of a store that has grown.
-    pub(super) fn append_opening(
+    pub(crate) fn append_opening(
         &mut self,
         now: &Boot,
         is_sealed: bool,

@@ -3,10 +3,7 @@
 //! By lines bytes are copied and their write-back is issued at once. By pages they are only stored: the commit writes all
 //! of them back.
 
-use super::attributes::Attributes;
-use super::transaction::{Claim, Transaction};
 use crate::error::{Error, ErrorKind};
-use crate::format::record::Is;
 use crate::format::{BlobKey, CHUNK, TAG, WORD, chunks, tags};
 use alloc::vec::Vec;
 use cachemaint::medium::{Granularity, Medium};
@@ -20,12 +17,12 @@ const PIECE: usize = 4096;
 const LINE: usize = 64;
 
 /// Returns true if a medium is written back by pages.
-pub(super) fn is_by_pages<M: Medium>(medium: &M) -> bool {
+pub(crate) fn is_by_pages<M: Medium>(medium: &M) -> bool {
     matches!(medium.granularity(), Granularity::Page(_))
 }
 
 /// Writes zeros.
-pub(super) fn write_zeros<M: Medium>(medium: &M, range: Range<u64>) -> Result<(), M::Error> {
+pub(crate) fn write_zeros<M: Medium>(medium: &M, range: Range<u64>) -> Result<(), M::Error> {
     let zeros = alloc::vec![0; CHUNK.min(range.end - range.start) as usize];
     let mut at = range.start;
     while at < range.end {
@@ -50,55 +47,7 @@ fn put<M: Medium>(medium: &M, at: u64, bytes: &[u8]) -> Result<(), M::Error> {
     unsafe { medium.copy_unordered(&[(at, bytes)]) }
 }
 
-impl<M: Medium> Transaction<'_, M> {
-    /// Puts a blob of `len` bytes that `write` appends piece by piece, which replaces one of the same name. Returns the value
-    /// of `write`.
-    ///
-    /// If `write` fails, the blob is dropped, the error is returned, and the transaction is as it was. The error can
-    /// have any type to which `?` converts an [`Error`], such as [`std::io::Error`].
-    ///
-    /// # Errors
-    /// As [`put`](Self::put); those of `write`; [`ErrorKind::Invalid`], if `write` appends fewer bytes than `len`, or more.
-    ///
-    /// # Cost
-    /// As [`put`](Self::put), and 5 KiB of memory and 8 bytes for each 64 KiB that are written.
-    #[expect(single_use_lifetimes, reason = "an anonymous one is not stable here")]
-    pub fn put_with<'a, T, E: From<Error<M::Error>>>(
-        &mut self,
-        attributes: impl Into<Attributes<'a>>,
-        len: u64,
-        write: impl FnOnce(&mut BlobWriter<'_, M>) -> Result<T, E>,
-    ) -> Result<T, E> {
-        let attributes = attributes.into();
-        if attributes.is_value(len) {
-            let mut writer = BlobWriter::new(self.medium(), None, len);
-            let value = write(&mut writer)?;
-            writer.check_end()?;
-            let bytes = writer.buffer;
-            self.put(attributes, &bytes)?;
-            return Ok(value);
-        }
-        let claim = self.claim(&attributes, Is::Blob, len)?;
-        let mut writer = BlobWriter::new(self.medium(), Some(self.key(&claim)), len);
-        let mut value = None;
-        let tag = write(&mut writer).and_then(|written| {
-            value = Some(written);
-            Ok(writer.finish()?)
-        });
-        self.end(&attributes, claim, tag)?;
-        value.map_or_else(|| unreachable!("it was written"), Ok)
-    }
-
-    /// Writes a blob as a whole, and returns its tag.
-    pub(super) fn write_whole(&self, claim: &Claim, bytes: &[u8]) -> Result<u64, Error<M::Error>> {
-        let key = self.key(claim);
-        let mut writer = BlobWriter::new(self.medium(), Some(key), bytes.len() as u64);
-        writer.append(bytes)?;
-        writer.finish()
-    }
-}
-
-/// A blob that is written piece by piece. See [`Transaction::put_with`].
+/// A blob that is written piece by piece. See [`Transaction::put_with`](crate::Transaction::put_with).
 ///
 /// It stays on the thread of its transaction, as a fence completes the write-backs of its thread alone.
 #[derive(Debug)]
@@ -122,7 +71,7 @@ pub struct BlobWriter<'t, M: Medium> {
 }
 
 impl<'t, M: Medium> BlobWriter<'t, M> {
-    const fn new(medium: &'t M, key: Option<BlobKey>, said: u64) -> Self {
+    pub(crate) const fn new(medium: &'t M, key: Option<BlobKey>, said: u64) -> Self {
         Self {
             medium,
             key,
@@ -205,7 +154,7 @@ impl<'t, M: Medium> BlobWriter<'t, M> {
     }
 
     /// Writes the rest and the list of tags, if there is one, and returns the tag of the blob.
-    fn finish(mut self) -> Result<u64, Error<M::Error>> {
+    pub(crate) fn finish(mut self) -> Result<u64, Error<M::Error>> {
         self.check_end()?;
         let Some(key) = self.key else { return Ok(0) };
         let rest = core::mem::take(&mut self.buffer);
@@ -216,6 +165,12 @@ impl<'t, M: Medium> BlobWriter<'t, M> {
         }
         put(self.medium, key.at + list.start, &self.tags).map_err(Error::medium)?;
         Ok(tag::of(key.tags(), &self.tags))
+    }
+
+    /// Returns the bytes of a blob that are kept for the record.
+    pub(crate) fn into_bytes(self) -> Result<Vec<u8>, Error<M::Error>> {
+        self.check_end()?;
+        Ok(self.buffer)
     }
 
     fn check_end(&self) -> Result<(), Error<M::Error>> {

@@ -1,81 +1,49 @@
 //! A store opened for writing: its state, and its space.
 
-#[cfg(feature = "std")]
-use super::open::{Opened, Options};
-use super::region::Taken;
-use super::space::Space;
 use crate::Identity;
 use crate::blob::Blob;
 use crate::commit::Commit;
+use crate::commit::State;
 use crate::error::Error;
-use crate::format::record::Is;
+use crate::format::entry::EntryKind;
 use crate::info::{Capacity, Info};
-use crate::log::{Log, State};
+use crate::log::Log;
 use crate::reader::Reader;
-use crate::stamp::Origin;
+use crate::space::Space;
 use crate::table::{Live, Names, Table};
 use alloc::collections::BTreeMap;
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-#[cfg(feature = "std")]
-use cachemaint::medium::OpenError;
-use cachemaint::medium::{Medium, Readable, WriterLockGuard};
+use cachemaint::medium::{Medium, Readable, WriterLock, WriterLockGuard};
 use cachemaint_format::error::FormatError;
+use core::sync::atomic::Ordering::Acquire;
+use core::sync::atomic::fence;
 
 /// A store of named blobs, opened for writing. See the [crate's documentation](crate).
 #[derive(Debug)]
 pub struct Store<M: Medium> {
-    pub(super) medium: Arc<M>,
-    pub(super) writer: Writer,
-    pub(super) log: Log,
+    pub(crate) medium: Arc<M>,
+    pub(crate) writer: Writer,
+    pub(crate) log: Log,
     /// The last commit.
-    pub(super) state: State,
-    pub(super) table: Table,
-    pub(super) space: Space,
-    /// The regions that were handed out, by their offsets.
-    pub(super) taken: BTreeMap<u64, Taken>,
+    pub(crate) state: State,
+    pub(crate) table: Table,
+    pub(crate) space: Space,
+    /// The places that were handed out, by their offsets.
+    pub(crate) in_use: BTreeMap<u64, InUse>,
     /// The number of the commit that opened or created the store.
-    pub(super) opened: u64,
+    pub(crate) opened: u64,
     /// The clock, in seconds since 1970-01-01 UTC.
-    pub(super) clock: Option<fn() -> u64>,
+    pub(crate) clock: Option<fn() -> u64>,
     /// True if an append failed with an unknown outcome.
-    pub(super) has_failed: bool,
+    pub(crate) has_failed: bool,
     /// The allocations of the next record and the next transaction.
-    pub(super) buffer: Vec<u8>,
-    pub(super) spare: Names,
+    pub(crate) buffer: Vec<u8>,
+    pub(crate) spare: Names,
 }
 
 /// The lock of the medium's one writer: of a store, and of the regions that it has handed out.
-pub(super) type Writer = Option<Arc<WriterLockGuard>>;
-
-/// [`Options`] has more settings.
-#[cfg(feature = "std")]
-#[expect(clippy::type_complexity, reason = "each part has a name that the caller knows")]
-impl<M: Medium> Store<M> {
-    /// Opens a store for writing, as [`Options::open`].
-    ///
-    /// # Errors
-    /// As [`Options::open`].
-    pub fn open(medium: M) -> Result<(Self, Opened), OpenError<M, Error<M::Error>>> {
-        Options::new().open(medium)
-    }
-
-    /// Creates a store in a medium without one, as [`Options::create_new`].
-    ///
-    /// # Errors
-    /// As [`Options::create_new`].
-    pub fn create_new(medium: M) -> Result<(Self, Opened), OpenError<M, Error<M::Error>>> {
-        Options::new().create_new(medium)
-    }
-
-    /// Opens the store in a medium, or creates one in an empty medium, as [`Options::open_or_create`].
-    ///
-    /// # Errors
-    /// As [`Options::open_or_create`].
-    pub fn open_or_create(medium: M) -> Result<(Self, Opened), OpenError<M, Error<M::Error>>> {
-        Options::new().open_or_create(medium)
-    }
-}
+pub(crate) type Writer = Option<Arc<WriterLockGuard>>;
 
 impl<M: Medium> Store<M> {
     /// Returns a reader of the last commit, which can be sent to another thread. It reads the log in each operation; the
@@ -87,7 +55,7 @@ impl<M: Medium> Store<M> {
     {
         let (log, state) = (self.log, self.state);
         let commit = Commit { log, state, undone: None, last: state.tag };
-        Reader::of(Arc::clone(&self.medium), commit)
+        Reader::at(Arc::clone(&self.medium), commit)
     }
 
     /// Returns the entry of a blob or a region, or `None` if it does not exist.
@@ -113,7 +81,7 @@ impl<M: Medium> Store<M> {
     /// As [`Reader::blob`]; [`ErrorKind::Invalid`](crate::ErrorKind::Invalid), if the blob exceeds memory.
     pub fn load(&self, name: &str) -> Result<Vec<u8>, Error<M::Error>> {
         match self.table.live.get(name.as_bytes()) {
-            Some(live) if live.entry.is == Is::Value => Ok(live.value().to_vec()),
+            Some(live) if live.entry.kind == EntryKind::Value => Ok(live.value().to_vec()),
             _ => self.blob_in(&*self.medium, name)?.load(),
         }
     }
@@ -146,7 +114,7 @@ impl<M: Medium> Store<M> {
 
     /// Returns the number of the last commit.
     #[must_use]
-    pub const fn generation(&self) -> u64 {
+    pub const fn commit_number(&self) -> u64 {
         self.state.number
     }
 
@@ -168,34 +136,39 @@ impl<M: Medium> Store<M> {
         self.space.capacity()
     }
 
-    pub(super) const fn unit(&self) -> u64 {
+    pub(crate) const fn unit(&self) -> u64 {
         self.log.places.unit
     }
 
     /// Returns the time of a commit that is made now.
-    pub(super) fn seconds(&self) -> u64 {
+    pub(crate) fn seconds(&self) -> u64 {
         self.clock.map_or(self.state.stamp.seconds, |now| now())
     }
 
     /// Fails if a commit or the medium has failed.
-    pub(super) fn check_is_usable(&self) -> Result<(), Error<M::Error>> {
+    pub(crate) fn check_is_usable(&self) -> Result<(), Error<M::Error>> {
         if self.has_failed {
             return Err(Error::format(FormatError::failed(&*self.medium)));
         }
         self.medium.check().map_err(Error::medium)
     }
+}
 
-    /// Returns the worst event since the commit of a number, at which a region was handed out or created.
-    pub(super) fn since(&self, generation: u64) -> Origin {
-        let boots = &self.table.boots;
-        if generation >= self.opened {
-            return Origin::SameProcess;
-        }
-        // The commit was made in a boot of the history, unless that has lost its first boots.
-        if boots.first().is_none_or(|first| generation < first.generation) {
-            return Origin::Unknown;
-        }
-        let later = boots.iter().filter(|boot| boot.generation > generation);
-        later.map(|boot| boot.origin).fold(Origin::SameBoot, Origin::worse)
+/// A place that the store has handed out since it was opened or sealed, to be used in place.
+#[derive(Debug, Default)]
+pub(crate) struct InUse {
+    /// Alive as long as the place is in use.
+    pub(crate) mark: Weak<WriterLock>,
+    /// The number of the last commit before.
+    pub(crate) commit: u64,
+}
+
+impl InUse {
+    /// Returns true if the place is in use. If it is not, this thread has observed the stores of all users.
+    pub(crate) fn is_now(&self) -> bool {
+        let in_use = self.mark.strong_count() > 0;
+        // The last user has dropped its mark with a release.
+        fence(Acquire);
+        in_use
     }
 }

@@ -1,0 +1,49 @@
+//! The boots in which a store was opened: their circumstances, the events between them, and the history.
+
+pub(crate) mod stamp;
+#[cfg(feature = "alloc")]
+mod verdict;
+
+pub use stamp::{Boot, Origin, Stamp};
+#[cfg(feature = "alloc")]
+pub use verdict::Verdict;
+#[cfg(feature = "alloc")]
+pub(crate) use verdict::judge;
+
+/// The circumstances of an opening.
+#[cfg(feature = "alloc")]
+#[derive(Debug)]
+pub(crate) struct Circumstances {
+    pub(crate) stamp: Stamp,
+    /// True if another kernel started this one; `None` if that is not known.
+    pub(crate) is_by_kexec: Option<bool>,
+    /// The clock of later commits.
+    pub(crate) seconds: Option<fn() -> u64>,
+}
+
+#[cfg(feature = "alloc")]
+cfg_if::cfg_if! {
+    if #[cfg(all(
+        feature = "dax",
+        any(target_os = "linux", target_os = "macos", windows),
+        not(cachemaint_loom)
+    ))] {
+        mod host;
+        pub(crate) use host::{circumstances, cut, is_in_place, placement};
+    } else {
+        /// Without files the circumstances are those that the caller sets.
+        mod host {
+            use super::{Circumstances, Stamp};
+            use cachemaint::medium::Readable;
+
+            pub(crate) const fn circumstances<M: Readable>(_: &M, _: u64) -> Option<Circumstances> {
+                None
+            }
+
+            pub(crate) const fn is_in_place<M: Readable>(_: &M, _: &Stamp, _: u64) -> Option<bool> {
+                None
+            }
+        }
+        pub(crate) use host::{circumstances, is_in_place};
+    }
+}

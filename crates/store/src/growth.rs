@@ -1,0 +1,43 @@
+//! Growing a store with its file.
+
+use crate::boots::{Boot, Stamp, placement};
+use crate::error::{Error, ErrorKind};
+use crate::store::Store;
+use alloc::sync::Arc;
+use cachemaint::dax::{DaxFile, Error as FileError};
+use cachemaint::medium::Readable;
+
+impl Store<DaxFile> {
+    /// Extends the file to `len` bytes, and the store with it. Readers and regions of this process must have ended, and
+    /// the store must hold the only reference to the file. The [circumstances](crate::Options::stamp) of its
+    /// commits stay as they were, but for the [placement](Stamp::placement).
+    ///
+    /// The view of a reader elsewhere keeps its length. For that reader blobs and the log in the new space are
+    /// [`FormatError::Truncated`](crate::FormatError::Truncated), and it must open a new view.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InUse`]; the errors of [`DaxFile::grow`]. Such an error leaves the store as it was, and on Windows a
+    /// file that may be longer. Those of
+    /// [`commit`](crate::Transaction::commit), after which the store is longer.
+    ///
+    /// # Crashes
+    /// A crash meanwhile may leave the file longer, and leaves the blobs as they were. The file can be opened again as
+    /// [`DaxFile::grow`] describes, and the store can grow again.
+    pub fn grow(&mut self, len: u64) -> Result<(), Error<FileError>> {
+        let file = Arc::get_mut(&mut self.medium).ok_or(Error(ErrorKind::InUse { name: None }))?;
+        file.grow(len).map_err(Error::medium)?;
+        let len = Readable::len(file) / self.unit() * self.unit();
+        self.space.extend_to(len);
+        let Some(last) = self.table.boots.last().copied() else { return Ok(()) };
+        // There are more bytes now, whose place the next opening may require.
+        let placement = placement(self.medium.view(), len).unwrap_or(0);
+        let stamp = Stamp { placement, ..self.state.stamp };
+        (self.state.stamp, self.state.size) = (stamp, len);
+        let is_sealed = self.state.is_sealed;
+        self.append_opening(&Boot { stamp, ..last }, is_sealed)?;
+        if is_sealed {
+            self.deep_persist_log().map_err(Error::medium)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,45 @@
+//! Regions of stores in files: their addresses, and their physical location.
+
+use super::Region;
+use crate::boots::cut;
+use cachemaint::dax::{DaxFile, Error as FileError, Placement};
+use cachemaint::medium::Medium;
+use core::borrow::Borrow;
+
+impl<M: Medium + Borrow<DaxFile>> Region<M> {
+    /// Returns the address of a byte of the region in this process. The mapping stays where it is as long as the region
+    /// exists.
+    ///
+    /// Accesses through it are not seen here, so all of them must have ended before the last [`Region`] is dropped. The
+    /// methods of a medium access whole words as atomics. A plain access that races with them, or with another plain one, is
+    /// a data race, unless both load. A virtual machine or a device accesses the memory as another process does.
+    ///
+    /// # Panics
+    /// If the offset is out of range.
+    #[must_use]
+    #[track_caller]
+    pub fn as_ptr(&self, at: u64) -> *mut u8 {
+        self.file().as_ptr(self.on_medium(&(at..at.saturating_add(1))).start)
+    }
+
+    /// Returns the place of the region's bytes on their device and in memory, as [`DaxView::placement`](cachemaint::dax::DaxView::placement) does for the
+    /// whole file. Offsets are those in the region.
+    /// [`Options::require_in_place`](crate::Options::require_in_place) requires at the next opening that it
+    /// is the same.
+    ///
+    /// # Errors
+    /// As `DaxView::placement`.
+    ///
+    /// # Cost
+    /// As `DaxView::placement`, for the whole file.
+    pub fn placement(&self) -> Result<Placement, FileError> {
+        let mut placement = self.file().view().placement()?;
+        let region = self.info().range();
+        placement.extents.retain_mut(|extent| cut(extent, &region));
+        Ok(placement)
+    }
+
+    fn file(&self) -> &DaxFile {
+        self.medium().borrow()
+    }
+}

@@ -2,6 +2,8 @@
 //!
 //! The measured throughput is that of recoveries: one stands for all states that it cannot distinguish.
 
+#![expect(clippy::unwrap_used, reason = "a workload that panics is a finding")]
+
 use cachemaint::medium::{Medium, Readable};
 use cachemaint_benches::run;
 use cachemaint_sim::{Exploration, Model, SimMedium, Simulation, Violation};
@@ -31,7 +33,7 @@ fn place(number: u64) -> u64 {
 fn recover(medium: &SimMedium, records: u64) -> u64 {
     let mut bytes = [0; RECORD];
     for number in 0..records {
-        let Ok(()) = medium.read(place(number), &mut bytes);
+        medium.read(place(number), &mut bytes).unwrap();
         if bytes != record(number) {
             return number;
         }
@@ -44,7 +46,7 @@ fn explore_log(model: Model, records: u64) -> Exploration {
         |medium, acknowledged| {
             for number in 0..records {
                 // A copy in the simulated medium cannot fail.
-                let Ok(()) = medium.persist_copy(&[(place(number), &record(number))]);
+                medium.persist_copy(&[(place(number), &record(number))]).unwrap();
                 acknowledged.add(number);
             }
         },
@@ -66,16 +68,16 @@ fn explore_tables(model: Model) -> Exploration {
         |medium, acknowledged| {
             for generation in 1..=4_u8 {
                 let table = place_of_table(generation.into());
-                let Ok(()) = medium.persist_copy(&[(table, &[generation; TABLE])]);
+                medium.persist_copy(&[(table, &[generation; TABLE])]).unwrap();
                 medium.store(0, generation.into(), Ordering::Release);
-                let Ok(()) = medium.persist(0..8);
+                medium.persist(0..8).unwrap();
                 acknowledged.add(u64::from(generation));
             }
         },
         |medium, acknowledged| {
             let generation = medium.load(0, Ordering::Acquire);
             let mut table = [0; TABLE];
-            let Ok(()) = medium.read(place_of_table(generation), &mut table);
+            medium.read(place_of_table(generation), &mut table).unwrap();
             let is_whole = table.iter().all(|byte| u64::from(*byte) == generation);
             Violation::unless(is_whole, || format!("generation {generation} is mixed"))?;
             let expected = acknowledged.last().copied().unwrap_or(0);

@@ -664,12 +664,12 @@ mod tests {
             },
             |medium, notes| {
                 let mut bytes = [0; HEADER];
-                let Ok(()) = medium.read(0, &mut bytes);
+                medium.read(0, &mut bytes).unwrap();
                 if let Err(error) = Header::decode(&bytes) {
                     return Violation::unless(notes.is_empty(), || error.to_string());
                 }
                 let mut part = vec![0; usize::try_from(PERSISTED.end - PERSISTED.start).unwrap()];
-                let Ok(()) = medium.read(PERSISTED.start, &mut part);
+                medium.read(PERSISTED.start, &mut part).unwrap();
                 let is_whole = part == pattern(header().number, PERSISTED);
                 Violation::unless(is_whole, || "persisted bytes are lost".to_owned())
             },

@@ -24,6 +24,7 @@ mod medium;
 pub mod mutation;
 pub mod sync;
 
+pub use crash::damage::{BadBlock, Damage, DamageKind};
 pub use explore::exploration::Exploration;
 pub use explore::settings::Effort;
 pub use explore::simulation::{Notes, Simulation};

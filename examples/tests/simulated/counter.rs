@@ -1,5 +1,7 @@
 //! The example of a counter: no crash loses an increment, on any machine.
 
+#![expect(clippy::unwrap_used, reason = "a workload that panics is a finding")]
+
 use cachemaint_examples::counter as example;
 use cachemaint_sim::mutation::{Mutation, Setting};
 use cachemaint_sim::{Exploration, Model, SimMedium, Simulation, Violation, ViolationKind};
@@ -9,7 +11,7 @@ fn explore(simulation: &Simulation) -> Exploration {
     simulation.explore(
         |medium, counted| {
             for _ in 0..3 {
-                let Ok(value) = example::increment(medium);
+                let value = example::increment(medium).unwrap();
                 counted.add(value);
             }
         },
@@ -19,14 +21,14 @@ fn explore(simulation: &Simulation) -> Exploration {
 
 /// One more increment after a crash.
 fn recovered(medium: &SimMedium, counted: &[u64]) -> Result<(), Violation> {
-    let Ok(value) = example::open(medium);
+    let value = example::open(medium).unwrap();
     let acknowledged = counted.last().copied().unwrap_or(0);
     if value < acknowledged {
         return Err(Violation::lost(format!("{value}, and {acknowledged} was counted")));
     }
     // An increment may have been under way at the crash, and another one at a crash of this recovery.
     Violation::unless(value <= acknowledged + 2, || format!("{value} after {acknowledged}"))?;
-    let Ok(next) = example::increment(medium);
+    let next = example::increment(medium).unwrap();
     Violation::unless(next == value + 1, || format!("{next} after {value}"))
 }
 
@@ -35,15 +37,15 @@ fn killed_and_gone_on(simulation: &Simulation, kill: u64) -> Exploration {
     simulation.explore(
         |medium, counted| {
             for _ in 0..2 {
-                let Ok(value) = example::increment(medium);
+                let value = example::increment(medium).unwrap();
                 counted.add(value);
             }
             let _killed = example::increment(&medium.mortal(kill));
             medium.killed();
 
-            let Ok(found) = example::open(medium);
+            let found = example::open(medium).unwrap();
             counted.add(found);
-            let Ok(value) = example::increment(medium);
+            let value = example::increment(medium).unwrap();
             counted.add(value);
         },
         recovered,

@@ -1,5 +1,7 @@
 //! The example of slots: kept values are whole, and acknowledged ones are there after every crash.
 
+#![expect(clippy::unwrap_used, reason = "a workload that panics is a finding")]
+
 use cachemaint::medium::Medium;
 use cachemaint_examples::slots::{self as example, Payment};
 use cachemaint_sim::{Exploration, Model, SimMedium, Simulation, Violation};
@@ -17,12 +19,12 @@ fn simulation(model: Model) -> Simulation {
 /// Explores two payments in one slot, one after the other.
 fn explore(
     model: Model,
-    put: impl Fn(&SimMedium, u64) -> Result<(), core::convert::Infallible> + Sync,
+    put: impl Fn(&SimMedium, u64) -> Result<(), cachemaint_sim::BadBlock> + Sync,
 ) -> Exploration {
     simulation(model).explore(
         |medium, acknowledged| {
             for number in [1, 9] {
-                let Ok(()) = put(medium, number);
+                put(medium, number).unwrap();
                 acknowledged.add(number);
             }
         },
@@ -44,7 +46,7 @@ fn explore(
 
 /// Returns the numbers of the kept payments, which are whole.
 fn whole(medium: &SimMedium) -> Result<Vec<u64>, Violation> {
-    let Ok(kept) = example::open(medium);
+    let kept = example::open(medium).unwrap();
     let is_whole = kept.iter().all(|(number, found)| *found == payment(*number));
     Violation::unless(is_whole, || format!("{kept:?}"))?;
     Ok(kept.into_iter().map(|(number, _)| number).collect())
@@ -64,16 +66,16 @@ fn a_payment_that_was_found_after_a_kill_stays() {
     let explore = |kill| {
         simulation(Model::NEUTRAL).explore(
             |medium, shown| {
-                let Ok(()) = example::put(medium, 1, &payment(1));
+                example::put(medium, 1, &payment(1)).unwrap();
                 shown.add(1);
                 let _killed = example::put(&medium.mortal(kill), 2, &payment(2));
                 medium.killed();
-                let Ok(kept) = example::open(medium);
+                let kept = example::open(medium).unwrap();
                 for (number, _) in &kept {
                     shown.add(*number);
                 }
                 let next = kept.last().map_or(1, |(number, _)| number + 1);
-                let Ok(()) = example::put(medium, next, &payment(next));
+                example::put(medium, next, &payment(next)).unwrap();
                 shown.add(next);
             },
             |medium, shown: &[u64]| {

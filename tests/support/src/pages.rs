@@ -2,7 +2,6 @@
 
 use crate::counting::Broken;
 use cachemaint::medium::{Granularity, Medium, Readable, WriterLock};
-use core::convert::Infallible;
 use core::ops::Range;
 use core::sync::atomic::Ordering::{self, Relaxed};
 use core::sync::atomic::{AtomicBool, AtomicU64};
@@ -20,7 +19,7 @@ pub struct Pages<M> {
     pub drops_clean: AtomicBool,
 }
 
-impl<M: Medium<Error = Infallible>> Pages<M> {
+impl<M: Medium> Pages<M> {
     pub fn new(cache: M, drive: M) -> Self {
         let is_dirty = (0..drive.len().div_ceil(PAGE)).map(|_| AtomicBool::new(false)).collect();
         let (left, drops_clean) = (AtomicU64::new(u64::MAX), AtomicBool::new(false));
@@ -56,7 +55,7 @@ fn copy<M: Medium>(from: &M, to: &M, range: Range<u64>) {
     }
 }
 
-impl<M: Medium<Error = Infallible>> Readable for Pages<M> {
+impl<M: Medium> Readable for Pages<M> {
     type Error = Broken;
 
     fn len(&self) -> u64 {
@@ -68,7 +67,7 @@ impl<M: Medium<Error = Infallible>> Readable for Pages<M> {
     }
 
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Broken> {
-        let Ok(()) = self.cache.read(at, into);
+        self.cache.read(at, into).unwrap();
         Ok(())
     }
 
@@ -77,7 +76,7 @@ impl<M: Medium<Error = Infallible>> Readable for Pages<M> {
     }
 }
 
-impl<M: Medium<Error = Infallible>> Medium for Pages<M> {
+impl<M: Medium> Medium for Pages<M> {
     fn load(&self, at: u64, order: Ordering) -> u64 {
         self.cache.load(at, order)
     }

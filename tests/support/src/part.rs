@@ -1,7 +1,6 @@
 //! The beginning of a medium, as a file has it before it grows.
 
 use cachemaint::medium::{Granularity, Medium, Readable, WriterLock};
-use core::convert::Infallible;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 
@@ -22,28 +21,28 @@ impl<M> Clone for Part<'_, M> {
 
 impl<M> Copy for Part<'_, M> {}
 
-impl<M: Medium<Error = Infallible>> Readable for Part<'_, M> {
-    type Error = Infallible;
+impl<M: Medium> Readable for Part<'_, M> {
+    type Error = M::Error;
 
     fn len(&self) -> u64 {
         self.len
     }
 
-    fn try_load(&self, at: u64, order: Ordering) -> Result<u64, Infallible> {
-        Ok(self.load(at, order))
+    fn try_load(&self, at: u64, order: Ordering) -> Result<u64, M::Error> {
+        self.medium.try_load(at, order)
     }
 
-    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), M::Error> {
         assert!(at + into.len() as u64 <= self.len, "after the end");
         self.medium.read(at, into)
     }
 
-    fn check(&self) -> Result<(), Infallible> {
+    fn check(&self) -> Result<(), M::Error> {
         Readable::check(self.medium)
     }
 }
 
-impl<M: Medium<Error = Infallible>> Medium for Part<'_, M> {
+impl<M: Medium> Medium for Part<'_, M> {
     fn load(&self, at: u64, order: Ordering) -> u64 {
         self.medium.load(at, order)
     }
@@ -65,7 +64,7 @@ impl<M: Medium<Error = Infallible>> Medium for Part<'_, M> {
         self.medium.write(at, from);
     }
 
-    fn issue_writeback(&self, range: Range<u64>) -> Result<(), Infallible> {
+    fn issue_writeback(&self, range: Range<u64>) -> Result<(), M::Error> {
         self.medium.issue_writeback(range)
     }
 
@@ -77,7 +76,17 @@ impl<M: Medium<Error = Infallible>> Medium for Part<'_, M> {
         self.medium.order_observed();
     }
 
-    fn deep_persist(&self, range: Range<u64>) -> Result<(), Infallible> {
+    fn copy_unfenced(&self, parts: &[(u64, &[u8])]) -> Result<(), M::Error> {
+        self.medium.copy_unfenced(parts)
+    }
+
+    #[expect(unsafe_code, reason = "passed on")]
+    unsafe fn copy_unordered(&self, parts: &[(u64, &[u8])]) -> Result<(), M::Error> {
+        // SAFETY: the caller has the same duty.
+        unsafe { self.medium.copy_unordered(parts) }
+    }
+
+    fn deep_persist(&self, range: Range<u64>) -> Result<(), M::Error> {
         self.medium.deep_persist(range)
     }
 

@@ -23,6 +23,15 @@ struct Choice {
     /// The number of alternatives taken before it, in earlier runs.
     turn: u32,
     turns: u32,
+    /// True if the alternatives are tried from the last one down.
+    descends: bool,
+}
+
+impl Choice {
+    /// Returns a choice that has no other turn.
+    const fn only(of: u32, taken: u32) -> Self {
+        Self { of, taken, turn: 0, turns: 1, descends: false }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -35,18 +44,26 @@ pub(crate) struct Choices {
     deviations: u32,
     /// Choices that were remembered and met another number of alternatives.
     differs: bool,
+    /// Chooses the damage of a crash, if that is left to chance.
+    damage: Option<fastrand::Rng>,
 }
 
 impl Choices {
     pub(crate) const fn new(way: Way) -> Self {
-        Self { way, made: Vec::new(), next: 0, deviations: 0, differs: false }
+        Self { way, made: Vec::new(), next: 0, deviations: 0, differs: false, damage: None }
     }
 
     /// Returns choices that begin with the given ones and go on with the first alternative.
     pub(crate) fn beginning(taken: &[u32]) -> Self {
-        let choice = |taken: &u32| Choice { of: 0, taken: *taken, turn: 0, turns: 1 };
+        let choice = |taken: &u32| Choice::only(0, *taken);
         let made = taken.iter().map(choice).collect();
         Self { made, ..Self::new(Way::All) }
+    }
+
+    /// Returns choices that leave the damage of a crash to chance.
+    #[cfg(feature = "histories")]
+    pub(crate) fn damaged_by(self, chance: fastrand::Rng) -> Self {
+        Self { damage: Some(chance), ..self }
     }
 
     /// Chooses one of `of` alternatives. There are at least two.
@@ -55,6 +72,28 @@ impl Choices {
             let choice = self.first(of);
             self.made.push(choice);
         }
+        self.take(of)
+    }
+
+    /// Chooses one of `of` alternatives, of which the first is that nothing was damaged. By chance it is as likely as all others.
+    pub(crate) fn choose_damage(&mut self, of: u32) -> u32 {
+        if self.next == self.made.len() {
+            let chance = match &mut self.way {
+                Way::Random(source) => Some(source),
+                _ => self.damage.as_mut(),
+            };
+            let by_chance = chance.map(|chance| chance.bool().then(|| chance.u32(1..of)));
+            let choice = match by_chance {
+                Some(taken) => Choice::only(of, taken.unwrap_or(0)),
+                None => Choice { taken: 0, descends: false, ..self.first(of) },
+            };
+            self.made.push(choice);
+        }
+        self.take(of)
+    }
+
+    /// Takes the next choice that was made.
+    fn take(&mut self, of: u32) -> u32 {
         let choice = &mut self.made[self.next];
         self.differs |= choice.of != 0 && choice.of != of;
         choice.of = of;
@@ -68,10 +107,12 @@ impl Choices {
     fn first(&mut self, of: u32) -> Choice {
         let turns = |limit: u32| if self.deviations < limit { of } else { 1 };
         match &mut self.way {
-            Way::All => Choice { of, taken: 0, turn: 0, turns: of },
-            Way::NearFirst(limit) => Choice { of, taken: 0, turn: 0, turns: turns(*limit) },
-            Way::NearLast(limit) => Choice { of, taken: of - 1, turn: 0, turns: turns(*limit) },
-            Way::Random(source) => Choice { of, taken: source.u32(0..of), turn: 0, turns: 1 },
+            Way::All => Choice { turns: of, ..Choice::only(of, 0) },
+            Way::NearFirst(limit) => Choice { turns: turns(*limit), ..Choice::only(of, 0) },
+            Way::NearLast(limit) => {
+                Choice { turns: turns(*limit), descends: true, ..Choice::only(of, of - 1) }
+            }
+            Way::Random(source) => Choice::only(of, source.u32(0..of)),
         }
     }
 
@@ -101,11 +142,7 @@ impl Choices {
         while let Some(last) = self.made.last_mut() {
             if last.turn + 1 < last.turns {
                 last.turn += 1;
-                last.taken = if matches!(self.way, Way::NearLast(_)) {
-                    last.taken - 1
-                } else {
-                    last.taken + 1
-                };
+                last.taken = if last.descends { last.taken - 1 } else { last.taken + 1 };
                 return Some(self.made.len() - 1);
             }
             self.made.pop();

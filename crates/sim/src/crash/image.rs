@@ -8,10 +8,12 @@
 //! When recovery itself is cut by a crash, its own stores lie over the states that it had left undecided: an image is a
 //! stack of [`Layer`]s over the bytes at the beginning.
 
-use crate::crash::choices::Choices;
+use super::choices::Choices;
+use super::damage::{BadBlock, Damage, DamageKind, Exposure, blocks};
 use crate::machine::history::{Bounds, History, Line, What, Write};
 use crate::machine::model::WORD;
 use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -25,6 +27,7 @@ pub(crate) struct Layer {
     pub(crate) cut: u32,
     /// The lines with a word that was open when it was read, in order, and their remaining states.
     decided: Vec<(usize, Bounds)>,
+    pub(crate) damage: Option<Damage>,
 }
 
 /// The value of a word in a layer.
@@ -44,7 +47,7 @@ struct Run {
 
 impl Layer {
     pub(crate) fn new(history: Arc<History>, cut: u32) -> Self {
-        Self { history, cut, decided: Vec::new() }
+        Self { history, cut, decided: Vec::new(), damage: None }
     }
 
     /// Returns the place of a line among the decided ones, or else the place to insert it.
@@ -70,6 +73,52 @@ impl Layer {
         }
     }
 
+    /// Returns the words that were stored before the crash.
+    pub(crate) fn stored(&self) -> impl Iterator<Item = u64> {
+        let Self { history, cut, .. } = self;
+        history.stored().flat_map(move |(line, stores)| {
+            let words = (0..stores.len()).filter(|word| stores.made(*word, *cut) > 0);
+            words.map(move |word| history.model.offset(line, word))
+        })
+    }
+
+    /// Returns the bits of a word that the crash has flipped.
+    fn flipped(&self, at: u64) -> u64 {
+        self.damage.as_ref().map_or(0, |damage| damage.flipped(at))
+    }
+
+    /// Returns the starts of the sectors into which stores were under way, and which were made persistent before.
+    pub(super) fn torn_sectors(&self, bytes: u64) -> BTreeSet<u64> {
+        let sectors = |is_one: &dyn Fn(&Line) -> bool| {
+            let lines = self.history.stored().filter(|(_, stores)| is_one(stores));
+            blocks(lines.map(|(line, _)| self.history.model.offset(line, 0)), bytes)
+        };
+        let persisted = sectors(&|stores| stores.last_sure(self.cut).is_some());
+        let open = sectors(&|stores| {
+            (0..stores.len()).any(|word| stores.made(word, self.cut) > stores.sure(word, self.cut))
+        });
+        &persisted & &open
+    }
+
+    /// Returns the lines of a range that were stored to.
+    fn lines(&self, range: &Range<u64>) -> impl Iterator<Item = (usize, &Line)> {
+        let at = |line| self.history.model.offset(line, 0);
+        self.history.stored().filter(move |(line, _)| range.contains(&at(*line)))
+    }
+
+    /// Gives a sector its content before it was last made persistent.
+    fn lose(&mut self, sector: &Range<u64>) {
+        let last = self.lines(sector).filter_map(|(_, stores)| stores.last_sure(self.cut)).max();
+        let Some(before) = last.map(|last| last - 1) else { return };
+        let old = |(line, stores): (usize, &Line)| {
+            let counts = || (0..stores.len()).map(|word| stores.sure(word, before)).collect();
+            (line, Bounds { low: counts(), high: counts() })
+        };
+        let mut decided: Vec<_> = self.lines(sector).map(old).collect();
+        decided.sort_by_key(|(line, _)| *line);
+        self.decided = decided;
+    }
+
     /// Leaves the states in which the number of a word is in the range.
     fn decide(&mut self, line: usize, word: usize, numbers: &Range<u32>) {
         let Some(stores) = self.history.line(line) else { return };
@@ -88,6 +137,9 @@ pub(crate) struct Image {
     beginning: Arc<[u64]>,
     pub(crate) layers: Vec<Layer>,
     settled: Arc<Settled>,
+    exposure: Arc<Exposure>,
+    /// True if nothing was read since the last crash, which may have left damage.
+    is_fresh: bool,
 }
 
 /// The words that the last crash left no choice about: most words, and these are read fast.
@@ -102,20 +154,31 @@ impl Image {
     pub(crate) fn new(beginning: Arc<[u64]>) -> Self {
         let words = beginning.iter().copied().collect();
         let open = vec![false; beginning.len()].into();
-        Self { beginning, layers: Vec::new(), settled: Arc::new(Settled { words, open }) }
+        let settled = Arc::new(Settled { words, open });
+        Self { beginning, layers: Vec::new(), settled, exposure: Arc::default(), is_fresh: false }
+    }
+
+    /// Returns the same image, on which crashes may leave damage.
+    pub(crate) fn exposed(self, exposure: Arc<Exposure>) -> Self {
+        Self { exposure, ..self }
     }
 
     pub(crate) fn under(mut self, layer: Layer) -> Self {
         let history = Arc::clone(&layer.history);
+        let damage = layer.damage.clone();
         self.layers.push(layer);
         self.settle(&history);
+        if let Some(damage) = damage {
+            self.unsettle(&damage);
+        }
+        self.is_fresh = true;
         self
     }
 
     /// Finds the words of stored lines that have one value only.
     fn settle(&mut self, history: &History) {
         // Most often this image alone has it, and the size of the medium does not matter.
-        let Self { beginning, layers, settled } = self;
+        let Self { beginning, layers, settled, .. } = self;
         let Settled { words, open } = Arc::make_mut(settled);
         for (line, _) in history.stored() {
             for word in 0..history.model.words() {
@@ -134,7 +197,59 @@ impl Image {
     pub(crate) fn cut(&self, cut: u32) -> Self {
         let mut layers = self.layers.clone();
         let last = layers.pop().map(|last| Layer::new(last.history, cut));
-        layers.into_iter().chain(last).fold(Self::new(Arc::clone(&self.beginning)), Self::under)
+        let beginning = Self::new(Arc::clone(&self.beginning)).exposed(Arc::clone(&self.exposure));
+        layers.into_iter().chain(last).fold(beginning, Self::under)
+    }
+
+    /// Returns the damage of the crashes, if there is one.
+    pub(crate) fn damage(&self) -> Option<&Damage> {
+        self.layers.iter().find_map(|layer| layer.damage.as_ref())
+    }
+
+    /// Returns the bad block that has some of these bytes.
+    pub(crate) fn bad(&self, bytes: &Range<u64>) -> Option<BadBlock> {
+        let damage = self.damage()?;
+        let is_bad = matches!(damage.kind, DamageKind::BadBlock { .. }) && damage.is_in(bytes);
+        is_bad.then(|| BadBlock { range: damage.range.clone() })
+    }
+
+    /// Chooses the damage that the last crash has left, before anything is read. There is at most one in all.
+    pub(crate) fn choose_damage(&mut self, choices: &mut Choices) {
+        let damages = self.damages();
+        self.is_fresh = false;
+        if damages.is_empty() {
+            return;
+        }
+        let taken = choices.choose_damage(damages.len() as u32 + 1);
+        if let Some(taken) = taken.checked_sub(1) {
+            self.suffer(&damages[taken as usize]);
+        }
+    }
+
+    /// Returns true if the damage of the last crash is yet to be chosen.
+    pub(crate) fn may_be_damaged(&self) -> bool {
+        !self.damages().is_empty()
+    }
+
+    fn damages(&self) -> Vec<Damage> {
+        let is_open = self.is_fresh && self.damage().is_none();
+        if is_open { self.exposure.damages(&self.layers, self.len()) } else { Vec::new() }
+    }
+
+    fn suffer(&mut self, damage: &Damage) {
+        let Some(last) = self.layers.last_mut() else { return };
+        if let DamageKind::LostSector { .. } = damage.kind {
+            last.lose(&damage.range);
+        }
+        last.damage = Some(damage.clone());
+        self.unsettle(damage);
+    }
+
+    /// Has damaged words read the slow way.
+    fn unsettle(&mut self, damage: &Damage) {
+        let Range { start, end } = damage.range;
+        let open = &mut Arc::make_mut(&mut self.settled).open;
+        open[(start / WORD) as usize..(end / WORD) as usize].fill(true);
     }
 
     /// Returns the states in which a store that the last crash left open is kept, or else is lost.
@@ -176,17 +291,19 @@ impl Image {
             return self.beginning[(at / WORD) as usize] & mask;
         };
         let layer = &self.layers[top];
+        let flipped = layer.flipped(at) & mask;
         let (line, word) = layer.history.model.place(at);
         let Some(stores) = layer.history.line(line) else {
-            return self.read_below(top, at, mask, choices);
+            return self.read_below(top, at, mask, choices) ^ flipped;
         };
         let numbers = layer.numbers(line, word, stores);
         let writes = stores.writes(word);
         if numbers.len() == 1 {
-            return match value(writes, numbers.start, mask) {
+            let value = match value(writes, numbers.start, mask) {
                 Value::Stored(value) => value,
                 Value::Below => self.read_below(top, at, mask, choices),
             };
+            return value ^ flipped;
         }
         let below = if numbers.start == 0 {
             known(&self.beginning, &self.layers[..top], at, mask)
@@ -200,23 +317,26 @@ impl Image {
         };
         let Run { numbers, value } = runs.swap_remove(taken);
         self.layers[top].decide(line, word, &numbers);
-        match value {
+        let value = match value {
             Value::Stored(value) => value,
             Value::Below => self.read_below(top, at, mask, choices),
-        }
+        };
+        value ^ flipped
     }
 
     /// Returns a word of a state that is still possible: that with the latest stores, wherever the state is open.
     pub(crate) fn latest(&self, at: u64) -> u64 {
+        let mut flipped = 0;
         for layer in self.layers.iter().rev() {
+            flipped ^= layer.flipped(at);
             let (line, word) = layer.history.model.place(at);
             let Some(stores) = layer.history.line(line) else { continue };
             let number = layer.numbers(line, word, stores).end - 1;
             if let Value::Stored(value) = value(stores.writes(word), number, u64::MAX) {
-                return value;
+                return value ^ flipped;
             }
         }
-        self.beginning[(at / WORD) as usize]
+        self.beginning[(at / WORD) as usize] ^ flipped
     }
 }
 
@@ -226,6 +346,12 @@ fn known(beginning: &[u64], layers: &[Layer], at: u64, mask: u64) -> Option<u64>
         return Some(beginning[(at / WORD) as usize] & mask);
     };
     let below = || known(beginning, layers, at, mask);
+    let value = known_in(layer, at, mask, below)?;
+    Some(value ^ layer.flipped(at) & mask)
+}
+
+/// Returns the same without the damage to the layer, over the value below.
+fn known_in(layer: &Layer, at: u64, mask: u64, below: impl Fn() -> Option<u64>) -> Option<u64> {
     let (line, word) = layer.history.model.place(at);
     let Some(stores) = layer.history.line(line) else { return below() };
     let numbers = layer.numbers(line, word, stores);

@@ -192,7 +192,7 @@ impl Explorer<'_> {
         };
         let trial =
             Trial { recovery: &recovery, image: image.cut(point.cut), notes: point.notes, taken };
-        self.described(violation, ran.image.layers, point.notes).explained(&trial)
+        self.described(violation, ran.image.layers, point.notes).explained(trial)
     }
 
     pub(super) fn described(

@@ -1,10 +1,12 @@
 //! The extent of an exploration.
 
 use crate::crash::choices::Choices;
+use crate::crash::damage::Exposure;
 use crate::crash::image::Image;
 use crate::machine::model::Model;
 use crate::medium::SimMedium;
 use crate::medium::watch::Watch;
+use alloc::sync::Arc;
 
 /// The extent of the search after each crash. Moments of a crash and orders of threads are all tried in each case,
 /// within the bounds of the simulation.
@@ -37,6 +39,7 @@ pub(super) struct Settings {
     pub(super) recoveries: u64,
     pub(super) operations: u64,
     pub(super) watch: Watch,
+    pub(super) exposure: Arc<Exposure>,
 }
 
 impl Settings {
@@ -49,6 +52,7 @@ impl Settings {
             recoveries: 10_000_000,
             operations: 1_000_000,
             watch: Watch::default(),
+            exposure: Arc::default(),
         }
     }
 

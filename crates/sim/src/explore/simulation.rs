@@ -4,6 +4,7 @@ use super::explorer::{Explorer, Subject};
 use super::kept::First;
 use super::settings::{Effort, Settings};
 use crate::crash::choices::{Choices, Way};
+use crate::crash::damage::DamageKind;
 use crate::crash::image::{Image, Layer};
 use crate::explore::exploration::Exploration;
 use crate::failure::violation::Violation;
@@ -83,9 +84,12 @@ impl Simulation {
         medium.limiting_spins(|| prepare(&medium));
         let Ran { history, image, .. } = medium.into_ran();
         let cut = history.now();
-        let image = image.under(Layer::new(history, cut));
+        let layer = Layer::new(history, cut);
+        let mut settings = self.settings;
+        Arc::make_mut(&mut settings.exposure).held.extend(layer.stored());
+        let image = image.under(layer);
         let words = (0..self.beginning.len() as u64).map(|word| image.latest(word * WORD));
-        Self { beginning: words.collect(), ..self }
+        Self { beginning: words.collect(), settings }
     }
 
     /// Sets the extent of the search after each crash; at first exhaustive.
@@ -130,6 +134,30 @@ impl Simulation {
     #[must_use]
     pub fn operations(mut self, operations: u64) -> Self {
         self.settings.operations = operations;
+        self
+    }
+
+    /// Lets each crash leave damage of this kind, too: none at first. It is at a place that was stored to, also in
+    /// [`prepared`](Self::prepared), and there is at most one in all crashes of a run or history.
+    /// [`SimMedium::damage`] tells recovery, which may then return an error that names the bytes, and no wrong data.
+    ///
+    /// Each place is a state of its own: the number of recoveries is multiplied by that of blocks, sectors or words.
+    ///
+    /// # Panics
+    /// If the size of a block is not a power of two from 8 bytes on; that of a sector, from the model's line on.
+    #[must_use]
+    pub fn damage(mut self, kind: DamageKind) -> Self {
+        let line = self.settings.model.words() as u64 * WORD;
+        let is_size = |bytes: u64, least| bytes.is_power_of_two() && bytes >= least;
+        assert!(
+            match kind {
+                DamageKind::BadBlock { bytes } => is_size(bytes, WORD),
+                DamageKind::LostSector { bytes } => is_size(bytes, line),
+                DamageKind::FlippedWord => true,
+            },
+            "the size of {kind:?} must be a power of two: a word at least, for a sector a line of {line} bytes"
+        );
+        Arc::make_mut(&mut self.settings.exposure).kinds.push(kind);
         self
     }
 
@@ -193,12 +221,18 @@ impl Simulation {
     }
 
     #[cfg(feature = "histories")]
+    pub(crate) fn leaves_damage(&self) -> bool {
+        !self.settings.exposure.kinds.is_empty()
+    }
+
+    #[cfg(feature = "histories")]
     pub(crate) const fn model(&self) -> Model {
         self.settings.model
     }
 
     pub(crate) fn image(&self) -> Image {
-        Image::new(Arc::clone(&self.beginning))
+        let exposure = Arc::clone(&self.settings.exposure);
+        Image::new(Arc::clone(&self.beginning)).exposed(exposure)
     }
 
     pub(crate) fn holding(&self, image: Image, choices: Choices) -> SimMedium {

@@ -11,7 +11,8 @@ use crate::crash::image::Image;
 use crate::machine::history::{Happened, What, Write};
 use crate::machine::model::WORD;
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString as _};
+use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
@@ -52,6 +53,11 @@ pub enum Cause {
         /// The store that would have come next.
         next: String,
     },
+    /// Recovery accepts the same state without the damage.
+    Damaged {
+        /// The damage.
+        damage: String,
+    },
 }
 
 impl fmt::Display for Cause {
@@ -70,6 +76,7 @@ impl fmt::Display for Cause {
                 "cut within an operation, not acknowledged yet",
                 vec![("last", last), ("next", next)],
             ),
+            Self::Damaged { damage } => ("damage that is not reported", vec![("damage", damage)]),
         };
         f.write_str(text)?;
         operations.iter().try_for_each(|(role, name)| write!(f, "\n  {role:7}  {name}"))
@@ -97,7 +104,26 @@ pub(crate) struct Trial<'a> {
 
 impl Trial<'_> {
     /// Returns the cause of a failure whose last crash is this one.
-    pub(super) fn cause(&self, crash: &Crash) -> Option<Cause> {
+    pub(super) fn cause(self, crash: &Crash) -> Option<Cause> {
+        let trial = self.undamaged();
+        match &crash.layer.damage {
+            Some(damage) if trial.accepts_taken(trial.notes) => {
+                Some(Cause::Damaged { damage: damage.to_string() })
+            }
+            _ => trial.cause_of_state(crash),
+        }
+    }
+
+    /// Returns the same trial without the damage of the last crash: it was the first choice.
+    fn undamaged(self) -> Self {
+        let Self { image, mut taken, .. } = self;
+        if image.may_be_damaged() && !taken.is_empty() {
+            taken.remove(0);
+        }
+        Self { image: image.exposed(Arc::default()), taken, ..self }
+    }
+
+    fn cause_of_state(&self, crash: &Crash) -> Option<Cause> {
         let note = self.deciding_note(crash);
         let acknowledged = note.and_then(|note| self.acknowledged(crash, note));
         acknowledged.or_else(|| match lost(&crash.layer, crash.end).as_slice() {
@@ -110,10 +136,13 @@ impl Trial<'_> {
     fn deciding_note(&self, crash: &Crash) -> Option<u32> {
         let is_note = |event: &u32| crash.event(*event).what == What::Note;
         let notes: Vec<_> = (0..crash.layer.history.now()).filter(is_note).collect();
-        let is_accepted =
-            |known: &usize| (self.recovery)(&self.image, *known, Choices::beginning(&self.taken)).1;
         let mut fewer = (self.notes.saturating_sub(NOTES)..self.notes).rev();
-        notes.get(fewer.find(is_accepted)?).copied()
+        notes.get(fewer.find(|known| self.accepts_taken(*known))?).copied()
+    }
+
+    /// Returns true if recovery accepts the state that failed with so many notes.
+    fn accepts_taken(&self, notes: usize) -> bool {
+        (self.recovery)(&self.image, notes, Choices::beginning(&self.taken)).1
     }
 
     /// Returns the cause if the note was too early: a crash at once fails too.

@@ -73,7 +73,7 @@ impl Failure {
     }
 
     /// Looks for the cause by trying recovery on other states.
-    pub(crate) fn explained(self, trial: &Trial<'_>) -> Self {
+    pub(crate) fn explained(self, trial: Trial<'_>) -> Self {
         let is_of_state =
             !matches!(self.violation.kind, ViolationKind::Workload | ViolationKind::Differs);
         let last = self.crashes.last().filter(|_| is_of_state);
@@ -135,7 +135,8 @@ impl Failure {
             let fate = fate.map(|fate| fate.to_string()).unwrap_or_default();
             writeln!(f, "{:26}  {fate:23}  {}", text(event, note), shown(event.place))?;
         }
-        Ok(())
+        let mut damage = crash.layer.damage.iter();
+        damage.try_for_each(|damage| writeln!(f, "  the crash left a {damage}"))
     }
 }
 

@@ -136,7 +136,7 @@ impl<S: Structure> Runner<'_, S> {
             (lived.choices, lived.verdict.is_ok())
         };
         let taken = trail.taken.clone();
-        failure.explained(&Trial { recovery: &recovery, image: node.image(), notes, taken })
+        failure.explained(Trial { recovery: &recovery, image: node.image(), notes, taken })
     }
 }
 

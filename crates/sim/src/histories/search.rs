@@ -368,7 +368,11 @@ impl<'s, S: Structure> Search<'s, S> {
         for life in 0..plan.lives() {
             let mut pick = plan.pick(life);
             let mut most = self.possible;
-            let lived = self.live(&node, Choices::new(way(chance)), &mut |possible| {
+            let mut choices = Choices::new(way(chance));
+            if self.runner.simulation.leaves_damage() {
+                choices = choices.damaged_by(chance.fork());
+            }
+            let lived = self.live(&node, choices, &mut |possible| {
                 most = most.max(possible.len());
                 pick(possible)
             });

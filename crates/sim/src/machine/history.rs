@@ -91,6 +91,12 @@ impl Line {
         Some(&self.guarantees[after.checked_sub(1)?].counts)
     }
 
+    /// Returns the last cut up to this one from which more stores were sure to survive than before.
+    pub(crate) fn last_sure(&self, cut: u32) -> Option<u32> {
+        let sure = self.guarantees.iter().rev().find(|guarantee| guarantee.cut <= cut);
+        sure.map(|guarantee| guarantee.cut)
+    }
+
     /// Returns the number of stores of a word that are sure to survive at a cut.
     pub(crate) fn sure(&self, word: usize, cut: u32) -> u32 {
         self.sure_counts(cut).map_or(0, |counts| counts[word])

@@ -156,7 +156,7 @@ impl Model {
     /// dirty page may reach the medium at any time.
     ///
     /// The drive keeps or replaces each word. Another drive may lose the whole sector that it was writing, with bytes in it
-    /// that were persistent: no model shows that.
+    /// that were persistent: [`Simulation::damage`](crate::Simulation::damage) shows that.
     pub const PAGES: Self = Self {
         granularity: Granularity::Page(4096),
         unit: 4096,

@@ -3,33 +3,35 @@
 use super::SimMedium;
 use super::schedule::Access;
 use super::words::middle;
+use crate::crash::damage::BadBlock;
 use crate::machine::Place;
 use crate::machine::model::WORD;
 use crate::machine::state::Store;
 use cachemaint::medium::{Granularity, Medium, Readable, WriterLock};
-use core::convert::Infallible;
 use core::ops::Range;
 use core::panic::Location;
 use core::sync::atomic::Ordering;
 
 impl Readable for SimMedium {
-    type Error = Infallible;
+    type Error = BadBlock;
 
     fn len(&self) -> u64 {
         self.bytes
     }
 
     #[track_caller]
-    fn try_load(&self, at: u64, order: Ordering) -> Result<u64, Infallible> {
-        Ok(self.load(at, order))
+    fn try_load(&self, at: u64, order: Ordering) -> Result<u64, BadBlock> {
+        self.loaded(at, order, Location::caller())
     }
 
     #[track_caller]
-    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), BadBlock> {
         self.check_bounds(at, into.len() as u64);
         let place = Location::caller();
+        let bytes = at..at + into.len() as u64;
         let (first, rest) = into.split_at_mut(middle(at, into.len()));
         let mut state = self.begin(Access::Looks);
+        state.image.bad(&bytes).map_or(Ok(()), Err)?;
         state.read(at, first, place);
         if !rest.is_empty() {
             drop(state);
@@ -40,12 +42,25 @@ impl Readable for SimMedium {
         Ok(())
     }
 
-    fn check(&self) -> Result<(), Infallible> {
+    fn check(&self) -> Result<(), BadBlock> {
         Ok(())
     }
 }
 
 impl SimMedium {
+    #[track_caller]
+    fn loaded(&self, at: u64, order: Ordering, place: Place) -> Result<u64, BadBlock> {
+        self.check_word(at);
+        assert!(
+            matches!(order, Ordering::Relaxed | Ordering::Acquire | Ordering::SeqCst),
+            "no order of a load"
+        );
+        let order = self.watch.load(order, place);
+        let mut state = self.begin(Access::Looks);
+        state.image.bad(&(at..at + WORD)).map_or(Ok(()), Err)?;
+        Ok(state.load(at, u64::MAX, order, place))
+    }
+
     /// Copies bytes in, as one event. If another thread goes on in the middle, they are two.
     #[track_caller]
     fn copy(&self, at: u64, from: &[u8], store: Store, place: Place) {
@@ -97,16 +112,16 @@ impl SimMedium {
 }
 
 impl Medium for SimMedium {
+    /// Loads as from memory: of a bad block it panics.
     #[track_caller]
+    #[expect(clippy::panic, reason = "a processor stops the process")]
     fn load(&self, at: u64, order: Ordering) -> u64 {
-        self.check_word(at);
-        assert!(
-            matches!(order, Ordering::Relaxed | Ordering::Acquire | Ordering::SeqCst),
-            "no order of a load"
-        );
-        let place = Location::caller();
-        let order = self.watch.load(order, place);
-        self.begin(Access::Looks).load(at, u64::MAX, order, place)
+        match self.loaded(at, order, Location::caller()) {
+            Ok(word) => word,
+            Err(bad) => {
+                panic!("a load ends the process: {bad}. Let recovery call `try_load` or `read`")
+            }
+        }
     }
 
     fn granularity(&self) -> Granularity {
@@ -137,7 +152,7 @@ impl Medium for SimMedium {
     }
 
     #[track_caller]
-    fn issue_writeback(&self, range: Range<u64>) -> Result<(), Infallible> {
+    fn issue_writeback(&self, range: Range<u64>) -> Result<(), BadBlock> {
         if self.model.writes_back() {
             self.write_back(range, Location::caller());
         } else {
@@ -163,20 +178,20 @@ impl Medium for SimMedium {
     }
 
     #[track_caller]
-    fn copy_unfenced(&self, parts: &[(u64, &[u8])]) -> Result<(), Infallible> {
+    fn copy_unfenced(&self, parts: &[(u64, &[u8])]) -> Result<(), BadBlock> {
         self.copy_parts(parts, true);
         Ok(())
     }
 
     #[expect(unsafe_code, reason = "its duty is about other media")]
     #[track_caller]
-    unsafe fn copy_unordered(&self, parts: &[(u64, &[u8])]) -> Result<(), Infallible> {
+    unsafe fn copy_unordered(&self, parts: &[(u64, &[u8])]) -> Result<(), BadBlock> {
         self.copy_parts(parts, false);
         Ok(())
     }
 
     #[track_caller]
-    fn deep_persist(&self, range: Range<u64>) -> Result<(), Infallible> {
+    fn deep_persist(&self, range: Range<u64>) -> Result<(), BadBlock> {
         self.write_back(range, Location::caller());
         self.fence();
         Ok(())

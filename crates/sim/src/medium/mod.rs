@@ -12,6 +12,7 @@ pub(crate) mod watch;
 mod words;
 
 use crate::crash::choices::{Choices, Way};
+use crate::crash::damage::Damage;
 use crate::crash::image::Image;
 use crate::failure::violation::{Violation, quietly};
 use crate::machine::history::{History, What};
@@ -140,6 +141,12 @@ impl SimMedium {
     #[must_use]
     pub const fn model(&self) -> Model {
         self.model
+    }
+
+    /// Returns the damage that a crash before has left, if there is one: see [`Simulation::damage`](super::Simulation::damage).
+    #[must_use]
+    pub fn damage(&self) -> Option<Damage> {
+        self.state().image.damage().cloned()
     }
 
     /// Runs threads of a workload, one at a time. Another one may go on at each operation on the medium, at each access to an

@@ -60,11 +60,11 @@ impl Readable for Mortal<'_> {
         Ok(self.load(at, order))
     }
 
-    /// A process that was killed reads the bytes that are there, and those that it has stored since.
+    /// A process that was killed reads the bytes that are there, and those that it has stored since. One that reads a bad
+    /// block gets the error of a kill, too.
     #[track_caller]
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Killed> {
-        let Ok(()) = self.medium.read(at, into);
-        Ok(())
+        self.medium.read(at, into).map_err(|_bad| Killed)
     }
 
     fn check(&self) -> Result<(), Killed> {
@@ -98,8 +98,7 @@ impl Medium for Mortal<'_> {
 
     #[track_caller]
     fn issue_writeback(&self, range: Range<u64>) -> Result<(), Killed> {
-        let Ok(()) = self.medium.issue_writeback(range);
-        self.lived()
+        self.medium.issue_writeback(range).or(Err(Killed)).and(self.lived())
     }
 
     #[track_caller]
@@ -114,26 +113,22 @@ impl Medium for Mortal<'_> {
 
     #[track_caller]
     fn copy_unfenced(&self, parts: &[(u64, &[u8])]) -> Result<(), Killed> {
-        let Ok(()) = self.medium.copy_unfenced(parts);
-        self.lived()
+        self.medium.copy_unfenced(parts).or(Err(Killed)).and(self.lived())
     }
 
     #[track_caller]
     fn persist_copy(&self, parts: &[(u64, &[u8])]) -> Result<(), Killed> {
-        let Ok(()) = self.medium.persist_copy(parts);
-        self.lived()
+        self.medium.persist_copy(parts).or(Err(Killed)).and(self.lived())
     }
 
     #[track_caller]
     fn persist(&self, range: Range<u64>) -> Result<(), Killed> {
-        let Ok(()) = self.medium.persist(range);
-        self.lived()
+        self.medium.persist(range).or(Err(Killed)).and(self.lived())
     }
 
     #[track_caller]
     fn deep_persist(&self, range: Range<u64>) -> Result<(), Killed> {
-        let Ok(()) = self.medium.deep_persist(range);
-        self.lived()
+        self.medium.deep_persist(range).or(Err(Killed)).and(self.lived())
     }
 
     fn writer_lock(&self) -> Option<&WriterLock> {

@@ -78,7 +78,13 @@ pub(crate) struct Snapshot {
 const MIXING: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl State {
-    pub(super) fn new(model: Model, image: Image, choices: Choices, operations: u64) -> Self {
+    pub(super) fn new(
+        model: Model,
+        mut image: Image,
+        mut choices: Choices,
+        operations: u64,
+    ) -> Self {
+        image.choose_damage(&mut choices);
         Self {
             machine: Machine::new(model, image.len()),
             image,

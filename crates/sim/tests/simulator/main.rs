@@ -2,9 +2,11 @@
 
 // Without atomics of 64 bits, no medium exists.
 #![cfg(target_has_atomic = "64")]
+#![expect(clippy::unwrap_used, reason = "also in functions of tests")]
 
 mod brute_force;
 mod copies;
+mod damage;
 mod endless;
 mod exploration;
 mod histories;

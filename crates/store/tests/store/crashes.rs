@@ -139,7 +139,7 @@ fn with_one_mirror(
         let told: Vec<Note> = [Note::Committed(before)].into_iter().chain(notes.to_vec()).collect();
         for mirror in 0..2 {
             let mut bytes = vec![0; BYTES as usize];
-            let Ok(()) = medium.read(0, &mut bytes);
+            medium.read(0, &mut bytes).unwrap();
             for area in [16_384, 24_576] {
                 bytes[area + mirror * 4096..][..4096].fill(0xa5);
             }

@@ -4,10 +4,10 @@ mod moments;
 
 use cachemaint::medium::Medium;
 use cachemaint_sim::{
-    Histories, Life, Model, Searched, SimMedium, Simulation, Structure, Violation, ViolationKind,
+    BadBlock, Histories, Life, Model, Searched, SimMedium, Simulation, Structure, Violation,
+    ViolationKind,
 };
 use core::cell::Cell;
-use core::convert::Infallible;
 use core::sync::atomic::Ordering::Relaxed;
 
 const MODELS: [Model; 3] = [Model::X86, Model::ARM64, Model::NEUTRAL];
@@ -63,7 +63,7 @@ struct Begun<'m> {
 impl Drop for Begun<'_> {
     fn drop(&mut self) {
         // Not even its own slot.
-        let Ok(()) = erase(self.medium, self.slot - 1);
+        erase(self.medium, self.slot - 1).unwrap();
     }
 }
 
@@ -86,12 +86,12 @@ fn write(medium: &SimMedium, slot: u64, words: [u64; 3]) {
     }
 }
 
-fn erase(medium: &SimMedium, slot: u64) -> Result<(), Infallible> {
+fn erase(medium: &SimMedium, slot: u64) -> Result<(), BadBlock> {
     write(medium, slot, [0; 3]);
     medium.persist(place(slot)..place(slot) + 24)
 }
 
-fn append(medium: &SimMedium, first: u64, numbers: &[u64]) -> Result<(), Infallible> {
+fn append(medium: &SimMedium, first: u64, numbers: &[u64]) -> Result<(), BadBlock> {
     for (slot, number) in (first..).zip(numbers) {
         assert!(slot < SLOTS, "no slot");
         write(medium, slot, record(slot, *number));
@@ -122,7 +122,7 @@ impl Log {
     }
 
     /// Returns the numbers that are there.
-    fn open(&self, medium: &SimMedium) -> Result<Vec<u64>, Infallible> {
+    fn open(&self, medium: &SimMedium) -> Result<Vec<u64>, BadBlock> {
         if medium.load(0, Relaxed) != MAGIC {
             if !self.has(Bug::ExpectsZeros) {
                 (0..SLOTS).try_for_each(|slot| erase(medium, slot))?;

@@ -9,7 +9,7 @@ use cachemaint::medium::Medium;
 use cachemaint_journal::{
     Error, ErrorKind, FormatError, Journal, Opened, Options, Reader, Salvaged,
 };
-use cachemaint_sim::{Life, SimMedium, Structure, Violation};
+use cachemaint_sim::{BadBlock, Life, SimMedium, Structure, Violation};
 use core::sync::atomic::Ordering::Relaxed;
 use handles::Handles;
 use log::{Class, Log};
@@ -94,7 +94,7 @@ impl Harm {
     }
 }
 
-type Failed = Error<core::convert::Infallible>;
+type Failed = Error<BadBlock>;
 
 impl Shape {
     fn bytes(&self) -> u64 {
@@ -225,10 +225,7 @@ fn payloads(journal: &Journal<&SimMedium>) -> Result<Vec<Vec<u8>>, Failed> {
 }
 
 /// True if something was refused for such a reason.
-fn is<T>(
-    done: &Result<T, Failed>,
-    reason: impl Fn(&ErrorKind<core::convert::Infallible>) -> bool,
-) -> bool {
+fn is<T>(done: &Result<T, Failed>, reason: impl Fn(&ErrorKind<BadBlock>) -> bool) -> bool {
     done.as_ref().is_err_and(|error| reason(error.kind()))
 }
 

@@ -4,13 +4,12 @@ mod region;
 
 use super::payload::{Ending, bytes};
 use crate::{MIXED, USUAL, WIDE, assert_safe};
-use cachemaint_sim::{Life, SimMedium, Structure, Violation};
+use cachemaint_sim::{BadBlock, Life, SimMedium, Structure, Violation};
 use cachemaint_store::{
     self, Content, Error, ErrorKind, FormatError, Options, Store, Transaction, Verify,
 };
 use cachemaint_test_support::part::Part;
 use core::cell::Cell;
-use core::convert::Infallible;
 use region::{delete_region, region_of, use_region};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -87,7 +86,7 @@ std::thread_local! {
     static PUT_BEFORE_GROWTH: Cell<bool> = const { Cell::new(false) };
 }
 
-type Failed = Error<Infallible>;
+type Failed = Error<BadBlock>;
 
 /// The step after an operation.
 #[derive(Clone, Copy, PartialEq, Eq)]

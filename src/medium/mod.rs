@@ -5,7 +5,7 @@
 //! leave. On a DAX mapping an operation is the bare instructions, a check of its range and a branch.
 //!
 //! A word is a `u64`, little-endian in the bytes. [`read`](Readable::read) and
-//! [`write`](Medium::write) access whole words by the same 8-byte atomics as [`load`](Readable::load) and
+//! [`write`](Medium::write) access whole words by the same 8-byte atomics as [`load`](Medium::load) and
 //! [`store`](Medium::store), so accesses that race are never of mixed size. A part of a word is merged
 //! in by compare-and-exchange, which on x86 also waits for write-backs under way; formats pad to 8,
 //! so that it is never on their path.

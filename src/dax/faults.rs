@@ -17,6 +17,7 @@
 
 use super::latch::{Failure, Latch};
 use super::system::files;
+use crate::process::Process;
 use alloc::boxed::Box;
 use core::ffi::c_void;
 use core::iter;
@@ -24,7 +25,7 @@ use core::mem::MaybeUninit;
 use core::ptr::{self, NonNull, from_ref, null, null_mut};
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use core::sync::atomic::{
-    AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, fence,
+    AtomicBool, AtomicI32, AtomicPtr, AtomicU64, AtomicUsize, fence,
 };
 use libc::{c_int, c_short, siginfo_t};
 use rustix::fs::{FallocateFlags, FileType};
@@ -109,7 +110,7 @@ struct Entry {
     start: AtomicUsize,
     len: AtomicUsize,
     /// The process that has the mapping: a forked child has the entry and not the mapping, and other memory there.
-    owner: AtomicU32,
+    owner: AtomicUsize,
     fd: AtomicI32,
     /// The mapping's place in the file, in bytes.
     offset: AtomicU64,
@@ -126,7 +127,7 @@ impl Entry {
             version: AtomicUsize::new(0),
             start: AtomicUsize::new(0),
             len: AtomicUsize::new(0),
-            owner: AtomicU32::new(0),
+            owner: AtomicUsize::new(0),
             fd: AtomicI32::new(-1),
             offset: AtomicU64::new(0),
             is_writable: AtomicBool::new(false),
@@ -173,7 +174,7 @@ impl Entry {
         // The mapping of the access cannot end meanwhile. An entry that changes is that of another one.
         fence(Acquire);
         let is_whole = version % 2 == 1 && self.version.load(Relaxed) == version;
-        (is_whole && found.at < len && owner == std::process::id()).then_some(found)
+        (is_whole && found.at < len && Process::of(owner).is_this()).then_some(found)
     }
 }
 
@@ -205,7 +206,7 @@ impl Registered {
         let entry = entries().find(|entry| entry.take()).unwrap_or_else(Entry::add);
         entry.start.store(base.addr().get(), Relaxed);
         entry.len.store(len, Relaxed);
-        entry.owner.store(std::process::id(), Relaxed);
+        entry.owner.store(Process::this().number(), Relaxed);
         entry.fd.store(fd, Relaxed);
         entry.offset.store(offset, Relaxed);
         entry.is_writable.store(is_writable, Relaxed);

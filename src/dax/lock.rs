@@ -104,7 +104,7 @@ impl Drop for OpenFile {
     fn drop(&mut self) {
         // In a forked child the lock is still its parent's. An error can be ignored: the system releases the lock at the
         // latest when the last descriptor is closed.
-        if self.owner == Process::this() && self.lock != Lock::Off {
+        if self.owner.is_this() && self.lock != Lock::Off {
             drop(self.file.unlock());
         }
     }

@@ -101,7 +101,7 @@ impl<E> Within<E> {
     /// Returns false in a forked child. The thread may have held the lock when the child was forked, so nothing there may
     /// take it.
     fn has_thread(&self) -> bool {
-        Process::this() == self.process
+        self.process.is_this()
     }
 
     fn end(&mut self) {

@@ -58,7 +58,7 @@ impl<M: Medium> Recorder<'static, M> {
         let (shard, cursor) = self.claim_shard()?;
         let owner = Process::this();
         hook_before_others(move |info| {
-            if Process::this() == owner {
+            if owner.is_this() {
                 self.stop_with(info, shard, cursor);
             }
         });

@@ -181,7 +181,7 @@ impl Pages for Mapped {
 
 impl Drop for Mapped {
     fn drop(&mut self) {
-        if self.owner == Process::this() {
+        if self.owner.is_this() {
             if self.access == Access::ReadAndWrite && self.deep_flush.is_none() {
                 files::touch(&self.file);
             }

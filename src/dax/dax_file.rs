@@ -7,6 +7,7 @@ use super::{DaxView, Error, ErrorKind, Options, Writeback, file};
 use crate::cache::Cache;
 use crate::cache::copy::{Copier, Destination};
 use crate::medium::words::WORD;
+use crate::system::calls::uninterrupted;
 use crate::medium::{Granularity, Medium, Readable, WriterLock};
 use alloc::boxed::Box;
 use alloc::format;
@@ -432,14 +433,13 @@ impl DaxFile {
         file::check_new_len(path, end)?;
         let part = (end, guarantee.alignment, false);
         let len = file::mapped_len(path, part, offset, Some(len))?;
-        let (access, is_alone) = (Access::ReadAndWrite, self.view.lock() == Lock::Exclusive);
-        Ok(Plan { offset, len, access, is_alone, writeback, populate })
+        Ok(Plan { offset, len, access: Access::ReadAndWrite, writeback, populate })
     }
 
     /// Returns the length of the file, which is at least that of its mapping.
     fn size_of_file(&self) -> Result<u64, Error> {
         let DaxView { path, file, offset, .. } = &self.view;
-        let metadata = file.metadata().map_err(|error| Error::os(path, files::METADATA, &error))?;
+        let metadata = uninterrupted(|| file.metadata()).map_err(|error| Error::os(path, files::METADATA, &error))?;
         let (size, needed) = (metadata.len(), offset + self.view.len());
         if size < needed {
             return Err(Error::new(path, ErrorKind::Shorter { size, needed }));

@@ -1,6 +1,7 @@
 //! Errors of files, each with the action to take.
 
 use super::Guarantee;
+use super::mapping::Unflushed;
 use super::system::files;
 use crate::system::calls::System;
 use crate::system::tree::{Unknown, printable};
@@ -202,6 +203,20 @@ impl Error {
              succeeds: check the device, and restore missing bytes from elsewhere"
         );
         Self::because(path, ErrorKind::Writeback { at: 0, len, errno }, text)
+    }
+
+    /// Returns the error of a medium whose own buffers were not flushed after a range was persisted.
+    #[cold]
+    pub(super) fn unflushed(path: &Path, Unflushed { path: attribute, answer, errno }: &Unflushed) -> Self {
+        let text = format!(
+            "was persisted, but the medium's own buffers were not flushed: {attribute}: {answer}; flush them as root, or rely \
+             on the stored energy of the persistence domain"
+        );
+        let error = Self::because(path, ErrorKind::NotFlushed, text);
+        match errno {
+            Some(errno) => error.numbered(*errno),
+            None => error,
+        }
     }
 
     /// Returns the path of the file.

@@ -10,13 +10,13 @@
 //! registry.
 //!
 //! # What may run in the handler
-//! It interrupts any code at any place, so it loads and stores atomics and makes system calls: `fstat`, `fstatfs`, `pread`,
-//! `pwrite`, `fallocate`, `mmap`, `munlock`, `sigaction`, `pthread_sigmask`, `raise`. On Linux `mmap` and `munlock` are the
-//! system calls alone (glibc `sysdeps/unix/sysv/linux/mmap64.c`; musl `src/mman/mmap.c` waits only for threads that give
-//! back their stack).
+//! It interrupts any code at any place, so it loads and stores atomics and makes system calls: `mmap`, `munlock`, `madvise`,
+//! `sigaction`, `raise`. On Linux the first two are only the system calls (glibc `sysdeps/unix/sysv/linux/mmap64.c`; musl
+//! `src/mman/mmap.c` waits only for threads that give back their stack). Why the access failed is found out later, by the
+//! first caller that gets the failure.
 
-use super::latch::{Failure, Latch};
-use super::system::files;
+use super::Error;
+use super::latch::{Access, Latch};
 use crate::process::Process;
 use alloc::boxed::Box;
 use core::ffi::c_void;
@@ -24,14 +24,10 @@ use core::iter;
 use core::mem::MaybeUninit;
 use core::ptr::{self, NonNull, from_ref, null, null_mut};
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use core::sync::atomic::{
-    AtomicBool, AtomicI32, AtomicPtr, AtomicU64, AtomicUsize, fence,
-};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicUsize, fence};
 use libc::{c_int, c_short, siginfo_t};
-use rustix::fs::{FallocateFlags, FileType};
-use rustix::io::Errno;
 use std::io;
-use std::os::fd::{BorrowedFd, RawFd};
+use std::path::Path;
 use std::sync::OnceLock;
 
 /// The process has a handler of SIGBUS that serves the mappings of this crate.
@@ -64,26 +60,28 @@ impl FaultHandler {
     /// mapping. Zeros take the place of all its bytes, for every thread, and every call that can fail returns the failure
     /// until the file is opened anew: [`ErrorKind::Poisoned`](super::ErrorKind::Poisoned),
     /// [`Shorter`](super::ErrorKind::Shorter), [`NoSpace`](super::ErrorKind::NoSpace), or
-    /// [`Os`](super::ErrorKind::Os) for an access whose cause is gone, as in a file that was cut and made longer again. Ask
-    /// [`check`](super::DaxView::check) before relying on what was loaded.
+    /// [`Os`](super::ErrorKind::Os) where the file shows no reason, as after a refusal by a quota or by copy on write, or in a
+    /// file that was cut and made longer again. Ask [`check`](super::DaxView::check) before relying on what was loaded.
     ///
     /// Any other SIGBUS goes to the handler that was installed before, and to the kernel without one. A thread that blocks
     /// SIGBUS is ended by the kernel. A program that installs another handler later must call this one.
     ///
     /// # Errors
-    /// Those of `sigaction(2)`; [`io::ErrorKind::Unsupported`] on architectures on which it was not tried, which are all but
-    /// x86, Arm, 64-bit RISC-V and little-endian POWER.
-    pub fn install() -> io::Result<Self> {
+    /// Those of `sigaction(2)`; [`ErrorKind::Unsupported`](super::ErrorKind::Unsupported) on architectures on which it was not
+    /// tried, which are all but x86, Arm, 64-bit RISC-V and little-endian POWER.
+    pub fn install() -> Result<Self, Error> {
         static OUTCOME: OnceLock<Result<(), i32>> = OnceLock::new();
 
+        let path = Path::new("SIGBUS");
         if !TRIED {
             let why = "the handler of SIGBUS was not tried on this architecture; read by calls instead (PreadFile)";
-            return Err(io::Error::new(io::ErrorKind::Unsupported, why));
+            return Err(Error::unsupported(path, why));
         }
         let replaced = OUTCOME.get_or_init(|| {
             replace().map_err(|error| error.raw_os_error().unwrap_or(libc::EINVAL))
         });
-        replaced.map_err(io::Error::from_raw_os_error)?;
+        replaced
+            .map_err(|errno| Error::os(path, "sigaction", &io::Error::from_raw_os_error(errno)))?;
         Ok(Self(()))
     }
 }
@@ -111,11 +109,7 @@ struct Entry {
     len: AtomicUsize,
     /// The process that has the mapping: a forked child has the entry and not the mapping, and other memory there.
     owner: AtomicUsize,
-    fd: AtomicI32,
-    /// The mapping's place in the file, in bytes.
-    offset: AtomicU64,
     is_writable: AtomicBool,
-    is_alone: AtomicBool,
     latch: AtomicPtr<Latch>,
     older: AtomicPtr<Entry>,
 }
@@ -128,10 +122,7 @@ impl Entry {
             start: AtomicUsize::new(0),
             len: AtomicUsize::new(0),
             owner: AtomicUsize::new(0),
-            fd: AtomicI32::new(-1),
-            offset: AtomicU64::new(0),
             is_writable: AtomicBool::new(false),
-            is_alone: AtomicBool::new(false),
             latch: AtomicPtr::new(null_mut()),
             older: AtomicPtr::new(null_mut()),
         }
@@ -165,10 +156,7 @@ impl Entry {
             start,
             len,
             at: address.wrapping_sub(start),
-            fd: self.fd.load(Relaxed),
-            offset: self.offset.load(Relaxed),
             is_writable: self.is_writable.load(Relaxed),
-            is_alone: self.is_alone.load(Relaxed),
             latch: self.latch.load(Relaxed),
         };
         // The mapping of the access cannot end meanwhile. An entry that changes is that of another one.
@@ -189,28 +177,24 @@ fn entries() -> impl Iterator<Item = &'static Entry> {
 pub(super) struct Registered(&'static Entry);
 
 impl Registered {
-    /// Registers a mapping of whole pages of a file.
+    /// Registers a mapping of whole pages.
     ///
     /// # Safety
     /// Until the value is dropped
-    /// 1. the `len` bytes from `base` on are a mapping of this part of the file, over which zeros may be mapped at any time:
-    ///    no code makes a reference to them except to atomic words, or callers have vouched for its end;
-    /// 2. the latch stays where it is, and the file open.
+    /// 1. zeros may be mapped over the `len` bytes from `base` on at any time: no code makes a reference to them except to
+    ///    atomic words, or callers have vouched for its end;
+    /// 2. the latch stays where it is.
     pub(super) unsafe fn new(
         base: NonNull<u8>,
         len: usize,
-        (fd, offset): (RawFd, u64),
-        (is_writable, is_alone): (bool, bool),
+        is_writable: bool,
         latch: &Latch,
     ) -> Self {
         let entry = entries().find(|entry| entry.take()).unwrap_or_else(Entry::add);
         entry.start.store(base.addr().get(), Relaxed);
         entry.len.store(len, Relaxed);
         entry.owner.store(Process::this().number(), Relaxed);
-        entry.fd.store(fd, Relaxed);
-        entry.offset.store(offset, Relaxed);
         entry.is_writable.store(is_writable, Relaxed);
-        entry.is_alone.store(is_alone, Relaxed);
         entry.latch.store(from_ref(latch).cast_mut(), Relaxed);
         entry.version.fetch_add(1, Release);
         Self(entry)
@@ -232,10 +216,7 @@ struct Found {
     len: usize,
     /// The place of the access.
     at: usize,
-    fd: RawFd,
-    offset: u64,
     is_writable: bool,
-    is_alone: bool,
     latch: *const Latch,
 }
 
@@ -247,83 +228,12 @@ impl Found {
     unsafe fn fail(&self, fault: &Fault) -> bool {
         // SAFETY: the latch lives as long as the mapping.
         if let Some(latch) = unsafe { self.latch.as_ref() } {
-            latch.set_by(|| self.reason(fault));
+            let Fault { is_memory_error, order, .. } = *fault;
+            latch.set_access(Access { at: self.at as u64, is_memory_error, order });
         }
         // SAFETY: (1) the registry has the mapping, whose owner has permitted it.
         unsafe { map_zeros(self.start, self.len, self.is_writable) }
     }
-
-    /// Returns the reason for which the page of the access is missing.
-    fn reason(&self, fault: &Fault) -> Failure {
-        let page = files::page_size();
-        // A huge page is aligned in memory, and the mapping need not be.
-        let extent = page.max(fault.extent);
-        let from = (self.start + self.at) / extent * extent;
-        let end = from.saturating_add(extent).min(self.start + self.len);
-        let at = from.saturating_sub(self.start);
-        let len = (end - self.start - at) as u64;
-        let (at, place) = (at as u64, self.offset + (self.at - self.at % page) as u64);
-        let poisoned = Failure::Poisoned { at, len };
-        // SAFETY: the file is open as long as the mapping is there.
-        let fd = unsafe { BorrowedFd::borrow_raw(self.fd) };
-        let Ok(found) = rustix::fs::fstat(fd) else { return Failure::Access { at } };
-        if fault.is_memory_error {
-            return poisoned;
-        }
-        if FileType::from_raw_mode(found.st_mode) != FileType::RegularFile {
-            return Failure::Access { at };
-        }
-        let size = u64::try_from(found.st_size).unwrap_or(0);
-        if size <= place {
-            return Failure::Cut { size, needed: self.offset + self.len as u64 };
-        }
-        if is_unreadable(fd, place, page) {
-            return poisoned;
-        }
-        let refused =
-            if self.is_writable { refusal(fd, place, page, self.is_alone) } else { full(fd) };
-        match refused {
-            Some(errno) => Failure::Refused { at, errno: errno.raw_os_error() },
-            None => Failure::Access { at },
-        }
-    }
-}
-
-/// Returns true if the medium has lost bytes of a page of the file.
-fn is_unreadable(fd: BorrowedFd<'_>, place: u64, page: usize) -> bool {
-    // In pieces: the stack of a handler is small.
-    let mut piece = [0; 512];
-    (place..place + page as u64).step_by(piece.len()).any(|at| {
-        matches!(
-            rustix::io::pread(fd, &mut piece, at),
-            Err(Errno::IO | Errno::FAULT | Errno::HWPOISON)
-        )
-    })
-}
-
-/// Returns the error with which the file system refuses a store to a page that can be read: it asks for the block of a hole,
-/// and where copy on write needs a new one, writes a byte as it is. Only an owner alone may do that: it could undo a store of
-/// another process.
-fn refusal(fd: BorrowedFd<'_>, place: u64, page: usize, is_alone: bool) -> Option<Errno> {
-    let asked = rustix::fs::fallocate(fd, FallocateFlags::KEEP_SIZE, place, page as u64);
-    let mut byte = [0];
-    match asked {
-        Err(errno @ (Errno::NOSPC | Errno::DQUOT)) => Some(errno),
-        _ if is_alone => {
-            let written = rustix::io::pread(fd, &mut byte, place)
-                .and_then(|_read| rustix::io::pwrite(fd, &byte, place));
-            // hugetlbfs has no writes.
-            written.err().filter(|errno| *errno != Errno::INVAL)
-        }
-        _ => full(fd),
-    }
-}
-
-/// Returns the error of a file system that reports no free block.
-fn full(fd: BorrowedFd<'_>) -> Option<Errno> {
-    let system = rustix::fs::fstatfs(fd).ok()?;
-    // One without a limit reports no blocks at all.
-    (system.f_blocks > 0 && system.f_bavail == 0).then_some(Errno::NOSPC)
 }
 
 /// Maps zeros in place of a mapping. Returns false if there is no memory for that.
@@ -354,8 +264,8 @@ unsafe fn map_zeros(start: usize, len: usize, is_writable: bool) -> bool {
 struct Fault {
     address: usize,
     is_memory_error: bool,
-    /// The number of bytes around the address that are bad.
-    extent: usize,
+    /// The number of bytes around the address that are bad, as a power of two.
+    order: u8,
 }
 
 /// The beginning of the kernel's description of a fault (`include/uapi/asm-generic/siginfo.h`). All architectures lay
@@ -370,17 +280,16 @@ struct SignalInfo {
 
 /// Returns the fault of a signal with this code (sigaction(2), "SIGBUS").
 fn fault_of(code: c_int, address: usize, lsb: c_short) -> Option<Fault> {
-    let (is_memory_error, lsb) = match code {
+    let (is_memory_error, order) = match code {
         libc::BUS_ADRERR => (false, 0),
         // A memory error on arm64 that firmware does not handle (`arch/arm64/mm/fault.c`, `do_sea`). If the CPU does not
         // report the address, it is 0, at which no mapping is.
         libc::BUS_OBJERR if cfg!(target_arch = "aarch64") => (true, 0),
         // Filled for this code alone.
-        libc::BUS_MCEERR_AR => (true, u32::try_from(lsb).unwrap_or(0)),
+        libc::BUS_MCEERR_AR => (true, u8::try_from(lsb).unwrap_or(0)),
         _ => return None,
     };
-    let extent = 1_usize.checked_shl(lsb).unwrap_or(1);
-    Some(Fault { address, is_memory_error, extent })
+    Some(Fault { address, is_memory_error, order })
 }
 
 extern "C" fn on_sigbus(_: c_int, info: *mut siginfo_t, context: *mut c_void) {
@@ -528,16 +437,16 @@ mod tests {
     #[test]
     fn a_signal_of_an_access_is_a_fault_of_the_bytes_that_the_kernel_gives() {
         for (code, lsb, expected) in [
-            (libc::BUS_ADRERR, 12, Some((false, 1))),
-            (libc::BUS_MCEERR_AR, 21, Some((true, 1 << 21))),
-            (libc::BUS_MCEERR_AR, -1, Some((true, 1))),
-            (libc::BUS_OBJERR, 12, cfg!(target_arch = "aarch64").then_some((true, 1))),
+            (libc::BUS_ADRERR, 12, Some((false, 0))),
+            (libc::BUS_MCEERR_AR, 21, Some((true, 21))),
+            (libc::BUS_MCEERR_AR, -1, Some((true, 0))),
+            (libc::BUS_OBJERR, 12, cfg!(target_arch = "aarch64").then_some((true, 0))),
             (libc::BUS_ADRALN, 0, None),
             (libc::BUS_MCEERR_AO, 12, None),
             (libc::SI_USER, 12, None),
         ] {
             let fault = fault_of(code, 0x5000, lsb);
-            let described = fault.as_ref().map(|fault| (fault.is_memory_error, fault.extent));
+            let described = fault.as_ref().map(|fault| (fault.is_memory_error, fault.order));
             assert_eq!(described, expected, "code {code}");
             assert!(fault.is_none_or(|fault| fault.address == 0x5000));
         }

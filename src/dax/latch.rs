@@ -6,13 +6,13 @@
 //! is reported once to each open file (`lib/errseq.c`), does not name its pages, and a second try that succeeds proves
 //! nothing ("fsync failures", LWN 752063, 2018).
 
+use super::system::files;
 use super::{Error, ErrorKind};
 use crate::medium::words::AtomicU64;
 use alloc::format;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
-use core::sync::atomic::{AtomicI32, AtomicU32};
-use std::io;
 use std::path::Path;
+use std::sync::OnceLock;
 
 /// An event that ends the use of a mapping. Offsets are in bytes of the mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,12 +21,25 @@ pub(super) enum Failure {
     Writeback { at: u64, len: u64, errno: i32 },
     /// The file ended before its mapping. It had `size` bytes of `needed`.
     Cut { size: u64, needed: u64 },
+    /// The system did not tell the length of the file, which may have been cut.
+    Unmeasured { errno: i32 },
     /// The medium has lost these bytes.
     Poisoned { at: u64, len: u64 },
-    /// The file system refused a store to the page there, which can be read.
-    Refused { at: u64, errno: i32 },
-    /// An access failed for another reason. A file that was cut and made longer again is one.
-    Access { at: u64 },
+    /// The file system has no room for a store to the page there.
+    NoSpace { at: u64 },
+    /// An access failed for a reason that is not known.
+    Access(Access),
+}
+
+/// An access that failed, as a signal describes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Access {
+    /// The place of the access, in bytes of the mapping.
+    pub(super) at: u64,
+    /// True if the kernel reports a memory error: the bytes are lost.
+    pub(super) is_memory_error: bool,
+    /// The size of the bad bytes around the address, as a power of two.
+    pub(super) order: u8,
 }
 
 impl Failure {
@@ -41,19 +54,25 @@ impl Failure {
                 let text = format!("was cut to {size} bytes while it was open; {FIND_CUTTER}");
                 Error::because(path, ErrorKind::Shorter { size, needed }, text)
             }
-            Self::Poisoned { at, len } => Error::new(path, ErrorKind::Poisoned { at, len }),
-            Self::Refused { at, errno } => {
-                let error = io::Error::from_raw_os_error(errno);
-                Error::os(path, "a store to the mapping", &error).about(|text| {
-                    format!("a store at offset {at} was refused: {text}; then open it anew")
+            Self::Unmeasured { errno } => {
+                Error::os(path, files::METADATA, &std::io::Error::from_raw_os_error(errno)).about(|text| {
+                    format!("{text}; its length after the last write-back is not known, so open the file anew")
                 })
             }
-            Self::Access { at } => {
+            Self::Poisoned { at, len } => Error::new(path, ErrorKind::Poisoned { at, len }),
+            Self::NoSpace { at } => {
+                let text = format!(
+                    "a store at offset {at} of the mapping was refused: its file system has no space (df -h); free some, \
+                     and open the file anew"
+                );
+                Error::because(path, ErrorKind::NoSpace { len: 0 }, text)
+            }
+            Self::Access(Access { at, .. }) => {
                 let kind = ErrorKind::Os { call: "an access to the mapping", errno: EFAULT };
                 let text = format!(
-                    "an access at offset {at} of the mapping failed, and later nothing was wrong with it; look for the cause \
-                     in the kernel's log (dmesg), and open the file anew; if the file was cut and made longer again, \
-                     {FIND_CUTTER}"
+                    "an access at offset {at} of the mapping failed, and the file can be read there; its file system had no \
+                     space or no quota left for a store (df -h, quota -v): free some, and open the file anew; or the file was \
+                     cut and made longer again: {FIND_CUTTER}"
                 );
                 Error::because(path, kind, text)
             }
@@ -66,114 +85,106 @@ const FIND_CUTTER: &str = "find the program that cuts it, and bring the file bac
 /// `EFAULT`, which is 14 on every system.
 const EFAULT: i32 = 14;
 
-/// The first failure, if there was one. It is set without a lock or an allocation, since the handler of SIGBUS does so.
+/// The first failure, if there was one. A handler of SIGBUS can set it: that takes one store.
 #[derive(Debug, Default)]
 pub(super) struct Latch {
-    /// [`OPEN`], [`SETTING`] or the failure's variant.
-    state: AtomicU32,
-    errno: AtomicI32,
-    numbers: [AtomicU64; 2],
+    /// [`OPEN`], [`FAILED`], or an access that failed.
+    word: AtomicU64,
+    /// The failure, if the word is [`FAILED`]; the reason, once it was found, if the word is an access.
+    failure: OnceLock<Failure>,
 }
 
-const OPEN: u32 = 0;
-const SETTING: u32 = 1;
-const WRITEBACK: u32 = 2;
-const CUT: u32 = 3;
-const POISONED: u32 = 4;
-const REFUSED: u32 = 5;
-const ACCESS: u32 = 6;
+const OPEN: u64 = 0;
+const FAILED: u64 = 1;
+/// The bits of the word of an access: this one, that of a memory error, six of the order, and the place in words.
+const ACCESS: u64 = 2;
+const MEMORY_ERROR: u64 = 4;
+const ORDER: u32 = 3;
+const PLACE: u32 = 9;
 
 impl Latch {
     /// Returns true once there is a failure. It costs one load.
     #[inline]
     pub(super) fn is_set(&self) -> bool {
-        self.state.load(Relaxed) != OPEN
+        self.word.load(Relaxed) != OPEN
     }
 
     /// Keeps a failure, unless there is one.
     #[cold]
     pub(super) fn set(&self, failure: Failure) {
-        self.set_by(|| failure);
+        let _is_later = self.failure.set(failure);
+        let _is_later = self.word.compare_exchange(OPEN, FAILED, SeqCst, Relaxed);
     }
 
-    /// Keeps a failure that is found out only then, unless there is one. From before that on no store is acknowledged.
-    #[cold]
-    pub(super) fn set_by(&self, find_out: impl FnOnce() -> Failure) {
-        if self.state.compare_exchange(OPEN, SETTING, SeqCst, Relaxed).is_err() {
-            return;
-        }
-        let (state, numbers, errno) = match find_out() {
-            Failure::Writeback { at, len, errno } => (WRITEBACK, [at, len], errno),
-            Failure::Cut { size, needed } => (CUT, [size, needed], 0),
-            Failure::Poisoned { at, len } => (POISONED, [at, len], 0),
-            Failure::Refused { at, errno } => (REFUSED, [at, 0], errno),
-            Failure::Access { at } => (ACCESS, [at, 0], 0),
-        };
-        self.errno.store(errno, Relaxed);
-        self.numbers[0].store(numbers[0], Relaxed);
-        self.numbers[1].store(numbers[1], Relaxed);
-        self.state.store(state, Release);
+    /// Keeps an access that failed, unless there is a failure. A signal handler may call it.
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux has the handler"))]
+    pub(super) fn set_access(&self, access: Access) {
+        let Access { at, is_memory_error, order } = access;
+        let flags = ACCESS | if is_memory_error { MEMORY_ERROR } else { 0 };
+        let word = flags | u64::from(order & 63) << ORDER | (at / 8) << PLACE;
+        let _is_later = self.word.compare_exchange(OPEN, word, Release, Relaxed);
     }
 
-    /// Returns the failure. Waits for another thread that is about to set it: no signal interrupts that in the handler of SIGBUS.
+    /// Returns the failure. `find_out` returns the reason of an access that failed, and is called once.
     #[cold]
-    pub(super) fn failure(&self) -> Option<Failure> {
-        let mut state = self.state.load(Acquire);
-        while state == SETTING {
-            std::thread::yield_now();
-            state = self.state.load(Acquire);
-        }
-        let [first, second] =
-            [&self.numbers[0], &self.numbers[1]].map(|number| number.load(Relaxed));
-        Some(match state {
-            WRITEBACK => {
-                Failure::Writeback { at: first, len: second, errno: self.errno.load(Relaxed) }
+    pub(super) fn failure(&self, find_out: impl FnOnce(Access) -> Failure) -> Option<Failure> {
+        match self.word.load(Acquire) {
+            OPEN => None,
+            FAILED => self.failure.get().copied(),
+            word => {
+                let access = Access {
+                    at: (word >> PLACE) * 8,
+                    is_memory_error: word & MEMORY_ERROR != 0,
+                    order: (word >> ORDER & 63) as u8,
+                };
+                Some(*self.failure.get_or_init(|| find_out(access)))
             }
-            CUT => Failure::Cut { size: first, needed: second },
-            POISONED => Failure::Poisoned { at: first, len: second },
-            REFUSED => Failure::Refused { at: first, errno: self.errno.load(Relaxed) },
-            ACCESS => Failure::Access { at: first },
-            _ => return None,
-        })
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Failure, Latch};
+    use super::{Access, Failure, Latch};
     use std::thread;
+
+    const ACCESS: Access = Access { at: 4096, is_memory_error: true, order: 21 };
+    const FOUND: Failure = Failure::Poisoned { at: 0, len: 2 << 20 };
+
+    fn failure(latch: &Latch) -> Option<Failure> {
+        latch.failure(|access| {
+            assert_eq!(access, ACCESS);
+            FOUND
+        })
+    }
 
     #[test]
     fn the_first_failure_stays() {
         let failures = [
             Failure::Writeback { at: 1, len: 2, errno: 5 },
             Failure::Cut { size: 3, needed: 4 },
-            Failure::Poisoned { at: 5, len: 6 },
-            Failure::Refused { at: 7, errno: 28 },
-            Failure::Access { at: 8 },
+            Failure::Unmeasured { errno: 116 },
+            Failure::NoSpace { at: 7 },
         ];
         for first in failures {
             let latch = Latch::default();
-            assert!(!latch.is_set() && latch.failure().is_none());
+            assert!(!latch.is_set() && failure(&latch).is_none());
             latch.set(first);
-            for later in failures {
-                latch.set(later);
-            }
+            latch.set_access(ACCESS);
+            failures.into_iter().for_each(|later| latch.set(later));
             assert!(latch.is_set());
-            assert_eq!(latch.failure(), Some(first));
+            assert_eq!(failure(&latch), Some(first));
         }
     }
 
-    /// The handler of SIGBUS writes a byte as it was, to learn why a store failed: one that another thread stores meanwhile
-    /// may be undone, and must not be acknowledged.
     #[test]
-    fn a_failure_is_seen_before_its_reason_is_found_out() {
-        let (latch, failure) = (Latch::default(), Failure::Access { at: 1 });
-        latch.set_by(|| {
-            assert!(latch.is_set());
-            failure
-        });
-        assert_eq!(latch.failure(), Some(failure));
+    fn the_reason_of_an_access_is_found_out_once() {
+        let latch = Latch::default();
+        latch.set_access(ACCESS);
+        latch.set_access(Access { at: 8, is_memory_error: false, order: 0 });
+        assert!(latch.is_set());
+        assert_eq!(failure(&latch), Some(FOUND));
+        assert_eq!(latch.failure(|_| unreachable!()), Some(FOUND));
     }
 
     #[test]
@@ -181,9 +192,8 @@ mod tests {
         for _ in 0..if cfg!(miri) { 10 } else { 1000 } {
             let latch = Latch::default();
             let fail = |number| {
-                let failure = Failure::Writeback { at: number, len: number, errno: 5 };
-                latch.set(failure);
-                latch.failure()
+                latch.set(Failure::Writeback { at: number, len: number, errno: 5 });
+                failure(&latch)
             };
             let seen = thread::scope(|scope| {
                 [1, 2]

@@ -4,6 +4,7 @@
 
 use super::error::{Error, ErrorKind};
 use crate::process::Process;
+use crate::system::calls::uninterrupted;
 use core::ops::Deref;
 use std::fs::{File, TryLockError};
 use std::path::Path;
@@ -79,8 +80,8 @@ impl OpenFile {
     /// loaded machine, so callers must expect the error anyway. And each locked file would cost the whole bound.
     pub(super) fn take(&mut self, path: &Path, lock: Lock) -> Result<(), Error> {
         let taken = match lock {
-            Lock::Exclusive => self.file.try_lock(),
-            Lock::Shared => self.file.try_lock_shared(),
+            Lock::Exclusive => uninterrupted(|| self.file.try_lock()),
+            Lock::Shared => uninterrupted(|| self.file.try_lock_shared()),
             Lock::Off => Ok(()),
         };
         taken.map_err(|error| match error {

@@ -13,8 +13,6 @@ use super::rounds::Rounds;
 use super::system::files;
 use crate::medium::words::{self, AtomicU64, WORD};
 use alloc::boxed::Box;
-#[cfg(target_os = "linux")]
-use alloc::format;
 use alloc::string::String;
 use core::fmt::Debug;
 use core::ops::Range;
@@ -24,7 +22,7 @@ use core::sync::atomic::Ordering::{self, Acquire, Relaxed, SeqCst};
 use core::sync::atomic::fence;
 use std::io;
 #[cfg(target_os = "linux")]
-use {super::faults::Registered, std::os::fd::RawFd};
+use super::faults::Registered;
 
 /// The owner of the mapped pages. It keeps the bytes in place until it is dropped, and has the operating system write
 /// them back.
@@ -48,13 +46,6 @@ pub(super) struct Unflushed {
     pub(super) answer: String,
     /// The number of the error, if writing failed.
     pub(super) errno: Option<i32>,
-}
-
-#[cfg(target_os = "linux")]
-impl From<Unflushed> for io::Error {
-    fn from(Unflushed { path, answer, .. }: Unflushed) -> Self {
-        Self::new(io::ErrorKind::Unsupported, format!("{path}: {answer}"))
-    }
 }
 
 /// A shared mapping of a part of a file. It can be read. Its owner knows if it can be written.
@@ -98,20 +89,15 @@ impl Mapping {
     }
 
     /// Has an access that raises SIGBUS fail the mapping, where a handler is installed. `len` is the length of its whole
-    /// pages, and `file` the descriptor with the place of the mapping in the file.
+    /// pages.
     ///
     /// # Safety
-    /// 1. The pages are mapped until the value is dropped, and the file is open until then.
+    /// 1. The pages are mapped until the value is dropped.
     #[cfg(target_os = "linux")]
-    pub(super) unsafe fn register(
-        mut self,
-        len: usize,
-        file: (RawFd, u64),
-        rights: (bool, bool),
-    ) -> Self {
+    pub(super) unsafe fn register(mut self, len: usize, is_writable: bool) -> Self {
         // SAFETY: (1) the bytes are mapped as long as the pages are, all references here are to atomic words, and
-        // `DaxView::as_slice` has its callers vouch for the rest; (2) the latch is boxed; the caller's duty (1).
-        let registered = unsafe { Registered::new(self.base, len, file, rights, &self.latch) };
+        // `DaxView::as_slice` has its callers vouch for the rest; (2) the latch is boxed.
+        let registered = unsafe { Registered::new(self.base, len, is_writable, &self.latch) };
         self.registered = Some(registered);
         self
     }

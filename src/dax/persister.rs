@@ -7,13 +7,15 @@ use super::latch::Failure;
 use super::mapping::{Mapping, Pages, Unflushed};
 use super::options::method_of;
 use super::system::{DeepFlush, Host};
-use super::{Guarantee, Writeback};
+use super::{Error, Guarantee, Writeback};
 use crate::arch::Unsupported;
 use crate::cache::Cache;
 use crate::medium::Granularity;
+use alloc::format;
 use core::ops::Range;
 use core::ptr::NonNull;
 use std::io;
+use std::path::PathBuf;
 
 /// A mapping of the program's own, and the way to make its bytes persistent. The program maps and unmaps it, and keeps the
 /// lock and the descriptor of the file.
@@ -98,7 +100,8 @@ impl Persister {
     /// Makes a range of the mapping persistent, as [`DaxView::persist`](super::DaxView::persist) does.
     ///
     /// # Errors
-    /// By pages that of `msync`: after the first one each call returns it. A file that was cut is not noticed.
+    /// By pages [`ErrorKind::Writeback`](super::ErrorKind::Writeback): after the first one each call returns it. Its path is
+    /// the place of the mapping. A file that was cut is not noticed.
     ///
     /// # Panics
     /// If the range is out of range, or ends before it starts.
@@ -107,7 +110,7 @@ impl Persister {
     /// By lines one instruction a line and a fence; by pages an `msync` of the pages that the range touches.
     #[inline]
     #[track_caller]
-    pub fn persist(&self, range: Range<u64>) -> io::Result<()> {
+    pub fn persist(&self, range: Range<u64>) -> Result<(), Error> {
         let range = self.mapping.checked_range(&range);
         match self.writeback {
             Writeback::Lines(cache) => self.persist_lines(&range, cache),
@@ -121,8 +124,9 @@ impl Persister {
     /// [`DaxView::deep_persist`](super::DaxView::deep_persist) does.
     ///
     /// # Errors
-    /// As [`persist`](Self::persist). On device DAX [`io::ErrorKind::Unsupported`] with the attribute of the region, if it is
-    /// missing, has another value than 0 and 1, or cannot be read or written. The lines were written back all the same.
+    /// As [`persist`](Self::persist). On device DAX [`ErrorKind::NotFlushed`](super::ErrorKind::NotFlushed) with the attribute
+    /// of the region, if it is missing, has another value than 0 and 1, or cannot be read or written. The lines were written
+    /// back all the same.
     ///
     /// # Panics
     /// As [`persist`](Self::persist).
@@ -131,13 +135,13 @@ impl Persister {
     /// As [`persist`](Self::persist), and an `msync` or some files of `/sys`.
     #[doc(alias("pmem_deep_persist", "pmem2_deep_flush"))]
     #[track_caller]
-    pub fn deep_persist(&self, range: Range<u64>) -> io::Result<()> {
+    pub fn deep_persist(&self, range: Range<u64>) -> Result<(), Error> {
         let range = self.mapping.checked_range(&range);
         if let Some(cache) = self.cache() {
             self.persist_lines(&range, cache);
         }
         if !range.is_empty() {
-            self.mapping.flush_medium(range)?;
+            self.mapping.flush_medium(range).map_err(|why| Error::unflushed(&self.path(), &why))?;
         }
         self.ask()
     }
@@ -154,16 +158,20 @@ impl Persister {
     }
 
     #[inline]
-    fn ask(&self) -> io::Result<()> {
-        if self.mapping.latch().is_set() { Err(self.failed()) } else { Ok(()) }
+    fn ask(&self) -> Result<(), Error> {
+        if self.mapping.latch().is_set() { self.failed() } else { Ok(()) }
     }
 
     #[cold]
-    fn failed(&self) -> io::Error {
-        match self.mapping.latch().failure() {
-            Some(Failure::Writeback { errno, .. }) => io::Error::from_raw_os_error(errno),
-            _ => io::ErrorKind::Other.into(),
-        }
+    fn failed(&self) -> Result<(), Error> {
+        // It is not registered, so no access fails it.
+        let failure = self.mapping.latch().failure(Failure::Access);
+        failure.map_or(Ok(()), |failure| Err(failure.error(&self.path())))
+    }
+
+    /// Returns the name that errors have for the mapping.
+    fn path(&self) -> PathBuf {
+        format!("the mapping at {:p}", self.mapping.base()).into()
     }
 }
 

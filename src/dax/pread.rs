@@ -4,6 +4,7 @@ use super::latch::Failure;
 use super::system::files;
 use super::{DaxView, Error, ErrorKind};
 use crate::medium::Readable;
+use crate::system::calls::uninterrupted;
 use core::sync::atomic::Ordering;
 use rustix::io::Errno;
 use std::fs::File;
@@ -48,7 +49,7 @@ impl PreadFile {
     /// [`ErrorKind::Os`], if the file's length cannot be asked for.
     pub fn new(file: File, offset: u64) -> Result<Self, Error> {
         let path = files::name_of(&file);
-        let found = file.metadata().map_err(|error| Error::os(&path, files::METADATA, &error))?;
+        let found = uninterrupted(|| file.metadata()).map_err(|error| Error::os(&path, files::METADATA, &error))?;
         if !found.is_file() {
             return Err(Error::unsupported(&path, "cannot be read by calls; map it"));
         }

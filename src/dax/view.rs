@@ -2,12 +2,12 @@
 
 use super::latch::Failure;
 use super::lock::{Lock, OpenFile};
-use super::mapping::{Mapping, Unflushed};
-use super::system::{self, files};
-use super::{Batch, Error, ErrorKind, Guarantee, Placement, Writeback};
+use super::mapping::Mapping;
+use super::system::{self, Mapped, files};
+use super::{Batch, Error, Guarantee, Placement, Writeback};
 use crate::cache::Cache;
 use crate::medium::{Granularity, Readable};
-use alloc::format;
+use crate::system::calls::uninterrupted;
 use core::any::Any;
 use core::ops::Range;
 use core::sync::atomic::{Ordering, fence};
@@ -393,7 +393,7 @@ impl DaxView {
         self.ask()?;
         if !range.is_empty() {
             let flushed = self.mapping.flush_medium(range);
-            flushed.map_err(|why| self.unflushed(&why))?;
+            flushed.map_err(|why| Error::unflushed(&self.path, &why))?;
             self.notice_cut();
         }
         self.ask()
@@ -481,19 +481,6 @@ impl DaxView {
         self.ask()
     }
 
-    #[cold]
-    fn unflushed(&self, Unflushed { path, answer, errno }: &Unflushed) -> Error {
-        let text = format!(
-            "was persisted, but the medium's own buffers were not flushed: {path}: {answer}; flush them as root, or rely on \
-             the stored energy of the persistence domain"
-        );
-        let error = Error::because(&self.path, ErrorKind::NotFlushed, text);
-        match errno {
-            Some(errno) => error.numbered(*errno),
-            None => error,
-        }
-    }
-
     fn require_pages(&self) -> Result<(), Error> {
         if self.refuses_pages {
             return Err(Error::unsupported(
@@ -509,13 +496,13 @@ impl DaxView {
     /// the system clears these bytes instead of writing them.
     fn notice_cut(&self) {
         let needed = self.offset.saturating_add(self.len());
-        // A device has no length.
-        if let Ok(found) = self.file.metadata()
-            && found.is_file()
-            && found.len() < needed
-        {
-            self.mapping.latch().set(Failure::Cut { size: found.len(), needed });
-        }
+        let failure = match uninterrupted(|| self.file.metadata()) {
+            // A device has no length.
+            Ok(found) if !found.is_file() || found.len() >= needed => return,
+            Ok(found) => Failure::Cut { size: found.len(), needed },
+            Err(error) => Failure::Unmeasured { errno: files::number(&error) },
+        };
+        self.mapping.latch().set(failure);
     }
 
     /// Returns the failure of the mapping, if there was one.
@@ -526,7 +513,9 @@ impl DaxView {
 
     #[cold]
     fn failed(&self) -> Result<(), Error> {
-        let failure = self.mapping.latch().failure();
+        let address = self.mapping.base().addr().get() as u64;
+        let mapped = Mapped { address, offset: self.offset, len: self.len() };
+        let failure = self.mapping.latch().failure(|access| system::reason(&self.file, &mapped, access));
         failure.map_or(Ok(()), |failure| Err(failure.error(&self.path)))
     }
 

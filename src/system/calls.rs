@@ -1,4 +1,5 @@
-//! The operating systems with files here, and the calls by which bytes stored in a mapped file become durable there.
+//! The operating systems with files here, the calls by which bytes stored in a mapped file become durable there, and calls
+//! that a signal interrupts.
 
 /// An operating system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,5 +26,47 @@ impl System {
             other => (other, "the system's own sync calls"),
         };
         Self { name, persists_by }
+    }
+}
+
+/// An error that can be that of a call which a signal has interrupted.
+#[cfg(feature = "dax")]
+pub(crate) trait Interruption {
+    /// Returns true if it is: the call has done nothing.
+    fn is_interruption(&self) -> bool;
+}
+
+#[cfg(feature = "dax")]
+impl Interruption for std::io::Error {
+    fn is_interruption(&self) -> bool {
+        self.kind() == std::io::ErrorKind::Interrupted
+    }
+}
+
+#[cfg(feature = "dax")]
+impl Interruption for std::fs::TryLockError {
+    fn is_interruption(&self) -> bool {
+        matches!(self, Self::Error(error) if error.is_interruption())
+    }
+}
+
+#[cfg(all(feature = "dax", target_os = "linux"))]
+impl Interruption for rustix::io::Errno {
+    fn is_interruption(&self) -> bool {
+        *self == Self::INTR
+    }
+}
+
+/// Makes a call of the system, and makes it again while a signal interrupts it, as the standard library does. The stop of a
+/// process, a debugger and a timer interrupt calls, and on FUSE and NFS nearly any of them.
+#[cfg(feature = "dax")]
+pub(crate) fn uninterrupted<T, E: Interruption>(
+    mut call: impl FnMut() -> Result<T, E>,
+) -> Result<T, E> {
+    loop {
+        match call() {
+            Err(error) if error.is_interruption() => {}
+            done => return done,
+        }
     }
 }

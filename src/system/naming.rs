@@ -8,6 +8,7 @@
 //!
 //! A kernel, a file system or a filter of system calls can be without any of them. None replaces a file that was there.
 
+use super::calls::uninterrupted;
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 use std::fs::{self, File};
@@ -17,7 +18,7 @@ use std::path::Path;
 /// Creates an empty file, with mode 0600.
 pub(crate) fn create_exclusively(path: &Path) -> Result<File, Errno> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR).map(File::from)
+    uninterrupted(|| rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)).map(File::from)
 }
 
 /// Gives a file another name.

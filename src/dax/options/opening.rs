@@ -56,7 +56,7 @@ impl Options {
         let mapped_len = self.mapped_len(path, &facts)?;
         let (guarantee, writeback) = self.choose(path, &facts)?;
         file::fill(path, file, len, writeback)?;
-        let plan = self.plan(file, Access::ReadAndWrite, mapped_len, writeback);
+        let plan = self.plan(Access::ReadAndWrite, mapped_len, writeback);
         Ok(Mapped { mapping: system::map(path, file, &plan, &guarantee)?, writeback, guarantee })
     }
 
@@ -124,7 +124,7 @@ impl Options {
             file::make_durable(path, &file, facts, writeback, access)?;
         }
         let mapping =
-            system::map(path, &file, &self.plan(&file, access, len, writeback), &guarantee)?;
+            system::map(path, &file, &self.plan(access, len, writeback), &guarantee)?;
         let mapped = Mapped { mapping, writeback, guarantee };
         Ok(DaxView { refuses_pages, ..self.view_of(path, file, mapped) })
     }
@@ -134,10 +134,9 @@ impl Options {
         file::mapped_len(path, part, self.offset, self.len)
     }
 
-    fn plan(&self, file: &OpenFile, access: Access, len: usize, writeback: Writeback) -> Plan {
+    fn plan(&self, access: Access, len: usize, writeback: Writeback) -> Plan {
         let Self { offset, populate, .. } = *self;
-        let is_alone = file.lock() == Lock::Exclusive;
-        Plan { offset, len, access, is_alone, writeback, populate }
+        Plan { offset, len, access, writeback, populate }
     }
 
     fn view_of(&self, path: &Path, file: OpenFile, mapped: Mapped) -> DaxView {

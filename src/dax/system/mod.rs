@@ -17,12 +17,12 @@ pub(super) mod other;
 #[cfg(target_os = "linux")]
 pub(super) use linux::{
     DeepFlush, Facts, Linux as Host, PERSISTS_VIEWS, ask, ask_directory, bad_blocks, conclude,
-    files, is_device, map, placement, write_zeros,
+    files, is_device, map, placement, reason, write_zeros,
 };
 #[cfg(not(target_os = "linux"))]
 pub(super) use other::{
     self as files, Facts, PERSISTS_VIEWS, ask, ask_directory, conclude, is_device, map, placement,
-    write_zeros,
+    reason, write_zeros,
 };
 
 use super::Writeback;
@@ -48,9 +48,16 @@ pub(super) struct Plan {
     /// The length of the mapping in bytes.
     pub(super) len: usize,
     pub(super) access: Access,
-    /// True if no other process stores to the file, by the lock that this one holds.
-    pub(super) is_alone: bool,
     pub(super) writeback: Writeback,
     /// True if every page is made accessible at once.
     pub(super) populate: bool,
+}
+
+/// The place of a mapping in memory and in its file, in bytes.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux has the handler"))]
+pub(super) struct Mapped {
+    pub(super) address: u64,
+    pub(super) offset: u64,
+    pub(super) len: u64,
 }

@@ -8,15 +8,16 @@
     reason = "on Linux these can fail, and have facts"
 )]
 
-use super::{Access, Plan};
+use super::{Access, Mapped, Plan};
 use crate::cache::Cache;
 use crate::dax::Guarantee;
 use crate::dax::error::{Error, ErrorKind};
+use crate::dax::latch::{Access as FailedAccess, Failure};
 use crate::dax::lock::OpenFile;
 use crate::dax::mapping::{Mapping, Pages};
 use crate::medium::Granularity;
 use crate::survival::Backing;
-use crate::system::calls::System;
+use crate::system::calls::{System, uninterrupted};
 use crate::system::tree::{Evidence, Unknown};
 use alloc::borrow::Cow;
 use alloc::format;
@@ -53,8 +54,13 @@ impl Facts {
     }
 }
 
+/// No access fails without ending the process here.
+pub(in crate::dax) const fn reason(_: &File, _: &Mapped, access: FailedAccess) -> Failure {
+    Failure::Access(access)
+}
+
 pub(in crate::dax) fn ask(path: &Path, file: &File, _: Option<Cache>) -> Result<Facts, Error> {
-    let metadata = file.metadata().map_err(|error| Error::os(path, METADATA, &error))?;
+    let metadata = uninterrupted(|| file.metadata()).map_err(|error| Error::os(path, METADATA, &error))?;
     if !metadata.is_file() {
         return Err(Error::new(path, ErrorKind::NotAFile));
     }

@@ -8,6 +8,7 @@ use super::reach::Reach;
 use crate::aliasing::{self, Aliasing};
 use crate::arch::native;
 use crate::cache::Cache;
+use crate::system::calls::uninterrupted;
 use crate::cpu;
 use crate::dax::error::{Error, ErrorKind};
 use crate::system::backing::device_dax::Device;
@@ -57,7 +58,7 @@ impl Facts {
 /// Asks about an open file, which must be a regular one or a device of device DAX. `cache` is not aimed yet; it is `None`
 /// if this CPU writes nothing back.
 pub(in crate::dax) fn ask(path: &Path, file: &File, cache: Option<Cache>) -> Result<Facts, Error> {
-    let status = file.metadata().map_err(|error| Error::os(path, files::METADATA, &error))?;
+    let status = uninterrupted(|| file.metadata()).map_err(|error| Error::os(path, files::METADATA, &error))?;
     let kind = status.file_type();
     if kind.is_file() {
         return ask_file(path, file, &status, cache);
@@ -75,7 +76,8 @@ pub(in crate::dax) fn ask(path: &Path, file: &File, cache: Option<Cache>) -> Res
 
 /// Returns the inode's DAX attribute; `None` if the kernel, its file system or a filter of system calls does not tell it.
 pub(super) fn dax_attribute(file: impl AsFd) -> Option<bool> {
-    let status = rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::TYPE).ok()?;
+    let asked = || rustix::fs::statx(&file, c"", AtFlags::EMPTY_PATH, StatxFlags::TYPE);
+    let status = uninterrupted(asked).ok()?;
     let is_told = status.stx_attributes_mask.contains(StatxAttributes::DAX);
     is_told.then(|| status.stx_attributes.contains(StatxAttributes::DAX))
 }
@@ -87,7 +89,7 @@ fn ask_file(
     cache: Option<Cache>,
 ) -> Result<Facts, Error> {
     let file_system =
-        rustix::fs::fstatfs(file).map_err(|errno| Error::os(path, "fstatfs", &errno.into()))?;
+        uninterrupted(|| rustix::fs::fstatfs(file)).map_err(|errno| Error::os(path, "fstatfs", &errno.into()))?;
     let (tree, page) = (Tree::host(), rustix::param::page_size());
     let alignment = alignment(&file_system, page as u64);
     let asked = Asked {
@@ -116,7 +118,7 @@ fn ask_file(
 fn may_be_of_a_lower_layer(file: &File) -> bool {
     let is_for_reading =
         rustix::fs::fcntl_getfl(file).is_ok_and(|flags| flags & OFlags::RWMODE == OFlags::RDONLY);
-    let is_mounted_so = rustix::fs::fstatvfs(file)
+    let is_mounted_so = uninterrupted(|| rustix::fs::fstatvfs(file))
         .is_ok_and(|status| status.f_flag.contains(StatVfsMountFlags::RDONLY));
     is_for_reading && !is_mounted_so
 }
@@ -149,16 +151,14 @@ pub(in crate::dax) fn ask_directory(
     cache: Option<Cache>,
 ) -> Result<Facts, Error> {
     let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
-    let unnamed =
-        rustix::fs::openat(directory, c".", flags, Mode::RUSR | Mode::WUSR).map_err(|errno| {
-            match errno {
-                Errno::OPNOTSUPP => Error::unsupported(
-                    path,
-                    "this file system has no unnamed files to try with; name a file in it",
-                ),
-                errno => Error::os(path, "open", &errno.into()),
-            }
-        })?;
+    let open = || rustix::fs::openat(directory, c".", flags, Mode::RUSR | Mode::WUSR);
+    let unnamed = uninterrupted(open).map_err(|errno| match errno {
+        Errno::OPNOTSUPP => Error::unsupported(
+            path,
+            "this file system has no unnamed files to try with; name a file in it",
+        ),
+        errno => Error::os(path, "open", &errno.into()),
+    })?;
     Ok(Facts { has_name: true, ..ask(path, &unnamed.into(), cache)? })
 }
 

@@ -9,6 +9,7 @@
 //! FIEMAP is an `ioctl` over a structure with a variable tail, which libc and rustix do not wrap.
 
 use crate::system::backing::mounts::Mount;
+use crate::system::calls::uninterrupted;
 use crate::system::tree::Unknown;
 use alloc::vec::Vec;
 use rustix::io::Errno;
@@ -193,6 +194,10 @@ fn judge(at: u64, extent: &Extent) -> Option<Unwritten> {
 
 /// Returns the next extents, after the file was synced, so that it knows of all blocks.
 fn extents_from(file: impl AsFd, start: u64, length: u64) -> Result<Vec<Extent>, Errno> {
+    uninterrupted(|| ask_extents(&file, start, length))
+}
+
+fn ask_extents(file: impl AsFd, start: u64, length: u64) -> Result<Vec<Extent>, Errno> {
     let mut fiemap = Fiemap {
         start,
         length,

@@ -6,6 +6,7 @@ pub(in crate::dax) use super::new_file::NewFile;
 
 use crate::dax::error::Error;
 use crate::dax::system::Access;
+use crate::system::calls::uninterrupted;
 use crate::system::limits;
 use alloc::format;
 use core::ops::Range;
@@ -38,7 +39,7 @@ pub(in crate::dax) fn page_size() -> usize {
 /// Opens a file without a name in a directory, with mode 0600. It is gone when it is closed, unless it gets a name.
 pub(super) fn unnamed_in(directory: &Path) -> io::Result<File> {
     let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
-    Ok(rustix::fs::open(directory, flags, Mode::RUSR | Mode::WUSR)?.into())
+    Ok(uninterrupted(|| rustix::fs::open(directory, flags, Mode::RUSR | Mode::WUSR))?.into())
 }
 
 /// Opens a file; not what a symbolic link leads to.
@@ -48,13 +49,13 @@ pub(in crate::dax) fn open(path: &Path, access: Access) -> io::Result<File> {
         Access::ReadAndWrite => OFlags::RDWR,
     };
     let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    Ok(rustix::fs::open(path, access | flags, Mode::empty())?.into())
+    Ok(uninterrupted(|| rustix::fs::open(path, access | flags, Mode::empty()))?.into())
 }
 
 /// Opens a file or a directory to look at it.
 pub(in crate::dax) fn open_to_look(path: &Path) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
+    Ok(uninterrupted(|| rustix::fs::open(path, flags, Mode::empty()))?.into())
 }
 
 /// Returns the name that the system has for an open file.
@@ -136,7 +137,10 @@ fn check_limit(len: u64) -> io::Result<()> {
 /// Reserves space for these bytes. The file keeps its length.
 fn reserve(file: &File, range: &Range<u64>) -> io::Result<()> {
     let len = range.end - range.start;
-    match rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, range.start, len) {
+    let reserved = uninterrupted(|| {
+        rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, range.start, len)
+    });
+    match reserved {
         Err(errno @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG)) => Err(errno.into()),
         // A reservation is a hint; the writes find out what it could not do.
         _ => Ok(()),
@@ -154,7 +158,9 @@ pub(in crate::dax) fn touch(file: impl AsFd) {
 /// Makes the name of a file durable, if this user may read the directory, and the file system syncs directories.
 pub(in crate::dax) fn persist_name(path: &Path) -> Result<(), Error> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let directory = match rustix::fs::open(directory_of(path), flags, Mode::empty()) {
+    let opened =
+        uninterrupted(|| rustix::fs::open(directory_of(path), flags, Mode::empty()));
+    let directory = match opened {
         Err(Errno::ACCESS | Errno::PERM) => return Ok(()),
         Err(errno) => return Err(Error::os(path, "open of its directory", &errno.into())),
         Ok(directory) => File::from(directory),

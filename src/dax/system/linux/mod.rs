@@ -8,6 +8,7 @@
 //! | `extents` | the file's blocks, by FIEMAP |
 //! | `meaning` | what each error of the system means, and what to do about it |
 //! | `mapping` | `mmap` and `msync` |
+//! | `reason` | why an access to a mapping failed |
 //! | `placement`, `bad_blocks` | physical places, and the kernel's list of what is bad there |
 
 mod ask;
@@ -23,6 +24,7 @@ mod meaning;
 mod new_file;
 mod placement;
 mod reach;
+mod reason;
 #[cfg(test)]
 mod tests;
 
@@ -31,6 +33,7 @@ pub(in crate::dax) use bad_blocks::bad_blocks;
 pub(in crate::dax) use device::DeepFlush;
 pub(in crate::dax) use files::write_zeros;
 pub(in crate::dax) use placement::placement;
+pub(in crate::dax) use reason::reason;
 
 use super::{Access, Plan};
 use crate::dax::Guarantee;

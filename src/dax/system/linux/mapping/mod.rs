@@ -12,6 +12,7 @@ use crate::dax::system::{Access, Plan};
 use crate::dax::{Guarantee, Writeback};
 use crate::process::Process;
 use crate::survival::Backing;
+use crate::system::calls::uninterrupted;
 use core::ffi::c_void;
 use core::ops::Range;
 use core::ptr::{NonNull, null_mut};
@@ -19,7 +20,7 @@ use folios::Folios;
 use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, MsyncFlags, ProtFlags};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// The path of stores to the medium.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +71,6 @@ pub(super) fn new(
     let of_mmap = |errno| ("mmap", errno);
     let len = whole_units(plan.len, guarantee.alignment).map_err(of_mmap)?;
     let file = rustix::io::fcntl_dupfd_cloexec(fd, 0).map_err(|errno| ("fcntl", errno))?;
-    let (raw, is_writable) = (file.as_raw_fd(), plan.access == Access::ReadAndWrite);
     let base = map(fd, plan, len).map_err(of_mmap)?;
     let mut mapped = Mapped {
         base,
@@ -94,8 +94,8 @@ pub(super) fn new(
     // SAFETY: (1) it was mapped so just now, by whole pages, and is unmapped when `mapped` is dropped; (2) mappings
     // begin at a page; (3) no other code knows of it.
     let mapping = unsafe { Mapping::new(base, plan.len, mapped) };
-    // SAFETY: (1) as above; `mapped` has the file.
-    Ok(unsafe { mapping.register(len, (raw, plan.offset), (is_writable, plan.is_alone)) })
+    // SAFETY: (1) as above.
+    Ok(unsafe { mapping.register(len, plan.access == Access::ReadAndWrite) })
 }
 
 /// Gives the kernel advice about a range of a mapping that was made here, which changes no byte. A kernel that does not
@@ -159,7 +159,7 @@ impl Pages for Mapped {
             return Ok(());
         }
         if self.access == Access::Read {
-            return rustix::fs::fdatasync(&self.file).map_err(io::Error::from);
+            return uninterrupted(|| rustix::fs::fdatasync(&self.file)).map_err(io::Error::from);
         }
         let (file, start) = (self.file.as_fd(), self.base.as_ptr().wrapping_add(range.start));
         let seen = self.folios.as_ref().and_then(|folios| folios.seen_before(file, &range));
@@ -242,7 +242,9 @@ fn reason_of_msync(error: Errno) -> io::Error {
 pub(super) unsafe fn sync(start: *mut u8, len: usize, page: usize) -> io::Result<()> {
     let before = start.addr() % page;
     let first_page = start.wrapping_sub(before).cast();
-    // SAFETY: the caller's duty (1); msync changes no byte.
-    unsafe { rustix::mm::msync(first_page, before.saturating_add(len), MsyncFlags::SYNC) }
-        .map_err(reason_of_msync)
+    uninterrupted(|| {
+        // SAFETY: the caller's duty (1); msync changes no byte.
+        unsafe { rustix::mm::msync(first_page, before.saturating_add(len), MsyncFlags::SYNC) }
+            .map_err(reason_of_msync)
+    })
 }

@@ -53,34 +53,3 @@ pub(crate) const WHOLE_CACHE_IN_A_DRIVER: &str = if IS_LINUX {
 } else {
     "in ring 0: whole_cache (feature `privileged`), on all CPUs"
 };
-
-#[cfg(feature = "std")]
-const IS_X86: bool = cfg!(any(target_arch = "x86_64", target_arch = "x86"));
-
-/// Where Linux knows no persistent memory (its `Documentation/admin-guide/kernel-parameters.txt`, `memmap`, which is of x86
-/// alone; `Documentation/devicetree/bindings/pmem/pmem-region.txt`).
-#[cfg(feature = "std")]
-pub(crate) const SET_RAM_ASIDE: &str = if IS_X86 {
-    "persist files by msync or fsync; for tests set RAM aside (memmap=SIZE!START on the kernel's command line)"
-} else {
-    "persist files by msync or fsync; for tests set RAM aside (a node pmem-region in the device tree)"
-};
-
-/// Where a file is not on such memory.
-#[cfg(all(feature = "dax", target_os = "linux"))]
-pub(crate) const USE_MEMORY: &str = if IS_X86 {
-    "use a file on persistent memory, or on RAM set aside as such (memmap=SIZE!START), which a power loss erases"
-} else if cfg!(any(target_arch = "aarch64", target_arch = "riscv64")) {
-    "use a file on persistent memory, or on RAM set aside as such (a node pmem-region in the device tree), which a power \
-     loss erases"
-} else {
-    "use a file on persistent memory"
-};
-
-/// Where Linux has no bus of such memory.
-#[cfg(feature = "std")]
-pub(crate) const LOAD_DRIVERS: &str = if IS_X86 {
-    "load the kernel's nvdimm drivers (nfit, nd_e820, virtio_pmem)"
-} else {
-    "load the kernel's nvdimm drivers (nfit or of_pmem, on PowerPC papr_scm, virtio_pmem)"
-};

@@ -7,8 +7,8 @@ use super::{DaxView, Error, ErrorKind, Options, Writeback, file};
 use crate::cache::Cache;
 use crate::cache::copy::{Copier, Destination};
 use crate::medium::words::WORD;
-use crate::system::calls::uninterrupted;
 use crate::medium::{Granularity, Medium, Readable, WriterLock};
+use crate::system::calls::uninterrupted;
 use alloc::boxed::Box;
 use alloc::format;
 use core::any::Any;
@@ -439,7 +439,8 @@ impl DaxFile {
     /// Returns the length of the file, which is at least that of its mapping.
     fn size_of_file(&self) -> Result<u64, Error> {
         let DaxView { path, file, offset, .. } = &self.view;
-        let metadata = uninterrupted(|| file.metadata()).map_err(|error| Error::os(path, files::METADATA, &error))?;
+        let metadata = uninterrupted(|| file.metadata())
+            .map_err(|error| Error::os(path, files::METADATA, &error))?;
         let (size, needed) = (metadata.len(), offset + self.view.len());
         if size < needed {
             return Err(Error::new(path, ErrorKind::Shorter { size, needed }));

@@ -207,7 +207,10 @@ impl Error {
 
     /// Returns the error of a medium whose own buffers were not flushed after a range was persisted.
     #[cold]
-    pub(super) fn unflushed(path: &Path, Unflushed { path: attribute, answer, errno }: &Unflushed) -> Self {
+    pub(super) fn unflushed(
+        path: &Path,
+        Unflushed { path: attribute, answer, errno }: &Unflushed,
+    ) -> Self {
         let text = format!(
             "was persisted, but the medium's own buffers were not flushed: {attribute}: {answer}; flush them as root, or rely \
              on the stored energy of the persistence domain"

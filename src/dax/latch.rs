@@ -171,7 +171,9 @@ mod tests {
             assert!(!latch.is_set() && failure(&latch).is_none());
             latch.set(first);
             latch.set_access(ACCESS);
-            failures.into_iter().for_each(|later| latch.set(later));
+            for later in failures {
+                latch.set(later);
+            }
             assert!(latch.is_set());
             assert_eq!(failure(&latch), Some(first));
         }

@@ -8,6 +8,8 @@
 //! its mapping, or a page with a media error, ends the process by a signal or an exception. That is not undefined
 //! behaviour, and the documentation of [`DaxFile`](super::DaxFile) says so.
 
+#[cfg(target_os = "linux")]
+use super::faults::Registered;
 use super::latch::{Failure, Latch};
 use super::rounds::Rounds;
 use super::system::files;
@@ -21,8 +23,6 @@ use core::slice;
 use core::sync::atomic::Ordering::{self, Acquire, Relaxed, SeqCst};
 use core::sync::atomic::fence;
 use std::io;
-#[cfg(target_os = "linux")]
-use super::faults::Registered;
 
 /// The owner of the mapped pages. It keeps the bytes in place until it is dropped, and has the operating system write
 /// them back.

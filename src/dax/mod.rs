@@ -184,4 +184,15 @@ mod tests {
         #[cfg(target_os = "linux")]
         is_send_sync::<(BadBlocks, FaultHandler, Persister, PreadFile)>();
     }
+
+    #[test]
+    fn each_error_of_this_module_can_be_boxed() {
+        use crate::survival::{Statement, Survival};
+        use crate::system::tree::Unknown;
+
+        fn is_error<E: core::error::Error + Send + Sync + 'static>() {}
+        is_error::<Error>();
+        is_error::<Unknown>();
+        is_error::<Statement<Survival>>();
+    }
 }

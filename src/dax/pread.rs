@@ -49,7 +49,8 @@ impl PreadFile {
     /// [`ErrorKind::Os`], if the file's length cannot be asked for.
     pub fn new(file: File, offset: u64) -> Result<Self, Error> {
         let path = files::name_of(&file);
-        let found = uninterrupted(|| file.metadata()).map_err(|error| Error::os(&path, files::METADATA, &error))?;
+        let found = uninterrupted(|| file.metadata())
+            .map_err(|error| Error::os(&path, files::METADATA, &error))?;
         if !found.is_file() {
             return Err(Error::unsupported(&path, "cannot be read by calls; map it"));
         }

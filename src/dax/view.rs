@@ -515,7 +515,8 @@ impl DaxView {
     fn failed(&self) -> Result<(), Error> {
         let address = self.mapping.base().addr().get() as u64;
         let mapped = Mapped { address, offset: self.offset, len: self.len() };
-        let failure = self.mapping.latch().failure(|access| system::reason(&self.file, &mapped, access));
+        let failure =
+            self.mapping.latch().failure(|access| system::reason(&self.file, &mapped, access));
         failure.map_or(Ok(()), |failure| Err(failure.error(&self.path)))
     }
 

@@ -181,6 +181,16 @@ pub struct Statement<T> {
     pub certainty: Certainty,
 }
 
+/// The answer in words, and its source.
+impl<T> core::fmt::Display for Statement<T> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{} ({})", self.text, self.source)
+    }
+}
+
+/// A statement is the error of a requirement that it does not meet.
+impl<T: core::fmt::Debug> core::error::Error for Statement<T> {}
+
 impl<T> Statement<T> {
     pub(crate) const fn documented(answer: T, text: &'static str, source: &'static str) -> Self {
         Self { answer, text, source, certainty: Certainty::Documented }

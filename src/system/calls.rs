@@ -70,3 +70,36 @@ pub(crate) fn uninterrupted<T, E: Interruption>(
         }
     }
 }
+
+#[cfg(test)]
+#[cfg(feature = "dax")]
+mod tests {
+    use super::{Interruption, uninterrupted};
+    use std::fs::TryLockError;
+    use std::io;
+
+    fn is_repeated<E: Interruption>(interrupted: impl Fn() -> E, other: impl Fn() -> E) {
+        let mut calls = 0;
+        let done = uninterrupted(|| {
+            calls += 1;
+            if calls < 3 { Err(interrupted()) } else { Ok(calls) }
+        });
+        assert!(done.is_ok_and(|calls| calls == 3));
+        let mut calls = 0;
+        let failed: Result<(), E> = uninterrupted(|| {
+            calls += 1;
+            Err(other())
+        });
+        assert!(failed.is_err_and(|error| !error.is_interruption()) && calls == 1);
+    }
+
+    #[test]
+    fn an_interrupted_call_is_made_again_and_a_failed_one_is_not() {
+        let [interrupted, failed] = [io::ErrorKind::Interrupted, io::ErrorKind::Other]
+            .map(|kind| move || io::Error::from(kind));
+        is_repeated(interrupted, failed);
+        is_repeated(|| TryLockError::Error(interrupted()), || TryLockError::WouldBlock);
+        #[cfg(target_os = "linux")]
+        is_repeated(|| rustix::io::Errno::INTR, || rustix::io::Errno::IO);
+    }
+}

@@ -50,6 +50,8 @@ impl core::fmt::Display for Unknown {
     }
 }
 
+impl core::error::Error for Unknown {}
+
 /// Serializes the number, or the object with the reason why it is missing.
 #[cfg(feature = "serde")]
 pub(crate) fn number_or_reason<S: serde::Serializer>(

@@ -123,8 +123,7 @@ impl Options {
         if !refuses_pages {
             file::make_durable(path, &file, facts, writeback, access)?;
         }
-        let mapping =
-            system::map(path, &file, &self.plan(access, len, writeback), &guarantee)?;
+        let mapping = system::map(path, &file, &self.plan(access, len, writeback), &guarantee)?;
         let mapped = Mapped { mapping, writeback, guarantee };
         Ok(DaxView { refuses_pages, ..self.view_of(path, file, mapped) })
     }

@@ -60,7 +60,8 @@ pub(in crate::dax) const fn reason(_: &File, _: &Mapped, access: FailedAccess) -
 }
 
 pub(in crate::dax) fn ask(path: &Path, file: &File, _: Option<Cache>) -> Result<Facts, Error> {
-    let metadata = uninterrupted(|| file.metadata()).map_err(|error| Error::os(path, METADATA, &error))?;
+    let metadata =
+        uninterrupted(|| file.metadata()).map_err(|error| Error::os(path, METADATA, &error))?;
     if !metadata.is_file() {
         return Err(Error::new(path, ErrorKind::NotAFile));
     }
@@ -152,9 +153,22 @@ impl Pages for Mapped {
     }
 }
 
-/// Makes a file longer by zeros.
+/// Makes a file longer by zeros, which are written: a file system may give a length without blocks.
 pub(in crate::dax) fn write_zeros(file: &File, range: &Range<u64>) -> io::Result<()> {
-    file.set_len(range.end)
+    let zeros = alloc::vec![0; 1 << 20];
+    let mut at = range.start;
+    while at < range.end {
+        let rest = usize::try_from(range.end - at).unwrap_or(zeros.len());
+        at += write_at(file, zeros.get(..rest).unwrap_or(&zeros), at)? as u64;
+    }
+    Ok(())
+}
+
+fn write_at(file: &File, bytes: &[u8], at: u64) -> io::Result<usize> {
+    #[cfg(unix)]
+    return uninterrupted(|| std::os::unix::fs::FileExt::write_at(file, bytes, at));
+    #[cfg(windows)]
+    std::os::windows::fs::FileExt::seek_write(file, bytes, at)
 }
 
 pub(in crate::dax) fn placement(

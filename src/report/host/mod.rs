@@ -6,7 +6,6 @@ mod screen;
 
 use super::cpu::CpuReport;
 use crate::aliasing::{self, Aliasing};
-use crate::arch::advice::{LOAD_DRIVERS, SET_RAM_ASIDE};
 use crate::survival::{Backing, Domain};
 use crate::system::calls::System;
 use crate::system::tree::{Attribute, Tree};
@@ -184,3 +183,20 @@ fn regions_in(tree: &Tree) -> Result<Vec<PmemRegion>, Unknown> {
         Unknown::new(nvdimm::DEVICES, &missing.describe(), advice)
     })
 }
+
+const IS_X86: bool = cfg!(any(target_arch = "x86_64", target_arch = "x86"));
+
+/// Where Linux knows no persistent memory (its `Documentation/admin-guide/kernel-parameters.txt`, `memmap`, which only x86
+/// has; `Documentation/devicetree/bindings/pmem/pmem-region.txt`).
+const SET_RAM_ASIDE: &str = if IS_X86 {
+    "persist files by msync or fsync; for tests set RAM aside (memmap=SIZE!START on the kernel's command line)"
+} else {
+    "persist files by msync or fsync; for tests set RAM aside (a node pmem-region in the device tree)"
+};
+
+/// Where Linux has no bus of such memory.
+const LOAD_DRIVERS: &str = if IS_X86 {
+    "load the kernel's nvdimm drivers (nfit, nd_e820, virtio_pmem)"
+} else {
+    "load the kernel's nvdimm drivers (nfit or of_pmem, on PowerPC papr_scm, virtio_pmem)"
+};

@@ -8,11 +8,11 @@ use super::reach::Reach;
 use crate::aliasing::{self, Aliasing};
 use crate::arch::native;
 use crate::cache::Cache;
-use crate::system::calls::uninterrupted;
 use crate::cpu;
 use crate::dax::error::{Error, ErrorKind};
 use crate::system::backing::device_dax::Device;
 use crate::system::backing::mounts::mount_id;
+use crate::system::calls::uninterrupted;
 use crate::system::kernel;
 use crate::system::tree::Tree;
 use alloc::boxed::Box;
@@ -58,7 +58,8 @@ impl Facts {
 /// Asks about an open file, which must be a regular one or a device of device DAX. `cache` is not aimed yet; it is `None`
 /// if this CPU writes nothing back.
 pub(in crate::dax) fn ask(path: &Path, file: &File, cache: Option<Cache>) -> Result<Facts, Error> {
-    let status = uninterrupted(|| file.metadata()).map_err(|error| Error::os(path, files::METADATA, &error))?;
+    let status = uninterrupted(|| file.metadata())
+        .map_err(|error| Error::os(path, files::METADATA, &error))?;
     let kind = status.file_type();
     if kind.is_file() {
         return ask_file(path, file, &status, cache);
@@ -88,14 +89,14 @@ fn ask_file(
     status: &Metadata,
     cache: Option<Cache>,
 ) -> Result<Facts, Error> {
-    let file_system =
-        uninterrupted(|| rustix::fs::fstatfs(file)).map_err(|errno| Error::os(path, "fstatfs", &errno.into()))?;
+    let file_system = uninterrupted(|| rustix::fs::fstatfs(file))
+        .map_err(|errno| Error::os(path, "fstatfs", &errno.into()))?;
     let (tree, page) = (Tree::host(), rustix::param::page_size());
     let alignment = alignment(&file_system, page as u64);
     let asked = Asked {
         device: numbers(status.dev()),
         mount_id: mount_id(&tree, file),
-        magic: name_of(&file_system),
+        magic: file_system_of(&file_system),
         dax_attribute: dax_attribute(file),
         map_sync: map_sync(path, file, page)?,
         reach: Reach::of(cache),
@@ -190,15 +191,17 @@ fn aliases(tree: &Tree) -> bool {
 fn alignment(status: &StatFs, page: u64) -> u64 {
     // Of a type that differs from architecture to architecture, as the magic number is.
     let block = u64::try_from(status.f_bsize).unwrap_or_default();
-    let is_huge = name_of(status) == Some("hugetlbfs") && block.is_power_of_two();
+    let is_huge = file_system_of(status) == Some(HUGETLBFS) && block.is_power_of_two();
     if is_huge { block.max(page) } else { page }
 }
+
+pub(super) const HUGETLBFS: &str = "hugetlbfs";
 
 /// `include/uapi/linux/magic.h`; ext4 has that of ext2 too.
 const MAGIC: [(u32, &str); 16] = [
     (0x0102_1994, "tmpfs"),
     (0x8584_58f6, "ramfs"),
-    (0x9584_58f6, "hugetlbfs"),
+    (0x9584_58f6, HUGETLBFS),
     (0xef53, "ext4"),
     (0x5846_5342, "xfs"),
     (0x9123_683e, "btrfs"),
@@ -217,7 +220,7 @@ const MAGIC: [(u32, &str); 16] = [
 ];
 
 /// Returns the file system's name by its magic number.
-fn name_of(status: &StatFs) -> Option<&'static str> {
+pub(super) fn file_system_of(status: &StatFs) -> Option<&'static str> {
     // 32 bits, in a type that differs from architecture to architecture, with a sign on some.
     let magic = i128::from(status.f_type) & i128::from(u32::MAX);
     MAGIC.iter().find(|(number, _)| i128::from(*number) == magic).map(|(_, name)| *name)
@@ -237,7 +240,7 @@ fn map_sync(path: &Path, file: &File, page: usize) -> Result<Result<(), Errno>, 
 
 /// Refuses a file that cannot be mapped at all, as those of /proc. On hugetlbfs the question would need a huge page.
 fn require_mappable(path: &Path, file: &File, asked: &Asked) -> Result<(), Error> {
-    if asked.map_sync.is_ok() || asked.magic == Some("hugetlbfs") {
+    if asked.map_sync.is_ok() || asked.magic == Some(HUGETLBFS) {
         return Ok(());
     }
     mapping::probe(file.as_fd(), Kind::Shared, asked.page).map_err(|errno| unmapped(path, errno))

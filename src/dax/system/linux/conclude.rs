@@ -11,7 +11,6 @@
 //! persistent memory.
 
 use super::reach::{Reach, advice_to_reach, cannot_reach};
-use crate::arch::advice;
 use crate::dax::Guarantee;
 use crate::medium::Granularity;
 use crate::survival::Backing;
@@ -276,6 +275,16 @@ pub(super) fn claim(region: Option<&PmemRegion>, in_guest: bool) -> String {
 const ADVICE_VIRTIO: &str =
     "give the guest an emulated NVDIMM instead, if the host has real persistent memory";
 
+/// Where a file is not on persistent memory.
+const USE_MEMORY: &str = if cfg!(any(target_arch = "x86_64", target_arch = "x86")) {
+    "use a file on persistent memory, or on RAM set aside as such (memmap=SIZE!START), which a power loss erases"
+} else if cfg!(any(target_arch = "aarch64", target_arch = "riscv64")) {
+    "use a file on persistent memory, or on RAM set aside as such (a node pmem-region in the device tree), which a power \
+     loss erases"
+} else {
+    "use a file on persistent memory"
+};
+
 const ADVICE_UNLISTED: &str = "mount /proc and /sys, and in a chroot bind its directory on itself first (mount --bind DIR DIR), \
                                so that mountinfo lists it";
 
@@ -318,7 +327,7 @@ fn why_not_direct(asked: &Asked, mount: &Mount, disk: &Disk) -> (String, &'stati
     }
     match (file_system, region) {
         _ if is_ram(mount.keeper()) => {
-            (format!("{} is RAM of the kernel", mount.keeper()), advice::USE_MEMORY)
+            (format!("{} is RAM of the kernel", mount.keeper()), USE_MEMORY)
         }
         (_, Some(PmemRegion { domain: Domain::HostFlush, .. })) => {
             ("virtio-pmem reaches the host by flush requests only".to_string(), ADVICE_VIRTIO)
@@ -367,7 +376,7 @@ fn why_not_direct(asked: &Asked, mount: &Mount, disk: &Disk) -> (String, &'stati
                 "{file_system} is on a device that is not persistent memory: persist writes whole pages of the \
                  page cache to it"
             ),
-            if mount.options.is_empty() { ADVICE_UNLISTED } else { advice::USE_MEMORY },
+            if mount.options.is_empty() { ADVICE_UNLISTED } else { USE_MEMORY },
         ),
     }
 }

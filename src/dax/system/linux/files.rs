@@ -4,6 +4,7 @@
 pub(in crate::dax) use super::meaning::meaning;
 pub(in crate::dax) use super::new_file::NewFile;
 
+use super::ask::{HUGETLBFS, file_system_of};
 use crate::dax::error::Error;
 use crate::dax::system::Access;
 use crate::system::calls::uninterrupted;
@@ -114,6 +115,10 @@ pub(in crate::dax) fn is_without_syncs(errno: i32) -> bool {
 pub(in crate::dax) fn write_zeros(file: &File, range: &Range<u64>) -> io::Result<()> {
     check_limit(range.end)?;
     reserve(file, range)?;
+    // hugetlbfs has no writes, and its pages are zeros (`fs/hugetlbfs/inode.c`).
+    if rustix::fs::fstatfs(file).is_ok_and(|found| file_system_of(&found) == Some(HUGETLBFS)) {
+        return file.set_len(range.end);
+    }
     let zeros = alloc::vec![0; CHUNK];
     let mut at = range.start;
     while at < range.end {
@@ -137,9 +142,8 @@ fn check_limit(len: u64) -> io::Result<()> {
 /// Reserves space for these bytes. The file keeps its length.
 fn reserve(file: &File, range: &Range<u64>) -> io::Result<()> {
     let len = range.end - range.start;
-    let reserved = uninterrupted(|| {
-        rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, range.start, len)
-    });
+    let reserved =
+        uninterrupted(|| rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, range.start, len));
     match reserved {
         Err(errno @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG)) => Err(errno.into()),
         // A reservation is a hint; the writes find out what it could not do.
@@ -158,8 +162,7 @@ pub(in crate::dax) fn touch(file: impl AsFd) {
 /// Makes the name of a file durable, if this user may read the directory, and the file system syncs directories.
 pub(in crate::dax) fn persist_name(path: &Path) -> Result<(), Error> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let opened =
-        uninterrupted(|| rustix::fs::open(directory_of(path), flags, Mode::empty()));
+    let opened = uninterrupted(|| rustix::fs::open(directory_of(path), flags, Mode::empty()));
     let directory = match opened {
         Err(Errno::ACCESS | Errno::PERM) => return Ok(()),
         Err(errno) => return Err(Error::os(path, "open of its directory", &errno.into())),

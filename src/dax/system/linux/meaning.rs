@@ -4,6 +4,7 @@
 //! inodes of its file system.
 
 use super::NEWER;
+use super::ask::{HUGETLBFS, file_system_of};
 use super::files::directory_of;
 use crate::dax::error::ErrorKind;
 use crate::system::limits;
@@ -45,6 +46,11 @@ pub(in crate::dax) fn meaning(
         (Errno::NXIO | Errno::NODEV, "open") => {
             (ErrorKind::NotAFile, "is not a regular file; name one".into())
         }
+        (Errno::INVAL, "write" | "ftruncate" | "mmap") if is_on_huge_pages(path) => (
+            ErrorKind::InvalidInput,
+            "its file system has huge pages only; ask for a multiple of their size, mostly 2 MiB"
+                .into(),
+        ),
         (Errno::NODEV | Errno::INVAL | Errno::IO, "mmap") => (
             ErrorKind::Unsupported,
             "cannot be mapped: its file system refuses that; mount it with a page cache (FUSE without direct_io, 9p with \
@@ -92,6 +98,12 @@ fn action(errno: Errno, call: &str, error: &io::Error) -> Cow<'static, str> {
              vm.max_map_count)"
         }
         (Errno::NOMEM, _) => "the system has no memory left; free some",
+        (Errno::NOKEY, _) => {
+            "is encrypted, and its key is not there; unlock its directory (fscrypt unlock)"
+        }
+        (Errno::NOTCONN, _) => {
+            "the server of its file system has ended (FUSE); unmount that (fusermount3 -u), and mount it again"
+        }
         (Errno::AGAIN, "mmap") => {
             "more memory would be locked than the limit (ulimit -l); raise it"
         }
@@ -148,6 +160,13 @@ const ATTRIBUTES: [(StatxAttributes, &str, char); 2] = [
 
 /// Returns the fact and the action for an operation that is refused whatever the mode of the file.
 fn not_permitted(path: &Path, call: &str) -> Cow<'static, str> {
+    if path.to_string_lossy().starts_with("/memfd:") {
+        return format!(
+            "{call} is refused by a seal of the memfd (fcntl, F_GET_SEALS); make it without F_SEAL_WRITE, F_SEAL_GROW and \
+             F_SEAL_SHRINK, or view it"
+        )
+        .into();
+    }
     for (place, it) in [(path, "it"), (directory_of(path), "its directory")] {
         let asked = rustix::fs::statx(CWD, place, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty());
         let Ok(status) = asked else { continue };
@@ -166,6 +185,12 @@ fn not_permitted(path: &Path, call: &str) -> Cow<'static, str> {
          (seccomp, capabilities), and a security module (dmesg)"
     )
     .into()
+}
+
+/// Returns true for a file in hugetlbfs, or to be created there.
+fn is_on_huge_pages(path: &Path) -> bool {
+    rustix::fs::statfs(directory_of(path))
+        .is_ok_and(|found| file_system_of(&found) == Some(HUGETLBFS))
 }
 
 /// Returns the fact and the action where a file system has no room.

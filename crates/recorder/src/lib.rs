@@ -130,7 +130,7 @@
 //! | 8 | 5 | sequence number |
 //! | 13 | 3 | end of the records of the sub-buffer before, if the same opening wrote that; 0 if they fill it, or if this sub-buffer is the opening's first |
 //! | 16 | 8 | timestamp of its begin |
-//! | 24 | 8 | the wall clock then, counted from that of the opening |
+//! | 24 | 8 | the wall clock then; 0 if it was not known |
 //! | 32 | 8 | ticks per second of its timestamps |
 //! | 40 | 8 | events that the shard had lost before |
 //! | 48 | 8 | generation of the opening that wrote it |

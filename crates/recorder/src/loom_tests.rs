@@ -109,7 +109,7 @@ type One = Recorder<'static, SubBuffers>;
 
 /// A recorder of events with payloads of these lengths. The first one begins the first sub-buffer.
 fn with_events(lengths: &[usize]) -> Arc<One> {
-    let clock = Clock::from_function(|| 0, 1, 0);
+    let clock = Clock::from_function(|| 0, 1, || 0);
     let words = (0..=WORDS).map(|_| AtomicU64::new(0)).collect();
     let recorder = Recorder {
         medium: SubBuffers { words, persistent: Mutex::new(alloc::vec![0; WORDS]) },

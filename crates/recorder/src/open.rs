@@ -116,7 +116,7 @@ impl<'o> Options<'o> {
         events::check(self.events)?;
         let shards = Shards::take(self.cursors, geometry.shards)?;
         root::refuse_existing(medium, FORMAT)?;
-        let (identity, clock) = (self.identity, self.clock.at_opening());
+        let (identity, clock) = (self.identity, self.clock);
         let table = Table::of(self.events, identity);
         let description = Description::new(identity, geometry, self.mode, &clock, table);
         create(medium, &description, self.events).map_err(FormatError::Medium)?;
@@ -137,7 +137,7 @@ impl<'o> Options<'o> {
         // The first store comes after the last load that can end the process, by a media error.
         medium.check().map_err(FormatError::Medium)?;
         let generation = next_generation(found.generation, newest).ok_or(FormatError::WornOut)?;
-        let description = found.continued(generation, &self.clock.at_opening());
+        let description = found.continued(generation, &self.clock);
         // A process that ended before its fence may have left the last root in the caches alone, and the one before it is
         // overwritten next.
         loaded.root.restore(medium, FORMAT, loaded.is_damaged).map_err(FormatError::Medium)?;
@@ -147,12 +147,7 @@ impl<'o> Options<'o> {
     }
 
     fn geometry<E>(&self, size: u64) -> core::result::Result<Geometry, ErrorKind<E>> {
-        let sub_buffers = match self.sub_buffers {
-            Some(sub_buffers) => sub_buffers,
-            // A medium without space for two is refused as too short for two.
-            None => Geometry::fitting(self.shards, self.size, size).max(2),
-        };
-        let geometry = Geometry { shards: self.shards, sub_buffers, size: self.size };
+        let geometry = Geometry::chosen(self.shards, self.sub_buffers, self.size, size);
         if let Some(fault) = geometry.fault() {
             return Err(ErrorKind::Geometry(fault));
         }

@@ -3,6 +3,7 @@
 //! The state that changes with an event is private to the thread: its place in the medium, and the key of its
 //! tag. The medium gets one copy and one word, which is stored last.
 
+use super::clock::Pace;
 use super::cursor::Cursor;
 use super::format::{self, Description, Geometry, HEADER, Header, RECORD, SEQUENCES, TAGGED};
 use super::options::{Durability, Mode};
@@ -39,6 +40,8 @@ pub struct Writer<'r, M: Medium> {
     shard: u32,
     /// The size of a sub-buffer.
     size: u64,
+    /// Ticks.
+    second: u64,
     /// True while an event is recorded on this thread.
     is_busy: Cell<bool>,
     /// The key of the tags of this sub-buffer.
@@ -49,27 +52,39 @@ pub struct Writer<'r, M: Medium> {
     offset: Cell<u64>,
     /// The position of this sub-buffer.
     position: Cell<u64>,
+    /// The wall clock at the begin of this sub-buffer.
+    pace: Cell<Pace>,
+    /// The timestamp of the event for which the wall clock was asked last.
+    asked: Cell<u64>,
 }
 
 impl<'r, M: Medium> Writer<'r, M> {
     /// Continues after the events of the last owner.
     pub(super) fn new(recorder: &'r Recorder<'r, M>, shard: u32, cursor: &'r Cursor) -> Self {
         let size = u64::from(recorder.description.geometry().size);
+        let ticks_per_second = recorder.description.ticks_per_second;
         let writer = Self {
             recorder,
             cursor,
             shard,
             size,
+            second: ticks_per_second,
             is_busy: Cell::new(false),
             key: Cell::new(0),
             start: Cell::new(0),
             offset: Cell::new(size),
             position: Cell::new(0),
+            pace: Cell::new(Pace { ticks_per_second, timestamp: 0, wall: 0 }),
+            asked: Cell::new(0),
         };
         let (sequence, offset) = (cursor.head() / size, cursor.head() % size);
         // At the begin of a sub-buffer the next event begins it.
         if offset > 0 {
             writer.enter(sequence, offset);
+            let start = writer.start.get();
+            let [timestamp, wall] = [Header::TIMESTAMP, Header::WALL]
+                .map(|field| recorder.medium.load(start + field, Ordering::Relaxed));
+            writer.pace.set(Pace { ticks_per_second, timestamp, wall });
         }
         writer
     }
@@ -154,13 +169,21 @@ impl<'r, M: Medium> Writer<'r, M> {
     fn append(&self, timestamp: u64, id: u16, payload: &[u8]) -> Result<(), ErrorKind<M::Error>> {
         let room = self.size - self.offset.get();
         // A large sub-buffer has room for a longer payload than the field of the length can hold.
-        if format::record_len(payload.len()) > room || payload.len() > format::LONGEST {
-            return self.append_to_next(timestamp, id, payload);
+        let fits = format::record_len(payload.len()) <= room && payload.len() <= format::LONGEST;
+        if !fits || self.is_wall_due(timestamp) {
+            return self.append_to_next(timestamp, id, payload, fits);
         }
         self.append_here(timestamp, id, payload)
     }
 
-    /// Appends an event that does not fit this sub-buffer, or none.
+    /// Returns true a second after the wall clock was asked, and if the counter has restarted.
+    #[inline(always)]
+    fn is_wall_due(&self, timestamp: u64) -> bool {
+        timestamp.wrapping_sub(self.asked.get()) >= self.second
+    }
+
+    /// Appends an event that does not fit this sub-buffer, or before which the wall clock is asked. If that was set, a new
+    /// sub-buffer begins, unless the shard is full.
     #[cold]
     #[inline(never)]
     fn append_to_next(
@@ -168,7 +191,11 @@ impl<'r, M: Medium> Writer<'r, M> {
         timestamp: u64,
         id: u16,
         payload: &[u8],
+        fits: bool,
     ) -> Result<(), ErrorKind<M::Error>> {
+        if fits && !(self.is_wall_set(timestamp) && self.obstacle(self.next_sequence()).is_none()) {
+            return self.append_here(timestamp, id, payload);
+        }
         let written_back = self.next_sub_buffer(timestamp, payload.len())?;
         // The event is recorded even if a write-back has failed.
         self.append_here(timestamp, id, payload).and(written_back.map_err(medium_failed))
@@ -244,20 +271,14 @@ impl<'r, M: Medium> Writer<'r, M> {
         payload: usize,
     ) -> Result<Result<(), M::Error>, ErrorKind<M::Error>> {
         let Recorder { medium, description, durability, .. } = self.recorder;
-        let (geometry, cursor) = (description.geometry(), self.cursor);
-        let most = geometry.largest_payload();
+        let cursor = self.cursor;
+        let most = description.geometry().largest_payload();
         if payload > most {
             return Err(self.lose(ErrorKind::TooLong { len: payload, most }));
         }
-        let head = cursor.head();
-        let sequence = head.div_ceil(self.size);
-        if sequence >= SEQUENCES {
-            return Err(self.lose(FormatError::WornOut.into()));
-        }
-        let is_full = description.mode == Mode::Refuse
-            && sequence >= cursor.released() + u64::from(geometry.sub_buffers);
-        if is_full {
-            return Err(self.lose(ErrorKind::Full));
+        let (head, sequence) = (cursor.head(), self.next_sequence());
+        if let Some(why) = self.obstacle(sequence) {
+            return Err(self.lose(why));
         }
         let written_back = match durability {
             Durability::SubBuffer => self.write_back(head, head),
@@ -269,6 +290,29 @@ impl<'r, M: Medium> Writer<'r, M> {
         Ok(written_back.and(begun))
     }
 
+    /// Returns true if the wall clock was set since the begin of this sub-buffer, by a second or more.
+    fn is_wall_set(&self, timestamp: u64) -> bool {
+        self.asked.set(timestamp);
+        let (then, now) = (self.pace.get(), self.recorder.clock.pace());
+        let expected = if then.wall == 0 { 0 } else { then.wall_at(now.timestamp) };
+        now.wall != 0 && now.wall.abs_diff(expected) >= Pace::SECOND
+    }
+
+    fn next_sequence(&self) -> u64 {
+        self.cursor.head().div_ceil(self.size)
+    }
+
+    /// Returns the reason why a sub-buffer cannot be begun.
+    fn obstacle(&self, sequence: u64) -> Option<ErrorKind<M::Error>> {
+        let description = &self.recorder.description;
+        if sequence >= SEQUENCES {
+            return Some(FormatError::WornOut.into());
+        }
+        let is_full = description.mode == Mode::Refuse
+            && sequence >= self.cursor.released() + u64::from(description.sub_buffers);
+        is_full.then_some(ErrorKind::Full)
+    }
+
     /// Writes the header of a sub-buffer. From then on the earlier records of the slot do not verify.
     ///
     /// The header is persistent before the first record, or else a crash could lose all records with it. By pages the system
@@ -276,13 +320,14 @@ impl<'r, M: Medium> Writer<'r, M> {
     fn begin(&self, sequence: u64, timestamp: u64, end_before: u64) -> Result<(), M::Error> {
         let Recorder { medium, description, .. } = self.recorder;
         let Description { identity, generation, .. } = *description;
-        let pace = description.pace();
+        let pace = self.recorder.clock.pace();
+        let wall = if pace.wall == 0 { 0 } else { pace.wall_at(timestamp) };
         let header = Header {
             magic: Header::MAGIC,
             shard: self.shard,
             second_word: sequence | end_before << 40,
             timestamp,
-            wall: if pace.wall == 0 { 0 } else { pace.wall_at(timestamp) },
+            wall,
             ticks_per_second: pace.ticks_per_second,
             lost: self.cursor.lost(),
             generation,
@@ -294,6 +339,8 @@ impl<'r, M: Medium> Writer<'r, M> {
         medium.write(start, &header.sealed(identity));
         fence(Ordering::Release);
         self.enter(sequence, HEADER);
+        self.asked.set(timestamp);
+        self.pace.set(Pace { timestamp, wall, ..pace });
         match medium.granularity() {
             Granularity::Page(_) => Ok(()),
             Granularity::Byte | Granularity::Line(_) => medium.persist(start..start + HEADER),

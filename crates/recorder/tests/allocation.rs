@@ -63,7 +63,7 @@ fn a_recorder_lives_without_allocations() {
     ] {
         let words: Vec<AtomicU64> = (0..4096).map(|_| AtomicU64::new(0)).collect();
         let (events, refused) = without_memory(|| {
-            let clock = Clock::from_function(|| 7, 1000, 0);
+            let clock = Clock::from_function(|| 7, 1000, || 0);
             let options = || {
                 let options = Options::with_clock(Identity([4; 16]), clock).shards(2);
                 options.sub_buffers(2).sub_buffer_size(512).mode(mode).durability(durability)

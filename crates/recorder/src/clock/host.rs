@@ -1,6 +1,8 @@
 //! The clock of this machine.
 
-use super::{Clock, Pace, Read, TimeSource};
+#[cfg(all(target_arch = "x86_64", not(any(miri, cachemaint_loom))))]
+use super::together;
+use super::{Clock, Read, TimeSource};
 use cachemaint::family::{boot, clock};
 #[cfg(all(target_arch = "x86_64", target_os = "linux", not(any(miri, cachemaint_loom))))]
 use std::path::Path;
@@ -19,9 +21,9 @@ impl Clock {
     /// CPUs. A clock keeps a counter that leaves the list later.
     ///
     /// # Limits
-    /// A suspend can restart the time stamp counter: later times are wrong until the recording is opened again. Use
-    /// [`monotonic`](Self::monotonic) for a recording that stays open over a suspend. A frequency is not exact, above all a
-    /// measured one: times drift from the wall clock until the next opening.
+    /// A suspend can restart the time stamp counter: times within a second after it are wrong, and the order of events of
+    /// several shards. Use [`monotonic`](Self::monotonic) for a recording that stays open over a suspend. A frequency is not
+    /// exact, above all a measured one: times drift from the wall clock by up to a second.
     ///
     /// # Cost
     /// A measurement takes 20 ms. A timestamp costs one instruction, or a call if the system's clock is used.
@@ -40,21 +42,11 @@ impl Clock {
     pub fn monotonic() -> Self {
         let of =
             |creation| Self::of(Read::Monotonic(creation), TimeSource::Monotonic, 1_000_000_000);
-        clock::now().map_or_else(|| Self::from_function(|| 0, 1, 0), of)
+        clock::now().map_or_else(|| Self::from_function(|| 0, 1, || 0), of)
     }
 
     fn of(read: Read, source: TimeSource, ticks_per_second: u64) -> Self {
-        let pace = Pace { ticks_per_second, timestamp: 0, wall: 0 };
-        Self { read, source, pace, boot_id: boot::id() }.at_opening()
-    }
-
-    /// Returns the same clock with the present time and wall time, for an opening. The times of a clock of the caller's stay.
-    pub(crate) fn at_opening(self) -> Self {
-        if self.source == TimeSource::Caller {
-            return self;
-        }
-        let (timestamp, wall) = together(|| self.now(), wall);
-        Self { pace: Pace { timestamp, wall, ..self.pace }, ..self }
+        Self { read, wall, source, ticks_per_second, boot_id: boot::id() }
     }
 }
 
@@ -63,26 +55,6 @@ impl Clock {
 pub(super) fn since(creation: Instant) -> u64 {
     let passed = creation.elapsed();
     passed.as_secs().wrapping_mul(1_000_000_000).wrapping_add(u64::from(passed.subsec_nanos()))
-}
-
-/// The number of readings of two clocks for one pair of times.
-const ATTEMPTS: u32 = 8;
-
-/// Returns the times of two clocks at one moment: another clock's, and the middle of the readings of `now` around it.
-///
-/// A thread can be interrupted between two readings for seconds, and the pair would be wrong by that. So the attempt
-/// that took the shortest time is used.
-fn together<T>(now: impl Fn() -> u64, other: impl Fn() -> T) -> (u64, T) {
-    let attempt = || {
-        let begin = now();
-        let read = other();
-        let took = now().wrapping_sub(begin);
-        (took, begin.wrapping_add(took / 2), read)
-    };
-    let shorter =
-        |best: (u64, u64, T), next: (u64, u64, T)| if next.0 < best.0 { next } else { best };
-    let (_, at, read) = (1..ATTEMPTS).map(|_| attempt()).fold(attempt(), shorter);
-    (at, read)
 }
 
 /// Returns the nanoseconds since 1970-01-01 UTC; 0 before that, and after 2554.
@@ -151,9 +123,6 @@ fn lists_counter(root: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::together;
-    use core::cell::Cell;
-
     /// Without an answer it is not known that the counters of the CPUs agree.
     #[cfg(all(target_arch = "x86_64", target_os = "linux", not(any(miri, cachemaint_loom))))]
     #[test]
@@ -170,20 +139,5 @@ mod tests {
         assert!(lists("kvm-clock tsc hpet acpi_pm \n"));
         assert!(!lists("hpet acpi_pm \n"));
         assert!(!lists("tsc-early hyperv_clocksource_tsc_page \n"));
-    }
-
-    /// The first attempt is interrupted for 5000 ticks, and the third is the shortest one.
-    #[test]
-    fn a_pair_of_times_is_of_the_attempt_that_was_not_interrupted() {
-        let took = [5000, 30, 20, 40, 40, 40, 40, 40];
-        let (readings, reads) = (Cell::new(0), Cell::new(0));
-        let now = || {
-            let reading = readings.replace(readings.get() + 1);
-            let attempt: usize = reading / 2;
-            let end = if reading % 2 == 1 { took[attempt] } else { 0 };
-            10_000 * (attempt as u64 + 1) + end
-        };
-        let other = || reads.replace(reads.get() + 1);
-        assert_eq!(together(now, other), (30_010, 2));
     }
 }

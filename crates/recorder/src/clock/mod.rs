@@ -73,30 +73,29 @@ enum Read {
     Monotonic(std::time::Instant),
 }
 
-/// A source of timestamps, with the values that convert them to wall time.
+/// A source of timestamps, and the wall clock.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     read: Read,
+    wall: fn() -> u64,
     source: TimeSource,
-    pace: Pace,
+    ticks_per_second: u64,
     boot_id: [u8; 16],
 }
 
 impl Clock {
-    /// Returns a clock that reads timestamps from a function of the caller's. `wall` is the wall clock now, in
-    /// nanoseconds since 1970-01-01 UTC, or 0 if it is not known.
-    ///
-    /// All openings with this clock keep this pair of times. The crate's own clocks take such a pair at each opening. So
-    /// create a clock for each opening.
+    /// Returns a clock that reads timestamps from a function of the caller's. `wall` returns the wall clock in nanoseconds
+    /// since 1970-01-01 UTC, or 0 as long as it is not known. It is asked at each opening, for each sub-buffer, and before
+    /// an event that comes a second or more after the last time.
     ///
     /// # Panics
     /// If `ticks_per_second` is 0.
     #[must_use]
     #[track_caller]
-    pub fn from_function(now: fn() -> u64, ticks_per_second: u64, wall: u64) -> Self {
+    pub const fn from_function(now: fn() -> u64, ticks_per_second: u64, wall: fn() -> u64) -> Self {
         assert!(ticks_per_second > 0, "a second has no ticks");
-        let pace = Pace { ticks_per_second, timestamp: now(), wall };
-        Self { read: Read::Function(now), source: TimeSource::Caller, pace, boot_id: [0; 16] }
+        let read = Read::Function(now);
+        Self { read, wall, source: TimeSource::Caller, ticks_per_second, boot_id: [0; 16] }
     }
 
     /// Returns the same clock with the boot id of the system.
@@ -127,20 +126,57 @@ impl Clock {
     /// Returns its ticks per second.
     #[must_use]
     pub const fn ticks_per_second(&self) -> u64 {
-        self.pace.ticks_per_second
+        self.ticks_per_second
     }
 
-    /// Returns the same clock: without the feature `std`, each clock is one of the caller's.
-    #[cfg(not(feature = "std"))]
-    pub(super) const fn at_opening(self) -> Self {
-        self
-    }
-
-    pub(super) const fn pace(&self) -> Pace {
-        self.pace
+    /// Asks the wall clock.
+    pub(super) fn pace(&self) -> Pace {
+        let (timestamp, wall) = together(|| self.now(), self.wall);
+        Pace { ticks_per_second: self.ticks_per_second, timestamp, wall }
     }
 
     pub(super) const fn boot_id(&self) -> [u8; 16] {
         self.boot_id
+    }
+}
+
+/// The number of readings of two clocks for one pair of times.
+const ATTEMPTS: u32 = 8;
+
+/// Returns the times of two clocks at one moment: another clock's, and the middle of the readings of `now` around it.
+///
+/// A thread can be interrupted between two readings for seconds, and the pair would be wrong by that. So the attempt
+/// that took the shortest time is used.
+fn together<T>(now: impl Fn() -> u64, other: impl Fn() -> T) -> (u64, T) {
+    let attempt = || {
+        let begin = now();
+        let read = other();
+        let took = now().wrapping_sub(begin);
+        (took, begin.wrapping_add(took / 2), read)
+    };
+    let shorter =
+        |best: (u64, u64, T), next: (u64, u64, T)| if next.0 < best.0 { next } else { best };
+    let (_, at, read) = (1..ATTEMPTS).map(|_| attempt()).fold(attempt(), shorter);
+    (at, read)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::together;
+    use core::cell::Cell;
+
+    /// The first attempt is interrupted for 5000 ticks, and the third is the shortest one.
+    #[test]
+    fn a_pair_of_times_is_of_the_attempt_that_was_not_interrupted() {
+        let took = [5000, 30, 20, 40, 40, 40, 40, 40];
+        let (readings, reads) = (Cell::new(0), Cell::new(0));
+        let now = || {
+            let reading = readings.replace(readings.get() + 1);
+            let attempt: usize = reading / 2;
+            let end = if reading % 2 == 1 { took[attempt] } else { 0 };
+            10_000 * (attempt as u64 + 1) + end
+        };
+        let other = || reads.replace(reads.get() + 1);
+        assert_eq!(together(now, other), (30_010, 2));
     }
 }

@@ -11,7 +11,7 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    const SECOND: u64 = 1_000_000_000;
+    pub(crate) const SECOND: u64 = 1_000_000_000;
 
     /// Returns the wall clock at a timestamp; if it is not known, the nanoseconds since the anchor.
     #[inline]

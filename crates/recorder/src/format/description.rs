@@ -46,7 +46,7 @@ pub struct Description {
 
 impl Description {
     /// Describes a new recording.
-    pub(crate) const fn new(
+    pub(crate) fn new(
         identity: Identity,
         geometry: Geometry,
         mode: Mode,
@@ -71,7 +71,7 @@ impl Description {
     }
 
     /// Describes the same recording in a later opening.
-    pub(crate) const fn continued(self, generation: u64, clock: &Clock) -> Self {
+    pub(crate) fn continued(self, generation: u64, clock: &Clock) -> Self {
         let new = Self::new(self.identity, self.geometry(), self.mode, clock, self.table);
         Self { generation, ..new }
     }
@@ -80,11 +80,6 @@ impl Description {
     pub(crate) const fn geometry(&self) -> Geometry {
         let Self { shards, sub_buffers, sub_buffer_size: size, .. } = *self;
         Geometry { shards, sub_buffers, size }
-    }
-
-    pub(crate) const fn pace(&self) -> Pace {
-        let Self { ticks_per_second, anchor: (timestamp, wall), .. } = *self;
-        Pace { ticks_per_second, timestamp, wall }
     }
 
     pub(crate) fn root(&self) -> Root {

@@ -8,6 +8,10 @@ use core::ops::Range;
 const LOSSES: u64 = root::BYTES + PAGE;
 const LOSS: u64 = 256;
 
+/// The sizes of sub-buffers that are chosen by themselves, if so many of them fit.
+const DEFAULT_SIZES: [u32; 4] = [64 << 10, 32 << 10, 16 << 10, 8 << 10];
+const DEFAULT_LEAST: u32 = 8;
+
 /// The sizes that decide all places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Geometry {
@@ -38,8 +42,23 @@ impl Geometry {
         (LOSSES + LOSS * self.shards as u64).next_multiple_of(PAGE)
     }
 
+    /// Returns the geometry for a medium of `len` bytes, with the sizes that the caller has set.
+    pub(crate) fn chosen(
+        shards: u32,
+        sub_buffers: Option<u32>,
+        size: Option<u32>,
+        len: u64,
+    ) -> Self {
+        let least = sub_buffers.unwrap_or(DEFAULT_LEAST);
+        let fits = |size: &u32| Self::fitting(shards, *size, len) >= least;
+        let size = size.or_else(|| DEFAULT_SIZES.into_iter().find(fits)).unwrap_or(PAGE as u32);
+        // A medium without space for two is refused as too short for two.
+        let sub_buffers = sub_buffers.unwrap_or_else(|| Self::fitting(shards, size, len).max(2));
+        Self { shards, sub_buffers, size }
+    }
+
     /// Returns the number of sub-buffers of each shard that fit a medium.
-    pub(crate) fn fitting(shards: u32, size: u32, len: u64) -> u32 {
+    fn fitting(shards: u32, size: u32, len: u64) -> u32 {
         let base = Self { shards, sub_buffers: 0, size }.base();
         let of_each = len.saturating_sub(base) / u64::from(shards.max(1)) / u64::from(size.max(1));
         u32::try_from(of_each).unwrap_or(u32::MAX)

@@ -27,7 +27,9 @@ layout! {
 
 impl Header {
     pub(crate) const MAGIC: [u8; 4] = *b"CMsb";
-    /// The offset of the tag.
+    /// The offsets of fields.
+    pub(crate) const TIMESTAMP: u64 = 16;
+    pub(crate) const WALL: u64 = 24;
     pub(crate) const TAG: u64 = HEADER - 8;
 
     /// Returns the bytes of this header with its tag.

@@ -39,8 +39,8 @@ pub struct Event<'b> {
     pub timestamp: u64,
     /// The time of the event, in nanoseconds since 1970-01-01 UTC; `None` if the clock had no wall time.
     ///
-    /// It is the wall clock of the opening, plus the time that the recording's clock has counted since: a step of the wall
-    /// clock does not change it. See the limits of [`Clock::host`](crate::Clock::host).
+    /// It is the wall clock at the begin of the sub-buffer, plus the time that the recording's clock has counted since. If
+    /// the wall clock is set, a new sub-buffer begins within a second. See the limits of [`Clock::host`](crate::Clock::host).
     pub wall: Option<u64>,
     /// The recorded bytes.
     pub payload: &'b [u8],

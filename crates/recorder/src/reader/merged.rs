@@ -2,7 +2,7 @@
 
 use super::Reader;
 use super::found::Found;
-use super::shard::Events;
+use super::shard::{Due, Events};
 use crate::Error;
 use alloc::collections::BinaryHeap;
 use alloc::collections::binary_heap::PeekMut;
@@ -13,12 +13,14 @@ use core::cmp::Reverse;
 /// The events of several shards, merged by the opening that recorded them, then by time, then by shard.
 ///
 /// The events of a shard keep their order. Those of an opening come after those of the openings before it, whatever their
-/// times are: the clock may have begun anew, or have been set back. Shards of several recordings are merged by time alone.
+/// times are: the clock may have begun anew, or have been set back. Shards of several recordings are merged by their wall
+/// clocks only.
 #[derive(Debug)]
 pub struct Merged<'r, S> {
     shards: Vec<Events<'r, S>>,
     /// The opening and the time of the next item of each shard that is not at its end, and the place of the shard. The
-    /// shard that was read last is still there with its last item. `None` before the first step.
+    /// shard that was read last is still there with its last item. `None` before the first step. The time is the timestamp:
+    /// an opening has one clock, and the wall clock may be set meanwhile. Of several recordings it is the wall clock.
     due: Option<BinaryHeap<Reverse<(u64, u64, usize)>>>,
     /// False if the shards are of several recordings, whose openings have nothing to do with one another.
     is_by_opening: bool,
@@ -78,7 +80,9 @@ impl<'r, S: Readable> Merged<'r, S> {
     ) -> Result<Option<Found<'b>>, Error<S::Error>> {
         let Self { shards, due, is_by_opening } = self;
         let next = |shards: &mut [Events<'r, S>], place: usize| {
-            let by = |(opening, time)| (if *is_by_opening { opening } else { 0 }, time, place);
+            let by = |Due { opening, timestamp, time }| {
+                if *is_by_opening { (opening, timestamp, place) } else { (0, time, place) }
+            };
             shards[place].due().map(|due| due.map(|due| Reverse(by(due))))
         };
         let heap = if let Some(heap) = due {

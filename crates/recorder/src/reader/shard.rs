@@ -25,13 +25,24 @@ pub struct Events<'r, S> {
     current: Option<Current>,
     /// The opening of the last sub-buffer, or 0.
     generation: u64,
-    /// The time of the last event in nanoseconds, by which the events of an opening are merged.
+    /// The timestamp of the last event, by which the events of an opening are merged.
+    timestamp: u64,
+    /// The time of the last event in nanoseconds.
     time: u64,
     /// The number of lost events that have been reported.
     lost: u64,
     item: Option<Item>,
     /// The part that comes after the newest sub-buffer.
     tail: Tail,
+}
+
+/// The time of an item.
+#[cfg(feature = "alloc")]
+pub(super) struct Due {
+    pub(super) opening: u64,
+    pub(super) timestamp: u64,
+    /// The wall clock.
+    pub(super) time: u64,
 }
 
 /// The parts after the newest sub-buffer.
@@ -104,6 +115,7 @@ impl<'r, S: Readable> Events<'r, S> {
             end,
             current: None,
             generation: 0,
+            timestamp: 0,
             time: 0,
             lost: 0,
             item: None,
@@ -111,10 +123,12 @@ impl<'r, S: Readable> Events<'r, S> {
         }
     }
 
-    /// Returns the opening and the time of the next item. `None` is the end.
+    /// Returns the time of the next item. `None` is the end.
     #[cfg(feature = "alloc")]
-    pub(super) fn due(&mut self) -> Result<Option<(u64, u64)>, Error<S::Error>> {
-        Ok(self.seek()?.then_some((self.generation, self.time)))
+    pub(super) fn due(&mut self) -> Result<Option<Due>, Error<S::Error>> {
+        let is_there = self.seek()?;
+        let Self { generation: opening, timestamp, time, .. } = *self;
+        Ok(is_there.then_some(Due { opening, timestamp, time }))
     }
 
     /// Returns the identity of the recording.
@@ -172,7 +186,7 @@ impl<'r, S: Readable> Events<'r, S> {
                 continue;
             };
             if let Some((record, offset)) = current.record(self.reader) {
-                self.time = current.time_of(record);
+                (self.timestamp, self.time) = (record.timestamp, current.time_of(record));
                 self.item = Some(Item::Event { record, offset });
             } else {
                 let current = *current;
@@ -206,7 +220,7 @@ impl<'r, S: Readable> Events<'r, S> {
         let geometry = description.geometry();
         if generation != self.generation {
             // Its clock may have begun anew.
-            (self.generation, self.time) = (generation, 0);
+            (self.generation, self.timestamp, self.time) = (generation, 0, 0);
         }
         self.current = Some(Current {
             header,

@@ -226,7 +226,7 @@ fn a_writer_records_on_after_a_panic_in_its_clock() {
         7
     }
     let medium = Plain::new(LEN);
-    let clock = Clock::from_function(now, 1, 0);
+    let clock = Clock::from_function(now, 1, || 0);
     let options = Options::with_clock(Identity([9; 16]), clock).sub_buffer_size(256);
     let recorder = options.create_new(&medium).unwrap().0;
     let writer = recorder.claim().unwrap();

@@ -5,6 +5,8 @@ use cachemaint::medium::{Bytes, Medium, Readable};
 use cachemaint_recorder::SkippedKind::Torn;
 use cachemaint_recorder::{Clock, ErrorKind, FormatError, Found, Identity, Mode, Options, Reader};
 use core::convert::Infallible;
+use core::sync::atomic::AtomicU64;
+use core::sync::atomic::Ordering::Relaxed;
 
 /// XXH3 with a seed, by another implementation than the library's.
 fn h(seed: u64, parts: &[&[u8]]) -> u64 {
@@ -272,8 +274,8 @@ fn options_that_make_no_recording_are_refused() {
 #[test]
 fn each_opening_has_its_own_clock() {
     let medium = Plain::new(LEN);
-    let first = Clock::from_function(|| 5000, 1000, 1_000_000_000_000);
-    let second = Clock::from_function(|| 10, 10, 2_000_000_000_000);
+    let first = Clock::from_function(|| 5000, 1000, || 1_000_000_000_000);
+    let second = Clock::from_function(|| 10, 10, || 2_000_000_000_000);
     let new = Options::with_clock(Identity(IDENTITY), first).sub_buffer_size(256);
     new.create_new(&medium).unwrap().0.claim().unwrap().record_at(5001, 1, b"").unwrap();
     let again = Options::with_clock(Identity([0; 16]), second).open(&medium).unwrap().0;
@@ -291,6 +293,74 @@ fn each_opening_has_its_own_clock() {
     assert_eq!(reader.description().identity, Identity(IDENTITY));
     assert_eq!(shown(&reader, 0).skipped, []);
     assert!(medium.len() > 0 && clock().ticks_per_second() > 0);
+}
+
+/// The wall clock of a machine without one is set while it records. Then it is set back by an hour, and by half a second.
+/// An event is asked for it a second after the last time: at 1, 3, 5, 7 and 9 seconds.
+#[test]
+fn events_after_the_wall_clock_is_set_have_its_time() {
+    static NOW: AtomicU64 = AtomicU64::new(0);
+    static WALL: AtomicU64 = AtomicU64::new(0);
+    const SET: u64 = 1_700_000_000_000_000_000;
+    const SECOND: u64 = 1_000_000_000;
+    const HOUR: u64 = 3600 * SECOND;
+    let clock = Clock::from_function(|| NOW.load(Relaxed), 10, || WALL.load(Relaxed));
+    let options = Options::with_clock(Identity(IDENTITY), clock).shards(2).sub_buffer_size(256);
+    let medium = Plain::new(BASE + 16 * 256);
+    let recorder = options.create_new(&medium).unwrap().0;
+    let [mut writer, other] = [(); 2].map(|()| recorder.claim().unwrap());
+    let mut expected = Vec::new();
+    for (seconds, wall, found) in [
+        (0, 0, None),
+        (1, 0, None),
+        (2, 5 * SECOND, Some(5 * SECOND)),
+        (3, SET, Some(SET)),
+        (4, SET + SECOND - HOUR, Some(SET + SECOND - HOUR)),
+        (5, SET + 2 * SECOND - HOUR + SECOND / 2, Some(SET + 2 * SECOND - HOUR)),
+    ] {
+        NOW.store(10 * seconds, Relaxed);
+        WALL.store(wall, Relaxed);
+        writer.record(seconds as u16, b"").unwrap();
+        // The next owner of the shard goes on with the time of its sub-buffer.
+        drop(writer);
+        writer = recorder.claim().unwrap();
+        expected.push((seconds as u16, found));
+        if seconds == 3 {
+            other.record(30, b"").unwrap();
+            expected.push((30, found));
+        }
+    }
+    let reader = recorder.reader();
+    let mut buffer = [0; 168];
+    let mut events = reader.events();
+    let mut walls = Vec::new();
+    while let Some(Found::Event(event)) = events.read_next(&mut buffer).unwrap() {
+        walls.push((event.id, event.wall));
+    }
+    assert_eq!(walls, expected);
+}
+
+/// 24,576 bytes are before the sub-buffers of up to 16 shards.
+#[test]
+fn sub_buffers_have_64_kib_where_each_shard_has_space_for_eight() {
+    let chosen = |shards, bytes: usize, sub_buffers: Option<u32>| {
+        let options = Options::with_clock(Identity(IDENTITY), clock()).shards(shards);
+        let options = match sub_buffers {
+            Some(sub_buffers) => options.sub_buffers(sub_buffers),
+            None => options,
+        };
+        let medium = Plain::new(24_576 + bytes);
+        let recorder = options.create_new(&medium).unwrap().0;
+        let description = recorder.description();
+        (description.sub_buffer_size, description.sub_buffers)
+    };
+    assert_eq!(chosen(1, 8 << 16, None), (65_536, 8));
+    assert_eq!(chosen(2, 16 << 16, None), (65_536, 8));
+    assert_eq!(chosen(1, (8 << 16) - 4096, None), (32_768, 15));
+    assert_eq!(chosen(1, 8 << 13, None), (8192, 8));
+    assert_eq!(chosen(1, (8 << 13) - 4096, None), (4096, 15));
+    assert_eq!(chosen(1, 2 << 12, None), (4096, 2));
+    assert_eq!(chosen(1, 2 << 16, Some(2)), (65_536, 2));
 }
 
 /// Returns a time after the present one.

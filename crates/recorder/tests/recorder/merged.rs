@@ -3,15 +3,19 @@
 use super::concurrent::LEN;
 use super::plain::{Plain, clock, options};
 use cachemaint_recorder::{Clock, Found, Identity, Merged, Options, Reader};
+use core::sync::atomic::AtomicU64;
+use core::sync::atomic::Ordering::Relaxed;
 
 /// The first clock has been running for longer. The wall clock is not known, or it is only at first, or was set back.
 #[test]
 fn the_events_of_an_opening_come_after_those_of_the_openings_before() {
+    static WALL: AtomicU64 = AtomicU64::new(0);
     for walls in [[0, 0], [1 << 60, 0], [1 << 60, 1 << 30]] {
         let medium = Plain::new(LEN);
         let times = [&[(0, 10), (1, 100), (1, 101)][..], &[(0, 20), (1, 19), (0, 21)]];
         for (wall, times) in walls.into_iter().zip(times) {
-            let clock = Clock::from_function(|| 0, 1, wall);
+            WALL.store(wall, Relaxed);
+            let clock = Clock::from_function(|| 0, 1, || WALL.load(Relaxed));
             let options = Options::with_clock(Identity([7; 16]), clock).shards(2);
             let recorder = options.sub_buffer_size(256).open_or_create(&medium).unwrap().0;
             let writers = [recorder.claim().unwrap(), recorder.claim().unwrap()];

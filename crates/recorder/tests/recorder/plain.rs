@@ -94,7 +94,7 @@ impl Medium for Plain {
 
 /// One tick a second, and no wall time.
 pub(crate) fn clock() -> Clock {
-    Clock::from_function(|| 0, 1_000_000_000, 0)
+    Clock::from_function(|| 0, 1_000_000_000, || 0)
 }
 
 /// The size of a sub-buffer in bytes. For fuzzers it holds events that are longer than a reader reads at a time.

@@ -55,7 +55,7 @@ fn ticks() -> u64 {
 #[cfg_attr(miri, ignore = "starts processes")]
 fn child() {
     let (Ok(end), Some(path)) = (std::env::var(END), std::env::var_os(FILE)) else { return };
-    let clock = Clock::from_function(ticks, 1, 0);
+    let clock = Clock::from_function(ticks, 1, || 0);
     let options = Options::with_clock(Identity([9; 16]), clock).durability(Durability::OnRequest);
     let options = options.shards(2);
     let (recorder, _) = options.create_new(file(Path::new(&path))).unwrap();

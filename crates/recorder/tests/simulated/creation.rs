@@ -27,7 +27,7 @@ fn with_remains(simulation: &Simulation, magic: u64) -> Simulation {
     simulation.clone().prepared(|medium| {
         // A clock of its own, so that both lines of a root differ from those of the new one.
         let options = || {
-            let clock = Clock::from_function(|| 0, 2, 0);
+            let clock = Clock::from_function(|| 0, 2, || 0);
             let options = Options::with_clock(Identity([1; 16]), clock);
             options.shards(2).sub_buffers(2).sub_buffer_size(256)
         };

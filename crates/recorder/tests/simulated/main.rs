@@ -49,7 +49,7 @@ fn options(durability: Durability) -> Options<'static> {
     fn no_time() -> u64 {
         0
     }
-    let clock = Clock::from_function(no_time, 1, 0);
+    let clock = Clock::from_function(no_time, 1, || 0);
     Options::with_clock(Identity([0xa5; 16]), clock)
         .shards(2)
         .sub_buffers(2)

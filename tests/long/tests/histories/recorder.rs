@@ -118,7 +118,7 @@ impl Shape {
     }
 
     fn options(&self) -> Options<'static> {
-        Options::with_clock(Identity([0xa5; 16]), Clock::from_function(no_time, 1, 0))
+        Options::with_clock(Identity([0xa5; 16]), Clock::from_function(no_time, 1, || 0))
             .shards(self.shards)
             .sub_buffers(self.sub_buffers)
             .sub_buffer_size(256)

@@ -83,7 +83,7 @@ fn record(memory: Memory<'static>) -> ! {
     Machine.begin("record");
     let cpus = CPUS.0.get_or_init(Cpus::start);
     let shards = cpus.numbers().count();
-    let options = Options::with_clock(Identity([7; 16]), Clock::from_function(|| 0, 1, 0));
+    let options = Options::with_clock(Identity([7; 16]), Clock::from_function(|| 0, 1, || 0));
     let options = options.shards(u32::try_from(shards).unwrap_or_default()).sub_buffer_size(4096);
     let created = options.cursors(cursors()).create_new(memory);
     let (ring, _) = created.unwrap_or_else(|refused| panic!("{}", refused.error));

@@ -4,9 +4,11 @@ use super::payload::{Payload, hex, write_visible};
 use super::recording::Times;
 use super::{progress, recording, text};
 use crate::read_only::ReadOnly;
-use cachemaint_recorder::{Event, EventTable, Fields, Found, Skipped, SkippedKind, Value};
+use anyhow::bail;
+use cachemaint_recorder::{Event, EventTable, Fields, Found, Merged, Skipped, SkippedKind, Value};
+use core::mem;
 use serde::{Serialize, Serializer};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -29,9 +31,15 @@ use std::process::ExitCode;
 pub(crate) struct Arguments {
     /// The file of the recorder
     file: PathBuf,
-    /// Print the last events only, of which there are this many
+    /// Print only this shard; can be given several times
+    #[arg(long, value_name = "SHARD")]
+    shard: Vec<u32>,
+    /// Print only the last N events, with the gaps between and after them
     #[arg(short = 'n', long, value_name = "N")]
     last: Option<usize>,
+    /// With --last: print the last N events of each shard
+    #[arg(long, requires = "last")]
+    each: bool,
     /// Print one JSON object per line for each event. The gaps behind the last event come before it
     #[arg(short, long)]
     json: bool,
@@ -89,28 +97,79 @@ impl Overtaken {
     }
 }
 
-/// The lines of the last events, of each with the gaps behind it.
+/// The lines of an event or a gap.
+struct Item {
+    /// The place among all items.
+    number: u64,
+    shard: u32,
+    /// The opening, if it is an event.
+    opening: Option<u64>,
+    lines: Vec<u8>,
+}
+
+/// The last events of all shards together or of each, with the gaps behind each of them.
 struct Last {
     most: usize,
-    lines: VecDeque<Vec<u8>>,
+    is_of_each: bool,
+    /// By shard, or in one group. The first one may be gaps without an event.
+    events: BTreeMap<u32, VecDeque<Vec<Item>>>,
 }
 
 impl Last {
-    const fn new(most: usize) -> Self {
-        Self { most, lines: VecDeque::new() }
+    fn add(&mut self, item: Item) {
+        let events = self.events.entry(if self.is_of_each { item.shard } else { 0 }).or_default();
+        if item.opening.is_some() || events.is_empty() {
+            events.push_back(Vec::new());
+        }
+        if let Some(last) = events.back_mut() {
+            last.push(item);
+        }
+        if events.len() > self.most {
+            events.pop_front();
+        }
     }
 
-    /// Adds lines, which begin with an event or are gaps.
-    fn add(&mut self, lines: &[u8], is_event: bool) {
-        if is_event {
-            self.lines.push_back(Vec::new());
+    /// Returns the items in their order.
+    fn items(self) -> Vec<Item> {
+        let mut items: Vec<_> = self.events.into_values().flatten().flatten().collect();
+        items.sort_unstable_by_key(|item| item.number);
+        items
+    }
+}
+
+/// The standard output, which names each opening, or has the last event of JSON behind the gaps after it.
+struct Output<W> {
+    out: W,
+    json: bool,
+    opening: Option<u64>,
+    /// The line of JSON of the last event, and the gaps since then.
+    held: Vec<u8>,
+    gaps: Vec<u8>,
+}
+
+impl<W: Write> Output<W> {
+    fn put(&mut self, item: Item) -> io::Result<()> {
+        let Item { opening, lines, .. } = item;
+        let before = opening.and_then(|opening| self.opening.replace(opening));
+        if !self.json {
+            if let Some(opening) = opening.filter(|_| before.is_some() && before != opening) {
+                writeln!(self.out, "[opening {opening}]")?;
+            }
+            return self.out.write_all(&lines);
         }
-        if self.lines.len() > self.most {
-            self.lines.pop_front();
+        if opening.is_none() && !self.held.is_empty() {
+            self.gaps.extend_from_slice(&lines);
+            return Ok(());
         }
-        if let Some(last) = self.lines.back_mut() {
-            last.extend_from_slice(lines);
-        }
+        let held = if opening.is_some() { mem::replace(&mut self.held, lines) } else { lines };
+        self.out.write_all(&held)?;
+        self.out.write_all(&mem::take(&mut self.gaps))
+    }
+
+    fn finish(mut self) -> io::Result<()> {
+        self.out.write_all(&self.gaps)?;
+        self.out.write_all(&self.held)?;
+        self.out.flush()
     }
 }
 
@@ -119,29 +178,30 @@ struct Dump<'t> {
     table: &'t EventTable,
     json: bool,
     times: Times,
-    opening: Option<u64>,
+    items: u64,
     is_damaged: bool,
     /// True if an event has lost its name.
     misses_names: bool,
     overtaken: Overtaken,
-    /// The line of JSON of the last event, and the gaps since then, which come before it if no event follows.
-    held: Vec<u8>,
-    gaps: Vec<u8>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let Arguments { file: path, last, json } = arguments;
+    let Arguments { file: path, last, each, json, .. } = arguments;
     let file = ReadOnly::open(path)?;
     let reader = recording::reader(path, &file)?;
     let named = |error| recording::named(path, error);
     let table = reader.event_table().map_err(named)?;
-    let mut events = reader.events();
+    let shards = shards(arguments, reader.description().shards)?;
+    let all = u64::from(reader.description().shards);
+    let size = progress::size(reader.description()) / all * shards.len() as u64;
+    let mut events = Merged::of(shards.into_iter().map(|shard| reader.shard(shard)).collect());
     let mut buffer = vec![0; reader.largest_payload()];
-    let mut out = BufWriter::new(io::stdout().lock());
-    let bar = progress::bar_beside_output("reading", progress::size(reader.description()))?;
+    let out = BufWriter::new(io::stdout().lock());
+    let mut out = Output { out, json: *json, opening: None, held: Vec::new(), gaps: Vec::new() };
+    let bar = progress::bar_beside_output("reading", size)?;
     let mut dump = Dump::new(&table, *json);
-    let mut last = last.map(Last::new);
-    let mut lines = Vec::new();
+    let last = last.map(|most| Last { most, is_of_each: *each, events: BTreeMap::new() });
+    let mut last = last;
     let failure = loop {
         let found = match events.read_next(&mut buffer) {
             Ok(Some(found)) => found,
@@ -149,11 +209,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             Err(error) => break Some(named(error)),
         };
         let missed_names = dump.misses_names;
-        lines.clear();
-        dump.add(&mut lines, &found)?;
+        let item = dump.item(&found)?;
         match &mut last {
-            Some(last) => last.add(&lines, matches!(found, Found::Event(_))),
-            None => out.write_all(&lines)?,
+            Some(last) => last.add(item),
+            None => out.put(item)?,
         }
         bar.inc(progress::bytes_of(&found));
         if dump.misses_names != missed_names {
@@ -161,19 +220,11 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             bar.suspend(|| text::tell!("{path}: {damage}; events are shown by their ids"));
         }
     };
-    let end = [dump.gaps, dump.held].concat();
-    match &mut last {
-        Some(last) => {
-            last.add(&end, *json);
-            last.lines.iter().try_for_each(|lines| out.write_all(lines))?;
-        }
-        None => out.write_all(&end)?,
-    }
+    last.map_or_else(Vec::new, Last::items).into_iter().try_for_each(|item| out.put(item))?;
+    out.finish()?;
     if let Some(failure) = failure {
-        out.flush()?;
         return Err(failure);
     }
-    out.flush()?;
     bar.finish_and_clear();
     let Overtaken { gaps, .. } = dump.overtaken;
     if gaps > 0 {
@@ -192,37 +243,49 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Returns the shards to print.
+fn shards(arguments: &Arguments, shards: u32) -> anyhow::Result<BTreeSet<u32>> {
+    let Arguments { file, shard: chosen, .. } = arguments;
+    if let Some(shard) = chosen.iter().find(|shard| **shard >= shards) {
+        bail!("{}: there is no shard {shard}: the last one is {}", file.display(), shards - 1);
+    }
+    Ok(if chosen.is_empty() { (0..shards).collect() } else { chosen.iter().copied().collect() })
+}
+
 impl<'t> Dump<'t> {
     fn new(table: &'t EventTable, json: bool) -> Self {
         Self {
             table,
             json,
             times: Times::default(),
-            opening: None,
+            items: 0,
             is_damaged: false,
             misses_names: false,
             overtaken: Overtaken::default(),
-            held: Vec::new(),
-            gaps: Vec::new(),
         }
     }
 
-    /// Appends the lines of an item.
-    fn add(&mut self, lines: &mut Vec<u8>, found: &Found<'_>) -> anyhow::Result<()> {
+    /// Returns the lines of an event or a gap.
+    fn item(&mut self, found: &Found<'_>) -> anyhow::Result<Item> {
         self.overtaken.count(found);
+        let (mut opening, mut of_shard) = (None, 0);
         match found {
             Found::Event(event) => {
                 self.misses_names = self.misses_names || misses_name(self.table, event);
-                let before = self.opening.replace(event.generation);
-                if !self.json && before.is_some_and(|before| before != event.generation) {
-                    writeln!(lines, "[opening {}]", event.generation)?;
-                }
+                (opening, of_shard) = (Some(event.generation), event.shard);
             }
-            Found::Skipped(Skipped { kind: SkippedKind::Damaged, .. }) => self.is_damaged = true,
+            Found::Skipped(Skipped { kind, shard, .. }) => {
+                self.is_damaged = self.is_damaged || *kind == SkippedKind::Damaged;
+                of_shard = *shard;
+            }
+            Found::Lost { shard, .. } => of_shard = *shard,
             _ => {}
         }
+        let mut lines = Vec::new();
         let write = if self.json { Self::write_json } else { Self::write_text };
-        write(self, lines, found)
+        write(self, &mut lines, found)?;
+        self.items += 1;
+        Ok(Item { number: self.items, shard: of_shard, opening, lines })
     }
 
     fn write_text(&mut self, out: &mut Vec<u8>, found: &Found<'_>) -> anyhow::Result<()> {
@@ -261,14 +324,20 @@ impl<'t> Dump<'t> {
             Found::Event(ref event) => {
                 let Event { shard, generation: opening, id, timestamp, wall, payload, .. } = *event;
                 let time = wall.and_then(|wall| self.times.of(wall));
-                let named = self.table.describe(event).map(|(name, fields)| (name, meant(fields)));
-                let (name, (fields, unread, rest)) = match named {
-                    Some((name, (fields, unread, rest))) => {
-                        (Some(name), (Some(fields), unread, rest))
-                    }
-                    None => ((id == Event::PANIC).then_some("panic"), (None, None, String::new())),
+                let (name, fields) = match self.table.describe(event) {
+                    Some((name, fields)) => (Some(name), Some(meant(fields))),
+                    None => ((id == Event::PANIC).then_some("panic"), None),
                 };
-                let Payload { text, hex } = Payload::of(payload);
+                // Fields that were read say all of the payload, but for bytes that are not UTF-8.
+                let is_said = |(meant, ..): &(Meant<'_>, _, _)| meant.is_exact();
+                let Payload { text, hex } = match &fields {
+                    Some(fields) if is_said(fields) => Payload { text: None, hex: None },
+                    _ => Payload::of(payload),
+                };
+                let (fields, unread, rest) = match fields {
+                    Some((fields, unread, rest)) => (Some(fields), unread, rest),
+                    None => (None, None, String::new()),
+                };
                 let shown = Shown {
                     time,
                     timestamp,
@@ -282,22 +351,17 @@ impl<'t> Dump<'t> {
                     text,
                     hex,
                 };
-                out.append(&mut self.held);
-                out.append(&mut self.gaps);
-                text::write_json_line(&mut self.held, &shown)?;
+                text::write_json_line(out, &shown)?;
             }
             Found::Lost { shard, events } => {
-                text::write_json_line(&mut self.gaps, &Gap::Lost { shard, events })?;
+                text::write_json_line(out, &Gap::Lost { shard, events })?;
             }
             Found::Skipped(Skipped { shard, sequence, at, len, kind, .. }) => {
                 let kind = name(kind);
                 let gap = Gap::Skipped { shard, sequence, at, len, kind };
-                text::write_json_line(&mut self.gaps, &gap)?;
+                text::write_json_line(out, &gap)?;
             }
             _ => {}
-        }
-        if self.held.is_empty() {
-            out.append(&mut self.gaps);
         }
         Ok(())
     }
@@ -351,6 +415,14 @@ fn meant(mut fields: Fields<'_>) -> (Meant<'_>, Option<&str>, String) {
     values.sort_unstable_by_key(|(name, _)| *name);
     let rest = if values.is_empty() { String::new() } else { hex(fields.rest()) };
     (Meant(values), fields.unread(), rest)
+}
+
+impl Meant<'_> {
+    /// Returns true if these are fields, and no text has bytes that JSON cannot show.
+    fn is_exact(&self) -> bool {
+        let is_shown = |value: &Value<'_>| !matches!(value, Value::Text(bytes) if str::from_utf8(bytes).is_err());
+        !self.0.is_empty() && self.0.iter().all(|(_, value)| is_shown(value))
+    }
 }
 
 /// The value of a field in JSON.

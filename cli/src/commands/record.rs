@@ -28,13 +28,13 @@ use std::thread;
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// The file, which is created if it is missing. A recording in it is continued: its events stay until the oldest
-    /// sub-buffers of 4 KiB are overwritten; each run begins a new one
+    /// sub-buffers are overwritten, of 64 KiB in a file of 1M; each run begins a new one
     file: PathBuf,
     /// The number of bytes of a new file: 64K, 16M, 1G
     #[arg(long, value_name = "SIZE", value_parser = text::size, default_value = "1M")]
     create: u64,
     /// Time at which events are made persistent: at-end (at the end of the command, and by a platform that keeps the
-    /// caches), a time such as 10ms (after about this time), sub-buffer (each 4 KiB), each-append (each event)
+    /// caches), a time such as 10ms (after about this time), sub-buffer (each one that is full), each-append (each event)
     #[arg(long, value_name = "WHEN", default_value = "at-end")]
     durability: When,
 }

@@ -105,7 +105,7 @@ fn a_line_that_is_too_long_is_split() {
     let place = Place::empty();
     let most = 4096 - 64 - 24;
     let lines = format!("{}\n{}y\nnext\n", "x".repeat(most), "x".repeat(most));
-    place.run_with(&["record"], lines).success();
+    place.run_with(&["record", "--create", "64K"], lines).success();
     let lengths: Vec<usize> = place.texts().iter().map(|(_, text)| text.len()).collect();
     assert_eq!(lengths, [most, most, 1, 4]);
 }
@@ -264,11 +264,11 @@ fn the_message_of_a_panic_is_named() {
 }
 
 /// A tick is a millisecond.
-fn clock(wall: u64) -> Clock {
+fn clock(wall: fn() -> u64) -> Clock {
     Clock::from_function(|| 5_000, 1_000, wall)
 }
 
-fn recording(wall: u64) -> Place {
+fn recording(wall: fn() -> u64) -> Place {
     let place = Place::empty();
     let file =
         dax::Options::new().allow_page_granularity().create_new(&place.path, 1 << 16).unwrap();
@@ -281,7 +281,7 @@ fn recording(wall: u64) -> Place {
 /// The moment is 10^9 seconds after the beginning of 1970 (`date -u -d @1000000000`).
 #[test]
 fn the_clock_of_a_recording_and_its_anchor_are_shown() {
-    let place = recording(1_000_000_000_000_000_050);
+    let place = recording(|| 1_000_000_000_000_000_050);
     let found = place.inspect();
     assert_eq!((&found["clock"], &found["ticks_per_second"]), (&json!("caller"), &json!(1000)));
     let anchor = json!({"ticks": 5000, "time": "2001-09-09T01:46:40.000000050Z"});
@@ -300,7 +300,7 @@ fn the_clock_of_a_recording_and_its_anchor_are_shown() {
 
 #[test]
 fn a_clock_without_wall_time_has_an_anchor_without_a_time() {
-    let place = recording(0);
+    let place = recording(|| 0);
     assert_eq!(place.inspect()["anchor"], json!({"ticks": 5000, "time": null}));
     let text = stdout(&place.run(&["inspect"]).success());
     assert!(text.contains("anchor      none: the clock had no wall time\n"), "{text}");
@@ -310,9 +310,9 @@ fn a_clock_without_wall_time_has_an_anchor_without_a_time() {
 /// The clock of the second opening is a second behind.
 #[test]
 fn the_opening_of_each_event_is_shown() {
-    let place = recording(1_000_000_000_000_000_000);
+    let place = recording(|| 1_000_000_000_000_000_000);
     let file = dax::Options::new().allow_page_granularity().open(&place.path).unwrap();
-    let options = Options::with_clock(Identity([8; 16]), clock(999_999_999_000_000_000));
+    let options = Options::with_clock(Identity([8; 16]), clock(|| 999_999_999_000_000_000));
     let recorder = options.open(file).unwrap().0;
     recorder.claim().unwrap().record_at(7_500, 1, b"again").unwrap();
     drop(recorder);
@@ -347,6 +347,7 @@ fn named() -> Place {
     writer.record(3, b"abc").unwrap();
     writer.record(3, &[&0.5_f32.to_le_bytes()[..], &[7]].concat()).unwrap();
     writer.record(4, b"unknown").unwrap();
+    writer.record(1, &[&valve[..13], b"\xff"].concat()).unwrap();
     place
 }
 
@@ -365,6 +366,7 @@ fn names_and_fields_of_events_are_shown() {
         // Too short for the second one.
         "3 level meters=0.5 [offset=i16 does not fit the payload] +07",
         "4 unknown",
+        "1 valve id=7 open=1 pressure=9.5 note=\\xff",
     ];
     assert_eq!(texts, expected);
     let events = place.events();
@@ -374,11 +376,16 @@ fn names_and_fields_of_events_are_shown() {
     assert_eq!((&events[1]["name"], &events[1]["fields"]), (&json!("closed"), &json!({})));
     assert_eq!((&events[1]["text"], events[1].get("rest")), (&json!("by hand"), None));
     assert_eq!(events[2]["fields"], json!({"meters": "NaN", "offset": -2}));
-    assert_eq!((&events[2]["rest"], &events[2]["hex"]), (&json!("ab"), &json!("0000c07ffeffab")));
+    // The fields say all of the payload, but for bytes that JSON cannot show.
+    let payload = |event: &Value| [event.get("text").cloned(), event.get("hex").cloned()];
+    assert_eq!((payload(&events[0]), payload(&events[2])), ([None, None], [None, None]));
+    assert_eq!(events[2]["rest"], "ab");
     assert_eq!(events[2].get("unread"), None);
     assert_eq!((&events[3]["unread"], &events[3]["text"]), (&json!("meters=f32"), &json!("abc")));
     assert_eq!((&events[4]["unread"], &events[4]["rest"]), (&json!("offset=i16"), &json!("07")));
     assert_eq!((events[5].get("name"), events[5].get("fields")), (None, None));
+    let hex = json!("07000000010000000000002340ff");
+    assert_eq!((&events[6]["fields"]["note"], &events[6]["hex"]), (&json!("\u{fffd}"), &hex));
     place.run(&["inspect"]).success();
     assert_eq!(place.inspect()["names_damaged"], false);
 }
@@ -420,6 +427,49 @@ fn the_last_events_are_shown_if_they_are_asked_for() {
     assert_eq!(last(&["dump", "-n", "9", "-j"]).lines().count(), 3);
 }
 
+/// Shard 0 has the events 0 to 3, and shard 1 the events 10 and 11, which come after the first two. The second opening has
+/// the last two of each.
+#[test]
+fn events_of_a_shard_and_the_last_ones_of_each_are_shown() {
+    let place = Place::empty();
+    let options = dax::Options::new().allow_page_granularity();
+    let record = |recorder: Recorder<'_, dax::DaxFile>, events: &[(usize, u16)]| {
+        let writers = [recorder.claim().unwrap(), recorder.claim().unwrap()];
+        for (shard, id) in events {
+            writers[*shard].record(*id, b"").unwrap();
+        }
+    };
+    let created = options.create_new(&place.path, 1 << 16).unwrap();
+    record(Options::new().shards(2).create_new(created).unwrap().0, &[(0, 0), (0, 1), (1, 10)]);
+    let opened = options.open(&place.path).unwrap();
+    record(Recorder::open(opened).unwrap().0, &[(1, 11), (0, 2), (0, 3)]);
+    let ids = |arguments: &[&str]| {
+        let text = stdout(&place.run(&[&["dump"], arguments].concat()).success());
+        let id =
+            |line: &str| line.split(' ').filter(|word| !word.is_empty()).nth(2).map(str::to_owned);
+        let text: Vec<_> =
+            text.lines().map(|line| id(line).unwrap_or_else(|| "-".to_owned())).collect();
+        text.join(" ")
+    };
+    assert_eq!(ids(&[]), "0 1 10 - 11 2 3");
+    assert_eq!(ids(&["--shard", "1"]), "10 - 11");
+    assert_eq!(ids(&["--shard", "1", "--shard", "0", "-n", "3"]), "11 2 3");
+    assert_eq!(ids(&["--last", "1", "--each"]), "11 3");
+    assert_eq!(ids(&["--last", "2", "--each"]), "10 - 11 2 3");
+    assert_eq!(ids(&["--last", "3", "--each"]), "1 10 - 11 2 3");
+    assert_eq!(ids(&["--last", "0", "--each"]), "");
+    let json = stdout(&place.run(&["dump", "--json", "-n", "1", "--each"]).success());
+    let ids: Vec<_> = json
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["id"].clone())
+        .collect();
+    assert_eq!(ids, [json!(11), json!(3)]);
+    let refused = place.run(&["dump", "--shard", "2"]).code(3);
+    let error = stderr(&refused);
+    assert!(error.contains("there is no shard 2: the last one is 1"), "{error}");
+    place.run(&["dump", "--each"]).code(2);
+}
+
 /// The texts are at 16384 (crate `cachemaint-recorder`, the format).
 #[test]
 fn damaged_names_of_events_are_reported_once_and_all_events_are_shown() {
@@ -431,7 +481,7 @@ fn damaged_names_of_events_are_reported_once_and_all_events_are_shown() {
     let warning = stderr(&dump);
     assert_eq!(warning.matches("the names of events are damaged").count(), 1, "{warning}");
     let dumped = stdout(&dump);
-    assert_eq!(dumped.lines().count(), 6, "{dumped}");
+    assert_eq!(dumped.lines().count(), 7, "{dumped}");
     assert!(dumped.contains(" 2 by hand\n"), "{dumped}");
     assert!(
         dumped

@@ -22,3 +22,13 @@ pub fn spin_loop() {
     #[cfg(cachemaint_loom)]
     loom::hint::spin_loop();
 }
+
+/// Returns true if this thread may sleep until another one wakes it. Threads of a simulation run one at a time, and wait by
+/// [`spin_loop`] only.
+#[must_use]
+pub fn may_sleep() -> bool {
+    #[cfg(all(feature = "sim", not(cachemaint_loom)))]
+    return !cachemaint_sim::sync::is_simulated();
+    #[cfg(not(all(feature = "sim", not(cachemaint_loom))))]
+    true
+}

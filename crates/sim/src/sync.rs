@@ -34,6 +34,12 @@ pub fn spin_loop() {
     schedule::pause();
 }
 
+/// Returns true on a thread of a workload, which must not sleep until another one wakes it: threads run one at a time.
+#[must_use]
+pub fn is_simulated() -> bool {
+    schedule::is_simulated()
+}
+
 macro_rules! atomic {
     ($name:ident, $value:ty) => {
         #[doc = concat!("[`core::sync::atomic::", stringify!($name), "`], before whose accesses another thread may go on.")]

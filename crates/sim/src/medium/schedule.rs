@@ -78,6 +78,11 @@ pub(crate) fn turn(access: Access) {
     }
 }
 
+/// Returns true on a thread of a workload.
+pub(crate) fn is_simulated() -> bool {
+    turns().is_some()
+}
+
 /// Makes this thread wait and another one go on. Outside of the threads of a workload, waits as in other programs.
 #[track_caller]
 pub(crate) fn pause() {

@@ -40,7 +40,7 @@ const IDLE: u32 = 32;
 const SUB_BUFFER: u32 = 256;
 const LARGE_SUB_BUFFER: u32 = 1 << 18;
 /// The places of a journal's log and of a recording's events, by their documentation.
-const LOG: u64 = 16_384;
+const LOG: u64 = 20_480;
 const EVENTS: u64 = 24_576;
 /// Bytes of the header of a sub-buffer, or more.
 const HEADER: u64 = 64;

@@ -4,6 +4,8 @@
 #![expect(clippy::cast_possible_truncation, reason = "numbers and lengths of records are small")]
 
 mod allocation;
+#[path = "../../tests/support/src/bad_blocks.rs"]
+mod bad_blocks;
 mod image;
 pub mod journal;
 pub mod recorder;

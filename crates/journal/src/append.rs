@@ -1,13 +1,14 @@
 //! Appending: each producer makes its own records durable, and waits for those before them.
 
-use super::error::{Error, ErrorKind, FormatError};
-use super::geometry::{HEADER, Placement};
+use super::confirmation;
+use super::error::{Error, ErrorKind};
+use super::geometry::{HEADER, Placement, Position};
+use super::group::Group;
 use super::inflight::Refused;
+use super::journal::Journal;
 use super::record::{Header, Kind, Vouch, void};
-use super::{Group, Journal, Position};
 use cachemaint::medium::{Granularity, Medium};
-use cachemaint_format::sync;
-use cachemaint_format::tag;
+use cachemaint_format::{sync, tag};
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 
@@ -20,17 +21,13 @@ const WORD: usize = 8;
 /// The size of a line that is assumed where a long record is cut. It affects speed only.
 const LINE: usize = 64;
 
-/// The number of times that a waiting thread checks before it lets other threads run.
-#[cfg(feature = "std")]
-const SPINS: u32 = 200;
-
 impl<M: Medium> Journal<M> {
     /// Appends a record and waits until it is acknowledged. The record and everything before it are durable then, so
     /// every recovery finds it.
     ///
     /// # Errors
     /// If the record is [too long](ErrorKind::TooLong), if the journal is [full](ErrorKind::Full), or if the medium
-    /// failed. If the medium failed, now or [before](FormatError::Failed), a later recovery may still find the record.
+    /// failed. If the medium failed, now or [before](super::FormatError::Failed), a later recovery may still find the record.
     ///
     /// # Cost
     /// One write-back of its lines and one fence. By pages it is one call of the operating system, or up to three where a
@@ -78,18 +75,34 @@ impl<M: Medium> Journal<M> {
         if len > limit {
             return Err(Error::new(ErrorKind::TooLong { len, limit }));
         }
-        let mut backoff = Backoff::default();
-        loop {
-            match self.in_flight.reserve(self.geometry.size(len)) {
-                Ok(placement) => return Ok(placement),
-                Err(Refused::Busy) => backoff.wait(),
-                Err(Refused::Failed) => {
-                    return Err(Error::format(FormatError::failed(&self.medium)));
-                }
-                Err(Refused::Full { needed, free }) => {
-                    return Err(Error::new(ErrorKind::Full { needed, free }));
-                }
-            }
+        let size = self.geometry.size(len);
+        let reserved = match self.in_flight.reserve(size) {
+            Err(Refused::Busy) => self.in_flight.reserve_after_others(size),
+            reserved => reserved,
+        };
+        reserved.map_err(|refused| match refused {
+            Refused::Full { needed, free } => Error::new(ErrorKind::Full { needed, free }),
+            Refused::Busy | Refused::Failed => self.failed(),
+        })
+    }
+
+    /// Confirms that everything before `end` is acknowledged.
+    #[inline]
+    fn confirm(&self, end: u64) {
+        confirmation::store(&self.medium, self.mark.epoch.key, end);
+        if !self.in_flight.is_last(end) {
+            self.confirm_beside_others(end);
+        }
+    }
+
+    /// Confirms once more if another thread may have confirmed a later position before.
+    #[cold]
+    fn confirm_beside_others(&self, end: u64) {
+        // Of two threads, one sees the watermark of the other.
+        sync::fence(Ordering::SeqCst);
+        let now = self.in_flight.durable();
+        if now > end {
+            self.confirm(now);
         }
     }
 }
@@ -232,19 +245,20 @@ impl<'j, M: Medium> Claim<'j, M> {
         write(mark, &content.bytes(*identity, mark))
     }
 
-    /// Notes that all of the claim is durable, and waits until everything before it is durable, too.
+    /// Notes that all of the claim is durable, waits until everything before it is durable, too, and confirms that.
     #[inline]
     fn acknowledged(mut self) -> Result<(), Error<M::Error>> {
         self.is_done = true;
         let (in_flight, end) = (&self.journal.in_flight, self.placement.end);
         in_flight.done(&self.placement);
-        let mut backoff = Backoff::default();
-        while in_flight.advance() < end {
-            if in_flight.never_reaches(end) {
-                return Err(Error::format(FormatError::failed(&self.journal.medium)));
-            }
-            backoff.wait();
+        let mut durable = in_flight.advance();
+        if durable < end {
+            durable = in_flight.reach(end);
         }
+        if durable < end {
+            return Err(self.journal.failed());
+        }
+        self.journal.confirm(durable);
         Ok(())
     }
 
@@ -271,23 +285,6 @@ impl<M: Medium> Drop for Claim<'_, M> {
     fn drop(&mut self) {
         if !self.is_done {
             self.abandon();
-        }
-    }
-}
-
-/// A wait for other threads, which lets them run if it takes long.
-#[derive(Debug, Default)]
-pub(super) struct Backoff {
-    spins: u32,
-}
-
-impl Backoff {
-    pub(super) fn wait(&mut self) {
-        sync::spin_loop();
-        self.spins = self.spins.saturating_add(1);
-        #[cfg(feature = "std")]
-        if self.spins >= SPINS {
-            std::thread::yield_now();
         }
     }
 }

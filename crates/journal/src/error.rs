@@ -1,8 +1,7 @@
 //! Errors of the journal.
 
-use super::geometry::{ALIGNMENT, LOG, SEGMENT, SEGMENTS};
-use super::state::FORMAT;
-use super::{Damage, Position};
+use super::geometry::{ALIGNMENT, FORMAT, LOG, Position, SEGMENT, SEGMENTS};
+use super::recovered::Damage;
 use cachemaint::medium::{self, Readable};
 pub use cachemaint_format::error::FormatError;
 use cachemaint_format::error::error_of_kind;

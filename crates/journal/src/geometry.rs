@@ -1,11 +1,19 @@
 //! Positions, segments, and their offsets in the medium.
 
+use cachemaint_format::magic::{self, Format};
 use cachemaint_format::root;
+use core::fmt;
+
+/// The format of the root, of this version.
+pub(super) const FORMAT: Format = Format { magic: magic::JOURNAL, version: 4, name: "journal" };
 
 /// The size of a word in bytes; everything begins at a multiple of it.
 pub(super) const WORD: u64 = 8;
+/// The offset of the [word that confirms](super::confirmation), in a block of its own after the roots: a drive that loses
+/// the block takes nothing else with it.
+pub(super) const CONFIRMATION: u64 = root::BYTES;
 /// The offset of the log in the medium.
-pub(super) const LOG: u64 = root::BYTES;
+pub(super) const LOG: u64 = CONFIRMATION + root::BLOCK;
 /// The least and the most bytes of a segment.
 pub(super) const SEGMENT: core::ops::RangeInclusive<u64> = 128..=1 << 22;
 /// The largest alignment of records.
@@ -21,6 +29,21 @@ pub(super) const HEADER: u64 = 16;
 /// Bytes of a mark's payload. The whole mark is a line on most machines, so that a mark does not push records that
 /// begin at lines over their boundaries.
 pub(super) const MARK: u64 = 48;
+
+/// A position in a journal: bytes since its creation. No two acknowledged records have the same one, unless the first was
+/// lost to damage.
+///
+/// The number can be kept elsewhere and made a position again, as in the example of [`Journal::trim`](super::Journal::trim). Keep the
+/// [identity](super::Journal::identity) of the journal with it: the positions of another journal begin at 0 too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct Position(pub u64);
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 /// The sizes of a journal, which were chosen at its creation and have been checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,9 +6,9 @@
 
 use super::geometry::{Geometry, HEADER, Placement};
 #[cfg(feature = "std")]
-use super::wait::Waiters;
+use super::waiters::Waiters;
 use alloc::boxed::Box;
-use cachemaint_format::sync::AtomicU64;
+use cachemaint_format::sync::{self, AtomicU64};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
 #[cfg(feature = "std")]
 use core::time::Duration;
@@ -28,6 +28,9 @@ pub(super) enum Refused {
     /// A failed journal.
     Failed,
 }
+
+/// The number of times that a thread looks for a change before it sleeps until one.
+const SPINS: u32 = if cfg!(cachemaint_loom) { 0 } else { 200 };
 
 /// A position that no reservation has.
 const NEVER: u64 = u64::MAX;
@@ -112,15 +115,41 @@ impl InFlight {
     /// Wakes the waiting threads after a change, by a sequentially consistent read-modify-write.
     #[cfg_attr(not(feature = "std"), expect(clippy::unused_self, reason = "no thread waits"))]
     #[inline]
-    fn announce(&self) {
+    pub(super) fn announce(&self) {
         #[cfg(feature = "std")]
         self.waiters.wake();
     }
 
     /// Waits for an [announcement](Self::announce) while `goes_on` returns true, at most for `timeout`.
     #[cfg(feature = "std")]
-    pub(super) fn wait(&self, timeout: Duration, goes_on: impl FnMut() -> bool) {
-        self.waiters.wait(timeout, goes_on);
+    pub(super) fn wait(&self, timeout: Duration, mut goes_on: impl FnMut() -> bool) {
+        self.waiters.sleep(timeout, |is_cancelled| !is_cancelled && goes_on());
+    }
+
+    /// Waits for other threads while `goes_on` returns true: at first for a moment, then asleep until an
+    /// [announcement](Self::announce).
+    #[cfg_attr(not(feature = "std"), expect(clippy::unused_self, reason = "no thread sleeps"))]
+    pub(super) fn wait_for_others(&self, mut goes_on: impl FnMut() -> bool) {
+        for _ in 0..SPINS {
+            if !goes_on() {
+                return;
+            }
+            sync::spin_loop();
+        }
+        #[cfg(feature = "std")]
+        if sync::may_sleep() {
+            let mut is_over = false;
+            self.waiters.sleep(Duration::MAX, |_| {
+                is_over = !goes_on();
+                !is_over
+            });
+            if is_over {
+                return;
+            }
+        }
+        while goes_on() {
+            sync::spin_loop();
+        }
     }
 
     /// Ends all waits, now and from now on.
@@ -142,6 +171,17 @@ impl InFlight {
                 Err(now) => tail = now,
             }
         }
+    }
+
+    /// Reserves as [`reserve`](Self::reserve) does, after records under way if the window has no space before.
+    #[cold]
+    pub(super) fn reserve_after_others(&self, size: u64) -> Result<Placement, Refused> {
+        let mut reserved = Err(Refused::Busy);
+        self.wait_for_others(|| {
+            reserved = self.reserve(size);
+            reserved == Err(Refused::Busy)
+        });
+        reserved
     }
 
     /// Returns true if records of `size` bytes can be reserved before older ones are trimmed.
@@ -186,6 +226,24 @@ impl InFlight {
             self.entry(start).swap(end, SeqCst);
         }
         self.announce();
+    }
+
+    /// Waits until the watermark has reached `end`, and returns it. It is less if it never will.
+    #[cold]
+    pub(super) fn reach(&self, end: u64) -> u64 {
+        let mut durable = 0;
+        self.wait_for_others(|| {
+            let is_hopeless = self.never_reaches(end);
+            durable = self.advance();
+            durable < end && !is_hopeless
+        });
+        durable
+    }
+
+    /// Returns true if no reservation is after the one that ends at `end`.
+    #[inline]
+    pub(super) fn is_last(&self, end: u64) -> bool {
+        self.tail.0.load(Relaxed) == end
     }
 
     /// Moves the watermark over all durable reservations without a gap, and returns it. A thread that waits does so

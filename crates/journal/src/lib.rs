@@ -1,8 +1,8 @@
 //! An append-only log that loses no acknowledged record: power-fail safe, many producers.
 //!
-//! A [`Journal`] is stored in any [`Medium`]: a DAX file, memory that a kernel preserves, the simulator. Every recovery
-//! finds each record whose append has returned, after any event that the medium survives. Records come back in the
-//! order in which they were appended, as a prefix: no record without all records before it.
+//! A [`Journal`] is stored in any [`Medium`](cachemaint::medium::Medium): a DAX file, memory that a kernel preserves,
+//! the simulator. Every recovery finds each record whose append has returned, after any event that the medium survives.
+//! Records come back in the order in which they were appended, as a prefix: no record without all records before it.
 //!
 //! ```
 //! # #[cfg(feature = "dax")]
@@ -50,18 +50,22 @@
 //! - The root states the end of the records before the last epoch, and the position that was acknowledged at the last
 //!   [trim](Journal::trim) or [close](Journal::close).
 //! - Each record *vouches*: it states the position before which everything was durable when the record was written.
+//! - An append *confirms* after its fence that everything up to its end is acknowledged, by a store without a write-back. The
+//!   word survives the process, and a power cut if it was written back meanwhile.
 //! - At most a [window](Options::window) is under way, so the mark of a segment farther on is evidence too. A mark of a
 //!   later epoch than the root's, or of a lap for which its head leaves no space, shows that the newest root is lost.
 //!
-//! Damage without evidence looks like a torn end: damage to the last records if they were appended together, and any
-//! damage that takes the evidence with it. A damaged journal is never written to: its whole records are
-//! [salvaged](Reader::salvage).
+//! So what was acknowledged is returned, or an error names it as damaged. The one exception: a power cut takes the last
+//! confirmation with it, and damage hits a record that no later one vouches for, before the journal is opened again. That
+//! looks like a torn end, which an opening and a verification report. A damaged journal is never written to: its whole
+//! records are [salvaged](Reader::salvage).
 //!
 //! # The format, version 4
 //! All numbers are little-endian. The first 16384 bytes have the roots, in four slots at offsets 0, 4096, 8192 and 12288.
 //! Generation *g* is in slots *g* modulo 2 and *g* modulo 2 plus 2, once in each. A new one is stored in place of the one
-//! before the last. Of all whole slots the one of the highest generation counts. Then comes the log, a ring of segments.
-//! Position *p* is at offset 16384 + *p* modulo its capacity; positions grow for ever.
+//! before the last. Of all whole slots the one of the highest generation counts. The word that confirms is at offset 16384, in
+//! a block of 4096 bytes of its own. Then comes the log, a ring of segments. Position *p* is at offset 20480 + *p* modulo its
+//! capacity; positions grow for ever.
 //!
 //! H(*seed*, *bytes*) is XXH3 with 64 bits and a seed (xxHash project, `doc/xxhash_spec.md`, version 0.2.0).
 //! K(*kind*, *epoch*, *place*) is H(*kind*, identity, *epoch* in 8 bytes, *place* in 8 bytes).
@@ -107,6 +111,9 @@
 //! - After the last record of an epoch, the next epoch begins at the next beginning of a segment. The root says so of the
 //!   last epoch; of another one its mark does, which states the same end.
 //!
+//! The word that confirms that everything before position *p* is acknowledged: bits 0 to 23 are *p* / 8 modulo 2^24, bits 24
+//! to 63 are bits 0 to 39 of H(key of the last epoch, *p* in 8 bytes). Any other word confirms nothing.
+//!
 //! # Limits
 //! - A record fits into a segment. Positions, generations and epochs' numbers are below 2^63.
 //! - A tag of 64 bits detects accidents, not attacks.
@@ -139,225 +146,39 @@ extern crate alloc;
 extern crate std;
 
 mod append;
+mod boundary;
+mod close;
+mod confirmation;
 mod error;
+mod evidence;
 mod geometry;
 mod group;
 mod inflight;
+mod journal;
 mod open;
 mod reader;
 mod record;
 mod records;
+mod recovered;
+mod root_lock;
 mod salvage;
 mod state;
+mod survey;
 mod trim;
 #[cfg(feature = "std")]
 mod wait;
+#[cfg(feature = "std")]
+mod waiters;
 mod walk;
 
 pub use cachemaint_format::identity::Identity;
 pub use cachemaint_format::progress::Progress;
 pub use error::{Error, ErrorKind, FormatError};
+pub use geometry::Position;
 pub use group::Group;
+pub use journal::Journal;
 pub use open::{Opened, Options};
-pub use reader::{Reader, Record};
-pub use records::Records;
+pub use reader::Reader;
+pub use records::{Record, Records};
+pub use recovered::{Damage, Fault, Recovered};
 pub use salvage::{Salvage, Salvaged};
-
-use cachemaint::medium::{Medium, WriterLockGuard};
-use core::fmt;
-#[cfg(feature = "std")]
-use error::OpenError;
-use geometry::Geometry;
-use inflight::InFlight;
-use record::Mark;
-use state::State;
-
-/// A position in a journal: bytes since its creation. No two acknowledged records have the same one, unless the first was
-/// lost to damage.
-///
-/// The number can be kept elsewhere and made a position again, as in the example of [`Journal::trim`]. Keep the
-/// [identity](Journal::identity) of the journal with it: the positions of another journal begin at 0 too.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-pub struct Position(pub u64);
-
-impl fmt::Display for Position {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// The content of a journal, as an opening or a verification found it. A new journal has the default value.
-///
-/// Beside a writer, `torn`, `after_gap` and `root_lost` can be what is under way now: verify again.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-#[non_exhaustive]
-pub struct Recovered {
-    /// The oldest record.
-    pub head: Position,
-    /// The end of the last record that counts.
-    pub end: Position,
-    /// The number of records that count.
-    pub records: u64,
-    /// The number of bytes in their payloads.
-    pub bytes: u64,
-    /// True if a record was under way at the end in a crash, perhaps an earlier one. It had not been acknowledged, and does
-    /// not count.
-    pub torn: bool,
-    /// The number of whole records after the end that do not count: they were under way in a crash together with a
-    /// missing record before them. [`Reader::salvage`] returns them, until the journal is opened for appending.
-    pub after_gap: u64,
-    /// The damage at the end, if a record that had been durable is lost there.
-    pub damage: Option<Damage>,
-    /// True if a copy of the root is torn or damaged. If a crash tore it, the trim, opening or closing that stored it had
-    /// not returned. If both copies of the newest one are damaged, the last trim or closing is undone: trimmed records can
-    /// be here again.
-    pub root_lost: bool,
-}
-
-/// A place at which a record had been durable and is no longer valid.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-#[non_exhaustive]
-pub struct Damage {
-    /// The position of the damage.
-    pub at: Position,
-    /// The offset of this position in the medium, in bytes.
-    pub offset: u64,
-    /// A position that was written when the damaged record had already been durable.
-    pub evidence: Position,
-    /// The reason why the record is not valid.
-    pub fault: Fault,
-}
-
-impl fmt::Display for Damage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { at, offset, evidence, fault } = self;
-        write!(
-            f,
-            "the journal is damaged at position {at}, offset {offset}: {fault}, although it was written \
-             up to {evidence} at least"
-        )
-    }
-}
-
-/// The reason why a record is not valid.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
-#[non_exhaustive]
-pub enum Fault {
-    /// A header that does not state its position: no record is stored there.
-    Nothing,
-    /// A header that states its position, and a tag that does not match the bytes, the position and the epoch of a record.
-    Tag,
-    /// A missing or invalid mark, or a mark of another journal or of an impossible epoch.
-    Mark,
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Nothing => f.write_str("no record of this journal is stored there"),
-            Self::Tag => f.write_str("the tag does not match the record"),
-            Self::Mark => {
-                f.write_str("the mark (header record) of a segment is missing or invalid")
-            }
-        }
-    }
-}
-
-/// A log that is open for appending. See the [crate's documentation](self).
-///
-/// Threads can share it: all methods but [`close`](Self::close) take `&self`. The example of
-/// [`wait_for_records`](Self::wait_for_records) has a thread that reads and trims the records of other threads.
-#[derive(Debug)]
-pub struct Journal<M: Medium> {
-    medium: M,
-    identity: Identity,
-    geometry: Geometry,
-    /// The mark of new segments.
-    mark: Mark,
-    in_flight: InFlight,
-    trimming: trim::Turn,
-    /// Locked as long as this journal can write.
-    _writer: Option<WriterLockGuard>,
-}
-
-impl<M: Medium> Journal<M> {
-    fn new(medium: M, writer: Option<WriterLockGuard>, state: &State, in_flight: InFlight) -> Self {
-        let State { identity, geometry, epoch, before, .. } = *state;
-        let mark = Mark { epoch, before };
-        let trimming = trim::Turn::new(state);
-        Self { medium, identity, geometry, mark, in_flight, trimming, _writer: writer }
-    }
-
-    /// Creates a journal in a medium without a journal, with the default [`Options`].
-    ///
-    /// # Errors
-    /// As [`Options::create_new`].
-    #[cfg(feature = "std")]
-    pub fn create_new(medium: M) -> Result<(Self, Opened), OpenError<M>> {
-        Options::new().create_new(medium)
-    }
-
-    /// Opens the journal in a medium for appending, or creates it if it is missing, with the default [`Options`].
-    ///
-    /// # Errors
-    /// As [`Options::open_or_create`].
-    #[cfg(feature = "std")]
-    pub fn open_or_create(medium: M) -> Result<(Self, Opened), OpenError<M>> {
-        Options::new().open_or_create(medium)
-    }
-
-    /// Opens a journal for appending, with the default [`Options`].
-    ///
-    /// # Errors
-    /// As [`Options::open`].
-    #[cfg(feature = "std")]
-    pub fn open(medium: M) -> Result<(Self, Opened), OpenError<M>> {
-        Options::new().open(medium)
-    }
-
-    /// Returns the identity of the journal.
-    #[must_use]
-    pub const fn identity(&self) -> Identity {
-        self.identity
-    }
-
-    /// Returns the medium.
-    #[must_use]
-    pub const fn medium(&self) -> &M {
-        &self.medium
-    }
-
-    /// Returns the position to which the journal is trimmed, at or before the oldest record.
-    #[must_use]
-    pub fn head(&self) -> Position {
-        Position(self.in_flight.head())
-    }
-
-    /// Returns the end of the acknowledged records. It must not be kept for a later opening ([Limits](self#limits)).
-    #[must_use]
-    pub fn end(&self) -> Position {
-        Position(self.in_flight.advance())
-    }
-
-    /// Returns the size of the log in bytes, including headers and marks.
-    #[must_use]
-    pub const fn capacity(&self) -> u64 {
-        self.geometry.capacity
-    }
-
-    /// Returns the number of free bytes. Headers and marks of new records take their space from them.
-    #[must_use]
-    pub fn free(&self) -> u64 {
-        self.in_flight.free()
-    }
-
-    /// Returns the length of the longest possible payload, in bytes.
-    #[must_use]
-    pub const fn largest(&self) -> u64 {
-        self.geometry.largest()
-    }
-}

@@ -1,17 +1,19 @@
 //! Creating and opening: recovery, and the beginning of an epoch in a segment of its own.
 
 use super::error::{Error, ErrorKind, FormatError, OpenError, least};
-use super::geometry::{self, Geometry, LOG};
-use super::inflight::InFlight;
-use super::reader::{Reader, survey};
+use super::geometry::{self, FORMAT, Geometry, LOG};
+use super::journal::Journal;
+use super::reader::Reader;
 use super::record::Epoch;
-use super::state::{FORMAT, State};
+use super::recovered::Recovered;
+use super::state::State;
+use super::survey::survey;
 use super::walk::{Step, Walk};
-use super::{Identity, Journal, Progress, Recovered};
 use cachemaint::medium::{Granularity, Medium};
+use cachemaint_format::identity::Identity;
+use cachemaint_format::progress::Progress;
 use cachemaint_format::reread::Rereadings;
-use cachemaint_format::root;
-use cachemaint_format::{rewritten, writer};
+use cachemaint_format::{rewritten, root, tag, writer};
 use core::fmt;
 
 /// The options with which a journal is created or opened.
@@ -66,8 +68,9 @@ impl<'p> Options<'p> {
         Self::with_entropy(cachemaint_format::identity::entropy())
     }
 
-    /// Returns the default options with these random words. They should differ at each opening and on each machine: the
-    /// identity of a journal and the key of an epoch are made of them, and distinguish its records from other ones.
+    /// Returns the default options with these random words. They must differ at each opening and on each machine: the
+    /// identity of a journal and the key of an epoch are made of them. With the same words, records of another journal, or of
+    /// an opening that damage has taken away, can pass for records of this one.
     #[must_use]
     pub const fn with_entropy(entropy: [u64; 2]) -> Self {
         let (segment, window, progress) = (None, None, None);
@@ -156,8 +159,10 @@ impl<'p> Options<'p> {
     fn create<M: Medium>(&self, medium: &M) -> Result<Begun, Error<M::Error>> {
         let geometry = self.geometry(medium.len())?;
         root::refuse_existing(medium, FORMAT).map_err(Error::format)?;
-        let identity = Identity::from_entropy(self.entropy);
-        let epoch = self.epoch(identity, 1);
+        let remains = remains(medium, LOG);
+        let [low, high] = self.entropy;
+        let identity = Identity::from_entropy([low ^ remains, high]);
+        let epoch = self.epoch(identity, 1, remains);
         let state = State {
             identity,
             generation: 1,
@@ -204,12 +209,12 @@ impl<'p> Options<'p> {
         }
         recovered.root_lost = loaded.is_one_lost();
         let end = recovered.end.0;
+        let next = State { before: end, acknowledged: end, ..state };
+        let remains = remains(medium, state.geometry.place(next.start()));
         let next = State {
             generation: state.generation + 1,
-            epoch: self.epoch(state.identity, state.epoch.number + 1),
-            before: end,
-            acknowledged: end,
-            ..state
+            epoch: self.epoch(state.identity, state.epoch.number + 1, remains),
+            ..next
         };
         let next = next.checked().ok_or(Error::format(FormatError::WornOut))?;
         // A crash may tear the next root, so this one is durable before.
@@ -221,8 +226,8 @@ impl<'p> Options<'p> {
         Ok((next, Opened { is_new: false, recovered }))
     }
 
-    fn epoch(&self, identity: Identity, number: u64) -> Epoch {
-        Epoch::new(identity, number, self.entropy[0] ^ self.entropy[1])
+    fn epoch(&self, identity: Identity, number: u64, remains: u64) -> Epoch {
+        Epoch::new(identity, number, self.entropy[0] ^ self.entropy[1] ^ remains)
     }
 
     fn geometry<E>(&self, size: u64) -> Result<Geometry, Error<E>> {
@@ -247,6 +252,35 @@ impl<'p> Options<'p> {
     }
 }
 
+impl<M: Medium> Journal<M> {
+    /// Creates a journal in a medium without a journal, with the default [`Options`].
+    ///
+    /// # Errors
+    /// As [`Options::create_new`].
+    #[cfg(feature = "std")]
+    pub fn create_new(medium: M) -> Result<(Self, Opened), OpenError<M>> {
+        Options::new().create_new(medium)
+    }
+
+    /// Opens the journal in a medium for appending, or creates it if it is missing, with the default [`Options`].
+    ///
+    /// # Errors
+    /// As [`Options::open_or_create`].
+    #[cfg(feature = "std")]
+    pub fn open_or_create(medium: M) -> Result<(Self, Opened), OpenError<M>> {
+        Options::new().open_or_create(medium)
+    }
+
+    /// Opens a journal for appending, with the default [`Options`].
+    ///
+    /// # Errors
+    /// As [`Options::open`].
+    #[cfg(feature = "std")]
+    pub fn open(medium: M) -> Result<(Self, Opened), OpenError<M>> {
+        Options::new().open(medium)
+    }
+}
+
 /// The state in which a journal was opened, and the findings.
 type Begun = (State, Opened);
 
@@ -257,11 +291,19 @@ fn as_writer<M: Medium>(
 ) -> Result<(Journal<M>, Opened), OpenError<M>> {
     let writer = writer::lock(&medium, Error::format(FormatError::SecondWriter));
     match writer.and_then(|writer| Ok((writer, open(&medium)?))) {
-        Ok((writer, (state, opened))) => {
-            let in_flight = InFlight::new(state.geometry, state.head, state.start());
-            Ok((Journal::new(medium, writer, &state, in_flight), opened))
-        }
+        Ok((writer, (state, opened))) => Ok((Journal::new(medium, writer, &state), opened)),
         Err(error) => Err(OpenError::new(medium, error)),
+    }
+}
+
+/// Returns a hash of the bytes at the place of the first record to come, or 0 if they are zeros. As a part of the entropy it
+/// gives another key to a log that begins where there was one before, even if the entropy is the same.
+fn remains<M: Medium>(medium: &M, at: u64) -> u64 {
+    let mut bytes = [0; *geometry::SEGMENT.start() as usize];
+    // Bytes that cannot be read are no remains.
+    match medium.read(at, &mut bytes) {
+        Ok(()) if bytes.iter().any(|byte| *byte != 0) => tag::of(0, &bytes),
+        _ => 0,
     }
 }
 

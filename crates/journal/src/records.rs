@@ -1,14 +1,28 @@
 //! Iteration over records: the acknowledged ones of a journal of this process, or all in a medium.
 
+use super::boundary::walk_from;
 use super::error::{Error, ErrorKind};
+use super::evidence::Ending;
+use super::geometry::Position;
 use super::inflight::InFlight;
-use super::reader::{ATTEMPTS, Ending, overtaken};
-use super::state::State;
+use super::journal::Journal;
+use super::recovered::Fault;
 use super::walk::{Patience, Step, Walk};
-use super::{Fault, Journal, Position, Record};
 use alloc::vec::Vec;
 use cachemaint::medium::{Medium, Readable};
 use core::sync::atomic::{self, Ordering};
+
+/// A record of a journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Record {
+    /// The position at which the record begins.
+    pub position: Position,
+    /// The position at which the record ends. A [trim](super::Journal::trim) to this position discards the record.
+    pub end: Position,
+    /// The bytes that were appended.
+    pub payload: Vec<u8>,
+}
 
 /// The records of a journal, in order. [`Journal::records`] and [`Reader::records`](super::Reader::records) return it.
 ///
@@ -22,6 +36,7 @@ pub struct Records<'r, M: Readable> {
     in_flight: Option<&'r InFlight>,
     /// The last end, after which evidence of damage was searched.
     searched: Option<u64>,
+    is_torn: bool,
     is_over: bool,
 }
 
@@ -58,31 +73,10 @@ impl<M: Medium> Journal<M> {
     }
 }
 
-/// Returns a walk from a position at which a record begins or ends. `now` returns the present state.
-pub(super) fn walk_from<M: Readable>(
-    medium: &M,
-    position: Position,
-    now: impl Fn() -> Result<State, Error<M::Error>>,
-) -> Result<Walk<'_, M>, Error<M::Error>> {
-    let mut state = now()?;
-    for _ in 0..ATTEMPTS {
-        let walk = Walk::at_boundary(medium, state, position.0);
-        let Err(ErrorKind::Damaged(damage)) = walk.as_ref().map_err(Error::kind) else {
-            return walk;
-        };
-        let later = now()?;
-        if !state.is_outdated(&later, damage) {
-            return walk;
-        }
-        state = later;
-    }
-    Err(overtaken(&state, position))
-}
-
 impl<'r, M: Readable> Records<'r, M> {
     /// Returns all records in the medium.
     pub(super) const fn new(walk: Walk<'r, M>) -> Self {
-        Self { walk, in_flight: None, searched: None, is_over: false }
+        Self { walk, in_flight: None, searched: None, is_torn: false, is_over: false }
     }
 
     /// Returns the acknowledged records only.
@@ -99,8 +93,7 @@ impl<'r, M: Readable> Records<'r, M> {
     /// # Errors
     /// - [`ErrorKind::NotABoundary`], if the next records were trimmed and their space was used again: go on with
     ///   [`Journal::records`], from the oldest record.
-    /// - [`ErrorKind::Damaged`], if the next record is damaged. A [`Reader`](super::Reader) that has returned `None` there
-    ///   notices it after the next trim or closing.
+    /// - [`ErrorKind::Damaged`], if the next record is damaged.
     /// - [`ErrorKind::Replaced`], of a [`Reader`](super::Reader): open a new one.
     /// - If the medium fails.
     ///
@@ -129,12 +122,22 @@ impl<'r, M: Readable> Records<'r, M> {
         Position(self.walk.at)
     }
 
+    /// Returns true if the last `None` of a [`Reader`](super::Reader) was at a torn end: a record is under way there now, or was
+    /// in a crash, as [`Recovered::torn`](super::Recovered::torn) says.
+    #[must_use]
+    pub const fn is_torn(&self) -> bool {
+        self.is_torn
+    }
+
     fn step(&mut self) -> Result<Option<(u64, usize)>, Error<M::Error>> {
         // Each call may verify a record that is being written in vain.
         self.walk.patience = Patience::default();
         loop {
             match self.walk.step().map_err(Error::medium)? {
-                Step::Record { position, len } => return Ok(Some((position, len))),
+                Step::Record { position, len } => {
+                    self.is_torn = false;
+                    return Ok(Some((position, len)));
+                }
                 Step::Passed => {}
                 Step::End(fault) => {
                     let goes_on = match self.in_flight {
@@ -159,13 +162,14 @@ impl<'r, M: Readable> Records<'r, M> {
             let (position, head) = (Position(at), Position(head));
             return Err(Error::new(ErrorKind::NotABoundary { position, head, end: head }));
         }
-        if self.searched == Some(at) && at >= self.walk.state.acknowledged {
+        let is_new = self.searched != Some(at) || self.walk.confirmed().is_some();
+        if !is_new && at >= self.walk.state.acknowledged {
             return Ok(false);
         }
         match self.walk.ending(fault).map_err(Error::medium)? {
             Ending::More => Ok(true),
-            Ending::End { .. } => {
-                self.searched = Some(at);
+            Ending::End { is_torn, .. } => {
+                (self.searched, self.is_torn) = (Some(at), is_torn);
                 Ok(false)
             }
             // A trim since the last check explains it. This ends: an end before the head is an error.

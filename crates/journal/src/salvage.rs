@@ -1,10 +1,11 @@
 //! Salvage of whole records after damage.
 
 use super::error::Error;
+use super::geometry::Position;
 use super::record::{Epoch, Kind};
+use super::records::Record;
 use super::state::State;
 use super::walk::{Step, Walk};
-use super::{Position, Record};
 use cachemaint::medium::Readable;
 use core::ops::Range;
 

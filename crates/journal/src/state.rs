@@ -1,18 +1,14 @@
 //! The state of a journal apart from its records: the content of its root.
 
 use super::error::{Error, ErrorKind, FormatError};
-use super::geometry::Geometry;
+use super::geometry::{FORMAT, Geometry};
 use super::record::Epoch;
 use cachemaint::medium::{Medium, Readable};
 use cachemaint_format::identity::Identity;
 use cachemaint_format::layout::{Layout as _, layout};
-use cachemaint_format::magic::{self, Format};
 use cachemaint_format::reread::Rereadings;
 use cachemaint_format::root::{self, Loaded};
 use core::sync::atomic::{self, Ordering::Acquire};
-
-/// The format of the root, of this version.
-pub(super) const FORMAT: Format = Format { magic: magic::JOURNAL, version: 4, name: "journal" };
 
 /// Bytes of the root that are the journal's own.
 const OWN: usize = 80;

@@ -1,26 +1,15 @@
-//! Waiting for records and for space. While no thread waits, it costs a producer one load.
-//!
-//! A waiting thread increments a count and then checks its condition. A changing thread makes its change and then
-//! loads the count. All four accesses are sequentially consistent, so one of the two threads sees the other: no wake-up
-//! is lost. The change is a read-modify-write, and the count is loaded. On x86 neither differs from its relaxed form;
-//! on arm64 the load is an LDAR.
+//! Waiting for records and for space.
 
-use super::error::{Error, ErrorKind, FormatError};
+use super::error::{Error, ErrorKind};
+use super::geometry::Position;
+use super::group::Group;
 use super::inflight::InFlight;
-use super::{Journal, Position};
+use super::journal::Journal;
+use super::waiters::left;
 use cachemaint::family::clock;
 use cachemaint::medium::Medium;
-#[cfg(not(cachemaint_loom))]
-use core::sync::atomic::{AtomicU64, Ordering::SeqCst, fence};
+use core::ops::Range;
 use core::time::Duration;
-#[cfg(cachemaint_loom)]
-use loom::sync::atomic::{AtomicU64, Ordering::SeqCst, fence};
-#[cfg(cachemaint_loom)]
-use loom::sync::{Condvar, Mutex, MutexGuard};
-use std::sync::PoisonError;
-#[cfg(not(cachemaint_loom))]
-use std::sync::{Condvar, Mutex, MutexGuard};
-use std::time::Instant;
 
 impl<M: Medium> Journal<M> {
     /// Waits until the [end](Self::end) of the acknowledged records is greater than `position`, at most for `timeout`.
@@ -69,7 +58,7 @@ impl<M: Medium> Journal<M> {
     /// ```
     ///
     /// # Errors
-    /// [`FormatError::Failed`], if the end will never be greater than `position`.
+    /// [`FormatError::Failed`](super::FormatError::Failed), if the end will never be greater than `position`.
     pub fn wait_for_records(
         &self,
         position: Position,
@@ -77,7 +66,7 @@ impl<M: Medium> Journal<M> {
     ) -> Result<Position, Error<M::Error>> {
         let end = self.in_flight.wait_for_end(position.0, timeout);
         if end <= position.0 && self.in_flight.never_passes(position.0) {
-            return Err(Error::format(FormatError::failed(&self.medium)));
+            return Err(self.failed());
         }
         Ok(Position(end))
     }
@@ -96,18 +85,45 @@ impl<M: Medium> Journal<M> {
         payload: &[u8],
         timeout: Duration,
     ) -> Result<Position, Error<M::Error>> {
+        let size = self.geometry.size(payload.len() as u64);
+        self.when_there_is_room(size, timeout, || self.append(payload))
+    }
+
+    /// Appends a group as [`append_group`](Self::append_group) does, and waits while the journal is full as
+    /// [`append_within`](Self::append_within) does.
+    ///
+    /// # Errors
+    /// As [`append_within`](Self::append_within); the group is unchanged then.
+    ///
+    /// # Cost
+    /// That of [`append_group`](Self::append_group) if there is space.
+    pub fn append_group_within(
+        &self,
+        group: &mut Group,
+        timeout: Duration,
+    ) -> Result<Range<Position>, Error<M::Error>> {
+        let size = group.size(self.geometry.alignment);
+        self.when_there_is_room(size, timeout, || self.append_group(group))
+    }
+
+    /// Appends `size` bytes, also when other threads have trimmed a full journal.
+    fn when_there_is_room<T>(
+        &self,
+        size: u64,
+        timeout: Duration,
+        mut append: impl FnMut() -> Result<T, Error<M::Error>>,
+    ) -> Result<T, Error<M::Error>> {
         let mut started = None;
         loop {
-            let error = match self.append(payload) {
+            let error = match append() {
                 Err(error) if matches!(error.kind(), ErrorKind::Full { .. }) => error,
                 appended => return appended,
             };
             let started = *started.get_or_insert_with(clock::now);
             let Some(left) = left(timeout, started) else { return Err(error) };
-            let size = self.geometry.size(payload.len() as u64);
             let has_room = self.in_flight.wait_for_room(size, left);
             if self.in_flight.has_failed() {
-                return Err(Error::format(FormatError::failed(&self.medium)));
+                return Err(self.failed());
             }
             if !has_room {
                 return Err(error);
@@ -115,8 +131,8 @@ impl<M: Medium> Journal<M> {
         }
     }
 
-    /// Ends all waits of [`wait_for_records`](Self::wait_for_records) and [`append_within`](Self::append_within), in
-    /// progress and later, as if their time were over. All other calls work as before. A producer that fails must call it
+    /// Ends all waits of [`wait_for_records`](Self::wait_for_records), [`append_within`](Self::append_within) and
+    /// [`append_group_within`](Self::append_group_within), in progress and later, as if their time were over. All other calls work as before. A producer that fails must call it
     /// too: one that leaves by `?` or a panic leaves the consumer waiting.
     pub fn cancel_waits(&self) {
         self.in_flight.cancel_waits();
@@ -145,69 +161,4 @@ impl InFlight {
         });
         has_room
     }
-}
-
-/// Threads that wait for a change of the records under way.
-#[derive(Debug)]
-pub(super) struct Waiters {
-    count: AtomicU64,
-    /// True if waits are cancelled.
-    is_cancelled: Mutex<bool>,
-    changed: Condvar,
-}
-
-impl Waiters {
-    pub(super) fn new() -> Self {
-        Self { count: AtomicU64::new(0), is_cancelled: Mutex::new(false), changed: Condvar::new() }
-    }
-
-    /// Wakes the threads that wait, after a change by a sequentially consistent read-modify-write.
-    #[inline]
-    pub(super) fn wake(&self) {
-        // loom treats a sequentially consistent load as an acquiring one.
-        #[cfg(cachemaint_loom)]
-        fence(SeqCst);
-        if self.count.load(SeqCst) > 0 {
-            self.wake_all();
-        }
-    }
-
-    #[cold]
-    fn wake_all(&self) {
-        // A thread between its check and its sleep holds the lock.
-        drop(self.lock());
-        self.changed.notify_all();
-    }
-
-    /// Ends all waits, now and from now on.
-    pub(super) fn cancel(&self) {
-        *self.lock() = true;
-        self.changed.notify_all();
-    }
-
-    /// Waits while `goes_on` returns true, at most for `timeout`, unless waits are [cancelled](Self::cancel). `goes_on`
-    /// is called under the lock: it announces nothing.
-    pub(super) fn wait(&self, timeout: Duration, mut goes_on: impl FnMut() -> bool) {
-        self.count.fetch_add(1, SeqCst);
-        fence(SeqCst);
-        let mut guard = self.lock();
-        let started = clock::now();
-        while goes_on() && !*guard {
-            let Some(left) = left(timeout, started) else { break };
-            let waited = self.changed.wait_timeout(guard, left);
-            guard = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-        drop(guard);
-        self.count.fetch_sub(1, SeqCst);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, bool> {
-        self.is_cancelled.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Returns the rest of a wait since `begin`, or `None` if it is over. Without a clock it is over at once, since the
-/// standard library cannot wait there either.
-fn left(timeout: Duration, begin: Option<Instant>) -> Option<Duration> {
-    timeout.checked_sub(begin?.elapsed()).filter(|left| !left.is_zero())
 }

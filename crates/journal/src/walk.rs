@@ -1,14 +1,12 @@
 //! A walk from one record to the next, as long as they are valid.
 
-use super::Fault;
-use super::error::{Error, ErrorKind};
-use super::geometry::{HEADER, MARK};
-use super::reader::Ending;
+use super::geometry::{HEADER, MARK, Position};
 use super::record::{Epoch, Header, Kind, Mark, names};
+use super::recovered::{Damage, Fault};
 use super::state::State;
-use super::{Damage, Position};
 use alloc::vec::Vec;
 use cachemaint::medium::Readable;
+use cachemaint_format::unreadable::if_readable;
 use core::sync::atomic::Ordering::Relaxed;
 
 /// The result of a step of a walk.
@@ -77,41 +75,6 @@ impl<'m, M: Readable> Walk<'m, M> {
         Self { medium, state, limit, at, epoch, last, bound, patience, buffer }
     }
 
-    /// Returns a walk from a position at which a record begins or ends.
-    pub(super) fn at_boundary(
-        medium: &'m M,
-        state: State,
-        position: u64,
-    ) -> Result<Self, Error<M::Error>> {
-        let mut walk = Self::new(medium, state);
-        let geometry = state.geometry;
-        // A mark is valid after the records before it. At the beginning of a segment those are in the segment before.
-        let segment = geometry.segment_of(position.saturating_sub(1));
-        if segment > walk.at && segment < walk.limit {
-            walk.enter(segment).map_err(Error::medium)?;
-        }
-        // A journal can end at the beginning of a segment, after space in which no header fits.
-        let is_reached = |at| at == position || geometry.settled(at) == position;
-        while walk.at < position && !is_reached(walk.at) {
-            match walk.step().map_err(Error::medium)? {
-                Step::Record { .. } | Step::Passed => {}
-                Step::End(fault) => match walk.ending(fault).map_err(Error::medium)? {
-                    Ending::More => {}
-                    Ending::End { .. } => break,
-                    Ending::Damage(damage) => return Err(Error::new(ErrorKind::Damaged(damage))),
-                },
-            }
-        }
-        if is_reached(walk.at) {
-            if position >= state.head && geometry.segment_of(position) == position {
-                walk.enter(position).map_err(Error::medium)?;
-            }
-            return Ok(walk);
-        }
-        let (head, end) = (Position(state.head), Position(walk.at));
-        Err(Error::new(ErrorKind::NotABoundary { position: Position(position), head, end }))
-    }
-
     /// Moves to the beginning of a segment, if its epoch can be known: that of its mark, or the last one. A segment
     /// has records of one epoch.
     pub(super) fn enter(&mut self, segment: u64) -> Result<(), M::Error> {
@@ -175,15 +138,18 @@ impl<'m, M: Readable> Walk<'m, M> {
                 Fault::Mark
             }
             Ok(header) if !is_begin && self.is_in_epoch(at, header) => {
-                if self.proves(at, header, self.epoch.key)? {
-                    self.at = at + geometry.size(header.len);
-                    if header.kind == Kind::Void {
+                match self.proof(at, header, self.epoch.key)? {
+                    Ok(()) if header.kind == Kind::Void => {
+                        self.at = at + geometry.size(header.len);
                         return Ok(Step::Passed);
                     }
-                    self.last = self.at;
-                    return Ok(Step::Record { position: at, len: header.len as usize });
+                    Ok(()) => {
+                        self.at = at + geometry.size(header.len);
+                        self.last = self.at;
+                        return Ok(Step::Record { position: at, len: header.len as usize });
+                    }
+                    Err(fault) => fault,
                 }
-                Fault::Tag
             }
             Ok(_) => Fault::Mark,
             Err(fault) => fault,
@@ -222,14 +188,20 @@ impl<'m, M: Readable> Walk<'m, M> {
     }
 
     /// Returns true if a data record or a void is valid. The payload of the record is in the buffer then.
-    #[inline]
     pub(super) fn proves(&mut self, at: u64, header: Header, key: u64) -> Result<bool, M::Error> {
+        self.proof(at, header, key).map(|proof| proof.is_ok())
+    }
+
+    /// Returns the fault of a data record or a void, if it is not valid.
+    #[inline]
+    fn proof(&mut self, at: u64, header: Header, key: u64) -> Result<Result<(), Fault>, M::Error> {
+        let valid = |is_valid: bool| if is_valid { Ok(()) } else { Err(Fault::Tag) };
         if header.kind == Kind::Void {
-            return Ok(header.proves(key, at, &[]));
+            return Ok(valid(header.proves(key, at, &[])));
         }
         let geometry = self.state.geometry;
         if !self.patience.has_some(geometry.segment_of(at), geometry.segment) {
-            return Ok(false);
+            return Ok(Err(Fault::Tag));
         }
         let len = header.len as usize;
         let padded = len.next_multiple_of(8);
@@ -238,49 +210,61 @@ impl<'m, M: Readable> Walk<'m, M> {
         }
         // These are whole words, which a concurrent writer never tears.
         let bytes = &mut self.buffer[..padded];
-        self.medium.read(geometry.place(at) + HEADER, bytes)?;
+        let read = self.medium.read(geometry.place(at) + HEADER, bytes);
+        if if_readable(self.medium, read)?.is_none() {
+            return Ok(Err(Fault::Unreadable));
+        }
         let is_proved = header.proves(key, at, &bytes[..len]);
         if !is_proved {
             self.patience.spent += header.len;
         }
-        Ok(is_proved)
+        Ok(valid(is_proved))
     }
 
     /// Returns true if a header at a position states this position. One word nearly always suffices to rule out a
     /// record.
     #[inline]
     pub(super) fn names_itself(&self, at: u64) -> bool {
+        self.states(at) == Ok(true)
+    }
+
+    #[inline]
+    fn states(&self, at: u64) -> Result<bool, Fault> {
         let geometry = &self.state.geometry;
-        geometry.is_aligned(at)
-            && geometry.left(at) >= HEADER
-            && self.word(geometry.place(at) + 8).is_some_and(|word| names(word, at))
+        if !geometry.is_aligned(at) || geometry.left(at) < HEADER {
+            return Ok(false);
+        }
+        Ok(names(self.word(geometry.place(at) + 8)?, at))
     }
 
     /// Returns the header at a position, if it states this position and its record fits there.
     #[inline]
     pub(super) fn header(&self, at: u64) -> Result<Header, Fault> {
         let geometry = &self.state.geometry;
-        let place = geometry.place(at);
-        if !self.names_itself(at) {
+        if !self.states(at)? {
             return Err(Fault::Nothing);
         }
-        let header = self.words(place).and_then(Header::read);
+        let header = Header::read(self.words(geometry.place(at))?);
         header.filter(|header| geometry.size(header.len) <= geometry.left(at)).ok_or(Fault::Tag)
     }
 
-    /// Returns the two words of a header, or `None` if they cannot be read.
-    fn words(&self, place: u64) -> Option<[u64; 2]> {
-        Some([self.word(place)?, self.word(place + 8)?])
-    }
-
-    /// Returns a word, or `None` if it cannot be read. The caller asks the medium afterwards if all of it has failed.
+    /// Returns the two words of a header.
     #[inline]
-    fn word(&self, place: u64) -> Option<u64> {
-        self.medium.try_load(place, Relaxed).ok()
+    fn words(&self, place: u64) -> Result<[u64; 2], Fault> {
+        Ok([self.word(place)?, self.word(place + 8)?])
     }
 
-    /// Returns the mark of this journal at a position.
+    /// Returns a word. The caller asks the medium afterwards if all of it has failed.
+    #[inline]
+    fn word(&self, place: u64) -> Result<u64, Fault> {
+        self.medium.try_load(place, Relaxed).ok().ok_or(Fault::Unreadable)
+    }
+
+    /// Returns the mark of this journal at a position. Marks are at the beginnings of segments only.
     pub(super) fn mark(&self, at: u64) -> Result<Option<Mark>, M::Error> {
+        if self.state.geometry.segment_of(at) != at {
+            return Ok(None);
+        }
         let found = self.mark_of_any_lap(at)?;
         Ok(found.filter(|(position, _)| *position == at).map(|(_, mark)| mark))
     }
@@ -289,12 +273,15 @@ impl<'m, M: Readable> Walk<'m, M> {
     pub(super) fn mark_of_any_lap(&self, segment: u64) -> Result<Option<(u64, Mark)>, M::Error> {
         let State { geometry, identity, .. } = self.state;
         let place = geometry.place(segment);
-        let Some(words) = self.words(place) else { return Ok(None) };
+        let Ok(words) = self.words(place) else { return Ok(None) };
         if Header::read(words).is_none_or(|header| header.kind != Kind::Mark) {
             return Ok(None);
         }
         let mut payload = [0; MARK as usize];
-        self.medium.read(place + HEADER, &mut payload)?;
+        let read = self.medium.read(place + HEADER, &mut payload);
+        if if_readable(self.medium, read)?.is_none() {
+            return Ok(None);
+        }
         let found = Mark::read(identity, words, &payload);
         Ok(found.filter(|(position, _)| geometry.place(*position) == place))
     }

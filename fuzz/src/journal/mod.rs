@@ -7,12 +7,13 @@ mod seal;
 mod work;
 
 use crate::allocation;
+use crate::bad_blocks::BadBlocks;
 use crate::image::Image;
 use crate::value::Missing;
 use arbitrary::Arbitrary;
 use cachemaint::medium::{Bytes, Medium as _, Readable as _};
 use cachemaint_journal::Reader;
-use claims::{Deed, Harm, LOG, Shape, live};
+use claims::{Deed, Harm, LOG, Remains, Shape, live};
 use forge::Edit;
 
 /// Sizes that a journal can have.
@@ -49,8 +50,11 @@ enum Roots {
 #[derive(Arbitrary, Debug)]
 pub struct Damaged {
     sizes: Sizes,
+    remains: Remains,
     trims_when_full: bool,
     roots: Roots,
+    /// Bytes that cannot be read before anything is harmed: their first word in the log, and their number.
+    bad: (u16, u8),
     deeds: Vec<Deed>,
     harms: Vec<Harm>,
 }
@@ -66,7 +70,15 @@ pub fn damage(input: &Damaged) {
 fn damage_of(input: &Damaged) {
     let (shape, medium) = (input.sizes.shape(), input.sizes.medium());
     let deeds = &input.deeds[..input.deeds.len().min(DEEDS)];
+    put_remains(&input.remains, &medium, shape);
     let lived = live(&medium, shape, deeds, input.trims_when_full);
+    let words = (medium.len() - LOG) / 8;
+    let from = u64::from(input.bad.0) % words;
+    let bad: Vec<_> = (from..words).take(input.bad.1.into()).collect();
+    let range = LOG + from * 8..LOG + (from + bad.len() as u64) * 8;
+    let bytes = medium.bytes();
+    let unreadable = BadBlocks::new(&bytes, Some(range));
+    claims::bad_bytes_cost_what_they_touch(&unreadable, &lived, &bad);
     // More of them could make up a tag together.
     let harms = input.harms.iter().take(4);
     let changed: Vec<_> = harms.flat_map(|harm| harm.apply(&medium)).collect();
@@ -83,6 +95,7 @@ fn damage_of(input: &Damaged) {
 #[derive(Arbitrary, Debug)]
 pub struct Anything<'a> {
     sizes: Sizes,
+    remains: Remains,
     /// The history of the journal, or `None` for a medium of zeros.
     journal: Option<Vec<Deed>>,
     /// Changes, among them correct tags.
@@ -99,6 +112,7 @@ pub fn bytes(input: &Anything<'_>) {
 
 fn bytes_of(input: &Anything<'_>) {
     let (shape, medium) = (input.sizes.shape(), input.sizes.medium());
+    put_remains(&input.remains, &medium, shape);
     match &input.journal {
         Some(deeds) => drop(live(&medium, shape, &deeds[..deeds.len().min(DEEDS)], true)),
         None => put(&medium, input.bytes),
@@ -111,6 +125,17 @@ fn bytes_of(input: &Anything<'_>) {
     }
     work::is_bounded(&medium);
     claims::anything_is_read_to_an_end(&medium, shape);
+}
+
+/// Puts the remains of something else into a medium, without operations that an input has too many of.
+fn put_remains(remains: &Remains, medium: &Image, shape: Shape) {
+    match remains {
+        Remains::Journal(deeds) => {
+            let deeds = deeds[..deeds.len().min(DEEDS)].to_vec();
+            Remains::Journal(deeds).put(medium, shape);
+        }
+        other => other.put(medium, shape),
+    }
 }
 
 /// The first two roots, each with its copy, then the log.

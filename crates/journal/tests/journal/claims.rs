@@ -1,6 +1,6 @@
 //! Promises that a journal keeps for any bytes. The property tests and the fuzzers in `fuzz/` check the same ones.
 
-use cachemaint::medium::{Medium, OpenError};
+use cachemaint::medium::{Medium, OpenError, Readable};
 use cachemaint_journal::{
     Error, ErrorKind, Group, Journal, Opened, Options, Reader, Record, Salvaged,
 };
@@ -9,7 +9,7 @@ use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;
 
 /// The offset of the log.
-pub(crate) const LOG: u64 = 16384;
+pub(crate) const LOG: u64 = 20480;
 /// Bytes of a mark, without the padding up to the alignment.
 const MARK: u64 = 64;
 
@@ -84,6 +84,45 @@ pub(crate) enum Deed {
     Trim(u8),
     /// The journal is closed and opened: a new epoch begins.
     Reopen,
+    /// The same without a closing: the process was killed.
+    Kill,
+}
+
+/// The content of a medium before a journal is created there.
+#[derive(Clone, Debug)]
+#[cfg_attr(fuzzing, derive(arbitrary::Arbitrary))]
+pub(crate) enum Remains {
+    Nothing,
+    Noise(u32),
+    /// In every place the second word of a header that states it, of this kind and length.
+    Headers {
+        kind: u8,
+        len: u8,
+    },
+    /// Another journal, made with the same random words, whose roots are overwritten.
+    Journal(Vec<Deed>),
+}
+
+impl Remains {
+    pub(crate) fn put<M: Medium>(&self, medium: &M, shape: Shape) {
+        let words = (LOG..medium.len()).step_by(8);
+        match self {
+            Self::Nothing => {}
+            Self::Noise(seed) => words.for_each(|at| medium.store(at, noise(*seed, at), Relaxed)),
+            Self::Headers { kind, len } => words.for_each(|at| {
+                // All positions are below 2^19.
+                let stated = (at - LOG).saturating_sub(8) / 8;
+                let word = u64::from(*len) | u64::from(kind & 7) << 24 | stated << 48;
+                medium.store(at, word, Relaxed);
+            }),
+            Self::Journal(deeds) => {
+                drop(live(medium, shape, deeds, true));
+                for root in [0, 4096, 8192, 12288] {
+                    medium.store(root, 0, Relaxed);
+                }
+            }
+        }
+    }
 }
 
 /// The state of a journal after its operations.
@@ -98,7 +137,18 @@ pub(crate) struct Lived {
     ever: Vec<Record>,
 }
 
-/// Creates a journal and does all of it. When it is full, its older half is given up if it is to be trimmed then.
+/// Ends a journal as the end of its process does: without the root by which its drop closes it.
+pub(crate) fn kill<M: Medium>(medium: &M, journal: Journal<&M>) {
+    let words = [0, 4096, 8192, 12288].into_iter().flat_map(|slot| (slot..slot + 128).step_by(8));
+    let roots: Vec<_> = words.map(|at| (at, medium.load(at, Relaxed))).collect();
+    drop(journal);
+    for (at, word) in roots {
+        medium.store(at, word, Relaxed);
+    }
+}
+
+/// Creates a journal, opening 0, and does all of it, up to a kill. When it is full, its older half is given up if it is to be
+/// trimmed then.
 pub(crate) fn live<M: Medium>(medium: &M, shape: Shape, deeds: &[Deed], trims: bool) -> Lived {
     let mut lived = Lived { shape, head: 0, records: Vec::new(), ever: Vec::new() };
     let (mut journal, _) = shape.options(0).create_new(medium).unwrap();
@@ -109,6 +159,11 @@ pub(crate) fn live<M: Medium>(medium: &M, shape: Shape, deeds: &[Deed], trims: b
             Deed::Reopen => {
                 lived.learn(&journal);
                 drop(journal);
+                journal = shape.options(number).open(medium).unwrap().0;
+            }
+            Deed::Kill => {
+                lived.learn(&journal);
+                kill(medium, journal);
                 journal = shape.options(number).open(medium).unwrap().0;
             }
             Deed::Trim(part) => {
@@ -134,6 +189,7 @@ pub(crate) fn live<M: Medium>(medium: &M, shape: Shape, deeds: &[Deed], trims: b
         }
     }
     lived.learn(&journal);
+    kill(medium, journal);
     lived
 }
 
@@ -151,7 +207,7 @@ impl Deed {
                 }
                 journal.append_group(&mut group)?;
             }
-            Self::Trim(_) | Self::Reopen => {}
+            Self::Trim(_) | Self::Reopen | Self::Kill => {}
         }
         Ok(())
     }
@@ -259,7 +315,7 @@ pub(crate) fn records<M: Medium>(journal: &Journal<M>) -> Result<Vec<Record>, Er
     journal.records()?.collect()
 }
 
-fn salvaged<M: Medium>(medium: &M) -> Vec<Record>
+fn salvaged<M: Readable>(medium: &M) -> Vec<Record>
 where
     M::Error: Debug,
 {
@@ -285,6 +341,10 @@ pub(crate) fn damage_costs_what_it_touches<M: Medium>(medium: &M, lived: &Lived,
     assert!(written.iter().take_while(before).count() <= read.len(), "{read:?} of {written:?}");
     let verified = reader.verify(&mut |_| ()).unwrap();
     assert_eq!(verified.records, read.len() as u64);
+    assert!(
+        read.len() == written.len() || verified.damage.is_some(),
+        "{verified:?} of {written:?}"
+    );
 
     // Everything that is whole.
     let salvaged = salvaged(medium);
@@ -299,6 +359,32 @@ pub(crate) fn damage_costs_what_it_touches<M: Medium>(medium: &M, lived: &Lived,
     }
     assert!(matches!(reason(&opened), Some(ErrorKind::Damaged(_))));
     assert!(bytes(medium) == before, "nothing is written to a damaged journal");
+}
+
+/// Bytes that cannot be read cost what is in them, and nothing that is missing is missing silently. `bad` are their words of
+/// the log.
+pub(crate) fn bad_bytes_cost_what_they_touch<M: Readable>(medium: &M, lived: &Lived, bad: &[u64])
+where
+    M::Error: Debug,
+{
+    let written = &lived.records;
+    let reader = Reader::open(medium).unwrap();
+    let (mut read, mut is_told) = (Vec::new(), false);
+    for record in reader.records().unwrap() {
+        match record {
+            Ok(record) => read.push(record),
+            Err(error) => is_told = matches!(error.kind(), ErrorKind::Damaged(_)),
+        }
+    }
+    assert!(written.starts_with(&read), "{read:?} of {written:?}");
+    assert!(is_told || read.len() == written.len(), "{read:?} of {written:?}");
+    let verified = reader.verify(&mut |_| ()).unwrap();
+    assert_eq!((verified.records, verified.damage.is_some()), (read.len() as u64, is_told));
+
+    let whole = lived.whole(&lived.flags(bad));
+    let salvaged = salvaged(medium);
+    assert!(whole.iter().all(|record| salvaged.contains(record)), "{salvaged:?} of {whole:?}");
+    assert!(salvaged.iter().all(|record| written.contains(record)), "{salvaged:?} of {written:?}");
 }
 
 /// The offsets of both copies of the newest root, by the documentation of the format.

@@ -1,11 +1,12 @@
 //! Damaged journals and arbitrary bytes: what is returned was appended, what is whole is returned, nothing panics.
 
 use crate::claims::{
-    Deed, Harm, LOG, Lived, Shape, a_copy_of_the_root_is_lost, anything_is_read_to_an_end,
-    damage_costs_what_it_touches, live, the_newest_root_is_lost,
+    Deed, Harm, LOG, Lived, Remains, Shape, a_copy_of_the_root_is_lost, anything_is_read_to_an_end,
+    bad_bytes_cost_what_they_touch, damage_costs_what_it_touches, live, the_newest_root_is_lost,
 };
-use cachemaint::medium::Medium;
+use cachemaint::medium::{Medium, Readable as _};
 use cachemaint_sim::{Model, SimMedium, Simulation};
+use cachemaint_test_support::bad_blocks::BadBlocks;
 use core::sync::atomic::Ordering::Relaxed;
 use proptest::prelude::*;
 
@@ -38,9 +39,20 @@ fn deeds() -> impl Strategy<Value = Vec<Deed>> {
         12 => len.prop_map(Deed::Append),
         1 => proptest::collection::vec(0..30_u8, 0..4).prop_map(Deed::Group),
         1 => any::<u8>().prop_map(Deed::Trim),
-        2 => Just(Deed::Reopen),
+        1 => Just(Deed::Reopen),
+        1 => Just(Deed::Kill),
     ];
     proptest::collection::vec(deed, 1..60)
+}
+
+/// Half of the time none.
+fn remains() -> impl Strategy<Value = Remains> {
+    prop_oneof![
+        3 => Just(Remains::Nothing),
+        1 => any::<u32>().prop_map(Remains::Noise),
+        1 => (1..4_u8, 0..64_u8).prop_map(|(kind, len)| Remains::Headers { kind, len }),
+        1 => deeds().prop_map(Remains::Journal),
+    ]
 }
 
 fn medium() -> SimMedium {
@@ -48,8 +60,14 @@ fn medium() -> SimMedium {
 }
 
 /// A journal that was harmed, what was in it, and which words have changed.
-fn harmed(deeds: &[Deed], trims: bool, harms: &[Harm]) -> (SimMedium, Lived, Vec<u64>) {
+fn harmed(
+    remains: &Remains,
+    deeds: &[Deed],
+    trims: bool,
+    harms: &[Harm],
+) -> (SimMedium, Lived, Vec<u64>) {
     let medium = medium();
+    remains.put(&medium, SHAPE);
     let lived = live(&medium, SHAPE, deeds, trims);
     let changed = harms.iter().flat_map(|harm| harm.apply(&medium)).collect();
     (medium, lived, changed)
@@ -60,32 +78,54 @@ proptest! {
 
     #[test]
     fn damage_costs_what_it_touches_and_nothing_else(
+        remains in remains(),
         deeds in deeds(),
         trims: bool,
         harms in harms(),
     ) {
-        let (medium, lived, changed) = harmed(&deeds, trims, &harms);
+        let (medium, lived, changed) = harmed(&remains, &deeds, trims, &harms);
         damage_costs_what_it_touches(&medium, &lived, &changed);
     }
 
     #[test]
     fn with_one_copy_of_the_root_nothing_is_lost(
+        remains in remains(),
         deeds in deeds(),
         trims: bool,
         harms in maybe_harms(),
     ) {
-        let (medium, lived, changed) = harmed(&deeds, trims, &harms);
+        let (medium, lived, changed) = harmed(&remains, &deeds, trims, &harms);
         a_copy_of_the_root_is_lost(&medium, &lived, &changed);
     }
 
     #[test]
     fn without_the_newest_root_no_wrong_record_is_returned(
+        remains in remains(),
         deeds in deeds(),
         trims: bool,
         harms in maybe_harms(),
     ) {
-        let (medium, lived, changed) = harmed(&deeds, trims, &harms);
+        let (medium, lived, changed) = harmed(&remains, &deeds, trims, &harms);
         the_newest_root_is_lost(&medium, &lived, &changed);
+    }
+
+    /// A block in every place: each root, the word that confirms, and the log. Without that word, as after a power cut, too.
+    #[test]
+    fn bad_blocks_cost_what_is_in_them(
+            remains in remains(), deeds in deeds(), trims: bool, is_cut: bool,
+        ) {
+        const BLOCK: u64 = 256;
+        let (medium, lived, _) = harmed(&remains, &deeds, trims, &[]);
+        medium.store(16384, if is_cut { 0 } else { medium.load(16384, Relaxed) }, Relaxed);
+        let mut bytes = vec![0; SHAPE.bytes() as usize];
+        medium.read(0, &mut bytes).unwrap();
+        let places = [0, 4096, 8192, 12288, 16384].into_iter();
+        for at in places.chain((LOG..SHAPE.bytes()).step_by(BLOCK as usize)) {
+            let words: Vec<_> = (at..at + BLOCK).step_by(8).map(|at| at.wrapping_sub(LOG) / 8).collect();
+            let words = if at < LOG { &[][..] } else { &words };
+            let bad = BadBlocks::new(&bytes, Some(at..at + BLOCK));
+            bad_bytes_cost_what_they_touch(&bad, &lived, words);
+        }
     }
 
     #[test]

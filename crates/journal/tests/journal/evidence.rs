@@ -1,6 +1,6 @@
 //! Damage or a torn end, by the evidence that is left, and whole records after a torn end.
 
-use crate::claims::{LOG, reason, records};
+use crate::claims::{LOG, kill, reason, records};
 use cachemaint::medium::Medium as _;
 use cachemaint_journal::{
     ErrorKind, FormatError, Group, Journal, Opened, Options, Position, Reader, Recovered, Salvaged,
@@ -33,6 +33,18 @@ fn damage(medium: &SimMedium, at: u64) {
     medium.store(at, !medium.load(at, Relaxed), Relaxed);
 }
 
+/// Ends a journal as the end of its process does.
+fn killed(journal: Journal<&SimMedium>) {
+    let medium = *journal.medium();
+    kill(medium, journal);
+}
+
+/// Ends a journal as a power cut does, before the word that confirms was written back.
+fn cut(journal: Journal<&SimMedium>) {
+    journal.medium().store(16384, 0, Relaxed);
+    killed(journal);
+}
+
 /// Records of a group do not vouch for each other. The third one of ten, all of which are acknowledged, is damaged.
 #[test]
 fn whole_records_after_a_torn_end_are_counted_and_can_be_salvaged() {
@@ -41,7 +53,7 @@ fn whole_records_after_a_torn_end_are_counted_and_can_be_salvaged() {
     let mut group = Group::new();
     (0..10).for_each(|number| group.push(&[number; 24]));
     journal.append_group(&mut group).unwrap();
-    drop(journal);
+    cut(journal);
     damage(&medium, LOG + END.0 + 16);
     let reader = Reader::open(&medium).unwrap();
     let salvaged = reader.salvage().unwrap().map(Result::unwrap);
@@ -57,12 +69,34 @@ fn whole_records_after_a_torn_end_are_counted_and_can_be_salvaged() {
 
 /// The last record is damaged, and nothing is behind it.
 #[test]
-fn damage_to_the_last_record_is_known_after_a_trim_or_a_closing() {
+fn damage_to_the_last_record_is_known_unless_a_power_cut_has_taken_the_confirmation() {
     type End = fn(Journal<&SimMedium>);
-    let ends: [(End, bool); 3] = [
-        (|journal| journal.trim(journal.head()).unwrap(), true),
-        (|journal| assert!(journal.close().is_ok()), true),
-        (|journal| drop(journal), false),
+    let ends: [(End, bool); 5] = [
+        (
+            |journal| {
+                journal.trim(journal.head()).unwrap();
+                cut(journal);
+            },
+            true,
+        ),
+        (
+            |journal| {
+                let medium = *journal.medium();
+                journal.close().unwrap();
+                medium.store(16384, 0, Relaxed);
+            },
+            true,
+        ),
+        (
+            |journal| {
+                let medium = *journal.medium();
+                drop(journal);
+                medium.store(16384, 0, Relaxed);
+            },
+            true,
+        ),
+        (killed, true),
+        (cut, false),
     ];
     for (end, is_known) in ends {
         let medium = medium();
@@ -139,8 +173,12 @@ fn a_lost_root_is_reported_with_the_records_that_it_had_trimmed() {
 #[test]
 fn a_record_of_an_epoch_that_the_root_does_not_know_is_evidence_of_damage() {
     let medium = medium();
-    options(0).create_new(&medium).unwrap().0.append(b"first").unwrap();
-    options(1).open(&medium).unwrap().0.append(b"second").unwrap();
+    let (journal, _) = options(0).create_new(&medium).unwrap();
+    journal.append(b"first").unwrap();
+    killed(journal);
+    let (journal, _) = options(1).open(&medium).unwrap();
+    journal.append(b"second").unwrap();
+    killed(journal);
     for copy in EVEN {
         medium.write(copy + 72, &[0xff]);
     }
@@ -164,7 +202,7 @@ fn a_record_of_a_lap_that_the_root_does_not_know_is_evidence_of_damage() {
     }
     journal.trim(Position(first.0 + 16 + filling.len() as u64)).unwrap();
     journal.append(b"next lap").unwrap();
-    drop(journal);
+    killed(journal);
     for copy in EVEN {
         medium.write(copy + 72, &[0xff]);
     }

@@ -26,6 +26,8 @@ fn bytes() -> Vec<u8> {
     }
     let torn = journal.append(&payload(6)).unwrap();
     medium.write(LOG + torn.0 % journal.capacity(), &[0xff; 8]);
+    // It was not acknowledged.
+    medium.write(16384, &[0; 8]);
     let mut bytes = vec![0; BYTES as usize];
     medium.read(0, &mut bytes).unwrap();
     bytes

@@ -104,6 +104,14 @@ impl Image {
     }
 }
 
+/// The offset of the word that confirms.
+const CONFIRMATION: u64 = 16384;
+
+/// The word after the last record, at 248 = 31 * 8: the low 24 bits are 31.
+fn confirmation() -> u64 {
+    h(key(1), &[&248_u64.to_le_bytes()]) << 24 | 31
+}
+
 /// Returns a root with the tag for this slot.
 fn sealed(mut root: [u8; 128], slot: u64) -> [u8; 128] {
     let generation = u64::from_le_bytes(root[40..48].try_into().unwrap());
@@ -146,7 +154,8 @@ fn it_is_written_as_documented() {
     let (journal, _) = options().create_new(&medium).unwrap();
     journal.append(b"one").unwrap();
     journal.append(&(1..=40).collect::<Vec<u8>>()).unwrap();
-    let expected = image();
+    let mut expected = image();
+    expected[CONFIRMATION as usize..][..8].copy_from_slice(&confirmation().to_le_bytes());
     let mut found = vec![0; BYTES as usize];
     medium.read(0, &mut found).unwrap();
     for (at, (found, expected)) in found.iter().zip(&expected).enumerate() {
@@ -224,6 +233,34 @@ fn each_changed_byte_is_noticed_or_harmless() {
     }
 }
 
+/// The same with the word that confirms the end of the last record: no acknowledged record is missing without an error.
+#[test]
+fn each_changed_byte_of_confirmed_records_is_damage_or_harmless() {
+    for at in LOG..BYTES {
+        let medium = golden();
+        medium.store(CONFIRMATION, confirmation(), Relaxed);
+        let word = medium.load(at & !7, Relaxed);
+        medium.store(at & !7, word ^ 0x10 << (at % 8 * 8), Relaxed);
+        let opened = options().open(&medium);
+        let damaged =
+            matches!(reason(&opened), Some(ErrorKind::Damaged(damage)) if damage.evidence.0 == 248);
+        // Behind the payloads.
+        let is_harmless = matches!(at - LOG, 83..88 | 104..128 | 248..);
+        assert_eq!(damaged, !is_harmless, "offset {at}: {opened:?}");
+    }
+}
+
+/// A word of which a bit is wrong confirms nothing: neither does it damage a whole journal.
+#[test]
+fn each_changed_bit_of_the_word_that_confirms_is_harmless() {
+    for bit in 0..64 {
+        let medium = golden();
+        medium.store(CONFIRMATION, confirmation() ^ 1 << bit, Relaxed);
+        let (_, Opened { recovered, .. }) = options().open(&medium).unwrap();
+        assert_eq!((recovered.records, recovered.torn), (2, false), "bit {bit}");
+    }
+}
+
 #[test]
 fn a_missing_or_truncated_journal_is_refused() {
     let refused = |medium: &SimMedium| options().open(medium).unwrap_err().to_string();
@@ -233,7 +270,7 @@ fn a_missing_or_truncated_journal_is_refused() {
     assert!(refused(&empty).starts_with("this is not a journal: it begins with PK\\x03\\x04 and"));
     let short = Simulation::new(Model::X86, BYTES - 8).medium();
     short.write(0, &image()[..BYTES as usize - 8]);
-    assert!(refused(&short).starts_with("the journal needs 16768 bytes, but only 16760 are there"));
+    assert!(refused(&short).starts_with("the journal needs 20864 bytes, but only 20856 are there"));
     let tiny = Simulation::new(Model::X86, 4000).zeros().medium();
     let opened = options().open(&tiny);
     let Some(ErrorKind::Format(FormatError::Truncated { size: 4000, needed, .. })) =
@@ -241,7 +278,7 @@ fn a_missing_or_truncated_journal_is_refused() {
     else {
         panic!("{opened:?}")
     };
-    assert_eq!(*needed, LOG);
+    assert_eq!(*needed, 16384);
     tiny.write(0, b"a short text");
     let opened = options().open(&tiny);
     let Some(ErrorKind::Format(FormatError::Foreign { found, .. })) = reason(&opened) else {

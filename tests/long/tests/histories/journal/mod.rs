@@ -15,7 +15,7 @@ use handles::Handles;
 use log::{Class, Log};
 
 /// The start of the log, by the documentation of the format.
-const LOG: u64 = 16384;
+const LOG: u64 = 20480;
 /// The header of a record, by the same.
 const HEADER: u64 = 16;
 

@@ -1,0 +1,87 @@
+//! Positions at which a record begins or ends.
+
+use super::error::{Error, ErrorKind};
+use super::evidence::Ending;
+use super::geometry::Position;
+use super::recovered::Damage;
+use super::state::State;
+use super::walk::{Step, Walk};
+use cachemaint::medium::Readable;
+
+/// The number of attempts at a reading that trims make obsolete.
+pub(super) const ATTEMPTS: u32 = 8;
+
+/// Returns the error of a reading that the writer has overtaken at each attempt.
+pub(super) const fn overtaken<E>(state: &State, position: Position) -> Error<E> {
+    let (head, end) = (Position(state.head), Position(state.acknowledged));
+    Error::new(ErrorKind::NotABoundary { position, head, end })
+}
+
+impl State {
+    /// Returns true if a later state explains damage that was found with this one.
+    pub(super) fn is_outdated(&self, now: &Self, damage: &Damage) -> bool {
+        let [at, evidence] = [damage.at, damage.evidence].map(|at| self.geometry.settled(at.0));
+        let limit = self.geometry.limit(self.head);
+        // The evidence is a record of the later head, and the record at `at` may be under way beside it.
+        let is_beyond = evidence >= limit && now.geometry.limit(now.head) > limit;
+        now.head > at || is_beyond
+    }
+}
+
+/// Returns a walk from a position at which a record begins or ends. `now` returns the present state.
+pub(super) fn walk_from<M: Readable>(
+    medium: &M,
+    position: Position,
+    now: impl Fn() -> Result<State, Error<M::Error>>,
+) -> Result<Walk<'_, M>, Error<M::Error>> {
+    let mut state = now()?;
+    for _ in 0..ATTEMPTS {
+        let walk = Walk::at_boundary(medium, state, position.0);
+        let Err(ErrorKind::Damaged(damage)) = walk.as_ref().map_err(Error::kind) else {
+            return walk;
+        };
+        let later = now()?;
+        if !state.is_outdated(&later, damage) {
+            return walk;
+        }
+        state = later;
+    }
+    Err(overtaken(&state, position))
+}
+
+impl<'m, M: Readable> Walk<'m, M> {
+    /// Returns a walk from a position at which a record begins or ends.
+    pub(super) fn at_boundary(
+        medium: &'m M,
+        state: State,
+        position: u64,
+    ) -> Result<Self, Error<M::Error>> {
+        let mut walk = Self::new(medium, state);
+        let geometry = state.geometry;
+        // A mark is valid after the records before it. At the beginning of a segment those are in the segment before.
+        let segment = geometry.segment_of(position.saturating_sub(1));
+        if segment > walk.at && segment < walk.limit {
+            walk.enter(segment).map_err(Error::medium)?;
+        }
+        // A journal can end at the beginning of a segment, after space in which no header fits.
+        let is_reached = |at| at == position || geometry.settled(at) == position;
+        while walk.at < position && !is_reached(walk.at) {
+            match walk.step().map_err(Error::medium)? {
+                Step::Record { .. } | Step::Passed => {}
+                Step::End(fault) => match walk.ending(fault).map_err(Error::medium)? {
+                    Ending::More => {}
+                    Ending::End { .. } => break,
+                    Ending::Damage(damage) => return Err(Error::new(ErrorKind::Damaged(damage))),
+                },
+            }
+        }
+        if is_reached(walk.at) {
+            if position >= state.head && geometry.segment_of(position) == position {
+                walk.enter(position).map_err(Error::medium)?;
+            }
+            return Ok(walk);
+        }
+        let (head, end) = (Position(state.head), Position(walk.at));
+        Err(Error::new(ErrorKind::NotABoundary { position: Position(position), head, end }))
+    }
+}

@@ -1,0 +1,76 @@
+//! The roots that an open journal stores, and its end.
+
+use super::error::{Error, FormatError};
+use super::journal::Journal;
+use super::state::State;
+use cachemaint::medium::Medium;
+
+impl<M: Medium> Journal<M> {
+    /// Closes the journal: makes durable that everything up to its [end](Self::end) is acknowledged. If a part of the journal
+    /// is missing later, it is reported as damage, even if it is the last record. Through a shared reference,
+    /// [`trim`](Self::trim) to the [head](Self::head) does the same.
+    ///
+    /// A drop does it too, unless the journal has failed, the thread panics or the process is a forked child. It cannot return
+    /// an error.
+    ///
+    /// # Errors
+    /// [`FormatError::WornOut`]; if the medium fails, now or [before](FormatError::Failed).
+    ///
+    /// # Cost
+    /// Both copies of a root are written back, with one fence. By pages these are two flushes.
+    pub fn close(self) -> Result<(), Error<M::Error>> {
+        self.store(self.load()?)
+    }
+
+    /// Returns the present state.
+    pub(super) fn state(&self) -> Result<State, Error<M::Error>> {
+        let _taken = self.root.take(&self.in_flight);
+        self.load()
+    }
+
+    /// Returns the present state. No other thread stores it meanwhile.
+    pub(super) fn load(&self) -> Result<State, Error<M::Error>> {
+        self.medium.check().map_err(Error::medium)?;
+        Ok(State {
+            identity: self.identity,
+            generation: self.root.generation(),
+            geometry: self.geometry,
+            head: self.head().0,
+            head_epoch: self.root.head_epoch(),
+            epoch: self.mark.epoch,
+            before: self.mark.before,
+            acknowledged: self.end().0,
+        })
+    }
+
+    /// Stores the next state, durable at return. No other thread stores one meanwhile.
+    pub(super) fn store(&self, next: State) -> Result<(), Error<M::Error>> {
+        if self.in_flight.has_failed() {
+            return Err(self.failed());
+        }
+        let next = State { generation: next.generation + 1, ..next };
+        let next = next.checked().ok_or(Error::format(FormatError::WornOut))?;
+        next.store(&self.medium).map_err(|error| {
+            self.in_flight.fail_later();
+            Error::medium(error)
+        })?;
+        self.root.note(&next);
+        Ok(())
+    }
+
+    /// Returns the error of a journal that has failed before.
+    #[cold]
+    pub(super) fn failed(&self) -> Error<M::Error> {
+        Error::format(FormatError::failed(&self.medium))
+    }
+}
+
+impl<M: Medium> Drop for Journal<M> {
+    fn drop(&mut self) {
+        let is_noted = self.end().0 <= self.root.acknowledged();
+        if !is_noted && self.opener.may_write() && !self.in_flight.has_failed() {
+            // Without it no record is lost, and there is nobody to return an error to.
+            let _not_returned = self.load().and_then(|state| self.store(state));
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The end of the records: a torn end or damage, by the evidence that is left.
+
+use super::confirmation;
+use super::geometry::WORD;
+use super::record::{Header, Kind};
+use super::recovered::{Damage, Fault};
+use super::state::State;
+use super::walk::{Patience, Step, Walk};
+use cachemaint::medium::Readable;
+use core::sync::atomic::{self, Ordering};
+
+/// The state of the place at which the records end.
+pub(super) enum Ending {
+    /// A record that was appended meanwhile.
+    More,
+    /// No record, or one that was under way.
+    End {
+        /// True if a part of a record is there, or a record is after it.
+        is_torn: bool,
+        /// The number of whole records after it.
+        after_gap: u64,
+    },
+    /// A damaged record.
+    Damage(Damage),
+}
+
+/// Whole records of the last epoch after one that is missing.
+#[derive(Default)]
+struct Behind {
+    records: u64,
+    /// The first record that was written when the missing one had been durable.
+    vouching: Option<u64>,
+}
+
+impl<M: Readable> Walk<'_, M> {
+    /// Returns the state of the end: the end of the records, damage, or one more record.
+    pub(super) fn ending(&mut self, fault: Fault) -> Result<Ending, M::Error> {
+        let State { before, acknowledged, epoch, .. } = self.state;
+        let mut behind = Behind::default();
+        let evidence = if self.epoch.number < epoch.number || self.at < acknowledged {
+            Some(before.max(acknowledged))
+        } else if let Some(confirmed) = self.confirmed() {
+            Some(confirmed)
+        } else {
+            behind = self.behind()?;
+            match behind.vouching {
+                Some(vouching) => Some(vouching),
+                None => self.mark_of_later()?,
+            }
+        };
+        // No torn record makes bytes unreadable.
+        let evidence = evidence.or((fault == Fault::Unreadable).then_some(self.at));
+        self.medium.check()?;
+        if evidence.is_none() && behind.records == 0 {
+            return Ok(Ending::End { is_torn: fault != Fault::Nothing, after_gap: 0 });
+        }
+        // A process that appends meanwhile wrote this record before the evidence.
+        atomic::fence(Ordering::Acquire);
+        let before = (self.at, self.epoch, self.last);
+        let Step::End(fault) = self.step()? else {
+            (self.at, self.epoch, self.last) = before;
+            return Ok(Ending::More);
+        };
+        Ok(match evidence {
+            Some(evidence) => Ending::Damage(self.damage(evidence, fault)),
+            None => Ending::End { is_torn: true, after_gap: behind.records },
+        })
+    }
+
+    /// Returns the position after this one up to which everything was acknowledged, if the word of the last epoch says so.
+    pub(super) fn confirmed(&self) -> Option<u64> {
+        confirmation::find(self.medium, self.state.epoch.key, self.at + WORD..=self.limit)
+    }
+
+    /// Returns the whole records of the last epoch after the missing one, up to the end of the segment that is a window
+    /// after it.
+    fn behind(&mut self) -> Result<Behind, M::Error> {
+        let geometry = self.state.geometry;
+        let end = self.at;
+        let limit = geometry.segment_of(end + geometry.window) + geometry.segment;
+        self.patience = Patience::default();
+        let mut behind = Behind::default();
+        let mut at = geometry.settled(end) + WORD;
+        while at < self.limit.min(limit) {
+            let Some(header) = self.whole(at)? else {
+                at += WORD;
+                continue;
+            };
+            if header.kind == Kind::Data {
+                behind.records += 1;
+                if behind.vouching.is_none() && header.vouch.durable(at) > end {
+                    behind.vouching = Some(at);
+                }
+            }
+            at += geometry.size(header.len);
+        }
+        Ok(behind)
+    }
+
+    /// Returns the header of the valid record or void of the last epoch at `at`.
+    fn whole(&mut self, at: u64) -> Result<Option<Header>, M::Error> {
+        let Ok(header) = self.header(at) else { return Ok(None) };
+        let key = self.state.epoch.key;
+        let is_whole = header.kind != Kind::Mark && self.proves(at, header, key)?;
+        Ok(is_whole.then_some(header))
+    }
+
+    /// Returns the position of a mark that was written when the missing record had been durable: one a window after it,
+    /// one of a later epoch than that of the root, or one of a lap for which the head of the root leaves no space.
+    fn mark_of_later(&self) -> Result<Option<u64>, M::Error> {
+        let State { geometry, head, epoch, .. } = self.state;
+        // At most a window is under way, and a mark behind the limit was written with a later head.
+        let ahead = self.limit.min(self.at + geometry.window);
+        for segment in (geometry.segment_of(head)..self.limit).step_by(geometry.segment as usize) {
+            let Some((position, mark)) = self.mark_of_any_lap(segment)? else { continue };
+            let is_ahead = position >= ahead && mark.epoch == epoch;
+            if is_ahead || mark.epoch.number > epoch.number {
+                return Ok(Some(position));
+            }
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,86 @@
+//! The type of an open journal.
+
+use super::geometry::{Geometry, Position};
+use super::inflight::InFlight;
+use super::record::Mark;
+use super::root_lock::RootLock;
+use super::state::State;
+use cachemaint::medium::{Medium, WriterLockGuard};
+use cachemaint_format::identity::Identity;
+use cachemaint_format::writer::Opener;
+
+/// A log that is open for appending. See the [crate's documentation](super).
+///
+/// Threads can share it: all methods but [`close`](Self::close) take `&self`. The example of
+/// [`wait_for_records`](Self::wait_for_records) has a thread that reads and trims the records of other threads.
+#[derive(Debug)]
+pub struct Journal<M: Medium> {
+    pub(super) medium: M,
+    pub(super) identity: Identity,
+    pub(super) geometry: Geometry,
+    /// The mark of new segments.
+    pub(super) mark: Mark,
+    pub(super) in_flight: InFlight,
+    pub(super) root: RootLock,
+    pub(super) opener: Opener,
+    /// Locked as long as this journal can write.
+    _writer: Option<WriterLockGuard>,
+}
+
+impl<M: Medium> Journal<M> {
+    pub(super) fn new(medium: M, writer: Option<WriterLockGuard>, state: &State) -> Self {
+        let State { identity, geometry, epoch, before, head, .. } = *state;
+        Self {
+            medium,
+            identity,
+            geometry,
+            mark: Mark { epoch, before },
+            in_flight: InFlight::new(geometry, head, state.start()),
+            root: RootLock::new(state),
+            opener: Opener::this(),
+            _writer: writer,
+        }
+    }
+
+    /// Returns the identity of the journal.
+    #[must_use]
+    pub const fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// Returns the medium.
+    #[must_use]
+    pub const fn medium(&self) -> &M {
+        &self.medium
+    }
+
+    /// Returns the position to which the journal is trimmed, at or before the oldest record.
+    #[must_use]
+    pub fn head(&self) -> Position {
+        Position(self.in_flight.head())
+    }
+
+    /// Returns the end of the acknowledged records. It must not be kept for a later opening ([Limits](super#limits)).
+    #[must_use]
+    pub fn end(&self) -> Position {
+        Position(self.in_flight.advance())
+    }
+
+    /// Returns the size of the log in bytes, including headers and marks.
+    #[must_use]
+    pub const fn capacity(&self) -> u64 {
+        self.geometry.capacity
+    }
+
+    /// Returns the number of free bytes. Headers and marks of new records take their space from them.
+    #[must_use]
+    pub fn free(&self) -> u64 {
+        self.in_flight.free()
+    }
+
+    /// Returns the length of the longest possible payload, in bytes.
+    #[must_use]
+    pub const fn largest(&self) -> u64 {
+        self.geometry.largest()
+    }
+}

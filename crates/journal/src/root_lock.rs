@@ -1,0 +1,75 @@
+//! The lock of the roots: one thread at a time stores the next one.
+
+use super::inflight::InFlight;
+use super::record::Epoch;
+use super::state::State;
+use cachemaint_format::sync::AtomicBool;
+use core::sync::atomic::AtomicU64;
+use core::sync::atomic::Ordering::{Relaxed, SeqCst};
+
+/// The lock of the roots, with the fields of the last one that a journal has nowhere else. So a damaged root does not come
+/// back.
+#[derive(Debug)]
+pub(super) struct RootLock {
+    is_taken: AtomicBool,
+    generation: AtomicU64,
+    /// The number and the key of the epoch of the head.
+    head_epoch: [AtomicU64; 2],
+    /// The end of the acknowledged records that the root states.
+    acknowledged: AtomicU64,
+}
+
+impl RootLock {
+    pub(super) fn new(state: &State) -> Self {
+        let lock = Self {
+            is_taken: AtomicBool::new(false),
+            generation: AtomicU64::new(0),
+            head_epoch: [const { AtomicU64::new(0) }; 2],
+            acknowledged: AtomicU64::new(0),
+        };
+        // The epoch has no record yet.
+        lock.note(&State { acknowledged: state.start(), ..*state });
+        lock
+    }
+
+    /// Takes up the root that was stored.
+    pub(super) fn note(&self, State { generation, head_epoch, acknowledged, .. }: &State) {
+        self.generation.store(*generation, Relaxed);
+        let [number, key] = &self.head_epoch;
+        number.store(head_epoch.number, Relaxed);
+        key.store(head_epoch.key, Relaxed);
+        self.acknowledged.store(*acknowledged, Relaxed);
+    }
+
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Relaxed)
+    }
+
+    pub(super) fn head_epoch(&self) -> Epoch {
+        let [number, key] = &self.head_epoch;
+        Epoch { number: number.load(Relaxed), key: key.load(Relaxed) }
+    }
+
+    pub(super) fn acknowledged(&self) -> u64 {
+        self.acknowledged.load(Relaxed)
+    }
+
+    /// Waits until no other thread has the lock. By pages one has it during a flush.
+    pub(super) fn take<'l>(&'l self, in_flight: &'l InFlight) -> Taken<'l> {
+        in_flight.wait_for_others(|| self.is_taken.swap(true, SeqCst));
+        Taken { lock: self, in_flight }
+    }
+}
+
+/// The lock, which a drop frees.
+pub(super) struct Taken<'l> {
+    lock: &'l RootLock,
+    in_flight: &'l InFlight,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.lock.is_taken.swap(false, SeqCst);
+        self.in_flight.announce();
+    }
+}

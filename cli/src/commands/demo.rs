@@ -313,7 +313,7 @@ mod tests {
     use cachemaint_journal::Journal;
     use std::sync::atomic::AtomicU64;
 
-    /// The log begins at 16384 and a record has 16 bytes before its payload (crate `cachemaint-journal`, the format).
+    /// The log begins at 20480 and a record has 16 bytes before its payload (crate `cachemaint-journal`, the format).
     #[test]
     fn missing_wrong_and_changed_records_are_found() {
         let words: Vec<_> = (0..8192).map(|_| AtomicU64::new(0)).collect();
@@ -333,7 +333,7 @@ mod tests {
         assert_eq!(found.lost, [1, 5, 6]);
         assert!(verdict(&found).starts_with("3 of the acknowledged records ARE MISSING"));
 
-        memory.write(16_384 + positions[4].0 + 16 + 40, &[payload(4)[40] ^ 0x10]);
+        memory.write(20_480 + positions[4].0 + 16 + 40, &[payload(4)[40] ^ 0x10]);
         assert_eq!(look(&memory, 5).lost, [1, 4]);
     }
 }

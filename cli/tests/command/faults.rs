@@ -76,12 +76,12 @@ fn append_to_a_journal_that_is_cut_names_the_offset_and_the_last_record() {
     input.write_all(b"second\n").unwrap();
     positions.next().unwrap().unwrap();
     let acknowledged = fs::read(&path).unwrap();
-    // The log begins at offset 16384 (crate `cachemaint-journal`, the format), in the fifth page of 4096 bytes.
-    cut(&path, 16_384);
+    // The log begins at offset 20480 (crate `cachemaint-journal`, the format), in the sixth page of 4096 bytes.
+    cut(&path, 20_480);
     drop(input.write_all(b"third\n"));
     let error = refusal(child, input);
     let begins =
-        format!("cachemaint: {}: was cut to 16384 bytes while it was open; ", path.display());
+        format!("cachemaint: {}: was cut to 20480 bytes while it was open; ", path.display());
     assert!(error.lines().last().unwrap().starts_with(&begins), "{error}");
     assert!(error.ends_with("; 1 record was appended, and record 2 was not\n"), "{error}");
     assert_eq!(positions.next().transpose().unwrap(), None, "the third is not acknowledged");

@@ -13,7 +13,9 @@ use std::process::{Child, Stdio};
 use tempfile::TempDir;
 
 /// The beginning of the log, the length of a mark, and the length of a record's header (crate `cachemaint-journal`, the format).
-const LOG: u64 = 16_384;
+const LOG: u64 = 20_480;
+/// The offset of the word that confirms.
+const CONFIRMATION: u64 = 16_384;
 
 const MARK: u64 = 16 + 48;
 
@@ -428,15 +430,22 @@ fn options(opening: u64) -> Options<'static> {
 /// An acknowledged record of 16 + 8 bytes behind the mark of 64 bytes, and a group of four such records, the first of
 /// which is torn: from 88 to 112.
 fn torn() -> Place {
+    torn_group(&["torn", "kept", "two", "three"])
+}
+
+/// An acknowledged record of 16 + 8 bytes behind the mark of 64 bytes, and a group of records, the first of which is torn. The
+/// power failed before the word that confirms was written back.
+fn torn_group(records: &[&str]) -> Place {
     let medium = medium();
     let (journal, _) = options(0).create_new(&medium).unwrap();
     journal.append(b"first").unwrap();
     let mut group = Group::new();
-    for record in ["torn", "kept", "two", "three"] {
+    for record in records {
         group.push(record.as_bytes());
     }
     journal.append_group(&mut group).unwrap();
     medium.write(LOG + 88 + 16, &[0; 8]);
+    medium.write(CONFIRMATION, &[0; 8]);
     let mut bytes = vec![0; usize::try_from(medium.len()).unwrap()];
     medium.read(0, &mut bytes).unwrap();
     let place = Place::empty();
@@ -461,6 +470,20 @@ fn whole_records_after_a_torn_end_are_reported_by_verify_and_inspect() {
     assert!(text.contains("3 whole records are after the torn end at 88, "), "{text}");
     let found = json(&place.inspect(&["--json"]).success());
     assert_eq!((&found["kind"], &found["recovered"]), (&"journal".into(), &verified));
+}
+
+#[test]
+fn a_torn_end_is_told_to_readers_and_writers() {
+    let place = torn_group(&["torn"]);
+    let told = "the end at 88 is torn";
+    let verified = place.run(&["verify"]).success();
+    assert!(unwrapped(&stdout(&verified)).contains(told), "{}", stdout(&verified));
+    assert_eq!(place.json(&["verify"])["recovered"]["torn"], true);
+    for arguments in [&["read"][..], &["append", "--record", "next"]] {
+        let told_to = place.run(arguments).success();
+        assert!(stderr(&told_to).contains(told), "{}", stderr(&told_to));
+    }
+    assert!(!stderr(&place.run(&["read"]).success()).contains(told));
 }
 
 #[test]

@@ -242,10 +242,10 @@ fn a_journal_is_recognized_by_its_magic() {
     assert_eq!(found["kind"], "journal");
     assert_eq!(found["used"], 64 + 2 * 24);
     assert_eq!(found["recovered"]["records"], 2);
-    // Of 48 KiB behind the roots, segments are as large as sixteen of them fit, powers of two.
-    assert_eq!(found["capacity"], 24 * 2048);
+    // Of 44 KiB behind the roots and the confirmation, segments are as large as sixteen of them fit, powers of two.
+    assert_eq!(found["capacity"], 22 * 2048);
     let text = stdout(&place.run(&["inspect"]).success());
-    assert!(text.contains("\nused        112 of 49,152 bytes (0 %)\n"), "{text}");
+    assert!(text.contains("\nused        112 of 45,056 bytes (0 %)\n"), "{text}");
     let error = stderr(&place.run(&["dump"]).code(3));
     assert!(error.contains("trace: the medium has a journal instead of a recording"), "{error}");
 }

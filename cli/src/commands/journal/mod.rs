@@ -62,9 +62,8 @@ fn recover(path: &Path, file: DaxFile) -> anyhow::Result<DaxJournal> {
     let opened = Options::new().progress(&mut tell).open(Arc::new(file));
     bar.finish_and_clear();
     let (journal, Opened { recovered, .. }) = opened.map_err(|error| named(path, error))?;
-    if recovered.after_gap > 0 {
-        let after = verify::after_torn_end(recovered.after_gap, recovered.end);
-        text::tell!("{}: {after}; discarded", path.display());
+    if let Some(torn) = verify::torn_end(&recovered) {
+        text::tell!("{}: {torn}; discarded", path.display());
     }
     if recovered.root_lost {
         text::tell!("{}: {}; it was written anew", path.display(), verify::ROOT_LOST);

@@ -1,6 +1,6 @@
 //! `cachemaint journal read`.
 
-use super::verify::after_torn_end;
+use super::verify::torn_end;
 use super::{named, verified};
 use crate::commands::payload::{Payload, write_visible};
 use crate::commands::text;
@@ -18,7 +18,8 @@ use std::time::Duration;
 /// Print the records, one per line, from the oldest on
 ///
 /// The file is opened for reading only, also while another process appends to it. The last records may not be
-/// acknowledged yet then, and a power cut can take them back. Control characters are shown as escapes.
+/// acknowledged yet then, and a power cut can take them back. Control characters are shown as escapes. A torn end, as a crash
+/// leaves it, is reported on standard error.
 ///
 /// If the journal is damaged, the command ends with an error; the records before the damage are printed.
 #[derive(clap::Args)]
@@ -56,7 +57,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
     out.flush()?;
     if from.is_none() {
-        tell_after_gap(path, &reader)?;
+        tell_torn_end(path, &reader)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -97,18 +98,17 @@ fn print(
     }
 }
 
-/// Names whole records after the end on standard error: this command does not print them.
-fn tell_after_gap(path: &Path, reader: &Reader<&ReadOnly>) -> anyhow::Result<()> {
+/// Reports a torn end on standard error, and whole records after it: this command does not print them.
+fn tell_torn_end(path: &Path, reader: &Reader<&ReadOnly>) -> anyhow::Result<()> {
     let found = match verified(path, reader, "verifying") {
         Ok(found) => found,
         // An opening for appending has taken them away.
         Err(error) if is_replaced(&error) => return Ok(()),
         Err(error) => return Err(error),
     };
-    if found.after_gap > 0 {
-        let after = after_torn_end(found.after_gap, found.end);
-        let path = path.display();
-        text::tell!("{path}: {after}; `journal salvage` prints them");
+    if let Some(torn) = torn_end(&found) {
+        let salvage = if found.after_gap > 0 { "; `journal salvage` prints them" } else { "" };
+        text::tell!("{}: {torn}{salvage}", path.display());
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use super::text::{self, heading, row};
 use super::{inspect, reader, verified};
 use crate::read_only::ReadOnly;
 use cachemaint::dax::Guarantee;
-use cachemaint_journal::{Identity, Position, Recovered};
+use cachemaint_journal::{Identity, Recovered};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -14,8 +14,8 @@ use std::process::ExitCode;
 /// Read everything, and report the records and the damage
 ///
 /// The file is opened for reading only. The exit code is 3 if the file was cut or no root is whole, and 1 if the journal is
-/// damaged, if there are whole records after a torn end, or if a copy of the root is torn or damaged. A torn end alone
-/// does not count as damage: a crash leaves it, and no part of it had been acknowledged. While another process appends or
+/// damaged, if there are whole records after a torn end, or if a copy of the root is torn or damaged. A torn end without such
+/// records does not count as damage: a crash leaves it. While another process appends or
 /// trims, records or a root can be half stored for a moment: verify again.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -35,16 +35,24 @@ struct Document<'a> {
     guarantee: &'a Guarantee,
 }
 
-/// Returns the warning about whole records after a torn end.
-pub(super) fn after_torn_end(after_gap: u64, end: Position) -> String {
+/// Returns the warning about a torn end, or `None` if there is none.
+pub(super) fn torn_end(recovered: &Recovered) -> Option<String> {
+    let Recovered { torn, after_gap, end, .. } = recovered;
     let records = match after_gap {
+        0 => {
+            let text = format!(
+                "the end at {end} is torn: a record was under way in a crash or is now. After a power cut it can also be the last \
+                 acknowledged one, damaged"
+            );
+            return torn.then_some(text);
+        }
         1 => "1 whole record is".to_owned(),
-        more => format!("{} whole records are", text::thousands(more)),
+        more => format!("{} whole records are", text::thousands(*more)),
     };
-    format!(
+    Some(format!(
         "{records} after the torn end at {end}, under way in a crash or now together with one that is missing, or \
          that one is damaged"
-    )
+    ))
 }
 
 /// The warning about a lost root.
@@ -91,20 +99,16 @@ pub(in crate::commands) fn write_recovered(
     out: &mut impl Write,
     recovered: &Recovered,
 ) -> io::Result<()> {
-    let Recovered { end, records, bytes, torn, after_gap, damage, root_lost, .. } = recovered;
+    let Recovered { records, bytes, after_gap, damage, root_lost, .. } = recovered;
     let (records, bytes) = (text::thousands(*records), text::thousands(*bytes));
     row(out, "records", format!("{records}, with {bytes} bytes of payload"))?;
-    let torn = match (*torn, *after_gap) {
-        (false, _) if damage.is_some() => {
+    let torn = match torn_end(recovered) {
+        None if damage.is_some() => {
             "unknown: only the records before the damage are counted".to_owned()
         }
-        (false, _) => "whole".to_owned(),
-        (true, 0) => "torn: a record that was not acknowledged was under way in a crash, perhaps an earlier one, or is now"
-            .to_owned(),
-        (true, after_gap) => format!(
-            "torn or damaged: {}. `journal salvage` prints them",
-            after_torn_end(after_gap, *end)
-        ),
+        None => "whole".to_owned(),
+        Some(torn) if *after_gap == 0 => torn,
+        Some(torn) => format!("torn or damaged: {torn}. `journal salvage` prints them"),
     };
     row(out, "end", torn)?;
     match damage {

@@ -526,8 +526,8 @@ impl Medium for Counted<'_> {
         Medium::issue_writeback(&self.memory, range)
     }
 
-    fn fence(&self) {
-        Medium::fence(&self.memory);
+    fn fence(&self) -> Result<(), Infallible> {
+        Medium::fence(&self.memory)
     }
 
     fn order_observed(&self) {

@@ -209,12 +209,13 @@ CACHEMAINT_CHECKED int cachemaint_persist(const cachemaint_file *file, const voi
 CACHEMAINT_CHECKED int cachemaint_persist_ranges(const cachemaint_file *file, const struct cachemaint_range *ranges,
                                                  size_t count);
 
-/* Begins to write a range back. The bytes are persistent when cachemaint_fence has returned on this thread for this file.
+/* Begins to write a range back. The bytes are persistent when cachemaint_fence has succeeded on this thread for this file.
  * Errors and cost: those of cachemaint_persist, without the fence. */
 CACHEMAINT_CHECKED int cachemaint_issue_writeback(const cachemaint_file *file, const void *address, size_t length);
 
 /* Completes every cachemaint_issue_writeback, _copy and _fill of this thread for this file, and does not complete those
  * of another thread or file.
+ * Errors: those of cachemaint_check.
  * Cost: one fence; by pages nothing. */
 CACHEMAINT_CHECKED int cachemaint_fence(const cachemaint_file *file);
 

@@ -162,7 +162,7 @@ impl<M: Medium> Table<M> {
         self.medium.store(at + WORD, value, Ordering::Relaxed);
         self.medium.issue_writeback(at..at + ENTRY)?;
         if !self.saves_a_fence {
-            self.medium.fence();
+            self.medium.fence()?;
         }
         self.medium.store(state(slot), TAKEN, Ordering::Relaxed);
         self.medium.persist(state(slot)..state(slot) + WORD)

@@ -183,7 +183,9 @@ impl Medium for Image {
         Ok(())
     }
 
-    fn fence(&self) {}
+    fn fence(&self) -> Result<(), Self::Error> {
+        self.check()
+    }
 
     fn order_observed(&self) {}
 

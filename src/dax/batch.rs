@@ -1,7 +1,7 @@
 //! Several ranges of a file under one fence.
 
 use super::{DaxView, Error};
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::marker::PhantomData;
 use core::ops::Range;
 
@@ -29,12 +29,18 @@ pub struct Batch<'a> {
     view: &'a DaxView,
     /// The first error.
     failed: RefCell<Option<Error>>,
+    is_complete: Cell<bool>,
     stays_on_its_thread: PhantomData<*mut ()>,
 }
 
 impl<'a> Batch<'a> {
     pub(super) const fn new(view: &'a DaxView) -> Self {
-        Self { view, failed: RefCell::new(None), stays_on_its_thread: PhantomData }
+        Self {
+            view,
+            failed: RefCell::new(None),
+            is_complete: Cell::new(false),
+            stays_on_its_thread: PhantomData,
+        }
     }
 
     /// Writes a range back; it is persistent when the batch has ended without an error.
@@ -52,13 +58,18 @@ impl<'a> Batch<'a> {
 
     /// Executes the fence, and returns the first error.
     pub(super) fn complete(self) -> Result<(), Error> {
-        self.failed.take().map_or(Ok(()), Err)
+        self.is_complete.set(true);
+        let fenced = self.view.fence();
+        self.failed.take().map_or(fenced, Err)
     }
 }
 
-/// Executes the fence, also if the closure unwinds.
+/// Executes the fence if the closure unwinds.
 impl Drop for Batch<'_> {
     fn drop(&mut self) {
-        self.view.fence();
+        if !self.is_complete.get() {
+            // The panic is what the caller gets.
+            drop(self.view.fence());
+        }
     }
 }

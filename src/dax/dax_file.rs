@@ -180,9 +180,8 @@ impl DaxFile {
         parts: &[(u64, &[u8])],
         destination: Destination,
     ) -> Result<(), Error> {
-        self.copy(parts, destination, false)?;
-        self.fence();
-        Ok(())
+        let copied = self.copy(parts, destination, false);
+        self.fence().and(copied)
     }
 
     /// Copies without the last fence. If `in_order`, a store that follows is not seen before the bytes.
@@ -205,7 +204,7 @@ impl DaxFile {
         // SAFETY: (1) all parts are in the mapping, and no safe code borrows it as a slice of bytes that may change;
         // (2) every access to it is by whole atomic words.
         unsafe { copier.copy(parts, in_order) };
-        self.view.ask()
+        Ok(())
     }
 
     /// Sets all bytes of a range and makes them persistent.
@@ -231,8 +230,7 @@ impl DaxFile {
         if let Some(copier) = self.copier(destination) {
             // SAFETY: as in `copy`.
             unsafe { copier.fill(self.place(range.start), checked.len(), byte) };
-            self.fence();
-            return self.view.ask();
+            return self.fence();
         }
         let bytes = [byte; CHUNK];
         for part in chunks(range.clone()) {
@@ -272,8 +270,7 @@ impl DaxFile {
             };
             // SAFETY: as in `copy`; what is read is in a buffer when it is stored.
             unsafe { copier.copy_read(self.place(to), len, backwards, read) };
-            self.fence();
-            return self.view.ask();
+            return self.fence();
         }
         let mut chunk = [0; CHUNK];
         let mut parts = chunks(to..to + len as u64);
@@ -533,8 +530,8 @@ impl Medium for DaxFile {
     }
 
     #[inline]
-    fn fence(&self) {
-        self.view.fence();
+    fn fence(&self) -> Result<(), Error> {
+        self.view.fence()
     }
 
     #[inline]

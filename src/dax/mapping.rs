@@ -8,6 +8,7 @@
 //! its mapping, or a page with a media error, ends the process by a signal or an exception. That is not undefined
 //! behaviour, and the documentation of [`DaxFile`](super::DaxFile) says so.
 
+use super::Writeback;
 #[cfg(target_os = "linux")]
 use super::faults::Registered;
 use super::latch::{Failure, Latch};
@@ -47,6 +48,10 @@ pub(super) struct Unflushed {
     /// The number of the error, if writing failed.
     pub(super) errno: Option<i32>,
 }
+
+/// The mapping has failed. Its latch has the failure.
+#[derive(Debug)]
+pub(super) struct HasFailed;
 
 /// A shared mapping of a part of a file. It can be read. Its owner knows if it can be written.
 #[derive(Debug)]
@@ -187,6 +192,27 @@ impl Mapping {
         words::copy_in(|place, count| self.words(place, count), at, from);
     }
 
+    /// Issues the write-back of the lines of a range, where lines are written back.
+    #[inline]
+    pub(super) fn issue_lines(&self, range: &Range<usize>, writeback: Writeback) {
+        if let Writeback::Lines(cache) = writeback {
+            let start = self.base.as_ptr().wrapping_add(range.start);
+            // SAFETY: (1) the range is in the mapping, which can be read; (2) nothing relies on it before `complete`.
+            unsafe { cache.writeback_range_unfenced(start, range.len()) };
+        }
+    }
+
+    /// Completes what this thread has stored and issued, and then asks if the mapping has failed. Every call that returns a
+    /// success ends here: a failure that was kept before the fence has completed is seen.
+    #[inline]
+    pub(super) fn complete(&self, writeback: Writeback) -> Result<(), HasFailed> {
+        match writeback {
+            Writeback::Fence(cache) | Writeback::Lines(cache) => cache.fence(),
+            Writeback::Pages => {}
+        }
+        if self.latch.is_set() { Err(HasFailed) } else { Ok(()) }
+    }
+
     /// Has the operating system write back the pages that a range touches, and waits. A failure is kept in the latch,
     /// also if another thread has made the call for this one.
     pub(super) fn writeback_pages(&self, range: Range<usize>) {
@@ -266,4 +292,44 @@ fn out_of_range(at: u64, len: u64, size: usize) -> ! {
 #[expect(clippy::panic, reason = "as the loads of atomics do")]
 fn no_order_of_a_load(order: Ordering) -> ! {
     panic!("{order:?} is not an ordering for loads")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Mapping, Pages};
+    use crate::cache::Cache;
+    use crate::dax::Writeback;
+    use crate::dax::latch::Failure;
+    use crate::medium::words::AtomicU64;
+    use alloc::boxed::Box;
+    use core::ops::Range;
+    use core::ptr::NonNull;
+    use std::io;
+
+    /// A page of memory, which the test owns.
+    #[derive(Debug)]
+    struct Leaked;
+
+    impl Pages for Leaked {
+        fn writeback(&self, _: Range<usize>) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Another thread's failure comes between the write-back and the fence.
+    #[test]
+    fn a_failure_after_a_write_back_was_issued_is_that_of_its_fence() {
+        let Ok(cache) = Cache::host() else { return };
+        let words: &'static [AtomicU64] =
+            Box::leak((0..512).map(|_| AtomicU64::new(7)).collect::<Box<[_]>>());
+        let base = NonNull::from(words).cast();
+        // SAFETY: (1) the words are never released; (2) nothing here relies on pages; (3) they are atomic words.
+        let mapping = unsafe { Mapping::new(base, size_of_val(words), Leaked) };
+        let writeback = Writeback::Lines(cache);
+        mapping.issue_lines(&(0..64), writeback);
+        mapping.complete(writeback).unwrap();
+        mapping.issue_lines(&(0..64), writeback);
+        mapping.latch().set(Failure::Cut { size: 0, needed: 4096 });
+        mapping.complete(writeback).unwrap_err();
+    }
 }

@@ -4,7 +4,7 @@
 //! It takes the caller's word for the mapping.
 
 use super::latch::Failure;
-use super::mapping::{Mapping, Pages, Unflushed};
+use super::mapping::{HasFailed, Mapping, Pages, Unflushed};
 use super::options::method_of;
 use super::system::{DeepFlush, Host};
 use super::{Error, Guarantee, Writeback};
@@ -113,11 +113,10 @@ impl Persister {
     pub fn persist(&self, range: Range<u64>) -> Result<(), Error> {
         let range = self.mapping.checked_range(&range);
         match self.writeback {
-            Writeback::Lines(cache) => self.persist_lines(&range, cache),
-            Writeback::Fence(cache) => cache.fence(),
             Writeback::Pages => self.mapping.writeback_pages(range),
+            writeback => self.mapping.issue_lines(&range, writeback),
         }
-        self.ask()
+        self.complete()
     }
 
     /// Makes a range persistent past the buffers of the medium, as
@@ -137,29 +136,18 @@ impl Persister {
     #[track_caller]
     pub fn deep_persist(&self, range: Range<u64>) -> Result<(), Error> {
         let range = self.mapping.checked_range(&range);
-        if let Some(cache) = self.cache() {
-            self.persist_lines(&range, cache);
-        }
+        // With eADR too.
+        self.mapping.issue_lines(&range, self.cache().map_or(Writeback::Pages, Writeback::Lines));
+        self.complete()?;
         if !range.is_empty() {
             self.mapping.flush_medium(range).map_err(|why| Error::unflushed(&self.path(), &why))?;
         }
-        self.ask()
-    }
-
-    /// Writes the lines of a range back, and executes the fence, for an empty range too: it completes earlier ones.
-    #[inline]
-    fn persist_lines(&self, range: &Range<usize>, cache: Cache) {
-        if range.is_empty() {
-            return cache.fence();
-        }
-        let start = self.mapping.base().as_ptr().wrapping_add(range.start);
-        // SAFETY: (1) the range is in the mapping, which can be read.
-        unsafe { cache.writeback_range(start, range.len()) };
+        self.complete()
     }
 
     #[inline]
-    fn ask(&self) -> Result<(), Error> {
-        if self.mapping.latch().is_set() { self.failed() } else { Ok(()) }
+    fn complete(&self) -> Result<(), Error> {
+        self.mapping.complete(self.writeback).or_else(|HasFailed| self.failed())
     }
 
     #[cold]

@@ -1,8 +1,10 @@
 //! Files mapped for reading only.
 
+#[cfg(doc)]
+use super::ErrorKind;
 use super::latch::Failure;
 use super::lock::{Lock, OpenFile};
-use super::mapping::Mapping;
+use super::mapping::{HasFailed, Mapping};
 use super::system::{self, Mapped, files};
 use super::{Batch, Error, Guarantee, Placement, Writeback};
 use crate::cache::Cache;
@@ -275,13 +277,8 @@ impl DaxView {
     #[inline]
     #[track_caller]
     pub fn persist(&self, range: Range<u64>) -> Result<(), Error> {
-        let range = self.mapping.checked_range(&range);
-        match self.writeback {
-            Writeback::Lines(cache) => self.persist_lines(&range, cache),
-            Writeback::Fence(cache) => cache.fence(),
-            Writeback::Pages => return self.writeback_pages(range),
-        }
-        self.ask()
+        self.issue_writeback(range)?;
+        self.fence()
     }
 
     /// Writes several ranges back and completes them with one fence, when `work` returns or unwinds.
@@ -311,38 +308,33 @@ impl DaxView {
         Ok(result)
     }
 
-    /// Issues the write-back of a range: it is persistent when a [`fence`](Self::fence) on this thread has returned. By
+    /// Issues the write-back of a range: it is persistent when a [`fence`](Self::fence) on this thread has succeeded. By
     /// pages it is complete at once.
     ///
     /// # Errors
-    /// As [`persist`](Self::persist).
+    /// By pages as [`persist`](Self::persist). By lines none: the fence tells.
     ///
     /// # Panics
     /// If the range is out of range, or ends before it starts.
     #[inline]
     #[track_caller]
-    #[expect(unsafe_code, reason = "hands a range of the mapping to the cache's operations")]
     pub fn issue_writeback(&self, range: Range<u64>) -> Result<(), Error> {
         let range = self.mapping.checked_range(&range);
-        match self.writeback {
-            Writeback::Lines(cache) => {
-                // SAFETY: (1) the range is in the mapping, which can be read; (2) that nothing may rely on it before the
-                // fence is the rule of `Medium`, and of this function.
-                unsafe { cache.writeback_range_unfenced(self.place(range.start), range.len()) };
-            }
-            Writeback::Fence(_) => {}
-            Writeback::Pages => return self.writeback_pages(range),
+        if matches!(self.writeback, Writeback::Pages) {
+            return self.writeback_pages(range);
         }
-        self.ask()
+        self.mapping.issue_lines(&range, self.writeback);
+        Ok(())
     }
 
-    /// Completes the write-backs that this thread has issued for this file, and not those for another file.
+    /// Completes the write-backs that this thread has issued for this file, and not those for another file. They are
+    /// persistent if this succeeds.
+    ///
+    /// # Errors
+    /// The [failure](Self#failures) of the mapping.
     #[inline]
-    pub fn fence(&self) {
-        match self.writeback {
-            Writeback::Fence(cache) | Writeback::Lines(cache) => cache.fence(),
-            Writeback::Pages => {}
-        }
+    pub fn fence(&self) -> Result<(), Error> {
+        self.mapping.complete(self.writeback).or_else(|HasFailed| self.failed())
     }
 
     /// Orders what this thread has observed of others' stores before the write-backs that it issues next: see
@@ -386,11 +378,9 @@ impl DaxView {
     #[track_caller]
     pub fn deep_persist(&self, range: Range<u64>) -> Result<(), Error> {
         let range = self.mapping.checked_range(&range);
-        if let Some(cache) = self.cache() {
-            self.persist_lines(&range, cache);
-        }
         self.require_pages()?;
-        self.ask()?;
+        self.mapping.issue_lines(&range, self.lines());
+        self.fence()?;
         if !range.is_empty() {
             let flushed = self.mapping.flush_medium(range);
             flushed.map_err(|why| Error::unflushed(&self.path, &why))?;
@@ -455,21 +445,9 @@ impl DaxView {
             .map_err(|why| Error::unknown(&self.path, "which blocks are bad", &why))
     }
 
-    /// Writes the lines of a range back, and executes the fence, for an empty range too: it completes earlier ones.
-    #[inline]
-    #[expect(unsafe_code, reason = "hands a range of the mapping to the cache's operations")]
-    fn persist_lines(&self, range: &Range<usize>, cache: Cache) {
-        if range.is_empty() {
-            return cache.fence();
-        }
-        // SAFETY: (1) the range is in the mapping, which can be read.
-        unsafe { cache.writeback_range(self.place(range.start), range.len()) };
-    }
-
-    /// Returns the address of a checked place.
-    #[inline]
-    const fn place(&self, at: usize) -> *const u8 {
-        self.mapping.base().as_ptr().wrapping_add(at)
+    /// Returns the method, with eADR too that of lines.
+    fn lines(&self) -> Writeback {
+        self.cache().map_or(Writeback::Pages, Writeback::Lines)
     }
 
     fn writeback_pages(&self, range: Range<usize>) -> Result<(), Error> {
@@ -507,7 +485,7 @@ impl DaxView {
 
     /// Returns the failure of the mapping, if there was one.
     #[inline]
-    pub(super) fn ask(&self) -> Result<(), Error> {
+    fn ask(&self) -> Result<(), Error> {
         if self.mapping.latch().is_set() { self.failed() } else { Ok(()) }
     }
 

@@ -328,8 +328,9 @@ impl Medium for Memory<'_> {
     }
 
     #[inline]
-    fn fence(&self) {
+    fn fence(&self) -> Result<(), Infallible> {
         Self::fence(self);
+        Ok(())
     }
 
     #[inline]

@@ -99,7 +99,7 @@ impl core::fmt::Display for Granularity {
 ///
 /// # Rules for implementations
 /// 1. No store is *known* to be persistent before [`issue_writeback`](Self::issue_writeback) of its range and then
-///    [`fence`](Self::fence) on the same thread have returned. Then all of them are: this thread's stores, and those of
+///    [`fence`](Self::fence) on the same thread have succeeded. Then all of them are: this thread's stores, and those of
 ///    others that it had observed before it called [`order_observed`](Self::order_observed).
 /// 2. Anything stored may be persistent at any time, in units of
 ///    [`atomic_unit`](Self::atomic_unit) that never tear. The exception is a unit that
@@ -137,20 +137,24 @@ pub trait Medium: Readable {
     #[track_caller]
     fn write(&self, at: u64, from: &[u8]);
 
-    /// Issues the write-back of a range. It is persistent when a [`fence`](Self::fence) on this thread has returned;
+    /// Issues the write-back of a range. It is persistent when a [`fence`](Self::fence) on this thread has succeeded;
     /// [`persist`](Self::persist) does both. Where the granularity is a page this is the `msync` itself.
     ///
     /// # Errors
-    /// If the operating system reports that it could not be written.
+    /// If the operating system reports that it could not be written. The fence is due all the same.
     ///
     /// # Panics
     /// If the range is out of range, or ends before it starts.
     #[track_caller]
     fn issue_writeback(&self, range: Range<u64>) -> Result<(), Self::Error>;
 
-    /// Completes the write-backs that this thread has issued for this medium, and not those for another one.
+    /// Completes the write-backs that this thread has issued for this medium, and not those for another one. Asks afterwards
+    /// if the medium has failed: after a success they are persistent.
+    ///
+    /// # Errors
+    /// As [`check`](Readable::check).
     #[track_caller]
-    fn fence(&self);
+    fn fence(&self) -> Result<(), Self::Error>;
 
     /// Orders what this thread has observed of others' stores before the write-backs that it issues next: they have
     /// these stores. [`fence`](Self::fence) does not suffice (x86: SFENCE orders no loads), nor does a load that
@@ -174,8 +178,7 @@ pub trait Medium: Readable {
     fn persist_copy(&self, parts: &[(u64, &[u8])]) -> Result<(), Self::Error> {
         // SAFETY: this thread makes no store before the fence, so there is none to acquire.
         let copied = unsafe { self.copy_unordered(parts) };
-        self.fence();
-        copied
+        self.fence().and(copied)
     }
 
     /// Writes several parts and issues their write-back, by a suitable method. They are persistent when a
@@ -226,9 +229,8 @@ pub trait Medium: Readable {
     /// If the range is out of range.
     #[track_caller]
     fn persist(&self, range: Range<u64>) -> Result<(), Self::Error> {
-        self.issue_writeback(range)?;
-        self.fence();
-        Ok(())
+        let issued = self.issue_writeback(range);
+        self.fence().and(issued)
     }
 
     /// Makes a range persistent beyond the medium's own buffers. A medium without such buffers does the same as
@@ -316,8 +318,8 @@ macro_rules! delegate {
 
                 #[inline]
                 #[track_caller]
-                fn fence(&self) {
-                    (**self).fence();
+                fn fence(&self) -> Result<(), Self::Error> {
+                    (**self).fence()
                 }
 
                 #[inline]

@@ -148,7 +148,7 @@ fn a_view_writes_back_by_its_granularity() {
     })
     .unwrap();
     view.issue_writeback(0..LEN).unwrap();
-    view.fence();
+    view.fence().unwrap();
     assert_eq!(&fs::read(&path).unwrap()[100..114], b"here and there");
 }
 

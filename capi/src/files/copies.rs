@@ -29,7 +29,7 @@ pub(crate) unsafe extern "C" fn cachemaint_persist_copy(
 ) -> c_int {
     // SAFETY: (1) and (2) are the caller's duties.
     let copied = unsafe { checked_copy(file, to, from, length, destination) };
-    number(copied.map(|file| file.fence()))
+    number(copied.and_then(|file| Ok(file.fence()?)))
 }
 
 /// Copies bytes into the file and begins to write them back.
@@ -64,7 +64,7 @@ pub(crate) unsafe extern "C" fn cachemaint_persist_fill(
 ) -> c_int {
     // SAFETY: (1) and (2) are the caller's duties.
     let filled = unsafe { checked_fill(file, to, byte, length, destination) };
-    number(filled.map(|file| file.fence()))
+    number(filled.and_then(|file| Ok(file.fence()?)))
 }
 
 /// Sets bytes of the file and begins to write them back.

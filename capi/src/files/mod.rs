@@ -216,7 +216,7 @@ pub(crate) unsafe extern "C" fn cachemaint_deep_persist(
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn cachemaint_fence(file: *const Handle) -> c_int {
     // SAFETY: (1) is the caller's duty.
-    number(unsafe { Handle::open(file) }.map(|open| open.file.fence()))
+    number(unsafe { Handle::open(file) }.and_then(|open| Ok(open.file.fence()?)))
 }
 
 /// Orders the stores of others that this thread has observed before its next write-backs.

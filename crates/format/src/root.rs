@@ -374,8 +374,7 @@ impl<const OWN: usize> Root<OWN> {
         let both = places.map(|at| (at, self.bytes(format, at)));
         let parts = [&both[0], &both[1]].map(|(at, bytes)| (*at, &bytes[..Self::LEN]));
         put(medium, parts)?;
-        medium.fence();
-        Ok(())
+        medium.fence()
     }
 
     /// Stores the first root in a medium without one, durable at return: a crash leaves the whole root, or a medium that
@@ -395,10 +394,9 @@ impl<const OWN: usize> Root<OWN> {
             medium,
             [0, 1].map(|copy| (without_magic[copy].0, &without_magic[copy].1[..Self::LEN])),
         )?;
-        medium.fence();
+        medium.fence()?;
         put(medium, [0, 1].map(|copy| (both[copy].0, &both[copy].1[..8])))?;
-        medium.fence();
-        Ok(())
+        medium.fence()
     }
 }
 

@@ -212,8 +212,9 @@ impl<'j, M: Medium> Claim<'j, M> {
     ) -> Result<(), Error<M::Error>> {
         let medium = &self.journal.medium;
         let written = written.and(medium.issue_writeback(record)).and(self.write_before());
-        medium.fence();
-        self.or_failed(written)
+        // Also after a failure: the stores of other parts are ordered by it.
+        let fenced = medium.fence();
+        self.or_failed(written.and(fenced))
     }
 
     /// Notes a failure of the medium.

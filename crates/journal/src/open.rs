@@ -322,7 +322,7 @@ fn keep<M: Medium>(medium: &M, state: State, end: u64) -> Result<bool, M::Error>
     let first = len.min(geometry.bytes() - at);
     rewritten::writeback(medium, at..at + first)?;
     rewritten::writeback(medium, LOG..LOG + len - first)?;
-    medium.fence();
+    medium.fence()?;
     if !matches!(medium.granularity(), Granularity::Page(_)) {
         return Ok(true);
     }

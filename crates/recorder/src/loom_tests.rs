@@ -92,7 +92,9 @@ impl Medium for SubBuffers {
         Ok(())
     }
 
-    fn fence(&self) {}
+    fn fence(&self) -> Result<(), Self::Error> {
+        self.check()
+    }
 
     fn order_observed(&self) {}
 

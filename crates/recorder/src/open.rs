@@ -206,7 +206,7 @@ fn create<M: Medium>(
         medium.store(at, 0, Ordering::Relaxed);
         medium.issue_writeback(at..at + 8)?;
     }
-    medium.fence();
+    medium.fence()?;
     forget(medium, description.geometry())?;
     Table::write(medium, events)?;
     // Its first fence completes these write-backs, before the root can be found.

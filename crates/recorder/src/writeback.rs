@@ -48,7 +48,7 @@ impl<M: Medium> Recorder<'_, M> {
         if is_lost_word_new {
             self.medium.issue_writeback(loss..loss + 8)?;
         }
-        self.medium.fence();
+        self.medium.fence()?;
         cursor.written_back(head);
         cursor.lost_word_written_back(lost_word);
         Ok(())

@@ -357,7 +357,7 @@ impl<'r, M: Medium> Writer<'r, M> {
         for range in description.geometry().ranges(self.shard, self.cursor.done()..head) {
             medium.issue_writeback(range)?;
         }
-        medium.fence();
+        medium.fence()?;
         self.cursor.written_back_by_owner(head);
         Ok(())
     }

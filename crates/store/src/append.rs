@@ -144,8 +144,8 @@ impl<M: Medium> Store<M> {
         let head = Head { tag, before, number, seconds, len, kind, is_sealed, is_durable };
         let key = key(self.log.identity(), self.log.places.salt, at);
         let tag = head.write(key, &mut bytes);
-        self.write_mirrors(self.log.places.current, at, &bytes).map_err(Error::medium)?;
-        self.medium.fence();
+        let written = self.write_mirrors(self.log.places.current, at, &bytes);
+        self.medium.fence().and(written).map_err(Error::medium)?;
         self.state.number = number;
         self.state.is_sealed = is_sealed;
         self.state.stamp.seconds = seconds;
@@ -188,8 +188,8 @@ impl<M: Medium> Store<M> {
         let root = Root { generation, own: places.bytes(), ..before.root };
         let log = Log { root, places };
         let (bytes, tag) = compaction(&log, &self.state, &mut self.table);
-        self.write_mirrors(places.current, 0, &bytes).map_err(Error::medium)?;
-        self.medium.fence();
+        let written = self.write_mirrors(places.current, 0, &bytes);
+        self.medium.fence().and(written).map_err(Error::medium)?;
         root.store(&*self.medium, FORMAT).map_err(Error::medium)?;
         self.log = log;
         (self.state.end, self.state.tag) = (bytes.len() as u64, tag);

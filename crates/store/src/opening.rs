@@ -405,7 +405,7 @@ fn mend<M: Medium>(
             }
         }
     }
-    medium.fence();
+    medium.fence()?;
     Ok(())
 }
 

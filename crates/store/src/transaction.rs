@@ -239,7 +239,7 @@ impl<M: Medium> Transaction<'_, M> {
             return Ok(true);
         }
         if self.has_unverified || self.unfenced > CHUNK {
-            medium.fence();
+            medium.fence()?;
             return Ok(true);
         }
         Ok(self.unfenced == 0)

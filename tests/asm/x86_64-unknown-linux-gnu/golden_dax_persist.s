@@ -1,5 +1,6 @@
-    sub rsp, 40
-    mov rax, qword ptr [rdi + 456]
+    push rbx
+    sub rsp, 48
+    mov rax, qword ptr [rdi + 472]
     lea rdx, [rsi + 8]
     cmp rdx, rax
     seta cl
@@ -8,112 +9,133 @@
     test cl, cl
     jne .L1
 .L21:
-    mov rax, qword ptr [rdi + 416]
-    mov qword ptr [rsp], rsi
+    mov rax, qword ptr [rdi + 432]
+    mov qword ptr [rsp + 8], rsi
     test sil, 7
     jne .L2
     mov qword ptr [rax + rsi], 7
-    mov rcx, qword ptr [rdi]
-    test rcx, rcx
-    je .L3
-    cmp ecx, 1
-    jne .L4
-    add rax, rsi
-    mov rsi, qword ptr [rdi + 8]
-    lea rcx, [rax + 7]
-    movzx edx, si
-    bt esi, 16
-    jb .L5
-    shr esi, 16
-    test sil, 2
-    jne .L6
-    test sil, 4
-    jne .L7
-    mfence
-    clflush byte ptr [rax]
-    or rax, rdx
-    cmp rax, rcx
-    jae .L8
-.L9:
-    inc rax
-    clflush byte ptr [rax]
-    or rax, rdx
-    cmp rax, rcx
-    jb .L9
-.L8:
-    mfence
-    jmp .L10
+    mov r9, qword ptr [rdi]
+    cmp r9, 2
+    jne .L3
+    mov rbx, rdi
+    call qword ptr [rip + _ZN10cachemaint3dax4view7DaxView15writeback_pagesE@GOTPCREL]
+    test rax, rax
+    je .L4
+    add rsp, 48
+    pop rbx
+    ret
 .L3:
-    movzx eax, byte ptr [rdi + 10]
-    test al, 1
-    jne .L11
-    test al, 2
-    jne .L12
-    test al, 4
-    jne .L13
+    mov r8, qword ptr [rdi + 8]
+    mov ecx, r8d
+    shr ecx, 16
+    test r9, r9
+    je .L5
+    add rax, rsi
+    lea rdx, [rax + 7]
+    movzx esi, r8w
+    test cl, 1
+    jne .L6
+    test cl, 2
+    jne .L7
+    test cl, 4
+    jne .L8
     mfence
-    jmp .L10
+    clflush byte ptr [rax]
+    or rax, rsi
+    cmp rax, rdx
+    jae .L9
+.L10:
+    inc rax
+    clflush byte ptr [rax]
+    or rax, rsi
+    cmp rax, rdx
+    jb .L10
+.L9:
+    mov rax, qword ptr [rdi + 456]
+    jmp .L11
 .L4:
-    add rsp, 40
-    jmp qword ptr [rip + _ZN10cachemaint3dax4view7DaxView15writeback_pagesE@GOTPCREL]
+    mov rdi, rbx
+    mov rax, qword ptr [rbx + 456]
+    mov rax, qword ptr [rax + 32]
+    test rax, rax
+    je .L12
+    jmp .L13
 .L5:
+    mov rax, qword ptr [rdi + 456]
+    test cl, 1
+    jne .L14
+.L11:
+    test cl, 2
+    jne .L15
+    test cl, 4
+    jne .L16
+    mfence
+    mov rax, qword ptr [rax + 32]
+    test rax, rax
+    je .L12
+    jmp .L13
+.L6:
     clwb byte ptr [rax]
-    or rax, rdx
-    cmp rax, rcx
-    jae .L14
-.L15:
+    or rax, rsi
+    cmp rax, rdx
+    jae .L17
+.L18:
     inc rax
     clwb byte ptr [rax]
-    or rax, rdx
-    cmp rax, rcx
-    jb .L15
+    or rax, rsi
+    cmp rax, rdx
+    jb .L18
+.L17:
+    mov rax, qword ptr [rdi + 456]
 .L14:
     sfence
-    jmp .L10
-.L11:
+    mov rax, qword ptr [rax + 32]
+    test rax, rax
+    je .L12
+    jmp .L13
+.L15:
     sfence
-    jmp .L10
-.L6:
-    clflushopt byte ptr [rax]
-    or rax, rdx
-    cmp rax, rcx
-    jae .L16
-.L17:
-    inc rax
-    clflushopt byte ptr [rax]
-    or rax, rdx
-    cmp rax, rcx
-    jb .L17
-.L16:
-    sfence
-    jmp .L10
+    mov rax, qword ptr [rax + 32]
+    test rax, rax
+    jne .L13
 .L12:
-    sfence
-    jmp .L10
+    xor eax, eax
+    add rsp, 48
+    pop rbx
+    ret
 .L7:
-    clflush byte ptr [rax]
-    or rax, rdx
-    cmp rax, rcx
-    jae .L18
+    clflushopt byte ptr [rax]
+    or rax, rsi
+    cmp rax, rdx
+    jae .L9
 .L19:
     inc rax
-    clflush byte ptr [rax]
-    or rax, rdx
-    cmp rax, rcx
+    clflushopt byte ptr [rax]
+    or rax, rsi
+    cmp rax, rdx
     jb .L19
-.L18:
+    jmp .L9
+.L16:
     sfence
-    jmp .L10
+    mov rax, qword ptr [rax + 32]
+    test rax, rax
+    je .L12
 .L13:
-    sfence
-.L10:
-    mov rax, qword ptr [rdi + 440]
-    mov eax, dword ptr [rax + 16]
-    test eax, eax
-    jne .L20
-    xor eax, eax
-    add rsp, 40
-    ret
+    add rsp, 48
+    pop rbx
+    jmp qword ptr [rip + _ZN10cachemaint3dax4view7DaxView6failedE@GOTPCREL]
+.L8:
+    clflush byte ptr [rax]
+    or rax, rsi
+    cmp rax, rdx
+    jae .L9
+.L20:
+    inc rax
+    clflush byte ptr [rax]
+    or rax, rsi
+    cmp rax, rdx
+    jb .L20
+    jmp .L9
 .L0:
     mov cl, 1
     test cl, cl
@@ -125,17 +147,14 @@
     mov rdx, rax
     call qword ptr [rip + _ZN10cachemaint3dax7mapping12out_of_rangeE@GOTPCREL]
 .L2:
-    mov rax, rsp
-    mov qword ptr [rsp + 8], rax
-    mov rax, qword ptr [rip + _RNvXsi_NtNtNtC4core3fmt3num3impjNtB9_7Display3fmt@GOTPCREL]
+    lea rax, [rsp + 8]
     mov qword ptr [rsp + 16], rax
+    mov rax, qword ptr [rip + _RNvXsi_NtNtNtC4core3fmt3num3impjNtB9_7Display3fmt@GOTPCREL]
+    mov qword ptr [rsp + 24], rax
     lea rcx, [rip + .L23]
-    mov qword ptr [rsp + 24], rcx
-    mov qword ptr [rsp + 32], rax
+    mov qword ptr [rsp + 32], rcx
+    mov qword ptr [rsp + 40], rax
     lea rdi, [rip + .L24]
     lea rdx, [rip + .L22]
-    lea rsi, [rsp + 8]
+    lea rsi, [rsp + 16]
     call qword ptr [rip + _RNvNtC4core9panicking9panic_fmt@GOTPCREL]
-.L20:
-    add rsp, 40
-    jmp qword ptr [rip + _ZN10cachemaint3dax4view7DaxView6failedE@GOTPCREL]

@@ -108,9 +108,9 @@ impl<M: Medium> Medium for Counting<M> {
         Ok(())
     }
 
-    fn fence(&self) {
+    fn fence(&self) -> Result<(), Broken> {
         self.fences.fetch_add(1, Relaxed);
-        self.medium.fence();
+        self.medium.fence().or(Err(Broken)).and(self.check())
     }
 
     fn order_observed(&self) {

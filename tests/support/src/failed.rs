@@ -113,8 +113,8 @@ impl<M: Medium> Medium for Failed<M> {
         Ok(())
     }
 
-    fn fence(&self) {
-        self.medium.fence();
+    fn fence(&self) -> Result<(), Broken> {
+        self.medium.fence().or(Err(Broken)).and(self.check())
     }
 
     fn order_observed(&self) {

@@ -119,7 +119,9 @@ impl<M: Medium> Medium for Pages<M> {
         if fails { Err(Broken) } else { Ok(()) }
     }
 
-    fn fence(&self) {}
+    fn fence(&self) -> Result<(), Broken> {
+        self.check()
+    }
 
     fn order_observed(&self) {}
 

@@ -68,8 +68,8 @@ impl<M: Medium> Medium for Part<'_, M> {
         self.medium.issue_writeback(range)
     }
 
-    fn fence(&self) {
-        self.medium.fence();
+    fn fence(&self) -> Result<(), M::Error> {
+        self.medium.fence()
     }
 
     fn order_observed(&self) {

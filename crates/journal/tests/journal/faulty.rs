@@ -138,11 +138,12 @@ impl Medium for Faulty<'_> {
         Ok(())
     }
 
-    fn fence(&self) {
+    fn fence(&self) -> Result<(), Self::Error> {
         if !self.is_unfinished() {
-            self.medium.fence();
+            self.medium.fence().unwrap();
             self.change(|unfinished| unfinished.fences += 1);
         }
+        self.check()
     }
 
     fn order_observed(&self) {

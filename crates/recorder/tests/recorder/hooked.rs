@@ -75,7 +75,9 @@ impl<F: Fn(&Plain, u64, Access) -> Option<u64> + Sync> Medium for Hooked<F> {
         Ok(())
     }
 
-    fn fence(&self) {}
+    fn fence(&self) -> Result<(), Self::Error> {
+        self.check()
+    }
 
     fn order_observed(&self) {}
 

@@ -79,7 +79,9 @@ impl Medium for Plain {
         Ok(())
     }
 
-    fn fence(&self) {}
+    fn fence(&self) -> Result<(), Self::Error> {
+        self.check()
+    }
 
     fn order_observed(&self) {}
 

@@ -162,11 +162,12 @@ impl Medium for SimMedium {
     }
 
     #[track_caller]
-    fn fence(&self) {
+    fn fence(&self) -> Result<(), BadBlock> {
         let place = Location::caller();
         if self.watch.fences(place) {
             self.begin(Access::Changes).fence(place);
         }
+        Ok(())
     }
 
     #[track_caller]
@@ -193,8 +194,7 @@ impl Medium for SimMedium {
     #[track_caller]
     fn deep_persist(&self, range: Range<u64>) -> Result<(), BadBlock> {
         self.write_back(range, Location::caller());
-        self.fence();
-        Ok(())
+        self.fence()
     }
 
     fn writer_lock(&self) -> Option<&WriterLock> {

@@ -102,8 +102,8 @@ impl Medium for Mortal<'_> {
     }
 
     #[track_caller]
-    fn fence(&self) {
-        self.medium.fence();
+    fn fence(&self) -> Result<(), Killed> {
+        self.medium.fence().or(Err(Killed)).and(self.lived())
     }
 
     #[track_caller]

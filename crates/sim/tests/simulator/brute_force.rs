@@ -263,7 +263,7 @@ pub(super) fn perform(medium: &SimMedium, operation: &Do, note: impl FnOnce()) {
             medium.load(word * 8, if *acquires { Acquire } else { Relaxed });
         }
         Do::Writeback { word } => medium.issue_writeback(word * 8..word * 8 + 8).unwrap(),
-        Do::Fence => medium.fence(),
+        Do::Fence => medium.fence().unwrap(),
         Do::Barrier => medium.order_observed(),
         Do::Kill => medium.killed(),
         Do::Note => note(),

@@ -16,7 +16,7 @@ fn a_copy_may_be_lost_until_it_is_fenced() {
                 |medium, notes| {
                     medium.copy_unfenced(&[(8, &[1; 8]), (64, &[1; 16])]).unwrap();
                     if fences {
-                        medium.fence();
+                        medium.fence().unwrap();
                     }
                     notes.add(());
                 },

@@ -32,7 +32,7 @@ fn replace(medium: &SimMedium, notes: &Notes<'_, u64>) {
     }
     medium.store(A + 64, 3, Relaxed);
     medium.issue_writeback(A + 64..A + 72).unwrap();
-    medium.fence();
+    medium.fence().unwrap();
 }
 
 /// The words at A, after it and at B: `None` cannot be read.

@@ -161,7 +161,7 @@ fn useless_and_missing_work_is_reported_by_place() {
     let outcome = Simulation::new(Model::X86, 128).explore(
         |medium, _notes: &Notes<'_, ()>| {
             medium.issue_writeback(64..72).unwrap();
-            medium.fence();
+            medium.fence().unwrap();
             medium.store(0, 1, Relaxed);
             medium.store(0, 2, Relaxed);
             medium.persist(0..8).unwrap();
@@ -225,13 +225,13 @@ fn nobody_completes_what_a_killed_process_wrote_back() {
                 let mortal = medium.mortal(2);
                 mortal.store(0, 1, Relaxed);
                 mortal.issue_writeback(0..8).unwrap();
-                mortal.fence();
+                mortal.fence().unwrap_or(());
                 assert!(!mortal.is_alive() && mortal.persist(0..8).is_err());
                 assert_eq!(medium.load(0, Relaxed), 1, "the caches keep it");
                 if writes_back {
                     medium.issue_writeback(0..8).unwrap();
                 }
-                medium.fence();
+                medium.fence().unwrap();
                 notes.add("found");
             },
             |medium, notes| {
@@ -252,7 +252,7 @@ fn a_workload_that_differs_from_run_to_run_is_a_failure() {
         |medium, _notes: &Notes<'_, ()>| {
             *runs.borrow_mut() += 1;
             let threads = if *runs.borrow() > 1 { 3 } else { 2 };
-            let body: &(dyn Fn() + Sync) = &|| medium.fence();
+            let body: &(dyn Fn() + Sync) = &|| medium.fence().unwrap();
             medium.run_threads(&vec![body; threads]);
         },
         |_medium, _notes| Ok(()),
@@ -297,7 +297,7 @@ fn publish(setting: &Setting) -> Exploration {
     setting.simulation(128).zeros().explore(
         |medium, notes: &Notes<'_, ()>| {
             // This fence is not needed.
-            medium.fence();
+            medium.fence().unwrap();
             medium.store(0, 1, Relaxed);
             medium.store(8, 1, Release);
             medium.persist(0..16).unwrap();
@@ -353,12 +353,12 @@ fn survivors_are_named_and_equivalent_ones_need_a_line_each() {
         let name = "survivors_are_named_and_equivalent_ones_need_a_line_each";
         return skip(name, "the sources of the tests are not here, and the rest reads them");
     }
-    assert!(survivors.to_string().contains("medium.fence();"), "{survivors}");
+    assert!(survivors.to_string().contains("medium.fence().unwrap();"), "{survivors}");
 
     let listed = arm64
         .equivalent(
             "exploration.rs",
-            "medium.fence();",
+            "medium.fence().unwrap();",
             Weakening::NoFence,
             &[],
             "it completes nothing",
@@ -404,7 +404,7 @@ fn a_limit_that_copies_of_a_line_reach_names_its_words() {
                 for copy in 1..=copies {
                     medium.write(0, &[copy; 64]);
                     if is_fenced {
-                        medium.fence();
+                        medium.fence().unwrap();
                     }
                 }
                 medium.persist(0..64).unwrap();

@@ -163,7 +163,7 @@ fn a_fence_outside_of_threads_completes_none_of_their_write_backs() {
                 let mut bodies: [&(dyn Fn() + Sync); 2] = [&reader; 2];
                 bodies[place] = &writer;
                 medium.run_threads(&bodies);
-                medium.fence();
+                medium.fence().unwrap();
                 notes.add(());
             },
             is_there,
@@ -240,7 +240,7 @@ fn a_note_does_not_wait_for_a_store_in_the_buffer_of_another_thread() {
     let eadr = || Simulation::new(Model::X86_EADR, 128).zeros();
     let store = |medium: &SimMedium, at| {
         medium.store(at, 1, Relaxed);
-        medium.fence();
+        medium.fence().unwrap();
     };
     let apart = eadr().explore(
         |medium, notes| {
@@ -360,7 +360,7 @@ fn fenced_elsewhere(run: impl Fn(&SimMedium, &(dyn Fn() + Sync))) -> Option<Viol
                 medium.store(0, 1, Relaxed);
                 medium.issue_writeback(0..8).unwrap();
             });
-            medium.fence();
+            medium.fence().unwrap();
             notes.add(());
         },
         is_there,

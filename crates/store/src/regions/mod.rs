@@ -368,8 +368,8 @@ impl<M: Medium + Send> Medium for Region<M> {
 
     #[inline]
     #[track_caller]
-    fn fence(&self) {
-        self.medium.fence();
+    fn fence(&self) -> Result<(), M::Error> {
+        self.medium.fence()
     }
 
     #[inline]

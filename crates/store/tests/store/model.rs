@@ -225,7 +225,9 @@ fn many_puts_by_pages_are_a_few_write_backs() {
         fn issue_writeback(&self, range: Range<u64>) -> Result<(), Self::Error> {
             self.0.issue_writeback(range)
         }
-        fn fence(&self) {}
+        fn fence(&self) -> Result<(), Self::Error> {
+            self.check()
+        }
         fn order_observed(&self) {}
 
         fn deep_persist(&self, range: Range<u64>) -> Result<(), Self::Error> {

@@ -278,7 +278,9 @@ impl Medium for Buffered {
         Ok(())
     }
 
-    fn fence(&self) {}
+    fn fence(&self) -> Result<(), Self::Error> {
+        self.check()
+    }
 
     fn order_observed(&self) {}
 

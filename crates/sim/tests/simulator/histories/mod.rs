@@ -97,7 +97,7 @@ fn append(medium: &SimMedium, first: u64, numbers: &[u64]) -> Result<(), BadBloc
         write(medium, slot, record(slot, *number));
         medium.issue_writeback(place(slot)..place(slot) + 24)?;
     }
-    medium.fence();
+    medium.fence().unwrap();
     Ok(())
 }
 

@@ -86,7 +86,7 @@ fn a_store_in_the_buffer_is_lost_behind_a_note_of_the_next_operation() {
     let carry_out = |life: &Life<'_, _>, operation: &str| {
         match operation {
             "put" => life.medium.store(0, 1, Relaxed),
-            "fence" => life.medium.fence(),
+            "fence" => life.medium.fence().unwrap(),
             _ => {
                 let number = life.medium.load(0, Relaxed);
                 life.note(|model| *model = number);

@@ -51,7 +51,7 @@ impl Log {
         done.store(bug == Some(Bug::DoneTooEarly), Release);
         medium.write(at, &record(number));
         medium.issue_writeback(at..place(number + 1)).unwrap();
-        medium.fence();
+        medium.fence().unwrap();
         done.store(true, Release);
         if bug != Some(Bug::AloneIsEnough) {
             let before = &self.done[..number];

@@ -47,8 +47,7 @@ const ON_FILE: [OnFile; 15] = [
     ("issue_writeback, then fence", |file| {
         file.write(300, &[4; 1000]);
         file.issue_writeback(300..1300)?;
-        file.fence();
-        Ok(())
+        Ok(file.fence()?)
     }),
     ("deep persist", |file| {
         file.write(70_001, &[10; 5000]);
@@ -95,7 +94,7 @@ const ON_FILE: [OnFile; 15] = [
     ("streaming stores, then persist", |file| {
         stream(file, 16_384, 512);
         // No manual orders a write-back behind them.
-        file.fence();
+        file.fence()?;
         Ok(file.persist(16_384..16_896)?)
     }),
 ];

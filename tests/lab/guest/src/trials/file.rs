@@ -64,7 +64,7 @@ fn perform(file: &DaxFile, step: &Step) -> Result<()> {
         1 => {
             file.write(start, &step.bytes);
             file.issue_writeback(start..end)?;
-            file.fence();
+            file.fence()?;
         }
         2 => {
             file.write(start, &step.bytes);

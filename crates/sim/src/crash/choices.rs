@@ -27,6 +27,9 @@ struct Choice {
     descends: bool,
 }
 
+/// One of so many rare choices is not the first alternative.
+const RARELY: u32 = 16;
+
 impl Choice {
     /// Returns a choice that has no other turn.
     const fn only(of: u32, taken: u32) -> Self {
@@ -73,6 +76,17 @@ impl Choices {
             self.made.push(choice);
         }
         self.take(of)
+    }
+
+    /// Chooses as [`choose`](Self::choose); by chance mostly the first alternative, as there are many such choices in a run.
+    pub(crate) fn choose_rarely(&mut self, of: u32) -> u32 {
+        if self.next == self.made.len()
+            && let Way::Random(source) = &mut self.way
+        {
+            let taken = if source.u32(0..RARELY) == 0 { source.u32(1..of) } else { 0 };
+            self.made.push(Choice::only(of, taken));
+        }
+        self.choose(of)
     }
 
     /// Chooses one of `of` alternatives, of which the first is that nothing was damaged. By chance it is as likely as all others.

@@ -216,13 +216,12 @@ impl Simulation {
         }
     }
 
-    fn running(&self, turns: Turns) -> SimMedium {
-        self.holding(self.image(), Choices::new(Way::All)).with_turns(turns)
+    pub(crate) const fn turns(&self, schedule: Choices) -> Turns {
+        Turns::new(schedule, self.settings.preemptions, self.settings.operations)
     }
 
-    #[cfg(feature = "histories")]
-    pub(crate) fn leaves_damage(&self) -> bool {
-        !self.settings.exposure.kinds.is_empty()
+    fn running(&self, turns: Turns) -> SimMedium {
+        self.holding(self.image(), Choices::new(Way::All)).with_turns(turns)
     }
 
     #[cfg(feature = "histories")]
@@ -261,12 +260,7 @@ where
     R: Fn(&SimMedium, &[N]) -> Result<(), Violation>,
 {
     fn run(&self, schedule: Choices) -> (Ran, Option<Violation>) {
-        let Simulation { settings, .. } = self.simulation;
-        let medium = self.simulation.running(Turns::new(
-            schedule,
-            settings.preemptions,
-            settings.operations,
-        ));
+        let medium = self.simulation.running(self.simulation.turns(schedule));
         let notes = Notes { medium: &medium, notes: Mutex::new(Vec::new()) };
         let panic = medium.run(|| (self.workload)(&medium, &notes)).err();
         self.notes.replace(notes.notes.into_inner().unwrap_or_else(PoisonError::into_inner));

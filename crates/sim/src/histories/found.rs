@@ -114,7 +114,7 @@ impl<S: Structure> Runner<'_, S> {
             node = ended.node(past.end);
             before = Some((ended, past.end));
         }
-        let last = self.relive(&node, &trail.taken, u64::MAX, &trail.operations);
+        let last = self.relive(&node, (&trail.taken, &trail.schedule), u64::MAX, &trail.operations);
         story.push(match trail.operations.as_slice() {
             [] => "fails at its opening".into(),
             operations => format!("{operations:?}, and fails"),
@@ -132,6 +132,7 @@ impl<S: Structure> Runner<'_, S> {
         let Some((ended, End::Power(Point { notes, .. }))) = before else { return failure };
         let recovery = |image: &Image, notes, choices: Choices| {
             let Some(node) = ended.node_in(image, notes) else { return (choices, false) };
+            let choices = (choices, Choices::beginning(&trail.schedule));
             let lived = self.live(&node, choices, u64::MAX, &mut script(&trail.operations));
             (lived.choices, lived.verdict.is_ok())
         };

@@ -5,11 +5,11 @@ use crate::medium::SimMedium;
 use crate::medium::lives::Moment;
 use alloc::vec;
 use alloc::vec::Vec;
-use core::cell::RefCell;
 use core::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Chooses one of the operations that are possible, by its index; none, if the life ends.
-pub(super) type Pick<'p, O> = dyn FnMut(&[O]) -> Option<usize> + 'p;
+pub(super) type Pick<'p, O> = dyn FnMut(&[O]) -> Option<usize> + Send + 'p;
 
 /// One life of a [`Structure`]: from its opening to a crash.
 ///
@@ -25,7 +25,7 @@ pub struct Life<'m, S: Structure> {
     /// lost, or there was no process before.
     pub is_after_kill: bool,
     structure: &'m S,
-    log: RefCell<Log<'m, S>>,
+    log: Mutex<Log<'m, S>>,
 }
 
 #[derive(Clone, Copy)]
@@ -68,28 +68,31 @@ impl<'m, S: Structure> Life<'m, S> {
     ) -> Self {
         let record = Record { models: vec![model], notes: Vec::new(), steps: Vec::new() };
         let Origin { number, is_after_kill } = origin;
-        Self { medium, number, is_after_kill, structure, log: RefCell::new(Log { pick, record }) }
+        Self { medium, number, is_after_kill, structure, log: Mutex::new(Log { pick, record }) }
     }
 
     pub(super) fn into_record(self) -> Record<S> {
-        self.log.into_inner().record
+        self.log.into_inner().unwrap_or_else(PoisonError::into_inner).record
+    }
+
+    fn log(&self) -> MutexGuard<'_, Log<'m, S>> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns a copy of the model: all that was noted, in this life and before.
     #[must_use]
     pub fn model(&self) -> S::Model {
-        self.log.borrow().record.model()
+        self.log().record.model()
     }
 
     /// Notes in the model that the outside world learns something here and now: that an operation begins, or that
     /// it is acknowledged. A crash comes before or after it. The note persists and orders nothing.
     ///
-    /// # Panics
-    /// If `note` uses the life.
+    /// It must not use the life.
     #[track_caller]
     pub fn note(&self, note: impl FnOnce(&mut S::Model)) {
         self.medium.note(|| {
-            let record = &mut self.log.borrow_mut().record;
+            let record = &mut self.log().record;
             let mut model = record.model();
             note(&mut model);
             record.models.push(model);
@@ -104,7 +107,7 @@ impl<'m, S: Structure> Life<'m, S> {
         if self.medium.is_dead() {
             return None;
         }
-        let Log { pick, record } = &mut *self.log.borrow_mut();
+        let Log { pick, record } = &mut *self.log();
         let possible = self.structure.operations(&record.model());
         let chosen = pick(&possible).and_then(|chosen| possible.into_iter().nth(chosen));
         match chosen.clone() {

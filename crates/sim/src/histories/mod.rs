@@ -19,14 +19,14 @@ use search::{Failed, Search};
 
 /// A structure under test: its operations, a model of its promises, and the code of one life.
 /// [The chapter](super#histories) has an example.
-pub trait Structure: Sized {
+pub trait Structure: Sized + Sync {
     /// An operation with its parameters. Operations that leave something under way (a transaction without a
     /// commit) are included.
-    type Operation: Clone + PartialEq + fmt::Debug;
+    type Operation: Clone + PartialEq + fmt::Debug + Send + Sync;
 
     /// The reference model: the operations of all lives so far, as the outside world knows them. For each, it says if
     /// that is acknowledged, under way, or given up. The default is that of a medium without the structure.
-    type Model: Clone + Default;
+    type Model: Clone + Default + Send;
 
     /// Returns the operations that are possible now, the simplest first; the same ones for the same model. A history that
     /// fails is made shorter with earlier ones. Few with few parameters find more than many.
@@ -36,8 +36,9 @@ pub trait Structure: Sized {
     /// operations until [`Life::next`] has no more. Each change of the promises is [noted](Life::note) in the model:
     /// the content found at the opening, each operation when it begins, and its acknowledgement.
     ///
-    /// The code must do the same each time it gets the same answers from `life` and its medium. It runs on one
-    /// thread.
+    /// The code must do the same each time it gets the same answers from `life` and its medium. It runs on one thread, and an
+    /// operation can be one of several: they are run by [`run_threads`](crate::SimMedium::run_threads), and may note.
+    /// Histories are tried with some orders of these threads, by chance.
     ///
     /// # Errors
     /// The violation, if the model does not allow the content. Checks after the last operation count too. Only the result
@@ -59,8 +60,8 @@ pub struct Histories {
 }
 
 impl Histories {
-    /// Returns a search under the model of a simulation, on media that begin as the simulation's. Its limit of
-    /// operations holds for each life; its other settings are not used.
+    /// Returns a search under the model of a simulation, on media that begin as the simulation's. Its limits of
+    /// operations and preemptions hold for each life, and its damage for each history; its other settings are not used.
     #[must_use]
     pub const fn new(simulation: Simulation) -> Self {
         Self { simulation, cases: 2_000, seed: 0 }

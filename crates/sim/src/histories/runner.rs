@@ -3,7 +3,7 @@
 use super::Structure;
 use super::life::{Life, Origin, Pick, Record, Step};
 use crate::Violation;
-use crate::crash::choices::Choices;
+use crate::crash::choices::{Choices, Way};
 use crate::crash::image::{Image, Layer};
 use crate::crash::points::{Point, points};
 use crate::explore::simulation::Simulation;
@@ -43,6 +43,8 @@ pub(super) struct Past<O> {
     pub(super) operations: Vec<O>,
     /// The choices among the states that the crash before had left.
     pub(super) taken: Vec<u32>,
+    /// The order of its threads.
+    pub(super) schedule: Vec<u32>,
     pub(super) end: End,
 }
 
@@ -50,6 +52,7 @@ pub(super) struct Lived<S: Structure> {
     machine: Machine,
     image: Image,
     pub(super) choices: Choices,
+    pub(super) schedule: Vec<u32>,
     pub(super) record: Record<S>,
     pub(super) verdict: Result<(), Violation>,
     birth: Moment,
@@ -68,21 +71,22 @@ impl<S: Structure> Runner<'_, S> {
         Node { image, machine: None, model, number: 0 }
     }
 
-    /// Lives a life that ends when `pick` says so, or with more than `dies_after` changes of the medium.
+    /// Lives a life that ends when `pick` says so, or with more than `dies_after` changes of the medium. The choices are those
+    /// among the states of the medium, and of the order of threads.
     pub(super) fn live(
         &self,
         node: &Node<S>,
-        choices: Choices,
+        (choices, schedule): (Choices, Choices),
         dies_after: u64,
         pick: &mut Pick<'_, S::Operation>,
     ) -> Lived<S> {
-        let medium = self.medium(node, choices).dying_after(dies_after);
+        let medium = self.medium(node, choices, schedule).dying_after(dies_after);
         let birth = medium.moment();
         let (record, verdict) = self.record(node, &medium, pick);
         let death = medium.moment();
-        let (machine, image, choices) = medium.into_parts();
+        let (machine, image, choices, schedule) = medium.into_parts();
         let number = node.number;
-        Lived { machine, image, choices, record, verdict, birth, death, number }
+        Lived { machine, image, choices, schedule, record, verdict, birth, death, number }
     }
 
     /// Opens the state after a crash, and does nothing more: no crash comes any more.
@@ -91,17 +95,21 @@ impl<S: Structure> Runner<'_, S> {
         node: &Node<S>,
         choices: Choices,
     ) -> (Choices, Result<(), Violation>) {
-        let medium = self.medium(node, choices).uncut();
+        let medium = self.medium(node, choices, Choices::new(Way::All)).uncut();
         let (_, verdict) = self.record(node, &medium, &mut |_| None);
-        let (_, _, choices) = medium.into_parts();
+        let (_, _, choices, _) = medium.into_parts();
         (choices, verdict)
     }
 
-    fn medium(&self, node: &Node<S>, choices: Choices) -> SimMedium {
+    fn medium(&self, node: &Node<S>, choices: Choices, schedule: Choices) -> SimMedium {
         let medium = self.simulation.holding(node.image.clone(), choices);
+        let turns = self.simulation.turns(schedule);
         match &node.machine {
-            Some(machine) => medium.continuing(machine.clone()),
-            None => medium,
+            Some(machine) => {
+                let turns = turns.beginning_with(machine.threads());
+                medium.continuing(machine.clone()).with_turns(turns)
+            }
+            None => medium.with_turns(turns),
         }
     }
 
@@ -124,22 +132,25 @@ impl<S: Structure> Runner<'_, S> {
     pub(super) fn relive(
         &self,
         node: &Node<S>,
-        taken: &[u32],
+        (taken, schedule): (&[u32], &[u32]),
         dies_after: u64,
         operations: &[S::Operation],
     ) -> Lived<S> {
-        self.live(node, Choices::beginning(taken), dies_after, &mut script(operations))
+        let choices = (Choices::beginning(taken), Choices::beginning(schedule));
+        self.live(node, choices, dies_after, &mut script(operations))
     }
 
     /// Lives a life again, and ends it as before.
     pub(super) fn again(&self, node: &Node<S>, past: &Past<S::Operation>) -> Lived<S> {
         let dies_after = if let End::Kill(changes) = past.end { changes } else { u64::MAX };
-        self.relive(node, &past.taken, dies_after, &past.operations)
+        self.relive(node, (&past.taken, &past.schedule), dies_after, &past.operations)
     }
 }
 
 /// Chooses the given operations, one after the other, without those that are not possible.
-pub(super) fn script<O: PartialEq>(operations: &[O]) -> impl FnMut(&[O]) -> Option<usize> {
+pub(super) fn script<O: PartialEq + Sync>(
+    operations: &[O],
+) -> impl FnMut(&[O]) -> Option<usize> + Send {
     let mut left = operations.iter();
     move |possible| left.find_map(|next| possible.iter().position(|one| one == next))
 }
@@ -147,6 +158,12 @@ pub(super) fn script<O: PartialEq>(operations: &[O]) -> impl FnMut(&[O]) -> Opti
 impl<S: Structure> Lived<S> {
     pub(super) fn operations(&self) -> Vec<S::Operation> {
         self.record.steps.iter().map(|step| step.operation.clone()).collect()
+    }
+
+    /// Returns the life as it was, with this end.
+    pub(super) fn past(&self, end: End) -> Past<S::Operation> {
+        let (taken, schedule) = (self.choices.taken(), self.schedule.clone());
+        Past { operations: self.operations(), taken, schedule, end }
     }
 
     /// Returns the moment when the last operation began; the birth, if no operation has begun.

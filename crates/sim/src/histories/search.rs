@@ -22,6 +22,7 @@ pub(super) struct Trail<O> {
     pub(super) operations: Vec<O>,
     /// The choices among the states that the last crash had left.
     pub(super) taken: Vec<u32>,
+    pub(super) schedule: Vec<u32>,
     pub(super) violation: Violation,
 }
 
@@ -43,13 +44,13 @@ impl<O: Clone> Trail<O> {
 pub(super) enum Stop<O> {
     /// The requested number of lives was reached.
     Spent,
-    Failed(Trail<O>),
+    Failed(Box<Trail<O>>),
 }
 
 impl<O> Stop<O> {
     fn failed(self) -> Option<Trail<O>> {
         match self {
-            Self::Failed(trail) => Some(trail),
+            Self::Failed(trail) => Some(*trail),
             Self::Spent => None,
         }
     }
@@ -71,7 +72,7 @@ enum Plan<'p, O> {
     Lives(&'p [Vec<O>]),
 }
 
-impl<'p, O: PartialEq> Plan<'p, O> {
+impl<'p, O: PartialEq + Sync> Plan<'p, O> {
     const fn lives(&self) -> usize {
         match self {
             Self::Picks(picks) => picks.len(),
@@ -158,7 +159,7 @@ impl<'s, S: Structure> Search<'s, S> {
             (self.bound, self.left) = (STATES, u64::MAX);
             let picks = tree.current();
             let trail = match self.by_chance(&Plan::Picks(&picks), number) {
-                Err(Stop::Failed(trail)) => trail,
+                Err(Stop::Failed(trail)) => *trail,
                 _ => self.in_all_states(&picks, &mut left)?,
             };
             let origin = format!("as number {number} of seed {seed}");
@@ -217,7 +218,7 @@ impl<'s, S: Structure> Search<'s, S> {
         match self.in_order(plan) {
             Ok(()) if !self.is_partial => return None,
             Ok(()) | Err(Stop::Spent) => self.left = lives,
-            Err(Stop::Failed(trail)) => return Some(trail),
+            Err(Stop::Failed(trail)) => return Some(*trail),
         }
         (0..).find_map(|number| self.by_chance(plan, number).err())?.failed()
     }
@@ -238,23 +239,25 @@ impl<'s, S: Structure> Search<'s, S> {
     fn stop(
         &self,
         operations: Vec<S::Operation>,
-        taken: Vec<u32>,
+        (taken, schedule): (Vec<u32>, Vec<u32>),
         violation: Violation,
     ) -> Stop<S::Operation> {
-        Stop::Failed(Trail { past: self.path.clone(), operations, taken, violation })
+        let past = self.path.clone();
+        Stop::Failed(Box::new(Trail { past, operations, taken, schedule, violation }))
     }
 
     /// Lives a life, which must not fail.
     fn live(
         &mut self,
         node: &Node<S>,
-        choices: Choices,
+        choices: (Choices, Choices),
         pick: &mut Pick<'_, S::Operation>,
     ) -> Attempt<Lived<S>, S::Operation> {
         self.spend()?;
         let lived = self.runner.live(node, choices, u64::MAX, pick);
         let Err(violation) = lived.verdict.clone() else { return Ok(lived) };
-        Err(self.stop(lived.operations(), lived.choices.taken(), violation))
+        let choices = (lived.choices.taken(), lived.schedule.clone());
+        Err(self.stop(lived.operations(), choices, violation))
     }
 
     /// Opens the states that a crash has left: each that the opening can distinguish. If these are more than the bound,
@@ -287,7 +290,8 @@ impl<'s, S: Structure> Search<'s, S> {
         self.spend()?;
         self.states += 1;
         let (choices, verdict) = self.runner.open(node, choices);
-        verdict.map_err(|violation| self.stop(Vec::new(), choices.taken(), violation))?;
+        verdict
+            .map_err(|violation| self.stop(Vec::new(), (choices.taken(), Vec::new()), violation))?;
         states.push(choices.taken());
         Ok(choices)
     }
@@ -309,8 +313,9 @@ impl<'s, S: Structure> Search<'s, S> {
             return self.finish(node);
         }
         for taken in self.states(node)? {
-            let lived = self.live(node, Choices::beginning(&taken), &mut *plan.pick(life))?;
-            self.is_partial |= lived.choices.depth() > taken.len();
+            let choices = (Choices::beginning(&taken), Choices::new(Way::All));
+            let lived = self.live(node, choices, &mut *plan.pick(life))?;
+            self.is_partial |= lived.choices.depth() > taken.len() || !lived.schedule.is_empty();
             self.crashes(node, lived, plan)?;
         }
         Ok(())
@@ -324,9 +329,8 @@ impl<'s, S: Structure> Search<'s, S> {
         lived: Lived<S>,
         plan: &Plan<'_, S::Operation>,
     ) -> Attempt<(), S::Operation> {
-        let (operations, taken) = (lived.operations(), lived.choices.taken());
-        let past = |end| Past { operations: operations.clone(), taken: taken.clone(), end };
         let last = End::Kill(lived.death.changes);
+        let past = lived.past(last);
         let (points, within) = if lived.is_idle() {
             (vec![lived.end()], Vec::new())
         } else {
@@ -334,10 +338,10 @@ impl<'s, S: Structure> Search<'s, S> {
         };
         let ended = lived.into_ended();
         for end in points.into_iter().rev().map(End::Power).chain([last]) {
-            self.go_on(past(end), &ended.node(end), plan)?;
+            self.go_on(Past { end, ..past.clone() }, &ended.node(end), plan)?;
         }
         for end in within.into_iter().rev().map(End::Kill) {
-            let past = past(end);
+            let past = Past { end, ..past.clone() };
             let child = self.runner.again(node, &past).ended(end);
             self.go_on(past, &child, plan)?;
         }
@@ -368,18 +372,18 @@ impl<'s, S: Structure> Search<'s, S> {
         for life in 0..plan.lives() {
             let mut pick = plan.pick(life);
             let mut most = self.possible;
-            let mut choices = Choices::new(way(chance));
-            if self.runner.simulation.leaves_damage() {
-                choices = choices.damaged_by(chance.fork());
-            }
-            let lived = self.live(&node, choices, &mut |possible| {
+            // These take nothing from the chance of the others, so that a history is the same without them.
+            let [damage, order] = [1, 2].map(|number| self::chance(chance.get_seed(), number));
+            let choices = Choices::new(way(chance)).damaged_by(damage);
+            let schedule = Choices::new(Way::Random(order));
+            let lived = self.live(&node, (choices, schedule), &mut |possible| {
                 most = most.max(possible.len());
                 pick(possible)
             });
             self.possible = most;
             let lived = lived?;
             let end = end(&lived, chance);
-            let past = Past { operations: lived.operations(), taken: lived.choices.taken(), end };
+            let past = lived.past(end);
             let is_within = matches!(end, End::Kill(changes) if changes < lived.death.changes);
             let lived = if is_within { self.runner.again(&node, &past) } else { lived };
             node = lived.ended(end);

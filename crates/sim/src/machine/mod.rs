@@ -178,6 +178,12 @@ impl Machine {
         self.bytes
     }
 
+    /// Returns the number of threads that have begun, in all processes.
+    #[cfg(feature = "histories")]
+    pub(crate) const fn threads(&self) -> usize {
+        self.threads.len()
+    }
+
     pub(crate) const fn history(&self) -> &History {
         &self.history
     }

@@ -18,6 +18,8 @@ pub(crate) enum Store {
     /// Words in any order, also with other stores, until their copy has [returned](super::Machine::copy_returns); otherwise
     /// ordinary stores.
     Scattered,
+    /// The same until the thread fences, also for other threads.
+    Unordered,
     /// Words in any order, also with other stores, until the thread fences, and past the caches.
     Streaming,
 }
@@ -25,7 +27,7 @@ pub(crate) enum Store {
 impl Store {
     /// Returns true if its place in the order is open at first.
     pub(super) const fn is_open(self) -> bool {
-        matches!(self, Self::Scattered | Self::Streaming)
+        matches!(self, Self::Scattered | Self::Unordered | Self::Streaming)
     }
 }
 

@@ -132,7 +132,7 @@ impl Machine {
         let durable = self.history.model.durable;
         match store {
             Store::Ordinary { .. } | Store::Copy => false,
-            Store::Scattered => durable.keeps_caches(),
+            Store::Scattered | Store::Unordered => durable.keeps_caches(),
             Store::Streaming => durable != Durable::Executed,
         }
     }

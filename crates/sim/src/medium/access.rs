@@ -30,7 +30,7 @@ impl Readable for SimMedium {
         let place = Location::caller();
         let bytes = at..at + into.len() as u64;
         let (first, rest) = into.split_at_mut(middle(at, into.len()));
-        let mut state = self.begin(Access::Looks);
+        let mut state = self.access(Access::Looks, &bytes);
         state.image.bad(&bytes).map_or(Ok(()), Err)?;
         state.read(at, first, place);
         if !rest.is_empty() {
@@ -56,7 +56,7 @@ impl SimMedium {
             "no order of a load"
         );
         let order = self.watch.load(order, place);
-        let mut state = self.begin(Access::Looks);
+        let mut state = self.access(Access::Looks, &(at..at + WORD));
         state.image.bad(&(at..at + WORD)).map_or(Ok(()), Err)?;
         Ok(state.load(at, u64::MAX, order, place))
     }
@@ -64,7 +64,7 @@ impl SimMedium {
     /// Copies bytes in, as one event. If another thread goes on in the middle, they are two.
     #[track_caller]
     fn copy(&self, at: u64, from: &[u8], store: Store, place: Place) {
-        let mut state = self.begin(Access::Changes);
+        let mut state = self.access(Access::Changes, &(at..at + from.len() as u64));
         let (first, rest) = from.split_at(middle(at, from.len()));
         let torn = if rest.is_empty() { None } else { self.torn() };
         if torn.is_none() {
@@ -76,20 +76,15 @@ impl SimMedium {
         self.state().copy(at + first.len() as u64, rest, store, place);
     }
 
-    /// Copies a part of a copy, whose words are in no order with others before it has returned.
-    #[track_caller]
-    fn copy_part(&self, at: u64, from: &[u8], place: Place) {
-        self.check_bounds(at, from.len() as u64);
-        self.copy(at, from, Store::Scattered, place);
-    }
-
     /// Copies parts, after which later stores of the thread are ordered if `in_order`, and issues their write-back.
     #[track_caller]
     fn copy_parts(&self, parts: &[(u64, &[u8])], in_order: bool) {
         let place = Location::caller();
         let parts = parts.iter().filter(|(_, bytes)| !bytes.is_empty());
+        let store = if in_order { Store::Scattered } else { Store::Unordered };
         for (at, bytes) in parts.clone() {
-            self.copy_part(*at, bytes, place);
+            self.check_bounds(*at, bytes.len() as u64);
+            self.copy(*at, bytes, store, place);
         }
         if in_order {
             self.state().copy_returns();
@@ -142,7 +137,8 @@ impl Medium for SimMedium {
         let place = Location::caller();
         let releases = self.watch.store(order, place) != Ordering::Relaxed;
         let stored: (&[_], _) = (&[(at, word)], at..at + WORD);
-        self.begin(Access::Changes).store(stored, Store::Ordinary { releases }, place);
+        let mut state = self.access(Access::Changes, &stored.1);
+        state.store(stored, Store::Ordinary { releases }, place);
     }
 
     #[track_caller]

@@ -5,6 +5,8 @@ use super::state::{Death, Process};
 use crate::crash::choices::Choices;
 use crate::crash::image::Image;
 use crate::machine::Machine;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 /// A moment in the life of a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,9 +45,12 @@ impl SimMedium {
         Moment { events: state.machine.history().now(), changes: state.process().changes }
     }
 
-    pub(crate) fn into_parts(self) -> (Machine, Image, Choices) {
+    /// Returns the machine, the image, the choices among its states, and those of the order of threads.
+    pub(crate) fn into_parts(mut self) -> (Machine, Image, Choices, Vec<u32>) {
+        let turns = self.turns.take().and_then(Arc::into_inner);
+        let schedule = turns.map(|turns| turns.into_choices().0.taken()).unwrap_or_default();
         let state = self.into_state();
-        (state.machine, state.image, state.choices)
+        (state.machine, state.image, state.choices, schedule)
     }
 }
 

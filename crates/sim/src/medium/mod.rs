@@ -158,6 +158,10 @@ impl SimMedium {
     /// that writes back the stores of another one calls [`order_observed`](cachemaint::medium::Medium::order_observed) first, since
     /// the simulation does not see values that threads hand over outside of the medium.
     ///
+    /// What a thread copies by [`copy_unordered`](cachemaint::medium::Medium::copy_unordered) is in no order with other stores
+    /// until its fence. Another thread may find the bytes before, and its stores to them may be overwritten later. Each
+    /// such delay counts as a preemption.
+    ///
     /// The threads begin after all operations before the call. They have numbers of their own in each call, from 1 on; the
     /// code outside is thread 0. An operation on the medium of any other thread fails the workload.
     ///
@@ -168,7 +172,9 @@ impl SimMedium {
     pub fn run_threads(&self, bodies: &[&(dyn Fn() + Sync)]) {
         self.state().machine.starts_threads(schedule::thread());
         let ended = schedule::run(self.turns.as_ref(), bodies);
-        self.state().machine.joins(schedule::thread(), ended);
+        let mut state = self.state();
+        state.unordered.clear();
+        state.machine.joins(schedule::thread(), ended);
     }
 
     /// Lets another thread go on; a thread calls it instead of spinning. It counts as an operation. The thread waits for a
@@ -233,6 +239,16 @@ impl SimMedium {
         self.offer(access);
         let mut state = self.spend();
         state.begins();
+        state
+    }
+
+    /// Begins an access to bytes, some of which other threads may have copied without a fence.
+    #[track_caller]
+    fn access(&self, access: Access, bytes: &Range<u64>) -> MutexGuard<'_, State> {
+        let mut state = self.begin(access);
+        if let Some(turns) = &self.turns {
+            state.arrive(bytes, || turns.is_late());
+        }
         state
     }
 

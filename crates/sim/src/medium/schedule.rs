@@ -167,6 +167,24 @@ impl Turns {
         Self { state: Mutex::new(state), handed_on: Condvar::new() }
     }
 
+    /// Lets threads begin with this number.
+    #[cfg(feature = "histories")]
+    pub(crate) fn beginning_with(self, thread: usize) -> Self {
+        self.state().begun = thread.saturating_sub(1);
+        self
+    }
+
+    /// Chooses if a store of another thread comes late. That counts as a preemption.
+    pub(crate) fn is_late(&self) -> bool {
+        let mut state = self.state();
+        if place().is_none() || state.preemptions == 0 {
+            return false;
+        }
+        let is_late = state.choose(2) == 1;
+        state.preemptions -= u32::from(is_late);
+        is_late
+    }
+
     /// Returns the choices that were made, and the number of events that had happened at each.
     pub(crate) fn into_choices(self) -> (Choices, Vec<u32>) {
         let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -311,7 +329,7 @@ impl State {
         if self.preemptions == 0 || others.is_empty() {
             return None;
         }
-        let other = self.choose(others.len() + 1).checked_sub(1)?;
+        let other = self.choose_by(others.len() + 1, Choices::choose_rarely).checked_sub(1)?;
         self.preemptions -= 1;
         Some(others[other])
     }
@@ -351,9 +369,13 @@ impl State {
     }
 
     fn choose(&mut self, of: usize) -> usize {
+        self.choose_by(of, Choices::choose)
+    }
+
+    fn choose_by(&mut self, of: usize, choose: impl Fn(&mut Choices, u32) -> u32) -> usize {
         let now = self.now;
         self.events.resize(self.choices.depth() + 1, now);
-        self.choices.choose(of as u32) as usize
+        choose(&mut self.choices, of as u32) as usize
     }
 }
 

@@ -33,6 +33,31 @@ pub(super) struct State {
     pub(super) is_buried: bool,
     pub(super) processes: Vec<Process>,
     pub(super) current: usize,
+    /// The copies of threads that no fence has ordered.
+    pub(super) unordered: Vec<Unordered>,
+}
+
+/// A copy by streaming stores that no fence has ordered. Until it is, other threads may find the bytes before, and it may
+/// arrive behind their stores.
+#[derive(Debug)]
+pub(super) struct Unordered {
+    thread: usize,
+    words: Vec<Late>,
+    place: Place,
+}
+
+/// A word of such a copy, and the store of this run before it.
+#[derive(Clone, Copy, Debug)]
+struct Late {
+    at: u64,
+    value: u64,
+    before: Option<u64>,
+}
+
+impl Unordered {
+    fn is_in(&self, bytes: &Range<u64>) -> bool {
+        self.words.iter().any(|word| word.at < bytes.end && bytes.start < word.at + WORD)
+    }
 }
 
 /// A process that uses the medium, until it is killed or ends.
@@ -98,6 +123,7 @@ impl State {
             is_buried: false,
             processes: vec![Process::new(u64::MAX)],
             current: 0,
+            unordered: Vec::new(),
         }
     }
 
@@ -142,6 +168,47 @@ impl State {
         // The machine learns of nothing in a run that no crash cuts.
         if self.apart.is_none() && self.process().death.is_none() {
             self.machine.killed(place);
+            self.unordered.clear();
+        }
+    }
+
+    /// Lets the copies of other threads that have some of these bytes arrive, but for those that are late.
+    pub(super) fn arrive(&mut self, bytes: &Range<u64>, is_late: impl Fn() -> bool) {
+        let own = schedule::thread();
+        self.unordered.retain(|copy| copy.thread == own || !copy.is_in(bytes) || is_late());
+    }
+
+    /// Returns the word of another thread that is late there.
+    fn late_at(&self, at: u64) -> Option<Late> {
+        let own = schedule::thread();
+        let of_others = self.unordered.iter().filter(|copy| copy.thread != own);
+        of_others.flat_map(|copy| &copy.words).find(|word| word.at == at).copied()
+    }
+
+    /// Returns a copy that this thread is about to make, and that is in no order.
+    fn late(&self, words: &[(u64, u64)], place: Place) -> Unordered {
+        let late = |(at, value): &(u64, u64)| {
+            let (line, word) = self.machine.history().model.place(*at);
+            let stores = self.machine.history().line(line).map(|stores| stores.writes(word));
+            let before = stores.and_then(<[_]>::last).map(|last| last.value);
+            Late { at: *at, value: *value, before }
+        };
+        Unordered { thread: schedule::thread(), words: words.iter().map(late).collect(), place }
+    }
+
+    /// Lets late copies of others arrive behind a store of this thread, which keeps the order of its own.
+    fn arrive_behind(&mut self, bytes: &Range<u64>) {
+        let own = schedule::thread();
+        let is_behind = |copy: &mut Unordered| copy.thread != own && copy.is_in(bytes);
+        let late: Vec<_> = self.unordered.extract_if(.., is_behind).collect();
+        for Unordered { thread, words, place } in late {
+            let overwriting = words.iter().filter(|word| bytes.contains(&word.at));
+            let words: Vec<_> = overwriting.map(|word| (word.at, word.value)).collect();
+            let range = bytes.clone();
+            self.machine.store_words(thread, (&words, range), Store::Scattered, place);
+        }
+        for copy in &mut self.unordered {
+            copy.words.retain(|word| copy.thread != own || !bytes.contains(&word.at));
         }
     }
 
@@ -180,6 +247,10 @@ impl State {
     #[inline]
     pub(super) fn load(&mut self, at: u64, mask: u64, order: Ordering, place: Place) -> u64 {
         self.trace(at);
+        if let Some(late) = self.late_at(at) {
+            let below = || self.image.read(at, mask, &mut self.choices);
+            return late.before.map_or_else(below, |before| before & mask);
+        }
         let own = self.processes[self.current].apart.as_ref().and_then(|words| words.load(at));
         let apart = own.or_else(|| self.apart.as_ref()?.load(at));
         let stored = || self.machine.load_stored(schedule::thread(), at, order, place);
@@ -203,7 +274,11 @@ impl State {
     /// Copies bytes in, as one event.
     pub(super) fn copy(&mut self, at: u64, from: &[u8], store: Store, place: Place) {
         let words = self.merged(at, from, place);
+        // Threads that do not run at the same time are ordered by the operating system.
+        let is_late = store == Store::Unordered && schedule::is_one();
+        let late = is_late.then(|| self.late(&words, place));
         self.store((&words, at..at + from.len() as u64), store, place);
+        self.unordered.extend(late);
     }
 
     /// Returns the words that a copy of bytes stores, the parts of others merged in.
@@ -232,7 +307,9 @@ impl State {
         }
         if self.is_learned(place) {
             self.snapshot();
-            return self.machine.store_words(schedule::thread(), (words, bytes), store, place);
+            let thread = schedule::thread();
+            self.machine.store_words(thread, (words, bytes.clone()), store, place);
+            return self.arrive_behind(&bytes);
         }
         for (at, word) in words {
             self.trace(!at);
@@ -246,6 +323,8 @@ impl State {
 
     /// Lets a copy of scattered words return.
     pub(super) fn copy_returns(&mut self) {
+        let own = schedule::thread();
+        self.unordered.retain(|copy| copy.thread != own);
         if self.apart.is_none() && self.process().death.is_none() {
             self.machine.copy_returns(schedule::thread());
         }

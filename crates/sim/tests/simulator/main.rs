@@ -19,3 +19,4 @@ mod naive;
 mod neutral;
 mod planted;
 mod threads;
+mod unordered;

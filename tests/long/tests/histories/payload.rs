@@ -1,6 +1,6 @@
 //! Bytes to be kept: no two are the same, and some end with their own checksum.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// The end of a payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,7 +11,7 @@ pub(crate) enum Ending {
 }
 
 /// Returns `len` bytes that are determined by the number of their owner.
-pub(crate) fn bytes(number: u64, len: usize, ending: Ending) -> Rc<[u8]> {
+pub(crate) fn bytes(number: u64, len: usize, ending: Ending) -> Arc<[u8]> {
     let mut bytes: Vec<u8> = (0..len).map(|place| byte(number, place)).collect();
     if ending == Ending::Checksum
         && let Some(body) = len.checked_sub(4)

@@ -10,7 +10,7 @@ use cachemaint_recorder::{
 use cachemaint_sim::{Life, SimMedium, Structure, Violation};
 use core::fmt;
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// A recording with this durability and mode, in sub-buffers of 256 bytes.
 struct Shape {
@@ -56,7 +56,7 @@ enum Class {
 struct Entry {
     number: u64,
     shard: u32,
-    payload: Rc<[u8]>,
+    payload: Arc<[u8]>,
     class: Class,
     /// The sequence number of its sub-buffer, if it was read back.
     sequence: Option<u64>,

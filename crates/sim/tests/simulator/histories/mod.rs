@@ -7,7 +7,7 @@ use cachemaint_sim::{
     BadBlock, Histories, Life, Model, Searched, SimMedium, Simulation, Structure, Violation,
     ViolationKind,
 };
-use core::cell::Cell;
+use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 
 const MODELS: [Model; 3] = [Model::X86, Model::ARM64, Model::NEUTRAL];
@@ -35,7 +35,7 @@ enum Bug {
 /// A log of numbers.
 struct Log {
     bug: Option<Bug>,
-    runs: Cell<u64>,
+    runs: AtomicU64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +103,7 @@ fn append(medium: &SimMedium, first: u64, numbers: &[u64]) -> Result<(), BadBloc
 
 impl Log {
     const fn new(bug: Option<Bug>) -> Self {
-        Self { bug, runs: Cell::new(0) }
+        Self { bug, runs: AtomicU64::new(0) }
     }
 
     fn has(&self, bug: Bug) -> bool {
@@ -171,7 +171,7 @@ impl Structure for Log {
         life.note(|model| *model = Numbers { acknowledged, begun: Vec::new(), ..*model });
         let mut handles = Vec::new();
         while let Some(operation) = life.next() {
-            self.runs.set(self.runs.get() + 1);
+            self.runs.fetch_add(1, Relaxed);
             let end = found.len() as u64;
             let Do::Append(count) = operation else {
                 medium.store(place(end), end, Relaxed);
@@ -179,7 +179,7 @@ impl Structure for Log {
                 continue;
             };
             let first = life.model().next + 1;
-            let is_odd = self.has(Bug::CountsRuns) && self.runs.get() % 2 == 1;
+            let is_odd = self.has(Bug::CountsRuns) && self.runs.load(Relaxed) % 2 == 1;
             let numbers: Vec<_> = (first..first + count + u64::from(is_odd)).collect();
             life.note(|model| {
                 model.begun = (first..first + count).collect();

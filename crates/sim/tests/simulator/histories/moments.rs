@@ -5,7 +5,7 @@ use cachemaint::medium::Medium;
 use cachemaint_sim::{
     Histories, Life, Model, Searched, SimMedium, Simulation, Structure, Violation,
 };
-use core::cell::Cell;
+use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 
 /// A structure that a test writes down in place. The model is a number that the outside world relies on.
@@ -287,7 +287,7 @@ fn a_history_that_fails_in_a_rare_state_fails_again() {
 }
 
 /// Counts its lives, and fails in one of them alone. A crash leaves more states than are opened in order.
-struct FailsOnce(Cell<u64>);
+struct FailsOnce(AtomicU64);
 
 impl Structure for FailsOnce {
     type Operation = ();
@@ -298,8 +298,8 @@ impl Structure for FailsOnce {
     }
 
     fn live(&self, life: &Life<'_, Self>) -> Result<(), Violation> {
-        self.0.set(self.0.get() + 1);
-        Violation::unless(self.0.get() != 500, || "once".into())?;
+        let before = self.0.fetch_add(1, Relaxed);
+        Violation::unless(before != 499, || "once".into())?;
         WORDS.for_each(|word| _ = life.medium.load(8 * word, Relaxed));
         while life.next().is_some() {
             WORDS.for_each(|word| life.medium.store(8 * word, 1, Relaxed));
@@ -310,9 +310,10 @@ impl Structure for FailsOnce {
 
 #[test]
 fn a_failure_that_does_not_come_again_is_reported_after_a_bounded_number_of_lives() {
-    let once = FailsOnce(Cell::new(0));
+    let once = FailsOnce(AtomicU64::new(0));
     let found = Code::histories(Model::NEUTRAL).search(&once);
     let report = found.failure.map(|failure| failure.to_string());
     assert!(report.is_some_and(|report| report.contains("a replay may not find it")));
-    assert!(once.0.get() < 200_000, "{} lives", once.0.get());
+    let lives = once.0.into_inner();
+    assert!(lives < 200_000, "{lives} lives");
 }

@@ -5,7 +5,7 @@ use super::{HEADER, Harm, LOG, Shape, Size, Which, is_full};
 use crate::payload::{Ending, bytes};
 use cachemaint_journal::{Group, Journal, Records};
 use cachemaint_sim::{Life, SimMedium, Violation};
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// A journal, and all that is under way in it.
 pub(super) struct Handles<'j, 'm> {
@@ -17,7 +17,7 @@ pub(super) struct Handles<'j, 'm> {
 }
 
 impl<'m> Handles<'_, 'm> {
-    pub(super) fn payload(&self, number: u64, size: Size) -> Rc<[u8]> {
+    pub(super) fn payload(&self, number: u64, size: Size) -> Arc<[u8]> {
         match size {
             Size::Of(len, ending) => bytes(number, len, ending),
             Size::Largest => bytes(number, self.journal.largest() as usize, Ending::Plain),
@@ -25,7 +25,7 @@ impl<'m> Handles<'_, 'm> {
     }
 
     /// Returns the payloads of a group.
-    pub(super) fn payloads(&self, first: u64, size: Size) -> [Rc<[u8]>; 2] {
+    pub(super) fn payloads(&self, first: u64, size: Size) -> [Arc<[u8]>; 2] {
         if size != Size::Largest {
             return [first, first + 1].map(|number| self.payload(number, size));
         }

@@ -1,7 +1,7 @@
 //! The model: the records that are due, and those that a crash may have lost.
 
 use core::fmt;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// The state of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub(super) enum Class {
 #[derive(Clone)]
 pub(super) struct Entry {
     pub(super) number: u64,
-    pub(super) payload: Rc<[u8]>,
+    pub(super) payload: Arc<[u8]>,
     pub(super) class: Class,
     /// Records before this number were acknowledged when it began.
     pub(super) acknowledged: u64,
@@ -56,7 +56,7 @@ impl Log {
         self.entries.iter().filter(|entry| entry.class == Class::Acknowledged)
     }
 
-    pub(super) fn begin(&mut self, payload: Rc<[u8]>) {
+    pub(super) fn begin(&mut self, payload: Arc<[u8]>) {
         let number = self.next;
         let class = Class::UnderWay;
         let first = self.entries.iter().find(|entry| entry.class == class);

@@ -12,7 +12,7 @@ use cachemaint_test_support::part::Part;
 use core::cell::Cell;
 use region::{delete_region, region_of, use_region};
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// The start of blobs, behind the smallest log, by the documentation of the format.
 const DATA: u64 = 32_768;
@@ -61,7 +61,7 @@ enum Do {
     Grow,
 }
 
-type Blobs = BTreeMap<Name, Rc<[u8]>>;
+type Blobs = BTreeMap<Name, Arc<[u8]>>;
 
 /// The reference model.
 #[derive(Clone, Debug, Default)]

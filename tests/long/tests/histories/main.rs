@@ -10,7 +10,7 @@ mod payload;
 mod recorder;
 mod store;
 
-use cachemaint_sim::{Histories, Model, Simulation, Structure};
+use cachemaint_sim::{DamageKind, Histories, Model, Simulation, Structure};
 use cachemaint_test_support::cases::{HISTORIES, cases};
 
 /// Histories for each structure and model. Of the defects under `tests/regressions`, each is found within the first five
@@ -23,15 +23,35 @@ const MIXED: u64 = HISTORIES / 2;
 
 const SEED: u64 = 0;
 
+/// The damage that a crash leaves, one kind in each search.
+const DAMAGE: [DamageKind; 3] = [
+    DamageKind::BadBlock { bytes: 512 },
+    DamageKind::LostSector { bytes: 512 },
+    DamageKind::FlippedWord,
+];
+
 /// Searches under the model whose crashes leave the fewest states, and under the one that has the fewest promises.
 #[track_caller]
-#[expect(clippy::print_stdout, reason = "how much was tried")]
 fn assert_safe<S: Structure>(structure: &S, bytes: u64, histories: u64) {
     for model in [Model::X86, Model::NEUTRAL] {
-        let search = Histories::new(Simulation::new(model, bytes)).seed(SEED);
-        let begun = std::time::Instant::now();
-        let searched = search.cases(cases(histories)).search(structure);
-        println!("{searched} in {:?}", begun.elapsed());
-        searched.assert_safe();
+        assert_safe_on(Simulation::new(model, bytes), structure, histories);
     }
+}
+
+/// Searches with each damage.
+#[track_caller]
+fn assert_safe_from_damage<S: Structure>(structure: &S, bytes: u64, histories: u64) {
+    for damage in DAMAGE {
+        assert_safe_on(Simulation::new(Model::NEUTRAL, bytes).damage(damage), structure, histories);
+    }
+}
+
+#[track_caller]
+#[expect(clippy::print_stdout, reason = "how much was tried")]
+fn assert_safe_on<S: Structure>(simulation: Simulation, structure: &S, histories: u64) {
+    let begun = std::time::Instant::now();
+    let search = Histories::new(simulation).seed(SEED).cases(cases(histories));
+    let searched = search.search(structure);
+    println!("{searched} in {:?}", begun.elapsed());
+    searched.assert_safe();
 }

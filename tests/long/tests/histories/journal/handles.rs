@@ -3,9 +3,9 @@
 use super::log::Class;
 use super::{HEADER, Harm, LOG, Shape, Size, Which, is_full};
 use crate::payload::{Ending, bytes};
-use cachemaint_journal::{Group, Journal, Records};
+use cachemaint_journal::{Group, Journal, Position, Records};
 use cachemaint_sim::{Life, SimMedium, Violation};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A journal, and all that is under way in it.
 pub(super) struct Handles<'j, 'm> {
@@ -18,10 +18,7 @@ pub(super) struct Handles<'j, 'm> {
 
 impl<'m> Handles<'_, 'm> {
     pub(super) fn payload(&self, number: u64, size: Size) -> Arc<[u8]> {
-        match size {
-            Size::Of(len, ending) => bytes(number, len, ending),
-            Size::Largest => bytes(number, self.journal.largest() as usize, Ending::Plain),
-        }
+        payload(self.journal, number, size)
     }
 
     /// Returns the payloads of a group.
@@ -46,7 +43,7 @@ impl<'m> Handles<'_, 'm> {
             let Some(entry) = entry else {
                 return Err(Violation::broken(format!("{payload:?} was read: {entries:?}")));
             };
-            self.read = entry.number + 1;
+            self.read = self.read.max(entry.number + 1);
         }
         Violation::unless(due.next().is_none(), || format!("more was not read: {entries:?}"))
     }
@@ -62,6 +59,32 @@ impl<'m> Handles<'_, 'm> {
         }
         appended?;
         life.note(|model| model.set(number, Class::Acknowledged));
+        Ok(())
+    }
+
+    /// Appends a record by each of two threads.
+    pub(super) fn both(&mut self, life: &Life<'m, Shape>, size: Size) -> Result<(), Violation> {
+        let journal = self.journal;
+        let appended = Mutex::new(Ok(Vec::new()));
+        let one = || {
+            let done = append_one(journal, life, size);
+            let mut appended = appended.lock().unwrap_or_else(PoisonError::into_inner);
+            match (&mut *appended, done) {
+                (Ok(records), Ok(record)) => records.extend(record),
+                (failed @ Ok(_), Err(violation)) => *failed = Err(violation),
+                (Err(_), _) => {}
+            }
+        };
+        life.note(|model| model.pair = Some(model.next));
+        life.medium.run_threads(&[&one, &one]);
+        let mut records = appended.into_inner().unwrap_or_else(PoisonError::into_inner)?;
+        records.sort_unstable();
+        life.note(|model| {
+            let last = model.entries.last().map(|last| last.number);
+            let is_swapped = records.len() == 2 && last == Some(records[0].1);
+            *model = model.swapped().filter(|_| is_swapped).unwrap_or_else(|| model.clone());
+            model.pair = None;
+        });
         Ok(())
     }
 
@@ -122,4 +145,32 @@ impl<'m> Handles<'_, 'm> {
             Harm { number: numbers[place], at }
         }))
     }
+}
+
+fn payload(journal: &Journal<&SimMedium>, number: u64, size: Size) -> Arc<[u8]> {
+    match size {
+        Size::Of(len, ending) => bytes(number, len, ending),
+        Size::Largest => bytes(number, journal.largest() as usize, Ending::Plain),
+    }
+}
+
+/// Appends a record beside another thread. Returns its position and number, unless there is no room.
+fn append_one(
+    journal: &Journal<&SimMedium>,
+    life: &Life<'_, Shape>,
+    size: Size,
+) -> Result<Option<(Position, u64)>, Violation> {
+    let mut number = 0;
+    life.note(|model| {
+        number = model.next;
+        model.begin(payload(journal, number, size));
+    });
+    let appended = journal.append(&payload(journal, number, size));
+    if is_full(&appended) {
+        life.note(|model| model.refuse_one(number));
+        return Ok(None);
+    }
+    let position = appended?;
+    life.note(|model| model.set(number, Class::Acknowledged));
+    Ok(Some((position, number)))
 }

@@ -44,6 +44,8 @@ pub(super) struct Log {
     pub(super) is_tried: bool,
     /// The number of the record that was damaged.
     pub(super) damaged: Option<u64>,
+    /// From this number on there are records of two threads, in an order that is not known.
+    pub(super) pair: Option<u64>,
 }
 
 impl Log {
@@ -76,6 +78,22 @@ impl Log {
         self.entries.retain(|entry| entry.number < number);
     }
 
+    /// Forgets a record that was refused, beside one of another thread.
+    pub(super) fn refuse_one(&mut self, number: u64) {
+        self.entries.retain(|entry| entry.number != number);
+    }
+
+    /// Returns the same log with the records of two threads the other way round, if there are both.
+    pub(super) fn swapped(&self) -> Option<Self> {
+        let mut swapped = Self { pair: None, ..self.clone() };
+        let [.., one, other] = swapped.entries.as_mut_slice() else { return None };
+        if one.number.min(other.number) < self.pair? {
+            return None;
+        }
+        core::mem::swap(one, other);
+        Some(swapped)
+    }
+
     /// Notes that the journal was closed: damage to any record must show.
     pub(super) fn close(&mut self) {
         let there = self.entries.iter_mut().filter(|entry| entry.class == Class::Acknowledged);
@@ -90,6 +108,21 @@ impl Log {
                 || entry.number > damaged && entry.acknowledged > damaged
         };
         self.entries.iter().any(is_evidence)
+    }
+
+    /// Returns the same log with the records under way that nothing on the medium vouches for: neither a later record that was
+    /// acknowledged, nor an opening. Damage to them looks like a crash.
+    pub(super) fn vouched(&self) -> Self {
+        let is_vouched = |entry: &Entry| {
+            let is_later = |later: &Entry| {
+                later.class == Class::Acknowledged && later.acknowledged > entry.number
+            };
+            entry.is_found || self.entries.iter().any(is_later)
+        };
+        let class = |entry: &Entry| if is_vouched(entry) { entry.class } else { Class::UnderWay };
+        let entries = self.entries.iter();
+        let entries = entries.map(|entry| Entry { class: class(entry), ..entry.clone() }).collect();
+        Self { entries, ..self.clone() }
     }
 
     /// True if a salvage can have found these payloads: all acknowledged ones but the damaged one, in order. Trimmed ones
@@ -109,7 +142,8 @@ impl Log {
     /// The entries that are there, if these payloads can be.
     pub(super) fn found(&self, payloads: &[Vec<u8>]) -> Option<Vec<Entry>> {
         let starts = if self.trimming > 0 { vec![0, self.trimming] } else { vec![0] };
-        starts.into_iter().find_map(|from| self.found_from(from, payloads))
+        let found = starts.into_iter().find_map(|from| self.found_from(from, payloads));
+        found.or_else(|| self.swapped()?.found(payloads))
     }
 
     pub(super) fn found_from(&self, from: usize, payloads: &[Vec<u8>]) -> Option<Vec<Entry>> {

@@ -4,12 +4,12 @@ mod handles;
 mod log;
 
 use super::payload::Ending;
-use crate::{USUAL, assert_safe};
+use crate::{MIXED, USUAL, assert_safe, assert_safe_from_damage};
 use cachemaint::medium::Medium;
 use cachemaint_journal::{
     Error, ErrorKind, FormatError, Journal, Opened, Options, Reader, Salvaged,
 };
-use cachemaint_sim::{BadBlock, Life, SimMedium, Structure, Violation};
+use cachemaint_sim::{BadBlock, Damage, Life, SimMedium, Structure, Violation};
 use core::sync::atomic::Ordering::Relaxed;
 use handles::Handles;
 use log::{Class, Log};
@@ -29,6 +29,8 @@ struct Shape {
     reopens: bool,
     /// Words are overwritten.
     has_damage: bool,
+    /// Two threads append.
+    has_threads: bool,
 }
 
 /// The payload of a record.
@@ -46,6 +48,8 @@ enum Do {
     Append(Size),
     /// Appends two records of this size as a group. The largest ones fill a segment together.
     Group(Size),
+    /// Two threads append a record of this size each.
+    Both(Size),
     /// Trims the oldest record.
     TrimOne,
     /// Trims all that is acknowledged.
@@ -145,6 +149,10 @@ impl Shape {
             judge_damaged(&model, damaged, opened)?;
             return Ok(None);
         }
+        if let Some(damage) = life.medium.damage() {
+            judge_rotten(&model, &damage, opened)?;
+            return Ok(None);
+        }
         let (journal, Opened { recovered, .. }) = opened?;
         let payloads = payloads(&journal)?;
         let is_counted = recovered.records == payloads.len() as u64 && recovered.damage.is_none();
@@ -155,7 +163,7 @@ impl Shape {
             return Err(if is_lost { Violation::lost(text) } else { Violation::broken(text) });
         };
         life.note(|model| {
-            (model.is_created, model.entries, model.trimming) = (true, found, 0);
+            (model.is_created, model.entries, model.trimming, model.pair) = (true, found, 0, None);
         });
         Ok(Some(journal))
     }
@@ -184,6 +192,7 @@ impl Shape {
             match operation {
                 Do::Append(size) => handles.append(life, size)?,
                 Do::Group(size) => handles.group(life, size)?,
+                Do::Both(size) => handles.both(life, size)?,
                 Do::TrimOne => handles.trim(life, 1)?,
                 Do::TrimAll => handles.trim(life, usize::MAX)?,
                 Do::Reopen => return Ok(Some(Opening::Plain)),
@@ -220,6 +229,25 @@ fn judge_damaged(
     Violation::unless(model.found(&payloads).is_some(), text)
 }
 
+/// After a crash that left damage, all is there, or an error says so. The last records may look as if they had been under
+/// way, if nothing vouches for them.
+fn judge_rotten(
+    model: &Log,
+    damage: &Damage,
+    opened: Result<(Journal<&SimMedium>, Opened), Failed>,
+) -> Result<(), Violation> {
+    let payloads = match opened.and_then(|(journal, _)| payloads(&journal)) {
+        Ok(payloads) => payloads,
+        Err(error) if matches!(error.kind(), ErrorKind::Format(FormatError::Foreign { .. })) => {
+            return Violation::unless(!model.is_created, || format!("{damage}: {error}"));
+        }
+        Err(_) => return Ok(()),
+    };
+    let is_right = model.found(&payloads).or_else(|| model.vouched().found(&payloads)).is_some();
+    let text = || format!("{damage}: {} are there, and no damage: {model:?}", named(&payloads));
+    if is_right { Ok(()) } else { Err(Violation::lost(text())) }
+}
+
 fn payloads(journal: &Journal<&SimMedium>) -> Result<Vec<Vec<u8>>, Failed> {
     journal.records()?.map(|record| Ok(record?.payload)).collect()
 }
@@ -250,6 +278,7 @@ impl Structure for Shape {
         let mut operations = Vec::new();
         for size in self.sizes.iter().copied() {
             operations.extend([Do::Append(size), Do::Group(size)]);
+            operations.extend(self.has_threads.then_some(Do::Both(size)));
         }
         if model.count(Class::Acknowledged) > 0 {
             operations.extend([Do::TrimOne, Do::TrimAll]);
@@ -285,6 +314,7 @@ const REOPENED: Shape = Shape {
     sizes: &[SMALL, Size::Largest],
     reopens: true,
     has_damage: false,
+    has_threads: false,
 };
 
 /// Packed records, of which some end with their own checksum: their bodies can begin a line.
@@ -295,11 +325,24 @@ const CHECKSUMS: Shape = Shape {
     sizes: &[Size::Of(32, Ending::Plain), Size::Of(16, Ending::Checksum)],
     reopens: false,
     has_damage: false,
+    has_threads: false,
 };
 
 #[test]
 fn records_are_a_prefix_over_openings() {
     assert_safe(&REOPENED, REOPENED.bytes(), USUAL);
+}
+
+#[test]
+fn records_of_two_threads_are_a_prefix_over_openings() {
+    let threads = Shape { has_threads: true, ..REOPENED };
+    assert_safe(&threads, threads.bytes(), USUAL);
+}
+
+#[test]
+fn no_damage_after_a_crash_takes_a_record_without_a_word() {
+    let threads = Shape { has_threads: true, ..REOPENED };
+    assert_safe_from_damage(&threads, threads.bytes(), MIXED);
 }
 
 #[test]

@@ -28,7 +28,7 @@ fn copy(medium: &SimMedium, at: u64, value: u8, way: Copy) {
     // SAFETY: no code is unsound on a simulated medium.
     unsafe { medium.copy_unordered(&[(at, &bytes)]) }.unwrap();
     if way == Copy::UnorderedAndFenced {
-        medium.fence();
+        medium.fence().unwrap();
     }
 }
 

@@ -1,11 +1,11 @@
 //! The events of a shard, in order, and the gaps between them.
 
-use super::found::{Event, Found, Skipped, SkippedKind};
+use super::Reader;
 use super::search::{Record, Search};
-use super::{HEADER, Header, Reader};
-use crate::Error;
 use crate::clock::Pace;
-use crate::format::{self, RECORD, TAGGED, record_len};
+use crate::error::Error;
+use crate::format::{self, HEADER, Header, RECORD, TAGGED, record_len};
+use crate::found::{Event, Found, Skipped, SkippedKind};
 use cachemaint::medium::Readable;
 use cachemaint_format::tag;
 use core::ops::Range;
@@ -103,6 +103,18 @@ enum Item {
     Event { record: Record, offset: u64 },
     Skipped(Skipped),
     Lost(u64),
+}
+
+impl<S: Readable> Reader<S> {
+    /// Returns the events of a shard, in the order in which they were recorded.
+    ///
+    /// # Panics
+    /// If the recording does not have this shard.
+    #[track_caller]
+    pub fn shard(&self, shard: u32) -> Events<'_, S> {
+        assert!(shard < self.description.shards, "there is no shard {shard}");
+        Events::new(self, shard)
+    }
 }
 
 impl<'r, S: Readable> Events<'r, S> {

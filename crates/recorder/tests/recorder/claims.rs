@@ -48,7 +48,9 @@ impl Held {
             }
             Self::Recording(deeds) => {
                 drop(lived(medium, *b"another identity", Mode::Overwrite, deeds));
-                ROOTS.iter().for_each(|at| medium.write(*at as u64, &[0; 8]));
+                for at in ROOTS {
+                    medium.write(at as u64, &[0; 8]);
+                }
             }
         }
     }

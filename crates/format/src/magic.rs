@@ -21,7 +21,7 @@ pub const JOURNAL: Magic = *b"cmjournl";
 /// A recording.
 pub const RECORDING: Magic = *b"CMtRace\x1a";
 /// A store.
-pub const STORE: Magic = *b"cmpresrv";
+pub const STORE: Magic = *b"cm-store";
 
 /// Returns the name of the format that begins with these bytes.
 #[must_use]

@@ -1,12 +1,10 @@
 //! Creation and opening of recordings.
 
 use super::cursor::Shards;
-use super::error::{Error, ErrorKind};
-use super::events;
-use super::format::{Description, FORMAT, Geometry, Mode, SEQUENCES, Table};
-use super::options::Options;
+use super::format::{Description, FORMAT, Geometry, SEQUENCES, Table};
+use super::options::{Mode, Options};
 use super::reader::Reader;
-use super::recorder::Recorder;
+use super::{Error, ErrorKind, Recorder, events};
 use cachemaint::medium::{Granularity, Medium, OpenError, Readable};
 use cachemaint_format::error::FormatError;
 use cachemaint_format::reread::Rereadings;
@@ -257,4 +255,12 @@ fn go_on<M: Medium>(
         newest_generation = newest_generation.max(newest.map_or(0, |newest| newest.generation));
     }
     Ok(newest_generation)
+}
+
+/// Reading of the recorded events.
+impl<M: Medium> Recorder<'_, M> {
+    /// Returns a reader of the recorded events. Recording can continue meanwhile.
+    pub const fn reader(&self) -> Reader<&M> {
+        Reader::of(&self.medium, self.description)
+    }
 }

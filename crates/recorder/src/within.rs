@@ -1,6 +1,6 @@
 //! A thread that writes events back at intervals.
 
-use super::recorder::Recorder;
+use super::Recorder;
 use alloc::string::String;
 use alloc::sync::Arc;
 use cachemaint::family::Process;

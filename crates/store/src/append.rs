@@ -1,20 +1,22 @@
 //! The log of a store, as it is written: records at its end, and its compaction into the other area.
 
 use crate::blob_writer::is_by_pages;
-use crate::boots::Boot;
 use crate::commit::State;
 use crate::error::{Error, ErrorKind};
-use crate::format::record::{BASE, FULL, HEAD, Head, NUMBERS, RecordKind, begin, in_lines, key};
-use crate::format::{
-    CAPACITY, FORMAT, LINE, PAGE, Places, Root, UNIT, compacted, needed, next_salt,
+use crate::format::record::{
+    BASE, CONFIRMATION, FULL, HEAD, Head, NUMBERS, RecordKind, begin, in_lines,
 };
-use crate::log::Log;
+use crate::format::{
+    CAPACITY, FORMAT, LINE, PAGE, Places, Root, UNIT, compacted, needed, new_salt,
+};
+use crate::log::{LEFT, Log};
 use crate::store::Store;
 use crate::table::{Live, Table};
 use alloc::vec::Vec;
 use cachemaint::medium::Medium;
 use cachemaint_format::error::FormatError;
 use cachemaint_format::root;
+use core::sync::atomic::Ordering::Relaxed;
 
 /// A record that is to be appended: its bytes without a head, and the head's own fields.
 #[derive(Debug)]
@@ -32,13 +34,26 @@ impl Draft {
         Self { bytes: begin(), kind: RecordKind::Commit, is_sealed, is_durable: true }
     }
 
-    /// Returns the record of an opening.
-    pub(crate) fn opening(boot: &Boot, size: u64, is_sealed: bool) -> Self {
+    /// Returns the record of an opening with these circumstances.
+    fn opening(size: u64, circumstances: &[u8], is_sealed: bool) -> Self {
         let mut bytes = begin();
-        bytes.extend(size.to_le_bytes());
-        bytes.extend(boot.bytes());
+        append_opening(&mut bytes, size, 0, circumstances);
         Self { bytes, kind: RecordKind::Opening, is_sealed, is_durable: true }
     }
+}
+
+/// Appends the body of an opening or a base.
+fn append_opening(record: &mut Vec<u8>, size: u64, entries: u64, circumstances: &[u8]) {
+    for number in [size, entries, circumstances.len() as u64] {
+        record.extend(number.to_le_bytes());
+    }
+    debug_assert_eq!(record.len(), BASE);
+    record.extend(circumstances);
+}
+
+/// Fills a record up to whole lines, with room for its confirmation.
+fn fill_lines(record: &mut Vec<u8>) {
+    record.resize((record.len() + CONFIRMATION as usize).next_multiple_of(LINE as usize), 0);
 }
 
 /// Areas for a log that needs a larger capacity.
@@ -102,7 +117,7 @@ impl<M: Medium> Store<M> {
                             unit,
                         ));
                     }
-                    return Err(Error(ErrorKind::Full { needed: 4 * bytes, largest }));
+                    return Err(Error(ErrorKind::Full { pieces: 4, needed: bytes, largest }));
                 }
             }
         }
@@ -132,7 +147,7 @@ impl<M: Medium> Store<M> {
             return Err(Error::format(FormatError::WornOut));
         }
         let Draft { mut bytes, kind, is_sealed, is_durable } = draft;
-        bytes.resize(bytes.len().next_multiple_of(LINE as usize), 0);
+        fill_lines(&mut bytes);
         self.has_failed = true;
         let len = bytes.len() as u64;
         if growth.is_some() || len > self.log.places.capacity - self.state.end {
@@ -142,15 +157,15 @@ impl<M: Medium> Store<M> {
         let seconds = self.seconds();
         let (before, tag) = (self.state.tag, 0);
         let head = Head { tag, before, number, seconds, len, kind, is_sealed, is_durable };
-        let key = key(self.log.identity(), self.log.places.salt, at);
-        let tag = head.write(key, &mut bytes);
+        let tag = head.write(self.log.identity(), self.log.places.salt, at, &mut bytes);
         let written = self.write_mirrors(self.log.places.current, at, &bytes);
         self.medium.fence().and(written).map_err(Error::medium)?;
         self.state.number = number;
         self.state.is_sealed = is_sealed;
-        self.state.stamp.seconds = seconds;
+        self.state.seconds = seconds;
         (self.state.end, self.state.tag) = (at + len, tag);
         self.has_failed = false;
+        self.confirm();
         self.buffer = bytes;
         Ok(at)
     }
@@ -173,7 +188,9 @@ impl<M: Medium> Store<M> {
     fn compact(&mut self, growth: Option<Growth>) -> Result<(), Error<M::Error>> {
         let before = self.log;
         let generation = before.root.generation + 1;
-        let salt = next_salt(before.identity(), generation, self.state.tag);
+        let [mirror, _] = growth.map_or(before.places.other, |growth| growth.areas[0]);
+        let there = self.medium.load(mirror, Relaxed);
+        let salt = new_salt(before.identity(), generation, there, self.entropy);
         let places = match growth {
             Some(Growth { capacity, areas: [current, other] }) => {
                 Places { capacity, current, other, salt, ..before.places }
@@ -193,6 +210,8 @@ impl<M: Medium> Store<M> {
         root.store(&*self.medium, FORMAT).map_err(Error::medium)?;
         self.log = log;
         (self.state.end, self.state.tag) = (bytes.len() as u64, tag);
+        // The fence of the record that follows completes this.
+        leave(&*self.medium, before.places.current).map_err(Error::medium)?;
         if growth.is_some() {
             let Places { current, other, capacity, .. } = before.places;
             self.give_areas([current, other], capacity);
@@ -217,11 +236,23 @@ impl<M: Medium> Store<M> {
         Ok(())
     }
 
+    /// Records an opening, or the size and the circumstances of a store that has grown.
+    pub(crate) fn append_opening(
+        &mut self,
+        circumstances: Vec<u8>,
+        is_sealed: bool,
+    ) -> Result<(), Error<M::Error>> {
+        self.append(Draft::opening(self.state.size, &circumstances, is_sealed), None)?;
+        self.table.circumstances = circumstances;
+        Ok(())
+    }
+
     /// Removes the seal, by a record without changes that is made as deep as the seal was. The record of the changes is
     /// not: if it were, it would outlive the bytes of its blobs.
     pub(crate) fn unseal(&mut self) -> Result<(), Error<M::Error>> {
         if self.state.is_sealed {
             self.append(Draft::commit(false), None)?;
+            self.vouch()?;
             drop(self.deep_persist_log());
         }
         Ok(())
@@ -243,31 +274,42 @@ impl<M: Medium> Store<M> {
     }
 }
 
+/// Marks a log as left for a newer one, once the root of that is durable: should both copies of that root be lost, the older
+/// one leads to a log that is known to be old. Issues the write-backs.
+pub(crate) fn leave<M: Medium>(medium: &M, mirrors: [u64; 2]) -> Result<(), M::Error> {
+    for at in mirrors.map(|mirror| mirror + LEFT as u64 / 8 * 8) {
+        let word = medium.load(at, Relaxed);
+        let mut bytes = word.to_le_bytes();
+        bytes[LEFT % 8] = 0;
+        if bytes != word.to_le_bytes() {
+            medium.store(at, u64::from_le_bytes(bytes), Relaxed);
+            medium.issue_writeback(at..at + 8)?;
+        }
+    }
+    Ok(())
+}
+
 /// Returns the records of a compaction, whose log begins with them, and the tag of the last one. Notes the places of the
 /// entries' metadata and values.
 pub(crate) fn compaction(log: &Log, state: &State, table: &mut Table) -> (Vec<u8>, u64) {
     let mut bytes = Vec::with_capacity(CAPACITY as usize + compacted(table.bytes) as usize);
     bytes.resize(HEAD, 0);
     let (mut start, mut before) = (0, 0);
-    for number in [state.size, table.live.len() as u64, table.boots.len() as u64] {
-        bytes.extend(number.to_le_bytes());
-    }
-    debug_assert_eq!(bytes.len() as u64, BASE);
-    bytes.extend(table.boots.iter().flat_map(Boot::bytes));
+    append_opening(&mut bytes, state.size, table.live.len() as u64, &table.circumstances);
     let mut end = |bytes: &mut Vec<u8>, start, kind| {
-        bytes.resize(bytes.len().next_multiple_of(LINE as usize), 0);
+        fill_lines(bytes);
         let head = Head {
             tag: 0,
             before,
             number: state.number,
-            seconds: state.stamp.seconds,
+            seconds: state.seconds,
             len: 0,
             kind,
             is_sealed: state.is_sealed,
             is_durable: true,
         };
-        let key = key(log.identity(), log.places.salt, start as u64);
-        before = head.write(key, &mut bytes[start..]);
+        let (identity, salt) = (log.identity(), log.places.salt);
+        before = head.write(identity, salt, start as u64, &mut bytes[start..]);
         before
     };
     let mut tag = end(&mut bytes, start, RecordKind::Base);

@@ -130,7 +130,7 @@ fn read_chunk<E: Failure>(
     step: usize,
 ) -> Result<(), Error<E>> {
     let chunks = Chunks::of(identity, info);
-    let is_whole = chunks.read(medium, at, buffer, step).map_err(Error::medium)?;
+    let is_whole = chunks.is_chunk_whole(medium, at, buffer, step).map_err(Error::medium)?;
     medium.check().map_err(Error::medium)?;
     if is_whole {
         return Ok(());

@@ -7,6 +7,7 @@ use crate::log::{Item, append, tag_of};
 use cachemaint::medium::Readable;
 use cachemaint_format::identity::Identity;
 use cachemaint_format::tag::{self, Running};
+use cachemaint_format::unreadable::if_readable;
 use core::error::Error as Failure;
 use core::ops::Range;
 
@@ -43,14 +44,19 @@ impl Chunks {
     }
 
     /// Returns true if all bytes of a blob outside of the log are there. Other entries have none.
-    pub(crate) fn is_whole<E: Failure>(&self, medium: &dyn Readable<Error = E>) -> bool {
-        let is_chunk_whole =
-            |chunk| self.read(medium, chunk * CHUNK, &mut [], STEP).unwrap_or(false);
-        self.kind != EntryKind::Blob
-            || self.len == 0
-            || self.tags().end <= medium.len()
-                && self.are_tags_whole(medium).unwrap_or(false)
-                && (0..chunks_of(self.len)).all(is_chunk_whole)
+    pub(crate) fn is_whole<E: Failure>(&self, medium: &dyn Readable<Error = E>) -> Result<bool, E> {
+        if self.kind != EntryKind::Blob || self.len == 0 {
+            return Ok(true);
+        }
+        if self.tags().end > medium.len() || !self.are_tags_whole(medium)? {
+            return Ok(false);
+        }
+        for chunk in 0..chunks_of(self.len) {
+            if !self.is_chunk_whole(medium, chunk * CHUNK, &mut [], STEP)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Returns true if the list of tags is whole, or there is none.
@@ -59,7 +65,8 @@ impl Chunks {
         medium: &dyn Readable<Error = E>,
     ) -> Result<bool, E> {
         let tags = self.tags();
-        Ok(tags.is_empty() || tag_of(medium, self.key().tags(), tags)? == self.tag)
+        let tag = || if_readable(medium, tag_of(medium, self.key().tags(), tags.clone()));
+        Ok(tags.is_empty() || tag()? == Some(self.tag))
     }
 
     const fn key(&self) -> BlobKey {
@@ -75,8 +82,20 @@ impl Chunks {
         self.at + start..self.at + end
     }
 
+    /// Copies bytes from offset `at` on, all within one chunk, `step` at once. Returns true if the chunk can be read and matches
+    /// its tag.
+    pub(crate) fn is_chunk_whole<E: Failure>(
+        &self,
+        medium: &dyn Readable<Error = E>,
+        at: u64,
+        into: &mut [u8],
+        step: usize,
+    ) -> Result<bool, E> {
+        Ok(if_readable(medium, self.read(medium, at, into, step))?.unwrap_or(false))
+    }
+
     /// Copies bytes from offset `at` on, all within one chunk. Returns true if the chunk matches its tag.
-    pub(crate) fn read<E: Failure>(
+    fn read<E: Failure>(
         &self,
         medium: &dyn Readable<Error = E>,
         at: u64,

@@ -1,33 +1,35 @@
 //! One commit of a store, as it is found in the log.
 
-use crate::boots::stamp::Stamp;
 use crate::chunks::Chunks;
 use crate::error::{Error, ErrorKind, Part};
 use crate::format::entry::EntryKind;
-#[cfg(feature = "alloc")]
-use crate::format::{Places, Root, next_salt};
 use crate::format::record::RecordKind;
 use crate::format::{CHUNK, tags};
 use crate::info::Info;
 use crate::log::scan::{Scan, Step};
-use crate::log::{Gap, Item, Log, Record, boot, next_item};
+use crate::log::{Gap, Item, Log, Record, next_item};
 use cachemaint::medium::Readable;
 use cachemaint_format::reread::Rereadings;
 use core::error::Error as Failure;
+use core::ops::Range;
+use core::sync::atomic::Ordering::Acquire;
+use core::sync::atomic::fence;
 
 /// The number of times that a writer may compact the log while it is read.
-const ATTEMPTS: u32 = 100;
+pub(crate) const ATTEMPTS: u32 = 100;
 
 /// The state of a store after a record, without its entries.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct State {
     /// The number of the commit.
     pub(crate) number: u64,
     pub(crate) is_sealed: bool,
-    /// The circumstances of the last opening, and the time of the commit.
-    pub(crate) stamp: Stamp,
+    /// The time of the commit.
+    pub(crate) seconds: u64,
     /// Bytes of the store at the last opening.
     pub(crate) size: u64,
+    /// The place of the bytes that the last opening has of its own.
+    pub(crate) circumstances: Range<u64>,
     /// The position behind the record.
     pub(crate) end: u64,
     /// The tag of the record.
@@ -39,19 +41,8 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) const NONE: Self = Self {
-        number: 0,
-        is_sealed: false,
-        stamp: Stamp::UNKNOWN,
-        size: 0,
-        end: 0,
-        tag: 0,
-        missing: 0,
-        lost: None,
-    };
-
     /// Goes on with the next step of a scan.
-    pub(crate) fn pass<E: Failure>(
+    fn pass<E: Failure>(
         &mut self,
         medium: &dyn Readable<Error = E>,
         step: &Step,
@@ -60,20 +51,17 @@ impl State {
             Step::Record(record) => record,
             Step::Lost(lost) => {
                 self.lost = self.lost.or(Some(*lost));
+                self.end = lost.end;
                 return Ok(());
             }
         };
         let head = &record.head;
         (self.number, self.end, self.tag) = (head.number, record.end(), head.tag);
-        self.is_sealed = head.is_sealed;
-        if matches!(head.kind, RecordKind::Base | RecordKind::Opening) {
-            let [size, entries] = record.numbers(medium).map_err(Error::medium)?;
-            self.size = size;
+        (self.is_sealed, self.seconds) = (head.is_sealed, head.seconds);
+        if let Some(opening) = record.opening(medium)? {
+            (self.size, self.circumstances) = (opening.size, opening.circumstances);
             if head.kind == RecordKind::Base {
-                self.missing = entries;
-            }
-            if let Some(last) = record.boots(medium).map_err(Error::medium)?.last() {
-                self.stamp = boot(medium, last).map_err(Error::medium)?.stamp;
+                self.missing = opening.entries;
             }
         }
         if head.kind == RecordKind::Snapshot {
@@ -82,63 +70,38 @@ impl State {
                 self.missing = self.missing.saturating_sub(1);
             }
         }
-        self.stamp.seconds = head.seconds;
         Ok(())
     }
 }
 
-impl Log {
-    /// Returns true if the other area has the log of the next generation, with a commit in it. Then the root of that
-    /// commit was durable, and is damaged. `last` is the tag of the last record here.
-    #[cfg(feature = "alloc")]
-    pub(crate) fn is_overtaken<E: Failure>(
-        &self,
-        medium: &dyn Readable<Error = E>,
-        last: u64,
-    ) -> Result<bool, Error<E>> {
-        let generation = self.root.generation + 1;
-        let places = Places {
-            current: self.places.other,
-            other: self.places.current,
-            salt: next_salt(self.root.identity, generation, last),
-            ..self.places
-        };
-        let root = Root { generation, ..self.root };
-        let mut scan = Scan::new(Self { root, places }, false, false);
-        while let Some(step) = scan.next(medium)? {
-            // A compaction that a crash has cut off is whole in parts.
-            if let Step::Record(record) = step
-                && matches!(record.head.kind, RecordKind::Commit | RecordKind::Opening)
-            {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-}
-
 /// The places and the state of a commit.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Commit {
     pub(crate) log: Log,
     pub(crate) state: State,
-    /// The number of the commit after it, which did not verify.
-    #[cfg_attr(not(feature = "alloc"), expect(dead_code, reason = "for writers"))]
+    /// The number of the commit after it, which did not verify and was not confirmed.
     pub(crate) undone: Option<u64>,
-    /// The tag of the last record of the log, though it is of a commit that did not verify.
-    #[cfg_attr(not(feature = "alloc"), expect(dead_code, reason = "for writers"))]
-    pub(crate) last: u64,
 }
 
 impl Commit {
     /// Returns the last commit in a medium, beside a writer or without one.
     pub(crate) fn last<E: Failure>(medium: &dyn Readable<Error = E>) -> Result<Self, Error<E>> {
+        Self::last_with(medium, |log| {
+            Self::of_log(medium, Scan::new(log, false, true), &mut |_| Ok(()))
+        })
+    }
+
+    /// Returns what `read` finds in the log, once no writer has compacted the log meanwhile.
+    pub(crate) fn last_with<T, E: Failure>(
+        medium: &dyn Readable<Error = E>,
+        mut read: impl FnMut(Log) -> Result<T, Error<E>>,
+    ) -> Result<T, Error<E>> {
         for _ in 0..ATTEMPTS {
             let (log, _) = Log::load(medium, Rereadings::BESIDE_WRITERS)?;
-            let last = Self::of(medium, Scan::new(log, false, true), &mut |_| Ok(()));
+            let found = read(log);
             medium.check().map_err(Error::medium)?;
-            if log.is_current(medium)? && !matches!(last, Err(Error(ErrorKind::Replaced))) {
-                return last;
+            if log.is_current(medium)? && !matches!(found, Err(Error(ErrorKind::Replaced))) {
+                return found;
             }
         }
         Err(Error(ErrorKind::Replaced))
@@ -146,21 +109,21 @@ impl Commit {
 
     /// Returns the last commit of the log of a scan, and shows each step.
     ///
-    /// The last record is in doubt: nothing after it vouches for it. So it counts if its blobs verify, unless it says that
-    /// they were durable before.
-    pub(crate) fn of<E: Failure>(
+    /// The last record is in doubt if nothing vouches for it: no record after it, and no word that confirms it. Then it counts
+    /// if its blobs verify, unless it says that they were durable before.
+    pub(crate) fn of_log<E: Failure>(
         medium: &dyn Readable<Error = E>,
         mut scan: Scan,
         see: &mut dyn FnMut(&Step) -> Result<(), Error<E>>,
     ) -> Result<Self, Error<E>> {
         let log = scan.log;
-        let (mut state, mut undone) = (State::NONE, None);
+        log.refuse_left(medium)?;
+        let (mut state, mut undone) = (State::default(), None);
         let mut in_doubt: Option<(Record, State)> = None;
         loop {
             let step = scan.next(medium)?;
             if let Some((record, after)) = in_doubt.take() {
-                // A record that follows vouches for it.
-                if step.is_some() || are_blobs_whole(medium, &log, &record)? {
+                if step.is_some() || stands(medium, &scan, &record)? {
                     see(&Step::Record(record))?;
                     state = after;
                 } else if scan.next(medium)?.is_none() {
@@ -171,7 +134,7 @@ impl Commit {
                 }
             }
             let Some(step) = step else { break };
-            let mut after = state;
+            let mut after = state.clone();
             after.pass(medium, &step)?;
             match step {
                 Step::Record(record)
@@ -193,21 +156,10 @@ impl Commit {
         if state.missing > 0 && state.lost.is_none() {
             return Err(Error(ErrorKind::Damaged(log.lost(rest(state.end)))));
         }
-        if undone.is_none() && scan.is_torn(medium) {
+        if undone.is_none() && scan.is_torn(medium)? {
             undone = Some(state.number + 1);
         }
-        Ok(Self { log, state, undone, last: scan.before })
-    }
-
-    /// Returns true if a newer root was durable, and is damaged. Its log follows the last record, or the one before if
-    /// the last one did not verify.
-    #[cfg(feature = "alloc")]
-    pub(crate) fn is_overtaken<E: Failure>(
-        &self,
-        medium: &dyn Readable<Error = E>,
-    ) -> Result<bool, Error<E>> {
-        Ok(self.log.is_overtaken(medium, self.last)?
-            || self.log.is_overtaken(medium, self.state.tag)?)
+        Ok(Self { log, state, undone })
     }
 
     /// Shows the steps of the log up to this commit. Fails if the log was compacted meanwhile.
@@ -275,7 +227,7 @@ impl Commit {
         let Some(item) = found.filter(|item| item.entry.kind != EntryKind::Deleted) else {
             return Ok(None);
         };
-        let named = item.name(medium).map_err(Error::medium)?;
+        let named = item.name(medium)?;
         medium.check().map_err(Error::medium)?;
         Ok(Some(Info::new(named.ok_or_else(|| item.forged())?, &item.entry, item.rest())))
     }
@@ -286,8 +238,22 @@ fn is_named<E: Failure>(
     item: &Item,
     name: &str,
 ) -> Result<bool, Error<E>> {
-    let found = item.name(medium).map_err(Error::medium)?;
+    let found = item.name(medium)?;
     Ok(found.is_some_and(|found| found.as_bytes() == name.as_bytes()))
+}
+
+/// Returns true if the last record counts: it was confirmed, or its blobs are whole.
+fn stands<E: Failure>(
+    medium: &dyn Readable<Error = E>,
+    scan: &Scan,
+    record: &Record,
+) -> Result<bool, Error<E>> {
+    if scan.is_confirmed(medium, record)? || are_blobs_whole(medium, &scan.log, record)? {
+        return Ok(true);
+    }
+    // A writer may have ended the commit meanwhile.
+    fence(Acquire);
+    scan.is_confirmed(medium, record)
 }
 
 /// Returns true if the blobs that a record puts are whole.
@@ -305,7 +271,9 @@ fn are_blobs_whole<E: Failure>(
             let Some(rest) = left.checked_sub(tags(item.entry.len).end) else { return Ok(false) };
             left = rest;
         }
-        if is_of_this && !Chunks::of_item(log.identity(), &item).is_whole(medium) {
+        if is_of_this
+            && !Chunks::of_item(log.identity(), &item).is_whole(medium).map_err(Error::medium)?
+        {
             return Ok(false);
         }
     }

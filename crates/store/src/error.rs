@@ -55,7 +55,9 @@ pub enum ErrorKind<E> {
     /// The store is full. Nothing was written.
     #[non_exhaustive]
     Full {
-        /// Bytes that are needed, in one piece.
+        /// The number of free pieces that are needed: 1 for a blob or a region, and 4 for a larger log of the table.
+        pieces: u32,
+        /// Bytes that each of them needs.
         needed: u64,
         /// Bytes of the largest free piece.
         largest: u64,
@@ -194,7 +196,12 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
         match self {
             Self::Format(error) => error.write(f, FORMAT),
             Self::Damaged(damage) => write!(f, "{damage}; {}", damage.remedy()),
-            Self::Full { needed, largest } => {
+            Self::Full { pieces: 2.., needed, largest } => write!(
+                f,
+                "the store is full: its table needs four free pieces of {needed} bytes to grow, and the largest free piece \
+                 has {largest}; delete something, which needs no space, or let the store grow"
+            ),
+            Self::Full { needed, largest, .. } => {
                 let unaligned = if largest >= needed { ", too few with the alignment" } else { "" };
                 write!(
                     f,

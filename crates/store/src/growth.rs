@@ -1,6 +1,6 @@
 //! Growing a store with its file.
 
-use crate::boots::{Boot, Stamp, placement};
+use crate::boots::{History, placement};
 use crate::error::{Error, ErrorKind};
 use crate::store::Store;
 use alloc::sync::Arc;
@@ -10,7 +10,7 @@ use cachemaint::medium::Readable;
 impl Store<DaxFile> {
     /// Extends the file to `len` bytes, and the store with it. Readers and regions of this process must have ended, and
     /// the store must hold the only reference to the file. The [circumstances](crate::Options::stamp) of its
-    /// commits stay as they were, but for the [placement](Stamp::placement).
+    /// commits stay as they were, but for the [placement](crate::Stamp::placement).
     ///
     /// The view of a reader elsewhere keeps its length. For that reader blobs and the log in the new space are
     /// [`FormatError::Truncated`](crate::FormatError::Truncated), and it must open a new view.
@@ -28,13 +28,12 @@ impl Store<DaxFile> {
         file.grow(len).map_err(Error::medium)?;
         let len = Readable::len(file) / self.unit() * self.unit();
         self.space.extend_to(len);
-        let Some(last) = self.table.boots.last().copied() else { return Ok(()) };
+        self.state.size = len;
         // There are more bytes now, whose place the next opening may require.
         let placement = placement(self.medium.view(), len).unwrap_or(0);
-        let stamp = Stamp { placement, ..self.state.stamp };
-        (self.state.stamp, self.state.size) = (stamp, len);
+        let boots = History::read(&self.table.circumstances).moved(placement);
         let is_sealed = self.state.is_sealed;
-        self.append_opening(&Boot { stamp, ..last }, is_sealed)?;
+        self.append_opening(boots.bytes(), is_sealed)?;
         if is_sealed {
             self.deep_persist_log().map_err(Error::medium)?;
         }

@@ -42,30 +42,35 @@
 //!   '--> the log in use, and the place of the next one
 //! ```
 //!
-//! A record proves itself by its tag, and vouches for those before it. So at an opening only the last record is in doubt: it
-//! counts if it is whole and its blobs are. Otherwise the store is as before it, and [`Opened::undone`] has its number: a
-//! commit that a crash cut off and one that damage took away look alike. Blobs of more than 64 KiB together are durable
-//! before their record, which says so.
+//! A record proves itself by its tag, and vouches for those before it. After its fence a commit stores one more word at the
+//! end of its record, without a write-back: who finds it knows that the commit was acknowledged. So at an opening only a last
+//! record without this word is in doubt. It counts if it is whole and its blobs are; blobs of more than 64 KiB together are
+//! durable before their record, which says so. Otherwise the commit is *undone*: the store is as before it,
+//! [`Opened::undone`], [`Reader::undone`] and [`Verification::undone`] have its number, and the opening verifies everything.
 //!
-//! When the log is full, the entries of all names are written to the other of its two areas, and a new root refers to that.
+//! What was acknowledged is returned, or an error names it as damaged. There is one exception: a power cut within the last
+//! commit, before its word reached the medium or a later record did, and damage to the same bytes. [`Store::close`] makes
+//! the word durable, and so does the next commit or opening.
+//!
+//! When the log is full, the entries of all names are written to the other of its two areas, and a new root refers to that. Then
+//! the log before is marked as left: an older root that comes back leads to an error, and not to older blobs.
 //! An area has room for twice the entries, so each blob of a full store can be deleted. It grows with their number. A
 //! blob of at most 256 bytes stands in its record, and needs no place of its own.
 //!
 //! The root and the log have two copies each, in different blocks of 4096 bytes: damage in one block loses at most the blobs
-//! that it hits. If a record before the last one is damaged in both mirrors, the names that it may have changed are not
-//! known. All others can still be read, but not written.
+//! that it hits. If a record is damaged in both mirrors, the names that it may have changed are not known. Those that a later
+//! record names can still be read, but nothing can be written.
 //!
 //! A blob is verified when it is read, by a 64-bit hash of each 64 KiB. Its seed is a key of the store, the commit and the
 //! place, so bytes that an earlier blob or log has left there are not taken for those of another one.
 //!
 //! # Readers
 //! One process writes, and any number of processes read meanwhile by a [`Reader`] of their own, without a lock. It shows one
-//! commit. What a later commit has replaced is [`ErrorKind::Replaced`]: [refresh](Reader::refresh) the reader. What must be
-//! read in place is a [region](#regions). A backup is one reader, copied blob by blob into a new store. While a commit is
-//! under way, a reader in another process may see it before it is durable.
+//! commit, whose table it has in memory. What a later commit has replaced is [`ErrorKind::Replaced`]:
+//! [refresh](Reader::refresh) the reader. What must be read in place is a [region](#regions). While a commit is under way, a
+//! reader in another process may see it before it is durable.
 //!
-//! Without the feature `alloc`, a [`Reader`] needs neither an allocator nor an operating system, and scans the
-//! log. Its medium can be [`Bytes`](cachemaint::medium::Bytes).
+//! A [`ScanningReader`] needs neither an allocator nor an operating system, and scans the log.
 //!
 //! # Regions
 //! For state that must not be copied, such as the memory of a virtual machine, a store has *regions*.
@@ -110,12 +115,12 @@
 //! boots, and [`Region::since_use`] the event since a region was used.
 //!
 //! # Upgrade and rollback
-//! This crate reads and writes version 4 of the format alone, and nothing converts a store: a program of the old version
+//! This crate reads and writes only version 5 of the format, and nothing converts a store: a program of the old version
 //! loads the blobs, and they are put into a new store. A program that may have to give way to its predecessor reads by a
 //! [`Reader`] until it is certain to stay. The [version](Attributes::version) of a blob is the caller's, and only the caller
 //! compares it, by the same [`Reader`] that loads the bytes.
 //!
-//! # The format, version 4
+//! # The format, version 5
 //! All numbers are little-endian. All tags are XXH3 of 64 bits
 //! ([specification](https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md)). `XXH3(s, b)` is the hash of the bytes
 //! `b` with the seed `s`. `K(e, p, n)` is the key of epoch *e*, place *p* and kind *n*: `XXH3(n, b)` of the 16 bytes of the
@@ -127,8 +132,8 @@
 //!
 //! | root, offset | bytes | what |
 //! |---|---|---|
-//! | 0 | 8 | magic: `cmpresrv` |
-//! | 8 | 4 | version: 4 |
+//! | 0 | 8 | magic: `cm-store` |
+//! | 8 | 4 | version: 5 |
 //! | 12 | 4 | bytes of the root: 104 |
 //! | 16 | 8 | tag: `XXH3(XXH3(K(g, o, 1), bytes 0 to 15), bytes 24 to the end)`, *g* the generation, *o* the offset of this copy |
 //! | 24 | 16 | identity, random |
@@ -138,7 +143,7 @@
 //! | 56 | 8 | capacity: bytes of a mirror of the log, a multiple of 4096 |
 //! | 64 | 16 | offsets of both mirrors of the log in use |
 //! | 80 | 16 | offsets of both mirrors of the other area |
-//! | 96 | 8 | epoch of the log: `K(g, t, 6)`, *t* the tag of the last record of the log before, or any number in the first root |
+//! | 96 | 8 | epoch of the log: `XXH3(K(g, t, 6), w)`, *t* the first word that stood in its first mirror, *w* 16 random bytes |
 //!
 //! The log, blobs and regions lie behind the roots, each from a multiple of the unit on; mirrors and regions also from a
 //! multiple of 4096 on. Both mirrors have the same records, one behind the other from their beginning on. A record fills
@@ -146,24 +151,25 @@
 //!
 //! | record, offset | bytes | what |
 //! |---|---|---|
-//! | 0 | 8 | tag: `XXH3(K(e, p, 2), bytes 8 to the end)`, *e* the epoch of the log, *p* the position in it |
+//! | 0 | 8 | tag: `XXH3(K(e, p, 2), bytes 8 to the last 8)`, without these; *e* the epoch of the log, *p* the position in it |
 //! | 8 | 8 | tag of the record before; 0 in the first one |
 //! | 16 | 8 | number of the commit, from 1 on, below 2^63 |
 //! | 24 | 8 | when, in seconds since 1970-01-01 UTC, or 0 |
 //! | 32 | 4 | bytes of the record |
-//! | 36 | 1 | kind: 1 commit, 2 opening, 3 base, 4 snapshot |
+//! | 36 | 1 | kind: 1 commit, 2 opening, 3 base, 4 snapshot; 0 in a base whose log was left for a newer one |
 //! | 37 | 1 | 1 if the store is sealed, and 2 more if the blobs of a commit were durable before the record |
-//! | 38 | 2 | zeros |
+//! | 38 | 2 | the low 16 bits of the epoch |
 //! | 40 | | for a commit and a snapshot: entries, then zeros |
 //! | 40 | 8 | for an opening and a base: bytes of the store, a multiple of the unit |
-//! | 48 | 144 | for an opening: its boot |
 //! | 48 | 8 | for a base: number of entries in the snapshots behind it |
-//! | 56 | 8 | for a base: number of boots in the history |
-//! | 64 | | for a base: these boots, the oldest first |
+//! | 56 | 8 | for an opening and a base: bytes of the history |
+//! | 64 | | for an opening and a base: the history: boots, the oldest first |
+//! | the last 8 | 8 | zeros, or the word that confirms the record: `K(e, q, 7)`, *q* the position behind it |
 //!
 //! A log begins with a base, and snapshots of all entries, which a fence has made durable before the root. Numbers grow with
-//! each commit and opening; one whose commit did not verify is never used again. A record that does not match its tag in
-//! either mirror is the end of the log, unless a whole one stands behind it.
+//! each commit and opening; one whose commit was undone is never used again. A record that does not match its tag in either
+//! mirror is the end of the log, unless a whole one or a word that confirms one stands there or behind it, or the first line
+//! can be read in neither mirror: then it is damage.
 //!
 //! | entry, offset | bytes | what |
 //! |---|---|---|
@@ -217,17 +223,15 @@
 //! # Limits
 //! - A blob or a region needs free space in one piece. The blob that it replaces is free after the commit, so both need
 //!   space at the same time. A log that grows needs four pieces beside the old ones.
-//! - Damage to the last record or to a blob of it looks like a crash: the commit is undone, and the opening says so. What
-//!   this commit had replaced is there only if no later transaction, finished or not, took its space.
+//! - After a power cut within the last commit, damage to its bytes looks like the cut: the commit is undone. What it had
+//!   replaced is there only if no later transaction, finished or not, took its space; if not, that is damaged.
 //! - A history keeps 32 boots, or fewer if that would be more than an eighth of a mirror of the log: 3 in the smallest.
 //! - A page of memory of 16 or 64 KiB, as on some machines with arm64 and POWER, can hold both mirrors of a small log.
 //! - A tag detects accidents, not attacks: one in 2^64 damaged chunks of 64 KiB passes for whole.
 //! - The format is not promised to stay before the first release.
-//! - A writer keeps the table in memory, and so do some methods of a reader. Without `std`, names can be chosen such that its
+//! - A writer keeps the table in memory, and so does a reader. Without `std`, names can be chosen such that its
 //!   work grows with the square of their number.
-//! - If all four roots are damaged, or those of one generation after commits were made with it, the store is lost. A
-//!   reader shows the older state then, and so does an opening after the log has grown; [`Reader::verify`] looks for the
-//!   newer root.
+//! - If all four roots are damaged, or those of the newest generation, the store is lost.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]
@@ -252,13 +256,21 @@ mod blob;
 mod blob_writer;
 mod chunks;
 mod commit;
+#[cfg(feature = "alloc")]
+mod confirmation;
+#[cfg(feature = "alloc")]
+mod creation;
 mod error;
 #[cfg_attr(not(feature = "alloc"), expect(dead_code, reason = "a reader encodes nothing"))]
 mod format;
 mod info;
 mod log;
 mod name;
+#[cfg(feature = "alloc")]
 mod reader;
+#[cfg(feature = "alloc")]
+mod recovery;
+mod scanning;
 #[cfg(feature = "alloc")]
 mod space;
 #[cfg(feature = "alloc")]
@@ -294,7 +306,9 @@ pub use error::{Damage, Error, ErrorKind, Part};
 pub use info::Capacity;
 pub use info::{Content, Info};
 pub use name::Name;
+#[cfg(feature = "alloc")]
 pub use reader::Reader;
+pub use scanning::ScanningReader;
 #[cfg(feature = "alloc")]
 pub use verify::Verification;
 #[cfg(feature = "alloc")]

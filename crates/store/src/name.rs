@@ -1,7 +1,6 @@
 //! The name of a blob or region.
 
 use crate::format::NAME;
-use cachemaint::medium::Readable;
 use core::fmt;
 
 /// The name of a blob or region. In an error it is at most the first 62 bytes of the name, which keep a `Result` small.
@@ -17,19 +16,6 @@ pub struct Name<const BYTES: usize = NAME> {
 
 /// A name in an error.
 pub(crate) type ShortName = Name<62>;
-
-impl Name {
-    /// Reads a name of `len` bytes, which must be a permitted length. `None` if it is not UTF-8.
-    pub(crate) fn read<E: core::error::Error>(
-        medium: &dyn Readable<Error = E>,
-        at: u64,
-        len: usize,
-    ) -> Result<Option<Self>, E> {
-        let mut name = Self { bytes: [0; NAME], len: len as u8, is_cut: false };
-        medium.read(at, &mut name.bytes[..len])?;
-        Ok(core::str::from_utf8(name.as_bytes()).is_ok().then_some(name))
-    }
-}
 
 impl<const BYTES: usize> Name<BYTES> {
     /// Returns a name, cut if it is too long.

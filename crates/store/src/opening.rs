@@ -3,35 +3,27 @@
 //! The work and the memory of a creation do not grow with the medium. An opening reads both mirrors of the log, and has the
 //! table in memory.
 
-use crate::Identity;
-use crate::append::{Draft, compaction, first_capacity};
-use crate::boots::{self, Boot, Circumstances, Origin, Stamp, Verdict, judge};
-use crate::commit::{Commit, State};
-use crate::error::{Damage, Error, ErrorKind, Part};
-use crate::format::{FORMAT, LINE, PAGE, Places, ROOT, Root, data, is_unit, needed, next_salt};
-use crate::log::scan::Scan;
-use crate::log::{Log, next_item};
-use crate::space;
+use crate::boots::{self, Boot, Circumstances, History, Stamp, Verdict, judge};
+use crate::commit::Commit;
+use crate::creation::{Measures, create};
+use crate::error::{Damage, Error, ErrorKind};
+use crate::format::{FORMAT, most_circumstances};
+use crate::recovery::Recovered;
 use crate::store::{Store, Writer};
-use crate::table::{Names, Table};
-use crate::verify::{Verification, damaged_copies, verify};
-use alloc::collections::BTreeMap;
+use crate::verify::{Verification, verify};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use cachemaint::medium::{Medium, OpenError, Readable};
 use cachemaint_format::error::FormatError;
 use cachemaint_format::progress::Progress;
-use cachemaint_format::reread::Rereadings;
-use cachemaint_format::rewritten;
-use cachemaint_format::root::{self, Loaded};
-use cachemaint_format::writer;
+use cachemaint_format::{root, writer};
 
 /// The condition for verifying all blobs when a store is opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Verify {
-    /// If something may have been lost: the store was not sealed, and it was not written in this boot. Later openings
-    /// verify too, until all blobs are found whole. A [copy](Verdict#copies) of a medium is not noticed.
+    /// If something may have been lost: the store was not sealed, and it was not written in this boot; or a commit was
+    /// [undone](Opened::undone). Later openings verify too, until all blobs are found whole. A [copy](Verdict#copies) of a medium is not noticed.
     #[default]
     IfUnclean,
     /// Each time.
@@ -71,8 +63,8 @@ pub struct Opened {
     pub last: Stamp,
     /// The result of verifying all blobs, if that was done.
     pub verification: Option<Verification>,
-    /// The number of the commit after the last one that did not verify: a crash has cut it off, or damage took it away.
-    /// Both look alike. Nothing of it is left.
+    /// The number of the last commit, if it was not whole and nothing vouched for it: a crash has cut it off; or a power cut came
+    /// at once after it, and its bytes were damaged. Nothing of it is left.
     pub undone: Option<u64>,
     /// The damaged copies of the root and of records whose other copy was whole: they have been replaced.
     pub mended: Vec<Damage>,
@@ -86,8 +78,11 @@ impl Options<'_> {
         Self::with_entropy(cachemaint_format::identity::entropy())
     }
 
-    /// Returns the defaults with these random words. The words should differ each time and from machine to machine:
-    /// they identify a new store.
+    /// Returns the defaults with these random words.
+    ///
+    /// They must differ each time and from machine to machine: they identify a new store, and keep the bytes of an earlier one
+    /// apart from its own. With words that another store had in this medium, its blobs in free space pass for those of the new
+    /// store where names, numbers and places agree.
     #[must_use]
     pub const fn with_entropy(entropy: [u64; 2]) -> Self {
         Self {
@@ -173,46 +168,13 @@ impl<'p> Options<'p> {
         medium: &Arc<M>,
         writer: Writer,
     ) -> Result<(Store<M>, Opened), Error<M::Error>> {
-        let at_once = medium.granularity().bytes() as u64;
-        let unit = self.unit.unwrap_or(LINE.max(at_once.next_power_of_two()));
-        if !is_unit(unit) {
-            return Err(Error::invalid("a unit has a power of two from 64 to 2^30 bytes", unit));
-        }
-        let size = medium.len() / unit * unit;
-        let capacity = first_capacity(size, unit);
-        let needed = data(unit.max(PAGE)) + 4 * capacity;
-        if size < needed {
-            return Err(Error::format(FormatError::TooSmall { size: medium.len(), needed }));
-        }
-        root::refuse_existing(&**medium, FORMAT).map_err(Error::format)?;
-        let Circumstances { stamp, seconds: clock, .. } = self.circumstances(&**medium, size);
-        let identity = Identity::from_entropy(self.entropy);
-        let begin = data(unit.max(PAGE));
-        let [current, other] =
-            [0, 2].map(|area| [0, 1].map(|mirror| begin + (area + mirror) * capacity));
-        let salt = next_salt(identity, 1, self.entropy[0]);
-        let places = Places { unit, capacity, current, other, salt };
-        let root = Root { identity, generation: 1, own: places.bytes() };
-        let log = Log { root, places };
-        let boot = Boot {
-            opening: 1,
-            opened: 1,
-            origin: Origin::Unknown,
-            was_sealed: false,
-            must_verify: false,
-            stamp,
-        };
-        let mut table = Table::default();
-        table.open(boot, capacity);
-        let mut state = State { number: 1, stamp, size, ..State::NONE };
-        let (bytes, tag) = compaction(&log, &state, &mut table);
-        for at in current {
-            medium.write(at, &bytes);
-            medium.issue_writeback(at..at + bytes.len() as u64).map_err(Error::medium)?;
-        }
-        // Its first fence completes these write-backs, before the root can be found.
-        root.create(&**medium, FORMAT).map_err(Error::medium)?;
-        (state.end, state.tag) = (bytes.len() as u64, tag);
+        let measures = Measures::of(&**medium, self.unit)?;
+        let Circumstances { stamp, seconds: clock, .. } =
+            self.circumstances(&**medium, measures.size);
+        let boots = History::default().opened(Boot::first(stamp));
+        let (entropy, seconds) = (self.entropy, stamp.seconds);
+        let mut store = create(medium, writer, measures, entropy, seconds, boots.bytes())?;
+        store.clock = clock;
         let opened = Opened {
             verdict: Verdict::of_new(),
             is_new: true,
@@ -222,7 +184,7 @@ impl<'p> Options<'p> {
             undone: None,
             mended: Vec::new(),
         };
-        Ok((Store::new(Arc::clone(medium), writer, log, state, table, clock, size)?, opened))
+        Ok((store, opened))
     }
 
     /// Returns the circumstances that were set, or those of a store of `size` bytes in the medium.
@@ -289,28 +251,26 @@ impl<'p> Options<'p> {
         if let Some(found) = root::another(&**medium, FORMAT.magic) {
             return Err(Error::format(FormatError::Foreign { found }));
         }
-        let (log, loaded) = Log::load(&**medium, Rereadings::ALONE)?;
-        let (commit, table) = replay(&**medium, log)?;
-        let mended = damaged_copies(&**medium, &table, &commit, &loaded)?;
-        if let Some(newer) = mended.iter().find(|damage| damage.part == Part::NewerRoot) {
-            return Err(Error(ErrorKind::Damaged(*newer)));
-        }
+        let recovered = Recovered::read(&**medium)?;
+        let Commit { log, ref state, undone } = recovered.commit;
+        let boots = History::read(&recovered.table.circumstances);
+        let last = boots.stamp(state.seconds);
         if self.is_in_place {
-            match boots::is_in_place(&**medium, &commit.state.stamp, commit.state.size) {
+            match boots::is_in_place(&**medium, &last, state.size) {
                 Some(true) => {}
                 Some(false) => return Err(Error(ErrorKind::Moved)),
                 None => return Err(Error(ErrorKind::PlaceUnknown)),
             }
         }
-        let unit = log.places.unit;
-        let size = Readable::len(&**medium) / unit * unit;
+        let size = Readable::len(&**medium) / log.places.unit * log.places.unit;
         let Circumstances { stamp, is_by_kexec, seconds: clock } =
             self.circumstances(&**medium, size);
-        let last = commit.state.stamp;
-        let (was_sealed, verdict) = (commit.state.is_sealed, judge(&last, &stamp, is_by_kexec));
+        let (was_sealed, verdict) = (state.is_sealed, judge(&last, &stamp, is_by_kexec));
         let is_unclean = !was_sealed && !verdict.is_same_boot();
-        let is_due = is_unclean || table.boots.last().is_none_or(|last| last.must_verify);
-        mend(&**medium, &log, &table, &loaded).map_err(Error::medium)?;
+        // What an undone commit had replaced may be overwritten.
+        let is_due = is_unclean || boots.must_verify() || undone.is_some();
+        let mended = recovered.damaged_copies();
+        recovered.mend(&**medium).map_err(Error::medium)?;
         let must_verify = match self.verify {
             Verify::Always => true,
             Verify::Never => false,
@@ -321,92 +281,51 @@ impl<'p> Options<'p> {
                 progress(so_far);
             }
         };
+        let Recovered { commit: Commit { mut state, .. }, table, .. } = recovered;
         let verification =
             must_verify.then(|| verify(&**medium, &log, &table, progress)).transpose()?;
-        let has_seal = table.has_seal;
-        let mut state = commit.state;
+        let is_damaged = verification.as_ref().map(|found| !found.damaged.is_empty());
         // A number is never used again.
-        state.number = commit.undone.unwrap_or(0).max(state.number);
-        let mut now = Boot {
+        state.number = undone.unwrap_or(0).max(state.number);
+        (state.size, state.seconds) = (size, stamp.seconds);
+        let now = Boot {
             opening: state.number + 1,
-            opened: 1,
             origin: verdict.origin,
             was_sealed,
-            must_verify: verification.as_ref().map_or(is_due, |found| !found.damaged.is_empty()),
-            stamp,
+            must_verify: is_damaged.unwrap_or(is_due),
+            ..Boot::first(stamp)
         };
-        if let Some(last) = table.boots.last()
-            && last.stamp.is_same_boot(&stamp) == Some(true)
-        {
-            let opened = last.opened.saturating_add(1);
-            now = Boot { opened, must_verify: now.must_verify, stamp, ..*last };
-        }
-        let mut store = Store::new(Arc::clone(medium), writer, log, state, table, clock, size)?;
-        store.state.stamp = stamp;
-        store.state.size = size;
-        store.begin_boot(&now)?;
+        let has_seal = table.has_seal;
+        let entropy = self.entropy;
+        let mut store = Store::new(Arc::clone(medium), writer, log, state, table, entropy)?;
+        store.clock = clock;
+        store.begin_boot(&boots.opened(now))?;
         if has_seal && !store.state.is_sealed {
             // A process that has ended may not have made the end of the seal as deep as the seal was.
             drop(store.deep_persist_log());
         }
-        let undone = commit.undone;
         let opened =
             Opened { verdict, is_new: false, was_sealed, last, verification, undone, mended };
         Ok((store, opened))
     }
 }
 
-/// Reads a log, with both mirrors, for writing.
-fn replay<M: Medium>(medium: &M, log: Log) -> Result<(Commit, Table), Error<M::Error>> {
-    let mut table = Table::default();
-    let scan = Scan::new(log, true, false);
-    let see = &mut |step: &_| table.pass(medium, step, log.places.capacity);
-    let commit = Commit::of(medium, scan, see);
-    medium.check().map_err(Error::medium)?;
-    table.finish();
-    match table.lost {
-        Some(lost) if commit.is_ok() => Err(Error(ErrorKind::Damaged(log.lost(lost)))),
-        _ => Ok((commit?, table)),
-    }
-}
-
-/// Makes the last commit durable, since the process that made it may have ended before its fence; and replaces damaged
-/// copies. The next record takes the place of a commit that did not verify.
-fn mend<M: Medium>(
-    medium: &M,
-    log: &Log,
-    table: &Table,
-    loaded: &Loaded<ROOT>,
-) -> Result<(), M::Error> {
-    log.root.restore(medium, FORMAT, loaded.is_damaged)?;
-    for record in &table.halves {
-        let mut bytes = alloc::vec![0; record.head.len as usize];
-        medium.read(record.place, &mut bytes)?;
-        let at = log.places.current[record.damaged()] + record.at;
-        medium.write(at, &bytes);
-        medium.issue_writeback(at..at + record.head.len)?;
-    }
-    if let Some(record) = &table.last {
-        for mirror in log.places.current {
-            let at = mirror + record.at;
-            rewritten::writeback(medium, at..at + record.head.len)?;
+impl<M: Medium> Store<M> {
+    /// Records that the store was opened.
+    fn begin_boot(&mut self, boots: &History) -> Result<(), Error<M::Error>> {
+        let is_sealed = self.state.is_sealed;
+        let circumstances = boots.bytes_within(most_circumstances(self.log.places.capacity));
+        self.append_opening(circumstances.clone(), is_sealed)?;
+        if is_sealed {
+            self.vouch()?;
         }
-        let mut items = record.items();
-        while !record.head.is_durable
-            && let Ok(Some(item)) = next_item(medium, &mut items)
-        {
-            let at = item.entry.at;
-            let bytes = item.entry.occupied(LINE);
-            // Another place is refused when the table is taken over.
-            let is_possible =
-                at.is_multiple_of(log.places.unit) && at.saturating_add(bytes) <= medium.len();
-            if bytes > 0 && is_possible && item.entry.commit == record.head.number {
-                rewritten::writeback(medium, at..at + bytes)?;
-            }
+        // Not every process is permitted to flush the medium's own buffers. Without that permission the seal is removed.
+        if is_sealed && self.deep_persist_log().is_err() {
+            self.append_opening(circumstances, false)?;
         }
+        self.opened = self.state.number;
+        Ok(())
     }
-    medium.fence()?;
-    Ok(())
 }
 
 /// [`Options`] has more settings.
@@ -435,63 +354,6 @@ impl<M: Medium> Store<M> {
     /// As [`Options::open_or_create`].
     pub fn open_or_create(medium: M) -> Result<(Self, Opened), OpenError<M, Error<M::Error>>> {
         Options::new().open_or_create(medium)
-    }
-}
-
-impl<M: Medium> Store<M> {
-    /// Returns a store in a medium of `size` bytes. All its bytes must be there, and none in use twice.
-    fn new(
-        medium: Arc<M>,
-        writer: Writer,
-        log: Log,
-        state: State,
-        table: Table,
-        clock: Option<fn() -> u64>,
-        size: u64,
-    ) -> Result<Self, Error<M::Error>> {
-        if needed(table.bytes) > log.places.capacity {
-            let (offset, len) = (log.places.current[0], log.places.capacity);
-            return Err(Error::damaged(Part::Table, offset, len));
-        }
-        let space = space::of_log(&log, &table, size)?;
-        let opened = state.number;
-        Ok(Self {
-            medium,
-            writer,
-            log,
-            state,
-            table,
-            space,
-            in_use: BTreeMap::new(),
-            opened,
-            clock,
-            has_failed: false,
-            buffer: Vec::new(),
-            spare: Names::default(),
-        })
-    }
-
-    /// Records that the store was opened.
-    fn begin_boot(&mut self, now: &Boot) -> Result<(), Error<M::Error>> {
-        let is_sealed = self.state.is_sealed;
-        self.append_opening(now, is_sealed)?;
-        // Not every process is permitted to flush the medium's own buffers. Without that permission the seal is removed.
-        if is_sealed && self.deep_persist_log().is_err() {
-            self.append_opening(now, false)?;
-        }
-        self.opened = self.state.number;
-        Ok(())
-    }
-
-    /// Records an opening, or the size and the circumstances of a store that has grown.
-    pub(crate) fn append_opening(
-        &mut self,
-        now: &Boot,
-        is_sealed: bool,
-    ) -> Result<(), Error<M::Error>> {
-        self.append(Draft::opening(now, self.state.size, is_sealed), None)?;
-        self.table.open(*now, self.log.places.capacity);
-        Ok(())
     }
 }
 

@@ -1,21 +1,23 @@
-//! Reading a store: its entries, and their verified bytes.
+//! Reading a store, with the table of one commit in memory.
 
 use crate::blob::Blob;
-use crate::boots::stamp::Stamp;
 use crate::commit::Commit;
 use crate::error::{Error, ErrorKind};
-use crate::info::Info;
-#[cfg(feature = "alloc")]
-use crate::{boots::stamp::Boot, info::Capacity, space, table::Table};
-#[cfg(feature = "alloc")]
-use alloc::{boxed::Box, vec::Vec};
+use crate::format::entry::EntryKind;
+use crate::info::{Capacity, Info};
+use crate::log::Log;
+use crate::log::scan::Scan;
+use crate::space;
+use crate::table::{Live, Table};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 use cachemaint::medium::{OpenError, Readable};
 use cachemaint_format::identity::Identity;
 
 /// A store opened for reading, beside a writer or without one: as its last commit left it.
 ///
-/// A later commit does not show until [`refresh`](Self::refresh). The blobs and the log that it replaces are
-/// [`ErrorKind::Replaced`] here.
+/// It has the table of that commit in memory. A later commit does not show until [`refresh`](Self::refresh): a blob whose
+/// bytes it has replaced is [`ErrorKind::Replaced`] here.
 ///
 /// ```
 /// # #[cfg(feature = "std")]
@@ -45,12 +47,12 @@ use cachemaint_format::identity::Identity;
 #[derive(Clone, Debug)]
 pub struct Reader<R: Readable> {
     medium: R,
-    pub(crate) commit: Commit,
+    commit: Commit,
+    table: Arc<Table>,
 }
 
 impl<R: Readable> Reader<R> {
-    /// Opens a store for reading, beside a writer or without one. Without an operating system the medium can be
-    /// [`Bytes`](cachemaint::medium::Bytes).
+    /// Opens a store for reading, beside a writer or without one.
     ///
     /// # Errors
     /// If the medium does not contain a store, or one of another version; if no root is whole, or nothing of the log; if
@@ -58,19 +60,18 @@ impl<R: Readable> Reader<R> {
     /// fails.
     ///
     /// # Cost
-    /// Reads the log.
+    /// Reads the log, and the blobs of the last commit if nothing vouches for it. Has the names and the metadata of all in
+    /// memory.
     pub fn open(medium: R) -> Result<Self, OpenError<R, Error<R::Error>>> {
-        match Commit::last(&medium) {
-            Ok(commit) => Ok(Self { medium, commit }),
+        match last(&medium) {
+            Ok((commit, table)) => Ok(Self { medium, commit, table: Arc::new(table) }),
             Err(error) => Err(OpenError::new(medium, error)),
         }
     }
 
-    /// Returns a reader of a commit.
-    #[cfg(feature = "alloc")]
-    #[expect(clippy::large_types_passed_by_value, reason = "it is moved into the reader")]
-    pub(crate) const fn at(medium: R, commit: Commit) -> Self {
-        Self { medium, commit }
+    /// Returns a reader of a commit with this table.
+    pub(crate) fn at(medium: R, commit: Commit, table: Table) -> Self {
+        Self { medium, commit, table: Arc::new(table) }
     }
 
     /// Goes on to the last commit.
@@ -78,7 +79,8 @@ impl<R: Readable> Reader<R> {
     /// # Errors
     /// As [`open`](Self::open). Then the reader stays at its commit.
     pub fn refresh(&mut self) -> Result<(), Error<R::Error>> {
-        self.commit = Commit::last(&self.medium)?;
+        let (commit, table) = last(&self.medium)?;
+        (self.commit, self.table) = (commit, Arc::new(table));
         Ok(())
     }
 
@@ -99,16 +101,17 @@ impl<R: Readable> Reader<R> {
         self.commit.state.number
     }
 
+    /// Returns the number of the commit after this one, if it is not whole and nothing vouches for it: a power cut has cut it
+    /// off, and perhaps damage, or a writer is about to make it. The next opening for writing undoes it.
+    #[must_use]
+    pub const fn undone(&self) -> Option<u64> {
+        self.commit.undone
+    }
+
     /// Returns true if the store was [sealed](crate#reboots), and not changed since.
     #[must_use]
     pub const fn is_sealed(&self) -> bool {
         self.commit.state.is_sealed
-    }
-
-    /// Returns the circumstances of the commit.
-    #[must_use]
-    pub const fn stamp(&self) -> &Stamp {
-        &self.commit.state.stamp
     }
 
     /// Returns the number of bytes that the store had when it was last opened for writing.
@@ -120,109 +123,96 @@ impl<R: Readable> Reader<R> {
     /// Returns the entry of a blob or a region, or `None` if nothing has this name.
     ///
     /// # Errors
-    /// [`ErrorKind::Replaced`], if the log was compacted since; [`ErrorKind::Damaged`], if the last record that could
-    /// name it is damaged in both mirrors, or was forged; if the medium fails.
-    ///
-    /// # Cost
-    /// Reads the log. [`Store::stat`](crate::Store::stat) looks the name up in memory.
+    /// [`ErrorKind::Damaged`], if a later record than the last one that names it is damaged in both mirrors; if the medium has
+    /// failed.
     pub fn stat(&self, name: &str) -> Result<Option<Info>, Error<R::Error>> {
-        self.commit.find(&self.medium, name)
+        Ok(self.live(name)?.map(Live::info))
     }
 
-    /// Copies the metadata of a blob or region into the buffer, and returns the part of the buffer that it fills.
+    /// Returns the metadata of a blob or a region, or `None` if nothing has this name.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`], if the buffer is too small; [`ErrorKind::Replaced`], if this commit does not have the
-    /// entry; as [`stat`](Self::stat).
+    /// As [`stat`](Self::stat).
+    pub fn metadata(&self, name: &str) -> Result<Option<&[u8]>, Error<R::Error>> {
+        Ok(self.live(name)?.map(Live::metadata))
+    }
+
+    fn live(&self, name: &str) -> Result<Option<&Live>, Error<R::Error>> {
+        self.medium.check().map_err(Error::medium)?;
+        match (self.table.live.get(name.as_bytes()), self.table.lost) {
+            (None, Some(lost)) => Err(Error(ErrorKind::Damaged(self.log().lost(lost)))),
+            (live, _) => Ok(live),
+        }
+    }
+
+    /// Returns a verified copy of a blob.
     ///
-    /// # Cost
-    /// As `stat`.
-    pub fn metadata<'b>(
-        &self,
-        info: &Info,
-        buffer: &'b mut [u8],
-    ) -> Result<&'b [u8], Error<R::Error>> {
-        let len = info.metadata;
-        // An entry of another commit or another store can have had its metadata anywhere.
-        let is_same = |there: &Info| there.is(info) && there.metadata == len;
-        let there = self.stat(&info.name)?.filter(is_same).ok_or(Error(ErrorKind::Replaced))?;
-        let small = Error::invalid("the buffer must have the length of the metadata", len as u64);
-        let bytes = buffer.get_mut(..len).ok_or(small)?;
-        self.medium.read(there.metadata_at, bytes).map_err(Error::medium)?;
-        self.commit.unless_replaced(&self.medium)?;
-        Ok(bytes)
+    /// # Errors
+    /// As [`blob`](Self::blob); [`ErrorKind::Invalid`], if the blob exceeds memory.
+    pub fn load(&self, name: &str) -> Result<Vec<u8>, Error<R::Error>> {
+        match self.live(name)? {
+            Some(live) if live.entry.kind == EntryKind::Value => Ok(live.value().to_vec()),
+            _ => self.blob(name)?.load(),
+        }
     }
 
     /// Opens the blob of a name, to be read in parts or as a stream.
     ///
     /// # Errors
     /// As [`stat`](Self::stat); [`ErrorKind::NotFound`], [`ErrorKind::OtherContent`]; [`ErrorKind::Damaged`], if its tags
-    /// are damaged; [`FormatError::Truncated`](crate::FormatError::Truncated), if the medium ends before the blob does.
+    /// are damaged; [`FormatError::Truncated`](crate::FormatError::Truncated), if the medium ends before the blob does;
+    /// [`ErrorKind::Replaced`].
     pub fn blob(&self, name: &str) -> Result<Blob<&R>, Error<R::Error>> {
         let info = self.stat(name)?.ok_or_else(|| Error::not_found(name))?;
         Blob::open(&self.medium, self.identity(), info)
-    }
-}
-
-#[cfg(feature = "alloc")]
-impl<R: Readable> Reader<R> {
-    /// Returns a verified copy of a blob.
-    ///
-    /// # Errors
-    /// As [`blob`](Self::blob); [`ErrorKind::Invalid`], if the blob exceeds memory.
-    pub fn load(&self, name: &str) -> Result<Vec<u8>, Error<R::Error>> {
-        self.blob(name)?.load()
     }
 
     /// Returns the blobs and regions, with their metadata, in the order of their names.
     ///
     /// A record that is damaged in both mirrors yields an error, as the last item: names that it may have changed are
-    /// missing. Any other error is the only item: [`ErrorKind::Replaced`], if the log was compacted since.
-    ///
-    /// # Cost
-    /// Reads the log, and has all names and their metadata in memory.
-    pub fn entries(&self) -> impl Iterator<Item = Entry<R::Error>> + use<R> {
-        let entries: Vec<Entry<R::Error>> = match self.replay(false) {
-            Ok(table) => {
-                let lost = table.lost.map(|lost| self.commit.log.lost(lost));
-                let lost = lost.map(|damage| Err(Error(ErrorKind::Damaged(damage))));
-                let metadata = |live: &crate::table::Live| live.metadata().into();
-                let all = table.sorted().into_iter().map(|live| Ok((live.info(), metadata(live))));
-                all.chain(lost).collect()
-            }
-            Err(error) => [Err(error)].into(),
-        };
-        entries.into_iter()
-    }
-
-    /// Returns the boots in which the store was opened for writing, the oldest first. The last ones are kept: 32, or
-    /// fewer in a store of less than 2.5 MiB.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Replaced`], if the log was compacted since; if the medium fails.
-    pub fn history(&self) -> Result<Vec<Boot>, Error<R::Error>> {
-        Ok(self.replay(false)?.boots)
+    /// missing. If the medium has failed, that is the only item.
+    pub fn entries(&self) -> impl Iterator<Item = Result<(Info, &[u8]), Error<R::Error>>> {
+        let lost = self.table.lost.map(|lost| Error(ErrorKind::Damaged(self.log().lost(lost))));
+        let failed = self.medium.check().err().map(Error::medium);
+        let all = if failed.is_none() { self.table.sorted() } else { Vec::new() };
+        let all = all.into_iter().map(|live| Ok((live.info(), live.metadata())));
+        all.chain(failed.or(lost).map(Err))
     }
 
     /// Returns the space of the store.
     ///
     /// # Errors
-    /// As [`history`](Self::history); [`ErrorKind::Damaged`], if two entries share bytes.
+    /// [`ErrorKind::Damaged`], if two entries share bytes.
     pub fn capacity(&self) -> Result<Capacity, Error<R::Error>> {
-        let table = self.replay(false)?;
-        Ok(space::of_log(&self.commit.log, &table, self.size())?.capacity())
+        Ok(space::of_log(self.log(), &self.table, self.size())?.capacity())
     }
 
-    /// Reads the log up to the commit.
-    pub(crate) fn replay(&self, compares: bool) -> Result<Table, Error<R::Error>> {
+    pub(crate) const fn log(&self) -> &Log {
+        &self.commit.log
+    }
+
+    /// Returns the bytes that the last opening has of its own, and the time of the commit.
+    pub(crate) fn circumstances(&self) -> (&[u8], u64) {
+        (&self.table.circumstances, self.commit.state.seconds)
+    }
+
+    /// Reads both mirrors of the log up to the commit.
+    pub(crate) fn compared(&self) -> Result<Table, Error<R::Error>> {
         let mut table = Table::default();
-        let see = &mut |step: &_| table.pass(&self.medium, step, self.commit.log.places.capacity);
-        self.commit.steps(&self.medium, compares, see)?;
+        let see = &mut |step: &_| table.pass(&self.medium, step);
+        self.commit.steps(&self.medium, true, see)?;
         table.finish();
         Ok(table)
     }
 }
 
-/// A blob or region and its metadata.
-#[cfg(feature = "alloc")]
-type Entry<E> = Result<(Info, Box<[u8]>), Error<E>>;
+/// Returns the last commit, and its table.
+fn last<R: Readable>(medium: &R) -> Result<(Commit, Table), Error<R::Error>> {
+    Commit::last_with(medium, |log| {
+        let mut table = Table::default();
+        let see = &mut |step: &_| table.pass(medium, step);
+        let commit = Commit::of_log(medium, Scan::new(log, false, true), see)?;
+        table.finish();
+        Ok((commit, table))
+    })
+}

@@ -35,6 +35,10 @@ pub struct Store<M: Medium> {
     pub(crate) opened: u64,
     /// The clock, in seconds since 1970-01-01 UTC.
     pub(crate) clock: Option<fn() -> u64>,
+    /// Words that nobody can foresee, for the epochs of logs.
+    pub(crate) entropy: [u64; 2],
+    /// True if the word that confirms the last record is durable, or none is needed.
+    pub(crate) is_vouched: bool,
     /// True if an append failed with an unknown outcome.
     pub(crate) has_failed: bool,
     /// The allocations of the next record and the next transaction.
@@ -46,16 +50,17 @@ pub struct Store<M: Medium> {
 pub(crate) type Writer = Option<Arc<WriterLockGuard>>;
 
 impl<M: Medium> Store<M> {
-    /// Returns a reader of the last commit, which can be sent to another thread. It reads the log in each operation; the
-    /// store itself looks names up in memory.
+    /// Returns a reader of the last commit, which can be sent to another thread.
+    ///
+    /// # Cost
+    /// Copies the table in memory.
     #[must_use]
     pub fn reader(&self) -> Reader<Arc<M>>
     where
         M: Send,
     {
-        let (log, state) = (self.log, self.state);
-        let commit = Commit { log, state, undone: None, last: state.tag };
-        Reader::at(Arc::clone(&self.medium), commit)
+        let commit = Commit { log: self.log, state: self.state.clone(), undone: None };
+        Reader::at(Arc::clone(&self.medium), commit, self.table.clone())
     }
 
     /// Returns the entry of a blob or a region, or `None` if it does not exist.
@@ -81,7 +86,10 @@ impl<M: Medium> Store<M> {
     /// As [`Reader::blob`]; [`ErrorKind::Invalid`](crate::ErrorKind::Invalid), if the blob exceeds memory.
     pub fn load(&self, name: &str) -> Result<Vec<u8>, Error<M::Error>> {
         match self.table.live.get(name.as_bytes()) {
-            Some(live) if live.entry.kind == EntryKind::Value => Ok(live.value().to_vec()),
+            Some(live) if live.entry.kind == EntryKind::Value => {
+                self.medium.check().map_err(Error::medium)?;
+                Ok(live.value().to_vec())
+            }
             _ => self.blob_in(&*self.medium, name)?.load(),
         }
     }
@@ -142,7 +150,7 @@ impl<M: Medium> Store<M> {
 
     /// Returns the time of a commit that is made now.
     pub(crate) fn seconds(&self) -> u64 {
-        self.clock.map_or(self.state.stamp.seconds, |now| now())
+        self.clock.map_or(self.state.seconds, |now| now())
     }
 
     /// Fails if a commit or the medium has failed.

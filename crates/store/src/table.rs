@@ -1,19 +1,18 @@
 //! The table of a store in memory.
 
-use crate::boots::stamp::Boot;
-use crate::error::Error;
-use crate::format::boots;
+use crate::error::{Error, Part};
 use crate::format::entry::{ENTRY, Entry, EntryKind, Use};
 use crate::format::record::RecordKind;
 use crate::info::Info;
 use crate::log::scan::Step;
-use crate::log::{Gap, Item, Record, boot, next_item};
+use crate::log::{Gap, Item, Record, next_item, read};
 use crate::name::Name;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use cachemaint::medium::Readable;
 use cachemaint_format::tag;
 use core::error::Error as Failure;
+use core::ops::Range;
 
 /// Bytes of an entry beside its fields that need no allocation. With these a [`Live`] fills three cache lines, which a
 /// lookup loads at once: one that followed a pointer to the name would wait for memory once more.
@@ -77,9 +76,13 @@ impl Live {
     }
 
     /// Reads an entry, or returns `None` if its name is not UTF-8.
-    fn read<E: Failure>(medium: &dyn Readable<Error = E>, item: &Item) -> Result<Option<Self>, E> {
+    fn read<E: Failure>(
+        medium: &dyn Readable<Error = E>,
+        item: &Item,
+    ) -> Result<Option<Self>, Error<E>> {
         let mut bytes = Bytes::zeros(item.entry.bytes());
-        medium.read(item.at + ENTRY as u64, &mut bytes.all_mut()[..item.entry.bytes()])?;
+        let into = &mut bytes.all_mut()[..item.entry.bytes()];
+        read(medium, Part::Record, item.at + ENTRY as u64, into)?;
         let live = Self { entry: item.entry, at: item.rest(), bytes };
         Ok(core::str::from_utf8(live.name()).is_ok().then_some(live))
     }
@@ -123,7 +126,7 @@ impl Live {
 /// Entries by their names: a hash table with open addressing.
 ///
 /// Their order does not depend on the hashes, so that records are the same in each run.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Names {
     all: Vec<Live>,
     /// A part of the hash of a name, and the number of its entry, from 1 on; zeros in a free slot. One of eight slots is free.
@@ -263,13 +266,13 @@ impl Names {
 }
 
 /// All blobs and regions by their names, the history, and what an opening must know of the log that they were read from.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Table {
     pub(crate) live: Names,
     /// Bytes of all entries in a record.
     pub(crate) bytes: u64,
-    /// The boots that the store was opened in.
-    pub(crate) boots: Vec<Boot>,
+    /// The bytes of its own that the last opening has.
+    pub(crate) circumstances: Vec<u8>,
     /// Damaged bytes of the log, whose changes are not known: the first.
     pub(crate) lost: Option<Gap>,
     /// Damaged bytes before the record to come.
@@ -289,7 +292,6 @@ impl Table {
         &mut self,
         medium: &dyn Readable<Error = E>,
         step: &Step,
-        capacity: u64,
     ) -> Result<(), Error<E>> {
         let record = match step {
             Step::Record(record) => record,
@@ -306,27 +308,33 @@ impl Table {
         if let Some(gap) = self.gap.take() {
             self.lost = self.lost.or(Some(gap));
             if record.head.kind != RecordKind::Snapshot {
-                self.live = Names::default();
-                self.bytes = 0;
+                self.forget_all();
             }
         }
-        if record.head.kind == RecordKind::Base {
-            self.boots.clear();
-        }
-        for at in record.boots(medium).map_err(Error::medium)? {
-            self.open(boot(medium, at).map_err(Error::medium)?, capacity);
+        if let Some(opening) = record.opening(medium)? {
+            let Range { start, end } = opening.circumstances;
+            self.circumstances.resize((end - start) as usize, 0);
+            read(medium, Part::Record, start, &mut self.circumstances)?;
         }
         let mut items = record.items();
         while let Some(item) = next_item(medium, &mut items)? {
-            let live = Live::read(medium, &item).map_err(Error::medium)?;
+            let live = Live::read(medium, &item)?;
             self.change(live.ok_or_else(|| item.forged())?);
         }
         Ok(())
     }
 
-    /// Ends a scan: nothing follows damaged bytes.
+    /// Ends a scan. What a record changed that was lost at the end is not known.
     pub(crate) fn finish(&mut self) {
-        self.lost = self.lost.or(self.gap.take());
+        if let Some(gap) = self.gap.take() {
+            self.lost = self.lost.or(Some(gap));
+            self.forget_all();
+        }
+    }
+
+    fn forget_all(&mut self) {
+        self.live = Names::default();
+        self.bytes = 0;
     }
 
     /// Puts or deletes an entry. Returns the fields of the one before.
@@ -339,16 +347,6 @@ impl Table {
         };
         self.bytes -= before.as_ref().map_or(0, Entry::size);
         before
-    }
-
-    /// Adds an opening to the history: the first in its boot, or a further one.
-    pub(crate) fn open(&mut self, now: Boot, capacity: u64) {
-        match self.boots.last_mut().filter(|last| last.opening == now.opening) {
-            Some(last) => *last = now,
-            None => self.boots.push(now),
-        }
-        let most = boots(capacity) as usize;
-        self.boots.drain(..self.boots.len().saturating_sub(most));
     }
 
     /// Returns all entries, in the order of their names.

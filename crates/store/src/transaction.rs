@@ -41,6 +41,8 @@ pub struct Transaction<'s, M: Medium> {
     pub(crate) has_unverified: bool,
     /// True if a name was changed: an entry that is deleted may be there under another name.
     has_renamed: bool,
+    /// The place of the put that is under way; of one whose writing has panicked until the next.
+    pending: Range<u64>,
     /// Places for a larger log.
     growth: Option<Growth>,
     thread: PhantomData<*const ()>,
@@ -63,6 +65,7 @@ impl<M: Medium> Store<M> {
             unfenced: 0,
             has_unverified: false,
             has_renamed: false,
+            pending: 0..0,
             growth: None,
             thread: PhantomData,
         })
@@ -216,6 +219,7 @@ impl<M: Medium> Transaction<'_, M> {
             live.append(&mut draft.bytes, 0);
         }
         let at = self.store.append(draft, self.growth.take())?;
+        self.unfenced = 0;
         self.take_effect(self.store.log.places.current[0] + at);
         Ok(self.store.state.number)
     }
@@ -275,7 +279,8 @@ impl<M: Medium> Transaction<'_, M> {
         tag: Result<u64, E>,
     ) -> Result<(), E> {
         let Claim { mut entry, place, sums } = claim;
-        entry.tag = tag.inspect_err(|_| self.store.space.give(&place))?;
+        entry.tag = tag.inspect_err(|_| self.give_back_pending())?;
+        self.pending = 0..0;
         self.unfenced += place.end - place.start;
         if is_by_pages(self.medium()) && !place.is_empty() {
             self.written.push(place);
@@ -297,8 +302,26 @@ impl<M: Medium> Transaction<'_, M> {
     fn change(&mut self, sums: Sums, live: Live) {
         self.sums = sums;
         if let Some(before) = self.changes.insert(live) {
-            self.store.forget(&before);
+            let place = self.store.written_by(&before);
+            self.give_back(&place);
         }
+    }
+
+    /// Frees a place that this transaction has written. Its stores may still be under way, and another thread may be the next
+    /// that writes there.
+    fn give_back(&mut self, place: &Range<u64>) {
+        if !place.is_empty() {
+            // A failure stays with the medium: the commit returns it.
+            if self.store.medium.fence().is_ok() {
+                self.unfenced = 0;
+            }
+            self.store.space.give(place);
+        }
+    }
+
+    fn give_back_pending(&mut self) {
+        let place = core::mem::replace(&mut self.pending, 0..0);
+        self.give_back(&place);
     }
 
     /// Claims a place for a blob or a region, and room for its entry.
@@ -308,13 +331,15 @@ impl<M: Medium> Transaction<'_, M> {
         kind: EntryKind,
         len: u64,
     ) -> Result<Claim, Error<M::Error>> {
+        self.give_back_pending();
         let (mut entry, sums) = self.check(attributes, kind, len)?;
         let unit = self.store.unit();
         let bytes = entry.occupied(unit);
         let claimed = self.store.space.claim(bytes, attributes.alignment.max(unit));
-        let full = |largest| Error(ErrorKind::Full { needed: bytes, largest });
+        let full = |largest| Error(ErrorKind::Full { pieces: 1, needed: bytes, largest });
         let place = claimed.map_err(full)?;
         entry.at = place.start;
+        self.pending = place.clone();
         Ok(Claim { entry, place, sums })
     }
 
@@ -395,12 +420,11 @@ pub(crate) struct Claim {
 }
 
 impl<M: Medium> Store<M> {
-    /// Frees the bytes that a change has written, unless the last commit has them under another name.
-    fn forget(&mut self, entry: &Entry) {
-        let bytes = entry.occupied(self.unit());
-        if entry.commit > self.state.number && bytes > 0 {
-            self.space.give(&(entry.at..entry.at + bytes));
-        }
+    /// Returns the place that a change has written, which is empty if the last commit has it under another name.
+    fn written_by(&self, entry: &Entry) -> Range<u64> {
+        let is_new = entry.commit > self.state.number;
+        let bytes = if is_new { entry.occupied(self.unit()) } else { 0 };
+        entry.at..entry.at + bytes
     }
 }
 
@@ -414,8 +438,13 @@ impl Attributes<'_> {
 /// Frees the written bytes, unless they were committed.
 impl<M: Medium> Drop for Transaction<'_, M> {
     fn drop(&mut self) {
+        self.give_back_pending();
+        if self.unfenced > 0 {
+            drop(self.store.medium.fence());
+        }
         for change in self.changes.drain() {
-            self.store.forget(&change.entry);
+            let place = self.store.written_by(&change.entry);
+            self.store.space.give(&place);
         }
         self.store.spare = core::mem::replace(&mut self.changes, Names::NONE).emptied();
         if let Some(growth) = self.growth.take() {

@@ -5,7 +5,6 @@
 //! bytes of memory meanwhile beside its own, and has 64 bytes in the file at least.
 
 use crate::blob::Blob;
-use crate::commit::Commit;
 use crate::error::{Damage, Error, ErrorKind, Part};
 use crate::format::entry::{EntryKind, occupied};
 use crate::format::{CHUNK, tags};
@@ -16,7 +15,6 @@ use crate::table::{Live, Table};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use cachemaint::medium::Readable;
-use cachemaint_format::error::FormatError;
 use cachemaint_format::progress::Progress;
 use cachemaint_format::reread::Rereadings;
 use cachemaint_format::root::{self, Loaded, slots};
@@ -44,19 +42,24 @@ pub struct Verification {
     /// The first record of the log that is damaged or unreadable in both mirrors: entries that it may have changed are not
     /// known.
     pub records: Vec<Damage>,
-    /// Damaged copies of the root and of records whose other copy is whole, and the [newer root](Part::NewerRoot) if it is
-    /// lost. While another thread commits, the copies of a record can differ for a moment, which is listed too: verify
+    /// Damaged copies of the root and of records whose other copy is whole. While another thread commits, the copies of a record can differ for a moment, which is listed too: verify
     /// again.
     pub copies: Vec<Damage>,
+    /// The number of the last commit, if it is not whole and nothing vouches for it: a power cut has cut it off, and perhaps
+    /// damage. The store is as before it. Beside a writer it may be under way: verify again.
+    pub undone: Option<u64>,
 }
 
 impl Verification {
-    /// Returns true if nothing is damaged, including copies. After a crash one copy of the last record may be missing, which
+    /// Returns true if nothing is damaged, including copies, and no commit is undone. After a crash one copy of the last record may be missing, which
     /// counts as damage until the store is opened for writing. No blob of this commit is lost if
     /// [`damaged`](Self::damaged) and [`records`](Self::records) are empty.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        self.damaged.is_empty() && self.records.is_empty() && self.copies.is_empty()
+        self.damaged.is_empty()
+            && self.records.is_empty()
+            && self.copies.is_empty()
+            && self.undone.is_none()
     }
 }
 
@@ -76,26 +79,21 @@ fn named<S: serde::Serializer>(damaged: &[(Box<str>, Damage)], to: S) -> Result<
     }))
 }
 
-/// Returns the damaged copies of the root and of records, and the newer root if that is lost.
-pub(crate) fn damaged_copies<E: Failure>(
-    medium: &dyn Readable<Error = E>,
+/// Returns the damaged copies of the root and of records.
+pub(crate) fn damaged_copies(
+    log: &Log,
     table: &Table,
-    commit: &Commit,
     loaded: &Loaded<{ crate::format::ROOT }>,
-) -> Result<Vec<Damage>, Error<E>> {
-    let log: &Log = &commit.log;
-    let root = |part, offset| Damage { part, offset, len: root::BLOCK };
+) -> Vec<Damage> {
     let roots = slots(log.root.generation).into_iter().zip(loaded.is_damaged);
     let roots = roots.filter(|(_, is_damaged)| *is_damaged);
-    let mut copies: Vec<_> = roots.map(|(at, _)| root(Part::Root, at)).collect();
-    if loaded.is_next_lost && commit.is_overtaken(medium)? {
-        copies.push(root(Part::NewerRoot, slots(log.root.generation + 1)[0]));
-    }
+    let root = |(offset, _)| Damage { part: Part::Root, offset, len: root::BLOCK };
+    let mut copies: Vec<_> = roots.map(root).collect();
     copies.extend(table.halves.iter().map(|record| {
         let offset = log.places.current[record.damaged()] + record.at;
         Damage { part: Part::RecordCopy, offset, len: record.head.len }
     }));
-    Ok(copies)
+    copies
 }
 
 /// Reads and verifies the blobs of a log.
@@ -118,11 +116,7 @@ pub(crate) fn verify<E: Failure>(
             Content::Blob => verification.bytes = done.saturating_add(info.len),
             Content::Region => verification.regions += 1,
         }
-        let mut read = 0;
-        let mut told = |bytes| {
-            read = bytes;
-            progress(Progress::new(done.saturating_add(bytes), most));
-        };
+        let mut told = |bytes| progress(Progress::new(done.saturating_add(bytes), most));
         let shared = overlaps.then_some(from(info, 0));
         let damage = missing(info, medium.len()).or(shared);
         let found = match damage {
@@ -137,13 +131,6 @@ pub(crate) fn verify<E: Failure>(
             Ok(()) => verification.whole += 1,
             Err(Error(ErrorKind::Damaged(damage))) => {
                 verification.damaged.push((info.name.as_str().into(), damage));
-            }
-            // The bytes cannot be read.
-            Err(Error(ErrorKind::Format(FormatError::Medium(_)))) if log.is_current(medium)? => {
-                verification.damaged.push((info.name.as_str().into(), from(info, read)));
-            }
-            Err(Error(ErrorKind::Format(FormatError::Medium(_)))) => {
-                return Err(Error(ErrorKind::Replaced));
             }
             Err(error) => return Err(error),
         }
@@ -218,16 +205,16 @@ impl<R: Readable> Reader<R> {
         &self,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Verification, Error<R::Error>> {
-        let (medium, log) = (self.medium(), &self.commit.log);
+        let (medium, log) = (self.medium(), self.log());
         let (now, loaded) = Log::load(medium, Rereadings::BESIDE_WRITERS)?;
         if now != *log {
             return Err(Error(ErrorKind::Replaced));
         }
-        let table = self.replay(true)?;
-        let copies = damaged_copies(medium, &table, &self.commit, &loaded)?;
+        let table = self.compared()?;
+        let copies = damaged_copies(log, &table, &loaded);
         let records = table.lost.map(|lost| log.lost(lost)).into_iter().collect();
         let found = verify(medium, log, &table, progress);
         medium.check().map_err(Error::medium)?;
-        Ok(Verification { records, copies, ..found? })
+        Ok(Verification { records, copies, undone: self.undone(), ..found? })
     }
 }

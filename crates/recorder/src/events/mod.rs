@@ -4,9 +4,8 @@ mod fields;
 
 pub use fields::{Fields, Value};
 
-use super::error::ErrorKind;
 use super::format::{Description, MOST_BYTES, MOST_ENTRIES, bytes_of, entry};
-use super::found::Event;
+use super::{ErrorKind, Event};
 use cachemaint::medium::Readable;
 use core::fmt;
 

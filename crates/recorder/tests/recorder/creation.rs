@@ -99,7 +99,7 @@ fn foreign_content_is_refused_and_replaced_on_request_alone() {
 /// One copy of a root is enough for the other format to open.
 #[test]
 fn a_journal_or_a_store_is_not_replaced() {
-    for found in [*b"cmjournl", *b"cmpresrv"] {
+    for found in [*b"cmjournl", *b"cm-store"] {
         for at in [0, 4096, 8192, 12288] {
             let medium = Plain::new(LEN);
             medium.write(at, &found);

@@ -1,9 +1,16 @@
 //! The boots in which a store was opened: their circumstances, the events between them, and the history.
+//!
+//! The log has the bytes of the history as those that an opening has of its own.
 
 pub(crate) mod stamp;
 #[cfg(feature = "alloc")]
 mod verdict;
 
+#[cfg(feature = "alloc")]
+mod history;
+
+#[cfg(feature = "alloc")]
+pub(crate) use history::History;
 pub use stamp::{Boot, Origin, Stamp};
 #[cfg(feature = "alloc")]
 pub use verdict::Verdict;

@@ -1,5 +1,8 @@
 //! The circumstances of a commit, and the event since, with their bytes.
 
+use crate::error::Error;
+use crate::scanning::ScanningReader;
+use cachemaint::medium::Readable;
 use cachemaint::survival::Backing;
 use cachemaint_format::layout::{Layout as _, layout};
 use core::fmt;
@@ -10,8 +13,6 @@ const RELEASE: usize = 64;
 const STAMP: usize = 128;
 /// Bytes of a boot in a history.
 pub(crate) const BOOT: usize = 16 + STAMP;
-/// Boots that are kept.
-pub(crate) const BOOTS: usize = 32;
 
 /// The circumstances of a commit: its boot, kernel, process and medium.
 ///
@@ -259,6 +260,13 @@ const ORIGINS: [Origin; 7] = [
 ];
 
 impl Boot {
+    /// Returns the first boot of a new store.
+    #[cfg(feature = "alloc")]
+    pub(crate) const fn first(stamp: Stamp) -> Self {
+        let (opening, opened, origin) = (1, 1, Origin::Unknown);
+        Self { opening, opened, origin, was_sealed: false, must_verify: false, stamp }
+    }
+
     #[cfg(feature = "alloc")]
     pub(crate) fn bytes(&self) -> [u8; BOOT] {
         let origin = ORIGINS.iter().position(|it| *it == self.origin);
@@ -297,6 +305,17 @@ layout! {
         14 must_verify: u8,
         15 zero: u8,
         16 stamp: [u8; STAMP],
+    }
+}
+
+impl<R: Readable> ScanningReader<R> {
+    /// Reads the circumstances of the commit.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Replaced`](crate::ErrorKind::Replaced), if the log was compacted since; if the medium fails.
+    pub fn stamp(&self) -> Result<Stamp, Error<R::Error>> {
+        let (boot, seconds) = self.circumstances()?;
+        Ok(Stamp { seconds, ..Boot::read(&boot).stamp })
     }
 }
 

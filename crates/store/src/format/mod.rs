@@ -3,7 +3,6 @@
 pub(crate) mod entry;
 pub(crate) mod record;
 
-use crate::boots::stamp::{BOOT, BOOTS};
 use cachemaint_format::identity::Identity;
 use cachemaint_format::layout::{Layout as _, layout};
 use cachemaint_format::magic::{self, Format};
@@ -14,7 +13,7 @@ use core::ops::{Range, RangeInclusive};
 /// The format of a store.
 pub(crate) const FORMAT: Format = Format { magic: magic::STORE, version: VERSION, name: "store" };
 /// The version of the format.
-pub(crate) const VERSION: u32 = 4;
+pub(crate) const VERSION: u32 = 5;
 /// The size of a word in bytes; everything begins and ends at a multiple of it.
 pub(crate) const WORD: u64 = 8;
 /// Each record of a log fills whole lines of this size.
@@ -49,27 +48,32 @@ pub(crate) const fn data(unit: u64) -> u64 {
     root::BYTES.next_multiple_of(unit)
 }
 
-/// Returns the number of boots that a history keeps, in a log whose mirrors have `capacity` bytes.
-pub(crate) const fn boots(capacity: u64) -> u64 {
-    let most = (capacity / 8 - record::BASE) / BOOT as u64;
-    if most < BOOTS as u64 { most } else { BOOTS as u64 }
+/// The most bytes of an opening's circumstances, in a log that has room.
+const CIRCUMSTANCES: u64 = 4608;
+
+/// Returns the most bytes of an opening's circumstances, in a log whose mirrors have `capacity` bytes: with them a base or an
+/// opening has an eighth of these at most.
+pub(crate) const fn most_circumstances(capacity: u64) -> u64 {
+    let most = capacity / 8 - record::BASE as u64 - record::CONFIRMATION;
+    if most < CIRCUMSTANCES { most } else { CIRCUMSTANCES }
 }
 
 /// Returns the capacity that a log of `live` bytes of entries needs at least: for their compaction, and then for the
 /// deletion of all of them or a seal, and for an opening.
 pub(crate) const fn needed(live: u64) -> u64 {
-    let base = CAPACITY / 8 + LINE;
-    let needed = base + compacted(live) + record::in_lines(live) + record::OPENING;
-    // The history may take an eighth.
-    let needed = needed + needed / 7;
+    let entries = compacted(live) + record::in_lines(live);
+    // The base and the opening have a quarter at most.
+    let quarter = entries + entries.div_ceil(3);
+    let most = entries + 2 * record::in_lines(record::BASE as u64 + CIRCUMSTANCES);
+    let needed = if most < quarter { most } else { quarter };
     if needed < CAPACITY { CAPACITY } else { needed.next_multiple_of(PAGE) }
 }
 
-/// Returns the most bytes of the records that `live` bytes of entries take after a compaction. Two records that follow
+/// Returns the most bytes of the snapshots that `live` bytes of entries take after a compaction. Two records that follow
 /// one another have more than 4056 bytes of entries.
 pub(crate) const fn compacted(live: u64) -> u64 {
     let records = live / 2028 + 1;
-    live + records * (record::HEAD as u64 + LINE)
+    live + records * (record::HEAD as u64 + record::CONFIRMATION + LINE)
 }
 
 /// Returns the number of chunks of a blob of `len` bytes.
@@ -188,22 +192,23 @@ impl Places {
     }
 }
 
-/// Returns the epoch of the log that follows one of the last record with this tag. An attempt that a crash cut off has
-/// the same one only if it began with the same records, so nothing of it is taken for a record of another attempt.
-pub(crate) fn next_salt(identity: Identity, generation: u64, last: u64) -> u64 {
-    tag::key(identity, generation, last, Kind::Epoch)
+/// Returns the epoch of a new log, which no log in this place has had: it depends on `before`, the tag of the first record of
+/// the log that stood there, and on words that nobody can foresee.
+pub(crate) fn new_salt(identity: Identity, generation: u64, before: u64, entropy: [u64; 2]) -> u64 {
+    let key = tag::key(identity, generation, before, Kind::Epoch);
+    tag::of(key, entropy.map(u64::to_le_bytes).as_flattened())
 }
 
 #[cfg(test)]
 mod tests {
     use super::entry::{EntryKind, occupied};
-    use super::{CAPACITY, boots, compacted, data, needed, tags};
+    use super::{CAPACITY, compacted, data, most_circumstances, needed, tags};
 
     /// Worked out by hand from the module's documentation.
     #[test]
     fn everything_is_where_the_documentation_says() {
         assert_eq!((data(64), data(65536)), (16384, 65536));
-        assert_eq!((boots(4096), boots(65536)), (3, 32));
+        assert_eq!((most_circumstances(4096), most_circumstances(65536)), (440, 4608));
         assert_eq!(tags(65536), 65536..65536, "one chunk needs no list");
         assert_eq!(tags(65537), 65544..65560);
         assert_eq!(tags(200_000), 200_000..200_032);
@@ -211,9 +216,11 @@ mod tests {
         assert_eq!([0, 1, 65537, u64::MAX].map(blob), [Some(0), Some(64), Some(65600), None]);
         let region = |len| occupied(EntryKind::Region, len, 64);
         assert_eq!([4096, 2 << 20, u64::MAX].map(region), [Some(4096), Some(2 << 20), None]);
-        assert_eq!(compacted(0), 104);
+        assert_eq!(compacted(0), 112);
         assert_eq!(needed(0), CAPACITY);
-        // 576, 52,600, 50,048 and 192 bytes, and a seventh more, to a multiple of 4096.
-        assert_eq!(needed(50_000), 118_784);
+        // 52,800 and 50,048 bytes, and twice 4,736: less than a third of them.
+        assert_eq!(needed(50_000), 114_688);
+        // 3,224 and 3,072 bytes, and a third.
+        assert_eq!(needed(3000), 12_288);
     }
 }

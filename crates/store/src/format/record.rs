@@ -9,19 +9,19 @@ use cachemaint_format::tag::{self, Kind};
 
 /// Bytes of the head of a record.
 pub(crate) const HEAD: usize = 40;
-/// Bytes of a base without a history.
-pub(crate) const BASE: u64 = 64;
-/// Bytes of the record of an opening.
-pub(crate) const OPENING: u64 = 192;
+/// Bytes of a base or an opening before its circumstances.
+pub(crate) const BASE: usize = 64;
+/// Bytes of the word at the end of a record that confirms it.
+pub(crate) const CONFIRMATION: u64 = 8;
 /// A compaction fills its records up to this many bytes, unless one entry is longer.
 #[cfg(feature = "alloc")]
 pub(crate) const FULL: usize = 4096;
 /// No commit has this number or a higher one.
 pub(crate) const NUMBERS: u64 = 1 << 63;
 
-/// Returns the bytes of the record of entries that have `bytes` together.
+/// Returns the bytes of a record whose body has `bytes`.
 pub(crate) const fn in_lines(bytes: u64) -> u64 {
-    (HEAD as u64 + bytes).next_multiple_of(LINE)
+    (HEAD as u64 + bytes + CONFIRMATION).next_multiple_of(LINE)
 }
 
 /// The kinds of records. The numbers are those of the format.
@@ -30,9 +30,9 @@ pub(crate) const fn in_lines(bytes: u64) -> u64 {
 pub(crate) enum RecordKind {
     /// All changes of a transaction, a seal, or the note that regions are used.
     Commit = 1,
-    /// An opening for writing, or a growth: its boot, and the size of the store.
+    /// An opening for writing, or a growth: the size of the store, and the circumstances.
     Opening = 2,
-    /// The first record of a log: the number of entries in the snapshots after it, and the history.
+    /// The first record of a log: as an opening, and the number of entries in the snapshots after it.
     Base = 3,
     /// Entries as they were at a compaction.
     Snapshot = 4,
@@ -47,7 +47,7 @@ layout! {
         32 len: u32,
         36 kind: u8,
         37 flags: u8,
-        38 zeros: u16,
+        38 epoch: u16,
     }
 }
 
@@ -69,9 +69,9 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    /// Reads a head; `None` if no record has it. The tag is not verified.
-    pub(crate) fn read(bytes: &[u8; HEAD]) -> Option<Self> {
-        let Fields { tag, before, number, seconds, len, kind, flags, zeros } =
+    /// Reads a head; `None` if no record of this epoch has it. The tag is not verified.
+    pub(crate) fn read(bytes: &[u8; HEAD], salt: u64) -> Option<Self> {
+        let Fields { tag, before, number, seconds, len, kind, flags, epoch } =
             Fields::from_bytes(bytes);
         let kind = match kind {
             1 => RecordKind::Commit,
@@ -85,7 +85,7 @@ impl Head {
             && len.is_multiple_of(LINE)
             && (1..NUMBERS).contains(&number)
             && flags < 4
-            && zeros == 0;
+            && epoch == salt as u16;
         let (is_sealed, is_durable) = (flags & 1 != 0, flags & 2 != 0);
         is_possible.then_some(Self {
             tag,
@@ -99,9 +99,10 @@ impl Head {
         })
     }
 
-    /// Fills in the head of a record, whose bytes are whole lines, and its tag. Returns the tag.
+    /// Fills in the head of a record, whose bytes are whole lines that end with zeros for the confirmation, and its tag. Returns
+    /// the tag.
     #[cfg(feature = "alloc")]
-    pub(crate) fn write(&self, key: u64, record: &mut [u8]) -> u64 {
+    pub(crate) fn write(&self, identity: Identity, salt: u64, at: u64, record: &mut [u8]) -> u64 {
         let fields = Fields {
             tag: 0,
             before: self.before,
@@ -110,10 +111,11 @@ impl Head {
             len: record.len() as u32,
             kind: self.kind as u8,
             flags: u8::from(self.is_sealed) | u8::from(self.is_durable) << 1,
-            zeros: 0,
+            epoch: salt as u16,
         };
         record[..HEAD].copy_from_slice(&fields.to_bytes());
-        let tag = tag::of(key, &record[8..]);
+        let tag =
+            tag::of(key(identity, salt, at), &record[8..record.len() - CONFIRMATION as usize]);
         record[..8].copy_from_slice(&tag.to_le_bytes());
         tag
     }
@@ -122,6 +124,11 @@ impl Head {
 /// Returns the key of the record at a position in the log of an epoch.
 pub(crate) fn key(identity: Identity, salt: u64, at: u64) -> u64 {
     tag::key(identity, salt, at, Kind::Record)
+}
+
+/// Returns the word that confirms the record that ends at a position in the log of an epoch.
+pub(crate) fn confirmation(identity: Identity, salt: u64, end: u64) -> u64 {
+    tag::key(identity, salt, end, Kind::Confirmation)
 }
 
 /// Returns a record without a head yet.

@@ -4,28 +4,32 @@
 //! [`Scan`] goes from record to record up to one that is whole in neither mirror: the end, unless a whole one stands
 //! behind it. That was written after a fence, so the record before it was durable, and is damaged.
 //!
+//! Bytes that cannot be read are damaged, as long as the medium has not failed as a whole.
+//!
 //! # Work
-//! A scan reads each record once, or twice if it compares the mirrors. Behind the end it reads 40 bytes of each line of
-//! both mirrors. What looks like a record is verified until eight times the bytes of a mirror were read for that; then the
-//! log counts as damaged.
+//! A scan reads each record once, or twice if it compares the mirrors. Behind the end it reads each line of both mirrors.
+//! What looks like a record is verified until eight times the bytes of a mirror were read for that; then the log counts as
+//! damaged.
 
-use crate::boots::stamp::{BOOT, Boot};
 use crate::error::{Damage, Error, Part};
 use crate::format::entry::{ENTRY, Entry};
-use crate::format::record::{BASE, HEAD, Head, RecordKind, key};
-use crate::format::{FORMAT, Places, Root};
+use crate::format::record::{BASE, CONFIRMATION, HEAD, Head, RecordKind, confirmation, key};
+use crate::format::{FORMAT, LINE, NAME, Places, Root};
 use crate::name::Name;
 use cachemaint::medium::Readable;
 use cachemaint_format::error::FormatError;
 use cachemaint_format::identity::Identity;
 use cachemaint_format::reread::Rereadings;
-use cachemaint_format::root::Loaded;
+use cachemaint_format::root::{self, Loaded, slots};
 use cachemaint_format::tag::Running;
+use cachemaint_format::unreadable::if_readable;
 use core::error::Error as Failure;
 use core::ops::Range;
 
 pub(crate) mod scan;
 
+/// The offset in a base of the byte that is 0 once its log was left: that of its kind.
+pub(crate) const LEFT: usize = 36;
 /// Bytes read at a time to compute a tag.
 const PIECE: usize = 1024;
 
@@ -62,7 +66,7 @@ impl Record {
 
     /// Returns the range of its body in the medium.
     const fn body(&self) -> Range<u64> {
-        self.place + HEAD as u64..self.place + self.head.len
+        self.place + HEAD as u64..self.place + self.head.len - CONFIRMATION
     }
 
     /// Returns the entries of the record: none for one without entries.
@@ -74,41 +78,33 @@ impl Record {
         }
     }
 
-    /// Returns the size of the store, and the number of entries that a base counts.
-    pub(crate) fn numbers<E: Failure>(
+    /// Returns the fields of a base or an opening, or `None` if the record is neither.
+    pub(crate) fn opening<E: Failure>(
         &self,
         medium: &dyn Readable<Error = E>,
-    ) -> Result<[u64; 2], E> {
-        let mut bytes = [0; 16];
-        medium.read(self.body().start, &mut bytes)?;
-        let words = bytes.as_chunks().0;
-        Ok([u64::from_le_bytes(words[0]), u64::from_le_bytes(words[1])])
-    }
-
-    /// Returns the places of the boots that it has.
-    pub(crate) fn boots<E: Failure>(
-        &self,
-        medium: &dyn Readable<Error = E>,
-    ) -> Result<impl Iterator<Item = u64> + use<E>, E> {
-        let (first, most) = match self.head.kind {
-            RecordKind::Base => {
-                let mut count = [0; 8];
-                medium.read(self.place + BASE - 8, &mut count)?;
-                (BASE, u64::from_le_bytes(count))
-            }
-            RecordKind::Opening => (BASE - 16, 1),
-            RecordKind::Commit | RecordKind::Snapshot => (self.head.len, 0),
-        };
-        let count = most.min((self.head.len - first) / BOOT as u64) as usize;
-        Ok((self.place + first..).step_by(BOOT).take(count))
+    ) -> Result<Option<Opening>, Error<E>> {
+        if matches!(self.head.kind, RecordKind::Commit | RecordKind::Snapshot) {
+            return Ok(None);
+        }
+        let mut bytes = [0; BASE - HEAD];
+        read(medium, Part::Record, self.body().start, &mut bytes)?;
+        let [size, entries, len] =
+            [0, 1, 2].map(|word| u64::from_le_bytes(bytes.as_chunks().0[word]));
+        let start = self.place + BASE as u64;
+        let end = start + len.min(self.body().end.saturating_sub(start));
+        Ok(Some(Opening { size, entries, circumstances: start..end }))
     }
 }
 
-/// Reads a boot of the history.
-pub(crate) fn boot<E: Failure>(medium: &dyn Readable<Error = E>, at: u64) -> Result<Boot, E> {
-    let mut bytes = [0; BOOT];
-    medium.read(at, &mut bytes)?;
-    Ok(Boot::read(&bytes))
+/// The fields of a base or an opening.
+#[derive(Clone, Debug)]
+pub(crate) struct Opening {
+    /// Bytes of the store.
+    pub(crate) size: u64,
+    /// The number of entries in the snapshots that follow a base.
+    pub(crate) entries: u64,
+    /// The place of the opening's own bytes, which mean nothing here.
+    pub(crate) circumstances: Range<u64>,
 }
 
 /// An entry of a record.
@@ -129,8 +125,11 @@ impl Item {
     pub(crate) fn name<E: Failure>(
         &self,
         medium: &dyn Readable<Error = E>,
-    ) -> Result<Option<Name>, E> {
-        Name::read(medium, self.at + ENTRY as u64, self.entry.name)
+    ) -> Result<Option<Name>, Error<E>> {
+        let mut name = [0; NAME];
+        let name = &mut name[..self.entry.name];
+        read(medium, Part::Record, self.at + ENTRY as u64, name)?;
+        Ok(core::str::from_utf8(name).ok().map(Name::cut))
     }
 
     /// Returns the damage of an entry whose tag is right and whose fields are not.
@@ -153,7 +152,7 @@ pub(crate) fn next_item<E: Failure>(
         return Ok(None);
     }
     let mut bytes = [0; ENTRY];
-    medium.read(at, &mut bytes).map_err(Error::medium)?;
+    read(medium, Part::Record, at, &mut bytes)?;
     // An entry has a name.
     if bytes[1] == 0 {
         return Ok(None);
@@ -196,19 +195,22 @@ impl Log {
         Ok(is_current)
     }
 
-    /// Reads the head of a record at a position in a mirror, or `None` if none can be there.
-    fn head<E: Failure>(
+    /// Reads the line at a position in a mirror, or returns `None` if it cannot be read.
+    fn line<E: Failure>(
         &self,
         medium: &dyn Readable<Error = E>,
         mirror: usize,
         at: u64,
-    ) -> Result<Option<Head>, E> {
-        if at >= self.places.capacity {
-            return Ok(None);
-        }
-        let mut bytes = [0; HEAD];
-        medium.read(self.places.current[mirror] + at, &mut bytes)?;
-        Ok(Head::read(&bytes).filter(|head| head.len <= self.places.capacity - at))
+    ) -> Result<Option<[u8; LINE as usize]>, E> {
+        let mut line = [0; LINE as usize];
+        let read = medium.read(self.places.current[mirror] + at, &mut line);
+        Ok(if_readable(medium, read)?.map(|()| line))
+    }
+
+    /// Returns the head of a record that may begin with a line.
+    fn head(&self, at: u64, line: &[u8; LINE as usize]) -> Option<Head> {
+        let head = Head::read(line.first_chunk()?, self.places.salt)?;
+        (head.len <= self.places.capacity - at).then_some(head)
     }
 
     fn is_whole<E: Failure>(
@@ -220,10 +222,11 @@ impl Log {
     ) -> Result<bool, E> {
         let place = self.places.current[mirror] + at;
         let key = key(self.root.identity, self.places.salt, at);
-        Ok(tag_of(medium, key, place + 8..place + head.len)? == head.tag)
+        let tag = tag_of(medium, key, place + 8..place + head.len - CONFIRMATION);
+        Ok(if_readable(medium, tag)? == Some(head.tag))
     }
 
-    /// Returns the record at a position, if it is whole in a mirror and `fits`. A copy that cannot be read is not whole.
+    /// Returns the record at a position, if it is whole in a mirror and `fits`.
     fn record<E: Failure>(
         &self,
         medium: &dyn Readable<Error = E>,
@@ -232,32 +235,70 @@ impl Log {
         fits: &mut dyn FnMut(&Head) -> bool,
     ) -> Result<Option<Record>, E> {
         let mut found: Option<Record> = None;
-        let mut failed = Ok(());
         for mirror in [0, 1] {
             if found.is_some() && !compares {
                 break;
             }
-            let whole = self.head(medium, mirror, at).and_then(|head| match head {
-                Some(head) if fits(&head) && self.is_whole(medium, mirror, at, &head)? => {
-                    Ok(Some(head))
-                }
-                _ => Ok(None),
-            });
-            match (whole, &mut found) {
-                (Ok(Some(head)), None) => {
-                    let mut copies = [false; 2];
-                    copies[mirror] = true;
-                    let place = self.places.current[mirror] + at;
-                    found = Some(Record { head, at, place, copies });
-                }
-                (Ok(Some(head)), Some(found)) => found.copies[mirror] = head == found.head,
-                (Err(error), _) if mirror == 0 => failed = Err(error),
-                // Neither copy can be read.
-                (Err(error), None) if failed.is_err() => return Err(error),
-                (Ok(None) | Err(_), _) => {}
+            let line = self.line(medium, mirror, at)?;
+            let head = line.and_then(|line| self.head(at, &line)).filter(&mut *fits);
+            let Some(head) = head else { continue };
+            if !self.is_whole(medium, mirror, at, &head)? {
+                continue;
+            }
+            if let Some(found) = &mut found {
+                found.copies[mirror] = head == found.head;
+            } else {
+                let mut copies = [false; 2];
+                copies[mirror] = true;
+                let place = self.places.current[mirror] + at;
+                found = Some(Record { head, at, place, copies });
             }
         }
         Ok(found)
+    }
+
+    /// Returns true if a mirror has the word that confirms the record that ends at a position.
+    fn is_confirmed<E: Failure>(
+        &self,
+        medium: &dyn Readable<Error = E>,
+        end: u64,
+    ) -> Result<bool, E> {
+        let word = confirmation(self.root.identity, self.places.salt, end).to_le_bytes();
+        for mirror in self.places.current {
+            let mut found = [0; CONFIRMATION as usize];
+            let read = medium.read(mirror + end - CONFIRMATION, &mut found);
+            if if_readable(medium, read)?.is_some() && found == word {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Fails if this is a log that was left for a newer one, whose root must be lost.
+    pub(crate) fn refuse_left<E: Failure>(
+        &self,
+        medium: &dyn Readable<Error = E>,
+    ) -> Result<(), Error<E>> {
+        for mirror in [0, 1] {
+            let line = self.line(medium, mirror, 0).map_err(Error::medium)?;
+            let head = line.filter(|line| line[LEFT] == 0).and_then(|mut line| {
+                line[LEFT] = RecordKind::Base as u8;
+                Some((self.head(0, &line)?, line))
+            });
+            let Some((head, line)) = head else { continue };
+            let place = self.places.current[mirror];
+            let mut tag = Running::new(key(self.root.identity, self.places.salt, 0));
+            tag.append(&line[8..]);
+            let rest = place + LINE..place + head.len - CONFIRMATION;
+            let read = append(medium, rest, &mut tag);
+            if if_readable(medium, read).map_err(Error::medium)?.is_some()
+                && tag.finish() == head.tag
+            {
+                let offset = slots(self.root.generation + 1)[0];
+                return Err(Error::damaged(Part::NewerRoot, offset, root::BLOCK));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -274,6 +315,18 @@ impl Log {
         let offset = self.places.current[0] + lost.start;
         Damage { part: Part::Record, offset, len: lost.end - lost.start }
     }
+}
+
+/// Reads bytes of a part. Those that cannot be read are damaged, unless the medium has failed.
+pub(crate) fn read<E: Failure>(
+    medium: &dyn Readable<Error = E>,
+    part: Part,
+    at: u64,
+    into: &mut [u8],
+) -> Result<(), Error<E>> {
+    let read = medium.read(at, into);
+    let is_read = if_readable(medium, read).map_err(Error::medium)?;
+    is_read.ok_or_else(|| Error::damaged(part, at, into.len() as u64))
 }
 
 /// Returns the tag of a range of the medium.

@@ -3,9 +3,11 @@
 use super::{Gap, Log, Record};
 use crate::error::{Error, ErrorKind};
 use crate::format::LINE;
-use crate::format::record::{Head, RecordKind};
+use crate::format::record::{CONFIRMATION, Head, RecordKind, confirmation};
 use cachemaint::medium::Readable;
 use core::error::Error as Failure;
+use core::sync::atomic::Ordering::Acquire;
+use core::sync::atomic::fence;
 
 /// A scan over the records of a log.
 #[derive(Clone, Copy, Debug)]
@@ -14,7 +16,7 @@ pub(crate) struct Scan {
     /// The position of the next record.
     pub(crate) at: u64,
     /// The tag of the last record.
-    pub(crate) before: u64,
+    before: u64,
     /// The number of the last record.
     number: u64,
     compares: bool,
@@ -27,7 +29,7 @@ pub(crate) struct Scan {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Step {
     Record(Record),
-    /// Damaged bytes, before a whole record.
+    /// Damaged bytes that had a record.
     Lost(Gap),
 }
 
@@ -38,7 +40,7 @@ impl Scan {
         Self { log, at: 0, before: 0, number: 1, compares, is_beside_writers, budget }
     }
 
-    /// Returns the next record, or `None` at the end.
+    /// Returns the next record, or the damage in its place, or `None` at the end.
     pub(crate) fn next<E: Failure>(
         &mut self,
         medium: &dyn Readable<Error = E>,
@@ -47,26 +49,27 @@ impl Scan {
             return Ok(None);
         }
         if let Some(record) = self.next_record(medium)? {
-            self.pass(&record);
-            return Ok(Some(Step::Record(record)));
+            return Ok(Some(self.pass(record)));
         }
-        let Some(later) = self.later_record(medium)? else { return Ok(None) };
-        if self.is_beside_writers
-            && let Some(record) = self.next_record(medium)?
-        {
-            // It was being written.
-            self.pass(&record);
-            return Ok(Some(Step::Record(record)));
+        let Some((lost, later)) = self.later(medium)? else { return Ok(None) };
+        if self.is_beside_writers {
+            // What was seen behind was stored after this.
+            fence(Acquire);
+            if let Some(record) = self.next_record(medium)? {
+                return Ok(Some(self.pass(record)));
+            }
         }
-        let lost = Gap { start: self.at, end: later.at };
-        (self.at, self.before) = (later.at, later.head.before);
-        self.number = later.head.number;
+        self.at = lost.end;
+        if let Some(later) = later {
+            (self.before, self.number) = (later.before, later.number);
+        }
         Ok(Some(Step::Lost(lost)))
     }
 
-    const fn pass(&mut self, record: &Record) {
+    const fn pass(&mut self, record: Record) -> Step {
         (self.at, self.before) = (record.end(), record.head.tag);
         self.number = record.head.number;
+        Step::Record(record)
     }
 
     /// Returns the record at the position, if it follows the last one.
@@ -79,8 +82,7 @@ impl Scan {
             head.before == before
                 && head.number >= number
                 && (head.kind == RecordKind::Base) == (at == 0)
-        })?
-        .map_err(Error::medium)
+        })
     }
 
     /// Returns the record at a position if it `fits` and is whole, as long as there is a budget for that.
@@ -90,7 +92,7 @@ impl Scan {
         at: u64,
         compares: bool,
         fits: &dyn Fn(&Head) -> bool,
-    ) -> Result<Result<Option<Record>, E>, Error<E>> {
+    ) -> Result<Option<Record>, Error<E>> {
         let mut budget = self.budget;
         let found = self.log.record(medium, at, compares, &mut |head| {
             let fits = fits(head);
@@ -102,33 +104,72 @@ impl Scan {
             let rest = Gap { start: self.at, end: self.log.places.capacity };
             return Err(Error(ErrorKind::Damaged(self.log.lost(rest))));
         }
-        Ok(found)
+        found.map_err(Error::medium)
+    }
+
+    /// Returns true if a mirror has the word that confirms a record.
+    pub(crate) fn is_confirmed<E: Failure>(
+        &self,
+        medium: &dyn Readable<Error = E>,
+        record: &Record,
+    ) -> Result<bool, Error<E>> {
+        self.log.is_confirmed(medium, record.end()).map_err(Error::medium)
     }
 
     /// Returns true if the position has a record that was being written: its head is there and its tag does not match.
-    pub(crate) fn is_torn<E: Failure>(&self, medium: &dyn Readable<Error = E>) -> bool {
-        self.at < self.log.places.capacity
-            && [0, 1].into_iter().any(|mirror| {
-                let head = self.log.head(medium, mirror, self.at);
-                head.is_ok_and(|head| head.is_some_and(|head| head.before == self.before))
-            })
+    pub(crate) fn is_torn<E: Failure>(
+        &self,
+        medium: &dyn Readable<Error = E>,
+    ) -> Result<bool, Error<E>> {
+        if self.at == self.log.places.capacity {
+            return Ok(false);
+        }
+        let mut is_torn = false;
+        for mirror in [0, 1] {
+            let line = self.log.line(medium, mirror, self.at).map_err(Error::medium)?;
+            let head = line.and_then(|line| self.log.head(self.at, &line));
+            is_torn |= head.is_some_and(|head| head.before == self.before);
+        }
+        Ok(is_torn)
     }
 
-    /// Returns the first whole record behind the position.
-    fn later_record<E: Failure>(
+    /// Returns the damage at the position if a record was lost there, and the whole record behind it, if there is one.
+    ///
+    /// A record was lost if a whole one stands behind the position, or a word that confirms one; or if the position can be
+    /// read in neither mirror.
+    fn later<E: Failure>(
         &mut self,
         medium: &dyn Readable<Error = E>,
-    ) -> Result<Option<Record>, Error<E>> {
-        let (mut at, number) = (self.at + LINE, self.number);
-        while at < self.log.places.capacity {
-            let is_later = |head: &Head| head.number >= number && head.kind != RecordKind::Base;
-            // What cannot be read is no record.
-            let found = self.verified(medium, at, false, &is_later)?.unwrap_or(None);
-            if found.is_some() {
-                return Ok(found);
+    ) -> Result<Option<(Gap, Option<Head>)>, Error<E>> {
+        let (log, start) = (self.log, self.at);
+        let mut lost = None;
+        let mut at = start;
+        while at < log.places.capacity {
+            let end = at + LINE;
+            let mut unreadable = 0;
+            for mirror in [0, 1] {
+                let Some(line) = log.line(medium, mirror, at).map_err(Error::medium)? else {
+                    unreadable += 1;
+                    continue;
+                };
+                let word = line.last_chunk().map_or(0, |word| u64::from_le_bytes(*word));
+                if word != 0 && word == confirmation(log.identity(), log.places.salt, end) {
+                    lost = Some(Gap { start, end });
+                }
+                if at > start
+                    && log.head(at, &line).is_some()
+                    && let Some(record) = self.verified(medium, at, false, &|_| true)?
+                {
+                    return Ok(Some((Gap { start, end: at }, Some(record.head))));
+                }
             }
-            at += LINE;
+            if at == start && unreadable == 2 {
+                lost = Some(Gap { start, end });
+            }
+            at = end;
         }
-        Ok(None)
+        Ok(lost.map(|lost| (lost, None)))
     }
 }
+
+const _: () = assert!(CONFIRMATION == 8);

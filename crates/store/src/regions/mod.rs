@@ -10,7 +10,7 @@ mod file;
 use crate::append::Draft;
 use crate::attributes::Attributes;
 use crate::blob_writer::write_zeros;
-use crate::boots::Origin;
+use crate::boots::{History, Origin};
 use crate::error::{Error, ErrorKind};
 use crate::format::PAGE;
 use crate::format::entry::{EntryKind, Use};
@@ -182,8 +182,8 @@ impl<M: Medium> Transaction<'_, M> {
 impl<M: Medium> Store<M> {
     /// Returns a region of the last commit, to be used in place.
     ///
-    /// Two records note first that the region is [dirty](Info::is_dirty): two, so that damage to the last one does not take
-    /// the note away. They remove the seal of the store, and are as deep as the medium allows.
+    /// A record notes first that the region is [dirty](Info::is_dirty). It removes the seal of the store, and is as deep as the
+    /// medium allows.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`], [`ErrorKind::OtherContent`]; as [`begin`](Self::begin) and
@@ -239,7 +239,8 @@ impl<M: Medium> Store<M> {
 
     /// Returns the worst event since the commit of a number, at which a region was handed out or created.
     fn since(&self, commit: u64) -> Origin {
-        let boots = &self.table.boots;
+        let history = History::read(&self.table.circumstances);
+        let boots = history.boots();
         if commit >= self.opened {
             return Origin::SameProcess;
         }
@@ -257,11 +258,11 @@ impl<M: Medium> Store<M> {
     /// note. Not every process is permitted to flush the medium's own buffers: then the lines are written back all the same.
     fn note_use(&mut self, info: &Info) -> Result<(), Error<M::Error>> {
         self.unseal()?;
-        for _ in 0..2 {
-            let used = Use { commit: self.state.number + 1, is_dirty: true };
-            let live = self.table.live.get(info.name.as_bytes()).map(|live| live.used(used));
-            self.append_changes(Draft::commit(false), live.into_iter().collect())?;
-        }
+        let used = Use { commit: self.state.number + 1, is_dirty: true };
+        let live = self.table.live.get(info.name.as_bytes()).map(|live| live.used(used));
+        self.append_changes(Draft::commit(false), live.into_iter().collect())?;
+        // Damage to the record must not take the note away.
+        self.vouch()?;
         drop(self.deep_persist_log());
         Ok(())
     }
@@ -300,6 +301,7 @@ impl<M: Medium> Store<M> {
             self.medium.deep_persist(range).map_err(Error::medium)?;
         }
         self.append_changes(Draft::commit(true), clean)?;
+        self.vouch()?;
         self.in_use.clear();
         // Without this the next opening may find the record before, which is not sealed.
         self.deep_persist_log().map_err(Error::medium)?;

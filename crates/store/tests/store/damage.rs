@@ -3,9 +3,9 @@
 use crate::life::{later, options, why};
 use crate::plain::Plain;
 use crate::random::Random;
-use crate::seal::{self, entries, log, put, records, u64_at};
-use cachemaint::medium::{Bytes, Readable as _};
-use cachemaint_store::{ErrorKind, Part, Reader, Verify};
+use crate::seal::{self, entries, log, records, u64_at};
+use cachemaint::medium::{Bytes, Medium as _, Readable as _};
+use cachemaint_store::{ErrorKind, Part, Reader, ScanningReader, Store, Verify};
 use cachemaint_test_support::cases::cases;
 use cachemaint_test_support::looks::Looks;
 use std::collections::BTreeMap;
@@ -66,8 +66,12 @@ fn damage_of_one_copy_costs_nothing_and_is_mended() {
     let (image, blobs) = lived();
     let log = log(&image).unwrap();
     let end = positions(&image).last().unwrap().end;
+    let positions = positions(&image);
+    // A word that confirms a record is no part of it.
+    let is_word =
+        |at: usize| positions.iter().any(|record| (record.end - 8..record.end).contains(&at));
     for mirror in log.mirrors {
-        for at in (mirror..mirror + end).step_by(13) {
+        for at in (mirror..mirror + end).step_by(13).filter(|at| !is_word(at - mirror)) {
             let mut harmed = image.clone();
             harmed[at] ^= 0x41;
             assert!(found(&harmed) == blobs, "byte {at}");
@@ -93,12 +97,21 @@ fn damage_of_one_copy_costs_nothing_and_is_mended() {
     }
 }
 
-/// A record that stands before a whole one is damage; the last one alone looks like a crash, and the opening says so.
+/// Returns the image after a power cut that lost the word which confirms the last record.
+fn unconfirmed(mut image: Vec<u8>) -> Vec<u8> {
+    let (log, end) = (log(&image).unwrap(), positions(&image).last().unwrap().end);
+    for mirror in log.mirrors {
+        image[mirror + end - 8..][..8].fill(0);
+    }
+    image
+}
+
+/// The last one, too, if it was confirmed. Otherwise it looks like a crash, and the opening says so.
 #[test]
 fn damage_of_both_copies_is_reported_or_undoes_the_last_commit() {
     let (image, blobs) = lived();
     let (log, positions) = (log(&image).unwrap(), positions(&image));
-    let (last, before) = positions.split_last().unwrap();
+    let last = positions.last().unwrap();
     let harm = |record: &core::ops::Range<usize>| {
         let mut harmed = image.clone();
         for mirror in log.mirrors {
@@ -106,7 +119,7 @@ fn damage_of_both_copies_is_reported_or_undoes_the_last_commit() {
         }
         harmed
     };
-    for record in before {
+    for record in &positions {
         let harmed = harm(record);
         let bytes = Bytes(&harmed);
         let snapshot = Reader::open(bytes).unwrap();
@@ -141,14 +154,19 @@ fn damage_of_both_copies_is_reported_or_undoes_the_last_commit() {
         assert!(is_told, "{refused}");
     }
     let number = u64_at(&image, log.mirrors[0] + last.start + 16);
-    let (store, opened) = options().open(Plain::new(harm(last))).unwrap();
+    let torn = unconfirmed(image.clone());
+    let mut harmed = harm(last);
+    for mirror in log.mirrors {
+        let word = mirror + last.end - 8..mirror + last.end;
+        harmed[word.clone()].copy_from_slice(&torn[word]);
+    }
+    let (store, opened) = options().open(Plain::new(harmed)).unwrap();
     assert_eq!(opened.undone, Some(number));
     assert_eq!(store.commit_number(), number + 1, "a number is never used again");
 }
 
-/// The last commit counts only if its blob is whole: without a later record a crash may have torn it.
 #[test]
-fn damage_of_a_blob_costs_the_blob_or_undoes_the_last_commit() {
+fn damage_of_a_blob_costs_the_blob() {
     let (image, blobs) = lived();
     let reader = Reader::open(Bytes(&image)).unwrap();
     for name in blobs.keys() {
@@ -160,15 +178,12 @@ fn damage_of_a_blob_costs_the_blob_or_undoes_the_last_commit() {
         harmed[info.offset as usize + info.len as usize - 1] ^= 1;
         let bytes = Bytes(&harmed);
         let loaded = Reader::open(bytes).unwrap().load(name).map_err(ErrorKind::from);
-        let (_, opened) =
-            options().verify(Verify::Always).open(Plain::new(harmed.clone())).unwrap();
-        if opened.undone.is_some() {
-            assert!(info.commit == reader.commit_number());
-            continue;
-        }
         let Err(ErrorKind::Damaged(damage)) = loaded else { panic!("{loaded:?}") };
         let at = (info.len - 1) / 65_536 * 65_536;
         assert_eq!(damage.part, Part::Bytes { at });
+        let (_, opened) =
+            options().verify(Verify::Always).open(Plain::new(harmed.clone())).unwrap();
+        assert_eq!(opened.undone, None);
         let found = opened.verification.unwrap();
         assert_eq!((found.damaged.len(), &*found.damaged[0].0), (1, &**name));
     }
@@ -180,31 +195,170 @@ fn damage_of_a_blob_costs_the_blob_or_undoes_the_last_commit() {
     assert!(matches!(loaded, Err(ErrorKind::Damaged(found)) if found.part == Part::Tags));
 }
 
-#[test]
-fn a_commit_whose_blob_is_torn_is_undone() {
+fn put(store: &mut Store<Plain>, name: &str, bytes: &[u8]) -> u64 {
+    let mut transaction = store.begin().unwrap();
+    transaction.put(name, bytes).unwrap();
+    transaction.commit().unwrap()
+}
+
+/// A store whose last commit replaces two blobs and deletes one, with its number and the place of the first.
+fn replaced() -> (Plain, Store<Plain>, u64, usize) {
     let medium = Plain::zeros(64 << 10);
     let (mut store, _) = options().create_new(medium.clone()).unwrap();
-    let put = |store: &mut cachemaint_store::Store<Plain>, byte| {
-        let mut transaction = store.begin().unwrap();
-        transaction.put("a", &[byte; 1000]).unwrap();
-        transaction.commit().unwrap()
-    };
-    put(&mut store, 1);
-    let number = put(&mut store, 2);
-    let at = store.stat("a").unwrap().offset;
+    for name in ["a", "b", "c"] {
+        put(&mut store, name, &[1; 1000]);
+    }
+    let mut transaction = store.begin().unwrap();
+    transaction.put("a", &[2; 1000]).unwrap();
+    transaction.put("b", &[2; 10]).unwrap();
+    transaction.delete("c").unwrap();
+    let number = transaction.commit().unwrap();
+    let at = store.stat("a").unwrap().offset as usize;
+    (medium, store, number, at)
+}
+
+/// Everybody is told, and what the commit had replaced is verified, in the same boot too.
+#[test]
+fn a_commit_whose_blob_is_torn_is_undone() {
+    let (medium, store, number, at) = replaced();
     drop(store);
-    let mut image = medium.bytes();
-    image[at as usize + 999] ^= 1;
-    assert_eq!(Reader::open(Bytes(&image)).unwrap().load("a").unwrap(), [1; 1000]);
+    let mut image = unconfirmed(medium.bytes());
+    image[at + 999] ^= 1;
+    let reader = Reader::open(Bytes(&image)).unwrap();
+    assert_eq!((reader.undone(), reader.load("a").unwrap()), (Some(number), vec![1; 1000]));
+    assert_eq!(ScanningReader::open(Bytes(&image)).unwrap().undone(), Some(number));
+    let found = reader.verify(&mut |_| ()).unwrap();
+    assert!(found.undone == Some(number) && !found.is_whole());
     let medium = Plain::new(image);
     let (store, opened) = options().open(medium.clone()).unwrap();
     assert_eq!((opened.undone, store.load("a").unwrap()), (Some(number), vec![1; 1000]));
+    assert!(opened.verification.unwrap().is_whole());
     drop(store);
     // It does not come back, though its bytes do.
     let mut image = medium.bytes();
-    image[at as usize + 999] ^= 1;
+    image[at + 999] ^= 1;
     let (store, opened) = options().open(Plain::new(image)).unwrap();
     assert_eq!((opened.undone, store.load("a").unwrap()), (None, vec![1; 1000]));
+    assert!(opened.verification.is_none());
+}
+
+/// A transaction that was dropped has overwritten what the undone commit had replaced.
+#[test]
+fn after_an_undo_blobs_that_were_overwritten_are_reported() {
+    let (medium, mut store, number, at) = replaced();
+    let mut transaction = store.begin().unwrap();
+    transaction.put("x", &[7; 1000]).unwrap();
+    transaction.put("y", &[8; 1000]).unwrap();
+    transaction.put("z", &[9; 1000]).unwrap();
+    drop(transaction);
+    drop(store);
+    let mut image = unconfirmed(medium.bytes());
+    image[at] ^= 1;
+    let (store, opened) = options().open(Plain::new(image)).unwrap();
+    assert_eq!(opened.undone, Some(number));
+    let damaged: Vec<_> = opened.verification.unwrap().damaged.into_iter().map(|it| it.0).collect();
+    assert!(damaged.contains(&"a".into()), "{damaged:?}");
+    assert!(store.load("a").is_err());
+}
+
+/// While the writer lives, after it was killed, and after it has closed the store: by the word in either mirror.
+#[test]
+fn damage_of_the_last_commit_does_not_undo_it() {
+    let (medium, store, number, at) = replaced();
+    let living = medium.bytes();
+    store.close().unwrap();
+    let closed = medium.bytes();
+    let (log, end) = (log(&closed).unwrap(), positions(&closed).last().unwrap().end);
+    for mut image in [living, closed] {
+        image[at + 500] ^= 1;
+        for lost in log.mirrors {
+            let mut image = image.clone();
+            image[lost + end - 8] ^= 1;
+            let reader = Reader::open(Bytes(&image)).unwrap();
+            assert_eq!((reader.commit_number(), reader.undone()), (number, None));
+            assert_eq!(reader.load("b").unwrap(), [2; 10]);
+            assert!(reader.stat("c").unwrap().is_none());
+            let loaded = reader.load("a").map_err(ErrorKind::from);
+            assert!(matches!(loaded, Err(ErrorKind::Damaged(_))), "{loaded:?}");
+            let found = reader.verify(&mut |_| ()).unwrap();
+            assert_eq!((found.undone, &*found.damaged[0].0), (None, "a"));
+            let (store, opened) = options().verify(Verify::Always).open(Plain::new(image)).unwrap();
+            assert_eq!((opened.undone, store.load("b").unwrap()), (None, vec![2; 10]));
+            assert_eq!(opened.verification.unwrap().damaged.len(), 1);
+        }
+    }
+}
+
+/// The heads of both copies of the last record: nothing but the word says that there was one.
+#[test]
+fn a_confirmed_record_without_a_head_is_damage() {
+    let (medium, store, ..) = replaced();
+    drop(store);
+    let image = medium.bytes();
+    let (log, last) = (log(&image).unwrap(), positions(&image).pop().unwrap());
+    let mut harmed = image.clone();
+    for mirror in log.mirrors {
+        harmed[mirror + last.start..][..40].fill(0xa5);
+    }
+    let reader = Reader::open(Bytes(&harmed)).unwrap();
+    assert_eq!(reader.verify(&mut |_| ()).unwrap().records.len(), 1);
+    let loaded = reader.load("a").map_err(ErrorKind::from);
+    assert!(matches!(loaded, Err(ErrorKind::Damaged(found)) if found.part == Part::Record));
+    let refused = options().open(Plain::new(harmed)).unwrap_err();
+    assert!(matches!(why(&refused), ErrorKind::Damaged(_)), "{refused}");
+}
+
+/// All four slots are older, and whole: the writes of the newest root were lost.
+#[test]
+fn roots_that_are_older_than_the_log_are_noticed() {
+    let medium = Plain::zeros(64 << 10);
+    let (mut store, _) = options().create_new(medium.clone()).unwrap();
+    let mut before;
+    loop {
+        before = medium.bytes();
+        put(&mut store, "a", &before[..200]);
+        if medium.bytes()[..16_384] != before[..16_384] {
+            break;
+        }
+    }
+    put(&mut store, "a", b"acknowledged");
+    drop(store);
+    let mut image = medium.bytes();
+    image[..16_384].copy_from_slice(&before[..16_384]);
+    let is_told = |error: &ErrorKind<_>| matches!(error, ErrorKind::Damaged(found) if found.part == Part::NewerRoot);
+    let refused = Reader::open(Bytes(&image)).unwrap_err();
+    assert!(is_told(refused.error.kind()), "{refused}");
+    let refused = options().open(Plain::new(image)).unwrap_err();
+    assert!(is_told(why(&refused)), "{refused}");
+}
+
+/// Where the words for identities are always the same, as in some firmware, the roots were zeroed and the same things are
+/// done once more.
+#[test]
+fn a_store_that_is_created_again_has_nothing_of_the_one_before() {
+    let medium = Plain::zeros(64 << 10);
+    // Up to the third log, whose records are the same each time.
+    let live = |commits: u8| {
+        let (mut store, _) = options().create_new(medium.clone()).unwrap();
+        let mut blobs = Blobs::new();
+        for number in 0..commits {
+            let name = (number % 5).to_string();
+            put(&mut store, &name, &[number; 100]);
+            blobs.insert(name, vec![number; 100]);
+        }
+        drop(store);
+        let image = medium.bytes();
+        let number = Reader::open(Bytes(&image)).unwrap().commit_number();
+        assert!(number == 1 + u64::from(commits) && found(&image) == blobs, "{commits} commits");
+        let (_, opened) = options().open(medium.clone()).unwrap();
+        assert_eq!((opened.undone, opened.mended.len()), (None, 0));
+        for slot in [0, 4096, 8192, 12_288] {
+            medium.write(slot, &[0; 4096]);
+        }
+    };
+    for commits in [30, 12, 1, 0, 20, 8] {
+        live(commits);
+    }
 }
 
 /// Both copies of the newest root, after commits were made with it.
@@ -242,7 +396,7 @@ fn forge(random: &mut Random, image: &mut Vec<u8>) {
             1 => u64_at(image, at) ^ 1 << random.below(64),
             _ => u64_at(image, random.one_of(&places)),
         };
-        put(image, at, word);
+        seal::put(image, at, word);
     }
     if !random.once_in(4) {
         seal::seal(image);

@@ -275,7 +275,7 @@ fn a_store_that_grows_keeps_the_stamp_that_was_set() {
     let set = stamp(9);
     let (mut store, _) = Options::new().stamp(set).create_new(file).unwrap();
     store.grow(1 << 19).unwrap();
-    let mut grown = *store.reader().stamp();
+    let mut grown = store.reader().stamp();
     grown.placement = set.placement;
     assert_eq!(grown, set);
 }

@@ -3,7 +3,7 @@
 use crate::life::{later, options};
 use crate::plain::Plain;
 use cachemaint::medium::Bytes;
-use cachemaint_store::{Attributes, ErrorKind, FormatError, Reader};
+use cachemaint_store::{Attributes, ErrorKind, FormatError, Reader, ScanningReader};
 use twox_hash::XxHash3_64;
 
 /// The bytes of the store.
@@ -54,15 +54,19 @@ fn put_record(
     kind: u8,
     body: &[u8],
 ) -> u64 {
-    let len = (40 + body.len()).next_multiple_of(64);
+    let len = (40 + body.len() + 8).next_multiple_of(64);
     let mut record = words(&[0, before, number, 1_700_000_002, len as u64]);
     record[36] = kind;
     // Its blobs were durable before: of a base there are none.
     record[37] = if kind == 3 { 2 } else { 0 };
+    record[38..].copy_from_slice(&salt.to_le_bytes()[..2]);
     record.extend(body);
-    record.resize(len, 0);
+    record.resize(len - 8, 0);
     let tag = tag(key(salt, at as u64, 2), &record[8..]);
     record[..8].copy_from_slice(&tag.to_le_bytes());
+    // A commit was confirmed.
+    let word = if kind == 1 { key(salt, (at + len) as u64, 7) } else { 0 };
+    record.extend(words(&[word]));
     for mirror in [16_384, 20_480] {
         image[mirror + at..][..len].copy_from_slice(&record);
     }
@@ -71,8 +75,8 @@ fn put_record(
 
 fn put_root(image: &mut [u8], salt: u64) {
     for slot in [4096, 12_288] {
-        let mut root = b"cmpresrv".to_vec();
-        root.extend(4_u32.to_le_bytes());
+        let mut root = b"cm-store".to_vec();
+        root.extend(5_u32.to_le_bytes());
         root.extend(104_u32.to_le_bytes());
         root.extend([0; 8]);
         root.extend(IDENTITY);
@@ -87,10 +91,11 @@ fn put_root(image: &mut [u8], salt: u64) {
 /// A store with a value and a blob, after one commit.
 pub(crate) fn by_hand() -> Vec<u8> {
     let mut image = vec![0; SIZE];
-    let salt = key(1, 0x0123_4567_89ab_cdef, 6);
+    // Nothing stood there before.
+    let salt = tag(key(1, 0, 6), &words(&[0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210]));
     put_root(&mut image, salt);
-    // The size, no entries, one boot: of the first commit, opened once, by an unknown event.
-    let mut base = words(&[SIZE as u64, 0, 1, 1, 1]);
+    // The size, no entries, 144 bytes of one boot: of the first commit, opened once, by an unknown event.
+    let mut base = words(&[SIZE as u64, 0, 144, 1, 1]);
     base.extend(stamp());
     let first = put_record(&mut image, 0, salt, 0, 1, 3, &base);
 
@@ -127,7 +132,7 @@ fn a_store_has_the_documented_bytes() {
 fn the_documented_bytes_are_read() {
     let image = by_hand();
     let bytes = Bytes(&image);
-    let snapshot = Reader::open(bytes).unwrap();
+    let snapshot = ScanningReader::open(bytes).unwrap();
     assert_eq!((snapshot.commit_number(), snapshot.size()), (2, SIZE as u64));
     let mut found = [0; 3];
     let blob = snapshot.blob("ab").unwrap();
@@ -143,7 +148,7 @@ fn the_documented_bytes_are_read() {
 
 #[test]
 fn another_version_is_refused() {
-    for version in [3_u32, 5] {
+    for version in [4_u32, 6] {
         let mut image = by_hand();
         for slot in [4096, 12_288] {
             image[slot + 8..slot + 12].copy_from_slice(&version.to_le_bytes());

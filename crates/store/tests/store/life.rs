@@ -70,6 +70,8 @@ pub(crate) enum Note {
     Begun(usize),
     /// The number of transactions that have come about.
     Committed(usize),
+    /// The store was closed; the place of a blob of the last commit.
+    Closed(u64),
 }
 
 /// Blobs by name.
@@ -193,6 +195,7 @@ pub(crate) fn expected(notes: &[Note]) -> Option<(usize, usize)> {
         Note::Created => Some((0, 0)),
         Note::Begun(number) => expected.map(|(least, _)| (least, number)),
         Note::Committed(number) => Some((number, number)),
+        Note::Closed(_) => expected,
     })
 }
 

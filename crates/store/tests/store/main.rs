@@ -14,6 +14,8 @@ mod failed_medium;
 mod files;
 #[cfg(not(miri))]
 mod format;
+#[cfg(not(miri))]
+mod given_back;
 #[cfg(all(feature = "serde", not(miri)))]
 mod json;
 #[cfg(not(miri))]

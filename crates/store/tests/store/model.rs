@@ -4,7 +4,9 @@ use crate::life::{bytes, options, why};
 use crate::plain::Plain;
 use crate::random::Random;
 use cachemaint::medium::{Bytes, Granularity, Medium, Readable, WriterLock};
-use cachemaint_store::{Attributes, Error, ErrorKind, FormatError, Reader, Store, Verify};
+use cachemaint_store::{
+    Attributes, Error, ErrorKind, FormatError, Reader, ScanningReader, Store, Verify,
+};
 use cachemaint_test_support::cases::cases;
 use cachemaint_test_support::counting::Counting;
 use cachemaint_test_support::erased::erased;
@@ -92,10 +94,12 @@ fn found(store: &Store<Plain>) -> Blobs {
 /// Another reader, which has only the bytes, finds the same.
 fn read_elsewhere(image: &[u8]) -> Blobs {
     let reader = Reader::open(Bytes(image)).unwrap();
-    let read = |(info, listed): (cachemaint_store::Info, Box<[u8]>)| {
+    let scanning = ScanningReader::open(Bytes(image)).unwrap();
+    let read = |(info, listed): (cachemaint_store::Info, &[u8])| {
         let mut metadata = vec![0; info.metadata];
-        reader.metadata(&info, &mut metadata).unwrap();
+        scanning.metadata(&info, &mut metadata).unwrap();
         assert_eq!(*metadata, *listed);
+        assert_eq!(scanning.stat(&info.name).unwrap(), Some(info));
         (info.name.to_string(), (reader.load(&info.name).unwrap(), metadata))
     };
     reader.entries().map(|entry| read(entry.unwrap())).collect()
@@ -265,6 +269,7 @@ fn a_reader_has_the_bytes_of_its_blob_or_learns_that_they_are_replaced() {
     put(&mut store, "value", 3);
     put(&mut store, "blob", 4);
     let reader = store.reader();
+    let scanning = ScanningReader::open(medium).unwrap();
     let (value, blob) = (reader.blob("value").unwrap(), reader.blob("blob").unwrap());
     put(&mut store, "other", 10);
     assert_eq!(reader.load("value").unwrap(), bytes(3));
@@ -278,8 +283,9 @@ fn a_reader_has_the_bytes_of_its_blob_or_learns_that_they_are_replaced() {
     // The log was compacted.
     assert!([Ok(bytes(3)), Err(ErrorKind::Replaced)].contains(&read(&value)));
     assert_eq!(read(&blob), Ok(bytes(4)));
-    let stale = reader.stat("value").map_err(ErrorKind::from);
+    let stale = scanning.stat("value").map_err(ErrorKind::from);
     assert_eq!(stale, Err(ErrorKind::Replaced));
+    assert_eq!(reader.load("value").unwrap(), bytes(3), "it has the table of its commit");
     let mut now = reader.clone();
     now.refresh().unwrap();
     assert!(reader.commit_number() < now.commit_number());

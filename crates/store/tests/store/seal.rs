@@ -17,7 +17,7 @@ pub(crate) struct Log {
 /// Puts the tags of roots and of all records of the newest log, in both mirrors, and of the values in them.
 pub(crate) fn seal(image: &mut [u8]) {
     for at in SLOTS {
-        if image[at..].starts_with(b"cmpresrv") {
+        if image[at..].starts_with(b"cm-store") {
             seal_root(image, at);
         }
     }
@@ -28,7 +28,8 @@ pub(crate) fn seal(image: &mut [u8]) {
             values(image, &log, record.clone());
             put(image, record.start + 8, before);
             let key = key(log.identity, log.salt, (record.start - mirror) as u64, 2);
-            before = xxh3(key, &image[record.start + 8..record.end]);
+            image[record.start + 38..][..2].copy_from_slice(&log.salt.to_le_bytes()[..2]);
+            before = xxh3(key, &image[record.start + 8..record.end - 8]);
             put(image, record.start, before);
         }
     }
@@ -45,7 +46,7 @@ pub(crate) fn seal_root(image: &mut [u8], at: usize) {
 
 /// Returns the log of the newest root, if it lies in the image.
 pub(crate) fn log(image: &[u8]) -> Option<Log> {
-    let roots = SLOTS.into_iter().filter(|at| image[*at..].starts_with(b"cmpresrv"));
+    let roots = SLOTS.into_iter().filter(|at| image[*at..].starts_with(b"cm-store"));
     let root = roots.max_by_key(|at| u64_at(image, at + 40))?;
     let word = |at| u64_at(image, root + 48 + at);
     let (capacity, mirrors) = (word(8) as usize, [word(16) as usize, word(24) as usize]);
@@ -78,7 +79,7 @@ pub(crate) fn entries(image: &[u8], record: &core::ops::Range<usize>) -> Vec<usi
     if !matches!(image[record.start + 36], 1 | 4) {
         return entries;
     }
-    while at.saturating_add(56) <= record.end && image[at + 1] > 0 {
+    while at.saturating_add(56) <= record.end - 8 && image[at + 1] > 0 {
         entries.push(at);
         let rest = if image[at] == 2 { u64_at(image, at + 16) as usize } else { 0 };
         let name_and_metadata =

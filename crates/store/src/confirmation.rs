@@ -1,0 +1,65 @@
+//! The word that confirms the last record of the log, once that is durable.
+
+use crate::blob_writer::is_by_pages;
+use crate::error::Error;
+use crate::format::Places;
+use crate::format::record::{CONFIRMATION, confirmation};
+use crate::store::Store;
+use cachemaint::medium::Medium;
+use core::sync::atomic::Ordering::Relaxed;
+
+impl<M: Medium> Store<M> {
+    /// Ends the use of the store, and makes durable that its last commit was acknowledged: later damage to it is reported, and
+    /// never taken for a crash. Dropping the store does the same, but cannot report a failure. [Regions](crate::Region) can
+    /// outlive the store.
+    ///
+    /// # Errors
+    /// If the medium fails. Each commit that was acknowledged is durable all the same.
+    ///
+    /// # Cost
+    /// The write-back of two lines, and a fence.
+    pub fn close(mut self) -> Result<(), Error<M::Error>> {
+        self.vouch()
+    }
+
+    /// Stores the word that confirms the last record, without a write-back: whoever finds it knows that the record and its
+    /// blobs were durable. By pages in one mirror only, since a drive may lose the blocks that it writes.
+    pub(crate) fn confirm(&mut self) {
+        let mirrors = if is_by_pages(&*self.medium) { 1 } else { 2 };
+        for (at, word) in self.confirmations().into_iter().take(mirrors) {
+            self.medium.store(at, word, Relaxed);
+        }
+        self.is_vouched = false;
+    }
+
+    /// Returns the places of the words that confirm the last record, and the word.
+    fn confirmations(&self) -> [(u64, u64); 2] {
+        let Places { current, salt, .. } = self.log.places;
+        let word = confirmation(self.log.identity(), salt, self.state.end);
+        current.map(|mirror| (mirror + self.state.end - CONFIRMATION, word))
+    }
+
+    /// Makes the words durable that confirm the last record, unless something vouches for that already.
+    pub(crate) fn vouch(&mut self) -> Result<(), Error<M::Error>> {
+        self.check_is_usable()?;
+        if self.is_vouched {
+            return Ok(());
+        }
+        self.has_failed = true;
+        for (at, word) in self.confirmations() {
+            self.medium.store(at, word, Relaxed);
+            self.medium.issue_writeback(at..at + CONFIRMATION).map_err(Error::medium)?;
+        }
+        self.medium.fence().map_err(Error::medium)?;
+        self.medium.check().map_err(Error::medium)?;
+        (self.has_failed, self.is_vouched) = (false, true);
+        Ok(())
+    }
+}
+
+/// As [`Store::close`], without a report.
+impl<M: Medium> Drop for Store<M> {
+    fn drop(&mut self) {
+        drop(self.vouch());
+    }
+}

@@ -1,0 +1,115 @@
+//! The log of a new store.
+
+use crate::append::{compaction, first_capacity};
+use crate::commit::State;
+use crate::error::{Error, Part};
+use crate::format::{FORMAT, LINE, PAGE, Places, Root, data, is_unit, needed, new_salt};
+use crate::log::Log;
+use crate::space;
+use crate::store::{Store, Writer};
+use crate::table::{Names, Table};
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use cachemaint::medium::{Medium, Readable};
+use cachemaint_format::error::FormatError;
+use cachemaint_format::identity::Identity;
+use cachemaint_format::root;
+use core::sync::atomic::Ordering::Relaxed;
+
+/// The measures of a new store, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Measures {
+    unit: u64,
+    pub(crate) size: u64,
+    /// Of a mirror of the log.
+    capacity: u64,
+}
+
+impl Measures {
+    /// Returns those of a store that fills a medium.
+    pub(crate) fn of<M: Medium>(medium: &M, unit: Option<u64>) -> Result<Self, Error<M::Error>> {
+        let at_once = medium.granularity().bytes() as u64;
+        let unit = unit.unwrap_or(LINE.max(at_once.next_power_of_two()));
+        if !is_unit(unit) {
+            return Err(Error::invalid("a unit has a power of two from 64 to 2^30 bytes", unit));
+        }
+        let size = Readable::len(medium) / unit * unit;
+        let capacity = first_capacity(size, unit);
+        let needed = data(unit.max(PAGE)) + 4 * capacity;
+        if size < needed {
+            let size = Readable::len(medium);
+            return Err(Error::format(FormatError::TooSmall { size, needed }));
+        }
+        Ok(Self { unit, size, capacity })
+    }
+}
+
+/// Creates a store with these circumstances in a medium without one, durable at return.
+pub(crate) fn create<M: Medium>(
+    medium: &Arc<M>,
+    writer: Writer,
+    measures: Measures,
+    entropy: [u64; 2],
+    seconds: u64,
+    circumstances: Vec<u8>,
+) -> Result<Store<M>, Error<M::Error>> {
+    let Measures { unit, size, capacity } = measures;
+    root::refuse_existing(&**medium, FORMAT).map_err(Error::format)?;
+    let identity = Identity::from_entropy(entropy);
+    let begin = data(unit.max(PAGE));
+    let [current, other] =
+        [0, 2].map(|area| [0, 1].map(|mirror| begin + (area + mirror) * capacity));
+    // Where the entropy is always the same, a store that stood here had another first record.
+    let salt = new_salt(identity, 1, medium.load(current[0], Relaxed), entropy);
+    let places = Places { unit, capacity, current, other, salt };
+    let root = Root { identity, generation: 1, own: places.bytes() };
+    let log = Log { root, places };
+    let mut table = Table::default();
+    table.circumstances = circumstances;
+    let mut state = State { number: 1, seconds, size, ..State::default() };
+    let (bytes, tag) = compaction(&log, &state, &mut table);
+    for at in current {
+        medium.write(at, &bytes);
+        medium.issue_writeback(at..at + bytes.len() as u64).map_err(Error::medium)?;
+    }
+    // Its first fence completes these write-backs, before the root can be found.
+    root.create(&**medium, FORMAT).map_err(Error::medium)?;
+    (state.end, state.tag) = (bytes.len() as u64, tag);
+    Store::new(Arc::clone(medium), writer, log, state, table, entropy)
+}
+
+impl<M: Medium> Store<M> {
+    /// Returns a store in a medium. All its bytes must be there, and none in use twice.
+    pub(crate) fn new(
+        medium: Arc<M>,
+        writer: Writer,
+        log: Log,
+        state: State,
+        table: Table,
+        entropy: [u64; 2],
+    ) -> Result<Self, Error<M::Error>> {
+        if needed(table.bytes) > log.places.capacity {
+            let (offset, len) = (log.places.current[0], log.places.capacity);
+            return Err(Error::damaged(Part::Table, offset, len));
+        }
+        let space = space::of_log(&log, &table, state.size)?;
+        let opened = state.number;
+        Ok(Self {
+            medium,
+            writer,
+            log,
+            state,
+            table,
+            space,
+            in_use: BTreeMap::new(),
+            opened,
+            clock: None,
+            entropy,
+            is_vouched: true,
+            has_failed: false,
+            buffer: Vec::new(),
+            spare: Names::default(),
+        })
+    }
+}

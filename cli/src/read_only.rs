@@ -16,6 +16,7 @@ pub(crate) struct ReadOnly {
     opened: Opened,
     #[cfg(target_os = "linux")]
     calls: PreadFile,
+    skips_bad_blocks: bool,
     /// The error of the first bad block that was met.
     bad_block: OnceLock<Error>,
 }
@@ -58,8 +59,16 @@ impl ReadOnly {
             #[cfg(target_os = "linux")]
             calls: PreadFile::of(opened.borrow())?,
             opened,
+            skips_bad_blocks: false,
             bad_block: OnceLock::new(),
         })
+    }
+
+    /// Has bytes that the medium has lost read as zeros, for readers that prove each item by its tag and look for the next
+    /// one. They ask for [`bad_block`](Self::bad_block) at the end.
+    pub(crate) const fn skip_bad_blocks(mut self) -> Self {
+        self.skips_bad_blocks = true;
+        self
     }
 
     pub(crate) fn view(&self) -> &DaxView {
@@ -78,6 +87,10 @@ impl ReadOnly {
             && matches!(error.kind(), ErrorKind::Poisoned { .. })
         {
             self.bad_block.get_or_init(|| error.clone());
+            if self.skips_bad_blocks {
+                into.fill(0);
+                return Ok(());
+            }
         }
         read
     }

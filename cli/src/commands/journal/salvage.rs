@@ -37,7 +37,7 @@ const MOST_REPORTED: u64 = 1000;
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { file: path, into, form } = arguments;
-    let file = ReadOnly::open(path)?;
+    let file = ReadOnly::open(path)?.skip_bad_blocks();
     let reader = reader(path, &file)?;
     let mut salvage = reader.salvage().map_err(|error| named(path, error))?;
     let mut new = into.as_deref().map(|into| New::create(into, &file, &reader)).transpose()?;

@@ -3,9 +3,9 @@
 use super::payload::hex;
 use super::{heading, row, text, verdict, with_last_commit, write_place, yes_or_no};
 use crate::read_only::ReadOnly;
-use cachemaint::dax::{self, Guarantee};
+use cachemaint::dax::Guarantee;
 use cachemaint::survival::Backing;
-use cachemaint_store::{Boot, Error, Origin, Reader, Verdict};
+use cachemaint_store::{Boot, Origin, Reader, Verdict};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::io::Write;
@@ -58,7 +58,7 @@ struct Shown<'a> {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let path = &arguments.file;
     let file = ReadOnly::open(path)?;
-    let found = with_last_commit(path, &file, look)?;
+    let found = with_last_commit(path, &file, |reader| Ok(look(reader)))?;
     let Found { identity, is_sealed, boots, since } = &found;
     let document = Document {
         schema: text::SCHEMA,
@@ -85,11 +85,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn look(reader: &Reader<&ReadOnly>) -> Result<Found, Error<dax::Error>> {
-    let boots = reader.history()?;
+fn look(reader: &Reader<&ReadOnly>) -> Found {
+    let boots = reader.history();
     let since = reader.stamp().verdict(reader.medium().view());
     let (identity, is_sealed) = (reader.identity().to_string(), reader.is_sealed());
-    Ok(Found { identity, is_sealed, boots, since })
+    Found { identity, is_sealed, boots, since }
 }
 
 impl<'a> Shown<'a> {

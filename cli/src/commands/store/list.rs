@@ -91,7 +91,10 @@ fn look(reader: &Reader<&ReadOnly>) -> Result<Listing, Error<dax::Error>> {
         commit: reader.commit_number(),
         is_sealed: reader.is_sealed(),
         capacity: reader.capacity().ok(),
-        blobs: reader.entries().collect::<Result<_, _>>()?,
+        blobs: reader
+            .entries()
+            .map(|entry| entry.map(|(info, metadata)| (info, metadata.into())))
+            .collect::<Result<_, _>>()?,
     })
 }
 

@@ -98,7 +98,8 @@ fn tell_opened(path: &Path, opened: &Opened) {
     }
     if let Some(number) = opened.undone {
         tell(&format!(
-            "commit {number} did not verify: a crash has cut it off, or damage took it away; nothing of it is left"
+            "commit {number} is undone: a crash has cut it off, or a power cut came right after it and its bytes were \
+             damaged; nothing of it is left"
         ));
     }
     for (name, damage) in opened.verification.iter().flat_map(|found| &found.damaged) {

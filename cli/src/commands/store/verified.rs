@@ -76,6 +76,10 @@ impl Verified {
         for damage in self.found.records.iter().chain(&self.found.copies) {
             row(out, "damage", format!("{damage}; {}", advice(damage.part)))?;
         }
+        if let Some(number) = self.found.undone {
+            let what = "it is not whole, and nothing vouches for it; the next writer undoes it";
+            row(out, "undone", format!("commit {number}: {what}"))?;
+        }
         if !self.is_damaged() {
             row(out, "damage", "none")?;
         }
@@ -89,7 +93,6 @@ const fn advice(part: Part) -> &'static str {
         Part::Bytes { .. } | Part::Tags => "save it anew",
         Part::Region { .. } => "bring the file back from a copy",
         Part::Record => "names that it has changed are not known: bring the file back from a copy",
-        Part::NewerRoot => "later commits are lost: bring the file back from a copy",
         _ => "it is mended when something is saved",
     }
 }

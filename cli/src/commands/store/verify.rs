@@ -10,8 +10,8 @@ use std::process::ExitCode;
 
 /// Read everything, and show all damage
 ///
-/// The file is opened for reading only. The exit code is 1 if anything is damaged, and 3 if no root
-/// is whole. Beside a writer, one copy of the last record can be under way: verify again.
+/// The file is opened for reading only. The exit code is 1 if anything is damaged, or the last commit is not whole and will
+/// be undone, and 3 if no root is whole. Beside a writer, the last commit can be under way: verify again.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the store

@@ -168,7 +168,9 @@
 //! - By pages a crash of the machine can lose a header and keep events after it, which are lost then.
 //! - Damage to the last events of an opening in a shard looks like their end. Damage to the header of the oldest or the newest
 //!   sub-buffer looks as if the next one was being begun there ([`Torn`](SkippedKind::Torn)). From the second lap on, a newest
-//!   sub-buffer whose slot has that of the lap before again is not missed.
+//!   sub-buffer whose slot has that of the lap before again is not missed; in the first lap, one whose header begins with zeros.
+//! - A block that the medium has lost costs the events in it, or those of a header in it. It is reported wherever it stands.
+//! - A wall clock that is set begins a new sub-buffer in each shard that records, at most once a second.
 //!
 //! [`DaxFile`]: cachemaint::dax::DaxFile
 //! [`Medium`]: cachemaint::medium::Medium

@@ -346,6 +346,7 @@ impl DaxFile {
         let plan = self.plan(len)?;
         let size = self.size_of_file()?;
         let new = size..size.max(self.view.offset + len);
+        let plan = Plan { shed: new.clone(), ..plan };
         let DaxView { path, file, guarantee, .. } = &self.view;
         if !new.is_empty() {
             self.require_no_sharers()?;
@@ -430,7 +431,7 @@ impl DaxFile {
         file::check_new_len(path, end)?;
         let part = (end, guarantee.alignment, false);
         let len = file::mapped_len(path, part, offset, Some(len))?;
-        Ok(Plan { offset, len, access: Access::ReadAndWrite, writeback, populate })
+        Ok(Plan { offset, len, access: Access::ReadAndWrite, writeback, populate, shed: 0..0 })
     }
 
     /// Returns the length of the file, which is at least that of its mapping.

@@ -12,6 +12,7 @@ use super::Writeback;
 #[cfg(target_os = "linux")]
 use super::faults::Registered;
 use super::latch::{Failure, Latch};
+use super::read_order::{PIECE, ReadOrder};
 use super::rounds::Rounds;
 use super::system::files;
 use crate::medium::words::{self, AtomicU64, WORD};
@@ -31,6 +32,14 @@ pub(super) trait Pages: Debug + Send + Sync {
     /// Has the pages that a range of the mapping touches written back, and waits. The range is in the mapping and not
     /// empty.
     fn writeback(&self, range: Range<usize>) -> io::Result<()>;
+
+    /// Returns true if bytes are read from the medium in time only if they are [asked for](Self::read_ahead).
+    fn must_be_asked_for(&self) -> bool {
+        false
+    }
+
+    /// Asks for bytes that will be read soon. The range is in the mapping.
+    fn read_ahead(&self, _range: Range<usize>) {}
 
     /// Has the medium's own buffers flushed. `None` where [`writeback`](Self::writeback) flushes them.
     fn flush_medium(&self) -> Option<Result<(), Unflushed>> {
@@ -66,6 +75,8 @@ pub(super) struct Mapping {
     /// the registry has its address.
     latch: Box<Latch>,
     rounds: Box<Rounds>,
+    /// The order of reads, if the pages are not read ahead without it.
+    order: Option<Box<ReadOrder>>,
 }
 
 // SAFETY: the address is that of memory which belongs to the value, whichever thread has it.
@@ -87,6 +98,7 @@ impl Mapping {
             len,
             #[cfg(target_os = "linux")]
             registered: None,
+            order: pages.must_be_asked_for().then(Box::default),
             pages: Box::new(pages),
             latch: Box::default(),
             rounds: Box::default(),
@@ -171,7 +183,21 @@ impl Mapping {
     #[track_caller]
     pub(super) fn read(&self, at: u64, into: &mut [u8]) {
         let at = self.checked(at, into.len() as u64).start;
-        words::copy_out(|place, count| self.words(place, count), at, into);
+        match &self.order {
+            None => words::copy_out(|place, count| self.words(place, count), at, into),
+            Some(order) => self.read_in_pieces(order, at, into),
+        }
+    }
+
+    /// Asks for bytes ahead, so that a piece is read from the medium while the one before is copied.
+    fn read_in_pieces(&self, order: &ReadOrder, mut at: usize, into: &mut [u8]) {
+        for piece in into.chunks_mut(PIECE) {
+            order.note(&(at..at + piece.len()), |ahead| {
+                self.pages.read_ahead(ahead.start.min(self.len)..ahead.end.min(self.len));
+            });
+            words::copy_out(|place, count| self.words(place, count), at, piece);
+            at += piece.len();
+        }
     }
 
     /// Copies bytes into the mapping, by ordinary stores in ascending order.

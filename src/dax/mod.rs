@@ -92,15 +92,15 @@
 //! # Kernels
 //! Linux 5.10 is the oldest kernel on which files, journals, stores and recordings are tested, by lines and by pages. Older
 //! ones are not run. Lines need `MAP_SYNC`, of Linux 4.15, and errors name a kernel that lacks it. Newer calls are used where
-//! they exist: [`Options::populate`] needs Linux 5.14, and pages stay small after other programs' reads from 6.5 on.
+//! they exist: [`Options::populate`] needs Linux 5.14.
 //!
 //! # Pages of the page cache, on Linux
-//! A write-back of few bytes writes few blocks: pages are kept small under a mapping for writing, where the page cache of
-//! ext4 (from Linux 6.16) and xfs would have folios of up to 2 MiB. So the file's pages are read one by one, but for the first
-//! 64 MiB, which are read ahead. After another program has read the file in order, the first write-back in each 2 MiB can
-//! write a whole folio, and each one while a program has mapped that folio. A view of up to 64 MiB keeps the pages small that
-//! it reads from the medium; a longer one does not. A `Persister` leaves the pages of the program's mapping as they are. btrfs
-//! has no large folios there (measured on Linux 6.18), and writes its metadata with each sync.
+//! A write-back of 64 bytes writes a block or two in a file that this crate made or grew, also where the page cache of ext4
+//! (from Linux 6.16) and xfs holds folios of up to 2 MiB, of which a store dirties each as a whole. There the pages of a
+//! mapping come with the first access, one by one, and [reads](DaxView::read) in order ask for what is ahead. Large folios that
+//! other programs have made, by a copy or by reading the file, stay until the cache drops them. Until then each write-back
+//! writes a whole one: [`Options::shed_cached_pages`] drops them when the file is opened. A `Persister` leaves the pages of the
+//! program's mapping as they are. btrfs writes its metadata with each sync.
 //!
 //! # Other systems than Linux
 //! The same types, and the granularity is always a page: the pages go to the file (`msync`, `FlushViewOfFile`), and the file
@@ -137,6 +137,7 @@ mod persister;
 mod placement;
 #[cfg(target_os = "linux")]
 mod pread;
+mod read_order;
 mod rounds;
 mod system;
 mod view;

@@ -41,13 +41,22 @@ pub struct Options {
     populate: bool,
     lock: Option<Lock>,
     cache: Option<Cache>,
+    sheds: bool,
 }
 
 impl Options {
     /// Returns the default options.
     #[must_use]
     pub const fn new() -> Self {
-        Self { offset: 0, len: None, takes_pages: false, populate: false, lock: None, cache: None }
+        Self {
+            offset: 0,
+            len: None,
+            takes_pages: false,
+            populate: false,
+            lock: None,
+            cache: None,
+            sheds: false,
+        }
     }
 
     /// Maps from this offset on, in bytes; it must be a multiple of the page size, or of a larger
@@ -85,6 +94,18 @@ impl Options {
     #[must_use]
     pub const fn populate(mut self) -> Self {
         self.populate = true;
+        self
+    }
+
+    /// Has the file's clean pages leave the page cache when it is mapped, under Linux where the cache has
+    /// [large folios](super#pages-of-the-page-cache-on-linux): for a file that another program has written or read.
+    ///
+    /// # Cost
+    /// One system call. The pages are read from the medium again.
+    #[doc(alias("POSIX_FADV_DONTNEED"))]
+    #[must_use]
+    pub const fn shed_cached_pages(mut self) -> Self {
+        self.sheds = true;
         self
     }
 

@@ -57,6 +57,7 @@ impl Options {
         let (guarantee, writeback) = self.choose(path, &facts)?;
         file::fill(path, file, len, writeback)?;
         let plan = self.plan(Access::ReadAndWrite, mapped_len, writeback);
+        let plan = Plan { shed: 0..len, ..plan };
         Ok(Mapped { mapping: system::map(path, file, &plan, &guarantee)?, writeback, guarantee })
     }
 
@@ -135,7 +136,8 @@ impl Options {
 
     fn plan(&self, access: Access, len: usize, writeback: Writeback) -> Plan {
         let Self { offset, populate, .. } = *self;
-        Plan { offset, len, access, writeback, populate }
+        let shed = if self.sheds { offset..offset.saturating_add(len as u64) } else { 0..0 };
+        Plan { offset, len, access, writeback, populate, shed }
     }
 
     fn view_of(&self, path: &Path, file: OpenFile, mapped: Mapped) -> DaxView {

@@ -26,6 +26,7 @@ pub(super) use other::{
 };
 
 use super::Writeback;
+use core::ops::Range;
 
 /// The accesses for which a file is opened and mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +38,7 @@ pub(super) enum Access {
 }
 
 /// The bytes of a file that are mapped, and the method.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 #[cfg_attr(
     not(target_os = "linux"),
     expect(dead_code, reason = "other systems persist any parts of a file in one way")
@@ -51,6 +52,8 @@ pub(super) struct Plan {
     pub(super) writeback: Writeback,
     /// True if every page is made accessible at once.
     pub(super) populate: bool,
+    /// The part of the file whose clean pages leave the page cache, where that has large folios.
+    pub(super) shed: Range<u64>,
 }
 
 /// The place of a mapping in memory and in its file, in bytes.

@@ -16,7 +16,6 @@ use crate::system::calls::uninterrupted;
 use core::ffi::c_void;
 use core::ops::Range;
 use core::ptr::{NonNull, null_mut};
-use folios::Folios;
 use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, MsyncFlags, ProtFlags};
 use std::io;
@@ -50,8 +49,8 @@ struct Mapped {
     /// True if no store may move the time of modification: in RAM of the kernel (`mm/shmem.c` has no `page_mkwrite`), which
     /// can be below overlayfs unseen.
     keeps_time: bool,
-    /// `None` if the file is not in the page cache, or for reading only.
-    folios: Option<Folios>,
+    /// The mapping's place in the file, if it has no readahead of its own.
+    reads_ahead_from: Option<u64>,
     /// The process that mapped it. A forked child does not inherit the pages, unless `MADV_DONTFORK` is refused.
     owner: Process,
 }
@@ -80,16 +79,13 @@ pub(super) fn new(
         file,
         access: plan.access,
         keeps_time: guarantee.backing == Backing::Ram || guarantee.file_system == "overlay",
-        folios: None,
+        reads_ahead_from: None,
         owner: Process::this(),
     };
     advise(base.as_ptr().cast(), len, Advice::LinuxDontFork);
-    if Kind::of(plan.writeback) == Kind::Shared && folios::is_cached(fd) {
-        let place = (plan.offset, len);
-        match plan.access {
-            Access::ReadAndWrite => mapped.folios = Some(Folios::keep_small(fd, base, place)),
-            Access::Read => folios::read_small_in_view(fd, base, place),
-        }
+    if Kind::of(plan.writeback) == Kind::Shared && folios::are_large(&guarantee.file_system) {
+        folios::keep_small(fd, (base, len), &plan.shed);
+        mapped.reads_ahead_from = Some(plan.offset);
     }
     // SAFETY: (1) it was mapped so just now, by whole pages, and is unmapped when `mapped` is dropped; (2) mappings
     // begin at a page; (3) no other code knows of it.
@@ -162,16 +158,23 @@ impl Pages for Mapped {
             return uninterrupted(|| rustix::fs::fdatasync(&self.file)).map_err(io::Error::from);
         }
         let (file, start) = (self.file.as_fd(), self.base.as_ptr().wrapping_add(range.start));
-        let seen = self.folios.as_ref().and_then(|folios| folios.seen_before(file, &range));
         // SAFETY: (1) the range is in the mapping.
         unsafe { sync(start, range.len(), self.page) }?;
-        if let (Some(folios), Some(seen)) = (&self.folios, seen) {
-            folios.drop_large(file, &seen);
-        }
         if self.keeps_time {
             files::touch(file);
         }
         Ok(())
+    }
+
+    fn must_be_asked_for(&self) -> bool {
+        self.reads_ahead_from.is_some()
+    }
+
+    fn read_ahead(&self, range: Range<usize>) {
+        if let Some(offset) = self.reads_ahead_from {
+            let range = offset + range.start as u64..offset + range.end as u64;
+            folios::read_ahead(self.file.as_fd(), range);
+        }
     }
 
     fn flush_medium(&self) -> Option<Result<(), Unflushed>> {

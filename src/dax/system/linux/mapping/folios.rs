@@ -18,7 +18,7 @@ use rustix::mm::Advice;
 use std::os::fd::BorrowedFd;
 
 /// The bytes of one request to read ahead. The kernel cuts off what is more than the device reads at a time.
-const REQUEST: u64 = 128 << 10;
+const REQUEST: usize = 128 << 10;
 
 /// Returns true if the page cache of a file system holds large folios on this kernel: xfs from Linux 5.18 on, ext4 from 6.16
 /// on. btrfs has none on 6.18 (measured).
@@ -52,8 +52,8 @@ pub(super) fn keep_small(
 
 /// Asks for the pages of a range of the file.
 pub(super) fn read_ahead(file: BorrowedFd<'_>, range: Range<u64>) {
-    for at in range.clone().step_by(REQUEST as usize) {
-        advise_file(file, at..range.end.min(at + REQUEST), FileAdvice::WillNeed);
+    for at in range.clone().step_by(REQUEST) {
+        advise_file(file, at..range.end.min(at + REQUEST as u64), FileAdvice::WillNeed);
     }
 }
 

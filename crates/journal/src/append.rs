@@ -150,51 +150,40 @@ impl<'j, M: Medium> Claim<'j, M> {
         last[..rest.len()].copy_from_slice(rest);
         let last = if rest.is_empty() { &[][..] } else { &last };
         let end = at + HEADER + (words.len() + last.len()) as u64;
-        // These stores come before the tag is computed, so that lines are fetched and written back meanwhile.
+        // These stores come before the tag is computed, so that lines are fetched meanwhile. A write-back comes after all
+        // stores: on AMD a store waits for one that is under way.
         medium.store(at + WORD as u64, header.second_word(position), Ordering::Relaxed);
         medium.write(at + HEADER, words);
         medium.write(at + HEADER + words.len() as u64, last);
-        let first = self.first_part(at..end);
-        let written = medium.issue_writeback(first.end..end);
         // A reader that sees the tag sees everything that the record vouches for.
         medium.store(at, tag::of(seed, payload), Ordering::Release);
-        self.complete(first, written)
-    }
-
-    /// Returns the part of a record that is written back with the tag: its first line, if the medium has lines.
-    #[inline]
-    fn first_part(&self, record: Range<u64>) -> Range<u64> {
-        match self.journal.medium.granularity() {
-            Granularity::Line(line) => {
-                let end = (record.start + 1).next_multiple_of(line as u64);
-                record.start..end.min(record.end)
-            }
-            _ => record,
-        }
+        self.complete(at..end, Ok(()))
     }
 
     /// Makes a long record durable with the fastest stores. The record is cut at the beginnings of lines, so that no
-    /// line is stored to by two parts.
+    /// line is stored to by two parts. The tag is computed while the stores drain.
+    #[expect(unsafe_code, reason = "the copy is not ordered before the tag")]
     fn store_large(&self, payload: &[u8]) -> Result<(), Error<M::Error>> {
-        let position = self.placement.record;
-        let at = self.journal.geometry.place(position);
-        // The tag comes first: it brings the payload into the caches, and all bytes are stored under one fence then.
-        let (key, vouch) = (self.journal.mark.epoch.key, Vouch::new(position, self.durable()));
-        let header = Header::of(key, Kind::Data, vouch, payload, position);
+        let Journal { medium, geometry, .. } = self.journal;
+        let (position, key) = (self.placement.record, self.journal.mark.epoch.key);
+        let at = geometry.place(position);
+        let vouch = Vouch::new(position, self.durable());
+        let header = Header::untagged(Kind::Data, vouch, payload.len() as u64);
 
         let to_line = LINE - (at + HEADER) as usize % LINE;
         let (first, rest) = payload.split_at(to_line);
         let (middle, last) = rest.split_at(rest.len() - rest.len() % LINE);
-        let mut start = [0; HEADER as usize + LINE];
-        let start = &mut start[..HEADER as usize + to_line];
-        start[..HEADER as usize].copy_from_slice(&header.bytes(position));
-        start[HEADER as usize..].copy_from_slice(first);
         let mut end = [0; LINE];
         end[..last.len()].copy_from_slice(last);
         let end = &end[..last.len().next_multiple_of(WORD)];
-        let middle_at = at + start.len() as u64;
+        let middle_at = at + HEADER + to_line as u64;
         let end_at = middle_at + middle.len() as u64;
-        self.persist(&[(at, start), (middle_at, middle), (end_at, end)])
+        // SAFETY: a reader that sees the tag before these bytes finds that it does not match, and no code relies on more.
+        let copied = unsafe { medium.copy_unordered(&[(middle_at, middle), (end_at, end)]) };
+        let tag = tag::of(header.seed(key, position), payload);
+        medium.write(at, &Header { tag, ..header }.bytes(position));
+        medium.write(at + HEADER, first);
+        self.complete(at..middle_at, copied)
     }
 
     /// Makes parts of the medium durable, with the void and the mark before the record.

@@ -1,6 +1,7 @@
 //! The store: blobs as before or as after a transaction.
 
 mod region;
+mod threads;
 
 use super::payload::{Ending, bytes};
 use crate::{MIXED, USUAL, WIDE, assert_safe};
@@ -13,6 +14,7 @@ use core::cell::Cell;
 use region::{delete_region, region_of, use_region};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use threads::Work;
 
 /// The start of blobs, behind the smallest log, by the documentation of the format.
 const DATA: u64 = 32_768;
@@ -31,6 +33,8 @@ struct Shape {
     has_transactions: bool,
     /// A region is created, written to and deleted.
     has_region: bool,
+    /// Two threads make a transaction each.
+    has_threads: bool,
     /// The number of units by which the medium can grow.
     grows_by: u64,
 }
@@ -55,6 +59,8 @@ enum Do {
     /// Persists the next word of the region, which is created if it is missing.
     Region,
     DeleteRegion,
+    /// Each of two threads makes a transaction, one after the other.
+    Threads(Work, Work),
     /// Drops all and opens the store again.
     Reopen,
     /// Drops all and opens the store on a medium that has grown. A file is never seen shorter again.
@@ -185,6 +191,7 @@ impl Shape {
             Some(Do::Seal) => drop(store.seal()?),
             Some(Do::Region) => use_region(life, store)?,
             Some(Do::DeleteRegion) => delete_region(life, store)?,
+            Some(Do::Threads(one, other)) => threads::both(life, store, [one, other])?,
             Some(Do::Begin) => return Self::transaction(life, store),
             Some(operation) => {
                 let mut transaction = begin(life, store)?;
@@ -336,6 +343,11 @@ impl Structure for Shape {
             operations.push(Do::Region);
             operations.extend(model.region.map(|_| Do::DeleteRegion));
         }
+        if self.has_threads && model.transaction.is_none() {
+            let works = self.names.iter().flat_map(|name| threads::works(name));
+            let pairs = works.clone().flat_map(|one| works.clone().map(move |other| (one, other)));
+            operations.extend(pairs.map(|(one, other)| Do::Threads(one, other)));
+        }
         let can_grow = self.grows_by > 0 && !model.has_grown && model.transaction.is_none();
         operations.extend(can_grow.then_some(Do::Grow));
         operations
@@ -356,8 +368,13 @@ const BLOBS: Shape = Shape {
     sizes: SIZES,
     has_transactions: true,
     has_region: false,
+    has_threads: false,
     grows_by: 0,
 };
+
+/// Threads that take the places of each other's blobs over. There is room for one that fails.
+const SHARED: Shape =
+    Shape { units: 136, sizes: &[SIZES[1]], has_transactions: false, has_threads: true, ..BLOBS };
 
 /// Room for the region and for some blobs.
 const REGIONS: Shape = Shape {
@@ -384,6 +401,11 @@ const ALL: Shape = Shape { names: &["a", "b"], grows_by: REGION_BYTES / UNIT, ..
 #[test]
 fn blobs_are_those_before_a_transaction_or_after_it() {
     assert_safe(&BLOBS, BLOBS.bytes(), WIDE);
+}
+
+#[test]
+fn a_place_that_a_thread_gives_back_is_the_next_one_s() {
+    assert_safe(&SHARED, SHARED.bytes(), USUAL);
 }
 
 #[test]

@@ -189,7 +189,8 @@ impl<M: Medium> Store<M> {
         let before = self.log;
         let generation = before.root.generation + 1;
         let [mirror, _] = growth.map_or(before.places.other, |growth| growth.areas[0]);
-        let there = self.medium.load(mirror, Relaxed);
+        // Nothing is taken for a record there if it cannot be read.
+        let there = self.medium.try_load(mirror, Relaxed).unwrap_or(0);
         let salt = new_salt(before.identity(), generation, there, self.entropy);
         let places = match growth {
             Some(Growth { capacity, areas: [current, other] }) => {
@@ -275,10 +276,13 @@ impl<M: Medium> Store<M> {
 }
 
 /// Marks a log as left for a newer one, once the root of that is durable: should both copies of that root be lost, the older
-/// one leads to a log that is known to be old. Issues the write-backs.
+/// one leads to a log that is known to be old. A copy that cannot be read leads nowhere. Issues the write-backs.
 pub(crate) fn leave<M: Medium>(medium: &M, mirrors: [u64; 2]) -> Result<(), M::Error> {
     for at in mirrors.map(|mirror| mirror + LEFT as u64 / 8 * 8) {
-        let word = medium.load(at, Relaxed);
+        let Ok(word) = medium.try_load(at, Relaxed) else {
+            medium.check()?;
+            continue;
+        };
         let mut bytes = word.to_le_bytes();
         bytes[LEFT % 8] = 0;
         if bytes != word.to_le_bytes() {

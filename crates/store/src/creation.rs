@@ -61,7 +61,8 @@ pub(crate) fn create<M: Medium>(
     let [current, other] =
         [0, 2].map(|area| [0, 1].map(|mirror| begin + (area + mirror) * capacity));
     // Where the entropy is always the same, a store that stood here had another first record.
-    let salt = new_salt(identity, 1, medium.load(current[0], Relaxed), entropy);
+    let there = medium.try_load(current[0], Relaxed).unwrap_or(0);
+    let salt = new_salt(identity, 1, there, entropy);
     let places = Places { unit, capacity, current, other, salt };
     let root = Root { identity, generation: 1, own: places.bytes() };
     let log = Log { root, places };

@@ -4,8 +4,8 @@ mod region;
 mod threads;
 
 use super::payload::{Ending, bytes};
-use crate::{MIXED, USUAL, WIDE, assert_safe};
-use cachemaint_sim::{BadBlock, Life, SimMedium, Structure, Violation};
+use crate::{MIXED, USUAL, WIDE, assert_safe, assert_safe_from_damage};
+use cachemaint_sim::{BadBlock, Damage, Life, SimMedium, Structure, Violation};
 use cachemaint_store::{
     self, Content, Error, ErrorKind, FormatError, Options, Store, Transaction, Verify,
 };
@@ -77,6 +77,8 @@ struct State {
     blobs: Blobs,
     /// The blobs after the commit that is under way.
     committing: Option<Blobs>,
+    /// The blobs before the last commit, if no opening has found that.
+    unvouched: Option<Blobs>,
     /// The blobs after the transaction that has begun.
     transaction: Option<Blobs>,
     /// The word of the region, if there is one.
@@ -119,9 +121,18 @@ impl Shape {
             .verify(Verify::Always)
     }
 
-    /// Opens the store, or creates it, and judges it.
-    fn open<'m>(&self, life: &Life<'m, Self>) -> Result<Store<Part<'m, SimMedium>>, Violation> {
+    /// Opens the store, or creates it, and judges it. Nothing comes behind damage.
+    fn open<'m>(
+        &self,
+        life: &Life<'m, Self>,
+    ) -> Result<Option<Store<Part<'m, SimMedium>>>, Violation> {
         let model = life.model();
+        if let Some(damage) = life.medium.damage() {
+            let opened = Self::options().open(self.medium(life));
+            let opened = opened.map(|(store, _)| store).map_err(|failed| failed.error);
+            judge_rotten(&model, &damage, opened)?;
+            return Ok(None);
+        }
         let (store, opened) = match Self::options().open(self.medium(life)) {
             Err(error)
                 if matches!(error.error.kind(), ErrorKind::Format(FormatError::Foreign { .. }))
@@ -129,7 +140,7 @@ impl Shape {
             {
                 let (store, _) = Self::options().create_new(self.medium(life))?;
                 life.note(|model| model.is_created = true);
-                return Ok(store);
+                return Ok(Some(store));
             }
             opened => opened?,
         };
@@ -160,14 +171,14 @@ impl Shape {
             }
             let committing = model.committing.take().filter(|_| !is_before);
             model.blobs = committing.unwrap_or_else(|| model.blobs.clone());
-            (model.is_created, model.transaction) = (true, None);
+            (model.is_created, model.transaction, model.unvouched) = (true, None, None);
         });
-        Ok(store)
+        Ok(Some(store))
     }
 
     /// One opening, up to the next.
     fn opened(&self, life: &Life<'_, Self>) -> Result<Next, Violation> {
-        let mut store = self.open(life)?;
+        let Some(mut store) = self.open(life)? else { return Ok(Next::Death) };
         loop {
             let next = Self::operate(life, &mut store)?;
             if next != Next::Operation {
@@ -240,7 +251,13 @@ fn commit(
 ) -> Result<(), Violation> {
     life.note(|model| model.committing = model.transaction.take());
     match transaction.commit() {
-        Ok(_) => life.note(|model| model.blobs = model.committing.take().unwrap_or_default()),
+        Ok(_) => life.note(|model| {
+            let after = model.committing.take().unwrap_or_default();
+            // A transaction without changes commits nothing.
+            if after != model.blobs {
+                model.unvouched = Some(core::mem::replace(&mut model.blobs, after));
+            }
+        }),
         Err(error) if matches!(error.kind(), ErrorKind::Full { .. }) => {
             life.note(|model| model.committing = None);
         }
@@ -307,6 +324,36 @@ fn stream(
 fn blobs(store: &Store<Part<'_, SimMedium>>) -> Result<BTreeMap<String, Vec<u8>>, Failed> {
     let blobs = store.list().filter(|info| info.content == Content::Blob);
     blobs.map(|info| Ok((info.name.to_string(), store.load(&info.name)?))).collect()
+}
+
+/// After a crash that left damage each blob is there, or an error names it. The last commit may look as if it had been under
+/// way, if nothing vouches for it.
+fn judge_rotten(
+    model: &State,
+    damage: &Damage,
+    opened: Result<Store<Part<'_, SimMedium>>, Failed>,
+) -> Result<(), Violation> {
+    let store = match opened {
+        Ok(store) => store,
+        Err(error) if matches!(error.kind(), ErrorKind::Format(FormatError::Foreign { .. })) => {
+            return Violation::unless(!model.is_created, || format!("{damage}: {error}"));
+        }
+        Err(_) => return Ok(()),
+    };
+    let list = store.list().filter(|info| info.content == Content::Blob);
+    let found: Vec<_> =
+        list.map(|info| (info.name.to_string(), store.load(&info.name).ok())).collect();
+    let is_right = |blobs: &Blobs| {
+        found.len() == blobs.len()
+            && found.iter().all(|(name, bytes)| {
+                let blob = blobs.get(name.as_str());
+                blob.is_some_and(|blob| bytes.as_ref().is_none_or(|bytes| **bytes == **blob))
+            })
+    };
+    let possible = [Some(&model.blobs), model.committing.as_ref(), model.unvouched.as_ref()];
+    let is_possible = possible.into_iter().flatten().any(is_right);
+    let text = || format!("{damage}: {found:?} are there: {model:?}");
+    if is_possible { Ok(()) } else { Err(Violation::lost(text())) }
 }
 
 fn is_same(found: &BTreeMap<String, Vec<u8>>, blobs: &Blobs) -> bool {
@@ -401,6 +448,13 @@ const ALL: Shape = Shape { names: &["a", "b"], grows_by: REGION_BYTES / UNIT, ..
 #[test]
 fn blobs_are_those_before_a_transaction_or_after_it() {
     assert_safe(&BLOBS, BLOBS.bytes(), WIDE);
+}
+
+#[test]
+fn no_damage_after_a_crash_takes_a_blob_without_a_word() {
+    for shape in [BLOBS, SHARED] {
+        assert_safe_from_damage(&shape, shape.bytes(), MIXED / 2);
+    }
 }
 
 #[test]

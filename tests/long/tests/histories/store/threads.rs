@@ -5,6 +5,7 @@ use cachemaint_sim::sync::Mutex;
 use cachemaint_sim::{Life, SimMedium, Violation};
 use cachemaint_store::{ErrorKind, Store};
 use cachemaint_test_support::part::Part;
+use std::sync::PoisonError;
 
 /// The transaction of a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,11 +40,12 @@ pub(super) fn both<'m>(
     let run = |work| {
         let done = store.with_mut(|store| one(life, store, work));
         if let Err(violation) = done {
-            failed.lock().unwrap().get_or_insert(violation);
+            let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
+            failed.get_or_insert(violation);
         }
     };
     life.medium.run_threads(&[&|| run(works[0]), &|| run(works[1])]);
-    failed.into_inner().unwrap().map_or(Ok(()), Err)
+    failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
 }
 
 fn one<'m>(

@@ -433,6 +433,28 @@ fn a_commit_that_was_confirmed_and_is_damaged_is_not_undone() {
     assert!(stderr(&place.run_with(&["save", "ram"], "more").code(3)).contains("is damaged"));
 }
 
+#[test]
+fn a_backup_brings_all_blobs_back() {
+    let place = Place::with(&["cpu", "ram"]);
+    place.run_with(&["save", "cpu", "--version", "7", "--metadata", "old"], "before").success();
+    let copy = place.path.with_file_name("copy");
+    let command = |paths: [&std::ffi::OsStr; 2], what: &str| {
+        ran(cachemaint().args(["store", what]).args(paths), "")
+    };
+    let both = [place.path.as_os_str(), copy.as_os_str()];
+    let told = stdout(&command(both, "backup").success());
+    assert!(told.contains("2 blobs"), "{told}");
+    command(both, "backup").code(3);
+    place.run_with(&["save", "cpu"], "after").success();
+    place.run_with(&["save", "new"], "after").success();
+    place.run(&["rm", "ram"]).success();
+    command([copy.as_os_str(), place.path.as_os_str()], "restore").success();
+    assert_eq!((place.load("cpu"), place.load("ram")), (b"before".to_vec(), b"ram".to_vec()));
+    let blobs = place.blobs();
+    assert_eq!((blobs.len(), &blobs[0]["version"]), (2, &json!(7)));
+    assert_eq!(blobs[0]["metadata"], json!({"text": "old"}));
+}
+
 /// A store of another boot, with a blob that is damaged.
 fn of_another_boot() -> Place {
     let place = Place::empty();

@@ -88,6 +88,12 @@ impl Info {
         self.offset..self.offset + self.len
     }
 
+    /// Returns true for a blob that stands in the log.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn is_value(&self) -> bool {
+        self.kind == EntryKind::Value
+    }
+
     /// Returns true if both are the same put, or the same region. A value has no place of its own.
     pub(crate) fn is(&self, other: &Self) -> bool {
         (self.len, self.created, self.kind) == (other.len, other.created, other.kind)

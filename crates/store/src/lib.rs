@@ -68,7 +68,7 @@
 //! One process writes, and any number of processes read meanwhile by a [`Reader`] of their own, without a lock. It shows one
 //! commit, whose table it has in memory. What a later commit has replaced is [`ErrorKind::Replaced`]:
 //! [refresh](Reader::refresh) the reader. What must be read in place is a [region](#regions). While a commit is under way, a
-//! reader in another process may see it before it is durable.
+//! reader in another process may see it before it is durable. [`Reader::copy_into`] makes a backup, and brings one back.
 //!
 //! A [`ScanningReader`] needs neither an allocator nor an operating system, and scans the log.
 //!
@@ -251,6 +251,8 @@ extern crate std;
 mod append;
 #[cfg(feature = "alloc")]
 mod attributes;
+#[cfg(feature = "alloc")]
+mod backup;
 mod blob;
 #[cfg(feature = "alloc")]
 mod blob_writer;
@@ -313,6 +315,7 @@ pub use scanning::ScanningReader;
 pub use verify::Verification;
 #[cfg(feature = "alloc")]
 pub use {
-    attributes::Attributes, blob_writer::BlobWriter, boots::Verdict, opening::Opened,
-    opening::Options, opening::Verify, regions::Region, store::Store, transaction::Transaction,
+    attributes::Attributes, backup::Copied, backup::CopyError, blob_writer::BlobWriter,
+    boots::Verdict, opening::Opened, opening::Options, opening::Verify, regions::Region,
+    store::Store, transaction::Transaction,
 };

@@ -1,9 +1,11 @@
 //! `cachemaint store`: put named blobs into a store, take them out again, and look after it.
 
+mod backup;
 mod history;
 mod list;
 mod load;
 mod mv;
+mod restore;
 mod rm;
 mod save;
 mod seal;
@@ -43,6 +45,8 @@ enum Command {
     Rm(rm::Arguments),
     Mv(mv::Arguments),
     Seal(seal::Arguments),
+    Backup(backup::Arguments),
+    Restore(restore::Arguments),
     History(history::Arguments),
 }
 
@@ -55,6 +59,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Rm(arguments) => rm::run(arguments),
         Command::Mv(arguments) => mv::run(arguments),
         Command::Seal(arguments) => seal::run(arguments),
+        Command::Backup(arguments) => backup::run(arguments),
+        Command::Restore(arguments) => restore::run(arguments),
         Command::History(arguments) => history::run(arguments),
     }
 }

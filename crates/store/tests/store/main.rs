@@ -6,6 +6,10 @@
 
 // On a simulated medium and without `unsafe`, and of many cases: Miri would take hours and find nothing.
 #[cfg(not(miri))]
+mod backup;
+#[cfg(not(miri))]
+mod bad_blocks;
+#[cfg(not(miri))]
 mod crashes;
 #[cfg(not(miri))]
 mod damage;

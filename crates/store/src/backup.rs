@@ -1,0 +1,166 @@
+//! Copying all blobs of one commit into another store, beside a writer too.
+
+use crate::attributes::Attributes;
+use crate::commit::ATTEMPTS;
+use crate::error::{Error, ErrorKind};
+use crate::format::CHUNK;
+use crate::info::{Content, Info};
+use crate::name::Name;
+use crate::reader::Reader;
+use crate::store::Store;
+use crate::transaction::Transaction;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use cachemaint::medium::{Medium, Readable};
+use core::fmt;
+
+/// The content of a copy, as [`Reader::copy_into`] returns it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Copied {
+    /// The number of the commit that was copied, in the store that was read.
+    pub commit: u64,
+    /// The number of its blobs.
+    pub blobs: u64,
+    /// Bytes of its blobs.
+    pub bytes: u64,
+    /// Its regions, which are not copied: their users change them at any time.
+    pub regions: Vec<Name>,
+}
+
+/// A copy that failed: in the store that was read, whose medium has errors `R`, or in the one that was written.
+#[derive(Clone, PartialEq, Eq)]
+pub enum CopyError<R, W> {
+    /// The store that was read.
+    Source(Error<R>),
+    /// The store that was written.
+    Target(Error<W>),
+}
+
+impl<R: fmt::Display, W: fmt::Display> fmt::Display for CopyError<R, W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Source(error) => write!(f, "from the store that is copied: {error}"),
+            Self::Target(error) => write!(f, "from the store that gets the copy: {error}"),
+        }
+    }
+}
+
+/// Prints the same text as `{}`.
+impl<R: fmt::Display, W: fmt::Display> fmt::Debug for CopyError<R, W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl<R: core::error::Error + 'static, W: core::error::Error + 'static> core::error::Error
+    for CopyError<R, W>
+{
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Source(error) => Some(error),
+            Self::Target(error) => Some(error),
+        }
+    }
+}
+
+impl<R, W> From<Error<W>> for CopyError<R, W> {
+    fn from(error: Error<W>) -> Self {
+        Self::Target(error)
+    }
+}
+
+impl<R: Readable> Reader<R> {
+    /// Copies all blobs of one commit into another store, by one transaction: afterwards that has these blobs, with their
+    /// versions and metadata, and no others. So it makes a backup, and brings one back.
+    ///
+    /// A writer may commit meanwhile. Blobs that it replaces before they are copied are taken from its later commit, until all
+    /// are of the same one. The reader is at that commit afterwards. Regions are not copied, and those of the target stay.
+    ///
+    /// # Errors
+    /// Of the source: [`ErrorKind::Damaged`], if a blob or a record is damaged; [`ErrorKind::Replaced`], if a writer has
+    /// overtaken 100 attempts. Those of [`put_with`](Transaction::put_with) and [`commit`](Transaction::commit) in the target.
+    /// Nothing has changed there.
+    ///
+    /// # Cost
+    /// Reads and writes each blob, and again those that a writer replaces meanwhile.
+    pub fn copy_into<W: Medium>(
+        &mut self,
+        target: &mut Store<W>,
+    ) -> Result<Copied, CopyError<R::Error, W::Error>> {
+        let blobs = target.list().filter(|info| info.content == Content::Blob);
+        // The blobs of the target, and their entries in the source if they are copies.
+        let mut there: BTreeMap<Name, Option<Info>> = blobs.map(|info| (info.name, None)).collect();
+        let mut transaction = target.begin()?;
+        for _ in 0..ATTEMPTS {
+            match self.copy_changes(&mut transaction, &mut there) {
+                Err(CopyError::Source(Error(ErrorKind::Replaced))) => {
+                    self.refresh().map_err(CopyError::Source)?;
+                }
+                copied => {
+                    let copied = copied?;
+                    transaction.commit()?;
+                    return Ok(copied);
+                }
+            }
+        }
+        Err(CopyError::Source(Error(ErrorKind::Replaced)))
+    }
+
+    /// Makes the blobs of the target those of this commit, by the changes that are left.
+    fn copy_changes<W: Medium>(
+        &self,
+        transaction: &mut Transaction<'_, W>,
+        there: &mut BTreeMap<Name, Option<Info>>,
+    ) -> Result<Copied, CopyError<R::Error, W::Error>> {
+        let (commit, regions) = (self.commit_number(), Vec::new());
+        let mut copied = Copied { commit, blobs: 0, bytes: 0, regions };
+        let mut names = BTreeSet::new();
+        for entry in self.entries() {
+            let (info, metadata) = entry.map_err(CopyError::Source)?;
+            if info.content == Content::Region {
+                copied.regions.push(info.name);
+                continue;
+            }
+            (copied.blobs, copied.bytes) = (copied.blobs + 1, copied.bytes + info.len);
+            names.insert(info.name);
+            if there.get(&info.name).is_some_and(|it| it.is_some_and(|before| before.is(&info))) {
+                continue;
+            }
+            self.copy_blob(&info, metadata, transaction)?;
+            there.insert(info.name, Some(info));
+        }
+        let is_gone = |name: &&Name| !names.contains(*name);
+        let gone: Vec<Name> = there.keys().filter(is_gone).copied().collect();
+        for name in gone {
+            transaction.delete(&name)?;
+            there.remove(&name);
+        }
+        Ok(copied)
+    }
+
+    fn copy_blob<W: Medium>(
+        &self,
+        info: &Info,
+        metadata: &[u8],
+        transaction: &mut Transaction<'_, W>,
+    ) -> Result<(), CopyError<R::Error, W::Error>> {
+        let attributes = Attributes::new(&info.name).version(info.version).metadata(metadata);
+        if info.is_value() {
+            let bytes = self.load(&info.name).map_err(CopyError::Source)?;
+            return Ok(transaction.put(attributes, &bytes)?);
+        }
+        let blob = self.blob(&info.name).map_err(CopyError::Source)?;
+        transaction.put_with(attributes, info.len, |writer| {
+            let mut piece = alloc::vec![0; info.len.min(CHUNK) as usize];
+            let mut at = 0;
+            while at < info.len {
+                let piece = &mut piece[..(info.len - at).min(CHUNK) as usize];
+                blob.read_at(at, piece).map_err(CopyError::Source)?;
+                writer.append(piece)?;
+                at += piece.len() as u64;
+            }
+            Ok(())
+        })
+    }
+}

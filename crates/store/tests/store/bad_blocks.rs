@@ -1,0 +1,191 @@
+//! Blocks that cannot be read, on a medium that has not failed: each costs what stood in it.
+
+use crate::life::{options, why};
+use crate::plain::Plain;
+use cachemaint::medium::{Granularity, Medium, Readable, WriterLock};
+use cachemaint_store::{Attributes, ErrorKind, Part, Reader, ScanningReader, Verify};
+use core::error::Error;
+use core::fmt;
+use core::ops::Range;
+use core::sync::atomic::Ordering;
+
+/// Bytes of a block.
+const BLOCK: u64 = 512;
+
+/// A medium that cannot read the blocks at these offsets.
+#[derive(Clone, Debug)]
+struct Bad {
+    medium: Plain,
+    blocks: Vec<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Unreadable;
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a bad block")
+    }
+}
+
+impl Error for Unreadable {}
+
+impl Readable for Bad {
+    type Error = Unreadable;
+
+    fn len(&self) -> u64 {
+        Readable::len(&self.medium)
+    }
+
+    fn try_load(&self, at: u64, _order: Ordering) -> Result<u64, Unreadable> {
+        let mut word = [0; 8];
+        self.read(at, &mut word)?;
+        Ok(u64::from_le_bytes(word))
+    }
+
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Unreadable> {
+        let end = at + into.len() as u64;
+        if self.blocks.iter().any(|bad| *bad < end && at < bad + BLOCK) {
+            return Err(Unreadable);
+        }
+        let Ok(()) = self.medium.read(at, into);
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), Unreadable> {
+        Ok(())
+    }
+}
+
+impl Medium for Bad {
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        self.medium.load(at, order)
+    }
+
+    fn granularity(&self) -> Granularity {
+        self.medium.granularity()
+    }
+
+    fn atomic_unit(&self) -> usize {
+        self.medium.atomic_unit()
+    }
+
+    fn store(&self, at: u64, word: u64, order: Ordering) {
+        self.medium.store(at, word, order);
+    }
+
+    fn write(&self, at: u64, from: &[u8]) {
+        self.medium.write(at, from);
+    }
+
+    fn issue_writeback(&self, range: Range<u64>) -> Result<(), Unreadable> {
+        let Ok(()) = self.medium.issue_writeback(range);
+        Ok(())
+    }
+
+    fn fence(&self) -> Result<(), Unreadable> {
+        Ok(())
+    }
+
+    fn order_observed(&self) {}
+
+    fn deep_persist(&self, range: Range<u64>) -> Result<(), Unreadable> {
+        self.persist(range)
+    }
+
+    fn writer_lock(&self) -> Option<&WriterLock> {
+        None
+    }
+}
+
+/// A store that was closed, with a value and two blobs of several blocks, the second of two chunks; and their places.
+fn lived() -> (Plain, [u64; 2]) {
+    let medium = Plain::zeros(256 << 10);
+    let (mut store, _) = options().create_new(medium.clone()).unwrap();
+    for (name, len) in [("value", 100), ("blob", 5000), ("chunks", 70_000)] {
+        let mut transaction = store.begin().unwrap();
+        let alignment = if name == "value" { 1 } else { BLOCK };
+        transaction.put(Attributes::new(name).alignment(alignment), &vec![7; len]).unwrap();
+        transaction.commit().unwrap();
+    }
+    let places = ["blob", "chunks"].map(|name| store.stat(name).unwrap().offset);
+    store.close().unwrap();
+    (medium, places)
+}
+
+/// Names of those that are read, by both readers, and of those that a verification at the opening finds damaged.
+fn whole_and_damaged(medium: &Bad) -> (Vec<String>, Vec<String>) {
+    let reader = Reader::open(medium).unwrap();
+    let scanning = ScanningReader::open(medium).unwrap();
+    let mut whole = Vec::new();
+    for (name, len) in [("value", 100), ("blob", 5000), ("chunks", 70_000)] {
+        let mut bytes = vec![0; len];
+        let read = scanning.blob(name).and_then(|blob| blob.read_at(0, &mut bytes));
+        let loaded = reader.load(name).map_err(ErrorKind::from);
+        if read.is_ok() {
+            assert_eq!((loaded.as_ref(), &bytes), (Ok(&vec![7; len]), &vec![7; len]));
+            whole.push(name.to_owned());
+        } else {
+            assert!(matches!(loaded, Err(ErrorKind::Damaged(_))), "{loaded:?}");
+        }
+    }
+    let opened = options().verify(Verify::Always).open(medium.clone()).unwrap().1;
+    assert_eq!(opened.undone, None);
+    let damaged = opened.verification.unwrap().damaged;
+    (whole, damaged.into_iter().map(|(name, _)| name.into()).collect())
+}
+
+#[test]
+fn a_bad_block_costs_what_stood_in_it() {
+    let (medium, [blob, chunks]) = lived();
+    let all = ["value", "blob", "chunks"];
+    let only = |bad: &[u64], lost: &[&str]| {
+        let medium = Bad { medium: Plain::new(medium.bytes()), blocks: bad.to_vec() };
+        let (whole, damaged) = whole_and_damaged(&medium);
+        let is_lost = |name: &&str| lost.contains(name);
+        let expected: Vec<_> = all.into_iter().filter(|name| !is_lost(name)).collect();
+        assert!(whole == expected && damaged == lost, "{bad:?}: {whole:?} and {damaged:?}");
+    };
+    only(&[], &[]);
+    // Each slot of the root: of the generation in use, and of the other one.
+    for slot in [0, 4096, 8192, 12_288] {
+        only(&[slot], &[]);
+    }
+    only(&[0, 8192], &[]);
+    only(&[0, 4096, 8192], &[]);
+    // Each block of a mirror of the log, and both mirrors in different blocks.
+    for block in 0..8 {
+        only(&[16_384 + block * BLOCK], &[]);
+        only(&[20_480 + block * BLOCK], &[]);
+    }
+    only(&[16_384, 20_480 + BLOCK], &[]);
+    // The first and the last block of a blob, a chunk, and the list of tags.
+    only(&[blob / BLOCK * BLOCK], &["blob"]);
+    only(&[(blob + 4999) / BLOCK * BLOCK], &["blob"]);
+    only(&[(chunks + 66_000) / BLOCK * BLOCK], &["chunks"]);
+    only(&[(chunks + 70_015) / BLOCK * BLOCK], &["chunks"]);
+    only(&[blob.next_multiple_of(BLOCK), chunks.next_multiple_of(BLOCK)], &["blob", "chunks"]);
+}
+
+#[test]
+fn a_bad_block_in_both_mirrors_is_a_damaged_record() {
+    let (medium, _) = lived();
+    // The second block has the last records, and the third one is behind them.
+    for block in 1..8 {
+        let blocks = [16_384, 20_480].map(|mirror| mirror + block * BLOCK).to_vec();
+        let medium = Bad { medium: Plain::new(medium.bytes()), blocks };
+        let reader = Reader::open(&medium).unwrap();
+        let found = reader.verify(&mut |_| ()).unwrap();
+        let opened = options().open(medium.clone());
+        let Some(damage) = found.records.first() else {
+            // The block is behind the end, and another one before it can be read.
+            assert!(block > 1 && reader.load("chunks").is_ok() && opened.is_ok(), "{block}");
+            continue;
+        };
+        assert_eq!(damage.part, Part::Record);
+        let loaded = reader.load("chunks").map_err(ErrorKind::from);
+        assert!(matches!(loaded, Err(ErrorKind::Damaged(_))), "{loaded:?}");
+        let refused = opened.unwrap_err();
+        assert!(matches!(why(&refused), ErrorKind::Damaged(_)), "{refused}");
+    }
+}

@@ -119,7 +119,8 @@
 //! - A tag of 64 bits detects accidents, not attacks.
 //! - Another version than 4 is [`FormatError::Version`]: handle and trim all records by a program of that version, and
 //!   create a new journal. A journal keeps the size of its creation.
-//! - If both copies of the newest root are lost, the one before it counts, unless there is evidence of a newer one.
+//! - If both copies of the newest root are lost, the one before it counts, unless there is evidence of a newer one. If all
+//!   slots are older but whole, trimmed records can be here again.
 //! - An opening may use the space after the last record again. So a position that is kept for a later opening must be
 //!   one at which an acknowledged record begins or ends, not the [end of the journal](Journal::end).
 //! - Producers that wait for space have no order: the first one to check takes it.

@@ -35,7 +35,7 @@ impl<M: Medium> Journal<M> {
     pub fn append(&self, payload: &[u8]) -> Result<Position, Error<M::Error>> {
         let placement = self.place(payload.len() as u64)?;
         // If the medium panics, the drop of the claim leaves a void.
-        let claim = Claim::new(self, placement);
+        let mut claim = Claim::new(self, placement);
         claim.store(payload)?;
         claim.acknowledged()?;
         Ok(Position(placement.record))
@@ -60,7 +60,7 @@ impl<M: Medium> Journal<M> {
             return Ok(end..end);
         }
         let placement = self.place(size.saturating_sub(HEADER))?;
-        let claim = Claim::new(self, placement);
+        let mut claim = Claim::new(self, placement);
         let bytes =
             group.seal(self.geometry.alignment, &placement, self.mark.epoch.key, claim.durable());
         claim.persist(&[(self.geometry.place(placement.record), bytes)])?;
@@ -76,14 +76,16 @@ impl<M: Medium> Journal<M> {
             return Err(Error::new(ErrorKind::TooLong { len, limit }));
         }
         let size = self.geometry.size(len);
-        let reserved = match self.in_flight.reserve(size) {
-            Err(Refused::Busy) => self.in_flight.reserve_after_others(size),
-            reserved => reserved,
-        };
-        reserved.map_err(|refused| match refused {
-            Refused::Full { needed, free } => Error::new(ErrorKind::Full { needed, free }),
-            Refused::Busy | Refused::Failed => self.failed(),
-        })
+        loop {
+            match self.in_flight.reserve(size) {
+                Ok(placement) => return Ok(placement),
+                Err(Refused::Busy) => self.in_flight.wait_for_window(size),
+                Err(Refused::Failed) => return Err(self.failed()),
+                Err(Refused::Full { needed, free }) => {
+                    return Err(Error::new(ErrorKind::Full { needed, free }));
+                }
+            }
+        }
     }
 
     /// Confirms that everything before `end` is acknowledged.
@@ -237,7 +239,7 @@ impl<'j, M: Medium> Claim<'j, M> {
 
     /// Notes that all of the claim is durable, waits until everything before it is durable, too, and confirms that.
     #[inline]
-    fn acknowledged(mut self) -> Result<(), Error<M::Error>> {
+    fn acknowledged(&mut self) -> Result<(), Error<M::Error>> {
         self.is_done = true;
         let (in_flight, end) = (&self.journal.in_flight, self.placement.end);
         in_flight.done(&self.placement);

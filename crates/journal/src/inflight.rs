@@ -173,15 +173,13 @@ impl InFlight {
         }
     }
 
-    /// Reserves as [`reserve`](Self::reserve) does, after records under way if the window has no space before.
+    /// Waits until records of `size` bytes have space in the window, or are refused for another reason.
     #[cold]
-    pub(super) fn reserve_after_others(&self, size: u64) -> Result<Placement, Refused> {
-        let mut reserved = Err(Refused::Busy);
+    pub(super) fn wait_for_window(&self, size: u64) {
         self.wait_for_others(|| {
-            reserved = self.reserve(size);
-            reserved == Err(Refused::Busy)
+            let placement = self.geometry.placement(self.tail.0.load(Relaxed), size);
+            self.check(&placement) == Err(Refused::Busy)
         });
-        reserved
     }
 
     /// Returns true if records of `size` bytes can be reserved before older ones are trimmed.
@@ -400,6 +398,39 @@ mod loom_tests {
             });
             in_flight.wait(Duration::MAX, || in_flight.advance() < records[1].end);
             producers.into_iter().for_each(|producer| producer.join().unwrap());
+        });
+    }
+
+    /// A thread whose record is durable sleeps until the one before it is.
+    #[test]
+    fn a_thread_that_waits_for_an_earlier_record_is_woken() {
+        loom::model(|| {
+            let in_flight = Arc::new(InFlight::new(GEOMETRY, 0, 64));
+            let [first, second] = [(); 2].map(|()| in_flight.reserve(24).unwrap());
+            let earlier = {
+                let in_flight = Arc::clone(&in_flight);
+                loom::thread::spawn(move || in_flight.done(&first))
+            };
+            in_flight.done(&second);
+            assert_eq!(in_flight.reach(second.end), second.end);
+            earlier.join().unwrap();
+        });
+    }
+
+    /// A thread waits for the window, which another one's record fills.
+    #[test]
+    fn a_thread_that_waits_for_the_window_is_woken() {
+        loom::model(|| {
+            let in_flight = Arc::new(InFlight::new(GEOMETRY, 0, 64));
+            let [first, _] = [(); 2].map(|()| in_flight.reserve(64).unwrap());
+            assert_eq!(in_flight.reserve(64), Err(Refused::Busy));
+            let earlier = {
+                let in_flight = Arc::clone(&in_flight);
+                loom::thread::spawn(move || in_flight.done(&first))
+            };
+            in_flight.wait_for_window(64);
+            assert!(in_flight.reserve(64).is_ok());
+            earlier.join().unwrap();
         });
     }
 

@@ -73,3 +73,47 @@ impl Drop for Taken<'_> {
         self.in_flight.announce();
     }
 }
+
+#[cfg(all(test, cachemaint_loom))]
+mod loom_tests {
+    use super::RootLock;
+    use crate::geometry::Geometry;
+    use crate::inflight::InFlight;
+    use crate::record::Epoch;
+    use crate::state::State;
+    use cachemaint_format::identity::Identity;
+    use loom::cell::UnsafeCell;
+    use loom::sync::Arc;
+
+    /// A thread that finds the lock taken sleeps until it is freed.
+    #[test]
+    fn the_lock_of_the_roots_excludes_and_wakes() {
+        let geometry = Geometry { segment: 128, capacity: 1024, alignment: 8, window: 256 };
+        let epoch = Epoch { number: 1, key: 5 };
+        let state = State {
+            identity: Identity([7; 16]),
+            generation: 1,
+            geometry,
+            head: 0,
+            head_epoch: epoch,
+            epoch,
+            before: 0,
+            acknowledged: 0,
+        };
+        loom::model(move || {
+            let shared = Arc::new((RootLock::new(&state), InFlight::new(geometry, 0, 64)));
+            let root = Arc::new(UnsafeCell::new(0));
+            let store = {
+                let (shared, root) = (Arc::clone(&shared), Arc::clone(&root));
+                move || {
+                    let _taken = shared.0.take(&shared.1);
+                    // Loom fails if the other thread accesses it meanwhile.
+                    root.with_mut(|_| ());
+                }
+            };
+            let other = loom::thread::spawn(store.clone());
+            store();
+            other.join().unwrap();
+        });
+    }
+}

@@ -7,10 +7,12 @@ use crate::life::{
     BYTES, Do, LOG, Note, SEGMENT, WIDE, apply, expected, judge, options, payload, records, work,
 };
 use Do::{Append, Group, Trim};
-use cachemaint_journal::{Error, ErrorKind, FormatError, Opened};
+use cachemaint::medium::Medium as _;
+use cachemaint_journal::{Error, ErrorKind, FormatError, Opened, Reader};
 use cachemaint_sim::mutation::{Mutation, Setting, Weakening};
 use cachemaint_sim::waste::Kind;
 use cachemaint_sim::{Effort, Exploration, Killed, Model, SimMedium, Simulation, Violation};
+use core::sync::atomic::Ordering::Relaxed;
 
 pub(crate) const MODELS: [Model; 3] = [Model::X86, Model::ARM64, Model::NEUTRAL];
 
@@ -218,6 +220,26 @@ fn threads(simulation: &Simulation, before: &[Do]) -> Exploration {
     )
 }
 
+/// Two threads append, and the last record is damaged after both have returned: whoever confirms last, confirms both.
+fn confirmed_by_threads(simulation: &Simulation) -> Exploration {
+    let options = || options().segment(256).window(512);
+    let simulation =
+        simulation.clone().prepared(|medium| drop(options().create_new(medium).unwrap()));
+    simulation.explore(
+        |medium, notes| {
+            let (journal, _) = options().open(medium).unwrap();
+            let append = |number| assert!(journal.append(&payload(number)).is_ok());
+            medium.run_threads(&[&|| append(4), &|| append(5)]);
+            let last = records(&journal).unwrap()[1].position;
+            medium.store(LOG + last.0 + 16, 0, Relaxed);
+            let found = Reader::open(medium).unwrap().verify(&mut |_| ()).unwrap();
+            assert!(found.damage.is_some(), "{found:?}");
+            notes.add(());
+        },
+        |_, _| Ok(()),
+    )
+}
+
 /// One thread appends, and another one trims a record and appends.
 fn appends_and_a_trim(simulation: &Simulation) -> Exploration {
     let simulation = with(simulation, &[Append(0), Append(1)]);
@@ -298,6 +320,11 @@ fn acknowledged_records_of_each_thread_survive() {
 }
 
 #[test]
+fn the_last_record_of_threads_is_confirmed() {
+    confirmed_by_threads(&uncut_wide(Model::X86)).assert_safe();
+}
+
+#[test]
 fn records_that_threads_append_beside_a_trim_survive() {
     for model in [Model::X86, Model::NEUTRAL] {
         appends_and_a_trim(&uncut(model)).assert_safe();
@@ -345,13 +372,17 @@ fn no_write_back_and_no_fence_can_be_left_out() {
         |setting: &Setting, bytes| setting.simulation(bytes).crashes_in_recovery(0).effort(FEW);
     let uncut = |setting: &Setting| of(setting, BYTES);
     let wide = |setting: &Setting| of(setting, WIDE);
-    let mutation = Mutation::new().only_in("crates/journal/src").equivalent(
-        "src/append.rs",
-        "medium.store(at, tag::of(seed, payload)",
-        Weakening::RelaxedStore,
-        &[Model::ARM64],
-        "for readers beside the writer, whom the simulator does not have",
-    );
+    let mutation = Mutation::new().only_in("crates/journal/src");
+    let for_readers = "for readers beside the writer, whom the simulator does not have";
+    let mutation = [
+        ("src/append.rs", "medium.store(at, tag::of(seed, payload)"),
+        ("src/confirmation.rs", "medium.store(CONFIRMATION, "),
+    ]
+    .into_iter()
+    .fold(mutation, |mutation, (file, store)| {
+        let arm64 = &[Model::ARM64];
+        mutation.equivalent(file, store, Weakening::RelaxedStore, arm64, for_readers)
+    });
     let survivors = mutation.run(&[
         &|setting: &Setting| creation(&uncut(setting)),
         &|setting: &Setting| created_again(&uncut(setting)),

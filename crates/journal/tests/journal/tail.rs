@@ -5,7 +5,7 @@ use crate::life::{BYTES, LOG, options};
 use cachemaint::Cache;
 use cachemaint::medium::{Medium, Memory, Readable};
 use cachemaint::survival::Backing;
-use cachemaint_journal::{ErrorKind, Journal, Position, Records};
+use cachemaint_journal::{ErrorKind, Journal, Position, Reader, Records};
 use cachemaint_sim::{Model, SimMedium, Simulation};
 use cachemaint_test_support::counting::Counting;
 use cachemaint_test_support::erased::erased;
@@ -98,6 +98,24 @@ fn damage_to_the_last_acknowledged_record_is_an_error_of_kept_records() {
     let Some(ErrorKind::Damaged(damage)) = reason(&read) else { panic!("{read:?}") };
     assert_eq!((damage.at, damage.offset), (position, LOG + position.0));
     assert_eq!(damage.evidence, journal.end());
+}
+
+/// A reader of another process, which has been at the end before.
+#[test]
+fn damage_to_the_last_acknowledged_record_is_an_error_of_a_reader_beside_the_writer() {
+    let medium = medium();
+    let (journal, _) = options().create_new(&medium).unwrap();
+    let reader = Reader::open(&medium).unwrap();
+    let mut records = reader.records().unwrap();
+    for _ in 0..2 {
+        assert_eq!(next(&mut records), None);
+    }
+    let position = journal.append(b"damaged!").unwrap();
+    let at = LOG + position.0 + 16;
+    medium.store(at, !medium.load(at, Relaxed), Relaxed);
+    let read = records.read_next(&mut Vec::new());
+    let Some(ErrorKind::Damaged(damage)) = reason(&read) else { panic!("{read:?}") };
+    assert_eq!((damage.at, damage.evidence), (position, journal.end()));
 }
 
 /// The producers' records, of 24 bytes each: who, and its number.

@@ -206,6 +206,24 @@ fn a_wait_ends_with_its_time_or_with_the_journal() {
     assert_eq!(journal.wait_for_records(start, Duration::MAX).unwrap(), end);
 }
 
+/// Each record takes a segment of the five, and so does the group.
+#[test]
+fn a_group_waits_for_room() {
+    let (journal, _) = options().create_new(medium()).unwrap();
+    while journal.append(&[7; 48]).is_ok() {}
+    let mut group = Group::new();
+    group.push(b"a");
+    group.push(b"b");
+    let full = journal.append_group_within(&mut group, Duration::ZERO);
+    assert!(matches!(reason(&full), Some(ErrorKind::Full { .. })));
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| journal.append_group_within(&mut group, Duration::MAX));
+        journal.trim(journal.end()).unwrap();
+        waiting.join().unwrap().unwrap();
+    });
+    assert_eq!(payloads(&journal), [b"a", b"b"]);
+}
+
 /// There will be no further record.
 #[test]
 fn a_wait_for_records_ends_when_a_trim_has_failed() {
@@ -237,6 +255,33 @@ fn after_a_failed_write_back_nothing_is_acknowledged() {
     let (journal, _) = options().open(erased(&counting)).unwrap();
     assert_eq!(payloads(&journal)[0], b"before");
     journal.append(b"after").unwrap();
+}
+
+/// The drop stores a root, once, if there is something to note.
+#[test]
+fn a_drop_closes_the_journal_once_and_not_after_a_failure() {
+    let counting = Counting::new(medium());
+    let (journal, _) = options().create_new(erased(&counting)).unwrap();
+    counting.taken();
+    drop(journal);
+    assert_eq!(counting.taken()[2], 0, "no record");
+    let appended = || {
+        let (journal, _) = options().open(erased(&counting)).unwrap();
+        journal.append(b"record").unwrap();
+        counting.taken();
+        journal
+    };
+    drop(appended());
+    assert_eq!(counting.taken()[2], 1);
+    appended().close().unwrap();
+    assert_eq!(counting.taken()[2], 1);
+    let journal = appended();
+    counting.left.store(0, Relaxed);
+    journal.append(b"lost").unwrap_err();
+    counting.left.store(u64::MAX, Relaxed);
+    counting.taken();
+    drop(journal);
+    assert_eq!(counting.taken()[2], 0, "after a failure");
 }
 
 #[test]

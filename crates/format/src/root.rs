@@ -149,7 +149,7 @@ impl<const OWN: usize> Root<OWN> {
         let mut identity = Identity([0; 16]);
         identity.0.copy_from_slice(&bytes[IDENTITY..GENERATION]);
         let is_possible = (1..GENERATIONS).contains(&generation) && slots(generation).contains(&at);
-        if !(HEAD..=MOST).contains(&len) || !is_possible {
+        if !(HEAD..=MOST).contains(&len) || !len.is_multiple_of(8) || !is_possible {
             return Ok(Found::Damaged);
         }
         medium.read(at + HEAD as u64, &mut bytes[HEAD..len])?;

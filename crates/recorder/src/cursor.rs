@@ -1,13 +1,11 @@
 //! The state of the shards in ordinary memory, and who owns them.
 
-use super::ErrorKind;
-#[cfg(doc)]
-use super::Options;
+use super::error::ErrorKind;
 use cachemaint_format::sync::{AtomicBool, AtomicU64};
 use core::sync::atomic::Ordering;
 
-/// The state of one shard in ordinary memory. A recorder has a cursor for each shard, from [`Options::cursors`] if it
-/// cannot allocate them.
+/// The state of one shard in ordinary memory. A recorder has a cursor for each shard, from
+/// [`Options::cursors`](super::Options::cursors) if it cannot allocate them.
 ///
 /// A *position* counts the bytes of a shard over all laps: sequence number times size, plus the offset in the
 /// sub-buffer. Each cursor has lines of its own, so that threads do not share lines.

@@ -193,6 +193,7 @@ mod cursor;
 mod error;
 mod events;
 mod format;
+mod found;
 #[cfg(feature = "std")]
 mod hooks;
 #[cfg(all(test, cachemaint_loom))]
@@ -200,9 +201,9 @@ mod loom_tests;
 mod open;
 mod options;
 mod reader;
+mod recorder;
 #[cfg(feature = "std")]
 mod within;
-mod writeback;
 mod writer;
 
 pub use cachemaint_format::error::FormatError;
@@ -211,94 +212,15 @@ pub use clock::{Clock, TimeSource};
 pub use cursor::Cursor;
 pub use error::{Error, ErrorKind};
 pub use events::{EventTable, Fields, Value};
-pub use format::Description;
+pub use format::{Description, Mode};
+pub use found::{Event, Found, Skipped, SkippedKind};
 pub use open::Opened;
-pub use options::{Durability, Mode, Options};
+pub use options::{Durability, Options};
 pub use reader::Reader;
-pub use reader::found::{Event, Found, Skipped, SkippedKind};
 #[cfg(feature = "alloc")]
 pub use reader::merged::Merged;
 pub use reader::shard::Events;
+pub use recorder::Recorder;
 #[cfg(feature = "std")]
 pub use within::Within;
 pub use writer::Writer;
-
-use cachemaint::medium::{Medium, WriterLockGuard};
-use cachemaint_format::sync::AtomicBool;
-use core::sync::atomic::Ordering;
-use cursor::Shards;
-
-/// An open recording that events are written into, as in the [crate's example](self). Dropping it does not write back.
-///
-/// `'c` is the lifetime of its [cursors](Options::cursors), `'static` if it has allocated them.
-#[derive(Debug)]
-pub struct Recorder<'c, M> {
-    medium: M,
-    shards: Shards<'c>,
-    description: Description,
-    durability: Durability,
-    clock: Clock,
-    is_stopped: AtomicBool,
-    /// Locked as long as this recorder can write.
-    _writer: Option<WriterLockGuard>,
-}
-
-impl<M: Medium> Recorder<'_, M> {
-    /// Returns the medium that it records into.
-    pub const fn medium(&self) -> &M {
-        &self.medium
-    }
-
-    /// Returns the description in the file's root.
-    pub const fn description(&self) -> &Description {
-        &self.description
-    }
-
-    /// Claims a shard that has no owner, for one thread. Its events follow those of its last owner.
-    ///
-    /// Shards without an owner are claimed in turn, from shard 0 on. So the last events of a thread that has ended stay until
-    /// the other free shards have been claimed as well.
-    ///
-    /// # Errors
-    /// [`ErrorKind::AllShardsTaken`] if each shard has an owner.
-    ///
-    /// # Cost
-    /// A search through the shards.
-    pub fn claim(&self) -> Result<Writer<'_, M>, Error<M::Error>> {
-        let (shard, cursor) = self.claim_shard()?;
-        Ok(Writer::new(self, shard, cursor))
-    }
-
-    /// Claims a shard that has no owner. The shard is the caller's until a writer of it is dropped.
-    fn claim_shard(&self) -> Result<(u32, &Cursor), Error<M::Error>> {
-        let shards = self.description.shards;
-        self.shards.claim().ok_or(Error::new(ErrorKind::AllShardsTaken { shards }))
-    }
-
-    /// Ends recording for good: from now on events are refused with [`ErrorKind::Stopped`]. An event that
-    /// another thread has begun is still finished. This may be called in a signal handler.
-    pub fn stop(&self) {
-        self.is_stopped.store(true, Ordering::SeqCst);
-    }
-
-    /// Returns true if recording has ended.
-    pub fn is_stopped(&self) -> bool {
-        self.is_stopped.load(Ordering::Relaxed)
-    }
-
-    /// Releases the sub-buffers of a shard before this sequence number: in mode [`Refuse`](Mode::Refuse) they have been
-    /// read and may be overwritten. Sub-buffers that are not yet recorded are not released by it.
-    ///
-    /// The release is not kept in the file: when the file is opened again, all its events count as unread.
-    pub fn release(&self, shard: u32, before: u64) {
-        if let Some(cursor) = self.shards.get(shard) {
-            cursor.release(before, self.description.sub_buffer_size);
-        }
-    }
-
-    /// Returns the number of events that a shard is known to have lost: refused, too long or nested. Overwritten events
-    /// are not counted.
-    pub fn lost(&self, shard: u32) -> u64 {
-        self.shards.get(shard).map_or(0, Cursor::lost)
-    }
-}

@@ -119,7 +119,7 @@ fn with_events(lengths: &[usize]) -> Arc<One> {
         description: Description::new(IDENTITY, GEOMETRY, Mode::Overwrite, &clock, NO_TEXTS),
         durability: Durability::OnRequest,
         clock,
-        is_stopped: super::AtomicBool::new(false),
+        is_stopped: cachemaint_format::sync::AtomicBool::new(false),
         _writer: None,
     };
     for len in lengths {

@@ -1,10 +1,12 @@
 //! Creation and opening of recordings.
 
 use super::cursor::Shards;
-use super::format::{Description, FORMAT, Geometry, SEQUENCES, Table};
-use super::options::{Mode, Options};
+use super::error::{Error, ErrorKind};
+use super::events;
+use super::format::{Description, FORMAT, Geometry, Mode, SEQUENCES, Table};
+use super::options::Options;
 use super::reader::Reader;
-use super::{Error, ErrorKind, Recorder, events};
+use super::recorder::Recorder;
 use cachemaint::medium::{Granularity, Medium, OpenError, Readable};
 use cachemaint_format::error::FormatError;
 use cachemaint_format::reread::Rereadings;
@@ -255,12 +257,4 @@ fn go_on<M: Medium>(
         newest_generation = newest_generation.max(newest.map_or(0, |newest| newest.generation));
     }
     Ok(newest_generation)
-}
-
-/// Reading of the recorded events.
-impl<M: Medium> Recorder<'_, M> {
-    /// Returns a reader of the recorded events. Recording can continue meanwhile.
-    pub const fn reader(&self) -> Reader<&M> {
-        Reader::of(&self.medium, self.description)
-    }
 }

@@ -1,6 +1,6 @@
 //! A thread that writes events back at intervals.
 
-use super::Recorder;
+use super::recorder::Recorder;
 use alloc::string::String;
 use alloc::sync::Arc;
 use cachemaint::family::Process;

@@ -5,9 +5,10 @@
 
 use super::clock::Pace;
 use super::cursor::Cursor;
-use super::format::{self, Description, Geometry, HEADER, Header, RECORD, SEQUENCES, TAGGED};
-use super::options::{Durability, Mode};
-use super::{Error, ErrorKind, Recorder};
+use super::error::{Error, ErrorKind};
+use super::format::{self, Description, Geometry, HEADER, Header, Mode, RECORD, SEQUENCES, TAGGED};
+use super::options::Durability;
+use super::recorder::Recorder;
 use cachemaint::medium::{Granularity, Medium};
 use cachemaint_format::error::FormatError;
 use cachemaint_format::sync::fence;
@@ -56,6 +57,29 @@ pub struct Writer<'r, M: Medium> {
     pace: Cell<Pace>,
     /// The timestamp of the event for which the wall clock was asked last.
     asked: Cell<u64>,
+}
+
+impl<M: Medium> Recorder<'_, M> {
+    /// Claims a shard that has no owner, for one thread. Its events follow those of its last owner.
+    ///
+    /// Shards without an owner are claimed in turn, from shard 0 on. So the last events of a thread that has ended stay until
+    /// the other free shards have been claimed as well.
+    ///
+    /// # Errors
+    /// [`ErrorKind::AllShardsTaken`] if each shard has an owner.
+    ///
+    /// # Cost
+    /// A search through the shards.
+    pub fn claim(&self) -> Result<Writer<'_, M>, Error<M::Error>> {
+        let (shard, cursor) = self.claim_shard()?;
+        Ok(Writer::new(self, shard, cursor))
+    }
+
+    /// Claims a shard that has no owner. The shard is the caller's until a writer of it is dropped.
+    pub(super) fn claim_shard(&self) -> Result<(u32, &Cursor), Error<M::Error>> {
+        let shards = self.description.shards;
+        self.shards.claim().ok_or(Error::new(ErrorKind::AllShardsTaken { shards }))
+    }
 }
 
 impl<'r, M: Medium> Writer<'r, M> {

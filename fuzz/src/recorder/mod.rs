@@ -15,7 +15,7 @@ use crate::value::Missing;
 use arbitrary::Arbitrary;
 use cachemaint::medium::{Bytes, Medium as _};
 use cachemaint_recorder::Mode;
-use claims::{BASE, Deed, SIZE, live};
+use claims::{BASE, Deed, Held, SIZE, live};
 use forge::Edit;
 use plain::options;
 
@@ -58,6 +58,8 @@ pub struct Damaged {
     deeds: Vec<Deed>,
     /// Damage to the sub-buffers, or to the pages before them: roots, texts, counts of losses.
     harms: Vec<(Part, Harm)>,
+    /// The content of the medium before the creation.
+    held: Held,
 }
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
@@ -73,15 +75,17 @@ const fn mode(refuses: bool) -> Mode {
 /// The greatest number of operations of an input. More take longer and reach nothing new.
 const DEEDS: usize = 48;
 
-/// Only recorded events are returned, and all undamaged ones are.
+/// Only recorded events are returned, all undamaged ones are, and the others are reported.
 pub fn damage(input: &Damaged) {
     allocation::bounded(LEN as u64, || damage_of(input));
 }
 
 fn damage_of(input: &Damaged) {
     let medium = Image::zeros(LEN);
-    let lived = live(&medium, mode(input.refuses), &input.deeds[..input.deeds.len().min(DEEDS)]);
+    let deeds = &input.deeds[..input.deeds.len().min(DEEDS)];
+    let lived = live(&medium, &input.held, mode(input.refuses), deeds);
     let before = medium.bytes();
+    lived.is_shown(&before);
     let mut after = before.clone();
     // More of them could make up a tag together.
     for (part, harm) in input.harms.iter().take(4) {
@@ -105,6 +109,8 @@ pub struct Anything<'a> {
     /// Changes, among them correct tags.
     edits: Vec<Edit>,
     missing: Missing,
+    /// The content of the medium before the creation.
+    held: Held,
     /// Both copies of a root, two counts of losses and the sub-buffers, if there is no recording.
     bytes: &'a [u8],
 }
@@ -118,7 +124,8 @@ fn bytes_of(input: &Anything<'_>) {
     let medium = Image::zeros(LEN);
     match &input.recording {
         Some(deeds) => {
-            drop(live(&medium, mode(input.refuses), &deeds[..deeds.len().min(DEEDS)]));
+            let deeds = &deeds[..deeds.len().min(DEEDS)];
+            drop(live(&medium, &input.held, mode(input.refuses), deeds));
         }
         None => put(&medium, input.bytes),
     }

@@ -4,8 +4,9 @@ mod fields;
 
 pub use fields::{Fields, Value};
 
+use super::error::ErrorKind;
 use super::format::{Description, MOST_BYTES, MOST_ENTRIES, bytes_of, entry};
-use super::{ErrorKind, Event};
+use super::found::Event;
 use cachemaint::medium::Readable;
 use core::fmt;
 

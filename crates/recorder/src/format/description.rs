@@ -3,7 +3,6 @@
 use super::table::Table;
 use super::{FORMAT, Geometry, place};
 use crate::clock::{Clock, Pace, TimeSource};
-use crate::options::Mode;
 use cachemaint::medium::Readable;
 use cachemaint_format::error::FormatError;
 use cachemaint_format::identity::Identity;
@@ -15,6 +14,33 @@ use cachemaint_format::tag::{self, Kind};
 /// Bytes of a root that are the recorder's own.
 const OWN: usize = 72;
 pub(crate) type Root = root::Root<OWN>;
+
+/// The behaviour of a full shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Mode {
+    /// The oldest sub-buffer is overwritten.
+    Overwrite,
+    /// Events are refused and counted, until [`release`](crate::Recorder::release) frees space.
+    Refuse,
+}
+
+impl Mode {
+    const fn to_number(self) -> u32 {
+        match self {
+            Self::Overwrite => 0,
+            Self::Refuse => 1,
+        }
+    }
+
+    const fn from_number(number: u32) -> Option<Self> {
+        match number {
+            0 => Some(Self::Overwrite),
+            1 => Some(Self::Refuse),
+            _ => None,
+        }
+    }
+}
 
 /// A file's description of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

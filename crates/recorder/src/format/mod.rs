@@ -6,7 +6,7 @@ mod record;
 mod sub_buffer;
 mod table;
 
-pub use description::Description;
+pub use description::{Description, Mode};
 pub(super) use geometry::Geometry;
 pub(super) use record::{TAGGED, parts, record_len, tagged};
 pub(super) use sub_buffer::Header;

@@ -2,7 +2,11 @@
 
 mod message;
 
-use super::{Cursor, Error, Event, Recorder, Writer};
+use super::cursor::Cursor;
+use super::error::Error;
+use super::found::Event;
+use super::recorder::Recorder;
+use super::writer::Writer;
 use alloc::boxed::Box;
 use cachemaint::family::Process;
 use cachemaint::medium::Medium;

@@ -1,9 +1,9 @@
 //! The events of all shards, merged by opening, then by time.
 
 use super::Reader;
-use super::found::Found;
 use super::shard::{Due, Events};
-use crate::Error;
+use crate::error::Error;
+use crate::found::Found;
 use alloc::collections::BinaryHeap;
 use alloc::collections::binary_heap::PeekMut;
 use alloc::vec::Vec;

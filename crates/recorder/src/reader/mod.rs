@@ -8,16 +8,16 @@
 //! - The headers of the newest sub-buffer of a shard are looked for twice, and up to eight headers are read for each
 //!   sub-buffer: 2.6 times the size for one of 256 bytes, and less for larger ones.
 //!
-//! The memory is one [`Events`] for each shard.
+//! The memory is one [`Events`](shard::Events) for each shard.
 
-pub(super) mod found;
 #[cfg(feature = "alloc")]
 pub(super) mod merged;
 pub(super) mod search;
 pub(super) mod shard;
 
+use super::error::{Error, ErrorKind};
+use super::events::EventTable;
 use super::format::{Description, Geometry, HEADER, Header};
-use super::{Error, ErrorKind, EventTable, Events};
 use cachemaint::medium::{OpenError, Readable};
 use cachemaint_format::error::FormatError;
 use cachemaint_format::reread::Rereadings;
@@ -71,16 +71,6 @@ impl<S: Readable> Reader<S> {
     /// Returns the length that a buffer for payloads must have.
     pub const fn largest_payload(&self) -> usize {
         self.description.geometry().largest_payload().next_multiple_of(8)
-    }
-
-    /// Returns the events of a shard, in the order in which they were recorded.
-    ///
-    /// # Panics
-    /// If the recording does not have this shard.
-    #[track_caller]
-    pub fn shard(&self, shard: u32) -> Events<'_, S> {
-        assert!(shard < self.description.shards, "there is no shard {shard}");
-        Events::new(self, shard)
     }
 
     /// Reads the names of events and the types of their fields from the file.

@@ -1,11 +1,11 @@
 //! The events of a shard, in order, and the gaps between them.
 
-use super::found::{Event, Found, Skipped, SkippedKind};
+use super::Reader;
 use super::search::{Record, Search};
-use super::{HEADER, Header, Reader};
-use crate::Error;
 use crate::clock::Pace;
-use crate::format::{self, RECORD, TAGGED, record_len};
+use crate::error::Error;
+use crate::format::{self, HEADER, Header, RECORD, TAGGED, record_len};
+use crate::found::{Event, Found, Skipped, SkippedKind};
 use cachemaint::medium::Readable;
 use cachemaint_format::tag;
 use core::ops::Range;
@@ -103,6 +103,18 @@ enum Item {
     Event { record: Record, offset: u64 },
     Skipped(Skipped),
     Lost(u64),
+}
+
+impl<S: Readable> Reader<S> {
+    /// Returns the events of a shard, in the order in which they were recorded.
+    ///
+    /// # Panics
+    /// If the recording does not have this shard.
+    #[track_caller]
+    pub fn shard(&self, shard: u32) -> Events<'_, S> {
+        assert!(shard < self.description.shards, "there is no shard {shard}");
+        Events::new(self, shard)
+    }
 }
 
 impl<'r, S: Readable> Events<'r, S> {
@@ -260,15 +272,17 @@ impl<'r, S: Readable> Events<'r, S> {
         self.current = found.map(|_| Current { offset: place, ..current });
     }
 
-    /// Returns the offset at which the records of a sub-buffer end, if it is known: the header of the next one has it, if
-    /// the same opening wrote both. One that has been overwritten meanwhile ends with its last byte.
+    /// Returns the offset at which the records of a sub-buffer end at the latest, if the opening went on after it: the header
+    /// of the next one has it. If that is lost, or if this one has been overwritten meanwhile, it is the last byte.
     fn end_of(&self, current: &Current) -> Option<u64> {
         let (sequence, generation) = (current.header.sequence(), current.header.generation);
         if self.sub_buffer(sequence).is_none() {
             return Some(current.search.size);
         }
-        let next = self.sub_buffer(sequence + 1).filter(|next| next.generation == generation)?;
-        let end = next.end_before();
+        let next = (sequence + 1..self.end).find_map(|next| self.sub_buffer(next));
+        let next = next.filter(|next| next.generation == generation)?;
+        let is_behind = next.sequence() == sequence + 1;
+        let end = if is_behind { next.end_before() } else { 0 };
         Some(if end == 0 { current.search.size } else { end.min(current.search.size) })
     }
 

@@ -56,7 +56,7 @@ fn a_ring_takes_the_place_of_anything_else() {
     let [foreign, journal, store, older, damaged, more, cut] = [(); 7].map(|()| Plain::new(LEN));
     foreign.write(0, b"\x7fELF\x02\x01\x01\0");
     journal.write(0, b"cmjournl");
-    store.write(4096, b"cm-store");
+    store.write(4096, b"cmpresrv");
     older.write(4096, b"CMtRace\x1a\x01\0\0\0\x80\0\0\0");
     boot(&damaged, 2);
     for at in [0, 4096, 8192, 12288] {

@@ -1,7 +1,7 @@
 //! Properties of a recording for any change of its bytes: property tests and the fuzzers in `fuzz/` check the same ones.
 
 pub(crate) use super::plain::{BASE, SIZE};
-use super::plain::{Recorded, Shown, merged, options, shown};
+use super::plain::{Recorded, Shown, merged, options, options_of, shown};
 use cachemaint::medium::{Bytes, Medium, Readable};
 use cachemaint_recorder::{
     ErrorKind, FormatError, Found, Mode, Options, Reader, Skipped, SkippedKind,
@@ -19,10 +19,41 @@ pub(crate) fn payload(number: usize, len: usize) -> Vec<u8> {
     (0..len).map(|place| (number * 31 + place) as u8 | 1).collect()
 }
 
-/// The recorded events: for each the length of its payload.
+/// The recorded events: for each its shard and the length of its payload.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Lived {
-    events: Vec<usize>,
+    events: Vec<(u32, usize)>,
+}
+
+/// The content of a medium before the creation.
+#[derive(Clone, Debug)]
+#[cfg_attr(fuzzing, derive(arbitrary::Arbitrary))]
+pub(crate) enum Held {
+    Zeros,
+    /// Words from this one on.
+    Junk(u64),
+    /// Another recording, which was erased as the documentation says.
+    Recording(Vec<Deed>),
+}
+
+impl Held {
+    fn put<M: Medium>(&self, medium: &M) {
+        match self {
+            Self::Zeros => {}
+            Self::Junk(seed) => {
+                for at in (0..medium.len()).step_by(8) {
+                    let word = (seed ^ at).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                    medium.write(at, &word.rotate_left(29).to_le_bytes());
+                }
+            }
+            Self::Recording(deeds) => {
+                drop(lived(medium, *b"another identity", Mode::Overwrite, deeds));
+                for at in ROOTS {
+                    medium.write(at as u64, &[0; 8]);
+                }
+            }
+        }
+    }
 }
 
 /// One operation on a recording.
@@ -56,10 +87,15 @@ fn text(error: impl core::fmt::Display) -> String {
     error.to_string()
 }
 
-/// Makes a recording with two shards and does all of it.
-pub(crate) fn live<M: Medium>(medium: &M, mode: Mode, deeds: &[Deed]) -> Lived {
+/// Makes a recording with two shards in a medium that had this content, and does all of it.
+pub(crate) fn live<M: Medium>(medium: &M, held: &Held, mode: Mode, deeds: &[Deed]) -> Lived {
+    held.put(medium);
+    lived(medium, *b"sixteen letters!", mode, deeds)
+}
+
+fn lived<M: Medium>(medium: &M, identity: [u8; 16], mode: Mode, deeds: &[Deed]) -> Lived {
     let mut lived = Lived::default();
-    let options_of_file = options().events(EVENTS).shards(2).mode(mode);
+    let options_of_file = options_of(identity).events(EVENTS).shards(2).mode(mode);
     let mut recorder = options_of_file.create_new(medium).map_err(text).unwrap().0;
     for deed in deeds {
         match *deed {
@@ -67,10 +103,10 @@ pub(crate) fn live<M: Medium>(medium: &M, mode: Mode, deeds: &[Deed]) -> Lived {
                 let writers = [recorder.claim().unwrap(), recorder.claim().unwrap()];
                 let number = lived.events.len();
                 let bytes = payload(number, len.into());
-                let shard = usize::from(shard % 2);
-                let outcome = writers[shard].record_at(number as u64, number as u16, &bytes);
+                let writer = &writers[usize::from(shard % 2)];
+                let outcome = writer.record_at(number as u64, number as u16, &bytes);
                 match outcome.map_err(ErrorKind::from) {
-                    Ok(()) => lived.events.push(len.into()),
+                    Ok(()) => lived.events.push((writer.shard(), len.into())),
                     Err(ErrorKind::TooLong { .. }) => {}
                     Err(ErrorKind::Full) if mode == Mode::Refuse => {}
                     Err(kind) => panic!("{kind}"),
@@ -91,8 +127,21 @@ impl Lived {
     /// only events that it had overwritten may verify.
     pub(crate) fn was_recorded(&self, event: &Recorded) -> bool {
         let number = usize::from(event.id);
-        let is_whole = |len: &usize| event.payload == payload(number, *len);
+        let is_whole = |(_, len): &(u32, usize)| event.payload == payload(number, *len);
         event.timestamp == number as u64 && self.events.get(number).is_some_and(is_whole)
+    }
+
+    /// Checks that the last events of each shard are shown: only the oldest were overwritten.
+    pub(crate) fn is_shown(&self, image: &[u8]) {
+        for (shard, shown) in (0..).zip(all(image)) {
+            let of_shard = self.events.iter().enumerate().filter(|(_, (of, _))| *of == shard);
+            let recorded: Vec<_> = of_shard.map(|(number, _)| number as u16).collect();
+            let ids: Vec<_> = shown.events.iter().map(|event| event.id).collect();
+            assert!(recorded.ends_with(&ids), "{recorded:?} and {shown:?}");
+            assert_eq!(recorded.is_empty(), ids.is_empty(), "{recorded:?} and {shown:?}");
+            assert!(shown.events.iter().all(|event| self.was_recorded(event)), "{shown:?}");
+            assert_eq!(shown.skipped, []);
+        }
     }
 }
 
@@ -116,7 +165,8 @@ pub(crate) fn all(bytes: &[u8]) -> [Shown; 2] {
 }
 
 /// Checks that every shown event was recorded, that every undamaged event is shown, and that a gap is reported where an
-/// event was destroyed before one that is shown. The recording opens if one of its roots is undamaged.
+/// event was destroyed, unless no later event of its opening and shard is shown. The recording opens if one of its roots is
+/// undamaged.
 pub(crate) fn damage_costs_what_it_touches(before: &[u8], after: &[u8], lived: &Lived) {
     let is_hit = |range: Range<usize>| before[range.clone()] != after[range];
     // The first opening writes two of them.
@@ -130,27 +180,21 @@ pub(crate) fn damage_costs_what_it_touches(before: &[u8], after: &[u8], lived: &
         for event in written.events.iter().filter(|event| is_findable(event, is_hit)) {
             assert!(found.events.contains(event), "{event:?} of {found:?}");
         }
-        let has_header = |event: &Recorded| !is_hit(header(event));
-        for event in written.events.iter().filter(|event| has_header(event)) {
-            is_reported(event, found, has_header);
-        }
+        written.events.iter().for_each(|event| is_reported(event, found));
     }
 }
 
-/// Checks that an event is shown, or a gap in its place, if a later one of its sub-buffer is shown, or one of the opening's
-/// next sub-buffer with its header.
-fn is_reported(event: &Recorded, found: &Shown, has_header: impl Fn(&Recorded) -> bool) {
+/// Checks that an event is shown, or a gap in its place, if a later one of its opening is shown.
+fn is_reported(event: &Recorded, found: &Shown) {
     let is_later = |later: &Recorded| {
-        let is_in_next = later.sequence == event.sequence + 1
-            && later.generation == event.generation
-            && has_header(later);
-        is_in_next || (later.sequence == event.sequence && later.at > event.at)
+        later.generation == event.generation
+            && (later.sequence, later.at) > (event.sequence, event.at)
     };
     if found.events.contains(event) || !found.events.iter().any(is_later) {
         return;
     }
     let is_gap = |skipped: &Skipped| {
-        skipped.kind == SkippedKind::Damaged
+        skipped.kind != SkippedKind::Overwritten
             && (skipped.at..skipped.at + skipped.len).contains(&event.at)
     };
     assert!(found.skipped.iter().any(is_gap), "{event:?} of {found:?}");

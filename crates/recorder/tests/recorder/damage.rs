@@ -1,7 +1,7 @@
 //! Arbitrary bytes, and damaged files.
 
 use super::claims::{
-    BASE, Deed, Lived, SIZE, anything_goes_on, anything_is_read_to_an_end,
+    BASE, Deed, Held, Lived, SIZE, anything_goes_on, anything_is_read_to_an_end,
     damage_costs_what_it_touches, live,
 };
 use super::plain::{Plain, Shown, options, shown};
@@ -18,12 +18,13 @@ const LEN: usize = BASE + 2 * 3 * SIZE;
 fn recording(lengths: &[usize]) -> Vec<u8> {
     let turns = lengths.iter().zip([0, 1].into_iter().cycle());
     let deeds = turns.map(|(len, shard)| Deed::Record { shard, len: *len as u16 });
-    lived(Mode::Overwrite, &deeds.collect::<Vec<_>>()).0
+    lived(&Held::Zeros, Mode::Overwrite, &deeds.collect::<Vec<_>>()).0
 }
 
-fn lived(mode: Mode, deeds: &[Deed]) -> (Vec<u8>, Lived) {
+fn lived(held: &Held, mode: Mode, deeds: &[Deed]) -> (Vec<u8>, Lived) {
     let medium = Plain::new(LEN);
-    let lived = live(&medium, mode, deeds);
+    let lived = live(&medium, held, mode, deeds);
+    lived.is_shown(&medium.bytes());
     (medium.bytes(), lived)
 }
 
@@ -34,6 +35,14 @@ fn deeds() -> impl Strategy<Value = Vec<Deed>> {
         1 => Just(Deed::Reopen),
     ];
     proptest::collection::vec(deed, 0..40)
+}
+
+fn held() -> impl Strategy<Value = Held> {
+    prop_oneof![
+        Just(Held::Zeros),
+        any::<u64>().prop_map(Held::Junk),
+        deeds().prop_map(Held::Recording)
+    ]
 }
 
 fn modes() -> impl Strategy<Value = Mode> {
@@ -51,10 +60,11 @@ proptest! {
     fn arbitrary_bytes_are_read_to_an_end(
         start in 0..LEN,
         bytes in proptest::collection::vec(any::<u8>(), 0..2000),
+        held in held(),
         mode in modes(),
         deeds in deeds(),
     ) {
-        let (mut image, lived) = lived(mode, &deeds);
+        let (mut image, lived) = lived(&held, mode, &deeds);
         let end = (start + bytes.len()).min(LEN);
         image[start..end].copy_from_slice(&bytes[..end - start]);
         let shown = anything_is_read_to_an_end(Bytes(&image));
@@ -67,13 +77,14 @@ proptest! {
     #[test]
     #[cfg_attr(miri, ignore = "many cases, each of which is searched byte by byte")]
     fn every_undamaged_event_is_found_after_damage(
+        held in held(),
         mode in modes(),
         deeds in deeds(),
         start in prop_oneof![4 => BASE..LEN, 1 => 0..BASE],
         len in 1..300_usize,
         mask in 1..=255_u8,
     ) {
-        let (image, lived) = lived(mode, &deeds);
+        let (image, lived) = lived(&held, mode, &deeds);
         let mut damaged = image.clone();
         damaged[start..(start + len).min(LEN)].iter_mut().for_each(|byte| *byte ^= mask);
         damage_costs_what_it_touches(&image, &damaged, &lived);

@@ -248,6 +248,16 @@ fn a_damaged_copy_of_the_root_is_replaced_and_a_lost_root_gives_way_to_the_one_b
     assert_eq!(shown(&Reader::open(&medium).unwrap(), 0).events.len(), 2);
 }
 
+/// A root has a multiple of 8 bytes. Nothing reads parts of words beside a writer: this medium would panic.
+#[test]
+fn a_root_with_a_damaged_length_is_damaged() {
+    let medium = Plain::new(LEN);
+    drop(options().create_new(&medium).unwrap());
+    let word = medium.load(4096 + 8, Relaxed);
+    medium.store(4096 + 8, word + (1 << 32), Relaxed);
+    assert!(Reader::open(&medium).unwrap().is_root_damaged());
+}
+
 #[test]
 fn options_that_make_no_recording_are_refused() {
     let medium = Plain::new(LEN);

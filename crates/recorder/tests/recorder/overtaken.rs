@@ -180,7 +180,8 @@ fn a_writer_that_stands_in_each_header_that_is_looked_at_damages_nothing() {
     }
 }
 
-/// A crash has torn the header of the next sub-buffer, or a writer stands in it, and another sub-buffer is damaged.
+/// A crash has torn the header of the next sub-buffer, or a writer stands in it, and another sub-buffer is damaged. Its
+/// header had the end of the one before, which is not known now.
 #[test]
 fn damage_beside_a_torn_header_of_the_next_sub_buffer_is_reported() {
     let recording = Recording::of_long(4, 6, 1);
@@ -191,7 +192,9 @@ fn damage_beside_a_torn_header_of_the_next_sub_buffer_is_reported() {
         let shown = shown(&Reader::open(&medium).unwrap(), 0);
         let gaps: Vec<_> = shown.skipped.iter().map(|gap| (gap.at, gap.kind)).collect();
         let torn = (BASE + 2 * SIZE as u64, SkippedKind::Torn);
-        assert_eq!(gaps, [torn, (BASE, SkippedKind::Damaged)], "{words}");
+        let end_before = BASE + 3 * SIZE as u64 + 64 + 24 + LONG as u64;
+        let damaged = [end_before, BASE].map(|at| (at, SkippedKind::Damaged));
+        assert_eq!(gaps, [torn, damaged[0], damaged[1]], "{words}");
     }
 }
 

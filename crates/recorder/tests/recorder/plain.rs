@@ -103,7 +103,11 @@ pub(crate) fn clock() -> Clock {
 pub(crate) const SIZE: usize = if cfg!(fuzzing) { 512 } else { 256 };
 
 pub(crate) fn options() -> Options<'static> {
-    Options::with_clock(Identity(*b"sixteen letters!"), clock()).sub_buffer_size(SIZE as u32)
+    options_of(*b"sixteen letters!")
+}
+
+pub(crate) fn options_of(identity: [u8; 16]) -> Options<'static> {
+    Options::with_clock(Identity(identity), clock()).sub_buffer_size(SIZE as u32)
 }
 
 /// Returns true if the medium has zeros in the place of each root.

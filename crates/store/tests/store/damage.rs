@@ -446,6 +446,48 @@ fn use_anything(image: &[u8]) {
     }
 }
 
+/// After a closing: the last acknowledged value, or an error that names it, or the commit is told as undone.
+#[test]
+fn whatever_is_damaged_no_older_value_is_returned() {
+    let (image, blobs) = lived();
+    let (log, records) = (log(&image).unwrap(), positions(&image));
+    let infos: Vec<_> =
+        Reader::open(Bytes(&image)).unwrap().entries().map(|it| it.unwrap().0).collect();
+    for seed in 0..cases(5000) {
+        let mut random = Random(seed);
+        let mut harmed = image.clone();
+        for _ in 0..=random.below(4) {
+            // Roots, the last records in both mirrors, and blobs.
+            let at = match random.below(4) {
+                0 => random.below(4) * 4096 + random.below(104),
+                1 | 2 => {
+                    let record = &records[records.len() - 1 - random.below(3)];
+                    log.mirrors[random.below(2)] + record.start + random.below(record.len())
+                }
+                _ => {
+                    let info = &infos[random.below(infos.len())];
+                    info.offset as usize + random.below(info.len.max(1) as usize)
+                }
+            };
+            harmed[at] ^= 1 << random.below(8);
+        }
+        let Ok(reader) = Reader::open(Bytes(&harmed)) else { continue };
+        if reader.undone().is_some() {
+            continue;
+        }
+        for (name, bytes) in &blobs {
+            let is_right = reader.load(name).is_ok_and(|found| found == *bytes);
+            let is_named = reader
+                .load(name)
+                .map_err(ErrorKind::from)
+                .is_err_and(|error| matches!(error, ErrorKind::Damaged(_)));
+            assert!(is_right || is_named, "seed {seed}: {name}");
+        }
+        let entries: Result<Vec<_>, _> = reader.entries().collect();
+        assert!(entries.is_err() || entries.unwrap().len() == infos.len(), "seed {seed}");
+    }
+}
+
 #[test]
 fn anything_is_read_to_an_end_with_bounded_work() {
     let (image, _) = lived();

@@ -96,7 +96,7 @@ fn each_outcome_has_its_exit_code_and_its_json() {
     run(place, &["record", "trace", "--create", "1M"], &lines);
     let blob = fs::read(place.join("state")).unwrap();
     let blob = blob.windows(4).position(|bytes| bytes == b"line").unwrap();
-    damage(place, "log", 20_000);
+    damage(place, "log", 24_096);
     damage(place, "state", blob);
     damage(place, "trace", 100_000);
     let memory = tempfile::NamedTempFile::new_in("/dev/shm").unwrap();

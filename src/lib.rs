@@ -99,7 +99,10 @@ mod cpu;
 #[cfg(target_has_atomic = "64")]
 pub mod medium;
 #[cfg(feature = "std")]
-#[expect(unsafe_code, reason = "maps a page that forked children find cleared")]
+#[cfg_attr(
+    all(unix, not(miri)),
+    expect(unsafe_code, reason = "maps a page that forked children find cleared")
+)]
 mod process;
 pub mod report;
 #[cfg(all(test, cachemaint_loom))]

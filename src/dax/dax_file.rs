@@ -1,9 +1,10 @@
 //! Files mapped for reading and writing.
 
-use super::lock::Lock;
+use super::bounds::{Bounds, check_new_len, too_long};
 use super::mapping::Mapping;
-use super::system::{self, Access, Plan, files};
-use super::{DaxView, Error, ErrorKind, Options, Writeback, file};
+use super::open_file::Lock;
+use super::system::{self, Access, MapOptions, files};
+use super::{DaxView, Error, ErrorKind, Options, Writeback};
 use crate::cache::Cache;
 use crate::cache::copy::{Copier, Destination};
 use crate::medium::words::WORD;
@@ -343,18 +344,18 @@ impl DaxFile {
             );
             return Err(Error::invalid(&self.view.path, text));
         }
-        let plan = self.plan(len)?;
+        let part = self.part(len)?;
         let size = self.size_of_file()?;
         let new = size..size.max(self.view.offset + len);
-        let plan = Plan { shed: new.clone(), ..plan };
+        let part = MapOptions { shed: new.clone(), ..part };
         let DaxView { path, file, guarantee, .. } = &self.view;
         if !new.is_empty() {
             self.require_no_sharers()?;
-            file::append_zeros(path, file, &new)?;
+            file.append_zeros(path, &new)?;
         }
         // Nothing else has made the blocks and the length durable that another program gave the file.
-        let mapped = self.sync(size).and_then(|()| system::map(path, file, &plan, guarantee));
-        let mapping = mapped.inspect_err(|_error| file::restore(file, &new))?;
+        let mapped = self.sync(size).and_then(|()| system::map(path, file, &part, guarantee));
+        let mapping = mapped.inspect_err(|_error| file.restore(&new))?;
         self.replace(mapping);
         Ok(())
     }
@@ -380,7 +381,7 @@ impl DaxFile {
             let text = format!("has {mapped} bytes mapped, fewer than {len}; grow it instead");
             return Err(Error::invalid(&self.view.path, text));
         }
-        let plan = self.plan(len)?;
+        let part = self.part(len)?;
         let (size, end) = (self.size_of_file()?, self.view.offset + mapped);
         let DaxView { path, file, guarantee, .. } = &self.view;
         if size > end {
@@ -391,7 +392,7 @@ impl DaxFile {
             return Err(Error::invalid(path, text));
         }
         self.require_no_sharers()?;
-        let mapping = system::map(path, file, &plan, guarantee)?;
+        let mapping = system::map(path, file, &part, guarantee)?;
         let size = self.view.offset + len;
         file.set_len(size).map_err(|error| Error::os(path, files::SET_LEN, &error))?;
         self.replace(mapping);
@@ -417,7 +418,7 @@ impl DaxFile {
     }
 
     /// Returns the same part of the file with another length.
-    fn plan(&self, len: u64) -> Result<Plan, Error> {
+    fn part(&self, len: u64) -> Result<MapOptions, Error> {
         // The new mapping would hide a failure of the old one.
         self.view.check()?;
         let DaxView { path, guarantee, offset, writeback, populate, .. } = &self.view;
@@ -427,11 +428,18 @@ impl DaxFile {
             return Err(Error::unsupported(path, text));
         }
         let (offset, writeback, populate) = (*offset, *writeback, *populate);
-        let end = offset.checked_add(len).ok_or_else(|| file::too_long(path, offset, len))?;
-        file::check_new_len(path, end)?;
-        let part = (end, guarantee.alignment, false);
-        let len = file::mapped_len(path, part, offset, Some(len))?;
-        Ok(Plan { offset, len, access: Access::ReadAndWrite, writeback, populate, shed: 0..0 })
+        let end = offset.checked_add(len).ok_or_else(|| too_long(path, offset, len))?;
+        check_new_len(path, end)?;
+        let bounds = Bounds { size: end, alignment: guarantee.alignment, is_device: false };
+        let len = bounds.mapped_len(path, offset, Some(len))?;
+        Ok(MapOptions {
+            offset,
+            len,
+            access: Access::ReadAndWrite,
+            writeback,
+            populate,
+            shed: 0..0,
+        })
     }
 
     /// Returns the length of the file, which is at least that of its mapping.

@@ -23,11 +23,11 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, PartialEq, Eq)]
 pub struct Error {
     // In a place of its own: a result of one word is returned in a register, and not copied where nothing failed.
-    failure: Box<Failure>,
+    inner: Box<Inner>,
 }
 
 #[derive(Clone, PartialEq, Eq)]
-struct Failure {
+struct Inner {
     path: PathBuf,
     kind: ErrorKind,
     /// The fact and the action, if the kind's own words are not enough.
@@ -137,12 +137,12 @@ impl Error {
 
     fn with(path: &Path, kind: ErrorKind, text: Option<Box<str>>, errno: Option<i32>) -> Self {
         let path = path.to_path_buf();
-        Self { failure: Box::new(Failure { path, kind, text, errno }) }
+        Self { inner: Box::new(Inner { path, kind, text, errno }) }
     }
 
     /// Returns the same error with the system's error number.
     pub(super) fn numbered(mut self, errno: i32) -> Self {
-        self.failure.errno = Some(errno);
+        self.inner.errno = Some(errno);
         self
     }
 
@@ -156,7 +156,7 @@ impl Error {
 
     /// Returns the same error with a text about its own.
     pub(super) fn about(mut self, text: impl FnOnce(&str) -> String) -> Self {
-        self.failure.text = self.failure.text.map(|own| text(&own).into());
+        self.inner.text = self.inner.text.map(|own| text(&own).into());
         self
     }
 
@@ -184,7 +184,7 @@ impl Error {
             }
             io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
                 let mut failed = Self::os(path, call, error);
-                failed.failure.kind = ErrorKind::NoSpace { len };
+                failed.inner.kind = ErrorKind::NoSpace { len };
                 failed
             }
             _ => Self::os(path, call, error),
@@ -225,13 +225,13 @@ impl Error {
     /// Returns the path of the file.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.failure.path
+        &self.inner.path
     }
 
     /// Returns the error number of the operating system, if a call of it failed.
     #[must_use]
     pub const fn raw_os_error(&self) -> Option<i32> {
-        match (self.failure.errno, &self.failure.kind) {
+        match (self.inner.errno, &self.inner.kind) {
             (None, ErrorKind::Writeback { errno, .. } | ErrorKind::Os { errno, .. }) => {
                 Some(*errno)
             }
@@ -242,14 +242,14 @@ impl Error {
     /// Returns the kind of the error.
     #[must_use]
     pub const fn kind(&self) -> &ErrorKind {
-        &self.failure.kind
+        &self.inner.kind
     }
 
     fn io_kind(&self) -> io::ErrorKind {
         if let Some(number) = self.raw_os_error() {
             return io::Error::from_raw_os_error(number).kind();
         }
-        match &self.failure.kind {
+        match &self.inner.kind {
             ErrorKind::NotFound => io::ErrorKind::NotFound,
             ErrorKind::Exists => io::ErrorKind::AlreadyExists,
             ErrorKind::NotAFile | ErrorKind::InvalidInput => io::ErrorKind::InvalidInput,
@@ -268,7 +268,7 @@ impl Error {
 /// A conversion to the kind by value.
 impl From<Error> for ErrorKind {
     fn from(error: Error) -> Self {
-        error.failure.kind
+        error.inner.kind
     }
 }
 
@@ -334,7 +334,7 @@ impl core::fmt::Display for ErrorKind {
 
 impl core::fmt::Display for Error {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let Failure { path, kind, text, .. } = &*self.failure;
+        let Inner { path, kind, text, .. } = &*self.inner;
         // A name can hold what a terminal would execute.
         write!(f, "{}: ", printable(&path.to_string_lossy()))?;
         match text {
@@ -347,7 +347,7 @@ impl core::fmt::Display for Error {
 impl core::fmt::Debug for Error {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         if f.alternate() {
-            let Failure { path, kind, text, errno } = &*self.failure;
+            let Inner { path, kind, text, errno } = &*self.inner;
             let mut fields = f.debug_struct("Error");
             fields.field("path", path).field("kind", kind).field("text", text);
             return fields.field("errno", errno).finish();

@@ -16,7 +16,7 @@
 //! first caller that gets the failure.
 
 use super::Error;
-use super::latch::{Access, Latch};
+use super::latch::{FailedAccess, Latch};
 use crate::process::Process;
 use alloc::boxed::Box;
 use core::ffi::c_void;
@@ -229,7 +229,7 @@ impl Found {
         // SAFETY: the latch lives as long as the mapping.
         if let Some(latch) = unsafe { self.latch.as_ref() } {
             let Fault { is_memory_error, order, .. } = *fault;
-            latch.set_access(Access { at: self.at as u64, is_memory_error, order });
+            latch.set_access(FailedAccess { at: self.at as u64, is_memory_error, order });
         }
         // SAFETY: (1) the registry has the mapping, whose owner has permitted it.
         unsafe { map_zeros(self.start, self.len, self.is_writable) }

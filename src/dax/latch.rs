@@ -16,6 +16,10 @@ use std::sync::OnceLock;
 
 /// An event that ends the use of a mapping. Offsets are in bytes of the mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    not(target_os = "linux"),
+    expect(dead_code, reason = "only Linux tells the reason of an access")
+)]
 pub(super) enum Failure {
     /// The system could not write a range back. Bytes that were stored anywhere in the file may be lost.
     Writeback { at: u64, len: u64, errno: i32 },
@@ -28,12 +32,12 @@ pub(super) enum Failure {
     /// The file system has no room for a store to the page there.
     NoSpace { at: u64 },
     /// An access failed for a reason that is not known.
-    Access(Access),
+    Access(FailedAccess),
 }
 
 /// An access that failed, as a signal describes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Access {
+pub(super) struct FailedAccess {
     /// The place of the access, in bytes of the mapping.
     pub(super) at: u64,
     /// True if the kernel reports a memory error: the bytes are lost.
@@ -67,7 +71,7 @@ impl Failure {
                 );
                 Error::because(path, ErrorKind::NoSpace { len: 0 }, text)
             }
-            Self::Access(Access { at, .. }) => {
+            Self::Access(FailedAccess { at, .. }) => {
                 let kind = ErrorKind::Os { call: "an access to the mapping", errno: EFAULT };
                 let text = format!(
                     "an access at offset {at} of the mapping failed, and the file can be read there; its file system had no \
@@ -118,8 +122,8 @@ impl Latch {
 
     /// Keeps an access that failed, unless there is a failure. A signal handler may call it.
     #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux has the handler"))]
-    pub(super) fn set_access(&self, access: Access) {
-        let Access { at, is_memory_error, order } = access;
+    pub(super) fn set_access(&self, access: FailedAccess) {
+        let FailedAccess { at, is_memory_error, order } = access;
         let flags = ACCESS | if is_memory_error { MEMORY_ERROR } else { 0 };
         let word = flags | u64::from(order & 63) << ORDER | (at / 8) << PLACE;
         let _is_later = self.word.compare_exchange(OPEN, word, Release, Relaxed);
@@ -127,12 +131,15 @@ impl Latch {
 
     /// Returns the failure. `find_out` returns the reason of an access that failed, and is called once.
     #[cold]
-    pub(super) fn failure(&self, find_out: impl FnOnce(Access) -> Failure) -> Option<Failure> {
+    pub(super) fn failure(
+        &self,
+        find_out: impl FnOnce(FailedAccess) -> Failure,
+    ) -> Option<Failure> {
         match self.word.load(Acquire) {
             OPEN => None,
             FAILED => self.failure.get().copied(),
             word => {
-                let access = Access {
+                let access = FailedAccess {
                     at: (word >> PLACE) * 8,
                     is_memory_error: word & MEMORY_ERROR != 0,
                     order: (word >> ORDER & 63) as u8,
@@ -145,10 +152,10 @@ impl Latch {
 
 #[cfg(test)]
 mod tests {
-    use super::{Access, Failure, Latch};
+    use super::{FailedAccess, Failure, Latch};
     use std::thread;
 
-    const ACCESS: Access = Access { at: 4096, is_memory_error: true, order: 21 };
+    const ACCESS: FailedAccess = FailedAccess { at: 4096, is_memory_error: true, order: 21 };
     const FOUND: Failure = Failure::Poisoned { at: 0, len: 2 << 20 };
 
     fn failure(latch: &Latch) -> Option<Failure> {
@@ -183,7 +190,7 @@ mod tests {
     fn the_reason_of_an_access_is_found_out_once() {
         let latch = Latch::default();
         latch.set_access(ACCESS);
-        latch.set_access(Access { at: 8, is_memory_error: false, order: 0 });
+        latch.set_access(FailedAccess { at: 8, is_memory_error: false, order: 0 });
         assert!(latch.is_set());
         assert_eq!(failure(&latch), Some(FOUND));
         assert_eq!(latch.failure(|_| unreachable!()), Some(FOUND));

@@ -117,19 +117,20 @@
 //! - All of this has been compiled for these systems and not run there.
 
 mod batch;
+mod bounds;
 mod dax_file;
 mod error;
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "handles a signal, and maps zeros over mappings")]
 mod faults;
-mod file;
 mod guarantee;
 mod latch;
-mod lock;
 #[expect(unsafe_code, reason = "accesses mapped bytes by address")]
 mod mapping;
 #[cfg(target_os = "linux")]
 mod media;
+mod open_file;
+mod opening;
 mod options;
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "persists addresses of mappings that the caller has made")]
@@ -148,9 +149,9 @@ pub use error::{Error, ErrorKind};
 #[cfg(target_os = "linux")]
 pub use faults::FaultHandler;
 pub use guarantee::Guarantee;
-pub use lock::Lock;
 #[cfg(target_os = "linux")]
 pub use media::BadBlocks;
+pub use open_file::Lock;
 pub use options::{Options, probe};
 #[cfg(target_os = "linux")]
 pub use persister::Persister;

@@ -5,7 +5,7 @@
 
 use super::latch::Failure;
 use super::mapping::{HasFailed, Mapping, Pages, Unflushed};
-use super::options::method_of;
+use super::opening::method_of;
 use super::system::{DeepFlush, Host};
 use super::{Error, Guarantee, Writeback};
 use crate::arch::Unsupported;

@@ -3,9 +3,9 @@
 #[cfg(doc)]
 use super::ErrorKind;
 use super::latch::Failure;
-use super::lock::{Lock, OpenFile};
 use super::mapping::{HasFailed, Mapping};
-use super::system::{self, Mapped, files};
+use super::open_file::{Lock, OpenFile};
+use super::system::{self, files};
 use super::{Batch, Error, Guarantee, Placement, Writeback};
 use crate::cache::Cache;
 use crate::medium::{Granularity, Readable};
@@ -491,10 +491,9 @@ impl DaxView {
 
     #[cold]
     fn failed(&self) -> Result<(), Error> {
-        let address = self.mapping.base().addr().get() as u64;
-        let mapped = Mapped { address, offset: self.offset, len: self.len() };
+        let Self { mapping, file, offset, .. } = self;
         let failure =
-            self.mapping.latch().failure(|access| system::reason(&self.file, &mapped, access));
+            mapping.latch().failure(|access| system::reason(file, mapping, *offset, access));
         failure.map_or(Ok(()), |failure| Err(failure.error(&self.path)))
     }
 

@@ -79,7 +79,7 @@ fn a_file_without_a_name_outlives_its_process_only_if_another_keeps_it_open() {
                 assert_eq!(after(&guarantee, event), Survival::No);
             }
             let evidence = guarantee.evidence.iter();
-            let links = evidence.filter(|evidence| evidence.asked.contains("st_nlink"));
+            let links = evidence.filter(|evidence| evidence.asked.contains("stx_nlink"));
             assert_eq!(links.map(|links| links.answer.as_str()).collect::<Vec<_>>(), ["0"]);
         }
     }

@@ -16,16 +16,17 @@ pub(super) mod other;
 
 #[cfg(target_os = "linux")]
 pub(super) use linux::{
-    DeepFlush, Facts, Linux as Host, PERSISTS_VIEWS, ask, ask_directory, bad_blocks, conclude,
-    files, is_device, map, placement, reason, write_zeros,
+    DeepFlush, Linux as Host, PERSISTS_VIEWS, ask, ask_directory, bad_blocks, conclude, files,
+    is_device, map, placement, reason, write_zeros,
 };
 #[cfg(not(target_os = "linux"))]
 pub(super) use other::{
-    self as files, Facts, PERSISTS_VIEWS, ask, ask_directory, conclude, is_device, map, placement,
-    reason, write_zeros,
+    self as files, PERSISTS_VIEWS, ask, ask_directory, conclude, is_device, map, placement, reason,
+    write_zeros,
 };
 
 use super::Writeback;
+use super::bounds::Bounds;
 use core::ops::Range;
 
 /// The accesses for which a file is opened and mapped.
@@ -37,13 +38,27 @@ pub(super) enum Access {
     ReadAndWrite,
 }
 
-/// The bytes of a file that are mapped, and the method.
+/// The answers about an open file.
+#[derive(Debug)]
+pub(super) struct FileFacts {
+    pub(super) bounds: Bounds,
+    /// False for a regular file without a name: a memfd, one from `O_TMPFILE`, or one that was unlinked.
+    pub(super) has_name: bool,
+    /// True if a mapping may stay on a file that later stores do not reach: overlayfs maps a file of a lower layer that was
+    /// opened for reading only as it is, also after a writer has had it copied up (Linux
+    /// `Documentation/filesystems/overlayfs.rst`, "Non-standard behavior").
+    pub(super) may_be_of_a_lower_layer: bool,
+    #[cfg(target_os = "linux")]
+    answers: linux::Answers,
+}
+
+/// The part of a file that is mapped, and the method.
 #[derive(Clone, Debug)]
 #[cfg_attr(
     not(target_os = "linux"),
     expect(dead_code, reason = "other systems persist any parts of a file in one way")
 )]
-pub(super) struct Plan {
+pub(super) struct MapOptions {
     /// The beginning of the mapping in the file, in bytes; a multiple of the page size.
     pub(super) offset: u64,
     /// The length of the mapping in bytes.
@@ -54,13 +69,4 @@ pub(super) struct Plan {
     pub(super) populate: bool,
     /// The part of the file whose clean pages leave the page cache, where that has large folios.
     pub(super) shed: Range<u64>,
-}
-
-/// The place of a mapping in memory and in its file, in bytes.
-#[derive(Clone, Copy, Debug)]
-#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux has the handler"))]
-pub(super) struct Mapped {
-    pub(super) address: u64,
-    pub(super) offset: u64,
-    pub(super) len: u64,
 }

@@ -8,13 +8,14 @@
     reason = "on Linux these can fail, and have facts"
 )]
 
-use super::{Access, Mapped, Plan};
+use super::{Access, FileFacts, MapOptions};
 use crate::cache::Cache;
 use crate::dax::Guarantee;
+use crate::dax::bounds::Bounds;
 use crate::dax::error::{Error, ErrorKind};
-use crate::dax::latch::{Access as FailedAccess, Failure};
-use crate::dax::lock::OpenFile;
+use crate::dax::latch::{FailedAccess, Failure};
 use crate::dax::mapping::{Mapping, Pages};
+use crate::dax::open_file::OpenFile;
 use crate::medium::Granularity;
 use crate::survival::Backing;
 use crate::system::calls::{System, uninterrupted};
@@ -40,26 +41,12 @@ pub(in crate::dax) const SET_LEN: &str = "the change of its length";
 pub(in crate::dax) const SYNC: &str = "its sync";
 pub(in crate::dax) const LINK: &str = "the link to it";
 
-#[derive(Debug)]
-pub(in crate::dax) struct Facts {
-    pub(in crate::dax) size: u64,
-    pub(in crate::dax) alignment: u64,
-    pub(in crate::dax) has_name: bool,
-    pub(in crate::dax) may_be_of_a_lower_layer: bool,
-}
-
-impl Facts {
-    pub(in crate::dax) const fn is_device(&self) -> bool {
-        false
-    }
-}
-
 /// No access fails without ending the process here.
-pub(in crate::dax) const fn reason(_: &File, _: &Mapped, access: FailedAccess) -> Failure {
+pub(in crate::dax) const fn reason(_: &File, _: &Mapping, _: u64, access: FailedAccess) -> Failure {
     Failure::Access(access)
 }
 
-pub(in crate::dax) fn ask(path: &Path, file: &File, _: Option<Cache>) -> Result<Facts, Error> {
+pub(in crate::dax) fn ask(path: &Path, file: &File, _: Option<Cache>) -> Result<FileFacts, Error> {
     let metadata =
         uninterrupted(|| file.metadata()).map_err(|error| Error::os(path, METADATA, &error))?;
     if !metadata.is_file() {
@@ -68,12 +55,16 @@ pub(in crate::dax) fn ask(path: &Path, file: &File, _: Option<Cache>) -> Result<
     Ok(facts(metadata.len()))
 }
 
-fn facts(size: u64) -> Facts {
-    let alignment = page_size() as u64;
-    Facts { size, alignment, has_name: true, may_be_of_a_lower_layer: false }
+fn facts(size: u64) -> FileFacts {
+    let bounds = Bounds { size, alignment: page_size() as u64, is_device: false };
+    FileFacts { bounds, has_name: true, may_be_of_a_lower_layer: false }
 }
 
-pub(in crate::dax) fn ask_directory(_: &Path, _: &File, _: Option<Cache>) -> Result<Facts, Error> {
+pub(in crate::dax) fn ask_directory(
+    _: &Path,
+    _: &File,
+    _: Option<Cache>,
+) -> Result<FileFacts, Error> {
     Ok(facts(0))
 }
 
@@ -82,7 +73,7 @@ pub(in crate::dax) const fn is_device(_: &Path, _: &Metadata) -> Result<bool, Er
 }
 
 /// Returns the guarantee of every file on such a system.
-pub(in crate::dax) fn conclude(_: &Path, facts: &Facts) -> Result<Guarantee, Error> {
+pub(in crate::dax) fn conclude(_: &Path, facts: &FileFacts) -> Result<Guarantee, Error> {
     let System { name, persists_by, .. } = System::host();
     Ok(Guarantee {
         granularity: Granularity::Page(page_size()),
@@ -96,7 +87,7 @@ pub(in crate::dax) fn conclude(_: &Path, facts: &Facts) -> Result<Guarantee, Err
         mount_point: String::new(),
         device: String::new(),
         is_device_dax: false,
-        alignment: facts.alignment,
+        alignment: facts.bounds.alignment,
         region: None,
         devices: Vec::new(),
         deep_flush: None,
@@ -113,7 +104,7 @@ pub(in crate::dax) fn conclude(_: &Path, facts: &Facts) -> Result<Guarantee, Err
 
 /// A shared mapping of a part of a file, and the file.
 #[derive(Debug)]
-struct Mapped {
+struct MappedPages {
     pages: MmapRaw,
     file: File,
 }
@@ -121,31 +112,31 @@ struct Mapped {
 pub(in crate::dax) fn map(
     path: &Path,
     file: &File,
-    plan: &Plan,
+    part: &MapOptions,
     _: &Guarantee,
 ) -> Result<Mapping, Error> {
-    if plan.populate {
+    if part.populate {
         return Err(Error::unsupported(path, "cannot be populated on this system; leave it out"));
     }
-    map_pages(file, plan).map_err(|error| Error::os(path, "mapping it", &error))
+    map_pages(file, part).map_err(|error| Error::os(path, "mapping it", &error))
 }
 
-fn map_pages(file: &File, plan: &Plan) -> io::Result<Mapping> {
+fn map_pages(file: &File, part: &MapOptions) -> io::Result<Mapping> {
     let mut options = MmapOptions::new();
-    options.offset(plan.offset).len(plan.len);
-    let pages = match plan.access {
+    options.offset(part.offset).len(part.len);
+    let pages = match part.access {
         Access::Read => options.map_raw_read_only(file)?,
         Access::ReadAndWrite => options.map_raw(file)?,
     };
     let base = NonNull::new(pages.as_mut_ptr()).ok_or(io::ErrorKind::OutOfMemory)?;
-    let mapped = Mapped { pages, file: file.try_clone()? };
-    // SAFETY: (1) a raw mapping can be read, and lasts as long as `mapped`; systems map whole pages.
+    let pages = MappedPages { pages, file: file.try_clone()? };
+    // SAFETY: (1) a raw mapping can be read, and lasts as long as `pages`; systems map whole pages.
     // (2) Mappings begin at a page, and the offset is a multiple of its size. (3) It is of no use for
     // anything else but to be written back.
-    Ok(unsafe { Mapping::new(base, plan.len, mapped) })
+    Ok(unsafe { Mapping::new(base, part.len, pages) })
 }
 
-impl Pages for Mapped {
+impl Pages for MappedPages {
     /// Two steps: the pages go to the file, and the file to its medium.
     fn writeback(&self, range: Range<usize>) -> io::Result<()> {
         self.pages.flush_range(range.start, range.len())?;
@@ -185,32 +176,25 @@ pub(in crate::dax) const fn page_size() -> usize {
     16 << 10
 }
 
-/// A file that was not there, which has its name from the beginning: a crash leaves a part of it.
-#[derive(Debug)]
-pub(in crate::dax) struct NewFile {
-    pub(in crate::dax) file: OpenFile,
-    name: PathBuf,
+/// Creates a file that was not there, with its name from the beginning: a crash leaves a part of it.
+pub(in crate::dax) fn create(path: &Path, _: bool) -> Result<OpenFile, Error> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            let text = "its directory does not exist; create that first";
+            Error::because(path, ErrorKind::NotFound, text).numbered(number(&error))
+        }
+        _ => Error::os(path, "open", &error),
+    })?;
+    Ok(OpenFile::unfinished(file, Some(path.to_path_buf())))
 }
 
-impl NewFile {
-    pub(in crate::dax) fn create(path: &Path, _: bool) -> io::Result<Self> {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        Ok(Self { file: OpenFile::new(options.open(path)?), name: path.to_path_buf() })
-    }
-
-    /// Does nothing: the file has the name already.
-    pub(in crate::dax) const fn give_name(&mut self, _: &Path) -> Result<(), Error> {
-        Ok(())
-    }
-
-    pub(in crate::dax) fn discard(self) {
-        drop(self.file);
-        // The error that led here is the one to report.
-        drop(std::fs::remove_file(self.name));
-    }
+/// Does nothing: the file has the name already.
+pub(in crate::dax) const fn give_name(_: &mut OpenFile, _: &Path) -> Result<(), Error> {
+    Ok(())
 }
 
 /// Opens a file. What a symbolic link leads to was refused before, as far as nobody exchanges the two meanwhile.

@@ -4,6 +4,7 @@ pub(crate) mod bad_blocks;
 pub(crate) mod device_dax;
 pub(crate) mod disks;
 mod ext4;
+pub(crate) mod inode;
 pub(crate) mod mounts;
 pub(crate) mod physical;
 pub(crate) mod regions;

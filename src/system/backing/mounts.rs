@@ -1,13 +1,11 @@
 //! Mounts, as `/proc/thread-self/mountinfo` shows them.
 
 use super::Doubt;
+use super::inode::Inode;
 use crate::system::tree::{Evidence, Tree};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use std::fs::File;
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 /// A line of `/proc/thread-self/mountinfo`.
@@ -90,22 +88,12 @@ impl Mount {
     }
 }
 
-/// Returns the number of the mount that a file was opened on (`Documentation/filesystems/proc.rst`, 3.8).
-pub(crate) fn mount_id(tree: &Tree, file: &impl AsRawFd) -> Option<u64> {
-    let path = tree.of_this_thread(&format!("fdinfo/{}", file.as_raw_fd()));
-    let attribute = tree.read(&path);
-    let line = attribute.value()?.lines().find_map(|line| line.strip_prefix("mnt_id:"))?;
-    line.trim().parse().ok()
-}
-
 /// The mounts of the first process.
 const FIRST: &str = "/proc/1/mountinfo";
 
 /// Returns the mount of an open file.
-pub(crate) fn of_file(tree: &Tree, file: &File) -> Mount {
-    let number = file.metadata().map_or(0, |metadata| metadata.dev());
-    let device = (rustix::fs::major(number), rustix::fs::minor(number));
-    mount(tree, mount_id(tree, file), device, &mut Vec::new())
+pub(crate) fn of_inode(tree: &Tree, inode: &Inode) -> Mount {
+    mount(tree, inode.mount_id, inode.device, &mut Vec::new())
 }
 
 /// Finds a mount by its number, and a file system by its device. The format is that of
@@ -126,8 +114,7 @@ pub(crate) fn mount(
     for (path, field, key) in ways {
         let asked = path.display();
         let Some(key) = key else {
-            let asked = tree.of_this_thread("fdinfo: mnt_id");
-            evidence.push(Evidence::new(asked.to_string_lossy(), "absent"));
+            evidence.push(Evidence::new("statx: STATX_MNT_ID", "not reported"));
             continue;
         };
         let attribute = tree.read(path);
@@ -180,51 +167,4 @@ fn unescaped(text: &str) -> String {
     [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\043", "#"), ("\\134", "\\")]
         .into_iter()
         .fold(text.to_string(), |text, (escaped, plain)| text.replace(escaped, plain))
-}
-
-#[cfg(test)]
-#[cfg(all(target_os = "linux", not(miri)))]
-mod tests {
-    use super::{Tree, mount_id};
-    use cachemaint_test_support::skip::skip;
-    use std::fs::File;
-    use std::io;
-    use std::os::fd::AsRawFd;
-    use std::thread;
-
-    /// The file has the number of another one in the table of the main thread.
-    #[test]
-    fn a_thread_with_descriptors_of_its_own_gets_the_mount_of_its_own_file() {
-        let test = "a_thread_with_descriptors_of_its_own_gets_the_mount_of_its_own_file";
-        let (tree, file) = (Tree::host(), tempfile::tempfile().unwrap());
-        let Ok(elsewhere) = File::open("/proc/thread-self/stat") else {
-            return skip(test, "/proc has no threads here");
-        };
-        let [Some(own), Some(other)] = [&file, &elsewhere].map(|file| mount_id(&tree, file)) else {
-            return skip(test, "/proc shows no mounts of open files here");
-        };
-        assert_ne!(own, other);
-        let found = thread::scope(|scope| {
-            let found = scope.spawn(|| {
-                // SAFETY: it changes nothing but the descriptors of this thread.
-                #[expect(unsafe_code, reason = "no safe wrapper offers it")]
-                let unshared = unsafe { libc::unshare(libc::CLONE_FILES) };
-                if unshared != 0 {
-                    return Err(io::Error::last_os_error());
-                }
-                // SAFETY: the number is that of a file for this thread alone, which closes it when it ends.
-                #[expect(unsafe_code, reason = "no safe wrapper takes a number that is in use")]
-                let replaced = unsafe { libc::dup2(file.as_raw_fd(), elsewhere.as_raw_fd()) };
-                assert_eq!(replaced, elsewhere.as_raw_fd());
-                Ok(mount_id(&tree, &elsewhere))
-            });
-            found.join().unwrap()
-        });
-        match found {
-            Ok(found) => assert_eq!(found, Some(own)),
-            Err(error) => {
-                skip(test, format_args!("a thread cannot have its own descriptors: {error}"));
-            }
-        }
-    }
 }

@@ -1,7 +1,7 @@
 //! The system calls about a file's inode, all of them in one place.
 
-use super::conclude::Asked;
-use super::device;
+use super::conclude::FileAnswers;
+use super::device::{self, DeviceAnswers};
 use super::files;
 use super::mapping::{self, Kind};
 use super::reach::Reach;
@@ -9,109 +9,83 @@ use crate::aliasing::{self, Aliasing};
 use crate::arch::native;
 use crate::cache::Cache;
 use crate::cpu;
+use crate::dax::bounds::Bounds;
 use crate::dax::error::{Error, ErrorKind};
+use crate::dax::system::FileFacts;
 use crate::system::backing::device_dax::Device;
-use crate::system::backing::mounts::mount_id;
+use crate::system::backing::inode::{Inode, numbers};
 use crate::system::calls::uninterrupted;
-use crate::system::kernel;
-use crate::system::tree::Tree;
+use crate::system::tree::{Tree, Unknown};
 use alloc::boxed::Box;
-use rustix::fs::{
-    AtFlags, Mode, OFlags, StatFs, StatVfsMountFlags, StatxAttributes, StatxFlags, major, minor,
-};
+use alloc::string::ToString;
+use rustix::fs::{FileType, Mode, OFlags, StatFs, StatVfsMountFlags};
 use rustix::io::Errno;
 use std::fs::{File, Metadata};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
-
-/// The answers about an open file.
-#[derive(Debug)]
-pub(in crate::dax) struct Facts {
-    /// The size of the part that can be mapped, in bytes.
-    pub(in crate::dax) size: u64,
-    /// The alignment of offsets, in bytes: a page, a huge page, or that of a device.
-    pub(in crate::dax) alignment: u64,
-    /// False for a regular file without a name: a memfd, one from `O_TMPFILE`, or one that was unlinked.
-    pub(in crate::dax) has_name: bool,
-    /// True if a mapping may stay on a file that later stores do not reach: overlayfs maps a file of a lower layer that was
-    /// opened for reading only as it is, also after a writer has had it copied up (Linux
-    /// `Documentation/filesystems/overlayfs.rst`, "Non-standard behavior").
-    pub(in crate::dax) may_be_of_a_lower_layer: bool,
-    pub(super) of: Of,
-}
 
 /// The answers that differ between files and devices.
 #[derive(Debug)]
-pub(super) enum Of {
-    File(Asked),
-    Device(Box<Device>, device::Asked),
-}
-
-impl Facts {
-    /// Returns true for a device of device DAX.
-    pub(in crate::dax) const fn is_device(&self) -> bool {
-        matches!(self.of, Of::Device(..))
-    }
+pub(in crate::dax::system) enum Answers {
+    File(FileAnswers),
+    Device(Box<Device>, DeviceAnswers),
 }
 
 /// Asks about an open file, which must be a regular one or a device of device DAX. `cache` is not aimed yet; it is `None`
 /// if this CPU writes nothing back.
-pub(in crate::dax) fn ask(path: &Path, file: &File, cache: Option<Cache>) -> Result<Facts, Error> {
-    let status = uninterrupted(|| file.metadata())
-        .map_err(|error| Error::os(path, files::METADATA, &error))?;
-    let kind = status.file_type();
-    if kind.is_file() {
-        return ask_file(path, file, &status, cache);
+pub(in crate::dax) fn ask(
+    path: &Path,
+    file: &File,
+    cache: Option<Cache>,
+) -> Result<FileFacts, Error> {
+    let inode = Inode::of(file).map_err(|error| Error::os(path, files::METADATA, &error))?;
+    match inode.kind {
+        FileType::RegularFile => ask_file(path, file, &inode, cache),
+        FileType::Directory => Err(is_directory(path)),
+        FileType::CharacterDevice => {
+            let found = device::find(path, &Tree::host(), inode.own_device)?;
+            let device = found.ok_or_else(|| Error::new(path, ErrorKind::NotAFile))?;
+            ask_device(path, file, device, cache)
+        }
+        _ => Err(Error::new(path, ErrorKind::NotAFile)),
     }
-    if kind.is_dir() {
-        return Err(is_directory(path));
-    }
-    let not_a_file = || Error::new(path, ErrorKind::NotAFile);
-    if !kind.is_char_device() {
-        return Err(not_a_file());
-    }
-    let found = device::find(path, &Tree::host(), numbers(status.rdev()))?;
-    ask_device(path, file, found.ok_or_else(not_a_file)?, cache)
 }
 
-/// Returns the inode's DAX attribute; `None` if the kernel, its file system or a filter of system calls does not tell it.
-pub(super) fn dax_attribute(file: impl AsFd) -> Option<bool> {
-    let asked = || rustix::fs::statx(&file, c"", AtFlags::EMPTY_PATH, StatxFlags::TYPE);
-    let status = uninterrupted(asked).ok()?;
-    let is_told = status.stx_attributes_mask.contains(StatxAttributes::DAX);
-    is_told.then(|| status.stx_attributes.contains(StatxAttributes::DAX))
+/// Returns the status of a file that was asked about before.
+pub(super) fn inode(file: &File) -> Result<Inode, Unknown> {
+    Inode::of(file)
+        .map_err(|error| Unknown::new(files::METADATA, &error.to_string(), "open the file again"))
 }
 
 fn ask_file(
     path: &Path,
     file: &File,
-    status: &Metadata,
+    inode: &Inode,
     cache: Option<Cache>,
-) -> Result<Facts, Error> {
+) -> Result<FileFacts, Error> {
     let file_system = uninterrupted(|| rustix::fs::fstatfs(file))
         .map_err(|errno| Error::os(path, "fstatfs", &errno.into()))?;
-    let (tree, page) = (Tree::host(), rustix::param::page_size());
+    let page = rustix::param::page_size();
     let alignment = alignment(&file_system, page as u64);
-    let asked = Asked {
-        device: numbers(status.dev()),
-        mount_id: mount_id(&tree, file),
+    let answers = FileAnswers {
+        device: inode.device,
+        mount_id: inode.mount_id,
         magic: file_system_of(&file_system),
-        dax_attribute: dax_attribute(file),
+        dax_attribute: inode.dax_attribute,
         map_sync: map_sync(path, file, page)?,
         reach: Reach::of(cache),
         in_guest: cpu::is_guest(),
-        data_cache_aliases: aliases(&tree),
+        data_cache_aliases: aliases(page as u64),
         page,
         alignment,
     };
-    require_mappable(path, file, &asked)?;
-    Ok(Facts {
-        size: status.len(),
-        alignment,
-        has_name: status.nlink() > 0,
-        may_be_of_a_lower_layer: asked.magic == Some("overlay") && may_be_of_a_lower_layer(file),
-        of: Of::File(asked),
+    require_mappable(path, file, &answers)?;
+    Ok(FileFacts {
+        bounds: Bounds { size: inode.size, alignment, is_device: false },
+        has_name: inode.has_name,
+        may_be_of_a_lower_layer: answers.magic == Some("overlay") && may_be_of_a_lower_layer(file),
+        answers: Answers::File(answers),
     })
 }
 
@@ -129,19 +103,18 @@ fn ask_device(
     file: &File,
     device: Device,
     cache: Option<Cache>,
-) -> Result<Facts, Error> {
+) -> Result<FileFacts, Error> {
     let unit = usize::try_from(device.alignment).unwrap_or(usize::MAX);
-    let asked = device::Asked {
+    let answers = DeviceAnswers {
         map_sync: map_sync(path, file, unit)?,
         reach: Reach::of(cache),
         in_guest: cpu::is_guest(),
     };
-    Ok(Facts {
-        size: device.size,
-        alignment: device.alignment,
+    Ok(FileFacts {
+        bounds: Bounds { size: device.size, alignment: device.alignment, is_device: true },
         has_name: true,
         may_be_of_a_lower_layer: false,
-        of: Of::Device(Box::new(device), asked),
+        answers: Answers::Device(Box::new(device), answers),
     })
 }
 
@@ -150,7 +123,7 @@ pub(in crate::dax) fn ask_directory(
     path: &Path,
     directory: &File,
     cache: Option<Cache>,
-) -> Result<Facts, Error> {
+) -> Result<FileFacts, Error> {
     let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
     let open = || rustix::fs::openat(directory, c".", flags, Mode::RUSR | Mode::WUSR);
     let unnamed = uninterrupted(open).map_err(|errno| match errno {
@@ -160,7 +133,7 @@ pub(in crate::dax) fn ask_directory(
         ),
         errno => Error::os(path, "open", &errno.into()),
     })?;
-    Ok(Facts { has_name: true, ..ask(path, &unnamed.into(), cache)? })
+    Ok(FileFacts { has_name: true, ..ask(path, &unnamed.into(), cache)? })
 }
 
 /// Returns true if a path that is not that of a regular file is a device of device DAX, which programs may use. It is not
@@ -174,15 +147,9 @@ pub(in crate::dax) fn is_directory(path: &Path) -> Error {
     Error::because(path, ErrorKind::NotAFile, "is a directory; name a file in it")
 }
 
-/// Returns the two numbers of a device.
-fn numbers(device: u64) -> (u32, u32) {
-    (major(device), minor(device))
-}
-
 /// Returns true if the data cache of this machine is known to alias.
-fn aliases(tree: &Tree) -> bool {
-    let page = kernel::page_size(tree);
-    let found = aliasing::of_machine(&native::ARCHITECTURE.data_cache, tree, &page);
+fn aliases(page: u64) -> bool {
+    let found = aliasing::of_machine(&native::ARCHITECTURE.data_cache, &Tree::host(), &Ok(page));
     matches!(found, Aliasing::Yes { .. })
 }
 
@@ -239,11 +206,11 @@ fn map_sync(path: &Path, file: &File, page: usize) -> Result<Result<(), Errno>, 
 }
 
 /// Refuses a file that cannot be mapped at all, as those of /proc. On hugetlbfs the question would need a huge page.
-fn require_mappable(path: &Path, file: &File, asked: &Asked) -> Result<(), Error> {
-    if asked.map_sync.is_ok() || asked.magic == Some(HUGETLBFS) {
+fn require_mappable(path: &Path, file: &File, answers: &FileAnswers) -> Result<(), Error> {
+    if answers.map_sync.is_ok() || answers.magic == Some(HUGETLBFS) {
         return Ok(());
     }
-    mapping::probe(file.as_fd(), Kind::Shared, asked.page).map_err(|errno| unmapped(path, errno))
+    mapping::probe(file.as_fd(), Kind::Shared, answers.page).map_err(|errno| unmapped(path, errno))
 }
 
 fn unmapped(path: &Path, errno: Errno) -> Error {

@@ -1,26 +1,22 @@
 //! The bytes of a file that are known to be bad: the list of its device, carried over to the file by its extents.
 
-use super::extents::{self, Extent};
+use super::ask::inode;
+use super::extents::{self, FiemapExtent};
 use crate::dax::BadBlocks;
 use crate::dax::system::files;
 use crate::system::backing::disks;
 use crate::system::backing::mounts::{self, Mount};
 use crate::system::badblocks::Listed;
 use crate::system::tree::{Tree, Unknown};
-use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::ops::Range;
-use rustix::fs::{major, minor};
 use std::fs::File;
 
 /// Returns the bytes of a mapping, which is a range of the file, that are known to be bad.
 pub(in crate::dax) fn bad_blocks(file: &File, mapping: &Range<u64>) -> Result<BadBlocks, Unknown> {
-    let status = rustix::fs::fstat(file)
-        .map_err(|errno| Unknown::new("fstat", &errno.to_string(), "open the file again"))?;
-    let tree = Tree::host();
-    let mount = mounts::of_file(&tree, file);
-    let device = (major(status.st_dev), minor(status.st_dev));
-    let listed = of_device(&tree, &mount, device, files::page_size())?;
+    let (tree, inode) = (Tree::host(), inode(file)?);
+    let mount = mounts::of_inode(&tree, &inode);
+    let listed = of_device(&tree, &mount, inode.device, files::page_size())?;
     let mut found = Vec::new();
     let mut placeless = false;
     extents::for_each(file, mapping.start, mapping.end - mapping.start, |extent| {
@@ -47,7 +43,12 @@ fn of_device(
 }
 
 /// Adds what is bad of an extent: in bytes of the mapping, which is a range of the file.
-fn collect(extent: &Extent, bad: &[Range<u64>], mapping: &Range<u64>, into: &mut Vec<Range<u64>>) {
+fn collect(
+    extent: &FiemapExtent,
+    bad: &[Range<u64>],
+    mapping: &Range<u64>,
+    into: &mut Vec<Range<u64>>,
+) {
     let extent_end = extent.physical.saturating_add(extent.length);
     for bad in bad {
         let on_device = bad.start.max(extent.physical)..bad.end.min(extent_end);
@@ -80,7 +81,7 @@ fn joined(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
 #[expect(clippy::single_range_in_vec_init, reason = "lists of one range are meant")]
 mod tests {
     use super::{collect, joined, of_device};
-    use crate::dax::system::linux::extents::Extent;
+    use crate::dax::system::linux::extents::FiemapExtent;
     use crate::system::backing::mounts::{Mount, mount};
     use crate::system::fixture::Fixture;
     use alloc::format;
@@ -99,7 +100,7 @@ mod tests {
             sectors.iter().map(|&(first, count)| first * 512..(first + count) * 512).collect();
         let mut found = Vec::new();
         for &(logical, physical, length) in extents {
-            collect(&Extent::at(logical, physical, length), &listed, &mapping, &mut found);
+            collect(&FiemapExtent::at(logical, physical, length), &listed, &mapping, &mut found);
         }
         joined(found)
     }

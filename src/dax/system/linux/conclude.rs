@@ -1,6 +1,6 @@
 //! The conclusion about a file.
 //!
-//! The conclusion is a pure function of the answers about the file ([`Asked`]) and of a tree of `/proc` and `/sys`, so
+//! The conclusion is a pure function of the answers about the file ([`FileAnswers`]) and of a tree of `/proc` and `/sys`, so
 //! any machine can be replayed. It rests on the file's own mount, device and region, never on other regions of the
 //! machine.
 //!
@@ -27,7 +27,7 @@ use rustix::io::Errno;
 
 /// The answers about the file itself.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Asked {
+pub(in crate::dax::system) struct FileAnswers {
     /// Device numbers of the file system.
     pub(super) device: (u32, u32),
     /// The number of the mount in `/proc/thread-self/mountinfo`, if the kernel reports it.
@@ -50,7 +50,7 @@ pub(super) struct Asked {
 }
 
 /// Concludes what the file gets. The error is the reason why it gets nothing, and the action.
-pub(super) fn conclude(tree: &Tree, asked: &Asked) -> Result<Guarantee, &'static str> {
+pub(super) fn conclude(tree: &Tree, asked: &FileAnswers) -> Result<Guarantee, &'static str> {
     let mut evidence = Vec::new();
     evidence.push(asked_map_sync(asked.map_sync));
     evidence.push(Evidence::new(
@@ -221,7 +221,7 @@ fn is_ram(file_system: &str) -> bool {
 }
 
 fn direct_granularity(
-    asked: &Asked,
+    asked: &FileAnswers,
     backing: Backing,
     region: Option<&PmemRegion>,
 ) -> (Granularity, String, Option<&'static str>) {
@@ -304,7 +304,7 @@ pub(super) const fn advice_for(backing: Backing) -> Option<&'static str> {
 }
 
 /// Returns the reason why the kernel does not map the file directly, and the advice.
-fn why_not_direct(asked: &Asked, mount: &Mount, disk: &Disk) -> (String, &'static str) {
+fn why_not_direct(asked: &FileAnswers, mount: &Mount, disk: &Disk) -> (String, &'static str) {
     let file_system = mount.file_system.as_str();
     let region = disk.region.as_ref();
     let refused_though_granted = asked.map_sync.is_ok();

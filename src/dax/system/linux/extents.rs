@@ -40,7 +40,7 @@ const BATCH: u32 = 64;
 /// Bytes of a file that lie together.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Extent {
+pub(super) struct FiemapExtent {
     /// The beginning of the bytes in the file.
     pub(super) logical: u64,
     /// The beginning of the bytes on the file system's device.
@@ -51,7 +51,7 @@ pub(super) struct Extent {
     reserved: [u32; 3],
 }
 
-impl Extent {
+impl FiemapExtent {
     /// Bytes at a place of the device.
     #[cfg(test)]
     pub(super) fn at(logical: u64, physical: u64, length: u64) -> Self {
@@ -77,7 +77,7 @@ struct Fiemap {
     mapped_extents: u32,
     extent_count: u32,
     reserved: u32,
-    extents: [Extent; BATCH as usize],
+    extents: [FiemapExtent; BATCH as usize],
 }
 
 /// The size of the structure without its tail, which is what the request's number is made from.
@@ -158,7 +158,7 @@ pub(super) fn for_each(
     file: impl AsFd,
     offset: u64,
     len: u64,
-    mut what: impl FnMut(&Extent),
+    mut what: impl FnMut(&FiemapExtent),
 ) -> Result<(), Errno> {
     let end = offset.saturating_add(len);
     let mut at = offset;
@@ -176,7 +176,7 @@ pub(super) fn for_each(
 }
 
 /// Returns the fault of the next extent, if everything before `at` was right.
-fn judge(at: u64, extent: &Extent) -> Option<Unwritten> {
+fn judge(at: u64, extent: &FiemapExtent) -> Option<Unwritten> {
     let from = extent.logical.max(at);
     let what = if extent.logical > at {
         return Some(Unwritten { at, what: "a hole" });
@@ -193,11 +193,11 @@ fn judge(at: u64, extent: &Extent) -> Option<Unwritten> {
 }
 
 /// Returns the next extents, after the file was synced, so that it knows of all blocks.
-fn extents_from(file: impl AsFd, start: u64, length: u64) -> Result<Vec<Extent>, Errno> {
+fn extents_from(file: impl AsFd, start: u64, length: u64) -> Result<Vec<FiemapExtent>, Errno> {
     uninterrupted(|| ask_extents(&file, start, length))
 }
 
-fn ask_extents(file: impl AsFd, start: u64, length: u64) -> Result<Vec<Extent>, Errno> {
+fn ask_extents(file: impl AsFd, start: u64, length: u64) -> Result<Vec<FiemapExtent>, Errno> {
     let mut fiemap = Fiemap {
         start,
         length,
@@ -205,7 +205,7 @@ fn ask_extents(file: impl AsFd, start: u64, length: u64) -> Result<Vec<Extent>, 
         mapped_extents: 0,
         extent_count: BATCH,
         reserved: 0,
-        extents: [Extent::default(); BATCH as usize],
+        extents: [FiemapExtent::default(); BATCH as usize],
     };
     // SAFETY: the structure is the one that this request reads and writes; the kernel writes at most
     // `extent_count` extents after its header, and there is room for them.
@@ -218,7 +218,7 @@ fn ask_extents(file: impl AsFd, start: u64, length: u64) -> Result<Vec<Extent>, 
 
 #[cfg(test)]
 mod tests {
-    use super::{EXTENT_SHARED, EXTENT_UNWRITTEN, Extent, Unwritten, first_unwritten, judge};
+    use super::{EXTENT_SHARED, EXTENT_UNWRITTEN, FiemapExtent, Unwritten, first_unwritten, judge};
     use rustix::fs::FallocateFlags;
     use rustix::io::Errno;
     use std::fs::File;
@@ -229,8 +229,8 @@ mod tests {
     /// A multiple of the block size of every file system in use.
     const BLOCK: usize = 64 << 10;
 
-    fn extent(logical: u64, flags: u32) -> Extent {
-        Extent { logical, length: PAGE, flags, ..Extent::default() }
+    fn extent(logical: u64, flags: u32) -> FiemapExtent {
+        FiemapExtent { logical, length: PAGE, flags, ..FiemapExtent::default() }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! made durable.
 
 pub(in crate::dax) use super::meaning::meaning;
-pub(in crate::dax) use super::new_file::NewFile;
+pub(in crate::dax) use super::new_file::{create, give_name};
 
 use super::ask::{HUGETLBFS, file_system_of};
 use crate::dax::error::Error;
@@ -38,9 +38,9 @@ pub(in crate::dax) fn page_size() -> usize {
 }
 
 /// Opens a file without a name in a directory, with mode 0600. It is gone when it is closed, unless it gets a name.
-pub(super) fn unnamed_in(directory: &Path) -> io::Result<File> {
+pub(super) fn unnamed_in(directory: &Path) -> Result<File, Errno> {
     let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
-    Ok(uninterrupted(|| rustix::fs::open(directory, flags, Mode::RUSR | Mode::WUSR))?.into())
+    uninterrupted(|| rustix::fs::open(directory, flags, Mode::RUSR | Mode::WUSR)).map(File::from)
 }
 
 /// Opens a file; not what a symbolic link leads to.

@@ -28,20 +28,20 @@ mod reason;
 #[cfg(test)]
 mod tests;
 
-pub(in crate::dax) use ask::{Facts, ask, ask_directory, is_device};
+pub(in crate::dax::system) use ask::Answers;
+pub(in crate::dax) use ask::{ask, ask_directory, is_device};
 pub(in crate::dax) use bad_blocks::bad_blocks;
 pub(in crate::dax) use device::DeepFlush;
 pub(in crate::dax) use files::write_zeros;
 pub(in crate::dax) use placement::placement;
 pub(in crate::dax) use reason::reason;
 
-use super::{Access, Plan};
+use super::{Access, FileFacts, MapOptions};
 use crate::dax::Guarantee;
 use crate::dax::error::{Error, ErrorKind};
 use crate::dax::mapping::Mapping;
 use crate::system::tree::{Evidence, Tree};
 use alloc::format;
-use ask::Of;
 use mapping::{Kind, Unpopulated};
 use rustix::io::Errno;
 use std::fs::File;
@@ -59,19 +59,19 @@ pub(in crate::dax) const PERSISTS_VIEWS: bool = true;
 ///
 /// # Errors
 /// For a device, or a file on famfs, that cannot be made persistent.
-pub(in crate::dax) fn conclude(path: &Path, facts: &Facts) -> Result<Guarantee, Error> {
+pub(in crate::dax) fn conclude(path: &Path, facts: &FileFacts) -> Result<Guarantee, Error> {
     let tree = Tree::host();
-    let mut guarantee = match &facts.of {
-        Of::File(asked) => {
-            conclude::conclude(&tree, asked).map_err(|text| Error::unsupported(path, text))?
+    let mut guarantee = match &facts.answers {
+        Answers::File(answers) => {
+            conclude::conclude(&tree, answers).map_err(|text| Error::unsupported(path, text))?
         }
-        Of::Device(device, asked) => {
-            device::conclude(device, asked).map_err(|text| Error::unsupported(path, text))?
+        Answers::Device(device, answers) => {
+            device::conclude(device, answers).map_err(|text| Error::unsupported(path, text))?
         }
     };
     guarantee.has_name = facts.has_name;
     if !facts.has_name {
-        guarantee.evidence.push(Evidence::new("fstat: st_nlink", "0"));
+        guarantee.evidence.push(Evidence::new("statx: stx_nlink", "0"));
     }
     Ok(guarantee)
 }
@@ -80,23 +80,23 @@ pub(in crate::dax) fn conclude(path: &Path, facts: &Facts) -> Result<Guarantee, 
 pub(in crate::dax) fn map(
     path: &Path,
     file: &File,
-    plan: &Plan,
+    part: &MapOptions,
     guarantee: &Guarantee,
 ) -> Result<Mapping, Error> {
-    if Kind::of(plan.writeback) == Kind::Synchronous && !guarantee.is_device_dax {
-        require_written(path, file, plan)?;
+    if Kind::of(part.writeback) == Kind::Synchronous && !guarantee.is_device_dax {
+        require_written(path, file, part)?;
     }
-    let mapping = mapping::new(file.as_fd(), plan, guarantee)
+    let mapping = mapping::new(file.as_fd(), part, guarantee)
         .map_err(|(call, errno)| Error::os(path, call, &errno.into()))?;
-    if plan.populate {
-        populate(path, &mapping, plan.access)?;
+    if part.populate {
+        populate(path, &mapping, part.access)?;
     }
     Ok(mapping)
 }
 
 /// Refuses a part in which a store could still need the file system.
-fn require_written(path: &Path, file: &File, plan: &Plan) -> Result<(), Error> {
-    let found = extents::first_unwritten(file, plan.offset, plan.len as u64)
+fn require_written(path: &Path, file: &File, part: &MapOptions) -> Result<(), Error> {
+    let found = extents::first_unwritten(file, part.offset, part.len as u64)
         .map_err(|errno| Error::os(path, "FIEMAP", &errno.into()))?;
     let Some(extents::Unwritten { at, what }) = found else { return Ok(()) };
     let text = format!(

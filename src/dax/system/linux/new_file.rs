@@ -9,106 +9,90 @@
 
 use super::files::{self, directory_of, path_of, unnamed_in};
 use crate::dax::error::{Error, ErrorKind};
-use crate::dax::lock::OpenFile;
+use crate::dax::open_file::OpenFile;
 use crate::system::naming::{self, create_exclusively};
 use alloc::format;
 use rustix::fs::{AtFlags, CWD};
 use rustix::io::Errno;
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process;
 
 /// The number of temporary names that are tried. Killed processes of the same id may have left some.
 const ATTEMPTS: u32 = 1000;
 
-/// An empty file, and then a whole one, on its way to its name.
-#[derive(Debug)]
-pub(in crate::dax) struct NewFile {
-    pub(in crate::dax) file: OpenFile,
-    /// The name that it has by now; `None` if it has none.
-    name: Option<PathBuf>,
+/// Creates an empty file that can get the name, with mode 0600. Until then it has a temporary name, if `is_named` or if there
+/// is no other way.
+///
+/// # Errors
+/// If the name is taken, so that no file is filled in vain. [`give_name`] decides.
+pub(in crate::dax) fn create(path: &Path, is_named: bool) -> Result<OpenFile, Error> {
+    if path.symlink_metadata().is_ok() {
+        return Err(Error::os(path, "open", &Errno::EXIST.into()));
+    }
+    let directory = directory_of(path);
+    let unnamed = if is_named { None } else { without_name(directory) };
+    unnamed.map_or_else(|| with_temporary_name(directory), Ok).map_err(|errno| match errno {
+        Errno::NOENT => {
+            let text = "its directory does not exist; create that first";
+            Error::because(path, ErrorKind::NotFound, text).numbered(errno.raw_os_error())
+        }
+        _ => Error::os(path, "open", &errno.into()),
+    })
 }
 
-impl NewFile {
-    /// Creates an empty file that can get the name, with mode 0600. Until then it has a temporary name, if
-    /// `is_named` or if there is no other way.
-    ///
-    /// # Errors
-    /// If the name is taken, so that no file is filled in vain. [`give_name`](Self::give_name) decides.
-    pub(in crate::dax) fn create(path: &Path, is_named: bool) -> io::Result<Self> {
-        if path.symlink_metadata().is_ok() {
-            return Err(Errno::EXIST.into());
-        }
-        let directory = directory_of(path);
-        let unnamed = if is_named { None } else { Self::without_name(directory) };
-        unnamed.map_or_else(|| Self::with_temporary_name(directory), Ok)
-    }
+/// `None` where there are no such files, or where they could not get a name. The reason does not matter: the other method
+/// finds it out, too.
+fn without_name(directory: &Path) -> Option<OpenFile> {
+    let file = unnamed_in(directory).ok()?;
+    path_of(&file).symlink_metadata().ok()?;
+    Some(OpenFile::unfinished(file, None))
+}
 
-    /// `None` where there are no such files, or where they could not get a name. The reason does not matter: the other
-    /// method finds it out, too.
-    fn without_name(directory: &Path) -> Option<Self> {
-        let file = unnamed_in(directory).ok()?;
-        path_of(&file).symlink_metadata().ok()?;
-        Some(Self { file: OpenFile::new(file), name: None })
-    }
-
-    fn with_temporary_name(directory: &Path) -> io::Result<Self> {
-        let mut number = 0;
-        loop {
-            let name = directory.join(format!(".cachemaint-{}-{number}", process::id()));
-            match create_exclusively(&name) {
-                Err(Errno::EXIST) if number < ATTEMPTS => number += 1,
-                Err(errno) => return Err(errno.into()),
-                Ok(file) => return Ok(Self { file: OpenFile::new(file), name: Some(name) }),
-            }
+fn with_temporary_name(directory: &Path) -> Result<OpenFile, Errno> {
+    let mut number = 0;
+    loop {
+        let name = directory.join(format!(".cachemaint-{}-{number}", process::id()));
+        match create_exclusively(&name) {
+            Err(Errno::EXIST) if number < ATTEMPTS => number += 1,
+            created => return created.map(|file| OpenFile::unfinished(file, Some(name))),
         }
     }
+}
 
-    /// Gives it the name, unless something else has that. A crash leaves it with the name or without.
-    ///
-    /// # Errors
-    /// [`files::LINK`] is the call, if the file has no name, and gets none.
-    pub(in crate::dax) fn give_name(&mut self, path: &Path) -> Result<(), Error> {
-        let (call, given) = if let Some(temporary) = &self.name {
-            ("rename", naming::rename(temporary, path))
-        } else {
-            let own = path_of(self.file.file());
-            let linked = rustix::fs::linkat(CWD, own, CWD, path, AtFlags::SYMLINK_FOLLOW);
-            (files::LINK, linked.map_err(io::Error::from))
-        };
-        given.map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => Error::os(path, call, &error),
-            _ if call == files::LINK => {
-                Error::new(path, ErrorKind::Os { call, errno: files::number(&error) })
-            }
-            _ => Error::os(path, call, &error),
-        })?;
-        self.name = Some(path.to_path_buf());
-        Ok(())
-    }
-
-    /// Removes the name, unless something else has it by now. The file is still locked then: a process that opens it
-    /// meanwhile finds no name left when it gets the lock.
-    pub(in crate::dax) fn discard(self) {
-        let Some(name) = &self.name else { return };
-        if files::is_name_of(name, &self.file) {
-            // The error that led here is the one to report.
-            drop(fs::remove_file(name));
+/// Gives a new file the name, unless something else has that. A crash leaves it with the name or without.
+///
+/// # Errors
+/// [`files::LINK`] is the call, if the file has no name, and gets none.
+pub(in crate::dax) fn give_name(file: &mut OpenFile, path: &Path) -> Result<(), Error> {
+    let own = path_of(file.file());
+    let (call, given) = if let Some(temporary) = file.unfinished_name() {
+        ("rename", naming::rename(temporary, path))
+    } else {
+        let linked = rustix::fs::linkat(CWD, own, CWD, path, AtFlags::SYMLINK_FOLLOW);
+        (files::LINK, linked.map_err(io::Error::from))
+    };
+    given.map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => Error::os(path, call, &error),
+        _ if call == files::LINK => {
+            Error::new(path, ErrorKind::Os { call, errno: files::number(&error) })
         }
-    }
+        _ => Error::os(path, call, &error),
+    })?;
+    *file.unfinished_name() = Some(path.to_path_buf());
+    Ok(())
 }
 
 #[cfg(test)]
 #[cfg(not(miri))]
 mod tests {
-    use super::{NewFile, directory_of};
+    use super::{OpenFile, create, directory_of, give_name, with_temporary_name, without_name};
     use crate::dax::ErrorKind;
     use alloc::string::String;
     use alloc::vec::Vec;
     use cachemaint_test_support::skip::skip;
     use std::fs;
-    use std::io::{self, Write};
+    use std::io::Write;
     use std::os::unix::fs::{PermissionsExt, symlink};
     use std::path::{Path, PathBuf};
     use tempfile::TempDir;
@@ -126,22 +110,21 @@ mod tests {
         names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
     }
 
-    type Start = fn(&Path) -> Option<NewFile>;
+    type Start = fn(&Path) -> Option<OpenFile>;
 
     /// With a temporary name, and without one where the file system has such files.
     fn starts(test: &str, directory: &Path) -> Vec<Start> {
-        let mut starts: Vec<Start> =
-            alloc::vec![|directory| NewFile::with_temporary_name(directory).ok()];
-        match NewFile::without_name(directory) {
-            Some(_) => starts.push(NewFile::without_name),
+        let mut starts: Vec<Start> = alloc::vec![|directory| with_temporary_name(directory).ok()];
+        match without_name(directory) {
+            Some(_) => starts.push(without_name),
             None => skip(test, "the file system has no unnamed files"),
         }
         starts
     }
 
-    fn filled(start: Start, directory: &Path) -> NewFile {
+    fn filled(start: Start, directory: &Path) -> OpenFile {
         let new = start(directory).unwrap();
-        new.file.file().write_all(BYTES).unwrap();
+        new.file().write_all(BYTES).unwrap();
         new
     }
 
@@ -151,11 +134,11 @@ mod tests {
         for start in starts("a_new_file_gets_its_name_whole_and_private", directory.path()) {
             let mut new = filled(start, directory.path());
             assert!(!path.exists());
-            new.give_name(&path).unwrap();
+            give_name(&mut new, &path).unwrap();
             assert_eq!(fs::read(&path).unwrap(), BYTES);
             assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
             assert_eq!(names(directory.path()), ["file"], "no other name is left");
-            new.discard();
+            drop(new);
             assert!(names(directory.path()).is_empty());
         }
     }
@@ -169,12 +152,12 @@ mod tests {
         symlink("nowhere", &link).unwrap();
         for start in starts("a_name_that_is_taken_is_refused_and_stays", directory.path()) {
             for taken in [&path, &link] {
-                let early = NewFile::create(taken, false).unwrap_err();
-                assert_eq!(early.kind(), io::ErrorKind::AlreadyExists);
+                let early = create(taken, false).unwrap_err();
+                assert!(matches!(early.kind(), ErrorKind::Exists), "{early}");
                 let mut new = filled(start, directory.path());
-                let error = new.give_name(taken).unwrap_err();
+                let error = give_name(&mut new, taken).unwrap_err();
                 assert!(matches!(error.kind(), ErrorKind::Exists), "{error}");
-                new.discard();
+                drop(new);
                 assert_eq!(names(directory.path()).len(), 2);
             }
             assert_eq!(fs::read(&path).unwrap(), b"as it was");

@@ -1,5 +1,6 @@
 //! The places of a file's bytes: its extents, and the physical addresses of the device under them.
 
+use super::ask::inode;
 use super::extents;
 use crate::dax::{Extent, Guarantee, Placement};
 use crate::system::backing::mounts;
@@ -22,7 +23,7 @@ pub(in crate::dax) fn placement(
     let extents = if guarantee.is_device_dax {
         in_device(mapping)
     } else {
-        let mount = mounts::of_file(tree, file);
+        let mount = mounts::of_inode(tree, &inode(file)?);
         extents::require_places(&mount)?;
         in_file(file, mapping)?
     };
@@ -59,7 +60,7 @@ fn in_file(file: &File, mapping: &Range<u64>) -> Result<Vec<Extent>, Unknown> {
 
 /// Adds what the mapping shows of an extent, to the one before it if they lie together.
 fn add(
-    extent: &extents::Extent,
+    extent: &extents::FiemapExtent,
     mapping: &Range<u64>,
     into: &mut Vec<Extent>,
 ) -> Result<(), Unknown> {
@@ -116,7 +117,7 @@ mod tests {
     ) -> Result<Vec<(u64, u64, u64)>, String> {
         let mut found = Vec::new();
         for &(logical, physical, length) in given {
-            let extent = extents::Extent::at(logical, physical, length);
+            let extent = extents::FiemapExtent::at(logical, physical, length);
             add(&extent, &mapping, &mut found).map_err(|why| why.to_string())?;
         }
         Ok(found.iter().map(|extent| (extent.offset, extent.on_device, extent.len)).collect())
@@ -155,7 +156,7 @@ mod tests {
     fn an_extent_that_does_not_tell_its_place_is_an_error_if_it_is_mapped() {
         // `FIEMAP_EXTENT_DATA_INLINE`, `FIEMAP_EXTENT_ENCODED` (`include/uapi/linux/fiemap.h`).
         for flag in [0x200, 0x8] {
-            let extent = extents::Extent::at(0, 4096, 100).with_flags(flag);
+            let extent = extents::FiemapExtent::at(0, 4096, 100).with_flags(flag);
             let why = add(&extent, &(0..100), &mut Vec::new()).unwrap_err();
             assert!(why.to_string().contains("whose place on the device is not reported"), "{why}");
             assert_eq!(add(&extent, &(4096..8192), &mut Vec::new()), Ok(()));

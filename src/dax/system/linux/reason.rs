@@ -1,24 +1,31 @@
 //! The reason why an access to a mapping failed, found by asking the file: nothing is written, and nothing allocated.
 
 use super::files;
-use crate::dax::latch::{Access, Failure};
-use crate::dax::system::Mapped;
+use crate::dax::latch::{FailedAccess, Failure};
+use crate::dax::mapping::Mapping;
 use crate::system::calls::uninterrupted;
 use rustix::io::Errno;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 
-/// Returns the reason for which an access to a mapping of a file failed, as far as the file shows it.
+/// Returns the reason for which an access to a mapping failed, as far as the file shows it. The mapping begins at an offset
+/// of the file.
 #[cold]
-pub(in crate::dax) fn reason(file: &File, mapped: &Mapped, access: Access) -> Failure {
+pub(in crate::dax) fn reason(
+    file: &File,
+    mapping: &Mapping,
+    offset: u64,
+    access: FailedAccess,
+) -> Failure {
     let page = files::page_size() as u64;
+    let (start, mapped_len) = (mapping.base().addr().get() as u64, mapping.len() as u64);
     if access.is_memory_error {
         // A huge page is aligned in memory, and the mapping need not be.
         let extent = page.max(1_u64.checked_shl(access.order.into()).unwrap_or(page));
-        let address = mapped.address + access.at;
-        let (from, end) = (address / extent * extent, mapped.address + mapped.len);
-        let at = from.saturating_sub(mapped.address);
-        let len = (from.saturating_add(extent)).min(end) - mapped.address - at;
+        let address = start + access.at;
+        let (from, end) = (address / extent * extent, start + mapped_len);
+        let at = from.saturating_sub(start);
+        let len = (from.saturating_add(extent)).min(end) - start - at;
         return Failure::Poisoned { at, len };
     }
     let found = match uninterrupted(|| file.metadata()) {
@@ -27,9 +34,9 @@ pub(in crate::dax) fn reason(file: &File, mapped: &Mapped, access: Access) -> Fa
         Err(error) => return Failure::Unmeasured { errno: files::number(&error) },
     };
     let at = access.at / page * page;
-    let place = mapped.offset + at;
+    let place = offset + at;
     if found.len() <= place {
-        return Failure::Cut { size: found.len(), needed: mapped.offset + mapped.len };
+        return Failure::Cut { size: found.len(), needed: offset + mapped_len };
     }
     if is_unreadable(file, place, page) {
         return Failure::Poisoned { at, len: page };

@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 
 /// The answers about the device itself.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Asked {
+pub(in crate::dax::system) struct DeviceAnswers {
     /// The kernel's answer to `MAP_SYNC`.
     pub(super) map_sync: Result<(), Errno>,
     pub(super) reach: Reach,
@@ -61,7 +61,7 @@ fn unusable(why: Unusable) -> String {
 }
 
 /// Concludes what a device gets. The error is the reason why it cannot be made persistent, and the action.
-pub(super) fn conclude(device: &Device, asked: &Asked) -> Result<Guarantee, String> {
+pub(super) fn conclude(device: &Device, asked: &DeviceAnswers) -> Result<Guarantee, String> {
     let mut evidence = Vec::new();
     evidence.push(asked_map_sync(asked.map_sync));
     evidence.extend(asked.reach.evidence());
@@ -98,7 +98,7 @@ pub(super) fn conclude(device: &Device, asked: &Asked) -> Result<Guarantee, Stri
 }
 
 /// Returns the line that the CPU makes persistent there, or the reason why it makes no line persistent.
-fn persistable(device: &Device, backing: Backing, asked: &Asked) -> Result<usize, String> {
+fn persistable(device: &Device, backing: Backing, asked: &DeviceAnswers) -> Result<usize, String> {
     let refused =
         |reason: &str, advice| Err(format!("cannot be made persistent: {reason}; {advice}"));
     let point = backing.point();

@@ -2,7 +2,7 @@
 //! `drivers/dax/pmem.c`, `drivers/dax/cxl.c`, `drivers/dax/hmem/hmem.c`). Real ones are in the lab.
 
 use super::super::reach::Reach;
-use super::{Asked, DeepFlush, conclude, find};
+use super::{DeepFlush, DeviceAnswers, conclude, find};
 use crate::dax::Guarantee;
 use crate::dax::mapping::Unflushed;
 use crate::medium::Granularity;
@@ -37,7 +37,7 @@ fn on_region(provider: &str, attributes: &[(&str, &str)]) -> Fixture {
 }
 
 /// A CPU with lines of 64 bytes; the kernel grants `MAP_SYNC`, as it does on every device.
-const ASKED: Asked = Asked {
+const ASKED: DeviceAnswers = DeviceAnswers {
     map_sync: Ok(()),
     reach: Reach { coherency: Some(64), persistence: Some(64), coherency_accepted: false },
     in_guest: false,
@@ -48,11 +48,11 @@ fn found(host: &Fixture) -> Result<Device, String> {
     found.map(Option::unwrap).map_err(|error| error.to_string())
 }
 
-fn concluded(host: &Fixture, asked: &Asked) -> Result<Guarantee, String> {
+fn concluded(host: &Fixture, asked: &DeviceAnswers) -> Result<Guarantee, String> {
     conclude(&found(host)?, asked)
 }
 
-fn refusal(host: &Fixture, asked: &Asked) -> String {
+fn refusal(host: &Fixture, asked: &DeviceAnswers) -> String {
     concluded(host, asked).unwrap_err()
 }
 
@@ -184,7 +184,7 @@ fn a_device_with_another_driver_or_none_is_not_for_programs() {
 fn a_device_that_lines_cannot_persist_is_refused() {
     let claim = ("persistence_domain", "memory_controller\n");
     let nvdimm = on_region("ACPI.NFIT", &[claim]);
-    let without = Asked { reach: Reach::default(), ..ASKED };
+    let without = DeviceAnswers { reach: Reach::default(), ..ASKED };
     assert!(refusal(&nvdimm, &without).contains("this CPU cannot write back"));
     let eadr = on_region("ACPI.NFIT", &[("persistence_domain", "cpu_cache\n")]);
     assert!(refusal(&eadr, &without).contains("this CPU cannot write back"));
@@ -192,7 +192,7 @@ fn a_device_that_lines_cannot_persist_is_refused() {
     assert!(of_ram.contains("to the point of coherency"), "{of_ram}");
     // A file there would be no help: msync writes nothing back to volatile memory.
     assert!(!of_ram.contains("msync writes back"), "{of_ram}");
-    let old = refusal(&nvdimm, &Asked { map_sync: Err(Errno::INVAL), ..ASKED });
+    let old = refusal(&nvdimm, &DeviceAnswers { map_sync: Err(Errno::INVAL), ..ASKED });
     assert!(old.contains("refuses MAP_SYNC") && old.contains("Linux 5.10"), "{old}");
 
     let virtio = on_region("virtio-pmem", &[]);

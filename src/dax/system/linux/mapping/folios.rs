@@ -9,13 +9,14 @@
 //! 2. a mapping has no readahead, and whoever reads from it in order [asks](ReadAhead) for the bytes ahead.
 
 use super::advise;
-use crate::system::kernel;
+use crate::system::kernel::OSRELEASE;
 use crate::system::tree::Tree;
 use core::ops::Range;
 use core::ptr::NonNull;
 use rustix::fs::Advice as FileAdvice;
 use rustix::mm::Advice;
 use std::os::fd::BorrowedFd;
+use std::path::Path;
 
 /// The bytes of one request to read ahead. The kernel cuts off what is more than the device reads at a time.
 const REQUEST: usize = 128 << 10;
@@ -28,7 +29,8 @@ pub(super) fn are_large(file_system: &str) -> bool {
         "ext4" => (6, 16),
         _ => return false,
     };
-    kernel::kernel(&Tree::host()).is_ok_and(|kernel| version(&kernel.release) >= Some(since))
+    let release = Tree::host().read(Path::new(OSRELEASE));
+    release.value().and_then(version) >= Some(since)
 }
 
 /// Returns the first two numbers of a release.

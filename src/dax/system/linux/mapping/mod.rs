@@ -8,7 +8,7 @@ mod folios;
 use super::device::DeepFlush;
 use super::{Linux, files};
 use crate::dax::mapping::{Mapping, Pages, Unflushed};
-use crate::dax::system::{Access, Plan};
+use crate::dax::system::{Access, MapOptions};
 use crate::dax::{Guarantee, Writeback};
 use crate::process::Process;
 use crate::survival::Backing;
@@ -33,7 +33,7 @@ pub(super) enum Kind {
 
 /// A shared mapping of a part of a file.
 #[derive(Debug)]
-struct Mapped {
+struct MappedPages {
     base: NonNull<u8>,
     /// The length in whole units, which is what the kernel maps and unmaps.
     len: usize,
@@ -56,42 +56,42 @@ struct Mapped {
 }
 
 // SAFETY: the address is that of memory which belongs to the value, whichever thread has it.
-unsafe impl Send for Mapped {}
+unsafe impl Send for MappedPages {}
 // SAFETY: nothing is accessed through it.
-unsafe impl Sync for Mapped {}
+unsafe impl Sync for MappedPages {}
 
 /// Maps a part of a file with this guarantee. The kernel maps units of its alignment, of which the offset is a multiple. An
 /// error is that of the named call.
 pub(super) fn new(
     fd: BorrowedFd<'_>,
-    plan: &Plan,
+    part: &MapOptions,
     guarantee: &Guarantee,
 ) -> Result<Mapping, (&'static str, Errno)> {
     let of_mmap = |errno| ("mmap", errno);
-    let len = whole_units(plan.len, guarantee.alignment).map_err(of_mmap)?;
+    let len = whole_units(part.len, guarantee.alignment).map_err(of_mmap)?;
     let file = rustix::io::fcntl_dupfd_cloexec(fd, 0).map_err(|errno| ("fcntl", errno))?;
-    let base = map(fd, plan, len).map_err(of_mmap)?;
-    let mut mapped = Mapped {
+    let base = map(fd, part, len).map_err(of_mmap)?;
+    let mut pages = MappedPages {
         base,
         len,
         page: rustix::param::page_size(),
         deep_flush: Linux::deep_flush_of(guarantee),
         file,
-        access: plan.access,
+        access: part.access,
         keeps_time: guarantee.backing == Backing::Ram || guarantee.file_system == "overlay",
         reads_ahead_from: None,
         owner: Process::this(),
     };
     advise(base.as_ptr().cast(), len, Advice::LinuxDontFork);
-    if Kind::of(plan.writeback) == Kind::Shared && folios::are_large(&guarantee.file_system) {
-        folios::keep_small(fd, (base, len), &plan.shed);
-        mapped.reads_ahead_from = Some(plan.offset);
+    if Kind::of(part.writeback) == Kind::Shared && folios::are_large(&guarantee.file_system) {
+        folios::keep_small(fd, (base, len), &part.shed);
+        pages.reads_ahead_from = Some(part.offset);
     }
-    // SAFETY: (1) it was mapped so just now, by whole pages, and is unmapped when `mapped` is dropped; (2) mappings
+    // SAFETY: (1) it was mapped so just now, by whole pages, and is unmapped when `pages` is dropped; (2) mappings
     // begin at a page; (3) no other code knows of it.
-    let mapping = unsafe { Mapping::new(base, plan.len, mapped) };
+    let mapping = unsafe { Mapping::new(base, part.len, pages) };
     // SAFETY: (1) as above.
-    Ok(unsafe { mapping.register(len, plan.access == Access::ReadAndWrite) })
+    Ok(unsafe { mapping.register(len, part.access == Access::ReadAndWrite) })
 }
 
 /// Gives the kernel advice about a range of a mapping that was made here, which changes no byte. A kernel that does not
@@ -149,7 +149,7 @@ fn populate_pages(mapping: &Mapping, range: Range<usize>, advice: Advice) -> Res
     unsafe { rustix::mm::madvise(address, range.len(), advice) }
 }
 
-impl Pages for Mapped {
+impl Pages for MappedPages {
     fn writeback(&self, range: Range<usize>) -> io::Result<()> {
         if range.is_empty() {
             return Ok(());
@@ -182,7 +182,7 @@ impl Pages for Mapped {
     }
 }
 
-impl Drop for Mapped {
+impl Drop for MappedPages {
     fn drop(&mut self) {
         if self.owner.is_this() {
             if self.access == Access::ReadAndWrite && self.deep_flush.is_none() {
@@ -214,14 +214,14 @@ impl Kind {
 }
 
 /// Maps `len` bytes of the file where the kernel likes. It aligns DAX to huge pages (`thp_get_unmapped_area`).
-fn map(file: BorrowedFd<'_>, plan: &Plan, len: usize) -> Result<NonNull<u8>, Errno> {
-    let protection = match plan.access {
+fn map(file: BorrowedFd<'_>, part: &MapOptions, len: usize) -> Result<NonNull<u8>, Errno> {
+    let protection = match part.access {
         Access::Read => ProtFlags::READ,
         Access::ReadAndWrite => ProtFlags::READ | ProtFlags::WRITE,
     };
-    let flags = Kind::of(plan.writeback).flags();
+    let flags = Kind::of(part.writeback).flags();
     // SAFETY: a new mapping at an address that the kernel chooses changes nothing that exists.
-    let base = unsafe { rustix::mm::mmap(null_mut(), len, protection, flags, file, plan.offset) }?;
+    let base = unsafe { rustix::mm::mmap(null_mut(), len, protection, flags, file, part.offset) }?;
     NonNull::new(base.cast()).ok_or(Errno::NOMEM)
 }
 

@@ -1,7 +1,7 @@
 //! Devices under a file: the regions, partitions and mappers that it lies on, and their counts.
 
 use super::{
-    Asked, DIRECT, EXT4_DAX, REFUSED, concluded, disk_in_region, host, host_with_region,
+    DIRECT, EXT4_DAX, FileAnswers, REFUSED, concluded, disk_in_region, host, host_with_region,
     with_disk_in_region, with_ext4,
 };
 use crate::medium::Granularity;
@@ -29,7 +29,7 @@ fn a_cpu_that_reaches_no_persistence_keeps_no_claim_of_the_medium() {
         assert_eq!(guarantee.backing, backing, "{}", guarantee.reason);
     }
     // Without MAP_SYNC the same instructions write back.
-    let not_synchronous = Asked { map_sync: Err(Errno::OPNOTSUPP), ..asked };
+    let not_synchronous = FileAnswers { map_sync: Err(Errno::OPNOTSUPP), ..asked };
     for (provider, domain, backing) in [
         ("ACPI.NFIT", Some("memory_controller\n"), Backing::Unknown),
         ("ACPI.NFIT", None, Backing::Unknown),
@@ -248,7 +248,7 @@ fn a_file_system_with_numbers_of_its_own_is_found_by_what_it_was_mounted_from() 
         .file("sys/devices/pci/sdb/sdb1/size", "1\n")
         .link("sys/class/block/sdb1", "sys/devices/pci/sdb/sdb1")
         .link("sys/fs/btrfs/5e55/devices/sdb1", "sys/devices/pci/sdb/sdb1");
-    let guarantee = concluded(&host, &Asked { device: (0, 42), ..REFUSED });
+    let guarantee = concluded(&host, &FileAnswers { device: (0, 42), ..REFUSED });
     assert_eq!(guarantee.backing, Backing::Storage);
     assert_eq!(guarantee.device, "sdb1");
 }
@@ -278,7 +278,7 @@ fn a_mapper_is_found_by_its_own_name() {
         .link("sys/fs/btrfs/5e55/devices/dm-1", device)
         .file("sys/devices/pci/sda/size", "1\n")
         .link(&format!("{device}/slaves/sda"), "sys/devices/pci/sda");
-    let guarantee = concluded(&host, &Asked { device: (0, 42), ..REFUSED });
+    let guarantee = concluded(&host, &FileAnswers { device: (0, 42), ..REFUSED });
     assert_eq!((guarantee.backing, &*guarantee.device), (Backing::Storage, "dm-1"));
 }
 

@@ -1,8 +1,8 @@
 //! File systems: their logs, the devices beside the one that they are mounted from, and the options that give up syncs.
 
 use super::{
-    Asked, DIRECT, EXT4_DAX, REFUSED, conclude, concluded, disk_in_region, host, host_with_region,
-    with_ext4,
+    DIRECT, EXT4_DAX, FileAnswers, REFUSED, conclude, concluded, disk_in_region, host,
+    host_with_region, with_ext4,
 };
 use crate::medium::Granularity;
 use crate::survival::{Backing, Event, Stage, Survival};
@@ -100,7 +100,7 @@ fn overlayfs_whose_upper_layer_is_seen_in_ram_is_ram() {
 #[test]
 fn a_file_on_famfs_is_refused_and_sent_to_coherence() {
     let listed = (host("29 1 0:50 / /f rw - famfs none rw"), REFUSED);
-    let unlisted = (Fixture::new(), Asked { magic: Some("famfs"), ..DIRECT });
+    let unlisted = (Fixture::new(), FileAnswers { magic: Some("famfs"), ..DIRECT });
     for (host, asked) in [listed, unlisted] {
         let why = conclude(&host.tree(), &asked).unwrap_err();
         assert!(why.contains("is on famfs") && why.contains("cachemaint::coherence"), "{why}");
@@ -111,18 +111,18 @@ fn a_file_on_famfs_is_refused_and_sent_to_coherence() {
 /// be any.
 #[test]
 fn a_mount_that_is_not_listed_is_known_as_far_as_its_driver_and_other_mounts_show_it() {
-    let nothing = |asked: &Asked, host: &Fixture| concluded(host, asked).backing;
+    let nothing = |asked: &FileAnswers, host: &Fixture| concluded(host, asked).backing;
     let unlisted = "30 1 0:1 / / rw - proc proc rw";
     let disk = |mounts: &str| {
         host(mounts)
             .file("sys/devices/x/sda1/size", "1\n")
             .link("sys/dev/block/259:0", "sys/devices/x/sda1")
     };
-    let ext4 = Asked { magic: Some("ext4"), ..REFUSED };
+    let ext4 = FileAnswers { magic: Some("ext4"), ..REFUSED };
     // The driver of ext4 shows all options.
     assert_eq!(nothing(&ext4, &with_ext4(disk(unlisted), "sda1")), Backing::Storage);
     assert_eq!(nothing(&ext4, &disk(unlisted)), Backing::FileSystem);
-    let xfs = Asked { magic: Some("xfs"), ..REFUSED };
+    let xfs = FileAnswers { magic: Some("xfs"), ..REFUSED };
     let guarantee = concluded(&disk(unlisted), &xfs);
     assert_eq!(guarantee.backing, Backing::FileSystem);
     assert!(guarantee.reason.contains("its mount options are not known"), "{}", guarantee.reason);
@@ -136,8 +136,8 @@ fn a_mount_that_is_not_listed_is_known_as_far_as_its_driver_and_other_mounts_sho
         assert_eq!((&*guarantee.file_system, &*guarantee.mount_point), ("xfs", ""));
     }
     let pmem = host_with_region("30 1 0:1 / / rw - proc proc rw", "ACPI.NFIT", Some("cpu_cache\n"));
-    assert_eq!(nothing(&Asked { magic: Some("xfs"), ..DIRECT }, &pmem), Backing::PmemUnknown);
-    assert_eq!(nothing(&Asked { magic: Some("ext4"), ..DIRECT }, &pmem), Backing::PmemEadr);
+    assert_eq!(nothing(&FileAnswers { magic: Some("xfs"), ..DIRECT }, &pmem), Backing::PmemUnknown);
+    assert_eq!(nothing(&FileAnswers { magic: Some("ext4"), ..DIRECT }, &pmem), Backing::PmemEadr);
 }
 
 /// The log has the metadata of synced files until they are written to their places.
@@ -241,7 +241,7 @@ fn ext2_has_the_options_of_ext4_if_the_driver_of_ext4_shows_it() {
 /// RAM keeps its bytes in a kexec, and the file system must have written them there.
 #[test]
 fn ram_that_a_sync_does_not_reach_promises_nothing() {
-    let not_synchronous = Asked { dax_attribute: Some(true), ..REFUSED };
+    let not_synchronous = FileAnswers { dax_attribute: Some(true), ..REFUSED };
     for (file_system, options, why) in [
         ("f2fs", "fsync_mode=posix", "a sync on f2fs is not known to flush a device"),
         ("fuseblk", "allow_other", "a sync on fuseblk is not known to flush a device"),
@@ -280,7 +280,7 @@ fn each_device_of_a_btrfs_must_be_storage() {
             .file(&format!("{other}/size"), "1\n")
             .link(&format!("sys/fs/btrfs/5e55/devices/{name}"), &other)
     };
-    let found = |host: &Fixture| concluded(host, &Asked { device: (0, 42), ..REFUSED });
+    let found = |host: &Fixture| concluded(host, &FileAnswers { device: (0, 42), ..REFUSED });
     assert_eq!(found(&with("sdc")).backing, Backing::Storage);
     let ram = found(&with("zram0"));
     assert_eq!(ram.backing, Backing::Unknown);

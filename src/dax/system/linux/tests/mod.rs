@@ -4,7 +4,7 @@
 mod devices;
 mod file_systems;
 
-use super::conclude::{Asked, conclude};
+use super::conclude::{FileAnswers, conclude};
 use super::reach::Reach;
 use crate::dax::Guarantee;
 use crate::medium::Granularity;
@@ -53,7 +53,7 @@ fn with_disk_in_region(fixture: Fixture, number: u32) -> Fixture {
     fixture.file(&format!("{}/size", disk_in_region(number)), "4096\n")
 }
 
-fn concluded(fixture: &Fixture, asked: &Asked) -> Guarantee {
+fn concluded(fixture: &Fixture, asked: &FileAnswers) -> Guarantee {
     conclude(&fixture.tree(), asked).unwrap()
 }
 
@@ -61,7 +61,7 @@ const EXT4_DAX: &str =
     "29 1 259:0 / /mnt/pmem rw,relatime shared:1 - ext4 /dev/pmem0 rw,dax=always\n";
 
 /// A CPU with lines of 64 bytes; the kernel grants `MAP_SYNC` and the inode is DAX.
-const DIRECT: Asked = Asked {
+const DIRECT: FileAnswers = FileAnswers {
     device: (259, 0),
     mount_id: Some(29),
     magic: None,
@@ -74,8 +74,8 @@ const DIRECT: Asked = Asked {
     alignment: 4096,
 };
 
-const REFUSED: Asked =
-    Asked { dax_attribute: Some(false), map_sync: Err(Errno::OPNOTSUPP), ..DIRECT };
+const REFUSED: FileAnswers =
+    FileAnswers { dax_attribute: Some(false), map_sync: Err(Errno::OPNOTSUPP), ..DIRECT };
 
 #[test]
 fn the_domain_is_that_of_the_files_own_region() {
@@ -128,7 +128,7 @@ fn each_answer_carries_its_evidence() {
 /// `EINVAL` is the answer to flags that the kernel does not know (mmap(2)). Without persistent memory it would not matter.
 #[test]
 fn a_kernel_without_map_sync_is_named_where_a_newer_one_would_help() {
-    let old = Asked { map_sync: Err(Errno::INVAL), dax_attribute: None, ..DIRECT };
+    let old = FileAnswers { map_sync: Err(Errno::INVAL), dax_attribute: None, ..DIRECT };
     let guarantee = concluded(&host_with_region(EXT4_DAX, "ACPI.NFIT", None), &old);
     assert_eq!(guarantee.granularity, Granularity::Page(4096));
     assert!(guarantee.reason.contains("does not know MAP_SYNC"), "{}", guarantee.reason);
@@ -142,9 +142,9 @@ fn a_kernel_without_map_sync_is_named_where_a_newer_one_would_help() {
 /// hide the attribute.
 #[test]
 fn map_sync_and_the_attribute_are_believed_only_together() {
-    let hidden = Asked { dax_attribute: None, ..DIRECT };
-    let not_dax = Asked { dax_attribute: Some(false), ..DIRECT };
-    let not_synchronous = Asked { dax_attribute: Some(true), ..REFUSED };
+    let hidden = FileAnswers { dax_attribute: None, ..DIRECT };
+    let not_dax = FileAnswers { dax_attribute: Some(false), ..DIRECT };
+    let not_synchronous = FileAnswers { dax_attribute: Some(true), ..REFUSED };
     for (file_system, asked, reason) in [
         ("9p", not_dax, "9p granted MAP_SYNC, but the file is not mapped directly"),
         ("9p", DIRECT, "a host's page cache"),
@@ -165,7 +165,7 @@ fn map_sync_and_the_attribute_are_believed_only_together() {
 /// On a region. With an aliasing data cache Linux refuses DAX however it is mounted (`drivers/dax/super.c`, `alloc_dax`).
 #[test]
 fn a_file_that_could_be_mapped_directly_gets_advice() {
-    let aliasing = Asked { data_cache_aliases: true, ..REFUSED };
+    let aliasing = FileAnswers { data_cache_aliases: true, ..REFUSED };
     for (options, asked, advice) in [
         ("rw", REFUSED, "-o dax=always"),
         ("rw,dax=inode", REFUSED, "the inode's DAX flag"),
@@ -193,7 +193,7 @@ fn a_cpu_gets_lines_where_it_reaches_the_point() {
         ("ACPI.NFIT", Some("cpu_cache\n"), Reach::default(), page),
     ] {
         let host = host_with_region(EXT4_DAX, provider, domain);
-        let guarantee = concluded(&host, &Asked { reach, ..DIRECT });
+        let guarantee = concluded(&host, &FileAnswers { reach, ..DIRECT });
         assert_eq!(guarantee.granularity, granularity, "{provider} {domain:?} {reach:?}");
         let says_why = guarantee.reason.contains("this CPU cannot write back");
         assert_eq!(says_why, granularity == page, "{}", guarantee.reason);
@@ -211,7 +211,7 @@ fn a_cpu_gets_lines_where_it_reaches_the_point() {
 #[test]
 fn each_stage_survives_what_the_medium_and_the_path_to_it_keep() {
     let host = host_with_region(EXT4_DAX, "e820", None);
-    let not_synchronous = Asked { dax_attribute: Some(true), ..REFUSED };
+    let not_synchronous = FileAnswers { dax_attribute: Some(true), ..REFUSED };
     let (no, not_promised) = (Some(Survival::No), Some(Survival::NotPromised));
     for (asked, stage, event, expected) in [
         (DIRECT, Stage::Persisted, Event::PowerLoss, no),
@@ -338,9 +338,9 @@ fn by_pages_nothing_is_promised_where_msync_writes_no_cache_back() {
         assert_eq!(guarantee.granularity, Granularity::Page(4096));
         guarantee.survives(Stage::Persisted, Event::WarmReboot).answer
     };
-    let unreached = Asked { reach: Reach::default(), ..DIRECT };
+    let unreached = FileAnswers { reach: Reach::default(), ..DIRECT };
     // A file system without MAP_SYNC, whose files are direct all the same.
-    let not_synchronous = Asked { dax_attribute: Some(true), ..REFUSED };
+    let not_synchronous = FileAnswers { dax_attribute: Some(true), ..REFUSED };
     for asked in [unreached, not_synchronous] {
         for host in [&volatile, &eadr, &switched_off] {
             assert_eq!(after_reset(host, asked), Survival::NotPromised);
@@ -348,7 +348,7 @@ fn by_pages_nothing_is_promised_where_msync_writes_no_cache_back() {
         }
         assert!(matches!(after_reset(&set_aside, asked), Survival::If(_)));
     }
-    let through_page_cache = Asked { dax_attribute: Some(false), ..REFUSED };
+    let through_page_cache = FileAnswers { dax_attribute: Some(false), ..REFUSED };
     for host in [&volatile, &switched_off] {
         assert!(matches!(after_reset(host, through_page_cache), Survival::If(_)));
     }
@@ -360,10 +360,10 @@ fn a_claim_says_whose_it_is() {
     let host = host_with_region(EXT4_DAX, "ACPI.NFIT", Some("memory_controller\n"));
     let reason = |asked| concluded(&host, &asked).reason;
     assert!(reason(DIRECT).contains("and firmware claims"), "{}", reason(DIRECT));
-    let in_guest = reason(Asked { in_guest: true, ..DIRECT });
+    let in_guest = reason(FileAnswers { in_guest: true, ..DIRECT });
     assert!(in_guest.contains("and the hypervisor's firmware claims"), "{in_guest}");
     let reach = Reach { coherency_accepted: true, ..DIRECT.reach };
-    let accepted = concluded(&host, &Asked { reach, ..DIRECT });
+    let accepted = concluded(&host, &FileAnswers { reach, ..DIRECT });
     assert!(accepted.evidence.iter().any(|evidence| evidence.answer == "the caller's word"));
 }
 

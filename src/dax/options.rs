@@ -1,12 +1,7 @@
 //! Opening and creating files.
 
-mod opening;
-
-#[cfg(target_os = "linux")]
-pub(super) use opening::method_of;
-
 use super::error::{Error, ErrorKind};
-use super::lock::Lock;
+use super::open_file::Lock;
 use super::system::{self, Access, files};
 use super::{DaxFile, DaxView, Guarantee};
 use crate::cache::Cache;
@@ -35,13 +30,13 @@ use std::path::Path;
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    offset: u64,
-    len: Option<u64>,
-    takes_pages: bool,
-    populate: bool,
-    lock: Option<Lock>,
-    cache: Option<Cache>,
-    sheds: bool,
+    pub(super) offset: u64,
+    pub(super) len: Option<u64>,
+    pub(super) takes_pages: bool,
+    pub(super) populate: bool,
+    pub(super) lock: Option<Lock>,
+    pub(super) cache: Option<Cache>,
+    pub(super) sheds: bool,
 }
 
 impl Options {
@@ -234,8 +229,7 @@ impl Options {
     /// and writing, or with `O_PATH` or `O_APPEND`.
     #[doc(alias("fd", "OwnedFd", "memfd", "from_raw_fd"))]
     pub fn open_file(&self, file: impl Into<File>) -> Result<DaxFile, Error> {
-        let view = self.map_descriptor(file.into(), Access::ReadAndWrite, Lock::Exclusive)?;
-        Ok(DaxFile::of(view))
+        self.map_descriptor(file.into(), Access::ReadAndWrite).map(DaxFile::of)
     }
 
     /// Maps a file that is open already, for reading only, as [`view`](Self::view) does. A descriptor that was opened
@@ -247,11 +241,7 @@ impl Options {
     /// or with `O_PATH`.
     #[doc(alias("fd", "OwnedFd", "memfd", "from_raw_fd"))]
     pub fn view_file(&self, file: impl Into<File>) -> Result<DaxView, Error> {
-        self.map_descriptor(file.into(), Access::Read, Lock::Off)
-    }
-
-    fn lock_or(&self, default: Lock) -> Lock {
-        self.lock.unwrap_or(default)
+        self.map_descriptor(file.into(), Access::Read)
     }
 }
 

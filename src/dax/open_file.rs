@@ -1,13 +1,16 @@
-//! Open files and their locks.
+//! Open files: their locks, their zeros, and the names of new ones.
 //!
 //! The lock belongs to the open file (`flock`, on Windows `LockFileEx`). The standard library takes it.
 
+use super::Writeback;
 use super::error::{Error, ErrorKind};
+use super::system::{self, files};
 use crate::process::Process;
 use crate::system::calls::uninterrupted;
-use core::ops::Deref;
-use std::fs::{File, TryLockError};
-use std::path::Path;
+use core::ops::{Deref, Range};
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
 
 /// The other open files of the same file that are permitted, here or in another process.
 ///
@@ -58,12 +61,30 @@ pub(super) struct OpenFile {
     lock: Lock,
     /// The process that opened the file.
     owner: Process,
+    /// The name of a new file that is not whole yet: it loses the name when this is dropped.
+    unfinished: Option<PathBuf>,
 }
 
 impl OpenFile {
     /// Wraps a file that has no lock yet.
     pub(super) fn new(file: File) -> Self {
-        Self { file, lock: Lock::Off, owner: Process::this() }
+        Self::unfinished(file, None)
+    }
+
+    /// Wraps a new file, which has this name until it is [kept](Self::keep) or discarded.
+    pub(super) fn unfinished(file: File, name: Option<PathBuf>) -> Self {
+        Self { file, lock: Lock::Off, owner: Process::this(), unfinished: name }
+    }
+
+    /// Returns the name that a new file has by now.
+    #[cfg(target_os = "linux")]
+    pub(super) const fn unfinished_name(&mut self) -> &mut Option<PathBuf> {
+        &mut self.unfinished
+    }
+
+    /// Keeps a new file under its name.
+    pub(super) fn keep(&mut self) {
+        self.unfinished = None;
     }
 
     pub(super) const fn file(&self) -> &File {
@@ -91,6 +112,36 @@ impl OpenFile {
         self.lock = lock;
         Ok(())
     }
+
+    /// Makes the file longer by zeros, which are in it when this returns, and not synced. A file that could not be made as
+    /// long as that keeps its length.
+    pub(super) fn append_zeros(&self, path: &Path, range: &Range<u64>) -> Result<(), Error> {
+        system::write_zeros(&self.file, range).map_err(|error| {
+            self.restore(range);
+            Error::writing(path, "write", range, &error)
+        })
+    }
+
+    /// Gives the file, which was made longer by a range, its old length back.
+    pub(super) fn restore(&self, range: &Range<u64>) {
+        if !range.is_empty() {
+            // The error that led here is the one to report; what is left after the old end is zeros.
+            drop(self.file.set_len(range.start));
+        }
+    }
+
+    /// Syncs the file. By pages a file system may be without syncs: write-backs fail in the same manner.
+    pub(super) fn sync(&self, writeback: Writeback) -> io::Result<()> {
+        match self.file.sync_all() {
+            Err(error)
+                if matches!(writeback, Writeback::Pages)
+                    && files::is_without_syncs(files::number(&error)) =>
+            {
+                Ok(())
+            }
+            synced => synced,
+        }
+    }
 }
 
 impl Deref for OpenFile {
@@ -103,9 +154,19 @@ impl Deref for OpenFile {
 
 impl Drop for OpenFile {
     fn drop(&mut self) {
-        // In a forked child the lock is still its parent's. An error can be ignored: the system releases the lock at the
-        // latest when the last descriptor is closed.
-        if self.owner.is_this() && self.lock != Lock::Off {
+        // In a forked child the name and the lock are still its parent's.
+        if !self.owner.is_this() {
+            return;
+        }
+        // The name goes, unless something else has it by now, while the file is locked: a process that opens it meanwhile
+        // finds no name left when it gets the lock. The error that led here is the one to report.
+        if let Some(name) = self.unfinished.take()
+            && files::is_name_of(&name, &self.file)
+        {
+            drop(fs::remove_file(name));
+        }
+        // The system releases the lock at the latest when the last descriptor is closed.
+        if self.lock != Lock::Off {
             drop(self.file.unlock());
         }
     }
@@ -114,9 +175,9 @@ impl Drop for OpenFile {
 #[cfg(test)]
 #[cfg(all(target_os = "linux", not(miri)))]
 mod tests {
-    use super::super::{Error, Lock, Options, file, system::Access};
+    use super::{Lock, OpenFile};
+    use crate::dax::Options;
     use std::fs::File;
-    use std::path::Path;
 
     /// A duplicate keeps the lock of an open file: a child that is being started has one for a moment.
     #[test]
@@ -124,11 +185,12 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file");
         drop(Options::new().allow_page_granularity().create_new(&path, 8192).unwrap());
-        let locked = |path: &Path| -> Result<File, Error> {
-            let (file, _) = file::open(path, Access::ReadAndWrite, Lock::Exclusive, None)?;
-            Ok(file.try_clone().unwrap())
+        let locked = || {
+            let mut file = OpenFile::new(File::open(&path).unwrap());
+            file.take(&path, Lock::Exclusive).unwrap();
+            file.try_clone().unwrap()
         };
-        let _duplicate = locked(&path).unwrap();
-        locked(&path).unwrap();
+        let _duplicate = locked();
+        locked();
     }
 }

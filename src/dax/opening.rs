@@ -1,0 +1,362 @@
+//! The steps from a path or a descriptor to a mapped file.
+//!
+//! ```text
+//! open or create ──▶ begin: lock, ask, conclude ──▶ settle: make it durable ──▶ map ──▶ publish a new file
+//! ```
+//!
+//! Everything is asked by descriptor, so that the file that was asked about is the one that is mapped. The extents are looked
+//! at by `map`, for a file that grows too: what the file system says of them counts after the sync.
+
+use super::bounds::check_new_len;
+use super::error::{Error, ErrorKind};
+use super::open_file::{Lock, OpenFile};
+use super::system::{self, Access, FileFacts, MapOptions, files};
+use super::{DaxFile, DaxView, Guarantee, Options, Writeback};
+use crate::arch::Unsupported;
+use crate::cache::Cache;
+use crate::medium::Granularity;
+use alloc::string::ToString;
+use std::fs::File;
+use std::path::Path;
+
+/// The number of times that a file is tried to be opened and created in turn.
+const TURNS: u32 = 16;
+
+/// A file on its way to a mapping: locked and asked about, with the conclusions.
+struct Opening<'a> {
+    options: &'a Options,
+    path: &'a Path,
+    origin: Origin,
+    /// The accesses of the mapping.
+    access: Access,
+    file: OpenFile,
+    facts: FileFacts,
+    guarantee: Guarantee,
+    writeback: Writeback,
+    /// The length of the mapping in bytes.
+    len: usize,
+}
+
+/// The origin of an open file.
+#[derive(Clone, Copy)]
+enum Origin {
+    /// It was created, and shall have this length.
+    New { len: u64 },
+    /// It was opened by its path, and must have this length at least.
+    Path { least: u64 },
+    /// The caller has opened it. The system's name of it can be one that it had before, or a description.
+    Descriptor,
+}
+
+impl<'a> Opening<'a> {
+    /// Opens a file by its path, for `open_for`. It is mapped for `access`.
+    fn at(
+        options: &'a Options,
+        path: &'a Path,
+        least: u64,
+        access: Access,
+        open_for: Access,
+    ) -> Result<Self, Error> {
+        require_file_name(path)?;
+        let file = files::open(path, open_for).map_err(|error| Error::os(path, "open", &error))?;
+        Self::begin(options, path, Origin::Path { least }, access, OpenFile::new(file))
+    }
+
+    /// Locks a file, asks about it, and concludes what its medium guarantees.
+    fn begin(
+        options: &'a Options,
+        path: &'a Path,
+        origin: Origin,
+        access: Access,
+        mut file: OpenFile,
+    ) -> Result<Self, Error> {
+        file.take(path, options.lock.unwrap_or(access.lock()))?;
+        // The former holder of the lock may have removed the file, or changed its size.
+        let mut facts = system::ask(path, &file, options.caches())?;
+        match origin {
+            // As it will be when it has its name.
+            Origin::New { len } => (facts.bounds.size, facts.has_name) = (len, true),
+            // Persisted bytes could not be found again.
+            Origin::Path { .. } if !facts.has_name => {
+                return Err(Error::new(path, ErrorKind::NotFound));
+            }
+            Origin::Path { least } => facts.bounds.require(path, least)?,
+            Origin::Descriptor if access == Access::Read && facts.may_be_of_a_lower_layer => {
+                let text = "its descriptor was opened for reading only on overlayfs, where a mapping of a lower layer's file \
+                            never shows what is stored later; open it for reading and writing, which copies it up, and view \
+                            that";
+                return Err(Error::invalid(path, text));
+            }
+            Origin::Descriptor => {}
+        }
+        let len = facts.bounds.mapped_len(path, options.offset, options.len)?;
+        let guarantee = system::conclude(path, &facts)?;
+        if matches!(guarantee.granularity, Granularity::Page(_)) && !options.takes_pages {
+            return Err(Error::new(path, ErrorKind::PageGranular(guarantee.into())));
+        }
+        let writeback = method_of(&guarantee, || options.cache.map_or_else(Cache::host, Ok))
+            .map_err(|why| Error::unsupported(path, why.to_string()))?;
+        Ok(Self { options, path, origin, access, file, facts, guarantee, writeback, len })
+    }
+
+    /// Makes the file durable, and maps it.
+    fn finish(self) -> Result<DaxView, Error> {
+        if !self.refuses_pages() && !self.facts.bounds.is_device {
+            self.settle()?;
+        }
+        self.map()
+    }
+
+    /// Makes the file durable: a new one with its zeros, or the bytes, the length, the blocks and the name of one that is
+    /// there, whichever program made them. For a writer its time of modification moves first.
+    ///
+    /// No write-back of the mapping need do that later. By lines it does not reach the file system. By pages it is a sync of
+    /// the data (Linux `mm/msync.c`, `vfs_fsync_range` with `datasync`), which does not wait for a new name
+    /// (`fs/ext4/fsync.c`: `i_datasync_tid`; `fs/ext4/namei.c`, `__ext4_link` leaves that as it was).
+    fn settle(&self) -> Result<(), Error> {
+        let Self { path, file, writeback, .. } = self;
+        if let Origin::New { len } = self.origin {
+            file.append_zeros(path, &(0..len))?;
+            return sync_new(path, file, len, *writeback);
+        }
+        if self.access == Access::ReadAndWrite {
+            files::touch(file.file());
+        }
+        let size = self.facts.bounds.size;
+        file.sync(*writeback).map_err(|error| Error::syncing(path, size, &error))?;
+        match self.origin {
+            Origin::Descriptor if !files::is_name_of(path, file) => Ok(()),
+            _ => files::persist_name(path),
+        }
+    }
+
+    fn map(self) -> Result<DaxView, Error> {
+        let refuses_pages = self.refuses_pages();
+        let Self { options, path, origin, access, file, guarantee, writeback, len, .. } = self;
+        let Options { offset, populate, sheds, .. } = *options;
+        let shed = match origin {
+            Origin::New { len } => 0..len,
+            _ if sheds => offset..offset.saturating_add(len as u64),
+            _ => 0..0,
+        };
+        let part = MapOptions { offset, len, access, writeback, populate, shed };
+        let mapping = system::map(path, &file, &part, &guarantee)?;
+        let path = path.to_path_buf();
+        Ok(DaxView { mapping, writeback, guarantee, refuses_pages, offset, populate, path, file })
+    }
+
+    /// Returns true if the operating system is not known to write pages back for the mapping.
+    fn refuses_pages(&self) -> bool {
+        self.access == Access::Read && !system::PERSISTS_VIEWS
+    }
+}
+
+impl Options {
+    pub(super) fn create(&self, path: &Path, len: u64) -> Result<DaxFile, Error> {
+        check_new_len(path, len)?;
+        match self.create_from(path, len, files::create(path, false)?) {
+            // An unnamed file gets no name on Android, and where a filter of system calls is in the way.
+            Err(error) if matches!(error.kind(), ErrorKind::Os { call: files::LINK, .. }) => {
+                self.create_from(path, len, files::create(path, true)?)
+            }
+            created => created,
+        }
+    }
+
+    /// Fills a new file, maps it, and gives it its name, which is on the medium when this returns. The file is asked about
+    /// while it is empty: one that will not do is not filled. An error unmaps the file before it is discarded: Windows
+    /// removes a file when its last handle is closed.
+    fn create_from(&self, path: &Path, len: u64, file: OpenFile) -> Result<DaxFile, Error> {
+        let access = Access::ReadAndWrite;
+        let mut view = Opening::begin(self, path, Origin::New { len }, access, file)?.finish()?;
+        files::give_name(&mut view.file, path)?;
+        // btrfs before Linux 6.16 logs nothing of a file without a name: `fsync` of its directory would log only the name
+        // (`fs/btrfs/tree-log.c`, `btrfs_log_inode_parent`, `log_new_dir_dentries`).
+        sync_new(path, &view.file, len, view.writeback)?;
+        files::persist_name(path)?;
+        view.file.keep();
+        Ok(DaxFile::of(view))
+    }
+
+    /// Opens a file that has at least `least` bytes.
+    pub(super) fn open_at_least(&self, path: &Path, least: u64) -> Result<DaxFile, Error> {
+        let access = Access::ReadAndWrite;
+        Opening::at(self, path, least, access, access)?.finish().map(DaxFile::of)
+    }
+
+    pub(super) fn open_or_create_in_turn(&self, path: &Path, len: u64) -> Result<DaxFile, Error> {
+        check_new_len(path, len)?;
+        open_or_create(|| self.open_at_least(path, len), || self.create(path, len))
+    }
+
+    pub(super) fn open_view(&self, path: &Path) -> Result<DaxView, Error> {
+        require_read_only_words(path)?;
+        let open = |open_for| Opening::at(self, path, 0, Access::Read, open_for);
+        let mut opening = open(Access::Read)?;
+        if opening.facts.may_be_of_a_lower_layer {
+            // With its lock.
+            drop(opening);
+            opening = open(Access::ReadAndWrite).map_err(|error| lower(path, error))?;
+        }
+        opening.finish()
+    }
+
+    /// Maps a file that the caller has opened. It may have no name.
+    pub(super) fn map_descriptor(&self, file: File, access: Access) -> Result<DaxView, Error> {
+        let path = &*files::name_of(&file);
+        if access == Access::Read {
+            require_read_only_words(path)?;
+        }
+        files::require_access(path, &file, access)?;
+        Opening::begin(self, path, Origin::Descriptor, access, OpenFile::new(file))?.finish()
+    }
+
+    /// Returns the caches that write lines back, if any do. The guarantee decides which point they must reach.
+    fn caches(&self) -> Option<Cache> {
+        self.cache.or_else(|| Cache::host().ok())
+    }
+}
+
+impl Access {
+    /// Returns the lock that is taken for it by default.
+    const fn lock(self) -> Lock {
+        match self {
+            Self::Read => Lock::Off,
+            Self::ReadAndWrite => Lock::Exclusive,
+        }
+    }
+}
+
+/// Refuses what cannot be mapped before it is opened, since opening a device can do something. What was
+/// opened is looked at again.
+fn require_file_name(path: &Path) -> Result<(), Error> {
+    let there = path.symlink_metadata().map_err(|error| Error::os(path, "lstat", &error))?;
+    match there.file_type() {
+        kind if kind.is_file() => Ok(()),
+        kind if kind.is_symlink() => Err(Error::because(
+            path,
+            ErrorKind::NotAFile,
+            "is a symbolic link, which is not followed; name its target",
+        )),
+        kind if kind.is_dir() => {
+            Err(Error::because(path, ErrorKind::NotAFile, "is a directory; name a file in it"))
+        }
+        _ if system::is_device(path, &there)? => Ok(()),
+        _ => Err(Error::new(path, ErrorKind::NotAFile)),
+    }
+}
+
+fn sync_new(path: &Path, file: &OpenFile, len: u64, writeback: Writeback) -> Result<(), Error> {
+    let synced = file.sync(writeback);
+    synced.map_err(|error| Error::writing(path, files::SYNC, &(0..len), &error))
+}
+
+/// Returns the method to persist on a medium with this guarantee. The cache is not aimed yet.
+pub(super) fn method_of(
+    guarantee: &Guarantee,
+    cache: impl FnOnce() -> Result<Cache, Unsupported>,
+) -> Result<Writeback, Unsupported> {
+    let aimed = || cache()?.to(guarantee.backing.point());
+    Ok(match guarantee.granularity {
+        Granularity::Byte => Writeback::Fence(aimed()?),
+        Granularity::Line(_) => Writeback::Lines(aimed()?),
+        Granularity::Page(_) => Writeback::Pages,
+    })
+}
+
+/// Returns the error of a view of a file of overlayfs that could not be opened for writing, which copies it up.
+fn lower(path: &Path, error: Error) -> Error {
+    let ErrorKind::PermissionDenied = error.kind() else { return error };
+    let text = "is on overlayfs, where a view of a lower layer's file never shows what is stored later, and this user may not \
+                open it for writing, which copies it up; let its owner grant that, put it on a volume (a bind mount), or \
+                read it by calls (PreadFile)";
+    let refused = Error::because(path, ErrorKind::PermissionDenied, text);
+    match error.raw_os_error() {
+        Some(number) => refused.numbered(number),
+        None => refused,
+    }
+}
+
+/// Opens or creates, in turn, until one of the two succeeds: other processes may create and remove the file meanwhile.
+fn open_or_create<T>(
+    mut open: impl FnMut() -> Result<T, Error>,
+    mut create: impl FnMut() -> Result<T, Error>,
+) -> Result<T, Error> {
+    let mut turn = 1;
+    loop {
+        match open() {
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound) => {}
+            opened => return opened,
+        }
+        match create() {
+            Err(error) if matches!(error.kind(), ErrorKind::Exists) && turn < TURNS => turn += 1,
+            created => return created,
+        }
+    }
+}
+
+/// True where a relaxed load of 8 bytes is one that read-only memory permits (`core::sync::atomic`, "Atomic
+/// accesses to read-only memory").
+const READ_ONLY_WORDS: bool = cfg!(any(
+    target_arch = "x86_64",
+    target_arch = "aarch64",
+    target_arch = "loongarch64",
+    target_arch = "mips64",
+    target_arch = "mips64r6",
+    target_arch = "powerpc64",
+    target_arch = "riscv64",
+    target_arch = "sparc64",
+    target_arch = "s390x",
+));
+
+/// Refuses a CPU on which words of memory that is mapped for reading cannot be loaded.
+fn require_read_only_words(path: &Path) -> Result<(), Error> {
+    if READ_ONLY_WORDS {
+        return Ok(());
+    }
+    Err(Error::unsupported(
+        path,
+        "cannot be mapped for reading only on a 32-bit CPU, which may need the right to write to load 8 bytes at once; \
+         open it for reading and writing",
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::open_or_create;
+    use crate::dax::{Error, ErrorKind};
+    use core::cell::Cell;
+    use std::path::Path;
+
+    fn error(kind: ErrorKind) -> Error {
+        Error::new(Path::new("/file"), kind)
+    }
+
+    /// Another process creates the file after this one found none.
+    #[test]
+    fn a_file_that_another_process_creates_meanwhile_is_opened() {
+        let is_there = Cell::new(false);
+        let open = || if is_there.get() { Ok("opened") } else { Err(error(ErrorKind::NotFound)) };
+        let create = || {
+            is_there.set(true);
+            Err(error(ErrorKind::Exists))
+        };
+        assert_eq!(open_or_create(open, create).unwrap(), "opened");
+    }
+
+    #[test]
+    fn a_file_that_comes_and_goes_is_an_error_after_16_turns() {
+        let (opened, created) = (Cell::new(0), Cell::new(0));
+        let open = || {
+            opened.set(opened.get() + 1);
+            Err(error(ErrorKind::NotFound))
+        };
+        let create = || {
+            created.set(created.get() + 1);
+            Err(error(ErrorKind::Exists))
+        };
+        let failed: Result<(), Error> = open_or_create(open, create);
+        assert!(matches!(failed.unwrap_err().kind(), ErrorKind::Exists));
+        assert_eq!((opened.get(), created.get()), (16, 16));
+    }
+}

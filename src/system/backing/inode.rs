@@ -1,0 +1,72 @@
+//! The status of an open file, by one system call.
+
+use crate::system::calls::uninterrupted;
+use rustix::fs::{AtFlags, FileType, Statx, StatxAttributes, StatxFlags, major, minor};
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+
+/// The status of an open file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Inode {
+    pub(crate) kind: FileType,
+    /// The size of the file in bytes.
+    pub(crate) size: u64,
+    /// True if a directory has the file.
+    pub(crate) has_name: bool,
+    /// The numbers of the device of its file system.
+    pub(crate) device: (u32, u32),
+    /// The numbers of the device that it is.
+    pub(crate) own_device: (u32, u32),
+    /// The number of the mount that it was opened on, in `/proc/thread-self/mountinfo`; Linux 5.8.
+    pub(crate) mount_id: Option<u64>,
+    /// The DAX attribute; `None` if the kernel, the file system or a filter of system calls does not tell it.
+    pub(crate) dax_attribute: Option<bool>,
+}
+
+impl Inode {
+    /// Asks for the status of an open file. A filter of system calls can refuse `statx`: then `fstat` tells less.
+    pub(crate) fn of(file: &File) -> io::Result<Self> {
+        let asked = StatxFlags::BASIC_STATS | StatxFlags::MNT_ID;
+        match uninterrupted(|| rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, asked)) {
+            Ok(status) => Ok(Self::from(&status)),
+            Err(_refused) => Ok(Self::from(&uninterrupted(|| file.metadata())?)),
+        }
+    }
+}
+
+impl From<&Statx> for Inode {
+    fn from(status: &Statx) -> Self {
+        let has = |fact: StatxFlags| status.stx_mask & fact.bits() != 0;
+        let is_dax = status.stx_attributes.contains(StatxAttributes::DAX);
+        let tells_dax = status.stx_attributes_mask.contains(StatxAttributes::DAX);
+        Self {
+            kind: FileType::from_raw_mode(status.stx_mode.into()),
+            size: status.stx_size,
+            has_name: status.stx_nlink > 0,
+            device: (status.stx_dev_major, status.stx_dev_minor),
+            own_device: (status.stx_rdev_major, status.stx_rdev_minor),
+            mount_id: has(StatxFlags::MNT_ID).then_some(status.stx_mnt_id),
+            dax_attribute: tells_dax.then_some(is_dax),
+        }
+    }
+}
+
+impl From<&Metadata> for Inode {
+    fn from(status: &Metadata) -> Self {
+        Self {
+            kind: FileType::from_raw_mode(status.mode()),
+            size: status.len(),
+            has_name: status.nlink() > 0,
+            device: numbers(status.dev()),
+            own_device: numbers(status.rdev()),
+            mount_id: None,
+            dax_attribute: None,
+        }
+    }
+}
+
+/// Returns the two numbers of a device.
+pub(crate) fn numbers(device: u64) -> (u32, u32) {
+    (major(device), minor(device))
+}

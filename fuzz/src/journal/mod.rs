@@ -77,7 +77,7 @@ fn damage_of(input: &Damaged) {
     let bad: Vec<_> = (from..words).take(input.bad.1.into()).collect();
     let range = LOG + from * 8..LOG + (from + bad.len() as u64) * 8;
     let bytes = medium.bytes();
-    let unreadable = BadBlocks::new(&bytes, Some(range));
+    let unreadable = BadBlocks::new(&bytes, Some(range).filter(|range| !range.is_empty()));
     claims::bad_bytes_cost_what_they_touch(&unreadable, &lived, &bad);
     // More of them could make up a tag together.
     let harms = input.harms.iter().take(4);

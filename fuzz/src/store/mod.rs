@@ -7,8 +7,8 @@ use crate::allocation;
 use crate::image::Image;
 use crate::value::Missing;
 use arbitrary::Arbitrary;
-use cachemaint::medium::Readable as _;
-use cachemaint_store::{Attributes, ErrorKind, Options, Reader, Store, Verify};
+use cachemaint::medium::Readable;
+use cachemaint_store::{Attributes, Content, ErrorKind, Info, Options, Reader, Verify};
 use std::collections::BTreeMap;
 
 /// Bytes of a store: the smallest log, and some space.
@@ -70,14 +70,14 @@ fn content(number: u8, len: u16) -> Vec<u8> {
 /// The blobs of a store, by name.
 type Blobs = BTreeMap<String, Vec<u8>>;
 
-/// Creates a store and does all that. Returns its bytes, and its blobs after each commit.
-fn live(deeds: &[Deed]) -> (Vec<u8>, Vec<Blobs>) {
+/// Creates a store, does all that and drops it, which closes it. Returns its bytes, and its blobs after the last commit.
+fn live(deeds: &[Deed]) -> (Vec<u8>, Blobs) {
     let medium = Image::new(&vec![0; BYTES]);
     let mut store = options().create_new(medium.clone()).unwrap().0;
-    let mut all = vec![Blobs::new()];
+    let mut last = Blobs::new();
     let mut rest = deeds.iter().take(40).peekable();
     while rest.peek().is_some() {
-        let mut blobs = all.last().cloned().unwrap_or_default();
+        let mut blobs = last.clone();
         let mut transaction = store.begin().unwrap();
         let mut end = None;
         for deed in rest.by_ref() {
@@ -110,7 +110,7 @@ fn live(deeds: &[Deed]) -> (Vec<u8>, Vec<Blobs>) {
             }
         }
         transaction.commit().unwrap();
-        all.push(blobs);
+        last = blobs;
         match end {
             Some(Deed::Seal) => drop(store.seal().unwrap()),
             Some(Deed::Reopen) => {
@@ -121,42 +121,50 @@ fn live(deeds: &[Deed]) -> (Vec<u8>, Vec<Blobs>) {
         }
     }
     drop(store);
-    (medium.bytes(), all)
+    (medium.bytes(), last)
 }
 
-/// What is returned was committed, and of one moment if no damage is reported.
+/// The last acknowledged value is returned, or an error names it, or the commit is told as undone.
 pub fn damage(input: &Damaged) {
     allocation::bounded(BYTES as u64, || damage_of(input));
 }
 
 fn damage_of(input: &Damaged) {
-    let (mut image, all) = live(&input.deeds);
+    let (mut image, last) = live(&input.deeds);
     for (at, bit) in input.flips.iter().take(4) {
         image[usize::from(*at)] ^= 1 << (bit % 8);
     }
     let medium = Image::new(&image);
-    if let Ok(snapshot) = Reader::open(&medium) {
-        for (info, _) in snapshot.entries().flatten() {
-            let Ok(blob) = snapshot.blob(&info.name) else { continue };
-            let mut bytes = vec![0; blob.info().len as usize];
-            if blob.read_at(0, &mut bytes).is_ok() {
-                let was_committed = all.iter().any(|blobs| blobs.get(&*info.name) == Some(&bytes));
-                assert!(was_committed, "{info:?}");
-            }
+    let is_last_or_damaged = |found: Result<Vec<u8>, ErrorKind<_>>, bytes: &Vec<u8>| match found {
+        Ok(found) => found == *bytes,
+        Err(error) => matches!(error, ErrorKind::Damaged(_)),
+    };
+    if let Ok(snapshot) = Reader::open(&medium)
+        && snapshot.undone().is_none()
+    {
+        for (name, bytes) in &last {
+            let found = snapshot.load(name).map_err(ErrorKind::from);
+            assert!(is_last_or_damaged(found, bytes), "a reader: {name}");
         }
+        let mut names = snapshot.entries();
+        let is_there =
+            |info: &Info| info.content == Content::Region || last.contains_key(&*info.name);
+        assert!(
+            names.all(|entry| entry.is_ok_and(|(info, _)| is_there(&info))) || !is_whole(&snapshot)
+        );
     }
     if let Ok((store, opened)) = options().verify(Verify::Always).open(medium)
-        && opened.verification.is_some_and(|found| found.damaged.is_empty())
+        && opened.undone.is_none()
     {
-        let found = blobs(&store);
-        assert!(all.iter().rev().any(|blobs| *blobs == found));
+        for (name, bytes) in &last {
+            let found = store.load(name).map_err(ErrorKind::from);
+            assert!(is_last_or_damaged(found, bytes), "a writer: {name}");
+        }
     }
 }
 
-fn blobs(store: &Store<Image>) -> Blobs {
-    let is_blob = |info: &cachemaint_store::Info| store.load(&info.name).is_ok();
-    let infos = store.list().filter(is_blob);
-    infos.map(|info| (info.name.to_string(), store.load(&info.name).unwrap())).collect()
+fn is_whole<R: Readable>(reader: &Reader<R>) -> bool {
+    reader.verify(&mut |_| ()).is_ok_and(|found| found.is_whole())
 }
 
 /// Nothing panics, and everything ends after bounded work.

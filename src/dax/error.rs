@@ -7,7 +7,7 @@ use crate::system::calls::System;
 use crate::system::tree::{Unknown, printable};
 use alloc::boxed::Box;
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use core::ops::Range;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -123,6 +123,10 @@ impl Error {
         Self::with(path, kind, Some(text.into()), None)
     }
 
+    pub(super) fn is_directory(path: &Path) -> Self {
+        Self::because(path, ErrorKind::NotAFile, IS_DIRECTORY)
+    }
+
     pub(super) fn invalid(path: &Path, text: impl Into<Box<str>>) -> Self {
         Self::because(path, ErrorKind::InvalidInput, text)
     }
@@ -150,13 +154,14 @@ impl Error {
     #[doc(hidden)]
     #[must_use]
     pub fn os(path: &Path, call: &'static str, error: &io::Error) -> Self {
-        let (kind, text) = files::meaning(path, call, error);
-        Self::because(path, kind, text).numbered(files::number(error))
+        let (kind, text) = files::meaning(path, call, error, kind_of(call, error));
+        Self::with(path, kind, text.map(Into::into), Some(files::number(error)))
     }
 
     /// Returns the same error with a text about its own.
     pub(super) fn about(mut self, text: impl FnOnce(&str) -> String) -> Self {
-        self.inner.text = self.inner.text.map(|own| text(&own).into());
+        let own = self.inner.text.unwrap_or_else(|| self.inner.kind.to_string().into());
+        self.inner.text = Some(text(&own).into());
         self
     }
 
@@ -265,6 +270,27 @@ impl Error {
     }
 }
 
+/// The words for a directory and for a symbolic link.
+pub(super) const IS_DIRECTORY: &str = "is a directory; name a file in it";
+pub(super) const IS_SYMLINK: &str = "is a symbolic link, which is not followed; name its target";
+
+/// Returns the kind of a failed call by the error alone, whatever the call is. The system may know more.
+fn kind_of(call: &'static str, error: &io::Error) -> ErrorKind {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => ErrorKind::NotFound,
+        io::ErrorKind::AlreadyExists => ErrorKind::Exists,
+        io::ErrorKind::IsADirectory => ErrorKind::NotAFile,
+        io::ErrorKind::InvalidFilename => ErrorKind::InvalidInput,
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            ErrorKind::PermissionDenied
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            ErrorKind::NoSpace { len: 0 }
+        }
+        _ => ErrorKind::Os { call, errno: files::number(error) },
+    }
+}
+
 /// A conversion to the kind by value.
 impl From<Error> for ErrorKind {
     fn from(error: Error) -> Self {
@@ -283,7 +309,12 @@ impl core::fmt::Display for ErrorKind {
             Self::NotAFile => f.write_str("is not a regular file; name one"),
             Self::InvalidInput => f.write_str("does not fit the file; ask for another range"),
             Self::Unsupported => f.write_str("is not supported here; use another file system"),
-            Self::PermissionDenied => f.write_str("permission denied; let the owner grant it"),
+            Self::PermissionDenied => f.write_str(
+                "permission denied; let the owner grant it, or remount its file system for writing",
+            ),
+            Self::NoSpace { len: 0 } => f.write_str(
+                "no space in its file system (df -h, df -i), or a quota is used up; free some, or ask for less",
+            ),
             Self::NoSpace { len } => write!(f, "no space for {len} bytes; free some (df -h), or ask for less"),
             Self::Locked => f.write_str(
                 "is locked by another open file; wait until that one is closed (one process at a \
@@ -326,7 +357,7 @@ impl core::fmt::Display for ErrorKind {
             Self::Unknown => f.write_str("a fact about it cannot be found out"),
             Self::Os { call, errno } => {
                 let error = io::Error::from_raw_os_error(*errno);
-                write!(f, "{call} failed: {error}; look for the cause in the kernel's log")
+                write!(f, "{call} failed: {error}; look for the cause in the system's log (dmesg)")
             }
         }
     }

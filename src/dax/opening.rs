@@ -8,7 +8,7 @@
 //! at by `map`, for a file that grows too: what the file system says of them counts after the sync.
 
 use super::bounds::check_new_len;
-use super::error::{Error, ErrorKind};
+use super::error::{Error, ErrorKind, IS_SYMLINK};
 use super::open_file::{Lock, OpenFile};
 use super::system::{self, Access, FileFacts, MapOptions, files};
 use super::{DaxFile, DaxView, Guarantee, Options, Writeback};
@@ -233,14 +233,8 @@ fn require_file_name(path: &Path) -> Result<(), Error> {
     let there = path.symlink_metadata().map_err(|error| Error::os(path, "lstat", &error))?;
     match there.file_type() {
         kind if kind.is_file() => Ok(()),
-        kind if kind.is_symlink() => Err(Error::because(
-            path,
-            ErrorKind::NotAFile,
-            "is a symbolic link, which is not followed; name its target",
-        )),
-        kind if kind.is_dir() => {
-            Err(Error::because(path, ErrorKind::NotAFile, "is a directory; name a file in it"))
-        }
+        kind if kind.is_symlink() => Err(Error::because(path, ErrorKind::NotAFile, IS_SYMLINK)),
+        kind if kind.is_dir() => Err(Error::is_directory(path)),
         _ if system::is_device(path, &there)? => Ok(()),
         _ => Err(Error::new(path, ErrorKind::NotAFile)),
     }

@@ -215,35 +215,14 @@ pub(in crate::dax) const fn require_access(_: &Path, _: &File, _: Access) -> Res
     Ok(())
 }
 
-/// Returns the kind of an error of a call about a path, and the fact with the action.
-pub(in crate::dax) fn meaning(
+/// Adds nothing to the words of the kind.
+pub(in crate::dax) const fn meaning(
     _: &Path,
-    call: &'static str,
-    error: &io::Error,
-) -> (ErrorKind, Cow<'static, str>) {
-    let (kind, text) = match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
-            (ErrorKind::NotFound, "no such file or directory; check the path, or create it first")
-        }
-        io::ErrorKind::AlreadyExists => (
-            ErrorKind::Exists,
-            "exists already; open it instead of creating it, or choose another name",
-        ),
-        io::ErrorKind::IsADirectory => (ErrorKind::NotAFile, "is a directory; name a file in it"),
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => (
-            ErrorKind::PermissionDenied,
-            "permission denied; let the owner grant it, or remount its file system for writing",
-        ),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => (
-            ErrorKind::NoSpace { len: 0 },
-            "no space in its file system, or a quota is used up; free some, or ask for less",
-        ),
-        _ => {
-            let text = format!("{call} failed: {error}; see the system's log");
-            return (ErrorKind::Os { call, errno: number(error) }, text.into());
-        }
-    };
-    (kind, text.into())
+    _: &'static str,
+    _: &io::Error,
+    kind: ErrorKind,
+) -> (ErrorKind, Option<Cow<'static, str>>) {
+    (kind, None)
 }
 
 /// Returns the system's number of an error.

@@ -42,7 +42,7 @@ pub(in crate::dax) fn ask(
     let inode = Inode::of(file).map_err(|error| Error::os(path, files::METADATA, &error))?;
     match inode.kind {
         FileType::RegularFile => ask_file(path, file, &inode, cache),
-        FileType::Directory => Err(is_directory(path)),
+        FileType::Directory => Err(Error::is_directory(path)),
         FileType::CharacterDevice => {
             let found = device::find(path, &Tree::host(), inode.own_device)?;
             let device = found.ok_or_else(|| Error::new(path, ErrorKind::NotAFile))?;
@@ -141,10 +141,6 @@ pub(in crate::dax) fn ask_directory(
 pub(in crate::dax) fn is_device(path: &Path, there: &Metadata) -> Result<bool, Error> {
     let is_device = there.file_type().is_char_device();
     Ok(is_device && device::find(path, &Tree::host(), numbers(there.rdev()))?.is_some())
-}
-
-pub(in crate::dax) fn is_directory(path: &Path) -> Error {
-    Error::because(path, ErrorKind::NotAFile, "is a directory; name a file in it")
 }
 
 /// Returns true if the data cache of this machine is known to alias.

@@ -6,7 +6,7 @@
 use super::NEWER;
 use super::ask::{HUGETLBFS, file_system_of};
 use super::files::directory_of;
-use crate::dax::error::ErrorKind;
+use crate::dax::error::{ErrorKind, IS_DIRECTORY, IS_SYMLINK};
 use crate::system::limits;
 use alloc::borrow::Cow;
 use alloc::format;
@@ -16,72 +16,58 @@ use rustix::io::Errno;
 use std::io;
 use std::path::Path;
 
-/// Returns the kind of an error of a call about a path, and the fact with the action.
+/// Returns the kind of a failed call about a path, and the fact with the action, if the words of the kind are not enough.
+/// `kind` is what the error shows without the call.
 pub(in crate::dax) fn meaning(
     path: &Path,
     call: &'static str,
     error: &io::Error,
-) -> (ErrorKind, Cow<'static, str>) {
+    kind: ErrorKind,
+) -> (ErrorKind, Option<Cow<'static, str>>) {
     let errno = Errno::from_io_error(error).unwrap_or(super::files::NO_NUMBER);
     match (errno, call) {
-        (Errno::NOENT, _) => (
-            ErrorKind::NotFound,
-            "no such file or directory; check the path, or create it first".into(),
-        ),
-        (Errno::NOTDIR, _) => {
-            (ErrorKind::NotFound, "a part of the path is not a directory; correct the path".into())
-        }
-        (Errno::EXIST, _) => (
-            ErrorKind::Exists,
-            "exists already; open it instead of creating it, or choose another name".into(),
-        ),
-        (Errno::LOOP, "open") => (
-            ErrorKind::NotAFile,
-            "is a symbolic link, which is not followed; name its target".into(),
-        ),
-        (Errno::NAMETOOLONG, _) => {
-            (ErrorKind::InvalidInput, "a part of the path is too long; use a shorter name".into())
-        }
-        (Errno::ISDIR, _) => (ErrorKind::NotAFile, "is a directory; name a file in it".into()),
-        (Errno::NXIO | Errno::NODEV, "open") => {
-            (ErrorKind::NotAFile, "is not a regular file; name one".into())
-        }
+        (Errno::LOOP, "open") => (ErrorKind::NotAFile, Some(IS_SYMLINK.into())),
+        (Errno::NXIO | Errno::NODEV, "open") => (ErrorKind::NotAFile, None),
         (Errno::INVAL, "write" | "ftruncate" | "mmap") if is_on_huge_pages(path) => (
             ErrorKind::InvalidInput,
-            "its file system has huge pages only; ask for a multiple of their size, mostly 2 MiB"
-                .into(),
+            Some("its file system has huge pages only; ask for a multiple of their size, mostly 2 MiB".into()),
         ),
         (Errno::NODEV | Errno::INVAL | Errno::IO, "mmap") => (
             ErrorKind::Unsupported,
-            "cannot be mapped: its file system refuses that; mount it with a page cache (FUSE without direct_io, 9p with \
-             cache=mmap), or use another file system"
-                .into(),
+            Some(
+                "cannot be mapped: its file system refuses that; mount it with a page cache (FUSE without direct_io, 9p with \
+                 cache=mmap), or use another file system"
+                    .into(),
+            ),
         ),
-        (Errno::NOSYS, _) => (
-            ErrorKind::Unsupported,
-            format!("{call} is not known to this kernel, or a filter of system calls hides it; {NEWER}, or permit it")
-                .into(),
-        ),
-        (Errno::ACCESS, _) => (ErrorKind::PermissionDenied, denied(path)),
-        (Errno::PERM, _) => (ErrorKind::PermissionDenied, not_permitted(path, call)),
-        (Errno::ROFS, _) => (
-            ErrorKind::PermissionDenied,
-            "its file system is mounted read-only; remount it for writing".into(),
-        ),
-        (Errno::NOSPC | Errno::DQUOT, _) => (ErrorKind::NoSpace { len: 0 }, no_space(path, errno)),
-        (Errno::FBIG, _) => (
-            ErrorKind::NoSpace { len: 0 },
-            "is longer than the file system allows, or than the limit of this process (ulimit -f); ask for less, or \
-             raise the limit"
-                .into(),
-        ),
-        _ => (ErrorKind::Os { call, errno: errno.raw_os_error() }, action(errno, call, error)),
+        (Errno::NOSYS, _) => {
+            let text = format!("{call} is not known to this kernel, or a filter of system calls hides it; {NEWER}, or permit it");
+            (ErrorKind::Unsupported, Some(text.into()))
+        }
+        _ => (kind, words(path, errno, call)),
     }
 }
 
-/// Returns the fact and the action of an error without a kind of its own.
-fn action(errno: Errno, call: &str, error: &io::Error) -> Cow<'static, str> {
+/// Returns the fact and the action of an error, if its kind does not have them.
+fn words(path: &Path, errno: Errno, call: &str) -> Option<Cow<'static, str>> {
     let known = match (errno, call) {
+        (Errno::NOTDIR, _) => "a part of the path is not a directory; correct the path",
+        (Errno::NAMETOOLONG, _) => "a part of the path is too long; use a shorter name",
+        (Errno::ISDIR, _) => IS_DIRECTORY,
+        (Errno::ACCESS, _) => return Some(denied(path)),
+        (Errno::PERM, _) => return Some(not_permitted(path, call)),
+        (Errno::ROFS, _) => "its file system is mounted read-only; remount it for writing",
+        (Errno::NOSPC, _) if has_no_inode(path) => {
+            "its file system has no free inode, though it may have space (df -i); remove files there"
+        }
+        (Errno::DQUOT, _) => {
+            "a quota of blocks or files is used up (quota -v; on xfs and btrfs that of its directory, too); free some, or \
+             have it raised"
+        }
+        (Errno::FBIG, _) => {
+            "is longer than the file system allows, or than the limit of this process (ulimit -f); ask for less, or raise \
+             the limit"
+        }
         (Errno::LOOP, _) => "its path has too many symbolic links; name its target",
         (Errno::TXTBSY, _) => {
             "runs as a program, or is swap space; end that first, or use another file"
@@ -91,7 +77,7 @@ fn action(errno: Errno, call: &str, error: &io::Error) -> Cow<'static, str> {
              have it written in place"
         }
         (Errno::BUSY, _) => "is in use by the kernel, as a mount or by a device; end that first",
-        (Errno::MFILE, _) => return too_many_files(),
+        (Errno::MFILE, _) => return Some(too_many_files()),
         (Errno::NFILE, _) => "the system has too many open files; close some, or raise fs.file-max",
         (Errno::NOMEM, "mmap") => {
             "there is no memory or no room for the mapping; ask for less, or raise the limits (ulimit -v, \
@@ -110,14 +96,9 @@ fn action(errno: Errno, call: &str, error: &io::Error) -> Cow<'static, str> {
         (Errno::STALE, _) => {
             "its server has removed or replaced it; mount it again, and open it anew"
         }
-        _ => {
-            return format!(
-                "{call} failed: {error}; look for the cause in the kernel's log (dmesg)"
-            )
-            .into();
-        }
+        _ => return None,
     };
-    known.into()
+    Some(known.into())
 }
 
 /// Returns the fact and the action where the mode of a file or of a directory of its path denies something.
@@ -193,20 +174,11 @@ fn is_on_huge_pages(path: &Path) -> bool {
         .is_ok_and(|found| file_system_of(&found) == Some(HUGETLBFS))
 }
 
-/// Returns the fact and the action where a file system has no room.
-fn no_space(path: &Path, errno: Errno) -> Cow<'static, str> {
-    if errno == Errno::DQUOT {
-        return "a quota of blocks or files is used up (quota -v; on xfs and btrfs that of its directory, too); free some, \
-                or have it raised"
-            .into();
-    }
-    match rustix::fs::statvfs(path).or_else(|_missing| rustix::fs::statvfs(directory_of(path))) {
-        // One without a limit reports none at all.
-        Ok(found) if found.f_files > 0 && found.f_ffree == 0 => {
-            "its file system has no free inode, though it may have space (df -i); remove files there".into()
-        }
-        _ => "no space in its file system (df -h, df -i); free some, or ask for less".into(),
-    }
+/// Returns true if a file system has no free inode. One without a limit reports none at all.
+fn has_no_inode(path: &Path) -> bool {
+    let found =
+        rustix::fs::statvfs(path).or_else(|_missing| rustix::fs::statvfs(directory_of(path)));
+    found.is_ok_and(|found| found.f_files > 0 && found.f_ffree == 0)
 }
 
 fn too_many_files() -> Cow<'static, str> {

@@ -127,8 +127,6 @@ mod guarantee;
 mod latch;
 #[expect(unsafe_code, reason = "accesses mapped bytes by address")]
 mod mapping;
-#[cfg(target_os = "linux")]
-mod media;
 mod open_file;
 mod opening;
 mod options;
@@ -149,8 +147,6 @@ pub use error::{Error, ErrorKind};
 #[cfg(target_os = "linux")]
 pub use faults::FaultHandler;
 pub use guarantee::Guarantee;
-#[cfg(target_os = "linux")]
-pub use media::BadBlocks;
 pub use open_file::Lock;
 pub use options::{Options, probe};
 #[cfg(target_os = "linux")]
@@ -158,6 +154,8 @@ pub use persister::Persister;
 pub use placement::{Extent, Placement};
 #[cfg(target_os = "linux")]
 pub use pread::PreadFile;
+#[cfg(target_os = "linux")]
+pub use system::BadBlocks;
 pub use view::DaxView;
 
 use crate::cache::Cache;

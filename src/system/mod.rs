@@ -6,7 +6,7 @@
 
 #[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(cachemaint_loom)))]
 pub(crate) mod backing;
-pub(crate) mod badblocks;
+pub(crate) mod bad_blocks;
 pub mod boot;
 pub(crate) mod cache_levels;
 pub(crate) mod calls;

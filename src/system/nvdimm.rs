@@ -11,7 +11,7 @@
 //! from 6.15 on shows the count if it could arm the device's dirty state and found the GPF capability
 //! (`cxl_nvdimm_arm_dirty_shutdown_tracking`).
 
-use super::badblocks::{self, Listed};
+use super::bad_blocks;
 use super::kernel;
 use super::tree::{Attribute, Evidence, Tree, Unknown, printable};
 use crate::survival::Domain;
@@ -177,15 +177,15 @@ const SMALLEST_PAGE: usize = 4096;
 
 /// Returns the sum of the listed errors, and true if there may be more.
 fn bad_bytes(tree: &Tree, path: &Path) -> (Option<u64>, bool) {
-    let bytes = match tree.read_bytes(path) {
-        Ok(bytes) => bytes,
-        Err(attribute) => return (None, attribute != Attribute::Absent),
-    };
+    if !tree.exists(path) {
+        return (None, false);
+    }
     let page = kernel::page_size(tree).ok().and_then(|page| usize::try_from(page).ok());
-    let text = str::from_utf8(&bytes).ok();
-    let listed = text.and_then(|text| badblocks::parse_shown(text, page.unwrap_or(SMALLEST_PAGE)));
-    let sum = listed.as_ref().and_then(Listed::bytes);
-    (sum, sum.is_none() || listed.is_some_and(|listed| listed.may_be_cut))
+    let Ok(listed) = bad_blocks::read(tree, path, page.unwrap_or(SMALLEST_PAGE)) else {
+        return (None, true);
+    };
+    let sum = listed.bytes();
+    (sum, sum.is_none() || listed.may_be_cut)
 }
 
 /// Returns the domain. The kernel and the provider come first: RAM has no claim, and the host defines the meaning of a

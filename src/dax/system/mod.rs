@@ -15,6 +15,8 @@ mod linux;
 pub(super) mod other;
 
 #[cfg(target_os = "linux")]
+pub use linux::BadBlocks;
+#[cfg(target_os = "linux")]
 pub(super) use linux::{
     DeepFlush, Linux as Host, PERSISTS_VIEWS, ask, ask_directory, bad_blocks, conclude, files,
     is_device, map, placement, reason, write_zeros,

@@ -1,12 +1,11 @@
 //! Block devices under file systems: their regions of persistent memory, and their durability.
 
 use super::Doubt;
-use super::bad_blocks;
 use super::ext4;
 use super::mounts::Mount;
 use super::regions;
 use crate::survival::Domain;
-use crate::system::badblocks::{Listed, SECTOR};
+use crate::system::bad_blocks::{self, Listed, SECTOR};
 use crate::system::nvdimm::{MemoryDevice, PmemRegion};
 use crate::system::tree::{Attribute, Evidence, Tree, Unknown};
 use alloc::format;

@@ -1,6 +1,5 @@
 //! The evidence that Linux shows of a file: its mount, disks, devices, memory and bad blocks.
 
-pub(crate) mod bad_blocks;
 pub(crate) mod device_dax;
 pub(crate) mod disks;
 mod ext4;

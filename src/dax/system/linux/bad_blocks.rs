@@ -2,15 +2,25 @@
 
 use super::ask::inode;
 use super::extents::{self, FiemapExtent};
-use crate::dax::BadBlocks;
 use crate::dax::system::files;
 use crate::system::backing::disks;
 use crate::system::backing::mounts::{self, Mount};
-use crate::system::badblocks::Listed;
+use crate::system::bad_blocks::Listed;
 use crate::system::tree::{Tree, Unknown};
 use alloc::vec::Vec;
 use core::ops::Range;
 use std::fs::File;
+
+/// Bytes of a file that are known to be bad.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BadBlocks {
+    /// The ranges in bytes of the mapping: ascending, apart from each other, and not empty.
+    pub ranges: Vec<Range<u64>>,
+    /// True if the kernel had space for everything that it knows of the device. It keeps a page of entries and shows a
+    /// page of text (`block/badblocks.c`): where either is full, more may be bad than is listed.
+    pub is_complete: bool,
+}
 
 /// Returns the bytes of a mapping, which is a range of the file, that are known to be bad.
 pub(in crate::dax) fn bad_blocks(file: &File, mapping: &Range<u64>) -> Result<BadBlocks, Unknown> {
@@ -27,7 +37,7 @@ pub(in crate::dax) fn bad_blocks(file: &File, mapping: &Range<u64>) -> Result<Ba
     if placeless {
         return Err(extents::placeless());
     }
-    Ok(BadBlocks::new(joined(found), !listed.may_be_cut))
+    Ok(BadBlocks { ranges: joined(found), is_complete: !listed.may_be_cut })
 }
 
 /// Returns the list of the device that a file system lies on.

@@ -30,6 +30,7 @@ mod tests;
 
 pub(in crate::dax::system) use ask::Answers;
 pub(in crate::dax) use ask::{ask, ask_directory, is_device};
+pub use bad_blocks::BadBlocks;
 pub(in crate::dax) use bad_blocks::bad_blocks;
 pub(in crate::dax) use device::DeepFlush;
 pub(in crate::dax) use files::write_zeros;

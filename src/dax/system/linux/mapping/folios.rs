@@ -41,11 +41,7 @@ fn version(release: &str) -> Option<(u32, u32)> {
 
 /// Has the pages of a mapping come with the first access to each, and those of `shed`, a range of the file, leave the cache.
 /// It is advice: an error changes nothing.
-pub(super) fn keep_small(
-    file: BorrowedFd<'_>,
-    (base, len): (NonNull<u8>, usize),
-    shed: &Range<u64>,
-) {
+pub(super) fn keep_small(file: BorrowedFd<'_>, base: NonNull<u8>, len: usize, shed: &Range<u64>) {
     if !shed.is_empty() {
         advise_file(file, shed.clone(), FileAdvice::DontNeed);
     }

@@ -84,7 +84,7 @@ pub(super) fn new(
     };
     advise(base.as_ptr().cast(), len, Advice::LinuxDontFork);
     if Kind::of(part.writeback) == Kind::Shared && folios::are_large(&guarantee.file_system) {
-        folios::keep_small(fd, (base, len), &part.shed);
+        folios::keep_small(fd, base, len, &part.shed);
         pages.reads_ahead_from = Some(part.offset);
     }
     // SAFETY: (1) it was mapped so just now, by whole pages, and is unmapped when `pages` is dropped; (2) mappings

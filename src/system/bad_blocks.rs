@@ -13,8 +13,12 @@
 //!   `drivers/nvdimm/badrange.c`, `set_badblock`). It shows one byte less than a page of text, which can end within a
 //!   line. [`Listed::may_be_cut`] reports if either could have happened.
 
+use super::tree::{Attribute, Tree, Unknown};
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
+use std::path::Path;
 
 /// The unit in bytes in which block devices count, also those with larger sectors.
 pub(crate) const SECTOR: u64 = 512;
@@ -39,8 +43,30 @@ impl Listed {
 /// Bytes of an entry in the kernel's table.
 const ENTRY: usize = 8;
 
+/// Reads the list at an absolute path; `page` is the size of a page, in bytes.
+pub(crate) fn read(tree: &Tree, path: &Path, page: usize) -> Result<Listed, Unknown> {
+    let asked = path.to_string_lossy();
+    let bytes = tree.read_bytes(path).map_err(|attribute| {
+        let advice = match attribute {
+            Attribute::Unreadable(_) => "ask as root, or as a user who may read it",
+            _ => "ask where the kernel keeps such a list: it is for persistent memory",
+        };
+        Unknown::new(&asked, &attribute.describe(), advice)
+    })?;
+    let text = str::from_utf8(&bytes).ok();
+    text.and_then(|text| parse_shown(text, page)).ok_or_else(|| {
+        let shown = String::from_utf8_lossy(&bytes);
+        let some: String = shown.chars().take(80).collect();
+        Unknown::new(
+            &asked,
+            &format!("no list of bad blocks: {some}"),
+            "report it, with the kernel's version",
+        )
+    })
+}
+
 /// Returns the list in a text as the kernel shows it.
-pub(crate) fn parse_shown(text: &str, page: usize) -> Option<Listed> {
+fn parse_shown(text: &str, page: usize) -> Option<Listed> {
     let is_full = text.len() + 1 >= page;
     // A line that was cut can have lost digits.
     let whole = match text.rsplit_once('\n') {
@@ -131,6 +157,26 @@ mod tests {
         assert!(!parse_shown(&of(511), PAGE).unwrap().may_be_cut);
         assert!(parse_shown(&of(512), PAGE).unwrap().may_be_cut);
         assert!(!parse_shown(&of(512), 16 << 10).unwrap().may_be_cut);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn absent_unreadable_and_garbage_have_distinct_errors() {
+        use super::read;
+        use crate::system::fixture::Fixture;
+        use std::path::Path;
+
+        let host = Fixture::new()
+            .file("sys/none", "")
+            .file("sys/garbage", "\u{1b}[2J bad")
+            .file("sys/directory/entry", "");
+        let path = |name: &str| Path::new("/sys").join(name);
+        let refused = |name: &str| read(&host.tree(), &path(name), PAGE).unwrap_err().reason;
+        assert_eq!(refused("missing"), "/sys/missing: absent");
+        assert!(refused("directory").starts_with("/sys/directory: unreadable: "));
+        assert_eq!(refused("garbage"), "/sys/garbage: no list of bad blocks: ?[2J bad");
+        let listed = read(&host.tree(), &path("none"), PAGE).unwrap();
+        assert_eq!((listed.ranges.len(), listed.may_be_cut), (0, false));
     }
 
     proptest::proptest! {

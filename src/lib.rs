@@ -44,7 +44,7 @@
 //! |---|---|---|
 //! | a store, `file.write`, `file.store` | nothing | none |
 //! | `file.persist` | the range, for the events that the file's `Guarantee` names. **If in doubt, this one** | one instruction a line, one fence |
-//! | `file.persist_copy`, `persist_fill`, `persist_copy_within` | the bytes that it stores, likewise | the faster of streaming stores and stores with write-back; one or two fences for all parts |
+//! | `file.persist_copy`, `persist_copy_to`, `persist_fill`, `persist_copy_within` | the bytes that it stores, likewise | the faster of streaming stores and stores with write-back; one or two fences for all parts |
 //! | `file.issue_writeback`, then `file.fence` | nothing after the first; after the second as `persist` | as `persist` |
 //! | `file.batch` | all of its ranges, likewise | one instruction a line, one fence for all ranges |
 //! | `file.deep_persist` | the range, without the platform's stored energy | as `persist`, and a system call that waits for the medium |

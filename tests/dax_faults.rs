@@ -96,7 +96,7 @@ fn every_call_after_an_access_to_what_was_cut_off_returns_that_failure() {
     assert_shorter(file.issue_writeback(0..8), 8);
     assert_shorter(file.deep_persist(0..8), 8);
     assert_shorter(file.batch(|batch| batch.writeback(0..8)), 8);
-    assert_shorter(file.persist_copy(&[(0, b"x")], Destination::Unknown), 8);
+    assert_shorter(file.persist_copy(&[(0, b"x")]), 8);
     assert_shorter(file.persist_fill(0..8, 1, Destination::Unknown), 8);
     assert_shorter(file.persist_copy_within(0..8, 64, Destination::Unknown), 8);
     assert_shorter(file.grow(2 * PAGES * page()), 8);

@@ -12,7 +12,6 @@
     not(cachemaint_loom)
 ))]
 
-use cachemaint::cache::Destination;
 use cachemaint::dax::{DaxFile, Options};
 use cachemaint::medium::Readable;
 use cachemaint_test_support::killed::{
@@ -166,7 +165,7 @@ fn a_growth_that_is_cut_off_leaves_written_bytes() {
     let path = directory.path().join("file");
     let old = pattern();
     let file = options().create_new(&path, OLD).unwrap();
-    file.persist_copy(&[(0, &old)], Destination::Unknown).unwrap();
+    file.persist_copy(&[(0, &old)]).unwrap();
     let granularity = file.granularity();
     drop(file);
     let mut left = [0, 0];
@@ -186,7 +185,7 @@ fn a_growth_that_is_cut_off_leaves_written_bytes() {
             let (before, new) = found.split_at(old.len());
             assert!(before == old, "what was persisted is there");
             assert!(*new == ZEROS[old.len()..], "what is new is zero");
-            file.persist_copy(&[(NEW - 4, b"last")], Destination::Unknown).unwrap();
+            file.persist_copy(&[(NEW - 4, b"last")]).unwrap();
         },
     );
     assert!(!was_cut_off || left[0] > 3 && left[1] > 3, "killed on both sides: {left:?}");

@@ -136,6 +136,24 @@ impl DaxFile {
         unsafe { self.view.mapping.write(at, from) };
     }
 
+    /// Makes a range persistent: write-back and fence. Everything that this thread has stored to it is persistent when this
+    /// returns, as far as the [guarantee](DaxView::guarantee) goes. It is [`DaxView::persist`], which says more.
+    ///
+    /// # Errors
+    /// The [failure](DaxView#failures) of the mapping, and by pages that of this write-back, which becomes it.
+    ///
+    /// # Panics
+    /// If the range is out of range, or ends before it starts.
+    ///
+    /// # Cost
+    /// By lines one instruction a line and a fence; by pages one `msync`, which threads of one file share, and `fstat`.
+    #[doc(alias("flush", "msync", "pmem_persist"))]
+    #[inline]
+    #[track_caller]
+    pub fn persist(&self, range: Range<u64>) -> Result<(), Error> {
+        self.view.persist(range)
+    }
+
     /// Returns the address of a byte of the mapping.
     ///
     /// # Panics
@@ -155,13 +173,12 @@ impl DaxFile {
     /// meanwhile, and see whole words.
     ///
     /// ```
-    /// # use cachemaint::{cache::Destination, dax::Options};
+    /// # use cachemaint::dax::Options;
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let directory = tempfile::tempdir()?;
     /// # let path = directory.path().join("pages");
     /// let file = Options::new().allow_page_granularity().create_new(&path, 1 << 16)?;
-    /// // Written once, and not read again soon.
-    /// file.persist_copy(&[(0, b"header"), (4096, &[7; 8192])], Destination::Cold)?;
+    /// file.persist_copy(&[(0, b"header"), (4096, &[7; 8192])])?;
     /// # Ok(())
     /// # }
     /// ```
@@ -176,7 +193,31 @@ impl DaxFile {
     /// The cost of [`Cache::copy_writeback`], with one or two fences for all parts; by pages a write-back for each part.
     #[doc(alias("memcpy", "pmem_memcpy_persist", "streaming", "non-temporal"))]
     #[track_caller]
-    pub fn persist_copy(
+    pub fn persist_copy(&self, parts: &[(u64, &[u8])]) -> Result<(), Error> {
+        self.persist_copy_to(parts, Destination::Unknown)
+    }
+
+    /// As [`persist_copy`](Self::persist_copy), by the method that suits the caller's knowledge of the destination.
+    ///
+    /// ```
+    /// # use cachemaint::{cache::Destination, dax::Options};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("pages");
+    /// let file = Options::new().allow_page_granularity().create_new(&path, 1 << 16)?;
+    /// // Written once, and not read again soon.
+    /// file.persist_copy_to(&[(4096, &[7; 8192])], Destination::Cold)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`persist`](Self::persist).
+    ///
+    /// # Panics
+    /// If a part is out of range.
+    #[track_caller]
+    pub fn persist_copy_to(
         &self,
         parts: &[(u64, &[u8])],
         destination: Destination,
@@ -550,7 +591,11 @@ impl Medium for DaxFile {
 
     #[inline]
     fn persist(&self, range: Range<u64>) -> Result<(), Error> {
-        self.view.persist(range)
+        Self::persist(self, range)
+    }
+
+    fn persist_copy(&self, parts: &[(u64, &[u8])]) -> Result<(), Error> {
+        Self::persist_copy(self, parts)
     }
 
     /// Copies to a destination of which nothing is known.

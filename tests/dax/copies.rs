@@ -28,7 +28,7 @@ impl Pair {
         let path = directory.path().join("copies");
         let file = Options::new().allow_page_granularity().create_new(&path, LEN as u64).unwrap();
         let expected: Vec<u8> = (1..=249).cycle().take(LEN).collect();
-        file.persist_copy(&[(0, &expected)], Destination::Unknown).unwrap();
+        file.persist_copy(&[(0, &expected)]).unwrap();
         Self { file, expected, path, _directory: directory }
     }
 
@@ -44,7 +44,7 @@ impl Pair {
     fn copy(&mut self, parts: &[(usize, &[u8])], hint: Destination) {
         let of_file: Vec<(u64, &[u8])> =
             parts.iter().map(|(at, bytes)| (*at as u64, *bytes)).collect();
-        self.file.persist_copy(&of_file, hint).unwrap();
+        self.file.persist_copy_to(&of_file, hint).unwrap();
         for (at, bytes) in parts {
             self.expected[*at..at + bytes.len()].copy_from_slice(bytes);
         }
@@ -147,8 +147,8 @@ fn nothing_is_stored_out_of_range() {
     let end = LEN as u64;
     let unknown = Destination::Unknown;
     let panics = |operation: &dyn Fn()| catch_unwind(AssertUnwindSafe(operation)).is_err();
-    assert!(panics(&|| drop(file.persist_copy(&[(0, b"ok"), (end - 1, b"no")], unknown))));
-    assert!(panics(&|| drop(file.persist_copy(&[(u64::MAX, b"no")], unknown))));
+    assert!(panics(&|| drop(file.persist_copy(&[(0, b"ok"), (end - 1, b"no")]))));
+    assert!(panics(&|| drop(file.persist_copy(&[(u64::MAX, b"no")]))));
     assert!(panics(&|| drop(file.persist_fill(end - 1..end + 1, 0, unknown))));
     assert!(panics(&|| drop(file.persist_copy_within(0..2, end - 1, unknown))));
     assert!(panics(&|| drop(file.persist_copy_within(end - 1..end + 1, 0, unknown))));

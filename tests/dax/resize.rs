@@ -39,8 +39,7 @@ fn a_grown_file_keeps_its_bytes_and_gets_zeros() {
         assert_eq!((&bytes[..5], &bytes[SIZE - 4..SIZE]), (&b"first"[..], &b"last"[..]));
         assert!(bytes[SIZE..].iter().all(|byte| *byte == 0));
     }
-    file.persist_copy(&[((5 << 20) - 4, b"more")], cachemaint::cache::Destination::Unknown)
-        .unwrap();
+    file.persist_copy(&[((5 << 20) - 4, b"more")]).unwrap();
     let before = mapped(&file);
     drop(file);
     assert!(fs::read(&path).unwrap() == before);

@@ -13,7 +13,6 @@ mod refused;
 mod times;
 
 use crate::options;
-use cachemaint::cache::Destination;
 use cachemaint::dax::{DaxFile, Error, probe};
 use cachemaint::medium::{Granularity, Medium};
 use cachemaint::survival::Backing;
@@ -132,7 +131,7 @@ fn every_part_of_a_file_can_be_mapped() {
             let mut bytes = vec![0; len];
             part.read(0, &mut bytes).unwrap();
             assert!(bytes == expected[offset..offset + len], "offset {offset}, len {len}");
-            part.persist_copy(&[(len as u64 - 1, b"!")], Destination::Unknown).unwrap();
+            part.persist_copy(&[(len as u64 - 1, b"!")]).unwrap();
             expected[offset + len - 1] = b'!';
             drop(part);
             assert!(fs::read(&path).unwrap() == expected, "offset {offset}, len {len}");

@@ -2,7 +2,6 @@
 
 use super::{LEN, refusal};
 use crate::options;
-use cachemaint::cache::Destination;
 use cachemaint::dax::{ErrorKind, Options, probe};
 use cachemaint::medium::Granularity;
 use cachemaint::survival::Backing;
@@ -28,7 +27,7 @@ fn ramfs_is_ram() {
         let text = refusal(&path, Options::new().create_new(&path, LEN));
         assert!(text.contains("ramfs is RAM of the kernel"), "{text}");
         let file = options().create_new(&path, LEN).unwrap();
-        file.persist_copy(&[(0, b"here")], Destination::Unknown).unwrap();
+        file.persist_copy(&[(0, b"here")]).unwrap();
         file.deep_persist(0..4).unwrap();
         assert_eq!(file.guarantee().backing, Backing::Ram);
     });
@@ -70,7 +69,7 @@ fn overlay_promises_what_the_file_system_under_it_does() {
             let Some((_, merged)) = overlay(name, directory) else { return };
             let path = merged.join("file");
             let file = options().create_new(&path, LEN).unwrap();
-            file.persist_copy(&[(0, b"here")], Destination::Unknown).unwrap();
+            file.persist_copy(&[(0, b"here")]).unwrap();
             assert!(matches!(file.granularity(), Granularity::Page(_)));
             assert_eq!(file.guarantee().file_system, "overlay");
             assert_eq!(file.guarantee().backing, backing, "{}", file.guarantee().reason);

@@ -2,7 +2,6 @@
 
 use super::{LEN, directory, refusal};
 use crate::options;
-use cachemaint::cache::Destination;
 use cachemaint::dax::{Error, ErrorKind, Lock, probe};
 use cachemaint::medium::Granularity;
 use cachemaint_test_support::failing_calls::fail_calls;
@@ -82,7 +81,7 @@ fn open_or_create_creates_a_missing_file_and_opens_it_the_next_time() {
     let path = directory.path().join("file");
     let file = options().open_or_create(&path, LEN).unwrap();
     assert_eq!(file.len(), LEN);
-    file.persist_copy(&[(100, b"kept")], Destination::Unknown).unwrap();
+    file.persist_copy(&[(100, b"kept")]).unwrap();
     drop(file);
     for least in [1, 104, LEN] {
         let file = options().open_or_create(&path, least).unwrap();
@@ -181,7 +180,7 @@ fn unwritten_parts_are_refused_where_cache_lines_are_persisted() {
     for (path, what) in unwritten_files(directory.path()) {
         if by_pages {
             let file = options().open(&path).unwrap();
-            file.persist_copy(&[(5000, b"into a hole")], Destination::Unknown).unwrap();
+            file.persist_copy(&[(5000, b"into a hole")]).unwrap();
             assert_eq!(&fs::read(&path).unwrap()[5000..5011], b"into a hole");
         } else {
             let text = refusal(&path, options().open(&path));

@@ -1,7 +1,6 @@
 //! Records that prove themselves: number, seed, a payload that depends on both, and a checksum.
 
 use anyhow::{Context as _, Result};
-use cachemaint::cache::Destination;
 use cachemaint::dax::{DaxFile, Options};
 use cachemaint_lab_protocol::{Found, Part, Persisted, Records};
 use lose_lines_agent::Reply;
@@ -65,7 +64,7 @@ fn open_part(records: &Records, part: Part) -> Result<DaxFile> {
 
 fn persist_in(file: &DaxFile, records: &Records) -> Result<Persisted> {
     for number in 0..records.count {
-        file.persist_copy(&[(place(number), &record(records.seed, number))], Destination::Unknown)?;
+        file.persist_copy(&[(place(number), &record(records.seed, number))])?;
     }
     Ok(Persisted {
         granularity: file.granularity().to_string(),
@@ -82,7 +81,7 @@ pub(crate) fn persist_forever(
 ) -> Result<Reply> {
     let file = create(records)?;
     for number in 0..records.count {
-        file.persist_copy(&[(place(number), &record(records.seed, number))], Destination::Unknown)?;
+        file.persist_copy(&[(place(number), &record(records.seed, number))])?;
         tell(number + 1)?;
     }
     Ok(Reply::Done)

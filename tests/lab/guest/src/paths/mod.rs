@@ -68,21 +68,17 @@ const ON_FILE: [OnFile; 15] = [
         unwound.err().map(drop).context("nothing unwound")
     }),
     ("copy of several parts", |file| {
-        Ok(file.persist_copy(
-            &[(8, &[7; 8]), (200_001, &[7; 77]), (4095, &[7; 2])],
-            Destination::Unknown,
-        )?)
+        Ok(file.persist_copy(&[(8, &[7; 8]), (200_001, &[7; 77]), (4095, &[7; 2])])?)
     }),
-    ("copy of 3 MiB", |file| {
-        Ok(file.persist_copy(&[(5, &vec![8; 3 << 20])], Destination::Unknown)?)
-    }),
+    ("copy of 3 MiB", |file| Ok(file.persist_copy(&[(5, &vec![8; 3 << 20])])?)),
     ("copies to a cold destination", |file| {
         let parts: [(u64, &[u8]); 3] = [(64, &[9; 64]), (9001, &[9; 300]), (70_000, &[9; 9000])];
-        Ok(file.persist_copy(&parts, Destination::Cold)?)
+        Ok(file.persist_copy_to(&parts, Destination::Cold)?)
     }),
     ("copies to a cached destination", |file| {
         file.read(50_000, &mut [0; 7000])?;
-        Ok(file.persist_copy(&[(50_001, &[9; 300]), (51_000, &[9; 6001])], Destination::Cached)?)
+        Ok(file
+            .persist_copy_to(&[(50_001, &[9; 300]), (51_000, &[9; 6001])], Destination::Cached)?)
     }),
     ("fill of 1 MiB", |file| {
         Ok(file.persist_fill(77..77 + (1 << 20), 0xa5, Destination::Unknown)?)

@@ -74,16 +74,13 @@ fn perform(file: &DaxFile, step: &Step) -> Result<()> {
                 batch.writeback(middle..end);
             })?;
         }
-        3 => file.persist_copy(&[(start, &step.bytes)], Destination::Unknown)?,
+        3 => file.persist_copy(&[(start, &step.bytes)])?,
         4 => {
             let (first, second) = step.bytes.split_at(step.bytes.len() / 3);
-            file.persist_copy(
-                &[(start, first), (start + first.len() as u64, second)],
-                Destination::Unknown,
-            )?;
+            file.persist_copy(&[(start, first), (start + first.len() as u64, second)])?;
         }
-        5 => file.persist_copy(&[(start, &step.bytes)], Destination::Cold)?,
-        6 => file.persist_copy(&[(start, &step.bytes)], Destination::Cached)?,
+        5 => file.persist_copy_to(&[(start, &step.bytes)], Destination::Cold)?,
+        6 => file.persist_copy_to(&[(start, &step.bytes)], Destination::Cached)?,
         7 => file.persist_fill(start..end, step.bytes[0], Destination::Unknown)?,
         8 => {
             file.write(start, &step.bytes);

@@ -2,13 +2,13 @@
     stp x29, x30, [sp, #32]
     str x19, [sp, #48]
     add x29, sp, #32
-    ldr x8, [x0, #472]
+    ldr x8, [x0, #496]
     cmn x1, #9
     b.hi .L0
     add x2, x1, #8
     cmp x2, x8
     b.hi .L0
-    ldr x8, [x0, #432]
+    ldr x8, [x0, #456]
     tst x1, #0x7
     str x1, [x29, #24]
     b.ne .L1
@@ -46,7 +46,7 @@
     cmp x11, x8
     b.lo .L8
 .L2:
-    ldr x8, [x0, #456]
+    ldr x8, [x0, #480]
     dsb sy
     ldr x8, [x8, #32]
     cbnz x8, .L9
@@ -69,7 +69,7 @@
     b.lo .L10
     b .L2
 .L4:
-    ldr x8, [x19, #456]
+    ldr x8, [x19, #480]
     mov x0, x19
     ldr x8, [x8, #32]
     cbz x8, .L11

@@ -1,6 +1,6 @@
     push rbx
     sub rsp, 48
-    mov rax, qword ptr [rdi + 472]
+    mov rax, qword ptr [rdi + 496]
     lea rdx, [rsi + 8]
     cmp rdx, rax
     seta cl
@@ -8,140 +8,138 @@
     ja .L0
     test cl, cl
     jne .L1
-.L21:
-    mov rax, qword ptr [rdi + 432]
+.L19:
+    mov rcx, qword ptr [rdi + 456]
     mov qword ptr [rsp + 8], rsi
     test sil, 7
     jne .L2
-    mov qword ptr [rax + rsi], 7
-    mov r9, qword ptr [rdi]
-    cmp r9, 2
-    jne .L3
+    mov qword ptr [rcx + rsi], 7
+    mov rax, qword ptr [rdi]
+    cmp rax, 2
+    je .L3
+    test rax, rax
+    jne .L4
+    movzx eax, byte ptr [rdi + 10]
+.L14:
+    mov rcx, qword ptr [rdi + 480]
+    test al, 1
+    jne .L5
+    test al, 2
+    jne .L6
+    test al, 4
+    jne .L7
+    mfence
+    mov rax, qword ptr [rcx + 32]
+    test rax, rax
+    je .L8
+    jmp .L9
+.L3:
     mov rbx, rdi
     call qword ptr [rip + _ZN10cachemaint3dax4view7DaxView15writeback_pagesE@GOTPCREL]
     test rax, rax
-    je .L4
+    je .L10
     add rsp, 48
     pop rbx
     ret
-.L3:
-    mov r8, qword ptr [rdi + 8]
-    mov ecx, r8d
-    shr ecx, 16
-    test r9, r9
-    je .L5
-    add rax, rsi
-    lea rdx, [rax + 7]
-    movzx esi, r8w
-    test cl, 1
-    jne .L6
-    test cl, 2
-    jne .L7
-    test cl, 4
-    jne .L8
-    mfence
-    clflush byte ptr [rax]
-    or rax, rsi
-    cmp rax, rdx
-    jae .L9
-.L10:
-    inc rax
-    clflush byte ptr [rax]
-    or rax, rsi
-    cmp rax, rdx
-    jb .L10
-.L9:
-    mov rax, qword ptr [rdi + 456]
-    jmp .L11
-.L4:
-    mov rdi, rbx
-    mov rax, qword ptr [rbx + 456]
-    mov rax, qword ptr [rax + 32]
-    test rax, rax
-    je .L12
-    jmp .L13
 .L5:
-    mov rax, qword ptr [rdi + 456]
-    test cl, 1
-    jne .L14
-.L11:
-    test cl, 2
-    jne .L15
-    test cl, 4
-    jne .L16
-    mfence
-    mov rax, qword ptr [rax + 32]
-    test rax, rax
-    je .L12
-    jmp .L13
-.L6:
-    clwb byte ptr [rax]
-    or rax, rsi
-    cmp rax, rdx
-    jae .L17
-.L18:
-    inc rax
-    clwb byte ptr [rax]
-    or rax, rsi
-    cmp rax, rdx
-    jb .L18
-.L17:
-    mov rax, qword ptr [rdi + 456]
-.L14:
     sfence
-    mov rax, qword ptr [rax + 32]
+    mov rax, qword ptr [rcx + 32]
     test rax, rax
-    je .L12
-    jmp .L13
-.L15:
-    sfence
-    mov rax, qword ptr [rax + 32]
-    test rax, rax
+    je .L8
+    jmp .L9
+.L4:
+    add rcx, rsi
+    mov r8, qword ptr [rdi + 8]
+    mov eax, r8d
+    shr eax, 16
+    lea rdx, [rcx + 7]
+    movzx esi, r8w
+    bt r8d, 16
+    jb .L11
+    test al, 2
+    jne .L12
+    test al, 4
     jne .L13
-.L12:
+    mfence
+    clflush byte ptr [rcx]
+    or rcx, rsi
+    cmp rcx, rdx
+    jae .L14
+.L15:
+    inc rcx
+    clflush byte ptr [rcx]
+    or rcx, rsi
+    cmp rcx, rdx
+    jb .L15
+    jmp .L14
+.L6:
+    sfence
+    mov rax, qword ptr [rcx + 32]
+    test rax, rax
+    je .L8
+    jmp .L9
+.L11:
+    clwb byte ptr [rcx]
+    or rcx, rsi
+    cmp rcx, rdx
+    jae .L14
+.L16:
+    inc rcx
+    clwb byte ptr [rcx]
+    or rcx, rsi
+    cmp rcx, rdx
+    jb .L16
+    jmp .L14
+.L10:
+    mov rdi, rbx
+    mov rcx, qword ptr [rbx + 480]
+    mov rax, qword ptr [rcx + 32]
+    test rax, rax
+    jne .L9
+.L8:
     xor eax, eax
     add rsp, 48
     pop rbx
     ret
 .L7:
-    clflushopt byte ptr [rax]
-    or rax, rsi
-    cmp rax, rdx
-    jae .L9
-.L19:
-    inc rax
-    clflushopt byte ptr [rax]
-    or rax, rsi
-    cmp rax, rdx
-    jb .L19
-    jmp .L9
-.L16:
     sfence
-    mov rax, qword ptr [rax + 32]
+    mov rax, qword ptr [rcx + 32]
     test rax, rax
-    je .L12
-.L13:
+    je .L8
+.L9:
     add rsp, 48
     pop rbx
     jmp qword ptr [rip + _ZN10cachemaint3dax4view7DaxView6failedE@GOTPCREL]
-.L8:
-    clflush byte ptr [rax]
-    or rax, rsi
-    cmp rax, rdx
-    jae .L9
-.L20:
-    inc rax
-    clflush byte ptr [rax]
-    or rax, rsi
-    cmp rax, rdx
-    jb .L20
-    jmp .L9
+.L12:
+    clflushopt byte ptr [rcx]
+    or rcx, rsi
+    cmp rcx, rdx
+    jae .L14
+.L17:
+    inc rcx
+    clflushopt byte ptr [rcx]
+    or rcx, rsi
+    cmp rcx, rdx
+    jb .L17
+    jmp .L14
+.L13:
+    clflush byte ptr [rcx]
+    or rcx, rsi
+    cmp rcx, rdx
+    jae .L14
+.L18:
+    inc rcx
+    clflush byte ptr [rcx]
+    or rcx, rsi
+    cmp rcx, rdx
+    jb .L18
+    jmp .L14
 .L0:
     mov cl, 1
     test cl, cl
-    je .L21
+    je .L19
 .L1:
-    lea rcx, [rip + .L22]
+    lea rcx, [rip + .L20]
     mov rdi, rsi
     mov esi, 8
     mov rdx, rax
@@ -151,10 +149,10 @@
     mov qword ptr [rsp + 16], rax
     mov rax, qword ptr [rip + _RNvXsi_NtNtNtC4core3fmt3num3impjNtB9_7Display3fmt@GOTPCREL]
     mov qword ptr [rsp + 24], rax
-    lea rcx, [rip + .L23]
+    lea rcx, [rip + .L21]
     mov qword ptr [rsp + 32], rcx
     mov qword ptr [rsp + 40], rax
-    lea rdi, [rip + .L24]
-    lea rdx, [rip + .L22]
+    lea rdi, [rip + .L22]
+    lea rdx, [rip + .L20]
     lea rsi, [rsp + 16]
     call qword ptr [rip + _RNvNtC4core9panicking9panic_fmt@GOTPCREL]

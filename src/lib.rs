@@ -141,8 +141,6 @@ pub mod family {
     pub use crate::medium::words::{WORD, out_of_range};
     #[cfg(feature = "std")]
     pub use crate::process::Process;
-    #[cfg(feature = "std")]
-    pub use crate::system::{boot, clock};
     #[cfg(all(
         feature = "dax",
         target_os = "linux",

@@ -7,10 +7,8 @@
 #[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(cachemaint_loom)))]
 pub(crate) mod backing;
 pub(crate) mod bad_blocks;
-pub mod boot;
 pub(crate) mod cache_levels;
 pub(crate) mod calls;
-pub mod clock;
 // Clippy knows a test by an attribute of its own.
 #[cfg(test)]
 #[cfg(unix)]

@@ -155,14 +155,6 @@ impl Tree {
         self.inside(path).exists()
     }
 
-    /// Returns the path of a file of `/proc` about this thread, which can have descriptors and mounts of its own
-    /// (unshare(2)). Before Linux 3.17 there are those of the main thread alone.
-    pub(crate) fn of_this_thread(&self, name: &str) -> PathBuf {
-        let thread = Path::new("/proc/thread-self");
-        let whose = if self.exists(thread) { thread } else { Path::new("/proc/self") };
-        whose.join(name)
-    }
-
     /// Returns the target of a path's symbolic links, as an absolute path in this tree.
     pub(crate) fn resolve(&self, path: &Path) -> Option<PathBuf> {
         let root = self.root.canonicalize().ok()?;

@@ -23,6 +23,10 @@ compile_error!(
      target has none"
 );
 
+#[cfg(feature = "std")]
+pub mod boot;
+#[cfg(feature = "std")]
+pub mod clock;
 pub mod error;
 pub mod identity;
 pub mod layout;

@@ -6,8 +6,8 @@ use super::group::Group;
 use super::inflight::InFlight;
 use super::journal::Journal;
 use super::waiters::left;
-use cachemaint::family::clock;
 use cachemaint::medium::Medium;
+use cachemaint_format::clock;
 use core::ops::Range;
 use core::time::Duration;
 

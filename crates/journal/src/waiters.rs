@@ -5,7 +5,7 @@
 //! is lost. The change is a read-modify-write, and the count is loaded. On x86 neither differs from its relaxed form;
 //! on arm64 the load is an LDAR.
 
-use cachemaint::family::clock;
+use cachemaint_format::clock;
 #[cfg(not(cachemaint_loom))]
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst, fence};
 use core::time::Duration;

@@ -12,7 +12,7 @@ use super::tree::Tree;
 use alloc::string::String;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A reason why synced bytes are not known to outlive a loss of power.
 #[derive(Clone, Debug)]
@@ -24,6 +24,14 @@ pub(crate) enum Doubt {
 }
 
 impl Tree {
+    /// Returns the path of a file of `/proc` about this thread, which can have descriptors and mounts of its own
+    /// (unshare(2)). Before Linux 3.17 there are those of the main thread alone.
+    pub(crate) fn of_this_thread(&self, name: &str) -> PathBuf {
+        let thread = Path::new("/proc/thread-self");
+        let whose = if self.exists(thread) { thread } else { Path::new("/proc/self") };
+        whose.join(name)
+    }
+
     /// Writes text into the attribute at an absolute path, which must be there.
     ///
     /// # Errors

@@ -2,8 +2,8 @@
 
 use super::{Circumstances, Stamp, Verdict, judge};
 use cachemaint::dax::{DaxView, Extent, Placement};
-use cachemaint::family::boot;
 use cachemaint::medium::Readable;
+use cachemaint_format::boot;
 use cachemaint_format::tag::Running;
 use core::ops::Range;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_reader_gets_the_verdict_since_the_last_commit() {
-        if cachemaint::family::boot::id() == [0; 16] {
+        if cachemaint_format::boot::id() == [0; 16] {
             let test = "a_reader_gets_the_verdict_since_the_last_commit";
             return cachemaint_test_support::skip::skip(test, "the boot is not known here");
         }

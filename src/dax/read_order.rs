@@ -4,8 +4,11 @@ use core::ops::Range;
 use core::sync::atomic::AtomicUsize;
 use core::sync::atomic::Ordering::Relaxed;
 
-/// The bytes that are asked for ahead of a read, and the longest part of a read that is copied at a time.
+/// The longest part of a read that is copied at a time.
 pub(super) const PIECE: usize = 1 << 20;
+
+/// The bytes that are asked for ahead of a read: a drive with several queues is kept busy.
+const AHEAD: usize = 8 << 20;
 
 /// Reads that are at most this far apart go on from one another: there may be a gap behind a record.
 const NEAR: usize = 4096;
@@ -30,8 +33,8 @@ impl ReadOrder {
             return;
         }
         let asked = self.asked.load(Relaxed);
-        if asked < read.end + PIECE / 2 {
-            let end = read.end + PIECE;
+        if asked < read.end + AHEAD / 2 {
+            let end = read.end + AHEAD;
             self.asked.store(end, Relaxed);
             ask(asked.max(read.start)..end);
         }
@@ -40,7 +43,7 @@ impl ReadOrder {
 
 #[cfg(test)]
 mod tests {
-    use super::{NEAR, PIECE, ReadOrder};
+    use super::{AHEAD, NEAR, PIECE, ReadOrder};
     use alloc::vec::Vec;
     use core::ops::Range;
 
@@ -55,20 +58,20 @@ mod tests {
 
     #[test]
     fn reads_in_order_ask_for_each_byte_ahead_once() {
-        const LEN: usize = 8 * PIECE;
+        const LEN: usize = 8 * AHEAD;
         for step in [100, 5000, PIECE] {
             let reads = (0..LEN).step_by(step).map(|at| at..at + step - step.min(NEAR) / 2);
             let asked = asked(reads.filter(|read| read.end <= LEN));
             assert_eq!(asked[0].start, 0);
             assert!(asked.windows(2).all(|two| two[0].end == two[1].start), "{asked:?}");
             assert!(asked.last().unwrap().end >= LEN - step);
-            assert!(asked.len() <= 2 * LEN / PIECE + 1, "{}", asked.len());
+            assert!(asked.len() <= 2 * LEN / AHEAD + 1, "{}", asked.len());
         }
     }
 
     #[test]
     fn reads_here_and_there_ask_for_nothing() {
-        let places = [5, 900, 20, 700, 1].map(|at| at * PIECE);
+        let places = [5, 900, 20, 700, 1].map(|at| at * AHEAD);
         assert_eq!(asked(places.map(|at| at..at + 64)), []);
     }
 }

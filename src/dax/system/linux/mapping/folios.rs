@@ -14,7 +14,9 @@ use crate::system::tree::Tree;
 use core::ops::Range;
 use core::ptr::NonNull;
 use rustix::fs::Advice as FileAdvice;
+use rustix::io::ReadWriteFlags;
 use rustix::mm::Advice;
+use std::io::IoSliceMut;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
@@ -48,11 +50,20 @@ pub(super) fn keep_small(file: BorrowedFd<'_>, base: NonNull<u8>, len: usize, sh
     advise(base.as_ptr().cast(), len, Advice::Random);
 }
 
-/// Asks for the pages of a range of the file.
+/// Asks for the pages of a range of the file, unless the last one is in the cache.
 pub(super) fn read_ahead(file: BorrowedFd<'_>, range: Range<u64>) {
+    if range.is_empty() || is_cached(file, range.end - 1) {
+        return;
+    }
     for at in range.clone().step_by(REQUEST) {
         advise_file(file, at..range.end.min(at + REQUEST as u64), FileAdvice::WillNeed);
     }
+}
+
+/// Returns true if a byte of the file is known to be in the page cache.
+fn is_cached(file: BorrowedFd<'_>, at: u64) -> bool {
+    let (mut byte, flags) = ([0], ReadWriteFlags::NOWAIT);
+    rustix::io::preadv2(file, &mut [IoSliceMut::new(&mut byte)], at, flags).is_ok()
 }
 
 fn advise_file(file: BorrowedFd<'_>, range: Range<u64>, advice: FileAdvice) {

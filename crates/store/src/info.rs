@@ -26,7 +26,7 @@ impl Content {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Info {
-    /// The name of the blob or region.
+    /// The name of the blob or region; `&info.name` is a `&str`.
     pub name: Name,
     /// Blob or region.
     pub content: Content,

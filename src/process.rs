@@ -96,7 +96,8 @@ mod own {
         let (rights, flags) =
             (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANON);
         // SAFETY: a new mapping at an address that the kernel chooses changes nothing that exists.
-        let page = unsafe { libc::mmap(null_mut(), size_of::<AtomicUsize>(), rights, flags, -1, 0) };
+        let page =
+            unsafe { libc::mmap(null_mut(), size_of::<AtomicUsize>(), rights, flags, -1, 0) };
         if page == libc::MAP_FAILED {
             return None;
         }

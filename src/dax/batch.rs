@@ -7,23 +7,6 @@ use core::ops::Range;
 
 /// The write-backs of a [`DaxView::batch`], as its closure gets them. It stays on its thread, as a fence completes only
 /// the write-backs of its own thread.
-///
-/// ```
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let directory = tempfile::tempdir()?;
-/// # let path = directory.path().join("file");
-/// use cachemaint::dax::Options;
-///
-/// let file = Options::new().allow_page_granularity().open_or_create(&path, 8192)?;
-/// file.write(0, b"a header");
-/// file.write(4096, b"a record");
-/// file.view().batch(|batch| {
-///     batch.writeback(0..8);
-///     batch.writeback(4096..4104);
-/// })?; // one fence for both, here
-/// # Ok(())
-/// # }
-/// ```
 #[derive(Debug)]
 pub struct Batch<'a> {
     view: &'a DaxView,

@@ -70,9 +70,12 @@ impl<'a> Opening<'a> {
         access: Access,
         mut file: OpenFile,
     ) -> Result<Self, Error> {
-        file.take(path, options.lock.unwrap_or(access.lock()))?;
+        let by_default = if access == Access::Read { Lock::Off } else { Lock::Exclusive };
+        file.take(path, options.lock.unwrap_or(by_default))?;
+        // The guarantee decides which point they must reach.
+        let cache = options.cache.or_else(|| Cache::host().ok());
         // The former holder of the lock may have removed the file, or changed its size.
-        let mut facts = system::ask(path, &file, options.caches())?;
+        let mut facts = system::ask(path, &file, cache)?;
         match origin {
             // As it will be when it has its name.
             Origin::New { len } => (facts.bounds.size, facts.has_name) = (len, true),
@@ -94,17 +97,19 @@ impl<'a> Opening<'a> {
         if matches!(guarantee.granularity, Granularity::Page(_)) && !options.takes_pages {
             return Err(Error::new(path, ErrorKind::PageGranular(guarantee.into())));
         }
-        let writeback = method_of(&guarantee, || options.cache.map_or_else(Cache::host, Ok))
+        let writeback = method_of(&guarantee, || cache.map_or_else(Cache::host, Ok))
             .map_err(|why| Error::unsupported(path, why.to_string()))?;
         Ok(Self { options, path, origin, access, file, facts, guarantee, writeback, len })
     }
 
     /// Makes the file durable, and maps it.
     fn finish(self) -> Result<DaxView, Error> {
-        if !self.refuses_pages() && !self.facts.bounds.is_device {
+        // The system is not known to write pages back for another view.
+        let refuses_pages = self.access == Access::Read && !system::PERSISTS_VIEWS;
+        if !refuses_pages && !self.facts.bounds.is_device {
             self.settle()?;
         }
-        self.map()
+        Ok(DaxView { refuses_pages, ..self.map()? })
     }
 
     /// Makes the file durable: a new one with its zeros, or the bytes, the length, the blocks and the name of one that is
@@ -131,7 +136,6 @@ impl<'a> Opening<'a> {
     }
 
     fn map(self) -> Result<DaxView, Error> {
-        let refuses_pages = self.refuses_pages();
         let Self { options, path, origin, access, file, guarantee, writeback, len, .. } = self;
         let Options { offset, populate, sheds, .. } = *options;
         let shed = match origin {
@@ -141,13 +145,8 @@ impl<'a> Opening<'a> {
         };
         let part = MapOptions { offset, len, access, writeback, populate, shed };
         let mapping = system::map(path, &file, &part, &guarantee)?;
-        let path = path.to_path_buf();
+        let (path, refuses_pages) = (path.to_path_buf(), false);
         Ok(DaxView { mapping, writeback, guarantee, refuses_pages, offset, populate, path, file })
-    }
-
-    /// Returns true if the operating system is not known to write pages back for the mapping.
-    fn refuses_pages(&self) -> bool {
-        self.access == Access::Read && !system::PERSISTS_VIEWS
     }
 }
 
@@ -209,21 +208,6 @@ impl Options {
         }
         files::require_access(path, &file, access)?;
         Opening::begin(self, path, Origin::Descriptor, access, OpenFile::new(file))?.finish()
-    }
-
-    /// Returns the caches that write lines back, if any do. The guarantee decides which point they must reach.
-    fn caches(&self) -> Option<Cache> {
-        self.cache.or_else(|| Cache::host().ok())
-    }
-}
-
-impl Access {
-    /// Returns the lock that is taken for it by default.
-    const fn lock(self) -> Lock {
-        match self {
-            Self::Read => Lock::Off,
-            Self::ReadAndWrite => Lock::Exclusive,
-        }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::conclude::FileAnswers;
 use super::device::{self, DeviceAnswers};
 use super::files;
-use super::mapping::{self, Kind};
+use super::mapping::{self, SHARED, SYNCHRONOUS};
 use super::reach::Reach;
 use crate::aliasing::{self, Aliasing};
 use crate::arch::native;
@@ -80,7 +80,10 @@ fn ask_file(
         page,
         alignment,
     };
-    require_mappable(path, file, &answers)?;
+    // A file that cannot be mapped at all, as those of /proc, is refused. On hugetlbfs the question would need a huge page.
+    if answers.map_sync.is_err() && answers.magic != Some(HUGETLBFS) {
+        mapping::probe(file.as_fd(), SHARED, page).map_err(|errno| unmapped(path, errno))?;
+    }
     Ok(FileFacts {
         bounds: Bounds { size: inode.size, alignment, is_device: false },
         has_name: inode.has_name,
@@ -192,21 +195,13 @@ pub(super) fn file_system_of(status: &StatFs) -> Option<&'static str> {
 /// Returns the kernel's answer to `MAP_SYNC`. Only these errors are refusals (mmap(2)), the last two by a filter of system
 /// calls; other errors say nothing about the file.
 fn map_sync(path: &Path, file: &File, page: usize) -> Result<Result<(), Errno>, Error> {
-    match mapping::probe(file.as_fd(), Kind::Synchronous, page) {
+    match mapping::probe(file.as_fd(), SYNCHRONOUS, page) {
         Ok(()) => Ok(Ok(())),
         Err(refusal @ (Errno::OPNOTSUPP | Errno::INVAL | Errno::PERM | Errno::NOSYS)) => {
             Ok(Err(refusal))
         }
         Err(errno) => Err(unmapped(path, errno)),
     }
-}
-
-/// Refuses a file that cannot be mapped at all, as those of /proc. On hugetlbfs the question would need a huge page.
-fn require_mappable(path: &Path, file: &File, answers: &FileAnswers) -> Result<(), Error> {
-    if answers.map_sync.is_ok() || answers.magic == Some(HUGETLBFS) {
-        return Ok(());
-    }
-    mapping::probe(file.as_fd(), Kind::Shared, answers.page).map_err(|errno| unmapped(path, errno))
 }
 
 fn unmapped(path: &Path, errno: Errno) -> Error {

@@ -38,12 +38,12 @@ pub(in crate::dax) use placement::placement;
 pub(in crate::dax) use reason::reason;
 
 use super::{Access, FileFacts, MapOptions};
-use crate::dax::Guarantee;
 use crate::dax::error::{Error, ErrorKind};
 use crate::dax::mapping::Mapping;
+use crate::dax::{Guarantee, Writeback};
 use crate::system::tree::{Evidence, Tree};
 use alloc::format;
-use mapping::{Kind, Unpopulated};
+use mapping::Unpopulated;
 use rustix::io::Errno;
 use std::fs::File;
 use std::io;
@@ -84,7 +84,7 @@ pub(in crate::dax) fn map(
     part: &MapOptions,
     guarantee: &Guarantee,
 ) -> Result<Mapping, Error> {
-    if Kind::of(part.writeback) == Kind::Synchronous && !guarantee.is_device_dax {
+    if !matches!(part.writeback, Writeback::Pages) && !guarantee.is_device_dax {
         require_written(path, file, part)?;
     }
     let mapping = mapping::new(file.as_fd(), part, guarantee)

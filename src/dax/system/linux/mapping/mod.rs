@@ -21,15 +21,11 @@ use rustix::mm::{Advice, MapFlags, MsyncFlags, ProtFlags};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// The path of stores to the medium.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// `MAP_SYNC`: the blocks under a page are durable before it can be written, so that writing
-    /// lines back is enough.
-    Synchronous,
-    /// `MAP_SHARED`: the operating system must be asked.
-    Shared,
-}
+/// The blocks under a page are durable before it can be written, so that writing lines back is enough. `MAP_SHARED` without
+/// `_VALIDATE` would ignore `MAP_SYNC` silently.
+pub(super) const SYNCHRONOUS: MapFlags = MapFlags::SHARED_VALIDATE.union(MapFlags::SYNC);
+/// The operating system must be asked to write pages back.
+pub(super) const SHARED: MapFlags = MapFlags::SHARED;
 
 /// A shared mapping of a part of a file.
 #[derive(Debug)]
@@ -83,7 +79,7 @@ pub(super) fn new(
         owner: Process::this(),
     };
     advise(base.as_ptr().cast(), len, Advice::LinuxDontFork);
-    if Kind::of(part.writeback) == Kind::Shared && folios::are_large(&guarantee.file_system) {
+    if matches!(part.writeback, Writeback::Pages) && folios::are_large(&guarantee.file_system) {
         folios::keep_small(fd, base, len, &part.shed);
         pages.reads_ahead_from = Some(part.offset);
     }
@@ -101,11 +97,10 @@ fn advise(address: *mut c_void, len: usize, advice: Advice) {
     unsafe { rustix::mm::madvise(address, len, advice) }.unwrap_or(());
 }
 
-/// Asks the kernel for this kind of mapping of the file. Nothing is accessed.
-pub(super) fn probe(file: BorrowedFd<'_>, kind: Kind, page: usize) -> Result<(), Errno> {
+/// Asks the kernel for a mapping of the file with these flags. Nothing is accessed.
+pub(super) fn probe(file: BorrowedFd<'_>, flags: MapFlags, page: usize) -> Result<(), Errno> {
     // SAFETY: a new mapping at an address that the kernel chooses changes nothing that exists.
-    let base =
-        unsafe { rustix::mm::mmap(null_mut(), page, ProtFlags::READ, kind.flags(), file, 0) }?;
+    let base = unsafe { rustix::mm::mmap(null_mut(), page, ProtFlags::READ, flags, file, 0) }?;
     // SAFETY: it was mapped just now and no other code knows of it.
     unsafe { rustix::mm::munmap(base, page) }
 }
@@ -195,31 +190,16 @@ impl Drop for MappedPages {
     }
 }
 
-impl Kind {
-    /// Returns the kind of mapping that a method of write-back needs.
-    pub(super) const fn of(writeback: Writeback) -> Self {
-        match writeback {
-            Writeback::Pages => Self::Shared,
-            Writeback::Fence(_) | Writeback::Lines(_) => Self::Synchronous,
-        }
-    }
-
-    /// Returns the flags of `mmap`. `MAP_SHARED` alone would ignore `MAP_SYNC` silently.
-    const fn flags(self) -> MapFlags {
-        match self {
-            Self::Synchronous => MapFlags::SHARED_VALIDATE.union(MapFlags::SYNC),
-            Self::Shared => MapFlags::SHARED,
-        }
-    }
-}
-
 /// Maps `len` bytes of the file where the kernel likes. It aligns DAX to huge pages (`thp_get_unmapped_area`).
 fn map(file: BorrowedFd<'_>, part: &MapOptions, len: usize) -> Result<NonNull<u8>, Errno> {
     let protection = match part.access {
         Access::Read => ProtFlags::READ,
         Access::ReadAndWrite => ProtFlags::READ | ProtFlags::WRITE,
     };
-    let flags = Kind::of(part.writeback).flags();
+    let flags = match part.writeback {
+        Writeback::Pages => SHARED,
+        Writeback::Fence(_) | Writeback::Lines(_) => SYNCHRONOUS,
+    };
     // SAFETY: a new mapping at an address that the kernel chooses changes nothing that exists.
     let base = unsafe { rustix::mm::mmap(null_mut(), len, protection, flags, file, part.offset) }?;
     NonNull::new(base.cast()).ok_or(Errno::NOMEM)

@@ -277,7 +277,11 @@ impl DaxView {
     #[inline]
     #[track_caller]
     pub fn persist(&self, range: Range<u64>) -> Result<(), Error> {
-        self.issue_writeback(range)?;
+        let range = self.mapping.checked_range(&range);
+        if matches!(self.writeback, Writeback::Pages) {
+            return self.writeback_pages(range);
+        }
+        self.mapping.issue_lines(&range, self.writeback);
         self.fence()
     }
 

@@ -1,5 +1,4 @@
-    push rbx
-    sub rsp, 48
+    sub rsp, 40
     mov rax, qword ptr [rdi + 496]
     lea rdx, [rsi + 8]
     cmp rdx, rax
@@ -8,151 +7,139 @@
     ja .L0
     test cl, cl
     jne .L1
-.L19:
-    mov rcx, qword ptr [rdi + 456]
-    mov qword ptr [rsp + 8], rsi
+.L20:
+    mov rax, qword ptr [rdi + 456]
+    mov qword ptr [rsp], rsi
     test sil, 7
     jne .L2
-    mov qword ptr [rcx + rsi], 7
-    mov rax, qword ptr [rdi]
-    cmp rax, 2
-    je .L3
-    test rax, rax
-    jne .L4
-    movzx eax, byte ptr [rdi + 10]
-.L14:
-    mov rcx, qword ptr [rdi + 480]
-    test al, 1
+    mov qword ptr [rax + rsi], 7
+    mov r9, qword ptr [rdi]
+    cmp r9, 2
+    jne .L3
+    add rsp, 40
+    jmp qword ptr [rip + _ZN10cachemaint3dax4view7DaxView15writeback_pagesE@GOTPCREL]
+.L3:
+    mov r8, qword ptr [rdi + 8]
+    mov ecx, r8d
+    shr ecx, 16
+    test r9, r9
+    je .L4
+    add rax, rsi
+    lea rdx, [rax + 7]
+    movzx esi, r8w
+    test cl, 1
     jne .L5
-    test al, 2
+    test cl, 2
     jne .L6
-    test al, 4
+    test cl, 4
     jne .L7
     mfence
-    mov rax, qword ptr [rcx + 32]
-    test rax, rax
-    je .L8
-    jmp .L9
-.L3:
-    mov rbx, rdi
-    call qword ptr [rip + _ZN10cachemaint3dax4view7DaxView15writeback_pagesE@GOTPCREL]
-    test rax, rax
-    je .L10
-    add rsp, 48
-    pop rbx
-    ret
-.L5:
-    sfence
-    mov rax, qword ptr [rcx + 32]
-    test rax, rax
-    je .L8
-    jmp .L9
+    clflush byte ptr [rax]
+    or rax, rsi
+    cmp rax, rdx
+    jae .L8
+.L9:
+    inc rax
+    clflush byte ptr [rax]
+    or rax, rsi
+    cmp rax, rdx
+    jb .L9
+.L8:
+    mov rax, qword ptr [rdi + 480]
+    jmp .L10
 .L4:
-    add rcx, rsi
-    mov r8, qword ptr [rdi + 8]
-    mov eax, r8d
-    shr eax, 16
-    lea rdx, [rcx + 7]
-    movzx esi, r8w
-    bt r8d, 16
-    jb .L11
-    test al, 2
+    mov rax, qword ptr [rdi + 480]
+    test cl, 1
+    jne .L11
+.L10:
+    test cl, 2
     jne .L12
-    test al, 4
+    test cl, 4
     jne .L13
     mfence
-    clflush byte ptr [rcx]
-    or rcx, rsi
-    cmp rcx, rdx
-    jae .L14
-.L15:
-    inc rcx
-    clflush byte ptr [rcx]
-    or rcx, rsi
-    cmp rcx, rdx
-    jb .L15
-    jmp .L14
-.L6:
-    sfence
-    mov rax, qword ptr [rcx + 32]
+    mov rax, qword ptr [rax + 32]
     test rax, rax
-    je .L8
-    jmp .L9
-.L11:
-    clwb byte ptr [rcx]
-    or rcx, rsi
-    cmp rcx, rdx
-    jae .L14
-.L16:
-    inc rcx
-    clwb byte ptr [rcx]
-    or rcx, rsi
-    cmp rcx, rdx
-    jb .L16
-    jmp .L14
-.L10:
-    mov rdi, rbx
-    mov rcx, qword ptr [rbx + 480]
-    mov rax, qword ptr [rcx + 32]
-    test rax, rax
-    jne .L9
-.L8:
-    xor eax, eax
-    add rsp, 48
-    pop rbx
-    ret
-.L7:
-    sfence
-    mov rax, qword ptr [rcx + 32]
-    test rax, rax
-    je .L8
-.L9:
-    add rsp, 48
-    pop rbx
-    jmp qword ptr [rip + _ZN10cachemaint3dax4view7DaxView6failedE@GOTPCREL]
-.L12:
-    clflushopt byte ptr [rcx]
-    or rcx, rsi
-    cmp rcx, rdx
-    jae .L14
+    je .L14
+    jmp .L15
+.L5:
+    clwb byte ptr [rax]
+    or rax, rsi
+    cmp rax, rdx
+    jae .L16
 .L17:
-    inc rcx
-    clflushopt byte ptr [rcx]
-    or rcx, rsi
-    cmp rcx, rdx
+    inc rax
+    clwb byte ptr [rax]
+    or rax, rsi
+    cmp rax, rdx
     jb .L17
-    jmp .L14
-.L13:
-    clflush byte ptr [rcx]
-    or rcx, rsi
-    cmp rcx, rdx
-    jae .L14
+.L16:
+    mov rax, qword ptr [rdi + 480]
+.L11:
+    sfence
+    mov rax, qword ptr [rax + 32]
+    test rax, rax
+    je .L14
+    jmp .L15
+.L12:
+    sfence
+    mov rax, qword ptr [rax + 32]
+    test rax, rax
+    jne .L15
+.L14:
+    xor eax, eax
+    add rsp, 40
+    ret
+.L6:
+    clflushopt byte ptr [rax]
+    or rax, rsi
+    cmp rax, rdx
+    jae .L8
 .L18:
-    inc rcx
-    clflush byte ptr [rcx]
-    or rcx, rsi
-    cmp rcx, rdx
+    inc rax
+    clflushopt byte ptr [rax]
+    or rax, rsi
+    cmp rax, rdx
     jb .L18
-    jmp .L14
+    jmp .L8
+.L13:
+    sfence
+    mov rax, qword ptr [rax + 32]
+    test rax, rax
+    je .L14
+.L15:
+    add rsp, 40
+    jmp qword ptr [rip + _ZN10cachemaint3dax4view7DaxView6failedE@GOTPCREL]
+.L7:
+    clflush byte ptr [rax]
+    or rax, rsi
+    cmp rax, rdx
+    jae .L8
+.L19:
+    inc rax
+    clflush byte ptr [rax]
+    or rax, rsi
+    cmp rax, rdx
+    jb .L19
+    jmp .L8
 .L0:
     mov cl, 1
     test cl, cl
-    je .L19
+    je .L20
 .L1:
-    lea rcx, [rip + .L20]
+    lea rcx, [rip + .L21]
     mov rdi, rsi
     mov esi, 8
     mov rdx, rax
     call qword ptr [rip + _ZN10cachemaint3dax7mapping12out_of_rangeE@GOTPCREL]
 .L2:
-    lea rax, [rsp + 8]
-    mov qword ptr [rsp + 16], rax
+    mov rax, rsp
+    mov qword ptr [rsp + 8], rax
     mov rax, qword ptr [rip + _RNvXsi_NtNtNtC4core3fmt3num3impjNtB9_7Display3fmt@GOTPCREL]
-    mov qword ptr [rsp + 24], rax
-    lea rcx, [rip + .L21]
-    mov qword ptr [rsp + 32], rcx
-    mov qword ptr [rsp + 40], rax
-    lea rdi, [rip + .L22]
-    lea rdx, [rip + .L20]
-    lea rsi, [rsp + 16]
+    mov qword ptr [rsp + 16], rax
+    lea rcx, [rip + .L22]
+    mov qword ptr [rsp + 24], rcx
+    mov qword ptr [rsp + 32], rax
+    lea rdi, [rip + .L23]
+    lea rdx, [rip + .L21]
+    lea rsi, [rsp + 8]
     call qword ptr [rip + _RNvNtC4core9panicking9panic_fmt@GOTPCREL]

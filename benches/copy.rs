@@ -7,19 +7,24 @@
 //! After criterion's figures it prints the ratios of the library's time to that of the best durable method, and to
 //! libpmem's, from interleaved blocks, with 95 % intervals. A method that is not known to be durable for every location
 //! of its target is marked, and is not a goal.
+//!
+//! `--recommend` prints instead the table of methods that this machine's measurements give (`src/cache/copy/table.rs` has
+//! the rule). A CPU that no table names can be reported so. An instruction behind it writes back:
+//! `--recommend clflushopt`.
 
+use cachemaint::Cache;
 use cachemaint_benches::contenders::{goal_or_mark, mark};
 use cachemaint_benches::libpmem::{self, Libpmem};
 use cachemaint_benches::measure::blocks::Blocks;
 use cachemaint_benches::measure::clock::Clock;
 use cachemaint_benches::measure::copy::{
-    CacheSizes, Case, Contender, Memory, Placement, Probe, contenders, samples,
-    streaming_is_durable,
+    CacheSizes, Case, Contender, Memory, Placement, Probe, contenders, print_recommendation,
+    samples, streaming_is_durable,
 };
 use cachemaint_benches::measure::machine::Machine;
 use cachemaint_benches::measure::statistics::Estimate;
 use cachemaint_benches::measure::to_persistence;
-use cachemaint_benches::{Outcome, run, scaled};
+use cachemaint_benches::{Outcome, print, run, scaled};
 use core::error::Error;
 use core::time::Duration;
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
@@ -31,6 +36,11 @@ const LARGEST: usize = 64 << 20;
 const LIBPMEM: &str = "libpmem";
 
 fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
+    if arguments.next().as_deref() == Some("--recommend") {
+        let instruction = arguments.next();
+        return print(|out| recommend(out, instruction.as_deref()));
+    }
     run(
         |criterion| {
             Bench::new()?.measure(criterion);
@@ -40,9 +50,24 @@ fn main() -> ExitCode {
     )
 }
 
+/// Prints the table that this machine's measurements give, with write-backs by the instruction of this name, or by the one
+/// that the library chooses.
+fn recommend(out: &mut dyn Write, instruction: Option<&str>) -> Outcome {
+    let cache = match instruction {
+        None => to_persistence()?,
+        Some(name) => {
+            let mut present = to_persistence()?.available_writebacks();
+            let found = present.find(|instruction| instruction.name == name);
+            let instruction = found.ok_or_else(|| format!("{name}: not on this machine"))?;
+            Cache::builder().writeback_with(instruction).build()?
+        }
+    };
+    print_recommendation(out, &Clock::new(), cache)
+}
+
 struct Bench {
     clock: Clock,
-    cache: cachemaint::Cache,
+    cache: Cache,
     memory: Memory,
     libpmem: Option<Libpmem>,
 }

@@ -36,9 +36,13 @@ pub fn run(
     measure: impl FnOnce(&mut Criterion) -> Outcome + Send,
     summary: impl FnOnce(&mut dyn Write) -> Outcome + Send,
 ) -> ExitCode {
-    let on_the_core = || measure_and_summarize(measure, summary).map_err(|error| error.to_string());
-    let outcome = pinning::pinned(on_the_core).map_err(|error| error.to_string()).flatten();
-    match outcome {
+    print(|_| measure_and_summarize(measure, summary))
+}
+
+/// Runs a measurement that criterion has no part in on one core, and prints what it says.
+pub fn print(work: impl FnOnce(&mut dyn Write) -> Outcome + Send) -> ExitCode {
+    let on_the_core = || work(&mut io::stdout().lock()).map_err(|error| error.to_string());
+    match pinning::pinned(on_the_core).map_err(|error| error.to_string()).flatten() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failure(error),
     }

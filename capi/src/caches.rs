@@ -89,7 +89,7 @@ pub(crate) unsafe extern "C" fn cachemaint_cache_copy(
     let copied = || {
         memory("from", from, length)?;
         let cache = checked("to", to, length)?;
-        let copies = cache.copies(Some(destination.checked()?), true);
+        let copies = cache.copier(Some(destination.checked()?), true);
         // SAFETY: (1) and (2) are the caller's duties.
         unsafe { copies.copy(to.cast(), from.cast(), length) };
         cache.fence();
@@ -111,7 +111,7 @@ pub(crate) unsafe extern "C" fn cachemaint_cache_fill(
 ) -> c_int {
     let filled = || {
         let cache = checked("to", to, length)?;
-        let copies = cache.copies(Some(destination.checked()?), true);
+        let copies = cache.copier(Some(destination.checked()?), true);
         // SAFETY: (1) and (2) are the caller's duties.
         unsafe { copies.fill(to.cast(), length, byte) };
         cache.fence();

@@ -87,7 +87,7 @@ impl<'a> Batch<'a> {
     pub unsafe fn writeback_invalidate_range(&self, start: *const u8, len: usize) {
         self.has_invalidations.set(true);
         // SAFETY: (1) is the caller's duty; (2) the fence comes when the batch is dropped.
-        unsafe { self.cache.invalidate_range_unfenced(start, len) };
+        unsafe { self.cache.writeback_invalidate_range_unfenced(start, len) };
     }
 }
 

@@ -28,7 +28,7 @@ mod unprivileged;
 mod tests;
 
 use crate::arch::{
-    Facts, Fences, Instruction, Lines, Point, Unsupported, native::ARCHITECTURE, ops,
+    Effect, Facts, Fences, Instruction, Lines, Point, Unsupported, native::ARCHITECTURE, ops,
 };
 use crate::cpu;
 use plan::{Plan, Policy};
@@ -38,7 +38,7 @@ pub use batch::Batch;
 pub use builder::Builder;
 pub use choice::Choice;
 #[doc(hidden)]
-pub use copy::Copies;
+pub use copy::Copier;
 pub use copy::Destination;
 pub use plain::Plain;
 
@@ -248,6 +248,12 @@ impl Cache {
         Choice::of(&ARCHITECTURE, instruction, instruction.writeback)
     }
 
+    /// Returns the effect of the instruction that writes back.
+    #[inline]
+    pub(crate) const fn writeback_effect(self) -> Effect {
+        instruction(self.plan.writeback()).effect
+    }
+
     /// Returns the instruction that invalidates, with its fences.
     #[must_use]
     pub const fn invalidate_choice(self) -> Choice {
@@ -423,7 +429,7 @@ impl Cache {
     /// 1. As for [`writeback_range`](Self::writeback_range).
     /// 2. Nothing is done that relies on it before [`fence_all`](Self::fence_all).
     #[inline]
-    pub(crate) unsafe fn invalidate_range_unfenced(self, start: *const u8, len: usize) {
+    pub(crate) unsafe fn writeback_invalidate_range_unfenced(self, start: *const u8, len: usize) {
         let fences = ARCHITECTURE.invalidate.unfenced();
         // SAFETY: (1) is the caller's duty.
         unsafe { self.maintain(self.plan.invalidate(), start, len, |_| fences) };

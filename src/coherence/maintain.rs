@@ -120,13 +120,13 @@ unsafe impl Maintain for Cache {
     #[inline]
     unsafe fn issue_invalidate(&self, start: *mut u8, len: usize) {
         // SAFETY: (1) and (2) are the caller's duties.
-        unsafe { self.invalidate_range_unfenced(start, len) };
+        unsafe { self.writeback_invalidate_range_unfenced(start, len) };
     }
 
     #[inline]
     unsafe fn issue_writeback_invalidate(&self, start: *const u8, len: usize) {
         // SAFETY: (1) and (2) are the caller's duties.
-        unsafe { self.invalidate_range_unfenced(start, len) };
+        unsafe { self.writeback_invalidate_range_unfenced(start, len) };
     }
 
     #[inline]

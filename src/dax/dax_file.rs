@@ -245,7 +245,7 @@ impl DaxFile {
         let parts = parts.iter().map(|(at, bytes)| (self.place(*at), bytes.as_ptr(), bytes.len()));
         // SAFETY: (1) all parts are in the mapping, and no safe code borrows it as a slice of bytes that may change;
         // (2) every access to it is by whole atomic words.
-        unsafe { copier.copy(parts, in_order) };
+        unsafe { copier.copy_parts(parts, in_order) };
         Ok(())
     }
 
@@ -271,7 +271,7 @@ impl DaxFile {
         let checked = self.view.mapping.checked_range(&range);
         if let Some(copier) = self.copier(destination) {
             // SAFETY: as in `copy`.
-            unsafe { copier.fill(self.place(range.start), checked.len(), byte) };
+            unsafe { copier.fill_by_chunks(self.place(range.start), checked.len(), byte) };
             return self.fence();
         }
         let bytes = [byte; CHUNK];
@@ -331,11 +331,11 @@ impl DaxFile {
             Writeback::Fence(cache) => (cache, false),
             Writeback::Pages => return None,
         };
-        let edge = |to: *mut u8, bytes: &[u8]| {
+        let merge = |to: *mut u8, bytes: &[u8]| {
             let at = to.addr() - self.view.mapping.base().addr().get();
             self.write(at as u64, bytes);
         };
-        Some(Copier { cache, writes_back, destination: Some(destination), edge })
+        Some(Copier { cache, writes_back, destination: Some(destination), merge })
     }
 
     fn place(&self, at: u64) -> *mut u8 {

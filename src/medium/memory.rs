@@ -221,14 +221,14 @@ impl<'a> Memory<'a> {
         let parts = parts.iter().map(|(at, bytes)| (place(*at), bytes.as_ptr(), bytes.len()));
         // SAFETY: (1) all parts are in the words, which are cells, so no slice of bytes that may not change can be
         // borrowed from them; (2) every access to them is by whole atomic words.
-        unsafe { copier.copy(parts, in_order) };
+        unsafe { copier.copy_parts(parts, in_order) };
     }
 
     #[cfg(not(cachemaint_loom))]
     fn copier(&self, destination: Destination) -> Copier<impl Fn(*mut u8, &[u8])> {
         let start = self.words.as_ptr().addr();
-        let edge = move |to: *mut u8, bytes: &[u8]| self.write((to.addr() - start) as u64, bytes);
-        Copier { cache: self.cache, writes_back: true, destination: Some(destination), edge }
+        let merge = move |to: *mut u8, bytes: &[u8]| self.write((to.addr() - start) as u64, bytes);
+        Copier { cache: self.cache, writes_back: true, destination: Some(destination), merge }
     }
 
     /// Returns the word at a byte offset.

@@ -35,10 +35,9 @@ impl Candidate {
     pub(super) fn all(cache: Cache) -> impl Iterator<Item = Self> {
         let of = move |store: &'static BlockStore| {
             let candidate = move |when| Self { store, when, cache };
-            let is_widest = store.unit == 64 || !has_wider(store);
             let ways: &[When] = match store.kind {
                 StoreKind::Ordinary if store.unit > 8 => &[When::EachChunk],
-                StoreKind::Streaming if is_widest => &[When::Never, When::AfterFence],
+                StoreKind::Streaming if !has_wider(store) => &[When::Never, When::AfterFence],
                 StoreKind::Streaming | StoreKind::Direct => &[When::Never],
                 _ => &[],
             };
@@ -53,6 +52,16 @@ impl Candidate {
     /// between. Without it, they are durable only if the vendor promises that they leave nothing in the cache.
     pub(super) fn is_durable(&self, vendor_promises_eviction: bool) -> bool {
         self.when != When::Never || vendor_promises_eviction
+    }
+
+    /// Returns true if the library would take this store: no wider one of the kind is here.
+    pub(super) fn is_widest(&self) -> bool {
+        !has_wider(self.store)
+    }
+
+    /// Returns true if all lines are written back behind streaming stores.
+    pub(super) fn writes_back_streamed(&self) -> bool {
+        self.when == When::AfterFence
     }
 
     /// Copies `from` to the target.

@@ -11,6 +11,7 @@
 mod candidates;
 mod memory;
 mod placement;
+mod recommendation;
 
 use super::blocks::{Blocks, Loop, interleave};
 use super::clock::Clock;
@@ -24,6 +25,7 @@ use memory::fill_all;
 
 pub use memory::{Memory, Target};
 pub use placement::{CacheSizes, Level, Placement};
+pub use recommendation::print_recommendation;
 
 /// The alignment of targets, and the unit in which copies are cut.
 const LINE: usize = 64;
@@ -100,13 +102,36 @@ pub fn streaming_is_durable() -> bool {
 /// Returns the methods whose stores this CPU has.
 #[cfg(target_arch = "x86_64")]
 fn candidates(cache: Cache) -> impl Iterator<Item = Contender<'static>> {
+    candidates::Candidate::all(cache).map(contender)
+}
+
+/// Returns the durable methods that a table can name here, ordinary stores first.
+#[cfg(target_arch = "x86_64")]
+fn durable_methods(cache: Cache) -> Vec<Contender<'static>> {
     let promised = streaming_is_durable();
-    candidates::Candidate::all(cache).map(move |candidate| Contender {
+    let is_eligible = |method: &candidates::Candidate| {
+        // Where nothing is left in the cache, the write-back of it is no method of its own.
+        method.is_widest()
+            && method.is_durable(promised)
+            && !(promised && method.writes_back_streamed())
+    };
+    candidates::Candidate::all(cache).filter(is_eligible).map(contender).collect()
+}
+
+/// Returns nothing: no methods are written for this architecture.
+#[cfg(not(target_arch = "x86_64"))]
+fn durable_methods(_cache: Cache) -> Vec<Contender<'static>> {
+    Vec::new()
+}
+
+#[cfg(target_arch = "x86_64")]
+fn contender(candidate: candidates::Candidate) -> Contender<'static> {
+    Contender {
         name: candidate.to_string(),
-        durable: candidate.is_durable(promised),
+        durable: candidate.is_durable(streaming_is_durable()),
         own: false,
         copy: Box::new(move |to, from| candidate.copy_to(to, from)),
-    })
+    }
 }
 
 /// Returns nothing: no methods are written for this architecture.

@@ -12,7 +12,7 @@
 
 use crate::machine::{Machine, Streaming, Writeback, machine};
 use crate::words;
-use cachemaint::cache::{Copies, Destination};
+use cachemaint::cache::{Copier, Destination};
 use core::ffi::{c_int, c_uint, c_void};
 
 /// The flags of `libpmem.h`.
@@ -27,7 +27,7 @@ impl Machine {
     /// Calls `store` with the stores for `len` bytes, and drains, as the flags say. `store` gets `None` where nothing can
     /// be written back.
     #[inline(always)]
-    fn store(&self, len: usize, flags: c_uint, store: impl FnOnce(Option<Copies>)) {
+    fn store(&self, len: usize, flags: c_uint, store: impl FnOnce(Option<Copier>)) {
         store(self.stores(len, flags));
         if flags & NOFLUSH != 0 {
             return;
@@ -41,7 +41,7 @@ impl Machine {
     }
 
     #[inline(always)]
-    fn stores(&self, len: usize, flags: c_uint) -> Option<Copies> {
+    fn stores(&self, len: usize, flags: c_uint) -> Option<Copier> {
         let cache = self.cache?;
         let writes_back = match self.writeback {
             _ if flags & NOFLUSH != 0 => false,
@@ -49,7 +49,7 @@ impl Machine {
             // Streaming stores keep a copy out of the caches, which is the wish of this hint.
             Writeback::Empty => flags & NONTEMPORAL != 0 && self.streaming != Streaming::Never,
         };
-        Some(cache.copies(self.destination(len, flags), writes_back))
+        Some(cache.copier(self.destination(len, flags), writes_back))
     }
 
     #[inline(always)]

@@ -5,7 +5,7 @@ use crate::arguments::{CDestination, memory};
 use crate::cancellation;
 use crate::error::{Failure, number};
 use crate::handle::Handle;
-use cachemaint::cache::{Copies, Destination};
+use cachemaint::cache::{Copier, Destination};
 use cachemaint::dax::DaxFile;
 use cachemaint::medium::Granularity;
 use core::ffi::{c_int, c_uchar, c_void};
@@ -141,9 +141,9 @@ unsafe fn checked_fill<'a>(
 
 /// Returns the copies into a file by addresses; `None` where the operating system writes back.
 #[inline]
-fn copies(file: &DaxFile, destination: Destination) -> Option<Copies> {
+fn copies(file: &DaxFile, destination: Destination) -> Option<Copier> {
     let cache = file.view().cache()?;
-    Some(cache.copies(Some(destination), file.granularity() != Granularity::Byte))
+    Some(cache.copier(Some(destination), file.granularity() != Granularity::Byte))
 }
 
 /// Copies bytes through a buffer, from the end that an overlap permits. The parts end at multiples of their size in the

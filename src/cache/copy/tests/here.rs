@@ -3,9 +3,9 @@
 use super::HINTS;
 use crate::arch::{BLOCK, BlockStore, StoreKind, block_ops};
 use crate::cache::Cache;
-use crate::cache::copy::policy::Path;
-use crate::cache::copy::run::{self, Part};
-use crate::cache::copy::{Copier, Destination, Own};
+use crate::cache::copy::executor::{self, Part};
+use crate::cache::copy::table::Method;
+use crate::cache::copy::{Copier, Destination};
 use crate::cpu::block_stores;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -16,22 +16,22 @@ fn cache(test: &str) -> Option<Cache> {
     Cache::host().map_err(|why| skip(test, why)).ok()
 }
 
-/// Returns all stores of this CPU, with a path that they serve.
-fn stores() -> impl Iterator<Item = (Path, &'static BlockStore)> {
+/// Returns all stores of this CPU, with a method that they serve.
+fn stores() -> impl Iterator<Item = (Method, &'static BlockStore)> {
     let present = block_stores();
     block_ops::BLOCK_STORES.iter().filter(move |store| present.has(**store)).map(|store| {
-        let path = match store.kind {
-            StoreKind::Ordinary => Path::Ordinary,
-            StoreKind::Hinted => Path::Hinted,
-            StoreKind::Streaming => Path::StreamingThenWriteback,
-            StoreKind::Direct => Path::Direct,
+        let method = match store.kind {
+            StoreKind::Ordinary => Method::Ordinary,
+            StoreKind::Hinted => Method::Hinted,
+            StoreKind::Streaming => Method::StreamingThenWriteback,
+            StoreKind::Direct => Method::Direct,
         };
-        (path, store)
+        (method, store)
     })
 }
 
-fn copier(cache: Cache) -> Copier<Own> {
-    Copier { cache, writes_back: true, destination: None, edge: Own }
+fn copier(cache: Cache) -> Copier {
+    cache.copier(None, true)
 }
 
 fn pattern(len: usize) -> Vec<u8> {
@@ -44,15 +44,15 @@ fn every_store_copies_exactly_its_bytes() {
     // Miri interprets, some hundred times slower.
     let most = if cfg!(miri) { 130 } else { 700 };
     let source = pattern(most + 16);
-    for (path, store) in stores() {
+    for (method, store) in stores() {
         for len in (0..most).step_by(13).chain([most]) {
             for (to_at, from_at) in [(64, 0), (65, 3), (72, 8), (127, 1), (100, 15)] {
                 let mut memory = vec![0_u8; most + 256];
                 let base = memory.as_mut_ptr();
                 let to = base.wrapping_add(base.align_offset(BLOCK) + to_at);
-                let part = Part { to, from: source[from_at..].as_ptr(), len, path, store };
+                let part = Part { to, from: source[from_at..].as_ptr(), len, method, store };
                 // SAFETY: both ranges are those of vectors, and no other thread accesses them.
-                unsafe { run::copy(&mut copier(cache), core::iter::once(part)) };
+                unsafe { executor::copy(&mut copier(cache), core::iter::once(part)) };
                 let at = to.addr() - base.addr();
                 assert_eq!(memory[at..at + len], source[from_at..from_at + len], "{}", store.name);
                 let outside = memory[..at].iter().chain(&memory[at + len..]);
@@ -100,7 +100,7 @@ fn no_store_tears_a_word() {
     /// The number of words that a store to them shows.
     const ENOUGH: u64 = 100_000;
     let Some(cache) = cache("no_store_tears_a_word") else { return };
-    for (path, store) in stores() {
+    for (method, store) in stores() {
         let words: Vec<AtomicU64> = (0..WORDS + 8).map(|_| AtomicU64::new(0)).collect();
         let base = words.as_ptr().cast::<u8>().cast_mut();
         let first = base.align_offset(BLOCK) / 8;
@@ -126,9 +126,9 @@ fn no_store_tears_a_word() {
                 }
                 let source = [byte; WORDS * 8];
                 let to = base.wrapping_add(first * 8);
-                let part = Part { to, from: source.as_ptr(), len: source.len(), path, store };
+                let part = Part { to, from: source.as_ptr(), len: source.len(), method, store };
                 // SAFETY: the range is one of atomic words, which the other thread loads as a whole.
-                unsafe { run::copy(&mut copier(cache), core::iter::once(part)) };
+                unsafe { executor::copy(&mut copier(cache), core::iter::once(part)) };
             }
         });
     }
@@ -144,8 +144,8 @@ fn ranges_are_copied_moved_and_filled_as_by_the_standard_library() {
     let size = if cfg!(miri) { 400 } else { 20_000 };
     let all = [0, 9, 257, 1, 7, 8, 63, 64, 65, 255, 256, 4095, 4096, 4097, 12_345];
     let lens = &all[..if cfg!(miri) { 3 } else { all.len() }];
-    let ordinary = [cache.copies(None, true), cache.copies(None, false)];
-    let kinds = HINTS.map(|hint| cache.copies(Some(hint), true)).into_iter().chain(ordinary);
+    let ordinary = [cache.copier(None, true), cache.copier(None, false)];
+    let kinds = HINTS.map(|hint| cache.copier(Some(hint), true)).into_iter().chain(ordinary);
     let before = pattern(size);
     for copies in kinds {
         for len in lens.iter().copied() {
@@ -192,7 +192,7 @@ fn no_short_copy_tears_a_word() {
             }
             let to = words.as_ptr().cast::<u8>().cast_mut();
             // SAFETY: the range is one of atomic words, and the source is not written.
-            unsafe { cache.copies(None, true).copy(to, [byte; 43].as_ptr(), 43) };
+            unsafe { cache.copier(None, true).copy(to, [byte; 43].as_ptr(), 43) };
         }
     });
     assert!(!ended.load(Relaxed), "a word was torn");

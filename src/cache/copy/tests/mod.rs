@@ -2,8 +2,8 @@
 
 #[cfg(not(cachemaint_loom))]
 mod here;
-mod policy;
 mod recording;
+mod table;
 
 use super::Destination;
 

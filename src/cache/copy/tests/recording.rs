@@ -3,8 +3,8 @@
 
 use crate::arch::x86::blocks::{MOVDIR64B, VMOVDQA64, VMOVNTDQ_512};
 use crate::arch::{BLOCK, BlockStore, StoreKind};
-use crate::cache::copy::policy::Path;
-use crate::cache::copy::run::{self, CHUNK, Execute, Part};
+use crate::cache::copy::executor::{self, CHUNK, Executor, Part};
+use crate::cache::copy::table::Method;
 use alloc::vec::Vec;
 use core::ops::Range;
 
@@ -20,7 +20,7 @@ enum Event {
 #[derive(Default)]
 struct Recording(Vec<Event>);
 
-impl Execute for Recording {
+impl Executor for Recording {
     unsafe fn blocks(&mut self, store: &BlockStore, to: *mut u8, from: *const u8, count: usize) {
         assert!(to.addr().is_multiple_of(BLOCK), "blocks are aligned");
         let to = to.addr()..to.addr() + count * BLOCK;
@@ -44,18 +44,18 @@ impl Execute for Recording {
 const TO: usize = 0x10_0000;
 const FROM: usize = 0x90_0000;
 
-const PATHS: [(Path, &BlockStore); 5] = [
-    (Path::Ordinary, &VMOVDQA64),
-    (Path::Hinted, &VMOVDQA64),
-    (Path::Streaming, &VMOVNTDQ_512),
-    (Path::StreamingThenWriteback, &VMOVNTDQ_512),
-    (Path::Direct, &MOVDIR64B),
+const METHODS: [(Method, &BlockStore); 5] = [
+    (Method::Ordinary, &VMOVDQA64),
+    (Method::Hinted, &VMOVDQA64),
+    (Method::Streaming, &VMOVNTDQ_512),
+    (Method::StreamingThenWriteback, &VMOVNTDQ_512),
+    (Method::Direct, &MOVDIR64B),
 ];
 
 /// Returns a part at a distance of a block's boundary.
-fn part((path, store): (Path, &'static BlockStore), distance: usize, len: usize) -> Part {
+fn part((method, store): (Method, &'static BlockStore), distance: usize, len: usize) -> Part {
     let to = core::ptr::without_provenance_mut(TO + distance);
-    Part { to, from: core::ptr::without_provenance(FROM), len, path, store }
+    Part { to, from: core::ptr::without_provenance(FROM), len, method, store }
 }
 
 /// Returns the places in the recording of the events that stored a byte.
@@ -68,8 +68,8 @@ fn stores_of(events: &[Event], byte: usize) -> Vec<usize> {
 }
 
 /// Returns true if the store at this place is in memory for sure at the end, by the rules of the architecture and the
-/// path's promise for streaming stores. Lines of 64 bytes.
-fn reached(events: &[Event], byte: usize, store: usize, path: Path) -> bool {
+/// method's promise for streaming stores. Lines of 64 bytes.
+fn reached(events: &[Event], byte: usize, store: usize, method: Method) -> bool {
     let line = byte / 64;
     let fence_behind = |place: usize| {
         events[place..].iter().position(|event| *event == Event::Fence).map(|behind| place + behind)
@@ -86,9 +86,9 @@ fn reached(events: &[Event], byte: usize, store: usize, path: Path) -> bool {
         Event::Blocks { kind, .. } => !matches!(kind, StoreKind::Ordinary | StoreKind::Hinted),
         _ => false,
     };
-    match (past_the_caches, path) {
+    match (past_the_caches, method) {
         (false, _) => written_back_behind(store),
-        (true, Path::Streaming | Path::Direct) => fence_behind(store).is_some(),
+        (true, Method::Streaming | Method::Direct) => fence_behind(store).is_some(),
         (true, _) => fence_behind(store).is_some_and(written_back_behind),
     }
 }
@@ -98,25 +98,31 @@ fn check(
     events: &[Event],
     distance: usize,
     len: usize,
-    path: Path,
+    method: Method,
     source: impl Fn(usize) -> usize,
 ) {
     let whole = TO + distance..TO + distance + len;
     for byte in whole.clone() {
         let stores = stores_of(events, byte);
-        assert_eq!(stores.len(), 1, "byte {byte:#x} of {whole:x?}, {path:?}: {events:x?}");
+        assert_eq!(stores.len(), 1, "byte {byte:#x} of {whole:x?}, {method:?}: {events:x?}");
         let (Event::Blocks { to, from, .. } | Event::Edge { to, from }) = &events[stores[0]] else {
             unreachable!()
         };
-        assert_eq!(from + byte - to.start, source(byte - whole.start), "{path:?}: {events:x?}");
-        assert!(reached(events, byte, stores[0], path), "byte {byte:#x}, {path:?}: {events:x?}");
+        assert_eq!(from + byte - to.start, source(byte - whole.start), "{method:?}: {events:x?}");
+        assert!(
+            reached(events, byte, stores[0], method),
+            "byte {byte:#x}, {method:?}: {events:x?}"
+        );
     }
     for outside in [whole.start - 1, whole.end] {
-        assert!(stores_of(events, outside).is_empty(), "{path:?}: {events:x?}");
+        assert!(stores_of(events, outside).is_empty(), "{method:?}: {events:x?}");
     }
     for event in events {
         if let Event::Writeback(range) = event {
-            assert!(range.start >= whole.start && range.end <= whole.end, "{path:?}: {events:x?}");
+            assert!(
+                range.start >= whole.start && range.end <= whole.end,
+                "{method:?}: {events:x?}"
+            );
         }
     }
     assert_eq!(events.last(), Some(&Event::Fence), "the fence is the last: {events:x?}");
@@ -127,17 +133,17 @@ const LENGTHS: [usize; 16] =
 
 #[test]
 #[cfg_attr(miri, ignore = "nothing is executed, and it takes minutes")]
-fn each_byte_is_stored_once_and_reaches_memory_by_every_path() {
-    for path in PATHS {
+fn each_byte_is_stored_once_and_reaches_memory_by_every_method() {
+    for method in METHODS {
         for len in LENGTHS {
             for distance in [0, 1, 8, 31, 63] {
                 let mut recording = Recording::default();
                 // SAFETY: nothing is executed.
                 unsafe {
-                    run::copy(&mut recording, core::iter::once(part(path, distance, len)));
+                    executor::copy(&mut recording, core::iter::once(part(method, distance, len)));
                 }
                 recording.fence();
-                check(&recording.0, distance, len, path.0, |offset| FROM + offset);
+                check(&recording.0, distance, len, method.0, |offset| FROM + offset);
             }
         }
     }
@@ -146,7 +152,7 @@ fn each_byte_is_stored_once_and_reaches_memory_by_every_path() {
 #[test]
 #[cfg_attr(miri, ignore = "nothing is executed, and it takes minutes")]
 fn chunks_in_either_direction_store_each_byte_once_too() {
-    for path in PATHS {
+    for method in METHODS {
         for len in LENGTHS {
             for (distance, backwards) in [(0, false), (0, true), (31, false), (31, true)] {
                 let mut recording = Recording::default();
@@ -163,13 +169,13 @@ fn chunks_in_either_direction_store_each_byte_once_too() {
                     }
                     core::ptr::without_provenance(FROM + range.start)
                 };
-                let part = part(path, distance, len);
+                let part = part(method, distance, len);
                 // SAFETY: nothing is executed.
                 unsafe {
-                    run::copy_by_chunks(&mut recording, part, CHUNK, backwards, fill);
+                    executor::copy_by_chunks(&mut recording, part, CHUNK, backwards, fill);
                 }
                 recording.fence();
-                check(&recording.0, distance, len, path.0, |offset| FROM + offset);
+                check(&recording.0, distance, len, method.0, |offset| FROM + offset);
             }
         }
     }
@@ -178,13 +184,13 @@ fn chunks_in_either_direction_store_each_byte_once_too() {
 /// Several parts cost the caller's fence, and one before it where streaming must be complete before the write-back.
 #[test]
 fn parts_share_their_fences() {
-    for (path, fences) in PATHS.into_iter().zip([0, 0, 0, 1, 0]) {
+    for (method, fences) in METHODS.into_iter().zip([0, 0, 0, 1, 0]) {
         let mut recording = Recording::default();
-        let parts = [part(path, 0, 256), part(path, 5000, 100), part(path, 20000, 4096)];
+        let parts = [part(method, 0, 256), part(method, 5000, 100), part(method, 20000, 4096)];
         // SAFETY: nothing is executed.
-        unsafe { run::copy(&mut recording, parts.into_iter()) };
+        unsafe { executor::copy(&mut recording, parts.into_iter()) };
         let count = recording.0.iter().filter(|event| **event == Event::Fence).count();
-        assert_eq!(count, fences, "{path:?}: {:x?}", recording.0);
+        assert_eq!(count, fences, "{method:?}: {:x?}", recording.0);
     }
 }
 
@@ -193,7 +199,7 @@ fn parts_share_their_fences() {
 fn ordinary_stores_are_written_back_by_chunks() {
     let mut recording = Recording::default();
     // SAFETY: nothing is executed.
-    unsafe { run::copy(&mut recording, core::iter::once(part(PATHS[0], 8, 3 * 4096))) };
+    unsafe { executor::copy(&mut recording, core::iter::once(part(METHODS[0], 8, 3 * 4096))) };
     let writebacks: Vec<_> = recording
         .0
         .iter()

@@ -203,7 +203,7 @@ fn copy(cache: Cache, words: &[AtomicU64], destination: Destination) {
     let bytes = vec![0x5b_u8; size_of_val(words) - 5];
     let to = words.as_ptr().cast::<u8>().cast_mut().wrapping_add(3);
     // SAFETY: (1) the range lies within the words, which are cells; (2) no other thread accesses them.
-    unsafe { cache.copies(Some(destination), true).copy(to, bytes.as_ptr(), bytes.len()) };
+    unsafe { cache.copier(Some(destination), true).copy(to, bytes.as_ptr(), bytes.len()) };
     cache.fence();
 }
 

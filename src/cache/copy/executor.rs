@@ -8,10 +8,10 @@
 //! ```
 //!
 //! Edges are stored by their owner, since the other bytes of their words may belong to others, and are always written
-//! back. Blocks use the stores of the [`Path`]. The code is generic over the executor: this machine, or a recording in
+//! back. Blocks use the stores of the [`Method`]. The code is generic over the executor: this machine, or a recording in
 //! tests.
 
-use super::policy::Path;
+use super::table::Method;
 use crate::arch::{BLOCK, BlockStore};
 use core::ops::Range;
 
@@ -20,7 +20,7 @@ use core::ops::Range;
 pub(super) const CHUNK: usize = 4096;
 
 /// The executor of a copy's steps.
-pub(super) trait Execute {
+pub(super) trait Executor {
     /// Fills `count` whole blocks at `to`.
     ///
     /// # Safety
@@ -49,11 +49,16 @@ pub(super) struct Part {
     pub(super) to: *mut u8,
     pub(super) from: *const u8,
     pub(super) len: usize,
-    pub(super) path: Path,
+    pub(super) method: Method,
     pub(super) store: &'static BlockStore,
 }
 
 impl Part {
+    /// Returns true if streaming may leave lines of it in the cache.
+    fn is_left(&self) -> bool {
+        self.method == Method::StreamingThenWriteback
+    }
+
     fn blocks(&self) -> Range<usize> {
         whole_blocks(self.to, self.len)
     }
@@ -69,19 +74,28 @@ pub(super) fn whole_blocks(to: *const u8, len: usize) -> Range<usize> {
     }
 }
 
-/// Carries out all parts, which do not overlap: their bytes have reached the handle's point when a fence of
-/// this thread has returned.
+/// Carries out all parts: their bytes have reached the handle's point when a fence of
+/// this thread has returned. Returns true if a later store can be seen before them.
 ///
 /// # Safety
-/// 1. The duties of [`Execute`] hold for each range in the parts.
+/// 1. The duties of [`Executor`] hold for each range in the parts.
 #[inline(always)]
-pub(super) unsafe fn copy(execute: &mut impl Execute, parts: impl Iterator<Item = Part> + Clone) {
+pub(super) unsafe fn copy(
+    executor: &mut impl Executor,
+    parts: impl Iterator<Item = Part> + Clone,
+) -> bool {
+    let (mut is_left, mut is_unordered) = (false, false);
     for part in parts.clone() {
         // SAFETY: (1) is the caller's duty.
-        unsafe { issue(execute, &part) };
+        unsafe { issue(executor, &part) };
+        is_left |= part.is_left();
+        is_unordered |= part.method.is_unordered();
     }
-    // SAFETY: (1) is the caller's duty.
-    unsafe { write_back_streamed(execute, parts) };
+    if is_left {
+        // SAFETY: (1) is the caller's duty.
+        unsafe { write_back_streamed(executor, parts) };
+    }
+    is_unordered && !is_left
 }
 
 /// Carries out one part by chunks of `size` bytes, which is a multiple of [`BLOCK`]. `fill` gives the bytes: a chunk is a
@@ -89,9 +103,9 @@ pub(super) unsafe fn copy(execute: &mut impl Execute, parts: impl Iterator<Item 
 /// `backwards`. The bytes have reached the handle's point when a fence of this thread has returned.
 ///
 /// # Safety
-/// 1. The duties of [`Execute`] hold for each range in the part, and for the bytes that `fill` gives.
+/// 1. The duties of [`Executor`] hold for each range in the part, and for the bytes that `fill` gives.
 pub(super) unsafe fn copy_by_chunks(
-    execute: &mut impl Execute,
+    executor: &mut impl Executor,
     part: Part,
     size: usize,
     backwards: bool,
@@ -107,10 +121,12 @@ pub(super) unsafe fn copy_by_chunks(
         let to = part.to.wrapping_add(start);
         let chunk = Part { to, from: fill(start..end), len: end - start, ..part };
         // SAFETY: (1) is the caller's duty.
-        unsafe { issue(execute, &chunk) };
+        unsafe { issue(executor, &chunk) };
     }
-    // SAFETY: (1) is the caller's duty.
-    unsafe { write_back_streamed(execute, core::iter::once(part)) };
+    if part.is_left() {
+        // SAFETY: (1) is the caller's duty.
+        unsafe { write_back_streamed(executor, core::iter::once(part)) };
+    }
 }
 
 /// Stores a part, and issues the write-backs that nothing has to come before.
@@ -118,26 +134,26 @@ pub(super) unsafe fn copy_by_chunks(
 /// # Safety
 /// As [`copy`].
 #[inline(always)]
-unsafe fn issue(execute: &mut impl Execute, part: &Part) {
+unsafe fn issue(executor: &mut impl Executor, part: &Part) {
     let blocks = part.blocks();
     // The edges come first: to merge one into its word can take a locked instruction, which waits for
     // everything that was streamed before it.
     for edge in [0..blocks.start, blocks.end..part.len] {
         // SAFETY: the caller's duty.
-        unsafe { store_edge(execute, part, edge) };
+        unsafe { store_edge(executor, part, edge) };
     }
-    match part.path {
-        Path::Ordinary | Path::Hinted => {
+    match part.method {
+        Method::Ordinary | Method::Hinted => {
             // SAFETY: the caller's duty.
-            unsafe { store_and_writeback(execute, part, blocks) };
+            unsafe { store_and_writeback(executor, part, blocks) };
         }
-        Path::Streaming | Path::StreamingThenWriteback | Path::Direct => {
+        Method::Streaming | Method::StreamingThenWriteback | Method::Direct => {
             for edge in [0..blocks.start, blocks.end..part.len] {
                 // SAFETY: the caller's duty.
-                unsafe { writeback(execute, part, edge) };
+                unsafe { writeback(executor, part, edge) };
             }
             // SAFETY: the caller's duty.
-            unsafe { store_blocks(execute, part, blocks) };
+            unsafe { store_blocks(executor, part, blocks) };
         }
     }
 }
@@ -146,19 +162,13 @@ unsafe fn issue(execute: &mut impl Execute, part: &Part) {
 ///
 /// # Safety
 /// As [`copy`].
-#[inline(always)]
-unsafe fn write_back_streamed(
-    execute: &mut impl Execute,
-    parts: impl Iterator<Item = Part> + Clone,
-) {
-    let is_left = |part: &Part| part.path == Path::StreamingThenWriteback;
-    if parts.clone().any(|part| is_left(&part)) {
-        // Only a fence orders streaming stores before the write-back of their lines.
-        execute.fence();
-        for part in parts.filter(is_left) {
-            // SAFETY: the caller's duty.
-            unsafe { writeback(execute, &part, part.blocks()) };
-        }
+#[inline(never)]
+unsafe fn write_back_streamed(executor: &mut impl Executor, parts: impl Iterator<Item = Part>) {
+    // Only a fence orders streaming stores before the write-back of their lines.
+    executor.fence();
+    for part in parts.filter(Part::is_left) {
+        // SAFETY: the caller's duty.
+        unsafe { writeback(executor, &part, part.blocks()) };
     }
 }
 
@@ -167,50 +177,50 @@ unsafe fn write_back_streamed(
 /// # Safety
 /// As [`copy`].
 #[inline(always)]
-unsafe fn store_and_writeback(execute: &mut impl Execute, part: &Part, blocks: Range<usize>) {
+unsafe fn store_and_writeback(executor: &mut impl Executor, part: &Part, blocks: Range<usize>) {
     let (mut stored, mut written_back) = (blocks.start, 0);
     while blocks.end - stored > CHUNK {
         // SAFETY: the caller's duty.
-        unsafe { store_blocks(execute, part, stored..stored + CHUNK) };
+        unsafe { store_blocks(executor, part, stored..stored + CHUNK) };
         stored += CHUNK;
         // SAFETY: the caller's duty.
-        unsafe { writeback(execute, part, written_back..stored) };
+        unsafe { writeback(executor, part, written_back..stored) };
         written_back = stored;
     }
     // SAFETY: the caller's duty.
-    unsafe { store_blocks(execute, part, stored..blocks.end) };
+    unsafe { store_blocks(executor, part, stored..blocks.end) };
     // SAFETY: the caller's duty.
-    unsafe { writeback(execute, part, written_back..part.len) };
+    unsafe { writeback(executor, part, written_back..part.len) };
 }
 
 /// # Safety
 /// As [`copy`].
 #[inline(always)]
-unsafe fn store_blocks(execute: &mut impl Execute, part: &Part, range: Range<usize>) {
+unsafe fn store_blocks(executor: &mut impl Executor, part: &Part, range: Range<usize>) {
     if !range.is_empty() {
         let (to, from) = (part.to.wrapping_add(range.start), part.from.wrapping_add(range.start));
         // SAFETY: whole blocks of the part: the caller's duty.
-        unsafe { execute.blocks(part.store, to, from, range.len() / BLOCK) };
+        unsafe { executor.blocks(part.store, to, from, range.len() / BLOCK) };
     }
 }
 
 /// # Safety
 /// As [`copy`].
 #[inline(always)]
-unsafe fn store_edge(execute: &mut impl Execute, part: &Part, range: Range<usize>) {
+unsafe fn store_edge(executor: &mut impl Executor, part: &Part, range: Range<usize>) {
     if !range.is_empty() {
         let (to, from) = (part.to.wrapping_add(range.start), part.from.wrapping_add(range.start));
         // SAFETY: a range of the part, shorter than a block: the caller's duty.
-        unsafe { execute.edge(to, from, range.len()) };
+        unsafe { executor.edge(to, from, range.len()) };
     }
 }
 
 /// # Safety
 /// As [`copy`].
 #[inline(always)]
-unsafe fn writeback(execute: &mut impl Execute, part: &Part, range: Range<usize>) {
+unsafe fn writeback(executor: &mut impl Executor, part: &Part, range: Range<usize>) {
     if !range.is_empty() {
         // SAFETY: a range of the part: the caller's duty.
-        unsafe { execute.writeback(part.to.wrapping_add(range.start), range.len()) };
+        unsafe { executor.writeback(part.to.wrapping_add(range.start), range.len()) };
     }
 }

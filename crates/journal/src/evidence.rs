@@ -1,7 +1,7 @@
 //! The end of the records: a torn end or damage, by the evidence that is left.
 
 use super::confirmation;
-use super::geometry::WORD;
+use super::geometry::{HEADER, WORD};
 use super::record::{Header, Kind};
 use super::recovered::{Damage, Fault};
 use super::state::State;
@@ -52,7 +52,8 @@ impl<M: Readable> Walk<'_, M> {
         let evidence = evidence.or((fault == Fault::Unreadable).then_some(self.at));
         self.medium.check()?;
         if evidence.is_none() && behind.records == 0 {
-            return Ok(Ending::End { is_torn: fault != Fault::Nothing, after_gap: 0 });
+            let is_torn = fault != Fault::Nothing || self.is_unstated()?;
+            return Ok(Ending::End { is_torn, after_gap: 0 });
         }
         // A process that appends meanwhile wrote this record before the evidence.
         atomic::fence(Ordering::Acquire);
@@ -65,6 +66,20 @@ impl<M: Readable> Walk<'_, M> {
             Some(evidence) => Ending::Damage(self.damage(evidence, fault)),
             None => Ending::End { is_torn: true, after_gap: behind.records },
         })
+    }
+
+    /// Returns true if a record is here, but for the bits that state its position.
+    fn is_unstated(&mut self) -> Result<bool, M::Error> {
+        let (geometry, at) = (self.state.geometry, self.at);
+        if at >= self.limit || geometry.left(at) < HEADER {
+            return Ok(false);
+        }
+        let header = self.words(geometry.place(at)).ok().and_then(Header::read);
+        let fits = |header: &Header| {
+            header.kind == Kind::Data && geometry.size(header.len) <= geometry.left(at)
+        };
+        let Some(header) = header.filter(fits) else { return Ok(false) };
+        self.proves(at, header, self.state.epoch.key)
     }
 
     /// Returns the position after this one up to which everything was acknowledged, if the word of the last epoch says so.

@@ -117,6 +117,10 @@
 //! # Limits
 //! - A record fits into a segment. Positions, generations and epochs' numbers are below 2^63.
 //! - A tag of 64 bits detects accidents, not attacks.
+//! - The word that confirms has one copy: before a [close](Journal::close), two faults at once, in the word and in the last
+//!   record, look like a torn end. A processor that delays the store of the word beyond the whole append of another thread
+//!   leaves less evidence. After a power cut a last record that reads as zeros, or as before it was written, leaves no trace.
+//! - Bytes that cannot be read exactly at the end of the records are damage, since a record may have been there.
 //! - Another version than 4 is [`FormatError::Version`]: handle and trim all records by a program of that version, and
 //!   create a new journal. A journal keeps the size of its creation.
 //! - If both copies of the newest root are lost, the one before it counts, unless there is evidence of a newer one. If all

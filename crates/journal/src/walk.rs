@@ -250,7 +250,7 @@ impl<'m, M: Readable> Walk<'m, M> {
 
     /// Returns the two words of a header.
     #[inline]
-    fn words(&self, place: u64) -> Result<[u64; 2], Fault> {
+    pub(super) fn words(&self, place: u64) -> Result<[u64; 2], Fault> {
         Ok([self.word(place)?, self.word(place + 8)?])
     }
 

@@ -284,3 +284,23 @@ fn after_a_failed_trim_the_journal_must_be_opened_again() {
     }
     options(1).open(erased(&counting)).unwrap().0.append(b"third").unwrap();
 }
+
+/// A power cut took the word that confirms, and then one bit of the last record is flipped. It cannot be told from a torn
+/// end, but it is told.
+#[test]
+fn a_flipped_bit_of_the_last_record_after_a_power_cut_is_told_as_a_torn_end() {
+    let medium = medium();
+    let (journal, _) = options(0).create_new(&medium).unwrap();
+    for number in [1, 2] {
+        journal.append(&[number; 24]).unwrap();
+    }
+    cut(journal);
+    let last = LOG + END.0 - 40;
+    for (word, bit) in (0..5).flat_map(|word| (0..64).map(move |bit| (last + word * 8, bit))) {
+        medium.store(word, medium.load(word, Relaxed) ^ 1 << bit, Relaxed);
+        let recovered = verified(&medium);
+        assert_eq!((recovered.records, recovered.torn), (1, true), "bit {bit} of {word}");
+        medium.store(word, medium.load(word, Relaxed) ^ 1 << bit, Relaxed);
+    }
+    assert_eq!(verified(&medium).records, 2);
+}

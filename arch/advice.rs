@@ -24,7 +24,8 @@ cfg_if::cfg_if! {
 pub(crate) use persist_files;
 
 const HAS_SYSTEM: bool = !cfg!(any(target_os = "none", target_os = "uefi"));
-const IS_LINUX: bool = cfg!(any(target_os = "linux", target_os = "android"));
+/// True if `/proc` and `/sys` can be there.
+pub(crate) const IS_LINUX: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 /// Instead of operations on lines.
 pub(crate) const LEAVE_IT_TO_THE_SYSTEM: &str = if HAS_SYSTEM {

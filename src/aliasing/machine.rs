@@ -1,5 +1,6 @@
 //! The answer for one machine: of the architecture, and of the kernel where the architecture leaves it open.
 
+use crate::arch::advice::IS_LINUX;
 use crate::arch::data_cache::{DataCache, Evidence, Occurs};
 
 /// The answer to whether one page can be in the data cache twice, under two virtual addresses.
@@ -41,12 +42,17 @@ pub(crate) fn by_architecture(facts: &DataCache) -> Aliasing {
         (Occurs::Never, _) => return Aliasing::No { source: facts.source },
         (Occurs::Always, _) => return Aliasing::Yes { source: facts.source },
         (Occurs::Unknown, _) => ("this crate does not know it for this architecture", PLACE),
-        (Occurs::ByGeometry(what), Evidence::Cpuinfo(_)) => {
-            (what, "see what a host's report reads from /proc/cpuinfo")
-        }
-        (Occurs::ByGeometry(what), _) => (what, PLACE),
+        (Occurs::ByGeometry(what), evidence) => (what, to_decide(evidence, IS_LINUX)),
     };
     Aliasing::Unknown { reason, advice }
+}
+
+/// Firmware and kernels have no files to be sent to.
+const fn to_decide(evidence: Evidence, has_proc: bool) -> &'static str {
+    match evidence {
+        Evidence::Cpuinfo(_) if has_proc => "see what a host's report reads from /proc/cpuinfo",
+        _ => PLACE,
+    }
 }
 
 #[cfg(feature = "std")]
@@ -87,5 +93,18 @@ mod host {
     pub(crate) fn distance(facts: &DataCache, page: &Result<u64, Unknown>) -> Result<u64, Unknown> {
         let page = page.clone()?;
         facts.distance.bytes(page).map_err(|what| Unknown::new("SHMLBA", what, TAKE_THE_LARGEST))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PLACE, to_decide};
+    use crate::arch::data_cache::Evidence;
+
+    #[test]
+    fn firmware_is_not_sent_to_proc() {
+        let cpuinfo = Evidence::Cpuinfo(|_, _| None);
+        assert!(to_decide(cpuinfo, true).contains("/proc/cpuinfo"));
+        assert_eq!(to_decide(cpuinfo, false), PLACE);
     }
 }

@@ -361,6 +361,14 @@ impl CpuReport {
                 "none found in the documentation of the translators",
             ));
         }
+        if self.cpu.hypervisor != Hypervisor::Absent && self.cpu.hypervisor.kind().is_none() {
+            return Some(Statement::assumed(
+                false,
+                "the hypervisor is not known and can be an emulator, whose stores no manual of x86 is about: write back \
+                 after streaming stores",
+                "none found for this signature",
+            ));
+        }
         Some(match (vendor.as_str(), family, model) {
             ("GenuineIntel", ..) if !self.cpu.is_intel => Statement::assumed(
                 false,

@@ -5,7 +5,7 @@ use super::BlockStores;
 use crate::arch::x86::blocks::{
     MOV, MOVDIR64B, MOVDQA, MOVNTDQ, MOVNTI, VMOVDQA, VMOVDQA64, VMOVNTDQ_256, VMOVNTDQ_512,
 };
-use crate::cpu::x86::{is_intel, is_translated, leaf};
+use crate::cpu::x86::{is_documented, is_intel, leaf};
 use raw_cpuid::CpuIdReader;
 
 /// XCR0: the halves of the 16 registers of SSE and AVX (Intel SDM vol. 1, 13.1).
@@ -72,8 +72,7 @@ pub(crate) fn read<R: CpuIdReader>(
     let codes = present.iter().filter(|(present, _)| *present);
     BlockStores {
         present: codes.fold(0, |codes, (_, store)| codes | store.code),
-        // A translator has the vendor's name and other stores.
-        evicts: is_intel(reader) && !is_translated(reader),
+        evicts: is_intel(reader) && is_documented(reader),
         keeps_lines: basic.is_some_and(|leaf| is_zen_5(leaf.eax)),
     }
 }

@@ -195,8 +195,20 @@ fn hypervisor<R: CpuIdReader>(cpuid: &CpuId<R>, reader: &R) -> Hypervisor {
 
 /// Returns true if the program is translated for a CPU of another architecture.
 #[cfg(any(target_arch = "x86_64", test))]
-pub(super) fn is_translated<R: CpuIdReader>(reader: &R) -> bool {
+fn is_translated<R: CpuIdReader>(reader: &R) -> bool {
     translator::executes(&CpuId::with_cpuid_reader(reader.clone()), reader)
+}
+
+/// Returns true if the vendor's manual is about this CPU. A translator is not meant, nor a guest of a program that nobody
+/// knows, which can be an emulator. A known signature at the first place saves the search for others.
+#[cfg(any(target_arch = "x86_64", test))]
+pub(super) fn is_documented<R: CpuIdReader>(reader: &R) -> bool {
+    let is_known = |signature: &Text<12>| HypervisorKind::of_signature(signature).is_some();
+    let names_itself = || {
+        signature(reader, LEAF_HYPERVISOR).as_ref().is_some_and(is_known)
+            || signatures(reader).iter().any(|found| HypervisorKind::of_signature(found).is_some())
+    };
+    !is_translated(reader) && (!is_guest(reader) || names_itself())
 }
 
 /// Returns the signatures at all places where a hypervisor can have its leaves. No leaf holds the number of places, so

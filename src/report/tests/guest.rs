@@ -305,6 +305,8 @@ fn of_an_unknown_signature_nothing_is_documented() {
             let found = (statement.answer, statement.certainty);
             assert_eq!(found, (Handling::Unknown, Certainty::Assumed), "{}", statement.text);
         }
+        let streaming = report.streaming_stores_evict().unwrap();
+        assert_eq!((streaming.answer, streaming.certainty), (false, Certainty::Assumed));
     }
 }
 

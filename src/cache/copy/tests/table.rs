@@ -173,7 +173,7 @@ fn a_cpu_that_keeps_lines_is_known() {
 
 /// FEX has Intel's name, and its own in leaf `4000_0000H` (its `docs/CPUID.md`).
 #[test]
-fn a_translator_promises_nothing() {
+fn a_translator_and_an_unknown_hypervisor_promise_nothing() {
     use crate::cpu::recorded::reader;
     use block_stores::x86_64::{Registers, read};
     const INTEL: Leaf = (0, 0, [7, 0x756e_6547, 0x6c65_746e, 0x4965_6e69]);
@@ -181,8 +181,15 @@ fn a_translator_promises_nothing() {
     const FEATURES: Leaf = (1, 0, [0, 0x0800, 0, 0x0408_0000]);
     // "FEXI", "FEXI", "EMU\0" in EBX, ECX, EDX.
     const FEX: Leaf = (0x4000_0000, 0, [0x4000_0001, 0x4958_4546, 0x4958_4546, 0x0055_4d45]);
+    // CPUID.1:ECX[31]: a guest. "AAAAAAAAAAAA" is nobody's signature, and "KVMKVMKVM" is KVM's.
+    const GUEST: Leaf = (1, 0, [0, 0x0800, 1 << 31, 0x0408_0000]);
+    const UNKNOWN: Leaf = (0x4000_0000, 0, [0x4000_0001, 0x4141_4141, 0x4141_4141, 0x4141_4141]);
+    const KVM: Leaf = (0x4000_0000, 0, [0x4000_0001, 0x4b4d_564b, 0x564b_4d56, 0x0000_004d]);
     let evicts = |leaves: &[Leaf]| read(&reader(leaves), Registers::Vector, || 0).evicts;
     assert!(!evicts(&[INTEL, FEATURES, FEX]));
+    assert!(!evicts(&[INTEL, GUEST, UNKNOWN]));
+    assert!(!evicts(&[INTEL, GUEST]));
+    assert!(evicts(&[INTEL, GUEST, KVM]));
 }
 
 /// AMD EPYC, family 23 model 1, whose write-back evicts: ordinary stores take 317 ns and streaming ones 220 at 1 KiB, and 232

@@ -37,15 +37,15 @@
 //! ```
 //!
 //! An event takes the bytes that had not got far enough: [`survival`] has the table. `file` is a `DaxFile`. A `Region` of a
-//! store has its calls too, except `persist_fill`, `persist_copy_within` and `batch`. Costs are those of a mapping that is persisted by lines. By pages each range
-//! is a system call that waits for the drive, and a fence is free.
+//! store has its calls too, except `persist_fill`, `persist_copy_within` and `batch`. Costs are those of a mapping that is
+//! persisted by lines. By pages each range is a system call that waits for the drive, and a fence is free.
 //!
 //! | call | durable when it returns | cost |
 //! |---|---|---|
 //! | a store, `file.write`, `file.store` | nothing | none |
 //! | `file.persist` | the range, for the events that the file's `Guarantee` names. **If in doubt, this one** | one instruction a line, one fence |
 //! | `file.persist_copy`, `persist_copy_to`, `persist_fill`, `persist_copy_within` | the bytes that it stores, likewise | the faster of streaming stores and stores with write-back; one or two fences for all parts |
-//! | `file.issue_writeback`, then `file.fence` | nothing after the first; after the second as `persist` | as `persist` |
+//! | `file.issue_writeback`, then `file.fence` | nothing after the first; after a success of the second as `persist` | as `persist` |
 //! | `file.batch` | all of its ranges, likewise | one instruction a line, one fence for all ranges |
 //! | `file.deep_persist` | the range, without the platform's stored energy | as `persist`, and a system call that waits for the medium |
 //! | [`Cache::writeback`], [`Cache::batch`], [`Cache::copy_writeback`] | nothing that this crate could promise: the bytes are at the handle's [`Point`] | one instruction a line, the fences of the CPU |

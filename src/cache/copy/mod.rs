@@ -21,7 +21,8 @@
 //! model 167) streaming stores are measured to evict, as the bench `streaming_stores` does on any CPU.
 //!
 //! The tables of `table.rs` choose among the durable methods by size, by the caller's knowledge of the destination
-//! ([`Destination`]), and by whether the write-back keeps the line. Each has the measurement that it comes from, and all have one rule.
+//! ([`Destination`]), and by whether the write-back keeps the line. Each has the measurement that it comes from, and all
+//! have one rule.
 //!
 //! # Crashes
 //! All methods store whole aligned words at once, by single stores of 8 bytes or more, so that none is torn. A part of a

@@ -55,7 +55,11 @@ type Times = Vec<(Level, f64)>;
 ///
 /// # Errors
 /// If an estimate fails, or nothing can be printed.
-pub fn print_recommendation(out: &mut dyn Write, clock: &Clock, cache: Cache) -> Result<(), Box<dyn Error>> {
+pub fn print_recommendation(
+    out: &mut dyn Write,
+    clock: &Clock,
+    cache: Cache,
+) -> Result<(), Box<dyn Error>> {
     let machine = Machine::this();
     let writeback = cache.writeback_choice().instruction.name;
     writeln!(out, "{}; {}; DRAM; write-back by {writeback}", machine.cpu, machine.kernel)?;

@@ -76,7 +76,9 @@ impl fmt::Display for Cause {
                 "cut within an operation, not acknowledged yet",
                 vec![("last", last), ("next", next)],
             ),
-            Self::Damaged { damage } => ("damage that the recovery does not allow for", vec![("damage", damage)]),
+            Self::Damaged { damage } => {
+                ("damage that the recovery does not allow for", vec![("damage", damage)])
+            }
         };
         f.write_str(text)?;
         operations.iter().try_for_each(|(role, name)| write!(f, "\n  {role:7}  {name}"))

@@ -124,7 +124,9 @@ impl<R: Readable> Reader<R> {
             }
             (copied.blobs, copied.bytes) = (copied.blobs + 1, copied.bytes + info.len);
             names.insert(info.name);
-            if there.get(&info.name).is_some_and(|it| it.is_some_and(|before| before.is(&info))) {
+            let is_there = |before: &Info| before.is(&info) && !info.is_value();
+            // Nothing tells a value from another one of its commit with the same bytes.
+            if there.get(&info.name).is_some_and(|before| before.as_ref().is_some_and(is_there)) {
                 continue;
             }
             self.copy_blob(&info, metadata, transaction)?;

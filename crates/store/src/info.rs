@@ -97,6 +97,7 @@ impl Info {
     /// Returns true if both are the same put, or the same region. A value has no place of its own.
     pub(crate) fn is(&self, other: &Self) -> bool {
         (self.len, self.created, self.kind) == (other.len, other.created, other.kind)
+            && (self.version, self.metadata) == (other.version, other.metadata)
             && (self.offset == other.offset || self.kind == EntryKind::Value)
             && (self.tag == other.tag || self.content == Content::Region)
     }

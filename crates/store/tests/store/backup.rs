@@ -22,10 +22,11 @@ fn replace(store: &mut Store<Plain>, number: u8) {
     transaction.commit().unwrap();
 }
 
-/// A medium in which a blob is replaced as often as one of its chunks is read, so many times.
+/// A medium whose writer does something as often as a chunk is read, so many times.
 struct Busy {
     medium: Plain,
     writer: Mutex<(Store<Plain>, u8)>,
+    does: fn(&mut Store<Plain>, u8),
 }
 
 impl Readable for Busy {
@@ -43,8 +44,7 @@ impl Readable for Busy {
         let (store, left) = &mut *self.writer.lock().unwrap();
         if into.len() > 60_000 && *left > 0 {
             *left -= 1;
-            replace(store, *left);
-            replace(store, 100 + *left);
+            (self.does)(store, *left);
         }
         self.medium.read(at, into)
     }
@@ -67,7 +67,11 @@ fn a_copy_beside_a_writer_has_the_blobs_of_one_commit() {
     let mut transaction = store.begin().unwrap();
     transaction.create_region("ram", 4096).unwrap();
     transaction.commit().unwrap();
-    let busy = Busy { medium: medium.clone(), writer: Mutex::new((store, 9)) };
+    let does = |store: &mut Store<Plain>, left| {
+        replace(store, left);
+        replace(store, 100 + left);
+    };
+    let busy = Busy { medium: medium.clone(), writer: Mutex::new((store, 9)), does };
     let mut reader = Reader::open(busy).unwrap();
 
     let (mut target, _) = options().create_new(Plain::zeros(2 << 20)).unwrap();
@@ -88,6 +92,38 @@ fn a_copy_beside_a_writer_has_the_blobs_of_one_commit() {
     // The last commit: the writer has ended.
     assert_eq!(version, 100);
     assert_eq!(target.metadata("a").unwrap(), b"m");
+}
+
+/// Two values with the same bytes change names after they were copied. The chunk of a blob is replaced before it is.
+#[test]
+fn a_copy_has_the_metadata_of_values_that_were_renamed() {
+    let medium = Plain::zeros(1 << 20);
+    let (mut store, _) = options().create_new(medium.clone()).unwrap();
+    let mut transaction = store.begin().unwrap();
+    for name in ["a", "b"] {
+        transaction.put(Attributes::new(name).metadata(name.as_bytes()), b"x").unwrap();
+    }
+    transaction.put("z", &vec![1; 70_000]).unwrap();
+    transaction.commit().unwrap();
+    let does = |store: &mut Store<Plain>, _| {
+        let mut transaction = store.begin().unwrap();
+        for (from, to) in [("a", "c"), ("b", "a"), ("c", "b")] {
+            transaction.rename(from, to).unwrap();
+        }
+        transaction.commit().unwrap();
+        for number in [2, 3] {
+            let mut transaction = store.begin().unwrap();
+            transaction.put("z", &vec![number; 70_000]).unwrap();
+            transaction.commit().unwrap();
+        }
+    };
+    let busy = Busy { medium: medium.clone(), writer: Mutex::new((store, 1)), does };
+    let (mut target, _) = options().create_new(Plain::zeros(1 << 20)).unwrap();
+    Reader::open(busy).unwrap().copy_into(&mut target).unwrap();
+    assert_eq!(
+        (target.metadata("a").unwrap(), target.metadata("b").unwrap()),
+        (&b"b"[..], &b"a"[..])
+    );
 }
 
 #[test]

@@ -89,9 +89,9 @@ pub struct Loaded<const OWN: usize> {
     pub root: Root<OWN>,
     /// True for each copy that is not whole.
     pub is_damaged: [bool; 2],
-    /// True if no generation before or after is whole: this one is the first, a crash has torn the next one, or damage took
-    /// that away.
-    pub is_next_lost: bool,
+    /// The generation before, if one of its copies is whole: not if this one is the first, a crash has torn the next one, or
+    /// damage took that away.
+    pub before: Option<Root<OWN>>,
     /// True if the place of the generation before or after begins with zeros.
     pub is_next_empty: bool,
 }
@@ -101,7 +101,7 @@ impl<const OWN: usize> Loaded<OWN> {
     #[must_use]
     pub fn is_one_lost(&self) -> bool {
         let is_first = self.root.generation == 1 && self.is_next_empty;
-        self.is_damaged != [false; 2] || self.is_next_lost && !is_first
+        self.is_damaged != [false; 2] || self.before.is_none() && !is_first
     }
 }
 
@@ -239,9 +239,10 @@ impl<const OWN: usize> Root<OWN> {
         Ok(Ok(Loaded {
             root,
             is_damaged: in_slots(root.generation).map(|found| found != Found::Whole(root)),
-            is_next_lost: in_slots(root.generation + 1)
-                .iter()
-                .all(|found| !matches!(found, Found::Whole(_))),
+            before: in_slots(root.generation + 1).into_iter().find_map(|found| match found {
+                Found::Whole(before) => Some(before),
+                _ => None,
+            }),
             is_next_empty: in_slots(root.generation + 1) == [Found::Nothing; 2],
         }))
     }
@@ -461,11 +462,11 @@ mod tests {
         two[first + 50] ^= 1;
         let loaded = load(&two).unwrap();
         assert_eq!((loaded.root, loaded.is_damaged), (root(8), [true, false]));
-        assert!(!loaded.is_next_lost);
+        assert!(loaded.before.is_some());
         two[copy + 50] ^= 1; // torn by a crash, or damaged
         let loaded = load(&two).unwrap();
         assert_eq!((loaded.root, loaded.is_damaged), (root(7), [false; 2]));
-        assert!(loaded.is_next_lost);
+        assert!(loaded.before.is_none());
         one[slots(1)[1] as usize] ^= 1;
         assert_eq!(load(&one).unwrap().is_damaged, [false, true]);
     }
@@ -550,7 +551,7 @@ mod tests {
             Loaded {
                 root: root(2),
                 is_damaged: [false; 2],
-                is_next_lost: false,
+                before: Some(root(1)),
                 is_next_empty: false,
             }
         );

@@ -277,8 +277,11 @@ impl<M: Medium> Store<M> {
 
 /// Marks a log as left for a newer one, once the root of that is durable: should both copies of that root be lost, the older
 /// one leads to a log that is known to be old. A copy that cannot be read leads nowhere. Issues the write-backs.
-pub(crate) fn leave<M: Medium>(medium: &M, mirrors: [u64; 2]) -> Result<(), M::Error> {
-    for at in mirrors.map(|mirror| mirror + LEFT as u64 / 8 * 8) {
+pub(crate) fn leave<M: Medium>(
+    medium: &M,
+    mirrors: impl IntoIterator<Item = u64>,
+) -> Result<(), M::Error> {
+    for at in mirrors.into_iter().map(|mirror| mirror + LEFT as u64 / 8 * 8) {
         let Ok(word) = medium.try_load(at, Relaxed) else {
             medium.check()?;
             continue;

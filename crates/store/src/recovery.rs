@@ -3,6 +3,7 @@
 use crate::append::leave;
 use crate::commit::Commit;
 use crate::error::{Damage, Error, ErrorKind};
+use crate::format::record::{Head, RecordKind};
 use crate::format::{FORMAT, LINE, ROOT};
 use crate::log::scan::Scan;
 use crate::log::{Log, next_item};
@@ -50,6 +51,12 @@ impl Recovered {
         for record in &table.halves {
             let mut bytes = alloc::vec![0; record.head.len as usize];
             medium.read(record.place, &mut bytes)?;
+            // The word may stand only behind the damaged copy.
+            if log.is_confirmed(medium, record.end())?
+                && let Some(word) = bytes.last_chunk_mut()
+            {
+                *word = log.confirmation(record.end()).to_le_bytes();
+            }
             let at = log.places.current[record.damaged()] + record.at;
             medium.write(at, &bytes);
             medium.issue_writeback(at..at + record.head.len)?;
@@ -74,7 +81,20 @@ impl Recovered {
             }
         }
         medium.fence()?;
-        // The fence of the record that follows completes this.
-        leave(medium, log.places.other)
+        self.leave_before(medium)
+    }
+
+    /// Marks the log of the root before as left: a crash may have come between the new root and its mark. After a growth that log
+    /// may have been given back, so only the first record of a log is marked. The fence of the record that follows completes
+    /// this.
+    fn leave_before<M: Medium>(&self, medium: &M) -> Result<(), M::Error> {
+        let before = self.loaded.before.and_then(Log::of);
+        let Some(before) = before.filter(|log| log.needed() <= medium.len()) else {
+            return Ok(());
+        };
+        let is_base = &mut |head: &Head| head.kind == RecordKind::Base;
+        let Some(base) = before.record(medium, 0, true, is_base)? else { return Ok(()) };
+        let mirrors = before.places.current.into_iter().zip(base.copies);
+        leave(medium, mirrors.filter_map(|(at, is_whole)| is_whole.then_some(at)))
     }
 }

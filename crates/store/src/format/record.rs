@@ -121,6 +121,15 @@ impl Head {
     }
 }
 
+/// Returns true if a head is that of the record after the one with this tag and number, as far as damage to one field leaves
+/// that. The remains of other logs can agree in the number, or by chance in the 16 bits of the epoch.
+pub(crate) fn follows(head: &[u8; HEAD], salt: u64, tag: u64, number: u64) -> bool {
+    let fields = Fields::from_bytes(head);
+    // The number between may be that of a commit that was undone.
+    let is_next = (1..=2).contains(&fields.number.wrapping_sub(number));
+    fields.before == tag || fields.epoch == salt as u16 && is_next
+}
+
 /// Returns the key of the record at a position in the log of an epoch.
 pub(crate) fn key(identity: Identity, salt: u64, at: u64) -> u64 {
     tag::key(identity, salt, at, Kind::Record)

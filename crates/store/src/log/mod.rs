@@ -170,13 +170,22 @@ impl Log {
         rereadings: Rereadings,
     ) -> Result<(Self, Loaded<{ crate::format::ROOT }>), Error<E>> {
         let loaded = Root::load(medium, FORMAT, rereadings).map_err(Error::format)?;
-        let root = loaded.root;
-        let places = Places::read(&root.own).ok_or(Error::format(FormatError::Roots))?;
-        let (size, needed) = (medium.len(), places.mirrors().fold(0, u64::max) + places.capacity);
+        let log = Self::of(loaded.root).ok_or(Error::format(FormatError::Roots))?;
+        let (size, needed) = (medium.len(), log.needed());
         if size < needed {
             return Err(Error::format(FormatError::Truncated { size, needed }));
         }
-        Ok((Self { root, places }, loaded))
+        Ok((log, loaded))
+    }
+
+    /// Returns the log of a root, or `None` if a log cannot be there.
+    pub(crate) fn of(root: Root) -> Option<Self> {
+        Some(Self { root, places: Places::read(&root.own)? })
+    }
+
+    /// Returns the number of bytes that the medium must have.
+    pub(crate) fn needed(&self) -> u64 {
+        self.places.mirrors().fold(0, u64::max) + self.places.capacity
     }
 
     pub(crate) const fn identity(&self) -> Identity {
@@ -227,7 +236,7 @@ impl Log {
     }
 
     /// Returns the record at a position, if it is whole in a mirror and `fits`.
-    fn record<E: Failure>(
+    pub(crate) fn record<E: Failure>(
         &self,
         medium: &dyn Readable<Error = E>,
         at: u64,
@@ -257,13 +266,18 @@ impl Log {
         Ok(found)
     }
 
+    /// Returns the word that confirms the record that ends at a position.
+    pub(crate) fn confirmation(&self, end: u64) -> u64 {
+        confirmation(self.root.identity, self.places.salt, end)
+    }
+
     /// Returns true if a mirror has the word that confirms the record that ends at a position.
-    fn is_confirmed<E: Failure>(
+    pub(crate) fn is_confirmed<E: Failure>(
         &self,
         medium: &dyn Readable<Error = E>,
         end: u64,
     ) -> Result<bool, E> {
-        let word = confirmation(self.root.identity, self.places.salt, end).to_le_bytes();
+        let word = self.confirmation(end).to_le_bytes();
         for mirror in self.places.current {
             let mut found = [0; CONFIRMATION as usize];
             let read = medium.read(mirror + end - CONFIRMATION, &mut found);

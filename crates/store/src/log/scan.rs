@@ -3,7 +3,7 @@
 use super::{Gap, Log, Record};
 use crate::error::{Error, ErrorKind};
 use crate::format::LINE;
-use crate::format::record::{CONFIRMATION, Head, RecordKind, confirmation};
+use crate::format::record::{CONFIRMATION, Head, RecordKind, follows};
 use cachemaint::medium::Readable;
 use core::error::Error as Failure;
 use core::sync::atomic::Ordering::Acquire;
@@ -116,7 +116,7 @@ impl Scan {
         self.log.is_confirmed(medium, record.end()).map_err(Error::medium)
     }
 
-    /// Returns true if the position has a record that was being written: its head is there and its tag does not match.
+    /// Returns true if the position has the head of a record that was being written, or is damaged.
     pub(crate) fn is_torn<E: Failure>(
         &self,
         medium: &dyn Readable<Error = E>,
@@ -124,11 +124,11 @@ impl Scan {
         if self.at == self.log.places.capacity {
             return Ok(false);
         }
-        let mut is_torn = false;
+        let (salt, mut is_torn) = (self.log.places.salt, false);
         for mirror in [0, 1] {
             let line = self.log.line(medium, mirror, self.at).map_err(Error::medium)?;
-            let head = line.and_then(|line| self.log.head(self.at, &line));
-            is_torn |= head.is_some_and(|head| head.before == self.before);
+            let head = line.as_ref().and_then(|line| line.first_chunk());
+            is_torn |= head.is_some_and(|head| follows(head, salt, self.before, self.number));
         }
         Ok(is_torn)
     }
@@ -153,7 +153,7 @@ impl Scan {
                     continue;
                 };
                 let word = line.last_chunk().map_or(0, |word| u64::from_le_bytes(*word));
-                if word != 0 && word == confirmation(log.identity(), log.places.salt, end) {
+                if word != 0 && word == log.confirmation(end) {
                     lost = Some(Gap { start, end });
                 }
                 if at > start

@@ -289,6 +289,47 @@ fn damage_of_the_last_commit_does_not_undo_it() {
     }
 }
 
+/// The word is in one mirror, whose record is damaged, and a blob of the commit is damaged too. The opening replaces the record,
+/// and keeps the word.
+#[test]
+fn a_mended_record_is_still_confirmed() {
+    let (medium, store, _, at) = replaced();
+    drop(store);
+    let image = medium.bytes();
+    let (log, last) = (log(&image).unwrap(), positions(&image).pop().unwrap());
+    for (whole, damaged) in [(0, 1), (1, 0)] {
+        let mut harmed = image.clone();
+        harmed[log.mirrors[whole] + last.end - 8..][..8].fill(0);
+        harmed[log.mirrors[damaged] + last.start + 45] ^= 1;
+        harmed[at + 500] ^= 1;
+        let medium = Plain::new(harmed);
+        for mended in [1, 0] {
+            let opening = options().verify(Verify::Always).open(medium.clone());
+            let (store, opened) = opening.unwrap();
+            assert_eq!((opened.undone, opened.mended.len()), (None, mended));
+            assert_eq!(opened.verification.unwrap().damaged.len(), 1);
+            assert!(store.load("a").is_err() && store.load("b").unwrap() == [2; 10]);
+        }
+    }
+}
+
+/// A power cut within a commit, before its word was durable, and damage to one field of the head in both mirrors.
+#[test]
+fn a_damaged_head_at_the_end_is_reported() {
+    let (medium, store, number, _) = replaced();
+    drop(store);
+    let image = unconfirmed(medium.bytes());
+    let (log, last) = (log(&image).unwrap(), positions(&image).pop().unwrap());
+    for field in [0, 8, 16, 24, 32, 36, 37, 38] {
+        let mut harmed = image.clone();
+        for mirror in log.mirrors {
+            harmed[mirror + last.start + field] ^= 0x50;
+        }
+        let undone = Reader::open(Bytes(&harmed)).unwrap().undone();
+        assert_eq!(undone, Some(number), "field {field}");
+    }
+}
+
 /// The heads of both copies of the last record: nothing but the word says that there was one.
 #[test]
 fn a_confirmed_record_without_a_head_is_damage() {
@@ -371,6 +412,43 @@ fn a_lost_root_does_not_bring_an_older_store_back() {
     }
     let refused = options().open(Plain::new(image)).unwrap_err();
     assert!(matches!(why(&refused), ErrorKind::Damaged(_)), "{refused}");
+}
+
+/// A power cut within a commit that had made the log grow: the mark of the log before was not durable. Its space is free
+/// afterwards.
+#[test]
+fn a_log_that_was_left_by_growth_does_not_come_back() {
+    let medium = Plain::zeros(256 << 10);
+    let (mut store, _) = options().create_new(medium.clone()).unwrap();
+    put(&mut store, "a", b"old");
+    let mut image = medium.bytes();
+    let (mut before, mut grown) = (log(&image).unwrap(), log(&image).unwrap());
+    for number in 0.. {
+        before = grown;
+        put(&mut store, &format!("{number:0100}"), &[7; 200]);
+        image = medium.bytes();
+        grown = log(&image).unwrap();
+        if grown.capacity > before.capacity {
+            break;
+        }
+    }
+    for mirror in before.mirrors {
+        assert_eq!(image[mirror + 36], 0);
+        image[mirror + 36] = 3;
+    }
+    let medium = Plain::new(image);
+    let (mut store, _) = options().open(medium.clone()).unwrap();
+    put(&mut store, "a", b"new");
+    drop(store);
+    let mut image = medium.bytes();
+    let newest = [0, 4096].into_iter().max_by_key(|at| u64_at(&image, at + 40)).unwrap();
+    for slot in [newest, newest + 8192] {
+        image[slot..slot + 104].fill(0xa5);
+    }
+    let refused = Reader::open(Bytes(&image)).map(drop).unwrap_err();
+    let is_told =
+        matches!(refused.error.kind(), ErrorKind::Damaged(found) if found.part == Part::NewerRoot);
+    assert!(is_told, "{refused}");
 }
 
 /// Numbers that are wrong in interesting ways.

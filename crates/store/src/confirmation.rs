@@ -2,16 +2,17 @@
 
 use crate::blob_writer::is_by_pages;
 use crate::error::Error;
-use crate::format::Places;
-use crate::format::record::{CONFIRMATION, confirmation};
+use crate::format::record::CONFIRMATION;
 use crate::store::Store;
 use cachemaint::medium::Medium;
 use core::sync::atomic::Ordering::Relaxed;
 
 impl<M: Medium> Store<M> {
     /// Ends the use of the store, and makes durable that its last commit was acknowledged: later damage to it is reported, and
-    /// never taken for a crash. Dropping the store does the same, but cannot report a failure. [Regions](crate::Region) can
-    /// outlive the store.
+    /// never taken for a crash. [Regions](crate::Region) can outlive the store.
+    ///
+    /// Dropping the store does the same, but cannot report a failure. In a forked child, and while the thread panics, the drop
+    /// writes nothing.
     ///
     /// # Errors
     /// If the medium fails. Each commit that was acknowledged is durable all the same.
@@ -34,9 +35,8 @@ impl<M: Medium> Store<M> {
 
     /// Returns the places of the words that confirm the last record, and the word.
     fn confirmations(&self) -> [(u64, u64); 2] {
-        let Places { current, salt, .. } = self.log.places;
-        let word = confirmation(self.log.identity(), salt, self.state.end);
-        current.map(|mirror| (mirror + self.state.end - CONFIRMATION, word))
+        let (end, word) = (self.state.end, self.log.confirmation(self.state.end));
+        self.log.places.current.map(|mirror| (mirror + end - CONFIRMATION, word))
     }
 
     /// Makes the words durable that confirm the last record, unless something vouches for that already.
@@ -57,9 +57,11 @@ impl<M: Medium> Store<M> {
     }
 }
 
-/// As [`Store::close`], without a report.
+/// As [`Store::close`], without a report. A forked child has no mapping of the medium.
 impl<M: Medium> Drop for Store<M> {
     fn drop(&mut self) {
-        drop(self.vouch());
+        if self.opener.may_write() {
+            drop(self.vouch());
+        }
     }
 }

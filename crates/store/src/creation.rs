@@ -15,6 +15,7 @@ use cachemaint::medium::{Medium, Readable};
 use cachemaint_format::error::FormatError;
 use cachemaint_format::identity::Identity;
 use cachemaint_format::root;
+use cachemaint_format::writer::Opener;
 use core::sync::atomic::Ordering::Relaxed;
 
 /// The measures of a new store, in bytes.
@@ -104,6 +105,7 @@ impl<M: Medium> Store<M> {
             table,
             space,
             in_use: BTreeMap::new(),
+            opener: Opener::this(),
             opened,
             clock: None,
             entropy,

@@ -16,6 +16,7 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use cachemaint::medium::{Medium, Readable, WriterLock, WriterLockGuard};
 use cachemaint_format::error::FormatError;
+use cachemaint_format::writer::Opener;
 use core::sync::atomic::Ordering::Acquire;
 use core::sync::atomic::fence;
 
@@ -31,6 +32,7 @@ pub struct Store<M: Medium> {
     pub(crate) space: Space,
     /// The places that were handed out, by their offsets.
     pub(crate) in_use: BTreeMap<u64, InUse>,
+    pub(crate) opener: Opener,
     /// The number of the commit that opened or created the store.
     pub(crate) opened: u64,
     /// The clock, in seconds since 1970-01-01 UTC.

@@ -279,3 +279,31 @@ fn a_store_that_grows_keeps_the_stamp_that_was_set() {
     grown.placement = set.placement;
     assert_eq!(grown, set);
 }
+
+/// It has no mapping of the file. The parent goes on.
+#[cfg(all(target_os = "linux", not(miri)))]
+#[test]
+#[expect(unsafe_code, reason = "a store is dropped in a forked child")]
+fn a_forked_child_can_drop_a_store() {
+    use std::os::unix::process::CommandExt as _;
+
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    let mut store = create(&path, 1 << 18);
+    put(&mut store, "a", b"one");
+    let mut store = Some(store);
+    let mut command = std::process::Command::new("true");
+    // SAFETY: the C library keeps its allocator usable in the child. The drop uses nothing else of other threads.
+    unsafe {
+        command.pre_exec(move || {
+            drop(store.take());
+            Ok(())
+        })
+    };
+    let status = command.status().unwrap();
+    assert!(status.success(), "{status}");
+    // The store of the parent.
+    drop(command);
+    let (store, _) = Options::new().open(open(&path)).unwrap();
+    assert_eq!(store.load("a").unwrap(), b"one");
+}

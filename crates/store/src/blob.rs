@@ -5,7 +5,7 @@
 
 use crate::chunks::{Chunks, STEP};
 use crate::commit::Commit;
-use crate::error::{Error, ErrorKind, Part};
+use crate::error::{Damage, Error, ErrorKind, Part};
 use crate::format::{CHUNK, chunks as chunks_of};
 use crate::info::{Content, Info};
 use cachemaint::medium::Readable;
@@ -16,12 +16,13 @@ use core::ops::Range;
 
 /// Bytes that are read at once of which no cache is likely to have more than a part, as after a reboot.
 const FAR: usize = 16 << 20;
-/// Makes sure that an entry is a blob within the medium, and that its list of tags is whole.
-fn check<E: Failure>(
+
+/// Makes sure that an entry is a blob within the medium. Returns its list of tags if that is damaged.
+fn damaged_tags<E: Failure>(
     medium: &dyn Readable<Error = E>,
     identity: Identity,
     info: &Info,
-) -> Result<(), Error<E>> {
+) -> Result<Option<Damage>, Error<E>> {
     if info.content == Content::Region {
         return Err(Error::other_content(&info.name, info.content));
     }
@@ -33,11 +34,27 @@ fn check<E: Failure>(
     }
     let are_tags_whole = chunks.are_tags_whole(medium).map_err(Error::medium)?;
     medium.check().map_err(Error::medium)?;
-    if are_tags_whole {
-        return Ok(());
-    }
     let Range { start, end } = chunks.tags();
-    Err(damage(medium, info, Part::Tags, start, end - start))
+    let damage = Damage { part: Part::Tags, offset: start, len: end - start };
+    Ok((!are_tags_whole).then_some(damage))
+}
+
+/// Reads a whole blob, and returns its first part that does not match its tag: it is damaged, or was replaced meanwhile.
+pub(crate) fn first_damage<E: Failure>(
+    medium: &dyn Readable<Error = E>,
+    identity: Identity,
+    info: &Info,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Option<Damage>, Error<E>> {
+    let mut damage = damaged_tags(medium, identity, info)?;
+    let mut chunks = 0..chunks_of(info.len);
+    while damage.is_none()
+        && let Some(chunk) = chunks.next()
+    {
+        damage = read_chunk(medium, identity, info, chunk * CHUNK, &mut [], STEP)?;
+        progress((chunk * CHUNK + CHUNK).min(info.len));
+    }
+    Ok(damage)
 }
 
 /// A blob opened for reading: in parts, or as a stream by [`Read`](std::io::Read) where there is `std`.
@@ -54,7 +71,7 @@ impl<R: Readable> Blob<R> {
     /// Opens the blob of an entry.
     #[expect(clippy::large_types_passed_by_value, reason = "it is moved into the blob")]
     pub(crate) fn open(medium: R, identity: Identity, info: Info) -> Result<Self, Error<R::Error>> {
-        check(&medium, identity, &info)?;
+        unless_damaged(&medium, &info, damaged_tags(&medium, identity, &info)?)?;
         Ok(Self {
             medium,
             identity,
@@ -100,7 +117,8 @@ impl<R: Readable> Blob<R> {
         while !rest.is_empty() {
             let bytes = (CHUNK - at % CHUNK).min(rest.len() as u64);
             let (part, after) = rest.split_at_mut(bytes as usize);
-            read_chunk(&self.medium, self.identity, &self.info, at, part, step)?;
+            let damage = read_chunk(&self.medium, self.identity, &self.info, at, part, step)?;
+            unless_damaged(&self.medium, &self.info, damage)?;
             (at, rest) = (at + bytes, after);
         }
         Ok(())
@@ -112,15 +130,12 @@ impl<R: Readable> Blob<R> {
     /// # Errors
     /// As [`read_at`](Self::read_at).
     pub fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<(), Error<R::Error>> {
-        for chunk in 0..chunks_of(self.info.len) {
-            read_chunk(&self.medium, self.identity, &self.info, chunk * CHUNK, &mut [], STEP)?;
-            progress((chunk * CHUNK + CHUNK).min(self.info.len));
-        }
-        Ok(())
+        let damage = first_damage(&self.medium, self.identity, &self.info, progress)?;
+        unless_damaged(&self.medium, &self.info, damage)
     }
 }
 
-/// Copies bytes from offset `at` on, all within one chunk, `step` at once, and verifies the copy.
+/// Copies bytes from offset `at` on, all within one chunk, `step` at once. Returns the chunk if it does not match its tag.
 fn read_chunk<E: Failure>(
     medium: &dyn Readable<Error = E>,
     identity: Identity,
@@ -128,34 +143,26 @@ fn read_chunk<E: Failure>(
     at: u64,
     buffer: &mut [u8],
     step: usize,
-) -> Result<(), Error<E>> {
+) -> Result<Option<Damage>, Error<E>> {
     let chunks = Chunks::of(identity, info);
     let is_whole = chunks.is_chunk_whole(medium, at, buffer, step).map_err(Error::medium)?;
     medium.check().map_err(Error::medium)?;
-    if is_whole {
-        return Ok(());
-    }
     let begin = at - at % CHUNK;
-    let (part, offset) = (Part::Bytes { at: begin }, chunks.at + begin);
-    Err(damage(medium, info, part, offset, (info.len - begin).min(CHUNK)))
+    let (offset, len) = (chunks.at + begin, (info.len - begin).min(CHUNK));
+    let damage = Damage { part: Part::Bytes { at: begin }, offset, len };
+    Ok((!is_whole).then_some(damage))
 }
 
-/// Returns the error about a part of a blob that does not match its tag: damage, if the last commit still has the blob
-/// there.
-fn damage<E: Failure>(
+/// Fails if a part of a blob does not match its tag: it is damaged if the last commit still has the blob there.
+fn unless_damaged<E: Failure>(
     medium: &dyn Readable<Error = E>,
     info: &Info,
-    part: Part,
-    offset: u64,
-    len: u64,
-) -> Error<E> {
-    match Commit::last(medium).and_then(|now| now.find(medium, &info.name)) {
-        Ok(Some(now)) if now.is(info) && now.offset == info.offset => {
-            Error::damaged(part, offset, len)
-        }
-        Ok(_) => Error(ErrorKind::Replaced),
-        Err(error) => error,
-    }
+    damage: Option<Damage>,
+) -> Result<(), Error<E>> {
+    let Some(damage) = damage else { return Ok(()) };
+    let now = Commit::last(medium)?.find(medium, &info.name)?;
+    let is_there = now.is_some_and(|now| now.is_in_place(info));
+    Err(Error(if is_there { ErrorKind::Damaged(damage) } else { ErrorKind::Replaced }))
 }
 
 /// The position of a blob in its stream, and the chunk there.

@@ -101,6 +101,11 @@ impl Info {
             && (self.offset == other.offset || self.kind == EntryKind::Value)
             && (self.tag == other.tag || self.content == Content::Region)
     }
+
+    /// Returns true if both are the same put, or the same region, and have the same bytes of the medium.
+    pub(crate) fn is_in_place(&self, other: &Self) -> bool {
+        self.is(other) && self.offset == other.offset
+    }
 }
 
 /// The space of a store, in bytes.

@@ -48,9 +48,10 @@
 //! durable before their record, which says so. Otherwise the commit is *undone*: the store is as before it,
 //! [`Opened::undone`], [`Reader::undone`] and [`Verification::undone`] have its number, and the opening verifies everything.
 //!
-//! What was acknowledged is returned, or an error names it as damaged. There is one exception: a power cut within the last
-//! commit, before its word reached the medium or a later record did, and damage to the same bytes. [`Store::close`] makes
-//! the word durable, and so does the next commit or opening.
+//! What was acknowledged is returned, or an error names it as damaged. One exception is a power cut within the last commit,
+//! before its word reached the medium or a later record did, and damage to the same bytes. [`Store::close`] makes the word
+//! durable, and so does the next commit or opening. The other is damage that leaves no trace of the last record: see
+//! [Limits](#limits).
 //!
 //! When the log is full, the entries of all names are written to the other of its two areas, and a new root refers to that. Then
 //! the log before is marked as left: an older root that comes back leads to an error, and not to older blobs.
@@ -225,6 +226,10 @@
 //!   space at the same time. A log that grows needs four pieces beside the old ones.
 //! - After a power cut within the last commit, damage to its bytes looks like the cut: the commit is undone. What it had
 //!   replaced is there only if no later transaction, finished or not, took its space; if not, that is damaged.
+//! - If both mirrors of the last record have zeros or older bytes, its commit seems never to have been made, even after a
+//!   [close](Store::close).
+//! - On a medium that is persisted in whole pages, the word stands in one mirror until the store is closed. Until then two
+//!   faults at once look like a crash: one in that mirror's copy of the last record, and one in the other copy.
 //! - A history keeps 32 boots, or fewer if that would be more than an eighth of a mirror of the log: 3 in the smallest.
 //! - A page of memory of 16 or 64 KiB, as on some machines with arm64 and POWER, can hold both mirrors of a small log.
 //! - A tag detects accidents, not attacks: one in 2^64 damaged chunks of 64 KiB passes for whole.

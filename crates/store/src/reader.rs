@@ -207,7 +207,7 @@ impl<R: Readable> Reader<R> {
 }
 
 /// Returns the last commit, and its table.
-fn last<R: Readable>(medium: &R) -> Result<(Commit, Table), Error<R::Error>> {
+pub(crate) fn last<R: Readable>(medium: &R) -> Result<(Commit, Table), Error<R::Error>> {
     Commit::last_with(medium, |log| {
         let mut table = Table::default();
         let see = &mut |step: &_| table.pass(medium, step);

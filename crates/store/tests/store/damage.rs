@@ -498,7 +498,7 @@ fn use_anything(image: &[u8]) {
         let infos: Vec<_> = snapshot.entries().flatten().map(|(info, _)| info).collect();
         bounded("a list", 16);
         drop(snapshot.verify(&mut |_| ()));
-        bounded("a verification", 100);
+        bounded("a verification", 48);
         for info in infos.iter().take(4) {
             if let Ok(blob) = snapshot.blob(&info.name)
                 && blob.info().len <= looks.len()
@@ -576,4 +576,28 @@ fn anything_is_read_to_an_end_with_bounded_work() {
         forge(&mut random, &mut forged);
         use_anything(&forged);
     }
+}
+
+/// Each blob is damaged.
+#[test]
+fn a_verification_reads_everything_once_however_much_is_damaged() {
+    let medium = Plain::zeros(2 << 20);
+    let (mut store, _) = options().create_new(medium.clone()).unwrap();
+    let mut transaction = store.begin().unwrap();
+    for number in 0..1000 {
+        transaction.put(&number.to_string(), &[7; 300]).unwrap();
+    }
+    transaction.commit().unwrap();
+    let places: Vec<_> = store.list().map(|info| info.offset as usize).collect();
+    drop(store);
+    let mut image = medium.bytes();
+    for at in places {
+        image[at] ^= 1;
+    }
+    let looks = Looks::new(&image);
+    let reader = Reader::open(&looks).unwrap();
+    looks.taken();
+    assert_eq!(reader.verify(&mut |_| ()).unwrap().damaged.len(), 1000);
+    let taken = looks.taken();
+    assert!(taken <= 4 * looks.len(), "{taken} of {} bytes", looks.len());
 }

@@ -66,7 +66,7 @@ pub(super) fn on_journal(path: &str, names: &mut Names) -> Result<()> {
 /// The offset of the sub-buffers of a recording with one shard, and their length (the format's tables in
 /// `cachemaint::recorder`).
 const SUB_BUFFERS: u64 = 24_576;
-const SUB_BUFFER: u64 = 4096;
+const SUB_BUFFER: u32 = 4096;
 /// Events that need more than one sub-buffer, with payloads of 40 bytes and of 200.
 const EVENTS: usize = 40;
 
@@ -87,7 +87,7 @@ pub(super) fn on_recorder(path: &str, names: &mut Names) -> Result<()> {
     // A full sub-buffer is persistent when the next one has its first event.
     let recorder = create(&file, Durability::SubBuffer)?;
     let writer = recorder.claim()?;
-    mark::watch(range(&file, SUB_BUFFERS..SUB_BUFFERS + SUB_BUFFER));
+    mark::watch(range(&file, SUB_BUFFERS..SUB_BUFFERS + u64::from(SUB_BUFFER)));
     events(&writer)?;
     names.on_file("recorder: full sub-buffer");
     drop(writer);
@@ -111,7 +111,8 @@ fn create(
         file.store(magic, 0, Ordering::Relaxed);
         file.persist(magic..magic + 8)?;
     }
-    let options = cachemaint_recorder::Options::new().durability(durability);
+    let options =
+        cachemaint_recorder::Options::new().durability(durability).sub_buffer_size(SUB_BUFFER);
     let (recorder, _) = options.create_new(file).map_err(|failed| failed.error)?;
     Ok(recorder)
 }

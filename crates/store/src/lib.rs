@@ -226,8 +226,8 @@
 //!   space at the same time. A log that grows needs four pieces beside the old ones.
 //! - After a power cut within the last commit, damage to its bytes looks like the cut: the commit is undone. What it had
 //!   replaced is there only if no later transaction, finished or not, took its space; if not, that is damaged.
-//! - If both mirrors of the last record have zeros or older bytes, its commit seems never to have been made, even after a
-//!   [close](Store::close).
+//! - If one copy of the last record has turned into zeros or older bytes, and the other has too or cannot be read, its commit
+//!   seems never to have been made, even after a [close](Store::close).
 //! - On a medium that is persisted in whole pages, the word stands in one mirror until the store is closed. Until then two
 //!   faults at once look like a crash: one in that mirror's copy of the last record, and one in the other copy.
 //! - A history keeps 32 boots, or fewer if that would be more than an eighth of a mirror of the log: 3 in the smallest.

@@ -98,8 +98,8 @@ impl<R: Readable> ScanningReader<R> {
     ) -> Result<&'b [u8], Error<R::Error>> {
         let len = info.metadata;
         // An entry of another commit or another store can have had its metadata anywhere.
-        let is_same = |there: &Info| there.is(info) && there.metadata == len;
-        let there = self.stat(&info.name)?.filter(is_same).ok_or(Error(ErrorKind::Replaced))?;
+        let there = self.stat(&info.name)?.filter(|there| there.is(info));
+        let there = there.ok_or(Error(ErrorKind::Replaced))?;
         let small = Error::invalid("the buffer must have the length of the metadata", len as u64);
         let bytes = buffer.get_mut(..len).ok_or(small)?;
         read(&self.medium, Part::Record, there.metadata_at, bytes)?;

@@ -6,7 +6,7 @@ use crate::options;
 use cachemaint::dax::{self, DaxFile, DaxView, Error, ErrorKind, Guarantee, Lock, Options};
 use cachemaint::medium::Granularity;
 use cachemaint::survival::{Backing, Event, Stage, Survival};
-use rustix::fs::{MemfdFlags, Mode, OFlags, memfd_create};
+use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, memfd_create};
 use std::fs::{self, File};
 use std::io::{Seek as _, SeekFrom};
 use std::os::fd::{AsRawFd as _, OwnedFd};
@@ -54,6 +54,29 @@ fn a_memfd_is_ram_that_is_named_as_the_kernel_names_it() {
     let error = Options::new().open_file(memfd).unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::PageGranular(_)), "{error}");
     assert!(error.to_string().starts_with("/memfd:state (deleted): "), "{error}");
+}
+
+/// The kernel logs nothing of it (`mm/memfd.c`, `mm/shmem.c`).
+#[test]
+fn a_seal_that_forbids_what_is_asked_is_named() {
+    let sealed = |seal| {
+        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+        let file = File::from(memfd_create(c"state", flags).unwrap());
+        file.set_len(LEN).unwrap();
+        fcntl_add_seals(&file, seal).unwrap();
+        file
+    };
+    let refused = |error: Error| {
+        assert!(matches!(error.kind(), ErrorKind::PermissionDenied), "{error}");
+        let text = error.to_string();
+        assert!(text.contains("a seal of the memfd") && !text.contains("dmesg"), "{text}");
+    };
+    refused(options().open_file(sealed(SealFlags::WRITE)).unwrap_err());
+    let mut file = options().open_file(sealed(SealFlags::GROW | SealFlags::SHRINK)).unwrap();
+    refused(file.grow(2 * LEN).unwrap_err());
+    refused(file.shrink(LEN / 2).unwrap_err());
+    file.write(0, b"here");
+    file.persist(0..4).unwrap();
 }
 
 fn after(guarantee: &Guarantee, event: Event) -> Survival {

@@ -92,7 +92,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let directory = tempfile::Builder::new()
         .prefix("cachemaint-demo-")
         .tempdir_in(&place)
-        .map_err(|error| os(&place, "mkdir", &error))?;
+        .map_err(|error| os(&place, "mkdir", &error))
+        .context("no directory for the demo; name another one (cachemaint demo DIRECTORY)")?;
     made.get_or_init(|| directory.path().to_path_buf());
     let ended = demonstrate(directory);
     while IS_INTERRUPTED.load(Ordering::SeqCst) {

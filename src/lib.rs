@@ -26,7 +26,7 @@
 //! ```
 //!
 //! Crates of the family are written against [`Medium`]: `cachemaint-journal` is a log that loses nothing acknowledged,
-//! `cachemaint-recorder` keeps the last events of each thread, `cachemaint-store` keeps named state over kexec and
+//! `cachemaint-recorder` keeps the last events of each thread, `cachemaint-store` keeps named blobs over kexec and
 //! reboots, and `cachemaint-sim` crashes a structure of your own in every way that the medium allows.
 //! `cachemaint-platforms` has caches that registers maintain, for [`coherence`].
 //!

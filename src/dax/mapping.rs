@@ -327,16 +327,17 @@ mod tests {
     use crate::dax::Writeback;
     use crate::dax::latch::Failure;
     use crate::medium::words::AtomicU64;
-    use alloc::boxed::Box;
     use core::ops::Range;
     use core::ptr::NonNull;
     use std::io;
 
-    /// A page of memory, which the test owns.
-    #[derive(Debug)]
-    struct Leaked;
+    static WORDS: [AtomicU64; 512] = [const { AtomicU64::new(7) }; 512];
 
-    impl Pages for Leaked {
+    /// The owner of these words.
+    #[derive(Debug)]
+    struct Owned;
+
+    impl Pages for Owned {
         fn writeback(&self, _: Range<usize>) -> io::Result<()> {
             Ok(())
         }
@@ -346,11 +347,9 @@ mod tests {
     #[test]
     fn a_failure_after_a_write_back_was_issued_is_that_of_its_fence() {
         let Ok(cache) = Cache::host() else { return };
-        let words: &'static [AtomicU64] =
-            Box::leak((0..512).map(|_| AtomicU64::new(7)).collect::<Box<[_]>>());
-        let base = NonNull::from(words).cast();
+        let base = NonNull::from(&WORDS).cast();
         // SAFETY: (1) the words are never released; (2) nothing here relies on pages; (3) they are atomic words.
-        let mapping = unsafe { Mapping::new(base, size_of_val(words), Leaked) };
+        let mapping = unsafe { Mapping::new(base, size_of_val(&WORDS), Owned) };
         let writeback = Writeback::Lines(cache);
         mapping.issue_lines(&(0..64), writeback);
         mapping.complete(writeback).unwrap();

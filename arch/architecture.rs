@@ -15,9 +15,10 @@ pub struct Architecture {
     /// The fences' names, from weak to strong: each orders and completes all that those before it do. Place 0 is
     /// [`Fence::NONE`].
     pub fences: &'static [&'static str],
-    /// Orders the stores of others that this thread has observed before its maintenance operations.
+    /// Orders the loads of this thread, so the stores of others that it has observed, before all its maintenance
+    /// operations that follow.
     pub observed: Fence,
-    /// The fences of an invalidation and of a discard: the one before orders the loads that precede, the one after
+    /// The fences of an invalidation and of a discard: the one before is [`observed`](Self::observed), the one after
     /// completes them, and orders loads and stores.
     pub invalidate: Fences,
     /// The reasons why a point cannot be reached when no instruction that is present reaches it, in the order
@@ -68,6 +69,7 @@ impl Architecture {
     const fn assert_places_are_codes(&self) {
         assert!(self.instructions.len() <= 8, "`Facts` has 8 bits");
         assert!(self.fences.len() <= 16, "a fence has 4 bits");
+        assert!(self.invalidate.before.0 == self.observed.0, "one fence orders the loads before");
         let mut place = 0;
         while place < self.instructions.len() {
             assert!(self.instructions[place].code == 1 << place, "a code is a place");

@@ -8,6 +8,9 @@ use core::marker::PhantomData;
 /// Operations that are issued now and completed together, by one fence, when the closure of
 /// [`Cache::batch`] returns or unwinds.
 ///
+/// Read flags before the batch. The fence that keeps an invalidation behind earlier loads is executed once, at the first
+/// invalidation of the batch: a later one may be carried out before the loads in between.
+///
 /// It stays on its thread, as a fence completes only the operations of its own thread:
 ///
 /// ```compile_fail
@@ -85,7 +88,9 @@ impl<'a> Batch<'a> {
     /// 2. The range stays mapped until the batch has ended.
     #[inline]
     pub unsafe fn writeback_invalidate_range(&self, start: *const u8, len: usize) {
-        self.has_invalidations.set(true);
+        if !self.has_invalidations.replace(true) {
+            self.cache.order_observed();
+        }
         // SAFETY: (1) is the caller's duty; (2) the fence comes when the batch is dropped.
         unsafe { self.cache.writeback_invalidate_range_unfenced(start, len) };
     }

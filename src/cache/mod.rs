@@ -370,7 +370,7 @@ impl Cache {
         unsafe { self.maintain(self.plan.invalidate(), start, len, |_| ARCHITECTURE.invalidate) };
     }
 
-    /// Issues write-backs for several ranges and completes them with one fence.
+    /// Issues operations for several ranges and completes them with one fence.
     ///
     /// The fence is executed when `work` returns or unwinds, so it cannot be forgotten; the issued ranges are borrowed
     /// until then.
@@ -388,8 +388,12 @@ impl Cache {
     /// ```
     ///
     /// # Ordering
-    /// When this returns, each operation of the batch has the guarantee of its plain form. Between
-    /// the operations of a batch there is no order.
+    /// When this returns, each operation of the batch has the guarantee of its plain form, if flags were read before:
+    /// an invalidation is ordered only with the loads that precede the first one of the batch. Between the operations of
+    /// a batch there is no order.
+    ///
+    /// # Cost
+    /// One instruction a line and one fence; a second fence before the first invalidation.
     #[inline]
     pub fn batch<'a, R>(self, work: impl FnOnce(&Batch<'a>) -> R) -> R {
         work(&Batch::new(self))
@@ -423,16 +427,17 @@ impl Cache {
         unsafe { ops::maintain(self.plan.writeback(), None, |by| by.writeback.completion()) };
     }
 
-    /// Does [`invalidate_range`](Self::invalidate_range) without the fence that completes it.
+    /// Does [`invalidate_range`](Self::invalidate_range) without the fences around it.
+    /// [`order_observed`](Self::order_observed) is the one before.
     ///
     /// # Safety
     /// 1. As for [`writeback_range`](Self::writeback_range).
     /// 2. Nothing is done that relies on it before [`fence_all`](Self::fence_all).
     #[inline]
     pub(crate) unsafe fn writeback_invalidate_range_unfenced(self, start: *const u8, len: usize) {
-        let fences = ARCHITECTURE.invalidate.unfenced();
+        // As in a write-back, the fence before is that of instructions which pass older stores to their line.
         // SAFETY: (1) is the caller's duty.
-        unsafe { self.maintain(self.plan.invalidate(), start, len, |_| fences) };
+        unsafe { self.maintain(self.plan.invalidate(), start, len, |by| by.writeback.unfenced()) };
     }
 
     /// Completes the write-backs and the invalidations that this thread has issued.

@@ -22,8 +22,8 @@ impl Cache {
     /// - Lines that were in a cache before, or that another CPU has fetched meanwhile, hide the stores of a stage with caches
     ///   off. The stage that turns the caches on calls `acquire` before it reads.
     /// - With the MMU off an instruction is not ordered behind a store to its line. Call
-    ///   [`order_observed`](Self::order_observed) before a write-back. An invalidation has this barrier itself. Linux has it
-    ///   too (`preserve_boot_args` in `arch/arm64/kernel/head.S`).
+    ///   [`order_observed`](Self::order_observed) before a write-back. An invalidation has this barrier itself, a batch one
+    ///   before its first invalidation. Linux has it too (`preserve_boot_args` in `arch/arm64/kernel/head.S`).
     ///
     /// On RISC-V the attributes of a physical address make memory cacheable or not, in M-mode too. This crate has no source
     /// for x86 with `CR0.CD` set, nor for PowerPC with translation off, and promises nothing there.

@@ -57,6 +57,10 @@ unsafe impl Maintain for Coherent {
         device::hand_over(start);
     }
 
+    /// Does nothing: `complete` is behind the operations, which are nothing but order.
+    #[inline]
+    fn order_observed(&self) {}
+
     #[inline]
     fn complete(&self) {
         device::fence();

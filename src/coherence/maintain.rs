@@ -6,7 +6,26 @@ use crate::Cache;
 ///
 /// Operations are *issued* for ranges and *completed* by [`complete`](Self::complete). Call the pair
 /// [`release`](super::release) and [`acquire`](super::acquire), which does both. Implement the trait, and call its
-/// methods for several ranges under one fence.
+/// methods for several ranges under one fence:
+///
+/// ```
+/// use cachemaint::coherence::{Coherent, Maintain};
+///
+/// /// Takes over the pages that a device has filled, after its flag has been read.
+/// ///
+/// /// # Safety
+/// /// 1. As for [`Maintain::issue_invalidate`], for `len` bytes from each start.
+/// unsafe fn take_over(cache: &dyn Maintain, pages: &[*mut u8], len: usize) {
+///     cache.order_observed(); // no line is dropped before the flag was read
+///     for &page in pages {
+///         // SAFETY: (1) is the caller's duty.
+///         unsafe { cache.issue_invalidate(page, len) };
+///     }
+///     cache.complete();
+/// }
+/// # let mut page = [0_u8; 64];
+/// # unsafe { take_over(&Coherent, &[page.as_mut_ptr()], 64) };
+/// ```
 ///
 /// # Safety
 /// An implementation guarantees:
@@ -18,14 +37,14 @@ use crate::Cache;
 ///    memory, or to a device's register) is observed after it.
 /// 3. *Invalidation.* After [`issue_invalidate`](Self::issue_invalidate) or `issue_writeback_invalidate`
 ///    of a range, and then `complete` on the same thread, loads return data no older than the start of the
-///    call. The invalidation itself is not carried out before the loads that precede the call: that of
-///    the flag is one of them.
+///    call.
 /// 4. *Nothing else is lost.* No byte outside the range of `issue_invalidate` changes its value for this program,
 ///    except by stores of observers. A unit is *discarded*, that is dropped while dirty, only if the range covers it whole.
 ///    Within the range a byte has, afterwards, a value that it had in the cache or in memory. Other units may be written
 ///    back, and dropped after that, as an eviction may do at any time: a flush of the whole cache is an implementation.
-/// 5. *Order.* `complete` orders every load and store of this thread before it with every one after it, as the
-///    observer sees them.
+/// 5. *Order.* `complete` orders every load and store of this thread before it with every one after it, and with the
+///    operations issued after it, as the observer sees them. [`order_observed`](Self::order_observed) orders every load
+///    before it with the operations issued after it: none of them is carried out before such a load.
 /// 6. *The compiler.* Every operation is, to the compiler, code that may read and write the memory of the
 ///    range: assembly that is given the pointer and may access memory (the default of `asm!`), or
 ///    [`hand_over`](super::hand_over). So is `complete`, for all that was handed over. A volatile store to a
@@ -52,6 +71,7 @@ use crate::Cache;
 ///     unsafe fn issue_writeback(&self, start: *const u8, _: usize) { hand_over(start) }
 ///     unsafe fn issue_invalidate(&self, start: *mut u8, _: usize) { hand_over(start) }
 ///     unsafe fn issue_writeback_invalidate(&self, start: *const u8, _: usize) { hand_over(start) }
+///     fn order_observed(&self) {} // `complete` carries the operations out, behind all loads
 ///     fn complete(&self) { flush_data_cache() }
 /// }
 /// ```
@@ -73,6 +93,9 @@ pub unsafe trait Maintain {
 
     /// Issues the invalidation of `len` bytes from `start`. Nothing for an empty range.
     ///
+    /// It may be carried out before loads that precede the call: after a flag call
+    /// [`order_observed`](Self::order_observed), once for all ranges.
+    ///
     /// # Safety
     /// 1. As for [`issue_writeback`](Self::issue_writeback) (1).
     /// 2. As for [`issue_writeback`](Self::issue_writeback) (2).
@@ -88,10 +111,21 @@ pub unsafe trait Maintain {
     /// 2. As for [`issue_writeback`](Self::issue_writeback) (2).
     unsafe fn issue_writeback_invalidate(&self, start: *const u8, len: usize);
 
+    /// Orders the loads of this thread so far before the operations that it issues from now on. An invalidation then
+    /// shows what was stored before a flag that this thread has read. A write-back includes stores of others that this
+    /// thread has observed through another location.
+    ///
+    /// The default is [`complete`](Self::complete). An implementation may do less: nothing, if each operation has a
+    /// barrier of its own before it, or if `complete` carries the operations out.
+    #[inline]
+    fn order_observed(&self) {
+        self.complete();
+    }
+
     /// Completes the operations that this thread has issued, and orders its loads and stores before with those after,
     /// as the observer sees them.
     ///
-    /// A [`Cache`] has a [`fence`](Cache::fence) of its own, which completes write-backs alone.
+    /// A [`Cache`] has a [`fence`](Cache::fence) of its own, which completes only write-backs.
     fn complete(&self);
 }
 
@@ -99,11 +133,11 @@ pub unsafe trait Maintain {
 /// if the handle is aimed at a nearer point.
 ///
 /// # Cost
-/// One fence completes write-backs and invalidations alike: MFENCE on x86, DSB SY on arm64, FENCE IORW, IORW
+/// [`Cache::order_observed`] is the fence before. One fence completes write-backs and invalidations alike: MFENCE on x86, DSB SY on arm64, FENCE IORW, IORW
 /// on riscv, `sync` on powerpc (`phwsync` if the handle writes back by `dcbstps`).
 // SAFETY: (1) the facts of a handle hold for its machine; (2) and (3) are those of `Cache::writeback` and
-// `Cache::invalidate`, whose fence before the first line orders the loads that precede. (4) No instruction that a
-// handle executes discards. (5) The fence is that of an invalidation or a stronger one, which orders loads and stores.
+// `Cache::invalidate`. (4) No instruction that a handle executes discards. (5) The fence of `complete` is that behind an
+// invalidation or a stronger one, which orders loads and stores; that of `order_observed` is the one before it.
 // (6) Instructions and fences are assembly, and the range's provenance is exposed to it; (7) nothing of it can fail.
 unsafe impl Maintain for Cache {
     #[inline]
@@ -127,6 +161,11 @@ unsafe impl Maintain for Cache {
     unsafe fn issue_writeback_invalidate(&self, start: *const u8, len: usize) {
         // SAFETY: (1) and (2) are the caller's duties.
         unsafe { self.writeback_invalidate_range_unfenced(start, len) };
+    }
+
+    #[inline]
+    fn order_observed(&self) {
+        Self::order_observed(*self);
     }
 
     #[inline]

@@ -136,7 +136,7 @@ use crate::Cache;
 ///
 /// # Ordering
 /// Loads and stores of this thread that precede the call are complete, as the observer sees them, before any that
-/// follow. Stores of other threads that this thread only knows of need [`Maintain::complete`] first. A flag that is not a
+/// follow. Stores of other threads that this thread only knows of need [`Maintain::order_observed`] first. A flag that is not a
 /// store to memory or to a device's register (a system register, an event) may need a barrier of its own.
 ///
 /// # Cost
@@ -161,7 +161,7 @@ pub fn release<T: ?Sized>(cache: &(impl Maintain + ?Sized), value: &T) {
 /// If the granule of the cache is larger than `N`: the buffer may share a unit with other data.
 ///
 /// # Cost
-/// A write-back and invalidation of each line, and one fence.
+/// A write-back and invalidation of each line, and a fence before and after.
 #[doc(alias("dma_sync_single_for_device", "sys_cache_data_flush_and_invd_range"))]
 #[inline]
 #[track_caller]
@@ -206,7 +206,7 @@ pub fn release_to_writer<T, const N: usize>(
 /// As [`release_to_writer`].
 ///
 /// # Cost
-/// An invalidation of each line, and one fence.
+/// An invalidation of each line, and a fence before and after.
 #[doc(alias("invalidate", "dma_sync_single_for_cpu", "sys_cache_data_invd_range", "dma_rmb"))]
 #[inline]
 #[track_caller]
@@ -249,6 +249,7 @@ pub unsafe fn release_range_to_writer(
     start: *mut u8,
     len: usize,
 ) {
+    cache.order_observed();
     // SAFETY: (1) is the caller's duty; (2) the fence comes before anything else.
     unsafe { cache.issue_writeback_invalidate(start, len) };
     cache.complete();
@@ -264,6 +265,7 @@ pub unsafe fn release_range_to_writer(
 /// 2. As for [`Maintain::issue_invalidate`] (3).
 #[inline]
 pub unsafe fn acquire_range(cache: &(impl Maintain + ?Sized), start: *mut u8, len: usize) {
+    cache.order_observed(); // the flag
     // SAFETY: (1) and (3) are the caller's duties; (2) the fence comes before anything else.
     unsafe { cache.issue_invalidate(start, len) };
     cache.complete();

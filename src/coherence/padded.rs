@@ -337,6 +337,7 @@ mod tests {
         unsafe fn issue_writeback(&self, _: *const u8, _: usize) {}
         unsafe fn issue_invalidate(&self, _: *mut u8, _: usize) {}
         unsafe fn issue_writeback_invalidate(&self, _: *const u8, _: usize) {}
+        fn order_observed(&self) {}
         fn complete(&self) {}
     }
 

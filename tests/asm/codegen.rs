@@ -5,7 +5,7 @@
 #![expect(clippy::no_mangle_with_rust_abi, reason = "nothing is linked with them; they are read")]
 
 use cachemaint::Cache;
-use cachemaint::coherence::{self, Coherent, Padded};
+use cachemaint::coherence::{self, Coherent, Maintain, Padded};
 #[cfg(target_os = "linux")]
 use cachemaint::dax::{DaxFile, Error};
 #[cfg(target_has_atomic = "64")]
@@ -63,6 +63,35 @@ pub fn golden_batch(cache: Cache, header: &[u64; 8], payload: &[u64; 8]) {
         batch.writeback(header);
         batch.writeback(payload);
     });
+}
+
+/// Three ranges: one fence before the first invalidation, and one after all.
+#[unsafe(no_mangle)]
+pub fn golden_batch_invalidate(
+    cache: Cache,
+    given: &[u64; 8],
+    taken: &mut [u64; 8],
+    both: &[u64; 8],
+) {
+    cache.batch(|batch| {
+        batch.writeback(given);
+        batch.invalidate(taken);
+        batch.writeback_invalidate(both);
+    });
+}
+
+/// Several ranges taken over through the trait: one fence before, and one after.
+///
+/// # Safety
+/// As [`Maintain::issue_invalidate`], for a line from each start.
+#[unsafe(no_mangle)]
+pub unsafe fn golden_maintain_ranges(cache: Cache, starts: &[*mut u8]) {
+    Maintain::order_observed(&cache);
+    for &start in starts {
+        // SAFETY: the caller's duty.
+        unsafe { cache.issue_invalidate(start, 64) };
+    }
+    cache.complete();
 }
 
 /// The fence alone.

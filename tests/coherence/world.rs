@@ -291,6 +291,9 @@ unsafe impl Maintain for Cpu<'_> {
         self.issue(Self::words(start, len), Issued::Invalidate { discard: false });
     }
 
+    /// Does nothing: the model carries no operation out before a load that precedes it.
+    fn order_observed(&self) {}
+
     fn complete(&self) {
         self.world.before_access_of(self.id);
         let after_message = self.world.last_issued[self.id].take() == Some(Step::WriteBackMessage);

@@ -92,6 +92,10 @@ unsafe impl Maintain for Armv7 {
         self.issue(hardware::clean_invalidate, start, len);
     }
 
+    /// Does nothing: each operation has a DSB before it.
+    #[inline]
+    fn order_observed(&self) {}
+
     #[inline]
     fn complete(&self) {
         hardware::dsb();

@@ -78,6 +78,10 @@ unsafe impl Maintain for CortexM {
         issue(DCCIMVAC, start, len);
     }
 
+    /// Does nothing: each operation has a DSB before it.
+    #[inline]
+    fn order_observed(&self) {}
+
     #[inline]
     fn complete(&self) {
         hardware::dsb();

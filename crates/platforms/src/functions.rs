@@ -97,6 +97,10 @@ unsafe impl Maintain for Functions {
         call(self.writeback_invalidate, start, len);
     }
 
+    /// Does nothing: each call has a barrier before it.
+    #[inline]
+    fn order_observed(&self) {}
+
     #[inline]
     fn complete(&self) {
         Coherent.complete();
@@ -172,6 +176,10 @@ unsafe impl Maintain for WholeCache {
     unsafe fn issue_writeback_invalidate(&self, start: *const u8, _: usize) {
         hand_over(start);
     }
+
+    /// Does nothing: the flush comes with the completion.
+    #[inline]
+    fn order_observed(&self) {}
 
     #[inline]
     fn complete(&self) {

@@ -104,6 +104,10 @@ unsafe impl<M: Maintain> Maintain for Pl310<M> {
         unsafe { self.drop_lines(start, len) };
     }
 
+    /// Does nothing: each operation on lines of the outer cache comes after a completion of the inner ones.
+    #[inline]
+    fn order_observed(&self) {}
+
     /// Waits until the outer cache is drained, and the inner ones have completed.
     #[inline]
     fn complete(&self) {

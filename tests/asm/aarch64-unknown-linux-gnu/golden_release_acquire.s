@@ -22,11 +22,11 @@
     dsb sy
     cmp x9, #7
     b.hs .L5
+    dmb osh
     lsr w11, w0, #24
     orr x9, x2, #0x3f
     tbnz w11, #0, .L6
     tbnz w11, #1, .L7
-    dmb osh
     orr x10, x8, x2
     tbnz w11, #2, .L8
     dc civac, x2
@@ -55,9 +55,8 @@
     b.lo .L11
     b .L3
 .L6:
-    dmb osh
-    orr x10, x8, x2
     dc cvac, x2
+    orr x10, x8, x2
     cmp x10, x9
     b.hs .L9
 .L12:
@@ -80,9 +79,8 @@
     b.lo .L13
     b .L3
 .L7:
-    dmb osh
-    orr x10, x8, x2
     sys #3, c7, c12, #1, x2
+    orr x10, x8, x2
     cmp x10, x9
     b.hs .L9
 .L14:

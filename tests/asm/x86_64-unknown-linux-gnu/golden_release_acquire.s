@@ -27,6 +27,7 @@
     and ecx, 15
     cmp ecx, 7
     jae .L5
+    mfence
     mov rcx, rdx
     or rcx, 63
     bt edi, 24
@@ -34,31 +35,23 @@
     shr edi, 24
     test dil, 2
     jne .L7
-    mov rsi, rax
-    or rsi, rdx
-    mfence
-    clflush byte ptr [rdx]
     test dil, 4
     jne .L8
-    cmp rsi, rcx
+    mfence
+    clflush byte ptr [rdx]
+    or rdx, rax
+    cmp rdx, rcx
     jae .L9
 .L10:
-    inc rsi
-    clflush byte ptr [rsi]
-    or rsi, rax
-    cmp rsi, rcx
+    inc rdx
+    clflush byte ptr [rdx]
+    or rdx, rax
+    cmp rdx, rcx
     jb .L10
 .L9:
     mfence
     pop rax
     ret
-.L8:
-    cmp rsi, rcx
-    jae .L9
-    inc rsi
-    clflush byte ptr [rsi]
-    or rsi, rax
-    jmp .L8
 .L0:
     clwb byte ptr [rsi]
     or rsi, rax
@@ -72,7 +65,6 @@
     jb .L11
     jmp .L3
 .L6:
-    mfence
     clwb byte ptr [rdx]
     or rdx, rax
     cmp rdx, rcx
@@ -97,7 +89,6 @@
     jb .L13
     jmp .L3
 .L7:
-    mfence
     clflushopt byte ptr [rdx]
     or rdx, rax
     cmp rdx, rcx
@@ -121,8 +112,20 @@
     cmp rsi, rcx
     jb .L15
     jmp .L3
+.L8:
+    clflush byte ptr [rdx]
+    or rdx, rax
+    cmp rdx, rcx
+    jae .L9
+.L16:
+    inc rdx
+    clflush byte ptr [rdx]
+    or rdx, rax
+    cmp rdx, rcx
+    jb .L16
+    jmp .L9
 .L5:
-    lea rdi, [rip + .L16]
-    lea rdx, [rip + .L17]
+    lea rdi, [rip + .L17]
+    lea rdx, [rip + .L18]
     mov esi, 105
     call qword ptr [rip + _RNvNtC4core9panicking9panic_fmt@GOTPCREL]

@@ -78,7 +78,19 @@ use crate::Cache;
 ///
 /// Where operations take an address, stores before must be observed by them: Cortex-M7 needs a DSB before, one DSB and an
 /// ISB after a set of them (Arm DUI 0646C, 4.8.7). An operation that discards is for lines that the range covers whole.
-pub unsafe trait Maintain {
+///
+/// A trait object serves in a static, since every implementation is `Send` and `Sync`:
+///
+/// ```
+/// use cachemaint::coherence::{Coherent, Maintain};
+///
+/// struct Driver {
+///     cache: &'static dyn Maintain,
+/// }
+///
+/// static DRIVER: Driver = Driver { cache: &Coherent };
+/// ```
+pub unsafe trait Maintain: Send + Sync {
     /// Returns the alignment and padding, in bytes, of data that changes hands: a power of two.
     fn granule(&self) -> usize;
 

@@ -3,8 +3,9 @@
 use crate::model::{Interference, Issued, Machine};
 use crate::ring::{Consumer, Layout, Producer, Words};
 use cachemaint::coherence::Maintain;
-use std::cell::{Cell, RefCell};
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub(crate) const PRODUCER: usize = 0;
 pub(crate) const CONSUMER: usize = 1;
@@ -71,12 +72,17 @@ pub(crate) struct Wrong {
 struct World<'a> {
     scenario: &'a Scenario,
     events: &'a [(usize, Event)],
-    machine: RefCell<Machine>,
-    accesses: Cell<usize>,
-    at_work: [Cell<bool>; 2],
-    sent: Cell<u32>,
-    received: RefCell<Vec<[u32; 2]>>,
-    last_issued: [Cell<Option<Step>>; 2],
+    machine: Mutex<Machine>,
+    accesses: AtomicUsize,
+    at_work: [AtomicBool; 2],
+    sent: AtomicU32,
+    received: Mutex<Vec<[u32; 2]>>,
+    last_issued: [Mutex<Option<Step>>; 2],
+}
+
+/// A run is of one thread, and its state `Sync` only because [`Maintain`] is.
+fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Returns the message of a number: of another number, or torn, it is noticed.
@@ -111,12 +117,12 @@ impl Scenario {
         let world = World {
             scenario: self,
             events,
-            machine: RefCell::new(machine),
-            accesses: Cell::new(0),
-            at_work: [Cell::new(false), Cell::new(false)],
-            sent: Cell::new(0),
-            received: RefCell::new(Vec::new()),
-            last_issued: [Cell::new(None), Cell::new(None)],
+            machine: Mutex::new(machine),
+            accesses: AtomicUsize::new(0),
+            at_work: [AtomicBool::new(false), AtomicBool::new(false)],
+            sent: AtomicU32::new(0),
+            received: Mutex::new(Vec::new()),
+            last_issued: [Mutex::new(None), Mutex::new(None)],
         };
         // Often enough for every message to arrive, also one that is late.
         for _ in 0..self.messages {
@@ -127,11 +133,11 @@ impl Scenario {
                 break;
             }
         }
-        let received = world.received.into_inner();
+        let received = world.received.into_inner().unwrap_or_else(PoisonError::into_inner);
         let expected: Vec<_> =
             (0..self.messages).map(|place| message(self.number(place))).collect();
         if received == expected {
-            return Ok(world.accesses.get());
+            return Ok(world.accesses.into_inner());
         }
         let what = format!("sent {expected:x?}, received {received:x?}");
         Err(Wrong { what, events: events.to_vec() })
@@ -178,39 +184,39 @@ impl Scenario {
 impl World<'_> {
     #[expect(clippy::cast_possible_truncation, reason = "no more than were sent")]
     fn number_received(&self) -> u32 {
-        self.received.borrow().len() as u32
+        lock(&self.received).len() as u32
     }
 
     /// Lets one side go through its code once, unless it is in the midst of it.
     fn go(&self, side: usize) {
-        if self.at_work[side].replace(true) {
+        if self.at_work[side].swap(true, Relaxed) {
             return;
         }
         let (cpu, layout) = (Cpu { world: self, id: side }, self.scenario.layout);
         if side == PRODUCER {
-            let place = self.sent.get();
+            let place = self.sent.load(Relaxed);
             let number = self.scenario.number(place);
             if place < self.scenario.messages
                 && Producer::new(cpu, cpu, layout, number).push(&message(number))
             {
-                self.sent.set(place + 1);
+                self.sent.store(place + 1, Relaxed);
             }
         } else {
             let number = self.scenario.number(self.number_received());
             let mut arrived = [0; 2];
             if Consumer::new(cpu, cpu, layout, number).pop(&mut arrived) {
-                self.received.borrow_mut().push(arrived);
+                lock(&self.received).push(arrived);
             }
         }
-        self.at_work[side].set(false);
+        self.at_work[side].store(false, Relaxed);
     }
 
     /// Carries out the events before this access of this CPU.
     fn before_access_of(&self, cpu: usize) {
-        let now = self.accesses.replace(self.accesses.get() + 1);
+        let now = self.accesses.fetch_add(1, Relaxed);
         for (_, event) in self.events.iter().filter(|(at, _)| *at == now) {
             match event {
-                Event::Cache(interference) => self.machine.borrow_mut().interfere(*interference),
+                Event::Cache(interference) => lock(&self.machine).interfere(*interference),
                 Event::OtherSide => self.go(1 - cpu),
             }
         }
@@ -245,10 +251,10 @@ impl Cpu<'_> {
             Issued::Invalidate { .. } if words.start == taken => Step::InvalidateTaken,
             Issued::Invalidate { .. } => Step::InvalidateMessage,
         };
-        self.world.last_issued[self.id].set(Some(step));
+        lock(&self.world.last_issued[self.id]).replace(step);
         let scenario = self.world.scenario;
         if !scenario.flushes_all && scenario.without != Some(step) {
-            self.world.machine.borrow_mut().issue(self.id, words, operation);
+            lock(&self.world.machine).issue(self.id, words, operation);
         }
     }
 }
@@ -257,12 +263,12 @@ impl Cpu<'_> {
 unsafe impl Words for Cpu<'_> {
     fn load(&self, word: usize) -> u32 {
         self.world.before_access_of(self.id);
-        self.world.machine.borrow_mut().load(self.id, word)
+        lock(&self.world.machine).load(self.id, word)
     }
 
     fn store(&self, word: usize, value: u32) {
         self.world.before_access_of(self.id);
-        self.world.machine.borrow_mut().store(self.id, word, value);
+        lock(&self.world.machine).store(self.id, word, value);
     }
 
     fn bytes(&self, words: Range<usize>) -> (*mut u8, usize) {
@@ -296,9 +302,10 @@ unsafe impl Maintain for Cpu<'_> {
 
     fn complete(&self) {
         self.world.before_access_of(self.id);
-        let after_message = self.world.last_issued[self.id].take() == Some(Step::WriteBackMessage);
+        let after_message =
+            lock(&self.world.last_issued[self.id]).take() == Some(Step::WriteBackMessage);
         let Scenario { flushes_all, without, layout, .. } = self.world.scenario;
-        let mut machine = self.world.machine.borrow_mut();
+        let mut machine = lock(&self.world.machine);
         if *flushes_all {
             machine.issue(self.id, 0..layout.words(), Issued::Invalidate { discard: false });
         }

@@ -1,10 +1,77 @@
-//! The memory of a guest, as vm-memory has it: written back to a point, over all regions of a range, and by what is dirty.
+//! The memory of a guest, as vm-memory has it: made persistent by what is dirty, and written back for devices that do not
+//! snoop.
 
-use cachemaint::Cache;
+use cachemaint::medium::Granularity;
+use cachemaint::{Cache, dax};
+use rustix::mm::{MapFlags, ProtFlags};
 use std::ops::Range;
+use std::path::Path;
+use std::ptr::NonNull;
 use vm_memory::bitmap::AtomicBitmap;
 use vm_memory::guest_memory::Error;
-use vm_memory::{GuestAddress, GuestMemoryBackend, GuestRegionMmap};
+use vm_memory::{FileOffset, GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
+use vm_memory::{GuestRegionMmap, MmapRegion};
+
+/// RAM of a guest that outlives its monitor: one region over a whole file.
+pub(crate) struct Ram {
+    /// Makes the mapping of `memory` persistent, so it is dropped before.
+    persister: dax::Persister,
+    pub(crate) memory: GuestMemoryMmap<AtomicBitmap>,
+    /// Holds the lock.
+    file: dax::DaxFile,
+}
+
+impl Ram {
+    /// Maps the file, or a new one of that length, and makes persistent what a killed monitor has left.
+    ///
+    /// # Errors
+    /// If the file cannot be opened, mapped or persisted.
+    #[expect(unsafe_code, reason = "vouches for the mapping")]
+    pub(crate) fn open(path: &Path, len: usize) -> Result<Self, Box<dyn std::error::Error>> {
+        const PROTECTION: ProtFlags = ProtFlags::READ.union(ProtFlags::WRITE);
+        let file = dax::Options::new().allow_page_granularity().open_or_create(path, len as u64)?;
+        // Lines are persisted only through a mapping that is synchronous, which the kernel does not grant for every file.
+        let is_synchronous = !matches!(file.granularity(), Granularity::Page(_));
+        let flags = if is_synchronous {
+            MapFlags::SHARED_VALIDATE | MapFlags::SYNC
+        } else {
+            MapFlags::SHARED
+        };
+        let backing = Some(FileOffset::new(file.file().try_clone()?, 0));
+        let [protection, flags] = [PROTECTION.bits(), flags.bits()].map(u32::cast_signed);
+        let region = MmapRegion::<AtomicBitmap>::build(backing, len, protection, flags)?;
+        let bytes = NonNull::new(region.as_ptr()).ok_or("no RAM")?;
+        let bytes = NonNull::slice_from_raw_parts(bytes, len);
+        // SAFETY: (1) the region is a shared mapping of the file, for both, and is dropped after the value; (2) its flags say
+        // so.
+        let persister = unsafe { dax::Persister::new(file.guarantee(), bytes, is_synchronous) }?;
+        persister.persist(0..len as u64)?;
+        let region = GuestRegionMmap::new(region, GuestAddress(0)).ok_or("no such RAM")?;
+        let memory = GuestMemoryMmap::from_regions(vec![region])?;
+        Ok(Self { persister, memory, file })
+    }
+
+    /// Returns what the file promises.
+    pub(crate) fn guarantee(&self) -> &dax::Guarantee {
+        self.file.guarantee()
+    }
+
+    /// Makes persistent what was stored since the last call: a guest's flush request to virtio-pmem, or the last step before
+    /// a live update or a reboot of the host.
+    ///
+    /// vm-memory knows the stores of the monitor, which include those of emulated devices. `by_cpus` has those of virtual
+    /// CPUs: KVM's dirty log, or the whole RAM where nobody keeps one.
+    ///
+    /// # Errors
+    /// As [`dax::Persister::persist`]: answer the request by an error then, and every later one.
+    pub(crate) fn flush(
+        &self,
+        by_cpus: impl IntoIterator<Item = Range<u64>>,
+    ) -> Result<(), dax::Error> {
+        let mut ranges = self.memory.iter().flat_map(take_dirty).chain(by_cpus);
+        ranges.try_for_each(|range| self.persister.persist(range))
+    }
+}
 
 /// Writes `len` bytes of the guest back to the point of the handle, with one fence. The range may lie in several regions.
 ///
@@ -52,7 +119,7 @@ pub(crate) fn take_dirty(region: &GuestRegionMmap<AtomicBitmap>) -> Vec<Range<u6
 
 #[cfg(test)]
 mod tests {
-    use super::{take_dirty, write_back};
+    use super::{Ram, take_dirty, write_back};
     use cachemaint::Cache;
     use vm_memory::bitmap::AtomicBitmap;
     use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
@@ -88,6 +155,22 @@ mod tests {
         );
         assert_eq!(take_dirty(second).as_slice(), core::slice::from_ref(&(0..PAGE)));
         assert_eq!(take_dirty(first), []);
+    }
+
+    #[test]
+    fn a_flush_takes_what_is_dirty_and_the_next_monitor_finds_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ram");
+        let ram = Ram::open(&path, 1 << 20).unwrap();
+        ram.memory.write_slice(&[7; 5000], GuestAddress(3 * PAGE)).unwrap();
+        ram.flush([]).unwrap();
+        assert_eq!(ram.memory.iter().flat_map(take_dirty).next(), None);
+        Ram::open(&path, 1 << 20).map(drop).unwrap_err(); // one monitor at a time
+        drop(ram);
+        let next = Ram::open(&path, 1 << 20).unwrap();
+        let mut found = [0; 5000];
+        next.memory.read_slice(&mut found, GuestAddress(3 * PAGE)).unwrap();
+        assert_eq!(found, [7; 5000]);
     }
 
     /// As that of an image whose length is no multiple of pages.

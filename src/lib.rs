@@ -69,7 +69,7 @@
 //! |---|---|
 //! | `std` | the report on the host, waiting |
 //! | `dax` | files |
-//! | `alloc` | an `Arc` of a medium is a medium; `WriterLock::new`; `Padded::boxed` |
+//! | `alloc` | an `Arc` of a medium is a medium; `WriterLock::new`; `Padded::boxed`, `boxed_slice` |
 //! | `serde` | reports as JSON and other formats |
 //! | `privileged` | `Cache::privileged`, discards and whole caches, for ring 0, EL1 and M-mode |
 //! | `embedded-dma` | a [`Padded`](coherence::Padded) slice is a buffer for drivers that are written against that crate |
@@ -153,6 +153,9 @@ pub mod family {
 pub use arch::{Point, Unsupported};
 #[doc(inline)]
 pub use cache::Cache;
+#[cfg(all(target_has_atomic = "64", not(cachemaint_loom)))]
+#[doc(inline)]
+pub use cache::OnceCache;
 #[cfg(all(
     feature = "dax",
     any(target_os = "linux", target_os = "macos", windows),

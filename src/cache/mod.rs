@@ -14,9 +14,9 @@
 mod batch;
 mod builder;
 mod choice;
-#[cfg(all(target_has_atomic = "64", any(test, not(cachemaint_loom))))]
-mod chosen;
 pub(crate) mod copy;
+#[cfg(all(target_has_atomic = "64", any(test, not(cachemaint_loom))))]
+mod once;
 mod plain;
 pub(crate) mod plan;
 #[cfg(feature = "privileged")]
@@ -40,6 +40,8 @@ pub use choice::Choice;
 #[doc(hidden)]
 pub use copy::Copier;
 pub use copy::Destination;
+#[cfg(all(target_has_atomic = "64", any(test, not(cachemaint_loom))))]
+pub use once::OnceCache;
 pub use plain::Plain;
 
 /// Cache maintenance on ranges of bytes, as this machine does it.
@@ -49,7 +51,7 @@ pub use plain::Plain;
 /// | the code | call |
 /// |---|---|
 /// | a program of a system | [`host`](Self::host); [`persistent`](Self::persistent) for the point of persistence |
-/// | a kernel, a hypervisor or firmware in ring 0 or at EL1 | `privileged`, with feature `privileged` of this crate |
+/// | a kernel, a hypervisor or firmware in ring 0 or at EL1 | `privileged`, with feature `privileged` of this crate; in a static an [`OnceCache`] |
 /// | the same on RISC-V and PowerPC, where no register describes the CPU, and boards that are known | [`from_facts`](Self::from_facts) |
 /// | a board whose caches registers or a vendor's functions maintain | no `Cache`, but an implementation of [`Maintain`](crate::coherence::Maintain): `cachemaint-platforms` has some |
 ///
@@ -109,7 +111,7 @@ impl Cache {
     pub fn host() -> Result<Self, Unsupported> {
         #[cfg(all(target_has_atomic = "64", not(cachemaint_loom)))]
         {
-            static CHOSEN: chosen::Chosen = chosen::Chosen::new();
+            static CHOSEN: OnceCache = OnceCache::new();
             match CHOSEN.get() {
                 Some(cache) => Ok(cache),
                 None => CHOSEN.choose(Self::detect),

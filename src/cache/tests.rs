@@ -4,6 +4,8 @@
 //! `arch/powerpc/include/asm/cacheflush.h` and `barrier.h`, FreeBSD `sys/amd64/amd64/pmap.c`, the RISC-V manual's
 //! "Memory Ordering" of cache-block operations.
 
+#[cfg(all(target_has_atomic = "64", not(cachemaint_loom)))]
+use super::OnceCache;
 use super::plan::{Plan, Policy};
 use super::{Batch, Cache, Choice};
 use crate::arch::aarch64::{self, DC_CIVAC, DC_CVAC, DC_CVADP, DC_CVAP};
@@ -307,6 +309,18 @@ fn a_batch_completes_when_its_closure_unwinds() {
 #[test]
 fn all_calls_give_the_same_handle() {
     assert_eq!(Cache::host(), Cache::host());
+}
+
+/// Its constructor runs in a static, and a later cache does not replace the first.
+#[cfg(all(target_has_atomic = "64", not(cachemaint_loom)))]
+#[test]
+fn a_static_cell_keeps_the_first_cache() {
+    static CELL: OnceCache = OnceCache::new();
+    let of = |lines| Cache { plan: plan(X86, facts(lines, &[CLFLUSH]), Point::Coherency) };
+    assert_eq!(CELL.get(), None);
+    assert_eq!(CELL.set(of(64)), Ok(()));
+    assert_eq!(CELL.set(of(128)), Err(of(64)));
+    assert_eq!(CELL.get().map(Cache::line_size), Some(64));
 }
 
 #[test]

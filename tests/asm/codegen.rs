@@ -5,6 +5,8 @@
 #![expect(clippy::no_mangle_with_rust_abi, reason = "nothing is linked with them; they are read")]
 
 use cachemaint::Cache;
+#[cfg(target_has_atomic = "64")]
+use cachemaint::OnceCache;
 use cachemaint::coherence::{self, Coherent, Maintain, Padded};
 #[cfg(target_os = "linux")]
 use cachemaint::dax::{DaxFile, Error};
@@ -54,6 +56,13 @@ pub fn golden_host(word: &u64) -> bool {
         }
         Err(_) => false,
     }
+}
+
+/// The cache that a kernel has set: one relaxed load and a branch.
+#[cfg(target_has_atomic = "64")]
+#[unsafe(no_mangle)]
+pub fn golden_once_cache(cell: &OnceCache) -> Option<Cache> {
+    cell.get()
 }
 
 /// Two ranges under one fence.

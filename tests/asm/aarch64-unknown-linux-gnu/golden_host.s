@@ -69,7 +69,7 @@
 .L0:
     mov x19, x0
     add x0, sp, #8
-    bl _ZN10cachemaint5cache6chosen6Chosen6chooseE
+    bl _ZN10cachemaint5cache4once9OnceCache6chooseE
     ldr w8, [sp, #8]
     cmp w8, #7
     b.ne .L10

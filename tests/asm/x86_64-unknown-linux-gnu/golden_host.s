@@ -84,7 +84,7 @@
 .L0:
     mov rbx, rdi
     lea rdi, [rsp + 8]
-    call _ZN10cachemaint5cache6chosen6Chosen6chooseE
+    call _ZN10cachemaint5cache4once9OnceCache6chooseE
     cmp dword ptr [rsp + 8], 7
     jne .L12
     mov rdx, qword ptr [rsp + 16]

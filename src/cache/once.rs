@@ -1,0 +1,135 @@
+//! A cache that is made once and used everywhere.
+
+use super::{Cache, Plan};
+use crate::arch::Unsupported;
+use core::fmt;
+
+#[cfg(not(cachemaint_loom))]
+use core::sync::atomic::{AtomicU64, Ordering};
+#[cfg(cachemaint_loom)]
+use loom::sync::atomic::{AtomicU64, Ordering};
+
+/// A static cell for a [`Cache`] that is set once: for a kernel, which makes its cache at boot, and uses it in functions
+/// that are given none. A program has [`Cache::host`].
+///
+/// ```
+/// use cachemaint::{Cache, OnceCache};
+///
+/// static CACHE: OnceCache = OnceCache::new();
+///
+/// /// Is called by a driver that knows no cache: an implementation of a trait without `self`.
+/// fn release(buffer: &[u8]) {
+///     CACHE.get().expect("set at boot").writeback(buffer);
+/// }
+///
+/// # fn main() -> Result<(), cachemaint::Unsupported> {
+/// let cache = Cache::host()?; // in a kernel `Cache::privileged`
+/// CACHE.set(cache).expect("boot runs once");
+/// release(&[7; 64]);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A board that is known needs no cell: [`Cache::from_facts`] is `const`. The type exists on targets with atomics of 64
+/// bits.
+///
+/// # Cost
+/// [`get`](Self::get) is one relaxed load and a branch.
+pub struct OnceCache {
+    /// The word is all there is to publish (it chooses among code), so relaxed accesses suffice.
+    word: AtomicU64,
+}
+
+impl OnceCache {
+    /// Returns an empty cell.
+    #[cfg(not(cachemaint_loom))]
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { word: AtomicU64::new(0) }
+    }
+
+    /// Returns an empty cell.
+    #[cfg(cachemaint_loom)]
+    pub(super) fn new() -> Self {
+        Self { word: AtomicU64::new(0) }
+    }
+
+    /// Returns the cache, if one was set.
+    #[inline(always)]
+    pub fn get(&self) -> Option<Cache> {
+        Plan::from_word(self.word.load(Ordering::Relaxed)).map(|plan| Cache { plan })
+    }
+
+    /// Sets the cache. A guarantee that was reported once must not change, so the first one stays.
+    ///
+    /// # Errors
+    /// If one was set before, by this thread or another: that cache.
+    pub fn set(&self, cache: Cache) -> Result<(), Cache> {
+        let word = cache.plan.to_word();
+        match self.word.compare_exchange(0, word, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => Ok(()),
+            Err(first) => Err(Plan::from_word(first).map_or(cache, |plan| Cache { plan })),
+        }
+    }
+
+    /// Asks `detect`, and takes its answer if no other was first. A failure is not kept.
+    ///
+    /// # Errors
+    /// The error of `detect`.
+    #[cold]
+    pub(super) fn choose(
+        &self,
+        detect: impl FnOnce() -> Result<Cache, Unsupported>,
+    ) -> Result<Cache, Unsupported> {
+        let mine = detect()?;
+        Ok(self.set(mine).err().unwrap_or(mine))
+    }
+}
+
+#[cfg(not(cachemaint_loom))]
+impl Default for OnceCache {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for OnceCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("OnceCache").field(&self.get()).finish()
+    }
+}
+
+#[cfg(all(test, cachemaint_loom))]
+mod loom_tests {
+    use super::OnceCache;
+    use crate::arch::Facts;
+    use crate::arch::modelled::{WRITEBACK, WRITEBACK_INVALIDATE};
+    use crate::cache::Cache;
+    use loom::sync::Arc;
+    use std::vec::Vec;
+
+    fn with_lines_of(bytes: usize) -> Cache {
+        let facts = Facts::new(bytes).unwrap();
+        // SAFETY: the modelled back end has these instructions and no lines.
+        unsafe { Cache::from_facts(facts.with(WRITEBACK).with(WRITEBACK_INVALIDATE)) }.unwrap()
+    }
+
+    /// CPUs of one machine can differ: threads that detect on two of them must get one answer.
+    #[test]
+    fn racing_threads_get_one_choice_and_keep_it() {
+        loom::model(|| {
+            let chosen = Arc::new(OnceCache::new());
+            let threads: Vec<_> = [64, 128]
+                .into_iter()
+                .map(|bytes| {
+                    let chosen = Arc::clone(&chosen);
+                    loom::thread::spawn(move || chosen.choose(|| Ok(with_lines_of(bytes))))
+                })
+                .collect();
+            let answers: Vec<_> =
+                threads.into_iter().map(|thread| thread.join().unwrap().unwrap()).collect();
+            assert_eq!(answers[0], answers[1]);
+            assert_eq!(chosen.get(), Some(answers[0]));
+        });
+    }
+}

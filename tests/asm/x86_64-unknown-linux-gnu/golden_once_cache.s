@@ -1,0 +1,5 @@
+    mov rdx, qword ptr [rdi]
+    xor eax, eax
+    test rdx, rdx
+    setne al
+    ret

@@ -101,6 +101,8 @@ use crate::cache::Plain;
 
 pub use coherent::Coherent;
 pub use maintain::Maintain;
+#[cfg(any(feature = "alloc", test))]
+pub use padded::NotAllocated;
 pub use padded::{Granule, GranuleTooLarge, NotPadded, Padded};
 
 pub use crate::arch::device::hand_over;

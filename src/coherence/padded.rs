@@ -4,14 +4,16 @@ use super::Maintain;
 use crate::cache::Plain;
 #[cfg(any(feature = "alloc", test))]
 use alloc::boxed::Box;
+#[cfg(any(feature = "alloc", test))]
+use core::alloc::Layout;
 use core::fmt;
 use core::ops::{Deref, DerefMut};
 use core::panic::{RefUnwindSafe, UnwindSafe};
 
-/// The granules that a buffer can be padded to: arrays of 32 to 2048 bytes. Sealed.
+/// The granules that a buffer can be padded to: arrays of 1 and of 32 to 2048 bytes. Sealed.
 #[diagnostic::on_unimplemented(
     message = "a buffer cannot be padded to `{Self}`",
-    note = "use 32, 64, 128, 256, 512, 1024 or 2048 bytes"
+    note = "use 32, 64, 128, 256, 512, 1024 or 2048 bytes; 1 where the granule is 1"
 )]
 pub trait Granule: sealed::Sealed {}
 
@@ -38,8 +40,11 @@ macro_rules! granules {
     };
 }
 
+/// The smallest padding of more than one byte, for granules down to 2.
+const SMALLEST: usize = 32;
+
 granules!(
-    To32 32, To64 64, To128 128, To256 256, To512 512, To1024 1024, To2048 2048
+    To1 1, To32 32, To64 64, To128 128, To256 256, To512 512, To1024 1024, To2048 2048
 );
 
 /// A value that begins and ends on multiples of `N` bytes, so that it shares no unit of that size with anything else. A
@@ -50,11 +55,13 @@ granules!(
 /// | a value, moved in | [`new`](Self::new), [`into_inner`](Self::into_inner) |
 /// | a static | [`for_granule`](Self::for_granule) |
 /// | the heap, of any size, without a copy on the stack | [`boxed`](Self::boxed) (feature `alloc`) |
+/// | the heap, of a length that is known at run time | [`boxed_slice`](Self::boxed_slice) (feature `alloc`) |
 /// | memory that exists: a pool, a mapping, a section of the linker's, of a length that is known at run time | [`from_mut`](Self::from_mut) |
 ///
 /// `N` is known to the compiler and the granule only to the machine, so [`new`](Self::new) and each hand-over compare
 /// them. 64 suffices for x86, 32 for Cortex-M7, 128 for the assumption of arm64 kernels (Linux `ARCH_DMA_MINALIGN`), 256
-/// for A64FX; 2048 for arm64 CPUs that do not state it. If the other side has caches too, its granule counts as well: `N`
+/// for A64FX; 2048 for arm64 CPUs that do not state it. 1 takes any slice, where the granule is 1: with
+/// [`Coherent`](super::Coherent), and on cores without a data cache. If the other side has caches too, its granule counts as well: `N`
 /// must not be smaller than either.
 ///
 /// ```
@@ -155,6 +162,20 @@ where
     /// # Ok::<(), coherence::NotPadded>(())
     /// ```
     ///
+    /// With a padding of 1 it takes any slice, and refuses caches that have a granule:
+    ///
+    /// ```
+    /// use cachemaint::coherence::{self, Coherent, Padded};
+    ///
+    /// fn receive(client: &'static mut [u8]) -> &'static mut [u8] {
+    ///     let buffer: &mut Padded<[u8], 1> = Padded::from_mut(client, &Coherent).unwrap();
+    ///     coherence::release_to_writer(&Coherent, buffer);
+    ///     coherence::acquire(&Coherent, buffer);
+    ///     client
+    /// }
+    /// receive(&mut Box::leak(Box::new([0; 16]))[1..14]);
+    /// ```
+    ///
     /// # Errors
     /// If the memory does not begin and end on multiples of `N`, or the machine writes back in units larger than `N`.
     pub fn from_mut<'a>(
@@ -170,6 +191,44 @@ where
         // SAFETY: the only field with bytes is the slice, at the start. The memory is aligned to `N`, and the type has no
         // padding behind it, since its size is a multiple of `N`. It stays borrowed.
         Ok(unsafe { &mut *padded })
+    }
+
+    /// Allocates a slice of `len` zeros.
+    ///
+    /// ```
+    /// use cachemaint::coherence::{Coherent, NotAllocated, Padded};
+    ///
+    /// fn receive_buffers(mtu: usize) -> Result<Vec<Box<Padded<[u8], 64>>>, NotAllocated> {
+    ///     (0..16).map(|_| Padded::<[u8], 64>::boxed_slice(mtu, &Coherent)).collect()
+    /// }
+    /// assert_eq!(receive_buffers(1514)?[0].len(), 1514);
+    /// # Ok::<(), NotAllocated>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the machine writes back in units larger than `N`, or the memory cannot be allocated.
+    #[cfg(any(feature = "alloc", test))]
+    pub fn boxed_slice(
+        len: usize,
+        cache: &(impl Maintain + ?Sized),
+    ) -> Result<Box<Self>, NotAllocated> {
+        GranuleTooLarge::check(cache, N).map_err(NotAllocated::Granule)?;
+        let too_large = NotAllocated::Memory { len, size: size_of::<T>() };
+        let slice = Layout::array::<T>(len).and_then(|slice| slice.align_to(N));
+        let Ok(layout) = slice.map(|slice| slice.pad_to_align()) else { return Err(too_large) };
+        let start: *mut T = if layout.size() == 0 {
+            core::ptr::without_provenance_mut(layout.align())
+        } else {
+            // SAFETY: the size is not 0.
+            unsafe { alloc::alloc::alloc_zeroed(layout) }.cast()
+        };
+        if start.is_null() {
+            return Err(too_large);
+        }
+        let padded = core::ptr::slice_from_raw_parts_mut(start, len) as *mut Self;
+        // SAFETY: the only field with bytes is the slice, at the start, and zeros are a value by `Plain` (1). The layout is
+        // that of the value: its alignment is the larger one of `T`'s and `N`, its size that of the slice, rounded up to it.
+        Ok(unsafe { Box::from_raw(padded) })
     }
 }
 
@@ -276,7 +335,7 @@ impl fmt::Display for GranuleTooLarge {
              {padded_to}, so it may share a unit with other data; "
         )?;
         if *granule <= crate::arch::LineSize::MAX {
-            write!(f, "declare it as Padded<_, {granule}>")
+            write!(f, "declare it as Padded<_, {}>", SMALLEST.max(*granule))
         } else {
             f.write_str("map its memory uncached")
         }
@@ -284,6 +343,40 @@ impl fmt::Display for GranuleTooLarge {
 }
 
 impl core::error::Error for GranuleTooLarge {}
+
+/// A padded slice cannot be allocated.
+#[cfg(any(feature = "alloc", test))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NotAllocated {
+    /// The machine writes back in larger units than asked for.
+    Granule(GranuleTooLarge),
+    /// There is not enough memory.
+    Memory {
+        /// The length of the slice, in elements.
+        len: usize,
+        /// The size of an element, in bytes.
+        size: usize,
+    },
+}
+
+#[cfg(any(feature = "alloc", test))]
+impl fmt::Display for NotAllocated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Granule(error) => error.fmt(f),
+            Self::Memory { len, size } => {
+                write!(
+                    f,
+                    "no memory for {len} elements of {size} bytes; free some, or ask for less"
+                )
+            }
+        }
+    }
+}
+
+#[cfg(any(feature = "alloc", test))]
+impl core::error::Error for NotAllocated {}
 
 /// Memory cannot be taken for a padded slice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -319,7 +412,7 @@ impl core::error::Error for NotPadded {}
 
 #[cfg(test)]
 mod tests {
-    use super::{Granule, GranuleTooLarge, NotPadded, Padded};
+    use super::{Granule, GranuleTooLarge, NotAllocated, NotPadded, Padded};
     use crate::coherence::{Coherent, Maintain, acquire, release_to_writer};
     use alloc::boxed::Box;
     use alloc::string::ToString;
@@ -355,7 +448,7 @@ mod tests {
 
     #[test]
     fn values_begin_and_end_on_granules() {
-        each_granule!(32 64 128 256 512 1024 2048);
+        each_granule!(1 32 64 128 256 512 1024 2048);
     }
 
     /// The maintained range consists of whole granules, so that nothing at the ends needs care.
@@ -379,6 +472,8 @@ mod tests {
             "the machine writes back in units of 128 bytes and the buffer is padded to 64, so it may \
              share a unit with other data; declare it as Padded<_, 128>"
         );
+        let error = Padded::<_, 1>::new(0_u8, &WithGranule(16)).unwrap_err();
+        assert!(error.to_string().ends_with("as Padded<_, 32>"), "there is none of 16: {error}");
         let error = Padded::<_, 2048>::new(0_u8, &WithGranule(4096)).unwrap_err();
         assert!(error.to_string().ends_with("map its memory uncached"), "{error}");
     }
@@ -397,6 +492,30 @@ mod tests {
             assert!(Padded::<[u8; FRAME], 64>::boxed(&WithGranule(128)).is_err());
         };
         std::thread::Builder::new().stack_size(64 << 10).spawn(work).unwrap().join().unwrap();
+    }
+
+    /// 33 words are 132 bytes, in three granules of 64. Nothing is allocated for no elements.
+    #[test]
+    fn a_slice_on_the_heap_has_whole_granules_of_zeros() {
+        for (len, bytes) in [(33, 192), (0, 0)] {
+            let mut slice = Padded::<[u32], 64>::boxed_slice(len, &Coherent).unwrap();
+            let (start, size) = slice.granules(64);
+            assert!(start.addr().is_multiple_of(64));
+            assert_eq!((size, slice.len()), (bytes, len));
+            assert!(slice.iter().all(|&word| word == 0));
+        }
+        assert!(Padded::<[u128], 1>::boxed_slice(3, &Coherent).unwrap().as_ptr().is_aligned());
+    }
+
+    #[test]
+    fn a_slice_that_no_memory_can_hold_is_refused() {
+        let refused = |len| Padded::<[u32], 64>::boxed_slice(len, &WithGranule(64)).unwrap_err();
+        // Half of the address space is the most that Rust allocates; padding must not wrap either.
+        for len in [usize::MAX, isize::MAX as usize / 4] {
+            assert_eq!(refused(len), NotAllocated::Memory { len, size: 4 });
+        }
+        let error = Padded::<[u32], 64>::boxed_slice(1, &WithGranule(128)).unwrap_err();
+        assert_eq!(error, NotAllocated::Granule(GranuleTooLarge { granule: 128, padded_to: 64 }));
     }
 
     #[test]

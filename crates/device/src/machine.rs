@@ -1,0 +1,376 @@
+//! The machine: CPUs with write-back caches, and devices that see memory alone.
+
+use crate::explore::Seed;
+use crate::line::Place;
+use crate::memory::{ARENA, Memory, PAGE};
+use crate::site::Site;
+use crate::state::{Access, State};
+use crate::story::{Call, Event, Operation, What};
+use cachemaint::cache::Plain;
+use cachemaint::coherence::{Granule, Maintain, Padded, hand_over};
+use std::alloc::Layout;
+use std::fmt;
+use std::panic::Location;
+use std::ptr::NonNull;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+type Device<'d> = Box<dyn FnMut(&Bus<'_>) + Send + 'd>;
+/// A device that takes a step is not in its place.
+type Devices<'d> = Mutex<Vec<Option<Device<'d>>>>;
+
+/// A computer for the test of a driver: a CPU with a write-back cache, and devices that do not snoop it.
+///
+/// It implements [`Maintain`]: give the driver `&machine`. What the device may write is allocated by
+/// [`padded`](Self::padded), [`place`](Self::place) or [`alloc`](Self::alloc), or is a [`Padded`] buffer of the program.
+/// Whatever a cache and a device may do between two calls of the machine, they do by the seed.
+pub struct Machine<'d> {
+    cpu: Cpu<'d>,
+    devices: Arc<Devices<'d>>,
+}
+
+/// One of the CPUs of a [`Machine`], whose caches do not see each other. A clone is the same CPU.
+#[derive(Clone)]
+pub struct Cpu<'d> {
+    number: usize,
+    state: Arc<Mutex<State>>,
+    /// Devices may own CPUs.
+    devices: Weak<Devices<'d>>,
+}
+
+/// What a device sees: memory, at the addresses of the first CPU.
+#[derive(Debug)]
+pub struct Bus<'m> {
+    state: &'m Mutex<State>,
+}
+
+impl<'d> Machine<'d> {
+    /// Returns a machine with one CPU, and lines of `line` bytes. The seed is that of [`explore`](crate::explore), or a
+    /// number. With number 0 nothing is evicted or fetched unless the CPU needs it.
+    ///
+    /// # Panics
+    /// If `line` is not a power of two from 8 to 4096.
+    #[must_use]
+    pub fn new(line: usize, seed: impl Into<Seed>) -> Self {
+        Self::with_cpus(1, line, seed)
+    }
+
+    /// Returns a machine whose CPUs do not see each other's caches, as cores of some chips, or hosts on CXL memory.
+    ///
+    /// # Panics
+    /// As [`new`](Self::new), and without a CPU.
+    #[must_use]
+    pub fn with_cpus(cpus: usize, line: usize, seed: impl Into<Seed>) -> Self {
+        assert!(line.is_power_of_two() && (8..=PAGE).contains(&line), "no line has {line} bytes");
+        assert!(cpus > 0, "a machine has a CPU");
+        let seed = seed.into();
+        let state = Arc::new(Mutex::new(State::new(seed.clone(), Memory::new(cpus, line))));
+        seed.add(Arc::clone(&state));
+        let devices = Arc::new(Mutex::new(Vec::new()));
+        Self { cpu: Cpu { number: 0, state, devices: Arc::downgrade(&devices) }, devices }
+    }
+
+    /// Adds a device. Each call of the closure is a step, which may come at any call of the machine: look for work, do a
+    /// part of it, return. A side of a protocol between CPUs is a device too: its closure owns a [`Cpu`].
+    pub fn attach(&self, device: impl FnMut(&Bus<'_>) + Send + 'd) {
+        lock(&self.devices).push(Some(Box::new(device)));
+    }
+
+    /// Returns a CPU, by its number from 0.
+    ///
+    /// # Panics
+    /// If the machine has fewer.
+    #[must_use]
+    pub fn cpu(&self, number: usize) -> Cpu<'d> {
+        assert!(
+            number < lock(&self.cpu.state).memory.bases.len(),
+            "the machine has no CPU {number}"
+        );
+        Cpu { number, ..self.cpu.clone() }
+    }
+
+    /// Places a padded buffer in the machine's memory, for as long as the machine lives.
+    ///
+    /// # Panics
+    /// If the machine's lines are longer than `N`, or its memory of 16 MiB is full.
+    #[track_caller]
+    #[expect(clippy::mut_from_ref, reason = "each call returns memory of its own")]
+    pub fn padded<T: Plain, const N: usize>(&self, value: T) -> &mut Padded<T, N>
+    where
+        [u8; N]: Granule,
+    {
+        let value = Padded::for_granule(value, self.granule());
+        // SAFETY: (1) every bit pattern of a padded plain value is a value.
+        unsafe { self.place_value(value) }
+    }
+
+    /// Places a value in the machine's memory, for as long as the machine lives. It can begin within a line, whose other
+    /// bytes are neighbours: the machine stores to them now and then, and fails if one loses a store.
+    ///
+    /// # Panics
+    /// If the machine's memory of 16 MiB is full.
+    #[track_caller]
+    #[expect(clippy::mut_from_ref, reason = "each call returns memory of its own")]
+    pub fn place<T: Plain>(&self, value: T) -> &mut T {
+        // SAFETY: (1) the trait says so.
+        unsafe { self.place_value(value) }
+    }
+
+    /// # Safety
+    /// 1. Every bit pattern is a value of `T`: devices write it.
+    #[track_caller]
+    #[expect(clippy::mut_from_ref, reason = "each call returns memory of its own")]
+    unsafe fn place_value<T>(&self, value: T) -> &mut T {
+        let at: NonNull<T> = self.alloc(Layout::new::<T>()).cast();
+        // SAFETY: the memory is of this layout, nobody else has it, and it lives as long as the machine.
+        unsafe { at.write(value) };
+        // SAFETY: as above.
+        unsafe { &mut *at.as_ptr() }
+    }
+
+    /// Allocates zeros in the machine's memory, for a driver or a HAL that works with pointers. As all fresh memory they
+    /// are in the CPU's cache, and memory holds something else. As for [`place`](Self::place), a layout that is smaller
+    /// than a line has neighbours.
+    ///
+    /// # Panics
+    /// If the machine's memory of 16 MiB is full.
+    #[must_use]
+    #[track_caller]
+    pub fn alloc(&self, layout: Layout) -> NonNull<u8> {
+        let mut state = lock(&self.cpu.state);
+        let (size, align) = (state.memory.line_size, layout.align());
+        // Anywhere in a line where the alignment allows it, so that it has neighbours.
+        let offset = state.random.usize(..size) / align * align;
+        let start = state.memory.alloc(layout.size(), align, offset, Location::caller());
+        for (line, _) in state.memory.lines(0, start..start + layout.size()) {
+            state.events.push(Event { line, cpu: 0, what: What::Stored, hazard: None });
+        }
+        NonNull::new(std::ptr::with_exposed_provenance_mut(start)).unwrap_or(NonNull::dangling())
+    }
+
+    /// Frees memory of [`alloc`](Self::alloc). A device that touches it afterwards fails.
+    ///
+    /// # Panics
+    /// If the machine did not allocate it.
+    pub fn dealloc(&self, start: NonNull<u8>) {
+        let was_allocated = lock(&self.cpu.state).memory.dealloc(start.addr().get());
+        assert!(was_allocated, "{start:p} was not allocated by this machine");
+    }
+
+    /// Maps whole lines of the machine's memory as not cacheable, or as cacheable again. As on a real machine, lines that
+    /// the cacheable mapping has left dirty stay in the cache until they are written back or dropped.
+    ///
+    /// # Panics
+    /// If the range is not whole lines of memory that the machine allocated.
+    pub fn set_cacheable(&self, start: NonNull<u8>, len: usize, is_cacheable: bool) {
+        let mut state = lock(&self.cpu.state);
+        let start = start.addr().get();
+        for (line, is_whole) in state.memory.lines(0, start..start + len) {
+            state.look(line);
+            match state.memory.line(line) {
+                Some(line) if is_whole && line.place == Place::Arena => {
+                    line.set_cacheable(is_cacheable);
+                }
+                _ => state.fail("the range to map is not whole lines of the machine's memory"),
+            }
+        }
+    }
+
+    /// Lets caches and devices act, as any call of the machine does. Call it where the driver waits for an interrupt, or
+    /// between two accesses of which the order matters.
+    pub fn step(&self) {
+        self.cpu.step();
+    }
+
+    /// Lets caches and devices act until the condition holds.
+    ///
+    /// # Panics
+    /// If it still does not hold after 10,000 steps in which nobody has stored anything.
+    pub fn wait_until(&self, mut condition: impl FnMut() -> bool) {
+        while !condition() {
+            self.step();
+        }
+    }
+
+    /// Drops lines without writing them back, also those that the range touches in part, as DC IVAC and CBO.INVAL do.
+    ///
+    /// # Safety
+    /// 1. As for [`Maintain::issue_invalidate`] (1) to (3), and for all bytes of the lines.
+    pub unsafe fn discard_range(&self, start: *mut u8, len: usize) {
+        // SAFETY: (1) is the caller's duty.
+        unsafe { self.cpu.issue(Operation::Discard, start, len) };
+        self.cpu.complete();
+    }
+}
+
+impl Drop for Machine<'_> {
+    fn drop(&mut self) {
+        let state = lock(&self.cpu.state);
+        let lost = state.lost_neighbour();
+        let seed = state.seed.clone();
+        drop(state);
+        if let Some(message) = lost {
+            seed.fail(&message);
+            assert!(seed.is_explored() || std::thread::panicking(), "{message}");
+        }
+    }
+}
+
+impl Cpu<'_> {
+    /// Returns the pointer by which this CPU reaches what the first CPU reaches by `pointer`: each has its own view of the
+    /// machine's memory.
+    ///
+    /// # Panics
+    /// If it does not point into the machine's memory.
+    #[must_use]
+    pub fn view<T>(&self, pointer: *mut T) -> *mut T {
+        let state = lock(&self.state);
+        let offset = pointer.addr().wrapping_sub(state.memory.bases[0]);
+        assert!(offset < ARENA, "{pointer:p} is not in the machine's memory");
+        std::ptr::with_exposed_provenance_mut(state.memory.bases[self.number] + offset)
+    }
+
+    /// Lets caches and devices act, as any call of the machine does.
+    pub fn step(&self) {
+        self.run_devices();
+        lock(&self.state).act();
+    }
+
+    fn run_devices(&self) {
+        let Some(devices) = self.devices.upgrade() else { return };
+        for _ in 0..4 {
+            let mut state = lock(&self.state);
+            let mut all = lock(&devices);
+            if all.is_empty() || !state.runs_a_device() {
+                return;
+            }
+            let chosen = state.random.usize(..all.len());
+            let device = all[chosen].take();
+            drop((all, state));
+            if let Some(mut device) = device {
+                device(&Bus { state: &self.state });
+                lock(&devices)[chosen] = Some(device);
+            }
+        }
+    }
+
+    /// # Safety
+    /// 1. As for [`Maintain::issue_invalidate`].
+    unsafe fn issue(&self, operation: Operation, start: *const u8, len: usize) {
+        hand_over(start);
+        if len > 0 {
+            let call = Call { operation, site: Site::of_the_caller() };
+            let start = start.expose_provenance();
+            // SAFETY: (1) is the caller's duty.
+            unsafe { lock(&self.state).meet(self.number, call, start..start + len) };
+            self.step();
+            lock(&self.state).issue(self.number, call, start..start + len);
+        }
+    }
+}
+
+// SAFETY: (1) the size of lines does not change; (2), (3) operations are carried out when they complete, and act on all
+// that was stored before; (4) only whole lines are discarded; (5) calls are made in their order, under a lock; (6) ranges
+// are handed over, and calls are opaque through their volatile accesses; (7) a failure ends the test by a panic.
+unsafe impl Maintain for Cpu<'_> {
+    fn granule(&self) -> usize {
+        lock(&self.state).memory.line_size
+    }
+
+    unsafe fn issue_writeback(&self, start: *const u8, len: usize) {
+        // SAFETY: (1) is the caller's duty.
+        unsafe { self.issue(Operation::WriteBack, start, len) };
+    }
+
+    unsafe fn issue_invalidate(&self, start: *mut u8, len: usize) {
+        // SAFETY: (1) is the caller's duty.
+        unsafe { self.issue(Operation::Invalidate, start, len) };
+    }
+
+    unsafe fn issue_writeback_invalidate(&self, start: *const u8, len: usize) {
+        // SAFETY: (1) is the caller's duty.
+        unsafe { self.issue(Operation::WriteBackInvalidate, start, len) };
+    }
+
+    fn order_observed(&self) {
+        self.step();
+        lock(&self.state).order(self.number);
+    }
+
+    fn complete(&self) {
+        self.step();
+        lock(&self.state).complete(self.number);
+    }
+}
+
+// SAFETY: as for its first CPU.
+unsafe impl Maintain for Machine<'_> {
+    fn granule(&self) -> usize {
+        self.cpu.granule()
+    }
+
+    unsafe fn issue_writeback(&self, start: *const u8, len: usize) {
+        // SAFETY: (1) is the caller's duty.
+        unsafe { self.cpu.issue(Operation::WriteBack, start, len) };
+    }
+
+    unsafe fn issue_invalidate(&self, start: *mut u8, len: usize) {
+        // SAFETY: (1) is the caller's duty.
+        unsafe { self.cpu.issue(Operation::Invalidate, start, len) };
+    }
+
+    unsafe fn issue_writeback_invalidate(&self, start: *const u8, len: usize) {
+        // SAFETY: (1) is the caller's duty.
+        unsafe { self.cpu.issue(Operation::WriteBackInvalidate, start, len) };
+    }
+
+    fn order_observed(&self) {
+        self.cpu.order_observed();
+    }
+
+    fn complete(&self) {
+        self.cpu.complete();
+    }
+}
+
+impl Bus<'_> {
+    /// Reads memory, as a device does that does not snoop.
+    ///
+    /// # Panics
+    /// If no driver has handed the bytes over, and they are not in the machine's memory.
+    pub fn read(&self, address: u64, into: &mut [u8]) {
+        lock(self.state).transfer(address, "reads", Access::Read(into));
+    }
+
+    /// Writes memory, as a device does that does not snoop.
+    ///
+    /// # Panics
+    /// If the bytes are not of a buffer that was handed over, or share a line with other data of the program.
+    pub fn write(&self, address: u64, bytes: &[u8]) {
+        lock(self.state).transfer(address, "writes", Access::Write(bytes));
+    }
+
+    /// Reads `N` bytes, for `u32::from_le_bytes` and its like.
+    #[must_use]
+    pub fn load<const N: usize>(&self, address: u64) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.read(address, &mut bytes);
+        bytes
+    }
+}
+
+fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic is how a failure is told; what it interrupted is not used again.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl fmt::Debug for Machine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Machine").field(&*lock(&self.cpu.state)).finish()
+    }
+}
+
+impl fmt::Debug for Cpu<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cpu").field("number", &self.number).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,194 @@
+//! The events of a run, and their story in words.
+
+use crate::site::Site;
+use std::fmt::{self, Write as _};
+use std::ops::Range;
+
+/// An operation of the driver: which one, and where it was called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Call {
+    pub(crate) operation: Operation,
+    pub(crate) site: Site,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
+    WriteBack,
+    Invalidate,
+    WriteBackInvalidate,
+    Discard,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum What {
+    Stored,
+    NeighbourStored,
+    Fetched,
+    Evicted,
+    WrittenBack(Call),
+    Dropped(Call),
+    LeftOut(Call),
+    Unordered(Call),
+    Read(Range<usize>),
+    Written(Range<usize>),
+    Kept,
+}
+
+/// How an event can lose data.
+#[derive(Clone, Debug)]
+pub(crate) enum Hazard {
+    /// A dirty line was written back over these bytes of a device or another CPU.
+    Overwritten(Range<usize>),
+    /// A device read memory while newer bytes were in a cache.
+    ReadOld,
+    /// Dirty bytes were dropped.
+    Discarded,
+    /// A CPU kept its copy although these bytes in memory are newer.
+    Stale(Range<usize>),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Event {
+    /// The address of the line.
+    pub(crate) line: usize,
+    pub(crate) cpu: usize,
+    pub(crate) what: What,
+    pub(crate) hazard: Option<Hazard>,
+}
+
+/// An allocation in the arena, to name lines by.
+#[derive(Clone, Debug)]
+pub(crate) struct Allocation {
+    pub(crate) bytes: Range<usize>,
+    pub(crate) placed_at: &'static std::panic::Location<'static>,
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let operation = match self.operation {
+            Operation::WriteBack => "write-back (release)",
+            Operation::Invalidate => "invalidation (acquire)",
+            Operation::WriteBackInvalidate => "write-back and invalidation (release_to_writer)",
+            Operation::Discard => "discard",
+        };
+        write!(f, "{operation} in {}", self.site.describe())
+    }
+}
+
+impl Hazard {
+    fn remedy(&self) -> &'static str {
+        match self {
+            Self::Overwritten(_) => {
+                "`release_to_writer` before the other side writes, and no store to the line until it has finished, would \
+                 have kept the line from being dirty"
+            }
+            Self::ReadOld => {
+                "`release` before the other side is told to read would have written the line back"
+            }
+            Self::Discarded => {
+                "an invalidation of whole lines, after `release_to_writer`, would have found no dirty bytes: pad the \
+                 buffer, or write the lines at its ends back first"
+            }
+            Self::Stale(_) => {
+                "`acquire`, after the other side has finished and before the bytes are read, would have dropped the copy"
+            }
+        }
+    }
+}
+
+/// Tells of the lines that lost data last, at most two.
+pub(crate) fn tell(events: &[Event], allocations: &[Allocation], line_size: usize) -> String {
+    let mut text = String::new();
+    let mut told = Vec::new();
+    for event in events.iter().rev() {
+        if let Some(hazard) = &event.hazard
+            && !told.contains(&event.line)
+            && told.len() < 2
+        {
+            told.push(event.line);
+            tell_line(&mut text, event.line, events, allocations, line_size);
+            _ = writeln!(text, "   => {}.", hazard.remedy());
+        }
+    }
+    text
+}
+
+/// Events of a line that are told; earlier ones are left out.
+const TOLD: usize = 14;
+
+fn tell_line(
+    text: &mut String,
+    line: usize,
+    events: &[Event],
+    allocations: &[Allocation],
+    size: usize,
+) {
+    let (name, first) = name(line, allocations, size);
+    _ = writeln!(text, "\n{name}:");
+    let of_line: Vec<_> = events.iter().filter(|event| event.line == line).collect();
+    let skipped = of_line.len().saturating_sub(TOLD);
+    if skipped > 0 {
+        _ = writeln!(text, "   … {skipped} earlier events");
+    }
+    for (n, event) in of_line.iter().enumerate().skip(skipped) {
+        _ = writeln!(text, "  {:>2}. {}", n + 1, sentence(event, first));
+    }
+}
+
+fn name(line: usize, allocations: &[Allocation], size: usize) -> (String, usize) {
+    let meets = |allocation: &&Allocation| {
+        allocation.bytes.start < line + size && line < allocation.bytes.end
+    };
+    let Some(Allocation { bytes, placed_at }) = allocations.iter().find(meets) else {
+        return (
+            format!(
+                "The line at {line:#x} of the program's own memory (bytes count from its start)"
+            ),
+            line,
+        );
+    };
+    let (from, to) =
+        (line.max(bytes.start) - bytes.start, (line + size).min(bytes.end) - bytes.start);
+    let shared = if to - from < size { ", in a line that neighbours share" } else { "" };
+    let (len, file, row) = (bytes.len(), placed_at.file(), placed_at.line());
+    (format!("Bytes {from}..{to} of the {len} bytes placed at {file}:{row}{shared}"), bytes.start)
+}
+
+fn sentence(event: &Event, first: usize) -> String {
+    let Event { line, cpu, what, hazard } = event;
+    let bytes = |range: &Range<usize>| {
+        let offset = |at: usize| (line + at).cast_signed() - first.cast_signed();
+        format!("bytes {}..{}", offset(range.start), offset(range.end))
+    };
+    let cpu = if *cpu == 0 { "the CPU".to_owned() } else { format!("CPU {cpu}") };
+    let told = match what {
+        What::Stored => format!("{cpu} stored to the line: it is dirty"),
+        What::NeighbourStored => format!("{cpu} stored to a neighbour in the line: it is dirty"),
+        What::Fetched => format!("{cpu} fetched the line, by a load or by speculation"),
+        What::Evicted => {
+            format!("the cache evicted the dirty line of {cpu}, and wrote it to memory")
+        }
+        What::WrittenBack(call) => format!("{call} wrote the dirty line of {cpu} to memory"),
+        What::Dropped(call) => format!("{call} dropped the line of {cpu}"),
+        What::LeftOut(call) => format!("left out: {call}"),
+        What::Unordered(call) => {
+            format!(
+                "{call} was carried out before loads that precede it: `order_observed` comes first"
+            )
+        }
+        What::Read(range) => format!("the device read {} from memory", bytes(range)),
+        What::Written(range) => format!("the device wrote {} to memory", bytes(range)),
+        What::Kept => format!("{cpu} still has the copy that it had before"),
+    };
+    match hazard {
+        None => told,
+        Some(Hazard::Overwritten(range)) => {
+            format!("{told}, OVER {} that the other side had written", bytes(range))
+        }
+        Some(Hazard::ReadOld) => format!("{told}: OLD bytes, the new ones are in the cache"),
+        Some(Hazard::Discarded) => format!("{told}, which was dirty: its stores are LOST"),
+        Some(Hazard::Stale(range)) => {
+            format!("{told}; {} in memory are NEWER than its copy", bytes(range))
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! What the machine notices and what it lets pass.
+
+#![cfg(not(miri))]
+
+use cachemaint::coherence::{self, Padded};
+use cachemaint_device::{Bus, Failure, Machine, Seed, explore, try_explore};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+
+const SEEDS: std::ops::Range<u64> = 0..200;
+
+/// Lets a device write `bytes` to an address, at a time of its own, and waits for it.
+fn device_writes(machine: &Machine<'_>, start: *mut u8, go: &AtomicU64, done: &AtomicBool) {
+    go.store(start.expose_provenance() as u64, SeqCst);
+    machine.wait_until(|| done.swap(false, SeqCst));
+}
+
+/// A device that fills 100 bytes with 7 where the doorbell says.
+fn filler<'a>(go: &'a AtomicU64, done: &'a AtomicBool) -> impl FnMut(&Bus<'_>) + Send + 'a {
+    move |bus| {
+        let address = go.swap(0, SeqCst);
+        if address != 0 {
+            bus.write(address, &[7; 100]);
+            done.store(true, SeqCst);
+        }
+    }
+}
+
+/// Receives into a buffer of the machine, or of the program.
+fn receive(seed: Seed, is_boxed: bool, [before, after]: [bool; 2]) {
+    let (go, done) = (AtomicU64::new(0), AtomicBool::new(false));
+    let machine = Machine::new(64, seed);
+    machine.attach(filler(&go, &done));
+    let mut boxed: Box<Padded<[u8; 100], 64>> = Padded::boxed(&machine).unwrap();
+    let buffer = if is_boxed { &mut *boxed } else { machine.padded([0; 100]) };
+    for round in 1..3 {
+        buffer.fill(round);
+        if before {
+            coherence::release_to_writer(&machine, buffer);
+        }
+        device_writes(&machine, buffer.as_mut_ptr(), &go, &done);
+        if after {
+            coherence::acquire(&machine, buffer);
+        }
+        assert_eq!(**buffer, [7; 100]);
+    }
+}
+
+#[test]
+fn both_calls_around_a_transfer_are_needed_and_suffice() {
+    for is_boxed in [false, true] {
+        let explored = explore(SEEDS, |seed| receive(seed, is_boxed, [true, true]));
+        for operation in ["(release_to_writer)", "(acquire)"] {
+            assert!(explored.to_string().contains(operation), "{explored}");
+        }
+    }
+}
+
+/// The message of a failure.
+fn failure(scenario: impl Fn(Seed)) -> String {
+    let failure = try_explore(SEEDS, scenario).expect_err("the error is not noticed");
+    assert!(matches!(failure, Failure::Wrong { .. }), "{failure}");
+    failure.to_string()
+}
+
+#[test]
+fn the_story_names_the_missing_call() {
+    let story = failure(|seed| receive(seed, false, [true, false]));
+    assert!(story.contains("=> `acquire`, after the other side has finished"), "{story}");
+    let story = failure(|seed| receive(seed, false, [false, true]));
+    assert!(story.contains("=> `release_to_writer` before the other side writes"), "{story}");
+}

@@ -11,7 +11,7 @@
 //! | loongarch64 | DBAR 0 | orders everything (`LoongArch` manual vol. 1, DBAR) |
 //! | s390x | BCR 15,0 | Linux `mb()` (`arch/s390/include/asm/barrier.h`) |
 //! | powerpc, powerpc64 | `sync` | Linux `mb()` (`arch/powerpc/include/asm/barrier.h`) |
-//! | all others | that of a sequentially consistent fence | the compiler's choice: DMB ISH on 32-bit arm, which does not reach devices outside the inner shareable domain |
+//! | all others | that of a sequentially consistent fence | the compiler's choice. 32-bit arm: DMB SY on the M profile; DMB ISH on A and R, which does not reach devices outside the inner shareable domain |
 //!
 //! It is a full barrier. Linux's `dma_wmb` and `dma_rmb`, which order stores with stores and loads with loads, are
 //! weaker. An owner that gives memory back after reading it needs its loads before a store, which neither of them

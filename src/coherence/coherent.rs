@@ -7,8 +7,9 @@ use crate::arch::device;
 /// or dropped. Such an observer still needs *order*, and a compiler that knows of the observer; this type provides both.
 ///
 /// [`complete`](Maintain::complete) is a full barrier for devices: MFENCE on x86, DMB OSH on arm64, FENCE IORW, IORW on
-/// riscv, `sync` on powerpc, DBAR 0 on loongarch64, BCR 15,0 on s390x. Elsewhere it is a sequentially consistent fence: DMB
-/// ISH on 32-bit arm, which orders for observers in the inner shareable domain only.
+/// riscv, `sync` on powerpc, DBAR 0 on loongarch64, BCR 15,0 on s390x. Elsewhere it is a sequentially consistent fence. On
+/// 32-bit arm that is DMB SY on the M profile, which orders for every observer, and DMB ISH on the A and R profiles, which
+/// orders for observers in the inner shareable domain only.
 ///
 /// Plain stores to plain memory are in order on x86 without one, and Linux's `dma_wmb`
 /// is empty there. But stores past the cache are not in order, and a driver that publishes an index and then reads if
@@ -27,7 +28,7 @@ use crate::arch::device;
 /// through memory that a hypervisor makes cacheable [against the guest's mapping](super#memory-types-in-a-guest).
 ///
 /// # Cost
-/// The barrier, however long the range is.
+/// One barrier a completion, however long the ranges are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Coherent;
 

@@ -45,14 +45,16 @@
 //! | takes no part, and nothing maintains the cache, or the memory [cannot be padded](#descriptor-rings) | memory that is mapped as not cacheable (by Svpbmt on RISC-V), and [`Coherent`]; in a guest [if the hypervisor honours it](#memory-types-in-a-guest) |
 //!
 //! # Descriptor rings
-//! Hardware fixes the layout of a ring, often 16 bytes a descriptor, and writes its status into them. So several
-//! descriptors share a unit, and a `release` of one can write the unit back over the status of another, without an error.
-//! Two methods remain:
-//! 1. *Memory that is not cacheable*, in every mapping, also [to the hypervisor](#memory-types-in-a-guest): Linux allocates
-//!    rings so (`dma_alloc_coherent`). [`Coherent`] orders a descriptor before its flag there (on 32-bit arm for observers in
-//!    the inner shareable domain only). Once the last cacheable mapping has ended, drop its lines by
+//! Hardware fixes the layout of a ring, often 16 bytes a descriptor, and writes its status into them. If several
+//! descriptors share a unit, a `release` of one can write the unit back over the status of another, without an error.
+//! Take the first of these methods that the device permits:
+//! 1. *A unit for each descriptor.* Some devices take a distance between descriptors. The Ethernet DMA of STM32F7 and H7 has
+//!    `DSL` in `ETH_DMABMR` and `ETH_DMACCR`: 16 bytes and 4 skipped words are a line of their Cortex-M7. Such a ring is an
+//!    array of [`Padded`] descriptors.
+//! 2. *Memory that is not cacheable*, in every mapping, also [to the hypervisor](#memory-types-in-a-guest): Linux allocates
+//!    rings so (`dma_alloc_coherent`). [`Coherent`] orders a descriptor before its flag there. Once the last cacheable mapping has ended, drop its lines by
 //!    [`release_range_to_writer`] with the [`Cache`] or the platform's [`Maintain`].
-//! 2. *Whole units.* The ring is cacheable and aligned to the granule. All descriptors of a unit are given away by one
+//! 3. *Whole units.* The ring is cacheable and aligned to the granule. All descriptors of a unit are given away by one
 //!    [`release_range_to_writer`], before the doorbell. Until the device has finished with all of them, store to none.
 //!    [`acquire_range`] of the unit shows their status, as often as needed. It suits devices that touch no descriptor before
 //!    the doorbell.
@@ -68,8 +70,10 @@
 //! | hypervisor | a mapping of RAM that the guest makes not cacheable | source |
 //! |---|---|---|
 //! | KVM on Intel | is cacheable by default. It is not while a device whose DMA is not coherent is assigned, or if the VMM disables the quirk on a CPU with self-snoop | Linux `Documentation/virt/kvm/api.rst`, `KVM_X86_QUIRK_IGNORE_GUEST_PAT`; `arch/x86/kvm/vmx/vmx.c`, `vmx_get_mt_mask` |
-//! | KVM on AMD | is not cacheable | the same page |
+//! | KVM with Intel TDX | is not cacheable if the memory is shared with the host; private memory always is cacheable | Linux, "KVM: TDX: Always honor guest PAT on TDX enabled guests" (`arch/x86/kvm/vmx/tdx.c`) |
+//! | KVM on AMD | is not cacheable | the first page |
 //! | KVM on arm64 with `FEAT_S2FWB` | is cacheable | Linux `arch/arm64/include/asm/memory.h`, `MT_S2_FWB_NORMAL`: "Stage-2 enforces Normal-WB" |
+//! | KVM on arm64 without it | is not cacheable, but the monitor's accesses are | the same file, `MT_S2_NORMAL`; firecracker issue 5536 |
 //! | others | not known here | |
 //!
 //! Lines of such memory hide and undo stores as any others do, and [`Coherent`] does not maintain them. Use [`Cache`] there,

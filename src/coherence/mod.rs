@@ -255,7 +255,7 @@ pub unsafe fn release_range_to_writer(
     start: *mut u8,
     len: usize,
 ) {
-    cache.order_observed();
+    cache.order_observed(); // a store that another thread has made known to this one must not dirty a line again
     // SAFETY: (1) is the caller's duty; (2) the fence comes before anything else.
     unsafe { cache.issue_writeback_invalidate(start, len) };
     cache.complete();
@@ -281,7 +281,9 @@ pub unsafe fn acquire_range(cache: &(impl Maintain + ?Sized), start: *mut u8, le
 mod tests {
     use super::{Coherent, Maintain, Padded, acquire, release, release_to_writer};
     use crate::cache::Cache;
+    use alloc::vec::Vec;
     use cachemaint_test_support::skip::skip;
+    use std::sync::{Mutex, PoisonError};
 
     /// Checks that the operations change no value: no observer is there, so every value must be the stored one. It uses
     /// a trait object, as drivers have it.
@@ -298,6 +300,55 @@ mod tests {
             acquire(cache, &mut buffer);
             assert_eq!((buffer[0], buffer[699]), (round, 0x5a5a));
         }
+    }
+
+    /// Records the calls that it gets, and has the trait's own `order_observed`.
+    #[derive(Default)]
+    struct Recording(Mutex<Vec<&'static str>>);
+
+    impl Recording {
+        fn record(&self, call: &'static str) {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(call);
+        }
+    }
+
+    // SAFETY: nothing is cached, written back or dropped (1 to 4); no observer is there to see an order (5) or memory (6);
+    // nothing can fail (7).
+    unsafe impl Maintain for Recording {
+        fn granule(&self) -> usize {
+            64
+        }
+
+        unsafe fn issue_writeback(&self, _: *const u8, _: usize) {
+            self.record("write back");
+        }
+
+        unsafe fn issue_invalidate(&self, _: *mut u8, _: usize) {
+            self.record("invalidate");
+        }
+
+        unsafe fn issue_writeback_invalidate(&self, _: *const u8, _: usize) {
+            self.record("write back and invalidate");
+        }
+
+        fn complete(&self) {
+            self.record("barrier");
+        }
+    }
+
+    /// The loads of this thread, that of the flag among them, come before a line is dropped.
+    #[test]
+    fn an_operation_that_drops_lines_stands_between_two_barriers() {
+        let cache = Recording::default();
+        let mut buffer: Padded<[u8; 64], 64> = Padded::new([0; 64], &cache).unwrap();
+        release(&cache, &buffer);
+        release_to_writer(&cache, &mut buffer);
+        acquire(&cache, &mut buffer);
+        let calls = cache.0.into_inner().unwrap();
+        let released = ["write back", "barrier"];
+        let given = ["barrier", "write back and invalidate", "barrier"];
+        let taken = ["barrier", "invalidate", "barrier"];
+        assert_eq!(calls, [&released[..], &given, &taken].concat());
     }
 
     #[test]

@@ -25,6 +25,9 @@ impl Armv7 {
     /// 2. All CPUs that use them have the line size and the granule of this one.
     /// 3. A CPU that has operations under way executes a DSB before the thread goes on elsewhere.
     /// 4. No other cache is between the CPU and the observer.
+    /// 5. The code that started each CPU invalidated its data cache by set and way before switching it on.
+    /// 6. Operations reach the caches of all CPUs that share the memory. A Cortex-A5 or A9 `MPCore` broadcasts them only if
+    ///    `ACTLR.SMP` and `ACTLR.FW` are set on each CPU (Arm DDI 0407, 1.7.3; Linux `proc-v7.S`, `__v7_ca9mp_setup`).
     #[cfg(any(all(target_arch = "arm", not(test)), doc))]
     #[must_use]
     pub unsafe fn new() -> Self {
@@ -42,7 +45,7 @@ impl Armv7 {
     /// If `line` is not a power of two, or `granule` is not one or is smaller.
     ///
     /// # Safety
-    /// 1. As for [`new`](Self::new) (1), (3) and (4).
+    /// 1. As for [`new`](Self::new) (1) and (3) to (6).
     /// 2. No line of the CPUs is shorter than `line`, and none writes back a unit that is larger than `granule`.
     #[must_use]
     pub const unsafe fn with_lines(line: usize, granule: usize) -> Self {

@@ -10,7 +10,8 @@ use cachemaint::coherence::{Maintain, hand_over};
 /// use cachemaint::coherence::{self, Padded};
 /// use cachemaint_platforms::CortexM;
 ///
-/// // SAFETY: (1) the board has a Cortex-M7, and this code is privileged.
+/// // SAFETY: (1) the board has a Cortex-M7, and this code is privileged. (2) It has no other cache.
+/// // (3) `SCB::enable_dcache` switched the cache on.
 /// const CACHE: CortexM = unsafe { CortexM::new() };
 ///
 /// fn receive(buffer: &mut Padded<[u8], 32>, run_device: impl FnOnce(*mut u8, usize)) {
@@ -38,6 +39,8 @@ impl CortexM {
     /// # Safety
     /// 1. Wherever it is used, the CPU is a Cortex-M7, M55 or M85 in privileged mode.
     /// 2. No other cache is between it and the observer.
+    /// 3. The code that switched the data cache on invalidated it by set and way before, as `SCB::enable_dcache` of the crate
+    ///    cortex-m does.
     #[must_use]
     pub const unsafe fn new() -> Self {
         Self(())
@@ -96,7 +99,7 @@ mod tests {
     use cachemaint::coherence::{self, Maintain, Padded};
     use std::vec::Vec;
 
-    // SAFETY: (1) and (2) nothing is executed.
+    // SAFETY: (1) to (3) nothing is executed.
     const CACHE: CortexM = unsafe { CortexM::new() };
 
     fn store(register: usize, value: u32) -> Executed {

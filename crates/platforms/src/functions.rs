@@ -107,15 +107,48 @@ unsafe impl Maintain for Functions {
     }
 }
 
-/// A cache that can be flushed as a whole only.
+/// A cache that can be flushed, or written back, as a whole only.
+///
+/// The methods of [`Maintain`] that issue operations execute nothing. `complete` calls the function, which covers every line,
+/// whatever its address and whoever stored to it.
+///
+/// The XIP cache of an RP2350 holds dirty lines of PSRAM, which the flash functions of the boot ROM drop
+/// (`flash_flush_cache`, by set and way). So the whole cache is written back before them:
+///
+/// ```no_run
+/// use cachemaint::coherence::Maintain;
+/// use cachemaint_platforms::WholeCache;
+///
+/// /// Cleans each line by set and way (datasheet, 4.4.1.1), in the last 16 KiB of the window for maintenance: elsewhere the
+/// /// lines get the address of flash or PSRAM (erratum RP2350-E11). They are dropped so, all but pinned ones.
+/// fn clean_xip_cache() {
+///     for line in (0x1bff_c000..0x1c00_0000).step_by(8) {
+///         unsafe { core::ptr::without_provenance_mut::<u8>(line + 1).write_volatile(0) };
+///     }
+///     # #[cfg(target_arch = "arm")]
+///     unsafe { core::arch::asm!("dsb", "isb") };
+/// }
+///
+/// // SAFETY: (1) the function cleans each line; (2) no device writes PSRAM. (3) It ends with a DSB, lines have 8 bytes, and
+/// // it cannot fail.
+/// const XIP: WholeCache = unsafe { WholeCache::writeback_only(8, clean_xip_cache) };
+///
+/// /// Not inlined: the compiler moves no store of a caller between the write-back and the call of the ROM.
+/// #[inline(never)]
+/// fn erase(flash_range_erase: fn()) {
+///     // The other core and interrupts are stopped, and the stack is not in PSRAM.
+///     XIP.complete();
+///     flash_range_erase();
+/// }
+/// ```
 ///
 /// # Cost
-/// Each completion writes back all dirty lines and drops all lines, however short the ranges are: collect several ranges under
-/// one, by the methods of [`Maintain`].
+/// Each completion writes back all dirty lines and drops all lines, unless [`writeback_only`](Self::writeback_only) made the
+/// value, however short the ranges are: collect several ranges under one, by the methods of [`Maintain`].
 #[derive(Clone, Copy, Debug)]
 pub struct WholeCache {
     granule: usize,
-    flush: fn(),
+    operate: fn(),
 }
 
 impl WholeCache {
@@ -130,7 +163,19 @@ impl WholeCache {
     /// 4. It may be called at any time at which the value is used, and neither fails nor unwinds.
     #[must_use]
     pub const unsafe fn new(granule: usize, flush: fn()) -> Self {
-        Self { granule, flush }
+        Self { granule, operate: flush }
+    }
+
+    /// Returns the cache that this function writes back, for observers that only read. Lines may stay.
+    ///
+    /// # Safety
+    /// 1. When the function has returned, each line that was dirty when it was called has been written back, in all caches
+    ///    between this CPU and the observer.
+    /// 2. No observer writes memory that changes hands by this value: a line that stays is never out of date.
+    /// 3. As for [`new`](Self::new) (2) to (4).
+    #[must_use]
+    pub const unsafe fn writeback_only(granule: usize, writeback: fn()) -> Self {
+        Self { granule, operate: writeback }
     }
 
     /// Returns the data cache of a CVA6, which any FENCE flushes if it is configured so. `granule` is `DcacheLineWidth` in bytes,
@@ -144,7 +189,7 @@ impl WholeCache {
     /// 3. No other cache is between it and the observer.
     #[must_use]
     pub const unsafe fn cva6(granule: usize) -> Self {
-        Self { granule, flush: fence }
+        Self { granule, operate: fence }
     }
 }
 
@@ -153,9 +198,9 @@ fn fence() {
     Coherent.complete();
 }
 
-// SAFETY: its maker vouched for the granule (1), and that the flush does not fail (7). (2), (3) It comes after the stores and loads
-// that precede `complete`, and covers all lines. (4) It writes back what it drops. (5) It is a barrier. (6) The range is handed over,
-// and the flush is opaque to the compiler.
+// SAFETY: its maker vouched for the granule (1), and that the function does not fail (7). (2), (3) It comes after the stores and
+// loads that precede `complete`, and covers all lines; where lines stay, no observer writes memory. (4) It writes back what it
+// drops. (5) It is a barrier. (6) The range is handed over, and the function is opaque to the compiler.
 unsafe impl Maintain for WholeCache {
     #[inline]
     fn granule(&self) -> usize {
@@ -183,7 +228,7 @@ unsafe impl Maintain for WholeCache {
 
     #[inline]
     fn complete(&self) {
-        (self.flush)();
+        (self.operate)();
     }
 }
 
@@ -226,14 +271,18 @@ mod tests {
     }
 
     #[test]
-    fn several_ranges_are_flushed_once() {
+    fn several_ranges_are_flushed_or_written_back_once() {
         // SAFETY: (1) to (4) there is no observer.
-        let cache = unsafe { WholeCache::new(16, || called("flush", 0)) };
-        for range in [[0_u8; 100], [1; 100]] {
-            // SAFETY: (1) the range can be read; (2) nothing relies on it.
-            unsafe { cache.issue_writeback(range.as_ptr(), range.len()) };
+        let flushed = unsafe { WholeCache::new(16, || called("flush", 0)) };
+        // SAFETY: (1) to (3) there is no observer.
+        let written = unsafe { WholeCache::writeback_only(8, || called("writeback", 0)) };
+        for cache in [flushed, written] {
+            for range in [[0_u8; 100], [1; 100]] {
+                // SAFETY: (1) the range can be read; (2) nothing relies on it.
+                unsafe { cache.issue_writeback(range.as_ptr(), range.len()) };
+            }
+            cache.complete();
         }
-        cache.complete();
-        assert_eq!(CALLS.take(), [("flush", 0)]);
+        assert_eq!(CALLS.take(), [("flush", 0), ("writeback", 0)]);
     }
 }

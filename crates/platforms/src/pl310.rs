@@ -33,6 +33,7 @@ impl<M: Maintain> Pl310<M> {
     /// 3. `inner` maintains the caches before the controller, and its completion waits for them, and for stores to the
     ///    registers, as a DSB does.
     /// 4. No other code operates on the controller by way, in the background, meanwhile.
+    /// 5. The code that switched the controller on invalidated all ways before (Linux `cache-l2x0.c`, `l2c_enable`).
     #[must_use]
     pub const unsafe fn new(inner: M, registers: usize, to_physical: usize) -> Self {
         Self { inner, registers, to_physical }
@@ -138,7 +139,7 @@ mod tests {
     fn cache() -> Pl310<Armv7> {
         // SAFETY: (1) and (2) nothing is executed.
         let inner = unsafe { Armv7::with_lines(32, 32) };
-        // SAFETY: (1) to (4) nothing is executed.
+        // SAFETY: (1) to (5) nothing is executed.
         unsafe { Pl310::new(inner, BASE, 0x6000_0000_usize.wrapping_sub(0xc000_0000)) }
     }
 

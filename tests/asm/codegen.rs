@@ -159,3 +159,15 @@ pub fn golden_dax_persist(file: &DaxFile, at: u64) -> Result<(), Error> {
 pub fn golden_dax_order_observed(file: &DaxFile) {
     Medium::order_observed(file);
 }
+
+/// The pair on two lines, by the instructions of a T-Head core.
+#[cfg(target_arch = "riscv64")]
+#[unsafe(no_mangle)]
+pub fn golden_xtheadcmo_release_acquire(
+    cache: cachemaint_platforms::XTheadCmo,
+    given: &[u64; 16],
+    taken: &mut Padded<[u64; 16], 64>,
+) {
+    coherence::release(&cache, given);
+    coherence::acquire(&cache, taken);
+}

@@ -8,11 +8,15 @@
 //! | Cortex-M7, M55 and M85 | [`CortexM`] | an emulated MPS2 with a Cortex-M7 |
 //! | Cortex-A and Cortex-R with Armv7, or Armv8 in `AArch32`, at PL1 | [`Armv7`] | an emulated Zynq-7000 with a Cortex-A9 |
 //! | an L2C-310 (PL310) behind these: Cortex-A5, A9 | [`Pl310`] | the same |
+//! | T-Head C906, C910 and C920, in M- or S-mode | [`XTheadCmo`] | an emulated C906 |
+//! | a SiFive CCACHE: StarFive JH7100 | [`SifiveCcache`] | nothing: by Linux and the sources of the cache |
 //! | CVA6 with a write-back cache, and other cores that flush the whole cache | [`WholeCache`] | nothing: by the sources of the core |
+//! | the XIP cache of an RP2350, before its boot ROM drops it | [`WholeCache::writeback_only`] | nothing: by the datasheet |
 //! | functions of a ROM, a HAL or an RTOS: ESP32-P4, Zephyr | [`Functions`] | nothing |
 //!
-//! The first three exist for the target architecture `arm` alone. An emulator has no caches: it shows that registers and
-//! instructions are there. Their order is compared with the manuals', and with a model of two levels of cache.
+//! The first three exist only for the target architecture `arm`, the two after them only for `riscv64`. An emulator has no
+//! caches: it shows that registers and instructions are there. Their order is compared with the manuals', and with a model of
+//! two levels of cache.
 //!
 //! # Limits
 //! No operation discards: `acquire` cleans a line before it drops it. Instruction caches are not maintained. Memory that
@@ -31,12 +35,16 @@ mod armv7;
 #[cfg(any(target_arch = "arm", doc, test))]
 mod cortex_m;
 mod functions;
-#[cfg(any(target_arch = "arm", doc, test))]
+#[cfg(any(target_arch = "arm", target_arch = "riscv64", doc, test))]
 mod hardware;
 #[cfg(any(target_arch = "arm", doc, test))]
 mod pl310;
+#[cfg(any(target_arch = "riscv64", doc, test))]
+mod sifive_ccache;
 #[cfg(test)]
 mod two_levels;
+#[cfg(any(target_arch = "riscv64", doc, test))]
+mod xtheadcmo;
 
 #[cfg(any(target_arch = "arm", doc, test))]
 pub use armv7::Armv7;
@@ -45,9 +53,13 @@ pub use cortex_m::CortexM;
 pub use functions::{Functions, WholeCache};
 #[cfg(any(target_arch = "arm", doc, test))]
 pub use pl310::Pl310;
+#[cfg(any(target_arch = "riscv64", doc, test))]
+pub use sifive_ccache::SifiveCcache;
+#[cfg(any(target_arch = "riscv64", doc, test))]
+pub use xtheadcmo::XTheadCmo;
 
 /// Calls `operate` with the address of each line that a range touches.
-#[cfg(any(target_arch = "arm", doc, test))]
+#[cfg(any(target_arch = "arm", target_arch = "riscv64", doc, test))]
 #[inline]
 fn each_line(line: usize, start: *const u8, len: usize, operate: impl FnMut(usize)) {
     let Some(last) = len.checked_sub(1) else { return };

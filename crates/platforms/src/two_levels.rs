@@ -101,6 +101,7 @@ impl Machine {
             Executed::Store { register, .. } => outer.is_waited_for = register == sync,
             Executed::Isb => {}
             Executed::Dsb => self.complete(),
+            other => unreachable!("Armv7 does not execute {other:?}"),
         }
     }
 

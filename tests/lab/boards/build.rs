@@ -4,13 +4,14 @@ use std::env::{self, VarError};
 
 fn main() -> Result<(), VarError> {
     println!("cargo::rustc-check-cfg=cfg(image, values(none()))");
-    println!("cargo::rustc-check-cfg=cfg(profile, values(\"m\", \"a\"))");
+    println!("cargo::rustc-check-cfg=cfg(profile, values(\"m\", \"a\", \"riscv\"))");
     let target = env::var("TARGET")?;
     let (profile, address) = match target.split_once('-') {
         Some((cpu, rest)) if rest.starts_with("none") && cpu.starts_with("thumbv7em") => ("m", 0),
         Some((cpu, rest)) if rest.starts_with("none") && cpu.starts_with("armv7a") => {
             ("a", 0x10_0000_u32)
         }
+        Some(("riscv64gc", "unknown-none-elf")) => ("riscv", 0x8000_0000),
         _ => return Ok(()),
     };
     println!("cargo::rustc-cfg=image");

@@ -71,6 +71,13 @@ pub(super) const ZYNQ: Board = Board {
     powered_off: 0,
 };
 
+/// The RISC-V board again, with a CPU of T-Head's.
+pub(super) const T_HEAD: Board = Board {
+    package: BOARDS,
+    options: "-M virt -bios none -serial none -chardev stdio,id=out -semihosting-config enable=on,chardev=out",
+    ..RISCV64
+};
+
 impl Board {
     /// Returns the emulator of the board with this CPU, which boots the image of this name.
     pub(super) fn booting(&self, lab: &Lab<'_>, image: &str, cpu: &str) -> Result<Cmd> {

@@ -132,10 +132,11 @@ const PROOFS: [Proof; 3] = [
     Proof { board: board::RISCV64, own_steps: &["privileged refused"], models: RISCV64 },
 ];
 
-/// Boards whose caches registers or CP15 maintain, their CPUs, and the controllers that the image must have used.
-const CONTROLLERS: [(Board, &str, &[&str]); 2] = [
+/// Boards whose caches registers, CP15 or a vendor's instructions maintain, their CPUs, and the controllers that the image must have used.
+const CONTROLLERS: [(Board, &str, &[&str]); 3] = [
     (board::MPS2, "cortex-m7", &["cortex-m7", "done"]),
     (board::ZYNQ, "cortex-a9", &["cortex-a9", "l2c-310", "done"]),
+    (board::T_HEAD, "thead-c906", &["xtheadcmo", "done"]),
 ];
 
 pub(super) fn lanes() -> Vec<Lane> {

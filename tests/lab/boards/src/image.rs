@@ -16,13 +16,28 @@ global_asm!(
     ".set start, {run}",
     run = sym run,
 );
+// Without firmware, in M-mode. `mtvec` holds addresses of 4 bytes.
+#[cfg(profile = "riscv")]
+global_asm!(
+    ".section .vectors, \"ax\"",
+    ".global start",
+    "start:",
+    "la t0, 0f",
+    "csrw mtvec, t0",
+    "la sp, STACK",
+    "j {run}",
+    ".balign 4",
+    "0: j {trapped}",
+    run = sym run,
+    trapped = sym trapped,
+);
 #[cfg(profile = "a")]
 global_asm!(".text", ".global start", "start:", "ldr sp, =STACK", "b {run}", run = sym run);
 
 /// Hands a buffer over by each controller of the board.
 #[cfg(profile = "m")]
 fn hand_over_by_each() {
-    // SAFETY: (1) the board has a Cortex-M7, which starts in privileged mode; (2) and no other cache.
+    // SAFETY: (1) the board has a Cortex-M7, which starts in privileged mode; (2), (3) the emulator has no caches.
     hand_over(&unsafe { cachemaint_platforms::CortexM::new() });
     print(c"cortex-m7\n");
 }
@@ -31,7 +46,8 @@ fn hand_over_by_each() {
 #[cfg(profile = "a")]
 fn hand_over_by_each() {
     use cachemaint_platforms::{Armv7, Pl310};
-    // SAFETY: (1) the CPU starts in supervisor mode; (2) there is one; (3) there is one thread; (4) the emulator has no caches.
+    // SAFETY: (1) the CPU starts in supervisor mode; (2) there is one; (3) there is one thread; (4) to (6) the emulator has no
+    // caches.
     let stated = unsafe { Armv7::new() };
     assert!(stated.granule() >= 32);
     // SAFETY: (1) as above; (2) lines have 32 bytes (Arm DDI 0388).
@@ -41,6 +57,15 @@ fn hand_over_by_each() {
     // SAFETY: (1) and (2) it is there, and addresses are physical; (3) Armv7 ends by a DSB; (4) nothing else runs.
     hand_over(&unsafe { Pl310::new(inner, 0xf8f0_2000, 0) });
     print(c"l2c-310\n");
+}
+
+/// As above, by the instructions of a T-Head C906.
+#[cfg(profile = "riscv")]
+fn hand_over_by_each() {
+    // SAFETY: (1) the CPU has them, and starts in M-mode; (2) its lines have 64 bytes; (3) there is one thread; (4), (5) the
+    // emulator has no caches.
+    hand_over(&unsafe { cachemaint_platforms::XTheadCmo::new() });
+    print(c"xtheadcmo\n");
 }
 
 /// A HAL's transfer by DMA: takes the buffer and gives it back.
@@ -54,12 +79,15 @@ fn transfer<B: WriteBuffer<Word = u8>>(mut buffer: B) -> B {
     buffer
 }
 
+/// The largest granule of the profile's boards.
+const GRANULE: usize = if cfg!(profile = "riscv") { 64 } else { 32 };
+
 /// Gives a static buffer to the device and takes it back; reads a byte of a ring that runs; hands a variable over.
 fn hand_over(cache: &dyn Maintain) {
-    static mut RECEIVED: Padded<[u8; 40], 32> = Padded::for_granule([0; 40], 32);
+    static mut RECEIVED: Padded<[u8; 40], GRANULE> = Padded::for_granule([0; 40], GRANULE);
     let buffer = &raw mut RECEIVED;
     // SAFETY: there is one thread, and no other reference.
-    let buffer: &'static mut Padded<[u8], 32> = unsafe { &mut *buffer };
+    let buffer: &'static mut Padded<[u8], GRANULE> = unsafe { &mut *buffer };
     buffer.fill(0);
     coherence::release_to_writer(cache, buffer);
     let buffer = transfer(buffer);
@@ -80,13 +108,19 @@ extern "C" fn run() -> ! {
     hand_over_by_each();
     print(c"done\n");
     // `ADP_Stopped_ApplicationExit`: the emulator's exit code is 0.
-    semihost(0x18, 0x2_0026)
+    exit(0x2_0026)
 }
 
 #[panic_handler]
 fn panic(_: &PanicInfo<'_>) -> ! {
     print(c"panicked\n");
-    semihost(0x18, 0)
+    exit(0)
+}
+
+#[cfg(profile = "riscv")]
+extern "C" fn trapped() -> ! {
+    print(c"trapped\n");
+    exit(0)
 }
 
 /// `SYS_WRITE0`.
@@ -94,15 +128,19 @@ fn print(text: &CStr) {
     call(0x04, text.as_ptr().addr());
 }
 
-/// Calls an operation that does not return.
-fn semihost(operation: usize, parameter: usize) -> ! {
+/// `SYS_EXIT`: a CPU of 64 bits passes the reason and a status in memory.
+fn exit(reason: usize) -> ! {
+    let block = [reason, 0];
+    let parameter =
+        if cfg!(profile = "riscv") { block.as_ptr().expose_provenance() } else { reason };
     loop {
-        call(operation, parameter);
+        call(0x18, parameter);
     }
 }
 
-/// Calls the emulator (Arm, "Semihosting for `AArch32` and `AArch64`", 3).
+/// Calls the emulator (Arm, "Semihosting for `AArch32` and `AArch64`", 3; RISC-V, "Semihosting", 2.1).
 fn call(operation: usize, parameter: usize) {
+    #[cfg(not(profile = "riscv"))]
     macro_rules! call {
         ($instruction:literal) => {
             // SAFETY: the emulator reads the text of the parameter, and changes no memory.
@@ -113,6 +151,22 @@ fn call(operation: usize, parameter: usize) {
     }
     #[cfg(profile = "m")]
     call!("bkpt 0xab");
+    // The three instructions are one call only if none of them is compressed, and all are in one page.
+    #[cfg(profile = "riscv")]
+    // SAFETY: as above.
+    unsafe {
+        asm!(
+            ".balign 16",
+            ".option push",
+            ".option norvc",
+            "slli x0, x0, 0x1f",
+            "ebreak",
+            "srai x0, x0, 7",
+            ".option pop",
+            inout("a0") operation => _,
+            in("a1") parameter,
+        );
+    }
     // In supervisor mode the call overwrites the link register.
     #[cfg(profile = "a")]
     call!("svc 0x123456");

@@ -1,6 +1,6 @@
-//! A driver's buffer changes hands by the controller of a board, without a system: on a Cortex-M7, and on a
-//! Cortex-A9 with an L2C-310. The emulator has no caches: this shows that the registers and instructions are there, and that a
-//! driver can be written so. It prints through semihosting.
+//! A driver's buffer changes hands by the controller of a board, without a system: on a Cortex-M7, on a
+//! Cortex-A9 with an L2C-310, and on a T-Head C906. The emulator has no caches: this shows that the registers and instructions
+//! are there, and that a driver can be written so. It prints through semihosting.
 
 #![cfg_attr(image, no_std, no_main)]
 #![allow(unsafe_code, reason = "an image starts in assembly, and knows its board")]

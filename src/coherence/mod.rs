@@ -41,7 +41,7 @@
 //! |---|---|
 //! | takes no part in coherence, and this CPU's instructions maintain its caches | [`Cache`]; for another host on the [conditions of CXL](#cxl-memory-of-two-hosts) |
 //! | takes part: DMA on x86 without "no snoop", `dma-coherent` in a device tree, `_CCA` 1 in ACPI, every CPU of s390x | [`Coherent`], which costs one barrier |
-//! | takes no part, and a memory-mapped controller, functions of a ROM or instructions of the CPU's vendor (T-Head) maintain the cache | an implementation of the platform: `cachemaint-platforms` has those of Cortex-M7 and M55, Armv7-A and R, PL310, CVA6 and a vendor's functions; [`Maintain`] has a sketch |
+//! | takes no part, and a memory-mapped controller, functions of a ROM or instructions of the CPU's vendor (T-Head) maintain the cache | an implementation of the platform: `cachemaint-platforms` has those of Cortex-M7 and M55, Armv7-A and R, PL310, T-Head, SiFive's CCACHE, CVA6 and a vendor's functions; [`Maintain`] has a sketch |
 //! | takes no part, and nothing maintains the cache, or the memory [cannot be padded](#descriptor-rings) | memory that is mapped as not cacheable (by Svpbmt on RISC-V), and [`Coherent`]; in a guest [if the hypervisor honours it](#memory-types-in-a-guest) |
 //!
 //! # Descriptor rings

@@ -143,8 +143,8 @@ unsafe impl Maintain for Functions {
 /// ```
 ///
 /// # Cost
-/// Each completion writes back all dirty lines and drops all lines, unless [`writeback_only`](Self::writeback_only) made the
-/// value, however short the ranges are: collect several ranges under one, by the methods of [`Maintain`].
+/// Each completion covers the whole cache, however short the ranges are: collect several ranges under one, by the methods of
+/// [`Maintain`].
 #[derive(Clone, Copy, Debug)]
 pub struct WholeCache {
     granule: usize,

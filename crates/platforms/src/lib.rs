@@ -1,4 +1,4 @@
-//! Data caches that registers, CP15 or a vendor's functions maintain, for the hand-over of memory to devices.
+//! Data caches that registers, CP15, or a vendor's instructions or functions maintain, for the hand-over of memory to devices.
 //!
 //! Each type implements [`Maintain`](cachemaint::coherence::Maintain). A driver is written against that trait, and the
 //! board chooses one of these:

@@ -54,7 +54,11 @@ pub(crate) fn test(_host: &Host, report: &mut Report) -> Result<()> {
     report.check(
         "long",
         "generated histories, killed processes and the examples are right",
-        || Cmd::cargo("test -p cachemaint-long-tests -p cachemaint-examples").check_tests(),
+        || {
+            let line =
+                "test -p cachemaint-long-tests -p cachemaint-examples -p cachemaint-adapters";
+            Cmd::cargo(line).check_tests()
+        },
     )?;
     report.check("tools", "the patches fit, and the lab's tool and plugin are right", || {
         Cmd::cargo("test -p xtask -p lose-lines --lib --bins --examples").check_tests()

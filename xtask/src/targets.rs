@@ -132,7 +132,8 @@ pub(crate) fn features_alone(_host: &Host, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// Lints and documents everything for other systems, without a linker for them. The lab's images are for boards.
+/// Lints and documents everything for other systems, without a linker for them. The lab's images are for boards, and the
+/// adapters for kernels.
 pub(crate) fn systems(_host: &Host, report: &mut Report) -> Result<()> {
     for triple in SYSTEMS {
         on(report, triple, triple, |compiler| {
@@ -151,6 +152,11 @@ pub(crate) fn systems(_host: &Host, report: &mut Report) -> Result<()> {
     IMAGES.into_iter().try_for_each(|(triple, images)| {
         on(report, &format!("{triple} images"), triple, |compiler| {
             compiler.cargo("clippy").words(images).words("-- -D warnings").check()
+        })
+    })?;
+    BOARDS.into_iter().try_for_each(|triple| {
+        on(report, &format!("{triple} adapters"), triple, |compiler| {
+            compiler.cargo("clippy -p cachemaint-adapters -- -D warnings").check()
         })
     })
 }

@@ -76,9 +76,9 @@ impl<C: Maintain + 'static> DmaOp for NonCoherent<C> {
     ) -> Result<DmaMapHandle, DmaError> {
         let layout = Layout::from_size_align(size.get(), constraints.align)?;
         let device = self.memory.to_device(addr);
-        let is_written = direction != DmaDirection::ToDevice;
-        if reaches(constraints, device, layout) && (!is_written || self.is_whole(addr, size.get()))
-        {
+        let is_read_only = direction == DmaDirection::ToDevice;
+        let is_aligned = device.is_multiple_of(layout.align() as u64);
+        if is_aligned && (is_read_only || self.is_whole(addr, size.get())) {
             // SAFETY: the caller vouches for the buffer.
             return Ok(unsafe { DmaMapHandle::new(addr, device.into(), layout, None) });
         }
@@ -150,11 +150,4 @@ impl<C: Maintain + 'static> DmaOp for NonCoherent<C> {
             (DmaCoherency::NonCoherent, _) => self.flush_invalidate(start, size),
         }
     }
-}
-
-/// Returns true if the device can use a buffer where it is.
-fn reaches(constraints: DmaConstraints, device: u64, layout: Layout) -> bool {
-    let last = device.checked_add(layout.size() as u64 - 1);
-    last.is_some_and(|last| last <= constraints.addr_mask)
-        && device.is_multiple_of(layout.align() as u64)
 }

@@ -9,39 +9,39 @@ use dma_api::{
     DeviceDma, DmaAddr, DmaAllocHandle, DmaCoherency, DmaConstraints, DmaDeviceInfo, DmaDirection,
     DmaDomainId, DmaError, DmaMapHandle, DmaOp,
 };
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// The bytes of a buffer.
 const LEN: usize = 100;
 /// The bytes of them that the device copies: the rest stays.
 const COPIED: usize = 70;
 
-/// Copies bytes, and then stores a number, which says that it has finished.
-#[derive(Clone, Copy)]
-struct Job {
-    from: DmaAddr,
-    to: DmaAddr,
-    finished: (DmaAddr, u32),
-}
+/// The words of a job: what to copy, whither, its number, and the number of the last job that has finished.
+const FROM: usize = 0;
+const TO: usize = 1;
+const NUMBER: usize = 2;
+const FINISHED: usize = 3;
 
-/// The register that starts a job.
+/// The register that starts the job at an address.
 #[derive(Clone, Default)]
-struct Engine(Arc<Mutex<Option<Job>>>);
+struct Engine(Arc<AtomicU64>);
 
 impl Engine {
     fn attach(machine: &Machine<'static>) -> Self {
         let engine = Self::default();
         let behind = engine.clone();
         machine.attach(move |bus| {
-            let Some(Job { from, to, finished: (at, number) }) = behind.set(None) else { return };
-            bus.write(to.as_u64(), &bus.load::<COPIED>(from.as_u64()));
-            bus.write(at.as_u64(), &number.to_le_bytes());
+            let job = behind.0.swap(0, Relaxed);
+            if job == 0 {
+                return;
+            }
+            let word = |number: usize| job + 8 * number as u64;
+            let read = |number| u64::from_le_bytes(bus.load(word(number)));
+            bus.write(read(TO), &bus.load::<COPIED>(read(FROM)));
+            bus.write(word(FINISHED), &read(NUMBER).to_le_bytes());
         });
         engine
-    }
-
-    fn set(&self, job: Option<Job>) -> Option<Job> {
-        std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), job)
     }
 }
 
@@ -66,10 +66,11 @@ fn with<D: DmaOp>(operations: D, scenario: impl FnOnce(&DeviceDma)) {
 /// Has buffers copied: one that shares lines, one of whole lines, and one of dma-api for both directions.
 fn copies(dma: &DeviceDma, machine: &Machine<'static>) -> Result<(), DmaError> {
     let engine = Engine::attach(machine);
-    let finished = dma.coherent_array_zero::<u32>(1)?;
-    let run = |from, to, number| {
-        engine.set(Some(Job { from, to, finished: (finished.dma_addr(), number) }));
-        machine.wait_until(|| finished.read_cpu(0) == Some(number));
+    let mut job = dma.coherent_array_zero::<u64>(4)?;
+    let mut run = |from: DmaAddr, to: DmaAddr, number| {
+        job.copy_from_slice_cpu(&[from.as_u64(), to.as_u64(), number]);
+        engine.0.store(job.dma_addr().as_u64(), Relaxed);
+        machine.wait_until(|| job.read_cpu(FINISHED) == Some(number));
     };
     let mut own = dma.contiguous_array_zero::<u8>(LEN, DmaDirection::Bidirectional)?;
     let source = machine.place([0; LEN]);
@@ -79,16 +80,17 @@ fn copies(dma: &DeviceDma, machine: &Machine<'static>) -> Result<(), DmaError> {
         source.fill(round);
         target.fill(0xaa);
         whole.fill(0xbb);
-        let from = dma.map_streaming_slice_for_device(source, 1, DmaDirection::ToDevice)?;
+        let align = if round == 2 { 64 } else { 1 };
+        let from = dma.map_streaming_slice_for_device(source, align, DmaDirection::ToDevice)?;
         for (number, target) in [(1, &mut target[..]), (2, &mut whole[..])] {
             let to = dma.map_streaming_slice_for_device(target, 1, DmaDirection::FromDevice)?;
-            run(from.dma_addr(), to.dma_addr(), u32::from(round) * 3 + number);
+            run(from.dma_addr(), to.dma_addr(), u64::from(round) * 3 + number);
             to.complete_for_cpu(0..to.bytes_len());
         }
         assert_eq!((&target[..COPIED], &target[COPIED..]), (&[round; COPIED][..], &[0xaa; 30][..]));
         assert_eq!((&whole[..COPIED], &whole[COPIED..]), (&[round; COPIED][..], &[0xbb; 58][..]));
         own.write_for_device(LEN, |bytes| bytes.fill(0xcc));
-        run(from.dma_addr(), own.dma_addr(), u32::from(round) * 3 + 3);
+        run(from.dma_addr(), own.dma_addr(), u64::from(round) * 3 + 3);
         own.read_from_device(COPIED, |bytes| assert_eq!(bytes, [round; COPIED]));
     }
     Ok(())
@@ -101,7 +103,7 @@ fn copies_need_each_operation_of_the_adapter() {
             with(kernel::machine(), |dma| copies(dma, machine).unwrap());
         });
     });
-    // The page of the number; to a reader; to a writer; back.
+    // The page of the job; to a reader; to a writer; back.
     assert_eq!(explored.needed.len(), 4, "{explored}");
 }
 

@@ -133,3 +133,18 @@ fn a_status_on_the_stack_needs_a_bounce_buffer() {
     assert!(message.starts_with("the device writes 1 bytes"), "{failure}");
     assert!(message.contains("shares a line with other data"), "{failure}");
 }
+
+#[test]
+fn bytes_that_the_device_does_not_write_come_back_as_they_were() {
+    for seed in 0..8 {
+        kernel::run(seed.into(), |machine| {
+            let bytes = machine.place([0xaa; 20]);
+            let buffer = NonNull::from(&mut bytes[..]);
+            // SAFETY: nobody else accesses the buffer.
+            let shared = unsafe { Adapter::share(buffer, BufferDirection::DeviceToDriver) };
+            // SAFETY: as above; it was shared there.
+            unsafe { Adapter::unshare(shared, buffer, BufferDirection::DeviceToDriver) };
+            assert_eq!(*bytes, [0xaa; 20]);
+        });
+    }
+}

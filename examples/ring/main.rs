@@ -3,7 +3,7 @@
 //! Here both sides are threads, whose caches the hardware keeps coherent, so that it runs on any machine. On CXL memory
 //! that two hosts have mapped, or between a CPU and a device's firmware, the code in `ring.rs` is the same. A model of
 //! two caches tests that it is right there, and wrong without any one of its steps: `cargo test --test coherence`. The
-//! model's caches write back no line that was not stored to. On CXL memory the platform must promise that, and that a
+//! model's (`cachemaint-device`) caches write back no line that was not stored to. On CXL memory the platform must promise that, and that a
 //! completed write-back is visible to the other host: see "CXL memory of two hosts" in the documentation of `coherence`.
 //!
 //! ```sh

@@ -4,15 +4,8 @@
 #![cfg(not(cachemaint_loom))]
 #![expect(unsafe_code, reason = "implements the trait for models, and calls it on raw ranges")]
 
-// The models are for exploring many runs, and Miri interprets, some hundred times slower.
-#[cfg(not(miri))]
-mod model;
 #[path = "../../examples/ring/ring.rs"]
 mod ring;
 mod ring_of_threads;
 #[cfg(not(miri))]
 mod ring_on_model;
-#[cfg(not(miri))]
-mod shared_with_a_device;
-#[cfg(not(miri))]
-mod world;

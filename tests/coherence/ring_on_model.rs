@@ -1,148 +1,243 @@
-//! The ring is right with all its steps and wrong without any one of them.
+//! The ring is right with all its steps and wrong without any one of them, between CPUs whose caches do not see each other.
 //!
 //! The model makes the accesses of a CPU in their order. `ring_of_threads` shows under Miri that the fences keep this
 //! order where memory is weakly ordered. But neither delays a load beyond a later store, so the consumer's fence
 //! between reading a message and giving its slot back rests on argument.
 
-use crate::model::Interference;
-use crate::ring::Layout;
-use crate::world::{CONSUMER, Depth, Event, PRODUCER, Scenario, Step};
-use proptest::prelude::*;
+use crate::ring::{Consumer, Layout, Producer, Words};
+use cachemaint::coherence::Maintain;
+use cachemaint_device::{Cpu, Failure, Machine, Seed, explore, try_explore};
+use std::ops::Range;
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 
-#[test]
-fn with_all_steps_no_one_or_two_events_can_lose_or_tear_a_message() {
-    Scenario::small().explore(Depth::TwoEvents).unwrap();
+const SEEDS: Range<u64> = 0..300;
+const MESSAGES: u32 = 12;
+/// Lines of two words: a message fills one.
+const LINE: usize = 2 * size_of::<u32>();
+
+/// The memory of the ring, as one CPU sees it.
+struct View {
+    cpu: Cpu<'static>,
+    start: *mut u32,
 }
 
-#[test]
-fn with_all_steps_it_is_right_where_invalidating_discards() {
-    Scenario { discards: true, ..Scenario::small() }.explore(Depth::OneEvent).unwrap();
+impl View {
+    fn word(&self, word: usize) -> *mut u32 {
+        self.start.wrapping_add(word)
+    }
 }
 
-/// Dirty lines beyond the range are written back, as an eviction may do at any time.
-#[test]
-fn with_all_steps_it_is_right_where_only_the_whole_cache_can_be_flushed() {
-    Scenario { flushes_all: true, ..Scenario::small() }.explore(Depth::TwoEvents).unwrap();
+// SAFETY: the CPU's view of the words is reached from one side of the ring, and a machine runs on one thread.
+unsafe impl Send for View {}
+
+// SAFETY: (1) the words are the machine's, which outlives both sides; (2) nobody refers to them.
+unsafe impl Words for View {
+    fn load(&self, word: usize) -> u32 {
+        self.cpu.step();
+        // SAFETY: the machine's memory holds the word.
+        unsafe { self.word(word).read_volatile() }
+    }
+
+    fn store(&self, word: usize, value: u32) {
+        self.cpu.step();
+        // SAFETY: as above.
+        unsafe { self.word(word).write_volatile(value) };
+    }
+
+    fn bytes(&self, words: Range<usize>) -> (*mut u8, usize) {
+        (self.word(words.start).cast(), words.len() * size_of::<u32>())
+    }
 }
 
-/// Asserts that the ring without one of its steps is wrong, in some run.
+/// Sends messages through the ring; both sides act at any access of the other. `first` is the number of the first message.
+#[expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+fn send<C: Maintain + 'static>(
+    seed: Seed,
+    layout: Layout,
+    first: u32,
+    maintain: impl Fn(Cpu<'static>, &View) -> C,
+) {
+    let machine = Machine::with_cpus(2, LINE, seed);
+    let bytes = layout.words() * size_of::<u32>();
+    let memory = machine.alloc(std::alloc::Layout::from_size_align(bytes, LINE).unwrap());
+    let view = |number| {
+        let cpu = machine.cpu(number);
+        let view = View { start: cpu.view(memory.as_ptr().cast()), cpu: cpu.clone() };
+        let cache = maintain(cpu, &view);
+        (view, cache)
+    };
+    let ((to, to_cache), (from, from_cache)) = (view(0), view(1));
+    for word in 0..layout.words() {
+        to.store(word, if word == layout.sent || word == layout.taken { first } else { 0 });
+    }
+    // SAFETY: the first CPU has the memory alone, before the ring starts.
+    unsafe { to.cpu.issue_writeback_invalidate(memory.as_ptr(), bytes) };
+    to.cpu.complete();
+
+    let received = Arc::new(Mutex::new(Vec::new()));
+    let message = |number: u32| [number.wrapping_mul(0x9e37_79b9), !number];
+    let mut producer = Producer::new(to, to_cache, layout, first);
+    let mut sent = 0;
+    machine.attach(move |_| {
+        if sent < MESSAGES && producer.push(&message(first.wrapping_add(sent))) {
+            sent += 1;
+        }
+    });
+    let mut consumer = Consumer::new(from, from_cache, layout, first);
+    let into = Arc::clone(&received);
+    let arrived = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&arrived);
+    machine.attach(move |_| {
+        let mut words = [0; 2];
+        if consumer.pop(&mut words) {
+            into.lock().unwrap().push(words);
+            count.fetch_add(1, SeqCst);
+        }
+    });
+    machine.wait_until(|| arrived.load(SeqCst) >= MESSAGES);
+    let expected: Vec<_> = (0..MESSAGES).map(|n| message(first.wrapping_add(n))).collect();
+    assert_eq!(*received.lock().unwrap(), expected);
+}
+
+fn by_lines(cpu: Cpu<'static>, _: &View) -> Cpu<'static> {
+    cpu
+}
+
+/// A ring of two slots, padded to lines.
+fn padded() -> Layout {
+    Layout::new(LINE, 2, 2)
+}
+
 #[track_caller]
-fn is_wrong(scenario: &Scenario) {
-    assert!(scenario.explore(Depth::TwoEvents).is_err(), "no run shows that the step is needed");
+fn is_wrong(scenario: impl Fn(Seed)) {
+    let result = try_explore(SEEDS, scenario);
+    assert!(matches!(result, Err(Failure::Wrong { .. })), "no seed shows it: {result:?}");
 }
 
-/// The consumer finds the former content of the slot in memory.
 #[test]
-fn without_write_back_of_the_message_it_is_wrong() {
-    is_wrong(&Scenario::without(Step::WriteBackMessage));
+fn with_all_steps_messages_arrive_and_without_any_one_they_do_not() {
+    let explored = explore(SEEDS, |seed| send(seed, padded(), 0, by_lines));
+    // Three steps of each side, and the hand-over at the start.
+    let of = |side: &str| explored.needed.iter().filter(|(step, _)| step.contains(side)).count();
+    assert!(of("Producer") >= 3 && of("Consumer") >= 3, "{explored}");
 }
 
-/// The index stays in the producer's cache, so the consumer never sees the message.
 #[test]
-fn without_write_back_of_the_producers_index_it_is_wrong() {
-    is_wrong(&Scenario::without(Step::WriteBackSent));
+fn numbers_may_wrap() {
+    explore(SEEDS, |seed| send(seed, padded(), 0_u32.wrapping_sub(5), by_lines));
 }
 
-/// The producer never gets a slot back.
-#[test]
-fn without_write_back_of_the_consumers_index_it_is_wrong() {
-    is_wrong(&Scenario::without(Step::WriteBackTaken));
+/// A cache that can only be flushed whole: dirty lines beyond the range are written back too.
+struct Whole {
+    cpu: Cpu<'static>,
+    memory: (*mut u8, usize),
 }
 
-/// The consumer goes on with the index that it has cached.
-#[test]
-fn without_invalidation_of_the_producers_index_it_is_wrong() {
-    is_wrong(&Scenario::without(Step::InvalidateSent));
+// SAFETY: as for `View`.
+unsafe impl Send for Whole {}
+// SAFETY: as for `View`.
+unsafe impl Sync for Whole {}
+
+// SAFETY: (1) to (7) as for the CPU: each operation is one on all memory.
+unsafe impl Maintain for Whole {
+    fn granule(&self) -> usize {
+        self.cpu.granule()
+    }
+    unsafe fn issue_writeback(&self, _: *const u8, _: usize) {}
+    unsafe fn issue_invalidate(&self, _: *mut u8, _: usize) {}
+    unsafe fn issue_writeback_invalidate(&self, _: *const u8, _: usize) {}
+    fn order_observed(&self) {}
+    fn complete(&self) {
+        self.cpu.order_observed();
+        // SAFETY: (1), (2) the memory is the machine's.
+        unsafe { self.cpu.issue_writeback_invalidate(self.memory.0, self.memory.1) };
+        self.cpu.complete();
+    }
 }
 
-/// The consumer reads the message before last again, which its cache still has.
 #[test]
-fn without_invalidation_of_the_message_it_is_wrong() {
-    is_wrong(&Scenario::without(Step::InvalidateMessage));
+fn it_is_right_where_only_the_whole_cache_can_be_flushed() {
+    let whole = |cpu, view: &View| Whole { cpu, memory: view.bytes(0..padded().words()) };
+    for seed in SEEDS {
+        send(Seed::from(seed), padded(), 0, whole);
+    }
 }
 
-/// The producer goes on with the index that it has cached, and waits for ever.
-#[test]
-fn without_invalidation_of_the_consumers_index_it_is_wrong() {
-    is_wrong(&Scenario::without(Step::InvalidateTaken));
+/// Leaves the fence behind the message out: it is completed with the index.
+struct Unfenced {
+    cpu: Cpu<'static>,
+    index: *mut u8,
+    is_complete: std::sync::atomic::AtomicBool,
+}
+
+// SAFETY: as for `View`.
+unsafe impl Send for Unfenced {}
+// SAFETY: as for `View`.
+unsafe impl Sync for Unfenced {}
+
+// SAFETY: none: this is the error to be found.
+unsafe impl Maintain for Unfenced {
+    fn granule(&self) -> usize {
+        self.cpu.granule()
+    }
+    unsafe fn issue_writeback(&self, start: *const u8, len: usize) {
+        self.is_complete.store(start == self.index, SeqCst);
+        // SAFETY: the caller's duties.
+        unsafe { self.cpu.issue_writeback(start, len) };
+    }
+    unsafe fn issue_invalidate(&self, start: *mut u8, len: usize) {
+        self.is_complete.store(true, SeqCst);
+        // SAFETY: the caller's duties.
+        unsafe { self.cpu.issue_invalidate(start, len) };
+    }
+    unsafe fn issue_writeback_invalidate(&self, start: *const u8, len: usize) {
+        // SAFETY: the caller's duties.
+        unsafe { self.cpu.issue_writeback_invalidate(start, len) };
+    }
+    fn complete(&self) {
+        if self.is_complete.load(SeqCst) {
+            self.cpu.complete();
+        }
+    }
 }
 
 /// The index leaves the cache by itself before the write-back of the message is complete.
 #[test]
 fn without_the_fence_between_message_and_index_it_is_wrong() {
-    let scenario = Scenario::without(Step::FenceAfterMessage);
-    scenario.run(&[]).expect("it takes an eviction at the wrong moment to see it");
-    is_wrong(&scenario);
+    let layout = padded();
+    is_wrong(|seed| {
+        send(seed, layout, 0, |cpu, view| {
+            let index = view.bytes(layout.sent..layout.sent + 1).0;
+            Unfenced { cpu, index, is_complete: true.into() }
+        });
+    });
 }
 
 /// Each side writes the other's index back as it was.
 #[test]
 fn with_both_indices_in_one_line_it_is_wrong() {
-    let layout = Layout { sent: 0, taken: 1, ..Scenario::small().layout };
-    is_wrong(&Scenario { layout, ..Scenario::small() });
+    is_wrong(|seed| send(seed, Layout { sent: 0, taken: 1, ..padded() }, 0, by_lines));
 }
 
 /// The consumer writes a part of the message back as it was before.
 #[test]
 fn with_the_consumers_index_in_the_line_of_a_slot_it_is_wrong() {
     // Words 2 and 3 are a line: the index, and the first word of the first slot.
-    let layout = Layout { sent: 0, taken: 2, slots: 3, ..Scenario::small().layout };
-    is_wrong(&Scenario { layout, ..Scenario::small() });
+    is_wrong(|seed| send(seed, Layout { sent: 0, taken: 2, slots: 3, ..padded() }, 0, by_lines));
 }
 
-/// Words that one side alone writes may share a line: it holds no stores of the other side.
+/// Words that only one side writes may share a line: it holds no stores of the other side.
 #[test]
 fn with_the_producers_index_in_the_line_of_a_slot_it_is_right() {
-    let layout = Layout { taken: 0, sent: 2, slots: 3, ..Scenario::small().layout };
-    Scenario { layout, ..Scenario::small() }.explore(Depth::OneEvent).unwrap();
-}
-
-/// The larger of the two sides' granules counts: the consumer, whose lines are longer here, writes an old copy of the
-/// producer's index back.
-#[test]
-fn padded_to_the_smaller_of_two_line_sizes_it_is_wrong() {
-    let scenario = Scenario { words_per_line: [2, 4], ..Scenario::small() };
-    is_wrong(&scenario);
-    Scenario { layout: Layout::new(16, 2, 2), ..scenario }.explore(Depth::OneEvent).unwrap();
-}
-
-fn any_event(words: usize) -> impl Strategy<Value = Event> {
-    let line = (PRODUCER..=CONSUMER, 0..words);
-    prop_oneof![
-        Just(Event::OtherSide),
-        line.clone().prop_map(|(cpu, word)| Event::Cache(Interference::Evict { cpu, word })),
-        line.prop_map(|(cpu, word)| Event::Cache(Interference::Fetch { cpu, word })),
-    ]
-}
-
-fn any_scenario() -> impl Strategy<Value = Scenario> {
-    let lines = prop_oneof![Just(1_usize), Just(2), Just(4), Just(8)];
-    (lines.clone(), lines, 0..3_u32, any::<[bool; 2]>(), any::<u8>()).prop_map(
-        |(producer, consumer, capacity, [discards, flushes_all], before_wrap)| {
-            let granule = producer.max(consumer) * size_of::<u32>();
-            Scenario {
-                layout: Layout::new(granule, 1 << capacity, 2),
-                words_per_line: [producer, consumer],
-                discards,
-                flushes_all,
-                messages: 12,
-                first: 0_u32.wrapping_sub(u32::from(before_wrap % 16)),
-                without: None,
-            }
-        },
-    )
-}
-
-proptest! {
-    /// Many events, other sizes.
-    #[test]
-    fn with_all_steps_it_is_right_whatever_happens(
-        (scenario, events) in any_scenario().prop_flat_map(|scenario| {
-            let words = scenario.layout.words();
-            let events = prop::collection::vec((0..400_usize, any_event(words)), 0..60);
-            (Just(scenario), events)
-        })
-    ) {
-        prop_assert!(scenario.run(&events).is_ok(), "{:?}", scenario.run(&events));
+    let layout = Layout { taken: 0, sent: 2, slots: 3, ..padded() };
+    for seed in SEEDS {
+        send(Seed::from(seed), layout, 0, by_lines);
     }
+}
+
+/// The larger of the two sides' granules counts.
+#[test]
+fn padded_to_less_than_a_line_it_is_wrong() {
+    is_wrong(|seed| send(seed, Layout::new(LINE / 2, 2, 2), 0, by_lines));
 }

@@ -14,6 +14,9 @@ use std::panic::Location;
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+/// Steps of a wait.
+const LONGEST_WAIT: u32 = 10_000;
+
 type Device<'d> = Box<dyn FnMut(&Bus<'_>) + Send + 'd>;
 /// A device that takes a step is not in its place.
 type Devices<'d> = Mutex<Vec<Option<Device<'d>>>>;
@@ -184,11 +187,17 @@ impl<'d> Machine<'d> {
     /// Lets caches and devices act until the condition holds.
     ///
     /// # Panics
-    /// If it still does not hold after 10,000 steps in which nobody has stored anything.
+    /// If it does not hold after 10,000 steps.
+    #[track_caller]
     pub fn wait_until(&self, mut condition: impl FnMut() -> bool) {
-        while !condition() {
+        for _ in 0..LONGEST_WAIT {
+            if condition() {
+                return;
+            }
             self.step();
         }
+        lock(&self.cpu.state)
+            .fail("the driver waits for ever: the condition does not hold after 10,000 steps");
     }
 
     /// Drops lines without writing them back, also those that the range touches in part, as DC IVAC and CBO.INVAL do.

@@ -8,7 +8,7 @@ use std::fmt;
 use std::ops::Range;
 
 /// A driver that calls the machine so often without a store of anybody waits for ever.
-const LONGEST_WAIT: u32 = 10_000;
+const LONGEST_WAIT: u32 = 2_000;
 
 /// The caches, the memory, and what was done to them.
 pub(crate) struct State {

@@ -1,6 +1,7 @@
 //! What the machine notices and what it lets pass.
 
 #![cfg(not(miri))]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by a panic")]
 
 use cachemaint::coherence::{self, Padded};
 use cachemaint_device::{Bus, Failure, Machine, Seed, explore, try_explore};

@@ -14,8 +14,9 @@ use anyhow::{Context as _, Result, ensure};
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// The packages, each with the file of its list.
-const PACKAGES: [(&str, &str); 6] = [
+const PACKAGES: [(&str, &str); 7] = [
     ("cachemaint", "tests/interface.txt"),
+    ("cachemaint-device", "crates/device/tests/interface.txt"),
     ("cachemaint-journal", "crates/journal/tests/interface.txt"),
     ("cachemaint-platforms", "crates/platforms/tests/interface.txt"),
     ("cachemaint-store", "crates/store/tests/interface.txt"),

@@ -79,8 +79,8 @@ impl Hazard {
     fn remedy(&self) -> &'static str {
         match self {
             Self::Overwritten(_) => {
-                "`release_to_writer` before the other side writes, and no store to the line until it has finished, would \
-                 have kept the line from being dirty"
+                "`release_to_writer` before the other side writes would have left no dirty line; store nothing to it until \
+                 the other side has finished"
             }
             Self::ReadOld => {
                 "`release` before the other side is told to read would have written the line back"
@@ -90,7 +90,7 @@ impl Hazard {
                  buffer, or write the lines at its ends back first"
             }
             Self::Stale(_) => {
-                "`acquire`, after the other side has finished and before the bytes are read, would have dropped the copy"
+                "`acquire` after the other side has finished would have dropped the copy"
             }
         }
     }
@@ -178,7 +178,7 @@ fn sentence(event: &Event, first: usize) -> String {
         }
         What::Read(range) => format!("the device read {} from memory", bytes(range)),
         What::Written(range) => format!("the device wrote {} to memory", bytes(range)),
-        What::Kept => format!("{cpu} still has the copy that it had before"),
+        What::Kept => format!("{cpu} still has its old copy"),
     };
     match hazard {
         None => told,
@@ -188,7 +188,7 @@ fn sentence(event: &Event, first: usize) -> String {
         Some(Hazard::ReadOld) => format!("{told}: OLD bytes, the new ones are in the cache"),
         Some(Hazard::Discarded) => format!("{told}, which was dirty: its stores are LOST"),
         Some(Hazard::Stale(range)) => {
-            format!("{told}; {} in memory are NEWER than its copy", bytes(range))
+            format!("{told}: {} in memory are NEWER", bytes(range))
         }
     }
 }

@@ -66,7 +66,7 @@ fn failure(scenario: impl Fn(Seed)) -> String {
 #[test]
 fn the_story_names_the_missing_call() {
     let story = failure(|seed| receive(seed, false, [true, false]));
-    assert!(story.contains("=> `acquire`, after the other side has finished"), "{story}");
+    assert!(story.contains("=> `acquire` after the other side has finished"), "{story}");
     let story = failure(|seed| receive(seed, false, [false, true]));
     assert!(story.contains("=> `release_to_writer` before the other side writes"), "{story}");
 }

@@ -1,4 +1,4 @@
-//! The lab runs every claim on CPUs and whole machines other than this one. `tests/lab/README.md` lists the claim that
+//! The lab runs every claim on CPUs and whole machines other than this one. `tests/lab/LANES.md` lists the claim that
 //! each lane proves, and the claims that no emulator can prove.
 //!
 //! Each [`Lane`](lane::Lane) is prepared first, one after the other: its prerequisites are found, fetched or built. If

@@ -102,6 +102,9 @@ fn select(lanes: Vec<Lane>, wanted: &[String]) -> Vec<Lane> {
 #[cfg(test)]
 mod tests {
     use super::{Lane, OF_EACH_KIND, lanes, select};
+    use std::env;
+    use std::fs;
+    use std::path::Path;
 
     #[test]
     fn a_whole_name_is_one_lane_and_a_beginning_all_of_its_kind() {
@@ -116,6 +119,24 @@ mod tests {
         assert_eq!(selected(&["cpu"]), ["cpu/a", "cpu/a,-b"]);
         assert_eq!(selected(&["cpu/a"]), ["cpu/a"]);
         assert_eq!(selected(&["cpu/a,", "machine"]), ["cpu/a,-b", "machine/a"]);
+    }
+
+    /// Each claim stands once, in its lane: the page is written from them by `BLESS=1`.
+    #[test]
+    fn the_page_of_the_lanes_has_their_claims() {
+        let mut page = String::from(
+            "# The lanes\n\nWritten from the lanes: `BLESS=1 cargo test -p xtask --bin xtask the_page`.\n\n\
+             | lanes | claim |\n|---|---|\n",
+        );
+        for row in lanes().chunk_by(|one, other| one.proves == other.proves) {
+            let names: Vec<_> = row.iter().map(|lane| format!("`{}`", lane.name)).collect();
+            page += &format!("| {} | {} |\n", names.join("<br>"), row[0].proves);
+        }
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/lab/LANES.md");
+        if env::var_os("BLESS").is_some() {
+            fs::write(&path, &page).unwrap();
+        }
+        assert_eq!(fs::read_to_string(&path).unwrap(), page, "review, then BLESS=1");
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! The lab runs every claim on CPUs and whole machines other than this one. `tests/lab/LANES.md` lists the claim that
-//! each lane proves, and the claims that no emulator can prove.
+//! each lane proves, and `tests/lab/README.md` what no emulator can prove.
 //!
 //! Each [`Lane`](lane::Lane) is prepared first, one after the other: its prerequisites are found, fetched or built. If
 //! one is unavailable, the lane is skipped for this reason; if one does not build, the lane fails. Meanwhile the

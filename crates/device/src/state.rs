@@ -4,6 +4,7 @@ use crate::explore::Seed;
 use crate::line::{Line, Place};
 use crate::memory::Memory;
 use crate::story::{Allocation, Call, Event, Hazard, Operation, What, tell};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 
@@ -18,8 +19,8 @@ pub(crate) struct State {
     pub(crate) memory: Memory,
     pub(crate) events: Vec<Event>,
     pending: Vec<Pending>,
-    /// CPUs that may have read a flag since they ordered their loads: a device has written.
-    unordered: Vec<usize>,
+    /// CPUs, and lines that a device has written since the CPU ordered its loads: it may have read a flag since.
+    unordered: BTreeSet<(usize, usize)>,
     waited: u32,
 }
 
@@ -83,12 +84,13 @@ impl State {
 
     pub(crate) fn issue(&mut self, cpu: usize, call: Call, range: Range<usize>) {
         let is_left_out = self.seed.is_left_out(call);
-        let is_unordered = call.operation == Operation::Invalidate && self.unordered.contains(&cpu);
         for (line, covers_the_line) in self.memory.lines(cpu, range) {
             self.interfere(line);
+            let can_be_early =
+                call.operation == Operation::Invalidate && self.unordered.contains(&(cpu, line));
             if is_left_out {
                 self.events.push(Event { line, cpu, what: What::LeftOut(call), hazard: None });
-            } else if is_unordered && self.happens(self.rates.early) {
+            } else if can_be_early && self.happens(self.rates.early) {
                 self.events.push(Event { line, cpu, what: What::Unordered(call), hazard: None });
             } else {
                 self.pending.push(Pending { cpu, call, line, covers_the_line });
@@ -98,7 +100,7 @@ impl State {
 
     /// The CPU has ordered its loads.
     pub(crate) fn order(&mut self, cpu: usize) {
-        self.unordered.retain(|one| *one != cpu);
+        self.unordered.retain(|(one, _)| *one != cpu);
     }
 
     pub(crate) fn complete(&mut self, cpu: usize) {
@@ -229,11 +231,13 @@ impl State {
                 self.fail(&format!("the device {verb} {len} bytes at {at:#x}: {why}"));
             }
             self.interfere(line); // and dirty ones evicted after it
+            if let Access::Write(_) = access {
+                self.unordered.extend((0..self.memory.bases.len()).map(|cpu| (cpu, line)));
+            }
             (at, done) = (at.wrapping_add(len), done + len);
         }
         if let Access::Write(_) = access {
             self.waited = 0;
-            self.unordered = (0..self.memory.bases.len()).collect();
         }
     }
 

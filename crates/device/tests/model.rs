@@ -70,3 +70,27 @@ fn the_story_names_the_missing_call() {
     let story = failure(|seed| receive(seed, false, [false, true]));
     assert!(story.contains("=> `release_to_writer` before the other side writes"), "{story}");
 }
+
+/// The device writes the next line between the fence and the invalidation of `acquire`.
+#[test]
+fn an_acquire_drops_the_lines_that_were_written_before_it_while_the_device_writes_on() {
+    explore(SEEDS, |seed| {
+        let (go, lines) = (AtomicU64::new(0), AtomicU64::new(0));
+        let machine = Machine::new(64, seed);
+        machine.attach(|bus| {
+            let (start, line) = (go.load(SeqCst), lines.load(SeqCst));
+            if start != 0 && line < 4 {
+                bus.write(start + 64 * line, &[7; 64]);
+                lines.store(line + 1, SeqCst);
+            }
+        });
+        let buffer = machine.padded::<_, 64>([[0_u8; 64]; 4]);
+        coherence::release_to_writer(&machine, buffer);
+        go.store(buffer.as_mut_ptr().expose_provenance() as u64, SeqCst);
+        for line in 0..4 {
+            machine.wait_until(|| lines.load(SeqCst) > line as u64);
+            coherence::acquire(&machine, buffer);
+            assert_eq!(buffer[line], [7; 64]);
+        }
+    });
+}

@@ -80,10 +80,11 @@ impl Line {
         self.views[cpu].is_cached || self.views[cpu].left.is_some()
     }
 
-    /// Returns the bytes that the CPU has not seen although they are in memory.
+    /// Returns the bytes that a CPU has not seen although they are in memory.
     pub(crate) fn stale(&self) -> Option<(usize, Range<usize>)> {
+        let cached = |(_, view): &(usize, &View)| view.is_cached; // lines of an ended mapping hide nothing
         let stale = |(cpu, view): (usize, &View)| Some((cpu, view.newer.clone()?));
-        self.views.iter().enumerate().find_map(stale)
+        self.views.iter().enumerate().filter(cached).find_map(stale)
     }
 
     /// Notices what the CPU has stored since the last look.

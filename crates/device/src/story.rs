@@ -139,7 +139,14 @@ fn name(line: usize, allocations: &[Allocation], size: usize) -> (String, usize)
     let meets = |allocation: &&Allocation| {
         allocation.bytes.start < line + size && line < allocation.bytes.end
     };
+    let is_beside = |allocation: &&Allocation| {
+        allocation.bytes.start < line + 2 * size && line < allocation.bytes.end + size
+    };
     let Some(Allocation { bytes, placed_at }) = allocations.iter().find(meets) else {
+        if let Some(Allocation { bytes, placed_at }) = allocations.iter().find(is_beside) {
+            let (len, file, row) = (bytes.len(), placed_at.file(), placed_at.line());
+            return (format!("The line beside the {len} bytes placed at {file}:{row}"), line);
+        }
         return (
             format!(
                 "The line at {line:#x} of the program's own memory (bytes count from its start)"

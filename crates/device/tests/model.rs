@@ -1,6 +1,7 @@
 //! What the machine notices and what it lets pass.
 
 #![cfg(not(miri))]
+#![expect(unsafe_code, reason = "a driver maintains a range")]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by a panic")]
 
 use cachemaint::coherence::{self, Padded};
@@ -93,4 +94,31 @@ fn an_acquire_drops_the_lines_that_were_written_before_it_while_the_device_write
             assert_eq!(buffer[line], [7; 64]);
         }
     });
+}
+
+#[test]
+fn the_story_of_a_mapping_that_left_dirty_lines_names_no_acquire() {
+    let story = failure(|seed| {
+        let machine = Machine::new(64, seed);
+        let buffer = machine.padded::<_, 64>([0_u8; 128]);
+        machine.set_cacheable(std::ptr::NonNull::from(&mut **buffer).cast(), 128, false);
+        buffer.fill(7);
+        machine.step();
+        machine.step();
+        assert_eq!(**buffer, [7; 128]);
+    });
+    assert!(story.contains("=> `release_to_writer`"), "{story}");
+    assert!(!story.contains("=> `acquire`"), "{story}");
+}
+
+#[test]
+fn the_story_names_a_line_beside_the_buffer() {
+    let story = failure(|seed| {
+        let machine = Machine::new(64, seed);
+        let buffer = machine.padded::<_, 64>([0_u8; 64]);
+        coherence::release_to_writer(&machine, buffer);
+        // SAFETY: the buffer's bytes may be dropped; those behind it are needed: the error.
+        unsafe { machine.discard_range(buffer.as_mut_ptr(), 65) };
+    });
+    assert!(story.contains("The line beside the 64 bytes placed at"), "{story}");
 }

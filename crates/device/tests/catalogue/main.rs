@@ -1,0 +1,67 @@
+//! Public bugs of drivers, rebuilt from their reports: each is noticed, and its mend passes.
+//!
+//! `docs/evidence.md` has the table. Each driver below is one piece of code, as reported and as mended. The mend passes
+//! [`explore`], so each of its operations is needed.
+
+#![cfg(not(miri))]
+#![expect(clippy::expect_used, reason = "a test fails by a panic")]
+#![expect(unsafe_code, reason = "drivers maintain ranges")]
+
+mod receive;
+mod send;
+mod share;
+
+use cachemaint_device::{Bus, Failure, Machine, Seed, explore, try_explore};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+
+const SEEDS: std::ops::Range<u64> = 0..100;
+
+const RELEASE: &str = "=> `release` before";
+const RELEASE_TO_WRITER: &str = "=> `release_to_writer` before";
+const ACQUIRE: &str = "=> `acquire`";
+const WHOLE_LINES: &str = "=> an invalidation of whole lines, after `release_to_writer`";
+
+/// Runs a driver as reported, which fails and is told the remedy, and as mended.
+#[track_caller]
+fn compare(remedy: &str, driver: impl Fn(Seed, bool)) {
+    let failure = try_explore(SEEDS, |seed| driver(seed, false)).expect_err("not noticed");
+    assert!(matches!(failure, Failure::Wrong { .. }), "{failure}");
+    assert!(failure.to_string().contains(remedy), "{failure}");
+    explore(SEEDS, |seed| driver(seed, true));
+}
+
+/// A device's registers: the address of a job, and a flag that says that it is done.
+#[derive(Default)]
+struct Registers {
+    job: AtomicU64,
+    is_done: AtomicBool,
+}
+
+impl Registers {
+    /// Attaches a device that does each job in one step. Jobs are numbered from 1.
+    fn attach<'d>(
+        &'d self,
+        machine: &Machine<'d>,
+        mut work: impl FnMut(&Bus<'_>, u64, u8) + Send + 'd,
+    ) {
+        let mut number = 0;
+        machine.attach(move |bus| {
+            let job = self.job.swap(0, SeqCst);
+            if job != 0 {
+                number += 1;
+                work(bus, job, number);
+                self.is_done.store(true, SeqCst);
+            }
+        });
+    }
+
+    fn start<T>(&self, job: *mut T) {
+        self.job.store(job.expose_provenance() as u64, SeqCst);
+    }
+
+    /// Starts a job, and waits for its end.
+    fn run<T>(&self, machine: &Machine<'_>, job: *mut T) {
+        self.start(job);
+        machine.wait_until(|| self.is_done.swap(false, SeqCst));
+    }
+}

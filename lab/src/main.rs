@@ -13,7 +13,7 @@ use lose_lines::architecture::Architecture;
 use lose_lines::cache::{self, Cache};
 use lose_lines::command::quoted;
 use lose_lines::crash::moments::{Counted, Counts, Moment};
-use lose_lines::crash::{CrashTest, Outcome, cut_all};
+use lose_lines::crash::{Checked, CrashTest, Outcome, cut_all};
 use lose_lines::elf;
 use lose_lines::emulator::Emulated;
 use lose_lines::initramfs::Initramfs;
@@ -22,15 +22,18 @@ use lose_lines::log::Log;
 use lose_lines::losses::{Policy, checked_seed_of_run};
 use lose_lines::machine::programs::printed;
 use lose_lines::pmem::dax_machine;
-use lose_lines::program::HostProgram;
+use lose_lines::program::{CommandLine, HostProgram};
 use lose_lines::restart::{Restart, Restarted};
-use lose_lines::words::words;
 use serde_json::{Value, json};
 
-/// The exit codes.
+/// The exit codes, but for those of `run`.
 const LOSS: u8 = 1;
 const USAGE: u8 = 2;
 const IMPOSSIBLE: u8 = 3;
+const NOTHING_TESTED: u8 = 4;
+
+/// The exit code of `run` for this tool's own failures: that of docker(1), which few programs use.
+const NOT_RUN: u8 = 125;
 
 const EXAMPLE: &str = include_str!("../examples/forgotten_flush.c");
 
@@ -39,13 +42,14 @@ The program runs in the emulator QEMU, with the libraries that it is linked to. 
 directory and TMPDIR are on ext4 with DAX: it must create its files there, and may map them with
 MAP_SYNC. Needs x86-64 with Debian 12 or 13, or an Ubuntu that has QEMU 10; neither root nor KVM.
 
-Exit codes of cut and restart: 0 nothing was lost, 1 the check found a loss, 2 usage, 3 it could
-not be done.
+Exit codes: 0 nothing was lost, 1 the check found a loss, 2 usage, 3 it could not be done, 4 no
+cut came after a line that the program had printed, so that the check proved nothing. The code of
+run is that of the program, 128 and the signal that ended it, or 125 if it could not be run.
 
 A first lost line, in C:
   lose-lines example > forgets.c       # a program that forgets one write-back
   cc -O2 forgets.c -o forgets
-  lose-lines cut --seed 3 --check check ./forgets update
+  lose-lines cut --seed 3 --check './forgets check' ./forgets update
 It exits with 1 and prints how to repeat each loss. Compiled with -DRIGHT, nothing is lost.";
 
 /// Runs a program on an emulated machine with persistent memory, cuts its power, and loses the cache lines that it has not
@@ -63,7 +67,7 @@ enum Task {
     Cut(Cutting),
     /// Run the program, restart the machine on RAM that keeps its contents, and check the state that is left.
     Restart(ByRestart),
-    /// Run the program once, as a runner for cargo too. The exit code is the program's.
+    /// Run the program once, as a runner for cargo too. The exit code is the program's, or 125.
     Run(Subject),
     /// Download emulator and kernel now, and not at the first use.
     Fetch,
@@ -88,9 +92,9 @@ struct Subject {
 
 #[derive(Args, Clone, Debug)]
 struct Checking {
-    /// The arguments with which the program checks the state, in quotes: exit code 0 if the state is right. The variable
-    /// PRINTED names a file with the lines that the program had printed before [default: the same arguments].
-    #[arg(long, value_name = "ARGUMENTS", allow_hyphen_values = true)]
+    /// The command that checks the state, in quotes: exit code 0 if the state is right. The variable PRINTED names a file
+    /// with the lines that the program had printed before [default: the program with its arguments].
+    #[arg(long, value_name = "COMMAND")]
     check: Option<String>,
     /// The dirty lines that persist by chance.
     #[arg(long, value_enum, default_value_t = Policy::Half)]
@@ -152,8 +156,9 @@ impl core::fmt::Display for Usage {
 impl core::error::Error for Usage {}
 
 impl Subject {
-    fn find(&self) -> Result<HostProgram, Usage> {
-        HostProgram::find(&self.program, &self.libraries).map_err(Usage)
+    fn find(&self) -> Result<CommandLine, Usage> {
+        let found = HostProgram::find(&self.program, &self.libraries).map_err(Usage)?;
+        Ok(found.with(self.arguments.clone()))
     }
 
     fn environment(&self) -> Vec<(&str, &str)> {
@@ -162,11 +167,11 @@ impl Subject {
 }
 
 impl Checking {
-    /// Returns the arguments of the check.
-    fn arguments(&self, program: &Subject) -> Result<Vec<String>, Usage> {
-        let check = self.check.as_deref().map(words).transpose();
-        let check = check.map_err(|why| Usage(anyhow!("--check: {why}")))?;
-        Ok(check.unwrap_or_else(|| program.arguments.clone()))
+    /// Returns the check of a program.
+    fn command(&self, program: &Subject) -> Result<CommandLine, Usage> {
+        let Some(check) = &self.check else { return program.find() };
+        let found = CommandLine::find(check, &program.libraries);
+        found.map_err(|why| Usage(why.context(format!("--check '{check}'"))))
     }
 
     fn seed(&self) -> Result<u64> {
@@ -179,7 +184,12 @@ fn main() -> Result<ExitCode> {
     if process::id() == 1 && !Path::new("/proc/self").exists() {
         match lose_lines_agent::serve(|_request| bail!("this agent serves no other requests"))? {}
     }
-    let code = match Cli::parse().task {
+    let task = match Cli::try_parse() {
+        Ok(Cli { task }) => task,
+        Err(why) => return not_parsed(&why),
+    };
+    let is_run = matches!(task, Task::Run(_));
+    let code = match task {
         Task::Cut(request) => cut(&request),
         Task::Restart(request) => restart(&request),
         Task::Run(program) => run(&program),
@@ -190,8 +200,23 @@ fn main() -> Result<ExitCode> {
     };
     Ok(ExitCode::from(code.unwrap_or_else(|why| {
         progress(&format!("{why:#}"));
-        if why.is::<Usage>() { USAGE } else { IMPOSSIBLE }
+        match why.is::<Usage>() {
+            _ if is_run => NOT_RUN,
+            true => USAGE,
+            false => IMPOSSIBLE,
+        }
     })))
+}
+
+/// Prints help, or the mistake in the command line.
+fn not_parsed(why: &clap::Error) -> Result<ExitCode> {
+    why.print().context("cannot print the usage")?;
+    let is_run = env::args_os().nth(1).is_some_and(|task| task == "run");
+    Ok(ExitCode::from(match why.use_stderr() {
+        false => 0,
+        true if is_run => NOT_RUN,
+        true => USAGE,
+    }))
 }
 
 /// A terminal that is gone does not end a test.
@@ -260,12 +285,12 @@ fn run(program: &Subject) -> Result<u8> {
     Machines::new()?.finish(|Machines { kit, name, log, .. }| {
         let mut machine = dax_machine(kit, name, |files| found.add_to(files), log)?;
         let before = log.position()?;
-        let ended = machine.run_request(&found.run(&program.arguments, &program.environment()));
+        let ended = machine.run_request(&found.request(&program.environment()));
         write!(io::stdout(), "{}", printed(&log.since(before)?))?;
         machine.power_off()?;
         match ended? {
             (Some(code), _) => Ok(u8::try_from(code).unwrap_or(u8::MAX)),
-            (None, Some(signal)) => bail!("the program was ended by signal {signal}"),
+            (None, Some(signal)) => Ok(u8::try_from(128 + signal).unwrap_or(u8::MAX)),
             (None, None) => bail!("the program ended without an exit code"),
         }
     })
@@ -273,14 +298,13 @@ fn run(program: &Subject) -> Result<u8> {
 
 fn restart(request: &ByRestart) -> Result<u8> {
     let ByRestart { by, checking, program } = request;
-    let (found, check) = (program.find()?, checking.arguments(program)?);
+    let (found, check) = (program.find()?, checking.command(program)?);
     let seed = checking.seed()?;
     let checked = Machines::new()?.finish(|Machines { kit, name, log, .. }| {
         Restarted {
             kit,
             name,
             program: &found,
-            arguments: &program.arguments,
             check: &check,
             environment: &program.environment(),
             by: *by,
@@ -294,7 +318,11 @@ fn restart(request: &ByRestart) -> Result<u8> {
     if checking.json {
         writeln!(out, "{}", json!({ "seed": seed, "restart": checked }))?;
     } else {
-        write!(out, "seed {seed}: {} of {} dirty lines lost, ", checked.lost, checked.dirty)?;
+        let Checked { acknowledged, dirty, lost, .. } = &checked;
+        write!(
+            out,
+            "seed {seed}: acknowledged {acknowledged}, {lost} of {dirty} dirty lines lost, "
+        )?;
         match &checked.failure {
             None => writeln!(out, "the check succeeded")?,
             Some(why) => {
@@ -303,20 +331,34 @@ fn restart(request: &ByRestart) -> Result<u8> {
             }
         }
     }
-    Ok(if checked.failure.is_some() { LOSS } else { 0 })
+    Ok(judged(checked.failure.is_some(), checked.acknowledged > 0))
+}
+
+/// Returns the exit code of checks.
+fn judged(has_failed: bool, has_tested: bool) -> u8 {
+    if !has_failed && !has_tested {
+        progress(
+            "the check proved nothing, as no line had been printed before: print a line for all that must be there \
+             from then on, and flush it; or cut more often",
+        );
+    }
+    match (has_failed, has_tested) {
+        (true, _) => LOSS,
+        (false, true) => 0,
+        (false, false) => NOTHING_TESTED,
+    }
 }
 
 fn cut(request: &Cutting) -> Result<u8> {
     let Cutting { cuts, cut, streaming, checking, program } = request;
-    let (found, check) = (program.find()?, checking.arguments(program)?);
+    let (found, check) = (program.find()?, checking.command(program)?);
     let seed = checking.seed()?;
     Machines::new()?.finish(|Machines { kit, name, log, .. }| {
         let test = CrashTest {
             kit,
             name,
-            program: &found,
-            prepare: Vec::new(),
-            arguments: program.arguments.clone(),
+            program: found,
+            prepare: None,
             check,
             environment: program.environment.clone(),
             policy: checking.policy,
@@ -326,6 +368,7 @@ fn cut(request: &Cutting) -> Result<u8> {
         let mut told = Told { request, seed, document: json!({ "seed": seed }), outcomes: vec![] };
         progress("starting a machine; each cut then takes one to two seconds");
         let made = test.make(log)?;
+        let is_chosen = cut.is_some();
         let cuts = if let Some(moment) = cut {
             vec![(*moment, seed)]
         } else {
@@ -337,7 +380,7 @@ fn cut(request: &Cutting) -> Result<u8> {
             told.outcome((number, cuts.len()), outcome)
         })?;
         told.end(&summary.to_string(), &json!(summary))?;
-        Ok(if summary.failures > 0 { LOSS } else { 0 })
+        Ok(judged(summary.failures > 0, is_chosen || summary.between > 0))
     })
 }
 
@@ -436,7 +479,9 @@ mod tests {
     use clap::Parser as _;
     use lose_lines::losses::{self, FENCE};
 
-    use super::{Checking, Cli, Cutting, Moment, Subject, Task, words};
+    use lose_lines::words::words;
+
+    use super::{Checking, Cli, Cutting, Moment, Subject, Task};
 
     fn parsed(line: &str) -> Cutting {
         match Cli::try_parse_from(words(line).unwrap()).unwrap().task {
@@ -448,7 +493,7 @@ mod tests {
     #[test]
     fn the_command_that_repeats_a_cut_is_the_same_test() {
         let request = parsed(
-            "lose-lines cut --cuts 3 --policy torn --streaming --limit 7 --library /lib/a.so --check '-c \"a b\"' \
+            "lose-lines cut --cuts 3 --policy torn --streaming --limit 7 --library /lib/a.so --check '/bin/sh -c \"a b\"' \
              --env 'A=b c' /bin/sh -c 'c --cut d' --json",
         );
         let moment = Moment::At(losses::Cut { event: FENCE, number: 3 });

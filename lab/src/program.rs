@@ -8,13 +8,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Error, Result, bail};
 use lose_lines_agent::Request;
 
 use super::elf;
 use super::initramfs::Initramfs;
 use super::pmem::DIRECTORY;
 use crate::command::find_program;
+use crate::words::words;
 
 /// The directories of a machine that file systems of its own hide.
 const HIDDEN: [&str; 5] = ["/dev", "/proc", "/sys", "/tmp", DIRECTORY];
@@ -121,14 +122,9 @@ impl HostProgram {
         }
     }
 
-    /// Returns the request to run the program on the file system under test.
-    pub fn run(&self, arguments: &[String], environment: &[(&str, &str)]) -> Request {
-        Request::Run {
-            program: self.place.display().to_string(),
-            arguments: arguments.to_vec(),
-            environment: self.environment(environment),
-            directory: Some(DIRECTORY.to_owned()),
-        }
+    /// Returns the program with arguments.
+    pub fn with(self, arguments: Vec<String>) -> CommandLine {
+        CommandLine { program: self, arguments }
     }
 
     fn environment(&self, more: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -141,6 +137,37 @@ impl HostProgram {
             .filter(|(_, value)| !value.is_empty())
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect()
+    }
+}
+
+/// A program with its arguments.
+#[derive(Clone, Debug)]
+pub struct CommandLine {
+    program: HostProgram,
+    arguments: Vec<String>,
+}
+
+impl CommandLine {
+    /// Finds the program of a line, whose words are separated as by a shell. `more` is that of [`HostProgram::find`].
+    pub fn find(line: &str, more: &[PathBuf]) -> Result<Self> {
+        let mut words = words(line).map_err(Error::msg)?.into_iter();
+        let program = words.next().context("there is no program in it")?;
+        Ok(HostProgram::find(Path::new(&program), more)?.with(words.collect()))
+    }
+
+    /// Adds the files that it needs to those of a machine.
+    pub fn add_to(&self, files: &mut Initramfs) {
+        self.program.add_to(files);
+    }
+
+    /// Returns the request to run it on the file system under test.
+    pub fn request(&self, environment: &[(&str, &str)]) -> Request {
+        Request::Run {
+            program: self.program.place.display().to_string(),
+            arguments: self.arguments.clone(),
+            environment: self.program.environment(environment),
+            directory: Some(DIRECTORY.to_owned()),
+        }
     }
 }
 

@@ -5,14 +5,14 @@ use core::time::Duration;
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 
-use crate::crash::{Checked, PRINTED, in_words, run};
+use crate::crash::{Checked, PRINTED, acknowledged, count, in_words, run};
 use crate::kit::Kit;
 use crate::log::Log;
 use crate::losses::{Policy, number};
 use crate::machine::Machine;
 use crate::machine::ends::Ran;
 use crate::pmem::{emulated, mount_again, start_on_dax};
-use crate::program::HostProgram;
+use crate::program::CommandLine;
 
 /// The event by which the next kernel starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -25,14 +25,13 @@ pub enum Restart {
     Kexec,
 }
 
-/// A program, and the arguments with which it then checks the state.
+/// A program, and the one that then checks the state.
 pub struct Restarted<'a> {
     pub kit: &'a Kit,
     /// The name of the machine.
     pub name: &'a str,
-    pub program: &'a HostProgram,
-    pub arguments: &'a [String],
-    pub check: &'a [String],
+    pub program: &'a CommandLine,
+    pub check: &'a CommandLine,
     pub environment: &'a [(&'a str, &'a str)],
     pub by: Restart,
     pub policy: Policy,
@@ -47,11 +46,12 @@ impl Restarted<'_> {
         let mut setup = emulated(self.name).with_kexec().policy(self.policy);
         setup.limit += self.limit * 2;
         self.program.add_to(&mut setup.files);
+        self.check.add_to(&mut setup.files);
         if let Some(losses) = &mut setup.losses {
             losses.seed = Some(self.seed);
         }
         let mut machine = start_on_dax(self.kit, &setup, log)?;
-        let (failure, printed) = self.run(&mut machine, self.arguments, &[], log)?;
+        let (failure, printed) = self.run(&mut machine, self.program, &[], log)?;
         if let Some(why) = failure {
             bail!("the program {why} before the restart; its output:\n{}", printed.trim_end());
         }
@@ -61,7 +61,8 @@ impl Restarted<'_> {
             Restart::Kexec => machine.kexec()?,
         }
         mount_again(&mut machine)?;
-        machine.write(PRINTED, &printed)?;
+        let lines = acknowledged(&printed);
+        machine.write(PRINTED, lines)?;
         let (failure, output) = self.run(&mut machine, self.check, &[("PRINTED", PRINTED)], log)?;
         let report = machine.losses()?;
         machine.end()?;
@@ -69,25 +70,29 @@ impl Restarted<'_> {
             let losses = report.lines().filter(|line| line.starts_with("loss "));
             losses.filter_map(|line| number(line, name)).sum()
         };
-        Ok(Checked { dirty: sum("dirty"), lost: sum("lost"), failure, output })
+        Ok(Checked {
+            acknowledged: count(lines),
+            dirty: sum("dirty"),
+            lost: sum("lost"),
+            failure,
+            output,
+        })
     }
 
     /// Returns the complaint about a run, unless it succeeded, and its output.
     fn run(
         &self,
         machine: &mut Machine,
-        arguments: &[String],
+        command: &CommandLine,
         more: &[(&str, &str)],
         log: &Log,
     ) -> Result<(Option<String>, String)> {
-        let request = self.program.run(arguments, &[self.environment, more].concat());
+        let request = command.request(&[self.environment, more].concat());
         let ended = run(machine, &request, self.limit, log)?;
         let failure = match ended.ran {
             Ran::Ended((Some(0), _)) => None,
             Ran::Ended(end) => Some(in_words(end)),
-            Ran::Unended => {
-                bail!("`{}` did not end in {} s", arguments.join(" "), self.limit.as_secs())
-            }
+            Ran::Unended => bail!("{request:?} did not end in {} s", self.limit.as_secs()),
             Ran::Cut => bail!("the emulator was killed"),
         };
         Ok((failure, ended.printed))

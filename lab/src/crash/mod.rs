@@ -24,7 +24,7 @@ use crate::machine::programs::{End, printed};
 use crate::machine::setup::Setup;
 use crate::machine::suspended::Suspended;
 use crate::pmem::{Contents, DIRECTORY, make_namespace, mount_again, nvdimm_of};
-use crate::program::HostProgram;
+use crate::program::CommandLine;
 
 /// The file of a checking machine with the lines that the program had printed before the cut.
 pub(crate) const PRINTED: &str = "/lab/printed";
@@ -37,13 +37,12 @@ pub struct CrashTest<'a> {
     pub kit: &'a Kit,
     /// The name of the machines.
     pub name: &'a str,
-    pub program: &'a HostProgram,
-    /// The arguments with which the program makes the state that each cut begins with; none if it is an empty file system.
-    pub prepare: Vec<String>,
-    pub arguments: Vec<String>,
-    /// The arguments with which the program checks the state.
-    pub check: Vec<String>,
-    /// The additions to the environment of both.
+    pub program: CommandLine,
+    /// Makes the state that each cut begins with; none if it is an empty file system.
+    pub prepare: Option<CommandLine>,
+    /// Checks the state.
+    pub check: CommandLine,
+    /// The additions to the environment of all of them.
     pub environment: Vec<(String, String)>,
     pub policy: Policy,
     /// True if a streaming store writes its line back, and needs no more than a fence.
@@ -82,6 +81,8 @@ pub struct Outcome {
 /// The result of a check.
 #[derive(Clone, Debug, Serialize)]
 pub struct Checked {
+    /// The lines that the program had printed: what it had acknowledged.
+    pub acknowledged: u64,
     /// The lines that had not persisted, and those of them that were lost.
     pub dirty: u64,
     pub lost: u64,
@@ -113,7 +114,9 @@ impl CrashTest<'_> {
         );
         let contents = Contents::new(self.kit, &format!("{}-made", self.name))?;
         let mut setup = self.setup(&contents, Choices::KEEPING);
-        self.program.add_to(&mut setup.files);
+        for command in [&self.program, &self.check].into_iter().chain(&self.prepare) {
+            command.add_to(&mut setup.files);
+        }
         setup.files.text(PRINTED, "");
         let machine = Suspended::new(self.kit, &setup, log, |machine| {
             make_namespace(machine, "region0", "fsdax")?;
@@ -129,11 +132,9 @@ impl CrashTest<'_> {
     }
 
     fn prepare(&self, machine: &mut Machine) -> Result<()> {
-        if self.prepare.is_empty() {
-            return Ok(());
-        }
+        let Some(prepare) = &self.prepare else { return Ok(()) };
         mount_again(machine)?;
-        let ended = machine.run_request(&self.request(&self.prepare, None))?;
+        let ended = machine.run_request(&self.request(prepare, None))?;
         ensure!(ended == (Some(0), None), "the program {} when it was to prepare", in_words(ended));
         machine.unmount(DIRECTORY)
     }
@@ -219,8 +220,7 @@ impl CrashTest<'_> {
         log: &Log,
     ) -> Result<Checked> {
         let before = log.position()?;
-        // A line that was cut off may say less than was meant.
-        let lines = printed.rfind('\n').map_or("", |end| &printed[..=end]);
+        let lines = acknowledged(printed);
         let mut machine = self.start(made, medium, choices, log)?;
         machine.write(PRINTED, lines)?;
         let request = self.request(&self.check, Some(("PRINTED", PRINTED)));
@@ -236,7 +236,13 @@ impl CrashTest<'_> {
         let loss = report.lines().find(|line| line.starts_with("losses: loss "));
         let loss = loss.context("the plugin reported no losses")?;
         let number = |name| number(loss, name).with_context(|| format!("no {name} in {loss}"));
-        Ok(Checked { dirty: number("dirty")?, lost: number("lost")?, failure, output })
+        Ok(Checked {
+            acknowledged: count(lines),
+            dirty: number("dirty")?,
+            lost: number("lost")?,
+            failure,
+            output,
+        })
     }
 
     /// Starts a machine with the program and the mounted medium.
@@ -268,13 +274,23 @@ impl CrashTest<'_> {
     }
 
     fn run(&self, machine: &mut Machine, limit: Duration, log: &Log) -> Result<Run> {
-        run(machine, &self.request(&self.arguments, None), limit, log)
+        run(machine, &self.request(&self.program, None), limit, log)
     }
 
-    fn request(&self, arguments: &[String], more: Option<(&str, &str)>) -> Request {
+    fn request(&self, command: &CommandLine, more: Option<(&str, &str)>) -> Request {
         let given = self.environment.iter().map(|(name, value)| (&**name, &**value));
-        self.program.run(arguments, &given.chain(more).collect::<Vec<_>>())
+        command.request(&given.chain(more).collect::<Vec<_>>())
     }
+}
+
+/// Returns the whole lines of an output. A line that was cut off may say less than was meant.
+pub(crate) fn acknowledged(printed: &str) -> &str {
+    printed.rfind('\n').map_or("", |end| &printed[..=end])
+}
+
+/// Returns the number of lines.
+pub(crate) fn count(lines: &str) -> u64 {
+    lines.lines().map(|_line| 1).sum()
 }
 
 /// Runs a program for at most this time.
@@ -305,6 +321,8 @@ pub(crate) fn in_words(end: End) -> String {
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Summary {
     pub cuts: u64,
+    /// The cuts before the program's end and after a line that it had printed.
+    pub between: u64,
     pub dirty: u64,
     pub lost: u64,
     pub failures: u64,
@@ -312,23 +330,29 @@ pub struct Summary {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { cuts, dirty, lost, failures } = self;
+        let Self { cuts, between, dirty, lost, failures } = self;
         write!(
             f,
-            "cuts: {cuts}, lines lost: {lost} of {dirty} dirty ones, failed checks: {failures}"
+            "cuts: {cuts}, after an acknowledgement and before the end: {between}, dirty lines lost: {lost} of {dirty}, \
+             failed checks: {failures}"
         )
     }
 }
 
 impl Outcome {
+    /// Returns true if the cut came before the program's end, and after a line that it had printed.
+    fn is_between(&self) -> bool {
+        self.checked.acknowledged > 0 && self.moment != Moment::End && self.instead.is_none()
+    }
+
     /// Returns the result for a reader. `which` is the number of the cut and that of all; `repeating` is the command that
     /// repeats it.
     pub fn in_words(&self, which: (usize, usize), repeating: &str) -> String {
         let Self { moment, seed, instead, checked, .. } = self;
-        let Checked { dirty, lost, failure, output } = checked;
+        let Checked { acknowledged, dirty, lost, failure, output } = checked;
         let instead = instead.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
         let cut = format!(
-            "cut {} of {}, {}{instead}, seed {seed}: {lost} of {dirty} dirty lines lost",
+            "cut {} of {}, {}{instead}, seed {seed}: acknowledged {acknowledged}, {lost} of {dirty} dirty lines lost",
             which.0,
             which.1,
             moment.in_words(),
@@ -351,6 +375,7 @@ pub fn cut_all(
     for (number, (moment, seed)) in (1..).zip(cuts) {
         let outcome = test.cut(made, *moment, *seed, log)?;
         summary.cuts += 1;
+        summary.between += u64::from(outcome.is_between());
         summary.dirty += outcome.checked.dirty;
         summary.lost += outcome.checked.lost;
         summary.failures += u64::from(outcome.checked.failure.is_some());

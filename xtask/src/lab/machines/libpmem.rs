@@ -44,14 +44,13 @@ fn lane(architecture: Architecture) -> Lane {
 
 /// Runs the program without a cut, and then with each one. Returns the number of cuts.
 fn nothing_is_lost(kit: &Kit, program: &HostProgram, name: &str, log: &mut Log) -> Result<usize> {
-    let words = |line: &str| line.split(' ').map(str::to_owned).collect();
+    let with = |line: &str| program.clone().with(line.split(' ').map(str::to_owned).collect());
     let test = CrashTest {
         kit,
         name: &name.replace('/', "-"),
-        program,
-        prepare: words("create"),
-        arguments: words(&format!("update {TRANSACTIONS}")),
-        check: words("check"),
+        program: with(&format!("update {TRANSACTIONS}")),
+        prepare: Some(with("create")),
+        check: with("check"),
         environment: Vec::new(),
         policy: Policy::Any,
         is_streaming_evicting: false,

@@ -206,7 +206,8 @@ pub fn release_to_writer<T, const N: usize>(
 /// that precede it: that of the flag is one of them.
 ///
 /// Call it after the observer has finished, and [`release_to_writer`] before it started: this call may write a dirty
-/// line back, over the observer's stores.
+/// line back, over the observer's stores. A status word to which this side stores nothing meanwhile can be polled: call it
+/// before each look.
 ///
 /// # Panics
 /// As [`release_to_writer`].

@@ -1,6 +1,6 @@
 //! A line: its bytes in memory, and in the cache of each CPU.
 
-use crate::story::{Event, Hazard, What};
+use crate::story::{Call, Event, Hazard, What};
 use std::ops::Range;
 
 /// Memory that nobody has written yet reads so.
@@ -44,6 +44,8 @@ struct View {
     is_dirty: bool,
     /// The bytes that others have written to memory since this copy was fetched.
     newer: Option<Range<usize>>,
+    /// Memory when this CPU ordered its loads, if others have written to it since.
+    ordered: Option<Vec<u8>>,
     /// What a cacheable mapping that has ended left dirty in the cache.
     left: Option<Vec<u8>>,
 }
@@ -70,10 +72,46 @@ impl Line {
                 unsafe { store(address, &ram) };
                 ram.clone()
             };
-            View { address, seen, is_cached: cpu == 0, is_dirty: cpu == 0, newer: None, left: None }
+            View {
+                address,
+                seen,
+                is_cached: cpu == 0,
+                is_dirty: cpu == 0,
+                newer: None,
+                ordered: None,
+                left: None,
+            }
         });
         let views = views.collect();
         Self { address, place, own, neighbour: 0, is_cacheable: true, ram, views }
+    }
+
+    /// The CPU has ordered its loads.
+    pub(crate) fn order(&mut self, cpu: usize) {
+        if let Some(view) = self.views.get_mut(cpu) {
+            view.ordered = None;
+        }
+    }
+
+    /// Drops the copy as before the loads since they were ordered, and fetches the line as it was then. False if others have
+    /// written nothing since, or if the line is dirty.
+    pub(crate) fn invalidate_early(
+        &mut self,
+        cpu: usize,
+        call: Call,
+        log: &mut Vec<Event>,
+    ) -> bool {
+        let len = self.ram.len();
+        let view = &mut self.views[cpu];
+        if self.place == Place::Shared || !self.is_cacheable || view.is_dirty {
+            return false;
+        }
+        let Some(bytes) = view.ordered.clone() else { return false };
+        // SAFETY: (1) the line is the arena's, or a whole one that the operation is on.
+        unsafe { store(view.address, &bytes) };
+        (view.seen, view.is_cached, view.newer) = (bytes, true, Some(0..len));
+        log.push(self.event(cpu, What::Unordered(call)));
+        true
     }
 
     pub(crate) fn is_cached(&self, cpu: usize) -> bool {
@@ -208,6 +246,9 @@ impl Line {
 
     /// Changes memory. CPUs without a copy see it; the others hold an old one. `from` has the same bytes in its cache.
     fn set_ram(&mut self, at: usize, bytes: &[u8], from: Option<usize>) {
+        for view in self.views.iter_mut().enumerate().filter(|(cpu, _)| Some(*cpu) != from) {
+            view.1.ordered.get_or_insert_with(|| self.ram.clone());
+        }
         self.ram[at..at + bytes.len()].copy_from_slice(bytes);
         for cpu in (0..self.views.len()).filter(|cpu| Some(*cpu) != from) {
             let view = &mut self.views[cpu];

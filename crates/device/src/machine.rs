@@ -73,7 +73,31 @@ impl<'d> Machine<'d> {
     }
 
     /// Adds a device. Each call of the closure is a step, which may come at any call of the machine: look for work, do a
-    /// part of it, return. A side of a protocol between CPUs is a device too: its closure owns a [`Cpu`].
+    /// part of it, return. Declare what it shares with the test, such as registers, before the machine, or move it in.
+    ///
+    /// Another CPU is a device that owns a [`Cpu`]:
+    ///
+    /// ```
+    /// use cachemaint::coherence::{acquire_range, release_range};
+    /// use cachemaint_device::{Machine, explore};
+    /// use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+    ///
+    /// explore(0..100, |seed| {
+    ///     let machine = Machine::with_cpus(2, 64, seed); // CPU 0 is the machine itself
+    ///     let word = machine.padded::<_, 64>(AtomicU32::new(0));
+    ///     cachemaint::coherence::release_to_writer(&machine, word);
+    ///     let (cpu, address) = (machine.cpu(1), std::ptr::from_mut(word).expose_provenance());
+    ///     machine.attach(move |_| {
+    ///         let word: *mut AtomicU32 = cpu.view(std::ptr::with_exposed_provenance_mut(address));
+    ///         unsafe { (*word).store(7, Relaxed) };
+    ///         unsafe { release_range(&cpu, word.cast(), 4) };
+    ///     });
+    ///     machine.wait_until(|| {
+    ///         unsafe { acquire_range(&machine, std::ptr::from_mut(word).cast(), 4) };
+    ///         word.load(Relaxed) == 7
+    ///     });
+    /// });
+    /// ```
     pub fn attach(&self, device: impl FnMut(&Bus<'_>) + Send + 'd) {
         lock(&self.devices).push(Some(Box::new(device)));
     }
@@ -160,7 +184,8 @@ impl<'d> Machine<'d> {
     }
 
     /// Maps whole lines of the machine's memory as not cacheable, or as cacheable again. As on a real machine, lines that
-    /// the cacheable mapping has left dirty stay in the cache until they are written back or dropped.
+    /// the cacheable mapping has left dirty stay in the cache until they are written back or dropped. The driver still
+    /// takes the machine as its [`Maintain`], whose calls are where caches and devices act.
     ///
     /// # Panics
     /// If the range is not whole lines of memory that the machine allocated.

@@ -4,7 +4,6 @@ use crate::explore::Seed;
 use crate::line::{Line, Place};
 use crate::memory::Memory;
 use crate::story::{Allocation, Call, Event, Hazard, Operation, What, tell};
-use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 
@@ -19,8 +18,6 @@ pub(crate) struct State {
     pub(crate) memory: Memory,
     pub(crate) events: Vec<Event>,
     pending: Vec<Pending>,
-    /// CPUs, and lines that a device has written since the CPU ordered its loads: it may have read a flag since.
-    unordered: BTreeSet<(usize, usize)>,
     waited: u32,
 }
 
@@ -63,8 +60,8 @@ impl State {
         let mut random =
             fastrand::Rng::with_seed(seed.number().wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let rates = Rates::new(&mut random, seed.number() == 0);
-        let (events, pending, unordered) = Default::default();
-        Self { seed, random, rates, memory, events, pending, unordered, waited: 0 }
+        let (events, pending) = Default::default();
+        Self { seed, random, rates, memory, events, pending, waited: 0 }
     }
 
     /// Gets to know an operation and its lines.
@@ -86,21 +83,28 @@ impl State {
         let is_left_out = self.seed.is_left_out(call);
         for (line, covers_the_line) in self.memory.lines(cpu, range) {
             self.interfere(line);
-            let can_be_early =
-                call.operation == Operation::Invalidate && self.unordered.contains(&(cpu, line));
             if is_left_out {
                 self.events.push(Event { line, cpu, what: What::LeftOut(call), hazard: None });
-            } else if can_be_early && self.happens(self.rates.early) {
-                self.events.push(Event { line, cpu, what: What::Unordered(call), hazard: None });
-            } else {
+            } else if !self.invalidates_early(cpu, call, line) {
                 self.pending.push(Pending { cpu, call, line, covers_the_line });
             }
         }
     }
 
+    /// Carries an invalidation out at once, before the loads since they were ordered, if the seed says so.
+    fn invalidates_early(&mut self, cpu: usize, call: Call, line: usize) -> bool {
+        call.operation == Operation::Invalidate
+            && self.happens(self.rates.early)
+            && self
+                .memory
+                .line(line)
+                .is_some_and(|line| line.invalidate_early(cpu, call, &mut self.events))
+    }
+
     /// The CPU has ordered its loads.
     pub(crate) fn order(&mut self, cpu: usize) {
-        self.unordered.retain(|(one, _)| *one != cpu);
+        let Memory { arena, program, .. } = &mut self.memory;
+        arena.iter_mut().chain(program.values_mut()).for_each(|line| line.order(cpu));
     }
 
     pub(crate) fn complete(&mut self, cpu: usize) {
@@ -231,9 +235,6 @@ impl State {
                 self.fail(&format!("the device {verb} {len} bytes at {at:#x}: {why}"));
             }
             self.interfere(line); // and dirty ones evicted after it
-            if let Access::Write(_) = access {
-                self.unordered.extend((0..self.memory.bases.len()).map(|cpu| (cpu, line)));
-            }
             (at, done) = (at.wrapping_add(len), done + len);
         }
         if let Access::Write(_) = access {
@@ -263,7 +264,8 @@ impl State {
         let known = self.memory.arena.iter().chain(self.memory.program.values());
         for (line, (cpu, range)) in known.filter_map(|line| Some((line, line.stale()?))) {
             let last = |event: &Event| {
-                event.line == line.address && matches!(event.what, What::Written(_))
+                event.line == line.address
+                    && matches!(event.what, What::Written(_) | What::Unordered(_))
             };
             let at = events.iter().rposition(last).map_or(events.len(), |at| at + 1);
             events.insert(
@@ -271,7 +273,10 @@ impl State {
                 Event { hazard: Some(Hazard::Stale(range)), ..line.event(cpu, What::Kept) },
             );
         }
-        (tell(&events, &self.memory.allocations, self.memory.line_size), events.len())
+        (
+            tell(&events, &self.memory.allocations, self.memory.line_size, self.memory.bases.len()),
+            events.len(),
+        )
     }
 }
 

@@ -86,8 +86,8 @@ impl Hazard {
                 "`release` before the other side is told to read would have written the line back"
             }
             Self::Discarded => {
-                "an invalidation of whole lines, after `release_to_writer`, would have found no dirty bytes: pad the \
-                 buffer, or write the lines at its ends back first"
+                "the dirty bytes had to be written back first: by `release` for a reader, by `release_to_writer` before the \
+                 other side writes; pad or bounce a buffer that shares its lines"
             }
             Self::Stale(_) => {
                 "`acquire` after the other side has finished would have dropped the copy"
@@ -96,17 +96,26 @@ impl Hazard {
     }
 }
 
-/// Tells of the lines that lost data last, at most two.
-pub(crate) fn tell(events: &[Event], allocations: &[Allocation], line_size: usize) -> String {
+/// Tells of the lines that lost data last, at most two: of each the events that led to it.
+pub(crate) fn tell(
+    events: &[Event],
+    allocations: &[Allocation],
+    line_size: usize,
+    cpus: usize,
+) -> String {
     let mut text = String::new();
     let mut told = Vec::new();
-    for event in events.iter().rev() {
+    for (n, event) in events.iter().enumerate().rev() {
         if let Some(hazard) = &event.hazard
             && !told.contains(&event.line)
             && told.len() < 2
         {
             told.push(event.line);
-            tell_line(&mut text, event.line, events, allocations, line_size);
+            let (name, first) = name(event.line, allocations, line_size);
+            _ = writeln!(text, "\n{name}:");
+            let of_line = events[..=n].iter().filter(|other| other.line == event.line);
+            let sentences = of_line.map(|event| sentence(event, first, cpus)).collect();
+            tell_line(&mut text, sentences);
             _ = writeln!(text, "   => {}.", hazard.remedy());
         }
     }
@@ -114,24 +123,29 @@ pub(crate) fn tell(events: &[Event], allocations: &[Allocation], line_size: usiz
 }
 
 /// Events of a line that are told; earlier ones are left out.
-const TOLD: usize = 14;
+const TOLD: usize = 10;
 
-fn tell_line(
-    text: &mut String,
-    line: usize,
-    events: &[Event],
-    allocations: &[Allocation],
-    size: usize,
-) {
-    let (name, first) = name(line, allocations, size);
-    _ = writeln!(text, "\n{name}:");
-    let of_line: Vec<_> = events.iter().filter(|event| event.line == line).collect();
-    let skipped = of_line.len().saturating_sub(TOLD);
+/// Numbers the last sentences. The same ones again, alone or in pairs, are told once.
+fn tell_line(text: &mut String, all: Vec<String>) {
+    let mut sentences: Vec<String> = Vec::new();
+    for sentence in all {
+        let last = sentences.len().wrapping_sub(1);
+        let is_again = sentences.get(last) == Some(&sentence)
+            || sentences.len() > 2
+                && sentences[last - 1] == sentence
+                && sentences[last - 2] == sentences[last];
+        if !is_again {
+            sentences.push(sentence);
+        } else if sentences[last] != sentence {
+            sentences.pop();
+        }
+    }
+    let skipped = sentences.len().saturating_sub(TOLD);
     if skipped > 0 {
         _ = writeln!(text, "   … {skipped} earlier events");
     }
-    for (n, event) in of_line.iter().enumerate().skip(skipped) {
-        _ = writeln!(text, "  {:>2}. {}", n + 1, sentence(event, first));
+    for (n, sentence) in sentences.iter().enumerate().skip(skipped) {
+        _ = writeln!(text, "  {:>2}. {sentence}", n + 1);
     }
 }
 
@@ -161,13 +175,13 @@ fn name(line: usize, allocations: &[Allocation], size: usize) -> (String, usize)
     (format!("Bytes {from}..{to} of the {len} bytes placed at {file}:{row}{shared}"), bytes.start)
 }
 
-fn sentence(event: &Event, first: usize) -> String {
+fn sentence(event: &Event, first: usize, cpus: usize) -> String {
     let Event { line, cpu, what, hazard } = event;
     let bytes = |range: &Range<usize>| {
         let offset = |at: usize| (line + at).cast_signed() - first.cast_signed();
         format!("bytes {}..{}", offset(range.start), offset(range.end))
     };
-    let cpu = if *cpu == 0 { "the CPU".to_owned() } else { format!("CPU {cpu}") };
+    let cpu = if cpus == 1 { "the CPU".to_owned() } else { format!("CPU {cpu}") };
     let told = match what {
         What::Stored => format!("{cpu} stored to the line: it is dirty"),
         What::NeighbourStored => format!("{cpu} stored to a neighbour in the line: it is dirty"),

@@ -19,7 +19,7 @@ const SEEDS: std::ops::Range<u64> = 0..100;
 const RELEASE: &str = "=> `release` before";
 const RELEASE_TO_WRITER: &str = "=> `release_to_writer` before";
 const ACQUIRE: &str = "=> `acquire`";
-const WHOLE_LINES: &str = "=> an invalidation of whole lines, after `release_to_writer`";
+const WRITTEN_BACK_FIRST: &str = "=> the dirty bytes had to be written back first";
 
 /// Runs a driver as reported, which fails and is told the remedy, and as mended.
 #[track_caller]

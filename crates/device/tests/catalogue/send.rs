@@ -1,6 +1,6 @@
 //! What the CPU has stored, and a device does not read.
 
-use crate::{RELEASE, RELEASE_TO_WRITER, Registers, WHOLE_LINES, compare};
+use crate::{RELEASE, RELEASE_TO_WRITER, Registers, WRITTEN_BACK_FIRST, compare};
 use cachemaint::coherence::{self, Maintain};
 use cachemaint_device::Machine;
 use std::ptr::NonNull;
@@ -62,7 +62,7 @@ fn a_valid_mark_that_is_stored_before_the_packet_is_written_back() {
 /// A guest starts with its caches off, as another core does, and reads what the invalidation has dropped.
 #[test]
 fn an_image_that_is_discarded_where_it_should_be_written_back() {
-    compare(WHOLE_LINES, |seed, is_mended| {
+    compare(WRITTEN_BACK_FIRST, |seed, is_mended| {
         let guest = Registers::default();
         let machine = Machine::new(64, seed);
         guest.attach(&machine, |bus, image, _| {

@@ -1,6 +1,6 @@
 //! Lines that are shared with others, or discarded although others need them.
 
-use crate::{RELEASE_TO_WRITER, Registers, WHOLE_LINES, compare};
+use crate::{RELEASE_TO_WRITER, Registers, WRITTEN_BACK_FIRST, compare};
 use cachemaint::coherence::{self, Padded};
 use cachemaint_device::Machine;
 use std::sync::atomic::Ordering::SeqCst;
@@ -53,7 +53,7 @@ fn descriptors_of_16_bytes_in_lines_of_32() {
 /// The lines at both ends hold variables of others. Mended, the buffer is padded.
 #[test]
 fn a_discard_of_a_buffer_that_shares_its_lines() {
-    compare(WHOLE_LINES, |seed, is_mended| {
+    compare(WRITTEN_BACK_FIRST, |seed, is_mended| {
         let device = Registers::default();
         let machine = Machine::new(64, seed);
         device.attach(&machine, |bus, to, _| bus.write(to, &[7; 100]));
@@ -72,7 +72,7 @@ fn a_discard_of_a_buffer_that_shares_its_lines() {
 /// The same interrupt handler ends transfers by DMA and copies by the CPU, and discards after both.
 #[test]
 fn a_discard_after_the_cpu_has_stored_the_data_itself() {
-    compare(WHOLE_LINES, |seed, is_mended| {
+    compare(WRITTEN_BACK_FIRST, |seed, is_mended| {
         let host = Registers::default();
         let machine = Machine::new(32, seed);
         host.attach(&machine, |bus, to, _| bus.write(to, &[7; 64]));
@@ -96,7 +96,7 @@ fn a_discard_after_the_cpu_has_stored_the_data_itself() {
 /// The interrupt handler invalidates one line more than the buffer has.
 #[test]
 fn a_discard_of_the_line_behind_the_buffer() {
-    compare(WHOLE_LINES, |seed, is_mended| {
+    compare(WRITTEN_BACK_FIRST, |seed, is_mended| {
         let flash = Registers::default();
         let machine = Machine::new(32, seed);
         flash.attach(&machine, |bus, to, _| bus.write(to, &[7; 64]));

@@ -16,18 +16,31 @@ pub struct Seed {
 }
 
 /// What one run of a scenario does.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Run {
     is_explored: bool,
+    /// The calls of a machine after which its driver is taken for one that waits for ever.
+    longest_wait: u32,
     left_out: Option<Call>,
     calls: Vec<Call>,
     failure: Option<String>,
     machines: Vec<Arc<Mutex<State>>>,
 }
 
+/// Calls of the machine in which a driver that makes progress ends.
+const LONGEST_WAIT: u32 = 100_000;
+
+impl Run {
+    fn new(is_explored: bool, longest_wait: u32, left_out: Option<Call>) -> Self {
+        let (calls, failure, machines) = Default::default();
+        Self { is_explored, longest_wait, left_out, calls, failure, machines }
+    }
+}
+
 impl From<u64> for Seed {
     fn from(number: u64) -> Self {
-        Self { number, run: Arc::default() }
+        let run = Run::new(false, LONGEST_WAIT, None);
+        Self { number, run: Arc::new(Mutex::new(run)) }
     }
 }
 
@@ -55,12 +68,19 @@ impl Seed {
         }
     }
 
+    /// While a driver unwinds, it may reset its device: nothing is left out.
     pub(crate) fn is_left_out(&self, call: Call) -> bool {
-        self.run().left_out == Some(call)
+        self.run().left_out == Some(call) && !std::thread::panicking()
+    }
+
+    pub(crate) fn longest_wait(&self) -> u32 {
+        self.run().longest_wait
     }
 
     pub(crate) fn fail(&self, message: &str) {
-        self.run().failure.get_or_insert_with(|| message.to_owned());
+        if !std::thread::panicking() {
+            self.run().failure.get_or_insert_with(|| message.to_owned());
+        }
     }
 
     fn run(&self) -> MutexGuard<'_, Run> {
@@ -100,6 +120,15 @@ pub enum Failure {
     },
     /// The driver called no operation, so nothing was tested.
     NoOperation,
+}
+
+impl Failure {
+    fn counted(mut self, number: usize, all: usize) -> Self {
+        if let Self::Wrong { wrong, seeds, .. } = &mut self {
+            (*wrong, *seeds) = (number, all);
+        }
+        self
+    }
 }
 
 impl fmt::Display for Failure {
@@ -159,29 +188,29 @@ pub fn explore(seeds: Range<u64>, scenario: impl Fn(Seed)) -> Explored {
 pub fn try_explore(seeds: Range<u64>, scenario: impl Fn(Seed)) -> Result<Explored, Failure> {
     let mut calls: Vec<Call> = Vec::new();
     let (mut wrong, mut shortest) = (0, None::<(usize, Failure)>);
+    let (mut most, mut longest_wait) = (0, LONGEST_WAIT);
     for seed in seeds.clone() {
-        let outcome = run(seed, None, &scenario);
+        let outcome = run(seed, longest_wait, None, &scenario);
         let new = outcome.calls.into_iter().filter(|call| !calls.contains(call));
         calls.extend(new.collect::<Vec<_>>());
-        if let Some((events, mut failure)) = outcome.wrong {
+        most = most.max(outcome.waited);
+        if let Some((events, failure)) = outcome.wrong {
             wrong += 1;
-            if let Failure::Wrong { seeds: all, .. } = &mut failure {
-                *all = seeds.clone().count();
-            }
             if shortest.as_ref().is_none_or(|(fewest, _)| events < *fewest) {
                 shortest = Some((events, failure));
             }
+            longest_wait = longest_wait.min(LONGEST_WAIT / 10);
         }
     }
-    if let Some((_, mut failure)) = shortest {
-        if let Failure::Wrong { wrong: number, .. } = &mut failure {
-            *number = wrong;
-        }
-        return Err(failure);
+    if let Some((_, failure)) = shortest {
+        return Err(failure.counted(wrong, seeds.count()));
     }
+    // A driver that needs many times the calls of the longest right run waits for ever.
+    let longest_wait = most.saturating_mul(4).saturating_add(1_000);
     let (mut needed, mut operations) = (Vec::new(), Vec::new());
     for call in calls {
-        match seeds.clone().find(|seed| run(*seed, Some(call), &scenario).wrong.is_some()) {
+        let is_wrong = |seed: &u64| run(*seed, longest_wait, Some(call), &scenario).wrong.is_some();
+        match seeds.clone().find(is_wrong) {
             Some(seed) => needed.push((call.to_string(), seed)),
             None => operations.push(call.to_string()),
         }
@@ -195,6 +224,8 @@ pub fn try_explore(seeds: Range<u64>, scenario: impl Fn(Seed)) -> Result<Explore
 
 struct Outcome {
     calls: Vec<Call>,
+    /// The calls of the machine.
+    waited: u32,
     wrong: Option<(usize, Failure)>,
 }
 
@@ -203,39 +234,46 @@ thread_local! {
     static MESSAGE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-fn run(number: u64, left_out: Option<Call>, scenario: &impl Fn(Seed)) -> Outcome {
+/// Runs the scenario once. It is called through its trait object, so that it stays a function of its own, by which the
+/// driver's part of a backtrace is known.
+fn run(number: u64, longest_wait: u32, left_out: Option<Call>, scenario: &dyn Fn(Seed)) -> Outcome {
     keep_panics_quiet();
-    let seed = Seed {
-        number,
-        run: Arc::new(Mutex::new(Run { is_explored: true, left_out, ..Run::default() })),
-    };
+    let run = Run::new(true, longest_wait, left_out);
+    let seed = Seed { number, run: Arc::new(Mutex::new(run)) };
     MESSAGE.set(Some(String::new()));
     let result = catch_unwind(AssertUnwindSafe(|| scenario(seed.clone())));
     let panicked = MESSAGE.take();
-    let Run { calls, failure, machines, .. } = std::mem::take(&mut *seed.run());
-    let message = failure.or(result.is_err().then_some(panicked.unwrap_or_default()));
+    let run = std::mem::replace(&mut *seed.run(), Run::new(true, 0, None));
+    let message = run.failure.or(result.is_err().then_some(panicked.unwrap_or_default()));
+    let states: Vec<_> = run
+        .machines
+        .iter()
+        .map(|state| state.lock().unwrap_or_else(PoisonError::into_inner))
+        .collect();
+    let waited = states.iter().map(|state| state.waited).max().unwrap_or(0);
     let wrong = message.map(|message| {
-        let stories = machines
-            .iter()
-            .map(|state| state.lock().unwrap_or_else(PoisonError::into_inner).story());
-        let (stories, events): (Vec<_>, Vec<_>) = stories.unzip();
-        let events = events.iter().sum();
-        let failure =
-            Failure::Wrong { seed: number, wrong: 1, seeds: 1, message, story: stories.concat() };
-        (events, failure)
+        let (stories, events): (Vec<_>, Vec<_>) = states.iter().map(|state| state.story()).unzip();
+        let story = stories.concat();
+        (events.iter().sum(), Failure::Wrong { seed: number, wrong: 1, seeds: 1, message, story })
     });
-    Outcome { calls, wrong }
+    Outcome { calls: run.calls, waited, wrong }
 }
 
 /// Keeps the messages of runs, of which hundreds go wrong as they should, from standard error.
+#[expect(clippy::print_stderr, reason = "as the hook does that is there by default")]
 fn keep_panics_quiet() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
-            if MESSAGE.with_borrow(Option::is_some) {
+            let first = MESSAGE.with_borrow(Clone::clone);
+            if first.as_ref().is_some_and(String::is_empty) {
                 MESSAGE.set(Some(info.to_string()));
             } else {
+                // A second one, while the first unwinds, ends the process: both are shown.
+                if let Some(first) = first {
+                    eprintln!("{first}");
+                }
                 before(info);
             }
         }));

@@ -38,17 +38,21 @@
 //! failure tells its story: which line held what, who fetched or evicted it, and which call would have helped.
 //!
 //! # What the device may write
-//! Memory of the machine ([`Machine::padded`], [`place`](Machine::place), [`alloc`](Machine::alloc)), whose lines are
-//! evicted and fetched at any call; and `Padded` memory of the program, whose lines are so when an operation or the device
-//! is at them. Memory that shares a line with other data of the program is refused by name.
+//! Memory of the machine: [`Machine::padded`], [`padded_slice`](Machine::padded_slice), [`place`](Machine::place) and
+//! [`alloc`](Machine::alloc), of 16 MiB in all. Its lines are looked at in every call of the machine, so keep buffers small. A
+//! driver that allocates its buffers by itself needs [`Machine::allow_program_memory`]. A device's write to other memory is
+//! refused by name: on a board it would be undone by a store to what shares the line.
 //!
 //! # Limits
 //! - Nothing happens between two plain accesses without a call of the machine between them: [`Machine::step`] is one.
-//! - A store of the value that was there is not seen, so it makes no line dirty.
+//! - A store of the value that was there is not seen, so it makes no line dirty. Store other values than the device's.
 //! - Plain accesses are made in the program's order; a barrier that only orders them is not missed. Fences are not left out.
 //! - A line is never written back unless it is dirty.
 //! - A driver that waits without a call of the machine is not ended.
-//! - Operations of one CPU that several threads issue are completed by any of them.
+//! - An operation is told by its line and its caller, so a helper of a helper is one operation for all its callers. Without
+//!   debugging information optimizers can hide more.
+//! - A seed repeats a run on one thread, in the machine's memory: addresses of other memory are no choice of the seed. One thread
+//!   at a time stores to memory while another calls the machine.
 //! - Not under Miri: to the program the device is outside, as a real one.
 
 #![expect(unsafe_code, reason = "the machine reads and writes memory of the driver, as caches do")]

@@ -11,12 +11,22 @@ const JUNK: u8 = 0xdd;
 pub(crate) enum Place {
     /// Anything: the arena is the machine's.
     Arena,
-    /// Memory of the program that a driver has handed over as a whole line: changed while a device or an operation is at it.
+    /// Whole lines of the program that a driver has given to a device, where the test allows that: changed while a device or
+    /// an operation is at them.
     Whole,
-    /// Memory of the program that shares the line with other data: read, never changed.
+    /// The same where the test does not allow it: read in operations on them, never changed.
+    Own,
+    /// Other memory of the program: the same.
     Shared,
     /// Given back to the arena.
     Freed,
+}
+
+impl Place {
+    /// Returns true if the model may change the CPU's bytes.
+    pub(crate) fn is_changed(self) -> bool {
+        matches!(self, Self::Arena | Self::Whole)
+    }
 }
 
 #[derive(Debug)]
@@ -103,7 +113,7 @@ impl Line {
     ) -> bool {
         let len = self.ram.len();
         let view = &mut self.views[cpu];
-        if self.place == Place::Shared || !self.is_cacheable || view.is_dirty {
+        if !self.place.is_changed() || !self.is_cacheable || view.is_dirty {
             return false;
         }
         let Some(bytes) = view.ordered.clone() else { return false };
@@ -270,7 +280,7 @@ impl Line {
             return;
         }
         view.seen.clone_from(&self.ram);
-        if self.place != Place::Shared {
+        if self.place.is_changed() {
             // SAFETY: (1) the line is the arena's, or a whole one of memory that a device or an operation is at.
             unsafe { store(view.address, &self.ram) };
         }

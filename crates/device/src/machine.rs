@@ -24,7 +24,7 @@ type Devices<'d> = Mutex<Vec<Option<Device<'d>>>>;
 /// A computer for the test of a driver: a CPU with a write-back cache, and devices that do not snoop it.
 ///
 /// It implements [`Maintain`]: give the driver `&machine`. What the device may write is allocated by
-/// [`padded`](Self::padded), [`place`](Self::place) or [`alloc`](Self::alloc), or is a [`Padded`] buffer of the program.
+/// [`padded`](Self::padded), [`padded_slice`](Self::padded_slice), [`place`](Self::place) or [`alloc`](Self::alloc).
 /// Whatever a cache and a device may do between two calls of the machine, they do by the seed.
 pub struct Machine<'d> {
     cpu: Cpu<'d>,
@@ -154,6 +154,35 @@ impl<'d> Machine<'d> {
         unsafe { &mut *at.as_ptr() }
     }
 
+    /// Places a padded slice of zeros in the machine's memory, for as long as the machine lives.
+    ///
+    /// # Panics
+    /// As [`padded`](Self::padded).
+    #[must_use]
+    #[track_caller]
+    #[expect(clippy::mut_from_ref, reason = "each call returns memory of its own")]
+    pub fn padded_slice<T: Plain, const N: usize>(&self, len: usize) -> &mut Padded<[T], N>
+    where
+        [u8; N]: Granule,
+    {
+        assert!(self.granule() <= N, "the machine's lines are longer than {N} bytes");
+        let layout = Layout::array::<T>(len).and_then(|layout| layout.align_to(N));
+        let layout = layout.unwrap_or(Layout::new::<[u8; ARENA]>()).pad_to_align();
+        let start = self.alloc(layout).cast::<T>().as_ptr();
+        let slice = std::ptr::slice_from_raw_parts_mut(start, len) as *mut Padded<[T], N>;
+        // SAFETY: the memory is of its layout, zeros are values of it, nobody else has it, and it lives as long as the machine.
+        unsafe { &mut *slice }
+    }
+
+    /// Lets devices write the program's own memory too: whole lines that a driver gives to a writer, such as buffers that it
+    /// allocates by itself. Without it they write the machine's memory alone.
+    ///
+    /// # Safety
+    /// 1. Such memory is not freed while a device may write to it.
+    pub unsafe fn allow_program_memory(&self) {
+        lock(&self.cpu.state).has_program_memory = true;
+    }
+
     /// Allocates zeros in the machine's memory, for a driver or a HAL that works with pointers. As all fresh memory they
     /// are in the CPU's cache, and memory holds something else. As for [`place`](Self::place), a layout that is smaller
     /// than a line has neighbours.
@@ -174,10 +203,10 @@ impl<'d> Machine<'d> {
         NonNull::new(std::ptr::with_exposed_provenance_mut(start)).unwrap_or(NonNull::dangling())
     }
 
-    /// Frees memory of [`alloc`](Self::alloc). A device that touches it afterwards fails.
+    /// Frees memory of [`alloc`](Self::alloc), which is not used again. A device that touches it afterwards fails.
     ///
     /// # Panics
-    /// If the machine did not allocate it.
+    /// If the machine did not allocate it, or it was freed.
     pub fn dealloc(&self, start: NonNull<u8>) {
         let was_allocated = lock(&self.cpu.state).memory.dealloc(start.addr().get());
         assert!(was_allocated, "{start:p} was not allocated by this machine");
@@ -198,7 +227,10 @@ impl<'d> Machine<'d> {
                 Some(line) if is_whole && line.place == Place::Arena => {
                     line.set_cacheable(is_cacheable);
                 }
-                _ => state.fail("the range to map is not whole lines of the machine's memory"),
+                _ => {
+                    return state
+                        .fail("the range to map is not whole lines of the machine's memory");
+                }
             }
         }
     }
@@ -225,7 +257,8 @@ impl<'d> Machine<'d> {
             .fail("the driver waits for ever: the condition does not hold after 10,000 steps");
     }
 
-    /// Drops lines without writing them back, also those that the range touches in part, as DC IVAC and CBO.INVAL do.
+    /// Drops lines of the machine's memory without writing them back, also those that the range touches in part, as DC IVAC and
+    /// CBO.INVAL do.
     ///
     /// # Safety
     /// 1. As for [`Maintain::issue_invalidate`] (1) to (3), and for all bytes of the lines.

@@ -73,24 +73,23 @@ impl Memory {
         let of = |allocation: &&Allocation| allocation.bytes.start == start;
         let Some(Allocation { bytes, .. }) = self.allocations.iter().find(of) else { return false };
         let lines = self.lines_around(bytes);
+        let was_there = self.arena[lines.start].place == Place::Arena;
         for line in &mut self.arena[lines] {
             line.place = Place::Freed;
         }
-        true
+        was_there
     }
 
-    /// Gets to know a line of the program.
+    /// Gets to know a line of the program, or its new place.
     ///
     /// # Safety
-    /// 1. The line can be read, and if it is whole, it is the driver's to hand over.
-    pub(crate) unsafe fn hand_over(&mut self, address: usize, place: Place) {
+    /// 1. The line can be read.
+    pub(crate) unsafe fn hand_over(&mut self, address: usize, place: Option<Place>) {
         let size = self.line_size;
         // SAFETY: (1) is the caller's duty.
-        let new = || unsafe { Line::new(vec![address], size, place, 0..size) };
+        let new = || unsafe { Line::new(vec![address], size, Place::Shared, 0..size) };
         let line = self.program.entry(address).or_insert_with(new);
-        if place == Place::Whole {
-            line.place = place;
-        }
+        line.place = place.unwrap_or(line.place);
     }
 
     pub(crate) fn is_arena(&self, cpu: usize, address: usize) -> bool {

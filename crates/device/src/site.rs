@@ -29,13 +29,14 @@ impl Site {
     pub(crate) fn of_the_caller() -> Self {
         let mut found = [0; 2];
         backtrace::trace(|frame| {
-            let free = usize::from(found[0] != 0);
+            let is_first = found[0] == 0;
             match Frame::of(frame.ip().addr()) {
-                Frame::Ours => found[0] == 0,
+                // A device that is at work has the driver of another one below it.
+                Frame::Ours => is_first,
                 Frame::Library => true,
                 Frame::Driver(address) => {
-                    found[free] = address;
-                    free == 0
+                    found[usize::from(!is_first)] = address;
+                    is_first
                 }
             }
         });
@@ -56,15 +57,17 @@ impl Frame {
         if let Some(known) = FRAMES.with_borrow(|frames| frames.get(&address).copied()) {
             return known;
         }
-        // Functions that were inlined come first; the last one is that of the frame.
-        let mut function = String::new();
-        symbols(address, |symbol| function = name(symbol));
-        let frame = if is_of(&function, &["backtrace::", "cachemaint::", "cachemaint_device::"]) {
-            Self::Ours
-        } else if function.is_empty() || is_of(&function, &["core::", "alloc::", "std::"]) {
-            Self::Library
-        } else {
-            Self::Driver(same_line(address).unwrap_or(address))
+        // An optimizer puts functions of the driver into ours, and ours into the driver's.
+        let (mut is_ours, mut is_driver) = (false, false);
+        symbols(address, |symbol| {
+            let function = name(symbol);
+            is_ours |= is_of(&function, &["backtrace::", "cachemaint_device::"]);
+            is_driver |= is_of_driver(&function);
+        });
+        let frame = match (is_driver, is_ours) {
+            (true, _) => Self::Driver(same_line(address).unwrap_or(address)),
+            (false, true) => Self::Ours,
+            (false, false) => Self::Library,
         };
         FRAMES.with_borrow_mut(|frames| frames.insert(address, frame));
         frame
@@ -85,7 +88,7 @@ fn describe(address: usize) -> String {
     let mut text = String::new();
     symbols(address, |symbol| {
         let function = name(symbol);
-        if !text.is_empty() || is_of(&function, &["cachemaint::", "cachemaint_device::"]) {
+        if !text.is_empty() || !is_of_driver(&function) {
             return;
         }
         text = function;
@@ -108,7 +111,14 @@ fn name(symbol: &backtrace::Symbol) -> String {
     symbol.name().map(|name| format!("{name:#}")).unwrap_or_default()
 }
 
+/// The standard library and `cachemaint` are nobody's: a driver calls them, and they call it.
+fn is_of_driver(function: &str) -> bool {
+    let others =
+        ["backtrace::", "cachemaint_device::", "cachemaint::", "core::", "alloc::", "std::"];
+    !function.is_empty() && !is_of(function, &others)
+}
+
 fn is_of(function: &str, crates: &[&str]) -> bool {
-    let path = function.trim_start_matches(['<', '&']);
+    let path = function.trim_start_matches(['<', '&']).trim_start_matches("dyn ");
     crates.iter().any(|of| path.starts_with(of))
 }

@@ -7,8 +7,8 @@ use crate::story::{Allocation, Call, Event, Hazard, Operation, What, tell};
 use std::fmt;
 use std::ops::Range;
 
-/// A driver that calls the machine so often without a store of anybody waits for ever.
-const LONGEST_WAIT: u32 = 2_000;
+/// Events that are kept for the story: the last ones.
+const EVENTS: usize = 200_000;
 
 /// The caches, the memory, and what was done to them.
 pub(crate) struct State {
@@ -18,7 +18,10 @@ pub(crate) struct State {
     pub(crate) memory: Memory,
     pub(crate) events: Vec<Event>,
     pending: Vec<Pending>,
-    waited: u32,
+    /// The calls of the machine.
+    pub(crate) waited: u32,
+    /// Devices may write whole lines of the program's own memory.
+    pub(crate) has_program_memory: bool,
 }
 
 /// An operation on a line that was issued and may not be carried out yet.
@@ -61,21 +64,32 @@ impl State {
             fastrand::Rng::with_seed(seed.number().wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let rates = Rates::new(&mut random, seed.number() == 0);
         let (events, pending) = Default::default();
-        Self { seed, random, rates, memory, events, pending, waited: 0 }
+        Self { seed, random, rates, memory, events, pending, waited: 0, has_program_memory: false }
     }
 
     /// Gets to know an operation and its lines.
     ///
     /// # Safety
-    /// 1. Each line of the range can be read, and one that the range covers is the driver's to hand over.
+    /// 1. Each line of the range can be read.
     pub(crate) unsafe fn meet(&mut self, cpu: usize, call: Call, range: Range<usize>) {
         self.seed.called(call);
         for (line, covers) in self.memory.lines(cpu, range) {
-            if !self.memory.is_arena(0, line) {
-                let place = if covers { Place::Whole } else { Place::Shared };
-                // SAFETY: (1) is the caller's duty.
-                unsafe { self.memory.hand_over(line, place) };
+            if self.memory.is_arena(0, line) {
+                continue;
             }
+            if cpu > 0 {
+                self.fail(&format!("CPU {cpu} does not see the program's own memory: take `Cpu::view` of the machine's"));
+                return;
+            }
+            let place = match (call.operation, covers, self.has_program_memory) {
+                (Operation::WriteBack, ..) => None,
+                (_, true, true) => Some(Place::Whole),
+                (_, true, false) => Some(Place::Own),
+                (Operation::WriteBackInvalidate, false, _) => Some(Place::Shared),
+                (_, false, _) => None,
+            };
+            // SAFETY: (1) is the caller's duty.
+            unsafe { self.memory.hand_over(line, place) };
         }
     }
 
@@ -134,11 +148,15 @@ impl State {
 
     /// Everything that may happen between two accesses of a CPU, but for the devices.
     pub(crate) fn act(&mut self) {
-        self.waited += 1;
-        if self.waited > LONGEST_WAIT {
+        self.waited = self.waited.saturating_add(1);
+        if self.waited > self.seed.longest_wait() {
             self.fail(&format!(
-                "in {LONGEST_WAIT} calls of the machine nobody has stored anything: the driver waits for ever"
+                "the driver waits for ever: it has called the machine {} times",
+                self.waited
             ));
+        }
+        if self.events.len() > EVENTS {
+            self.events.drain(..EVENTS / 2);
         }
         for line in 0..self.memory.arena.len() {
             if self.memory.arena[line].place == Place::Arena {
@@ -159,6 +177,9 @@ impl State {
 
     /// What caches may do with a line at any time.
     fn interfere(&mut self, address: usize) {
+        if self.memory.line(address).is_none_or(|line| !line.place.is_changed()) {
+            return;
+        }
         self.look(address);
         for cpu in 0..self.memory.bases.len() {
             let (evicts, fetches) =
@@ -178,16 +199,12 @@ impl State {
 
     /// Notices what CPUs have stored to a line.
     pub(crate) fn look(&mut self, address: usize) {
-        let before = self.events.len();
         let cpus = if self.memory.is_arena(0, address) { self.memory.bases.len() } else { 1 };
         let Some(line) = self.memory.line(address) else { return };
         for cpu in 0..cpus {
-            // SAFETY: (1) the arena's memory lives as long as this, and the program's is looked at in an operation on it or
-            // while a device is at it.
+            // SAFETY: (1) the arena's memory lives as long as this. The program's is looked at in an operation on it, or while
+            // a device is at it, which `Machine::allow_program_memory` (1) is about.
             unsafe { line.look(cpu, &mut self.events) };
-        }
-        if self.events.len() > before {
-            self.waited = 0;
         }
     }
 
@@ -218,7 +235,6 @@ impl State {
 
     /// A device reads or writes memory, line by line.
     pub(crate) fn transfer(&mut self, address: u64, verb: &str, mut access: Access<'_>) {
-        self.act();
         let size = self.memory.line_size;
         let mut at = usize::try_from(address).unwrap_or(usize::MAX);
         let mut done = 0;
@@ -233,12 +249,10 @@ impl State {
                 .and_then(|line| access.step(line, offset, done..done + len, &mut self.events));
             if let Err(why) = result {
                 self.fail(&format!("the device {verb} {len} bytes at {at:#x}: {why}"));
+                return;
             }
             self.interfere(line); // and dirty ones evicted after it
             (at, done) = (at.wrapping_add(len), done + len);
-        }
-        if let Access::Write(_) = access {
-            self.waited = 0;
         }
     }
 
@@ -251,11 +265,12 @@ impl State {
         self.happens(self.rates.step)
     }
 
+    /// Fails the test, unless it has failed already and unwinds. A driver that even then waits for ever ends the process.
     #[track_caller]
-    #[expect(clippy::panic, reason = "a test fails by a panic")]
-    pub(crate) fn fail(&mut self, message: &str) -> ! {
+    pub(crate) fn fail(&self, message: &str) {
         self.seed.fail(message);
-        panic!("{message}");
+        let has_time = self.waited < self.seed.longest_wait().saturating_mul(2);
+        assert!(std::thread::panicking() && has_time, "{message}");
     }
 
     /// Tells how data were lost, and how many events there were.
@@ -308,6 +323,7 @@ impl Access<'_> {
         match self {
             Self::Read(into) => line.read(offset, &mut into[part], log),
             Self::Write(_) if line.place == Place::Shared => return Err(SHARED),
+            Self::Write(_) if line.place == Place::Own => return Err(OWN),
             Self::Write(_) if offset < line.own.start || offset + part.len() > line.own.end => {
                 return Err("that is beyond the buffer");
             }
@@ -321,6 +337,7 @@ const NOT_HANDED_OVER: &str = "no driver has handed that memory over (`release` 
                                `release_to_writer` before it writes)";
 const SHARED: &str = "it shares a line with other data of the program, so a store to those would undo the device's; pad the \
                       buffer or use a bounce buffer";
+const OWN: &str = "that is the program's own memory; place the buffer in the machine's, or see `Machine::allow_program_memory`";
 
 impl fmt::Debug for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -32,6 +32,8 @@ fn receive(seed: Seed, is_boxed: bool, [before, after]: [bool; 2]) {
     let (go, done) = (AtomicU64::new(0), AtomicBool::new(false));
     let machine = Machine::new(64, seed);
     machine.attach(filler(&go, &done));
+    // SAFETY: (1) the box lives longer than the device writes.
+    unsafe { machine.allow_program_memory() };
     let mut boxed: Box<Padded<[u8; 100], 64>> = Padded::boxed(&machine).unwrap();
     let buffer = if is_boxed { &mut *boxed } else { machine.padded([0; 100]) };
     for round in 1..3 {
@@ -121,4 +123,52 @@ fn the_story_names_a_line_beside_the_buffer() {
         unsafe { machine.discard_range(buffer.as_mut_ptr(), 65) };
     });
     assert!(story.contains("The line beside the 64 bytes placed at"), "{story}");
+}
+
+/// A driver whose end resets the device, which the run without that operation ends by a panic in a panic.
+#[test]
+fn a_driver_that_stops_its_device_when_it_is_dropped_is_explored() {
+    struct Stopping<'a, 'd>(&'a Machine<'d>, &'a AtomicBool);
+    impl Drop for Stopping<'_, '_> {
+        fn drop(&mut self) {
+            let reset = self.0.padded::<_, 64>([1_u8]);
+            coherence::release(self.0, &**reset);
+            self.0.wait_until(|| self.1.load(SeqCst));
+        }
+    }
+    let (go, done) = (AtomicU64::new(0), AtomicBool::new(false));
+    let failure = try_explore(0..20, |seed| {
+        let machine = Machine::new(64, seed);
+        machine.attach(filler(&go, &done));
+        let _stopping = Stopping(&machine, &done);
+        assert!(go.load(SeqCst) > 0, "the first panic");
+    });
+    assert!(failure.expect_err("it fails").to_string().contains("the first panic"));
+}
+
+/// Without the acquire the driver calls the machine for ever, while the device writes a heartbeat.
+#[test]
+fn a_wait_beside_a_heartbeat_ends() {
+    let explored = explore(0..50, |seed| {
+        let machine = Machine::new(64, seed);
+        let heartbeat = machine.padded::<_, 64>([0_u8]);
+        let status = machine.padded::<_, 64>([0xff_u8]);
+        let (beats, done) = (heartbeat.as_ptr() as u64, status.as_ptr() as u64);
+        let mut beat = 0;
+        machine.attach(move |bus| {
+            beat += 1_u8;
+            bus.write(beats, &[beat]);
+            if beat == 9 {
+                bus.write(done, &[9]);
+            }
+            beat %= 0xf0;
+        });
+        status[0] = 0;
+        coherence::release_to_writer(&machine, status);
+        while status[0] == 0 {
+            coherence::acquire(&machine, status);
+        }
+        assert_eq!(status[0], 9);
+    });
+    assert!(explored.to_string().contains("(acquire)"), "{explored}");
 }

@@ -116,6 +116,8 @@ fn a_buffer_on_the_stack_beside_variables() {
     compare("pad the buffer or use a bounce buffer", |seed, is_mended| {
         let controller = Registers::default();
         let machine = Machine::new(64, seed);
+        // SAFETY: (1) both buffers live longer than the device writes.
+        unsafe { machine.allow_program_memory() };
         controller.attach(&machine, |bus, to, _| bus.write(to, &[7; 100]));
         let mut array = [0_u8; 100];
         let mut padded = Padded::<_, 64>::for_granule([0_u8; 100], 64);

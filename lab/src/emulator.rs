@@ -60,10 +60,40 @@ const MODULES: &str = "usr/lib/x86_64-linux-gnu/qemu";
 
 /// A root file system with emulators in it.
 #[derive(Clone, Debug)]
-pub struct Emulators {
+pub struct Emulators(Packages);
+
+/// The unpacked packages of one root file system, whose programs run with their own libraries.
+#[derive(Clone, Debug)]
+pub struct Packages {
     root: PathBuf,
     /// The dynamic loader in it.
     loader: PathBuf,
+}
+
+impl Packages {
+    pub fn below(root: PathBuf) -> Result<Self> {
+        // The link `lib64` is absolute and would lead to the loader of this system, which need not be of the same
+        // release as the library.
+        let loader = LIBRARIES
+            .into_iter()
+            .map(|folder| root.join(folder).join("ld-linux-x86-64.so.2"))
+            .find(|file| file.is_file())
+            .with_context(|| format!("{} has no dynamic loader", root.display()))?;
+        Ok(Self { root, loader })
+    }
+
+    /// Returns a program, run with the libraries of its packages.
+    pub fn program(&self, path: &str) -> Cmd {
+        Cmd::new(self.loader.display().to_string())
+            .arg("--library-path")
+            .arg(LIBRARIES.map(|folder| self.file(folder)).join(":"))
+            .arg(self.file(path))
+    }
+
+    /// Returns the path of a file.
+    pub fn file(&self, path: &str) -> String {
+        self.root.join(path).display().to_string()
+    }
 }
 
 impl Emulators {
@@ -73,14 +103,7 @@ impl Emulators {
         let suite = debian::offering(cache, PACKAGE, CURRENT);
         let root =
             debian::root(cache, "amd64", emulated.packages(), suite).context("no emulator")?;
-        // The link `lib64` is absolute and would lead to the loader of this system, which need not be of the same
-        // release as the library.
-        let loader = LIBRARIES
-            .into_iter()
-            .map(|folder| root.join(folder).join("ld-linux-x86-64.so.2"))
-            .find(|file| file.is_file())
-            .context("no emulator: its packages brought no dynamic loader")?;
-        Ok(Self { root, loader })
+        Packages::below(root).map(Self).context("no emulator")
     }
 
     /// Returns `qemu-system-ARCHITECTURE`, without a display, defaults or the user's configuration.
@@ -94,15 +117,12 @@ impl Emulators {
 
     /// Returns a program of the packages, run with their libraries.
     pub fn program(&self, path: &str) -> Cmd {
-        Cmd::new(self.loader.display().to_string())
-            .arg("--library-path")
-            .arg(LIBRARIES.map(|folder| self.file(folder)).join(":"))
-            .arg(self.file(path))
+        self.0.program(path)
     }
 
     /// Returns the path of a file of the packages.
     pub fn file(&self, path: &str) -> String {
-        self.root.join(path).display().to_string()
+        self.0.file(path)
     }
 }
 

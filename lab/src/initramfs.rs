@@ -16,7 +16,7 @@ use cpio::newc::{Builder, ModeFileType, trailer};
 use super::elf;
 
 /// The folders of programs in packages; since Debian 13 only those below `usr` are used.
-const PROGRAMS: [&str; 4] = ["usr/bin", "usr/sbin", "bin", "sbin"];
+pub(crate) const PROGRAMS: [&str; 4] = ["usr/bin", "usr/sbin", "bin", "sbin"];
 
 /// Files by their path in the machine.
 #[derive(Clone, Debug, Default)]

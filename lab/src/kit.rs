@@ -9,11 +9,12 @@ use anyhow::{Context as _, Result};
 
 use super::architecture::Architecture;
 use super::elf;
-use super::emulator::{Emulated, Emulators};
-use super::initramfs::{self, Initramfs};
+use super::emulator::{Emulated, Emulators, Packages};
+use super::initramfs::{self, Initramfs, PROGRAMS};
 use super::plugin::Plugin;
 use super::unavailable::Unavailable;
 use crate::cache::{self, Cache};
+use crate::command::Cmd;
 use crate::debian::{self, Suite};
 
 impl Architecture {
@@ -43,6 +44,7 @@ impl Architecture {
             Self::X86 => &[
                 "virtio_pci",
                 "virtio_blk",
+                "virtio_console",
                 "crc32c_intel",
                 "nfit",
                 "nd_e820",
@@ -68,7 +70,7 @@ impl Architecture {
     /// Returns the file systems in modules that are loaded when the first one is mounted: few machines have one.
     const fn file_systems(self) -> &'static [&'static str] {
         match self {
-            Self::X86 => &["xfs"],
+            Self::X86 => &["xfs", "btrfs"],
             Self::Arm64 | Self::Riscv64 => &[],
         }
     }
@@ -78,8 +80,8 @@ impl Architecture {
     const fn programs(self) -> Programs {
         match self {
             Self::X86 => Programs {
-                packages: &["e2fsprogs", "ndctl", "xfsprogs"],
-                names: &["mke2fs", "mkfs.xfs", "ndctl"],
+                packages: &["e2fsprogs", "ndctl", "xfsprogs", "btrfs-progs"],
+                names: &["mke2fs", "mkfs.xfs", "mkfs.btrfs", "ndctl"],
             },
             Self::Arm64 => Programs {
                 packages: &["e2fsprogs", "ndctl", "kexec-tools"],
@@ -120,6 +122,8 @@ pub struct Kit {
     agent: PathBuf,
     /// A folder for machines to keep their disks in.
     pub work: PathBuf,
+    /// The packages with the programs that make file systems.
+    programs: PathBuf,
     /// The plugin that makes machines lose lines, where the emulator can load it.
     pub plugin: Option<Plugin>,
 }
@@ -139,6 +143,7 @@ pub struct Kits {
 struct Parts {
     kernel: PathBuf,
     base: PathBuf,
+    programs: PathBuf,
 }
 
 impl Kits {
@@ -170,12 +175,13 @@ impl Kits {
 
     fn kit_of(&self, architecture: Architecture, kernel: Kernel, agent: PathBuf) -> Result<Kit> {
         let emulators = self.emulators()?;
-        let Parts { kernel, base } = self.parts(architecture, kernel)?;
+        let Parts { kernel, base, programs } = self.parts(architecture, kernel)?;
         let plugin = match Plugin::fits(&emulators.system(architecture.qemu())) {
             Ok(()) => Some(Plugin::in_folder(&self.work)?),
             Err(_) => None,
         };
-        Ok(Kit { architecture, emulators, kernel, base, agent, work: self.work.clone(), plugin })
+        let work = self.work.clone();
+        Ok(Kit { architecture, emulators, kernel, base, agent, work, programs, plugin })
     }
 
     fn parts(&self, architecture: Architecture, kernel: Kernel) -> Result<Parts, Unavailable> {
@@ -207,7 +213,7 @@ impl Kits {
         base.file("/etc/mke2fs.conf", root.join("etc/mke2fs.conf"));
         let archive = folder.join("base.cpio");
         base.write(&archive)?;
-        Ok(Parts { kernel: image(&kernel)?, base: archive })
+        Ok(Parts { kernel: image(&kernel)?, base: archive, programs: root })
     }
 }
 
@@ -242,6 +248,14 @@ impl Kit {
     /// Returns the plugin for a test that needs it.
     pub fn plugin(&self) -> Result<&Plugin> {
         self.plugin.as_ref().context("the emulator cannot load the plugin")
+    }
+
+    /// Returns a program for file systems, to be run here.
+    pub fn program(&self, name: &str) -> Result<Cmd> {
+        let path = PROGRAMS.into_iter().map(|folder| format!("{folder}/{name}"));
+        let path = path.into_iter().find(|path| self.programs.join(path).is_file());
+        let path = path.with_context(|| format!("{} has no {name}", self.programs.display()))?;
+        Ok(Packages::below(self.programs.clone())?.program(&path))
     }
 
     /// Writes the initial file system of a machine that also has `more`, at a path of its own.

@@ -167,7 +167,14 @@ impl CommandLine {
             arguments: self.arguments.clone(),
             environment: self.program.environment(environment),
             directory: Some(DIRECTORY.to_owned()),
+            output: None,
         }
+    }
+
+    /// Returns the path of the program here, and its arguments.
+    pub fn on_host(&self) -> Result<(&Path, &[String])> {
+        let path = self.program.files.get(&self.program.place);
+        Ok((path.context("the program has no file")?, &self.arguments))
     }
 }
 

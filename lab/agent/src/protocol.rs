@@ -17,7 +17,7 @@ pub const MARK: &str = "@lab ";
 pub enum Request {
     /// A request that the agent of a project serves beside those below.
     Other(Value),
-    /// Runs a program without an input and with the console as its output: answered by [`Reply::Ended`].
+    /// Runs a program without an input: answered by [`Reply::Ended`].
     Run {
         /// The program.
         program: String,
@@ -27,6 +27,8 @@ pub enum Request {
         environment: BTreeMap<String, String>,
         /// The program's working directory; `/` if it is missing.
         directory: Option<String>,
+        /// The file that takes its standard output; the console if it is missing.
+        output: Option<String>,
     },
     /// Runs a program and keeps its output: answered by [`Reply::Printed`].
     Output {
@@ -88,6 +90,15 @@ pub enum Request {
         /// The text to write.
         text: String,
     },
+    /// Writes behind the end of a file: answered by [`Reply::Done`].
+    Append {
+        /// The file.
+        path: String,
+        /// The text to write.
+        text: String,
+    },
+    /// Writes all file systems back: answered by [`Reply::Done`].
+    Sync,
     /// Gives a machine that goes on from a file a new boot and new random numbers: answered by [`Reply::Hello`].
     Resume {
         /// The new boot.

@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::ffi::CString;
-use std::fs;
+use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Stdio};
@@ -50,8 +50,8 @@ fn answer(
 ) -> Result<Reply> {
     match request {
         Request::Other(request) => other(request),
-        Request::Run { program, arguments, environment, directory } => {
-            run(&program, &arguments, &environment, directory.as_deref())
+        Request::Run { program, arguments, environment, directory, output } => {
+            run(&program, &arguments, &environment, directory.as_deref(), output.as_deref())
         }
         Request::Output { program, arguments, input } => output(&program, &arguments, &input),
         Request::Start { program, arguments, environment } => {
@@ -70,6 +70,16 @@ fn answer(
         Request::Read { path } => Ok(Reply::Text(read(&path)?)),
         Request::Write { path, text } => {
             fs::write(&path, text).with_context(|| format!("cannot write {path}"))?;
+            Ok(Reply::Done)
+        }
+        Request::Append { path, text } => {
+            let file = File::options().append(true).open(&path);
+            file.and_then(|mut file| file.write_all(text.as_bytes()))
+                .with_context(|| format!("cannot write {path}"))?;
+            Ok(Reply::Done)
+        }
+        Request::Sync => {
+            rustix::fs::sync();
             Ok(Reply::Done)
         }
         Request::Resume { boot, entropy } => {
@@ -118,8 +128,13 @@ fn run(
     arguments: &[String],
     environment: &BTreeMap<String, String>,
     directory: Option<&str>,
+    output: Option<&str>,
 ) -> Result<Reply> {
     let mut command = Command::new(program);
+    if let Some(path) = output {
+        let file = File::options().write(true).open(path);
+        command.stdout(file.with_context(|| format!("cannot open {path}"))?);
+    }
     // The console's input is the host's requests.
     command.args(arguments).envs(environment).stdin(Stdio::null());
     command.current_dir(directory.unwrap_or("/"));

@@ -32,7 +32,7 @@ fn file_of(machine: &str) -> String {
 
 /// Returns a path of a file in a folder, for this process and its children. The path of a socket has at most 107 bytes
 /// (unix(7)), and that of the folder can be longer.
-fn within(folder: &File, file: &str) -> PathBuf {
+pub(crate) fn within(folder: &File, file: &str) -> PathBuf {
     PathBuf::from(format!("/proc/{}/fd/{}/{file}", process::id(), folder.as_raw_fd()))
 }
 

@@ -4,7 +4,7 @@
 //! failure.
 
 mod agent;
-mod control;
+pub(crate) mod control;
 pub mod ends;
 mod losing;
 pub mod programs;

@@ -43,7 +43,8 @@ impl Machine {
         let environment =
             environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let (arguments, environment) = (words.collect(), environment.collect());
-        self.run_request(&Request::Run { program, arguments, environment, directory: None })
+        let (directory, output) = (None, None);
+        self.run_request(&Request::Run { program, arguments, environment, directory, output })
     }
 
     /// Runs the program of a request. Returns its exit code or the signal that ended it.

@@ -22,6 +22,7 @@ pub mod cache;
 pub mod command;
 pub mod crash;
 pub mod debian;
+pub mod drive;
 pub mod elf;
 pub mod emulator;
 pub mod initramfs;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{self, ExitCode};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use lose_lines::architecture::Architecture;
 use lose_lines::cache::{self, Cache};
 use lose_lines::command::quoted;
@@ -26,6 +26,9 @@ use lose_lines::program::{CommandLine, HostProgram};
 use lose_lines::restart::{Restart, Restarted};
 use serde_json::{Value, json};
 
+#[path = "drive/arguments.rs"]
+mod drive;
+
 /// The exit codes, but for those of `run`.
 const LOSS: u8 = 1;
 const USAGE: u8 = 2;
@@ -35,7 +38,8 @@ const NOTHING_TESTED: u8 = 4;
 /// The exit code of `run` for this tool's own failures: that of docker(1), which few programs use.
 const NOT_RUN: u8 = 125;
 
-const EXAMPLE: &str = include_str!("../examples/forgotten_flush.c");
+const FORGOTTEN_FLUSH: &str = include_str!("../examples/forgotten_flush.c");
+const FORGOTTEN_FSYNC: &str = include_str!("../examples/forgotten_fsync.c");
 
 const AFTER_HELP: &str = "\
 The program runs in the emulator QEMU, with the libraries that it is linked to. Its working
@@ -65,14 +69,27 @@ struct Cli {
 enum Task {
     /// Cut the power again and again while the program runs, lose dirty lines, and check the state that is left.
     Cut(Cutting),
+    /// Record the program's writes to an ordinary drive, and check the states that a power cut can leave.
+    Drive(drive::Driving),
     /// Run the program, restart the machine on RAM that keeps its contents, and check the state that is left.
     Restart(ByRestart),
     /// Run the program once, as a runner for cargo too. The exit code is the program's, or 125.
     Run(Subject),
     /// Download emulator and kernel now, and not at the first use.
     Fetch,
-    /// Print a C program that forgets a write-back.
-    Example,
+    /// Print a C program with a defect, which `-DRIGHT` removes.
+    Example {
+        /// What it forgets: a write-back for `cut`, or a directory's fsync for `drive`.
+        #[arg(value_enum, default_value_t = Forgotten::WriteBack)]
+        forgotten: Forgotten,
+    },
+}
+
+/// The defect of an example.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Forgotten {
+    WriteBack,
+    Fsync,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -191,11 +208,16 @@ fn main() -> Result<ExitCode> {
     let is_run = matches!(task, Task::Run(_));
     let code = match task {
         Task::Cut(request) => cut(&request),
+        Task::Drive(request) => drive::drive(&request),
         Task::Restart(request) => restart(&request),
         Task::Run(program) => run(&program),
         Task::Fetch => Machines::new().and_then(|machines| machines.finish(|_fetched| Ok(0))),
-        Task::Example => {
-            write!(io::stdout(), "{EXAMPLE}").map(|()| 0).context("cannot print the example")
+        Task::Example { forgotten } => {
+            let example = match forgotten {
+                Forgotten::WriteBack => FORGOTTEN_FLUSH,
+                Forgotten::Fsync => FORGOTTEN_FSYNC,
+            };
+            write!(io::stdout(), "{example}").map(|()| 0).context("cannot print the example")
         }
     };
     Ok(ExitCode::from(code.unwrap_or_else(|why| {

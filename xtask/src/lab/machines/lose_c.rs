@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 
 use crate::command::{Cmd, find_program};
 use crate::lab::Lab;
@@ -11,12 +11,14 @@ use crate::lab::c_programs;
 use crate::lab::lane::Lane;
 use crate::report::Finding;
 use lose_lines::architecture::Architecture;
+use lose_lines::cache;
 use lose_lines::log::Log;
 use lose_lines::losses::seed_of_run;
 use lose_lines::unavailable::Unavailable;
 
 const QUEUE: &str = "capi/examples/queue.c";
 const FORGOTTEN: &str = "lab/examples/forgotten_flush.c";
+const FORGOTTEN_FSYNC: &str = "lab/examples/forgotten_fsync.c";
 
 /// Exit codes of the command.
 const NOTHING_LOST: i32 = 0;
@@ -34,8 +36,8 @@ pub(super) fn lanes() -> Vec<Lane> {
         lane("machine/x86_64/lose-c", proves, |lab, _name| {
             let arguments = ["update", "check"];
             Ok(vec![
-                (lab.forgotten("wrong", &[])?, arguments, "none", LOSS),
-                (lab.forgotten("right", &["-DRIGHT"])?, arguments, "torn", NOTHING_LOST),
+                (lab.compiled(FORGOTTEN, "wrong", &[])?, arguments, "none", LOSS),
+                (lab.compiled(FORGOTTEN, "right", &["-DRIGHT"])?, arguments, "torn", NOTHING_LOST),
                 // It acknowledges nothing, and its check accepts everything.
                 (PathBuf::from("true"), ["", ""], "half", NOTHING_TESTED),
             ])
@@ -44,7 +46,45 @@ pub(super) fn lanes() -> Vec<Lane> {
             let program = c_programs::example(lab, name, QUEUE)?;
             Ok(vec![(program, ["queue push 300", "queue check"], "torn", NOTHING_LOST)])
         }),
+        drive_lane(),
     ]
+}
+
+/// The forgotten sync is found on each file system, and by the host; the right program is held everywhere.
+fn drive_lane() -> Lane {
+    let proves = "a forgotten fsync of a directory is found in states of an ordinary drive, and the same program with it \
+                  passes";
+    Lane::new("machine/x86_64/lose-drive", proves, move |lab| {
+        lab.can_lose_lines(Architecture::X86)?;
+        let wrong = lab.compiled(FORGOTTEN_FSYNC, "wrong", &[])?;
+        let right = lab.compiled(FORGOTTEN_FSYNC, "right", &["-DRIGHT"])?;
+        Cmd::cargo("build -p lose-lines").read()?;
+        let tool = lab.sources.host.target_dir("debug").join("lose-lines");
+        Ok(Box::new(move |log| {
+            let runs = [
+                (&wrong, "--states 60 --check-on host", LOSS),
+                (&right, "--states 60", NOTHING_LOST),
+                (&wrong, "--states 20 --fs xfs", LOSS),
+                (&right, "--states 40 --fs btrfs", NOTHING_LOST),
+            ];
+            runs.iter().try_for_each(|(program, options, code)| {
+                let (mut summary, program) = (String::new(), program.display().to_string());
+                let ending = Cmd::new(tool.display().to_string())
+                    .words("drive --seed")
+                    .arg(seed_of_run().to_string())
+                    .words(options)
+                    .args(["--check", &format!("{program} check"), &program, "update"])
+                    .watch_in(log, |line| line.clone_into(&mut summary))?;
+                ensure!(
+                    ending.code == Some(*code),
+                    "{program} {options} {}: {summary}",
+                    ending.told
+                );
+                Ok::<_, anyhow::Error>(())
+            })?;
+            Ok(Finding::from(runs.len()))
+        }))
+    })
 }
 
 fn lane(name: &'static str, proves: &str, tests: fn(&Lab<'_>, &str) -> Result<Vec<Test>>) -> Lane {
@@ -77,15 +117,17 @@ fn cut(tool: &Path, (program, [stores, checks], policy, code): &Test, log: &mut 
 
 impl Lab<'_> {
     /// Compiles the program with the compiler of this system.
-    fn forgotten(&self, name: &str, options: &[&str]) -> Result<PathBuf> {
+    fn compiled(&self, source: &str, name: &str, options: &[&str]) -> Result<PathBuf> {
         if find_program("cc").is_none() {
             return Err(Unavailable::because(anyhow!("there is no C compiler `cc`")).into());
         }
-        let program = self.sources.work().join(format!("forgotten-flush-{name}"));
+        let stem = Path::new(source).file_stem().context("the program has no name")?;
+        cache::make(self.sources.work())?;
+        let program = self.sources.work().join(format!("{}-{name}", stem.display()));
         Cmd::new("cc")
             .words("-O2 -Wall -Wextra -Werror")
             .args(options.iter().copied())
-            .arg(self.sources.tree().join(FORGOTTEN).display().to_string())
+            .arg(self.sources.tree().join(source).display().to_string())
             .args(["-o", &program.display().to_string()])
             .read()?;
         Ok(program)

@@ -1,0 +1,425 @@
+//! The task `drive` of the command: its arguments and its report.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::env;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use clap::Args;
+use lose_lines::cache::Cache;
+use lose_lines::command::quoted;
+use lose_lines::drive::file_system::FileSystem;
+use lose_lines::drive::files::{LostPart, parts};
+use lose_lines::drive::log::DriveLog;
+use lose_lines::drive::states::{State, States, WritePolicy, chosen};
+use lose_lines::drive::trials::{Failure, Trial, Trials, distinct};
+use lose_lines::drive::{CheckOn, DriveTest, Prepared, Recorded};
+use lose_lines::log::Log;
+use lose_lines::losses::checked_seed_of_run;
+use lose_lines::program::CommandLine;
+use serde_json::{Value, json};
+
+use crate::{LOSS, Machines, NOTHING_TESTED, Subject, Usage, progress};
+
+/// The kinds of failures that are explained, and the lost parts of each that are listed.
+const EXPLAINED: usize = 3;
+const LISTED: usize = 12;
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Driving {
+    /// The number of states. Equal ones are checked once.
+    #[arg(long, default_value_t = 200)]
+    states: usize,
+    /// The seed of the states [default: a random number].
+    #[arg(long)]
+    seed: Option<u64>,
+    /// The writes that survive a cut, of those that no flush has made durable [default: each state has one by chance].
+    #[arg(long, value_enum)]
+    policy: Option<WritePolicy>,
+    /// The file system.
+    #[arg(long = "fs", value_enum, default_value_t = FileSystem::Ext4)]
+    file_system: FileSystem,
+    /// The size of the drive [default: 256, and 320 for xfs].
+    #[arg(long, value_name = "MIB")]
+    size: Option<usize>,
+    /// A command line that makes the files with which the recording begins. What it leaves is durable.
+    #[arg(long, value_name = "COMMAND LINE")]
+    prepare: Option<String>,
+    /// The command line that checks a state, without a shell: exit code 0 if the state is right. The variable PRINTED names a
+    /// file with the lines that the program had printed before the cut.
+    #[arg(long, value_name = "COMMAND LINE")]
+    check: String,
+    /// The place of the checks. The host replays the journal by e2fsck(8).
+    #[arg(long, value_enum, default_value_t = CheckOn::Machine)]
+    check_on: CheckOn,
+    /// The number of machines that check at the same time.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
+    jobs: u8,
+    /// Check states of this recording, and record none.
+    #[arg(long, value_name = "FILE")]
+    log: Option<PathBuf>,
+    /// Check this state of a recording: EVENT:SEED:POLICY or EVENT:lose:WRITE+WRITE.
+    #[arg(long, requires = "log", conflicts_with_all = ["states", "seed", "policy"])]
+    state: Option<State>,
+    /// Keep the recording in this folder, and the drive of the first failure.
+    #[arg(long, value_name = "FOLDER")]
+    keep: Option<PathBuf>,
+    /// The time after which the program, or a check, is taken for one that never ends.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    limit: u32,
+    /// Print one JSON document.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    program: Subject,
+}
+
+impl Driving {
+    /// Returns the command line of an option.
+    fn command(&self, option: &str, line: &str) -> Result<CommandLine, Usage> {
+        let found = CommandLine::find(line, &self.program.libraries);
+        found.map_err(|why| Usage(why.context(format!("{option} '{line}'"))))
+    }
+
+    /// Returns the file for the recording, and whether it stays if every check succeeds.
+    fn place(&self) -> Result<(PathBuf, bool)> {
+        if let Some(log) = &self.log {
+            return Ok((log.clone(), true));
+        }
+        if let Some(folder) = &self.keep {
+            fs::create_dir_all(folder)
+                .with_context(|| format!("cannot make {}", folder.display()))?;
+            return Ok((folder.join("log"), true));
+        }
+        Ok((env::temp_dir().join(format!("lose-lines-{}.log", process::id())), false))
+    }
+
+    /// Returns the command that repeats one state.
+    fn repeating(&self, log: &Path, state: &State) -> String {
+        let Self { check, limit, program, .. } = self;
+        let mut words = vec![String::from("--log"), log.display().to_string()];
+        words.extend(
+            ["--state", &state.to_string(), "--limit", &limit.to_string()].map(str::to_owned),
+        );
+        words.extend(["--check", check].map(str::to_owned));
+        for library in &program.libraries {
+            words.extend([String::from("--library"), library.display().to_string()]);
+        }
+        for (name, value) in &program.environment {
+            words.extend([String::from("--env"), format!("{name}={value}")]);
+        }
+        words.push(program.program.display().to_string());
+        words.extend(program.arguments.iter().cloned());
+        let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
+        format!("lose-lines drive {}", words.join(" "))
+    }
+}
+
+pub(crate) fn drive(request: &Driving) -> Result<u8> {
+    let program = request.program.find()?;
+    let check = request.command("--check", &request.check)?;
+    let prepare = request.prepare.as_deref().map(|line| request.command("--prepare", line));
+    let prepare = prepare.transpose()?;
+    let seed = request.seed.map_or_else(checked_seed_of_run, Ok)?;
+    let recorded = request.log.as_deref().map(DriveLog::read).transpose()?;
+    let file_system = recorded.as_ref().map_or(request.file_system, |log| log.file_system);
+    if request.check_on == CheckOn::Host && file_system != FileSystem::Ext4 {
+        bail!(Usage(anyhow!("{file_system} cannot be checked on the host: leave out --check-on")));
+    }
+    let mib = request.size.unwrap_or(file_system.default_size());
+    let size = recorded.as_ref().map_or(mib << 20, |log| log.size);
+    let place = request.place()?;
+    let code = Machines::new()?.finish(|machines| {
+        let test = DriveTest {
+            kit: &machines.kit,
+            name: &machines.name,
+            prepare,
+            program,
+            check,
+            environment: request.program.environment.clone(),
+            limit: Duration::from_secs(request.limit.into()),
+        };
+        let mut report = Report { request, log: &place.0, document: json!({ "seed": seed }) };
+        let needs_machine = recorded.is_none() || request.check_on == CheckOn::Machine;
+        let prepared = needs_machine.then(|| {
+            progress("starting a machine");
+            Prepared::new(&test, file_system, size, &machines.log)
+        });
+        let prepared = prepared.transpose()?;
+        let log = match (recorded, &prepared) {
+            (Some(log), _) => log,
+            (None, Some(prepared)) => {
+                let recorded = prepared.record(&place.0, &machines.log)?;
+                let log = DriveLog::read(&place.0)?;
+                report.recorded(&recorded, &log)?;
+                log
+            }
+            (None, None) => bail!("there is neither a recording nor a machine"),
+        };
+        let prepared = prepared.filter(|_| request.check_on == CheckOn::Machine);
+        let trials = Trials { test: &test, prepared: prepared.as_ref(), log: &log };
+        checked(request, &trials, seed, &mut report)
+    });
+    if !place.1 && !matches!(code, Ok(LOSS)) {
+        // Ignored: it is not there if nothing was recorded.
+        drop(fs::remove_file(&place.0));
+    }
+    code
+}
+
+/// Checks the states of a recording, and reports them. Returns the exit code.
+fn checked(
+    request: &Driving,
+    trials: &Trials<'_>,
+    seed: u64,
+    report: &mut Report<'_>,
+) -> Result<u8> {
+    let log = trials.log;
+    let states = match &request.state {
+        Some(state) => vec![state.clone()],
+        None => chosen(log, request.states, seed, request.policy),
+    };
+    let different = distinct(log, &states);
+    if request.state.is_none() && !different.iter().any(|trial| trial.is_between) {
+        return report.nothing_tested(states.len()).map(|()| NOTHING_TESTED);
+    }
+    let caches = Cache::of_user()?;
+    let logs: Vec<Log> = (0..request.jobs)
+        .map(|number| Log::create(caches.folder(), &format!("{}-{number}", process::id())))
+        .collect::<Result<_>>()?;
+    let first = logs.first().context("there is no log")?;
+    if request.state.is_none()
+        && log.end().is_some()
+        && let Some(Failure { why, output }) = trials.check_end(first)?
+    {
+        bail!("the check {why}, although nothing was lost; its output:\n{}", output.trim_end());
+    }
+    progress(&format!(
+        "{} of {} states are distinct; checking them",
+        different.len(),
+        states.len()
+    ));
+    let mut failed = Vec::new();
+    trials.check(&different, &logs, |trial, failure| {
+        report.result(trial, failure.as_ref());
+        if let Some(failure) = failure {
+            failed.push((trial.clone(), failure));
+        }
+        Ok(())
+    })?;
+    failed.sort_by_key(|(trial, _)| trial.state.event);
+    report.failures(trials, &failed, first)?;
+    report.end(&different, states.len(), failed.len())?;
+    logs.into_iter().try_for_each(Log::remove)?;
+    Ok(if failed.is_empty() { 0 } else { LOSS })
+}
+
+/// The results, on standard output: line by line, or as one document.
+struct Report<'a> {
+    request: &'a Driving,
+    log: &'a Path,
+    document: Value,
+}
+
+impl Report<'_> {
+    fn say(&self, text: &str) -> Result<()> {
+        if !self.request.json {
+            writeln!(io::stdout(), "{text}")?;
+        }
+        Ok(())
+    }
+
+    fn recorded(&mut self, recorded: &Recorded, log: &DriveLog) -> Result<()> {
+        let (writes, flushes, lines) = log.counts();
+        self.document["recorded"] = json!({
+            "seconds": recorded.seconds,
+            "has_ended": recorded.has_ended,
+            "writes": writes,
+            "flushes": flushes,
+            "lines": lines,
+            "log": self.log,
+        });
+        let end = if recorded.has_ended { "succeeded" } else { "did not end, and was ended" };
+        self.say(&format!(
+            "recorded on {}: the program {end} after {:.1} s; {writes} writes, {flushes} flushes, {lines} acknowledgements; seed {}",
+            log.file_system, recorded.seconds, self.document["seed"]
+        ))
+    }
+
+    fn nothing_tested(&mut self, states: usize) -> Result<()> {
+        let advice = "no cut came after a printed line and before the program's end, so a check proves nothing: print a line \
+                      to standard output when data must be there from then on, flush it, and write more after it";
+        progress(advice);
+        self.document["nothing_tested"] = json!({ "states": states });
+        self.document_to_stdout()
+    }
+
+    fn result(&mut self, trial: &Trial, failure: Option<&Failure>) {
+        let Trial { state, acknowledged, pending, lost, .. } = trial;
+        let result = json!({
+            "state": state.to_string(),
+            "acknowledged": acknowledged,
+            "pending_sectors": pending,
+            "lost_sectors": lost,
+            "failure": failure,
+        });
+        match &mut self.document["states"] {
+            Value::Array(results) => results.push(result),
+            first => *first = json!([result]),
+        }
+    }
+
+    /// Explains the first failure of each kind.
+    fn failures(
+        &mut self,
+        trials: &Trials<'_>,
+        failed: &[(Trial, Failure)],
+        log: &Log,
+    ) -> Result<()> {
+        let mut kinds: BTreeMap<String, Vec<&(Trial, Failure)>> = BTreeMap::new();
+        for result in failed {
+            kinds.entry(kind(&result.1)).or_default().push(result);
+        }
+        let mut kinds: Vec<_> = kinds.into_iter().collect();
+        kinds.sort_by_key(|(_, results)| core::cmp::Reverse(results.len()));
+        let mut explained = Vec::new();
+        for (number, (kind, results)) in kinds.iter().enumerate() {
+            let times = results.len();
+            let plural = if times == 1 { "" } else { "s" };
+            self.say(&format!("{times} state{plural} FAILED: the check {kind}"))?;
+            let Some((trial, failure)) = results.first().filter(|_| number < EXPLAINED) else {
+                continue;
+            };
+            let mut explanation = self.explanation(trials, trial, failure, log, number == 0)?;
+            explanation["states"] = json!(times);
+            explanation["kind"] = json!(kind);
+            explained.push(explanation);
+        }
+        self.document["explained"] = json!(explained);
+        Ok(())
+    }
+
+    fn explanation(
+        &self,
+        trials: &Trials<'_>,
+        trial: &Trial,
+        failure: &Failure,
+        machines: &Log,
+        is_first: bool,
+    ) -> Result<Value> {
+        let Trial { acknowledged, pending, lost, .. } = trial;
+        let log = trials.log;
+        let event = trial.state.event;
+        self.say(&format!("state {}: acknowledged {acknowledged}, {lost} of {pending} unflushed sectors lost, the check FAILED: it {}", trial.state, failure.why))?;
+        for line in failure.output.lines() {
+            self.say(&format!("   | {line}"))?;
+        }
+        let minimal = trials.minimal(&trial.state, machines)?;
+        let (state, output) = match &minimal {
+            Some((state, failure)) => (state, &failure.output),
+            None => (&trial.state, &failure.output),
+        };
+        if minimal.is_some() {
+            self.say(&format!(
+                "   it needs no more than state {state}: the check says \"{}\"",
+                output.lines().last().unwrap_or_default()
+            ))?;
+        }
+        let built = States::new(log).build(state);
+        let parts = parts(trials.test, log, event, &built.lost)?;
+        for part in parts.iter().take(LISTED) {
+            self.say(&format!("   lost: {part}"))?;
+        }
+        if parts.is_empty() {
+            self.say("   no write is lost: what the program had acknowledged was not written to the drive yet")?;
+        }
+        if parts.len() > LISTED {
+            self.say(&format!("   and {} more parts", parts.len() - LISTED))?;
+        }
+        let (before, after) = log.flushes_around(event);
+        let line = log.lines_before(event).next_back();
+        self.say(&format!("   {}", flushes_in_words(before, after, line)))?;
+        let repeat = self.request.repeating(self.log, state);
+        self.say(&format!("   to repeat it: {repeat}"))?;
+        if let Some(image) = self.request.keep.as_ref().map(|folder| folder.join("image"))
+            && is_first
+        {
+            built.image.save(&image)?;
+            self.say(&format!("   the drive after the cut: {}", image.display()))?;
+        }
+        Ok(explained(trial, state, &parts, (before, after), &repeat))
+    }
+
+    fn end(&mut self, different: &[Trial], states: usize, failures: usize) -> Result<()> {
+        let between = different.iter().filter(|trial| trial.is_between).count();
+        let distinct = different.len();
+        self.document["summary"] = json!({
+            "states": states,
+            "distinct": distinct,
+            "between": between,
+            "failures": failures,
+        });
+        self.say(&format!(
+            "states: {states}, distinct: {distinct}, after an acknowledgement and before the end: {between}, failed checks: {failures}"
+        ))?;
+        self.document_to_stdout()
+    }
+
+    fn document_to_stdout(&self) -> Result<()> {
+        if self.request.json {
+            writeln!(io::stdout(), "{}", self.document)?;
+        }
+        Ok(())
+    }
+}
+
+fn explained(
+    trial: &Trial,
+    state: &State,
+    lost: &[LostPart],
+    (before, after): (Option<usize>, Option<usize>),
+    repeat: &str,
+) -> Value {
+    json!({
+        "state": trial.state.to_string(),
+        "minimal": state.to_string(),
+        "lost": lost,
+        "flush_before": before,
+        "flush_after": after,
+        "repeat": repeat,
+    })
+}
+
+fn flushes_in_words(before: Option<usize>, after: Option<usize>, line: Option<&str>) -> String {
+    let before = before.map_or(String::from("no flush came before"), |event| {
+        format!("the last flush is event {event}")
+    });
+    let after = after.map_or(String::from("no other one followed"), |event| {
+        format!("the next one, event {event}, did not come")
+    });
+    let line = line.map_or(String::from("nothing had been printed"), |line| {
+        format!("the last printed line is {line:?}")
+    });
+    format!("{before}; {after}; {line}")
+}
+
+/// Returns the kind of a failure: its end and the last line of its output, without the numbers.
+fn kind(failure: &Failure) -> String {
+    let text = match failure.output.lines().last() {
+        Some(line) => format!("{}: {line}", failure.why),
+        None => failure.why.clone(),
+    };
+    let mut kind = String::new();
+    for character in text.chars() {
+        if !character.is_ascii_digit() {
+            kind.push(character);
+        } else if !kind.ends_with('N') {
+            kind.push('N');
+        }
+    }
+    kind
+}

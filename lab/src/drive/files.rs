@@ -1,0 +1,181 @@
+//! The files behind the sectors of a drive, where the file system can tell: on ext4, by debugfs(8).
+
+use core::fmt;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::DriveTest;
+use super::file_system::FileSystem;
+use super::host::replayed;
+use super::image::PAGE;
+use super::log::{DriveLog, SECTOR};
+use super::states::{Lost, State, States};
+use crate::temporary::Temporary;
+
+/// The inode of the journal (Linux, `fs/ext4/ext4.h`, `EXT4_JOURNAL_INO`).
+const JOURNAL: u64 = 8;
+
+/// A part of a write that was lost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LostPart {
+    /// The number of the write's event.
+    pub event: usize,
+    /// The first sector on the drive, and the number of sectors.
+    pub sector: usize,
+    pub sectors: usize,
+    /// The path of the file, or "the journal of ext4"; none for the file system's own blocks, or if it cannot tell.
+    pub file: Option<String>,
+    /// The offset in the file.
+    pub offset: Option<u64>,
+}
+
+impl fmt::Display for LostPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { event, sector, sectors, file, offset } = self;
+        match file {
+            Some(file) => write!(f, "{file}")?,
+            None => write!(f, "no file's block")?,
+        }
+        if let Some(offset) = offset {
+            write!(f, " at offset {offset}")?;
+        }
+        write!(f, ": {} bytes (write {event}, from sector {sector} on)", sectors * SECTOR)
+    }
+}
+
+/// Returns the parts of lost writes, with their files.
+pub fn parts(
+    test: &DriveTest<'_>,
+    log: &DriveLog,
+    event: usize,
+    lost: &[Lost],
+) -> Result<Vec<LostPart>> {
+    let ranges =
+        || lost.iter().flat_map(|lost| lost.ranges.iter().map(|range| (lost.event, range)));
+    let blocks: BTreeSet<usize> =
+        ranges().flat_map(|(_, range)| range.start / PAGE..range.end.div_ceil(PAGE)).collect();
+    let mut owners = BTreeMap::new();
+    if log.file_system == FileSystem::Ext4 {
+        // A block whose file the cut has not reached yet has it at the end.
+        for event in [log.events.len(), event] {
+            owners.extend(owners_of(test, log, event, &blocks)?);
+        }
+    }
+    let mut parts: Vec<LostPart> = Vec::new();
+    for (event, range) in ranges() {
+        for at in range.clone().step_by(SECTOR) {
+            let owner = owners.get(&(at / PAGE));
+            let (file, offset) = owner.map_or((None, None), |owner| {
+                (Some(owner.file.clone()), owner.offset.map(|offset| offset + (at % PAGE) as u64))
+            });
+            let part = LostPart { event, sector: at / SECTOR, sectors: 1, file, offset };
+            match parts.last_mut().filter(|before| before.is_before(&part)) {
+                Some(before) => before.sectors += 1,
+                None => parts.push(part),
+            }
+        }
+    }
+    Ok(parts)
+}
+
+impl LostPart {
+    /// Returns true if the other part continues this one.
+    fn is_before(&self, next: &Self) -> bool {
+        let bytes = (self.sectors * SECTOR) as u64;
+        (self.event, self.sector + self.sectors, &self.file)
+            == (next.event, next.sector, &next.file)
+            && self.offset.map(|offset| offset + bytes) == next.offset
+    }
+}
+
+/// The file of a block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Owner {
+    file: String,
+    /// The offset of the block in it; none if the file has no blocks of its own to be counted, like the journal.
+    offset: Option<u64>,
+}
+
+/// Returns the files of blocks when every write before an event has survived.
+fn owners_of(
+    test: &DriveTest<'_>,
+    log: &DriveLog,
+    event: usize,
+    blocks: &BTreeSet<usize>,
+) -> Result<BTreeMap<usize, Owner>> {
+    let image = Temporary::new(test.kit.work.join(format!("{}-files.image", test.name)));
+    States::new(log).build(&State::losing(event, [])).image.save(&image)?;
+    if replayed(test, &image)?.is_some() {
+        return Ok(BTreeMap::new());
+    }
+    let ask = |request: String| debugfs(test, &image, &request);
+    let list = |numbers: &mut dyn Iterator<Item = String>| numbers.collect::<Vec<_>>().join(" ");
+    let inodes =
+        pairs(&ask(format!("icheck {}", list(&mut blocks.iter().map(ToString::to_string))))?);
+    let of_files: BTreeSet<u64> = inodes.values().filter_map(|inode| inode.parse().ok()).collect();
+    let names =
+        pairs(&ask(format!("ncheck {}", list(&mut of_files.iter().map(ToString::to_string))))?);
+    let mut owners = BTreeMap::new();
+    for inode in of_files {
+        if inode == JOURNAL {
+            let ours = inodes.iter().filter(|(_, of)| **of == inode.to_string());
+            let journal = Owner { file: String::from("the journal of ext4"), offset: None };
+            owners.extend(
+                ours.filter_map(|(block, _)| {
+                    Some((usize::try_from(*block).ok()?, journal.clone()))
+                }),
+            );
+            continue;
+        }
+        let Some(file) = names.get(&inode) else { continue };
+        let extents = extents(&ask(format!("dump_extents <{inode}>"))?);
+        for block in blocks {
+            let extent = extents.iter().find(|extent| extent.physical.contains(&(*block as u64)));
+            let is_ours = inodes.get(&(*block as u64)).is_some_and(|of| *of == inode.to_string());
+            if is_ours {
+                let offset = extent.map(|extent| {
+                    (*block as u64 - extent.physical.start + extent.logical) * PAGE as u64
+                });
+                owners.insert(*block, Owner { file: file.replacen("//", "/", 1), offset });
+            }
+        }
+    }
+    Ok(owners)
+}
+
+fn debugfs(test: &DriveTest<'_>, image: &Path, request: &str) -> Result<String> {
+    let debugfs = test.kit.program("debugfs")?;
+    Ok(debugfs.arg("-R").arg(request).arg(image.display().to_string()).ending()?.1)
+}
+
+/// Returns the lines of a table with a number and a text.
+fn pairs(table: &str) -> BTreeMap<u64, String> {
+    let pair = |line: &str| {
+        let (number, text) = line.split_once('\t')?;
+        Some((number.trim().parse().ok()?, text.trim().to_owned()))
+    };
+    table.lines().filter_map(pair).collect()
+}
+
+/// Blocks of a file that follow each other on the drive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Extent {
+    logical: u64,
+    physical: core::ops::Range<u64>,
+}
+
+/// Returns the leaves in a table of debugfs: `Level Entries Logical Physical Length Flags`. The inner levels of the tree have
+/// no physical end.
+fn extents(table: &str) -> Vec<Extent> {
+    let extent = |line: &str| {
+        let line = line.replace(['/', '-'], " ");
+        let numbers: Vec<u64> =
+            line.split_whitespace().map_while(|word| word.parse().ok()).collect();
+        let [_, _, _, _, logical, _, first, last, _] = *numbers else { return None };
+        Some(Extent { logical, physical: first..last + 1 })
+    };
+    table.lines().filter_map(extent).collect()
+}

@@ -1,0 +1,269 @@
+//! The machines of a drive: one records the program, and others check the states.
+
+use core::mem;
+use core::time::Duration;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+use lose_lines_agent::{Reply, Request};
+use serde::Serialize;
+
+use super::DriveTest;
+use super::file_system::FileSystem;
+use super::image::Image;
+use super::log::{DriveLog, Event};
+use super::server::Server;
+use super::trials::Failure;
+use crate::crash::{PRINTED, in_words, run};
+use crate::log::Log;
+use crate::machine::Machine;
+use crate::machine::ends::Ran;
+use crate::machine::setup::Setup;
+use crate::machine::suspended::Suspended;
+use crate::pmem::DIRECTORY;
+use crate::program::CommandLine;
+
+/// The drive in a machine.
+const DEVICE: &str = "/dev/vda";
+/// The port to which the recorded program prints: the virtio devices are numbered from 0, and the drive comes first.
+const PORT: &str = "/dev/vport1p1";
+
+/// The time of a machine besides that of its programs.
+const BESIDES: Duration = Duration::from_secs(3600);
+
+/// The settings with which the kernel writes back soon what a program does not sync, in hundredths of a second (Linux,
+/// `Documentation/admin-guide/sysctl/vm.rst`).
+const WRITING_BACK: [(&str, &str); 2] =
+    [("/proc/sys/vm/dirty_writeback_centisecs", "5"), ("/proc/sys/vm/dirty_expire_centisecs", "5")];
+
+/// A run that was recorded.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Recorded {
+    pub seconds: f64,
+    /// False if the program was still running when its time was up.
+    pub has_ended: bool,
+}
+
+/// A machine with the programs, in which no file system is mounted yet.
+pub struct Prepared<'a> {
+    test: &'a DriveTest<'a>,
+    file_system: FileSystem,
+    /// The bytes of the drive.
+    size: usize,
+    suspended: Suspended,
+}
+
+impl<'a> Prepared<'a> {
+    /// Starts the machine, and suspends it.
+    pub fn new(
+        test: &'a DriveTest<'a>,
+        file_system: FileSystem,
+        size: usize,
+        log: &Log,
+    ) -> Result<Self> {
+        let name = format!("{}-prepared", test.name);
+        let server = Server::start(&test.kit.work, &name, Image::new(size))?;
+        let setup = setup(test, &name, &server);
+        let suspended = Suspended::new(test.kit, &setup, log, |machine| {
+            machine.wait_for(DEVICE)?;
+            machine.wait_for(PORT)?;
+            // A server and its client in the machine meet at the loopback device: `IFF_UP`.
+            machine.write("/sys/class/net/lo/flags", "0x1")?;
+            // The drive is empty, but the kernel then has the file system.
+            let (device, directory) = (DEVICE.to_owned(), DIRECTORY.to_owned());
+            let (kind, options) = (file_system.name().to_owned(), String::new());
+            machine.refusal(Request::Mount { device, directory, kind, options })?;
+            Ok(())
+        })?;
+        Ok(Self { test, file_system, size, suspended })
+    }
+
+    /// Returns a machine with a drive.
+    fn resume(&self, name: &str, image: Image, log: &Log) -> Result<(Machine, Server)> {
+        let Self { test, suspended, .. } = self;
+        let name = format!("{}-{name}", test.name);
+        let server = Server::start(&test.kit.work, &name, image)?;
+        let machine = suspended.resume(test.kit, &setup(test, &name, &server), log)?;
+        Ok((machine, server))
+    }
+
+    /// Records a run of the program on a new file system, in a file.
+    pub fn record(&self, to: &Path, log: &Log) -> Result<Recorded> {
+        let Self { test, file_system, size, .. } = self;
+        let (mut machine, server) = self.resume("recording", Image::new(*size), log)?;
+        server.begin_log(to, *file_system)?;
+        machine.run(file_system.make())?;
+        machine.mount_as(file_system.name(), DEVICE, DIRECTORY, file_system.committing())?;
+        if let Some(prepare) = &test.prepare {
+            let ended = test.run(&mut machine, prepare, None, log)?;
+            ended.context("the program that prepares did not end")?;
+        }
+        for (file, text) in WRITING_BACK {
+            machine.write(file, text)?;
+        }
+        if *file_system == FileSystem::Xfs {
+            machine.write("/proc/sys/fs/xfs/xfssyncd_centisecs", "100")?;
+        }
+        machine.doing(Request::Sync)?;
+        server.add(&Event::Start)?;
+        let time = test.run(&mut machine, &test.program, Some(PORT), log)?;
+        if time.is_some() {
+            server.add(&Event::End)?;
+            machine.doing(Request::Sync)?;
+        }
+        machine.cut_power()?;
+        server.end_log()?;
+        let seconds = time.unwrap_or(test.limit).as_secs_f64();
+        Ok(Recorded { seconds, has_ended: time.is_some() })
+    }
+
+    /// Returns a checker, with a log of its own.
+    pub(super) fn checker(&'a self, name: &str, log: &'a Log) -> Result<InMachine<'a>> {
+        let (machine, server) = self.resume(name, Image::new(self.size), log)?;
+        let name = name.to_owned();
+        Ok(InMachine { prepared: self, name, machine: Some((machine, server)), printed: 0, log })
+    }
+}
+
+fn setup(test: &DriveTest<'_>, name: &str, server: &Server) -> Setup {
+    let mut setup = Setup::new(name, "q35", "512M").devices(server.devices().iter().cloned());
+    for command in [&test.program, &test.check].into_iter().chain(&test.prepare) {
+        command.add_to(&mut setup.files);
+    }
+    setup.files.text(PRINTED, "");
+    setup.limit = BESIDES + test.limit;
+    setup
+}
+
+impl DriveTest<'_> {
+    /// Returns the request for a command, whose output goes to a file.
+    fn request(
+        &self,
+        command: &CommandLine,
+        more: Option<(&str, &str)>,
+        to: Option<&str>,
+    ) -> Request {
+        let given = self.environment.iter().map(|(name, value)| (&**name, &**value));
+        let mut request = command.request(&given.chain(more).collect::<Vec<_>>());
+        if let Request::Run { output, .. } = &mut request {
+            *output = to.map(str::to_owned);
+        }
+        request
+    }
+
+    /// Runs a program, which must succeed. Returns its time; none if it did not end.
+    fn run(
+        &self,
+        machine: &mut Machine,
+        command: &CommandLine,
+        to: Option<&str>,
+        log: &Log,
+    ) -> Result<Option<Duration>> {
+        let begun = Instant::now();
+        let ended = run(machine, &self.request(command, None, to), self.limit, log)?;
+        match ended.ran {
+            Ran::Ended((Some(0), _)) => Ok(Some(begun.elapsed())),
+            Ran::Ended(end) => bail!(
+                "the program {} without any cut; its output:\n{}",
+                in_words(end),
+                ended.printed.trim_end()
+            ),
+            Ran::Unended => Ok(None),
+            Ran::Cut => bail!("the emulator was killed"),
+        }
+    }
+}
+
+/// Checks states in a machine, whose drive gets other contents while no file system is mounted.
+pub(super) struct InMachine<'a> {
+    prepared: &'a Prepared<'a>,
+    name: String,
+    machine: Option<(Machine, Server)>,
+    /// The number of lines in the machine's file of printed lines.
+    printed: usize,
+    log: &'a Log,
+}
+
+impl InMachine<'_> {
+    /// Checks a state in which these lines had been printed. Returns the failure, if the check failed.
+    pub(super) fn check(
+        &mut self,
+        image: &Image,
+        event: usize,
+        log: &DriveLog,
+    ) -> Result<Option<Failure>> {
+        match self.attempt(image, event, log) {
+            Ok(failure) => Ok(failure),
+            // A kernel that fails does so again; a machine that only ends early goes on in a new one.
+            Err(_first) => {
+                self.renew()?;
+                self.attempt(image, event, log).or_else(|why| {
+                    self.renew()?;
+                    let why = format!("ended with the machine: {why:#}");
+                    Ok(Some(Failure { why, output: String::new() }))
+                })
+            }
+        }
+    }
+
+    fn renew(&mut self) -> Result<()> {
+        self.machine = None;
+        let image = Image::new(self.prepared.size);
+        self.machine = Some(self.prepared.resume(&self.name, image, self.log)?);
+        self.printed = 0;
+        Ok(())
+    }
+
+    fn attempt(&mut self, image: &Image, event: usize, log: &DriveLog) -> Result<Option<Failure>> {
+        if self.machine.is_none() {
+            self.renew()?;
+        }
+        let (machine, server) = self.machine.as_mut().context("there is no machine")?;
+        server.show(image.clone());
+        print(machine, &mut self.printed, event, log)?;
+        let test = self.prepared.test;
+        let mount = Request::Mount {
+            device: DEVICE.to_owned(),
+            directory: DIRECTORY.to_owned(),
+            kind: log.file_system.name().to_owned(),
+            options: String::new(),
+        };
+        match machine.ask(mount)? {
+            Reply::Done => {}
+            Reply::Refused(why) => {
+                return Ok(Some(Failure {
+                    why: format!("was not begun: {why}"),
+                    output: String::new(),
+                }));
+            }
+            other => bail!("the agent said {other:?} instead of a mount"),
+        }
+        let request = test.request(&test.check, Some(("PRINTED", PRINTED)), None);
+        let ended = run(machine, &request, test.limit, self.log)?;
+        let why = match ended.ran {
+            Ran::Ended((Some(0), _)) => None,
+            Ran::Ended(end) => Some(in_words(end)),
+            Ran::Unended => Some(format!("did not end in {} s", test.limit.as_secs())),
+            Ran::Cut => bail!("the emulator was killed"),
+        };
+        // A program that still runs keeps the file system, and the agent waits for the check.
+        if ended.ran == Ran::Unended || machine.unmount(DIRECTORY).is_err() {
+            self.machine = None;
+        }
+        Ok(why.map(|why| Failure { why, output: ended.printed }))
+    }
+}
+
+/// Makes the machine's file of printed lines, which only grows from one state to the next.
+fn print(machine: &mut Machine, printed: &mut usize, event: usize, log: &DriveLog) -> Result<()> {
+    let lines: Vec<&str> = log.lines_before(event).collect();
+    let before = mem::replace(printed, lines.len());
+    let text = |lines: &[&str]| lines.iter().flat_map(|line| [line, "\n"]).collect::<String>();
+    let path = PRINTED.to_owned();
+    match lines.get(before..) {
+        Some([]) => Ok(()),
+        Some(more) => machine.doing(Request::Append { path, text: text(more) }),
+        None => machine.write(PRINTED, &text(&lines)),
+    }
+}

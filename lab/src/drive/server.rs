@@ -1,0 +1,281 @@
+//! A drive for machines, whose contents the host can exchange, with a port to which a program prints.
+//!
+//! Both are sockets. The emulator passes a printed line on before the program goes on, and each request takes the lines
+//! before it. So the log has `write, flush, line` if the program printed after it had synced.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Read as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use anyhow::{Context as _, Result};
+use rustix::event::{PollFd, PollFlags, poll};
+
+use super::file_system::FileSystem;
+use super::image::Image;
+use super::log::{Event, LogWriter, Write};
+use super::nbd::{Request, serve};
+use crate::emulator::value;
+use crate::machine::control::within;
+use crate::temporary::Temporary;
+
+/// A drive that is served.
+pub(super) struct Server {
+    drive: Arc<Mutex<Drive>>,
+    /// The words of the emulator's command line.
+    devices: Vec<String>,
+    _folder: File,
+    _sockets: [Temporary; 2],
+}
+
+#[derive(Debug)]
+struct Drive {
+    image: Image,
+    log: Option<LogWriter>,
+    /// The port to which the program prints, of the last machine.
+    port: Option<Arc<UnixStream>>,
+    /// The begun line.
+    line: Vec<u8>,
+}
+
+impl Server {
+    /// Serves a drive on sockets in a folder, until the process ends.
+    pub(super) fn start(folder: &Path, name: &str, image: Image) -> Result<Self> {
+        let opened =
+            File::open(folder).with_context(|| format!("cannot open {}", folder.display()))?;
+        let files = [format!("{name}.nbd"), format!("{name}.port")];
+        let [nbd, port] = files.each_ref().map(|file| within(&opened, file));
+        let sockets = files.map(|file| Temporary::new(folder.join(file)));
+        let listen = |path: &Path| {
+            UnixListener::bind(path).with_context(|| format!("cannot listen on {}", path.display()))
+        };
+        let (drives, ports) = (listen(&nbd)?, listen(&port)?);
+        let devices = [
+            "-blockdev",
+            &format!("nbd,node-name=drive,server.type=unix,server.path={}", value(nbd.display())),
+            "-device",
+            "virtio-blk-pci,ioeventfd=off,drive=drive",
+            "-chardev",
+            &format!("socket,id=port,path={}", value(port.display())),
+            "-device",
+            "virtio-serial-pci,ioeventfd=off",
+            "-device",
+            "virtserialport,chardev=port,name=lines",
+        ];
+        let devices = devices.map(str::to_owned).to_vec();
+        let drive = Drive { image, log: None, port: None, line: Vec::new() };
+        let drive = Arc::new(Mutex::new(drive));
+        let (of_drives, of_ports) = (drive.clone(), drive.clone());
+        thread::spawn(move || {
+            for stream in drives.incoming().flatten() {
+                let drive = of_drives.clone();
+                thread::spawn(move || serve_drive(&stream, &drive));
+            }
+        });
+        thread::spawn(move || {
+            for stream in ports.incoming().flatten() {
+                let drive = of_ports.clone();
+                thread::spawn(move || listen_to(stream, &drive));
+            }
+        });
+        Ok(Self { drive, devices, _folder: opened, _sockets: sockets })
+    }
+
+    /// Returns the words of an emulator's command line for the drive and the port.
+    pub(super) fn devices(&self) -> &[String] {
+        &self.devices
+    }
+
+    /// Begins a log, which must have all events since the drive was empty.
+    pub(super) fn begin_log(&self, path: &Path, file_system: FileSystem) -> Result<()> {
+        let mut drive = locked(&self.drive);
+        drive.log = Some(LogWriter::create(path, file_system, drive.image.size())?);
+        Ok(())
+    }
+
+    /// Adds an event to the log, behind all lines that were printed before it.
+    pub(super) fn add(&self, event: &Event) -> Result<()> {
+        let mut drive = locked(&self.drive);
+        drive.take_lines().and_then(|()| drive.add(event)).context("cannot write the log")
+    }
+
+    pub(super) fn end_log(&self) -> Result<()> {
+        let log = locked(&self.drive).log.take().context("no log was begun")?;
+        log.finish().context("cannot write the log")
+    }
+
+    /// Exchanges the contents. No machine may have mounted them.
+    pub(super) fn show(&self, image: Image) {
+        locked(&self.drive).image = image;
+    }
+}
+
+fn locked(drive: &Mutex<Drive>) -> MutexGuard<'_, Drive> {
+    drive.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn serve_drive(stream: &UnixStream, drive: &Mutex<Drive>) {
+    let size = locked(drive).image.size();
+    // An emulator that goes is no failure; one that gets an error shows it.
+    drop(serve(stream, size, |request| locked(drive).answer(request)));
+}
+
+/// Takes the lines of a port while no request of the drive does so: a port that nobody reads stops its program.
+fn listen_to(port: UnixStream, drive: &Mutex<Drive>) {
+    if port.set_nonblocking(true).is_err() {
+        return;
+    }
+    let port = Arc::new(port);
+    locked(drive).port = Some(port.clone());
+    while poll(&mut [PollFd::new(&port, PollFlags::IN)], None).is_ok() {
+        // A log that cannot be written fails at its end.
+        if !matches!(locked(drive).take_lines_of(&port), Ok(true)) {
+            return;
+        }
+    }
+}
+
+impl Drive {
+    fn answer(&mut self, request: Request) -> io::Result<Vec<u8>> {
+        self.take_lines()?;
+        match request {
+            Request::Read { at, len } => {
+                let mut bytes = vec![0; len];
+                self.image.read(at, &mut bytes);
+                return Ok(bytes);
+            }
+            Request::Write { at, bytes, is_durable } => {
+                self.image.write(at, &bytes);
+                self.add(&Event::Write(Write { at, len: bytes.len(), bytes, is_durable }))?;
+            }
+            Request::WriteZeros { at, len, is_durable } => {
+                self.image.write_zeros(at, len);
+                self.add(&Event::Write(Write { at, len, bytes: Vec::new(), is_durable }))?;
+            }
+            Request::Flush => self.add(&Event::Flush)?,
+        }
+        Ok(Vec::new())
+    }
+
+    fn add(&mut self, event: &Event) -> io::Result<()> {
+        self.log.as_mut().map_or(Ok(()), |log| log.add(event))
+    }
+
+    /// Takes the lines that were printed so far.
+    fn take_lines(&mut self) -> io::Result<()> {
+        let Some(port) = self.port.clone() else { return Ok(()) };
+        self.take_lines_of(&port).map(|_is_open| ())
+    }
+
+    /// Takes the lines that were printed to a port so far. Returns false if it was closed.
+    fn take_lines_of(&mut self, mut port: &UnixStream) -> io::Result<bool> {
+        let mut bytes = [0; 4096];
+        loop {
+            match port.read(&mut bytes) {
+                Ok(0) => return Ok(false),
+                Ok(count) => self.print(&bytes[..count])?,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(true),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn print(&mut self, bytes: &[u8]) -> io::Result<()> {
+        for byte in bytes {
+            if *byte == b'\n' {
+                let line = String::from_utf8_lossy(&std::mem::take(&mut self.line)).into_owned();
+                self.add(&Event::Line(line))?;
+            } else {
+                self.line.push(*byte);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::os::unix::net::UnixStream;
+    use std::path::Path;
+
+    use super::super::file_system::FileSystem;
+    use super::super::image::Image;
+    use super::super::log::{DriveLog, Event, Write};
+    use super::Server;
+
+    /// Sends a request, and returns the error and the bytes of its reply.
+    fn ask(
+        stream: &mut UnixStream,
+        (flags, kind): (u16, u16),
+        (at, len): (u64, u32),
+        bytes: &[u8],
+        answer: usize,
+    ) -> (u32, Vec<u8>) {
+        let mut request = 0x2560_9513_u32.to_be_bytes().to_vec();
+        request.extend([flags.to_be_bytes(), kind.to_be_bytes()].concat());
+        request.extend(*b"a cookie");
+        request.extend(at.to_be_bytes());
+        request.extend(len.to_be_bytes());
+        request.extend(bytes);
+        stream.write_all(&request).unwrap();
+        let mut reply = vec![0; 16 + answer];
+        stream.read_exact(&mut reply).unwrap();
+        assert_eq!((&reply[..4], &reply[8..16]), (&[0x67, 0x44, 0x66, 0x98][..], &b"a cookie"[..]));
+        (u32::from_be_bytes(reply[4..8].try_into().unwrap()), reply[16..].to_vec())
+    }
+
+    /// Connects as an old client does, by `NBD_OPT_EXPORT_NAME`; the flags are those of the protocol's text.
+    fn connect(path: &Path) -> UnixStream {
+        let mut stream = UnixStream::connect(path).unwrap();
+        let mut greeting = [0; 18];
+        stream.read_exact(&mut greeting).unwrap();
+        assert_eq!(&greeting, b"NBDMAGICIHAVEOPT\0\x03");
+        stream.write_all(b"\0\0\0\x03IHAVEOPT\0\0\0\x01\0\0\0\0").unwrap();
+        let mut export = [0; 10];
+        stream.read_exact(&mut export).unwrap();
+        assert_eq!(export, [0, 0, 0, 0, 0, 0, 0x40, 0, 0, 0b0100_1101]);
+        stream
+    }
+
+    #[test]
+    fn a_line_is_logged_before_the_requests_that_follow_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let server = Server::start(folder.path(), "a", Image::new(0x4000)).unwrap();
+        let path = folder.path().join("log");
+        server.begin_log(&path, FileSystem::Ext4).unwrap();
+        let mut stream = connect(&folder.path().join("a.nbd"));
+        let mut port = UnixStream::connect(folder.path().join("a.port")).unwrap();
+        server.add(&Event::Start).unwrap();
+        let bytes = vec![7; 512];
+        assert_eq!(ask(&mut stream, (1, 1), (1024, 512), &bytes, 0), (0, vec![]));
+        // The server takes a port when it is connected: until then nothing is printed in a machine either.
+        while super::locked(&server.drive).port.is_none() {
+            std::thread::yield_now();
+        }
+        port.write_all(b"ack 1\nack").unwrap();
+        assert_eq!(ask(&mut stream, (0, 3), (0, 0), &[], 0), (0, vec![]));
+        port.write_all(b" 2\n").unwrap();
+        assert_eq!(ask(&mut stream, (0, 6), (512, 1024), &[], 0), (0, vec![]));
+        let (error, read) = ask(&mut stream, (0, 0), (1024, 1024), &[], 1024);
+        assert_eq!((error, read), (0, vec![0; 1024]));
+        // `NBD_EINVAL`: the request ends behind the drive.
+        assert_eq!(ask(&mut stream, (0, 6), (0x3e00, 1024), &[], 0), (22, vec![]));
+        server.end_log().unwrap();
+        let written = Write { at: 1024, len: 512, bytes, is_durable: true };
+        let zeros = Write { at: 512, len: 1024, bytes: vec![], is_durable: false };
+        let line = |text: &str| Event::Line(text.to_owned());
+        let events = [
+            Event::Start,
+            Event::Write(written),
+            line("ack 1"),
+            Event::Flush,
+            line("ack 2"),
+            Event::Write(zeros),
+        ];
+        assert_eq!(DriveLog::read(&path).unwrap().events, events);
+    }
+}

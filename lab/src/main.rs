@@ -178,6 +178,17 @@ impl Subject {
         Ok(found.with(self.arguments.clone()))
     }
 
+    /// Returns the words of a command line that name this program again.
+    fn words(&self) -> Vec<String> {
+        let Self { libraries, environment, program, arguments } = self;
+        let libraries =
+            libraries.iter().map(|file| ["--library".into(), file.display().to_string()]);
+        let environment =
+            environment.iter().map(|(name, value)| ["--env".into(), format!("{name}={value}")]);
+        let options = libraries.chain(environment).flatten();
+        options.chain([program.display().to_string()]).chain(arguments.iter().cloned()).collect()
+    }
+
     fn environment(&self) -> Vec<(&str, &str)> {
         self.environment.iter().map(|(name, value)| (&**name, &**value)).collect()
     }
@@ -484,14 +495,7 @@ impl Cutting {
         if let Some(check) = check {
             ["--check", check].into_iter().for_each(&mut add);
         }
-        for library in &program.libraries {
-            ["--library", &library.display().to_string()].into_iter().for_each(&mut add);
-        }
-        for (name, value) in &program.environment {
-            ["--env", &format!("{name}={value}")].into_iter().for_each(&mut add);
-        }
-        add(&program.program.display().to_string());
-        program.arguments.iter().for_each(|argument| add(argument));
+        program.words().iter().for_each(|word| add(word));
         line
     }
 }

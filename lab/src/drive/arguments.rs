@@ -101,20 +101,10 @@ impl Driving {
     /// Returns the command that repeats one state.
     fn repeating(&self, log: &Path, state: &State) -> String {
         let Self { check, limit, program, .. } = self;
-        let mut words = vec![String::from("--log"), log.display().to_string()];
-        words.extend(
-            ["--state", &state.to_string(), "--limit", &limit.to_string()].map(str::to_owned),
-        );
-        words.extend(["--check", check].map(str::to_owned));
-        for library in &program.libraries {
-            words.extend([String::from("--library"), library.display().to_string()]);
-        }
-        for (name, value) in &program.environment {
-            words.extend([String::from("--env"), format!("{name}={value}")]);
-        }
-        words.push(program.program.display().to_string());
-        words.extend(program.arguments.iter().cloned());
-        let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
+        let (log, state, limit) = (log.display().to_string(), state.to_string(), limit.to_string());
+        let options = ["--log", &log, "--state", &state, "--limit", &limit, "--check", check];
+        let words = options.into_iter().map(str::to_owned).chain(program.words());
+        let words: Vec<String> = words.map(|word| quoted(&word)).collect();
         format!("lose-lines drive {}", words.join(" "))
     }
 }
@@ -245,8 +235,8 @@ impl Report<'_> {
         });
         let end = if recorded.has_ended { "succeeded" } else { "did not end, and was ended" };
         self.say(&format!(
-            "recorded on {}: the program {end} after {:.1} s; {writes} writes, {flushes} flushes, {lines} acknowledgements; seed {}",
-            log.file_system, recorded.seconds, self.document["seed"]
+            "recorded on {}: the program {end} after {:.1} s; {writes} writes, {flushes} flushes, {lines} acknowledgements",
+            log.file_system, recorded.seconds
         ))
     }
 
@@ -341,7 +331,7 @@ impl Report<'_> {
             self.say(&format!("   and {} more parts", parts.len() - LISTED))?;
         }
         let (before, after) = log.flushes_around(event);
-        let line = log.lines_before(event).next_back();
+        let line = log.last_line(event);
         self.say(&format!("   {}", flushes_in_words(before, after, line)))?;
         let repeat = self.request.repeating(self.log, state);
         self.say(&format!("   to repeat it: {repeat}"))?;
@@ -364,7 +354,8 @@ impl Report<'_> {
             "failures": failures,
         });
         self.say(&format!(
-            "states: {states}, distinct: {distinct}, after an acknowledgement and before the end: {between}, failed checks: {failures}"
+            "states: {states} by seed {}, distinct: {distinct}, after an acknowledgement and before the end: {between}, failed checks: {failures}",
+            self.document["seed"]
         ))?;
         self.document_to_stdout()
     }
@@ -394,17 +385,24 @@ fn explained(
     })
 }
 
-fn flushes_in_words(before: Option<usize>, after: Option<usize>, line: Option<&str>) -> String {
-    let before = before.map_or(String::from("no flush came before"), |event| {
-        format!("the last flush is event {event}")
-    });
-    let after = after.map_or(String::from("no other one followed"), |event| {
-        format!("the next one, event {event}, did not come")
-    });
-    let line = line.map_or(String::from("nothing had been printed"), |line| {
-        format!("the last printed line is {line:?}")
-    });
-    format!("{before}; {after}; {line}")
+fn flushes_in_words(
+    before: Option<usize>,
+    after: Option<usize>,
+    line: Option<(usize, &str)>,
+) -> String {
+    let line = line.map_or_else(
+        || String::from("nothing was acknowledged"),
+        |(event, line)| format!("the last acknowledgement is event {event}, {line:?}"),
+    );
+    let before = before.map_or_else(
+        || String::from("no flush came before"),
+        |event| format!("the last flush before the cut is event {event}"),
+    );
+    let after = after.map_or_else(
+        || String::from("no other one followed"),
+        |event| format!("the next one, event {event}, did not come"),
+    );
+    format!("{line}; {before}; {after}")
 }
 
 /// Returns the kind of a failure: its end and the last line of its output, without the numbers.
@@ -422,4 +420,54 @@ fn kind(failure: &Failure) -> String {
         }
     }
     kind
+}
+
+#[cfg(test)]
+mod tests {
+    use core::str::FromStr as _;
+    use std::path::Path;
+
+    use clap::Parser as _;
+    use lose_lines::drive::states::State;
+    use lose_lines::drive::trials::Failure;
+    use lose_lines::words::words;
+
+    use super::{Driving, kind};
+    use crate::{Cli, Task};
+
+    fn parsed(line: &str) -> Driving {
+        match Cli::try_parse_from(words(line).unwrap()).unwrap().task {
+            Task::Drive(drive) => drive,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_command_that_repeats_a_state_is_the_same_test() {
+        let request = parsed(
+            "lose-lines drive --states 3 --fs xfs --limit 7 --library /lib/a.so --check '/bin/sh -c \"a b\"' \
+             --env 'A=b c' /bin/sh -c 'c --state d' --json",
+        );
+        let state = State::from_str("7:lose:3+5").unwrap();
+        let again = parsed(&request.repeating(Path::new("/tmp/a log"), &state));
+        assert_eq!(
+            (again.log.as_deref(), again.state),
+            (Some(Path::new("/tmp/a log")), Some(state))
+        );
+        assert_eq!((again.limit, &again.check), (7, &request.check));
+        assert_eq!(again.program.words(), request.program.words());
+        assert_eq!(again.program.arguments, ["-c", "c --state d", "--json"]);
+    }
+
+    #[test]
+    fn failures_that_differ_in_numbers_are_of_one_kind() {
+        let kind = |output: &str| {
+            kind(&Failure {
+                why: String::from("ended with exit code 1"),
+                output: output.to_owned(),
+            })
+        };
+        assert_eq!(kind("opened\nrow 17 of 20 is torn\n"), kind("row 3 of 999 is torn"));
+        assert_ne!(kind("row 17 is torn"), kind("row 17 is lost"));
+    }
 }

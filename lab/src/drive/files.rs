@@ -179,3 +179,43 @@ fn extents(table: &str) -> Vec<Extent> {
     };
     table.lines().filter_map(extent).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Extent, LostPart, extents, pairs};
+
+    /// The tables are of debugfs 1.47.0.
+    #[test]
+    fn the_tables_of_debugfs_are_read() {
+        let table = "Level Entries       Logical      Physical Length Flags\n \
+                      0/ 1   1/  1     0 -   199  2071            200\n \
+                      1/ 1   1/ 21     0 -     0  2070 -  2070      1 \n \
+                      1/ 1   2/ 21     2 -     9  2072 -  2079      8 Uninit\n";
+        let expected = [(0, 2070..2071), (2, 2072..2080)];
+        let expected = expected.map(|(logical, physical)| Extent { logical, physical });
+        assert_eq!(extents(table), expected);
+        let inodes = pairs("Block\tInode number\n2065\t12\n8193\t<block not found>\n");
+        assert_eq!(inodes.get(&2065).map(String::as_str), Some("12"));
+        assert_eq!(
+            pairs("Inode\tPathname\n12\t//a b\n").get(&12).map(String::as_str),
+            Some("//a b")
+        );
+    }
+
+    #[test]
+    fn a_part_goes_on_in_the_same_file_only() {
+        let part = |sector, file: &str, offset| LostPart {
+            event: 3,
+            sector,
+            sectors: 1,
+            file: Some(file.to_owned()),
+            offset: Some(offset),
+        };
+        let first = part(8, "/a", 512);
+        assert!(first.is_before(&part(9, "/a", 1024)));
+        for other in [part(9, "/b", 1024), part(9, "/a", 4096), part(10, "/a", 1024)] {
+            assert!(!first.is_before(&other), "{other}");
+        }
+        assert_eq!(first.to_string(), "/a at offset 512: 512 bytes (write 3, from sector 8 on)");
+    }
+}

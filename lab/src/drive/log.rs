@@ -122,9 +122,18 @@ impl DriveLog {
     }
 
     /// Returns the lines that the program had printed before an event.
-    pub fn lines_before(&self, event: usize) -> impl DoubleEndedIterator<Item = &str> {
-        self.events[..event.min(self.events.len())].iter().filter_map(|event| match event {
+    pub fn lines_before(&self, event: usize) -> impl Iterator<Item = &str> {
+        self.events.iter().take(event).filter_map(|event| match event {
             Event::Line(line) => Some(&**line),
+            _ => None,
+        })
+    }
+
+    /// Returns the last line before an event, with its number.
+    pub fn last_line(&self, event: usize) -> Option<(usize, &str)> {
+        let before = self.events.iter().enumerate().take(event);
+        before.rev().find_map(|(number, event)| match event {
+            Event::Line(line) => Some((number, &**line)),
             _ => None,
         })
     }

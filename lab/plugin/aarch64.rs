@@ -10,7 +10,7 @@
 //! STNP is a hint about caching, and its stores are ordinary ones (Arm ARM, "Load/store non-temporal
 //! pair").
 
-use crate::decode::{Action, Address, Decoder, Fence, Mark, Register, Writeback};
+use crate::decode::{Action, Address, CHANGING, Decoder, Fence, Mark, Register, Return, Writeback};
 
 /// Marks are in `lab/mark`.
 pub const DECODER: Decoder = Decoder {
@@ -50,6 +50,9 @@ pub const DECODER: Decoder = Decoder {
     ],
     arguments: [0, 1],
     thread: 31,
+    return_address: Return::In(30),
+    call: 8,
+    changing: CHANGING,
     decode,
 };
 
@@ -66,6 +69,7 @@ const DC_IVAC: u32 = 0xd508_7620;
 const DC_ISW: u32 = 0xd508_7640;
 const DC_CSW: u32 = 0xd508_7a40;
 const DC_CISW: u32 = 0xd508_7e40;
+const SVC: u32 = 0xd400_0001;
 const DSB_SY: u32 = 0xd503_3f9f;
 /// `movz xzr, #0x6d00`; the number of the mark is added to the immediate, which begins at bit 5.
 const MARKS: u32 = 0xd28d_a01f;
@@ -74,6 +78,7 @@ fn decode(bytes: &[u8], _at: u64) -> Option<Action> {
     let word = u32::from_le_bytes(*bytes.first_chunk()?);
     match word {
         DSB_SY => return Some(Action::Fence(Fence::Dsb)),
+        SVC => return Some(Action::Call),
         _ if word & !0x1fe0 == MARKS => {
             return Mark::of(word >> 5 & 0xff).map(Action::Mark);
         }
@@ -150,6 +155,12 @@ mod tests {
         assert_eq!(action(0xd28d_a01f), None, "movz xzr, #0x6d00");
         assert_eq!(action(0xd28d_a020), None, "movz x0, #0x6d01");
         assert_eq!(action(0x528d_a03f), None, "movz wzr, #0x6d01");
+    }
+
+    #[test]
+    fn a_call_of_the_system_is_found() {
+        assert_eq!(action(0xd400_0001), Some(Action::Call), "svc #0");
+        assert_eq!(action(0xd400_0002), None, "hvc #0");
     }
 
     #[test]

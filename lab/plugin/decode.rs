@@ -93,6 +93,8 @@ pub enum Action {
     Discard(Address),
     /// Maintains caches in a manner that no model here knows: INVD, and by set and way.
     Unmodelled,
+    /// Calls the system.
+    Call,
     /// Speaks to the plugin.
     Mark(Mark),
 }
@@ -134,6 +136,21 @@ impl Address {
     }
 }
 
+/// The place of the return address in a function that has stored none itself, as most that copy memory.
+#[derive(Clone, Copy, Debug)]
+pub enum Return {
+    /// The memory that this register points to.
+    At(Register),
+    /// This register.
+    In(Register),
+}
+
+/// Linux, `include/uapi/asm-generic/unistd.h`: calls that write, persist, name or remove files, or change their length.
+pub const CHANGING: &[u64] = &[
+    2, 34, 35, 36, 37, 38, 45, 46, 47, 64, 66, 68, 70, 71, 76, 81, 82, 83, 84, 227, 267, 276, 285,
+    287, 426,
+];
+
 /// One architecture.
 #[derive(Clone, Copy, Debug)]
 pub struct Decoder {
@@ -143,6 +160,12 @@ pub struct Decoder {
     pub arguments: [Register; 2],
     /// The register that distinguishes the threads of user mode.
     pub thread: Register,
+    /// The return address.
+    pub return_address: Return,
+    /// The register with the number of a call of the system.
+    pub call: Register,
+    /// The numbers of the calls that change or persist files.
+    pub changing: &'static [u64],
     /// Returns the effect of the instruction of these bytes, at this address.
     pub decode: fn(&[u8], u64) -> Option<Action>,
 }

@@ -4,7 +4,7 @@
 //! them if writes are among its predecessors (RISC-V "Cache-block management instructions", `src/cmo.adoc`, "Memory
 //! Ordering"). FENCE.TSO and a fence that no later write waits for do not count.
 
-use crate::decode::{Action, Address, Decoder, Fence, Mark, Register, Writeback};
+use crate::decode::{Action, Address, CHANGING, Decoder, Fence, Mark, Register, Return, Writeback};
 
 /// Marks are in `lab/mark`. The names are those of the ABI (QEMU, `gdb-xml/riscv-64bit-cpu.xml`).
 pub const DECODER: Decoder = Decoder {
@@ -15,6 +15,9 @@ pub const DECODER: Decoder = Decoder {
     ],
     arguments: [10, 11],
     thread: 4,
+    return_address: Return::In(1),
+    call: 17,
+    changing: CHANGING,
     decode,
 };
 
@@ -31,6 +34,7 @@ const PREDECESSORS: u32 = 0xf << 24;
 const SUCCESSORS: u32 = 0xf << 20;
 /// Writes among the predecessors and the successors.
 const WRITES: u32 = 1 << 24 | 1 << 20;
+const ECALL: u32 = 0x73;
 /// `slti zero, zero, 0x6d0`; the number of the mark is added to the immediate, which begins at bit 20.
 const MARKS: u32 = 0x6d00_2013;
 
@@ -38,6 +42,9 @@ fn decode(bytes: &[u8], _at: u64) -> Option<Action> {
     let word = u32::from_le_bytes(*bytes.first_chunk()?);
     if word & !(0xf << 20) == MARKS {
         return Mark::of(word >> 20 & 0xf).map(Action::Mark);
+    }
+    if word == ECALL {
+        return Some(Action::Call);
     }
     if word & !(PREDECESSORS | SUCCESSORS) == FENCE {
         return (word & WRITES == WRITES).then_some(Action::Fence(Fence::Fence));
@@ -99,6 +106,12 @@ mod tests {
         ] {
             assert_eq!(action(word), None, "{mnemonic}");
         }
+    }
+
+    #[test]
+    fn a_call_of_the_system_is_found() {
+        assert_eq!(action(0x0000_0073), Some(Action::Call), "ecall");
+        assert_eq!(action(0x0010_0073), None, "ebreak");
     }
 
     #[test]

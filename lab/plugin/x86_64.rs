@@ -11,7 +11,7 @@
 //! Streaming stores are those that vol. 1, 10.4.6.2 "Caching of Temporal vs. Non-Temporal Data" and
 //! the reference call non-temporal, in their SSE, VEX and EVEX forms, and AMD's MOVNTSD and MOVNTSS.
 
-use crate::decode::{Action, Address, Decoder, Fence, Mark, Register, Writeback};
+use crate::decode::{Action, Address, Decoder, Fence, Mark, Register, Return, Writeback};
 
 /// General registers by the number that `ModRM`, SIB and REX give them. Marks are in `lab/mark`.
 pub const DECODER: Decoder = Decoder {
@@ -21,11 +21,23 @@ pub const DECODER: Decoder = Decoder {
     ],
     arguments: [7, 6],
     thread: FS_BASE,
+    return_address: Return::At(RSP),
+    call: RAX,
+    changing: CHANGING,
     decode,
 };
 
+const RAX: Register = 0;
+const RSP: Register = 4;
 const FS_BASE: Register = 16;
 const GS_BASE: Register = 17;
+
+/// Linux, `arch/x86/entry/syscalls/syscall_64.tbl`: calls that write, persist, name or remove files, or change their
+/// length.
+const CHANGING: &[u64] = &[
+    1, 18, 20, 26, 40, 74, 75, 76, 77, 82, 83, 84, 85, 86, 87, 88, 162, 209, 258, 263, 264, 265,
+    266, 275, 277, 285, 296, 306, 316, 326, 328, 426,
+];
 
 /// The displacements of the long NOPs that are marks, without the number of the mark.
 const MARKS: u32 = 0x6d63_0000;
@@ -161,6 +173,8 @@ fn two_bytes(prefixes: Prefixes, mut bytes: Bytes<'_>) -> Option<Action> {
     let opcode = bytes.next()?;
     match (prefixes.mandatory, opcode) {
         (_, 0xae) => group_15(prefixes, bytes),
+        // SYSCALL.
+        (_, 0x05) => Some(Action::Call),
         // INVD; WBINVD and WBNOINVD.
         (_, 0x08) => Some(Action::Unmodelled),
         (_, 0x09) => Some(Action::WholeCache),
@@ -469,6 +483,12 @@ mod tests {
         for (mnemonic, bytes) in others {
             assert_eq!(decode(bytes, AT), None, "{mnemonic}");
         }
+    }
+
+    #[test]
+    fn a_call_of_the_system_is_found() {
+        assert_eq!(decode(&[0x0f, 0x05], AT), Some(Action::Call), "syscall");
+        assert_eq!(decode(&[0x0f, 0x0b], AT), None, "ud2");
     }
 
     #[test]

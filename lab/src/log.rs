@@ -81,6 +81,21 @@ impl Log {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
+    /// Creates a log beside this one for a part of its test, which another thread does.
+    pub fn beside(&self, name: &str) -> Result<Self> {
+        let path = self.path.with_file_name(format!("{name}.log"));
+        let file = File::create(&path);
+        Ok(Self { file: file.with_context(|| format!("cannot write {}", path.display()))?, path })
+    }
+
+    /// Adds such a log to this one, whole.
+    pub fn join(&self, beside: Self) -> Result<()> {
+        let text = beside.text()?;
+        let added = self.writer()?.write_all(text.as_bytes());
+        added.with_context(|| format!("cannot write {}", self.path.display()))?;
+        beside.remove()
+    }
+
     pub fn remove(self) -> Result<()> {
         fs::remove_file(&self.path)
             .with_context(|| format!("cannot remove {}", self.path.display()))

@@ -11,6 +11,8 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
+use rustix::fs::seek;
+use rustix::io::Errno;
 
 use super::plugin::clflush;
 use super::temporary::Temporary;
@@ -60,6 +62,7 @@ impl fmt::Display for Policy {
 pub const STORE: &str = "store";
 pub const WRITEBACK: &str = "writeback";
 pub const FENCE: &str = "fence";
+pub const CALL: &str = "call";
 
 /// The moment at which the power is cut: before the n-th event of its kind in a program, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,8 +85,12 @@ pub struct Losses {
     /// The seed, where it does not follow from that of the run.
     pub seed: Option<u64>,
     pub policy: Policy,
-    /// True if ordinary stores are followed too, which takes time. A cut at a store needs it.
+    /// True if ordinary stores of user mode are followed too, which takes time. A cut at a store needs it.
     pub follows_stores: bool,
+    /// True if the plugin tells which lines are dirty at the machine's end, and which ones a crash takes.
+    pub tells_lines: bool,
+    /// The lines that a crash takes whatever the policy.
+    pub lost: Vec<u32>,
     pub cut: Option<Cut>,
     /// Further arguments of the plugin.
     pub more: Vec<String>,
@@ -109,6 +116,8 @@ impl Losses {
             seed: None,
             policy: Policy::Half,
             follows_stores: false,
+            tells_lines: false,
+            lost: Vec::new(),
             cut: None,
             more: Vec::new(),
         }
@@ -137,6 +146,13 @@ impl Losses {
         arguments.extend(self.cut.map(|Cut { event, number }| format!("cut={event}:{number}")));
         if self.follows_stores || self.cut.is_some_and(|cut| cut.event == STORE) {
             arguments.push(String::from("stores=followed"));
+        }
+        if self.tells_lines {
+            arguments.push(String::from("lines=told"));
+        }
+        if !self.lost.is_empty() {
+            let lines: Vec<String> = self.lost.iter().map(u32::to_string).collect();
+            arguments.push(format!("lost={}", lines.join(":")));
         }
         arguments
     }
@@ -258,6 +274,12 @@ pub fn copy_sparse(from: &Path, to: &Path) -> Result<()> {
         let zeros = vec![0; BLOCK];
         loop {
             let at = source.stream_position()?;
+            // Most of a medium was never stored to.
+            match seek(&source, rustix::fs::SeekFrom::Data(at)) {
+                Err(Errno::NXIO) => return Ok(()),
+                at => at?,
+            };
+            let at = source.stream_position()?;
             let len = source.read(&mut block)?;
             if len == 0 {
                 return Ok(());
@@ -333,6 +355,9 @@ mod tests {
         ] {
             assert!(follows(&losses.arguments("a", "max", &files)), "{losses:?}");
         }
+        let told = Losses { tells_lines: true, lost: vec![3, 5], ..losses.clone() };
+        let arguments = told.arguments("a", "max", &files);
+        assert!(["lines=told", "lost=3:5"].iter().all(|one| arguments.contains(&(*one).into())));
         let other = Losses { round: 1, ..losses.clone() };
         assert_ne!(losses.seed_by_name("a"), other.seed_by_name("a"));
         assert_ne!(losses.seed_by_name("a"), losses.seed_by_name("b"));

@@ -52,7 +52,7 @@ run is that of the program, 128 and the signal that ended it, or 125 if it could
 
 A first lost line, in C:
   lose-lines example > forgets.c       # a program that forgets one write-back
-  cc -O2 forgets.c -o forgets
+  cc -g -O2 forgets.c -o forgets
   lose-lines cut --seed 3 --check './forgets check' ./forgets update
 It exits with 1 and prints how to repeat each loss. Compiled with -DRIGHT, nothing is lost.";
 
@@ -132,9 +132,21 @@ struct Cutting {
     /// The number of cuts, each on a new file system. The last one comes after the program's end.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
     cuts: u64,
-    /// Cut once, at this moment: writeback:N, fence:N, store:N, ms:MILLISECONDS or end. The seed is that of the losses.
+    /// Cut once, at this moment: writeback:N, fence:N, store:N, call:N or end. The seed is that of the losses.
     #[arg(long, value_name = "MOMENT", conflicts_with = "cuts")]
     cut: Option<Moment>,
+    /// Lose these lines and no other, as a failure names them.
+    #[arg(
+        long,
+        value_name = "LINES",
+        value_delimiter = ',',
+        requires = "cut",
+        conflicts_with = "policy"
+    )]
+    lose: Vec<u32>,
+    /// The number of cuts side by side: each is a machine, which takes one CPU and up to 1 GiB of memory.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: u16,
     /// Take a streaming store for one that is written back, so that a fence makes it persistent, as PMDK does.
     #[arg(long)]
     streaming: bool,
@@ -383,7 +395,7 @@ fn judged(has_failed: bool, has_tested: bool) -> u8 {
 }
 
 fn cut(request: &Cutting) -> Result<u8> {
-    let Cutting { cuts, cut, streaming, checking, program } = request;
+    let Cutting { cuts, cut, lose, jobs, streaming, checking, program } = request;
     let (found, check) = (program.find()?, checking.command(program)?);
     let seed = checking.seed()?;
     Machines::new()?.finish(|Machines { kit, name, log, .. }| {
@@ -395,6 +407,7 @@ fn cut(request: &Cutting) -> Result<u8> {
             check,
             environment: program.environment.clone(),
             policy: checking.policy,
+            lost: lose.clone(),
             is_streaming_evicting: *streaming,
             limit: Duration::from_secs(checking.limit),
         };
@@ -409,7 +422,7 @@ fn cut(request: &Cutting) -> Result<u8> {
             told.counted(&counted)?;
             counted.cuts(*cuts, seed)
         };
-        let summary = cut_all(&test, &made, &cuts, log, |number, outcome| {
+        let summary = cut_all(&test, &made, &cuts, (*jobs).into(), log, |number, outcome| {
             told.outcome((number, cuts.len()), outcome)
         })?;
         told.end(&summary.to_string(), &json!(summary))?;
@@ -436,31 +449,21 @@ impl Told<'_> {
     /// Tells of the run that was not cut.
     fn counted(&mut self, counted: &Counted) -> Result<()> {
         let Counted { counts, time, has_ended } = counted;
-        let Counts { writebacks, fences, stores } = counts;
+        let Counts { writebacks, fences, stores, calls } = counts;
         let seconds = time.as_secs_f64();
         self.document["uncut"] =
             json!({ "counts": counts, "seconds": seconds, "has_ended": has_ended });
         let end = if *has_ended { "it succeeded" } else { "it did not end, and was ended" };
-        let counts = match (writebacks + fences, stores) {
-            (0, 0) => String::from(
-                "it made no store to persistent memory and no write-back: the power is cut at random times, which no seed \
-                 repeats exactly",
-            ),
-            (0, stores) => format!(
-                "it made {stores} stores to persistent memory and no write-back: the power is cut after some of the stores"
-            ),
-            _ => {
-                format!("it made {writebacks} write-backs, and {fences} fences that complete some")
-            }
-        };
         self.say(&format!(
-            "without a cut, {end} after {seconds:.1} s; {counts}; seed {}",
+            "without a cut, {end} after {seconds:.1} s; it made {stores} stores to mapped files, {writebacks} write-backs, \
+             {fences} fences that complete some, and {calls} system calls that change files; seed {}",
             self.seed
         ))
     }
 
     fn outcome(&mut self, which: (usize, usize), outcome: &Outcome) -> Result<()> {
-        let repeating = self.request.repeating(outcome.moment, outcome.seed);
+        let chosen = if outcome.fewest.is_empty() { &self.request.lose } else { &outcome.fewest };
+        let repeating = self.request.repeating(outcome.moment, outcome.seed, chosen);
         let mut document = json!(outcome);
         document["repeat"] = json!(repeating);
         self.outcomes.push(document);
@@ -479,12 +482,16 @@ impl Told<'_> {
 
 impl Cutting {
     /// Returns the command that repeats one cut.
-    fn repeating(&self, moment: Moment, seed: u64) -> String {
+    fn repeating(&self, moment: Moment, seed: u64, lose: &[u32]) -> String {
         let Self { streaming, checking, program, .. } = self;
         let Checking { check, policy, limit, .. } = checking;
-        let mut line = format!(
-            "lose-lines cut --cut {moment} --seed {seed} --policy {policy} --limit {limit}"
-        );
+        let lines: Vec<String> = lose.iter().map(u32::to_string).collect();
+        let losses = if lines.is_empty() {
+            format!("--seed {seed} --policy {policy}")
+        } else {
+            format!("--lose {}", lines.join(","))
+        };
+        let mut line = format!("lose-lines cut --cut {moment} {losses} --limit {limit}");
         let mut add = |word: &str| {
             line.push(' ');
             line.push_str(&quoted(word));
@@ -523,7 +530,9 @@ mod tests {
              --env 'A=b c' /bin/sh -c 'c --cut d' --json",
         );
         let moment = Moment::At(losses::Cut { event: FENCE, number: 3 });
-        let again = parsed(&request.repeating(moment, 5));
+        let fewest = parsed(&request.repeating(moment, 5, &[7, 9]));
+        assert_eq!((fewest.cut, fewest.lose), (Some(moment), vec![7, 9]));
+        let again = parsed(&request.repeating(moment, 5, &[]));
         assert_eq!((again.cut, again.checking.seed), (Some(moment), Some(5)));
         let kept = |request: &Cutting| {
             let Cutting { streaming, checking, program, .. } = request.clone();

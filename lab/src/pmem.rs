@@ -129,6 +129,14 @@ impl Contents {
         Ok(contents)
     }
 
+    /// Creates a medium with all bytes of this one, of which the same ones have persisted.
+    pub fn twin(&self, kit: &Kit, name: &str) -> Result<Self> {
+        let contents = Self::named(kit, name);
+        copy_sparse(&self.path, &contents.path)?;
+        copy_sparse(&self.persisted, &contents.persisted)?;
+        Ok(contents)
+    }
+
     fn named(kit: &Kit, name: &str) -> Self {
         let path = kit.work.join(format!("{}.medium", name.replace('/', "-")));
         Self { persisted: Temporary::new(persisted(&path)), path: Temporary::new(path) }

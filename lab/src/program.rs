@@ -160,6 +160,11 @@ impl CommandLine {
         self.program.add_to(files);
     }
 
+    /// Returns the files here.
+    pub fn files(&self) -> impl Iterator<Item = PathBuf> {
+        self.program.files.values().cloned()
+    }
+
     /// Returns the request to run it on the file system under test.
     pub fn request(&self, environment: &[(&str, &str)]) -> Request {
         Request::Run {

@@ -6,7 +6,7 @@
 
 mod protocol;
 
-pub use protocol::{KEXEC, MARK, Reply, Request, decode, encode};
+pub use protocol::{Extent, KEXEC, MARK, Reply, Request, decode, encode};
 
 #[cfg(target_os = "linux")]
 mod beside;
@@ -14,6 +14,8 @@ mod beside;
 mod boot;
 #[cfg(target_os = "linux")]
 pub mod console;
+#[cfg(target_os = "linux")]
+mod extents;
 #[cfg(target_os = "linux")]
 mod kexec;
 #[cfg(target_os = "linux")]

@@ -111,6 +111,11 @@ pub enum Request {
         /// The directory.
         path: String,
     },
+    /// Finds the blocks of the files below a directory: answered by [`Reply::Extents`].
+    Extents {
+        /// The directory.
+        directory: String,
+    },
     /// Starts the kernel that this machine has on its disk, without firmware. The answer is the next
     /// kernel's [`Reply::Hello`].
     Kexec {
@@ -172,10 +177,25 @@ pub enum Reply {
     Text(String),
     /// The names that were found.
     Names(Vec<String>),
+    /// The blocks of files.
+    Extents(Vec<Extent>),
     /// The request is done.
     Done,
     /// The request cannot be done, for this reason.
     Refused(String),
+}
+
+/// Bytes of a file that lie together on its device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extent {
+    /// The file.
+    pub path: String,
+    /// The beginning of the bytes in the file.
+    pub offset: u64,
+    /// The beginning of the bytes on the device.
+    pub start: u64,
+    /// The number of bytes.
+    pub len: u64,
 }
 
 impl From<&Self> for Request {

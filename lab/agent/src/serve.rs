@@ -2,7 +2,7 @@
 
 use crate::beside::Beside;
 use crate::protocol::{KEXEC, Reply, Request};
-use crate::{boot, console, kexec, resume};
+use crate::{boot, console, extents, kexec, resume};
 use anyhow::{Context as _, Result, bail};
 use rustix::mount::{MountFlags, UnmountFlags};
 use rustix::system::{RebootCommand, reboot};
@@ -87,6 +87,7 @@ fn answer(
             hello()
         }
         Request::List { path } => list(&path),
+        Request::Extents { directory } => extents::below(&directory),
         Request::Kexec { command_line, kernel, initrd } => {
             kexec::load(&command_line, kernel, initrd)?;
             kexec::start()?;

@@ -3,6 +3,8 @@
 
 use core::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use core::mem::transmute;
+use core::ptr::with_exposed_provenance;
+use core::slice;
 
 use super::own_process::symbol;
 
@@ -79,6 +81,7 @@ unsafe extern "C" {
         len: usize,
     ) -> usize;
     pub(super) fn qemu_plugin_insn_vaddr(of: *const Instruction) -> u64;
+    fn qemu_plugin_insn_haddr(of: *const Instruction) -> *const u8;
     pub(super) fn qemu_plugin_register_vcpu_insn_exec_cb(
         of: *mut Instruction,
         callback: Execute,
@@ -101,6 +104,7 @@ unsafe extern "C" {
     /// The caller frees the array.
     pub(super) safe fn qemu_plugin_get_registers() -> *mut Descriptors;
     pub(super) fn qemu_plugin_read_register(handle: *mut c_void, to: *mut ByteArray) -> c_int;
+    fn qemu_plugin_read_memory_vaddr(address: u64, to: *mut ByteArray, len: usize) -> bool;
 
     /// Returns null outside of user code and memory; what it points to is valid until the callback returns.
     safe fn qemu_plugin_get_hwaddr(info: u32, address: u64) -> *const Place;
@@ -148,6 +152,72 @@ pub(super) fn read_register(handle: Handle) -> Option<u64> {
     value.map(u64::from_le_bytes)
 }
 
+/// An instruction in the emulator's own memory, with its page; 0 for none. Programs share code and map it at different
+/// addresses, and one translation can serve them all: no virtual address is that of the instruction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Code(pub(super) usize);
+
+impl Code {
+    /// Returns the place of an instruction.
+    ///
+    /// # Safety
+    /// 1. The instruction is valid.
+    pub(super) unsafe fn of(instruction: *const Instruction) -> Self {
+        // SAFETY: (1) is the caller's duty.
+        Self(unsafe { qemu_plugin_insn_haddr(instruction) }.expose_provenance())
+    }
+
+    /// Returns the bytes around the instruction, while it is executed, and the place of the first one.
+    pub(super) fn around(self) -> (u64, Vec<u8>) {
+        let (start, len) = around(self.0 as u64);
+        let end = if self.0 == 0 { start } else { start + len as u64 };
+        let byte = |place| {
+            let byte: *const u8 =
+                with_exposed_provenance(usize::try_from(place).unwrap_or_default());
+            // SAFETY: the memory of a page is in one piece, and the instruction of a translation is in it. Another CPU may
+            // store to it, so that each byte is read by itself.
+            unsafe { byte.read_volatile() }
+        };
+        (start, (start..end).map(byte).collect())
+    }
+}
+
+/// Returns the first address and the number of the bytes around an address that show which code it is. The next page
+/// need not be there.
+fn around(at: u64) -> (u64, usize) {
+    const BEFORE: u64 = 48;
+    const ALL: u64 = 80;
+    let page = at / PAGE * PAGE;
+    let start = at.saturating_sub(BEFORE).max(page);
+    (start, usize::try_from((page + PAGE).min(start + ALL) - start).unwrap_or_default())
+}
+
+/// Returns the bytes of the guest's memory around an address of code, and the address of the first one.
+pub(super) fn read_around(at: u64) -> (u64, Vec<u8>) {
+    let (start, len) = around(at);
+    (start, read_memory(start, len).unwrap_or_default())
+}
+
+/// Returns these bytes of the guest's memory, in a callback of the CPU that has them at this address; `None` if it has not.
+pub(super) fn read_memory(address: u64, len: usize) -> Option<Vec<u8>> {
+    let array = g_byte_array_new();
+    // SAFETY: the array was just made.
+    let is_read = unsafe { qemu_plugin_read_memory_vaddr(address, array, len) };
+    // SAFETY: the array is valid.
+    let ByteArray { data, len } = unsafe { array.read() };
+    let len = if is_read { usize::try_from(len).unwrap_or_default() } else { 0 };
+    let bytes = if len == 0 {
+        None
+    } else {
+        // SAFETY: the array holds as many bytes, and stays until it is freed below.
+        Some(unsafe { slice::from_raw_parts(data, len) }.to_vec())
+    };
+    // SAFETY: the array is valid, and nothing points to it any more.
+    let freed = unsafe { g_byte_array_free(array, 1) };
+    debug_assert!(freed.is_null(), "the bytes were freed with the array");
+    bytes
+}
+
 /// Returns the guest-physical address of an access, in the callback of that access; `None` if it is not memory.
 pub(super) fn physical(info: u32, address: u64) -> Option<u64> {
     let place = qemu_plugin_get_hwaddr(info, address);
@@ -169,7 +239,7 @@ pub(super) enum Translation {
     },
 }
 
-/// The smallest page of both architectures; the debugger's function returns its address.
+/// The smallest page of all architectures; the debugger's function returns its address.
 const PAGE: u64 = 4096;
 
 impl Translation {

@@ -4,12 +4,14 @@ use core::ffi::{c_uint, c_void};
 use core::sync::atomic::Ordering;
 use std::path::PathBuf;
 
-use super::emulator::{Access, Translation, physical, qemu_plugin_mem_size_shift};
+use super::emulator::{
+    Access, Code, Translation, physical, qemu_plugin_mem_size_shift, read_around, read_memory,
+};
 use super::own_process::end_at_once;
 use super::{
     END, FENCES_MATTER, Operands, Plugin, START, Use, give_up, is_fence, is_followed, with_plugin,
 };
-use crate::decode::{Action, Mark};
+use crate::decode::{Action, Decoder, Mark, Return};
 use crate::losses::options::Options;
 use crate::losses::words::{LINE, Memories};
 use crate::losses::{Losses, Site};
@@ -41,23 +43,32 @@ impl Lossy {
     }
 
     /// Returns the callback for the stores of an instruction, if they matter.
-    pub(super) fn on_stores(&self, is_streaming: bool) -> Option<Access> {
+    pub(super) fn on_stores(&self, is_streaming: bool, half: Half) -> Option<Access> {
         let on: Access = if is_streaming { on_streaming_store } else { on_store };
-        self.losses.model().follows(is_streaming).then_some(on)
+        self.losses.model().follows(is_streaming, half).then_some(on)
     }
 
     /// Returns the site of an instruction that needs a callback of its own.
-    pub(super) fn site(&self, action: Action, half: Half, at: u64) -> Option<super::Site> {
+    pub(super) fn site(
+        &self,
+        action: Action,
+        half: Half,
+        at: u64,
+        code: Code,
+    ) -> Option<super::Site> {
         let has_effect = match action {
             Action::Streaming | Action::Zero(_) | Action::Mark(Mark::Watch | Mark::Verdict) => {
                 false
             }
             Action::Locked => self.losses.model().promises(half).is_locked_fence,
+            // The kernel of riscv64 calls its firmware.
+            Action::Call => half == Half::Lower,
             _ => true,
         };
         // One site stands for all fences of the kernel.
         let at = if half == Half::Upper && is_fence(action) { 0 } else { at };
-        has_effect.then_some((action, half, at))
+        let code = if at == 0 { Code::default() } else { code };
+        has_effect.then_some((action, half, at, code))
     }
 }
 
@@ -67,9 +78,15 @@ impl Plugin {
         matches!(&self.used, Use::Losses(lossy) if lossy.reset == at)
     }
 
-    pub(super) fn perform_for_losses(&mut self, cpu: c_uint, action: Action, half: Half, at: u64) {
-        let site = self.place(cpu, half, at);
+    pub(super) fn perform_for_losses(
+        &mut self,
+        cpu: c_uint,
+        (action, half, at, code): super::Site,
+    ) {
+        let site = self.place(cpu, half, at, code);
         let Operands { address, arguments } = self.operands(action);
+        let Decoder { call, changing, .. } = self.decoder;
+        let is_change = action == Action::Call && changing.contains(&self.read(call));
         let Use::Losses(lossy) = &mut self.used else { return };
         let Lossy { losses, translation, .. } = &mut **lossy;
         let place = address.and_then(|address| translation.physical(cpu, address));
@@ -77,11 +94,17 @@ impl Plugin {
             // A CPU maps the page by a fault first. An emulator executes nothing.
             Action::Writeback(by, _) => {
                 if let Some(place) = place {
+                    learn_code(losses, site);
                     losses.writeback(site, by, place);
                 }
             }
             Action::Fence(fence) => losses.fence(site, fence),
             Action::Locked => losses.locked(site),
+            Action::Call => {
+                if is_change {
+                    losses.call(site);
+                }
+            }
             // User mode would get a fault.
             Action::WholeCache if half == Half::Upper => losses.whole_cache(),
             Action::Discard(_) if place.is_some() => losses.unmodelled(site, place),
@@ -109,10 +132,25 @@ impl Plugin {
     }
 
     /// Returns the place of an instruction of this CPU.
-    fn place(&self, cpu: c_uint, half: Half, at: u64) -> Site {
+    fn place(&self, cpu: c_uint, half: Half, at: u64, code: Code) -> Site {
         let is_thread = half == Half::Lower && self.shows(self.decoder.thread);
         let thread = if is_thread { self.read(self.decoder.thread) } else { cpu.into() };
-        Site { half, thread, at }
+        Site { half, thread, at, code: code.0 as u64 }
+    }
+
+    /// Returns the return address in user mode, where lines are told; 0 if it cannot be read.
+    fn caller(&self, half: Half) -> u64 {
+        let is_told = matches!(&self.used, Use::Losses(lossy) if lossy.losses.model().tells_lines);
+        if !is_told || half == Half::Upper {
+            return 0;
+        }
+        match self.decoder.return_address {
+            Return::In(register) => self.read(register),
+            Return::At(register) => {
+                let bytes = read_memory(self.read(register), 8).unwrap_or_default();
+                bytes.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+            }
+        }
     }
 
     /// Passes on the lines for the host, and cuts the power if it is time.
@@ -132,6 +170,7 @@ impl Plugin {
     /// Writes the last counts.
     pub(super) fn exit(&mut self) {
         if let Use::Losses(lossy) = &mut self.used {
+            lossy.losses.tell_dirty();
             lossy.losses.tell_counts();
         }
         self.pass_on();
@@ -163,10 +202,25 @@ pub(super) extern "C" fn on_reset(cpu: c_uint, _data: *mut c_void) {
     });
 }
 
-/// Returns the half that a callback of stores was registered with.
-fn half(data: *mut c_void) -> Half {
-    if data.addr() == 0 { Half::Lower } else { Half::Upper }
+/// Learns the code around an instruction of user mode, if it is to be told and is not known.
+fn learn_code(losses: &mut Losses, site: Site) {
+    if site.half == Half::Lower && losses.lacks_code(site.code) {
+        let code = usize::try_from(site.code).map(Code).unwrap_or_default();
+        let (start, bytes) = code.around();
+        losses.add_code(site.code, start, &bytes);
+    }
 }
+
+/// Learns the code around a return address of user mode.
+fn learn_caller(losses: &mut Losses, caller: u64) {
+    if losses.lacks_code(caller) {
+        let (start, bytes) = read_around(caller);
+        losses.add_code(caller, start, &bytes);
+    }
+}
+
+/// The bit that distinguishes stores of the kernel in the data of a callback: no process has such addresses.
+pub(super) const KERNEL: usize = 1 << 63;
 
 extern "C" fn on_store(cpu: c_uint, info: u32, address: u64, data: *mut c_void) {
     followed(cpu, info, address, data, false);
@@ -182,11 +236,16 @@ fn followed(cpu: c_uint, info: u32, address: u64, data: *mut c_void, is_streamin
         return;
     };
     with_plugin(|plugin| {
-        let site = plugin.place(cpu, half(data), 0);
+        let data = data.addr();
+        let half = if data & KERNEL == 0 { Half::Lower } else { Half::Upper };
+        let site = plugin.place(cpu, half, 0, Code(data & !KERNEL));
+        let caller = plugin.caller(half);
         let Use::Losses(lossy) = &mut plugin.used else { return };
         let losses = &mut lossy.losses;
-        if losses.model().follows_stores {
-            losses.store(site, place, len);
+        if losses.model().follows(false, half) {
+            learn_code(losses, site);
+            learn_caller(losses, caller);
+            losses.store(site, place, len, caller);
         }
         if is_streaming {
             losses.streaming_store(site, place, len);

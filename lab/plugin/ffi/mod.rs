@@ -22,8 +22,8 @@ use std::process;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use self::emulator::{
-    Access, Block, Handle, Info, Instruction, NO_REGISTERS, READS_REGISTERS, WRITES, g_array_free,
-    qemu_plugin_get_registers, qemu_plugin_insn_data, qemu_plugin_insn_vaddr,
+    Access, Block, Code, Handle, Info, Instruction, NO_REGISTERS, READS_REGISTERS, WRITES,
+    g_array_free, qemu_plugin_get_registers, qemu_plugin_insn_data, qemu_plugin_insn_vaddr,
     qemu_plugin_mem_size_shift, qemu_plugin_register_atexit_cb, qemu_plugin_register_vcpu_init_cb,
     qemu_plugin_register_vcpu_insn_exec_cb, qemu_plugin_register_vcpu_mem_cb,
     qemu_plugin_register_vcpu_tb_trans_cb, qemu_plugin_tb_get_insn, qemu_plugin_tb_n_insns,
@@ -39,8 +39,9 @@ use crate::tracker::{Half, Tracker};
 #[expect(unreachable_pub, reason = "it is exported by its name")]
 pub static qemu_plugin_version: c_int = 4;
 
-/// An instruction with a callback: its effect, its half of the address space, and its address where that matters.
-type Site = (Action, Half, u64);
+/// An instruction with a callback: its effect, its half of the address space, its address where that matters, and its
+/// code.
+type Site = (Action, Half, u64, Code);
 
 /// The operands of an instruction that is executed.
 struct Operands {
@@ -178,10 +179,10 @@ impl Plugin {
         })
     }
 
-    fn perform(&mut self, cpu: c_uint, (action, half, at): Site) {
+    fn perform(&mut self, cpu: c_uint, site: Site) {
         match &self.used {
-            Use::Verdicts(_) => self.perform_for_verdicts(action, half),
-            Use::Losses(_) => self.perform_for_losses(cpu, action, half, at),
+            Use::Verdicts(_) => self.perform_for_verdicts(site.0, site.1),
+            Use::Losses(_) => self.perform_for_losses(cpu, site),
         }
     }
 
@@ -248,25 +249,29 @@ impl Plugin {
     }
 
     /// Returns the site of an instruction that needs a callback of its own.
-    fn site(&self, action: Action, half: Half, at: u64) -> Option<Site> {
+    fn site(&self, action: Action, half: Half, at: u64, code: Code) -> Option<Site> {
         match (&self.used, action) {
-            (Use::Losses(lossy), _) => lossy.site(action, half, at),
+            (Use::Losses(lossy), _) => lossy.site(action, half, at, code),
             (
                 Use::Verdicts(_),
-                Action::Streaming | Action::WholeCache | Action::Discard(_) | Action::Unmodelled,
+                Action::Streaming
+                | Action::WholeCache
+                | Action::Discard(_)
+                | Action::Unmodelled
+                | Action::Call,
             ) => None,
             // A verdict does not depend on the place of its instructions.
-            (Use::Verdicts(_), _) => Some((action, half, 0)),
+            (Use::Verdicts(_), _) => Some((action, half, 0, Code::default())),
         }
     }
 
     /// Returns the callback for the stores of an instruction, if they are followed.
-    fn on_stores(&self, action: Option<Action>) -> Option<Access> {
+    fn on_stores(&self, action: Option<Action>, half: Half) -> Option<Access> {
         let is_streaming = action == Some(Action::Streaming);
         match &self.used {
             Use::Verdicts(_) if is_streaming => Some(on_streaming_store),
             Use::Verdicts(_) => Some(on_store),
-            Use::Losses(lossy) => lossy.on_stores(is_streaming),
+            Use::Losses(lossy) => lossy.on_stores(is_streaming, half),
         }
     }
 }
@@ -338,7 +343,9 @@ unsafe fn instrument(plugin: &mut Plugin, instruction: *mut Instruction) {
     let at = unsafe { qemu_plugin_insn_vaddr(instruction) };
     let action = (plugin.decoder.decode)(&bytes[..len.min(bytes.len())], at);
     let half = Half::of(at);
-    if let Some(on_store) = plugin.on_stores(action) {
+    // SAFETY: (1) is the caller's duty.
+    let code = unsafe { Code::of(instruction) };
+    if let Some(on_store) = plugin.on_stores(action, half) {
         // SAFETY: (1), and the callback lives as long as the plugin.
         unsafe {
             qemu_plugin_register_vcpu_mem_cb(
@@ -346,7 +353,9 @@ unsafe fn instrument(plugin: &mut Plugin, instruction: *mut Instruction) {
                 on_store,
                 if half == Half::Lower { READS_REGISTERS } else { NO_REGISTERS },
                 WRITES,
-                ptr::without_provenance_mut(usize::from(half == Half::Upper)),
+                ptr::without_provenance_mut(
+                    code.0 | if half == Half::Upper { losses::KERNEL } else { 0 },
+                ),
             );
         };
     }
@@ -361,7 +370,7 @@ unsafe fn instrument(plugin: &mut Plugin, instruction: *mut Instruction) {
             );
         };
     }
-    let Some(site) = action.and_then(|action| plugin.site(action, half, at)) else { return };
+    let Some(site) = action.and_then(|action| plugin.site(action, half, at, code)) else { return };
     let number = plugin.number(site);
     // SAFETY: (1), and the callback lives as long as the plugin.
     unsafe {

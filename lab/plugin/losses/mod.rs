@@ -22,7 +22,7 @@ pub mod pending;
 pub mod trial;
 pub mod words;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use self::fates::{Fates, mixed};
 use self::model::{Effect, Event, Model};
@@ -42,11 +42,23 @@ pub struct Site {
     pub thread: u64,
     /// The address of the instruction.
     pub at: u64,
+    /// The instruction itself, wherever programs have mapped it; 0 if that is unknown.
+    pub code: u64,
 }
 
 /// The streamed words of a line. A word that has another value by now was replaced by an ordinary store, which is in the
 /// cache.
 type Streamed = [Option<u64>; WORDS];
+
+/// The last followed store to a line.
+#[derive(Clone, Copy, Debug)]
+struct Stored {
+    number: u64,
+    /// The instruction.
+    by: u64,
+    /// The return address of its function, if that is known.
+    caller: u64,
+}
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Counts {
@@ -58,6 +70,7 @@ struct Counts {
     persisted: u64,
     evicted: u64,
     omitted: u64,
+    calls: u64,
 }
 
 /// A machine's memory that loses lines.
@@ -74,7 +87,11 @@ pub struct Losses {
     streamed: HashMap<(Half, u64), HashMap<u32, Streamed>>,
     /// The followed stores, and the last one to each line.
     stores: u64,
-    stored: HashMap<u32, u64>,
+    stored: HashMap<u32, Stored>,
+    /// The first thread that has made such a call: the first program, which starts all others.
+    first: Option<u64>,
+    /// The code around addresses, as it is told.
+    code: HashMap<u64, String>,
     counts: [Counts; 2],
     /// The events of user mode.
     events: HashMap<Event, u64>,
@@ -103,6 +120,8 @@ impl Losses {
             streamed: HashMap::new(),
             stores: 0,
             stored: HashMap::new(),
+            first: None,
+            code: HashMap::new(),
             counts: [Counts::default(); 2],
             events: HashMap::new(),
             is_cut: false,
@@ -174,7 +193,8 @@ impl Losses {
         let mut content = self.memories.live(line);
         let streamed = self.streamed.get(&(site.half, site.thread));
         if let Some(streamed) = streamed.and_then(|lines| lines.get(&line)) {
-            let before = self.pending.newest(line).unwrap_or_else(|| self.memories.persisted(line));
+            let before = self.pending.newest(line).map(|(content, _at)| content);
+            let before = before.unwrap_or_else(|| self.memories.persisted(line));
             for (word, streamed) in streamed.iter().enumerate() {
                 if *streamed == Some(content[word]) {
                     content[word] = before[word];
@@ -186,7 +206,7 @@ impl Losses {
             self.counts(site.half).clean += 1;
             return;
         }
-        self.pending.add(owner, line, content);
+        self.pending.add(owner, line, content, site.code);
     }
 
     fn persist_now(&mut self, line: u32) {
@@ -256,8 +276,8 @@ impl Losses {
         words.filter_map(|word| Some((self.line(word * 8)?, place(word)?))).collect()
     }
 
-    /// Records a store of `len` bytes, after it was made.
-    pub fn store(&mut self, site: Site, address: u64, len: u64) {
+    /// Records a store of `len` bytes, after it was made, and the return address of its function; 0 if that is unknown.
+    pub fn store(&mut self, site: Site, address: u64, len: u64, caller: u64) {
         let Some(first) = self.line(address) else { return };
         self.stores += 1;
         if !self.streamed.is_empty() {
@@ -270,7 +290,7 @@ impl Losses {
         }
         self.counts(site.half).stores += 1;
         for line in self.lines(address, len) {
-            self.stored.insert(line, self.stores);
+            self.stored.insert(line, Stored { number: self.stores, by: site.code, caller });
             let chance = mixed(self.model.seed, self.stores, u64::from(line));
             if self.model.evict > 0 && chance.is_multiple_of(self.model.evict) {
                 self.counts(site.half).evicted += 1;
@@ -287,6 +307,49 @@ impl Losses {
         for line in self.memories.dirty() {
             self.memories.persist(line, &self.memories.live(line));
         }
+    }
+
+    /// Records a call of the system that changes or persists files.
+    pub fn call(&mut self, site: Site) {
+        if *self.first.get_or_insert(site.thread) != site.thread {
+            self.counts(site.half).calls += 1;
+            self.count(Event::Call);
+        }
+    }
+
+    /// Returns true if the code around this address is to be told and is not known.
+    #[must_use]
+    pub fn lacks_code(&self, at: u64) -> bool {
+        at != 0 && self.model.tells_lines && !self.code.contains_key(&at)
+    }
+
+    /// Takes the code around an address, from `start` on.
+    pub fn add_code(&mut self, at: u64, start: u64, bytes: &[u8]) {
+        let digits: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let told = format!("code at={at} start={start} bytes={}", digits.concat());
+        self.code.insert(at, told);
+    }
+
+    /// Adds a line for each line that a crash could take now, and the code that has stored to it and written it back.
+    pub fn tell_dirty(&mut self) {
+        if !self.model.tells_lines {
+            return;
+        }
+        let mut used = BTreeSet::new();
+        for line in self.dirty() {
+            let stored = self.stored.get(&line);
+            let (stored, caller) = stored.map_or((0, 0), |stored| (stored.by, stored.caller));
+            // A line that was stored to since has no such write-back.
+            let pending = self.pending.newest(line);
+            let written_back =
+                pending.filter(|(content, _at)| *content == self.memories.live(line));
+            let written_back = written_back.map_or(0, |(_content, at)| at);
+            used.extend([stored, caller, written_back]);
+            self.told.push(format!(
+                "dirty line={line} stored={stored} caller={caller} writtenback={written_back}"
+            ));
+        }
+        self.told.extend(used.iter().filter_map(|at| self.code.get(at)).cloned());
     }
 
     /// Records an instruction that may discard a line, or that is not modelled.
@@ -312,27 +375,45 @@ impl Losses {
             self.counts(site.half).omitted += 1;
             return false;
         }
-        let count = self.events.entry(event).or_default();
-        *count += 1;
-        self.is_cut |= self.model.cut == Some((event, *count));
+        self.count(event);
         self.event_of_trial(site, event, line);
         !self.is_cut
+    }
+
+    fn count(&mut self, event: Event) {
+        let count = self.events.entry(event).or_default();
+        *count += 1;
+        if self.model.cut == Some((event, *count)) {
+            self.is_cut = true;
+            self.tell_dirty();
+        }
+    }
+
+    /// Returns the lines that a crash could take now.
+    fn dirty(&self) -> Vec<u32> {
+        // A line that is as it was may have been another meanwhile.
+        let mut dirty = self.memories.dirty();
+        dirty.extend(self.pending.lines());
+        dirty.sort_unstable();
+        dirty.dedup();
+        dirty
     }
 
     /// Applies the losses of a crash: the reset vector is executed.
     pub fn reset(&mut self) {
         self.crashes += 1;
         let pending = self.pending.len();
-        // A line that is as it was may have been another meanwhile.
-        let mut dirty = self.memories.dirty();
-        dirty.extend(self.pending.lines());
-        dirty.sort_unstable();
-        dirty.dedup();
+        let dirty = self.dirty();
         let fates = self.fates(&dirty);
         let mut lost = 0_u64;
         for line in &dirty {
             let content = self.left(&fates, *line, *line);
-            lost += u64::from(content != self.memories.live(*line));
+            if content != self.memories.live(*line) {
+                lost += 1;
+                if self.model.tells_lines {
+                    self.told.push(format!("lost line={line}"));
+                }
+            }
             self.memories.set(*line, &content);
         }
         self.pending.clear();
@@ -350,12 +431,16 @@ impl Losses {
 
     fn fates(&self, dirty: &[u32]) -> Fates {
         let known = dirty.iter().filter(|line| self.stored.contains_key(line));
-        let newest = known.copied().max_by_key(|line| self.stored.get(line).copied());
+        let number = |line: &u32| self.stored.get(line).map(|stored| stored.number);
+        let newest = known.copied().max_by_key(number);
         Fates::new(self.model.policy, self.model.seed, self.crashes, newest)
     }
 
     /// Returns the content after a crash of a dirty line, whose fate is that of this number.
     fn left(&self, fates: &Fates, number: u32, line: u32) -> Line {
+        if self.model.lost.contains(&line) {
+            return self.memories.persisted(line);
+        }
         let pending = self.pending.one_of(line, fates.another_chance(number));
         let seen = pending.unwrap_or_else(|| self.memories.live(line));
         fates.of(number, &seen, &self.memories.persisted(line))
@@ -373,9 +458,10 @@ impl Losses {
                 persisted,
                 evicted,
                 omitted,
+                calls,
             } = counts;
             self.told.push(format!("counts half={half} writebacks={writebacks} clean={clean} streaming={streaming} stores={stores} \
-                 fences={fences} persisted={persisted} evicted={evicted} omitted={omitted}"));
+                 fences={fences} persisted={persisted} evicted={evicted} omitted={omitted} calls={calls}"));
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The promises of the CPU that a machine loses lines by, as arguments of the plugin choose them.
 
+use std::collections::BTreeSet;
+
 use super::fates::Policy;
 use crate::decode::Writeback;
 use crate::lines::{Clflush, Streaming};
@@ -32,6 +34,8 @@ pub enum Event {
     Writeback,
     /// A fence with write-backs of its thread before it.
     Fence,
+    /// A call of the system that changes or persists files, of any program but the first one.
+    Call,
 }
 
 impl Event {
@@ -42,6 +46,7 @@ impl Event {
             "store" => Some(Self::Store),
             "writeback" => Some(Self::Writeback),
             "fence" => Some(Self::Fence),
+            "call" => Some(Self::Call),
             _ => None,
         }
     }
@@ -53,6 +58,7 @@ impl Event {
             Self::Store => "store",
             Self::Writeback => "writeback",
             Self::Fence => "fence",
+            Self::Call => "call",
         }
     }
 }
@@ -70,8 +76,12 @@ pub struct Model {
     pub clflush: Clflush,
     /// The point to reach.
     pub point: Point,
-    /// True if ordinary stores are followed too, which takes time: then the newest line is known.
+    /// True if ordinary stores of user mode are followed too, which takes time: then the newest line is known.
     pub follows_stores: bool,
+    /// True if each line that a crash takes or could take is told, with the code that has stored to it.
+    pub tells_lines: bool,
+    /// The lines that a crash takes whatever the policy.
+    pub lost: BTreeSet<u32>,
     /// One in so many followed stores evicts its line; 0 for none.
     pub evict: u64,
     /// The event of user mode before which the power is cut: the kind, and its number from 1.
@@ -105,6 +115,8 @@ impl Default for Model {
             clflush: Clflush::Mfence,
             point: Point::Persistence,
             follows_stores: false,
+            tells_lines: false,
+            lost: BTreeSet::new(),
             evict: 0,
             cut: None,
         }
@@ -121,11 +133,11 @@ impl Model {
         }
     }
 
-    /// Returns true if the stores of an instruction are followed. Streaming ones always are: a write-back need not have
-    /// them.
+    /// Returns true if the stores of an instruction in this half are followed. Streaming ones always are: a write-back
+    /// need not have them.
     #[must_use]
-    pub const fn follows(&self, is_streaming: bool) -> bool {
-        is_streaming || self.follows_stores
+    pub const fn follows(&self, is_streaming: bool, half: Half) -> bool {
+        is_streaming || self.follows_stores && matches!(half, Half::Lower)
     }
 
     /// Returns the effect of an instruction that writes back one line.

@@ -29,7 +29,7 @@ pub struct Options {
     pub out: PathBuf,
     /// The other options: `seed=NUMBER`, `policy=NAME`, `clflush=itself|mfence`, `point=coherency|persistence`,
     /// `user-streaming=ordinary|evicting`, `user-locked=fence|ordinary`, the same for `kernel-…`,
-    /// `stores=followed`, `evict=N`, `cut=EVENT:N`.
+    /// `stores=followed`, `lines=told`, `lost=LINE:LINE:…`, `evict=N`, `cut=EVENT:N`.
     pub model: Model,
 }
 
@@ -90,6 +90,11 @@ impl Options {
             ("user-locked", effect) => model.promises[0].is_locked_fence = is_fence(effect)?,
             ("kernel-locked", effect) => model.promises[1].is_locked_fence = is_fence(effect)?,
             ("stores", "followed") => model.follows_stores = true,
+            ("lines", "told") => model.tells_lines = true,
+            ("lost", lines) => {
+                model.lost =
+                    lines.split(':').map(|line| line.parse().ok()).collect::<Option<_>>()?;
+            }
             ("evict", one_in) => model.evict = number(one_in)?,
             ("cut", event) => {
                 let (kind, count) = event.split_once(':')?;
@@ -151,6 +156,7 @@ fn is_fence(effect: &str) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::{Clflush, Event, Options, Point, Policy, Streaming};
+    use std::collections::BTreeSet;
 
     const NEEDED: [&str; 5] =
         ["live=/a", "persisted=/b", "out=/c", "base=0x100000000", "size=268435456"];
@@ -166,6 +172,8 @@ mod tests {
             "user-streaming=evicting",
             "kernel-locked=ordinary",
             "stores=followed",
+            "lines=told",
+            "lost=7:9",
             "evict=300",
             "cut=fence:12",
             "reset=0x40000000",
@@ -175,6 +183,7 @@ mod tests {
         assert_eq!((options.offset, options.reset), (0x4000_0000, 0x4000_0000));
         let model = options.model;
         assert_eq!((model.seed, model.policy, model.evict), (7, Policy::Newest, 300));
+        assert_eq!((model.tells_lines, model.lost), (true, BTreeSet::from([7, 9])));
         assert_eq!((model.clflush, model.point), (Clflush::Itself, Point::Coherency));
         assert_eq!(model.promises[0].streaming, Streaming::Evicting);
         assert!(!model.promises[0].is_locked_fence && !model.promises[1].is_locked_fence);
@@ -184,7 +193,9 @@ mod tests {
 
     #[test]
     fn arguments_without_a_meaning_are_refused() {
-        for wrong in ["policy=most", "cut=fence", "cut=load:1", "seed=x", "color=red", "seed"] {
+        for wrong in
+            ["policy=most", "cut=fence", "cut=load:1", "seed=x", "lost=", "color=red", "seed"]
+        {
             let error = Options::parse(&[&NEEDED[..], &[wrong]].concat()).unwrap_err();
             assert!(error.starts_with(wrong), "{error}");
         }

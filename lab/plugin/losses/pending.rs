@@ -23,6 +23,8 @@ pub struct Owner {
 #[derive(Clone, Copy, Debug)]
 struct Snapshot {
     content: Line,
+    /// The instruction that has written it back.
+    by: u64,
     sequence: u64,
 }
 
@@ -34,10 +36,10 @@ pub struct Pending {
 }
 
 impl Pending {
-    /// Records that the owner has written back the line with this content.
-    pub fn add(&mut self, owner: Owner, line: u32, content: Line) {
+    /// Records that the owner has written back the line with this content, by this instruction.
+    pub fn add(&mut self, owner: Owner, line: u32, content: Line, by: u64) {
         self.sequence += 1;
-        let snapshot = Snapshot { content, sequence: self.sequence };
+        let snapshot = Snapshot { content, by, sequence: self.sequence };
         self.by_owner.entry(owner).or_default().insert(line, snapshot);
     }
 
@@ -74,11 +76,12 @@ impl Pending {
         all.get(chosen).map(|snapshot| snapshot.content)
     }
 
-    /// Returns the content of the line that was written back last, and not fenced.
+    /// Returns the content of the line that was written back last, and not fenced, and the instruction.
     #[must_use]
-    pub fn newest(&self, line: u32) -> Option<Line> {
+    pub fn newest(&self, line: u32) -> Option<(Line, u64)> {
         let all = self.by_owner.values().filter_map(|lines| lines.get(&line));
-        all.max_by_key(|snapshot| snapshot.sequence).map(|snapshot| snapshot.content)
+        let newest = all.max_by_key(|snapshot| snapshot.sequence);
+        newest.map(|snapshot| (snapshot.content, snapshot.by))
     }
 
     /// Returns the lines, some of them more than once.
@@ -127,9 +130,9 @@ mod tests {
     #[test]
     fn a_fence_completes_the_write_backs_of_its_thread() {
         let mut pending = Pending::default();
-        pending.add(FIRST, 3, [1; 8]);
-        pending.add(FIRST, 4, [2; 8]);
-        pending.add(SECOND, 5, [3; 8]);
+        pending.add(FIRST, 3, [1; 8], 0);
+        pending.add(FIRST, 4, [2; 8], 0);
+        pending.add(SECOND, 5, [3; 8], 0);
         assert_eq!(completed(&mut pending, FIRST), [(3, 1), (4, 2)]);
         assert_eq!(completed(&mut pending, FIRST), []);
         assert!(pending.has(SECOND) && pending.len() == 1);
@@ -138,12 +141,12 @@ mod tests {
     #[test]
     fn the_content_of_the_write_back_persists_and_older_content_never_follows() {
         let mut pending = Pending::default();
-        pending.add(FIRST, 3, [1; 8]);
-        pending.add(SECOND, 3, [2; 8]);
+        pending.add(FIRST, 3, [1; 8], 0);
+        pending.add(SECOND, 3, [2; 8], 0);
         assert_eq!(completed(&mut pending, SECOND), [(3, 2)]);
         assert_eq!(completed(&mut pending, FIRST), [], "1 is older than 2");
-        pending.add(FIRST, 3, [3; 8]);
-        pending.add(SECOND, 3, [4; 8]);
+        pending.add(FIRST, 3, [3; 8], 0);
+        pending.add(SECOND, 3, [4; 8], 0);
         assert_eq!(completed(&mut pending, FIRST), [(3, 3)]);
         assert_eq!(completed(&mut pending, SECOND), [(3, 4)]);
         assert!(pending.is_empty());

@@ -11,9 +11,9 @@ use crate::lines::Clflush;
 use crate::tracker::Half;
 
 const BASE: u64 = 0x1_0000_0000;
-const USER: Site = Site { half: Half::Lower, thread: 7, at: 0x40_1000 };
-const OTHER: Site = Site { half: Half::Lower, thread: 8, at: 0x40_2000 };
-const KERNEL: Site = Site { half: Half::Upper, thread: 0, at: u64::MAX };
+const USER: Site = Site { half: Half::Lower, thread: 7, at: 0x40_1000, code: 0 };
+const OTHER: Site = Site { half: Half::Lower, thread: 8, at: 0x40_2000, code: 0 };
+const KERNEL: Site = Site { half: Half::Upper, thread: 0, at: u64::MAX, code: 0 };
 
 fn model() -> Model {
     Model { policy: Policy::None, follows_stores: true, ..Model::default() }
@@ -30,7 +30,7 @@ fn address(line: u32) -> u64 {
 /// Stores to the first word of a line.
 fn store(losses: &mut Losses, line: u32, value: u64) {
     losses.memories.store(line, 0, value);
-    losses.store(USER, address(line), 8);
+    losses.store(USER, address(line), 8, 0);
 }
 
 fn store_and_write_back(losses: &mut Losses, line: u32, value: u64) {
@@ -181,7 +181,7 @@ fn addresses_outside_are_left_alone() {
     let mut losses = losses(model());
     losses.writeback(USER, Writeback::Clwb, BASE - 1);
     losses.writeback(USER, Writeback::Clwb, BASE + 64 * 64);
-    losses.store(USER, BASE - 8, 8);
+    losses.store(USER, BASE - 8, 8, 0);
     losses.fence(USER, Fence::Sfence);
     losses.tell_counts();
     assert!(losses.told().contains("half=user writebacks=0 "));
@@ -316,7 +316,7 @@ fn a_seed_repeats_a_trial_wherever_the_file_is() {
 fn streamed_bytes_are_not_in_a_write_back_before_their_fence() {
     let mut losses = losses(model());
     losses.memories.store(3, 0, 1);
-    losses.store(USER, address(3), 8);
+    losses.store(USER, address(3), 8, 0);
     losses.streaming_store(USER, address(3), 8);
     // No SFENCE here: the bytes may still be in a write-combining buffer.
     losses.writeback(USER, Writeback::Clwb, address(3));
@@ -327,8 +327,70 @@ fn streamed_bytes_are_not_in_a_write_back_before_their_fence() {
 #[test]
 fn streaming_stores_are_followed_though_others_are_not() {
     let model = Model { follows_stores: false, ..model() };
-    assert!(model.follows(true));
-    assert!(!model.follows(false));
+    assert!(model.follows(true, Half::Upper));
+    assert!(!model.follows(false, Half::Lower));
+}
+
+#[test]
+fn dirty_lines_are_told_with_the_code_that_left_them_so() {
+    let mut losses = losses(Model { tells_lines: true, ..model() });
+    let by = |code| Site { code, ..USER };
+    for at in [0x11, 0x22, 0x33, 0x44] {
+        assert!(losses.lacks_code(at));
+        losses.add_code(at, at - 1, &[0xa0, 0x0b]);
+    }
+    assert!(!losses.lacks_code(0x11));
+    for (line, at) in [(1, 0x11), (2, 0x22), (3, 0x33), (5, 0x11)] {
+        losses.memories.store(line, 0, 1);
+        losses.store(by(at), address(line), 8, 0x99);
+    }
+    losses.writeback(by(0x44), Writeback::Clwb, address(5));
+    losses.fence(USER, Fence::Sfence);
+    for line in [2, 3] {
+        losses.writeback(by(0x44), Writeback::Clwb, address(line));
+    }
+    // Line 3 is stored to again.
+    losses.memories.store(3, 0, 2);
+    losses.store(by(0x33), address(3), 8, 0x99);
+    losses.told();
+    losses.tell_dirty();
+    assert_eq!(
+        losses.told().lines().collect::<Vec<_>>(),
+        [
+            "dirty line=1 stored=17 caller=153 writtenback=0",
+            "dirty line=2 stored=34 caller=153 writtenback=68",
+            "dirty line=3 stored=51 caller=153 writtenback=0",
+            "code at=17 start=16 bytes=a00b",
+            "code at=34 start=33 bytes=a00b",
+            "code at=51 start=50 bytes=a00b",
+            "code at=68 start=67 bytes=a00b",
+        ]
+    );
+    losses.reset();
+    let told = losses.told();
+    assert_eq!(told.matches("lost line=").count(), 3, "{told}");
+}
+
+#[test]
+fn chosen_lines_are_lost_and_no_other() {
+    let mut losses = losses(Model { policy: Policy::All, lost: BTreeSet::from([2]), ..model() });
+    store(&mut losses, 1, 1);
+    store(&mut losses, 2, 1);
+    losses.reset();
+    assert_eq!([1, 2].map(|line| losses.memories.live(line)[0]), [1, 0]);
+}
+
+#[test]
+fn the_power_is_cut_before_a_call_of_another_thread_than_the_first() {
+    let mut losses = losses(Model { cut: Some((Event::Call, 2)), ..model() });
+    losses.call(USER);
+    losses.call(OTHER);
+    losses.call(USER);
+    assert!(!losses.is_cut());
+    losses.call(OTHER);
+    assert!(losses.is_cut());
+    losses.tell_counts();
+    assert!(losses.told().contains("half=user writebacks=0 clean=0 streaming=0 stores=0 fences=0 persisted=0 evicted=0 omitted=0 calls=2"));
 }
 
 #[test]
@@ -349,7 +411,7 @@ fn a_fence_drains_them_and_an_ordinary_store_replaces_them() {
     for ordinary in [false, true] {
         let mut losses = losses(model());
         losses.memories.store(3, 0, 1);
-        losses.store(USER, address(3), 8);
+        losses.store(USER, address(3), 8, 0);
         losses.streaming_store(USER, address(3), 8);
         assert!(losses.is_pending());
         if ordinary {

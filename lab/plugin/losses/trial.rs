@@ -94,7 +94,7 @@ impl Losses {
         let places = || (0_u32..).zip(trial.lines.iter().copied());
         let newest = places()
             .filter(|(_, line)| is_dirty(line))
-            .filter_map(|(place, line)| Some((*self.stored.get(&line)?, place)))
+            .filter_map(|(place, line)| Some((self.stored.get(&line)?.number, place)))
             .max()
             .map(|(_, place)| place);
         let fates = Fates::new(self.model.policy, trial.seed, trial.crash_at, newest);

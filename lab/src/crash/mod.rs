@@ -4,16 +4,24 @@
 //! The file system is made once, and the machine that has made it is suspended. Each cut begins with a copy of both, so
 //! cuts need no boot and are independent of each other, and one of them can be repeated alone.
 
+mod code;
+mod lost;
 pub mod moments;
 
 use core::fmt;
+use core::sync::atomic::{AtomicUsize, Ordering};
 use core::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Sender, channel};
+use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use lose_lines_agent::Request;
 use serde::Serialize;
 
+use self::code::Files;
+use self::lost::{Lost, Placed, Report, fewest, lost_lines};
 use self::moments::{Counted, Counts, Moment};
 use crate::kit::Kit;
 use crate::log::Log;
@@ -32,7 +40,14 @@ pub(crate) const PRINTED: &str = "/lab/printed";
 /// The time of a machine besides that of its program.
 const BESIDES: Duration = Duration::from_secs(300);
 
+/// The file with the physical address of the device's first byte.
+const RESOURCE: &str = "/sys/block/pmem0/device/resource";
+
+/// The checks in search of the fewest lost lines with which one fails.
+const MOST_CHECKS: u32 = 30;
+
 /// A program under test.
+#[derive(Clone)]
 pub struct CrashTest<'a> {
     pub kit: &'a Kit,
     /// The name of the machines.
@@ -45,6 +60,8 @@ pub struct CrashTest<'a> {
     /// The additions to the environment of all of them.
     pub environment: Vec<(String, String)>,
     pub policy: Policy,
+    /// The lines that a cut loses whatever the policy.
+    pub lost: Vec<u32>,
     /// True if a streaming store writes its line back, and needs no more than a fence.
     pub is_streaming_evicting: bool,
     /// The time that the program and the check may take.
@@ -53,16 +70,20 @@ pub struct CrashTest<'a> {
 
 /// The choices of one emulator.
 #[derive(Clone, Copy)]
-struct Choices {
+struct Choices<'a> {
     seed: u64,
     policy: Policy,
+    lost: &'a [u32],
     cut: Option<Cut>,
     follows_stores: bool,
 }
 
-impl Choices {
+impl Choices<'_> {
     /// The choices of a machine that keeps every line.
-    const KEEPING: Self = Self { seed: 0, policy: Policy::All, cut: None, follows_stores: false };
+    const KEEPING: Self =
+        Self { seed: 0, policy: Policy::All, lost: &[], cut: None, follows_stores: false };
+    /// The choices of a machine that keeps every line, in which the program runs.
+    const RUNNING: Self = Self { follows_stores: true, ..Self::KEEPING };
 }
 
 /// The result of one cut.
@@ -76,6 +97,10 @@ pub struct Outcome {
     pub instead: Option<String>,
     #[serde(flatten)]
     pub checked: Checked,
+    /// The lost lines, if the check failed: the fewest with which it fails, where those were looked for.
+    pub losses: Vec<Lost>,
+    /// The numbers of the fewest lines, as `--lose` takes them; empty unless they were looked for.
+    pub fewest: Vec<u32>,
 }
 
 /// The result of a check.
@@ -90,6 +115,13 @@ pub struct Checked {
     pub failure: Option<String>,
     /// The output of the check.
     pub output: String,
+}
+
+/// A check, with the lines that were lost before it and the files that were there.
+struct Examined {
+    checked: Checked,
+    lost: Vec<u32>,
+    placed: Placed,
 }
 
 /// The file system and the machine that each cut begins with.
@@ -141,17 +173,8 @@ impl CrashTest<'_> {
 
     /// Runs the program without a cut, counts its events, and demands that it and then the check succeed.
     pub fn count(&self, made: &Made, log: &Log) -> Result<Counted> {
-        let counted = self.count_events(made, log, false)?;
-        if counted.counts != Counts::default() {
-            return Ok(counted);
-        }
-        self.count_events(made, log, true)
-    }
-
-    fn count_events(&self, made: &Made, log: &Log, follows_stores: bool) -> Result<Counted> {
         let medium = made.contents.copy(self.kit, self.name)?;
-        let choices = Choices { follows_stores, ..Choices::KEEPING };
-        let mut machine = self.start(made, &medium, choices, log)?;
+        let mut machine = self.start(made, &medium, Choices::RUNNING, log)?;
         let before = log.position()?;
         let Run { ran, time, printed } = self.run(&mut machine, self.limit, log)?;
         let has_ended = match ran {
@@ -172,7 +195,8 @@ impl CrashTest<'_> {
         }
         machine.end()?;
         let counts = Counts::of(&log.since(before)?).context("the plugin reported no counts")?;
-        let checked = self.check(made, &medium, Choices::KEEPING, &printed, log)?;
+        let Examined { checked, .. } =
+            self.check(made, &medium, Choices::KEEPING, &printed, log)?;
         if let Some(why) = checked.failure {
             bail!(
                 "the check {why}, although no line was lost; its output:\n{}",
@@ -183,28 +207,73 @@ impl CrashTest<'_> {
     }
 
     /// Cuts the power at a moment, and checks the state that this leaves.
-    fn cut(&self, made: &Made, moment: Moment, seed: u64, log: &Log) -> Result<Outcome> {
+    fn cut(
+        &self,
+        made: &Made,
+        (moment, seed): (Moment, u64),
+        finds_fewest: bool,
+        log: &Log,
+    ) -> Result<Outcome> {
         let medium = made.contents.copy(self.kit, self.name)?;
-        let choices = Choices { seed, policy: self.policy, cut: None, follows_stores: false };
-        let (cut, limit) = match moment {
-            Moment::At(cut) => (Some(cut), self.limit),
-            Moment::End => (None, self.limit),
-            Moment::After(time) => (None, time.min(self.limit)),
+        let cut = match moment {
+            Moment::At(cut) => Some(cut),
+            Moment::End => None,
         };
-        let mut machine = self.start(made, &medium, Choices { cut, ..choices }, log)?;
-        let Run { ran, printed, .. } = self.run(&mut machine, limit, log)?;
-        machine.cut_power()?;
-        let checked = self.check(made, &medium, choices, &printed, log)?;
-        let instead = self.instead(moment, ran);
-        Ok(Outcome { moment, seed, instead, checked })
+        let before = log.position()?;
+        let mut machine = self.start(made, &medium, Choices { cut, ..Choices::RUNNING }, log)?;
+        let Run { ran, printed, .. } = self.run(&mut machine, self.limit, log)?;
+        if ran != Ran::Cut {
+            // Nothing else runs before the emulator ends, and the plugin reports.
+            machine.end()?;
+        }
+        let report = Report::read(&log.since(before)?);
+        let policy = if self.lost.is_empty() { self.policy } else { Policy::All };
+        let choices = Choices { seed, policy, lost: &self.lost, ..Choices::KEEPING };
+        let left = medium.twin(self.kit, &format!("{}-left", self.name))?;
+        let Examined { checked, lost, placed } =
+            self.check(made, &medium, choices, &printed, log)?;
+        let mut outcome = Outcome {
+            moment,
+            seed,
+            instead: self.instead(moment, ran),
+            checked,
+            losses: Vec::new(),
+            fewest: Vec::new(),
+        };
+        if outcome.checked.failure.is_some() {
+            if finds_fewest {
+                outcome.fewest = self.fewest(made, &left, &lost, &printed, log)?;
+            }
+            let lost = if outcome.fewest.is_empty() { &lost } else { &outcome.fewest };
+            let files = Files::read(self.program.files());
+            outcome.losses = report.tell(lost, &placed, &files);
+        }
+        Ok(outcome)
+    }
+
+    /// Returns the fewest of the lost lines with which the check fails; none if it does not fail with all of them, as where
+    /// only parts of lines were lost.
+    fn fewest(
+        &self,
+        made: &Made,
+        left: &Contents,
+        lost: &[u32],
+        printed: &str,
+        log: &Log,
+    ) -> Result<Vec<u32>> {
+        let fails = |lost: &[u32]| {
+            let medium = left.twin(self.kit, self.name)?;
+            let choices = Choices { lost, ..Choices::KEEPING };
+            let examined = self.check(made, &medium, choices, printed, log)?;
+            anyhow::Ok(examined.checked.failure.is_some())
+        };
+        if fails(lost)? { fewest(lost, MOST_CHECKS, fails) } else { Ok(Vec::new()) }
     }
 
     /// Returns the reason why a cut did not come at its moment.
     fn instead(&self, moment: Moment, ran: Ran) -> Option<String> {
         match (moment, ran) {
-            (Moment::At(_), Ran::Cut)
-            | (Moment::End, Ran::Ended((Some(0), _)))
-            | (Moment::After(_), Ran::Unended) => None,
+            (Moment::At(_), Ran::Cut) | (Moment::End, Ran::Ended((Some(0), _))) => None,
             (_, Ran::Ended(end)) => Some(format!("the program {} before it", in_words(end))),
             _ => Some(format!("it did not come in {} s", self.limit.as_secs())),
         }
@@ -215,14 +284,16 @@ impl CrashTest<'_> {
         &self,
         made: &Made,
         medium: &Contents,
-        choices: Choices,
+        choices: Choices<'_>,
         printed: &str,
         log: &Log,
-    ) -> Result<Checked> {
+    ) -> Result<Examined> {
         let before = log.position()?;
         let lines = acknowledged(printed);
         let mut machine = self.start(made, medium, choices, log)?;
         machine.write(PRINTED, lines)?;
+        let memory = self.setup(medium, choices).losses.map_or(0, |losses| losses.base);
+        let placed = placed(&mut machine, memory)?;
         let request = self.request(&self.check, Some(("PRINTED", PRINTED)));
         let Run { ran, printed: output, .. } = run(&mut machine, &request, self.limit, log)?;
         machine.end()?;
@@ -236,13 +307,14 @@ impl CrashTest<'_> {
         let loss = report.lines().find(|line| line.starts_with("losses: loss "));
         let loss = loss.context("the plugin reported no losses")?;
         let number = |name| number(loss, name).with_context(|| format!("no {name} in {loss}"));
-        Ok(Checked {
+        let checked = Checked {
             acknowledged: count(lines),
             dirty: number("dirty")?,
             lost: number("lost")?,
             failure,
             output,
-        })
+        };
+        Ok(Examined { checked, lost: lost_lines(&report), placed })
     }
 
     /// Starts a machine with the program and the mounted medium.
@@ -250,7 +322,7 @@ impl CrashTest<'_> {
         &self,
         made: &Made,
         medium: &Contents,
-        choices: Choices,
+        choices: Choices<'_>,
         log: &Log,
     ) -> Result<Machine> {
         let mut machine = made.machine.resume(self.kit, &self.setup(medium, choices), log)?;
@@ -258,7 +330,7 @@ impl CrashTest<'_> {
         Ok(machine)
     }
 
-    fn setup(&self, medium: &Contents, choices: Choices) -> Setup {
+    fn setup(&self, medium: &Contents, choices: Choices<'_>) -> Setup {
         let mut setup = nvdimm_of(self.kit, self.name, medium);
         setup.limit = self.limit + BESIDES;
         if let Some(losses) = &mut setup.losses {
@@ -266,6 +338,8 @@ impl CrashTest<'_> {
             losses.cut = choices.cut;
             losses.policy = choices.policy;
             losses.follows_stores = choices.follows_stores;
+            losses.tells_lines = true;
+            losses.lost = choices.lost.to_vec();
             if self.is_streaming_evicting {
                 losses.more.push(String::from("user-streaming=evicting"));
             }
@@ -281,6 +355,15 @@ impl CrashTest<'_> {
         let given = self.environment.iter().map(|(name, value)| (&**name, &**value));
         command.request(&given.chain(more).collect::<Vec<_>>())
     }
+}
+
+/// Returns the places of the files on a medium that a machine has mounted. `memory` is the medium's physical address.
+fn placed(machine: &mut Machine, memory: u64) -> Result<Placed> {
+    let resource = machine.read(RESOURCE)?.with_context(|| format!("no {RESOURCE}"))?;
+    let start = resource.strip_prefix("0x").and_then(|digits| u64::from_str_radix(digits, 16).ok());
+    let start = start.with_context(|| format!("{RESOURCE} is {resource}"))?;
+    let device = start.saturating_sub(memory);
+    Ok(Placed { device, extents: machine.extents(DIRECTORY)? })
 }
 
 /// Returns the whole lines of an output. A line that was cut off may say less than was meant.
@@ -348,7 +431,7 @@ impl Outcome {
     /// Returns the result for a reader. `which` is the number of the cut and that of all; `repeating` is the command that
     /// repeats it.
     pub fn in_words(&self, which: (usize, usize), repeating: &str) -> String {
-        let Self { moment, seed, instead, checked, .. } = self;
+        let Self { moment, seed, instead, checked, losses, fewest } = self;
         let Checked { acknowledged, dirty, lost, failure, output } = checked;
         let instead = instead.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
         let cut = format!(
@@ -359,27 +442,90 @@ impl Outcome {
         );
         let Some(why) = failure else { return format!("{cut}, the check succeeded") };
         let output: String = output.lines().flat_map(|line| ["   | ", line, "\n"]).collect();
-        format!("{cut}, the check FAILED: it {why}\n{output}   to repeat this cut: {repeating}")
+        let fewer = match fewest.len() as u64 {
+            0 => String::new(),
+            fewer if fewer == *lost => String::new(),
+            fewer => format!("   the check fails with fewer lines lost, {fewer} of {lost}:\n"),
+        };
+        let losses = lost::in_words(losses);
+        format!(
+            "{cut}, the check FAILED: it {why}\n{output}{fewer}{losses}   to repeat: {repeating}"
+        )
     }
 }
 
-/// Carries out cuts, and passes on the result of each, with its number from 1.
+/// Carries out cuts, so many side by side, and passes on the result of each in their order, with its number from 1. Of the
+/// first one that fails, the fewest lost lines with which it does are looked for.
 pub fn cut_all(
     test: &CrashTest<'_>,
     made: &Made,
     cuts: &[(Moment, u64)],
+    jobs: usize,
     log: &Log,
     mut take: impl FnMut(usize, &Outcome) -> Result<()>,
 ) -> Result<Summary> {
     let mut summary = Summary::default();
-    for (number, (moment, seed)) in (1..).zip(cuts) {
-        let outcome = test.cut(made, *moment, *seed, log)?;
-        summary.cuts += 1;
-        summary.between += u64::from(outcome.is_between());
-        summary.dirty += outcome.checked.dirty;
-        summary.lost += outcome.checked.lost;
-        summary.failures += u64::from(outcome.checked.failure.is_some());
-        take(number, &outcome)?;
+    let work = Work { test, made, cuts, next: AtomicUsize::new(0), failures: AtomicUsize::new(0) };
+    let (sender, outcomes) = channel();
+    thread::scope(|scope| {
+        for job in 0..jobs.clamp(1, cuts.len().max(1)) {
+            let (work, sender) = (&work, sender.clone());
+            scope.spawn(move || work.carry_out(job, &sender, log));
+        }
+        drop(sender);
+        let (mut early, mut number) = (BTreeMap::new(), 0);
+        for (place, outcome) in outcomes {
+            early.insert(place, outcome);
+            while let Some(outcome) = early.remove(&number) {
+                number += 1;
+                let outcome = outcome?;
+                summary.add(&outcome);
+                take(number, &outcome)?;
+            }
+        }
+        Ok(summary)
+    })
+}
+
+/// The cuts that several threads carry out.
+struct Work<'a> {
+    test: &'a CrashTest<'a>,
+    made: &'a Made,
+    cuts: &'a [(Moment, u64)],
+    next: AtomicUsize,
+    failures: AtomicUsize,
+}
+
+impl Work<'_> {
+    /// Carries out cuts until none is left, with files and a log of this thread's own.
+    fn carry_out(&self, job: usize, outcomes: &Sender<(usize, Result<Outcome>)>, log: &Log) {
+        let name = format!("{}-{job}", self.test.name);
+        let test = CrashTest { name: &name, ..self.test.clone() };
+        loop {
+            let place = self.next.fetch_add(1, Ordering::Relaxed);
+            let Some(cut) = self.cuts.get(place) else { return };
+            let outcome = log.beside(&name).and_then(|beside| {
+                let finds_fewest =
+                    self.test.lost.is_empty() && self.failures.load(Ordering::Relaxed) == 0;
+                let outcome = test.cut(self.made, *cut, finds_fewest, &beside);
+                log.join(beside).and(outcome)
+            });
+            if outcome.as_ref().is_ok_and(|outcome| outcome.checked.failure.is_some()) {
+                self.failures.fetch_add(1, Ordering::Relaxed);
+            }
+            if outcomes.send((place, outcome)).is_err() {
+                return;
+            }
+        }
     }
-    Ok(summary)
+}
+
+impl Summary {
+    fn add(&mut self, outcome: &Outcome) {
+        self.cuts += 1;
+        self.between += u64::from(outcome.is_between());
+        self.dirty += outcome.checked.dirty;
+        self.lost += outcome.checked.lost;
+        self.failures += u64::from(outcome.checked.failure.is_some());
+    }
 }

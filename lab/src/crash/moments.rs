@@ -6,22 +6,24 @@ use core::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-use crate::losses::{Cut, FENCE, STORE, WRITEBACK, number, seed_of};
+use crate::losses::{CALL, Cut, FENCE, STORE, WRITEBACK, number, seed_of};
 
 /// The moment at which the power is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
-    /// At an event of the program: before a write-back or a fence, or after a store.
+    /// At an event of the program: before a write-back, a fence or a call of the system, or after a store.
     At(Cut),
     /// After the program has ended.
     End,
-    /// This time after the start of the program, which no seed repeats exactly.
-    After(Duration),
 }
 
 /// The names of events for the plugin, and for a reader.
-const EVENTS: [(&str, &str); 3] =
-    [(WRITEBACK, "before write-back"), (FENCE, "before fence"), (STORE, "after store")];
+const EVENTS: [(&str, &str); 4] = [
+    (WRITEBACK, "before write-back"),
+    (FENCE, "before fence"),
+    (STORE, "after store"),
+    (CALL, "before system call"),
+];
 
 impl FromStr for Moment {
     type Err = String;
@@ -33,16 +35,11 @@ impl FromStr for Moment {
             }
             let (name, number) = text.split_once(':')?;
             let number: u64 = number.parse().ok().filter(|number| *number > 0)?;
-            if name == "ms" {
-                return Some(Self::After(Duration::from_millis(number)));
-            }
             let (event, _) = EVENTS.into_iter().find(|(event, _)| *event == name)?;
             Some(Self::At(Cut { event, number }))
         };
         moment().ok_or_else(|| {
-            String::from(
-                "give writeback:N, fence:N or store:N with N from 1, ms:MILLISECONDS, or end",
-            )
+            String::from("give writeback:N, fence:N, store:N or call:N with N from 1, or end")
         })
     }
 }
@@ -59,7 +56,6 @@ impl fmt::Display for Moment {
         match self {
             Self::At(Cut { event, number }) => write!(f, "{event}:{number}"),
             Self::End => f.write_str("end"),
-            Self::After(time) => write!(f, "ms:{}", time.as_millis()),
         }
     }
 }
@@ -73,7 +69,6 @@ impl Moment {
                 format!("{} {number}", words.map_or(*event, |(_, words)| words))
             }
             Self::End => String::from("after the program's end"),
-            Self::After(time) => format!("after {} ms", time.as_millis()),
         }
     }
 }
@@ -84,6 +79,8 @@ pub struct Counts {
     pub writebacks: u64,
     pub fences: u64,
     pub stores: u64,
+    /// The calls of the system that change or persist files.
+    pub calls: u64,
 }
 
 impl Counts {
@@ -95,6 +92,7 @@ impl Counts {
             writebacks: number("writebacks")?,
             fences: number("fences")?,
             stores: number("stores")?,
+            calls: number("calls")?,
         })
     }
 }
@@ -110,41 +108,34 @@ pub struct Counted {
 impl Counted {
     /// Chooses the moment of each of `cuts` cuts, and the seed of its losses.
     ///
-    /// The run is divided into as many equal parts as there are cuts, and each has one at a random place. The last cut
-    /// comes after the end, where all that was acknowledged must be there.
+    /// The run is divided into as many equal parts as there are cuts, and each has one at a random place. Every other cut
+    /// comes before a call of the system: they go on when a program that stores to a mapping in its first moments has
+    /// gone over to write(2) and fsync(2). The last cut comes after the end, where all that was acknowledged must be there.
     pub fn cuts(&self, cuts: u64, seed: u64) -> Vec<(Moment, u64)> {
+        let Counts { writebacks, fences, stores, calls } = self.counts;
         let during = if self.has_ended { cuts.saturating_sub(1) } else { cuts };
-        let last = (during < cuts).then_some(Moment::End);
         let moments = (0..during).map(|part| {
-            let total = self.total();
+            let of_lines = if writebacks + fences > 0 { writebacks + fences } else { stores };
+            let is_call = of_lines == 0 || part % 2 == 1 && calls > 0;
+            let total = if is_call { calls } else { of_lines };
+            if total == 0 {
+                return Moment::End;
+            }
             let random = seed_of(&format!("{seed} moment {part}")) % total;
             let at =
                 (u128::from(part) * u128::from(total) + u128::from(random)) / u128::from(during);
-            self.moment(u64::try_from(at).unwrap_or(total) + 1)
+            let number = u64::try_from(at).unwrap_or(total) + 1;
+            if is_call {
+                Moment::At(Cut { event: CALL, number })
+            } else if writebacks + fences == 0 {
+                Moment::At(Cut { event: STORE, number })
+            } else {
+                Self::of_two(number, writebacks, fences)
+            }
         });
+        let last = (during < cuts).then_some(Moment::End);
         let seeds = (0..cuts).map(|cut| seed_of(&format!("{seed} cut {cut}")) & 0xffff_ffff);
         moments.chain(last).zip(seeds).collect()
-    }
-
-    /// Returns the number of moments: the events, or milliseconds without any.
-    fn total(&self) -> u64 {
-        let Counts { writebacks, fences, stores } = self.counts;
-        let milliseconds = u64::try_from(self.time.as_millis()).unwrap_or(u64::MAX);
-        [writebacks + fences, stores, milliseconds.max(1)]
-            .into_iter()
-            .find(|total| *total > 0)
-            .unwrap_or(1)
-    }
-
-    /// Returns a moment by its number from 1.
-    fn moment(&self, number: u64) -> Moment {
-        let Counts { writebacks, fences, stores } = self.counts;
-        let at = |event, number| Moment::At(Cut { event, number });
-        match (writebacks + fences, stores) {
-            (0, 0) => Moment::After(Duration::from_millis(number)),
-            (0, _) => at(STORE, number),
-            _ => Self::of_two(number, writebacks, fences),
-        }
     }
 
     /// Returns an event of two kinds, which come about evenly in a run: each in its own proportion.
@@ -164,11 +155,11 @@ impl Counted {
 
 #[cfg(test)]
 mod tests {
-    use super::{Counted, Counts, Cut, Duration, Moment, STORE, WRITEBACK};
+    use super::{CALL, Counted, Counts, Cut, Duration, Moment, STORE, WRITEBACK};
     use std::collections::HashSet;
 
     fn counted(writebacks: u64, fences: u64, stores: u64) -> Counted {
-        let counts = Counts { writebacks, fences, stores };
+        let counts = Counts { writebacks, fences, stores, calls: 0 };
         Counted { counts, time: Duration::from_millis(1500), has_ended: true }
     }
 
@@ -181,11 +172,14 @@ mod tests {
         let report = "losses: counts half=user writebacks=0 clean=0 streaming=0 stores=0 fences=0 persisted=0\n\
                       losses: counts half=kernel writebacks=9 clean=0 streaming=0 stores=9 fences=9 persisted=0\n\
                       losses: loss crash=1 policy=All dirty=0 lost=0 pending=0\n\
-                      losses: counts half=user writebacks=7 clean=1 streaming=2 stores=3 fences=4 persisted=5\n\
+                      losses: counts half=user writebacks=7 clean=1 streaming=2 stores=3 fences=4 persisted=5 calls=6\n\
                       losses: counts half=kernel writebacks=9 clean=0 streaming=0 stores=9 fences=9 persisted=0\n";
-        assert_eq!(Counts::of(report), Some(Counts { writebacks: 7, fences: 4, stores: 3 }));
+        assert_eq!(
+            Counts::of(report),
+            Some(Counts { writebacks: 7, fences: 4, stores: 3, calls: 6 })
+        );
         assert_eq!(Counts::of("losses: start seed=1 policy=All\n"), None);
-        assert_eq!(Counts::of("counts half=user writebacks=7 fences=x stores=1"), None);
+        assert_eq!(Counts::of("counts half=user writebacks=7 fences=x stores=1 calls=1"), None);
     }
 
     #[test]
@@ -220,16 +214,33 @@ mod tests {
     }
 
     #[test]
-    fn a_program_without_write_backs_is_cut_at_stores_and_then_at_times() {
+    fn a_program_without_write_backs_is_cut_at_stores() {
         assert!(moments(&counted(0, 0, 9), 3, 1)[0].starts_with("store:"));
-        assert!(moments(&counted(0, 0, 0), 3, 1)[0].starts_with("ms:"));
         assert_eq!(moments(&counted(0, 0, 0), 1, 1), ["end"]);
+    }
+
+    #[test]
+    fn every_other_cut_comes_before_a_call_over_the_whole_run() {
+        let mut mixed = counted(0, 0, 33_000);
+        mixed.counts.calls = 900;
+        for seed in 0..20 {
+            let cuts = mixed.cuts(7, seed);
+            for (part, (moment, _)) in (0..6).zip(cuts) {
+                let (event, total) = [(STORE, 33_000), (CALL, 900)][part % 2];
+                let Moment::At(cut) = moment else { panic!("{moment:?}") };
+                assert_eq!(
+                    (cut.event, (cut.number - 1) * 6 / total),
+                    (event, part as u64),
+                    "{seed}"
+                );
+            }
+        }
     }
 
     #[test]
     fn a_moment_is_printed_as_it_is_read() {
         assert_eq!(Moment::At(Cut { event: STORE, number: 2 }).in_words(), "after store 2");
-        for text in ["writeback:1", "fence:22", "store:333", "ms:4444", "end"] {
+        for text in ["writeback:1", "fence:22", "store:333", "call:4444", "end"] {
             assert_eq!(text.parse::<Moment>().unwrap().to_string(), text);
         }
         for text in ["", "fence", "fence:0", "fence:-1", "load:1", "end:1", "ms:x"] {

@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
-use lose_lines_agent::{Reply, Request};
+use lose_lines_agent::{Extent, Reply, Request};
 use serde_json::Value;
 
 use super::Machine;
@@ -56,6 +56,14 @@ impl Machine {
         match self.ask(&Request::List { path: path.to_owned() })? {
             Reply::Names(names) => Ok(names),
             other => bail!("listing {path}: {other:?}"),
+        }
+    }
+
+    /// Returns the blocks of all files below a folder of the machine.
+    pub fn extents(&mut self, directory: &str) -> Result<Vec<Extent>> {
+        match self.ask(&Request::Extents { directory: directory.to_owned() })? {
+            Reply::Extents(extents) => Ok(extents),
+            other => bail!("the extents below {directory}: {other:?}"),
         }
     }
 

@@ -53,6 +53,7 @@ fn nothing_is_lost(kit: &Kit, program: &HostProgram, name: &str, log: &mut Log) 
         check: with("check"),
         environment: Vec::new(),
         policy: Policy::Any,
+        lost: Vec::new(),
         is_streaming_evicting: false,
         limit: Duration::from_secs(120),
     };
@@ -64,7 +65,7 @@ fn nothing_is_lost(kit: &Kit, program: &HostProgram, name: &str, log: &mut Log) 
     let cuts = counted.cuts(CUTS, seed);
     let repeating = format!("{SEED}={seed} cargo xtask lab {name}");
     let mut out = log.writer()?;
-    let found = cut_all(&test, &made, &cuts, log, |number, cut| {
+    let found = cut_all(&test, &made, &cuts, 1, log, |number, cut| {
         Ok(writeln!(out, "{}", cut.in_words((number, cuts.len()), &repeating))?)
     })?;
     ensure!(found.failures == 0, "acknowledged transactions are lost: {found}");

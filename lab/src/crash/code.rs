@@ -1,0 +1,133 @@
+//! Instructions by the files that they are of.
+//!
+//! The plugin tells the code around an instruction, and its address in a program that is gone by now. The files of the
+//! machine are known: the place in one of them with the same bytes, at the same offset in a page, is the instruction. So
+//! it is found wherever the program was loaded, and also in a library that the program has opened by itself.
+
+use core::fmt;
+use std::cell::OnceCell;
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use addr2line::Loader;
+use goblin::elf::Elf;
+use goblin::elf::program_header::{PF_X, PT_LOAD};
+
+/// The smallest page. Code is loaded by whole ones.
+const PAGE: u64 = 4096;
+
+/// The code around an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Code {
+    pub(super) at: u64,
+    /// The address of the first byte.
+    pub(super) start: u64,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// The place of an instruction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// A line of a source.
+    Source(String),
+    /// A file, or a function of it, and the offset there.
+    Binary(String, u64),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Source(line) => f.write_str(line),
+            Self::Binary(name, offset) => write!(f, "{name}+{offset:#x}"),
+        }
+    }
+}
+
+/// A file with code.
+struct File {
+    path: PathBuf,
+    bytes: Vec<u8>,
+    names: OnceCell<Option<Loader>>,
+}
+
+/// The files of a machine with code.
+pub(super) struct Files(Vec<File>);
+
+impl Files {
+    /// Reads files; some of them may have no code.
+    pub(super) fn read(paths: impl IntoIterator<Item = PathBuf>) -> Self {
+        let file = |path: PathBuf| {
+            let bytes = fs::read(&path).ok()?;
+            Some(File { path, bytes, names: OnceCell::new() })
+        };
+        Self(paths.into_iter().filter_map(file).collect())
+    }
+
+    /// Returns the place of an instruction in the sources, or in its file if that has no debug information.
+    pub(super) fn place(&self, code: &Code) -> Place {
+        let unknown = || Place::Binary(String::from("unknown code"), code.at);
+        self.find(code).map_or_else(unknown, |(file, address)| file.place(address))
+    }
+
+    /// Returns the place of the call that returns to the code; none if there is no call.
+    pub(super) fn caller(&self, code: &Code) -> Option<Place> {
+        let (file, address) = self.find(code)?;
+        let end = usize::try_from(code.at - code.start).ok()?;
+        // CALL rel32, or CALL of a register or of memory (Intel SDM vol. 2A, CALL). Others have one length of all.
+        let is_near = |len: usize, opcode| end >= len && code.bytes.get(end - len) == Some(&opcode);
+        let is_pc =
+            Elf::parse(&file.bytes).ok()?.header.e_machine == goblin::elf::header::EM_X86_64;
+        let is_call = is_near(5, 0xe8) || (2..=7).any(|len| is_near(len, 0xff));
+        (is_call || !is_pc).then(|| file.place(address - 1))
+    }
+
+    fn find(&self, code: &Code) -> Option<(&File, u64)> {
+        self.0.iter().find_map(|file| Some((file, file.address(code)?)))
+    }
+}
+
+impl File {
+    /// Returns the address of an instruction by the file, if the code is of it.
+    fn address(&self, code: &Code) -> Option<u64> {
+        let elf = Elf::parse(&self.bytes).ok()?;
+        let headers = elf.program_headers.iter();
+        let mut segments =
+            headers.filter(|segment| segment.p_type == PT_LOAD && segment.p_flags & PF_X != 0);
+        segments.find_map(|segment| {
+            let content = self.bytes.get(segment.file_range())?;
+            // The first byte that is as far into its page.
+            let first = usize::try_from(code.start.wrapping_sub(segment.p_vaddr) % PAGE).ok()?;
+            let mut offsets = (first..content.len()).step_by(usize::try_from(PAGE).ok()?);
+            let is_there = |offset: &usize| content[*offset..].starts_with(&code.bytes);
+            let offset = offsets.find(is_there).filter(|_offset| !code.bytes.is_empty())?;
+            Some(segment.p_vaddr + offset as u64 + (code.at - code.start))
+        })
+    }
+
+    fn place(&self, address: u64) -> Place {
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        let names = self.names.get_or_init(|| Loader::new(&self.path).ok()).as_ref();
+        if let Some(line) = names.and_then(|names| source(names, address)) {
+            return Place::Source(line);
+        }
+        match names.and_then(|names| names.find_symbol_info(address)) {
+            Some(symbol) => {
+                let function = addr2line::demangle_auto(symbol.name().into(), None);
+                Place::Binary(format!("{name}, {function}"), address - symbol.address())
+            }
+            None => Place::Binary(name.into_owned(), address),
+        }
+    }
+}
+
+/// Returns the source line of an address, and its function, which may be one that was inlined.
+fn source(names: &Loader, address: u64) -> Option<String> {
+    let frame = names.find_frames(address).ok()?.next().ok()??;
+    let location = frame.location?;
+    let (file, folder) = (Path::new(location.file?), env::current_dir().unwrap_or_default());
+    let file = file.strip_prefix(folder).unwrap_or(file).display();
+    let place = format!("{file}:{}", location.line?);
+    let function = frame.function.and_then(|function| Some(function.demangle().ok()?.into_owned()));
+    Some(function.map_or_else(|| place.clone(), |function| format!("{place} ({function})")))
+}

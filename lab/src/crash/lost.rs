@@ -1,0 +1,254 @@
+//! The lost lines of a cut in words: the bytes of a file, the store, and the write-back or the fence that did not come.
+
+use core::fmt;
+use core::ops::Range;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use lose_lines_agent::Extent;
+use serde::Serialize;
+
+use super::code::{Code, Files, Place};
+use crate::losses::number;
+use crate::pmem::DIRECTORY;
+
+/// The bytes of a line.
+const LINE: u64 = 64;
+
+/// The ranges of bytes, and the groups of them, that are printed.
+const MOST: usize = 6;
+
+/// Lost lines of one file with the same story.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Lost {
+    /// The file; none if no file has the lines, as those of the file system itself.
+    pub file: Option<String>,
+    /// The bytes of the file, or of the memory.
+    pub bytes: Vec<Range<u64>>,
+    /// The code that has stored to the lines last; none if it is unknown.
+    pub stored: Option<String>,
+    /// The write-back that no fence completed; none if the lines were not written back since.
+    pub written_back: Option<String>,
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, bytes, stored, written_back } = self;
+        f.write_str(file.as_deref().unwrap_or("the memory, in no file"))?;
+        f.write_str(", bytes")?;
+        for (place, Range { start, end }) in bytes.iter().take(MOST).enumerate() {
+            write!(f, "{} {start}..{end}", if place == 0 { "" } else { "," })?;
+        }
+        if bytes.len() > MOST {
+            write!(f, " and {} ranges more", bytes.len() - MOST)?;
+        }
+        match stored {
+            Some(stored) => write!(f, ": stored at {stored}")?,
+            None => f.write_str(
+                ": stored by the kernel, or in a way that the emulator does not report",
+            )?,
+        }
+        match written_back {
+            Some(by) => write!(f, ", written back at {by}, but no fence followed"),
+            None => f.write_str(", not written back since"),
+        }
+    }
+}
+
+/// Returns the lines for a reader.
+pub(super) fn in_words(lost: &[Lost]) -> String {
+    let mut lines: Vec<String> =
+        lost.iter().take(MOST).map(|lost| format!("lost: {lost}")).collect();
+    if lost.len() > MOST {
+        lines.push(format!("and {} more; --json has all", lost.len() - MOST));
+    }
+    lines.iter().flat_map(|line| ["   ", line, "\n"]).collect()
+}
+
+/// The store and the write-back of a line, in words.
+type By = [Option<String>; 2];
+
+/// A line that was dirty at the cut: addresses of code, 0 where there is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Dirty {
+    stored: u64,
+    caller: u64,
+    written_back: u64,
+}
+
+/// The plugin's report on the dirty lines of a machine that was cut.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    dirty: BTreeMap<u32, Dirty>,
+    code: BTreeMap<u64, Code>,
+}
+
+impl Report {
+    pub(super) fn read(log: &str) -> Self {
+        let mut report = Self::default();
+        for line in log.lines().filter_map(|line| line.strip_prefix("losses: ")) {
+            if line.starts_with("dirty ") {
+                report.dirty.extend(dirty(line));
+            } else if line.starts_with("code ") {
+                report.code.extend(code(line).map(|code| (code.at, code)));
+            }
+        }
+        report
+    }
+
+    /// Tells of lost lines.
+    pub(super) fn tell(&self, lost: &[u32], place: &Placed, files: &Files) -> Vec<Lost> {
+        let mut groups: BTreeMap<(Option<String>, By), Vec<Range<u64>>> = BTreeMap::new();
+        let mut known: BTreeMap<Dirty, By> = BTreeMap::new();
+        for line in lost {
+            let (file, start) = place.of(*line);
+            let dirty = self.dirty.get(line).copied().unwrap_or_default();
+            let code = known.entry(dirty).or_insert_with(|| self.code(&dirty, files)).clone();
+            let ranges = groups.entry((file, code)).or_default();
+            match ranges.last_mut() {
+                Some(range) if range.end == start => range.end += LINE,
+                _ => ranges.push(start..start + LINE),
+            }
+        }
+        let lost = groups.into_iter().map(|((file, [stored, written_back]), bytes)| Lost {
+            file,
+            bytes,
+            stored,
+            written_back,
+        });
+        lost.collect()
+    }
+
+    /// Returns the store and the write-back of a line, in words. A store in a library without sources, as memcpy(3), is
+    /// named by its caller.
+    fn code(&self, dirty: &Dirty, files: &Files) -> By {
+        let place = |at| self.code.get(&at).map(|code| files.place(code));
+        let caller = || files.caller(self.code.get(&dirty.caller)?);
+        let stored = place(dirty.stored).map(|stored| match (&stored, caller()) {
+            (Place::Binary(function, _), Some(caller)) => format!("{caller}, by {function}"),
+            _ => stored.to_string(),
+        });
+        [stored, place(dirty.written_back).map(|place| place.to_string())]
+    }
+}
+
+fn dirty(line: &str) -> Option<(u32, Dirty)> {
+    let dirty = Dirty {
+        stored: number(line, "stored")?,
+        caller: number(line, "caller")?,
+        written_back: number(line, "writtenback")?,
+    };
+    Some((u32::try_from(number(line, "line")?).ok()?, dirty))
+}
+
+fn code(line: &str) -> Option<Code> {
+    let (_, digits) = line.split_once("bytes=")?;
+    let byte = |at: usize| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok();
+    let bytes = (0..digits.len() / 2).map(|place| byte(2 * place)).collect::<Option<_>>()?;
+    Some(Code { at: number(line, "at")?, start: number(line, "start")?, bytes })
+}
+
+/// The lines that a check lost, as the plugin tells them.
+pub(super) fn lost_lines(report: &str) -> Vec<u32> {
+    let lines = report.lines().filter(|line| line.starts_with("losses: lost "));
+    lines.filter_map(|line| u32::try_from(number(line, "line")?).ok()).collect()
+}
+
+/// The files of a medium.
+#[derive(Debug, Default)]
+pub(super) struct Placed {
+    /// The place of the device in the memory.
+    pub(super) device: u64,
+    pub(super) extents: Vec<Extent>,
+}
+
+impl Placed {
+    /// Returns the file of a line, and its place there; or its place in the memory.
+    fn of(&self, line: u32) -> (Option<String>, u64) {
+        let place = u64::from(line) * LINE;
+        let found = place.checked_sub(self.device).and_then(|place| {
+            let is_in =
+                |extent: &&Extent| (extent.start..extent.start + extent.len).contains(&place);
+            let extent = self.extents.iter().find(is_in)?;
+            let path = Path::new(&extent.path);
+            let name = path.strip_prefix(DIRECTORY).unwrap_or(path).display().to_string();
+            Some((Some(name), extent.offset + (place - extent.start)))
+        });
+        found.unwrap_or((None, place))
+    }
+}
+
+/// Returns the fewest of these lines with which a check still fails, after at most this number of checks: the method of
+/// Zeller and Hildebrandt ("Simplifying and isolating failure-inducing input", 2002), by halves, quarters and so on.
+pub(super) fn fewest<E>(
+    lines: &[u32],
+    mut checks: u32,
+    mut fails: impl FnMut(&[u32]) -> Result<bool, E>,
+) -> Result<Vec<u32>, E> {
+    let (mut kept, mut parts) = (lines.to_vec(), 2);
+    'parts: while kept.len() > 1 && checks > 0 {
+        let size = kept.len().div_ceil(parts);
+        for part in kept.chunks(size) {
+            // A part, and all without it, which is the other one of two.
+            let rest: Vec<u32> = kept.iter().filter(|line| !part.contains(line)).copied().collect();
+            let rest = (parts > 2).then_some((rest, parts - 1));
+            for (fewer, parts_then) in [(part.to_vec(), 2)].into_iter().chain(rest) {
+                if checks == 0 {
+                    break 'parts;
+                }
+                checks -= 1;
+                if fails(&fewer)? {
+                    (kept, parts) = (fewer, parts_then);
+                    continue 'parts;
+                }
+            }
+        }
+        if size == 1 {
+            break;
+        }
+        parts = (parts * 2).min(kept.len());
+    }
+    Ok(kept)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Extent, Placed, Report, fewest};
+    use crate::crash::code::Files;
+
+    #[test]
+    fn the_fewest_lines_that_fail_are_found() {
+        let lines: Vec<u32> = (0..100).collect();
+        for needed in [vec![17], vec![3, 98], vec![50, 51, 52]] {
+            let mut checks = 0;
+            let found = fewest(&lines, 200, |lines| {
+                checks += 1;
+                Ok::<_, ()>(needed.iter().all(|line| lines.contains(line)))
+            });
+            assert_eq!(found, Ok(needed), "{checks} checks");
+        }
+        let none = fewest(&lines, 5, |_lines| Ok::<_, ()>(false)).unwrap();
+        assert_eq!(none, lines, "the checks ran out");
+    }
+
+    #[test]
+    fn lines_are_told_by_file_and_store() {
+        let log = "losses: dirty line=2 stored=0 caller=0 writtenback=0\nlosses: lost line=2\n";
+        let extent =
+            |path: &str, offset, start| Extent { path: path.into(), offset, start, len: 4096 };
+        let placed = Placed {
+            device: 0,
+            extents: vec![extent("/mnt/a/b", 8192, 0), extent("/mnt/c", 0, 4096)],
+        };
+        let (report, files) = (Report::read(log), Files::read([]));
+        let lost = report.tell(&super::lost_lines(log), &placed, &files);
+        let unknown = "stored by the kernel, or in a way that the emulator does not report, not written back since";
+        assert_eq!(lost[0].to_string(), format!("a/b, bytes 8320..8384: {unknown}"));
+        let lost = report.tell(&[64, 65, 67, 128], &placed, &files);
+        assert_eq!(
+            lost[0].to_string(),
+            format!("the memory, in no file, bytes 8192..8256: {unknown}")
+        );
+        assert_eq!(lost[1].to_string(), format!("c, bytes 0..128, 192..256: {unknown}"));
+    }
+}

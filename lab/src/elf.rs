@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use goblin::elf::dynamic::DF_1_PIE;
-use goblin::elf::header::{EM_X86_64, machine_to_str};
+use goblin::elf::header::{ELFMAG, EM_X86_64, machine_to_str};
 use goblin::elf::program_header::PT_LOAD;
 use goblin::elf::{Elf, Header};
 
@@ -77,6 +78,14 @@ pub struct Links {
     /// The loader that it names; none for a static program and for most libraries.
     pub loader: Option<PathBuf>,
     pub is_library: bool,
+}
+
+/// Returns true if a file is a program or a library, of any machine.
+pub fn is_elf(file: &Path) -> Result<bool> {
+    let mut magic = Vec::new();
+    let read = fs::File::open(file).and_then(|file| file.take(4).read_to_end(&mut magic));
+    read.with_context(|| format!("cannot read {}", file.display()))?;
+    Ok(magic == ELFMAG)
 }
 
 /// Returns the links of a program or a library of a PC.

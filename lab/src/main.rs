@@ -94,13 +94,14 @@ enum Forgotten {
 
 #[derive(Args, Clone, Debug)]
 struct Subject {
-    /// A library that the program opens by itself, or another program that it starts. Those that it is linked to come along.
-    #[arg(long = "library", value_name = "FILE")]
-    libraries: Vec<PathBuf>,
+    /// A file that the program opens or starts, as a library or another program, with the libraries that it is linked to; or
+    /// a folder with all files below it. The file has its own path in the machine, or /lab/host/NAME if that is hidden there.
+    #[arg(long = "bring", alias = "library", value_name = "PATH")]
+    brought: Vec<PathBuf>,
     /// A variable of its environment.
     #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable)]
     environment: Vec<(String, String)>,
-    /// A program by its path or its name in PATH.
+    /// A program or a script by its path or its name in PATH.
     program: PathBuf,
     /// The program's arguments.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -186,18 +187,17 @@ impl core::error::Error for Usage {}
 
 impl Subject {
     fn find(&self) -> Result<CommandLine, Usage> {
-        let found = HostProgram::find(&self.program, &self.libraries).map_err(Usage)?;
+        let found = HostProgram::find(&self.program, &self.brought).map_err(Usage)?;
         Ok(found.with(self.arguments.clone()))
     }
 
     /// Returns the words of a command line that name this program again.
     fn words(&self) -> Vec<String> {
-        let Self { libraries, environment, program, arguments } = self;
-        let libraries =
-            libraries.iter().map(|file| ["--library".into(), file.display().to_string()]);
+        let Self { brought, environment, program, arguments } = self;
+        let brought = brought.iter().map(|file| ["--bring".into(), file.display().to_string()]);
         let environment =
             environment.iter().map(|(name, value)| ["--env".into(), format!("{name}={value}")]);
-        let options = libraries.chain(environment).flatten();
+        let options = brought.chain(environment).flatten();
         options.chain([program.display().to_string()]).chain(arguments.iter().cloned()).collect()
     }
 
@@ -210,7 +210,7 @@ impl Checking {
     /// Returns the check of a program.
     fn command(&self, program: &Subject) -> Result<CommandLine, Usage> {
         let Some(check) = &self.check else { return program.find() };
-        let found = CommandLine::find(check, &program.libraries);
+        let found = CommandLine::find(check, &program.brought);
         found.map_err(|why| Usage(why.context(format!("--check '{check}'"))))
     }
 
@@ -526,7 +526,7 @@ mod tests {
     #[test]
     fn the_command_that_repeats_a_cut_is_the_same_test() {
         let request = parsed(
-            "lose-lines cut --cuts 3 --policy torn --streaming --limit 7 --library /lib/a.so --check '/bin/sh -c \"a b\"' \
+            "lose-lines cut --cuts 3 --policy torn --streaming --limit 7 --bring /lib/a.so --check '/bin/sh -c \"a b\"' \
              --env 'A=b c' /bin/sh -c 'c --cut d' --json",
         );
         let moment = Moment::At(losses::Cut { event: FENCE, number: 3 });
@@ -537,8 +537,8 @@ mod tests {
         let kept = |request: &Cutting| {
             let Cutting { streaming, checking, program, .. } = request.clone();
             let Checking { check, policy, limit, .. } = checking;
-            let Subject { libraries, environment, program, arguments } = program;
-            (streaming, check, policy, limit, libraries, environment, program, arguments)
+            let Subject { brought, environment, program, arguments } = program;
+            (streaming, check, policy, limit, brought, environment, program, arguments)
         };
         assert_eq!(kept(&again), kept(&request));
         assert_eq!(again.program.arguments, ["-c", "c --cut d", "--json"]);

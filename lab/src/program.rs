@@ -4,7 +4,8 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -27,8 +28,12 @@ const FIRST: &str = "/lab/first";
 /// A program with the files that it needs in a machine.
 #[derive(Clone, Debug)]
 pub struct HostProgram {
-    /// The path of the program in the machine.
+    /// The path of the program in the machine: of the interpreter, if it is a script.
     place: PathBuf,
+    /// The arguments before those that are given: those of an interpreter, and the script.
+    before: Vec<String>,
+    /// The loader of the program; none if it is static.
+    loader: Option<PathBuf>,
     /// The path of each file in the machine, and here.
     files: BTreeMap<PathBuf, PathBuf>,
     /// The directories of the libraries in the machine, which has no cache of the dynamic loader, but for those where the
@@ -37,31 +42,81 @@ pub struct HostProgram {
 }
 
 impl HostProgram {
-    /// Finds a program by its path or in `PATH`, and the libraries that it needs. `more` are files that it opens or
-    /// starts when it runs.
+    /// Finds a program by its path or in `PATH`, and the libraries that it needs; that of a script is its interpreter.
+    /// `more` are files that it opens or starts when it runs, and folders of such files.
     pub fn find(program: &Path, more: &[PathBuf]) -> Result<Self> {
         let from = located(program)?;
-        let loader = elf::links(&from)?.loader;
-        let place = place(&from);
-        let files = BTreeMap::from([(place.clone(), from.clone())]);
-        let mut found = Self { place, files, folders: BTreeSet::new() };
-        if let Some(loader) = &loader {
-            found.link(loader, &from)?;
-        }
-        for file in more {
-            let file = absolute(file)?;
-            let links = elf::links(&file)?;
-            found.library(&file);
-            let of_program = loader.as_ref().filter(|_| links.is_library);
-            match links.loader.as_ref().or(of_program) {
-                Some(loader) => found.link(loader, &file)?,
-                None if links.is_library => {
-                    bail!("{} is static: it loads no library", program.display())
-                }
-                None => {}
+        let mut found = match interpreter(&from)? {
+            Some((interpreter, before)) => {
+                let mut found = Self::find(Path::new(&interpreter), &[])?;
+                let place = place(&from);
+                found.before.extend(before);
+                found.before.push(place.display().to_string());
+                found.files.insert(place, from);
+                found
+            }
+            None => Self::linked(&from)?,
+        };
+        for path in more {
+            let path = absolute(path)?;
+            if path.is_dir() {
+                found.bring(&path, &place(&path))?;
+            } else {
+                found.add(&path, program)?;
             }
         }
         Ok(found)
+    }
+
+    /// Finds the libraries of a program.
+    fn linked(from: &Path) -> Result<Self> {
+        let loader = elf::links(from)?.loader;
+        let place = place(from);
+        let files = BTreeMap::from([(place.clone(), from.to_path_buf())]);
+        let (before, folders) = (Vec::new(), BTreeSet::new());
+        let mut found = Self { place, before, loader, files, folders };
+        if let Some(loader) = found.loader.clone() {
+            found.link(&loader, from)?;
+        }
+        Ok(found)
+    }
+
+    /// Adds a file, with its libraries if it is a program or a library.
+    fn add(&mut self, file: &Path, program: &Path) -> Result<()> {
+        if !elf::is_elf(file)? {
+            self.files.insert(place(file), file.to_path_buf());
+            return Ok(());
+        }
+        let links = elf::links(file)?;
+        self.library(file);
+        let of_program = self.loader.clone().filter(|_| links.is_library);
+        match links.loader.or(of_program) {
+            Some(loader) => self.link(&loader, file),
+            None if links.is_library => {
+                bail!("{} is static: it loads no library", program.display())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Adds the files below a folder, with the libraries of those that have some here.
+    fn bring(&mut self, folder: &Path, to: &Path) -> Result<()> {
+        let cannot = || format!("cannot list {}", folder.display());
+        for entry in fs::read_dir(folder).with_context(cannot)? {
+            let entry = entry.with_context(cannot)?;
+            let (from, to) = (entry.path(), to.join(entry.file_name()));
+            if entry.file_type().with_context(cannot)?.is_dir() {
+                self.bring(&from, &to)?;
+            } else if from.is_file() {
+                let loader = self.loader.clone().filter(|_| elf::is_elf(&from).unwrap_or(false));
+                if let Some(loader) = loader {
+                    // A library that is not installed is not used here either.
+                    drop(self.link(&loader, &from));
+                }
+                self.files.insert(to, from);
+            }
+        }
+        Ok(())
     }
 
     /// Takes a program, and the libraries that it needs from the unpacked packages below `root`. A library in the
@@ -69,8 +124,8 @@ impl HostProgram {
     pub fn packaged(root: &Path, program: &Path, first: &Path) -> Result<Self> {
         let name = program.file_name().context("the program has no name")?;
         let place = Path::new(INSTEAD).join(name);
-        let mut found =
-            Self { place: place.clone(), files: BTreeMap::new(), folders: BTreeSet::new() };
+        let (before, files, folders) = (Vec::new(), BTreeMap::new(), BTreeSet::new());
+        let mut found = Self { place: place.clone(), before, loader: None, files, folders };
         found.add_packaged(root, place, program.to_path_buf())?;
         for file in fs::read_dir(first)? {
             let file = file?;
@@ -169,7 +224,7 @@ impl CommandLine {
     pub fn request(&self, environment: &[(&str, &str)]) -> Request {
         Request::Run {
             program: self.program.place.display().to_string(),
-            arguments: self.arguments.clone(),
+            arguments: [&self.program.before[..], &self.arguments].concat(),
             environment: self.program.environment(environment),
             directory: Some(DIRECTORY.to_owned()),
             output: None,
@@ -193,6 +248,25 @@ fn located(program: &Path) -> Result<PathBuf> {
     found.with_context(|| {
         format!("there is no program {}: name an existing file", program.display())
     })
+}
+
+/// Returns the interpreter of a script by its path or its name, and its arguments: `#!PATH [ARGUMENT]`, or `#!/usr/bin/env NAME`
+/// (execve(2), env(1)).
+fn interpreter(script: &Path) -> Result<Option<(String, Vec<String>)>> {
+    let mut first = Vec::new();
+    let read = File::open(script)
+        .and_then(|file| BufReader::new(file.take(256)).read_until(b'\n', &mut first));
+    read.with_context(|| format!("cannot read {}", script.display()))?;
+    let Some(line) = first.strip_prefix(b"#!") else { return Ok(None) };
+    let line = String::from_utf8_lossy(line).into_owned();
+    let mut words = line.split_whitespace().map(str::to_owned);
+    let mut program = words.next();
+    if program.as_deref().is_some_and(|program| program.ends_with("/env")) {
+        program = words.find(|word| word != "-S");
+    }
+    let program =
+        program.with_context(|| format!("{}: no interpreter follows #!", script.display()));
+    Ok(Some((program?, words.collect())))
 }
 
 fn absolute(file: &Path) -> Result<PathBuf> {
@@ -237,7 +311,7 @@ fn listed(output: &str) -> Vec<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use super::{HostProgram, listed, place};
+    use super::{HostProgram, Request, listed, place};
     use std::fs;
     use std::path::{Path, PathBuf};
 
@@ -264,12 +338,30 @@ mod tests {
     }
 
     #[test]
+    fn a_script_is_run_by_its_interpreter_with_the_folders_that_it_needs() {
+        let folder = tempfile::tempdir().unwrap();
+        let [script, inner] = ["script", "tree/inner"].map(|name| folder.path().join(name));
+        fs::create_dir_all(inner.join("most")).unwrap();
+        fs::write(inner.join("most/data"), "1").unwrap();
+        for (line, before) in [("#!/bin/sh -e", &["-e"][..]), ("#!/usr/bin/env sh", &[])] {
+            fs::write(&script, format!("{line}\necho\n")).unwrap();
+            let found = HostProgram::find(&script, &[folder.path().join("tree")]).unwrap();
+            let command = found.with(vec![String::from("x")]);
+            let Request::Run { program, arguments, .. } = command.request(&[]) else { panic!() };
+            assert!(program.ends_with("/sh"), "{program}");
+            assert_eq!(arguments, [before, &["/lab/host/script", "x"]].concat());
+            let files: Vec<_> = command.program.files.keys().collect();
+            assert!(files.contains(&&PathBuf::from("/lab/host/tree/inner/most/data")), "{files:?}");
+        }
+    }
+
+    #[test]
     fn a_file_that_is_missing_or_not_a_program_is_refused_by_name() {
         let why = |path: &Path| HostProgram::find(path, &[]).unwrap_err().to_string();
         assert!(why(Path::new("/nowhere/program")).contains("/nowhere/program"));
         let folder = tempfile::tempdir().unwrap();
         let script = folder.path().join("script");
-        fs::write(&script, "#!/bin/sh\n").unwrap();
+        fs::write(&script, "echo\n").unwrap();
         assert!(why(&script).contains("is not an ELF file"), "{}", why(&script));
         // The header of a program for arm64 (ELF, e_machine 183).
         let mut header = [0_u8; 64];

@@ -81,7 +81,7 @@ pub(crate) struct Driving {
 impl Driving {
     /// Returns the command line of an option.
     fn command(&self, option: &str, line: &str) -> Result<CommandLine, Usage> {
-        let found = CommandLine::find(line, &self.program.libraries);
+        let found = CommandLine::find(line, &self.program.brought);
         found.map_err(|why| Usage(why.context(format!("{option} '{line}'"))))
     }
 
@@ -445,7 +445,7 @@ mod tests {
     #[test]
     fn the_command_that_repeats_a_state_is_the_same_test() {
         let request = parsed(
-            "lose-lines drive --states 3 --fs xfs --limit 7 --library /lib/a.so --check '/bin/sh -c \"a b\"' \
+            "lose-lines drive --states 3 --fs xfs --limit 7 --bring /lib/a.so --check '/bin/sh -c \"a b\"' \
              --env 'A=b c' /bin/sh -c 'c --state d' --json",
         );
         let state = State::from_str("7:lose:3+5").unwrap();

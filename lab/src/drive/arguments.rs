@@ -14,6 +14,7 @@ use lose_lines::cache::Cache;
 use lose_lines::command::quoted;
 use lose_lines::drive::file_system::FileSystem;
 use lose_lines::drive::files::{LostPart, parts};
+use lose_lines::drive::flushes::{LeftOut, leave_out};
 use lose_lines::drive::log::DriveLog;
 use lose_lines::drive::states::{State, States, WritePolicy, chosen};
 use lose_lines::drive::trials::{Failure, Trial, Trials, distinct};
@@ -65,6 +66,9 @@ pub(crate) struct Driving {
     /// Check this state of a recording: EVENT:SEED:POLICY or EVENT:lose:WRITE+WRITE.
     #[arg(long, requires = "log", conflicts_with_all = ["states", "seed", "policy"])]
     state: Option<State>,
+    /// If no check fails, leave out each flush in turn, and name those that no check misses.
+    #[arg(long, conflicts_with = "state")]
+    leave_out_flushes: bool,
     /// Keep the recording in this folder, and the drive of the first failure.
     #[arg(long, value_name = "FOLDER")]
     keep: Option<PathBuf>,
@@ -203,6 +207,9 @@ fn checked(
     })?;
     failed.sort_by_key(|(trial, _)| trial.state.event);
     report.failures(trials, &failed, first)?;
+    if request.leave_out_flushes && failed.is_empty() {
+        report.flushes(trials, first)?;
+    }
     report.end(&different, states.len(), failed.len())?;
     logs.into_iter().try_for_each(Log::remove)?;
     Ok(if failed.is_empty() { 0 } else { LOSS })
@@ -342,6 +349,28 @@ impl Report<'_> {
             self.say(&format!("   the drive after the cut: {}", image.display()))?;
         }
         Ok(explained(trial, state, &parts, (before, after), &repeat))
+    }
+
+    /// Leaves out each flush, and names those that no check misses.
+    fn flushes(&mut self, trials: &Trials<'_>, machines: &Log) -> Result<()> {
+        let (mut left_out, mut unmissed) = (0, Vec::new());
+        leave_out(trials, machines, |LeftOut { event, acknowledged, is_missed }| {
+            left_out += 1;
+            if !is_missed {
+                let line = trials.log.lines_before(*event).next_back().unwrap_or_default();
+                self.say(&format!(
+                    "no check misses the flush of event {event}, after the line {line:?}"
+                ))?;
+                unmissed.push(json!({ "event": event, "acknowledged": acknowledged }));
+            }
+            Ok(())
+        })?;
+        let missed = left_out - unmissed.len();
+        self.say(&format!(
+            "flushes left out, one at a time: {left_out}, missed by a check: {missed}"
+        ))?;
+        self.document["flushes"] = json!({ "left_out": left_out, "unmissed": unmissed });
+        Ok(())
     }
 
     fn end(&mut self, different: &[Trial], states: usize, failures: usize) -> Result<()> {

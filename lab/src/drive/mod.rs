@@ -6,6 +6,7 @@
 
 pub mod file_system;
 pub mod files;
+pub mod flushes;
 mod host;
 pub mod image;
 pub mod log;

@@ -24,9 +24,14 @@ pub(crate) struct Request {
     prove: bool,
 }
 
-/// The lanes of each change: of another architecture, of a machine that loses lines, of the plugin that follows write-backs.
-const OF_EACH_KIND: [&str; 3] =
-    ["cpu/qemu-aarch64/neoverse-n1", "machine/x86_64/power-cut-pmem", "flush/x86_64/max"];
+/// The lanes of each change: of another architecture, of a machine that loses lines, of an ordinary drive, of the plugin that
+/// follows write-backs.
+const OF_EACH_KIND: [&str; 4] = [
+    "cpu/qemu-aarch64/neoverse-n1",
+    "machine/x86_64/power-cut-pmem",
+    "drive/formats/ext4",
+    "flush/x86_64/max",
+];
 
 /// Returns all lanes.
 pub(super) fn lanes() -> Vec<Lane> {

@@ -5,6 +5,7 @@ mod arm64;
 mod bad_blocks;
 mod canary;
 mod device_dax;
+mod drive_formats;
 mod flush;
 mod guard;
 mod libpmem;
@@ -52,6 +53,7 @@ pub(super) fn lanes() -> Vec<Lane> {
     lanes.extend(arm64::lanes());
     lanes.extend(power::lanes());
     lanes.extend(lose_c::lanes());
+    lanes.extend(drive_formats::lanes());
     lanes.extend(libpmem::lanes());
     lanes.extend(vm_restart::lanes());
     lanes.extend(bad_blocks::lanes());

@@ -357,7 +357,7 @@ impl Report<'_> {
         leave_out(trials, machines, |LeftOut { event, acknowledged, is_missed }| {
             left_out += 1;
             if !is_missed {
-                let line = trials.log.lines_before(*event).next_back().unwrap_or_default();
+                let line = trials.log.lines_before(*event).last().unwrap_or_default();
                 self.say(&format!(
                     "no check misses the flush of event {event}, after the line {line:?}"
                 ))?;

@@ -316,15 +316,11 @@ impl Report<'_> {
             self.say(&format!("   | {line}"))?;
         }
         let minimal = trials.minimal(&trial.state, machines)?;
-        let (state, output) = match &minimal {
-            Some((state, failure)) => (state, &failure.output),
-            None => (&trial.state, &failure.output),
-        };
-        if minimal.is_some() {
-            self.say(&format!(
-                "   it needs no more than state {state}: the check says \"{}\"",
-                output.lines().last().unwrap_or_default()
-            ))?;
+        let state = minimal.as_ref().map_or(&trial.state, |(state, _)| state);
+        if let Some((state, failure)) = &minimal {
+            let last = failure.output.lines().last().map(|line| format!(": {line}"));
+            let (why, last) = (&failure.why, last.unwrap_or_default());
+            self.say(&format!("   state {state} suffices: the check {why}{last}"))?;
         }
         let built = States::new(log).build(state);
         let parts = parts(trials.test, log, event, &built.lost)?;
@@ -332,7 +328,7 @@ impl Report<'_> {
             self.say(&format!("   lost: {part}"))?;
         }
         if parts.is_empty() {
-            self.say("   no write is lost: what the program had acknowledged was not written to the drive yet")?;
+            self.say("   no write need be lost: what the check misses was not written to the drive before the cut")?;
         }
         if parts.len() > LISTED {
             self.say(&format!("   and {} more parts", parts.len() - LISTED))?;
@@ -382,9 +378,11 @@ impl Report<'_> {
             "between": between,
             "failures": failures,
         });
+        let is_given = self.request.state.is_some();
+        let by_seed =
+            if is_given { String::new() } else { format!(" by seed {}", self.document["seed"]) };
         self.say(&format!(
-            "states: {states} by seed {}, distinct: {distinct}, after an acknowledgement and before the end: {between}, failed checks: {failures}",
-            self.document["seed"]
+            "states: {states}{by_seed}, distinct: {distinct}, after an acknowledgement and before the end: {between}, failed checks: {failures}"
         ))?;
         self.document_to_stdout()
     }

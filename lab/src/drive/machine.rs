@@ -19,6 +19,7 @@ use crate::crash::{PRINTED, in_words, run};
 use crate::log::Log;
 use crate::machine::Machine;
 use crate::machine::ends::Ran;
+use crate::machine::programs::printed;
 use crate::machine::setup::Setup;
 use crate::machine::suspended::Suspended;
 use crate::pmem::DIRECTORY;
@@ -198,10 +199,11 @@ impl InMachine<'_> {
             // A kernel that fails does so again; a machine that only ends early goes on in a new one.
             Err(_first) => {
                 self.renew()?;
-                self.attempt(image, event, log).or_else(|why| {
-                    self.renew()?;
-                    let why = format!("ended with the machine: {why:#}");
-                    Ok(Some(Failure { why, output: String::new() }))
+                let before = self.log.position()?;
+                self.attempt(image, event, log).or_else(|_again| {
+                    let output = printed(&self.log.since(before)?);
+                    self.machine = None;
+                    Ok(Some(Failure { why: String::from("took the machine down"), output }))
                 })
             }
         }

@@ -12,11 +12,11 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
 use lose_lines::cache::Cache;
 use lose_lines::command::quoted;
+use lose_lines::drive::explanation::Explanation;
 use lose_lines::drive::file_system::FileSystem;
-use lose_lines::drive::files::{LostPart, parts};
 use lose_lines::drive::flushes::{LeftOut, leave_out};
 use lose_lines::drive::log::DriveLog;
-use lose_lines::drive::states::{State, States, WritePolicy, chosen};
+use lose_lines::drive::states::{State, WritePolicy, chosen};
 use lose_lines::drive::trials::{Failure, Trial, Trials, distinct};
 use lose_lines::drive::{CheckOn, DriveTest, Prepared, Recorded};
 use lose_lines::log::Log;
@@ -26,9 +26,8 @@ use serde_json::{Value, json};
 
 use crate::{LOSS, Machines, NOTHING_TESTED, Subject, Usage, progress};
 
-/// The kinds of failures that are explained, and the lost parts of each that are listed.
+/// The number of kinds of failures that are explained.
 const EXPLAINED: usize = 3;
-const LISTED: usize = 12;
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Driving {
@@ -256,14 +255,8 @@ impl Report<'_> {
     }
 
     fn result(&mut self, trial: &Trial, failure: Option<&Failure>) {
-        let Trial { state, acknowledged, pending, lost, .. } = trial;
-        let result = json!({
-            "state": state.to_string(),
-            "acknowledged": acknowledged,
-            "pending_sectors": pending,
-            "lost_sectors": lost,
-            "failure": failure,
-        });
+        let mut result = json!(trial);
+        result["failure"] = json!(failure);
         match &mut self.document["states"] {
             Value::Array(results) => results.push(result),
             first => *first = json!([result]),
@@ -291,60 +284,22 @@ impl Report<'_> {
             let Some((trial, failure)) = results.first().filter(|_| number < EXPLAINED) else {
                 continue;
             };
-            let mut explanation = self.explanation(trials, trial, failure, log, number == 0)?;
+            let (explanation, built) = Explanation::new(trials, trial, failure, log)?;
+            let repeat = self.request.repeating(self.log, explanation.state());
+            self.say(&format!("{explanation}\n   to repeat it: {repeat}"))?;
+            if let (0, Some(folder)) = (number, &self.request.keep) {
+                let image = folder.join("image");
+                built.image.save(&image)?;
+                self.say(&format!("   the drive after the cut: {}", image.display()))?;
+            }
+            let mut explanation = json!(explanation);
             explanation["states"] = json!(times);
             explanation["kind"] = json!(kind);
+            explanation["repeat"] = json!(repeat);
             explained.push(explanation);
         }
         self.document["explained"] = json!(explained);
         Ok(())
-    }
-
-    fn explanation(
-        &self,
-        trials: &Trials<'_>,
-        trial: &Trial,
-        failure: &Failure,
-        machines: &Log,
-        is_first: bool,
-    ) -> Result<Value> {
-        let Trial { acknowledged, pending, lost, .. } = trial;
-        let log = trials.log;
-        let event = trial.state.event;
-        self.say(&format!("state {}: acknowledged {acknowledged}, {lost} of {pending} unflushed sectors lost, the check FAILED: it {}", trial.state, failure.why))?;
-        for line in failure.output.lines() {
-            self.say(&format!("   | {line}"))?;
-        }
-        let minimal = trials.minimal(&trial.state, machines)?;
-        let state = minimal.as_ref().map_or(&trial.state, |(state, _)| state);
-        if let Some((state, failure)) = &minimal {
-            let last = failure.output.lines().last().map(|line| format!(": {line}"));
-            let (why, last) = (&failure.why, last.unwrap_or_default());
-            self.say(&format!("   state {state} suffices: the check {why}{last}"))?;
-        }
-        let built = States::new(log).build(state);
-        let parts = parts(trials.test, log, event, &built.lost)?;
-        for part in parts.iter().take(LISTED) {
-            self.say(&format!("   lost: {part}"))?;
-        }
-        if parts.is_empty() {
-            self.say("   no write need be lost: what the check misses was not written to the drive before the cut")?;
-        }
-        if parts.len() > LISTED {
-            self.say(&format!("   and {} more parts", parts.len() - LISTED))?;
-        }
-        let (before, after) = log.flushes_around(event);
-        let line = log.last_line(event);
-        self.say(&format!("   {}", flushes_in_words(before, after, line)))?;
-        let repeat = self.request.repeating(self.log, state);
-        self.say(&format!("   to repeat it: {repeat}"))?;
-        if let Some(image) = self.request.keep.as_ref().map(|folder| folder.join("image"))
-            && is_first
-        {
-            built.image.save(&image)?;
-            self.say(&format!("   the drive after the cut: {}", image.display()))?;
-        }
-        Ok(explained(trial, state, &parts, (before, after), &repeat))
     }
 
     /// Leaves out each flush, and names those that no check misses.
@@ -393,43 +348,6 @@ impl Report<'_> {
         }
         Ok(())
     }
-}
-
-fn explained(
-    trial: &Trial,
-    state: &State,
-    lost: &[LostPart],
-    (before, after): (Option<usize>, Option<usize>),
-    repeat: &str,
-) -> Value {
-    json!({
-        "state": trial.state.to_string(),
-        "minimal": state.to_string(),
-        "lost": lost,
-        "flush_before": before,
-        "flush_after": after,
-        "repeat": repeat,
-    })
-}
-
-fn flushes_in_words(
-    before: Option<usize>,
-    after: Option<usize>,
-    line: Option<(usize, &str)>,
-) -> String {
-    let line = line.map_or_else(
-        || String::from("nothing was acknowledged"),
-        |(event, line)| format!("the last acknowledgement is event {event}, {line:?}"),
-    );
-    let before = before.map_or_else(
-        || String::from("no flush came before"),
-        |event| format!("the last flush before the cut is event {event}"),
-    );
-    let after = after.map_or_else(
-        || String::from("no other one followed"),
-        |event| format!("the next one, event {event}, did not come"),
-    );
-    format!("{line}; {before}; {after}")
 }
 
 /// Returns the kind of a failure: its end and the last line of its output, without the numbers.

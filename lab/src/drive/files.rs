@@ -26,7 +26,7 @@ pub struct LostPart {
     /// The first sector on the drive, and the number of sectors.
     pub sector: usize,
     pub sectors: usize,
-    /// The path of the file, or "the journal of ext4"; none for the file system's own blocks, or if it cannot tell.
+    /// The path of the file, or "the journal of ext4"; none for other blocks of a file system, and on xfs and btrfs.
     pub file: Option<String>,
     /// The offset in the file.
     pub offset: Option<u64>,
@@ -37,7 +37,7 @@ impl fmt::Display for LostPart {
         let Self { event, sector, sectors, file, offset } = self;
         match file {
             Some(file) => write!(f, "{file}")?,
-            None => write!(f, "no file's block")?,
+            None => write!(f, "no known file")?,
         }
         if let Some(offset) = offset {
             write!(f, " at offset {offset}")?;

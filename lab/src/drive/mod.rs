@@ -4,6 +4,7 @@
 //! state that a power cut could have left is built from that log ([`states`]), and checked in a machine or on this system.
 //! Nothing of it needs the plugin.
 
+pub mod explanation;
 pub mod file_system;
 pub mod files;
 pub mod flushes;

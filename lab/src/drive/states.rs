@@ -17,6 +17,7 @@ use std::collections::BTreeSet;
 use std::hash::DefaultHasher;
 
 use clap::ValueEnum;
+use serde::{Serialize, Serializer};
 
 use super::image::{Image, PAGE};
 use super::log::{DriveLog, Event, SECTOR, Write};
@@ -111,6 +112,12 @@ impl fmt::Display for State {
                 write!(f, "{}:lose:{}", self.event, writes.join("+"))
             }
         }
+    }
+}
+
+impl Serialize for State {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

@@ -29,7 +29,7 @@ pub struct Failure {
 }
 
 /// A state to be checked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Trial {
     pub state: State,
     /// The number of lines that the program had printed: what it had acknowledged.
@@ -37,9 +37,9 @@ pub struct Trial {
     /// True if the cut came before the program's end and after such a line.
     pub is_between: bool,
     /// The number of sectors that no flush had made durable.
-    pub pending: usize,
+    pub pending_sectors: usize,
     /// The number of sectors of them that were lost.
-    pub lost: usize,
+    pub lost_sectors: usize,
 }
 
 impl Trial {
@@ -49,8 +49,8 @@ impl Trial {
             state: state.clone(),
             acknowledged,
             is_between: acknowledged > 0 && log.end().is_none_or(|end| state.event <= end),
-            pending: built.pending,
-            lost: built.lost.iter().map(Lost::sectors).sum(),
+            pending_sectors: built.pending,
+            lost_sectors: built.lost.iter().map(Lost::sectors).sum(),
         }
     }
 }

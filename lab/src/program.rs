@@ -231,10 +231,15 @@ impl CommandLine {
         }
     }
 
-    /// Returns the path of the program here, and its arguments.
-    pub fn on_host(&self) -> Result<(&Path, &[String])> {
-        let path = self.program.files.get(&self.program.place);
-        Ok((path.context("the program has no file")?, &self.arguments))
+    /// Returns the path of the program here, and its arguments: that of a script is its interpreter.
+    pub fn on_host(&self) -> Result<(&Path, Vec<String>)> {
+        let HostProgram { place, before, files, .. } = &self.program;
+        let here = |word: &String| match files.get(Path::new(word)) {
+            Some(script) => script.display().to_string(),
+            None => word.clone(),
+        };
+        let path = files.get(place).context("the program has no file")?;
+        Ok((path, before.iter().map(here).chain(self.arguments.iter().cloned()).collect()))
     }
 }
 
@@ -350,6 +355,9 @@ mod tests {
             let Request::Run { program, arguments, .. } = command.request(&[]) else { panic!() };
             assert!(program.ends_with("/sh"), "{program}");
             assert_eq!(arguments, [before, &["/lab/host/script", "x"]].concat());
+            let (program, arguments) = command.on_host().unwrap();
+            assert!(program.ends_with("sh"), "{}", program.display());
+            assert_eq!(arguments, [before, &[script.to_str().unwrap(), "x"]].concat());
             let files: Vec<_> = command.program.files.keys().collect();
             assert!(files.contains(&&PathBuf::from("/lab/host/tree/inner/most/data")), "{files:?}");
         }

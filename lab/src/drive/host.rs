@@ -64,7 +64,7 @@ impl<'a> OnHost<'a> {
         // The shell joins the outputs.
         let mut command =
             Cmd::new("sh").args(["-c", r#"exec "$0" "$@" 2>&1"#]).arg(check.display().to_string());
-        command = command.args(arguments.iter().cloned()).folder(files);
+        command = command.args(arguments).folder(files);
         command = command.env("TMPDIR", place).env("PRINTED", printed.display().to_string());
         for (name, value) in &test.environment {
             command = command.env(name, value);

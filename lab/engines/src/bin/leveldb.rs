@@ -1,0 +1,6 @@
+include!("../level.rs");
+
+#[link(name = "leveldb")]
+unsafe extern "C" {}
+
+c_interface!("leveldb_");

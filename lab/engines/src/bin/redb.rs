@@ -1,0 +1,3 @@
+use redb as engine;
+
+include!("../redb.rs");

@@ -1,0 +1,3 @@
+use redb1 as engine;
+
+include!("../redb.rs");

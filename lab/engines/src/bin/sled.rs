@@ -1,0 +1,3 @@
+use sled as engine;
+
+include!("../sled.rs");

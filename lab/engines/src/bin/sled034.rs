@@ -1,0 +1,3 @@
+use sled034 as engine;
+
+include!("../sled.rs");

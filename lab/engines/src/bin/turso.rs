@@ -1,0 +1,3 @@
+use turso as engine;
+
+include!("../turso.rs");

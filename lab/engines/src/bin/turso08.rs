@@ -1,0 +1,3 @@
+use turso08 as engine;
+
+include!("../turso.rs");

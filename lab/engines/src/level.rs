@@ -31,11 +31,24 @@ macro_rules! c_interface {
             #[link_name = concat!($prefix, "writebatch_destroy")]
             fn destroy_batch(batch: Object);
             #[link_name = concat!($prefix, "writebatch_put")]
-            fn put(batch: Object, key: *const u8, key_bytes: usize, value: *const u8, value_bytes: usize);
+            fn put(
+                batch: Object,
+                key: *const u8,
+                key_bytes: usize,
+                value: *const u8,
+                value_bytes: usize,
+            );
             #[link_name = concat!($prefix, "write")]
             fn write(database: Object, options: Object, batch: Object, failure: *mut Failure);
             #[link_name = concat!($prefix, "get")]
-            fn get(database: Object, options: Object, key: *const u8, bytes: usize, found: *mut usize, failure: *mut Failure) -> *mut u8;
+            fn get(
+                database: Object,
+                options: Object,
+                key: *const u8,
+                bytes: usize,
+                found: *mut usize,
+                failure: *mut Failure,
+            ) -> *mut u8;
             #[link_name = concat!($prefix, "free")]
             fn free(memory: *mut u8);
         }
@@ -88,8 +101,18 @@ impl Engine for Level {
         let mut bytes = 0;
         // SAFETY: as above; the library returns null, or memory of so many bytes that is the caller's.
         unsafe {
-            let value = call(|failure| get(self.database, self.read_options, key.as_ptr(), key.len(), &raw mut bytes, failure))?;
-            let copy = (!value.is_null()).then(|| std::slice::from_raw_parts(value, bytes).to_vec());
+            let value = call(|failure| {
+                get(
+                    self.database,
+                    self.read_options,
+                    key.as_ptr(),
+                    key.len(),
+                    &raw mut bytes,
+                    failure,
+                )
+            })?;
+            let copy =
+                (!value.is_null()).then(|| std::slice::from_raw_parts(value, bytes).to_vec());
             free(value);
             Ok(copy)
         }

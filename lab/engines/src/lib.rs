@@ -5,6 +5,12 @@
 //! acknowledged lines in the file `$PRINTED`, and commits once more. It exits with 1 and a line that begins with BAD if
 //! an acknowledged transaction is missing, a transaction is there in part, or the engine refuses or panics.
 
+#![expect(
+    clippy::missing_errors_doc,
+    clippy::missing_panics_doc,
+    reason = "a program's parts, which end it"
+)]
+
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -50,13 +56,16 @@ fn entries(transaction: u64) -> Entries {
 pub fn acknowledge(transaction: u64) {
     let mut out = std::io::stdout();
     // One write: the line is with the host before the program goes on.
-    out.write_all(format!("ack {transaction}\n").as_bytes()).and_then(|()| out.flush()).expect("stdout takes a line");
+    out.write_all(format!("ack {transaction}\n").as_bytes())
+        .and_then(|()| out.flush())
+        .expect("stdout takes a line");
 }
 
 /// Returns the newest transaction that was acknowledged before the cut, or 0.
 #[must_use]
 pub fn acknowledged() -> u64 {
-    let printed = std::env::var("PRINTED").and_then(|path| Ok(std::fs::read_to_string(path).unwrap_or_default()));
+    let printed =
+        std::env::var("PRINTED").map(|path| std::fs::read_to_string(path).unwrap_or_default());
     let lines = printed.unwrap_or_default();
     lines.lines().filter_map(|line| line.strip_prefix("ack ")?.parse().ok()).max().unwrap_or(0)
 }
@@ -78,17 +87,23 @@ fn check<E: Engine>(setting: &str) -> std::result::Result<u64, String> {
     let mut engine = E::open(setting).map_err(|e| format!("OPEN {e}"))?;
     let get = |engine: &mut E, key: &str| engine.get(key).map_err(|e| format!("READ {key}: {e}"));
     let last = get(&mut engine, "last")?.unwrap_or(b"0".to_vec());
-    let last: u64 = String::from_utf8_lossy(&last).parse().map_err(|e| format!("TORN last: {e}"))?;
+    let last: u64 =
+        String::from_utf8_lossy(&last).parse().map_err(|e| format!("TORN last: {e}"))?;
     if last < acknowledged() {
         return Err(format!("LOST found only {last}"));
     }
-    for newest in (last.saturating_sub(SLOTS) + 1..=last).chain((last < SLOTS).then_some(last + 1)) {
+    for newest in (last.saturating_sub(SLOTS) + 1..=last).chain((last < SLOTS).then_some(last + 1))
+    {
         for (key, wanted) in &entries(newest)[..2] {
             let wanted = (newest <= last).then_some(wanted);
             let found = get(&mut engine, key)?;
             if found.as_ref() != wanted {
                 let length = |bytes: Option<&Vec<u8>>| bytes.map_or(-1, |b| b.len().cast_signed());
-                return Err(format!("TORN {key}: {} bytes, not the {} of {newest} (last {last})", length(found.as_ref()), length(wanted)));
+                return Err(format!(
+                    "TORN {key}: {} bytes, not the {} of {newest} (last {last})",
+                    length(found.as_ref()),
+                    length(wanted)
+                ));
             }
         }
     }
@@ -104,7 +119,10 @@ fn check<E: Engine>(setting: &str) -> std::result::Result<u64, String> {
 pub fn judge(check: impl FnOnce() -> std::result::Result<u64, String>) -> ! {
     let acknowledged = acknowledged();
     let said = catch_unwind(AssertUnwindSafe(check)).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+        let text = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or(panic.downcast_ref::<&str>().copied());
         Err(format!("PANIC {}", text.unwrap_or_default()))
     });
     match &said {

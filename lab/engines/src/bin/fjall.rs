@@ -13,8 +13,10 @@ impl Engine for Fjall {
     fn open(setting: &str) -> Result<Self> {
         let database = Database::builder("fjall").open()?;
         // A small table is written out and compacted during a short run.
-        let keyspace = database.keyspace("keys", || KeyspaceCreateOptions::default().max_memtable_size(32 << 10))?;
-        let mode = if setting == "sync-data" { PersistMode::SyncData } else { PersistMode::SyncAll };
+        let keyspace = database
+            .keyspace("keys", || KeyspaceCreateOptions::default().max_memtable_size(32 << 10))?;
+        let mode =
+            if setting == "sync-data" { PersistMode::SyncData } else { PersistMode::SyncAll };
         Ok(Self { database, keyspace, mode })
     }
     fn commit(&mut self, entries: &Entries) -> Result<()> {

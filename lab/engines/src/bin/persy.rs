@@ -7,12 +7,13 @@ struct Index(Persy);
 
 impl Engine for Index {
     fn open(_: &str) -> Result<Self> {
-        let persy = Persy::open_or_create_with("persy", Config::new(), |persy| {
+        let persy = Persy::open_or_create_with("persy", Config::new(), |_| Ok(()))?;
+        // A cut may have come between the file and its index.
+        if !persy.exists_index("keys")? {
             let mut transaction = persy.begin()?;
             transaction.create_index::<String, ByteVec>("keys", ValueMode::Replace)?;
             transaction.prepare()?.commit()?;
-            Ok(())
-        })?;
+        }
         Ok(Self(persy))
     }
     fn commit(&mut self, entries: &Entries) -> Result<()> {

@@ -1,4 +1,4 @@
-//! PostgreSQL: `fsync` and `synchronous_commit` are on unless the setting is `async`. The folder `data` of the user
+//! `PostgreSQL`: `fsync` and `synchronous_commit` are on unless the setting is `async`. The folder `data` of the user
 //! `postgres` (UID 101 on Debian) was made by `initdb`; the environment variable PGBIN has the folder of the server.
 
 use lose_lines_engines::{Engine, Entries, Result, command};
@@ -12,10 +12,14 @@ struct Postgres(Option<Client>, Child);
 impl Engine for Postgres {
     fn open(setting: &str) -> Result<Self> {
         let bin = std::env::var("PGBIN").unwrap_or("/usr/lib/postgresql/15/bin".to_owned());
-        let commit = if setting == "async" { "synchronous_commit=off" } else { "synchronous_commit=on" };
+        let commit =
+            if setting == "async" { "synchronous_commit=off" } else { "synchronous_commit=on" };
         let mut server = Command::new(format!("{bin}/postgres"));
-        server.args(["-D", "data", "-k", "/tmp", "-c", "listen_addresses=", "-c", commit]).args(["-c", "max_wal_size=2MB"]);
-        let mut server = server.uid(101).gid(104).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        server
+            .args(["-D", "data", "-k", "/tmp", "-c", "listen_addresses=", "-c", commit])
+            .args(["-c", "max_wal_size=2MB"]);
+        let mut server =
+            server.uid(101).gid(104).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
         let mut client = loop {
             match Client::connect("host=/tmp user=postgres dbname=postgres", NoTls) {
                 Ok(client) => break client,
@@ -32,7 +36,8 @@ impl Engine for Postgres {
         let client = self.0.as_mut().ok_or("no client")?;
         let mut transaction = client.transaction()?;
         for (key, value) in entries {
-            let insert = "insert into t values($1, $2) on conflict (k) do update set v = excluded.v";
+            let insert =
+                "insert into t values($1, $2) on conflict (k) do update set v = excluded.v";
             transaction.execute(insert, &[key, value])?;
         }
         Ok(transaction.commit()?)

@@ -12,7 +12,8 @@ fn parse(mut bytes: &[u8]) -> Result<Vec<(String, Vec<u8>)>> {
     let mut take = |n: usize| bytes.split_off(..n).ok_or("the file ends early");
     let mut found = Vec::new();
     while let Ok(head) = take(8) {
-        let length = |at: usize| u32::from_le_bytes(head[at..at + 4].try_into().expect("4 bytes")) as usize;
+        let length =
+            |at: usize| u32::from_le_bytes(head[at..at + 4].try_into().expect("4 bytes")) as usize;
         found.push((String::from_utf8(take(length(0))?.to_vec())?, take(length(4))?.to_vec()));
     }
     Ok(found)

@@ -9,7 +9,8 @@ impl Engine for Sqlite {
     fn open(setting: &str) -> Result<Self> {
         let (mode, synchronous) = setting.split_once('-').ok_or("a setting as wal-full")?;
         let connection = Connection::open("sqlite")?;
-        let verdict: String = connection.query_row("pragma integrity_check", [], |row| row.get(0))?;
+        let verdict: String =
+            connection.query_row("pragma integrity_check", [], |row| row.get(0))?;
         if verdict != "ok" {
             return Err(format!("integrity_check: {verdict}").into());
         }

@@ -1,4 +1,4 @@
-//! SurrealKV: `immediate` or `eventual`, the durability of a transaction.
+//! `SurrealKV`: `immediate` or `eventual`, the durability of a transaction.
 
 use lose_lines_engines::{Engine, Entries, Result, command};
 use surrealkv::{Durability, Tree, TreeBuilder};
@@ -13,9 +13,11 @@ struct Surreal {
 impl Engine for Surreal {
     fn open(setting: &str) -> Result<Self> {
         let runtime = Runtime::new()?;
-        let durability = if setting == "eventual" { Durability::Eventual } else { Durability::Immediate };
+        let durability =
+            if setting == "eventual" { Durability::Eventual } else { Durability::Immediate };
         // A small table is written out and compacted during a short run.
-        let builder = TreeBuilder::new().with_path("surrealkv".into()).with_max_memtable_size(32 << 10);
+        let builder =
+            TreeBuilder::new().with_path("surrealkv".into()).with_max_memtable_size(32 << 10);
         let tree = runtime.block_on(async { builder.build() })?;
         Ok(Self { tree, durability, runtime })
     }
@@ -28,7 +30,7 @@ impl Engine for Surreal {
         Ok(self.runtime.block_on(transaction.commit())?)
     }
     fn get(&mut self, key: &str) -> Result<Option<Vec<u8>>> {
-        Ok(self.tree.begin()?.get(key.as_bytes())?.map(|value| value.to_vec()))
+        Ok(self.tree.begin()?.get(key.as_bytes())?)
     }
 }
 

@@ -1,3 +1,0 @@
-use turso08 as engine;
-
-include!("../turso.rs");

@@ -222,7 +222,7 @@ impl Checking {
 fn main() -> Result<ExitCode> {
     // The kernel starts its first program before anything mounts /proc; a container's has it.
     if process::id() == 1 && !Path::new("/proc/self").exists() {
-        match lose_lines_agent::serve(|_request| bail!("this agent serves no other requests"))? {}
+        match lose_lines::agent::serve(|_request| bail!("this agent serves no other requests"))? {}
     }
     let task = match Cli::try_parse() {
         Ok(Cli { task }) => task,

@@ -9,8 +9,8 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::agent::Request;
 use anyhow::{Context as _, Error, Result, bail};
-use lose_lines_agent::Request;
 
 use super::elf;
 use super::initramfs::Initramfs;

@@ -5,7 +5,7 @@ use core::ops::Range;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use lose_lines_agent::Extent;
+use crate::agent::Extent;
 use serde::Serialize;
 
 use super::code::{Code, Files, Place};

@@ -16,8 +16,8 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::Instant;
 
+use crate::agent::Request;
 use anyhow::{Context as _, Result, bail, ensure};
-use lose_lines_agent::Request;
 use serde::Serialize;
 
 use self::code::Files;

@@ -5,8 +5,8 @@ use core::time::Duration;
 use std::path::Path;
 use std::time::Instant;
 
+use crate::agent::{Reply, Request};
 use anyhow::{Context as _, Result, bail};
-use lose_lines_agent::{Reply, Request};
 use serde::Serialize;
 
 use super::DriveTest;

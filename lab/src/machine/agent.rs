@@ -3,8 +3,8 @@
 use core::time::Duration;
 use std::time::Instant;
 
+use crate::agent::{Extent, Reply, Request};
 use anyhow::{Context as _, Result, bail};
-use lose_lines_agent::{Extent, Reply, Request};
 use serde_json::Value;
 
 use super::Machine;

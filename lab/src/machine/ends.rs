@@ -7,8 +7,8 @@ use std::process::ExitStatus;
 use std::sync::mpsc::RecvTimeoutError;
 use std::thread;
 
+use crate::agent::{Reply, Request};
 use anyhow::{Context as _, Result, bail, ensure};
-use lose_lines_agent::{Reply, Request};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::programs::End;

@@ -17,8 +17,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Instant;
 
+use crate::agent::{Reply, Request, decode, encode};
 use anyhow::{Context as _, Result, bail, ensure};
-use lose_lines_agent::{Reply, Request, decode, encode};
 
 use self::losing::{KERNEL, Losing, Report};
 use self::setup::{Setup, drive, make_disk};

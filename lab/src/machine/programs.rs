@@ -1,7 +1,7 @@
 //! Programs that run in a machine.
 
+use crate::agent::{MARK, Reply, Request};
 use anyhow::{Context as _, Result, bail, ensure};
-use lose_lines_agent::{MARK, Reply, Request};
 use serde_json::Value;
 
 use super::Machine;

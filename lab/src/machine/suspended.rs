@@ -7,8 +7,8 @@
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
+use crate::agent::Request;
 use anyhow::{Context as _, Result, ensure};
-use lose_lines_agent::Request;
 
 use super::Machine;
 use super::control::Control;

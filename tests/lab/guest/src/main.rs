@@ -49,7 +49,7 @@ fn main() -> anyhow::Result<std::process::ExitCode> {
         ["guarded", path, at] => media::guarded(path.as_ref(), at),
         ["load", path, at] => media::load(path.as_ref(), at),
         // The kernel hands words of its command line to its first program.
-        _ => match lose_lines_agent::serve(requests::answer)? {},
+        _ => match lose_lines::agent::serve(requests::answer)? {},
     }
 }
 

@@ -1,5 +1,5 @@
 //! The requests to the library in a machine of the lab, and their answers: beside those of every machine
-//! (`lose_lines_agent`).
+//! (`lose_lines::agent`).
 
 pub mod recording;
 pub mod store;
@@ -66,7 +66,7 @@ pub enum Request {
     },
 }
 
-impl From<&Request> for lose_lines_agent::Request {
+impl From<&Request> for lose_lines::agent::Request {
     fn from(request: &Request) -> Self {
         // None of its types fails to serialize; the agent refuses a null.
         Self::Other(serde_json::to_value(request).unwrap_or_default())

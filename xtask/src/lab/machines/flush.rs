@@ -7,7 +7,7 @@
 
 use anyhow::{Context as _, Result, bail, ensure};
 use cachemaint_lab_protocol::{ON_FILES, Request};
-use lose_lines_agent::Reply;
+use lose_lines::agent::Reply;
 
 use super::tree::{self, Tree};
 use super::{

@@ -1,6 +1,6 @@
 //! The next kernel, started by this one without firmware: RAM and the contents of the caches stay.
 
-use crate::protocol::KEXEC;
+use super::protocol::KEXEC;
 use anyhow::{Context as _, Result, ensure};
 use rustix::system::{RebootCommand, reboot};
 use std::fs::File;

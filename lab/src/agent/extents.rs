@@ -1,6 +1,6 @@
 //! The blocks of the files below a directory (FIEMAP: Linux, `Documentation/filesystems/fiemap.rst`).
 
-use crate::protocol::{Extent, Reply};
+use super::protocol::{Extent, Reply};
 use anyhow::{Context as _, Result};
 use rustix::ioctl::{Direction, Opcode, Updater, ioctl, opcode};
 use std::fs::{self, File};

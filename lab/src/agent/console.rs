@@ -1,7 +1,7 @@
 //! The serial line to the host: the kernel opened it for the first program as standard input and
 //! output.
 
-use crate::protocol::{Reply, Request, decode, encode};
+use super::protocol::{Reply, Request, decode, encode};
 use anyhow::{Context as _, Result, bail};
 use rustix::termios::{OptionalActions, tcdrain, tcgetattr, tcsetattr};
 use std::io::{self, BufRead as _, Write as _};

@@ -1,8 +1,8 @@
 //! The conversation with the host, and the handling of each request.
 
-use crate::beside::Beside;
-use crate::protocol::{KEXEC, Reply, Request};
-use crate::{boot, console, extents, kexec, resume};
+use super::beside::Beside;
+use super::protocol::{KEXEC, Reply, Request};
+use super::{boot, console, extents, kexec, resume};
 use anyhow::{Context as _, Result, bail};
 use rustix::mount::{MountFlags, UnmountFlags};
 use rustix::system::{RebootCommand, reboot};

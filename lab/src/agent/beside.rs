@@ -1,6 +1,6 @@
 //! Programs that run in the background: started by one request, asked and ended by others, or by the machine's end.
 
-use crate::protocol::Reply;
+use super::protocol::Reply;
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeMap;

@@ -90,13 +90,13 @@ impl Driving {
 
     /// Returns the file for the recording, and whether it stays if every check succeeds.
     fn place(&self) -> Result<(PathBuf, bool)> {
-        if let Some(log) = &self.log {
-            return Ok((log.clone(), true));
-        }
         if let Some(folder) = &self.keep {
             fs::create_dir_all(folder)
                 .with_context(|| format!("cannot make {}", folder.display()))?;
-            return Ok((folder.join("log"), true));
+        }
+        let kept = self.keep.as_ref().map(|folder| folder.join("log"));
+        if let Some(log) = self.log.clone().or(kept) {
+            return Ok((log, true));
         }
         Ok((env::temp_dir().join(format!("lose-lines-{}.log", process::id())), false))
     }

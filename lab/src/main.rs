@@ -96,7 +96,7 @@ enum Forgotten {
 struct Subject {
     /// A file that the program opens or starts, as a library or another program, with the libraries that it is linked to; or
     /// a folder with all files below it. The file has its own path in the machine, or /lab/host/NAME if that is hidden there.
-    #[arg(long = "bring", alias = "library", value_name = "PATH")]
+    #[arg(long = "bring", value_name = "PATH")]
     brought: Vec<PathBuf>,
     /// A variable of its environment.
     #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable)]

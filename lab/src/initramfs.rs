@@ -10,10 +10,13 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use cpio::newc::{Builder, ModeFileType, trailer};
 
 use super::elf;
+
+/// Bytes of an archive. QEMU 7.2 takes somewhat more, 536,707,071 (measured).
+const LARGEST: usize = 500_000_000;
 
 /// The folders of programs in packages; since Debian 13 only those below `usr` are used.
 pub(crate) const PROGRAMS: [&str; 4] = ["usr/bin", "usr/sbin", "bin", "sbin"];
@@ -98,6 +101,7 @@ impl Initramfs {
                 .set_mode_file_type(ModeFileType::Directory);
             archive = entry.write(archive, 0).finish().with_context(cannot)?;
         }
+        let mut total = 0;
         for (place, content) in &self.files {
             let bytes = match content {
                 Content::Of(from) => {
@@ -105,6 +109,13 @@ impl Initramfs {
                 }
                 Content::Text(text) => text.clone().into_bytes(),
             };
+            total += bytes.len();
+            ensure!(
+                total <= LARGEST,
+                "the files of the machine are more than {} MB, from {} on: bring fewer",
+                LARGEST / 1_000_000,
+                place.display()
+            );
             let size = u32::try_from(bytes.len()).context("a file of 4 GiB")?;
             let entry =
                 Builder::new(&name(place)).mode(0o755).set_mode_file_type(ModeFileType::Regular);

@@ -43,21 +43,26 @@ const FORGOTTEN_FSYNC: &str = include_str!("../examples/forgotten_fsync.c");
 
 const AFTER_HELP: &str = "\
 The program runs in the emulator QEMU, with the libraries that it is linked to. Its working
-directory and TMPDIR are on ext4 with DAX: it must create its files there, and may map them with
-MAP_SYNC. Needs x86-64 with Debian 12 or 13, or an Ubuntu that has QEMU 10; neither root nor KVM.
+directory and TMPDIR are on the file system under test: it must create its files there. For cut
+and restart that is ext4 with DAX, which may be mapped with MAP_SYNC. Needs x86-64 with Debian 12 or 13, or an Ubuntu that has QEMU 10; neither root nor KVM.
 
 Exit codes: 0 nothing was lost, 1 the check found a loss, 2 usage, 3 it could not be done, 4 no
 cut came after a line that the program had printed, so that the check proved nothing. The code of
 run is that of the program, 128 and the signal that ended it, or 125 if it could not be run.
 
-A first lost line, in C:
+A program that writes and fsyncs, on an ordinary drive:
+  lose-lines example fsync > forgets.c # a program that forgets to sync a directory
+  cc -O2 forgets.c -o forgets
+  lose-lines drive --seed 3 --check './forgets check' ./forgets update
+
+A program that maps persistent memory:
   lose-lines example > forgets.c       # a program that forgets one write-back
   cc -g -O2 forgets.c -o forgets
   lose-lines cut --seed 3 --check './forgets check' ./forgets update
 It exits with 1 and prints how to repeat each loss. Compiled with -DRIGHT, nothing is lost.";
 
-/// Runs a program on an emulated machine with persistent memory, cuts its power, and loses the cache lines that it has not
-/// written back.
+/// Cuts the power of a program on an emulated machine, and loses what it has not flushed: sectors of an ordinary drive, or
+/// cache lines of persistent memory.
 #[derive(Debug, Parser)]
 #[command(version, after_help = AFTER_HELP, max_term_width = 100)]
 struct Cli {

@@ -202,10 +202,17 @@ pub struct CommandLine {
     arguments: Vec<String>,
 }
 
+/// Words that mean something to a shell only.
+const OF_SHELLS: [&str; 8] = ["&&", "||", ";", "|", "&", ">", "<", ">>"];
+
 impl CommandLine {
     /// Finds the program of a line, whose words are separated as by a shell. `more` is that of [`HostProgram::find`].
     pub fn find(line: &str, more: &[PathBuf]) -> Result<Self> {
-        let mut words = words(line).map_err(Error::msg)?.into_iter();
+        let words = words(line).map_err(Error::msg)?;
+        if let Some(word) = words.iter().find(|word| OF_SHELLS.contains(&word.as_str())) {
+            bail!("no shell reads it, so {word} would be an argument: write /bin/sh -c '{line}'");
+        }
+        let mut words = words.into_iter();
         let program = words.next().context("there is no program in it")?;
         Ok(HostProgram::find(Path::new(&program), more)?.with(words.collect()))
     }

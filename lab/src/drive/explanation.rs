@@ -75,7 +75,7 @@ impl fmt::Display for Explanation {
         match self.lost.len() {
             0 => writeln!(
                 f,
-                "   no write need be lost: what the check misses was not written to the drive before the cut"
+                "   no write need be lost: what the check misses was not written to the drive before the cut. The program printed before its fsync, or did not sync"
             )?,
             parts if parts > LISTED => writeln!(f, "   and {} more parts", parts - LISTED)?,
             _ => {}

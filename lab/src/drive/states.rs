@@ -318,15 +318,20 @@ impl Random {
     }
 }
 
-/// Returns states by chance, in the order of their events: before writes and flushes of the program, and after the last one.
-/// Without a policy each has one by chance.
+/// Returns states by chance, in the order of their events: before writes and flushes of the program, after each line that it
+/// printed, and after its end. Without a policy each has one by chance.
 pub fn chosen(log: &DriveLog, count: usize, seed: u64, policy: Option<WritePolicy>) -> Vec<State> {
     let events = log.events.iter().enumerate().skip(log.start());
-    let places: Vec<usize> = events
-        .filter(|(_, event)| matches!(event, Event::Write(_) | Event::Flush))
-        .map(|(number, _)| number)
+    let places: BTreeSet<usize> = events
+        .filter_map(|(number, event)| match event {
+            Event::Write(_) | Event::Flush => Some(number),
+            // A program that never syncs has no write here: what it has acknowledged is lost.
+            Event::Line(_) => Some(number + 1),
+            Event::Start | Event::End => None,
+        })
         .chain([log.events.len()])
         .collect();
+    let places: Vec<usize> = places.into_iter().collect();
     let mut random = Random(seed);
     let mut state = || {
         let (event, seed) = (places[random.below(places.len())], random.next() >> 32);
@@ -468,7 +473,7 @@ mod tests {
     }
 
     #[test]
-    fn cuts_come_before_writes_and_flushes_of_the_program_and_after_the_end() {
+    fn cuts_come_before_writes_and_flushes_after_lines_and_after_the_end() {
         let states = chosen(&log(), 500, 3, Some(WritePolicy::Torn));
         let mut events: Vec<_> = states.iter().map(|state| state.event).collect();
         events.dedup();

@@ -52,7 +52,7 @@ fn message(number: u32) -> [u32; 4] {
 }
 
 /// Sends all messages from one thread to another. Returns the number of those that arrived intact.
-fn run(cache: impl Maintain + Copy + Send, layout: Layout) -> u32 {
+fn run(cache: impl Maintain + Copy, layout: Layout) -> u32 {
     let shared = Shared([const { AtomicU32::new(0) }; 4096]);
     assert!(layout.words() <= shared.0.len(), "granules of {} bytes", cache.granule());
 
@@ -78,7 +78,7 @@ fn run(cache: impl Maintain + Copy + Send, layout: Layout) -> u32 {
     })
 }
 
-fn report(name: &str, cache: impl Maintain + Copy + Send) {
+fn report(name: &str, cache: impl Maintain + Copy) {
     let layout = Layout::new(cache.granule(), SLOTS, message(0).len());
     let whole = run(cache, layout);
     println!("{name}: sent {MESSAGES} messages, {whole} arrived whole and in order");

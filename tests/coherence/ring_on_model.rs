@@ -119,8 +119,7 @@ fn is_wrong(scenario: impl Fn(Seed)) {
 fn with_all_steps_messages_arrive_and_without_any_one_they_do_not() {
     let explored = explore(SEEDS, |seed| send(seed, padded(), 0, by_lines));
     // Three steps of each side, and the hand-over at the start.
-    let of = |side: &str| explored.needed.iter().filter(|(step, _)| step.contains(side)).count();
-    assert!(of("Producer") >= 3 && of("Consumer") >= 3, "{explored}");
+    assert!(explored.needed.len() >= 7, "{explored}");
 }
 
 #[test]

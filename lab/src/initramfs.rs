@@ -10,7 +10,7 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use cpio::newc::{Builder, ModeFileType, trailer};
 
 use super::elf;
@@ -25,6 +25,8 @@ pub(crate) const PROGRAMS: [&str; 4] = ["usr/bin", "usr/sbin", "bin", "sbin"];
 #[derive(Clone, Debug, Default)]
 pub struct Initramfs {
     files: BTreeMap<PathBuf, Content>,
+    /// Two files of the host that would be one.
+    clash: Option<[PathBuf; 2]>,
 }
 
 #[derive(Clone, Debug)]
@@ -37,7 +39,13 @@ enum Content {
 impl Initramfs {
     /// Adds a copy of `from` as the absolute path `place`.
     pub fn file(&mut self, place: &str, from: impl Into<PathBuf>) -> &mut Self {
-        self.files.insert(PathBuf::from(place), Content::Of(from.into()));
+        let from = from.into();
+        let before = self.files.insert(PathBuf::from(place), Content::Of(from.clone()));
+        if let Some(Content::Of(before)) = before
+            && fs::canonicalize(&before).ok() != fs::canonicalize(&from).ok()
+        {
+            self.clash = Some([before, from]);
+        }
         self
     }
 
@@ -93,6 +101,10 @@ impl Initramfs {
 
     /// Writes the archive.
     pub fn write(&self, path: &Path) -> Result<()> {
+        if let Some([one, other]) = &self.clash {
+            let (one, other) = (one.display(), other.display());
+            bail!("{one} and {other} would be one file in the machine: rename one of them");
+        }
         let cannot = || format!("cannot write {}", path.display());
         let mut archive = BufWriter::new(File::create(path).with_context(cannot)?);
         for folder in self.folders() {

@@ -95,6 +95,14 @@ impl Driving {
                 .with_context(|| format!("cannot make {}", folder.display()))?;
         }
         let kept = self.keep.as_ref().map(|folder| folder.join("log"));
+        if self.log.is_none()
+            && let Some(log) = kept.as_ref().filter(|log| log.exists())
+        {
+            let log = log.display();
+            bail!(Usage(anyhow!(
+                "{log} is an earlier recording: check it with --log, or remove it"
+            )));
+        }
         if let Some(log) = self.log.clone().or(kept) {
             return Ok((log, true));
         }
@@ -172,6 +180,9 @@ fn checked(
     report: &mut Report<'_>,
 ) -> Result<u8> {
     let log = trials.log;
+    if let Some(state) = request.state.as_ref().filter(|state| !state.is_of(log)) {
+        bail!(Usage(anyhow!("the recording has no state {state}: it is another one's")));
+    }
     let states = match &request.state {
         Some(state) => vec![state.clone()],
         None => chosen(log, request.states, seed, request.policy),

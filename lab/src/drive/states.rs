@@ -103,6 +103,18 @@ impl State {
     }
 }
 
+impl State {
+    /// Returns true if a log has the event, and the writes that are lost.
+    pub fn is_of(&self, log: &DriveLog) -> bool {
+        let is_write = |event: &usize| matches!(log.events.get(*event), Some(Event::Write(_)) if *event < self.event);
+        let has_writes = match &self.fates {
+            Fates::Lose(writes) => writes.iter().all(is_write),
+            Fates::Chosen { .. } => true,
+        };
+        self.event <= log.events.len() && has_writes
+    }
+}
+
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.fates {
@@ -460,6 +472,14 @@ mod tests {
         for state in ["8:1:all", "2:1:all", "6:7:half"] {
             assert_eq!(states.build(&state.parse().unwrap()).id, id(state));
         }
+    }
+
+    #[test]
+    fn a_state_of_another_log_is_told() {
+        let log = log();
+        let is_of = |state: &str| state.parse::<State>().unwrap().is_of(&log);
+        assert!(is_of("8:1:all") && is_of("6:lose:3+5"));
+        assert!(!is_of("9:1:all") && !is_of("6:lose:2") && !is_of("4:lose:5"));
     }
 
     #[test]

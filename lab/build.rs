@@ -12,7 +12,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=plugin");
     let plugin = PathBuf::from(env::var("OUT_DIR")?).join("plugin.so");
     let target = env::var("TARGET")?;
-    // The emulators are programs for this machine alone, and the agent has none.
+    // The emulators run only on this machine, and the agent has none.
     if target != "x86_64-unknown-linux-gnu" || env::var_os("CARGO_FEATURE_TOOL").is_none() {
         return Ok(std::fs::write(plugin, [])?);
     }

@@ -5,7 +5,7 @@
 //! `machine::setup::Setup` describes a `machine::Machine`; `pmem` has those with persistent memory.
 //! `crash::CrashTest` tests a program.
 //!
-//! The feature `tool`, on by default, has all of that. Without it there is the [`agent`] alone.
+//! The feature `tool`, on by default, has all of that. Without it there is only the [`agent`].
 //!
 //! # Limits
 //! The emulators run on x86-64 with Debian or Ubuntu.
@@ -40,6 +40,8 @@ pub mod drive;
 pub mod elf;
 #[cfg(feature = "tool")]
 pub mod emulator;
+#[cfg(feature = "tool")]
+mod fewest;
 #[cfg(feature = "tool")]
 pub mod initramfs;
 #[cfg(feature = "tool")]

@@ -1,12 +1,12 @@
 //! All seeds pass, and without any one operation some seed fails.
 
-use crate::state::State;
+use crate::state::{State, lock};
 use crate::story::Call;
 use std::cell::RefCell;
 use std::fmt;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, Once};
 
 /// The choices of a run: what caches and devices do when. Give it to [`Machine::new`](crate::Machine::new).
 #[derive(Clone, Debug)]
@@ -84,7 +84,7 @@ impl Seed {
     }
 
     fn run(&self) -> MutexGuard<'_, Run> {
-        self.run.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.run)
     }
 }
 
@@ -245,11 +245,7 @@ fn run(number: u64, longest_wait: u32, left_out: Option<Call>, scenario: &dyn Fn
     let panicked = MESSAGE.take();
     let run = std::mem::replace(&mut *seed.run(), Run::new(true, 0, None));
     let message = run.failure.or(result.is_err().then_some(panicked.unwrap_or_default()));
-    let states: Vec<_> = run
-        .machines
-        .iter()
-        .map(|state| state.lock().unwrap_or_else(PoisonError::into_inner))
-        .collect();
+    let states: Vec<_> = run.machines.iter().map(|state| lock(state)).collect();
     let waited = states.iter().map(|state| state.waited).max().unwrap_or(0);
     let wrong = message.map(|message| {
         let (stories, events): (Vec<_>, Vec<_>) = states.iter().map(|state| state.story()).unzip();

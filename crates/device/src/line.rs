@@ -14,9 +14,9 @@ pub(crate) enum Place {
     /// Whole lines of the program that a driver has given to a device, where the test allows that: changed while a device or
     /// an operation is at them.
     Whole,
-    /// The same where the test does not allow it: read in operations on them, never changed.
+    /// Whole lines that a driver has given to a device, where the test does not allow that: only read, by operations on them.
     Own,
-    /// Other memory of the program: the same.
+    /// Lines of the program that can hold other data too: only read, by operations on them.
     Shared,
     /// Given back to the arena.
     Freed,

@@ -1,10 +1,10 @@
-//! The machine: CPUs with write-back caches, and devices that see memory alone.
+//! The machine: CPUs with write-back caches, and devices that see only memory.
 
 use crate::explore::Seed;
 use crate::line::Place;
 use crate::memory::{ARENA, Memory, PAGE};
 use crate::site::Site;
-use crate::state::{Access, State};
+use crate::state::{Access, State, lock};
 use crate::story::{Call, Event, Operation, What};
 use cachemaint::cache::Plain;
 use cachemaint::coherence::{Granule, Maintain, Padded, hand_over};
@@ -12,7 +12,7 @@ use std::alloc::Layout;
 use std::fmt;
 use std::panic::Location;
 use std::ptr::NonNull;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 /// Steps of a wait.
 const LONGEST_WAIT: u32 = 10_000;
@@ -167,6 +167,7 @@ impl<'d> Machine<'d> {
     {
         assert!(self.granule() <= N, "the machine's lines are longer than {N} bytes");
         let layout = Layout::array::<T>(len).and_then(|layout| layout.align_to(N));
+        // A length beyond the address space is one beyond the machine's memory, too.
         let layout = layout.unwrap_or(Layout::new::<[u8; ARENA]>()).pad_to_align();
         let start = self.alloc(layout).cast::<T>().as_ptr();
         let slice = std::ptr::slice_from_raw_parts_mut(start, len) as *mut Padded<[T], N>;
@@ -175,7 +176,7 @@ impl<'d> Machine<'d> {
     }
 
     /// Lets devices write the program's own memory too: whole lines that a driver gives to a writer, such as buffers that it
-    /// allocates by itself. Without it they write the machine's memory alone.
+    /// allocates by itself. Without it they write only the machine's memory.
     ///
     /// # Safety
     /// 1. Such memory is not freed while a device may write to it.
@@ -423,11 +424,6 @@ impl Bus<'_> {
         self.read(address, &mut bytes);
         bytes
     }
-}
-
-fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A panic is how a failure is told; what it interrupted is not used again.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl fmt::Debug for Machine<'_> {

@@ -20,7 +20,7 @@ pub(crate) struct Memory {
     /// Lines of the program's memory that were handed over, by address.
     pub(crate) program: BTreeMap<usize, Line>,
     pub(crate) allocations: Vec<Allocation>,
-    /// The arena's bytes, which are reached by their addresses alone.
+    /// The arena's bytes, which are reached only by their addresses.
     _views: Vec<Vec<u64>>,
 }
 

@@ -6,6 +6,7 @@ use crate::memory::Memory;
 use crate::story::{Allocation, Call, Event, Hazard, Operation, What, tell};
 use std::fmt;
 use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Events that are kept for the story: the last ones.
 const EVENTS: usize = 200_000;
@@ -14,7 +15,7 @@ const EVENTS: usize = 200_000;
 pub(crate) struct State {
     pub(crate) seed: Seed,
     pub(crate) random: fastrand::Rng,
-    pub(crate) rates: Rates,
+    rates: Rates,
     pub(crate) memory: Memory,
     pub(crate) events: Vec<Event>,
     pending: Vec<Pending>,
@@ -34,11 +35,11 @@ struct Pending {
 }
 
 /// How often, of 64 times, things happen: a choice of the seed, since a line that is often evicted hides errors.
-pub(crate) struct Rates {
+struct Rates {
     evict: u8,
     fetch: u8,
     early: u8,
-    pub(crate) step: u8,
+    step: u8,
     neighbour: u8,
 }
 
@@ -226,11 +227,8 @@ impl State {
             let mut lines = self.memory.arena[self.memory.lines_around(&of.bytes)].iter();
             lines.any(|line| line.has_neighbours() && !line.has_intact_neighbours())
         };
-        let Allocation { bytes, placed_at } = self.memory.allocations.iter().find(is_lost)?;
-        let (len, file, line) = (bytes.len(), placed_at.file(), placed_at.line());
-        Some(format!(
-            "bytes beside the {len} bytes placed at {file}:{line} are not what their owner stored"
-        ))
+        let allocation = self.memory.allocations.iter().find(is_lost)?;
+        Some(format!("bytes beside {allocation} are not what their owner stored"))
     }
 
     /// A device reads or writes memory, line by line.
@@ -288,10 +286,8 @@ impl State {
                 Event { hazard: Some(Hazard::Stale(range)), ..line.event(cpu, What::Kept) },
             );
         }
-        (
-            tell(&events, &self.memory.allocations, self.memory.line_size, self.memory.bases.len()),
-            events.len(),
-        )
+        let Memory { allocations, line_size, bases, .. } = &self.memory;
+        (tell(&events, allocations, *line_size, bases.len()), events.len())
     }
 }
 
@@ -338,6 +334,11 @@ const NOT_HANDED_OVER: &str = "no driver has handed that memory over (`release` 
 const SHARED: &str = "it shares a line with other data of the program, so a store to those would undo the device's; pad the \
                       buffer or use a bounce buffer";
 const OWN: &str = "that is the program's own memory; place the buffer in the machine's, or see `Machine::allow_program_memory`";
+
+pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic is how a failure is told; what it interrupted is not used again.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 impl fmt::Debug for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -63,6 +63,13 @@ pub(crate) struct Allocation {
     pub(crate) placed_at: &'static std::panic::Location<'static>,
 }
 
+impl fmt::Display for Allocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { bytes, placed_at } = self;
+        write!(f, "the {} bytes placed at {}:{}", bytes.len(), placed_at.file(), placed_at.line())
+    }
+}
+
 impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let operation = match self.operation {
@@ -149,30 +156,28 @@ fn tell_line(text: &mut String, all: Vec<String>) {
     }
 }
 
+/// Returns the name of a line, and the address from which its bytes are counted.
 fn name(line: usize, allocations: &[Allocation], size: usize) -> (String, usize) {
-    let meets = |allocation: &&Allocation| {
-        allocation.bytes.start < line + size && line < allocation.bytes.end
+    let within = |distance: usize| {
+        let meets = |allocation: &&Allocation| {
+            let Range { start, end } = allocation.bytes;
+            start < line + size + distance && line < end + distance
+        };
+        allocations.iter().find(meets)
     };
-    let is_beside = |allocation: &&Allocation| {
-        allocation.bytes.start < line + 2 * size && line < allocation.bytes.end + size
-    };
-    let Some(Allocation { bytes, placed_at }) = allocations.iter().find(meets) else {
-        if let Some(Allocation { bytes, placed_at }) = allocations.iter().find(is_beside) {
-            let (len, file, row) = (bytes.len(), placed_at.file(), placed_at.line());
-            return (format!("The line beside the {len} bytes placed at {file}:{row}"), line);
-        }
-        return (
-            format!(
-                "The line at {line:#x} of the program's own memory (bytes count from its start)"
-            ),
-            line,
+    if let Some(allocation) = within(0) {
+        let Range { start, end } = allocation.bytes;
+        let (from, to) = (line.max(start) - start, (line + size).min(end) - start);
+        let shared = if to - from < size { ", in a line that neighbours share" } else { "" };
+        (format!("Bytes {from}..{to} of {allocation}{shared}"), start)
+    } else if let Some(allocation) = within(size) {
+        (format!("The line beside {allocation}"), line)
+    } else {
+        let name = format!(
+            "The line at {line:#x} of the program's own memory (bytes count from its start)"
         );
-    };
-    let (from, to) =
-        (line.max(bytes.start) - bytes.start, (line + size).min(bytes.end) - bytes.start);
-    let shared = if to - from < size { ", in a line that neighbours share" } else { "" };
-    let (len, file, row) = (bytes.len(), placed_at.file(), placed_at.line());
-    (format!("Bytes {from}..{to} of the {len} bytes placed at {file}:{row}{shared}"), bytes.start)
+        (name, line)
+    }
 }
 
 fn sentence(event: &Event, first: usize, cpus: usize) -> String {

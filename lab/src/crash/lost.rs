@@ -178,58 +178,10 @@ impl Placed {
     }
 }
 
-/// Returns the fewest of these lines with which a check still fails, after at most this number of checks: the method of
-/// Zeller and Hildebrandt ("Simplifying and isolating failure-inducing input", 2002), by halves, quarters and so on.
-pub(super) fn fewest<E>(
-    lines: &[u32],
-    mut checks: u32,
-    mut fails: impl FnMut(&[u32]) -> Result<bool, E>,
-) -> Result<Vec<u32>, E> {
-    let (mut kept, mut parts) = (lines.to_vec(), 2);
-    'parts: while kept.len() > 1 && checks > 0 {
-        let size = kept.len().div_ceil(parts);
-        for part in kept.chunks(size) {
-            // A part, and all without it, which is the other one of two.
-            let rest: Vec<u32> = kept.iter().filter(|line| !part.contains(line)).copied().collect();
-            let rest = (parts > 2).then_some((rest, parts - 1));
-            for (fewer, parts_then) in [(part.to_vec(), 2)].into_iter().chain(rest) {
-                if checks == 0 {
-                    break 'parts;
-                }
-                checks -= 1;
-                if fails(&fewer)? {
-                    (kept, parts) = (fewer, parts_then);
-                    continue 'parts;
-                }
-            }
-        }
-        if size == 1 {
-            break;
-        }
-        parts = (parts * 2).min(kept.len());
-    }
-    Ok(kept)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Extent, Placed, Report, fewest};
+    use super::{Extent, Placed, Report};
     use crate::crash::code::Files;
-
-    #[test]
-    fn the_fewest_lines_that_fail_are_found() {
-        let lines: Vec<u32> = (0..100).collect();
-        for needed in [vec![17], vec![3, 98], vec![50, 51, 52]] {
-            let mut checks = 0;
-            let found = fewest(&lines, 200, |lines| {
-                checks += 1;
-                Ok::<_, ()>(needed.iter().all(|line| lines.contains(line)))
-            });
-            assert_eq!(found, Ok(needed), "{checks} checks");
-        }
-        let none = fewest(&lines, 5, |_lines| Ok::<_, ()>(false)).unwrap();
-        assert_eq!(none, lines, "the checks ran out");
-    }
 
     #[test]
     fn lines_are_told_by_file_and_store() {

@@ -17,11 +17,12 @@ use std::thread;
 use std::time::Instant;
 
 use crate::agent::Request;
+use crate::fewest::fewest;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::Serialize;
 
 use self::code::Files;
-use self::lost::{Lost, Placed, Report, fewest, lost_lines};
+use self::lost::{Lost, Placed, Report, lost_lines};
 use self::moments::{Counted, Counts, Moment};
 use crate::kit::Kit;
 use crate::log::Log;

@@ -14,10 +14,11 @@ use super::image::Image;
 use super::log::DriveLog;
 use super::machine::{InMachine, Prepared};
 use super::states::{Built, Lost, State, States};
+use crate::fewest::fewest;
 use crate::log::Log;
 
 /// The number of checks that may look for the fewest lost writes.
-const ATTEMPTS: usize = 60;
+const ATTEMPTS: u32 = 60;
 
 /// The complaint about a state.
 #[derive(Clone, Debug, Serialize)]
@@ -144,29 +145,20 @@ impl Trials<'_> {
     /// that failure. None if the check fails only of torn writes.
     pub fn minimal(&self, failed: &State, log: &Log) -> Result<Option<(State, Failure)>> {
         let (mut checker, mut states) = (self.checker(0, log)?, States::new(self.log));
-        let mut lost: Vec<_> = states.build(failed).lost.iter().map(|lost| lost.event).collect();
+        let lost: Vec<_> = states.build(failed).lost.iter().map(|lost| lost.event).collect();
+        let mut found = None;
         let mut fails = |lost: &[usize]| {
             let state = State::losing(failed.event, lost.iter().copied());
             let image = states.build(&state).image;
             let failure = checker.check(&image, state.event, self.log)?;
-            Ok::<_, anyhow::Error>(failure.map(|failure| (state, failure)))
+            let has_failed = failure.is_some();
+            found = failure.map(|failure| (state, failure)).or(found.take());
+            anyhow::Ok(has_failed)
         };
-        let Some(mut found) = fails(&lost)? else { return Ok(None) };
-        let (mut size, mut attempts) = (lost.len(), 1);
-        while size > 0 {
-            let mut at = 0;
-            while at < lost.len() && attempts < ATTEMPTS {
-                let mut fewer = lost.clone();
-                fewer.drain(at..(at + size).min(lost.len()));
-                attempts += 1;
-                match fails(&fewer)? {
-                    Some(with_fewer) => (lost, found) = (fewer, with_fewer),
-                    None => at += size,
-                }
-            }
-            size /= 2;
+        if !fails(&[])? && fails(&lost)? {
+            fewest(&lost, ATTEMPTS, &mut fails)?;
         }
-        Ok(Some(found))
+        Ok(found)
     }
 }
 

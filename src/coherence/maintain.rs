@@ -145,8 +145,8 @@ pub unsafe trait Maintain: Send + Sync {
 /// if the handle is aimed at a nearer point.
 ///
 /// # Cost
-/// [`Cache::order_observed`] is the fence before. One fence completes write-backs and invalidations alike: MFENCE on x86, DSB SY on arm64, FENCE IORW, IORW
-/// on riscv, `sync` on powerpc (`phwsync` if the handle writes back by `dcbstps`).
+/// [`Cache::order_observed`] is the fence before. One fence completes write-backs and invalidations alike: MFENCE on x86,
+/// DSB SY on arm64, FENCE IORW, IORW on riscv, `sync` on powerpc (`phwsync` if the handle writes back by `dcbstps`).
 // SAFETY: (1) the facts of a handle hold for its machine; (2) and (3) are those of `Cache::writeback` and
 // `Cache::invalidate`. (4) No instruction that a handle executes discards. (5) The fence of `complete` is that behind an
 // invalidation or a stronger one, which orders loads and stores; that of `order_observed` is the one before it.

@@ -52,8 +52,8 @@
 //!    `DSL` in `ETH_DMABMR` and `ETH_DMACCR`: 16 bytes and 4 skipped words are a line of their Cortex-M7. Such a ring is an
 //!    array of [`Padded`] descriptors.
 //! 2. *Memory that is not cacheable*, in every mapping, also [to the hypervisor](#memory-types-in-a-guest): Linux allocates
-//!    rings so (`dma_alloc_coherent`). [`Coherent`] orders a descriptor before its flag there. Once the last cacheable mapping has ended, drop its lines by
-//!    [`release_range_to_writer`] with the [`Cache`] or the platform's [`Maintain`].
+//!    rings so (`dma_alloc_coherent`). [`Coherent`] orders a descriptor before its flag there. Once the last cacheable
+//!    mapping has ended, drop its lines by [`release_range_to_writer`] with the [`Cache`] or the platform's [`Maintain`].
 //! 3. *Whole units.* The ring is cacheable and aligned to the granule. All descriptors of a unit are given away by one
 //!    [`release_range_to_writer`], before the doorbell. Until the device has finished with all of them, store to none.
 //!    [`acquire_range`] of the unit shows their status, as often as needed. It suits devices that touch no descriptor before
@@ -142,8 +142,8 @@ use crate::Cache;
 ///
 /// # Ordering
 /// Loads and stores of this thread that precede the call are complete, as the observer sees them, before any that
-/// follow. Stores of other threads that this thread only knows of need [`Maintain::order_observed`] first. A flag that is not a
-/// store to memory or to a device's register (a system register, an event) may need a barrier of its own.
+/// follow. Stores of other threads that this thread only knows of need [`Maintain::order_observed`] first. A flag that is
+/// not a store to memory or to a device's register (a system register, an event) may need a barrier of its own.
 ///
 /// # Cost
 /// A write-back of each line, and one fence.

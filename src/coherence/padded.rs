@@ -61,8 +61,8 @@ granules!(
 /// `N` is known to the compiler and the granule only to the machine, so [`new`](Self::new) and each hand-over compare
 /// them. 64 suffices for x86, 32 for Cortex-M7, 128 for the assumption of arm64 kernels (Linux `ARCH_DMA_MINALIGN`), 256
 /// for A64FX; 2048 for arm64 CPUs that do not state it. 1 takes any slice, where the granule is 1: with
-/// [`Coherent`](super::Coherent), and on cores without a data cache. If the other side has caches too, its granule counts as well: `N`
-/// must not be smaller than either.
+/// [`Coherent`](super::Coherent), and on cores without a data cache. If the other side has caches too, its granule counts
+/// as well: `N` must not be smaller than either.
 ///
 /// ```
 /// use cachemaint::coherence::Padded;

@@ -26,10 +26,9 @@ pub(super) fn lanes() -> Vec<Lane> {
 
 fn prepare(lab: &Lab<'_>, options: &'static str) -> Result<Run> {
     lab.can_lose_lines(Architecture::X86)?;
-    Cmd::cargo("build -p lose-lines -p cachemaint-examples --bin lose-lines --example power_cut")
-        .read()?;
-    let built = lab.sources.host.target_dir("debug");
-    let (tool, program) = (built.join("lose-lines"), built.join("examples/power_cut"));
+    let tool = lab.tool()?;
+    Cmd::cargo("build -p cachemaint-examples --example power_cut").read()?;
+    let program = lab.sources.host.target_dir("debug").join("examples/power_cut");
     let program = program.to_str().context("the folder's name is no text")?.to_owned();
     Ok(Box::new(move |log| {
         for format in FORMATS {

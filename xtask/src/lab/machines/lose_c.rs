@@ -62,8 +62,7 @@ fn drive_lane() -> Lane {
         lab.can_lose_lines(Architecture::X86)?;
         let wrong = lab.compiled(FORGOTTEN_FSYNC, "wrong", &[])?;
         let right = lab.compiled(FORGOTTEN_FSYNC, "right", &["-DRIGHT"])?;
-        Cmd::cargo("build -p lose-lines").read()?;
-        let tool = lab.sources.host.target_dir("debug").join("lose-lines");
+        let tool = lab.tool()?;
         Ok(Box::new(move |log| {
             let runs = [
                 (&wrong, "--states 60 --check-on host", LOSS),
@@ -95,8 +94,7 @@ fn lane(name: &'static str, proves: &str, tests: fn(&Lab<'_>, &str) -> Result<Ve
     Lane::new(name, proves, move |lab| {
         lab.can_lose_lines(Architecture::X86)?;
         let tests = tests(lab, name)?;
-        Cmd::cargo("build -p lose-lines").read()?;
-        let tool = lab.sources.host.target_dir("debug").join("lose-lines");
+        let tool = lab.tool()?;
         Ok(Box::new(move |log| {
             tests.iter().try_for_each(|test| cut(&tool, test, log))?;
             Ok(Finding::from(tests.len()))
@@ -125,6 +123,12 @@ fn cut(tool: &Path, (program, [stores, checks], policy, code): &Test, log: &mut 
 }
 
 impl Lab<'_> {
+    /// Builds the command `lose-lines`.
+    pub(super) fn tool(&self) -> Result<PathBuf> {
+        Cmd::cargo("build -p lose-lines").read()?;
+        Ok(self.sources.host.target_dir("debug").join("lose-lines"))
+    }
+
     /// Compiles the program with the compiler of this system.
     fn compiled(&self, source: &str, name: &str, options: &[&str]) -> Result<PathBuf> {
         if find_program("cc").is_none() {

@@ -1,13 +1,14 @@
-//! Cache maintenance, the persistence guarantees of this machine, and files and logs that survive crashes.
+//! CPU cache maintenance, and files that survive crashes, on x86, arm64, RISC-V and PowerPC.
 //!
-//! A store reaches a CPU cache, not memory. [A table](#calls-that-make-data-durable) lists the calls that take it farther.
+//! A store reaches a CPU cache, not memory. The [table below](#calls-that-make-data-durable) lists the calls that take
+//! it further.
 //!
 //! | task | start with |
 //! |---|---|
-//! | write back or invalidate lines: DMA, CXL, kernels (feature `privileged`) | [`Cache`], [`coherence`] |
-//! | persist data in a file at the true granularity of its medium | `DaxFile` (feature `dax`) |
-//! | write a structure of your own | [`Medium`] |
-//! | ask what this machine promises | [`report`], [`survival`] |
+//! | write back or invalidate cache lines: DMA, CXL memory, kernels (feature `privileged`) | [`Cache`], [`coherence`] |
+//! | persist data in a file: line by line on DAX, in whole pages elsewhere | `DaxFile` (feature `dax`) |
+//! | write a crash-safe structure of your own | [`Medium`] |
+//! | find out what this machine promises | [`report`], [`survival`] |
 //!
 //! ```no_run
 //! # #[cfg(feature = "dax")]
@@ -25,10 +26,10 @@
 //! # fn main() {}
 //! ```
 //!
-//! Crates of the family are written against [`Medium`]: `cachemaint-journal` is a log that loses nothing acknowledged,
-//! `cachemaint-recorder` keeps the last events of each thread, `cachemaint-store` keeps named blobs over kexec and
-//! reboots, and `cachemaint-sim` crashes a structure of your own in every way that the medium allows.
-//! `cachemaint-platforms` has caches that registers maintain, for [`coherence`].
+//! The other crates of the family are written against [`Medium`]: `cachemaint-journal` is a log that never loses an
+//! acknowledged record, `cachemaint-recorder` keeps the last events of each thread, `cachemaint-store` keeps named
+//! blobs across kexec and reboots, and `cachemaint-sim` crashes your own structure in every way that the medium allows.
+//! `cachemaint-platforms` implements [`coherence`] for caches that are maintained through registers.
 //!
 //! # Calls that make data durable
 //! ```text
@@ -36,43 +37,45 @@
 //!                    persist              deep_persist
 //! ```
 //!
-//! An event takes the bytes that had not got far enough: [`survival`] has the table. `file` is a `DaxFile`. A `Region` of a
-//! store has its calls too, except `persist_fill`, `persist_copy_within` and `batch`. Costs are those of a mapping that is
-//! persisted by lines. By pages each range is a system call that waits for the drive, and a fence is free.
+//! A power cut or another event loses the bytes that had not got far enough: see the table in [`survival`]. `file` is a
+//! `DaxFile`; a `Region` of a store has the same calls, except `persist_fill`, `persist_copy_within` and `batch`. The
+//! costs are those of a mapping that is persisted line by line. Where whole pages are persisted, each range costs a
+//! system call that waits for the drive, and a fence is free.
 //!
 //! | call | durable when it returns | cost |
 //! |---|---|---|
 //! | a store, `file.write`, `file.store` | nothing | none |
-//! | `file.persist` | the range, for the events that the file's `Guarantee` names. **If in doubt, this one** | one instruction a line, one fence |
-//! | `file.persist_copy`, `persist_copy_to`, `persist_fill`, `persist_copy_within` | the bytes that it stores, likewise | the faster of streaming stores and stores with write-back; one or two fences for all parts |
-//! | `file.issue_writeback`, then `file.fence` | nothing after the first; after a success of the second as `persist` | as `persist` |
-//! | `file.batch` | all of its ranges, likewise | one instruction a line, one fence for all ranges |
-//! | `file.deep_persist` | the range, without the platform's stored energy | as `persist`, and a system call that waits for the medium |
-//! | [`Cache::writeback`], [`Cache::batch`], [`Cache::copy_writeback`] | nothing that this crate could promise: the bytes are at the handle's [`Point`] | one instruction a line, the fences of the CPU |
-//! | [`Cache::writeback_range_unfenced`], then [`Cache::fence`] | the same, and nothing before the fence | the same, with the last fence apart |
+//! | `file.persist` | the range, against the events that the file's `Guarantee` names. **When in doubt, use this** | one instruction a line, one fence |
+//! | `file.persist_copy`, `persist_copy_to`, `persist_fill`, `persist_copy_within` | the stored bytes, likewise | the faster of streaming stores and stores with write-back; one or two fences for all parts |
+//! | `file.issue_writeback`, then `file.fence` | nothing after the first call; the range, once the second has succeeded | as `persist` |
+//! | `file.batch` | all its ranges, likewise | one instruction a line, one fence for all ranges |
+//! | `file.deep_persist` | the range, without relying on the platform's stored energy | as `persist`, and a system call that waits for the medium |
+//! | [`Cache::writeback`], [`Cache::batch`], [`Cache::copy_writeback`] | nothing that this crate can promise: the bytes are at the handle's [`Point`] | one instruction a line, the fences of the CPU |
+//! | [`Cache::writeback_range_unfenced`], then [`Cache::fence`] | the same after the fence, nothing before it | the same; the last fence is a call of its own |
 //! | [`Medium::persist`] | the range, as far as the medium goes: `DaxFile` as above, [`Memory`](medium::Memory) to the point of its cache | that of the medium |
-//! | [`coherence::release`] | **nothing**: another observer of the memory sees the bytes | one instruction a line, one fence |
-//! | `Journal::append`, `append_within`, `append_group` | the record and all before it | one write-back of the record, one fence, more for a long record; waits for records before it |
-//! | `recorder::Writer::record` | as its `Durability` says: nothing, all but the newest sub-buffer, or the event | stores alone: some ten nanoseconds |
-//! | `Recorder::write_back_all` | all events that this opening recorded before it | one instruction for each new line |
-//! | `Transaction::commit` | all changes of the transaction, together | write-backs of the changes; one fence, two for a blob above 64 KiB or a new region; now and then two more |
+//! | [`coherence::release`] | **nothing**: a device that does not see the cache sees the bytes | one instruction a line, one fence |
+//! | `Journal::append`, `append_within`, `append_group` | the record and all records before it | one write-back of the record, one fence, more for a long record; waits for earlier records |
+//! | `recorder::Writer::record` | depends on its `Durability`: nothing, all but the newest sub-buffer, or the event | by default only stores: about ten nanoseconds |
+//! | `Recorder::write_back_all` | all events that this opening recorded before the call | one instruction for each new line |
+//! | `Transaction::commit` | all changes of the transaction, together | write-backs of the changes; one fence, two for a blob above 64 KiB or a new region; occasionally two more |
 //! | `Store::seal` | all bytes in use, as by `deep_persist` | a write-back of these bytes |
-//! | the command `cachemaint guard` | the stores of other programs before a pass, when the pass ends | a pass over the files, again and again |
+//! | the command `cachemaint guard` | the stores that other programs made before a pass, once the pass ends | repeated passes over the files |
 //!
-//! [`Cache::host`] aims at the point of coherency: RAM. For persistence take [`Cache::persistent`], or a `DaxFile`, which
-//! knows its medium. A range is durable, not the order of two: persist a record, then store and persist what publishes it.
+//! [`Cache::host`] aims at the point of coherency: RAM. For persistence use [`Cache::persistent`], or a `DaxFile`,
+//! which knows its medium. Each call makes a range durable; it does not order two ranges. Persist a record first, then
+//! store and persist whatever publishes it.
 //!
 //! # Features
-//! `std` and `dax` are on by default. Without them the crate is `no_std`, without allocation.
+//! `std` and `dax` are on by default. Without them the crate is `no_std` and does not allocate.
 //!
 //! | feature | brings |
 //! |---|---|
 //! | `std` | the report on the host, waiting |
 //! | `dax` | files |
-//! | `alloc` | an `Arc` of a medium is a medium; `WriterLock::new`; `Padded::boxed`, `boxed_slice` |
+//! | `alloc` | `Medium` for an `Arc` of a medium; `WriterLock::new`; `Padded::boxed`, `boxed_slice` |
 //! | `serde` | reports as JSON and other formats |
 //! | `privileged` | `Cache::privileged`, discards and whole caches, for ring 0, EL1 and M-mode |
-//! | `embedded-dma` | a [`Padded`](coherence::Padded) slice is a buffer for drivers that are written against that crate |
+//! | `embedded-dma` | a [`Padded`](coherence::Padded) slice is a buffer for drivers written against the crate `embedded-dma` |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]
@@ -128,7 +131,7 @@ pub mod whole_cache;
 pub mod instruction;
 pub mod prelude;
 
-/// The items that other crates of the family use, and no user does. Nothing here is promised to stay.
+/// Items for the other crates of the family, not for users. They may change at any time.
 #[doc(hidden)]
 pub mod family {
     #[cfg(all(

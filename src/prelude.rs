@@ -1,7 +1,7 @@
-//! The traits, for code that is generic over what it works on: `use cachemaint::prelude::*`.
+//! The traits, for generic code: `use cachemaint::prelude::*`.
 //!
-//! Programs that name their types need none of them: [`DaxFile`](crate::dax::DaxFile), [`Memory`](crate::medium::Memory)
-//! and [`Cache`](crate::Cache) have the operations themselves.
+//! Code that names its types needs none of them: [`DaxFile`](crate::dax::DaxFile), [`Memory`](crate::medium::Memory)
+//! and [`Cache`](crate::Cache) have the operations as methods.
 
 pub use crate::coherence::Maintain;
 #[cfg(target_has_atomic = "64")]

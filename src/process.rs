@@ -1,9 +1,8 @@
 //! The process, distinguished from its forked children.
 //!
-//! A number of the system does not do that: in another PID namespace a child can have the number of its parent. So each
-//! process has a word that its children find cleared. The kernel clears the page of the word (`MADV_WIPEONFORK`, madvise(2),
-//! Linux 4.14), also in a child that was made by the system call itself. A handler of `fork` clears the word where the
-//! kernel does not.
+//! A process ID does not suffice: in another PID namespace a child can have its parent's ID. Each process therefore has
+//! a word that its children find cleared. The kernel clears the page of the word (`MADV_WIPEONFORK`, madvise(2), Linux
+//! 4.14), even in a child made by the bare system call. Where the kernel cannot, a handler of `fork` clears the word.
 //!
 //! # Why this file is unsafe
 //! It maps the page, and installs the handler.
@@ -11,12 +10,12 @@
 use core::sync::atomic::AtomicUsize;
 use core::sync::atomic::Ordering::Relaxed;
 
-/// A process. A forked child is another one.
+/// A process. A forked child is a different one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Process(usize);
 
-/// The last number that was given. A child has a copy, so its number is greater than those of all processes whose values it
-/// has inherited.
+/// The last number given out. A child inherits a copy, so its own number is greater than that of every process from
+/// which it inherited values.
 static LAST: AtomicUsize = AtomicUsize::new(0);
 
 impl Process {
@@ -34,7 +33,7 @@ impl Process {
         Self(number)
     }
 
-    /// Returns a process by its [number](Self::number).
+    /// Returns the process with this [number](Self::number).
     #[cfg(all(target_os = "linux", feature = "dax", not(cachemaint_loom)))]
     pub(crate) const fn of(number: usize) -> Self {
         Self(number)
@@ -59,7 +58,7 @@ mod own {
     use core::sync::atomic::AtomicPtr;
     use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
-    /// The word where no page can be mapped.
+    /// The word to use if no page can be mapped.
     static WITHOUT_PAGE: AtomicUsize = AtomicUsize::new(0);
     static WORD: AtomicPtr<AtomicUsize> = AtomicPtr::new(null_mut());
 
@@ -91,7 +90,7 @@ mod own {
         }
     }
 
-    /// Maps a page of zeros, which a child finds cleared where the kernel can do that.
+    /// Maps a page of zeros. A child finds it cleared if the kernel can do that.
     fn map() -> Option<NonNull<AtomicUsize>> {
         let (rights, flags) =
             (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANON);
@@ -123,7 +122,7 @@ mod own {
     }
 }
 
-/// No process has forked children here.
+/// Processes do not fork on this system.
 #[cfg(not(all(unix, not(miri))))]
 mod own {
     use super::AtomicUsize;
@@ -139,8 +138,8 @@ mod own {
 mod tests {
     use super::Process;
 
-    /// Returns true if `holds` is in a child that is made so. It makes no other system call, takes no lock and allocates
-    /// nothing.
+    /// Returns true if `holds` returns true in a child made by `fork`. The child makes no other system call, takes no
+    /// lock and allocates nothing.
     fn in_child(fork: impl FnOnce() -> libc::pid_t, holds: impl FnOnce() -> bool) -> bool {
         let child = fork();
         if child == 0 {
@@ -159,7 +158,7 @@ mod tests {
         unsafe { libc::fork() }
     }
 
-    /// No handler of `fork` runs here (`kernel/fork.c`). The child has no right to learn its number.
+    /// Makes a child by the bare system call: no handler of `fork` runs (`kernel/fork.c`).
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64"))]
     fn clone() -> libc::pid_t {
         // SAFETY: as in `fork`; without flags and with the parent's stack `clone` is `fork`.
@@ -181,7 +180,7 @@ mod tests {
         assert!(parent.is_this());
     }
 
-    /// `MADV_WIPEONFORK` is of Linux 4.14; an emulator of programs may not have it.
+    /// `MADV_WIPEONFORK` needs Linux 4.14; an emulator of programs may lack it.
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64"))]
     #[test]
     fn a_child_that_runs_no_handler_is_another_process() {

@@ -36,7 +36,7 @@
 //! Cortex-A53 must not clean a line without invalidating it (erratum 855873), and neither must Cortex-A35 r0p0 (855472) and
 //! Cortex-A57 r0p0 (813420). So `dc civac` takes the place of `dc cvac` if a CPU of the machine is, or may be, such a core.
 //! Firmware can avoid these errata, by a bit that user mode cannot read (TF-A `lib/cpus/aarch64`). The errata that no
-//! instruction avoids are in `docs/exotic-machines.md`.
+//! instruction avoids are in `docs/platforms.md`.
 //!
 //! Sources: Arm ARM (DDI 0487), "Ordering and completion of data and instruction cache
 //! instructions" and the pages of the instructions; Linux `arch/arm64/mm/cache.S` (DSB SY behind

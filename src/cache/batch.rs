@@ -5,13 +5,13 @@ use core::cell::Cell;
 use core::fmt;
 use core::marker::PhantomData;
 
-/// Operations that are issued now and completed together, by one fence, when the closure of
-/// [`Cache::batch`] returns or unwinds.
+/// Operations that are issued now and completed together by one fence, when the closure of [`Cache::batch`] returns or
+/// unwinds.
 ///
-/// Read flags before the batch. The fence that keeps an invalidation behind earlier loads is executed once, at the first
-/// invalidation of the batch: a later one may be carried out before the loads in between.
+/// Read flags before the batch: the fence that orders invalidations after earlier loads is executed once, before the
+/// first invalidation. A later invalidation may overtake loads made in between.
 ///
-/// It stays on its thread, as a fence completes only the operations of its own thread:
+/// A batch stays on its thread, since a fence completes only the operations of its own thread:
 ///
 /// ```compile_fail
 /// # let cache = cachemaint::Cache::host().unwrap();
@@ -20,10 +20,10 @@ use core::marker::PhantomData;
 /// }));
 /// ```
 ///
-/// The closure gets it by shared reference, so that it cannot be exchanged for another batch, which
-/// would be completed at another time.
+/// The closure gets a shared reference, so it cannot swap the batch for another one, which would be completed at
+/// another time.
 ///
-/// The given values are borrowed until the fence, so they can neither be freed nor changed before:
+/// Values are borrowed until the fence, so they can be neither freed nor changed before it:
 ///
 /// ```compile_fail
 /// # let cache = cachemaint::Cache::host().unwrap();

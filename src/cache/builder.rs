@@ -1,4 +1,4 @@
-//! Overrides of the choice.
+//! Overrides of the chosen instruction and point.
 
 use super::Cache;
 use super::plan::Policy;
@@ -11,8 +11,8 @@ const LINES_STAY: Unsupported = Unsupported::new(
     "leave out Builder::accept_streaming_as_evicting",
 );
 
-/// Makes a [`Cache`] with overrides, for tests and benchmarks: a write-back instruction, a point, a weaker point
-/// accepted.
+/// A builder of a [`Cache`] with overrides, for tests and benchmarks: the write-back instruction, the point, or a
+/// weaker point.
 ///
 /// It can only choose an instruction that the machine has and that satisfies the point; anything
 /// else is an error.
@@ -39,7 +39,7 @@ impl Builder {
         Self { point: Point::Coherency, policy: Policy::ANY }
     }
 
-    /// Writes back with `instruction` and no other. [`Cache::available_writebacks`] has those of a machine.
+    /// Writes back with `instruction` and no other. [`Cache::available_writebacks`] lists those of a machine.
     #[must_use]
     pub fn writeback_with(self, instruction: Instruction) -> Self {
         Self { point: self.point, policy: self.policy.only(&ARCHITECTURE, instruction) }
@@ -51,32 +51,33 @@ impl Builder {
         Self { point, policy: self.policy }
     }
 
-    /// Takes the point of coherency for the point of persistence: the caller vouches that on this
-    /// platform all bytes that have reached memory survive. [`CpuReport`](crate::report::CpuReport)
-    /// and [`Cache::accepts_coherency_as_persistence`] report it.
+    /// Accepts the point of coherency as the point of persistence: the caller vouches that on this platform every byte
+    /// that has reached memory survives. [`CpuReport`](crate::report::CpuReport) and
+    /// [`Cache::accepts_coherency_as_persistence`] report it.
     ///
-    /// It changes something only on machines that cannot reach the point of persistence, such as arm64 CPUs without
-    /// `FEAT_DPB` and RISC-V. They execute the instruction for the point of coherency then.
+    /// This matters only on machines that cannot reach the point of persistence, such as RISC-V and arm64 CPUs without
+    /// `FEAT_DPB`. They then execute the instruction for the point of coherency.
     #[must_use]
     pub const fn accept_coherency_as_persistence(self) -> Self {
         Self { point: self.point, policy: self.policy.accepting_coherency() }
     }
 
-    /// Takes streaming stores to leave no dirty line in the cache, as Intel's manual promises and AMD's does not: the caller
-    /// vouches that the CPU evicts a line that they hit. [`CpuReport`](crate::report::CpuReport) reports it.
+    /// Accepts that streaming stores leave no dirty line in the cache, as Intel's manual promises and AMD's does not:
+    /// the caller vouches that the CPU evicts the lines that they hit. [`CpuReport`](crate::report::CpuReport) reports
+    /// it.
     ///
-    /// Copies of 512 bytes and more need no write-back after their streaming stores then, and take up to a third of the
-    /// time. The bench `streaming_stores` shows the behaviour of a CPU; no measurement proves it.
+    /// Copies of 512 bytes and more then need no write-back after their streaming stores, and can take a third of the
+    /// time. The bench `streaming_stores` shows how a CPU behaves; no measurement proves it.
     #[must_use]
     pub const fn accept_streaming_as_evicting(self) -> Self {
         Self { point: self.point, policy: self.policy.accepting_eviction() }
     }
 
-    /// Makes the handle for the machine this program runs on.
+    /// Makes the handle for the machine that this program runs on.
     ///
     /// # Errors
-    /// As [`Cache::host`]; if the instruction is not on this machine or does not reach the point; and if streaming stores
-    /// are accepted on a CPU that was measured to keep their lines: AMD's family 26 (Zen 5).
+    /// As [`Cache::host`]. Also if this machine lacks the instruction, if the instruction does not reach the point, or
+    /// if streaming stores are accepted on a CPU that was measured to keep their lines: AMD family 26 (Zen 5).
     pub fn build(self) -> Result<Cache, Unsupported> {
         self.planned(cpu::here_for_choice().facts()?, self.policy)
     }
@@ -92,7 +93,7 @@ impl Builder {
     /// for [`Cache::privileged`].
     ///
     /// # Errors
-    /// As [`Cache::privileged`]; and if the instruction is not on this machine or does not reach the
+    /// As [`Cache::privileged`]. Also if this machine lacks the instruction, or if the instruction does not reach the
     /// point.
     ///
     /// # Safety

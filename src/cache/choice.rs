@@ -2,7 +2,7 @@
 
 use crate::arch::{Architecture, Fence, Fences, Instruction};
 
-/// The instruction that serves an operation, and the fences around all lines of a call.
+/// The instruction for an operation, and the fences before the first and after the last line of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Choice {

@@ -1,15 +1,15 @@
 //! The operations: write back and invalidate ranges of bytes, line by line.
 //!
-//! A [`Cache`] is a small `Copy` value made once for a machine: which instruction, between which
-//! fences, for which line size, aimed at which [`Point`]. Making it can fail, with the reason;
-//! afterwards no operation fails, allocates, locks or traps. The choice itself is a pure function of
-//! the machine's facts (`plan.rs`), so every machine's choice is tested on any machine.
+//! A [`Cache`] is a small `Copy` value, made once for a machine. It holds the instruction, its fences, the line size
+//! and the [`Point`] that write-backs are aimed at. Making it can fail, with the reason; afterwards no operation fails,
+//! allocates, locks or traps. The choice is a pure function of the machine's facts (`plan.rs`), so the choice for every
+//! machine is tested on any machine.
 //!
 //! Work on a range is *issued* line by line and *completed* by a fence. The plain operations do
 //! both; [`Cache::batch`] issues for several ranges and completes them together.
 //!
-//! A virtual machine that is migrated to another host can lose an instruction that it was started with:
-//! `docs/hypervisors.md` lists the promises of the hypervisor.
+//! A virtual machine that is migrated can lose an instruction that it was started with: `docs/hypervisors.md` lists
+//! what each hypervisor promises.
 
 mod batch;
 mod builder;
@@ -44,16 +44,16 @@ pub use copy::Destination;
 pub use once::OnceCache;
 pub use plain::Plain;
 
-/// Cache maintenance on ranges of bytes, as this machine does it.
+/// Cache maintenance on ranges of bytes, with the instructions of this machine.
 ///
-/// It is one word. The [front page](crate#calls-that-make-data-durable) lists the calls that make data durable.
+/// The value is one word. The [front page](crate#calls-that-make-data-durable) lists the calls that make data durable.
 ///
 /// | the code | call |
 /// |---|---|
-/// | a program of a system | [`host`](Self::host); [`persistent`](Self::persistent) for the point of persistence |
-/// | a kernel, a hypervisor or firmware in ring 0 or at EL1 | `privileged`, with feature `privileged` of this crate; in a static an [`OnceCache`] |
-/// | the same on RISC-V and PowerPC, where no register describes the CPU, and boards that are known | [`from_facts`](Self::from_facts) |
-/// | a board whose caches registers or a vendor's functions maintain | no `Cache`, but an implementation of [`Maintain`](crate::coherence::Maintain): `cachemaint-platforms` has some |
+/// | a program under an operating system | [`host`](Self::host); [`persistent`](Self::persistent) for the point of persistence |
+/// | a kernel, a hypervisor or firmware in ring 0 or at EL1 | `privileged`, with feature `privileged` of this crate; kept in a static [`OnceCache`] |
+/// | the same on RISC-V and PowerPC, where no register describes the CPU, or on a known board | [`from_facts`](Self::from_facts) |
+/// | a board with caches that are maintained through registers or a vendor's functions | no `Cache`, but an implementation of [`Maintain`](crate::coherence::Maintain): `cachemaint-platforms` has some |
 ///
 /// ```
 /// # fn main() -> Result<(), cachemaint::Unsupported> {
@@ -68,19 +68,19 @@ pub use plain::Plain;
 /// ```
 ///
 /// # Guarantees
-/// The operation to the point *is complete before any store that follows the call*, as the architecture defines it:
-/// [`writeback`](Self::writeback) says what can be earlier. The platform claims the value of such a completion at a power
-/// cut: see [`HostReport`](crate::report::HostReport) and [`dax`](crate::dax).
+/// The operation to the point *is complete before any store that follows the call*, as the architecture defines it;
+/// [`writeback`](Self::writeback) says what can be earlier. How much that is worth in a power cut is the platform's
+/// claim: see [`HostReport`](crate::report::HostReport) and [`dax`](crate::dax).
 ///
 /// # Limits
-/// An operation reaches the lines of the mapped physical address in all caches before the point, from one CPU, that are
-/// coherent with it. Instruction caches are not maintained: a JIT compiler calls `__clear_cache` of compiler-rt, which macOS
-/// has as `sys_icache_invalidate` and Windows as `FlushInstructionCache`. `docs/exotic-machines.md` has the rules for CPUs, kernels and hypervisors where a thread must stay on
-/// its CPU, and for memory under several encryption keys.
+/// An operation of one CPU reaches the lines of the mapped physical address in all caches before the point that are
+/// coherent with that CPU. Instruction caches are not maintained: a JIT compiler calls `__clear_cache` of compiler-rt,
+/// `sys_icache_invalidate` on macOS or `FlushInstructionCache` on Windows. `docs/platforms.md` names the systems
+/// where a thread must stay on its CPU, and has the rules for memory under several encryption keys.
 ///
 /// # Cost
-/// One instruction a line, and the fences of [`writeback_choice`](Self::writeback_choice) a call. One predictable branch
-/// a call chooses the instruction.
+/// One instruction a line, and for each call the fences of [`writeback_choice`](Self::writeback_choice). One
+/// predictable branch per call chooses the instruction.
 #[doc(alias("icache", "clear_cache", "privileged"))]
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Cache {
@@ -88,11 +88,11 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// Returns the caches of the machine this program runs on, aimed at the point of coherency.
+    /// Returns the handle for the machine that this program runs on, aimed at the point of coherency.
     ///
-    /// Determines the machine's abilities once; later calls are one relaxed load and a branch. All calls in a process
-    /// give the same answer. A refusal is not kept: a later call asks the machine again. So does each call on targets
-    /// without atomics of 64 bits.
+    /// The first call determines the machine's abilities; later calls cost one relaxed load and a branch. All calls in
+    /// a process return the same answer. A refusal is not kept: the next call asks the machine again, as does every
+    /// call on targets without 64-bit atomics.
     ///
     /// ```
     /// # fn main() -> Result<(), cachemaint::Unsupported> {
@@ -104,9 +104,9 @@ impl Cache {
     /// ```
     ///
     /// # Errors
-    /// If user mode has no operation on this architecture, the CPU shows no instruction for it, or no operating system
-    /// can be asked for permission: then code in ring 0 or at EL1 calls `privileged` (feature `privileged`). The reason
-    /// says which.
+    /// If user mode has no such operation on this architecture, if the CPU reports no instruction for it, or if there
+    /// is no operating system to ask for permission. In the last case, code in ring 0 or at EL1 calls `privileged`
+    /// (feature `privileged`). The reason says which.
     #[inline]
     pub fn host() -> Result<Self, Unsupported> {
         #[cfg(all(target_has_atomic = "64", not(cachemaint_loom)))]
@@ -121,9 +121,10 @@ impl Cache {
         Self::detect()
     }
 
-    /// Returns the caches of the machine this program runs on, aimed at the point of persistence. It is for a mapping
-    /// of persistent memory that the program has made itself, where the kernel keeps the file's blocks in place
-    /// (`MAP_SYNC`, device DAX). A `DaxFile` (feature `dax`) sees to all of this, and knows the promises of its medium.
+    /// Returns the handle for the machine that this program runs on, aimed at the point of persistence. Use it for
+    /// persistent memory that the program has mapped itself, where the kernel keeps the file's blocks in place
+    /// (`MAP_SYNC`, device DAX). A `DaxFile` (feature `dax`) takes care of all this, and knows what its medium
+    /// promises.
     ///
     /// ```
     /// match cachemaint::Cache::persistent() {
@@ -133,8 +134,8 @@ impl Cache {
     /// ```
     ///
     /// # Errors
-    /// As [`host`](Self::host), and if no instruction of this CPU reaches the point of persistence, as
-    /// [`to`](Self::to) says.
+    /// As [`host`](Self::host). Also if no instruction of this CPU reaches the point of persistence; see
+    /// [`to`](Self::to).
     #[doc(alias("persist", "pmem_persist", "pmem_flush", "durable"))]
     #[inline]
     pub fn persistent() -> Result<Self, Unsupported> {
@@ -147,8 +148,8 @@ impl Cache {
         Self::planned(cpu::here_for_choice().facts()?, Point::Coherency, Policy::ANY)
     }
 
-    /// Returns the caches of a machine that the caller describes: for code that knows its hardware, or that has asked
-    /// by means of its own. With constant facts the choice is made at compile time.
+    /// Returns the handle for a machine that the caller describes, for code that knows its hardware or has other means
+    /// to ask. With constant facts the choice is made at compile time.
     ///
     /// ```
     /// # #[cfg(all(target_arch = "x86_64", not(miri)))] {
@@ -169,8 +170,9 @@ impl Cache {
     ///    with the ordering that their documentation says;
     /// 2. has lines of at least the size that `facts` says, and writes back no unit larger than the
     ///    granule that `facts` says;
-    /// 3. runs the thread from the lines of an operation to its fence, or the kernel and the hypervisor execute the fence
-    ///    of [`writeback_choice`](Self::writeback_choice) before the thread or its virtual CPU goes on elsewhere.
+    /// 3. keeps the thread from the first line of an operation to its fence; or the kernel and the hypervisor execute
+    ///    the fence of [`writeback_choice`](Self::writeback_choice) before they move the thread or its virtual CPU to
+    ///    another CPU.
     pub const unsafe fn from_facts(facts: Facts) -> Result<Self, Unsupported> {
         Self::planned(facts, Point::Coherency, Policy::ANY)
     }
@@ -188,7 +190,7 @@ impl Cache {
         }
     }
 
-    /// Returns the same caches, aimed at `point`: later write-backs go that far.
+    /// Returns the same handle, aimed at `point`: write-backs go that far.
     ///
     /// | point | x86 | arm64 | RISC-V | PowerPC |
     /// |---|---|---|---|---|
@@ -196,7 +198,7 @@ impl Cache {
     /// | persistence | the same | `dc cvap`; refused without `FEAT_DPB` | refused | `dcbstps`, `dcbf`, else refused |
     /// | deep persistence | refused: the kernel does it | `dc cvadp`; refused without `FEAT_DPB2` | refused | refused |
     ///
-    /// Where persistence is refused, the [`Builder`] can accept coherency in its place.
+    /// Where persistence is refused, the [`Builder`] can accept coherency instead.
     ///
     /// # Errors
     /// If no instruction of this machine reaches the point, with the reason and the remedy.
@@ -215,8 +217,7 @@ impl Cache {
         self.plan.point()
     }
 
-    /// Returns true if [`Point::Persistence`] stands for the point of coherency here, because the builder accepted
-    /// that.
+    /// Returns true if [`Point::Persistence`] means the point of coherency here, because the builder accepted that.
     #[must_use]
     pub const fn accepts_coherency_as_persistence(self) -> bool {
         self.plan.policy().accepts_coherency()
@@ -234,10 +235,10 @@ impl Cache {
         self.plan.line().bytes()
     }
 
-    /// Returns the largest unit that any cache of the machine writes back, in bytes. It is the alignment and padding of
-    /// data that must share nothing with other data, see [`coherence`](crate::coherence). Not smaller than
-    /// [`line_size`](Self::line_size). At most 2048, which is assumed for arm64 CPUs that do not state it
-    /// (`CTR_EL0.CWG` is 0).
+    /// Returns the largest unit that any cache of the machine writes back, in bytes: at least
+    /// [`line_size`](Self::line_size), and at most 2048, which is assumed for arm64 CPUs that do not state it
+    /// (`CTR_EL0.CWG` is 0). Align and pad to it any data that must not share a unit with other data; see
+    /// [`coherence`](crate::coherence).
     #[must_use]
     pub const fn granule(self) -> usize {
         self.plan.granule().bytes()
@@ -271,25 +272,25 @@ impl Cache {
 
     /// Writes the lines of `value` back to the point. They may stay cached.
     ///
-    /// These are the bytes of the value itself, not the bytes that it points to. For a `Vec` or a `Box` pass the
-    /// contents, `&vec[..]` or `&*boxed`, else only the pointer is written back.
+    /// These are the bytes of the value itself, not those it points to. For a `Vec` or a `Box` pass the contents,
+    /// `&vec[..]` or `&*boxed`; otherwise only the pointer is written back.
     ///
     /// # Ordering
-    /// Every byte of `value` that this thread stored before the call, and every byte that was in memory order on those
-    /// lines, reaches the point before a store that follows this call is observed. Stores of *other* threads that this
-    /// thread knows of through another location need [`order_observed`](Self::order_observed) first.
+    /// Every byte of `value` that this thread stored before the call, and every store to its lines that precedes the
+    /// call in memory order, reaches the point before any store that follows the call is observed. Stores of *other*
+    /// threads that this thread knows of through another location need [`order_observed`](Self::order_observed) first.
     ///
-    /// On x86 the fence does not wait (Intel SDM vol. 2B, SFENCE): a load that follows, or an interrupt sent by an MSR,
-    /// can be earlier. A signal to an observer that is not a store needs the barriers that
-    /// [`Coherent`](crate::coherence::Coherent) names. On arm64 the bytes have reached the point when this returns (DSB).
+    /// On x86 the fence does not wait (Intel SDM vol. 2B, SFENCE): a later load, or an interrupt sent by an MSR, can
+    /// come before the write-back is complete. A signal to a device that is not a store needs the barriers that
+    /// [`Coherent`](crate::coherence::Coherent) names. On arm64 the bytes have reached the point when this returns
+    /// (DSB).
     ///
-    /// Not guaranteed: that bytes which were *not* written back stay out of memory. A line can be
-    /// written back at any time, and a line can be torn by a crash before this returns, in units of 8
-    /// bytes, or of 4 bytes on a 32-bit CPU.
+    /// Bytes that were *not* written back can reach memory too: the CPU can write a line back at any time. A crash
+    /// before the call returns can tear a line, in units of 8 bytes (4 bytes on a 32-bit CPU).
     ///
     /// # Cost
-    /// One instruction a line, and the fences of a write-back: on arm64 and on x86 with `clwb` or
-    /// `clflushopt` one after, see [`writeback_choice`](Self::writeback_choice).
+    /// One instruction a line, and the fences of a write-back: one after the lines on arm64, and on x86 with `clwb` or
+    /// `clflushopt`; see [`writeback_choice`](Self::writeback_choice).
     #[doc(alias("clean", "flush", "clwb", "clflushopt", "dc cvac", "dc cvap", "wback"))]
     #[inline]
     pub fn writeback<T: ?Sized>(self, value: &T) {
@@ -297,18 +298,17 @@ impl Cache {
         unsafe { self.writeback_range(address(value), size_of_val(value)) };
     }
 
-    /// Drops the lines of `values`, so that later loads see an observer's stores to memory.
+    /// Drops the lines of `values`, so that later loads see what a device has stored in memory.
     ///
     /// # Ordering
-    /// When this returns, loads that follow return data no older than the start of the call.
+    /// Loads that follow the call return data no older than its start.
     ///
-    /// In user mode no architecture discards: dirty lines are written back first, **over the observer's stores
-    /// meanwhile**. So:
-    /// 1. have no dirty line there while the observer writes ([`writeback_invalidate`] before it
-    ///    starts);
+    /// In user mode no architecture discards lines: dirty lines are written back first, **over the device's stores**.
+    /// Therefore:
+    /// 1. have no dirty line there while the device writes ([`writeback_invalidate`] before it starts);
     /// 2. invalidate after it has finished, since a CPU can fetch lines by speculation at any time.
     ///
-    /// Bytes outside them are never lost: lines that are shared at the ends are written back too.
+    /// Bytes outside `values` are never lost: lines that are shared at the ends are written back too.
     ///
     /// # Cost
     /// One instruction a line, and the fences of an invalidation: on x86 MFENCE before and after, on
@@ -323,12 +323,12 @@ impl Cache {
         unsafe { self.invalidate_range(values.as_mut_ptr().cast(), size_of_val(values)) };
     }
 
-    /// Writes the lines of `value` back and drops them, so that an observer sees the stored bytes and later loads fetch
+    /// Writes the lines of `value` back and drops them, so that a device sees the stored bytes and later loads fetch
     /// from memory. As with [`writeback`](Self::writeback), these are the bytes of the value itself.
     ///
     /// # Ordering
-    /// Both that of [`writeback`](Self::writeback), to the point of coherency even if the handle is aimed elsewhere,
-    /// and that of [`invalidate`](Self::invalidate).
+    /// That of [`writeback`](Self::writeback) to the point of coherency, wherever the handle is aimed, and that of
+    /// [`invalidate`](Self::invalidate).
     ///
     /// # Cost
     /// As [`invalidate`](Self::invalidate).
@@ -354,8 +354,8 @@ impl Cache {
     ///
     /// # Safety
     /// 1. As for [`writeback_range`](Self::writeback_range).
-    /// 2. No reference exists to any byte of the range, unless to [`Plain`] values or to cells that others
-    ///    may change: after the call they can have other values.
+    /// 2. No reference to any byte of the range exists, except to [`Plain`] values or to cells that others may change:
+    ///    after the call they can have other values.
     #[inline]
     pub unsafe fn invalidate_range(self, start: *mut u8, len: usize) {
         // SAFETY: (1) is the caller's duty.
@@ -390,9 +390,9 @@ impl Cache {
     /// ```
     ///
     /// # Ordering
-    /// When this returns, each operation of the batch has the guarantee of its plain form, if flags were read before:
-    /// an invalidation is ordered only with the loads that precede the first one of the batch. Between the operations of
-    /// a batch there is no order.
+    /// When this returns, each operation of the batch has the guarantee of its plain form, provided that flags were
+    /// read before: an invalidation is ordered only after the loads that precede the first one of the batch. The
+    /// operations of a batch are not ordered among themselves.
     ///
     /// # Cost
     /// One instruction a line and one fence; a second fence before the first invalidation.
@@ -408,7 +408,7 @@ impl Cache {
     ///
     /// # Safety
     /// 1. As for [`writeback_range`](Self::writeback_range).
-    /// 2. Nothing is done that relies on the write-back before the fence.
+    /// 2. Nothing relies on the write-back before the fence.
     #[inline]
     pub unsafe fn writeback_range_unfenced(self, start: *const u8, len: usize) {
         // SAFETY: (1) is the caller's duty.
@@ -418,10 +418,10 @@ impl Cache {
     /// Completes the write-backs that *this thread* has issued.
     ///
     /// # Ordering
-    /// They reach their point before a store that follows is observed; [`writeback`](Self::writeback) says what else can
-    /// be earlier. On no architecture does a fence complete the operations of another thread.
+    /// The bytes reach their point before any store that follows is observed; [`writeback`](Self::writeback) says what
+    /// else can be earlier. A fence never completes the operations of another thread.
     ///
-    /// It need not complete invalidations: [`Maintain::complete`](crate::coherence::Maintain::complete) does.
+    /// Invalidations need [`Maintain::complete`](crate::coherence::Maintain::complete) instead.
     #[doc(alias("drain", "sfence", "dsb"))]
     #[inline]
     pub fn fence(self) {
@@ -434,10 +434,10 @@ impl Cache {
     ///
     /// # Safety
     /// 1. As for [`writeback_range`](Self::writeback_range).
-    /// 2. Nothing is done that relies on it before [`fence_all`](Self::fence_all).
+    /// 2. Nothing relies on it before [`fence_all`](Self::fence_all).
     #[inline]
     pub(crate) unsafe fn writeback_invalidate_range_unfenced(self, start: *const u8, len: usize) {
-        // As in a write-back, the fence before is that of instructions which pass older stores to their line.
+        // As for a write-back, the fence before is the one for instructions that may pass older stores to their line.
         // SAFETY: (1) is the caller's duty.
         unsafe { self.maintain(self.plan.invalidate(), start, len, |by| by.writeback.unfenced()) };
     }
@@ -471,7 +471,7 @@ impl Cache {
     }
 
     /// Orders the stores of others that this thread has observed before the operations that follow, so that a
-    /// write-back includes data which this thread knows of through another location.
+    /// write-back includes data that this thread knows of through another location.
     ///
     /// MFENCE on x86, since no manual orders a flush with older loads; DMB OSH on arm64 (Linux
     /// `arch_wb_cache_pmem`); FENCE IORW, IORW on RISC-V; `sync` on PowerPC.
@@ -497,12 +497,12 @@ fn address<T: ?Sized>(value: &T) -> *const u8 {
     core::ptr::from_ref(value).cast()
 }
 
-/// Returns the instruction of a code that a plan holds: its one bit is its place.
+/// Returns the instruction for a code of a plan. The position of the code's one bit is its index.
 const fn instruction(code: u8) -> Instruction {
     ARCHITECTURE.instructions[code.trailing_zeros() as usize]
 }
 
-/// Keeps the error inside, with its message. The kind is [`Unsupported`](std::io::ErrorKind::Unsupported).
+/// Wraps the error and keeps its message. The kind is [`Unsupported`](std::io::ErrorKind::Unsupported).
 #[cfg(feature = "std")]
 impl From<Unsupported> for std::io::Error {
     fn from(error: Unsupported) -> Self {

@@ -9,8 +9,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 #[cfg(cachemaint_loom)]
 use loom::sync::atomic::{AtomicU64, Ordering};
 
-/// A static cell for a [`Cache`] that is set once: for a kernel, which makes its cache at boot, and uses it in functions
-/// that are given none. A program has [`Cache::host`].
+/// A static cell for a [`Cache`] that is set once. A kernel makes its handle at boot and uses it in functions that are
+/// passed none. A program has [`Cache::host`].
 ///
 /// ```
 /// use cachemaint::{Cache, OnceCache};
@@ -30,8 +30,7 @@ use loom::sync::atomic::{AtomicU64, Ordering};
 /// # }
 /// ```
 ///
-/// A board that is known needs no cell: [`Cache::from_facts`] is `const`. The type exists on targets with atomics of 64
-/// bits.
+/// A known board needs no cell: [`Cache::from_facts`] is `const`. The type exists on targets with 64-bit atomics.
 ///
 /// # Cost
 /// [`get`](Self::get) is one relaxed load and a branch.
@@ -60,10 +59,10 @@ impl OnceCache {
         Plan::from_word(self.word.load(Ordering::Relaxed)).map(|plan| Cache { plan })
     }
 
-    /// Sets the cache. A guarantee that was reported once must not change, so the first one stays.
+    /// Sets the cache. The first one stays, since a guarantee that was reported must not change.
     ///
     /// # Errors
-    /// If one was set before, by this thread or another: that cache.
+    /// If a cache was set before, by any thread: that cache.
     pub fn set(&self, cache: Cache) -> Result<(), Cache> {
         let word = cache.plan.to_word();
         match self.word.compare_exchange(0, word, Ordering::Relaxed, Ordering::Relaxed) {
@@ -72,7 +71,7 @@ impl OnceCache {
         }
     }
 
-    /// Asks `detect`, and takes its answer if no other was first. A failure is not kept.
+    /// Asks `detect`, and keeps its answer unless another thread was first. A failure is not kept.
     ///
     /// # Errors
     /// The error of `detect`.

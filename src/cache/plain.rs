@@ -1,11 +1,11 @@
-//! The types that memory may change under.
+//! Types that a device may overwrite.
 
 use core::cell::{Cell, UnsafeCell};
 use core::mem::MaybeUninit;
 use core::num::{Saturating, Wrapping};
 
-/// Types of which every bit pattern is a value, so that an observer may write anything over them: integers, floats, what
-/// wraps them, and arrays and slices. A record of such fields says so itself:
+/// Types for which every bit pattern is a value, so that a device may write anything over them: integers, floats,
+/// wrappers of them, arrays and slices. A record with such fields opts in:
 ///
 /// ```
 /// use cachemaint::cache::Plain;
@@ -23,8 +23,8 @@ use core::num::{Saturating, Wrapping};
 /// unsafe impl Plain for Completion {}
 /// ```
 ///
-/// `bool`, `char`, `enum`s, references and `NonZero` have bit patterns that are no value. Take an integer in their place,
-/// and convert it after the observer has written:
+/// `bool`, `char`, `enum`s, references and `NonZero` have bit patterns that are not values. Use an integer instead, and
+/// convert it after the device has written:
 ///
 /// ```compile_fail,E0277
 /// let mut done = [false; 64];
@@ -32,9 +32,10 @@ use core::num::{Saturating, Wrapping};
 /// ```
 ///
 /// # Safety
-/// 1. Each byte of the type may take any value, in any combination, at any time at which it is borrowed for writing. That
-///    holds for padding, which then has no value. Anyone may make a value of zeros, so that the type is no token of a right.
-/// 2. No field is a reference or a pointer: bytes from an observer point to nothing of this program.
+/// 1. Each byte of the type may take any value, in any combination, whenever the type is borrowed for writing. This
+///    includes padding, which is then uninitialised. Anyone may make a value of zeros, so the type must not stand for a
+///    right.
+/// 2. No field is a reference or a pointer: bytes from a device point to nothing in this program.
 #[diagnostic::on_unimplemented(
     message = "an observer may write bytes that are no value of `{Self}`",
     label = "not known to have a value for every bit pattern",

@@ -7,7 +7,7 @@ use crate::arch::{
     Architecture, Effect, Facts, Instruction, LineSize, Missing, Point, Unsupported,
 };
 
-/// The caller's conditions on the choice besides the point.
+/// The caller's conditions on the choice, apart from the point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Policy {
     /// The codes of the instructions that may write back.
@@ -21,7 +21,7 @@ pub(crate) struct Policy {
 }
 
 impl Policy {
-    /// Every instruction may serve, and every point is meant as the architecture means it.
+    /// Any instruction may serve, and every point has the architecture's meaning.
     pub(crate) const ANY: Self = Self {
         writeback: u8::MAX,
         accept_coherency: false,
@@ -37,12 +37,12 @@ impl Policy {
         Self { writeback, ..self }
     }
 
-    /// Returns the same policy, which takes the point of coherency for the point of persistence.
+    /// Returns the same policy with the point of coherency accepted as the point of persistence.
     pub(crate) const fn accepting_coherency(self) -> Self {
         Self { accept_coherency: true, ..self }
     }
 
-    /// Returns the same policy, which takes streaming stores to leave no dirty line in the cache.
+    /// Returns the same policy with streaming stores taken to leave no dirty line in the cache.
     pub(crate) const fn accepting_eviction(self) -> Self {
         Self { accept_eviction: true, ..self }
     }
@@ -69,8 +69,8 @@ impl Policy {
         self.accept_coherency
     }
 
-    /// Returns the point that an instruction of this machine must reach at least for `point`. A substitute serves only
-    /// a machine that cannot reach the point by any instruction.
+    /// Returns the point that an instruction must reach at least to serve `point` on this machine. A weaker point is
+    /// accepted only if no instruction of the machine reaches `point`.
     const fn aim(self, architecture: &Architecture, facts: Facts, point: Point) -> Point {
         match point {
             Point::Persistence
@@ -96,7 +96,7 @@ impl Policy {
 /// | 3 | the point |
 /// | 1 | coherency is accepted as persistence |
 /// | 4 | base-2 logarithm of the write-back granule |
-/// | 1 | of privileged code |
+/// | 1 | made by privileged code |
 /// | 1 | streaming stores are accepted as evicting |
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Plan(u64);
@@ -117,8 +117,8 @@ const CHOICE_IN_THE_WAY: Unsupported = Unsupported::new(
     "ask for another one, or for none",
 );
 
-/// Only a [description](crate::Cache::from_facts) can lack all of them: a CPU that is asked and has none is refused by
-/// its architecture's reason, which speaks of kernels.
+/// Only a [description](crate::Cache::from_facts) can lack all of them: a CPU that was asked and has none is refused
+/// with its architecture's reason, which is about kernels.
 const NO_INSTRUCTION: Unsupported = Unsupported::new(
     Missing::Instruction,
     "the facts name no instruction that writes back",
@@ -126,7 +126,8 @@ const NO_INSTRUCTION: Unsupported = Unsupported::new(
      cache controller",
 );
 
-/// Only a [description](crate::Cache::from_facts) can lack it: every CPU that is asked has it beside a write-back.
+/// Only a [description](crate::Cache::from_facts) can lack it: every CPU that can be asked has it if it has a
+/// write-back.
 const NO_INVALIDATION: Unsupported = Unsupported::new(
     Missing::Instruction,
     "the facts hold an instruction that writes back, and none that invalidates",
@@ -302,7 +303,7 @@ mod tests {
     const A53: Facts = Facts::new(64).unwrap().with(DC_CVAC).with(DC_CIVAC);
     const N1: Facts = A53.with(DC_CVAP);
 
-    /// A caller's word about memory must not weaken an instruction that the machine has.
+    /// Accepting a weaker point must not weaken an instruction that the machine has.
     #[test]
     fn accepted_coherency_changes_nothing_where_persistence_can_be_reached() {
         let only = ACCEPTING.only(&ARM, DC_CVAC);
@@ -316,7 +317,7 @@ mod tests {
         }
     }
 
-    /// The reasons of an architecture speak of kernels and user mode, and a kernel can be the one that describes.
+    /// An architecture's reasons are about kernels and user mode, but the facts can come from a kernel.
     #[test]
     fn facts_without_an_instruction_are_refused_for_that() {
         let with_instructions = ALL.iter().filter(|machine| !machine.instructions.is_empty());
@@ -330,7 +331,7 @@ mod tests {
         }
     }
 
-    /// Only described facts can lack it: no CPU that is asked does.
+    /// Only described facts can lack it: no CPU that was asked does.
     #[test]
     fn facts_that_only_write_back_are_refused_for_the_missing_invalidation() {
         let keeps = |instruction: &&Instruction| instruction.effect == Effect::Writeback;

@@ -214,7 +214,7 @@ fn an_override_chooses_only_what_is_there_and_reaches_the_point() {
     };
     let forced = choose(X86, AMD_CLWB, CLFLUSH).unwrap();
     assert_eq!(writeback(X86, forced), "mfence, then clflush each line, then mfence");
-    // The override is for write-back alone.
+    // The override affects only write-backs.
     assert_eq!(invalidate(X86, forced), "mfence, then clflushopt each line, then mfence");
     // On Intel the same name means the ordered one.
     let forced = choose(X86, INTEL_CLWB, CLFLUSH).unwrap();

@@ -10,12 +10,12 @@ use core::marker::PhantomData;
 )]
 pub trait IsEnabled {}
 
-/// The lifetime postpones the question until a call.
+/// The lifetime defers the error until a call.
 #[derive(Debug)]
 pub struct Feature<'a>(PhantomData<&'a ()>);
 
 impl Cache {
-    /// Compiles with feature `privileged` alone:
+    /// Compiles only with feature `privileged`:
     ///
     /// ```compile_fail,E0277
     /// let cache = unsafe { cachemaint::Cache::privileged() };

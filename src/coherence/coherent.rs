@@ -1,34 +1,35 @@
-//! No maintenance, for observers that need none.
+//! No maintenance, for coherent devices.
 
 use super::Maintain;
 use crate::arch::device;
 
-/// For an observer that is coherent with this CPU, or memory whose mappings are all not cacheable. No line is written back
-/// or dropped. Such an observer still needs *order*, and a compiler that knows of the observer; this type provides both.
+/// For a device that is coherent with this CPU, or memory that every mapping makes non-cacheable. No line is written
+/// back or dropped. Such a device still needs *order*, and a compiler that knows of the device; this type provides
+/// both.
 ///
 /// [`complete`](Maintain::complete) is a full barrier for devices: MFENCE on x86, DMB OSH on arm64, FENCE IORW, IORW on
 /// riscv, `sync` on powerpc, DBAR 0 on loongarch64, BCR 15,0 on s390x. Elsewhere it is a sequentially consistent fence. On
 /// 32-bit arm that is DMB SY on the M profile, which orders for every observer, and DMB ISH on the A and R profiles, which
 /// orders for observers in the inner shareable domain only.
 ///
-/// Plain stores to plain memory are in order on x86 without one, and Linux's `dma_wmb`
-/// is empty there. But stores past the cache are not in order, and a driver that publishes an index and then reads if
-/// the device sleeps needs its store before its load. An owner that gives memory back after reading it needs loads
-/// before a store, which `dma_wmb` (DMB OSHST on arm64) does not order either.
+/// On x86, plain stores to ordinary memory are in order without a barrier, and Linux's `dma_wmb` is empty there. But
+/// stores that bypass the cache are not, and a driver that publishes an index and then checks whether the device sleeps
+/// needs its store before its load. An owner that gives memory back after reading it needs loads before a store, which
+/// `dma_wmb` (DMB OSHST on arm64) does not order either.
 ///
 /// The compiler is handed the pointer, so that it neither keeps stores in registers beyond the operation nor reuses
-/// values that it has loaded before. A compiler fence orders atomics only, and a compiler may conclude that no other
-/// code knows the memory (rust-lang/unsafe-code-guidelines issue 321).
+/// values loaded before it. A compiler fence orders atomics only, and a compiler may conclude that no other code knows
+/// the memory (rust-lang/unsafe-code-guidelines issue 321).
 ///
-/// Not covered: a flag that is not a store. An interrupt sent by a system register of arm64 needs a DSB first, one sent
-/// by an MSR of the x2APIC needs MFENCE and LFENCE (Linux `weak_wrmsr_fence`). The code that sends such a flag must add
-/// that barrier.
+/// Not covered: a flag that is not a store. An interrupt sent through a system register of arm64 needs a DSB first; one
+/// sent through an MSR of the x2APIC needs MFENCE and LFENCE (Linux `weak_wrmsr_fence`). The code that sends such a
+/// flag must add that barrier.
 ///
-/// It works on every architecture. The platform defines if an observer *is* coherent: one that is not gets old data, also
-/// through memory that a hypervisor makes cacheable [against the guest's mapping](super#memory-types-in-a-guest).
+/// It works on every architecture. The platform defines whether a device *is* coherent: one that is not gets old data,
+/// even through memory that a hypervisor makes cacheable [against the guest's mapping](super#memory-types-in-a-guest).
 ///
 /// # Cost
-/// One barrier a completion, however long the ranges are.
+/// One barrier per completion, however long the ranges are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Coherent;
 
@@ -58,7 +59,7 @@ unsafe impl Maintain for Coherent {
         device::hand_over(start);
     }
 
-    /// Does nothing: `complete` is behind the operations, which are nothing but order.
+    /// Does nothing: `complete` follows the operations, which only order.
     #[inline]
     fn order_observed(&self) {}
 

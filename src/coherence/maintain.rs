@@ -2,11 +2,11 @@
 
 use crate::Cache;
 
-/// Cache maintenance for observers that do not see the cache, as a platform does it.
+/// A platform's cache maintenance for devices and hosts that do not see the cache.
 ///
-/// Operations are *issued* for ranges and *completed* by [`complete`](Self::complete). Call the pair
-/// [`release`](super::release) and [`acquire`](super::acquire), which does both. Implement the trait, and call its
-/// methods for several ranges under one fence:
+/// Operations are *issued* for ranges and *completed* by [`complete`](Self::complete). Users call
+/// [`release`](super::release) and [`acquire`](super::acquire), which do both. Implement the trait for a platform; call
+/// its methods only to cover several ranges with one fence:
 ///
 /// ```
 /// use cachemaint::coherence::{Coherent, Maintain};
@@ -37,11 +37,10 @@ use crate::Cache;
 ///    memory, or to a device's register) is observed after it.
 /// 3. *Invalidation.* After [`issue_invalidate`](Self::issue_invalidate) or `issue_writeback_invalidate`
 ///    of a range, and then `complete` on the same thread, loads return data no older than the start of the
-///    call.
 /// 4. *Nothing else is lost.* No byte outside the range of `issue_invalidate` changes its value for this program,
-///    except by stores of observers. A unit is *discarded*, that is dropped while dirty, only if the range covers it whole.
-///    Within the range a byte has, afterwards, a value that it had in the cache or in memory. Other units may be written
-///    back, and dropped after that, as an eviction may do at any time: a flush of the whole cache is an implementation.
+///    except by an observer's stores. A unit is *discarded* (dropped while dirty) only if the range covers it whole.
+///    Afterwards, a byte within the range has a value that it had in the cache or in memory. Other units may be written
+///    back and then dropped, as an eviction may do at any time: a flush of the whole cache is a valid implementation.
 /// 5. *Order.* `complete` orders every load and store of this thread before it with every one after it, and with the
 ///    operations issued after it, as the observer sees them. [`order_observed`](Self::order_observed) orders every load
 ///    before it with the operations issued after it: none of them is carried out before such a load.
@@ -49,12 +48,12 @@ use crate::Cache;
 ///    range: assembly that is given the pointer and may access memory (the default of `asm!`), or
 ///    [`hand_over`](super::hand_over). So is `complete`, for all that was handed over. A volatile store to a
 ///    controller's register is not enough: the compiler may move ordinary stores over it.
-/// 7. Every operation and `complete` returns; it neither unwinds nor does less for want of a resource. A failure (a region
-///    that the controller does not serve) is refused where the value is made.
+/// 7. Every operation and `complete` returns and does its full work; none unwinds. What can fail (a region that the
+///    controller does not serve) is refused when the value is made.
 ///
 /// # Implementing it
-/// `cachemaint-platforms` has implementations for controllers that registers or functions maintain. Where another cache
-/// is maintained by an instruction or a function for the whole of it, this is all:
+/// `cachemaint-platforms` has implementations for controllers that registers or functions maintain. If another cache is
+/// maintained by an instruction or a function that acts on all of it, this suffices:
 ///
 /// ```
 /// use cachemaint::coherence::{Maintain, hand_over};
@@ -76,10 +75,11 @@ use crate::Cache;
 /// }
 /// ```
 ///
-/// Where operations take an address, stores before must be observed by them: Cortex-M7 needs a DSB before, one DSB and an
-/// ISB after a set of them (Arm DUI 0646C, 4.8.7). An operation that discards is for lines that the range covers whole.
+/// If operations take an address, earlier stores must be visible to them: Cortex-M7 needs a DSB before a set of
+/// operations, and a DSB and an ISB after it (Arm DUI 0646C, 4.8.7). Use an operation that discards only for lines that
+/// the range covers whole.
 ///
-/// A trait object serves in a static, since every implementation is `Send` and `Sync`:
+/// A trait object can be in a static, since every implementation is `Send` and `Sync`:
 ///
 /// ```
 /// use cachemaint::coherence::{Coherent, Maintain};
@@ -94,29 +94,29 @@ pub unsafe trait Maintain: Send + Sync {
     /// Returns the alignment and padding, in bytes, of data that changes hands: a power of two.
     fn granule(&self) -> usize;
 
-    /// Issues the write-back of `len` bytes from `start`. Nothing for an empty range.
+    /// Issues the write-back of `len` bytes from `start`. Does nothing for an empty range.
     ///
     /// # Safety
     /// 1. Each line that the range touches holds a byte of the range that this thread may read, and the
     ///    range does not wrap round the end of the address space.
-    /// 2. The range stays mapped, and nothing is done that relies on the operation, until
-    ///    [`complete`](Self::complete) has been called on this thread.
+    /// 2. The range stays mapped, and nothing relies on the operation, until [`complete`](Self::complete) has been
+    ///    called on this thread.
     unsafe fn issue_writeback(&self, start: *const u8, len: usize);
 
-    /// Issues the invalidation of `len` bytes from `start`. Nothing for an empty range.
+    /// Issues the invalidation of `len` bytes from `start`. Does nothing for an empty range.
     ///
-    /// It may be carried out before loads that precede the call: after a flag call
+    /// It may be carried out before loads that precede the call: after reading a flag, call
     /// [`order_observed`](Self::order_observed), once for all ranges.
     ///
     /// # Safety
     /// 1. As for [`issue_writeback`](Self::issue_writeback) (1).
     /// 2. As for [`issue_writeback`](Self::issue_writeback) (2).
-    /// 3. No reference exists to any byte of the range, unless to [`Plain`](crate::cache::Plain) values, borrowed for writing
-    ///    by the caller, or to cells that others may change. After the call they can have other values, also older ones:
-    ///    an implementation may lose dirty bytes of the range.
+    /// 3. No reference to any byte of the range exists, except to [`Plain`](crate::cache::Plain) values that the caller
+    ///    has borrowed for writing, or to cells that others may change. After the call they can have other values, even
+    ///    older ones: an implementation may lose dirty bytes of the range.
     unsafe fn issue_invalidate(&self, start: *mut u8, len: usize);
 
-    /// Issues the write-back and invalidation of `len` bytes from `start`. Nothing for an empty range.
+    /// Issues the write-back and invalidation of `len` bytes from `start`. Does nothing for an empty range.
     ///
     /// # Safety
     /// 1. As for [`issue_writeback`](Self::issue_writeback) (1).
@@ -124,8 +124,8 @@ pub unsafe trait Maintain: Send + Sync {
     unsafe fn issue_writeback_invalidate(&self, start: *const u8, len: usize);
 
     /// Orders the loads of this thread so far before the operations that it issues from now on. An invalidation then
-    /// shows what was stored before a flag that this thread has read. A write-back includes stores of others that this
-    /// thread has observed through another location.
+    /// shows what was stored before a flag that this thread has read, and a write-back includes stores of others that
+    /// this thread has observed through another location.
     ///
     /// The default is [`complete`](Self::complete). An implementation may do less: nothing, if each operation has a
     /// barrier of its own before it, or if `complete` carries the operations out.
@@ -134,19 +134,20 @@ pub unsafe trait Maintain: Send + Sync {
         self.complete();
     }
 
-    /// Completes the operations that this thread has issued, and orders its loads and stores before with those after,
-    /// as the observer sees them.
+    /// Completes the operations that this thread has issued, and orders its earlier loads and stores before its later
+    /// ones, as the observer sees them.
     ///
-    /// A [`Cache`] has a [`fence`](Cache::fence) of its own, which completes only write-backs.
+    /// [`Cache::fence`] is another function: it completes only write-backs.
     fn complete(&self);
 }
 
-/// By the instructions of this CPU. Write-backs reach the point of coherency at least, where such observers read, even
-/// if the handle is aimed at a nearer point.
+/// Uses the instructions of this CPU. Write-backs reach at least the point of coherency, where such observers read,
+/// even if the handle is aimed at a nearer point.
 ///
 /// # Cost
-/// [`Cache::order_observed`] is the fence before. One fence completes write-backs and invalidations alike: MFENCE on x86,
-/// DSB SY on arm64, FENCE IORW, IORW on riscv, `sync` on powerpc (`phwsync` if the handle writes back by `dcbstps`).
+/// [`Cache::order_observed`] executes the fence before. One fence completes write-backs and invalidations alike: MFENCE
+/// on x86, DSB SY on arm64, FENCE IORW, IORW on riscv, `sync` on powerpc (`phwsync` if the handle writes back by
+/// `dcbstps`).
 // SAFETY: (1) the facts of a handle hold for its machine; (2) and (3) are those of `Cache::writeback` and
 // `Cache::invalidate`. (4) No instruction that a handle executes discards. (5) The fence of `complete` is that behind an
 // invalidation or a stronger one, which orders loads and stores; that of `order_observed` is the one before it.

@@ -1,101 +1,100 @@
-//! Memory shared with an observer that does not see this CPU's caches.
+//! Memory shared with a device or a host that does not see this CPU's caches.
 //!
-//! Between threads of one machine the hardware keeps the caches coherent, and order is all that programs need. An
-//! *observer* here is a reader or writer of the same memory behind the caches' back. It is a device whose DMA takes no
-//! part in coherence, a GPU that does not snoop, or another host on the same CXL memory where nothing invalidates a
-//! host's lines when another one writes. For it, software does the work of the hardware among CPUs, at the moments when
-//! memory changes hands:
+//! Between the threads of one machine the hardware keeps the caches coherent, and programs need only ordering. An
+//! *observer* here reads or writes the same memory without seeing the caches: a device with non-coherent DMA, a GPU
+//! that does not snoop, or another host on the same CXL memory where nothing invalidates one host's lines when the
+//! other writes. For such an observer, software maintains the caches whenever memory changes hands:
 //!
 //! | | between threads | for such an observer |
 //! |---|---|---|
 //! | giving memory away | a release store | **[`release`]**: write back, fence; then the flag |
 //! | taking memory over | an acquire load | the flag; then **[`acquire`]**: invalidate, fence; then read |
 //!
-//! The flag is any signal to the other side that it may go on: a store to a device's register, an index in the same
-//! memory (which must be released and acquired itself), an interrupt.
+//! The flag is any signal to the other side that it may continue: a store to a device's register, an index in the same
+//! memory (which must itself be released and acquired), an interrupt.
 //!
-//! | call | when it returns | duty of the other side |
+//! | call | when it returns | the other side |
 //! |---|---|---|
-//! | [`release`] | the stores of this thread are in memory, and a flag stored from now on is seen after them. Lines may stay cached, clean | read after it has seen the flag; another CPU: after its own `acquire` |
-//! | [`release_to_writer`] | the same, and the lines of the buffer have been dropped: none is left that could be written back over the stores of the other side | write after it has seen the flag, and leave nothing in caches of its own when it gives back: another CPU, by its own `release` |
-//! | [`acquire`] | loads from now on see the bytes that were in memory when it was called, or newer ones | have finished, and have released, before it gave the flag |
+//! | [`release`] | the stores of this thread are in memory, and a flag stored from now on is seen after them. Lines may stay cached, clean | reads only after it has seen the flag (another CPU: after its own `acquire`) |
+//! | [`release_to_writer`] | the same, and the lines of the buffer have been dropped: none is left that could be written back over the stores of the other side | writes only after it has seen the flag, and leaves nothing in its own caches when it gives the buffer back (another CPU: by its own `release`) |
+//! | [`acquire`] | loads from now on see the bytes that were in memory when it was called, or newer ones | has finished, and released, before it set the flag |
 //!
-//! A buffer that the other side writes is therefore maintained twice: [`release_to_writer`] before it is
-//! handed over, [`acquire`] after it has come back. Either alone is one of the two classic errors:
+//! A buffer that the other side writes is therefore maintained twice: [`release_to_writer`] before the hand-over, and
+//! [`acquire`] after it has come back. Leaving out either is one of the two classic errors:
 //! 1. *A dirty line over the device's data.* A line that was dirty at the hand-over can be written back at any time,
 //!    over the device's data. An `acquire` afterwards is too late.
 //! 2. *A line fetched too early.* CPUs fetch lines by speculation at any time, even lines of a buffer that no one
-//!    accesses. One fetched while the device is at work holds old data, however carefully the buffer was invalidated
-//!    before. So invalidate after the device has finished, as well.
+//!    accesses. A line fetched while the device is at work holds old data, however carefully the buffer was invalidated
+//!    before. Invalidate after the device has finished, too.
 //!
-//! A third error is that of *neighbours*: caches work on whole units. A variable in the same unit as the buffer makes
-//! the buffer's line dirty; two sides that write different words of one unit undo each other's stores. So memory that
-//! changes hands is aligned and padded to the machine's write-back granule, which can be larger than a line: [`Padded`]
-//! is such a buffer, and checks it.
+//! A third error is *sharing a unit*: caches work on whole units. A variable in the same unit makes the buffer's line
+//! dirty, and two sides that write different words of one unit undo each other's stores. Memory that changes hands is
+//! therefore aligned and padded to the machine's write-back granule, which can be larger than a line; [`Padded`] is
+//! such a buffer, and checks it.
 //!
 //! # Which implementation
-//! Drivers and HALs are written against [`Maintain`] (it is object-safe: `&dyn Maintain`); the platform chooses the
-//! implementation.
+//! Write drivers and HALs against [`Maintain`] (object-safe: `&dyn Maintain`); the platform chooses the implementation.
 //!
-//! | the observer | give it |
+//! | the observer | use |
 //! |---|---|
-//! | takes no part in coherence, and this CPU's instructions maintain its caches | [`Cache`]; for another host on the [conditions of CXL](#cxl-memory-of-two-hosts) |
-//! | takes part: DMA on x86 without "no snoop", `dma-coherent` in a device tree, `_CCA` 1 in ACPI, every CPU of s390x | [`Coherent`], which costs one barrier |
-//! | takes no part, and a memory-mapped controller, functions of a ROM or instructions of the CPU's vendor (T-Head) maintain the cache | an implementation of the platform: `cachemaint-platforms` has those of Cortex-M7 and M55, Armv7-A and R, PL310, T-Head, SiFive's CCACHE, CVA6 and a vendor's functions; [`Maintain`] has a sketch |
-//! | takes no part, and nothing maintains the cache, or the memory [cannot be padded](#descriptor-rings) | memory that is mapped as not cacheable (by Svpbmt on RISC-V), and [`Coherent`]; in a guest [if the hypervisor honours it](#memory-types-in-a-guest) |
+//! | is not coherent, and this CPU's instructions maintain its caches | [`Cache`]; for another host, under the [conditions of CXL](#cxl-memory-of-two-hosts) |
+//! | is coherent: DMA on x86 without "no snoop", `dma-coherent` in a device tree, `_CCA` 1 in ACPI, every CPU of s390x | [`Coherent`], which costs one barrier |
+//! | is not coherent, and a memory-mapped controller, functions of a ROM or instructions of the CPU's vendor (T-Head) maintain the cache | the platform's implementation: `cachemaint-platforms` has those of Cortex-M7 and M55, Armv7-A and R, PL310, T-Head, SiFive's CCACHE, CVA6 and a vendor's functions; [`Maintain`] has a sketch |
+//! | is not coherent, and nothing maintains the cache, or the memory [cannot be padded](#descriptor-rings) | memory that is mapped non-cacheable (by Svpbmt on RISC-V), and [`Coherent`]; in a guest only [if the hypervisor honours it](#memory-types-in-a-guest) |
 //!
 //! # Descriptor rings
-//! Hardware fixes the layout of a ring, often 16 bytes a descriptor, and writes its status into them. If several
-//! descriptors share a unit, a `release` of one can write the unit back over the status of another, without an error.
-//! Take the first of these methods that the device permits:
-//! 1. *A unit for each descriptor.* Some devices take a distance between descriptors. The Ethernet DMA of STM32F7 and H7 has
-//!    `DSL` in `ETH_DMABMR` and `ETH_DMACCR`: 16 bytes and 4 skipped words are a line of their Cortex-M7. Such a ring is an
-//!    array of [`Padded`] descriptors.
-//! 2. *Memory that is not cacheable*, in every mapping, also [to the hypervisor](#memory-types-in-a-guest): Linux allocates
-//!    rings so (`dma_alloc_coherent`). [`Coherent`] orders a descriptor before its flag there. Once the last cacheable
-//!    mapping has ended, drop its lines by [`release_range_to_writer`] with the [`Cache`] or the platform's [`Maintain`].
-//! 3. *Whole units.* The ring is cacheable and aligned to the granule. All descriptors of a unit are given away by one
-//!    [`release_range_to_writer`], before the doorbell. Until the device has finished with all of them, store to none.
-//!    [`acquire_range`] of the unit shows their status, as often as needed. It suits devices that touch no descriptor before
-//!    the doorbell.
+//! Hardware fixes the layout of a ring, often 16 bytes a descriptor, and the device writes its status into the
+//! descriptors. If several descriptors share a unit, a `release` of one can silently overwrite the status of another.
+//! Use the first of these methods that the device permits:
+//! 1. *A unit for each descriptor.* Some devices accept a distance between descriptors. The Ethernet DMA of STM32F7 and
+//!    H7 has `DSL` in `ETH_DMABMR` and `ETH_DMACCR`: 16 bytes and 4 skipped words fill a line of their Cortex-M7. Such
+//!    a ring is an array of [`Padded`] descriptors.
+//! 2. *Non-cacheable memory*, in every mapping, even [the hypervisor's](#memory-types-in-a-guest): Linux allocates
+//!    rings this way (`dma_alloc_coherent`). [`Coherent`] then orders a descriptor before its flag. Once the last
+//!    cacheable mapping has ended, drop its lines by [`release_range_to_writer`] with the [`Cache`] or the platform's
+//!    [`Maintain`].
+//! 3. *Whole units.* The ring is cacheable and aligned to the granule. One [`release_range_to_writer`] before the
+//!    doorbell gives away all descriptors of a unit. Until the device has finished with all of them, store to none.
+//!    [`acquire_range`] of the unit shows their status, as often as needed. This suits devices that touch no descriptor
+//!    before the doorbell.
 //!
-//! A device changes descriptors at any time. So access them by volatile loads and stores of pointers, not by references,
-//! and use the calls on ranges. In memory that is not cacheable a flag within a descriptor is stored after a `release` of
-//! the other words, and is released itself.
+//! A device changes descriptors at any time: access them by volatile loads and stores of pointers, not by references,
+//! and use the calls on ranges. In non-cacheable memory, store a flag within a descriptor after a `release` of its
+//! other words, then release the flag itself.
 //!
 //! # Memory types in a guest
-//! In a virtual machine the type that a mapping has by the guest's tables need not be the type of its accesses, and no
-//! register of the guest shows the difference.
+//! In a virtual machine, the memory type of a mapping in the guest's tables can differ from the type of its accesses,
+//! and no register of the guest shows the difference.
 //!
-//! | hypervisor | a mapping of RAM that the guest makes not cacheable | source |
+//! | hypervisor | RAM that the guest maps non-cacheable | source |
 //! |---|---|---|
-//! | KVM on Intel | is cacheable by default. It is not while a device whose DMA is not coherent is assigned, or if the VMM disables the quirk on a CPU with self-snoop | Linux `Documentation/virt/kvm/api.rst`, `KVM_X86_QUIRK_IGNORE_GUEST_PAT`; `arch/x86/kvm/vmx/vmx.c`, `vmx_get_mt_mask` |
-//! | KVM with Intel TDX | is not cacheable if the memory is shared with the host; private memory always is cacheable | Linux, "KVM: TDX: Always honor guest PAT on TDX enabled guests" (`arch/x86/kvm/vmx/tdx.c`) |
-//! | KVM on AMD | is not cacheable | the first page |
+//! | KVM on Intel | is cacheable by default. It is non-cacheable while a device with non-coherent DMA is assigned, or if the VMM disables the quirk on a CPU with self-snoop | Linux `Documentation/virt/kvm/api.rst`, `KVM_X86_QUIRK_IGNORE_GUEST_PAT`; `arch/x86/kvm/vmx/vmx.c`, `vmx_get_mt_mask` |
+//! | KVM with Intel TDX | is non-cacheable if the memory is shared with the host; private memory is always cacheable | Linux, "KVM: TDX: Always honor guest PAT on TDX enabled guests" (`arch/x86/kvm/vmx/tdx.c`) |
+//! | KVM on AMD | is non-cacheable | `api.rst`, as above |
 //! | KVM on arm64 with `FEAT_S2FWB` | is cacheable | Linux `arch/arm64/include/asm/memory.h`, `MT_S2_FWB_NORMAL`: "Stage-2 enforces Normal-WB" |
-//! | KVM on arm64 without it | is not cacheable, but the monitor's accesses are | the same file, `MT_S2_NORMAL`; firecracker issue 5536 |
-//! | others | not known here | |
+//! | KVM on arm64 without it | is non-cacheable, but the VMM's accesses are cacheable | the same file, `MT_S2_NORMAL`; firecracker issue 5536 |
+//! | others | unknown | |
 //!
-//! Lines of such memory hide and undo stores as any others do, and [`Coherent`] does not maintain them. Use [`Cache`] there,
-//! and maintain rings by whole units, unless the hypervisor states that it honours the guest's types.
+//! Cached lines of such memory hide and undo stores as any others do, and [`Coherent`] does not maintain them. Use
+//! [`Cache`] there, and maintain rings in whole units, unless the hypervisor states that it honours the guest's types.
 //!
 //! # CXL memory of two hosts
-//! On memory of two hosts that the hardware does not keep coherent, the pair is right only if the platform makes two
-//! promises, which this crate cannot check:
-//! 1. *No clean write-backs.* Some caches write a line back that they only fetched, over the stores of the other host, and no
-//!    maintenance avoids that (CXL 3.1, 2.4). The bit "No Clean Writebacks" promises that it never happens: each host has it
-//!    in the CXL System Description Structure of its ACPI table CEDT (9.18.1.6), each device in the register DVSEC CXL
-//!    Capability2 (8.1.3.7). Without it map the memory as not cacheable on all hosts, [in guests
+//! If the hardware does not keep the memory of two hosts coherent, `release` and `acquire` are right only if the
+//! platform makes two promises, which this crate cannot check:
+//! 1. *No clean write-backs.* Some caches write back a line that they only fetched, over the stores of the other host,
+//!    and no maintenance prevents that (CXL 3.1, 2.4). The bit "No Clean Writebacks" promises that it never happens:
+//!    each host reports it in the CXL System Description Structure of its ACPI table CEDT (9.18.1.6), each device in
+//!    the register DVSEC CXL Capability2 (8.1.3.7). Without it, map the memory non-cacheable on all hosts, [in guests
 //!    too](#memory-types-in-a-guest).
-//! 2. *Visibility.* A `release` completes as this CPU's architecture defines it. That the other host then reads the bytes is
-//!    a claim of the platform, since writes can be pending in buffers on the way (Dan Williams, linux-cxl, 21 May 2024,
-//!    "Introduce CBD (CXL Block Device)"). Where it does not state that, verify messages by a checksum.
+//! 2. *Visibility.* A `release` completes as this CPU's architecture defines it. Whether the other host then reads the
+//!    bytes is the platform's claim, since writes can be pending in buffers on the way (Dan Williams, linux-cxl, 21 May
+//!    2024, "Introduce CBD (CXL Block Device)"). If the platform does not state it, verify messages by a checksum.
 //!
 //! # Limits
-//! It maintains the caches of the CPU that calls, and of those coherent with it. It does not make two sides exclude
-//! each other: the protocol defines the turns to write, and `examples/ring` is one. Atomic read-modify-write operations are
-//! not atomic to such an observer. `docs/exotic-machines.md` names cores whose caches undo stores of an observer all the
-//! same.
+//! Only the caches of the calling CPU, and those coherent with it, are maintained. Nothing here stops both sides from
+//! writing at once: the protocol defines whose turn it is; `examples/ring` is one. Atomic read-modify-write operations
+//! are not atomic for such an observer. `docs/platforms.md` names cores with caches that undo an observer's
+//! stores all the same.
 
 mod coherent;
 mod maintain;
@@ -114,8 +113,8 @@ pub use crate::arch::device::hand_over;
 #[cfg(doc)]
 use crate::Cache;
 
-/// Gives `value` away: writes its lines back and completes that, so that an observer which sees a flag stored after
-/// this sees the stores before.
+/// Gives `value` away: writes its lines back and fences, so that a device that sees a flag stored later also sees the
+/// stores to `value`.
 ///
 /// ```
 /// use cachemaint::coherence::{self, Coherent, Maintain, Padded};
@@ -133,17 +132,17 @@ use crate::Cache;
 /// # }
 /// ```
 ///
-/// These are the bytes of the value itself, not the bytes that it points to: pass the contents of a `Vec`.
+/// These are the bytes of the value itself, not those it points to: pass the contents of a `Vec`.
 ///
 /// The granule is not checked, since a value that only this side writes may lie anywhere. If the other side writes to
-/// bytes of the same unit, this call can undo its stores: [descriptor rings](self#descriptor-rings) are such memory.
+/// bytes of the same unit, this call can undo its stores: see [descriptor rings](self#descriptor-rings).
 ///
-/// It makes nothing durable: the [front page](crate#calls-that-make-data-durable) has the calls that do.
+/// It makes nothing durable: the [front page](crate#calls-that-make-data-durable) lists the calls that do.
 ///
 /// # Ordering
-/// Loads and stores of this thread that precede the call are complete, as the observer sees them, before any that
-/// follow. Stores of other threads that this thread only knows of need [`Maintain::order_observed`] first. A flag that is
-/// not a store to memory or to a device's register (a system register, an event) may need a barrier of its own.
+/// Loads and stores of this thread before the call are complete, as the observer sees them, before any after it. Stores
+/// of other threads that this thread has only observed need [`Maintain::order_observed`] first. A flag that is not a
+/// store to memory or to a device's register (a system register, an event) may need a barrier of its own.
 ///
 /// # Cost
 /// A write-back of each line, and one fence.
@@ -154,11 +153,11 @@ pub fn release<T: ?Sized>(cache: &(impl Maintain + ?Sized), value: &T) {
     unsafe { release_range(cache, core::ptr::from_ref(value).cast(), size_of_val(value)) };
 }
 
-/// Gives a buffer away for an observer to write: writes its lines back and drops them, so that no line is left that
-/// could be written back over the observer's stores.
+/// Gives a buffer to a device to write: writes its lines back and drops them, so that no line is left that could be
+/// written back over the device's stores.
 ///
-/// Until [`acquire`], store nothing to it: that would make a line dirty again. The code that starts the observer
-/// vouches that no reference to the buffer is used while the observer writes.
+/// Store nothing to it until [`acquire`]: that would make a line dirty again. The code that starts the device vouches
+/// that no reference to the buffer is used while the device writes.
 ///
 /// # Ordering
 /// As [`release`].
@@ -183,7 +182,7 @@ pub fn release_to_writer<T, const N: usize>(
     unsafe { release_range_to_writer(cache, start, len) };
 }
 
-/// Takes a buffer over after an observer has written it: drops its lines, so that loads fetch from memory.
+/// Takes a buffer back after a device has written it: drops its lines, so that loads fetch from memory.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -202,12 +201,12 @@ pub fn release_to_writer<T, const N: usize>(
 /// ```
 ///
 /// # Ordering
-/// Loads that follow return data no older than the start of the call, and are not made before the loads
-/// that precede it: that of the flag is one of them.
+/// Loads that follow return data no older than the start of the call, and are not made before the loads that precede
+/// it, such as that of the flag.
 ///
-/// Call it after the observer has finished, and [`release_to_writer`] before it started: this call may write a dirty
-/// line back, over the observer's stores. A status word to which this side stores nothing meanwhile can be polled: call it
-/// before each look.
+/// Call it after the device has finished, and [`release_to_writer`] before it started: this call may write a dirty line
+/// back, over the device's stores. A status word can be polled if this side stores nothing to it meanwhile: call
+/// `acquire` before each look.
 ///
 /// # Panics
 /// As [`release_to_writer`].
@@ -230,7 +229,7 @@ where
 
 /// Does [`release`] for `len` bytes from `start`.
 ///
-/// The range is not compared with the granule. A dirty unit is written back as a whole, so stores of the observer to
+/// The range is not checked against the granule. A dirty unit is written back as a whole, so the device's stores to
 /// other bytes of the units at the ends can be undone.
 ///
 /// # Safety
@@ -244,9 +243,9 @@ pub unsafe fn release_range(cache: &(impl Maintain + ?Sized), start: *const u8, 
 
 /// Does [`release_to_writer`] for `len` bytes from `start`.
 ///
-/// It does not panic for a range that shares units with other bytes, as the granule is not checked. A store of this
-/// machine to those bytes makes the unit dirty again, and then its write-back can undo the observer's stores to the
-/// range. This call itself can undo stores of the observer to those bytes.
+/// The granule is not checked, so a range that shares units with other bytes causes no panic. A store of this machine
+/// to those bytes makes the unit dirty again, and its write-back can then undo the device's stores to the range. This
+/// call itself can undo the device's stores to those bytes.
 ///
 /// # Safety
 /// 1. As for [`Maintain::issue_writeback`] (1).
@@ -264,8 +263,8 @@ pub unsafe fn release_range_to_writer(
 
 /// Does [`acquire`] for `len` bytes from `start`.
 ///
-/// It does not panic for a range that shares units with other bytes, as the granule is not checked. If such a unit is
-/// dirty, it is written back, over the observer's stores to the unit, in the range too.
+/// The granule is not checked, so a range that shares units with other bytes causes no panic. If such a unit is dirty,
+/// it is written back over the device's stores to the unit, including those to the range.
 ///
 /// # Safety
 /// 1. As for [`Maintain::issue_invalidate`] (1).

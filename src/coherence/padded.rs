@@ -1,4 +1,4 @@
-//! Memory that shares no write-back granule with anything else.
+//! Memory that shares no write-back granule with other data.
 
 use super::Maintain;
 use crate::cache::Plain;
@@ -19,7 +19,7 @@ pub trait Granule: sealed::Sealed {}
 
 mod sealed {
     /// A value with the alignment of the granule. Its bounds let code that is generic over the granule, and the
-    /// documentation, conclude that a padded value is sent and shared as the value is.
+    /// documentation, conclude that a padded value is `Send` and `Sync` if the value is.
     pub trait Sealed {
         type Aligned: Copy + Send + Sync + Unpin + super::UnwindSafe + super::RefUnwindSafe;
     }
@@ -47,22 +47,22 @@ granules!(
     To1 1, To32 32, To64 64, To128 128, To256 256, To512 512, To1024 1024, To2048 2048
 );
 
-/// A value that begins and ends on multiples of `N` bytes, so that it shares no unit of that size with anything else. A
-/// buffer that an observer writes must be such a value.
+/// A value that begins and ends on multiples of `N` bytes, so that it shares no unit of that size with other data. A
+/// buffer that a device writes must be such a value.
 ///
 /// | the memory | call |
 /// |---|---|
 /// | a value, moved in | [`new`](Self::new), [`into_inner`](Self::into_inner) |
 /// | a static | [`for_granule`](Self::for_granule) |
 /// | the heap, of any size, without a copy on the stack | [`boxed`](Self::boxed) (feature `alloc`) |
-/// | the heap, of a length that is known at run time | [`boxed_slice`](Self::boxed_slice) (feature `alloc`) |
-/// | memory that exists: a pool, a mapping, a section of the linker's, of a length that is known at run time | [`from_mut`](Self::from_mut) |
+/// | the heap, with a length known at run time | [`boxed_slice`](Self::boxed_slice) (feature `alloc`) |
+/// | existing memory (a pool, a mapping, a linker section), with a length known at run time | [`from_mut`](Self::from_mut) |
 ///
-/// `N` is known to the compiler and the granule only to the machine, so [`new`](Self::new) and each hand-over compare
-/// them. 64 suffices for x86, 32 for Cortex-M7, 128 for the assumption of arm64 kernels (Linux `ARCH_DMA_MINALIGN`), 256
-/// for A64FX; 2048 for arm64 CPUs that do not state it. 1 takes any slice, where the granule is 1: with
-/// [`Coherent`](super::Coherent), and on cores without a data cache. If the other side has caches too, its granule counts
-/// as well: `N` must not be smaller than either.
+/// The compiler knows `N`, but only the machine knows the granule, so [`new`](Self::new) and each hand-over compare
+/// them. 64 suffices for x86, 32 for Cortex-M7, 128 for what arm64 kernels assume (Linux `ARCH_DMA_MINALIGN`), 256 for
+/// A64FX; 2048 for arm64 CPUs that do not state it. If the granule is 1, as with [`Coherent`](super::Coherent) and on
+/// cores without a data cache, `N` may be 1, and any slice will do. If the other side has caches too, `N` must not be
+/// smaller than its granule either.
 ///
 /// ```
 /// use cachemaint::coherence::Padded;
@@ -73,8 +73,8 @@ granules!(
 /// assert_eq!(GREETING.len(), 5);
 /// ```
 ///
-/// A reference to a padded array coerces to one to a padded slice, which a driver takes for any length. Other sizes are
-/// refused by the compiler:
+/// A reference to a padded array coerces to one to a padded slice, so a driver can take any length. The compiler
+/// refuses other sizes:
 ///
 /// ```compile_fail
 /// # use cachemaint::coherence::Padded;
@@ -102,10 +102,10 @@ where
         Ok(Self { alignment: [], value })
     }
 
-    /// Pads `value` for a board whose granule is known to be `granule` bytes; for statics.
+    /// Pads `value` for a board with a granule of `granule` bytes; for statics.
     ///
     /// # Panics
-    /// If `granule` is larger than `N` or not a power of two: in a static that is an error of compilation.
+    /// If `granule` is larger than `N` or not a power of two; in a static that is a compile error.
     #[must_use]
     pub const fn for_granule(value: T, granule: usize) -> Self {
         assert!(granule.is_power_of_two(), "the granule is not a power of two");
@@ -113,7 +113,7 @@ where
         Self { alignment: [], value }
     }
 
-    /// Allocates a value of zeros, which never is on the stack.
+    /// Allocates a value of zeros, which is never on the stack.
     ///
     /// ```
     /// use cachemaint::coherence::{Coherent, Padded};
@@ -149,7 +149,7 @@ impl<T: Plain, const N: usize> Padded<[T], N>
 where
     [u8; N]: Granule,
 {
-    /// Takes memory that exists for a padded slice, in place.
+    /// Borrows existing memory as a padded slice, in place.
     ///
     /// ```
     /// use cachemaint::coherence::{self, Coherent, Padded};
@@ -162,7 +162,7 @@ where
     /// # Ok::<(), coherence::NotPadded>(())
     /// ```
     ///
-    /// With a padding of 1 it takes any slice, and refuses caches that have a granule:
+    /// With an `N` of 1 it takes any slice, and refuses caches with a larger granule:
     ///
     /// ```
     /// use cachemaint::coherence::{self, Coherent, Padded};
@@ -279,7 +279,8 @@ where
     }
 }
 
-/// Lends the slice to a driver that transfers by DMA, without its padding. An array is lent as a slice, to which it coerces.
+/// Lends the slice to a driver that transfers by DMA, without its padding. An array coerces to a slice and is lent as
+/// one.
 // SAFETY: the slice is within, and its own implementation answers for it. A slice of padded arrays would be lent with the
 // padding between them, which has no value; padded slices are no elements.
 #[cfg(feature = "embedded-dma")]
@@ -294,7 +295,8 @@ where
     }
 }
 
-/// Lends the slice to a driver that transfers by DMA, without its padding. An array is lent as a slice, to which it coerces.
+/// Lends the slice to a driver that transfers by DMA, without its padding. An array coerces to a slice and is lent as
+/// one.
 // SAFETY: as above.
 #[cfg(feature = "embedded-dma")]
 unsafe impl<T: embedded_dma::WriteTarget, const N: usize> embedded_dma::WriteTarget
@@ -309,7 +311,7 @@ where
     }
 }
 
-/// A machine writes back in larger units than a buffer is padded to.
+/// The machine writes back in larger units than a buffer is padded to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GranuleTooLarge {
@@ -378,7 +380,7 @@ impl fmt::Display for NotAllocated {
 #[cfg(any(feature = "alloc", test))]
 impl core::error::Error for NotAllocated {}
 
-/// Memory cannot be taken for a padded slice.
+/// Memory cannot be used as a padded slice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NotPadded {

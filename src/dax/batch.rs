@@ -5,8 +5,8 @@ use core::cell::{Cell, RefCell};
 use core::marker::PhantomData;
 use core::ops::Range;
 
-/// The write-backs of a [`DaxView::batch`], as its closure gets them. It stays on its thread, as a fence completes only
-/// the write-backs of its own thread.
+/// The write-backs of a [`DaxView::batch`]. The closure gets this value, which stays on its thread: a fence completes
+/// only the write-backs of its own thread.
 #[derive(Debug)]
 pub struct Batch<'a> {
     view: &'a DaxView,
@@ -26,7 +26,7 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Writes a range back; it is persistent when the batch has ended without an error.
+    /// Writes a range back. It is persistent once the batch has ended without an error.
     ///
     /// # Panics
     /// If the range is out of range.
@@ -51,7 +51,7 @@ impl<'a> Batch<'a> {
 impl Drop for Batch<'_> {
     fn drop(&mut self) {
         if !self.is_complete.get() {
-            // The panic is what the caller gets.
+            // The caller gets the panic.
             drop(self.view.fence());
         }
     }

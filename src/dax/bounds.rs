@@ -4,7 +4,7 @@ use super::error::{Error, ErrorKind};
 use alloc::format;
 use std::path::Path;
 
-/// The bounds that a file sets to its mappings.
+/// The limits that a file sets on its mappings.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
     /// The size of the part that can be mapped, in bytes.
@@ -16,7 +16,7 @@ pub(super) struct Bounds {
 }
 
 impl Bounds {
-    /// Refuses a file that has fewer bytes.
+    /// Refuses a file with fewer bytes than `needed`.
     pub(super) fn require(&self, path: &Path, needed: u64) -> Result<(), Error> {
         let size = self.size;
         if size < needed {
@@ -26,7 +26,7 @@ impl Bounds {
         }
     }
 
-    /// Returns the length of the mapping from an offset on: to the end if `len` is `None`.
+    /// Returns the length of the mapping from an offset on, up to the end of the file if `len` is `None`.
     pub(super) fn mapped_len(
         &self,
         path: &Path,
@@ -59,7 +59,7 @@ impl Bounds {
             );
             return Err(Error::invalid(path, text));
         }
-        // The largest object there is in Rust (reference, "Type layout").
+        // The largest object in Rust (reference, "Type layout").
         let mapped = isize::try_from(len).ok().and_then(|len| usize::try_from(len).ok());
         mapped.ok_or_else(|| too_long(path, offset, len))
     }
@@ -121,7 +121,7 @@ mod tests {
         assert!(matches!(error.kind(), ErrorKind::Shorter { size: 8192, .. }), "{error}");
     }
 
-    /// The kernel refuses another length of a device, or raises SIGBUS at an access.
+    /// For other lengths of a device the kernel refuses the mapping, or raises SIGBUS at an access.
     #[test]
     fn a_device_is_mapped_in_whole_units() {
         let unit = 2 << 20;

@@ -18,18 +18,18 @@ use core::ops::{Deref, Range};
 use core::sync::atomic::Ordering;
 use std::path::Path;
 
-/// Bytes that are stored in one go where the operating system writes them back.
+/// The number of bytes stored at a time if the operating system writes them back.
 const CHUNK: usize = 4096;
 
-/// A mapped file: bytes that survive what its [`Guarantee`](super::Guarantee) says.
+/// A mapped file, whose bytes survive the events that its [`Guarantee`](super::Guarantee) names.
 ///
-/// It is a [`Medium`], and a [`DaxView`] by [`Deref`]: everything that does not store is there. Other threads, and other processes that map the file, may read and write at the same time;
-/// so it hands out no slices but by `unsafe` methods.
+/// It is a [`Medium`], and dereferences to a [`DaxView`], which has everything that does not store. Other threads, and
+/// other processes that map the file, may read and write at the same time, so only `unsafe` methods hand out slices.
 ///
-/// Closing it (dropping) persists nothing that was not persisted before.
+/// Dropping it closes the file, and persists nothing.
 ///
-/// On Linux its time of modification moves when it is opened, resized and closed. So a copy that goes by times (`rsync -a`)
-/// is right once it follows the writer's end; beside a writer copy by content (`rsync --checksum`).
+/// On Linux the modification time changes when the file is opened, resized and closed. A copy by time (`rsync -a`) is
+/// therefore right after the writer has closed the file; while a process writes, copy by content (`rsync --checksum`).
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -49,9 +49,9 @@ const CHUNK: usize = 4096;
 /// ```
 #[derive(Debug)]
 pub struct DaxFile {
-    /// Mapped for writing too ([`Access::ReadAndWrite`](super::system::Access)): nothing else makes a `DaxFile`.
+    /// The mapping, always one for writing too ([`Access::ReadAndWrite`](super::system::Access)).
     pub(super) view: DaxView,
-    /// In a box, as it would lie before the view otherwise: a persist would need another address for that.
+    /// Boxed, since it would otherwise be laid out before the view, and a persist would need one more address.
     writer_lock: Box<WriterLock>,
 }
 
@@ -60,8 +60,8 @@ impl DaxFile {
         Self { view, writer_lock: Box::default() }
     }
 
-    /// Opens a whole file that can be persisted by cache lines or finer, with the defaults of
-    /// [`Options`].
+    /// Opens and maps a whole file with the default [`Options`], which refuse a file that can only be persisted in
+    /// whole pages.
     ///
     /// # Errors
     /// As [`Options::open`].
@@ -69,8 +69,7 @@ impl DaxFile {
         Options::new().open(path)
     }
 
-    /// Creates a file of `len` zero bytes that can be persisted by cache lines or finer, with the
-    /// defaults of [`Options`].
+    /// Creates and maps a file of `len` zero bytes with the default [`Options`], as [`open`](Self::open) does.
     ///
     /// # Errors
     /// As [`Options::create_new`].
@@ -78,8 +77,8 @@ impl DaxFile {
         Options::new().create_new(path, len)
     }
 
-    /// Opens the file at the path, or creates a file of `len` zero bytes if the path does not exist, with the defaults
-    /// of [`Options`].
+    /// Opens the file at the path, or creates a file of `len` zero bytes if the path does not exist, with the default
+    /// [`Options`].
     ///
     /// # Errors
     /// As [`Options::open_or_create`].
@@ -87,8 +86,8 @@ impl DaxFile {
         Options::new().open_or_create(path, len)
     }
 
-    /// Returns the part of it that does not store, which is also the target of its [`Deref`]: for functions that take a
-    /// view.
+    /// Returns the part of the file that does not store, for functions that take a view. It is also the target of
+    /// [`Deref`].
     #[must_use]
     pub const fn view(&self) -> &DaxView {
         &self.view
@@ -108,8 +107,8 @@ impl DaxFile {
         u64::from_le(word.load(order))
     }
 
-    /// Stores the word at `at`, little-endian in the bytes. It is persistent when a later write-back of it and a fence
-    /// have returned.
+    /// Stores the word at `at`, little-endian in the bytes. It is persistent once a later write-back and fence have
+    /// returned.
     ///
     /// # Panics
     /// If `at` is not a multiple of 8 or the word is out of range; if `order` is not an ordering for stores.
@@ -122,8 +121,7 @@ impl DaxFile {
         place.store(word.to_le(), order);
     }
 
-    /// Copies bytes in, by ordinary stores. They are persistent when a later write-back of them and a fence have
-    /// returned.
+    /// Copies bytes in, by ordinary stores. They are persistent once a later write-back and fence have returned.
     ///
     /// # Panics
     /// If the range is out of range.
@@ -136,17 +134,19 @@ impl DaxFile {
         unsafe { self.view.mapping.write(at, from) };
     }
 
-    /// Makes a range persistent: write-back and fence. Everything that this thread has stored to it is persistent when this
-    /// returns, as far as the [guarantee](DaxView::guarantee) goes. It is [`DaxView::persist`], which says more.
+    /// Makes a range persistent: write-back and fence. When this returns, everything that this thread has stored to the
+    /// range is persistent, as far as the [guarantee](DaxView::guarantee) goes. [`DaxView::persist`] is the same, and
+    /// says more.
     ///
     /// # Errors
-    /// The [failure](DaxView#failures) of the mapping, and by pages that of this write-back, which becomes it.
+    /// The [failure](DaxView#failures) of the mapping. A failed write-back of pages becomes that failure.
     ///
     /// # Panics
     /// If the range is out of range, or ends before it starts.
     ///
     /// # Cost
-    /// By lines one instruction a line and a fence; by pages one `msync`, which threads of one file share, and `fstat`.
+    /// Line by line: one instruction a line and a fence. Page by page: one `msync`, which the threads of a file share,
+    /// and an `fstat`.
     #[doc(alias("flush", "msync", "pmem_persist"))]
     #[inline]
     #[track_caller]
@@ -164,13 +164,13 @@ impl DaxFile {
         self.view.as_ptr(at).cast_mut()
     }
 
-    /// Writes several parts and makes them persistent, each by the fastest method that is durable wherever its lines are.
-    /// They are persistent when this returns. Where parts overlap, the bytes of either may remain.
+    /// Writes several parts and makes them persistent, each by the fastest method that is durable wherever its lines
+    /// are. All parts are persistent when this returns. Where parts overlap, the bytes of either may remain.
     ///
-    /// A crash meanwhile can leave any mix of old and new words. It tears no aligned word of 8 bytes that lies whole in a
-    /// part; on targets without atomics of 64 bits the words have the CPU's size. A word that lies partly in one can be
-    /// torn: publish by [`store`](Self::store), and not by fewer bytes. Other threads and processes may access the bytes
-    /// meanwhile, and see whole words.
+    /// A crash before that can leave any mix of old and new words. It tears no aligned word of 8 bytes that lies wholly
+    /// in a part (on targets without 64-bit atomics, no word of the CPU's size). A word that lies partly in one can be
+    /// torn: publish with [`store`](Self::store), not by fewer than 8 bytes. Other threads and processes may access the
+    /// bytes meanwhile, and see whole words.
     ///
     /// ```
     /// # use cachemaint::dax::Options;
@@ -190,14 +190,15 @@ impl DaxFile {
     /// If a part is out of range.
     ///
     /// # Cost
-    /// The cost of [`Cache::copy_writeback`], with one or two fences for all parts; by pages a write-back for each part.
+    /// The cost of [`Cache::copy_writeback`], with one or two fences for all parts. Page by page: a write-back for each
+    /// part.
     #[doc(alias("memcpy", "pmem_memcpy_persist", "streaming", "non-temporal"))]
     #[track_caller]
     pub fn persist_copy(&self, parts: &[(u64, &[u8])]) -> Result<(), Error> {
         self.persist_copy_to(parts, Destination::Unknown)
     }
 
-    /// As [`persist_copy`](Self::persist_copy), by the method that suits the caller's knowledge of the destination.
+    /// As [`persist_copy`](Self::persist_copy), by the method that fits the given knowledge of the destination.
     ///
     /// ```
     /// # use cachemaint::{cache::Destination, dax::Options};
@@ -226,7 +227,7 @@ impl DaxFile {
         self.fence().and(copied)
     }
 
-    /// Copies without the last fence. If `in_order`, a store that follows is not seen before the bytes.
+    /// Copies without the last fence. If `in_order`, no later store is seen before the bytes.
     #[track_caller]
     #[expect(unsafe_code, reason = "hands ranges of the mapping to the cache's operations")]
     fn copy(
@@ -281,9 +282,8 @@ impl DaxFile {
         self.persist(range)
     }
 
-    /// Moves the bytes of a range to another place of the file and makes them persistent there. The ranges
-    /// may overlap. A crash meanwhile can then leave any mix of old and new words, and so have lost bytes of
-    /// both.
+    /// Moves the bytes of a range to another place of the file and makes them persistent there. The ranges may overlap.
+    /// If they do, a crash meanwhile can leave any mix of old and new words, and lose bytes of both ranges.
     ///
     /// # Errors
     /// As [`persist_copy`](Self::persist_copy).
@@ -292,8 +292,7 @@ impl DaxFile {
     /// If either range is out of range, or `from` ends before it starts.
     ///
     /// # Cost
-    /// As [`persist_copy`](Self::persist_copy), and each byte is read into a buffer of 4 KiB before it
-    /// is stored.
+    /// As [`persist_copy`](Self::persist_copy). Each byte is first read into a buffer of 4 KiB.
     #[doc(alias("memmove", "pmem_memmove_persist"))]
     #[track_caller]
     #[expect(unsafe_code, reason = "hands ranges of the mapping to the cache's operations")]
@@ -324,7 +323,7 @@ impl DaxFile {
         self.persist(to..to + len as u64)
     }
 
-    /// Returns the copier of the bytes; `None` where the operating system writes back.
+    /// Returns the copier for the bytes; `None` if the operating system writes back.
     fn copier(&self, destination: Destination) -> Option<Copier<impl Fn(*mut u8, &[u8])>> {
         let (cache, writes_back): (Cache, bool) = match self.view.writeback {
             Writeback::Lines(cache) => (cache, true),
@@ -354,28 +353,27 @@ impl DaxFile {
         Ok(())
     }
 
-    /// Maps more of the file, which is made longer for it if need be: `len` is the new length of the
-    /// mapping in bytes.
+    /// Maps more of the file, and makes the file longer if necessary. `len` is the new length of the mapping in bytes.
     ///
-    /// Bytes that the file has there already are shown as they are, and are synced like those at [`Options::open`]. Missing
-    /// ones are zeros, which are written behind the end, synced, and then mapped. So no byte can be accessed whose block is
-    /// not durable. A crash meanwhile leaves a length between the old and the new one, whose new bytes are written zeros:
-    /// nothing has to be repaired.
+    /// Bytes that the file already has there keep their values, and are synced as by [`Options::open`]. Missing bytes
+    /// are written as zeros behind the end, synced, and then mapped, so every accessible byte has a durable block. A
+    /// crash meanwhile leaves a length between the old and the new one, with zeros in the new part: nothing needs
+    /// repair.
     ///
-    /// The mapping may move, which makes addresses from `as_ptr` invalid. Its offset in the file stays the same, and so do
-    /// all stored bytes, persistent or not. Processes without locks must not make the file longer at the same time.
+    /// The mapping may move, which invalidates addresses from `as_ptr`. Its offset in the file and all stored bytes,
+    /// persistent or not, stay the same. Processes without locks must not make the file longer at the same time.
     ///
     /// # Errors
-    /// The [failure](DaxView#failures) of the mapping, if it has failed.
-    /// [`ErrorKind::NoSpace`], also for the limit of the process (`ulimit -f`), without its signal.
-    /// [`ErrorKind::InvalidInput`] for less than the mapped length, or if the file would have to be made longer under a
-    /// shared lock. [`ErrorKind::Shorter`] if it has shrunk below its mapping. [`ErrorKind::Unsupported`] of device DAX.
-    /// The errors of mapping at [`Options::open`]. File and mapping are as they were then. If a sync fails
-    /// ([`ErrorKind::Writeback`]), stored bytes may be lost, so later write-backs by pages return that, too.
+    /// The [failure](DaxView#failures) of the mapping, if it has failed. [`ErrorKind::NoSpace`], also for the limit of
+    /// the process (`ulimit -f`), without its signal. [`ErrorKind::InvalidInput`], if `len` is less than the mapped
+    /// length, or if the file would have to grow under a shared lock. [`ErrorKind::Shorter`], if the file has shrunk
+    /// below its mapping. [`ErrorKind::Unsupported`] for device DAX. Also the mapping errors of [`Options::open`].
+    /// After these errors, file and mapping are as before. If a sync fails ([`ErrorKind::Writeback`]), stored bytes may
+    /// be lost, so later write-backs of pages return that error too.
     ///
     /// # Cost
-    /// Writes the new bytes and syncs the file. Under Linux the extents of all of it are looked at again
-    /// where it is persisted by cache lines.
+    /// Writes the new bytes and syncs the file. Under Linux, the extents of the whole file are checked again if it is
+    /// persisted line by line.
     #[doc(alias("resize", "extend", "truncate", "mremap"))]
     pub fn grow(&mut self, len: u64) -> Result<(), Error> {
         let mapped = self.view.len();
@@ -394,27 +392,27 @@ impl DaxFile {
             self.require_no_sharers()?;
             file.append_zeros(path, &new)?;
         }
-        // Nothing else has made the blocks and the length durable that another program gave the file.
+        // Another program may have made the file longer: its blocks and length are not durable yet.
         let mapped = self.sync(size).and_then(|()| system::map(path, file, &part, guarantee));
         let mapping = mapped.inspect_err(|_error| file.restore(&new))?;
         self.replace(mapping);
         Ok(())
     }
 
-    /// Cuts off the end of the file and of its mapping: `len` is the new length of the mapping in bytes.
-    /// The new length is on the medium when this returns. A crash meanwhile leaves the old length or the new one.
+    /// Cuts off the end of the file and of its mapping. `len` is the new length of the mapping in bytes. The new length
+    /// is on the medium when this returns. A crash meanwhile leaves the old length or the new one.
     ///
-    /// The mapping may move, as with [`grow`](Self::grow). Other processes, which only a lock keeps away, and views may
-    /// still map the part that is cut off. Their next access to it raises a signal (SIGBUS), which ends the process.
+    /// The mapping may move, as with [`grow`](Self::grow). Views, and processes that take no lock, may still map the
+    /// part that is cut off. Their next access to it raises SIGBUS, which ends the process.
     ///
     /// # Errors
-    /// The [failure](DaxView#failures) of the mapping, if it has failed.
-    /// [`ErrorKind::InvalidInput`] for 0 and for more than the mapped length, under a shared lock, and if the file continues
-    /// after the mapping, as it can with [`Options::len`](super::Options::len). [`ErrorKind::Unsupported`] of device DAX.
-    /// File and mapping are as they were then. If the last sync fails ([`ErrorKind::Writeback`]), both are short, and a
-    /// crash may leave the old length.
+    /// The [failure](DaxView#failures) of the mapping, if it has failed. [`ErrorKind::InvalidInput`], if `len` is 0 or
+    /// more than the mapped length, under a shared lock, and if the file continues after the mapping, as it can with
+    /// [`Options::len`](super::Options::len). [`ErrorKind::Unsupported`] for device DAX. After these errors, file and
+    /// mapping are as before. If the last sync fails ([`ErrorKind::Writeback`]), both are short, and a crash may leave
+    /// the old length.
     ///
-    /// On Windows a file that is mapped cannot be made shorter, so this is the system's error there.
+    /// On Windows a mapped file cannot be made shorter: the call returns the system's error.
     #[doc(alias("resize", "truncate"))]
     pub fn shrink(&mut self, len: u64) -> Result<(), Error> {
         let mapped = self.view.len();
@@ -437,7 +435,7 @@ impl DaxFile {
         let size = self.view.offset + len;
         file.set_len(size).map_err(|error| Error::os(path, files::SET_LEN, &error))?;
         self.replace(mapping);
-        // A failure is that of the new mapping.
+        // A failure here belongs to the new mapping.
         self.sync(size)
     }
 
@@ -452,13 +450,13 @@ impl DaxFile {
         })
     }
 
-    /// Replaces the mapping before the old one ends. A child that another thread forks meanwhile has a copy of the file, and
-    /// drops it: an assignment would leave a mapping there whose memory is released already.
+    /// Replaces the mapping before the old one ends. A child that another thread forks meanwhile drops its own copy of
+    /// the file: a plain assignment would leave it a mapping that is already unmapped.
     fn replace(&mut self, mapping: Mapping) {
         drop(mem::replace(&mut self.view.mapping, mapping));
     }
 
-    /// Returns the same part of the file with another length.
+    /// Returns the same part of the file, with a new length.
     fn part(&self, len: u64) -> Result<MapOptions, Error> {
         // The new mapping would hide a failure of the old one.
         self.view.check()?;
@@ -557,9 +555,9 @@ impl Medium for DaxFile {
         self.view.granularity()
     }
 
-    /// Returns 8: an aligned store writes 8 bytes at once (SNIA NVM Programming Model, power-fail
-    /// atomicity). That is about memory. A drive without a promise of its own (NVM Express: AWUPF) can
-    /// lose a whole sector that it was writing when the power went.
+    /// Returns 8: an aligned store writes 8 bytes at once (SNIA NVM Programming Model, power-fail atomicity). This
+    /// holds for memory. A drive that promises no more (NVM Express: AWUPF) can lose the whole sector that it was
+    /// writing when the power failed.
     fn atomic_unit(&self) -> usize {
         WORD
     }
@@ -598,7 +596,7 @@ impl Medium for DaxFile {
         Self::persist_copy(self, parts)
     }
 
-    /// Copies to a destination of which nothing is known.
+    /// Copies to a destination about which nothing is known.
     fn copy_unfenced(&self, parts: &[(u64, &[u8])]) -> Result<(), Error> {
         self.copy(parts, Destination::Unknown, true)
     }
@@ -617,7 +615,7 @@ impl Medium for DaxFile {
     }
 }
 
-/// Returns the chunks of a range of the file. They end at multiples of [`CHUNK`], so that no word is in two of them: a
+/// Returns the chunks of a range of the file. They end at multiples of [`CHUNK`], so that no word spans two chunks: a
 /// crash between two stores would tear it.
 fn chunks(range: Range<u64>) -> impl DoubleEndedIterator<Item = Range<u64>> {
     let size = CHUNK as u64;

@@ -1,4 +1,4 @@
-//! Errors of files, each with the action to take.
+//! Errors of files, each with a remedy.
 
 use super::Guarantee;
 use super::mapping::Unflushed;
@@ -12,17 +12,17 @@ use core::ops::Range;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// An operation on a DAX file that failed: the file, the fact, and the action to take.
+/// The error of an operation on a DAX file: the file, what happened, and what to do.
 ///
-/// An operation that fails leaves the file as it was, unless the kind says otherwise. A file that could
-/// not be created whole gets no name.
+/// An operation that fails leaves the file as it was, unless the kind says otherwise. A file that could not be created
+/// completely gets no name.
 ///
-/// `{}` is the whole message, the system's words included, so [`source`](core::error::Error::source) has none to add;
-/// [`raw_os_error`](Self::raw_os_error) has the system's number. `{:?}` prints the same, so that a `main` which returns the
-/// error, or an `unwrap`, shows what to do and not a page of evidence. `{:#?}` shows the fields.
+/// `{}` is the whole message, including the system's words, so [`source`](core::error::Error::source) has none to add;
+/// [`raw_os_error`](Self::raw_os_error) has the system's number. `{:?}` prints the same, so that a `main` that returns
+/// the error, or an `unwrap`, shows the remedy. `{:#?}` shows the fields.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Error {
-    // In a place of its own: a result of one word is returned in a register, and not copied where nothing failed.
+    // Boxed, so that a result is one word, returned in a register.
     inner: Box<Inner>,
 }
 
@@ -30,12 +30,12 @@ pub struct Error {
 struct Inner {
     path: PathBuf,
     kind: ErrorKind,
-    /// The fact and the action, if the kind's own words are not enough.
+    /// The fact and the remedy, if the kind's own words are not enough.
     text: Option<Box<str>>,
     errno: Option<i32>,
 }
 
-/// The kind of an [`Error`]: what a program can act on. The message says the rest.
+/// The kind of an [`Error`], for programs that act on it. The message says the rest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -51,8 +51,8 @@ pub enum ErrorKind {
     Unsupported,
     /// This user has no permission for the operation, or the file system is mounted read-only.
     PermissionDenied,
-    /// The file system has no space for this number of bytes, no inode, or a quota is used up; or it permits no file of
-    /// this length.
+    /// The file system has no space for this number of bytes, no free inode, or no quota left, or does not permit a
+    /// file of this length.
     #[non_exhaustive]
     NoSpace {
         /// Bytes asked for; 0 for a name.
@@ -60,13 +60,13 @@ pub enum ErrorKind {
     },
     /// Another open file holds the lock, in this process or in another.
     Locked,
-    /// The file is shorter than the range to map, or was cut while it was mapped. By pages each persist notices that,
-    /// whatever its range, and with a `FaultHandler` an access to what was cut off.
+    /// The file is shorter than the range to map, or was cut while it was mapped. If pages are persisted, each persist
+    /// notices that, whatever its range. With a `FaultHandler`, so does an access to the part that was cut off.
     #[non_exhaustive]
     Shorter {
         /// Bytes the file has.
         size: u64,
-        /// Bytes it would need: offset plus length.
+        /// Bytes needed: offset plus length.
         needed: u64,
     },
     /// A part of the file has no written blocks of its own, so a store could still need the file system. The part is a
@@ -79,8 +79,8 @@ pub enum ErrorKind {
     /// The file can be made persistent in whole pages only, and the caller did not allow that
     /// ([`Options::allow_page_granularity`](super::Options::allow_page_granularity)).
     PageGranular(Box<Guarantee>),
-    /// A write-back by the operating system failed, or the sync of a file that is opened. Bytes that were stored since the
-    /// last successful one may be lost, also if it is tried again.
+    /// A write-back by the operating system failed, or the sync at an opening. Bytes that were stored since the last
+    /// successful one may be lost, even if a second try succeeds.
     #[non_exhaustive]
     Writeback {
         /// The beginning of the range, in bytes of the mapping.
@@ -90,7 +90,7 @@ pub enum ErrorKind {
         /// The system's error number.
         errno: i32,
     },
-    /// Bytes cannot be read: the medium has lost them, or the device or server under the file system fails.
+    /// Bytes cannot be read: the medium has lost them, or the device or server under the file system failed.
     #[non_exhaustive]
     Poisoned {
         /// The beginning of the bytes, in bytes of the mapping.
@@ -98,9 +98,9 @@ pub enum ErrorKind {
         /// The number of bytes.
         len: u64,
     },
-    /// The bytes were persisted, and it is not known if the medium's own buffers were flushed.
+    /// The bytes were persisted, but the medium's own buffers may not have been flushed.
     NotFlushed,
-    /// A fact about the file cannot be found out.
+    /// A fact about the file could not be determined.
     Unknown,
     /// Another call of the operating system failed.
     #[non_exhaustive]
@@ -113,12 +113,12 @@ pub enum ErrorKind {
 }
 
 impl Error {
-    /// Returns an error for which the words of its kind are enough.
+    /// Returns an error with the words of its kind.
     pub(super) fn new(path: &Path, kind: ErrorKind) -> Self {
         Self::with(path, kind, None, None)
     }
 
-    /// Returns an error with a fact and an action of its own.
+    /// Returns an error with a fact and a remedy of its own.
     pub(super) fn because(path: &Path, kind: ErrorKind, text: impl Into<Box<str>>) -> Self {
         Self::with(path, kind, Some(text.into()), None)
     }
@@ -150,7 +150,7 @@ impl Error {
         self
     }
 
-    /// Returns the error of a call of the operating system about a path, with what it means there and what to do.
+    /// Returns the error of a system call about a path, with its meaning there and the remedy.
     #[doc(hidden)]
     #[must_use]
     pub fn os(path: &Path, call: &'static str, error: &io::Error) -> Self {
@@ -158,14 +158,14 @@ impl Error {
         Self::with(path, kind, text.map(Into::into), Some(files::number(error)))
     }
 
-    /// Returns the same error with a text about its own.
+    /// Returns the same error with `text` applied to its message.
     pub(super) fn about(mut self, text: impl FnOnce(&str) -> String) -> Self {
         let own = self.inner.text.unwrap_or_else(|| self.inner.kind.to_string().into());
         self.inner.text = Some(text(&own).into());
         self
     }
 
-    /// Returns the error of a lock that is not taken, whoever has the file.
+    /// Returns the error of a lock that could not be taken.
     pub(super) fn locking(path: &Path, error: &io::Error) -> Self {
         let text = format!(
             "cannot be locked ({}: {error}); mount its file system with locks (NFS: with the server's lock service, or \
@@ -175,7 +175,7 @@ impl Error {
         Self::unsupported(path, text).numbered(files::number(error))
     }
 
-    /// Returns the error of writing zeros to a range, or of syncing them: no other bytes can be lost.
+    /// Returns the error of writing or syncing zeros in a range. No other bytes can be lost.
     pub(super) fn writing(
         path: &Path,
         call: &'static str,
@@ -196,7 +196,7 @@ impl Error {
         }
     }
 
-    /// Returns the error of syncing a file of `len` bytes that was there before.
+    /// Returns the error of syncing an existing file of `len` bytes.
     pub(super) fn syncing(path: &Path, len: u64, error: &io::Error) -> Self {
         let errno = files::number(error);
         if files::is_without_syncs(errno) {
@@ -233,7 +233,7 @@ impl Error {
         &self.inner.path
     }
 
-    /// Returns the error number of the operating system, if a call of it failed.
+    /// Returns the operating system's error number, if a system call failed.
     #[must_use]
     pub const fn raw_os_error(&self) -> Option<i32> {
         match (self.inner.errno, &self.inner.kind) {
@@ -274,7 +274,7 @@ impl Error {
 pub(super) const IS_DIRECTORY: &str = "is a directory; name a file in it";
 pub(super) const IS_SYMLINK: &str = "is a symbolic link, which is not followed; name its target";
 
-/// Returns the kind of a failed call by the error alone, whatever the call is. The system may know more.
+/// Returns the kind of a failed call, from the error only. The system's module may know more.
 fn kind_of(call: &'static str, error: &io::Error) -> ErrorKind {
     match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => ErrorKind::NotFound,
@@ -298,7 +298,7 @@ impl From<Error> for ErrorKind {
     }
 }
 
-/// The words for errors of this kind. An [`Error`] can have more fitting ones.
+/// The words for errors of this kind. An [`Error`] can have more specific ones.
 impl core::fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
@@ -366,7 +366,7 @@ impl core::fmt::Display for ErrorKind {
 impl core::fmt::Display for Error {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         let Inner { path, kind, text, .. } = &*self.inner;
-        // A name can hold what a terminal would execute.
+        // A name can contain escape sequences of a terminal.
         write!(f, "{}: ", printable(&path.to_string_lossy()))?;
         match text {
             Some(text) => f.write_str(text),
@@ -390,8 +390,8 @@ impl core::fmt::Debug for Error {
 impl core::error::Error for Error {}
 
 impl From<Error> for io::Error {
-    /// Keeps the error inside, with its message. [`io::Error::kind`] is the one that fits; the number of the system is
-    /// that of [`Error::raw_os_error`].
+    /// Wraps the error and keeps its message. [`io::Error::kind`] is the matching one; [`Error::raw_os_error`] has the
+    /// system's number.
     fn from(error: Error) -> Self {
         Self::new(error.io_kind(), error)
     }

@@ -1,19 +1,18 @@
-//! SIGBUS on Linux: an access to a mapping that cannot be done fails the mapping instead of ending the process.
+//! SIGBUS on Linux: an access that faults fails its mapping instead of ending the process.
 //!
-//! A page with a media error, a page that a file has lost because it was cut, and a store without space raise SIGBUS at the
-//! access. The handler finds the mapping in a registry, sets its [latch](Latch), and maps zeros over the whole mapping. So
-//! the access succeeds, and whoever asks the latch afterwards does not take the zeros for the file's bytes. Nothing is
-//! mapped back.
+//! An access raises SIGBUS at a page with a media error, at a page that was cut off the file, and at a hole for which
+//! there is no space. The handler finds the mapping in a registry, sets its [latch](Latch), and maps zeros over the
+//! whole mapping. The access then succeeds, and callers that ask the latch afterwards do not take the zeros for the
+//! file's bytes. Nothing is mapped back.
 //!
 //! # Why this file is unsafe
-//! It handles a signal, calls the handler that was there before, maps zeros over mappings, and follows the links of the
-//! registry.
+//! It handles a signal, calls the previous handler, maps zeros over mappings, and follows the links of the registry.
 //!
 //! # What may run in the handler
-//! It interrupts any code at any place, so it loads and stores atomics and makes system calls: `mmap`, `munlock`, `madvise`,
-//! `sigaction`, `raise`. On Linux the first two are only the system calls (glibc `sysdeps/unix/sysv/linux/mmap64.c`; musl
-//! `src/mman/mmap.c` waits only for threads that give back their stack). Why the access failed is found out later, by the
-//! first caller that gets the failure.
+//! It interrupts any code at any place, so it loads and stores atomics and makes system calls: `mmap`, `munlock`,
+//! `madvise`, `sigaction`, `raise`. On Linux the first two are only the system calls (glibc
+//! `sysdeps/unix/sysv/linux/mmap64.c`; musl `src/mman/mmap.c` waits only for threads that release their stacks). The
+//! first caller that gets the failure determines later why the access failed.
 
 use super::Error;
 use super::latch::{FailedAccess, Latch};
@@ -30,7 +29,7 @@ use std::io;
 use std::path::Path;
 use std::sync::OnceLock;
 
-/// The process has a handler of SIGBUS that serves the mappings of this crate.
+/// A token that the process has a SIGBUS handler for the mappings of this crate.
 ///
 /// ```
 /// use cachemaint::dax::{ErrorKind, FaultHandler, Options};
@@ -54,21 +53,22 @@ use std::sync::OnceLock;
 pub struct FaultHandler(());
 
 impl FaultHandler {
-    /// Installs a handler of SIGBUS for the whole process, once. It stays for the life of the process.
+    /// Installs a SIGBUS handler for the whole process. It stays for the life of the process.
     ///
-    /// An access to a mapping of a [`DaxView`](super::DaxView) or [`DaxFile`](super::DaxFile) that cannot be done fails the
-    /// mapping. Zeros take the place of all its bytes, for every thread, and every call that can fail returns the failure
+    /// An access that faults in a mapping of a [`DaxView`](super::DaxView) or [`DaxFile`](super::DaxFile) then fails
+    /// the mapping. Every thread sees zeros in place of all its bytes, and every call that can fail returns the failure
     /// until the file is opened anew: [`ErrorKind::Poisoned`](super::ErrorKind::Poisoned),
-    /// [`Shorter`](super::ErrorKind::Shorter), [`NoSpace`](super::ErrorKind::NoSpace), or
-    /// [`Os`](super::ErrorKind::Os) where the file shows no reason, as after a refusal by a quota or by copy on write, or in a
-    /// file that was cut and made longer again. Ask [`check`](super::DaxView::check) before relying on what was loaded.
+    /// [`Shorter`](super::ErrorKind::Shorter) or [`NoSpace`](super::ErrorKind::NoSpace). It is
+    /// [`Os`](super::ErrorKind::Os) if the file shows no reason, as after a refusal by a quota or by copy on write, or
+    /// in a file that was cut and made longer again. Ask [`check`](super::DaxView::check) before relying on loaded
+    /// bytes.
     ///
-    /// Any other SIGBUS goes to the handler that was installed before, and to the kernel without one. A thread that blocks
-    /// SIGBUS is ended by the kernel. A program that installs another handler later must call this one.
+    /// Any other SIGBUS goes to the previous handler, or to the kernel if there was none. The kernel ends the process
+    /// if the thread blocks SIGBUS. A program that installs another handler later must call this one.
     ///
     /// # Errors
-    /// Those of `sigaction(2)`; [`ErrorKind::Unsupported`](super::ErrorKind::Unsupported) on architectures on which it was not
-    /// tried, which are all but x86, Arm, 64-bit RISC-V and little-endian POWER.
+    /// Those of `sigaction(2)`; [`ErrorKind::Unsupported`](super::ErrorKind::Unsupported) on architectures where it was
+    /// not tried: all but x86, Arm, 64-bit RISC-V and little-endian POWER.
     pub fn install() -> Result<Self, Error> {
         static OUTCOME: OnceLock<Result<(), i32>> = OnceLock::new();
 
@@ -86,7 +86,7 @@ impl FaultHandler {
     }
 }
 
-/// True if the handler was tried on this architecture, on the last three in emulation.
+/// True if the handler was tried on this architecture; the last three were tried in emulation.
 const TRIED: bool = cfg!(any(
     target_arch = "x86",
     target_arch = "x86_64",
@@ -99,15 +99,15 @@ const TRIED: bool = cfg!(any(
 /// The newest entry of the registry; null before the first mapping.
 static NEWEST: AtomicPtr<Entry> = AtomicPtr::new(null_mut());
 
-/// A mapping in the registry. Entries are used again and never released, so that the handler can follow them.
+/// A mapping in the registry. Entries are reused and never freed, so that the handler can follow them.
 #[derive(Debug)]
 struct Entry {
     is_taken: AtomicBool,
-    /// Odd while the entry has a mapping, and different for each of them.
+    /// Odd while the entry has a mapping, and different for each mapping.
     version: AtomicUsize,
     start: AtomicUsize,
     len: AtomicUsize,
-    /// The process that has the mapping: a forked child has the entry and not the mapping, and other memory there.
+    /// The process that has the mapping. A forked child has the entry, but other memory in place of the mapping.
     owner: AtomicUsize,
     is_writable: AtomicBool,
     latch: AtomicPtr<Latch>,
@@ -128,7 +128,7 @@ impl Entry {
         }
     }
 
-    /// Adds an entry that is taken.
+    /// Adds an entry that is in use.
     #[cold]
     fn add() -> &'static Self {
         let entry: &'static Self = Box::leak(Box::new(Self::new()));
@@ -159,7 +159,7 @@ impl Entry {
             is_writable: self.is_writable.load(Relaxed),
             latch: self.latch.load(Relaxed),
         };
-        // The mapping of the access cannot end meanwhile. An entry that changes is that of another one.
+        // The mapping of the access cannot end meanwhile, so an entry that changes belongs to another mapping.
         fence(Acquire);
         let is_whole = version % 2 == 1 && self.version.load(Relaxed) == version;
         (is_whole && found.at < len && Process::of(owner).is_this()).then_some(found)
@@ -172,7 +172,7 @@ fn entries() -> impl Iterator<Item = &'static Entry> {
     iter::successors(follow(&NEWEST), move |entry| follow(&entry.older))
 }
 
-/// A mapping in the registry, until this is dropped.
+/// A mapping in the registry; dropping this removes it.
 #[derive(Debug)]
 pub(super) struct Registered(&'static Entry);
 
@@ -204,7 +204,7 @@ impl Registered {
 impl Drop for Registered {
     fn drop(&mut self) {
         self.0.version.fetch_add(1, Relaxed);
-        // A handler that sees what the next owner stores sees this version too.
+        // A handler that sees the next owner's stores sees this version too.
         fence(Release);
         self.0.is_taken.store(false, Release);
     }
@@ -238,8 +238,9 @@ impl Found {
 
 /// Maps zeros in place of a mapping. Returns false if there is no memory for that.
 ///
-/// `mmap(MAP_FIXED)` replaces the pages in one step. `MAP_NORESERVE` needs no memory for them unless
-/// `vm.overcommit_memory` is 2. After `mlockall(MCL_FUTURE)` locked pages are counted again, so they are unlocked.
+/// `mmap(MAP_FIXED)` replaces the pages in one step. `MAP_NORESERVE` reserves no memory for them unless
+/// `vm.overcommit_memory` is 2. After `mlockall(MCL_FUTURE)` the new pages would count as locked again, so the old ones
+/// are unlocked first.
 ///
 /// # Safety
 /// 1. The range is a mapping whose bytes may become zeros at any time.
@@ -268,8 +269,8 @@ struct Fault {
     order: u8,
 }
 
-/// The beginning of the kernel's description of a fault (`include/uapi/asm-generic/siginfo.h`). All architectures lay
-/// it out so, except mips, which has `si_errno` after `si_code` and the rest alike.
+/// The beginning of the kernel's description of a fault (`include/uapi/asm-generic/siginfo.h`). All architectures use
+/// this layout, except mips, which swaps `si_errno` and `si_code`.
 #[repr(C)]
 struct SignalInfo {
     signal: c_int,
@@ -285,7 +286,7 @@ fn fault_of(code: c_int, address: usize, lsb: c_short) -> Option<Fault> {
         // A memory error on arm64 that firmware does not handle (`arch/arm64/mm/fault.c`, `do_sea`). If the CPU does not
         // report the address, it is 0, at which no mapping is.
         libc::BUS_OBJERR if cfg!(target_arch = "aarch64") => (true, 0),
-        // Filled for this code alone.
+        // Filled only for this code.
         libc::BUS_MCEERR_AR => (true, u8::try_from(lsb).unwrap_or(0)),
         _ => return None,
     };
@@ -306,7 +307,7 @@ extern "C" fn on_sigbus(_: c_int, info: *mut siginfo_t, context: *mut c_void) {
         match found {
             // SAFETY: (1) this thread has accessed it just now.
             Some((mapping, fault)) if unsafe { mapping.fail(&fault) } => {}
-            // The access is repeated, and ends the process.
+            // The access is repeated and ends the process.
             Some(_) => set_action(libc::SIG_DFL),
             None => hand_on(code, info, context),
         }
@@ -320,7 +321,7 @@ static PREVIOUS_FLAGS: AtomicI32 = AtomicI32::new(0);
 type Handler = extern "C" fn(c_int, *mut siginfo_t, *mut c_void);
 type HandlerOfNumber = extern "C" fn(c_int);
 
-/// Installs the handler in place of the current action, which is kept.
+/// Installs the handler, and keeps the action that it replaces.
 #[expect(clippy::fn_to_numeric_cast_any, reason = "the structure has a number for it")]
 fn replace() -> io::Result<()> {
     let current = exchange(None)?;
@@ -331,9 +332,9 @@ fn replace() -> io::Result<()> {
     unsafe { libc::sigfillset(&raw mut action.sa_mask) };
     let handler: Handler = on_sigbus;
     action.sa_sigaction = handler as libc::sighandler_t;
-    // A signal that had no handler interrupted no call of the system.
+    // A signal without a handler interrupted no system call.
     let restart = if is_no_handler(current.sa_sigaction) { !0 } else { current.sa_flags };
-    // On the thread's alternate stack, if it has one: the fault can be on its own.
+    // On the thread's alternate stack, if it has one: the fault can be on its main stack.
     action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | restart & libc::SA_RESTART;
     // Another thread may have replaced it meanwhile.
     keep(&exchange(Some(&action))?);
@@ -345,7 +346,7 @@ fn keep(action: &libc::sigaction) {
     PREVIOUS.store(action.sa_sigaction, Release);
 }
 
-/// Sets the action if there is a new one, and returns the action before.
+/// Sets the action if there is a new one, and returns the previous one.
 fn exchange(new: Option<&libc::sigaction>) -> io::Result<libc::sigaction> {
     let mut before = MaybeUninit::zeroed();
     let new = new.map_or(null(), from_ref);
@@ -357,7 +358,7 @@ fn exchange(new: Option<&libc::sigaction>) -> io::Result<libc::sigaction> {
     Ok(unsafe { before.assume_init() })
 }
 
-/// Sets the default or ignoring.
+/// Sets the default action, or ignores the signal.
 fn set_action(action: libc::sighandler_t) {
     let mut whole = MaybeUninit::<libc::sigaction>::zeroed();
     // SAFETY: zeros are a valid one: no flags, an empty mask, the default.
@@ -366,7 +367,7 @@ fn set_action(action: libc::sighandler_t) {
     unsafe { libc::sigaction(libc::SIGBUS, whole.as_ptr(), null_mut()) };
 }
 
-/// Does what would have been done without this handler. An access that failed is repeated afterwards.
+/// Does what would happen without this handler. The failed access is repeated afterwards.
 fn hand_on(code: c_int, info: *mut siginfo_t, context: *mut c_void) {
     let (is_sent, is_access) = (code <= 0, code > 0 && code != libc::BUS_MCEERR_AO);
     let previous = PREVIOUS.load(Acquire);
@@ -378,7 +379,7 @@ fn hand_on(code: c_int, info: *mut siginfo_t, context: *mut c_void) {
             // SAFETY: it may be called in a handler (signal-safety(7)).
             unsafe { libc::raise(libc::SIGBUS) };
         }
-        // A memory error that nothing has accessed yet: an access reports it.
+        // A memory error that nothing has accessed yet: an access would report it.
         libc::SIG_DFL | libc::SIG_IGN => {}
         _ => {
             call(previous, info, context);
@@ -402,24 +403,24 @@ fn call(handler: libc::sighandler_t, info: *mut siginfo_t, context: *mut c_void)
     }
 }
 
-/// Installs the handler again if the previous one has set the default, as the standard library's does at a fault that is not
-/// an overflow of the stack. The process goes on where no access failed.
+/// Installs the handler again if the previous one has set the default action, as that of the standard library does at a
+/// fault other than a stack overflow. If no access failed, the process goes on.
 fn stay() {
     if exchange(None).is_ok_and(|now| is_no_handler(now.sa_sigaction)) {
         let (previous, flags) = (PREVIOUS.load(Acquire), PREVIOUS_FLAGS.load(Acquire));
-        // An equal call has succeeded before.
+        // The same call has succeeded before.
         drop(replace());
         PREVIOUS_FLAGS.store(flags, Release);
         PREVIOUS.store(previous, Release);
     }
 }
 
-/// Returns true for the default and for ignoring.
+/// Returns true for the default action and for ignoring the signal.
 const fn is_no_handler(action: libc::sighandler_t) -> bool {
     matches!(action, libc::SIG_DFL | libc::SIG_IGN)
 }
 
-/// Does the work of a handler, and leaves `errno` as the interrupted code had it.
+/// Does the work of a handler, and restores the `errno` of the interrupted code.
 fn keeping_errno(work: impl FnOnce()) {
     // SAFETY: the call only gives an address.
     let errno = unsafe { libc::__errno_location() };

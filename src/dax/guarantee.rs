@@ -1,4 +1,4 @@
-//! The guarantee of a file's medium, and its evidence. The module of the system concludes it.
+//! The guarantee of a file's medium, and its evidence. The system's module determines it.
 
 use crate::medium::Granularity;
 use crate::survival::{Backing, Condition, Event, Stage, Statement, Survival};
@@ -14,7 +14,7 @@ const KEPT_OPEN: Survival = Survival::If(Condition {
     text: "another process keeps the file open or mapped",
 });
 
-/// The survival of power loss where the kernel sends a drive no flush.
+/// The survival of power loss if the kernel sends no flush to a drive.
 const UNFLUSHED: Statement<Survival> = Statement::documented(
     Survival::If(Condition {
         code: "no_volatile_cache",
@@ -31,10 +31,10 @@ const UNSETTLED: Statement<Survival> = Statement::read(
     "Linux fs/dax.c, dax_fault_is_synchronous",
 );
 
-/// The source of the claims about files without a name.
+/// The source for files without a name.
 const NAMELESS: &str = "unlink(2); memfd_create(2)";
 
-/// The advice where nothing counts.
+/// The advice if nothing counts shutdowns.
 const NO_COUNT: &str = "nothing to do for RAM and storage; of other media ask the vendor's tools";
 
 /// The guarantee of a file: the granularity at which it is made persistent and the reason, the backing, and the
@@ -67,17 +67,17 @@ pub struct Guarantee {
     pub backing: Backing,
     /// The reason for the granularity.
     pub reason: String,
-    /// The advice how to get a finer granularity, or bytes that survive more events; `None` if it is the best.
+    /// The way to a finer granularity, or to survive more events; `None` if there is none better.
     pub advice: Option<&'static str>,
-    /// The type of the file system, as in `/proc/thread-self/mountinfo`; empty if it was not found, and on other systems
-    /// than Linux.
+    /// The type of the file system, as in `/proc/thread-self/mountinfo`; empty if it was not found, and on systems
+    /// other than Linux.
     pub file_system: String,
-    /// The mount point of the file system; empty if it was not found, and on other systems than Linux.
+    /// The mount point of the file system; empty if it was not found, and on systems other than Linux.
     pub mount_point: String,
-    /// The kernel's name of the block device, or of the [device](Self::is_device_dax) that the file is. It is empty if the
-    /// file has no device, and on other systems than Linux.
+    /// The kernel's name of the block device, or of the [device](Self::is_device_dax) that the file is. It is empty if
+    /// the file has no device, and on systems other than Linux.
     pub device: String,
-    /// True if it is a device of device DAX (`/dev/dax0.0`): memory without a file system.
+    /// True for device DAX (`/dev/dax0.0`): memory without a file system.
     pub is_device_dax: bool,
     /// The alignment in bytes: the offset of a mapping must be a multiple of it, and with device DAX the length too. It is
     /// the page size, the size of huge pages on hugetlbfs, or the device's alignment.
@@ -86,11 +86,11 @@ pub struct Guarantee {
     pub region: Option<PmemRegion>,
     /// The memory devices (NVDIMMs, CXL devices) of all regions that the file lies in, as far as the kernel shows them.
     pub devices: Vec<MemoryDevice>,
-    /// True if stores go to the page cache, from which only a write-back takes them to the medium.
+    /// True if stores go to the page cache, and only a write-back takes them to the medium.
     pub(super) through_page_cache: bool,
-    /// True if the kernel is seen to send a drive under the file no flush.
+    /// True if the kernel was found to send no flush to a drive under the file.
     pub(super) drops_flushes: bool,
-    /// The attribute that flushes the medium's own buffers, of a device in a region.
+    /// The attribute that flushes the medium's own buffers, for a device in a region.
     #[cfg_attr(feature = "serde", serde(skip))]
     pub(super) deep_flush: Option<PathBuf>,
     /// False if the file had no name when it was opened, so that it ends with its last descriptor.
@@ -100,21 +100,21 @@ pub struct Guarantee {
 }
 
 impl Guarantee {
-    /// Returns true if the CPU caches are in the persistence domain of the bytes (eADR), as the firmware claims: then a
-    /// store that a fence has ordered outlives a loss of power without a write-back. It is false for a file through the
-    /// page cache, whatever its device promises.
+    /// Returns true if the CPU caches are in the persistence domain of the bytes (eADR), as the firmware claims. A
+    /// fenced store then survives power loss without a write-back. Always false for a file in the page cache, whatever
+    /// its device promises.
     #[doc(alias("pmem_has_auto_flush", "auto_flush"))]
     #[must_use]
     pub const fn is_eadr(&self) -> bool {
         matches!(self.backing, Backing::PmemEadr)
     }
 
-    /// Returns the number of unsafe shutdowns of all devices under the file: if it has grown since the last
-    /// look, bytes that were persisted before may be damaged. Compare it per device (by
-    /// [`MemoryDevice::id`]) where devices can be exchanged.
+    /// Returns the number of unsafe shutdowns of all devices under the file. If it has grown since the last look, bytes
+    /// that were persisted before may be damaged. Compare it per device (by [`MemoryDevice::id`]) if devices can be
+    /// exchanged.
     ///
     /// # Errors
-    /// If no device is shown, or one of them does not show its count: a sum of the others would hide it.
+    /// If the kernel shows no device, or one of them without its count: the sum of the others would hide it.
     pub fn unsafe_shutdowns(&self) -> Result<u64, Unknown> {
         if self.devices.is_empty() {
             let asked = self.region.as_ref().map_or("the file's region", |region| &region.name);
@@ -127,12 +127,12 @@ impl Guarantee {
         })
     }
 
-    /// Returns the survival of an event by bytes of the file that had reached this stage, with its reason, the source of
+    /// Returns whether bytes of the file that had reached this stage survive an event, with the reason, the source of
     /// the claim and its certainty.
     ///
-    /// It is that of the [backing](Self::backing), with these exceptions: emulated persistent memory that is mapped through
-    /// the page cache or without `MAP_SYNC`, a drive to which the kernel sends no flush, and a file that had no name when it
-    /// was opened (a memfd, an unlinked file).
+    /// The answer is that of the [backing](Self::backing), with these exceptions: emulated persistent memory that is
+    /// mapped through the page cache or without `MAP_SYNC`, a drive to which the kernel sends no flush, and a file that
+    /// had no name when it was opened (a memfd, an unlinked file).
     ///
     /// ```no_run
     /// use cachemaint::dax;
@@ -182,8 +182,8 @@ impl Guarantee {
         }
     }
 
-    /// Fails unless bytes that were persisted survive this event without a condition: for a program that must not begin on
-    /// less. `cachemaint inspect --survives` is the same for a script.
+    /// Fails unless persisted bytes survive this event without a condition, for a program that must not start with
+    /// less. `cachemaint inspect --survives` does the same for a script.
     ///
     /// ```no_run
     /// use cachemaint::dax;

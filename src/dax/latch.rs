@@ -1,10 +1,11 @@
-//! The failure latch of a mapping: set once, by the first event after which its bytes may not be the stored ones.
+//! The failure latch of a mapping: set once, by the first event after which the mapped bytes may differ from the stored
+//! ones.
 //!
 //! # The reason why a failed write-back ends the use of a file, on Linux
-//! Pages that could not be written are clean all the same (`mm/page-writeback.c`, `folio_clear_dirty_for_io`). The page
-//! cache shows the stored bytes until it drops the page, and then those of the medium, without a further error. The error
-//! is reported once to each open file (`lib/errseq.c`), does not name its pages, and a second try that succeeds proves
-//! nothing ("fsync failures", LWN 752063, 2018).
+//! On Linux, pages that could not be written are still marked clean (`mm/page-writeback.c`,
+//! `folio_clear_dirty_for_io`). The page cache shows the stored bytes until it drops the page, and then those of the
+//! medium, without another error. The error is reported once to each open file (`lib/errseq.c`) and does not name the
+//! pages, and a successful second try proves nothing ("fsync failures", LWN 752063, 2018).
 
 use super::system::files;
 use super::{Error, ErrorKind};
@@ -23,15 +24,15 @@ use std::sync::OnceLock;
 pub(super) enum Failure {
     /// The system could not write a range back. Bytes that were stored anywhere in the file may be lost.
     Writeback { at: u64, len: u64, errno: i32 },
-    /// The file ended before its mapping. It had `size` bytes of `needed`.
+    /// The file ended before its mapping. It had `size` of the `needed` bytes.
     Cut { size: u64, needed: u64 },
-    /// The system did not tell the length of the file, which may have been cut.
+    /// The system did not report the length of the file, which may have been cut.
     Unmeasured { errno: i32 },
     /// The medium has lost these bytes.
     Poisoned { at: u64, len: u64 },
     /// The file system has no room for a store to the page there.
     NoSpace { at: u64 },
-    /// An access failed for a reason that is not known.
+    /// An access failed for an unknown reason.
     Access(FailedAccess),
 }
 
@@ -94,13 +95,13 @@ const EFAULT: i32 = 14;
 pub(super) struct Latch {
     /// [`OPEN`], [`FAILED`], or an access that failed.
     word: AtomicU64,
-    /// The failure, if the word is [`FAILED`]; the reason, once it was found, if the word is an access.
+    /// The failure, if the word is [`FAILED`]. If the word is an access: its reason, once found.
     failure: OnceLock<Failure>,
 }
 
 const OPEN: u64 = 0;
 const FAILED: u64 = 1;
-/// The bits of the word of an access: this one, that of a memory error, six of the order, and the place in words.
+/// The bits in the word of an access: this one, one for a memory error, six for the order, and the place in words.
 const ACCESS: u64 = 2;
 const MEMORY_ERROR: u64 = 4;
 const ORDER: u32 = 3;
@@ -113,14 +114,14 @@ impl Latch {
         self.word.load(Relaxed) != OPEN
     }
 
-    /// Keeps a failure, unless there is one.
+    /// Keeps a failure, unless there is one already.
     #[cold]
     pub(super) fn set(&self, failure: Failure) {
         let _is_later = self.failure.set(failure);
         let _is_later = self.word.compare_exchange(OPEN, FAILED, SeqCst, Relaxed);
     }
 
-    /// Keeps an access that failed, unless there is a failure. A signal handler may call it.
+    /// Keeps a failed access, unless there is a failure already. A signal handler may call it.
     #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux has the handler"))]
     pub(super) fn set_access(&self, access: FailedAccess) {
         let FailedAccess { at, is_memory_error, order } = access;
@@ -129,7 +130,7 @@ impl Latch {
         let _is_later = self.word.compare_exchange(OPEN, word, Release, Relaxed);
     }
 
-    /// Returns the failure. `find_out` returns the reason of an access that failed, and is called once.
+    /// Returns the failure. `find_out` determines the reason of a failed access, and is called once.
     #[cold]
     pub(super) fn failure(
         &self,

@@ -1,7 +1,7 @@
-//! The bytes of a mapping: the one place where they are accessed. The module of the system maps and unmaps them.
+//! The bytes of a mapping, accessed only here. The system's module maps and unmaps them.
 //!
-//! Other threads and processes may write the bytes at any time. So this module makes no references to them except to
-//! atomic words, and every access is by such words.
+//! Other threads and processes may write the bytes at any time. This module therefore makes no references to them
+//! except to atomic words, and accesses them only through these.
 //!
 //! # Why this file is unsafe
 //! It dereferences addresses of the mapping, which stays in place until the value is dropped. A file that shrinks under
@@ -26,14 +26,13 @@ use core::sync::atomic::Ordering::{self, Acquire, Relaxed, SeqCst};
 use core::sync::atomic::fence;
 use std::io;
 
-/// The owner of the mapped pages. It keeps the bytes in place until it is dropped, and has the operating system write
+/// The owner of the mapped pages. It keeps the bytes in place until it is dropped, and makes the operating system write
 /// them back.
 pub(super) trait Pages: Debug + Send + Sync {
-    /// Has the pages that a range of the mapping touches written back, and waits. The range is in the mapping and not
-    /// empty.
+    /// Writes back the pages that a range of the mapping touches, and waits. The range is in the mapping and not empty.
     fn writeback(&self, range: Range<usize>) -> io::Result<()>;
 
-    /// Returns true if bytes are read from the medium in time only if they are [asked for](Self::read_ahead).
+    /// Returns true if the system reads ahead only when [asked](Self::read_ahead).
     fn must_be_asked_for(&self) -> bool {
         false
     }
@@ -41,13 +40,13 @@ pub(super) trait Pages: Debug + Send + Sync {
     /// Asks for bytes that will be read soon. The range is in the mapping.
     fn read_ahead(&self, _range: Range<usize>) {}
 
-    /// Has the medium's own buffers flushed. `None` where [`writeback`](Self::writeback) flushes them.
+    /// Flushes the medium's own buffers. `None` if [`writeback`](Self::writeback) flushes them.
     fn flush_medium(&self) -> Option<Result<(), Unflushed>> {
         None
     }
 }
 
-/// The attribute of a medium that flushes its buffers was of no use.
+/// The error of an attribute that could not flush a medium's buffers.
 #[derive(Debug)]
 pub(super) struct Unflushed {
     /// The path of the attribute.
@@ -58,11 +57,11 @@ pub(super) struct Unflushed {
     pub(super) errno: Option<i32>,
 }
 
-/// The mapping has failed. Its latch has the failure.
+/// The error of a failed mapping. Its latch has the failure.
 #[derive(Debug)]
 pub(super) struct HasFailed;
 
-/// A shared mapping of a part of a file. It can be read. Its owner knows if it can be written.
+/// A shared mapping of a part of a file. It can be read; its owner knows whether it can be written.
 #[derive(Debug)]
 pub(super) struct Mapping {
     base: NonNull<u8>,
@@ -71,11 +70,11 @@ pub(super) struct Mapping {
     #[cfg(target_os = "linux")]
     registered: Option<Registered>,
     pages: Box<dyn Pages>,
-    /// The failure of the mapping. Boxed: a value without cells can stay in registers over a store to the mapping, and
-    /// the registry has its address.
+    /// The failure of the mapping. Boxed, since the registry has its address, and since a value without cells can stay
+    /// in registers across stores to the mapping.
     latch: Box<Latch>,
     rounds: Box<Rounds>,
-    /// The order of reads, if the pages are not read ahead without it.
+    /// The order of reads, if pages are not otherwise read ahead.
     order: Option<Box<ReadOrder>>,
 }
 
@@ -85,7 +84,7 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    /// The `len` bytes from `base`, which `pages` holds.
+    /// Returns the mapping of `len` bytes from `base`, held by `pages`.
     ///
     /// # Safety
     /// 1. They are mapped, at least for reading, up to the end of the last page, until `pages` is
@@ -105,7 +104,7 @@ impl Mapping {
         }
     }
 
-    /// Has an access that raises SIGBUS fail the mapping, where a handler is installed. `len` is the length of its whole
+    /// Lets an access that raises SIGBUS fail the mapping, if a handler is installed. `len` is the length of its whole
     /// pages.
     ///
     /// # Safety
@@ -148,8 +147,8 @@ impl Mapping {
         self.checked_word(at)
     }
 
-    /// Loads the word at a checked offset, also from a mapping for reading only. The load itself is relaxed, and fences
-    /// make the order, as no other load is permitted on read-only memory (`core::sync::atomic`, "Atomic accesses to
+    /// Loads the word at a checked offset, even from a read-only mapping. The load itself is relaxed, and fences add
+    /// the ordering, since no other load is permitted on read-only memory (`core::sync::atomic`, "Atomic accesses to
     /// read-only memory").
     ///
     /// # Panics
@@ -189,7 +188,8 @@ impl Mapping {
         }
     }
 
-    /// Asks for bytes ahead, so that a piece is read from the medium while the one before is copied.
+    /// Copies piece by piece and asks for bytes ahead, so that one piece is read from the medium while another is
+    /// copied.
     fn read_in_pieces(&self, order: &ReadOrder, mut at: usize, into: &mut [u8]) {
         for piece in into.chunks_mut(PIECE) {
             order.note(&(at..at + piece.len()), |ahead| {
@@ -228,8 +228,8 @@ impl Mapping {
         }
     }
 
-    /// Completes what this thread has stored and issued, and then asks if the mapping has failed. Every call that returns a
-    /// success ends here: a failure that was kept before the fence has completed is seen.
+    /// Completes what this thread has stored and issued, and then checks the latch. Every call that succeeds ends here,
+    /// so it sees any failure that was kept before the fence completed.
     #[inline]
     pub(super) fn complete(&self, writeback: Writeback) -> Result<(), HasFailed> {
         match writeback {
@@ -239,8 +239,8 @@ impl Mapping {
         if self.latch.is_set() { Err(HasFailed) } else { Ok(()) }
     }
 
-    /// Has the operating system write back the pages that a range touches, and waits. A failure is kept in the latch,
-    /// also if another thread has made the call for this one.
+    /// Makes the operating system write back the pages that a range touches, and waits. The latch keeps a failure, even
+    /// if another thread made the call for this one.
     pub(super) fn writeback_pages(&self, range: Range<usize>) {
         self.rounds.join(range, |hull| {
             if self.latch.is_set() {
@@ -253,7 +253,7 @@ impl Mapping {
         });
     }
 
-    /// Has the medium's own buffers flushed after a range was written back.
+    /// Flushes the medium's own buffers after a range was written back.
     pub(super) fn flush_medium(&self, range: Range<usize>) -> Result<(), Unflushed> {
         if let Some(flushed) = self.pages.flush_medium() {
             return flushed;
@@ -262,7 +262,7 @@ impl Mapping {
         Ok(())
     }
 
-    /// Returns the range as one of the mapping.
+    /// Returns the range within the mapping.
     ///
     /// # Panics
     /// If it ends before it starts, or is out of range.
@@ -295,8 +295,8 @@ impl Mapping {
         &self.words(at / WORD, 1)[0]
     }
 
-    /// Returns `count` words from a place on, each of which holds a byte of the mapping. The last one can reach
-    /// beyond the end, into the rest of the last page, which is mapped too.
+    /// Returns `count` words from a place on, each of which holds a byte of the mapping. The last word can reach past
+    /// the end, into the rest of the last page, which is mapped too.
     #[inline(always)]
     fn words(&self, place: usize, count: usize) -> &[AtomicU64] {
         let first = self.base.as_ptr().wrapping_add(place * WORD).cast();

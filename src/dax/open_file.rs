@@ -12,38 +12,37 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The other open files of the same file that are permitted, here or in another process.
+/// The lock of an open file, which says what other open files of the same file are permitted.
 ///
 /// A lock binds only programs that take one. On Unix it is advisory: a program that opens the file without a lock can
-/// do anything to it. On Windows it is enforced for reads and writes by calls, also for those of the holder of a shared
-/// lock, and not for mappings (Microsoft Learn, `LockFileEx`).
+/// do anything to it. On Windows it is enforced for read and write calls, even those of the holder of a shared lock,
+/// but not for mappings (Microsoft Learn, `LockFileEx`).
 ///
 /// | | excludes | for |
 /// |---|---|---|
 /// | [`Exclusive`](Self::Exclusive) | every other lock | one process that writes |
 /// | [`Shared`](Self::Shared) | exclusive ones | processes that write together, or read a file without writers |
-/// | [`Off`](Self::Off) | nothing | programs that agree by other means, and readers beside a writer |
+/// | [`Off`](Self::Off) | nothing | programs that agree by other means, and readers while a process writes |
 ///
-/// - Taking a lock never waits. If another open file excludes it, the error is [`ErrorKind::Locked`] at once.
-/// - The lock belongs to the open file (flock(2)). Opening the file again makes another open file, in the same
-///   process too. A duplicated descriptor ([`File::try_clone`](std::fs::File::try_clone)) and the descriptors
-///   of a forked child belong to the same open file.
-/// - Dropping the [`DaxFile`](super::DaxFile) or [`DaxView`](super::DaxView) releases the lock, after the file
-///   was unmapped. Duplicates and forked children do not keep it, so the file can be opened again at once. A
-///   forked child that drops its copy leaves the lock to its parent.
-/// - If a process ends without dropping the file, because it was killed for example, the system releases the
-///   lock with the last descriptor. A child keeps its descriptors until it drops its copy, executes a program
-///   or ends. So a child that is just being started can delay the release. A successor that must not fail then
-///   tries again for as long as suits it.
-/// - On NFS, Linux takes a lock of the whole file on the server, so it holds against other machines. An exclusive lock
-///   needs a file that was opened for writing there, which a [`DaxView`](super::DaxView) does not have (flock(2), "NFS
+/// - Taking a lock never waits. If another open file excludes it, the call fails with [`ErrorKind::Locked`] at once.
+/// - The lock belongs to the open file (flock(2)). Opening the file again makes another open file, even in the same
+///   process. A duplicated descriptor ([`File::try_clone`](std::fs::File::try_clone)) and the descriptors of a forked
+///   child belong to the same open file.
+/// - Dropping the [`DaxFile`](super::DaxFile) or [`DaxView`](super::DaxView) releases the lock, after unmapping the
+///   file. Duplicates and forked children do not keep it, so the file can be opened again at once. A forked child that
+///   drops its copy leaves the lock to its parent.
+/// - If a process ends without dropping the file, for example because it was killed, the system releases the lock with
+///   the last descriptor. A child keeps its descriptors until it drops its copy, executes a program or ends, so a child
+///   that is just starting can delay the release. A successor that must not fail should retry.
+/// - On NFS, Linux locks the whole file on the server, so the lock excludes other machines. An exclusive lock needs a
+///   file that was opened for writing there, which a [`DaxView`](super::DaxView) does not have (flock(2), "NFS
 ///   details"). On SMB it is enforced as on Windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Lock {
-    /// No other open file has a lock.
+    /// No other open file may have a lock.
     Exclusive,
-    /// No other open file has an exclusive lock. [`DaxFile::grow`](super::DaxFile::grow) and
+    /// No other open file may have an exclusive lock. [`DaxFile::grow`](super::DaxFile::grow) and
     /// [`shrink`](super::DaxFile::shrink) are refused, since others may change the length too.
     Shared,
     /// No lock is taken.
@@ -52,8 +51,8 @@ pub enum Lock {
 
 /// An open file with its lock. Dropping it releases the lock.
 ///
-/// Closing the file is not enough for that. A child that another thread is about to start has a duplicate of
-/// every descriptor until it executes its program, and the lock lasts as long as a duplicate.
+/// Closing the file would not be enough: a child that another thread is starting has a duplicate of every descriptor
+/// until it executes its program, and the lock lasts as long as any duplicate.
 #[derive(Debug)]
 pub(super) struct OpenFile {
     file: File,
@@ -61,7 +60,7 @@ pub(super) struct OpenFile {
     lock: Lock,
     /// The process that opened the file.
     owner: Process,
-    /// The name of a new file that is not whole yet: it loses the name when this is dropped.
+    /// The name of a new file that is not complete yet. Dropping this removes the name.
     unfinished: Option<PathBuf>,
 }
 
@@ -76,7 +75,7 @@ impl OpenFile {
         Self { file, lock: Lock::Off, owner: Process::this(), unfinished: name }
     }
 
-    /// Returns the name that a new file has by now.
+    /// Returns the current name of a new file.
     #[cfg(target_os = "linux")]
     pub(super) const fn unfinished_name(&mut self) -> &mut Option<PathBuf> {
         &mut self.unfinished
@@ -97,8 +96,8 @@ impl OpenFile {
 
     /// Takes a lock, if no other open file excludes it.
     ///
-    /// A refused lock is not tried again. No bound is long enough for every child that is being started on a
-    /// loaded machine, so callers must expect the error anyway. And each locked file would cost the whole bound.
+    /// A refused lock is not tried again. No time limit is long enough for every child that is starting on a loaded
+    /// machine, so callers must expect the error anyway, and each locked file would cost the whole time limit.
     pub(super) fn take(&mut self, path: &Path, lock: Lock) -> Result<(), Error> {
         let taken = match lock {
             Lock::Exclusive => uninterrupted(|| self.file.try_lock()),
@@ -113,8 +112,7 @@ impl OpenFile {
         Ok(())
     }
 
-    /// Makes the file longer by zeros, which are in it when this returns, and not synced. A file that could not be made as
-    /// long as that keeps its length.
+    /// Appends zeros to the file, and does not sync them. If that fails, the file keeps its length.
     pub(super) fn append_zeros(&self, path: &Path, range: &Range<u64>) -> Result<(), Error> {
         system::write_zeros(&self.file, range).map_err(|error| {
             self.restore(range);
@@ -122,7 +120,7 @@ impl OpenFile {
         })
     }
 
-    /// Gives the file, which was made longer by a range, its old length back.
+    /// Restores the length of a file that was made longer by a range.
     pub(super) fn restore(&self, range: &Range<u64>) {
         if !range.is_empty() {
             // The error that led here is the one to report; what is left after the old end is zeros.
@@ -130,7 +128,7 @@ impl OpenFile {
         }
     }
 
-    /// Syncs the file. By pages a file system may be without syncs: write-backs fail in the same manner.
+    /// Syncs the file. A file system may lack syncs if pages are persisted: write-backs then fail in the same way.
     pub(super) fn sync(&self, writeback: Writeback) -> io::Result<()> {
         match self.file.sync_all() {
             Err(error)
@@ -158,8 +156,8 @@ impl Drop for OpenFile {
         if !self.owner.is_this() {
             return;
         }
-        // The name goes, unless something else has it by now, while the file is locked: a process that opens it meanwhile
-        // finds no name left when it gets the lock. The error that led here is the one to report.
+        // Removes the name, unless something else has it by now, while the file is locked: a process that opens the
+        // file meanwhile finds no name left when it gets the lock. The error that led here is the one to report.
         if let Some(name) = self.unfinished.take()
             && files::is_name_of(&name, &self.file)
         {
@@ -179,7 +177,7 @@ mod tests {
     use crate::dax::Options;
     use std::fs::File;
 
-    /// A duplicate keeps the lock of an open file: a child that is being started has one for a moment.
+    /// A duplicate keeps the lock of an open file: a child that is starting has one for a moment.
     #[test]
     fn a_lock_is_released_with_its_file_whoever_has_a_duplicate() {
         let directory = tempfile::tempdir().unwrap();

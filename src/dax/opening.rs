@@ -4,8 +4,8 @@
 //! open or create ──▶ begin: lock, ask, conclude ──▶ settle: make it durable ──▶ map ──▶ publish a new file
 //! ```
 //!
-//! Everything is asked by descriptor, so that the file that was asked about is the one that is mapped. The extents are looked
-//! at by `map`, for a file that grows too: what the file system says of them counts after the sync.
+//! All questions use the descriptor, so that the answers are about the mapped file. `map` checks the extents, for a
+//! growing file too: the file system's answer about them counts only after the sync.
 
 use super::bounds::check_new_len;
 use super::error::{Error, ErrorKind, IS_SYMLINK};
@@ -19,7 +19,7 @@ use alloc::string::ToString;
 use std::fs::File;
 use std::path::Path;
 
-/// The number of times that a file is tried to be opened and created in turn.
+/// The number of attempts to open and create a file in turn.
 const TURNS: u32 = 16;
 
 /// A file on its way to a mapping: locked and asked about, with the conclusions.
@@ -40,16 +40,16 @@ struct Opening<'a> {
 /// The origin of an open file.
 #[derive(Clone, Copy)]
 enum Origin {
-    /// It was created, and shall have this length.
+    /// It was created, and will have this length.
     New { len: u64 },
-    /// It was opened by its path, and must have this length at least.
+    /// It was opened by its path, and must have at least this length.
     Path { least: u64 },
-    /// The caller has opened it. The system's name of it can be one that it had before, or a description.
+    /// The caller has opened it. The system's name for it can be an earlier name, or a description.
     Descriptor,
 }
 
 impl<'a> Opening<'a> {
-    /// Opens a file by its path, for `open_for`. It is mapped for `access`.
+    /// Opens a file by its path, for `open_for`, to be mapped for `access`.
     fn at(
         options: &'a Options,
         path: &'a Path,
@@ -62,7 +62,7 @@ impl<'a> Opening<'a> {
         Self::begin(options, path, Origin::Path { least }, access, OpenFile::new(file))
     }
 
-    /// Locks a file, asks about it, and concludes what its medium guarantees.
+    /// Locks a file, asks about it, and determines what its medium guarantees.
     fn begin(
         options: &'a Options,
         path: &'a Path,
@@ -72,7 +72,7 @@ impl<'a> Opening<'a> {
     ) -> Result<Self, Error> {
         let by_default = if access == Access::Read { Lock::Off } else { Lock::Exclusive };
         file.take(path, options.lock.unwrap_or(by_default))?;
-        // The guarantee decides which point they must reach.
+        // The guarantee decides which point its write-backs must reach.
         let cache = options.cache.or_else(|| Cache::host().ok());
         // The former holder of the lock may have removed the file, or changed its size.
         let mut facts = system::ask(path, &file, cache)?;
@@ -104,7 +104,7 @@ impl<'a> Opening<'a> {
 
     /// Makes the file durable, and maps it.
     fn finish(self) -> Result<DaxView, Error> {
-        // The system is not known to write pages back for another view.
+        // The system is not known to write pages back for a view.
         let refuses_pages = self.access == Access::Read && !system::PERSISTS_VIEWS;
         if !refuses_pages && !self.facts.bounds.is_device {
             self.settle()?;
@@ -112,11 +112,11 @@ impl<'a> Opening<'a> {
         Ok(DaxView { refuses_pages, ..self.map()? })
     }
 
-    /// Makes the file durable: a new one with its zeros, or the bytes, the length, the blocks and the name of one that is
-    /// there, whichever program made them. For a writer its time of modification moves first.
+    /// Makes the file durable: a new one with its zeros, or the bytes, the length, the blocks and the name of an
+    /// existing one, whichever program made them. For a writer, the modification time is changed first.
     ///
-    /// No write-back of the mapping need do that later. By lines it does not reach the file system. By pages it is a sync of
-    /// the data (Linux `mm/msync.c`, `vfs_fsync_range` with `datasync`), which does not wait for a new name
+    /// Later write-backs of the mapping need not do that. Those of lines do not reach the file system. Those of pages
+    /// sync the data (Linux `mm/msync.c`, `vfs_fsync_range` with `datasync`), which does not wait for a new name
     /// (`fs/ext4/fsync.c`: `i_datasync_tid`; `fs/ext4/namei.c`, `__ext4_link` leaves that as it was).
     fn settle(&self) -> Result<(), Error> {
         let Self { path, file, writeback, .. } = self;
@@ -154,7 +154,7 @@ impl Options {
     pub(super) fn create(&self, path: &Path, len: u64) -> Result<DaxFile, Error> {
         check_new_len(path, len)?;
         match self.create_from(path, len, files::create(path, false)?) {
-            // An unnamed file gets no name on Android, and where a filter of system calls is in the way.
+            // An unnamed file cannot get a name on Android, or where a system-call filter prevents it.
             Err(error) if matches!(error.kind(), ErrorKind::Os { call: files::LINK, .. }) => {
                 self.create_from(path, len, files::create(path, true)?)
             }
@@ -162,9 +162,9 @@ impl Options {
         }
     }
 
-    /// Fills a new file, maps it, and gives it its name, which is on the medium when this returns. The file is asked about
-    /// while it is empty: one that will not do is not filled. An error unmaps the file before it is discarded: Windows
-    /// removes a file when its last handle is closed.
+    /// Fills a new file, maps it, and gives it its name, which is on the medium when this returns. The file is checked
+    /// while it is empty, so an unsuitable one is not filled. After an error the file is unmapped before it is
+    /// discarded: Windows removes a file when its last handle is closed.
     fn create_from(&self, path: &Path, len: u64, file: OpenFile) -> Result<DaxFile, Error> {
         let access = Access::ReadAndWrite;
         let mut view = Opening::begin(self, path, Origin::New { len }, access, file)?.finish()?;
@@ -211,8 +211,8 @@ impl Options {
     }
 }
 
-/// Refuses what cannot be mapped before it is opened, since opening a device can do something. What was
-/// opened is looked at again.
+/// Refuses a path that cannot be mapped before it is opened, since opening a device can have effects. The opened file
+/// is checked again.
 fn require_file_name(path: &Path) -> Result<(), Error> {
     let there = path.symlink_metadata().map_err(|error| Error::os(path, "lstat", &error))?;
     match there.file_type() {
@@ -229,7 +229,7 @@ fn sync_new(path: &Path, file: &OpenFile, len: u64, writeback: Writeback) -> Res
     synced.map_err(|error| Error::writing(path, files::SYNC, &(0..len), &error))
 }
 
-/// Returns the method to persist on a medium with this guarantee. The cache is not aimed yet.
+/// Returns the method to persist on a medium with this guarantee. The cache is not aimed at a point yet.
 pub(super) fn method_of(
     guarantee: &Guarantee,
     cache: impl FnOnce() -> Result<Cache, Unsupported>,
@@ -242,7 +242,7 @@ pub(super) fn method_of(
     })
 }
 
-/// Returns the error of a view of a file of overlayfs that could not be opened for writing, which copies it up.
+/// Returns the error of a view on overlayfs whose file could not be opened for writing, which would copy it up.
 fn lower(path: &Path, error: Error) -> Error {
     let ErrorKind::PermissionDenied = error.kind() else { return error };
     let text = "is on overlayfs, where a view of a lower layer's file never shows what is stored later, and this user may not \
@@ -255,7 +255,7 @@ fn lower(path: &Path, error: Error) -> Error {
     }
 }
 
-/// Opens or creates, in turn, until one of the two succeeds: other processes may create and remove the file meanwhile.
+/// Opens and creates in turn until one of the two succeeds: other processes may create and remove the file meanwhile.
 fn open_or_create<T>(
     mut open: impl FnMut() -> Result<T, Error>,
     mut create: impl FnMut() -> Result<T, Error>,

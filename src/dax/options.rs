@@ -8,10 +8,9 @@ use crate::cache::Cache;
 use std::fs::File;
 use std::path::Path;
 
-/// The options of opening and creating files.
+/// Options for opening and creating files.
 ///
-/// The defaults map the whole file, and refuse it unless it can be made persistent by cache lines or
-/// finer.
+/// The defaults map the whole file, and refuse it if it can only be persisted in whole pages.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -54,34 +53,34 @@ impl Options {
         }
     }
 
-    /// Maps from this offset on, in bytes; it must be a multiple of the page size, or of a larger
-    /// [alignment](Guarantee::alignment) that the file has.
+    /// Maps from this offset on, in bytes. The offset must be a multiple of the page size, or of the file's
+    /// [alignment](Guarantee::alignment) if that is larger.
     #[must_use]
     pub const fn offset(mut self, offset: u64) -> Self {
         self.offset = offset;
         self
     }
 
-    /// Maps this number of bytes instead of all up to the end of the file.
+    /// Maps this number of bytes, instead of all bytes up to the end of the file.
     #[must_use]
     pub const fn len(mut self, len: u64) -> Self {
         self.len = Some(len);
         self
     }
 
-    /// Takes page granularity where there is no finer one: `msync` on the page cache, or the system's calls for it,
-    /// which is the best that an ordinary file gets. [`DaxView::guarantee`] reports the granularity.
+    /// Accepts a file that is persisted in whole pages (`msync` on the page cache, or the system's equivalent), as
+    /// every file outside DAX is. [`DaxView::guarantee`] reports the granularity.
     #[must_use]
     pub const fn allow_page_granularity(mut self) -> Self {
         self.takes_pages = true;
         self
     }
 
-    /// Makes every page accessible before the file is handed out, so that no access has to wait for a page
-    /// fault; on Linux 5.14 and later (`madvise`, `MADV_POPULATE_WRITE`, for views `MADV_POPULATE_READ`).
+    /// Makes every page accessible before the call returns, so that no access waits for a page fault. Needs Linux 5.14
+    /// (`madvise`, `MADV_POPULATE_WRITE`, for views `MADV_POPULATE_READ`).
     ///
-    /// A page whose access would end the process is an error then: one with a media error, or one in a hole for which a
-    /// full file system has no block. Nothing is promised for the time after that.
+    /// If an access to a page would end the process, this is an error instead: a page with a media error, or a hole for
+    /// which a full file system has no block. Nothing is promised for later accesses.
     ///
     /// # Cost
     /// Each page is touched: pages of the page cache are read from the medium, and holes get blocks.
@@ -92,8 +91,8 @@ impl Options {
         self
     }
 
-    /// Has the file's clean pages leave the page cache when it is mapped, under Linux where the cache has
-    /// [large folios](super#pages-of-the-page-cache-on-linux): for a file that another program has written or read.
+    /// Drops the file's clean pages from the page cache when it is mapped, under Linux where the cache has [large
+    /// folios](super#pages-of-the-page-cache-on-linux). Use it for a file that another program has written or read.
     ///
     /// # Cost
     /// One system call. The pages are read from the medium again.
@@ -104,47 +103,48 @@ impl Options {
         self
     }
 
-    /// Takes this lock, instead of [`Lock::Exclusive`] for a file and [`Lock::Off`] for a view.
+    /// Takes this lock. The default is [`Lock::Exclusive`] for a file, and [`Lock::Off`] for a view.
     #[must_use]
     pub const fn lock(mut self, lock: Lock) -> Self {
         self.lock = Some(lock);
         self
     }
 
-    /// Writes lines back by this handle, aimed at the [point](crate::survival::Backing::point) of the file's backing,
-    /// instead of by [`Cache::host`]: for a [`Builder`](crate::cache::Builder) that accepts coherency as persistence.
+    /// Writes lines back with this handle instead of [`Cache::host`], aimed at the
+    /// [point](crate::survival::Backing::point) of the file's backing. Use it with a [`Builder`](crate::cache::Builder)
+    /// that accepts coherency as persistence.
     #[must_use]
     pub const fn cache(mut self, cache: Cache) -> Self {
         self.cache = Some(cache);
         self
     }
 
-    /// Creates a file of `len` zero bytes and maps it: whole, unless [`offset`](Self::offset) or
+    /// Creates a file of `len` zero bytes and maps it, the whole file unless [`offset`](Self::offset) or
     /// [`len`](Self::len) say otherwise. Its zeros and its name are on the medium when this returns.
     ///
-    /// The file gets its name when all its zeros are on the medium. So a crash leaves no file at the path, or the whole
-    /// one. [Limits](super#limits) says where it can leave something else.
+    /// The file gets its name once all its zeros are on the medium, so a crash leaves either no file at the path, or
+    /// the complete one. [Limits](super#limits) has the exceptions.
     ///
     /// # Errors
-    /// If something exists at the path already ([`ErrorKind::Exists`]), space or permission is missing, or the granularity
-    /// is too coarse; no file is left then.
+    /// If something exists at the path already ([`ErrorKind::Exists`]), space or permission is missing, or the
+    /// granularity is too coarse. No file is left then.
     pub fn create_new(&self, path: impl AsRef<Path>, len: u64) -> Result<DaxFile, Error> {
         self.create(path.as_ref(), len)
     }
 
-    /// Opens a file that exists, or under Linux a device of [device DAX](super#device-dax), locks it and maps it.
+    /// Opens an existing file, or under Linux a [device DAX](super#device-dax), locks it and maps it.
     ///
-    /// The file is synced before it is mapped (`fsync`), and then the directory of the path. So its bytes, length, blocks
-    /// and name are durable when this returns, whichever program made them. A directory that this user may not read is left
-    /// out. The directories above it are the caller's task.
+    /// The file (`fsync`) and then its directory are synced before the file is mapped. When this returns, its bytes,
+    /// length, blocks and name are durable, whichever program made them. A directory that this user may not read is not
+    /// synced. The directories above it are up to the caller.
     ///
     /// # Errors
-    /// If the path is neither or a symbolic link, or this user cannot read and write it. If the file is locked, is
-    /// shorter than asked, or gets a granularity that is too coarse. [`ErrorKind::NotAllocated`] by lines or finer, for a
-    /// hole, an extent that was never written, or one that is shared with another file.
+    /// If the path is neither, or is a symbolic link, or this user cannot read and write it. If the file is locked, is
+    /// shorter than asked for, or has too coarse a granularity. [`ErrorKind::NotAllocated`], if the file is persisted
+    /// line by line and has a hole, an extent that was never written, or one that is shared with another file.
     ///
     /// [`ErrorKind::Writeback`], if the file cannot be synced: stores of an earlier writer may be lost
-    /// ([`DaxView`](DaxView#failures)). The system reports that once, so the next opening can succeed.
+    /// ([`DaxView`](DaxView#failures)). The system reports this once, so the next opening can succeed.
     ///
     /// # Cost
     /// An `fsync` of the file, and one of its directory. Each waits for the medium if anything is not durable yet.
@@ -163,22 +163,21 @@ impl Options {
     /// As [`open`](Self::open) and [`create_new`](Self::create_new). In particular:
     /// - [`ErrorKind::Shorter`], if the file has fewer than `len` bytes. It is not made longer: open it by `open`, and
     ///   [grow](DaxFile::grow) it.
-    /// - [`ErrorKind::Locked`], if another process has it open under a lock that excludes the one asked for.
+    /// - [`ErrorKind::Locked`], if another open file of it has a lock that excludes this one.
     /// - [`ErrorKind::Exists`], if other processes created and removed the file in each of 16 turns.
     #[doc(alias = "O_CREAT")]
     pub fn open_or_create(&self, path: impl AsRef<Path>, len: u64) -> Result<DaxFile, Error> {
         self.open_or_create_in_turn(path.as_ref(), len)
     }
 
-    /// Opens a file that exists and maps it for reading only. The right to read it is enough, except on overlayfs: there the
-    /// file is opened for writing, so that it is copied up if it is on a lower layer. A mapping of a lower layer's file never
-    /// shows what is stored later.
-    ///
-    /// Its guarantee is the same as for [`open`](Self::open), and the same files are refused: a view can
-    /// [persist](DaxView::persist) bytes that others have stored. So file and directory are synced as by `open`.
+    /// Opens an existing file and maps it for reading only. The right to read it is enough, except on overlayfs: there
+    /// the file is opened for writing, so that it is copied up if it is on a lower layer. A mapping of a lower layer's
+    /// file never shows later stores. The guarantee is the same as for [`open`](Self::open), and the same files are
+    /// refused, since a view can [persist](DaxView::persist) bytes that others have stored. File and directory are
+    /// synced as by `open`.
     ///
     /// # Errors
-    /// As [`open`](Self::open) about the file, and if it is locked and a lock was asked for. On 32-bit CPUs always
+    /// As [`open`](Self::open) about the file. Also if it is locked and a lock was asked for, and always on 32-bit CPUs
     /// ([`ErrorKind::Unsupported`]). On Linux `PreadFile` reads a file that cannot be synced.
     ///
     /// # Cost
@@ -189,14 +188,14 @@ impl Options {
     }
 
     /// Locks and maps a file that is open already, for reading and writing: a memfd, a descriptor from another process,
-    /// or a file that was opened below a directory.
+    /// or a file that was opened relative to a directory.
     ///
-    /// Everything else is as for [`open`](Self::open), the evidence and the guarantee included. [`DaxView::path`] is the
-    /// name that the system has for the open file: on Linux that of `/proc/self/fd`, as `/memfd:state (deleted)`. A file
+    /// Everything else is as for [`open`](Self::open), including the evidence and the guarantee. [`DaxView::path`] is
+    /// the system's name for the open file: on Linux that of `/proc/self/fd`, such as `/memfd:state (deleted)`. A file
     /// without a name ends with its last descriptor, whatever its medium survives; its guarantee says so.
     ///
-    /// The file is closed when the [`DaxFile`] is dropped, and if this call fails. A caller that needs it afterwards gives
-    /// a duplicate ([`File::try_clone`]).
+    /// The file is closed when the [`DaxFile`] is dropped, and if this call fails. A caller that needs it afterwards
+    /// passes a duplicate ([`File::try_clone`]).
     ///
     /// ```
     /// use cachemaint::dax::Options;
@@ -219,10 +218,10 @@ impl Options {
     /// ```
     ///
     /// # Duplicates
-    /// A [lock](Lock) belongs to the open file, and so to all duplicates of a descriptor, also those in other processes
-    /// (flock(2)): it is granted although the holder of a duplicate has it, and ends for all when one of them drops its
-    /// [`DaxFile`]. The system reports a failed write-back to one duplicate alone. So open the file anew, by
-    /// `/proc/thread-self/fd/NUMBER` and [`File::options`] on Linux, and give that.
+    /// A [lock](Lock) belongs to the open file, and so to all duplicates of a descriptor, even those in other processes
+    /// (flock(2)). It is granted even if the holder of a duplicate has it, and ends for all when one of them drops its
+    /// [`DaxFile`]. The system reports a failed write-back to only one duplicate. Therefore open the file anew, on
+    /// Linux by `/proc/thread-self/fd/NUMBER` and [`File::options`], and pass that.
     ///
     /// # Errors
     /// As [`open`](Self::open) about the file. [`ErrorKind::InvalidInput`], if the descriptor was not opened for reading
@@ -233,7 +232,7 @@ impl Options {
     }
 
     /// Maps a file that is open already, for reading only, as [`view`](Self::view) does. A descriptor that was opened
-    /// for reading is enough, except on overlayfs, where one for reading and writing is needed.
+    /// for reading is enough, except on overlayfs, which needs one for reading and writing.
     /// [Duplicates](Self::open_file) are as for `open_file`.
     ///
     /// # Errors
@@ -245,9 +244,8 @@ impl Options {
     }
 }
 
-/// Returns the guarantee of a file at `path`, without opening it for use: nothing is locked, written or created.
-/// For a directory it is that of a new file in it. Symbolic links are followed, so the path of an open file is
-/// `/proc/self/fd/NUMBER` on Linux.
+/// Returns the guarantee of a file at `path`. Nothing is locked, written or created. For a directory, returns the
+/// guarantee of a new file in it. Symbolic links are followed, so `/proc/self/fd/NUMBER` names an open file on Linux.
 ///
 /// # Errors
 /// If the path does not exist, or this user cannot open it.

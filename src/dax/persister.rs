@@ -1,7 +1,7 @@
-//! Mappings that the program has made itself: the RAM of a guest, or a mapping of another library.
+//! Persistence for mappings that the program has made itself, such as the RAM of a guest.
 //!
 //! # Why this file is unsafe
-//! It takes the caller's word for the mapping.
+//! It trusts the caller's description of the mapping.
 
 use super::latch::Failure;
 use super::mapping::{HasFailed, Mapping, Pages, Unflushed};
@@ -17,8 +17,8 @@ use core::ptr::NonNull;
 use std::io;
 use std::path::PathBuf;
 
-/// A mapping of the program's own, and the way to make its bytes persistent. The program maps and unmaps it, and keeps the
-/// lock and the descriptor of the file.
+/// Makes the bytes of the program's own mapping persistent. The program maps and unmaps it, and holds the lock and the
+/// descriptor of the file.
 ///
 /// ```
 /// use cachemaint::dax::{Persister, probe};
@@ -45,20 +45,21 @@ pub struct Persister {
 }
 
 impl Persister {
-    /// Takes a mapping of the file with this guarantee. Pass the guarantee of [`probe`](super::probe) unchanged.
+    /// Takes a mapping of the file with this guarantee, which must come from [`probe`](super::probe) unchanged.
     ///
-    /// `is_synchronous` is true for a mapping that was made with `MAP_SYNC`, and for one of device DAX. Any other one is
-    /// persisted by pages, whatever the guarantee says.
+    /// `is_synchronous` is true for a mapping that was made with `MAP_SYNC`, and for one of device DAX. Any other
+    /// mapping is persisted in whole pages, whatever the guarantee says.
     ///
     /// # Errors
-    /// If this machine cannot reach the point that the guarantee is about.
+    /// If this machine cannot reach the point that the guarantee requires.
     ///
     /// # Panics
-    /// If the mapping does not begin at a page.
+    /// If the mapping does not begin at a page boundary.
     ///
     /// # Safety
-    /// 1. Until the value is dropped the bytes are a shared mapping (`MAP_SHARED`) of the file, by a descriptor for reading
-    ///    *and writing*. Linux takes a mapping by another one for private, and `msync` skips it and succeeds.
+    /// 1. Until the value is dropped the bytes are a shared mapping (`MAP_SHARED`) of the file, by a descriptor for
+    ///    reading *and writing*. With any other descriptor Linux treats the mapping as private, and `msync` skips it
+    ///    and succeeds.
     /// 2. `is_synchronous` is true only for a mapping as above.
     pub unsafe fn new(
         guarantee: &Guarantee,
@@ -88,7 +89,7 @@ impl Persister {
         self.granularity
     }
 
-    /// Returns the caches that write lines back; `None` where the operating system does it by pages.
+    /// Returns the handle that writes lines back; `None` if the operating system writes whole pages back.
     #[must_use]
     pub const fn cache(&self) -> Option<Cache> {
         match self.writeback {
@@ -100,14 +101,14 @@ impl Persister {
     /// Makes a range of the mapping persistent, as [`DaxView::persist`](super::DaxView::persist) does.
     ///
     /// # Errors
-    /// By pages [`ErrorKind::Writeback`](super::ErrorKind::Writeback): after the first one each call returns it. Its path is
-    /// the place of the mapping. A file that was cut is not noticed.
+    /// Page by page: [`ErrorKind::Writeback`](super::ErrorKind::Writeback), which each later call returns too. Its path
+    /// names the address of the mapping. A file that was cut is not noticed.
     ///
     /// # Panics
     /// If the range is out of range, or ends before it starts.
     ///
     /// # Cost
-    /// By lines one instruction a line and a fence; by pages an `msync` of the pages that the range touches.
+    /// Line by line: one instruction a line and a fence. Page by page: an `msync` of the pages that the range touches.
     #[inline]
     #[track_caller]
     pub fn persist(&self, range: Range<u64>) -> Result<(), Error> {
@@ -123,9 +124,9 @@ impl Persister {
     /// [`DaxView::deep_persist`](super::DaxView::deep_persist) does.
     ///
     /// # Errors
-    /// As [`persist`](Self::persist). On device DAX [`ErrorKind::NotFlushed`](super::ErrorKind::NotFlushed) with the attribute
-    /// of the region, if it is missing, has another value than 0 and 1, or cannot be read or written. The lines were written
-    /// back all the same.
+    /// As [`persist`](Self::persist). On device DAX [`ErrorKind::NotFlushed`](super::ErrorKind::NotFlushed) with the
+    /// attribute of the region, if that is missing, has a value other than 0 and 1, or cannot be read or written. The
+    /// lines were still written back.
     ///
     /// # Panics
     /// As [`persist`](Self::persist).
@@ -152,22 +153,22 @@ impl Persister {
 
     #[cold]
     fn failed(&self) -> Result<(), Error> {
-        // It is not registered, so no access fails it.
+        // The mapping is not registered, so no access fails it.
         let failure = self.mapping.latch().failure(Failure::Access);
         failure.map_or(Ok(()), |failure| Err(failure.error(&self.path())))
     }
 
-    /// Returns the name that errors have for the mapping.
+    /// Returns the name of the mapping in errors.
     fn path(&self) -> PathBuf {
         format!("the mapping at {:p}", self.mapping.base()).into()
     }
 }
 
-/// The pages of such a mapping, which the program unmaps.
+/// The pages of the program's mapping, which the program unmaps.
 #[derive(Debug)]
 struct Adopted {
     base: NonNull<u8>,
-    /// Of a device without a file system.
+    /// The flush of device DAX.
     deep_flush: Option<DeepFlush>,
 }
 

@@ -4,7 +4,7 @@ use crate::system::tree::Unknown;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// The place of a mapping's bytes on their device, and in memory, if the device is memory.
+/// The places of a mapping's bytes on their device, and in physical memory if the device is memory.
 ///
 /// With feature `serde` it is an object: `extents`, a list of objects with the names of [`Extent`];
 /// `device`; `base`, which is the number, or an object with `reason` and `advice`.
@@ -12,13 +12,13 @@ use alloc::vec::Vec;
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Placement {
-    /// In ascending order, and not empty. Bytes in no extent are a hole.
+    /// The extents in ascending order; none is empty. Bytes outside any extent are a hole.
     pub extents: Vec<Extent>,
-    /// The kernel's name of the block device, which can be a partition, or of the device of device DAX;
-    /// empty if the device is not known.
+    /// The kernel's name of the block device, which can be a partition, or of the device DAX; empty if the device is
+    /// not known.
     pub device: String,
-    /// The physical address of the device's byte 0, or the reason why it is not known. The kernel shows it only to
-    /// root, and has it only for persistent memory.
+    /// The physical address of the device's byte 0, or the reason why it is unknown. The kernel shows it only to root,
+    /// and only for persistent memory.
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::system::tree::number_or_reason"))]
     pub base: Result<u64, Unknown>,
 }
@@ -31,7 +31,7 @@ impl Placement {
     }
 }
 
-/// Bytes that lie together, both in the mapping and on the device.
+/// Bytes that are contiguous both in the mapping and on the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -40,10 +40,10 @@ pub struct Extent {
     pub offset: u64,
     /// The place of the bytes on the device, in bytes.
     pub on_device: u64,
-    /// The number of bytes. Where the mapping ends within a block, the last extent ends with the mapping.
+    /// The number of bytes. If the mapping ends within a block, the last extent ends with the mapping.
     pub len: u64,
-    /// The physical address of the first one; `None` if the [base](Placement::base) is not known, or the
-    /// extent does not end within the memory that it begins in.
+    /// The physical address of the first byte; `None` if the [base](Placement::base) is unknown, or the extent does not
+    /// end within the memory that it begins in.
     pub physical: Option<u64>,
 }
 

@@ -1,4 +1,4 @@
-//! Reads of a file by calls of the operating system, where a mapping would raise SIGBUS.
+//! Reads of a file by system calls, where a mapping would raise SIGBUS.
 
 use super::latch::Failure;
 use super::system::files;
@@ -13,11 +13,11 @@ use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-/// A file that is read by `pread(2)`: bytes that the medium has lost are an error of that read alone. For salvage, and for
-/// reading a file whose mapping has failed.
+/// A file that is read by `pread(2)`, for salvage and for files with a failed mapping. Bytes that the medium has lost
+/// fail only the read that touches them.
 ///
-/// A reader of a store or a journal runs on it unchanged, so that a bad block costs one blob or record and not the file. On
-/// a machine whose [data cache aliases](crate::aliasing) drop the mapping first.
+/// Readers of a store or a journal run on it unchanged, so that a bad block costs one blob or record, not the whole
+/// file. On a machine with [aliasing data caches](crate::aliasing), drop the mapping first.
 ///
 /// ```
 /// use cachemaint::{dax::PreadFile, medium::Readable};
@@ -42,10 +42,10 @@ pub struct PreadFile {
 }
 
 impl PreadFile {
-    /// Reads a file from `offset` on, up to the end that it has now.
+    /// Reads a file from `offset` up to its current end.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`], if it is no regular file: a device of device DAX cannot be read by calls.
+    /// [`ErrorKind::Unsupported`], if it is not a regular file: device DAX cannot be read by system calls.
     /// [`ErrorKind::Os`], if the file's length cannot be asked for.
     pub fn new(file: File, offset: u64) -> Result<Self, Error> {
         let path = files::name_of(&file);
@@ -58,7 +58,7 @@ impl PreadFile {
         Ok(Self { file, offset, len, path, failed: OnceLock::new() })
     }
 
-    /// Reads the bytes of a view, also when its mapping has failed. Each read of device DAX is an error.
+    /// Reads the bytes of a view, even if its mapping has failed. Each read of device DAX fails.
     ///
     /// # Errors
     /// [`ErrorKind::Os`], if this process has no descriptor left.
@@ -68,7 +68,7 @@ impl PreadFile {
         Ok(Self { file, offset: view.offset(), len: view.len(), path, failed: OnceLock::new() })
     }
 
-    /// Returns the meaning of a failed read: bytes can be bad, and the file can have shrunk, which ends its use.
+    /// Returns the meaning of a failed read: bytes are bad, or the file has shrunk, which ends its use.
     #[cold]
     fn unread(&self, at: u64, len: u64, error: &io::Error) -> Error {
         // `EIO` is the error of a known media error, `EFAULT` of one that was met while the kernel copied (`fs/dax.c`,
@@ -108,8 +108,8 @@ impl Readable for PreadFile {
     /// Reads by one call.
     ///
     /// # Errors
-    /// [`ErrorKind::Poisoned`], if the medium has lost bytes of the range. [`ErrorKind::Shorter`], if the file was cut, and
-    /// [`ErrorKind::Os`] otherwise, which [`check`](Self::check) returns from then on.
+    /// [`ErrorKind::Poisoned`], if the medium has lost bytes of the range. [`ErrorKind::Shorter`], if the file was cut,
+    /// and [`ErrorKind::Os`] otherwise; [`check`](Self::check) returns these two from then on.
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {
         let len = into.len() as u64;
         assert!(
@@ -121,7 +121,7 @@ impl Readable for PreadFile {
         read.map_err(|error| self.unread(at, len, &error))
     }
 
-    /// Fails if a read has failed for another reason than bad bytes.
+    /// Fails if a read has failed for a reason other than bad bytes.
     fn check(&self) -> Result<(), Error> {
         self.failed.get().map_or(Ok(()), |error| Err(error.clone()))
     }

@@ -1,4 +1,4 @@
-//! The order of reads: those that go on from one another ask for the bytes ahead of them.
+//! The order of reads: sequential reads ask for the bytes ahead of them.
 
 use core::ops::Range;
 use core::sync::atomic::AtomicUsize;
@@ -7,13 +7,13 @@ use core::sync::atomic::Ordering::Relaxed;
 /// The longest part of a read that is copied at a time.
 pub(super) const PIECE: usize = 1 << 20;
 
-/// The bytes that are asked for ahead of a read: a drive with several queues is kept busy.
+/// The number of bytes asked for ahead of a read, enough to keep a drive with several queues busy.
 const AHEAD: usize = 8 << 20;
 
-/// Reads that are at most this far apart go on from one another: there may be a gap behind a record.
+/// The largest gap between sequential reads: there may be a gap after a record.
 const NEAR: usize = 4096;
 
-/// The reads of one mapping so far. Threads that read different parts only miss a hint.
+/// The reads of one mapping so far. Threads that read different parts only lose the hint.
 #[derive(Debug, Default)]
 pub(super) struct ReadOrder {
     /// The end of the last read.
@@ -23,7 +23,7 @@ pub(super) struct ReadOrder {
 }
 
 impl ReadOrder {
-    /// Notes a read. If it goes on from the last one, and too few bytes ahead of it were asked for, calls `ask` with more.
+    /// Notes a read. If it continues the last one, and too few bytes ahead were asked for, calls `ask` with more.
     #[inline]
     pub(super) fn note(&self, read: &Range<usize>, ask: impl FnOnce(Range<usize>)) {
         let before = self.end.load(Relaxed);
@@ -47,7 +47,7 @@ mod tests {
     use alloc::vec::Vec;
     use core::ops::Range;
 
-    /// Returns what is asked for by reads of these ranges, one after the other.
+    /// Returns the ranges asked for by these reads, in turn.
     fn asked(reads: impl IntoIterator<Item = Range<usize>>) -> Vec<Range<usize>> {
         let (order, mut asked) = (ReadOrder::default(), Vec::new());
         for read in reads {

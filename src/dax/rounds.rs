@@ -1,8 +1,8 @@
-//! Write-backs by pages that several threads ask for at the same time, made by one of them.
+//! Write-backs of pages that several threads request at the same time, made by one of them.
 //!
-//! The kernel reports a failure to one caller, and of some failures (a flush of the drive, metadata) it keeps no note. So
-//! no call runs beside another one. A thread that finds a call under way waits, and one of those that wait makes the next
-//! call for all of them, over the hull of their ranges. All of them return when it has ended.
+//! The kernel reports a failure to only one caller, and does not record some failures at all (a flush of the drive,
+//! metadata). So calls never overlap. A thread that finds a call under way waits; then one of the waiting threads makes
+//! the next call for all of them, over the hull of their ranges. All of them return when it has ended.
 
 use core::ops::Range;
 #[cfg(cachemaint_loom)]
@@ -39,8 +39,8 @@ impl Default for Rounds {
 }
 
 impl Rounds {
-    /// Returns when a range was part of a call that began after this was called. `call` makes it for the hull of several
-    /// ranges, and keeps its failure where all callers look for it; it does not panic.
+    /// Returns once a range was part of a call that began after this function was called. `call` writes back the hull
+    /// of several ranges, and keeps its failure where all callers look for it. It must not panic.
     pub(super) fn join(&self, range: Range<usize>, call: impl FnOnce(Range<usize>)) {
         let mut state = self.state();
         let round = state.collecting;
@@ -121,7 +121,7 @@ mod loom_tests {
     use loom::sync::atomic::Ordering::{Relaxed, SeqCst};
     use loom::sync::atomic::{AtomicBool, AtomicU64};
 
-    /// Stores, and has it written back. The device keeps the words of the hull, as they are at the call.
+    /// Stores a word and has it written back. The device keeps the words of the hull as they are at the call.
     fn store_and_write_back(
         rounds: &Rounds,
         stored: &[AtomicU64; 2],

@@ -18,10 +18,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// A file that is mapped for reading only. [`Options::view`](super::Options::view) opens one, and every
-/// [`DaxFile`](super::DaxFile) has one as the part of it that does not store.
+/// [`DaxFile`](super::DaxFile) contains one.
 ///
-/// The mapping is shared: it shows the stores of others when they are made. A view is not a
-/// [`Medium`](crate::medium::Medium), since a medium can be written.
+/// The mapping is shared: it shows the stores of others at once. A view is not a [`Medium`](crate::medium::Medium),
+/// since a medium can be written.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -41,11 +41,11 @@ use std::path::{Path, PathBuf};
 /// ```
 ///
 /// # What a reader can persist
-/// A line can be written back by any process with read permission: to the CPU it is a load of a byte. So a view can
-/// persist bytes that other threads and processes have stored, though it stores nothing itself. A process that persists
-/// on behalf of programs that never do so needs just that.
+/// Any process with read permission can write a line back: to the CPU it is a load of a byte. A view can therefore
+/// persist bytes that other threads and processes have stored. This lets one process persist files for programs that
+/// never do so.
 ///
-/// | | what permits it |
+/// | | permission |
 /// |---|---|
 /// | x86: CLWB, CLFLUSHOPT, CLFLUSH | "all permission checking and faults associated with a byte load" (Intel SDM vol. 2A, CLWB and its like) |
 /// | arm64: DC CVAC, CVAP, CVADP, CIVAC | read access at EL0 (Arm ARM, "Data cache maintenance instructions": a Permission fault without it) |
@@ -53,25 +53,26 @@ use std::path::{Path, PathBuf};
 /// | riscv64: cbo.clean | permitted where a load or a store is (RISC-V CMO, "Traps") |
 /// | pages, on Linux: `fdatasync` | nothing: it writes the dirty pages of the *file*, through whichever mapping they were stored (`fs/sync.c`) |
 ///
-/// By pages a write-back is of the whole file each time, and not of the range. `msync` does nothing through a mapping
-/// of a file that was opened for reading, and still reports success (`mm/msync.c`; measured on Linux 6.18).
+/// Page by page, each write-back covers the whole file, not only the range. `msync` does nothing through a mapping of a
+/// file that was opened for reading, and still reports success (`mm/msync.c`; measured on Linux 6.18).
 ///
-/// On other systems than Linux a write-back of a view is [`ErrorKind::Unsupported`], because none of them
+/// On systems other than Linux a write-back of a view fails with [`ErrorKind::Unsupported`], since none of them
 /// documents its effect.
 ///
 /// # Failures
-/// The first event after which the bytes may not be the stored ones ends the use of the mapping: a write-back by the
-/// operating system that failed, a file that was cut, and with a [`FaultHandler`](super#media-errors-and-files-that-shrink-on-linux)
-/// an access that raised SIGBUS. From then on [`check`](Self::check), [`read`](Self::read),
-/// [`persist`](Self::persist) and every other call that persists return that failure, until the file is opened anew. By
-/// lines a cut file is noticed at an access alone.
+/// The first event after which the mapped bytes may differ from the stored ones ends the use of the mapping: a failed
+/// write-back by the operating system, a file that was cut, or, with a
+/// [`FaultHandler`](super#media-errors-and-files-that-shrink-on-linux), an access that raised SIGBUS. From then on
+/// [`check`](Self::check), [`read`](Self::read), [`persist`](Self::persist) and every other call that persists return
+/// that failure, until the file is opened anew. If the file is persisted line by line, only an access notices that it
+/// was cut.
 ///
-/// A write-back failure can be about any byte that was stored since the last one that succeeded: Linux reports it once
-/// to each open file, and does not say for which pages.
+/// A failed write-back can affect any byte stored since the last successful one: Linux reports the failure once to each
+/// open file, and does not name the pages.
 #[derive(Debug)]
 pub struct DaxView {
     pub(super) mapping: Mapping,
-    /// The method to write back: by lines, by a fence alone, or by pages.
+    /// The method to write back: lines, only a fence, or pages.
     pub(super) writeback: Writeback,
     pub(super) guarantee: Guarantee,
     /// True if the operating system is not known to write pages back for it.
@@ -81,8 +82,8 @@ pub struct DaxView {
     /// True if every page is made accessible when the file is mapped.
     pub(super) populate: bool,
     pub(super) path: PathBuf,
-    /// The open file with its lock. It is declared after `mapping`, because fields are dropped in the order of
-    /// their declaration: no byte is mapped here any more when another process gets the lock.
+    /// The open file with its lock. It is declared after `mapping`, because fields are dropped in the order of their
+    /// declaration: no byte is mapped here when another process gets the lock.
     pub(super) file: OpenFile,
 }
 
@@ -114,7 +115,7 @@ impl Readable for DaxView {
 }
 
 impl DaxView {
-    /// Returns the view behind a medium, if there is one and the medium begins where the view does.
+    /// Returns the view under a medium, if there is one that begins where the medium does.
     #[doc(hidden)]
     #[inline]
     pub fn of<M: Readable>(medium: &M) -> Option<&Self> {
@@ -139,7 +140,7 @@ impl DaxView {
         self.guarantee.granularity
     }
 
-    /// Returns the guarantee of its medium, with reason and evidence.
+    /// Returns the guarantee of the file's medium, with its reason and evidence.
     #[must_use]
     pub const fn guarantee(&self) -> &Guarantee {
         &self.guarantee
@@ -151,15 +152,15 @@ impl DaxView {
         self.offset
     }
 
-    /// Returns the path at which it was opened.
+    /// Returns the path by which the file was opened.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// Returns the open file, for operations that this type does not have. Shrinking it while it is mapped makes later
-    /// accesses end the process. What is read and written by calls agrees with the mapping on Linux, unless the
-    /// [data cache aliases](crate::aliasing); other systems promise nothing.
+    /// accesses end the process. On Linux, read and write calls agree with the mapping, unless the [data cache
+    /// aliases](crate::aliasing); other systems promise nothing.
     ///
     /// A duplicate of it ([`File::try_clone`]) does not keep the [lock](Lock) when this view is dropped.
     #[must_use]
@@ -167,13 +168,13 @@ impl DaxView {
         self.file.file()
     }
 
-    /// Returns the lock that it holds.
+    /// Returns the lock that the open file holds.
     #[must_use]
     pub const fn lock(&self) -> Lock {
         self.file.lock()
     }
 
-    /// Returns the caches that write its lines back; `None` where the operating system does it by pages.
+    /// Returns the handle that writes lines back; `None` if the operating system writes whole pages back.
     #[must_use]
     pub const fn cache(&self) -> Option<Cache> {
         match self.writeback {
@@ -182,8 +183,8 @@ impl DaxView {
         }
     }
 
-    /// Fails if the mapping has failed. Ask it after loads, and before what they returned is believed: after a fault
-    /// under a [`FaultHandler`](super#media-errors-and-files-that-shrink-on-linux) they see zeros.
+    /// Fails if the mapping has failed. Call it after loads and before using the loaded values: after a fault under a
+    /// [`FaultHandler`](super#media-errors-and-files-that-shrink-on-linux) loads see zeros.
     ///
     /// # Errors
     /// The [failure](Self#failures), the same each time: [`ErrorKind::Writeback`], [`ErrorKind::Shorter`] for a file that
@@ -210,8 +211,8 @@ impl DaxView {
         u64::from_le(self.mapping.load(at, order))
     }
 
-    /// Copies bytes out, by loads from the mapping. If others store to them meanwhile, it may be a mix of whole words.
-    /// A page with a media error ends the process by SIGBUS, unless a `FaultHandler` is installed.
+    /// Copies bytes out, by loads from the mapping. If others store to them meanwhile, the copy may be a mix of whole
+    /// words. A page with a media error ends the process by SIGBUS, unless a `FaultHandler` is installed.
     ///
     /// # Errors
     /// As [`check`](Self::check), which is asked afterwards.
@@ -257,23 +258,23 @@ impl DaxView {
         unsafe { core::slice::from_raw_parts(start, range.len()) }
     }
 
-    /// Makes a range persistent: write-back and fence. Everything that this thread has stored to it is persistent when this
-    /// returns, as far as the [guarantee](Self::guarantee) goes, and so is what others have stored that this thread had
-    /// observed before it called [`order_observed`](Self::order_observed).
+    /// Makes a range persistent: write-back and fence. When this returns, everything that this thread has stored to the
+    /// range is persistent, as far as the [guarantee](Self::guarantee) goes. So are stores of others that this thread
+    /// had observed before it called [`order_observed`](Self::order_observed).
     ///
-    /// By lines one instruction a line and a fence. By pages one call of the operating system, which threads of one file
-    /// share: an `msync` of a [`DaxFile`](super::DaxFile), an `fdatasync` of a view.
+    /// Line by line, this is one instruction a line and a fence. Page by page, it is one system call, which the threads
+    /// of a file share: an `msync` for a [`DaxFile`](super::DaxFile), an `fdatasync` for a view.
     ///
     /// # Errors
-    /// The [failure](Self#failures) of the mapping, and by pages that of this write-back, which becomes it.
-    /// [`ErrorKind::Unsupported`] of a view by pages on other systems than Linux.
+    /// The [failure](Self#failures) of the mapping. A failed write-back of pages becomes that failure.
+    /// [`ErrorKind::Unsupported`] for a view that is persisted page by page, on systems other than Linux.
     ///
     /// # Panics
     /// If the range is out of range, or ends before it starts.
     ///
     /// # Cost
-    /// By lines as above. By pages the call, and `fstat`. It locks and waits for other threads, so it must not be called in
-    /// a signal handler.
+    /// Line by line: as above. Page by page: the call and an `fstat`. The call locks and waits for other threads, so do
+    /// not make it in a signal handler.
     #[inline]
     #[track_caller]
     pub fn persist(&self, range: Range<u64>) -> Result<(), Error> {
@@ -312,11 +313,11 @@ impl DaxView {
         Ok(result)
     }
 
-    /// Issues the write-back of a range: it is persistent when a [`fence`](Self::fence) on this thread has succeeded. By
-    /// pages it is complete at once.
+    /// Issues the write-back of a range: the range is persistent once a [`fence`](Self::fence) on this thread has
+    /// succeeded. Page by page, the write-back is complete at once.
     ///
     /// # Errors
-    /// By pages as [`persist`](Self::persist). By lines none: the fence tells.
+    /// Page by page: as [`persist`](Self::persist). Line by line: none, since the fence reports failures.
     ///
     /// # Panics
     /// If the range is out of range, or ends before it starts.
@@ -331,8 +332,8 @@ impl DaxView {
         Ok(())
     }
 
-    /// Completes the write-backs that this thread has issued for this file, and not those for another file. They are
-    /// persistent if this succeeds.
+    /// Completes the write-backs that this thread has issued for this file, but not those for another file. If this
+    /// succeeds, they are persistent.
     ///
     /// # Errors
     /// The [failure](Self#failures) of the mapping.
@@ -341,8 +342,8 @@ impl DaxView {
         self.mapping.complete(self.writeback).or_else(|HasFailed| self.failed())
     }
 
-    /// Orders what this thread has observed of others' stores before the write-backs that it issues next: see
-    /// [`Cache::order_observed`](crate::Cache::order_observed). By pages the operating system does it.
+    /// Orders stores of others that this thread has observed before the write-backs that it issues next; see
+    /// [`Cache::order_observed`](crate::Cache::order_observed). Page by page, the operating system does this.
     #[inline]
     pub fn order_observed(&self) {
         match self.writeback {
@@ -351,12 +352,11 @@ impl DaxView {
         }
     }
 
-    /// Makes a range persistent down to the medium's own buffers. It does the same as [`persist`](Self::persist), and
-    /// then has the operating system empty the queues and buffers in front of the medium.
+    /// Makes a range persistent and flushes the medium's own buffers: does the same as [`persist`](Self::persist), and
+    /// then makes the operating system empty the queues and buffers in front of the medium.
     ///
-    /// After its return the bytes stored in the range before do not depend on stored energy (ADR) any more, if the
-    /// medium can flush itself. The kernel assumes ADR for NVDIMMs without flush hints (Linux
-    /// `drivers/nvdimm/region_devs.c`, `nvdimm_has_flush`).
+    /// Afterwards, the bytes of the range no longer depend on stored energy (ADR), if the medium can be flushed. The
+    /// kernel assumes ADR for NVDIMMs without flush hints (Linux `drivers/nvdimm/region_devs.c`, `nvdimm_has_flush`).
     ///
     /// | medium | after the lines were written back, with eADR too, and fenced |
     /// |---|---|
@@ -368,16 +368,16 @@ impl DaxView {
     /// (`dax/write_cache` of the block device) and is off with eADR (`drivers/dax/super.c`, `dax_flush`).
     ///
     /// # Errors
-    /// As [`persist`](Self::persist). [`ErrorKind::NotFlushed`], if the attribute is missing (as for RAM), cannot be read, has
-    /// another value than 0 and 1, or cannot be written by this user: it is root's. The lines were written back all the
-    /// same.
+    /// As [`persist`](Self::persist). [`ErrorKind::NotFlushed`], if the attribute is missing (as for RAM), cannot be
+    /// read, has a value other than 0 and 1, or cannot be written by this user (only root can). The lines were still
+    /// written back.
     ///
     /// # Panics
     /// If the range is out of range.
     ///
     /// # Cost
-    /// One instruction for each line, with eADR too, and at least one system call, which can take as long as the medium
-    /// needs. Use it for bytes that must outlive a failure of the stored energy, not for each record.
+    /// One instruction for each line, with eADR too, and at least one system call, which takes as long as the medium
+    /// needs. Use it for bytes that must survive a failure of the stored energy, not for each record.
     #[doc(alias("pmem_deep_persist", "deep_flush", "pmem2_deep_flush"))]
     #[track_caller]
     pub fn deep_persist(&self, range: Range<u64>) -> Result<(), Error> {
@@ -393,20 +393,20 @@ impl DaxView {
         self.ask()
     }
 
-    /// Returns the place of the mapping's bytes: to aim a fault at one of them, to find the DIMM of a region that holds
-    /// them, or to see how scattered a file is.
+    /// Returns the places of the mapping's bytes: to aim a fault at one of them, to find the DIMM that holds them, or
+    /// to see how fragmented a file is.
     ///
     /// The extents are those of FIEMAP (Linux `Documentation/filesystems/fiemap.rst`), cut to the mapping and joined
     /// where they touch. A device of device DAX is one extent. The physical addresses are those of the *medium*: a file
     /// that is not mapped directly has its bytes in the page cache as well, at other addresses. They are the addresses
     /// of this kernel: in a guest, the guest's.
     ///
-    /// The answer is true at the time of the call. A file system may move blocks, for example when a file is
-    /// defragmented or grows, and when a block that is shared with another file is written. Device mapper and md have
-    /// places of their own: `device` is theirs then, and `base` is not known.
+    /// The answer holds at the time of the call. A file system may move blocks, for example when a file grows or is
+    /// defragmented, and when a block that is shared with another file is written. On device mapper and md the places
+    /// are those on the mapped device: `device` names it, and `base` is unknown.
     ///
     /// # Errors
-    /// [`ErrorKind::Unknown`] with the question and its answer, on other systems than Linux always. On Linux, if the
+    /// [`ErrorKind::Unknown`] with the question and its answer: always on systems other than Linux. On Linux, if the
     /// file system is not ext2, ext4 or xfs, whose extents give the place on the device, or if it has a realtime
     /// device. Also if an extent does not give its place, as for bytes that are kept in the inode. Unknown physical
     /// addresses are not an error.
@@ -421,22 +421,21 @@ impl DaxView {
             .map_err(|why| Error::unknown(&self.path, "the place of its bytes", &why))
     }
 
-    /// Returns the bytes of the mapping that are known to be bad: a load from them raises SIGBUS. Nothing of the file is
-    /// read. `ndctl clear-errors` makes the blocks usable again; what they had is lost.
+    /// Returns the bytes of the mapping that are known to be bad: a load from them raises SIGBUS. The file is not read.
+    /// `ndctl clear-errors` makes the blocks usable again; their content is lost.
     ///
-    /// The source is the kernel's list for the device (`/sys/block/…/badblocks`), whose sectors of 512 bytes are
-    /// carried over to the file by its extents (FIEMAP). So the result covers all blocks under the file, also where
-    /// nothing was written yet. A bad sector can keep the kernel from giving out its whole page (Linux
-    /// `drivers/nvdimm/pmem.c`, `__pmem_direct_access`).
+    /// The source is the kernel's list for the device (`/sys/block/…/badblocks`), whose sectors of 512 bytes are mapped
+    /// to the file by its extents (FIEMAP). The result therefore covers all blocks under the file, even those never
+    /// written. A bad sector can make its whole page inaccessible (Linux `drivers/nvdimm/pmem.c`,
+    /// `__pmem_direct_access`).
     ///
-    /// *None* and *unknown* are different answers: if the answer is not known, the result is an error.
+    /// *None* and *unknown* are different: if the answer is unknown, the result is an error.
     ///
     /// # Errors
     /// [`ErrorKind::Unknown`] with the question and its answer, if the file system is not on persistent memory, or
     /// device mapper or md is in between. Also if the file system does not give the place of its extents, or the
-    /// attribute is missing, cannot be read, or is not a list.
-    /// Errors at bytes that no access has met yet are missing, and those for which the kernel had no space:
-    /// [`BadBlocks::is_complete`](super::BadBlocks::is_complete).
+    /// attribute is missing, cannot be read, or is not a list. The list lacks errors that no access has met yet, and
+    /// those for which the kernel had no space: [`BadBlocks::is_complete`](super::BadBlocks::is_complete).
     ///
     /// # Cost
     /// Some files of `/proc` and `/sys`, one `ioctl(2)` for 64 extents, and a sync of the file, which
@@ -449,7 +448,7 @@ impl DaxView {
             .map_err(|why| Error::unknown(&self.path, "which blocks are bad", &why))
     }
 
-    /// Returns the method, with eADR too that of lines.
+    /// Returns the method, which is line by line even with eADR.
     fn lines(&self) -> Writeback {
         self.cache().map_or(Writeback::Pages, Writeback::Lines)
     }
@@ -474,7 +473,7 @@ impl DaxView {
         Ok(())
     }
 
-    /// Fails the mapping if the file ends before it. A store behind the end, in the page that has it, raises no signal, and
+    /// Fails the mapping if the file ends before it. A store behind the end, in the same page, raises no signal, and
     /// the system clears these bytes instead of writing them.
     fn notice_cut(&self) {
         let needed = self.offset.saturating_add(self.len());
@@ -501,7 +500,7 @@ impl DaxView {
         failure.map_or(Ok(()), |failure| Err(failure.error(&self.path)))
     }
 
-    /// Syncs the file. A failure can be about any stored byte, and the kernel reports it once.
+    /// Syncs the file. A failure can affect any stored byte, and the kernel reports it once.
     pub(super) fn sync_file(&self) -> io::Result<()> {
         self.file.sync_all().inspect_err(|error| self.fail(files::number(error)))
     }

@@ -1,4 +1,4 @@
-//! The copies of this machine, whose last fence the caller owes.
+//! The copies of this machine. The caller executes the last fence.
 
 use super::Destination;
 use super::edge::{copy_edge, fill_edge};
@@ -10,33 +10,34 @@ use crate::cpu;
 use core::iter;
 use core::ops::Range;
 
-/// The number of bytes up to which fills and moves use a buffer, which has this size: to fill a larger one takes longer
-/// than such a copy.
+/// The number of bytes up to which fills and moves use a buffer of this size: filling a larger one takes longer than
+/// such a copy.
 const SMALL: usize = 256;
 
-/// The number of bytes of the buffer by which a longer range is filled. One of [`CHUNK`] bytes took a tenth to a fifth
-/// longer for 257 bytes to 4 KiB, and made no difference for more (measured on an AMD EPYC, family 25, model 17,
-/// on DRAM).
+/// The size of the buffer for filling a longer range. A buffer of [`CHUNK`] bytes took a tenth to a fifth longer for
+/// 257 bytes to 4 KiB, and made no difference above (measured on an AMD EPYC, family 25, model 17, on DRAM).
 const PATTERN: usize = 1024;
 
-/// Copies and fills of ranges of addresses. They have reached the handle's point when the caller's [`Cache::fence`] returns.
+/// Copies and fills of address ranges. Their bytes have reached the handle's point when the caller's [`Cache::fence`]
+/// returns.
 ///
-/// `merge` stores fewer bytes than a block, where other bytes of their words may belong to others.
+/// `merge` stores less than a block, where other threads may own the remaining bytes of a word.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Copier<M = fn(*mut u8, &[u8])> {
     pub(crate) cache: Cache,
-    /// Not if the caches are in the persistence domain, or if the caller writes back later: the fence is all then.
+    /// False if the caches are in the persistence domain, or if the caller writes back later: then only the fence is
+    /// needed.
     pub(crate) writes_back: bool,
-    /// `None`: by ordinary stores at any size.
+    /// `None`: ordinary stores at any size.
     pub(crate) destination: Option<Destination>,
     pub(crate) merge: M,
 }
 
 impl Cache {
-    /// Returns copies to bytes that no other thread accesses; by ordinary stores if nothing is written back, or no
-    /// `destination` is given.
+    /// Returns copies to bytes that no other thread accesses. They use ordinary stores if nothing is written back, or
+    /// if no `destination` is given.
     #[doc(hidden)]
     #[must_use]
     pub const fn copier(self, destination: Option<Destination>, writes_back: bool) -> Copier {
@@ -54,13 +55,13 @@ fn store_own(to: *mut u8, from: &[u8]) {
 impl Copier {
     /// Copies `len` bytes from `from` to `to`, which may overlap.
     ///
-    /// Guarantees nothing about memory until [`Cache::fence`] has been called on the same thread. A crash before can
-    /// leave any mix of old and new aligned words of 8 bytes, and tears none that lies whole in `to`. Where the ranges
-    /// overlap, bytes of both can be lost then.
+    /// Guarantees nothing about memory until [`Cache::fence`] has been called on the same thread. A crash before that
+    /// can leave any mix of old and new aligned words of 8 bytes, but tears none that lies wholly in `to`. If the
+    /// ranges overlap, it can lose bytes of both.
     ///
     /// # Safety
-    /// 1. `from` can be read and `to` written for `len` bytes, and the bytes of `from` are initialised: padding of a value
-    ///    is not. A pointer among them arrives as an address.
+    /// 1. `from` can be read and `to` written for `len` bytes, and the bytes of `from` are initialised (padding is
+    ///    not). A copied pointer loses its provenance.
     /// 2. No other thread writes `from` meanwhile. None accesses `to` before [`Cache::fence`] has returned on this thread:
     ///    streaming stores are not ordered before a later store, even one with [`Ordering::Release`]
     ///    (`core::arch::x86_64::_mm_sfence`, "Safety of non-temporal stores").
@@ -92,7 +93,7 @@ impl Copier {
         unsafe { self.copy_long_parts(iter::once((to, from, len)), false) };
     }
 
-    /// Does it by a buffer, in a function of its own: other copies need no stack for it.
+    /// Copies through a buffer. It is a separate function, so that other copies need no stack for the buffer.
     ///
     /// # Safety
     /// As [`copy`](Self::copy).
@@ -107,7 +108,7 @@ impl Copier {
         unsafe { self.copy_read(to, len, from.addr() < to.addr(), read) };
     }
 
-    /// Sets `len` bytes from `to` on, with the guarantee of [`copy`](Self::copy).
+    /// Sets `len` bytes from `to` to `byte`, with the guarantee of [`copy`](Self::copy).
     ///
     /// # Safety
     /// 1. `to` can be written for `len` bytes.
@@ -125,16 +126,16 @@ impl Copier {
     }
 }
 
-/// Each leaves the last fence to the caller.
+/// Each function leaves the last fence to the caller.
 impl<M: Fn(*mut u8, &[u8])> Copier<M> {
-    /// Copies several parts (to, from, bytes). Where they overlap, either may stand. If `in_order`, a store that follows is
-    /// not seen before the bytes.
+    /// Copies several parts (to, from, bytes). Where parts overlap, the bytes of either may remain. If `in_order`, no
+    /// later store is seen before the bytes.
     ///
     /// # Safety
     /// For each part
     /// 1. `from` can be read and `to` written, and they do not overlap;
     /// 2. no other thread writes `from` meanwhile, and others access `to` only by atomic accesses of whole words, with
-    ///    which `merge` goes together.
+    ///    which `merge` is compatible.
     #[inline(always)]
     pub(crate) unsafe fn copy_parts(
         self,
@@ -154,9 +155,10 @@ impl<M: Fn(*mut u8, &[u8])> Copier<M> {
 
     /// Copies a few lines, with few instructions and little stack before the first store.
     ///
-    /// A program that makes one record after the other durable gains from it: stores of the next copy fetch their lines
-    /// while the fence of the last one is not complete. A full store buffer ends that. So does a load from the stack that
-    /// cannot take its bytes from one pending store, since no store leaves the buffer before the fence is complete.
+    /// This helps a program that makes one record after another durable: the stores of the next copy fetch their lines
+    /// while the previous fence is still pending. A full store buffer ends that overlap. So does a load from the stack
+    /// that cannot take its bytes from one pending store, since no store leaves the buffer before the fence is
+    /// complete.
     ///
     /// # Safety
     /// As [`copy_parts`](Self::copy_parts), of one part.
@@ -172,9 +174,9 @@ impl<M: Fn(*mut u8, &[u8])> Copier<M> {
         unsafe { self.writeback_all(to, len) };
     }
 
-    /// Always inlined: a call would pass the parts and the copier in memory, where they are written by words and read by
-    /// vectors. Such a load waits for the last copy's fence: 330 ns instead of 179 for 64 bytes that no cache has (measured on
-    /// an AMD EPYC, family 25, model 17).
+    /// Always inlined: a call would pass the parts and the copier in memory, where they are written as words and read
+    /// as vectors. Such a load waits for the previous copy's fence: 330 ns instead of 179 for 64 bytes that are in no
+    /// cache (measured on an AMD EPYC, family 25, model 17).
     ///
     /// # Safety
     /// As [`copy_parts`](Self::copy_parts).
@@ -214,8 +216,8 @@ impl<M: Fn(*mut u8, &[u8])> Copier<M> {
         unsafe { executor::copy_by_chunks(&mut self, part, PATTERN, false, fill) };
     }
 
-    /// Copies the bytes that `read` reads: it gets a range of the part and the place for its bytes. From the last bytes
-    /// to the first if `backwards`, so that ranges may overlap.
+    /// Copies bytes that `read` supplies: it gets a range of the part and a buffer for its bytes. If `backwards`,
+    /// copies from the last bytes to the first, so that the ranges may overlap.
     ///
     /// # Safety
     /// As [`copy_parts`](Self::copy_parts), of one part.
@@ -243,9 +245,9 @@ impl<M: Fn(*mut u8, &[u8])> Copier<M> {
         unsafe { executor::copy_by_chunks(&mut self, part, CHUNK, backwards, fill) };
     }
 
-    /// Returns true for a short range that every table fills by ordinary stores. Measured on an AMD EPYC (family 25, model 17):
-    /// stores by words cost 1.00 to 1.01 of the time of libpmem's stores by vectors, 1.04 from 192 bytes on if no cache has
-    /// the lines. With the choice they cost 1.03 to 1.11.
+    /// Returns true for a short range, which every table fills by ordinary stores. Measured on an AMD EPYC (family 25,
+    /// model 17): word stores cost 1.00 to 1.01 of the time of libpmem's vector stores, 1.04 from 192 bytes on if no
+    /// cache has the lines. With the lookup in a table they cost 1.03 to 1.11.
     #[inline(always)]
     fn is_short(&self, len: usize) -> bool {
         let destination = if self.writes_back { self.destination } else { None };
@@ -335,7 +337,7 @@ fn preferred() -> Preferred {
         if #[cfg(all(target_has_atomic = "32", not(cachemaint_loom)))] {
             use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-            // Threads that race find the same out, and the word is all there is to publish.
+            // Racing threads find the same answer, and the word is all there is to publish.
             static CHOSEN: AtomicU32 = AtomicU32::new(0);
             Preferred::from_word(CHOSEN.load(Relaxed)).unwrap_or_else(|| {
                 let preferred = find_out();

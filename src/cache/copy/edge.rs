@@ -1,5 +1,5 @@
-//! Stores of fewer bytes than a block, or of a few blocks, to bytes that no other thread accesses. Whole aligned words are
-//! stored by one store each where the CPU stores 8 bytes at once, so that a crash tears none.
+//! Stores of fewer bytes than a block, or of a few blocks, to bytes that no other thread accesses. Each whole aligned
+//! word is one store if the CPU can store 8 bytes at once, so that a crash does not tear it.
 
 use crate::arch::native::word_store;
 use core::ops::Range;

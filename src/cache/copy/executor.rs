@@ -1,22 +1,22 @@
 //! The execution of a copy: the store for each byte, and the order of the steps after it.
 //!
-//! A range is taken apart at the blocks of 64 bytes that it fills whole:
+//! A range is split into the 64-byte blocks that it fills, and the edges before and after them:
 //!
 //! ```text
 //!   to ──► ···· [head][ block ][ block ][ … ][tail] ····
 //!              edge     whole blocks          edge
 //! ```
 //!
-//! Edges are stored by their owner, since the other bytes of their words may belong to others, and are always written
-//! back. Blocks use the stores of the [`Method`]. The code is generic over the executor: this machine, or a recording in
-//! tests.
+//! The caller's function stores the edges, since other threads may own the remaining bytes of their words; edges are
+//! always written back. Blocks use the stores of the [`Method`]. The code is generic over the executor: this machine,
+//! or a recorder in tests.
 
 use super::table::Method;
 use crate::arch::{BLOCK, BlockStore};
 use core::ops::Range;
 
-/// The number of bytes of ordinary stores behind which lines are written back: near enough for them to be in the first
-/// cache still, and enough to keep both busy.
+/// The number of bytes of ordinary stores after which their lines are written back: few enough for the lines to be in
+/// the first-level cache still, and enough to keep stores and write-backs busy.
 pub(super) const CHUNK: usize = 4096;
 
 /// The executor of a copy's steps.
@@ -54,7 +54,7 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// Returns true if streaming may leave lines of it in the cache.
+    /// Returns true if streaming may leave lines of the part in the cache.
     fn is_left(&self) -> bool {
         self.method == Method::StreamingThenWriteback
     }
@@ -98,9 +98,9 @@ pub(super) unsafe fn copy(
     is_unordered && !is_left
 }
 
-/// Carries out one part by chunks of `size` bytes, which is a multiple of [`BLOCK`]. `fill` gives the bytes: a chunk is a
-/// range of the part, and its bytes stay where they are until the next one is asked for. From the last chunk to the first if
-/// `backwards`. The bytes have reached the handle's point when a fence of this thread has returned.
+/// Carries out one part in chunks of `size` bytes, a multiple of [`BLOCK`]. `fill` returns the bytes of a chunk, which
+/// stay valid until the next chunk is asked for. If `backwards`, goes from the last chunk to the first. The bytes have
+/// reached the handle's point when a fence of this thread has returned.
 ///
 /// # Safety
 /// 1. The duties of [`Executor`] hold for each range in the part, and for the bytes that `fill` gives.
@@ -129,15 +129,15 @@ pub(super) unsafe fn copy_by_chunks(
     }
 }
 
-/// Stores a part, and issues the write-backs that nothing has to come before.
+/// Stores a part, and issues the write-backs that need no fence first.
 ///
 /// # Safety
 /// As [`copy`].
 #[inline(always)]
 unsafe fn issue(executor: &mut impl Executor, part: &Part) {
     let blocks = part.blocks();
-    // The edges come first: to merge one into its word can take a locked instruction, which waits for
-    // everything that was streamed before it.
+    // The edges come first: merging one into its word can take a locked instruction, which waits for everything
+    // streamed before it.
     for edge in [0..blocks.start, blocks.end..part.len] {
         // SAFETY: the caller's duty.
         unsafe { store_edge(executor, part, edge) };
@@ -172,7 +172,7 @@ unsafe fn write_back_streamed(executor: &mut impl Executor, parts: impl Iterator
     }
 }
 
-/// Stores blocks, and writes the lines behind them back, the edges' too.
+/// Stores blocks, and writes back the lines behind them, including those of the edges.
 ///
 /// # Safety
 /// As [`copy`].

@@ -1,9 +1,9 @@
 //! Copies that have reached the handle's point when they return.
 //!
-//! Copying and then writing back is always right, and on many CPUs not the fastest method. Stores that bypass the cache
-//! move half the bytes where the lines were not cached, and cost more than they save where they were. The vendor
-//! defines the durable methods: on some CPUs a streaming store to a line that is in the first-level cache is done
-//! there, and no fence brings it to memory. So a copy uses one of these methods, and is as durable by each of them:
+//! Copying and then writing back is always correct, but on many CPUs it is not the fastest method. Stores that bypass
+//! the cache move half the bytes if the lines were not cached, and cost more than they save if they were. Whether they
+//! are durable depends on the vendor: on some CPUs a streaming store to a line in the first-level cache is done there,
+//! and no fence brings it to memory. A copy uses one of these methods, all equally durable:
 //!
 //! | method | used on | why it is durable |
 //! |---|---|---|
@@ -12,29 +12,29 @@
 //! | streaming stores, fence | Intel | "the data in the caches is evicted" (Intel SDM vol. 1, 10.4.6.2, which excepts "some older CPU implementations (e.g., Pentium M)", none of them of 64 bits) |
 //! | streaming stores, fence, write-back, fence | other vendors of x86 | AMD APM vol. 2, 7.5.1: a fence brings stores "into memory (or, for WB type, the cache)"; bytes left there are written back. Measured on Zen 5: lines in the first-level cache are left there, dirty |
 //!
-//! A caller can accept streaming stores with a fence alone on other vendors' CPUs
+//! A caller can accept streaming stores with only a fence on other vendors' CPUs
 //! ([`Builder::accept_streaming_as_evicting`](super::Builder::accept_streaming_as_evicting)).
 //!
-//! Intel's optimization manual (248966) describes CPUs that write such a line in place too, the Pentium M by name in
-//! old editions and none in newer ones. The code here relies on the architecture's manual. Direct stores, whose
-//! definition leaves nothing open, are used where they are as fast. On an Intel Xeon with both (family 6, reported as
-//! model 167) streaming stores are measured to evict, as the bench `streaming_stores` does on any CPU.
+//! Intel's optimization manual (248966) also describes CPUs that write such a line in place: old editions name the
+//! Pentium M, newer ones name none. The code here relies on the architecture's manual. Direct stores, whose definition
+//! leaves nothing open, are used where they are as fast. On an Intel Xeon with both (family 6, reported as model 167),
+//! streaming stores were measured to evict; the bench `streaming_stores` measures this on any CPU.
 //!
 //! The tables of `table.rs` choose among the durable methods by size, by the caller's knowledge of the destination
-//! ([`Destination`]), and by whether the write-back keeps the line. Each has the measurement that it comes from, and all
-//! have one rule.
+//! ([`Destination`]), and by whether the write-back keeps the line. Each table states the measurement that it comes
+//! from, and all follow one rule.
 //!
 //! # Crashes
-//! All methods store whole aligned words at once, by single stores of 8 bytes or more, so that none is torn. A part of a
-//! word, at an end of the copy, may be stored byte by byte. The manuals promise more of some stores (Intel SDM vol. 3A,
-//! 9.1.1: 16 bytes of `movdqa` on CPUs with AVX; vol. 2B: 64 bytes of `movdir64b`), on which nothing here relies. They say
-//! nothing of the words in a wider or a streaming vector store: the test that reads words while each store is executed has
-//! seen none torn on an Intel Xeon.
+//! All methods store whole aligned words by single stores of 8 bytes or more, so that none is torn. A partial word at
+//! an end of the copy may be stored byte by byte. The manuals promise more for some stores (Intel SDM vol. 3A, 9.1.1:
+//! 16 bytes of `movdqa` on CPUs with AVX; vol. 2B: 64 bytes of `movdir64b`), but nothing here relies on that. They say
+//! nothing about the words of a wider or a streaming vector store: the test that reads words during each store has seen
+//! none torn on an Intel Xeon.
 //!
 //! # Registers
-//! Vector registers are used if the CPU has them and the operating system keeps them for programs (XCR0), and never
-//! in ring 0, where they belong to the program that was interrupted. A kernel in another ring, as Xen's
-//! paravirtualised ones are, must save them around a copy.
+//! Vector registers are used if the CPU has them and the operating system saves them for programs (XCR0), but never in
+//! ring 0, where they belong to the interrupted program. A kernel in another ring, such as a paravirtualised one of
+//! Xen, must save them around a copy.
 
 mod copier;
 mod edge;
@@ -48,14 +48,14 @@ use core::iter;
 
 pub use copier::Copier;
 
-/// The caller's knowledge of the destination, for speed alone: a copy is as durable with each.
+/// The caller's knowledge of the destination. It affects only speed: a copy is equally durable with each.
 ///
-/// It chooses among methods that are all durable: ordinary stores that are written back, and stores past the caches where
-/// the vendor promises that they leave no line behind, or where the lines are written back after them.
+/// It selects among durable methods: ordinary stores with a write-back, and stores past the caches where the vendor
+/// promises that they leave no line behind, or where the lines are written back after them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Destination {
-    /// No knowledge. Uses the method with the best worst case, over lines in any cache or in none.
+    /// No knowledge. Uses the method with the best worst case, whether or not the lines are cached.
     #[default]
     Unknown,
     /// The lines are likely in the first or second level of this CPU's caches, and clean: the destination was read, or
@@ -69,8 +69,8 @@ impl Cache {
     /// Copies `from` to `to` and writes it back: all of `to` has reached the handle's point when this
     /// returns.
     ///
-    /// Until then any of its bytes may have reached memory, in any order. An aligned word of 8 bytes that lies whole in
-    /// the copy is never torn (on targets without atomics of 64 bits: a word of the CPU's size).
+    /// Before that, any of its bytes may have reached memory, in any order. An aligned word of 8 bytes that lies wholly
+    /// in the copy is never torn (on targets without 64-bit atomics: a word of the CPU's size).
     ///
     /// # Ordering
     /// As [`writeback`](Self::writeback) of the copied bytes, with its one fence at the end.

@@ -1,14 +1,14 @@
 //! The choice of the stores for a copy: by the CPU's stores, the vendor's promises, the write-back instruction, the size,
 //! and the caller's knowledge of the destination.
 //!
-//! Every method is durable wherever the lines are: [`Method`] and the promise decide that, never a measurement.
-//! Measurements decide which durable method is taken.
+//! Every method is durable wherever the lines are: [`Method`] and the vendor's promise decide that, never a
+//! measurement. Measurements only decide which durable method is used.
 //!
 //! # The rule of the tables
-//! For each size the method with the smallest *worst ratio*: its time divided by that of the best durable method, for the
-//! placement where that is greatest. The placements are no cache, L1, L2 and L3, with clean lines;
-//! [`Destination::Cached`] leaves L1 and L2, [`Destination::Cold`] no cache. Where a table names several CPUs, the worst
-//! ratio is that over all of them. A gain of less than 5 % changes no method.
+//! For each size the table has the method with the smallest *worst ratio*. A method's ratio is its time divided by that
+//! of the best durable method; the worst one is that of the placement where it is greatest. The placements are no
+//! cache, L1, L2 and L3, with clean lines; [`Destination::Cached`] leaves L1 and L2, [`Destination::Cold`] no cache. If
+//! a table names several CPUs, the worst ratio is taken over all of them. A gain of less than 5 % changes no method.
 //!
 //! `cargo bench -p cachemaint-benches --bench copy -- --recommend` prints the table that this rule gives on a machine.
 
@@ -25,8 +25,8 @@ pub(super) enum Method {
     Hinted,
     /// Streaming stores, whose vendor promises that they leave no line behind; the fence completes them.
     Streaming,
-    /// Streaming stores, a fence, and a write-back of all lines, as some may have been written in the
-    /// cache. No manual orders a write-back after an older streaming store of its line without the fence.
+    /// Streaming stores, a fence, and a write-back of all lines, since some may have been written in the cache. No
+    /// manual orders a write-back after an older streaming store of its line without the fence.
     StreamingThenWriteback,
     /// Stores past the caches by definition; the fence completes them.
     Direct,
@@ -46,7 +46,7 @@ impl Method {
 /// The thresholds, in bytes of whole blocks, and the method that is taken from each on.
 type Tiers = &'static [(usize, Method)];
 
-/// The method for each hint: the last tier that is reached, and ordinary stores below the first.
+/// The tiers for each hint. A copy uses the last tier that it reaches, and ordinary stores below the first.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Table {
     unknown: Tiers,
@@ -88,13 +88,13 @@ static ORDINARY: Table = Table { unknown: &[], cached: &[], cold: &[(0, Method::
 /// | 4 KiB | 3141 / 974 / 1031 | 738 / 944 / 962 |
 /// | 64 KiB | 22054 / – / 9983 | 4503 / – / 8353 |
 ///
-/// Where the lines in L1 or L2 are dirty, ordinary stores cost the same as where they are clean, and streaming stores
-/// from 256 bytes on 1.6 to 2.8 times as much. So without knowledge ordinary stores are taken for 256 bytes too, where
-/// both are equal otherwise.
+/// If the lines in L1 or L2 are dirty, ordinary stores cost the same as for clean lines, but streaming stores from 256
+/// bytes on cost 1.6 to 2.8 times as much. Without knowledge, ordinary stores are therefore used for 256 bytes too,
+/// where both are otherwise equal.
 ///
 /// Emerald Rapids agrees: at 64 and 128 bytes ordinary stores win, from 4 KiB on streaming by a factor of 3.
 ///
-/// It serves CPUs without CLWB too, on which it was not measured: only ordinary stores are written back here, and an
+/// It is also used on CPUs without CLWB, where it was not measured: only ordinary stores are written back here, and an
 /// instruction that evicts makes them no faster.
 static EVICTING: Table = Table {
     unknown: &[(512, Method::Streaming)],
@@ -102,9 +102,9 @@ static EVICTING: Table = Table {
     cold: &[(192, Method::Streaming)],
 };
 
-/// Direct stores, whose definition says more than that of streaming stores, are taken where they are as fast. On the
-/// CPU of [`EVICTING`] they are, within 2 %, up to 1 MiB; 16 MiB take 3108 µs by them and 2354 µs by streaming
-/// stores.
+/// Direct stores are used where they are as fast, since their definition promises more than that of streaming stores.
+/// On the CPU of [`EVICTING`] they are, within 2 %, up to 1 MiB; 16 MiB take 3108 µs with them and 2354 µs with
+/// streaming stores.
 static DIRECT: Table = Table {
     unknown: &[(512, Method::Direct), (TOO_LARGE_FOR_DIRECT, Method::Streaming)],
     cached: &[(1024, Method::Direct), (TOO_LARGE_FOR_DIRECT, Method::Streaming)],
@@ -151,8 +151,8 @@ static WRITEBACK_KEEPS: Table = Table {
 /// | 4 KiB | 810 / 524 | 371 / 490 |
 /// | 16 KiB | 2020 / 1356 | 1188 / 1340 |
 ///
-/// At 1 KiB ordinary stores take up to 1.44 times the best, and streaming ones 1.31. A straight line between the sizes puts
-/// the change for cold lines below 512 bytes.
+/// At 1 KiB ordinary stores take up to 1.44 times the best, and streaming ones 1.31. Interpolated between the sizes,
+/// the crossover for cold lines is below 512 bytes.
 static WRITEBACK_EVICTS: Table = Table {
     unknown: &[(1024, Method::StreamingThenWriteback)],
     cached: &[(4096, Method::StreamingThenWriteback)],
@@ -177,9 +177,9 @@ const STREAMING_STORE: u32 = 8;
 const DIRECT_STORE: u32 = 12;
 
 impl Preferred {
-    /// Returns the preferred store of each kind. A vendor must promise that stores past the caches leave no line
-    /// behind, or the caller accept it of streaming stores; direct stores of others are not used, since their manuals were
-    /// not found.
+    /// Returns the preferred store of each kind. Stores past the caches are used only if the vendor promises that they
+    /// leave no line behind, or if the caller accepts this of streaming stores. Direct stores of other vendors are not
+    /// used, since their manuals were not found.
     pub(super) fn of(list: &[BlockStore], stores: BlockStores) -> Self {
         let place = |kind| {
             let found = list.iter().position(|store| store.kind == kind && stores.has(*store));
@@ -199,7 +199,7 @@ impl Preferred {
         if accepts_eviction { Self(self.0 | EVICTS) } else { self }
     }
 
-    /// Returns the stores whose [`word`](Self::word) was kept; `None` if none was.
+    /// Returns the stores for a [`word`](Self::word); `None` for 0.
     #[inline(always)]
     pub(super) const fn from_word(word: u32) -> Option<Self> {
         if word == 0 { None } else { Some(Self(word)) }
@@ -257,7 +257,7 @@ impl Preferred {
 /// The number of bytes of whole blocks up to which every table has ordinary stores, unless the destination is cold.
 const ALWAYS_ORDINARY: usize = 256;
 
-/// Returns true if every table has ordinary stores there, so that none need be asked.
+/// Returns true if every table has ordinary stores there, so that no lookup is needed.
 #[inline(always)]
 pub(super) fn is_always_ordinary(blocks: usize, destination: Destination) -> bool {
     blocks <= ALWAYS_ORDINARY && destination != Destination::Cold

@@ -23,7 +23,7 @@ const EFFECTS: [Effect; 2] = [Effect::Writeback, Effect::WritebackInvalidate];
 const ALL_SIZES: [usize; 12] =
     [0, 64, 128, 192, 256, 1024, 2048, 4096, 65536, 1 << 20, 16 << 20, 64 << 20];
 
-/// With the caches in the persistence domain the fence is all: no store past them, no write-back.
+/// With the caches in the persistence domain only the fence is needed: no store past them, no write-back.
 #[test]
 fn persistent_caches_need_no_write_back() {
     for evicts in [true, false] {

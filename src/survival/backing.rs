@@ -11,7 +11,7 @@ use crate::Point;
 pub enum Backing {
     /// The page cache over a file system on storage.
     Storage,
-    /// A file system whose sync is documented to reach storage, and is not seen to: overlayfs, ZFS, NFS, FUSE, one whose
+    /// A file system whose sync is documented to reach storage, and is not seen to: ZFS, NFS, FUSE, one whose
     /// log or device is not seen, and each on another system than Linux.
     FileSystem,
     /// RAM that belongs to the kernel: tmpfs, hugetlbfs.

@@ -182,7 +182,7 @@ impl Tree {
         Ok(names)
     }
 
-    pub(super) fn inside(&self, path: &Path) -> PathBuf {
+    pub(in crate::system) fn inside(&self, path: &Path) -> PathBuf {
         self.root.join(path.strip_prefix("/").unwrap_or(path))
     }
 }

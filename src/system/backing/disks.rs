@@ -62,7 +62,8 @@ pub(crate) fn disk(
     mount: &Mount,
     evidence: &mut Vec<Evidence>,
 ) -> Disk {
-    let links = [Some(by_number(tree, number)), mount.device().map(|name| by_name(tree, name))];
+    let links =
+        [Some(by_number(tree, number)), mount.source_device().map(|name| by_name(tree, name))];
     let found = links.into_iter().flatten().find_map(|link| {
         let device = tree.resolve(&link);
         let answer = device.as_ref().map_or("absent".into(), |device| device.to_string_lossy());

@@ -1,10 +1,11 @@
 //! The status of an open file, by one system call.
 
 use crate::system::calls::uninterrupted;
-use rustix::fs::{AtFlags, FileType, Statx, StatxAttributes, StatxFlags, major, minor};
+use rustix::fs::{AtFlags, CWD, FileType, Statx, StatxAttributes, StatxFlags, major, minor};
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 
 /// The status of an open file.
 #[derive(Clone, Copy, Debug)]
@@ -24,13 +25,22 @@ pub(crate) struct Inode {
     pub(crate) dax_attribute: Option<bool>,
 }
 
+const ASKED: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::MNT_ID);
+
 impl Inode {
     /// Asks for the status of an open file. A filter of system calls can refuse `statx`: then `fstat` tells less.
     pub(crate) fn of(file: &File) -> io::Result<Self> {
-        let asked = StatxFlags::BASIC_STATS | StatxFlags::MNT_ID;
-        match uninterrupted(|| rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, asked)) {
+        match uninterrupted(|| rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, ASKED)) {
             Ok(status) => Ok(Self::from(&status)),
             Err(_refused) => Ok(Self::from(&uninterrupted(|| file.metadata())?)),
+        }
+    }
+
+    /// Asks for the status of the file at an absolute path, through symbolic links. No right to the file itself is needed.
+    pub(crate) fn at(path: &Path) -> io::Result<Self> {
+        match uninterrupted(|| rustix::fs::statx(CWD, path, AtFlags::empty(), ASKED)) {
+            Ok(status) => Ok(Self::from(&status)),
+            Err(_refused) => Ok(Self::from(&uninterrupted(|| path.metadata())?)),
         }
     }
 }

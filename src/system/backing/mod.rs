@@ -5,6 +5,7 @@ pub(crate) mod disks;
 mod ext4;
 pub(crate) mod inode;
 pub(crate) mod mounts;
+pub(crate) mod overlay;
 pub(crate) mod physical;
 pub(crate) mod regions;
 

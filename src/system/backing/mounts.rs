@@ -15,8 +15,8 @@ pub(crate) struct Mount {
     pub(crate) file_system: String,
     source: String,
     pub(crate) options: String,
-    /// The file system of the upper layer, for overlayfs whose directory of it is seen here.
-    upper: Option<String>,
+    /// The numbers of the file system's device.
+    pub(crate) device: (u32, u32),
 }
 
 /// File systems whose `fsync` and `fdatasync` end with a flush of the device (Linux: `ext4_sync_file`, `xfs_file_fsync`,
@@ -35,13 +35,8 @@ const WITHOUT_FLUSHES: [&str; 3] = ["nobarrier", "barrier=0", "fsync_mode=nobarr
 impl Mount {
     /// Returns the name of the block device it was mounted from, where the number is not that of a device. Of other
     /// file systems the source is any text.
-    pub(crate) fn device(&self) -> Option<&str> {
+    pub(crate) fn source_device(&self) -> Option<&str> {
         self.source.strip_prefix("/dev/").filter(|_| self.file_system == "btrfs")
-    }
-
-    /// Returns the name of the file system that keeps the files: under overlayfs that of the upper layer, if it is seen.
-    pub(crate) fn keeper(&self) -> &str {
-        self.upper.as_deref().unwrap_or(&self.file_system)
     }
 
     /// Returns true for a file system that lies on block devices, and flushes them.
@@ -128,7 +123,6 @@ pub(crate) fn mount(
             if field != 0 {
                 mount.point.clear();
             }
-            mount.upper = upper(text, &mount);
             return mount;
         }
         evidence.push(Evidence::new(format!("{asked}: {key}"), "no such mount"));
@@ -136,35 +130,34 @@ pub(crate) fn mount(
     Mount::default()
 }
 
-/// Returns the file system that the upper layer of overlayfs lies on, if its directory is below a listed mount. A container
-/// does not see that directory: it is below the overlay itself there.
-fn upper(text: &str, mount: &Mount) -> Option<String> {
-    let mut options = mount.options.split(',').filter(|_| mount.file_system == "overlay");
-    let directory = options.find_map(|option| option.strip_prefix("upperdir="))?;
-    let directory = Path::new(directory).is_absolute().then(|| unescaped(directory))?;
-    let above = text.lines().filter_map(parse_mount);
-    let above = above.filter(|mount| Path::new(&directory).starts_with(&mount.point));
-    // The last of those with one point is on top.
-    let nearest = above.max_by_key(|mount| mount.point.len())?;
-    (nearest.file_system != "overlay").then_some(nearest.file_system)
-}
-
 fn parse_mount(line: &str) -> Option<Mount> {
     let (first, second) = line.split_once(" - ")?;
     let mut first = first.split(' ');
-    let point = unescaped(first.nth(4)?);
+    let (major, minor) = first.nth(2)?.split_once(':')?;
+    let device = (major.parse().ok()?, minor.parse().ok()?);
+    let point = unescaped(first.nth(1)?);
     let per_mount = first.next()?;
     let mut second = second.split(' ');
     let file_system = second.next()?.to_string();
     let source = unescaped(second.next().unwrap_or_default());
     let per_file_system = second.next().unwrap_or_default();
     let options = format!("{per_mount},{per_file_system}");
-    Some(Mount { point, file_system, source, options, upper: None })
+    Some(Mount { point, file_system, source, options, device })
 }
 
-/// Unescapes white space and backslashes of a path, written as octal numbers (`fs/proc_namespace.c`, `mangle`).
-fn unescaped(text: &str) -> String {
-    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\043", "#"), ("\\134", "\\")]
-        .into_iter()
-        .fold(text.to_string(), |text, (escaped, plain)| text.replace(escaped, plain))
+/// Replaces octal numbers such as `\040` by their characters (`fs/seq_file.c`, `seq_escape`).
+pub(super) fn unescaped(text: &str) -> String {
+    let mut parts = text.split('\\');
+    let mut plain = parts.next().unwrap_or_default().to_string();
+    for part in parts {
+        let number = part.get(..3).and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        if let Some(number) = number.filter(u8::is_ascii) {
+            plain.push(char::from(number));
+            plain.push_str(&part[3..]);
+        } else {
+            plain.push('\\');
+            plain.push_str(part);
+        }
+    }
+    plain
 }

@@ -35,11 +35,16 @@ fn ramfs_is_ram() {
 
 /// Mounts an overlay over new layers in a directory, and returns the lower and the merged one; `None` without one here.
 pub(super) fn overlay(name: &str, directory: &Path) -> Option<(PathBuf, PathBuf)> {
+    overlay_named(name, directory, directory)
+}
+
+/// Does so with another path of the directory in the options of the mount.
+fn overlay_named(name: &str, directory: &Path, named: &Path) -> Option<(PathBuf, PathBuf)> {
     let part = |part: &str| directory.join(part);
     for layer in ["lower", "upper", "work", "merged"] {
         fs::create_dir(part(layer)).unwrap();
     }
-    let (lower, upper, work) = (part("lower"), part("upper"), part("work"));
+    let [lower, upper, work] = ["lower", "upper", "work"].map(|part| named.join(part));
     let layers = format!(
         "lowerdir={},upperdir={},workdir={}\0",
         lower.display(),
@@ -52,7 +57,24 @@ pub(super) fn overlay(name: &str, directory: &Path) -> Option<(PathBuf, PathBuf)
         skip(name, format_args!("no overlay here: {error}"));
         return None;
     }
-    Some((lower, part("merged")))
+    Some((part("lower"), part("merged")))
+}
+
+#[test]
+fn overlay_whose_upper_directory_is_relative_promises_nothing() {
+    let name = "overlay_whose_upper_directory_is_relative_promises_nothing";
+    with_small_tmpfs(name, |directory| {
+        // The working directory is the thread's own, as its mounts are (unshare(2), `CLONE_NEWNS`).
+        rustix::process::chdir(directory).unwrap();
+        let Some((_, merged)) = overlay_named(name, directory, Path::new("")) else { return };
+        let guarantee = probe(&merged).unwrap();
+        assert_eq!(guarantee.backing, Backing::Unknown, "{}", guarantee.reason);
+        assert!(
+            guarantee.reason.contains("upper directory upper is relative"),
+            "{}",
+            guarantee.reason
+        );
+    });
 }
 
 /// The file system that keeps the file lies under the overlay, and is seen if its directory is.

@@ -72,6 +72,7 @@ fn ask_file(
         device: inode.device,
         mount_id: inode.mount_id,
         magic: file_system_of(&file_system),
+        blocks: file_system.f_blocks,
         dax_attribute: inode.dax_attribute,
         map_sync: map_sync(path, file, page)?,
         reach: Reach::of(cache),

@@ -18,6 +18,7 @@ use crate::survival::Domain;
 use crate::system::backing::Doubt;
 use crate::system::backing::disks::{Disk, disk};
 use crate::system::backing::mounts::{Mount, mount};
+use crate::system::backing::overlay;
 use crate::system::nvdimm::PmemRegion;
 use crate::system::tree::{Evidence, Tree};
 use alloc::format;
@@ -37,6 +38,8 @@ pub(in crate::dax::system) struct FileAnswers {
     /// The file system's name by its magic number, if that is one of those that this crate knows:
     /// a memfd's is mounted nowhere, and `/proc` can be missing.
     pub(super) magic: Option<&'static str>,
+    /// The size of the file system in blocks, by statfs(2).
+    pub(super) blocks: u64,
     /// The kernel's answer to `MAP_SYNC`.
     pub(super) map_sync: Result<(), Errno>,
     pub(super) reach: Reach,
@@ -70,7 +73,14 @@ pub(super) fn conclude(tree: &Tree, asked: &FileAnswers) -> Result<Guarantee, &'
     if asked.magic == Some("famfs") || matches!(&*mount.file_system, "famfs" | "fuse.famfs") {
         return Err(IS_FAMFS);
     }
-    let disk = disk(tree, asked.device, &mount, &mut evidence);
+    let upper = (mount.file_system == OVERLAY)
+        .then(|| overlay::upper(tree, &mount, asked.blocks, &mut evidence));
+    // The file system that keeps what is stored, and its device.
+    let (keeper, number) = match &upper {
+        Some(Ok(upper)) => (upper, upper.device),
+        _ => (&mount, asked.device),
+    };
+    let disk = disk(tree, number, keeper, &mut evidence);
 
     let on_region = disk.region.is_some();
     // If the inode does not report it, a region must: MAP_SYNC has been granted without either.
@@ -79,11 +89,11 @@ pub(super) fn conclude(tree: &Tree, asked: &FileAnswers) -> Result<Guarantee, &'
         None => on_region,
     };
     let direct = asked.map_sync.is_ok() && is_dax;
-    let backing = backing(direct, &mount, &disk);
+    let backing = backing(direct, keeper, &disk);
     let (granularity, mut reason, advice) = if direct {
         direct_granularity(asked, backing, disk.region.as_ref())
     } else {
-        let (reason, advice) = why_not_direct(asked, &mount, &disk);
+        let (reason, advice) = why_not_direct(asked, &mount, keeper, &disk);
         (Granularity::Page(asked.page), reason, Some(advice))
     };
     let through_page_cache = !direct && asked.dax_attribute != Some(true);
@@ -101,7 +111,11 @@ pub(super) fn conclude(tree: &Tree, asked: &FileAnswers) -> Result<Guarantee, &'
     } else if ends_in_caches {
         Some(Doubt::Lost("msync of the kernel is not known to reach farther".to_string()))
     } else {
-        doubt(backing, direct, &mount, &disk)
+        let of_overlay = upper.as_ref().and_then(|upper| match (mount.unsynced(), upper) {
+            (Some(Doubt::Unseen(_)) | None, Err(why)) => Some(Doubt::Lost(why.clone())),
+            (of_options, _) => of_options,
+        });
+        doubt(backing, direct, of_overlay, keeper, &disk)
     };
     let backing = doubted(backing, doubt, &mut reason);
     if has_a_server(&mount.file_system) {
@@ -127,6 +141,8 @@ pub(super) fn conclude(tree: &Tree, asked: &FileAnswers) -> Result<Guarantee, &'
     })
 }
 
+const OVERLAY: &str = "overlay";
+
 /// Shared by hosts whose caches are not coherent: bytes there are handed over, and no call of the kernel does that.
 const IS_FAMFS: &str = "is on famfs, whose msync writes no line back: its memory is shared by hosts; map the file without \
                         this crate, and write lines back to the point of coherency (cachemaint::coherence)";
@@ -143,13 +159,13 @@ pub(super) fn asked_map_sync(answer: Result<(), Errno>) -> Evidence {
 }
 
 /// Returns the backing, if there is no [doubt].
-fn backing(direct: bool, mount: &Mount, disk: &Disk) -> Backing {
+fn backing(direct: bool, keeper: &Mount, disk: &Disk) -> Backing {
     match disk.region.as_ref().map(|region| region.domain) {
         // RAM stays RAM, and the host's memory the host's, also through the page cache.
         Some(domain @ (Domain::None | Domain::HostFlush)) => Backing::of(domain),
         Some(domain) if direct => Backing::of(domain),
         None if direct => Backing::PmemUnknown,
-        _ if is_ram(mount.keeper()) => Backing::Ram,
+        _ if is_ram(&keeper.file_system) => Backing::Ram,
         _ => Backing::Storage,
     }
 }
@@ -162,18 +178,24 @@ fn is_behind_caches(region: Option<&PmemRegion>) -> bool {
 
 /// Returns the worst doubt that synced bytes are kept. It is `None` if a sync that makes bytes persistent ends with a flush,
 /// the device keeps data, and the log of the file system is on it, as far as it shows.
-fn doubt(backing: Backing, direct: bool, mount: &Mount, disk: &Disk) -> Option<Doubt> {
+fn doubt(
+    backing: Backing,
+    direct: bool,
+    of_overlay: Option<Doubt>,
+    keeper: &Mount,
+    disk: &Disk,
+) -> Option<Doubt> {
     let dropped = "the kernel sends the device no flush (queue/write_cache)";
     let of_data = match backing {
         // ext4 sends the request with barriers alone (`fs/ext4/fsync.c`, `ext4_sync_file`).
         Backing::VirtioPmem => {
             let dropped = disk.drops_flushes.then(|| Doubt::Lost(dropped.to_string()));
-            [disk.unflushed.clone(), dropped]
+            [of_overlay, disk.unflushed.clone(), dropped]
         }
-        Backing::Storage => [disk.unflushed.clone(), disk.unkept.clone()],
+        Backing::Storage => [of_overlay, disk.unflushed.clone(), disk.unkept.clone()],
         // RAM needs no flush. Without MAP_SYNC it needs a sync of the file system.
-        Backing::EmulatedPmem if !direct => [mount.unsynced(), None],
-        _ => [None, None],
+        Backing::EmulatedPmem if !direct => [of_overlay, keeper.unsynced(), None],
+        _ => [None, None, None],
     };
     let of_log = disk.foreign_log.map(|why| Doubt::Unseen(why.to_string()));
     let doubts = of_data.into_iter().chain([of_log]).flatten();
@@ -304,7 +326,12 @@ pub(super) const fn advice_for(backing: Backing) -> Option<&'static str> {
 }
 
 /// Returns the reason why the kernel does not map the file directly, and the advice.
-fn why_not_direct(asked: &FileAnswers, mount: &Mount, disk: &Disk) -> (String, &'static str) {
+fn why_not_direct(
+    asked: &FileAnswers,
+    mount: &Mount,
+    keeper: &Mount,
+    disk: &Disk,
+) -> (String, &'static str) {
     let file_system = mount.file_system.as_str();
     let region = disk.region.as_ref();
     let refused_though_granted = asked.map_sync.is_ok();
@@ -326,8 +353,8 @@ fn why_not_direct(asked: &FileAnswers, mount: &Mount, disk: &Disk) -> (String, &
         );
     }
     match (file_system, region) {
-        _ if is_ram(mount.keeper()) => {
-            (format!("{} is RAM of the kernel", mount.keeper()), USE_MEMORY)
+        _ if is_ram(&keeper.file_system) => {
+            (format!("{} is RAM of the kernel", keeper.file_system), USE_MEMORY)
         }
         (_, Some(PmemRegion { domain: Domain::HostFlush, .. })) => {
             ("virtio-pmem reaches the host by flush requests only".to_string(), ADVICE_VIRTIO)

@@ -65,6 +65,7 @@ const DIRECT: FileAnswers = FileAnswers {
     device: (259, 0),
     mount_id: Some(29),
     magic: None,
+    blocks: 0,
     dax_attribute: Some(true),
     map_sync: Ok(()),
     reach: Reach { coherency: Some(64), persistence: Some(64), coherency_accepted: false },
@@ -145,17 +146,18 @@ fn map_sync_and_the_attribute_are_believed_only_together() {
     let hidden = FileAnswers { dax_attribute: None, ..DIRECT };
     let not_dax = FileAnswers { dax_attribute: Some(false), ..DIRECT };
     let not_synchronous = FileAnswers { dax_attribute: Some(true), ..REFUSED };
-    for (file_system, asked, reason) in [
-        ("9p", not_dax, "9p granted MAP_SYNC, but the file is not mapped directly"),
-        ("9p", DIRECT, "a host's page cache"),
-        ("virtiofs", DIRECT, "a host's page cache"),
-        ("overlay", not_synchronous, "directly, but not synchronously"),
-        ("ext4", hidden, "ext4 granted MAP_SYNC, but"),
+    let conditional = Backing::FileSystem;
+    for (file_system, asked, reason, backing) in [
+        ("9p", not_dax, "9p granted MAP_SYNC, but the file is not mapped directly", conditional),
+        ("9p", DIRECT, "a host's page cache", conditional),
+        ("virtiofs", DIRECT, "a host's page cache", conditional),
+        ("overlay", not_synchronous, "directly, but not synchronously", Backing::Unknown),
+        ("ext4", hidden, "ext4 granted MAP_SYNC, but", conditional),
     ] {
         let host = host(&format!("29 1 259:0 / /mnt rw - {file_system} share rw\n"));
         let guarantee = concluded(&host, &asked);
         assert_eq!(guarantee.granularity, Granularity::Page(4096), "{file_system}");
-        assert_eq!(guarantee.backing, Backing::FileSystem, "{file_system}");
+        assert_eq!(guarantee.backing, backing, "{file_system}");
         assert!(guarantee.reason.contains(reason), "{}", guarantee.reason);
     }
     let on_region = host_with_region(EXT4_DAX, "e820", None);
@@ -269,7 +271,7 @@ fn page_granularity_says_why_and_what_to_do() {
             None,
             "overlay keeps it in the page cache, and no device is known",
             "a file system whose device is known",
-            Backing::FileSystem,
+            Backing::Unknown,
         ),
         (
             "77 1 0:50 / / rw - overlay overlay rw\n",

@@ -12,6 +12,8 @@ macro_rules! chapters {
 
 chapters! {
     readme: "../README.md",
+    start_here: "../docs/start-here.md",
+    files: "../docs/files.md",
     journal: "../crates/journal/README.md",
     store: "../crates/store/README.md",
     recorder: "../crates/recorder/README.md",

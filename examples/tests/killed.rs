@@ -6,6 +6,7 @@
 #![cfg(all(target_os = "linux", not(miri), not(cachemaint_loom)))]
 
 use cachemaint_test_support::skip::skip;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -77,6 +78,38 @@ fn each_next_start_succeeds(example: &str, arguments: &[&str]) {
         kills += u32::from(was_killed);
         attempts += 1;
     }
+}
+
+#[test]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+fn the_first_program_finds_each_line_that_it_reported_as_durable_before_it_was_killed() {
+    let Some(program) = program("first") else {
+        return skip("first", "the examples are not compiled: run `cargo test` for all targets");
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = Command::new(program);
+    command.current_dir(&directory).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut input = child.stdin.take().unwrap();
+    for line in ["paid 3 to Ada", "paid 4 to Grace"] {
+        writeln!(input, "{line}").unwrap();
+        let durable = format!("durable: {line}");
+        assert!(lines.by_ref().any(|printed| printed.unwrap() == durable), "{durable}");
+    }
+    child.kill().unwrap();
+    assert_eq!(child.wait().unwrap().signal(), Some(SIGKILL));
+
+    let found = command.stdin(Stdio::null()).output().unwrap();
+    assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));
+    let found = String::from_utf8(found.stdout).unwrap();
+    assert!(found.ends_with("\nfound: paid 3 to Ada\nfound: paid 4 to Grace\n"), "{found}");
+}
+
+#[test]
+fn the_guide_shows_the_first_program() {
+    let guide = include_str!("../../docs/start-here.md");
+    assert!(guide.contains(include_str!("../first/main.rs")), "docs/start-here.md differs");
 }
 
 #[test]

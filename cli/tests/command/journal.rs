@@ -372,7 +372,7 @@ fn an_invalid_journal_is_refused() {
         (vec![0; 65_536], "there is no journal: the medium begins with zeros"),
         (vec![b'x'; 65_536], "this is not a journal: it begins with xxxxxxxx"),
         (b"short".to_vec(), "this is not a journal: it begins with short"),
-        (whole[..100_000].to_vec(), "but only 100000 are there; bring the rest back"),
+        (whole[..100_000].to_vec(), "but only 100000 are there; restore the rest"),
     ];
     for (content, expected) in contents {
         let place = Place::empty();

@@ -314,8 +314,8 @@ fn a_damaged_byte_is_reported_until_its_blob_is_saved_anew() {
     let verified = place.run(&["verify"]).code(1);
     let shown = unwrapped(&stdout(&verified));
     let expected = format!(
-        "damage cpu: the blob from its byte 0 on is damaged (300 bytes at offset {cpu}); save it anew damage ram: \
-         the blob from its byte {} on is damaged (65536 bytes at offset {})",
+        "damage cpu: the blob from byte 0 on is damaged (300 bytes at offset {cpu}); save it anew damage ram: \
+         the blob from byte {} on is damaged (65536 bytes at offset {})",
         PIECE + 65_536,
         ram + PIECE + 65_536
     );
@@ -330,7 +330,7 @@ fn a_damaged_byte_is_reported_until_its_blob_is_saved_anew() {
 
     let output = place.file("output", b"as it was");
     let refused = place.run(&["load", "cpu", "--output", &output]).code(3);
-    assert!(stderr(&refused).contains("state: cpu: the blob from its byte 0 on is damaged"));
+    assert!(stderr(&refused).contains("state: cpu: the blob from byte 0 on is damaged"));
     assert_eq!(fs::read(&output).unwrap(), b"as it was");
     let refused = place.run(&["load", "ram"]).code(3);
     assert!(refused.0.stdout == big[..PIECE]);
@@ -379,7 +379,7 @@ fn an_invalid_store_is_refused() {
         (vec![0; 65_536], "there is no store: the medium begins with zeros"),
         (vec![b'x'; 65_536], "this is not a store: it begins with xxxxxxxx"),
         (b"short".to_vec(), "this is not a store: it begins with short"),
-        (whole[..60_000].to_vec(), "but only 60000 are there; bring the rest back"),
+        (whole[..60_000].to_vec(), "but only 60000 are there; restore the rest"),
     ];
     for (content, expected) in contents {
         let place = Place::empty();
@@ -479,16 +479,16 @@ fn the_first_write_after_a_reboot_reports_the_reboot() {
         let place = of_another_boot();
         let error = stderr(&place.run(command).success());
         assert!(error.contains("state: since the last commit: "), "{error}");
-        assert!(error.contains("the boot id is another than that of the last commit"), "{error}");
+        assert!(error.contains("the boot id differs from that of the last commit"), "{error}");
         let promise = "state: whether what was committed survives that: no: the kernel that had the pages is gone";
         assert!(error.contains(promise), "{error}");
         assert!(error.contains("state: the store had not been sealed"), "{error}");
-        assert!(error.contains("state: ram: the blob from its byte 0 on is damaged"), "{error}");
+        assert!(error.contains("state: ram: the blob from byte 0 on is damaged"), "{error}");
         assert!(!error.contains("cpu: "), "{error}");
         let save = || stderr(&place.run_with(&["save", "ram"], "anew").success());
         let error = save();
         assert!(!error.contains("since the last commit"), "the reboot is reported once: {error}");
-        assert!(error.contains("state: ram: the blob from its byte 0 on is damaged"), "{error}");
+        assert!(error.contains("state: ram: the blob from byte 0 on is damaged"), "{error}");
         assert_eq!(save(), "", "the damage is reported until it is mended");
     }
 }
@@ -504,7 +504,7 @@ fn the_history_lists_boots_and_the_events_since() {
     }]);
     assert_eq!(before["boots"], expected);
     let evidence = &before["since"]["evidence"][0];
-    assert_eq!(evidence, "the boot id is another than that of the last commit");
+    assert_eq!(evidence, "the boot id differs from that of the last commit");
     assert_eq!(before["since"]["promise"]["answer"], "no");
     let origin = &before["since"]["origin"];
 

@@ -1,20 +1,20 @@
-//! The identity of this boot, its kernel and this process. Unreadable parts are zero or empty.
+//! The identity of this boot, its kernel and this process. Parts that cannot be read are zero or empty.
 
 use alloc::format;
 use alloc::string::String;
 use std::fs;
 
-/// Returns the boot id of Linux (random(4)); zeros elsewhere, and in a container that shows an id of its own.
+/// Returns the boot id of Linux (random(4)). Returns zeros on other systems, and in a container that shows its own id.
 #[must_use]
 pub fn id() -> [u8; 16] {
     const ID: &str = "/proc/sys/kernel/random/boot_id";
-    // A thread can have mounts of its own (unshare(2)); not each system shows those.
+    // A thread can have its own mounts (unshare(2)), and not every system has `thread-self`.
     let mounts = ["thread-self", "self"].map(|whose| text_of(&format!("/proc/{whose}/mountinfo")));
     id_of(&mounts.join("\n"), &text_of(ID), ID)
 }
 
-/// systemd-nspawn (`setup_boot_id`) and LXC (`lxc_setup_boot_id`) mount a new id over the file each time that a container
-/// starts. The fifth field of a mount is its point (`proc_pid_mountinfo(5)`).
+/// systemd-nspawn (`setup_boot_id`) and LXC (`lxc_setup_boot_id`) mount a new id over the file whenever a container
+/// starts. The fifth field of a mount is its mount point (`proc_pid_mountinfo(5)`).
 fn id_of(mounts: &str, id: &str, path: &str) -> [u8; 16] {
     if mounts.lines().any(|mount| mount.split(' ').nth(4) == Some(path)) {
         return [0; 16];
@@ -28,8 +28,8 @@ pub fn release() -> String {
     text_of("/proc/sys/kernel/osrelease")
 }
 
-/// Returns true if another kernel started this one, where x86 shows it. The type of the loader is in the high bits, and
-/// 0xD is kexec, both of kexec(8) and of `kexec_file_load` (Linux `Documentation/arch/x86/boot.rst`, `type_of_loader`;
+/// Returns true if another kernel started this one, on x86, where Linux reports it. The high bits hold the loader type;
+/// 0xD is kexec, from kexec(8) or `kexec_file_load` (Linux `Documentation/arch/x86/boot.rst`, `type_of_loader`;
 /// `arch/x86/kernel/kexec-bzimage64.c`).
 #[must_use]
 pub fn is_by_kexec() -> Option<bool> {
@@ -42,13 +42,13 @@ pub fn process() -> (u32, u64) {
     (std::process::id(), started(&text_of("/proc/self/stat")).unwrap_or(0))
 }
 
-/// Returns the start time. The second field, a name in brackets, may have anything in it.
+/// Returns the start time. The second field, a name in parentheses, can contain anything.
 fn started(stat: &str) -> Option<u64> {
     let (_, behind) = stat.rsplit_once(')')?;
     behind.split_whitespace().nth(19)?.parse().ok()
 }
 
-/// Returns the text of a file of the kernel; nothing if it is not to be had.
+/// Returns the text of a kernel file, or an empty string if it cannot be read.
 fn text_of(path: &str) -> String {
     let bytes = fs::read(path).unwrap_or_default();
     String::from_utf8_lossy(&bytes).trim().into()
@@ -58,7 +58,7 @@ fn text_of(path: &str) -> String {
 mod tests {
     use super::{id_of, started};
 
-    /// The mount is that of systemd-nspawn: a file of a tmpfs.
+    /// The mount as systemd-nspawn makes it: a file on a tmpfs.
     #[test]
     fn a_containers_own_id_is_not_a_boot() {
         let id = |mounts, id| id_of(mounts, id, "/proc/sys/kernel/random/boot_id");
@@ -70,7 +70,7 @@ mod tests {
         assert_eq!(id("", ""), [0; 16]);
     }
 
-    /// A line of `proc_pid_stat(5)`, whose name is unkind.
+    /// A line as in `proc_pid_stat(5)`, with a hostile name.
     #[test]
     fn the_start_is_found_behind_any_name() {
         let line = "42 (a ) b) S 1 42 42 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 987654 100 200";

@@ -1,4 +1,4 @@
-//! The parts that the errors of the journal, the recorder and the store have in common.
+//! Errors that the journal, the recorder and the store have in common.
 
 /// Implements `kind()` and the traits of an `Error<E>`, by the name of its field: an `ErrorKind<E>` with a variant
 /// `Format(FormatError<E>)`.
@@ -23,7 +23,7 @@ macro_rules! error_of_kind {
             }
         }
 
-        /// A conversion to the kind by value, with the medium's own error.
+        /// A conversion to the kind, which keeps the medium's error.
         impl<E> From<Error<E>> for ErrorKind<E> {
             fn from(error: Error<E>) -> Self {
                 error.$kind
@@ -47,7 +47,7 @@ macro_rules! error_of_kind {
             }
         }
 
-        /// A conversion that drops the medium of a failed opening, for `?`.
+        /// A conversion for `?` that drops the medium of a failed opening.
         impl<M, E> From<$crate::OpenError<M, Self>> for Error<E> {
             fn from(failed: $crate::OpenError<M, Self>) -> Self {
                 failed.error
@@ -64,54 +64,56 @@ use core::fmt;
 
 /// The text of `ErrorKind::SecondWriter`.
 pub const SECOND_WRITER: &str =
-    "another journal, recorder or store of this process writes the medium; drop it first";
+    "another journal, recorder or store in this process is writing to the medium; drop it first";
 
-/// An error that a journal, a recording and a store can have alike. `E` is the error of the medium.
+/// An error that the journal, the recorder and the store share. `E` is the error of the medium.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FormatError<E> {
-    /// The medium has failed. What was under way is not acknowledged, and may be found by a later opening all the same.
+    /// The medium failed. The operation in progress is not acknowledged, but a later opening may still find its data.
     Medium(E),
-    /// An earlier operation has failed. Nothing more is written until it is opened again. A medium that keeps its first failure
-    /// returns that instead, as [`Medium`](Self::Medium).
+    /// An earlier operation failed. Nothing more is written until it is opened again. A medium that keeps its first
+    /// failure returns it as [`Medium`](Self::Medium) instead.
     Failed,
-    /// Another journal, recorder or store of this process that writes the medium. It must be dropped first. A medium knows of
-    /// it by its [`writer_lock`](cachemaint::medium::Medium::writer_lock). [`Memory`](cachemaint::medium::Memory) has no lock.
+    /// Another journal, recorder or store in this process is writing to the medium. Drop it first. The medium's
+    /// [`writer_lock`](cachemaint::medium::Medium::writer_lock) detects this; [`Memory`](cachemaint::medium::Memory)
+    /// has no lock.
     SecondWriter,
-    /// The medium begins with something else.
+    /// The medium begins with other content.
     Foreign {
-        /// The first bytes of the medium, or of the root that has other content. Zeros: nothing was created there.
+        /// The first bytes of the medium, or of the root that has other content. Zeros mean that nothing was created
+        /// there.
         found: [u8; 8],
     },
-    /// No root is whole.
+    /// All roots are damaged.
     Roots,
-    /// A version of the format that this program does not know.
+    /// An unknown version of the format.
     Version {
         /// The version found.
         found: u32,
     },
-    /// The medium has fewer bytes than it had at the creation.
+    /// The medium is shorter than it was at creation.
     Truncated {
-        /// Bytes of the medium.
+        /// Size of the medium in bytes.
         size: u64,
-        /// Bytes that are needed.
+        /// Required size in bytes.
         needed: u64,
     },
-    /// The medium has too few bytes for a creation.
+    /// The medium is too small to create one.
     TooSmall {
-        /// Bytes of the medium.
+        /// Size of the medium in bytes.
         size: u64,
-        /// Bytes that are needed.
+        /// Required size in bytes.
         needed: u64,
     },
-    /// One exists already, whole or damaged or of another version.
+    /// One already exists, intact or damaged, or in another version.
     Exists,
-    /// No numbers are left. Nothing was written.
+    /// The sequence numbers are used up. Nothing was written.
     WornOut,
 }
 
 impl<E: core::error::Error> FormatError<E> {
-    /// Returns the error of all that is refused after a failure: the medium's own, if it keeps one.
+    /// Returns the error for operations after a failure: the medium's own error, if it keeps one.
     #[cold]
     pub fn failed(medium: &impl Readable<Error = E>) -> Self {
         medium.check().map_or_else(Self::Medium, |()| Self::Failed)
@@ -119,44 +121,44 @@ impl<E: core::error::Error> FormatError<E> {
 }
 
 impl<E: fmt::Display> FormatError<E> {
-    /// Writes what is wrong, and the action to take.
+    /// Writes the fault and the remedy.
     pub fn write(&self, f: &mut fmt::Formatter<'_>, format: Format) -> fmt::Result {
         let Format { magic, version, name } = format;
         match self {
             Self::Medium(error) => write!(f, "the medium of the {name} failed: {error}"),
             Self::Failed => {
-                write!(f, "not acknowledged: the {name} has failed before; open it again")
+                write!(f, "not acknowledged: the {name} failed earlier; open it again")
             }
             Self::SecondWriter => f.write_str(SECOND_WRITER),
             Self::Foreign { found: [0, 0, 0, 0, 0, 0, 0, 0] } => write!(
                 f,
-                "there is no {name}: the medium begins with zeros; restore it if there was one, or create one"
+                "there is no {name}: the medium begins with zeros; create one, or restore a backup"
             ),
             Self::Foreign { found } => magic::write_instead(f, *found, magic),
             Self::Roots => write!(
                 f,
-                "all roots of the {name}, at offsets 0, 4096, 8192 and 12288, are damaged; bring one back from a copy"
+                "all roots of the {name}, at offsets 0, 4096, 8192 and 12288, are damaged; restore one from a backup"
             ),
             Self::Version { found } => write!(
                 f,
-                "the {name} has version {found} of its format, and this program knows version {version}; open it with a \
-                 program that knows that version"
+                "the {name} has format version {found}, but this program reads version {version}; open it with a \
+                 program that reads version {found}"
             ),
             Self::Truncated { size, needed } => write!(
                 f,
-                "the {name} needs {needed} bytes, but only {size} are there; bring the rest back before it is opened"
+                "the {name} needs {needed} bytes, but only {size} are there; restore the rest before you open it"
             ),
             Self::TooSmall { size, needed } => write!(
                 f,
-                "{size} bytes are too few for this {name}; take a medium of {needed} bytes at least"
+                "{size} bytes are too few for this {name}; use a medium of at least {needed} bytes"
             ),
             Self::Exists => write!(
                 f,
-                "there is a {name} already; open it, or overwrite its roots, at offsets 0, 4096, 8192 and 12288"
+                "a {name} already exists here; open it, or overwrite its roots at offsets 0, 4096, 8192 and 12288"
             ),
             Self::WornOut => write!(
                 f,
-                "the {name} has no numbers left; what it has can still be read: create a new one"
+                "the {name} has used up its sequence numbers and can only be read; create a new one"
             ),
         }
     }
@@ -164,7 +166,7 @@ impl<E: fmt::Display> FormatError<E> {
 
 #[cfg(feature = "std")]
 impl<E> FormatError<E> {
-    /// Returns the kind that an error of this kind has as one of `std::io`.
+    /// Returns the matching kind of `std::io` error.
     #[must_use]
     pub const fn io_kind(&self) -> std::io::ErrorKind {
         use std::io::ErrorKind as Io;

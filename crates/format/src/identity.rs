@@ -7,7 +7,7 @@ use core::fmt;
 pub struct Identity(pub [u8; 16]);
 
 impl Identity {
-    /// Returns the identity that is made of these random words.
+    /// Returns the identity made of these random words.
     #[must_use]
     pub const fn from_entropy(words: [u64; 2]) -> Self {
         let [low, high] = words;
@@ -15,18 +15,18 @@ impl Identity {
     }
 }
 
-/// Returns random words, also in a forked child: others than those of its parent and of its parent's other children.
+/// Returns random words. A forked child gets words that differ from its parent's and its siblings'.
 #[cfg(feature = "std")]
 #[must_use]
 pub fn entropy() -> [u64; 2] {
     use core::hash::BuildHasher as _;
-    // A `RandomState` has random keys of the system. But a thread draws them once, and `fork` copies them.
+    // A `RandomState` takes random keys from the system, but a thread draws them only once, and `fork` copies them.
     let own = || std::hash::RandomState::new().hash_one(of_this_moment());
     let [low, high] = system_words().unwrap_or_default();
     [low ^ own(), high ^ own()]
 }
 
-/// Reads random words of the system. Returns `None` where they are not in a file, or no file can be opened.
+/// Reads random words from the system. Returns `None` if it has no file of them or the file cannot be opened.
 #[cfg(feature = "std")]
 fn system_words() -> Option<[u64; 2]> {
     use std::io::Read as _;
@@ -39,7 +39,7 @@ fn system_words() -> Option<[u64; 2]> {
     Some(words.map(u64::from_ne_bytes))
 }
 
-/// Returns a value that differs between processes and times, where the system has both.
+/// Returns a value that differs between processes and over time, on systems that report both.
 #[cfg(feature = "std")]
 fn of_this_moment() -> Option<(u32, std::time::SystemTime)> {
     cfg!(any(unix, windows)).then(|| (std::process::id(), std::time::SystemTime::now()))
@@ -61,7 +61,7 @@ mod tests {
         assert_eq!(identity.0, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
     }
 
-    /// A forked child has a copy of all memory. The keys of a `RandomState` are drawn once a thread, and then counted.
+    /// A forked child inherits all memory. The keys of a `RandomState` are drawn once per thread and then incremented.
     #[cfg(all(feature = "std", unix, not(miri)))]
     #[test]
     fn forked_children_get_different_words() {
@@ -75,12 +75,12 @@ mod tests {
     fn words_of_a_child() -> [u64; 2] {
         use std::io::{Read as _, Write as _};
         let (mut reader, mut writer) = std::io::pipe().unwrap();
-        // SAFETY: the child makes system calls only, and leaves by `_exit`.
+        // SAFETY: the child only makes system calls and leaves by `_exit`.
         let child = unsafe { libc::fork() };
         if child == 0 {
             let words = super::entropy().map(u64::to_ne_bytes);
             let is_written = writer.write_all(words.as_flattened()).is_ok();
-            // SAFETY: ends the child without running anything of the parent's.
+            // SAFETY: ends the child without running any of the parent's code.
             unsafe { libc::_exit(i32::from(!is_written)) };
         }
         drop(writer);

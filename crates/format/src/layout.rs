@@ -1,17 +1,17 @@
 //! Structures as bytes: fields of known types at stated offsets, little-endian, without gaps.
 //!
-//! [`layout!`] declares one as the tables of a format's documentation do. That the offsets are right is checked when it
-//! is compiled.
+//! [`layout!`] declares a structure in the same way as the tables of a format's documentation. The offsets are checked
+//! at compile time.
 
-/// A value of a fixed number of bytes.
+/// A value with a fixed number of bytes.
 pub trait Field: Sized {
     /// The number of bytes of the value.
     const BYTES: usize;
 
-    /// Puts it to the beginning of `bytes`.
+    /// Writes the value to the beginning of `bytes`.
     fn put(self, bytes: &mut [u8]);
 
-    /// Takes it from the beginning of `bytes`.
+    /// Reads the value from the beginning of `bytes`.
     fn take(bytes: &[u8]) -> Self;
 }
 
@@ -51,7 +51,7 @@ macro_rules! numbers {
 
 numbers!(u8, u16, u32, u64);
 
-/// Declares a structure: its name, its bytes, and each field behind its offset.
+/// Declares a structure: its name, its size in bytes, and each field with its offset.
 #[macro_export]
 #[doc(hidden)]
 macro_rules! layout {
@@ -85,19 +85,19 @@ macro_rules! layout {
                 assert!($at == end, "a field does not begin where the one before it ends");
                 let end = end + <$type as $crate::layout::Field>::BYTES;
             )*
-            assert!(end == $bytes, "the fields have another length than the whole");
+            assert!(end == $bytes, "the fields do not add up to the structure's size");
         };
     };
 }
 
 pub use crate::layout;
 
-/// A structure of a fixed number of bytes, declared by [`layout!`].
+/// A structure with a fixed number of bytes, declared by [`layout!`].
 pub trait Layout<const BYTES: usize> {
-    /// Returns its bytes.
+    /// Returns the structure as bytes.
     fn to_bytes(self) -> [u8; BYTES];
 
-    /// Reads it.
+    /// Reads the structure from bytes.
     fn from_bytes(bytes: &[u8; BYTES]) -> Self;
 }
 

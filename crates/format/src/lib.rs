@@ -1,7 +1,7 @@
-//! The parts that the journal, the recorder and the store share: fields, tags, roots, errors, the lock of the one writer,
-//! and the atomics that loom and the simulator replace.
+//! The parts that the journal, the recorder and the store share: fields, tags, roots, errors, the lock that keeps a
+//! second writer out, and the atomics that loom and the simulator replace.
 //!
-//! A crate of the family, for the family: nothing here is promised to stay.
+//! Internal to the `cachemaint` family: nothing here is promised to stay.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]

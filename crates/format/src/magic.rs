@@ -1,11 +1,11 @@
-//! The first bytes of each format. By them a format knows a medium of another one, and is not created over it.
+//! The first bytes of each format. They tell the formats apart, so that none is created over another.
 
 use core::fmt::{self, Formatter};
 
 /// The first bytes of a format.
 pub type Magic = [u8; 8];
 
-/// A format, as its roots and its messages name it.
+/// A format, as roots and messages name it.
 #[derive(Clone, Copy, Debug)]
 pub struct Format {
     /// Its first bytes.
@@ -34,13 +34,13 @@ pub const fn name(found: Magic) -> Option<&'static str> {
     }
 }
 
-/// Writes that a medium begins with other bytes than those of a format, and the action to take.
+/// Writes that a medium begins with the bytes of something else, and the remedy.
 pub fn write_instead(f: &mut Formatter<'_>, found: Magic, magic: Magic) -> fmt::Result {
     let format = name(magic).unwrap_or_default();
     match name(found) {
         Some(other) => write!(
             f,
-            "the medium has {other} instead of {format}; open it as that, or open another medium"
+            "the medium holds {other}, not {format}; open it as {other}, or open another medium"
         ),
         None => write!(
             f,

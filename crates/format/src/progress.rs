@@ -1,17 +1,17 @@
-//! The progress of a reader of a whole journal or store.
+//! The progress of reading a whole journal or store.
 
-/// The progress of a reading.
+/// The progress of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
-    /// Bytes that were read.
+    /// Bytes read so far.
     pub done: u64,
-    /// Bytes that there are at most.
+    /// The maximum number of bytes to read.
     pub most: u64,
 }
 
 impl Progress {
-    /// Returns the progress of a reading.
+    /// Returns the progress of a read.
     #[doc(hidden)]
     #[must_use]
     pub const fn new(done: u64, most: u64) -> Self {

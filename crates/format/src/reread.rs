@@ -1,16 +1,17 @@
-//! Reading that is repeated while another thread or process may be storing.
+//! Reads that are repeated because another thread or process may be storing.
 
-/// The number of further readings of bytes that are not as expected.
+/// The number of times to read again if the bytes are not as expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rereadings(u32);
 
 impl Rereadings {
-    /// Beside a writer, whose store may be under way. It can take a page fault, between two pages.
+    /// For a reader while a process writes. A store may be incomplete for a while: the writer can take a page fault
+    /// between two pages.
     pub const BESIDE_WRITERS: Self = Self(64);
-    /// The reader is the only writer.
+    /// For a reader that is also the only writer.
     pub const ALONE: Self = Self(0);
 
-    /// Returns the first reading that is as expected, or else the last one.
+    /// Returns the first result that is as expected, or else the last one.
     pub fn until<T, E>(
         self,
         is_expected: impl Fn(&T) -> bool,
@@ -31,7 +32,7 @@ mod tests {
     use super::Rereadings;
     use core::convert::Infallible;
 
-    /// Returns the result of waiting for a 7, and the number of readings.
+    /// Returns the result of waiting for a 7, and the number of reads.
     fn wait(rereadings: Rereadings, value: impl Fn(u32) -> u32) -> (u32, u32) {
         let mut readings = 0;
         let read = || {

@@ -1,4 +1,4 @@
-//! Write-back of bytes that were read, and may not be on the medium.
+//! Write-back of bytes that were read but may not be on the medium.
 
 use cachemaint::medium::{Granularity, Medium};
 use core::hint;
@@ -8,8 +8,8 @@ use core::sync::atomic::Ordering::Relaxed;
 /// The size of a word in bytes.
 const WORD: usize = 8;
 
-/// Issues the write-back of whole words that were read. After a failed write-back the operating system takes its pages for
-/// written, and shows their bytes. So they are stored once more.
+/// Issues the write-back of whole words that were read, after storing them once more. After a failed write-back the
+/// operating system marks its pages as clean and still shows their bytes.
 pub fn writeback<M: Medium>(medium: &M, range: Range<u64>) -> Result<(), M::Error> {
     if matches!(medium.granularity(), Granularity::Page(_)) {
         for at in range.clone().step_by(WORD) {
@@ -17,7 +17,7 @@ pub fn writeback<M: Medium>(medium: &M, range: Range<u64>) -> Result<(), M::Erro
                 medium.check()?;
                 continue;
             };
-            // No compiler may find out that the store changes nothing.
+            // The compiler must not find out that the store changes nothing.
             medium.store(at, hint::black_box(word), Relaxed);
         }
     }

@@ -1,20 +1,20 @@
-//! Roots: where a format begins, stored so that neither a crash nor one lost block takes it away.
+//! Roots: the starting points of a format, stored so that neither a crash nor the loss of one block destroys them.
 //!
-//! A root has four slots, at offsets 0, 4096, 8192 and 12288. Generation *g* is in slots *g* modulo 2 and *g* modulo 2
-//! plus 2, once in each. A new generation is stored in the place of the one before the last, under one fence, so a crash
-//! leaves the last one whole. Of all whole slots the one of the highest generation counts, even if its copy is damaged.
+//! A root has four slots, at offsets 0, 4096, 8192 and 12288. Generation *g* is stored twice, in slots *g* modulo 2 and
+//! *g* modulo 2 plus 2. A new generation overwrites the one before the last, under one fence, so a crash leaves the
+//! last one intact. The intact slot with the highest generation counts, even if its copy is damaged.
 //!
-//! | slot, offset | bytes | what |
+//! | slot, offset | bytes | content |
 //! |---|---|---|
 //! | 0 | 8 | magic of the format |
 //! | 8 | 4 | version of the format |
-//! | 12 | 4 | bytes of the slot, 48 to 4096, a multiple of 8 |
+//! | 12 | 4 | size of the slot in bytes, 48 to 4096, a multiple of 8 |
 //! | 16 | 8 | tag: `XXH3(XXH3(k, bytes 0 to 15), bytes 24 to the end)`, *k* the [key](super::tag::key) of identity, generation, offset of the slot and kind 1 |
 //! | 24 | 16 | identity |
-//! | 40 | 8 | generation, from 1 on |
-//! | 48 | | the format's own |
+//! | 40 | 8 | generation, counted from 1 |
+//! | 48 | | format-specific bytes |
 //!
-//! These fields stay where they are in each later version, so a whole slot of a later version is known as such.
+//! Later versions keep these fields in place, so a program recognizes an intact slot of a later version.
 
 use super::error::FormatError;
 use super::identity::Identity;
@@ -25,51 +25,51 @@ use super::unreadable::if_readable;
 use cachemaint::medium::{Granularity, Medium, Readable};
 use core::error::Error;
 
-/// The distance of two slots: a block, which a drive may lose as a whole.
+/// The distance between two slots: one block, which a drive may lose as a whole.
 pub const BLOCK: u64 = 4096;
-/// Bytes of all slots.
+/// The size of all slots in bytes.
 pub const BYTES: u64 = 4 * BLOCK;
 /// The offsets of all slots.
 const SLOTS: [u64; 4] = [0, BLOCK, 2 * BLOCK, 3 * BLOCK];
-/// Bytes of a slot before the format's own.
+/// The number of bytes before the format-specific ones.
 const HEAD: usize = 48;
 const TAG: usize = 16;
 const IDENTITY: usize = 24;
 /// The offset of the generation in a slot.
 pub const GENERATION: usize = 40;
-/// No generation is as high.
+/// All generations are below this.
 pub const GENERATIONS: u64 = 1 << 63;
-/// Bytes of the longest slot that a format has.
+/// The size of the largest slot of any format.
 const MOST: usize = 256;
 
-/// A root with `OWN` bytes of the format's own.
+/// A root with `OWN` format-specific bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Root<const OWN: usize> {
-    /// The identity of what the root belongs to.
+    /// The identity of the journal, recording or store.
     pub identity: Identity,
-    /// The number of the root, from 1 on.
+    /// The generation, counted from 1.
     pub generation: u64,
-    /// The bytes of the format's own.
+    /// The format-specific bytes.
     pub own: [u8; OWN],
 }
 
-/// The finding in a slot, or in all of them.
+/// The content of one slot, or of all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Found<const OWN: usize> {
     /// A root that matches its tag.
     Whole(Root<OWN>),
-    /// Another version, whose bytes mean something else.
+    /// A root of another version, whose bytes have another meaning.
     Version(u32),
-    /// Bytes that begin as a root and do not match their tag: torn, damaged or unreadable.
+    /// Bytes that begin like a root but do not match their tag: torn, damaged or unreadable.
     Damaged,
     /// Zeros.
     Nothing,
-    /// Something else, by its first bytes.
+    /// Other content, identified by its first bytes.
     Other(Magic),
 }
 
 impl<const OWN: usize> Found<OWN> {
-    /// Returns the finding that says more about the medium.
+    /// Returns the content that says more about the medium.
     fn or(self, other: Self) -> Self {
         let weight = |found: &Self| match found {
             Self::Whole(root) => (4, root.generation),
@@ -87,17 +87,17 @@ impl<const OWN: usize> Found<OWN> {
 pub struct Loaded<const OWN: usize> {
     /// The root.
     pub root: Root<OWN>,
-    /// True for each copy that is not whole.
+    /// True for each copy that is torn or damaged.
     pub is_damaged: [bool; 2],
-    /// The generation before, if one of its copies is whole: not if this one is the first, a crash has torn the next one, or
-    /// damage took that away.
+    /// The previous generation, if one of its copies is intact. It is `None` if this generation is the first, if a
+    /// crash tore the next one, or if damage destroyed it.
     pub before: Option<Root<OWN>>,
-    /// True if the place of the generation before or after begins with zeros.
+    /// True if the slots of the previous or next generation begin with zeros.
     pub is_next_empty: bool,
 }
 
 impl<const OWN: usize> Loaded<OWN> {
-    /// Returns true if a copy of this root, or both copies of another one, are torn or damaged.
+    /// Returns true if a copy of this root, or both copies of another root, are torn or damaged.
     #[must_use]
     pub fn is_one_lost(&self) -> bool {
         let is_first = self.root.generation == 1 && self.is_next_empty;
@@ -115,7 +115,7 @@ pub const fn slots(generation: u64) -> [u64; 2] {
 impl<const OWN: usize> Root<OWN> {
     const LEN: usize = HEAD + OWN;
 
-    /// Returns the bytes of the copy at `slot`.
+    /// Returns the bytes of the copy in `slot`.
     fn bytes(&self, format: Format, slot: u64) -> [u8; MOST] {
         const { assert!(Self::LEN <= MOST && Self::LEN.is_multiple_of(8)) };
         let mut bytes = [0; MOST];
@@ -163,7 +163,7 @@ impl<const OWN: usize> Root<OWN> {
         Ok(own.map_or(Found::Damaged, |own| Found::Whole(Self { identity, generation, own })))
     }
 
-    /// Returns the finding in each slot. One that cannot be read is damaged, unless none can be read.
+    /// Returns the content of each slot. A slot that cannot be read counts as damaged, unless no slot can be read.
     fn all<E: Error>(
         medium: &dyn Readable<Error = E>,
         format: Format,
@@ -182,8 +182,8 @@ impl<const OWN: usize> Root<OWN> {
         Ok(all)
     }
 
-    /// Returns true if no writer is seen in the middle of a store: both copies of the highest generation are whole, and no
-    /// slot is torn. Slots that no generation was stored in are zeros.
+    /// Returns true if no writer appears to be in the middle of a store: both copies of the highest generation are
+    /// intact, and no slot is torn. Slots that were never used are zeros.
     fn is_settled(all: &[Found<OWN>; 4]) -> bool {
         let highest = all.iter().fold(Found::Nothing, |one, other| one.or(*other));
         let Found::Whole(root) = highest else { return false };
@@ -191,7 +191,7 @@ impl<const OWN: usize> Root<OWN> {
             && !all.contains(&Found::Damaged)
     }
 
-    /// Loads the current root, beside a writer or without one.
+    /// Loads the current root, even while a process writes.
     pub fn load<E: Error>(
         medium: &dyn Readable<Error = E>,
         format: Format,
@@ -215,10 +215,10 @@ impl<const OWN: usize> Root<OWN> {
         })
     }
 
-    /// Finds the current root. The medium has [`BYTES`] at least.
+    /// Finds the current root. The medium has at least [`BYTES`].
     ///
     /// # Errors
-    /// `Err` in the result says what is there instead of a root.
+    /// The inner `Err` describes the content that takes the place of a root.
     fn find<E: Error>(
         medium: &dyn Readable<Error = E>,
         format: Format,
@@ -247,7 +247,7 @@ impl<const OWN: usize> Root<OWN> {
         }))
     }
 
-    /// Returns true if this is still the current root. The caller has ordered its reads before.
+    /// Returns true if this is still the current root. The caller has ordered its reads before this call.
     pub fn is_current<E: Error>(
         &self,
         medium: &dyn Readable<Error = E>,
@@ -258,7 +258,7 @@ impl<const OWN: usize> Root<OWN> {
             let mut generation = [0; 8];
             let read = medium.read(at + GENERATION as u64, &mut generation);
             let is_read = if_readable(medium, read)?.is_some();
-            // Bytes of another kind can look like a later generation.
+            // Bytes of other content can look like a later generation.
             is_later |= is_read && u64::from_le_bytes(generation) > self.generation;
         }
         for at in slots(self.generation) {
@@ -272,14 +272,14 @@ impl<const OWN: usize> Root<OWN> {
     }
 }
 
-/// Returns true if the places of all roots begin with zeros, as far as the medium has them.
+/// Returns true if all slots that lie within the medium begin with zeros.
 pub fn is_missing<E: Error>(medium: &dyn Readable<Error = E>) -> Result<bool, E> {
     let is_missing = words(medium).all(|word| word.is_ok_and(|word| word == [0; 8]));
     medium.check().map(|()| is_missing)
 }
 
-/// Fails if the medium has this format, whole or damaged or of another version, or another format of the family: a creation
-/// would destroy it.
+/// Fails if the medium already has this format, intact, damaged or in another version, or another format of the family.
+/// Creating a new one would destroy it.
 pub fn refuse_existing<E: Error>(
     medium: &dyn Readable<Error = E>,
     format: Format,
@@ -296,13 +296,13 @@ pub fn refuse_existing<E: Error>(
     if exists { Err(FormatError::Exists) } else { Ok(()) }
 }
 
-/// Returns the magic of another format of the family that stands in the place of a root.
+/// Returns the magic of another format of the family that is in a slot.
 pub fn another<E: Error>(medium: &dyn Readable<Error = E>, magic: Magic) -> Option<Magic> {
     let is_another = |word: &Magic| *word != magic && magic::name(*word).is_some();
     words(medium).flatten().find(is_another)
 }
 
-/// Returns the words at the beginnings of all slots. Bytes after the end of the medium are zeros.
+/// Returns the first word of every slot. Bytes after the end of the medium are zeros.
 fn words<E: Error>(medium: &dyn Readable<Error = E>) -> impl Iterator<Item = Result<Magic, E>> {
     SLOTS.into_iter().map(|at| {
         let mut word = [0; 8];
@@ -314,15 +314,15 @@ fn words<E: Error>(medium: &dyn Readable<Error = E>) -> impl Iterator<Item = Res
     })
 }
 
-/// Returns the number of bytes of the word at `at` that the medium has.
+/// Returns the number of bytes of the word at `at` that lie within the medium.
 fn stored<E: Error>(medium: &dyn Readable<Error = E>, at: u64) -> usize {
     medium.len().saturating_sub(at).min(8) as usize
 }
 
-/// Returns the first word of a medium that is too short for its roots, or that of another format, if they show other
-/// content.
+/// For a medium that is too short for its roots: returns its first word, or the magic of another format, if they show
+/// other content.
 ///
-/// A medium that was cut begins with zeros or with this magic, or has this magic in the place of a root.
+/// A truncated medium of this format begins with zeros or this magic, or has this magic in a slot.
 fn other_than<E: Error>(
     magic: Magic,
     medium: &dyn Readable<Error = E>,
@@ -337,16 +337,16 @@ fn other_than<E: Error>(
 }
 
 impl<const OWN: usize> Root<OWN> {
-    /// Stores this generation in the place of the one before the last, durable at return. The last one stays as it is.
+    /// Stores this generation over the one before the last. It is durable on return. The last one stays unchanged.
     ///
     /// # Errors
-    /// If the medium fails. Then either generation can be found.
+    /// If the medium fails. A later opening then finds either generation.
     pub fn store<M: Medium>(&self, medium: &M, format: Format) -> Result<(), M::Error> {
         self.store_in(medium, format, slots(self.generation))
     }
 
-    /// Stores the last generation once more, the damaged copy first: a process that ended before its fence may have left
-    /// it in the caches alone.
+    /// Stores the last generation once more, the damaged copy first: a process that ended before its fence may have
+    /// left it only in the caches.
     ///
     /// # Errors
     /// If the medium fails.
@@ -378,8 +378,8 @@ impl<const OWN: usize> Root<OWN> {
         medium.fence()
     }
 
-    /// Stores the first root in a medium without one, durable at return: a crash leaves the whole root, or a medium that
-    /// still begins with zeros, or with other content if there was some.
+    /// Stores the first root in a medium without one. It is durable on return. A crash leaves the whole root or none:
+    /// the medium then still begins with zeros, or with its other content.
     ///
     /// # Errors
     /// If the medium fails.
@@ -401,8 +401,8 @@ impl<const OWN: usize> Root<OWN> {
     }
 }
 
-/// Writes both copies and issues their write-back. By pages the first is durable before the second is written, as a
-/// drive may lose the block that it writes.
+/// Writes both copies and issues their write-back. With page granularity, the first is durable before the second is
+/// written, since a drive may lose the block that it is writing.
 fn put<M: Medium>(medium: &M, both: [(u64, &[u8]); 2]) -> Result<(), M::Error> {
     let issue = |(at, bytes): (u64, &[u8])| medium.issue_writeback(at..at + bytes.len() as u64);
     let is_by_pages = matches!(medium.granularity(), Granularity::Page(_));
@@ -436,7 +436,7 @@ mod tests {
         Root { identity: Identity([7; 16]), generation, own: [generation as u8; 16] }
     }
 
-    /// Returns the bytes of a medium in which these generations were stored, one after the other.
+    /// Returns the bytes of a medium in which the generations up to `last` were stored one after the other.
     fn stored(last: u64) -> Vec<u8> {
         let mut bytes = alloc::vec![0; BYTES as usize];
         for generation in 1..=last {

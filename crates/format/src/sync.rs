@@ -1,5 +1,5 @@
-//! Atomics in ordinary memory: those of the standard library. In tests with loom its own take their place, and those of
-//! the simulator do where it is built in. Both try the orders in which threads access them.
+//! Atomics in ordinary memory: those of the standard library, or in tests those of loom or the simulator, which try
+//! different interleavings of the threads.
 
 #[cfg(all(feature = "sim", not(cachemaint_loom)))]
 pub use cachemaint_sim::sync::{AtomicBool, AtomicU64};
@@ -13,7 +13,7 @@ pub use core::sync::atomic::fence;
 #[cfg(cachemaint_loom)]
 pub use loom::sync::atomic::fence;
 
-/// Hints to the processor, or to the simulator, that this thread waits for another one.
+/// Hints to the processor or the simulator that this thread is waiting for another one.
 pub fn spin_loop() {
     #[cfg(all(feature = "sim", not(cachemaint_loom)))]
     cachemaint_sim::sync::spin_loop();
@@ -23,8 +23,8 @@ pub fn spin_loop() {
     loom::hint::spin_loop();
 }
 
-/// Returns true if this thread may sleep until another one wakes it. Threads of a simulation run one at a time, and wait by
-/// [`spin_loop`] only.
+/// Returns true if this thread may sleep until another one wakes it. The threads of a simulation run one at a time and
+/// must wait by [`spin_loop`].
 #[must_use]
 pub fn may_sleep() -> bool {
     #[cfg(all(feature = "sim", not(cachemaint_loom)))]

@@ -1,11 +1,12 @@
-//! Tags, by which the content of a medium proves itself: XXH3 of 64 bits, with a seed.
+//! Tags that prove the content of a medium: 64-bit XXH3 with a seed.
 //!
-//! The seed is a key: it binds a record to its file, its place and its time, so that the same bytes have another tag
-//! elsewhere. XXH3 is not linear. A CRC is linear, and that made it blind. A payload which ends with the CRC32C of its
-//! own bytes, as usual framing does, leaves a CRC32C that goes on over it with the same value for every payload. So the
-//! header of one record and the payload of another proved each other.
+//! The seed is a key that binds a record to its file, place and time, so that the same bytes have another tag
+//! elsewhere. A CRC cannot do this, because it is linear: a payload that ends with its own CRC32C, as usual framing
+//! does, leaves the same running CRC32C whatever the payload is. The header of one record and the payload of another
+//! then verify together.
 //!
-//! A tag finds accidents: of unrelated bytes one in 2^64 passes. It does not protect against people.
+//! A tag detects accidents: unrelated bytes pass with a probability of 1 in 2^64. It does not protect against
+//! attackers.
 //!
 //! Source: the XXH3 specification (xxHash project, `doc/xxhash_spec.md`, version 0.2.0).
 
@@ -28,7 +29,7 @@ pub fn of_words(seed: u64, words: [u64; 2]) -> u64 {
     of(seed, words.map(u64::to_le_bytes).as_flattened())
 }
 
-/// The kinds of bytes that have tags. The numbers are those of the formats, and none is reused.
+/// The kinds of bytes that have tags. The numbers are part of the formats, and none is reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
 pub enum Kind {
@@ -40,7 +41,7 @@ pub enum Kind {
     Chunk = 3,
     /// The list of a blob's tags.
     Tags = 4,
-    /// A value that stands in a record.
+    /// A value inside a record.
     Value = 5,
     /// The epoch of a log.
     Epoch = 6,
@@ -60,8 +61,8 @@ pub enum Kind {
     Losses = 35,
 }
 
-/// Returns the key of bytes: XXH3, with the kind as its seed, of the identity of the file, the epoch and the place, in
-/// that order. So bytes of another file, another time, another place or another kind do not match their tag.
+/// Returns the key for tags: XXH3, seeded with the kind, over the identity of the file, the epoch and the place, in
+/// this order. Bytes of another file, time, place or kind therefore do not match their tag.
 #[inline]
 #[must_use]
 pub fn key(identity: Identity, epoch: u64, place: u64, kind: Kind) -> u64 {
@@ -72,26 +73,26 @@ pub fn key(identity: Identity, epoch: u64, place: u64, kind: Kind) -> u64 {
     of(kind as u64, &bytes)
 }
 
-/// A tag of bytes that come piece by piece.
+/// A tag that is computed over several pieces.
 #[derive(Clone)]
 pub struct Running(RawHasher<[u8; DEFAULT_SECRET_LENGTH]>);
 
 impl Running {
-    /// Returns the tag of no bytes yet.
+    /// Returns the tag before any bytes.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         match SecretBuffer::with_seed(seed, [0; DEFAULT_SECRET_LENGTH]) {
             Ok(secret) => Self(RawHasher::new(secret)),
-            Err(_) => unreachable!("the secret has the length that is asked for"),
+            Err(_) => unreachable!("the secret has the required length"),
         }
     }
 
-    /// Goes on over more bytes.
+    /// Continues over more bytes.
     pub fn append(&mut self, bytes: &[u8]) {
         self.0.write(bytes);
     }
 
-    /// Returns the tag of all that was appended.
+    /// Returns the tag of all bytes so far.
     #[must_use]
     pub fn finish(&self) -> u64 {
         self.0.finish()

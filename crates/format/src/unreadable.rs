@@ -1,9 +1,9 @@
-//! Bytes that cannot be read, on a medium that has not failed as a whole: a bad block, or the end of a file that was cut.
+//! Bytes that cannot be read on a medium that otherwise works: a bad block, or the end of a truncated file.
 
 use cachemaint::medium::Readable;
 use core::error::Error;
 
-/// Returns the bytes that were read, or `None` if only these cannot be read: then they are damaged.
+/// Returns the bytes, or `None` if only these bytes cannot be read, which makes them damaged.
 ///
 /// # Errors
 /// If the medium has failed as a whole.

@@ -1,15 +1,15 @@
-//! The one writer of a medium: its lock, which a journal, a recorder or a store takes before it reads, and its process.
+//! The only writer of a medium: its process, and the lock that a journal, a recorder or a store takes before it reads.
 
 #[cfg(feature = "std")]
 use cachemaint::family::Process;
 use cachemaint::medium::{Medium, WriterLockGuard};
 
-/// Takes the lock of a medium's one writer, if the medium has one. Fails with `second` if it is taken.
+/// Takes the writer lock of a medium, if the medium has one. Fails with `second` if another writer holds it.
 pub fn lock<M: Medium, E>(medium: &M, second: E) -> Result<Option<WriterLockGuard>, E> {
     medium.writer_lock().map(|lock| lock.try_lock().ok_or(second)).transpose()
 }
 
-/// The process that opened something for writing, which its drop closes.
+/// The process that opened something for writing, and that closes it on drop.
 #[derive(Clone, Copy, Debug)]
 pub struct Opener {
     #[cfg(feature = "std")]
@@ -27,8 +27,8 @@ impl Opener {
         }
     }
 
-    /// Returns true if a drop may write: a forked child has no mapping of the medium, and during a panic another one would
-    /// abort the process.
+    /// Returns true if a drop may write. A forked child has no mapping of the medium, and a second panic during a panic
+    /// would abort the process.
     #[must_use]
     pub fn may_write(&self) -> bool {
         #[cfg(feature = "std")]

@@ -1,4 +1,4 @@
-//! Appending: each producer makes its own records durable, and waits for those before them.
+//! Appending: each producer makes its own records durable, then waits for the records before them.
 
 use super::confirmation;
 use super::error::{Error, ErrorKind};
@@ -12,47 +12,47 @@ use cachemaint_format::{sync, tag};
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 
-/// Records with payloads up to this size are stored by ordinary stores.
+/// Records with payloads up to this size are written with ordinary stores.
 const SMALL: usize = 256;
 
 /// The size of a word in bytes.
 const WORD: usize = 8;
 
-/// The size of a line that is assumed where a long record is cut. It affects speed only.
+/// The assumed line size where a long record is cut. It only affects speed.
 const LINE: usize = 64;
 
 impl<M: Medium> Journal<M> {
-    /// Appends a record and waits until it is acknowledged. The record and everything before it are durable then, so
-    /// every recovery finds it.
+    /// Appends a record and waits until it is acknowledged: the record and everything before it are durable, and every
+    /// recovery finds them.
     ///
     /// # Errors
-    /// If the record is [too long](ErrorKind::TooLong), if the journal is [full](ErrorKind::Full), or if the medium
-    /// failed. If the medium failed, now or [before](super::FormatError::Failed), a later recovery may still find the record.
+    /// If the record is [too long](ErrorKind::TooLong), the journal is [full](ErrorKind::Full), or the medium fails.
+    /// After a failure of the medium, now or [earlier](super::FormatError::Failed), a later recovery may still find the
+    /// record.
     ///
     /// # Cost
-    /// One write-back of its lines and one fence. By pages it is one call of the operating system, or up to three where a
-    /// new segment begins. Besides, the call waits for earlier records that other threads are still appending.
+    /// One write-back of its lines and one fence. With page granularity, one system call, or up to three at the start
+    /// of a segment. The call also waits for earlier records that other threads are still appending.
     pub fn append(&self, payload: &[u8]) -> Result<Position, Error<M::Error>> {
         let placement = self.place(payload.len() as u64)?;
-        // If the medium panics, the drop of the claim leaves a void.
+        // If the medium panics, dropping the claim leaves a void.
         let mut claim = Claim::new(self, placement);
         claim.store(payload)?;
         claim.acknowledged()?;
         Ok(Position(placement.record))
     }
 
-    /// Appends all records of a group, and waits until they are acknowledged. The records follow one another, and the
-    /// group is empty afterwards. The call is not atomic: a crash before the acknowledgement can leave only the first of
-    /// them.
+    /// Appends all records of a group and waits until they are acknowledged. The records are contiguous, and the group
+    /// is empty afterwards. The call is not atomic: a crash before it returns can leave only the first few records.
     ///
-    /// Returns the position of the first record and the end of the last one. Of an empty group both are the
+    /// Returns the position of the first record and the end of the last one. For an empty group, both are the
     /// [`end`](Self::end) of the journal.
     ///
     /// # Errors
-    /// As [`append`](Self::append); the group is unchanged then. The whole group must fit into a segment.
+    /// Same as [`append`](Self::append), and the group is then unchanged. The whole group must fit into a segment.
     ///
     /// # Cost
-    /// That of one [`append`](Self::append) of all bytes.
+    /// That of one [`append`](Self::append) of all the bytes.
     pub fn append_group(&self, group: &mut Group) -> Result<Range<Position>, Error<M::Error>> {
         let size = group.size(self.geometry.alignment);
         if size == 0 {
@@ -97,10 +97,10 @@ impl<M: Medium> Journal<M> {
         }
     }
 
-    /// Confirms once more if another thread may have confirmed a later position before.
+    /// Confirms again if another thread may already have confirmed a later position.
     #[cold]
     fn confirm_beside_others(&self, end: u64) {
-        // Of two threads, one sees the watermark of the other.
+        // Of two threads, at least one sees the other's watermark.
         sync::fence(Ordering::SeqCst);
         let now = self.in_flight.durable();
         if now > end {
@@ -131,13 +131,13 @@ impl<'j, M: Medium> Claim<'j, M> {
     /// Makes a record durable.
     #[inline]
     fn store(&self, payload: &[u8]) -> Result<(), Error<M::Error>> {
-        // By pages each write-back is a call of the operating system, so that one of the whole record is faster.
+        // With page granularity each write-back is a system call, so one call for the whole record is faster.
         let is_small = payload.len() <= SMALL
             || matches!(self.journal.medium.granularity(), Granularity::Page(_));
         if is_small { self.store_small(payload) } else { self.store_large(payload) }
     }
 
-    /// Makes a record durable by ordinary stores of words, the fastest method for few lines and for pages.
+    /// Makes a record durable with ordinary stores of words, the fastest method for a few lines and for pages.
     #[inline]
     fn store_small(&self, payload: &[u8]) -> Result<(), Error<M::Error>> {
         let Journal { medium, geometry, .. } = self.journal;
@@ -152,8 +152,8 @@ impl<'j, M: Medium> Claim<'j, M> {
         last[..rest.len()].copy_from_slice(rest);
         let last = if rest.is_empty() { &[][..] } else { &last };
         let end = at + HEADER + (words.len() + last.len()) as u64;
-        // These stores come before the tag is computed, so that lines are fetched meanwhile. A write-back comes after all
-        // stores: on AMD a store waits for one that is under way.
+        // These stores come before the tag is computed, so that the lines are fetched meanwhile. The write-back comes
+        // after all stores: on AMD a store waits for a write-back in progress.
         medium.store(at + WORD as u64, header.second_word(position), Ordering::Relaxed);
         medium.write(at + HEADER, words);
         medium.write(at + HEADER + words.len() as u64, last);
@@ -162,8 +162,8 @@ impl<'j, M: Medium> Claim<'j, M> {
         self.complete(at..end, Ok(()))
     }
 
-    /// Makes a long record durable with the fastest stores. The record is cut at the beginnings of lines, so that no
-    /// line is stored to by two parts. The tag is computed while the stores drain.
+    /// Makes a long record durable with the fastest stores. The record is cut at line boundaries, so that no line is
+    /// stored to by two parts. The tag is computed while the stores drain.
     #[expect(unsafe_code, reason = "the copy is not ordered before the tag")]
     fn store_large(&self, payload: &[u8]) -> Result<(), Error<M::Error>> {
         let Journal { medium, geometry, .. } = self.journal;
@@ -180,7 +180,7 @@ impl<'j, M: Medium> Claim<'j, M> {
         let end = &end[..last.len().next_multiple_of(WORD)];
         let middle_at = at + HEADER + to_line as u64;
         let end_at = middle_at + middle.len() as u64;
-        // SAFETY: a reader that sees the tag before these bytes finds that it does not match, and no code relies on more.
+        // SAFETY: a reader that sees the tag before these bytes finds a mismatch. No code relies on more than that.
         let copied = unsafe { medium.copy_unordered(&[(middle_at, middle), (end_at, end)]) };
         let tag = tag::of(header.seed(key, position), payload);
         medium.write(at, &Header { tag, ..header }.bytes(position));
@@ -188,7 +188,7 @@ impl<'j, M: Medium> Claim<'j, M> {
         self.complete(at..middle_at, copied)
     }
 
-    /// Makes parts of the medium durable, with the void and the mark before the record.
+    /// Makes parts of the medium durable, together with the void and the mark before the record.
     fn persist(&self, parts: &[(u64, &[u8])]) -> Result<(), Error<M::Error>> {
         let written = self.write_before();
         self.or_failed(written.and(self.journal.medium.persist_copy(parts)))
@@ -203,12 +203,12 @@ impl<'j, M: Medium> Claim<'j, M> {
     ) -> Result<(), Error<M::Error>> {
         let medium = &self.journal.medium;
         let written = written.and(medium.issue_writeback(record)).and(self.write_before());
-        // Also after a failure: the stores of other parts are ordered by it.
+        // The fence is also needed after a failure: it orders the stores of the other parts.
         let fenced = medium.fence();
         self.or_failed(written.and(fenced))
     }
 
-    /// Notes a failure of the medium.
+    /// Records a failure of the medium.
     #[inline]
     fn or_failed(&self, written: Result<(), M::Error>) -> Result<(), Error<M::Error>> {
         written.map_err(|error| {
@@ -217,7 +217,7 @@ impl<'j, M: Medium> Claim<'j, M> {
         })
     }
 
-    /// Writes the void and the mark before the record, if there are some, and issues their write-back.
+    /// Writes the void and the mark before the record, if any, and issues their write-back.
     #[inline]
     fn write_before(&self) -> Result<(), M::Error> {
         self.placement.mark.map_or(Ok(()), |mark| self.enter_segment(mark))
@@ -237,7 +237,7 @@ impl<'j, M: Medium> Claim<'j, M> {
         write(mark, &content.bytes(*identity, mark))
     }
 
-    /// Notes that all of the claim is durable, waits until everything before it is durable, too, and confirms that.
+    /// Records that the whole claim is durable, waits until everything before it is durable too, and confirms that.
     #[inline]
     fn acknowledged(&mut self) -> Result<(), Error<M::Error>> {
         self.is_done = true;
@@ -260,7 +260,7 @@ impl<'j, M: Medium> Claim<'j, M> {
         let header = void(self.journal.mark.epoch.key, record, end - record);
         let Journal { medium, geometry, in_flight, .. } = self.journal;
         if in_flight.has_failed() {
-            // A medium that has failed is not written to. Threads that wait for records after this one learn it here.
+            // A failed medium is not written to. Threads that wait for later records learn of the failure here.
             in_flight.fail(start);
             return;
         }

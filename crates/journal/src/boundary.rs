@@ -1,4 +1,4 @@
-//! Positions at which a record begins or ends.
+//! Positions where a record begins or ends.
 
 use super::error::{Error, ErrorKind};
 use super::evidence::Ending;
@@ -8,27 +8,27 @@ use super::state::State;
 use super::walk::{Step, Walk};
 use cachemaint::medium::Readable;
 
-/// The number of attempts at a reading that trims make obsolete.
+/// The number of attempts at a read that trims keep making obsolete.
 pub(super) const ATTEMPTS: u32 = 8;
 
-/// Returns the error of a reading that the writer has overtaken at each attempt.
+/// Returns the error of a read that was overtaken by trims at each attempt.
 pub(super) const fn overtaken<E>(state: &State, position: Position) -> Error<E> {
     let (head, end) = (Position(state.head), Position(state.acknowledged));
     Error::new(ErrorKind::NotABoundary { position, head, end })
 }
 
 impl State {
-    /// Returns true if a later state explains damage that was found with this one.
+    /// Returns true if a later state explains the damage that was found with this one.
     pub(super) fn is_outdated(&self, now: &Self, damage: &Damage) -> bool {
         let [at, evidence] = [damage.at, damage.evidence].map(|at| self.geometry.settled(at.0));
         let limit = self.geometry.limit(self.head);
-        // The evidence is a record of the later head, and the record at `at` may be under way beside it.
+        // The evidence is a record of the later head, and the record at `at` may still be in progress.
         let is_beyond = evidence >= limit && now.geometry.limit(now.head) > limit;
         now.head > at || is_beyond
     }
 }
 
-/// Returns a walk from a position at which a record begins or ends. `now` returns the present state.
+/// Returns a walk from a position where a record begins or ends. `now` returns the current state.
 pub(super) fn walk_from<M: Readable>(
     medium: &M,
     position: Position,
@@ -50,7 +50,7 @@ pub(super) fn walk_from<M: Readable>(
 }
 
 impl<'m, M: Readable> Walk<'m, M> {
-    /// Returns a walk from a position at which a record begins or ends.
+    /// Returns a walk from a position where a record begins or ends.
     pub(super) fn at_boundary(
         medium: &'m M,
         state: State,
@@ -58,12 +58,13 @@ impl<'m, M: Readable> Walk<'m, M> {
     ) -> Result<Self, Error<M::Error>> {
         let mut walk = Self::new(medium, state);
         let geometry = state.geometry;
-        // A mark is valid after the records before it. At the beginning of a segment those are in the segment before.
+        // A mark is valid only after the records before it. At the start of a segment, those are in the previous
+        // segment.
         let segment = geometry.segment_of(position.saturating_sub(1));
         if segment > walk.at && segment < walk.limit {
             walk.enter(segment).map_err(Error::medium)?;
         }
-        // A journal can end at the beginning of a segment, after space in which no header fits.
+        // A journal can end at the start of a segment, after a gap too small for a header.
         let is_reached = |at| at == position || geometry.settled(at) == position;
         while walk.at < position && !is_reached(walk.at) {
             match walk.step().map_err(Error::medium)? {

@@ -1,4 +1,4 @@
-//! The roots that an open journal stores, and its end.
+//! The roots that an open journal stores, and closing.
 
 use super::error::{Error, FormatError};
 use super::journal::Journal;
@@ -6,29 +6,29 @@ use super::state::State;
 use cachemaint::medium::Medium;
 
 impl<M: Medium> Journal<M> {
-    /// Closes the journal: makes durable that everything up to its [end](Self::end) is acknowledged. If a part of the journal
-    /// is missing later, it is reported as damage, even if it is the last record. Through a shared reference,
-    /// [`trim`](Self::trim) to the [head](Self::head) does the same.
+    /// Closes the journal: makes it durable that everything up to its [end](Self::end) is acknowledged. If any of it is
+    /// missing later, even the last record, that is reported as damage. [`trim`](Self::trim) to the [head](Self::head)
+    /// does the same through a shared reference.
     ///
-    /// A drop does it too, unless the journal has failed, the thread panics or the process is a forked child. It cannot return
-    /// an error.
+    /// Dropping the journal does the same, but cannot return an error. It does nothing if the journal has failed, the
+    /// thread is panicking or the process is a forked child.
     ///
     /// # Errors
-    /// [`FormatError::WornOut`]; if the medium fails, now or [before](FormatError::Failed).
+    /// [`FormatError::WornOut`]; or the medium fails, now or [earlier](FormatError::Failed).
     ///
     /// # Cost
-    /// Both copies of a root are written back, with one fence. By pages these are two flushes.
+    /// Both copies of a root are written back, with one fence. With page granularity, two system calls.
     pub fn close(self) -> Result<(), Error<M::Error>> {
         self.store(self.load()?)
     }
 
-    /// Returns the present state.
+    /// Returns the current state.
     pub(super) fn state(&self) -> Result<State, Error<M::Error>> {
         let _taken = self.root.take(&self.in_flight);
         self.load()
     }
 
-    /// Returns the present state. No other thread stores it meanwhile.
+    /// Returns the current state. No other thread is storing it.
     pub(super) fn load(&self) -> Result<State, Error<M::Error>> {
         self.medium.check().map_err(Error::medium)?;
         Ok(State {
@@ -43,7 +43,7 @@ impl<M: Medium> Journal<M> {
         })
     }
 
-    /// Stores the next state, durable at return. No other thread stores one meanwhile.
+    /// Stores the next state, durable on return. No other thread is storing one.
     pub(super) fn store(&self, next: State) -> Result<(), Error<M::Error>> {
         if self.in_flight.has_failed() {
             return Err(self.failed());
@@ -58,7 +58,7 @@ impl<M: Medium> Journal<M> {
         Ok(())
     }
 
-    /// Returns the error of a journal that has failed before.
+    /// Returns the error of a journal that failed earlier.
     #[cold]
     pub(super) fn failed(&self) -> Error<M::Error> {
         Error::format(FormatError::failed(&self.medium))
@@ -69,7 +69,7 @@ impl<M: Medium> Drop for Journal<M> {
     fn drop(&mut self) {
         let is_noted = self.end().0 <= self.root.acknowledged();
         if !is_noted && self.opener.may_write() && !self.in_flight.has_failed() {
-            // Without it no record is lost, and there is nobody to return an error to.
+            // No record is lost without it, and nobody could receive an error.
             let _not_returned = self.load().and_then(|state| self.store(state));
         }
     }

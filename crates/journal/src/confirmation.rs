@@ -1,10 +1,10 @@
-//! The word that confirms: up to where everything is acknowledged.
+//! The confirmation word: the position up to which everything is acknowledged.
 //!
-//! An append stores it after its fence, by a plain store without a write-back. So it is there after the end of a process,
-//! and after a power cut if its line or page was written back meanwhile. Where it is found, a record before its position
-//! that is not valid is damaged, and not torn.
+//! An append stores it after its fence, with a plain store and no write-back. It survives the end of the process, and a
+//! power cut if its line or page happened to be written back. If the word is found, an invalid record before its
+//! position is damaged, not torn.
 //!
-//! The low bits of the word are those of the position, counted in words. The others are a hash with the key of the epoch: a
+//! The low bits hold the position, counted in words. The other bits hold a hash with the key of the epoch, so that a
 //! word of another epoch or with a flipped bit confirms nothing.
 
 use super::geometry::{CONFIRMATION, WORD};
@@ -20,7 +20,7 @@ const MASK: u64 = (1 << BITS) - 1;
 /// Confirms that everything before a position is acknowledged.
 #[inline]
 pub(super) fn store<M: Medium>(medium: &M, key: u64, position: u64) {
-    // A reader that sees the word sees the records before its position.
+    // A reader that sees the word also sees the records before its position.
     medium.store(CONFIRMATION, word(key, position), Release);
 }
 
@@ -30,12 +30,12 @@ fn word(key: u64, position: u64) -> u64 {
     tag::of(key, &position.to_le_bytes()) << BITS | (position / WORD) & MASK
 }
 
-/// Returns the position in a range that the word in a medium confirms.
+/// Returns the position within a range that the medium's word confirms.
 pub(super) fn find<M: Readable>(medium: &M, key: u64, range: RangeInclusive<u64>) -> Option<u64> {
     // A word that cannot be read confirms nothing.
     let found = medium.try_load(CONFIRMATION, Relaxed).ok()?;
     let ahead = found.wrapping_sub(range.start() / WORD) & MASK;
-    // Positions with the same bits are so far apart.
+    // The distance between positions with the same bits.
     let distance = (WORD << BITS) as usize;
     let mut positions = (range.start() + ahead * WORD..=*range.end()).step_by(distance);
     positions.find(|position| word(key, *position) == found)

@@ -30,21 +30,19 @@ impl<E> Error<E> {
     }
 }
 
-/// The reason why a journal could not be opened, or an operation on it failed. `E` is the error of its medium.
+/// The reason why opening a journal, or an operation on it, failed. `E` is the error of its medium.
 ///
 /// Positions count bytes of the journal, offsets count bytes of the medium.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind<E> {
-    /// An error that a journal, a recording and a store can have alike.
+    /// An error that the journal, the recorder and the store share.
     Format(FormatError<E>),
-    /// Damage: a record that had been durable is no longer valid. A copy that was made while a process appended can look
-    /// the same: copy again.
+    /// A durable record is no longer valid. A copy made while a process was appending can look the same; copy it again.
     Damaged(Damage),
-    /// The journal was opened for writing since the reader was opened, or something else is in its place. Open a new
-    /// reader.
+    /// The journal was opened for writing after the reader, or was replaced. Open a new reader.
     Replaced,
-    /// Sizes that no journal can have.
+    /// Impossible sizes for a journal.
     #[non_exhaustive]
     Sizes {
         /// Bytes of a segment.
@@ -57,27 +55,27 @@ pub enum ErrorKind<E> {
     /// A record or a group that does not fit into a segment.
     #[non_exhaustive]
     TooLong {
-        /// Bytes of its payload; of a group all bytes of its records, less one header.
+        /// Payload bytes; for a group, the bytes of all its records less one header.
         len: u64,
-        /// Bytes of the longest possible payload.
+        /// The longest possible payload in bytes.
         limit: u64,
     },
-    /// A full journal: older records must be trimmed first. Nothing was written.
+    /// The journal is full: trim older records first. Nothing was written.
     #[non_exhaustive]
     Full {
-        /// Bytes that the record takes, with its header and skipped space.
+        /// Bytes that the record takes, including its header and skipped space.
         needed: u64,
         /// Bytes that are free.
         free: u64,
     },
-    /// A position at which no record begins or ends, or no longer.
+    /// A position where no record begins or ends, or where none does any longer.
     #[non_exhaustive]
     NotABoundary {
         /// The requested position.
         position: Position,
         /// The position of the oldest record.
         head: Position,
-        /// The next position at which a record begins or ends, or the end of the acknowledged records.
+        /// The next position where a record begins or ends, or the end of the acknowledged records.
         end: Position,
     },
 }
@@ -90,10 +88,10 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
         match self {
             Self::Format(error) => error.write(f, FORMAT),
             Self::Damaged(damage) => {
-                write!(f, "{damage}; make a new journal of its whole records by a salvage")
+                write!(f, "{damage}; salvage the intact records into a new journal")
             }
             Self::Replaced => {
-                f.write_str("the journal was opened for writing, or replaced; open a new reader, or run the command again")
+                f.write_str("the journal was opened for writing or replaced; open a new reader, or run the command again")
             }
             Self::Sizes { segment, alignment, window } => write!(
                 f,
@@ -106,7 +104,7 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
             ),
             Self::TooLong { len, limit } => write!(
                 f,
-                "{len} bytes are to be appended together, but only {limit} fit into a segment of this journal; split the \
+                "{len} bytes do not fit into one segment of this journal, which holds {limit}; split the \
                  record or the group, or create a journal with larger segments"
             ),
             Self::Full { needed, free } => write!(
@@ -114,7 +112,7 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
                 "the journal is full: {needed} bytes are needed and {free} are free; trim it"
             ),
             Self::NotABoundary { position, head, .. } if position == head => {
-                f.write_str("trims have overtaken each attempt to read the journal; read it again")
+                f.write_str("trims overtook every attempt to read the journal; read it again")
             }
             Self::NotABoundary { position, head, end } => {
                 write!(f, "no record begins or ends at position {position}; choose {head} or {end}")

@@ -1,4 +1,4 @@
-//! The end of the records: a torn end or damage, by the evidence that is left.
+//! The end of the records: torn or damaged, according to the evidence.
 
 use super::confirmation;
 use super::geometry::{HEADER, WORD};
@@ -9,26 +9,26 @@ use super::walk::{Patience, Step, Walk};
 use cachemaint::medium::Readable;
 use core::sync::atomic::{self, Ordering};
 
-/// The state of the place at which the records end.
+/// The state of the place where the records end.
 pub(super) enum Ending {
-    /// A record that was appended meanwhile.
+    /// A record that was appended in the meantime.
     More,
-    /// No record, or one that was under way.
+    /// No record, or one that was in progress.
     End {
-        /// True if a part of a record is there, or a record is after it.
+        /// True if part of a record is there, or a record follows it.
         is_torn: bool,
-        /// The number of whole records after it.
+        /// The number of intact records after it.
         after_gap: u64,
     },
     /// A damaged record.
     Damage(Damage),
 }
 
-/// Whole records of the last epoch after one that is missing.
+/// Intact records of the last epoch that follow a missing one.
 #[derive(Default)]
 struct Behind {
     records: u64,
-    /// The first record that was written when the missing one had been durable.
+    /// The first record that was written after the missing one had become durable.
     vouching: Option<u64>,
 }
 
@@ -48,14 +48,14 @@ impl<M: Readable> Walk<'_, M> {
                 None => self.mark_of_later()?,
             }
         };
-        // No torn record makes bytes unreadable.
+        // A torn record does not make bytes unreadable.
         let evidence = evidence.or((fault == Fault::Unreadable).then_some(self.at));
         self.medium.check()?;
         if evidence.is_none() && behind.records == 0 {
             let is_torn = fault != Fault::Nothing || self.is_unstated()?;
             return Ok(Ending::End { is_torn, after_gap: 0 });
         }
-        // A process that appends meanwhile wrote this record before the evidence.
+        // A process that is appending wrote this record before the evidence.
         atomic::fence(Ordering::Acquire);
         let before = (self.at, self.epoch, self.last);
         let Step::End(fault) = self.step()? else {
@@ -68,7 +68,7 @@ impl<M: Readable> Walk<'_, M> {
         })
     }
 
-    /// Returns true if a record is here, but for the bits that state its position.
+    /// Returns true if there is a record here except for the bits that state its position.
     fn is_unstated(&mut self) -> Result<bool, M::Error> {
         let (geometry, at) = (self.state.geometry, self.at);
         if at >= self.limit || geometry.left(at) < HEADER {
@@ -82,13 +82,14 @@ impl<M: Readable> Walk<'_, M> {
         self.proves(at, header, self.state.epoch.key)
     }
 
-    /// Returns the position after this one up to which everything was acknowledged, if the word of the last epoch says so.
+    /// Returns a later position up to which everything was acknowledged, if the confirmation word of the last epoch
+    /// states one.
     pub(super) fn confirmed(&self) -> Option<u64> {
         confirmation::find(self.medium, self.state.epoch.key, self.at + WORD..=self.limit)
     }
 
-    /// Returns the whole records of the last epoch after the missing one, up to the end of the segment that is a window
-    /// after it.
+    /// Returns the intact records of the last epoch after the missing one, up to the end of the segment that lies one
+    /// window after it.
     fn behind(&mut self) -> Result<Behind, M::Error> {
         let geometry = self.state.geometry;
         let end = self.at;
@@ -120,11 +121,11 @@ impl<M: Readable> Walk<'_, M> {
         Ok(is_whole.then_some(header))
     }
 
-    /// Returns the position of a mark that was written when the missing record had been durable: one a window after it,
-    /// one of a later epoch than that of the root, or one of a lap for which the head of the root leaves no space.
+    /// Returns the position of a mark that was written after the missing record had become durable: a mark one window
+    /// after it, a mark of a later epoch than the root's, or a mark of a lap for which the root's head leaves no space.
     fn mark_of_later(&self) -> Result<Option<u64>, M::Error> {
         let State { geometry, head, epoch, .. } = self.state;
-        // At most a window is under way, and a mark behind the limit was written with a later head.
+        // At most one window is in progress, and a mark beyond the limit was written with a later head.
         let ahead = self.limit.min(self.at + geometry.window);
         for segment in (geometry.segment_of(head)..self.limit).step_by(geometry.segment as usize) {
             let Some((position, mark)) = self.mark_of_any_lap(segment)? else { continue };

@@ -4,37 +4,38 @@ use cachemaint_format::magic::{self, Format};
 use cachemaint_format::root;
 use core::fmt;
 
-/// The format of the root, of this version.
+/// This version's root format.
 pub(super) const FORMAT: Format = Format { magic: magic::JOURNAL, version: 4, name: "journal" };
 
-/// The size of a word in bytes; everything begins at a multiple of it.
+/// The size of a word in bytes. Everything begins at a multiple of it.
 pub(super) const WORD: u64 = 8;
-/// The offset of the [word that confirms](super::confirmation), in a block of its own after the roots: a drive that loses
-/// the block takes nothing else with it.
+/// The offset of the [confirmation word](super::confirmation). It has its own block after the roots, so that a drive
+/// that loses the block loses nothing else.
 pub(super) const CONFIRMATION: u64 = root::BYTES;
 /// The offset of the log in the medium.
 pub(super) const LOG: u64 = CONFIRMATION + root::BLOCK;
-/// The least and the most bytes of a segment.
+/// The smallest and largest segment in bytes.
 pub(super) const SEGMENT: core::ops::RangeInclusive<u64> = 128..=1 << 22;
 /// The largest alignment of records.
 pub(super) const ALIGNMENT: u64 = 4096;
-/// The most bytes of a window, which takes half as much memory. A record states a distance within it.
+/// The largest window in bytes. It takes half as much memory. A record states a distance within the window.
 pub(super) const WINDOW: u64 = 1 << 24;
-/// The least number of segments: that of the oldest record, one for the longest next record, and one for the epoch of an
-/// opening after it.
+/// The smallest number of segments: one for the oldest record, one for the longest next record, and one for the epoch
+/// of a later opening.
 pub(super) const SEGMENTS: u64 = 3;
 
 /// Bytes of a header.
 pub(super) const HEADER: u64 = 16;
-/// Bytes of a mark's payload. The whole mark is a line on most machines, so that a mark does not push records that
-/// begin at lines over their boundaries.
+/// Bytes of a mark's payload. A whole mark fills one line on most machines, so it does not push line-aligned records
+/// across line boundaries.
 pub(super) const MARK: u64 = 48;
 
-/// A position in a journal: bytes since its creation. No two acknowledged records have the same one, unless the first was
-/// lost to damage.
+/// A position in a journal: bytes since its creation. No two acknowledged records share a position, unless damage
+/// destroyed the first one.
 ///
-/// The number can be kept elsewhere and made a position again, as in the example of [`Journal::trim`](super::Journal::trim). Keep the
-/// [identity](super::Journal::identity) of the journal with it: the positions of another journal begin at 0 too.
+/// You can store the number elsewhere and turn it back into a position; see the example of
+/// [`Journal::trim`](super::Journal::trim). Store the [identity](super::Journal::identity) of the journal with it:
+/// positions of every journal begin at 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Position(pub u64);
@@ -45,25 +46,25 @@ impl fmt::Display for Position {
     }
 }
 
-/// The sizes of a journal, which were chosen at its creation and have been checked.
+/// The sizes of a journal, chosen at its creation and checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Geometry {
     /// Bytes of a segment, a power of two.
     pub(super) segment: u64,
     /// Bytes of the log, a multiple of the segment.
     pub(super) capacity: u64,
-    /// The alignment of the beginnings and ends of records, a power of two.
+    /// The alignment of the start and end of records, a power of two.
     pub(super) alignment: u64,
-    /// The greatest distance of a record's end from the position before which everything is durable.
+    /// The greatest distance between the end of a record and the position before which everything is durable.
     pub(super) window: u64,
 }
 
 /// The place of a record, and of the void and the mark before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Placement {
-    /// The end of the record before.
+    /// The end of the previous record.
     pub(super) start: u64,
-    /// A void up to the end of its segment, if the record does not fit into that.
+    /// A void up to the end of the previous record's segment, if the new record does not fit there.
     pub(super) void: Option<u64>,
     /// The mark of the segment that the record enters.
     pub(super) mark: Option<u64>,
@@ -74,7 +75,7 @@ pub(super) struct Placement {
 }
 
 impl Geometry {
-    /// Returns these sizes, or `None` if no journal can have them.
+    /// Returns these sizes, or `None` if they are impossible.
     pub(super) fn checked(self) -> Option<Self> {
         let Self { segment, capacity, alignment, window } = self;
         let is_right = segment.is_power_of_two()
@@ -92,7 +93,7 @@ impl Geometry {
         is_right.then_some(self)
     }
 
-    /// Returns the bytes of the medium that a journal of these sizes takes.
+    /// Returns the number of bytes that a journal of these sizes takes.
     pub(super) const fn bytes(&self) -> u64 {
         LOG + self.capacity
     }
@@ -103,19 +104,20 @@ impl Geometry {
         LOG + position % self.capacity
     }
 
-    /// Returns the beginning of the segment of a position.
+    /// Returns the start of the segment of a position.
     #[inline]
     pub(super) const fn segment_of(&self, position: u64) -> u64 {
         position & !(self.segment - 1)
     }
 
-    /// Returns the beginning of the first segment that begins at a position or after it.
+    /// Returns the first start of a segment at or after a position.
     #[inline]
     pub(super) const fn next_segment(&self, position: u64) -> u64 {
         self.segment_of(position + (self.segment - 1))
     }
 
-    /// Returns the bytes from a position to the end of its segment. At the beginning of a segment this is all of it.
+    /// Returns the number of bytes from a position to the end of its segment: the whole segment if the position is its
+    /// start.
     #[inline]
     pub(super) const fn left(&self, position: u64) -> u64 {
         self.segment - (position & (self.segment - 1))
@@ -138,7 +140,7 @@ impl Geometry {
         self.segment - self.size(MARK) - HEADER
     }
 
-    /// Returns the position itself, or the beginning of the next segment if too little space is left for a header.
+    /// Returns the position itself, or the start of the next segment if too little space is left for a header.
     #[inline]
     pub(super) const fn settled(&self, position: u64) -> u64 {
         let left = self.left(position);
@@ -184,7 +186,7 @@ mod tests {
             Geometry { segment: 384, capacity: 1152, window: 768, ..SMALL },
             Geometry { segment: 1 << 23, capacity: 1 << 27, window: 1 << 24, ..SMALL },
             Geometry { capacity: 1000, ..SMALL },
-            // The longest record would not fit after another one of its size when that one is trimmed.
+            // The longest record would not fit after another one of its size once that one is trimmed.
             Geometry { capacity: 512, ..SMALL },
             Geometry { capacity: 1 << 63, ..SMALL },
             Geometry { alignment: 4, ..SMALL },
@@ -196,7 +198,7 @@ mod tests {
             // The window is larger than the capacity.
             Geometry { window: 1280, ..SMALL },
             Geometry { capacity: 1 << 40, window: (1 << 24) + 256, ..SMALL },
-            // A file decides how much memory is taken for it.
+            // The file's sizes decide how much memory is allocated.
             Geometry { segment: 1 << 22, capacity: 1 << 40, window: 1 << 25, ..SMALL },
         ] {
             assert_eq!(wrong.checked(), None, "{wrong:?}");

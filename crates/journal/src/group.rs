@@ -4,16 +4,16 @@ use super::geometry::{HEADER, Placement};
 use super::record::{Header, Kind, Vouch};
 use alloc::vec::Vec;
 
-/// Records for [`Journal::append_group`](super::Journal::append_group), which are written back together.
+/// Records for [`Journal::append_group`](super::Journal::append_group), which writes them back together.
 ///
-/// A group keeps its memory, so that filling it again does not allocate. The example of
-/// [`Journal::trim`](super::Journal::trim) has one.
+/// A group keeps its memory, so refilling it does not allocate. The example of [`Journal::trim`](super::Journal::trim)
+/// uses one.
 #[derive(Clone, Debug, Default)]
 pub struct Group {
     /// The payloads, each padded to words.
     payloads: Vec<u8>,
     lengths: Vec<usize>,
-    /// The records as they are in the medium.
+    /// The records as they are stored in the medium.
     records: Vec<u8>,
 }
 
@@ -24,8 +24,8 @@ impl Group {
         Self { payloads: Vec::new(), lengths: Vec::new(), records: Vec::new() }
     }
 
-    /// Adds a record. It takes 16 bytes and its payload, rounded up to the journal's alignment, and the whole group must fit
-    /// into a segment.
+    /// Adds a record. It takes 16 bytes plus its payload, rounded up to the journal's alignment. The whole group must
+    /// fit into a segment.
     pub fn push(&mut self, payload: &[u8]) {
         self.payloads.extend_from_slice(payload);
         self.lengths.push(payload.len());
@@ -59,7 +59,7 @@ impl Group {
             rest = others;
             let start = records.len();
             let position = placement.record + start as u64;
-            // A record does not vouch for earlier records of its group.
+            // A record does not vouch for earlier records of its own group.
             let vouch = Vouch::new(position, durable);
             let header = Header::of(key, Kind::Data, vouch, payload, position);
             records.extend_from_slice(&header.bytes(position));

@@ -1,8 +1,8 @@
-//! The records under way, in ordinary memory: their reservations, and the watermark of durable ones.
+//! The records in progress, in ordinary memory: their reservations, and the watermark of durable ones.
 //!
-//! A producer reserves by moving the tail. When its reservation is durable, it stores an entry in the slot of the
-//! reservation's start. Any thread can move the watermark over entries without a gap. So there is no leader, and no
-//! thread holds a lock. An entry of an earlier lap is before the watermark, so entries need not be cleared.
+//! A producer reserves space by moving the tail. When its reservation is durable, it stores an entry in the slot of the
+//! reservation's start. Any thread can move the watermark over contiguous entries, so there is no leader, and no thread
+//! holds a lock. Entries of earlier laps lie before the watermark and need not be cleared.
 
 use super::geometry::{Geometry, HEADER, Placement};
 #[cfg(feature = "std")]
@@ -13,7 +13,7 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
 #[cfg(feature = "std")]
 use core::time::Duration;
 
-/// A value in lines of its own, also on machines that fetch two lines at once.
+/// A value in its own cache lines, even on machines that fetch two lines at once.
 #[derive(Debug)]
 #[repr(align(128))]
 struct Alone<T>(T);
@@ -23,13 +23,13 @@ struct Alone<T>(T);
 pub(super) enum Refused {
     /// No space until older records are trimmed.
     Full { needed: u64, free: u64 },
-    /// No space in the window until records under way are durable.
+    /// No space in the window until records in progress are durable.
     Busy,
-    /// A failed journal.
+    /// The journal has failed.
     Failed,
 }
 
-/// The number of times that a thread looks for a change before it sleeps until one.
+/// The number of times that a thread polls before it sleeps.
 const SPINS: u32 = if cfg!(cachemaint_loom) { 0 } else { 200 };
 
 /// A position that no reservation has.
@@ -42,22 +42,22 @@ pub(super) struct InFlight {
     tail: Alone<AtomicU64>,
     /// The watermark: the position before which everything is durable.
     durable: Alone<AtomicU64>,
-    /// The oldest record. Its segment is not overwritten.
+    /// The position of the oldest record. Its segment is not overwritten.
     head: Alone<AtomicU64>,
-    /// The least start of a reservation that failed, or [`NEVER`].
+    /// The lowest start of a failed reservation, or [`NEVER`].
     failed: AtomicU64,
-    /// For each stretch of a header's size, the end of the durable reservation that begins there.
+    /// For each `HEADER` bytes, the end of the durable reservation that begins there.
     done: Box<[AtomicU64]>,
-    /// The threads that wait for the watermark, the head or a failure.
+    /// The threads that are waiting for the watermark, the head or a failure.
     #[cfg(feature = "std")]
     waiters: Waiters,
 }
 
 impl InFlight {
     pub(super) fn new(geometry: Geometry, head: u64, tail: u64) -> Self {
-        // Reservations under way are within a window, and none is shorter than a header. So their starts are a header
-        // apart at least, and a window less a header at most: each has a slot of its own. An entry that another one has
-        // left there is before the watermark.
+        // Reservations in progress lie within one window, and none is shorter than a header. Their starts are therefore
+        // at least a header and at most a window less a header apart, so each has its own slot. Any other entry found
+        // in that slot is before the watermark.
         let entries = (geometry.window / HEADER).next_power_of_two();
         Self {
             geometry,
@@ -85,34 +85,34 @@ impl InFlight {
         self.geometry.limit(self.head()).saturating_sub(self.tail.0.load(Relaxed))
     }
 
-    /// Returns the watermark as it was last moved. More may be durable already.
+    /// Returns the watermark as last moved. More records may already be durable.
     #[inline]
     pub(super) fn durable(&self) -> u64 {
         self.durable.0.load(Acquire)
     }
 
-    /// Returns true if a reservation has failed, so that there will be no further one.
+    /// Returns true if a reservation has failed. There will be no further one.
     pub(super) fn has_failed(&self) -> bool {
         self.failed.load(Acquire) != NEVER
     }
 
-    /// Returns true if the watermark will never reach `end`, since a reservation before it has failed.
+    /// Returns true if the watermark will never reach `end`, because an earlier reservation failed.
     pub(super) fn never_reaches(&self, end: u64) -> bool {
         self.failed.load(Acquire) < end
     }
 
-    /// Notes that the reservation at `start` has failed. The watermark never passes it.
+    /// Records that the reservation at `start` has failed. The watermark never passes it.
     pub(super) fn fail(&self, start: u64) {
         self.failed.fetch_min(start, SeqCst);
         self.announce();
     }
 
-    /// Notes that the medium has failed apart from all reservations: there will be no further one.
+    /// Records that the medium failed outside any reservation. There will be no further one.
     pub(super) fn fail_later(&self) {
         self.fail(self.tail.0.load(SeqCst));
     }
 
-    /// Wakes the waiting threads after a change, by a sequentially consistent read-modify-write.
+    /// Wakes the waiting threads after a change that was made by a sequentially consistent read-modify-write.
     #[cfg_attr(not(feature = "std"), expect(clippy::unused_self, reason = "no thread waits"))]
     #[inline]
     pub(super) fn announce(&self) {
@@ -120,13 +120,13 @@ impl InFlight {
         self.waiters.wake();
     }
 
-    /// Waits for an [announcement](Self::announce) while `goes_on` returns true, at most for `timeout`.
+    /// Waits for an [announcement](Self::announce) while `goes_on` returns true, for at most `timeout`.
     #[cfg(feature = "std")]
     pub(super) fn wait(&self, timeout: Duration, mut goes_on: impl FnMut() -> bool) {
         self.waiters.sleep(timeout, |is_cancelled| !is_cancelled && goes_on());
     }
 
-    /// Waits for other threads while `goes_on` returns true: at first for a moment, then asleep until an
+    /// Waits for other threads while `goes_on` returns true: first by polling for a moment, then asleep until an
     /// [announcement](Self::announce).
     #[cfg_attr(not(feature = "std"), expect(clippy::unused_self, reason = "no thread sleeps"))]
     pub(super) fn wait_for_others(&self, mut goes_on: impl FnMut() -> bool) {
@@ -152,13 +152,13 @@ impl InFlight {
         }
     }
 
-    /// Ends all waits, now and from now on.
+    /// Ends all current and future waits.
     #[cfg(feature = "std")]
     pub(super) fn cancel_waits(&self) {
         self.waiters.cancel();
     }
 
-    /// Reserves `size` bytes for a record, or for several.
+    /// Reserves `size` bytes for one or more records.
     #[inline]
     pub(super) fn reserve(&self, size: u64) -> Result<Placement, Refused> {
         let mut tail = self.tail.0.load(Relaxed);
@@ -173,7 +173,7 @@ impl InFlight {
         }
     }
 
-    /// Waits until records of `size` bytes have space in the window, or are refused for another reason.
+    /// Waits until the window has space for records of `size` bytes, or refuses them for another reason.
     #[cold]
     pub(super) fn wait_for_window(&self, size: u64) {
         self.wait_for_others(|| {
@@ -182,7 +182,7 @@ impl InFlight {
         });
     }
 
-    /// Returns true if records of `size` bytes can be reserved before older ones are trimmed.
+    /// Returns true if records of `size` bytes can be reserved without trimming older ones.
     #[cfg(feature = "std")]
     pub(super) fn has_room(&self, size: u64) -> bool {
         let placement = self.geometry.placement(self.tail.0.load(Relaxed), size);
@@ -210,23 +210,23 @@ impl InFlight {
 
     #[inline]
     fn entry(&self, start: u64) -> &AtomicU64 {
-        // The mask keeps it in range.
+        // The mask keeps the index in range.
         &self.done[(start / HEADER) as usize & (self.done.len() - 1)]
     }
 
-    /// Notes that a reservation is durable. Moves the watermark over it, or leaves an entry over which the next call of
-    /// [`advance`](Self::advance) moves the watermark.
+    /// Records that a reservation is durable. Moves the watermark over it, or leaves an entry for the next call of
+    /// [`advance`](Self::advance).
     #[inline]
     pub(super) fn done(&self, placement: &Placement) {
         let Placement { start, end, .. } = *placement;
-        // Mostly no earlier record is under way.
+        // Usually no earlier record is in progress.
         if self.durable.0.compare_exchange(start, end, SeqCst, Relaxed).is_err() {
             self.entry(start).swap(end, SeqCst);
         }
         self.announce();
     }
 
-    /// Waits until the watermark has reached `end`, and returns it. It is less if it never will.
+    /// Waits until the watermark reaches `end`, and returns it. The result is lower if it never will.
     #[cold]
     pub(super) fn reach(&self, end: u64) -> u64 {
         let mut durable = 0;
@@ -238,14 +238,14 @@ impl InFlight {
         durable
     }
 
-    /// Returns true if no reservation is after the one that ends at `end`.
+    /// Returns true if no reservation follows the one that ends at `end`.
     #[inline]
     pub(super) fn is_last(&self, end: u64) -> bool {
         self.tail.0.load(Relaxed) == end
     }
 
-    /// Moves the watermark over all durable reservations without a gap, and returns it. A thread that waits does so
-    /// itself, so the move need not be announced.
+    /// Moves the watermark over all contiguous durable reservations, and returns it. Waiting threads do this
+    /// themselves, so the move need not be announced.
     #[inline]
     pub(super) fn advance(&self) -> u64 {
         let mut durable = self.durable.0.load(Acquire);
@@ -279,7 +279,7 @@ mod tests {
         placements
     }
 
-    /// Records of 16 bytes begin at any word: after one of 24 bytes each begins in the middle of a slot.
+    /// Records of 16 bytes can begin at any word: after one of 24 bytes, each begins in the middle of a slot.
     #[test]
     fn records_of_a_full_window_have_slots_of_their_own() {
         for sizes in [&[16][..], &[24, 16, 16, 16], &[16, 16, 16, 24], &[40, 16]] {
@@ -288,7 +288,7 @@ mod tests {
                 in_flight.trim(in_flight.durable());
                 let under_way = filled(&in_flight, sizes);
                 assert!(under_way.len() > 5, "{under_way:?}");
-                // The first one is the last to be durable.
+                // The first record becomes durable last.
                 for placement in under_way.iter().rev() {
                     assert_eq!(in_flight.advance(), under_way[0].start);
                     in_flight.done(placement);
@@ -310,8 +310,8 @@ mod loom_tests {
 
     const GEOMETRY: Geometry = Geometry { segment: 128, capacity: 1024, alignment: 8, window: 256 };
 
-    /// The records of two threads do not overlap. The watermark passes the later one only if the earlier one is durable,
-    /// by whichever thread it is moved, and it passes both in the end.
+    /// The records of two threads do not overlap. Whichever thread moves the watermark, it passes the later record only
+    /// once the earlier one is durable, and it ends after both.
     #[test]
     fn an_acknowledged_record_has_only_durable_ones_before_it() {
         loom::model(|| {
@@ -351,14 +351,14 @@ mod loom_tests {
                 })
             };
             match in_flight.reserve(24) {
-                Ok(_) => assert!(is_durable.load(Relaxed), "space before it was given up"),
+                Ok(_) => assert!(is_durable.load(Relaxed), "space reused before it was given up"),
                 Err(refused) => assert!(matches!(refused, Refused::Full { .. })),
             }
             trimmer.join().unwrap();
         });
     }
 
-    /// Records before the failed one are acknowledged, and who sees the failure sees its reason.
+    /// Records before the failed one are acknowledged, and a thread that sees the failure sees its reason.
     #[test]
     fn a_failure_is_seen_with_its_reason() {
         loom::model(|| {
@@ -383,7 +383,7 @@ mod loom_tests {
         });
     }
 
-    /// Two records become durable in any order, by threads that do not check again.
+    /// Two records become durable in either order, by threads that do not check again.
     #[test]
     fn a_thread_that_waits_is_woken_by_the_last_record() {
         // All interleavings of three threads would take many minutes.
@@ -401,7 +401,7 @@ mod loom_tests {
         });
     }
 
-    /// A thread whose record is durable sleeps until the one before it is.
+    /// A thread with a durable record sleeps until the record before it is durable.
     #[test]
     fn a_thread_that_waits_for_an_earlier_record_is_woken() {
         loom::model(|| {
@@ -417,7 +417,7 @@ mod loom_tests {
         });
     }
 
-    /// A thread waits for the window, which another one's record fills.
+    /// A thread waits for the window, which another thread's record fills.
     #[test]
     fn a_thread_that_waits_for_the_window_is_woken() {
         loom::model(|| {

@@ -9,21 +9,21 @@ use cachemaint::medium::{Medium, WriterLockGuard};
 use cachemaint_format::identity::Identity;
 use cachemaint_format::writer::Opener;
 
-/// A log that is open for appending. See the [crate's documentation](super).
+/// A log that is open for appending. See the [crate documentation](super).
 ///
-/// Threads can share it: all methods but [`close`](Self::close) take `&self`. The example of
-/// [`wait_for_records`](Self::wait_for_records) has a thread that reads and trims the records of other threads.
+/// Threads can share it: all methods except [`close`](Self::close) take `&self`. The example of
+/// [`wait_for_records`](Self::wait_for_records) has a thread that reads and trims what other threads append.
 #[derive(Debug)]
 pub struct Journal<M: Medium> {
     pub(super) medium: M,
     pub(super) identity: Identity,
     pub(super) geometry: Geometry,
-    /// The mark of new segments.
+    /// The mark for new segments.
     pub(super) mark: Mark,
     pub(super) in_flight: InFlight,
     pub(super) root: RootLock,
     pub(super) opener: Opener,
-    /// Locked as long as this journal can write.
+    /// Held as long as this journal can write.
     _writer: Option<WriterLockGuard>,
 }
 
@@ -54,13 +54,14 @@ impl<M: Medium> Journal<M> {
         &self.medium
     }
 
-    /// Returns the position to which the journal is trimmed, at or before the oldest record.
+    /// Returns the position up to which the journal is trimmed. The oldest record is at or after it.
     #[must_use]
     pub fn head(&self) -> Position {
         Position(self.in_flight.head())
     }
 
-    /// Returns the end of the acknowledged records. It must not be kept for a later opening ([Limits](super#limits)).
+    /// Returns the end of the acknowledged records. Do not store it for use after a later opening
+    /// ([Limits](super#limits)).
     #[must_use]
     pub fn end(&self) -> Position {
         Position(self.in_flight.advance())
@@ -72,7 +73,7 @@ impl<M: Medium> Journal<M> {
         self.geometry.capacity
     }
 
-    /// Returns the number of free bytes. Headers and marks of new records take their space from them.
+    /// Returns the number of free bytes. New records take their headers and marks from them, too.
     #[must_use]
     pub fn free(&self) -> u64 {
         self.in_flight.free()

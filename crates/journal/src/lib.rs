@@ -1,8 +1,9 @@
-//! An append-only log that loses no acknowledged record: power-fail safe, many producers.
+//! An append-only log for many producers that loses no acknowledged record in a power failure.
 //!
-//! A [`Journal`] is stored in any [`Medium`](cachemaint::medium::Medium): a DAX file, memory that a kernel preserves,
-//! the simulator. Every recovery finds each record whose append has returned, after any event that the medium survives.
-//! Records come back in the order in which they were appended, as a prefix: no record without all records before it.
+//! A [`Journal`] is stored in any [`Medium`](cachemaint::medium::Medium): a DAX file, an ordinary file, memory that a
+//! kernel preserves, or the simulator. After any event that the medium survives, recovery finds each record whose
+//! append has returned. Records come back as a prefix, in the order in which they were appended: no record without all
+//! records before it.
 //!
 //! ```
 //! # #[cfg(feature = "dax")]
@@ -32,40 +33,40 @@
 //! ```
 //!
 //! # How it works
-//! Each record has a tag: a hash of 64 bits over its bytes and its position, with the key of this opening. A record is
-//! valid if its tag matches. So an append writes only its record: it stores the record, writes its lines back and fences.
-//! Remains of an earlier lap of the ring, records of another journal and torn records have no matching tag.
+//! Each record has a tag: a 64-bit hash of its bytes and its position, with a key that is new for each opening. A
+//! record is valid if its tag matches, so an append writes only its record: it stores the record, writes its lines back
+//! and fences. Remains of an earlier lap of the ring, records of another journal and torn records have no matching tag.
 //!
-//! Each producer makes its own records durable, at the same time as the others. An append is *acknowledged*, and returns,
-//! when everything before it is durable too. So recovery, which ends at the first record that is not valid, finds every
-//! acknowledged record.
+//! Producers make their own records durable, in parallel. An append is *acknowledged*, and returns, when everything
+//! before it is durable too. Recovery ends at the first invalid record, so it finds every acknowledged one.
 //!
-//! Records that were under way in a crash can still be valid after the first missing one. So each opening begins a new
-//! *epoch*, with a key of its own, in the next segment. The root says so before anything is appended: the end of the
-//! records before, and the new key. An opening after one without a new record takes its segment again.
+//! After a crash, records that were in progress can still be valid after the first missing one. Each opening therefore
+//! begins a new *epoch*, with a new key, in the next segment. Before anything is appended, the root records the new key
+//! and the end of the earlier records. An opening that follows one without a new record reuses that one's segment.
 //!
 //! # Damage and torn ends
-//! A crash leaves a torn end: a record that was not acknowledged is missing. Damage is different: the missing record had
-//! been durable. The evidence of damage:
+//! A crash leaves a torn end: a record that was not acknowledged is missing. Damage is different: the missing record
+//! had been durable. These tell the two apart:
 //! - The root states the end of the records before the last epoch, and the position that was acknowledged at the last
 //!   [trim](Journal::trim) or [close](Journal::close).
 //! - Each record *vouches*: it states the position before which everything was durable when the record was written.
-//! - An append *confirms* after its fence that everything up to its end is acknowledged, by a store without a write-back. The
-//!   word survives the process, and a power cut if it was written back meanwhile.
-//! - At most a [window](Options::window) is under way, so the mark of a segment farther on is evidence too. A mark of a
-//!   later epoch than the root's, or of a lap for which its head leaves no space, shows that the newest root is lost.
+//! - After its fence, an append *confirms* that everything up to its end is acknowledged: it stores one word without a
+//!   write-back. The word survives the process, and a power cut if it happened to be written back.
+//! - At most one [window](Options::window) is in progress, so the mark of a segment farther on is evidence too. A mark
+//!   of a later epoch than the root's, or of a lap for which its head leaves no space, shows that the newest root is
+//!   lost.
 //!
-//! So what was acknowledged is returned, or an error names it as damaged. The one exception: a power cut takes the last
-//! confirmation with it, and damage hits a record that no later one vouches for, before the journal is opened again. That
-//! looks like a torn end, which an opening and a verification report. A damaged journal is never written to: its whole
-//! records are [salvaged](Reader::salvage).
+//! Everything acknowledged is returned, or an error names it as damaged, with one exception: a power cut loses the last
+//! confirmation, and damage hits a record that no later one vouches for before the journal is opened again. That looks
+//! like a torn end, which an opening and a verification report. A damaged journal is never written to;
+//! [salvage](Reader::salvage) its intact records.
 //!
 //! # The format, version 4
-//! All numbers are little-endian. The first 16384 bytes have the roots, in four slots at offsets 0, 4096, 8192 and 12288.
-//! Generation *g* is in slots *g* modulo 2 and *g* modulo 2 plus 2, once in each. A new one is stored in place of the one
-//! before the last. Of all whole slots the one of the highest generation counts. The word that confirms is at offset 16384, in
-//! a block of 4096 bytes of its own. Then comes the log, a ring of segments. Position *p* is at offset 20480 + *p* modulo its
-//! capacity; positions grow for ever.
+//! All numbers are little-endian. The first 16384 bytes hold the roots, in four slots at offsets 0, 4096, 8192 and
+//! 12288. Generation *g* is stored twice, in slots *g* modulo 2 and *g* modulo 2 plus 2. A new one overwrites the one
+//! before the last. The intact slot with the highest generation counts. The confirmation word is at offset 16384, in
+//! its own block of 4096 bytes. The log follows, a ring of segments. Position *p* is at offset 20480 + *p* modulo its
+//! capacity; positions never wrap.
 //!
 //! H(*seed*, *bytes*) is XXH3 with 64 bits and a seed (xxHash project, `doc/xxhash_spec.md`, version 0.2.0).
 //! K(*kind*, *epoch*, *place*) is H(*kind*, identity, *epoch* in 8 bytes, *place* in 8 bytes).
@@ -77,20 +78,20 @@
 //! | 12 | 4 | bytes of the slot: 128 |
 //! | 16 | 8 | tag: H(H(K(1, generation, offset of the slot), bytes 0 to 15), bytes 24 to 127) |
 //! | 24 | 16 | identity, random |
-//! | 40 | 8 | generation, from 1 on |
-//! | 48 | 8 | capacity: bytes of the log, a multiple of the segment, three segments at least |
-//! | 56 | 8 | window in bytes: two segments or more, no more than the capacity, and 2^24 bytes at most |
+//! | 40 | 8 | generation, counted from 1 |
+//! | 48 | 8 | capacity: bytes of the log, a multiple of the segment, at least three segments |
+//! | 56 | 8 | window in bytes: at least two segments, at most the capacity and 2^24 bytes |
 //! | 64 | 4 | bytes of a segment, a power of two from 128 to 2^22 |
 //! | 68 | 4 | alignment of records, a power of two from 8 to 4096 |
-//! | 72 | 8 | head: position of the oldest record that was not trimmed |
-//! | 80 | 8 | number of the epoch of the head |
-//! | 88 | 8 | key of the epoch of the head |
+//! | 72 | 8 | head: position of the oldest record that has not been trimmed |
+//! | 80 | 8 | number of the head's epoch |
+//! | 88 | 8 | key of the head's epoch |
 //! | 96 | 8 | number of the last epoch |
 //! | 104 | 8 | key of the last epoch: K(16, its number, a random word) |
-//! | 112 | 8 | end of the records before the last epoch, which begins at the next beginning of a segment from there on |
+//! | 112 | 8 | end of the records before the last epoch, which begins at the first start of a segment from there on |
 //! | 120 | 8 | position up to which everything was acknowledged |
 //!
-//! A record begins and ends at a multiple of the alignment and lies within a segment. It has a header and its payload.
+//! A record begins and ends at a multiple of the alignment and lies within one segment. It has a header and a payload.
 //! The bytes after the payload, up to the alignment, are ignored.
 //!
 //! | record, offset | bytes | content |
@@ -101,42 +102,43 @@
 //! | 14 | 2 | (*w* XOR (⌊*w* / 2^16⌋ × 0x9e3779b97f4a7c15 modulo 2^64) / 2^48) modulo 2^16; *w* is the position divided by 8 |
 //! | 16 | | payload |
 //!
-//! - A record vouches for nothing if *v* is 0, else for everything up to 8 × (*v* - 1) bytes before its position.
+//! - A record vouches for nothing if *v* is 0, otherwise for everything up to 8 × (*v* - 1) bytes before its position.
 //! - Each segment begins with a *mark*, a header record that is written with the first record of the segment. Its tag has
 //!   the key K(17, number of the epoch, position). Its payload: identity (16 bytes), number of the epoch (8), its key (8),
 //!   end of the records before the epoch (8), position of the mark (8).
-//! - A *void*, a padding record, fills the rest of a segment, or the space of a record whose append panicked. Its length
-//!   leads to its end. Its tag is that of a record with this length and no payload. If fewer than 16 bytes are left at the
-//!   end of a segment, they are unused.
-//! - After the last record of an epoch, the next epoch begins at the next beginning of a segment. The root says so of the
-//!   last epoch; of another one its mark does, which states the same end.
+//! - A *void*, a padding record, fills the rest of a segment, or the space of a record whose append panicked. Its
+//!   length leads to its end. Its tag is that of a record with this length and no payload. If fewer than 16 bytes are
+//!   left in a segment, they are unused.
+//! - After the last record of an epoch, the next epoch begins at the next start of a segment. The root states the end
+//!   before the last epoch; the marks state it for every epoch.
 //!
-//! The word that confirms that everything before position *p* is acknowledged: bits 0 to 23 are *p* / 8 modulo 2^24, bits 24
-//! to 63 are bits 0 to 39 of H(key of the last epoch, *p* in 8 bytes). Any other word confirms nothing.
+//! The confirmation word for position *p*: bits 0 to 23 are *p* / 8 modulo 2^24, bits 24 to 63 are bits 0 to 39 of
+//! H(key of the last epoch, *p* in 8 bytes). Any other word confirms nothing.
 //!
 //! # Limits
-//! - A record fits into a segment. Positions, generations and epochs' numbers are below 2^63.
-//! - A tag of 64 bits detects accidents, not attacks.
-//! - The word that confirms has one copy: before a [close](Journal::close), two faults at once, in the word and in the last
-//!   record, look like a torn end. A processor that delays the store of the word beyond the whole append of another thread
-//!   leaves less evidence. After a power cut a last record that reads as zeros, or as before it was written, leaves no trace.
-//! - Bytes that cannot be read exactly at the end of the records are damage, since a record may have been there.
-//! - Another version than 4 is [`FormatError::Version`]: handle and trim all records by a program of that version, and
-//!   create a new journal. A journal keeps the size of its creation.
-//! - If both copies of the newest root are lost, the one before it counts, unless there is evidence of a newer one. If all
-//!   slots are older but whole, trimmed records can be here again.
-//! - An opening may use the space after the last record again. So a position that is kept for a later opening must be
-//!   one at which an acknowledged record begins or ends, not the [end of the journal](Journal::end).
-//! - Producers that wait for space have no order: the first one to check takes it.
-//! - `wasm32-unknown-unknown` has no clock: there a wait is over at once.
-//! - Not every drive promises the old or the new sector after a power loss (NVM Command Set Specification: AWUPF). One that
-//!   loses the sectors which it writes can lose acknowledged records: those in a page that an append was writing, unless
-//!   the [alignment](Options::alignment) is 4096; and the last window of records, during an [opening](Options::open). The loss
-//!   is damage or a torn end, by the same evidence.
-//! - A read looks at each record once, and after the end or damage at one word of each place: a record may begin there. A
-//!   segment is skipped after four times its bytes were verified in vain, and once more for each MiB that it has: only
-//!   crafted bytes can be so many. So a verification or a salvage looks at no more than 40 times the bytes of the log in
-//!   all, whatever they are; with segments of more than 1 MiB at no more than 70 times.
+//! - A record must fit into a segment. Positions, generations and epoch numbers are below 2^63.
+//! - A 64-bit tag detects accidents, not attacks.
+//! - The confirmation word has one copy. Before a [close](Journal::close), two faults at once, in the word and in the
+//!   last record, look like a torn end. If a processor delays the store of the word past another thread's entire
+//!   append, less evidence remains. After a power cut, a last record that reads as zeros or as its old bytes leaves no
+//!   trace.
+//! - Unreadable bytes exactly at the end of the records are damage, since a record may have been there.
+//! - A version other than 4 is [`FormatError::Version`]: process and trim all records with a program of that version,
+//!   then create a new journal. A journal keeps its size for life.
+//! - If both copies of the newest root are lost, the previous one counts, unless there is evidence of a newer one. If
+//!   all slots are intact but old, trimmed records can reappear.
+//! - An opening may reuse the space after the last record. A position that is kept for a later opening must therefore
+//!   be one where an acknowledged record begins or ends, not the [end of the journal](Journal::end).
+//! - Producers that wait for space do not queue: the first one to check takes it.
+//! - `wasm32-unknown-unknown` has no clock: timeouts expire at once there.
+//! - Not every drive promises that a sector is old or new after a power loss (NVM Command Set Specification: AWUPF). A
+//!   drive that loses the sectors it is writing can lose acknowledged records: those on a page that an append was
+//!   writing, unless the [alignment](Options::alignment) is 4096, and the last window of records during an
+//!   [opening](Options::open). The same evidence classifies this loss as damage or a torn end.
+//! - A read looks at each record once, and after the end or damage at one word of each place, where a record may begin.
+//!   It gives up on a segment after verifying four times its bytes in vain, and once more for each MiB of its size:
+//!   only crafted bytes need more. Whatever the bytes are, a verification or a salvage looks at no more than 40 times
+//!   the bytes of the log, or 70 times with segments of more than 1 MiB.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]

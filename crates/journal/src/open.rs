@@ -1,4 +1,4 @@
-//! Creating and opening: recovery, and the beginning of an epoch in a segment of its own.
+//! Creating and opening: recovery, and the start of an epoch in a new segment.
 
 use super::error::{Error, ErrorKind, FormatError, OpenError, least};
 use super::geometry::{self, FORMAT, Geometry, LOG};
@@ -16,7 +16,7 @@ use cachemaint_format::reread::Rereadings;
 use cachemaint_format::{rewritten, root, tag, writer};
 use core::fmt;
 
-/// The options with which a journal is created or opened.
+/// The options for creating or opening a journal.
 pub struct Options<'p> {
     segment: Option<u64>,
     window: Option<u64>,
@@ -35,22 +35,22 @@ impl fmt::Debug for Options<'_> {
     }
 }
 
-/// The findings of a creation or an opening.
+/// The result of creating or opening a journal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Opened {
-    /// True if this call has created the journal.
+    /// True if this call created the journal.
     pub is_new: bool,
-    /// The content of the journal. That of a new one is the default value.
+    /// The content of the journal: the default value for a new one.
     pub recovered: Recovered,
 }
 
-/// Bytes of a segment in a medium with space for many.
+/// Bytes of a segment if the medium has space for many.
 const SEGMENT: u64 = 64 << 10;
 /// The number of segments below which they are made smaller.
 const MANY: u64 = 16;
-/// Bytes of a window by default.
+/// Default window in bytes.
 const WINDOW: u64 = 256 << 10;
 
 #[cfg(feature = "std")]
@@ -61,88 +61,90 @@ impl Default for Options<'_> {
 }
 
 impl<'p> Options<'p> {
-    /// Returns the default options, with random bytes of the system.
+    /// Returns the default options, with random bytes from the system.
     #[cfg(feature = "std")]
     #[must_use]
     pub fn new() -> Self {
         Self::with_entropy(cachemaint_format::identity::entropy())
     }
 
-    /// Returns the default options with these random words. They must differ at each opening and on each machine: the
-    /// identity of a journal and the key of an epoch are made of them. With the same words, records of another journal, or of
-    /// an opening that damage has taken away, can pass for records of this one.
+    /// Returns the default options with these random words, which must differ for each opening and on each machine. The
+    /// identity of a journal and the key of an epoch are made from them. If words repeat, records of another journal,
+    /// or of an opening that damage destroyed, can pass for records of this one.
     #[must_use]
     pub const fn with_entropy(entropy: [u64; 2]) -> Self {
         let (segment, window, progress) = (None, None, None);
         Self { segment, window, alignment: 8, entropy, progress }
     }
 
-    /// Sets the bytes of a segment of a new journal, a power of two up to 4 MiB. The default is 64 KiB, or less if there
-    /// would be fewer than 16 segments. At the end of each segment some space is lost, and an opening begins a new one.
+    /// Sets the segment size of a new journal in bytes: a power of two up to 4 MiB. The default is 64 KiB, or less if
+    /// there would be fewer than 16 segments. Some space is lost at the end of each segment, and each opening begins a
+    /// new one.
     ///
-    /// A record or a [group](super::Group) fits into a segment beside its mark of 64 bytes. A record takes 16 bytes and its
-    /// payload, rounded up to the [alignment](Self::alignment): [`Journal::largest`] is the longest payload.
+    /// A record or a [group](super::Group) must fit into a segment together with its 64-byte mark. A record takes 16
+    /// bytes plus its payload, rounded up to the [alignment](Self::alignment). [`Journal::largest`] is the longest
+    /// payload.
     #[must_use]
     pub fn segment(self, bytes: u64) -> Self {
         Self { segment: Some(bytes), ..self }
     }
 
-    /// Sets the window of a new journal: the number of bytes by which records may be ahead of the acknowledged ones.
-    /// The default is 256 KiB, or four segments if they are more, but at most a quarter of the journal, and at least two
-    /// segments. The maximum is 16 MiB. A window takes half its size in memory, rounded up to a power of two.
+    /// Sets the window of a new journal: how many bytes records may be ahead of the acknowledged ones. The default is
+    /// 256 KiB, or four segments if that is more, but at most a quarter of the journal and at least two segments. The
+    /// maximum is 16 MiB. A window takes half its size in memory, rounded up to a power of two.
     #[must_use]
     pub fn window(self, bytes: u64) -> Self {
         Self { window: Some(bytes), ..self }
     }
 
-    /// Sets the alignment of records in a new journal, in bytes. The default is 8, which packs them. With the size of a
-    /// line, no two producers share a line.
+    /// Sets the alignment of records in a new journal, in bytes. The default is 8, which packs them. If it is the line
+    /// size, no two producers share a line.
     ///
-    /// With 4096, the largest one, an append writes no page of 4096 bytes with an earlier record. That is for
-    /// [drives that lose a sector](super#limits). An opening still writes the last records once more.
+    /// With the largest alignment, 4096, an append never rewrites a 4096-byte page with an earlier record, as [drives
+    /// that lose sectors](super#limits) require. An opening still writes the last records again.
     #[must_use]
     pub fn alignment(self, bytes: u64) -> Self {
         Self { alignment: bytes, ..self }
     }
 
-    /// Sets the sizes of a new journal to those of another one, such as one whose records it salvages.
+    /// Sets the sizes of a new journal to those of another one, for example one to be salvaged.
     #[must_use]
     pub fn sizes_of<M>(self, other: &Reader<M>) -> Self {
         let Geometry { segment, alignment, window, .. } = other.geometry();
         Self { segment: Some(segment), alignment, window: Some(window), ..self }
     }
 
-    /// Sets a function that is called now and then while an opening reads a journal.
+    /// Sets a function that is called from time to time while an opening reads a journal.
     #[must_use]
     pub fn progress(self, progress: &'p mut dyn FnMut(Progress)) -> Self {
         Self { progress: Some(progress), ..self }
     }
 
-    /// Creates a journal in a medium, as large as the medium allows, and opens it. The journal is durable when this
-    /// returns. A crash leaves all of it or none.
+    /// Creates a journal that fills a medium, and opens it. The journal is durable when this returns. A crash leaves a
+    /// complete journal or none.
     ///
-    /// Other bytes at the beginning of the medium are overwritten, but not a journal, a recording or a store.
+    /// Overwrites any other content at the start of the medium, but never a journal, a recording or a store.
     ///
     /// # Errors
-    /// [`FormatError::Exists`], if the medium has a journal; [`FormatError::Foreign`], if it has a recording or a store;
-    /// [`ErrorKind::Sizes`], if these sizes are impossible; [`FormatError::TooSmall`], if the medium is too small for
-    /// them; [`FormatError::SecondWriter`]; if the medium fails.
+    /// [`FormatError::Exists`] if the medium has a journal; [`FormatError::Foreign`] if it has a recording or a store;
+    /// [`ErrorKind::Sizes`] if these sizes are impossible; [`FormatError::TooSmall`] if the medium is too small for
+    /// them; [`FormatError::SecondWriter`]; or if the medium fails.
     ///
     /// # Cost
-    /// Two fences. By pages six flushes.
+    /// Two fences. With page granularity, six system calls.
     pub fn create_new<M: Medium>(self, medium: M) -> Result<(Journal<M>, Opened), OpenError<M>> {
         as_writer(medium, |medium| self.create(medium))
     }
 
     /// Opens the journal in a medium for appending as [`open`](Self::open) does, or creates it if it is missing. The
-    /// sizes among these options are used for a new journal only.
+    /// sizes in these options apply only to a new journal.
     ///
-    /// A journal is missing if the first eight bytes at the places of all roots are zero, as in a new file, and after a
-    /// crash that has cut a creation off.
+    /// A journal is missing if the first eight bytes of all root slots are zero, as in a new file, or after a crash
+    /// during creation.
     ///
     /// # Errors
-    /// As [`open`](Self::open), if the medium has a journal or [something else](FormatError::Foreign); otherwise as
-    /// [`create_new`](Self::create_new).
+    /// Same as [`open`](Self::open) if the medium has a journal or [other content](FormatError::Foreign); otherwise
+    /// same as [`create_new`](Self::create_new).
     ///
     /// # Cost
     /// That of [`open`](Self::open) or [`create_new`](Self::create_new).
@@ -177,24 +179,25 @@ impl<'p> Options<'p> {
         Ok((state, Opened { is_new: true, ..Opened::default() }))
     }
 
-    /// Opens a journal for appending. It finds the end of the records and begins a new epoch in the next segment, so that
-    /// no record that was under way can appear later. A crash meanwhile does not change the records. A full journal can be
-    /// opened, and must be trimmed before the first append.
+    /// Opens a journal for appending. It finds the end of the records and begins a new epoch in the next segment, so
+    /// that no record that was in progress can appear later. A crash during this call does not change the records. A
+    /// full journal can be opened, and must be trimmed before the first append.
     ///
     /// Only one process may append at a time; a [`DaxFile`](https://docs.rs/cachemaint/latest/cachemaint/dax/struct.DaxFile.html) ensures that. Within this process the
     /// medium's [`writer_lock`](Medium::writer_lock) does.
     ///
     /// # Errors
-    /// If the medium has no journal, or only a part of it; if its version is unknown; if the medium fails. If the
-    /// journal is [damaged](ErrorKind::Damaged): then it can be read, and [salvaged](super::Reader::salvage).
-    /// [`FormatError::Roots`]; [`FormatError::WornOut`]; [`FormatError::SecondWriter`]. Nothing was written then.
+    /// If the medium has no journal, or only part of one; if its version is unknown; if the medium fails; if the
+    /// journal is [damaged](ErrorKind::Damaged): it can still be read and [salvaged](super::Reader::salvage).
+    /// [`FormatError::Roots`]; [`FormatError::WornOut`]; [`FormatError::SecondWriter`]. Nothing was written in these
+    /// cases.
     ///
-    /// [`FormatError::Failed`] by pages, if a record was not on the medium after an earlier failure, and the operating
-    /// system dropped it during this call: open the journal again.
+    /// [`FormatError::Failed`] with page granularity, if an earlier failure kept a record off the medium and the
+    /// operating system dropped it during this call: open the journal again.
     ///
     /// # Cost
-    /// All records are read. Four fences. The last window of records is written back again. Where the granularity is a
-    /// page, they are stored once more for that, and read again.
+    /// Reads all records. Four fences. Writes the last window of records back again. With page granularity, it also
+    /// stores and reads these records once more.
     pub fn open<M: Medium>(mut self, medium: M) -> Result<(Journal<M>, Opened), OpenError<M>> {
         as_writer(medium, |medium| self.recover(medium))
     }
@@ -217,7 +220,7 @@ impl<'p> Options<'p> {
             ..next
         };
         let next = next.checked().ok_or(Error::format(FormatError::WornOut))?;
-        // A crash may tear the next root, so this one is durable before.
+        // A crash may tear the next root, so this one must be durable first.
         loaded.root.restore(medium, FORMAT, loaded.is_damaged).map_err(Error::medium)?;
         if !keep(medium, state, end).map_err(Error::medium)? {
             return Err(Error::format(FormatError::failed(medium)));
@@ -281,10 +284,10 @@ impl<M: Medium> Journal<M> {
     }
 }
 
-/// The state in which a journal was opened, and the findings.
+/// The state of an opened journal, and the findings.
 type Begun = (State, Opened);
 
-/// Opens or creates a journal as the one writer of its medium. Returns the medium with the error if that fails.
+/// Opens or creates a journal as the only writer of its medium. On failure, returns the medium with the error.
 fn as_writer<M: Medium>(
     medium: M,
     open: impl FnOnce(&M) -> Result<Begun, Error<M::Error>>,
@@ -296,22 +299,23 @@ fn as_writer<M: Medium>(
     }
 }
 
-/// Returns a hash of the bytes at the place of the first record to come, or 0 if they are zeros. As a part of the entropy it
-/// gives another key to a log that begins where there was one before, even if the entropy is the same.
+/// Returns a hash of the bytes where the first new record will be, or 0 if they are zeros. As part of the entropy it
+/// gives a new key to a log that replaces an older one, even if the entropy is the same.
 fn remains<M: Medium>(medium: &M, at: u64) -> u64 {
     let mut bytes = [0; *geometry::SEGMENT.start() as usize];
-    // Bytes that cannot be read are no remains.
+    // Unreadable bytes count as none.
     match medium.read(at, &mut bytes) {
         Ok(()) if bytes.iter().any(|byte| *byte != 0) => tag::of(0, &bytes),
         _ => 0,
     }
 }
 
-/// Makes durable the records that were read but may be in the caches only, since their process was killed or a write-back
-/// failed: at most a window before the end. Everything earlier was acknowledged, or found by an earlier opening.
+/// Makes durable the records that were read but may be only in the caches, since their process was killed or a
+/// write-back failed: at most a window before the end. Everything earlier was acknowledged, or found by an earlier
+/// opening.
 ///
-/// Returns true if they are the ones that were read. After a failed write-back the operating system can drop a page between
-/// the reading and the stores here, but not after them.
+/// Returns true if the records did not change. After a failed write-back, the operating system can drop a page between
+/// the read and the stores here, but not after them.
 fn keep<M: Medium>(medium: &M, state: State, end: u64) -> Result<bool, M::Error> {
     let geometry = state.geometry;
     let from = end.saturating_sub(geometry.window).max(state.head).max(state.start());

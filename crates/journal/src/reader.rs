@@ -1,7 +1,7 @@
 //! Reading: from the oldest record on, as long as records are valid.
 //!
-//! A reader has one buffer for the payload of a record, which is read before its tag is verified. A record ends in its
-//! segment, so no header makes the buffer larger than a segment.
+//! A reader reads the payload of a record into its one buffer before it verifies the tag. A record ends in its segment,
+//! so no header can make the buffer larger than a segment.
 
 use super::boundary::{ATTEMPTS, overtaken, walk_from};
 use super::error::{Error, OpenError};
@@ -17,14 +17,15 @@ use cachemaint_format::identity::Identity;
 use cachemaint_format::progress::Progress;
 use cachemaint_format::reread::Rereadings;
 
-/// A journal that is open for reading only, also while another process appends to it. The process that appends reads
-/// with [`Journal::records`](super::Journal::records).
+/// A journal that is open for reading only, even while another process appends. The appending process reads with
+/// [`Journal::records`](super::Journal::records).
 ///
-/// A reader is bound to the epoch that it finds. When the journal is opened for writing again, or another one is created
-/// in its place, calls fail with [`ErrorKind::Replaced`](super::ErrorKind::Replaced), an iteration at its end at the latest: open a new reader, and go on
-/// with [`records_from`](Self::records_from) at the end of the last record.
+/// A reader is bound to the epoch that it finds. Once the journal is opened for writing again, or replaced by a new
+/// one, calls fail with [`ErrorKind::Replaced`](super::ErrorKind::Replaced); an iteration may notice only at its end.
+/// Open a new reader and continue with [`records_from`](Self::records_from) at the end of the last record.
 ///
-/// A backup appends the records of a reader to a new journal: a copy of the bytes beside a writer can look damaged.
+/// To make a backup, append the records of a reader to a new journal. A copy of the bytes can look damaged if a process
+/// appends meanwhile.
 ///
 /// ```
 /// # #[cfg(feature = "std")]
@@ -61,10 +62,10 @@ impl<M> Reader<M> {
 }
 
 impl<M: Readable> Reader<M> {
-    /// Opens a journal for reading. The medium is not written to.
+    /// Opens a journal for reading. Does not write to the medium.
     ///
     /// # Errors
-    /// If the medium has no journal, or only a part of it; if its version is unknown; if no root is whole; if the
+    /// If the medium has no journal, or only part of one; if its version is unknown; if all roots are damaged; if the
     /// medium fails.
     pub fn open(medium: M) -> Result<Self, OpenError<M>> {
         match State::load(&medium, Rereadings::BESIDE_WRITERS) {
@@ -79,7 +80,7 @@ impl<M: Readable> Reader<M> {
         self.state.identity
     }
 
-    /// Returns the position to which the journal was trimmed when the reader was opened.
+    /// Returns the position up to which the journal was trimmed when the reader was opened.
     #[must_use]
     pub const fn head(&self) -> Position {
         Position(self.state.head)
@@ -91,9 +92,9 @@ impl<M: Readable> Reader<M> {
         self.state.geometry.capacity
     }
 
-    /// Returns the records from the oldest one on, and those that are appended meanwhile. The last ones may not be
-    /// acknowledged yet: a power cut can take them back. [`Journal::records`](super::Journal::records) returns
-    /// acknowledged records only.
+    /// Returns the records from the oldest one on, including those appended meanwhile. The last ones may not be
+    /// acknowledged yet: a power cut can still lose them. [`Journal::records`](super::Journal::records) returns only
+    /// acknowledged records.
     ///
     /// # Errors
     /// [`ErrorKind::Replaced`](super::ErrorKind::Replaced); if the medium fails.
@@ -101,26 +102,26 @@ impl<M: Readable> Reader<M> {
         Ok(Records::new(Walk::new(&self.medium, self.now()?)))
     }
 
-    /// Returns the records from a position on, as [`records`](Self::records) does. A record begins or ends at the
-    /// position, or it is the [head](Self::head).
+    /// Returns the records from a position on, as [`records`](Self::records) does. The position must be one where a
+    /// record begins or ends, or the [head](Self::head).
     ///
     /// # Errors
-    /// [`ErrorKind::NotABoundary`](super::ErrorKind::NotABoundary), if no record begins or ends at the position, or it was trimmed;
-    /// [`ErrorKind::Damaged`](super::ErrorKind::Damaged), if a record before it in the segment of the previous record is damaged;
-    /// [`ErrorKind::Replaced`](super::ErrorKind::Replaced); if the medium fails.
+    /// [`ErrorKind::NotABoundary`](super::ErrorKind::NotABoundary) if no record begins or ends at the position, or it
+    /// was trimmed; [`ErrorKind::Damaged`](super::ErrorKind::Damaged) if a record before it in the segment of the
+    /// previous record is damaged; [`ErrorKind::Replaced`](super::ErrorKind::Replaced); or if the medium fails.
     ///
     /// # Cost
-    /// The records before it in the segment of the previous record are read, except those before the head.
+    /// Reads the records before the position in the segment of the previous record, except those before the head.
     pub fn records_from(&self, position: Position) -> Result<Records<'_, M>, Error<M::Error>> {
         Ok(Records::new(walk_from(&self.medium, position, || self.now())?))
     }
 
-    /// Reads everything, and returns a summary of the records. The medium is not written to. Damage is part of the
-    /// summary and not an error.
+    /// Reads everything and returns a summary of the records. Does not write to the medium. Damage is part of the
+    /// summary, not an error.
     ///
     /// # Errors
-    /// If the medium fails; [`ErrorKind::NotABoundary`](super::ErrorKind::NotABoundary), if trims overtake the reading at each attempt: verify again;
-    /// [`ErrorKind::Replaced`](super::ErrorKind::Replaced).
+    /// If the medium fails; [`ErrorKind::NotABoundary`](super::ErrorKind::NotABoundary) if trims overtake every
+    /// attempt: verify again; [`ErrorKind::Replaced`](super::ErrorKind::Replaced).
     pub fn verify(&self, progress: &mut dyn FnMut(Progress)) -> Result<Recovered, Error<M::Error>> {
         let mut state = self.now()?;
         for _ in 0..ATTEMPTS {
@@ -136,11 +137,11 @@ impl<M: Readable> Reader<M> {
         Err(overtaken(&state, Position(state.head)))
     }
 
-    /// Returns all valid records, also those after damage. If both copies of the newest root are lost, records that were
-    /// appended in the space that it had freed are missing here.
+    /// Returns all valid records, including those after damage. If both copies of the newest root are lost, records
+    /// appended in the space that this root had freed are missing.
     ///
     /// # Errors
-    /// [`ErrorKind::Replaced`](super::ErrorKind::Replaced); if the medium fails.
+    /// [`ErrorKind::Replaced`](super::ErrorKind::Replaced); or if the medium fails.
     pub fn salvage(&self) -> Result<Salvage<'_, M>, Error<M::Error>> {
         Ok(Salvage::new(Walk::new(&self.medium, self.now()?)))
     }

@@ -10,7 +10,7 @@ use cachemaint_format::tag;
 pub(super) enum Kind {
     /// A record that was appended.
     Data = 1,
-    /// The beginning of a segment or an epoch.
+    /// The start of a segment or an epoch.
     Mark = 2,
     /// Padding without a record.
     Void = 3,
@@ -18,8 +18,8 @@ pub(super) enum Kind {
 
 /// The claim of a record that everything before some position was durable when the record was written.
 ///
-/// It is stored as the distance to that position in words, plus 1. So a whole record after a missing one shows that the
-/// missing one had been durable and is damaged, not torn.
+/// It is stored as the distance to that position in words, plus 1. If an intact record vouches for a missing one, the
+/// missing one had been durable, so it is damaged, not torn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Vouch(u32);
 
@@ -30,7 +30,7 @@ impl Vouch {
     /// Returns the claim of a record at `position` that everything before `durable` was durable.
     #[inline]
     pub(super) const fn new(position: u64, durable: u64) -> Self {
-        // Less than the largest window by a header, so it fits into 21 bits.
+        // Less than the largest window less a header, so it fits into 21 bits.
         Self(1 + ((position - durable) / WORD) as u32)
     }
 
@@ -43,10 +43,10 @@ impl Vouch {
     }
 }
 
-/// The two words of a header, except for the position that they state.
+/// The two words of a header, without the position that they state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
-    /// The hash of the rest, the position and the payload.
+    /// The hash of the other fields, the position and the payload.
     pub(super) tag: u64,
     pub(super) kind: Kind,
     pub(super) vouch: Vouch,
@@ -54,12 +54,12 @@ pub(super) struct Header {
     pub(super) len: u64,
 }
 
-/// Returns the bits by which a header states its position. The low bits distinguish positions within a segment. The
-/// upper ones are mixed in, so that remains of earlier laps in the same place state another position.
+/// Returns the bits that state the position in a header. The low bits distinguish positions within a segment. The upper
+/// bits are mixed in, so that remains of earlier laps in the same place state another position.
 #[inline]
 const fn stated(position: u64) -> u16 {
     let words = position / WORD;
-    // 2^64 divided by the golden ratio: consecutive numbers get bits that are far apart.
+    // 2^64 divided by the golden ratio: consecutive numbers get very different bits.
     let mixed = (words >> 16).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48;
     (words & 0xffff ^ mixed) as u16
 }
@@ -85,7 +85,7 @@ impl Header {
         Self { tag: tag::of(header.seed(key, position), payload), ..header }
     }
 
-    /// Returns true if the payload belongs to this header, at this position, in the epoch of the key.
+    /// Returns true if the payload belongs to this header, at this position, in the key's epoch.
     #[inline]
     pub(super) fn proves(&self, key: u64, position: u64, payload: &[u8]) -> bool {
         tag::of(self.seed(key, position), payload) == self.tag
@@ -101,7 +101,7 @@ impl Header {
     #[inline]
     pub(super) const fn second_word(&self, position: u64) -> u64 {
         let Self { kind, vouch, len, .. } = *self;
-        // The fields have 24 bits, as the sizes were checked, 3, 21 and 16 bits.
+        // The sizes were checked: the fields have 24, 3, 21 and 16 bits.
         len | (kind as u64) << 24 | (vouch.0 as u64) << 27 | (stated(position) as u64) << 48
     }
 
@@ -114,7 +114,7 @@ impl Header {
         bytes
     }
 
-    /// Returns the header of two words, or `None` if their kind is unknown.
+    /// Returns the header in two words, or `None` if their kind is unknown.
     #[inline]
     pub(super) const fn read([tag, second]: [u64; 2]) -> Option<Self> {
         let kind = match second >> 24 & 0x7 {
@@ -128,17 +128,17 @@ impl Header {
     }
 }
 
-/// An epoch: the time between two openings. Its records have a key of their own.
+/// An epoch: the time between two openings. Its records have their own key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Epoch {
-    /// The number of the epoch, which rises with each opening.
+    /// The number of the epoch, which increases with each opening.
     pub(super) number: u64,
     /// The key of its records' tags.
     pub(super) key: u64,
 }
 
 impl Epoch {
-    /// Returns the epoch of this number, with a key of its own even if damage has taken away an epoch of the same number.
+    /// Returns the epoch with this number. Its key is new even if damage destroyed an epoch with the same number.
     pub(super) fn new(identity: Identity, number: u64, entropy: u64) -> Self {
         Self { number, key: tag::key(identity, number, entropy, tag::Kind::JournalEpoch) }
     }
@@ -148,7 +148,7 @@ impl Epoch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Mark {
     pub(super) epoch: Epoch,
-    /// The end of the records before the epoch, which begins at the next segment from there on.
+    /// The end of the records before the epoch. The epoch begins at the first start of a segment from there on.
     pub(super) before: u64,
 }
 
@@ -179,7 +179,7 @@ impl Mark {
         bytes
     }
 
-    /// Returns the position and the content of a mark, if it is one of this journal and its tag matches.
+    /// Returns the position and the content of a mark, if it belongs to this journal and its tag matches.
     pub(super) fn read(
         identity: Identity,
         words: [u64; 2],

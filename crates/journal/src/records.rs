@@ -1,4 +1,4 @@
-//! Iteration over records: the acknowledged ones of a journal of this process, or all in a medium.
+//! Iteration over records: the acknowledged ones of a journal in this process, or all in a medium.
 
 use super::boundary::walk_from;
 use super::error::{Error, ErrorKind};
@@ -26,15 +26,15 @@ pub struct Record {
 
 /// The records of a journal, in order. [`Journal::records`] and [`Reader::records`](super::Reader::records) return it.
 ///
-/// At the end, [`read_next`](Self::read_next) and [`next`](Iterator::next) return `None`. Called again later, they
-/// return the records that were appended meanwhile. For a [`Journal`] these are the acknowledged records only. An
-/// iteration ends at an error.
+/// At the end, [`read_next`](Self::read_next) and [`next`](Iterator::next) return `None`. Later calls return the
+/// records that were appended meanwhile. For a [`Journal`], these are only acknowledged records. An iteration ends at
+/// an error.
 #[derive(Debug)]
 pub struct Records<'r, M: Readable> {
     walk: Walk<'r, M>,
-    /// The records under way, if the journal is open in this process.
+    /// The records in progress, if the journal is open in this process.
     in_flight: Option<&'r InFlight>,
-    /// The last end, after which evidence of damage was searched.
+    /// The last end for which evidence of damage was searched.
     searched: Option<u64>,
     is_torn: bool,
     is_over: bool,
@@ -43,8 +43,8 @@ pub struct Records<'r, M: Readable> {
 impl<M: Medium> Journal<M> {
     /// Returns the acknowledged records, from the oldest one on.
     ///
-    /// A kept [`Records`] also returns each record that is acknowledged later, while other threads append and trim. The
-    /// example of [`wait_for_records`](Self::wait_for_records) is such a consumer.
+    /// If you keep the [`Records`], it also returns each record that is acknowledged later, while other threads append
+    /// and trim. The example of [`wait_for_records`](Self::wait_for_records) is such a consumer.
     ///
     /// # Errors
     /// If the medium has failed.
@@ -53,16 +53,16 @@ impl<M: Medium> Journal<M> {
         Ok(Records::acknowledged(walk, &self.in_flight))
     }
 
-    /// Returns the acknowledged records from a position on, as [`records`](Self::records) does. A record begins or ends
-    /// at the position, or it is the [head](Self::head) or the [end](Self::end).
+    /// Returns the acknowledged records from a position on, as [`records`](Self::records) does. The position must be
+    /// one where a record begins or ends, the [head](Self::head), or the [end](Self::end).
     ///
     /// # Errors
-    /// [`ErrorKind::NotABoundary`], if no acknowledged record begins or ends at the position, or it was trimmed;
-    /// [`ErrorKind::Damaged`], if a record before it in the segment of the previous record is damaged.
+    /// [`ErrorKind::NotABoundary`] if no acknowledged record begins or ends at the position, or it was trimmed;
+    /// [`ErrorKind::Damaged`] if a record before it in the segment of the previous record is damaged.
     ///
     /// # Cost
-    /// The records before it in the segment of the previous record are read, except those before the head. A kept
-    /// [`Records`] goes on without this cost.
+    /// Reads the records before the position in the segment of the previous record, except those before the head.
+    /// Continuing with a kept [`Records`] avoids this cost.
     pub fn records_from(&self, position: Position) -> Result<Records<'_, M>, Error<M::Error>> {
         let (head, end) = (self.head(), self.end());
         if position > end {
@@ -79,27 +79,27 @@ impl<'r, M: Readable> Records<'r, M> {
         Self { walk, in_flight: None, searched: None, is_torn: false, is_over: false }
     }
 
-    /// Returns the acknowledged records only.
+    /// Returns only the acknowledged records.
     fn acknowledged(mut walk: Walk<'r, M>, in_flight: &'r InFlight) -> Self {
         walk.follow(in_flight);
         Self { in_flight: Some(in_flight), ..Self::new(walk) }
     }
 
-    /// Replaces the content of a buffer with the payload of the next record, and returns the record's position.
+    /// Replaces the content of a buffer with the payload of the next record, and returns its position.
     ///
-    /// Returns `None` at the end. For a [`Journal`], all records that were acknowledged at the time of the call have
-    /// been returned then. Called again later, it returns the records that were appended meanwhile.
+    /// Returns `None` at the end. For a [`Journal`], this means that all records acknowledged at the time of the call
+    /// have been returned. Later calls return the records that were appended meanwhile.
     ///
     /// # Errors
-    /// - [`ErrorKind::NotABoundary`], if the next records were trimmed and their space was used again: go on with
+    /// - [`ErrorKind::NotABoundary`] if the next records were trimmed and their space was reused: continue with
     ///   [`Journal::records`], from the oldest record.
-    /// - [`ErrorKind::Damaged`], if the next record is damaged.
-    /// - [`ErrorKind::Replaced`], of a [`Reader`](super::Reader): open a new one.
+    /// - [`ErrorKind::Damaged`] if the next record is damaged.
+    /// - [`ErrorKind::Replaced`] from a [`Reader`](super::Reader): open a new one.
     /// - If the medium fails.
     ///
     /// # Cost
-    /// The record is read once, and copied. `None` costs a few loads, and for a [`Reader`](super::Reader) a read of the
-    /// root. After each new end that costs a read of a whole window too, and of the mark of each segment.
+    /// The record is read once and copied. `None` costs a few loads, and for a [`Reader`](super::Reader) also a read of
+    /// the root. The first `None` at a new end also reads a whole window, and the mark of each segment.
     pub fn read_next(
         &mut self,
         payload: &mut Vec<u8>,
@@ -114,23 +114,23 @@ impl<'r, M: Readable> Records<'r, M> {
         }
     }
 
-    /// Returns the position before which everything was read, to wait for more, to trim the returned records, or to go on
-    /// there. It is the end of the last record. After `None` it can be later, since space without a record was passed: then
-    /// it must not be kept for a later opening.
+    /// Returns the position before which everything was read. Use it to wait for more, to trim the returned records, or
+    /// to resume. It is the end of the last record, or a later position after `None`, because space without a record
+    /// was passed; do not store that one for use after a later opening.
     #[must_use]
     pub const fn reached(&self) -> Position {
         Position(self.walk.at)
     }
 
-    /// Returns true if the last `None` of a [`Reader`](super::Reader) was at a torn end: a record is under way there now, or was
-    /// in a crash, as [`Recovered::torn`](super::Recovered::torn) says.
+    /// Returns true if the last `None` of a [`Reader`](super::Reader) was at a torn end: a record is in progress there,
+    /// or was when a crash happened, as in [`Recovered::torn`](super::Recovered::torn).
     #[must_use]
     pub const fn is_torn(&self) -> bool {
         self.is_torn
     }
 
     fn step(&mut self) -> Result<Option<(u64, usize)>, Error<M::Error>> {
-        // Each call may verify a record that is being written in vain.
+        // Each call may verify in vain a record that is being written.
         self.walk.patience = Patience::default();
         loop {
             match self.walk.step().map_err(Error::medium)? {
@@ -152,7 +152,7 @@ impl<'r, M: Readable> Records<'r, M> {
         }
     }
 
-    /// Returns true if more records may be after the end that was found in a medium. Damage is an error.
+    /// Returns true if more records may follow the end that was found in a medium. Damage is an error.
     fn goes_on(&mut self, fault: Fault) -> Result<bool, Error<M::Error>> {
         if self.walk.renew()? {
             return Ok(true);
@@ -172,7 +172,7 @@ impl<'r, M: Readable> Records<'r, M> {
                 (self.searched, self.is_torn) = (Some(at), is_torn);
                 Ok(false)
             }
-            // A trim since the last check explains it. This ends: an end before the head is an error.
+            // A trim since the last check explains it. This loop ends, since an end before the head is an error.
             Ending::Damage(_) if self.walk.renew()? => Ok(true),
             Ending::Damage(damage) => Err(Error::new(ErrorKind::Damaged(damage))),
         }
@@ -208,15 +208,15 @@ impl<M: Readable> Walk<'_, M> {
         self.limit = self.state.geometry.limit(in_flight.head());
     }
 
-    /// Returns true if more records were acknowledged since the bound was moved. If the walk ended before the bound, an
-    /// acknowledged record is not valid, which is an error.
+    /// Returns true if more records were acknowledged since the bound was moved. It is an error if the walk ended
+    /// before the bound, since an acknowledged record is then invalid.
     fn goes_on(&mut self, in_flight: &InFlight, fault: Fault) -> Result<bool, Error<M::Error>> {
         let (at, end) = (self.state.geometry.settled(self.at), self.bound);
         if at >= end {
             self.follow(in_flight);
             return Ok(self.bound > end);
         }
-        // The space was used again after the head had moved.
+        // The space was reused after the head had moved.
         atomic::fence(Ordering::Acquire);
         let head = in_flight.head();
         if head > self.at {
@@ -226,10 +226,10 @@ impl<M: Readable> Walk<'_, M> {
         Err(Error::new(ErrorKind::Damaged(self.damage(end, fault))))
     }
 
-    /// Takes up a head that a trim has moved. Returns true if records can be at places that had none before.
+    /// Takes over a head that a trim has moved. Returns true if records can now be in places that had none before.
     fn renew(&mut self) -> Result<bool, Error<M::Error>> {
         let now = self.state.now(self.medium)?;
-        // The records before its head are seen now.
+        // The records before its head are visible now.
         atomic::fence(Ordering::Acquire);
         let has_moved = now.head > self.state.head;
         self.limit = now.geometry.limit(now.head);

@@ -1,38 +1,39 @@
-//! The findings about a journal's records: their number, their end and the damage there.
+//! The findings about a journal's records: their number, their end and any damage.
 
 use super::geometry::Position;
 use core::fmt;
 
 /// The content of a journal, as an opening or a verification found it. A new journal has the default value.
 ///
-/// Beside a writer, `torn`, `after_gap` and `root_lost` can be what is under way now: verify again.
+/// While a process writes, `torn`, `after_gap` and `root_lost` can reflect a store in progress: verify again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Recovered {
     /// The oldest record.
     pub head: Position,
-    /// The end of the last record that counts.
+    /// The end of the last valid record.
     pub end: Position,
-    /// The number of records that count.
+    /// The number of valid records.
     pub records: u64,
-    /// The number of bytes in their payloads.
+    /// The number of payload bytes in them.
     pub bytes: u64,
-    /// True if a record was under way at the end in a crash, perhaps an earlier one, and does not count. It had not been
-    /// acknowledged, unless it was the last one before a power cut and is damaged since.
+    /// True if a crash, perhaps an earlier one, interrupted a record at the end, which does not count. It had not been
+    /// acknowledged, unless it was the last one before a power cut and has been damaged since.
     pub torn: bool,
-    /// The number of whole records after the end that do not count: they were under way in a crash together with a
-    /// missing record before them. [`Reader::salvage`](super::Reader::salvage) returns them, until the journal is opened for appending.
+    /// The number of intact records after the end that do not count: they were in progress during a crash, and a record
+    /// before them is missing. [`Reader::salvage`](super::Reader::salvage) returns them until the journal is opened for
+    /// appending.
     pub after_gap: u64,
-    /// The damage at the end, if a record that had been durable is lost there.
+    /// The damage at the end, if a durable record was lost there.
     pub damage: Option<Damage>,
-    /// True if a copy of the root is torn or damaged. If a crash tore it, the trim, opening or closing that stored it had
-    /// not returned. If both copies of the newest one are damaged, the last trim or closing is undone: trimmed records can
-    /// be here again.
+    /// True if a copy of the root is torn or damaged. If a crash tore it, the trim, opening or closing that was storing
+    /// it had not returned. If both copies of the newest root are damaged, the last trim or closing is undone: trimmed
+    /// records can reappear.
     pub root_lost: bool,
 }
 
-/// A place at which a record had been durable and is no longer valid.
+/// A place where a durable record is no longer valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -41,8 +42,8 @@ pub struct Damage {
     pub at: Position,
     /// The offset of this position in the medium, in bytes.
     pub offset: u64,
-    /// A position that was written when the damaged record had already been durable. Of [unreadable](Fault::Unreadable) bytes
-    /// it can be their own.
+    /// A position that was written after the damaged record had become durable. For [unreadable](Fault::Unreadable)
+    /// bytes it can be their own position.
     pub evidence: Position,
     /// The reason why the record is not valid.
     pub fault: Fault,
@@ -54,7 +55,7 @@ impl fmt::Display for Damage {
         write!(f, "the journal is damaged at position {at}, offset {offset}: {fault}")?;
         match fault {
             Fault::Unreadable => Ok(()),
-            _ => write!(f, ", although it was written up to {evidence} at least"),
+            _ => write!(f, ", although the journal was written up to at least {evidence}"),
         }
     }
 }
@@ -64,13 +65,13 @@ impl fmt::Display for Damage {
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Fault {
-    /// A header that does not state its position: no record is stored there.
+    /// The header does not state its position: no record is stored there.
     Nothing,
-    /// A header that states its position, and a tag that does not match the bytes, the position and the epoch of a record.
+    /// The header states its position, but the tag does not match the bytes, the position and the epoch.
     Tag,
-    /// A missing or invalid mark, or a mark of another journal or of an impossible epoch.
+    /// The mark is missing or invalid, or belongs to another journal or an impossible epoch.
     Mark,
-    /// Bytes that the medium cannot read: a bad block.
+    /// The medium cannot read the bytes: a bad block.
     Unreadable,
 }
 

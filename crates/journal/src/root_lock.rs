@@ -1,4 +1,4 @@
-//! The lock of the roots: one thread at a time stores the next one.
+//! The lock on the roots: one thread at a time stores the next one.
 
 use super::inflight::InFlight;
 use super::record::Epoch;
@@ -7,15 +7,15 @@ use cachemaint_format::sync::AtomicBool;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 
-/// The lock of the roots, with the fields of the last one that a journal has nowhere else. So a damaged root does not come
-/// back.
+/// The lock on the roots, with those fields of the last root that a journal keeps nowhere else. They are kept here so
+/// that a damaged root is never read back.
 #[derive(Debug)]
 pub(super) struct RootLock {
     is_taken: AtomicBool,
     generation: AtomicU64,
-    /// The number and the key of the epoch of the head.
+    /// The number and the key of the head's epoch.
     head_epoch: [AtomicU64; 2],
-    /// The end of the acknowledged records that the root states.
+    /// The end of the acknowledged records, as the root states it.
     acknowledged: AtomicU64,
 }
 
@@ -32,7 +32,7 @@ impl RootLock {
         lock
     }
 
-    /// Takes up the root that was stored.
+    /// Takes over the root that was stored.
     pub(super) fn note(&self, State { generation, head_epoch, acknowledged, .. }: &State) {
         self.generation.store(*generation, Relaxed);
         let [number, key] = &self.head_epoch;
@@ -54,14 +54,14 @@ impl RootLock {
         self.acknowledged.load(Relaxed)
     }
 
-    /// Waits until no other thread has the lock. By pages one has it during a flush.
+    /// Waits until no other thread holds the lock. With page granularity, a thread holds it during a system call.
     pub(super) fn take<'l>(&'l self, in_flight: &'l InFlight) -> Taken<'l> {
         in_flight.wait_for_others(|| self.is_taken.swap(true, SeqCst));
         Taken { lock: self, in_flight }
     }
 }
 
-/// The lock, which a drop frees.
+/// The held lock. Dropping it releases the lock.
 pub(super) struct Taken<'l> {
     lock: &'l RootLock,
     in_flight: &'l InFlight,
@@ -85,7 +85,7 @@ mod loom_tests {
     use loom::cell::UnsafeCell;
     use loom::sync::Arc;
 
-    /// A thread that finds the lock taken sleeps until it is freed.
+    /// A thread that finds the lock taken sleeps until it is released.
     #[test]
     fn the_lock_of_the_roots_excludes_and_wakes() {
         let geometry = Geometry { segment: 128, capacity: 1024, alignment: 8, window: 256 };
@@ -107,7 +107,7 @@ mod loom_tests {
                 let (shared, root) = (Arc::clone(&shared), Arc::clone(&root));
                 move || {
                     let _taken = shared.0.take(&shared.1);
-                    // Loom fails if the other thread accesses it meanwhile.
+                    // Loom fails if the other thread accesses it in the meantime.
                     root.with_mut(|_| ());
                 }
             };

@@ -1,4 +1,4 @@
-//! Salvage of whole records after damage.
+//! Salvage of intact records after damage.
 
 use super::error::Error;
 use super::geometry::Position;
@@ -9,12 +9,12 @@ use super::walk::{Step, Walk};
 use cachemaint::medium::Readable;
 use core::ops::Range;
 
-/// A result of a salvage: a record or a skipped range.
+/// One step of a salvage: a record or a skipped range.
 #[derive(Clone, Debug, PartialEq, Eq)]
-// Exhaustive on purpose: a `_` that ignored a new kind would drop what was salvaged.
+// Exhaustive on purpose: a `_` that ignored a new kind would drop salvaged data.
 pub enum Salvaged {
-    /// A valid record. After a skipped range it may be a record that was never acknowledged, and records before it may
-    /// be missing.
+    /// A valid record. After a skipped range, it may never have been acknowledged, and records before it may be
+    /// missing.
     Record(Record),
     /// A range without a valid record.
     Skipped(Range<Position>),
@@ -22,16 +22,16 @@ pub enum Salvaged {
 
 /// An iterator over all valid records, from the oldest one on. [`Reader::salvage`](super::Reader::salvage) returns it.
 ///
-/// At damage it goes on at the next valid record, which it searches in the whole rest of the journal. The key of a record's
-/// epoch is in the mark of its segment, in the next one and in that of the record before the damage. If all of them are
-/// lost, the record cannot be verified.
+/// After damage it continues at the next valid record, which it searches for in the rest of the journal. To verify a
+/// record, it needs the key of its epoch: from the mark of its segment, the next mark, or the mark of the last record
+/// before the damage. If all of them are lost, the record cannot be verified.
 ///
-/// A damaged journal is not written to: append its records to a new one, created with the
-/// [same sizes](super::Options::sizes_of).
+/// A damaged journal is not written to. Append its records to a new one, created with the [same
+/// sizes](super::Options::sizes_of).
 #[derive(Debug)]
 pub struct Salvage<'r, M: Readable> {
     walk: Walk<'r, M>,
-    /// The segment of the last epochs that were looked up, with them.
+    /// The segment whose epochs were looked up last, and those epochs.
     epochs: (u64, [Option<Epoch>; 2]),
     is_over: bool,
 }
@@ -47,7 +47,7 @@ impl<'r, M: Readable> Salvage<'r, M> {
         Position(self.walk.at)
     }
 
-    /// Takes a step to the next record or over a range.
+    /// Moves to the next record or over a range.
     fn step(&mut self) -> Result<Option<Salvaged>, Error<M::Error>> {
         loop {
             match self.walk.step().map_err(Error::medium)? {
@@ -64,7 +64,7 @@ impl<'r, M: Readable> Salvage<'r, M> {
                     if self.resume().map_err(Error::medium)? {
                         return Ok(Some(Salvaged::Skipped(from..self.reached())));
                     }
-                    // What looked like an end can be a journal in its place.
+                    // What looks like an end can be another journal that has replaced this one.
                     self.walk.state.now(self.walk.medium)?;
                     return Ok(None);
                 }
@@ -112,7 +112,7 @@ impl<'r, M: Readable> Salvage<'r, M> {
         }
     }
 
-    /// Returns the epoch of the segment that begins here. A later one than that of the root shows that the newest root is
+    /// Returns the epoch of the segment that begins here. An epoch later than the root's shows that the newest root is
     /// lost.
     fn epoch_of(&self, segment: u64) -> Result<Option<Epoch>, M::Error> {
         let last = self.walk.state.epoch.number;
@@ -122,8 +122,8 @@ impl<'r, M: Readable> Salvage<'r, M> {
         }
     }
 
-    /// Returns the epochs that a record at `at` can have: that of the mark of its segment or, if the mark is lost, that of
-    /// the record before the damage and that of the next mark, if it began before.
+    /// Returns the epochs that a record at `at` can have: that of its segment's mark or, if the mark is lost, that of
+    /// the last record before the damage and that of the next mark, if it began earlier.
     fn epochs(&mut self, at: u64) -> Result<[Option<Epoch>; 2], M::Error> {
         let State { geometry, before, .. } = self.walk.state;
         if (before..self.walk.state.start()).contains(&at) {

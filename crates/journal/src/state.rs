@@ -10,7 +10,7 @@ use cachemaint_format::reread::Rereadings;
 use cachemaint_format::root::{self, Loaded};
 use core::sync::atomic::{self, Ordering::Acquire};
 
-/// Bytes of the root that are the journal's own.
+/// The journal's own bytes in a root.
 const OWN: usize = 80;
 
 pub(super) type Root = root::Root<OWN>;
@@ -38,7 +38,7 @@ pub(super) struct State {
     /// The number of roots stored so far.
     pub(super) generation: u64,
     pub(super) geometry: Geometry,
-    /// The position of the oldest record that was not trimmed.
+    /// The position of the oldest record that has not been trimmed.
     pub(super) head: u64,
     /// The epoch of the head.
     pub(super) head_epoch: Epoch,
@@ -56,7 +56,7 @@ impl State {
         self.geometry.next_segment(self.before)
     }
 
-    /// Returns `self`, or `None` if its numbers are inconsistent or exhausted.
+    /// Returns `self`, or `None` if its numbers are inconsistent or used up.
     pub(super) fn checked(self) -> Option<Self> {
         let Self { geometry, head, head_epoch, epoch, before, acknowledged, generation, .. } = self;
         let is_count = |number: u64| i64::try_from(number).is_ok();
@@ -81,7 +81,7 @@ impl State {
         let fields = Fields {
             capacity: geometry.capacity,
             window: geometry.window,
-            // Both have been checked to fit.
+            // Both were checked to fit.
             segment: geometry.segment as u32,
             alignment: geometry.alignment as u32,
             head: self.head,
@@ -114,7 +114,7 @@ impl State {
         state.checked()
     }
 
-    /// Stores the state in place of the one before the last, durable at return.
+    /// Stores the state over the one before the last. It is durable on return.
     pub(super) fn store<M: Medium>(&self, medium: &M) -> Result<(), M::Error> {
         self.root().store(medium, FORMAT)
     }
@@ -133,11 +133,11 @@ impl State {
         Ok((state, loaded))
     }
 
-    /// Returns the present state of this journal, in which a trim may have moved the head. Reads before this call were
-    /// made before the state was stored that follows the returned one.
+    /// Returns the current state of this journal; a trim may have moved the head. Reads made before this call precede
+    /// the store of any state later than the returned one.
     ///
     /// # Errors
-    /// [`ErrorKind::Replaced`], if the journal was opened for writing since, or something else is in its place.
+    /// [`ErrorKind::Replaced`] if the journal has since been opened for writing or replaced.
     pub(super) fn now<M: Readable>(&self, medium: &M) -> Result<Self, Error<M::Error>> {
         atomic::fence(Acquire);
         if self.root().is_current(medium, FORMAT).map_err(Error::medium)? {
@@ -189,7 +189,7 @@ mod tests {
             State { epoch: last, ..second },
             State { head: 0_u64.wrapping_sub(256), ..second },
             State { head: (1 << 63) - 1024, before: (1 << 63) - 1024, ..second },
-            // The head is between the epochs, or in none.
+            // The head lies between the epochs, or in neither.
             State { head: 272, ..second },
             State { head_epoch: next, ..second },
             State { head_epoch: next, before: 1024, ..FIRST },

@@ -8,10 +8,10 @@ use super::walk::{Step, Walk};
 use cachemaint::medium::Readable;
 use cachemaint_format::progress::Progress;
 
-/// The number of bytes between two reports of the progress.
+/// The number of bytes between two progress reports.
 const STEP: u64 = 16 << 20;
 
-/// Walks over all records, and returns the summary of them.
+/// Walks over all records and returns a summary.
 pub(super) fn survey<M: Readable>(
     medium: &M,
     state: State,

@@ -1,4 +1,4 @@
-//! Trimming of the oldest records.
+//! Trimming the oldest records.
 
 use super::error::{Error, ErrorKind};
 use super::geometry::Position;
@@ -9,19 +9,19 @@ use cachemaint::medium::Medium;
 
 impl<M: Medium> Journal<M> {
     /// Discards all records before `to`, atomically: after a crash the journal has the old head or the new one. When
-    /// this returns, the new head is durable, and the space can be used again. `to` must be a position at which a
-    /// record begins or ends, the [head](Self::head), the [end](Self::end), or the position that a
-    /// [`Records`](super::Records) has [reached](super::Records::reached).
+    /// this returns, the new head is durable and the space can be reused. `to` must be a position where a record begins
+    /// or ends, the [head](Self::head), the [end](Self::end), or the position that a [`Records`](super::Records) has
+    /// [reached](super::Records::reached).
     ///
-    /// A trim also notes that everything up to the [end](Self::end) is acknowledged, as [`close`](Self::close) does. A trim to
-    /// the head discards nothing and does only that. A trim to a position before the head does nothing: another thread has
-    /// trimmed farther.
+    /// A trim also records that everything up to the [end](Self::end) is acknowledged, as [`close`](Self::close) does.
+    /// A trim to the head does only that. A trim to a position before the head does nothing: another thread has trimmed
+    /// farther.
     ///
     /// # Checkpoints
-    /// A program that keeps its state in a snapshot makes a position and the [identity](Self::identity) of the journal
-    /// durable together with it: every record before this position is in the snapshot. Then it trims the journal. The
-    /// position is the beginning or the end of an acknowledged record: from [`append`](Self::append), from
-    /// [`append_group`](Self::append_group), [`Record::end`](super::Record::end), or
+    /// A program that keeps its state in a snapshot stores a position and the [identity](Self::identity) of the journal
+    /// durably with it: every record before that position is in the snapshot. Then it trims the journal. The position
+    /// must be the beginning or the end of an acknowledged record: from [`append`](Self::append),
+    /// [`append_group`](Self::append_group), [`Record::end`](super::Record::end) or
     /// [`Recovered::end`](super::Recovered::end).
     ///
     /// ```
@@ -44,7 +44,7 @@ impl<M: Medium> Journal<M> {
     /// assert!(kept < after);
     /// let records = journal.records_from(kept)?.collect::<Result<Vec<_>, _>>()?;
     /// assert_eq!(records[0].payload, b"after the snapshot");
-    /// journal.trim(kept)?; // gives the space of the snapshot's records back
+    /// journal.trim(kept)?; // frees the space of the snapshot's records
     /// # Ok(())
     /// # }
     /// # #[cfg(not(feature = "std"))]
@@ -52,16 +52,16 @@ impl<M: Medium> Journal<M> {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::NotABoundary`], if no acknowledged record begins or ends at `to`; [`FormatError::WornOut`](super::FormatError::WornOut). No record
-    /// is discarded then.
+    /// [`ErrorKind::NotABoundary`] if no acknowledged record begins or ends at `to`;
+    /// [`FormatError::WornOut`](super::FormatError::WornOut). No record is discarded in these cases.
     ///
-    /// If the medium fails, now or [before](super::FormatError::Failed), the journal must be opened again, which finds the old
-    /// head or the new one.
+    /// If the medium fails, now or [earlier](super::FormatError::Failed), open the journal again: it has the old head
+    /// or the new one.
     ///
     /// # Cost
-    /// Both copies of a root are written back, with one fence. If head and `to` are in one segment, the records between
-    /// them are read; else those before `to` in its segment; none if `to` is the [end](Self::end). So one trim after many
-    /// records costs less than one after each record. By pages the write-back is two flushes.
+    /// Both copies of a root are written back, with one fence; with page granularity, two system calls. If head and
+    /// `to` are in one segment, the records between them are read; otherwise those before `to` in its segment; none if
+    /// `to` is the [end](Self::end). One trim after many records costs less than one trim after each.
     pub fn trim(&self, to: Position) -> Result<(), Error<M::Error>> {
         let _taken = self.root.take(&self.in_flight);
         let state = self.load()?;

@@ -12,14 +12,14 @@ use core::ops::Range;
 use core::time::Duration;
 
 impl<M: Medium> Journal<M> {
-    /// Waits until the [end](Self::end) of the acknowledged records is greater than `position`, at most for `timeout`.
-    /// Returns that end: it is not greater if the time is over or waits are [cancelled](Self::cancel_waits).
-    /// With [`Duration::MAX`] the time is not limited.
+    /// Waits until the [end](Self::end) of the acknowledged records exceeds `position`, for at most `timeout`, and
+    /// returns the end. The returned end does not exceed `position` if the time ran out or waits are
+    /// [cancelled](Self::cancel_waits). [`Duration::MAX`] means no limit.
     ///
-    /// The end also moves over space without a record. So a reader may find no new record after this. Then it waits again
-    /// from the position that it has [reached](super::Records::reached).
+    /// The end also moves over space without a record, so a reader may find no new record afterwards. It should then
+    /// wait again from the position that it has [reached](super::Records::reached).
     ///
-    /// A consumer in the process of the producers keeps one [`Records`](super::Records), and trims what it has handled:
+    /// A consumer in the producers' process keeps one [`Records`](super::Records) and trims what it has handled:
     ///
     /// ```
     /// # #[cfg(feature = "dax")]
@@ -58,7 +58,7 @@ impl<M: Medium> Journal<M> {
     /// ```
     ///
     /// # Errors
-    /// [`FormatError::Failed`](super::FormatError::Failed), if the end will never be greater than `position`.
+    /// [`FormatError::Failed`](super::FormatError::Failed) if the end will never exceed `position`.
     pub fn wait_for_records(
         &self,
         position: Position,
@@ -71,11 +71,11 @@ impl<M: Medium> Journal<M> {
         Ok(Position(end))
     }
 
-    /// Appends a record as [`append`](Self::append) does. While the journal is full it waits for another thread to
-    /// [trim](Self::trim) it, at most for `timeout`. With [`Duration::MAX`] the time is not limited.
+    /// Appends a record as [`append`](Self::append) does. While the journal is full, it waits for another thread to
+    /// [trim](Self::trim) it, for at most `timeout`. [`Duration::MAX`] means no limit.
     ///
     /// # Errors
-    /// As [`append`](Self::append). The journal is [full](ErrorKind::Full) if the time is over or waits are
+    /// Same as [`append`](Self::append). The journal is [full](ErrorKind::Full) if the time runs out or waits are
     /// [cancelled](Self::cancel_waits).
     ///
     /// # Cost
@@ -89,11 +89,11 @@ impl<M: Medium> Journal<M> {
         self.when_there_is_room(size, timeout, || self.append(payload))
     }
 
-    /// Appends a group as [`append_group`](Self::append_group) does, and waits while the journal is full as
+    /// Appends a group as [`append_group`](Self::append_group) does. While the journal is full, it waits as
     /// [`append_within`](Self::append_within) does.
     ///
     /// # Errors
-    /// As [`append_within`](Self::append_within); the group is unchanged then.
+    /// Same as [`append_within`](Self::append_within), and the group is then unchanged.
     ///
     /// # Cost
     /// That of [`append_group`](Self::append_group) if there is space.
@@ -106,7 +106,7 @@ impl<M: Medium> Journal<M> {
         self.when_there_is_room(size, timeout, || self.append_group(group))
     }
 
-    /// Appends `size` bytes, also when other threads have trimmed a full journal.
+    /// Appends `size` bytes, waiting for other threads to trim a full journal.
     fn when_there_is_room<T>(
         &self,
         size: u64,
@@ -131,28 +131,29 @@ impl<M: Medium> Journal<M> {
         }
     }
 
-    /// Ends all waits of [`wait_for_records`](Self::wait_for_records), [`append_within`](Self::append_within) and
-    /// [`append_group_within`](Self::append_group_within), in progress and later, as if their time were over. All other calls work as before. A producer that fails must call it
-    /// too: one that leaves by `?` or a panic leaves the consumer waiting.
+    /// Ends all current and future waits of [`wait_for_records`](Self::wait_for_records),
+    /// [`append_within`](Self::append_within) and [`append_group_within`](Self::append_group_within), as if their time
+    /// had run out. All other calls work as before. A producer that fails must call it too: if it just leaves by `?` or
+    /// a panic, the consumer waits forever.
     pub fn cancel_waits(&self) {
         self.in_flight.cancel_waits();
     }
 }
 
 impl InFlight {
-    /// Waits until the watermark is after `end` or never will be, or waits are cancelled. Returns the watermark.
+    /// Waits until the watermark exceeds `end` or never will, or waits are cancelled. Returns the watermark.
     fn wait_for_end(&self, end: u64, timeout: Duration) -> u64 {
         self.wait(timeout, || self.advance() <= end && !self.never_passes(end));
         self.advance()
     }
 
-    /// Returns true if the watermark will never be after `end`.
+    /// Returns true if the watermark will never exceed `end`.
     fn never_passes(&self, end: u64) -> bool {
         self.never_reaches(end.saturating_add(1))
     }
 
-    /// Waits until `size` bytes can be reserved, the journal has failed or waits are cancelled. Returns true if they
-    /// could be reserved. Another thread may have reserved them since.
+    /// Waits until `size` bytes can be reserved, the journal has failed or waits are cancelled. Returns true if the
+    /// bytes could be reserved. Another thread may have reserved them since.
     fn wait_for_room(&self, size: u64, timeout: Duration) -> bool {
         let mut has_room = false;
         self.wait(timeout, || {

@@ -1,9 +1,9 @@
-//! Threads that sleep until another one wakes them. While no thread sleeps, that costs the other one a load.
+//! Threads that sleep until another one wakes them. While no thread sleeps, waking costs one load.
 //!
-//! A waiting thread increments a count and then checks its condition. A changing thread makes its change and then
-//! loads the count. All four accesses are sequentially consistent, so one of the two threads sees the other: no wake-up
-//! is lost. The change is a read-modify-write, and the count is loaded. On x86 neither differs from its relaxed form;
-//! on arm64 the load is an LDAR.
+//! A waiting thread increments a count and then checks its condition. A changing thread makes its change and then loads
+//! the count. All four accesses are sequentially consistent, so at least one of the two threads sees the other, and no
+//! wake-up is lost. The change is a read-modify-write, and the count is loaded. On x86 both compile to the same code as
+//! their relaxed forms; on arm64 the load is an LDAR.
 
 use cachemaint_format::clock;
 #[cfg(not(cachemaint_loom))]
@@ -32,10 +32,10 @@ impl Waiters {
         Self { count: AtomicU64::new(0), is_cancelled: Mutex::new(false), changed: Condvar::new() }
     }
 
-    /// Wakes the threads that sleep, after a change by a sequentially consistent read-modify-write.
+    /// Wakes the sleeping threads after a change that was made by a sequentially consistent read-modify-write.
     #[inline]
     pub(super) fn wake(&self) {
-        // loom treats a sequentially consistent load as an acquiring one.
+        // loom treats a sequentially consistent load as an acquire load.
         #[cfg(cachemaint_loom)]
         fence(SeqCst);
         if self.count.load(SeqCst) > 0 {
@@ -50,14 +50,14 @@ impl Waiters {
         self.changed.notify_all();
     }
 
-    /// Notes that waits are cancelled, now and from now on.
+    /// Cancels all current and future waits.
     pub(super) fn cancel(&self) {
         *self.lock() = true;
         self.changed.notify_all();
     }
 
-    /// Sleeps while `goes_on` returns true, at most for `timeout`. Its argument is true if waits are
-    /// [cancelled](Self::cancel). It is called under the lock, so it wakes nobody.
+    /// Sleeps while `goes_on` returns true, for at most `timeout`. The argument of `goes_on` is true if waits are
+    /// [cancelled](Self::cancel). It is called under the lock, so it must not wake anybody.
     pub(super) fn sleep(&self, timeout: Duration, mut goes_on: impl FnMut(bool) -> bool) {
         self.count.fetch_add(1, SeqCst);
         fence(SeqCst);
@@ -77,8 +77,8 @@ impl Waiters {
     }
 }
 
-/// Returns the rest of a wait since `begin`, or `None` if it is over. Without a clock it is over at once, since the
-/// standard library cannot wait there either.
+/// Returns the remaining time of a wait since `begin`, or `None` if it is over. Without a clock it is over at once,
+/// since the standard library cannot wait there either.
 pub(super) fn left(timeout: Duration, begin: Option<Instant>) -> Option<Duration> {
     timeout.checked_sub(begin?.elapsed()).filter(|left| !left.is_zero())
 }

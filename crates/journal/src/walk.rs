@@ -14,9 +14,9 @@ use core::sync::atomic::Ordering::Relaxed;
 pub(super) enum Step {
     /// A record with `len` bytes of payload, which are in the walk's buffer.
     Record { position: u64, len: usize },
-    /// A mark, a void or the end of an epoch, which was passed.
+    /// A mark, a void or the end of an epoch, which was passed over.
     Passed,
-    /// The end: no valid record is there.
+    /// The end: there is no valid record here.
     End(Fault),
 }
 
@@ -25,7 +25,7 @@ pub(super) enum Step {
 pub(super) struct Walk<'m, M> {
     pub(super) medium: &'m M,
     pub(super) state: State,
-    /// The end of the space that can have records.
+    /// The end of the space that can hold records.
     pub(super) limit: u64,
     /// The position at which the next record begins.
     pub(super) at: u64,
@@ -39,25 +39,26 @@ pub(super) struct Walk<'m, M> {
     buffer: Vec<u8>,
 }
 
-/// Returns the number of times that the bytes of a segment may be verified in vain.
+/// Returns how many times the bytes of a segment may be verified in vain.
 ///
-/// Torn records with whole headers have at most the bytes of the segment, and are verified with two keys at most. A payload
-/// of equal words names its own position once in each 2^16 words, and can read as a header there, of one length. Those that
-/// fit take a quarter of the segment for each 512 KiB, with each key. More bytes are crafted: nested records.
+/// Torn records with intact headers have at most the bytes of the segment, and are verified with at most two keys. In a
+/// payload of equal words, one in 2^16 words states its own position and can be read as a header, always with the same
+/// length. Those that fit take a quarter of the segment for each 512 KiB, with each key. Only crafted, nested records
+/// need more.
 const fn patience(segment: u64) -> u64 {
     4 + (segment >> 20)
 }
 
-/// A bound for the work on bytes that are not valid records.
+/// A bound on the work for bytes that are not valid records.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Patience {
     segment: u64,
-    /// Bytes of the segment that were verified in vain.
+    /// Bytes of the segment that were verified in vain so far.
     spent: u64,
 }
 
 impl Patience {
-    /// Returns true if more bytes may be verified in the segment, which has `bytes` bytes.
+    /// Returns true if `bytes` more bytes may be verified in the segment.
     const fn has_some(&mut self, segment: u64, bytes: u64) -> bool {
         if self.segment != segment {
             *self = Self { segment, spent: 0 };
@@ -75,8 +76,8 @@ impl<'m, M: Readable> Walk<'m, M> {
         Self { medium, state, limit, at, epoch, last, bound, patience, buffer }
     }
 
-    /// Moves to the beginning of a segment, if its epoch can be known: that of its mark, or the last one. A segment
-    /// has records of one epoch.
+    /// Moves to the start of a segment, if its epoch can be known from its mark, or is the last one. All records of a
+    /// segment belong to one epoch.
     pub(super) fn enter(&mut self, segment: u64) -> Result<(), M::Error> {
         if let Some(epoch) = self.epoch_of(segment)? {
             (self.at, self.epoch, self.last) = (segment, epoch, segment);
@@ -99,7 +100,7 @@ impl<'m, M: Readable> Walk<'m, M> {
         &self.buffer[..len]
     }
 
-    /// Returns the damage at the current position. Something at `evidence` was written when this place had been durable.
+    /// Returns the damage at the current position. `evidence` was written after this place had become durable.
     pub(super) const fn damage(&self, evidence: u64, fault: Fault) -> Damage {
         let geometry = self.state.geometry;
         let offset = geometry.place(geometry.settled(self.at));
@@ -111,7 +112,7 @@ impl<'m, M: Readable> Walk<'m, M> {
     pub(super) fn step(&mut self) -> Result<Step, M::Error> {
         let step = self.step_over_bytes()?;
         if matches!(step, Step::End(_)) {
-            // The bytes of a medium that has failed look like an end, too.
+            // The bytes of a failed medium look like an end, too.
             self.medium.check()?;
         }
         Ok(step)
@@ -157,14 +158,15 @@ impl<'m, M: Readable> Walk<'m, M> {
         self.pass_epoch(fault)
     }
 
-    /// Returns true if a mark is of the epoch of the walk. Those of the last one state the same end as the root.
+    /// Returns true if a mark belongs to the epoch of the walk. Marks of the last epoch must state the same end as the
+    /// root.
     fn is_of_epoch(&self, mark: &Mark) -> bool {
         let State { epoch, before, .. } = self.state;
         mark.epoch == self.epoch && (self.epoch != epoch || mark.before == before)
     }
 
-    /// Passes the end of an earlier epoch. An opening has found no record after the last one, and began the next epoch in
-    /// the next segment, whose mark says so. Otherwise this is the end.
+    /// Passes the end of an earlier epoch. An opening found no record after the last one and began the next epoch in
+    /// the next segment, as its mark states. Otherwise this is the end.
     #[cold]
     fn pass_epoch(&mut self, fault: Fault) -> Result<Step, M::Error> {
         let next = self.state.geometry.next_segment(self.last);
@@ -181,18 +183,18 @@ impl<'m, M: Readable> Walk<'m, M> {
         Ok(Step::End(fault))
     }
 
-    /// Returns true if a data record or a void can be here: one of the last epoch, or before that.
+    /// Returns true if a data record or a void can be here: in the last epoch, or before the end of the earlier epochs.
     pub(super) const fn is_in_epoch(&self, at: u64, header: Header) -> bool {
         !matches!(header.kind, Kind::Mark)
             && (self.epoch.number >= self.state.epoch.number || at < self.state.before)
     }
 
-    /// Returns true if a data record or a void is valid. The payload of the record is in the buffer then.
+    /// Returns true if a data record or a void is valid. The buffer then holds the payload of the record.
     pub(super) fn proves(&mut self, at: u64, header: Header, key: u64) -> Result<bool, M::Error> {
         self.proof(at, header, key).map(|proof| proof.is_ok())
     }
 
-    /// Returns the fault of a data record or a void, if it is not valid.
+    /// Returns the fault of a data record or a void, if it is invalid.
     #[inline]
     fn proof(&mut self, at: u64, header: Header, key: u64) -> Result<Result<(), Fault>, M::Error> {
         let valid = |is_valid: bool| if is_valid { Ok(()) } else { Err(Fault::Tag) };
@@ -221,7 +223,7 @@ impl<'m, M: Readable> Walk<'m, M> {
         Ok(valid(is_proved))
     }
 
-    /// Returns true if a header at a position states this position. One word nearly always suffices to rule out a
+    /// Returns true if a header at a position states this position. This one word nearly always suffices to rule out a
     /// record.
     #[inline]
     pub(super) fn names_itself(&self, at: u64) -> bool {
@@ -254,13 +256,13 @@ impl<'m, M: Readable> Walk<'m, M> {
         Ok([self.word(place)?, self.word(place + 8)?])
     }
 
-    /// Returns a word. The caller asks the medium afterwards if all of it has failed.
+    /// Returns a word. The caller then asks the medium whether it has failed as a whole.
     #[inline]
     fn word(&self, place: u64) -> Result<u64, Fault> {
         self.medium.try_load(place, Relaxed).ok().ok_or(Fault::Unreadable)
     }
 
-    /// Returns the mark of this journal at a position. Marks are at the beginnings of segments only.
+    /// Returns this journal's mark at a position. Marks occur only at the start of segments.
     pub(super) fn mark(&self, at: u64) -> Result<Option<Mark>, M::Error> {
         if self.state.geometry.segment_of(at) != at {
             return Ok(None);
@@ -269,7 +271,7 @@ impl<'m, M: Readable> Walk<'m, M> {
         Ok(found.filter(|(position, _)| *position == at).map(|(_, mark)| mark))
     }
 
-    /// Returns the mark of this journal in the place of a segment, of any lap, and the mark's own position.
+    /// Returns this journal's mark in the place of a segment, from any lap, and the mark's own position.
     pub(super) fn mark_of_any_lap(&self, segment: u64) -> Result<Option<(u64, Mark)>, M::Error> {
         let State { geometry, identity, .. } = self.state;
         let place = geometry.place(segment);

@@ -1,26 +1,26 @@
-//! The state of the shards in ordinary memory, and who owns them.
+//! The state of the shards in ordinary memory, and their owners.
 
 use super::error::ErrorKind;
 use cachemaint_format::sync::{AtomicBool, AtomicU64};
 use core::sync::atomic::Ordering;
 
-/// The state of one shard in ordinary memory. A recorder has a cursor for each shard, from
-/// [`Options::cursors`](super::Options::cursors) if it cannot allocate them.
+/// The state of one shard in ordinary memory. A recorder has a cursor for each shard; without an allocator, the caller
+/// provides them with [`Options::cursors`](super::Options::cursors).
 ///
 /// A *position* counts the bytes of a shard over all laps: sequence number times size, plus the offset in the
-/// sub-buffer. Each cursor has lines of its own, so that threads do not share lines.
+/// sub-buffer. Each cursor has its own cache lines, so threads do not share lines.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub struct Cursor {
-    /// The position after the last event. Stored by the owner, after the event.
+    /// The position after the last event. The owner stores it after the event.
     head: AtomicU64,
     /// The position up to which all bytes have been written back.
     done: AtomicU64,
-    /// The sequence number before which sub-buffers may be overwritten, in mode refuse.
+    /// The sequence number below which sub-buffers may be overwritten, in mode [`Refuse`](super::Mode::Refuse).
     released: AtomicU64,
     /// The number of lost events. A signal handler may count one between two instructions of the owner.
     lost: AtomicU64,
-    /// The file's word that counts lost events, as it was last written back.
+    /// The file's word that counts lost events, as last written back.
     lost_done: AtomicU64,
     /// True while the shard has an owner.
     is_owned: AtomicBool,
@@ -41,8 +41,8 @@ impl Cursor {
         }
     }
 
-    /// Begins at the position of a sub-buffer, with all bytes before it written back. `lost` events are lost, as `lost_word`
-    /// of the file states.
+    /// Starts at the beginning of a sub-buffer, with all bytes before it written back. `lost` events are lost, as the
+    /// file's `lost_word` states.
     pub(super) fn begin(&self, position: u64, released: u64, (lost, lost_word): (u64, u64)) {
         self.head.store(position, Ordering::Relaxed);
         self.done.store(position, Ordering::Relaxed);
@@ -52,7 +52,7 @@ impl Cursor {
         self.is_owned.store(false, Ordering::Relaxed);
     }
 
-    /// Claims the shard, unless it has an owner. If it was claimed, the stores of its last owner are visible.
+    /// Claims the shard, unless it has an owner. A successful claim makes the stores of the last owner visible.
     fn claim(&self) -> bool {
         !self.is_owned.swap(true, Ordering::Acquire)
     }
@@ -71,19 +71,20 @@ impl Cursor {
         self.done.load(Ordering::Acquire)
     }
 
-    /// Notes that all bytes before the position have been written back and fenced.
+    /// Records that all bytes before the position were written back and fenced.
     pub(super) fn written_back(&self, position: u64) {
         self.done.fetch_max(position, Ordering::AcqRel);
     }
 
-    /// Does the same for the owner, on the path of events. The position may be lower than one that another thread has
-    /// noted: this only costs a write-back.
+    /// Does the same for the owner, on the path of events. The position may be lower than one that another thread
+    /// recorded; that only costs a write-back.
     #[inline]
     pub(super) fn written_back_by_owner(&self, position: u64) {
         self.done.store(position, Ordering::Release);
     }
 
-    /// Skips the unused rest of a sub-buffer: if all bytes before it were written back, so are all before the next one.
+    /// Skips the unused rest of a sub-buffer. If all bytes before it were written back, so is everything before the
+    /// next sub-buffer.
     pub(super) fn skip(&self, head: u64, next: u64) {
         if self.done() == head {
             self.written_back_by_owner(next);
@@ -94,7 +95,7 @@ impl Cursor {
         self.released.load(Ordering::Acquire)
     }
 
-    /// Releases the sub-buffers before this one, which have been read, but not the one that is being written.
+    /// Releases the sub-buffers before this one, which were read, but not the one that is being written.
     pub(super) fn release(&self, before: u64, size: u32) {
         let begun = self.head() / u64::from(size);
         self.released.fetch_max(before.min(begun), Ordering::AcqRel);
@@ -114,7 +115,7 @@ impl Cursor {
         word != self.lost_done.load(Ordering::Acquire)
     }
 
-    /// Notes that this word was written back, and that the fence was executed.
+    /// Records that this word was written back and fenced.
     pub(super) fn lost_word_written_back(&self, word: u64) {
         self.lost_done.store(word, Ordering::Release);
     }
@@ -135,18 +136,18 @@ enum Memory<'c> {
     Lent(&'c [Cursor]),
 }
 
-/// Has lines of its own, so that a claim does not slow down the threads that record.
+/// Has its own cache lines, so that a claim does not slow down threads that record.
 #[derive(Debug)]
 #[repr(align(128))]
 struct Claims {
-    /// The number of shards without an owner, less that of the threads which search for one.
+    /// The number of shards without an owner, less the number of threads that are searching for one.
     free: AtomicU64,
-    /// The number of shards that searches have looked at. Its remainder by the shards is looked at next.
+    /// The number of shards that searches have looked at. Modulo the number of shards, it is the next one to look at.
     turn: AtomicU64,
 }
 
 impl<'c> Shards<'c> {
-    /// Takes a cursor for each shard from this memory, or allocates them.
+    /// Uses this memory for one cursor per shard, or allocates them.
     pub(super) fn take<E>(
         lent: Option<&'c mut [Cursor]>,
         shards: u32,
@@ -172,7 +173,7 @@ impl<'c> Shards<'c> {
         }
     }
 
-    /// Returns the cursor of each shard, with its shard.
+    /// Returns every shard with its cursor.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Cursor)> {
         (0..).zip(self.cursors())
     }
@@ -182,13 +183,13 @@ impl<'c> Shards<'c> {
         self.cursors().get(shard as usize)
     }
 
-    /// Claims a shard that has no owner. The search begins behind the shard that was claimed last, so that the events of
+    /// Claims a shard that has no owner. The search begins after the shard that was claimed last, so the events of
     /// threads that have ended are kept while other shards are free.
     pub(super) fn claim(&self) -> Option<(u32, &Cursor)> {
         let (cursors, Claims { free, turn }) = (self.cursors(), &self.claims);
         let one_less = |free: u64| free.checked_sub(1);
         free.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_less).ok()?;
-        // At least as many shards are without an owner as threads are here: each finds one.
+        // At least as many shards are free as threads are here, so each finds one.
         loop {
             let shard = turn.fetch_add(1, Ordering::Relaxed) % cursors.len() as u64;
             let cursor = &cursors[shard as usize];
@@ -198,7 +199,7 @@ impl<'c> Shards<'c> {
         }
     }
 
-    /// Gives a shard back, which this thread owns.
+    /// Gives back a shard that this thread owns.
     pub(super) fn give_back(&self, cursor: &Cursor) {
         cursor.is_owned.store(false, Ordering::Release);
         self.claims.free.fetch_add(1, Ordering::Release);

@@ -6,7 +6,7 @@ use core::fmt;
 #[cfg(feature = "std")]
 use std::io;
 
-/// The error of a recording: of its creation or opening, of a claim, of an event.
+/// The error of creating or opening a recording, of a claim, or of an event.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Error<E> {
     kind: ErrorKind<E>,
@@ -22,39 +22,39 @@ impl<E> Error<E> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind<E> {
-    /// An error that a journal and a store can have as well.
+    /// An error that the journal, the recorder and the store share.
     ///
-    /// An event for which [`FormatError::Medium`] is returned is in the medium, but may not be persistent. One that was
-    /// refused by [`FormatError::WornOut`] is counted as lost.
+    /// If an event returns [`FormatError::Medium`], it is in the medium but may not be persistent. If it is refused
+    /// with [`FormatError::WornOut`], it is counted as lost.
     Format(FormatError<E>),
-    /// A recording with these options is impossible.
+    /// The options of the recording are impossible.
     Geometry(&'static str),
-    /// An entry of [`Options::events`](super::Options::events) is wrong.
+    /// An entry of [`Options::events`](super::Options::events) is invalid.
     #[non_exhaustive]
     BadEvent {
         /// The id of the event.
         id: u16,
-        /// The fault of the entry.
+        /// The fault in the entry.
         what: &'static str,
     },
-    /// [`Options::events`](super::Options::events) has given more than a file has space for.
+    /// The entries of [`Options::events`](super::Options::events) do not fit into a file.
     #[non_exhaustive]
     EventsTooLong {
-        /// Bytes of all entries: 4 for each, and those of the texts.
+        /// Size of all entries in bytes: 4 for each, plus the texts.
         len: usize,
-        /// Bytes that they may have.
+        /// The largest possible size in bytes.
         most: usize,
     },
-    /// [`Options::events`](super::Options::events) has given others than the recording was created with. Nothing was
+    /// [`Options::events`](super::Options::events) differ from those that the recording was created with. Nothing was
     /// written.
     OtherEvents,
-    /// [`Options::cursors`](super::Options::cursors) has given fewer cursors than there are shards, or none to a program
+    /// [`Options::cursors`](super::Options::cursors) provided fewer cursors than there are shards, or none in a program
     /// that cannot allocate them.
     #[non_exhaustive]
     FewCursors {
         /// The number of cursors.
         cursors: usize,
-        /// Shards of the file.
+        /// The number of shards in the file.
         shards: u32,
     },
     /// Each shard has an owner: a writer, or the hook of [`stop_on_panic`](super::Recorder#method.stop_on_panic).
@@ -63,20 +63,20 @@ pub enum ErrorKind<E> {
         /// The number of shards.
         shards: u32,
     },
-    /// Recording has been stopped. The event is not counted.
+    /// Recording was stopped. The event is not counted.
     Stopped,
     /// The shard is full, and the recording does not overwrite. The event is counted as lost.
     Full,
-    /// The payload is longer than a record of this file can be. The event is counted as lost.
+    /// The payload does not fit into a record of this file. The event is counted as lost.
     #[non_exhaustive]
     TooLong {
-        /// Bytes of the payload.
+        /// Size of the payload in bytes.
         len: usize,
-        /// Bytes that a payload may have.
+        /// The largest possible payload in bytes.
         most: usize,
     },
-    /// A signal handler recorded by the writer that it had interrupted in the middle of an event. The handler's event
-    /// is counted as lost.
+    /// A signal handler used the writer that it had interrupted in the middle of an event. The handler's event is
+    /// counted as lost.
     Nested,
 }
 
@@ -98,33 +98,33 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Format(error) => error.write(f, FORMAT),
-            Self::Geometry(what) => write!(f, "the options of the recording are wrong: {what}"),
+            Self::Geometry(what) => write!(f, "invalid options for a recording: {what}"),
             Self::BadEvent { id, what } => {
-                write!(f, "event {id} in the options of the recording is wrong: {what}")
+                write!(f, "invalid event {id} in the options of the recording: {what}")
             }
             Self::EventsTooLong { len, most } => write!(
                 f,
-                "the names of events and fields have {len} bytes, and a file has space for {most}: shorten them, or \
+                "the names of events and fields take {len} bytes, but a file has space for {most}; shorten them, or \
                  leave some out"
             ),
             Self::OtherEvents => f.write_str(
-                "the names of events and fields are not those that the recording was created with: give the same ones or \
+                "the names of events and fields differ from those that the recording was created with; give the same ones or \
                  none, record into a new file, or erase this one (`Options::create_new` says how)",
             ),
             Self::FewCursors { cursors, shards } => {
-                write!(f, "{cursors} cursors were given for {shards} shards; give one for each")
+                write!(f, "{cursors} cursors are too few for {shards} shards; provide one for each")
             }
             Self::AllShardsTaken { shards } => write!(
                 f,
-                "each of the {shards} shards has an owner, a writer or `stop_on_panic`: drop a writer, or create the file \
+                "all {shards} shards are taken by writers or `stop_on_panic`; drop a writer, or create the file \
                  with more shards"
             ),
-            Self::Stopped => f.write_str("recording has been stopped"),
-            Self::Full => f.write_str("the shard is full: read it, and release what was read"),
+            Self::Stopped => f.write_str("recording was stopped"),
+            Self::Full => f.write_str("the shard is full; read it, and release what was read"),
             Self::TooLong { len, most } => {
-                write!(f, "the payload has {len} bytes, an event of this file at most {most}")
+                write!(f, "the payload has {len} bytes, but an event of this file holds at most {most}; split it")
             }
-            Self::Nested => f.write_str("the writer is within another event; use another writer"),
+            Self::Nested => f.write_str("the writer is in the middle of another event; use another writer"),
         }
     }
 }

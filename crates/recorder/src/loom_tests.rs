@@ -1,4 +1,4 @@
-//! Models of concurrent threads of a recorder.
+//! loom models of concurrent threads of a recorder.
 
 use super::cursor::Shards;
 use super::format::{Geometry, HEADER, RECORD, Table};
@@ -21,7 +21,7 @@ const NO_TEXTS: Table = Table { len: 0, tag: 0 };
 /// The number of words of the sub-buffers.
 const WORDS: usize = 2 * 256 / 8;
 
-/// The sub-buffers and the word after them that counts lost events, and their state after write-back.
+/// The sub-buffers and the loss count after them, and their state after write-back.
 struct SubBuffers {
     words: Vec<AtomicU64>,
     persistent: Mutex<Vec<u64>>,
@@ -62,7 +62,7 @@ impl Medium for SubBuffers {
         self.words[place(at)].load(order)
     }
 
-    /// By pages no header is written back by itself, which would only add steps to the models.
+    /// With page granularity, headers are not written back separately, which would only add steps to the models.
     fn granularity(&self) -> Granularity {
         Granularity::Page(4096)
     }
@@ -109,7 +109,7 @@ impl Medium for SubBuffers {
 
 type One = Recorder<'static, SubBuffers>;
 
-/// A recorder of events with payloads of these lengths. The first one begins the first sub-buffer.
+/// A recorder after events with payloads of these lengths. The first event begins the first sub-buffer.
 fn with_events(lengths: &[usize]) -> Arc<One> {
     let clock = Clock::from_function(|| 0, 1, || 0);
     let words = (0..=WORDS).map(|_| AtomicU64::new(0)).collect();
@@ -143,7 +143,7 @@ fn is_in(medium: &SubBuffers, recorder: &One, offset: u64) -> bool {
     reader.record(&mut search, offset, key).is_some()
 }
 
-/// A reader that sees the first word of a record sees the rest of it.
+/// A reader that sees the first word of a record also sees the rest of it.
 #[test]
 fn a_reader_sees_an_event_wholly_or_not_at_all() {
     loom::model(|| {
@@ -159,7 +159,7 @@ fn a_reader_sees_an_event_wholly_or_not_at_all() {
     });
 }
 
-/// Events before the position of the shard's cursor are written back whole, even while another thread stops recording.
+/// Events before the position of the shard's cursor are fully written back, even while another thread stops recording.
 #[test]
 fn events_before_the_cursor_are_written_back() {
     loom::model(|| {
@@ -184,8 +184,8 @@ fn events_before_the_cursor_are_written_back() {
     });
 }
 
-/// A thread moves from one shard to another one beside another thread. None is refused one, since a shard is free at any
-/// time, and no shard has two owners: the events of the next owner follow those of the last one.
+/// A thread moves from one shard to another while another thread does, too. Neither is refused, since a shard is always
+/// free, and no shard has two owners: the events of the next owner follow those of the last one.
 #[test]
 fn as_many_threads_as_shards_own_one_each_and_are_never_refused() {
     loom::model(|| {
@@ -207,14 +207,14 @@ fn as_many_threads_as_shards_own_one_each_and_are_never_refused() {
     });
 }
 
-/// Returns so many empty shards without owners.
+/// Returns empty shards without owners.
 fn free_shards(shards: u32) -> Shards<'static> {
     let shards = Shards::take::<Infallible>(None, shards).unwrap();
     shards.iter().for_each(|(_, cursor)| cursor.begin(0, 0, (0, 0)));
     shards
 }
 
-/// A reader that sees the header of the next sub-buffer sees the last event of the one before.
+/// A reader that sees the header of the next sub-buffer also sees the last event of the previous one.
 #[test]
 fn an_event_before_the_next_header_is_not_missed() {
     // All interleavings would take many minutes.
@@ -234,7 +234,7 @@ fn an_event_before_the_next_header_is_not_missed() {
     });
 }
 
-/// A reader that sees new bytes in a sub-buffer sees its new header.
+/// A reader that sees new bytes in a sub-buffer also sees its new header.
 #[test]
 fn an_overwritten_event_is_not_taken_for_a_damaged_one() {
     loom::model(|| {

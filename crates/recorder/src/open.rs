@@ -1,4 +1,4 @@
-//! Creation and opening of recordings.
+//! Creating and opening recordings.
 
 use super::cursor::Shards;
 use super::error::{Error, ErrorKind};
@@ -15,71 +15,73 @@ use cachemaint_format::sync::AtomicBool;
 use cachemaint_format::writer;
 use core::sync::atomic::Ordering;
 
-/// The result of an opening or a creation.
+/// The result of creating or opening.
 type Result<'c, M> =
     core::result::Result<(Recorder<'c, M>, Opened), OpenError<M, Error<<M as Readable>::Error>>>;
-/// The result before the recorder has its medium.
+/// The same result before the recorder has its medium.
 type Parts<'c, M> =
     core::result::Result<(Shards<'c>, Description, Opened), ErrorKind<<M as Readable>::Error>>;
 
-/// The findings when a recording was opened.
+/// The findings of creating or opening a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Opened {
-    /// True if this call has created the recording.
+    /// True if this call created the recording.
     pub is_new: bool,
-    /// True if a copy of the root was damaged. It has been replaced.
+    /// True if a copy of the root was damaged. It was replaced.
     pub is_root_mended: bool,
 }
 
 impl<'o> Options<'o> {
     /// Creates a recording in a medium that has none.
     ///
-    /// The recording is persistent when this returns. A crash before that leaves a whole recording or no recording:
-    /// [`open_or_create`](Self::open_or_create) completes it if the medium held zeros. Junk and another program's content are
-    /// replaced, but no journal and no store of this family.
+    /// The recording is persistent when this returns. A crash during the call leaves a complete recording or none;
+    /// [`open_or_create`](Self::open_or_create) then completes it if the medium held zeros. Junk and other programs'
+    /// content are replaced, but never a journal or a store of this family.
     ///
-    /// To replace a recording, erase it by zeros in the words at 0, 4096, 8192 and 12288 first, and give another identity, or
-    /// a reader returns erased events.
+    /// To replace a recording, first erase it by zeroing the words at 0, 4096, 8192 and 12288. Use another identity, or
+    /// readers can return erased events.
     ///
     /// # Errors
-    /// [`FormatError::Exists`] if the medium has a recording, whole or damaged or of another version.
+    /// [`FormatError::Exists`] if the medium has a recording, intact, damaged or of another version.
     /// [`FormatError::Foreign`] if it has a journal or a store. [`ErrorKind::Geometry`], [`FormatError::TooSmall`],
-    /// [`ErrorKind::BadEvent`], [`ErrorKind::EventsTooLong`], [`ErrorKind::FewCursors`], [`FormatError::SecondWriter`]. The
-    /// medium is unchanged then. [`FormatError::Medium`].
+    /// [`ErrorKind::BadEvent`], [`ErrorKind::EventsTooLong`], [`ErrorKind::FewCursors`], [`FormatError::SecondWriter`].
+    /// The medium is unchanged in these cases. [`FormatError::Medium`].
     ///
     /// # Cost
-    /// One line of each sub-buffer is written, by pages one page. Three fences.
+    /// Writes one line of each sub-buffer, or one page with page granularity. Three fences.
     pub fn create_new<M: Medium>(self, medium: M) -> Result<'o, M> {
         self.by_one_writer(medium, Self::create_in)
     }
 
-    /// Opens the recording in a medium and continues it in new sub-buffers. Of these options only clock, durability,
-    /// cursors and [events](Self::events) are used. The file has all others.
+    /// Opens the recording in a medium and continues it in new sub-buffers. Only the clock, durability, cursors and
+    /// [events](Self::events) of these options apply; the file determines the others.
     ///
-    /// The opening is persistent when this returns. Earlier events are as persistent as before: a killed program leaves events
-    /// in caches. Opening a `DaxFile` makes those of its file durable; persist the range of another medium before.
+    /// The opening is persistent when this returns. Earlier events are only as persistent as before: a killed program
+    /// leaves events in the caches. Opening a `DaxFile` makes the whole file durable; on another medium, persist the
+    /// range first.
     ///
-    /// A medium has one recorder at a time, which all threads share. A medium with a [`writer_lock`](Medium::writer_lock), such
-    /// as a file, refuses a second one of this process. [`Memory`](cachemaint::medium::Memory) has none: two recorders there
-    /// overwrite each other's events without an error.
+    /// A medium has at most one recorder at a time, which all threads share. A medium with a
+    /// [`writer_lock`](Medium::writer_lock), such as a file, refuses a second one in this process.
+    /// [`Memory`](cachemaint::medium::Memory) has none: two recorders there overwrite each other's events without an
+    /// error.
     ///
     /// # Errors
-    /// As [`Reader::open`]; [`ErrorKind::BadEvent`], [`ErrorKind::EventsTooLong`], [`ErrorKind::OtherEvents`],
-    /// [`ErrorKind::FewCursors`], [`FormatError::WornOut`], [`FormatError::SecondWriter`]. Nothing is stored before all is
-    /// read.
+    /// Same as [`Reader::open`]; [`ErrorKind::BadEvent`], [`ErrorKind::EventsTooLong`], [`ErrorKind::OtherEvents`],
+    /// [`ErrorKind::FewCursors`], [`FormatError::WornOut`], [`FormatError::SecondWriter`]. Nothing is stored before
+    /// everything is read.
     ///
     /// # Cost
-    /// All headers of sub-buffers are read. Three fences.
+    /// Reads all headers of sub-buffers. Three fences.
     pub fn open<M: Medium>(self, medium: M) -> Result<'o, M> {
         self.by_one_writer(medium, Self::open_in)
     }
 
-    /// Opens the recording in a medium, as [`open`](Self::open). If the medium has zeros in the places of all roots, creates
-    /// a recording, as [`create_new`](Self::create_new): the rest of the medium is discarded then.
+    /// Opens the recording in a medium, as [`open`](Self::open) does. If all root slots of the medium are zero, creates
+    /// a recording, as [`create_new`](Self::create_new) does; the rest of the medium is then discarded.
     ///
     /// # Errors
-    /// Those of both, but not [`FormatError::Exists`]. [`FormatError::Foreign`] for the content of another program, which
+    /// Those of both, except [`FormatError::Exists`]. [`FormatError::Foreign`] for another program's content, which
     /// stays.
     pub fn open_or_create<M: Medium>(self, medium: M) -> Result<'o, M> {
         self.by_one_writer(medium, |options, medium| {
@@ -88,7 +90,7 @@ impl<'o> Options<'o> {
         })
     }
 
-    /// Opens the recording in a medium as its one writer.
+    /// Opens the recording in a medium as its only writer.
     fn by_one_writer<M: Medium>(
         self,
         medium: M,
@@ -136,11 +138,11 @@ impl<'o> Options<'o> {
         }
         let shards = Shards::take(self.cursors, found.shards)?;
         let newest = go_on(&Reader::of(medium, found), &shards)?;
-        // The first store comes after the last load that can end the process, by a media error.
+        // The first store comes after the last load, which can end the process with a media error.
         medium.check().map_err(FormatError::Medium)?;
         let generation = next_generation(found.generation, newest).ok_or(FormatError::WornOut)?;
         let description = found.continued(generation, &self.clock);
-        // A process that ended before its fence may have left the last root in the caches alone, and the one before it is
+        // A process that ended before its fence may have left the last root only in the caches, and the previous one is
         // overwritten next.
         loaded.root.restore(medium, FORMAT, loaded.is_damaged).map_err(FormatError::Medium)?;
         description.root().store(medium, FORMAT).map_err(FormatError::Medium)?;
@@ -161,13 +163,13 @@ impl<'o> Options<'o> {
     }
 }
 
-/// Constructors with the default options: see [`Options`] for others.
+/// Constructors with the default options. See [`Options`] for others.
 #[cfg(feature = "std")]
 impl<M: Medium> Recorder<'static, M> {
     /// Creates a recording in a medium that has none: see [`Options::create_new`].
     ///
     /// # Errors
-    /// As there.
+    /// Same as [`Options::create_new`].
     pub fn create_new(medium: M) -> Result<'static, M> {
         Options::new().create_new(medium)
     }
@@ -175,7 +177,7 @@ impl<M: Medium> Recorder<'static, M> {
     /// Opens the recording in a medium and continues it: see [`Options::open`].
     ///
     /// # Errors
-    /// As there.
+    /// Same as [`Options::open`].
     pub fn open(medium: M) -> Result<'static, M> {
         Options::new().open(medium)
     }
@@ -183,21 +185,21 @@ impl<M: Medium> Recorder<'static, M> {
     /// Opens the recording in a medium, or creates a recording in an empty medium: see [`Options::open_or_create`].
     ///
     /// # Errors
-    /// As there.
+    /// Same as [`Options::open_or_create`].
     pub fn open_or_create(medium: M) -> Result<'static, M> {
         Options::new().open_or_create(medium)
     }
 }
 
-/// Returns the number of the next opening: after that of the root, and after those of all sub-buffers, since a newer root may
-/// be damaged. Its root is not stored over the one that counts.
+/// Returns the number of the next opening. It is higher than that of the root and those of all sub-buffers, since a
+/// newer root may be damaged. Its root does not overwrite the current one.
 fn next_generation(root: u64, newest: u64) -> Option<u64> {
     let next = root.max(newest).checked_add(1)?;
     let next = if (next - root).is_multiple_of(2) { next.checked_add(1)? } else { next };
     (next < root::GENERATIONS).then_some(next)
 }
 
-/// Creates a recording, so that a crash leaves a whole recording or no recording. What was in the place of its roots is
+/// Creates a recording, so that a crash leaves a complete recording or none. Earlier content in the root slots is
 /// untouched, or gone.
 fn create<M: Medium>(
     medium: &M,
@@ -211,12 +213,12 @@ fn create<M: Medium>(
     medium.fence()?;
     forget(medium, description.geometry())?;
     Table::write(medium, events)?;
-    // Its first fence completes these write-backs, before the root can be found.
+    // Its first fence completes these write-backs before the root can be found.
     description.root().create(medium, FORMAT)
 }
 
-/// Zeroes the first words of sub-buffers and counts of lost events, so that junk is not reported as damage, and issues
-/// their write-back. A word that is zero already may be so in the caches alone.
+/// Zeroes the first words of sub-buffers and the loss counts, so that junk is not reported as damage, and issues their
+/// write-back. A word that is already zero may be so only in the caches.
 fn forget<M: Medium>(medium: &M, geometry: Geometry) -> core::result::Result<(), M::Error> {
     let is_by_pages = matches!(medium.granularity(), Granularity::Page(_));
     for shard in 0..geometry.shards {
@@ -233,7 +235,7 @@ fn forget<M: Medium>(medium: &M, geometry: Geometry) -> core::result::Result<(),
     if is_by_pages { medium.issue_writeback(Geometry::loss(0)..geometry.end()) } else { Ok(()) }
 }
 
-/// Begins each shard after the events that it has. Returns the number of the newest opening that has a sub-buffer.
+/// Starts each shard after its existing events. Returns the number of the newest opening that has a sub-buffer.
 fn go_on<M: Medium>(
     reader: &Reader<&M>,
     shards: &Shards<'_>,

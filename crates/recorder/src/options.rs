@@ -7,25 +7,26 @@ use cachemaint_format::identity::Identity;
 #[cfg(feature = "std")]
 use cachemaint_format::identity::entropy;
 
-/// The time at which the events of an opening are written back.
+/// When the events of an opening are written back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Durability {
-    /// No event is written back but on request: by [`write_back_all`](super::Recorder::write_back_all), which a
-    /// [`Within`](super::Within), a panic hook or a handler may call. Events survive the end of the process in any case.
+    /// Only on request, by [`write_back_all`](super::Recorder::write_back_all), which a [`Within`](super::Within), a
+    /// panic hook or a signal handler may call. Events survive the end of the process in any case.
     OnRequest,
-    /// Write-back of each full sub-buffer: it is persistent when the next one has its first event.
+    /// After each full sub-buffer: it is persistent when the next one gets its first event.
     SubBuffer,
-    /// Write-back of each event before [`record`](super::Writer::record) returns.
+    /// After each event, before [`record`](super::Writer::record) returns.
     EachAppend,
 }
 
 /// The options for creating or opening a recording.
 ///
-/// The defaults are one shard, and as many sub-buffers as fit the medium, of 64 KiB if each shard has space for eight of these,
-/// else smaller ones down to 4 KiB. The oldest sub-buffers are overwritten, and events are written back on request.
+/// The defaults are one shard, and as many sub-buffers as fit into the medium. They have 64 KiB if each shard has space
+/// for eight, otherwise less, down to 4 KiB. The oldest sub-buffers are overwritten, and events are written back on
+/// request.
 ///
-/// A recording is never overwritten by a new one: [`create_new`](Self::create_new) refuses a medium with a recording.
+/// A new recording never overwrites another one: [`create_new`](Self::create_new) refuses a medium with a recording.
 #[derive(Debug)]
 #[must_use]
 pub struct Options<'o> {
@@ -41,20 +42,20 @@ pub struct Options<'o> {
 }
 
 impl<'o> Options<'o> {
-    /// Returns the defaults, with [the clock of this machine](Clock::host), which sets the cost. Each new recording gets an
-    /// identity as random as the keys of the standard library's hash maps ([`RandomState`](std::hash::RandomState)): it
-    /// distinguishes files, and is not a secret.
+    /// Returns the defaults, with [this machine's clock](Clock::host), which determines the cost. Each new recording
+    /// gets a random identity of the quality of the standard library's hash map keys
+    /// ([`RandomState`](std::hash::RandomState)): it distinguishes files, and is not a secret.
     #[cfg(feature = "std")]
     pub fn new() -> Self {
         Self::with_clock(Identity::from_entropy(entropy()), Clock::host())
     }
 
-    /// Returns the defaults, with an identity and a clock of the caller's, for machines without an operating system. Without
-    /// the feature `alloc`, [`cursors`](Self::cursors) are needed as well.
+    /// Returns the defaults with the caller's identity and clock, for machines without an operating system. Without the
+    /// feature `alloc`, [`cursors`](Self::cursors) are needed as well.
     ///
-    /// The identity must be random, and of one recording alone: a constant one brings erased events back in the recording
-    /// that was created after them. Firmware takes it from a random number generator (RDRAND, RNDR, Zkr), or joins a serial
-    /// number of the board with a stored count of boots; a counter of cycles is not enough. An existing file keeps its own.
+    /// The identity must be random and unique to one recording: with a constant one, erased events reappear in the next
+    /// recording. Firmware takes it from a random number generator (RDRAND, RNDR, Zkr), or combines the board's serial
+    /// number with a stored boot count; a cycle counter is not enough. An existing file keeps its own identity.
     pub const fn with_clock(identity: Identity, clock: Clock) -> Self {
         Self {
             identity,
@@ -69,7 +70,7 @@ impl<'o> Options<'o> {
         }
     }
 
-    /// Gives the memory for cursors, at least one for each shard, instead of allocating it.
+    /// Provides the memory for cursors, at least one for each shard, instead of allocating it.
     ///
     /// ```
     /// # use cachemaint_recorder::{Clock, Cursor, Identity, Options};
@@ -82,7 +83,7 @@ impl<'o> Options<'o> {
         self
     }
 
-    /// Sets the number of threads that can record at a time, 1 to 4096. An existing file keeps its own.
+    /// Sets the number of threads that can record at the same time, 1 to 4096. An existing file keeps its own.
     pub const fn shards(mut self, shards: u32) -> Self {
         self.shards = shards;
         self
@@ -94,37 +95,37 @@ impl<'o> Options<'o> {
         self
     }
 
-    /// Sets the bytes of a sub-buffer: a power of two, 256 to 1048576. An existing file keeps its own.
+    /// Sets the size of a sub-buffer in bytes: a power of two, 256 to 1048576. An existing file keeps its own.
     ///
-    /// A sub-buffer is the unit of overwriting, and with [`Durability::SubBuffer`] the unit of write-back. Each costs a fence,
-    /// with any durability: of 64 KiB it is one fence in about 1,600 events of 16 bytes, of 4 KiB one in 100.
+    /// A sub-buffer is the unit of overwriting and, with [`Durability::SubBuffer`], the unit of write-back. With any
+    /// durability each costs a fence: one in about 1,600 events of 16 bytes with 64 KiB, one in 100 with 4 KiB.
     pub const fn sub_buffer_size(mut self, bytes: u32) -> Self {
         self.size = Some(bytes);
         self
     }
 
-    /// Sets the behaviour of a full shard. An existing file keeps its own.
+    /// Sets what a full shard does. An existing file keeps its own mode.
     pub const fn mode(mut self, mode: Mode) -> Self {
         self.mode = mode;
         self
     }
 
-    /// Sets the names of events and the types of their fields. They are kept in the file, so that `cachemaint dump` and
-    /// [`Reader::event_table`](super::Reader::event_table) show them without the program.
+    /// Sets the names of events and the types of their fields. They are kept in the file, so `cachemaint dump` and
+    /// [`Reader::event_table`](super::Reader::event_table) can show them without the program.
     ///
-    /// The file has the texts of its creation for its whole life: a later opening gives the same ones in the same order, or
-    /// none. A program whose events have changed records into a new file.
+    /// The file keeps the texts of its creation for its whole life. A later opening gives the same ones in the same
+    /// order, or none. If a program's events change, it must record into a new file.
     ///
     /// Each entry is an event id below 65280 and a text: the name, or `NAME: FIELD=TYPE FIELD=TYPE …`. The fields are
-    /// read from the payload in this order, without gaps. Names are printable characters of ASCII without space and `=`.
-    /// A text has at most 512 bytes.
+    /// read from the payload in this order, without gaps. Names are printable ASCII characters other than space and
+    /// `=`. A text has at most 512 bytes.
     ///
     /// | type | bytes of the payload |
     /// |---|---|
     /// | `u8`, `u16`, `u32`, `u64` | an unsigned integer, little-endian |
     /// | `i8`, `i16`, `i32`, `i64` | a signed integer in two's complement, little-endian |
-    /// | `f32`, `f64` | a number of IEEE 754, little-endian |
-    /// | `str` | the rest of the payload, in UTF-8; the last field |
+    /// | `f32`, `f64` | an IEEE 754 number, little-endian |
+    /// | `str` | the rest of the payload, in UTF-8; must be the last field |
     ///
     /// ```
     /// # use cachemaint::medium::{Medium, Readable};
@@ -150,17 +151,18 @@ impl<'o> Options<'o> {
     /// # }
     /// ```
     ///
-    /// All texts may have 4096 bytes together, less 4 for each.
+    /// All texts together may have 4096 bytes, less 4 for each.
     ///
     /// # Errors
-    /// Of the opening: [`ErrorKind::OtherEvents`](super::ErrorKind::OtherEvents),
-    /// [`ErrorKind::EventsTooLong`](super::ErrorKind::EventsTooLong), [`ErrorKind::BadEvent`](super::ErrorKind::BadEvent).
+    /// From the opening: [`ErrorKind::OtherEvents`](super::ErrorKind::OtherEvents),
+    /// [`ErrorKind::EventsTooLong`](super::ErrorKind::EventsTooLong),
+    /// [`ErrorKind::BadEvent`](super::ErrorKind::BadEvent).
     pub const fn events(mut self, events: &'o [(u16, &'o str)]) -> Self {
         self.events = events;
         self
     }
 
-    /// Sets the time at which events are written back.
+    /// Sets when events are written back.
     pub const fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
         self

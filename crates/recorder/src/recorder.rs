@@ -13,9 +13,9 @@ use cachemaint::medium::{Medium, WriterLockGuard};
 use cachemaint_format::sync::AtomicBool;
 use core::sync::atomic::Ordering;
 
-/// An open recording that events are written into, as in the [crate's example](crate). Dropping it does not write back.
+/// An open recording, to write events into. See the [crate's example](crate). Dropping it does not write back.
 ///
-/// `'c` is the lifetime of its [cursors](Options::cursors), `'static` if it has allocated them.
+/// `'c` is the lifetime of its [cursors](Options::cursors); it is `'static` if the recorder allocated them.
 #[derive(Debug)]
 pub struct Recorder<'c, M> {
     pub(super) medium: M,
@@ -24,12 +24,12 @@ pub struct Recorder<'c, M> {
     pub(super) durability: Durability,
     pub(super) clock: Clock,
     pub(super) is_stopped: AtomicBool,
-    /// Locked as long as this recorder can write.
+    /// Held as long as this recorder can write.
     pub(super) _writer: Option<WriterLockGuard>,
 }
 
 impl<M: Medium> Recorder<'_, M> {
-    /// Returns the medium that it records into.
+    /// Returns the medium.
     pub const fn medium(&self) -> &M {
         &self.medium
     }
@@ -44,8 +44,8 @@ impl<M: Medium> Recorder<'_, M> {
         Reader::of(&self.medium, self.description)
     }
 
-    /// Ends recording for good: from now on events are refused with [`ErrorKind::Stopped`]. An event that
-    /// another thread has begun is still finished. This may be called in a signal handler.
+    /// Ends recording for good: further events are refused with [`ErrorKind::Stopped`]. Events that other threads have
+    /// begun are still finished. This may be called in a signal handler.
     pub fn stop(&self) {
         self.is_stopped.store(true, Ordering::SeqCst);
     }
@@ -55,10 +55,10 @@ impl<M: Medium> Recorder<'_, M> {
         self.is_stopped.load(Ordering::Relaxed)
     }
 
-    /// Releases the sub-buffers of a shard before this sequence number: in mode [`Refuse`](Mode::Refuse) they have been
-    /// read and may be overwritten. Sub-buffers that are not yet recorded are not released by it.
+    /// Releases the sub-buffers of a shard below this sequence number: in mode [`Refuse`](Mode::Refuse) they have been
+    /// read and may be overwritten. It does not release sub-buffers that are not yet recorded.
     ///
-    /// The release is not kept in the file: when the file is opened again, all its events count as unread.
+    /// The release is not stored in the file: when the file is reopened, all its events count as unread.
     pub fn release(&self, shard: u32, before: u64) {
         if let Some(cursor) = self.shards.get(shard) {
             cursor.release(before, self.description.sub_buffer_size);
@@ -71,23 +71,24 @@ impl<M: Medium> Recorder<'_, M> {
         self.shards.get(shard).map_or(0, Cursor::lost)
     }
 
-    /// Writes back all events that this opening has recorded before the call and that were not written back yet. They are
-    /// persistent when this returns. An event that another thread has not finished is not covered: a reader does not see it.
+    /// Writes back all events that this opening recorded before the call and that have not been written back. They are
+    /// persistent when this returns. Events that other threads have not finished are not covered, and a reader does not
+    /// see them.
     ///
-    /// Call [`stop`](Self::stop) first to keep the present events from being overwritten.
+    /// To keep the present events from being overwritten, call [`stop`](Self::stop) first.
     ///
     /// # Signal handlers
-    /// On a medium of this crate that persists by lines or bytes this may be called in a signal handler, even in one that has
-    /// interrupted this call: it does not lock, wait or allocate, unless the medium has failed. `examples/last_words` has
-    /// such a handler. Do not call it in one by pages: it is a system call, and the events are in the file all the same.
+    /// On media with byte or line granularity, this may be called in a signal handler, even one that interrupted this
+    /// same call: it does not lock, wait or allocate unless the medium has failed. See `examples/last_words`. With page
+    /// granularity, do not call it in a handler: it makes a system call, and the events are in the file anyway.
     ///
     /// # Errors
-    /// The first error of the medium. The other shards are written back if the medium still does it. The next call tries the
-    /// failed ranges again; a `DaxFile` that has failed returns its failure until it is opened anew.
+    /// The first error of the medium. The other shards are still written back if the medium allows it. The next call
+    /// retries the failed ranges; a failed `DaxFile` returns its failure until it is reopened.
     ///
     /// # Cost
-    /// A check of each shard; an instruction for each line of new events, and two fences for each shard that has new
-    /// events or newly lost ones.
+    /// A check of each shard, one instruction for each line of new events, and two fences for each shard that has new
+    /// events or new losses.
     pub fn write_back_all(&self) -> Result<(), M::Error> {
         let mut outcome = Ok(());
         for (shard, cursor) in self.shards.iter() {
@@ -104,8 +105,8 @@ impl<M: Medium> Recorder<'_, M> {
         if cursor.done() >= head && !is_lost_word_new {
             return Ok(());
         }
-        // The owner's stores come before the write-backs of this thread. This must follow the load of the head, or events
-        // that the owner finishes meanwhile would count as written back.
+        // Orders the owner's stores before this thread's write-backs. This must follow the load of the head; otherwise
+        // events that the owner finishes meanwhile would count as written back.
         self.medium.order_observed();
         for range in geometry.ranges(shard, cursor.done()..head) {
             self.medium.issue_writeback(range)?;

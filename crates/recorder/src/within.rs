@@ -15,15 +15,16 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 /// A thread that calls [`write_back_all`](Recorder::write_back_all) at intervals, so that a crash loses at most the
-/// events of the last interval: the durability `Within`.
+/// events of the last interval.
 ///
-/// An event is persistent after the interval, the time of the write-back, and the delay of the system's scheduler. The
-/// longest such time is measured: [`longest`](Self::longest). It leaves out a suspend where [`Instant`] does.
+/// An event is persistent after at most the interval, the duration of the write-back, and the scheduling delay.
+/// [`longest`](Self::longest) returns the longest such time measured. It does not include suspends where [`Instant`]
+/// does not.
 ///
 /// Dropping it writes back once more and ends the thread. [`finish`](Self::finish) does the same and returns the first
-/// failure of a write-back. In a forked child, which does not have the thread, both do nothing.
+/// write-back failure. In a forked child, which does not have the thread, both do nothing.
 #[derive(Debug)]
-#[must_use = "dropping it ends the thread: a crash then loses all events since"]
+#[must_use = "dropping it ends the thread; a crash then loses all later events"]
 pub struct Within<E> {
     shared: Arc<Shared<E>>,
     thread: Option<JoinHandle<()>>,
@@ -40,7 +41,7 @@ struct Shared<E> {
 #[derive(Debug)]
 struct State<E> {
     is_ended: bool,
-    /// The begin of the last write-back that has succeeded: events since then may not be persistent.
+    /// The start of the last successful write-back: later events may not be persistent.
     since: Instant,
     longest: Duration,
     /// The first failure of a write-back.
@@ -57,7 +58,7 @@ impl<E: Send + 'static> Within<E> {
     /// Starts the thread.
     ///
     /// # Errors
-    /// If the system has no more threads.
+    /// If the system cannot start another thread.
     pub fn start<M, R>(recorder: R, interval: Duration) -> io::Result<Self>
     where
         M: Medium<Error = E> + 'static,
@@ -72,8 +73,8 @@ impl<E: Send + 'static> Within<E> {
         Ok(Self { shared, thread: Some(thread), process: Process::this() })
     }
 
-    /// Returns the longest time so far after which an event was persistent. It includes the events that are not written
-    /// back yet, as if their write-back ended now.
+    /// Returns the longest time so far until an event was persistent. It counts events that are not yet written back as
+    /// if their write-back ended now.
     #[must_use]
     pub fn longest(&self) -> Duration {
         if !self.has_thread() {
@@ -83,10 +84,10 @@ impl<E: Send + 'static> Within<E> {
         state.longest.max(state.since.elapsed())
     }
 
-    /// Writes back once more and ends the thread. Returns the longest time after which an event was persistent.
+    /// Writes back once more and ends the thread. Returns the longest time until an event was persistent.
     ///
     /// # Errors
-    /// The first failure of a write-back, even if a later one has succeeded.
+    /// The first write-back failure, even if a later write-back succeeded.
     pub fn finish(mut self) -> Result<Duration, E> {
         if !self.has_thread() {
             return Ok(Duration::MAX);
@@ -98,8 +99,8 @@ impl<E: Send + 'static> Within<E> {
 }
 
 impl<E> Within<E> {
-    /// Returns false in a forked child. The thread may have held the lock when the child was forked, so nothing there may
-    /// take it.
+    /// Returns false in a forked child. The thread may have held the lock at the fork, so nothing in the child may take
+    /// it.
     fn has_thread(&self) -> bool {
         self.process.is_this()
     }
@@ -118,7 +119,7 @@ impl<E> Within<E> {
 impl<E> Drop for Within<E> {
     fn drop(&mut self) {
         if !self.has_thread() {
-            // Its drop would detach a thread that is not there.
+            // Dropping it would detach a thread that does not exist.
             let _gone = ManuallyDrop::new(self.thread.take());
         } else if self.thread.is_some() {
             self.end();
@@ -143,7 +144,7 @@ impl<E> Shared<E> {
                 state.longest = state.longest.max(state.since.elapsed());
                 state.since = begin;
             }
-            // The events are still not persistent: `since` stays.
+            // The events are still not persistent, so `since` stays.
             Err(error) => {
                 state.error.get_or_insert(error);
             }

@@ -1,7 +1,7 @@
 //! Recording events.
 //!
-//! The state that changes with an event is private to the thread: its place in the medium, and the key of its
-//! tag. The medium gets one copy and one word, which is stored last.
+//! The state that changes with each event is private to the thread: its place in the medium and the key of its tag. The
+//! medium gets one copy and one word, which is stored last.
 
 use super::clock::Pace;
 use super::cursor::Cursor;
@@ -17,8 +17,8 @@ use core::cell::Cell;
 use core::sync::atomic::{Ordering, compiler_fence};
 use core::{fmt, mem};
 
-/// The length up to which a payload is put together with the words before it, so that tag and copy process one range
-/// of bytes.
+/// The length up to which a payload is joined with the words before it, so that tag and copy process one range of
+/// bytes.
 const SHORT: usize = 48;
 
 /// The size of a word in bytes.
@@ -31,17 +31,17 @@ const WORDS: usize = (TAGGED + SHORT) / WORD;
 /// It can be sent to another thread, but not shared. Dropping it gives the shard back.
 ///
 /// # Signal handlers
-/// A handler on the owner's thread may use the same writer. If it has interrupted an event, its own event is refused with
-/// [`ErrorKind::Nested`] and counted as lost; the interrupted event is intact. A handler that must not lose events needs
-/// a writer of its own, claimed beforehand. With a durability that writes back, on a file that persists by pages,
-/// an event is a system call, which a handler must not make.
+/// A handler on the owner's thread may use the same writer. If it interrupted an event, its own event is refused with
+/// [`ErrorKind::Nested`] and counted as lost; the interrupted event is intact. A handler that must not lose events
+/// needs its own writer, claimed in advance. With page granularity and a durability that writes back, an event makes a
+/// system call, so a handler must not record it.
 pub struct Writer<'r, M: Medium> {
     recorder: &'r Recorder<'r, M>,
     cursor: &'r Cursor,
     shard: u32,
     /// The size of a sub-buffer.
     size: u64,
-    /// Ticks.
+    /// A second in ticks.
     second: u64,
     /// True while an event is recorded on this thread.
     is_busy: Cell<bool>,
@@ -49,21 +49,21 @@ pub struct Writer<'r, M: Medium> {
     key: Cell<u64>,
     /// The offset of this sub-buffer in the medium.
     start: Cell<u64>,
-    /// The offset of the next record in this sub-buffer; the size of a sub-buffer if none has been begun.
+    /// The offset of the next record in this sub-buffer, or the size of a sub-buffer if none has been started.
     offset: Cell<u64>,
     /// The position of this sub-buffer.
     position: Cell<u64>,
-    /// The wall clock at the begin of this sub-buffer.
+    /// The wall clock at the start of this sub-buffer.
     pace: Cell<Pace>,
-    /// The timestamp of the event for which the wall clock was asked last.
+    /// The timestamp of the event for which the wall clock was last read.
     asked: Cell<u64>,
 }
 
 impl<M: Medium> Recorder<'_, M> {
     /// Claims a shard that has no owner, for one thread. Its events follow those of its last owner.
     ///
-    /// Shards without an owner are claimed in turn, from shard 0 on. So the last events of a thread that has ended stay until
-    /// the other free shards have been claimed as well.
+    /// Free shards are claimed in turn, starting with shard 0. The last events of a thread that has ended therefore
+    /// stay until the other free shards have been claimed.
     ///
     /// # Errors
     /// [`ErrorKind::AllShardsTaken`] if each shard has an owner.
@@ -75,7 +75,7 @@ impl<M: Medium> Recorder<'_, M> {
         Ok(Writer::new(self, shard, cursor))
     }
 
-    /// Claims a shard that has no owner. The shard is the caller's until a writer of it is dropped.
+    /// Claims a shard that has no owner. The caller owns it until a writer of it is dropped.
     pub(super) fn claim_shard(&self) -> Result<(u32, &Cursor), Error<M::Error>> {
         let shards = self.description.shards;
         self.shards.claim().ok_or(Error::new(ErrorKind::AllShardsTaken { shards }))
@@ -102,7 +102,7 @@ impl<'r, M: Medium> Writer<'r, M> {
             asked: Cell::new(0),
         };
         let (sequence, offset) = (cursor.head() / size, cursor.head() % size);
-        // At the begin of a sub-buffer the next event begins it.
+        // At the start of a sub-buffer, the next event begins it.
         if offset > 0 {
             writer.enter(sequence, offset);
             let start = writer.start.get();
@@ -128,31 +128,30 @@ impl<'r, M: Medium> Writer<'r, M> {
         self.shard
     }
 
-    /// Records an event with the present time.
+    /// Records an event with the current time.
     ///
-    /// When this returns, the event is in the medium, and it is persistent if the durability is
-    /// [`EachAppend`](Durability::EachAppend). Ids from 65280 on are reserved: a reader takes an event with such an id
-    /// for one of this crate's.
+    /// When this returns, the event is in the medium. With [`EachAppend`](Durability::EachAppend), it is also
+    /// persistent. Ids from 65280 on are reserved: a reader takes such an event for one of this crate's.
     ///
     /// # Errors
     /// [`ErrorKind::Stopped`], [`ErrorKind::Full`], [`ErrorKind::TooLong`], [`ErrorKind::Nested`],
-    /// [`FormatError::WornOut`]: the event is not recorded. It is counted as lost unless recording has been stopped; with
+    /// [`FormatError::WornOut`]: the event is not recorded. It is counted as lost unless recording was stopped; with
     /// [`EachAppend`](Durability::EachAppend) the count is written back, if that does not fail.
-    /// [`FormatError::Medium`]: the event is recorded, but its write-back has failed, or the medium has. With
+    /// [`FormatError::Medium`]: the event is recorded, but its write-back failed, or the medium has failed. With
     /// [`OnRequest`](Durability::OnRequest) a failed medium is noticed when the next sub-buffer begins.
     ///
     /// # Cost
-    /// Stores, a tag and a timestamp; for each sub-buffer a header of 64 bytes, persistent at once on media that persist by
-    /// lines. The call is inlined, so that a payload of a known length is copied and tagged without a loop.
+    /// Stores, a tag and a timestamp; for each sub-buffer, a 64-byte header that is persistent at once on line-granular
+    /// media. The call is inlined, so that a payload of known length is copied and tagged without a loop.
     #[inline]
     pub fn record(&self, id: u16, payload: &[u8]) -> Result<(), Error<M::Error>> {
         self.recorded(|| self.recorder.clock.now(), id, payload)
     }
 
-    /// Records an event with a timestamp of the caller's. The caller must ensure that timestamps do not decrease.
+    /// Records an event with the caller's timestamp. The caller must ensure that timestamps do not decrease.
     ///
     /// # Errors
-    /// As [`record`](Self::record).
+    /// Same as [`record`](Self::record).
     #[inline]
     pub fn record_at(
         &self,
@@ -163,7 +162,8 @@ impl<'r, M: Medium> Writer<'r, M> {
         self.recorded(|| timestamp, id, payload)
     }
 
-    /// Records an event with the time that `now` returns, once no handler's event can come before it any more.
+    /// Records an event with the time that `now` returns, at a point where no handler's event can come before it any
+    /// more.
     #[inline(always)]
     fn recorded(
         &self,
@@ -177,13 +177,13 @@ impl<'r, M: Medium> Writer<'r, M> {
         if self.is_busy.replace(true) {
             return Err(Error::new(self.lose(ErrorKind::Nested)));
         }
-        // A signal handler on this thread sees `is_busy` during all of the event.
+        // A signal handler on this thread sees `is_busy` during the whole event.
         let _busy = Busy(&self.is_busy);
         compiler_fence(Ordering::SeqCst);
         self.append(now(), id, payload).map_err(Error::new)
     }
 
-    /// Records an event although recording has been stopped. Only a writer that is not used for anything else may do it.
+    /// Records an event although recording was stopped. Only a writer that serves no other purpose may do this.
     #[cfg(feature = "std")]
     pub(super) fn record_last(&self, id: u16, payload: &[u8]) -> Result<(), ErrorKind<M::Error>> {
         self.append(self.recorder.clock.now(), id, payload)
@@ -192,7 +192,7 @@ impl<'r, M: Medium> Writer<'r, M> {
     #[inline(always)]
     fn append(&self, timestamp: u64, id: u16, payload: &[u8]) -> Result<(), ErrorKind<M::Error>> {
         let room = self.size - self.offset.get();
-        // A large sub-buffer has room for a longer payload than the field of the length can hold.
+        // A large sub-buffer has room for a longer payload than the length field can state.
         let fits = format::record_len(payload.len()) <= room && payload.len() <= format::LONGEST;
         if !fits || self.is_wall_due(timestamp) {
             return self.append_to_next(timestamp, id, payload, fits);
@@ -200,14 +200,14 @@ impl<'r, M: Medium> Writer<'r, M> {
         self.append_here(timestamp, id, payload)
     }
 
-    /// Returns true a second after the wall clock was asked, and if the counter has restarted.
+    /// Returns true if a second has passed since the wall clock was last read, or if the counter has restarted.
     #[inline(always)]
     fn is_wall_due(&self, timestamp: u64) -> bool {
         timestamp.wrapping_sub(self.asked.get()) >= self.second
     }
 
-    /// Appends an event that does not fit this sub-buffer, or before which the wall clock is asked. If that was set, a new
-    /// sub-buffer begins, unless the shard is full.
+    /// Appends an event that does not fit into this sub-buffer, or before which the wall clock must be read. If the
+    /// clock was set, a new sub-buffer begins, unless the shard is full.
     #[cold]
     #[inline(never)]
     fn append_to_next(
@@ -221,7 +221,7 @@ impl<'r, M: Medium> Writer<'r, M> {
             return self.append_here(timestamp, id, payload);
         }
         let written_back = self.next_sub_buffer(timestamp, payload.len())?;
-        // The event is recorded even if a write-back has failed.
+        // The event is recorded even if a write-back failed.
         self.append_here(timestamp, id, payload).and(written_back.map_err(medium_failed))
     }
 
@@ -249,7 +249,7 @@ impl<'r, M: Medium> Writer<'r, M> {
     fn put(&self, offset: u64, timestamp: u64, id: u16, payload: &[u8]) {
         let len = payload.len() as u16;
         let tagged = format::tagged(offset as u32, id, len, timestamp);
-        // The place is aligned already. The mask shows that to the compiler, which then omits the unaligned case.
+        // The place is already aligned. The mask tells the compiler so, which then omits the unaligned case.
         let at = (self.start.get() + offset) & !(WORD as u64 - 1);
         // The stores below cannot change a local variable.
         let medium = &self.recorder.medium;
@@ -262,7 +262,7 @@ impl<'r, M: Medium> Writer<'r, M> {
         } else {
             self.put_long(at, &tagged, payload)
         };
-        // The tag is stored last: a reader that sees it sees the rest of the record.
+        // The tag is stored last: a reader that sees it also sees the rest of the record.
         medium.store(at, tag, Ordering::Release);
     }
 
@@ -285,8 +285,8 @@ impl<'r, M: Medium> Writer<'r, M> {
         tag.finish()
     }
 
-    /// Begins the next sub-buffer, for an event that does not fit this one. Returns the failure of a write-back: the sub-buffer
-    /// has been begun all the same.
+    /// Begins the next sub-buffer, for an event that does not fit into this one. Returns a failure of the write-back;
+    /// the sub-buffer has begun even then.
     #[cold]
     #[inline(never)]
     fn next_sub_buffer(
@@ -306,7 +306,7 @@ impl<'r, M: Medium> Writer<'r, M> {
         }
         let written_back = match durability {
             Durability::SubBuffer => self.write_back(head, head),
-            // Each event before has been written back, or its failed write-back is repeated with the next event's.
+            // Each earlier event was written back, or its failed write-back is retried with the next event's.
             Durability::OnRequest | Durability::EachAppend => medium.check(),
         };
         cursor.skip(head, sequence * self.size);
@@ -314,7 +314,7 @@ impl<'r, M: Medium> Writer<'r, M> {
         Ok(written_back.and(begun))
     }
 
-    /// Returns true if the wall clock was set since the begin of this sub-buffer, by a second or more.
+    /// Returns true if the wall clock was set by a second or more since the start of this sub-buffer.
     fn is_wall_set(&self, timestamp: u64) -> bool {
         self.asked.set(timestamp);
         let (then, now) = (self.pace.get(), self.recorder.clock.pace());
@@ -326,7 +326,7 @@ impl<'r, M: Medium> Writer<'r, M> {
         self.cursor.head().div_ceil(self.size)
     }
 
-    /// Returns the reason why a sub-buffer cannot be begun.
+    /// Returns the reason why a sub-buffer cannot be started.
     fn obstacle(&self, sequence: u64) -> Option<ErrorKind<M::Error>> {
         let description = &self.recorder.description;
         if sequence >= SEQUENCES {
@@ -337,10 +337,11 @@ impl<'r, M: Medium> Writer<'r, M> {
         is_full.then_some(ErrorKind::Full)
     }
 
-    /// Writes the header of a sub-buffer. From then on the earlier records of the slot do not verify.
+    /// Writes the header of a sub-buffer. From then on, earlier records of the slot do not verify.
     ///
-    /// The header is persistent before the first record, or else a crash could lose all records with it. By pages the system
-    /// writes it back with the page of the first records, without a system call for each sub-buffer.
+    /// The header is persistent before the first record; otherwise a crash could lose it, and all the records with it.
+    /// With page granularity, the system writes it back with the page of the first records, which saves a system call
+    /// for each sub-buffer.
     fn begin(&self, sequence: u64, timestamp: u64, end_before: u64) -> Result<(), M::Error> {
         let Recorder { medium, description, .. } = self.recorder;
         let Description { identity, generation, .. } = *description;
@@ -371,8 +372,8 @@ impl<'r, M: Medium> Writer<'r, M> {
         }
     }
 
-    /// Makes everything before a position persistent. The event under way begins at `own`. What is before can be the
-    /// stores of another thread: of the last owner of the shard, or of one that has sent the writer here.
+    /// Makes everything before a position persistent. The event in progress begins at `own`. Earlier bytes may have
+    /// been stored by another thread: the last owner of the shard, or one that sent the writer here.
     fn write_back(&self, head: u64, own: u64) -> Result<(), M::Error> {
         let Recorder { medium, description, .. } = self.recorder;
         if self.cursor.done() < own {
@@ -391,8 +392,8 @@ impl<'r, M: Medium> Writer<'r, M> {
     fn lose(&self, why: ErrorKind<M::Error>) -> ErrorKind<M::Error> {
         let Recorder { medium, description, durability, .. } = self.recorder;
         self.cursor.lose();
-        // The write-back compares with this word, not with the cursor's count. A signal handler on this thread can count
-        // a loss between the load of the count and the store.
+        // The write-back compares with this word, not with the cursor's count: a signal handler on this thread can
+        // count a loss between the load of the count and the store.
         let at = Geometry::loss(self.shard);
         let mut lost = self.cursor.lost();
         loop {
@@ -406,8 +407,8 @@ impl<'r, M: Medium> Writer<'r, M> {
         if *durability != Durability::EachAppend {
             return why;
         }
-        // The event is refused in any case. An error of the medium would mean that it is recorded. The word stays due for
-        // `write_back_all`, which returns the failure if it fails again.
+        // The event is refused in any case. An error of the medium would mean that it is recorded. The word stays due
+        // for `write_back_all`, which returns the failure if it recurs.
         drop(medium.persist(at..at + 8));
         why
     }
@@ -417,7 +418,7 @@ const fn medium_failed<E>(error: E) -> ErrorKind<E> {
     ErrorKind::Format(FormatError::Medium(error))
 }
 
-/// An event under way on this thread, also if the clock or the medium panics.
+/// An event in progress on this thread, even if the clock or the medium panics.
 struct Busy<'w>(&'w Cell<bool>);
 
 impl Drop for Busy<'_> {
@@ -430,7 +431,7 @@ impl Drop for Busy<'_> {
 
 /// Returns the words of a record after its tag, and zeros after them.
 ///
-/// The words are copied one by one. A load of bytes that were just stored in smaller pieces waits until all earlier
+/// The words are copied one by one. Loading bytes that were just stored in smaller pieces would wait until all earlier
 /// stores are done, including those of the last event (Intel Optimization Reference Manual, "Store-to-Load-Forwarding
 /// Restriction on Size and Alignment").
 #[inline(always)]

@@ -1,4 +1,4 @@
-//! The log of a store, as it is written: records at its end, and its compaction into the other area.
+//! Writing the log of a store: records at its end, and its compaction into the other area.
 
 use crate::blob_writer::is_by_pages;
 use crate::commit::State;
@@ -18,7 +18,7 @@ use cachemaint_format::error::FormatError;
 use cachemaint_format::root;
 use core::sync::atomic::Ordering::Relaxed;
 
-/// A record that is to be appended: its bytes without a head, and the head's own fields.
+/// A record to be appended: its bytes without a head, and the fields of the head.
 #[derive(Debug)]
 pub(crate) struct Draft {
     pub(crate) bytes: Vec<u8>,
@@ -29,7 +29,7 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
-    /// Returns a commit without changes yet.
+    /// Returns a commit without changes.
     pub(crate) fn commit(is_sealed: bool) -> Self {
         Self { bytes: begin(), kind: RecordKind::Commit, is_sealed, is_durable: true }
     }
@@ -51,7 +51,7 @@ fn append_opening(record: &mut Vec<u8>, size: u64, entries: u64, circumstances: 
     record.extend(circumstances);
 }
 
-/// Fills a record up to whole lines, with room for its confirmation.
+/// Pads a record to whole lines, with room for its confirmation.
 fn fill_lines(record: &mut Vec<u8>) {
     record.resize((record.len() + CONFIRMATION as usize).next_multiple_of(LINE as usize), 0);
 }
@@ -64,7 +64,7 @@ pub(crate) struct Growth {
     pub(crate) areas: [[u64; 2]; 2],
 }
 
-/// Returns true if a record with `record` bytes of entries has room in a log of this capacity, after the compaction of
+/// Returns true if a record with `record` bytes of entries fits into a log of this capacity after the compaction of
 /// `live` bytes of entries.
 const fn fits(capacity: u64, live: u64, record: u64) -> bool {
     capacity - capacity / 8 >= compacted(live) + in_lines(record)
@@ -77,8 +77,8 @@ pub(crate) fn first_capacity(size: u64, unit: u64) -> u64 {
 }
 
 impl<M: Medium> Store<M> {
-    /// Returns the capacity that the log must have for a record with `record` bytes of entries, after which there are
-    /// `live` bytes, or `None` if it has it.
+    /// Returns the capacity that the log needs for a record with `record` bytes of entries that leaves `live` bytes, or
+    /// `None` if the log is large enough.
     pub(crate) fn missing_capacity(&self, capacity: u64, record: u64, live: u64) -> Option<u64> {
         let is_enough =
             |capacity| needed(live) <= capacity && fits(capacity, self.table.bytes, record);
@@ -92,7 +92,7 @@ impl<M: Medium> Store<M> {
         Some(larger)
     }
 
-    /// Claims areas for a log of `least` bytes a mirror, or of twice its capacity before if there is room.
+    /// Claims areas for a log with at least `least` bytes per mirror, or twice its previous capacity if there is room.
     pub(crate) fn claim_areas(
         &mut self,
         least: u64,
@@ -124,7 +124,7 @@ impl<M: Medium> Store<M> {
         Ok(Growth { capacity, areas })
     }
 
-    /// Gives areas back.
+    /// Frees areas.
     pub(crate) fn give_areas(&mut self, areas: [[u64; 2]; 2], capacity: u64) {
         let unit = self.unit();
         areas
@@ -133,10 +133,11 @@ impl<M: Medium> Store<M> {
             .for_each(|at| self.space.give(&Places::occupied(*at, capacity, unit)));
     }
 
-    /// Appends a record, which is durable at return, and returns its position. Compacts the log before if there is no room
-    /// for it, or if it grows.
+    /// Appends a record, which is durable on return, and returns its position. Compacts the log first if there is no
+    /// room, or if it grows.
     ///
-    /// After an error it is not known if the record is there, so nothing may be appended until the store is opened again.
+    /// After an error it is unknown whether the record is there, so nothing may be appended until the store is
+    /// reopened.
     pub(crate) fn append(
         &mut self,
         draft: Draft,
@@ -170,8 +171,8 @@ impl<M: Medium> Store<M> {
         Ok(at)
     }
 
-    /// Writes bytes to both mirrors and issues their write-back. By pages the first mirror is durable before the second
-    /// is written, as a drive may lose the block that it writes.
+    /// Writes bytes to both mirrors and issues their write-back. With page granularity, the first mirror is durable
+    /// before the second is written, since a drive may lose the block that it is writing.
     fn write_mirrors(&self, mirrors: [u64; 2], at: u64, bytes: &[u8]) -> Result<(), M::Error> {
         let [one, other] = mirrors.map(|mirror| mirror + at);
         if !is_by_pages(&*self.medium) {
@@ -184,12 +185,12 @@ impl<M: Medium> Store<M> {
         Ok(())
     }
 
-    /// Writes the live entries to the other area, or to a larger one, and makes that the log.
+    /// Writes the live entries to the other area, or to a larger one, and makes it the log.
     fn compact(&mut self, growth: Option<Growth>) -> Result<(), Error<M::Error>> {
         let before = self.log;
         let generation = before.root.generation + 1;
         let [mirror, _] = growth.map_or(before.places.other, |growth| growth.areas[0]);
-        // Nothing is taken for a record there if it cannot be read.
+        // If it cannot be read, nothing there can be taken for a record.
         let there = self.medium.try_load(mirror, Relaxed).unwrap_or(0);
         let salt = new_salt(before.identity(), generation, there, self.entropy);
         let places = match growth {
@@ -211,7 +212,7 @@ impl<M: Medium> Store<M> {
         root.store(&*self.medium, FORMAT).map_err(Error::medium)?;
         self.log = log;
         (self.state.end, self.state.tag) = (bytes.len() as u64, tag);
-        // The fence of the record that follows completes this.
+        // The fence of the next record completes this.
         leave(&*self.medium, before.places.current).map_err(Error::medium)?;
         if growth.is_some() {
             let Places { current, other, capacity, .. } = before.places;
@@ -220,7 +221,7 @@ impl<M: Medium> Store<M> {
         Ok(())
     }
 
-    /// Appends a record of entries that take no other place, and puts them into the table.
+    /// Appends a record of entries that need no other space, and puts them into the table.
     pub(crate) fn append_changes(
         &mut self,
         mut draft: Draft,
@@ -237,7 +238,7 @@ impl<M: Medium> Store<M> {
         Ok(())
     }
 
-    /// Records an opening, or the size and the circumstances of a store that has grown.
+    /// Records an opening, or the new size and circumstances of a store that has grown.
     pub(crate) fn append_opening(
         &mut self,
         circumstances: Vec<u8>,
@@ -248,8 +249,8 @@ impl<M: Medium> Store<M> {
         Ok(())
     }
 
-    /// Removes the seal, by a record without changes that is made as deep as the seal was. The record of the changes is
-    /// not: if it were, it would outlive the bytes of its blobs.
+    /// Removes the seal with a record without changes, which is made as deeply durable as the seal. The record of the
+    /// changes must not be: it would outlive the bytes of its blobs.
     pub(crate) fn unseal(&mut self) -> Result<(), Error<M::Error>> {
         if self.state.is_sealed {
             self.append(Draft::commit(false), None)?;
@@ -259,10 +260,9 @@ impl<M: Medium> Store<M> {
         Ok(())
     }
 
-    /// Makes the log durable as deep as the medium allows: all of it, since a record that is left behind one that was
-    /// lost is damage.
+    /// Makes the whole log as deeply durable as the medium allows: a record that survives behind a lost one is damage.
     pub(crate) fn deep_persist_log(&self) -> Result<(), M::Error> {
-        // The system writes pages back beyond all buffers.
+        // The system's page write-back goes through all buffers.
         if is_by_pages(&*self.medium) {
             return Ok(());
         }
@@ -275,8 +275,8 @@ impl<M: Medium> Store<M> {
     }
 }
 
-/// Marks a log as left for a newer one, once the root of that is durable: should both copies of that root be lost, the older
-/// one leads to a log that is known to be old. A copy that cannot be read leads nowhere. Issues the write-backs.
+/// Marks a log as left for a newer one, once the newer root is durable. If both copies of that root are lost, the older
+/// root then leads to a log that is known to be old. A copy that cannot be read leads nowhere. Issues the write-backs.
 pub(crate) fn leave<M: Medium>(
     medium: &M,
     mirrors: impl IntoIterator<Item = u64>,
@@ -296,8 +296,8 @@ pub(crate) fn leave<M: Medium>(
     Ok(())
 }
 
-/// Returns the records of a compaction, whose log begins with them, and the tag of the last one. Notes the places of the
-/// entries' metadata and values.
+/// Returns the records of a compaction, with which the new log begins, and the tag of the last one. Updates the places
+/// of the entries' metadata and values.
 pub(crate) fn compaction(log: &Log, state: &State, table: &mut Table) -> (Vec<u8>, u64) {
     let mut bytes = Vec::with_capacity(CAPACITY as usize + compacted(table.bytes) as usize);
     bytes.resize(HEAD, 0);

@@ -1,4 +1,4 @@
-//! Copying all blobs of one commit into another store, beside a writer too.
+//! Copying all blobs of one commit into another store, even while a process writes.
 
 use crate::attributes::Attributes;
 use crate::commit::ATTEMPTS;
@@ -14,34 +14,34 @@ use alloc::vec::Vec;
 use cachemaint::medium::{Medium, Readable};
 use core::fmt;
 
-/// The content of a copy, as [`Reader::copy_into`] returns it.
+/// A summary of a copy, returned by [`Reader::copy_into`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Copied {
     /// The number of the commit that was copied, in the store that was read.
     pub commit: u64,
-    /// The number of its blobs.
+    /// The number of blobs copied.
     pub blobs: u64,
-    /// Bytes of its blobs.
+    /// The number of bytes in them.
     pub bytes: u64,
-    /// Its regions, which are not copied: their users change them at any time.
+    /// The regions, which are not copied: their users change them at any time.
     pub regions: Vec<Name>,
 }
 
-/// A copy that failed: in the store that was read, whose medium has errors `R`, or in the one that was written.
+/// A failed copy: in the source store, with medium errors `R`, or in the target store, with medium errors `W`.
 #[derive(Clone, PartialEq, Eq)]
 pub enum CopyError<R, W> {
-    /// The store that was read.
+    /// The store that is read.
     Source(Error<R>),
-    /// The store that was written.
+    /// The store that is written.
     Target(Error<W>),
 }
 
 impl<R: fmt::Display, W: fmt::Display> fmt::Display for CopyError<R, W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Source(error) => write!(f, "from the store that is copied: {error}"),
-            Self::Target(error) => write!(f, "from the store that gets the copy: {error}"),
+            Self::Source(error) => write!(f, "copying from the source store: {error}"),
+            Self::Target(error) => write!(f, "copying into the target store: {error}"),
         }
     }
 }
@@ -71,16 +71,17 @@ impl<R, W> From<Error<W>> for CopyError<R, W> {
 }
 
 impl<R: Readable> Reader<R> {
-    /// Copies all blobs of one commit into another store, by one transaction: afterwards that has these blobs, with their
-    /// versions and metadata, and no others. So it makes a backup, and brings one back.
+    /// Copies all blobs of one commit into another store, in one transaction. Afterwards the target has exactly these
+    /// blobs, with their versions and metadata. This makes a backup, or restores one.
     ///
-    /// A writer may commit meanwhile. Blobs that it replaces before they are copied are taken from its later commit, until all
-    /// are of the same one. The reader is at that commit afterwards. Regions are not copied, and those of the target stay.
+    /// A writer may commit meanwhile. If it replaces blobs before they are copied, they are taken from its later
+    /// commit, until all are from the same one. The reader is then at that commit. Regions are not copied, and those of
+    /// the target stay.
     ///
     /// # Errors
-    /// Of the source: [`ErrorKind::Damaged`], if a blob or a record is damaged; [`ErrorKind::Replaced`], if a writer has
-    /// overtaken 100 attempts. Those of [`put_with`](Transaction::put_with) and [`commit`](Transaction::commit) in the target.
-    /// Nothing has changed there.
+    /// In the source: [`ErrorKind::Damaged`] if a blob or a record is damaged; [`ErrorKind::Replaced`] if a writer
+    /// overtook 100 attempts. In the target: those of [`put_with`](Transaction::put_with) and
+    /// [`commit`](Transaction::commit). The target is unchanged.
     ///
     /// # Cost
     /// Reads and writes each blob, and again those that a writer replaces meanwhile.
@@ -89,7 +90,7 @@ impl<R: Readable> Reader<R> {
         target: &mut Store<W>,
     ) -> Result<Copied, CopyError<R::Error, W::Error>> {
         let blobs = target.list().filter(|info| info.content == Content::Blob);
-        // The blobs of the target, and their entries in the source if they are copies.
+        // The blobs of the target, with their entries in the source if they are copies.
         let mut there: BTreeMap<Name, Option<Info>> = blobs.map(|info| (info.name, None)).collect();
         let mut transaction = target.begin()?;
         for _ in 0..ATTEMPTS {
@@ -107,7 +108,7 @@ impl<R: Readable> Reader<R> {
         Err(CopyError::Source(Error(ErrorKind::Replaced)))
     }
 
-    /// Makes the blobs of the target those of this commit, by the changes that are left.
+    /// Applies the remaining changes, so that the target has the blobs of this commit.
     fn copy_changes<W: Medium>(
         &self,
         transaction: &mut Transaction<'_, W>,
@@ -125,7 +126,7 @@ impl<R: Readable> Reader<R> {
             (copied.blobs, copied.bytes) = (copied.blobs + 1, copied.bytes + info.len);
             names.insert(info.name);
             let is_there = |before: &Info| before.is(&info) && !info.is_value();
-            // Nothing tells a value from another one of its commit with the same bytes.
+            // Nothing distinguishes a value from another one of its commit with the same bytes.
             if there.get(&info.name).is_some_and(|before| before.as_ref().is_some_and(is_there)) {
                 continue;
             }

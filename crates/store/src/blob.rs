@@ -1,7 +1,7 @@
 //! Blobs opened for reading. This module does not allocate.
 //!
-//! Bytes are verified after they are copied, so that a mix of old and new bytes is never returned. If a tag does not
-//! match, the blob is looked up again: either it was replaced, or it is damaged.
+//! Bytes are verified after they are copied, so a mix of old and new bytes is never returned. If a tag does not match,
+//! the blob is looked up again: it was either replaced or damaged.
 
 use crate::chunks::{Chunks, STEP};
 use crate::commit::Commit;
@@ -14,10 +14,10 @@ use cachemaint_format::identity::Identity;
 use core::error::Error as Failure;
 use core::ops::Range;
 
-/// Bytes that are read at once of which no cache is likely to have more than a part, as after a reboot.
+/// Reads of this many bytes mostly miss the caches, as after a reboot.
 const FAR: usize = 16 << 20;
 
-/// Makes sure that an entry is a blob within the medium. Returns its list of tags if that is damaged.
+/// Makes sure that an entry is a blob within the medium. Returns its list of tags if they are damaged.
 fn damaged_tags<E: Failure>(
     medium: &dyn Readable<Error = E>,
     identity: Identity,
@@ -28,7 +28,7 @@ fn damaged_tags<E: Failure>(
     }
     let chunks = Chunks::of(identity, info);
     let (size, needed) = (medium.len(), chunks.tags().end);
-    // An empty blob has no bytes that could be missing.
+    // An empty blob has no bytes to lose.
     if info.len > 0 && size < needed {
         return Err(Error::format(FormatError::Truncated { size, needed }));
     }
@@ -39,7 +39,8 @@ fn damaged_tags<E: Failure>(
     Ok((!are_tags_whole).then_some(damage))
 }
 
-/// Reads a whole blob, and returns its first part that does not match its tag: it is damaged, or was replaced meanwhile.
+/// Reads a whole blob, and returns the first part that does not match its tag: it is damaged, or was replaced
+/// meanwhile.
 pub(crate) fn first_damage<E: Failure>(
     medium: &dyn Readable<Error = E>,
     identity: Identity,
@@ -57,7 +58,7 @@ pub(crate) fn first_damage<E: Failure>(
     Ok(damage)
 }
 
-/// A blob opened for reading: in parts, or as a stream by [`Read`](std::io::Read) where there is `std`.
+/// A blob opened for reading: in parts or, with `std`, as a stream by [`Read`](std::io::Read).
 #[derive(Debug)]
 pub struct Blob<R: Readable> {
     medium: R,
@@ -85,7 +86,7 @@ impl<R: Readable> Blob<R> {
     #[cfg(feature = "alloc")]
     pub(crate) fn load(&self) -> Result<alloc::vec::Vec<u8>, Error<R::Error>> {
         let len = usize::try_from(self.info.len).ok().filter(|len| isize::try_from(*len).is_ok());
-        let rule = "a blob of so many bytes exceeds memory; read it in parts";
+        let rule = "the blob is larger than memory; read it in parts";
         let len = len.ok_or(Error::invalid(rule, self.info.len))?;
         let mut bytes = alloc::vec![0; len];
         self.read_at(0, &mut bytes)?;
@@ -98,15 +99,15 @@ impl<R: Readable> Blob<R> {
         &self.info
     }
 
-    /// Copies bytes of the blob from offset `at` on into the buffer, and verifies the copy.
+    /// Copies bytes of the blob from offset `at` into the buffer, and verifies the copy.
     ///
     /// # Errors
-    /// [`ErrorKind::Damaged`]; [`ErrorKind::Replaced`], also of a blob of at most 256 bytes if the log was compacted;
-    /// [`ErrorKind::Invalid`], if the range is not in the blob; an error of the medium. After an error the contents of the
-    /// buffer are unspecified.
+    /// [`ErrorKind::Damaged`]; [`ErrorKind::Replaced`], also for a blob of at most 256 bytes if the log was compacted;
+    /// [`ErrorKind::Invalid`] if the range is not within the blob; an error of the medium. After an error the contents
+    /// of the buffer are unspecified.
     ///
     /// # Cost
-    /// Each chunk of 64 KiB has one tag, so the chunks at both ends are read as a whole. Does not allocate.
+    /// Each 64 KiB chunk has one tag, so the chunks at both ends are read whole. Does not allocate.
     pub fn read_at(&self, at: u64, into: &mut [u8]) -> Result<(), Error<R::Error>> {
         let end = at.saturating_add(into.len() as u64);
         if end > self.info.len {
@@ -128,14 +129,15 @@ impl<R: Readable> Blob<R> {
     /// bytes read so far.
     ///
     /// # Errors
-    /// As [`read_at`](Self::read_at).
+    /// Same as [`read_at`](Self::read_at).
     pub fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<(), Error<R::Error>> {
         let damage = first_damage(&self.medium, self.identity, &self.info, progress)?;
         unless_damaged(&self.medium, &self.info, damage)
     }
 }
 
-/// Copies bytes from offset `at` on, all within one chunk, `step` at once. Returns the chunk if it does not match its tag.
+/// Copies bytes within one chunk from offset `at`, `step` bytes at a time. Returns the chunk if it does not match its
+/// tag.
 fn read_chunk<E: Failure>(
     medium: &dyn Readable<Error = E>,
     identity: Identity,
@@ -153,7 +155,7 @@ fn read_chunk<E: Failure>(
     Ok((!is_whole).then_some(damage))
 }
 
-/// Fails if a part of a blob does not match its tag: it is damaged if the last commit still has the blob there.
+/// Fails if a part of a blob does not match its tag, and the blob is still in the last commit, so that it is damaged.
 fn unless_damaged<E: Failure>(
     medium: &dyn Readable<Error = E>,
     info: &Info,
@@ -165,22 +167,22 @@ fn unless_damaged<E: Failure>(
     Err(Error(if is_there { ErrorKind::Damaged(damage) } else { ErrorKind::Replaced }))
 }
 
-/// The position of a blob in its stream, and the chunk there.
+/// The position in a blob's stream, and the chunk there.
 #[cfg(feature = "std")]
 #[derive(Default)]
 pub(crate) struct Stream {
     at: u64,
-    /// The verified bytes of the chunk at the position; none before the first read of it.
+    /// The verified bytes of the chunk at the position, or none before its first read.
     chunk: alloc::vec::Vec<u8>,
 }
 
-/// Reads the blob as a stream, from its first byte on.
+/// Reads the blob as a stream, from its first byte.
 ///
-/// Each chunk of 64 KiB is copied, and verified before any of its bytes is returned. So the blob does not need a
-/// buffer around it. A stream that ends without an error has returned the blob as it was put. If the blob is damaged,
-/// or was replaced meanwhile, the read of the first chunk concerned fails; all bytes before were right.
+/// Each 64 KiB chunk is copied and verified before any of its bytes is returned, so the blob needs no surrounding
+/// buffer. A stream that ends without an error has returned the blob as it was put. If the blob is damaged, or is
+/// replaced meanwhile, reading the first affected chunk fails; all bytes before it were right.
 ///
-/// The first read takes 64 KiB of memory.
+/// The first read allocates 64 KiB.
 #[cfg(feature = "std")]
 impl<R: Readable<Error: Send + Sync + 'static>> std::io::Read for Blob<R> {
     fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {

@@ -1,7 +1,7 @@
-//! Writing the bytes of blobs and regions: to free space, with tags, in bounded memory.
+//! Writing the bytes of blobs and regions into free space, with tags, in bounded memory.
 //!
-//! By lines bytes are copied and their write-back is issued at once. By pages they are only stored: the commit writes all
-//! of them back.
+//! With line granularity, bytes are copied and their write-back is issued at once. With page granularity, they are only
+//! stored: the commit writes them all back.
 
 use crate::error::{Error, ErrorKind};
 use crate::format::{BlobKey, CHUNK, TAG, WORD, chunks, tags};
@@ -11,12 +11,12 @@ use cachemaint_format::tag::{self, Running};
 use core::marker::PhantomData;
 use core::ops::Range;
 
-/// Bytes that are written in one go where they are not a whole chunk.
+/// The number of bytes written at a time, unless they are a whole chunk.
 const PIECE: usize = 4096;
-/// The bytes stored a line at a time, if they end within one.
+/// The unit of stores at an end that is not line-aligned.
 const LINE: usize = 64;
 
-/// Returns true if a medium is written back by pages.
+/// Returns true if the medium has page granularity.
 pub(crate) fn is_by_pages<M: Medium>(medium: &M) -> bool {
     matches!(medium.granularity(), Granularity::Page(_))
 }
@@ -33,8 +33,8 @@ pub(crate) fn write_zeros<M: Medium>(medium: &M, range: Range<u64>) -> Result<()
     Ok(())
 }
 
-/// Writes bytes, whose length is a multiple of the word's.
-#[expect(unsafe_code, reason = "a fence less for each blob")]
+/// Writes bytes in a multiple of the word size.
+#[expect(unsafe_code, reason = "saves a fence for each blob")]
 fn put<M: Medium>(medium: &M, at: u64, bytes: &[u8]) -> Result<(), M::Error> {
     if bytes.is_empty() {
         return Ok(());
@@ -43,29 +43,29 @@ fn put<M: Medium>(medium: &M, at: u64, bytes: &[u8]) -> Result<(), M::Error> {
         medium.write(at, bytes);
         return Ok(());
     }
-    // SAFETY: a reader believes bytes of a blob only if they match their tag, whichever of them it finds.
+    // SAFETY: a reader trusts bytes of a blob only if they match their tag, in whatever order they appear.
     unsafe { medium.copy_unordered(&[(at, bytes)]) }
 }
 
-/// A blob that is written piece by piece. See [`Transaction::put_with`](crate::Transaction::put_with).
+/// A blob that is written piece by piece, in [`Transaction::put_with`](crate::Transaction::put_with).
 ///
-/// It stays on the thread of its transaction, as a fence completes the write-backs of its thread alone.
+/// It stays on the thread of its transaction, since a fence completes only its own thread's write-backs.
 #[derive(Debug)]
 pub struct BlobWriter<'t, M: Medium> {
     medium: &'t M,
-    /// `None` if all bytes are kept in the buffer, for the record.
+    /// `None` if all bytes stay in the buffer, for the record.
     key: Option<BlobKey>,
-    /// The length of the blob.
+    /// The announced length of the blob.
     said: u64,
-    /// Bytes that were written.
+    /// Bytes written so far.
     done: u64,
-    /// The bytes that do not fill a piece yet.
+    /// The bytes that do not yet fill a piece.
     buffer: Vec<u8>,
-    /// The tags of the chunks that are complete.
+    /// The tags of the completed chunks.
     tags: Vec<u8>,
-    /// The tag of the chunk that is not, if there is one.
+    /// The tag of the incomplete chunk, if any.
     running: Option<Running>,
-    /// True if the medium failed, so that bytes are missing.
+    /// True if the medium failed, so bytes are missing.
     has_failed: bool,
     thread: PhantomData<*const ()>,
 }
@@ -91,10 +91,10 @@ impl<'t, M: Medium> BlobWriter<'t, M> {
         self.done + self.buffer.len() as u64
     }
 
-    /// Appends bytes to the blob: all of them or, with an error, none.
+    /// Appends bytes to the blob: all of them or, on an error, none.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`], if it becomes longer than the given length; if the medium fails.
+    /// [`ErrorKind::Invalid`] if the blob becomes longer than announced; or if the medium fails.
     pub fn append(&mut self, bytes: &[u8]) -> Result<(), Error<M::Error>> {
         self.check(self.written().saturating_add(bytes.len() as u64))?;
         let Some(key) = self.key else {
@@ -153,7 +153,7 @@ impl<'t, M: Medium> BlobWriter<'t, M> {
         Ok(())
     }
 
-    /// Writes the rest and the list of tags, if there is one, and returns the tag of the blob.
+    /// Writes the rest and the list of tags, if any, and returns the tag of the blob.
     pub(crate) fn finish(mut self) -> Result<u64, Error<M::Error>> {
         self.check_end()?;
         let Some(key) = self.key else { return Ok(0) };
@@ -167,7 +167,7 @@ impl<'t, M: Medium> BlobWriter<'t, M> {
         Ok(tag::of(key.tags(), &self.tags))
     }
 
-    /// Returns the bytes of a blob that are kept for the record.
+    /// Returns the bytes of a blob that goes into the record.
     pub(crate) fn into_bytes(self) -> Result<Vec<u8>, Error<M::Error>> {
         self.check_end()?;
         Ok(self.buffer)
@@ -188,10 +188,13 @@ impl<'t, M: Medium> BlobWriter<'t, M> {
 }
 
 fn other_length<E>(written: u64) -> Error<E> {
-    Error(ErrorKind::Invalid { rule: "a blob must get as many bytes as announced", found: written })
+    Error(ErrorKind::Invalid {
+        rule: "a blob must get exactly the announced number of bytes",
+        found: written,
+    })
 }
 
-/// Writes a part of a blob, and zeros up to a whole word.
+/// Writes a part of a blob, padded with zeros to a whole word.
 fn put_part<M: Medium>(medium: &M, at: u64, part: &[u8]) -> Result<(), M::Error> {
     let (lines, rest) = part.split_at(part.len() / LINE * LINE);
     put(medium, at, lines)?;
@@ -200,7 +203,7 @@ fn put_part<M: Medium>(medium: &M, at: u64, part: &[u8]) -> Result<(), M::Error>
     put(medium, at + lines.len() as u64, &last[..rest.len().next_multiple_of(WORD as usize)])
 }
 
-/// Each call appends the whole buffer, as [`append`](BlobWriter::append).
+/// Each call appends the whole buffer, as [`append`](BlobWriter::append) does.
 #[cfg(feature = "std")]
 impl<M: Medium<Error: Send + Sync + 'static>> std::io::Write for BlobWriter<'_, M> {
     fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {

@@ -11,15 +11,16 @@ use cachemaint_format::unreadable::if_readable;
 use core::error::Error as Failure;
 use core::ops::Range;
 
-/// Bytes of a long blob that are copied, and then go into the tag. The CPU reads the next ones ahead meanwhile.
+/// The number of bytes of a long blob that are copied before they go into the tag. The CPU prefetches the next ones
+/// meanwhile.
 ///
-/// Measured on an AMD EPYC (family 26, model 2; KVM guest, DRAM), in µs a MiB. 256 MiB in no cache took 63 by 1 KiB and 64
-/// by 2 KiB. They took 77 where the tag of 64 KiB came after all of its bytes, and 55 without tags. Into new memory, which
-/// the kernel clears on the way, it was 444, 432 and 423. Small pieces of a tag take longer than one: in a cache 4 MiB took
-/// 54 by 2 KiB and 45 by 64 KiB.
+/// Measured on an AMD EPYC (family 26, model 2; KVM guest, DRAM), in µs per MiB. For 256 MiB in no cache: 63 with 1
+/// KiB, 64 with 2 KiB, 77 if each 64 KiB is tagged after it was copied, 55 without tags. Into new memory, which the
+/// kernel clears on the way: 444, 432 and 423. For 4 MiB in a cache, small pieces cost more: 54 with 2 KiB, 45 with 64
+/// KiB.
 pub(crate) const STEP: usize = 2048;
 
-/// The chunks of a blob, by the fields of its entry that they depend on.
+/// The chunks of a blob: the fields of its entry that they depend on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Chunks {
     identity: Identity,
@@ -36,14 +37,14 @@ impl Chunks {
         Self { identity, commit, at, len, tag, kind }
     }
 
-    /// Returns those of an entry in a record.
+    /// Returns the chunks of an entry in a record.
     pub(crate) const fn of_item(identity: Identity, item: &Item) -> Self {
         let entry = &item.entry;
         let (len, tag, commit) = (entry.len, entry.tag, entry.commit);
         Self { identity, commit, at: entry.at, len, tag, kind: entry.kind }
     }
 
-    /// Returns true if all bytes of a blob outside of the log are there. Other entries have none.
+    /// Returns true if the medium has all bytes of a blob outside the log. Other entries have none.
     pub(crate) fn is_whole<E: Failure>(&self, medium: &dyn Readable<Error = E>) -> Result<bool, E> {
         if self.kind != EntryKind::Blob || self.len == 0 {
             return Ok(true);
@@ -59,7 +60,7 @@ impl Chunks {
         Ok(true)
     }
 
-    /// Returns true if the list of tags is whole, or there is none.
+    /// Returns true if the list of tags is intact, or there is none.
     pub(crate) fn are_tags_whole<E: Failure>(
         &self,
         medium: &dyn Readable<Error = E>,
@@ -82,8 +83,8 @@ impl Chunks {
         self.at + start..self.at + end
     }
 
-    /// Copies bytes from offset `at` on, all within one chunk, `step` at once. Returns true if the chunk can be read and matches
-    /// its tag.
+    /// Copies bytes within one chunk from offset `at`, `step` bytes at a time. Returns true if the chunk is readable
+    /// and matches its tag.
     pub(crate) fn is_chunk_whole<E: Failure>(
         &self,
         medium: &dyn Readable<Error = E>,
@@ -94,7 +95,7 @@ impl Chunks {
         Ok(if_readable(medium, self.read(medium, at, into, step))?.unwrap_or(false))
     }
 
-    /// Copies bytes from offset `at` on, all within one chunk. Returns true if the chunk matches its tag.
+    /// Copies bytes within one chunk from offset `at`. Returns true if the chunk matches its tag.
     fn read<E: Failure>(
         &self,
         medium: &dyn Readable<Error = E>,
@@ -124,7 +125,7 @@ impl Chunks {
             append(medium, from..place(end), &mut running)?;
             running.finish()
         };
-        // A blob that has taken this place meanwhile has another key, so its tags do not match here.
+        // A blob that took this place meanwhile has another key, so its tags do not match here.
         Ok(tag == self.tag_of(medium, begin / CHUNK)?)
     }
 

@@ -1,4 +1,4 @@
-//! One commit of a store, as it is found in the log.
+//! A commit of a store, as found in the log.
 
 use crate::chunks::Chunks;
 use crate::error::{Error, ErrorKind, Part};
@@ -15,7 +15,7 @@ use core::ops::Range;
 use core::sync::atomic::Ordering::Acquire;
 use core::sync::atomic::fence;
 
-/// The number of times that a writer may compact the log while it is read.
+/// How many times a writer may compact the log while it is being read.
 pub(crate) const ATTEMPTS: u32 = 100;
 
 /// The state of a store after a record, without its entries.
@@ -28,20 +28,20 @@ pub(crate) struct State {
     pub(crate) seconds: u64,
     /// Bytes of the store at the last opening.
     pub(crate) size: u64,
-    /// The place of the bytes that the last opening has of its own.
+    /// The place of the last opening's own bytes.
     pub(crate) circumstances: Range<u64>,
-    /// The position behind the record.
+    /// The position after the record.
     pub(crate) end: u64,
     /// The tag of the record.
     pub(crate) tag: u64,
-    /// Entries that the base counts and that were not found so far.
+    /// Entries that the base counts but that were not found so far.
     pub(crate) missing: u64,
-    /// Damaged bytes of the log, if there are any: the first.
+    /// The first damaged bytes of the log, if any.
     pub(crate) lost: Option<Gap>,
 }
 
 impl State {
-    /// Goes on with the next step of a scan.
+    /// Continues with the next step of a scan.
     fn pass<E: Failure>(
         &mut self,
         medium: &dyn Readable<Error = E>,
@@ -79,19 +79,19 @@ impl State {
 pub(crate) struct Commit {
     pub(crate) log: Log,
     pub(crate) state: State,
-    /// The number of the commit after it, which did not verify and was not confirmed.
+    /// The number of the following commit, which neither verified nor was confirmed.
     pub(crate) undone: Option<u64>,
 }
 
 impl Commit {
-    /// Returns the last commit in a medium, beside a writer or without one.
+    /// Returns the last commit in a medium, even while a process writes.
     pub(crate) fn last<E: Failure>(medium: &dyn Readable<Error = E>) -> Result<Self, Error<E>> {
         Self::last_with(medium, |log| {
             Self::of_log(medium, Scan::new(log, false, true), &mut |_| Ok(()))
         })
     }
 
-    /// Returns what `read` finds in the log, once no writer has compacted the log meanwhile.
+    /// Returns what `read` finds in the log, on an attempt during which no writer compacted it.
     pub(crate) fn last_with<T, E: Failure>(
         medium: &dyn Readable<Error = E>,
         mut read: impl FnMut(Log) -> Result<T, Error<E>>,
@@ -107,10 +107,10 @@ impl Commit {
         Err(Error(ErrorKind::Replaced))
     }
 
-    /// Returns the last commit of the log of a scan, and shows each step.
+    /// Returns the last commit in a scanned log, and reports each step.
     ///
-    /// The last record is in doubt if nothing vouches for it: no record after it, and no word that confirms it. Then it counts
-    /// if its blobs verify, unless it says that they were durable before.
+    /// The last record is in doubt if nothing vouches for it: no later record and no confirmation word. It then counts
+    /// if its blobs verify, or if it says that they were durable before it.
     pub(crate) fn of_log<E: Failure>(
         medium: &dyn Readable<Error = E>,
         mut scan: Scan,
@@ -162,7 +162,7 @@ impl Commit {
         Ok(Self { log, state, undone })
     }
 
-    /// Shows the steps of the log up to this commit. Fails if the log was compacted meanwhile.
+    /// Reports the steps of the log up to this commit. Fails if the log was compacted meanwhile.
     pub(crate) fn steps<E: Failure>(
         &self,
         medium: &dyn Readable<Error = E>,
@@ -183,7 +183,7 @@ impl Commit {
         done
     }
 
-    /// Fails if the log was compacted since this commit.
+    /// Fails if the log has been compacted since this commit.
     pub(crate) fn unless_replaced<E: Failure>(
         &self,
         medium: &dyn Readable<Error = E>,
@@ -210,7 +210,7 @@ impl Commit {
             if let Some(lost) = gap.take()
                 && (found.is_none() || record.head.kind != RecordKind::Snapshot)
             {
-                // The name may have been changed there. The records of a compaction name each name once.
+                // The name may have been changed there. A compaction names each name only once.
                 doubt = Some(lost);
             }
             let mut items = record.items();
@@ -242,7 +242,7 @@ fn is_named<E: Failure>(
     Ok(found.is_some_and(|found| found.as_bytes() == name.as_bytes()))
 }
 
-/// Returns true if the last record counts: it was confirmed, or its blobs are whole.
+/// Returns true if the last record counts: it was confirmed, or its blobs are intact.
 fn stands<E: Failure>(
     medium: &dyn Readable<Error = E>,
     scan: &Scan,
@@ -251,19 +251,19 @@ fn stands<E: Failure>(
     if scan.is_confirmed(medium, record)? || are_blobs_whole(medium, &scan.log, record)? {
         return Ok(true);
     }
-    // A writer may have ended the commit meanwhile.
+    // A writer may have finished the commit meanwhile.
     fence(Acquire);
     scan.is_confirmed(medium, record)
 }
 
-/// Returns true if the blobs that a record puts are whole.
+/// Returns true if the blobs that a record puts are intact.
 fn are_blobs_whole<E: Failure>(
     medium: &dyn Readable<Error = E>,
     log: &Log,
     record: &Record,
 ) -> Result<bool, Error<E>> {
     let mut items = record.items();
-    // A commit with more bytes has fenced them, and says so.
+    // A commit with more bytes fences them first and says so.
     let mut left = CHUNK;
     while let Some(item) = next_item(medium, &mut items)? {
         let is_of_this = item.entry.commit == record.head.number;

@@ -1,4 +1,4 @@
-//! The word that confirms the last record of the log, once that is durable.
+//! The confirmation word of the last record, stored once the record is durable.
 
 use crate::blob_writer::is_by_pages;
 use crate::error::Error;
@@ -8,23 +8,24 @@ use cachemaint::medium::Medium;
 use core::sync::atomic::Ordering::Relaxed;
 
 impl<M: Medium> Store<M> {
-    /// Ends the use of the store, and makes durable that its last commit was acknowledged: later damage to it is reported, and
-    /// never taken for a crash. [Regions](crate::Region) can outlive the store.
+    /// Closes the store, and makes it durable that its last commit was acknowledged: later damage to that commit is
+    /// reported, and never taken for a crash. [Regions](crate::Region) can outlive the store.
     ///
-    /// Dropping the store does the same, but cannot report a failure. In a forked child, and while the thread panics, the drop
-    /// writes nothing.
+    /// Dropping the store does the same, but cannot report a failure. In a forked child, or while the thread panics,
+    /// the drop writes nothing.
     ///
     /// # Errors
-    /// If the medium fails. Each commit that was acknowledged is durable all the same.
+    /// If the medium fails. Each acknowledged commit is durable anyway.
     ///
     /// # Cost
-    /// The write-back of two lines, and a fence.
+    /// The write-back of two lines, and one fence.
     pub fn close(mut self) -> Result<(), Error<M::Error>> {
         self.vouch()
     }
 
-    /// Stores the word that confirms the last record, without a write-back: whoever finds it knows that the record and its
-    /// blobs were durable. By pages in one mirror only, since a drive may lose the blocks that it writes.
+    /// Stores the confirmation word of the last record, without a write-back. Finding it proves that the record and its
+    /// blobs were durable. With page granularity, it goes into one mirror only, since a drive may lose the blocks that
+    /// it writes.
     pub(crate) fn confirm(&mut self) {
         let mirrors = if is_by_pages(&*self.medium) { 1 } else { 2 };
         for (at, word) in self.confirmations().into_iter().take(mirrors) {
@@ -33,13 +34,13 @@ impl<M: Medium> Store<M> {
         self.is_vouched = false;
     }
 
-    /// Returns the places of the words that confirm the last record, and the word.
+    /// Returns the places of the confirmation words of the last record, and the word.
     fn confirmations(&self) -> [(u64, u64); 2] {
         let (end, word) = (self.state.end, self.log.confirmation(self.state.end));
         self.log.places.current.map(|mirror| (mirror + end - CONFIRMATION, word))
     }
 
-    /// Makes the words durable that confirm the last record, unless something vouches for that already.
+    /// Makes the confirmation words of the last record durable, unless something already vouches for it.
     pub(crate) fn vouch(&mut self) -> Result<(), Error<M::Error>> {
         self.check_is_usable()?;
         if self.is_vouched {
@@ -57,7 +58,7 @@ impl<M: Medium> Store<M> {
     }
 }
 
-/// As [`Store::close`], without a report. A forked child has no mapping of the medium.
+/// Does the same as [`Store::close`], without a report. A forked child has no mapping of the medium.
 impl<M: Medium> Drop for Store<M> {
     fn drop(&mut self) {
         if self.opener.may_write() {

@@ -18,22 +18,25 @@ use cachemaint_format::root;
 use cachemaint_format::writer::Opener;
 use core::sync::atomic::Ordering::Relaxed;
 
-/// The measures of a new store, in bytes.
+/// The sizes of a new store, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Measures {
     unit: u64,
     pub(crate) size: u64,
-    /// Of a mirror of the log.
+    /// Bytes of a mirror of the log.
     capacity: u64,
 }
 
 impl Measures {
-    /// Returns those of a store that fills a medium.
+    /// Returns the sizes of a store that fills a medium.
     pub(crate) fn of<M: Medium>(medium: &M, unit: Option<u64>) -> Result<Self, Error<M::Error>> {
         let at_once = medium.granularity().bytes() as u64;
         let unit = unit.unwrap_or(LINE.max(at_once.next_power_of_two()));
         if !is_unit(unit) {
-            return Err(Error::invalid("a unit has a power of two from 64 to 2^30 bytes", unit));
+            return Err(Error::invalid(
+                "a unit must be a power of two from 64 to 2^30 bytes",
+                unit,
+            ));
         }
         let size = Readable::len(medium) / unit * unit;
         let capacity = first_capacity(size, unit);
@@ -46,7 +49,7 @@ impl Measures {
     }
 }
 
-/// Creates a store with these circumstances in a medium without one, durable at return.
+/// Creates a store with these circumstances in a medium without one, durable on return.
 pub(crate) fn create<M: Medium>(
     medium: &Arc<M>,
     writer: Writer,
@@ -61,7 +64,7 @@ pub(crate) fn create<M: Medium>(
     let begin = data(unit.max(PAGE));
     let [current, other] =
         [0, 2].map(|area| [0, 1].map(|mirror| begin + (area + mirror) * capacity));
-    // Where the entropy is always the same, a store that stood here had another first record.
+    // If the entropy is always the same, the first record of an earlier store here still makes a difference.
     let there = medium.try_load(current[0], Relaxed).unwrap_or(0);
     let salt = new_salt(identity, 1, there, entropy);
     let places = Places { unit, capacity, current, other, salt };
@@ -75,14 +78,14 @@ pub(crate) fn create<M: Medium>(
         medium.write(at, &bytes);
         medium.issue_writeback(at..at + bytes.len() as u64).map_err(Error::medium)?;
     }
-    // Its first fence completes these write-backs, before the root can be found.
+    // Its first fence completes these write-backs before the root can be found.
     root.create(&**medium, FORMAT).map_err(Error::medium)?;
     (state.end, state.tag) = (bytes.len() as u64, tag);
     Store::new(Arc::clone(medium), writer, log, state, table, entropy)
 }
 
 impl<M: Medium> Store<M> {
-    /// Returns a store in a medium. All its bytes must be there, and none in use twice.
+    /// Returns a store in a medium. All its bytes must be there, and none may be used twice.
     pub(crate) fn new(
         medium: Arc<M>,
         writer: Writer,

@@ -8,9 +8,9 @@ use core::fmt;
 #[cfg(feature = "std")]
 use std::io;
 
-/// An operation on a store that failed. `E` is the error of its medium.
+/// A failed operation on a store. `E` is the error of its medium.
 ///
-/// `{}` prints a fact and an action; [`kind`](Self::kind) is the fact to match on.
+/// `{}` prints a fact and an action. Match on [`kind`](Self::kind).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Error<E>(pub(crate) ErrorKind<E>);
 
@@ -28,12 +28,12 @@ impl<E> Error<E> {
         Self(ErrorKind::Damaged(Damage { part, offset, len }))
     }
 
-    /// Returns the error about a name that nothing has.
+    /// Returns the error for a name that does not exist.
     pub(crate) fn not_found(name: &str) -> Self {
         Self(ErrorKind::NotFound { name: ShortName::cut(name) })
     }
 
-    /// Returns the error about a name that has other content than what is needed.
+    /// Returns the error for a name with other content than needed.
     pub(crate) fn other_content(name: &str, found: Content) -> Self {
         Self(ErrorKind::OtherContent { name: ShortName::cut(name), found })
     }
@@ -43,46 +43,46 @@ impl<E> Error<E> {
     }
 }
 
-/// The fact of an [`Error`]. Offsets are those of the medium, in bytes.
+/// The kind of an [`Error`]. Offsets are in bytes of the medium.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind<E> {
-    /// An error that a journal and a recording can have, too. If the medium failed during a commit, the store must be opened
-    /// again, which shows if the commit was made.
+    /// An error that the journal, the recorder and the store share. If the medium failed during a commit, reopen the
+    /// store to find out whether the commit was made.
     Format(FormatError<E>),
     /// A part of the store does not match its tag, or refers to a place outside the store.
     Damaged(Damage),
     /// The store is full. Nothing was written.
     #[non_exhaustive]
     Full {
-        /// The number of free pieces that are needed: 1 for a blob or a region, and 4 for a larger log of the table.
+        /// The number of free pieces needed: 1 for a blob or a region, and 4 for a larger log of the table.
         pieces: u32,
-        /// Bytes that each of them needs.
+        /// Bytes needed in each of them.
         needed: u64,
         /// Bytes of the largest free piece.
         largest: u64,
     },
-    /// An argument is not permitted. Nothing has changed.
+    /// An invalid argument. Nothing has changed.
     #[non_exhaustive]
     Invalid {
-        /// The rule that it breaks.
+        /// The rule that it violates.
         rule: &'static str,
         /// The argument.
         found: u64,
     },
-    /// Nothing has this name.
+    /// There is nothing with this name.
     #[non_exhaustive]
     NotFound {
         /// The name.
         name: ShortName,
     },
-    /// A blob or a region of this name already exists.
+    /// A blob or a region with this name already exists.
     #[non_exhaustive]
     NameTaken {
         /// The name.
         name: ShortName,
     },
-    /// The name has a region where a blob is needed, or the reverse.
+    /// The name is a region where a blob is needed, or vice versa.
     #[non_exhaustive]
     OtherContent {
         /// The name.
@@ -96,12 +96,12 @@ pub enum ErrorKind<E> {
         /// The name of the region, if it is one.
         name: Option<ShortName>,
     },
-    /// A commit has replaced the blob, or a compaction the log: open a new [`Reader`](crate::Reader), or
+    /// A commit replaced the blob, or a compaction replaced the log: open a new [`Reader`](crate::Reader), or
     /// [refresh](crate::Reader::refresh) it.
     Replaced,
-    /// The file's bytes lie elsewhere than when the store was last written.
+    /// The file's bytes have moved since the store was last written.
     Moved,
-    /// The place of the medium's bytes is required and not known, or was not known at the last commit.
+    /// The place of the medium's bytes is required, but is unknown, or was at the last commit.
     PlaceUnknown,
 }
 
@@ -125,24 +125,25 @@ pub struct Damage {
 pub enum Part {
     /// One of the two copies of the root.
     Root,
-    /// The root after the current one, in both copies, though commits were made with it.
+    /// The root after the current one, in both copies, although commits were made with it.
     NewerRoot,
-    /// The log of the table: nothing of it is whole, or it has a place outside the store.
+    /// The log of the table: none of it is intact, or its place is outside the store.
     Table,
     /// A record of the log, in both mirrors.
     Record,
-    /// One copy of a record of the log. The other copy is whole.
+    /// One copy of a record of the log. The other copy is intact.
     RecordCopy,
     /// An entry of the table.
     Entry,
-    /// Bytes of a blob, from offset `at` on.
+    /// Bytes of a blob, from offset `at`.
     Bytes {
         /// The offset of the damaged bytes in the blob.
         at: u64,
     },
     /// The list of a blob's tags.
     Tags,
-    /// Bytes of a region, from offset `at` on. They are missing, or belong to another blob or region or to the log, too.
+    /// Bytes of a region, from offset `at`. They are missing, or also belong to another blob, another region or the
+    /// log.
     Region {
         /// The offset of the damaged bytes in the region.
         at: u64,
@@ -150,20 +151,20 @@ pub enum Part {
 }
 
 impl Damage {
-    /// Returns the advice for an operation that failed because of this damage.
+    /// Returns the remedy for an operation that failed because of this damage.
     const fn remedy(&self) -> &'static str {
         match self.part {
-            Part::Table => "without it no blob can be found, so bring the store back from a copy",
+            Part::Table => "no blob can be found without it; restore the store from a backup",
             Part::Record => {
-                "names that it has changed are not known, and all others can still be loaded: bring the store back from a \
-                 copy, or put them into a new one"
+                "the names it changed are unknown, and all others can still be loaded; restore the store from a \
+                 backup, or copy them into a new one"
             }
-            Part::Region { .. } => "bring the store back from a copy",
+            Part::Region { .. } => "restore the store from a backup",
             Part::Root | Part::NewerRoot | Part::RecordCopy | Part::Entry => {
-                "bring the store back from a copy, or put the blobs that can still be loaded into a new one"
+                "restore the store from a backup, or copy the blobs that can still be loaded into a new one"
             }
             Part::Bytes { .. } | Part::Tags => {
-                "put the blob anew from where it came; other blobs can still be loaded, and `verify` names those \
+                "put the blob again from its source; other blobs can still be loaded, and `verify` names those \
                  that cannot"
             }
         }
@@ -180,9 +181,9 @@ impl fmt::Display for Damage {
             Part::Record => f.write_str("a record of the table, in both mirrors,")?,
             Part::RecordCopy => f.write_str("one copy of a record of the table")?,
             Part::Entry => f.write_str("an entry of the table")?,
-            Part::Bytes { at } => write!(f, "the blob from its byte {at} on")?,
+            Part::Bytes { at } => write!(f, "the blob from byte {at} on")?,
             Part::Tags => f.write_str("the blob's list of tags")?,
-            Part::Region { at } => write!(f, "the region from its byte {at} on")?,
+            Part::Region { at } => write!(f, "the region from byte {at} on")?,
         }
         write!(f, " is damaged ({len} bytes at offset {offset})")
     }
@@ -198,44 +199,44 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
             Self::Damaged(damage) => write!(f, "{damage}; {}", damage.remedy()),
             Self::Full { pieces: 2.., needed, largest } => write!(
                 f,
-                "the store is full: its table needs four free pieces of {needed} bytes to grow, and the largest free piece \
-                 has {largest}; delete something, which needs no space, or let the store grow"
+                "the store is full: its table needs four free pieces of {needed} bytes to grow, and the largest one \
+                 has {largest}; delete something (which needs no space), or grow the store"
             ),
             Self::Full { needed, largest, .. } => {
-                let unaligned = if largest >= needed { ", too few with the alignment" } else { "" };
+                let unaligned = if largest >= needed { ", which is too little after alignment" } else { "" };
                 write!(
                     f,
                     "the store is full: {needed} bytes are needed in one piece, and the largest free one has \
-                     {largest}{unaligned}; delete something, or let the store grow"
+                     {largest}{unaligned}; delete something, or grow the store"
                 )
             }
             Self::Invalid { rule, found } => write!(f, "{found} is not permitted: {rule}"),
             Self::NotFound { name } => {
                 write!(f, "there is no blob or region {name:?}; list them to choose one")
             }
-            Self::NameTaken { name } => write!(f, "{name:?} exists already; delete it first"),
+            Self::NameTaken { name } => write!(f, "{name:?} already exists; delete it first"),
             Self::OtherContent { name, found: Content::Blob } => {
                 write!(f, "{name:?} is a blob, which cannot be used in place; load it")
             }
             Self::OtherContent { name, .. } => write!(
                 f,
-                "{name:?} is a region, and not a blob; use it in place, or choose another name"
+                "{name:?} is a region, not a blob; use it in place, or choose another name"
             ),
             Self::InUse { name: Some(name) } => {
                 write!(f, "the region {name:?} is in use; drop each `Region` of it first")
             }
             Self::InUse { name: None } => f.write_str(
-                "readers or regions of this process still use the store; drop them before it grows",
+                "readers or regions in this process still use the store; drop them before growing it",
             ),
             Self::Replaced => f.write_str(
                 "the blob was replaced or deleted, or the log was compacted, since the reader was opened; open it again",
             ),
             Self::PlaceUnknown => f.write_str(
-                "the place of the store's bytes is or was not known, as on tmpfs; use a file on a DAX file system or \
+                "the physical place of the store is or was unknown, as on tmpfs; use a file on a DAX file system or \
                  device DAX, or open it without that requirement",
             ),
             Self::Moved => f.write_str(
-                "the file's bytes lie elsewhere than when the store was last written, so nothing may rely on \
+                "the file's bytes have moved since the store was last written, so nothing may rely on \
                  their addresses; open it without that requirement, and give the new addresses to their users",
             ),
         }

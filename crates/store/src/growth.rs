@@ -8,28 +8,27 @@ use cachemaint::dax::{DaxFile, Error as FileError};
 use cachemaint::medium::Readable;
 
 impl Store<DaxFile> {
-    /// Extends the file to `len` bytes, and the store with it. Readers and regions of this process must have ended, and
-    /// the store must hold the only reference to the file. The [circumstances](crate::Options::stamp) of its
-    /// commits stay as they were, but for the [placement](crate::Stamp::placement).
+    /// Extends the file to `len` bytes, and the store with it. Readers and regions in this process must have ended, and
+    /// the store must hold the only reference to the file. The [circumstances](crate::Options::stamp) of its commits
+    /// stay the same, except for the [placement](crate::Stamp::placement).
     ///
-    /// The view of a reader elsewhere keeps its length. For that reader blobs and the log in the new space are
+    /// The view of a reader in another process keeps its length. For that reader, blobs and a log in the new space are
     /// [`FormatError::Truncated`](crate::FormatError::Truncated), and it must open a new view.
     ///
     /// # Errors
-    /// [`ErrorKind::InUse`]; the errors of [`DaxFile::grow`]. Such an error leaves the store as it was, and on Windows a
-    /// file that may be longer. Those of
-    /// [`commit`](crate::Transaction::commit), after which the store is longer.
+    /// [`ErrorKind::InUse`]; the errors of [`DaxFile::grow`]. These leave the store unchanged, but the file may be
+    /// longer on Windows. Those of [`commit`](crate::Transaction::commit), after which the store is longer.
     ///
     /// # Crashes
-    /// A crash meanwhile may leave the file longer, and leaves the blobs as they were. The file can be opened again as
-    /// [`DaxFile::grow`] describes, and the store can grow again.
+    /// A crash during the call may leave the file longer, and leaves the blobs unchanged. Open the file again as
+    /// [`DaxFile::grow`] describes; the store can then grow again.
     pub fn grow(&mut self, len: u64) -> Result<(), Error<FileError>> {
         let file = Arc::get_mut(&mut self.medium).ok_or(Error(ErrorKind::InUse { name: None }))?;
         file.grow(len).map_err(Error::medium)?;
         let len = Readable::len(file) / self.unit() * self.unit();
         self.space.extend_to(len);
         self.state.size = len;
-        // There are more bytes now, whose place the next opening may require.
+        // There are more bytes now, and the next opening may require their place.
         let placement = placement(self.medium.view(), len).unwrap_or(0);
         let boots = History::read(&self.table.circumstances).moved(placement);
         let is_sealed = self.state.is_sealed;

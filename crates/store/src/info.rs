@@ -1,4 +1,4 @@
-//! The entry of a blob or region, as callers see it, and the space of a store.
+//! The entry of a blob or region, as callers see it, and the space in a store.
 
 use crate::format::entry::{Entry, EntryKind};
 use crate::name::Name;
@@ -9,9 +9,9 @@ use core::ops::Range;
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Content {
-    /// Bytes that are replaced as a whole, and verified when they are read.
+    /// Bytes that are replaced as a whole and verified when read.
     Blob,
-    /// Bytes that are used in place, by a [`Region`](crate#regions). They cannot be verified.
+    /// Bytes that are used in place, through a [`Region`](crate#regions). They cannot be verified.
     Region,
 }
 
@@ -34,17 +34,18 @@ pub struct Info {
     pub version: u64,
     /// The length of the blob or region in bytes.
     pub len: u64,
-    /// Bytes of its metadata.
+    /// Length of its metadata in bytes.
     pub metadata: usize,
-    /// True for a region that was handed out and not sealed since by its user: its bytes can be of different moments.
+    /// True for a region that was handed out and has not been sealed by its user since: its bytes can be from different
+    /// moments.
     pub is_dirty: bool,
-    /// The number of the commit that put it there. A number is never reused. Of a region it is the number of the commit
-    /// that last handed it out or created it: each blob of a higher number was put later.
+    /// The number of the commit that put it there. A number is never reused. For a region, it is the commit that
+    /// created it or last handed it out: any blob with a higher number was put later.
     pub commit: u64,
-    /// The time at which it was put or created, in seconds since 1970-01-01 UTC; 0 if it is not known.
+    /// The time when it was put or created, in seconds since 1970-01-01 UTC, or 0 if unknown.
     pub seconds: u64,
-    /// The offset of its first byte in the medium. It is in one piece. A blob of at most 256 bytes stands in the log of
-    /// the table, and moves there from time to time.
+    /// The offset of its first byte in the medium. It is contiguous. A blob of at most 256 bytes is stored in the log
+    /// of the table, and moves within it from time to time.
     pub offset: u64,
     /// The number of the commit that created its entry. For a region, `commit` and `tag` change with each use.
     #[cfg_attr(feature = "serde", serde(skip))]
@@ -59,7 +60,7 @@ pub struct Info {
 }
 
 impl Info {
-    /// Returns the entry of a name, whose metadata and value are at `rest`.
+    /// Returns the entry of a name, with metadata and value at `rest`.
     #[expect(clippy::large_types_passed_by_value, reason = "it is moved into the entry")]
     pub(crate) const fn new(name: Name, entry: &Entry, rest: u64) -> Self {
         let (content, used) = (Content::of(entry.kind), entry.last_use());
@@ -88,13 +89,13 @@ impl Info {
         self.offset..self.offset + self.len
     }
 
-    /// Returns true for a blob that stands in the log.
+    /// Returns true for a blob that is stored in the log.
     #[cfg(feature = "alloc")]
     pub(crate) fn is_value(&self) -> bool {
         self.kind == EntryKind::Value
     }
 
-    /// Returns true if both are the same put, or the same region. A value has no place of its own.
+    /// Returns true if both are from the same put, or are the same region. A value has no place of its own.
     pub(crate) fn is(&self, other: &Self) -> bool {
         (self.len, self.created, self.kind) == (other.len, other.created, other.kind)
             && (self.version, self.metadata) == (other.version, other.metadata)
@@ -102,24 +103,24 @@ impl Info {
             && (self.tag == other.tag || self.content == Content::Region)
     }
 
-    /// Returns true if both are the same put, or the same region, and have the same bytes of the medium.
+    /// Returns true if both are from the same put, or are the same region, and have the same bytes of the medium.
     pub(crate) fn is_in_place(&self, other: &Self) -> bool {
         self.is(other) && self.offset == other.offset
     }
 }
 
-/// The space of a store, in bytes.
+/// The space in a store, in bytes.
 #[cfg(feature = "alloc")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Capacity {
-    /// The space for blobs, regions and the log of the table in all.
+    /// The total space for blobs, regions and the log of the table.
     pub total: u64,
     /// The space in use, in whole units.
     pub used: u64,
     /// The free space.
     pub free: u64,
-    /// The largest free piece: a blob fits if it has at most as many bytes, less 8 for each 64 KiB.
+    /// The largest free piece. A blob fits if it has at most this many bytes, less 8 for each 64 KiB.
     pub largest: u64,
 }

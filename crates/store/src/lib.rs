@@ -1,9 +1,9 @@
-//! Named blobs and regions that outlive processes, kernels, reboots and, where the medium does, the loss of power.
+//! Named blobs and regions that survive processes, kernels, reboots and, if the medium does, power loss.
 //!
-//! A [`Store`] can be in any [`Medium`](cachemaint::medium::Medium): a DAX file, memory that a kernel preserves, the
-//! simulator. A program puts state there that it cannot build anew quickly, such as the state of a virtual machine or
-//! the cache of a database, before it ends or the machine is rebooted. A [`Transaction`] replaces and deletes any number
-//! of blobs at once: a crash at any moment leaves all of its changes or none.
+//! A [`Store`] can be in any [`Medium`](cachemaint::medium::Medium): a DAX file, an ordinary file, memory that a kernel
+//! preserves, or the simulator. Before a program ends or the machine reboots, it puts state there that would take long
+//! to rebuild, such as the state of a virtual machine or the cache of a database. A [`Transaction`] replaces and
+//! deletes any number of blobs atomically: after a crash at any moment, all of its changes are there or none.
 //!
 //! ```
 //! # #[cfg(feature = "dax")]
@@ -32,9 +32,9 @@
 //! ```
 //!
 //! # How it works
-//! The table of all names is a log. A [commit](Transaction::commit) writes its blobs to free space, and one record of all
-//! its changes to the end of the log, writes all of it back, and fences once. Space that a commit frees is used again after
-//! its fence.
+//! The table of all names is a log. A [commit](Transaction::commit) writes its blobs to free space and one record of
+//! all its changes to the end of the log, writes everything back, and fences once. Space that a commit frees is reused
+//! after its fence.
 //!
 //! ```text
 //! roots   log, both mirrors                        blobs and regions
@@ -42,57 +42,59 @@
 //!   '--> the log in use, and the place of the next one
 //! ```
 //!
-//! A record proves itself by its tag, and vouches for those before it. After its fence a commit stores one more word at the
-//! end of its record, without a write-back: who finds it knows that the commit was acknowledged. So at an opening only a last
-//! record without this word is in doubt. It counts if it is whole and its blobs are; blobs of more than 64 KiB together are
-//! durable before their record, which says so. Otherwise the commit is *undone*: the store is as before it,
-//! [`Opened::undone`], [`Reader::undone`] and [`Verification::undone`] have its number, and the opening verifies everything.
+//! A record proves itself by its tag, and vouches for all records before it. After its fence, a commit stores a
+//! *confirmation word* at the end of its record, without a write-back; finding the word proves that the commit was
+//! acknowledged. At an opening, only a last record without this word is in doubt. It counts if the record and its blobs
+//! are intact; if its blobs exceed 64 KiB together, they are durable before the record, which says so. Otherwise the
+//! commit is *undone*: the store is as before it, [`Opened::undone`], [`Reader::undone`] and [`Verification::undone`]
+//! have its number, and the opening verifies everything.
 //!
-//! What was acknowledged is returned, or an error names it as damaged. One exception is a power cut within the last commit,
-//! before its word reached the medium or a later record did, and damage to the same bytes. [`Store::close`] makes the word
-//! durable, and so does the next commit or opening. The other is damage that leaves no trace of the last record: see
-//! [Limits](#limits).
+//! Whatever was acknowledged is returned, or an error names it as damaged, with two exceptions. One is a power cut just
+//! after the last commit, before its word or a later record reached the medium, together with damage to the same bytes.
+//! [`Store::close`] makes the word durable, and so does the next commit or opening. The other is damage that leaves no
+//! trace of the last record: see [Limits](#limits).
 //!
-//! When the log is full, the entries of all names are written to the other of its two areas, and a new root refers to that. Then
-//! the log before is marked as left: an older root that comes back leads to an error, and not to older blobs.
-//! An area has room for twice the entries, so each blob of a full store can be deleted. It grows with their number. A
-//! blob of at most 256 bytes stands in its record, and needs no place of its own.
+//! When the log is full, the entries of all names are written to the other one of its two areas, and a new root refers
+//! to that. The old log is then marked as left: an older root that reappears leads to an error, not to older blobs. An
+//! area has room for twice the entries, so every blob of a full store can be deleted, and it grows with their number. A
+//! blob of at most 256 bytes is stored in its record and needs no other space.
 //!
-//! The root and the log have two copies each, in different blocks of 4096 bytes: damage in one block loses at most the blobs
-//! that it hits. If a record is damaged in both mirrors, the names that it may have changed are not known. Those that a later
-//! record names can still be read, but nothing can be written.
+//! The root and the log have two copies each, in different blocks of 4096 bytes, so damage in one block loses at most
+//! the blobs that it hits. If a record is damaged in both mirrors, the names that it may have changed are unknown.
+//! Names in later records can still be read, but nothing can be written.
 //!
-//! A blob is verified when it is read, by a 64-bit hash of each 64 KiB. Its seed is a key of the store, the commit and the
-//! place, so bytes that an earlier blob or log has left there are not taken for those of another one.
+//! A blob is verified when it is read, by a 64-bit hash of each 64 KiB. The hash is seeded with a key of the store, the
+//! commit and the place, so bytes left there by an earlier blob or log do not pass for it.
 //!
 //! # Readers
-//! One process writes, and any number of processes read meanwhile by a [`Reader`] of their own, without a lock. It shows one
-//! commit, whose table it has in memory. What a later commit has replaced is [`ErrorKind::Replaced`]:
-//! [refresh](Reader::refresh) the reader. What must be read in place is a [region](#regions). While a commit is under way, a
-//! reader in another process may see it before it is durable. [`Reader::copy_into`] makes a backup, and brings one back.
+//! One process writes, while any number of processes read through their own [`Reader`], without a lock. A reader shows
+//! one commit and has its table in memory. If a later commit replaces a blob, reading it is [`ErrorKind::Replaced`]:
+//! [refresh](Reader::refresh) the reader. Data that must be read in place belong in a [region](#regions). A reader in
+//! another process may see a commit before it is durable. [`Reader::copy_into`] makes or restores a backup.
 //!
 //! A [`ScanningReader`] needs neither an allocator nor an operating system, and scans the log.
 //!
 //! # Regions
 //! For state that must not be copied, such as the memory of a virtual machine, a store has *regions*.
-//! [`Transaction::create_region`] takes space for one, of zeros. [`Store::region`] returns it as a [`Region`], a medium of
-//! its own that is used in place: for loads and stores, for a journal, or on a DAX file through a pointer. It never moves.
+//! [`Transaction::create_region`] allocates one, filled with zeros. [`Store::region`] returns it as a [`Region`], which
+//! is itself a medium and is used in place: for loads and stores, for a journal, or on a DAX file through a pointer. A
+//! region never moves.
 //!
 //! | | blob | region |
 //! |---|---|---|
-//! | changes | as a whole, by a commit | at any time, in place |
+//! | changes | as a whole, in a commit | at any time, in place |
 //! | copied | in and out | never |
-//! | verified | when it is read | never |
+//! | verified | when read | never |
 //! | after a seal | as it was put | as it was at the seal |
 //! | after a crash of the process | as it was put | everything that was stored |
 //! | after an event that loses the caches | as it was put | everything that was persisted, and perhaps more |
 //!
-//! Bytes of a region are written back by its user, by the command `cachemaint guard`, and by [`Store::seal`].
+//! A region is written back by its user, by the command `cachemaint guard`, and by [`Store::seal`].
 //!
-//! A region is *dirty* from the commit before it is handed out to the seal of the same [`Store`]: its words can be of
-//! different moments. To keep a blob that belongs to a region, such as the registers of a machine beside its memory, stop
-//! all users of the region, put the blob, commit, drop each [`Region`] and seal. Both belong together if the region is not
-//! dirty and the blob was put later:
+//! A region is *dirty* from the commit before it is handed out until the same [`Store`] is sealed: its words can be
+//! from different moments. To keep a blob that belongs to a region, such as a virtual machine's registers with its
+//! memory, stop all users of the region, put the blob, commit, drop each [`Region`] and seal. The two belong together
+//! if the region is not dirty and the blob was put later:
 //!
 //! ```
 //! # #[cfg(feature = "alloc")] {
@@ -103,23 +105,23 @@
 //! # }
 //! ```
 //!
-//! A program that hands physical addresses to a device or an IOMMU gets them from [`Region::placement`], and opens the
-//! store with [`Options::require_in_place`] afterwards. A device that stores into a region meanwhile is not seen here: end
-//! it before a region is deleted or a store is sealed.
+//! To hand physical addresses to a device or an IOMMU, get them from [`Region::placement`], and later open the store
+//! with [`Options::require_in_place`]. Stores by a device are invisible to this crate: stop the device before a region
+//! is deleted or a store is sealed.
 //!
 //! # Reboots
-//! Each opening for writing is a commit, and records its circumstances, a [`Stamp`]: boot, kernel, process, and the backing
-//! of the medium. The next one compares them with its own. A [`Verdict`] states the event in between, its evidence, and if
-//! the medium had promised to survive it. If blobs may have been lost, because the boot is another and the store was not
-//! sealed, everything is verified, also by later openings until all blobs are found whole. Before a planned reboot
-//! [`Store::seal`] makes everything durable as deep as the medium allows, and records that. [`Reader::history`] has the last
-//! boots, and [`Region::since_use`] the event since a region was used.
+//! Each opening for writing is a commit that records its circumstances in a [`Stamp`]: boot, kernel, process, and the
+//! backing of the medium. The next opening compares them with its own. A [`Verdict`] states the event in between, its
+//! evidence, and whether the medium promised to survive it. If blobs may have been lost, because the boot differs and
+//! the store was not sealed, everything is verified, also by later openings until all blobs are found intact. Before a
+//! planned reboot, [`Store::seal`] makes everything as deeply durable as the medium allows, and records that.
+//! [`Reader::history`] returns the last boots, and [`Region::since_use`] the event since a region was used.
 //!
 //! # Upgrade and rollback
-//! This crate reads and writes only version 5 of the format, and nothing converts a store: a program of the old version
-//! loads the blobs, and they are put into a new store. A program that may have to give way to its predecessor reads by a
-//! [`Reader`] until it is certain to stay. The [version](Attributes::version) of a blob is the caller's, and only the caller
-//! compares it, by the same [`Reader`] that loads the bytes.
+//! This crate reads and writes only version 5 of the format, and nothing converts a store: load the blobs with a
+//! program of the old version and put them into a new store. A program that may have to be rolled back to its
+//! predecessor should read with a [`Reader`] until it is certain to stay. Only the caller compares the
+//! [version](Attributes::version) of a blob, with the same [`Reader`] that loads the bytes.
 //!
 //! # The format, version 5
 //! All numbers are little-endian. All tags are XXH3 of 64 bits
@@ -127,116 +129,118 @@
 //! `b` with the seed `s`. `K(e, p, n)` is the key of epoch *e*, place *p* and kind *n*: `XXH3(n, b)` of the 16 bytes of the
 //! identity, then *e* and *p* in 8 bytes each.
 //!
-//! The root is at offsets 0, 4096, 8192 and 12288: generation *g* at 4096 (*g* modulo 2), and its copy 8192 behind. Of all
-//! whole roots the one of the highest generation is current. Magic, version, length and tag of a root stay where they are
-//! in each later version, and a whole root of a later version is newer than all of this one.
+//! The root is at offsets 0, 4096, 8192 and 12288: generation *g* is at 4096 × (*g* modulo 2), and its copy 8192 bytes
+//! later. The intact root with the highest generation is current. Later versions keep magic, version, length and tag of
+//! a root in place, and an intact root of a later version counts as newer than all of this one.
 //!
-//! | root, offset | bytes | what |
+//! | root, offset | bytes | content |
 //! |---|---|---|
 //! | 0 | 8 | magic: `cm-store` |
 //! | 8 | 4 | version: 5 |
-//! | 12 | 4 | bytes of the root: 104 |
+//! | 12 | 4 | size of the root in bytes: 104 |
 //! | 16 | 8 | tag: `XXH3(XXH3(K(g, o, 1), bytes 0 to 15), bytes 24 to the end)`, *g* the generation, *o* the offset of this copy |
 //! | 24 | 16 | identity, random |
-//! | 40 | 8 | generation, from 1 on |
-//! | 48 | 4 | bytes of a unit, a power of two from 64 to 2^30 |
+//! | 40 | 8 | generation, counted from 1 |
+//! | 48 | 4 | size of a unit in bytes, a power of two from 64 to 2^30 |
 //! | 52 | 4 | zeros |
-//! | 56 | 8 | capacity: bytes of a mirror of the log, a multiple of 4096 |
+//! | 56 | 8 | capacity: size of a mirror of the log in bytes, a multiple of 4096 |
 //! | 64 | 16 | offsets of both mirrors of the log in use |
 //! | 80 | 16 | offsets of both mirrors of the other area |
-//! | 96 | 8 | epoch of the log: `XXH3(K(g, t, 6), w)`, *t* the first word that stood in its first mirror, *w* 16 random bytes |
+//! | 96 | 8 | epoch of the log: `XXH3(K(g, t, 6), w)`, *t* the word that was at the start of its first mirror before, *w* 16 random bytes |
 //!
-//! The log, blobs and regions lie behind the roots, each from a multiple of the unit on; mirrors and regions also from a
-//! multiple of 4096 on. Both mirrors have the same records, one behind the other from their beginning on. A record fills
-//! whole lines of 64 bytes.
+//! The log, blobs and regions follow the roots, each starting at a multiple of the unit; mirrors and regions also start
+//! at a multiple of 4096. Both mirrors contain the same records, contiguously from the start. A record fills whole
+//! lines of 64 bytes.
 //!
-//! | record, offset | bytes | what |
+//! | record, offset | bytes | content |
 //! |---|---|---|
-//! | 0 | 8 | tag: `XXH3(K(e, p, 2), bytes 8 to the last 8)`, without these; *e* the epoch of the log, *p* the position in it |
-//! | 8 | 8 | tag of the record before; 0 in the first one |
-//! | 16 | 8 | number of the commit, from 1 on, below 2^63 |
-//! | 24 | 8 | when, in seconds since 1970-01-01 UTC, or 0 |
-//! | 32 | 4 | bytes of the record |
+//! | 0 | 8 | tag: `XXH3(K(e, p, 2), b)`, *b* bytes 8 to the end without the last 8, *e* the epoch of the log, *p* the position in it |
+//! | 8 | 8 | tag of the previous record; 0 in the first one |
+//! | 16 | 8 | number of the commit, counted from 1, below 2^63 |
+//! | 24 | 8 | time, in seconds since 1970-01-01 UTC, or 0 |
+//! | 32 | 4 | size of the record in bytes |
 //! | 36 | 1 | kind: 1 commit, 2 opening, 3 base, 4 snapshot; 0 in a base whose log was left for a newer one |
-//! | 37 | 1 | 1 if the store is sealed, and 2 more if the blobs of a commit were durable before the record |
+//! | 37 | 1 | 1 if the store is sealed, plus 2 if the blobs of a commit were durable before the record |
 //! | 38 | 2 | the low 16 bits of the epoch |
 //! | 40 | | for a commit and a snapshot: entries, then zeros |
-//! | 40 | 8 | for an opening and a base: bytes of the store, a multiple of the unit |
-//! | 48 | 8 | for a base: number of entries in the snapshots behind it |
-//! | 56 | 8 | for an opening and a base: bytes of the history |
-//! | 64 | | for an opening and a base: the history: boots, the oldest first |
-//! | the last 8 | 8 | zeros, or the word that confirms the record: `K(e, q, 7)`, *q* the position behind it |
+//! | 40 | 8 | for an opening and a base: size of the store in bytes, a multiple of the unit |
+//! | 48 | 8 | for a base: number of entries in the snapshots after it |
+//! | 56 | 8 | for an opening and a base: size of the history in bytes |
+//! | 64 | | for an opening and a base: the history: boots, oldest first |
+//! | the last 8 | 8 | zeros, or the confirmation word: `K(e, q, 7)`, *q* the position after the record |
 //!
-//! A log begins with a base, and snapshots of all entries, which a fence has made durable before the root. Numbers grow with
-//! each commit and opening; one whose commit was undone is never used again. A record that does not match its tag in either
-//! mirror is the end of the log, unless a whole one or a word that confirms one stands there or behind it, or the first line
-//! can be read in neither mirror: then it is damage.
+//! A log begins with a base and snapshots of all entries, which a fence made durable before the root. Numbers grow with
+//! each commit and opening; the number of an undone commit is never reused. A record that does not match its tag in
+//! either mirror is the end of the log. It is damage instead if an intact record or a confirmation word is at or after
+//! this place, or if the first line can be read in neither mirror.
 //!
-//! | entry, offset | bytes | what |
+//! | entry, offset | bytes | content |
 //! |---|---|---|
-//! | 0 | 1 | 0 nothing any more, 1 blob, 2 blob in the record, 3 region |
-//! | 1 | 1 | bytes of the name, 1 to 255 |
-//! | 2 | 2 | bytes of the metadata, 4096 at most |
+//! | 0 | 1 | 0 deleted, 1 blob, 2 blob in the record, 3 region |
+//! | 1 | 1 | length of the name in bytes, 1 to 255 |
+//! | 2 | 2 | length of the metadata in bytes, at most 4096 |
 //! | 4 | 4 | zeros |
 //! | 8 | 8 | the caller's version |
-//! | 16 | 8 | bytes of the blob or region; 256 at most in the record |
+//! | 16 | 8 | length of the blob or region in bytes; at most 256 in the record |
 //! | 24 | 8 | its offset; 0 in the record |
-//! | 32 | 8 | tag; for a region twice the number of the commit that last handed it out or created it, and 1 more if it is dirty |
+//! | 32 | 8 | tag; for a region twice the number of the commit that created it or last handed it out, plus 1 if it is dirty |
 //! | 40 | 8 | number of the commit that put it there |
-//! | 48 | 8 | when, in seconds since 1970-01-01 UTC, or 0 |
+//! | 48 | 8 | time, in seconds since 1970-01-01 UTC, or 0 |
 //! | 56 | | name, in UTF-8, then metadata, then the blob if it is in the record, then zeros up to a multiple of 8 |
 //!
-//! A blob is in one piece. It consists of chunks of 65536 bytes, and a last one for the rest. The chunk at offset *o* of the
-//! medium has the tag `XXH3(K(n, o, 3), its bytes)`, *n* the number of the commit that put it. If there is one chunk, the
-//! entry has its tag. If there are more, the tags of all follow the blob at the next multiple of 8, 8 bytes each. Then the
-//! entry has the tag of this list, with the key `K(n, o, 4)` and the offset *o* of the blob. The tag of an empty blob is 0.
-//! A blob in the record has the key `K(n, 0, 5)`.
+//! A blob is contiguous. It consists of chunks of 65536 bytes, and a last chunk with the rest. The chunk at offset *o*
+//! of the medium has the tag `XXH3(K(n, o, 3), its bytes)`, *n* the number of the commit that put it. If there is one
+//! chunk, its tag is in the entry. If there are more, their tags follow the blob at the next multiple of 8, 8 bytes
+//! each, and the entry has the tag of this list, with the key `K(n, o, 4)` and the offset *o* of the blob. The tag of
+//! an empty blob is 0. A blob in the record has the key `K(n, 0, 5)`.
 //!
-//! A region is in one piece, too. Its offset and its bytes are multiples of 4096, and it has at least 4096 bytes. Nothing
-//! follows it.
+//! A region is contiguous, too. Its offset and its length are multiples of 4096, and its length is at least 4096.
+//! Nothing is appended to it.
 //!
-//! | stamp, offset | bytes | what |
+//! | stamp, offset | bytes | content |
 //! |---|---|---|
 //! | 0 | 8 | seconds since 1970-01-01 UTC, or 0 |
 //! | 8 | 16 | boot id, or zeros |
-//! | 24 | 8 | when the process began, in ticks since the boot |
-//! | 32 | 4 | its number, or 0 |
+//! | 24 | 8 | start time of the process, in ticks since the boot |
+//! | 32 | 4 | process id, or 0 |
 //! | 36 | 1 | backing: 1 storage, 2 RAM, 3 emulated persistent memory, 4 ADR, 5 eADR, 6 CXL with GPF, 7 CXL, 8 no claim, 9 virtio-pmem, 10 RAM reserved by name; else unknown |
 //! | 37 | 3 | zeros |
-//! | 40 | 4 | bytes that are made persistent at once, or 0 |
+//! | 40 | 4 | granularity in bytes, or 0 |
 //! | 44 | 4 | zeros |
-//! | 48 | 8 | the count of unsafe shutdowns and 1, or 0 |
-//! | 56 | 8 | digest of the places of the file's bytes, or 0 |
+//! | 48 | 8 | count of unsafe shutdowns plus 1, or 0 |
+//! | 56 | 8 | digest of the file's physical location, or 0 |
 //! | 64 | 64 | release of the kernel, then zeros |
 //!
-//! | boot, offset | bytes | what |
+//! | boot, offset | bytes | content |
 //! |---|---|---|
 //! | 0 | 8 | number of its first opening |
-//! | 8 | 4 | how often the store was opened in it |
-//! | 12 | 1 | what had happened: 0 unknown, 1 same process, 2 same boot, 3 kexec, 4 warm reboot, 5 power loss, 6 reboot |
-//! | 13 | 1 | 1 if the store had been sealed |
-//! | 14 | 1 | 1 if blobs may be damaged, and no verification since has found all of them whole |
+//! | 8 | 4 | how often the store was opened in this boot |
+//! | 12 | 1 | event before it: 0 unknown, 1 same process, 2 same boot, 3 kexec, 4 warm reboot, 5 power loss, 6 reboot |
+//! | 13 | 1 | 1 if the store was sealed before it |
+//! | 14 | 1 | 1 if blobs may be damaged, and no verification has since found all of them intact |
 //! | 15 | 1 | zero |
-//! | 16 | 128 | stamp of the last time it was opened in it |
+//! | 16 | 128 | stamp of the last opening in this boot |
 //!
-//! An opening in the same boot as the one before replaces the last boot of the history.
+//! An opening in the same boot as the previous one replaces the last boot of the history.
 //!
 //! # Limits
-//! - A blob or a region needs free space in one piece. The blob that it replaces is free after the commit, so both need
-//!   space at the same time. A log that grows needs four pieces beside the old ones.
-//! - After a power cut within the last commit, damage to its bytes looks like the cut: the commit is undone. What it had
-//!   replaced is there only if no later transaction, finished or not, took its space; if not, that is damaged.
-//! - If one copy of the last record has turned into zeros or older bytes, and the other has too or cannot be read, its commit
-//!   seems never to have been made, even after a [close](Store::close).
-//! - On a medium that is persisted in whole pages, the word stands in one mirror until the store is closed. Until then two
+//! - A blob or a region needs contiguous free space. The blob that it replaces is freed only after the commit, so both
+//!   need space at the same time. A growing log needs four pieces in addition to the old ones.
+//! - After a power cut during the last commit, damage to its bytes looks like the cut: the commit is undone. The blobs
+//!   that it replaced are still there unless a later transaction, finished or not, took their space; in that case they
+//!   are damaged.
+//! - If one copy of the last record has turned into zeros or older bytes, and the other has too or cannot be read, its
+//!   commit seems never to have been made, even after a [close](Store::close).
+//! - With page granularity, the confirmation word is in only one mirror until the store is closed. Until then, two
 //!   faults at once look like a crash: one in that mirror's copy of the last record, and one in the other copy.
-//! - A history keeps 32 boots, or fewer if that would be more than an eighth of a mirror of the log: 3 in the smallest.
-//! - A page of memory of 16 or 64 KiB, as on some machines with arm64 and POWER, can hold both mirrors of a small log.
-//! - A tag detects accidents, not attacks: one in 2^64 damaged chunks of 64 KiB passes for whole.
-//! - The format is not promised to stay before the first release.
-//! - A writer keeps the table in memory, and so does a reader. Without `std`, names can be chosen such that its
-//!   work grows with the square of their number.
-//! - If all four roots are damaged, or those of the newest generation, the store is lost.
+//! - A history keeps 32 boots, or fewer if they would take more than an eighth of a mirror of the log: 3 in the
+//!   smallest.
+//! - A memory page of 16 or 64 KiB, as on some arm64 and POWER machines, can hold both mirrors of a small log.
+//! - A tag detects accidents, not attacks: one in 2^64 damaged 64 KiB chunks passes as intact.
+//! - The format may change before the first release.
+//! - A writer keeps the table in memory, and so does a reader. Without `std`, an attacker who chooses the names can
+//!   make its work grow with the square of their number.
+//! - If all four roots are damaged, or both of the newest generation, the store is lost.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]
@@ -251,7 +255,7 @@ extern crate alloc;
 #[cfg(any(feature = "std", test))]
 extern crate std;
 
-// The lower floor: a log of commits, and the blobs that they name. Each module uses only those above it.
+// The lower layer: a log of commits, and the blobs that they name. Each module uses only those above it.
 #[cfg(feature = "alloc")]
 mod append;
 #[cfg(feature = "alloc")]
@@ -289,7 +293,7 @@ mod transaction;
 #[cfg(feature = "alloc")]
 mod verify;
 
-// The upper floor: memory that is used in place, and the machine that was rebooted.
+// The upper layer: memory that is used in place, and reboots of the machine.
 mod boots;
 #[cfg(all(
     feature = "dax",

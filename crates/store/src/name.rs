@@ -3,10 +3,10 @@
 use crate::format::NAME;
 use core::fmt;
 
-/// The name of a blob or region. In an error it is at most the first 62 bytes of the name, which keep a `Result` small.
+/// The name of a blob or region. In an error it holds at most the first 62 bytes of the name, to keep a `Result` small.
 ///
-/// `{}` prints it as it is. `{:?}` prints it in quotes, with escapes for characters that are not printable, and with dots if
-/// it is cut.
+/// `{}` prints it as it is. `{:?}` prints it in quotes, with unprintable characters escaped, and with dots if it is
+/// truncated.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Name<const BYTES: usize = NAME> {
     bytes: [u8; BYTES],
@@ -18,7 +18,7 @@ pub struct Name<const BYTES: usize = NAME> {
 pub(crate) type ShortName = Name<62>;
 
 impl<const BYTES: usize> Name<BYTES> {
-    /// Returns a name, cut if it is too long.
+    /// Returns a name, truncated if it is too long.
     pub(crate) fn cut(name: &str) -> Self {
         let mut len = name.len().min(BYTES);
         while !name.is_char_boundary(len) {
@@ -34,7 +34,7 @@ impl<const BYTES: usize> Name<BYTES> {
     }
 
     pub(crate) fn as_str(&self) -> &str {
-        // Valid UTF-8: the name was checked when it was read, or was text before.
+        // Valid UTF-8: the name was checked when it was read, or was a `str` before.
         core::str::from_utf8(self.as_bytes()).unwrap_or_default()
     }
 }

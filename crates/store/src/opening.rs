@@ -1,7 +1,7 @@
 //! Creating a store, and opening one for writing.
 //!
-//! The work and the memory of a creation do not grow with the medium. An opening reads both mirrors of the log, and has the
-//! table in memory.
+//! The work and the memory for creation do not depend on the size of the medium. An opening reads both mirrors of the
+//! log and keeps the table in memory.
 
 use crate::boots::{self, Boot, Circumstances, History, Stamp, Verdict, judge};
 use crate::commit::Commit;
@@ -18,17 +18,18 @@ use cachemaint_format::error::FormatError;
 use cachemaint_format::progress::Progress;
 use cachemaint_format::{root, writer};
 
-/// The condition for verifying all blobs when a store is opened.
+/// When to verify all blobs of a store that is opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Verify {
-    /// If something may have been lost: the store was not sealed, and it was not written in this boot; or a commit was
-    /// [undone](Opened::undone). Later openings verify too, until all blobs are found whole. A [copy](Verdict#copies) of a medium is not noticed.
+    /// If something may have been lost: the store was neither sealed nor last written in this boot, or a commit was
+    /// [undone](Opened::undone). Later openings verify too, until all blobs are found intact. A [copy](Verdict#copies)
+    /// of a medium goes unnoticed.
     #[default]
     IfUnclean,
-    /// Each time.
+    /// Always.
     Always,
-    /// Never. Loads are verified all the same.
+    /// Never. Loads are verified anyway.
     Never,
 }
 
@@ -48,30 +49,30 @@ impl core::fmt::Debug for Options<'_> {
     }
 }
 
-/// The findings when a store was opened.
+/// The findings of an opening.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Opened {
     /// The event since the last commit, as far as it can be known, with its evidence. Each opening for writing is a
     /// commit.
     pub verdict: Verdict,
-    /// True if this call has created the store.
+    /// True if this call created the store.
     pub is_new: bool,
-    /// True if the store had been sealed, and not changed since.
+    /// True if the store was sealed and has not changed since.
     pub was_sealed: bool,
     /// The circumstances of the last commit.
     pub last: Stamp,
     /// The result of verifying all blobs, if that was done.
     pub verification: Option<Verification>,
-    /// The number of the last commit, if it was not whole and nothing vouched for it: a crash has cut it off; or a power cut came
-    /// at once after it, and its bytes were damaged. Nothing of it is left.
+    /// The number of the last commit, if it was not intact and nothing vouched for it: a crash interrupted it, or power
+    /// was cut right after it and its bytes were damaged. Nothing of it is left.
     pub undone: Option<u64>,
-    /// The damaged copies of the root and of records whose other copy was whole: they have been replaced.
+    /// The damaged copies of the root and of records with an intact other copy. They were replaced.
     pub mended: Vec<Damage>,
 }
 
 impl Options<'_> {
-    /// Returns the defaults, with random words of the system.
+    /// Returns the defaults, with random words from the system.
     #[cfg(feature = "std")]
     #[must_use]
     pub fn new() -> Self {
@@ -80,9 +81,9 @@ impl Options<'_> {
 
     /// Returns the defaults with these random words.
     ///
-    /// They must differ each time and from machine to machine: they identify a new store, and keep the bytes of an earlier one
-    /// apart from its own. With words that another store had in this medium, its blobs in free space pass for those of the new
-    /// store where names, numbers and places agree.
+    /// They must differ each time and on each machine: they identify a new store, and distinguish its bytes from those
+    /// of an earlier one. If another store in this medium used the same words, its blobs in free space pass for those
+    /// of the new store wherever names, numbers and places agree.
     #[must_use]
     pub const fn with_entropy(entropy: [u64; 2]) -> Self {
         Self {
@@ -105,33 +106,34 @@ impl Default for Options<'_> {
 
 #[expect(clippy::type_complexity, reason = "each part has a name that the caller knows")]
 impl<'p> Options<'p> {
-    /// Sets the unit of a new store in bytes, a power of two from 64 to 2^30: blobs begin at multiples of it. By default it is
-    /// the granularity of the medium, rounded up to a power of two, and at least 64.
+    /// Sets the unit of a new store in bytes, a power of two from 64 to 2^30. Blobs begin at multiples of it. The
+    /// default is the granularity of the medium, rounded up to a power of two, and at least 64.
     #[must_use]
     pub fn unit(self, bytes: u64) -> Self {
         Self { unit: Some(bytes), ..self }
     }
 
-    /// Sets the circumstances that commits are stamped with. By default they are those of this machine and process in a
-    /// [`DaxFile`](https://docs.rs/cachemaint/latest/cachemaint/dax/struct.DaxFile.html), and [unknown](Stamp::UNKNOWN) in a medium without a
-    /// [view](Readable::as_any_view).
+    /// Sets the circumstances for stamping commits. The default is this machine and process for a
+    /// [`DaxFile`](https://docs.rs/cachemaint/latest/cachemaint/dax/struct.DaxFile.html), and [unknown](Stamp::UNKNOWN)
+    /// for a medium without a [view](Readable::as_any_view).
     #[must_use]
     pub fn stamp(self, stamp: Stamp) -> Self {
         Self { stamp: Some(stamp), ..self }
     }
 
-    /// Refuses to open a store whose physical location has changed since its last commit, for programs that have passed its
-    /// physical addresses on. The location is known only of a [`DaxFile`](https://docs.rs/cachemaint/latest/cachemaint/dax/struct.DaxFile.html), and not of a memfd or a
+    /// Refuses to open a store that has moved physically since its last commit, for programs that have passed on its
+    /// physical addresses. The location is known only for a
+    /// [`DaxFile`](https://docs.rs/cachemaint/latest/cachemaint/dax/struct.DaxFile.html) that is neither a memfd nor a
     /// file on tmpfs.
     ///
-    /// Each opening for writing is a commit: one without this option accepts another place, also for later openings with it.
-    /// Linux shows physical addresses only to root, so open the store always as root or never.
+    /// Each opening for writing is a commit. One without this option accepts another place, even for later openings
+    /// with it. Linux shows physical addresses only to root, so open the store always as root or never.
     #[must_use]
     pub fn require_in_place(self) -> Self {
         Self { is_in_place: true, ..self }
     }
 
-    /// Sets the condition for verifying all blobs. The default is [`Verify::IfUnclean`].
+    /// Sets when to verify all blobs. The default is [`Verify::IfUnclean`].
     #[must_use]
     pub fn verify(self, verify: Verify) -> Self {
         Self { verify, ..self }
@@ -143,16 +145,16 @@ impl<'p> Options<'p> {
         Self { progress: Some(progress), ..self }
     }
 
-    /// Creates a store in a medium, as large as the medium. Other contents of the medium are overwritten, but not a
-    /// journal or a recording of this family.
+    /// Creates a store that fills a medium. Other contents of the medium are overwritten, but never a journal or a
+    /// recording of this family.
     ///
     /// # Errors
-    /// [`FormatError::Exists`], if there is a store already, whole or damaged; [`FormatError::Foreign`], if there is a
-    /// journal or a recording; [`FormatError::TooSmall`]; [`FormatError::SecondWriter`]; [`ErrorKind::Invalid`], about the
-    /// unit; if the medium fails.
+    /// [`FormatError::Exists`] if there already is a store, intact or damaged; [`FormatError::Foreign`] if there is a
+    /// journal or a recording; [`FormatError::TooSmall`]; [`FormatError::SecondWriter`]; [`ErrorKind::Invalid`] for the
+    /// unit; or if the medium fails.
     ///
     /// # Crashes
-    /// A crash leaves the whole store or none.
+    /// A crash leaves a complete store or none.
     ///
     /// # Cost
     /// Two fences.
@@ -196,24 +198,25 @@ impl<'p> Options<'p> {
         }
     }
 
-    /// Opens a store for writing, and records that by a commit, which changes nothing else. Replaces damaged copies
-    /// whose other copy is whole. If the medium has grown, the store grows with it.
+    /// Opens a store for writing, and records that with a commit that changes nothing else. Replaces damaged copies if
+    /// the other copy is intact. If the medium has grown, the store grows with it.
     ///
-    /// Only one process may write at a time; a [`DaxFile`](https://docs.rs/cachemaint/latest/cachemaint/dax/struct.DaxFile.html) ensures that. Within this process the
-    /// medium's [`writer_lock`](Medium::writer_lock) does, until the store and its last region are dropped. To read only, open
-    /// a [`Reader`](crate::Reader), which is possible beside any writer.
+    /// Only one process may write at a time; a
+    /// [`DaxFile`](https://docs.rs/cachemaint/latest/cachemaint/dax/struct.DaxFile.html) ensures that. Within this
+    /// process, the medium's [`writer_lock`](Medium::writer_lock) does, until the store and its last region are
+    /// dropped. To read only, open a [`Reader`](crate::Reader), even while a process writes.
     ///
     /// # Errors
-    /// If the medium does not contain a store, or only a part of one, or one of another version. [`ErrorKind::Damaged`],
-    /// if a record of the log before the last one is damaged in both mirrors. If the medium fails.
-    /// [`FormatError::WornOut`]; [`FormatError::SecondWriter`]; [`ErrorKind::Moved`] and [`ErrorKind::PlaceUnknown`], after
+    /// If the medium has no store, only part of one, or one of another version; if it fails. [`ErrorKind::Damaged`] if
+    /// a record of the log before the last one is damaged in both mirrors. [`FormatError::WornOut`];
+    /// [`FormatError::SecondWriter`]; [`ErrorKind::Moved`] and [`ErrorKind::PlaceUnknown`] after
     /// [`require_in_place`](Self::require_in_place). Damaged blobs are not an error: they are listed in the result.
     ///
     /// # Crashes
-    /// A crash meanwhile changes nothing.
+    /// A crash during the call changes nothing.
     ///
     /// # Cost
-    /// Reads the log, and fences four times. If something may have been lost, or was lost and is still damaged, reads
+    /// Reads the log, and fences four times. If something may have been lost, or is known to be damaged, reads
     /// everything.
     pub fn open<M: Medium>(
         self,
@@ -222,17 +225,17 @@ impl<'p> Options<'p> {
         as_writer(medium, |medium, writer| self.open_in(medium, writer))
     }
 
-    /// Opens the store in a medium, or creates one in an empty medium: [`Opened::is_new`] is true then.
+    /// Opens the store in a medium, or creates one in an empty medium; [`Opened::is_new`] is then true.
     ///
-    /// A medium is empty if the places of all roots begin with zeros, as in a new file. A crash during the creation
-    /// leaves an empty medium or the whole store, so that the next call succeeds.
+    /// A medium is empty if all root slots begin with zeros, as in a new file. A crash during creation leaves an empty
+    /// medium or a complete store, so that the next call succeeds.
     ///
     /// # Errors
-    /// As [`open`](Self::open) and [`create_new`](Self::create_new); [`FormatError::Foreign`], if the medium contains
-    /// anything else.
+    /// Same as [`open`](Self::open) and [`create_new`](Self::create_new); [`FormatError::Foreign`] if the medium
+    /// contains anything else.
     ///
     /// # Cost
-    /// As [`open`](Self::open), or [`create_new`](Self::create_new).
+    /// Same as [`open`](Self::open) or [`create_new`](Self::create_new).
     pub fn open_or_create<M: Medium>(
         self,
         medium: M,
@@ -267,7 +270,7 @@ impl<'p> Options<'p> {
             self.circumstances(&**medium, size);
         let (was_sealed, verdict) = (state.is_sealed, judge(&last, &stamp, is_by_kexec));
         let is_unclean = !was_sealed && !verdict.is_same_boot();
-        // What an undone commit had replaced may be overwritten.
+        // What an undone commit had replaced may have been overwritten.
         let is_due = is_unclean || boots.must_verify() || undone.is_some();
         let mended = recovered.damaged_copies();
         recovered.mend(&**medium).map_err(Error::medium)?;
@@ -285,7 +288,7 @@ impl<'p> Options<'p> {
         let verification =
             must_verify.then(|| verify(&**medium, &log, &table, progress)).transpose()?;
         let is_damaged = verification.as_ref().map(|found| !found.damaged.is_empty());
-        // A number is never used again.
+        // A number is never reused.
         state.number = undone.unwrap_or(0).max(state.number);
         (state.size, state.seconds) = (size, stamp.seconds);
         let now = Boot {
@@ -301,7 +304,7 @@ impl<'p> Options<'p> {
         store.clock = clock;
         store.begin_boot(&boots.opened(now))?;
         if has_seal && !store.state.is_sealed {
-            // A process that has ended may not have made the end of the seal as deep as the seal was.
+            // A process that has ended may not have made the record that ends the seal as deeply durable as the seal.
             drop(store.deep_persist_log());
         }
         let opened =
@@ -319,7 +322,8 @@ impl<M: Medium> Store<M> {
         if is_sealed {
             self.vouch()?;
         }
-        // Not every process is permitted to flush the medium's own buffers. Without that permission the seal is removed.
+        // Not every process is permitted to flush the medium's own buffers. Without that permission the seal is
+        // removed.
         if is_sealed && self.deep_persist_log().is_err() {
             self.append_opening(circumstances, false)?;
         }
@@ -332,32 +336,32 @@ impl<M: Medium> Store<M> {
 #[cfg(feature = "std")]
 #[expect(clippy::type_complexity, reason = "each part has a name that the caller knows")]
 impl<M: Medium> Store<M> {
-    /// Opens a store for writing, as [`Options::open`].
+    /// Opens a store for writing, as [`Options::open`] does.
     ///
     /// # Errors
-    /// As [`Options::open`].
+    /// Same as [`Options::open`].
     pub fn open(medium: M) -> Result<(Self, Opened), OpenError<M, Error<M::Error>>> {
         Options::new().open(medium)
     }
 
-    /// Creates a store in a medium without one, as [`Options::create_new`].
+    /// Creates a store in a medium without one, as [`Options::create_new`] does.
     ///
     /// # Errors
-    /// As [`Options::create_new`].
+    /// Same as [`Options::create_new`].
     pub fn create_new(medium: M) -> Result<(Self, Opened), OpenError<M, Error<M::Error>>> {
         Options::new().create_new(medium)
     }
 
-    /// Opens the store in a medium, or creates one in an empty medium, as [`Options::open_or_create`].
+    /// Opens the store in a medium, or creates one in an empty medium, as [`Options::open_or_create`] does.
     ///
     /// # Errors
-    /// As [`Options::open_or_create`].
+    /// Same as [`Options::open_or_create`].
     pub fn open_or_create(medium: M) -> Result<(Self, Opened), OpenError<M, Error<M::Error>>> {
         Options::new().open_or_create(medium)
     }
 }
 
-/// Opens or creates a store as the one writer of its medium. Returns the medium with the error if that fails.
+/// Opens or creates a store as the only writer of its medium. On failure, returns the medium with the error.
 fn as_writer<M: Medium, T>(
     medium: M,
     open: impl FnOnce(&Arc<M>, Writer) -> Result<T, Error<M::Error>>,

@@ -14,10 +14,10 @@ use alloc::vec::Vec;
 use cachemaint::medium::{OpenError, Readable};
 use cachemaint_format::identity::Identity;
 
-/// A store opened for reading, beside a writer or without one: as its last commit left it.
+/// A store opened for reading at its last commit, even while a process writes.
 ///
-/// It has the table of that commit in memory. A later commit does not show until [`refresh`](Self::refresh): a blob whose
-/// bytes it has replaced is [`ErrorKind::Replaced`] here.
+/// It keeps the table of that commit in memory. A later commit becomes visible with [`refresh`](Self::refresh); until
+/// then, reading a blob whose bytes it replaced is [`ErrorKind::Replaced`].
 ///
 /// ```
 /// # #[cfg(feature = "std")]
@@ -52,15 +52,14 @@ pub struct Reader<R: Readable> {
 }
 
 impl<R: Readable> Reader<R> {
-    /// Opens a store for reading, beside a writer or without one.
+    /// Opens a store for reading, even while a process writes.
     ///
     /// # Errors
-    /// If the medium does not contain a store, or one of another version; if no root is whole, or nothing of the log; if
-    /// the medium ends before the log does; [`ErrorKind::Replaced`], if a writer has overtaken 100 attempts; if the medium
-    /// fails.
+    /// If the medium has no store, or one of another version; if all roots or the whole log are damaged; if the medium
+    /// ends before the log does; [`ErrorKind::Replaced`] if a writer overtook 100 attempts; or if the medium fails.
     ///
     /// # Cost
-    /// Reads the log, and the blobs of the last commit if nothing vouches for it. Has the names and the metadata of all in
+    /// Reads the log, and the blobs of the last commit if nothing vouches for it. Keeps all names and metadata in
     /// memory.
     pub fn open(medium: R) -> Result<Self, OpenError<R, Error<R::Error>>> {
         match last(&medium) {
@@ -74,10 +73,10 @@ impl<R: Readable> Reader<R> {
         Self { medium, commit, table: Arc::new(table) }
     }
 
-    /// Goes on to the last commit.
+    /// Moves to the last commit.
     ///
     /// # Errors
-    /// As [`open`](Self::open). Then the reader stays at its commit.
+    /// Same as [`open`](Self::open). The reader then stays at its commit.
     pub fn refresh(&mut self) -> Result<(), Error<R::Error>> {
         let (commit, table) = last(&self.medium)?;
         (self.commit, self.table) = (commit, Arc::new(table));
@@ -101,38 +100,38 @@ impl<R: Readable> Reader<R> {
         self.commit.state.number
     }
 
-    /// Returns the number of the commit after this one, if it is not whole and nothing vouches for it: a power cut has cut it
-    /// off, and perhaps damage, or a writer is about to make it. The next opening for writing undoes it.
+    /// Returns the number of the commit after this one, if it is not intact and nothing vouches for it: power was cut
+    /// during it, damage may be involved, or a writer is about to complete it. The next opening for writing undoes it.
     #[must_use]
     pub const fn undone(&self) -> Option<u64> {
         self.commit.undone
     }
 
-    /// Returns true if the store was [sealed](crate#reboots), and not changed since.
+    /// Returns true if the store was [sealed](crate#reboots) and has not changed since.
     #[must_use]
     pub const fn is_sealed(&self) -> bool {
         self.commit.state.is_sealed
     }
 
-    /// Returns the number of bytes that the store had when it was last opened for writing.
+    /// Returns the size of the store in bytes when it was last opened for writing.
     #[must_use]
     pub const fn size(&self) -> u64 {
         self.commit.state.size
     }
 
-    /// Returns the entry of a blob or a region, or `None` if nothing has this name.
+    /// Returns the entry of a blob or a region, or `None` if the name does not exist.
     ///
     /// # Errors
-    /// [`ErrorKind::Damaged`], if a later record than the last one that names it is damaged in both mirrors; if the medium has
-    /// failed.
+    /// [`ErrorKind::Damaged`] if a record after the last one that names it is damaged in both mirrors; or if the medium
+    /// has failed.
     pub fn stat(&self, name: &str) -> Result<Option<Info>, Error<R::Error>> {
         Ok(self.live(name)?.map(Live::info))
     }
 
-    /// Returns the metadata of a blob or a region, or `None` if nothing has this name.
+    /// Returns the metadata of a blob or a region, or `None` if the name does not exist.
     ///
     /// # Errors
-    /// As [`stat`](Self::stat).
+    /// Same as [`stat`](Self::stat).
     pub fn metadata(&self, name: &str) -> Result<Option<&[u8]>, Error<R::Error>> {
         Ok(self.live(name)?.map(Live::metadata))
     }
@@ -148,7 +147,7 @@ impl<R: Readable> Reader<R> {
     /// Returns a verified copy of a blob.
     ///
     /// # Errors
-    /// As [`blob`](Self::blob); [`ErrorKind::Invalid`], if the blob exceeds memory.
+    /// Same as [`blob`](Self::blob); [`ErrorKind::Invalid`] if the blob is larger than memory.
     pub fn load(&self, name: &str) -> Result<Vec<u8>, Error<R::Error>> {
         match self.live(name)? {
             Some(live) if live.entry.kind == EntryKind::Value => Ok(live.value().to_vec()),
@@ -156,21 +155,21 @@ impl<R: Readable> Reader<R> {
         }
     }
 
-    /// Opens the blob of a name, to be read in parts or as a stream.
+    /// Opens a blob, to be read in parts or as a stream.
     ///
     /// # Errors
-    /// As [`stat`](Self::stat); [`ErrorKind::NotFound`], [`ErrorKind::OtherContent`]; [`ErrorKind::Damaged`], if its tags
-    /// are damaged; [`FormatError::Truncated`](crate::FormatError::Truncated), if the medium ends before the blob does;
-    /// [`ErrorKind::Replaced`].
+    /// Same as [`stat`](Self::stat); [`ErrorKind::NotFound`], [`ErrorKind::OtherContent`]; [`ErrorKind::Damaged`] if
+    /// its tags are damaged; [`FormatError::Truncated`](crate::FormatError::Truncated) if the medium ends before the
+    /// blob does; [`ErrorKind::Replaced`].
     pub fn blob(&self, name: &str) -> Result<Blob<&R>, Error<R::Error>> {
         let info = self.stat(name)?.ok_or_else(|| Error::not_found(name))?;
         Blob::open(&self.medium, self.identity(), info)
     }
 
-    /// Returns the blobs and regions, with their metadata, in the order of their names.
+    /// Returns the blobs and regions, with their metadata, sorted by name.
     ///
-    /// A record that is damaged in both mirrors yields an error, as the last item: names that it may have changed are
-    /// missing. If the medium has failed, that is the only item.
+    /// If a record is damaged in both mirrors, the last item is an error: names that it may have changed are missing.
+    /// If the medium has failed, that is the only item.
     pub fn entries(&self) -> impl Iterator<Item = Result<(Info, &[u8]), Error<R::Error>>> {
         let lost = self.table.lost.map(|lost| Error(ErrorKind::Damaged(self.log().lost(lost))));
         let failed = self.medium.check().err().map(Error::medium);
@@ -179,10 +178,10 @@ impl<R: Readable> Reader<R> {
         all.chain(failed.or(lost).map(Err))
     }
 
-    /// Returns the space of the store.
+    /// Returns the space in the store.
     ///
     /// # Errors
-    /// [`ErrorKind::Damaged`], if two entries share bytes.
+    /// [`ErrorKind::Damaged`] if two entries share bytes.
     pub fn capacity(&self) -> Result<Capacity, Error<R::Error>> {
         Ok(space::of_log(self.log(), &self.table, self.size())?.capacity())
     }
@@ -191,7 +190,7 @@ impl<R: Readable> Reader<R> {
         &self.commit.log
     }
 
-    /// Returns the bytes that the last opening has of its own, and the time of the commit.
+    /// Returns the last opening's own bytes, and the time of the commit.
     pub(crate) fn circumstances(&self) -> (&[u8], u64) {
         (&self.table.circumstances, self.commit.state.seconds)
     }

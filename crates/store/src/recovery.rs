@@ -1,4 +1,4 @@
-//! The log of a store that is opened for writing: read with both mirrors, and mended.
+//! The log of a store that is opened for writing: reading both mirrors, and repairing them.
 
 use crate::append::leave;
 use crate::commit::Commit;
@@ -15,7 +15,7 @@ use cachemaint_format::reread::Rereadings;
 use cachemaint_format::rewritten;
 use cachemaint_format::root::Loaded;
 
-/// A store as an opening for writing finds it.
+/// A store as found by an opening for writing.
 #[derive(Debug)]
 pub(crate) struct Recovered {
     pub(crate) commit: Commit,
@@ -24,7 +24,7 @@ pub(crate) struct Recovered {
 }
 
 impl Recovered {
-    /// Reads the log, with both mirrors.
+    /// Reads the log in both mirrors.
     pub(crate) fn read<M: Medium>(medium: &M) -> Result<Self, Error<M::Error>> {
         let (log, loaded) = Log::load(medium, Rereadings::ALONE)?;
         let mut table = Table::default();
@@ -43,15 +43,15 @@ impl Recovered {
         damaged_copies(&self.commit.log, &self.table, &self.loaded)
     }
 
-    /// Makes the last commit durable, since the process that made it may have ended before its fence; and replaces damaged
-    /// copies. The next record takes the place of a commit that did not verify.
+    /// Makes the last commit durable, since the process that made it may have ended before its fence, and replaces
+    /// damaged copies. The next record overwrites a commit that did not verify.
     pub(crate) fn mend<M: Medium>(&self, medium: &M) -> Result<(), M::Error> {
         let Self { commit: Commit { log, .. }, table, loaded } = self;
         log.root.restore(medium, FORMAT, loaded.is_damaged)?;
         for record in &table.halves {
             let mut bytes = alloc::vec![0; record.head.len as usize];
             medium.read(record.place, &mut bytes)?;
-            // The word may stand only behind the damaged copy.
+            // The word may be only in the damaged copy.
             if log.is_confirmed(medium, record.end())?
                 && let Some(word) = bytes.last_chunk_mut()
             {
@@ -72,7 +72,7 @@ impl Recovered {
             {
                 let at = item.entry.at;
                 let bytes = item.entry.occupied(LINE);
-                // Another place is refused when the table is taken over.
+                // An impossible place is refused when the table is taken over.
                 let is_possible =
                     at.is_multiple_of(log.places.unit) && at.saturating_add(bytes) <= medium.len();
                 if bytes > 0 && is_possible && item.entry.commit == record.head.number {
@@ -84,9 +84,9 @@ impl Recovered {
         self.leave_before(medium)
     }
 
-    /// Marks the log of the root before as left: a crash may have come between the new root and its mark. After a growth that log
-    /// may have been given back, so only the first record of a log is marked. The fence of the record that follows completes
-    /// this.
+    /// Marks the log of the previous root as left, since a crash may have come between the new root and its mark. After
+    /// a growth that log may have been freed, so only the first record of a log is marked. The fence of the next record
+    /// completes this.
     fn leave_before<M: Medium>(&self, medium: &M) -> Result<(), M::Error> {
         let before = self.loaded.before.and_then(Log::of);
         let Some(before) = before.filter(|log| log.needed() <= medium.len()) else {

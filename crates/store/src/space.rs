@@ -9,7 +9,8 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use cachemaint_format::error::FormatError;
 use core::ops::Range;
 
-/// Returns the free space of a store of `size` bytes. All bytes of its entries must be there, and none in use twice.
+/// Returns the free space of a store of `size` bytes. All bytes of its entries must be there, and none may be used
+/// twice.
 pub(crate) fn of_log<E>(log: &Log, table: &Table, size: u64) -> Result<Space, Error<E>> {
     let unit = log.places.unit;
     let mut space = Space::new(data(unit).min(size)..size, unit);
@@ -38,7 +39,7 @@ pub(crate) fn of_log<E>(log: &Log, table: &Table, size: u64) -> Result<Space, Er
 pub(crate) struct Space {
     bounds: Range<u64>,
     unit: u64,
-    /// The ends of free pieces by their starts.
+    /// The ends of free pieces, keyed by their starts.
     pieces: BTreeMap<u64, u64>,
     /// The lengths and starts of the same pieces.
     by_len: BTreeSet<(u64, u64)>,
@@ -46,7 +47,7 @@ pub(crate) struct Space {
 }
 
 impl Space {
-    /// Returns a space that is free as a whole. Its bounds are multiples of the unit.
+    /// Returns a space that is entirely free. Its bounds are multiples of the unit.
     pub(crate) fn new(bounds: Range<u64>, unit: u64) -> Self {
         let (pieces, by_len) = (BTreeMap::new(), BTreeSet::new());
         let mut space = Self { bounds: bounds.start..bounds.start, unit, pieces, by_len, free: 0 };
@@ -75,7 +76,7 @@ impl Space {
         self.by_len.remove(&(piece.end - piece.start, piece.start));
     }
 
-    /// Takes a range, which must be free and of whole units. Returns false if it is not.
+    /// Takes a range, which must be free and consist of whole units. Returns false if it does not.
     pub(crate) fn take(&mut self, range: Range<u64>) -> bool {
         let is_whole = |at: u64| at.is_multiple_of(self.unit);
         if !is_whole(range.start) || !is_whole(range.end) || range.end < range.start {
@@ -96,8 +97,8 @@ impl Space {
         true
     }
 
-    /// Takes `bytes`, which are whole units, from a multiple of `alignment` on, out of the smallest piece that has them.
-    /// Fails with the length of the largest piece.
+    /// Takes `bytes`, which are whole units, at a multiple of `alignment`, from the smallest piece that has room. Fails
+    /// with the length of the largest piece.
     pub(crate) fn claim(&mut self, bytes: u64, alignment: u64) -> Result<Range<u64>, u64> {
         if bytes == 0 {
             return Ok(self.bounds.start..self.bounds.start);
@@ -113,7 +114,7 @@ impl Space {
         Ok(range)
     }
 
-    /// Makes a range free, which was taken.
+    /// Frees a range that was taken.
     pub(crate) fn give(&mut self, range: &Range<u64>) {
         if range.is_empty() {
             return;

@@ -20,7 +20,7 @@ use cachemaint_format::writer::Opener;
 use core::sync::atomic::Ordering::Acquire;
 use core::sync::atomic::fence;
 
-/// A store of named blobs, opened for writing. See the [crate's documentation](crate).
+/// A store of named blobs, opened for writing. See the [crate documentation](crate).
 #[derive(Debug)]
 pub struct Store<M: Medium> {
     pub(crate) medium: Arc<M>,
@@ -30,25 +30,25 @@ pub struct Store<M: Medium> {
     pub(crate) state: State,
     pub(crate) table: Table,
     pub(crate) space: Space,
-    /// The places that were handed out, by their offsets.
+    /// The places that were handed out, keyed by their offsets.
     pub(crate) in_use: BTreeMap<u64, InUse>,
     pub(crate) opener: Opener,
     /// The number of the commit that opened or created the store.
     pub(crate) opened: u64,
     /// The clock, in seconds since 1970-01-01 UTC.
     pub(crate) clock: Option<fn() -> u64>,
-    /// Words that nobody can foresee, for the epochs of logs.
+    /// Unpredictable words, for the epochs of logs.
     pub(crate) entropy: [u64; 2],
-    /// True if the word that confirms the last record is durable, or none is needed.
+    /// True if the confirmation word of the last record is durable, or none is needed.
     pub(crate) is_vouched: bool,
     /// True if an append failed with an unknown outcome.
     pub(crate) has_failed: bool,
-    /// The allocations of the next record and the next transaction.
+    /// Allocations reused for the next record and the next transaction.
     pub(crate) buffer: Vec<u8>,
     pub(crate) spare: Names,
 }
 
-/// The lock of the medium's one writer: of a store, and of the regions that it has handed out.
+/// The lock of the medium's only writer, held by a store and the regions that it has handed out.
 pub(crate) type Writer = Option<Arc<WriterLockGuard>>;
 
 impl<M: Medium> Store<M> {
@@ -71,7 +71,7 @@ impl<M: Medium> Store<M> {
         self.table.live.get(name.as_bytes()).map(Live::info)
     }
 
-    /// Returns all blobs and regions, in the order of their names.
+    /// Returns all blobs and regions, sorted by name.
     pub fn list(&self) -> impl Iterator<Item = Info> {
         self.table.sorted().into_iter().map(Live::info)
     }
@@ -85,7 +85,7 @@ impl<M: Medium> Store<M> {
     /// Returns a verified copy of a blob.
     ///
     /// # Errors
-    /// As [`Reader::blob`]; [`ErrorKind::Invalid`](crate::ErrorKind::Invalid), if the blob exceeds memory.
+    /// Same as [`Reader::blob`]; [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if the blob is larger than memory.
     pub fn load(&self, name: &str) -> Result<Vec<u8>, Error<M::Error>> {
         match self.table.live.get(name.as_bytes()) {
             Some(live) if live.entry.kind == EntryKind::Value => {
@@ -99,7 +99,7 @@ impl<M: Medium> Store<M> {
     /// Returns a blob of the last commit, to be read in parts or as a stream. The store can be written meanwhile.
     ///
     /// # Errors
-    /// As [`load`](Self::load).
+    /// Same as [`load`](Self::load).
     pub fn blob(&self, name: &str) -> Result<Blob<Arc<M>>, Error<M::Error>>
     where
         M: Send,
@@ -140,7 +140,7 @@ impl<M: Medium> Store<M> {
         &self.medium
     }
 
-    /// Returns the space of the store.
+    /// Returns the space in the store.
     #[must_use]
     pub fn capacity(&self) -> Capacity {
         self.space.capacity()
@@ -150,7 +150,7 @@ impl<M: Medium> Store<M> {
         self.log.places.unit
     }
 
-    /// Returns the time of a commit that is made now.
+    /// Returns the time for a commit made now.
     pub(crate) fn seconds(&self) -> u64 {
         self.clock.map_or(self.state.seconds, |now| now())
     }
@@ -164,20 +164,20 @@ impl<M: Medium> Store<M> {
     }
 }
 
-/// A place that the store has handed out since it was opened or sealed, to be used in place.
+/// A place that the store has handed out for use in place since it was opened or sealed.
 #[derive(Debug, Default)]
 pub(crate) struct InUse {
     /// Alive as long as the place is in use.
     pub(crate) mark: Weak<WriterLock>,
-    /// The number of the last commit before.
+    /// The number of the last commit before that.
     pub(crate) commit: u64,
 }
 
 impl InUse {
-    /// Returns true if the place is in use. If it is not, this thread has observed the stores of all users.
+    /// Returns true if the place is in use. If not, this thread has observed the stores of all its users.
     pub(crate) fn is_now(&self) -> bool {
         let in_use = self.mark.strong_count() > 0;
-        // The last user has dropped its mark with a release.
+        // The last user dropped its mark with a release.
         fence(Acquire);
         in_use
     }

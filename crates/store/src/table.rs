@@ -14,11 +14,11 @@ use cachemaint_format::tag;
 use core::error::Error as Failure;
 use core::ops::Range;
 
-/// Bytes of an entry beside its fields that need no allocation. With these a [`Live`] fills three cache lines, which a
-/// lookup loads at once: one that followed a pointer to the name would wait for memory once more.
+/// Bytes of an entry, besides its fields, that need no allocation. With these a [`Live`] fills three cache lines, which
+/// a lookup loads at once; following a pointer to the name would wait for memory once more.
 const SHORT: usize = 111;
 
-/// The name, the metadata and the value of an entry, as they stand in a record. Zeros may follow.
+/// The name, the metadata and the value of an entry, as stored in a record. Zeros may follow.
 #[derive(Clone, Debug)]
 enum Bytes {
     Short([u8; SHORT]),
@@ -58,7 +58,7 @@ pub(crate) struct Live {
 const _: () = assert!(size_of::<Live>() == 192 || size_of::<usize>() != 8);
 
 impl Live {
-    /// Returns an entry that will stand in a record.
+    /// Returns an entry that will be stored in a record.
     pub(crate) fn new(entry: Entry, name: &str, metadata: &[u8], value: &[u8]) -> Self {
         let mut bytes = Bytes::zeros(entry.bytes());
         let mut rest = bytes.all_mut();
@@ -95,7 +95,7 @@ impl Live {
         &self.bytes.all()[self.entry.name..][..self.entry.metadata]
     }
 
-    /// Returns the value of a blob that stands in the log.
+    /// Returns the value of a blob that is stored in the log.
     pub(crate) fn value(&self) -> &[u8] {
         &self.bytes.all()[self.entry.name + self.entry.metadata..self.entry.bytes()]
     }
@@ -111,27 +111,28 @@ impl Live {
 
     /// Returns its entry for callers.
     pub(crate) fn info(&self) -> Info {
-        // A name was text when it was put, or was checked when it was read.
+        // A name was a `str` when it was put, or was checked when it was read.
         let name = Name::cut(core::str::from_utf8(self.name()).unwrap_or_default());
         Info::new(name, &self.entry, self.at)
     }
 
-    /// Appends the entry to a record that will stand at `log`, and notes its place there.
+    /// Appends the entry to a record that will be at `log`, and notes its place there.
     pub(crate) fn append(&mut self, record: &mut Vec<u8>, log: u64) {
         self.at = log + (record.len() + ENTRY + self.entry.name) as u64;
         self.entry.append(&self.bytes.all()[..self.entry.bytes()], record);
     }
 }
 
-/// Entries by their names: a hash table with open addressing.
+/// Entries by name: a hash table with open addressing.
 ///
-/// Their order does not depend on the hashes, so that records are the same in each run.
+/// Their order does not depend on the hashes, so records are the same in each run.
 #[derive(Clone, Debug)]
 pub(crate) struct Names {
     all: Vec<Live>,
-    /// A part of the hash of a name, and the number of its entry, from 1 on; zeros in a free slot. One of eight slots is free.
+    /// A part of the hash of a name, and the number of its entry, counted from 1; zeros in a free slot. At least one of
+    /// eight slots is free.
     slots: Vec<(u32, u32)>,
-    /// Not known to those who choose names: else they could make all of them fall into one slot.
+    /// Unknown to those who choose names, so that they cannot make all of them fall into one slot.
     seed: u64,
 }
 
@@ -146,7 +147,7 @@ impl Default for Names {
 }
 
 impl Names {
-    /// No entries, in the place of others: its seed is known.
+    /// An empty placeholder; its seed is known.
     pub(crate) const NONE: Self = Self { all: Vec::new(), slots: Vec::new(), seed: 0 };
     /// The slots of a small table.
     const KEPT: usize = 64;
@@ -159,7 +160,7 @@ impl Names {
         self.all.iter()
     }
 
-    /// Returns the entries to be changed, but for their names.
+    /// Returns the entries for changes, except of their names.
     pub(crate) fn iter_mut(&mut self) -> core::slice::IterMut<'_, Live> {
         self.all.iter_mut()
     }
@@ -170,7 +171,7 @@ impl Names {
         self.all.drain(..)
     }
 
-    /// Returns a table without entries, which has the allocations of this one if they are small.
+    /// Returns a table without entries, which reuses the allocations of this one if they are small.
     pub(crate) fn emptied(mut self) -> Self {
         if self.slots.len() > Self::KEPT {
             return Self { seed: self.seed, ..Self::NONE };
@@ -187,7 +188,7 @@ impl Names {
         (slot + 1) & (self.slots.len() - 1)
     }
 
-    /// Returns the slot of a name, or the free slot in which it belongs.
+    /// Returns the slot of a name, or the free slot where it belongs.
     fn slot(&self, name: &[u8], hash: u32) -> usize {
         let mut slot = hash as usize & (self.slots.len() - 1);
         loop {
@@ -249,7 +250,7 @@ impl Names {
         Some(self.all.swap_remove(number as usize - 1).entry)
     }
 
-    /// Frees a slot. Later entries move up, so that a search finds them.
+    /// Frees a slot. Later entries move up, so that searches still find them.
     fn free(&mut self, mut free: usize) {
         let mask = self.slots.len() - 1;
         let mut slot = self.next(free);
@@ -265,29 +266,29 @@ impl Names {
     }
 }
 
-/// All blobs and regions by their names, the history, and what an opening must know of the log that they were read from.
+/// All blobs and regions by name, the history, and what an opening must know about the log that they were read from.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Table {
     pub(crate) live: Names,
-    /// Bytes of all entries in a record.
+    /// Size of all entries in a record, in bytes.
     pub(crate) bytes: u64,
-    /// The bytes of its own that the last opening has.
+    /// The last opening's own bytes.
     pub(crate) circumstances: Vec<u8>,
-    /// Damaged bytes of the log, whose changes are not known: the first.
+    /// The first damaged bytes of the log, which may contain unknown changes.
     pub(crate) lost: Option<Gap>,
-    /// Damaged bytes before the record to come.
+    /// Damaged bytes before the next record.
     gap: Option<Gap>,
-    /// The records that are whole in one mirror alone, if both were compared.
+    /// The records that are intact in only one mirror, if both were compared.
     pub(crate) halves: Vec<Record>,
     /// The last record.
     pub(crate) last: Option<Record>,
-    /// True if a record says that the store was sealed then.
+    /// True if a record says that the store was sealed at the time.
     pub(crate) has_seal: bool,
 }
 
 impl Table {
-    /// Goes on with the next step of a scan. After a damaged commit only later changes are certain. The records of a
-    /// compaction name each name once.
+    /// Continues with the next step of a scan. After a damaged commit only later changes are certain. A compaction
+    /// names each name only once.
     pub(crate) fn pass<E: Failure>(
         &mut self,
         medium: &dyn Readable<Error = E>,
@@ -324,7 +325,7 @@ impl Table {
         Ok(())
     }
 
-    /// Ends a scan. What a record changed that was lost at the end is not known.
+    /// Ends a scan. The changes of a record that was lost at the end are unknown.
     pub(crate) fn finish(&mut self) {
         if let Some(gap) = self.gap.take() {
             self.lost = self.lost.or(Some(gap));
@@ -337,7 +338,7 @@ impl Table {
         self.bytes = 0;
     }
 
-    /// Puts or deletes an entry. Returns the fields of the one before.
+    /// Puts or deletes an entry. Returns the fields of the previous one.
     pub(crate) fn change(&mut self, live: Live) -> Option<Entry> {
         let before = if live.is_deleted() {
             self.live.remove(live.name())
@@ -349,7 +350,7 @@ impl Table {
         before
     }
 
-    /// Returns all entries, in the order of their names.
+    /// Returns all entries, sorted by name.
     pub(crate) fn sorted(&self) -> Vec<&Live> {
         let mut all: Vec<_> = self.live.iter().collect();
         all.sort_unstable_by_key(|live| live.name());

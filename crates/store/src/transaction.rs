@@ -17,13 +17,13 @@ use cachemaint::medium::Medium;
 use core::marker::PhantomData;
 use core::ops::Range;
 
-/// Ranges that are less than this apart are written back together: a system call costs more than some clean pages.
+/// Ranges that are closer than this are written back together: a system call costs more than some clean pages.
 const NEAR: u64 = 64 << 10;
 
-/// Puts and deletes that take effect together, when they are committed. See [`Store::begin`].
+/// Puts and deletes that take effect together when they are committed. See [`Store::begin`].
 ///
-/// Blobs are written to free space when they are put. If the transaction is dropped, that space is free again, and
-/// nothing has changed. A transaction stays on its thread, as a fence completes the write-backs of its thread alone.
+/// Blobs are written to free space when they are put. Dropping the transaction frees that space and changes nothing. A
+/// transaction stays on its thread, since a fence completes only its own thread's write-backs.
 #[derive(Debug)]
 #[must_use = "dropping it discards the changes"]
 pub struct Transaction<'s, M: Medium> {
@@ -33,15 +33,15 @@ pub struct Transaction<'s, M: Medium> {
     /// The time of the changes.
     seconds: u64,
     sums: Sums,
-    /// By pages, the ranges that are to be written back.
+    /// With page granularity, the ranges to be written back.
     written: Vec<Range<u64>>,
-    /// By lines, the bytes that the fence of the commit is to make durable.
+    /// With line granularity, the bytes that the fence of the commit must make durable.
     unfenced: u64,
-    /// True if bytes were written that nothing verifies, as those of a region.
+    /// True if bytes were written that nothing verifies, such as those of a region.
     pub(crate) has_unverified: bool,
-    /// True if a name was changed: an entry that is deleted may be there under another name.
+    /// True if a name was changed: a deleted entry may exist under another name.
     has_renamed: bool,
-    /// The place of the put that is under way; of one whose writing has panicked until the next.
+    /// The place of the put in progress. If writing it panicked, it stays here until the next put.
     pending: Range<u64>,
     /// Places for a larger log.
     growth: Option<Growth>,
@@ -49,11 +49,11 @@ pub struct Transaction<'s, M: Medium> {
 }
 
 impl<M: Medium> Store<M> {
-    /// Begins a transaction. Its puts and deletes take effect together when it is [committed](Transaction::commit), and
-    /// not at all if it is dropped.
+    /// Begins a transaction. Its puts and deletes take effect together when it is [committed](Transaction::commit).
+    /// Dropping it discards them.
     ///
     /// # Errors
-    /// [`FormatError::Failed`](crate::FormatError::Failed), after a commit that failed; if the medium has failed.
+    /// [`FormatError::Failed`](crate::FormatError::Failed) after a failed commit; or if the medium has failed.
     pub fn begin(&mut self) -> Result<Transaction<'_, M>, Error<M::Error>> {
         self.check_is_usable()?;
         Ok(Transaction {
@@ -73,15 +73,15 @@ impl<M: Medium> Store<M> {
 }
 
 impl<M: Medium> Transaction<'_, M> {
-    /// Puts a blob, which replaces one of the same name.
+    /// Puts a blob, replacing any blob of the same name.
     ///
     /// # Errors
-    /// [`ErrorKind::Full`], before anything is written; [`ErrorKind::OtherContent`], if the name has a region;
-    /// [`ErrorKind::Invalid`], about the attributes; if the medium fails. An error leaves the transaction as it was.
+    /// [`ErrorKind::Full`], before anything is written; [`ErrorKind::OtherContent`] if the name is a region;
+    /// [`ErrorKind::Invalid`] for the attributes; or if the medium fails. An error leaves the transaction unchanged.
     ///
     /// # Cost
-    /// The bytes are copied and written back. Parts of a long blob take a fence each on some CPUs. Up to 256 bytes without
-    /// an alignment are copied by the commit.
+    /// The bytes are copied and written back. On some CPUs a long blob takes several fences. Up to 256 bytes without an
+    /// alignment are copied by the commit.
     #[expect(single_use_lifetimes, reason = "an anonymous one is not stable here")]
     pub fn put<'a>(
         &mut self,
@@ -101,17 +101,18 @@ impl<M: Medium> Transaction<'_, M> {
         Ok(())
     }
 
-    /// Puts a blob of `len` bytes that `write` appends piece by piece, which replaces one of the same name. Returns the value
-    /// of `write`.
+    /// Puts a blob of `len` bytes that `write` appends piece by piece, replacing any blob of the same name. Returns the
+    /// value of `write`.
     ///
-    /// If `write` fails, the blob is dropped, the error is returned, and the transaction is as it was. The error can
+    /// If `write` fails, the blob is dropped, the error is returned, and the transaction is unchanged. The error can
     /// have any type to which `?` converts an [`Error`], such as [`std::io::Error`].
     ///
     /// # Errors
-    /// As [`put`](Self::put); those of `write`; [`ErrorKind::Invalid`], if `write` appends fewer bytes than `len`, or more.
+    /// Same as [`put`](Self::put); those of `write`; [`ErrorKind::Invalid`] if `write` does not append exactly `len`
+    /// bytes.
     ///
     /// # Cost
-    /// As [`put`](Self::put), and 5 KiB of memory and 8 bytes for each 64 KiB that are written.
+    /// That of [`put`](Self::put), plus 5 KiB of memory and 8 bytes for each 64 KiB written.
     #[expect(single_use_lifetimes, reason = "an anonymous one is not stable here")]
     pub fn put_with<'a, T, E: From<Error<M::Error>>>(
         &mut self,
@@ -138,7 +139,7 @@ impl<M: Medium> Transaction<'_, M> {
         value.map_or_else(|| unreachable!("it was written"), Ok)
     }
 
-    /// Writes a blob as a whole, and returns its tag.
+    /// Writes a whole blob, and returns its tag.
     pub(crate) fn write_whole(&self, claim: &Claim, bytes: &[u8]) -> Result<u64, Error<M::Error>> {
         let key = self.key(claim);
         let mut writer = BlobWriter::new(self.medium(), Some(key), bytes.len() as u64);
@@ -149,9 +150,9 @@ impl<M: Medium> Transaction<'_, M> {
     /// Deletes a blob or a region.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`]; [`ErrorKind::InUse`], as long as there is a [`Region`](crate::Region)
-    /// of it. [`ErrorKind::Full`], if the transaction puts something too, and its record has no room in the log: commit
-    /// first, and delete the blob afterwards.
+    /// [`ErrorKind::NotFound`]; [`ErrorKind::InUse`] as long as a [`Region`](crate::Region) of it exists.
+    /// [`ErrorKind::Full`] if the transaction also puts something and its record does not fit into the log: commit
+    /// first, then delete the blob.
     pub fn delete(&mut self, name: &str) -> Result<(), Error<M::Error>> {
         let (before, sums) = self.before(name);
         let before = before.ok_or_else(|| Error::not_found(name))?.entry;
@@ -165,7 +166,7 @@ impl<M: Medium> Transaction<'_, M> {
         Ok(())
     }
 
-    /// Gives a blob or a region another name; it is not copied.
+    /// Renames a blob or a region without copying it.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`], [`ErrorKind::NameTaken`], [`ErrorKind::Invalid`], [`ErrorKind::Full`].
@@ -181,30 +182,30 @@ impl<M: Medium> Transaction<'_, M> {
         let deleted = Live::deleted(from);
         let sums = self.check_room(&[(of_from, &deleted.entry), (of_to, &entry)])?;
         self.has_renamed = true;
-        // The blob itself stays where it is.
+        // The blob itself stays in place.
         self.changes.insert(deleted);
         self.change(sums, renamed);
         Ok(())
     }
 
-    /// Returns true if there is a blob or a region of this name, after the changes made so far.
+    /// Returns true if a blob or a region of this name exists after the changes made so far.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
         self.before(name).0.is_some()
     }
 
-    /// Makes all changes durable at once: a crash leaves all of them or none. Returns the number of the commit.
+    /// Makes all changes durable atomically: a crash leaves all of them or none. Returns the number of the commit.
     ///
     /// # Errors
-    /// [`FormatError::WornOut`](crate::FormatError::WornOut); if the medium fails. After a failure before any
-    /// change could be seen, nothing has changed, but a seal may be gone; otherwise each later call is
-    /// [`FormatError::Failed`](crate::FormatError::Failed) until the store is opened again.
+    /// [`FormatError::WornOut`](crate::FormatError::WornOut); or if the medium fails. If it fails before any change
+    /// could become visible, nothing has changed, except that a seal may be gone. Otherwise every later call returns
+    /// [`FormatError::Failed`](crate::FormatError::Failed) until the store is reopened.
     ///
     /// # Cost
-    /// One fence, for any number of blobs; two if they have more than 64 KiB together, or a region is created. From time
-    /// to time all entries are written once more, which takes two further fences. The first commit after a seal makes
-    /// another one before, without changes, which removes the seal. That one is as durable as the seal was, where this
-    /// process is permitted to. By pages a flush for each free piece that was written, and two for the record.
+    /// One fence for any number of blobs; two if they exceed 64 KiB together, or a region is created. From time to time
+    /// all entries are rewritten, which takes two more fences. The first commit after a seal is preceded by an empty
+    /// one that removes the seal and is as durable as the seal was, if this process is permitted to do that. With page
+    /// granularity, one system call for each free piece that was written, and two for the record.
     pub fn commit(mut self) -> Result<u64, Error<M::Error>> {
         if self.changes.len() == 0 {
             return Ok(self.store.state.number);
@@ -224,7 +225,7 @@ impl<M: Medium> Transaction<'_, M> {
         Ok(self.store.state.number)
     }
 
-    /// Makes what was put durable before the record, if it must be. Returns true if it is.
+    /// Makes the puts durable before the record, if that is necessary. Returns true if they are.
     fn write_back(&mut self) -> Result<bool, M::Error> {
         let medium = &self.store.medium;
         if is_by_pages(&**medium) {
@@ -249,7 +250,7 @@ impl<M: Medium> Transaction<'_, M> {
         Ok(self.unfenced == 0)
     }
 
-    /// Changes the table after the commit, whose record is at `record`, and frees what it has replaced.
+    /// Changes the table after the commit, whose record is at `record`, and frees the replaced space.
     fn take_effect(&mut self, record: u64) {
         let unit = self.store.unit();
         let mut kept = BTreeSet::new();
@@ -271,7 +272,7 @@ impl<M: Medium> Transaction<'_, M> {
         &self.store.medium
     }
 
-    /// Adds a blob or a region to the transaction if it was written, and has a tag. Else frees its place.
+    /// Adds a blob or a region to the transaction if it was written and has a tag. Otherwise frees its place.
     pub(crate) fn end<E>(
         &mut self,
         attributes: &Attributes<'_>,
@@ -289,7 +290,7 @@ impl<M: Medium> Transaction<'_, M> {
         Ok(())
     }
 
-    /// Returns the entry of a name after the changes so far, and the bytes that a further change of it replaces.
+    /// Returns the entry of a name after the changes so far, and the bytes that another change of it replaces.
     fn before(&self, name: &str) -> (Option<&Live>, Sums) {
         let change = self.changes.get(name.as_bytes());
         let found = change.or_else(|| self.store.table.live.get(name.as_bytes()));
@@ -298,7 +299,7 @@ impl<M: Medium> Transaction<'_, M> {
         (live, Sums { record: size(change), live: size(live) })
     }
 
-    /// Records a change. The bytes of an earlier put in this transaction are free again.
+    /// Records a change. The bytes of an earlier put in this transaction are freed.
     fn change(&mut self, sums: Sums, live: Live) {
         self.sums = sums;
         if let Some(before) = self.changes.insert(live) {
@@ -307,11 +308,11 @@ impl<M: Medium> Transaction<'_, M> {
         }
     }
 
-    /// Frees a place that this transaction has written. Its stores may still be under way, and another thread may be the next
-    /// that writes there.
+    /// Frees a place that this transaction has written. Its stores may still be in progress, and another thread may be
+    /// the next to write there.
     fn give_back(&mut self, place: &Range<u64>) {
         if !place.is_empty() {
-            // A failure stays with the medium: the commit returns it.
+            // The medium remembers a failure, and the commit returns it.
             if self.store.medium.fence().is_ok() {
                 self.unfenced = 0;
             }
@@ -343,13 +344,13 @@ impl<M: Medium> Transaction<'_, M> {
         Ok(Claim { entry, place, sums })
     }
 
-    /// Returns the key of a blob that is to be written.
+    /// Returns the key of a blob to be written.
     pub(crate) const fn key(&self, claim: &Claim) -> BlobKey {
         let Entry { commit, at, .. } = claim.entry;
         BlobKey { identity: self.store.identity(), commit, at }
     }
 
-    /// Returns the entry of a put without a place and a tag yet. Refuses one that is not possible.
+    /// Returns the entry of a put, without its place and tag. Refuses impossible puts.
     fn check(
         &mut self,
         attributes: &Attributes<'_>,
@@ -366,7 +367,7 @@ impl<M: Medium> Transaction<'_, M> {
             len,
             at: 0,
             tag: 0,
-            // A commit that removes a seal comes before.
+            // A commit that removes a seal comes first.
             commit: state.number + 1 + u64::from(state.is_sealed),
             seconds: self.seconds,
         };
@@ -383,7 +384,7 @@ impl<M: Medium> Transaction<'_, M> {
         Ok((entry, self.check_room(&[(sums, &entry)])?))
     }
 
-    /// Refuses changes for which the log has no room and cannot grow. A transaction that only deletes has room always.
+    /// Refuses changes that do not fit into the log if it cannot grow. A transaction that only deletes always fits.
     fn check_room(&mut self, changes: &[(Sums, &Entry)]) -> Result<Sums, Error<M::Error>> {
         let Sums { mut record, mut live } = self.sums;
         for (before, entry) in changes {
@@ -420,7 +421,7 @@ pub(crate) struct Claim {
 }
 
 impl<M: Medium> Store<M> {
-    /// Returns the place that a change has written, which is empty if the last commit has it under another name.
+    /// Returns the place that a change has written; empty if the last commit has it under another name.
     fn written_by(&self, entry: &Entry) -> Range<u64> {
         let is_new = entry.commit > self.state.number;
         let bytes = if is_new { entry.occupied(self.unit()) } else { 0 };
@@ -429,7 +430,7 @@ impl<M: Medium> Store<M> {
 }
 
 impl Attributes<'_> {
-    /// Returns true if a blob of this length stands in a record.
+    /// Returns true if a blob of this length is stored in a record.
     pub(crate) const fn is_value(&self, len: u64) -> bool {
         len <= VALUE && self.alignment == 1
     }

@@ -1,8 +1,9 @@
-//! Reading everything, to find what is damaged.
+//! Reading everything, to find damage.
 //!
 //! # Work
-//! Each byte of a blob is read once; blobs that overlap are not read. The log is read twice, and once more if a blob is damaged. An entry takes less than 500
-//! bytes of memory meanwhile beside its own, and has 64 bytes in the file at least.
+//! Each byte of a blob is read once; overlapping blobs are not read. The log is read twice, and once more if a blob is
+//! damaged. Meanwhile an entry takes less than 500 bytes of additional memory, and it has at least 64 bytes in the
+//! file.
 
 use crate::blob::first_damage;
 use crate::error::{Damage, Error, ErrorKind, Part};
@@ -23,37 +24,37 @@ use core::ops::Range;
 
 /// The result of verifying a store.
 ///
-/// With feature `serde` it is an object with the names of its fields, where `damaged` is a list of objects: `name`, and
-/// the names of [`Damage`].
+/// With the feature `serde` it serializes to an object with its field names; `damaged` is a list of objects with `name`
+/// and the fields of [`Damage`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Verification {
-    /// Blobs that are whole.
+    /// The number of intact blobs.
     pub whole: u64,
-    /// Regions, damaged or not. Their bytes cannot be verified, only their places are.
+    /// The number of regions, damaged or not. Only their places can be verified, not their bytes.
     pub regions: u64,
-    /// Bytes of all blobs, whole or not.
+    /// The number of bytes in all blobs, intact or not.
     pub bytes: u64,
-    /// Damaged and unreadable blobs by name, with the first damaged part of each, and regions of which a part is missing or
-    /// shared.
+    /// Damaged and unreadable blobs by name, with the first damaged part of each, and regions with a missing or shared
+    /// part.
     #[cfg_attr(feature = "serde", serde(serialize_with = "named"))]
     pub damaged: Vec<(Box<str>, Damage)>,
-    /// The first record of the log that is damaged or unreadable in both mirrors: entries that it may have changed are not
-    /// known.
+    /// The first record of the log that is damaged or unreadable in both mirrors: the entries that it may have changed
+    /// are unknown.
     pub records: Vec<Damage>,
-    /// Damaged copies of the root and of records whose other copy is whole. While another thread commits, the copies of a record can differ for a moment, which is listed too: verify
-    /// again.
+    /// Damaged copies of the root and of records with an intact other copy. While another thread commits, the copies of
+    /// a record can differ for a moment, which is listed too: verify again.
     pub copies: Vec<Damage>,
-    /// The number of the last commit, if it is not whole and nothing vouches for it: a power cut has cut it off, and perhaps
-    /// damage. The store is as before it. Beside a writer it may be under way: verify again.
+    /// The number of the last commit, if it is not intact and nothing vouches for it: power was cut during it, and
+    /// damage may be involved. The store is as before it. While a process writes, it may be in progress: verify again.
     pub undone: Option<u64>,
 }
 
 impl Verification {
-    /// Returns true if nothing is damaged, including copies, and no commit is undone. After a crash one copy of the last record may be missing, which
-    /// counts as damage until the store is opened for writing. No blob of this commit is lost if
-    /// [`damaged`](Self::damaged) and [`records`](Self::records) are empty.
+    /// Returns true if nothing is damaged, including copies, and no commit is undone. After a crash, one copy of the
+    /// last record may be missing, which counts as damage until the store is opened for writing. No blob of this commit
+    /// is lost if [`damaged`](Self::damaged) and [`records`](Self::records) are empty.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.damaged.is_empty()
@@ -63,7 +64,7 @@ impl Verification {
     }
 }
 
-/// Damaged blobs as data.
+/// The serialized form of damaged blobs.
 #[cfg(feature = "serde")]
 fn named<S: serde::Serializer>(damaged: &[(Box<str>, Damage)], to: S) -> Result<S::Ok, S::Error> {
     #[derive(serde::Serialize)]
@@ -96,7 +97,7 @@ pub(crate) fn damaged_copies(
     copies
 }
 
-/// Reads and verifies the blobs of a log. Beside a writer a damaged one may have been replaced.
+/// Reads and verifies the blobs of a log. While a process writes, a damaged one may have been replaced.
 pub(crate) fn verify<E: Failure>(
     medium: &dyn Readable<Error = E>,
     log: &Log,
@@ -106,7 +107,7 @@ pub(crate) fn verify<E: Failure>(
     let mut verification = Verification::default();
     let infos: Vec<_> = table.sorted().into_iter().map(Live::info).collect();
     let infos = &infos[..];
-    // Invalid blobs, which overlap, may have more bytes in all than can be counted.
+    // Invalid, overlapping blobs may have more bytes in total than can be counted.
     let blobs = infos.iter().filter(|info| info.content == Content::Blob);
     let most = blobs.map(|info| info.len).fold(0, u64::saturating_add);
     let overlapping = overlapping(infos, log);
@@ -133,7 +134,7 @@ pub(crate) fn verify<E: Failure>(
     Ok(verification)
 }
 
-/// Returns for each blob and region if it shares bytes with another one or with the log. No writer leaves that, and the
+/// Returns for each blob and region if it shares bytes with another one or with the log. No writer does that, and the
 /// same bytes could be read as often as there are names.
 fn overlapping(infos: &[Info], log: &Log) -> Vec<bool> {
     let capacity = log.places.capacity;
@@ -145,7 +146,7 @@ fn overlapping(infos: &[Info], log: &Log) -> Vec<bool> {
     let mut order: Vec<_> = core::iter::once(roots).chain(mirrors).chain(blobs).collect();
     order.sort_unstable_by_key(|(range, _): &(Range<u64>, _)| range.start);
     let mut overlapping = alloc::vec![false; infos.len()];
-    // The range that ends last of those before.
+    // Of the ranges so far, the one that ends last.
     let mut last: Option<&(Range<u64>, Option<usize>)> = None;
     for this in &order {
         if let Some(before) = last.filter(|before| before.0.end > this.0.start) {
@@ -163,7 +164,7 @@ fn end(info: &Info) -> u64 {
     info.offset.saturating_add(occupied(info.kind, info.len, 1).unwrap_or(u64::MAX))
 }
 
-/// Returns the part of a blob or region that a medium of `size` bytes lacks, from the first incomplete chunk on.
+/// Returns the part of a blob or region that is beyond a medium of `size` bytes, from the first incomplete chunk.
 fn missing(info: &Info, size: u64) -> Option<Damage> {
     if info.len == 0 {
         return None;
@@ -179,7 +180,7 @@ fn missing(info: &Info, size: u64) -> Option<Damage> {
     (there < tags.end).then_some(damage)
 }
 
-/// Returns the damage of a blob or region from one of its bytes on.
+/// Returns the damage of a blob or region starting at one of its bytes.
 const fn from(info: &Info, at: u64) -> Damage {
     let part = match info.content {
         Content::Blob => Part::Bytes { at },
@@ -189,12 +190,12 @@ const fn from(info: &Info, at: u64) -> Damage {
 }
 
 impl<R: Readable> Reader<R> {
-    /// Reads everything, and returns the damaged parts. Calls `progress` from time to time. Beside a writer, one copy of the
-    /// last record can be under way: verify again.
+    /// Reads everything, and returns the damaged parts. Calls `progress` from time to time. While a process writes, one
+    /// copy of the last record can be in progress: verify again.
     ///
     /// # Errors
-    /// [`ErrorKind::Replaced`], if there was another commit that replaced a blob, or the log was compacted; if the medium
-    /// cannot read the roots. Other bytes that it cannot read are damaged, and so is a blob that ends after the end of the
+    /// [`ErrorKind::Replaced`] if another commit replaced a blob, or the log was compacted; or if the medium cannot
+    /// read the roots. Other unreadable bytes count as damage, and so does a blob that ends after the end of the
     /// medium.
     pub fn verify(
         &self,
@@ -213,7 +214,7 @@ impl<R: Readable> Reader<R> {
         Ok(Verification { records, copies, undone: self.undone(), ..found })
     }
 
-    /// Fails if a blob that does not match its tags is not that of the last commit.
+    /// Fails if a blob that does not match its tags no longer belongs to the last commit.
     fn unless_replaced(&self, table: &Table, found: &Verification) -> Result<(), Error<R::Error>> {
         if found.damaged.is_empty() {
             return Ok(());

@@ -25,7 +25,7 @@ fn assert_is_refused<M: Medium + Clone>(medium: &M) {
     let error = errors.remove(0);
     assert_eq!(
         error.to_string(),
-        "another journal, recorder or store of this process writes the medium; drop it first"
+        "another journal, recorder or store in this process is writing to the medium; drop it first"
     );
 }
 

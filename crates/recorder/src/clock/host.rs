@@ -1,4 +1,4 @@
-//! The clock of this machine.
+//! This machine's clock.
 
 #[cfg(all(target_arch = "x86_64", not(any(miri, cachemaint_loom))))]
 use super::together;
@@ -9,24 +9,24 @@ use std::path::Path;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 impl Clock {
-    /// Returns the clock of this machine: the CPU's counter if its rate does not depend on the state of the CPU, else the
-    /// system's monotonic clock.
+    /// Returns this machine's clock: the CPU's counter if its rate does not depend on the state of the CPU, otherwise
+    /// the system's monotonic clock.
     ///
-    /// | | the counter is used if | its frequency |
+    /// | | the counter is used if | its frequency comes from |
     /// |---|---|---|
     /// | x86-64 | CPUID reports it as invariant and, on Linux, the kernel lists it among its clocks | CPUID leaf 15H, else the hypervisor's leaf 40000010H, else measured against the monotonic clock |
     /// | arm64, Linux | always | `CNTFRQ_EL0` |
     ///
-    /// Linux lists it in `/sys/devices/system/clocksource/clocksource0/available_clocksource`, unless its values differ between
-    /// CPUs. A clock keeps a counter that leaves the list later.
+    /// Linux lists it in `/sys/devices/system/clocksource/clocksource0/available_clocksource`, unless its values differ
+    /// between CPUs. A clock goes on using its counter even if Linux drops it from the list later.
     ///
     /// # Limits
-    /// A suspend can restart the time stamp counter: times within a second after it are wrong, and the order of events of
-    /// several shards. Use [`monotonic`](Self::monotonic) for a recording that stays open over a suspend. A frequency is not
-    /// exact, above all a measured one: times drift from the wall clock by up to a second.
+    /// A suspend can restart the time stamp counter. Times within a second after it are then wrong, as is the order of
+    /// events across shards. Use [`monotonic`](Self::monotonic) for a recording that stays open during a suspend. A
+    /// frequency, especially a measured one, is not exact: times drift from the wall clock by up to a second.
     ///
     /// # Cost
-    /// A measurement takes 20 ms. A timestamp costs one instruction, or a call if the system's clock is used.
+    /// A measurement takes 20 ms. A timestamp costs one instruction, or a call of the system's clock.
     #[must_use]
     pub fn host() -> Self {
         counted().map_or_else(Self::monotonic, |(source, ticks_per_second)| {
@@ -34,9 +34,9 @@ impl Clock {
         })
     }
 
-    /// Returns the system's monotonic clock, which counts nanoseconds since this call.
+    /// Returns the system's monotonic clock, counting nanoseconds since this call.
     ///
-    /// On `wasm32-unknown-unknown`, whose standard library has no clock, every time is 0, and its source is
+    /// `wasm32-unknown-unknown` has no clock in the standard library: every time is 0, and the source is
     /// [`TimeSource::Caller`]. Use [`from_function`](Self::from_function) there.
     #[must_use]
     pub fn monotonic() -> Self {
@@ -57,20 +57,20 @@ pub(super) fn since(creation: Instant) -> u64 {
     passed.as_secs().wrapping_mul(1_000_000_000).wrapping_add(u64::from(passed.subsec_nanos()))
 }
 
-/// Returns the nanoseconds since 1970-01-01 UTC; 0 before that, and after 2554.
+/// Returns the nanoseconds since 1970-01-01 UTC, or 0 before that and after 2554.
 fn wall() -> u64 {
     let passed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(passed.as_nanos()).unwrap_or(0)
 }
 
-/// Returns the kind of the counter and its ticks per second; `None` if it does not count time.
+/// Returns the kind of the counter and its ticks per second, or `None` if it does not count time.
 #[cfg(all(target_arch = "aarch64", target_os = "linux", not(any(miri, cachemaint_loom))))]
 fn counted() -> Option<(TimeSource, u64)> {
     let frequency = cachemaint::family::counter::frequency();
     (frequency > 0).then_some((TimeSource::VirtualCounter, frequency))
 }
 
-/// Returns none: the counter is not used.
+/// Returns `None`: no counter is used.
 #[cfg(not(all(
     any(target_arch = "x86_64", all(target_arch = "aarch64", target_os = "linux")),
     not(any(miri, cachemaint_loom))
@@ -79,7 +79,7 @@ const fn counted() -> Option<(TimeSource, u64)> {
     None
 }
 
-/// Returns the kind of the counter and its ticks per second; `None` if it does not count time.
+/// Returns the kind of the counter and its ticks per second, or `None` if it does not count time.
 #[cfg(all(target_arch = "x86_64", not(any(miri, cachemaint_loom))))]
 fn counted() -> Option<(TimeSource, u64)> {
     let cpuid = raw_cpuid::CpuId::new();
@@ -99,7 +99,7 @@ fn counted() -> Option<(TimeSource, u64)> {
     frequency.or_else(measured).map(|frequency| (TimeSource::TimeStampCounter, frequency))
 }
 
-/// Measures the counter's ticks per second against the monotonic clock; `None` if the counter stands still.
+/// Measures the counter's ticks per second against the monotonic clock. Returns `None` if the counter stands still.
 #[cfg(all(target_arch = "x86_64", not(any(miri, cachemaint_loom))))]
 fn measured() -> Option<u64> {
     let origin = Instant::now();
@@ -123,7 +123,7 @@ fn lists_counter(root: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    /// Without an answer it is not known that the counters of the CPUs agree.
+    /// If the kernel does not answer, it is unknown whether the counters of the CPUs agree.
     #[cfg(all(target_arch = "x86_64", target_os = "linux", not(any(miri, cachemaint_loom))))]
     #[test]
     fn a_counter_that_the_kernel_does_not_list_is_not_used() {

@@ -6,7 +6,7 @@
     not(any(miri, cachemaint_loom))
 ))]
 use cachemaint::family::counter;
-/// No clock of another target has a counter: [`host::counted`] finds none.
+/// On other targets no clock has a counter: [`host::counted`] finds none.
 #[cfg(all(
     not(all(
         any(target_arch = "x86_64", all(target_arch = "aarch64", target_os = "linux")),
@@ -60,12 +60,12 @@ impl TimeSource {
     }
 }
 
-/// The method of reading the time.
-// The tag is explicit: a variant encoded in the values that an `Instant` cannot have takes longer to decode.
+/// The method of reading time.
+// The tag is explicit: decoding a variant that is encoded in invalid `Instant` values takes longer.
 #[repr(u8)]
 #[derive(Clone, Copy, Debug)]
 enum Read {
-    // The first is compared first.
+    // The first variant is compared first.
     #[cfg(feature = "std")]
     Counter,
     Function(fn() -> u64),
@@ -84,16 +84,16 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// Returns a clock that reads timestamps from a function of the caller's. `wall` returns the wall clock in nanoseconds
-    /// since 1970-01-01 UTC, or 0 as long as it is not known. It is asked at each opening, for each sub-buffer, and before
-    /// an event that comes a second or more after the last time.
+    /// Returns a clock that takes timestamps from a function of the caller. `wall` returns the wall clock in
+    /// nanoseconds since 1970-01-01 UTC, or 0 while it is unknown. It is called at each opening, for each sub-buffer,
+    /// and before an event that comes a second or more after the previous call.
     ///
     /// # Panics
     /// If `ticks_per_second` is 0.
     #[must_use]
     #[track_caller]
     pub const fn from_function(now: fn() -> u64, ticks_per_second: u64, wall: fn() -> u64) -> Self {
-        assert!(ticks_per_second > 0, "a second has no ticks");
+        assert!(ticks_per_second > 0, "there must be at least one tick per second");
         let read = Read::Function(now);
         Self { read, wall, source: TimeSource::Caller, ticks_per_second, boot_id: [0; 16] }
     }
@@ -117,19 +117,19 @@ impl Clock {
         }
     }
 
-    /// Returns the source of its timestamps.
+    /// Returns the source of the timestamps.
     #[must_use]
     pub const fn source(&self) -> TimeSource {
         self.source
     }
 
-    /// Returns its ticks per second.
+    /// Returns the ticks per second.
     #[must_use]
     pub const fn ticks_per_second(&self) -> u64 {
         self.ticks_per_second
     }
 
-    /// Asks the wall clock.
+    /// Reads the wall clock.
     pub(super) fn pace(&self) -> Pace {
         let (timestamp, wall) = together(|| self.now(), self.wall);
         Pace { ticks_per_second: self.ticks_per_second, timestamp, wall }
@@ -140,13 +140,13 @@ impl Clock {
     }
 }
 
-/// The number of readings of two clocks for one pair of times.
+/// The number of attempts to read two clocks at the same moment.
 const ATTEMPTS: u32 = 8;
 
-/// Returns the times of two clocks at one moment: another clock's, and the middle of the readings of `now` around it.
+/// Returns the times of two clocks at one moment: the other clock's, and the middle of the readings of `now` around it.
 ///
-/// A thread can be interrupted between two readings for seconds, and the pair would be wrong by that. So the attempt
-/// that took the shortest time is used.
+/// A thread can be interrupted between two readings for seconds, which would make the pair wrong. The attempt that took
+/// the shortest time is used.
 fn together<T>(now: impl Fn() -> u64, other: impl Fn() -> T) -> (u64, T) {
     let attempt = || {
         let begin = now();
@@ -165,7 +165,7 @@ mod tests {
     use super::together;
     use core::cell::Cell;
 
-    /// The first attempt is interrupted for 5000 ticks, and the third is the shortest one.
+    /// The first attempt is interrupted for 5000 ticks, and the third one is the shortest.
     #[test]
     fn a_pair_of_times_is_of_the_attempt_that_was_not_interrupted() {
         let took = [5000, 30, 20, 40, 40, 40, 40, 40];

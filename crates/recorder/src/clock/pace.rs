@@ -6,14 +6,14 @@ pub(crate) struct Pace {
     /// Not 0.
     pub(crate) ticks_per_second: u64,
     pub(crate) timestamp: u64,
-    /// The wall clock at that timestamp, 0 if it is not known.
+    /// The wall clock at that timestamp, or 0 if unknown.
     pub(crate) wall: u64,
 }
 
 impl Pace {
     pub(crate) const SECOND: u64 = 1_000_000_000;
 
-    /// Returns the wall clock at a timestamp; if it is not known, the nanoseconds since the anchor.
+    /// Returns the wall clock at a timestamp, or the nanoseconds since the anchor if it is unknown.
     #[inline]
     pub(crate) fn wall_at(&self, timestamp: u64) -> u64 {
         match timestamp.checked_sub(self.timestamp) {

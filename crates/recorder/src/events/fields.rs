@@ -1,16 +1,16 @@
-//! The fields of an event: a text declares them, and the payload has them.
+//! The fields of an event. A text declares them, and the payload holds their values.
 
-/// The longest text. An event takes at least 24 bytes of a file, so all names that a reader shows have at most 22 times the
-/// size of the file.
+/// The longest text. An event takes at least 24 bytes of a file, so all the names that a reader prints take at most 22
+/// times the size of the file.
 const LONGEST: usize = 512;
 
 /// The fields of an event, in the order of the payload.
 ///
-/// The iterator ends before a field that the payload is too short for, and before a field of a type that this version
-/// does not know: [`unread`](Self::unread) returns it. [`rest`](Self::rest) returns the unread bytes.
+/// The iterator ends early if the payload is too short for the next field, or if its type is unknown to this version;
+/// [`unread`](Self::unread) then returns that field. [`rest`](Self::rest) returns the unread bytes.
 #[derive(Clone, Debug)]
 pub struct Fields<'e> {
-    /// The declarations that are left.
+    /// The remaining declarations.
     declared: &'e str,
     payload: &'e [u8],
     unread: Option<&'e str>,
@@ -37,14 +37,14 @@ impl<'e> Fields<'e> {
         Self { declared, payload, unread: None }
     }
 
-    /// Returns the bytes of the payload after the fields that were returned so far.
+    /// Returns the bytes of the payload after the fields returned so far.
     #[must_use]
     pub const fn rest(&self) -> &'e [u8] {
         self.payload
     }
 
-    /// Returns the declaration of the field that ended the iterator early, such as `id=u32`. The payload is not one of this
-    /// event then, or a newer version has recorded it.
+    /// Returns the declaration of the field that ended the iterator early, such as `id=u32`. The payload then does not
+    /// belong to this event, or a newer version recorded it.
     #[must_use]
     pub const fn unread(&self) -> Option<&'e str> {
         self.unread
@@ -61,7 +61,7 @@ impl<'e> Iterator for Fields<'e> {
             Some((name, value, payload))
         });
         let Some((name, value, payload)) = read else {
-            // The places of the fields after it are unknown.
+            // The places of later fields are unknown.
             if !field.is_empty() {
                 (self.declared, self.unread) = ("", Some(field));
             }
@@ -72,7 +72,7 @@ impl<'e> Iterator for Fields<'e> {
     }
 }
 
-/// Reads a value of a type from the beginning of a payload. Returns the bytes after it as well.
+/// Reads a value of a type from the beginning of a payload. Also returns the bytes after it.
 fn value<'e>(kind: &str, payload: &'e [u8]) -> Option<(Value<'e>, &'e [u8])> {
     use Value::{Double, Signed, Single, Text, Unsigned};
     match kind.as_bytes() {
@@ -99,20 +99,20 @@ fn number<const N: usize>(
     Some((value(*bytes), rest))
 }
 
-/// Returns the name and the declarations of a text.
+/// Returns the name and the declarations in a text.
 pub(super) fn parts(text: &str) -> (&str, &str) {
-    // A name has no space.
+    // A name contains no space.
     let split =
         text.split_once(' ').and_then(|(name, fields)| Some((name.strip_suffix(':')?, fields)));
     split.unwrap_or((text, ""))
 }
 
-/// Returns the fault of a text that a program gives.
+/// Returns the fault in a text that a program provides.
 pub(super) fn fault(text: &str) -> Option<&'static str> {
     fault_by(text, |kind| value(kind, &[0; 8]).is_some())
 }
 
-/// Returns the fault of a text in a file. The types may be unknown.
+/// Returns the fault in a text from a file. Its types may be unknown.
 pub(super) fn fault_but_for_types(text: &str) -> Option<&'static str> {
     fault_by(text, is_name)
 }
@@ -123,17 +123,15 @@ fn fault_by(text: &str, is_type: impl Fn(&str) -> bool) -> Option<&'static str> 
     }
     let (name, declared) = parts(text);
     if !is_name(name) || name.ends_with(':') {
-        return Some(
-            "its name is not one or more printable characters of ASCII without space and `=`",
-        );
+        return Some("its name must be printable ASCII characters other than space and `=`");
     }
     if declared.is_empty() {
-        return (name != text).then_some("there are no fields after the colon");
+        return (name != text).then_some("no fields follow the colon");
     }
     let mut is_last = false;
     for (place, field) in declared.split(' ').enumerate() {
         let Some((name, kind)) = field.split_once('=').filter(|(name, _)| is_name(name)) else {
-            return Some("a field is not NAME=TYPE, with one space before the next one");
+            return Some("fields must be NAME=TYPE, separated by one space");
         };
         if !is_type(kind) {
             return Some(

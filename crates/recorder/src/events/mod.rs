@@ -10,13 +10,14 @@ use super::found::Event;
 use cachemaint::medium::Readable;
 use core::fmt;
 
-/// The names of a recording's events and the types of their fields, as [`Options::events`](super::Options::events) had
-/// them at its creation: see [`Reader::event_table`](super::Reader::event_table).
+/// The names of a recording's events and the types of their fields, as given to
+/// [`Options::events`](super::Options::events) at its creation. Returned by
+/// [`Reader::event_table`](super::Reader::event_table).
 #[derive(Clone)]
 pub struct EventTable {
     bytes: [u8; MOST_BYTES],
-    /// The ids and offsets of the entries, in the order of the ids: a search of the page for each event of 24 bytes would be
-    /// more work than a file may cost.
+    /// The ids and offsets of the entries, sorted by id. Searching the page for each 24-byte event would be too much
+    /// work for one file.
     entries: [(u16, u16); MOST_ENTRIES],
     count: usize,
     is_damaged: bool,
@@ -38,7 +39,7 @@ impl EventTable {
         table
     }
 
-    /// Indexes all entries. Returns `None` if one of them is wrong. Only the type of a field may be unknown.
+    /// Indexes all entries. Returns `None` if one of them is invalid. Only the type of a field may be unknown.
     fn index(&mut self, len: usize) -> Option<()> {
         let (mut at, mut count) = (0, 0);
         while at < len {
@@ -56,11 +57,11 @@ impl EventTable {
         Some(())
     }
 
-    /// Returns the name and the fields of an event of this recording. The fields are read from its payload. `None` if the
-    /// recording has no text for its id, or if the texts are damaged.
+    /// Returns the name and the fields of an event of this recording. The fields are read from its payload. Returns
+    /// `None` if the recording has no text for its id, or if the texts are damaged.
     ///
     /// # Cost
-    /// A binary search. Name and fields are parts of a text of at most 512 bytes.
+    /// A binary search. The name and the fields are parts of a text of at most 512 bytes.
     #[must_use]
     pub fn describe<'e>(&'e self, event: &Event<'e>) -> Option<(&'e str, Fields<'e>)> {
         let entries = &self.entries[..self.count];
@@ -70,14 +71,14 @@ impl EventTable {
         Some((name, Fields::new(fields, event.payload)))
     }
 
-    /// Returns true if the texts are damaged or cannot be read: events have only their ids then.
+    /// Returns true if the texts are damaged or unreadable. Events then have only their ids.
     #[must_use]
     pub const fn is_damaged(&self) -> bool {
         self.is_damaged
     }
 }
 
-/// Checks the texts that a program gives.
+/// Checks the texts that a program provides.
 pub(super) fn check<E>(events: &[(u16, &str)]) -> Result<(), ErrorKind<E>> {
     for (place, (id, text)) in events.iter().enumerate() {
         let is_second = events[..place].iter().any(|(other, _)| other == id);

@@ -11,17 +11,17 @@ use cachemaint_format::reread::Rereadings;
 use cachemaint_format::root::{self, Loaded};
 use cachemaint_format::tag::{self, Kind};
 
-/// Bytes of a root that are the recorder's own.
+/// The recorder's own bytes in a root.
 const OWN: usize = 72;
 pub(crate) type Root = root::Root<OWN>;
 
-/// The behaviour of a full shard.
+/// What a full shard does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Mode {
-    /// The oldest sub-buffer is overwritten.
+    /// It overwrites the oldest sub-buffer.
     Overwrite,
-    /// Events are refused and counted, until [`release`](crate::Recorder::release) frees space.
+    /// It refuses and counts events until [`release`](crate::Recorder::release) frees space.
     Refuse,
 }
 
@@ -42,29 +42,29 @@ impl Mode {
     }
 }
 
-/// A file's description of itself.
+/// The description of a recording in its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Description {
-    /// The number of the last opening for recording: 1 is the creation, and each opening has a higher one.
+    /// The number of the last opening for recording. Creation is 1, and each opening has a higher number.
     pub generation: u64,
-    /// The random number that distinguishes its records from those of another file.
+    /// A random number that distinguishes its records from those of another file.
     pub identity: Identity,
-    /// The number of threads that can record at a time.
+    /// The number of threads that can record at the same time.
     pub shards: u32,
     /// The number of sub-buffers of each shard.
     pub sub_buffers: u32,
     /// The size of each sub-buffer in bytes.
     pub sub_buffer_size: u32,
-    /// The behaviour of a full shard.
+    /// What a full shard does.
     pub mode: Mode,
     /// The source of the timestamps of the last opening.
     pub time_source: TimeSource,
     /// The ticks per second of these timestamps.
     pub ticks_per_second: u64,
-    /// A timestamp of the last opening, and the wall clock then in nanoseconds since 1970-01-01 UTC.
+    /// A timestamp of the last opening, and the wall clock at that time in nanoseconds since 1970-01-01 UTC.
     pub anchor: (u64, u64),
-    /// The system's boot id at the last opening, or zeros if it was not known.
+    /// The system's boot id at the last opening, or zeros if unknown.
     pub boot_id: [u8; 16],
     /// The texts of events.
     pub(crate) table: Table,
@@ -96,7 +96,7 @@ impl Description {
         }
     }
 
-    /// Describes the same recording in a later opening.
+    /// Describes the same recording for a later opening.
     pub(crate) fn continued(self, generation: u64, clock: &Clock) -> Self {
         let new = Self::new(self.identity, self.geometry(), self.mode, clock, self.table);
         Self { generation, ..new }
@@ -125,7 +125,7 @@ impl Description {
         Root { identity: self.identity, generation: self.generation, own: own.to_bytes() }
     }
 
-    /// Returns the description in a root, if this version can have written it.
+    /// Returns the description in a root, if this version could have written it.
     fn of(root: &Root) -> Option<Self> {
         let Root { identity, generation, own } = *root;
         let fields = Fields::from_bytes(&own);
@@ -147,7 +147,7 @@ impl Description {
         })
     }
 
-    /// Loads the description of the recording in a medium, which has all bytes of it.
+    /// Loads the description of the recording in a medium. The medium must have all of the recording's bytes.
     pub(crate) fn load<S: Readable>(
         source: &S,
         rereadings: Rereadings,
@@ -187,7 +187,7 @@ layout! {
     struct Fields: 72 {
         0 shards: u32,
         4 sub_buffers: u32,
-        /// Of a sub-buffer.
+        /// The size of a sub-buffer.
         8 size: u32,
         12 mode: u32,
         16 source: u32,

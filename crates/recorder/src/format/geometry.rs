@@ -4,35 +4,35 @@ use super::{HEADER, LARGEST, LONGEST, MOST_SHARDS, PAGE, RECORD, SMALLEST};
 use cachemaint_format::root;
 use core::ops::Range;
 
-/// The roots and the texts of events come before.
+/// The place of the loss counts, after the roots and the texts of events.
 const LOSSES: u64 = root::BYTES + PAGE;
 const LOSS: u64 = 256;
 
-/// The sizes of sub-buffers that are chosen by themselves, if so many of them fit.
+/// The default sizes of sub-buffers: the first one of which enough fit.
 const DEFAULT_SIZES: [u32; 4] = [64 << 10, 32 << 10, 16 << 10, 8 << 10];
 const DEFAULT_LEAST: u32 = 8;
 
-/// The sizes that decide all places.
+/// The sizes that determine all places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Geometry {
     pub(crate) shards: u32,
-    /// Of each shard.
+    /// Sub-buffers in each shard.
     pub(crate) sub_buffers: u32,
-    /// Of each sub-buffer, in bytes.
+    /// Bytes in each sub-buffer.
     pub(crate) size: u32,
 }
 
 impl Geometry {
-    /// Returns the fault of an impossible geometry.
+    /// Returns what makes a geometry impossible.
     pub(crate) fn fault(self) -> Option<&'static str> {
         if self.shards == 0 || self.shards > MOST_SHARDS {
-            return Some("the number of shards is not one from 1 to 4096");
+            return Some("the number of shards must be from 1 to 4096");
         }
         if !self.size.is_power_of_two() || self.size < SMALLEST || self.size > LARGEST {
-            return Some("the size of a sub-buffer is not a power of two from 256 to 1048576");
+            return Some("the size of a sub-buffer must be a power of two from 256 to 1048576");
         }
         if self.sub_buffers < 2 {
-            return Some("a shard has fewer than 2 sub-buffers");
+            return Some("a shard needs at least 2 sub-buffers");
         }
         None
     }
@@ -42,7 +42,7 @@ impl Geometry {
         (LOSSES + LOSS * self.shards as u64).next_multiple_of(PAGE)
     }
 
-    /// Returns the geometry for a medium of `len` bytes, with the sizes that the caller has set.
+    /// Returns the geometry for a medium of `len` bytes, with any sizes that the caller has set.
     pub(crate) fn chosen(
         shards: u32,
         sub_buffers: Option<u32>,
@@ -52,12 +52,12 @@ impl Geometry {
         let least = sub_buffers.unwrap_or(DEFAULT_LEAST);
         let fits = |size: &u32| Self::fitting(shards, *size, len) >= least;
         let size = size.or_else(|| DEFAULT_SIZES.into_iter().find(fits)).unwrap_or(PAGE as u32);
-        // A medium without space for two is refused as too short for two.
+        // A medium without space for two sub-buffers is refused as too small for two.
         let sub_buffers = sub_buffers.unwrap_or_else(|| Self::fitting(shards, size, len).max(2));
         Self { shards, sub_buffers, size }
     }
 
-    /// Returns the number of sub-buffers of each shard that fit a medium.
+    /// Returns the number of sub-buffers of each shard that fit into a medium.
     fn fitting(shards: u32, size: u32, len: u64) -> u32 {
         let base = Self { shards, sub_buffers: 0, size }.base();
         let of_each = len.saturating_sub(base) / u64::from(shards.max(1)) / u64::from(size.max(1));
@@ -69,12 +69,13 @@ impl Geometry {
         self.sub_buffers as u64 * self.size as u64
     }
 
-    /// Returns the end of a recording that is in a medium.
+    /// Returns the end of a recording that is already in a medium.
     pub(crate) const fn end(self) -> u64 {
         self.shard(self.shards)
     }
 
-    /// Returns the length of the recording in bytes, or `None` if it does not fit an integer: it is up to 2^52 × 2^12.
+    /// Returns the length of the recording in bytes, or `None` if it does not fit into a `u64`: it can be up to 2^52 ×
+    /// 2^12.
     pub(crate) fn len(self) -> Option<u64> {
         self.shard_len().checked_mul(u64::from(self.shards))?.checked_add(self.base())
     }
@@ -91,8 +92,8 @@ impl Geometry {
         self.shard(shard) + self.slot(sequence) * self.size as u64
     }
 
-    /// Returns the places of the bytes between two positions of a shard: before the end of the shard, and from
-    /// its beginning on. If they are more than a lap, returns the places of the last lap only.
+    /// Returns the places of the bytes between two positions of a shard, in two parts: up to the end of the shard, and
+    /// from its beginning. If they exceed one lap, returns the places of the last lap only.
     pub(crate) fn ranges(self, shard: u32, positions: Range<u64>) -> [Range<u64>; 2] {
         let (start, lap) = (self.shard(shard), self.shard_len());
         let from = positions.start.max(positions.end.saturating_sub(lap));

@@ -1,4 +1,4 @@
-//! The format that the module's documentation defines.
+//! The format defined in the documentation of the crate.
 
 mod description;
 mod geometry;
@@ -28,10 +28,10 @@ pub(super) const RECORD: u64 = 24;
 pub(super) const MOST_SHARDS: u32 = 4096;
 pub(super) const SMALLEST: u32 = 256;
 pub(super) const LARGEST: u32 = 1 << 20;
-/// The limit of sequence numbers, which are all smaller. With it positions are far below 2^64.
+/// All sequence numbers are below this limit, which keeps positions far below 2^64.
 pub(super) const SEQUENCES: u64 = 1 << 40;
 
-/// Returns the place of a sub-buffer as the key of a tag has it.
+/// Returns the place of a sub-buffer as used in the key of a tag.
 const fn place(shard: u32, sequence: u64) -> u64 {
     (shard as u64) << 40 | sequence
 }

@@ -2,7 +2,7 @@
 
 use super::RECORD;
 
-/// Returns the words of a record between its tag and its payload: id, length and offset; timestamp.
+/// Returns the words of a record between its tag and its payload: id, length and offset, then the timestamp.
 #[inline]
 pub(crate) fn tagged(offset: u32, id: u16, len: u16, timestamp: u64) -> [u8; TAGGED] {
     let mut bytes = [0; TAGGED];
@@ -15,7 +15,7 @@ pub(crate) fn tagged(offset: u32, id: u16, len: u16, timestamp: u64) -> [u8; TAG
 /// Bytes of a record between its tag and its payload.
 pub(crate) const TAGGED: usize = RECORD as usize - 8;
 
-/// Returns id, length and offset in the word after the tag.
+/// Returns the id, the length and the offset in the word after the tag.
 #[inline]
 pub(crate) const fn parts(word: u64) -> (u16, u16, u64) {
     (word as u16, (word >> 16) as u16, word >> 32)

@@ -12,13 +12,13 @@ layout! {
     pub(in crate) struct Header: 64 {
         0 magic: [u8; 4],
         4 shard: u32,
-        /// The sequence number, and from bit 40 on the end of the records of the previous sub-buffer if this opening wrote
-        /// that; 0 if they fill it.
+        /// The sequence number, and from bit 40 on the end of the records of the previous sub-buffer if this opening
+        /// wrote it, or 0 if they fill it.
         8 second_word: u64,
         16 timestamp: u64,
         24 wall: u64,
         32 ticks_per_second: u64,
-        /// Events that the shard had lost before.
+        /// Events that the shard had lost before this sub-buffer.
         40 lost: u64,
         48 generation: u64,
         56 tag: u64,
@@ -38,7 +38,7 @@ impl Header {
         self.to_bytes()
     }
 
-    /// Returns the first word of a shard's headers.
+    /// Returns the first word of all headers of a shard.
     pub(crate) fn first_word(shard: u32) -> u64 {
         u64::from(u32::from_le_bytes(Self::MAGIC)) | u64::from(shard) << 32
     }

@@ -1,4 +1,4 @@
-//! The texts of events, in a page of their own.
+//! The texts of events, in their own page.
 
 use super::PAGE;
 use cachemaint::medium::{Medium, Readable};
@@ -10,12 +10,12 @@ use cachemaint_format::tag::{self, Kind};
 const TEXTS: u64 = root::BYTES;
 /// The length of an entry without its text.
 const ENTRY: usize = 4;
-/// The most bytes of all entries.
+/// The largest size of all entries in bytes.
 pub(crate) const MOST_BYTES: usize = PAGE as usize;
-/// The most entries: each has a text.
+/// The largest number of entries: each has a text.
 pub(crate) const MOST_ENTRIES: usize = MOST_BYTES / (ENTRY + 1);
 
-/// The length and the tag of all entries, as a root states them. No entries have the length 0 and the tag 0.
+/// The length and the tag of all entries, as a root states them. Without entries, both are 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Table {
     pub(crate) len: u32,
@@ -38,7 +38,7 @@ impl Table {
         medium.copy_unfenced(&[(TEXTS, &bytes[..len.next_multiple_of(8)])])
     }
 
-    /// Reads the bytes of all entries, if they are those of this table. Returns their number.
+    /// Reads the bytes of all entries, if they match this table. Returns their number.
     pub(crate) fn read<S: Readable>(
         self,
         source: &S,
@@ -67,7 +67,7 @@ fn put(events: &[(u16, &str)]) -> ([u8; MOST_BYTES], usize) {
     (bytes, at)
 }
 
-/// Returns the id and the text of the entry at an offset and the offset after it, if one is there.
+/// Returns the id and the text of the entry at an offset, and the offset after it, if there is an entry.
 pub(crate) fn entry(bytes: &[u8], at: usize) -> Option<(u16, &str, usize)> {
     let (head, rest) = bytes.get(at..)?.split_first_chunk::<ENTRY>()?;
     let [id, len] = [[head[0], head[1]], [head[2], head[3]]].map(u16::from_le_bytes);

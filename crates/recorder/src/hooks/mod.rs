@@ -1,4 +1,4 @@
-//! The hook that stops recording and writes back when the program panics.
+//! The panic hook that stops recording and writes everything back.
 
 mod message;
 
@@ -16,11 +16,11 @@ use std::panic::{self, PanicHookInfo};
 use std::sync::{Mutex, PoisonError};
 
 impl<M: Medium> Recorder<'static, M> {
-    /// Has every panic of the process stop this recorder, record its message, write everything back, and then call the
-    /// panic hook that was set before.
+    /// Sets a panic hook that stops this recorder, records the panic message, writes everything back, and then calls
+    /// the previously set hook.
     ///
-    /// So does a panic that is caught or ends only its thread. The other threads' events are refused with
-    /// [`ErrorKind::Stopped`](super::ErrorKind::Stopped) then, which must not make them panic too.
+    /// This includes panics that are caught or end only their thread. Other threads' events are then refused with
+    /// [`ErrorKind::Stopped`](super::ErrorKind::Stopped), which must not make them panic too.
     ///
     /// The hook stays for the life of the process, so the recorder must be `'static`:
     ///
@@ -39,25 +39,27 @@ impl<M: Medium> Recorder<'static, M> {
     /// let recorder: &'static Recorder<_> = Box::leak(Box::new(recorder));
     /// recorder.stop_on_panic()?;
     /// let writer = recorder.claim()?;
-    /// // A refused event is counted, or another thread has panicked: neither is a reason to end this one.
+    /// // A refused event is counted, or another thread has panicked; neither should end this thread.
     /// drop(writer.record(3, b"the valve is open"));
     /// # Ok(())
     /// # }
     /// ```
     ///
-    /// The last event has the id [`Event::PANIC`] and the text `FILE:LINE:COLUMN: MESSAGE`, cut off after 512 bytes or at the
-    /// longest payload of this file. A shard is reserved for it for the life of the process: create the recording with one
-    /// more than threads record.
+    /// The last event has the id [`Event::PANIC`] and the text `FILE:LINE:COLUMN: MESSAGE`, truncated to 512 bytes or
+    /// the longest payload of this file. One shard is reserved for it as long as the process runs: create the recording
+    /// with one shard more than threads record.
     ///
     /// # Limits
     /// - No message is recorded after a [`stop`](Recorder::stop), or if the shard is full in mode
-    ///   [`Refuse`](super::Mode::Refuse). It is not the last event if two threads panic at once.
-    /// - The hook takes no lock, and allocates only if a write-back fails, which is not reported.
-    /// - In a forked child the hook only calls the one before it.
-    /// - A panic in the [clock](super::Clock::from_function) ends the process at once if that panics again.
+    ///   [`Refuse`](super::Mode::Refuse). If two threads panic at once, it may not be the last event.
+    /// - The hook takes no lock. It allocates only if a write-back fails, and does not report the failure.
+    /// - In a forked child, the hook only calls the previous one.
+    /// - A panic in the [clock](super::Clock::from_function) ends the process at once if the clock panics again in the
+    ///   hook.
     ///
     /// # Errors
-    /// [`ErrorKind::AllShardsTaken`](super::ErrorKind::AllShardsTaken) if each shard has an owner. No hook is set then.
+    /// [`ErrorKind::AllShardsTaken`](super::ErrorKind::AllShardsTaken) if each shard has an owner. The hook is then not
+    /// set.
     pub fn stop_on_panic(&'static self) -> Result<(), Error<M::Error>> {
         let (shard, cursor) = self.claim_shard()?;
         let owner = Process::this();
@@ -69,25 +71,25 @@ impl<M: Medium> Recorder<'static, M> {
         Ok(())
     }
 
-    /// Stops recording, and records the message of a panic in a shard that is reserved for it.
+    /// Stops recording, and records the message of a panic in the reserved shard.
     fn stop_with(&self, info: &PanicHookInfo<'_>, shard: u32, cursor: &Cursor) {
-        // The stop comes first: only events that other threads have already begun come after the message. The message
-        // is recorded once, so that the shard has one writer.
+        // The stop comes first: only events that other threads have already begun can follow the message. The message
+        // is recorded once, so the shard has one writer.
         if !self.is_stopped.swap(true, Ordering::SeqCst) {
             let writer = Writer::new(self, shard, cursor);
             let message = Message::of(info, self.description.geometry().largest_payload());
-            // The loss of the message cannot be reported.
+            // Losing the message cannot be reported.
             drop(writer.record_last(Event::PANIC, message.bytes()));
         }
         self.stop();
-        // The process is ending: an error cannot be reported.
+        // The process is ending, so an error cannot be reported.
         drop(self.write_back_all());
     }
 }
 
-/// Has every panic of the process call `first`, and then the former hook.
+/// Makes every panic of the process call `first`, and then the previous hook.
 fn hook_before_others(first: impl Fn(&PanicHookInfo<'_>) + Send + Sync + 'static) {
-    // A hook that another thread sets between these two calls would be lost.
+    // A hook set by another thread between these two calls would be lost.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);

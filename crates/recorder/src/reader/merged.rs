@@ -12,17 +12,18 @@ use core::cmp::Reverse;
 
 /// The events of several shards, merged by the opening that recorded them, then by time, then by shard.
 ///
-/// The events of a shard keep their order. Those of an opening come after those of the openings before it, whatever their
-/// times are: the clock may have begun anew, or have been set back. Shards of several recordings are merged by their wall
-/// clocks only.
+/// The events of a shard keep their order. Events of a later opening come after those of an earlier one, whatever their
+/// times: the clock may have restarted or been set back. Shards of several recordings are merged only by their wall
+/// clocks.
 #[derive(Debug)]
 pub struct Merged<'r, S> {
     shards: Vec<Events<'r, S>>,
-    /// The opening and the time of the next item of each shard that is not at its end, and the place of the shard. The
-    /// shard that was read last is still there with its last item. `None` before the first step. The time is the timestamp:
-    /// an opening has one clock, and the wall clock may be set meanwhile. Of several recordings it is the wall clock.
+    /// The opening and the time of the next item of each shard that is not at its end, and the index of the shard. The
+    /// shard read last is still there with its last item. `None` before the first step. Within one recording, the time
+    /// is the timestamp: an opening has one clock, and the wall clock may be set meanwhile. For several recordings, it
+    /// is the wall clock.
     due: Option<BinaryHeap<Reverse<(u64, u64, usize)>>>,
-    /// False if the shards are of several recordings, whose openings have nothing to do with one another.
+    /// False if the shards belong to several recordings, whose openings are unrelated.
     is_by_opening: bool,
 }
 
@@ -30,8 +31,8 @@ impl<S: Readable> Reader<S> {
     /// Reads all shards, merged by opening, then by time: see [`Merged::read_next`].
     ///
     /// # Cost
-    /// Each step compares up to two shards for each binary digit of their number. An event of more than 240 bytes is
-    /// verified twice.
+    /// Each step makes up to two comparisons for each binary digit of the number of shards. An event of more than 240
+    /// bytes is verified twice.
     pub fn events(&self) -> Merged<'_, S> {
         Merged::of((0..self.description.shards).map(|shard| self.shard(shard)).collect())
     }
@@ -45,10 +46,11 @@ impl<'r, S: Readable> Merged<'r, S> {
         Self { shards, due: None, is_by_opening }
     }
 
-    /// Returns the next event of all shards, or the gap between it and the one before of its shard. `None` is the end.
+    /// Returns the next event of all shards, or the gap between it and the previous event of its shard. Returns `None`
+    /// at the end.
     ///
-    /// The payload is copied to the buffer, and borrows it until the next call. So this type is not an [`Iterator`], and is
-    /// read in a loop:
+    /// The payload is copied to the buffer and borrows it until the next call. This type is therefore not an
+    /// [`Iterator`] and is read in a loop:
     ///
     /// ```
     /// # use cachemaint::medium::Readable;
@@ -69,7 +71,7 @@ impl<'r, S: Readable> Merged<'r, S> {
     /// ```
     ///
     /// # Errors
-    /// As [`Events::read_next`].
+    /// Same as [`Events::read_next`].
     ///
     /// # Panics
     /// If the buffer is shorter than [`Reader::largest_payload`].

@@ -1,14 +1,14 @@
-//! Reading of recordings: only headers and records with a valid tag are used.
+//! Reading recordings: only headers and records with a valid tag are used.
 //!
 //! # Work
-//! For any content of a file, the reads of all its bytes together are at most 16 times the size of the file:
-//! - A sub-buffer is searched for records once. A search reads a word at each place, and ends when twice the size was verified
-//!   in vain. The last record may have the whole size, and the first bytes of a long record are read twice: 6.2 times the
-//!   size. Records that verify are read up to four times, to find, verify and copy them.
-//! - The headers of the newest sub-buffer of a shard are looked for twice, and up to eight headers are read for each
-//!   sub-buffer: 2.6 times the size for one of 256 bytes, and less for larger ones.
+//! Whatever a file contains, all reads together cover at most 16 times the size of the file:
+//! - A sub-buffer is searched for records once. A search reads one word at each place, and ends after verifying twice
+//!   the size in vain. The last record may have the whole size, and the first bytes of a long record are read twice:
+//!   6.2 times the size. Valid records are read up to four times, to find, verify and copy them.
+//! - The headers of the newest sub-buffer of a shard are looked up twice, and up to eight headers are read for each
+//!   sub-buffer: 2.6 times the size for sub-buffers of 256 bytes, and less for larger ones.
 //!
-//! The memory is one [`Events`](shard::Events) for each shard.
+//! The memory is one [`Events`](shard::Events) per shard.
 
 #[cfg(feature = "alloc")]
 pub(super) mod merged;
@@ -26,8 +26,8 @@ use core::sync::atomic::Ordering;
 
 /// A reader of a recording.
 ///
-/// It needs no cooperation of the writer: each record is copied and then verified. A record that is overwritten meanwhile
-/// does not verify, and is skipped. The [module's example](super) reads one.
+/// It needs no cooperation from the writer: each record is copied and then verified. A record that is overwritten
+/// meanwhile does not verify and is skipped. See the example of the [crate](super).
 #[derive(Debug)]
 pub struct Reader<S> {
     source: S,
@@ -39,9 +39,9 @@ impl<S: Readable> Reader<S> {
     /// Opens the recording in a source for reading.
     ///
     /// # Errors
-    /// [`FormatError::Foreign`] with zeros if the source has none. [`FormatError::Truncated`], [`FormatError::Foreign`],
-    /// [`FormatError::Version`] and [`FormatError::Roots`] if the source has other content, which they describe.
-    /// [`FormatError::Medium`] if no root can be read.
+    /// [`FormatError::Foreign`] with zeros if the source has no recording. [`FormatError::Truncated`],
+    /// [`FormatError::Foreign`], [`FormatError::Version`] and [`FormatError::Roots`] for other content, which they
+    /// describe. [`FormatError::Medium`] if no root can be read.
     pub fn open(source: S) -> Result<Self, OpenError<S, Error<S::Error>>> {
         match Description::load(&source, Rereadings::BESIDE_WRITERS) {
             Ok((description, loaded)) => {
@@ -62,8 +62,8 @@ impl<S: Readable> Reader<S> {
         &self.description
     }
 
-    /// Returns true if one of the two copies of the root was torn or damaged when the reader was opened. The next opening for
-    /// recording replaces it.
+    /// Returns true if one of the two copies of the root was torn or damaged when the reader was opened. The next
+    /// opening for recording replaces it.
     pub const fn is_root_damaged(&self) -> bool {
         self.is_root_damaged
     }
@@ -75,18 +75,18 @@ impl<S: Readable> Reader<S> {
 
     /// Reads the names of events and the types of their fields from the file.
     ///
-    /// Damage is not an error: events are read as if they had no names. See [`EventTable::is_damaged`].
+    /// Damage is not an error: events then appear without names. See [`EventTable::is_damaged`].
     ///
     /// # Errors
-    /// [`FormatError::Medium`], if the medium has failed.
+    /// [`FormatError::Medium`] if the medium has failed.
     ///
     /// # Cost
-    /// A page is read. The value is 8 KiB large.
+    /// Reads a page. The returned value takes 8 KiB.
     pub fn event_table(&self) -> Result<EventTable, Error<S::Error>> {
         self.unless_failed(EventTable::read(&self.source, &self.description))
     }
 
-    /// Returns what was read, unless the medium has failed: then it may not be what is stored.
+    /// Returns `read`, unless the medium has failed: then it may not be what is stored.
     pub(super) fn unless_failed<T>(&self, read: T) -> Result<T, Error<S::Error>> {
         match self.source.check() {
             Ok(()) => Ok(read),
@@ -94,16 +94,16 @@ impl<S: Readable> Reader<S> {
         }
     }
 
-    /// Returns the number of events that a shard has lost over all openings, according to the file: refused, too long or
-    /// nested.
+    /// Returns the number of events that a shard has lost over all openings, according to the file: refused, too long
+    /// or nested.
     ///
     /// # Errors
-    /// [`FormatError::Medium`], if the medium has failed.
+    /// [`FormatError::Medium`] if the medium has failed.
     pub fn lost(&self, shard: u32) -> Result<u64, Error<S::Error>> {
         self.unless_failed(self.counted_as_lost(shard, self.newest_header(shard).as_ref()))
     }
 
-    /// Does the same for a caller who asks the medium afterwards, and has the newest header of the shard.
+    /// Does the same for a caller that checks the medium afterwards and has the newest header of the shard.
     pub(super) fn counted_as_lost(&self, shard: u32, newest: Option<&Header>) -> u64 {
         let counted = self.description.lost(shard, self.loss_word(shard)).unwrap_or(0);
         counted.max(newest.map_or(0, |header| header.lost))
@@ -116,7 +116,7 @@ impl<S: Readable> Reader<S> {
 
     /// Returns the header in a slot, if it is valid. Most bytes that are not a header fail at the first word.
     ///
-    /// The header is at least as new as all bytes that were read before. Bytes that are read afterwards are at least as new
+    /// The header is at least as new as everything that was read before this call, and later reads are at least as new
     /// as the header.
     pub(super) fn header(&self, shard: u32, slot: u64) -> Option<Header> {
         fence(Ordering::Acquire);
@@ -133,7 +133,7 @@ impl<S: Readable> Reader<S> {
         is_here.then_some(header)
     }
 
-    /// Returns the newest valid header of a shard: of the last opening, the one with the highest sequence number.
+    /// Returns the newest valid header of a shard: within the last opening, the one with the highest sequence number.
     pub(super) fn newest_header(&self, shard: u32) -> Option<Header> {
         let slots = 0..u64::from(self.description.sub_buffers);
         let headers = slots.filter_map(|slot| self.header(shard, slot));

@@ -1,4 +1,4 @@
-//! The search for records with a valid tag.
+//! Searching for records with a valid tag.
 
 use super::Reader;
 use crate::format::{self, Geometry, RECORD, record_len};
@@ -25,7 +25,7 @@ impl<S: Readable> Reader<S> {
     /// Returns the record at an offset of a sub-buffer, if it verifies with this key.
     pub(crate) fn record(&self, search: &mut Search, offset: u64, key: u64) -> Option<Record> {
         let at = search.start + offset;
-        // Most places have another word than a record has, and are left without a look at the tag.
+        // Most places differ from any record in this word, and are left without checking the tag.
         let word = search.read(self.source.try_load(at + 8, Ordering::Relaxed))?;
         let (id, len, named) = format::parts(word);
         let end = offset + record_len(usize::from(len));
@@ -34,7 +34,7 @@ impl<S: Readable> Reader<S> {
         }
         let tag = search.read(self.source.try_load(at, Ordering::Acquire))?;
         match self.proved(search, at + 8..search.start + end, tag, key) {
-            // The word was read again with the bytes, and the tag is that of the second reading.
+            // The word was read again with the bytes, and the tag matches that second read.
             Some(timestamp) if search.chunk[..8] == word.to_le_bytes() => {
                 Some(Record { id, len, timestamp })
             }
@@ -45,8 +45,8 @@ impl<S: Readable> Reader<S> {
         }
     }
 
-    /// Returns the timestamp of a record, if the tag is that of these bytes, which are all bytes of the record after it.
-    /// The chunk has the first of them then.
+    /// Returns the timestamp of a record if the tag matches these bytes, which are all bytes of the record after the
+    /// tag. The chunk then holds the first of them.
     fn proved(&self, search: &mut Search, bytes: Range<u64>, tag: u64, key: u64) -> Option<u64> {
         let (from, len_in_all) = (bytes.start, (bytes.end - bytes.start) as usize);
         let first = len_in_all.min(CHUNK);
@@ -73,11 +73,11 @@ impl<S: Readable> Reader<S> {
     }
 }
 
-/// The number of times that the bytes of a sub-buffer may be verified in vain. Records with another key that fill the
-/// sub-buffer need this once. Only crafted bytes need more: places that each begin a record, one inside another.
+/// How many times the bytes of a sub-buffer may be verified in vain. Records with another key that fill the sub-buffer
+/// need this once. Only crafted bytes need more: records nested inside one another.
 const PATIENCE: u64 = 2;
 
-/// A search for records in a sub-buffer, whose work is bounded for any bytes.
+/// A search for records in a sub-buffer, with bounded work for any bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Search {
     /// The offset of the sub-buffer.
@@ -85,9 +85,9 @@ pub(crate) struct Search {
     pub(super) size: u64,
     /// The number of bytes that may still be verified in vain.
     patience: u64,
-    /// True if bytes could not be read since the last record.
+    /// True if some bytes since the last record could not be read.
     pub(super) is_unreadable: bool,
-    /// The first bytes after the tag of the record that was verified last: all of them, if it is short.
+    /// The first bytes after the tag of the last verified record: all of them if it is short.
     pub(super) chunk: [u8; CHUNK],
 }
 
@@ -97,17 +97,17 @@ impl Search {
         Self { start, size, patience: PATIENCE * size, is_unreadable: false, chunk: [0; CHUNK] }
     }
 
-    /// Returns what was read. Notes it if it could not be read.
+    /// Returns the bytes read. Remembers it if they could not be read.
     fn read<T, E>(&mut self, read: Result<T, E>) -> Option<T> {
         self.is_unreadable |= read.is_err();
         read.ok()
     }
 
-    /// Notes that `len` bytes were verified in vain.
+    /// Counts `len` bytes that were verified in vain.
     pub(super) const fn spend(&mut self, len: u64) {
         self.patience = self.patience.saturating_sub(len);
     }
 }
 
-/// The number of bytes that are read at a time to verify them.
+/// The number of bytes that are read at a time for verification.
 pub(super) const CHUNK: usize = 256;

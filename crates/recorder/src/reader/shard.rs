@@ -13,26 +13,26 @@ use core::sync::atomic::Ordering;
 
 /// The events of a shard, in the order in which they were recorded, and the gaps between them.
 ///
-/// They are those of the sub-buffers that had been begun when this was made. Events that are recorded meanwhile may be seen.
+/// It covers the sub-buffers that had been started when it was created. It may also return events recorded later.
 #[derive(Debug)]
 pub struct Events<'r, S> {
     reader: &'r Reader<S>,
     shard: u32,
     /// The sequence number of the next sub-buffer.
     next: u64,
-    /// The sequence number after that of the newest sub-buffer at the beginning.
+    /// One more than the sequence number of the newest sub-buffer at the beginning.
     end: u64,
     current: Option<Current>,
     /// The opening of the last sub-buffer, or 0.
     generation: u64,
-    /// The timestamp of the last event, by which the events of an opening are merged.
+    /// The timestamp of the last event, used to merge the events of an opening.
     timestamp: u64,
     /// The time of the last event in nanoseconds.
     time: u64,
     /// The number of lost events that have been reported.
     lost: u64,
     item: Option<Item>,
-    /// The part that comes after the newest sub-buffer.
+    /// The part after the newest sub-buffer.
     tail: Tail,
 }
 
@@ -48,9 +48,9 @@ pub(super) struct Due {
 /// The parts after the newest sub-buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Tail {
-    /// The slots behind it.
+    /// The slots after it.
     Behind,
-    /// Losses after its begin.
+    /// Losses since it began.
     Losses,
     End,
 }
@@ -70,7 +70,7 @@ impl Current {
         self.search.start
     }
 
-    /// Returns the record at the offset, with the offset, and moves behind it.
+    /// Returns the record at the offset, with the offset, and moves past it.
     fn record<S: Readable>(&mut self, reader: &Reader<S>) -> Option<(Record, u64)> {
         let offset = self.offset;
         if offset + RECORD > self.search.size {
@@ -84,7 +84,7 @@ impl Current {
     /// Returns the time of a record in nanoseconds.
     fn time_of(&self, record: Record) -> u64 {
         let pace = self.header.pace();
-        // Clocks without wall time have one origin in a recording.
+        // Clocks without wall time share one origin within a recording.
         let known = if pace.wall == 0 { Pace { timestamp: 0, ..pace } } else { pace };
         known.wall_at(record.timestamp)
     }
@@ -135,7 +135,7 @@ impl<'r, S: Readable> Events<'r, S> {
         }
     }
 
-    /// Returns the time of the next item. `None` is the end.
+    /// Returns the time of the next item, or `None` at the end.
     #[cfg(feature = "alloc")]
     pub(super) fn due(&mut self) -> Result<Option<Due>, Error<S::Error>> {
         let is_there = self.seek()?;
@@ -149,14 +149,14 @@ impl<'r, S: Readable> Events<'r, S> {
         self.reader.description.identity
     }
 
-    /// Returns the next event, or the gap between it and the one before. `None` is the end.
+    /// Returns the next event, or the gap between it and the previous one. Returns `None` at the end.
     ///
-    /// The payload is copied to the buffer, and borrows it until the next call. So this type is not an [`Iterator`], and is
-    /// read in a loop, as the module's documentation shows.
+    /// The payload is copied to the buffer and borrows it until the next call. This type is therefore not an
+    /// [`Iterator`] and is read in a loop, as in the crate's documentation.
     ///
     /// # Errors
-    /// [`FormatError::Medium`](crate::FormatError::Medium), if the medium has failed. This ends the reading. Bytes
-    /// that a medium cannot read without having failed as a whole are a gap.
+    /// [`FormatError::Medium`](crate::FormatError::Medium) if the medium has failed. This ends the reading. Bytes that
+    /// a working medium cannot read are a gap.
     ///
     /// # Panics
     /// If the buffer is shorter than [`Reader::largest_payload`].
@@ -178,7 +178,7 @@ impl<'r, S: Readable> Events<'r, S> {
                         let event = self.event(current, record, offset, buffer);
                         return Ok(Some(Found::Event(event)));
                     }
-                    // The record has been overwritten since it was verified.
+                    // The record was overwritten after it had been verified.
                     let current = Current { offset, ..*current };
                     self.skip_to(&current, current.search.size, SkippedKind::Overwritten);
                     self.check()?;
@@ -189,7 +189,7 @@ impl<'r, S: Readable> Events<'r, S> {
         Ok(None)
     }
 
-    /// Finds the next item, unless it is known. Returns false at the end.
+    /// Finds the next item, unless it is already known. Returns false at the end.
     fn seek(&mut self) -> Result<bool, Error<S::Error>> {
         while self.item.is_none() && self.tail != Tail::End {
             let Some(current) = &mut self.current else {
@@ -209,7 +209,7 @@ impl<'r, S: Readable> Events<'r, S> {
         Ok(self.item.is_some())
     }
 
-    /// Asks the medium if what was not found in it is missing there. Ends the reading if the medium has failed.
+    /// Checks whether missing data are really missing in the medium. Ends the reading if the medium has failed.
     fn check(&mut self) -> Result<(), Error<S::Error>> {
         self.reader.unless_failed(()).inspect_err(|_| (self.item, self.tail) = (None, Tail::End))
     }
@@ -231,7 +231,7 @@ impl<'r, S: Readable> Events<'r, S> {
         let description = &self.reader.description;
         let geometry = description.geometry();
         if generation != self.generation {
-            // Its clock may have begun anew.
+            // Its clock may have restarted.
             (self.generation, self.timestamp, self.time) = (generation, 0, 0);
         }
         self.current = Some(Current {
@@ -259,9 +259,9 @@ impl<'r, S: Readable> Events<'r, S> {
             self.current = None;
             return;
         };
-        // The record may have been finished since it was read, as those after it were.
+        // The record may have been finished after it was read, as those after it were.
         if reader.record(&mut current.search, offset, current.key).is_some() {
-            // A medium that changes back and forth is not read for ever: each time is one in vain.
+            // This counts as work in vain, so that a medium that changes back and forth is not read forever.
             current.search.spend(RECORD);
             self.current = Some(current);
             return;
@@ -272,8 +272,8 @@ impl<'r, S: Readable> Events<'r, S> {
         self.current = found.map(|_| Current { offset: place, ..current });
     }
 
-    /// Returns the offset at which the records of a sub-buffer end at the latest, if the opening went on after it: the header
-    /// of the next one has it. If that is lost, or if this one has been overwritten meanwhile, it is the last byte.
+    /// Returns the latest possible end of the records of a sub-buffer, if the opening continued after it: the next
+    /// header states the end. If that header is lost, or this sub-buffer has been overwritten, it is the last byte.
     fn end_of(&self, current: &Current) -> Option<u64> {
         let (sequence, generation) = (current.header.sequence(), current.header.generation);
         if self.sub_buffer(sequence).is_none() {
@@ -292,18 +292,18 @@ impl<'r, S: Readable> Events<'r, S> {
         self.current = None;
     }
 
-    /// Skips the next sub-buffers, which are not in their slots, up to the end of the shard.
+    /// Skips the next sub-buffers, which are missing from their slots, up to the end of the shard.
     fn skip_missing(&mut self) -> Skipped {
         let first = self.next;
         self.next += 1;
-        // Its slot is the one that is used next: a crash can leave a part of a header there.
+        // Its slot is used next: a crash can leave part of a header there.
         let is_oldest = first + self.sub_buffers() == self.end;
         let last = if is_oldest { self.next } else { self.end };
         while self.next < last && self.slot(self.next) != 0 && self.sub_buffer(self.next).is_none()
         {
             self.next += 1;
         }
-        // A slot that cannot be read may as well have had the newest one.
+        // An unreadable slot may have held the newest sub-buffer.
         let is_unreadable = is_oldest && self.is_unreadable(first);
         let kind = if self.has_gone_on() {
             SkippedKind::Overwritten
@@ -315,10 +315,10 @@ impl<'r, S: Readable> Events<'r, S> {
         self.missing((!is_unreadable).then_some(first), first..self.next, kind)
     }
 
-    /// Returns true if sub-buffers were begun since the beginning.
+    /// Returns true if sub-buffers were started since this reading began.
     ///
-    /// A writer begins one slot after the other, so it stands in at most one of the next two headers at a time. If that is the
-    /// first one and then the second one, the tag of the first one has changed meanwhile.
+    /// A writer starts one slot after the other, so at most one of the next two headers is being written at a time. If
+    /// it moves from the first to the second, the tag of the first has changed.
     fn has_gone_on(&self) -> bool {
         let (reader, end) = (self.reader, self.end);
         let first = reader.description.geometry().sub_buffer(self.shard, end);
@@ -333,15 +333,15 @@ impl<'r, S: Readable> Events<'r, S> {
             || tag() != before
     }
 
-    /// Returns sub-buffers that are behind one another in the medium as a gap.
+    /// Returns consecutive missing sub-buffers as a gap.
     fn missing(&self, sequence: Option<u64>, these: Range<u64>, kind: SkippedKind) -> Skipped {
         let geometry = self.reader.description.geometry();
         let (at, len) = (geometry.sub_buffer(self.shard, these.start), these.end - these.start);
         Skipped { shard: self.shard, sequence, at, len: len * u64::from(geometry.size), kind }
     }
 
-    /// Returns the sub-buffers of the first lap behind the newest one as a gap, if they have lost their headers. A creation
-    /// leaves zeros at the begin of each sub-buffer, and a crash can leave a part of the next header.
+    /// Returns the sub-buffers of the first lap after the newest one as a gap, if their headers are lost. Creation
+    /// leaves zeros at the start of each sub-buffer, and a crash can leave part of the next header.
     fn without_headers(&self) -> Option<Skipped> {
         let (geometry, shard, first) = (self.reader.description.geometry(), self.shard, self.end);
         let is_lost = |slot: &u64| {
@@ -350,7 +350,7 @@ impl<'r, S: Readable> Events<'r, S> {
                 && self.header(*slot).is_none()
         };
         let last = (first..self.sub_buffers()).rev().find(is_lost)?;
-        // A writer that has gone on is filling them.
+        // A writer that has continued is filling them.
         let is_torn = last == first && !self.is_unreadable(first);
         let kind = if is_torn { SkippedKind::Torn } else { SkippedKind::Damaged };
         (!self.has_gone_on()).then(|| self.missing(None, first..last + 1, kind))

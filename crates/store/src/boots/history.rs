@@ -6,12 +6,12 @@ use crate::reader::Reader;
 use alloc::vec::Vec;
 use cachemaint::medium::Readable;
 
-/// The boots in which a store was opened, the oldest first.
+/// The boots in which a store was opened, oldest first.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct History(Vec<Boot>);
 
 impl History {
-    /// Reads a history from the bytes that an opening has of its own.
+    /// Reads a history from an opening's own bytes.
     pub(crate) fn read(bytes: &[u8]) -> Self {
         Self(bytes.as_chunks().0.iter().map(Boot::read).collect())
     }
@@ -21,7 +21,7 @@ impl History {
         self.0.iter().flat_map(Boot::bytes).collect()
     }
 
-    /// Returns the bytes of the last boots that have at most so many together.
+    /// Returns the bytes of the most recent boots, at most `most` bytes.
     pub(crate) fn bytes_within(&self, most: u64) -> Vec<u8> {
         let most = most as usize / BOOT;
         self.0[self.0.len().saturating_sub(most)..].iter().flat_map(Boot::bytes).collect()
@@ -39,7 +39,7 @@ impl History {
         self
     }
 
-    /// Returns the history after the store has got more bytes.
+    /// Returns the history after the store has grown.
     #[cfg(feature = "dax")]
     pub(crate) fn moved(mut self, placement: u64) -> Self {
         if let Some(last) = self.0.last_mut() {
@@ -71,8 +71,8 @@ impl<R: Readable> Reader<R> {
         History::read(bytes).stamp(seconds)
     }
 
-    /// Returns the boots in which the store was opened for writing, the oldest first. The last ones are kept: 32, or
-    /// fewer in a store of less than 2.5 MiB.
+    /// Returns the boots in which the store was opened for writing, oldest first. It keeps the last 32, or fewer in a
+    /// store of less than 2.5 MiB.
     #[must_use]
     pub fn history(&self) -> Vec<Boot> {
         History::read(self.circumstances().0).0

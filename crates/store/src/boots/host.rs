@@ -1,4 +1,4 @@
-//! Stores in files: the circumstances of their openings, and their physical location.
+//! Stores in files: the circumstances of opening them, and their physical location.
 
 use super::{Circumstances, Stamp, Verdict, judge};
 use cachemaint::dax::{DaxView, Extent, Placement};
@@ -8,32 +8,32 @@ use cachemaint_format::tag::Running;
 use core::ops::Range;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// A clock before 1970 is not set.
+/// A clock before 1970 counts as not set.
 fn seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 impl Stamp {
-    /// Returns the circumstances of this process with a file.
+    /// Returns the circumstances of this process and a file.
     ///
     /// # Cost
-    /// Reads some small files of `/proc` and `/sys`, and the file's extents.
+    /// Reads some small files in `/proc` and `/sys`, and the file's extents.
     #[must_use]
     pub fn host(file: &DaxView) -> Self {
         Self::of_store(file, file.len())
     }
 
-    /// Returns the event between these circumstances, of a commit in the file, and now, as far as it can be known, with its
-    /// evidence. [`Opened::verdict`](crate::Opened::verdict) is the same for a store opened for writing.
+    /// Returns the event between a commit in the file, with these circumstances, and now, as far as it can be known,
+    /// with its evidence. For a store opened for writing, use [`Opened::verdict`](crate::Opened::verdict).
     ///
     /// # Cost
-    /// As [`host`](Self::host).
+    /// Same as [`host`](Self::host).
     #[must_use]
     pub fn verdict(&self, file: &DaxView) -> Verdict {
         judge(self, &Self::host(file), boot::is_by_kexec())
     }
 
-    /// Returns the circumstances of this process with a store of `size` bytes.
+    /// Returns the circumstances of this process and a store of `size` bytes.
     fn of_store(file: &DaxView, size: u64) -> Self {
         let guarantee = file.guarantee();
         let (process, process_start) = boot::process();
@@ -52,15 +52,15 @@ impl Stamp {
     }
 }
 
-/// Returns a digest of the physical location of a file's first `size` bytes, or `None` if the location is unknown.
+/// Returns a digest of the physical location of a file's first `size` bytes, or `None` if it is unknown.
 pub(crate) fn placement(file: &DaxView, size: u64) -> Option<u64> {
     file.placement().ok().map(|placement| digest(&placement, size))
 }
 
 /// Returns a digest of the place of the first `size` bytes, which is never 0.
 ///
-/// A device of memory can begin elsewhere after a boot, and can have another name. Only the physical addresses show if the
-/// bytes have moved. The system shows these only to root.
+/// After a boot, a memory device can begin at another address or have another name. Only the physical addresses show
+/// whether the bytes have moved, and the system shows these only to root.
 fn digest(placement: &Placement, size: u64) -> u64 {
     let mut digest = Running::new(0);
     for mut extent in placement.extents.iter().copied() {
@@ -79,20 +79,21 @@ fn digest(placement: &Placement, size: u64) -> u64 {
     digest.finish().max(1)
 }
 
-/// Returns the circumstances of this process with a store of `size` bytes in a file, or `None` with another medium.
+/// Returns the circumstances of this process and a store of `size` bytes in a file, or `None` with another medium.
 pub(crate) fn circumstances<M: Readable>(medium: &M, size: u64) -> Option<Circumstances> {
     let stamp = Stamp::of_store(DaxView::of(medium)?, size);
     Some(Circumstances { stamp, is_by_kexec: boot::is_by_kexec(), seconds: Some(seconds) })
 }
 
-/// Returns true if the physical location of a store is the same as at its last commit, or `None` if one of them is not
-/// known. It is known of files alone.
+/// Returns true if the physical location of a store is the same as at its last commit, or `None` if either is unknown.
+/// It can be known only for files.
 pub(crate) fn is_in_place<M: Readable>(medium: &M, last: &Stamp, size: u64) -> Option<bool> {
     let (before, now) = (last.placement, placement(DaxView::of(medium)?, size)?);
     (before != 0).then_some(now == before)
 }
 
-/// Cuts an extent to a range, from whose beginning its offset counts then. Returns false if nothing of it is in the range.
+/// Clips an extent to a range and makes its offset relative to the range. Returns false if nothing of it is in the
+/// range.
 pub(crate) fn cut(extent: &mut Extent, range: &Range<u64>) -> bool {
     let start = extent.offset.max(range.start);
     let end = (extent.offset + extent.len).min(range.end);
@@ -121,7 +122,7 @@ mod tests {
         dax::Options::new().allow_page_granularity()
     }
 
-    /// The verdict of a reader on a store whose last commit was made under these circumstances.
+    /// The verdict of a reader on a store with a last commit under these circumstances.
     fn verdict(circumstances: impl FnOnce(Stamp) -> Stamp) -> Verdict {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("state");
@@ -132,7 +133,7 @@ mod tests {
         Reader::open(&view).unwrap().stamp().verdict(&view)
     }
 
-    /// After a kexec `pmem1` can be `pmem0`, and a file can be elsewhere on another device.
+    /// After a kexec, `pmem1` can be `pmem0`, or a file can be elsewhere on another device.
     #[test]
     fn a_place_in_memory_is_its_physical_address() {
         let place = |device: &str, on_device, physical: Option<u64>| {
@@ -154,7 +155,7 @@ mod tests {
     fn a_reader_gets_the_verdict_since_the_last_commit() {
         if cachemaint_format::boot::id() == [0; 16] {
             let test = "a_reader_gets_the_verdict_since_the_last_commit";
-            return cachemaint_test_support::skip::skip(test, "the boot is not known here");
+            return cachemaint_test_support::skip::skip(test, "the boot is unknown here");
         }
         assert_eq!(verdict(|here| here).origin, Origin::SameProcess);
         let is_other = |here: Stamp| Stamp { process: here.process + 1, ..here };

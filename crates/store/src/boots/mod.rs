@@ -1,6 +1,6 @@
-//! The boots in which a store was opened: their circumstances, the events between them, and the history.
+//! The boots in which a store was opened: their circumstances, the events between them, and their history.
 //!
-//! The log has the bytes of the history as those that an opening has of its own.
+//! The log stores the history as an opening's own bytes.
 
 pub(crate) mod stamp;
 #[cfg(feature = "alloc")]
@@ -22,7 +22,7 @@ pub(crate) use verdict::judge;
 #[derive(Debug)]
 pub(crate) struct Circumstances {
     pub(crate) stamp: Stamp,
-    /// True if another kernel started this one; `None` if that is not known.
+    /// True if another kernel started this one; `None` if unknown.
     pub(crate) is_by_kexec: Option<bool>,
     /// The clock of later commits.
     pub(crate) seconds: Option<fn() -> u64>,
@@ -38,7 +38,7 @@ cfg_if::cfg_if! {
         mod host;
         pub(crate) use host::{circumstances, cut, is_in_place, placement};
     } else {
-        /// Without files the circumstances are those that the caller sets.
+        /// Without files, the circumstances are those that the caller sets.
         mod host {
             use super::{Circumstances, Stamp};
             use cachemaint::medium::Readable;

@@ -1,4 +1,4 @@
-//! The circumstances of a commit, and the event since, with their bytes.
+//! The circumstances of a commit, the event since, and their encodings.
 
 use crate::error::Error;
 use crate::scanning::ScanningReader;
@@ -7,7 +7,7 @@ use cachemaint::survival::Backing;
 use cachemaint_format::layout::{Layout as _, layout};
 use core::fmt;
 
-/// Bytes of the kernel's release that are kept.
+/// The number of bytes kept of the kernel's release.
 const RELEASE: usize = 64;
 /// Bytes of a stamp.
 const STAMP: usize = 128;
@@ -16,38 +16,38 @@ pub(crate) const BOOT: usize = 16 + STAMP;
 
 /// The circumstances of a commit: its boot, kernel, process and medium.
 ///
-/// [`Stamp::host`](Self::host) returns that of this machine. Without an operating system, begin with [`Stamp::UNKNOWN`]
-/// and set the fields that are known.
+/// [`Stamp::host`](Self::host) returns this machine's. Without an operating system, start with [`Stamp::UNKNOWN`] and
+/// set the known fields.
 ///
-/// With feature `serde` it is an object with the names of its fields, where `boot_id` is 32 hexadecimal digits, and
-/// with `kernel`, the kernel's release.
+/// With the feature `serde` it serializes to an object with its field names; `boot_id` is 32 hexadecimal digits, and
+/// `kernel` is the kernel's release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Stamp {
-    /// Seconds since 1970-01-01 UTC; 0 if it is not known.
+    /// Seconds since 1970-01-01 UTC, or 0 if unknown.
     pub seconds: u64,
-    /// The boot: on Linux `/proc/sys/kernel/random/boot_id`; zeros if it is not known, as in a container with an id of its
-    /// own.
+    /// The boot: on Linux `/proc/sys/kernel/random/boot_id`. Zeros if unknown, for example in a container with its own
+    /// id.
     #[cfg_attr(feature = "serde", serde(serialize_with = "json::digits"))]
     pub boot_id: [u8; 16],
-    /// The number of the process; 0 if it is not known.
+    /// The process id, or 0 if unknown.
     pub process: u32,
-    /// The start of the process, in the kernel's ticks since the boot. The number of a process alone may be reused.
+    /// The start time of the process, in kernel ticks since the boot, because process ids are reused.
     pub process_start: u64,
     /// The backing of the medium.
     pub backing: Backing,
-    /// The smallest unit that the medium makes persistent, in bytes; 0 if it is not known.
+    /// The smallest unit that the medium makes persistent, in bytes, or 0 if unknown.
     pub granularity: u32,
-    /// A digest of the physical location of the file; 0 if it is not known.
+    /// A digest of the physical location of the file, or 0 if unknown.
     pub placement: u64,
-    /// The number of unsafe shutdowns of the memory's devices, if they count them.
+    /// The number of unsafe shutdowns of the memory devices, if they count them.
     pub unsafe_shutdowns: Option<u64>,
     #[cfg_attr(feature = "serde", serde(serialize_with = "json::release"))]
     pub(crate) kernel: [u8; 64],
 }
 
 impl Stamp {
-    /// The stamp of which nothing is known.
+    /// The stamp with nothing known.
     pub const UNKNOWN: Self = Self {
         seconds: 0,
         boot_id: [0; 16],
@@ -60,7 +60,7 @@ impl Stamp {
         kernel: [0; RELEASE],
     };
 
-    /// Sets the kernel's release, of which 64 bytes are kept.
+    /// Sets the kernel's release and keeps its first 64 bytes.
     #[must_use]
     pub fn with_kernel(self, release: &str) -> Self {
         let mut kernel = [0; RELEASE];
@@ -70,7 +70,7 @@ impl Stamp {
         Self { kernel, ..self }
     }
 
-    /// Returns the kernel's release, which is empty if it is not known. It ends before the first invalid UTF-8.
+    /// Returns the kernel's release, or an empty string if unknown. It ends before the first invalid UTF-8.
     #[must_use]
     pub fn kernel(&self) -> &str {
         text(&self.kernel)
@@ -82,14 +82,14 @@ impl Stamp {
         u128::from_le_bytes(self.boot_id) != 0
     }
 
-    /// Returns true if both stamps are of the same boot, or `None` if one of the boots is not known.
+    /// Returns true if both stamps are from the same boot, or `None` if either boot is unknown.
     #[cfg(feature = "alloc")]
     pub(crate) fn is_same_boot(&self, other: &Self) -> Option<bool> {
         (self.knows_boot() && other.knows_boot()).then_some(self.boot_id == other.boot_id)
     }
 }
 
-/// The text before zeros, as far as it is UTF-8.
+/// Returns the text before the zeros, up to the first invalid UTF-8.
 fn text(release: &[u8; RELEASE]) -> &str {
     let end = release.iter().position(|byte| *byte == 0).unwrap_or(RELEASE);
     let bytes = &release[..end];
@@ -99,31 +99,31 @@ fn text(release: &[u8; RELEASE]) -> &str {
     }
 }
 
-/// The event between the last commit and now, as far as it can be known. A copy of
-/// the medium is not an event: it has the origin of the original.
+/// The event between the last commit and now, as far as it can be known. Copying the medium is not an event: the copy
+/// has the origin of the original.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Origin {
-    /// The event is not known.
+    /// Unknown.
     Unknown,
-    /// Nothing: this process wrote it.
+    /// No event: this process wrote it.
     SameProcess,
-    /// Another process wrote it, in this boot.
+    /// Another process wrote it during this boot.
     SameBoot,
-    /// The running kernel was started by another one, without firmware. A reset or a power loss before that does not show,
-    /// unless the store was opened for writing between the two.
+    /// Another kernel started the running one, without firmware. An earlier reset or power loss cannot be detected,
+    /// unless the store was opened for writing in between.
     Kexec,
-    /// A reboot through firmware that did not lose RAM.
+    /// A reboot through firmware that kept RAM.
     WarmReboot,
-    /// The power was lost, or a shutdown was not safe for the memory.
+    /// Power loss, or a shutdown that was unsafe for the memory.
     PowerLoss,
     /// A reboot of an unknown kind.
     Reboot,
 }
 
 impl Origin {
-    /// Returns the event by which more can be lost.
+    /// Returns the event that can lose more.
     #[cfg(feature = "alloc")]
     pub(crate) fn worse(self, other: Self) -> Self {
         let loss = |origin| match origin {
@@ -158,27 +158,27 @@ impl fmt::Display for Origin {
     }
 }
 
-/// A boot that a store was opened in for writing.
+/// A boot in which a store was opened for writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Boot {
-    /// The number of the first opening in this boot: a commit.
+    /// The commit number of the first opening in this boot.
     pub opening: u64,
-    /// The number of times it was opened for writing in this boot.
+    /// How many times it was opened for writing in this boot.
     pub opened: u32,
     /// The event before this boot.
     pub origin: Origin,
-    /// True if the store had been sealed before.
+    /// True if the store was sealed before this boot.
     pub was_sealed: bool,
-    /// True if blobs may be damaged, and no verification since has found all of them whole.
+    /// True if blobs may be damaged, and no verification has since found all of them intact.
     #[cfg_attr(feature = "serde", serde(skip))]
     pub(crate) must_verify: bool,
-    /// The circumstances when it was last opened.
+    /// The circumstances of its last opening.
     pub stamp: Stamp,
 }
 
-/// The backings by their numbers, from 1 on. A number is never reused.
+/// The backings by their numbers, starting at 1. A number is never reused.
 const BACKINGS: [Backing; 11] = [
     Backing::Storage,
     Backing::Ram,
@@ -236,12 +236,12 @@ layout! {
         8 boot_id: [u8; 16],
         24 process_start: u64,
         32 process: u32,
-        /// 0 if it is not known.
+        /// 0 if unknown.
         36 backing: u8,
         37 zeros: [u8; 3],
         40 granularity: u32,
         44 more_zeros: u32,
-        /// The count and 1; 0 if the count is not known.
+        /// The count plus 1, or 0 if the count is unknown.
         48 shutdowns: u64,
         56 placement: u64,
         64 kernel: [u8; 64],
@@ -312,7 +312,7 @@ impl<R: Readable> ScanningReader<R> {
     /// Reads the circumstances of the commit.
     ///
     /// # Errors
-    /// [`ErrorKind::Replaced`](crate::ErrorKind::Replaced), if the log was compacted since; if the medium fails.
+    /// [`ErrorKind::Replaced`](crate::ErrorKind::Replaced) if the log has been compacted since; or if the medium fails.
     pub fn stamp(&self) -> Result<Stamp, Error<R::Error>> {
         let (boot, seconds) = self.circumstances()?;
         Ok(Stamp { seconds, ..Boot::read(&boot).stamp })

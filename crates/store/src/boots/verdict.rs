@@ -1,5 +1,5 @@
-//! The event since the last commit: a conclusion from two stamps and from the running kernel's information about its
-//! start.
+//! The event since the last commit, concluded from two stamps and from what the running kernel says about how it was
+//! started.
 
 use super::{Origin, Stamp};
 use alloc::vec::Vec;
@@ -8,61 +8,62 @@ use cachemaint::survival::{Backing, Condition, Event, Stage, Statement, Survival
 /// The event since the last commit, its evidence, and the medium's promise to survive it.
 ///
 /// # Copies
-/// A verdict compares the last commit with the present circumstances, and the copy of a medium contains the same commit.
-/// So a copy, a snapshot of a virtual disk or a restored backup has the verdict of the original: in the boot of the last
-/// commit nothing seems to be lost. The bytes can be of an earlier moment all the same, of different moments if the store
-/// was written meanwhile, or damaged by the copying. Open such a store with
-/// [`Verify::Always`](crate::Verify::Always), and take its regions as dirty: they cannot be verified.
+/// A verdict compares the last commit with the present circumstances, and a copy of a medium contains that same commit.
+/// A copy, a snapshot of a virtual disk or a restored backup therefore gets the verdict of the original: in the boot of
+/// the last commit, nothing seems to be lost. Its bytes may still be from an earlier moment, from different moments if
+/// the store was written meanwhile, or damaged by the copying. Open such a store with
+/// [`Verify::Always`](crate::Verify::Always), and treat its regions as dirty: they cannot be verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Verdict {
     /// The event.
     pub origin: Origin,
-    /// The reasons for the conclusion, and the questions that they leave open.
+    /// The reasons for the conclusion, and the questions they leave open.
     pub evidence: Vec<&'static str>,
-    /// The promise to survive the event that the medium's [backing](cachemaint::survival::Backing) gave at the last commit; `None`
-    /// if the event is not known. After a kexec it holds for an earlier reset too, or excludes one by its condition.
-    /// The guarantee of a file can add conditions.
+    /// Whether the medium's [backing](cachemaint::survival::Backing) at the last commit promises to survive the event;
+    /// `None` if the event is unknown. After a kexec, the promise also covers an earlier reset, or excludes one by its
+    /// condition. The guarantee of a file can add conditions.
     pub promise: Option<Statement<Survival>>,
 }
 
 impl Verdict {
-    /// Returns true if at most a process has ended since the last commit. Then no byte that was stored since can have
-    /// been lost, unless the machine hibernated: Linux does not save memory that is mapped by DAX (`kernel/power/snapshot.c`,
-    /// `saveable_page`). [`Region::since_use`](crate::Region::since_use) returns the event since a region was used.
+    /// Returns true if at most a process has ended since the last commit. Then no stored byte can have been lost,
+    /// unless the machine hibernated: Linux does not save DAX-mapped memory (`kernel/power/snapshot.c`,
+    /// `saveable_page`). For the event since the last use of a region, see
+    /// [`Region::since_use`](crate::Region::since_use).
     #[must_use]
     pub const fn is_same_boot(&self) -> bool {
         matches!(self.origin, Origin::SameProcess | Origin::SameBoot)
     }
 
-    /// Returns the verdict about a store that was created now.
+    /// Returns the verdict on a newly created store.
     pub(crate) fn of_new() -> Self {
         Self { origin: Origin::SameProcess, evidence: [CREATED].into(), promise: None }
     }
 }
 
-const CREATED: &str = "this process has created the store";
-const SAME_BOOT: &str = "the boot id is that of the last commit; caches are coherent, so nothing that was \
-                         stored since is lost, unless the machine hibernated, which does not show";
-const SAME_PROCESS: &str = "so are the process and its start";
-const NO_BOOT_ID: &str = "the boot id of the last commit, or the one of now, is not known";
-const OTHER_BOOT: &str = "the boot id is another than that of the last commit";
-const UNSAFE_SHUTDOWN: &str = "the memory's count of unsafe shutdowns has grown";
+const CREATED: &str = "this process created the store";
+const SAME_BOOT: &str = "the boot id is that of the last commit; caches are coherent, so no store since \
+                         then is lost unless the machine hibernated, which cannot be detected";
+const SAME_PROCESS: &str = "the process and its start time are the same, too";
+const NO_BOOT_ID: &str = "the current boot id or that of the last commit is unknown";
+const OTHER_BOOT: &str = "the boot id differs from that of the last commit";
+const UNSAFE_SHUTDOWN: &str = "the memory counted another unsafe shutdown";
 const BY_KEXEC: &str = "the running kernel says that kexec loaded it (bootloader_type, Linux \
-                        Documentation/arch/x86/boot.rst); whether there were other starts before it is not known";
+                        Documentation/arch/x86/boot.rst); earlier reboots cannot be ruled out";
 const BY_ANOTHER_LOADER: &str =
-    "the running kernel says that another loader than kexec loaded it, most likely from firmware";
-const NO_LOADER: &str = "the architecture does not report the loader of the kernel";
-const IN_RAM: &str = "the store is in RAM and still there, so that had power all the time";
-const ANY_REBOOT: &str = "whether the power was lost does not show";
+    "the running kernel says that a loader other than kexec loaded it, most likely after firmware";
+const NO_LOADER: &str = "this architecture does not report how the kernel was loaded";
+const IN_RAM: &str = "the store is in RAM and still there, so the RAM had power all the time";
+const ANY_REBOOT: &str = "whether power was lost is unknown";
 
 const NO_RESET: Survival = Survival::If(Condition {
     code: "no_reset_before",
     text: "no reset or power loss came between the last commit and the kexec",
 });
 
-/// Returns the verdict on two stamps. `is_by_kexec` is true if another kernel started this one; `None` if that is not known.
+/// Returns the verdict on two stamps. `is_by_kexec` is true if another kernel started this one, or `None` if unknown.
 pub(crate) fn judge(last: &Stamp, now: &Stamp, is_by_kexec: Option<bool>) -> Verdict {
     let (origin, evidence) = conclude(last, now, is_by_kexec);
     let event = match origin {
@@ -81,7 +82,7 @@ pub(crate) fn judge(last: &Stamp, now: &Stamp, is_by_kexec: Option<bool>) -> Ver
     Verdict { origin, evidence, promise }
 }
 
-/// Returns the promise to survive a kexec, and a reset or a power loss before it, which does not show.
+/// Returns the promise to survive a kexec, and an undetected reset or power loss before it.
 fn survives_kexec(backing: Backing) -> Statement<Survival> {
     let persisted = |event| backing.survives(Stage::Persisted, event);
     let mut kexec = persisted(Event::Kexec);
@@ -127,7 +128,7 @@ fn conclude(last: &Stamp, now: &Stamp, is_by_kexec: Option<bool>) -> (Origin, Ve
     }
 }
 
-/// Returns true if a medium loses all of its contents with the power.
+/// Returns true if a medium loses all of its contents when power is lost.
 const fn is_ram(backing: Backing) -> bool {
     matches!(backing, Backing::EmulatedPmem | Backing::ReservedRam | Backing::Ram)
 }
@@ -185,7 +186,7 @@ mod tests {
         assert_eq!(judge(&BEFORE, &Stamp::UNKNOWN, None).promise, None);
     }
 
-    /// A boot loader that is a kernel starts the system by kexec after each reset.
+    /// A boot loader that is itself a kernel starts the system by kexec after each reset.
     #[test]
     fn a_reset_can_come_before_a_kexec() {
         let after = Stamp { boot_id: [2; 16], ..Stamp::UNKNOWN };

@@ -9,11 +9,11 @@ use cachemaint_format::layout::{Layout as _, layout};
 /// Bytes of the fields of an entry.
 pub(crate) const ENTRY: usize = 56;
 
-/// The content of an entry's name after its record.
+/// The content of a name after the record of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum EntryKind {
-    /// Nothing any more.
+    /// No longer any content.
     Deleted = 0,
     Blob = 1,
     /// A blob of at most 256 bytes, which follow.
@@ -50,7 +50,7 @@ pub(crate) struct Entry {
     pub(crate) len: u64,
     /// Its offset; 0 for a value.
     pub(crate) at: u64,
-    /// Its tag; for a region its last use.
+    /// Its tag; for a region, its last use.
     pub(crate) tag: u64,
     /// The number of the commit that put it.
     pub(crate) commit: u64,
@@ -72,7 +72,7 @@ impl Entry {
         seconds: 0,
     };
 
-    /// Reads an entry; `None` if its fields are invalid.
+    /// Reads an entry. Returns `None` if its fields are invalid.
     pub(crate) fn read(bytes: &[u8; ENTRY]) -> Option<Self> {
         let EntryFields { kind, name, metadata, zeros, version, len, at, tag, commit, seconds } =
             EntryFields::from_bytes(bytes);
@@ -101,7 +101,7 @@ impl Entry {
         is_possible.then_some(entry)
     }
 
-    /// Appends an entry to a record: its fields, and `bytes`, which are its name, its metadata and its value.
+    /// Appends an entry to a record: its fields, then `bytes`, which are its name, its metadata and its value.
     #[cfg(feature = "alloc")]
     pub(crate) fn append(&self, bytes: &[u8], record: &mut Vec<u8>) {
         let fields = EntryFields {
@@ -121,18 +121,18 @@ impl Entry {
         record.resize(record.len().next_multiple_of(WORD as usize), 0);
     }
 
-    /// Returns the bytes of the name, the metadata and the value.
+    /// Returns the number of bytes of the name, the metadata and the value.
     pub(crate) const fn bytes(&self) -> usize {
         let value = if matches!(self.kind, EntryKind::Value) { self.len as usize } else { 0 };
         self.name + self.metadata + value
     }
 
-    /// Returns the bytes of the entry in a record.
+    /// Returns the number of bytes of the entry in a record.
     pub(crate) const fn size(&self) -> u64 {
         (ENTRY as u64 + self.bytes() as u64).next_multiple_of(WORD)
     }
 
-    /// Returns the bytes that it occupies outside the log, in whole units.
+    /// Returns the number of bytes that it occupies outside the log, in whole units.
     #[cfg(feature = "alloc")]
     pub(crate) fn occupied(&self, unit: u64) -> u64 {
         occupied(self.kind, self.len, unit).unwrap_or(u64::MAX)
@@ -144,8 +144,8 @@ impl Entry {
     }
 }
 
-/// Returns the bytes that content of `len` bytes occupies outside the log, in whole units, or `None` if `len` is 2^62 or
-/// more.
+/// Returns the number of bytes that content of `len` bytes occupies outside the log, in whole units, or `None` if `len`
+/// is 2^62 or more.
 pub(crate) fn occupied(kind: EntryKind, len: u64, unit: u64) -> Option<u64> {
     let bytes = match kind {
         EntryKind::Deleted | EntryKind::Value => 0,
@@ -159,7 +159,7 @@ pub(crate) fn occupied(kind: EntryKind, len: u64, unit: u64) -> Option<u64> {
 /// The last use of a region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Use {
-    /// The number of the commit that last handed it out, or created it.
+    /// The number of the commit that created it or last handed it out.
     pub(crate) commit: u64,
     pub(crate) is_dirty: bool,
 }

@@ -1,4 +1,4 @@
-//! The layout of a store in its medium, and the bytes of each part. This module does not access a medium.
+//! The layout of a store in its medium, and the encoding of each part. This module does not access a medium.
 
 pub(crate) mod entry;
 pub(crate) mod record;
@@ -14,28 +14,28 @@ use core::ops::{Range, RangeInclusive};
 pub(crate) const FORMAT: Format = Format { magic: magic::STORE, version: VERSION, name: "store" };
 /// The version of the format.
 pub(crate) const VERSION: u32 = 5;
-/// The size of a word in bytes; everything begins and ends at a multiple of it.
+/// The size of a word in bytes. Everything begins and ends at a multiple of it.
 pub(crate) const WORD: u64 = 8;
 /// Each record of a log fills whole lines of this size.
 pub(crate) const LINE: u64 = 64;
-/// The least alignment of a region, and of a mirror of the log: a block, which a drive may lose as a whole.
+/// The minimum alignment of a region, and of a mirror of the log: a block, which a drive may lose as a whole.
 pub(crate) const PAGE: u64 = root::BLOCK;
-/// True for the fuzz targets of this project. They reach stores with several chunks sooner if these are small: another
-/// format, which only their own flag turns on.
+/// True for this project's fuzz targets. With small chunks they reach stores with several chunks sooner. This is
+/// another format, which only their own flag turns on.
 const IS_SMALL: bool = cfg!(cachemaint_small_chunks);
-/// Bytes of a blob that have a tag of their own. More than these are durable before the record of their blob.
+/// Bytes of a blob with their own tag. If there are more, they are durable before the record of their blob.
 pub(crate) const CHUNK: u64 = if IS_SMALL { 1 << 12 } else { 1 << 16 };
 /// Bytes of a tag.
 pub(crate) const TAG: u64 = 8;
 /// The permitted sizes of a unit in bytes.
 pub(crate) const UNIT: RangeInclusive<u64> = LINE..=1 << 30;
-/// The most bytes of a name.
+/// The maximum length of a name in bytes.
 pub(crate) const NAME: usize = if IS_SMALL { 64 } else { 255 };
-/// The most bytes of metadata.
+/// The maximum length of metadata in bytes.
 pub(crate) const METADATA: usize = if IS_SMALL { 64 } else { 4096 };
-/// The most bytes of a value, which stands in a record.
+/// The maximum length in bytes of a value, which is stored in a record.
 pub(crate) const VALUE: u64 = 256;
-/// The mirrors of a log have this many bytes at least.
+/// The minimum size of a log's mirror in bytes.
 pub(crate) const CAPACITY: u64 = 4096;
 
 /// Returns true if a number of bytes is a permitted size of a unit.
@@ -48,29 +48,29 @@ pub(crate) const fn data(unit: u64) -> u64 {
     root::BYTES.next_multiple_of(unit)
 }
 
-/// The most bytes of an opening's circumstances, in a log that has room.
+/// The maximum size of an opening's circumstances in bytes, in a log with enough room.
 const CIRCUMSTANCES: u64 = 4608;
 
-/// Returns the most bytes of an opening's circumstances, in a log whose mirrors have `capacity` bytes: with them a base or an
-/// opening has an eighth of these at most.
+/// Returns the maximum size of an opening's circumstances in bytes, in a log with `capacity` bytes per mirror. A base
+/// or an opening with them takes at most an eighth of a mirror.
 pub(crate) const fn most_circumstances(capacity: u64) -> u64 {
     let most = capacity / 8 - record::BASE as u64 - record::CONFIRMATION;
     if most < CIRCUMSTANCES { most } else { CIRCUMSTANCES }
 }
 
-/// Returns the capacity that a log of `live` bytes of entries needs at least: for their compaction, and then for the
-/// deletion of all of them or a seal, and for an opening.
+/// Returns the minimum capacity of a log with `live` bytes of entries: room for their compaction, then for deleting all
+/// of them or a seal, and for an opening.
 pub(crate) const fn needed(live: u64) -> u64 {
     let entries = compacted(live) + record::in_lines(live);
-    // The base and the opening have a quarter at most.
+    // The base and the opening together take at most a quarter.
     let quarter = entries + entries.div_ceil(3);
     let most = entries + 2 * record::in_lines(record::BASE as u64 + CIRCUMSTANCES);
     let needed = if most < quarter { most } else { quarter };
     if needed < CAPACITY { CAPACITY } else { needed.next_multiple_of(PAGE) }
 }
 
-/// Returns the most bytes of the snapshots that `live` bytes of entries take after a compaction. Two records that follow
-/// one another have more than 4056 bytes of entries.
+/// Returns the maximum size of the snapshots of `live` bytes of entries after a compaction. Two consecutive records
+/// have more than 4056 bytes of entries.
 pub(crate) const fn compacted(live: u64) -> u64 {
     let records = live / 2028 + 1;
     live + records * (record::HEAD as u64 + record::CONFIRMATION + LINE)
@@ -81,8 +81,8 @@ pub(crate) const fn chunks(len: u64) -> u64 {
     len.div_ceil(CHUNK)
 }
 
-/// Returns the range of the list of a blob's tags, relative to the beginning of the blob. The list is empty if the blob
-/// has only one chunk: the entry stores its tag.
+/// Returns the range of a blob's list of tags, relative to the start of the blob. It is empty if the blob has only one
+/// chunk: the entry then stores its tag.
 pub(crate) const fn tags(len: u64) -> Range<u64> {
     if chunks(len) < 2 {
         return len..len;
@@ -91,7 +91,7 @@ pub(crate) const fn tags(len: u64) -> Range<u64> {
     at..at + chunks(len) * TAG
 }
 
-/// The key of a blob that is not in a record: the name is no part of it, since a renamed blob is not written again.
+/// The key of a blob outside the log. It does not include the name, since renaming a blob does not rewrite it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BlobKey {
     pub(crate) identity: Identity,
@@ -117,7 +117,7 @@ pub(crate) fn tag_of_value(identity: Identity, commit: u64, bytes: &[u8]) -> u64
     tag::of(tag::key(identity, commit, 0, Kind::Value), bytes)
 }
 
-/// The places of the log, as the root has them.
+/// The places of the log, as stored in the root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Places {
     /// Bytes of a unit.
@@ -132,7 +132,7 @@ pub(crate) struct Places {
     pub(crate) salt: u64,
 }
 
-/// Bytes of the root's own.
+/// The store's own bytes in a root.
 pub(crate) const ROOT: usize = 56;
 
 /// The root of a store.
@@ -192,8 +192,8 @@ impl Places {
     }
 }
 
-/// Returns the epoch of a new log, which no log in this place has had: it depends on `before`, the tag of the first record of
-/// the log that stood there, and on words that nobody can foresee.
+/// Returns the epoch of a new log, which no log in this place has had before. It depends on `before`, the tag of the
+/// first record of the previous log there, and on unpredictable words.
 pub(crate) fn new_salt(identity: Identity, generation: u64, before: u64, entropy: [u64; 2]) -> u64 {
     let key = tag::key(identity, generation, before, Kind::Epoch);
     tag::of(key, entropy.map(u64::to_le_bytes).as_flattened())
@@ -204,7 +204,7 @@ mod tests {
     use super::entry::{EntryKind, occupied};
     use super::{CAPACITY, compacted, data, most_circumstances, needed, tags};
 
-    /// Worked out by hand from the module's documentation.
+    /// Worked out by hand from the crate's documentation.
     #[test]
     fn everything_is_where_the_documentation_says() {
         assert_eq!((data(64), data(65536)), (16384, 65536));

@@ -11,28 +11,28 @@ use cachemaint_format::tag::{self, Kind};
 pub(crate) const HEAD: usize = 40;
 /// Bytes of a base or an opening before its circumstances.
 pub(crate) const BASE: usize = 64;
-/// Bytes of the word at the end of a record that confirms it.
+/// The size of the confirmation word at the end of a record.
 pub(crate) const CONFIRMATION: u64 = 8;
-/// A compaction fills its records up to this many bytes, unless one entry is longer.
+/// A compaction fills its records up to this many bytes, unless a single entry is longer.
 #[cfg(feature = "alloc")]
 pub(crate) const FULL: usize = 4096;
-/// No commit has this number or a higher one.
+/// All commit numbers are below this.
 pub(crate) const NUMBERS: u64 = 1 << 63;
 
-/// Returns the bytes of a record whose body has `bytes`.
+/// Returns the size of a record with a body of `bytes`.
 pub(crate) const fn in_lines(bytes: u64) -> u64 {
     (HEAD as u64 + bytes + CONFIRMATION).next_multiple_of(LINE)
 }
 
-/// The kinds of records. The numbers are those of the format.
+/// The kinds of records. The numbers are part of the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum RecordKind {
-    /// All changes of a transaction, a seal, or the note that regions are used.
+    /// All changes of a transaction, a seal, or the note that regions are in use.
     Commit = 1,
     /// An opening for writing, or a growth: the size of the store, and the circumstances.
     Opening = 2,
-    /// The first record of a log: as an opening, and the number of entries in the snapshots after it.
+    /// The first record of a log: like an opening, plus the number of entries in the snapshots after it.
     Base = 3,
     /// Entries as they were at a compaction.
     Snapshot = 4,
@@ -55,7 +55,7 @@ layout! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Head {
     pub(crate) tag: u64,
-    /// The tag of the record before; 0 in the first one.
+    /// The tag of the previous record; 0 in the first one.
     pub(crate) before: u64,
     /// The number of the commit.
     pub(crate) number: u64,
@@ -69,7 +69,7 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    /// Reads a head; `None` if no record of this epoch has it. The tag is not verified.
+    /// Reads a head. Returns `None` if it cannot belong to this epoch. Does not verify the tag.
     pub(crate) fn read(bytes: &[u8; HEAD], salt: u64) -> Option<Self> {
         let Fields { tag, before, number, seconds, len, kind, flags, epoch } =
             Fields::from_bytes(bytes);
@@ -99,8 +99,8 @@ impl Head {
         })
     }
 
-    /// Fills in the head of a record, whose bytes are whole lines that end with zeros for the confirmation, and its tag. Returns
-    /// the tag.
+    /// Fills in the head of a record and returns its tag. The record's bytes are whole lines that end with zeros for
+    /// the confirmation.
     #[cfg(feature = "alloc")]
     pub(crate) fn write(&self, identity: Identity, salt: u64, at: u64, record: &mut [u8]) -> u64 {
         let fields = Fields {
@@ -121,11 +121,11 @@ impl Head {
     }
 }
 
-/// Returns true if a head is that of the record after the one with this tag and number, as far as damage to one field leaves
-/// that. The remains of other logs can agree in the number, or by chance in the 16 bits of the epoch.
+/// Returns true if a head is that of the record after the one with this tag and number, even if damage has hit one
+/// field. Remains of other logs can match in the number, or by chance in the 16 bits of the epoch.
 pub(crate) fn follows(head: &[u8; HEAD], salt: u64, tag: u64, number: u64) -> bool {
     let fields = Fields::from_bytes(head);
-    // The number between may be that of a commit that was undone.
+    // The number in between may belong to an undone commit.
     let is_next = (1..=2).contains(&fields.number.wrapping_sub(number));
     fields.before == tag || fields.epoch == salt as u16 && is_next
 }
@@ -135,12 +135,12 @@ pub(crate) fn key(identity: Identity, salt: u64, at: u64) -> u64 {
     tag::key(identity, salt, at, Kind::Record)
 }
 
-/// Returns the word that confirms the record that ends at a position in the log of an epoch.
+/// Returns the confirmation word of the record that ends at a position in the log of an epoch.
 pub(crate) fn confirmation(identity: Identity, salt: u64, end: u64) -> u64 {
     tag::key(identity, salt, end, Kind::Confirmation)
 }
 
-/// Returns a record without a head yet.
+/// Returns a record that still lacks its head.
 #[cfg(feature = "alloc")]
 pub(crate) fn begin() -> Vec<u8> {
     alloc::vec![0; HEAD]

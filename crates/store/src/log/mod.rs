@@ -1,15 +1,15 @@
-//! The log of a store, as it is read. Nothing is allocated here.
+//! Reading the log of a store. Nothing is allocated here.
 //!
-//! A log has two mirrors of whole records. Each record has the tag of the one before, and is verified by its own. So a
-//! [`Scan`] goes from record to record up to one that is whole in neither mirror: the end, unless a whole one stands
-//! behind it. That was written after a fence, so the record before it was durable, and is damaged.
+//! A log has two mirrors with the same records. Each record contains the tag of the previous one, and its own tag
+//! verifies it. A [`Scan`] goes from record to record until one is intact in neither mirror. This is the end, unless an
+//! intact record follows: that one was written after a fence, so the record before it was durable and is damaged.
 //!
-//! Bytes that cannot be read are damaged, as long as the medium has not failed as a whole.
+//! Bytes that cannot be read are damaged, unless the medium has failed as a whole.
 //!
 //! # Work
-//! A scan reads each record once, or twice if it compares the mirrors. Behind the end it reads each line of both mirrors.
-//! What looks like a record is verified until eight times the bytes of a mirror were read for that; then the log counts as
-//! damaged.
+//! A scan reads each record once, or twice if it compares the mirrors. After the end, it reads each line of both
+//! mirrors. Anything that looks like a record is verified, until this has read eight times the bytes of a mirror; then
+//! the log counts as damaged.
 
 use crate::error::{Damage, Error, Part};
 use crate::format::entry::{ENTRY, Entry};
@@ -28,9 +28,9 @@ use core::ops::Range;
 
 pub(crate) mod scan;
 
-/// The offset in a base of the byte that is 0 once its log was left: that of its kind.
+/// The offset in a base of the kind byte, which is 0 once its log was left.
 pub(crate) const LEFT: usize = 36;
-/// Bytes read at a time to compute a tag.
+/// The number of bytes read at a time to compute a tag.
 const PIECE: usize = 1024;
 
 /// A log in a medium.
@@ -40,25 +40,25 @@ pub(crate) struct Log {
     pub(crate) places: Places,
 }
 
-/// A record that is whole in one mirror at least.
+/// A record that is intact in at least one mirror.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Record {
     pub(crate) head: Head,
     /// Its position in the log.
     pub(crate) at: u64,
-    /// The offset of the copy that is read.
+    /// The offset of the copy to read.
     pub(crate) place: u64,
-    /// True for each copy that is whole, as far as both were read.
+    /// True for each intact copy, as far as both were read.
     pub(crate) copies: [bool; 2],
 }
 
 impl Record {
-    /// Returns the position behind it.
+    /// Returns the position after it.
     pub(crate) const fn end(&self) -> u64 {
         self.at + self.head.len
     }
 
-    /// Returns the mirror whose copy is damaged, if one is.
+    /// Returns the mirror with the damaged copy, if there is one.
     #[cfg(feature = "alloc")]
     pub(crate) const fn damaged(&self) -> usize {
         self.copies[0] as usize
@@ -69,7 +69,7 @@ impl Record {
         self.place + HEAD as u64..self.place + self.head.len - CONFIRMATION
     }
 
-    /// Returns the entries of the record: none for one without entries.
+    /// Returns the range of the record's entries, which is empty if it has none.
     pub(crate) const fn items(&self) -> Range<u64> {
         let Range { start, end } = self.body();
         match self.head.kind {
@@ -103,7 +103,7 @@ pub(crate) struct Opening {
     pub(crate) size: u64,
     /// The number of entries in the snapshots that follow a base.
     pub(crate) entries: u64,
-    /// The place of the opening's own bytes, which mean nothing here.
+    /// The place of the opening's own bytes, which this module does not interpret.
     pub(crate) circumstances: Range<u64>,
 }
 
@@ -132,7 +132,7 @@ impl Item {
         Ok(core::str::from_utf8(name).ok().map(Name::cut))
     }
 
-    /// Returns the damage of an entry whose tag is right and whose fields are not.
+    /// Returns the damage of an entry with a matching tag but invalid fields.
     pub(crate) const fn forged<E>(&self) -> Error<E> {
         forged(self.at, ENTRY as u64)
     }
@@ -142,7 +142,7 @@ const fn forged<E>(offset: u64, len: u64) -> Error<E> {
     Error::damaged(Part::Entry, offset, len)
 }
 
-/// Takes the next entry of the items of a record. Zeros end them.
+/// Takes the next entry of a record. Zeros end the entries.
 pub(crate) fn next_item<E: Failure>(
     medium: &dyn Readable<Error = E>,
     items: &mut Range<u64>,
@@ -153,7 +153,7 @@ pub(crate) fn next_item<E: Failure>(
     }
     let mut bytes = [0; ENTRY];
     read(medium, Part::Record, at, &mut bytes)?;
-    // An entry has a name.
+    // An entry always has a name.
     if bytes[1] == 0 {
         return Ok(None);
     }
@@ -164,7 +164,7 @@ pub(crate) fn next_item<E: Failure>(
 }
 
 impl Log {
-    /// Loads the root, and the places of the log. Returns also which of its copies are damaged.
+    /// Loads the root and the places of the log. Also returns which copies of the root are damaged.
     pub(crate) fn load<E: Failure>(
         medium: &dyn Readable<Error = E>,
         rereadings: Rereadings,
@@ -192,19 +192,19 @@ impl Log {
         self.root.identity
     }
 
-    /// Returns true if the log was not compacted since: no record of it was overwritten.
+    /// Returns true if the log has not been compacted since, so none of its records was overwritten.
     pub(crate) fn is_current<E: Failure>(
         &self,
         medium: &dyn Readable<Error = E>,
     ) -> Result<bool, Error<E>> {
-        // The earlier reads come before the read of the root.
+        // The earlier reads precede the read of the root.
         core::sync::atomic::fence(core::sync::atomic::Ordering::Acquire);
         let is_current = self.root.is_current(medium, FORMAT).map_err(Error::medium)?;
         medium.check().map_err(Error::medium)?;
         Ok(is_current)
     }
 
-    /// Reads the line at a position in a mirror, or returns `None` if it cannot be read.
+    /// Reads the line at a position in a mirror. Returns `None` if it cannot be read.
     fn line<E: Failure>(
         &self,
         medium: &dyn Readable<Error = E>,
@@ -235,7 +235,7 @@ impl Log {
         Ok(if_readable(medium, tag)? == Some(head.tag))
     }
 
-    /// Returns the record at a position, if it is whole in a mirror and `fits`.
+    /// Returns the record at a position, if it is intact in a mirror and `fits`.
     pub(crate) fn record<E: Failure>(
         &self,
         medium: &dyn Readable<Error = E>,
@@ -266,12 +266,12 @@ impl Log {
         Ok(found)
     }
 
-    /// Returns the word that confirms the record that ends at a position.
+    /// Returns the confirmation word of the record that ends at a position.
     pub(crate) fn confirmation(&self, end: u64) -> u64 {
         confirmation(self.root.identity, self.places.salt, end)
     }
 
-    /// Returns true if a mirror has the word that confirms the record that ends at a position.
+    /// Returns true if a mirror has the confirmation word of the record that ends at a position.
     pub(crate) fn is_confirmed<E: Failure>(
         &self,
         medium: &dyn Readable<Error = E>,
@@ -288,7 +288,7 @@ impl Log {
         Ok(false)
     }
 
-    /// Fails if this is a log that was left for a newer one, whose root must be lost.
+    /// Fails if this log was left for a newer one, which means that the newer root is lost.
     pub(crate) fn refuse_left<E: Failure>(
         &self,
         medium: &dyn Readable<Error = E>,
@@ -316,7 +316,7 @@ impl Log {
     }
 }
 
-/// A part of the log that is whole in neither mirror, by its positions.
+/// A part of the log, by positions, that is intact in neither mirror.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Gap {
     pub(crate) start: u64,
@@ -324,14 +324,14 @@ pub(crate) struct Gap {
 }
 
 impl Log {
-    /// Returns the damage of a part of the log that is whole in neither mirror.
+    /// Returns the damage for a part of the log that is intact in neither mirror.
     pub(crate) const fn lost(&self, lost: Gap) -> Damage {
         let offset = self.places.current[0] + lost.start;
         Damage { part: Part::Record, offset, len: lost.end - lost.start }
     }
 }
 
-/// Reads bytes of a part. Those that cannot be read are damaged, unless the medium has failed.
+/// Reads bytes of a part. Unreadable bytes are damaged, unless the medium has failed.
 pub(crate) fn read<E: Failure>(
     medium: &dyn Readable<Error = E>,
     part: Part,

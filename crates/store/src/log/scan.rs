@@ -25,22 +25,22 @@ pub(crate) struct Scan {
     budget: u64,
 }
 
-/// The next thing in a log.
+/// The next item in a log.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Step {
     Record(Record),
-    /// Damaged bytes that had a record.
+    /// Damaged bytes in place of a record.
     Lost(Gap),
 }
 
 impl Scan {
-    /// Begins a scan. One that `compares` reads both mirrors of each record.
+    /// Begins a scan. If it `compares`, it reads both mirrors of each record.
     pub(crate) const fn new(log: Log, compares: bool, is_beside_writers: bool) -> Self {
         let budget = 8 * log.places.capacity;
         Self { log, at: 0, before: 0, number: 1, compares, is_beside_writers, budget }
     }
 
-    /// Returns the next record, or the damage in its place, or `None` at the end.
+    /// Returns the next record, the damage in its place, or `None` at the end.
     pub(crate) fn next<E: Failure>(
         &mut self,
         medium: &dyn Readable<Error = E>,
@@ -53,7 +53,7 @@ impl Scan {
         }
         let Some((lost, later)) = self.later(medium)? else { return Ok(None) };
         if self.is_beside_writers {
-            // What was seen behind was stored after this.
+            // Anything seen after this position was stored later.
             fence(Acquire);
             if let Some(record) = self.next_record(medium)? {
                 return Ok(Some(self.pass(record)));
@@ -72,7 +72,7 @@ impl Scan {
         Step::Record(record)
     }
 
-    /// Returns the record at the position, if it follows the last one.
+    /// Returns the record at the position, if it follows the previous one.
     fn next_record<E: Failure>(
         &mut self,
         medium: &dyn Readable<Error = E>,
@@ -85,7 +85,7 @@ impl Scan {
         })
     }
 
-    /// Returns the record at a position if it `fits` and is whole, as long as there is a budget for that.
+    /// Returns the record at a position if it `fits` and is intact, as long as the budget lasts.
     fn verified<E: Failure>(
         &mut self,
         medium: &dyn Readable<Error = E>,
@@ -107,7 +107,7 @@ impl Scan {
         found.map_err(Error::medium)
     }
 
-    /// Returns true if a mirror has the word that confirms a record.
+    /// Returns true if a mirror has the confirmation word of a record.
     pub(crate) fn is_confirmed<E: Failure>(
         &self,
         medium: &dyn Readable<Error = E>,
@@ -133,10 +133,10 @@ impl Scan {
         Ok(is_torn)
     }
 
-    /// Returns the damage at the position if a record was lost there, and the whole record behind it, if there is one.
+    /// Returns the damage at the position if a record was lost there, and the intact record after it, if any.
     ///
-    /// A record was lost if a whole one stands behind the position, or a word that confirms one; or if the position can be
-    /// read in neither mirror.
+    /// A record was lost if an intact record or a confirmation word follows, or if the position can be read in neither
+    /// mirror.
     fn later<E: Failure>(
         &mut self,
         medium: &dyn Readable<Error = E>,

@@ -1,4 +1,4 @@
-//! Regions of stores in files: their addresses, and their physical location.
+//! Regions of stores in files: their addresses and their physical location.
 
 use super::Region;
 use crate::boots::cut;
@@ -7,12 +7,13 @@ use cachemaint::medium::Medium;
 use core::borrow::Borrow;
 
 impl<M: Medium + Borrow<DaxFile>> Region<M> {
-    /// Returns the address of a byte of the region in this process. The mapping stays where it is as long as the region
+    /// Returns the address of a byte of the region in this process. The mapping stays in place as long as the region
     /// exists.
     ///
-    /// Accesses through it are not seen here, so all of them must have ended before the last [`Region`] is dropped. The
-    /// methods of a medium access whole words as atomics. A plain access that races with them, or with another plain one, is
-    /// a data race, unless both load. A virtual machine or a device accesses the memory as another process does.
+    /// Accesses through the pointer are invisible to this crate: all of them must end before the last [`Region`] is
+    /// dropped. The methods of a medium access whole words as atomics. A plain access that races with them, or with
+    /// another plain access, is a data race, unless both only load. Accesses by a virtual machine or a device count as
+    /// those of another process.
     ///
     /// # Panics
     /// If the offset is out of range.
@@ -22,16 +23,16 @@ impl<M: Medium + Borrow<DaxFile>> Region<M> {
         self.file().as_ptr(self.on_medium(&(at..at.saturating_add(1))).start)
     }
 
-    /// Returns the place of the region's bytes on their device and in memory, as [`DaxView::placement`](cachemaint::dax::DaxView::placement) does for the
-    /// whole file. Offsets are those in the region.
-    /// [`Options::require_in_place`](crate::Options::require_in_place) requires at the next opening that it
-    /// is the same.
+    /// Returns the place of the region's bytes on their device and in memory, as
+    /// [`DaxView::placement`](cachemaint::dax::DaxView::placement) does for the whole file. Offsets are relative to the
+    /// region. With [`Options::require_in_place`](crate::Options::require_in_place), the next opening requires the same
+    /// place.
     ///
     /// # Errors
-    /// As `DaxView::placement`.
+    /// Same as `DaxView::placement`.
     ///
     /// # Cost
-    /// As `DaxView::placement`, for the whole file.
+    /// That of `DaxView::placement`, for the whole file.
     pub fn placement(&self) -> Result<Placement, FileError> {
         let mut placement = self.file().view().placement()?;
         let region = self.info().range();

@@ -26,14 +26,14 @@ use cachemaint_format::root;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 
-/// A region of a store, to be used in place: a [`Medium`], whose offsets begin at 0.
+/// A region of a store, used in place: a [`Medium`] with offsets from 0.
 ///
-/// [`Store::region`](crate::Store::region) returns it. It holds the store's medium, and can outlive the store.
-/// Threads can share it, and the store can be written meanwhile. Stored bytes survive as on the medium itself: when they
-/// were written back. See [Regions](crate#regions).
+/// Returned by [`Store::region`](crate::Store::region). It holds the store's medium, and can outlive the store. Threads
+/// can share it, and the store can be written meanwhile. As on the medium itself, stored bytes survive once they are
+/// written back. See [Regions](crate#regions).
 ///
-/// A medium without a [`writer_lock`](Medium::writer_lock) admits another store, which could delete the region or be sealed:
-/// drop each [`Region`] before.
+/// A medium without a [`writer_lock`](Medium::writer_lock) admits a second store, which could delete the region or be
+/// sealed. Drop every [`Region`] first.
 ///
 /// ```
 /// # #[cfg(feature = "std")]
@@ -60,13 +60,13 @@ pub struct Region<M: Medium> {
     medium: Arc<M>,
     info: Info,
     since_use: Origin,
-    /// As long as it exists, the region is in use. It is the lock of a log in the region.
+    /// Keeps the region in use. It is also the lock for a log in the region.
     mark: Arc<WriterLock>,
-    /// Locked as long as the store or a region of it exists.
+    /// Held as long as the store or one of its regions exists.
     writer: Writer,
 }
 
-/// Another handle of the same region.
+/// Returns another handle of the same region.
 impl<M: Medium> Clone for Region<M> {
     fn clone(&self) -> Self {
         let Self { medium, info, since_use, mark, writer } = self;
@@ -76,41 +76,42 @@ impl<M: Medium> Clone for Region<M> {
 }
 
 impl<M: Medium> Region<M> {
-    /// Returns its entry in the table, as it was before the store handed it out: [`Info::is_dirty`] is false if its bytes are
-    /// as at the last seal.
+    /// Returns its entry in the table from before the store handed it out. [`Info::is_dirty`] is false if its bytes are
+    /// those of the last seal.
     #[must_use]
     pub const fn info(&self) -> &Info {
         &self.info
     }
 
-    /// Returns the worst event since the region was last handed out, or created if it never was. It decides which bytes
-    /// are left of those that were stored then.
+    /// Returns the worst event since the region was last handed out, or created if it never was. The event determines
+    /// which of the bytes stored then are left.
     ///
-    /// | event | bytes stored at the last use |
+    /// | event | bytes stored during the last use |
     /// |---|---|
     /// | [`SameProcess`](Origin::SameProcess), [`SameBoot`](Origin::SameBoot) | all are there, unless the machine hibernated |
-    /// | [`Unknown`](Origin::Unknown): a boot is not known, or no longer in the [history](crate::Reader::history) | any that were not written back can be lost |
-    /// | [`Kexec`](Origin::Kexec) | those are there that [survive](cachemaint::survival) it, unless a reset or a power loss came before |
-    /// | another | those are there that [survive](cachemaint::survival) it |
+    /// | [`Unknown`](Origin::Unknown): a boot is unknown, or no longer in the [history](crate::Reader::history) | any that were not written back can be lost |
+    /// | [`Kexec`](Origin::Kexec) | those that [survive](cachemaint::survival) it, unless a reset or a power loss came before |
+    /// | any other | those that [survive](cachemaint::survival) it |
     ///
-    /// A reset or a power loss before a kexec shows only if the store was opened for writing between the two: open it in each
-    /// boot.
+    /// A reset or a power loss before a kexec can be detected only if the store was opened for writing in between: open
+    /// it in each boot.
     ///
-    /// The recovery of a region is a use, too: after one that was cut off this is `SameBoot`, though bytes of earlier uses can
-    /// be lost. So put a blob in each use once the region is whole. If that blob has no higher
-    /// [commit](Info::commit) than the [entry](Self::info) of the region, recover it as after the worst event.
+    /// Recovering a region is a use, too. After an interrupted recovery this returns `SameBoot`, although bytes of
+    /// earlier uses can be lost. To detect this, put a blob in each use once the region is recovered. If that blob has
+    /// no higher [commit](Info::commit) than the [entry](Self::info) of the region, recover the region as after the
+    /// worst event.
     #[must_use]
     pub const fn since_use(&self) -> Origin {
         self.since_use
     }
 
-    /// Returns the medium of the store. The region has its [range](Info::range).
+    /// Returns the medium of the store. The region takes up its [range](Info::range).
     #[must_use]
     pub fn medium(&self) -> &M {
         &self.medium
     }
 
-    /// Returns a range of the region as one of the medium.
+    /// Converts a range of the region to one of the medium.
     #[inline]
     #[track_caller]
     pub(crate) fn on_medium(&self, range: &Range<u64>) -> Range<u64> {
@@ -122,7 +123,7 @@ impl<M: Medium> Region<M> {
         self.info.offset + range.start..self.info.offset + range.end
     }
 
-    /// Returns parts of the region as parts of the medium.
+    /// Converts parts of the region to parts of the medium.
     #[track_caller]
     fn parts<'b>(&self, parts: &[(u64, &'b [u8])]) -> Vec<(u64, &'b [u8])> {
         parts.iter().map(|(at, bytes)| (self.at(*at, bytes.len()), *bytes)).collect()
@@ -134,7 +135,8 @@ impl<M: Medium> Region<M> {
         self.on_medium(&(at..at.saturating_add(len as u64))).start
     }
 
-    /// Returns the offset of a word on the medium, which would name that in its own panic.
+    /// Returns the offset of a word on the medium. It checks the offset here, since the medium's own panic would name
+    /// the medium's offset.
     #[inline]
     #[track_caller]
     fn word(&self, at: u64) -> u64 {
@@ -144,18 +146,17 @@ impl<M: Medium> Region<M> {
 }
 
 impl<M: Medium> Transaction<'_, M> {
-    /// Creates a region of `len` zero bytes, which is used in place once the transaction is committed: see
-    /// [`Store::region`].
+    /// Creates a region of `len` zero bytes. Once the transaction is committed, use it in place with [`Store::region`].
     ///
-    /// It begins at a multiple of the alignment that [`Attributes::alignment`] sets, such as a huge page, and of 4096 bytes at
-    /// least. It shares none of these with anything else.
+    /// It begins at a multiple of the alignment that [`Attributes::alignment`] sets, for example a huge page, and at
+    /// least of 4096 bytes. It shares no such block with anything else.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`], if `len` is 0 or not a multiple of the alignment; [`ErrorKind::NameTaken`], if there is
-    /// a blob or a region of this name. Otherwise as [`put`](Self::put).
+    /// [`ErrorKind::Invalid`] if `len` is 0 or not a multiple of the alignment; [`ErrorKind::NameTaken`] if a blob or a
+    /// region of this name exists. Otherwise same as [`put`](Self::put).
     ///
     /// # Cost
-    /// The zeros are written and written back. Parts of a long region take a fence each on some CPUs.
+    /// The zeros are written and written back. On some CPUs a long region takes several fences.
     #[expect(single_use_lifetimes, reason = "an anonymous one is not stable here")]
     pub fn create_region<'a>(
         &mut self,
@@ -166,8 +167,7 @@ impl<M: Medium> Transaction<'_, M> {
         attributes.check()?;
         let attributes = attributes.alignment(attributes.alignment.max(PAGE));
         if len == 0 || !len.is_multiple_of(attributes.alignment) {
-            let rule =
-                "a region has as many bytes as its alignment, 4096 at least, or a multiple of that";
+            let rule = "the length of a region must be a multiple of its alignment, which is at least 4096";
             return Err(Error::invalid(rule, len));
         }
         let claim = self.claim(&attributes, EntryKind::Region, len)?;
@@ -180,18 +180,18 @@ impl<M: Medium> Transaction<'_, M> {
 }
 
 impl<M: Medium> Store<M> {
-    /// Returns a region of the last commit, to be used in place.
+    /// Returns a region of the last commit, for use in place.
     ///
-    /// A record notes first that the region is [dirty](Info::is_dirty). It removes the seal of the store, and is as deep as the
-    /// medium allows.
+    /// First records that the region is [dirty](Info::is_dirty). This record removes the seal of the store, and is made
+    /// as deeply durable as the medium allows.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`], [`ErrorKind::OtherContent`]; as [`begin`](Self::begin) and
+    /// [`ErrorKind::NotFound`], [`ErrorKind::OtherContent`]; those of [`begin`](Self::begin) and
     /// [`commit`](crate::Transaction::commit).
     ///
     /// # Cost
-    /// Two fences, and the write-back of the log as deep as the medium allows. Nothing of that if nothing was committed
-    /// since the region was handed out. Nothing of the region is read.
+    /// Two fences, and a write-back of the log as deep as the medium allows; none of that if nothing was committed
+    /// since the region was last handed out. The region is not read.
     pub fn region(&mut self, name: &str) -> Result<Region<M>, Error<M::Error>> {
         let info = self.stat(name).ok_or_else(|| Error::not_found(name))?;
         if info.content != Content::Region {
@@ -209,17 +209,17 @@ impl<M: Medium> Store<M> {
         Ok(Region { medium, info, since_use: self.since(info.commit), mark, writer })
     }
 
-    /// Returns a region, to be used in place, and commits a new one of `len` zero bytes first if the store has no region
-    /// of this name.
+    /// Returns a region for use in place. If the store has no region of this name, first commits a new one of `len`
+    /// zero bytes.
     ///
-    /// A crash meanwhile leaves no region or a whole one, so the next call succeeds. A region that exists keeps its length
-    /// and its attributes, which [`Region::info`] returns.
+    /// A crash during the call leaves no region or a complete one, so the next call succeeds. An existing region keeps
+    /// its length and its attributes, which [`Region::info`] returns.
     ///
     /// # Errors
-    /// As [`create_region`](crate::Transaction::create_region) and [`region`](Self::region).
+    /// Same as [`create_region`](crate::Transaction::create_region) and [`region`](Self::region).
     ///
     /// # Cost
-    /// As `region`, and for a new region another commit and the write-back of its zeros.
+    /// That of `region`; for a new region, also another commit and the write-back of its zeros.
     #[expect(single_use_lifetimes, reason = "an anonymous one is not stable here")]
     pub fn region_or_create<'a>(
         &mut self,
@@ -237,14 +237,14 @@ impl<M: Medium> Store<M> {
         self.region(attributes.name)
     }
 
-    /// Returns the worst event since the commit of a number, at which a region was handed out or created.
+    /// Returns the worst event since the commit that created or handed out a region.
     fn since(&self, commit: u64) -> Origin {
         let history = History::read(&self.table.circumstances);
         let boots = history.boots();
         if commit >= self.opened {
             return Origin::SameProcess;
         }
-        // The commit was made in a boot of the history, unless that has lost its first boots.
+        // The commit was made in a boot of the history, unless the history has lost its first boots.
         if boots.first().is_none_or(|first| commit < first.opening) {
             return Origin::Unknown;
         }
@@ -252,32 +252,34 @@ impl<M: Medium> Store<M> {
         later.map(|boot| boot.origin).fold(Origin::SameBoot, Origin::worse)
     }
 
-    /// Notes that a region is handed out.
+    /// Records that a region is handed out.
     ///
-    /// A seal was as deep as the medium allows, so it would come back with the loss of the caches or buffers that hold the
-    /// note. Not every process is permitted to flush the medium's own buffers: then the lines are written back all the same.
+    /// The seal was made as deeply durable as the medium allows, so it would reappear if the caches or buffers that
+    /// hold the record are lost. Not every process is permitted to flush the medium's own buffers; the lines are then
+    /// at least written back.
     fn note_use(&mut self, info: &Info) -> Result<(), Error<M::Error>> {
         self.unseal()?;
         let used = Use { commit: self.state.number + 1, is_dirty: true };
         let live = self.table.live.get(info.name.as_bytes()).map(|live| live.used(used));
         self.append_changes(Draft::commit(false), live.into_iter().collect())?;
-        // Damage to the record must not take the note away.
+        // Damage to the record must not remove the note.
         self.vouch()?;
         drop(self.deep_persist_log());
         Ok(())
     }
 
-    /// Makes everything durable once more, as deep as the medium allows, and records that: on a DAX file up to the medium's
-    /// own buffers ([`DaxFile::deep_persist`](cachemaint::dax::DaxFile::deep_persist)). If nothing is changed afterwards, the next
-    /// opening need not verify all blobs, unless earlier damage is still there. Returns the number of the commit.
+    /// Makes everything durable again, as deeply as the medium allows, and records that: on a DAX file up to the
+    /// medium's own buffers ([`DaxFile::deep_persist`](cachemaint::dax::DaxFile::deep_persist)). If nothing changes
+    /// afterwards, the next opening need not verify all blobs, unless earlier damage is still there. Returns the number
+    /// of the commit.
     ///
-    /// Regions that this store has handed out are not [dirty](crate::Info::is_dirty) afterwards. Those that
-    /// an earlier process left dirty are written back, too, and stay dirty.
+    /// Regions that this store has handed out are no longer [dirty](crate::Info::is_dirty). Those that an earlier
+    /// process left dirty are written back, too, but stay dirty.
     ///
     /// # Errors
-    /// [`ErrorKind::InUse`], as long as there is a [`Region`](crate::Region): its bytes can change. If the medium
-    /// fails. No blob is lost by that. The next opening may or may not find the store sealed; if it does, all bytes in use
-    /// were written back.
+    /// [`ErrorKind::InUse`] as long as a [`Region`](crate::Region) exists: its bytes can change. If the medium fails:
+    /// no blob is lost, and the next opening may or may not find the store sealed; if it does, all bytes in use were
+    /// written back.
     ///
     /// # Cost
     /// A write-back of all lines of the store that are in use, and a record.
@@ -303,13 +305,13 @@ impl<M: Medium> Store<M> {
         self.append_changes(Draft::commit(true), clean)?;
         self.vouch()?;
         self.in_use.clear();
-        // Without this the next opening may find the record before, which is not sealed.
+        // Without this, the next opening may find the previous record, which is not sealed.
         self.deep_persist_log().map_err(Error::medium)?;
         Ok(self.state.number)
     }
 }
 
-/// Offsets are those in the region.
+/// Offsets are relative to the region.
 impl<M: Medium + Send> Readable for Region<M> {
     type Error = M::Error;
 
@@ -334,7 +336,7 @@ impl<M: Medium + Send> Readable for Region<M> {
     }
 }
 
-/// Offsets are those in the region. A fence completes the write-backs that this thread has issued for the whole medium.
+/// Offsets are relative to the region. A fence completes the write-backs that this thread issued for the whole medium.
 impl<M: Medium + Send> Medium for Region<M> {
     #[inline]
     #[track_caller]
@@ -385,7 +387,7 @@ impl<M: Medium + Send> Medium for Region<M> {
         self.medium.copy_unfenced(&self.parts(parts))
     }
 
-    /// The medium's own call can report an end of the process at its fence.
+    /// The medium's own call can report the end of the process at its fence.
     #[track_caller]
     fn persist_copy(&self, parts: &[(u64, &[u8])]) -> Result<(), M::Error> {
         self.medium.persist_copy(&self.parts(parts))

@@ -69,9 +69,9 @@ fn a_verdict_has_origin_evidence_and_promise() {
     let expected = json!({
         "origin": "reboot",
         "evidence": [
-            "the boot id is another than that of the last commit",
-            "the architecture does not report the loader of the kernel",
-            "whether the power was lost does not show",
+            "the boot id differs from that of the last commit",
+            "this architecture does not report how the kernel was loaded",
+            "whether power was lost is unknown",
         ],
         "promise": {
             "answer": "yes",

@@ -14,6 +14,7 @@ use clap::Args;
 
 use crate::command::{Check as _, Cmd, find_program};
 use crate::host::Host;
+use crate::install::install;
 use crate::report::{Finding, Report};
 use crate::toolchain;
 
@@ -76,9 +77,10 @@ pub(crate) fn run(host: &Host, report: &mut Report, request: &Request) -> Result
     }
     let triple = toolchain::native()?;
     let compiler = env::var("CXX").unwrap_or_else(|_unset| String::from("c++"));
-    if find_program(&compiler).is_none() {
-        return report
-            .skip("targets", format!("libFuzzer needs a C++ compiler: install {compiler}"));
+    if find_program(&compiler).is_none()
+        && let Err(reason) = install(&["g++"])
+    {
+        return report.skip("targets", format!("libFuzzer needs a C++ compiler: {reason:#}"));
     }
     let build =
         Cmd::cargo("build --locked --release --bins --manifest-path fuzz/Cargo.toml --target")

@@ -91,6 +91,17 @@ impl Host {
     }
 }
 
+/// Returns true if no network interface but the loopback is up (Linux, `Documentation/ABI/testing/sysfs-class-net`).
+pub(crate) fn without_network() -> bool {
+    let Ok(interfaces) = fs::read_dir("/sys/class/net") else { return false };
+    let mut others = interfaces.flatten().filter(|interface| interface.file_name() != "lo");
+    let is_down = |interface: fs::DirEntry| {
+        fs::read_to_string(interface.path().join("operstate"))
+            .is_ok_and(|state| state.trim() == "down")
+    };
+    others.all(is_down)
+}
+
 /// Removes the files of a copy of the tree that are no longer in the tree. Otherwise a module that has become a folder
 /// would be there twice.
 fn remove_others(folder: &Path, kept: &BTreeSet<PathBuf>) -> io::Result<()> {

@@ -3,9 +3,10 @@
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, bail};
-use lose_lines::debian::{IMPATIENT, INSTALL_LIMIT, UPDATE_LIMIT};
+use lose_lines::debian::PATIENCE;
 
 use crate::command::{Cmd, find_program};
+use crate::host::without_network;
 
 /// Held while packages are installed: apt does not wait for the lock of its lists.
 static INSTALLING: Mutex<()> = Mutex::new(());
@@ -28,21 +29,20 @@ pub(crate) fn install(packages: &[&str]) -> Result<()> {
         _ if Cmd::new("sudo").args(["-n", "true"]).read().is_ok() => &["sudo", "-n", "env"],
         _ => bail!("installing {} needs root", packages.join(", ")),
     };
-    let apt = |line: &str, limit| {
+    let apt = |line: &str| {
         let (program, rest) = as_root.split_first().context("no program")?;
         Cmd::new(*program)
             .args(rest.iter().copied())
-            .words("DEBIAN_FRONTEND=noninteractive apt-get --quiet -o DPkg::Lock::Timeout=120")
-            .words(IMPATIENT)
+            .words("DEBIAN_FRONTEND=noninteractive apt-get --quiet -o DPkg::Lock::Timeout=1800")
+            .words(PATIENCE)
             .words(line)
-            .limit(limit)
             .read()
     };
     let line = format!("install --yes --no-install-recommends {}", packages.join(" "));
-    if apt(&line, INSTALL_LIMIT).is_err() {
-        // The lists may be missing or out of date, as on a fresh machine.
-        apt("update", UPDATE_LIMIT)?;
-        apt(&line, INSTALL_LIMIT)?;
+    if apt(&line).is_ok() {
+        return Ok(());
     }
-    Ok(())
+    // The lists may be missing or out of date, as on a fresh machine.
+    let installed = apt("update").and_then(|_| apt(&line)).map(drop);
+    if without_network() { installed.context("this machine has no network") } else { installed }
 }

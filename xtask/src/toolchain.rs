@@ -1,14 +1,17 @@
-//! Compilers for other targets, by rustup. An error of this module is a reason to skip a check.
+//! Compilers for other targets, by rustup. An error of this module is the reason to skip a check, if the list of permitted
+//! skips has it.
 
+use core::time::Duration;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::thread;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 
 use crate::command::{Cmd, find_program};
+use crate::host::without_network;
 
-const COMPONENT_LIMIT: u32 = 60;
-const TOOLCHAIN_LIMIT: u32 = 180;
+/// The seconds before each further attempt of rustup: a server may be away for a while.
+const PAUSES: [u64; 2] = [5, 30];
 
 /// The command line of cargo that compiles for a target.
 #[derive(Clone, Debug)]
@@ -23,7 +26,7 @@ impl Compiler {
         let folder =
             Cmd::new("rustc").words("--print target-libdir --target").arg(triple).read()?;
         if !Path::new(folder.trim()).is_dir() {
-            rustup(&format!("target add {triple}"), COMPONENT_LIMIT)?;
+            rustup(&format!("target add {triple}"))?;
         }
         Ok(Self { triple: triple.to_owned(), linker: None })
     }
@@ -58,7 +61,7 @@ pub(crate) fn msrv() -> Result<String> {
     let probe = Cmd::new("rustc").args([&select, "--version"]).env("RUSTUP_AUTO_INSTALL", "0");
     if probe.read().is_err() {
         let line = format!("toolchain install {version}{patch} --profile minimal --no-self-update");
-        rustup(&line, TOOLCHAIN_LIMIT)?;
+        rustup(&line)?;
     }
     Ok(select)
 }
@@ -68,7 +71,7 @@ pub(crate) fn nightly() -> Result<()> {
     let probe = Cmd::cargo("+nightly miri --version").env("RUSTUP_AUTO_INSTALL", "0");
     if probe.read().is_err() {
         let components = "toolchain install nightly --profile minimal --component miri,rust-src --no-self-update";
-        rustup(components, TOOLCHAIN_LIMIT)?;
+        rustup(components)?;
     }
     Ok(())
 }
@@ -76,21 +79,23 @@ pub(crate) fn nightly() -> Result<()> {
 /// Makes a component of the toolchain in use (clippy, rustfmt) available.
 pub(crate) fn component(name: &str, program: &str) -> Result<()> {
     if Cmd::new(program).arg("--version").read().is_err() {
-        rustup(&format!("component add {name}"), COMPONENT_LIMIT)?;
+        rustup(&format!("component add {name}"))?;
     }
     Ok(())
 }
 
-/// Runs rustup with a time limit. After the first time-out it is not tried again.
-fn rustup(line: &str, limit: u32) -> Result<()> {
-    static UNREACHABLE: OnceLock<String> = OnceLock::new();
-    if let Some(reason) = UNREACHABLE.get() {
-        bail!("{reason}");
-    }
+/// Runs rustup, again if it fails. It has no time limit, since a busy machine needs minutes for a toolchain; rustup
+/// itself ends a download that stands still.
+fn rustup(line: &str) -> Result<()> {
     find_program("rustup").context("rustup is not installed")?;
-    Cmd::new("rustup").words(line).limit(limit).read().map(drop).inspect_err(|error| {
-        if error.to_string().contains("took longer") {
-            UNREACHABLE.get_or_init(|| format!("{error:#}"));
+    let attempt = || Cmd::new("rustup").words(line).read().map(drop);
+    let mut result = attempt();
+    for pause in PAUSES {
+        if result.is_ok() || without_network() {
+            break;
         }
-    })
+        thread::sleep(Duration::from_secs(pause));
+        result = attempt();
+    }
+    if without_network() { result.context("this machine has no network") } else { result }
 }

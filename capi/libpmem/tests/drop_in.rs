@@ -77,7 +77,7 @@ fn ours() -> PathBuf {
     match env::var_os("CACHEMAINT_LIBPMEM") {
         Some(folder) => PathBuf::from(folder),
         None => panic!(
-            "CACHEMAINT_LIBPMEM is not set to the folder of the library; run `cargo xtask test`"
+            "CACHEMAINT_LIBPMEM is not set to the folder of the library; run `cargo xtask members`"
         ),
     }
 }

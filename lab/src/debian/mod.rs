@@ -24,11 +24,10 @@ use crate::command::Cmd;
 use state::State;
 use suite::with_sister;
 
-/// The options that end the attempts on an unreachable mirror soon.
-pub const IMPATIENT: &str =
-    "-o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 -o Acquire::Retries=1";
-pub const UPDATE_LIMIT: u32 = 120;
-pub const INSTALL_LIMIT: u32 = 300;
+/// The options that end a download which stands still for 20 seconds, and try it again. A run of apt has no time limit:
+/// on a busy machine it takes minutes.
+pub const PATIENCE: &str =
+    "-o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 -o Acquire::Retries=3";
 
 /// Returns the suite with a version of `package` whose first number is at least `major`: the system's own sources, or
 /// else the backports, which may lack it too.
@@ -76,7 +75,7 @@ pub fn fetch(cache: &Cache, packages: &[impl AsRef<str>], suite: Suite) -> Resul
     let updated = state.update();
     let download = state.emptied("download")?;
     let apt = state.apt().arg("download").args(packages).folder(&download);
-    let fetched = progress::shown(apt, name, &download);
+    let fetched = progress::shown(&apt, name, &download);
     in_spite_of(updated, fetched)?;
     unpack(&download, &place)?;
     Ok(place)
@@ -115,7 +114,7 @@ pub fn root(cache: &Cache, architecture: &str, packages: &[&str], suite: Suite) 
         .args(preferred.iter().flat_map(|suite| ["-t", suite.as_str()]))
         .args(packages.iter().copied());
     let first = packages.first().context("no package")?;
-    let fetched = progress::shown(apt, first, &download);
+    let fetched = progress::shown(&apt, first, &download);
     in_spite_of(updated, fetched)?;
     unpack(&download, &place)?;
     Ok(place)

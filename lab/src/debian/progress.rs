@@ -9,18 +9,12 @@ use std::thread;
 
 use anyhow::Result;
 
-use super::INSTALL_LIMIT;
 use crate::command::Cmd;
 
-/// The slowest line that is waited for, in bytes a second.
-const SLOWEST: u64 = 100_000;
-
 /// Runs a download of apt into a folder.
-pub(super) fn shown(apt: Cmd, name: &str, into: &Path) -> Result<String> {
+pub(super) fn shown(apt: &Cmd, name: &str, into: &Path) -> Result<String> {
     let (packages, bytes) = size(&apt.clone().arg("--print-uris").read().unwrap_or_default());
     say(&format!("fetching {name} ({} MB in {packages} files)\n", mb(bytes)));
-    let limit = u64::from(INSTALL_LIMIT) + bytes / SLOWEST;
-    let apt = apt.limit(u32::try_from(limit).unwrap_or(u32::MAX));
     let (ended, end) = channel();
     thread::scope(|scope| {
         scope.spawn(move || follow(into, bytes, &end));

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 
+use super::PATIENCE;
 use super::suite::Suite;
-use super::{IMPATIENT, UPDATE_LIMIT};
 use crate::cache::{Cache, make_empty};
 use crate::command::{Cmd, find_program};
 
@@ -73,11 +73,11 @@ impl State {
 
     /// Returns `apt-get` with this state.
     pub(super) fn apt(&self) -> Cmd {
-        self.program("apt-get").arg("--quiet").words(IMPATIENT)
+        self.program("apt-get").arg("--quiet").words(PATIENCE)
     }
 
     pub(super) fn update(&self) -> Result<()> {
-        self.apt().arg("update").limit(UPDATE_LIMIT).read().map(drop)
+        self.apt().arg("update").read().map(drop)
     }
 
     /// Returns the output of `apt-cache` with this state.

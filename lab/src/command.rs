@@ -2,7 +2,7 @@
 //!
 //! Children get no standard input. Their standard output passes through line by line.
 
-use core::fmt;
+use core::{fmt, iter};
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read as _, Write};
 use std::os::unix::process::ExitStatusExt as _;
@@ -241,12 +241,20 @@ impl fmt::Display for Cmd {
     }
 }
 
-/// Returns the most specific line of standard error: the first that apt, rustup or cargo marks as an error, or else the
-/// last.
+/// Returns the most specific part of standard error: a compiler's or rustup's messages from the first error on, or else
+/// the first line that apt marks as an error, or else the last line.
 fn reason_in(complaint: &str) -> &str {
-    let marked = |line: &&str| line.starts_with("E: ") || line.starts_with("error");
+    let mut starts = iter::once(0).chain(complaint.match_indices('\n').map(|(at, _)| at + 1));
+    let is_error = |at: &usize| {
+        let line = complaint[*at..].lines().next().unwrap_or_default();
+        line.starts_with("error") || line.contains(": error: ")
+    };
+    if let Some(at) = starts.find(is_error) {
+        return complaint[at..].trim_end();
+    }
     let mut lines = complaint.lines().map(str::trim).filter(|line| !line.is_empty());
-    lines.clone().find(marked).or_else(|| lines.next_back()).unwrap_or("it said nothing")
+    let apts = lines.clone().find(|line| line.starts_with("E: "));
+    apts.or_else(|| lines.next_back()).unwrap_or("it said nothing")
 }
 
 /// Returns `word` quoted for a shell.
@@ -270,6 +278,21 @@ pub fn find_program(name: impl AsRef<OsStr>) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::Cmd;
+
+    #[test]
+    fn a_failed_command_gives_the_messages_of_its_compiler() {
+        let reason = |text: &str| {
+            let line = format!("printf '%s' '{text}' >&2; exit 1");
+            let error = Cmd::new("sh").args(["-c", &line]).read().unwrap_err().to_string();
+            error.rsplit_once("exit code 1: ").unwrap().1.to_owned()
+        };
+        let rustc = "error[E0425]: no such name\n --> a.rs:1:1\n\nerror: could not compile a";
+        assert_eq!(reason(&format!("   Compiling a\n{rustc}\n")), rustc);
+        let gcc = "a.c:1:1: error: unknown type name\n    1 | x y;";
+        assert_eq!(reason(&format!("a.c: In function f:\n{gcc}")), gcc);
+        assert_eq!(reason("W: old\nE: no package\nE: held\n"), "E: no package");
+        assert_eq!(reason("first\nlast\n"), "last");
+    }
 
     #[test]
     fn a_signal_has_one_name_in_a_command_of_its_own_and_behind_a_shell() {

@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result};
 use super::Lab;
 use super::expectation::{Expectation, FOLDER};
 use super::lane::{Lane, Run};
-use super::programs::{FEWER_CASES, Linked, Program, Scope, built};
+use super::programs::{FEWER_CASES, LISTED, Linked, Program, Scope, built};
 use super::targets::{I686, Model, TARGETS, Target};
 use super::user_emulation::LIMIT;
 use crate::command::{Check as _, Cmd};
@@ -40,8 +40,8 @@ fn words() -> Lane {
             .context("this machine runs no programs of 32 bits")
             .map_err(Unavailable::because)?;
         // The replacement of libpmem stores words, and asks the system with types, of their size.
-        let libpmem = "test -p cachemaint-libpmem --lib --no-run --message-format json";
-        let libpmem = built(&lab.sources.cargo_static(I686.triple, libpmem)?.read()?);
+        let libpmem = format!("test -p cachemaint-libpmem --lib {LISTED}");
+        let libpmem = built(&lab.sources.cargo_static(I686.triple, &libpmem)?.read()?);
         let libpmem =
             libpmem.into_iter().map(|program| Cmd::new(program.path.display().to_string()));
         let tests: Vec<Cmd> = programs

@@ -166,13 +166,16 @@ impl Built {
         if let Some(programs) = self.0.borrow().get(&key) {
             return Ok(Programs { scope, programs: programs.clone() });
         }
-        let line = format!("test {} --no-run --message-format json", every_feature(triple));
+        let line = format!("test {} {LISTED}", every_feature(triple));
         let programs = built(&cargo(&line)?.args(scope.targets(triple)).read()?);
         ensure!(!programs.is_empty(), "cargo built no tests");
         self.0.borrow_mut().insert(key, programs.clone());
         Ok(Programs { scope, programs })
     }
 }
+
+/// The words with which cargo builds tests and lists them as JSON. It prints the compiler's messages as text.
+pub(super) const LISTED: &str = "--no-run --message-format json-render-diagnostics";
 
 /// Returns the test programs that messages of cargo's are about.
 pub(super) fn built(messages: &str) -> Vec<Program> {
@@ -190,8 +193,35 @@ fn program(message: &str) -> Option<Program> {
 
 #[cfg(test)]
 mod tests {
-    use super::{FILES, INSTRUCTIONS, LIBRARY, program};
+    use super::{Built, FILES, INSTRUCTIONS, LIBRARY, Linked, Scope, program};
+    use crate::command::Cmd;
+    use crate::toolchain;
+    use std::fs;
     use std::path::Path;
+
+    #[test]
+    fn a_build_that_fails_shows_the_compilers_message() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |file: &str, text: &str| {
+            let file = folder.path().join(file);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, text).unwrap();
+        };
+        write("Cargo.toml", "[package]\nname = \"cachemaint\"\nedition = \"2024\"\n[workspace]\n");
+        write("src/lib.rs", "compile_error!(\"a planted error\");\n");
+        for (name, _) in INSTRUCTIONS {
+            write(&format!("tests/{name}.rs"), "");
+        }
+        let cargo = |line: &str| {
+            let target = folder.path().join("target").display().to_string();
+            Ok(Cmd::cargo(line).folder(folder.path()).env("CARGO_TARGET_DIR", target))
+        };
+        let triple = toolchain::native().unwrap();
+        let built = Built::default().build(&triple, Linked::Dynamic, Scope::Instructions, cargo);
+        let error = format!("{:#}", built.unwrap_err());
+        assert!(error.contains("error: a planted error\n --> src/lib.rs:1:1"), "{error}");
+        assert!(error.contains("could not compile `cachemaint`"), "{error}");
+    }
 
     #[test]
     fn a_program_that_is_named_is_there() {

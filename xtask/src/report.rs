@@ -1,16 +1,19 @@
 //! The results of the checks, and the table and counts at the end.
 
+use alloc::collections::BTreeMap;
 use core::fmt;
 use core::time::Duration;
+use std::env;
 use std::io::{self, Write as _};
 use std::time::Instant;
 
 use anyhow::Result;
 
 use crate::output::Output;
+use crate::skips;
 
 /// Counts from the result lines of the test harness, or of other tests.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tests {
     passed: u64,
     failed: u64,
@@ -19,13 +22,19 @@ pub(crate) struct Tests {
     skipped: u64,
     /// Tests that the names in the program's arguments left out.
     filtered: u64,
+    /// The message of each test that was skipped or ignored.
+    skips: Vec<String>,
 }
 
 impl Tests {
     /// Returns the counts of tests that were counted one by one.
-    pub(crate) fn counted(passed: usize, failed: usize, skipped: usize) -> Self {
-        let [passed, failed, ignored] = [passed, failed, skipped].map(|count| count as u64);
-        Self { passed, failed, ignored, skipped: 0, filtered: 0 }
+    pub(crate) fn counted(passed: usize, failed: usize) -> Self {
+        Self { passed: passed as u64, failed: failed as u64, ..Self::default() }
+    }
+
+    /// Returns the counts of one test that was not run.
+    pub(crate) fn not_run(message: String) -> Self {
+        Self { ignored: 1, skips: vec![message], ..Self::default() }
     }
 
     /// Adds the counts of another run.
@@ -35,6 +44,7 @@ impl Tests {
         self.ignored += other.ignored;
         self.skipped += other.skipped;
         self.filtered += other.filtered;
+        self.skips.extend(other.skips);
     }
 
     /// Returns true if at least one passed, beside those that were skipped.
@@ -47,11 +57,16 @@ impl Tests {
         self.filtered > 0 && self.passed + self.failed + self.ignored == 0
     }
 
-    /// Adds the counts of `line` if it is a harness's `test result:` line. The harness counts a test that prints that
-    /// it was skipped among the passed.
+    /// Adds the counts of `line` if it is a harness's `test result:` line, and the message of a skipped or ignored test.
+    /// The harness counts a test that prints that it was skipped among the passed.
     pub(crate) fn add_result_line(&mut self, line: &str) {
-        if line.contains("skipped: ") {
+        if let Some((_, message)) = line.split_once("skipped: ") {
             self.skipped += 1;
+            self.skips.push(message.trim_end().to_owned());
+            return;
+        }
+        if line.starts_with("test ") && line.contains(" ... ignored") {
+            self.skips.push(line.trim_end().to_owned());
             return;
         }
         let Some((_, counts)) = line.split_once("test result: ") else {
@@ -114,7 +129,34 @@ impl Finding {
 
     /// Returns the tests that the check counted.
     pub(crate) fn tests(&self) -> Tests {
-        self.tests
+        self.tests.clone()
+    }
+
+    /// Returns the message of each skip at `place` that the list does not have.
+    fn unlisted(&self, place: &str) -> Vec<&str> {
+        let tests = self.tests.skips.iter().map(String::as_str);
+        let mut unlisted: Vec<&str> =
+            tests.filter(|test| skips::permits_test(place, test).is_none()).collect();
+        if let Some(why) =
+            self.whole_skip().filter(|why| skips::permits_check(place, why).is_none())
+        {
+            unlisted.push(why);
+        }
+        unlisted
+    }
+
+    /// Returns the reason for which the list permits each skip at `place`.
+    fn listed(&self, place: &str) -> impl Iterator<Item = &'static str> {
+        let tests = self.tests.skips.iter().filter_map(|test| skips::permits_test(place, test));
+        tests.chain(self.whole_skip().and_then(|why| skips::permits_check(place, why)))
+    }
+
+    /// Returns the reason why the check was skipped, unless each of its tests has a reason.
+    fn whole_skip(&self) -> Option<&str> {
+        match &self.outcome {
+            Outcome::Skipped(why) if self.tests.skips.is_empty() => Some(why),
+            _ => None,
+        }
     }
 
     /// Returns the reason why the check failed, if it did.
@@ -131,7 +173,10 @@ impl Finding {
         match (has_none, self.tests.skipped > 0) {
             (false, _) => self,
             (true, false) => Self::failed(self.tests, format!("`{program}` ran no test")),
-            (true, true) => Self::skipped(format!("`{program}` skipped each of its tests")),
+            (true, true) => {
+                let why = format!("`{program}` skipped each of its tests");
+                Self { outcome: Outcome::Skipped(why), ..self }
+            }
         }
     }
 }
@@ -146,7 +191,7 @@ impl From<()> for Finding {
 /// A check whose tests have all passed: their number.
 impl From<usize> for Finding {
     fn from(passed: usize) -> Self {
-        Self::passed(Tests::counted(passed, 0, 0))
+        Self::passed(Tests::counted(passed, 0))
     }
 }
 
@@ -169,7 +214,7 @@ impl Counts {
                 self.passed += passed;
                 self.failed += failed.max(1);
             }
-            Outcome::Skipped(_) => self.skipped += 1,
+            Outcome::Skipped(_) => self.skipped += u64::from(ignored + skipped == 0),
         }
     }
 }
@@ -201,11 +246,14 @@ pub(crate) struct Report {
     step: &'static str,
     rows: Vec<Row>,
     start: Instant,
+    /// True if a skip that is not listed fails its check.
+    is_ci: bool,
 }
 
 impl Report {
     pub(crate) fn new() -> Self {
-        Self { step: "", rows: Vec::new(), start: Instant::now() }
+        let is_ci = env::var_os("CI").is_some();
+        Self { step: "", rows: Vec::new(), start: Instant::now(), is_ci }
     }
 
     /// Adds the checks of another report behind those of this one.
@@ -247,6 +295,7 @@ impl Report {
         time: Duration,
     ) -> Result<()> {
         let step = self.step;
+        let finding = self.judged(&format!("{step} / {name}"), finding)?;
         match &finding.outcome {
             Outcome::Passed => {
                 // A run that is ended has no table.
@@ -264,10 +313,29 @@ impl Report {
         Ok(())
     }
 
-    /// Prints a row for each check, the seconds of the whole run, and the line of counts. Returns true if nothing failed.
+    /// Returns the finding, or a failure if the list does not permit one of its skips and this is a run of CI.
+    fn judged(&self, place: &str, finding: Finding) -> Result<Finding> {
+        let unlisted = finding.unlisted(place);
+        if unlisted.is_empty() {
+            return Ok(finding);
+        }
+        let why = format!(
+            "skipped, which xtask/src/skips.rs does not permit at `{place}`:\n   {}",
+            unlisted.join("\n   ")
+        );
+        if !self.is_ci {
+            writeln!(Output, "-- {why}")?;
+            return Ok(finding);
+        }
+        let failure = finding.failure().map(|failure| format!("{failure}\n"));
+        Ok(Finding::failed(finding.tests(), failure.unwrap_or_default() + &why))
+    }
+
+    /// Prints a row for each check, the reasons of the skips, the seconds of the whole run, and the line of counts. Returns true if nothing failed.
     pub(crate) fn finish(&self) -> Result<bool> {
         let mut out = io::stdout().lock();
         self.print_rows(&mut out)?;
+        self.print_skips(&mut out)?;
         let mut counts = Counts::default();
         self.rows.iter().for_each(|row| counts.add(&row.finding));
         writeln!(
@@ -277,6 +345,18 @@ impl Report {
         )?;
         writeln!(out, "\n{counts}")?;
         Ok(counts.failed == 0)
+    }
+
+    fn print_skips(&self, out: &mut impl io::Write) -> Result<()> {
+        let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
+        for Row { step, name, finding, .. } in &self.rows {
+            let place = format!("{step} / {name}");
+            finding.listed(&place).for_each(|because| *counts.entry(because).or_default() += 1);
+        }
+        for (because, count) in counts {
+            writeln!(out, "skipped {count:3}: {because}")?;
+        }
+        Ok(())
     }
 
     fn print_rows(&self, out: &mut impl io::Write) -> Result<()> {
@@ -308,7 +388,7 @@ impl Report {
 
 #[cfg(test)]
 mod tests {
-    use super::{Counts, Finding, Tests};
+    use super::{Counts, Finding, Report, Tests};
 
     fn counted(lines: &[&str]) -> Tests {
         let mut tests = Tests::default();
@@ -346,10 +426,30 @@ mod tests {
             "test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out",
         ]);
         let mut counts = Counts::default();
-        counts.add(&Finding::passed(skipped));
+        counts.add(&Finding::passed(skipped.clone()));
         assert_eq!(counts.to_string(), "0 passed, 0 failed, 2 skipped");
-        assert!(Finding::passed(skipped).with_tests("a program").is_skipped());
+        assert!(Finding::passed(skipped.clone()).with_tests("a program").is_skipped());
         assert!(Finding::passed(Tests::default()).with_tests("a program").failure().is_some());
+    }
+
+    #[test]
+    fn a_skip_that_is_not_listed_fails_its_check_on_ci() {
+        let tests = counted(&[
+            "skipped: one: no mount namespace: EPERM",
+            "test two ... ignored, it is slow",
+            "test result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out",
+        ]);
+        let failure = |is_ci, finding| {
+            let report = Report { is_ci, ..Report::new() };
+            report.judged("test / all", finding).unwrap().failure().map(str::to_owned)
+        };
+        assert_eq!(failure(false, Finding::passed(tests.clone())), None);
+        let why = failure(true, Finding::passed(tests)).unwrap();
+        assert!(why.contains("test two ... ignored, it is slow"), "{why}");
+        assert!(!why.contains("namespace"), "{why}");
+        let skipped = |why: &str| failure(true, Finding::skipped(why.to_owned()));
+        assert_eq!(skipped("rustup is not installed"), None);
+        assert!(skipped("`rustup toolchain install nightly` took longer than 180 s").is_some());
     }
 
     #[test]

@@ -71,5 +71,5 @@ fn run(programs: &[Cmd], log: &mut Log) -> Result<Finding> {
         }
     }
     let (run, failed) = (programs.len() + 1, failures.len());
-    Ok(Finding::of(Tests::counted(run - failed, failed, 0), failures.join("\n")))
+    Ok(Finding::of(Tests::counted(run - failed, failed), failures.join("\n")))
 }

@@ -70,12 +70,12 @@ pub(super) fn run_tests(
         let ended = machine.run_any(&line, &environment)?;
         let mut ran = Tests::default();
         printed(&log.since(before)?).lines().for_each(|line| ran.add_result_line(line));
-        all.add(ran);
         if ended != (Some(0), None) {
             failed.push(format!("{} ended with {ended:?}", program.name));
         } else if ran.were_all_left_out() {
             failed.push(format!("{} ran no test: its names match none", program.name));
         }
+        all.add(ran);
     }
     Ok(Finding::of(all, failed.join("; ")))
 }

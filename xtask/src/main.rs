@@ -8,8 +8,10 @@
 extern crate alloc;
 
 mod asm;
+mod bless;
 mod c_development;
 mod capi;
+mod changed;
 mod command;
 mod fuzz;
 mod host;
@@ -53,13 +55,15 @@ enum Task {
     Ci,
     /// Run every step.
     Full,
+    /// Check the crates that a change touches, and their dependents.
+    Changed(changed::Request),
     /// Fuzz the file formats, guided by coverage.
     Fuzz(fuzz::Request),
     /// Run the lab: check every claim on other CPUs and on whole machines.
     Lab(lab::request::Request),
     /// Build the libraries for C programs and install them.
     Capi(capi::Request),
-    /// Rewrite the goldens: machine code, public interface, figures.
+    /// Rewrite all goldens: machine code, public interface, the survival figure, lists of lanes and outcomes.
     Bless,
     /// Run steps by their names.
     #[command(external_subcommand)]
@@ -161,6 +165,10 @@ fn main() -> Result<ExitCode> {
             run(&host, &CI, &mut report)?;
             run(&host, &FULL, &mut report)?;
         }
+        Task::Changed(request) => {
+            report.begin("changed");
+            changed::run(&host, &mut report, request)?;
+        }
         Task::Fuzz(request) => {
             report.begin("fuzz");
             fuzz::run(&host, &mut report, request)?;
@@ -174,8 +182,7 @@ fn main() -> Result<ExitCode> {
         Task::Capi(request) => return capi::install(&host, request).map(|()| ExitCode::SUCCESS),
         Task::Bless => {
             report.begin("bless");
-            asm::bless(&host, &mut report)?;
-            run::bless(&mut report)?;
+            bless::bless(&host, &mut report)?;
         }
         Task::Steps(names) => {
             for name in names {

@@ -115,13 +115,6 @@ pub(crate) fn members(host: &Host, report: &mut Report) -> Result<()> {
 /// The tests of the list of public items, and of the guide's figure.
 const GOLDENS: &str = "test -p xtask --test interface --test figures";
 
-/// Rewrites both.
-pub(crate) fn bless(report: &mut Report) -> Result<()> {
-    report.check("goldens", "rewrites the public items and the figures", || {
-        Cmd::cargo(GOLDENS).env("BLESS", "1").check()
-    })
-}
-
 /// Runs the tests with many more generated cases, and far more commands on changing files.
 pub(crate) fn cases(_host: &Host, report: &mut Report) -> Result<()> {
     report.check("many cases", "the properties hold for far more generated cases", || {

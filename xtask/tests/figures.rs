@@ -1,4 +1,4 @@
-//! The figure of the guide that shows the table of `cachemaint::survival`, as a grid of colours. `BLESS=1` draws it again.
+//! The figure of the guide that shows the table of `cachemaint::survival`, as a grid of colours. `cargo xtask bless` draws it again.
 
 use core::fmt::{self, Write as _};
 use std::fs;

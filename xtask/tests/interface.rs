@@ -1,6 +1,6 @@
 //! The public interface: the items that a user of the library can name on Linux, with every feature.
 //!
-//! `tests/interface.txt` lists them, so that a change is on purpose and its diff is reviewed. `BLESS=1` rewrites it. The
+//! `tests/interface.txt` lists them, so that a change is on purpose and its diff is reviewed. `cargo xtask bless` rewrites it. The
 //! list is made from rustdoc's JSON, which changes with the compiler: another compiler than the one that the first line
 //! names is not compared.
 

@@ -84,7 +84,7 @@ fn damage(directory: &Path, name: &str, at: usize) {
     fs::write(directory.join(format!("damaged-{name}")), bytes).unwrap();
 }
 
-/// `CACHEMAINT_BLESS=1` writes the table anew.
+/// `cargo xtask bless` writes the table anew.
 #[test]
 fn each_outcome_has_its_exit_code_and_its_json() {
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
@@ -112,8 +112,8 @@ fn each_outcome_has_its_exit_code_and_its_json() {
         let command = command.replace(" -j", " --json");
         writeln!(table, "| `{command}` | {outcome} | {code} | {form} |").unwrap();
     }
-    if std::env::var_os("CACHEMAINT_BLESS").is_some() {
+    if std::env::var_os("BLESS").is_some() {
         fs::write(TABLE, &table).unwrap();
     }
-    assert_eq!(fs::read_to_string(TABLE).unwrap(), table, "CACHEMAINT_BLESS=1 writes it anew");
+    assert_eq!(fs::read_to_string(TABLE).unwrap(), table, "review, then `cargo xtask bless`");
 }

@@ -126,11 +126,11 @@ mod tests {
         assert_eq!(selected(&["cpu/a,", "machine"]), ["cpu/a,-b", "machine/a"]);
     }
 
-    /// Each claim stands once, in its lane: the page is written from them by `BLESS=1`.
+    /// Each claim stands once, in its lane: the page is written from them by `cargo xtask bless`.
     #[test]
     fn the_page_of_the_lanes_has_their_claims() {
         let mut page = String::from(
-            "# The lanes\n\nWritten from the lanes: `BLESS=1 cargo test -p xtask --bin xtask the_page`.\n\n\
+            "# The lanes\n\nWritten from the lanes by `cargo xtask bless`.\n\n\
              | lanes | claim |\n|---|---|\n",
         );
         for row in lanes().chunk_by(|one, other| one.proves == other.proves) {
@@ -142,7 +142,7 @@ mod tests {
         if env::var_os("BLESS").is_some() {
             fs::write(&path, &page).unwrap();
         }
-        assert_eq!(fs::read_to_string(&path).unwrap(), page, "review, then BLESS=1");
+        assert_eq!(fs::read_to_string(&path).unwrap(), page, "review, then `cargo xtask bless`");
     }
 
     #[test]

@@ -1,0 +1,165 @@
+//! The checks of the crates that a change touches: its own and their dependents, by cargo's metadata.
+
+use alloc::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use serde::Deserialize;
+
+use crate::command::{Check as _, Cmd};
+use crate::host::Host;
+use crate::report::Report;
+use crate::{libpmem, text};
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Request {
+    /// The commit or branch to compare with: what has changed since the common ancestor, committed or not.
+    #[arg(default_value = "main")]
+    base: String,
+}
+
+/// Files that change every package.
+const ALL: [&str; 4] = ["Cargo.toml", "Cargo.lock", "clippy.toml", ".cargo/config.toml"];
+/// The folders of the root package. Other files outside of packages are documents and descriptions.
+const ROOT: [&str; 4] = ["src", "arch", "benches", "tests"];
+/// Folders whose files no other package compiles.
+const LEAVES: [&str; 3] = ["tests", "benches", "examples"];
+/// The packages that run the code and the commands of documents.
+const DOCUMENTS: [&str; 2] = ["cachemaint-examples", "cachemaint-cli"];
+/// The package whose tests need a library that only [`libpmem::test`] links.
+const LINKED: &str = "cachemaint-libpmem";
+
+/// The parts of cargo's metadata that are used here.
+#[derive(Debug, Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Package {
+    name: String,
+    manifest_path: PathBuf,
+    dependencies: Vec<Dependency>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Dependency {
+    name: String,
+    path: Option<PathBuf>,
+}
+
+/// Runs the checks.
+pub(crate) fn run(host: &Host, report: &mut Report, request: &Request) -> Result<()> {
+    let mut files = changed_files(&request.base)?;
+    let metadata = Cmd::cargo("metadata --no-deps --format-version 1").read()?;
+    let metadata: Metadata = serde_json::from_str(&metadata)?;
+    let packages = metadata.touched(host.root(), &files);
+    files.retain(|file| host.root().join(file).is_file());
+
+    let is_rust = |file: &&String| Path::new(file).extension() == Some(OsStr::new("rs"));
+    text::format(report, files.iter().filter(is_rust).cloned().collect())?;
+    text::words(host, report, files)?;
+    if !packages.is_empty() {
+        let select = |name| ["-p", name];
+        let all: Vec<&str> = packages.iter().map(String::as_str).flat_map(select).collect();
+        text::lints(report, &all)?;
+        let tested = packages.iter().map(String::as_str).filter(|name| *name != LINKED);
+        let tests = Cmd::cargo("test").args(tested.flat_map(select));
+        let proves = "the tests of the crates and of their dependents pass";
+        report.check("tests", proves, || tests.check_tests())?;
+        text::rustdoc(report, &all)?;
+    }
+    if packages.contains(LINKED) {
+        libpmem::test(host, report)?;
+    }
+    text::links(host, report)
+}
+
+/// Returns the files that differ from the common ancestor with a commit, and those that git does not know yet.
+fn changed_files(base: &str) -> Result<Vec<String>> {
+    let git = || Cmd::new("git").words("-c safe.directory=*");
+    let differing = git().words("diff --name-only --no-renames --merge-base").arg(base).read();
+    let differing = differing.context("name the commit to compare with: `changed COMMIT`")?;
+    let new = git().words("ls-files --others --exclude-standard").read()?;
+    Ok(differing.lines().chain(new.lines()).map(str::to_owned).collect())
+}
+
+impl Metadata {
+    /// Returns the packages of changed files, and those that depend on one that others can see.
+    fn touched(&self, root: &Path, files: &[String]) -> BTreeSet<String> {
+        if files.iter().any(|file| ALL.contains(&file.as_str())) {
+            return self.packages.iter().map(|package| package.name.clone()).collect();
+        }
+        let mut touched = BTreeSet::new();
+        let mut seen_by_others = Vec::new();
+        for file in files {
+            let Some((package, inside)) = self.owner(root, Path::new(file)) else {
+                if Path::new(file).extension() == Some(OsStr::new("md")) {
+                    touched.extend(DOCUMENTS.map(str::to_owned));
+                }
+                continue;
+            };
+            touched.insert(package.name.clone());
+            if !LEAVES.iter().any(|folder| inside.starts_with(folder)) {
+                seen_by_others.push(package);
+            }
+        }
+        while let Some(package) = seen_by_others.pop() {
+            let folder = package.manifest_path.parent();
+            let depends = |other: &&Package| {
+                other
+                    .dependencies
+                    .iter()
+                    .any(|one| one.name == package.name && one.path.as_deref() == folder)
+            };
+            let new = |other: &&Package| touched.insert(other.name.clone());
+            seen_by_others.extend(self.packages.iter().filter(depends).filter(new));
+        }
+        touched
+    }
+
+    /// Returns the package that a file belongs to, and its path there.
+    fn owner<'f>(&self, root: &Path, file: &'f Path) -> Option<(&Package, &'f Path)> {
+        let inside = |package: &Package| {
+            let folder = package.manifest_path.parent()?.strip_prefix(root).ok()?;
+            file.strip_prefix(folder).ok()
+        };
+        let owners = self.packages.iter().filter_map(|package| Some((package, inside(package)?)));
+        let (package, inside) = owners.min_by_key(|(_, inside)| inside.components().count())?;
+        let is_in_root = ROOT.iter().any(|folder| inside.starts_with(folder));
+        (inside != file || is_in_root).then_some((package, inside))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Metadata;
+    use std::path::Path;
+
+    #[test]
+    fn a_change_touches_its_crate_and_the_dependents_that_can_see_it() {
+        let metadata: Metadata = serde_json::from_str(
+            r#"{"packages": [
+                {"name": "root", "manifest_path": "/w/Cargo.toml", "dependencies": []},
+                {"name": "log", "manifest_path": "/w/crates/log/Cargo.toml",
+                    "dependencies": [{"name": "root", "path": "/w"}]},
+                {"name": "tool", "manifest_path": "/w/tool/Cargo.toml",
+                    "dependencies": [{"name": "log", "path": "/w/crates/log"}, {"name": "libc", "path": null}]}
+            ]}"#,
+        )
+        .unwrap();
+        let touched = |file: &str| {
+            let touched = metadata.touched(Path::new("/w"), &[file.to_owned()]);
+            touched.into_iter().collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(touched("src/lib.rs"), "log root tool");
+        assert_eq!(touched("tests/dax.rs"), "root");
+        assert_eq!(touched("crates/log/src/lib.rs"), "log tool");
+        assert_eq!(touched("crates/log/tests/log.rs"), "log");
+        assert_eq!(touched("Cargo.lock"), "log root tool");
+        assert_eq!(touched("docs/c.md"), "cachemaint-cli cachemaint-examples");
+        assert_eq!(touched(".ci/run"), "");
+    }
+}

@@ -5,13 +5,15 @@ use crate::measure::clock::Clock;
 use crate::measure::machine::Machine;
 use crate::measure::statistics::Estimate;
 use crate::{Outcome, run_with, scaled};
-use core::cell::Cell;
+use core::cell::{Cell, RefCell};
 use core::error::Error;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use criterion::{BenchmarkId, Criterion, SamplingMode};
+use serde_json::{Value, json};
 use std::io::Write;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
+use std::{env, fs};
 
 /// The end of the name of a method that is not known to be durable for every location of its target.
 pub const NOT_DURABLE: &str = " (not durable)";
@@ -67,19 +69,31 @@ impl Case<'_> {
         group.finish();
     }
 
-    /// Prints the time of each contender, and that of the library's method before it as a ratio to it.
+    /// Prints the time of each contender, and that of the library's method before it as a ratio to it. Returns the case of
+    /// a record: the medians with their intervals, in nanoseconds.
     ///
     /// # Errors
     /// If a measured value is not a number, or it cannot be printed.
-    pub fn print_ratios(self, out: &mut dyn Write, blocks: Blocks) -> Outcome {
+    pub fn print_ratios(
+        self,
+        out: &mut dyn Write,
+        blocks: Blocks,
+    ) -> Result<Value, Box<dyn Error>> {
         let (others, mut loops): (Vec<_>, Vec<_>) = self
             .contenders
             .into_iter()
             .map(|contender| ((contender.name, contender.goal), contender.block_ns))
             .unzip();
         let samples = interleave(blocks, &mut loops, &mut || {});
-        let [(name, _), others @ ..] = others.as_slice() else { return Ok(()) };
-        let [ours, theirs @ ..] = samples.as_slice() else { return Ok(()) };
+        let mut results = Vec::new();
+        for ((name, _), samples) in others.iter().zip(&samples) {
+            let Estimate { median, low, high, .. } = Estimate::of(samples)?;
+            let value = [median, low, high].map(|ns| (ns * 10.0).round() / 10.0);
+            results.push(json!({"name": name, "value": value}));
+        }
+        let record = json!({"name": self.name, "results": results});
+        let [(name, _), others @ ..] = others.as_slice() else { return Ok(record) };
+        let [ours, theirs @ ..] = samples.as_slice() else { return Ok(record) };
         writeln!(out, "\n{}", self.name)?;
         let estimate = Estimate::of(ours)?;
         let goal = self.goal_ns.map(|goal| (goal, 0, " ns"));
@@ -96,7 +110,7 @@ impl Case<'_> {
             let goal = reached(&ratio, goal.map(|goal| (goal, 2, "")));
             writeln!(out, "  {other:<28} {ns:.1} ns; {method} takes {ratio:.3} of it{goal}")?;
         }
-        Ok(())
+        Ok(record)
     }
 }
 
@@ -139,11 +153,11 @@ fn reached(estimate: &Estimate, goal: Option<(f64, usize, &str)>) -> String {
     format!(", goal {goal:.digits$}{unit} {reached}")
 }
 
-/// Measures the cases of a benchmark that was made before, and prints their ratios from this many blocks. `for_each`
-/// calls its argument with each case.
+/// Measures the cases of a benchmark that was made before, and prints their ratios from this many blocks: of an operation
+/// on a medium. `for_each` calls its argument with each case. The results are recorded in `target/figures`.
 pub fn run_cases<B: Sync>(
     made: Result<B, Box<dyn Error>>,
-    what: &str,
+    (operation, medium): (&str, &str),
     blocks: Blocks,
     for_each: impl Fn(&B, &mut dyn FnMut(Case<'_>) -> Outcome) -> Outcome + Send + Sync,
 ) -> ExitCode {
@@ -156,10 +170,65 @@ pub fn run_cases<B: Sync>(
             })
         },
         |bench, out| {
-            print_heading(out, what, blocks)?;
-            for_each(bench, &mut |case| case.print_ratios(out, blocks))
+            print_heading(out, &format!("{operation}, {medium}"), blocks)?;
+            let cases = RefCell::new(Vec::new());
+            for_each(bench, &mut |case| {
+                cases.borrow_mut().push(case.print_ratios(out, blocks)?);
+                Ok(())
+            })?;
+            record(out, (operation, medium), blocks, &cases.into_inner())
         },
     )
+}
+
+/// Writes the record of a benchmark, which `cargo xtask figures` reads, and prints its path.
+fn record(
+    out: &mut dyn Write,
+    (operation, medium): (&str, &str),
+    blocks: Blocks,
+    cases: &[Value],
+) -> Outcome {
+    let machine = Machine::this();
+    // Without the words of whoever built the kernel.
+    let kernel = machine.kernel.split('-').next().unwrap_or_default();
+    let date = Command::new("date").args(["-u", "+%Y-%m-%d"]).output()?.stdout;
+    // The brand names the vendor too.
+    let mut cpu = machine.cpu.replace("AuthenticAMD, ", "").replace("GenuineIntel, ", "");
+    if !matches!(machine.hypervisor.as_str(), "none shown" | "unknown") {
+        cpu = format!("{cpu}, under {}", machine.hypervisor);
+    }
+    let record = json!({
+        "operation": operation,
+        "cpu": cpu,
+        "kernel": kernel,
+        "medium": medium,
+        "date": String::from_utf8(date)?.trim(),
+        "method": format!("medians of {} interleaved blocks, with their 95 % intervals", blocks.get()),
+        "unit": "ns",
+        "cases": cases,
+    });
+    // `target/release/deps/NAME-HASH`.
+    let program = env::current_exe()?;
+    let name = program.file_stem().and_then(|stem| stem.to_str()?.rsplit_once('-'));
+    let target = program.ancestors().nth(3);
+    let (Some((name, _)), Some(target)) = (name, target) else {
+        return Err("the benchmark was not built by cargo, so its record has no place".into());
+    };
+    let folder = target.join("figures");
+    fs::create_dir_all(&folder)?;
+    let path = folder.join(format!("{name}.json"));
+    fs::write(&path, format!("{record:#}\n"))?;
+    writeln!(out, "\nrecorded in {}; to publish it, copy it to docs/figures", path.display())?;
+    Ok(())
+}
+
+/// Returns the medium of files in the working directory: the file system and its device.
+#[must_use]
+pub fn here() -> String {
+    match cachemaint::dax::probe(".") {
+        Ok(found) => format!("{} on {}", found.file_system, found.device),
+        Err(error) => error.to_string(),
+    }
 }
 
 /// Prints the machine and the method of the measurement.

@@ -1,20 +1,21 @@
-//! Appends of 64 bytes to an ordinary file in the working directory, each durable at return: the library's journal by pages,
-//! `write` and `fdatasync`, and a row of SQLite, if it is installed.
+//! Appends of 64 bytes to an ordinary file in the working directory. Each durable at return: the library's journal by pages,
+//! `write` and `fdatasync`, and a row of SQLite, if it is installed. Then groups of 16, beside a sync of each record.
 //!
 //! After criterion's figures the ratios are printed, from interleaved blocks, with their 95 % intervals. They depend on
 //! the drive and the file system, which are those of the working directory.
 
 use cachemaint::dax::{DaxFile, Options};
 use cachemaint_benches::Outcome;
-use cachemaint_benches::contenders::{Case, Contender, run_cases};
+use cachemaint_benches::contenders::{Case, Contender, here, run_cases};
 use cachemaint_benches::measure::blocks::Blocks;
 use cachemaint_benches::measure::clock::Clock;
 use cachemaint_benches::payloads::Payloads;
 #[cfg(target_os = "linux")]
 use cachemaint_benches::sqlite::Sqlite;
-use cachemaint_journal::Journal;
+use cachemaint_journal::{Group, Journal};
 use core::cell::Cell;
 use core::error::Error;
+use core::fmt::Debug;
 use core::ops::Range;
 use std::fs::File;
 use std::io::Write as _;
@@ -29,8 +30,11 @@ const RECORD: usize = 64;
 const LOG: u64 = 64 << 20;
 
 fn main() -> ExitCode {
-    run_cases(Bench::new(), "append to a file in the working directory", Blocks::at_least(101), {
-        |bench: &Bench, then: &mut dyn FnMut(Case<'_>) -> Outcome| then(bench.case()?)
+    run_cases(Bench::new(), ("append to a file", &here()), Blocks::at_least(101), {
+        |bench: &Bench, then: &mut dyn FnMut(Case<'_>) -> Outcome| {
+            then(bench.each()?)?;
+            then(bench.together()?)
+        }
     })
 }
 
@@ -39,50 +43,87 @@ struct Bench {
     folder: TempDir,
 }
 
+/// The payloads of a block.
+type Block<'a> = dyn Iterator<Item = &'a [u8]> + 'a;
+
 impl Bench {
     fn new() -> Result<Self, Box<dyn Error>> {
         let folder = tempfile::Builder::new().prefix("cachemaint-").tempdir_in(".")?;
         Ok(Self { clock: Clock::new(), folder })
     }
 
-    fn case(&self) -> Result<Case<'_>, Box<dyn Error>> {
-        let mut contenders = vec![self.journal()?, self.fdatasync()?];
+    /// Every record is durable before the next one is appended.
+    fn each(&self) -> Result<Case<'_>, Box<dyn Error>> {
+        let mut contenders = vec![
+            self.journal(|journal, block| {
+                block.for_each(|payload| done(&journal.append(payload)));
+            })?,
+            self.file("write, fdatasync", |mut file, block| {
+                block.for_each(|payload| {
+                    done(&file.write_all(payload).and_then(|()| file.sync_data()));
+                });
+            })?,
+        ];
         #[cfg(target_os = "linux")]
         contenders.extend(self.sqlite()?);
         let name = format!("append {RECORD} B durably");
         Ok(Case { name, operations: RECORDS, goal_ns: None, contenders })
     }
 
-    /// Returns a contender whose blocks call `append` with each payload, and then `check` with the number of all records.
+    /// All records of a block are durable at its end, beside a sync of each.
+    fn together(&self) -> Result<Case<'_>, Box<dyn Error>> {
+        let contenders = vec![
+            self.journal(|journal, block| {
+                let mut group = Group::new();
+                block.for_each(|payload| group.push(payload));
+                done(&journal.append_group(&mut group));
+            })?,
+            self.file("one write, fdatasync", |mut file, block| {
+                let all: Vec<u8> = block.flatten().copied().collect();
+                done(&file.write_all(&all).and_then(|()| file.sync_data()));
+            })?,
+            self.file("write, fdatasync of each", |mut file, block| {
+                block.for_each(|payload| {
+                    done(&file.write_all(payload).and_then(|()| file.sync_data()));
+                });
+            })?,
+        ];
+        let name = format!("append {RECORDS} records of {RECORD} B together");
+        Ok(Case { name, operations: RECORDS, goal_ns: None, contenders })
+    }
+
+    /// Returns a contender whose blocks call `append` with their payloads, and then `check` with the number of all records.
     fn contender<'a, L: 'a>(
         &'a self,
         name: &str,
         log: L,
-        append: impl Fn(&L, &[u8]) + 'a,
+        append: impl Fn(&L, &mut Block<'_>) + 'a,
         check: impl Fn(&L, u64) + 'a,
     ) -> Contender<'a> {
         let (payloads, mut next) = (Payloads::new(RECORD), 0);
         let block_ns = move || {
             let numbers: Range<usize> = next..next + RECORDS;
             next = numbers.end;
-            let ns =
-                self.clock.time(|| numbers.for_each(|number| append(&log, payloads.of(number))));
+            let mut block = numbers.map(|number| payloads.of(number));
+            let ns = self.clock.time(|| append(&log, &mut block));
             check(&log, next as u64);
             per_record(ns)
         };
         Contender { name: name.to_owned(), goal: None, block_ns: Box::new(block_ns) }
     }
 
-    fn journal(&self) -> Result<Contender<'_>, Box<dyn Error>> {
+    fn journal<'a>(
+        &'a self,
+        append: impl Fn(&Journal<DaxFile>, &mut Block<'_>) + 'a,
+    ) -> Result<Contender<'a>, Box<dyn Error>> {
         let folder = tempfile::tempdir_in(self.folder.path())?;
         let file = Options::new()
             .allow_page_granularity()
             .create_new(folder.path().join("journal"), LOG)?;
         let (journal, _) = Journal::create_new(file).map_err(|failed| failed.error)?;
         let checked = Cell::new(journal.end());
-        let append = |(journal, _): &(Journal<DaxFile>, TempDir), payload: &[u8]| {
-            let appended = journal.append(payload);
-            assert!(appended.is_ok(), "{appended:?}");
+        let append = move |(journal, _): &(Journal<DaxFile>, TempDir), block: &mut Block<'_>| {
+            append(journal, block);
         };
         let check = move |(journal, _): &(Journal<DaxFile>, TempDir), _| {
             let from = checked.replace(journal.end());
@@ -98,17 +139,17 @@ impl Bench {
         Ok(self.contender("cachemaint", (journal, folder), append, check))
     }
 
-    fn fdatasync(&self) -> Result<Contender<'_>, Box<dyn Error>> {
+    fn file<'a>(
+        &'a self,
+        name: &str,
+        append: impl Fn(&File, &mut Block<'_>) + 'a,
+    ) -> Result<Contender<'a>, Box<dyn Error>> {
         let file = tempfile::tempfile_in(self.folder.path())?;
-        let append = |mut file: &File, payload: &[u8]| {
-            let appended = file.write_all(payload).and_then(|()| file.sync_data());
-            assert!(appended.is_ok(), "{appended:?}");
-        };
         let check = |file: &File, records: u64| {
             let len = file.metadata().map(|metadata| metadata.len());
             assert!(matches!(len, Ok(len) if len == records * RECORD as u64), "{len:?}");
         };
-        Ok(self.contender("write, fdatasync", file, append, check))
+        Ok(self.contender(name, file, append, check))
     }
 
     #[cfg(target_os = "linux")]
@@ -117,12 +158,19 @@ impl Bench {
         let Some(database) = Sqlite::if_installed(&folder.path().join("database"))? else {
             return Ok(None);
         };
-        let append = |(database, _): &(Sqlite, TempDir), payload: &[u8]| database.insert(payload);
+        let append = |(database, _): &(Sqlite, TempDir), block: &mut Block<'_>| {
+            block.for_each(|payload| database.insert(payload));
+        };
         let check = |(database, _): &(Sqlite, TempDir), records: u64| {
             assert_eq!(u64::try_from(database.last_row()), Ok(records), "rows");
         };
         Ok(Some(self.contender("SQLite, WAL, FULL", (database, folder), append, check)))
     }
+}
+
+/// Ends the benchmark if records were not appended.
+fn done<T: Debug, E: Debug>(appended: &Result<T, E>) {
+    assert!(appended.is_ok(), "{appended:?}");
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a block has fewer records than 2^53")]

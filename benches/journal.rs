@@ -47,9 +47,8 @@ const GOAL_OF_A_GROUP: f64 = 1.2;
 const LARGE: usize = 4 << 10;
 
 fn main() -> ExitCode {
-    run_cases(Bench::new(), "append a record in DRAM", Blocks::at_least(201), |bench, then| {
-        bench.for_each_case(then)
-    })
+    let what = ("append a record", "DRAM");
+    run_cases(Bench::new(), what, Blocks::at_least(201), |bench, then| bench.for_each_case(then))
 }
 
 /// The parts that are made once, before a thread is pinned.

@@ -5,7 +5,7 @@
 //! drive and the file system, which are those of the working directory.
 
 use cachemaint::dax::Options;
-use cachemaint_benches::contenders::{Case, Contender, run_cases};
+use cachemaint_benches::contenders::{Case, Contender, here, run_cases};
 use cachemaint_benches::measure::blocks::Blocks;
 use cachemaint_benches::measure::clock::Clock;
 use cachemaint_benches::{Outcome, is_test};
@@ -22,17 +22,12 @@ use tempfile::TempDir;
 const PIECE: usize = 1 << 20;
 
 fn main() -> ExitCode {
-    run_cases(
-        Bench::new(),
-        "open a file in the working directory and read it in order",
-        Blocks::at_least(31),
-        {
-            |bench: &Bench, then: &mut dyn FnMut(Case<'_>) -> Outcome| {
-                then(bench.case("in the page cache", true, 1.05))?;
-                then(bench.case("not in the page cache", false, 1.2))
-            }
-        },
-    )
+    run_cases(Bench::new(), ("open a file and read it in order", &here()), Blocks::at_least(31), {
+        |bench: &Bench, then: &mut dyn FnMut(Case<'_>) -> Outcome| {
+            then(bench.case("in the page cache", true, 1.05))?;
+            then(bench.case("not in the page cache", false, 1.2))
+        }
+    })
 }
 
 struct Bench {

@@ -51,7 +51,7 @@ const CHECK_EACH: u64 = 64;
 fn main() -> ExitCode {
     run_cases(
         Bench::new(),
-        "record an event of 40 B in DRAM",
+        ("record an event of 40 B", "DRAM"),
         Blocks::at_least(301),
         |bench, then| bench.for_each_case(then),
     )

@@ -80,8 +80,10 @@ fn main() -> ExitCode {
                     "fills, and copies of 1 MiB or more: {} blocks",
                     Blocks::FEWEST.get()
                 )?;
-                both.words(&mut |comparison| comparison.print_ratios(out, BLOCKS))?;
-                both.fills(&mut |comparison| comparison.print_ratios(out, Blocks::FEWEST))?;
+                both.words(&mut |comparison| comparison.print_ratios(out, BLOCKS).map(drop))?;
+                both.fills(&mut |comparison| {
+                    comparison.print_ratios(out, Blocks::FEWEST).map(drop)
+                })?;
                 both.print_copies(out)
             })
         },

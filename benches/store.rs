@@ -85,7 +85,7 @@ fn main() -> ExitCode {
             let blocks = Blocks::FEWEST;
             let files = bench.directory.path().display();
             print_heading(out, &format!("save and load blobs, files in {files}"), blocks)?;
-            bench.for_each_case(|case, blocks| case.print_ratios(out, blocks))?;
+            bench.for_each_case(|case, blocks| case.print_ratios(out, blocks).map(drop))?;
             bench.print_singles(out)
         },
     )

@@ -18,7 +18,7 @@ const SIZES: [usize; 5] = [16, 64, 256, 1 << 10, 4 << 10];
 fn main() -> ExitCode {
     run_cases(
         Ok(Clock::new()),
-        "the tag of a record in DRAM",
+        ("the tag of a record", "DRAM"),
         Blocks::at_least(101),
         |clock, then| SIZES.into_iter().try_for_each(|size| then(case(clock, size))),
     )

@@ -8,8 +8,9 @@ use crate::host::Host;
 use crate::report::Report;
 
 /// The files with a test that writes goldens, and cargo's words for it.
-const GOLDENS: [(&str, &str); 4] = [
+const GOLDENS: [(&str, &str); 5] = [
     ("cli/tests/command/outcomes.rs", "-p cachemaint-cli --test command outcomes::"),
+    ("xtask/src/figures.rs", "-p xtask --bin xtask pages_and_pictures"),
     ("xtask/src/lab/request.rs", "-p xtask --bin xtask the_page_of_the_lanes"),
     ("xtask/tests/figures.rs", "-p xtask --test figures"),
     ("xtask/tests/interface.rs", "-p xtask --test interface"),

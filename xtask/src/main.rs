@@ -13,6 +13,7 @@ mod c_development;
 mod capi;
 mod changed;
 mod command;
+mod figures;
 mod fuzz;
 mod host;
 mod install;
@@ -63,7 +64,9 @@ enum Task {
     Lab(lab::request::Request),
     /// Build the libraries for C programs and install them.
     Capi(capi::Request),
-    /// Rewrite all goldens: machine code, public interface, the survival figure, lists of lanes and outcomes.
+    /// Write the measured figures of the guide and of the README from the records in `docs/figures`.
+    Figures,
+    /// Rewrite all goldens: machine code, public interface, figures, lists of lanes and outcomes.
     Bless,
     /// Run steps by their names.
     #[command(external_subcommand)]
@@ -180,6 +183,7 @@ fn main() -> Result<ExitCode> {
             }
         }
         Task::Capi(request) => return capi::install(&host, request).map(|()| ExitCode::SUCCESS),
+        Task::Figures => return figures::write(host.root()).map(|()| ExitCode::SUCCESS),
         Task::Bless => {
             report.begin("bless");
             bless::bless(&host, &mut report)?;

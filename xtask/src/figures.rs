@@ -1,0 +1,349 @@
+//! The measured figures of the guide and of the README, written from recorded results.
+//!
+//! `docs/figures/NAME.json` is a record: what was measured, on which machine, and when. A benchmark writes one to
+//! `target/figures/NAME.json`; copy it to `docs/figures` to publish it. This module writes each table between
+//! `<!-- figures: NAME -->` and `<!-- end -->`, and a picture for each record of [`PICTURES`]. So a figure is typed nowhere.
+
+use alloc::collections::BTreeMap;
+use core::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde::Deserialize;
+
+/// The pages with tables.
+const PAGES: [&str; 2] = ["README.md", "docs/figures.md"];
+/// The records with a picture, and its title.
+const PICTURES: [(&str, &str); 2] = [
+    ("journal", "Append of a record, durable at return"),
+    ("recorder", "Record of an event of 40 bytes"),
+];
+/// The rows of the README: the words, the record, its case, and the peer.
+const README: [(&str, &str, &str, &str); 3] = [
+    ("append 64 bytes durably to a log in memory", "journal", "append 64 B", "libpmemlog"),
+    ("record an event of 40 bytes", "recorder", "record an event, 1 thread", "LTTng-UST"),
+    (
+        "append 64 bytes to a log on a drive, 16 records together",
+        "durable_append",
+        "append 16 records of 64 B together",
+        "write, fdatasync of each",
+    ),
+];
+/// The name of this project's results.
+const OURS: &str = "cachemaint";
+
+/// The recorded results of a benchmark.
+#[derive(Debug, Deserialize)]
+struct Record {
+    operation: String,
+    cpu: String,
+    kernel: String,
+    medium: String,
+    /// Year, month, day.
+    date: String,
+    method: String,
+    /// Of every number.
+    unit: String,
+    #[serde(default)]
+    note: String,
+    cases: Vec<Case>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Case {
+    name: String,
+    results: Vec<Measured>,
+}
+
+/// What was measured of a contender.
+#[derive(Debug, Deserialize)]
+struct Measured {
+    name: String,
+    value: Value,
+}
+
+/// A median; the lowest and the highest one; a median with its interval; or words.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Value {
+    Median([f64; 1]),
+    Range([f64; 2]),
+    Interval([f64; 3]),
+    Words(String),
+}
+
+/// Writes tables and pictures.
+pub(crate) fn write(root: &Path) -> Result<()> {
+    for (path, text) in files(root)? {
+        fs::write(root.join(&path), text).with_context(|| path.display().to_string())?;
+    }
+    Ok(())
+}
+
+/// Returns the files with figures, as the records demand them.
+fn files(root: &Path) -> Result<BTreeMap<PathBuf, String>> {
+    let mut files = BTreeMap::new();
+    for page in PAGES {
+        let text = fs::read_to_string(root.join(page)).context(page)?;
+        let filled = fill(&text, |name| table(root, name)).context(page)?;
+        files.insert(PathBuf::from(page), filled);
+    }
+    for (name, title) in PICTURES {
+        let picture = picture(title, &record(root, name)?)?;
+        files.insert(PathBuf::from(format!("docs/figures/{name}.svg")), picture);
+    }
+    Ok(files)
+}
+
+fn record(root: &Path, name: &str) -> Result<Record> {
+    let path = format!("docs/figures/{name}.json");
+    let text = fs::read_to_string(root.join(&path)).with_context(|| path.clone())?;
+    let record: Record = serde_json::from_str(&text).with_context(|| path.clone())?;
+    for result in record.cases.iter().flat_map(|case| &case.results) {
+        if let Value::Interval([median, low, high]) = &result.value {
+            let is_around = low <= median && median <= high;
+            ensure!(is_around, "{path}: {}: the interval is beside the median", result.name);
+        }
+    }
+    Ok(record)
+}
+
+/// Returns a page with the text of each marker in place.
+fn fill(page: &str, of: impl Fn(&str) -> Result<String>) -> Result<String> {
+    const BEGIN: &str = "<!-- figures: ";
+    const END: &str = "<!-- end -->";
+    let mut parts = page.split(BEGIN);
+    let mut filled = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (name, rest) = part.split_once(" -->").context("a marker does not end")?;
+        let (_, rest) = rest.split_once(END).with_context(|| format!("{name} has no {END}"))?;
+        write!(filled, "{BEGIN}{name} -->\n{}{END}{rest}", of(name)?)?;
+    }
+    Ok(filled)
+}
+
+fn table(root: &Path, name: &str) -> Result<String> {
+    if name == "readme" { comparisons(root) } else { table_of(&record(root, name)?) }
+}
+
+/// Returns the README's table: a row for each comparison.
+fn comparisons(root: &Path) -> Result<String> {
+    let mut table = String::from("| measured | here | beside it |\n|---|---|---|\n");
+    for (words, name, case, peer) in README {
+        let record = record(root, name)?;
+        let found = record.cases.iter().find(|found| found.name == case);
+        let results = &found.with_context(|| format!("{name}.json has no case {case}"))?.results;
+        let of = |name: &str| {
+            let found = results.iter().find(|result| result.name == name);
+            found.with_context(|| format!("{case} has no {name}"))?.value.median(&record.unit)
+        };
+        let (ours, theirs) = (of(OURS)?, of(peer)?);
+        let Record { medium, cpu, .. } = &record;
+        writeln!(table, "| {words} ({medium}; {cpu}) | {ours} | {peer}: {theirs} |")?;
+    }
+    Ok(table)
+}
+
+/// Returns the machine and the method, and a table with a row for each case and a column for each contender.
+fn table_of(record: &Record) -> Result<String> {
+    let Record { operation, method, note, cases, .. } = record;
+    let said = [operation.clone(), machine(record), method.clone(), note.clone()];
+    let said: Vec<_> =
+        said.iter().filter(|text| !text.is_empty()).map(|text| sentence(text)).collect();
+    let mut columns: Vec<&str> = Vec::new();
+    for result in cases.iter().flat_map(|case| &case.results) {
+        if !columns.contains(&result.name.as_str()) {
+            columns.push(&result.name);
+        }
+    }
+    let heads: Vec<_> = columns.iter().map(|name| name.replace(OURS, "here")).collect();
+    let mut table = format!("{}\n\n| | {} |\n", said.join(" "), heads.join(" | "));
+    writeln!(table, "|---|{}", "---|".repeat(heads.len()))?;
+    for case in cases {
+        let cell = |name: &&str| {
+            let found = case.results.iter().find(|result| result.name == *name);
+            found.map(|result| result.value.words(&record.unit)).unwrap_or_default()
+        };
+        let cells: Vec<_> = columns.iter().map(cell).collect();
+        writeln!(table, "| {} | {} |", case.name, cells.join(" | "))?;
+    }
+    Ok(table)
+}
+
+fn machine(Record { cpu, kernel, medium, date, .. }: &Record) -> String {
+    format!("{cpu}, {kernel}, {medium}, {date}")
+}
+
+fn sentence(text: &str) -> String {
+    let (first, rest) = text.split_at(text.chars().next().map_or(0, char::len_utf8));
+    format!("{}{rest}.", first.to_uppercase())
+}
+
+impl Value {
+    fn high(&self) -> f64 {
+        match self {
+            Self::Median([high]) | Self::Range([_, high]) | Self::Interval([.., high]) => *high,
+            Self::Words(_) => 0.0,
+        }
+    }
+
+    fn words(&self, unit: &str) -> String {
+        let (scale, unit) = scaled(self.high(), unit);
+        let of = |value: &f64| number(value * scale);
+        match self {
+            Self::Median([median]) => format!("{}{unit}", of(median)),
+            Self::Range([low, high]) => format!("{} to {}{unit}", of(low), of(high)),
+            Self::Interval([median, low, high]) => {
+                format!("{}{unit} ({} to {})", of(median), of(low), of(high))
+            }
+            Self::Words(words) => words.clone(),
+        }
+    }
+
+    /// Returns only the median, as words.
+    fn median(&self, unit: &str) -> Result<String> {
+        match self {
+            Self::Median([median]) | Self::Interval([median, ..]) => {
+                Ok(Self::Median([*median]).words(unit))
+            }
+            Self::Range(_) | Self::Words(_) => bail!("a comparison needs medians"),
+        }
+    }
+}
+
+/// Returns the factor and the words of the unit in which a value is printed.
+fn scaled(value: f64, unit: &str) -> (f64, String) {
+    match unit {
+        "" => (1.0, String::new()),
+        "ns" if value >= 1e4 => (1e-3, " µs".to_owned()),
+        unit => (1.0, format!(" {unit}")),
+    }
+}
+
+/// Returns a number with at most three digits, as far as they were recorded.
+fn number(value: f64) -> String {
+    let digits = [100.0, 10.0, 0.0].iter().position(|least| value >= *least).unwrap_or(0);
+    let text = format!("{value:.digits$}");
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').into() } else { text }
+}
+
+const WIDTH: f64 = 800.0;
+/// The beginning and the greatest length of a bar.
+const BAR: f64 = 230.0;
+const LONGEST: f64 = 360.0;
+const ROW: f64 = 24.0;
+const HEAD: f64 = 84.0;
+/// The space above a case, which has its name.
+const CASE: f64 = 40.0;
+
+/// Returns the bars of a record as SVG, in the colours of a light or a dark page.
+fn picture(title: &str, record: &Record) -> Result<String> {
+    let mut body = String::new();
+    text(&mut body, "title", (16.0, 28.0), title)?;
+    text(&mut body, "", (16.0, 50.0), &machine(record))?;
+    text(&mut body, "", (16.0, 70.0), &record.method)?;
+    let mut y = HEAD;
+    for case in &record.cases {
+        text(&mut body, "case", (16.0, y + 26.0), &case.name)?;
+        y += CASE;
+        let most = case.results.iter().map(|result| result.value.high()).fold(0.0, f64::max);
+        for result in &case.results {
+            row(&mut body, y, result, &record.unit, LONGEST / most)?;
+            y += ROW;
+        }
+    }
+    text(&mut body, "", (16.0, y + 30.0), "Each case has a scale of its own, from 0.")?;
+    let height = y + 46.0;
+    Ok(format!(
+        "<svg width=\"{WIDTH}\" height=\"{height}\" viewBox=\"0 0 {WIDTH} {height}\" xmlns=\"http://www.w3.org/2000/svg\">\n\
+         {STYLE}\n<rect class=\"page\" width=\"{WIDTH}\" height=\"{height}\"/>\n{body}</svg>\n"
+    ))
+}
+
+/// Draws a bar of the median, its interval, and both in numbers.
+fn row(body: &mut String, y: f64, result: &Measured, unit: &str, scale: f64) -> Result<()> {
+    let Value::Interval([median, low, high]) = &result.value else {
+        bail!("{}: a picture needs intervals", result.name)
+    };
+    let class = if result.name == OURS { "ours" } else { "peer" };
+    let (width, height) = (median * scale, ROW - 5.0);
+    text(body, "", (16.0, y + 14.0), &result.name)?;
+    writeln!(
+        body,
+        r#"<rect class="{class}" x="{BAR}" y="{y}" width="{width:.1}" height="{height}"/>"#
+    )?;
+    let [low, high] = [low, high].map(|end| BAR + end * scale);
+    let (top, middle, end) = (y + 4.0, y + height / 2.0, y + height - 4.0);
+    writeln!(
+        body,
+        r#"<path d="M{low:.1} {top}V{end}M{low:.1} {middle}H{high:.1}M{high:.1} {top}V{end}"/>"#
+    )?;
+    text(body, "", (high + 10.0, y + 14.0), &result.value.words(unit))
+}
+
+const STYLE: &str = "<style>\
+text{font:13px sans-serif;fill:#1f2328}.title{font-weight:bold;font-size:16px}.case{font-weight:bold}\
+.page{fill:#fff}.ours{fill:#1f77c9}.peer{fill:#b6bec8}path{stroke:#1f2328;stroke-width:1.5;fill:none}\
+@media(prefers-color-scheme:dark){text{fill:#e6edf3}.page{fill:#0d1117}.ours{fill:#388bfd}.peer{fill:#57606a}\
+path{stroke:#e6edf3}}\
+</style>";
+
+fn text(to: &mut String, class: &str, (x, y): (f64, f64), words: &str) -> Result<()> {
+    let words = words.replace('&', "&amp;").replace('<', "&lt;");
+    Ok(writeln!(to, r#"<text class="{class}" x="{x:.1}" y="{y}">{words}</text>"#)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Record, files, fill, picture, table_of};
+    use std::fs;
+    use std::path::Path;
+
+    const RECORD: &str = r#"{"operation": "append", "cpu": "A CPU", "kernel": "Linux 6.18", "medium": "DRAM",
+        "date": "2026-11-30", "method": "medians of 201 blocks", "unit": "ns", "cases": [{"name": "append 64 B",
+        "results": [{"name": "cachemaint", "value": [200.0, 190.0, 210.0]},
+            {"name": "libpmemlog", "value": [400.0, 380.5, 420.0]}]}]}"#;
+
+    fn record() -> Record {
+        serde_json::from_str(RECORD).unwrap()
+    }
+
+    /// `BLESS=1` or `cargo xtask figures` writes them.
+    #[test]
+    fn pages_and_pictures_show_the_recorded_figures() {
+        let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+        for (path, expected) in files(root).unwrap() {
+            if std::env::var_os("BLESS").is_some() {
+                fs::write(root.join(&path), &expected).unwrap();
+            }
+            let found = fs::read_to_string(root.join(&path)).unwrap();
+            assert!(found == expected, "{}: `cargo xtask figures` writes it", path.display());
+        }
+    }
+
+    #[test]
+    fn a_table_has_the_machine_and_a_column_for_each_contender() {
+        assert_eq!(
+            table_of(&record()).unwrap(),
+            "Append. A CPU, Linux 6.18, DRAM, 2026-11-30. Medians of 201 blocks.\n\n\
+             | | here | libpmemlog |\n|---|---|---|\n| append 64 B | 200 ns (190 to 210) | 400 ns (380 to 420) |\n"
+        );
+    }
+
+    #[test]
+    fn a_marker_takes_its_table_and_leaves_the_rest_of_the_page() {
+        let page = "a\n<!-- figures: b -->\nold\n<!-- end -->\nc\n";
+        let filled = fill(page, |name| Ok(format!("{name}!\n"))).unwrap();
+        assert_eq!(filled, "a\n<!-- figures: b -->\nb!\n<!-- end -->\nc\n");
+        assert!(fill("<!-- figures: b -->\n", |_| Ok(String::new())).is_err());
+    }
+
+    /// Half the time is half the length: 360 pixels are 420 ns, the end of the longest interval.
+    #[test]
+    fn a_bar_is_as_long_as_its_time() {
+        let svg = picture("Title", &record()).unwrap();
+        assert!(svg.contains(r#"class="ours" x="230" y="124" width="171.4""#), "{svg}");
+        assert!(svg.contains(r#"class="peer" x="230" y="148" width="342.9""#), "{svg}");
+    }
+}

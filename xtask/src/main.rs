@@ -24,6 +24,7 @@ mod output;
 mod packages;
 mod planted;
 mod regressions;
+mod release;
 mod report;
 mod run;
 mod skips;
@@ -64,6 +65,8 @@ enum Task {
     Lab(lab::request::Request),
     /// Build the libraries for C programs and install them.
     Capi(capi::Request),
+    /// Make a release ready: versions, lock files, packages. It publishes nothing.
+    Release(release::Request),
     /// Write the measured figures of the guide and of the README from the records in `docs/figures`.
     Figures,
     /// Rewrite all goldens: machine code, public interface, figures, lists of lanes and outcomes.
@@ -183,6 +186,7 @@ fn main() -> Result<ExitCode> {
             }
         }
         Task::Capi(request) => return capi::install(&host, request).map(|()| ExitCode::SUCCESS),
+        Task::Release(request) => return release::run(&host, request).map(|()| ExitCode::SUCCESS),
         Task::Figures => return figures::write(host.root()).map(|()| ExitCode::SUCCESS),
         Task::Bless => {
             report.begin("bless");

@@ -36,6 +36,9 @@ pub(crate) static PUBLISHED: [Package; 8] = [
     Package { name: "cachemaint-store", bare: Some(""), without_media: None },
 ];
 
+/// What builds all packages from their own files, if [`published`] follows.
+pub(crate) const PACKAGE: &str = "package --allow-dirty -p cachemaint-cli -p lose-lines";
+
 /// What cargo selects for Miri, for loom, and for generated cases and put-back defects.
 pub(crate) const MIRI: &str = "-p cachemaint --lib --test coherence";
 pub(crate) const MIRI_OF_FORMATS: &str =
@@ -114,9 +117,7 @@ pub(crate) fn package(host: &Host, report: &mut Report) -> Result<()> {
         "packages",
         "each package builds from its own files, and is below 1 MB",
         || {
-            let finding = Cmd::cargo("package --allow-dirty -p cachemaint-cli -p lose-lines")
-                .args(published())
-                .check()?;
+            let finding = Cmd::cargo(PACKAGE).args(published()).check()?;
             for Package { name, .. } in &PUBLISHED {
                 let file = format!("{name}-{}.crate", env!("CARGO_PKG_VERSION"));
                 let size = host.target_dir("package").join(&file).metadata().map(|file| file.len());

@@ -1,5 +1,5 @@
-//! Advice for refusals, by the operating system and the architecture of the target. All of it stands here, as a refusal of
-//! one architecture is compiled for every system.
+//! Advice for refusals, by the operating system and the architecture of the target. All of it is here, since the
+//! refusals of one architecture are compiled for every system.
 
 cfg_if::cfg_if! {
     if #[cfg(windows)] {
@@ -20,35 +20,36 @@ cfg_if::cfg_if! {
         }
     }
 }
-/// The calls that make a file durable: a literal for longer texts.
+/// The calls that make a file durable, as a literal for longer texts.
 pub(crate) use persist_files;
 
 const HAS_SYSTEM: bool = !cfg!(any(target_os = "none", target_os = "uefi"));
-/// True if `/proc` and `/sys` can be there.
+/// True if `/proc` and `/sys` can exist.
 pub(crate) const IS_LINUX: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
-/// Instead of operations on lines.
+/// The advice in place of operations on lines.
 pub(crate) const LEAVE_IT_TO_THE_SYSTEM: &str = if HAS_SYSTEM {
     concat!(persist_files!(), "; leave devices to a driver")
 } else {
     "map the memory as not cacheable, or maintain it by the platform's cache controller (coherence::Maintain)"
 };
 
-/// Instead of the point of persistence. The code is in two words, each of which fits on a screen's line.
+/// The advice in place of the point of persistence. The code is in two words, each of which fits on a line of the
+/// screen.
 pub(crate) const ACCEPT_COHERENCY: &str = concat!(
     persist_files!(),
     ", or accept coherency if the platform says that memory is persistent: \
      Cache::builder().point(Point::Persistence) .accept_coherency_as_persistence()"
 );
 
-/// Instead of the point of deep persistence.
+/// The advice in place of the point of deep persistence.
 pub(crate) const DEEP_PERSIST: &str = if IS_LINUX {
     "let the kernel do it: by fsync or msync on a DAX file; for device DAX write 1 to deep_flush of the region in /sys"
 } else {
     concat!("aim at Point::Persistence, or ", persist_files!())
 };
 
-/// Instead of an operation on whole caches in user mode of x86.
+/// The advice in place of an operation on whole caches, in user mode on x86.
 pub(crate) const WHOLE_CACHE_IN_A_DRIVER: &str = if IS_LINUX {
     "in a driver: cpu_cache_invalidate_memregion of Linux, on all CPUs"
 } else {

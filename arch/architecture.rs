@@ -1,4 +1,4 @@
-//! One architecture as data, and the list of them all.
+//! One architecture as data, and the list of all.
 
 use super::{
     DataCache, Discard, Fence, Fences, Instruction, Unsupported, WholeCacheOperation, aarch64, arm,
@@ -12,17 +12,16 @@ pub struct Architecture {
     pub name: &'static str,
     /// Every instruction known, the preferred write-back first. At most 8: [`Facts`] has a bit for each.
     pub instructions: &'static [Instruction],
-    /// The fences' names, from weak to strong: each orders and completes all that those before it do. Place 0 is
+    /// The fences' names, from weak to strong: each does everything that those before it do. Place 0 is
     /// [`Fence::NONE`].
     pub fences: &'static [&'static str],
-    /// Orders the loads of this thread, so the stores of others that it has observed, before all its maintenance
-    /// operations that follow.
+    /// Orders the loads of this thread, and thereby the stores of others that it has observed, before all its later
+    /// maintenance operations.
     pub observed: Fence,
-    /// The fences of an invalidation and of a discard: the one before is [`observed`](Self::observed), the one after
-    /// completes them, and orders loads and stores.
+    /// The fences of an invalidation and of a discard: the one before is [`observed`](Self::observed); the one after
+    /// completes the operations, and orders loads and stores.
     pub invalidate: Fences,
-    /// The reasons why a point cannot be reached when no instruction that is present reaches it, in the order
-    /// of [`Point::ALL`].
+    /// The reasons why a point cannot be reached if no present instruction reaches it, in the order of [`Point::ALL`].
     pub unreachable: [Unsupported; 3],
     /// The behaviour of the data cache with one page under two virtual addresses.
     pub data_cache: DataCache,
@@ -31,12 +30,12 @@ pub struct Architecture {
     pub discard: Result<Discard, Unsupported>,
     /// The operation on the whole cache of a CPU, for privileged code.
     pub whole_cache: Option<WholeCacheOperation>,
-    /// The reason why the whole cache cannot be written back or invalidated at once: at all if there is no
-    /// [`whole_cache`](Self::whole_cache) or if it does not reach every cache, else in user mode.
+    /// The reason why the whole cache cannot be written back or invalidated at once: for all code if there is no
+    /// [`whole_cache`](Self::whole_cache) or if it does not reach every cache, otherwise for user mode.
     pub no_whole_cache: Unsupported,
 }
 
-/// Every architecture that has a folder, the modelled one, and the one that stands for all others.
+/// Every architecture that has a folder, the modelled one, and the one for all others.
 pub const ALL: &[&Architecture] = &[
     &aarch64::ARCHITECTURE,
     &powerpc::ARCHITECTURE,
@@ -60,7 +59,7 @@ const _: () = {
 };
 
 impl Architecture {
-    /// Returns the fence that completes write-backs by this instruction and invalidations alike.
+    /// Returns the fence that completes both write-backs by this instruction and invalidations.
     pub(crate) const fn completion_of_all(&self, writeback: Instruction) -> Fences {
         let after = writeback.writeback.after.or_stronger(self.invalidate.after);
         Fences { before: Fence::NONE, after }
@@ -83,7 +82,7 @@ mod tests {
     use super::super::{Fence, Missing};
     use super::ALL;
 
-    /// An instruction whose completion nothing waits for would make every guarantee void.
+    /// If nothing waited for an instruction to complete, every guarantee would be void.
     #[test]
     fn every_instruction_is_completed_by_a_fence() {
         for architecture in ALL {
@@ -118,7 +117,7 @@ mod tests {
             }
             refusing += 1;
         }
-        // arm, loongarch64, s390x, and the one for all without a folder.
+        // arm, loongarch64, s390x, and the one for all architectures without a folder.
         assert_eq!(refusing, 4);
     }
 }

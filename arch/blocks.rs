@@ -1,8 +1,8 @@
-//! Stores that fill memory by whole blocks of 64 bytes, and their effect on a line that is in the cache.
+//! Stores that fill memory by whole blocks of 64 bytes, and their effect on a cached line.
 //!
-//! `src/cache/copy` chooses the one that serves a copy, and the steps after it that bring the bytes to memory.
+//! `src/cache/copy` chooses the store for a copy, and the later steps that bring the bytes to memory.
 
-/// Bytes in a block: the line of most CPUs, and the size of the widest store.
+/// The number of bytes in a block: the line size of most CPUs, and the size of the widest store.
 pub const BLOCK: usize = 64;
 
 /// The effect of a store on the cache.
@@ -13,14 +13,14 @@ pub enum StoreKind {
     Ordinary,
     /// An ordinary store with the hint that the bytes will not be used again soon.
     Hinted,
-    /// Bypasses the cache. The vendor defines the fate of a line that is in it: evicted, or written in place and left
-    /// dirty.
+    /// Bypasses the cache. The vendor defines what happens to a cached line: it is evicted, or written in place and
+    /// left dirty.
     Streaming,
-    /// Bypasses the cache by definition: a line that is in it is written back and dropped before.
+    /// Bypasses the cache by definition: a cached line is written back and dropped first.
     Direct,
 }
 
-/// One way to fill blocks.
+/// A store that fills blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BlockStore {
@@ -30,10 +30,10 @@ pub struct BlockStore {
     pub(crate) code: u16,
     /// The effect on the cache.
     pub kind: StoreKind,
-    /// Bytes that one store writes, all or none as others observe them only where `source` says so;
-    /// aligned 8 bytes are never torn.
+    /// The number of bytes that one store writes. Others observe all or none of them only if `source` says so; aligned
+    /// 8 bytes are never torn.
     pub unit: usize,
-    /// The feature bit that says that the CPU has it.
+    /// The feature bit that reports it.
     pub requires: &'static str,
     /// The specification.
     pub source: &'static str,

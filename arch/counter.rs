@@ -1,9 +1,9 @@
-//! The CPU's counter of time.
+//! The CPU's timestamp counter.
 
 /// Returns the counter.
 ///
-/// RDTSC waits for nothing before it (Intel SDM vol. 2B, RDTSC): a timestamp is exact to the few dozen
-/// instructions that a CPU has under way.
+/// RDTSC waits for nothing before it (Intel SDM vol. 2B, RDTSC): a timestamp is accurate to the few dozen instructions
+/// that a CPU has in flight.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 #[must_use]
@@ -14,7 +14,7 @@ pub fn now() -> u64 {
     unsafe { core::arch::x86_64::_rdtsc() }
 }
 
-/// Returns the counter. Like RDTSC it waits for nothing before it (Arm ARM, `CNTVCT_EL0`).
+/// Returns the counter. Like RDTSC, it does not wait for earlier instructions (Arm ARM, `CNTVCT_EL0`).
 #[cfg(target_arch = "aarch64")]
 #[inline(always)]
 pub fn now() -> u64 {

@@ -1,15 +1,15 @@
-//! Aliases in the data cache: one page under two virtual addresses, and the distance between two addresses that avoids
-//! a second copy.
+//! Aliases in the data cache: one page under two virtual addresses, and the distance between addresses that avoids a
+//! second copy.
 //!
-//! A cache that is indexed by virtual address bits above the page's keeps the same byte in different places when it is
-//! accessed under different addresses. Its hardware does not compare the two. A store under one is not seen under the
-//! other until it was written back, and the other dropped. Two addresses of one byte that are equal in those bits
-//! (congruent) meet in one place.
+//! A cache that is indexed by virtual address bits above the page's keeps the same byte in different places if it is
+//! accessed under different addresses. The hardware does not compare the two. A store under one address is not seen
+//! under the other until it was written back and the other copy dropped. Two addresses of one byte that are equal in
+//! those bits (congruent) share one place.
 //!
 //! Linux classifies each architecture (`cpu_dcache_is_aliasing()`, in each `arch/*/include/asm/cachetype.h` since 6.9,
-//! and `false` in `include/linux/cacheinfo.h` where `ARCH_HAS_CPU_CACHE_ALIASING` is not selected). Where it is true,
-//! `alloc_dax` in `drivers/dax/super.c` fails with `EOPNOTSUPP`, so that no file system is mapped directly. Device DAX
-//! is not affected.
+//! and `false` in `include/linux/cacheinfo.h` where `ARCH_HAS_CPU_CACHE_ALIASING` is not selected). If it is true,
+//! `alloc_dax` in `drivers/dax/super.c` fails with `EOPNOTSUPP`, so no file system is mapped directly. Device DAX is
+//! not affected.
 
 /// The behaviour of an architecture's data caches for one page under two virtual addresses.
 #[derive(Clone, Copy, Debug)]
@@ -17,7 +17,7 @@
 pub struct DataCache {
     /// The CPUs on which it happens, as far as the architecture decides it.
     pub occurs: Occurs,
-    /// The source of the answer for one machine, where the architecture does not decide it.
+    /// The source of the answer for one machine, if the architecture does not decide it.
     pub evidence: Evidence,
     /// Two addresses of one page agree if they differ by a multiple of this: `SHMLBA`.
     pub distance: Distance,
@@ -31,24 +31,24 @@ pub struct DataCache {
 pub enum Occurs {
     /// On no CPU of the architecture.
     Never,
-    /// On all of them, or the kernel treats all of them so.
+    /// On all CPUs, or at least the kernel treats them so.
     Always,
-    /// On CPUs for which these numbers say so.
+    /// On CPUs where this condition holds.
     ByGeometry(&'static str),
     /// No source says it.
     Unknown,
 }
 
-/// The source that says if a machine's data cache aliases.
+/// The source that tells whether a machine's data cache aliases.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Evidence {
     /// The architecture.
     Architecture,
     /// Linux's `/proc/cpuinfo`: a function of its text and of the size of a page in bytes, which returns `None` if the
-    /// text does not say it.
+    /// text does not tell.
     Cpuinfo(fn(Cpuinfo<'_>, u64) -> Option<bool>),
-    /// User mode cannot learn it.
+    /// User mode cannot find out.
     None,
 }
 
@@ -58,9 +58,9 @@ pub enum Evidence {
 pub enum Distance {
     /// The number of pages.
     Pages(u64),
-    /// The number of bytes; a page if that is more.
+    /// The number of bytes, or a page if that is larger.
     Bytes(u64),
-    /// The greatest number of bytes, and the name of the thing that the distance depends on.
+    /// The greatest number of bytes, and what the distance depends on.
     AtMost(u64, &'static str),
 }
 
@@ -68,7 +68,7 @@ impl Distance {
     /// Returns the distance in bytes.
     ///
     /// # Errors
-    /// The thing that the distance depends on.
+    /// If it is unknown: what the distance depends on.
     pub const fn bytes(self, page: u64) -> Result<u64, &'static str> {
         match self {
             Self::Pages(_) | Self::Bytes(_) => Ok(self.safe_bytes(page)),
@@ -76,7 +76,7 @@ impl Distance {
         }
     }
 
-    /// Returns a distance at which addresses agree in any case: that one, or a multiple of it.
+    /// Returns a distance at which addresses always agree: the distance, or a multiple of it.
     #[must_use]
     pub const fn safe_bytes(self, page: u64) -> u64 {
         match self {
@@ -104,8 +104,7 @@ impl DataCache {
         }
     }
 
-    /// Returns the data for an architecture that no source describes. The distance is the largest of any known
-    /// architecture.
+    /// Returns the data for an undocumented architecture. The distance is the largest of any known architecture.
     #[must_use]
     pub const fn unknown(source: &'static str) -> Self {
         Self {
@@ -116,7 +115,7 @@ impl DataCache {
         }
     }
 
-    /// Returns true if a machine's data cache aliases, and false if not, where the architecture decides it.
+    /// Returns true if a machine's data cache aliases, and false if not; `None` if the architecture does not decide it.
     #[cfg(test)]
     pub(crate) const fn decided(&self) -> Option<bool> {
         match self.occurs {
@@ -135,8 +134,8 @@ pub const LARGEST: u64 = 4 << 20;
 pub struct Cpuinfo<'a>(pub &'a str);
 
 impl<'a> Cpuinfo<'a> {
-    /// Returns the value that a line gives for a key, without white space at the ends: the first one, which is that of
-    /// the first CPU.
+    /// Returns the value of a key, without white space at the ends. It is the first such value, which belongs to the
+    /// first CPU.
     #[must_use]
     pub fn value(self, key: &str) -> Option<&'a str> {
         self.0.lines().find_map(|line| {

@@ -1,6 +1,5 @@
-//! The barrier that orders memory as devices see it, and the hand-over of memory that the compiler
-//! must see too. Both exist on every architecture, also on those without a back end: a device that
-//! takes part in coherence needs no maintenance, but it needs order.
+//! The barrier that orders memory as devices see it, and the hand-over of memory, which the compiler must see too. Both
+//! exist on every architecture, even without a back end: a coherent device needs no maintenance, but it needs ordering.
 //!
 //! | architecture | barrier | why it suffices |
 //! |---|---|---|
@@ -14,8 +13,7 @@
 //! | all others | that of a sequentially consistent fence | the compiler's choice. 32-bit arm: DMB SY on the M profile; DMB ISH on A and R, which does not reach devices outside the inner shareable domain |
 //!
 //! It is a full barrier. Linux's `dma_wmb` and `dma_rmb`, which order stores with stores and loads with loads, are
-//! weaker. An owner that gives memory back after reading it needs its loads before a store, which neither of them
-//! orders.
+//! weaker. An owner that gives memory back after reading it needs its loads before a store, which neither orders.
 
 use super::native::{ARCHITECTURE, ops};
 
@@ -24,17 +22,17 @@ use super::native::{ARCHITECTURE, ops};
 #[inline(always)]
 pub fn fence() {
     if cfg!(all(target_arch = "x86", not(target_feature = "sse2"))) {
-        // A locked instruction: MFENCE came with SSE2.
+        // A locked instruction, since MFENCE needs SSE2.
         core::sync::atomic::fence(core::sync::atomic::Ordering::SeqCst);
     } else {
-        // The barrier for the stores of other observers is a full one, of devices too.
+        // The barrier for observed stores is a full one, for devices too.
         ops::fence(ARCHITECTURE.observed);
     }
 }
 
 cfg_if::cfg_if! {
     if #[cfg(any(cachemaint_loom, miri))] {
-        /// Does nothing: no observer takes the memory.
+        /// Does nothing: there is no device to take the memory.
         #[inline(always)]
         pub fn hand_over(_: *const u8) {}
     } else if #[cfg(any(
@@ -50,7 +48,7 @@ cfg_if::cfg_if! {
         target_arch = "powerpc64"
     ))] {
         /// Makes the compiler assume that from here on an unseen observer may read and write the memory that this
-        /// pointer reaches: it stores the values that it kept in registers, and loads anew.
+        /// pointer reaches. The compiler then stores values that it kept in registers, and loads again.
         ///
         /// The pointer is an operand, since without one a compiler may conclude that assembly
         /// does not know the memory (rust-lang/rust issue 144351). It executes nothing.
@@ -64,8 +62,8 @@ cfg_if::cfg_if! {
         }
     } else {
         /// Makes the compiler assume that from here on an unseen observer may read and write the memory that this
-        /// pointer reaches. This is the closest approximation where assembly is not stable: the pointer escapes, and
-        /// the fence that follows orders what escaped.
+        /// pointer reaches. This is the closest approximation without stable assembly: the pointer escapes, and the
+        /// following fence orders what escaped.
         #[inline(always)]
         pub fn hand_over(start: *const u8) {
             core::hint::black_box(start);

@@ -2,8 +2,7 @@
 
 use super::{Instruction, LineSize};
 
-/// The facts that were found out about a CPU: its line size, the granule to pad to, and the instructions that
-/// may be executed.
+/// The facts about a CPU: its line size, the granule to pad to, and the instructions that may be executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
     line: LineSize,
@@ -12,9 +11,9 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Returns a CPU with lines of this many bytes, which are its write-back granule too, and no maintenance instruction
-    /// yet; `None` if that is not a power of two from 16 to 2048. No CPU with maintenance by address has smaller lines,
-    /// and a size that is too large would skip lines.
+    /// Returns a CPU with this line size in bytes, the same write-back granule, and no maintenance instruction yet;
+    /// `None` if that is not a power of two from 16 to 2048. No CPU with maintenance by address has smaller lines, and
+    /// a size that is too large would skip lines.
     #[must_use]
     pub const fn new(line_size: usize) -> Option<Self> {
         match LineSize::new(line_size) {
@@ -23,9 +22,9 @@ impl Facts {
         }
     }
 
-    /// Returns the same CPU with caches that write back units of this many bytes (arm64: `CTR_EL0.CWG`); `None` if that is
-    /// not a power of two from 16 to 2048. It is the alignment and padding of data that must not share a unit with other
-    /// data. A unit smaller than the line is taken for the line.
+    /// Returns the same CPU with caches that write back units of this size in bytes (arm64: `CTR_EL0.CWG`); `None` if
+    /// that is not a power of two from 16 to 2048. Data that must not share a unit with other data are aligned and
+    /// padded to it. A unit smaller than the line counts as the line.
     #[must_use]
     pub const fn with_granule(self, granule: usize) -> Option<Self> {
         match LineSize::new(granule) {
@@ -63,7 +62,7 @@ impl Facts {
         (self.line, self.granule)
     }
 
-    /// Returns the same CPU with a granule that is a size already.
+    /// Returns the same CPU with a granule that is already checked.
     pub(crate) const fn padded_to(self, granule: LineSize) -> Self {
         let granule = if granule.bytes() < self.line.bytes() { self.line } else { granule };
         Self { granule, ..self }
@@ -74,7 +73,7 @@ impl Facts {
         self.present
     }
 
-    /// Returns the facts whose [`present`](Self::present) was kept.
+    /// Returns the facts for a kept value of [`present`](Self::present).
     pub(crate) const fn from_present(line: LineSize, present: u8) -> Self {
         Self { line, granule: line, present }
     }

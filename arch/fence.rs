@@ -1,4 +1,4 @@
-//! Fences, and where they stand around an operation.
+//! Fences, and their places around an operation.
 
 /// A fence of the architecture, by its place in [`Architecture::fences`](super::Architecture::fences).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,12 +14,12 @@ impl Fence {
     }
 }
 
-/// The fences around one operation, all ranges of it together.
+/// The fences around all ranges of one operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fences {
     /// Executed before the first line.
     pub before: Fence,
-    /// Executed after the last line; the operation is complete when it is.
+    /// Executed after the last line. When it has completed, so has the operation.
     pub after: Fence,
 }
 
@@ -33,7 +33,7 @@ impl Fences {
         Self { after: Fence::NONE, ..self }
     }
 
-    /// Returns the fence that completes the operation, alone.
+    /// Returns only the fence that completes the operation.
     pub(crate) const fn completion(self) -> Self {
         Self { before: Fence::NONE, ..self }
     }

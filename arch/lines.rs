@@ -1,13 +1,11 @@
-//! The only walk from a range of bytes to its lines.
+//! The only loop from a range of bytes to its lines.
 //!
-//! Every line that the range touches is visited once, in ascending order, and no other. A line is
-//! named by any address in it, as the instructions take it: the first by the start of the range, so
-//! that nothing needs aligning. The walk compares with the last byte instead of counting up to an
-//! end, so a range that ends at the top of the address space does not wrap.
+//! Visits every line that the range touches once, in ascending order, and no other. Any address in a line names it, as
+//! for the instructions: the start of the range names the first line, so nothing needs aligning. The loop compares with
+//! the last byte instead of counting up to an end, so a range that ends at the top of the address space does not wrap.
 //!
-//! Lines are addresses, not pointers, since an instruction takes no more. The provenance of the
-//! range is exposed, so that the compiler counts its bytes among those that the instructions, being
-//! assembly, may read: it has stored them by then.
+//! Lines are addresses, not pointers, since instructions take addresses. The provenance of the range is exposed, so the
+//! compiler assumes that the assembly may read the bytes, and has stored them by then.
 
 /// The size of a cache line: a power of two, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,16 +15,16 @@ pub struct LineSize {
 }
 
 impl LineSize {
-    /// The smallest size that is believed: no CPU with maintenance by address has smaller lines.
+    /// The smallest plausible size: no CPU with maintenance by address has smaller lines.
     pub const MIN: usize = 16;
-    /// The largest size that is believed: the architectural maximum of arm64's `CTR_EL0.CWG`. A
-    /// size that is too large would skip lines.
+    /// The largest plausible size: the architectural maximum of arm64's `CTR_EL0.CWG`. A size that is too large would
+    /// skip lines.
     pub const MAX: usize = 2048;
 
-    /// The smallest size that is believed.
+    /// The smallest plausible size.
     pub(crate) const SMALLEST: Self = Self::from_logarithm(Self::MIN.ilog2());
 
-    /// The largest size that is believed.
+    /// The largest plausible size.
     pub(crate) const LARGEST: Self = Self::from_logarithm(Self::MAX.ilog2());
 
     /// Returns a line of `bytes` bytes, if that is a power of two from [`MIN`](Self::MIN) to [`MAX`](Self::MAX).
@@ -52,18 +50,18 @@ impl LineSize {
         self.within
     }
 
-    /// Returns the size whose [`within`](Self::within) was kept.
+    /// Returns the size for a kept value of [`within`](Self::within).
     #[inline(always)]
     pub(crate) const fn from_within(within: u16) -> Self {
         Self { within }
     }
 
-    /// Returns the base-2 logarithm of the size, from 4 to 11: it fits 4 bits.
+    /// Returns the base-2 logarithm of the size, from 4 to 11, which fits in 4 bits.
     pub(crate) const fn logarithm(self) -> u32 {
         self.within.count_ones()
     }
 
-    /// Returns the size whose [`logarithm`](Self::logarithm) was kept in the low 4 bits.
+    /// Returns the size for a [`logarithm`](Self::logarithm) in the low 4 bits.
     pub(crate) const fn from_logarithm(logarithm: u32) -> Self {
         Self { within: !(u16::MAX << (logarithm & 0xf)) }
     }
@@ -97,7 +95,7 @@ impl Lines {
         Self { first_byte: address, last_byte: address, within: 0 }
     }
 
-    /// Returns true if the range holds every byte of the unit (a line or larger) of this size that holds the address.
+    /// Returns true if the range covers the whole unit (a line or larger) of this size around the address.
     #[cfg(any(feature = "privileged", test))]
     #[inline(always)]
     pub fn holds_all_of(self, unit: LineSize, address: usize) -> bool {

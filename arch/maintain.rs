@@ -1,17 +1,17 @@
 //! The loop over the lines of a range, between its fences, for each instruction of a back end.
 
-/// The operand is the whole register, even where a pointer is half of one.
+/// The operand is a whole register, even if a pointer is only half of one.
 #[cfg(any(target_pointer_width = "64", target_arch = "x86_64", target_arch = "aarch64"))]
 pub(super) type Register = u64;
 #[cfg(not(any(target_pointer_width = "64", target_arch = "x86_64", target_arch = "aarch64")))]
 pub(super) type Register = u32;
 
-/// Makes the function `maintain` of a back end from the assembly of each instruction, and the register of its operand. The
-/// types are those that the back end has imported.
+/// Makes the function `maintain` of a back end from the assembly of each instruction and the register of its operand,
+/// with the types that the back end has imported.
 macro_rules! maintain {
     ($(if $instruction:ident => $assembly:literal, $register:tt;)+ else $last:ident => $of_last:literal, $for_last:tt;) => {
         /// Executes the instruction of this code on every line, between the fences that `fences` names for it; without
-        /// lines the fences alone. Branches on the code once.
+        /// lines, only the fences. Branches on the code once.
         ///
         /// # Safety
         /// 1. The CPU has the instruction, and it may be executed at this privilege level.

@@ -1,8 +1,7 @@
 //! The cache maintenance instructions of each architecture, their requirements, and the fences that complete them.
 //!
-//! A back end holds facts about its architecture and the instructions themselves, no policy: which
-//! of the instructions serves an operation is chosen in `src/cache`. It names nothing outside this
-//! folder but `core`, so that the folder can be compiled alone.
+//! A back end holds the instructions and facts about its architecture, but no policy: `src/cache` chooses the
+//! instruction for an operation. It uses nothing outside this folder except `core`, so the folder compiles on its own.
 //!
 //! Every back end is one folder with
 //! - `mod.rs`: its documentation and `ARCHITECTURE`, pure data that compiles on every target, so that its
@@ -14,14 +13,13 @@
 //! - `blocks.rs`, on that architecture only: stores that fill blocks of memory;
 //! - `registers.rs`, on that architecture only: the registers that `src/cpu` reads.
 //!
-//! [`native`] chooses the architecture of the compiler's target, and stand-ins for the files that it lacks. No other
-//! file says that loom and Miri execute no instructions.
+//! [`native`] chooses the architecture of the compiler's target, and stand-ins for files that it lacks. Only there is
+//! it decided that loom and Miri execute no instructions.
 //!
-//! `device.rs` has the barrier that orders memory for devices, which every architecture has. `advice.rs` has the remedies of
-//! refusals, by target. `counter.rs` has the counter
-//! that timestamps are taken from.
+//! `device.rs` has the barrier that orders memory for devices, which every architecture has. `advice.rs` has the
+//! remedies of refusals, by target. `counter.rs` has the timestamp counter.
 //!
-//! `README.md` beside this file has the table of architectures.
+//! `README.md` in this folder has the table of architectures.
 
 #![cfg_attr(
     any(cachemaint_loom, miri),

@@ -1,8 +1,8 @@
 //! The back end for loom and Miri, which run no machine instructions.
 //!
-//! It has one instruction of each kind and real ordering: its fences are those of the Rust memory
-//! model. So code that relies on a write-back's fence for ordering between threads is checked
-//! unchanged. It writes nothing back: only a simulator can show that a crash loses data.
+//! It has one instruction of each kind, with real ordering: its fences are those of the Rust memory model, so code that
+//! relies on a write-back's fence for ordering between threads is checked unchanged. It writes nothing back: only a
+//! simulator can show that a crash loses data.
 
 use super::{Architecture, DataCache, Fence, Fences, Missing, Unsupported};
 
@@ -28,7 +28,7 @@ pub mod instruction {
     /// Every instruction known for this architecture, the preferred write-back first.
     pub const ALL: &[Instruction] = &[WRITEBACK, WRITEBACK_INVALIDATE];
 
-    /// Stands for a write-back that keeps the line.
+    /// Models a write-back that keeps the line.
     pub const WRITEBACK: Instruction = Instruction {
         name: "modelled writeback",
         code: 1 << 0,
@@ -39,7 +39,7 @@ pub mod instruction {
         source: "this crate",
     };
 
-    /// Stands for a write-back that drops the line.
+    /// Models a write-back that drops the line.
     pub const WRITEBACK_INVALIDATE: Instruction = Instruction {
         name: "modelled writeback_invalidate",
         code: 1 << 1,

@@ -12,7 +12,7 @@ pub enum Effect {
     WritebackInvalidate,
 }
 
-/// One maintenance instruction: its effect, its requirements, the fences that complete it, and the source.
+/// One maintenance instruction: its effect, its requirements, its fences, and the source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Instruction {
@@ -24,15 +24,15 @@ pub struct Instruction {
     pub effect: Effect,
     /// The farthest point it reaches.
     pub point: Point,
-    /// The fences when it serves to write back.
+    /// The fences when it is used to write back.
     pub(crate) writeback: Fences,
-    /// The feature bit that says that the CPU has it.
+    /// The feature bit that reports it.
     pub requires: &'static str,
     /// The specification of its effect and its ordering.
     pub source: &'static str,
 }
 
-/// The instruction that drops a line and may lose its dirty bytes; for privileged code alone.
+/// The instruction that drops a line and may lose its dirty bytes; only for privileged code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Discard {
@@ -44,16 +44,16 @@ pub struct Discard {
     pub source: &'static str,
 }
 
-/// The operations on the whole cache of the CPU that executes them; for privileged code alone.
+/// The operations on the whole cache of the CPU that executes them; only for privileged code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WholeCacheOperation {
     /// The mnemonic, in lower case, of the instruction that writes all lines back and drops them.
     pub writeback_invalidate: &'static str,
     /// The mnemonic of the instruction that writes all lines back and may keep them, if the architecture has it; a CPU
-    /// may not have it.
+    /// may lack it.
     pub writeback: Option<&'static str>,
-    /// True if all caches of the machine are reached when every CPU executes it.
+    /// True if it reaches all caches of the machine when every CPU executes it.
     pub reaches_every_cache: bool,
     /// The specification.
     pub source: &'static str,

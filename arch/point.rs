@@ -4,11 +4,11 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 // Exhaustive on purpose: a write-back to the wrong point loses data, so a new point must not pass as another.
 pub enum Point {
-    /// The point at which all observers of memory agree: the one to reach for devices and other hosts.
+    /// The point at which all observers of memory agree: use it for devices and other hosts.
     Coherency,
-    /// The point from which on power loss loses nothing, if the platform has one.
+    /// The point beyond which power loss loses nothing, if the platform has one.
     Persistence,
-    /// The point of persistence even if the energy store of the platform fails.
+    /// The point of persistence even if the platform's stored energy fails.
     DeepPersistence,
 }
 

@@ -5,8 +5,8 @@ use super::{Architecture, DataCache, Fence, Fences, Unsupported};
 /// Orders every load and store of this thread, as devices see them.
 pub const BARRIER: Fence = Fence(1);
 
-/// Returns an architecture without any operation to choose. It has the reasons why user mode cannot maintain lines and
-/// why the whole cache cannot be maintained, and the data cache's behaviour for one page under two addresses.
+/// Returns an architecture without operations, from the reasons why user mode cannot maintain lines or the whole cache,
+/// and from the data cache's behaviour for one page under two addresses.
 #[must_use]
 pub const fn architecture(
     name: &'static str,

@@ -8,22 +8,21 @@ pub enum Missing {
     Operation,
     /// The CPU, or the hypervisor's view of it, lacks the instruction.
     Instruction,
-    /// The CPU has the instruction, and an erratum of it says to use another one.
+    /// The CPU has the instruction, but an erratum requires another one.
     Erratum,
-    /// No instruction that is present reaches the point.
+    /// No present instruction reaches the point.
     Point,
-    /// The line size that the CPU reports cannot be one. In bytes.
+    /// The CPU reports an impossible line size, in bytes.
     LineSize(u32),
-    /// No operating system that this crate knows can be asked for permission.
+    /// There is no known operating system to ask for permission.
     Permission,
-    /// The instruction asked for is not one of this architecture, or not on this machine.
+    /// The requested instruction does not belong to this architecture, or this machine lacks it.
     Choice,
 }
 
 /// An operation that this machine does not offer: the missing part, the reason, and the remedy.
 ///
-/// `{:?}` prints the text of `{}`, so that a `main` which returns the error shows the user what to
-/// do.
+/// `{:?}` prints the text of `{}`, so that a `main` that returns the error shows the user what to do.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Unsupported {
@@ -36,7 +35,7 @@ pub struct Unsupported {
 }
 
 impl Unsupported {
-    /// States the missing part, the reason, and the remedy.
+    /// Returns the missing part, the reason, and the remedy as one value.
     #[must_use]
     pub(crate) const fn new(missing: Missing, reason: &'static str, advice: &'static str) -> Self {
         Self { missing, reason, advice }

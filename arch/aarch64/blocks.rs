@@ -1,9 +1,9 @@
 //! Stores that fill blocks on arm64, through integer registers, which kernels may use too.
 //!
-//! Both write the line in the cache, from where it must be written back. STNP hints to the memory system that the bytes
-//! will not be used again soon; the memory system may ignore the hint (Arm ARM, "Load/Store Non-temporal Pair"). Each
-//! of the two registers of a pair is a single-copy atomic access of 8 bytes where it is aligned (Arm ARM, "Requirements
-//! for single-copy atomicity"). Operands are whole registers, even where a pointer is half of one (ILP32).
+//! Both write to the cache, and the lines must be written back. STNP hints to the memory system that the bytes will not
+//! be used again soon; the memory system may ignore the hint (Arm ARM, "Load/Store Non-temporal Pair"). Each of the two
+//! registers of a pair is a single-copy atomic access of 8 bytes if it is aligned (Arm ARM, "Requirements for
+//! single-copy atomicity"). Operands are whole registers, even where a pointer is half of one (ILP32).
 
 use super::super::{BlockStore, StoreKind};
 use core::arch::asm;
@@ -28,7 +28,7 @@ pub const STNP: BlockStore = BlockStore {
     source: "Arm ARM (DDI 0487), STNP",
 };
 
-/// Every way, the preferred one of each kind first.
+/// All stores, the preferred one of each kind first.
 pub const BLOCK_STORES: &[BlockStore] = &[STP, STNP];
 
 macro_rules! pairs {
@@ -72,7 +72,7 @@ pairs!(stnp: "stnp");
 /// # Safety
 /// 1. `from` can be read and `to` written for `count` blocks, and they do not overlap.
 /// 2. `to` is a multiple of [`BLOCK`](super::super::BLOCK).
-/// 3. Accesses that are not aligned are permitted, as operating systems do.
+/// 3. Unaligned accesses are permitted, as under operating systems.
 pub unsafe fn copy(store: &BlockStore, to: *mut u8, from: *const u8, count: usize) {
     if count == 0 {
         return;
@@ -86,7 +86,7 @@ pub unsafe fn copy(store: &BlockStore, to: *mut u8, from: *const u8, count: usiz
     }
 }
 
-/// Stores fewer bytes than a block, as `merge` does, since the other bytes of their words may belong to others.
+/// Stores fewer bytes than a block, with `merge`, since other threads may own the remaining bytes of their words.
 ///
 /// # Safety
 /// 1. `from` can be read and `to` written for `len` bytes, and they do not overlap.

@@ -4,7 +4,7 @@ use super::super::{Effect, Instruction, Point};
 use super::DSB_AFTER;
 
 /// Every instruction known for this architecture, the preferred write-back first.
-// The nearest point first: the first instruction that reaches the point is the right one.
+// The nearest point first: the first instruction that reaches a point is the right one.
 pub const ALL: &[Instruction] = &[DC_CVAC, DC_CVAP, DC_CVADP, DC_CIVAC];
 
 /// Cleans the line to the point of coherency.

@@ -7,14 +7,13 @@
 //! | `dc cvadp` | cleans | deep persistence | `HWCAP2_DCPODP` (`FEAT_DPB2`) |
 //! | `dc civac` | cleans and invalidates | coherency | always |
 //!
-//! An instruction by address is ordered after this CPU's own earlier accesses to the same line
-//! without a barrier. It is complete only after a DSB; a DMB gives no completion. It is not ordered
-//! with accesses to other lines. So `dmb osh` before the instructions is needed for stores that
-//! this CPU has *observed* from others: always when it invalidates, and on request when it writes
-//! back (Linux `arch/arm64/mm/flush.c`, `arch_wb_cache_pmem`).
+//! An instruction by address is ordered after this CPU's own earlier accesses to the same line without a barrier. It is
+//! complete only after a DSB; a DMB gives no completion. It is not ordered with accesses to other lines, so stores that
+//! this CPU has *observed* from others need a `dmb osh` before the instructions: always before an invalidation, on
+//! request before a write-back (Linux `arch/arm64/mm/flush.c`, `arch_wb_cache_pmem`).
 //!
-//! Software cannot find out if the memory system has a point of persistence: without one, `dc cvap`
-//! behaves as `dc cvac` (Arm ARM, DC CVAP). A memory's guarantee is the platform's claim.
+//! Software cannot tell whether the memory system has a point of persistence: without one, `dc cvap` behaves as `dc
+//! cvac` (Arm ARM, DC CVAP). A memory's guarantee is the platform's claim.
 //!
 //! # At EL1
 //! | instruction | effect | to the point of |
@@ -22,21 +21,20 @@
 //! | `dc ivac` | invalidates, and may lose dirty bytes | coherency |
 //! | `dc cisw` | cleans and invalidates one line by its set and way | the level of the operand |
 //!
-//! Both are UNDEFINED at EL0. `dc ivac` needs write permission, and promises only that the line
-//! goes. Under a hypervisor with stage 2 translation (`HCR_EL2.VM`) or with `HCR_EL2.DC` it
-//! executes as `dc civac`, and cores may clean first anyway (Arm ARM, DC IVAC; Cortex-A35 TRM,
-//! "Cache maintenance"). Operations by set and way ([`set_way`]) are those of one CPU: they are not
-//! broadcast, system caches do not see them, and lines move between the caches of other CPUs
-//! meanwhile.
+//! Both are UNDEFINED at EL0. `dc ivac` needs write permission, and promises only that the line is dropped. Under a
+//! hypervisor with stage 2 translation (`HCR_EL2.VM`) or with `HCR_EL2.DC` it executes as `dc civac`, and cores may
+//! clean first anyway (Arm ARM, DC IVAC; Cortex-A35 TRM, "Cache maintenance"). Operations by set and way ([`set_way`])
+//! affect one CPU: they are not broadcast and do not reach system caches, and lines move between the caches of other
+//! CPUs meanwhile.
 //!
 //! Cortex-A55 and Cortex-A75 can maintain a line before an older store to it in memory that is write-through, or of
-//! mixed inner and outer types (erratum 1162044: Intel Agilex 5 errata, 3.4.1). Ordinary memory is not; for such memory a
-//! kernel puts a barrier before (`Cache::order_observed`).
+//! mixed inner and outer types (erratum 1162044: Intel Agilex 5 errata, 3.4.1). Ordinary memory is neither; for such
+//! memory a kernel executes a barrier first (`Cache::order_observed`).
 //!
-//! Cortex-A53 must not clean a line without invalidating it (erratum 855873), and neither must Cortex-A35 r0p0 (855472) and
-//! Cortex-A57 r0p0 (813420). So `dc civac` takes the place of `dc cvac` if a CPU of the machine is, or may be, such a core.
-//! Firmware can avoid these errata, by a bit that user mode cannot read (TF-A `lib/cpus/aarch64`). The errata that no
-//! instruction avoids are in `docs/platforms.md`.
+//! Cortex-A53 must not clean a line without invalidating it (erratum 855873), and neither must Cortex-A35 r0p0 (855472)
+//! and Cortex-A57 r0p0 (813420). If a CPU of the machine is, or may be, such a core, `dc civac` is used instead of `dc
+//! cvac`. Firmware can avoid these errata with a bit that user mode cannot read (TF-A `lib/cpus/aarch64`). Errata that
+//! no choice of instruction avoids are in `docs/platforms.md`.
 //!
 //! Sources: Arm ARM (DDI 0487), "Ordering and completion of data and instruction cache
 //! instructions" and the pages of the instructions; Linux `arch/arm64/mm/cache.S` (DSB SY behind
@@ -64,13 +62,13 @@ pub use instruction::*;
 
 /// Completes all earlier maintenance instructions of this CPU, for every observer.
 pub const DSB_SY: Fence = Fence(2);
-/// Orders the observed stores before the maintenance instructions that follow; completes nothing.
+/// Orders observed stores before the maintenance instructions that follow; completes nothing.
 pub const DMB_OSH: Fence = Fence(1);
 
 /// The instruction is ordered after this CPU's own accesses to the line.
 const DSB_AFTER: Fences = Fences { before: Fence::NONE, after: DSB_SY };
-/// An invalidation makes an observer's stores visible. The load that signalled them is of another
-/// line, so without a barrier the instruction may be executed before that load.
+/// An invalidation makes an observer's stores visible. The load that signalled them is to another line, so without a
+/// barrier the instruction may be executed before that load.
 const DMB_BEFORE_DSB_AFTER: Fences = Fences { before: DMB_OSH, after: DSB_SY };
 
 /// Invalidates the line to the point of coherency, at EL1 and above.

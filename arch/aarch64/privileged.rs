@@ -1,6 +1,6 @@
 //! The instructions of EL1.
 //!
-//! None is marked `nomem` or `readonly`: the compiler must move no access over them. None writes NZCV.
+//! None is marked `nomem` or `readonly`: the compiler must not move accesses across them. None writes NZCV.
 
 pub use writeback_invalidate_all as writeback_all;
 
@@ -10,7 +10,7 @@ use core::arch::asm;
 /// `ID_AA64MMFR2_EL1.CCIDX`.
 const CCIDX: u32 = 20;
 
-/// Invalidates the line that holds this address; bytes of it that are dirty may be lost.
+/// Invalidates the line that holds this address; its dirty bytes may be lost.
 ///
 /// # Safety
 /// 1. The CPU is at EL1 or higher.
@@ -27,8 +27,7 @@ pub unsafe fn discard(line: usize) {
 ///
 /// # Safety
 /// 1. The CPU is at EL1 or higher.
-/// 2. Nothing selects another cache in `CSSELR_EL1` meanwhile: neither an interrupt nor another CPU to
-///    which this code is moved.
+/// 2. Nothing selects another cache in `CSSELR_EL1` meanwhile: neither an interrupt nor a move to another CPU.
 pub unsafe fn writeback_invalidate_all() {
     dsb_sy();
     // SAFETY: (1) is the caller's duty.
@@ -48,7 +47,7 @@ pub unsafe fn writeback_invalidate_all() {
 
 /// # Safety
 /// 1. The CPU is at EL1 or higher.
-/// 2. The operand is of a set and a way that the level has.
+/// 2. The operand names a set and a way of the level.
 unsafe fn dc_cisw(operand: u64) {
     // SAFETY: (1) and (2) keep it from being undefined; it writes back the lines that it drops.
     unsafe { asm!("dc cisw, {}", in(reg) operand, options(nostack, preserves_flags)) };

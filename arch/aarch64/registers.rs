@@ -5,7 +5,7 @@ use core::arch::asm;
 /// Returns `CTR_EL0`.
 ///
 /// # Safety
-/// 1. The CPU is at EL1 or higher, or its operating system lets EL0 read the register, or answers for it.
+/// 1. The CPU is at EL1 or higher, or its operating system lets EL0 read the register, or emulates the read.
 pub unsafe fn ctr_el0() -> u64 {
     let value;
     // SAFETY: (1) makes the register readable; reading it has no effect.
@@ -16,7 +16,7 @@ pub unsafe fn ctr_el0() -> u64 {
 /// Returns `MIDR_EL1`.
 ///
 /// # Safety
-/// 1. The CPU is at EL1 or higher, or its kernel answers reads at EL0 (`HWCAP_CPUID`).
+/// 1. The CPU is at EL1 or higher, or its kernel emulates reads at EL0 (`HWCAP_CPUID`).
 pub unsafe fn midr_el1() -> u64 {
     let value;
     // SAFETY: (1) makes the register readable; reading it has no effect.

@@ -1,19 +1,20 @@
 //! The operands that visit every line of a CPU's data caches, up to the level of coherency.
 //!
 //! `CLIDR_EL1` lists the levels and the point of coherency; `CCSIDR_EL1` describes the level that `CSSELR_EL1` selects.
-//! Its numbers are those that these instructions take. They need not be those of the caches (Arm ARM, `CCSIDR_EL1`).
+//! Its numbers are those that these instructions take, and need not be those of the real caches (Arm ARM,
+//! `CCSIDR_EL1`).
 //!
-//! The fields of an operand, from the lowest bit: 0; three bits of the level less one; the set, from the bit on that is
-//! the line's logarithm; the way. The way is in the highest bits of 32, in the number of bits that the ways need (Arm
-//! ARM, DC CISW). Numbers of sets and ways need not be powers of two.
+//! The fields of an operand, from the lowest bit: a zero bit; the level less one, in three bits; the set, from the bit
+//! that is the base-2 logarithm of the line size; the way. The way is in the highest bits of 32, in as many bits as the
+//! ways need (Arm ARM, DC CISW). The numbers of sets and ways need not be powers of two.
 
-/// The value of `CLIDR_EL1` for a level that has a data cache alone.
+/// The value of `CLIDR_EL1` for a level that has only a data cache.
 const DATA_ALONE: u64 = 0b010;
 
 /// Returns the levels, numbered from 0, that hold data and come before the point of coherency.
 pub fn levels(clidr_el1: u64) -> impl Iterator<Item = u32> {
     let level_of_coherency = (clidr_el1 >> 24 & 0b111) as u32;
-    // 0 no cache, 1 instructions alone, 2 data alone, 3 both apart, 4 unified.
+    // 0 no cache, 1 only instructions, 2 only data, 3 both separately, 4 unified.
     (0..level_of_coherency).filter(move |level| clidr_el1 >> (3 * level) & 0b111 >= DATA_ALONE)
 }
 
@@ -29,8 +30,7 @@ pub struct Level {
 }
 
 impl Level {
-    /// Returns the level with this number and `CCSIDR_EL1`; `ccidx` if the CPU has `FEAT_CCIDX`, whose register has
-    /// wider fields.
+    /// Returns the level with this number and `CCSIDR_EL1`; `ccidx` if the CPU has `FEAT_CCIDX`, with wider fields.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "no field has more than 24 bits")]
     pub fn new(number: u32, ccsidr_el1: u64, ccidx: bool) -> Self {
@@ -46,7 +46,7 @@ impl Level {
     }
 
     fn operand(self, set: u32, way: u32) -> u64 {
-        // 0 ways to choose from take no bit, and then there is no bit 32 either.
+        // A single way takes no bits, and there is no bit 32.
         let way_bits = self.ways.next_power_of_two().trailing_zeros();
         let way = u64::from(way) << (32 - way_bits);
         way | u64::from(set) << self.line | u64::from(self.number) << 1

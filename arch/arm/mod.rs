@@ -1,17 +1,17 @@
-//! 32-bit Arm: user mode can do nothing here that reaches memory.
+//! 32-bit Arm: user mode has no operation that reaches memory.
 //!
 //! | operation | who may | how far |
 //! |---|---|---|
 //! | DCCMVAC, DCCIMVAC, DCIMVAC (CP15 c7) | PL1 | coherency; outer caches (PL310) need their own controller besides |
-//! | `__ARM_NR_cacheflush` | user mode, through Linux | unification: instructions are fetched as they were stored, and no more |
+//! | `__ARM_NR_cacheflush` | user mode, through Linux | unification: instructions are fetched as they were stored |
 //!
-//! The system call cleans to the point of unification, for code that was just written. A device or persistent memory is
-//! beyond that point. So the call is not a write-back in the sense of this crate, and using it as one would report a
-//! success that did not happen.
+//! The system call cleans to the point of unification, for code that was just written. Devices and persistent memory
+//! are beyond that point, so the call is not a write-back in the sense of this crate: using it would report a false
+//! success.
 //!
-//! Two addresses of one page agree in the data cache where they differ by a multiple of 4 pages. Armv6 lets address
-//! bits 13 and 12 index it, Armv7 lets none (Arm ARM, DDI 0406, B3.4). The caches before v6 are virtually tagged too,
-//! so only a kernel can make two addresses agree. Linux does so within one process by not caching them
+//! Two addresses of one page agree in the data cache if they differ by a multiple of 4 pages. Armv6 lets address bits
+//! 13 and 12 index the cache, Armv7 does not (Arm ARM, DDI 0406, B3.4). Caches before v6 are also virtually tagged, so
+//! only a kernel can make two addresses agree. Linux does so within one process by not caching the pages
 //! (`arch/arm/mm/fault-armv.c`).
 //!
 //! Sources: Arm ARM, Armv7-A (DDI 0406), B4.2.1; Linux `arch/arm/kernel/traps.c` (`arm_syscall`,
@@ -45,13 +45,13 @@ pub const ARCHITECTURE: Architecture = refused::architecture(
     },
 );
 
-/// Returns true if the data cache aliases, from the version that the kernel puts in brackets behind a CPU's name:
-/// `v7l`, with `l` or `b` for the byte order (Linux `arch/arm/kernel/setup.c`, `c_show`; `elf_name` in
-/// `arch/arm/mm/proc-*.S`). For v6 the answer depends on a register that user mode cannot read.
+/// Returns true if the data cache aliases, from the version in brackets after a CPU's name: `v7l`, with `l` or `b` for
+/// the byte order (Linux `arch/arm/kernel/setup.c`, `c_show`; `elf_name` in `arch/arm/mm/proc-*.S`). For v6 the answer
+/// depends on a register that user mode cannot read.
 ///
-/// `CPU architecture: 7` proves nothing: the kernel also prints it for an Arm1176 of v6, whose memory model register
-/// has the value of v7. A 64-bit kernel always prints 8, and prints the name only to programs that ask for the
-/// personality of a 32-bit machine (`arch/arm64/kernel/cpuinfo.c`).
+/// `CPU architecture: 7` proves nothing: the kernel also prints it for an Arm1176 (v6), since its memory model register
+/// has the value of v7. A 64-bit kernel always prints 8, and prints the name only for programs with the personality of
+/// a 32-bit machine (`arch/arm64/kernel/cpuinfo.c`).
 fn aliases(cpuinfo: Cpuinfo<'_>, _page: u64) -> Option<bool> {
     let of_platform = |name: &str| {
         let (_, platform) = name.strip_suffix(')')?.rsplit_once('(')?;
@@ -91,7 +91,7 @@ mod tests {
         assert_eq!(of("(v)"), None);
     }
 
-    /// The first Raspberry Pi: an Arm1176, which is v6, and is said to be architecture 7.
+    /// The first Raspberry Pi: an Arm1176, which is v6 but reported as architecture 7.
     #[test]
     fn architecture_7_does_not_prove_v7() {
         let pi = "model name\t: ARMv6-compatible processor rev 7 (v6l)\nCPU architecture: 7\n";

@@ -1,7 +1,6 @@
-//! The back end that the compiler's target belongs to.
+//! The back end of the compiler's target.
 //!
-//! This is the one place that chooses. Code for loom and Miri, which execute no instructions, gets the modelled
-//! back end on every target.
+//! Only this module chooses. Loom and Miri execute no instructions, so they get the modelled back end on every target.
 
 cfg_if::cfg_if! {
     if #[cfg(any(cachemaint_loom, miri))] {
@@ -26,7 +25,7 @@ cfg_if::cfg_if! {
     if #[cfg(all(target_arch = "x86_64", not(any(cachemaint_loom, miri))))] {
         pub use super::x86::blocks;
     } else if #[cfg(all(target_arch = "aarch64", not(any(target_os = "none", cachemaint_loom, miri))))] {
-        // Kernels may forbid accesses that are not aligned; the compiler knows, the loops do not.
+        // Kernels may forbid unaligned accesses; the compiler respects that, the loops do not.
         pub use super::aarch64::blocks;
     } else {
         #[expect(unsafe_code, reason = "writes to addresses")]

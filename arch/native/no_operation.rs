@@ -1,6 +1,6 @@
-//! The back end where this privilege level has no operation.
+//! The back end for privilege levels without operations.
 //!
-//! No instruction can be chosen, so none is ever executed; it is never a no-op that reports success.
+//! No instruction can be chosen, so none is ever executed: this is not a no-op that reports success.
 
 cfg_if::cfg_if! {
     if #[cfg(target_arch = "arm")] {
@@ -22,20 +22,20 @@ pub mod instruction {
     pub const ALL: &[Instruction] = &[];
 }
 
-/// The barrier alone.
+/// Only the barrier.
 #[expect(unsafe_code, reason = "the signature is that of the back ends that have instructions")]
 pub mod ops {
     use super::super::super::refused::BARRIER;
     use super::super::super::{Fence, Fences, Instruction, Lines};
 
-    /// Is never reached: no code was ever chosen.
+    /// Never called, since no code can be chosen.
     ///
     /// # Safety
-    /// There is no instruction, so this cannot be called rightly.
+    /// There is no instruction, so no call is correct.
     #[inline(always)]
     pub unsafe fn maintain(_: u8, _: Option<Lines>, _: impl FnOnce(Instruction) -> Fences) {}
 
-    /// Executes the barrier, the one fence.
+    /// Executes the barrier, the only fence.
     #[inline(always)]
     pub fn fence(fence: Fence) {
         if fence != BARRIER {

@@ -1,23 +1,23 @@
 //! Stand-ins for the privileged instructions on architectures without any.
 //!
-//! The architecture's data refuse each of them, so nothing here is ever reached; it is never a no-op
-//! that reports success.
+//! The architecture's data refuse each of them, so nothing here is ever called: this is not a no-op that reports
+//! success.
 
-/// Is never reached: the architecture has no instruction that discards.
+/// Never called: the architecture has no instruction that discards.
 ///
 /// # Safety
-/// There is no instruction, so this cannot be called rightly.
+/// There is no instruction, so no call is correct.
 #[inline(always)]
 pub unsafe fn discard(_: usize) {}
 
-/// Is never reached: the architecture has no operation on a whole cache.
+/// Never called: the architecture has no operation on a whole cache.
 ///
 /// # Safety
-/// There is no instruction, so this cannot be called rightly.
+/// There is no instruction, so no call is correct.
 pub unsafe fn writeback_invalidate_all() {}
 
-/// Is never reached: the architecture has no operation on a whole cache.
+/// Never called: the architecture has no operation on a whole cache.
 ///
 /// # Safety
-/// There is no instruction, so this cannot be called rightly.
+/// There is no instruction, so no call is correct.
 pub unsafe fn writeback_all() {}

@@ -15,14 +15,14 @@ pub const WORDS: BlockStore = BlockStore {
     source: "the Rust memory model: relaxed atomic stores",
 };
 
-/// Every way, the preferred one of each kind first.
+/// All stores, the preferred one of each kind first.
 pub const BLOCK_STORES: &[BlockStore] = &[WORDS];
 
 /// Copies blocks.
 ///
 /// # Safety
 /// 1. `from` can be read and `to` written for `count` blocks, and they do not overlap.
-/// 2. `to` is a multiple of [`BLOCK`]. Others access it meanwhile by atomic accesses of words only.
+/// 2. `to` is a multiple of [`BLOCK`]. Others access it meanwhile only by atomic accesses of words.
 #[inline(always)]
 pub unsafe fn copy(_: &BlockStore, to: *mut u8, from: *const u8, count: usize) {
     for at in (0..count * BLOCK).step_by(WORD) {
@@ -36,7 +36,7 @@ pub unsafe fn copy(_: &BlockStore, to: *mut u8, from: *const u8, count: usize) {
 
 const WORD: usize = size_of::<u64>();
 
-/// Stores fewer bytes than a block, as `merge` does, since the other bytes of their words may belong to others.
+/// Stores fewer bytes than a block, with `merge`, since other threads may own the remaining bytes of their words.
 ///
 /// # Safety
 /// 1. `from` can be read and `to` written for `len` bytes, and they do not overlap.

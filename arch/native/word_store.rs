@@ -1,9 +1,9 @@
-//! The store of a word that no crash tears.
+//! A store of a word that no crash tears.
 
-/// Stores a word by one store, also on CPUs of 32 bits, where a volatile one is two (rustc 1.95, i686).
+/// Stores a word with one store, even on 32-bit CPUs, where a volatile store is two (rustc 1.95, i686).
 ///
 /// # Safety
-/// The word can be written, is aligned, and others access it atomically and as a whole only.
+/// The word can be written, is aligned, and others access it only atomically and as a whole.
 #[cfg(target_has_atomic = "64")]
 #[inline(always)]
 pub unsafe fn store(to: *mut u64, word: u64) {
@@ -13,7 +13,7 @@ pub unsafe fn store(to: *mut u64, word: u64) {
     to.store(word, Ordering::Relaxed);
 }
 
-/// Stores a word, by as many stores as the CPU needs. Without atomic words no words are shared.
+/// Stores a word with as many stores as the CPU needs. Without atomic words no words are shared.
 ///
 /// # Safety
 /// The word can be written, is aligned, and no other thread accesses it.

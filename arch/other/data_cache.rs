@@ -1,34 +1,34 @@
-//! The behaviour of the data caches of architectures without a folder for one page under two addresses: the table of
-//! `README.md` as data.
+//! The data caches of architectures without a folder, for one page under two addresses: the table of `README.md` as
+//! data.
 //!
 //! It is taken from the headers of Linux (6.12), and is not a claim about each CPU. Linux is more cautious than the
-//! CPUs need here:
-//! - sparc64: on machines with a hypervisor (sun4v) `flush_dcache_folio` does nothing
-//!   (`arch/sparc/mm/init_64.c`); DAX is refused and addresses are aligned all the same.
-//! - csky: those of ABI v1 alias; for v2 the maintenance is empty (`arch/csky/abiv2/inc/abi/cacheflush.h`).
-//! - m68k: a change of user mappings maintains caches on 68020 and 68030 alone
+//! CPUs need for:
+//! - sparc64: on machines with a hypervisor (sun4v) `flush_dcache_folio` does nothing (`arch/sparc/mm/init_64.c`); DAX
+//!   is still refused and addresses are still aligned.
+//! - csky: CPUs with ABI v1 alias; for v2 the maintenance does nothing (`arch/csky/abiv2/inc/abi/cacheflush.h`).
+//! - m68k: a change of user mappings maintains caches only on 68020 and 68030
 //!   (`arch/m68k/include/asm/cacheflush_mm.h`).
 //!
-//! For sparc and xtensa the kernel names no largest distance: it is assumed to be no more than the largest of
-//! all (parisc's).
+//! For sparc and xtensa the kernel names no largest distance: it is assumed to be at most the largest of all
+//! (parisc's).
 
 use super::super::data_cache::{Cpuinfo, DataCache, Distance, Evidence, LARGEST, Occurs};
 
 /// One row of the table.
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
-    /// The names of the architecture: that of Rust's `target_arch`, where Rust has one, else that of Linux.
+    /// The names of the architecture: Rust's `target_arch`, or if there is none, Linux's name.
     pub names: &'static [&'static str],
     /// The facts.
     pub data_cache: DataCache,
 }
 
-/// Architectures that always alias, for Linux.
+/// Returns the facts of an architecture that always aliases, according to Linux.
 const fn always(distance: Distance, source: &'static str) -> DataCache {
     DataCache { occurs: Occurs::Always, evidence: Evidence::Architecture, distance, source }
 }
 
-/// Every architecture that Rust has, Linux runs on, and that has no folder here.
+/// Every architecture that Rust supports, that Linux runs on, and that has no folder here.
 pub const ALIASING: &[Row] = &[
     Row {
         names: &["mips", "mips32r6", "mips64", "mips64r6"],
@@ -123,8 +123,8 @@ const fn equal(a: &str, b: &str) -> bool {
     true
 }
 
-/// Returns true if the line has the word (Linux `arch/mips/kernel/proc.c`), which means that the data cache aliases.
-/// Older kernels do not print the line.
+/// Returns true if the line contains the word (Linux `arch/mips/kernel/proc.c`), which means that the data cache
+/// aliases. Older kernels do not print the line.
 fn mips(cpuinfo: Cpuinfo<'_>, _page: u64) -> Option<bool> {
     let options = cpuinfo.value("Options implemented")?;
     Some(options.split_whitespace().any(|option| option == "dc_aliases"))
@@ -171,7 +171,7 @@ mod tests {
         assert_eq!(xtensa(Cpuinfo(""), 4096), None);
     }
 
-    /// The answers of Linux 6.12, read off its headers one by one.
+    /// The answers of Linux 6.12, read from its headers one by one.
     #[test]
     fn the_table_is_what_linux_says() {
         let rows = [

@@ -1,5 +1,4 @@
-//! Architectures without a folder of their own: each is refused, and the reason names the missing
-//! part.
+//! Architectures without a folder: each is refused, and the reason names the missing part.
 //!
 //! | architecture | what there is | why it is not used |
 //! |---|---|---|
@@ -23,14 +22,14 @@ pub use data_cache::ALIASING;
 use super::advice::LEAVE_IT_TO_THE_SYSTEM;
 use super::{Architecture, Missing, Unsupported, refused};
 
-/// Returns the name among these that Rust gives the target, or `other`.
+/// Returns whichever of these names is the target's in Rust, or `other`.
 macro_rules! name_among {
     ($($name:literal)+) => {
         $(if cfg!(target_arch = $name) { $name } else)+ { "other" }
     };
 }
 
-/// The name that Rust gives the architecture, if it is one of these.
+/// Rust's name for the architecture, if it is one of these.
 const NAME: &str = name_among!(
     "mips64" "mips64r6" "mips" "mips32r6" "sparc64" "sparc" "m68k" "csky" "loongarch32" "hexagon" "xtensa" "wasm32" "wasm64"
 );

@@ -29,7 +29,7 @@ pub const DCBF: Instruction = Instruction {
     source: "Power ISA 3.1 Book II, dcbf (L=0)",
 };
 
-/// Writes the block back to persistent storage and drops it: `dcbf` on CPUs of ISA 2.07 and 3.0.
+/// Writes the block back to persistent storage and drops it: `dcbf` on CPUs with ISA 2.07 and 3.0.
 pub const DCBF_PERSISTENT: Instruction = Instruction {
     name: "dcbf",
     code: 1 << 2,

@@ -1,25 +1,26 @@
-//! PowerPC, 64 and 32 bits.
+//! PowerPC, 64-bit and 32-bit.
 //!
-//! | instruction | effect | to the point of | there with |
+//! | instruction | effect | to the point of | available on |
 //! |---|---|---|---|
-//! | `dcbst` | writes back | coherency | every CPU, not used on those of ISA 2.07 and 3.0 |
-//! | `dcbf` | writes back and drops | coherency; persistence on CPUs of ISA 2.07 and 3.0 | every CPU |
+//! | `dcbst` | writes back | coherency | every CPU; not used with ISA 2.07 and 3.0 |
+//! | `dcbf` | writes back and drops | coherency; persistence with ISA 2.07 and 3.0 | every CPU |
 //! | `dcbstps` | writes back | persistence | ISA 3.1 |
 //! | `dcbfps` | writes back and drops | persistence | ISA 3.1 |
 //!
-//! All of them work in user mode, on all CPUs of the system, and need only read permission. `dcbfl`
-//! and `dcbflp` reach the caches of the executing CPU alone and are never used.
+//! All of them work in user mode, on all CPUs of the system, and need only read permission. `dcbfl` and `dcbflp` reach
+//! only the caches of the executing CPU, and are never used.
 //!
-//! `sync` completes `dcbst` and `dcbf`; `phwsync` completes the forms for persistent storage too. These forms are
-//! variants of `dcbf` and `sync` that CPUs of ISA 2.07 and 3.0 (POWER8, POWER9) execute as those (Linux's commit that
-//! began to use them says so). So there `dcbf` and `sync` reach the persistence domain, and they are used under their
-//! own names: a tool that knows the older ISA (Valgrind: PMDK issue 6079) takes the others for illegal. Linux and
-//! libpmem use the new forms on those CPUs too. (Measured: QEMU 10.0 and 11.1 raise an illegal-instruction exception at
-//! them on every model, POWER10 among them.) A newer CPU in the mode of a POWER8 or POWER9 is not said to do that.
+//! `sync` completes `dcbst` and `dcbf`; `phwsync` also completes the forms for persistent storage. These forms are
+//! variants of `dcbf` and `sync`, which CPUs with ISA 2.07 and 3.0 (POWER8, POWER9) execute as plain `dcbf` and `sync`
+//! (according to Linux's commit that began to use them). On those CPUs `dcbf` and `sync` therefore reach the
+//! persistence domain. They are used under their own names, since a tool that knows the older ISA (Valgrind: PMDK issue
+//! 6079) treats the variants as illegal. Linux and libpmem use the new forms on those CPUs too. (Measured: QEMU 10.0
+//! and 11.1 raise an illegal-instruction exception at them on every model, including POWER10.) No source says the same
+//! of a newer CPU in POWER8 or POWER9 mode.
 //!
-//! A POWER9 does not mark a block clean when it executes `dcbst` (its user's manual, p. 66, says so
-//! according to the report that made libpmem use `dcbf`); Linux never used `dcbst` for persistent
-//! memory there. So on CPUs of ISA 2.07 and 3.0 (POWER8, POWER9) `dcbf` is executed instead.
+//! A POWER9 does not mark a block clean when it executes `dcbst` (its user's manual, p. 66, according to the report
+//! that made libpmem use `dcbf`), and Linux never used `dcbst` for persistent memory there. On CPUs with ISA 2.07 and
+//! 3.0 (POWER8, POWER9), `dcbf` is therefore executed instead.
 //!
 //! Sources: Power ISA 3.1 Book II, "Cache Management Instructions" and "Memory Barrier Instructions"; PMDK pull
 //! request 4844. Linux `arch/powerpc/lib/pmem.c` and `asm/cacheflush.h` (`sync` behind the loop, before it too where it
@@ -40,7 +41,7 @@ pub const SYNC: Fence = Fence(1);
 pub const PHWSYNC: Fence = Fence(2);
 
 const SYNC_AFTER: Fences = Fences { before: Fence::NONE, after: SYNC };
-/// Linux `flush_dcache_range`: `sync` before as well, so that the observed stores come first.
+/// Linux `flush_dcache_range`: `sync` before as well, so that observed stores come first.
 const SYNC_AROUND: Fences = Fences { before: SYNC, after: SYNC };
 const PHWSYNC_AFTER: Fences = Fences { before: Fence::NONE, after: PHWSYNC };
 
@@ -72,7 +73,7 @@ pub const ARCHITECTURE: Architecture = Architecture {
     data_cache: DataCache::never(
         "Linux arch/powerpc/Kconfig: ARCH_HAS_CPU_CACHE_ALIASING is not selected",
     ),
-    // dcbi is of embedded CPUs alone (Power ISA 2.07 Book III-E), and ISA 3.0 dropped them.
+    // Only embedded CPUs have dcbi (Power ISA 2.07 Book III-E), and ISA 3.0 dropped them.
     discard: Err(Unsupported::new(
         Missing::Operation,
         "PowerPC servers have no instruction that drops a block unwritten",

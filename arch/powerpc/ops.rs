@@ -1,10 +1,9 @@
 //! The instructions of PowerPC.
 //!
 //! The forms for persistent storage are written by their encodings, as Linux does
-//! (`arch/powerpc/include/asm/ppc-opcode.h`: `dcbf` with the operation in bits 21 and up), since
-//! assemblers know them from ISA 3.1 on only. Their address is in a fixed register for that. None is
-//! marked `nomem` or `readonly`: the compiler must not move a store over a write-back or a fence.
-//! `preserves_flags` holds: they write no register at all.
+//! (`arch/powerpc/include/asm/ppc-opcode.h`: `dcbf` with the operation in bits 21 and up), since assemblers know them
+//! only from ISA 3.1 on. Their address is therefore in a fixed register. None is marked `nomem` or `readonly`: the
+//! compiler must not move a store over a write-back or a fence. `preserves_flags` holds: they write no register at all.
 //!
 //! Inline assembly for PowerPC is stable in Rust since 1.95.
 

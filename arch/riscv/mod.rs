@@ -6,22 +6,22 @@
 //! | `cbo.flush` | writes back and drops | the same |
 //! | `cbo.inval` | drops, and may lose dirty bytes | never by Linux; [privileged code](CBO_INVAL) has it |
 //!
-//! A hart may have them and user mode not: `senvcfg.CBCFE` permits them, and without it they raise an
-//! illegal-instruction exception. Linux sets it since 6.15, if all harts have Zicbom, and says so by
-//! `riscv_hwprobe`; `zicbom` in the device tree or in `/proc/cpuinfo` says nothing about user mode.
-//! They are never tried. (Measured: QEMU 11.1 emulating a program without a kernel announces Zicbom so and
-//! raises the exception all the same; QEMU 10.0 emulating a whole machine is right.)
+//! A hart can have them without user mode being allowed to use them: they need `senvcfg.CBCFE`, and otherwise raise an
+//! illegal-instruction exception. Linux 6.15 and newer sets it if all harts have Zicbom, and reports that by
+//! `riscv_hwprobe`; `zicbom` in the device tree or in `/proc/cpuinfo` says nothing about user mode. The instructions
+//! are never tried. (Measured: QEMU 11.1 emulating a program without a kernel reports Zicbom this way but raises the
+//! exception; QEMU 10.0 emulating a whole machine is correct.)
 //!
-//! `cbo.inval` is always there in M-mode; in S-mode `menvcfg.CBIE` makes it illegal (00), a `cbo.flush`
-//! (01) or itself (11), in a virtual machine `henvcfg.CBIE` does it once more.
+//! M-mode always has `cbo.inval`. In S-mode `menvcfg.CBIE` makes it illegal (00), a `cbo.flush` (01) or itself (11); in
+//! a virtual machine `henvcfg.CBIE` does the same again.
 //!
-//! The specification speaks of memory and of agents that are not coherent. It has no point of persistence: the platform
-//! defines the fate of memory at power loss.
+//! The specification covers memory and non-coherent agents. It has no point of persistence: the platform defines what
+//! memory keeps at power loss.
 //!
-//! In the memory model they are stores to every byte of their block. They are ordered after this hart's own accesses to
-//! it without a fence, and before later loads of it. FENCE counts them as writes, or as output where the block is a
-//! device's. So one FENCE, IORW before IORW, completes them all. It stands before them too, to take up data that
-//! another hart or device wrote.
+//! In the memory model they are stores to every byte of their block. Without a fence, they are ordered after this
+//! hart's own accesses to the block, and before its later loads of it. FENCE counts them as writes, or as output if the
+//! block belongs to a device, so one FENCE, IORW before IORW, completes them all. Another one precedes them when data
+//! that another hart or device wrote are taken over.
 //!
 //! Sources: RISC-V "Cache-block management instructions" (`src/cmo.adoc` of the ISA manual), "Memory
 //! Ordering" and "Traps"; Linux `arch/riscv/kernel/cpufeature.c` (`riscv_user_isa_enable`),
@@ -41,10 +41,10 @@ pub const FENCE_IORW: Fence = Fence(1);
 
 /// The instruction is ordered after this hart's own stores to the block.
 const FENCE_AFTER: Fences = Fences { before: Fence::NONE, after: FENCE_IORW };
-/// An invalidation makes an observer's stores visible, and the load that signalled them is of another block.
+/// An invalidation makes an observer's stores visible, and the load that signalled them is to another block.
 const FENCE_AROUND: Fences = Fences { before: FENCE_IORW, after: FENCE_IORW };
 
-/// Drops the block, in M-mode and where `envcfg.CBIE` lets S-mode.
+/// Drops the block, in M-mode and where `envcfg.CBIE` permits it in S-mode.
 pub const CBO_INVAL: Discard = Discard {
     name: "cbo.inval",
     requires: "Zicbom, and envcfg.CBIE below M-mode",

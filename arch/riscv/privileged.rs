@@ -1,12 +1,12 @@
-//! The instructions of M-mode, and of S-mode where it is let.
+//! The instructions of M-mode, and of S-mode if permitted.
 
 use core::arch::asm;
 
-/// Drops the block that holds this address; bytes of it that are dirty may be lost. Where `envcfg.CBIE`
-/// is 01 it is written back first.
+/// Drops the block that holds this address; its dirty bytes may be lost. If `envcfg.CBIE` is 01, it is written back
+/// first.
 ///
 /// # Safety
-/// 1. The harts have Zicbom, and this is M-mode or `envcfg.CBIE` lets this mode execute it.
+/// 1. The harts have Zicbom, and this is M-mode or `envcfg.CBIE` permits it in this mode.
 /// 2. The byte at the address may be written.
 /// 3. No one needs the dirty bytes of the block.
 #[inline(always)]
@@ -18,14 +18,14 @@ pub unsafe fn discard(line: usize) {
     };
 }
 
-/// Is never reached: the architecture has no operation on a whole cache.
+/// Never called: the architecture has no operation on a whole cache.
 ///
 /// # Safety
-/// There is no instruction, so this cannot be called rightly.
+/// There is no instruction, so no call is correct.
 pub unsafe fn writeback_invalidate_all() {}
 
-/// Is never reached: the architecture has no operation on a whole cache.
+/// Never called: the architecture has no operation on a whole cache.
 ///
 /// # Safety
-/// There is no instruction, so this cannot be called rightly.
+/// There is no instruction, so no call is correct.
 pub unsafe fn writeback_all() {}

@@ -1,17 +1,17 @@
 //! Stores that fill blocks on `x86_64`, in the widths that CPUs have.
 //!
-//! | store | bytes at once | what becomes of a line in the cache |
+//! | store | bytes at once | effect on a cached line |
 //! |---|---|---|
-//! | `mov`, `movdqa`, `vmovdqa`, `vmovdqa64` | 8, 16, 32, 64 | it is written there |
+//! | `mov`, `movdqa`, `vmovdqa`, `vmovdqa64` | 8, 16, 32, 64 | it is written in the cache |
 //! | `movnti`, `movntdq`, `vmovntdq` | 8, 16, 32, 64 | Intel: it is evicted; other vendors promise nothing |
 //! | `movdir64b` | 64 | it is written back and dropped first |
 //!
 //! All but the ordinary ones are weakly ordered, and SFENCE completes them.
 //!
-//! Vectors of 512 bits go through registers from 16 on: their upper halves cost no SSE code anything (Intel
-//! optimization manual, "Mixing AVX code with SSE code"). So only those of 256 bits need a VZEROUPPER behind them.
+//! 512-bit vectors use registers from 16 on, whose upper halves do not slow SSE code (Intel optimization manual,
+//! "Mixing AVX code with SSE code"). Only 256-bit vectors need a VZEROUPPER afterwards.
 //!
-//! Operands are whole registers, even where a pointer is half of one (x32).
+//! Operands are whole registers, even if a pointer is only half of one (x32).
 
 use super::super::{BlockStore, StoreKind};
 #[cfg(target_arch = "x86_64")]
@@ -20,7 +20,7 @@ use core::arch::asm;
 const MOVES: &str = "Intel SDM vol. 2B, MOV and MOVDQA; AMD APM vol. 3 and 4, the same";
 const STREAMS: &str = "Intel SDM vol. 2B, MOVNTI and MOVNTDQ; AMD APM vol. 3 and 4, the same";
 
-/// Makes a constant of each way and the function that executes it, and the list of them all.
+/// Defines a constant and a function for each store, and the list of all.
 macro_rules! block_stores {
     ($(
         $(#[$documentation:meta])*
@@ -41,7 +41,7 @@ macro_rules! block_stores {
             };
 
             /// # Safety
-            /// As [`copy`], of at least one block, and the CPU has it.
+            /// As [`copy`], for at least one block, and the CPU has the instruction.
             #[cfg(target_arch = "x86_64")]
             unsafe fn $function(to: *mut u8, from: *const u8, count: usize) {
                 // SAFETY: it writes these blocks and nothing else; the CPU has the instructions, and the
@@ -80,7 +80,7 @@ macro_rules! block_stores {
             }
         )+
 
-        /// Every way, the preferred one of each kind first.
+        /// All stores, the preferred one of each kind first.
         pub const BLOCK_STORES: &[BlockStore] = &[$($constant),+];
 
         /// Copies blocks.
@@ -88,7 +88,7 @@ macro_rules! block_stores {
         /// # Safety
         /// 1. `from` can be read and `to` written for `count` blocks, and they do not overlap.
         /// 2. `to` is a multiple of [`BLOCK`](super::super::BLOCK).
-        /// 3. The CPU has the store, and the operating system or kernel keeps its registers.
+        /// 3. The CPU has the store, and the operating system or kernel saves its registers.
         #[cfg(target_arch = "x86_64")]
         pub unsafe fn copy(store: &BlockStore, to: *mut u8, from: *const u8, count: usize) {
             if count == 0 {
@@ -136,8 +136,8 @@ block_stores! {
     then [];
 
     /// Streaming stores of 64 bytes. The source of a large copy is not cached: with 16 lines loaded before they are
-    /// stored 64 MiB take 8.3 ms, with 8 lines 8.9 ms, one by one 9.9 ms. (Measured in DRAM on an Intel Xeon reported
-    /// as family 6 model 167; KVM guest, Linux 6.18.)
+    /// stored, 64 MiB take 8.3 ms; with 8 lines 8.9 ms; with single lines 9.9 ms. (Measured in DRAM on an Intel Xeon
+    /// reported as family 6 model 167; KVM guest, Linux 6.18.)
     VMOVNTDQ_512, vmovntdq_512: 1 << 4, "vmovntdq (64 bytes)", Streaming, 64,
     "CPUID.7.0:EBX[16], XCR0[7:5]", STREAMS,
     through [
@@ -192,7 +192,7 @@ block_stores! {
      "movnti [{to} + 48], r8", "movnti [{to} + 56], r9"]
     then [];
 
-    /// A whole block at once, past the caches: a line that is in them is written back and dropped before.
+    /// A whole block at once, past the caches: a cached line is written back and dropped first.
     MOVDIR64B, movdir64b: 1 << 8, "movdir64b", Direct, 64, "CPUID.7.0:ECX[28]",
     "Intel SDM vol. 2B, MOVDIR64B",
     through []
@@ -200,12 +200,12 @@ block_stores! {
 }
 
 /// Stores fewer bytes than a block: whole aligned words by one store each, the rest byte by byte. `merge`, which stores
-/// bytes of a word that also has bytes of others, is not needed. A store of a byte leaves the other bytes of the word
-/// alone, even if other threads store to them meanwhile, and x86 keeps it in order with the words' stores.
+/// part of a word that others share, is not needed: a byte store leaves the other bytes of the word unchanged, even if
+/// other threads store to them meanwhile, and x86 keeps it in order with the word stores.
 ///
 /// # Safety
 /// 1. `from` can be read and `to` written for `len` bytes, and they do not overlap.
-/// 2. Others access `to` meanwhile by atomic accesses only.
+/// 2. Others access `to` meanwhile only by atomic accesses.
 #[cfg(target_arch = "x86_64")]
 pub unsafe fn copy_part(
     to: *mut u8,

@@ -6,7 +6,7 @@ use super::{MFENCE_AROUND, SFENCE_AFTER};
 /// Every instruction known for this architecture, the preferred write-back first.
 pub const ALL: &[Instruction] = &[CLWB, CLFLUSHOPT, CLFLUSH_ORDERED, CLFLUSH];
 
-/// Writes the line back; the CPU may keep it, and no CPU promises to.
+/// Writes the line back; the CPU may keep the line, but none promises to.
 pub const CLWB: Instruction = Instruction {
     name: "clwb",
     code: 1 << 0,
@@ -28,10 +28,10 @@ pub const CLFLUSHOPT: Instruction = Instruction {
     source: "Intel SDM vol. 2A, CLFLUSHOPT; AMD APM vol. 3, CLFLUSHOPT",
 };
 
-/// Writes the line back and drops it, ordered with stores and with SFENCE: CLFLUSH of `GenuineIntel`.
+/// Writes the line back and drops it, ordered with stores and with SFENCE: Intel's CLFLUSH (`GenuineIntel`).
 ///
-/// Intel's older manuals ordered it by MFENCE alone; the current one says that all its processors
-/// that have CLFLUSH order it as listed.
+/// Intel's older manuals ordered it only by MFENCE; the current one says that all Intel processors with CLFLUSH order
+/// it as listed.
 pub const CLFLUSH_ORDERED: Instruction = Instruction {
     name: "clflush",
     code: 1 << 2,
@@ -42,7 +42,7 @@ pub const CLFLUSH_ORDERED: Instruction = Instruction {
     source: "Intel SDM vol. 2A, CLFLUSH",
 };
 
-/// Writes the line back and drops it, ordered by MFENCE alone: CLFLUSH of every other vendor.
+/// Writes the line back and drops it, ordered only by MFENCE: the CLFLUSH of every other vendor.
 pub const CLFLUSH: Instruction = Instruction {
     name: "clflush",
     code: 1 << 3,

@@ -10,12 +10,12 @@
 //! can hide them in CPUID but cannot trap them. An instruction that CPUID does not show is not executed, since `clwb`
 //! shares its opcode with XSAVEOPT, which writes memory.
 //!
-//! Every one of them is aimed at memory, and the persistence domain begins there or nearer. So the point of persistence
-//! costs nothing more than the point of coherency. No instruction reaches the buffers of the medium from user mode.
+//! All of them write back to memory, and the persistence domain begins there or nearer. The point of persistence
+//! therefore costs no more than the point of coherency. No user-mode instruction reaches the buffers of the medium.
 //!
-//! Errata: none is known that forbids one of them. CLFLUSH of AMD before CLFLUSHOPT is ordered by MFENCE alone (Xen
+//! Errata: none is known that forbids one of them. On AMD CPUs without CLFLUSHOPT only MFENCE orders CLFLUSH (Xen
 //! counts that as a bug, XSA-402), and the data here say so. Erratum AAI65 of three Intel Xeons (Linux
-//! `X86_BUG_CLFLUSH_MONITOR`) is about MONITOR, for which CLFLUSH is the cure.
+//! `X86_BUG_CLFLUSH_MONITOR`) is about MONITOR; CLFLUSH is its workaround.
 //!
 //! # In ring 0
 //! | instruction | effect | CPUID | reach |
@@ -24,9 +24,9 @@
 //! | `wbnoinvd` | writes back all lines, may keep them | `80000008H`:EBX\[9\] | the same |
 //!
 //! WBINVD serialises, so it comes after this CPU's own stores and before its later loads (Intel SDM vol. 2D; AMD APM
-//! vol. 3). Intel says the same of WBNOINVD; no statement of AMD was found, so MFENCE stands on both sides of it. Newer
+//! vol. 3). Intel says the same of WBNOINVD. No statement by AMD was found, so it has an MFENCE before and after. Newer
 //! AMD CPUs can be interrupted in either (CPUID.`80000008H`:EBX\[13\]). `invd`, which drops all lines unwritten, is not
-//! here: see `src/whole_cache`. No x86 instruction drops one line unwritten.
+//! offered: see `src/whole_cache`. No x86 instruction drops one line unwritten.
 //!
 //! Sources: Intel SDM vol. 2A (CLFLUSH, CLFLUSHOPT, CLWB) and vol. 3A ("Memory Ordering"); AMD APM
 //! vol. 3 (24594); Linux `arch/x86/mm/pat/set_memory.c`, `arch/x86/lib/usercopy_64.c`; FreeBSD
@@ -57,10 +57,10 @@ pub const SFENCE: Fence = Fence(1);
 /// Orders loads and stores, and completes every flush on every vendor's CPUs.
 pub const MFENCE: Fence = Fence(2);
 
-/// Persistence does not need loads to wait, so SFENCE suffices (Linux `pmem_wmb()`).
+/// Loads need not wait for persistence, so SFENCE suffices (Linux `pmem_wmb()`).
 const SFENCE_AFTER: Fences = Fences { before: Fence::NONE, after: SFENCE };
-/// The only fence that orders CLFLUSH on AMD (APM vol. 3, CLFLUSH), and the only one that keeps a
-/// later load from being served by the line as it was before.
+/// The only fence that orders CLFLUSH on AMD (APM vol. 3, CLFLUSH), and the only one that keeps a later load from using
+/// the old line.
 const MFENCE_AROUND: Fences = Fences { before: MFENCE, after: MFENCE };
 
 const NONE_PRESENT: Unsupported = Unsupported::new(

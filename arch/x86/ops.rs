@@ -1,8 +1,8 @@
 //! The instructions of x86.
 //!
-//! They are written as `asm!` because `clwb` and `clflushopt` have no stable intrinsics. None of
-//! them is marked `nomem` or `readonly`: the compiler must not move a store over a write-back or a
-//! fence. `preserves_flags` holds, as none of them changes a flag (Intel SDM vol. 2A).
+//! They are written as `asm!` because `clwb` and `clflushopt` have no stable intrinsics. None of them is marked `nomem`
+//! or `readonly`: the compiler must not move a store over a write-back or a fence. `preserves_flags` holds, since none
+//! of them changes a flag (Intel SDM vol. 2A).
 
 use super::super::maintain::{Register, maintain};
 use super::super::{Fence, Fences, Instruction, Lines};

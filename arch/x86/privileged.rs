@@ -1,7 +1,7 @@
 //! The instructions of ring 0.
 //!
-//! None is marked `nomem` or `readonly`: the compiler must move no access over them. None changes a flag
-//! (Intel SDM vol. 2D).
+//! None is marked `nomem` or `readonly`: the compiler must not move accesses across them. None changes a flag (Intel
+//! SDM vol. 2D).
 
 use core::arch::asm;
 
@@ -27,9 +27,9 @@ pub unsafe fn writeback_all() {
     unsafe { asm!("mfence", "wbnoinvd", "mfence", options(nostack, preserves_flags)) };
 }
 
-/// Is never reached: the architecture has no instruction that discards.
+/// Never called: the architecture has no instruction that discards.
 ///
 /// # Safety
-/// There is no instruction, so this cannot be called rightly.
+/// There is no instruction, so no call is correct.
 #[inline(always)]
 pub unsafe fn discard(_: usize) {}

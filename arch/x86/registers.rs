@@ -8,7 +8,7 @@ use core::arch::x86_64::{__cpuid_count, CpuidResult};
 
 /// Returns the words of a leaf of CPUID.
 pub fn cpuid(leaf: u32, subleaf: u32) -> CpuidResult {
-    // Newer versions of Rust have it as a safe function. A pointer to it has this type in all of them.
+    // In newer versions of Rust this is a safe function. A pointer to it has this type in all versions.
     let read: unsafe fn(u32, u32) -> CpuidResult = __cpuid_count;
     // SAFETY: every CPU of Rust's targets for x86 executes it in every ring, and it has no effect.
     unsafe { read(leaf, subleaf) }
@@ -22,7 +22,7 @@ pub fn code_segment() -> u16 {
     selector
 }
 
-/// Returns XCR0: the registers whose content the operating system keeps.
+/// Returns XCR0: the registers that the operating system saves.
 ///
 /// # Safety
 /// 1. The operating system has enabled XGETBV (CPUID.1:ECX\[27\]).

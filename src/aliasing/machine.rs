@@ -1,42 +1,42 @@
-//! The answer for one machine: of the architecture, and of the kernel where the architecture leaves it open.
+//! The answer for one machine: from the architecture, or from the kernel if the architecture leaves it open.
 
 use crate::arch::advice::IS_LINUX;
 use crate::arch::data_cache::{DataCache, Evidence, Occurs};
 
-/// The answer to whether one page can be in the data cache twice, under two virtual addresses.
+/// The answer whether one page can be in the data cache twice, under two virtual addresses.
 ///
-/// It is that of Linux's `cpu_dcache_is_aliasing()`, which decides whether files can be mapped
-/// directly: see [`aliasing`](crate::aliasing).
+/// It is the answer of Linux's `cpu_dcache_is_aliasing()`, which decides whether files can be mapped directly; see
+/// [`aliasing`](crate::aliasing).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Aliasing {
-    /// A page cannot be in the cache twice: a mapping in one process and another elsewhere always agree.
+    /// A page cannot be in the cache twice: all mappings of the page always agree.
     #[non_exhaustive]
     No {
         /// The source of the answer.
         source: &'static str,
     },
     /// A page can be in the cache twice: two mappings of it agree only at addresses that are
-    /// [congruent](crate::aliasing). The kernel's own reads and writes agree with none of them by themselves.
+    /// [congruent](crate::aliasing). The kernel's own reads and writes need not agree with either.
     #[non_exhaustive]
     Yes {
         /// The source of the answer.
         source: &'static str,
     },
-    /// The answer is not known.
+    /// The answer is unknown.
     #[non_exhaustive]
     Unknown {
-        /// The reason why it is not known.
+        /// The reason why it is unknown.
         reason: &'static str,
-        /// The action to take.
+        /// The remedy.
         advice: &'static str,
     },
 }
 
-/// The advice for a machine that may alias, which is right for one that does.
+/// The advice for a machine that may alias. It is also right for one that does.
 const PLACE: &str = "place shared mappings of one page at the same address modulo SHMLBA";
 
-/// Returns the answer of the architecture alone.
+/// Returns the answer that follows from the architecture only.
 pub(crate) fn by_architecture(facts: &DataCache) -> Aliasing {
     let (reason, advice) = match (facts.occurs, facts.evidence) {
         (Occurs::Never, _) => return Aliasing::No { source: facts.source },
@@ -47,7 +47,7 @@ pub(crate) fn by_architecture(facts: &DataCache) -> Aliasing {
     Aliasing::Unknown { reason, advice }
 }
 
-/// Firmware and kernels have no files to be sent to.
+/// Firmware and kernels have no files to read.
 const fn to_decide(evidence: Evidence, has_proc: bool) -> &'static str {
     match evidence {
         Evidence::Cpuinfo(_) if has_proc => "see what a host's report reads from /proc/cpuinfo",
@@ -68,7 +68,7 @@ mod host {
     const CPUINFO: &str = "/proc/cpuinfo";
     const TAKE_THE_LARGEST: &str = "take 4 MiB, which is a multiple of it";
 
-    /// Returns the answer of the architecture, or of the kernel's `/proc/cpuinfo` if that leaves it open.
+    /// Returns the answer of the architecture, or of the kernel's `/proc/cpuinfo` if the architecture leaves it open.
     pub(crate) fn of_machine(
         facts: &DataCache,
         tree: &Tree,

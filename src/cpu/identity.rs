@@ -2,7 +2,7 @@
 
 use super::Text;
 
-/// The identity of a CPU, as far as it is shown.
+/// The identity of a CPU, as far as the CPU and the kernel report it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CpuIdentity {
@@ -11,23 +11,23 @@ pub enum CpuIdentity {
     X86 {
         /// The vendor of leaf 0: `GenuineIntel`, `AuthenticAMD`, …
         vendor: Text<12>,
-        /// The family, the extended one added where the architecture adds it.
+        /// The family, plus the extended family where the architecture adds it.
         family: u16,
-        /// The model, with the extended one.
+        /// The model, with the extended model.
         model: u8,
         /// The stepping.
         stepping: u8,
         /// The name that the CPU or a hypervisor gives itself; empty if it has none.
         brand: Text<48>,
     },
-    /// An arm64 CPU: the one that was asked; others of the machine can differ.
+    /// An arm64 CPU. Other CPUs of the machine can differ.
     #[non_exhaustive]
     Aarch64 {
         /// `MIDR_EL1`, if the kernel shows it.
         midr: Option<u64>,
     },
-    /// A RISC-V CPU, by the kernel's `riscv_hwprobe`, if all harts agree; the numbers are those of the
-    /// registers of these names.
+    /// A RISC-V CPU, by the kernel's `riscv_hwprobe`, if all harts agree. The numbers are those of the registers with
+    /// these names.
     #[non_exhaustive]
     RiscV {
         /// `mvendorid`: the JEDEC number of the maker.
@@ -40,14 +40,14 @@ pub enum CpuIdentity {
     /// The name that the kernel gives the kind of CPU (`AT_PLATFORM`): `power10`.
     #[non_exhaustive]
     Platform {
-        /// The name; empty if it gives none.
+        /// The name; empty if the kernel gives none.
         name: Text<16>,
     },
     /// An unknown CPU.
     Unknown,
 }
 
-/// `MIDR_EL1`: which core, and which revision of it.
+/// `MIDR_EL1`: the core and its revision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Midr(pub(crate) u64);
 
@@ -62,7 +62,7 @@ impl Midr {
         (self.0 >> 20 & 0xf) as u8
     }
 
-    /// Bits 15:4: which of the implementer's cores.
+    /// Bits 15:4: the core, as numbered by its implementer.
     pub(crate) const fn part(self) -> u16 {
         (self.0 >> 4 & 0xfff) as u16
     }
@@ -72,7 +72,7 @@ impl Midr {
         (self.0 & 0xf) as u8
     }
 
-    /// Returns the implementer's name, if it is known here (Linux `arch/arm64/include/asm/cputype.h`).
+    /// Returns the implementer's name, if it is known (Linux `arch/arm64/include/asm/cputype.h`).
     pub(crate) const fn implementer_name(self) -> Option<&'static str> {
         Some(match self.implementer() {
             0x41 => "Arm",
@@ -90,8 +90,8 @@ impl Midr {
         })
     }
 
-    /// Returns the core's name, if it is known here: those of Arm and Fujitsu that this crate is tested with, or that
-    /// have an erratum (the same file).
+    /// Returns the core's name, if it is known: cores of Arm and Fujitsu that this crate is tested with, or that have
+    /// an erratum (the same file).
     pub(crate) const fn part_name(self) -> Option<&'static str> {
         Some(match (self.implementer(), self.part()) {
             (0x41, 0xd03) => "Cortex-A53",

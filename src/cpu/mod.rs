@@ -1,7 +1,7 @@
-//! The CPU: its facts, and the rights that its kernel gives to user mode.
+//! The CPU: its facts, and what its kernel permits in user mode.
 //!
-//! Reading and deciding are apart: [`Cpu`] is a pure function of the words read (CPUID leaves,
-//! auxiliary vector, ID registers), so that any machine can be replayed in a test.
+//! Reading and deciding are separate: [`Cpu`] is a pure function of the words read (CPUID leaves, auxiliary vector, ID
+//! registers), so tests can replay any machine.
 
 #![cfg_attr(
     any(cachemaint_loom, miri),
@@ -70,8 +70,8 @@ pub use text::Text;
 pub struct Line {
     /// The unit that one maintenance instruction works on, in bytes.
     pub size: usize,
-    /// The unit to pad and align data to that must share no line with other data, in bytes: the
-    /// largest unit that any cache of the machine writes back. Not smaller than the line.
+    /// The largest unit that any cache of the machine writes back, in bytes; at least the line size. Pad and align to
+    /// it any data that must share no line with other data.
     pub granule: usize,
     /// The source of the values.
     pub source: &'static str,
@@ -84,7 +84,7 @@ pub(crate) struct Cpu {
     pub(crate) identity: CpuIdentity,
     pub(crate) hypervisor: Hypervisor,
     pub(crate) confidential: Confidential,
-    /// The instructions that the CPU shows, one bit for each by its code.
+    /// The instructions that the CPU reports, one bit for each by its code.
     pub(crate) present: u8,
     /// True if nothing contradicts the vendor's name `GenuineIntel` in CPUID.
     pub(crate) is_intel: bool,
@@ -94,13 +94,13 @@ pub(crate) struct Cpu {
     pub(crate) line: Result<Line, Unsupported>,
     /// True if the caller vouches for its lines and instructions.
     pub(crate) is_described: bool,
-    /// True if it was asked by privileged code: in ring 0, at EL1, in M-mode or S-mode.
+    /// True if privileged code asked: in ring 0, at EL1, in M-mode or S-mode.
     pub(crate) privileged: bool,
-    /// True if it can write back a whole cache and keep the lines (x86: WBNOINVD).
+    /// True if the CPU can write back a whole cache and keep the lines (x86: WBNOINVD).
     pub(crate) keeps_whole_cache: bool,
 }
 
-/// Instructions of a CPU that do not do what the architecture says.
+/// Instructions of a CPU that do not work as the architecture specifies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Erratum {
     /// The instructions, one bit for each by its code.
@@ -110,7 +110,7 @@ pub(crate) struct Erratum {
 }
 
 impl Cpu {
-    /// Returns a CPU of which nothing is known but the reason why no instruction of it can be used.
+    /// Returns a CPU of which only the reason is known why no instruction can be used.
     pub(crate) const fn refused(why: Unsupported) -> Self {
         Self {
             identity: CpuIdentity::Unknown,
@@ -126,7 +126,7 @@ impl Cpu {
         }
     }
 
-    /// Returns the same CPU, whose lines and instructions are those of a description.
+    /// Returns the same CPU with the lines and instructions of a description.
     pub(crate) fn described(self, facts: Facts) -> Self {
         let (size, granule) = (facts.line_size(), facts.granule());
         let line = Line { size, granule, source: "the caller's description" };
@@ -138,7 +138,7 @@ impl Cpu {
     pub(crate) fn facts(&self) -> Result<Facts, Unsupported> {
         let forbidden = self.erratum.map_or(0, |erratum| erratum.forbids);
         self.line.map(|line| {
-            // A size that is not believed must not skip lines, and a granule not make it smaller.
+            // An implausible size must not skip lines, nor a granule be smaller than the line.
             let size = LineSize::new(line.size).unwrap_or(LineSize::SMALLEST);
             let granule = LineSize::new(line.granule).unwrap_or(LineSize::LARGEST);
             Facts::from_present(size, self.present & !forbidden).padded_to(granule)

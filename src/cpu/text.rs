@@ -1,7 +1,7 @@
 //! Short texts that need no allocation, safe to print.
 
-/// A short text that the CPU or a hypervisor gave: a vendor, a brand, a signature. At most `N` bytes
-/// of printable ASCII, and not more than 255.
+/// A short text from the CPU or a hypervisor: a vendor, a brand, a signature. At most `N` bytes of printable ASCII, and
+/// at most 255.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Text<const N: usize> {
     bytes: [u8; N],
@@ -9,7 +9,7 @@ pub struct Text<const N: usize> {
     len: u8,
 }
 
-/// x86 and PowerPC have texts to give.
+/// Only x86 and PowerPC provide texts.
 #[cfg(any(
     target_arch = "x86",
     target_arch = "x86_64",

@@ -204,7 +204,7 @@ impl Error {
             return Self::unsupported(path, text).numbered(errno);
         }
         let text = format!(
-            "its sync failed: {error}; bytes that were stored in the file before may be lost, also if the next try \
+            "its sync failed: {error}; bytes that were stored in the file before may be lost, even if the next try \
              succeeds: check the device, and restore missing bytes from elsewhere"
         );
         Self::because(path, ErrorKind::Writeback { at: 0, len, errno }, text)
@@ -354,7 +354,7 @@ impl core::fmt::Display for ErrorKind {
             Self::NotFlushed => {
                 f.write_str("was persisted, but the medium's own buffers were not flushed; flush them as root")
             }
-            Self::Unknown => f.write_str("a fact about it cannot be found out"),
+            Self::Unknown => f.write_str("a fact about it could not be determined"),
             Self::Os { call, errno } => {
                 let error = io::Error::from_raw_os_error(*errno);
                 write!(f, "{call} failed: {error}; look for the cause in the system's log (dmesg)")

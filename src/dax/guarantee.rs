@@ -27,7 +27,7 @@ const UNFLUSHED: Statement<Survival> = Statement::documented(
 /// The survival of a kexec by stored bytes that are mapped directly and without `MAP_SYNC`.
 const UNSETTLED: Statement<Survival> = Statement::read(
     Survival::NotPromised,
-    "the memory keeps the bytes, but without MAP_SYNC their blocks may not be the file's yet",
+    "the memory keeps the bytes, but without MAP_SYNC the file may not have their blocks yet",
     "Linux fs/dax.c, dax_fault_is_synchronous",
 );
 
@@ -164,7 +164,7 @@ impl Guarantee {
             {
                 Statement::documented(
                     Survival::No,
-                    "it is in the page cache, which is RAM of the kernel that is gone",
+                    "it is in the page cache, which is lost with the old kernel",
                     "fsync(2)",
                 )
             }

@@ -11,29 +11,29 @@ use core::convert::Infallible;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 
-/// Words of plain memory as a medium: RAM that a kernel keeps, a region a hypervisor hands out, a mapping of persistent
+/// A medium over words of plain memory: RAM that a kernel keeps, a region from a hypervisor, a mapping of persistent
 /// memory, or ordinary memory in a test.
 ///
-/// The owner of the memory says what survives, by its [`Backing`]. This type writes lines back to the point that its
-/// [`Cache`] is aimed at, and *persist* means that here. None of its methods fail, so they return no `Result`, unlike
-/// those of the traits.
+/// The owner of the memory states what survives, with a [`Backing`]. Here *persist* means to write lines back to the
+/// point that the [`Cache`] is aimed at. No method can fail, so none returns a `Result`, unlike those of the traits.
 ///
-/// `Memory` has no [`writer_lock`](Medium::writer_lock), because other code may have the same words. Two journals, recorders
-/// or stores in them overwrite each other without an error. So one thread or CPU opens a structure, and the others use that
-/// one. A medium of one's own around `Memory` can have a lock: see [`WriterLock`](super::WriterLock).
+/// `Memory` has no [`writer_lock`](Medium::writer_lock), because other code may have the same words. Two journals,
+/// recorders or stores in them silently overwrite each other, so only one thread or CPU may open a structure, and the
+/// others share it. Your own medium around a `Memory` can have a lock: see [`WriterLock`](super::WriterLock).
 ///
-/// `Memory` borrows its words. So a `?` that makes a `Box<dyn Error>` of a failed opening of a store or journal in it needs
-/// `.map_err(|failed| failed.error)` before it: [`OpenError`](super::OpenError) has an example.
+/// `Memory` borrows its words. To turn a failed opening of a store or journal in it into a `Box<dyn Error>`, put
+/// `.map_err(|failed| failed.error)` before the `?`: [`OpenError`](super::OpenError) has an example.
 ///
-/// All CPUs that use the words map them with the same attributes, as ordinary memory that is cacheable and coherent among
-/// them. On arm64 that is Normal, write-back and shareable memory, with MMU and caches on. Writers of logs execute atomic
-/// exchanges, which need not work in other memory there (Arm ARM, "Synchronization and semaphores"; `ESR_EL1`, "Unsupported
-/// Exclusive or Atomic access"). Readers only load words. So a stage of the boot with MMU or caches off can read, but not
-/// write, once the writer's stage has written the lines back. `Cache::privileged` (feature `privileged`) has the hand-over.
-/// On RISC-V the attributes of the physical addresses must permit atomic operations. Other architectures were not examined.
+/// All CPUs that use the words must map them with the same attributes, as ordinary memory that is cacheable and
+/// coherent among them. On arm64 that is Normal, write-back and shareable memory, with MMU and caches on. Writers of
+/// logs execute atomic exchanges, which need not work in other memory there (Arm ARM, "Synchronization and semaphores";
+/// `ESR_EL1`, "Unsupported Exclusive or Atomic access"). Readers only load words, so a boot stage with MMU or caches
+/// off can read, but not write, once the writer's stage has written the lines back. `Cache::privileged` (feature
+/// `privileged`) describes the hand-over. On RISC-V the attributes of the physical addresses must permit atomic
+/// operations. Other architectures were not examined.
 ///
-/// A mapping of an ordinary file is not such memory: its pages reach the file by a system call alone. Open such a file
-/// as a [`DaxFile`](../dax/struct.DaxFile.html).
+/// A mapping of an ordinary file is not such memory: its pages reach the file only by a system call. Open the file as a
+/// [`DaxFile`](../dax/struct.DaxFile.html).
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -56,21 +56,20 @@ pub struct Memory<'a> {
 }
 
 impl<'a> Memory<'a> {
-    /// Returns a medium over `words`, which are on `backing`, written back by `cache`: [`Cache::host`] for RAM,
+    /// Returns a medium over `words`, which lie on `backing` and are written back by `cache`: [`Cache::host`] for RAM,
     /// [`Cache::persistent`] for persistent memory. RAM that outlives a reset, such as a ring of firmware, is
     /// [`ReservedRam`](Backing::ReservedRam).
     ///
-    /// Apart from the panics below, no operation depends on `backing`: [`backing`](Self::backing) returns it, and the
+    /// Apart from the panics below, no operation depends on `backing`; [`backing`](Self::backing) returns it. The
     /// instructions are those of `cache`.
     ///
-    /// Lines are those of the addresses: words that are not aligned to a line begin within one. So bytes from one multiple
-    /// of the line size to the next may lie in two lines.
+    /// Lines are counted by address, not by offset: if `words` is not aligned to a line, one line's length of offsets
+    /// can lie in two lines.
     ///
     /// # Panics
     /// 1. If `backing` is [`Storage`](Backing::Storage), [`FileSystem`](Backing::FileSystem) or
-    ///    [`VirtioPmem`](Backing::VirtioPmem), which lines that are written back do not reach.
-    /// 2. If it is persistent memory and `cache` is aimed at the point of coherency: lines would not reach it, with no
-    ///    sign of that.
+    ///    [`VirtioPmem`](Backing::VirtioPmem), which written-back lines do not reach.
+    /// 2. If it is persistent memory and `cache` is aimed at the point of coherency: lines would silently not reach it.
     #[must_use]
     #[track_caller]
     pub const fn new(words: &'a [AtomicU64], cache: Cache, backing: Backing) -> Self {
@@ -85,7 +84,7 @@ impl<'a> Memory<'a> {
         Self { words, cache, backing }
     }
 
-    /// Returns the backing that the owner of the memory has stated: [`Backing::survives`] says what it keeps.
+    /// Returns the backing that the owner of the memory has stated; [`Backing::survives`] says what it keeps.
     #[must_use]
     pub const fn backing(&self) -> Backing {
         self.backing
@@ -124,7 +123,7 @@ impl<'a> Memory<'a> {
         self.word(at).store(word.to_le(), order);
     }
 
-    /// Copies bytes out, by whole words that are loaded one after the other.
+    /// Copies bytes out, by loading whole words one after the other.
     ///
     /// # Panics
     /// If the range is out of range.
@@ -185,8 +184,8 @@ impl<'a> Memory<'a> {
         self.fence();
     }
 
-    /// Writes several parts and makes them persistent, by the method for a destination of which nothing is known.
-    /// If parts overlap, either may stand.
+    /// Writes several parts and makes them persistent, by the method for an unknown destination. Where parts overlap,
+    /// the bytes of either may remain.
     ///
     /// # Panics
     /// If a part is out of range.
@@ -196,9 +195,8 @@ impl<'a> Memory<'a> {
         self.persist_copy_to(parts, Destination::Unknown);
     }
 
-    /// Writes several parts and makes them persistent, as [`Medium::persist_copy`] does, by the way that suits
-    /// what the caller knows of their destination ([`Destination`]). Where parts overlap,
-    /// either may stand.
+    /// Writes several parts and makes them persistent, as [`Medium::persist_copy`] does, by the method that fits the
+    /// caller's knowledge of the destination ([`Destination`]). Where parts overlap, the bytes of either may remain.
     ///
     /// # Panics
     /// If a part is out of range.
@@ -338,7 +336,7 @@ impl Medium for Memory<'_> {
         self.cache.order_observed();
     }
 
-    /// Copies to a destination of which nothing is known.
+    /// Copies to a destination about which nothing is known.
     #[cfg(not(cachemaint_loom))]
     fn copy_unfenced(&self, parts: &[(u64, &[u8])]) -> Result<(), Infallible> {
         self.copy_unfenced_to(parts, Destination::Unknown, true);
@@ -372,7 +370,7 @@ mod tests {
     use core::panic::AssertUnwindSafe;
     use core::sync::atomic::Ordering;
 
-    /// Without cache maintenance there is no such medium, and the test says that it was skipped.
+    /// Returns the handle of this machine, if it has one; else prints that the test was skipped.
     fn cache(test: &str) -> Option<Cache> {
         Cache::host().map_err(|why| skip(test, why)).ok()
     }
@@ -381,7 +379,7 @@ mod tests {
         (0..count).map(|_| AtomicU64::new(u64::MAX)).collect()
     }
 
-    /// Lines that are written back reach neither: their pages need a system call.
+    /// Written-back lines reach neither: their pages need a system call.
     #[test]
     fn memory_that_lines_do_not_reach_is_refused() {
         let Some(cache) = cache("memory_that_lines_do_not_reach_is_refused") else { return };
@@ -392,7 +390,7 @@ mod tests {
         }
     }
 
-    /// On arm64 the point of coherency is not that of persistence (Arm ARM, "Memory hierarchy").
+    /// On arm64 the point of coherency is not the point of persistence (Arm ARM, "Memory hierarchy").
     #[test]
     fn persistent_memory_needs_a_cache_that_is_aimed_at_it() {
         let name = "persistent_memory_needs_a_cache_that_is_aimed_at_it";
@@ -475,7 +473,7 @@ mod loom_tests {
     use core::sync::atomic::Ordering;
     use loom::sync::Arc;
 
-    /// Logs publish a record by one word: the orders that they ask for must be those they get.
+    /// Logs publish a record by one word, so the requested orderings must be the actual ones.
     #[test]
     fn a_write_before_a_release_store_is_seen_after_an_acquire_load() {
         loom::model(|| {

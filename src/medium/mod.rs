@@ -1,21 +1,20 @@
 //! Bytes that may survive: the trait that logs and stores are written against.
 //!
-//! A [`Medium`] is a range of bytes with ordinary stores, a write-back and a fence. Code that is written against it
-//! runs unchanged on a DAX file, on memory that a kernel keeps, and on a simulator that shows every state a crash may
-//! leave. On a DAX mapping an operation is the bare instructions, a check of its range and a branch.
+//! A [`Medium`] is a range of bytes with ordinary stores, a write-back and a fence. Code written against it runs
+//! unchanged on a DAX file, on memory that a kernel keeps, and on a simulator that shows every state that a crash may
+//! leave. On a DAX mapping an operation costs the bare instructions, a check of its range and a branch.
 //!
-//! A word is a `u64`, little-endian in the bytes. [`read`](Readable::read) and
-//! [`write`](Medium::write) access whole words by the same 8-byte atomics as [`load`](Medium::load) and
-//! [`store`](Medium::store), so accesses that race are never of mixed size. A part of a word is merged
-//! in by compare-and-exchange, which on x86 also waits for write-backs under way; formats pad to 8,
-//! so that it is never on their path.
+//! A word is a `u64`, little-endian in the bytes. [`read`](Readable::read) and [`write`](Medium::write) access whole
+//! words by the same 8-byte atomics as [`load`](Medium::load) and [`store`](Medium::store), so accesses that race are
+//! never of mixed size. A partial word is merged by compare-and-exchange, which on x86 also waits for pending
+//! write-backs; formats pad to 8 bytes to avoid it.
 //!
 //! # Plain structs
-//! A medium has bytes. A struct is written and read as its bytes. `zerocopy` (or `bytemuck`) shows them without a copy,
-//! and only for structs of which every combination of bytes is a value. This crate has no typed access of its own. Its
-//! version of such a crate, or a trait of its own, would be one more that a program's types must implement. A reference
-//! into a medium would be wrong, since others may write it and every access must be by whole words. Fields of
-//! `zerocopy::little_endian` make the bytes those of every machine, as the words of a medium are.
+//! A medium stores bytes, and a struct is written and read as its bytes. `zerocopy` (or `bytemuck`) gives access to
+//! them without a copy, for structs of which every combination of bytes is a value. This crate has no typed access of
+//! its own: that would be one more trait for a program's types to implement. A reference into a medium would be wrong,
+//! since others may write the medium, and every access must be by whole words. Fields of `zerocopy::little_endian` have
+//! the same bytes on every machine, as the words of a medium do.
 //!
 //! ```
 //! use cachemaint::{Cache, medium::Memory, survival::Backing};
@@ -60,11 +59,11 @@ use core::sync::atomic::Ordering;
 /// The smallest unit that a medium makes persistent, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
-// Exhaustive on purpose: code that persists by units must not take a new unit for another one.
+// Exhaustive on purpose: code that depends on the unit must not mistake a new unit for another one.
 pub enum Granularity {
-    /// Single bytes: the caches are in the persistence domain (eADR), a fence suffices.
+    /// Single bytes: the caches are in the persistence domain (eADR), and a fence suffices.
     Byte,
-    /// Cache lines of this size: write-back by line and a fence.
+    /// Cache lines of this size: a write-back of each line, and a fence.
     Line(usize),
     /// Pages of this size: the operating system writes them back (`msync`).
     Page(usize),
@@ -93,28 +92,28 @@ impl core::fmt::Display for Granularity {
 
 /// A range of bytes that may survive a crash.
 ///
-/// Offsets are checked in the code above. An access out of range panics, and so does a `load` or `store` at an offset
-/// that is not a multiple of 8. Other threads and processes may write meanwhile: `read` and `write` tolerate that, and
-/// may see or leave a mix of whole words.
+/// The caller checks offsets: an access out of range panics, and so does a `load` or `store` at an offset that is not a
+/// multiple of 8. Other threads and processes may write at the same time: `read` and `write` tolerate that, and may see
+/// or leave a mix of whole words.
 ///
 /// # Rules for implementations
 /// 1. No store is *known* to be persistent before [`issue_writeback`](Self::issue_writeback) of its range and then
-///    [`fence`](Self::fence) on the same thread have succeeded. Then all of them are: this thread's stores, and those of
-///    others that it had observed before it called [`order_observed`](Self::order_observed).
-/// 2. Anything stored may be persistent at any time, in units of
-///    [`atomic_unit`](Self::atomic_unit) that never tear. The exception is a unit that
-///    [`copy_unfenced`](Self::copy_unfenced) or [`persist_copy`](Self::persist_copy) stores in part: any of the new
-///    bytes may be missing in it.
-/// 3. A medium around another one passes on [`deep_persist`](Self::deep_persist) and [`writer_lock`](Self::writer_lock). A
-///    medium that is a part of another one has a lock of its own, which the owner of the parts keeps for each of them.
+///    [`fence`](Self::fence) on the same thread have succeeded. Then all are persistent: this thread's stores, and
+///    those of others that it had observed before it called [`order_observed`](Self::order_observed).
+/// 2. Anything stored may be persistent at any time, in units of [`atomic_unit`](Self::atomic_unit) that never tear.
+///    The exception is a unit that [`copy_unfenced`](Self::copy_unfenced) or [`persist_copy`](Self::persist_copy)
+///    stores only in part: it may lack any of the new bytes.
+/// 3. A medium around another one passes on [`deep_persist`](Self::deep_persist) and
+///    [`writer_lock`](Self::writer_lock). A medium that is a part of another one has its own lock, which the owner of
+///    the parts keeps for each part.
 pub trait Medium: Readable {
-    /// Returns the smallest unit made persistent.
+    /// Returns the smallest unit that is made persistent.
     fn granularity(&self) -> Granularity;
 
     /// Returns the number of aligned bytes that never tear in a crash: old or new, never a mix.
     fn atomic_unit(&self) -> usize;
 
-    /// Loads the word at `at`. It is memory, and no load fails.
+    /// Loads the word at `at`. A medium is memory, so no load fails.
     ///
     /// # Panics
     /// If `at` is not a multiple of 8 or the word is out of range; if `order` is not an ordering for loads.
@@ -128,8 +127,8 @@ pub trait Medium: Readable {
     #[track_caller]
     fn store(&self, at: u64, word: u64, order: Ordering);
 
-    /// Copies bytes in, by ordinary stores in any order: a crash in the middle, or before they are persistent, may keep any
-    /// of its words without the others. A store with [`Ordering::Release`] that follows publishes them.
+    /// Copies bytes in, by ordinary stores in any order: a crash before they are persistent may keep any of the words
+    /// without the others. A later store with [`Ordering::Release`] publishes them.
     ///
     /// # Panics
     /// If the range is out of range.
@@ -137,32 +136,32 @@ pub trait Medium: Readable {
     #[track_caller]
     fn write(&self, at: u64, from: &[u8]);
 
-    /// Issues the write-back of a range. It is persistent when a [`fence`](Self::fence) on this thread has succeeded;
-    /// [`persist`](Self::persist) does both. Where the granularity is a page this is the `msync` itself.
+    /// Issues the write-back of a range. The range is persistent once a [`fence`](Self::fence) on this thread has
+    /// succeeded; [`persist`](Self::persist) does both. If the granularity is a page, this is the `msync` itself.
     ///
     /// # Errors
-    /// If the operating system reports that it could not be written. The fence is due all the same.
+    /// If the operating system reports that it could not be written. The fence is still due.
     ///
     /// # Panics
     /// If the range is out of range, or ends before it starts.
     #[track_caller]
     fn issue_writeback(&self, range: Range<u64>) -> Result<(), Self::Error>;
 
-    /// Completes the write-backs that this thread has issued for this medium, and not those for another one. Asks afterwards
-    /// if the medium has failed: after a success they are persistent.
+    /// Completes the write-backs that this thread has issued for this medium, but not those for another one. Then
+    /// checks whether the medium has failed: if this succeeds, they are persistent.
     ///
     /// # Errors
     /// As [`check`](Readable::check).
     #[track_caller]
     fn fence(&self) -> Result<(), Self::Error>;
 
-    /// Orders what this thread has observed of others' stores before the write-backs that it issues next: they have
-    /// these stores. [`fence`](Self::fence) does not suffice (x86: SFENCE orders no loads), nor does a load that
-    /// acquires (arm64: it orders no `DC`). Only a thread that writes back the stores of another one needs this, also
-    /// if it has loaded them. On arm64 a load and a write-back of one line stay in order (Arm ARM, D7.5.9). No manual of
-    /// x86 says so, though the simulator's models have this order, as the papers that they follow.
+    /// Orders stores of others that this thread has observed before the write-backs that it issues next, which then
+    /// include them. [`fence`](Self::fence) does not suffice (x86: SFENCE orders no loads), nor does an acquire load
+    /// (arm64: it orders no `DC`). Only a thread that writes back the stores of another one needs this, even if it has
+    /// loaded them. On arm64 a load and a write-back of one line stay in order (Arm ARM, D7.5.9). No x86 manual says
+    /// so, but the simulator's models have this order, as do the papers that they follow.
     ///
-    /// On processors [`Cache::order_observed`](crate::Cache::order_observed) does it.
+    /// On a CPU this is [`Cache::order_observed`](crate::Cache::order_observed).
     #[track_caller]
     fn order_observed(&self);
 
@@ -181,10 +180,9 @@ pub trait Medium: Readable {
         self.fence().and(copied)
     }
 
-    /// Writes several parts and issues their write-back, by a suitable method. They are persistent when a
-    /// [`fence`](Self::fence) on this thread has returned. So a checksum or another part can be worked on
-    /// meanwhile. Other threads see them as after [`write`](Self::write): a store with [`Ordering::Release`] that follows
-    /// publishes them.
+    /// Writes several parts and issues their write-back, by a suitable method. They are persistent once a
+    /// [`fence`](Self::fence) on this thread has returned, so other work, such as a checksum, can be done meanwhile.
+    /// Other threads see them as after [`write`](Self::write): a later store with [`Ordering::Release`] publishes them.
     ///
     /// # Errors
     /// As [`issue_writeback`](Self::issue_writeback).
@@ -202,8 +200,8 @@ pub trait Medium: Readable {
         Ok(())
     }
 
-    /// As [`copy_unfenced`](Self::copy_unfenced), but other threads may see later stores before these parts, up to the fence.
-    /// Streaming stores need no fence of their own then.
+    /// As [`copy_unfenced`](Self::copy_unfenced), but until the fence, other threads may see later stores before these
+    /// parts. Streaming stores then need no fence of their own.
     ///
     /// # Errors
     /// As [`issue_writeback`](Self::issue_writeback).
@@ -233,9 +231,9 @@ pub trait Medium: Readable {
         self.fence().and(issued)
     }
 
-    /// Makes a range persistent beyond the medium's own buffers. A medium without such buffers does the same as
-    /// [`persist`](Self::persist). With [`Granularity::Page`] `persist` reaches as far, because the operating system writes
-    /// the pages back.
+    /// Makes a range persistent beyond the medium's own buffers. On a medium without such buffers this is
+    /// [`persist`](Self::persist). With [`Granularity::Page`], `persist` already reaches as far, because the operating
+    /// system writes the pages back.
     ///
     /// # Errors
     /// As [`issue_writeback`](Self::issue_writeback).
@@ -245,12 +243,12 @@ pub trait Medium: Readable {
     #[track_caller]
     fn deep_persist(&self, range: Range<u64>) -> Result<(), Self::Error>;
 
-    /// Returns the lock that keeps a second journal, recorder or store of this process from writing the medium. Without one
-    /// a second one is not refused.
+    /// Returns the lock that keeps a second journal, recorder or store of this process from writing the medium. If
+    /// there is none, a second one is not refused.
     fn writer_lock(&self) -> Option<&WriterLock>;
 }
 
-/// Makes a pointer to something readable, or to a medium, one itself.
+/// Implements the traits for pointers to implementations.
 macro_rules! delegate {
     ($($pointer:ty: $bound:path),*) => {
         $(

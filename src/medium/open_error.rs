@@ -1,14 +1,13 @@
-//! The error of an opening that was given a medium.
+//! The error of an opening that took a medium.
 
 use core::fmt;
 
-/// An opening or creation that failed, with the medium that it was given.
+/// The error of an opening or creation, with the medium that it took.
 ///
-/// `E` is the error of the structure. `?` turns this into it, or into a [`std::io::Error`], and drops the medium; a
-/// caller who wants to try again takes the medium back by [`into_medium`](Self::into_medium). A structure of one's own can
-/// return it as well.
+/// `E` is the error of the structure. `?` turns this into an `E` or a [`std::io::Error`], and drops the medium. To try
+/// again, take the medium back with [`into_medium`](Self::into_medium). Your own structures can return this type too.
 ///
-/// `?` makes a `Box<dyn Error>` of it only if the medium borrows nothing. With a borrowed one return the reason alone:
+/// `?` makes a `Box<dyn Error>` only if the medium borrows nothing. With a borrowed medium, return only the reason:
 ///
 /// ```no_run
 /// # struct Store<M>(M);
@@ -25,7 +24,7 @@ use core::fmt;
 /// }
 /// ```
 pub struct OpenError<M, E> {
-    /// In a place of its own, where there is an allocator: a `Result` of a large medium stays small.
+    /// Boxed if there is an allocator, so that a `Result` with a large medium stays small.
     #[cfg(feature = "alloc")]
     medium: alloc::boxed::Box<M>,
     #[cfg(not(feature = "alloc"))]
@@ -35,7 +34,7 @@ pub struct OpenError<M, E> {
 }
 
 impl<M, E> OpenError<M, E> {
-    /// Joins the medium with the reason why it was not opened.
+    /// Returns an error with the medium and the reason why it was not opened.
     #[must_use]
     pub fn new(medium: M, error: E) -> Self {
         #[cfg(feature = "alloc")]
@@ -43,7 +42,7 @@ impl<M, E> OpenError<M, E> {
         Self { medium, error }
     }
 
-    /// Gives the medium back.
+    /// Returns the medium.
     #[must_use]
     pub fn into_medium(self) -> M {
         let medium = self.medium;

@@ -4,12 +4,11 @@ use core::any::Any;
 use core::convert::Infallible;
 use core::sync::atomic::Ordering;
 
-/// A range of bytes that can be read: every [`Medium`](super::Medium), a view of a file that nothing can be stored
-/// through, and plain [`Bytes`].
+/// A range of bytes that can be read: every [`Medium`](super::Medium), a read-only view of a file, and plain [`Bytes`].
 ///
-/// Others may write meanwhile: whole words are read, and which ones is theirs to say.
+/// Others may write meanwhile: whole words are read, each of them old or new.
 pub trait Readable: Sync {
-    /// The errors of reading; [`Infallible`](core::convert::Infallible) if reading cannot fail.
+    /// The error of a read; [`Infallible`](core::convert::Infallible) if reading cannot fail.
     type Error: core::error::Error;
 
     /// Returns its size in bytes.
@@ -20,7 +19,7 @@ pub trait Readable: Sync {
         self.len() == 0
     }
 
-    /// Loads the word at `at`. [`Medium::load`](super::Medium::load) is the same for memory, where no load fails.
+    /// Loads the word at `at`. [`Medium::load`](super::Medium::load) does the same for memory, where no load fails.
     ///
     /// # Errors
     /// As [`read`](Self::read).
@@ -33,8 +32,8 @@ pub trait Readable: Sync {
     /// Copies bytes out.
     ///
     /// # Errors
-    /// If these bytes cannot be read. As long as [`check`](Self::check) succeeds, all other bytes can be: a bad block costs
-    /// what was stored in it.
+    /// If these bytes cannot be read. As long as [`check`](Self::check) succeeds, all other bytes can be read: a bad
+    /// block costs only its own bytes.
     ///
     /// # Panics
     /// If the range is out of range.
@@ -42,22 +41,21 @@ pub trait Readable: Sync {
     #[track_caller]
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Self::Error>;
 
-    /// Asks if this medium has failed as a whole. Whoever reads asks after a group of loads and reads, before it believes what
-    /// it saw: the bytes of a medium that has failed may not be those stored there. A medium that has failed stays so.
-    /// Memory never fails.
+    /// Fails if this medium has failed as a whole. Call it after a group of loads and reads, before you use the result:
+    /// the bytes of a failed medium may not be the stored ones. A failed medium stays failed. Memory never fails.
     ///
     /// # Errors
     /// The failure that ended the use of this medium.
     fn check(&self) -> Result<(), Self::Error>;
 
-    /// Returns the `DaxView` behind the medium, if there is one and the medium begins where the view does. A store asks it
-    /// for the file's place and guarantee.
+    /// Returns the `DaxView` under the medium, if there is one that begins where the medium does. A store asks it for
+    /// the file's place and guarantee.
     fn as_any_view(&self) -> Option<&dyn Any> {
         None
     }
 }
 
-/// Bytes that do not change, as a readable: a copy of a medium, or memory that a loader handed over.
+/// Immutable bytes as a [`Readable`]: a copy of a medium, or memory from a loader.
 #[derive(Clone, Copy, Debug)]
 pub struct Bytes<'b>(pub &'b [u8]);
 
@@ -68,7 +66,7 @@ impl Readable for Bytes<'_> {
         self.0.len() as u64
     }
 
-    /// Returns the word. No order is needed, since nothing writes it.
+    /// Returns the word. No ordering is needed, since nothing writes it.
     fn try_load(&self, at: u64, _order: Ordering) -> Result<u64, Infallible> {
         assert!(at.is_multiple_of(8), "offset {at} is not a multiple of 8");
         let mut word = [0; 8];

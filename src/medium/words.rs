@@ -1,7 +1,7 @@
-//! Copies in and out of words that others may write meanwhile.
+//! Copies into and out of words that others may write meanwhile.
 //!
-//! Every access is one of a whole word. So racing accesses are never of mixed size, which Rust's memory model does not
-//! allow. A part of a word is merged in by compare-and-exchange, so the rest of the word is never lost, even if other
+//! Every access is to a whole word, so racing accesses never have mixed sizes, which Rust's memory model does not
+//! allow. A partial word is merged by compare-and-exchange, so the rest of the word is never lost, even if other
 //! threads write it. Whole words are plain stores.
 
 use core::ops::Range;
@@ -26,7 +26,7 @@ pub fn out_of_range(at: u64, len: u64, size: u64) -> ! {
     panic!("{len} bytes at offset {at} are out of range: the medium has {size} bytes")
 }
 
-/// A stretch of bytes, taken apart at the boundaries of words.
+/// A range of bytes, split at the boundaries of words.
 struct Stretch {
     /// The first word and the part of it that comes before a boundary; empty if the range begins at a boundary.
     head: (usize, Range<usize>),
@@ -48,7 +48,7 @@ impl Stretch {
     }
 }
 
-/// Copies bytes out, from byte `at` on. `words` returns a number of words from a place on; the stretch is in range.
+/// Copies bytes out, from byte `at` on. `words` returns a number of words from a place on; the range is valid.
 #[inline]
 pub(crate) fn copy_out<'a>(
     words: impl Fn(usize, usize) -> &'a [AtomicU64],
@@ -69,8 +69,8 @@ pub(crate) fn copy_out<'a>(
     }
 }
 
-/// Copies bytes in, from byte `at` on, in ascending order. `words` returns a number of words from a place on; the
-/// stretch is in range.
+/// Copies bytes in, from byte `at` on, in ascending order. `words` returns a number of words from a place on; the range
+/// is valid.
 #[inline(never)]
 pub(crate) fn copy_in<'a>(words: impl Fn(usize, usize) -> &'a [AtomicU64], at: usize, from: &[u8]) {
     let Stretch { head: (first, part), whole, tail } = Stretch::new(at, from.len());
@@ -87,7 +87,7 @@ pub(crate) fn copy_in<'a>(words: impl Fn(usize, usize) -> &'a [AtomicU64], at: u
 }
 
 /// Returns the index of the first word and the words, if whole words are copied to byte `at`. It is small enough to be
-/// inlined where an event or a record is written, whose words are whole.
+/// inlined into the writing of events and records, which consist of whole words.
 #[inline(always)]
 pub(crate) const fn whole(at: u64, from: &[u8]) -> Option<(u64, &[[u8; WORD]])> {
     let (words, rest) = from.as_chunks();

@@ -1,4 +1,4 @@
-//! The lock of a medium's one writer in this process.
+//! The lock of a medium's single writer in this process.
 
 #[cfg(feature = "alloc")]
 use alloc::sync::Arc;
@@ -6,19 +6,18 @@ use core::ops::Deref;
 use core::sync::atomic::AtomicBool;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-/// The lock of a medium's one writer in this process: of a journal, a recorder, or a store with its regions.
+/// The lock of a medium's single writer in this process: a journal, a recorder, or a store with its regions.
 ///
-/// A file or a region can have several owners here, as an `Arc` of it or a reference. Two journals in it would each
-/// acknowledge records in the same place. So each of them takes the lock of its medium before it reads, and the second one is
-/// an error. Other processes are kept away by the lock of the file ([`dax::Lock`](../dax/enum.Lock.html)). Stores by the
-/// methods of the medium are not, since every part of a program may have its own bytes.
+/// One process can own a file or a region several times, through an `Arc` or a reference. Two journals in it would each
+/// acknowledge records in the same place. Each therefore takes the lock of its medium before it reads, and the second
+/// one fails. The lock of the file keeps other processes away ([`dax::Lock`](../dax/enum.Lock.html)). This lock does
+/// not stop stores through the medium's own methods, since every part of a program may have its own bytes.
 ///
-/// A type that implements [`Medium`](super::Medium) has one as a field, and returns it from
-/// [`writer_lock`](super::Medium::writer_lock). [`DaxFile`](../dax/struct.DaxFile.html) and
-/// the regions of `cachemaint-store` do. [`Memory`](super::Memory) borrows its words, which other code may also have,
-/// and has none.
+/// A type that implements [`Medium`](super::Medium) has one as a field and returns it from
+/// [`writer_lock`](super::Medium::writer_lock). [`DaxFile`](../dax/struct.DaxFile.html) and the regions of
+/// `cachemaint-store` do. [`Memory`](super::Memory) borrows its words, which other code may also have, and has none.
 ///
-/// The lock outlives the medium as long as a guard exists. So with the feature `alloc` it is allocated by `new`. Without an
+/// The lock can outlive the medium, as long as a guard exists. With the feature `alloc`, `new` allocates it; without an
 /// allocator it is in a static:
 ///
 /// ```
@@ -75,7 +74,7 @@ impl Deref for Flag {
 }
 
 impl WriterLock {
-    /// Returns a lock that is free. It is allocated.
+    /// Allocates and returns a free lock.
     ///
     /// ```
     /// let lock = cachemaint::medium::WriterLock::new();
@@ -88,8 +87,8 @@ impl WriterLock {
         Self::default()
     }
 
-    /// Returns a lock in a flag of the caller's, which is true while the lock is taken. All locks in one flag are one lock, so
-    /// several media over the same memory can share it.
+    /// Returns a lock in the caller's flag, which is true while the lock is taken. All locks in one flag are the same
+    /// lock, so several media over the same memory can share it.
     #[must_use]
     pub const fn from_static(flag: &'static AtomicBool) -> Self {
         Self { is_locked: Flag::Static(flag) }

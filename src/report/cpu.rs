@@ -1,4 +1,4 @@
-//! The report on a CPU, as a pure function of the words read from it.
+//! The report on a CPU, a pure function of the words read from it.
 
 use crate::aliasing::{self, Aliasing};
 use crate::arch::{
@@ -15,8 +15,8 @@ use crate::virtualization::{Effects, Refused, Virtualization, whole_cache};
 
 /// The cache maintenance that this CPU offers, and the choices made.
 ///
-/// Made by [`host`](Self::host), [`for_cache`](Self::for_cache) or, in a kernel, `privileged` (feature
-/// `privileged`); all its answers were settled then. It prints on one screen with `{}`.
+/// Made by [`host`](Self::host), [`for_cache`](Self::for_cache) or, in a kernel, `privileged` (feature `privileged`);
+/// all answers are determined then. It prints on one screen with `{}`.
 ///
 /// ```
 /// use cachemaint::{Point, report::CpuReport};
@@ -31,23 +31,23 @@ use crate::virtualization::{Effects, Refused, Virtualization, whole_cache};
 pub struct CpuReport {
     /// The architecture, as Rust names it in `target_arch`.
     pub architecture: &'static str,
-    /// The name of the CPU, as far as it shows one.
+    /// The name of the CPU, as far as the CPU reports one.
     pub identity: CpuIdentity,
-    /// The cache lines, or the reason why no maintenance instruction can be used here.
+    /// The cache lines, or the reason why no maintenance instruction is usable here.
     pub line: Result<Line, Unsupported>,
     /// The instruction by which privileged code drops lines without writing them back (`Cache::discard_range`, with
     /// feature `privileged`), or the reason why the architecture has no such instruction.
     pub discard: Result<Discard, Unsupported>,
-    /// True if the caller of [`for_cache`](Self::for_cache) accepts the point of coherency as that of persistence.
+    /// True if the caller of [`for_cache`](Self::for_cache) accepts the point of coherency as the point of persistence.
     pub accepts_coherency_as_persistence: bool,
     /// The aliasing of the data cache, as far as the architecture decides it: the answer of Linux's
     /// `cpu_dcache_is_aliasing()`. If it depends on the CPU, a host's report (feature `std`) asks the kernel.
     pub aliasing: Aliasing,
     /// The known facts about a hypervisor.
     pub hypervisor: Hypervisor,
-    /// The kind of confidential guest, as far as the CPU shows it.
+    /// The kind of confidential guest, as far as the CPU reports it.
     pub confidential: Confidential,
-    /// The effects of a hypervisor and a confidential guest on cache maintenance, as far as the CPU shows them.
+    /// The effects of a hypervisor and a confidential guest on cache maintenance, as far as the CPU reports it.
     ///
     /// ```
     /// use cachemaint::report::{CpuReport, Handling};
@@ -70,9 +70,9 @@ pub struct Availability {
     pub instruction: Instruction,
     /// The status of the instruction.
     pub status: Status,
-    /// The instruction with its fences when it serves to write back.
+    /// The instruction and its fences, when it is used to write back.
     pub writeback: Choice,
-    /// The instruction with its fences when it serves to invalidate; `None` if it may keep the line.
+    /// The instruction and its fences, when it is used to invalidate; `None` if it may keep the line.
     pub invalidate: Option<Choice>,
 }
 
@@ -82,9 +82,9 @@ pub struct Availability {
 pub enum Status {
     /// The instruction is usable.
     Present,
-    /// The CPU does not show it.
+    /// The CPU does not report it.
     Absent(Unsupported),
-    /// The CPU shows it, and it is not to be used.
+    /// The CPU reports it, but it must not be used.
     Refused(Unsupported),
 }
 
@@ -100,21 +100,21 @@ pub struct Note {
 }
 
 impl CpuReport {
-    /// Returns the report on the CPU this program runs on, with the choices that [`Cache::host`] makes.
+    /// Returns the report on the CPU that this program runs on, with the choices that [`Cache::host`] makes.
     ///
-    /// Reads CPUID on x86, the auxiliary vector and two registers on arm64. A virtual machine is left some 270 times,
-    /// for the most part to find each hypervisor that names itself: a millisecond in all on an AMD EPYC (family 25) KVM
-    /// guest (measured). Cannot fail: missing facts are in the report with their reason.
+    /// Reads CPUID on x86, and the auxiliary vector and two registers on arm64. In a virtual machine this causes about
+    /// 270 exits, mostly to find every hypervisor that names itself: a millisecond in a KVM guest on an AMD EPYC
+    /// (family 25, measured). Cannot fail: missing facts are in the report with their reason.
     #[must_use]
     pub fn host() -> Self {
         Self::of_host(Policy::ANY)
     }
 
-    /// Returns the report on the CPU this program runs on, with the choices of `cache`: its instruction, if the builder
-    /// was given one, and the points that it accepts.
+    /// Returns the report on the CPU that this program runs on, with the choices of `cache`: an instruction given to
+    /// the builder, and the points that it accepts.
     ///
-    /// For a handle that privileged code made, the report has the abilities of privileged code. A CPU that the caller
-    /// [described](Cache::from_facts) counts, and the other known facts about the CPU are added.
+    /// For a handle made by privileged code, the report has the abilities of privileged code. For a CPU that the caller
+    /// [described](Cache::from_facts), the report has that description, with other known facts added.
     #[must_use]
     pub fn for_cache(cache: Cache) -> Self {
         let report = Self::of_host(cache.policy());
@@ -160,8 +160,8 @@ impl CpuReport {
             .map(|(_, instruction)| self.availability(*instruction))
     }
 
-    /// Returns the availability. A mnemonic can stand for several entries, whose orderings differ by vendor: that of
-    /// this CPU speaks for it.
+    /// Returns the availability. A mnemonic can have several entries with the orderings of different vendors: that of
+    /// this CPU counts.
     fn availability(&self, instruction: Instruction) -> Availability {
         let mut same_name =
             self.machine.instructions.iter().filter(|other| other.name == instruction.name);
@@ -222,9 +222,9 @@ impl CpuReport {
         Ok(Choice::of(self.machine, instruction, instruction.writeback))
     }
 
-    /// Returns the instruction and fences that invalidate. It writes dirty lines back too, over bytes
-    /// that an observer wrote meanwhile: no architecture lets user mode discard dirty lines. A kernel
-    /// gets the same choice; it discards by [another instruction](Self#structfield.discard).
+    /// Returns the instruction and fences that invalidate. Dirty lines are written back too, over the stores of a
+    /// device, since no architecture lets user mode discard them. A kernel gets the same choice; it discards with
+    /// [another instruction](Self#structfield.discard).
     ///
     /// # Errors
     /// Returns the reason why nothing here invalidates.
@@ -234,7 +234,7 @@ impl CpuReport {
         Ok(Choice::of(self.machine, instruction, self.machine.invalidate))
     }
 
-    /// Returns the instruction of a code that a plan holds: its one bit is its place.
+    /// Returns the instruction for a code of a plan. The position of the code's one bit is its index.
     fn instruction(&self, code: u8) -> Instruction {
         self.machine.instructions[code.trailing_zeros() as usize]
     }
@@ -245,23 +245,22 @@ impl CpuReport {
         &self.machine.data_cache
     }
 
-    /// Returns the same if the owner of the guest is known from elsewhere.
+    /// Returns the effects if the hypervisor is known from elsewhere.
     #[cfg(feature = "std")]
     pub(super) fn effects_under(&self, kind: Option<HypervisorKind>) -> Effects {
         Virtualization::of(self.machine, &self.cpu).effects_under(kind)
     }
 
-    /// Returns the operation by which the content of all caches can be replaced at once, for memory whose
-    /// content changed behind them: executed on **every** CPU (`cachemaint::whole_cache` does it,
-    /// with feature `privileged`).
+    /// Returns the operation that invalidates all caches at once, for memory with content that changed behind the
+    /// caches. It must be executed on **every** CPU (`cachemaint::whole_cache` does so, with feature `privileged`).
     ///
-    /// It may be asked anywhere. On x86 the ring is read from CS; elsewhere the answer does not
-    /// depend on it. The rule is Linux's: on x86 without a hypervisor, and nowhere else
-    /// (`cpu_cache_has_invalidate_memregion` in `arch/x86/mm/pat/set_memory.c`). A hypervisor that hides
-    /// itself is not found (QEMU: `-cpu …,-hypervisor`).
+    /// The call is allowed anywhere. On x86 the ring is read from CS; elsewhere the answer does not depend on the
+    /// privilege. The rule is that of Linux: yes on x86 without a hypervisor, no everywhere else
+    /// (`cpu_cache_has_invalidate_memregion` in `arch/x86/mm/pat/set_memory.c`). A hypervisor that hides itself is not
+    /// detected (QEMU: `-cpu …,-hypervisor`).
     ///
     /// # Errors
-    /// The obstacle.
+    /// The reason why it is not possible.
     #[doc(alias("wbinvd", "cpu_cache_has_invalidate_memregion"))]
     pub fn can_invalidate_memory(&self) -> Result<WholeCacheOperation, Refused> {
         whole_cache::can_invalidate_memory(self.machine, &self.cpu)
@@ -285,16 +284,14 @@ impl CpuReport {
 
     fn accepted_coherency(&self) -> Option<Note> {
         self.accepts_coherency_as_persistence.then_some(Note {
-            text: "the caller accepts coherency as persistence: that memory itself is persistent is \
-                   the caller's word",
+            text: "the caller accepts coherency as persistence, and vouches that memory itself is persistent",
             source: "Builder::accept_coherency_as_persistence",
         })
     }
 
     fn accepted_eviction(&self) -> Option<Note> {
         self.policy.accepts_eviction().then_some(Note {
-            text: "the caller accepts streaming stores as evicting: that copies by them are complete after a fence is the \
-                   caller's word",
+            text: "the caller accepts streaming stores as evicting, and vouches that a fence completes copies by them",
             source: "Builder::accept_streaming_as_evicting",
         })
     }
@@ -326,8 +323,8 @@ impl CpuReport {
         })
     }
 
-    /// Returns a note about CLFLUSH, which Xen counts as a bug of these CPUs (`X86_BUG_CLFLUSH_MFENCE`); AMD's manual
-    /// always said so.
+    /// Returns a note about CLFLUSH, which needs MFENCE on these CPUs. Xen treats that as a bug
+    /// (`X86_BUG_CLFLUSH_MFENCE`); AMD's manual has always said it.
     fn weak_clflush(&self) -> Option<Note> {
         let CpuIdentity::X86 { .. } = self.cpu.identity else { return None };
         let choice = self.writeback(Point::Coherency).ok()?;
@@ -338,7 +335,7 @@ impl CpuReport {
         })
     }
 
-    /// Returns a note about POWER10, whose write-back to persistence `sync` does not complete.
+    /// Returns a note about POWER10, where `sync` does not complete the write-back to persistence.
     fn weak_sync(&self) -> Option<Note> {
         let choice = self.writeback(Point::Persistence).ok()?;
         (choice.after == "phwsync").then_some(Note {
@@ -348,8 +345,8 @@ impl CpuReport {
         })
     }
 
-    /// Returns true if a streaming store leaves no dirty line in the cache, so that a fence completes it.
-    /// If false, write back after streaming stores; `None` if nothing is known of this architecture.
+    /// Returns true if a streaming store leaves no dirty line in the cache, so that a fence completes it. If false,
+    /// write back after streaming stores. `None` if nothing is known about this architecture.
     #[must_use]
     pub fn streaming_stores_evict(&self) -> Option<Statement<bool>> {
         let CpuIdentity::X86 { vendor, family, model, .. } = self.cpu.identity else { return None };
@@ -376,7 +373,7 @@ impl CpuReport {
                  after streaming stores",
                 "AMD APM vol. 3, CPUID Fn8000_0001_ECX: SVM, SSE4A, TopologyExtensions",
             ),
-            // Pentium M updates a line in place that is in L1.
+            // Pentium M updates a line in L1 in place.
             ("GenuineIntel", 6, 9 | 13) => Statement::documented(
                 false,
                 "streaming stores stay in L1 if the line is there: write back after them",

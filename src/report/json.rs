@@ -1,6 +1,6 @@
-//! The reports as data (feature `serde`): the shape that the module's documentation fixes.
+//! The reports as data (feature `serde`): the format in the module's documentation.
 //!
-//! `arch` depends on `core` alone, so its types are serialised here.
+//! `arch` depends only on `core`, so its types are serialised here.
 //!
 //! An object whose number of fields varies is a map of unknown length: many formats write the announced length of a
 //! struct before its fields (CBOR).
@@ -12,7 +12,7 @@ use crate::cache::Choice;
 use crate::cpu::{CpuIdentity, Hypervisor, HypervisorKind, Line, Midr, Signatures, Text};
 use serde::ser::{Serialize, SerializeMap, SerializeStruct, Serializer};
 
-/// Grows when a name goes or changes its meaning.
+/// Incremented when a name is removed or changes its meaning.
 pub(super) const SCHEMA: u32 = 1;
 
 impl Serialize for Point {
@@ -250,7 +250,7 @@ impl Serialize for Aliasing {
     }
 }
 
-/// A list whose length is not known before.
+/// A list of unknown length.
 struct List<F>(F);
 
 impl<I: Iterator<Item: Serialize>, F: Fn() -> I> Serialize for List<F> {

@@ -1,15 +1,14 @@
-//! The abilities of this machine, the choices made, refusals with their reasons, and the survival of
-//! bytes.
+//! The abilities of this machine, the choices made, the refusals with reasons, and what survives.
 //!
-//! [`CpuReport`] shows the instructions that the CPU and the operating system permit; it needs neither an
-//! operating system nor an allocator. [`HostReport`] adds facts from Linux's `/proc` and `/sys`, and for
-//! other systems the calls that persist files. Both print on one screen of 80 columns and 38 lines, in
-//! plain ASCII text. Long names and damaged regions can take more lines. Both are [serialised](#json)
-//! with feature `serde`. Every "no" and every "unknown" comes with its reason and advice.
+//! [`CpuReport`] shows the instructions that the CPU and the operating system permit; it needs neither an operating
+//! system nor an allocator. [`HostReport`] adds facts from Linux's `/proc` and `/sys`, or on other systems the calls
+//! that persist files. Both print on one screen of 80 columns and 38 lines, in plain ASCII; long names and damaged
+//! regions can take more lines. With feature `serde` both are [serialised](#json). Every "no" and every "unknown" has a
+//! reason and advice.
 //!
 //! # JSON
-//! Both reports are objects with `"schema": 1`. Names are in snake case; names may be added within a
-//! schema, the meaning of one that is there does not change.
+//! Both reports are objects with `"schema": 1`. Names are in snake case. A schema may gain names, but the meaning of an
+//! existing name does not change.
 //!
 //! | name | of | what |
 //! |---|---|---|
@@ -20,7 +19,7 @@
 //! | `writeback` | CPU | `coherency`, `persistence`, `deep_persistence`: each `available`; `instruction`, `effect`, `before`, `after` (fences), `source` |
 //! | `invalidate` | CPU | the same |
 //! | `accepts_coherency_as_persistence` | CPU | true if the caller said so |
-//! | `aliasing` | CPU, host | `aliases` (`true`, `false` or `null`); `source`, or `reason` and `advice`. That of the host is settled by `/proc/cpuinfo` where the architecture leaves it open |
+//! | `aliasing` | CPU, host | `aliases` (`true`, `false` or `null`); `source`, or `reason` and `advice`. If the architecture leaves it open, the host's value comes from `/proc/cpuinfo` |
 //! | `hypervisor` | CPU | `present` (`true`, `false`, `null`), `name`, `signature` (the first), `signatures`, `is_root` |
 //! | `confidential` | CPU | `kind` is `tdx`, `hyper_v` (`isolation`: `vbs`, `sev_snp`, `tdx`, `other`; `paravisor`), `sev_offered` (`es`, `snp`, `coherent`) or `unknown` |
 //! | `effects` | CPU, host | `whole_cache`, `lines`, `migration`: each `answer`, `text`, `source`, `certainty` (`documented`, `read_in_source`, `measured`, `assumed`) |
@@ -36,9 +35,8 @@
 //! | `backings` | host | the backings that [`survival`](HostReport::backings) is shown for |
 //! | `survival` | host | list of `backing`, `event`, `stage` (`stored`, `persisted`, `deep_persisted`), `answer` (`yes`, `no`, `not_promised` or `{"if": {"code": …, "text": …}}`), `text`, `source`, `certainty` |
 //!
-//! An answer that has `available` is `false` there with `missing`, `reason` and `advice` in place of
-//! the rest; `kernel`, `page_size`, `shmlba`, `caches` and `regions` have `reason` and `advice` alone
-//! if they are not known.
+//! If `available` is `false`, `missing`, `reason` and `advice` replace the rest. If `kernel`, `page_size`, `shmlba`,
+//! `caches` or `regions` is unknown, it has only `reason` and `advice`.
 
 mod cpu;
 #[cfg(feature = "std")]

@@ -1,4 +1,4 @@
-//! The report on a CPU whose registers privileged code reads.
+//! The report on a CPU, from registers that only privileged code can read.
 
 use super::cpu::CpuReport;
 use crate::arch::native;

@@ -7,17 +7,17 @@ use crate::cpu::{Confidential, CpuIdentity, Hypervisor, HypervisorKind, Midr, Te
 use crate::virtualization::Migration;
 use core::fmt::{self, Display, Formatter, Write};
 
-/// Columns of a screen.
+/// The columns of a screen.
 const WIDTH: usize = 80;
-/// The column where the text of a row begins, behind its label.
+/// The column where the text of a row begins, after its label.
 const INDENT: usize = 14;
 
-/// Writes a label and a text that is wrapped beside it.
+/// Writes a label, and a text wrapped to its right.
 pub(super) fn row(out: &mut Formatter<'_>, label: &str, text: fmt::Arguments<'_>) -> fmt::Result {
     row_at(out, INDENT, label, text)
 }
 
-/// Writes the same with an indentation of its own.
+/// Writes the same with another indentation.
 pub(super) fn row_at(
     out: &mut Formatter<'_>,
     indent: usize,
@@ -32,7 +32,7 @@ pub(super) fn row_at(
     wrapped.out.write_char('\n')
 }
 
-/// Puts words on lines. A word is kept until its end, since it can come in pieces.
+/// Wraps words into lines. A word is kept until it ends, since it can arrive in pieces.
 struct Wrapped<'a, 'b> {
     out: &'a mut Formatter<'b>,
     indent: usize,
@@ -63,7 +63,7 @@ impl Write for Wrapped<'_, '_> {
 }
 
 impl Wrapped<'_, '_> {
-    /// Writes the word that was kept, on the next line if it does not fit on this one.
+    /// Writes the kept word, on the next line if it does not fit on this one.
     fn word(&mut self) -> fmt::Result {
         let bytes = self.word.get(..self.length).unwrap_or_default();
         let word = core::str::from_utf8(bytes).unwrap_or_default();
@@ -97,7 +97,7 @@ impl Display for CpuReport {
 }
 
 impl CpuReport {
-    /// Writes all but the first rows, into which a host's report puts its own.
+    /// Writes all but the first rows, among which a host's report puts its own.
     pub(super) fn lines_and_choices(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self.line {
             Ok(line) => row(
@@ -160,7 +160,7 @@ impl CpuReport {
     }
 
     fn writeback_rows(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        // If all of them fail for one reason, it is said once.
+        // If all fail for the same reason, it is printed once.
         if let Err(first) = self.writeback(Point::Coherency)
             && Point::ALL.iter().all(|point| self.writeback(*point) == Err(first))
         {
@@ -202,7 +202,7 @@ impl Display for CpuIdentity {
                 f.write_str("unknown: the kernel does not name it; see /proc/cpuinfo")
             }
             Self::Platform { name } => name.fmt(f),
-            Self::Unknown => f.write_str("unknown: this architecture cannot be asked here"),
+            Self::Unknown => f.write_str("unknown: this architecture does not report its CPU"),
         }
     }
 }
@@ -229,7 +229,7 @@ impl Display for Hypervisor {
             Self::Absent => return f.write_str("none"),
             Self::Unknown => return f.write_str("unknown"),
         };
-        f.write_str(self.name().unwrap_or("one not known here"))?;
+        f.write_str(self.name().unwrap_or("an unknown one"))?;
         if *is_root {
             f.write_str(", root partition")?;
         }
@@ -242,7 +242,7 @@ impl Display for Hypervisor {
     }
 }
 
-/// The known facts about a guest, with hints from elsewhere.
+/// The known facts about a hypervisor, with hints from elsewhere.
 pub(super) struct GuestOf<'a> {
     pub(super) report: &'a CpuReport,
     pub(super) hints: &'a dyn Display,
@@ -307,7 +307,7 @@ impl Display for AliasingOf {
                  directly",
             ),
             Aliasing::Unknown { reason, advice } => {
-                write!(f, "unknown if data alias: {reason}; {advice}")
+                write!(f, "unknown whether data alias: {reason}; {advice}")
             }
         }
     }

@@ -11,24 +11,24 @@ use crate::Point;
 pub enum Backing {
     /// The page cache over a file system on storage.
     Storage,
-    /// A file system whose sync is documented to reach storage, and is not seen to: ZFS, NFS, FUSE, one whose
-    /// log or device is not seen, and each on another system than Linux.
+    /// A file system with a sync that is documented to reach storage, but cannot be seen to do so: ZFS, NFS, FUSE, any
+    /// with an unseen log or device, and all on systems other than Linux.
     FileSystem,
     /// RAM that belongs to the kernel: tmpfs, hugetlbfs.
     Ram,
-    /// RAM that was set aside as persistent memory (`memmap=SIZE!START`) or that the kernel calls volatile,
+    /// RAM that was set aside as persistent memory (`memmap=SIZE!START`), or memory that the kernel calls volatile;
     /// mapped directly.
     EmulatedPmem,
-    /// RAM that firmware or a kernel sets aside, and that only its own code maps: a range that the memory map of a board
-    /// leaves out, or one that Linux reserves by a name (`reserve_mem=`). No file is on it: the code that maps it states
-    /// this backing, as for [`Memory`](crate::medium::Memory).
+    /// RAM that firmware or a kernel sets aside, and that only its own code maps: a range that a board's memory map
+    /// leaves out, or one that Linux reserves by name (`reserve_mem=`). No file lies on it; the code that maps it
+    /// states this backing, as for [`Memory`](crate::medium::Memory).
     ///
-    /// [`survives`](Self::survives) gives Linux's answers, whose kernels look for the place anew at each boot. A range at a
-    /// fixed address is always at the same place.
+    /// [`survives`](Self::survives) gives the answers for Linux, where each kernel chooses a new place at boot. A range
+    /// at a fixed address is always at the same place.
     ReservedRam,
     /// Persistent memory whose domain ends at the memory controller (ADR), mapped directly.
     PmemAdr,
-    /// Persistent memory whose domain has the CPU caches in it (eADR), mapped directly.
+    /// Persistent memory whose domain includes the CPU caches (eADR), mapped directly.
     PmemEadr,
     /// Persistent memory of CXL devices that show Global Persistent Flush (GPF), mapped directly.
     CxlGpf,
@@ -59,7 +59,7 @@ impl Backing {
         Self::Unknown,
     ];
 
-    /// Returns the backing in a few words, which the guide explains.
+    /// Returns a short name for the backing, which the guide explains.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Storage => "storage",
@@ -77,8 +77,7 @@ impl Backing {
         }
     }
 
-    /// Returns true if it is memory that a platform or a device keeps without power, mapped
-    /// directly.
+    /// Returns true for memory that a platform or a device keeps without power, mapped directly.
     #[cfg(target_has_atomic = "64")]
     pub(crate) const fn is_persistent_memory(self) -> bool {
         matches!(
@@ -87,13 +86,13 @@ impl Backing {
         )
     }
 
-    /// Returns the point that a write-back has to be [aimed](crate::Cache::to) at, so that its line is in the medium.
+    /// Returns the point that a write-back must be [aimed](crate::Cache::to) at for the line to reach the medium.
     ///
-    /// RAM is behind the point of coherency. Only persistent memory needs more. A file's lines are written back to this
-    /// point by [`DaxFile`](../dax/struct.DaxFile.html).
+    /// RAM needs the point of coherency, and only persistent memory needs more. [`DaxFile`](../dax/struct.DaxFile.html)
+    /// writes a file's lines back to this point.
     ///
-    /// Source: Linux writes pmem of all kinds back by `dc cvac` on an arm64 CPU without `dc cvap`
-    /// (`arch/arm64/mm/cache.S`, `dcache_clean_pop`); this crate does so for RAM alone.
+    /// Source: Linux writes all kinds of pmem back by `dc cvac` on an arm64 CPU without `dc cvap`
+    /// (`arch/arm64/mm/cache.S`, `dcache_clean_pop`); this crate does so only for RAM.
     #[must_use]
     pub const fn point(self) -> Point {
         match self {

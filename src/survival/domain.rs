@@ -1,6 +1,6 @@
-//! The persistence domain: the part of a machine that keeps its data at power loss.
+//! The persistence domain: the part of a machine that keeps its bytes at power loss.
 
-/// The part of the machine whose bytes survive power loss, by the claim of firmware.
+/// The part of the machine whose bytes survive power loss, as firmware claims.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
@@ -9,23 +9,23 @@ pub enum Domain {
     CpuCaches,
     /// Bytes that the memory controller has accepted (ADR): `memory_controller`.
     MemoryController,
-    /// Bytes that a CXL device has accepted, which it saves by Global Persistent Flush: each device of
-    /// the region has the capability, and counts the times that it failed.
+    /// Bytes that a CXL device has accepted, which it saves by Global Persistent Flush: each device of the region has
+    /// the capability and counts its failures.
     CxlGpf,
-    /// Bytes that a CXL device has accepted, by the kernel's word for all such devices. No attribute
-    /// shows that it has Global Persistent Flush.
+    /// Bytes that a CXL device has accepted, as the kernel claims for all such devices. No attribute shows that the
+    /// device has Global Persistent Flush.
     Cxl,
     /// Bytes that the host has flushed on request (virtio-pmem).
     HostFlush,
     /// Nothing: RAM that was set aside (`memmap=SIZE!START`, e820 type 12), or a region that the kernel
     /// itself calls volatile.
     None,
-    /// No claim exists, or none that holds: a device that is not armed saves nothing.
+    /// No claim exists, or it does not hold: a device that is not armed saves nothing.
     Unknown,
 }
 
 impl Domain {
-    /// Returns the domain in a few words.
+    /// Returns a short name for the domain.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::CpuCaches => "CPU caches (eADR)",
@@ -38,7 +38,7 @@ impl Domain {
         }
     }
 
-    /// Returns the value of the claim, with advice.
+    /// Returns the meaning of the claim, with advice.
     #[must_use]
     pub const fn meaning(self) -> &'static str {
         match self {

@@ -1,9 +1,9 @@
-//! The survival table, as a pure function.
+//! The survival table: what each event keeps, as a pure function.
 //!
 //! Its rows are the backings, its columns the events. Each cell has an answer for bytes that were only stored, that
-//! were persisted, and that were deep persisted. Persisted bytes were written back and fenced; with eADR fenced; or
-//! `msync`ed where the granularity is a page. Deep persisted ones were flushed by the kernel through the medium's own
-//! buffers too. A cell states the promise, not the usual outcome, with its reason and source ([`Backing::survives`]).
+//! were persisted, and that were deep persisted. Persisted bytes were written back and fenced (with eADR only fenced),
+//! or `msync`ed if the granularity is a page. For deep-persisted bytes the kernel has also flushed the medium's own
+//! buffers. A cell states the promise, not the usual outcome, with its reason and source ([`Backing::survives`]).
 
 mod backing;
 mod domain;
@@ -17,10 +17,10 @@ pub use domain::Domain;
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Event {
-    /// The process is killed or crashes. The table assumes a file that has a name. One without (memfd, `O_TMPFILE`)
+    /// The process is killed or crashes. The table assumes a file with a name. A file without one (memfd, `O_TMPFILE`)
     /// ends with its last descriptor, whatever backs it; the guarantee of an open file accounts for that.
     ProcessCrash,
-    /// The kernel starts another one without firmware, after a crash (kdump) or on request.
+    /// The kernel starts another kernel without going through firmware, after a crash (kdump) or on request.
     Kexec,
     /// A reset or reboot through firmware, without losing power.
     WarmReboot,
@@ -33,7 +33,7 @@ impl Event {
     pub const ALL: &'static [Self] =
         &[Self::ProcessCrash, Self::Kexec, Self::WarmReboot, Self::PowerLoss];
 
-    /// Returns the event in a few words.
+    /// Returns a short name for the event.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::ProcessCrash => "process crash",
@@ -61,21 +61,21 @@ impl From<Event> for &'static str {
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Stage {
-    /// Stored, and no more: dirty in a cache or in the page cache.
+    /// Only stored: dirty in a CPU cache or in the page cache.
     Stored,
-    /// Persisted, and the call has returned: accepted by the domain that keeps it at power loss.
+    /// Persisted, and the call has returned: the domain that keeps the bytes at power loss has accepted them.
     Persisted,
-    /// Deep persisted: after the above the kernel has flushed the medium's own buffers, by `fsync` or
-    /// `msync` on the file or by the region's `deep_flush`. Where the region has flush hints, nothing
-    /// rests on stored energy any more; elsewhere the kernel has nothing to flush.
+    /// Deep persisted: the kernel has also flushed the medium's own buffers, by `fsync` or `msync` on the file or by
+    /// the region's `deep_flush`. If the region has flush hints, nothing depends on stored energy any more; otherwise
+    /// the kernel has nothing to flush.
     DeepPersisted,
 }
 
 impl Stage {
-    /// All stages, the least first.
+    /// All stages, the weakest first.
     pub const ALL: &'static [Self] = &[Self::Stored, Self::Persisted, Self::DeepPersisted];
 
-    /// Returns the stage in a word or two.
+    /// Returns a short name for the stage.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Stored => "stored",
@@ -91,14 +91,14 @@ impl core::fmt::Display for Stage {
     }
 }
 
-/// The survival of bytes after an event.
+/// The answer whether bytes survive an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Survival {
     /// The bytes survive, as the platform claims.
     Yes,
-    /// The bytes are lost, or must be taken for lost.
+    /// The bytes are lost, or must be assumed lost.
     No,
     /// The bytes may survive; no source promises it.
     NotPromised,
@@ -106,13 +106,13 @@ pub enum Survival {
     If(Condition),
 }
 
-/// A condition that nobody has checked.
+/// A condition that was not checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Condition {
     /// The name for programs, in snake case. It does not change.
     pub code: &'static str,
-    /// The words, which follow *if*.
+    /// The condition in words, to follow *if*.
     pub text: &'static str,
 }
 
@@ -138,18 +138,18 @@ impl core::fmt::Display for Survival {
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Certainty {
-    /// A manual, a specification or documentation promises it.
+    /// A manual, a specification or other documentation promises it.
     Documented,
-    /// The named source code does it; no source promises that it stays so.
+    /// The named source code does it; nothing promises that it stays so.
     ReadInSource,
     /// A measurement showed it, on the machine that the source names.
     Measured,
-    /// No source says it: it is the safe assumption.
+    /// No source says it; it is the safe assumption.
     Assumed,
 }
 
 impl Certainty {
-    /// Returns the word for it.
+    /// Returns the certainty in words.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Documented => "documented",
@@ -188,7 +188,7 @@ impl<T> core::fmt::Display for Statement<T> {
     }
 }
 
-/// A statement is the error of a requirement that it does not meet.
+/// A statement can be an error: a requirement that is not met.
 impl<T: core::fmt::Debug> core::error::Error for Statement<T> {}
 
 impl<T> Statement<T> {

@@ -13,9 +13,9 @@ const KEEPS_PLACE: Survival = given(
     "firmware keeps RAM, and the next kernel reserves the same place",
 );
 const DRIVE_FLUSHES: Survival = given("drive_flushes", "the drive gets and honours flushes");
-/// The one condition of all file systems whose way to storage is not seen.
+/// The condition of all file systems with an unseen path to storage.
 const HONOURS_FSYNC: Survival = given("honours_fsync", "the file system honours fsync");
-const HOST_LIVES: Survival = given("host_runs_on", "the host goes on running");
+const HOST_LIVES: Survival = given("host_runs_on", "the host keeps running");
 const RESET_FLUSHES: Survival =
     given("lines_written_back", "the lines were written back too, or a reset flushes the caches");
 const HOST_PERSISTS: Survival = given("host_flushes", "the host's storage honours flushes");
@@ -38,7 +38,7 @@ macro_rules! caches_survive {
 }
 
 impl Backing {
-    /// Returns the survival of an event by bytes on this backing that had reached this stage, with its reason, source and
+    /// Returns whether bytes on this backing that had reached this stage survive an event, with the reason, source and
     /// certainty.
     ///
     /// ```
@@ -162,9 +162,11 @@ const fn file_system(stage: Stage, event: Event) -> Statement<Survival> {
 
 const fn emulated(stage: Stage, event: Event) -> Statement<Survival> {
     match (event, stage) {
-        (Event::PowerLoss, _) => {
-            Statement::documented(Survival::No, "it is RAM, which forgets without power", MEMMAP)
-        }
+        (Event::PowerLoss, _) => Statement::documented(
+            Survival::No,
+            "it is RAM, which loses its bytes without power",
+            MEMMAP,
+        ),
         (Event::WarmReboot, Stage::Stored) => RESET_DROPS,
         (Event::WarmReboot, _) => Statement::assumed(
             KEEPS_RAM,
@@ -192,19 +194,19 @@ const fn reserved(stage: Stage, event: Event) -> Statement<Survival> {
         ),
         (Event::PowerLoss, _) => Statement::documented(
             Survival::No,
-            "it is RAM, which forgets without power",
+            "it is RAM, which loses its bytes without power",
             RESERVE_MEM,
         ),
         (Event::WarmReboot, Stage::Stored) => RESET_DROPS,
         (Event::WarmReboot, _) => Statement::documented(
             KEEPS_PLACE,
-            "it is in RAM, which firmware may clear, and each kernel looks for a place anew, which KASLR can move",
+            "it is in RAM, which firmware may clear, and each kernel chooses a new place, which KASLR can move",
             RESERVE_MEM,
         ),
         (Event::Kexec, _) => Statement::measured(
             SAME_PLACE,
             caches_survive!(
-                "the next kernel can be loaded there, and looks for a place anew, unless it is handed over (KHO)"
+                "the next kernel can be loaded there, and chooses a new place, unless the memory is handed over (KHO)"
             ),
             RESERVE_MEM_KEXEC,
         ),
@@ -234,7 +236,7 @@ const fn adr(stage: Stage, event: Event) -> Statement<Survival> {
         (_, Stage::DeepPersisted) => Statement::read(
             Survival::Yes,
             "the memory controller's queues were emptied, by the region's flush hints if it has them \
-             (deep_flush reads 1): then it does not rest on stored energy",
+             (deep_flush reads 1): then it does not depend on stored energy",
             "Linux drivers/nvdimm/region_devs.c, generic_nvdimm_flush",
         ),
     }
@@ -248,8 +250,8 @@ const fn eadr(stage: Stage, event: Event) -> Statement<Survival> {
             NFIT,
         ),
         (_, Stage::Stored) => RESET_DROPS,
-        // With eADR persisting takes a fence alone, so that lines can be dirty after it. The kernel
-        // does not write them back either, if it knows of eADR.
+        // With eADR, persisting takes only a fence, so lines can still be dirty after it. A kernel that knows of eADR
+        // does not write them back either.
         (..) => Statement::read(
             RESET_FLUSHES,
             "the claim is about power, not about a reset; a fence persists here, and the kernel's own \
@@ -335,9 +337,9 @@ const fn virtio(stage: Stage, event: Event) -> Statement<Survival> {
             "fsync and msync send a request, which the host answers after its own fsync",
             FLUSH,
         ),
-        // Without MAP_SYNC the blocks under a store may not be the file's yet.
+        // Without MAP_SYNC the file may not have the blocks under a store yet.
         (_, Stage::Stored) => not_promised(
-            "the host keeps the bytes, but without MAP_SYNC their blocks may not be the file's yet",
+            "the host keeps the bytes, but without MAP_SYNC the file may not have their blocks yet",
             "Linux drivers/nvdimm/virtio_pmem.c, ND_REGION_ASYNC; fs/dax.c",
             Certainty::ReadInSource,
         ),
@@ -485,6 +487,6 @@ mod tests {
         let [persisted, deep] =
             [Persisted, DeepPersisted].map(|stage| PmemAdr.survives(stage, Event::PowerLoss));
         assert!(persisted.text.contains("stored energy (ADR) brings"));
-        assert!(deep.text.contains("does not rest on stored energy"));
+        assert!(deep.text.contains("does not depend on stored energy"));
     }
 }

@@ -1,17 +1,17 @@
 //! Lists of media errors, as Linux shows them: the attribute `badblocks` of a disk and of a region.
 //!
 //! Each line is a first sector and a number of sectors, of 512 bytes even if the device's own are larger
-//! (`block/badblocks.c`, `badblocks_show`). A disk's are counted from its start, which in a namespace with metadata is
-//! behind them (`drivers/nvdimm/pmem.c`, `pmem_attach_disk`), a region's from the region's.
+//! (`block/badblocks.c`, `badblocks_show`). A disk's sectors count from the disk's start, which follows any metadata of
+//! the namespace (`drivers/nvdimm/pmem.c`, `pmem_attach_disk`). A region's sectors count from the region's start.
 //!
 //! # Limits
-//! The list does not have:
-//! - Errors that were not met yet. It has those that firmware reported, that a scrub found, or that raised a machine
-//!   check.
-//! - The rest of a full list. The kernel keeps a page of entries, 512 of at most 512 sectors each where pages have 4096
-//!   bytes. It leaves out the others ("this isn't an error as the hardware will still throw an exception",
+//! The list lacks:
+//! - Errors that were not met yet. It contains those that firmware reported, that a scrub found, or that raised a
+//!   machine check.
+//! - The rest of a full list. The kernel keeps a page of entries: with pages of 4096 bytes, 512 entries of at most 512
+//!   sectors each. It omits the others ("this isn't an error as the hardware will still throw an exception",
 //!   `drivers/nvdimm/badrange.c`, `set_badblock`). It shows one byte less than a page of text, which can end within a
-//!   line. [`Listed::may_be_cut`] reports if either could have happened.
+//!   line. [`Listed::may_be_cut`] is true if either could have happened.
 
 use super::tree::{Attribute, Tree, Unknown};
 use alloc::format;
@@ -20,7 +20,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 use std::path::Path;
 
-/// The unit in bytes in which block devices count, also those with larger sectors.
+/// The unit in which block devices count, in bytes, even those with larger sectors.
 pub(crate) const SECTOR: u64 = 512;
 
 /// The content of a list.
@@ -33,14 +33,14 @@ pub(crate) struct Listed {
 }
 
 impl Listed {
-    /// Returns the sum of the ranges in bytes, if it is a number of 64 bits.
+    /// Returns the sum of the ranges in bytes, if it fits in 64 bits.
     pub(crate) fn bytes(&self) -> Option<u64> {
         let add = |sum: u64, range: &Range<u64>| sum.checked_add(range.end - range.start);
         self.ranges.iter().try_fold(0, add)
     }
 }
 
-/// Bytes of an entry in the kernel's table.
+/// The size of an entry in the kernel's table, in bytes.
 const ENTRY: usize = 8;
 
 /// Reads the list at an absolute path; `page` is the size of a page, in bytes.
@@ -68,7 +68,7 @@ pub(crate) fn read(tree: &Tree, path: &Path, page: usize) -> Result<Listed, Unkn
 /// Returns the list in a text as the kernel shows it.
 fn parse_shown(text: &str, page: usize) -> Option<Listed> {
     let is_full = text.len() + 1 >= page;
-    // A line that was cut can have lost digits.
+    // A line that was cut may have lost digits.
     let whole = match text.rsplit_once('\n') {
         Some((whole, _)) if is_full => whole,
         _ => text,

@@ -1,8 +1,8 @@
 //! The caches of a CPU, as Linux shows them in sysfs
 //! (`Documentation/ABI/testing/sysfs-devices-system-cpu`).
 //!
-//! They are shown for orientation: no operation here works on a level. On arm64 they come from
-//! firmware tables and are often missing.
+//! They are for information only: no operation here works on a level. On arm64 they come from firmware tables and are
+//! often missing.
 
 use super::tree::{Tree, Unknown};
 use alloc::format;
@@ -14,9 +14,9 @@ use std::path::Path;
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct CacheLevel {
-    /// 1 is next to the CPU.
+    /// The level; 1 is nearest to the CPU.
     pub level: u32,
-    /// The kind of its content.
+    /// The kind of content.
     pub kind: CacheKind,
     /// The size of the cache in bytes, if it is shown.
     pub size: Option<u64>,
@@ -41,7 +41,7 @@ pub enum CacheKind {
     Instruction,
     /// Data and instructions.
     Unified,
-    /// The content is not shown, or not in a word known here.
+    /// The content is not shown, or in an unknown word.
     Unknown,
 }
 
@@ -66,7 +66,7 @@ fn caches(tree: &Tree, directory: &Path) -> Vec<CacheLevel> {
         .collect()
 }
 
-/// Returns a cache; one without a level is left out, since it cannot be named.
+/// Returns a cache; `None` for one without a level, since it cannot be named.
 fn cache(tree: &Tree, path: &Path) -> Option<CacheLevel> {
     let attribute = |name| tree.read(&path.join(name));
     let number = |name| attribute(name).value().and_then(|text| text.parse().ok());

@@ -1,11 +1,11 @@
-//! The operating systems with files here, the calls by which bytes stored in a mapped file become durable there, and calls
-//! that a signal interrupts.
+//! The operating systems with file support, their calls that make a mapped file durable, and calls that a signal
+//! interrupts.
 
 /// An operating system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct System {
     pub(crate) name: &'static str,
-    /// The calls that make a stretch of a mapped file durable.
+    /// The calls that make a range of a mapped file durable.
     pub(crate) persists_by: &'static str,
 }
 
@@ -15,13 +15,13 @@ impl System {
         Self::named(std::env::consts::OS)
     }
 
-    /// Returns the system of this name in Rust (`target_os`).
+    /// Returns the system with this Rust name (`target_os`).
     pub(crate) fn named(os: &'static str) -> Self {
         let (name, persists_by) = match os {
             "linux" => ("Linux", "msync"),
             "windows" => ("Windows", "FlushViewOfFile and FlushFileBuffers"),
-            // Rust's standard library calls it for `File::sync_data` on Apple's systems: fsync(2) does not have the drive
-            // write its buffers.
+            // Rust's standard library calls it for `File::sync_data` on Apple's systems: fsync(2) does not make the
+            // drive write its buffers.
             "macos" => ("macOS", "msync and fcntl(F_FULLFSYNC)"),
             other => (other, "the system's own sync calls"),
         };
@@ -29,10 +29,10 @@ impl System {
     }
 }
 
-/// An error that can be that of a call which a signal has interrupted.
+/// An error type that can report a call interrupted by a signal.
 #[cfg(feature = "dax")]
 pub(crate) trait Interruption {
-    /// Returns true if it is: the call has done nothing.
+    /// Returns true if a signal interrupted the call, which has then done nothing.
     fn is_interruption(&self) -> bool;
 }
 
@@ -57,8 +57,8 @@ impl Interruption for rustix::io::Errno {
     }
 }
 
-/// Makes a call of the system, and makes it again while a signal interrupts it, as the standard library does. The stop of a
-/// process, a debugger and a timer interrupt calls, and on FUSE and NFS nearly any of them.
+/// Makes a system call, and repeats it while a signal interrupts it, as the standard library does. Stopping a process,
+/// a debugger, and a timer can interrupt calls; on FUSE and NFS nearly any call.
 #[cfg(feature = "dax")]
 pub(crate) fn uninterrupted<T, E: Interruption>(
     mut call: impl FnMut() -> Result<T, E>,

@@ -1,4 +1,4 @@
-//! Machines for tests: trees of `/proc` and `/sys`, written by hand after the kernel's sources.
+//! Machines for tests: trees of `/proc` and `/sys`, written by hand from the kernel's sources.
 
 use super::tree::Tree;
 use tempfile::TempDir;

@@ -4,7 +4,7 @@ use super::tree::{Attribute, Tree, Unknown, printable};
 use alloc::string::String;
 use std::path::Path;
 
-/// The kernel that runs.
+/// The running kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]

@@ -1,12 +1,12 @@
-//! Files get names that nothing has.
+//! Renames a file to a name that nothing has.
 //!
 //! | a file is renamed by the first of these that is permitted | a crash meanwhile leaves |
 //! |---|---|
 //! | `renameat2` with `RENAME_NOREPLACE` | one of the two names |
-//! | `link`, and `unlink` of the other name | one of them, or both |
-//! | an empty file of the new name, which must not be there, and `rename` over it | the old name, perhaps beside the empty file; or the new one |
+//! | `link`, and `unlink` of the old name | one of them, or both |
+//! | an exclusively created empty file with the new name, and `rename` over it | the old name, perhaps with the empty file; or the new one |
 //!
-//! A kernel, a file system or a filter of system calls can be without any of them. None replaces a file that was there.
+//! A kernel, a file system or a system-call filter can lack any of them. None replaces an existing file.
 
 use super::calls::uninterrupted;
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags};
@@ -24,7 +24,7 @@ pub(crate) fn create_exclusively(path: &Path) -> Result<File, Errno> {
 /// Gives a file another name.
 ///
 /// # Errors
-/// [`AlreadyExists`](io::ErrorKind::AlreadyExists), if something has that name; that of the last method otherwise.
+/// [`AlreadyExists`](io::ErrorKind::AlreadyExists), if something has that name; otherwise the error of the last method.
 pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
     let or = |done, method: Method| match done {
         Ok(()) | Err(Errno::EXIST) => done,
@@ -41,12 +41,12 @@ fn rename_exclusively(from: &Path, to: &Path) -> Result<(), Errno> {
 
 fn link_and_unlink(from: &Path, to: &Path) -> Result<(), Errno> {
     rustix::fs::link(from, to)?;
-    // The file is whole under its name. Another name of it does no harm.
+    // The file is complete under its new name. Its old name does no harm.
     drop(fs::remove_file(from));
     Ok(())
 }
 
-/// What another program writes into the empty file, between the two calls, is lost.
+/// Bytes that another program writes into the empty file between the two calls are lost.
 fn claim_and_rename(from: &Path, to: &Path) -> Result<(), Errno> {
     drop(create_exclusively(to)?);
     rustix::fs::rename(from, to).inspect_err(|_errno| drop(fs::remove_file(to)))

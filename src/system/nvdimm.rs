@@ -1,14 +1,15 @@
 //! Persistent memory regions, as Linux shows them under `/sys/bus/nd`.
 //!
 //! A region's promise at power loss is its `persistence_domain` attribute, which the kernel passes on from firmware
-//! without checking it (`drivers/nvdimm/region_devs.c`, `drivers/acpi/nfit/core.c`). The kernel hides the attribute
-//! without a claim: emulated persistent memory and virtio-pmem have none. The provider of the bus distinguishes them.
+//! without checking it (`drivers/nvdimm/region_devs.c`, `drivers/acpi/nfit/core.c`). If there is no claim, as for
+//! emulated persistent memory and virtio-pmem, the kernel hides the attribute. The provider of the bus distinguishes
+//! these two.
 //!
 //! A claim is not a proof: a hypervisor can claim any domain for any file (QEMU `nvdimm-persistence=`), and a device
-//! tree's `pmem-region` counts as `memory_controller`, with any memory (`drivers/nvdimm/of_pmem.c`). So does each
-//! region of a CXL device (`drivers/cxl/pmem.c`, `cxl_pmem_region_probe`), whose buffers are emptied at power loss by
-//! Global Persistent Flush (GPF), if at all. The dirty shutdown count of a device shows that the device has GPF. Linux
-//! from 6.15 on shows the count if it could arm the device's dirty state and found the GPF capability
+//! tree's `pmem-region` counts as `memory_controller`, whatever the memory (`drivers/nvdimm/of_pmem.c`). So does each
+//! region of a CXL device (`drivers/cxl/pmem.c`, `cxl_pmem_region_probe`), although its buffers are emptied at power
+//! loss only by Global Persistent Flush (GPF), if at all. The dirty shutdown count of a device shows that the device
+//! has GPF. Linux 6.15 and newer shows the count if it could arm the device's dirty state and found the GPF capability
 //! (`cxl_nvdimm_arm_dirty_shutdown_tracking`).
 
 use super::bad_blocks;
@@ -30,24 +31,24 @@ pub struct PmemRegion {
     pub provider: String,
     /// The size of the region in bytes, if the kernel shows it.
     pub size: Option<u64>,
-    /// The bytes of it that no namespace has yet, if the kernel shows them.
+    /// The bytes that no namespace uses yet, if the kernel shows them.
     pub available_size: Option<u64>,
     /// The domain that survives power loss.
     #[cfg_attr(feature = "serde", serde(flatten, serialize_with = "claim"))]
     pub domain: Domain,
-    /// True if the kernel refuses to write to it, if it shows that.
+    /// True if the kernel refuses to write to it; `None` if not shown.
     pub read_only: Option<bool>,
-    /// True if the DIMMs' own buffers can be flushed on request (`deep_flush`), if the kernel shows that. It adds to
+    /// True if the DIMMs' own buffers can be flushed on request (`deep_flush`); `None` if not shown. The flush adds to
     /// the promise of the domain, and needs root.
     pub deep_flush: Option<bool>,
-    /// The node of memory that it is nearest to, if the kernel knows.
+    /// The nearest NUMA node, if the kernel knows it.
     pub numa_node: Option<u32>,
-    /// Known media errors: a load from one raises SIGBUS. Bytes, in sectors of 512, if the kernel
-    /// shows them.
+    /// The number of bytes with known media errors, in sectors of 512, if the kernel shows them. A load from one raises
+    /// SIGBUS.
     pub bad_bytes: Option<u64>,
-    /// True if more bytes may be bad. The kernel's list is full or cut, cannot be read, or is invalid.
+    /// True if more bytes may be bad: the kernel's list is full, cut, unreadable or invalid.
     pub bad_bytes_may_be_more: bool,
-    /// The devices that it lies on, in the order of the kernel's list; empty if it has none, as RAM, or if the kernel
+    /// The devices that it lies on, in the order of the kernel's list; empty if it has none, like RAM, or if the kernel
     /// does not show them.
     pub devices: Vec<MemoryDevice>,
     /// The evidence for these facts.
@@ -70,24 +71,24 @@ fn claim<S: serde::Serializer>(domain: &Domain, serializer: S) -> Result<S::Ok, 
 
 /// A device that a region lies on: an NVDIMM, a CXL memory device.
 ///
-/// Its count of unsafe shutdowns grows if it lost power before it had saved all accepted stores, or does not know if it
-/// had. A program that keeps the count beside its data and finds it grown has to take those data for damaged, even if
-/// it had persisted them. The counts are those of the kernel's start; they do not change while it runs.
+/// The count of unsafe shutdowns grows if the device lost power before it had saved all accepted stores, or does not
+/// know whether it had. A program can keep the count with its data; if it has grown, the data may be damaged, even if
+/// they were persisted. The kernel reads the counts when it starts; they do not change while it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct MemoryDevice {
-    /// The kernel's name: `nmem0`. It can be another after a reboot.
+    /// The kernel's name: `nmem0`. It can change in a reboot.
     pub name: String,
     /// The unique identifier of the device (ACPI's of an NVDIMM, the serial number of a CXL device), if the kernel
     /// shows it.
     pub id: Option<String>,
-    /// The number of its unsafe shutdowns.
+    /// The number of unsafe shutdowns.
     #[cfg_attr(feature = "serde", serde(serialize_with = "super::tree::number_or_reason"))]
     pub unsafe_shutdowns: Result<u64, Unknown>,
-    /// The failures that the kernel shows of it: `save_fail`, `restore_fail`, `flush_fail`, `not_armed`, `map_fail`; empty
-    /// if it shows none. A failed save, restore or flush is one that lost accepted stores before this start. A device that
-    /// is not armed does not save them at the next loss of power, so that no claim holds for its region.
+    /// The failures that the kernel reports: `save_fail`, `restore_fail`, `flush_fail`, `not_armed`, `map_fail`; empty
+    /// if it shows none. A failed save, restore or flush has lost accepted stores before this start. A device that is
+    /// not armed does not save them at the next power loss, so no claim holds for its region.
     pub failures: Vec<String>,
 }
 
@@ -98,13 +99,13 @@ const VOLATILE: &str = "nd_volatile";
 /// Returns all regions of the machine, by name.
 ///
 /// # Errors
-/// The outcome of listing the devices, which is not a value.
+/// The outcome of listing the devices, if that failed.
 pub(crate) fn regions(tree: &Tree) -> Result<Vec<PmemRegion>, Attribute> {
     let devices = Path::new(DEVICES);
     let names = tree.names(devices)?;
     let regions = names.iter().filter(|name| is_region(name)).map(|name| {
         let link = devices.join(name);
-        // The device itself can be hidden. Its region exists all the same, and shows no claim.
+        // The device itself can be hidden. Its region still exists, and shows no claim.
         region(tree, &tree.resolve(&link).unwrap_or(link))
     });
     Ok(regions.collect())
@@ -152,7 +153,7 @@ pub(super) fn region(tree: &Tree, path: &Path) -> PmemRegion {
         available_size: number("available_size"),
         read_only: switch("read_only"),
         deep_flush: switch("deep_flush"),
-        // -1 where it is not known.
+        // -1 if it is unknown.
         numa_node: number("numa_node").and_then(|node| u32::try_from(node).ok()),
         bad_bytes,
         bad_bytes_may_be_more,
@@ -172,7 +173,8 @@ fn is_unarmed(device: &MemoryDevice) -> bool {
     device.failures.iter().any(|failure| failure == NOT_ARMED)
 }
 
-/// The smallest page of Linux. It stands for an unknown one: with larger pages a complete list can then count as cut.
+/// The smallest page of Linux, used if the page size is unknown. With larger pages, a complete list can then count as
+/// cut.
 const SMALLEST_PAGE: usize = 4096;
 
 /// Returns the sum of the listed errors, and true if there may be more.
@@ -189,7 +191,7 @@ fn bad_bytes(tree: &Tree, path: &Path) -> (Option<u64>, bool) {
 }
 
 /// Returns the domain. The kernel and the provider come first: RAM has no claim, and the host defines the meaning of a
-/// flush of virtio-pmem. An unreadable provider can be any of them, and `CXL`, which claims without asking.
+/// flush of virtio-pmem. An unreadable provider can be any, even `CXL`, whose claim is unconditional.
 fn conclude(provider: &Attribute, domain: Option<&str>, is_volatile: bool) -> Domain {
     match (provider.value(), domain) {
         _ if is_volatile => Domain::None,
@@ -203,7 +205,7 @@ fn conclude(provider: &Attribute, domain: Option<&str>, is_volatile: bool) -> Do
     }
 }
 
-/// Returns true if each device under a CXL region shows a dirty shutdown count, and so that it has GPF.
+/// Returns the domain of a CXL region. It has GPF if every device shows a dirty shutdown count.
 fn cxl(tree: &Tree, devices: &[MemoryDevice], evidence: &mut Vec<Evidence>) -> Domain {
     for device in devices {
         let path = Path::new(DEVICES).join(&device.name).join("cxl").join(SHUTDOWNS);
@@ -213,11 +215,11 @@ fn cxl(tree: &Tree, devices: &[MemoryDevice], evidence: &mut Vec<Evidence>) -> D
     if all && !devices.is_empty() { Domain::CxlGpf } else { Domain::Cxl }
 }
 
-/// More devices than a region can have (`drivers/nvdimm/region_devs.c` has attributes for 32 mappings);
-/// a count beyond it is not believed.
+/// The most devices that a region can have (`drivers/nvdimm/region_devs.c` has attributes for 32 mappings); a larger
+/// count is not believed.
 const MOST_MAPPINGS: usize = 32;
 
-/// The attribute that counts.
+/// The attribute with the count.
 const SHUTDOWNS: &str = "dirty_shutdown";
 
 /// Returns the devices under a region. `mappingN` begins with the device's name (`drivers/nvdimm/region_devs.c`).
@@ -281,7 +283,7 @@ const FAILURES: [&str; 5] = ["save_fail", "restore_fail", "flush_fail", NOT_ARME
 /// The directories in which the kernel's drivers of such devices show their attributes (`drivers/acpi/nfit/core.c`,
 /// `arch/powerpc/platforms/pseries/papr_scm.c`, `drivers/cxl/pmem.c`).
 const FAMILIES: [&str; 3] = ["nfit", PAPR, "cxl"];
-/// The family whose driver shows 0 also where the hypervisor has no count (`papr_scm_probe`).
+/// The family with a driver that also shows 0 if the hypervisor has no count (`papr_scm_probe`).
 const PAPR: &str = "papr";
 
 const ASK_VENDOR: &str = "ask the devices' own tool (ndctl list -DH) or their vendor";

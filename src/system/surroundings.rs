@@ -1,8 +1,8 @@
-//! The machine around this program by the kernel's files: a hypervisor that the CPU does not show,
-//! a confidential guest, a container.
+//! The machine around this program, from the kernel's files: a hypervisor that the CPU does not report, a confidential
+//! guest, a container.
 //!
-//! Systemd asks most of these files too (`src/basic/virt.c`). All answers are hints: firmware and
-//! hypervisors put any text into DMI and device trees, and missing files prove nothing.
+//! Systemd reads most of these files too (`src/basic/virt.c`). All answers are hints: firmware and hypervisors put any
+//! text into DMI and device trees, and missing files prove nothing.
 
 use super::tree::{Attribute, Evidence, Tree, printable};
 use crate::cpu::{HypervisorKind, Isolation};
@@ -11,26 +11,26 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use std::path::Path;
 
-/// The machine around this program, by the kernel's files.
+/// The machine around this program, from the kernel's files.
 ///
-/// `None` and `false` mean "not known", never "no".
+/// `None` and `false` mean "unknown", never "no".
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Surroundings {
     /// The hypervisor of this guest.
     pub hypervisor: Option<HypervisorKind>,
-    /// The technology that isolates this guest, if it is a confidential one: a kernel driver is at work that only such
-    /// guests have (Linux `drivers/virt/coco`: `sev-guest`, `tdx-guest`, `arm-cca-guest`).
+    /// The technology that isolates this guest, if it is confidential, from a kernel driver that only such guests have
+    /// (Linux `drivers/virt/coco`: `sev-guest`, `tdx-guest`, `arm-cca-guest`).
     pub confidential: Option<Isolation>,
     /// The container that this program runs in: `docker`, `podman`, `wsl`, or the manager's own name.
     ///
-    /// A container changes nothing about operations on lines; it can hide `/sys`, so that regions and
-    /// devices that are there are missing from the report.
+    /// A container changes nothing about operations on lines; it can hide `/sys`, so the report may lack regions and
+    /// devices that exist.
     pub container: Option<String>,
 }
 
-/// Asks, and keeps the answers.
+/// Reads the files, and keeps the answers.
 pub(crate) fn ask(tree: &Tree) -> (Surroundings, Vec<Evidence>) {
     let mut asking = Asking { tree, evidence: Vec::new() };
     let surroundings = Surroundings {
@@ -46,8 +46,7 @@ struct Asking<'a> {
     evidence: Vec<Evidence>,
 }
 
-/// The beginnings of DMI's texts (systemd, `dmi_vendor_table`). Not `Oracle Corporation`: its real
-/// machines have it too.
+/// The beginnings of DMI texts (systemd, `dmi_vendor_table`). Not `Oracle Corporation`, which is also on real machines.
 const DMI_VENDORS: [(&str, HypervisorKind); 16] = [
     ("KVM", HypervisorKind::Kvm),
     ("OpenStack", HypervisorKind::Kvm),
@@ -91,10 +90,10 @@ impl Asking<'_> {
         is_there
     }
 
-    /// Reads the files with the hypervisor's own word: the device tree and Xen's.
+    /// Reads the files that the hypervisor itself provides: the device tree and Xen's.
     fn hypervisor(&mut self) -> Option<HypervisorKind> {
         if let Some(compatible) = self.read("/proc/device-tree/hypervisor/compatible") {
-            // A list of texts, each ended by NUL.
+            // A list of texts, each terminated by NUL.
             return Some(match compatible.as_str() {
                 text if text.split('\0').any(|name| name == "linux,kvm") => HypervisorKind::Kvm,
                 text if text.contains("xen") => HypervisorKind::Xen,
@@ -114,7 +113,7 @@ impl Asking<'_> {
         self.exists(&format!("{root}/{name}")).then_some(HypervisorKind::Qemu)
     }
 
-    /// Returns the hypervisor by the names that firmware gives the machine. A whole machine of Amazon EC2 has none.
+    /// Returns the hypervisor from firmware's names for the machine. A bare-metal instance of Amazon EC2 has none.
     fn dmi(&mut self) -> Option<HypervisorKind> {
         let mut found = None;
         let mut product = String::new();
@@ -126,7 +125,7 @@ impl Asking<'_> {
                 product = text.to_string();
             }
             let kind = DMI_VENDORS.iter().find(|(start, _)| text.starts_with(start));
-            // Vendor and product are shown in any case: a reader may know more than this table.
+            // Vendor and product are always shown: a reader may know more than this table.
             if kind.is_some() || matches!(name, "product_name" | "sys_vendor") && !text.is_empty() {
                 self.evidence.push(Evidence::new(&path, text));
             }
@@ -135,8 +134,8 @@ impl Asking<'_> {
         found.filter(|kind| *kind != HypervisorKind::Ec2 || !is_metal(&product))
     }
 
-    /// Returns the confidential guest. The provider of reports that others have begun in configfs
-    /// is read; no report is begun here, since that is a change.
+    /// Returns the confidential guest. Reads the provider of attestation reports that others have created in configfs.
+    /// Creates none, since that would be a change.
     fn confidential(&mut self) -> Option<Isolation> {
         const REPORTS: &str = "/sys/kernel/config/tsm/report";
         if self.exists("/dev/sev-guest") {
@@ -153,7 +152,7 @@ impl Asking<'_> {
                 _ => {}
             }
         }
-        // Made in realms alone (Linux arch/arm64/kernel/rsi.c).
+        // Created only in realms (Linux arch/arm64/kernel/rsi.c).
         self.exists("/sys/devices/platform/arm-cca-dev").then_some(Isolation::ArmCca)
     }
 
@@ -169,14 +168,14 @@ impl Asking<'_> {
                 return Some(printable(&name));
             }
         }
-        // Podman's first: it makes both for programs that look for Docker's.
+        // Podman's first: Podman creates both, for programs that look for Docker's.
         let marks = [("/run/.containerenv", "podman"), ("/.dockerenv", "docker")];
         let (_, name) = marks.into_iter().find(|(path, _)| self.exists(path))?;
         Some(name.to_string())
     }
 }
 
-/// Returns true if an EC2 product is a whole machine: `m6g.metal`, `c7g.metal-48xl`.
+/// Returns true if an EC2 product is a bare-metal instance: `m6g.metal`, `c7g.metal-48xl`.
 fn is_metal(product: &str) -> bool {
     let rest = product.split_once(".metal").map(|(_, rest)| rest);
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))

@@ -1,4 +1,4 @@
-//! Files of the kernel's `/proc` and `/sys`, under a root that tests replace.
+//! The kernel's files in `/proc` and `/sys`, under a root that tests replace.
 //!
 //! A value is read with its path, so that it can be shown as the evidence for a conclusion.
 //! "Absent" and "unreadable" are different answers.
@@ -27,14 +27,14 @@ impl Evidence {
     }
 }
 
-/// Something that could not be found out.
+/// A fact that could not be determined.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Unknown {
     /// The reason: the question and its answer.
     pub reason: String,
-    /// The action that helps.
+    /// The remedy.
     pub advice: &'static str,
 }
 
@@ -64,9 +64,9 @@ pub(crate) fn number_or_reason<S: serde::Serializer>(
     }
 }
 
-/// Returns the text with `?` for characters that a terminal would execute or be misled by: control
-/// characters, and those that hide or reorder text. A device tree and firmware can hold anything,
-/// and a device tree ends its texts with NUL.
+/// Returns the text with `?` for characters that can control or mislead a terminal: control characters, and those that
+/// hide or reorder text. A device tree and firmware can contain anything, and a device tree terminates its texts with
+/// NUL.
 pub(crate) fn printable(text: &str) -> String {
     let is_plain = |c: char| {
         !c.is_control()
@@ -82,7 +82,7 @@ pub(crate) enum Attribute {
     Value(String),
     /// The kernel does not show it.
     Absent,
-    /// The attribute exists and cannot be read.
+    /// The attribute exists, but cannot be read.
     Unreadable(String),
 }
 
@@ -143,7 +143,7 @@ impl Tree {
     /// # Errors
     /// [`Attribute::Absent`] or [`Attribute::Unreadable`].
     pub(crate) fn read_bytes(&self, path: &Path) -> Result<Vec<u8>, Attribute> {
-        // Room for most of them: their sizes, which the standard library asks for, say nothing.
+        // Enough for most files: the reported size, which the standard library would use, means nothing here.
         let mut bytes = Vec::with_capacity(4096);
         let read = fs::File::open(self.inside(path))
             .and_then(|file| file.take(u64::MAX).read_to_end(&mut bytes));

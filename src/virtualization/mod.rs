@@ -1,10 +1,9 @@
 //! The effects of a hypervisor and a confidential guest on cache maintenance: tables, as data.
 //!
-//! Three questions have an answer for each kind of hypervisor. The first is the handling of an operation on the whole
-//! cache in the guest's kernel (WBINVD on x86; clean and invalidate by set/way on arm64). The others are the handling
-//! of an operation on a line, and the possibility that the guest is moved to another machine while it runs. Each answer
-//! is a [`Statement`] with its source and certainty. For hypervisors whose source cannot be read and whose manuals are
-//! silent the answer is "unknown".
+//! Three questions are answered for each kind of hypervisor. How does it handle an operation on the whole cache in the
+//! guest's kernel (WBINVD on x86; clean and invalidate by set/way on arm64)? How does it handle an operation on a line?
+//! Can the guest be moved to another machine while it runs? Each answer is a [`Statement`] with its source and
+//! certainty. If a hypervisor's source is closed and its manuals do not say, the answer is "unknown".
 
 pub(crate) mod whole_cache;
 
@@ -14,18 +13,18 @@ use crate::arch::Architecture;
 use crate::cpu::{Confidential, Cpu, Hypervisor, HypervisorKind, Isolation};
 use crate::survival::Statement;
 
-/// The fate of an operation that a guest executes.
+/// The handling of an operation that a guest executes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Handling {
     /// The CPU executes it as without a hypervisor.
     Executed,
-    /// The hypervisor takes it and emulates its effect.
+    /// The hypervisor traps it and emulates its effect.
     Emulated,
-    /// The hypervisor takes it, and emulates its effect under a condition only.
+    /// The hypervisor traps it, and emulates its effect only under a condition.
     MayBeIgnored,
-    /// The hypervisor takes it and does nothing.
+    /// The hypervisor traps it and does nothing.
     Ignored,
     /// The operation ends the guest's kernel.
     Fatal,
@@ -48,15 +47,14 @@ pub enum Migration {
 
 /// The effects of the hypervisor and a confidential guest on cache maintenance.
 ///
-/// The types of memory are not covered: a hypervisor can make memory cacheable that the guest has mapped as
-/// [not cacheable](crate::coherence#memory-types-in-a-guest).
+/// Memory types are not covered: a hypervisor can make memory cacheable that the guest has mapped
+/// [non-cacheable](crate::coherence#memory-types-in-a-guest).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Effects {
-    /// The whole cache in the kernel: WBINVD, WBNOINVD and INVD on x86, set/way on arm64. Only where
-    /// the [answer](Statement::answer) is [`Executed`](Handling::Executed) may code that needs it rely on it,
-    /// on each CPU on its own.
+    /// The whole cache in the kernel: WBINVD, WBNOINVD and INVD on x86, set/way on arm64. Code may rely on it only if
+    /// the [answer](Statement::answer) is [`Executed`](Handling::Executed), and then for each CPU separately.
     pub whole_cache: Statement<Handling>,
     /// Operations on lines, in user mode and in the kernel.
     pub lines: Statement<Handling>,
@@ -64,7 +62,7 @@ pub struct Effects {
     pub migration: Statement<Migration>,
 }
 
-/// The facts about the hypervisor and a confidential guest that the CPU shows.
+/// The facts about the hypervisor and a confidential guest that the CPU reports.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Virtualization {
     hypervisor: Hypervisor,
@@ -83,7 +81,7 @@ impl Virtualization {
         self.effects_under(self.hypervisor.kind())
     }
 
-    /// Returns the same if the owner of the guest is known from elsewhere.
+    /// Returns the effects if the hypervisor is known from elsewhere.
     pub(crate) fn effects_under(&self, kind: Option<HypervisorKind>) -> Effects {
         match self.architecture {
             "x86" | "x86_64" => self.on_x86(kind),
@@ -93,7 +91,7 @@ impl Virtualization {
     }
 
     fn on_x86(&self, kind: Option<HypervisorKind>) -> Effects {
-        // WBINVD is fatal in TDX, so that one sign of it is enough.
+        // WBINVD is fatal in TDX, so one sign of TDX is enough.
         let is_tdx = self.confidential == Confidential::Tdx;
         if let (Hypervisor::Absent, None, false) = (self.hypervisor, kind, is_tdx) {
             return BARE_X86;
@@ -212,7 +210,7 @@ const ROOT_STAYS: Statement<Migration> = Statement::assumed(
     "Hyper-V Top Level Functional Specification, \"Partition Privilege Flags\"",
 );
 
-/// Returns the fate of WBINVD in a confidential guest, if this is or may be one.
+/// Returns the handling of WBINVD in a confidential guest, if this is or may be one.
 fn confidential_whole_cache(confidential: Confidential) -> Option<Statement<Handling>> {
     const KILLED: Statement<Handling> = Statement::read(
         Handling::Fatal,
@@ -236,7 +234,7 @@ fn confidential_whole_cache(confidential: Confidential) -> Option<Statement<Hand
              hypervisor of this isolated guest is not documented",
             "none found",
         ),
-        // The CPU does not show if it is on. Encrypted registers (ES, SNP) make the difference.
+        // The CPU does not show whether SEV is on. Encrypted registers (ES, SNP) make the difference.
         Confidential::SevOffered { .. } => Statement::read(
             Handling::MayBeIgnored,
             "WBINVD is privileged, and in an SEV guest, which this may be, it is a \

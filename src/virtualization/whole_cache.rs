@@ -1,5 +1,5 @@
-//! The decision if memory can be invalidated at once, by an operation on the whole cache of every CPU, and the
-//! obstacles to it.
+//! Decides whether memory can be invalidated at once, by an operation on the whole cache of every CPU, and what
+//! prevents it.
 
 use super::{Handling, Virtualization};
 use crate::arch::{Architecture, Missing, Unsupported, WholeCacheOperation};
@@ -11,13 +11,13 @@ use crate::cpu::{Confidential, Cpu, Hypervisor};
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Refused {
-    /// The obstacle.
+    /// The party that prevents it.
     pub by: RefusedBy,
-    /// The thing that is missing, the reason, and advice.
+    /// The missing thing, the reason, and advice.
     pub why: Unsupported,
 }
 
-/// An obstacle to operations on whole caches.
+/// The party that prevents operations on whole caches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RefusedBy {
@@ -25,10 +25,9 @@ pub enum RefusedBy {
     Architecture,
     /// This is user mode. The reason states the effect in a kernel.
     UserMode,
-    /// A confidential guest, or a possible one: the operation ends it, or is a request to a host that it does not
-    /// trust.
+    /// A confidential guest, or a possible one: the operation ends the guest, or is a request to an untrusted host.
     ConfidentialGuest(Confidential),
-    /// A hypervisor, which takes the operation away.
+    /// A hypervisor, which traps the operation.
     Hypervisor(Hypervisor),
 }
 
@@ -46,8 +45,8 @@ impl core::fmt::Debug for Refused {
 
 impl core::error::Error for Refused {}
 
-/// Returns the operation that invalidates memory if every CPU executes it, or the obstacle to it: the answer of
-/// [`CpuReport::can_invalidate_memory`](crate::report::CpuReport::can_invalidate_memory).
+/// Returns the operation that invalidates memory if every CPU executes it, or the reason why there is none: the answer
+/// of [`CpuReport::can_invalidate_memory`](crate::report::CpuReport::can_invalidate_memory).
 pub(crate) fn can_invalidate_memory(
     architecture: &Architecture,
     cpu: &Cpu,
@@ -67,7 +66,7 @@ pub(crate) fn can_invalidate_memory(
     }
 }
 
-/// Returns the party that takes WBINVD away, and the fate of the operation; `None` on a machine without a hypervisor.
+/// Returns the party that traps WBINVD, and its handling; `None` on a machine without a hypervisor.
 fn what_becomes_of_it_in_this_guest(
     architecture: &Architecture,
     cpu: &Cpu,

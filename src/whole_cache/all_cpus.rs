@@ -1,8 +1,8 @@
-//! Running a function on every CPU by the caller's means, and the proof that each of them has taken part.
+//! Runs a function on every CPU through the caller, and proves that each CPU took part.
 
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-/// A CPU that has to take part in an operation on whole caches. A kernel has one for each CPU that is online.
+/// A CPU that has to take part in an operation on whole caches. A kernel has one for each online CPU.
 #[derive(Debug)]
 pub struct Participant {
     /// The number of the CPU.
@@ -11,37 +11,38 @@ pub struct Participant {
 }
 
 impl Participant {
-    /// Returns the participant that stands for the CPU of this number. On x86 that is the x2APIC ID (CPUID leaf 0BH,
-    /// EDX), or the initial APIC ID of a CPU without that leaf (CPUID leaf 1, EBX\[31:24\]). It does not change if the
-    /// APIC is given another ID.
+    /// Returns the participant for the CPU with this number. On x86 that is the x2APIC ID (CPUID leaf 0BH, EDX), or the
+    /// initial APIC ID of a CPU without that leaf (CPUID leaf 1, EBX\[31:24\]). The number stays the same if the APIC
+    /// gets another ID.
     #[must_use]
     pub const fn new(number: u32) -> Self {
         Self { number, ran: AtomicBool::new(false) }
     }
 
-    /// Returns the participant that stands for the CPU that runs this. A CPU can make its own when it comes up. Costs
-    /// two to three CPUID. Elsewhere than on x86 the number is 0: no operation there has participants.
+    /// Returns the participant for the executing CPU. Each CPU can make its own when it comes up. Costs two to three
+    /// CPUID. On architectures other than x86 the number is 0, since no operation there has participants.
     #[must_use]
     pub fn here() -> Self {
         Self::new(crate::cpu::number())
     }
 }
 
-/// The CPUs that executed an operation on whole caches are not exactly the participants, so nothing is promised of it.
+/// The CPUs that executed an operation on whole caches were not exactly the participants, so it promises nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NotOnAllCpus {
-    /// A participant has not executed it: this is the first. Of two participants with one number, one never has.
+    /// A participant has not executed it; this is the first such. If two participants have the same number, one always
+    /// counts as missing.
     Missing {
         /// The number of the CPU.
         number: u32,
     },
-    /// A CPU that is not a participant has called or executed it. So the participants are not all CPUs.
+    /// A CPU that is not a participant has called or executed it, so the participants are not all CPUs.
     Unknown {
         /// The number of the CPU.
         number: u32,
     },
-    /// A call began on one CPU and ended on another one. One of them, or both, may have lines still.
+    /// A call began on one CPU and ended on another one. Either or both may still have lines.
     Moved {
         /// The number of the CPU on which it ended.
         number: u32,
@@ -72,7 +73,7 @@ impl core::fmt::Display for NotOnAllCpus {
 
 impl core::error::Error for NotOnAllCpus {}
 
-/// A kind of fault, with the number of the CPU that met it last.
+/// A kind of fault, with the number of the last CPU that met it.
 struct Met {
     is_met: AtomicBool,
     number: AtomicU32,
@@ -93,8 +94,8 @@ impl Met {
     }
 }
 
-/// Has `on_all_cpus` call `operation` on every CPU, and notes the participants that have executed it. `number` returns the
-/// number of the CPU that runs it.
+/// Makes `on_all_cpus` call `operation` on every CPU, and records the participants that executed it. `number` returns
+/// the number of the executing CPU.
 pub(super) fn run(
     participants: &mut [Participant],
     on_all_cpus: impl FnOnce(&(dyn Fn() + Sync)),
@@ -110,8 +111,8 @@ pub(super) fn run(
     if participant(own).is_none() {
         return Err(NotOnAllCpus::Unknown { number: own });
     }
-    // A caller that waits for the calls has synchronised with them, so the notes need no order of their own. A caller
-    // that does not wait may find a participant without one and get an error.
+    // A caller that waits for the calls has synchronised with them, so the records need no ordering of their own. A
+    // caller that does not wait may miss one and get an error.
     let (moved, unknown) = (Met::new(), Met::new());
     on_all_cpus(&|| {
         let before = number();
@@ -144,7 +145,7 @@ mod tests {
     use std::panic::catch_unwind;
     use std::sync::Mutex;
 
-    /// CPUs of a simulated machine: a thread each, whose operation empties its cache. They have odd numbers.
+    /// The CPUs of a simulated machine: one thread each, whose operation empties its cache. They have odd numbers.
     struct Machine {
         full: Vec<Mutex<bool>>,
         participants: Vec<Participant>,

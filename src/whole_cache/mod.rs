@@ -1,8 +1,8 @@
 //! Operations on whole caches, for kernels, hypervisors and firmware (feature `privileged`).
 //!
-//! They serve two needs. **Memory whose content changed behind the caches** (a secure erase, a device that was unlocked
-//! or handed on): [`WholeCache`] drops everything at once, on every CPU. **A CPU that goes** (powered off, or handed over
-//! by firmware) must not take dirty lines with it: [`OwnCaches`] empties its own caches.
+//! They serve two needs. **Memory with content that changed behind the caches** (a secure erase, a device that was
+//! unlocked or handed on): [`WholeCache`] drops everything at once, on every CPU. **A CPU that goes offline** (powered
+//! off, or handed over by firmware) must not take dirty lines with it: [`OwnCaches`] empties its own caches.
 //!
 //! ```
 //! use cachemaint::report::RefusedBy;
@@ -15,40 +15,40 @@
 //! ```
 //!
 //! # Availability
-//! Few machines permit it at all: x86 without a hypervisor, as for Linux (`cpu_cache_has_invalidate_memregion`).
-//! [`WholeCache::ask`] is safe and may be called anywhere. It returns the value that the operations need, or
-//! [the obstacle](crate::report::RefusedBy):
+//! Few machines permit it: only x86 without a hypervisor, as in Linux (`cpu_cache_has_invalidate_memregion`).
+//! [`WholeCache::ask`] is safe and may be called anywhere. It returns the value that the operations need, or [the
+//! reason why there are none](crate::report::RefusedBy):
 //!
-//! | obstacle | reason |
+//! | refused by | reason |
 //! |---|---|
 //! | architecture | arm64's operations by set and way reach one CPU; RISC-V, PowerPC, s390x and others have none |
 //! | user mode | WBINVD raises #GP; detected from CS, never assumed. A kernel that Xen paravirtualises is in user mode too |
 //! | confidential guest | TDX: WBINVD raises #VE, which ends a Linux kernel; SEV: a request that the host may ignore |
-//! | hypervisor | KVM does nothing unless it assigned a device that does not snoop; the behaviour of each is in [`CpuReport::effects`](crate::report::CpuReport#structfield.effects), with its source |
+//! | hypervisor | KVM does nothing unless it has assigned a device that does not snoop; [`CpuReport::effects`](crate::report::CpuReport#structfield.effects) has the behaviour of each, with its source |
 //!
 //! # Lines instead
-//! [`Cache::writeback_invalidate_range`](crate::Cache::writeback_invalidate_range) does the same for a range that is
-//! mapped, in guests and on every architecture too, within [the limits of a handle](crate::Cache#limits). It costs one
-//! instruction a line: 1 TiB is 17 179 869 184 lines of 64 bytes, 17.2 seconds for each nanosecond that a line takes, divided
-//! among the CPUs that share the work; `docs/figures.md` has measured times. A cache of the system behind arm64's point of
+//! [`Cache::writeback_invalidate_range`](crate::Cache::writeback_invalidate_range) does the same for a mapped range,
+//! also in guests and on every architecture, within [the limits of a handle](crate::Cache#limits). It costs one
+//! instruction a line. 1 TiB is 17 179 869 184 lines of 64 bytes: 17.2 seconds for each nanosecond a line, divided
+//! among the CPUs that share the work; `docs/figures.md` has measured times. A system cache behind arm64's point of
 //! coherency needs the platform's own engine (Linux `drivers/cache`).
 //!
 //! # Guarantees
-//! Each CPU executes the instruction on its own, at its own time. No manual says that a line which one CPU has dropped
-//! cannot come back from another that has not executed it yet. So the guarantees hold for memory that **no one accesses
-//! meanwhile**, and memory to be invalidated must not even be mapped cacheable, since CPUs fetch by speculation. Of
-//! such memory, when the call has returned `Ok`:
+//! Each CPU executes the instruction on its own, at its own time. No manual says that a line dropped by one CPU cannot
+//! come back from another that has not executed it yet. The guarantees therefore hold only for memory that **no one
+//! accesses meanwhile**. Memory to be invalidated must not even be mapped cacheable, since CPUs fetch by speculation.
+//! When the call has returned `Ok`, for such memory:
 //! - no cache of a CPU holds a line of it ([`writeback_invalidate`](WholeCache::writeback_invalidate)), or a dirty one
 //!   ([`writeback`](WholeCache::writeback));
-//! - dirty lines have been written back **over the bytes in memory**: to throw them away, have no dirty line before the
+//! - dirty lines have been written back **over the bytes in memory**: to discard them, have no dirty line before the
 //!   content changes. Linux promises no more ("may or may not write back dirty contents").
 //!
-//! An external cache (behind the CPU's own, as in the days of the 486) gets a signal, and is not waited for (Intel SDM
-//! vol. 2D, WBINVD). The time grows with the caches, and interrupts are delayed (the same page). All other work on the
-//! machine loses its caches too.
+//! An external cache (behind the CPU's own, as with the 486) gets a signal, but is not waited for (Intel SDM vol. 2D,
+//! WBINVD). The time grows with the size of the caches, and interrupts are delayed (the same page). All other work on
+//! the machine loses its cached lines too.
 //!
-//! No function here executes INVD or arm64's DC ISW, which drop the dirty lines of all programs, this function's own stack
-//! among them: compiled code cannot survive that. To drop the dirty lines of *a range*, see
+//! No function here executes INVD or arm64's DC ISW, which drop the dirty lines of all programs, including this
+//! function's own stack: compiled code cannot survive that. To drop the dirty lines of *a range*, see
 //! [`Cache::discard_range`](crate::Cache::discard_range).
 
 mod all_cpus;
@@ -61,8 +61,8 @@ use crate::virtualization::whole_cache::can_invalidate_memory;
 
 pub use all_cpus::{NotOnAllCpus, Participant};
 
-/// That memory can be invalidated by an operation on all caches of this machine. Owning one proves that it
-/// was [asked](Self::ask) in ring 0 of a machine without a hypervisor.
+/// A proof that an operation on all caches of this machine can invalidate memory: it was [asked](Self::ask) for in ring
+/// 0 of a machine without a hypervisor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WholeCache {
     operation: WholeCacheOperation,
@@ -75,7 +75,7 @@ impl WholeCache {
     /// architecture's.
     ///
     /// # Errors
-    /// The obstacle; in user mode this is always an error.
+    /// The reason why there are none. In user mode this always fails.
     pub fn ask() -> Result<Self, Refused> {
         Self::of(&native::ARCHITECTURE, &cpu::here())
     }
@@ -107,9 +107,10 @@ impl WholeCache {
     /// Writes back and drops every line in the caches of all CPUs.
     ///
     /// WBINVD acts on one CPU and the caches that it shares with others, so the caller makes every CPU execute it.
-    /// `on_all_cpus` gets a function and calls it on each CPU, its own one included. A kernel does that by interrupting
-    /// the others (Linux `on_each_cpu(…, wait = 1)`). The function neither panics, blocks nor allocates, and may be
-    /// called in an interrupt handler. Each CPU shows by its number that it was there: `participants` are all of them.
+    /// `on_all_cpus` gets a function and calls it on every CPU, including its own. A kernel does that by interrupting
+    /// the others (Linux `on_each_cpu(…, wait = 1)`). The function never panics, blocks or allocates, and may be called
+    /// in an interrupt handler. Each CPU records its number, which is checked against `participants`: these must be all
+    /// CPUs.
     ///
     /// ```no_run
     /// use cachemaint::whole_cache::{Participant, WholeCache};
@@ -140,22 +141,22 @@ impl WholeCache {
     /// See [guarantees](self#guarantees).
     ///
     /// # Cost
-    /// It grows with the caches, and the dropped lines must be fetched again. It delays interrupts.
+    /// Grows with the size of the caches; the dropped lines must be fetched again. Delays interrupts.
     ///
     /// # Errors
-    /// If a participant has not executed it, if another CPU has, or if a call was moved to another CPU meanwhile: then
-    /// nothing is promised. Calling again is right. It is an error too if the calling CPU is not a participant, or if
-    /// two participants have one number. Two things cannot be noticed: a CPU that is online and that neither is a
-    /// participant nor executes it, and a call that was moved to another CPU and back.
+    /// If a participant has not executed it, if another CPU has, or if a call was moved to another CPU meanwhile.
+    /// Nothing is promised then, and the call may be repeated. Also if the calling CPU is not a participant, or if two
+    /// participants have the same number. Two things go unnoticed: an online CPU that is not a participant and does not
+    /// execute it, and a call that was moved to another CPU and back.
     ///
     /// # Safety
-    /// 1. Conclusions from it are only about memory that no CPU and no device accesses meanwhile, and that no CPU has
-    ///    mapped cacheable.
+    /// 1. The caller relies on it only for memory that no CPU or device accesses meanwhile, and that no CPU has mapped
+    ///    cacheable.
     /// 2. `participants` are all CPUs that have been running since their caches were last emptied, and `on_all_cpus`
-    ///    calls the function in ring 0; CPUs that are offline were emptied when they went ([`OwnCaches`]; Linux does
-    ///    so). No call is moved to another CPU before it has returned: newer AMD CPUs can be interrupted in the middle
-    ///    of it (CPUID.80000008H:EBX\[13\]).
-    /// 3. It returns, or unwinds, only when all calls have returned: they use the caller's stack.
+    ///    calls the function in ring 0; CPUs that are offline were emptied when they went offline ([`OwnCaches`]; Linux
+    ///    does so). No call is moved to another CPU before it has returned: newer AMD CPUs can be interrupted in the
+    ///    middle of it (CPUID.80000008H:EBX\[13\]).
+    /// 3. `on_all_cpus` returns, or unwinds, only after all calls have returned: they use the caller's stack.
     #[doc(alias("wbinvd_on_all_cpus", "cpu_cache_invalidate_memregion", "flush"))]
     pub unsafe fn writeback_invalidate(
         self,
@@ -176,7 +177,7 @@ impl WholeCache {
     /// See [guarantees](self#guarantees).
     ///
     /// # Cost
-    /// As [`writeback_invalidate`](Self::writeback_invalidate), without the lines to fetch again if they stay.
+    /// As [`writeback_invalidate`](Self::writeback_invalidate), without fetching lines again if they stay.
     ///
     /// # Errors
     /// As [`writeback_invalidate`](Self::writeback_invalidate).
@@ -204,8 +205,8 @@ impl WholeCache {
     }
 }
 
-/// The caches that the CPU which runs this reaches by itself, for a CPU that goes: one that is powered off,
-/// or the only one that runs, in firmware.
+/// The caches that the executing CPU reaches by itself. It is for a CPU that goes offline: one that is powered off, or
+/// the only running one, in firmware.
 ///
 /// | architecture | what is executed |
 /// |---|---|
@@ -213,8 +214,8 @@ impl WholeCache {
 /// | arm64 | DC CISW on each set and way of each data cache up to the level of coherency (`CLIDR_EL1`, `CCSIDR_EL1`) |
 ///
 /// It **does not make memory coherent** while other CPUs run. Dirty lines in their caches stay there, lines move
-/// between caches meanwhile, and arm64's operations do not reach system caches. Linux removed its own for this reason
-/// (commit 68234df4ea79).
+/// between caches meanwhile, and arm64's operations do not reach system caches. Linux removed its own version for this
+/// reason (commit 68234df4ea79).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OwnCaches(());
 
@@ -224,7 +225,7 @@ impl OwnCaches {
     /// On x86 it determines the ring and the hypervisor, as [`WholeCache::ask`] does.
     ///
     /// # Errors
-    /// The obstacle.
+    /// The reason why it cannot.
     ///
     /// # Safety
     /// 1. On arm64 this is EL1 or higher, and not a guest: a hypervisor traps these operations (`HCR_EL2.TSW`) and may
@@ -236,7 +237,7 @@ impl OwnCaches {
         Self::of(&native::ARCHITECTURE, &cpu)
     }
 
-    /// Returns the operation. The caller has to know if this is a guest, where the CPU does not show it.
+    /// Returns the operation. The caller must know whether this is a guest, if the CPU does not report it.
     fn of(architecture: &Architecture, cpu: &Cpu) -> Result<Self, Refused> {
         match architecture.whole_cache {
             Some(does) if !does.reaches_every_cache && cpu.privileged => Ok(Self(())),
@@ -249,21 +250,21 @@ impl OwnCaches {
     /// # Ordering
     /// When it returns, the dirty lines of this CPU's own caches have reached memory, or a cache beyond the level of
     /// coherency, and lines fetched later come from there; see [the type](Self) for the limits. On arm64 this holds for
-    /// lines that the CPU does not use meanwhile: a line can go from a level that is still to be visited to one that
-    /// has been. A CPU that is powered off turns off `SCTLR_ELx.C` before its caches are emptied, and needs a loop in
-    /// assembly for that, without a stack (TF-A `lib/psci/aarch64/psci_helpers.S`, `psci_do_pwrdown_cache_maintenance`;
-    /// `lib/aarch64/cache_helpers.S`, `dcsw_op_level2`).
+    /// lines that the CPU does not use meanwhile: a line can move from a level that is still to be emptied to one that
+    /// was emptied. A CPU that is powered off turns off `SCTLR_ELx.C` before its caches are emptied, and needs a loop
+    /// in assembly for that, without a stack (TF-A `lib/psci/aarch64/psci_helpers.S`,
+    /// `psci_do_pwrdown_cache_maintenance`; `lib/aarch64/cache_helpers.S`, `dcsw_op_level2`).
     ///
     /// # Cost
-    /// On arm64 one instruction for each line that the caches have room for. On x86 it delays interrupts.
+    /// On arm64 one instruction for each line that the caches can hold. On x86 interrupts are delayed.
     ///
     /// # Safety
     /// 1. This is the CPU on which [`privileged`](Self::privileged) was called, or one like it, at that
     ///    privilege level.
-    /// 2. It stays so until it has returned: interrupts and preemption are off. (On arm64 a change
-    ///    of `CSSELR_EL1` in between would give it the numbers of another cache.)
-    /// 3. On arm64 `SCTLR_ELx.C` is 1 until it has returned, and was at each store to this stack. Compiled code keeps
-    ///    return addresses there. Those that went past the cache would be overwritten by older dirty lines.
+    /// 2. That stays true until the call has returned: interrupts and preemption are off. (On arm64 a change of
+    ///    `CSSELR_EL1` in between would give it the numbers of another cache.)
+    /// 3. On arm64 `SCTLR_ELx.C` is 1 until the call has returned, and was 1 at each store to this stack. Compiled code
+    ///    keeps return addresses there, and older dirty lines would overwrite any that bypassed the cache.
     #[doc(alias("dcsw_op_all", "WriteBackInvalidateDataCache", "dc cisw", "wbinvd"))]
     pub unsafe fn writeback_invalidate(self) {
         // SAFETY: the value proves that the instructions are there, and (1) that they are permitted; (2), (3).

@@ -167,7 +167,7 @@ fn it_works_without_proc_and_sys_on_an_old_kernel() {
         let read = run(&["journal", "read", "log"]).unwrap().success();
         assert_eq!(stdout(&read), LINES);
         let inspected = stdout(&run(&["inspect", "log"]).unwrap().success());
-        assert!(inspected.contains("tmpfs is RAM of the kernel"), "{inspected}");
+        assert!(inspected.contains("tmpfs keeps files in RAM"), "{inspected}");
         run(&["caps"]).unwrap().success();
         run(&["guard", ".", "--once", "--page-cache"]).unwrap().code(1);
     });

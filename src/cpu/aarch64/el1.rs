@@ -1,4 +1,4 @@
-//! At EL1, from ID registers.
+//! The CPU at EL1, from ID registers.
 
 use super::words::{clean_erratum, line};
 use super::{DC_CIVAC, DC_CVAC, DC_CVADP, DC_CVAP};
@@ -7,7 +7,7 @@ use crate::arch::aarch64::ARCHITECTURE;
 use crate::cpu::reading::shown;
 use crate::cpu::{Cpu, CpuIdentity, Midr};
 
-/// The ID registers, read at EL1 and without an operating system.
+/// The ID registers, read at EL1 without an operating system.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct IdRegisters {
     pub(crate) ctr_el0: u64,
@@ -15,7 +15,8 @@ pub(crate) struct IdRegisters {
     pub(crate) midr_el1: u64,
 }
 
-/// Returns the CPU at EL1. Where Linux would trap a clean that an erratum forbids, here another instruction is chosen.
+/// Returns the CPU at EL1. Linux would trap a clean that an erratum forbids; here another instruction is chosen
+/// instead.
 pub(crate) fn read(registers: IdRegisters) -> Cpu {
     let dpb = registers.id_aa64isar1_el1 & 0xf;
     let midr = Midr(registers.midr_el1);
@@ -58,8 +59,8 @@ mod tests {
         }
     }
 
-    /// CWG, bits 27:24 of `CTR_EL0`: 4 << CWG bytes; 0 is not stated and above 9 reserved, for which the
-    /// architecture's maximum stands; smaller than a line is the line (`DminLine` 4: 64 bytes).
+    /// CWG, bits 27:24 of `CTR_EL0`: 4 << CWG bytes; 0 means not stated and values above 9 are reserved, so that the
+    /// architecture's maximum is used; a value below the line size means the line size (`DminLine` 4: 64 bytes).
     #[test]
     fn the_granule_is_that_of_the_register_or_the_largest() {
         for (cwg, bytes) in [(0, 2048), (3, 64), (4, 64), (5, 128), (9, 2048), (10, 2048)] {

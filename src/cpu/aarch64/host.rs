@@ -1,16 +1,16 @@
-//! Asking about the CPU this program runs on.
+//! Reads the CPU that this program runs on.
 //!
-//! Linux lets EL0 read `CTR_EL0`, or traps the read and answers with values that hold for all CPUs of
-//! the machine (`arch/arm64/kernel/traps.c`, `ctr_read_handler`, since 4.9). `HWCAP_DCPOP` is set only if all
-//! CPUs have DC CVAP (`arch/arm64/kernel/cpufeature.c`). `MIDR_EL1` is that of the CPU that is executing.
+//! Linux lets EL0 read `CTR_EL0`, or traps the read and answers with values that hold for all CPUs of the machine
+//! (`arch/arm64/kernel/traps.c`, `ctr_read_handler`, since 4.9). `HWCAP_DCPOP` is set only if all CPUs have DC CVAP
+//! (`arch/arm64/kernel/cpufeature.c`). `MIDR_EL1` describes the executing CPU.
 //!
-//! Of other systems it is not known that EL0 may maintain caches on this CPU: nothing is read, as `CTR_EL0` may be out of
-//! reach too.
+//! Other systems are not known to let EL0 maintain caches on this CPU: nothing is read, since `CTR_EL0` may be
+//! inaccessible too.
 
 use super::words::{self, Words};
 use crate::cpu::Cpu;
 
-/// Returns the CPU this program runs on.
+/// Returns the CPU that this program runs on.
 pub(crate) fn here() -> Cpu {
     words::read(system::words())
 }
@@ -22,7 +22,7 @@ mod system {
 
     /// Linux `arch/arm64/include/uapi/asm/hwcap.h`: MRS of ID registers works at EL0.
     const HWCAP_CPUID: u64 = 1 << 11;
-    /// The same: all CPUs have the atomic instructions of Armv8.1, which the cores that must not clean lack.
+    /// The same: all CPUs have the atomic instructions of Armv8.1, which the cores with clean errata lack.
     const HWCAP_ATOMICS: u64 = 1 << 8;
 
     #[expect(unsafe_code, reason = "registers are read")]
@@ -44,7 +44,7 @@ mod system {
         }
     }
 
-    /// Returns true if another CPU must not clean, or may be such a CPU. Without `std` they are not asked.
+    /// Returns true if another CPU must not clean, or is unknown. Without `std` the other CPUs are not checked.
     fn may_break_cleans() -> bool {
         cfg_if::cfg_if! {
             if #[cfg(feature = "std")] {
@@ -55,7 +55,7 @@ mod system {
         }
     }
 
-    /// Returns a word of the auxiliary vector. Words of ILP32 have 32 bits, and all bits that are asked for are among them.
+    /// Returns a word of the auxiliary vector. ILP32 has words of 32 bits, which contain all bits needed here.
     #[expect(unsafe_code, reason = "the auxiliary vector is read through libc")]
     #[cfg_attr(
         target_pointer_width = "64",
@@ -94,7 +94,7 @@ mod system {
         LEAVE_IT_TO_THE_SYSTEM,
     );
 
-    /// A CPU that the system does not identify can be one of Apple's, on which the instructions can do nothing.
+    /// A CPU that the system does not identify can be one of Apple's, where the instructions can do nothing.
     const OTHER: Unsupported = Unsupported::new(
         Missing::Permission,
         "on arm64 the operating system decides what user mode may execute and learns of the CPU, and this crate can ask \

@@ -7,9 +7,9 @@ use super::words::breaks_cleans;
 use crate::cpu::Midr;
 use crate::cpu::sysfs::cpus;
 
-/// Returns true if a CPU of the machine must not clean, or is not identified, as one that was never online: the program can
-/// be moved to it. `root` is that of the file system. The identity is that of the CPU's start, so a guest does not see that
-/// a hypervisor moved a virtual CPU to another core.
+/// Returns true if a CPU of the machine must not clean, or is not identified because it was never online: the program
+/// can be moved to it. `root` is the root of the file system. The identity is recorded when a CPU starts, so a guest
+/// does not see that a hypervisor moved a virtual CPU to another core.
 pub(super) fn may_break_cleans(root: &Path) -> bool {
     let mut cpus = cpus(root).peekable();
     cpus.peek().is_none() || cpus.any(|cpu| identity(&cpu).is_none_or(breaks_cleans))

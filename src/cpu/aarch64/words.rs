@@ -19,16 +19,15 @@ pub(crate) struct Words {
     /// The hardware capabilities of the auxiliary vector.
     pub(crate) hwcap: u64,
     pub(crate) hwcap2: u64,
-    /// `MIDR_EL1`, if the kernel says that it can be read.
+    /// `MIDR_EL1`, if the kernel reports that it can be read.
     pub(crate) midr_el1: Option<u64>,
-    /// True if a vDSO is passed, as every Linux does (its `arch/arm64/kernel/vdso.c`). QEMU's user mode before 8.2 passes
-    /// none; up to 7.2 it reports DC CVAP and DC CVADP and executes neither (QEMU `linux-user/elfload.c`,
+    /// True if a vDSO is passed, as by every Linux (its `arch/arm64/kernel/vdso.c`). QEMU's user mode before 8.2 passes
+    /// none; up to 7.2 it reports DC CVAP and DC CVADP but executes neither (QEMU `linux-user/elfload.c`,
     /// `get_elf_hwcap`; `target/arm/helper.c`, `dcpop_reg` is for whole machines).
     pub(crate) has_vdso: bool,
-    /// True if another CPU of the machine must not clean, or may be such a CPU: a Cortex-A53, say.
+    /// True if another CPU of the machine must not clean, such as a Cortex-A53, or is unknown.
     pub(crate) may_break_cleans: bool,
-    /// The reason why EL0 cannot maintain caches, or is not known to be able to; the rest was not
-    /// read then.
+    /// The reason why EL0 cannot maintain caches, or is not known to; then nothing else was read.
     pub(crate) refusal: Option<Unsupported>,
 }
 
@@ -37,7 +36,7 @@ pub(crate) fn read(words: Words) -> Cpu {
     let midr = words.midr_el1.map(Midr);
     let (present, line) = match words.refusal.or(midr.and_then(does_nothing)) {
         None => (permitted(words), line(words.ctr_el0)),
-        // Every instruction may be there; it is the operating system that forbids them.
+        // Every instruction may be there, but the operating system forbids them.
         Some(why) => (shown([DC_CVAC, DC_CVAP, DC_CVADP, DC_CIVAC].map(|it| (true, it))), Err(why)),
     };
     let erratum = match midr {
@@ -75,10 +74,10 @@ const BROKEN_CLEAN: Erratum = Erratum { forbids: DC_CVAC.code, why: CLEAN_IS_BRO
 const CLEAN_IN_DOUBT: Erratum = Erratum { forbids: DC_CVAC.code, why: CLEAN_IS_IN_DOUBT };
 
 /// The reason why user mode cannot maintain caches on Apple's cores. xnu lets EL0 execute the instructions
-/// (`osfmk/arm64/proc_reg.h`, `SCTLR_EL1_DEFAULT` has UCI). It keeps maintenance by address disabled but for moments of
-/// its own (`osfmk/arm64/caches_asm.s`, `DISABLE_DC_MVA_OPS`; it also calls the machine fully coherent). m1n1, which
-/// starts Linux there, disables it too (`src/chickens.c`, `HID4_DISABLE_DC_MVA`). That macOS enables it for its guests is
-/// not known.
+/// (`osfmk/arm64/proc_reg.h`, `SCTLR_EL1_DEFAULT` has UCI). It keeps maintenance by address disabled, except for its
+/// own short periods (`osfmk/arm64/caches_asm.s`, `DISABLE_DC_MVA_OPS`; it also calls the machine fully coherent).
+/// m1n1, which starts Linux there, disables it too (`src/chickens.c`, `HID4_DISABLE_DC_MVA`). Whether macOS enables it
+/// for its guests is unknown.
 pub(super) const MAINTENANCE_IS_DISABLED: Unsupported = Unsupported::new(
     Missing::Permission,
     "macOS, and m1n1 before it starts Linux, disable cache maintenance by address on Apple's CPUs: DC CVAC and DC CIVAC \
@@ -86,8 +85,8 @@ pub(super) const MAINTENANCE_IS_DISABLED: Unsupported = Unsupported::new(
     concat!(persist_files!(), "; devices are coherent there"),
 );
 
-/// The reason why user mode cannot maintain caches on a CPU that is not identified. It can be one of Apple's: on M1 and M2
-/// the Virtualization framework of macOS shows zeros to a guest (docker/for-mac issue 6512).
+/// The reason why user mode cannot maintain caches on an unidentified CPU. It can be one of Apple's: on M1 and M2 the
+/// Virtualization framework of macOS shows zeros to a guest (docker/for-mac issue 6512).
 const CPU_IS_HIDDEN: Unsupported = Unsupported::new(
     Missing::Permission,
     "the hypervisor hides the CPU (MIDR_EL1 has implementer 0 and part 0), as macOS does on M1 and M2, where DC CVAC \
@@ -103,9 +102,10 @@ const CLEAN_DOES_NOTHING: Unsupported = Unsupported::new(
     "nothing to do to reach coherency: dc civac is used instead",
 );
 
-/// The reason why `dc cvac` is not executed on these cores. Linux replaces the cleans of Cortex-A53 r0p0 to r0p2. On the
-/// others firmware can avoid the erratum by a bit that user mode cannot read, and TF-A does so only for platforms that ask
-/// for it (its `docs/design/cpu-specific-build-macros.rst`: `ERRATA_A53_855873`, `ERRATA_A35_855472`, `ERRATA_A57_813420`).
+/// The reason why `dc cvac` is not executed on these cores. Linux replaces the cleans of Cortex-A53 r0p0 to r0p2. On
+/// the others firmware can avoid the erratum with a bit that user mode cannot read, but TF-A does so only for platforms
+/// that enable it (its `docs/design/cpu-specific-build-macros.rst`: `ERRATA_A53_855873`, `ERRATA_A35_855472`,
+/// `ERRATA_A57_813420`).
 const CLEAN_IS_BROKEN: Unsupported = Unsupported::new(
     Missing::Erratum,
     "errata of this core ask for clean-and-invalidate where a line is cleaned (Cortex-A53: 855873, before r0p3 also \
@@ -113,7 +113,7 @@ const CLEAN_IS_BROKEN: Unsupported = Unsupported::new(
     "nothing to do: dc civac is used instead",
 );
 
-/// The reason why `dc cvac` is not executed on an unknown CPU, or where another CPU may have such an erratum.
+/// The reason why `dc cvac` is not executed on an unknown CPU, or if another CPU may have such an erratum.
 const CLEAN_IS_IN_DOUBT: Unsupported = Unsupported::new(
     Missing::Erratum,
     "a CPU of this machine is not identified, or must not clean a line without invalidating it, as a Cortex-A53, a \

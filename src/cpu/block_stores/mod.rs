@@ -1,4 +1,4 @@
-//! The stores that can fill blocks of memory here, and their effect on a line that is in the cache.
+//! The stores that can fill blocks of memory on this CPU, and their effect on a cached line.
 
 #[cfg(any(target_arch = "x86_64", test))]
 pub(crate) mod x86_64;
@@ -10,9 +10,9 @@ use crate::arch::BlockStore;
 pub(crate) struct BlockStores {
     /// One bit for each that may be executed, by its code.
     pub(crate) present: u16,
-    /// True if the vendor promises that a streaming store evicts a line that is in the cache.
+    /// True if the vendor promises that a streaming store evicts a cached line.
     pub(crate) evicts: bool,
-    /// True if it was measured to leave such a line there, dirty.
+    /// True if a streaming store was measured to leave a cached line there, dirty.
     pub(crate) keeps_lines: bool,
 }
 

@@ -1,5 +1,5 @@
-//! `x86_64`: the CPU says which instructions it has (CPUID), and the operating system which registers it
-//! keeps for a program (XCR0).
+//! `x86_64`: the CPU reports its instructions (CPUID), and the operating system the registers that it saves for a
+//! program (XCR0).
 
 use super::BlockStores;
 use crate::arch::x86::blocks::{
@@ -10,10 +10,10 @@ use raw_cpuid::CpuIdReader;
 
 /// XCR0: the halves of the 16 registers of SSE and AVX (Intel SDM vol. 1, 13.1).
 const AVX_STATE: u64 = 0b110;
-/// XCR0: these, the mask registers, the upper halves of the first 16 and all of the other 16.
+/// XCR0: these, the mask registers, the upper halves of the first 16 registers, and the other 16.
 const AVX512_STATE: u64 = AVX_STATE | 0b1110_0000;
 
-/// Reads the CPU this program runs on.
+/// Reads the CPU that this program runs on.
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "a register is read")]
 pub(crate) fn here() -> BlockStores {
@@ -35,13 +35,13 @@ pub(crate) enum Registers {
     Vector,
 }
 
-/// Returns the registers that may be used. Kernels must leave the vector registers to the programs; a target without SSE2,
-/// as `x86_64-unknown-none`, reserves them, and nothing there may save them.
+/// Returns the registers that may be used. Kernels must leave the vector registers to programs. A target without SSE2,
+/// such as `x86_64-unknown-none`, reserves them, and nothing there may save them.
 const fn permitted(in_ring_0: bool, has_sse2: bool) -> Registers {
     if in_ring_0 || !has_sse2 { Registers::Integer } else { Registers::Vector }
 }
 
-/// Reads the stores from `reader`'s CPUID; `xcr0` is asked only where CPUID says that it can be.
+/// Reads the stores from `reader`'s CPUID; `xcr0` is called only if CPUID permits it.
 pub(crate) fn read<R: CpuIdReader>(
     reader: &R,
     registers: Registers,
@@ -87,7 +87,7 @@ const fn is_zen_5(signature: u32) -> bool {
 mod tests {
     use super::{Registers, permitted};
 
-    /// In ring 3 too, a kernel of targets without SSE2 need not save vector registers when it switches.
+    /// Even in ring 3: a kernel for targets without SSE2 need not save vector registers when it switches tasks.
     #[test]
     fn vectors_need_a_user_program_compiled_for_a_target_with_sse2() {
         assert_eq!(permitted(false, true), Registers::Vector);

@@ -1,39 +1,39 @@
-//! Virtual machines and confidential guests, as far as the CPU shows them.
+//! Virtual machines and confidential guests, as far as the CPU reports them.
 //!
-//! The results are used for texts alone: a hypervisor can hide or forge all of it. No operation
-//! relies on a conclusion from it, except for a refusal.
+//! The results are only used for texts, since a hypervisor can hide or forge all of it. No operation relies on them,
+//! except for a refusal.
 
 mod signatures;
 
 use super::Text;
 pub use signatures::HypervisorKind;
 
-/// The knowledge about a hypervisor.
+/// The hypervisor, as far as it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Hypervisor {
-    /// The CPU says that it runs under one.
+    /// The CPU reports a hypervisor.
     #[non_exhaustive]
     Present {
         /// The signatures found, in the order of their leaves; none if it does not name itself.
         signatures: Signatures,
-        /// True if this is Hyper-V's root partition: the system that owns the hardware, such as a Windows that protects
-        /// itself by virtualization, and not a guest. On x86: leaf `4000_0003H`, EBX\[0\] and EBX\[12\] without
-        /// EBX\[22\], as Linux decides it (`drivers/hv/hv_common.c`, `hv_identify_partition_type`).
+        /// True if this is Hyper-V's root partition: the system that owns the hardware, not a guest, such as a Windows
+        /// with virtualization-based security. On x86: leaf `4000_0003H`, EBX\[0\] and EBX\[12\] without EBX\[22\], as
+        /// Linux decides it (`drivers/hv/hv_common.c`, `hv_identify_partition_type`).
         is_root: bool,
     },
-    /// A translator executes this program on a CPU of another kind, and the CPU that is shown is of its making.
+    /// A translator executes this program on another kind of CPU, and makes up the CPU that the program sees.
     Translated,
-    /// The CPU says that it does not (x86: CPUID.1:ECX\[31\] is 0). Linux goes by that bit too; a
-    /// hypervisor that wants to hide clears it (QEMU: `-cpu …,-hypervisor`).
+    /// The CPU reports no hypervisor (x86: CPUID.1:ECX\[31\] is 0). Linux uses that bit too; a hypervisor that hides
+    /// itself clears it (QEMU: `-cpu …,-hypervisor`).
     Absent,
     /// The architecture does not show it to user mode.
     Unknown,
 }
 
 impl Hypervisor {
-    /// Returns the kind of hypervisor, if one of its signatures is known here: that of the last
-    /// one, since hypervisors put the interfaces that they imitate before their own.
+    /// Returns the kind of hypervisor, if one of its signatures is known: that of the last one, since hypervisors show
+    /// the interfaces that they imitate before their own.
     ///
     /// A signature proves nothing: `VirtualBox` can be configured to show KVM's.
     #[must_use]
@@ -50,7 +50,7 @@ impl Hypervisor {
             .last()
     }
 
-    /// Returns the name, if one of the signatures is known here.
+    /// Returns the name, if one of the signatures is known.
     pub(crate) fn name(&self) -> Option<&'static str> {
         self.kind().map(HypervisorKind::name)
     }
@@ -61,20 +61,20 @@ const KEPT: usize = 4;
 
 /// The signatures of hypervisors that CPUID shows, at most four.
 ///
-/// More than one is shown where a hypervisor offers the interface of another one as well (KVM with
-/// Hyper-V's or Xen's). Of hypervisors that are nested, a guest sees the innermost alone.
+/// A hypervisor shows more than one if it also offers the interface of another (KVM with Hyper-V's or Xen's). With
+/// nested hypervisors, a guest sees only the innermost.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Signatures {
     texts: [Option<Text<12>>; KEPT],
 }
 
-/// x86 alone has signatures to give.
+/// Only x86 has signatures.
 #[cfg(any(target_arch = "x86", target_arch = "x86_64", test))]
 impl Signatures {
     pub(crate) const NONE: Self = Self { texts: [None; KEPT] };
 
-    /// Adds a signature that is not there yet. A hypervisor that answers each leaf alike (bhyve) shows
-    /// its own at every place.
+    /// Adds a signature that is not there yet. A hypervisor that answers all leaves alike (bhyve) shows its signature
+    /// at every place.
     pub(crate) fn add(&mut self, signature: Text<12>) {
         let is_new = !signature.is_empty() && self.iter().all(|known| *known != signature);
         let free = self.texts.iter_mut().find(|place| place.is_none());
@@ -90,7 +90,7 @@ impl Signatures {
         self.texts.iter().flatten()
     }
 
-    /// Returns the signature at the first place (x86: leaf `4000_0000H`), or the first there is.
+    /// Returns the signature at the first place (x86: leaf `4000_0000H`), or the first one found.
     pub(crate) fn first(&self) -> Option<&Text<12>> {
         self.iter().next()
     }
@@ -111,21 +111,19 @@ impl core::fmt::Debug for Signatures {
 )]
 #[non_exhaustive]
 pub enum Confidential {
-    /// Intel TDX: CPUID leaf 21H says so (Linux `arch/x86/coco/tdx/tdx.c`).
+    /// Intel TDX, from CPUID leaf 21H (Linux `arch/x86/coco/tdx/tdx.c`).
     Tdx,
-    /// Hyper-V says that it isolates this partition: leaf `4000_000CH`, EBX\[3:0\] (Linux
-    /// `arch/x86/kernel/cpu/mshyperv.c`). It says so also where a paravisor hides leaf 21H.
+    /// Hyper-V reports that it isolates this partition: leaf `4000_000CH`, EBX\[3:0\] (Linux
+    /// `arch/x86/kernel/cpu/mshyperv.c`). It does so even if a paravisor hides leaf 21H.
     #[non_exhaustive]
     HyperV {
-        /// By which means.
+        /// The kind of isolation.
         isolation: Isolation,
-        /// True if a paravisor runs in the guest, which handles the exceptions of the hardware
-        /// (EAX\[0\]).
+        /// True if a paravisor in the guest handles the exceptions of the hardware (EAX\[0\]).
         paravisor: bool,
     },
-    /// The CPU offers AMD SEV (leaf `8000_001FH`, EAX\[1\]). The bit that turns it on is in an MSR
-    /// that user mode cannot read, and the leaf proves nothing: some hypervisors show it to every
-    /// guest.
+    /// The CPU offers AMD SEV (leaf `8000_001FH`, EAX\[1\]). User mode cannot read the MSR bit that turns it on, and
+    /// the leaf proves nothing: some hypervisors show it to every guest.
     #[non_exhaustive]
     SevOffered {
         /// SEV-ES is offered (EAX\[3\]).
@@ -136,11 +134,11 @@ pub enum Confidential {
         /// (EAX\[10\]).
         coherent: bool,
     },
-    /// Nothing says so.
+    /// Nothing indicates one.
     Unknown,
 }
 
-/// A technology that isolates a confidential guest, as Hyper-V names it to its partition (Linux
+/// A technology that isolates a confidential guest, as Hyper-V reports it to its partition (Linux
 /// `include/asm-generic/mshyperv.h`, `hv_isolation_type`), or as the kernel's driver for it shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
@@ -154,7 +152,7 @@ pub enum Isolation {
     Tdx,
     /// A realm of Arm's CCA.
     ArmCca,
-    /// A number of Hyper-V that is not known here.
+    /// An unknown number from Hyper-V.
     Other(#[cfg_attr(feature = "serde", serde(skip))] u8),
 }
 

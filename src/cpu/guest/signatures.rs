@@ -6,7 +6,7 @@
 pub enum HypervisorKind {
     /// KVM of Linux, under any manager (QEMU, Firecracker, crosvm, clouds).
     Kvm,
-    /// QEMU, with KVM or without: from files, where the CPU does not show it.
+    /// QEMU, with or without KVM: from files, if the CPU does not report it.
     Qemu,
     /// QEMU's emulation (TCG).
     Tcg,
@@ -16,7 +16,7 @@ pub enum HypervisorKind {
     Vmware,
     /// Xen.
     Xen,
-    /// A virtual machine of Amazon EC2: Nitro, which rests on KVM, or Xen.
+    /// A virtual machine of Amazon EC2: Nitro, which is based on KVM, or Xen.
     Ec2,
     /// `VirtualBox`.
     VirtualBox,
@@ -46,12 +46,12 @@ pub enum HypervisorKind {
     Evmm,
     /// s-Par of Unisys.
     Spar,
-    /// A hypervisor that is not known here.
+    /// An unknown hypervisor.
     Unlisted,
 }
 
 impl HypervisorKind {
-    /// Returns the kind that shows this signature in CPUID, and the source of this claim.
+    /// Returns the kind of hypervisor with this CPUID signature, and the source of this claim.
     #[must_use]
     pub fn of_signature(signature: &str) -> Option<(Self, &'static str)> {
         let known = SIGNATURES.iter().find(|(known, ..)| *known == signature);
@@ -82,7 +82,7 @@ impl HypervisorKind {
             Self::OpenBsdVmm => "OpenBSD vmm",
             Self::Evmm => "Intel eVMM",
             Self::Spar => "Unisys s-Par",
-            Self::Unlisted => "one not known here",
+            Self::Unlisted => "an unknown one",
         }
     }
 }
@@ -135,8 +135,8 @@ mod tests {
     use super::{HypervisorKind, SIGNATURES};
     use crate::cpu::Text;
 
-    /// A signature is compared without its padding, so it must be written without; one that stands
-    /// twice would hide the second.
+    /// A signature is compared without its padding, so it must be written without it; a duplicate would hide the second
+    /// one.
     #[test]
     fn each_signature_is_written_as_it_is_read_and_once() {
         for (signature, kind, source) in &SIGNATURES {

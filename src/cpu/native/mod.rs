@@ -1,7 +1,6 @@
 //! The reader for the compiler's target.
 //!
-//! This is the one place that chooses. Code for loom and Miri, which execute no instructions, gets the modelled
-//! CPU on every target.
+//! Only this module chooses. Loom and Miri execute no instructions, so they get the modelled CPU on every target.
 
 use super::block_stores::BlockStores;
 
@@ -48,7 +47,7 @@ cfg_if::cfg_if! {
     } else if #[cfg(all(any(target_arch = "x86_64", target_arch = "x86"), not(any(cachemaint_loom, miri))))] {
         pub(crate) use host::number;
     } else {
-        /// Returns 0: nothing asks where no operation reaches the caches of all CPUs.
+        /// Returns 0. The number is not needed where no operation reaches the caches of all CPUs.
         pub(crate) const fn number() -> u32 {
             0
         }
@@ -57,12 +56,12 @@ cfg_if::cfg_if! {
 
 cfg_if::cfg_if! {
     if #[cfg(all(target_arch = "x86_64", not(any(cachemaint_loom, miri))))] {
-        /// Returns the block stores of the CPU this program runs on.
+        /// Returns the block stores of the CPU that this program runs on.
         pub(crate) fn block_stores() -> BlockStores {
             super::block_stores::x86_64::here()
         }
     } else {
-        /// Returns the block stores of the CPU this program runs on: all that the architecture has.
+        /// Returns the block stores of the CPU that this program runs on: all that the architecture has.
         pub(crate) fn block_stores() -> BlockStores {
             let all = crate::arch::block_ops::BLOCK_STORES.iter();
             let present = all.fold(0, |codes, store| codes | store.code);

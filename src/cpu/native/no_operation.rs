@@ -4,12 +4,12 @@ use crate::arch::Point;
 use crate::arch::native::ARCHITECTURE;
 use crate::cpu::Cpu;
 
-/// Returns the CPU this program runs on.
+/// Returns the CPU that this program runs on.
 pub(crate) fn here() -> Cpu {
     Cpu::refused(ARCHITECTURE.unreachable[Point::Coherency as usize])
 }
 
-/// Returns the CPU: it has no back end for the privileged operations either.
+/// Returns the CPU, which has no back end for the privileged operations either.
 #[cfg(feature = "privileged")]
 #[expect(unsafe_code, reason = "the signature is that of arm64, where it must be at EL1")]
 pub(crate) unsafe fn here_privileged() -> Cpu {

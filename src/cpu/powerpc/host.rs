@@ -1,23 +1,23 @@
-//! Asking about the CPU this program runs on.
+//! Reads the CPU that this program runs on.
 
 #[cfg(feature = "privileged")]
 use crate::arch::{Missing, Unsupported};
 use crate::cpu::Cpu;
 
-/// Returns the CPU this program runs on.
+/// Returns the CPU that this program runs on.
 #[cfg(target_os = "linux")]
 pub(crate) fn here() -> Cpu {
     super::read(linux::words())
 }
 
-/// Returns the CPU this program runs on.
+/// Returns the CPU that this program runs on.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn here() -> Cpu {
     use crate::arch::{Point, powerpc::ARCHITECTURE};
     Cpu::refused(ARCHITECTURE.unreachable[Point::Coherency as usize])
 }
 
-/// Returns a refusal: no register holds the size of a block.
+/// Returns a refusal, since no register holds the size of a block.
 #[cfg(feature = "privileged")]
 #[expect(unsafe_code, reason = "the signature is that of arm64, where it must be at EL1")]
 pub(crate) unsafe fn here_privileged() -> Cpu {

@@ -1,11 +1,11 @@
 //! PowerPC: the auxiliary vector has the block size and the version of the architecture.
 //!
-//! `AT_DCACHEBSIZE` is the unit of `dcbst` and `dcbf`; where it is 0 the line of
-//! `AT_L1D_CACHEGEOMETRY` stands for it, and with `std` the smallest line of a data cache in sysfs
-//! (Linux `arch/powerpc/include/asm/elf.h`, `arch/powerpc/include/uapi/asm/cputable.h`).
+//! `AT_DCACHEBSIZE` is the unit of `dcbst` and `dcbf`; if it is 0, the line of `AT_L1D_CACHEGEOMETRY` is used, and with
+//! `std` the smallest line of a data cache in sysfs (Linux `arch/powerpc/include/asm/elf.h`,
+//! `arch/powerpc/include/uapi/asm/cputable.h`).
 //!
-//! `AT_HWCAP2` describes the mode that the CPU runs in. A POWER10 runs in that of a POWER9 after a partition has moved to
-//! it, and no source says that its `dcbf` then reaches persistent storage. `AT_BASE_PLATFORM` names the CPU itself
+//! `AT_HWCAP2` describes the mode that the CPU runs in. A POWER10 runs in POWER9 mode after a partition has moved to
+//! it, and no source says that `dcbf` then reaches persistent storage. `AT_BASE_PLATFORM` names the CPU itself
 //! (`include/uapi/linux/auxvec.h`: "string identifying real platform, may differ from `AT_PLATFORM`").
 
 #[cfg(any(target_arch = "powerpc64", target_arch = "powerpc"))]
@@ -22,7 +22,7 @@ use crate::arch::{Missing, Point, Unsupported};
 const FEATURE2_ARCH_2_07: usize = 0x8000_0000;
 const FEATURE2_ARCH_3_1: usize = 0x0004_0000;
 
-/// The reason why `dcbst` is not executed on CPUs of ISA 2.07 and 3.0.
+/// The reason why `dcbst` is not executed on CPUs with ISA 2.07 and 3.0.
 const DCBST_LEAVES_DIRTY: Unsupported = Unsupported::new(
     Missing::Erratum,
     "POWER9 does not mark a block clean by dcbst (PMDK issue 4843, by its user's manual)",
@@ -38,7 +38,7 @@ pub(crate) struct Words {
     pub(crate) block: usize,
     /// `AT_L1D_CACHEGEOMETRY`: the line in the low 16 bits, the associativity above.
     pub(crate) geometry: usize,
-    /// The line of the data cache in sysfs, if it was asked and answered.
+    /// The line of the data cache in sysfs, if it was read.
     pub(crate) sysfs: Option<usize>,
     /// `AT_PLATFORM`: `power10`.
     pub(crate) platform: Text<16>,
@@ -46,7 +46,7 @@ pub(crate) struct Words {
     pub(crate) base_platform: Text<16>,
 }
 
-/// The CPU that these words describe.
+/// Returns the CPU that these words describe.
 #[cfg_attr(
     not(any(target_os = "linux", test)),
     expect(dead_code, reason = "only Linux can be asked")

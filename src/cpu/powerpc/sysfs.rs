@@ -5,14 +5,14 @@ use std::path::Path;
 
 use crate::cpu::sysfs::{below, cpus};
 
-/// Returns the smallest line of a data cache of the first level among all CPUs, in bytes: the step
-/// of a walk where the CPUs of a machine differ. `root` is that of the file system.
+/// Returns the smallest line of a first-level data cache among all CPUs, in bytes: the safe step if the CPUs of a
+/// machine differ. `root` is the root of the file system.
 pub(super) fn smallest_data_line(root: &Path) -> Option<usize> {
     let caches = cpus(root).flat_map(|cpu| below(&cpu.join("cache"), "index"));
     caches.filter_map(|cache| data_line(&cache)).min()
 }
 
-/// Returns the line of a cache of the first level that holds data.
+/// Returns the line size of a first-level cache that holds data.
 fn data_line(cache: &Path) -> Option<usize> {
     let attribute = |name| fs::read_to_string(cache.join(name)).ok();
     let is_first = attribute("level")?.trim() == "1";
@@ -25,8 +25,8 @@ mod tests {
     use super::smallest_data_line;
     use std::fs;
 
-    /// On a machine whose CPUs differ, a step by the larger line would skip lines of the others.
-    /// Instruction caches and other levels do not count.
+    /// If the CPUs of a machine differ, a step by the larger line would skip lines of the others. Instruction caches
+    /// and other levels do not count.
     #[test]
     fn the_smallest_data_line_of_all_cpus_counts() {
         let machine = tempfile::tempdir().unwrap();

@@ -1,16 +1,16 @@
-//! Asking about the CPU this program runs on.
+//! Reads the CPU that this program runs on.
 
 #[cfg(any(feature = "privileged", not(target_os = "linux")))]
 use crate::arch::{Missing, Unsupported};
 use crate::cpu::Cpu;
 
-/// Returns the CPU this program runs on.
+/// Returns the CPU that this program runs on.
 #[cfg(target_os = "linux")]
 pub(crate) fn here() -> Cpu {
     super::read(hwprobe())
 }
 
-/// Returns the CPU this program runs on.
+/// Returns the CPU that this program runs on.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn here() -> Cpu {
     Cpu::refused(Unsupported::new(
@@ -21,7 +21,7 @@ pub(crate) fn here() -> Cpu {
     ))
 }
 
-/// Returns a refusal: no register of S-mode or M-mode reveals Zicbom or its block size.
+/// Returns a refusal, since no register of S-mode or M-mode reveals Zicbom or its block size.
 #[cfg(feature = "privileged")]
 #[expect(unsafe_code, reason = "the signature is that of arm64, where it must be at EL1")]
 pub(crate) unsafe fn here_privileged() -> Cpu {
@@ -46,8 +46,7 @@ fn hwprobe() -> Option<super::Answers> {
         key: i64,
         value: u64,
     }
-    /// The first number of the architecture's own, 244, and 14
-    /// (`arch/riscv/include/uapi/asm/unistd.h`).
+    /// The first number of the architecture's own calls, 244, plus 14 (`arch/riscv/include/uapi/asm/unistd.h`).
     const RISCV_HWPROBE: libc::c_long = 258;
 
     let mut pairs = KEYS.map(|key| Pair { key, value: 0 });

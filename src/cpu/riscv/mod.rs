@@ -1,10 +1,10 @@
-//! RISC-V: the kernel answers `riscv_hwprobe` with the permitted instructions and the block size.
+//! RISC-V: the kernel reports the permitted instructions and the block size by `riscv_hwprobe`.
 //!
-//! The bit of Zicbom is there only if all harts that are online have it (`arch/riscv/kernel/sys_hwprobe.c`), and since 6.15
-//! the kernel enables it for user mode (Linux `arch/riscv/kernel/cpufeature.c`, `riscv_user_isa_enable`). A machine with a
-//! hart without it that is offline is not known to exist; the kernel may then not have enabled it. A key that
-//! the kernel does not know comes back as -1. All harts are asked together: no set of CPUs is passed, as
-//! one hart's answer says nothing about the others (`Documentation/arch/riscv/hwprobe.rst`).
+//! The bit of Zicbom is set only if all online harts have it (`arch/riscv/kernel/sys_hwprobe.c`), and since 6.15 the
+//! kernel enables it for user mode (Linux `arch/riscv/kernel/cpufeature.c`, `riscv_user_isa_enable`). If an offline
+//! hart lacks it, the kernel may not have enabled it; no such machine is known. A key that the kernel does not know
+//! comes back as -1. No set of CPUs is passed, so the answer covers all harts: one hart's answer says nothing about the
+//! others (`Documentation/arch/riscv/hwprobe.rst`).
 
 #[cfg(any(target_arch = "riscv64", target_arch = "riscv32"))]
 pub(super) mod host;
@@ -44,7 +44,7 @@ const NO_ZICBOM_KEY: Unsupported = Unsupported::new(
     "run a newer kernel",
 );
 
-/// The CPU that these answers describe; `None` if the kernel has no `riscv_hwprobe`.
+/// Returns the CPU that these answers describe; `None` if the kernel has no `riscv_hwprobe`.
 #[cfg_attr(
     not(any(target_os = "linux", test)),
     expect(dead_code, reason = "only Linux can be asked")
@@ -124,7 +124,7 @@ mod tests {
         }
     }
 
-    /// The ISA has no point of persistence: only the caller's word makes one.
+    /// The ISA has no point of persistence: only the caller can vouch for one.
     #[test]
     fn persistence_is_refused_unless_coherency_is_accepted_for_it() {
         let facts = read(Some(kernel(ZICBOM, Some(64)))).facts().unwrap();

@@ -1,4 +1,4 @@
-//! Asking about the CPU this program runs on.
+//! Reads the CPU that this program runs on.
 
 use super::{privilege_level, read, read_for_choice};
 use crate::arch::x86::registers;
@@ -21,7 +21,7 @@ const IN_ENCLAVE: Unsupported = Unsupported::new(
     "maintain caches outside of the enclave, or describe the CPU with Cache::from_facts",
 );
 
-/// Returns the CPU this program runs on.
+/// Returns the CPU that this program runs on.
 pub(crate) fn here() -> Cpu {
     if IS_ENCLAVE {
         return Cpu::refused(IN_ENCLAVE);
@@ -34,7 +34,7 @@ pub(in crate::cpu) fn in_ring_0() -> bool {
     privilege_level(registers::code_segment()) == 0
 }
 
-/// Returns the same CPU as far as a choice needs it.
+/// Returns the part of the CPU that a choice needs.
 pub(crate) fn here_for_choice() -> Cpu {
     if IS_ENCLAVE {
         return Cpu::refused(IN_ENCLAVE);
@@ -42,7 +42,7 @@ pub(crate) fn here_for_choice() -> Cpu {
     read_for_choice(&cpuid)
 }
 
-/// Reads CPUID, which says the same in ring 0, and CS, which says that it is ring 0.
+/// Reads CPUID, which is the same in ring 0, and CS, which shows ring 0.
 #[cfg(feature = "privileged")]
 #[expect(unsafe_code, reason = "the signature is that of arm64, where it must be at EL1")]
 pub(crate) unsafe fn here_privileged() -> Cpu {
@@ -55,7 +55,7 @@ pub(crate) fn number() -> u32 {
     super::number(&cpuid)
 }
 
-/// Returns true if the CPU says that this is a guest; asks for nothing else.
+/// Returns true if the CPU reports a guest. Reads nothing else.
 #[cfg(all(feature = "dax", target_os = "linux"))]
 pub(crate) fn is_guest() -> bool {
     super::is_guest(&cpuid)

@@ -1,8 +1,8 @@
 //! x86: everything comes from CPUID.
 //!
-//! A leaf above the highest that the CPU has answers with another leaf's words (Intel SDM vol. 2A,
-//! CPUID), so every leaf is compared with the highest before it is believed: raw-cpuid does that for
-//! the leaves it decodes, [`leaf`] for the others (TDX, hypervisors, SEV).
+//! A leaf above the highest one returns another leaf's words (Intel SDM vol. 2A, CPUID), so every leaf is compared with
+//! the highest before it is used. raw-cpuid does that for the leaves that it decodes, [`leaf`] for the others (TDX,
+//! hypervisors, SEV).
 
 #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
 pub(super) mod host;
@@ -27,9 +27,9 @@ const LEAF_FEATURES: u32 = 1;
 #[cfg(any(feature = "privileged", test))]
 const LEAF_TOPOLOGY: u32 = 0xb;
 const LEAF_TDX: u32 = 0x21;
-/// The first place of a hypervisor's leaves. Further ones follow in steps of
-/// [`NEXT_HYPERVISOR`]: KVM and Xen put their own there when the first place has Hyper-V's. They are
-/// sought as Linux does (`arch/x86/include/asm/cpuid/api.h`, `hypervisor_cpuid_base`).
+/// The first place of a hypervisor's leaves. Further ones follow in steps of [`NEXT_HYPERVISOR`]: KVM and Xen put their
+/// own there if the first place has Hyper-V's. They are searched as by Linux (`arch/x86/include/asm/cpuid/api.h`,
+/// `hypervisor_cpuid_base`).
 const LEAF_HYPERVISOR: u32 = 0x4000_0000;
 const NEXT_HYPERVISOR: usize = 0x100;
 const LAST_HYPERVISOR: u32 = 0x4000_ff00;
@@ -53,7 +53,7 @@ const SEV_ES: u32 = 1 << 3;
 const SEV_SNP: u32 = 1 << 4;
 const SEV_COHERENT: u32 = 1 << 10;
 
-/// CLFLUSH came before SSE2 on some 32-bit CPUs (AMD Geode LX), the fences did not.
+/// Some 32-bit CPUs have CLFLUSH without SSE2 (AMD Geode LX), and so without the fences.
 const NO_FENCE: Unsupported = Unsupported::new(
     Missing::Instruction,
     "this CPU has no SSE2 (CPUID.1:EDX[26]), so no MFENCE: nothing completes a write-back",
@@ -61,8 +61,8 @@ const NO_FENCE: Unsupported = Unsupported::new(
 );
 
 /// FEX executes DC CVAC for CLWB and `dmb st` for SFENCE, which does not complete it (FEX
-/// `FEXCore/Source/Interface/Core/JIT/MemoryOps.cpp`, `CacheLineClean`, and `MiscOps.cpp`, `Fence`). Box64 does the same
-/// with DC CIVAC, and its interpreter executes a barrier alone (Box64 `src/dynarec/arm64/dynarec_arm64_660f.c`,
+/// `FEXCore/Source/Interface/Core/JIT/MemoryOps.cpp`, `CacheLineClean`, and `MiscOps.cpp`, `Fence`). Box64 does the
+/// same with DC CIVAC, and its interpreter executes only a barrier (Box64 `src/dynarec/arm64/dynarec_arm64_660f.c`,
 /// `dynarec_arm64_0f.c` and `src/emu/x64run660f.c`). The others are not documented.
 const TRANSLATED: Unsupported = Unsupported::new(
     Missing::Permission,
@@ -71,8 +71,8 @@ const TRANSLATED: Unsupported = Unsupported::new(
     concat!("run a program compiled for the machine's CPU, or ", persist_files!()),
 );
 
-/// Returns the ring in which code with this selector in CS runs (Intel SDM vol. 3A, "Privilege Levels"). A kernel that
-/// Xen paravirtualises is in ring 1 or 3.
+/// Returns the ring of code with this selector in CS (Intel SDM vol. 3A, "Privilege Levels"). A kernel paravirtualised
+/// by Xen is in ring 1 or 3.
 const fn privilege_level(code_segment: u16) -> u16 {
     code_segment & 3
 }
@@ -92,8 +92,8 @@ pub(crate) fn read<R: CpuIdReader>(reader: &R) -> Cpu {
     }
 }
 
-/// Reads the same CPU as far as a choice needs it: its instructions and lines. Every CPUID leaves a virtual machine, so
-/// no more is asked.
+/// Reads the part of the CPU that a choice needs: its instructions and lines. Every CPUID exits a virtual machine, so
+/// nothing else is read.
 fn read_for_choice<R: CpuIdReader>(reader: &R) -> Cpu {
     let cpuid = CpuId::with_cpuid_reader(reader.clone());
     let features = cpuid.get_feature_info();
@@ -122,7 +122,7 @@ fn read_for_choice<R: CpuIdReader>(reader: &R) -> Cpu {
     Cpu { present, is_intel, line, ..Cpu::refused(NO_FENCE) }
 }
 
-/// Returns true if the CPU has the name of Intel, and no feature of AMD's alone: a hypervisor can name any vendor, as QEMU
+/// Returns true if the CPU has Intel's name and no feature that only AMD has: a hypervisor can set any vendor, as QEMU
 /// does for `-cpu EPYC,vendor=GenuineIntel`.
 pub(super) fn is_intel<R: CpuIdReader>(reader: &R) -> bool {
     let has_feature_of_amd = || {
@@ -137,8 +137,8 @@ fn vendor<R: CpuIdReader>(reader: &R) -> Text<12> {
     text([leaf.ebx, leaf.edx, leaf.ecx])
 }
 
-/// Returns the number by which the CPU is known to the others: its x2APIC ID, or its initial APIC ID if it has no leaf
-/// for that (Intel SDM vol. 3A, "Hierarchical Mapping of Shared Resources"; AMD APM vol. 3, CPUID leaf 0BH).
+/// Returns the number that identifies the CPU: its x2APIC ID, or its initial APIC ID if it has no leaf for that (Intel
+/// SDM vol. 3A, "Hierarchical Mapping of Shared Resources"; AMD APM vol. 3, CPUID leaf 0BH).
 #[cfg(any(feature = "privileged", test))]
 fn number<R: CpuIdReader>(reader: &R) -> u32 {
     let topology = leaf(reader, LEAF_BASIC, LEAF_TOPOLOGY);
@@ -174,13 +174,13 @@ fn brand<R: CpuIdReader>(cpuid: &CpuId<R>) -> Text<48> {
     brand.map_or(Text::EMPTY, |brand| Text::new(brand.as_str().as_bytes()))
 }
 
-/// Returns true if the CPU says that this is a guest (CPUID.1:ECX\[31\]).
+/// Returns true if the CPU reports a guest (CPUID.1:ECX\[31\]).
 fn is_guest<R: CpuIdReader>(reader: &R) -> bool {
     leaf(reader, LEAF_BASIC, 1).is_some_and(|leaf| leaf.ecx & 1 << 31 != 0)
 }
 
-/// Returns the hypervisor. Only a guest is asked for all places of signatures: each CPUID leaves a virtual machine, which
-/// takes microseconds.
+/// Returns the hypervisor. All places of signatures are read only in a guest: each CPUID exits the virtual machine,
+/// which takes microseconds.
 fn hypervisor<R: CpuIdReader>(cpuid: &CpuId<R>, reader: &R) -> Hypervisor {
     if translator::executes(cpuid, reader) {
         return Hypervisor::Translated;
@@ -199,8 +199,8 @@ fn is_translated<R: CpuIdReader>(reader: &R) -> bool {
     translator::executes(&CpuId::with_cpuid_reader(reader.clone()), reader)
 }
 
-/// Returns true if the vendor's manual is about this CPU. A translator is not meant, nor a guest of a program that nobody
-/// knows, which can be an emulator. A known signature at the first place saves the search for others.
+/// Returns true if the vendor's manual applies to this CPU. It does not apply under a translator, nor under an unknown
+/// hypervisor, which can be an emulator. A known signature at the first place saves the search for others.
 #[cfg(any(target_arch = "x86_64", test))]
 pub(super) fn is_documented<R: CpuIdReader>(reader: &R) -> bool {
     let is_known = |signature: &Text<12>| HypervisorKind::of_signature(signature).is_some();
@@ -226,8 +226,8 @@ fn signatures<R: CpuIdReader>(reader: &R) -> Signatures {
     found
 }
 
-/// Returns the signature of the hypervisor whose leaves begin at `base`: EAX names the highest of them, or is 0 under
-/// an old KVM (Linux `Documentation/virt/kvm/x86/cpuid.rst`).
+/// Returns the signature of the hypervisor with leaves from `base` on: EAX is the highest of them, or 0 under an old
+/// KVM (Linux `Documentation/virt/kvm/x86/cpuid.rst`).
 fn signature<R: CpuIdReader>(reader: &R, base: u32) -> Option<Text<12>> {
     let leaf = reader.cpuid1(base);
     let is_base = leaf.eax == 0 || leaf.eax & !0xff == base;
@@ -241,13 +241,13 @@ fn is_root<R: CpuIdReader>(reader: &R, hypervisor: Hypervisor) -> bool {
         && privileges(reader) & (owns | ISOLATION) == owns
 }
 
-/// Returns the privileges that Hyper-V gives to this partition; 0 if it does not say.
+/// Returns the privileges that Hyper-V gives to this partition; 0 if it does not report them.
 fn privileges<R: CpuIdReader>(reader: &R) -> u32 {
     leaf(reader, LEAF_HYPERVISOR, LEAF_PRIVILEGES).map_or(0, |leaf| leaf.ebx)
 }
 
-/// Returns the kind of confidential guest. TDX itself comes first: the kernel has to deal with it. Hyper-V's answer is
-/// for guests from which a paravisor hides it.
+/// Returns the kind of confidential guest. TDX's own leaf comes first, since the kernel must handle TDX. Hyper-V's leaf
+/// is for guests where a paravisor hides TDX.
 fn confidential<R: CpuIdReader>(reader: &R, hypervisor: Hypervisor) -> Confidential {
     let is_tdx =
         |leaf: CpuIdResult| text([leaf.ebx, leaf.edx, leaf.ecx]) == Text::<12>::new(TDX_SIGNATURE);
@@ -284,7 +284,7 @@ fn sev<R: CpuIdReader>(reader: &R) -> Confidential {
     }
 }
 
-/// Returns a leaf of the range that begins at `base`, if the range reaches so far.
+/// Returns a leaf of the range that begins at `base`, if the range includes it.
 pub(super) fn leaf<R: CpuIdReader>(reader: &R, base: u32, leaf: u32) -> Option<CpuIdResult> {
     (reader.cpuid1(base).eax >= leaf).then(|| reader.cpuid1(leaf))
 }
@@ -303,9 +303,9 @@ mod tests {
     use super::{number, privilege_level};
     use crate::cpu::recorded::reader;
 
-    /// Linux `arch/x86/include/asm/segment.h`: `__KERNEL_CS` is 0x10, `__USER_CS` 0x33, `__USER32_CS` 0x23;
-    /// kernels that Xen paravirtualises: `FLAT_RING3_CS64` 0xe033 and, of 32 bits, `FLAT_RING1_CS` 0xe019
-    /// (Xen `xen/include/public/arch-x86`).
+    /// Linux `arch/x86/include/asm/segment.h`: `__KERNEL_CS` is 0x10, `__USER_CS` 0x33, `__USER32_CS` 0x23; kernels
+    /// paravirtualised by Xen: `FLAT_RING3_CS64` 0xe033 and, with 32 bits, `FLAT_RING1_CS` 0xe019 (Xen
+    /// `xen/include/public/arch-x86`).
     #[test]
     fn the_ring_is_in_the_code_segment() {
         for (code_segment, ring) in [(0x10, 0), (0x33, 3), (0x23, 3), (0xe033, 3), (0xe019, 1)] {

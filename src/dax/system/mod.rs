@@ -2,8 +2,8 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | `linux` | the evidence, mappings that are persisted by cache lines, and by pages elsewhere |
-//! | `other` | any other system: mappings that the standard library and memmap2 persist by pages |
+//! | `linux` | the evidence; mappings that are persisted line by line, or in whole pages |
+//! | `other` | any other system: mappings that the standard library and memmap2 persist in whole pages |
 //!
 //! Each has the same functions: `ask` makes the system calls about an open file, `conclude` makes a guarantee of the
 //! answers, and `map` maps it. `files` opens, creates, names and syncs files.
@@ -31,10 +31,10 @@ use super::Writeback;
 use super::bounds::Bounds;
 use core::ops::Range;
 
-/// The accesses for which a file is opened and mapped.
+/// The kind of access for which a file is opened and mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
-    /// Loads alone.
+    /// Only loads.
     Read,
     /// Loads and stores.
     ReadAndWrite,
@@ -44,11 +44,11 @@ pub(super) enum Access {
 #[derive(Debug)]
 pub(super) struct FileFacts {
     pub(super) bounds: Bounds,
-    /// False for a regular file without a name: a memfd, one from `O_TMPFILE`, or one that was unlinked.
+    /// False for a regular file without a name: a memfd, or one that was made by `O_TMPFILE` or unlinked.
     pub(super) has_name: bool,
-    /// True if a mapping may stay on a file that later stores do not reach: overlayfs maps a file of a lower layer that was
-    /// opened for reading only as it is, also after a writer has had it copied up (Linux
-    /// `Documentation/filesystems/overlayfs.rst`, "Non-standard behavior").
+    /// True if later stores may not reach the mapped file: on overlayfs, a file of a lower layer that was opened
+    /// read-only stays mapped even after a writer has copied it up (Linux `Documentation/filesystems/overlayfs.rst`,
+    /// "Non-standard behavior").
     pub(super) may_be_of_a_lower_layer: bool,
     #[cfg(target_os = "linux")]
     answers: linux::Answers,
@@ -69,6 +69,6 @@ pub(super) struct MapOptions {
     pub(super) writeback: Writeback,
     /// True if every page is made accessible at once.
     pub(super) populate: bool,
-    /// The part of the file whose clean pages leave the page cache, where that has large folios.
+    /// The part of the file to drop from the page cache, if that has large folios.
     pub(super) shed: Range<u64>,
 }

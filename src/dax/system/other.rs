@@ -1,6 +1,6 @@
-//! Any system but Linux: files through the page cache, by memmap2 and the standard library, whose `sync_all` is
-//! `F_FULLFSYNC` on macOS and `FlushFileBuffers` on Windows. Nothing is asked about the device, so what these systems document
-//! is a condition.
+//! Systems other than Linux: files in the page cache, through memmap2 and the standard library. Its `sync_all` is
+//! `F_FULLFSYNC` on macOS and `FlushFileBuffers` on Windows. Nothing is asked about the device, so the guarantee is a
+//! condition.
 
 #![expect(
     clippy::unnecessary_wraps,
@@ -31,17 +31,17 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// None of these systems documents that it writes pages back for a mapping for reading only.
+/// False: none of these systems documents that it writes pages back for a read-only mapping.
 pub(in crate::dax) const PERSISTS_VIEWS: bool = false;
 
-/// The calls, as errors name them.
-pub(in crate::dax) const LOCK: &str = "the lock";
-pub(in crate::dax) const METADATA: &str = "the question for its length";
-pub(in crate::dax) const SET_LEN: &str = "the change of its length";
-pub(in crate::dax) const SYNC: &str = "its sync";
-pub(in crate::dax) const LINK: &str = "the link to it";
+/// The names of the calls in errors.
+pub(in crate::dax) const LOCK: &str = "locking it";
+pub(in crate::dax) const METADATA: &str = "reading its length";
+pub(in crate::dax) const SET_LEN: &str = "changing its length";
+pub(in crate::dax) const SYNC: &str = "syncing it";
+pub(in crate::dax) const LINK: &str = "linking it";
 
-/// No access fails without ending the process here.
+/// On these systems a failed access ends the process.
 pub(in crate::dax) const fn reason(_: &File, _: &Mapping, _: u64, access: FailedAccess) -> Failure {
     Failure::Access(access)
 }
@@ -82,7 +82,7 @@ pub(in crate::dax) fn conclude(_: &Path, facts: &FileFacts) -> Result<Guarantee,
             "{name} persists them by {persists_by}, as it documents, so that they survive if the file system honours \
              fsync; this crate maps files directly on Linux only"
         ),
-        advice: Some("where pages are too coarse use a file on persistent memory under Linux"),
+        advice: Some("if pages are too coarse, use a file on persistent memory under Linux"),
         file_system: String::new(),
         mount_point: String::new(),
         device: String::new(),
@@ -116,7 +116,10 @@ pub(in crate::dax) fn map(
     _: &Guarantee,
 ) -> Result<Mapping, Error> {
     if part.populate {
-        return Err(Error::unsupported(path, "cannot be populated on this system; leave it out"));
+        return Err(Error::unsupported(
+            path,
+            "cannot be populated on this system; do not call Options::populate",
+        ));
     }
     map_pages(file, part).map_err(|error| Error::os(path, "mapping it", &error))
 }
@@ -144,7 +147,7 @@ impl Pages for MappedPages {
     }
 }
 
-/// Makes a file longer by zeros, which are written: a file system may give a length without blocks.
+/// Appends zeros to a file. They are written, since a file system may extend the length without allocating blocks.
 pub(in crate::dax) fn write_zeros(file: &File, range: &Range<u64>) -> io::Result<()> {
     let zeros = alloc::vec![0; 1 << 20];
     let mut at = range.start;
@@ -167,8 +170,8 @@ pub(in crate::dax) fn placement(
     _: &Guarantee,
     _: &Range<u64>,
 ) -> Result<crate::dax::Placement, Unknown> {
-    let answer = "the place of a file's bytes is not asked for here";
-    Err(Unknown::new(System::host().name, answer, "ask for it under Linux, on ext4 or xfs"))
+    let answer = "this system does not report the place of bytes";
+    Err(Unknown::new(System::host().name, answer, "ask under Linux, on ext4 or xfs"))
 }
 
 /// A multiple of the page size of each of these systems: 16 KiB on macOS on arm64, 4 KiB elsewhere.
@@ -176,7 +179,7 @@ pub(in crate::dax) const fn page_size() -> usize {
     16 << 10
 }
 
-/// Creates a file that was not there, with its name from the beginning: a crash leaves a part of it.
+/// Creates a new file, with its name from the beginning: a crash leaves an incomplete file.
 pub(in crate::dax) fn create(path: &Path, _: bool) -> Result<OpenFile, Error> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create_new(true);
@@ -197,7 +200,7 @@ pub(in crate::dax) const fn give_name(_: &mut OpenFile, _: &Path) -> Result<(), 
     Ok(())
 }
 
-/// Opens a file. What a symbolic link leads to was refused before, as far as nobody exchanges the two meanwhile.
+/// Opens a file. Symbolic links were refused before, unless somebody has replaced the file since.
 pub(in crate::dax) fn open(path: &Path, access: Access) -> io::Result<File> {
     OpenOptions::new().read(true).write(access == Access::ReadAndWrite).open(path)
 }
@@ -215,7 +218,7 @@ pub(in crate::dax) const fn require_access(_: &Path, _: &File, _: Access) -> Res
     Ok(())
 }
 
-/// Adds nothing to the words of the kind.
+/// Returns the words of the kind, and adds nothing.
 pub(in crate::dax) const fn meaning(
     _: &Path,
     _: &'static str,
@@ -234,14 +237,14 @@ pub(in crate::dax) const fn is_without_syncs(_: i32) -> bool {
     false
 }
 
-/// Files have no identity here.
+/// Files have no identity on these systems.
 pub(in crate::dax) const fn is_name_of(_: &Path, _: &File) -> bool {
     true
 }
 
-/// Moves the time of modification to now.
+/// Sets the modification time to now.
 pub(in crate::dax) fn touch(file: &File) {
-    // The file is whole without it.
+    // The file is complete without it.
     drop(file.set_modified(std::time::SystemTime::now()));
 }
 
@@ -252,5 +255,5 @@ pub(in crate::dax) fn persist_name(path: &Path) -> Result<(), Error> {
     }
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let synced = File::open(directory.unwrap_or(Path::new("."))).and_then(|open| open.sync_all());
-    synced.map_err(|error| Error::os(path, "the sync of its directory", &error))
+    synced.map_err(|error| Error::os(path, "syncing its directory", &error))
 }

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use serde::Serialize;
 use serde::ser::{SerializeMap, SerializeStruct, Serializer};
 
-/// The CPU's part of a host's report: without a schema of its own.
+/// The CPU's part of a host's report, without its own schema number.
 struct Cpu<'a>(&'a CpuReport);
 
 impl Serialize for Cpu<'_> {
@@ -20,7 +20,7 @@ impl Serialize for Cpu<'_> {
     }
 }
 
-/// A value under its name, or why it is not known.
+/// A value under its name, or the reason why it is unknown.
 struct Known<'a, T>(&'static str, &'a Result<T, Unknown>);
 
 impl<T: Serialize> Serialize for Known<'_, T> {
@@ -36,7 +36,7 @@ impl<T: Serialize> Serialize for Known<'_, T> {
     }
 }
 
-/// The list; if it is empty, with the meaning of that.
+/// The list, with the meaning of an empty one.
 struct Regions<'a>(&'a HostReport);
 
 impl Serialize for Regions<'_> {

@@ -1,4 +1,4 @@
-//! The promises of the whole machine, as a pure function of the CPU's report and a `/proc` and `/sys`.
+//! The promises of the whole machine, a pure function of the CPU's report and of `/proc` and `/sys`.
 
 #[cfg(feature = "serde")]
 mod json;
@@ -26,8 +26,8 @@ pub use crate::system::{
 /// The promises of this machine: the CPU, the kernel, caches, persistent memory, and the survival
 /// of bytes.
 ///
-/// It prints on [one screen](crate::report) with `{}`. On another system than Linux it shows the CPU, the calls
-/// that persist files, and that the rest is not known.
+/// It prints on [one screen](crate::report) with `{}`. On systems other than Linux it shows the CPU and the calls that
+/// persist files; the rest is unknown.
 ///
 /// ```
 /// let report = cachemaint::report::HostReport::host();
@@ -38,34 +38,34 @@ pub use crate::system::{
 pub struct HostReport {
     /// The CPU.
     pub cpu: CpuReport,
-    /// The kernel, or why it is not known.
+    /// The kernel, or the reason why it is unknown.
     pub kernel: Result<Kernel, Unknown>,
-    /// The size of a page in bytes, or why it is not known.
+    /// The size of a page in bytes, or the reason why it is unknown.
     pub page_size: Result<u64, Unknown>,
-    /// The distance in bytes at whose multiples two mappings of one page agree, or why it is not known. It is the kernel's
-    /// `SHMLBA`, which can be more than this CPU needs. It is a page where no CPU of the architecture aliases. On parisc,
-    /// whose `SHMLBA` is a page, it is the distance at which caches agree. On `LoongArch` it is that of Linux since 6.8;
-    /// older kernels need 64 KiB.
+    /// The distance in bytes at whose multiples two mappings of one page agree, or the reason why it is unknown. It is
+    /// the kernel's `SHMLBA`, which can be more than this CPU needs, and a page if no CPU of the architecture aliases.
+    /// On parisc, where `SHMLBA` is a page, it is the distance at which caches agree. On `LoongArch` it is that of
+    /// Linux 6.8 and newer; older kernels need 64 KiB.
     pub shmlba: Result<u64, Unknown>,
-    /// The aliasing of the data cache: by the architecture, or if it depends on the CPU, by
-    /// `/proc/cpuinfo`.
+    /// The aliasing of the data cache, from the architecture or, if it depends on the CPU, from `/proc/cpuinfo`.
     pub aliasing: Aliasing,
-    /// The caches of CPU 0, or why they are not known.
+    /// The caches of CPU 0, or the reason why they are unknown.
     pub caches: Result<Vec<CacheLevel>, Unknown>,
-    /// A hypervisor, a confidential guest and a container, by the kernel's files.
+    /// A hypervisor, a confidential guest and a container, from the kernel's files.
     pub surroundings: Surroundings,
-    /// The effects of the hypervisor and a confidential guest on cache maintenance, by all known facts.
+    /// The effects of the hypervisor and a confidential guest on cache maintenance, from all known facts.
     pub effects: Effects,
     /// The questions asked for the surroundings, and their answers. A hint is not a proof.
     pub guest_hints: Vec<Evidence>,
-    /// Persistent memory, by the kernel's names, or the reason why it is not known. Each domain is an unverified claim.
+    /// The regions of persistent memory, by their kernel names, or the reason why they are unknown. Each domain is an
+    /// unverified claim.
     pub regions: Result<Vec<PmemRegion>, Unknown>,
-    /// False on another system, of whose media nothing is known.
+    /// False on other systems: nothing is known about their media.
     is_linux: bool,
 }
 
 impl HostReport {
-    /// Returns the report on the machine this program runs on.
+    /// Returns the report on the machine that this program runs on.
     ///
     /// Reads some dozens of small files. Cannot fail: files that cannot be read are in the report with their reason.
     #[must_use]
@@ -74,23 +74,23 @@ impl HostReport {
         if cfg!(target_os = "linux") { report } else { report.on(&System::host()) }
     }
 
-    /// Returns the caches of a CPU by its number, as [`caches`](Self::caches) has those of CPU 0. CPUs of several kinds have
-    /// different ones.
+    /// Returns the caches of a CPU by its number; [`caches`](Self::caches) has those of CPU 0. CPUs of different kinds
+    /// have different caches.
     ///
     /// # Errors
-    /// If the kernel shows none, as for a CPU that is offline, or this is another system than Linux.
+    /// If the kernel shows none, as for an offline CPU, or if this is not Linux.
     pub fn caches_of(cpu: usize) -> Result<Vec<CacheLevel>, Unknown> {
         cache_levels::levels(&Tree::host(), cpu)
     }
 
-    /// Returns true if there is persistent memory and each region's firmware claims that the CPU caches survive power loss
-    /// (eADR): then a fence makes a store persistent on any of them.
+    /// Returns true if there is persistent memory and each region's firmware claims that the CPU caches survive power
+    /// loss (eADR). A fence then makes a store persistent on any of them.
     ///
-    /// It is for a caller who does not know the file of an address, and reads the regions alone. The
-    /// [guarantee](../dax/struct.Guarantee.html) of a file rests on its own region.
+    /// This is for callers that do not know the file of an address; only the regions are read. The
+    /// [guarantee](../dax/struct.Guarantee.html) of a file depends on its own region.
     ///
     /// # Errors
-    /// If the kernel shows no regions, or this is another system than Linux.
+    /// If the kernel shows no regions, or if this is not Linux.
     #[doc(alias("eADR", "pmem_has_auto_flush"))]
     pub fn caches_survive_power_loss() -> Result<bool, Unknown> {
         Ok(all_caches_survive(&regions_in(&Tree::host())?))
@@ -117,7 +117,7 @@ impl HostReport {
         }
     }
 
-    /// Returns the same CPU under another system, of which nothing was read.
+    /// Returns a report on the same CPU under another system, with everything else unknown.
     pub(super) fn on(self, &System { name, persists_by }: &System) -> Self {
         let unasked =
             || Unknown::new(name, "not asked on this system", "see the system's own tools");
@@ -149,8 +149,8 @@ impl HostReport {
         })
     }
 
-    /// Returns the possible backings of a file here: storage and RAM always, each kind of region, and file systems whose way
-    /// to storage is not seen, as each on another system than Linux.
+    /// Returns the possible backings of a file here: always storage and RAM, each kind of region, and file systems with
+    /// an unseen path to storage, which includes all on systems other than Linux.
     #[must_use]
     pub fn backings(&self) -> Vec<Backing> {
         if !self.is_linux {
@@ -172,8 +172,7 @@ pub(super) fn all_caches_survive(regions: &[PmemRegion]) -> bool {
     !regions.is_empty() && regions.iter().all(|region| region.domain == Domain::CpuCaches)
 }
 
-/// Returns the regions, or the reason why they are unknown: without the bus there may be memory without a loaded
-/// driver.
+/// Returns the regions, or the reason why they are unknown: if the bus is missing, a driver may not be loaded.
 fn regions_in(tree: &Tree) -> Result<Vec<PmemRegion>, Unknown> {
     nvdimm::regions(tree).map_err(|missing| {
         let advice = match missing {
@@ -186,15 +185,15 @@ fn regions_in(tree: &Tree) -> Result<Vec<PmemRegion>, Unknown> {
 
 const IS_X86: bool = cfg!(any(target_arch = "x86_64", target_arch = "x86"));
 
-/// Where Linux knows no persistent memory (its `Documentation/admin-guide/kernel-parameters.txt`, `memmap`, which only x86
-/// has; `Documentation/devicetree/bindings/pmem/pmem-region.txt`).
+/// The advice if Linux knows no persistent memory (its `Documentation/admin-guide/kernel-parameters.txt`, `memmap`,
+/// which only x86 has; `Documentation/devicetree/bindings/pmem/pmem-region.txt`).
 const SET_RAM_ASIDE: &str = if IS_X86 {
     "persist files by msync or fsync; for tests set RAM aside (memmap=SIZE!START on the kernel's command line)"
 } else {
     "persist files by msync or fsync; for tests set RAM aside (a node pmem-region in the device tree)"
 };
 
-/// Where Linux has no bus of such memory.
+/// The advice if Linux has no bus for such memory.
 const LOAD_DRIVERS: &str = if IS_X86 {
     "load the kernel's nvdimm drivers (nfit, nd_e820, virtio_pmem)"
 } else {

@@ -11,9 +11,9 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt::{self, Display, Formatter};
 
-/// Regions that are printed; the others are counted.
+/// The number of regions printed; the others are counted.
 const REGIONS_SHOWN: usize = 2;
-/// Media in the survival table, each with one or two rows; the others are named.
+/// The number of media in the survival table, each with one or two rows; the others are named.
 const BACKINGS_SHOWN: usize = 4;
 
 impl Display for HostReport {
@@ -85,8 +85,7 @@ impl HostReport {
         legend.write(f, hidden)
     }
 
-    /// Returns the guest by its files, if the CPU shows nothing or something else, and the
-    /// container.
+    /// Returns the hypervisor that files show, if the CPU shows none or another one, and the container.
     fn hints(&self) -> String {
         let Surroundings { hypervisor, confidential, container } = &self.surroundings;
         let by_cpu = self.cpu.hypervisor;
@@ -95,7 +94,7 @@ impl HostReport {
         if let (Some(kind), None) = (known, by_cpu.kind()) {
             hints.extend(["; by its files ", kind.name()]);
         }
-        // A reader may know the names if nothing was concluded.
+        // If nothing was concluded, the reader may know the names.
         let is_unknown = by_cpu.kind().is_none() && known.is_none() && by_cpu != Hypervisor::Absent;
         for hint in self.guest_hints.iter().filter(|hint| is_unknown && is_name(hint)) {
             let name = hint.asked.rsplit('/').next().unwrap_or_default();
@@ -121,7 +120,7 @@ fn table_row(f: &mut Formatter<'_>, label: &str, cells: [String; 4]) -> fmt::Res
     writeln!(f, "{label:<27}{process:<15}{kexec:<14}{reboot:<13}{power}")
 }
 
-/// The signs of the survival table that are used.
+/// The signs used in the survival table.
 #[derive(Default)]
 struct Legend {
     has_no_promise: bool,
@@ -148,7 +147,7 @@ impl Legend {
         format!("if [{}]", place + 1)
     }
 
-    /// Prints the meanings of the signs, and the rows without room.
+    /// Prints the meanings of the signs, and the rows that did not fit.
     fn write(&self, f: &mut Formatter<'_>, hidden: &[Backing]) -> fmt::Result {
         let mut notes = Vec::new();
         if self.has_no_promise {
@@ -167,12 +166,12 @@ impl Legend {
     }
 }
 
-/// Returns a region and the claim for it. The kernel passes on the word of firmware or of a hypervisor.
+/// Returns a region and the claim for it. The kernel passes on what firmware or a hypervisor claims.
 fn claim(region: &PmemRegion) -> String {
     let PmemRegion { name, provider, size, domain, read_only, .. } = region;
     let size = size.map_or_else(|| "size not shown".to_string(), bytes);
     let provider = if provider.is_empty() { "provider not shown" } else { provider };
-    let unarmed = region.unarmed().map(|device| format!("no domain, as {device} is not armed"));
+    let unarmed = region.unarmed().map(|device| format!("no domain, since {device} is not armed"));
     let domain = match domain {
         Domain::Unknown => unarmed.as_deref().unwrap_or("no domain; ask the platform's vendor"),
         Domain::None => "none, power loss erases it",

@@ -343,7 +343,7 @@ fn a_guest_that_can_be_moved_says_so() {
 fn invalid_hypervisor_leaves_are_not_signatures() {
     let another_leaf = (0x4000_0000, 0, [0x0000_021f, 0x4141_4141, 0x4141_4141, 0x4141_4141]);
     let report = x86_report(&[VENDOR, UNDER_HYPERVISOR, another_leaf]);
-    assert!(report.to_string().contains("one not known here (signature \"\")"), "{report}");
+    assert!(report.to_string().contains("an unknown one (signature \"\")"), "{report}");
 
     let first = (0x4000_0000, 0, [0x4000_0001, 0x4b4d_564b, 0x564b_4d56, 0x4d]);
     let unknown = (0x4000_0100, 0, [0x4000_0101, 0x4141_4141, 0x4141_4141, 0x4141_4141]);
@@ -357,7 +357,7 @@ fn a_signature_cannot_command_the_terminal() {
     let report =
         x86_report(&[VENDOR, UNDER_HYPERVISOR, (0x4000_0000, 0, [0x4000_0001, ebx, ecx, edx])]);
     let screen = report.to_string();
-    assert!(screen.contains("one not known here (signature \"?]0;own??2J!\")"), "{screen}");
+    assert!(screen.contains("an unknown one (signature \"?]0;own??2J!\")"), "{screen}");
     assert!(screen.chars().all(|c| c == '\n' || !c.is_control()));
 }
 

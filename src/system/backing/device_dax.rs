@@ -1,8 +1,8 @@
 //! Device DAX: memory as a character device, as Linux shows it under `/sys/bus/dax`.
 //!
-//! Such a device (`/dev/dax0.0`) can be opened and mapped, and nothing else: it has neither read(2) nor write(2) nor
-//! fsync(2) (`drivers/dax/device.c`, `dax_fops`). Its size and alignment are in its attributes `size` and `align`
-//! (`Documentation/ABI/testing/sysfs-bus-dax`). The device that it lies below in `/sys/devices` shows its persistence:
+//! Such a device (`/dev/dax0.0`) can only be opened and mapped: it has no read(2), write(2) or fsync(2)
+//! (`drivers/dax/device.c`, `dax_fops`). Its size and alignment are in its attributes `size` and `align`
+//! (`Documentation/ABI/testing/sysfs-bus-dax`). Its parent in `/sys/devices` shows its persistence:
 //!
 //! | below | memory | source |
 //! |---|---|---|
@@ -10,8 +10,8 @@
 //! | `decoder0.0/region0/dax_region0` | a CXL region, whose `mode` says `ram` or `pmem` | `drivers/cxl/core/region_dax.c`, `drivers/dax/cxl.c` |
 //! | `hmem.0` | RAM that firmware set apart for a special purpose | `drivers/dax/hmem/hmem.c` |
 //!
-//! The kernel grants `MAP_SYNC` on every one of them without asking for the memory behind it (`drivers/dax/bus.c`,
-//! `set_dax_synchronous`): on RAM, and on memory that only a request to a host makes persistent.
+//! The kernel grants `MAP_SYNC` on all of them without looking at the memory (`drivers/dax/bus.c`,
+//! `set_dax_synchronous`): on RAM too, and on memory that only a request to a host makes persistent.
 
 use super::regions;
 use crate::system::nvdimm::PmemRegion;
@@ -21,20 +21,20 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use std::path::{Path, PathBuf};
 
-/// A device, as its attributes have it.
+/// A device, from its attributes.
 #[derive(Debug)]
 pub(crate) struct Device {
     /// The kernel's name: `dax0.0`.
     pub(crate) name: String,
     /// The size of the device in bytes.
     pub(crate) size: u64,
-    /// The unit in bytes of address, offset and length of a mapping: a power of two, and
-    /// the size that one page fault maps. If the kernel cannot map so much at once, the first access raises
-    /// SIGBUS (`drivers/dax/device.c`, `dev_dax_huge_fault`).
+    /// The unit in bytes of address, offset and length of a mapping: a power of two, and the size that one page fault
+    /// maps. If the kernel cannot map that much at once, the first access raises SIGBUS (`drivers/dax/device.c`,
+    /// `dev_dax_huge_fault`).
     pub(crate) alignment: u64,
-    /// The memory that it is, if it shows.
+    /// The memory that the device consists of, if it is shown.
     pub(crate) memory: Option<PmemRegion>,
-    /// The attribute that flushes the medium's own buffers, if its memory is of a kind that has one.
+    /// The attribute that flushes the medium's own buffers, if its kind of memory has one.
     pub(crate) deep_flush: Option<PathBuf>,
     /// True if only a call of the hypervisor makes written-back bytes persistent.
     pub(crate) needs_host_call: bool,
@@ -45,21 +45,21 @@ pub(crate) struct Device {
 /// The reason why a device cannot be mapped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Unusable {
-    /// An attribute is missing, cannot be read or holds no such value.
+    /// An attribute is missing, cannot be read or has an invalid value.
     Attribute { path: String, answer: String },
-    /// The device is bound to another driver than the one that maps it (`kmem`, `fsdev_dax`), or to none.
+    /// The device is bound to a driver that does not map it (`kmem`, `fsdev_dax`), or to none.
     Driver(Option<String>),
 }
 
-/// Returns the place in `/sys/devices` of a character device, if it is one of device DAX: its
-/// subsystem is the bus `dax`, or with `CONFIG_DEV_DAX_PMEM_COMPAT`, until Linux 5.17, the class (`/sys/class/dax`).
+/// Returns the place in `/sys/devices` of a character device, if it is a device DAX: its subsystem is the bus `dax`, or
+/// until Linux 5.17 with `CONFIG_DEV_DAX_PMEM_COMPAT` the class (`/sys/class/dax`).
 pub(crate) fn find(tree: &Tree, (major, minor): (u32, u32)) -> Option<PathBuf> {
     let device = tree.resolve(&PathBuf::from(format!("/sys/dev/char/{major}:{minor}")))?;
     let subsystem = tree.resolve(&device.join("subsystem"))?;
     (subsystem.file_name()? == "dax").then_some(device)
 }
 
-/// Returns the place of a device of device DAX, by its name.
+/// Returns the place of a device DAX in `/sys/devices`, by its name.
 pub(crate) fn named(tree: &Tree, name: &str) -> Option<PathBuf> {
     ["/sys/bus/dax/devices", "/sys/class/dax"]
         .into_iter()
@@ -93,7 +93,7 @@ fn name_of(path: &Path) -> String {
     printable(&path.file_name().unwrap_or_default().to_string_lossy())
 }
 
-/// Requires the driver: a device of the bus works only with its driver; one of the class is the driver's own.
+/// Requires the driver. A device on the bus works only with its driver; a device of the class comes from the driver.
 fn require_driver(tree: &Tree, path: &Path, evidence: &mut Vec<Evidence>) -> Result<(), Unusable> {
     let subsystem = tree.resolve(&path.join("subsystem"));
     if subsystem.is_some_and(|subsystem| subsystem.starts_with("/sys/class")) {
@@ -109,11 +109,11 @@ fn require_driver(tree: &Tree, path: &Path, evidence: &mut Vec<Evidence>) -> Res
     }
 }
 
-/// The one driver whose devices programs map (`drivers/dax/device.c`). Others on the bus make them RAM of the kernel (`kmem`)
-/// or give them to a file system (`fsdev_dax`).
+/// The only driver whose devices programs can map (`drivers/dax/device.c`). Others on the bus turn them into system RAM
+/// (`kmem`) or give them to a file system (`fsdev_dax`).
 const DEVICE_DAX: &str = "device_dax";
 
-/// Returns the value of an attribute, if it is one that the kernel can mean.
+/// Returns the value of an attribute, if it is plausible.
 fn attribute(
     tree: &Tree,
     device: &Path,
@@ -157,7 +157,7 @@ fn is_hmem(path: &Path) -> bool {
     name.strip_prefix("hmem.").is_some_and(|number| number.parse::<u32>().is_ok())
 }
 
-/// Returns a CXL region that is not a region of `libnvdimm`: RAM, or a kind that no source describes.
+/// Returns a CXL region that is not a region of `libnvdimm`: RAM, or an undocumented kind.
 fn cxl(tree: &Tree, region: &Path, evidence: &mut Vec<Evidence>) -> Option<PmemRegion> {
     let path = region.join("mode");
     let mode = tree.read(&path);
@@ -166,15 +166,15 @@ fn cxl(tree: &Tree, region: &Path, evidence: &mut Vec<Evidence>) -> Option<PmemR
 }
 
 fn volatile(tree: &Tree, path: &Path, provider: &str) -> PmemRegion {
-    // Of the whole region, of which a device can be a part: `dax_region` shows it in decimal.
+    // The size of the whole region, of which a device can be a part: `dax_region` shows it in decimal.
     let size = ["dax_region/size", "size"].map(|name| tree.read(&path.join(name)));
     let size = size.iter().filter_map(Attribute::value).find_map(|text| text.parse().ok());
     regions::volatile(&name_of(path), provider, size)
 }
 
 /// Returns true if the hypervisor of a POWER machine must be called to make written-back bytes persistent
-/// (`arch/powerpc/platforms/pseries/papr_scm.c`: `ibm,hcall-flush-required`). Its region says
-/// `memory_controller` all the same.
+/// (`arch/powerpc/platforms/pseries/papr_scm.c`: `ibm,hcall-flush-required`). Its region still says
+/// `memory_controller`.
 fn needs_host_call(tree: &Tree, region: &Path, evidence: &mut Vec<Evidence>) -> bool {
     let path = region.join("of_node/ibm,hcall-flush-required");
     let is_there = tree.exists(&path);

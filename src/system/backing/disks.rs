@@ -17,29 +17,29 @@ use std::path::{Path, PathBuf};
 /// The block device under a file system.
 #[derive(Debug)]
 pub(crate) struct Disk {
-    /// The kernel's name of it; empty if it has none.
+    /// The kernel's name for it; empty if it has none.
     pub(crate) name: String,
     /// The region of persistent memory that it is, or the weakest one under it.
     pub(crate) region: Option<PmemRegion>,
     /// The memory devices of all regions under it.
     pub(crate) devices: Vec<MemoryDevice>,
-    /// The reason why it is not known to keep data over a reboot; `None` if everything under it does, as far as it shows.
+    /// The reason why it is not known to keep data across a reboot; `None` if everything under it is seen to.
     pub(crate) unkept: Option<Doubt>,
-    /// The reason why the log of the file system is not known to be on it. Without the log synced files are lost.
+    /// The reason why the file system's log is not known to be on it. Without the log, synced files are lost.
     pub(crate) foreign_log: Option<&'static str>,
-    /// The reason why a sync is not known to flush it, by the mount options and those that only the driver shows.
+    /// The reason why a sync is not known to flush it, from the mount options and those that only the driver shows.
     pub(crate) unflushed: Option<Doubt>,
-    /// True if the kernel writes the caches back when a file that it maps directly is synced. It does so for devices
-    /// whose `dax/write_cache` is 1. The attribute is 0 with eADR and for volatile memory, root can set it, and a kernel
-    /// that cannot write caches back does not show it (Linux `drivers/dax/super.c`, `dax_flush`, `dax_visible`;
+    /// True if the kernel writes the caches back when a directly mapped file is synced. It does so for devices whose
+    /// `dax/write_cache` is 1. The attribute is 0 with eADR and for volatile memory, root can set it, and a kernel that
+    /// cannot write caches back does not show it (Linux `drivers/dax/super.c`, `dax_flush`, `dax_visible`;
     /// `drivers/nvdimm/region_devs.c`, `nvdimm_has_cache`).
     pub(crate) is_cache_written_back: bool,
-    /// True if the kernel is seen to drop the flushes of this device, or of one under it.
+    /// True if the kernel was found to drop the flushes of this device, or of one under it.
     pub(crate) drops_flushes: bool,
 }
 
 impl Disk {
-    /// Returns a device of which no more is known than its name.
+    /// Returns a device of which only the name is known.
     fn unknown(name: String, mount: &Mount, why: &str) -> Self {
         Self {
             name,
@@ -54,8 +54,7 @@ impl Disk {
     }
 }
 
-/// Finds the device by its number, or where a file system has several by the one it was mounted
-/// from.
+/// Finds the device by its number, or, if a file system has several, by the one it was mounted from.
 pub(crate) fn disk(
     tree: &Tree,
     number: (u32, u32),
@@ -81,7 +80,7 @@ pub(crate) fn disk(
     let by_driver = is_of_ext4.then(|| ext4::unflushed(tree, &name, evidence));
     let unflushed = match (mount.unflushed(), by_driver) {
         (lost @ Some(Doubt::Lost(_)), _) => lost,
-        // The driver shows all options.
+        // The driver shows all mount options.
         (_, Some(by_driver)) => by_driver,
         (by_options, None) => by_options,
     };
@@ -94,7 +93,7 @@ pub(crate) fn disk(
     let below = |part: &PathBuf| regions_under(tree, part, 0);
     let regions: Vec<_> = parts.iter().flat_map(below).collect();
     let devices = devices_of(&regions);
-    // One of several devices that is not persistent memory makes them storage.
+    // If one of several devices is not persistent memory, they count as storage.
     let regions = regions.into_iter().collect::<Option<Vec<_>>>().unwrap_or_default();
     let region = regions.into_iter().reduce(weaker);
     if let Some(region) = &region {
@@ -117,7 +116,7 @@ pub(crate) fn disk(
     }
 }
 
-/// Returns the memory devices of regions, each once: several parts can lie in one region.
+/// Returns the memory devices of regions without duplicates: several parts can lie in one region.
 fn devices_of(regions: &[Option<PmemRegion>]) -> Vec<MemoryDevice> {
     let mut devices = Vec::new();
     for device in regions.iter().flatten().flat_map(|region| &region.devices) {
@@ -130,8 +129,8 @@ fn devices_of(regions: &[Option<PmemRegion>]) -> Vec<MemoryDevice> {
 
 const BLOCK: &str = "/sys/class/block";
 
-/// Returns the link to a device by its number. Podman hides `/sys/dev/block`, but not the class. The major number 0 is that
-/// of file systems without a device.
+/// Returns the link to a device by its number. Podman hides `/sys/dev/block`, but not the class. Major number 0 means a
+/// file system without a device.
 fn by_number(tree: &Tree, (major, minor): (u32, u32)) -> PathBuf {
     let number = format!("{major}:{minor}");
     let link = Path::new("/sys/dev/block").join(&number);
@@ -141,7 +140,7 @@ fn by_number(tree: &Tree, (major, minor): (u32, u32)) -> PathBuf {
     with_attribute(tree, "dev", &number).unwrap_or(link)
 }
 
-/// Returns the link to a device by its path below `/dev`. A device mapper has a name of its own in `/dev/mapper`.
+/// Returns the link to a device by its path below `/dev`. A device mapper has its own name in `/dev/mapper`.
 fn by_name(tree: &Tree, path: &str) -> PathBuf {
     let mapped = path.strip_prefix("mapper/");
     mapped
@@ -154,7 +153,7 @@ fn with_attribute(tree: &Tree, attribute: &str, value: &str) -> Option<PathBuf> 
     links.find(|link| tree.read(&link.join(attribute)).value() == Some(value))
 }
 
-/// Returns all devices that a file system keeps files on, of which one was found; `None` if they are not all known.
+/// Returns all devices that a file system keeps files on, given one of them; `None` if some are unknown.
 fn parts(
     tree: &Tree,
     found: PathBuf,
@@ -162,7 +161,7 @@ fn parts(
     evidence: &mut Vec<Evidence>,
 ) -> Option<Vec<PathBuf>> {
     if mount.has_realtime_device() {
-        // xfs: a file with the realtime flag lies there, and its DAX is that device's.
+        // xfs: a file with the realtime flag lies on that device, which decides about its DAX.
         evidence.push(Evidence::new(
             "mount option rtdev",
             "there or not known: the file may lie on another device",
@@ -177,7 +176,7 @@ fn parts(
 
 const BTRFS: &str = "/sys/fs/btrfs";
 
-/// Returns the devices of the btrfs that one of them is in (Linux `fs/btrfs/sysfs.c`, `btrfs_sysfs_add_device`).
+/// Returns the devices of the btrfs that contains one of them (Linux `fs/btrfs/sysfs.c`, `btrfs_sysfs_add_device`).
 fn parts_of_btrfs(tree: &Tree, found: &str, evidence: &mut Vec<Evidence>) -> Option<Vec<PathBuf>> {
     let of_each = tree.list(Path::new(BTRFS)).into_iter();
     let folder = of_each
@@ -192,10 +191,10 @@ fn parts_of_btrfs(tree: &Tree, found: &str, evidence: &mut Vec<Evidence>) -> Opt
     names.iter().map(|name| tree.resolve(&folder.join(name))).collect()
 }
 
-/// Returns the known media errors of the persistent memory that a file system lies on, in bytes of its device, which
-/// can be a partition. The device is found by its number; `page` is the size of a page, in bytes.
+/// Returns the known media errors of the persistent memory under a file system, in bytes of its device, which can be a
+/// partition. The device is found by its number; `page` is the size of a page, in bytes.
 ///
-/// Only where the device is a region's own do its sectors say where it is bad.
+/// Only if the device belongs directly to a region do its sectors correspond to the region's list.
 pub(crate) fn bad_blocks(tree: &Tree, number: (u32, u32), page: usize) -> Result<Listed, Unknown> {
     let link = by_number(tree, number);
     let device = tree.resolve(&link).ok_or_else(|| {
@@ -224,7 +223,7 @@ pub(crate) fn bad_blocks(tree: &Tree, number: (u32, u32), page: usize) -> Result
     Ok(Listed { ranges: listed.ranges.into_iter().filter_map(in_device).collect(), ..listed })
 }
 
-/// Returns the disk that a device is or is a part of, and the device's start there, in bytes. `start` is in sectors of
+/// Returns the disk that a device is, or is a part of, and the device's start on it in bytes. `start` is in sectors of
 /// 512 bytes (`Documentation/ABI/stable/sysfs-block`).
 pub(crate) fn start_in_disk<'a>(tree: &Tree, device: &'a Path) -> Result<(&'a Path, u64), Unknown> {
     if tree.read(&device.join("partition")).value().is_none() {
@@ -266,10 +265,9 @@ fn slaves(tree: &Tree, device: &Path, depth: u32) -> Vec<Option<PathBuf>> {
     tree.list(&below).iter().map(|name| tree.resolve(&below.join(name))).collect()
 }
 
-/// Returns the reason why a device is not known to keep data; `None` if all that is under it does. Then it is not a file,
-/// not RAM, and not seen to be on another machine, about which nothing is known here. A device without hardware (`zram0`,
-/// `nullb0`, a disk of `scsi_debug`, a `dm-0` without slaves) keeps nothing, except for one that stands for the paths to an
-/// `NVMe` drive.
+/// Returns the reason why a device is not known to keep data; `None` if everything under it does. A file, RAM, or a
+/// device on another machine is not known to. A device without hardware (`zram0`, `nullb0`, a disk of `scsi_debug`, a
+/// `dm-0` without slaves) keeps nothing, unless it represents the paths to an `NVMe` drive.
 fn unkept(tree: &Tree, device: &Path, depth: u32) -> Option<Doubt> {
     let name = name_of(device);
     if depth == DEEPEST_STACK {
@@ -283,7 +281,7 @@ fn unkept(tree: &Tree, device: &Path, depth: u32) -> Option<Doubt> {
         });
     }
     if let Some(region) = regions::region_of(tree, device) {
-        // The promise of storage lacks the condition of CXL memory, that the dirty shutdown count has not grown.
+        // Storage has no condition about the dirty shutdown count, but CXL memory has.
         let is_kept = matches!(region.domain, Domain::MemoryController | Domain::CpuCaches);
         let outlives = if region.domain == Domain::CxlGpf {
             "outlives power loss on a condition that storage does not have"
@@ -304,12 +302,12 @@ fn unkept(tree: &Tree, device: &Path, depth: u32) -> Option<Doubt> {
 const VIRTUAL: &str = "/sys/devices/virtual";
 const VIRTUAL_NVME: &str = "/sys/devices/virtual/nvme-subsystem";
 
-/// The adapters of SCSI disks that are RAM, or that can be RAM or a file (Linux `drivers/scsi/scsi_debug.c`,
+/// The adapters of SCSI disks that are or can be RAM or a file (Linux `drivers/scsi/scsi_debug.c`,
 /// `drivers/target/loopback/tcm_loop.c`: `root_device_register`).
 const WITHOUT_HARDWARE: [&str; 2] = ["/sys/devices/pseudo_0", "/sys/devices/tcm_loop_0"];
 
-/// Returns true if a device stands for the paths to an `NVMe` drive, and each is on a bus of this machine. Other paths are
-/// those of `NVMe` over fabrics, which can end at RAM or a file (Linux `drivers/nvme/host/pci.c` and `apple.c`:
+/// Returns true if a device represents the paths to an `NVMe` drive, and each is on a bus of this machine. Other paths
+/// are `NVMe` over fabrics, which can end at RAM or a file (Linux `drivers/nvme/host/pci.c` and `apple.c`:
 /// `nvme_ctrl_ops`; `sysfs.c`, `nvme_sysfs_show_transport`).
 fn has_local_paths(tree: &Tree, device: &Path) -> bool {
     let Some(subsystem) = whole(tree, device).parent() else { return false };
@@ -326,9 +324,9 @@ fn has_local_paths(tree: &Tree, device: &Path) -> bool {
         && transports.all(|transport| matches!(transport.value(), Some("pcie" | "apple-nvme")))
 }
 
-/// Returns true if a disk is seen to be on another machine, which can keep it in RAM: one of iSCSI, SRP or USB over IP
-/// (Linux `drivers/scsi/scsi_transport_iscsi.c`, `iscsi_add_session`; `drivers/infiniband/ulp/srp/ib_srp.c`,
-/// `srp_template`; `drivers/usb/usbip/vhci_hcd.c`). Behind Fibre Channel are arrays of drives, as behind SAS.
+/// Returns true if a disk is found to be on another machine, which can keep it in RAM: iSCSI, SRP or USB over IP (Linux
+/// `drivers/scsi/scsi_transport_iscsi.c`, `iscsi_add_session`; `drivers/infiniband/ulp/srp/ib_srp.c`, `srp_template`;
+/// `drivers/usb/usbip/vhci_hcd.c`). Behind Fibre Channel are arrays of drives, as behind SAS.
 fn is_remote(tree: &Tree, device: &Path) -> bool {
     device.ancestors().any(|path| {
         let name = name_of(path);
@@ -339,13 +337,13 @@ fn is_remote(tree: &Tree, device: &Path) -> bool {
     })
 }
 
-/// Returns true if a name is this kind of device with a number: `host0`.
+/// Returns true if a name is this kind followed by a number: `host0`.
 fn is_numbered(name: &str, kind: &str) -> bool {
     let number = name.strip_prefix(kind);
     number.is_some_and(|number| number.parse::<u32>().is_ok())
 }
 
-/// Returns true if the kernel writes the caches back for each device under a device.
+/// Returns true if the kernel writes the caches back for every device under a device.
 fn writes_caches_back(
     tree: &Tree,
     device: &Path,
@@ -366,12 +364,12 @@ fn writes_caches_back(
     attribute.value() == Some("1")
 }
 
-/// Returns true if the kernel is seen to drop the flushes of a device, or of one under it. It sends a device flushes only
-/// while `queue/write_cache` is `write back`. The driver sets the attribute, and root can change it without changing the
-/// drive (Linux `Documentation/ABI/stable/sysfs-block`; `block/blk-core.c`, `submit_bio_noacct`).
+/// Returns true if the kernel is found to drop the flushes of a device, or of one under it. It sends a device flushes
+/// only while `queue/write_cache` is `write back`. The driver sets the attribute, and root can change it without
+/// changing the drive (Linux `Documentation/ABI/stable/sysfs-block`; `block/blk-core.c`, `submit_bio_noacct`).
 ///
-/// A missing attribute shows neither: kernels before 4.7 drop flushes too. Persistent memory has no cache to flush, except
-/// for that of a host.
+/// A missing attribute proves nothing: kernels before 4.7 drop flushes too. Persistent memory has no cache to flush,
+/// except for virtio-pmem's host.
 fn drops_flushes(tree: &Tree, device: &Path, depth: u32, evidence: &mut Vec<Evidence>) -> bool {
     let region = regions::region_of(tree, device);
     if region.is_some_and(|region| region.domain != Domain::HostFlush) {
@@ -381,13 +379,14 @@ fn drops_flushes(tree: &Tree, device: &Path, depth: u32, evidence: &mut Vec<Evid
     let attribute = tree.read(&path);
     evidence.push(Evidence::new(path.to_string_lossy(), attribute.describe()));
     let is_dropped = attribute.value().is_some_and(|shown| shown != "write back");
-    // Asks each device, so that the evidence is complete.
+    // Checks every device, so that the evidence is complete.
     slaves(tree, device, depth).iter().flatten().fold(is_dropped, |dropped, slave| {
         drops_flushes(tree, slave, depth + 1, evidence) | dropped
     })
 }
 
-/// Returns the region of a device, or those of all devices under it, with `None` for each that is not persistent memory.
+/// Returns the region of a device, or the regions of all devices under it, with `None` for each that is not persistent
+/// memory.
 fn regions_under(tree: &Tree, device: &Path, depth: u32) -> Vec<Option<PmemRegion>> {
     let region = regions::region_of(tree, device);
     let slaves = slaves(tree, device, depth);
@@ -401,7 +400,7 @@ fn regions_under(tree: &Tree, device: &Path, depth: u32) -> Vec<Option<PmemRegio
     slaves.iter().flat_map(below).collect()
 }
 
-/// Returns the one of two regions under one device that promises less.
+/// Returns whichever of two regions under one device promises less.
 fn weaker(a: PmemRegion, b: PmemRegion) -> PmemRegion {
     if promise(b.domain) < promise(a.domain) { b } else { a }
 }

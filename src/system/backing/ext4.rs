@@ -1,7 +1,7 @@
-//! Facts of a file system of the ext4 driver that its mount options do not show.
+//! Facts about a file system of the ext4 driver that the mount options do not show.
 //!
-//! Docker, Podman and Kubernetes show them in a container: `/proc/fs` is one of their read-only paths, and is not masked. A
-//! `/proc` that was mounted with `subset=pid` does not show `/proc/fs`.
+//! Docker, Podman and Kubernetes show them in a container: `/proc/fs` is read-only there, but not masked. A `/proc`
+//! that was mounted with `subset=pid` has no `/proc/fs`.
 
 use super::Doubt;
 use super::mounts::Mount;
@@ -11,8 +11,8 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 use std::path::{Path, PathBuf};
 
-/// Returns true if the driver of ext4 has mounted a disk's file system, or this is not known. It mounts ext2 and ext3 too.
-/// The driver of ext2 alone has no journal, and always flushes (Linux `fs/ext2/file.c`, `ext2_fsync`).
+/// Returns true if the ext4 driver has, or may have, mounted a disk's file system. It mounts ext2 and ext3 too. Only
+/// the ext2 driver has no journal and always flushes (Linux `fs/ext2/file.c`, `ext2_fsync`).
 pub(super) fn may_have_mounted(tree: &Tree, mount: &Mount, disk: &str) -> bool {
     match mount.file_system.as_str() {
         "ext3" | "ext4" => true,
@@ -21,9 +21,9 @@ pub(super) fn may_have_mounted(tree: &Tree, mount: &Mount, disk: &str) -> bool {
     }
 }
 
-/// Returns the reason why a sync is not known to end with a flush of the device. `/proc/thread-self/mountinfo` leaves out
-/// the options that the superblock has by default, which can be `nobarrier` (tune2fs(8), `-o`). This file has all options
-/// (Linux `fs/ext4/super.c`, `_ext4_show_options`).
+/// Returns the reason why a sync is not known to end with a flush of the device. `/proc/thread-self/mountinfo` omits
+/// the superblock's default options, which can include `nobarrier` (tune2fs(8), `-o`). This file has all options (Linux
+/// `fs/ext4/super.c`, `_ext4_show_options`).
 pub(super) fn unflushed(tree: &Tree, disk: &str, evidence: &mut Vec<Evidence>) -> Option<Doubt> {
     let path = shown(disk).join("options");
     let options = tree.read(&path);
@@ -46,9 +46,10 @@ pub(super) fn unflushed(tree: &Tree, disk: &str, evidence: &mut Vec<Evidence>) -
     why
 }
 
-/// Returns true if the journal is seen to be in an inode, or there is none. The kernel lists each journal by its device, and
-/// one in an inode with the inode's number (Linux `fs/jbd2/journal.c`, `jbd2_journal_init_inode`). A file system with a
-/// journal has a mode of it among all its options (`fs/ext4/super.c`, `_ext4_show_options`: `DATA_FLAGS`).
+/// Returns true if the journal is found in an inode, or if there is none. The kernel lists each journal by its device,
+/// and one in an inode also with the inode's number (Linux `fs/jbd2/journal.c`, `jbd2_journal_init_inode`). A file
+/// system with a journal has the journal's mode among its options (`fs/ext4/super.c`, `_ext4_show_options`:
+/// `DATA_FLAGS`).
 pub(super) fn has_own_journal(tree: &Tree, disk: &str, evidence: &mut Vec<Evidence>) -> bool {
     let listed = Path::new("/proc/fs/jbd2");
     let names = tree.names(listed);
@@ -72,18 +73,18 @@ pub(super) fn has_own_journal(tree: &Tree, disk: &str, evidence: &mut Vec<Eviden
     has_none
 }
 
-/// Returns true for an option that the kernel shows in each list of all options.
+/// Returns true for an option that every full list of options contains.
 fn is_of_barriers(option: &str) -> bool {
     matches!(option, "barrier" | "nobarrier")
 }
 
-/// Returns true if a journal of this name is in an inode on a disk: `sda1-8`. The number can be cut off.
+/// Returns true if a journal of this name is in an inode on a disk: `sda1-8`. The number can be truncated.
 fn is_inode_on(disk: &str, journal: &str) -> bool {
     let number = journal.strip_prefix(disk).and_then(|rest| rest.strip_prefix('-'));
     number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// Returns the folder in which the driver shows a file system.
+/// Returns the directory in which the driver shows a file system.
 fn shown(disk: &str) -> PathBuf {
     Path::new("/proc/fs/ext4").join(disk)
 }

@@ -13,22 +13,22 @@ pub(crate) struct Inode {
     pub(crate) kind: FileType,
     /// The size of the file in bytes.
     pub(crate) size: u64,
-    /// True if a directory has the file.
+    /// True if the file has a name in a directory.
     pub(crate) has_name: bool,
     /// The numbers of the device of its file system.
     pub(crate) device: (u32, u32),
-    /// The numbers of the device that it is.
+    /// The device numbers of the file itself, if it is a device.
     pub(crate) own_device: (u32, u32),
     /// The number of the mount that it was opened on, in `/proc/thread-self/mountinfo`; Linux 5.8.
     pub(crate) mount_id: Option<u64>,
-    /// The DAX attribute; `None` if the kernel, the file system or a filter of system calls does not tell it.
+    /// The DAX attribute; `None` if the kernel, the file system or a system-call filter does not report it.
     pub(crate) dax_attribute: Option<bool>,
 }
 
 const ASKED: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::MNT_ID);
 
 impl Inode {
-    /// Asks for the status of an open file. A filter of system calls can refuse `statx`: then `fstat` tells less.
+    /// Asks for the status of an open file. If a system-call filter refuses `statx`, `fstat` reports less.
     pub(crate) fn of(file: &File) -> io::Result<Self> {
         match uninterrupted(|| rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, ASKED)) {
             Ok(status) => Ok(Self::from(&status)),

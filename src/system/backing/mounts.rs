@@ -19,22 +19,22 @@ pub(crate) struct Mount {
     pub(crate) device: (u32, u32),
 }
 
-/// File systems whose `fsync` and `fdatasync` end with a flush of the device (Linux: `ext4_sync_file`, `xfs_file_fsync`,
-/// `btrfs_sync_file`, `fat_file_fsync`, `exfat_file_fsync`, and `generic_file_fsync` for ext2). Not f2fs: it can lie on
-/// several devices, and shows one.
+/// File systems whose `fsync` and `fdatasync` end with a flush of the device (Linux: `ext4_sync_file`,
+/// `xfs_file_fsync`, `btrfs_sync_file`, `fat_file_fsync`, `exfat_file_fsync`, and `generic_file_fsync` for ext2). Not
+/// f2fs, which can lie on several devices but shows only one.
 const FLUSHING: [&str; 7] = ["ext2", "ext3", "ext4", "xfs", "btrfs", "vfat", "exfat"];
 
-/// Mount options that give up syncs: of overlayfs (Linux `Documentation/filesystems/overlayfs.rst`, "Volatile mount"), of
-/// bcachefs, and of SMB (mount.cifs(8)).
+/// Mount options that give up syncs, of overlayfs (Linux `Documentation/filesystems/overlayfs.rst`, "Volatile mount"),
+/// of bcachefs, and of SMB (mount.cifs(8)).
 const WITHOUT_SYNCS: [&str; 4] =
     ["volatile", "fsync=volatile", "journal_flush_disabled", "nostrictsync"];
 
-/// Mount options that give up flushes: of ext4, xfs, btrfs and f2fs.
+/// Mount options that give up flushes, of ext4, xfs, btrfs and f2fs.
 const WITHOUT_FLUSHES: [&str; 3] = ["nobarrier", "barrier=0", "fsync_mode=nobarrier"];
 
 impl Mount {
-    /// Returns the name of the block device it was mounted from, where the number is not that of a device. Of other
-    /// file systems the source is any text.
+    /// Returns the name of the block device that it was mounted from, for file systems whose number is not that of a
+    /// device. For others the source is arbitrary text.
     pub(crate) fn source_device(&self) -> Option<&str> {
         self.source.strip_prefix("/dev/").filter(|_| self.file_system == "btrfs")
     }
@@ -44,8 +44,8 @@ impl Mount {
         FLUSHING.contains(&self.file_system.as_str())
     }
 
-    /// Returns the reason why a sync of a file is not known to reach its device; `None` if it does. A server of FUSE, NFS or
-    /// SMB decides that itself, and overlayfs leaves it to its upper layer.
+    /// Returns the reason why a sync of a file is not known to reach its device; `None` if it does. With FUSE, NFS and
+    /// SMB the server decides that, and overlayfs leaves it to its upper layer.
     pub(crate) fn unsynced(&self) -> Option<Doubt> {
         let given_up = self.option_of(&WITHOUT_SYNCS, "syncs");
         given_up.or_else(|| {
@@ -56,8 +56,8 @@ impl Mount {
         })
     }
 
-    /// Returns the reason why a sync of a file is not known to end with a flush of its device, as far as the mount options
-    /// show; `None` if it does.
+    /// Returns the reason why a sync of a file is not known to end with a flush of its device, as far as the mount
+    /// options show; `None` if it is.
     pub(crate) fn unflushed(&self) -> Option<Doubt> {
         let unlisted = || Doubt::Unseen("its mount options are not known".to_string());
         self.option_of(&WITHOUT_FLUSHES, "flushes")
@@ -70,13 +70,13 @@ impl Mount {
         Some(Doubt::Lost(format!("the mount option {option} gives up {given_up}")))
     }
 
-    /// Returns true if xfs has its log on another device (Linux `Documentation/admin-guide/xfs.rst`, `logdev`). The options
-    /// of other file systems do not show one.
+    /// Returns true if xfs has its log on another device (Linux `Documentation/admin-guide/xfs.rst`, `logdev`). Other
+    /// file systems do not show a log device in their options.
     pub(crate) fn has_log_device(&self) -> bool {
         self.options.split(',').any(|option| option.starts_with("logdev="))
     }
 
-    /// Returns true if files can lie on another device than the one that the file system's number names.
+    /// Returns true if files can lie on a device other than the one with the file system's number.
     pub(crate) fn has_realtime_device(&self) -> bool {
         let is_unknown = self.file_system == "xfs" && self.options.is_empty();
         is_unknown || self.options.split(',').any(|option| option.starts_with("rtdev="))
@@ -94,8 +94,8 @@ pub(crate) fn of_inode(tree: &Tree, inode: &Inode) -> Mount {
 /// Finds a mount by its number, and a file system by its device. The format is that of
 /// `Documentation/filesystems/proc.rst`, 3.5.
 ///
-/// A process lists no mount outside of its root (`fs/proc_namespace.c`, `show_mountinfo`), as in a plain chroot. Another
-/// mount of the file system has the same options of it, and the first process may list one.
+/// A process lists no mount outside of its root (`fs/proc_namespace.c`, `show_mountinfo`), as in a plain chroot.
+/// Another mount of the file system has the same file-system options, and the first process may list one.
 pub(crate) fn mount(
     tree: &Tree,
     id: Option<u64>,

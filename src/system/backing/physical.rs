@@ -1,6 +1,6 @@
-//! The physical addresses of a device that is memory: the namespace under a block device, or a device of device DAX.
+//! The physical addresses of a memory device: the namespace under a block device, or a device DAX.
 //!
-//! Linux shows them in the attributes `resource` and `size`, to root alone, of the device next below the region and
+//! Linux shows them only to root, in the attributes `resource` and `size` of the device directly below the region and
 //! above the block device (`drivers/nvdimm`):
 //!
 //! | above the block device | mode | `resource` |
@@ -9,10 +9,10 @@
 //! | `pfn0.0` | fsdax | where its data begin, behind padding, the info block and the page structures, if those are kept there (`pfn_devs.c`, `resource_show`: `start_pad`, `dataoff`) |
 //! | `btt0.0` | sector | none: its blocks move about (`Documentation/driver-api/nvdimm/btt.rst`) |
 //!
-//! So in either of the first two it is where the disk's byte 0 is. The driver has it at `phys_addr + data_offset`
+//! In the first two cases this is the address of the disk's byte 0. The driver has it at `phys_addr + data_offset`
 //! (`pmem.c`, `__pmem_direct_access`), where `data_offset` is the `dataoff` of the info block, and 0 without one
-//! (`pmem_attach_disk`). Where there is padding, which no kernel makes any more, that is so for reads and writes, and
-//! mappings are broken (`pfn.h`, `start_pad`). A partition begins further on, by `start` sectors of 512 bytes
+//! (`pmem_attach_disk`). With padding, which no kernel creates any more, this holds for reads and writes, and mappings
+//! are broken (`pfn.h`, `start_pad`). A partition begins later, by `start` sectors of 512 bytes
 //! (`Documentation/ABI/stable/sysfs-block`).
 
 use super::{device_dax, disks, regions};
@@ -22,15 +22,15 @@ use std::path::{Path, PathBuf};
 
 const AS_ROOT: &str = "run it as root: the kernel hides physical addresses from others";
 
-/// Returns the addresses of the bytes of a block device, which can be a partition, or of a device of device DAX. They
-/// go from its byte 0 to the end of the memory that it lies in. `advice` is the advice if nothing helps.
+/// Returns the addresses of the bytes of a block device, which can be a partition, or of a device DAX: from its byte 0
+/// to the end of the memory that it lies in. `advice` is used if no better advice exists.
 pub(crate) fn of_device(
     tree: &Tree,
     device: &str,
     advice: &'static str,
 ) -> Result<Range<u64>, Unknown> {
     let range = range(tree, device, advice)?;
-    // Device DAX is not a block device.
+    // A device DAX is not a block device.
     let Some(path) = tree.resolve(&block_device(device)) else { return Ok(range) };
     let (_disk, start) = disks::start_in_disk(tree, &path)?;
     match range.start.checked_add(start) {
@@ -41,8 +41,8 @@ pub(crate) fn of_device(
     }
 }
 
-/// Returns the addresses of the memory under a block device or a partition of it, or of a device of device DAX.
-/// `advice` is the advice if nothing helps.
+/// Returns the addresses of the memory under a block device or its partition, or of a device DAX. `advice` is used if
+/// no better advice exists.
 fn range(tree: &Tree, device: &str, advice: &'static str) -> Result<Range<u64>, Unknown> {
     let link = block_device(device);
     let shown = link.to_string_lossy();
@@ -81,7 +81,7 @@ fn block_device(name: &str) -> PathBuf {
     Path::new("/sys/class/block").join(name)
 }
 
-/// Returns the range of a device, which can consist of several (`drivers/dax/bus.c`), of which `resource` is the first.
+/// Returns the range of a device DAX. It can have several ranges (`drivers/dax/bus.c`); `resource` is the first.
 fn range_of_device_dax(
     tree: &Tree,
     device: &Path,

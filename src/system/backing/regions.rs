@@ -7,20 +7,20 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use std::path::Path;
 
-/// Returns the directory of the region that a device below it in `/sys/devices` belongs to.
+/// Returns the directory of the region above a device in `/sys/devices`.
 pub(crate) fn path_of_region(device: &Path) -> Option<&Path> {
     device
         .ancestors()
         .find(|path| path.file_name().is_some_and(|name| is_region(&name.to_string_lossy())))
 }
 
-/// Returns the region that a device below it in `/sys/devices` belongs to.
+/// Returns the region above a device in `/sys/devices`.
 pub(crate) fn region_of(tree: &Tree, device: &Path) -> Option<PmemRegion> {
     path_of_region(device).map(|path| region(tree, path))
 }
 
-/// Returns the namespace that a device is made of, or the device that stands for it: the device
-/// next below the region and above the given one in `/sys/devices`.
+/// Returns the namespace of a device, or the device that represents it: the one directly below the region and above the
+/// given device in `/sys/devices`.
 pub(crate) fn below_region(device: &Path) -> Option<&Path> {
     device.ancestors().find(|path| {
         let name = path.parent().and_then(Path::file_name);
@@ -28,7 +28,7 @@ pub(crate) fn below_region(device: &Path) -> Option<&Path> {
     })
 }
 
-/// Returns memory that keeps nothing, which is not a region of `libnvdimm`.
+/// Returns volatile memory, which is not a region of `libnvdimm`.
 pub(crate) fn volatile(name: &str, provider: &str, size: Option<u64>) -> PmemRegion {
     PmemRegion {
         name: String::from(name),

@@ -25,7 +25,7 @@ fn ramfs_is_ram() {
     with_mount("ramfs_is_ram", "ramfs", c"", |directory| {
         let path = directory.join("file");
         let text = refusal(&path, Options::new().create_new(&path, LEN));
-        assert!(text.contains("ramfs is RAM of the kernel"), "{text}");
+        assert!(text.contains("ramfs keeps files in RAM"), "{text}");
         let file = options().create_new(&path, LEN).unwrap();
         file.persist_copy(&[(0, b"here")]).unwrap();
         file.deep_persist(0..4).unwrap();

@@ -1,4 +1,4 @@
-//! The system calls about a file's inode, all of them in one place.
+//! All system calls about a file's inode.
 
 use super::conclude::FileAnswers;
 use super::device::{self, DeviceAnswers};
@@ -32,8 +32,8 @@ pub(in crate::dax::system) enum Answers {
     Device(Box<Device>, DeviceAnswers),
 }
 
-/// Asks about an open file, which must be a regular one or a device of device DAX. `cache` is not aimed yet; it is `None`
-/// if this CPU writes nothing back.
+/// Asks about an open file, which must be a regular file or device DAX. `cache` is not aimed at a point yet; it is
+/// `None` if this CPU cannot write lines back.
 pub(in crate::dax) fn ask(
     path: &Path,
     file: &File,
@@ -52,7 +52,7 @@ pub(in crate::dax) fn ask(
     }
 }
 
-/// Returns the status of a file that was asked about before.
+/// Returns the status of an open file.
 pub(super) fn inode(file: &File) -> Result<Inode, Unknown> {
     Inode::of(file)
         .map_err(|error| Unknown::new(files::METADATA, &error.to_string(), "open the file again"))
@@ -81,7 +81,8 @@ fn ask_file(
         page,
         alignment,
     };
-    // A file that cannot be mapped at all, as those of /proc, is refused. On hugetlbfs the question would need a huge page.
+    // A file that cannot be mapped at all, such as those of /proc, is refused. On hugetlbfs the question would need a
+    // huge page.
     if answers.map_sync.is_err() && answers.magic != Some(HUGETLBFS) {
         mapping::probe(file.as_fd(), SHARED, page).map_err(|errno| unmapped(path, errno))?;
     }
@@ -140,8 +141,8 @@ pub(in crate::dax) fn ask_directory(
     Ok(FileFacts { has_name: true, ..ask(path, &unnamed.into(), cache)? })
 }
 
-/// Returns true if a path that is not that of a regular file is a device of device DAX, which programs may use. It is not
-/// opened for that, since opening a device can do something.
+/// Returns true if a path, which is not that of a regular file, is a device DAX that programs may use. The device is
+/// not opened for this, since opening one can have effects.
 pub(in crate::dax) fn is_device(path: &Path, there: &Metadata) -> Result<bool, Error> {
     let is_device = there.file_type().is_char_device();
     Ok(is_device && device::find(path, &Tree::host(), numbers(there.rdev()))?.is_some())
@@ -153,10 +154,10 @@ fn aliases(page: u64) -> bool {
     matches!(found, Aliasing::Yes { .. })
 }
 
-/// Returns the alignment of the offsets of a file's mappings: a page, and on hugetlbfs a huge page, to which the kernel
-/// rounds lengths up there (mmap(2), "Huge page (Huge TLB) mappings").
+/// Returns the alignment of the offsets of a file's mappings: a page, or on hugetlbfs a huge page, to which the kernel
+/// rounds lengths up (mmap(2), "Huge page (Huge TLB) mappings").
 fn alignment(status: &StatFs, page: u64) -> u64 {
-    // Of a type that differs from architecture to architecture, as the magic number is.
+    // The type differs between architectures, as that of the magic number does.
     let block = u64::try_from(status.f_bsize).unwrap_or_default();
     let is_huge = file_system_of(status) == Some(HUGETLBFS) && block.is_power_of_two();
     if is_huge { block.max(page) } else { page }
@@ -180,7 +181,7 @@ const MAGIC: [(u32, &str); 16] = [
     (0x6969, "nfs"),
     (0x6573_5546, "fuse"),
     (0x0102_1997, "9p"),
-    // Its own driver and the one of FUSE, and the superblock (famfs, `src/famfs_meta.h`).
+    // Its own driver, the FUSE one, and the superblock (famfs, `src/famfs_meta.h`).
     (0x87b2_82fe, "famfs"),
     (0x87b2_82fd, "famfs"),
     (0x87b2_82ff, "famfs"),
@@ -188,13 +189,13 @@ const MAGIC: [(u32, &str); 16] = [
 
 /// Returns the file system's name by its magic number.
 pub(super) fn file_system_of(status: &StatFs) -> Option<&'static str> {
-    // 32 bits, in a type that differs from architecture to architecture, with a sign on some.
+    // 32 bits, in a type that differs between architectures and is signed on some.
     let magic = i128::from(status.f_type) & i128::from(u32::MAX);
     MAGIC.iter().find(|(number, _)| i128::from(*number) == magic).map(|(_, name)| *name)
 }
 
-/// Returns the kernel's answer to `MAP_SYNC`. Only these errors are refusals (mmap(2)), the last two by a filter of system
-/// calls; other errors say nothing about the file.
+/// Returns the kernel's answer to `MAP_SYNC`. Only these errors are refusals (mmap(2)), the last two by a system-call
+/// filter; other errors say nothing about the file.
 fn map_sync(path: &Path, file: &File, page: usize) -> Result<Result<(), Errno>, Error> {
     match mapping::probe(file.as_fd(), SYNCHRONOUS, page) {
         Ok(()) => Ok(Ok(())),

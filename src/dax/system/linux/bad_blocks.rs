@@ -1,4 +1,4 @@
-//! The bytes of a file that are known to be bad: the list of its device, carried over to the file by its extents.
+//! The bytes of a file that are known to be bad: the list of its device, mapped to the file by its extents.
 
 use super::ask::inode;
 use super::extents::{self, FiemapExtent};
@@ -15,10 +15,10 @@ use std::fs::File;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BadBlocks {
-    /// The ranges in bytes of the mapping: ascending, apart from each other, and not empty.
+    /// The ranges in bytes of the mapping: ascending, not touching, and not empty.
     pub ranges: Vec<Range<u64>>,
-    /// True if the kernel had space for everything that it knows of the device. It keeps a page of entries and shows a
-    /// page of text (`block/badblocks.c`): where either is full, more may be bad than is listed.
+    /// True if the kernel had space for all bad blocks that it knows. It keeps a page of entries and shows a page of
+    /// text (`block/badblocks.c`): if either is full, more may be bad than is listed.
     pub is_complete: bool,
 }
 
@@ -52,7 +52,7 @@ fn of_device(
     Ok(listed)
 }
 
-/// Adds what is bad of an extent: in bytes of the mapping, which is a range of the file.
+/// Adds the bad bytes of an extent, in bytes of the mapping, which is a range of the file.
 fn collect(
     extent: &FiemapExtent,
     bad: &[Range<u64>],

@@ -1,14 +1,14 @@
-//! The conclusion about a file.
+//! The guarantee of a file, concluded from the evidence.
 //!
-//! The conclusion is a pure function of the answers about the file ([`FileAnswers`]) and of a tree of `/proc` and `/sys`, so
-//! any machine can be replayed. It rests on the file's own mount, device and region, never on other regions of the
-//! machine.
+//! The conclusion is a pure function of the answers about the file ([`FileAnswers`]) and of a tree of `/proc` and
+//! `/sys`, so tests can replay any machine. It uses only the file's own mount, device and region, never other regions
+//! of the machine.
 //!
 //! `MAP_SYNC` means that stores reach the medium without the file system's help. It says nothing about the medium: the
-//! kernel grants it on emulated persistent memory too. It has also been seen granted on file systems of a host (9p,
-//! virtiofs), where a line that is written back ends in the host's page cache. So the inode's DAX attribute must agree
-//! as well, and the file system must support `MAP_SYNC` itself (`FOP_MMAP_SYNC`: ext4, xfs) or lie on a region of
-//! persistent memory.
+//! kernel grants it on emulated persistent memory too. It was also seen granted on file systems of a host (9p,
+//! virtiofs), where a written-back line ends in the host's page cache. The inode's DAX attribute must therefore agree,
+//! and the file system must support `MAP_SYNC` itself (`FOP_MMAP_SYNC`: ext4, xfs) or lie on a region of persistent
+//! memory.
 
 use super::reach::{Reach, advice_to_reach, cannot_reach};
 use crate::dax::Guarantee;
@@ -33,17 +33,17 @@ pub(in crate::dax::system) struct FileAnswers {
     pub(super) device: (u32, u32),
     /// The number of the mount in `/proc/thread-self/mountinfo`, if the kernel reports it.
     pub(super) mount_id: Option<u64>,
-    /// The inode's DAX attribute; `None` if the kernel or the file system does not report it.
+    /// The inode's DAX attribute; `None` if the kernel or the file system does not report one.
     pub(super) dax_attribute: Option<bool>,
-    /// The file system's name by its magic number, if that is one of those that this crate knows:
-    /// a memfd's is mounted nowhere, and `/proc` can be missing.
+    /// The file system's name by its magic number, if this crate knows it: a memfd's file system is mounted nowhere,
+    /// and `/proc` can be missing.
     pub(super) magic: Option<&'static str>,
     /// The size of the file system in blocks, by statfs(2).
     pub(super) blocks: u64,
     /// The kernel's answer to `MAP_SYNC`.
     pub(super) map_sync: Result<(), Errno>,
     pub(super) reach: Reach,
-    /// True if the CPU says that this is a guest, so that claims are the hypervisor's.
+    /// True if the CPU reports a guest: claims are then the hypervisor's.
     pub(super) in_guest: bool,
     /// True if the data cache aliases, so that Linux refuses to map files directly.
     pub(super) data_cache_aliases: bool,
@@ -52,7 +52,7 @@ pub(in crate::dax::system) struct FileAnswers {
     pub(super) alignment: u64,
 }
 
-/// Concludes what the file gets. The error is the reason why it gets nothing, and the action.
+/// Returns the guarantee of the file. The error is the reason why there is none, and the remedy.
 pub(super) fn conclude(tree: &Tree, asked: &FileAnswers) -> Result<Guarantee, &'static str> {
     let mut evidence = Vec::new();
     evidence.push(asked_map_sync(asked.map_sync));
@@ -100,7 +100,7 @@ pub(super) fn conclude(tree: &Tree, asked: &FileAnswers) -> Result<Guarantee, &'
     let is_by_pages = matches!(granularity, Granularity::Page(_));
     let stays_in_caches =
         is_by_pages && !through_page_cache && !disk.name.is_empty() && !disk.is_cache_written_back;
-    // The kernel writes back by the same instructions, as far as it is known here (arm64 `arch/arm64/mm/cache.S`,
+    // As far as is known, the kernel writes back with the same instructions (arm64 `arch/arm64/mm/cache.S`,
     // `dcache_clean_pop`; RISC-V `arch/riscv/mm/pmem.c`).
     let ends_in_caches = is_by_pages
         && !through_page_cache
@@ -109,7 +109,7 @@ pub(super) fn conclude(tree: &Tree, asked: &FileAnswers) -> Result<Guarantee, &'
     let doubt = if stays_in_caches {
         Some(Doubt::Lost("msync writes no caches back here (dax/write_cache)".to_string()))
     } else if ends_in_caches {
-        Some(Doubt::Lost("msync of the kernel is not known to reach farther".to_string()))
+        Some(Doubt::Lost("the kernel's msync is not known to reach further".to_string()))
     } else {
         let of_overlay = upper.as_ref().and_then(|upper| match (mount.unsynced(), upper) {
             (Some(Doubt::Unseen(_)) | None, Err(why)) => Some(Doubt::Lost(why.clone())),
@@ -119,7 +119,7 @@ pub(super) fn conclude(tree: &Tree, asked: &FileAnswers) -> Result<Guarantee, &'
     };
     let backing = doubted(backing, doubt, &mut reason);
     if has_a_server(&mount.file_system) {
-        reason.push_str("; what is stored other than through this mount may be seen late or never");
+        reason.push_str("; stores that do not come through this mount may be seen late or never");
     }
     Ok(Guarantee {
         granularity,
@@ -143,7 +143,7 @@ pub(super) fn conclude(tree: &Tree, asked: &FileAnswers) -> Result<Guarantee, &'
 
 const OVERLAY: &str = "overlay";
 
-/// Shared by hosts whose caches are not coherent: bytes there are handed over, and no call of the kernel does that.
+/// Hosts with incoherent caches share this memory: bytes are handed over, and no system call does that.
 const IS_FAMFS: &str = "is on famfs, whose msync writes no line back: its memory is shared by hosts; map the file without \
                         this crate, and write lines back to the point of coherency (cachemaint::coherence)";
 
@@ -161,7 +161,7 @@ pub(super) fn asked_map_sync(answer: Result<(), Errno>) -> Evidence {
 /// Returns the backing, if there is no [doubt].
 fn backing(direct: bool, keeper: &Mount, disk: &Disk) -> Backing {
     match disk.region.as_ref().map(|region| region.domain) {
-        // RAM stays RAM, and the host's memory the host's, also through the page cache.
+        // Through the page cache, RAM is still RAM, and the host's memory is still the host's.
         Some(domain @ (Domain::None | Domain::HostFlush)) => Backing::of(domain),
         Some(domain) if direct => Backing::of(domain),
         None if direct => Backing::PmemUnknown,
@@ -170,14 +170,14 @@ fn backing(direct: bool, keeper: &Mount, disk: &Disk) -> Backing {
     }
 }
 
-/// Returns true unless memory is known to get its claim at the point of coherency: eADR, RAM, and memory of a host.
+/// Returns false for memory whose claim holds from the point of coherency on: eADR, RAM, and a host's memory.
 fn is_behind_caches(region: Option<&PmemRegion>) -> bool {
     let domain = region.map(|region| region.domain);
     !matches!(domain, Some(Domain::CpuCaches | Domain::None | Domain::HostFlush))
 }
 
-/// Returns the worst doubt that synced bytes are kept. It is `None` if a sync that makes bytes persistent ends with a flush,
-/// the device keeps data, and the log of the file system is on it, as far as it shows.
+/// Returns the strongest reason to doubt that synced bytes are kept. It is `None` if, as far as can be seen, a sync
+/// ends with a flush, the device keeps data, and the file system's log is on the device.
 fn doubt(
     backing: Backing,
     direct: bool,
@@ -185,9 +185,9 @@ fn doubt(
     keeper: &Mount,
     disk: &Disk,
 ) -> Option<Doubt> {
-    let dropped = "the kernel sends the device no flush (queue/write_cache)";
+    let dropped = "the kernel sends no flush to the device (queue/write_cache)";
     let of_data = match backing {
-        // ext4 sends the request with barriers alone (`fs/ext4/fsync.c`, `ext4_sync_file`).
+        // ext4 sends the request only with barriers (`fs/ext4/fsync.c`, `ext4_sync_file`).
         Backing::VirtioPmem => {
             let dropped = disk.drops_flushes.then(|| Doubt::Lost(dropped.to_string()));
             [of_overlay, disk.unflushed.clone(), dropped]
@@ -205,8 +205,8 @@ fn doubt(
     })
 }
 
-/// Returns what a doubt leaves of a backing, and adds it to the reason. What is not seen is a condition, which takes the
-/// place of a promise, or of that of storage; beside another condition nothing is promised.
+/// Weakens a backing by a doubt, and adds that to the reason. Something unseen turns a promise into a condition, but a
+/// backing that already has a condition into no promise.
 fn doubted(backing: Backing, doubt: Option<Doubt>, reason: &mut String) -> Backing {
     let has_one_condition = matches!(
         backing,
@@ -218,10 +218,10 @@ fn doubted(backing: Backing, doubt: Option<Doubt>, reason: &mut String) -> Backi
         Some(Doubt::Unseen(why) | Doubt::Lost(why)) => (why, Backing::Unknown),
     };
     let left = match backing {
-        Backing::FileSystem => "it survives if the file system honours fsync",
+        Backing::FileSystem => "it survives only if the file system honours fsync",
         _ => "nothing is promised",
     };
-    reason.extend(["; ", &why, ", so that ", left]);
+    reason.extend(["; ", &why, ", so ", left]);
     backing
 }
 
@@ -270,7 +270,7 @@ fn direct_granularity(
     }
 }
 
-/// The providers of RAM that was set aside as persistent memory. The kernel takes it for such.
+/// The providers of RAM that was set aside as persistent memory, and that the kernel treats as such.
 const SET_ASIDE: [&str; 2] = ["e820", "ramdax"];
 
 /// Returns the claim about power loss, with its source.
@@ -282,9 +282,9 @@ pub(super) fn claim(region: Option<&PmemRegion>, in_guest: bool) -> String {
         Domain::None if SET_ASIDE.contains(&provider.as_str()) => {
             format!("{name} is RAM that was set aside as persistent memory")
         }
-        Domain::None => format!("{name} is volatile memory, as the kernel says"),
+        Domain::None => format!("{name} is volatile memory, according to the kernel"),
         Domain::Unknown => match region.and_then(PmemRegion::unarmed) {
-            Some(device) => format!("no claim for {name} holds, as its {device} is not armed"),
+            Some(device) => format!("no claim for {name} holds, since its {device} is not armed"),
             None => format!("no persistence domain is known for {name}"),
         },
         claimed => {
@@ -297,7 +297,7 @@ pub(super) fn claim(region: Option<&PmemRegion>, in_guest: bool) -> String {
 const ADVICE_VIRTIO: &str =
     "give the guest an emulated NVDIMM instead, if the host has real persistent memory";
 
-/// Where a file is not on persistent memory.
+/// The advice for a file that is not on persistent memory.
 const USE_MEMORY: &str = if cfg!(any(target_arch = "x86_64", target_arch = "x86")) {
     "use a file on persistent memory, or on RAM set aside as such (memmap=SIZE!START), which a power loss erases"
 } else if cfg!(any(target_arch = "aarch64", target_arch = "riscv64")) {
@@ -316,10 +316,10 @@ pub(super) const fn advice_for(backing: Backing) -> Option<&'static str> {
             "use real persistent memory against power loss; this is RAM, which a power loss erases",
         ),
         Backing::Cxl => Some(
-            "ask the device's vendor for Global Persistent Flush; Linux from 6.15 on shows it where it is",
+            "ask the device's vendor for Global Persistent Flush; Linux 6.15 and newer shows whether the device has it",
         ),
         Backing::PmemUnknown => Some(
-            "ask the vendor of firmware and memory for its persistence domain; no claim is known to hold",
+            "ask the vendor of the firmware or memory for the persistence domain; no claim is known to hold",
         ),
         _ => None,
     }
@@ -354,15 +354,15 @@ fn why_not_direct(
     }
     match (file_system, region) {
         _ if is_ram(&keeper.file_system) => {
-            (format!("{} is RAM of the kernel", keeper.file_system), USE_MEMORY)
+            (format!("{} keeps files in RAM", keeper.file_system), USE_MEMORY)
         }
         (_, Some(PmemRegion { domain: Domain::HostFlush, .. })) => {
-            ("virtio-pmem reaches the host by flush requests only".to_string(), ADVICE_VIRTIO)
+            ("virtio-pmem reaches the host only by flush requests".to_string(), ADVICE_VIRTIO)
         }
-        // Before any advice to mount otherwise, which the kernel would refuse.
+        // This precedes any advice on mount options, which the kernel would refuse.
         (_, Some(region)) if asked.data_cache_aliases => (
             format!(
-                "the data cache of this machine aliases, and Linux maps no file on {} directly then",
+                "the data cache of this machine aliases, so Linux maps no file on {} directly",
                 region.name
             ),
             "use device DAX (a namespace in devdax mode), which is not refused",
@@ -384,7 +384,7 @@ fn why_not_direct(
             format!("{file_system} on {} cannot map synchronously", region.name),
             "use ext4 or xfs with -o dax=always on it",
         ),
-        // overlay, ext2, virtiofs: their files are direct, and the blocks under a store not settled.
+        // overlay, ext2, virtiofs: their files are mapped directly, but the blocks under a store are not durable.
         (_, None) if asked.dax_attribute == Some(true) => (
             format!("{file_system} maps the file directly, but not synchronously (MAP_SYNC)"),
             "use ext4 or xfs on the memory itself, with -o dax=always",

@@ -2,7 +2,7 @@
 //!
 //! A store to a hole, or to an extent that was allocated and never written, makes the file system allocate or convert
 //! blocks and commit its journal. A store to an extent that is shared with another file (a reflink) makes it copy. A
-//! mapping that promises persistence by cache lines alone must meet neither. FIEMAP reports them (Linux
+//! mapping that is persisted line by line must contain neither. FIEMAP reports them (Linux
 //! `Documentation/filesystems/fiemap.rst`).
 //!
 //! # Why this file is unsafe
@@ -30,14 +30,14 @@ const EXTENT_LAST: u32 = 0x1;
 const EXTENT_UNKNOWN_OR_DELALLOC: u32 = 0x2 | 0x4;
 const EXTENT_UNWRITTEN: u32 = 0x800;
 const EXTENT_SHARED: u32 = 0x2000;
-/// The bytes of an extent with one of these are not at its physical address as they are: `UNKNOWN`,
+/// The bytes of an extent with one of these flags are not at its physical address, or not in plain form: `UNKNOWN`,
 /// `DELALLOC`, `ENCODED`, `NOT_ALIGNED`, `DATA_INLINE`, `DATA_TAIL`.
 const EXTENT_ELSEWHERE: u32 = 0x2 | 0x4 | 0x8 | 0x100 | 0x200 | 0x400;
 
 /// The number of extents that one call asks for.
 const BATCH: u32 = 64;
 
-/// Bytes of a file that lie together.
+/// Contiguous bytes of a file.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct FiemapExtent {
@@ -52,7 +52,7 @@ pub(super) struct FiemapExtent {
 }
 
 impl FiemapExtent {
-    /// Bytes at a place of the device.
+    /// Returns bytes at a place on the device.
     #[cfg(test)]
     pub(super) fn at(logical: u64, physical: u64, length: u64) -> Self {
         Self { logical, physical, length, ..Self::default() }
@@ -63,7 +63,7 @@ impl FiemapExtent {
         Self { flags, ..self }
     }
 
-    /// Returns true if its bytes are at the place that it gives.
+    /// Returns true if the bytes are at the place that the extent reports.
     pub(super) const fn tells_its_place(&self) -> bool {
         self.flags & EXTENT_ELSEWHERE == 0
     }
@@ -86,11 +86,11 @@ const HEADER: usize = core::mem::offset_of!(Fiemap, extents);
 /// `FS_IOC_FIEMAP`, `_IOWR('f', 11, struct fiemap)`.
 const FS_IOC_FIEMAP: Opcode = opcode::from_components(Direction::ReadWrite, b'f', 11, HEADER);
 
-/// File systems that lie on one device and whose extents say where on it: those that Linux maps directly
-/// for writing. That of btrfs, for one, are in an address space of its own.
+/// File systems on one device with extents that report the place on it: those that Linux maps directly for writing. The
+/// extents of btrfs, for example, are in an address space of its own.
 const WITH_PLACES: [&str; 3] = ["ext2", "ext4", "xfs"];
 
-/// Refuses a file system whose extents do not say where on its device they are.
+/// Refuses a file system with extents that do not report their place on its device.
 pub(super) fn require_places(mount: &Mount) -> Result<(), Unknown> {
     if !WITH_PLACES.contains(&mount.file_system.as_str()) {
         return Err(Unknown::new(
@@ -109,13 +109,13 @@ pub(super) fn require_places(mount: &Mount) -> Result<(), Unknown> {
     Ok(())
 }
 
-/// Returns the reason why nothing is known of the extents of a file.
+/// Returns the reason why the extents of a file are unknown.
 pub(super) fn unknown(errno: Errno) -> Unknown {
     let answer = std::io::Error::from(errno);
     Unknown::new("FIEMAP", &alloc::format!("{answer}"), "use ext4 or xfs")
 }
 
-/// Returns the reason for an extent that does not give its place.
+/// Returns the reason for an extent that does not report its place.
 pub(super) fn placeless() -> Unknown {
     let answer = "an extent whose place on the device is not reported";
     Unknown::new("FIEMAP", answer, "sync the file, and ask again")
@@ -150,7 +150,7 @@ pub(super) fn first_unwritten(
     Ok(None)
 }
 
-/// Hands over the extents that have some of `len` bytes from `offset`, in order. The file is synced for it.
+/// Passes on, in order, the extents that overlap `len` bytes from `offset`. The file is synced first.
 ///
 /// # Errors
 /// If the file system does not support FIEMAP.
@@ -175,7 +175,7 @@ pub(super) fn for_each(
     Ok(())
 }
 
-/// Returns the fault of the next extent, if everything before `at` was right.
+/// Returns the fault of the next extent, if everything before `at` was written.
 fn judge(at: u64, extent: &FiemapExtent) -> Option<Unwritten> {
     let from = extent.logical.max(at);
     let what = if extent.logical > at {
@@ -185,14 +185,14 @@ fn judge(at: u64, extent: &FiemapExtent) -> Option<Unwritten> {
     } else if extent.flags & EXTENT_SHARED != 0 {
         "an extent that is shared with another file"
     } else if extent.flags & EXTENT_UNKNOWN_OR_DELALLOC != 0 {
-        "an extent whose place is not decided"
+        "an extent without a place on the device yet"
     } else {
         return None;
     };
     Some(Unwritten { at: from, what })
 }
 
-/// Returns the next extents, after the file was synced, so that it knows of all blocks.
+/// Syncs the file, so that all blocks are known, and returns the next extents.
 fn extents_from(file: impl AsFd, start: u64, length: u64) -> Result<Vec<FiemapExtent>, Errno> {
     uninterrupted(|| ask_extents(&file, start, length))
 }

@@ -1,5 +1,5 @@
-//! Files on Linux: opened without following a symbolic link, for this user alone, filled with zeros, under a name that is
-//! made durable.
+//! Files on Linux: opened without following a symbolic link, created only for this user, filled with zeros, and named
+//! durably.
 
 pub(in crate::dax) use super::meaning::meaning;
 pub(in crate::dax) use super::new_file::{create, give_name};
@@ -19,17 +19,17 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-/// The calls, as errors name them.
+/// The names of the calls in errors.
 pub(in crate::dax) const LOCK: &str = "flock";
 pub(in crate::dax) const METADATA: &str = "fstat";
 pub(in crate::dax) const SET_LEN: &str = "ftruncate";
 pub(in crate::dax) const SYNC: &str = "fsync";
 pub(in crate::dax) const LINK: &str = "linkat";
 
-/// The number that stands for an error that has none.
+/// The number for an error that has none.
 pub(super) const NO_NUMBER: Errno = Errno::IO;
 
-/// The number of zeros that are written at a time.
+/// The number of zeros written at a time.
 const CHUNK: usize = 1 << 20;
 
 /// Returns the unit of offsets, and of write-backs.
@@ -43,7 +43,7 @@ pub(super) fn unnamed_in(directory: &Path) -> Result<File, Errno> {
     uninterrupted(|| rustix::fs::open(directory, flags, Mode::RUSR | Mode::WUSR)).map(File::from)
 }
 
-/// Opens a file; not what a symbolic link leads to.
+/// Opens a file, without following a symbolic link.
 pub(in crate::dax) fn open(path: &Path, access: Access) -> io::Result<File> {
     let access = match access {
         Access::Read => OFlags::RDONLY,
@@ -53,24 +53,25 @@ pub(in crate::dax) fn open(path: &Path, access: Access) -> io::Result<File> {
     Ok(uninterrupted(|| rustix::fs::open(path, access | flags, Mode::empty()))?.into())
 }
 
-/// Opens a file or a directory to look at it.
+/// Opens a file or a directory only to ask about it.
 pub(in crate::dax) fn open_to_look(path: &Path) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     Ok(uninterrupted(|| rustix::fs::open(path, flags, Mode::empty()))?.into())
 }
 
-/// Returns the name that the system has for an open file.
+/// Returns the system's name for an open file.
 pub(in crate::dax) fn name_of(file: &File) -> PathBuf {
     std::fs::read_link(path_of(file))
         .unwrap_or_else(|_| format!("file descriptor {}", file.as_raw_fd()).into())
 }
 
-/// Returns a path of an open file by its descriptor. Threads can have descriptors of their own.
+/// Returns a path to an open file by its descriptor, for the calling thread, since threads can have their own
+/// descriptors.
 pub(in crate::dax) fn path_of(file: &impl AsRawFd) -> PathBuf {
     format!("/proc/thread-self/fd/{}", file.as_raw_fd()).into()
 }
 
-/// Refuses a descriptor that does not permit the mapping, or that does not write at the offsets that are asked for.
+/// Refuses a descriptor that does not permit the mapping, or that does not write at given offsets (`O_APPEND`).
 pub(in crate::dax) fn require_access(
     path: &Path,
     file: &File,
@@ -97,21 +98,21 @@ pub(in crate::dax) fn number(error: &io::Error) -> i32 {
     Errno::from_io_error(error).unwrap_or(NO_NUMBER).raw_os_error()
 }
 
-/// Returns true for the error of a sync that the file system does not have (`fs/sync.c`, `vfs_fsync_range`), as most that
-/// are for reading only: no byte is lost by it.
+/// Returns true for the error of a file system without syncs (`fs/sync.c`, `vfs_fsync_range`), such as most read-only
+/// ones. It loses no byte.
 ///
-/// `EROFS` is not among them: on ext4 it means that the file system has stopped after an error. A healthy one that is
-/// mounted for reading only has nothing to sync, and succeeds (`fs/ext4/fsync.c`, `ext4_sync_file`).
+/// `EROFS` is not among them: on ext4 it means that the file system has stopped after an error. A healthy read-only
+/// mount has nothing to sync, and succeeds (`fs/ext4/fsync.c`, `ext4_sync_file`).
 pub(in crate::dax) fn is_without_syncs(errno: i32) -> bool {
     let numbers = [Errno::INVAL, Errno::NOSYS, Errno::OPNOTSUPP];
     numbers.map(Errno::raw_os_error).contains(&errno)
 }
 
-/// Makes a file longer by zeros, which are in the file when this returns, and not synced.
+/// Appends zeros to a file, and does not sync them.
 ///
-/// The file grows with its zeros: they are written and not just allocated, so that no length, now or after a crash, has
-/// bytes without a written block. Room is found first, in as few extents as possible. The position of the file is not moved:
-/// another process may have a duplicate.
+/// The file grows with its zeros: they are written and not just allocated, so that no length, now or after a crash,
+/// covers bytes without a written block. Space is reserved first, in as few extents as possible. The file position does
+/// not move, since another process may have a duplicate.
 pub(in crate::dax) fn write_zeros(file: &File, range: &Range<u64>) -> io::Result<()> {
     check_limit(range.end)?;
     reserve(file, range)?;
@@ -130,8 +131,8 @@ pub(in crate::dax) fn write_zeros(file: &File, range: &Range<u64>) -> io::Result
     Ok(())
 }
 
-/// Refuses a length beyond the limit of this process, since the system would send it a signal that ends it
-/// by default (setrlimit(2), `SIGXFSZ`).
+/// Refuses a length beyond the limit of this process, since the system would send a signal that by default ends the
+/// process (setrlimit(2), `SIGXFSZ`).
 fn check_limit(len: u64) -> io::Result<()> {
     match limits::file_size().and_then(|limit| limit.current) {
         Some(limit) if len > limit => Err(Errno::FBIG.into()),
@@ -146,13 +147,13 @@ fn reserve(file: &File, range: &Range<u64>) -> io::Result<()> {
         uninterrupted(|| rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, range.start, len));
     match reserved {
         Err(errno @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG)) => Err(errno.into()),
-        // A reservation is a hint; the writes find out what it could not do.
+        // A reservation is a hint; the writes report what it could not do.
         _ => Ok(()),
     }
 }
 
-/// Moves the time of modification to now, which stores through a mapping may not do. The right to write is enough if the
-/// time of access moves with it (utimensat(2)). A file whose times stay is backed up late, and so no error.
+/// Sets the modification time to now, which stores through a mapping may not do. If the access time is set too, the
+/// right to write suffices (utimensat(2)). A failure only delays a backup, and is not an error.
 pub(in crate::dax) fn touch(file: impl AsFd) {
     let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
     let times = Timestamps { last_access: now, last_modification: now };
@@ -174,13 +175,13 @@ pub(in crate::dax) fn persist_name(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// Returns true if the path leads to the open file, and not by a link.
+/// Returns true if the path names the open file, not through a link.
 pub(in crate::dax) fn is_name_of(path: &Path, file: &File) -> bool {
     let (Ok(own), Ok(there)) = (file.metadata(), path.symlink_metadata()) else { return false };
     (own.dev(), own.ino()) == (there.dev(), there.ino())
 }
 
-/// Returns the directory that has the name.
+/// Returns the directory of the name.
 pub(super) fn directory_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,

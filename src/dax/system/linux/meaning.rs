@@ -1,7 +1,7 @@
-//! The meaning of each error of the system: the kind, the fact, and the action to take.
+//! The meaning of each system error: the kind, the fact, and the remedy.
 //!
-//! A cause is named only if the error names it, or if it was found by asking: by the attributes of the file, by the free
-//! inodes of its file system.
+//! A cause is named only if the error names it, or if it was found by asking for the file's attributes or the file
+//! system's free inodes.
 
 use super::NEWER;
 use super::ask::{HUGETLBFS, file_system_of};
@@ -16,8 +16,8 @@ use rustix::io::Errno;
 use std::io;
 use std::path::Path;
 
-/// Returns the kind of a failed call about a path, and the fact with the action, if the words of the kind are not enough.
-/// `kind` is what the error shows without the call.
+/// Returns the kind of a failed call about a path, and the fact with the remedy, if the words of the kind are not
+/// enough. `kind` is the kind without knowledge of the call.
 pub(in crate::dax) fn meaning(
     path: &Path,
     call: &'static str,
@@ -30,7 +30,7 @@ pub(in crate::dax) fn meaning(
         (Errno::NXIO | Errno::NODEV, "open") => (ErrorKind::NotAFile, None),
         (Errno::INVAL, "write" | "ftruncate" | "mmap") if is_on_huge_pages(path) => (
             ErrorKind::InvalidInput,
-            Some("its file system has huge pages only; ask for a multiple of their size, mostly 2 MiB".into()),
+            Some("its file system has only huge pages; ask for a multiple of their size, mostly 2 MiB".into()),
         ),
         (Errno::NODEV | Errno::INVAL | Errno::IO, "mmap") => (
             ErrorKind::Unsupported,
@@ -41,14 +41,14 @@ pub(in crate::dax) fn meaning(
             ),
         ),
         (Errno::NOSYS, _) => {
-            let text = format!("{call} is not known to this kernel, or a filter of system calls hides it; {NEWER}, or permit it");
+            let text = format!("this kernel does not know {call}, or a system-call filter hides it; {NEWER}, or permit the call");
             (ErrorKind::Unsupported, Some(text.into()))
         }
         _ => (kind, words(path, errno, call)),
     }
 }
 
-/// Returns the fact and the action of an error, if its kind does not have them.
+/// Returns the fact and the remedy of an error, if its kind has none.
 fn words(path: &Path, errno: Errno, call: &str) -> Option<Cow<'static, str>> {
     let known = match (errno, call) {
         (Errno::NOTDIR, _) => "a part of the path is not a directory; correct the path",
@@ -85,14 +85,12 @@ fn words(path: &Path, errno: Errno, call: &str) -> Option<Cow<'static, str>> {
         }
         (Errno::NOMEM, _) => "the system has no memory left; free some",
         (Errno::NOKEY, _) => {
-            "is encrypted, and its key is not there; unlock its directory (fscrypt unlock)"
+            "is encrypted, and its key is missing; unlock its directory (fscrypt unlock)"
         }
         (Errno::NOTCONN, _) => {
             "the server of its file system has ended (FUSE); unmount that (fusermount3 -u), and mount it again"
         }
-        (Errno::AGAIN, "mmap") => {
-            "more memory would be locked than the limit (ulimit -l); raise it"
-        }
+        (Errno::AGAIN, "mmap") => "the limit of locked memory is reached (ulimit -l); raise it",
         (Errno::STALE, _) => {
             "its server has removed or replaced it; mount it again, and open it anew"
         }
@@ -101,7 +99,7 @@ fn words(path: &Path, errno: Errno, call: &str) -> Option<Cow<'static, str>> {
     Some(known.into())
 }
 
-/// Returns the fact and the action where the mode of a file or of a directory of its path denies something.
+/// Returns the fact and the remedy if the mode of a file, or of a directory of its path, denies something.
 fn denied(path: &Path) -> Cow<'static, str> {
     if rustix::process::geteuid().is_root() {
         return "permission denied, and to root not by its mode alone; ask the server of its file system (NFS: \
@@ -124,22 +122,22 @@ fn denied(path: &Path) -> Cow<'static, str> {
         return "permission denied by its mode; let its owner grant it (new files have mode 0600)"
             .into();
     }
-    "permission denied: this user may not create files in its directory; let the owner of that grant it, or use another"
+    "permission denied: this user may not create files in its directory; let the owner of the directory grant it, or use another"
         .into()
 }
 
-/// Asks for a permission of the effective user.
+/// Checks a permission of the effective user.
 fn may(path: &Path, access: Access) -> Result<(), Errno> {
     rustix::fs::accessat(CWD, path, access, AtFlags::EACCESS)
 }
 
-/// The attributes that keep root, too, from writing, with the letter of lsattr(1).
+/// The attributes that keep even root from writing, with the letter of lsattr(1).
 const ATTRIBUTES: [(StatxAttributes, &str, char); 2] = [
     (StatxAttributes::IMMUTABLE, "is immutable", 'i'),
     (StatxAttributes::APPEND, "can only be appended to", 'a'),
 ];
 
-/// Returns the fact and the action for an operation that is refused whatever the mode of the file.
+/// Returns the fact and the remedy for an operation that is refused whatever the mode of the file.
 fn not_permitted(path: &Path, call: &str) -> Cow<'static, str> {
     if path.to_string_lossy().starts_with("/memfd:") {
         return format!(
@@ -156,7 +154,7 @@ fn not_permitted(path: &Path, call: &str) -> Cow<'static, str> {
             attributes.find(|(attribute, ..)| status.stx_attributes.contains(*attribute))
         {
             return format!(
-                "{it} {fact} (lsattr shows {letter}); have root take that off (chattr -{letter}), or use another file"
+                "{it} {fact} (lsattr shows {letter}); let root remove the attribute (chattr -{letter}), or use another file"
             )
             .into();
         }
@@ -168,13 +166,13 @@ fn not_permitted(path: &Path, call: &str) -> Cow<'static, str> {
     .into()
 }
 
-/// Returns true for a file in hugetlbfs, or to be created there.
+/// Returns true for a path in hugetlbfs.
 fn is_on_huge_pages(path: &Path) -> bool {
     rustix::fs::statfs(directory_of(path))
         .is_ok_and(|found| file_system_of(&found) == Some(HUGETLBFS))
 }
 
-/// Returns true if a file system has no free inode. One without a limit reports none at all.
+/// Returns true if a file system has no free inode. One without a limit reports no inodes at all.
 fn has_no_inode(path: &Path) -> bool {
     let found =
         rustix::fs::statvfs(path).or_else(|_missing| rustix::fs::statvfs(directory_of(path)));

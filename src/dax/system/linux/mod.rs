@@ -1,4 +1,4 @@
-//! Linux: the answers about a file, the conclusions from them, and mappings of both kinds.
+//! Linux: the answers about a file, the conclusions from them, and the mappings.
 //!
 //! | module | contents |
 //! |---|---|
@@ -6,10 +6,10 @@
 //! | `conclude`, `device`, `reach` | the guarantee, a pure function of the answers and of `/proc` and `/sys` |
 //! | `files`, `new_file` | opening, creating, naming and syncing |
 //! | `extents` | the file's blocks, by FIEMAP |
-//! | `meaning` | what each error of the system means, and what to do about it |
+//! | `meaning` | the meaning of each system error, and its remedy |
 //! | `mapping` | `mmap` and `msync` |
-//! | `reason` | why an access to a mapping failed |
-//! | `placement`, `bad_blocks` | physical places, and the kernel's list of what is bad there |
+//! | `reason` | the reason of a failed access to a mapping |
+//! | `placement`, `bad_blocks` | physical places, and the kernel's list of bad blocks |
 
 mod ask;
 mod bad_blocks;
@@ -50,13 +50,13 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 
-/// The advice for a kernel that is too old: the oldest version that is tested.
+/// The advice for a kernel that is too old: the oldest tested version.
 const NEWER: &str = "use Linux 5.10 or newer";
 
-/// The system writes pages back for a mapping for reading only.
+/// True: the system writes pages back for a read-only mapping.
 pub(in crate::dax) const PERSISTS_VIEWS: bool = true;
 
-/// Returns the guarantee of a file with these answers. Nothing is asked of the file any more.
+/// Returns the guarantee of a file with these answers. Makes no system call about the file.
 ///
 /// # Errors
 /// For a device, or a file on famfs, that cannot be made persistent.
@@ -77,7 +77,8 @@ pub(in crate::dax) fn conclude(path: &Path, facts: &FileFacts) -> Result<Guarant
     Ok(guarantee)
 }
 
-/// Maps a part of a file with this guarantee. By lines each byte of the part must have a written block of its own.
+/// Maps a part of a file with this guarantee. If it is persisted line by line, each byte of the part must have its own
+/// written block.
 pub(in crate::dax) fn map(
     path: &Path,
     file: &File,
@@ -131,17 +132,17 @@ fn populate(path: &Path, mapping: &Mapping, access: Access) -> Result<(), Error>
     Err(Error::because(path, kind, text).numbered(errno.raw_os_error()))
 }
 
-/// Addresses of mappings that the caller has made, of which nothing else is known here.
+/// Mappings that the caller has made, known only by their addresses.
 pub(in crate::dax) struct Linux;
 
 impl Linux {
-    /// Returns the attribute that flushes the medium of a device; `None` for a file, whose `msync` does it.
+    /// Returns the attribute that flushes the medium of a device; `None` for a file, which `msync` flushes.
     pub(in crate::dax) fn deep_flush_of(guarantee: &Guarantee) -> Option<DeepFlush> {
         let attribute = || DeepFlush::new(Tree::host(), guarantee.deep_flush.clone());
         guarantee.is_device_dax.then(attribute)
     }
 
-    /// Has the pages that a range touches written back, and waits.
+    /// Writes back the pages that a range touches, and waits.
     ///
     /// # Safety
     /// 1. The range is in a mapping of the caller's, or nothing is mapped there, which is an error.

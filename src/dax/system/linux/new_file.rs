@@ -1,11 +1,11 @@
-//! New files, which get their name when they are whole.
+//! New files, which get their name once they are complete.
 //!
-//! | file system | before | the name is given by | a crash before that leaves |
+//! | file system | before | named by | a crash before that leaves |
 //! |---|---|---|---|
 //! | with unnamed files (Linux: ext4, xfs, btrfs, tmpfs and others) | no name | `linkat` | nothing |
-//! | others, and where `linkat` is refused | a temporary name beside it | [`naming`] | a file of the temporary name |
+//! | others, and where `linkat` is refused | a temporary name in the same directory | [`naming`] | a file with the temporary name |
 //!
-//! Neither replaces a file that is there.
+//! Neither replaces an existing file.
 
 use super::files::{self, directory_of, path_of, unnamed_in};
 use crate::dax::error::{Error, ErrorKind};
@@ -21,11 +21,11 @@ use std::process;
 /// The number of temporary names that are tried. Killed processes of the same id may have left some.
 const ATTEMPTS: u32 = 1000;
 
-/// Creates an empty file that can get the name, with mode 0600. Until then it has a temporary name, if `is_named` or if there
-/// is no other way.
+/// Creates an empty file with mode 0600, which can get the name. It has a temporary name if `is_named`, or if there is
+/// no other way.
 ///
 /// # Errors
-/// If the name is taken, so that no file is filled in vain. [`give_name`] decides.
+/// If the name is taken, so that no file is filled in vain. The final check is in [`give_name`].
 pub(in crate::dax) fn create(path: &Path, is_named: bool) -> Result<OpenFile, Error> {
     if path.symlink_metadata().is_ok() {
         return Err(Error::os(path, "open", &Errno::EXIST.into()));
@@ -41,8 +41,8 @@ pub(in crate::dax) fn create(path: &Path, is_named: bool) -> Result<OpenFile, Er
     })
 }
 
-/// `None` where there are no such files, or where they could not get a name. The reason does not matter: the other method
-/// finds it out, too.
+/// Returns an unnamed file; `None` if there are none, or if they could not get a name. The reason does not matter,
+/// since the other method meets it too.
 fn without_name(directory: &Path) -> Option<OpenFile> {
     let file = unnamed_in(directory).ok()?;
     path_of(&file).symlink_metadata().ok()?;
@@ -60,10 +60,10 @@ fn with_temporary_name(directory: &Path) -> Result<OpenFile, Errno> {
     }
 }
 
-/// Gives a new file the name, unless something else has that. A crash leaves it with the name or without.
+/// Gives a new file its name, unless something else has that name. A crash leaves the file either with or without it.
 ///
 /// # Errors
-/// [`files::LINK`] is the call, if the file has no name, and gets none.
+/// The call is [`files::LINK`] if the file is unnamed and cannot get a name.
 pub(in crate::dax) fn give_name(file: &mut OpenFile, path: &Path) -> Result<(), Error> {
     let own = path_of(file.file());
     let (call, given) = if let Some(temporary) = file.unfinished_name() {

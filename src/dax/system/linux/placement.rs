@@ -58,7 +58,7 @@ fn in_file(file: &File, mapping: &Range<u64>) -> Result<Vec<Extent>, Unknown> {
     failure.map_or(Ok(found), Err)
 }
 
-/// Adds what the mapping shows of an extent, to the one before it if they lie together.
+/// Adds the mapped part of an extent, joined to the previous one if they are contiguous.
 fn add(
     extent: &extents::FiemapExtent,
     mapping: &Range<u64>,
@@ -92,7 +92,7 @@ fn add(
     Ok(())
 }
 
-/// Returns the physical address of an extent of a device that has these.
+/// Returns the physical address of an extent on a device with these addresses.
 fn address(memory: &Range<u64>, extent: &Extent) -> Option<u64> {
     let start = memory.start.checked_add(extent.on_device)?;
     let end = start.checked_add(extent.len)?;

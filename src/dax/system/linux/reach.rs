@@ -8,11 +8,11 @@ use alloc::string::String;
 /// The lines that the CPU writes back to each point.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Reach {
-    /// The bytes of a line that it writes back to the point of coherency, where it can.
+    /// The line size for write-backs to the point of coherency, if the CPU can reach it.
     pub(super) coherency: Option<usize>,
-    /// The bytes of a line that it writes back to the point of persistence, where it can.
+    /// The line size for write-backs to the point of persistence, if the CPU can reach it.
     pub(super) persistence: Option<usize>,
-    /// True if the caller takes the point of coherency for that of persistence on this CPU.
+    /// True if the caller accepts the point of coherency as the point of persistence on this CPU.
     pub(super) coherency_accepted: bool,
 }
 
@@ -29,7 +29,7 @@ impl Reach {
         }
     }
 
-    /// Returns the bytes of a line that the CPU writes back to a point, where it can.
+    /// Returns the line size for write-backs to a point, if the CPU can reach it.
     pub(super) const fn line(&self, point: Point) -> Option<usize> {
         match point {
             Point::Coherency => self.coherency,
@@ -37,19 +37,19 @@ impl Reach {
         }
     }
 
-    /// Returns the caller's word, if he gave it.
+    /// Returns the caller's promise as evidence, if there is one.
     pub(super) fn evidence(&self) -> Option<Evidence> {
         let asked = "Builder::accept_coherency_as_persistence";
-        self.coherency_accepted.then(|| Evidence::new(asked, "the caller's word"))
+        self.coherency_accepted.then(|| Evidence::new(asked, "vouched for by the caller"))
     }
 }
 
-/// Returns the reason why lines are of no use for a point.
+/// Returns the reason why lines cannot be written back to a point.
 pub(super) fn cannot_reach(point: Point) -> String {
     format!("this CPU cannot write back to the point of {point}")
 }
 
-/// Returns the advice for it.
+/// Returns the advice if lines cannot be written back to a point.
 pub(super) const fn advice_to_reach(point: Point) -> &'static str {
     match point {
         Point::Coherency => "use a file on storage, or a CPU that can write back to memory",

@@ -1,4 +1,4 @@
-//! The reason why an access to a mapping failed, found by asking the file: nothing is written, and nothing allocated.
+//! The reason why an access to a mapping failed, determined from the file. Nothing is written or allocated.
 
 use super::files;
 use crate::dax::latch::{FailedAccess, Failure};
@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 
-/// Returns the reason for which an access to a mapping failed, as far as the file shows it. The mapping begins at an offset
+/// Returns the reason why an access to a mapping failed, as far as the file shows it. The mapping begins at an offset
 /// of the file.
 #[cold]
 pub(in crate::dax) fn reason(
@@ -20,7 +20,7 @@ pub(in crate::dax) fn reason(
     let page = files::page_size() as u64;
     let (start, mapped_len) = (mapping.base().addr().get() as u64, mapping.len() as u64);
     if access.is_memory_error {
-        // A huge page is aligned in memory, and the mapping need not be.
+        // A huge page is aligned in memory, but the mapping need not be.
         let extent = page.max(1_u64.checked_shl(access.order.into()).unwrap_or(page));
         let address = start + access.at;
         let (from, end) = (address / extent * extent, start + mapped_len);
@@ -54,7 +54,7 @@ fn is_unreadable(file: &File, place: u64, page: u64) -> bool {
     })
 }
 
-/// Returns true for a file system that reports no free block. One without a limit reports no blocks at all.
+/// Returns true for a file system that reports no free block. A file system without a limit reports no blocks at all.
 fn is_full(file: &File) -> bool {
     let found = uninterrupted(|| rustix::fs::fstatfs(file));
     found.is_ok_and(|system| system.f_blocks > 0 && system.f_bavail == 0)

@@ -155,7 +155,7 @@ fn virtio_pmem(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     let setup = with_virtio_pmem(name, &contents);
     let mut machine = start_on_dax(kit, &setup, log)?;
     let written = records("/mnt/records", 5);
-    refused(&mut machine, &written, "virtio-pmem reaches the host by flush requests only")?;
+    refused(&mut machine, &written, "virtio-pmem reaches the host only by flush requests")?;
     let written = Records { allow_pages: true, ..written };
     expect(&machine.persist(&written)?, PAGE)?;
     expect_value(&probe(&mut machine, "/mnt/records")?, "/backing", "virtio_pmem")?;

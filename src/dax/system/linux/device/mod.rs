@@ -1,8 +1,8 @@
-//! Device DAX: what is concluded about a device, and how its medium is flushed.
+//! Device DAX: the guarantee of a device, and the flush of its medium.
 //!
 //! There is no page granularity: the device has no fsync(2), so that `msync` fails with `EINVAL`
-//! (`drivers/dax/device.c`, `dax_fops`; `fs/sync.c`, `vfs_fsync_range`). Where lines cannot be made
-//! persistent, nothing can.
+//! (`drivers/dax/device.c`, `dax_fops`; `fs/sync.c`, `vfs_fsync_range`). If lines cannot be made persistent, nothing
+//! can.
 
 // No unsafe code is tested, and Miri would take minutes for the generated cases.
 #[cfg(test)]
@@ -30,11 +30,11 @@ pub(in crate::dax::system) struct DeviceAnswers {
     /// The kernel's answer to `MAP_SYNC`.
     pub(super) map_sync: Result<(), Errno>,
     pub(super) reach: Reach,
-    /// True if the CPU says that this is a guest, so that claims are the hypervisor's.
+    /// True if the CPU reports a guest: claims are then the hypervisor's.
     pub(super) in_guest: bool,
 }
 
-/// Returns the device of device DAX that a character device of this number is; `None` for every other one.
+/// Returns the device DAX with this number of a character device; `None` if it is another device.
 pub(super) fn find(path: &Path, tree: &Tree, number: (u32, u32)) -> Result<Option<Device>, Error> {
     let Some(found) = device_dax::find(tree, number) else { return Ok(None) };
     let device = device_dax::read(tree, &found);
@@ -44,11 +44,11 @@ pub(super) fn find(path: &Path, tree: &Tree, number: (u32, u32)) -> Result<Optio
 fn unusable(why: Unusable) -> String {
     match why {
         Unusable::Attribute { path, answer } => format!(
-            "its attribute {path} is of no use: {answer}; see how the device is set up (daxctl list)"
+            "its attribute {path} is unusable: {answer}; see how the device is set up (daxctl list)"
         ),
         Unusable::Driver(Some(name)) => {
             let what = match name.as_str() {
-                "kmem" => "which makes it RAM of the kernel",
+                "kmem" => "which makes it system RAM",
                 "fsdev_dax" => "which has no mmap: a file system (famfs) maps it",
                 _ => "which is not known to map it",
             };
@@ -60,7 +60,7 @@ fn unusable(why: Unusable) -> String {
     }
 }
 
-/// Concludes what a device gets. The error is the reason why it cannot be made persistent, and the action.
+/// Returns the guarantee of a device. The error is the reason why it cannot be made persistent, and the remedy.
 pub(super) fn conclude(device: &Device, asked: &DeviceAnswers) -> Result<Guarantee, String> {
     let mut evidence = Vec::new();
     evidence.push(asked_map_sync(asked.map_sync));
@@ -97,7 +97,7 @@ pub(super) fn conclude(device: &Device, asked: &DeviceAnswers) -> Result<Guarant
     })
 }
 
-/// Returns the line that the CPU makes persistent there, or the reason why it makes no line persistent.
+/// Returns the line size that the CPU makes persistent there, or the reason why it cannot.
 fn persistable(device: &Device, backing: Backing, asked: &DeviceAnswers) -> Result<usize, String> {
     let refused =
         |reason: &str, advice| Err(format!("cannot be made persistent: {reason}; {advice}"));
@@ -108,15 +108,15 @@ fn persistable(device: &Device, backing: Backing, asked: &DeviceAnswers) -> Resu
             super::NEWER,
         ),
         (_, Backing::VirtioPmem, _) => refused(
-            "virtio-pmem reaches the host by flush requests only, and a device sends none",
+            "virtio-pmem reaches the host only by flush requests, and device DAX sends none",
             "use a file on the memory instead (a namespace in fsdax mode), whose msync sends them",
         ),
         _ if device.needs_host_call => refused(
-            "only a call of the hypervisor makes persistent what was written back, and a device makes none",
+            "only a hypervisor call makes written-back lines persistent, and device DAX makes none",
             "use a file on the memory instead (a namespace in fsdax mode), whose msync makes it",
         ),
         (.., None) => refused(
-            &format!("{}, and a device has no msync", cannot_reach(point)),
+            &format!("{}, and device DAX has no msync", cannot_reach(point)),
             advice_to_reach(point),
         ),
         (.., Some(line)) => Ok(line),
@@ -125,12 +125,11 @@ fn persistable(device: &Device, backing: Backing, asked: &DeviceAnswers) -> Resu
 
 /// The attribute of a region that flushes the buffers of all its DIMMs.
 ///
-/// It reads 1 where they have flush hints, or the region a flush of its own; writing 1 flushes. It reads
-/// 0, and is read-only, where the platform has DIMMs without hints, of which the kernel assumes that
-/// power loss empties their queues (ADR). It is not there where the kernel does not know: a region
-/// without DIMMs, as in RAM, and architectures without `CONFIG_ARCH_HAS_PMEM_API`. So it is since it came
-/// with Linux 4.12 (`drivers/nvdimm/region_devs.c`: `deep_flush_show`, `region_visible`,
-/// `nvdimm_has_flush`).
+/// It reads 1 if they have flush hints, or if the region has its own flush; writing 1 flushes. It reads 0, and is
+/// read-only, if the DIMMs have no hints: the kernel assumes that power loss empties their queues (ADR). It is missing
+/// if the kernel does not know: for a region without DIMMs, such as RAM, and on architectures without
+/// `CONFIG_ARCH_HAS_PMEM_API`. This holds since Linux 4.12 (`drivers/nvdimm/region_devs.c`: `deep_flush_show`,
+/// `region_visible`, `nvdimm_has_flush`).
 #[derive(Debug)]
 pub(in crate::dax) struct DeepFlush {
     tree: Tree,

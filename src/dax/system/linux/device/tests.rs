@@ -128,16 +128,16 @@ fn a_device_of_the_class_is_one_too() {
 fn an_attribute_of_no_use_is_named() {
     let claimed = || on_region("ACPI.NFIT", &[]);
     let rows = [
-        ("align", Some("3145728\n"), "align is of no use: 3145728"),
-        ("align", Some("0\n"), "align is of no use: 0"),
-        ("align", Some("-4096\n"), "align is of no use: -4096"),
-        ("align", Some("2M\n"), "align is of no use: 2M"),
-        ("align", Some("18446744073709551616\n"), "align is of no use: 18446744073709551616"),
-        ("align", None, "align is of no use: absent"),
-        ("size", Some("0\n"), "size is of no use: 0"),
-        ("size", Some("\n"), "size is of no use: "),
-        ("size", Some("0x8000000\n"), "size is of no use: 0x8000000"),
-        ("size", None, "size is of no use: absent"),
+        ("align", Some("3145728\n"), "align is unusable: 3145728"),
+        ("align", Some("0\n"), "align is unusable: 0"),
+        ("align", Some("-4096\n"), "align is unusable: -4096"),
+        ("align", Some("2M\n"), "align is unusable: 2M"),
+        ("align", Some("18446744073709551616\n"), "align is unusable: 18446744073709551616"),
+        ("align", None, "align is unusable: absent"),
+        ("size", Some("0\n"), "size is unusable: 0"),
+        ("size", Some("\n"), "size is unusable: "),
+        ("size", Some("0x8000000\n"), "size is unusable: 0x8000000"),
+        ("size", None, "size is unusable: absent"),
     ];
     for (name, text, words) in rows {
         let path = format!("{ON_REGION}/{name}");
@@ -161,7 +161,7 @@ fn a_device_with_another_driver_or_none_is_not_for_programs() {
     fs::remove_file(host.inside(&format!("{ON_REGION}/driver"))).unwrap();
     assert!(refusal(&host, &ASKED).contains("has no driver; enable it"));
     for (driver, words) in [
-        ("kmem", "is bound to kmem, which makes it RAM of the kernel; "),
+        ("kmem", "is bound to kmem, which makes it system RAM; "),
         ("fsdev_dax", "is bound to fsdev_dax, which has no mmap"),
         ("new_dax", "is bound to new_dax, which is not known to map it; "),
     ] {
@@ -179,7 +179,7 @@ fn a_device_with_another_driver_or_none_is_not_for_programs() {
     }
 }
 
-/// A device has no msync to fall back to, so that none of these is by pages.
+/// A device has no msync to fall back to, so none of these has page granularity.
 #[test]
 fn a_device_that_lines_cannot_persist_is_refused() {
     let claim = ("persistence_domain", "memory_controller\n");
@@ -196,13 +196,15 @@ fn a_device_that_lines_cannot_persist_is_refused() {
     assert!(old.contains("refuses MAP_SYNC") && old.contains("Linux 5.10"), "{old}");
 
     let virtio = on_region("virtio-pmem", &[]);
-    assert!(refusal(&virtio, &ASKED).contains("virtio-pmem reaches the host by flush requests"));
+    assert!(
+        refusal(&virtio, &ASKED).contains("virtio-pmem reaches the host only by flush requests")
+    );
     // A region of POWER whose hypervisor must be called: the claim is the same.
     let node = "sys/firmware/devicetree/base/ibm,persistent-memory/ibm,pmemory@44104001";
     let papr = on_region("ibm,persistent-memory:ibm,pmemory@44104001", &[claim])
         .file(&format!("{node}/ibm,hcall-flush-required"), "")
         .link("sys/devices/platform/ndbus0/region0/of_node", node);
-    assert!(refusal(&papr, &ASKED).contains("only a call of the hypervisor"));
+    assert!(refusal(&papr, &ASKED).contains("only a hypervisor call"));
 }
 
 /// The kernel's own readings: `drivers/nvdimm/region_devs.c`, `deep_flush_show` and `region_visible`.

@@ -1,12 +1,12 @@
-//! Small folios in the page cache under a mapping: a write-back of few bytes writes few blocks.
+//! Small folios in the page cache under a mapping, so that a write-back of few bytes writes few blocks.
 //!
-//! Where the page cache holds large folios, a store through a mapping dirties the whole folio, up to 2 MiB, and its
-//! write-back writes all of it. Writing zeros to a new file, copying a file and reading it in order make such folios. A fault
-//! under `MADV_RANDOM` makes a small one (`mm/filemap.c`, `do_sync_mmap_readahead`), and so does a readahead that was asked for
-//! (`mm/readahead.c`, `force_page_cache_ra`). So
+//! If the page cache holds large folios, a store through a mapping dirties the whole folio, up to 2 MiB, and its
+//! write-back writes all of it. Writing zeros to a new file, copying a file, and reading it in order make such folios.
+//! A fault under `MADV_RANDOM` makes a small one (`mm/filemap.c`, `do_sync_mmap_readahead`), and so does a requested
+//! readahead (`mm/readahead.c`, `force_page_cache_ra`). Therefore
 //!
-//! 1. the zeros of a new file, or of a new end, leave the cache when they are on the medium;
-//! 2. a mapping has no readahead, and whoever reads from it in order [asks](ReadAhead) for the bytes ahead.
+//! 1. the zeros of a new file, or of a new end, are dropped from the cache once they are on the medium;
+//! 2. a mapping has no readahead, and a sequential reader [asks](ReadAhead) for the bytes ahead.
 
 use super::advise;
 use crate::system::kernel::OSRELEASE;
@@ -20,7 +20,7 @@ use std::io::IoSliceMut;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
-/// The bytes of one request to read ahead. The kernel cuts off what is more than the device reads at a time.
+/// The number of bytes of one request to read ahead. The kernel truncates it to what the device reads at a time.
 const REQUEST: usize = 128 << 10;
 
 /// Returns true if the page cache of a file system holds large folios on this kernel: xfs from Linux 5.18 on, ext4 from 6.16
@@ -41,8 +41,8 @@ fn version(release: &str) -> Option<(u32, u32)> {
     Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
-/// Has the pages of a mapping come with the first access to each, and those of `shed`, a range of the file, leave the cache.
-/// It is advice: an error changes nothing.
+/// Makes each page of a mapping fault in on its own, and drops `shed`, a range of the file, from the cache. It is
+/// advice: an error changes nothing.
 pub(super) fn keep_small(file: BorrowedFd<'_>, base: NonNull<u8>, len: usize, shed: &Range<u64>) {
     if !shed.is_empty() {
         advise_file(file, shed.clone(), FileAdvice::DontNeed);
@@ -50,7 +50,7 @@ pub(super) fn keep_small(file: BorrowedFd<'_>, base: NonNull<u8>, len: usize, sh
     advise(base.as_ptr().cast(), len, Advice::Random);
 }
 
-/// Asks for the pages of a range of the file, unless the last one is in the cache.
+/// Asks for the pages of a range of the file, unless the last page is in the cache.
 pub(super) fn read_ahead(file: BorrowedFd<'_>, range: Range<u64>) {
     if range.is_empty() || is_cached(file, range.end - 1) {
         return;

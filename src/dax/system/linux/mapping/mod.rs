@@ -1,4 +1,4 @@
-//! Mappings on Linux: made with `mmap`, written back with `msync`, or through their file, given back with `munmap`.
+//! Mappings on Linux: made with `mmap`, written back with `msync` or a sync of the file, ended with `munmap`.
 //!
 //! # Why this file is unsafe
 //! It makes these calls. The bytes are accessed elsewhere ([`Mapping`](crate::dax::mapping::Mapping)).
@@ -21,8 +21,8 @@ use rustix::mm::{Advice, MapFlags, MsyncFlags, ProtFlags};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// The blocks under a page are durable before it can be written, so that writing lines back is enough. `MAP_SHARED` without
-/// `_VALIDATE` would ignore `MAP_SYNC` silently.
+/// The blocks under a page are durable before the page can be written, so writing lines back is enough. `MAP_SHARED`
+/// without `_VALIDATE` would ignore `MAP_SYNC` silently.
 pub(super) const SYNCHRONOUS: MapFlags = MapFlags::SHARED_VALIDATE.union(MapFlags::SYNC);
 /// The operating system must be asked to write pages back.
 pub(super) const SHARED: MapFlags = MapFlags::SHARED;
@@ -34,16 +34,16 @@ struct MappedPages {
     /// The length in whole units, which is what the kernel maps and unmaps.
     len: usize,
     page: usize,
-    /// The attribute that flushes the medium; `msync` does it where there is no attribute.
+    /// The attribute that flushes the medium; without an attribute, `msync` does it.
     deep_flush: Option<DeepFlush>,
-    /// The file. It is synced instead of the mapping, if the mapping is for reading only: the kernel a mapping of a
-    /// file that was opened for reading for a private one (`do_mmap` clears `VM_SHARED`). `msync` skips private ones, and
-    /// succeeds (`mm/msync.c`; measured on Linux 6.18). Syncing the file writes the pages that others have stored to, and
-    /// asks for no right to write (`fs/sync.c`).
+    /// The file, which is synced in place of a read-only mapping. The kernel treats a mapping of a file that was opened
+    /// for reading as private (`do_mmap` clears `VM_SHARED`), and `msync` skips private mappings and succeeds
+    /// (`mm/msync.c`; measured on Linux 6.18). Syncing the file writes the pages that others have stored to, and needs
+    /// no right to write (`fs/sync.c`).
     file: OwnedFd,
     access: Access,
-    /// True if no store may move the time of modification: in RAM of the kernel (`mm/shmem.c` has no `page_mkwrite`), which
-    /// can be below overlayfs unseen.
+    /// True if stores may not change the modification time: in tmpfs (`mm/shmem.c` has no `page_mkwrite`), which can be
+    /// hidden below overlayfs.
     keeps_time: bool,
     /// The mapping's place in the file, if it has no readahead of its own.
     reads_ahead_from: Option<u64>,
@@ -56,8 +56,8 @@ unsafe impl Send for MappedPages {}
 // SAFETY: nothing is accessed through it.
 unsafe impl Sync for MappedPages {}
 
-/// Maps a part of a file with this guarantee. The kernel maps units of its alignment, of which the offset is a multiple. An
-/// error is that of the named call.
+/// Maps a part of a file with this guarantee. The kernel maps units of the guarantee's alignment, and the offset is a
+/// multiple of it. The error names the call.
 pub(super) fn new(
     fd: BorrowedFd<'_>,
     part: &MapOptions,
@@ -90,8 +90,8 @@ pub(super) fn new(
     Ok(unsafe { mapping.register(len, part.access == Access::ReadAndWrite) })
 }
 
-/// Gives the kernel advice about a range of a mapping that was made here, which changes no byte. A kernel that does not
-/// know the advice, has none (`CONFIG_ADVISE_SYSCALLS`) or filters it does not follow it.
+/// Gives the kernel advice about a range of a mapping made here; no byte changes. A kernel that does not know the
+/// advice, lacks it (`CONFIG_ADVISE_SYSCALLS`) or filters it ignores it.
 fn advise(address: *mut c_void, len: usize, advice: Advice) {
     // SAFETY: the range is in a shared mapping of our own, whose bytes are the file's before and after.
     unsafe { rustix::mm::madvise(address, len, advice) }.unwrap_or(());
@@ -190,7 +190,8 @@ impl Drop for MappedPages {
     }
 }
 
-/// Maps `len` bytes of the file where the kernel likes. It aligns DAX to huge pages (`thp_get_unmapped_area`).
+/// Maps `len` bytes of the file at an address that the kernel chooses. It aligns DAX to huge pages
+/// (`thp_get_unmapped_area`).
 fn map(file: BorrowedFd<'_>, part: &MapOptions, len: usize) -> Result<NonNull<u8>, Errno> {
     let protection = match part.access {
         Access::Read => ProtFlags::READ,
@@ -205,20 +206,20 @@ fn map(file: BorrowedFd<'_>, part: &MapOptions, len: usize) -> Result<NonNull<u8
     NonNull::new(base.cast()).ok_or(Errno::NOMEM)
 }
 
-/// A length in whole units, as the kernel maps it on hugetlbfs, whatever it was asked for. It unmaps nothing else.
+/// Returns a length in whole units. On hugetlbfs the kernel maps and unmaps only these.
 fn whole_units(len: usize, unit: u64) -> Result<usize, Errno> {
     let unit = usize::try_from(unit).map_err(|_too_large| Errno::NOMEM)?;
     len.checked_next_multiple_of(unit).ok_or(Errno::NOMEM)
 }
 
-/// Returns the reason why `msync` failed. Where rustix calls the C library (powerpc64, s390x and others), version 1.1
-/// takes the return value, -1, for the error, which the C library leaves in `errno`.
+/// Returns the reason why `msync` failed. If rustix calls the C library (powerpc64, s390x and others), its version 1.1
+/// returns the return value, -1, as the error; the actual one is in `errno`.
 #[cold]
 fn reason_of_msync(error: Errno) -> io::Error {
     if error.raw_os_error() == -1 { io::Error::last_os_error() } else { error.into() }
 }
 
-/// Has the pages that a range touches written back, and waits.
+/// Writes back the pages that a range touches, and waits.
 ///
 /// # Safety
 /// 1. The range is in a mapping of the caller's, or nothing is mapped there, which is an error.

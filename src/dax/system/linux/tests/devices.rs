@@ -40,7 +40,7 @@ fn a_cpu_that_reaches_no_persistence_keeps_no_claim_of_the_medium() {
         let host = super::with_write_cache(host_with_region(EXT4_DAX, provider, domain), "1\n");
         let guarantee = concluded(&host, &not_synchronous);
         assert_eq!(guarantee.backing, backing, "{}", guarantee.reason);
-        let is_known = guarantee.reason.contains("msync of the kernel is not known");
+        let is_known = guarantee.reason.contains("the kernel's msync is not known");
         assert_eq!(is_known, backing == Backing::Unknown, "{}", guarantee.reason);
     }
     // RAM that was set aside is reached by lines as far as it goes.
@@ -185,7 +185,7 @@ fn storage_is_claimed_only_for_devices_that_keep_data() {
         .link("sys/devices/x/dm-0/slaves/loop0", "sys/devices/x/loop0");
     assert_eq!(concluded(&over_a_loop, &REFUSED).backing, Backing::Unknown);
     let unknown = concluded(&over_a_loop, &REFUSED);
-    let why = "; no drive of this machine is known behind loop0, so that nothing is promised";
+    let why = "; no drive of this machine is known behind loop0, so nothing is promised";
     assert!(unknown.reason.ends_with(why), "{}", unknown.reason);
     assert_eq!(unknown.survives(Stage::Persisted, Event::WarmReboot).answer, Survival::NotPromised);
 }
@@ -353,7 +353,7 @@ fn a_device_that_is_not_armed_voids_the_claim() {
             let unarmed = on(domain, family, "save_fail not_armed smart_notify \n");
             assert_eq!(unarmed.backing, Backing::PmemUnknown, "{domain} {family}");
             assert_ne!(unarmed.survives(Stage::Persisted, Event::PowerLoss).answer, Survival::Yes);
-            let reason = "no claim for region0 holds, as its nmem1 is not armed";
+            let reason = "no claim for region0 holds, since its nmem1 is not armed";
             assert!(unarmed.reason.contains(reason), "{}", unarmed.reason);
             let asked = format!("/sys/bus/nd/devices/nmem1/{family}/flags");
             let row = unarmed.evidence.iter().find(|row| row.asked == asked);

@@ -35,7 +35,7 @@ fn a_mount_that_gives_up_syncs_or_flushes_has_an_unknown_backing() {
         let guarantee = concluded(&on_a_drive(file_system, option), &REFUSED);
         assert_eq!(guarantee.backing, Backing::Unknown, "{option}");
         let reason =
-            format!("; the mount option {option} gives up {of_what}, so that nothing is promised");
+            format!("; the mount option {option} gives up {of_what}, so nothing is promised");
         assert!(guarantee.reason.contains(&reason), "{}", guarantee.reason);
     }
 }
@@ -47,7 +47,7 @@ fn on_a_drive(file_system: &str, option: &str) -> Fixture {
         .link("sys/dev/block/259:0", "sys/devices/x/sda1")
 }
 
-/// Each documents what a sync does, and none of them shows it here. A name that is not known is one of them.
+/// Each documents what a sync does, and none of them shows it here. Unknown names are among them.
 #[test]
 fn a_file_system_whose_syncs_are_not_seen_to_flush_has_one_condition() {
     let beside_a_drive =
@@ -59,7 +59,7 @@ fn a_file_system_whose_syncs_are_not_seen_to_flush_has_one_condition() {
             let guarantee = concluded(&host, &REFUSED);
             assert_eq!(guarantee.backing, Backing::FileSystem, "{file_system}");
             let reason = format!(
-                "; a sync on {file_system} is not known to flush a device, so that it survives if the file system honours fsync"
+                "; a sync on {file_system} is not known to flush a device, so it survives only if the file system honours fsync"
             );
             assert!(guarantee.reason.contains(&reason), "{}", guarantee.reason);
             let has_a_server = file_system.starts_with("nfs") || file_system.starts_with("fuse");
@@ -105,10 +105,10 @@ fn overlay(upper: &str, mount: &str) -> (Fixture, FileAnswers) {
 fn an_overlay_is_what_the_file_system_of_its_upper_directory_is() {
     let tmpfs = "/ /run/live rw - tmpfs tmpfs rw";
     for (upper, mount, backing, reason) in [
-        ("/run/live/rw", tmpfs, Backing::Ram, "tmpfs is RAM of the kernel"),
+        ("/run/live/rw", tmpfs, Backing::Ram, "tmpfs keeps files in RAM"),
         // Linux escapes what would end the option or the field (`include/linux/fs_context.h`, `seq_show_option`).
-        ("/run/live/a\\040b\\054c", tmpfs, Backing::Ram, "tmpfs is RAM of the kernel"),
-        ("/run/link/rw", tmpfs, Backing::Ram, "tmpfs is RAM of the kernel"),
+        ("/run/live/a\\040b\\054c", tmpfs, Backing::Ram, "tmpfs keeps files in RAM"),
+        ("/run/link/rw", tmpfs, Backing::Ram, "tmpfs keeps files in RAM"),
         (
             "/run/live/rw",
             "/ /run/live rw - ext4 /dev/sda1 rw",
@@ -156,7 +156,7 @@ fn says_nothing(host: &Fixture, asked: &FileAnswers, reason: &str) {
     let guarantee = concluded(host, asked);
     assert_eq!(guarantee.backing, Backing::Unknown, "{reason}: {}", guarantee.reason);
     assert!(guarantee.reason.contains(reason), "{}", guarantee.reason);
-    assert!(guarantee.reason.ends_with("so that nothing is promised"), "{}", guarantee.reason);
+    assert!(guarantee.reason.ends_with("so nothing is promised"), "{}", guarantee.reason);
 }
 
 /// Its memory is shared by hosts, and no call writes a line back.
@@ -212,7 +212,7 @@ fn a_log_on_another_device_is_a_condition() {
     assert_eq!(guarantee.backing, Backing::FileSystem);
     assert_eq!(guarantee.region.as_ref().unwrap().name, "region0");
     let why =
-        "; its log is on another device, so that it survives if the file system honours fsync";
+        "; its log is on another device, so it survives only if the file system honours fsync";
     assert!(guarantee.reason.ends_with(why), "{}", guarantee.reason);
 
     let of_ext4 = host_with_region(EXT4_DAX, "ACPI.NFIT", Some("memory_controller\n"));
@@ -243,7 +243,7 @@ fn a_journal_of_ext4_is_seen_in_an_inode_or_seen_not_to_be() {
     assert_eq!(backing(&shown("rw\nbarrier\n")), Backing::Storage, "it has none");
 }
 
-const UNSHOWN: &str = "; its default mount options are not known (/proc/fs/ext4/sda1/options), so that it survives if the \
+const UNSHOWN: &str = "; its default mount options are not known (/proc/fs/ext4/sda1/options), so it survives only if the \
                        file system honours fsync";
 
 /// The superblock's default is `nobarrier` after `tune2fs -o nobarrier`, which mountinfo does not show.
@@ -265,7 +265,7 @@ fn the_default_options_of_ext4_must_not_give_up_flushes() {
         (
             Some("rw\nnobarrier\nacl\n"),
             Backing::Unknown,
-            "; the default mount option nobarrier gives up flushes, so that nothing is promised",
+            "; the default mount option nobarrier gives up flushes, so nothing is promised",
         ),
         (Some("rw\n"), Backing::FileSystem, UNSHOWN),
         (None, Backing::FileSystem, UNSHOWN),

@@ -182,7 +182,7 @@ fn a_file_that_could_be_mapped_directly_gets_advice() {
     }
 }
 
-/// An arm64 CPU without `FEAT_DPB`, and each RISC-V CPU with Zicbom, reach coherency alone: RAM is behind that.
+/// An arm64 CPU without `FEAT_DPB`, and each RISC-V CPU with Zicbom, reach only coherency: RAM is behind that.
 #[test]
 fn a_cpu_gets_lines_where_it_reaches_the_point() {
     let alone = Reach { persistence: None, ..DIRECT.reach };
@@ -241,21 +241,21 @@ fn page_granularity_says_why_and_what_to_do() {
         (
             "29 1 0:30 / /tmp rw - tmpfs none rw\n",
             None,
-            "RAM of the kernel",
+            "keeps files in RAM",
             "persistent memory",
             Backing::Ram,
         ),
         (
             "29 1 0:31 / /huge rw - hugetlbfs none rw,pagesize=2M\n",
             None,
-            "hugetlbfs is RAM of the kernel",
+            "hugetlbfs keeps files in RAM",
             "persistent memory",
             Backing::Ram,
         ),
         (
             "29 1 0:32 / /ram rw - ramfs none rw\n",
             None,
-            "ramfs is RAM of the kernel",
+            "ramfs keeps files in RAM",
             "persistent memory",
             Backing::Ram,
         ),
@@ -312,9 +312,9 @@ fn virtio_pmem_that_is_sent_no_request_promises_nothing() {
             (
                 ",nobarrier",
                 "write back\n",
-                "; the mount option nobarrier gives up flushes, so that nothing is promised",
+                "; the mount option nobarrier gives up flushes, so nothing is promised",
             ),
-            ("", "write through\n", "(queue/write_cache), so that nothing is promised"),
+            ("", "write through\n", "(queue/write_cache), so nothing is promised"),
         ] {
             let guarantee = concluded(&host(options, write_cache), &asked);
             assert_eq!(guarantee.backing, Backing::Unknown, "{options} {write_cache}");
@@ -324,8 +324,8 @@ fn virtio_pmem_that_is_sent_no_request_promises_nothing() {
     }
 }
 
-/// The kernel's msync writes no cache back for volatile memory, and with eADR, nor where root has switched it off: by
-/// pages nothing reaches the memory there.
+/// The kernel's msync writes no cache back for volatile memory, and with eADR, nor if root has switched it off: with
+/// page granularity, nothing reaches the memory there.
 #[test]
 fn by_pages_nothing_is_promised_where_msync_writes_no_cache_back() {
     let volatile = host(EXT4_DAX).region(0, Some("of_pmem"), &[("devtype", "nd_volatile\n")]);
@@ -366,7 +366,9 @@ fn a_claim_says_whose_it_is() {
     assert!(in_guest.contains("and the hypervisor's firmware claims"), "{in_guest}");
     let reach = Reach { coherency_accepted: true, ..DIRECT.reach };
     let accepted = concluded(&host, &FileAnswers { reach, ..DIRECT });
-    assert!(accepted.evidence.iter().any(|evidence| evidence.answer == "the caller's word"));
+    assert!(
+        accepted.evidence.iter().any(|evidence| evidence.answer == "vouched for by the caller")
+    );
 }
 
 #[test]

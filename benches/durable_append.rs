@@ -82,7 +82,7 @@ impl Bench {
                 let all: Vec<u8> = block.flatten().copied().collect();
                 done(&file.write_all(&all).and_then(|()| file.sync_data()));
             })?,
-            self.file("write, fdatasync of each", |mut file, block| {
+            self.file("write, fdatasync each", |mut file, block| {
                 block.for_each(|payload| {
                     done(&file.write_all(payload).and_then(|()| file.sync_data()));
                 });

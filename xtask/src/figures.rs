@@ -24,10 +24,10 @@ const README: [(&str, &str, &str, &str); 3] = [
     ("append 64 bytes durably to a log in memory", "journal", "append 64 B", "libpmemlog"),
     ("record an event of 40 bytes", "recorder", "record an event, 1 thread", "LTTng-UST"),
     (
-        "append 64 bytes to a log on a drive, 16 records together",
+        "append 64 bytes durably to a log on a drive, per record in groups of 16",
         "durable_append",
         "append 16 records of 64 B together",
-        "write, fdatasync of each",
+        "write, fdatasync each",
     ),
 ];
 /// The name of this project's results.
@@ -129,7 +129,7 @@ fn table(root: &Path, name: &str) -> Result<String> {
 
 /// Returns the README's table: a row for each comparison.
 fn comparisons(root: &Path) -> Result<String> {
-    let mut table = String::from("| measured | here | beside it |\n|---|---|---|\n");
+    let mut table = String::from("| operation | cachemaint | compared with |\n|---|---|---|\n");
     for (words, name, case, peer) in README {
         let record = record(root, name)?;
         let found = record.cases.iter().find(|found| found.name == case);
@@ -140,7 +140,7 @@ fn comparisons(root: &Path) -> Result<String> {
         };
         let (ours, theirs) = (of(OURS)?, of(peer)?);
         let Record { medium, cpu, .. } = &record;
-        writeln!(table, "| {words} ({medium}; {cpu}) | {ours} | {peer}: {theirs} |")?;
+        writeln!(table, "| {words}; {medium}, {cpu} | {ours} | {peer}: {theirs} |")?;
     }
     Ok(table)
 }

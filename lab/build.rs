@@ -1,7 +1,8 @@
-//! Compiles the emulator's plugin, which the tool has in it.
+//! Compiles the emulator's plugin, which is embedded in the tool.
 //!
-//! Cargo does not make one package's dynamic library a file of another one's program, so the compiler is called here: the
-//! plugin needs no other crate. As an example of this package (`Cargo.toml`) it has its lints and its tests.
+//! Cargo cannot embed one package's dynamic library in a program of another, so this script calls the compiler; the
+//! plugin needs no other crate. The plugin is also an example of this package (`Cargo.toml`), which gives it lints and
+//! tests.
 
 use std::env;
 use std::error::Error;
@@ -12,7 +13,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=plugin");
     let plugin = PathBuf::from(env::var("OUT_DIR")?).join("plugin.so");
     let target = env::var("TARGET")?;
-    // The emulators run only on this machine, and the agent has none.
+    // The emulators run only on this machine, and the agent needs none.
     if target != "x86_64-unknown-linux-gnu" || env::var_os("CARGO_FEATURE_TOOL").is_none() {
         return Ok(std::fs::write(plugin, [])?);
     }

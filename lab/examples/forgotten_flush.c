@@ -1,5 +1,5 @@
 /*
- * Updates records in a file of persistent memory, and forgets to write the record back before the word that names it.
+ * Updates records in a file of persistent memory, but forgets to write the record back before the word that names it.
  * Compiled with -DRIGHT, it does not forget.
  *
  *     forgotten_flush update     100 updates; prints each one that it acknowledges
@@ -16,7 +16,7 @@
 
 struct line { _Alignas(64) volatile uint64_t words[8]; };
 
-/* The newest number, and its record: that of the number before it stays meanwhile. */
+/* The newest number, and its record; the previous record stays until then. */
 struct file { struct line newest, records[2]; };
 
 static void write_back(struct line *line)

@@ -1,6 +1,6 @@
 /*
- * Replaces a file by rename, and forgets to sync the directory: the new name may be lost. Compiled with -DRIGHT, it does not
- * forget.
+ * Replaces a file by renaming, but forgets to sync the directory, so the new name may be lost. Compiled with -DRIGHT,
+ * it does not forget.
  *
  *     forgotten_fsync update     50 updates; prints each one that it acknowledges
  *     forgotten_fsync check      exit code 0 if the file is whole, and not older than the last acknowledged update
@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The number in each of its words: a file of which a part is missing is told from a whole one. */
+/* Each word contains the number, so a partial file can be told from a complete one. */
 enum { WORDS = 2048 };
 
 static int sync_of(const char *path, int flags)

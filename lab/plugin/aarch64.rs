@@ -1,9 +1,9 @@
 //! arm64 instructions, 32 bits each.
 //!
 //! DC by VA to the point of coherency, persistence or deep persistence writes back; to the point of unification it does
-//! not reach memory. Only a DSB completes it, and the DSB must wait for loads and stores both (Arm ARM, "Ordering and
-//! completion of data and instruction cache instructions"). The DSB completes it for the observers of its shareability
-//! domain, and the memory to be reached is only in the full system's. So DSB SY is the fence, as in Linux's
+//! not reach memory. Only a DSB completes it, and the DSB must wait for both loads and stores (Arm ARM, "Ordering and
+//! completion of data and instruction cache instructions"). The DSB completes it for the observers in its shareability
+//! domain, and only the full system includes the memory. The fence is therefore DSB SY, as in Linux's
 //! `arch/arm64/mm/cache.S`. A DSB of a smaller domain or of one kind of access, a DMB, or an atomic access is not a
 //! fence.
 //!
@@ -56,7 +56,7 @@ pub const DECODER: Decoder = Decoder {
     decode,
 };
 
-/// The mask of Xt, the register of a SYS instruction, which is in the lowest bits.
+/// The mask of Xt, the register of a SYS instruction, in the lowest bits.
 const XT: u32 = 0x1f;
 const XZR: u8 = 31;
 
@@ -100,7 +100,7 @@ fn address(word: u32) -> Address {
     Address { base, ..Address::default() }
 }
 
-/// Expected words are those of GNU as 2.40.
+/// Expected words are from GNU as 2.40.
 #[cfg(test)]
 mod tests {
     use super::decode;

@@ -38,16 +38,16 @@ impl Fence {
     }
 }
 
-/// An instruction by which a program speaks to the plugin (`lab/mark`).
+/// An instruction with which a program talks to the plugin (`lab/mark`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mark {
-    /// Begins to watch a range for verdicts.
+    /// Starts watching a range for verdicts.
     Watch,
     /// Asks for a verdict.
     Verdict,
-    /// Begins a trial on a range.
+    /// Starts a trial on a range.
     Trial,
-    /// Names the bytes of a trial that no crash takes.
+    /// Names the bytes of a trial that no crash loses.
     Witness,
     /// Chooses the event of a trial before which it crashes, and the seed of its losses.
     CrashAt,
@@ -74,42 +74,42 @@ impl Mark {
     }
 }
 
-/// The effect of an instruction, besides stores, which the emulator reports by itself.
+/// The effect of an instruction, apart from stores, which the emulator reports by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     /// Writes back the line of the address.
     Writeback(Writeback, Address),
     /// Completes every write-back before it.
     Fence(Fence),
-    /// Accesses memory under lock, which completes every write-back before it.
+    /// Accesses memory under a lock, which completes every write-back before it.
     Locked,
     /// Makes streaming stores.
     Streaming,
     /// Zeroes a block of memory; the emulator does not report the store.
     Zero(Address),
-    /// Writes back the caches as a whole: WBINVD, WBNOINVD.
+    /// Writes back all caches: WBINVD, WBNOINVD.
     WholeCache,
     /// Discards the line of the address without writing it back: DC IVAC, CBO.INVAL.
     Discard(Address),
-    /// Maintains caches in a manner that no model here knows: INVD, and by set and way.
+    /// Maintains caches in a way that no model here covers: INVD, and by set and way.
     Unmodelled,
-    /// Calls the system.
+    /// Makes a system call.
     Call,
-    /// Speaks to the plugin.
+    /// Talks to the plugin.
     Mark(Mark),
 }
 
 /// A register by its place in [`Decoder::registers`].
 pub type Register = u8;
 
-/// An address as an instruction encodes it.
+/// An address as encoded in an instruction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Address {
-    /// The segment's base, added at the end at any width.
+    /// The segment's base, added last at any width.
     pub segment: Option<Register>,
     /// The base, added.
     pub base: Option<Register>,
-    /// The index, added after it was shifted left by `shift`.
+    /// The index, added after shifting left by `shift`.
     pub index: Option<Register>,
     /// The scale of the index.
     pub shift: u8,
@@ -120,7 +120,7 @@ pub struct Address {
 }
 
 impl Address {
-    /// Returns the address that a register holds.
+    /// Returns the address in a register.
     #[must_use]
     pub fn of(base: Register) -> Self {
         Self { base: Some(base), ..Self::default() }
@@ -136,7 +136,7 @@ impl Address {
     }
 }
 
-/// The place of the return address in a function that has stored none itself, as most that copy memory.
+/// The place of the return address in a function that has not saved it elsewhere, like most that copy memory.
 #[derive(Clone, Copy, Debug)]
 pub enum Return {
     /// The memory that this register points to.
@@ -171,7 +171,7 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Returns the decoder for the emulator's name of its target.
+    /// Returns the decoder for a target, by the emulator's name for it.
     #[must_use]
     pub fn of(target: &str) -> Option<Self> {
         match target {

@@ -1,12 +1,12 @@
-//! Finds stores that were not written back, or not fenced, in binaries that run in an emulator; or loses them.
+//! Finds missing write-backs and fences in binaries that run in an emulator, or loses the affected stores.
 //!
-//! No emulator has caches. This plugin of QEMU stands for them, in one of two uses: it gives verdicts between two marks
-//! of a program, or it makes a machine lose the lines that were not written back ([`losses`]).
+//! No emulator has caches. This plugin of QEMU models them, for one of two uses: it gives verdicts between two marks of
+//! a program, or it makes a machine lose the lines that were not written back ([`losses`]).
 //!
 //! # Verdicts
-//! The plugin watches the instructions between two marks of the guest program (`lab/mark`). Each store to the
-//! watched range makes its lines dirty, each write-back instruction counts with the address in its registers, and each
-//! fence completes the write-backs before it. A verdict is one line of text with the lines that are left.
+//! The plugin watches the instructions between two marks of the guest program (`lab/mark`). Each store to the watched
+//! range makes its lines dirty, each write-back instruction counts with the address in its registers, and each fence
+//! completes the write-backs before it. A verdict is one line of text about the remaining lines.
 //!
 //! ```text
 //! qemu-system-x86_64 … -plugin plugin.so,out=FILE,streaming=ordinary
@@ -18,21 +18,20 @@
 //! emulator's interface and `system` the C library's, the only parts with `unsafe`.
 //!
 //! Limits of verdicts:
-//! - Lines are distinguished by the guest's virtual address. Another program that maps something at the
-//!   same address would count too, and a store through a second mapping of the same memory (a
-//!   kernel's own) does not.
+//! - Lines are identified by the guest's virtual address. Another program's mapping at the same address would count
+//!   too, and a store through a second mapping of the same memory (a kernel's own) does not.
 //! - The guest has one CPU: fences are not distinguished by CPU.
-//! - `line` must be the guest's line size; a larger one lets one instruction clean too much.
-//! - A locked access of x86 is a fence unless `locked=ordinary` is given. Programs lock so often that
-//!   a forgotten fence is soon hidden: give it where SFENCE and MFENCE are what must be there.
-//! - `stores` and `streaming` count accesses as the emulator makes them: those of a string
-//!   instruction or a wide vector one by one, and some twice that were repeated after a page fault.
-//! - Stores that the emulator makes by itself are not reported to plugins: SVE and MOPS of arm64,
-//!   XSAVE of x86. DC ZVA is, by its instruction.
-//! - What writes back whole caches (WBINVD, DC CSW), discards lines (INVD, DC IVAC) or is not 64-bit
-//!   code is not modelled, nor are MOVDIRI and MOVDIR64B, which the emulator lacks.
-//! - The plugin is loaded into the emulator's process and runs with its C library, which must not be
-//!   older than the one that the plugin was built with.
+//! - `line` must be the guest's line size. If it is larger, one instruction cleans too much.
+//! - An x86 locked access is a fence unless `locked=ordinary` is given. Programs use locks so often that they soon hide
+//!   a missing fence: use that option if SFENCE and MFENCE are required.
+//! - `stores` and `streaming` count accesses as the emulator makes them: those of a string instruction or a wide vector
+//!   one by one, and some twice that were repeated after a page fault.
+//! - Stores that the emulator makes by itself are not reported to plugins: SVE and MOPS of arm64, XSAVE of x86. DC ZVA
+//!   is recognized by its instruction.
+//! - Not modelled: instructions that write back whole caches (WBINVD, DC CSW) or discard lines (INVD, DC IVAC), code
+//!   that is not 64-bit, and MOVDIRI and MOVDIR64B, which the emulator lacks.
+//! - The plugin is loaded into the emulator's process and runs with its C library, which must not be older than the one
+//!   that the plugin was built with.
 
 pub mod aarch64;
 pub mod decode;

@@ -1,15 +1,15 @@
 //! The model: the state of each line of one range.
 //!
-//! A line is clean, dirty, or written back but not fenced. A store makes it dirty in any state. A
-//! write-back has effect on a dirty line, unless words of it were streamed since the last fence: it need not have them.
-//! A fence completes every write-back before it, except that some need MFENCE. Nothing else makes a line clean: the model
-//! never relies on a CPU that writes lines back by itself.
+//! A line is clean, dirty, or written back but not fenced. A store makes it dirty in any state. A write-back affects a
+//! dirty line, unless words of it were streamed since the last fence, which it may miss. A fence completes every
+//! write-back before it, except that some need MFENCE. Nothing else makes a line clean: the model never relies on a CPU
+//! that writes lines back by itself.
 
 use core::fmt;
 use core::ops::Range;
 use std::collections::HashSet;
 
-/// A range of more lines is a mistake in the arguments of a mark.
+/// More lines than this indicate wrong arguments of a mark.
 const MOST_LINES: u64 = 1 << 26;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub enum Streaming {
     Evicting,
 }
 
-/// The completion of CLFLUSH, in which vendors differ.
+/// How CLFLUSH is completed, which differs between vendors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clflush {
     /// By itself, in order with stores (Intel SDM vol. 2A, CLFLUSH).
@@ -44,7 +44,7 @@ pub enum Clflush {
     Mfence,
 }
 
-/// The observations since watching began.
+/// What was observed since watching began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Seen {
     stores: u64,
@@ -60,9 +60,9 @@ pub struct Lines {
     range: Range<u64>,
     line: u64,
     states: Vec<State>,
-    /// The lines that were written back since the last fence: a fence need not look at the others.
+    /// The lines that were written back since the last fence. A fence need not look at others.
     unfenced: Vec<usize>,
-    /// The words that were streamed since the last fence, and not stored to ordinarily since.
+    /// The words that were streamed since the last fence, and not stored to by ordinary stores since.
     streamed: HashSet<u64>,
     seen: Seen,
 }
@@ -114,7 +114,7 @@ impl Lines {
     /// it.
     pub fn writeback(&mut self, address: u64, needs_mfence: bool) {
         let state = if needs_mfence { State::NeedsMfence } else { State::Unfenced };
-        // The line's first byte may lie before the range: any byte of the line stands for it.
+        // The line may begin before the range. Any byte of the line stands for it.
         let start = address / self.line * self.line;
         let lines = self.touched(start, self.line);
         self.seen.writebacks += u64::from(!lines.is_empty());
@@ -164,7 +164,7 @@ impl Lines {
         if bytes.is_empty() { 0..0 } else { bytes.start / 8..bytes.end.div_ceil(8) }
     }
 
-    /// Returns the bytes of these that are in the range. If they are outside, the end may come before the start.
+    /// Returns those of these bytes that are in the range. If none is, the end may come before the start.
     fn watched(&self, address: u64, len: u64) -> Range<u64> {
         address.max(self.range.start)..address.saturating_add(len).min(self.range.end)
     }

@@ -9,11 +9,11 @@ use crate::lines::{Clflush, Streaming};
 pub struct Options {
     /// `streaming=ordinary|evicting`: the effect of a streaming store; ordinary by default.
     pub streaming: Streaming,
-    /// `locked=fence|ordinary`: true if a locked access of x86 completes write-backs, as Intel's
-    /// manual has it, false if only SFENCE and MFENCE do; a fence by default.
+    /// `locked=fence|ordinary`: true if an x86 locked access completes write-backs, according to Intel's manual; false if
+    /// only SFENCE and MFENCE do. A fence by default.
     pub is_locked_fence: bool,
-    /// `clflush=mfence|itself`: the completion of CLFLUSH. Any fence completes it where it orders itself; by MFENCE alone
-    /// by default.
+    /// `clflush=mfence|itself`: how CLFLUSH is completed. If it orders itself, any fence completes it; the default is only
+    /// MFENCE.
     pub clflush: Clflush,
     /// `line=BYTES`: the size of a line of the guest's CPU; 64 by default.
     pub line: u64,
@@ -25,7 +25,7 @@ impl Options {
     /// Parses the arguments.
     ///
     /// # Errors
-    /// If one is unknown or invalid, or if `out` is missing. The message names the remedy.
+    /// If an argument is unknown or invalid, or if `out` is missing. The message states the remedy.
     pub fn parse(arguments: &[&str]) -> Result<Self, String> {
         let (mut streaming, mut is_locked_fence, mut line) = (Streaming::Ordinary, true, 64);
         let (mut clflush, mut out) = (Clflush::Mfence, None);
@@ -53,7 +53,7 @@ const KNOWN: &str = "the arguments are out=FILE, streaming=ordinary|evicting, lo
 fn line_size(bytes: &str) -> Result<u64, String> {
     match bytes.parse::<u64>() {
         Ok(line) if line.is_power_of_two() => Ok(line),
-        _ => Err(format!("line={bytes}: the size of a line is a power of two, as 64")),
+        _ => Err(format!("line={bytes}: the size of a line must be a power of two, such as 64")),
     }
 }
 

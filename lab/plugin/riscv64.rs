@@ -1,4 +1,4 @@
-//! RISC-V instructions of 32 bits. Compressed ones have no effect here.
+//! 32-bit RISC-V instructions. Compressed ones have no effect here.
 //!
 //! CBO.CLEAN and CBO.FLUSH write a block back to memory. In the memory model they are stores, so that FENCE completes
 //! them if writes are among its predecessors (RISC-V "Cache-block management instructions", `src/cmo.adoc`, "Memory

@@ -1,5 +1,4 @@
-//! Files by the C library. It is built by the compiler alone, without other crates: the
-//! tool's `build.rs` says why.
+//! Files through the C library. The compiler builds the plugin without other crates; the tool's `build.rs` says why.
 
 #![expect(unsafe_code, reason = "the C library is called")]
 
@@ -36,7 +35,7 @@ unsafe extern "C" {
 pub(crate) struct Mapping(&'static [AtomicU64]);
 
 impl Mapping {
-    /// Maps this part of a file, which begins at a page.
+    /// Maps this part of a file, which must begin at a page.
     pub(crate) fn new(file: &File, offset: u64, len: usize) -> Result<Self> {
         let offset = i64::try_from(offset).map_err(Error::other)?;
         // SAFETY: a new mapping, at a place that the kernel finds.
@@ -55,12 +54,12 @@ impl Mapping {
     }
 }
 
-/// Returns the first place from `at` on that has data; none if a hole follows up to the end.
+/// Returns the first offset at or after `at` with data, or `None` if only a hole follows.
 pub(crate) fn data(file: &File, at: u64) -> Result<Option<u64>> {
     seek(file, at, SEEK_DATA)
 }
 
-/// Returns the first place from `at` on that is in a hole or at the end.
+/// Returns the first offset at or after `at` that is in a hole or at the end.
 pub(crate) fn hole(file: &File, at: u64) -> Result<Option<u64>> {
     seek(file, at, SEEK_HOLE)
 }

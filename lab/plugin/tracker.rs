@@ -1,7 +1,7 @@
 //! The watched lines, and the instructions that can make them clean.
 //!
-//! Marks belong to a program, in user mode or in a kernel. Only instructions of the same half of the address space
-//! write back and fence for it: a kernel that interrupts the program executes fences on which the program may not rely.
+//! Marks belong to a program, in user mode or in a kernel. Only instructions in the same half of the address space
+//! write back and fence for it: a kernel that interrupts the program executes fences that the program may not rely on.
 //! Stores of all programs count.
 
 use core::ops::Range;
@@ -41,10 +41,10 @@ impl Tracker {
         Self { options, watched: None }
     }
 
-    /// Forgets the earlier observations, and watches these bytes for a program in this half.
+    /// Forgets earlier observations, and watches these bytes for a program in this half.
     ///
     /// # Errors
-    /// If the range is too long or wraps around; the message has the range.
+    /// If the range is too long or wraps around. The message states the range.
     pub fn watch(&mut self, half: Half, start: u64, len: u64) -> Result<(), String> {
         let lines = Lines::covering(start, len, self.options.line)
             .ok_or_else(|| format!("a mark asks to watch {len} bytes from {start:#x}"))?;
@@ -82,8 +82,8 @@ impl Tracker {
 
     /// Records that an instruction in this half zeroes a block, of which `address` is one byte.
     ///
-    /// The size of the block is in the guest's `DCZID_EL0`, which the emulator does not show. Its
-    /// models have 64 bytes, or a line where lines are longer.
+    /// The size of the block is in the guest's `DCZID_EL0`, which the emulator does not show. Its models have 64 bytes,
+    /// or a line if lines are longer.
     pub fn zero(&mut self, address: u64) {
         let block = self.options.line.max(64);
         self.store(address / block * block, block);

@@ -1,12 +1,12 @@
-//! x86-64 instructions, of 64-bit code alone.
+//! x86-64 instructions in 64-bit code.
 //!
 //! CLWB, CLFLUSHOPT and CLFLUSH write back. They are ordered by SFENCE, MFENCE and locked read-modify-write
 //! instructions (Intel SDM vol. 2A, CLWB and CLFLUSHOPT), and XCHG with memory is always locked (vol. 2D, XCHG).
-//! Serializing instructions are not in that list and do not count as fences. The library relies on SFENCE and MFENCE
-//! alone; therefore [`Locked`](Action::Locked) is a separate effect.
+//! Serializing instructions are not in that list and do not count as fences. The library relies only on SFENCE
+//! and MFENCE, so [`Locked`](Action::Locked) is a separate effect.
 //!
-//! CLFLUSH would not need a fence on Intel to be ordered; verdicts demand one for its completion all the same. Other
-//! vendors order it by MFENCE alone (AMD APM vol. 3, CLFLUSH). The argument `clflush` chooses between the two.
+//! On Intel, CLFLUSH is ordered without a fence, but verdicts still demand one for its completion. On other vendors'
+//! CPUs only MFENCE orders it (AMD APM vol. 3, CLFLUSH). The argument `clflush` chooses between the two.
 //!
 //! Streaming stores are those that vol. 1, 10.4.6.2 "Caching of Temporal vs. Non-Temporal Data" and
 //! the reference call non-temporal, in their SSE, VEX and EVEX forms, and AMD's MOVNTSD and MOVNTSS.

@@ -1,6 +1,6 @@
-//! The architectures of the lab's machines, and their names.
+//! The architectures of machines, and their names.
 
-/// An architecture of the lab's machines.
+/// An architecture of a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Architecture {
     X86,

@@ -1,4 +1,4 @@
-//! The folder of downloads, and of what is made from them.
+//! The directory of downloads, and of files made from them.
 
 use std::env;
 use std::fs;
@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-/// The user's folder of downloads.
+/// The user's directory of downloads.
 #[derive(Clone, Debug)]
 pub struct Cache(PathBuf);
 
 impl Cache {
-    /// Returns `lose-lines` in the user's folder of caches.
+    /// Returns `lose-lines` in the user's cache directory.
     ///
     /// # Errors
     /// If the user has none.
@@ -20,7 +20,7 @@ impl Cache {
             .map(PathBuf::from)
             .filter(|path| path.is_absolute())
             .or_else(|| env::home_dir().map(|home| home.join(".cache")))
-            .context("neither XDG_CACHE_HOME nor HOME is set: set one, downloads are kept there")?;
+            .context("neither XDG_CACHE_HOME nor HOME is set; set one, for the downloads")?;
         Ok(Self(caches.join("lose-lines")))
     }
 
@@ -29,12 +29,12 @@ impl Cache {
     }
 }
 
-/// Makes a folder, unless it is there.
+/// Creates a directory unless it exists.
 pub fn make(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))
 }
 
-/// Makes a folder, without leftovers of a run before.
+/// Creates a directory, without leftovers of an earlier run.
 pub fn make_empty(folder: &Path) -> Result<()> {
     if folder.exists() {
         fs::remove_dir_all(folder)

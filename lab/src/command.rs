@@ -14,10 +14,11 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::log::Log;
 
-/// Exit status of `timeout` when the time was up.
+/// Exit status of `timeout` when the time ran out.
 const TIMED_OUT: i32 = 124;
 
-/// Seconds for any one command on a CI machine: only a command that hangs takes as many, however slow the machine.
+/// The limit in seconds for any one command on a CI machine. However slow the machine, only a hanging command reaches
+/// it.
 const CI_LIMIT: u32 = 4500;
 
 /// A command line with its environment. It is printed as one would type it.
@@ -30,7 +31,7 @@ pub struct Cmd {
     limit: Option<u32>,
 }
 
-/// The end of a command.
+/// How a command ended.
 #[derive(Clone, Debug)]
 pub struct Ending {
     /// The exit code, unless a signal ended it.
@@ -75,19 +76,19 @@ impl Cmd {
         self
     }
 
-    /// Runs the command in this folder.
+    /// Runs the command in this directory.
     pub fn folder(mut self, folder: &Path) -> Self {
         self.folder = Some(folder.to_path_buf());
         self
     }
 
-    /// Ends the command and its children after this many seconds, where the machine has `timeout`.
+    /// Ends the command and its children after this many seconds, on machines with `timeout`.
     pub fn limit(mut self, seconds: u32) -> Self {
         self.limit = Some(seconds);
         self
     }
 
-    /// Returns the time limit. A run without a limit can be stopped by hand at home, but not on a CI machine.
+    /// Returns the time limit. At home a hanging run can be stopped by hand, but not on a CI machine.
     fn seconds(&self) -> Option<u32> {
         self.limit.or_else(|| env::var_os("CI").map(|_set| CI_LIMIT))
     }
@@ -105,7 +106,7 @@ impl Cmd {
         if let Some(folder) = &self.folder {
             command.current_dir(folder);
         }
-        // `cargo run` sets the variable for this program; another compiler must not load the libraries of this one.
+        // `cargo run` sets the variable for this program. Another compiler must not load this one's libraries.
         command.env_remove("LD_LIBRARY_PATH");
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command
@@ -148,9 +149,9 @@ impl Cmd {
         child.wait().with_context(|| format!("cannot wait for `{self}`"))
     }
 
-    /// Starts the command for a conversation by its standard input and output. The child ends with this program.
+    /// Starts the command with pipes to its standard input and output. The child ends with this program.
     pub fn converse(&self, log: &Log) -> Result<(Child, ChildStdin, ChildStdout)> {
-        // The child must not outlive a caller that is killed; exec keeps the process that setpriv(1) began.
+        // The child must not outlive a caller that is killed; exec keeps the process that setpriv(1) started.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--", &self.program]).args(&self.args);
         command.env_remove("LD_LIBRARY_PATH");
@@ -167,8 +168,7 @@ impl Cmd {
         }
     }
 
-    /// Runs the command silently and returns its standard output. An error carries the reason that standard error
-    /// shows.
+    /// Runs the command silently and returns its standard output. An error contains the reason from its standard error.
     pub fn read(&self) -> Result<String> {
         let (status, output, complaint) = self.captured()?;
         if !status.success() {
@@ -214,7 +214,7 @@ impl Cmd {
 
     /// Returns the end of the command in words.
     pub fn describe(&self, status: ExitStatus) -> String {
-        // Shells, and timeout(1) in most cases, report a child that a signal ended by such a code.
+        // Shells, and timeout(1) in most cases, use such a code to report a child that a signal ended.
         let in_code = status.code().filter(|code| (129..=192).contains(code));
         let signal = status.signal().or(in_code.map(|code| code - 128));
         if let Some(signal) = signal {
@@ -241,8 +241,8 @@ impl fmt::Display for Cmd {
     }
 }
 
-/// Returns the most specific part of standard error: a compiler's or rustup's messages from the first error on, or else
-/// the first line that apt marks as an error, or else the last line.
+/// Returns the most specific part of standard error: the messages of a compiler or rustup from the first error on,
+/// otherwise the first line that apt marks as an error, otherwise the last line.
 fn reason_in(complaint: &str) -> &str {
     let mut starts = iter::once(0).chain(complaint.match_indices('\n').map(|(at, _)| at + 1));
     let is_error = |at: &usize| {

@@ -1,5 +1,5 @@
-//! The dependencies of programs and kernel modules, read from the files themselves: a file system for another
-//! architecture is made without a loader or a depmod(8) for it.
+//! The dependencies of programs and kernel modules, read from the files themselves, so that a file system for another
+//! architecture can be made without a loader or depmod(8) for it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,10 +14,10 @@ use goblin::elf::{Elf, Header};
 
 use super::emulator::Emulators;
 
-/// The folders of libraries in packages, below the folder of the architecture's name.
+/// The directories of libraries in packages, below the directory with the architecture's name.
 const LIBRARIES: [&str; 2] = ["lib", "usr/lib"];
 
-/// The endings of compressed files' names, and the programs that decompress them.
+/// The suffixes of compressed files, and the programs that decompress them.
 const COMPRESSED: [(&str, &str); 2] = [(".xz", "usr/bin/xz"), (".zst", "usr/bin/zstd")];
 
 /// Returns the libraries and the loader that the file names: their paths in the machine, and their files below `root`.
@@ -42,16 +42,16 @@ pub fn needs(root: &Path, file: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
         needed.push((Path::new("/").join(from.strip_prefix(root)?), from));
     }
     if let Some(place) = elf.interpreter {
-        // The loader is among the libraries. The packages have a link at its path, which may be absolute and lead to
-        // the loader of this system.
+        // The loader is among the libraries. The packages have a link at its path, which may be absolute and point to
+        // this system's loader.
         let (_, name) = place.rsplit_once('/').context("the loader has no absolute path")?;
         needed.push((PathBuf::from(place), library(name)?));
     }
     Ok(needed)
 }
 
-/// Returns a program of 64 bits, in the order of this machine, without the sections that no loader reads: symbols, and
-/// debug information.
+/// Returns a 64-bit program in this machine's byte order, without the sections that no loader reads: symbols and debug
+/// information.
 pub fn without_symbols(mut bytes: Vec<u8>) -> Result<Vec<u8>> {
     let elf = Elf::parse(&bytes).context("it is not an ELF file")?;
     ensure!(elf.is_64 && elf.little_endian, "it is not a 64-bit ELF file");
@@ -75,12 +75,12 @@ pub fn first_address(bytes: &[u8]) -> Result<u64> {
 /// The links of a program or a library.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Links {
-    /// The loader that it names; none for a static program and for most libraries.
+    /// The loader that it names; `None` for a static program and most libraries.
     pub loader: Option<PathBuf>,
     pub is_library: bool,
 }
 
-/// Returns true if a file is a program or a library, of any machine.
+/// Returns true if a file is a program or a library for any machine.
 pub fn is_elf(file: &Path) -> Result<bool> {
     let mut magic = Vec::new();
     let read = fs::File::open(file).and_then(|file| file.take(4).read_to_end(&mut magic));
@@ -88,10 +88,10 @@ pub fn is_elf(file: &Path) -> Result<bool> {
     Ok(magic == ELFMAG)
 }
 
-/// Returns the links of a program or a library of a PC.
+/// Returns the links of a PC's program or library.
 ///
 /// # Errors
-/// If the file is another one.
+/// If the file is something else.
 pub fn links(file: &Path) -> Result<Links> {
     let bytes = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     let elf = Elf::parse(&bytes).with_context(|| {
@@ -100,7 +100,7 @@ pub fn links(file: &Path) -> Result<Links> {
     let Header { e_machine, .. } = elf.header;
     ensure!(
         e_machine == EM_X86_64,
-        "{} is for {}, and the machine has x86-64; build it for that",
+        "{} is for {}, but the machine is x86-64; build it for x86-64",
         file.display(),
         machine_to_str(e_machine)
     );
@@ -172,7 +172,7 @@ impl<'a> Modules<'a> {
     }
 }
 
-/// Returns the file, decompressed into `work` if its name ends as that of a compressed one.
+/// Returns the file, decompressed into `work` if its suffix is that of a compressed file.
 fn decompressed(file: &Path, work: &Path, tools: &Emulators) -> Result<PathBuf> {
     let name = file.file_name().context("a file has no name")?.to_string_lossy();
     let plain = |(end, program)| Some((name.strip_suffix(end)?, program));
@@ -199,7 +199,7 @@ fn module_name(path: &Path) -> Option<String> {
     Some(name.replace('-', "_"))
 }
 
-/// Returns the names behind `depends=` in the module's section `.modinfo`, which holds strings that end with a zero
+/// Returns the names after `depends=` in the module's section `.modinfo`, which contains zero-terminated strings
 /// (Linux, `include/linux/moduleparam.h`, `scripts/mod/modpost.c`).
 fn dependencies(module: &[u8]) -> Result<Vec<String>> {
     let elf = Elf::parse(module)?;

@@ -1,7 +1,7 @@
-//! QEMU's emulators of whole machines, from packages, unpacked into the cache.
+//! QEMU's whole-machine emulators, from packages, unpacked into the cache.
 //!
-//! They come with every library that they need, and run with these libraries. So nothing is installed, and nothing
-//! depends on the libraries of this system.
+//! They come with all the libraries that they need, and run with these. Nothing is installed, and nothing depends on
+//! this system's libraries.
 
 use core::fmt::Display;
 use std::env::consts::ARCH;
@@ -13,7 +13,7 @@ use crate::cache::Cache;
 use crate::command::Cmd;
 use crate::debian;
 
-/// The version of the emulators that is right about every architecture.
+/// The version of QEMU that emulates every architecture correctly.
 pub const CURRENT: u32 = 10;
 
 /// The architectures to emulate.
@@ -21,13 +21,13 @@ pub const CURRENT: u32 = 10;
 pub enum Emulated {
     /// A PC.
     Pc,
-    /// Every one of [`Architecture`](crate::architecture::Architecture).
+    /// All of [`Architecture`](crate::architecture::Architecture).
     Every,
 }
 
 impl Emulated {
-    /// Returns the packages to unpack: the emulators (releases differ in the package that brings the last one), the
-    /// firmware, and the tools for flattened device trees and compressed modules.
+    /// Returns the packages to unpack: the emulators (releases differ in which package has the last one), the firmware,
+    /// and the tools for flattened device trees and compressed modules.
     const fn packages(self) -> &'static [&'static str] {
         match self {
             Self::Pc => &[PACKAGE, "xz-utils", "zstd"],
@@ -45,17 +45,17 @@ impl Emulated {
     }
 }
 
-/// The package whose version is taken for that of all emulators.
+/// The package with the version that counts for all emulators.
 const PACKAGE: &str = "qemu-system-x86";
 
 /// The folders in which QEMU looks for firmware.
 const DATA: [&str; 3] = ["usr/share/qemu", "usr/share/seabios", "usr/lib/ipxe/qemu"];
 
-/// The folders of the emulators' libraries. Since Debian 13, which has no other `lib`, only the second one has them.
+/// The directories of the emulators' libraries. Debian 13 has no other `lib`, so only the second one exists there.
 const LIBRARIES: [&str; 2] = ["lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu"];
 
-/// The folder of QEMU's own modules: Ubuntu's QEMU has its accelerator in one. QEMU looks beside its executable, which
-/// is the loader here.
+/// The directory of QEMU's own modules. Ubuntu's QEMU has its accelerator in one. QEMU looks next to its executable,
+/// which is the loader here.
 const MODULES: &str = "usr/lib/x86_64-linux-gnu/qemu";
 
 /// A root file system with emulators in it.
@@ -72,8 +72,8 @@ pub struct Packages {
 
 impl Packages {
     pub fn below(root: PathBuf) -> Result<Self> {
-        // The link `lib64` is absolute and would lead to the loader of this system, which need not be of the same
-        // release as the library.
+        // The link `lib64` is absolute and would lead to this system's loader, which may be from another release than
+        // the library.
         let loader = LIBRARIES
             .into_iter()
             .map(|folder| root.join(folder).join("ld-linux-x86-64.so.2"))
@@ -97,9 +97,9 @@ impl Packages {
 }
 
 impl Emulators {
-    /// Fetches the emulators. An error is the reason why they are not available.
+    /// Fetches the emulators. An error states why they are not available.
     pub fn fetch(cache: &Cache, emulated: Emulated) -> Result<Self> {
-        ensure!(ARCH == "x86_64", "the emulators are programs for x86_64, this machine is {ARCH}");
+        ensure!(ARCH == "x86_64", "the emulators need x86_64, but this machine is {ARCH}");
         let suite = debian::offering(cache, PACKAGE, CURRENT);
         let root =
             debian::root(cache, "amd64", emulated.packages(), suite).context("no emulator")?;
@@ -126,7 +126,7 @@ impl Emulators {
     }
 }
 
-/// Returns a text as the value of an emulator's option, where a comma ends a value unless it is doubled.
+/// Returns a text as the value of an emulator's option. A comma ends a value unless it is doubled.
 pub fn value(text: impl Display) -> String {
     text.to_string().replace(',', ",,")
 }

@@ -1,7 +1,7 @@
 //! The fewest losses with which a check still fails.
 
-/// Returns the fewest of these with which a check still fails, after at most this number of checks: the method of
-/// Zeller and Hildebrandt ("Simplifying and isolating failure-inducing input", 2002), by halves, quarters and so on.
+/// Returns the fewest of these with which a check still fails, after at most this many checks: the method of Zeller and
+/// Hildebrandt ("Simplifying and isolating failure-inducing input", 2002), by halves, quarters and so on.
 pub(crate) fn fewest<T: Copy + PartialEq, E>(
     all: &[T],
     mut checks: u32,
@@ -11,7 +11,7 @@ pub(crate) fn fewest<T: Copy + PartialEq, E>(
     'parts: while kept.len() > 1 && checks > 0 {
         let size = kept.len().div_ceil(parts);
         for part in kept.chunks(size) {
-            // A part, and all without it, which is the other one of two.
+            // A part, and everything except it. With two parts, the latter is just the other part.
             let rest: Vec<T> = kept.iter().filter(|one| !part.contains(one)).copied().collect();
             let rest = (parts > 2).then_some((rest, parts - 1));
             for (fewer, parts_then) in [(part.to_vec(), 2)].into_iter().chain(rest) {

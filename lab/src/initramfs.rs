@@ -1,9 +1,7 @@
-//! The file system that a machine's kernel starts with: an archive of directories and files, made
-//! without root.
+//! The file system that a machine's kernel starts with: an archive of directories and files, made without root.
 //!
-//! Archives can be joined end to end (Linux,
-//! `Documentation/driver-api/early-userspace/buffer-format.rst`), so the part that all machines
-//! share is made once.
+//! Archives can be concatenated (Linux, `Documentation/driver-api/early-userspace/buffer-format.rst`), so the part
+//! common to all machines is made once.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -15,17 +13,17 @@ use cpio::newc::{Builder, ModeFileType, trailer};
 
 use super::elf;
 
-/// Bytes of an archive. QEMU 7.2 takes somewhat more, 536,707,071 (measured).
+/// The maximum size of an archive in bytes. QEMU 7.2 accepts slightly more, 536,707,071 (measured).
 const LARGEST: usize = 500_000_000;
 
-/// The folders of programs in packages; since Debian 13 only those below `usr` are used.
+/// The directories of programs in packages. Since Debian 13 only those below `usr` are used.
 pub(crate) const PROGRAMS: [&str; 4] = ["usr/bin", "usr/sbin", "bin", "sbin"];
 
 /// Files by their path in the machine.
 #[derive(Clone, Debug, Default)]
 pub struct Initramfs {
     files: BTreeMap<PathBuf, Content>,
-    /// Two files of the host that would be one.
+    /// Two files of the host that would have the same path.
     clash: Option<[PathBuf; 2]>,
 }
 
@@ -54,8 +52,7 @@ impl Initramfs {
         self
     }
 
-    /// Adds a program of the unpacked packages below `root` as `/bin/NAME`, with every library that
-    /// it names.
+    /// Adds a program of the unpacked packages below `root` as `/bin/NAME`, with all libraries that it names.
     pub fn program(&mut self, root: &Path, name: &str) -> Result<()> {
         let from = PROGRAMS
             .into_iter()
@@ -65,8 +62,8 @@ impl Initramfs {
         self.linked(root, &format!("/bin/{name}"), from)
     }
 
-    /// Adds the file `from` as the absolute path `place`, with every library that it names from the
-    /// unpacked packages below `root`.
+    /// Adds the file `from` as the absolute path `place`, with all libraries that it names from the unpacked packages
+    /// below `root`.
     pub fn linked(&mut self, root: &Path, place: &str, from: PathBuf) -> Result<()> {
         let mut wanted = vec![(PathBuf::from(place), from)];
         while let Some((place, from)) = wanted.pop() {
@@ -79,8 +76,8 @@ impl Initramfs {
         Ok(())
     }
 
-    /// Adds kernel modules and their dependencies, and the list in the order in which to load them. Built-in parts of the
-    /// kernel are not modules.
+    /// Adds kernel modules and their dependencies, and a list of them in load order. Built-in parts of the kernel are
+    /// not modules.
     pub fn modules(
         &mut self,
         list_at: &str,
@@ -103,7 +100,7 @@ impl Initramfs {
     pub fn write(&self, path: &Path) -> Result<()> {
         if let Some([one, other]) = &self.clash {
             let (one, other) = (one.display(), other.display());
-            bail!("{one} and {other} would be one file in the machine: rename one of them");
+            bail!("{one} and {other} would have the same path in the machine; rename one of them");
         }
         let cannot = || format!("cannot write {}", path.display());
         let mut archive = BufWriter::new(File::create(path).with_context(cannot)?);
@@ -124,7 +121,7 @@ impl Initramfs {
             total += bytes.len();
             ensure!(
                 total <= LARGEST,
-                "the files of the machine are more than {} MB, from {} on: bring fewer",
+                "the files for the machine exceed {} MB at {}; bring fewer",
                 LARGEST / 1_000_000,
                 place.display()
             );
@@ -138,8 +135,8 @@ impl Initramfs {
         trailer(archive).with_context(cannot)?.flush().with_context(cannot)
     }
 
-    /// Returns every folder that contains a file, the outer ones first, and the folders that the
-    /// kernel or the agent expects.
+    /// Returns every directory that contains a file, outer ones first, and the directories that the kernel or the agent
+    /// expects.
     fn folders(&self) -> Vec<PathBuf> {
         let mut folders: Vec<PathBuf> = ["/dev", "/proc", "/sys", "/tmp", "/mnt"]
             .into_iter()
@@ -158,7 +155,7 @@ fn name(path: &Path) -> String {
     path.to_string_lossy().trim_start_matches('/').to_owned()
 }
 
-/// Joins archives to one.
+/// Concatenates archives.
 pub fn join(archives: &[&Path], to: &Path) -> Result<()> {
     let mut joined = File::create(to).with_context(|| format!("cannot write {}", to.display()))?;
     for archive in archives {

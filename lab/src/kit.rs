@@ -1,4 +1,4 @@
-//! The parts of the machines of one architecture: emulator, kernel, programs.
+//! The components of one architecture's machines: emulator, kernel, programs.
 
 use core::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
@@ -18,10 +18,10 @@ use crate::command::Cmd;
 use crate::debian::{self, Suite};
 
 impl Architecture {
-    /// Returns the source of the architecture's kernel, a build for virtual machines if there is one. Debian 12's older
-    /// kernel for arm64 is built without `FS_DAX`. Ubuntu's kernels come with the modules for pmem by `generic` alone,
-    /// and its mirrors have none for arm64. A kernel for riscv64 that reports Zicbom to user mode is only in Debian's
-    /// coming release.
+    /// Returns the source of the architecture's kernel, preferably a build for virtual machines. Debian 12's older
+    /// arm64 kernel is built without `FS_DAX`. Only the `generic` package of Ubuntu's kernels has the pmem modules, and
+    /// Ubuntu's mirrors have none for arm64. Only Debian's next release has a riscv64 kernel that reports Zicbom to
+    /// user mode.
     const fn kernel(self) -> Kernel {
         match self {
             Self::X86 => Kernel {
@@ -38,7 +38,7 @@ impl Architecture {
         }
     }
 
-    /// Returns the modules besides their dependencies: disks, pmem in all its forms, file systems.
+    /// Returns the modules, without their dependencies: disks, pmem in all its forms, file systems.
     const fn modules(self) -> &'static [&'static str] {
         match self {
             Self::X86 => &[
@@ -67,7 +67,7 @@ impl Architecture {
         }
     }
 
-    /// Returns the file systems in modules that are loaded when the first one is mounted: few machines have one.
+    /// Returns the file systems in modules that are loaded at the first mount, since few machines need them.
     const fn file_systems(self) -> &'static [&'static str] {
         match self {
             Self::X86 => &["xfs", "btrfs"],
@@ -75,8 +75,7 @@ impl Architecture {
         }
     }
 
-    /// Returns the programs that make file systems and namespaces. Kernels for arm64 also leave it to kexec(8) to read
-    /// a kernel.
+    /// Returns the programs that make file systems and namespaces. On arm64, kexec(8) is also needed to read a kernel.
     const fn programs(self) -> Programs {
         match self {
             Self::X86 => Programs {
@@ -92,15 +91,15 @@ impl Architecture {
     }
 }
 
-/// A kernel's packages, whose names have its version.
+/// A kernel's packages, which have its version in their names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Kernel {
     suite: Suite,
-    /// Packages that depend on the current version; the first known one is asked.
+    /// Packages that depend on the current version. The first known one is used.
     depending: &'static [&'static str],
 }
 
-/// The oldest kernel that Debian's mirrors have: 5.10, of Debian 11.
+/// The oldest kernel on Debian's mirrors: 5.10, from Debian 11.
 const OLDEST: Kernel =
     Kernel { suite: Suite::Release("bullseye"), depending: &["linux-image-cloud-amd64"] };
 
@@ -110,7 +109,7 @@ struct Programs {
     names: &'static [&'static str],
 }
 
-/// The parts that a machine is started with, except its devices.
+/// The components that a machine is started with, except its devices.
 #[derive(Clone, Debug)]
 pub struct Kit {
     pub architecture: Architecture,
@@ -118,17 +117,17 @@ pub struct Kit {
     pub kernel: PathBuf,
     /// Programs and modules.
     base: PathBuf,
-    /// The agent, alone.
+    /// The agent by itself.
     agent: PathBuf,
-    /// A folder for machines to keep their disks in.
+    /// A directory where machines keep their disks.
     pub work: PathBuf,
     /// The packages with the programs that make file systems.
     programs: PathBuf,
-    /// The plugin that makes machines lose lines, where the emulator can load it.
+    /// The plugin that makes machines lose lines, if the emulator can load it.
     pub plugin: Option<Plugin>,
 }
 
-/// The parts that were put together, or the reason why one is unavailable.
+/// The assembled kits, or the reason why one is unavailable.
 #[derive(Debug)]
 pub struct Kits {
     cache: Cache,
@@ -138,7 +137,7 @@ pub struct Kits {
     parts: RefCell<BTreeMap<(Architecture, Kernel), Result<Parts, Unavailable>>>,
 }
 
-/// The fetched parts.
+/// The downloaded components.
 #[derive(Clone, Debug)]
 struct Parts {
     kernel: PathBuf,
@@ -147,12 +146,12 @@ struct Parts {
 }
 
 impl Kits {
-    /// Returns kits whose machines keep their disks in the folder `work`.
+    /// Returns kits for machines that keep their disks in the directory `work`.
     pub fn new(cache: Cache, emulated: Emulated, work: PathBuf) -> Self {
         Self { cache, emulated, work, emulators: OnceCell::new(), parts: RefCell::default() }
     }
 
-    /// Returns the folder for the parts of machines.
+    /// Returns the directory for the components of machines.
     pub fn work(&self) -> &Path {
         &self.work
     }
@@ -168,7 +167,7 @@ impl Kits {
         self.kit_of(architecture, architecture.kernel(), agent)
     }
 
-    /// Returns the kit for x86 with the oldest kernel that is to be had.
+    /// Returns the x86 kit with the oldest available kernel.
     pub fn oldest_kit(&self, agent: PathBuf) -> Result<Kit> {
         self.kit_of(Architecture::X86, OLDEST, agent)
     }
@@ -196,7 +195,7 @@ impl Kits {
         let packages = debian::kernel(cache, architecture.debian(), suite, depending)?;
         let kernel = debian::fetch(cache, &packages, suite)?;
 
-        // A module that is decompressed into the folder must not be taken for another kernel's.
+        // A module decompressed into this directory must not be taken for another kernel's.
         let name = kernel.file_name().context("a package has no name")?;
         let folder = self.work.join(name);
         cache::make(&folder)?;
@@ -217,7 +216,7 @@ impl Kits {
     }
 }
 
-/// Returns the kernel in an unpacked package: in `boot`, and in later releases beside its modules.
+/// Returns the kernel in an unpacked package: in `boot`, or in later releases next to its modules.
 fn image(package: &Path) -> Result<PathBuf> {
     let folders = [vec![package.join("boot")], releases(package)].concat();
     let is_kernel = |path: &PathBuf| {
@@ -230,7 +229,7 @@ fn image(package: &Path) -> Result<PathBuf> {
         .with_context(|| format!("{} has no kernel", package.display()))
 }
 
-/// Returns the folders of modules in an unpacked package, one for each release of a kernel.
+/// Returns the directories of modules in an unpacked package, one for each kernel release.
 fn releases(package: &Path) -> Vec<PathBuf> {
     ["lib/modules", "usr/lib/modules"]
         .into_iter()
@@ -238,7 +237,7 @@ fn releases(package: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Returns the entries of a folder; none if the folder does not exist.
+/// Returns the entries of a directory, or none if it does not exist.
 fn entries(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten();
     entries.filter_map(|entry| Some(entry.ok()?.path())).collect()
@@ -250,7 +249,7 @@ impl Kit {
         self.plugin.as_ref().context("the emulator cannot load the plugin")
     }
 
-    /// Returns a program for file systems, to be run here.
+    /// Returns a file system program, to be run on this system.
     pub fn program(&self, name: &str) -> Result<Cmd> {
         let path = PROGRAMS.into_iter().map(|folder| format!("{folder}/{name}"));
         let path = path.into_iter().find(|path| self.programs.join(path).is_file());
@@ -258,7 +257,7 @@ impl Kit {
         Ok(Packages::below(self.programs.clone())?.program(&path))
     }
 
-    /// Writes the initial file system of a machine that also has `more`, at a path of its own.
+    /// Writes the initial file system of a machine that also has `more`, to its own path.
     pub fn initrd(&self, more: &Initramfs, name: &str) -> Result<PathBuf> {
         let extra = self.work.join(format!("{name}.extra.cpio"));
         more.write(&extra)?;

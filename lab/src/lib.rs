@@ -1,11 +1,11 @@
 //! Runs programs on emulated machines with persistent memory, cuts their power, and loses the cache lines that were not
-//! written back: the library behind the tool `lose-lines`.
+//! written back. This is the library behind the tool `lose-lines`.
 //!
-//! A `kit::Kit` has the parts of machines: emulator, kernel and file system, from Debian's packages. A
-//! `machine::setup::Setup` describes a `machine::Machine`; `pmem` has those with persistent memory.
+//! A `kit::Kit` contains the components of machines: emulator, kernel and file system, from Debian's packages. A
+//! `machine::setup::Setup` describes a `machine::Machine`; `pmem` provides those with persistent memory.
 //! `crash::CrashTest` tests a program.
 //!
-//! The feature `tool`, on by default, has all of that. Without it there is only the [`agent`].
+//! The feature `tool`, on by default, includes all of that. Without it there is only the [`agent`].
 //!
 //! # Limits
 //! The emulators run on x86-64 with Debian or Ubuntu.

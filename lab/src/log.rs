@@ -1,4 +1,4 @@
-//! The output of machines and commands under one name. It stays until the next run of this name.
+//! The output of machines and commands under one name. It is kept until the next run of this name.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write};
@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 
 /// The number of lines of a log that are printed at once.
 const LAST_LINES: usize = 40;
-/// The number of characters of a line that are printed. The log holds documents whole.
+/// The number of characters of a line that are printed. The log contains complete documents.
 const LONGEST_LINE: usize = 200;
 
 /// The log of one test.
@@ -81,14 +81,14 @@ impl Log {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// Creates a log beside this one for a part of its test, which another thread does.
+    /// Creates a log next to this one for a part of its test, which another thread runs.
     pub fn beside(&self, name: &str) -> Result<Self> {
         let path = self.path.with_file_name(format!("{name}.log"));
         let file = File::create(&path);
         Ok(Self { file: file.with_context(|| format!("cannot write {}", path.display()))?, path })
     }
 
-    /// Adds such a log to this one, whole.
+    /// Appends such a log to this one.
     pub fn join(&self, beside: Self) -> Result<()> {
         let text = beside.text()?;
         let added = self.writer()?.write_all(text.as_bytes());
@@ -104,7 +104,7 @@ impl Log {
     /// Returns the path of the log with its last lines.
     pub fn end(&self) -> String {
         let mut told = format!("   the end of {}:", self.path.display());
-        // A log that cannot be read says as little as an empty one.
+        // An unreadable log says as little as an empty one.
         let text = self.text().unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         for line in lines.iter().skip(lines.len().saturating_sub(LAST_LINES)) {

@@ -1,5 +1,5 @@
-//! Machines that lose what was not written back: the memory that loses lines, the choices of each crash, and the report of
-//! the emulator's plugin (`lab/plugin/losses`).
+//! Machines that lose what was not written back: the memory that loses lines, the choices for each crash, and the
+//! report of the emulator's plugin (`lab/plugin/losses`).
 
 use core::fmt;
 use std::collections::BTreeMap;
@@ -22,7 +22,7 @@ use super::temporary::Temporary;
 pub enum Memory {
     /// A file that is the contents of an NVDIMM.
     File(PathBuf),
-    /// A part of the machine's RAM; the file is made for one machine, and goes with it.
+    /// A part of the machine's RAM. The file is made for one machine and removed with it.
     Ram {
         /// The size of the RAM.
         ram: u64,
@@ -31,18 +31,18 @@ pub enum Memory {
     },
 }
 
-/// The dirty lines that a crash keeps.
+/// Which dirty lines a crash keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Policy {
-    /// Each one by chance, one of two.
+    /// Each line at random, one of two.
     Half,
-    /// Each word of 8 bytes by chance: lines are torn.
+    /// Each 8-byte word at random: lines are torn.
     Torn,
     /// No line.
     None,
     /// Every line.
     All,
-    /// By chance one of the others, or every line but one, or that line alone.
+    /// At random one of the other policies, all lines but one, or only that line.
     Any,
 }
 
@@ -58,13 +58,13 @@ impl fmt::Display for Policy {
     }
 }
 
-/// The kinds of events of a program, as the plugin names them.
+/// The kinds of events of a program, by their names in the plugin.
 pub const STORE: &str = "store";
 pub const WRITEBACK: &str = "writeback";
 pub const FENCE: &str = "fence";
 pub const CALL: &str = "call";
 
-/// The moment at which the power is cut: before the n-th event of its kind in a program, from 1.
+/// The moment when the power is cut: before the n-th event of its kind in a program, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cut {
     pub event: &'static str,
@@ -82,17 +82,17 @@ pub struct Losses {
     pub reset: u64,
     /// Distinguishes the machines of a test.
     pub round: u64,
-    /// The seed, where it does not follow from that of the run.
+    /// The seed, if it is not derived from that of the run.
     pub seed: Option<u64>,
     pub policy: Policy,
-    /// True if ordinary stores of user mode are followed too, which takes time. A cut at a store needs it.
+    /// True if ordinary stores of user mode are followed too, which takes time. Cutting at a store needs it.
     pub follows_stores: bool,
-    /// True if the plugin tells which lines are dirty at the machine's end, and which ones a crash takes.
+    /// True if the plugin reports which lines are dirty at the machine's end, and which a crash loses.
     pub tells_lines: bool,
-    /// The lines that a crash takes whatever the policy.
+    /// The lines that a crash loses regardless of the policy.
     pub lost: Vec<u32>,
     pub cut: Option<Cut>,
-    /// Further arguments of the plugin.
+    /// Additional arguments of the plugin.
     pub more: Vec<String>,
 }
 
@@ -104,8 +104,8 @@ pub const RESET_OF_BOARD: u64 = 0x4000_0000;
 pub const RESET_OF_RISCV: u64 = 0x1000;
 
 impl Losses {
-    /// Returns losses of which each crash takes a part of the dirty lines. By [`Policy::Any`] one of eight crashes takes
-    /// none, which is for machines with many crashes.
+    /// Returns losses in which each crash loses some of the dirty lines. With [`Policy::Any`], one of eight crashes
+    /// loses none, which suits machines with many crashes.
     pub const fn new(memory: Memory, base: u64, size: u64) -> Self {
         Self {
             memory,
@@ -157,28 +157,28 @@ impl Losses {
         arguments
     }
 
-    /// Returns the seed of a machine: it follows from the seed of the run, the name and the round.
+    /// Returns the seed of a machine, derived from the seed of the run, the name and the round.
     fn seed_by_name(&self, name: &str) -> u64 {
         chance(&format!("{name} machine {}", self.round))
     }
 }
 
-/// Returns a number that follows from the seed of the run and these words, and looks random.
+/// Returns a random-looking number derived from the seed of the run and these words.
 fn chance(words: &str) -> u64 {
     seed_of(&format!("{} {words}", seed_of_run()))
 }
 
-/// Returns a number that follows from a text, and looks random.
+/// Returns a random-looking number derived from a text.
 pub fn seed_of(text: &str) -> u64 {
-    // FNV-1a, which every version of the compiler computes alike (as the standard library's hashers need not).
+    // FNV-1a, which every compiler version computes alike; the standard library's hashers make no such promise.
     let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
-    // The low bits of the hash depend on those of the bytes alone.
+    // The low bits of the hash depend only on the low bits of the bytes.
     (hash ^ hash >> 32).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 16
 }
 
-/// Returns the next random number of a test, for moments that are not special. The seed of the run repeats them.
+/// Returns the next random number of a test, for arbitrary moments. The seed of the run repeats them.
 pub fn random(name: &str) -> u64 {
     static DRAWN: Mutex<BTreeMap<String, u64>> = Mutex::new(BTreeMap::new());
     let mut drawn = DRAWN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -187,10 +187,10 @@ pub fn random(name: &str) -> u64 {
     chance(&format!("{name} number {number}"))
 }
 
-/// The variable with the seed of a run that is to be repeated.
+/// The environment variable with the seed of a run to be repeated.
 pub const SEED: &str = "LAB_SEED";
 
-/// Returns the seed of every loss in this run: the variable, or a random number.
+/// Returns the seed of all losses in this run: the variable, or a random number.
 pub fn seed_of_run() -> u64 {
     static RUN: OnceLock<u64> = OnceLock::new();
     *RUN.get_or_init(|| {
@@ -201,7 +201,7 @@ pub fn seed_of_run() -> u64 {
     })
 }
 
-/// Returns the seed of every loss in this run, for a reader.
+/// Returns the seed of all losses in this run, for a reader.
 ///
 /// # Errors
 /// If the variable is not a number.
@@ -226,7 +226,7 @@ pub struct Files {
     pub persisted: PathBuf,
     /// The lines of the plugin.
     pub out: PathBuf,
-    /// The files that were made for the machine, and go with it.
+    /// The files that were made for the machine and are removed with it.
     pub temporary: Vec<Temporary>,
 }
 
@@ -252,12 +252,12 @@ impl Files {
     }
 }
 
-/// Returns the file of the memory that has persisted, beside that of the memory which a machine sees.
+/// Returns the file of the persisted memory, next to that of the memory that a machine sees.
 pub fn persisted(live: &Path) -> PathBuf {
     live.with_extension("persisted")
 }
 
-/// Makes a file of zeros, without blocks.
+/// Creates a sparse file of zeros.
 pub fn make_sparse(path: &Path, size: u64) -> Result<()> {
     File::create(path)
         .and_then(|file| file.set_len(size))
@@ -296,8 +296,8 @@ pub fn copy_sparse(from: &Path, to: &Path) -> Result<()> {
 /// The beginning of the complaint about faults.
 pub const INVALID: &str = "the losses of this machine are not valid: ";
 
-/// Checks that none of the plugin's lines is a fault: an instruction that is not modelled, after which no verdict on the
-/// machine is valid.
+/// Checks that none of the plugin's lines is a fault: an instruction that is not modelled and invalidates every verdict
+/// on the machine.
 pub fn check(report: &str) -> Result<()> {
     let faults: Vec<&str> = report.lines().filter(|line| line.starts_with("fault ")).collect();
     if !faults.is_empty() {
@@ -306,14 +306,14 @@ pub fn check(report: &str) -> Result<()> {
     Ok(())
 }
 
-/// Returns the number of lines that the crashes of a report took. One reset can execute the reset vector more than once,
-/// which counts as crashes without losses.
+/// Returns the number of lines that the crashes in a report lost. One reset can execute the reset vector more than
+/// once, which counts as crashes without losses.
 pub fn lost_lines(report: &str) -> u64 {
     let crashes = report.lines().filter(|line| line.starts_with("loss "));
     crashes.filter_map(|line| number(line, "lost")).sum()
 }
 
-/// Returns the number behind `NAME=` in a line of the plugin.
+/// Returns the number after `NAME=` in a line of the plugin.
 pub fn number(line: &str, name: &str) -> Option<u64> {
     let value = |word: &str| word.strip_prefix(name)?.strip_prefix('=')?.parse().ok();
     line.split_whitespace().find_map(value)

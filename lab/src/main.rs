@@ -29,7 +29,7 @@ use serde_json::{Value, json};
 #[path = "drive/arguments.rs"]
 mod drive;
 
-/// The exit codes, but for those of `run`.
+/// The exit codes, except those of `run`.
 const LOSS: u8 = 1;
 const USAGE: u8 = 2;
 const IMPOSSIBLE: u8 = 3;
@@ -42,13 +42,15 @@ const FORGOTTEN_FLUSH: &str = include_str!("../examples/forgotten_flush.c");
 const FORGOTTEN_FSYNC: &str = include_str!("../examples/forgotten_fsync.c");
 
 const AFTER_HELP: &str = "\
-The program runs in the emulator QEMU, with the libraries that it is linked to. Its working
-directory and TMPDIR are on the file system under test: it must create its files there. For cut
-and restart that is ext4 with DAX, which may be mapped with MAP_SYNC. Needs x86-64 with Debian 12 or 13, or an Ubuntu that has QEMU 10; neither root nor KVM.
+The program runs in the emulator QEMU, with the libraries that it is linked to. It must create
+its files in its working directory or in TMPDIR: both are on the file system under test. For cut
+and restart, that is ext4 with DAX, which supports MAP_SYNC. Needs x86-64 with Debian 12 or 13, or
+an Ubuntu that has QEMU 10, but neither root nor KVM.
 
-Exit codes: 0 nothing was lost, 1 the check found a loss, 2 usage, 3 it could not be done, 4 no
-cut came after a line that the program had printed, so that the check proved nothing. The code of
-run is that of the program, 128 and the signal that ended it, or 125 if it could not be run.
+Exit codes: 0 no loss, 1 the check found a loss, 2 usage, 3 the test could not be run, 4 no cut
+came after a line that the program had printed, so the check proved nothing. run exits with the
+program's code, with 128 plus the number of the signal that ended it, or with 125 if the program
+could not be run.
 
 A program that writes and fsyncs, on an ordinary drive:
   lose-lines example fsync > forgets.c # a program that forgets to sync a directory
@@ -59,10 +61,10 @@ A program that maps persistent memory:
   lose-lines example > forgets.c       # a program that forgets one write-back
   cc -g -O2 forgets.c -o forgets
   lose-lines cut --seed 3 --check './forgets check' ./forgets update
-It exits with 1 and prints how to repeat each loss. Compiled with -DRIGHT, nothing is lost.";
+Both exit with 1 and print how to repeat each loss. Compiled with -DRIGHT, nothing is lost.";
 
-/// Cuts the power of a program on an emulated machine, and loses what it has not flushed: sectors of an ordinary drive, or
-/// cache lines of persistent memory.
+/// Cuts the power of an emulated machine while a program runs there, and loses whatever the program has not flushed:
+/// sectors of an ordinary drive, or cache lines of persistent memory.
 #[derive(Debug, Parser)]
 #[command(version, after_help = AFTER_HELP, max_term_width = 100)]
 struct Cli {
@@ -72,17 +74,17 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Cut the power again and again while the program runs, lose dirty lines, and check the state that is left.
+    /// Cut the power at many moments while the program runs, lose dirty cache lines, and check each remaining state.
     Cut(Cutting),
-    /// Record the program's writes to an ordinary drive, and check the states that a power cut can leave.
+    /// Record the program's writes to an ordinary drive, and check states that a power cut could have left.
     Drive(drive::Driving),
-    /// Run the program, restart the machine on RAM that keeps its contents, and check the state that is left.
+    /// Run the program, restart the machine with the contents of RAM kept, and check the remaining state.
     Restart(ByRestart),
-    /// Run the program once, as a runner for cargo too. The exit code is the program's, or 125.
+    /// Run the program once; also usable as a runner for cargo. Exits with the program's code, or 125.
     Run(Subject),
-    /// Download emulator and kernel now, and not at the first use.
+    /// Download the emulator and the kernel now, instead of at the first use.
     Fetch,
-    /// Print a C program with a defect, which `-DRIGHT` removes.
+    /// Print a C program with a defect; compiling it with `-DRIGHT` removes the defect.
     Example {
         /// What it forgets: a write-back for `cut`, or a directory's fsync for `drive`.
         #[arg(value_enum, default_value_t = Forgotten::WriteBack)]
@@ -99,14 +101,15 @@ enum Forgotten {
 
 #[derive(Args, Clone, Debug)]
 struct Subject {
-    /// A file that the program opens or starts, as a library or another program, with the libraries that it is linked to; or
-    /// a folder with all files below it. The file has its own path in the machine, or /lab/host/NAME if that is hidden there.
+    /// A file that the program opens or starts, such as a library or another program, or a directory with everything
+    /// below it. Linked libraries are added too. It has the same path in the machine, or /lab/host/NAME if that is
+    /// hidden there.
     #[arg(long = "bring", value_name = "PATH")]
     brought: Vec<PathBuf>,
-    /// A variable of its environment.
+    /// A variable for its environment.
     #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable)]
     environment: Vec<(String, String)>,
-    /// A program or a script by its path or its name in PATH.
+    /// A program or a script, by its path or by its name in PATH.
     program: PathBuf,
     /// The program's arguments.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -115,17 +118,18 @@ struct Subject {
 
 #[derive(Args, Clone, Debug)]
 struct Checking {
-    /// The command that checks the state, in quotes: exit code 0 if the state is right. The variable PRINTED names a file
-    /// with the lines that the program had printed before [default: the program with its arguments].
+    /// The command that checks the state, in quotes. It must exit with 0 if the state is right. The variable PRINTED
+    /// names a file with the lines that the program had printed before the cut [default: the program with its
+    /// arguments].
     #[arg(long, value_name = "COMMAND")]
     check: Option<String>,
-    /// The dirty lines that persist by chance.
+    /// Which dirty lines persist.
     #[arg(long, value_enum, default_value_t = Policy::Half)]
     policy: Policy,
-    /// The seed of moments and losses [default: a random number].
+    /// The seed for moments and losses [default: a random number].
     #[arg(long)]
     seed: Option<u64>,
-    /// The time after which the program, or the check, is taken for one that never ends.
+    /// The time after which the program or the check counts as hanging and is killed.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     limit: u64,
     /// Print one JSON document.
@@ -135,13 +139,14 @@ struct Checking {
 
 #[derive(Args, Clone, Debug)]
 struct Cutting {
-    /// The number of cuts, each on a new file system. The last one comes after the program's end.
+    /// The number of cuts, each with a new file system. The last one comes after the program's end.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
     cuts: u64,
-    /// Cut once, at this moment: writeback:N, fence:N, store:N, call:N or end. The seed is that of the losses.
+    /// Cut only once, at this moment: writeback:N, fence:N, store:N, call:N or end. The seed then chooses only the
+    /// losses.
     #[arg(long, value_name = "MOMENT", conflicts_with = "cuts")]
     cut: Option<Moment>,
-    /// Lose these lines and no other, as a failure names them.
+    /// Lose exactly these lines; take their numbers from a reported failure.
     #[arg(
         long,
         value_name = "LINES",
@@ -150,10 +155,10 @@ struct Cutting {
         conflicts_with = "policy"
     )]
     lose: Vec<u32>,
-    /// The number of cuts side by side: each is a machine, which takes one CPU and up to 1 GiB of memory.
+    /// The number of cuts to run in parallel. Each is a machine that takes one CPU and up to 1 GiB of memory.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     jobs: u16,
-    /// Take a streaming store for one that is written back, so that a fence makes it persistent, as PMDK does.
+    /// Treat a streaming store as written back, so that a fence makes it persistent; PMDK relies on this.
     #[arg(long)]
     streaming: bool,
     #[command(flatten)]
@@ -164,7 +169,7 @@ struct Cutting {
 
 #[derive(Args, Clone, Debug)]
 struct ByRestart {
-    /// The event.
+    /// How to restart.
     #[arg(long, value_enum, default_value_t = Restart::Reset)]
     by: Restart,
     #[command(flatten)]
@@ -196,7 +201,7 @@ impl Subject {
         Ok(found.with(self.arguments.clone()))
     }
 
-    /// Returns the words of a command line that name this program again.
+    /// Returns the words of a command line that select this program again.
     fn words(&self) -> Vec<String> {
         let Self { brought, environment, program, arguments } = self;
         let brought = brought.iter().map(|file| ["--bring".into(), file.display().to_string()]);
@@ -225,7 +230,7 @@ impl Checking {
 }
 
 fn main() -> Result<ExitCode> {
-    // The kernel starts its first program before anything mounts /proc; a container's has it.
+    // The kernel starts its first program before anything mounts /proc; in a container it is mounted.
     if process::id() == 1 && !Path::new("/proc/self").exists() {
         match lose_lines::agent::serve(|_request| bail!("this agent serves no other requests"))? {}
     }
@@ -269,12 +274,12 @@ fn not_parsed(why: &clap::Error) -> Result<ExitCode> {
     }))
 }
 
-/// A terminal that is gone does not end a test.
+/// A closed terminal does not end a test.
 fn progress(text: &str) {
     drop(writeln!(io::stderr(), "lose-lines: {text}"));
 }
 
-/// The parts of this process's machines, with a folder of its own, and their log.
+/// The parts of this process's machines, in its own folder, and their log.
 struct Machines {
     kit: Kit,
     name: String,
@@ -297,7 +302,7 @@ impl Machines {
         Ok(Self { kit, name, log, work })
     }
 
-    /// Does the work; after a failure the log stays.
+    /// Does the work. After a failure the log is kept.
     fn finish<T>(mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         let done = work(&mut self);
         drop(fs::remove_dir_all(&self.work));
@@ -317,7 +322,7 @@ fn remove_those_of_others(all: &Path) {
     }
 }
 
-/// Returns an archive with this program as the first one of a machine.
+/// Returns an archive in which this program is the first one of a machine.
 fn agent(work: &Path) -> Result<PathBuf> {
     let program = env::current_exe().context("this program has no path")?;
     let init = work.join("init");
@@ -384,12 +389,12 @@ fn restart(request: &ByRestart) -> Result<u8> {
     Ok(judged(checked.failure.is_some(), checked.acknowledged > 0))
 }
 
-/// Returns the exit code of checks.
+/// Returns the exit code for the results of checks.
 fn judged(has_failed: bool, has_tested: bool) -> u8 {
     if !has_failed && !has_tested {
         progress(
-            "the check proved nothing, as no line had been printed before: print a line for all that must be there \
-             from then on, and flush it; or cut more often",
+            "the check proved nothing, because no line had been printed before the cut; print and flush a line when \
+             data must be there from then on, or cut more often",
         );
     }
     match (has_failed, has_tested) {
@@ -451,17 +456,17 @@ impl Told<'_> {
         Ok(())
     }
 
-    /// Tells of the run that was not cut.
+    /// Reports the run that was not cut.
     fn counted(&mut self, counted: &Counted) -> Result<()> {
         let Counted { counts, time, has_ended } = counted;
         let Counts { writebacks, fences, stores, calls } = counts;
         let seconds = time.as_secs_f64();
         self.document["uncut"] =
             json!({ "counts": counts, "seconds": seconds, "has_ended": has_ended });
-        let end = if *has_ended { "it succeeded" } else { "it did not end, and was ended" };
+        let end = if *has_ended { "it succeeded" } else { "it did not end and was killed" };
         self.say(&format!(
             "without a cut, {end} after {seconds:.1} s; it made {stores} stores to mapped files, {writebacks} write-backs, \
-             {fences} fences that complete some, and {calls} system calls that change files; seed {}",
+             {fences} fences that completed some of them, and {calls} system calls that change files; seed {}",
             self.seed
         ))
     }

@@ -1,5 +1,5 @@
-//! The emulator plugin that finds forgotten write-backs and loses lines (`lab/plugin`): its file, its arguments for an
-//! emulator, and its output.
+//! The emulator plugin that finds missing write-backs and loses lines (`lab/plugin`): its file, its arguments, and its
+//! output.
 
 use core::iter;
 use std::fs;
@@ -11,11 +11,11 @@ use super::emulator::value;
 use super::unavailable::Unavailable;
 use crate::command::Cmd;
 
-/// The minor releases of QEMU 10 whose plugin interface the plugin uses: 10.0 has version 4, and 10.1 and 10.2 have 5,
-/// which only adds to it (`include/qemu/qemu-plugin.h`).
+/// The minor releases of QEMU 10 with a plugin interface that the plugin supports: 10.0 has version 4; 10.1 and 10.2
+/// have version 5, which only adds to it (`include/qemu/qemu-plugin.h`).
 const MINOR_VERSIONS: core::ops::RangeInclusive<u32> = 0..=2;
 
-/// The plugin, which `build.rs` has compiled.
+/// The plugin, compiled by `build.rs`.
 const BYTES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/plugin.so"));
 
 /// The effect of a streaming store in the plugin's model.
@@ -23,7 +23,7 @@ const BYTES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/plugin.so"));
 pub enum Streaming {
     /// The store leaves the line dirty.
     Ordinary,
-    /// The store leaves the line written back, and not fenced.
+    /// The store leaves the line written back but not fenced.
     Evicting,
 }
 
@@ -49,7 +49,7 @@ impl Plugin {
         if fs::read(&library).is_ok_and(|there| there == BYTES) {
             return Ok(Self { library });
         }
-        // An emulator of another process may have the one of another version open.
+        // An emulator of another process may have another version's plugin open.
         let new = folder.join(format!("plugin.{}", std::process::id()));
         fs::write(&new, BYTES)
             .and_then(|()| fs::rename(&new, &library))
@@ -60,8 +60,8 @@ impl Plugin {
     /// Returns the additions to an emulator's command line; verdicts are written to `out`. The guest has one CPU and
     /// lines of 64 bytes.
     ///
-    /// The library relies on SFENCE and MFENCE alone, so the locked accesses of x86 are not fences here: any lock that
-    /// a program takes would hide a fence that the library forgot.
+    /// The library relies only on SFENCE and MFENCE, so x86 locked accesses do not count as fences here: any lock that
+    /// a program takes would hide a missing fence of the library.
     pub fn arguments(&self, streaming: Streaming, cpu: &str, out: &Path) -> [String; 2] {
         self.with(&[
             format!("streaming={}", streaming.name()),
@@ -86,7 +86,7 @@ impl Plugin {
                 version(&text).with_context(|| format!("no version in {text:?}"))?;
             ensure!(
                 major == 10 && MINOR_VERSIONS.contains(&minor),
-                "QEMU {major}.{minor} has another interface for plugins than QEMU 10.0"
+                "QEMU {major}.{minor} has a different plugin interface from QEMU 10.0"
             );
             Ok(())
         };
@@ -94,8 +94,8 @@ impl Plugin {
     }
 }
 
-/// Returns the argument for the completion of CLFLUSH, in which vendors differ. The emulator's CPUs are of AMD's unless
-/// they have another's name.
+/// Returns the argument for the completion of CLFLUSH, which differs between vendors. The emulator's CPUs are AMD's
+/// unless they name another vendor.
 pub fn clflush(cpu: &str) -> &'static str {
     if cpu.contains("vendor=GenuineIntel") { "clflush=itself" } else { "clflush=mfence" }
 }
@@ -107,7 +107,7 @@ fn version(text: &str) -> Option<(u32, u32)> {
     Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
-/// The observations of the plugin between two marks: one line of its output.
+/// What the plugin observed between two marks: one line of its output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
     /// The number that the program passed.

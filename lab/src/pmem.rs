@@ -1,5 +1,5 @@
-//! Machines with persistent memory: RAM that the kernel sets aside, or an NVDIMM whose contents are a file. Both lose the
-//! lines that were not written back, and have a DAX file system.
+//! Machines with persistent memory: RAM that the kernel sets aside, or an NVDIMM with its contents in a file. Both lose
+//! the lines that were not written back, and have a DAX file system.
 
 use core::time::Duration;
 
@@ -21,14 +21,14 @@ pub const DIRECTORY: &str = "/mnt";
 /// The first device of persistent memory.
 pub const PMEM0: &str = "/dev/pmem0";
 
-/// The mount option with which ext4 maps files directly.
+/// The mount option that makes ext4 map files directly.
 pub const DAX: &str = "dax=always";
 
-/// The MiB of emulated persistent memory where a test does not need more.
+/// The size of emulated persistent memory in MiB, if a test does not need more.
 pub const EMULATED: u64 = 256;
 
-/// The place of the first NVDIMM of a board with 1 GiB of RAM at 1 GiB (QEMU, `hw/arm/virt.c`: memory devices begin at
-/// the next multiple of 1 GiB).
+/// The address of the first NVDIMM on a board with 1 GiB of RAM at 1 GiB (QEMU, `hw/arm/virt.c`: memory devices begin
+/// at the next multiple of 1 GiB).
 const AFTER_RAM: u64 = 2 << 30;
 
 /// Returns a PC with emulated pmem, which loses lines.
@@ -36,14 +36,14 @@ pub fn emulated(name: &str) -> Setup {
     emulated_with(name, 1536, EMULATED)
 }
 
-/// Returns such a PC with these MiB of RAM, and of them as pmem.
+/// Returns such a PC with this many MiB of RAM, and this many of them as pmem.
 pub fn emulated_with(name: &str, ram: u64, pmem: u64) -> Setup {
     let memory = Memory::Ram { ram: ram << 20, offset: 1 << 30 };
     let losses = Losses::new(memory, 1 << 30, pmem << 20);
     Setup::new(name, "pc", &format!("{ram}M")).kernel(&set_aside(pmem)).losing(losses)
 }
 
-/// Returns the words of a kernel's command line that set aside these MiB of RAM at 1 GiB as pmem (Linux,
+/// Returns words for a kernel's command line that set aside this many MiB of RAM at 1 GiB as pmem (Linux,
 /// `Documentation/admin-guide/kernel-parameters.txt`, `memmap=nn[KMG]!ss[KMG]`).
 pub fn set_aside(pmem: u64) -> String {
     format!("memmap={pmem}M!1G")
@@ -52,14 +52,14 @@ pub fn set_aside(pmem: u64) -> String {
 /// The time limit of programs in such a machine: emulation is slow.
 pub const LIMIT: Duration = Duration::from_secs(3000);
 
-/// Starts a PC with files of its own, and a DAX file system for more.
+/// Starts a PC with its own files, and a DAX file system for more.
 pub fn dax_machine(
     kit: &Kit,
     name: &str,
     add_files: impl FnOnce(&mut Initramfs),
     log: &mut Log,
 ) -> Result<Machine> {
-    // The machine is started once, so nothing would be lost.
+    // The machine is started only once, so nothing would be lost.
     let mut setup = emulated(name).keeping();
     setup.limit = LIMIT;
     add_files(&mut setup.files);
@@ -73,8 +73,8 @@ pub fn start_on_dax(kit: &Kit, setup: &Setup, log: &Log) -> Result<Machine> {
     Ok(machine)
 }
 
-/// Returns a PC with one NVDIMM, whose contents are in the file and lose lines unless the CPU caches are in the domain.
-/// `claim` is the domain that its firmware claims, in QEMU's words. QEMU places it at 4 GiB.
+/// Returns a PC with one NVDIMM, with its contents in the file. It loses lines unless the CPU caches are in the
+/// persistence domain. `claim` is the domain that its firmware claims, in QEMU's words. QEMU places it at 4 GiB.
 pub fn nvdimm(name: &str, claim: Option<&str>, contents: &Contents) -> Setup {
     let has_caches_in_domain = claim == Some("cpu");
     let claim = claim.map(|claim| format!(",nvdimm-persistence={claim}")).unwrap_or_default();
@@ -84,7 +84,7 @@ pub fn nvdimm(name: &str, claim: Option<&str>, contents: &Contents) -> Setup {
     if has_caches_in_domain { setup } else { setup.losing(contents.losses(1 << 32)) }
 }
 
-/// Returns a machine with one NVDIMM whose domain has no CPU caches in it: a PC, or a board.
+/// Returns a machine, a PC or a board, with one NVDIMM without the CPU caches in its persistence domain.
 pub fn nvdimm_of(kit: &Kit, name: &str, contents: &Contents) -> Setup {
     match kit.architecture {
         Architecture::Arm64 => nvdimm_board(kit, name, contents),
@@ -103,7 +103,7 @@ pub fn nvdimm_board(kit: &Kit, name: &str, contents: &Contents) -> Setup {
         .losing(Losses { reset: RESET_OF_FIRMWARE, ..contents.losses(AFTER_RAM) })
 }
 
-/// A file that is the contents of a medium. It stays when its machine ends.
+/// A file with the contents of a medium. It remains when its machine ends.
 pub struct Contents {
     pub path: Temporary,
     /// The bytes that have persisted.
@@ -121,7 +121,7 @@ impl Contents {
         Ok(contents)
     }
 
-    /// Creates a medium with all bytes of this one, which have persisted there.
+    /// Creates a medium with all bytes of this one, all of them persisted.
     pub fn copy(&self, kit: &Kit, name: &str) -> Result<Self> {
         let contents = Self::named(kit, name);
         copy_sparse(&self.path, &contents.path)?;
@@ -129,7 +129,7 @@ impl Contents {
         Ok(contents)
     }
 
-    /// Creates a medium with all bytes of this one, of which the same ones have persisted.
+    /// Creates a medium with all bytes of this one, with the same ones persisted.
     pub fn twin(&self, kit: &Kit, name: &str) -> Result<Self> {
         let contents = Self::named(kit, name);
         copy_sparse(&self.path, &contents.path)?;
@@ -154,7 +154,7 @@ impl Contents {
     }
 }
 
-/// Makes a namespace of a mode on a region, which makes it a device.
+/// Creates a namespace with a mode on a region, which makes it a device.
 pub fn make_namespace(machine: &mut Machine, region: &str, mode: &str) -> Result<()> {
     let number = region.strip_prefix("region").context("no region")?;
     machine.wait_for(&format!("/sys/bus/nd/devices/{region}"))?;

@@ -1,4 +1,4 @@
-//! A program as a machine runs it, with its libraries: one of this system, whose dynamic loader finds them, or one that is
+//! A program as it runs in a machine, with its libraries: one of this system, resolved by its dynamic loader, or one
 //! linked to unpacked packages.
 
 use std::collections::btree_map::Entry;
@@ -18,32 +18,32 @@ use super::pmem::DIRECTORY;
 use crate::command::find_program;
 use crate::words::words;
 
-/// The directories of a machine that file systems of its own hide.
+/// The directories of a machine that are hidden by its own mounts.
 const HIDDEN: [&str; 5] = ["/dev", "/proc", "/sys", "/tmp", DIRECTORY];
-/// The directory of the files whose own one is hidden.
+/// The directory for files with a hidden path.
 const INSTEAD: &str = "/lab/host";
-/// The directory of the libraries that are found before those of packages.
+/// The directory of libraries that are found before those of packages.
 const FIRST: &str = "/lab/first";
 
 /// A program with the files that it needs in a machine.
 #[derive(Clone, Debug)]
 pub struct HostProgram {
-    /// The path of the program in the machine: of the interpreter, if it is a script.
+    /// The path of the program in the machine; for a script, that of its interpreter.
     place: PathBuf,
-    /// The arguments before those that are given: those of an interpreter, and the script.
+    /// The arguments before the given ones: those of an interpreter, and the script.
     before: Vec<String>,
-    /// The loader of the program; none if it is static.
+    /// The loader of the program; `None` if it is static.
     loader: Option<PathBuf>,
     /// The path of each file in the machine, and here.
     files: BTreeMap<PathBuf, PathBuf>,
-    /// The directories of the libraries in the machine, which has no cache of the dynamic loader, but for those where the
-    /// loader looks by itself.
+    /// The directories of libraries in the machine, which has no cache of the dynamic loader, except those that the
+    /// loader searches anyway.
     folders: BTreeSet<String>,
 }
 
 impl HostProgram {
-    /// Finds a program by its path or in `PATH`, and the libraries that it needs; that of a script is its interpreter.
-    /// `more` are files that it opens or starts when it runs, and folders of such files.
+    /// Finds a program by its path or in `PATH`, and the libraries that it needs; for a script, its interpreter. `more`
+    /// are files and directories that it uses at run time.
     pub fn find(program: &Path, more: &[PathBuf]) -> Result<Self> {
         let from = located(program)?;
         let mut found = match interpreter(&from)? {
@@ -93,13 +93,13 @@ impl HostProgram {
         match links.loader.or(of_program) {
             Some(loader) => self.link(&loader, file),
             None if links.is_library => {
-                bail!("{} is static: it loads no library", program.display())
+                bail!("{} is static: it loads no libraries", program.display())
             }
             None => Ok(()),
         }
     }
 
-    /// Adds the files below a folder, with the libraries of those that have some here.
+    /// Adds the files below a directory, with the libraries of those that have some here.
     fn bring(&mut self, folder: &Path, to: &Path) -> Result<()> {
         let cannot = || format!("cannot list {}", folder.display());
         for entry in fs::read_dir(folder).with_context(cannot)? {
@@ -120,7 +120,7 @@ impl HostProgram {
     }
 
     /// Takes a program, and the libraries that it needs from the unpacked packages below `root`. A library in the
-    /// directory `first` is found before one of the same name in a package.
+    /// directory `first` takes precedence over one of the same name in a package.
     pub fn packaged(root: &Path, program: &Path, first: &Path) -> Result<Self> {
         let name = program.file_name().context("the program has no name")?;
         let place = Path::new(INSTEAD).join(name);
@@ -135,7 +135,7 @@ impl HostProgram {
         Ok(found)
     }
 
-    /// Adds a file, and the libraries that it needs from unpacked packages. The loader finds them by itself there.
+    /// Adds a file, and the libraries that it needs from unpacked packages. The loader finds them there by itself.
     fn add_packaged(&mut self, root: &Path, place: PathBuf, from: PathBuf) -> Result<()> {
         let mut wanted = vec![(place, from)];
         while let Some((place, from)) = wanted.pop() {
@@ -149,7 +149,7 @@ impl HostProgram {
 
     /// Adds the loader, and the libraries that it finds for a file.
     fn link(&mut self, loader: &Path, file: &Path) -> Result<()> {
-        // The loader has its own path in every program.
+        // The loader has the same path in every program.
         self.files.insert(loader.to_path_buf(), loader.to_path_buf());
         for library in libraries(loader, file)? {
             self.library(&library);
@@ -170,7 +170,7 @@ impl HostProgram {
         }
     }
 
-    /// Adds the files but the program.
+    /// Adds the files except the program.
     pub fn add_libraries_to(&self, files: &mut Initramfs) {
         for (place, from) in self.files.iter().filter(|(place, _)| **place != self.place) {
             files.file(&place.display().to_string(), from);
@@ -185,7 +185,7 @@ impl HostProgram {
     fn environment(&self, more: &[(&str, &str)]) -> BTreeMap<String, String> {
         let folders: Vec<&str> = self.folders.iter().map(String::as_str).collect();
         let folders = folders.join(":");
-        // The console of a machine passes for a terminal, and its output is read by people and by tests.
+        // A machine's console counts as a terminal, but people and tests read its output.
         [("TMPDIR", DIRECTORY), ("TERM", "dumb"), ("LD_LIBRARY_PATH", &folders)]
             .iter()
             .chain(more)
@@ -202,15 +202,17 @@ pub struct CommandLine {
     arguments: Vec<String>,
 }
 
-/// Words that mean something to a shell only.
+/// Words that only a shell understands.
 const OF_SHELLS: [&str; 8] = ["&&", "||", ";", "|", "&", ">", "<", ">>"];
 
 impl CommandLine {
-    /// Finds the program of a line, whose words are separated as by a shell. `more` is that of [`HostProgram::find`].
+    /// Finds the program of a line, with words separated as by a shell. `more` is that of [`HostProgram::find`].
     pub fn find(line: &str, more: &[PathBuf]) -> Result<Self> {
         let words = words(line).map_err(Error::msg)?;
         if let Some(word) = words.iter().find(|word| OF_SHELLS.contains(&word.as_str())) {
-            bail!("no shell reads it, so {word} would be an argument: write /bin/sh -c '{line}'");
+            bail!(
+                "no shell runs this command, so {word} would be passed as an argument; write /bin/sh -c '{line}'"
+            );
         }
         let mut words = words.into_iter();
         let program = words.next().context("there is no program in it")?;
@@ -238,7 +240,7 @@ impl CommandLine {
         }
     }
 
-    /// Returns the path of the program here, and its arguments: that of a script is its interpreter.
+    /// Returns the path of the program here, and its arguments; for a script, those of its interpreter.
     pub fn on_host(&self) -> Result<(&Path, Vec<String>)> {
         let HostProgram { place, before, files, .. } = &self.program;
         let here = |word: &String| match files.get(Path::new(word)) {
@@ -250,7 +252,7 @@ impl CommandLine {
     }
 }
 
-/// Returns the absolute path of a program, which may be one of `PATH`.
+/// Returns the absolute path of a program, which may be found in `PATH`.
 fn located(program: &Path) -> Result<PathBuf> {
     if program.is_file() {
         return absolute(program);
@@ -258,12 +260,12 @@ fn located(program: &Path) -> Result<PathBuf> {
     let is_name = program.components().count() == 1;
     let found = is_name.then(|| find_program(program)).flatten();
     found.with_context(|| {
-        format!("there is no program {}: name an existing file", program.display())
+        format!("there is no program {}; name an existing file", program.display())
     })
 }
 
-/// Returns the interpreter of a script by its path or its name, and its arguments: `#!PATH [ARGUMENT]`, or `#!/usr/bin/env NAME`
-/// (execve(2), env(1)).
+/// Returns the interpreter of a script, by its path or its name, and its arguments: `#!PATH [ARGUMENT]`, or
+/// `#!/usr/bin/env NAME` (execve(2), env(1)).
 fn interpreter(script: &Path) -> Result<Option<(String, Vec<String>)>> {
     let mut first = Vec::new();
     let read = File::open(script)
@@ -286,7 +288,7 @@ fn absolute(file: &Path) -> Result<PathBuf> {
     Ok(path.components().filter(|part| part.as_os_str() != ".").collect())
 }
 
-/// Returns the path of a file in the machine: its own one, unless it is hidden there.
+/// Returns the path of a file in the machine: the same path, unless it is hidden there.
 fn place(from: &Path) -> PathBuf {
     let is_hidden = HIDDEN.iter().any(|folder| from.starts_with(folder));
     match from.file_name() {
@@ -295,7 +297,7 @@ fn place(from: &Path) -> PathBuf {
     }
 }
 
-/// Returns the libraries that the loader of this system finds for a file. Nothing of the file is executed.
+/// Returns the libraries that this system's loader finds for a file. Nothing in the file is executed.
 fn libraries(loader: &Path, file: &Path) -> Result<Vec<PathBuf>> {
     let list = Command::new(loader).arg("--list").arg(file).output();
     let list = list.with_context(|| {
@@ -327,7 +329,7 @@ mod tests {
     use std::fs;
     use std::path::{Path, PathBuf};
 
-    /// The outputs of glibc 2.36 and of musl 1.2.3.
+    /// Outputs of glibc 2.36 and of musl 1.2.3.
     #[test]
     fn libraries_are_read_from_the_output_of_each_loader() {
         let glibc = "\tlinux-vdso.so.1 (0x00007f2d78b96000)\n\

@@ -1,4 +1,4 @@
-//! One restart of a machine after a program's end: what it keeps of RAM that the kernel has set aside.
+//! One restart of a machine after a program's end: what survives in RAM that the kernel has set aside.
 
 use core::time::Duration;
 
@@ -14,18 +14,18 @@ use crate::machine::ends::Ran;
 use crate::pmem::{emulated, mount_again, start_on_dax};
 use crate::program::CommandLine;
 
-/// The event by which the next kernel starts.
+/// How the next kernel is started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Restart {
     /// A reset through firmware that keeps RAM: dirty lines are lost.
     Reset,
-    /// A panic of the kernel, which resets the machine.
+    /// A kernel panic, which resets the machine.
     Panic,
-    /// The next kernel starts from this one: no line is lost.
+    /// This kernel starts the next one: no line is lost.
     Kexec,
 }
 
-/// A program, and the one that then checks the state.
+/// A program, and the one that checks the state afterwards.
 pub struct Restarted<'a> {
     pub kit: &'a Kit,
     /// The name of the machine.
@@ -79,7 +79,7 @@ impl Restarted<'_> {
         })
     }
 
-    /// Returns the complaint about a run, unless it succeeded, and its output.
+    /// Returns the complaint about a run, if it failed, and its output.
     fn run(
         &self,
         machine: &mut Machine,

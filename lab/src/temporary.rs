@@ -1,9 +1,9 @@
-//! Files that are removed with the values that need them.
+//! Files that are removed together with the values that need them.
 
 use core::ops::Deref;
 use std::path::{Path, PathBuf};
 
-/// The path of a file that is removed with this value, if there is one.
+/// The path of a file, if any, that is removed when this value is dropped.
 #[derive(Debug)]
 pub struct Temporary(PathBuf);
 
@@ -23,7 +23,7 @@ impl Deref for Temporary {
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        // Ignored: a file that stays behind in the build folder does no harm.
+        // Ignored: a file left behind in the build directory does no harm.
         drop(std::fs::remove_file(&self.0));
     }
 }

@@ -1,6 +1,6 @@
 //! The words of a command line, as a shell splits them.
 
-/// Returns the words of a line: separated by blanks, and taken literally between quotes of either kind.
+/// Returns the words of a line: separated by whitespace, and taken literally within quotes of either kind.
 pub fn words(line: &str) -> Result<Vec<String>, String> {
     let (mut words, mut quote) = (Vec::new(), None);
     let mut word: Option<String> = None;

@@ -1,4 +1,5 @@
-// LevelDB and RocksDB have the same C interface but for the prefix. A write has `sync` set unless the setting is `nosync`.
+// LevelDB and RocksDB have the same C interface except for the prefix. Writes set `sync` unless the setting is
+// `nosync`.
 use lose_lines_engines::{Engine, Entries, Result, command};
 use std::ffi::{CStr, c_char};
 use std::ptr::null_mut;
@@ -61,7 +62,7 @@ struct Level {
     read_options: Object,
 }
 
-/// Calls a function of the library that reports a failure by its last argument.
+/// Calls a library function that reports a failure through its last argument.
 fn call<T>(function: impl FnOnce(*mut Failure) -> T) -> Result<T> {
     let mut failure = null_mut();
     let value = function(&raw mut failure);
@@ -78,7 +79,7 @@ impl Engine for Level {
         unsafe {
             let (options, write_options) = (options(), write_options());
             create_if_missing(options, 1);
-            // A small table is written out and compacted during a short run.
+            // A small table is flushed and compacted even during a short run.
             write_buffer_size(options, 64 << 10);
             sync(write_options, u8::from(setting != "nosync"));
             let database = call(|failure| open(options, c"level".as_ptr(), failure))?;

@@ -1,9 +1,9 @@
-//! The workload that every engine runs, and the check of what a power cut left of it.
+//! The workload that every engine runs, and the check of what is left after a power cut.
 //!
-//! `ENGINE run N [SETTING]` commits N transactions and prints `ack I` after each that the engine promises to keep.
-//! It opens the database again after one half. `ENGINE check [SETTING]` opens it as a user would, compares it with the
-//! acknowledged lines in the file `$PRINTED`, and commits once more. It exits with 1 and a line that begins with BAD if
-//! an acknowledged transaction is missing, a transaction is there in part, or the engine refuses or panics.
+//! `ENGINE run N [SETTING]` commits N transactions and prints `ack I` after each one that the engine promises to keep.
+//! It reopens the database after half of them. `ENGINE check [SETTING]` opens it as a user would, compares it with the
+//! acknowledged lines in the file `$PRINTED`, and commits once more. If an acknowledged transaction is missing, only
+//! part of a transaction is there, or the engine refuses or panics, it exits with 1 and a line that begins with BAD.
 
 #![expect(
     clippy::missing_errors_doc,
@@ -15,18 +15,18 @@ use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
-/// What one transaction writes: two values into slots that earlier transactions have used, and its number.
+/// The content of one transaction: two values, in slots that earlier transactions have used, and its number.
 pub type Entries = [(String, Vec<u8>); 3];
 
 pub trait Engine: Sized {
-    /// Opens the database in the current folder, or creates it.
+    /// Opens the database in the current directory, or creates it.
     fn open(setting: &str) -> Result<Self>;
     /// Commits the entries as one transaction, durable under the setting's promise.
     fn commit(&mut self, entries: &Entries) -> Result<()>;
     fn get(&mut self, key: &str) -> Result<Option<Vec<u8>>>;
 }
 
-/// Every transaction replaces the values of the one that came 20 earlier, so that engines reuse space.
+/// Every transaction replaces the values of the one 20 before it, so that engines reuse space.
 const SLOTS: u64 = 20;
 
 /// Returns 40 to 1539 bytes that depend on the transaction and on the key.
@@ -55,7 +55,7 @@ fn entries(transaction: u64) -> Entries {
 /// Prints the acknowledgement of a transaction.
 pub fn acknowledge(transaction: u64) {
     let mut out = std::io::stdout();
-    // One write: the line is with the host before the program goes on.
+    // One write: the line has reached the host before the program continues.
     out.write_all(format!("ack {transaction}\n").as_bytes())
         .and_then(|()| out.flush())
         .expect("stdout takes a line");
@@ -115,7 +115,7 @@ fn check<E: Engine>(setting: &str) -> std::result::Result<u64, String> {
     Ok(last)
 }
 
-/// Exits with what `check` says: 0, or 1 and a line that begins with BAD.
+/// Exits with the result of `check`: 0, or 1 and a line that begins with BAD.
 pub fn judge(check: impl FnOnce() -> std::result::Result<u64, String>) -> ! {
     let acknowledged = acknowledged();
     let said = catch_unwind(AssertUnwindSafe(check)).unwrap_or_else(|panic| {

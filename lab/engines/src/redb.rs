@@ -21,7 +21,7 @@ impl Engine for Redb {
         Ok(transaction.commit()?)
     }
     fn get(&mut self, key: &str) -> Result<Option<Vec<u8>>> {
-        // A write transaction opens the table if a cut came before the first commit.
+        // A write transaction creates the table if a cut came before the first commit.
         let transaction = self.0.begin_write()?;
         let value = transaction.open_table(TABLE)?.get(key)?.map(|value| value.value().to_vec());
         transaction.abort()?;

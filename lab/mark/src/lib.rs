@@ -1,11 +1,11 @@
-//! Marks by which a program speaks to the emulator's plugin (`lab/plugin`): it names the memory to watch and the
+//! Marks with which a program talks to the emulator's plugin (`lab/plugin`): it names the memory to watch and the
 //! moments of verdicts, or the memory and the moment of a crash.
 //!
-//! A mark is one instruction that changes nothing on any CPU, with its arguments in registers. So a program with marks
-//! runs unchanged without the plugin. On x86-64 it is the long NOP with a displacement that no compiler pads with
-//! (Intel SDM vol. 2B, NOP: the operand is not accessed). On arm64 it is a MOVZ to XZR, whose result is discarded (Arm
-//! ARM, MOVZ), and which no compiler emits. On RISC-V it is a hint that the architecture leaves to custom use (RISC-V
-//! unprivileged ISA, "HINT Instructions": SLTI with rd = x0).
+//! A mark is one instruction that changes nothing on any CPU, with its arguments in registers, so a program with marks
+//! runs unchanged without the plugin. On x86-64 it is the long NOP with a displacement that no compiler uses for
+//! padding (Intel SDM vol. 2B, NOP: the operand is not accessed). On arm64 it is a MOVZ to XZR, which discards the
+//! result (Arm ARM, MOVZ), and which no compiler emits. On RISC-V it is a hint that the architecture leaves to custom
+//! use (RISC-V unprivileged ISA, "HINT Instructions": SLTI with rd = x0).
 //!
 //! | mark | number | arguments |
 //! |---|---|---|
@@ -79,48 +79,49 @@ fn place<T>(range: Range<*const T>) -> (u64, u64) {
     (start, end.saturating_sub(start))
 }
 
-/// Forgets the earlier observations, and begins to watch the lines of this range: of
-/// [`as_ptr_range`](slice::as_ptr_range), or of a mapping.
+/// Forgets earlier observations and starts watching the lines of this range, from [`as_ptr_range`](slice::as_ptr_range)
+/// or of a mapping.
 #[inline]
 pub fn watch<T>(range: Range<*const T>) {
     let (start, len) = place(range);
     mark::<1>(start, len);
 }
 
-/// Has one line written about the observations since [`watch`], under this number. Watching goes on.
+/// Makes the plugin write one line about the observations since [`watch`], under this number. Watching continues.
 #[inline]
 pub fn verdict(id: u64) {
     mark::<2>(id, 0);
 }
 
-/// Begins a trial on the lines of this range: all of them count as persisted.
+/// Starts a trial on the lines of this range: all of them count as persisted.
 #[inline]
 pub fn trial<T>(range: Range<*const T>) {
     let (start, len) = place(range);
     mark::<3>(start, len);
 }
 
-/// Names lines that no crash of the trial takes.
+/// Names lines that no crash of the trial loses.
 #[inline]
 pub fn witness<T>(range: Range<*const T>) {
     let (start, len) = place(range);
     mark::<4>(start, len);
 }
 
-/// Chooses the event of the trial before which it crashes, from 1, and the seed of the losses; 0 for its end.
+/// Chooses the event of the trial before which it crashes, counted from 1, and the seed of the losses; 0 crashes at its
+/// end.
 #[inline]
 pub fn crash_at(event: u64, seed: u64) {
     mark::<5>(event, seed);
 }
 
-/// Ends the trial: its lines hold what the crash has left. The last two words of the witness are the number of events,
-/// and 1 if the crash came before the end.
+/// Ends the trial: its lines now contain what the crash left. The last two words of the witness are the number of
+/// events, and 1 if the crash came before the end.
 #[inline]
 pub fn lose() {
     mark::<6>(0, 0);
 }
 
-/// Makes the write-back or the fence at this address do nothing from now on; 0 for none.
+/// Makes the write-back or the fence at this address do nothing from now on; 0 omits none.
 #[inline]
 pub fn omit(at: u64) {
     mark::<7>(at, 0);

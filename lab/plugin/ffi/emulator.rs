@@ -1,5 +1,5 @@
-//! The emulator's functions and structures, as `qemu-plugin.h` and `garray.h` declare them, and what the plugin needs of
-//! them as functions of its own.
+//! The emulator's functions and structures, as declared in `qemu-plugin.h` and `garray.h`, and wrappers for what the
+//! plugin needs.
 
 use core::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use core::mem::transmute;
@@ -106,7 +106,7 @@ unsafe extern "C" {
     pub(super) fn qemu_plugin_read_register(handle: *mut c_void, to: *mut ByteArray) -> c_int;
     fn qemu_plugin_read_memory_vaddr(address: u64, to: *mut ByteArray, len: usize) -> bool;
 
-    /// Returns null outside of user code and memory; what it points to is valid until the callback returns.
+    /// Returns null outside of user code and memory. The result is valid until the callback returns.
     safe fn qemu_plugin_get_hwaddr(info: u32, address: u64) -> *const Place;
     fn qemu_plugin_hwaddr_is_io(place: *const Place) -> bool;
     fn qemu_plugin_hwaddr_phys_addr(place: *const Place) -> u64;
@@ -117,14 +117,14 @@ unsafe extern "C" {
     pub(super) fn g_array_free(array: *mut Descriptors, free_segment: c_int) -> *mut c_char;
 }
 
-/// The emulator's handle of a register; null until the CPU is there.
+/// The emulator's handle of a register; null until the CPU exists.
 #[derive(Clone, Copy)]
 pub(super) struct Handle(pub(super) *mut c_void);
 
 // SAFETY: a handle is a number to the emulator, the same for every thread and CPU.
 unsafe impl Send for Handle {}
 
-/// A string of the emulator's.
+/// A string of the emulator.
 ///
 /// # Safety
 /// 1. The string ends with a zero byte, and is valid during the call.
@@ -134,7 +134,7 @@ pub(super) unsafe fn text(string: *const c_char) -> String {
     string.to_string_lossy().into_owned()
 }
 
-/// Returns the value of a handle's register: 8 bytes, in the guest's order, which is little-endian.
+/// Returns the value of a register: 8 bytes, in the guest's order, which is little-endian.
 pub(super) fn read_register(handle: Handle) -> Option<u64> {
     let array = g_byte_array_new();
     // SAFETY: the array was just made.
@@ -153,7 +153,7 @@ pub(super) fn read_register(handle: Handle) -> Option<u64> {
 }
 
 /// An instruction in the emulator's own memory, with its page; 0 for none. Programs share code and map it at different
-/// addresses, and one translation can serve them all: no virtual address is that of the instruction.
+/// addresses, and one translation can serve them all, so no virtual address identifies the instruction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Code(pub(super) usize);
 
@@ -182,8 +182,8 @@ impl Code {
     }
 }
 
-/// Returns the first address and the number of the bytes around an address that show which code it is. The next page
-/// need not be there.
+/// Returns the first address and the number of bytes around an address that identify the code. The next page may be
+/// missing.
 fn around(at: u64) -> (u64, usize) {
     const BEFORE: u64 = 48;
     const ALL: u64 = 80;
@@ -198,7 +198,8 @@ pub(super) fn read_around(at: u64) -> (u64, Vec<u8>) {
     (start, read_memory(start, len).unwrap_or_default())
 }
 
-/// Returns these bytes of the guest's memory, in a callback of the CPU that has them at this address; `None` if it has not.
+/// Returns these bytes of the guest's memory, in a callback of the CPU that has them mapped there; `None` if it does
+/// not.
 pub(super) fn read_memory(address: u64, len: usize) -> Option<Vec<u8>> {
     let array = g_byte_array_new();
     // SAFETY: the array was just made.

@@ -91,7 +91,7 @@ impl Plugin {
         let Lossy { losses, translation, .. } = &mut **lossy;
         let place = address.and_then(|address| translation.physical(cpu, address));
         match action {
-            // A CPU maps the page by a fault first. An emulator executes nothing.
+            // A CPU first maps the page through a fault. An emulator executes nothing.
             Action::Writeback(by, _) => {
                 if let Some(place) = place {
                     learn_code(losses, site);
@@ -138,7 +138,7 @@ impl Plugin {
         Site { half, thread, at, code: code.0 as u64 }
     }
 
-    /// Returns the return address in user mode, where lines are told; 0 if it cannot be read.
+    /// Returns the return address in user mode, if lines are reported; 0 if it cannot be read.
     fn caller(&self, half: Half) -> u64 {
         let is_told = matches!(&self.used, Use::Losses(lossy) if lossy.losses.model().tells_lines);
         if !is_told || half == Half::Upper {
@@ -153,7 +153,7 @@ impl Plugin {
         }
     }
 
-    /// Passes on the lines for the host, and cuts the power if it is time.
+    /// Passes on the lines for the host, and cuts the power when it is time.
     pub(super) fn pass_on(&mut self) {
         let Use::Losses(lossy) = &mut self.used else { return };
         let losses = &mut lossy.losses;
@@ -190,7 +190,7 @@ fn lines(losses: &Losses, translation: Translation, cpu: c_uint, start: u64, len
     (start / LINE..(start + len).div_ceil(LINE)).map(|number| line(number * LINE)).collect()
 }
 
-/// The address of the reset vector is executed.
+/// The instruction at the reset vector is executed.
 pub(super) extern "C" fn on_reset(cpu: c_uint, _data: *mut c_void) {
     with_plugin(|plugin| {
         let Use::Losses(lossy) = &mut plugin.used else { return };
@@ -202,7 +202,7 @@ pub(super) extern "C" fn on_reset(cpu: c_uint, _data: *mut c_void) {
     });
 }
 
-/// Learns the code around an instruction of user mode, if it is to be told and is not known.
+/// Reads the code around an instruction of user mode, if it must be reported and is not known.
 fn learn_code(losses: &mut Losses, site: Site) {
     if site.half == Half::Lower && losses.lacks_code(site.code) {
         let code = usize::try_from(site.code).map(Code).unwrap_or_default();
@@ -211,7 +211,7 @@ fn learn_code(losses: &mut Losses, site: Site) {
     }
 }
 
-/// Learns the code around a return address of user mode.
+/// Reads the code around a return address of user mode.
 fn learn_caller(losses: &mut Losses, caller: u64) {
     if losses.lacks_code(caller) {
         let (start, bytes) = read_around(caller);

@@ -1,11 +1,10 @@
 //! The emulator's callbacks.
 //!
 //! The emulator hands over each block of instructions when it translates it. Each instruction gets a callback for its
-//! stores if they are followed, and one for itself if it does something that matters here. The state is behind a mutex:
-//! CPUs run side by side.
+//! stores if they are followed, and one for itself if its effect matters. CPUs run in parallel, so the state is behind
+//! a mutex.
 //!
-//! A callback cannot report an error, and a result that is missing something must not be written: the emulator is
-//! ended instead.
+//! A callback cannot report an error, and incomplete results must not be written: the emulator is ended instead.
 
 mod emulator;
 mod losses;
@@ -64,14 +63,14 @@ struct Plugin {
     used: Use,
     out: File,
     handles: Vec<Handle>,
-    /// The sites that the numbers of callbacks refer to. Translation is repeated, and the few different sites are not.
+    /// The sites that the numbers of callbacks refer to. Translations recur, but the sites are few.
     sites: Vec<Site>,
     numbers: HashMap<Site, usize>,
 }
 
 static PLUGIN: Mutex<Option<Plugin>> = Mutex::new(None);
 
-/// The bytes followed, for the callback of every store that there is: virtual addresses for verdicts, physical ones for
+/// The followed bytes, for the callback of every single store: virtual addresses for verdicts, physical ones for
 /// losses.
 static START: AtomicU64 = AtomicU64::new(0);
 static END: AtomicU64 = AtomicU64::new(0);
@@ -79,7 +78,7 @@ static END: AtomicU64 = AtomicU64::new(0);
 /// False if no fence can have an effect: kernels execute millions of them.
 static FENCES_MATTER: AtomicBool = AtomicBool::new(true);
 
-/// Says why and ends the emulator.
+/// Prints the reason and ends the emulator.
 fn give_up(why: &str) -> ! {
     complain(why);
     process::abort()
@@ -94,7 +93,7 @@ fn lock() -> MutexGuard<'static, Option<Plugin>> {
     PLUGIN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Does `work` with the plugin, which is there since it was installed.
+/// Does `work` with the plugin, which exists once it is installed.
 fn with_plugin<R>(work: impl FnOnce(&mut Plugin) -> R) -> R {
     match lock().as_mut() {
         Some(plugin) => work(plugin),
@@ -226,7 +225,7 @@ impl Plugin {
         Operands { address, arguments }
     }
 
-    /// Writes to the host, at once and whole: the machine may lose its power next.
+    /// Writes to the host, at once and completely: the machine may lose its power next.
     fn write(&mut self, text: &str) {
         if let Err(error) = self.out.write_all(text.as_bytes()) {
             give_up(&format!("cannot write the plugin's lines: {error}"));
@@ -281,7 +280,7 @@ fn appending(out: &Path) -> Result<File, String> {
     open.map_err(|error| format!("cannot write {}: {error}", out.display()))
 }
 
-/// A CPU is there: its registers can be found.
+/// A CPU exists now, so its registers can be found.
 extern "C" fn on_cpu(_id: u64, _cpu: c_uint) {
     let array = qemu_plugin_get_registers();
     // SAFETY: the emulator returns an array that is valid until it is freed below.

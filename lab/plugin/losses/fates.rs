@@ -1,26 +1,26 @@
 //! The fate of each dirty line at a crash, from a seed.
 //!
-//! A fate depends on the seed, the number of the crash and the line alone. So a run that makes the same lines dirty
+//! A fate depends only on the seed, the number of the crash and the line, so a run that makes the same lines dirty
 //! loses the same ones.
 
 use super::words::Line;
 
-/// The dirty lines that a crash keeps.
+/// Which dirty lines a crash keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
-    /// Each one by chance, one of two.
+    /// Each line at random, one of two.
     Half,
-    /// Each word of 8 bytes by chance, one of two: the lines are torn.
+    /// Each 8-byte word at random, one of two: the lines are torn.
     Torn,
-    /// No one.
+    /// No line.
     None,
-    /// Every one.
+    /// Every line.
     All,
-    /// Only the one that was stored to last.
+    /// Only the line that was stored to last.
     Newest,
-    /// Every one except that.
+    /// Every line except that one.
     AllButNewest,
-    /// The policy that the seed and the number of the crash choose: `Half` in three of eight.
+    /// The policy that the seed and the number of the crash choose: `Half` in three of eight cases.
     Any,
 }
 
@@ -69,8 +69,8 @@ pub struct Fates {
 }
 
 impl Fates {
-    /// Returns the choices of this crash, for a machine with this newest dirty line. If it is not known, as stores were
-    /// not followed or by an emulator that was killed, lines are kept by chance.
+    /// Returns the choices of this crash, for a machine with this newest dirty line. If it is unknown, because stores
+    /// were not followed or the emulator was killed, lines are kept at random.
     #[must_use]
     pub fn new(policy: Policy, seed: u64, crash: u64, newest: Option<u32>) -> Self {
         let policy = match policy.at(seed, crash) {
@@ -80,7 +80,7 @@ impl Fates {
         Self { policy, seed, crash, newest }
     }
 
-    /// Returns a chance of the line that does not depend on that of its fate.
+    /// Returns a random number for the line that is independent of its fate.
     #[must_use]
     pub fn another_chance(&self, line: u32) -> u64 {
         mixed(self.seed, !self.crash, u64::from(line))
@@ -104,8 +104,8 @@ impl Fates {
     }
 }
 
-/// Returns a number that looks random and follows from three: the finalizer of `SplitMix64` (Steele, Lea and Flood,
-/// "Fast splittable pseudorandom number generators", 2014), once for each.
+/// Returns a random-looking number derived from three: the finalizer of `SplitMix64` (Steele, Lea and Flood, "Fast
+/// splittable pseudorandom number generators", 2014), once for each.
 #[must_use]
 pub fn mixed(seed: u64, crash: u64, line: u64) -> u64 {
     [seed, crash, line].into_iter().fold(0, |state: u64, number| {
@@ -153,7 +153,7 @@ mod tests {
             let content = fates.of(line, &LIVE, &PERSISTED);
             content != LIVE && content != PERSISTED
         };
-        // One of 128 lines is whole by chance.
+        // One of 128 lines remains complete at random.
         assert!((0..64).filter(|line| torn(*line)).count() > 32);
     }
 

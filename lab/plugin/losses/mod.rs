@@ -1,19 +1,19 @@
 //! Machines that lose what was not written back.
 //!
 //! There are two memories: LIVE, which the guest sees, and SHADOW, which has persisted. A line is dirty if they differ,
-//! so firmware, devices, string instructions and the emulator's own helpers need no care. Followed are only streaming
-//! stores and the instructions that make lines persist. A write-back takes a snapshot of its line, without the words that
-//! its thread has streamed since its last fence. A fence makes the snapshots of its thread persist. A crash decides the fate of each
-//! dirty line by the seed: it stays, or has its persisted content again, or that of a snapshot that no fence has
-//! completed.
+//! so firmware, devices, string instructions and the emulator's own helpers need no special care. Only streaming stores
+//! and the instructions that make lines persist are followed. A write-back takes a snapshot of its line, without the
+//! words that its thread has streamed since its last fence. A fence makes the snapshots of its thread persist. At a
+//! crash, the seed decides the fate of each dirty line: it stays, or reverts to its persisted content or to a snapshot
+//! that no fence has completed.
 //!
-//! A crash comes in two ways:
-//! - The machine ends. Both memories are files, so an emulator that is killed leaves them as they were. The losses come
+//! A crash comes in one of two ways:
+//! - The machine ends. Both memories are files, so a killed emulator leaves them as they were. The losses are applied
 //!   when the reset vector is executed, by the next emulator or, after a warm reset, by the same one. A kexec does not
 //!   execute it, and loses nothing.
-//! - A [trial]: a program names a range of its memory and an event. Before that event, the content that a crash
-//!   would leave is computed, and at the end of the trial the program finds it in the range. Nothing else of the
-//!   machine changes, so there can be thousands in a minute.
+//! - A [trial]: a program names a range of its memory and an event. Before that event, the content that a crash would
+//!   leave is computed, and at the end of the trial the program finds it in the range. Nothing else in the machine
+//!   changes, so thousands of trials fit in a minute.
 
 pub mod fates;
 pub mod model;
@@ -42,12 +42,11 @@ pub struct Site {
     pub thread: u64,
     /// The address of the instruction.
     pub at: u64,
-    /// The instruction itself, wherever programs have mapped it; 0 if that is unknown.
+    /// The instruction itself, wherever programs have mapped it; 0 if unknown.
     pub code: u64,
 }
 
-/// The streamed words of a line. A word that has another value by now was replaced by an ordinary store, which is in the
-/// cache.
+/// The streamed words of a line. If a word has changed since, an ordinary store replaced it, and it is in the cache.
 type Streamed = [Option<u64>; WORDS];
 
 /// The last followed store to a line.
@@ -56,7 +55,7 @@ struct Stored {
     number: u64,
     /// The instruction.
     by: u64,
-    /// The return address of its function, if that is known.
+    /// The return address of its function, if known.
     caller: u64,
 }
 
@@ -82,15 +81,15 @@ pub struct Losses {
     len: u64,
     memories: Memories,
     pending: Pending,
-    /// The words that each thread has streamed since its last fence, by line. They may be in a buffer on their way, so a
-    /// write-back need not have them.
+    /// The words that each thread has streamed since its last fence, by line. They may still be in a buffer, so a
+    /// write-back may miss them.
     streamed: HashMap<(Half, u64), HashMap<u32, Streamed>>,
     /// The followed stores, and the last one to each line.
     stores: u64,
     stored: HashMap<u32, Stored>,
-    /// The first thread that has made such a call: the first program, which starts all others.
+    /// The first thread that made such a call: the first program, which starts all others.
     first: Option<u64>,
-    /// The code around addresses, as it is told.
+    /// The code around addresses, as reported.
     code: HashMap<u64, String>,
     counts: [Counts; 2],
     /// The events of user mode.
@@ -102,7 +101,7 @@ pub struct Losses {
     trial: Option<Trial>,
     sites: HashSet<u64>,
     faults: HashSet<(&'static str, u64)>,
-    /// Lines for the host that were not fetched yet.
+    /// Lines for the host that have not been fetched yet.
     told: Vec<String>,
 }
 
@@ -297,11 +296,11 @@ impl Losses {
                 self.persist_now(line);
             }
         }
-        // The store was made already: the event is the moment after it.
+        // The store was already made: the event is the moment after it.
         self.happens(site, Event::Store, Some(first));
     }
 
-    /// Records that the caches were written back as a whole.
+    /// Records that all caches were written back.
     pub fn whole_cache(&mut self) {
         self.pending.clear();
         for line in self.memories.dirty() {
@@ -309,7 +308,7 @@ impl Losses {
         }
     }
 
-    /// Records a call of the system that changes or persists files.
+    /// Records a system call that changes or persists files.
     pub fn call(&mut self, site: Site) {
         if *self.first.get_or_insert(site.thread) != site.thread {
             self.counts(site.half).calls += 1;
@@ -317,20 +316,20 @@ impl Losses {
         }
     }
 
-    /// Returns true if the code around this address is to be told and is not known.
+    /// Returns true if the code around this address must be reported and is not known.
     #[must_use]
     pub fn lacks_code(&self, at: u64) -> bool {
         at != 0 && self.model.tells_lines && !self.code.contains_key(&at)
     }
 
-    /// Takes the code around an address, from `start` on.
+    /// Takes the code around an address, beginning at `start`.
     pub fn add_code(&mut self, at: u64, start: u64, bytes: &[u8]) {
         let digits: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         let told = format!("code at={at} start={start} bytes={}", digits.concat());
         self.code.insert(at, told);
     }
 
-    /// Adds a line for each line that a crash could take now, and the code that has stored to it and written it back.
+    /// Adds a line for each line that a crash could lose now, with the code that stored to it and wrote it back.
     pub fn tell_dirty(&mut self) {
         if !self.model.tells_lines {
             return;
@@ -366,7 +365,7 @@ impl Losses {
         }
     }
 
-    /// Counts an event, and returns true if it has its effect: the power is on, and it is not left out.
+    /// Counts an event. Returns true if it takes effect: the power is on, and it is not omitted.
     fn happens(&mut self, site: Site, event: Event, line: Option<u32>) -> bool {
         if site.half == Half::Upper {
             return true;
@@ -389,9 +388,9 @@ impl Losses {
         }
     }
 
-    /// Returns the lines that a crash could take now.
+    /// Returns the lines that a crash could lose now.
     fn dirty(&self) -> Vec<u32> {
-        // A line that is as it was may have been another meanwhile.
+        // A line that is unchanged may have been different in between.
         let mut dirty = self.memories.dirty();
         dirty.extend(self.pending.lines());
         dirty.sort_unstable();
@@ -436,7 +435,7 @@ impl Losses {
         Fates::new(self.model.policy, self.model.seed, self.crashes, newest)
     }
 
-    /// Returns the content after a crash of a dirty line, whose fate is that of this number.
+    /// Returns the content, after a crash, of a dirty line with the fate of this number.
     fn left(&self, fates: &Fates, number: u32, line: u32) -> Line {
         if self.model.lost.contains(&line) {
             return self.memories.persisted(line);

@@ -1,4 +1,4 @@
-//! The promises of the CPU that a machine loses lines by, as arguments of the plugin choose them.
+//! The promises of the CPU that decide which lines a machine loses, as chosen by the plugin's arguments.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ pub enum Point {
     Persistence,
 }
 
-/// The promises of one half: what completes write-backs besides its fences.
+/// The promises to one half: what completes write-backs, apart from its fences.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Promises {
     /// The effect of a streaming store.
@@ -25,16 +25,16 @@ pub struct Promises {
     pub is_locked_fence: bool,
 }
 
-/// The kinds of events before which a machine can be cut off, and a trial can crash.
+/// The kinds of events before which a machine can be cut off, or a trial can crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Event {
-    /// A store to the memory. It is only counted if stores are followed.
+    /// A store to the memory. It is counted only if stores are followed.
     Store,
     /// A write-back of one of its lines.
     Writeback,
     /// A fence with write-backs of its thread before it.
     Fence,
-    /// A call of the system that changes or persists files, of any program but the first one.
+    /// A system call that changes or persists files, by any program except the first one.
     Call,
 }
 
@@ -66,25 +66,25 @@ impl Event {
 /// The model of a machine that loses lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Model {
-    /// The seed of every chance.
+    /// The seed of all random choices.
     pub seed: u64,
-    /// The dirty lines that a crash keeps.
+    /// Which dirty lines a crash keeps.
     pub policy: Policy,
     /// The promises to user mode, then those to the kernel.
     pub promises: [Promises; 2],
-    /// The completion of CLFLUSH.
+    /// How CLFLUSH is completed.
     pub clflush: Clflush,
     /// The point to reach.
     pub point: Point,
-    /// True if ordinary stores of user mode are followed too, which takes time: then the newest line is known.
+    /// True if ordinary stores of user mode are followed too, which takes time. The newest line is then known.
     pub follows_stores: bool,
-    /// True if each line that a crash takes or could take is told, with the code that has stored to it.
+    /// True if each line that a crash loses or could lose is reported, with the code that stored to it.
     pub tells_lines: bool,
-    /// The lines that a crash takes whatever the policy.
+    /// The lines that a crash loses regardless of the policy.
     pub lost: BTreeSet<u32>,
-    /// One in so many followed stores evicts its line; 0 for none.
+    /// One in this many followed stores evicts its line; 0 for none.
     pub evict: u64,
-    /// The event of user mode before which the power is cut: the kind, and its number from 1.
+    /// The user-mode event before which the power is cut: the kind, and its number, counted from 1.
     pub cut: Option<(Event, u64)>,
 }
 
@@ -103,7 +103,7 @@ pub enum Effect {
 }
 
 impl Default for Model {
-    /// Strict for user mode, where programs must be right on every CPU. The kernel's drivers rely on the promises of
+    /// Strict for user mode, where programs must be right on every CPU. The kernel's drivers rely on promises of
     /// Intel's manual: streaming stores evict, and a locked access is a fence.
     fn default() -> Self {
         let user = Promises { streaming: Streaming::Ordinary, is_locked_fence: false };
@@ -133,8 +133,8 @@ impl Model {
         }
     }
 
-    /// Returns true if the stores of an instruction in this half are followed. Streaming ones always are: a write-back
-    /// need not have them.
+    /// Returns true if the stores of an instruction in this half are followed. Streaming stores always are, because a
+    /// write-back may miss them.
     #[must_use]
     pub const fn follows(&self, is_streaming: bool, half: Half) -> bool {
         is_streaming || self.follows_stores && matches!(half, Half::Lower)

@@ -12,7 +12,7 @@ use crate::lines::{Clflush, Streaming};
 pub struct Options {
     /// `live=FILE`: the file of the memory that the guest sees.
     pub live: PathBuf,
-    /// `offset=BYTES`: the place in that file at which the memory begins; 0 by default.
+    /// `offset=BYTES`: the offset in that file at which the memory begins; 0 by default.
     pub offset: u64,
     /// `persisted=FILE`: the file of the memory that has persisted.
     pub persisted: PathBuf,
@@ -22,10 +22,10 @@ pub struct Options {
     pub size: u64,
     /// `reset=ADDRESS`: the address of the first instruction after a reset, where virtual addresses are physical.
     pub reset: u64,
-    /// `resumed=yes`: the machine goes on from a file, and executes no reset vector: what the former emulator has not made
-    /// persistent is lost at once.
+    /// `resumed=yes`: the machine resumes from a file and executes no reset vector. Anything that the previous emulator
+    /// has not made persistent is lost at once.
     pub is_resumed: bool,
-    /// `out=FILE`: the file to which the plugin adds its lines.
+    /// `out=FILE`: the file to which the plugin appends its lines.
     pub out: PathBuf,
     /// The other options: `seed=NUMBER`, `policy=NAME`, `clflush=itself|mfence`, `point=coherency|persistence`,
     /// `user-streaming=ordinary|evicting`, `user-locked=fence|ordinary`, the same for `kernel-…`,
@@ -39,7 +39,7 @@ impl Options {
     /// Parses the arguments.
     ///
     /// # Errors
-    /// If one is unknown or invalid, or if a file or the memory's place is missing. The message names it.
+    /// If an argument is unknown or invalid, or if a file or the memory's place is missing. The message names it.
     pub fn parse(arguments: &[&str]) -> Result<Self, String> {
         let mut options = Self {
             live: PathBuf::new(),

@@ -1,18 +1,18 @@
-//! Lines that were written back and not fenced: the content of each at that moment, by its owner.
+//! Lines that were written back but not fenced: the content of each at that moment, by owner.
 //!
-//! A fence completes the write-backs of its own thread alone. Two threads may write back one line; the
-//! content that was taken last must win, whichever fence comes first.
+//! A fence completes only the write-backs of its own thread. Two threads may write back the same line; the content
+//! taken last must win, whichever fence comes first.
 
 use std::collections::HashMap;
 
 use super::words::Line;
 use crate::tracker::Half;
 
-/// The thread whose fence completes a write-back: a thread of user mode, by the register that distinguishes them, or a
-/// CPU in its kernel.
+/// The thread whose fence completes a write-back: a thread of user mode, by the register that identifies it, or a CPU
+/// in its kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Owner {
-    /// The half of the address space that its instructions are in.
+    /// The half of the address space with its instructions.
     pub half: Half,
     /// The value of the register, or the number of the CPU.
     pub thread: u64,
@@ -23,7 +23,7 @@ pub struct Owner {
 #[derive(Clone, Copy, Debug)]
 struct Snapshot {
     content: Line,
-    /// The instruction that has written it back.
+    /// The instruction that wrote it back.
     by: u64,
     sequence: u64,
 }
@@ -48,7 +48,7 @@ impl Pending {
         let Some(completed) = self.by_owner.remove(&owner) else { return };
         for (line, snapshot) in &completed {
             persist(*line, &snapshot.content);
-            // Older content must not follow newer.
+            // Older content must not follow newer content.
             for other in self.by_owner.values_mut() {
                 if other.get(line).is_some_and(|there| there.sequence < snapshot.sequence) {
                     other.remove(line);
@@ -66,7 +66,7 @@ impl Pending {
         self.by_owner.retain(|_owner, lines| !lines.is_empty());
     }
 
-    /// Returns a content of the line that was written back and not fenced, or `None` for the one that is seen now.
+    /// Returns a content of the line that was written back but not fenced, or `None` for the current one.
     #[must_use]
     pub fn one_of(&self, line: u32, chance: u64) -> Option<Line> {
         let mut all: Vec<&Snapshot> =
@@ -76,7 +76,7 @@ impl Pending {
         all.get(chosen).map(|snapshot| snapshot.content)
     }
 
-    /// Returns the content of the line that was written back last, and not fenced, and the instruction.
+    /// Returns the content of the line that was written back last but not fenced, and the instruction.
     #[must_use]
     pub fn newest(&self, line: u32) -> Option<(Line, u64)> {
         let all = self.by_owner.values().filter_map(|lines| lines.get(&line));
@@ -84,7 +84,7 @@ impl Pending {
         newest.map(|snapshot| (snapshot.content, snapshot.by))
     }
 
-    /// Returns the lines, some of them more than once.
+    /// Returns the lines, possibly more than once.
     pub fn lines(&self) -> impl Iterator<Item = u32> {
         self.by_owner.values().flat_map(HashMap::keys).copied()
     }

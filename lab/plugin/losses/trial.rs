@@ -1,11 +1,12 @@
-//! A crash of one program's memory, without an end of the machine.
+//! A crash of one program's memory, without ending the machine.
 //!
-//! 1. The program names a range: from now on its lines are clean, whatever they hold.
-//! 2. It may name witnesses: bytes that no crash takes, such as the number of operations that were acknowledged.
+//! 1. The program names a range: from now on its lines are clean, whatever they contain.
+//! 2. It may name witnesses: bytes that no crash loses, such as the number of acknowledged operations.
 //! 3. It chooses the event before which the crash comes, by its number, and a seed.
-//! 4. It runs. Before the event, the content after a crash is put aside; the program goes on.
-//! 5. It asks for the losses: the range holds what was put aside, or what a crash at this moment leaves. The first word
-//!    of the witness's last 16 bytes is the number of events, the second one 1 if the crash came before the end.
+//! 4. It runs. Before the event, the content after a crash is saved; the program continues.
+//! 5. It asks for the losses: the range then contains what was saved, or what a crash at this moment leaves. Of the
+//!    witness's last 16 bytes, the first word is the number of events, and the second is 1 if the crash came before the
+//!    end.
 
 use std::collections::HashSet;
 
@@ -30,7 +31,7 @@ pub struct Trial {
 }
 
 impl Losses {
-    /// Begins a trial on these lines.
+    /// Starts a trial on these lines.
     pub fn begin_trial(&mut self, lines: Vec<u32>) {
         for line in &lines {
             self.persist_now(*line);
@@ -39,7 +40,7 @@ impl Losses {
         self.trial = Some(Trial { lines, is_in, ..Trial::default() });
     }
 
-    /// Names lines that no crash takes; they become lines of the trial.
+    /// Names lines that no crash loses; they become lines of the trial.
     pub fn witness(&mut self, lines: &[u32]) {
         if let Some(trial) = &mut self.trial {
             trial.witnesses.extend(lines);
@@ -55,14 +56,14 @@ impl Losses {
         }
     }
 
-    /// Leaves out the write-back or the fence at this address from now on; 0 for none.
+    /// Omits the write-back or the fence at this address from now on; 0 for none.
     pub fn omit(&mut self, at: u64) {
         self.omitted = (at != 0).then_some(at);
-        // A program's first mark calls this: its sites are named anew.
+        // A program's first mark calls this, so its sites are reported anew.
         self.sites.clear();
     }
 
-    /// Counts an event of the trial, and puts the content aside before the chosen one.
+    /// Counts an event of the trial, and saves the content before the chosen one.
     pub(super) fn event_of_trial(&mut self, site: Site, event: Event, line: Option<u32>) {
         let Some(trial) = &mut self.trial else { return };
         let is_witness = |line: &u32| trial.witnesses.contains(line);
@@ -85,7 +86,7 @@ impl Losses {
     /// Returns the content of the trial's lines after a crash at this moment.
     fn after_a_crash(&self) -> Vec<Line> {
         let Some(trial) = &self.trial else { return Vec::new() };
-        // A file may be anywhere: its lines are counted from its beginning. A witness has no fate.
+        // A file may be anywhere, so its lines are counted from its beginning. A witness has no fate.
         let is_pending: HashSet<u32> = self.pending.lines().collect();
         let is_dirty = |line: &u32| {
             !trial.witnesses.contains(line)
@@ -104,7 +105,7 @@ impl Losses {
         places().map(content).collect()
     }
 
-    /// Ends the trial: its lines hold what the crash left.
+    /// Ends the trial: its lines now contain what the crash left.
     pub fn lose(&mut self) {
         let aside = self.trial.as_mut().and_then(|trial| trial.aside.take());
         let has_crashed = aside.is_some();

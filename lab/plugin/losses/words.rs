@@ -1,7 +1,7 @@
 //! The two memories of a machine that loses lines: the one that the guest sees, and the one that has persisted.
 //!
-//! Both are files, mapped and shared, so that a killed emulator leaves them as they were. Other CPUs and devices store
-//! to the first one at any time; therefore words are atomic.
+//! Both are files in shared mappings, so a killed emulator leaves them as they were. Other CPUs and devices can store
+//! to the first one at any time, so words are atomic.
 
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -40,7 +40,7 @@ impl Words {
 #[derive(Debug)]
 struct Memory {
     words: Words,
-    /// The file, and the offset at which the memory begins in it.
+    /// The file, and the offset in it at which the memory begins.
     file: Option<(File, u64)>,
 }
 
@@ -88,7 +88,7 @@ impl Memory {
             let data = match system::data(file, at) {
                 Ok(Some(data)) => data,
                 Ok(None) => break,
-                // A file system without lists of blocks: any line may have some.
+                // A file system that cannot list blocks: any line may have some.
                 Err(_) => {
                     extents.push(0..whole);
                     return extents;
@@ -114,7 +114,7 @@ pub struct Memories {
 }
 
 impl Memories {
-    /// Maps `len` bytes of both files: from `offset` of the first, and all of the second.
+    /// Maps `len` bytes of both files: of the first from `offset`, of the second all.
     ///
     /// # Errors
     /// If a file cannot be opened or mapped, or is too short; the message names it.

@@ -1,4 +1,5 @@
-//! Programs that run in the background: started by one request, asked and ended by others, or by the machine's end.
+//! Programs that run in the background. One request starts them, others talk to them and end them; the machine's end
+//! also ends them.
 
 use super::protocol::Reply;
 use anyhow::{Context as _, Result, ensure};
@@ -40,9 +41,9 @@ impl Beside {
     pub(crate) fn tell(&mut self, id: u32, line: &str) -> Result<Reply> {
         let (child, output) = self.programs.get_mut(&id).context("no such program")?;
         let input = child.stdin.as_mut().context("a program without input")?;
-        writeln!(input, "{line}").context("the program does not listen")?;
+        writeln!(input, "{line}").context("cannot write to the program")?;
         let mut answer = String::new();
-        let len = output.read_line(&mut answer).context("the program cannot be heard")?;
+        let len = output.read_line(&mut answer).context("cannot read the program's output")?;
         ensure!(len != 0, "the program has closed its output");
         Ok(Reply::Text(answer.trim_end().to_string()))
     }
@@ -53,7 +54,7 @@ impl Beside {
         let signal = Signal::from_named_raw(signal).context("no such signal")?;
         kill_process(Pid::from_child(&child), signal).context("cannot send the signal")?;
         let mut out = String::new();
-        output.read_to_string(&mut out).context("the program cannot be heard")?;
+        output.read_to_string(&mut out).context("cannot read the program's output")?;
         let ended = child.wait_with_output().context("cannot wait for the program")?;
         let errors = String::from_utf8_lossy(&ended.stderr).into_owned();
         let (code, signal) = (ended.status.code(), ended.status.signal());

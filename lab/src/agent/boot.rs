@@ -1,4 +1,4 @@
-//! The start of a machine: the steps of a kernel's first program before others can run.
+//! The start of a machine: what the kernel's first program must do before others can run.
 
 use anyhow::{Context as _, Result};
 use rustix::mount::{MountFlags, mount};
@@ -6,9 +6,9 @@ use std::ffi::CString;
 use std::fs::{self, File};
 use std::path::Path;
 
-/// The list of the machine's modules, one path per line, in the order in which to load them.
+/// The list of the machine's modules, one path per line, in load order.
 const MODULES: &str = "/lab/modules";
-/// The beginning of such a list for a file system, which ends with its name.
+/// The beginning of the path of a file system's list, which ends with its name.
 const FILE_SYSTEM: &str = "/lab/modules-";
 
 /// The kernel's own file systems: type and directory.
@@ -27,12 +27,12 @@ pub(crate) fn boot() -> Result<()> {
         mount("none", directory, kind, MountFlags::empty(), None)
             .with_context(|| format!("cannot mount {kind} at {directory}"))?;
     }
-    // The kernel's messages would be printed into the lines of the conversation; a panic is printed all the same.
+    // The kernel's messages would appear within the lines of the protocol. A panic is printed anyway.
     fs::write("/proc/sys/kernel/printk", "1").context("cannot lower the console's log level")?;
     load_all(MODULES)
 }
 
-/// Loads the modules of a file system, if it has some of its own. An emulator takes half a second for those of a large one.
+/// Loads the modules of a file system, if it has its own. Loading those of a large one takes an emulator half a second.
 pub(crate) fn load_file_system(kind: &str) -> Result<()> {
     let list = format!("{FILE_SYSTEM}{kind}");
     if Path::new(&list).exists() { load_all(&list) } else { Ok(()) }
@@ -52,7 +52,7 @@ fn load(module: &Path, command_line: &str) -> Result<()> {
     let parameters = CString::new(words.collect::<Vec<_>>().join(" "))?;
     let file = File::open(module).with_context(|| format!("cannot open {}", module.display()))?;
     match rustix::system::finit_module(&file, &parameters, 0) {
-        // Built into this kernel, or loaded already; or for a device that is not there.
+        // The module is built into this kernel, already loaded, or for a missing device.
         Ok(()) | Err(rustix::io::Errno::EXIST | rustix::io::Errno::NODEV) => Ok(()),
         Err(error) => Err(error).with_context(|| format!("cannot load {}", module.display())),
     }

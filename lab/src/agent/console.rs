@@ -19,7 +19,7 @@ pub(crate) fn next() -> Result<Request> {
     let mut line = String::new();
     loop {
         line.clear();
-        if io::stdin().lock().read_line(&mut line).context("the console cannot be read")? == 0 {
+        if io::stdin().lock().read_line(&mut line).context("cannot read the console")? == 0 {
             bail!("the console was closed");
         }
         if let Some(request) = decode(&line).with_context(|| format!("request {line:?}"))? {
@@ -34,14 +34,14 @@ pub(crate) fn next() -> Result<Request> {
 /// If the line cannot be written.
 pub fn say(reply: &Reply) -> Result<()> {
     let mut out = io::stdout().lock();
-    out.write_all(encode(reply)?.as_bytes()).context("the console cannot be written")?;
-    out.flush().context("the console cannot be written")
+    out.write_all(encode(reply)?.as_bytes()).context("cannot write to the console")?;
+    out.flush().context("cannot write to the console")
 }
 
-/// Waits until the line has taken all replies: if the machine ends now, the host has got them.
+/// Waits until the line has transmitted all replies: even if the machine ends now, the host has received them.
 ///
 /// # Errors
 /// If the line fails.
 pub fn drain() -> Result<()> {
-    tcdrain(io::stdout()).context("the console does not take what was said")
+    tcdrain(io::stdout()).context("the console does not transmit the replies")
 }

@@ -1,8 +1,8 @@
-//! The agent of an emulated machine: the first program of its kernel (process 1), which serves the host's requests over
+//! The agent in an emulated machine: the first program of its kernel (process 1), which serves the host's requests over
 //! the serial line.
 //!
-//! It mounts the kernel's file systems, loads the machine's modules, and then serves one request after the other. It does
-//! not judge: only the host knows the expected results. A project adds requests of its own by [`Request::Other`].
+//! It mounts the kernel's file systems, loads the machine's modules, and then serves one request after the other. It
+//! does not judge: only the host knows the expected results. A project adds its own requests with [`Request::Other`].
 
 mod protocol;
 

@@ -1,8 +1,8 @@
-//! The conversation between the host and the agent inside a machine, over a serial line.
+//! The protocol between the host and the agent in a machine, over a serial line.
 //!
 //! The host drives: it sends one [`Request`] per line and reads one [`Reply`]. All other output of the machine
-//! (firmware, kernel, the programs it runs) is log. So all steps of a test are in one place, on the host, and a machine
-//! that resets unexpectedly is seen at once: it sends [`Reply::Hello`] again.
+//! (firmware, kernel, programs) is log. All steps of a test are therefore in one place, on the host, and an unexpected
+//! reset is noticed at once: the machine sends [`Reply::Hello`] again.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -15,9 +15,9 @@ pub const MARK: &str = "@lab ";
 /// A request of the host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {
-    /// A request that the agent of a project serves beside those below.
+    /// A request that a project's agent serves in addition to those below.
     Other(Value),
-    /// Runs a program without an input: answered by [`Reply::Ended`].
+    /// Runs a program without input: answered by [`Reply::Ended`].
     Run {
         /// The program.
         program: String,
@@ -36,7 +36,7 @@ pub enum Request {
         program: String,
         /// The program's arguments.
         arguments: Vec<String>,
-        /// Its input, which fits a pipe.
+        /// Its input, which must fit into a pipe.
         input: String,
     },
     /// Starts a program that runs in the background: answered by [`Reply::Started`].
@@ -78,19 +78,19 @@ pub enum Request {
         /// The mount point.
         directory: String,
     },
-    /// Reads a file, as of sysfs: answered by [`Reply::Text`], without the blank at its end.
+    /// Reads a file, for example in sysfs: answered by [`Reply::Text`], without trailing whitespace.
     Read {
         /// The file.
         path: String,
     },
-    /// Writes a file, as of sysfs: answered by [`Reply::Done`].
+    /// Writes a file, for example in sysfs: answered by [`Reply::Done`].
     Write {
         /// The file.
         path: String,
         /// The text to write.
         text: String,
     },
-    /// Writes behind the end of a file: answered by [`Reply::Done`].
+    /// Appends to a file: answered by [`Reply::Done`].
     Append {
         /// The file.
         path: String,
@@ -99,11 +99,11 @@ pub enum Request {
     },
     /// Writes all file systems back: answered by [`Reply::Done`].
     Sync,
-    /// Gives a machine that goes on from a file a new boot and new random numbers: answered by [`Reply::Hello`].
+    /// Gives a machine that resumes from a file a new boot id and new random numbers: answered by [`Reply::Hello`].
     Resume {
-        /// The new boot.
+        /// The new boot id.
         boot: String,
-        /// For the kernel's random numbers, which all machines from this file would share.
+        /// Entropy for the kernel's random numbers, which all machines from this file would otherwise share.
         entropy: u64,
     },
     /// Lists the names in a directory, in order: answered by [`Reply::Names`].
@@ -128,13 +128,13 @@ pub enum Request {
     },
     /// Resets the machine: firmware runs. The answer is [`Reply::Hello`].
     Reboot,
-    /// Has the kernel panic, which resets the machine. The answer is [`Reply::Hello`].
+    /// Makes the kernel panic, which resets the machine. The answer is [`Reply::Hello`].
     Panic,
     /// Ends the machine.
     PowerOff,
 }
 
-/// The word that a kexec adds to the command line. A kernel that a reset started instead does not have it.
+/// The word that a kexec adds to the command line. A kernel that was started by a reset does not have it.
 pub const KEXEC: &str = "lab.kexec";
 
 /// An answer of the agent.
@@ -185,7 +185,7 @@ pub enum Reply {
     Refused(String),
 }
 
-/// Bytes of a file that lie together on its device.
+/// Bytes of a file that are contiguous on its device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Extent {
     /// The file.
@@ -204,18 +204,18 @@ impl From<&Self> for Request {
     }
 }
 
-/// Returns the line of a message.
+/// Returns a message as a line.
 ///
 /// # Errors
-/// None of these types fails to serialize; the error is that of the serializer.
+/// These types never fail to serialize; the error is that of the serializer.
 pub fn encode(message: &impl Serialize) -> Result<String, serde_json::Error> {
     Ok(format!("{MARK}{}\n", serde_json::to_string(message)?))
 }
 
-/// Returns the message of a line, unless the line is log.
+/// Returns the message in a line, or `None` if the line is log.
 ///
 /// # Errors
-/// If the line has the mark and does not parse, for example because other output was printed into it.
+/// If the line has the mark but does not parse, for example because other output was printed into it.
 pub fn decode<T: DeserializeOwned>(line: &str) -> Result<Option<T>, serde_json::Error> {
     match line.split_once(MARK) {
         Some((_, message)) => serde_json::from_str(message.trim_end()).map(Some),

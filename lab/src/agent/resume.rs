@@ -1,19 +1,19 @@
-//! A machine that goes on from a file: it gets what a boot would have made anew.
+//! Resuming a machine from a file: it gets what a boot would have created.
 
 use anyhow::{Context as _, Result};
 use rustix::ioctl::{NoArg, Opcode, ioctl, opcode};
 use std::fs::{self, File};
 use std::io::Write as _;
 
-/// The folder with the file `boot_id`. A mount over the file itself would be taken for that of a container.
+/// The directory with the file `boot_id`. Programs would take a mount over the file itself for a container's.
 const RANDOM: &str = "/proc/sys/kernel/random";
-/// The folder that programs read in place of the kernel's.
+/// The directory that programs read instead of the kernel's.
 const NEW_RANDOM: &str = "/tmp/random";
 
 /// `RNDRESEEDCRNG`, `_IO('R', 7)` (`include/uapi/linux/random.h`).
 const RESEED: Opcode = opcode::none(b'R', 7);
 
-/// Gives the machine another boot and other random numbers, and has it read the media again.
+/// Gives the machine another boot id and other random numbers, and makes it read the media again.
 pub(crate) fn resume(boot: &str, entropy: u64) -> Result<()> {
     fs::write("/proc/sys/vm/drop_caches", "3").context("cannot drop the caches")?;
     fs::create_dir_all(NEW_RANDOM).context("cannot make a folder for a boot")?;

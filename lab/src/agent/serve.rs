@@ -1,4 +1,4 @@
-//! The conversation with the host, and the handling of each request.
+//! The protocol with the host, and the handling of each request.
 
 use super::beside::Beside;
 use super::protocol::{KEXEC, Reply, Request};
@@ -15,10 +15,10 @@ use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Stdio};
 
-/// Serves the host's requests until it ends the machine; those of a project by `other`.
+/// Serves the host's requests until the host ends the machine; `other` serves those of a project.
 ///
 /// # Errors
-/// If this is not the first program of a machine, or the host cannot be heard.
+/// If this is not the first program of a machine, or the host cannot be reached.
 pub fn serve(mut other: impl FnMut(Value) -> Result<Reply>) -> Result<Infallible> {
     if std::process::id() != 1 {
         bail!("this is the first program of a machine: it runs as process 1");
@@ -93,7 +93,7 @@ fn answer(
             kexec::start()?;
             Ok(Reply::Done)
         }
-        // A reboot does not return, and nothing is written back first: persisting must be enough.
+        // A reboot does not return, and nothing is written back first: having persisted must be enough.
         Request::Reboot => end(RebootCommand::Restart),
         Request::PowerOff => end(RebootCommand::PowerOff),
         // `c` is a crash (Linux, `Documentation/admin-guide/sysrq.rst`).
@@ -136,7 +136,7 @@ fn run(
         let file = File::options().write(true).open(path);
         command.stdout(file.with_context(|| format!("cannot open {path}"))?);
     }
-    // The console's input is the host's requests.
+    // The console's input carries the host's requests.
     command.args(arguments).envs(environment).stdin(Stdio::null());
     command.current_dir(directory.unwrap_or("/"));
     let status = command.status().with_context(|| format!("cannot start {program}"))?;

@@ -1,8 +1,8 @@
-//! Instructions by the files that they are of.
+//! Mapping instructions to files.
 //!
-//! The plugin tells the code around an instruction, and its address in a program that is gone by now. The files of the
-//! machine are known: the place in one of them with the same bytes, at the same offset in a page, is the instruction. So
-//! it is found wherever the program was loaded, and also in a library that the program has opened by itself.
+//! The plugin reports the code around an instruction, and its address in a program that has ended by now. The files of
+//! the machine are known: if one has the same bytes at the same offset in a page, the instruction is there. This works
+//! wherever the program was loaded, and also for a library that the program opened itself.
 
 use core::fmt;
 use std::cell::OnceCell;
@@ -14,7 +14,7 @@ use addr2line::Loader;
 use goblin::elf::Elf;
 use goblin::elf::program_header::{PF_X, PT_LOAD};
 
-/// The smallest page. Code is loaded by whole ones.
+/// The smallest page. Code is loaded in whole pages.
 const PAGE: u64 = 4096;
 
 /// The code around an address.
@@ -31,7 +31,7 @@ pub(super) struct Code {
 pub(super) enum Place {
     /// A line of a source.
     Source(String),
-    /// A file, or a function of it, and the offset there.
+    /// A file, or a function in it, and the offset there.
     Binary(String, u64),
 }
 
@@ -51,11 +51,11 @@ struct File {
     names: OnceCell<Option<Loader>>,
 }
 
-/// The files of a machine with code.
+/// The files of a machine that contain code.
 pub(super) struct Files(Vec<File>);
 
 impl Files {
-    /// Reads files; some of them may have no code.
+    /// Reads files; some of them may contain no code.
     pub(super) fn read(paths: impl IntoIterator<Item = PathBuf>) -> Self {
         let file = |path: PathBuf| {
             let bytes = fs::read(&path).ok()?;
@@ -70,11 +70,12 @@ impl Files {
         self.find(code).map_or_else(unknown, |(file, address)| file.place(address))
     }
 
-    /// Returns the place of the call that returns to the code; none if there is no call.
+    /// Returns the place of the call that returns to the code, if there is a call.
     pub(super) fn caller(&self, code: &Code) -> Option<Place> {
         let (file, address) = self.find(code)?;
         let end = usize::try_from(code.at - code.start).ok()?;
-        // CALL rel32, or CALL of a register or of memory (Intel SDM vol. 2A, CALL). Others have one length of all.
+        // CALL rel32, or CALL through a register or memory (Intel SDM vol. 2A, CALL). On other architectures all calls
+        // have one length.
         let is_near = |len: usize, opcode| end >= len && code.bytes.get(end - len) == Some(&opcode);
         let is_pc =
             Elf::parse(&file.bytes).ok()?.header.e_machine == goblin::elf::header::EM_X86_64;
@@ -88,7 +89,7 @@ impl Files {
 }
 
 impl File {
-    /// Returns the address of an instruction by the file, if the code is of it.
+    /// Returns the address of an instruction in the file, if the code is from this file.
     fn address(&self, code: &Code) -> Option<u64> {
         let elf = Elf::parse(&self.bytes).ok()?;
         let headers = elf.program_headers.iter();
@@ -96,7 +97,7 @@ impl File {
             headers.filter(|segment| segment.p_type == PT_LOAD && segment.p_flags & PF_X != 0);
         segments.find_map(|segment| {
             let content = self.bytes.get(segment.file_range())?;
-            // The first byte that is as far into its page.
+            // The first byte with the same offset in its page.
             let first = usize::try_from(code.start.wrapping_sub(segment.p_vaddr) % PAGE).ok()?;
             let mut offsets = (first..content.len()).step_by(usize::try_from(PAGE).ok()?);
             let is_there = |offset: &usize| content[*offset..].starts_with(&code.bytes);
@@ -121,7 +122,7 @@ impl File {
     }
 }
 
-/// Returns the source line of an address, and its function, which may be one that was inlined.
+/// Returns the source line of an address, and its function, which may have been inlined.
 fn source(names: &Loader, address: u64) -> Option<String> {
     let frame = names.find_frames(address).ok()?.next().ok()??;
     let location = frame.location?;

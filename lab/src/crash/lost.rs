@@ -1,4 +1,4 @@
-//! The lost lines of a cut in words: the bytes of a file, the store, and the write-back or the fence that did not come.
+//! The lost lines of a cut in words: the bytes of a file, the store, and the missing write-back or fence.
 
 use core::fmt;
 use core::ops::Range;
@@ -15,19 +15,19 @@ use crate::pmem::DIRECTORY;
 /// The bytes of a line.
 const LINE: u64 = 64;
 
-/// The ranges of bytes, and the groups of them, that are printed.
+/// The number of ranges of bytes, and of groups of them, that are printed.
 const MOST: usize = 6;
 
-/// Lost lines of one file with the same story.
+/// Lost lines of one file with the same history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Lost {
-    /// The file; none if no file has the lines, as those of the file system itself.
+    /// The file; `None` if the lines are in no file, for example those of the file system itself.
     pub file: Option<String>,
     /// The bytes of the file, or of the memory.
     pub bytes: Vec<Range<u64>>,
-    /// The code that has stored to the lines last; none if it is unknown.
+    /// The code that stored to the lines last; `None` if unknown.
     pub stored: Option<String>,
-    /// The write-back that no fence completed; none if the lines were not written back since.
+    /// The write-back that no fence completed; `None` if the lines were not written back since.
     pub written_back: Option<String>,
 }
 
@@ -68,7 +68,7 @@ pub(super) fn in_words(lost: &[Lost]) -> String {
 /// The store and the write-back of a line, in words.
 type By = [Option<String>; 2];
 
-/// A line that was dirty at the cut: addresses of code, 0 where there is none.
+/// A line that was dirty at the cut. Unknown addresses of code are 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Dirty {
     stored: u64,
@@ -96,7 +96,7 @@ impl Report {
         report
     }
 
-    /// Tells of lost lines.
+    /// Describes lost lines.
     pub(super) fn tell(&self, lost: &[u32], place: &Placed, files: &Files) -> Vec<Lost> {
         let mut groups: BTreeMap<(Option<String>, By), Vec<Range<u64>>> = BTreeMap::new();
         let mut known: BTreeMap<Dirty, By> = BTreeMap::new();
@@ -119,8 +119,8 @@ impl Report {
         lost.collect()
     }
 
-    /// Returns the store and the write-back of a line, in words. A store in a library without sources, as memcpy(3), is
-    /// named by its caller.
+    /// Returns the store and the write-back of a line, in words. A store in a library without sources, such as
+    /// memcpy(3), is attributed to its caller.
     fn code(&self, dirty: &Dirty, files: &Files) -> By {
         let place = |at| self.code.get(&at).map(|code| files.place(code));
         let caller = || files.caller(self.code.get(&dirty.caller)?);
@@ -148,13 +148,13 @@ fn code(line: &str) -> Option<Code> {
     Some(Code { at: number(line, "at")?, start: number(line, "start")?, bytes })
 }
 
-/// The lines that a check lost, as the plugin tells them.
+/// The lines that a check lost, as the plugin reports them.
 pub(super) fn lost_lines(report: &str) -> Vec<u32> {
     let lines = report.lines().filter(|line| line.starts_with("losses: lost "));
     lines.filter_map(|line| u32::try_from(number(line, "line")?).ok()).collect()
 }
 
-/// The files of a medium.
+/// The files on a medium.
 #[derive(Debug, Default)]
 pub(super) struct Placed {
     /// The place of the device in the memory.
@@ -163,7 +163,7 @@ pub(super) struct Placed {
 }
 
 impl Placed {
-    /// Returns the file of a line, and its place there; or its place in the memory.
+    /// Returns the file of a line and its place in it, or its place in the memory.
     fn of(&self, line: u32) -> (Option<String>, u64) {
         let place = u64::from(line) * LINE;
         let found = place.checked_sub(self.device).and_then(|place| {

@@ -1,8 +1,8 @@
-//! Crash tests of programs that were not changed for it. The power of a machine is cut while the program runs, and lines
-//! that were not written back are lost. Another machine on the same NVDIMM checks the state.
+//! Crash tests of unmodified programs. The power of a machine is cut while the program runs, and lines that were not
+//! written back are lost. Another machine with the same NVDIMM checks the state.
 //!
-//! The file system is made once, and the machine that has made it is suspended. Each cut begins with a copy of both, so
-//! cuts need no boot and are independent of each other, and one of them can be repeated alone.
+//! The file system is made once, and the machine that made it is suspended. Each cut starts with a copy of both, so
+//! cuts need no boot, are independent, and can be repeated one at a time.
 
 mod code;
 mod lost;
@@ -35,16 +35,16 @@ use crate::machine::suspended::Suspended;
 use crate::pmem::{Contents, DIRECTORY, make_namespace, mount_again, nvdimm_of};
 use crate::program::CommandLine;
 
-/// The file of a checking machine with the lines that the program had printed before the cut.
+/// The file on the checking machine with the lines that the program had printed before the cut.
 pub(crate) const PRINTED: &str = "/lab/printed";
 
-/// The time of a machine besides that of its program.
+/// The additional time of a machine beyond that of its program.
 const BESIDES: Duration = Duration::from_secs(300);
 
 /// The file with the physical address of the device's first byte.
 const RESOURCE: &str = "/sys/block/pmem0/device/resource";
 
-/// The checks in search of the fewest lost lines with which one fails.
+/// The number of checks for finding the fewest lost lines with which one fails.
 const MOST_CHECKS: u32 = 30;
 
 /// A program under test.
@@ -54,22 +54,22 @@ pub struct CrashTest<'a> {
     /// The name of the machines.
     pub name: &'a str,
     pub program: CommandLine,
-    /// Makes the state that each cut begins with; none if it is an empty file system.
+    /// Makes the initial state of each cut; `None` for an empty file system.
     pub prepare: Option<CommandLine>,
     /// Checks the state.
     pub check: CommandLine,
-    /// The additions to the environment of all of them.
+    /// Additions to the environment of all of these programs.
     pub environment: Vec<(String, String)>,
     pub policy: Policy,
-    /// The lines that a cut loses whatever the policy.
+    /// The lines that a cut loses regardless of the policy.
     pub lost: Vec<u32>,
-    /// True if a streaming store writes its line back, and needs no more than a fence.
+    /// True if a streaming store writes its line back and needs only a fence.
     pub is_streaming_evicting: bool,
     /// The time that the program and the check may take.
     pub limit: Duration,
 }
 
-/// The choices of one emulator.
+/// The settings of one emulator.
 #[derive(Clone, Copy)]
 struct Choices<'a> {
     seed: u64,
@@ -80,10 +80,10 @@ struct Choices<'a> {
 }
 
 impl Choices<'_> {
-    /// The choices of a machine that keeps every line.
+    /// The settings of a machine that keeps every line.
     const KEEPING: Self =
         Self { seed: 0, policy: Policy::All, lost: &[], cut: None, follows_stores: false };
-    /// The choices of a machine that keeps every line, in which the program runs.
+    /// The settings of a machine that keeps every line and runs the program.
     const RUNNING: Self = Self { follows_stores: true, ..Self::KEEPING };
 }
 
@@ -94,38 +94,38 @@ pub struct Outcome {
     pub moment: Moment,
     /// The seed of the losses.
     pub seed: u64,
-    /// The reason why the cut came at another moment than the chosen one.
+    /// The reason why the cut came at a different moment than chosen.
     pub instead: Option<String>,
     #[serde(flatten)]
     pub checked: Checked,
-    /// The lost lines, if the check failed: the fewest with which it fails, where those were looked for.
+    /// The lost lines if the check failed: the fewest with which it fails, if those were searched for.
     pub losses: Vec<Lost>,
-    /// The numbers of the fewest lines, as `--lose` takes them; empty unless they were looked for.
+    /// The numbers of the fewest lines, as `--lose` takes them; empty unless they were searched for.
     pub fewest: Vec<u32>,
 }
 
 /// The result of a check.
 #[derive(Clone, Debug, Serialize)]
 pub struct Checked {
-    /// The lines that the program had printed: what it had acknowledged.
+    /// The number of lines that the program had printed: what it had acknowledged.
     pub acknowledged: u64,
-    /// The lines that had not persisted, and those of them that were lost.
+    /// The number of lines that had not persisted, and of those that were lost.
     pub dirty: u64,
     pub lost: u64,
-    /// The complaint about the check, unless it succeeded.
+    /// The complaint about the check, if it failed.
     pub failure: Option<String>,
     /// The output of the check.
     pub output: String,
 }
 
-/// A check, with the lines that were lost before it and the files that were there.
+/// A check, with the lines that were lost before it and the files at that time.
 struct Examined {
     checked: Checked,
     lost: Vec<u32>,
     placed: Placed,
 }
 
-/// The file system and the machine that each cut begins with.
+/// The file system and the machine that each cut starts with.
 pub struct Made {
     contents: Contents,
     machine: Suspended,
@@ -139,11 +139,11 @@ pub(crate) struct Run {
 }
 
 impl CrashTest<'_> {
-    /// Makes the file system and the machine that each cut begins with.
+    /// Makes the file system and the machine that each cut starts with.
     pub fn make(&self, log: &Log) -> Result<Made> {
         ensure!(
             self.kit.plugin.is_some(),
-            "this emulator cannot lose lines: QEMU 10.0, 10.1 or 10.2 is needed"
+            "this emulator cannot lose lines; QEMU 10.0, 10.1 or 10.2 is needed"
         );
         let contents = Contents::new(self.kit, &format!("{}-made", self.name))?;
         let mut setup = self.setup(&contents, Choices::KEEPING);
@@ -154,7 +154,7 @@ impl CrashTest<'_> {
         let machine = Suspended::new(self.kit, &setup, log, |machine| {
             make_namespace(machine, "region0", "fsdax")?;
             machine.wait_for("/dev/pmem0")?;
-            // Nothing of it is random, and nothing is left to do later: a cut is repeated on the same blocks.
+            // Nothing of it is random, and no work is deferred: a repeated cut finds the same blocks.
             machine.run(
                 "/bin/mke2fs -q -F -t ext4 -b 4096 -U 6c6f7365-0000-4000-8000-000000000000 -E \
                  hash_seed=6c6f7365-0000-4000-8000-000000000000,lazy_itable_init=0,lazy_journal_init=0 /dev/pmem0",
@@ -168,11 +168,11 @@ impl CrashTest<'_> {
         let Some(prepare) = &self.prepare else { return Ok(()) };
         mount_again(machine)?;
         let ended = machine.run_request(&self.request(prepare, None))?;
-        ensure!(ended == (Some(0), None), "the program {} when it was to prepare", in_words(ended));
+        ensure!(ended == (Some(0), None), "the preparing program {}", in_words(ended));
         machine.unmount(DIRECTORY)
     }
 
-    /// Runs the program without a cut, counts its events, and demands that it and then the check succeed.
+    /// Runs the program without a cut and counts its events. The program and the check after it must succeed.
     pub fn count(&self, made: &Made, log: &Log) -> Result<Counted> {
         let medium = made.contents.copy(self.kit, self.name)?;
         let mut machine = self.start(made, &medium, Choices::RUNNING, log)?;
@@ -191,7 +191,8 @@ impl CrashTest<'_> {
             Ran::Cut => bail!("the emulator was killed"),
         };
         if has_ended {
-            // Then nothing of it is lost. A process that the program left behind keeps the file system: it is cut, too.
+            // After that nothing is lost. A process that the program left behind keeps the file system busy; it is cut,
+            // too.
             drop(machine.unmount(DIRECTORY));
         }
         machine.end()?;
@@ -224,7 +225,7 @@ impl CrashTest<'_> {
         let mut machine = self.start(made, &medium, Choices { cut, ..Choices::RUNNING }, log)?;
         let Run { ran, printed, .. } = self.run(&mut machine, self.limit, log)?;
         if ran != Ran::Cut {
-            // Nothing else runs before the emulator ends, and the plugin reports.
+            // Nothing else runs before the emulator ends and the plugin reports.
             machine.end()?;
         }
         let report = Report::read(&log.since(before)?);
@@ -252,8 +253,8 @@ impl CrashTest<'_> {
         Ok(outcome)
     }
 
-    /// Returns the fewest of the lost lines with which the check fails; none if it does not fail with all of them, as where
-    /// only parts of lines were lost.
+    /// Returns the fewest of the lost lines with which the check fails, or `None` if it does not fail with all of them,
+    /// for example because only parts of lines were lost.
     fn fewest(
         &self,
         made: &Made,
@@ -367,7 +368,7 @@ fn placed(machine: &mut Machine, memory: u64) -> Result<Placed> {
     Ok(Placed { device, extents: machine.extents(DIRECTORY)? })
 }
 
-/// Returns the whole lines of an output. A line that was cut off may say less than was meant.
+/// Returns the complete lines of an output. A truncated line may say less than intended.
 pub(crate) fn acknowledged(printed: &str) -> &str {
     printed.rfind('\n').map_or("", |end| &printed[..=end])
 }
@@ -405,7 +406,7 @@ pub(crate) fn in_words(end: End) -> String {
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Summary {
     pub cuts: u64,
-    /// The cuts before the program's end and after a line that it had printed.
+    /// The cuts between a printed line and the program's end.
     pub between: u64,
     pub dirty: u64,
     pub lost: u64,
@@ -424,13 +425,13 @@ impl fmt::Display for Summary {
 }
 
 impl Outcome {
-    /// Returns true if the cut came before the program's end, and after a line that it had printed.
+    /// Returns true if the cut came between a printed line and the program's end.
     fn is_between(&self) -> bool {
         self.checked.acknowledged > 0 && self.moment != Moment::End && self.instead.is_none()
     }
 
-    /// Returns the result for a reader. `which` is the number of the cut and that of all; `repeating` is the command that
-    /// repeats it.
+    /// Returns the result for a reader. `which` is the number of the cut and that of all; `repeating` is the command
+    /// that repeats it.
     pub fn in_words(&self, which: (usize, usize), repeating: &str) -> String {
         let Self { moment, seed, instead, checked, losses, fewest } = self;
         let Checked { acknowledged, dirty, lost, failure, output } = checked;
@@ -455,8 +456,8 @@ impl Outcome {
     }
 }
 
-/// Carries out cuts, so many side by side, and passes on the result of each in their order, with its number from 1. Of the
-/// first one that fails, the fewest lost lines with which it does are looked for.
+/// Runs cuts, this many in parallel, and passes on their results in order, with numbers from 1. For the first failing
+/// one, searches for the fewest lost lines with which it fails.
 pub fn cut_all(
     test: &CrashTest<'_>,
     made: &Made,
@@ -488,7 +489,7 @@ pub fn cut_all(
     })
 }
 
-/// The cuts that several threads carry out.
+/// The cuts that several threads run.
 struct Work<'a> {
     test: &'a CrashTest<'a>,
     made: &'a Made,
@@ -498,7 +499,7 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Carries out cuts until none is left, with files and a log of this thread's own.
+    /// Runs cuts until none is left, with this thread's own files and log.
     fn carry_out(&self, job: usize, outcomes: &Sender<(usize, Result<Outcome>)>, log: &Log) {
         let name = format!("{}-{job}", self.test.name);
         let test = CrashTest { name: &name, ..self.test.clone() };

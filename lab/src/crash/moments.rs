@@ -11,13 +11,13 @@ use crate::losses::{CALL, Cut, FENCE, STORE, WRITEBACK, number, seed_of};
 /// The moment at which the power is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
-    /// At an event of the program: before a write-back, a fence or a call of the system, or after a store.
+    /// At an event of the program: before a write-back, a fence or a system call, or after a store.
     At(Cut),
     /// After the program has ended.
     End,
 }
 
-/// The names of events for the plugin, and for a reader.
+/// The names of events for the plugin and for a reader.
 const EVENTS: [(&str, &str); 4] = [
     (WRITEBACK, "before write-back"),
     (FENCE, "before fence"),
@@ -39,7 +39,7 @@ impl FromStr for Moment {
             Some(Self::At(Cut { event, number }))
         };
         moment().ok_or_else(|| {
-            String::from("give writeback:N, fence:N, store:N or call:N with N from 1, or end")
+            String::from("give writeback:N, fence:N, store:N or call:N with N at least 1, or end")
         })
     }
 }
@@ -73,13 +73,13 @@ impl Moment {
     }
 }
 
-/// The events of user mode that the plugin counted.
+/// The user-mode events that the plugin counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     pub writebacks: u64,
     pub fences: u64,
     pub stores: u64,
-    /// The calls of the system that change or persist files.
+    /// System calls that change or persist files.
     pub calls: u64,
 }
 
@@ -106,11 +106,11 @@ pub struct Counted {
 }
 
 impl Counted {
-    /// Chooses the moment of each of `cuts` cuts, and the seed of its losses.
+    /// Chooses the moments and the seeds of `cuts` cuts.
     ///
-    /// The run is divided into as many equal parts as there are cuts, and each has one at a random place. Every other cut
-    /// comes before a call of the system: they go on when a program that stores to a mapping in its first moments has
-    /// gone over to write(2) and fsync(2). The last cut comes after the end, where all that was acknowledged must be there.
+    /// The run is divided into as many equal parts as there are cuts, and each part has one at a random place. Every
+    /// other cut comes before a system call: these continue after a program that stores to a mapping at its start has
+    /// changed to write(2) and fsync(2). The last cut comes after the end, when everything acknowledged must be there.
     pub fn cuts(&self, cuts: u64, seed: u64) -> Vec<(Moment, u64)> {
         let Counts { writebacks, fences, stores, calls } = self.counts;
         let during = if self.has_ended { cuts.saturating_sub(1) } else { cuts };
@@ -138,7 +138,7 @@ impl Counted {
         moments.chain(last).zip(seeds).collect()
     }
 
-    /// Returns an event of two kinds, which come about evenly in a run: each in its own proportion.
+    /// Returns an event of one of two kinds that occur about evenly in a run, each in its own proportion.
     fn of_two(number: u64, writebacks: u64, fences: u64) -> Moment {
         let share = |of: u64, number: u64| {
             let all = u128::from(writebacks + fences);

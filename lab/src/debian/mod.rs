@@ -1,8 +1,8 @@
-//! Packages of Debian and Ubuntu, fetched and unpacked into the cache as any user.
+//! Packages of Debian and Ubuntu, downloaded and unpacked into the cache as any user.
 //!
-//! Fetching keeps its own apt state in the cache, so that nothing under `/etc` or `/var` changes
-//! and foreign architectures or a backports suite need no configuration. Every download is verified by apt against the
-//! archive's signature, and every address comes from the system's own sources.
+//! apt's state is kept in the cache, so that nothing under `/etc` or `/var` changes, and foreign architectures or a
+//! backports suite need no configuration. apt verifies every download against the archive's signature, and every
+//! address comes from the system's own sources.
 
 mod progress;
 mod state;
@@ -24,13 +24,13 @@ use crate::command::Cmd;
 use state::State;
 use suite::with_sister;
 
-/// The options that end a download which stands still for 20 seconds, and try it again. A run of apt has no time limit:
-/// on a busy machine it takes minutes.
+/// Options that end a download which makes no progress for 20 seconds, and retry it. A run of apt has no time limit: on a
+/// busy machine it takes minutes.
 pub const PATIENCE: &str =
     "-o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 -o Acquire::Retries=3";
 
-/// Returns the suite with a version of `package` whose first number is at least `major`: the system's own sources, or
-/// else the backports, which may lack it too.
+/// Returns the suite with a version of `package` that begins with at least `major`: the system's own sources, or
+/// otherwise the backports, which may lack it too.
 pub fn offering(cache: &Cache, package: &str, major: u32) -> Suite {
     let newest = || {
         let state = State::open(cache, Suite::System, &native()?)?;
@@ -48,11 +48,11 @@ fn candidate(policy: &str) -> Option<u32> {
 }
 
 /// Fetches `packages` (apt's notation, `name:arch=version`; all of one architecture) and unpacks them. Returns the
-/// folder that holds their files.
+/// directory with their files.
 pub fn fetch(cache: &Cache, packages: &[impl AsRef<str>], suite: Suite) -> Result<PathBuf> {
     let packages: Vec<&str> = packages.iter().map(AsRef::as_ref).collect();
     let first = packages.first().context("no package")?;
-    // With other packages the folder has other files. A name of all would be too long for a file system.
+    // Other packages give other files. A name made of all of them would be too long for a file system.
     let mut names = DefaultHasher::new();
     packages.hash(&mut names);
     let more = match packages.len() {
@@ -81,9 +81,8 @@ pub fn fetch(cache: &Cache, packages: &[impl AsRef<str>], suite: Suite) -> Resul
     Ok(place)
 }
 
-/// Fetches packages with all their dependencies and unpacks them into one folder. The folder is a root file system,
-/// except that no maintainer script has run. Of this system only the sources are taken into account, so the folder
-/// depends on the release alone.
+/// Fetches packages with all their dependencies and unpacks them into one directory: a root file system in which no
+/// maintainer script has run. Only this system's sources are used, so the content depends only on the release.
 ///
 /// A sister suite is preferred if the system's release has one, but other suites are used too.
 pub fn root(cache: &Cache, architecture: &str, packages: &[&str], suite: Suite) -> Result<PathBuf> {
@@ -120,9 +119,9 @@ pub fn root(cache: &Cache, architecture: &str, packages: &[&str], suite: Suite) 
     Ok(place)
 }
 
-/// Returns the packages of a suite's current kernel. The first known of the asked packages depends on that kernel. The
-/// result is `linux-image-VERSION`, and the packages of this version that it or the asked one depends on: the kernel
-/// itself and its modules may have packages of their own.
+/// Returns the packages of a suite's current kernel. The first known one of the given packages depends on that kernel.
+/// The result is `linux-image-VERSION`, and the packages of this version that it or the given one depends on: the
+/// kernel itself and its modules may be separate packages.
 pub fn kernel(
     cache: &Cache,
     architecture: &str,
@@ -167,8 +166,8 @@ fn native() -> Result<String> {
     Ok(Cmd::new("dpkg").arg("--print-architecture").read()?.trim().to_owned())
 }
 
-/// Ignores a failed renewal of the lists, as while a mirror is renewed, if the packages were fetched all the same.
-/// Otherwise the renewal's error is the reason.
+/// Ignores a failed update of the lists, for example during a mirror's own update, if the packages were fetched anyway.
+/// Otherwise the error of the update is the reason.
 fn in_spite_of(updated: Result<()>, fetched: Result<String>) -> Result<()> {
     match (updated, fetched) {
         (_, Ok(_)) => Ok(()),
@@ -177,7 +176,7 @@ fn in_spite_of(updated: Result<()>, fetched: Result<String>) -> Result<()> {
     }
 }
 
-/// Returns the folder of packages, which are those of this system's release.
+/// Returns the directory for packages of this system's release.
 fn place(cache: &Cache, name: &str, kind: &str) -> PathBuf {
     let name = format!("{name}_{kind}").replace([':', '=', '/'], "_");
     cache.folder().join("packages").join(codename()).join(name)
@@ -190,8 +189,8 @@ fn codename() -> String {
     named.unwrap_or("rolling").trim_matches('"').to_owned()
 }
 
-/// Unpacks every package file in `download` into the folder `place`, which appears when it is
-/// complete, and removes them.
+/// Unpacks every package file in `download` into the directory `place`, which appears once it is complete, and removes
+/// the package files.
 fn unpack(download: &Path, place: &Path) -> Result<()> {
     let unpacked = download.join("unpacked");
     let is_package = |path: &PathBuf| path.extension() == Some(OsStr::new("deb"));

@@ -11,7 +11,7 @@ use anyhow::Result;
 
 use crate::command::Cmd;
 
-/// Runs a download of apt into a folder.
+/// Runs a download by apt into a directory.
 pub(super) fn shown(apt: &Cmd, name: &str, into: &Path) -> Result<String> {
     let (packages, bytes) = size(&apt.clone().arg("--print-uris").read().unwrap_or_default());
     say(&format!("fetching {name} ({} MB in {packages} files)\n", mb(bytes)));
@@ -24,7 +24,7 @@ pub(super) fn shown(apt: &Cmd, name: &str, into: &Path) -> Result<String> {
     })
 }
 
-/// Shows the bytes below a folder on a terminal until the download has ended.
+/// Shows the number of bytes below a directory on a terminal until the download has ended.
 fn follow(folder: &Path, all: u64, end: &Receiver<()>) {
     let is_terminal = io::stderr().is_terminal();
     while end.recv_timeout(Duration::from_millis(500)) == Err(RecvTimeoutError::Timeout) {
@@ -44,7 +44,7 @@ fn size(listed: &str) -> (u64, u64) {
     sizes.fold((0, 0), |(packages, bytes), size| (packages + 1, bytes + size))
 }
 
-/// Returns the bytes of all files below a folder.
+/// Returns the number of bytes of all files below a directory.
 fn below(folder: &Path) -> u64 {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let size = |entry: fs::DirEntry| match entry.metadata() {
@@ -59,7 +59,7 @@ const fn mb(bytes: u64) -> u64 {
     bytes.div_ceil(1_000_000)
 }
 
-/// A terminal that is gone does not end a download.
+/// A closed terminal does not end a download.
 fn say(text: &str) {
     drop(io::stderr().write_all(text.as_bytes()));
 }

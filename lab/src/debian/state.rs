@@ -1,4 +1,4 @@
-//! A state of apt apart from the system's, with its lists and its downloads.
+//! apt's state for one purpose, separate from the system's, with its lists and downloads.
 
 use core::fmt::Write as _;
 use std::fs::{self, File};
@@ -11,7 +11,7 @@ use super::suite::Suite;
 use crate::cache::{Cache, make_empty};
 use crate::command::{Cmd, find_program};
 
-/// The state of apt for one purpose, apart from the system's. One process holds it at a time.
+/// apt's state for one purpose, separate from the system's. One process holds it at a time.
 pub(super) struct State {
     pub(super) folder: PathBuf,
     _lock: File,
@@ -24,8 +24,8 @@ impl State {
         Self::with(cache, &name, architecture, &suite.lines(cache)?)
     }
 
-    /// Opens the state for packages from the sources of a list, or from the system's own if the list is empty. Waits
-    /// for another process that holds it: that process may fetch the same packages.
+    /// Opens the state for packages from the sources in a list, or from the system's own if the list is empty. Waits
+    /// for another process that holds it, which may be fetching the same packages.
     pub(super) fn with(
         cache: &Cache,
         name: &str,
@@ -85,7 +85,7 @@ impl State {
         self.program("apt-cache").words(line).read()
     }
 
-    /// Returns the result of `find`, which is called again with new lists if the old ones do not contain it.
+    /// Returns the result of `find`. If it finds nothing, updates the lists and calls it again.
     pub(super) fn known<T>(&self, find: impl Fn() -> Option<T>) -> Result<Option<T>> {
         if let Some(found) = find() {
             return Ok(Some(found));
@@ -94,7 +94,7 @@ impl State {
         find().map_or_else(|| updated.map(|()| None), |found| Ok(Some(found)))
     }
 
-    /// Returns the folder `name` in the state, without leftovers of a run that was stopped.
+    /// Returns the directory `name` in the state, without leftovers of an interrupted run.
     pub(super) fn emptied(&self, name: &str) -> Result<PathBuf> {
         let folder = self.folder.join(name);
         make_empty(&folder)?;

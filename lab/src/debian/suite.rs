@@ -1,4 +1,4 @@
-//! The suites that packages are taken from, by the sources of this system.
+//! The suites that packages come from, according to this system's sources.
 
 use std::fs;
 
@@ -8,14 +8,14 @@ use super::native;
 use super::state::State;
 use crate::cache::Cache;
 
-/// The suite that packages are taken from.
+/// The suite that packages come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Suite {
     /// The system's own sources.
     System,
-    /// A sister suite of the system's release alone: `backports`.
+    /// Only a sister suite of the system's release: `backports`.
     Sister(&'static str),
-    /// Another release of Debian alone, on the system's own mirror.
+    /// Only another Debian release, on the system's own mirror.
     Release(&'static str),
 }
 
@@ -27,7 +27,7 @@ impl Suite {
         }
     }
 
-    /// Returns the lines of the suite's source list; the list is empty if the system's own sources will do.
+    /// Returns the lines of the suite's source list, which is empty if the system's own sources suffice.
     pub(super) fn lines(self, cache: &Cache) -> Result<Vec<String>> {
         match self {
             Self::System => Ok(Vec::new()),
@@ -38,8 +38,11 @@ impl Suite {
             Self::Release(codename) => {
                 let own = release(sources(cache)?)?;
                 let origin = own.archive.origin;
-                ensure!(origin == "Debian", "{codename} is of Debian, this system is of {origin}");
-                // A mirror's state may be older, between two updates, than it declares that it should be.
+                ensure!(
+                    origin == "Debian",
+                    "{codename} is a Debian release, but this system is {origin}"
+                );
+                // Between two updates, a mirror's state may be older than it declares valid.
                 Ok(vec![own.line_with(codename, Some("check-valid-until=no"))])
             }
         }
@@ -52,7 +55,7 @@ fn release(sources: Vec<Source>) -> Result<Source> {
     release.context("this system's sources name no release of Debian or Ubuntu")
 }
 
-/// Returns the lines for this system's suites and a sister suite of its release, with the sister's name.
+/// Returns the lines for this system's suites and a sister suite of its release, and the sister's name.
 pub(super) fn with_sister(cache: &Cache, name: &str) -> Result<(Vec<String>, Option<String>)> {
     let sources = sources(cache)?;
     let mut lines: Vec<String> = sources.iter().map(|source| source.line(&source.suite)).collect();
@@ -67,7 +70,7 @@ pub(super) fn with_sister(cache: &Cache, name: &str) -> Result<(Vec<String>, Opt
 struct Archive {
     /// The name of the archive in its suites.
     origin: &'static str,
-    /// The parts of a suite that packages are taken from.
+    /// The components of a suite that packages come from.
     components: &'static str,
 }
 
@@ -83,7 +86,7 @@ struct Source {
     /// The suite's name in the system's sources.
     suite: String,
     keyring: Option<String>,
-    /// True for the release itself, not its updates.
+    /// True for the release itself, false for its updates.
     is_release: bool,
 }
 
@@ -116,14 +119,14 @@ impl Source {
         format!("deb {options}{address} {suite} {}\n", archive.components)
     }
 
-    /// Returns the name of the suite beside this one.
+    /// Returns the name of this suite's sister.
     fn sister(&self, name: &str) -> String {
         format!("{}-{name}", self.suite)
     }
 }
 
-/// Returns the suites of the archives known here that this system takes packages from. Their lists are fetched first,
-/// to identify them: this system may have none, as in a container.
+/// Returns the suites of known archives that this system takes packages from. Fetches their lists first, to identify
+/// them: this system may have none, as in a container.
 fn sources(cache: &Cache) -> Result<Vec<Source>> {
     let architecture = native()?;
     let name = format!("{}-{architecture}", Suite::System.name());
@@ -141,7 +144,7 @@ fn sources(cache: &Cache) -> Result<Vec<Source>> {
     Ok(state.known(known)?.unwrap_or_default())
 }
 
-/// Returns the keyring file that the sources entry `file:line` names. Without one apt uses its default keys.
+/// Returns the keyring file that the sources entry `file:line` names. Without one, apt uses its default keys.
 fn keyring(entry: &str) -> Option<String> {
     let (file, _) = entry.rsplit_once(':')?;
     let text = fs::read_to_string(file).ok()?;

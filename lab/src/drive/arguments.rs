@@ -1,4 +1,4 @@
-//! The task `drive` of the command: its arguments and its report.
+//! The subcommand `drive`: its arguments and its report.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -31,47 +31,47 @@ const EXPLAINED: usize = 3;
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Driving {
-    /// The number of states. Equal ones are checked once.
+    /// The number of states to build. Equal states are checked once.
     #[arg(long, default_value_t = 200)]
     states: usize,
-    /// The seed of the states [default: a random number].
+    /// The seed for the states [default: a random number].
     #[arg(long)]
     seed: Option<u64>,
-    /// The writes that survive a cut, of those that no flush has made durable [default: each state has one by chance].
+    /// Which writes survive a cut, of those that no flush has made durable [default: a random policy for each state].
     #[arg(long, value_enum)]
     policy: Option<WritePolicy>,
     /// The file system.
     #[arg(long = "fs", value_enum, default_value_t = FileSystem::Ext4)]
     file_system: FileSystem,
-    /// The size of the drive [default: 256, and 320 for xfs].
+    /// The size of the drive in MiB [default: 256, or 320 for xfs].
     #[arg(long, value_name = "MIB")]
     size: Option<usize>,
-    /// A command line that makes the files with which the recording begins. What it leaves is durable.
+    /// A command line that makes the initial files. Whatever it leaves is durable.
     #[arg(long, value_name = "COMMAND LINE")]
     prepare: Option<String>,
-    /// The command line that checks a state, without a shell: exit code 0 if the state is right. The variable PRINTED names a
-    /// file with the lines that the program had printed before the cut.
+    /// The command line that checks a state, run without a shell. It must exit with 0 if the state is right. The
+    /// variable PRINTED names a file with the lines that the program had printed before the cut.
     #[arg(long, value_name = "COMMAND LINE")]
     check: String,
-    /// The place of the checks. The host replays the journal by e2fsck(8).
+    /// Where to check. On the host, e2fsck(8) replays the journal.
     #[arg(long, value_enum, default_value_t = CheckOn::Machine)]
     check_on: CheckOn,
-    /// The number of machines that check at the same time.
+    /// The number of machines that check in parallel.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
     jobs: u8,
-    /// Check states of this recording, and record none.
+    /// Check states of this recording, without recording a new one.
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
-    /// Check this state of a recording: EVENT:SEED:POLICY or EVENT:lose:WRITE+WRITE.
+    /// Check this one state of a recording: EVENT:SEED:POLICY or EVENT:lose:WRITE+WRITE.
     #[arg(long, requires = "log", conflicts_with_all = ["states", "seed", "policy"])]
     state: Option<State>,
-    /// If no check fails, leave out each flush in turn, and name those that no check misses.
+    /// If no check fails, leave out each flush in turn, and report those without which every check still succeeds.
     #[arg(long, conflicts_with = "state")]
     leave_out_flushes: bool,
-    /// Keep the recording in this folder, and the drive of the first failure.
+    /// Keep the recording, and the drive of the first failure, in this directory.
     #[arg(long, value_name = "FOLDER")]
     keep: Option<PathBuf>,
-    /// The time after which the program, or a check, is taken for one that never ends.
+    /// The time after which the program or a check counts as hanging and is killed.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     limit: u32,
     /// Print one JSON document.
@@ -88,7 +88,7 @@ impl Driving {
         found.map_err(|why| Usage(why.context(format!("{option} '{line}'"))))
     }
 
-    /// Returns the file for the recording, and whether it stays if every check succeeds.
+    /// Returns the file for the recording, and true if it is kept even when every check succeeds.
     fn place(&self) -> Result<(PathBuf, bool)> {
         if let Some(folder) = &self.keep {
             fs::create_dir_all(folder)
@@ -100,7 +100,7 @@ impl Driving {
         {
             let log = log.display();
             bail!(Usage(anyhow!(
-                "{log} is an earlier recording: check it with --log, or remove it"
+                "{log} is an earlier recording; check it with --log, or remove it"
             )));
         }
         if let Some(log) = self.log.clone().or(kept) {
@@ -129,7 +129,7 @@ pub(crate) fn drive(request: &Driving) -> Result<u8> {
     let recorded = request.log.as_deref().map(DriveLog::read).transpose()?;
     let file_system = recorded.as_ref().map_or(request.file_system, |log| log.file_system);
     if request.check_on == CheckOn::Host && file_system != FileSystem::Ext4 {
-        bail!(Usage(anyhow!("{file_system} cannot be checked on the host: leave out --check-on")));
+        bail!(Usage(anyhow!("{file_system} cannot be checked on the host; leave out --check-on")));
     }
     let mib = request.size.unwrap_or(file_system.default_size());
     let size = recorded.as_ref().map_or(mib << 20, |log| log.size);
@@ -166,7 +166,7 @@ pub(crate) fn drive(request: &Driving) -> Result<u8> {
         checked(request, &trials, seed, &mut report)
     });
     if !place.1 && !matches!(code, Ok(LOSS)) {
-        // Ignored: it is not there if nothing was recorded.
+        // Ignored: the file does not exist if nothing was recorded.
         drop(fs::remove_file(&place.0));
     }
     code
@@ -181,7 +181,7 @@ fn checked(
 ) -> Result<u8> {
     let log = trials.log;
     if let Some(state) = request.state.as_ref().filter(|state| !state.is_of(log)) {
-        bail!(Usage(anyhow!("the recording has no state {state}: it is another one's")));
+        bail!(Usage(anyhow!("the recording has no state {state}; pass a state of this recording")));
     }
     let states = match &request.state {
         Some(state) => vec![state.clone()],
@@ -200,7 +200,7 @@ fn checked(
         && log.end().is_some()
         && let Some(Failure { why, output }) = trials.check_end(first)?
     {
-        bail!("the check {why}, although nothing was lost; its output:\n{}", output.trim_end());
+        bail!("the check {why} although nothing was lost; its output:\n{}", output.trim_end());
     }
     progress(&format!(
         "{} of {} states are distinct; checking them",
@@ -250,7 +250,7 @@ impl Report<'_> {
             "lines": lines,
             "log": self.log,
         });
-        let end = if recorded.has_ended { "succeeded" } else { "did not end, and was ended" };
+        let end = if recorded.has_ended { "succeeded" } else { "did not end and was killed" };
         self.say(&format!(
             "recorded on {}: the program {end} after {:.1} s; {writes} writes, {flushes} flushes, {lines} acknowledgements",
             log.file_system, recorded.seconds
@@ -258,7 +258,7 @@ impl Report<'_> {
     }
 
     fn nothing_tested(&mut self, states: usize) -> Result<()> {
-        let advice = "no cut came after a printed line and before the program's end, so a check proves nothing: print a line \
+        let advice = "no cut came between a printed line and the program's end, so the checks prove nothing; print a line \
                       to standard output when data must be there from then on, flush it, and write more after it";
         progress(advice);
         self.document["nothing_tested"] = json!({ "states": states });
@@ -313,7 +313,7 @@ impl Report<'_> {
         Ok(())
     }
 
-    /// Leaves out each flush, and names those that no check misses.
+    /// Leaves out each flush in turn, and reports those without which every check succeeds.
     fn flushes(&mut self, trials: &Trials<'_>, machines: &Log) -> Result<()> {
         let (mut left_out, mut unmissed) = (0, Vec::new());
         leave_out(trials, machines, |LeftOut { event, acknowledged, is_missed }| {
@@ -321,7 +321,7 @@ impl Report<'_> {
             if !is_missed {
                 let line = trials.log.lines_before(*event).last().unwrap_or_default();
                 self.say(&format!(
-                    "no check misses the flush of event {event}, after the line {line:?}"
+                    "every check succeeds without the flush of event {event}, after the line {line:?}"
                 ))?;
                 unmissed.push(json!({ "event": event, "acknowledged": acknowledged }));
             }
@@ -329,7 +329,7 @@ impl Report<'_> {
         })?;
         let missed = left_out - unmissed.len();
         self.say(&format!(
-            "flushes left out, one at a time: {left_out}, missed by a check: {missed}"
+            "flushes left out one at a time: {left_out}, needed by a check: {missed}"
         ))?;
         self.document["flushes"] = json!({ "left_out": left_out, "unmissed": unmissed });
         Ok(())
@@ -361,7 +361,7 @@ impl Report<'_> {
     }
 }
 
-/// Returns the kind of a failure: its end and the last line of its output, without the numbers.
+/// Returns the kind of a failure: how it ended and the last line of its output, without numbers.
 fn kind(failure: &Failure) -> String {
     let text = match failure.output.lines().last() {
         Some(line) => format!("{}: {line}", failure.why),

@@ -1,4 +1,5 @@
-//! A failure in words: the fewest lost writes with which the check fails, their files, and the flush that did not come.
+//! A failure in words: the fewest lost writes with which the check fails, their files, and the flush that came too
+//! late.
 
 use core::fmt;
 
@@ -10,7 +11,7 @@ use super::states::{Built, State, States};
 use super::trials::{Failure, Trial, Trials};
 use crate::log::Log;
 
-/// The number of lost parts that are listed in words.
+/// The number of lost parts that are listed.
 const LISTED: usize = 12;
 
 /// A failure of a check, explained.
@@ -19,15 +20,16 @@ pub struct Explanation {
     #[serde(flatten)]
     pub trial: Trial,
     pub failure: Failure,
-    /// The state with the fewest lost writes with which the check fails, and that failure; none if it needs torn writes.
+    /// The state with the fewest lost writes for which the check fails, and that failure; `None` if it needs torn
+    /// writes.
     pub fewest: Option<(State, Failure)>,
-    /// The parts of writes that are lost in that state, or else in the one that was tried.
+    /// The parts of writes that are lost in that state, or otherwise in the one that was tried.
     pub lost: Vec<LostPart>,
     /// The last line that the program had printed, with the number of its event.
     pub acknowledgement: Option<(usize, String)>,
     /// The number of the last flush before the cut.
     pub flush_before: Option<usize>,
-    /// The number of the flush that did not come.
+    /// The number of the first flush after the cut.
     pub flush_after: Option<usize>,
 }
 
@@ -75,7 +77,7 @@ impl fmt::Display for Explanation {
         match self.lost.len() {
             0 => writeln!(
                 f,
-                "   no write need be lost: what the check misses was not written to the drive before the cut. The program printed before its fsync, or did not sync"
+                "   the check fails even if no write is lost: the missing data had not been written to the drive before the cut. The program printed before its fsync, or did not sync"
             )?,
             parts if parts > LISTED => writeln!(f, "   and {} more parts", parts - LISTED)?,
             _ => {}
@@ -91,8 +93,8 @@ impl fmt::Display for Explanation {
             None => write!(f, "; no flush came before the cut")?,
         }
         match self.flush_after {
-            Some(event) => write!(f, "; the next one, event {event}, did not come"),
-            None => write!(f, "; no other one followed"),
+            Some(event) => write!(f, "; the next one would have been event {event}"),
+            None => write!(f, "; no later flush followed"),
         }
     }
 }

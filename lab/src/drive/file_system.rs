@@ -27,7 +27,7 @@ impl FileSystem {
         }
     }
 
-    /// Returns a size in MiB that has room for small databases. The smallest xfs has 300 MiB (mkfs.xfs(8)).
+    /// Returns a size in MiB with room for small databases. The smallest xfs has 300 MiB (mkfs.xfs(8)).
     pub const fn default_size(self) -> usize {
         match self {
             Self::Ext4 | Self::Btrfs => 256,
@@ -35,7 +35,7 @@ impl FileSystem {
         }
     }
 
-    /// Returns the command line that makes the file system. Nothing of ext4 is random, and nothing is left to do later.
+    /// Returns the command line that makes the file system. For ext4, nothing is random and no work is deferred.
     pub(super) const fn make(self) -> &'static str {
         match self {
             Self::Ext4 => {
@@ -47,7 +47,8 @@ impl FileSystem {
         }
     }
 
-    /// Returns the mount options with which the file system commits often: a program that never syncs leaves more states.
+    /// Returns mount options that make the file system commit often, so that a program that never syncs leaves more
+    /// states.
     pub(super) const fn committing(self) -> &'static str {
         match self {
             Self::Ext4 | Self::Btrfs => "commit=1",

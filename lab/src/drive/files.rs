@@ -1,4 +1,4 @@
-//! The files behind the sectors of a drive, where the file system can tell: on ext4, by debugfs(8).
+//! The files behind the sectors of a drive, if the file system can tell: on ext4, with debugfs(8).
 
 use core::fmt;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,7 +26,7 @@ pub struct LostPart {
     /// The first sector on the drive, and the number of sectors.
     pub sector: usize,
     pub sectors: usize,
-    /// The path of the file, or "the journal of ext4"; none for other blocks of a file system, and on xfs and btrfs.
+    /// The path of the file, or "the journal of ext4"; `None` for other blocks of a file system, and on xfs and btrfs.
     pub file: Option<String>,
     /// The offset in the file.
     pub offset: Option<u64>,
@@ -59,7 +59,7 @@ pub fn parts(
         ranges().flat_map(|(_, range)| range.start / PAGE..range.end.div_ceil(PAGE)).collect();
     let mut owners = BTreeMap::new();
     if log.file_system == FileSystem::Ext4 {
-        // A block whose file the cut has not reached yet has it at the end.
+        // A block that does not belong to a file yet at the cut belongs to it at the end.
         for event in [log.events.len(), event] {
             owners.extend(owners_of(test, log, event, &blocks)?);
         }
@@ -95,11 +95,11 @@ impl LostPart {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Owner {
     file: String,
-    /// The offset of the block in it; none if the file has no blocks of its own to be counted, like the journal.
+    /// The offset of the block in it; `None` if offsets do not apply, as in the journal.
     offset: Option<u64>,
 }
 
-/// Returns the files of blocks when every write before an event has survived.
+/// Returns the files that own blocks if every write before an event has survived.
 fn owners_of(
     test: &DriveTest<'_>,
     log: &DriveLog,
@@ -160,15 +160,15 @@ fn pairs(table: &str) -> BTreeMap<u64, String> {
     table.lines().filter_map(pair).collect()
 }
 
-/// Blocks of a file that follow each other on the drive.
+/// Consecutive blocks of a file on the drive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Extent {
     logical: u64,
     physical: core::ops::Range<u64>,
 }
 
-/// Returns the leaves in a table of debugfs: `Level Entries Logical Physical Length Flags`. The inner levels of the tree have
-/// no physical end.
+/// Returns the leaves in a table of debugfs: `Level Entries Logical Physical Length Flags`. Inner levels of the tree
+/// have no physical end.
 fn extents(table: &str) -> Vec<Extent> {
     let extent = |line: &str| {
         let line = line.replace(['/', '-'], " ");
@@ -184,7 +184,7 @@ fn extents(table: &str) -> Vec<Extent> {
 mod tests {
     use super::{Extent, LostPart, extents, pairs};
 
-    /// The tables are of debugfs 1.47.0.
+    /// Tables from debugfs 1.47.0.
     #[test]
     fn the_tables_of_debugfs_are_read() {
         let table = "Level Entries       Logical      Physical Length Flags\n \

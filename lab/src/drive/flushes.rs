@@ -1,5 +1,5 @@
-//! Flushes left out one at a time, as by a drive that ignores one: a flush that no check misses is not needed, or the check
-//! does not see what it protects.
+//! Leaving out flushes one at a time, like a drive that ignores one. If every check then succeeds, the flush is not
+//! needed, or the check does not see what it protects.
 
 use anyhow::Result;
 
@@ -8,7 +8,7 @@ use super::states::{Fates, State, WritePolicy};
 use super::trials::{Trials, distinct};
 use crate::log::Log;
 
-/// The states that are checked without a flush, at each cut: the policy, and seeds.
+/// The states that are checked without a flush, at each cut: the policy, and the number of seeds.
 const TRIED: [(WritePolicy, u32); 4] = [
     (WritePolicy::None, 1),
     (WritePolicy::KeepOne, 3),
@@ -21,14 +21,14 @@ const TRIED: [(WritePolicy, u32); 4] = [
 pub struct LeftOut {
     /// The number of its event.
     pub event: usize,
-    /// The lines that had been printed before it.
+    /// The number of lines printed before it.
     pub acknowledged: usize,
     /// True if a check failed without it.
     pub is_missed: bool,
 }
 
-/// Leaves out each flush that completes a write, from the first printed line to the program's end, and checks the states
-/// between it and the next one.
+/// Leaves out each flush that completes a write, from the first printed line to the program's end, and checks the
+/// states between it and the next one.
 pub fn leave_out(
     trials: &Trials<'_>,
     machines: &Log,
@@ -66,7 +66,7 @@ fn flushes(log: &DriveLog) -> impl Iterator<Item = usize> {
     })
 }
 
-/// Returns the cuts behind the place of a flush that was left out: after each printed line, and before the next flush.
+/// Returns the cuts after a flush that was left out: after each printed line, and before the next flush.
 fn cuts(without: &DriveLog, event: usize) -> impl Iterator<Item = usize> {
     let next = without.flushes_around(event).1.unwrap_or(without.events.len());
     let is_line = |event: &usize| matches!(without.events[*event], Event::Line(_));

@@ -1,7 +1,8 @@
-//! Checks of states on this system: the journal of ext4 is replayed, and the files are copied out of the image, without root.
+//! Checks of states on this system, without root: ext4's journal is replayed, and the files are copied out of the
+//! image.
 //!
 //! # Limits
-//! Only a kernel also completes what ext4 keeps in its list of orphans: files that were removed while open, and truncations.
+//! Only a kernel also processes ext4's orphan list: files that were removed while open, and truncations.
 
 use std::fs;
 use std::path::PathBuf;
@@ -17,7 +18,8 @@ use crate::cache;
 use crate::command::Cmd;
 use crate::temporary::Temporary;
 
-/// The highest exit code of e2fsck(8) that is no complaint: errors were corrected, and the system should be rebooted.
+/// The highest exit code of e2fsck(8) that is not a complaint: errors were corrected, and the system should be
+/// rebooted.
 const CORRECTED: i32 = 2;
 
 pub(super) struct OnHost<'a> {
@@ -34,7 +36,7 @@ impl<'a> OnHost<'a> {
         Self { test, image, printed, files: file("files") }
     }
 
-    /// Checks a state in which the lines before an event had been printed. Returns the failure, if the check failed.
+    /// Checks a state at an event, with the lines printed before it. Returns the failure, if the check failed.
     pub(super) fn check(
         &mut self,
         image: &Image,
@@ -43,7 +45,7 @@ impl<'a> OnHost<'a> {
     ) -> Result<Option<Failure>> {
         ensure!(
             log.file_system == FileSystem::Ext4,
-            "{} is not replayed without root: check it in a machine",
+            "{} cannot be replayed without root; check it in a machine",
             log.file_system
         );
         let Self { test, image: file, printed, files } = self;
@@ -61,7 +63,7 @@ impl<'a> OnHost<'a> {
             .with_context(|| format!("cannot write {}", printed.display()))?;
         let (check, arguments) = test.check.on_host()?;
         let place = files.display().to_string();
-        // The shell joins the outputs.
+        // The shell merges both outputs.
         let mut command =
             Cmd::new("sh").args(["-c", r#"exec "$0" "$@" 2>&1"#]).arg(check.display().to_string());
         command = command.args(arguments).folder(files);
@@ -77,12 +79,12 @@ impl<'a> OnHost<'a> {
 
 impl Drop for OnHost<'_> {
     fn drop(&mut self) {
-        // The folder of the machines is removed as a whole.
+        // The directory of the machines is removed as a whole.
         drop(fs::remove_dir_all(&self.files));
     }
 }
 
-/// Replays the journal in an image. Returns the complaint if that cannot be done.
+/// Replays the journal in an image. Returns the complaint if that fails.
 pub(super) fn replayed(test: &DriveTest<'_>, image: &std::path::Path) -> Result<Option<String>> {
     let e2fsck = test.kit.program("e2fsck")?;
     let image = image.display().to_string();

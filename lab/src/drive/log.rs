@@ -1,7 +1,8 @@
-//! The log of a drive: its writes, flushes and the lines that a program printed, in their order, from an empty drive on.
+//! The log of a drive: its writes and flushes and the lines that a program printed, in order, starting with an empty
+//! drive.
 //!
-//! The file begins with a line of text: the format's name, the file system and the size of the drive. Each event is one byte
-//! for its kind, offset and length as 64 bits, the lowest byte first, and the bytes.
+//! The file begins with a line of text: the format's name, the file system and the size of the drive. Each event is one
+//! byte for its kind, offset and length as little-endian 64-bit numbers, and the bytes.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Read, Write as _};
@@ -22,9 +23,9 @@ const FORMAT: &str = "lose-lines drive 1";
 pub struct Write {
     pub at: usize,
     pub len: usize,
-    /// The written bytes; none for a write of zeros.
+    /// The written bytes; `None` for a write of zeros.
     pub bytes: Vec<u8>,
-    /// True if the write was durable when it ended (force unit access).
+    /// True if the write was durable on completion (force unit access).
     pub is_durable: bool,
 }
 
@@ -44,7 +45,7 @@ impl Write {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     Write(Write),
-    /// Each write before it is durable.
+    /// All writes before it are durable.
     Flush,
     /// The program printed a line.
     Line(String),
@@ -108,7 +109,7 @@ impl DriveLog {
         Ok(log)
     }
 
-    /// Returns the number of the event at which the program began.
+    /// Returns the number of the event at which the program started.
     pub(super) fn start(&self) -> usize {
         self.events.iter().position(|event| *event == Event::Start).unwrap_or_default()
     }
@@ -156,7 +157,7 @@ impl DriveLog {
     }
 }
 
-/// Reads an event; none at the end.
+/// Reads an event; `None` at the end.
 fn next_event(input: &mut impl Read, size: usize) -> Result<Option<Event>> {
     let mut kind = [0];
     match input.read_exact(&mut kind) {
@@ -190,7 +191,7 @@ fn number(input: &mut impl Read) -> Result<usize> {
     Ok(usize::try_from(u64::from_le_bytes(bytes))?)
 }
 
-/// A log that is written.
+/// A log that is being written.
 #[derive(Debug)]
 pub(super) struct LogWriter(BufWriter<File>);
 

@@ -27,13 +27,13 @@ use crate::program::CommandLine;
 
 /// The drive in a machine.
 const DEVICE: &str = "/dev/vda";
-/// The port to which the recorded program prints: the virtio devices are numbered from 0, and the drive comes first.
+/// The port to which the recorded program prints. Virtio devices are numbered from 0, and the drive comes first.
 const PORT: &str = "/dev/vport1p1";
 
-/// The time of a machine besides that of its programs.
+/// The additional time of a machine beyond that of its programs.
 const BESIDES: Duration = Duration::from_secs(3600);
 
-/// The settings with which the kernel writes back soon what a program does not sync, in hundredths of a second (Linux,
+/// Settings, in hundredths of a second, that make the kernel soon write back unsynced data (Linux,
 /// `Documentation/admin-guide/sysctl/vm.rst`).
 const WRITING_BACK: [(&str, &str); 2] =
     [("/proc/sys/vm/dirty_writeback_centisecs", "5"), ("/proc/sys/vm/dirty_expire_centisecs", "5")];
@@ -42,11 +42,11 @@ const WRITING_BACK: [(&str, &str); 2] =
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Recorded {
     pub seconds: f64,
-    /// False if the program was still running when its time was up.
+    /// False if the program was still running when its time ran out.
     pub has_ended: bool,
 }
 
-/// A machine with the programs, in which no file system is mounted yet.
+/// A machine with the programs, but with no mounted file system yet.
 pub struct Prepared<'a> {
     test: &'a DriveTest<'a>,
     file_system: FileSystem,
@@ -69,9 +69,9 @@ impl<'a> Prepared<'a> {
         let suspended = Suspended::new(test.kit, &setup, log, |machine| {
             machine.wait_for(DEVICE)?;
             machine.wait_for(PORT)?;
-            // A server and its client in the machine meet at the loopback device: `IFF_UP`.
+            // A server and its client in the machine talk over the loopback device: `IFF_UP`.
             machine.write("/sys/class/net/lo/flags", "0x1")?;
-            // The drive is empty, but the kernel then has the file system.
+            // The drive is empty, but this makes the kernel load the file system.
             let (device, directory) = (DEVICE.to_owned(), DIRECTORY.to_owned());
             let (kind, options) = (file_system.name().to_owned(), String::new());
             machine.refusal(Request::Mount { device, directory, kind, options })?;
@@ -89,7 +89,7 @@ impl<'a> Prepared<'a> {
         Ok((machine, server))
     }
 
-    /// Records a run of the program on a new file system, in a file.
+    /// Records a run of the program on a new file system into a file.
     pub fn record(&self, to: &Path, log: &Log) -> Result<Recorded> {
         let Self { test, file_system, size, .. } = self;
         let (mut machine, server) = self.resume("recording", Image::new(*size), log)?;
@@ -119,7 +119,7 @@ impl<'a> Prepared<'a> {
         Ok(Recorded { seconds, has_ended: time.is_some() })
     }
 
-    /// Returns a checker, with a log of its own.
+    /// Returns a checker with its own log.
     pub(super) fn checker(&'a self, name: &str, log: &'a Log) -> Result<InMachine<'a>> {
         let (machine, server) = self.resume(name, Image::new(self.size), log)?;
         let name = name.to_owned();
@@ -138,7 +138,7 @@ fn setup(test: &DriveTest<'_>, name: &str, server: &Server) -> Setup {
 }
 
 impl DriveTest<'_> {
-    /// Returns the request for a command, whose output goes to a file.
+    /// Returns the request for a command that writes its output to a file.
     fn request(
         &self,
         command: &CommandLine,
@@ -153,7 +153,7 @@ impl DriveTest<'_> {
         request
     }
 
-    /// Runs a program, which must succeed. Returns its time; none if it did not end.
+    /// Runs a program, which must succeed. Returns its time, or `None` if it did not end.
     fn run(
         &self,
         machine: &mut Machine,
@@ -176,7 +176,7 @@ impl DriveTest<'_> {
     }
 }
 
-/// Checks states in a machine, whose drive gets other contents while no file system is mounted.
+/// Checks states in a machine; the content of its drive is exchanged while no file system is mounted.
 pub(super) struct InMachine<'a> {
     prepared: &'a Prepared<'a>,
     name: String,
@@ -187,7 +187,7 @@ pub(super) struct InMachine<'a> {
 }
 
 impl InMachine<'_> {
-    /// Checks a state in which these lines had been printed. Returns the failure, if the check failed.
+    /// Checks a state with these lines printed before it. Returns the failure, if the check failed.
     pub(super) fn check(
         &mut self,
         image: &Image,
@@ -196,7 +196,7 @@ impl InMachine<'_> {
     ) -> Result<Option<Failure>> {
         match self.attempt(image, event, log) {
             Ok(failure) => Ok(failure),
-            // A kernel that fails does so again; a machine that only ends early goes on in a new one.
+            // A kernel that fails does so again; after any other early end, a new machine continues.
             Err(_first) => {
                 self.renew()?;
                 let before = self.log.position()?;
@@ -249,7 +249,7 @@ impl InMachine<'_> {
             Ran::Unended => Some(format!("did not end in {} s", test.limit.as_secs())),
             Ran::Cut => bail!("the emulator was killed"),
         };
-        // A program that still runs keeps the file system, and the agent waits for the check.
+        // A program that still runs keeps the file system busy, and the agent waits for the check.
         if ended.ran == Ran::Unended || machine.unmount(DIRECTORY).is_err() {
             self.machine = None;
         }
@@ -257,7 +257,7 @@ impl InMachine<'_> {
     }
 }
 
-/// Makes the machine's file of printed lines, which only grows from one state to the next.
+/// Updates the machine's file of printed lines, which only grows from one state to the next.
 fn print(machine: &mut Machine, printed: &mut usize, event: usize, log: &DriveLog) -> Result<()> {
     let lines: Vec<&str> = log.lines_before(event).collect();
     let before = mem::replace(printed, lines.len());

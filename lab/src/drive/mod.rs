@@ -1,8 +1,8 @@
 //! Power cuts of programs that write files on an ordinary drive.
 //!
-//! One run of a program in a machine is logged: the drive's writes and flushes, and the lines that the program prints. Each
-//! state that a power cut could have left is built from that log ([`states`]), and checked in a machine or on this system.
-//! Nothing of it needs the plugin.
+//! One run of a program in a machine is logged: the drive's writes and flushes, and the lines that the program prints.
+//! From that log, each state that a power cut could have left is built ([`states`]) and checked in a machine or on this
+//! system. None of this needs the plugin.
 
 pub mod explanation;
 pub mod file_system;
@@ -25,12 +25,12 @@ pub use self::machine::{Prepared, Recorded};
 use crate::kit::Kit;
 use crate::program::CommandLine;
 
-/// The place where states are checked.
+/// Where states are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum CheckOn {
-    /// In a machine, whose kernel recovers the file system.
+    /// In a machine, with its kernel's recovery of the file system.
     Machine,
-    /// On this system, on a copy of the files after the journal was replayed: ext4 only, and much faster.
+    /// On this system, on a copy of the files after replaying the journal: ext4 only, and much faster.
     Host,
 }
 
@@ -39,11 +39,11 @@ pub struct DriveTest<'a> {
     pub kit: &'a Kit,
     /// The name of the machines.
     pub name: &'a str,
-    /// A program that makes the state with which the recording begins.
+    /// A program that makes the initial state of the recording.
     pub prepare: Option<CommandLine>,
     pub program: CommandLine,
     pub check: CommandLine,
-    /// The additions to the environment of all three.
+    /// Additions to the environment of all three programs.
     pub environment: Vec<(String, String)>,
     /// The time that each of them may take.
     pub limit: Duration,

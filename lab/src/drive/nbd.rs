@@ -1,4 +1,4 @@
-//! The server's side of NBD, by which the emulator reaches a drive: the fixed newstyle negotiation and simple replies
+//! The server side of NBD, with which the emulator accesses a drive: the fixed newstyle negotiation and simple replies
 //! (<https://github.com/NetworkBlockDevice/nbd/blob/master/doc/proto.md>).
 
 use std::io::{self, BufReader, ErrorKind, Read, Write as _};
@@ -30,7 +30,7 @@ const EINVAL: u32 = 22;
 /// The longest option of a client.
 const LONGEST_OPTION: u32 = 4096;
 
-/// A request of the client. Each is within the drive.
+/// A request of the client, within the bounds of the drive.
 pub(super) enum Request {
     Read { at: usize, len: usize },
     Write { at: usize, bytes: Vec<u8>, is_durable: bool },
@@ -38,7 +38,7 @@ pub(super) enum Request {
     Flush,
 }
 
-/// Serves a drive of this size until the client goes. `answer` carries out a request, and returns the bytes that were read.
+/// Serves a drive of this size until the client disconnects. `answer` carries out a request and returns the bytes read.
 pub(super) fn serve(
     stream: &UnixStream,
     size: usize,
@@ -85,7 +85,7 @@ pub(super) fn serve(
     }
 }
 
-/// Agrees with a client on the only export.
+/// Negotiates the only export with a client.
 fn negotiate(mut stream: &UnixStream, size: u64) -> io::Result<()> {
     // `NBD_FLAG_FIXED_NEWSTYLE`, `NBD_FLAG_NO_ZEROES`.
     stream.write_all(b"NBDMAGICIHAVEOPT\0\x03")?;

@@ -1,7 +1,8 @@
-//! A drive for machines, whose contents the host can exchange, with a port to which a program prints.
+//! A drive for machines, with content that the host can exchange, and a port to which a program prints.
 //!
-//! Both are sockets. The emulator passes a printed line on before the program goes on, and each request takes the lines
-//! before it. So the log has `write, flush, line` if the program printed after it had synced.
+//! Both are sockets. The emulator forwards a printed line before the program continues, and each request to the drive
+//! first takes the lines before it. The log therefore contains `write, flush, line` if the program printed after
+//! syncing.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read as _};
@@ -21,10 +22,10 @@ use crate::emulator::value;
 use crate::machine::control::within;
 use crate::temporary::Temporary;
 
-/// A drive that is served.
+/// A drive that is being served.
 pub(super) struct Server {
     drive: Arc<Mutex<Drive>>,
-    /// The words of the emulator's command line.
+    /// Words for the emulator's command line.
     devices: Vec<String>,
     _folder: File,
     _sockets: [Temporary; 2],
@@ -34,14 +35,14 @@ pub(super) struct Server {
 struct Drive {
     image: Image,
     log: Option<LogWriter>,
-    /// The port to which the program prints, of the last machine.
+    /// The port to which the last machine's program prints.
     port: Option<Arc<UnixStream>>,
-    /// The begun line.
+    /// The incomplete line.
     line: Vec<u8>,
 }
 
 impl Server {
-    /// Serves a drive on sockets in a folder, until the process ends.
+    /// Serves a drive on sockets in a directory, until the process ends.
     pub(super) fn start(folder: &Path, name: &str, image: Image) -> Result<Self> {
         let opened =
             File::open(folder).with_context(|| format!("cannot open {}", folder.display()))?;
@@ -83,19 +84,19 @@ impl Server {
         Ok(Self { drive, devices, _folder: opened, _sockets: sockets })
     }
 
-    /// Returns the words of an emulator's command line for the drive and the port.
+    /// Returns words for an emulator's command line, for the drive and the port.
     pub(super) fn devices(&self) -> &[String] {
         &self.devices
     }
 
-    /// Begins a log, which must have all events since the drive was empty.
+    /// Starts a log, which must have all events since the drive was empty.
     pub(super) fn begin_log(&self, path: &Path, file_system: FileSystem) -> Result<()> {
         let mut drive = locked(&self.drive);
         drive.log = Some(LogWriter::create(path, file_system, drive.image.size())?);
         Ok(())
     }
 
-    /// Adds an event to the log, behind all lines that were printed before it.
+    /// Adds an event to the log, after all lines that were printed before it.
     pub(super) fn add(&self, event: &Event) -> Result<()> {
         let mut drive = locked(&self.drive);
         drive.take_lines().and_then(|()| drive.add(event)).context("cannot write the log")
@@ -106,7 +107,7 @@ impl Server {
         log.finish().context("cannot write the log")
     }
 
-    /// Exchanges the contents. No machine may have mounted them.
+    /// Exchanges the content. No machine may have it mounted.
     pub(super) fn show(&self, image: Image) {
         locked(&self.drive).image = image;
     }
@@ -118,11 +119,11 @@ fn locked(drive: &Mutex<Drive>) -> MutexGuard<'_, Drive> {
 
 fn serve_drive(stream: &UnixStream, drive: &Mutex<Drive>) {
     let size = locked(drive).image.size();
-    // An emulator that goes is no failure; one that gets an error shows it.
+    // A disconnecting emulator is no failure; one that gets an error reports it.
     drop(serve(stream, size, |request| locked(drive).answer(request)));
 }
 
-/// Takes the lines of a port while no request of the drive does so: a port that nobody reads stops its program.
+/// Takes the lines of a port while no request to the drive does so: a port that nobody reads blocks its program.
 fn listen_to(port: UnixStream, drive: &Mutex<Drive>) {
     if port.set_nonblocking(true).is_err() {
         return;
@@ -130,7 +131,7 @@ fn listen_to(port: UnixStream, drive: &Mutex<Drive>) {
     let port = Arc::new(port);
     locked(drive).port = Some(port.clone());
     while poll(&mut [PollFd::new(&port, PollFlags::IN)], None).is_ok() {
-        // A log that cannot be written fails at its end.
+        // A failed write of the log is reported at its end.
         if !matches!(locked(drive).take_lines_of(&port), Ok(true)) {
             return;
         }
@@ -163,13 +164,13 @@ impl Drive {
         self.log.as_mut().map_or(Ok(()), |log| log.add(event))
     }
 
-    /// Takes the lines that were printed so far.
+    /// Takes the lines printed so far.
     fn take_lines(&mut self) -> io::Result<()> {
         let Some(port) = self.port.clone() else { return Ok(()) };
         self.take_lines_of(&port).map(|_is_open| ())
     }
 
-    /// Takes the lines that were printed to a port so far. Returns false if it was closed.
+    /// Takes the lines printed to a port so far. Returns false if it was closed.
     fn take_lines_of(&mut self, mut port: &UnixStream) -> io::Result<bool> {
         let mut bytes = [0; 4096];
         loop {
@@ -228,7 +229,7 @@ mod tests {
         (u32::from_be_bytes(reply[4..8].try_into().unwrap()), reply[16..].to_vec())
     }
 
-    /// Connects as an old client does, by `NBD_OPT_EXPORT_NAME`; the flags are those of the protocol's text.
+    /// Connects like an old client, with `NBD_OPT_EXPORT_NAME`; the flags come from the protocol's text.
     fn connect(path: &Path) -> UnixStream {
         let mut stream = UnixStream::connect(path).unwrap();
         let mut greeting = [0; 18];
@@ -252,7 +253,7 @@ mod tests {
         server.add(&Event::Start).unwrap();
         let bytes = vec![7; 512];
         assert_eq!(ask(&mut stream, (1, 1), (1024, 512), &bytes, 0), (0, vec![]));
-        // The server takes a port when it is connected: until then nothing is printed in a machine either.
+        // The server takes a port when it is connected; in a machine nothing is printed before that either.
         while super::locked(&server.drive).port.is_none() {
             std::thread::yield_now();
         }
@@ -262,7 +263,7 @@ mod tests {
         assert_eq!(ask(&mut stream, (0, 6), (512, 1024), &[], 0), (0, vec![]));
         let (error, read) = ask(&mut stream, (0, 0), (1024, 1024), &[], 1024);
         assert_eq!((error, read), (0, vec![0; 1024]));
-        // `NBD_EINVAL`: the request ends behind the drive.
+        // `NBD_EINVAL`: the request exceeds the drive.
         assert_eq!(ask(&mut stream, (0, 6), (0x3e00, 1024), &[], 0), (22, vec![]));
         server.end_log().unwrap();
         let written = Write { at: 1024, len: 512, bytes, is_durable: true };

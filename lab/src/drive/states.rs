@@ -1,12 +1,12 @@
 //! The states of a drive that a power cut can leave.
 //!
-//! A cut comes before an event of the log. Each write before the last flush is durable, and so is one with forced unit
-//! access. Of the other writes a policy and a seed choose the sectors that survive. So an event, a seed and a policy name one
-//! state of a log for ever.
+//! A cut comes before an event of the log. Each write before the last flush is durable, and so is each write with
+//! forced unit access. For the other writes, a policy and a seed choose the sectors that survive. An event, a seed and
+//! a policy thus always name the same state of a log.
 //!
 //! # Limits
-//! A write that reached the drive before a flush is durable after it, even if the flush was sent before the write had ended.
-//! Of two writes to one sector, the later one survives or the earlier one; they do not change places.
+//! A write that reached the drive before a flush is durable after it, even if the flush was sent before the write had
+//! completed. Of two writes to one sector, either the later or the earlier one survives; they are not reordered.
 
 use core::fmt;
 use core::hash::{Hash as _, Hasher as _};
@@ -22,27 +22,27 @@ use serde::{Serialize, Serializer};
 use super::image::{Image, PAGE};
 use super::log::{DriveLog, Event, SECTOR, Write};
 
-/// The choice of the writes that survive a cut, among those that no flush has made durable.
+/// Which writes survive a cut, of those that no flush has made durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum WritePolicy {
     /// No write.
     None,
     /// Every write.
     All,
-    /// Each write by chance, one of two.
+    /// Each write at random, one of two.
     Half,
-    /// Each sector of 512 bytes by chance: writes are torn.
+    /// Each 512-byte sector at random: writes are torn.
     Torn,
     /// Every write but one.
     LoseOne,
-    /// One write.
+    /// Only one write.
     KeepOne,
     /// The writes before one of them, which is torn.
     Prefix,
 }
 
 impl WritePolicy {
-    /// The policies of states that are chosen by chance: those with the most states twice.
+    /// The policies of randomly chosen states. Those with the most states appear twice.
     const MIXED: [Self; 8] = [
         Self::None,
         Self::Half,
@@ -54,8 +54,8 @@ impl WritePolicy {
         Self::Prefix,
     ];
 
-    /// Returns true if a write survives, by its number and that of the chosen one; none if each of its sectors has a fate of
-    /// its own.
+    /// Returns true if a write survives, given its number and that of the chosen one; `None` if each of its sectors has
+    /// its own fate.
     fn fate(self, number: usize, chosen: usize, random: &mut Random) -> Option<bool> {
         match self {
             Self::None => Some(false),
@@ -90,7 +90,7 @@ pub enum Fates {
         seed: u32,
         policy: WritePolicy,
     },
-    /// These writes are lost, by the numbers of their events, and the others survive.
+    /// These writes are lost, given by their event numbers, and the others survive.
     Lose(BTreeSet<usize>),
 }
 
@@ -104,7 +104,7 @@ impl State {
 }
 
 impl State {
-    /// Returns true if a log has the event, and the writes that are lost.
+    /// Returns true if a log has this event and these lost writes.
     pub fn is_of(&self, log: &DriveLog) -> bool {
         let is_write = |event: &usize| matches!(log.events.get(*event), Some(Event::Write(_)) if *event < self.event);
         let has_writes = match &self.fates {
@@ -139,7 +139,7 @@ impl FromStr for State {
     fn from_str(text: &str) -> Result<Self, String> {
         let usage = || {
             format!(
-                "{text:?} is not a state: copy EVENT:SEED:POLICY or EVENT:lose:WRITE+WRITE from a report"
+                "{text:?} is not a state; copy EVENT:SEED:POLICY or EVENT:lose:WRITE+WRITE from a report"
             )
         };
         let parts: Vec<&str> = text.split(':').collect();
@@ -181,7 +181,7 @@ pub struct Built {
     pub lost: Vec<Lost>,
 }
 
-/// Builds the states of a log. States in the order of their events are built fastest.
+/// Builds the states of a log. States are built fastest in the order of their events.
 #[derive(Clone, Debug)]
 pub struct States<'a> {
     log: &'a DriveLog,
@@ -240,7 +240,7 @@ impl<'a> States<'a> {
         self.at = event;
     }
 
-    /// Returns the name of an image that differs from the durable one in some of these pages.
+    /// Returns a hash of an image that differs from the durable one in some of these pages.
     fn id(&self, image: &Image, touched: BTreeSet<usize>) -> u64 {
         let mut id = DefaultHasher::new();
         self.last_write.hash(&mut id);
@@ -311,8 +311,8 @@ impl<'a> Chooser<'a> {
     }
 }
 
-/// Random numbers that every version computes alike: splitmix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number
-/// Generators", 2014).
+/// Random numbers that every version computes alike: splitmix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom
+/// Number Generators", 2014).
 struct Random(u64);
 
 impl Random {
@@ -330,14 +330,14 @@ impl Random {
     }
 }
 
-/// Returns states by chance, in the order of their events: before writes and flushes of the program, after each line that it
-/// printed, and after its end. Without a policy each has one by chance.
+/// Returns random states in the order of their events: before writes and flushes of the program, after each line that
+/// it printed, and after its end. Without a policy, each state has a random one.
 pub fn chosen(log: &DriveLog, count: usize, seed: u64, policy: Option<WritePolicy>) -> Vec<State> {
     let events = log.events.iter().enumerate().skip(log.start());
     let places: BTreeSet<usize> = events
         .filter_map(|(number, event)| match event {
             Event::Write(_) | Event::Flush => Some(number),
-            // A program that never syncs has no write here: what it has acknowledged is lost.
+            // A program that never syncs has no write here, so what it acknowledged is lost.
             Event::Line(_) => Some(number + 1),
             Event::Start | Event::End => None,
         })

@@ -1,4 +1,5 @@
-//! The checks of a log's states: equal states once, side by side, and the fewest lost writes with which a check still fails.
+//! The checks of a log's states: equal states only once, in parallel, and the fewest lost writes with which a check
+//! still fails.
 
 use core::num::NonZero;
 use std::collections::HashSet;
@@ -17,13 +18,13 @@ use super::states::{Built, Lost, State, States};
 use crate::fewest::fewest;
 use crate::log::Log;
 
-/// The number of checks that may look for the fewest lost writes.
+/// The maximum number of checks to find the fewest lost writes.
 const ATTEMPTS: u32 = 60;
 
 /// The complaint about a state.
 #[derive(Clone, Debug, Serialize)]
 pub struct Failure {
-    /// The end of the check: "ended with exit code 1".
+    /// How the check ended: "ended with exit code 1".
     pub why: String,
     /// The output of the check.
     pub output: String,
@@ -35,11 +36,11 @@ pub struct Trial {
     pub state: State,
     /// The number of lines that the program had printed: what it had acknowledged.
     pub acknowledged: usize,
-    /// True if the cut came before the program's end and after such a line.
+    /// True if the cut came between such a line and the program's end.
     pub is_between: bool,
     /// The number of sectors that no flush had made durable.
     pub pending_sectors: usize,
-    /// The number of sectors of them that were lost.
+    /// The number of these sectors that were lost.
     pub lost_sectors: usize,
 }
 
@@ -78,7 +79,7 @@ pub struct Trials<'a> {
 }
 
 impl Trials<'_> {
-    /// Checks states, one machine for each log, and passes on each result as it comes.
+    /// Checks states with one machine per log, and passes on each result as it comes.
     pub fn check(
         &self,
         trials: &[Trial],
@@ -88,7 +89,7 @@ impl Trials<'_> {
         let jobs = NonZero::new(logs.len()).map_or(1, NonZero::get);
         let (sender, results) = channel();
         thread::scope(|scope| {
-            // Neighbours share their durable writes.
+            // Neighbouring states share durable writes.
             let parts = trials.chunks(trials.len().div_ceil(jobs).max(1));
             for (number, (part, log)) in parts.zip(logs).enumerate() {
                 let sender = sender.clone();
@@ -133,7 +134,7 @@ impl Trials<'_> {
         })
     }
 
-    /// Checks the state in which nothing is lost.
+    /// Checks the state without losses.
     pub fn check_end(&self, log: &Log) -> Result<Option<Failure>> {
         let event = self.log.events.len();
         let state = State::losing(event, []);
@@ -141,8 +142,8 @@ impl Trials<'_> {
         self.checker(0, log)?.check(&image, event, self.log)
     }
 
-    /// Returns the fewest lost writes with which the check of a failed state fails, as far as some checks find them, and
-    /// that failure. None if the check fails only of torn writes.
+    /// Returns the fewest lost writes with which the check of a failed state fails, as far as a limited number of
+    /// checks finds them, and that failure. Returns `None` if the check fails only with torn writes.
     pub fn minimal(&self, failed: &State, log: &Log) -> Result<Option<(State, Failure)>> {
         let (mut checker, mut states) = (self.checker(0, log)?, States::new(self.log));
         let lost: Vec<_> = states.build(failed).lost.iter().map(|lost| lost.event).collect();
@@ -162,7 +163,7 @@ impl Trials<'_> {
     }
 }
 
-/// The place of checks.
+/// Where checks are run.
 enum Checker<'a> {
     Machine(Box<InMachine<'a>>),
     Host(OnHost<'a>),

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::Machine;
 
 impl Machine {
-    /// Sends a request that must be served.
+    /// Sends a request that must succeed.
     pub fn doing(&mut self, request: impl Into<Request>) -> Result<()> {
         let request = request.into();
         match self.ask(&request)? {
@@ -28,7 +28,7 @@ impl Machine {
         }
     }
 
-    /// Sends a request for a document.
+    /// Sends a request that returns a document.
     pub fn json(&mut self, request: impl Into<Request>) -> Result<Value> {
         let request = request.into();
         match self.ask(&request)? {
@@ -37,7 +37,7 @@ impl Machine {
         }
     }
 
-    /// Returns the text of a file in the machine; none if it cannot be read.
+    /// Returns the text of a file in the machine, or `None` if it cannot be read.
     pub fn read(&mut self, path: &str) -> Result<Option<String>> {
         match self.ask(&Request::Read { path: path.to_owned() })? {
             Reply::Text(text) => Ok(Some(text)),
@@ -51,7 +51,7 @@ impl Machine {
         self.doing(Request::Write { path: path.to_owned(), text: text.to_owned() })
     }
 
-    /// Returns the names in a folder of the machine.
+    /// Returns the names in a directory of the machine.
     pub fn list(&mut self, path: &str) -> Result<Vec<String>> {
         match self.ask(&Request::List { path: path.to_owned() })? {
             Reply::Names(names) => Ok(names),
@@ -59,7 +59,7 @@ impl Machine {
         }
     }
 
-    /// Returns the blocks of all files below a folder of the machine.
+    /// Returns the blocks of all files below a directory of the machine.
     pub fn extents(&mut self, directory: &str) -> Result<Vec<Extent>> {
         match self.ask(&Request::Extents { directory: directory.to_owned() })? {
             Reply::Extents(extents) => Ok(extents),
@@ -67,7 +67,7 @@ impl Machine {
         }
     }
 
-    /// Waits until a file exists: the kernel makes devices at a time of its own choice.
+    /// Waits until a file exists: the kernel creates devices asynchronously.
     pub fn wait_for(&mut self, path: &str) -> Result<()> {
         let (folder, name) = path.rsplit_once('/').context("no absolute path")?;
         let patience = Instant::now() + Duration::from_secs(120);

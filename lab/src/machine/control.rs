@@ -1,4 +1,4 @@
-//! The conversation with a machine's emulator about its state.
+//! The connection to a machine's emulator for controlling its state.
 
 use core::time::Duration;
 use std::fs::File;
@@ -19,7 +19,7 @@ use crate::kit::Kit;
 use crate::log::Log;
 use crate::temporary::Temporary;
 
-/// The time that the emulator may take for a step.
+/// The time that the emulator may take for one step.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The control socket of a machine's emulator (QEMU, `docs/interop/qmp-spec.rst`).
@@ -30,19 +30,19 @@ fn file_of(machine: &str) -> String {
     format!("{machine}.control")
 }
 
-/// Returns a path of a file in a folder, for this process and its children. The path of a socket has at most 107 bytes
-/// (unix(7)), and that of the folder can be longer.
+/// Returns a path of a file in a directory, valid for this process and its children. The path of a socket has at most
+/// 107 bytes (unix(7)), and that of the directory can be longer.
 pub(crate) fn within(folder: &File, file: &str) -> PathBuf {
     PathBuf::from(format!("/proc/{}/fd/{}/{file}", process::id(), folder.as_raw_fd()))
 }
 
-/// Returns true if the emulator has not made the socket yet, or does not listen yet.
+/// Returns true if the emulator has not created the socket yet, or does not listen yet.
 fn is_early(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused)
 }
 
 impl Control {
-    /// Starts the emulator of a machine with a control socket. The words come first on its command line.
+    /// Starts the emulator of a machine with a control socket. `words` come first on its command line.
     pub(super) fn launch(
         kit: &Kit,
         setup: &Setup,
@@ -79,10 +79,10 @@ impl Control {
         Ok(control)
     }
 
-    /// Has a command executed. Returns its result.
+    /// Executes a command. Returns its result.
     pub(super) fn execute(&mut self, command: &str, arguments: &Value) -> Result<Value> {
         let line = json!({ "execute": command, "arguments": arguments });
-        writeln!(self.0.get_mut(), "{line}").context("the emulator does not listen")?;
+        writeln!(self.0.get_mut(), "{line}").context("cannot write to the emulator")?;
         loop {
             let mut answer = String::new();
             self.0.read_line(&mut answer).context("the emulator does not answer")?;
@@ -97,7 +97,7 @@ impl Control {
         }
     }
 
-    /// Has a command executed that moves a machine, without shared memory, to or from a file.
+    /// Executes a command that moves a machine, without shared memory, to or from a file.
     pub(super) fn do_with_file(&mut self, command: &str, file: &Path) -> Result<()> {
         let without_shared = json!([{ "capability": "x-ignore-shared", "state": true }]);
         self.execute("migrate-set-capabilities", &json!({ "capabilities": without_shared }))?;

@@ -1,4 +1,4 @@
-//! The ends of a machine: cuts of its power, most of them while a program runs, and those in order. Each one judges the
+//! The ends of a machine: power cuts, most of them while a program runs, and orderly ends. Each one evaluates the
 //! plugin's report.
 
 use core::time::Duration;
@@ -14,20 +14,20 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::programs::End;
 use super::{Machine, Report};
 
-/// The end of a program's run.
+/// How a program's run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ran {
     /// The program ended.
     Ended(End),
-    /// The power was cut at the event that was chosen at the machine's start.
+    /// The power was cut at the event chosen at the machine's start.
     Cut,
-    /// The time is up, and the program runs.
+    /// The time ran out, and the program is still running.
     Unended,
 }
 
 impl Machine {
-    /// Sends a request that is acknowledged record by record, and cuts the power some time after this many: the emulator
-    /// ends by SIGKILL. Returns the number of records that were acknowledged by then.
+    /// Sends a request that is acknowledged record by record, and cuts the power some time after this many: SIGKILL
+    /// ends the emulator. Returns the number of records acknowledged by then.
     pub fn acknowledged_until_power_cut(
         mut self,
         request: impl Into<Request>,
@@ -45,7 +45,7 @@ impl Machine {
         }
         thread::sleep(later);
         self.child.kill().context("cannot kill the emulator")?;
-        // A record on its way out of the machine when it ended was acknowledged too.
+        // A record that was leaving the machine at its end was acknowledged too.
         while let Ok(Ok(reply)) = self.replies.recv() {
             if let Reply::Acknowledged(count) = reply {
                 acknowledged = count;
@@ -55,8 +55,8 @@ impl Machine {
         Ok(acknowledged)
     }
 
-    /// Sends such a request to a machine whose power is cut at an event that was chosen at its start. Returns the number
-    /// of records that were acknowledged by then.
+    /// Sends such a request to a machine that cuts its power at an event chosen at its start. Returns the number of
+    /// records acknowledged by then.
     pub fn acknowledged_until_event(mut self, request: impl Into<Request>) -> Result<u64> {
         let request = request.into();
         self.send(&request)?;
@@ -94,7 +94,7 @@ impl Machine {
         self.has_been_cut()
     }
 
-    /// Ends the machine with any program that runs. In contrast to a power cut, the plugin reports its last counts.
+    /// Ends the machine with any program that runs. Unlike a power cut, this lets the plugin report its last counts.
     pub fn end(mut self) -> Result<()> {
         kill_process(Pid::from_child(&self.child), Signal::TERM)
             .context("cannot end the emulator")?;
@@ -102,7 +102,7 @@ impl Machine {
         self.has_ended_itself()
     }
 
-    /// Ends the machine in order.
+    /// Shuts the machine down.
     pub fn power_off(mut self) -> Result<()> {
         self.send(&Request::PowerOff)?;
         match self.next() {
@@ -113,7 +113,7 @@ impl Machine {
         self.has_ended_itself()
     }
 
-    /// Waits for an emulator that was ended by SIGKILL, and takes the report on its losses.
+    /// Waits for an emulator that was killed, and takes the report on its losses.
     fn has_been_cut(&mut self) -> Result<()> {
         let status = self.wait()?;
         ensure!(

@@ -1,4 +1,4 @@
-//! The emulator's part in losses: the words of its command line, its files, and the plugin's report.
+//! The emulator's part in losses: words for its command line, its files, and the plugin's report.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -12,8 +12,8 @@ use crate::losses::{self, Files, Losses, Memory};
 use crate::plugin::Plugin;
 use crate::temporary::Temporary;
 
-/// The words for a kernel whose memory loses lines: it does not write back dirty pages by itself, which would hide what a
-/// program has forgotten (Linux, `Documentation/admin-guide/sysctl/vm.rst`, `dirty_writeback_centisecs`).
+/// Words for a kernel with memory that loses lines. It does not write back dirty pages by itself, which would hide what
+/// a program has forgotten (Linux, `Documentation/admin-guide/sysctl/vm.rst`, `dirty_writeback_centisecs`).
 pub(super) const KERNEL: &str = "sysctl.vm.dirty_writeback_centisecs=0";
 
 /// The words and files of an emulator whose machine loses lines.
@@ -21,13 +21,13 @@ pub(super) struct Losing {
     /// Added to the board.
     pub(super) board: &'static str,
     pub(super) words: Vec<String>,
-    /// The files that go with the machine.
+    /// The files that are removed with the machine.
     pub(super) temporary: Vec<Temporary>,
     pub(super) report: PathBuf,
 }
 
 impl Losing {
-    /// Returns the emulator's part in the losses of a setup, if there are some and the emulator can load the plugin.
+    /// Returns the emulator's part in the losses of a setup, if there are any and the emulator can load the plugin.
     pub(super) fn of(setup: &Setup, kit: &Kit) -> Result<Option<Self>> {
         match (&setup.losses, &kit.plugin) {
             (Some(losses), Some(plugin)) => Self::new(losses, plugin, kit, setup).map(Some),
@@ -67,12 +67,12 @@ impl Report {
         text.with_context(|| format!("the plugin did not write {}", self.file.display()))
     }
 
-    /// Returns the number of lines that the crashes took.
+    /// Returns the number of lines that the crashes lost.
     pub(super) fn lost_lines(&self) -> Result<u64> {
         Ok(losses::lost_lines(&self.text()?))
     }
 
-    /// Adds the lines to the log, and the complaint about faults behind them.
+    /// Appends the lines to the log, followed by the complaint about faults.
     ///
     /// # Errors
     /// If one of them is a fault, or the plugin wrote none.

@@ -1,7 +1,7 @@
-//! A running machine, and the conversation with the agent in it.
+//! A running machine, and the protocol with the agent in it.
 //!
-//! The log has all output of the machine. The machine ends with its value: no emulator is left behind after any
-//! failure.
+//! The log contains all output of the machine. Dropping the value ends the machine, so no emulator is left behind after
+//! any failure.
 
 mod agent;
 pub(crate) mod control;
@@ -30,14 +30,14 @@ use crate::temporary::Temporary;
 /// A machine that runs.
 pub struct Machine {
     child: Child,
-    /// True if the emulator was waited for: another process may have its number now.
+    /// True if the emulator was waited for: another process may have its number by now.
     has_ended: bool,
     input: ChildStdin,
     replies: Receiver<Result<Reply>>,
     deadline: Instant,
     /// The kernel's command line.
     command_line: String,
-    /// The content of its disk: bytes of the kernel, bytes of the initial file system.
+    /// The content of its disk: the sizes of the kernel and of the initial file system in bytes.
     disk: Option<(u64, u64)>,
     /// The temporary files, which are removed with the machine.
     _files: Vec<Temporary>,
@@ -58,8 +58,8 @@ impl Machine {
     /// Starts the emulator of a machine.
     fn launch(kit: &Kit, setup: &Setup, log: &Log) -> Result<Self> {
         let initrd = Temporary::new(kit.initrd(&setup.files, &setup.name)?);
-        // A host with other work can keep the emulated timer from ticking as often as the kernel's test of it demands
-        // (Linux `arch/x86/kernel/apic/io_apic.c`, `timer_irq_works`).
+        // A busy host can keep the emulated timer from ticking as often as the kernel's test of it demands (Linux
+        // `arch/x86/kernel/apic/io_apic.c`, `timer_irq_works`).
         let basic = match kit.architecture {
             Architecture::X86 => "console=ttyS0 no_timer_check",
             Architecture::Riscv64 => "console=ttyS0",
@@ -100,7 +100,7 @@ impl Machine {
             None => None,
         };
         let copy = log.writer()?;
-        // From here on nothing fails until the machine has a value, which ends the emulator.
+        // From here on nothing fails until there is a `Machine`, which ends the emulator when dropped.
         let (child, input, output) = emulator.converse(log)?;
         let (sender, replies) = channel();
         thread::spawn(move || listen(BufReader::new(output), copy, &sender));
@@ -124,7 +124,7 @@ impl Machine {
     fn reply(&mut self) -> Result<Reply> {
         match self.next() {
             Ok(reply) => reply,
-            Err(RecvTimeoutError::Timeout) => bail!("the machine took longer than it may"),
+            Err(RecvTimeoutError::Timeout) => bail!("the machine exceeded its time limit"),
             Err(RecvTimeoutError::Disconnected) => bail!("the machine ended"),
         }
     }
@@ -134,12 +134,12 @@ impl Machine {
         self.replies.recv_timeout(self.deadline.saturating_duration_since(Instant::now()))
     }
 
-    /// Returns the boot that the agent greets from.
+    /// Returns the boot id in the agent's greeting.
     fn greeting(&mut self) -> Result<String> {
         self.greeting_of(false)
     }
 
-    /// Returns the boot that the agent greets from, which must be by a kexec, or must not be.
+    /// Returns the boot id in the agent's greeting, which must come after a kexec, or must not.
     fn greeting_of(&mut self, kexec: bool) -> Result<String> {
         match self.reply()? {
             Reply::Hello { boot, by_kexec, .. } if by_kexec == kexec => Ok(boot),
@@ -150,11 +150,11 @@ impl Machine {
     }
 
     fn send(&mut self, request: &Request) -> Result<()> {
-        self.input.write_all(encode(request)?.as_bytes()).context("the machine does not listen")?;
-        self.input.flush().context("the machine does not listen")
+        self.input.write_all(encode(request)?.as_bytes()).context("cannot write to the machine")?;
+        self.input.flush().context("cannot write to the machine")
     }
 
-    /// Sends a request, and returns any answer except that the machine was started anew.
+    /// Sends a request, and returns any answer unless the machine was restarted.
     pub fn ask(&mut self, request: impl Into<Request>) -> Result<Reply> {
         let request = request.into();
         self.send(&request)?;
@@ -164,13 +164,13 @@ impl Machine {
         }
     }
 
-    /// Resets the machine. Firmware runs, and memory has the contents that firmware leaves.
+    /// Resets the machine. Firmware runs, and memory keeps whatever firmware leaves.
     pub fn reboot(&mut self) -> Result<()> {
         self.send(&Request::Reboot)?;
         self.come_up_again(false).context("the machine did not come up after a reset")
     }
 
-    /// Has the kernel panic, which resets the machine.
+    /// Makes the kernel panic, which resets the machine.
     pub fn panic(&mut self) -> Result<()> {
         self.send(&Request::Panic)?;
         self.come_up_again(false).context("the machine did not come up after a panic")
@@ -196,7 +196,7 @@ impl Machine {
         self.report.as_ref().map_or(Ok(String::new()), Report::text)
     }
 
-    /// Returns the number of lines that the crashes took; 0 for a machine that loses none.
+    /// Returns the number of lines that the crashes lost; 0 for a machine that loses none.
     pub fn lost_lines(&self) -> Result<u64> {
         self.report.as_ref().map_or(Ok(0), Report::lost_lines)
     }
@@ -210,11 +210,11 @@ impl Machine {
 impl Drop for Machine {
     fn drop(&mut self) {
         if !self.has_ended {
-            // No caller is left that could get an error.
+            // There is no caller left that could receive an error.
             drop(self.child.kill());
             drop(self.child.wait());
         }
-        // The log has the faults: a caller that has failed shows its end.
+        // The log contains the faults: a caller that has failed shows its end.
         drop(self.report.take().map(Report::take));
     }
 }

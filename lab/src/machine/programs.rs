@@ -6,10 +6,10 @@ use serde_json::Value;
 
 use super::Machine;
 
-/// The end of a program: its exit code or the signal.
+/// How a program ended: its exit code or the signal.
 pub type End = (Option<i32>, Option<i32>);
 
-/// Returns the output of programs in a part of a machine's log, without the conversation.
+/// Returns the output of programs in a part of a machine's log, without the protocol.
 pub fn printed(log: &str) -> String {
     let mut out = String::new();
     for line in log.split_inclusive('\n') {
@@ -60,7 +60,7 @@ impl Machine {
         self.output_of(line, "")
     }
 
-    /// Runs a program with an input. Returns the same.
+    /// Does the same with an input.
     pub fn output_of(&mut self, line: &str, input: &str) -> Result<(Option<i32>, String, String)> {
         let mut words = line.split_whitespace().map(str::to_owned);
         let program = words.next().context("no program")?;

@@ -13,7 +13,7 @@ use crate::losses::{Cut, Losses, Policy};
 /// The parts of a machine.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    /// The name of the test: the machine's files have it.
+    /// The name of the test, used in the names of the machine's files.
     pub name: String,
     /// `q35,nvdimm=on`
     pub board: String,
@@ -22,17 +22,18 @@ pub struct Setup {
     pub cpus: u32,
     /// `768M,slots=2,maxmem=4G`
     pub memory: String,
-    /// Further words of the emulator's command line.
+    /// Additional words of the emulator's command line.
     pub devices: Vec<String>,
     /// Words added to the kernel's command line.
     pub command_line: String,
     /// Files that only this machine has.
     pub files: Initramfs,
-    /// True if it has the kernel and its initial file system on a disk, for a kexec.
+    /// True if its disk has the kernel and its initial file system, for a kexec.
     pub can_kexec: bool,
-    /// The losses of its memory, where the emulator can load the plugin.
+    /// The losses of its memory, if the emulator can load the plugin.
     pub losses: Option<Losses>,
-    /// The time that the machine may run, some three times that on a slow and busy host: only one that hangs takes it.
+    /// The maximum run time of the machine, about three times that on a slow and busy host: only a hanging machine
+    /// reaches it.
     pub limit: Duration,
 }
 
@@ -75,7 +76,7 @@ impl Setup {
         self
     }
 
-    /// Chooses the dirty lines that a crash keeps, if the machine loses lines.
+    /// Sets which dirty lines a crash keeps, if the machine loses lines.
     pub fn policy(mut self, policy: Policy) -> Self {
         if let Some(losses) = &mut self.losses {
             losses.policy = policy;
@@ -88,8 +89,8 @@ impl Setup {
         Self { losses: None, ..self }
     }
 
-    /// Numbers the machine among those of its test, and chooses the moment at which it ends. Its clock jumps against that
-    /// of the machine before, back and forth by decades.
+    /// Numbers the machine among those of its test, and chooses the moment at which it ends. Its clock jumps by decades
+    /// from that of the previous machine, back or forth.
     pub fn round(&self, round: u64, cut: Option<Cut>) -> Self {
         let clock = ["2001-09-09T01:46:40", "2037-01-19T03:14:07"][usize::from(round % 2 == 1)];
         let mut setup = self.clone().devices(["-rtc", &format!("base={clock}")]);

@@ -1,9 +1,9 @@
-//! A machine that is suspended into a file, and the machines that go on from there without a boot.
+//! A machine that is suspended into a file, and machines that resume from it without a boot.
 //!
-//! The file has the machine without the memory that is a file of its own, as an NVDIMM's contents (QEMU,
-//! `qapi/migration.json`, `x-ignore-shared`). So each of these machines finds that memory as the one before has left it:
-//! for its kernel the power was cut and came back while no file system was mounted. The agent gives each of them another
-//! boot for programs to see, and other random numbers.
+//! The file contains the machine without any memory that has its own file, such as an NVDIMM's contents (QEMU,
+//! `qapi/migration.json`, `x-ignore-shared`). Each resumed machine finds that memory as the previous one left it: to
+//! its kernel, the power was cut and came back while no file system was mounted. The agent gives each of them another
+//! boot id for programs to see, and other random numbers.
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
@@ -20,7 +20,7 @@ use crate::temporary::Temporary;
 pub struct Suspended(Temporary);
 
 impl Suspended {
-    /// Starts a machine, has it prepared, and suspends it.
+    /// Starts a machine, prepares it, and suspends it.
     pub fn new(
         kit: &Kit,
         setup: &Setup,
@@ -37,7 +37,7 @@ impl Suspended {
         Ok(Self(state))
     }
 
-    /// Returns a machine that goes on from there. The memory has lost lines before.
+    /// Returns a machine that resumes from there. The memory has already lost lines.
     pub fn resume(&self, kit: &Kit, setup: &Setup, log: &Log) -> Result<Machine> {
         let mut setup = setup.clone();
         if let Some(losses) = &mut setup.losses {
@@ -60,8 +60,8 @@ impl Suspended {
 /// Starts a machine with a connection to its emulator.
 fn controlled(kit: &Kit, setup: &Setup, log: &Log, words: &[&str]) -> Result<(Machine, Control)> {
     let size = setup.memory.split(',').next().unwrap_or_default();
-    // The first object must be the largest: QEMU takes offsets in a memory for offsets in all of it when it forgets the
-    // dirty pages (`cpu_physical_memory_sync_dirty_bitmap` of version 10, with the accelerator TCG).
+    // The first object must be the largest: when QEMU clears dirty pages, it takes offsets in one memory for offsets in
+    // all of it (`cpu_physical_memory_sync_dirty_bitmap` of version 10, with the accelerator TCG).
     let ram = format!("memory-backend-ram,id=ram,size={size}");
     let words = [&["-object", &ram], words].concat();
     let mut setup = setup.clone();

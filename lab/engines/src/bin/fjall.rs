@@ -12,7 +12,7 @@ struct Fjall {
 impl Engine for Fjall {
     fn open(setting: &str) -> Result<Self> {
         let database = Database::builder("fjall").open()?;
-        // A small table is written out and compacted during a short run.
+        // A small table is flushed and compacted even during a short run.
         let keyspace = database
             .keyspace("keys", || KeyspaceCreateOptions::default().max_memtable_size(32 << 10))?;
         let mode =

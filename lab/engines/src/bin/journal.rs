@@ -1,5 +1,5 @@
-//! This project's journal page by page: each transaction is a record. The file wraps around, and is trimmed to the
-//! transactions that still count.
+//! This project's journal with page granularity: each transaction is a record. The file wraps around, and is trimmed to
+//! the transactions that still count.
 
 use cachemaint::dax::{DaxFile, Options};
 use cachemaint_journal::{Journal, Position};

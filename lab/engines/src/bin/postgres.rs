@@ -1,5 +1,6 @@
-//! `PostgreSQL`: `fsync` and `synchronous_commit` are on unless the setting is `async`. The folder `data` of the user
-//! `postgres` (UID 101 on Debian) was made by `initdb`; the environment variable PGBIN has the folder of the server.
+//! `PostgreSQL`: `fsync` and `synchronous_commit` are on unless the setting is `async`. `initdb` made the directory
+//! `data`, which belongs to the user `postgres` (UID 101 on Debian). The environment variable PGBIN names the server's
+//! directory.
 
 use lose_lines_engines::{Engine, Entries, Result, command};
 use postgres::{Client, NoTls};
@@ -50,7 +51,7 @@ impl Engine for Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        // The server ends in order on SIGINT.
+        // SIGINT shuts the server down.
         drop(self.0.take());
         let ended = Command::new("kill").args(["-INT", &self.1.id().to_string()]).status();
         ended.and_then(|_| self.1.wait()).expect("the server ends");

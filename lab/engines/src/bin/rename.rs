@@ -1,11 +1,11 @@
-//! Control: replaces a file by write and rename. `dir` calls `fsync` of the file and then of its folder, `file` only of
-//! the file, `none` neither.
+//! Control: replaces a file with write and rename. `dir` calls `fsync` on the file and then on its directory, `file`
+//! only on the file, `none` on neither.
 
 use lose_lines_engines::{Engine, Entries, Result, command};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 
-/// All keys stand in one file: each as lengths and bytes.
+/// All keys in one file: for each, the lengths and the bytes.
 struct OneFile(String, Vec<(String, Vec<u8>)>);
 
 fn parse(mut bytes: &[u8]) -> Result<Vec<(String, Vec<u8>)>> {

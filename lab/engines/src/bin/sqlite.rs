@@ -1,4 +1,4 @@
-//! SQLite. The setting is a journal mode and `synchronous`, as `wal-full`.
+//! SQLite. The setting is a journal mode and `synchronous`, such as `wal-full`.
 
 use lose_lines_engines::{Engine, Entries, Result, command};
 use rusqlite::{Connection, OptionalExtension};
@@ -7,7 +7,7 @@ struct Sqlite(Connection);
 
 impl Engine for Sqlite {
     fn open(setting: &str) -> Result<Self> {
-        let (mode, synchronous) = setting.split_once('-').ok_or("a setting as wal-full")?;
+        let (mode, synchronous) = setting.split_once('-').ok_or("a setting such as wal-full")?;
         let connection = Connection::open("sqlite")?;
         let verdict: String =
             connection.query_row("pragma integrity_check", [], |row| row.get(0))?;
@@ -16,7 +16,7 @@ impl Engine for Sqlite {
         }
         connection.pragma_update(None, "journal_mode", mode)?;
         connection.pragma_update(None, "synchronous", synchronous)?;
-        // Checkpoints during a short run.
+        // Makes checkpoints happen even during a short run.
         connection.pragma_update(None, "wal_autocheckpoint", 50)?;
         connection.execute_batch("create table if not exists t(k text primary key, v blob)")?;
         Ok(Self(connection))

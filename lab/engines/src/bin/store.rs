@@ -1,4 +1,4 @@
-//! This project's store page by page: each transaction puts three blobs.
+//! This project's store with page granularity: each transaction puts three blobs.
 
 use cachemaint::dax::{DaxFile, Options};
 use cachemaint_store::Store;

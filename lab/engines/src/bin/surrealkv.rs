@@ -15,7 +15,7 @@ impl Engine for Surreal {
         let runtime = Runtime::new()?;
         let durability =
             if setting == "eventual" { Durability::Eventual } else { Durability::Immediate };
-        // A small table is written out and compacted during a short run.
+        // A small table is flushed and compacted even during a short run.
         let builder =
             TreeBuilder::new().with_path("surrealkv".into()).with_max_memtable_size(32 << 10);
         let tree = runtime.block_on(async { builder.build() })?;

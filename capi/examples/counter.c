@@ -4,16 +4,16 @@
  *     cc -std=c11 counter.c $(pkg-config --cflags --libs cachemaint) -o counter
  *     ./counter /mnt/pmem/counter
  *
- * Two copies of the counter lie in pages of their own, each with its complement as a check. An increment writes the
- * older copy and persists it, so that at any moment one of the two is whole: old or new, never a mix. It persists both
- * copies before it chooses: else a loss of power could take the newer one while the older one is overwritten.
+ * Two copies of the counter are in separate pages, each with its complement as a check. An increment writes the older
+ * copy and persists it, so at any moment one of the two is intact: old or new, never a mix. It persists both copies
+ * before it chooses; otherwise power loss could take the newer one while the older one is being overwritten.
  */
 #include <cachemaint.h>
 #include <inttypes.h>
 #include <stdio.h>
 
-/* The largest page there is, in bytes: whatever the granularity of the medium, the copies share no unit that a crash
- * may tear. */
+/* The largest page size in bytes: whatever the granularity of the medium, the copies share no unit that a crash may
+ * tear. */
 #define STRIDE (64u << 10)
 
 struct copy {
@@ -25,7 +25,7 @@ static struct copy *copy_at(const cachemaint_file *file, size_t number) {
     return (struct copy *)((char *)cachemaint_address(file) + number * STRIDE);
 }
 
-/* Returns the value of a copy; 0 if it is not whole, as on a new file. */
+/* Returns the value of a copy, or 0 if it is not intact, as on a new file. */
 static uint64_t value_of(const struct copy *copy) {
     return copy->check == ~copy->value ? copy->value : 0;
 }

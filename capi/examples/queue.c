@@ -4,8 +4,8 @@
  *     queue FILE push COUNT      appends records, and prints the number of each when it is persistent
  *     queue FILE check           checks all records; PRINTED names a file with printed numbers, which must be there
  *
- * A record is persisted first, and then the count that publishes it. So a crash leaves the old count, or the new one
- * with a whole record.
+ * A record is persisted first, and then the count that publishes it. A crash therefore leaves the old count, or the new
+ * one with a complete record.
  */
 #include <cachemaint.h>
 #include <inttypes.h>
@@ -22,7 +22,7 @@ struct record {
     uint64_t payload[WORDS];
 };
 
-/* The parts are in pages of their own. */
+/* The parts are in separate pages. */
 struct queue {
     _Atomic uint64_t count;
     char unused[(64u << 10) - sizeof(uint64_t)];
@@ -44,7 +44,7 @@ static int push(cachemaint_file *file, struct queue *queue) {
     return printf("%" PRIu64 "\n", number) < 0 || fflush(stdout) != 0;
 }
 
-/* Returns 0 if all published records are whole. A crash can have damaged the oldest one, which a push overwrites. */
+/* Returns 0 if all published records are intact. A crash can have damaged the oldest one, which a push overwrites. */
 static int check(const struct queue *queue, uint64_t printed) {
     uint64_t count = atomic_load(&queue->count);
     uint64_t number = count < RECORDS ? 0 : count - RECORDS + 1;
@@ -65,7 +65,7 @@ static int check(const struct queue *queue, uint64_t printed) {
     return 0;
 }
 
-/* Returns the number of lines in the file that PRINTED names. */
+/* Returns the number of lines in the file named by PRINTED. */
 static uint64_t printed_records(void) {
     const char *path = getenv("PRINTED");
     FILE *lines = path == NULL ? NULL : fopen(path, "r");

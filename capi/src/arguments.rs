@@ -1,7 +1,7 @@
-//! The arguments of C programs, checked.
+//! Checking the arguments of C programs.
 //!
 //! # Why this file is unsafe
-//! It reads and writes memory that the caller names, with the caller's word that it is there.
+//! It reads and writes memory that the caller names and vouches for.
 
 use crate::error::{Code, Failure};
 use cachemaint::cache::Destination;
@@ -11,7 +11,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-/// The largest structure that a later version of the header can have, in bytes.
+/// The largest structure in any later version of the header, in bytes.
 const LARGEST: usize = 4096;
 
 /// `struct cachemaint_range`.
@@ -41,7 +41,7 @@ impl CDestination {
 
 #[cold]
 pub(crate) fn unknown_number(name: &str, number: c_uint) -> Failure {
-    let message = format!("{name} is {number}; use a number of its enumeration");
+    let message = format!("{name} is {number}; use a constant of its enumeration");
     Failure::new(Code::InvalidArgument, message)
 }
 
@@ -63,15 +63,15 @@ pub(crate) fn memory(name: &str, address: *const c_void, length: usize) -> Resul
 #[cold]
 fn past_the_end(name: &str, address: *const c_void, length: usize) -> Failure {
     let message = format!(
-        "{name}: {length} bytes at {address:p} pass the end of the address space; correct the length"
+        "{name}: {length} bytes at {address:p} exceed the address space; correct the length"
     );
     Failure::new(Code::OutOfRange, message)
 }
 
-/// Returns the path that a C string names.
+/// Returns the path in a C string.
 ///
 /// # Safety
-/// 1. It is null or a string that ends with NUL, and stays as it is while the path is used.
+/// 1. It is null or a NUL-terminated string, which does not change while the path is used.
 pub(crate) unsafe fn path<'a>(path: *const c_char) -> Result<&'a Path, Failure> {
     if path.is_null() {
         return Err(null("path"));
@@ -81,10 +81,10 @@ pub(crate) unsafe fn path<'a>(path: *const c_char) -> Result<&'a Path, Failure> 
     Ok(Path::new(OsStr::from_bytes(path.to_bytes())))
 }
 
-/// Returns the ranges of an array, one after the other.
+/// Returns the ranges in an array, one after the other.
 ///
 /// # Safety
-/// 1. It is null, or holds `count` ranges that stay as they are while they are used.
+/// 1. It is null, or points to `count` ranges that do not change while they are used.
 pub(crate) unsafe fn ranges(
     ranges: *const CRange,
     count: usize,
@@ -94,7 +94,7 @@ pub(crate) unsafe fn ranges(
     }
     let most = isize::MAX.cast_unsigned() / size_of::<CRange>();
     if count > most {
-        let message = format!("count is {count}, more than memory can hold; correct it");
+        let message = format!("count is {count}, which is more than memory can hold; correct it");
         return Err(Failure::new(Code::OutOfRange, message));
     }
     // SAFETY: (1) is the caller's duty; the place is one of `count`, so not that of a null pointer.
@@ -115,7 +115,7 @@ pub(crate) unsafe fn give<T>(name: &str, into: *mut T, value: T) -> Result<(), F
 }
 
 /// Fills at most `size` bytes of a structure, which can be shorter or longer in the caller's version of the header.
-/// Fields that this version does not know are 0.
+/// Fields that this version does not know are set to 0.
 ///
 /// # Safety
 /// 1. It is null, or can be written for `size` bytes.
@@ -124,7 +124,7 @@ pub(crate) unsafe fn fill<T: Copy>(into: *mut T, size: usize, value: &T) -> Resu
         return Err(null("the structure"));
     }
     if size == 0 || size > LARGEST {
-        let message = format!("size is {size}; pass the sizeof of the structure");
+        let message = format!("size is {size}; pass the sizeof the structure");
         return Err(Failure::new(Code::InvalidArgument, message));
     }
     let known = size.min(size_of::<T>());

@@ -1,7 +1,7 @@
 //! Cache operations on the memory of C programs.
 //!
 //! # Why this file is unsafe
-//! It takes the caller's word for each range: it is mapped, and no other thread uses what a copy writes.
+//! It trusts the caller that each range is mapped, and that no other thread uses a copy's target.
 
 use crate::arguments::{self, CDestination, CRange, memory};
 use crate::cancellation;
@@ -69,7 +69,7 @@ pub(crate) unsafe extern "C" fn cachemaint_cache_writeback_ranges(
     number(unsafe { writeback_ranges(ranges, count) })
 }
 
-/// Orders the stores of others that this thread has observed before its next operations.
+/// Orders stores of other threads that this thread has observed before its next operations.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cachemaint_cache_order_observed() -> c_int {
     number(host().map(Cache::order_observed))
@@ -120,7 +120,7 @@ pub(crate) unsafe extern "C" fn cachemaint_cache_fill(
     number(filled())
 }
 
-/// Writes ranges back, after all of them were checked.
+/// Writes ranges back, after checking all of them.
 ///
 /// # Safety
 /// 1. As for [`cachemaint_cache_writeback_ranges`].
@@ -147,7 +147,7 @@ fn checked(name: &str, address: *const c_void, length: usize) -> Result<Cache, F
 /// Returns the caches.
 #[inline]
 fn host() -> Result<Cache, Failure> {
-    /// True if the choice was made: it reads files on some CPUs.
+    /// True once the choice was made: on some CPUs this reads files.
     static IS_CHOSEN: AtomicBool = AtomicBool::new(false);
     if IS_CHOSEN.load(Relaxed) {
         return Ok(Cache::host()?);

@@ -1,10 +1,10 @@
-//! Cancellation of the calling thread (`pthread_cancel`), held off for the time of a call.
+//! Disabling cancellation of the calling thread (`pthread_cancel`) during a call.
 //!
-//! glibc unwinds a cancelled thread through the frames of this library, which are compiled to abort at a panic and have no
-//! destructors then. Descriptors, locks and waiting threads would stay behind. musl does not unwind at all.
+//! glibc unwinds a cancelled thread through the frames of this library, which is compiled to abort on panics and then
+//! runs no destructors. Descriptors, locks and waiting threads would be left behind. musl does not unwind at all.
 //!
 //! # Why this file is unsafe
-//! It declares a function of the C library, which the crate `libc` does not have on Linux.
+//! It declares a function of the C library that the crate `libc` does not have on Linux.
 
 use core::ffi::c_int;
 
@@ -15,7 +15,8 @@ unsafe extern "C" {
     fn pthread_setcancelstate(state: c_int, before: *mut c_int) -> c_int;
 }
 
-/// Calls a function that makes system calls. A cancellation meanwhile is left to the thread's next cancellation point.
+/// Calls a function that makes system calls. A cancellation in the meantime takes effect at the thread's next
+/// cancellation point.
 pub(crate) fn held_off<R>(call: impl FnOnce() -> R) -> R {
     let before = set(DISABLED);
     let result = call();

@@ -1,4 +1,4 @@
-//! Errors as numbers, and the message of each thread's last one.
+//! Errors as numbers, and the message of each thread's last error.
 
 use crate::{text, thread_end};
 use cachemaint::Unsupported;
@@ -36,7 +36,7 @@ pub(crate) enum Code {
     System = 18,
 }
 
-/// An error on its way to the caller.
+/// An error to be returned to the caller.
 #[derive(Debug)]
 pub(crate) struct Failure {
     code: Code,
@@ -67,7 +67,7 @@ impl From<Error> for Failure {
     }
 }
 
-/// Returns the name of the action in C, where the message of the error has that of Rust.
+/// Returns the name of the action in C, for messages that contain Rust's name.
 const fn in_c(kind: &ErrorKind) -> &'static str {
     match kind {
         ErrorKind::PageGranular(_) => " (CACHEMAINT_ALLOW_PAGES)",
@@ -75,7 +75,7 @@ const fn in_c(kind: &ErrorKind) -> &'static str {
     }
 }
 
-/// Returns the number of a kind of errors.
+/// Returns the number of an error kind.
 pub(crate) const fn code_of(kind: &ErrorKind) -> Code {
     match kind {
         ErrorKind::NotFound => Code::NotFound,
@@ -104,12 +104,12 @@ struct Last {
 }
 
 thread_local! {
-    /// The last error. It has no destructor, so that it is there as long as the thread runs code.
+    /// The last error. It has no destructor, so it exists as long as the thread runs code.
     static LAST: ManuallyDrop<RefCell<Last>> =
         const { ManuallyDrop::new(RefCell::new(Last { message: None, errno: 0 })) };
 }
 
-/// Releases the message of a thread that ends.
+/// Frees the message of a thread that ends.
 extern "C" fn release(_: *mut c_void) {
     LAST.with(|last| drop(last.borrow_mut().message.take()));
 }
@@ -141,7 +141,7 @@ pub(crate) extern "C" fn cachemaint_error_message() -> *const c_char {
     LAST.with(message).unwrap_or(c"".as_ptr())
 }
 
-/// Returns the system's number of this thread's last error, or 0.
+/// Returns the errno of this thread's last error, or 0.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cachemaint_error_errno() -> c_int {
     LAST.with(|last| last.borrow().errno)

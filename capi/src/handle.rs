@@ -1,10 +1,10 @@
-//! Open files as C programs hold them.
+//! The handles by which C programs refer to open files.
 //!
-//! A handle's memory is never released, so that a closed one is noticed and not followed. It is used again when a thousand
-//! later ones were closed.
+//! The memory of a handle is never freed, so a closed one is detected instead of being followed. It is reused after a
+//! thousand more handles have been closed.
 //!
 //! # Why this file is unsafe
-//! It follows pointers that the caller got from here, and releases files that no caller uses any more.
+//! It follows pointers that the caller got from here, and frees files that no caller uses any more.
 
 use crate::arguments::null;
 use crate::error::{Code, Failure};
@@ -20,13 +20,13 @@ use std::thread;
 /// The closed handles that are kept unused.
 const KEPT: usize = 1000;
 
-/// The attempts to lock the closed handles. A thread holds the lock for some instructions.
+/// The number of attempts to lock the closed handles. A thread holds the lock for a few instructions.
 const ATTEMPTS: u32 = 1000;
 
-/// The closed handles, the oldest first.
+/// The closed handles, oldest first.
 static CLOSED: Mutex<VecDeque<&'static Handle>> = Mutex::new(VecDeque::new());
 
-/// `cachemaint_file`: the place of an open file, null if it was closed.
+/// `cachemaint_file`: a pointer to an open file, or null if it was closed.
 #[derive(Debug)]
 pub(crate) struct Handle {
     open: AtomicPtr<Open>,
@@ -66,7 +66,7 @@ impl Handle {
         unsafe { open.as_ref() }.ok_or_else(closed)
     }
 
-    /// Returns the open file of a handle, to change it.
+    /// Returns the open file of a handle for changing it.
     ///
     /// # Safety
     /// 1. It is null or was returned by [`of`](Self::of).
@@ -110,8 +110,8 @@ fn oldest_closed() -> Option<&'static Handle> {
     if closed.len() > KEPT { closed.pop_front() } else { None }
 }
 
-/// Locks the closed handles. It waits for no lock that is never released: in a child of `fork` that is the copy of one that
-/// another thread of the parent held. Handles are then not used again.
+/// Locks the closed handles. It does not wait forever for a lock that is never released: in a child of `fork`, the lock
+/// can be a copy of one that another thread of the parent held. Handles are then not reused.
 fn closed_handles() -> Option<MutexGuard<'static, VecDeque<&'static Handle>>> {
     for _ in 0..ATTEMPTS {
         match CLOSED.try_lock() {
@@ -158,7 +158,7 @@ mod tests {
     fn is_so_in_a_child(work: impl FnOnce() -> bool) -> bool {
         let child = fork();
         if child == 0 {
-            // A child that waits for the lock is ended, and its children with it: the first process of a namespace
+            // A child that waits for the lock is killed, and its children with it: the first process of a namespace
             // ignores the alarm.
             // SAFETY: the option takes a signal.
             unsafe { prctl(SET_DEATH_SIGNAL, KILL) };

@@ -1,4 +1,4 @@
-//! The instructions of this machine.
+//! The instructions used on this machine.
 //!
 //! # Why this file is unsafe
 //! It fills a structure that the caller names, and publishes texts that are made once.
@@ -31,7 +31,7 @@ pub(crate) struct CHost {
     pub(crate) persist_refused: *const c_char,
 }
 
-/// The texts of the structure, which are kept for as long as the library is loaded.
+/// The texts for the structure, which are kept as long as the library is loaded.
 struct Texts {
     writeback: Operation,
     invalidate: Operation,
@@ -70,8 +70,9 @@ impl Texts {
     }
 }
 
-/// Returns the texts of the process's choice, and makes them at the first call. Threads that are first together all make
-/// them, and none waits for another: a forked child does not have the thread that it would wait for.
+/// Returns the texts for the process's choice, and creates them at the first call. Threads that arrive first at the
+/// same time all create them, and none waits for another: a forked child would not have the thread that it would wait
+/// for.
 fn texts(cache: Cache) -> &'static Texts {
     static TEXTS: AtomicPtr<Texts> = AtomicPtr::new(ptr::null_mut());
     let made = TEXTS.load(Acquire);

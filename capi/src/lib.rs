@@ -4,8 +4,8 @@
 //! against the layouts and signatures of this package.
 //!
 //! # Panics
-//! None is reachable: a panic ends the program of another language. So every argument is checked before it is used,
-//! and `cargo xtask lab c/` calls all functions with random ones.
+//! None is reachable: a panic would end a program written in another language. Every argument is therefore checked
+//! before use, and `cargo xtask lab c/` calls all functions with random ones.
 #![cfg(target_os = "linux")]
 
 #[expect(unsafe_code, reason = "reads and writes memory that the C program names")]

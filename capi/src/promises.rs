@@ -72,7 +72,7 @@ impl CEvent {
     }
 }
 
-/// The texts about a file. They are made when they are asked for.
+/// The texts about a file, created on demand.
 #[derive(Debug)]
 pub(crate) struct Texts {
     reason: CString,

@@ -1,4 +1,4 @@
-//! The header against this package: the compiler of C checks each prototype, each layout and each number.
+//! The header against this package: the C compiler checks each prototype, layout and number.
 
 use crate::arguments::{CDestination, CRange};
 use crate::error::Code;
@@ -78,7 +78,7 @@ macro_rules! signatures {
 
 signatures! { () (A) (A, B) (A, B, C) (A, B, C, D) (A, B, C, D, E) }
 
-/// Returns the declaration of a pointer to a function, which the compiler refuses if the header has another type.
+/// Returns the declaration of a pointer to a function, which the compiler refuses if the header declares another type.
 fn pointer<S: Signature>(name: &str, _function: S) -> String {
     let (result, arguments) = S::in_c();
     let arguments = if arguments.is_empty() { String::from("void") } else { arguments.join(", ") };
@@ -275,7 +275,7 @@ fn the_numbers_of_the_header_are_those_that_are_used_here() {
     assert_eq!(compile(&version), "");
 }
 
-/// A page that is not mapped any more stands for one that cannot be written: `msync` fails (POSIX).
+/// A page that is no longer mapped stands in for one that cannot be written: `msync` fails (POSIX).
 #[test]
 fn a_failed_write_back_has_a_number_of_its_own() {
     unsafe extern "C" {

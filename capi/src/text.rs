@@ -4,12 +4,13 @@ use core::ffi::{CStr, c_char};
 use core::ptr;
 use std::ffi::CString;
 
-/// Returns the text as C has it. A NUL would end it early and is left out.
+/// Returns the text for C. A NUL would end it early and is left out.
 pub(crate) fn of(text: &str) -> CString {
     CString::new(text.replace('\0', "")).unwrap_or_default()
 }
 
-/// Returns the text as one line, without characters that a terminal would execute: the name of a file can have them.
+/// Returns the text as one line, without control characters that a terminal would execute: a file name can contain
+/// them.
 pub(crate) fn line(text: &str) -> CString {
     let printable =
         |letter: char| if letter.is_control() { char::REPLACEMENT_CHARACTER } else { letter };

@@ -1,7 +1,7 @@
 //! A call at the end of each thread that asks for it.
 //!
-//! It is the destructor of a key of the C library. `exit` does not call it, so that handlers of `atexit` come before: glibc
-//! calls the destructors of Rust's thread-local values earlier. The key is deleted when the library is unloaded.
+//! It is the destructor of a C library key. `exit` does not call it, so `atexit` handlers run before it; glibc would
+//! call destructors of Rust's thread-local values earlier. The key is deleted when the library is unloaded.
 //!
 //! # Why this file is unsafe
 //! It calls functions of the C library.
@@ -10,12 +10,12 @@ use core::ffi::c_void;
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use libc::pthread_key_t;
 
-/// No key: the C libraries of Linux number at most 1024 of them.
+/// No key: Linux C libraries have at most 1024 of them.
 const NO_KEY: pthread_key_t = pthread_key_t::MAX;
 static KEY: AtomicU32 = AtomicU32::new(NO_KEY);
 
-/// Has a function called when this thread ends. It is the same one in every call. Without a key, or memory for its value,
-/// it is not called.
+/// Makes a function run when this thread ends. It is the same function in every call. It does not run if there is no
+/// key, or no memory for its value.
 pub(crate) fn call(function: unsafe extern "C" fn(*mut c_void)) {
     if let Some(key) = key(function) {
         // SAFETY: the key was made. The value is not followed.
@@ -23,8 +23,8 @@ pub(crate) fn call(function: unsafe extern "C" fn(*mut c_void)) {
     }
 }
 
-/// Returns the key, made if it must be. Of threads that are first together, one has its key taken. No thread waits for
-/// another one, which a forked child does not have.
+/// Returns the key, creating it if necessary. If threads arrive first at the same time, the key of one of them is used.
+/// No thread waits for another one, which a forked child would not have.
 fn key(function: unsafe extern "C" fn(*mut c_void)) -> Option<pthread_key_t> {
     let present = KEY.load(Relaxed);
     if present != NO_KEY {
@@ -41,7 +41,7 @@ fn key(function: unsafe extern "C" fn(*mut c_void)) -> Option<pthread_key_t> {
     Some(first)
 }
 
-/// The threads that still run do not call the function: its code may be gone.
+/// Threads that are still running do not call the function, since its code may be gone.
 extern "C" fn unload() {
     let key = KEY.swap(NO_KEY, Relaxed);
     if key != NO_KEY {

@@ -1,14 +1,14 @@
 //! Copies and fills.
 //!
-//! Each call copies as `memmove` does, so its ranges may overlap, and aligned words of 8 bytes in them are not torn. The
-//! hints choose among the methods of [`Cache::copy_writeback`](cachemaint::Cache::copy_writeback), all of which are durable:
+//! Like `memmove`, each call allows overlapping ranges, and it never tears aligned 8-byte words in them. The hints
+//! choose among the methods of [`Cache::copy_writeback`](cachemaint::Cache::copy_writeback), all of which are durable:
 //!
 //! | hint | method |
 //! |---|---|
 //! | `PMEM_F_MEM_TEMPORAL`, `PMEM_F_MEM_WB` | ordinary stores and write-backs |
-//! | `PMEM_F_MEM_NONTEMPORAL`, `PMEM_F_MEM_WC` | that for cold memory: streaming stores from the size on at which they are faster on this CPU, if any |
-//! | none | by size, as [`environment`](crate::environment) says |
-//! | `PMEM_F_MEM_NOFLUSH` | ordinary stores alone, and no drain |
+//! | `PMEM_F_MEM_NONTEMPORAL`, `PMEM_F_MEM_WC` | the method for cold memory: streaming stores from the size at which they are faster on this CPU, if any |
+//! | none | by size, see [`environment`](crate::environment) |
+//! | `PMEM_F_MEM_NOFLUSH` | only ordinary stores, and no drain |
 
 use crate::machine::{Machine, Streaming, Writeback, machine};
 use crate::words;
@@ -24,7 +24,7 @@ const WB: c_uint = 1 << 4;
 const NOFLUSH: c_uint = 1 << 5;
 
 impl Machine {
-    /// Calls `store` with the stores for `len` bytes, and drains, as the flags say. `store` gets `None` where nothing can
+    /// Calls `store` with the stores for `len` bytes, and drains, as the flags say. `store` gets `None` if nothing can
     /// be written back.
     #[inline(always)]
     fn store(&self, len: usize, flags: c_uint, store: impl FnOnce(Option<Copier>)) {
@@ -46,7 +46,7 @@ impl Machine {
         let writes_back = match self.writeback {
             _ if flags & NOFLUSH != 0 => false,
             Writeback::Lines(_) | Writeback::Short(_) => true,
-            // Streaming stores keep a copy out of the caches, which is the wish of this hint.
+            // Streaming stores keep the copy out of the caches, which is what this hint asks for.
             Writeback::Empty => flags & NONTEMPORAL != 0 && self.streaming != Streaming::Never,
         };
         Some(cache.copier(self.destination(len, flags), writes_back))
@@ -93,7 +93,7 @@ pub(crate) unsafe extern "C" fn pmem_memmove(
 /// Does the same as [`pmem_memmove`].
 ///
 /// # Safety
-/// As [`pmem_memmove`].
+/// Same as [`pmem_memmove`].
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn pmem_memcpy(
     to: *mut c_void,
@@ -127,14 +127,14 @@ pub(crate) unsafe extern "C" fn pmem_memset(
     to
 }
 
-/// Makes the functions that are [`pmem_memmove`] and [`pmem_memset`] with these flags.
+/// Defines the functions that are [`pmem_memmove`] or [`pmem_memset`] with fixed flags.
 macro_rules! with_flags {
     ($($(#[$documentation:meta])* $name:ident: $function:ident($($argument:ident: $kind:ty),+), $flags:expr;)+) => {
         $(
             $(#[$documentation])*
             ///
             /// # Safety
-            #[doc = concat!("As [`", stringify!($function), "`].")]
+            #[doc = concat!("Same as [`", stringify!($function), "`].")]
             #[unsafe(no_mangle)]
             pub(crate) unsafe extern "C" fn $name($($argument: $kind),+) -> *mut c_void {
                 // SAFETY: (1) is the caller's duty.
@@ -189,7 +189,7 @@ mod tests {
         }
     }
 
-    /// A program that did so in memory without write access would end.
+    /// In memory without write access, a program that stored would end.
     #[test]
     fn a_copy_onto_itself_stores_nothing() {
         let text = "x".repeat(5000);

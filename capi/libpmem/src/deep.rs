@@ -1,7 +1,7 @@
-//! Deep drains: the buffers of the memory itself are flushed.
+//! Deep drains, which also flush the buffers of the memory itself.
 //!
-//! A file is synced, which has the kernel flush its region. A device's region is flushed by its attribute `deep_flush`.
-//! PMDK returns 0 if that fails; here it is an error.
+//! A file is synced, which makes the kernel flush its region. A device's region is flushed through its attribute
+//! `deep_flush`. If that fails, PMDK returns 0; here it is an error.
 
 use crate::cancellation;
 use crate::failure::Failure;
@@ -14,10 +14,10 @@ use core::ffi::{c_int, c_void};
 use core::fmt;
 use core::ptr::{NonNull, with_exposed_provenance_mut};
 
-/// Drains a range as deep as software can. Returns 0, or -1 with `errno`.
+/// Drains a range as deeply as software can. Returns 0, or -1 with `errno`.
 ///
 /// # Safety
-/// 1. The part of the range that is of a device is mapped and can be read. The kernel refuses other memory that is not
+/// 1. The parts of the range on a device are mapped and can be read. The kernel refuses other memory that is not
 ///    mapped.
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn pmem_deep_drain(start: *const c_void, len: usize) -> c_int {
@@ -41,10 +41,10 @@ pub(crate) unsafe extern "C" fn pmem_deep_persist(start: *const c_void, len: usi
     unsafe { pmem_deep_drain(start, len) }
 }
 
-/// Drains the parts of a range, each by the method of its memory.
+/// Drains the parts of a range, each by the method for its memory.
 ///
 /// # Safety
-/// As [`pmem_deep_drain`].
+/// Same as [`pmem_deep_drain`].
 unsafe fn drain(start: usize, len: usize) -> Result<(), Failure> {
     let end = start.saturating_add(len);
     let mut at = start;
@@ -79,7 +79,7 @@ unsafe fn flush_region(guarantee: &Guarantee, at: usize) -> Result<(), Failure> 
         )
     };
     machine().drain();
-    // The region is flushed as a whole, by whichever byte of it.
+    // Any byte of the region flushes the whole region.
     let (page, within) = (page_size(), at % page_size());
     let Some(start) = NonNull::new(with_exposed_provenance_mut::<u8>(at - within)) else {
         return Err(failed(libc::EINVAL, &"nothing is mapped there"));

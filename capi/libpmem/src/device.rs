@@ -1,10 +1,10 @@
-//! Devices of device DAX, by their attributes in `/sys`.
+//! Device-DAX devices, described by their attributes in `/sys`.
 
 use std::fs;
 use std::io;
 use std::path::PathBuf;
 
-/// A device of device DAX.
+/// A device-DAX device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Device {
     /// The size of the device in bytes.
@@ -13,7 +13,7 @@ pub(crate) struct Device {
     pub(crate) alignment: usize,
 }
 
-/// Returns true if a character device is one of device DAX.
+/// Returns true if a character device is a device-DAX device.
 pub(crate) fn is_dax(number: libc::dev_t) -> io::Result<bool> {
     let subsystem = fs::canonicalize(directory(number).join("subsystem"))?;
     Ok(subsystem.file_name().is_some_and(|name| name == "dax"))
@@ -27,7 +27,7 @@ pub(crate) fn read(number: libc::dev_t) -> Option<Device> {
         text.trim().parse::<usize>().ok()
     };
     let size = attribute("size")?;
-    // Kernels before 5.10 do not show it.
+    // Kernels before 5.10 do not have this attribute.
     let alignment = attribute("align").filter(|align| align.is_power_of_two()).unwrap_or(1);
     Some(Device { size, alignment })
 }

@@ -1,19 +1,19 @@
-//! The environment variables that change what the library does.
+//! The environment variables that change the library's behaviour.
 //!
 //! | variable | effect |
 //! |---|---|
-//! | `PMEM_NO_FLUSH=1` | `pmem_flush` writes nothing back, as on a machine whose caches survive a loss of power |
-//! | `PMEM_NO_FLUSH=0` | `pmem_flush` writes back on such a machine too |
-//! | `PMEM_NO_CLWB=1`, `PMEM_NO_CLFLUSHOPT=1` | another instruction writes back |
+//! | `PMEM_NO_FLUSH=1` | `pmem_flush` writes nothing back, as on a machine with caches that survive power loss |
+//! | `PMEM_NO_FLUSH=0` | `pmem_flush` writes back even on such a machine |
+//! | `PMEM_NO_CLWB=1`, `PMEM_NO_CLFLUSHOPT=1` | use another instruction for write-backs |
 //! | `PMEM_NO_MOVNT=1` | copies use no streaming stores |
-//! | `PMEM_MOVNT_THRESHOLD=N` | copies without a hint have [that of cold memory](crate::copy) from `N` bytes on; without the variable, sizes that were measured on CPUs choose |
+//! | `PMEM_MOVNT_THRESHOLD=N` | copies without a hint use [the method for cold memory](crate::copy) from `N` bytes; without the variable, sizes measured on CPUs decide |
 //! | `PMEM_IS_PMEM_FORCE=0`, `=1` | `pmem_is_pmem` returns 0, or 1; read at its first call |
-//! | `PMEM_MMAP_HINT=HEX` | files are mapped at the first free place from this address on |
-//! | `CACHEMAINT_STRICT=1` | the library ends the program when it is loaded, if write-backs do not reach the point of persistence and are needed |
+//! | `PMEM_MMAP_HINT=HEX` | files are mapped at the first free place at this address or above |
+//! | `CACHEMAINT_STRICT=1` | the library ends the program when it is loaded, if write-backs are needed but do not reach the point of persistence |
 //!
 //! `PMEM_AVX`, `PMEM_AVX512F`, `PMEM_MOVDIR64B`, `PMEM_WC_WORKAROUND` and `PMEM_NO_GENERIC_MEMCPY` choose among PMDK's
-//! own copies, and have no effect. All variables but one are read when the library is loaded, and none in a program that
-//! runs with another user's rights.
+//! own copy routines and have no effect. All variables but one are read when the library is loaded. None is read in a
+//! program that runs with another user's rights.
 
 use core::ffi::{CStr, c_char, c_int, c_longlong};
 use core::ptr::null_mut;
@@ -21,7 +21,7 @@ use core::ptr::null_mut;
 /// The variables that are read when the library is loaded.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Variables {
-    /// True if flushes write back in any case, false if in none.
+    /// True if flushes always write back, false if they never do.
     pub(crate) flush: Option<bool>,
     pub(crate) no_clwb: bool,
     pub(crate) no_clflushopt: bool,
@@ -53,31 +53,31 @@ pub(crate) fn is(name: &CStr, value: &CStr) -> bool {
     with(name, |found| found == value) == Some(true)
 }
 
-/// Returns the number that the variable's value begins with, as [`integer`] does; `None` if the variable is not set.
+/// Returns the number at the start of the variable's value, as [`integer`] does; `None` if the variable is not set.
 pub(crate) fn int(name: &CStr) -> Option<c_int> {
     number(name).map(integer)
 }
 
-/// Returns the number that the variable's value begins with, as `atoll` of glibc does: 0 if it begins with none, and the
+/// Returns the number at the start of the variable's value, as glibc's `atoll` does: 0 if there is none, and the
 /// nearest one if it has too many digits. Returns `None` if the variable is not set.
 fn number(name: &CStr) -> Option<c_longlong> {
     with(name, |found| leading_number(found, 10).0)
 }
 
-/// Returns the lowest bits of a number, as `atoi` of glibc does.
+/// Returns the lowest bits of a number, as glibc's `atoi` does.
 #[expect(clippy::cast_possible_truncation, reason = "as atoi(3)")]
 const fn integer(number: c_longlong) -> c_int {
     number as c_int
 }
 
-/// Returns the hexadecimal address that the variable's value begins with, if it does.
+/// Returns the hexadecimal address at the start of the variable's value, if there is one.
 fn address(name: &CStr) -> Option<usize> {
     let (number, is_whole) = with(name, |found| leading_number(found, 16))?;
     usize::try_from(number).ok().filter(|_| is_whole)
 }
 
-/// Returns the number that a text begins with, and true if it is that number: not 0 for a missing one, nor the nearest one
-/// for too many digits.
+/// Returns the number at the start of a text, and true if it is exact: not 0 for a missing one, nor the nearest one for
+/// too many digits.
 fn leading_number(text: &CStr, base: c_int) -> (c_longlong, bool) {
     let before = crate::failure::errno();
     crate::failure::set_errno(0);

@@ -1,7 +1,7 @@
 //! Failures: an `errno` for the caller, and a message for `pmem_errormsg`.
 //!
-//! The message is written when the failure occurs. `errno` is set when the function returns, since closing files on the
-//! way can change it.
+//! The message is written when the failure occurs. `errno` is set when the function returns, since closing files in
+//! between can change it.
 
 use crate::log;
 use crate::message;
@@ -10,7 +10,7 @@ use core::fmt::{self, Write as _};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 
-/// An operation that failed, with the `errno` of its caller. Its message is the thread's last one.
+/// A failed operation, with the `errno` for its caller. Its message is the thread's last one.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Failure(c_int);
@@ -22,15 +22,15 @@ impl Failure {
         Self(errno)
     }
 
-    /// Sets `errno` and returns the value that stands for a failure.
+    /// Sets `errno` and returns the value that indicates a failure.
     pub(crate) fn returning<T>(self, value: T) -> T {
         set_errno(self.0);
         value
     }
 }
 
-/// Replaces the thread's message, and passes it to the program's log function. Without memory for its place it stays
-/// empty.
+/// Replaces the thread's message, and passes it to the program's log function. If there is no memory for it, the
+/// message stays empty.
 pub(crate) fn keep(message: fmt::Arguments<'_>) {
     write(message);
     log::error(last());
@@ -42,12 +42,12 @@ fn write(message: fmt::Arguments<'_>) {
     // no code that would come back here.
     let room = unsafe { &mut *place.as_ptr() };
     let mut text = Text { room, len: 0 };
-    // A message that is too long ends where the room does.
+    // A message that is too long is truncated.
     let _is_whole = text.write_fmt(message).is_ok();
     text.end();
 }
 
-/// Returns the thread's message, which ends with 0. It is empty before the first failure.
+/// Returns the thread's zero-terminated message. It is empty before the first failure.
 pub(crate) fn last() -> *const c_char {
     message::present().map_or(c"".as_ptr(), |place| place.as_ptr().cast::<c_char>().cast_const())
 }
@@ -76,7 +76,7 @@ fn place_of_errno() -> *mut c_int {
     unsafe { libc::__errno_location() }
 }
 
-/// Text in a place of fixed size, of which one byte is left for the end.
+/// Text in a buffer of fixed size, with one byte left for the terminator.
 struct Text<'a> {
     room: &'a mut [u8],
     len: usize,

@@ -1,13 +1,13 @@
-//! `libpmem.so.1`: the functions of PMDK's libpmem, for programs that are linked to it.
+//! `libpmem.so.1`: the functions of PMDK's libpmem, for programs linked to it.
 //!
-//! A program that is linked to PMDK's library runs on this one unchanged: names, versions, values, return values and
-//! `errno` are the same. Semantics that the interface leaves open, or that PMDK implements with less, are these:
+//! A program linked to PMDK's library runs on this one unchanged: names, versions, values, return values and `errno`
+//! are the same. Where the interface leaves semantics open, or PMDK does less, this library behaves as follows:
 //!
-//! - [`persist`]: the drain is the fence that completes write-backs on every CPU; a CPU that cannot reach the point of
-//!   persistence is reported once; a deep drain that failed returns -1.
-//! - [`copy`]: copies use the durable method of the CPU's vendor.
-//! - [`map`]: memory is persistent only if the file's medium keeps what is written back by lines.
-//! - [`environment`]: the variables, with their effects.
+//! - [`persist`]: on every CPU, the drain is the fence that completes write-backs. A CPU that cannot reach the point of
+//!   persistence is reported once. A failed deep drain returns -1.
+//! - [`copy`]: copies use the method that is durable according to the CPU's vendor.
+//! - [`map`]: memory is persistent only if the file's medium keeps lines that are written back.
+//! - [`environment`]: the variables and their effects.
 #![cfg(target_os = "linux")]
 
 #[expect(unsafe_code, reason = "calls a function of the C library")]

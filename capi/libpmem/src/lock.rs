@@ -1,23 +1,24 @@
 //! A value behind a lock that a forked child and a signal handler can take.
 //!
-//! The lock is a word: the number of readers, or the mark of a writer. Any number of readers hold it together, and each
-//! takes and leaves it by one instruction. So a handler that interrupts a reader at any place can read; a lock that is
-//! handed over in several steps, as the C library's, would have it wait for the reader that it interrupts. A writer has
-//! all signals blocked: no handler waits for the writer that it interrupts. Who has to wait sleeps in the kernel (a
-//! futex), so that a thread of another priority can go on, and handles signals as before the call. A handler that
-//! interrupts a reader and writes waits for ever, as with PMDK, and a signal can end that.
+//! The lock is a word: the number of readers, or the mark of a writer. Any number of readers can hold it together, and
+//! each acquires and releases it with one instruction, so a handler that interrupts a reader at any point can still
+//! read. A lock that changes hands in several steps, like the C library's, would make it wait for the reader that it
+//! interrupted. A writer blocks all signals, so no handler waits for a writer that it interrupted. A thread that has to
+//! wait sleeps in the kernel (a futex), so that a thread of another priority can continue, and it handles signals as
+//! before the call. A handler that interrupts a reader and writes waits forever, as with PMDK, and a signal can end
+//! that.
 //!
-//! The threads of a parent do not exist in a forked child, which forgets the readers and the writer among them. The value
-//! is whole there, since a writer makes another value and publishes that by one store. A fork does not take the lock: the
-//! forking thread may hold locks of the program or of its allocator, for which a writer can wait.
+//! The threads of a parent do not exist in a forked child, so the child forgets any readers and writer among them. The
+//! value is intact there, since a writer makes a new value and publishes it with one store. A fork does not take the
+//! lock: the forking thread may hold locks of the program or of its allocator, which a writer can be waiting for.
 //!
-//! A child that a handler has forked can call the library in that handler. It forgets the call that the handler interrupts
-//! too, for which its own would wait. It must not return from the handler once it has written there: the interrupted reader
-//! may use the former value.
+//! A child that was forked in a handler can call the library in that handler. It also forgets the call that the handler
+//! interrupted, which its own call would otherwise wait for. It must not return from the handler once it has written
+//! there: the interrupted reader may use the previous value.
 //!
-//! Handlers of `pthread_atfork` run in a child in the order in which they were registered. One that the program registered
-//! before it loaded this library, by `dlopen`, runs before the threads are forgotten: a call there can wait for ever for a
-//! thread of the parent, as with PMDK.
+//! Handlers of `pthread_atfork` run in a child in the order in which they were registered. One that the program
+//! registered before it loaded this library with `dlopen` runs before the threads are forgotten: a call there can wait
+//! forever for a thread of the parent, as with PMDK.
 
 use crate::failure::{errno, set_errno};
 use core::fmt;
@@ -61,10 +62,10 @@ impl<T: Send + Sync> Lock<T> {
         result
     }
 
-    /// Replaces the value by the one that `make` returns, if any, and calls `complete`. If that fails, the former value
-    /// stays. Other threads wait meanwhile. The functions must not come back here.
+    /// Replaces the value with the one that `make` returns, if any, and calls `complete`. If that fails, the previous
+    /// value stays. Other threads wait meanwhile. The functions must not use this lock.
     ///
-    /// A child that is forked meanwhile has the former value until `make` has returned, then the new one.
+    /// A child that is forked during this call has the previous value until `make` has returned, then the new one.
     pub(crate) fn replace<E>(
         &'static self,
         make: impl FnOnce(&T) -> Result<Option<Box<[T; 1]>>, E>,
@@ -135,21 +136,22 @@ impl<T: Send + Sync> Lock<T> {
 
     /// Waits until the word is no longer `held`, or for a shorter time.
     fn wait(&self, held: u32) {
-        // Before the kernel compares the word, as those who change it look for threads that wait after that.
+        // This comes before the kernel compares the word, since threads that change the word look for waiting threads
+        // after that.
         self.waiting.fetch_add(1, SeqCst);
         futex(&self.word, libc::FUTEX_WAIT, held);
         self.waiting.fetch_sub(1, Release);
     }
 
-    /// Wakes those who wait for a change of the word.
+    /// Wakes the threads that wait for a change of the word.
     fn wake(&self) {
         if self.waiting.load(SeqCst) != 0 {
             futex(&self.word, libc::FUTEX_WAKE, u32::MAX >> 1);
         }
     }
 
-    /// Forgets the threads that a forked child does not have, and the calls that the forking handler interrupts. The value
-    /// of a writer among the threads is not released.
+    /// Forgets the threads that a forked child does not have, and the calls that the forking handler interrupted. The
+    /// value of a writer among those threads is not freed.
     ///
     /// # Safety
     /// 1. This is the only thread of a child, and does not replace the value.
@@ -159,8 +161,8 @@ impl<T: Send + Sync> Lock<T> {
     }
 }
 
-/// Blocks all signals of this thread. Returns those that were blocked before, of which a C library writes only the part
-/// that the kernel knows.
+/// Blocks all signals of this thread. Returns those that were blocked before; a C library writes only the part that the
+/// kernel knows.
 fn block_signals() -> MaybeUninit<libc::sigset_t> {
     let mut all = MaybeUninit::uninit();
     let mut before = MaybeUninit::uninit();
@@ -171,17 +173,18 @@ fn block_signals() -> MaybeUninit<libc::sigset_t> {
     before
 }
 
-/// Blocks these signals of this thread alone.
+/// Blocks only these signals of this thread.
 fn set_signals(blocked: &MaybeUninit<libc::sigset_t>) {
     // SAFETY: the set was written by this function. It does not fail for this request.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, blocked.as_ptr(), null_mut()) };
 }
 
-/// Calls the kernel with a word of this process. Neither failure nor an early return matters: the caller looks again.
+/// Calls the kernel with a word of this process. Failures and early returns do not matter, since the caller checks
+/// again.
 fn futex(word: &AtomicU32, operation: libc::c_int, value: u32) {
     let operation = operation | libc::FUTEX_PRIVATE_FLAG;
     let forever = null::<libc::timespec>();
-    // The calls that wait do not set it, nor do the handlers that interrupt them.
+    // Waiting calls do not set it, and neither do handlers that interrupt them.
     let before = errno();
     // SAFETY: the kernel reads the word, which lives, and no time.
     unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), operation, value, forever) };
@@ -198,7 +201,7 @@ mod tests {
     use std::thread;
     use std::time::{Duration, Instant};
 
-    /// A child that is forked while a range is unmapped must not find it in the list.
+    /// A child that is forked while a range is being unmapped must not find it in the list.
     #[test]
     fn a_value_is_published_before_its_change_is_completed() {
         static LOCK: Lock<u32> = Lock::new(1);

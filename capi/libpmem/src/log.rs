@@ -1,7 +1,7 @@
 //! The log functions of PMDK 2.1.
 //!
-//! Without a function of the program nothing is logged. A program that sets one gets each message of `pmem_errormsg`
-//! as an error, and first the name of this library, both without a place in the source.
+//! Without a function of the program, nothing is logged. A program that sets one first gets the name of this library
+//! and then each message of `pmem_errormsg` as an error, both without a source location.
 
 use crate::failure::{Failure, errno, set_errno};
 use core::ffi::{CStr, c_char, c_int, c_uint};
@@ -23,10 +23,10 @@ const DEBUG: c_int = 6;
 
 /// A [`LogFunction`], or null.
 static FUNCTION: AtomicPtr<()> = AtomicPtr::new(null_mut());
-/// By `enum pmem_log_threshold`, with the values that PMDK begins with.
+/// Indexed by `enum pmem_log_threshold`, with PMDK's initial values.
 static THRESHOLDS: [AtomicI32; 2] = [AtomicI32::new(WARNING), AtomicI32::new(HARK)];
 
-/// Passes an error to the program's function, if it set one that is to have errors.
+/// Passes an error to the program's function, if it set one that should get errors.
 pub(crate) fn error(message: *const c_char) {
     log(ERROR, message);
 }
@@ -49,7 +49,8 @@ const NAME: &CStr = match CStr::from_bytes_with_nul(
     Err(_) => c"",
 };
 
-/// Has messages passed to a function of the program, the name of this library first; with null, to none. Returns 0.
+/// Makes the library pass messages to a function of the program, starting with this library's name; with null, to none.
+/// Returns 0.
 ///
 /// # Safety
 /// 1. The function can be called by every thread that calls this library, until another one is set.
@@ -61,7 +62,7 @@ pub(crate) unsafe extern "C" fn pmem_log_set_function(function: Option<LogFuncti
     0
 }
 
-/// Sets a threshold: a message of a later level is not logged. Returns 0, or 1 with `EINVAL` for an unknown threshold
+/// Sets a threshold: messages of a later level are not logged. Returns 0, or 1 with `EINVAL` for an unknown threshold
 /// or level.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn pmem_log_set_threshold(threshold: c_int, level: c_int) -> c_int {

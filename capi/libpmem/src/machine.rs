@@ -1,5 +1,5 @@
-//! The choices for this machine and this environment, made once: when the library is loaded, or at the first call of a
-//! constructor that runs earlier.
+//! The choices for this machine and this environment. They are made once: when the library is loaded, or at the first
+//! call of a constructor that runs earlier.
 
 use crate::cancellation;
 use crate::environment::{self, Variables};
@@ -14,23 +14,23 @@ use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::OnceLock;
 
-/// The step of `pmem_flush`.
+/// What `pmem_flush` does.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Writeback {
     /// The lines are written back to the point of persistence.
     Lines(Cache),
-    /// Nothing is written back: the caches survive a loss of power, or the environment says so.
+    /// Nothing is written back: the caches survive power loss, or the environment says so.
     Empty,
     /// The lines are written back as far as possible, which is not the point of persistence.
     Short(Short),
 }
 
-/// The use of streaming stores by copies.
+/// How copies use streaming stores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Streaming {
-    /// By the sizes that were measured on CPUs.
+    /// According to sizes measured on CPUs.
     Measured,
-    /// From this size on.
+    /// From this size.
     From(usize),
     Never,
 }
@@ -46,14 +46,14 @@ pub(crate) struct Short {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Machine {
     pub(crate) writeback: Writeback,
-    /// The caches, aimed as far as they reach; `None` where nothing can be written back.
+    /// The caches, aimed as far as they reach; `None` if nothing can be written back.
     pub(crate) cache: Option<Cache>,
-    /// The reason, if that is not the point of persistence; `None` where the caches survive a loss of power.
+    /// The reason, if that is not the point of persistence; `None` if the caches survive power loss.
     pub(crate) short: Option<Short>,
-    /// True if nothing is written back because the caches survived a loss of power in every region, as it was then.
+    /// True if nothing is written back because the caches survived power loss in every region at the time.
     pub(crate) relies_on_regions: bool,
     pub(crate) streaming: Streaming,
-    /// The address from which on files are mapped, if the environment has one and free addresses can be found.
+    /// The lowest address for mapping files, if the environment sets one and free addresses can be found.
     pub(crate) map_from: Option<usize>,
 }
 
@@ -76,7 +76,7 @@ fn choose() -> &'static Machine {
 }
 
 impl Machine {
-    /// Chooses. `survive` returns true if the caches survive a loss of power.
+    /// Makes the choices. `survive` returns true if the caches survive power loss.
     fn new(variables: &Variables, survive: impl FnOnce() -> bool) -> Self {
         let (cache, short) = reach(variables);
         let flushes = variables.flush.unwrap_or_else(|| !survive());
@@ -97,8 +97,8 @@ impl Machine {
         Self { writeback, cache, short, relies_on_regions, streaming, map_from }
     }
 
-    /// Returns true if the write-backs of this machine suffice for memory of this granularity. A region can have come since
-    /// the choice, of which the caches do not survive. Memory that a power loss erases needs none.
+    /// Returns true if this machine's write-backs suffice for memory of this granularity. A region whose caches do not
+    /// survive may have appeared since the choice. Memory that power loss erases needs no write-backs.
     pub(crate) fn persists(&self, granularity: Granularity, backing: Backing) -> bool {
         let is_lost = backing.survives(Stage::Persisted, Event::PowerLoss).answer == Survival::No;
         !self.relies_on_regions || granularity == Granularity::Byte || is_lost
@@ -127,8 +127,8 @@ fn reach(variables: &Variables) -> (Option<Cache>, Option<Short>) {
     (cache, Some(Short { why, reaches_coherency: cache.is_some() }))
 }
 
-/// Returns true if the caches survive a loss of power wherever this machine has persistent memory. Returns false if the
-/// kernel does not show it.
+/// Returns true if the caches survive power loss wherever this machine has persistent memory. Returns false if the
+/// kernel does not report it.
 pub(crate) fn caches_survive_power_loss() -> bool {
     cancellation::held_off(HostReport::caches_survive_power_loss).unwrap_or(false)
 }
@@ -139,7 +139,7 @@ impl Short {
     pub(crate) fn report(&self) {
         static REPORTED: AtomicBool = AtomicBool::new(false);
         if !REPORTED.swap(true, Relaxed) {
-            // The functions that report it do not set `errno`.
+            // The functions that report it must not set `errno`.
             let before = errno();
             keep(format_args!("{self}"));
             cancellation::held_off(|| write_error(format_args!("libpmem: {self}\n")));
@@ -205,7 +205,7 @@ mod tests {
         for (flush, survive, persists_lines) in [
             (None, true, false),
             (None, false, true),
-            // The environment speaks of every region.
+            // The environment applies to every region.
             (Some(false), false, true),
             (Some(true), true, true),
         ] {

@@ -1,8 +1,8 @@
-//! The place of a thread's message: allocated at its first failure, so that threads without one pay nothing. The
-//! thread-local storage of a library is taken from the stack of every thread of the program.
+//! The buffer for a thread's message. It is allocated at the thread's first failure, so that threads without failures
+//! pay nothing: a library's thread-local storage is taken from the stack of every thread of the program.
 //!
-//! The key of the places is made at the first failure of the process, and given back when the library is unloaded, which
-//! a destructor of Rust's would prevent.
+//! The key of the buffers is created at the first failure of the process and deleted when the library is unloaded,
+//! which a Rust destructor would prevent.
 
 use core::ffi::c_void;
 use core::ptr::NonNull;
@@ -22,12 +22,12 @@ unsafe extern "C" fn release(place: *mut c_void) {
     unsafe { libc::free(place) };
 }
 
-/// Returns the key, if it was made.
+/// Returns the key, if it was created.
 fn present_key() -> Option<libc::pthread_key_t> {
     libc::pthread_key_t::try_from(KEY.load(Relaxed)).ok()
 }
 
-/// Returns the key, made if it must be. Of threads that are first together, one has its key taken.
+/// Returns the key, creating it if necessary. If threads arrive first at the same time, the key of one of them is used.
 fn key() -> Option<libc::pthread_key_t> {
     if let Some(key) = present_key() {
         return Some(key);
@@ -47,14 +47,14 @@ fn key() -> Option<libc::pthread_key_t> {
     }
 }
 
-/// Returns the thread's place, if it has one.
+/// Returns the thread's buffer, if it has one.
 pub(crate) fn present() -> Option<NonNull<Place>> {
     let key = present_key()?;
     // SAFETY: the key was made, and is deleted only when the library is unloaded.
     NonNull::new(unsafe { libc::pthread_getspecific(key) }.cast())
 }
 
-/// Returns the thread's place, allocated and empty if it had none; `None` without memory for it.
+/// Returns the thread's buffer, allocated and empty if it had none; `None` if there is no memory for it.
 pub(crate) fn place() -> Option<NonNull<Place>> {
     if let Some(place) = present() {
         return Some(place);
@@ -71,7 +71,7 @@ pub(crate) fn place() -> Option<NonNull<Place>> {
     Some(place.cast())
 }
 
-/// Gives the key back when the library is unloaded. Messages of threads that still run are not freed.
+/// Deletes the key when the library is unloaded. Messages of threads that are still running are not freed.
 extern "C" fn unload() {
     if let Ok(key) = libc::pthread_key_t::try_from(KEY.swap(NO_KEY, Relaxed)) {
         // SAFETY: the key was made, and is not used any more.

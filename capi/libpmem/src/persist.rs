@@ -25,10 +25,10 @@ impl Machine {
         }
     }
 
-    /// Issues the write-back of a range also where the caches survive a loss of power.
+    /// Issues the write-back of a range even if the caches survive power loss.
     ///
     /// # Safety
-    /// As [`flush`](Self::flush).
+    /// Same as [`flush`](Self::flush).
     #[inline(never)]
     pub(crate) unsafe fn flush_always(&self, start: *const u8, len: usize) {
         if let Some(short) = &self.short {
@@ -60,10 +60,10 @@ pub(crate) unsafe extern "C" fn pmem_flush(start: *const c_void, len: usize) {
     unsafe { machine().flush(start.cast(), len) };
 }
 
-/// Issues the write-back of a range also where the caches survive a loss of power, or the environment says so.
+/// Issues the write-back of a range even if the caches survive power loss, or the environment says so.
 ///
 /// # Safety
-/// As [`pmem_flush`].
+/// Same as [`pmem_flush`].
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn pmem_deep_flush(start: *const c_void, len: usize) {
     // SAFETY: (1) is the caller's duty.
@@ -76,10 +76,10 @@ pub(crate) extern "C" fn pmem_drain() {
     machine().drain();
 }
 
-/// Makes the stores to a range persistent, if its memory is.
+/// Makes the stores to a range persistent, if its memory is persistent.
 ///
 /// # Safety
-/// As [`pmem_flush`].
+/// Same as [`pmem_flush`].
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn pmem_persist(start: *const c_void, len: usize) {
     let machine = machine();
@@ -88,7 +88,7 @@ pub(crate) unsafe extern "C" fn pmem_persist(start: *const c_void, len: usize) {
     machine.drain();
 }
 
-/// Has the kernel write back the pages that a range touches, and waits. Returns 0, or -1 with `errno`.
+/// Makes the kernel write back the pages that a range touches, and waits. Returns 0, or -1 with `errno`.
 ///
 /// # Safety
 /// None: the kernel refuses a range that is not mapped.
@@ -100,7 +100,7 @@ pub(crate) extern "C" fn pmem_msync(start: *const c_void, len: usize) -> c_int {
     }
 }
 
-/// Has the kernel write back the pages that a range touches.
+/// Makes the kernel write back the pages that a range touches.
 pub(crate) fn sync_pages(start: usize, len: usize) -> Result<(), Failure> {
     let before = start & (page_size() - 1);
     let (start, len) = (start - before, len.wrapping_add(before));
@@ -119,14 +119,14 @@ pub(crate) fn sync_pages(start: usize, len: usize) -> Result<(), Failure> {
     ))
 }
 
-/// Returns 1 if the caches survive a loss of power wherever this machine has persistent memory, else 0. A machine that
-/// shows no persistent memory returns 0.
+/// Returns 1 if the caches survive power loss wherever this machine has persistent memory, otherwise 0. Returns 0 on a
+/// machine that reports no persistent memory.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn pmem_has_auto_flush() -> c_int {
     caches_survive_power_loss().into()
 }
 
-/// Returns 0: no instruction asks the memory itself to be drained.
+/// Returns 0: no instruction drains the memory itself.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn pmem_has_hw_drain() -> c_int {
     0

@@ -38,7 +38,7 @@ pub(crate) fn place_for(len: usize, alignment: usize) -> Result<*mut c_void, c_i
     place.map(without_provenance_mut).ok_or(libc::ENOMEM)
 }
 
-/// Has the kernel choose addresses for more bytes, and returns the first aligned one.
+/// Lets the kernel choose addresses for more bytes, and returns the first aligned one.
 fn free_at_kernels_choice(len: usize, alignment: usize) -> Result<Option<usize>, c_int> {
     let more = len.checked_add(alignment).ok_or(libc::ENOMEM)?;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
@@ -52,7 +52,7 @@ fn free_at_kernels_choice(len: usize, alignment: usize) -> Result<Option<usize>,
     Ok(start.addr().checked_next_multiple_of(alignment))
 }
 
-/// Returns the first aligned address from which on `len` bytes are in none of the ranges, which ascend.
+/// Returns the first aligned address with `len` bytes that overlap none of the ascending ranges.
 fn first_free(
     taken: impl Iterator<Item = Range<usize>>,
     from: usize,

@@ -1,4 +1,4 @@
-//! The mapped ranges that were mapped directly: by `MAP_SYNC`, or from a device.
+//! Directly mapped ranges: by `MAP_SYNC`, or from a device.
 
 use core::ops::Range;
 
@@ -9,15 +9,15 @@ struct Entry<T> {
     memory: T,
 }
 
-/// Ranges that do not overlap, in ascending order. A range can be removed in part, as it can be unmapped.
+/// Non-overlapping ranges in ascending order. A range can be removed in part, as it can be unmapped in part.
 #[derive(Debug)]
 pub(crate) struct Ranges<T>(Vec<Entry<T>>);
 
-/// The error for memory that the allocator does not have.
+/// The error if the allocator has no memory.
 #[derive(Debug)]
 pub(crate) struct OutOfMemory;
 
-/// Puts a value in a box of its own.
+/// Puts a value into its own box.
 pub(crate) fn boxed<T>(value: T) -> Result<Box<[T; 1]>, OutOfMemory> {
     let mut one = Vec::new();
     one.try_reserve_exact(1).map_err(|_full| OutOfMemory)?;
@@ -30,13 +30,13 @@ impl<T: Clone> Ranges<T> {
         Self(Vec::new())
     }
 
-    /// Returns true if a range has no part in any of these.
+    /// Returns true if a range overlaps none of these.
     pub(crate) fn is_apart(&self, range: &Range<usize>) -> bool {
         self.first_in(range).is_none()
     }
 
-    /// Returns these ranges and one that the kernel has mapped. Ranges that were there were unmapped behind the library's
-    /// back.
+    /// Returns these ranges and one that the kernel has mapped. Existing ranges there were unmapped without the
+    /// library's knowledge.
     pub(crate) fn with(&self, range: Range<usize>, memory: T) -> Result<Self, OutOfMemory> {
         let mut ranges = self.without(&range)?;
         let place = ranges.0.partition_point(|entry| entry.range.end <= range.start);
@@ -55,7 +55,7 @@ impl<T: Clone> Ranges<T> {
         Ok(ranges)
     }
 
-    /// Removes a range, for which there is place if it splits one.
+    /// Removes a range. There must be room for another entry, in case it splits one.
     fn remove(&mut self, range: &Range<usize>) {
         let first = self.0.partition_point(|entry| entry.range.end <= range.start);
         let end = self.0.partition_point(|entry| entry.range.start < range.end);
@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(ranges.first_in(&(30..40)), None);
     }
 
-    /// Compares random changes with a list of the memory of each address.
+    /// Compares random changes with a list of the memory at each address.
     #[test]
     fn changes_have_the_results_of_a_list_of_addresses() {
         let mut random = fastrand::Rng::with_seed(1);

@@ -1,5 +1,5 @@
-//! Copies by ordinary stores of whole words, so that an aligned word is never torn: for machines where no instruction
-//! writes back, on which the crate has no copies.
+//! Copies with ordinary stores of whole words, so that an aligned word is never torn. They are for machines without a
+//! write-back instruction, on which the crate offers no copies.
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -56,7 +56,7 @@ pub(crate) unsafe fn fill(to: *mut u8, len: usize, byte: u8) {
     }
 }
 
-/// Stores a word by one access. A volatile store of 8 bytes is two accesses where registers are smaller.
+/// Stores a word with one access. On 32-bit machines, a volatile 8-byte store is two accesses.
 ///
 /// # Safety
 /// 1. `to` can be written, and is a multiple of the size of a word.
@@ -71,7 +71,7 @@ mod tests {
     use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
     use std::thread;
 
-    /// Another thread sees an aligned word as it was before a copy or a fill, or as it is after that.
+    /// Another thread sees an aligned word either as before a copy or a fill, or as after it.
     #[test]
     fn an_aligned_word_is_not_torn() {
         let words: [AtomicU64; 4] = array::from_fn(|_| AtomicU64::new(0));
@@ -95,7 +95,7 @@ mod tests {
         });
     }
 
-    /// Compares with the standard library's moves and fills, for all lengths and places in three words.
+    /// Compares with the standard library's moves and fills, for all lengths and offsets within three words.
     #[test]
     fn bytes_are_moved_as_the_standard_library_moves_them() {
         let bytes: [u8; 64] = array::from_fn(|at| u8::try_from(at).unwrap());

@@ -1,4 +1,4 @@
-//! Copies into files, and fills of them.
+//! Copies into files, and fills.
 
 use super::{range_in, span};
 use crate::arguments::{CDestination, memory};
@@ -11,7 +11,7 @@ use cachemaint::medium::Granularity;
 use core::ffi::{c_int, c_uchar, c_void};
 use core::ops::Range;
 
-/// Bytes of a copy that are read at a time where the operating system writes back.
+/// The number of bytes of a copy that are read at a time if the operating system writes back.
 const CHUNK: usize = 4096;
 
 /// Copies bytes into the file and makes them persistent.
@@ -36,7 +36,8 @@ pub(crate) unsafe extern "C" fn cachemaint_persist_copy(
 ///
 /// # Safety
 /// 1. As for [`cachemaint_persist`](super::cachemaint_persist).
-/// 2. As for [`cachemaint_persist_copy`], of `to` until [`cachemaint_fence`](super::cachemaint_fence) has returned on this thread.
+/// 2. As for [`cachemaint_persist_copy`]; for `to`, until [`cachemaint_fence`](super::cachemaint_fence) has returned on
+///    this thread.
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn cachemaint_issue_copy(
     file: *mut Handle,
@@ -84,7 +85,7 @@ pub(crate) unsafe extern "C" fn cachemaint_issue_fill(
     number(unsafe { checked_fill(file, to, byte, length, destination) }.map(drop))
 }
 
-/// Copies bytes into the file after the arguments were checked, and returns the file, whose fence completes the copy.
+/// Copies bytes into the file after checking the arguments, and returns the file, whose fence completes the copy.
 ///
 /// # Safety
 /// 1. As for [`cachemaint_issue_copy`].
@@ -114,7 +115,7 @@ unsafe fn checked_copy<'a>(
     Ok(file)
 }
 
-/// Sets bytes of the file after the arguments were checked, and returns the file, whose fence completes the fill.
+/// Sets bytes of the file after checking the arguments, and returns the file, whose fence completes the fill.
 ///
 /// # Safety
 /// 1. As for [`cachemaint_issue_fill`].
@@ -139,15 +140,15 @@ unsafe fn checked_fill<'a>(
     Ok(file)
 }
 
-/// Returns the copies into a file by addresses; `None` where the operating system writes back.
+/// Returns copies into a file by address; `None` if the operating system writes back.
 #[inline]
 fn copies(file: &DaxFile, destination: Destination) -> Option<Copier> {
     let cache = file.view().cache()?;
     Some(cache.copier(Some(destination), file.granularity() != Granularity::Byte))
 }
 
-/// Copies bytes through a buffer, from the end that an overlap permits. The parts end at multiples of their size in the
-/// file, so that no word is in two of them: a crash between two stores would tear it.
+/// Copies bytes through a buffer, in the direction that an overlap allows. The parts end at multiples of their size in
+/// the file, so no word is in two of them; a crash between two stores would tear it.
 ///
 /// # Safety
 /// 1. The range is in the mapping, and `from` can be read for its length.

@@ -1,9 +1,9 @@
 //! Files of C programs.
 //!
-//! The program stores to the mapping by ordinary stores. So nothing here makes a reference to its bytes.
+//! The program stores to the mapping with ordinary stores, so nothing here creates a reference to its bytes.
 //!
 //! # Why this file is unsafe
-//! It takes the caller's word for handles, strings, arrays, and the memory of copies.
+//! It trusts the caller for handles, strings, arrays, and the memory of copies.
 
 mod copies;
 
@@ -33,7 +33,7 @@ pub(crate) const POPULATE: c_uint = 32;
 /// Every flag.
 const FLAGS: c_uint = 63;
 
-/// Flags of which at most one can be given.
+/// Mutually exclusive flags.
 const EXCLUSIVE: [c_uint; 2] = [CREATE | NEW, SHARED_LOCK | NO_LOCK];
 
 /// Opens or creates a file.
@@ -63,7 +63,7 @@ pub(crate) unsafe extern "C" fn cachemaint_open(
 fn open(path: &Path, length: u64, flags: c_uint) -> Result<DaxFile, Failure> {
     let options = options(flags)?;
     if i64::try_from(length).is_err() {
-        let message = format!("{}: no file can have {length} bytes; ask for less", path.display());
+        let message = format!("{}: no file can have {length} bytes; request fewer", path.display());
         return Err(Failure::new(Code::InvalidArgument, message));
     }
     if flags & NEW != 0 {
@@ -75,7 +75,7 @@ fn open(path: &Path, length: u64, flags: c_uint) -> Result<DaxFile, Failure> {
     let file = options.open(path)?;
     if file.len() < length {
         let message = format!(
-            "{}: has {} bytes, and {length} were asked for; ask for less, or create a larger file",
+            "{}: has {} bytes, but {length} were requested; request fewer, or create a larger file",
             path.display(),
             file.len()
         );
@@ -88,7 +88,7 @@ fn options(flags: c_uint) -> Result<Options, Failure> {
     let has = |flag: c_uint| flags & flag != 0;
     if has(!FLAGS) || EXCLUSIVE.into_iter().any(|both| flags & both == both) {
         let message = format!(
-            "flags is {flags}, with an unknown flag or two that exclude each other; use those of enum cachemaint_flag"
+            "flags is {flags}, with an unknown flag or two mutually exclusive ones; use those of enum cachemaint_flag"
         );
         return Err(Failure::new(Code::InvalidArgument, message));
     }
@@ -154,7 +154,7 @@ pub(crate) unsafe extern "C" fn cachemaint_grow(file: *mut Handle, length: u64) 
 fn grow(file: &mut DaxFile, length: u64) -> Result<(), Failure> {
     if length < file.len() {
         let message = format!(
-            "{}: has {} bytes, more than {length}; a file that is open cannot be made shorter, so pass a larger length",
+            "{}: has {} bytes, more than {length}; an open file cannot be shortened, so pass a larger length",
             file.path().display(),
             file.len()
         );
@@ -219,7 +219,7 @@ pub(crate) unsafe extern "C" fn cachemaint_fence(file: *const Handle) -> c_int {
     number(unsafe { Handle::open(file) }.and_then(|open| Ok(open.file.fence()?)))
 }
 
-/// Orders the stores of others that this thread has observed before its next write-backs.
+/// Orders stores of other threads that this thread has observed before its next write-backs.
 ///
 /// # Safety
 /// 1. As for [`cachemaint_persist`].
@@ -303,7 +303,7 @@ pub(crate) unsafe extern "C" fn cachemaint_bad_blocks(
     number(found())
 }
 
-/// Does an operation on a range that was checked.
+/// Performs an operation on a checked range.
 ///
 /// # Safety
 /// 1. As for [`cachemaint_persist`].
@@ -320,7 +320,7 @@ unsafe fn on_range(
     Ok(without_cancellation(file, || operation(file, range))?)
 }
 
-/// Does an operation that makes a system call if the file is persisted by pages.
+/// Performs an operation that makes a system call on a file with page granularity.
 #[inline(always)]
 fn without_cancellation<R>(file: &DaxFile, operation: impl FnOnce() -> R) -> R {
     match file.view().cache() {
@@ -333,7 +333,7 @@ fn without_cancellation<R>(file: &DaxFile, operation: impl FnOnce() -> R) -> R {
 #[inline]
 fn range_in(file: &DaxFile, address: *const c_void, length: usize) -> Result<Range<u64>, Failure> {
     let len = mapped_len(file);
-    // Of an address before the mapping this is more than any length.
+    // For an address before the mapping, this exceeds any length.
     let start = address.addr().wrapping_sub(file.as_ptr(0).addr());
     match start.checked_add(length) {
         Some(end) if end <= len && !address.is_null() => Ok(start as u64..end as u64),

@@ -1,4 +1,4 @@
-//! The length of a file: the one that it has, and the one that it gets.
+//! The length of a file: its current one, and its new one.
 
 use super::{SPARSE, failed, invalid};
 use crate::failure::{Failure, Path, errno};
@@ -13,7 +13,7 @@ use libc::{ftruncate, off_t as Offset, posix_fallocate};
 #[cfg(target_pointer_width = "32")]
 use libc::{ftruncate64 as ftruncate, off64_t as Offset, posix_fallocate64 as posix_fallocate};
 
-/// Sets the length of the file, and has it allocated unless it is to be sparse.
+/// Sets the length of the file, and allocates it unless it should be sparse.
 pub(super) fn resize(path: &CStr, file: &File, len: usize, flags: c_int) -> Result<usize, Failure> {
     let Ok(length) = Offset::try_from(len) else {
         return Err(failed("resize", path, libc::EINVAL, "pass a smaller length"));
@@ -31,9 +31,9 @@ pub(super) fn resize(path: &CStr, file: &File, len: usize, flags: c_int) -> Resu
     Ok(len)
 }
 
-/// Has the first `length` bytes of a file allocated: at once, since some file systems look for all of the space first. If a
-/// signal interrupts that, or memory for it is short, by pieces. Some file systems undo a whole call then, so that a large one
-/// might never be done.
+/// Allocates the first `length` bytes of a file, all at once if possible, since some file systems then check for all of
+/// the space first. If a signal interrupts that, or memory for it is short, it continues in pieces: some file systems
+/// then undo the whole call, so that a large one might never finish.
 fn allocate(file: &File, length: Offset) -> Result<(), c_int> {
     const LARGEST: Offset = 1 << 30;
     const SMALLEST: Offset = 1 << 20;
@@ -54,7 +54,7 @@ fn allocate(file: &File, length: Offset) -> Result<(), c_int> {
     Ok(())
 }
 
-/// Returns the length of a file that can be mapped whole.
+/// Returns the length of a file that can be mapped as a whole.
 pub(super) fn file_len(path: &CStr, file: &File) -> Result<usize, Failure> {
     let mut status = MaybeUninit::<libc::stat64>::uninit();
     // SAFETY: the file is open, and the status can be written.

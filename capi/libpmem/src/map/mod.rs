@@ -1,12 +1,12 @@
 //! Mapped files: `pmem_map_file`, `pmem_unmap` and `pmem_is_pmem`.
 //!
 //! A file is mapped as PMDK maps it: symbolic links are followed, holes are mapped, no lock is taken, no descriptor is
-//! kept, and a forked child has the mapping. Memory is persistent if the kernel maps it synchronously (`MAP_SYNC`) or as
-//! a device, and if its medium keeps the lines that this CPU writes back. PMDK asks the kernel alone, which also grants
-//! `MAP_SYNC` on virtio-pmem, and on CPUs that reach no point of persistence.
+//! kept, and a forked child has the mapping. Memory is persistent if the kernel maps it synchronously (`MAP_SYNC`) or
+//! as a device, and if its medium keeps the lines that this CPU writes back. PMDK only asks the kernel, which also
+//! grants `MAP_SYNC` on virtio-pmem and on CPUs that reach no point of persistence.
 //!
-//! The calls are those with places of 64 bits: with the others a 32-bit program finds neither a file of 2 GiB nor one whose
-//! inode has a large number.
+//! The library uses calls with 64-bit offsets. With the others, a 32-bit program could open neither a file of 2 GiB nor
+//! one with a large inode number.
 
 mod length;
 #[cfg(test)]
@@ -42,15 +42,15 @@ const TMPFILE: c_int = 1 << 3;
 const FLAGS: c_int = CREATE | EXCL | SPARSE | TMPFILE;
 const FLAGS_OF_DEVICES: c_int = CREATE | SPARSE;
 
-/// The memory of a range that is mapped directly.
+/// The memory of a directly mapped range.
 #[derive(Clone, Debug)]
 pub(crate) enum Memory {
-    /// A file's.
+    /// A file.
     File {
         /// True if lines that are written back are persistent.
         is_persistent: bool,
     },
-    /// A device's.
+    /// A device.
     Device(Arc<Guarantee>),
 }
 
@@ -72,13 +72,13 @@ pub(crate) fn register_for_forks() {
     unsafe { libc::pthread_atfork(None, None, Some(forget_other_threads)) };
 }
 
-/// Returns the first part of a range that is mapped directly, and its memory.
+/// Returns the first directly mapped part of a range, and its memory.
 pub(crate) fn first_in(range: &Range<usize>) -> Option<(Range<usize>, Memory)> {
     MAPPED.read(|ranges| ranges.first_in(range))
 }
 
-/// Opens or creates a file, and maps it whole for reading and writing. Stores the length of the mapping, and 1 if it is
-/// persistent memory or 0, where the pointers are not null. Returns null with `errno` if it fails.
+/// Opens or creates a file and maps all of it for reading and writing. Through the pointers that are not null, stores
+/// the length of the mapping, and 1 if it is persistent memory, otherwise 0. Returns null with `errno` on failure.
 ///
 /// # Safety
 /// 1. `path` is null or ends with 0.
@@ -110,7 +110,7 @@ pub(crate) unsafe extern "C" fn pmem_map_file(
     start
 }
 
-/// Unmaps a range, which can be a part of a mapping. Returns 0, or -1 with `errno`.
+/// Unmaps a range, which can be part of a mapping. Returns 0, or -1 with `errno`.
 ///
 /// # Safety
 /// 1. No memory of the range is used any more.
@@ -118,8 +118,8 @@ pub(crate) unsafe extern "C" fn pmem_map_file(
 pub(crate) unsafe extern "C" fn pmem_unmap(start: *mut c_void, len: usize) -> c_int {
     let range = pages(start, len);
     let rest = |ranges: &Ranges<Memory>| without(ranges, &range).map_err(|_full| libc::ENOMEM);
-    // After it has left the list: a child that is forked in between must not take memory there for persistent. A file that
-    // is mapped to the same place meanwhile is added after both.
+    // This comes after the range has left the list, so that a child forked in between does not take its memory for
+    // persistent. A file that is mapped to the same place meanwhile is added after both.
     let unmap = || {
         // SAFETY: nothing of it is used any more (1).
         if unsafe { libc::munmap(start, len) } == 0 { Ok(()) } else { Err(errno()) }
@@ -138,13 +138,13 @@ pub(crate) unsafe extern "C" fn pmem_unmap(start: *mut c_void, len: usize) -> c_
     }
 }
 
-/// Returns the addresses of the whole pages that the kernel maps or removes.
+/// Returns the addresses of the whole pages that the kernel maps or unmaps.
 fn pages(start: *mut c_void, len: usize) -> Range<usize> {
     let end = start.addr().saturating_add(len).checked_next_multiple_of(page_size());
     start.addr()..end.unwrap_or(usize::MAX)
 }
 
-/// Returns 1 if the whole range is persistent memory that `pmem_map_file` has mapped, else 0.
+/// Returns 1 if the whole range is persistent memory that `pmem_map_file` has mapped, otherwise 0.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn pmem_is_pmem(start: *const c_void, len: usize) -> c_int {
     let forced = forced();
@@ -159,8 +159,9 @@ pub(crate) extern "C" fn pmem_is_pmem(start: *const c_void, len: usize) -> c_int
     is_pmem.into()
 }
 
-/// Returns the answer that the environment has. It is read at the first call, as PMDK does: programs set it themselves.
-/// Threads that are first together read the same, and none waits for another: a fork or a handler can interrupt it.
+/// Returns the answer from the environment. It is read at the first call, as in PMDK, because programs set it
+/// themselves. Threads that arrive first at the same time read the same value, and none waits for another, since a fork
+/// or a handler can interrupt it.
 fn forced() -> Option<bool> {
     const UNREAD: u8 = 0;
     const UNSET: u8 = 1;
@@ -209,17 +210,17 @@ fn map_file(
     mapped
 }
 
-/// Checks length and flags of a file against each other.
+/// Checks the length and flags for a file against each other.
 fn checked(path: &CStr, len: usize, flags: c_int) -> Result<c_int, Failure> {
     let (path, creates) = (Path(path), flags & CREATE != 0);
     if creates && libc::off64_t::try_from(len).is_err() {
         return Err(invalid(format_args!(
-            "cannot create {path} with {len} bytes: no file has as many; pass a smaller length"
+            "cannot create {path} with {len} bytes: no file can be this long; pass a smaller length"
         )));
     }
     if len != 0 && !creates {
         return Err(invalid(format_args!(
-            "cannot map {len} bytes of {path}: a file is mapped whole; pass the length 0, or PMEM_FILE_CREATE to set its length"
+            "cannot map {len} bytes of {path}: a file is always mapped as a whole; pass the length 0, or PMEM_FILE_CREATE to set its length"
         )));
     }
     if len == 0 && creates {
@@ -235,23 +236,23 @@ fn checked(path: &CStr, len: usize, flags: c_int) -> Result<c_int, Failure> {
     Ok(flags)
 }
 
-/// Checks length and flags of a device. Returns its length.
+/// Checks the length and flags for a device. Returns its length.
 fn device_len(path: &CStr, device: Device, len: usize, flags: c_int) -> Result<usize, Failure> {
     let (path, size) = (Path(path), device.size);
     if flags & !FLAGS_OF_DEVICES != 0 {
         return Err(invalid(format_args!(
-            "the flags {flags:#x} are not for the device {path}; pass 0"
+            "the flags {flags:#x} do not apply to the device {path}; pass 0"
         )));
     }
     if len != 0 && len != size {
         return Err(invalid(format_args!(
-            "cannot map {len} bytes of {path}: a device is mapped whole; pass the length 0 or {size}"
+            "cannot map {len} bytes of {path}: a device is always mapped as a whole; pass the length 0 or {size}"
         )));
     }
     Ok(size)
 }
 
-/// Returns the device of device DAX at the path; `None` for a file, a directory and a missing path.
+/// Returns the device-DAX device at the path; `None` for a file, a directory or a missing path.
 fn device_at(path: &CStr) -> Result<Option<Device>, Failure> {
     let mut status = MaybeUninit::<libc::stat64>::uninit();
     // SAFETY: the path ends with 0, and the status can be written.
@@ -266,7 +267,7 @@ fn device_at(path: &CStr) -> Result<Option<Device>, Failure> {
     let unsuitable = || {
         let path = Path(path);
         invalid(format_args!(
-            "cannot map {path}: it is neither a file nor a device of device DAX; pass one of these"
+            "cannot map {path}: it is neither a file nor a device-DAX device; pass one of these"
         ))
     };
     match status.st_mode & libc::S_IFMT {
@@ -305,7 +306,7 @@ fn open(path: &CStr, flags: c_int, mode: libc::mode_t) -> Result<File, Failure> 
     file(descriptor).map_err(|errno| failed("open", path, errno, advice))
 }
 
-/// Creates a file without a name in a directory.
+/// Creates an unnamed file in a directory.
 fn unnamed(directory: &CStr, flags: c_int) -> Result<File, Failure> {
     let exclusive = if flags & EXCL == 0 { 0 } else { libc::O_EXCL };
     let flags = libc::O_TMPFILE | libc::O_RDWR | libc::O_CLOEXEC | exclusive;
@@ -381,8 +382,8 @@ fn map_open(
     Ok((start, len))
 }
 
-/// Adds a mapping to the list, up to the end of its file, unless its memory is that of other files. A mapping in its pages
-/// was unmapped behind the library's back.
+/// Adds a mapping to the list, up to the end of its file, unless its memory belongs to other files. An existing mapping
+/// in its pages was unmapped without the library's knowledge.
 fn list(start: *mut c_void, len: usize, memory: Option<Memory>) -> Result<(), OutOfMemory> {
     let range = start.addr()..start.addr().saturating_add(len);
     let pages = pages(start, len);
@@ -393,7 +394,7 @@ fn list(start: *mut c_void, len: usize, memory: Option<Memory>) -> Result<(), Ou
     MAPPED.replace(listed, || Ok(()))
 }
 
-/// Returns the list without a range, unless that is the same list: a program may unmap because it has no more memory.
+/// Returns the list without a range, or `None` if it does not change: a program may unmap because it is out of memory.
 fn without(
     ranges: &Ranges<Memory>,
     range: &Range<usize>,
@@ -426,8 +427,8 @@ fn map(
     result.map(|start| (start, false)).map_err(|errno| failed("map", path, errno, advice))
 }
 
-/// Returns the memory of a file that is mapped synchronously. Memory whose guarantee cannot be determined does not count
-/// as persistent: the program persists it by `pmem_msync`.
+/// Returns the memory of a synchronously mapped file. If its guarantee cannot be determined, it does not count as
+/// persistent: the program then persists it with `pmem_msync`.
 fn file_memory(file: &File) -> Memory {
     let is_persistent = |guarantee: Guarantee| {
         !matches!(guarantee.granularity, Granularity::Page(_))
@@ -440,8 +441,8 @@ fn guarantee_of(file: &File) -> Result<Guarantee, Error> {
     probe(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
-/// Returns the memory of a device. `pmem_msync` persists nothing of a device, so one whose lines cannot be persisted is an
-/// error.
+/// Returns the memory of a device. `pmem_msync` persists nothing on a device, so one whose lines cannot be persisted is
+/// an error.
 fn device_memory(path: &CStr, file: &File) -> Result<Memory, Failure> {
     let refused = |why: &dyn fmt::Display| {
         let path = Path(path);

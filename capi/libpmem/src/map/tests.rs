@@ -23,7 +23,7 @@ fn a_file_of_more_than_2_gib_is_found_and_opened() {
     assert_eq!(resize(&path, &file, len + 4096, SPARSE).unwrap(), len + 4096);
 }
 
-/// PMDK lists the bytes of the file, and not those up to the end of its last page.
+/// PMDK lists the bytes of the file, not those up to the end of its last page.
 #[test]
 fn bytes_after_the_end_of_a_file_are_not_persistent() {
     let page = page_size();
@@ -33,7 +33,7 @@ fn bytes_after_the_end_of_a_file_are_not_persistent() {
     let (start, _) = map(&path, &file, len, 1).unwrap();
     let memory = Memory::File { is_persistent: true };
     let is_pmem = |offset, len| pmem_is_pmem(start.wrapping_byte_add(offset), len);
-    // The first list has the pages of a longer file that was unmapped behind the library's back.
+    // The first list has the pages of a longer file that was unmapped without the library's knowledge.
     for listed in [2 * page, len] {
         list(start, listed, Some(memory.clone())).unwrap();
     }

@@ -1,4 +1,4 @@
-//! The contenders of a comparison, their measurement and its output.
+//! The contenders of a comparison, their measurement and their output.
 
 use crate::measure::blocks::{Blocks, Loop, interleave};
 use crate::measure::clock::Clock;
@@ -15,10 +15,10 @@ use std::io::Write;
 use std::process::{Command, ExitCode};
 use std::{env, fs};
 
-/// The end of the name of a method that is not known to be durable for every location of its target.
+/// The suffix of a method that is not known to be durable for every location of its target.
 pub const NOT_DURABLE: &str = " (not durable)";
 
-/// Returns the end of a method's name.
+/// Returns the suffix of a method's name.
 #[must_use]
 pub const fn mark(is_durable: bool) -> &'static str {
     if is_durable { "" } else { NOT_DURABLE }
@@ -30,32 +30,32 @@ pub const fn mark(is_durable: bool) -> &'static str {
 pub struct Contender<'a> {
     /// The name in tables.
     pub name: String,
-    /// The goal for the first method's time relative to this one, if there is a goal.
+    /// The goal for the first method's time relative to this one, if any.
     pub goal: Option<f64>,
-    /// Measures one block of it, checks the result, and returns nanoseconds for one operation.
+    /// Measures one block, checks the result, and returns nanoseconds for one operation.
     pub block_ns: Loop<'a, f64>,
 }
 
-/// A comparison of the first contender with all others. A contender whose name begins with the first one's name is another
-/// method of the same library: those after it are compared with it.
+/// A comparison of the first contender with all others. A contender whose name begins with the first one's name is
+/// another method of the same library; those after it are compared with it.
 #[expect(missing_debug_implementations, reason = "a closure has none")]
 #[expect(clippy::exhaustive_structs, reason = "benches make them")]
 pub struct Case<'a> {
     /// The name in tables.
     pub name: String,
-    /// The number of operations of a block.
+    /// The number of operations in a block.
     pub operations: usize,
-    /// The goal for one operation of the first contender in nanoseconds, if there is a goal.
+    /// The goal for one operation of the first contender in nanoseconds, if any.
     pub goal_ns: Option<f64>,
     /// The compared contenders.
     pub contenders: Vec<Contender<'a>>,
 }
 
 impl Case<'_> {
-    /// Has criterion measure each of them.
+    /// Measures each of them with criterion.
     pub fn measure(&mut self, criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group(self.name.clone());
-        // Times are those of operations; the check of their results takes as long.
+        // Times are those of the operations; checking their results takes as long.
         group.sampling_mode(SamplingMode::Flat);
         group.warm_up_time(Duration::from_millis(50));
         group.measurement_time(Duration::from_millis(200));
@@ -69,11 +69,11 @@ impl Case<'_> {
         group.finish();
     }
 
-    /// Prints the time of each contender, and that of the library's method before it as a ratio to it. Returns the case of
-    /// a record: the medians with their intervals, in nanoseconds.
+    /// Prints the time of each contender, and its ratio to the library's preceding method. Returns the case for the
+    /// record: the medians with their intervals, in nanoseconds.
     ///
     /// # Errors
-    /// If a measured value is not a number, or it cannot be printed.
+    /// If a measured value is not a number, or printing fails.
     pub fn print_ratios(
         self,
         out: &mut dyn Write,
@@ -114,8 +114,8 @@ impl Case<'_> {
     }
 }
 
-/// Times so many calls of `store`, each of which fills the words with another byte. Returns nanoseconds for one call.
-/// Blocks that share the words share the byte too, so no block stores the bytes that are there.
+/// Times this many calls of `store`, each of which fills the words with another byte. Returns nanoseconds for one call.
+/// Blocks that share the words also share the byte, so no block stores bytes that are already there.
 ///
 /// # Panics
 /// If the words do not hold the last byte afterwards.
@@ -127,11 +127,11 @@ pub fn fill_ns(
     store: impl Fn(u8),
 ) -> f64 {
     let fill = || {
-        // Never 0: the memory path of some CPUs treats zeros in a way of its own.
+        // Never 0: some CPUs treat zeros specially.
         byte.set(byte.get() % 255 + 1);
         store(byte.get());
     };
-    // The check of the block before has read the words; each timed call finds them as a call leaves them.
+    // The previous block's check has read the words; each timed call finds them as a call leaves them.
     fill();
     let ns = clock.time_completed(|| (0..calls).for_each(|_once| fill()));
     let stored = u64::from_ne_bytes([byte.get(); 8]);
@@ -140,21 +140,21 @@ pub fn fill_ns(
     ns / f64::from(calls)
 }
 
-/// Returns the end of a line about a copy: the goal for its ratio, or the mark of a method that is not a goal.
+/// Returns the end of a line about a copy: the goal for its ratio, or the mark of a method without a goal.
 #[must_use]
 pub fn goal_or_mark(ratio: &Estimate, goal: f64, is_durable: bool) -> String {
     if is_durable { reached(ratio, Some((goal, 2, ""))) } else { NOT_DURABLE.to_owned() }
 }
 
-/// Returns the text about a goal, with this many digits behind the point and a unit.
+/// Returns the text about a goal, with this many decimals and a unit.
 fn reached(estimate: &Estimate, goal: Option<(f64, usize, &str)>) -> String {
     let Some((goal, digits, unit)) = goal else { return String::new() };
     let reached = if estimate.reaches(goal) { "reached" } else { "missed" };
     format!(", goal {goal:.digits$}{unit} {reached}")
 }
 
-/// Measures the cases of a benchmark that was made before, and prints their ratios from this many blocks: of an operation
-/// on a medium. `for_each` calls its argument with each case. The results are recorded in `target/figures`.
+/// Measures the cases of a benchmark created earlier, of an operation on a medium, and prints their ratios from this many
+/// blocks. `for_each` calls its argument with each case. The results are recorded in `target/figures`.
 pub fn run_cases<B: Sync>(
     made: Result<B, Box<dyn Error>>,
     (operation, medium): (&str, &str),
@@ -189,7 +189,7 @@ fn record(
     cases: &[Value],
 ) -> Outcome {
     let machine = Machine::this();
-    // Without the words of whoever built the kernel.
+    // Without the suffix of the kernel's distributor.
     let kernel = machine.kernel.split('-').next().unwrap_or_default();
     let date = Command::new("date").args(["-u", "+%Y-%m-%d"]).output()?.stdout;
     // The brand names the vendor too.
@@ -231,10 +231,10 @@ pub fn here() -> String {
     }
 }
 
-/// Prints the machine and the method of the measurement.
+/// Prints the machine and the method of measurement.
 ///
 /// # Errors
-/// If it cannot be printed.
+/// If printing fails.
 pub fn print_heading(out: &mut dyn Write, what: &str, blocks: Blocks) -> Outcome {
     let machine = Machine::this();
     writeln!(out, "\n{}; {}", machine.cpu, machine.kernel)?;
@@ -267,7 +267,7 @@ mod tests {
         fill_ns(&clock, &words, &byte, 3, |byte| fill(&words[..56], byte));
     }
 
-    /// Two blocks of one call each, as of a large fill.
+    /// Two blocks of one call each, as for a large fill.
     #[test]
     fn no_fill_stores_the_bytes_that_are_there() {
         let words = [AtomicU64::new(0)];

@@ -1,16 +1,16 @@
-//! Copies that are durable at return, 8 B to 64 MiB.
+//! Copies that are durable on return, 8 B to 64 MiB.
 //!
 //! Their targets are in no cache (cold) or in the nearest cache that holds them (hot), aligned to a line or not. The
-//! library's `Medium::persist_copy` is compared with the bare loops of every method, and with libpmem's
-//! `pmem_memcpy_persist`, if it is installed. Sizes that no cache holds are measured cold only.
+//! library's `Medium::persist_copy` is compared with the bare loops of every method and, if installed, with libpmem's
+//! `pmem_memcpy_persist`. Sizes that no cache holds are measured cold only.
 //!
-//! After criterion's figures it prints the ratios of the library's time to that of the best durable method, and to
+//! After criterion's figures it prints the ratios of the library's time to that of the best durable method and to
 //! libpmem's, from interleaved blocks, with 95 % intervals. A method that is not known to be durable for every location
-//! of its target is marked, and is not a goal.
+//! of its target is marked and is not a goal.
 //!
-//! `--recommend` prints instead the table of methods that this machine's measurements give (`src/cache/copy/table.rs` has
-//! the rule). A CPU that no table names can be reported so. An instruction behind it writes back:
-//! `--recommend clflushopt`.
+//! `--recommend` prints instead the table of methods that follows from this machine's measurements (the rule is in
+//! `src/cache/copy/table.rs`). Use it to report a CPU that is in no table. To write back with another instruction, name
+//! it: `--recommend clflushopt`.
 
 use cachemaint::Cache;
 use cachemaint_benches::contenders::{goal_or_mark, mark};
@@ -50,8 +50,8 @@ fn main() -> ExitCode {
     )
 }
 
-/// Prints the table that this machine's measurements give, with write-backs by the instruction of this name, or by the one
-/// that the library chooses.
+/// Prints the table that follows from this machine's measurements, with write-backs by the named instruction, or by the
+/// one that the library chooses.
 fn recommend(out: &mut dyn Write, instruction: Option<&str>) -> Outcome {
     let cache = match instruction {
         None => to_persistence()?,
@@ -93,7 +93,7 @@ impl Bench {
         Ok(Self { clock: Clock::new(), cache, memory, libpmem })
     }
 
-    /// Returns cachemaint first, and the peers that are here.
+    /// Returns cachemaint first, then the available peers.
     fn contenders(&self, bytes: usize) -> Vec<Contender<'_>> {
         let mut contenders = contenders(self.cache);
         contenders.extend(self.libpmem.iter().map(|libpmem| Contender {
@@ -108,7 +108,7 @@ impl Bench {
     fn measure(&self, criterion: &mut Criterion) {
         for (name, cases) in cases() {
             let mut group = criterion.benchmark_group(name);
-            // Times are those of copies; the preparation of their targets takes many times as long.
+            // Times are those of the copies; preparing their targets takes many times as long.
             group.sampling_mode(SamplingMode::Flat);
             group.warm_up_time(Duration::from_millis(50));
             group.measurement_time(Duration::from_millis(50));

@@ -12,7 +12,7 @@ use std::time::Instant;
 pub struct Cost {
     /// The least time of a run.
     pub seconds: f64,
-    /// The most bytes that a run had allocated at a time.
+    /// The maximum number of bytes that a run had allocated at the same time.
     pub taken: usize,
 }
 

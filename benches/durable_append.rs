@@ -1,8 +1,9 @@
-//! Appends of 64 bytes to an ordinary file in the working directory. Each durable at return: the library's journal by pages,
-//! `write` and `fdatasync`, and a row of SQLite, if it is installed. Then groups of 16, beside a sync of each record.
+//! Appends of 64 bytes to an ordinary file in the working directory, each durable on return: the library's journal with
+//! page granularity, `write` and `fdatasync`, and a row of SQLite, if it is installed. Then groups of 16, compared with a
+//! sync of each record.
 //!
 //! After criterion's figures the ratios are printed, from interleaved blocks, with their 95 % intervals. They depend on
-//! the drive and the file system, which are those of the working directory.
+//! the drive and the file system of the working directory.
 
 use cachemaint::dax::{DaxFile, Options};
 use cachemaint_benches::Outcome;

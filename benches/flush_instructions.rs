@@ -1,5 +1,5 @@
-//! The cost of each write-back instruction of this machine: lines dirty, clean and not cached, in ranges of 64 B, 4 KiB
-//! and 1 MiB, each range completed by its fence. `cachemaint bench` has the costs of lines and fences apart.
+//! The cost of each write-back instruction on this machine: lines dirty, clean and not cached, in ranges of 64 B, 4 KiB
+//! and 1 MiB, each range completed by its fence. `cachemaint bench` shows the costs of lines and fences separately.
 
 use cachemaint::Cache;
 use cachemaint_benches::measure::clock::Clock;

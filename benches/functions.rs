@@ -1,6 +1,6 @@
-//! The functions of a peer that is a library of C, loaded when a benchmark runs.
+//! The functions of a peer that is a C library, loaded when a benchmark runs.
 
-/// Loads functions of a library by name, each into a variable. Their types must be those of the library's documentation.
+/// Loads functions of a library by name, each into a variable. Their types must match the library's documentation.
 macro_rules! load {
     ($library:ident: $($function:ident: $type:ty = $name:literal;)+) => {
         $(

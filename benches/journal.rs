@@ -1,9 +1,9 @@
-//! Appends to a log, each durable at return: the library's journal, the bare loops of records that prove
-//! themselves, and libpmemlog, if it is installed. One producer with records of 16 B to 4 KiB; groups of records
-//! that share a fence; two producers, whose appends are acknowledged in their order.
+//! Appends to a log, each durable on return: the library's journal, bare loops with self-verifying records, and
+//! libpmemlog, if it is installed. The cases are one producer with records of 16 B to 4 KiB, groups of records that
+//! share a fence, and two producers, whose appends are acknowledged in order.
 //!
-//! Every log is 64 MiB long and begins again when it is full, outside the measured time. The lines that it is about to
-//! write to are in no near cache, as in a log that is longer than the caches. After criterion's figures the ratios are
+//! Every log is 64 MiB long and starts over when it is full, outside the measured time. The lines that it writes to
+//! next are in no near cache, as in a log that is longer than the caches. After criterion's figures the ratios are
 //! printed, from interleaved blocks, with their 95 % intervals.
 
 use cachemaint::medium::Memory;
@@ -28,7 +28,7 @@ use core::ops::Range;
 use core::sync::atomic::Ordering;
 use std::process::ExitCode;
 
-/// The number of records that one block appends, all producers together.
+/// The number of records that one block appends, over all producers.
 const RECORDS: usize = 1024;
 const SIZES: [usize; 4] = [16, 64, 256, 4 << 10];
 /// The size of records that are appended in groups, or by several producers.
@@ -37,13 +37,13 @@ const GROUPS: [usize; 2] = [16, 64];
 const PRODUCERS: usize = 2;
 /// Bytes of a log.
 const LOG: usize = 64 << 20;
-/// The length of the beginning of a medium that identifies a journal, in words: four pages.
+/// The length in words of the beginning of a medium that identifies a journal: four pages.
 const ROOTS: usize = 2048;
 /// The goals for the ratio to the bare loop.
 const GOAL: f64 = 1.1;
 const GOAL_OF_A_GROUP: f64 = 1.2;
-/// The size from which on the goal is the other library's time: the method of storing a record matters more than the
-/// cost of a fence, and the bare loops differ.
+/// From this size, the goal is the other library's time: how a record is stored matters more than the cost of a fence,
+/// and the bare loops differ.
 const LARGE: usize = 4 << 10;
 
 fn main() -> ExitCode {
@@ -51,7 +51,7 @@ fn main() -> ExitCode {
     run_cases(Bench::new(), what, Blocks::at_least(201), |bench, then| bench.for_each_case(then))
 }
 
-/// The parts that are made once, before a thread is pinned.
+/// The parts that are created once, before a thread is pinned.
 struct Bench {
     clock: Clock,
     cores: Cores,
@@ -59,7 +59,7 @@ struct Bench {
     libpmemlog: Option<Libpmemlog>,
     /// The memory of the journal.
     memory: Region,
-    /// A region for each bare loop: the lines that another loop has written would be in the caches.
+    /// A region for each bare loop; otherwise the lines written by another loop would be in the caches.
     #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
     memories: Vec<Region>,
 }
@@ -90,7 +90,7 @@ impl Bench {
         Ok(())
     }
 
-    /// Returns the case of one producer with a fence for each record.
+    /// Returns the case with one producer and a fence for each record.
     fn appends(&self, bytes: usize) -> Result<Case<'_>, Box<dyn Error>> {
         let mut contenders = vec![self.journal(bytes, |journal, payloads, numbers| {
             for number in numbers {
@@ -104,7 +104,7 @@ impl Bench {
         Ok(case(format!("append {bytes} B"), contenders))
     }
 
-    /// Returns the case of one producer with a fence for each group.
+    /// Returns the case with one producer and a fence for each group.
     fn groups(&self, size: usize) -> Result<Case<'_>, Box<dyn Error>> {
         let mut group = Group::new();
         let mut contenders = vec![self.journal(SMALL, move |journal, payloads, numbers| {
@@ -118,7 +118,7 @@ impl Bench {
         Ok(case(format!("append {size} records of {SMALL} B together"), contenders))
     }
 
-    /// Returns the case of several producers: nanoseconds for an append of all of them.
+    /// Returns the case with several producers: nanoseconds for an append over all of them.
     fn producers(&self) -> Result<Case<'_>, Box<dyn Error>> {
         let mut contenders = vec![self.journal_producers()?];
         #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
@@ -189,7 +189,7 @@ fn make_room(journal: &Journal<Memory<'_>>, bytes: usize) {
     }
 }
 
-/// Checks that exactly the records of these numbers are in the journal from a position on.
+/// Checks that the journal contains exactly the records with these numbers from a position on.
 ///
 /// # Panics
 /// If it is not so.
@@ -217,14 +217,14 @@ fn a_record(block_ns: f64) -> f64 {
     block_ns / RECORDS as f64
 }
 
-/// Returns the longest time of threads that worked at once.
+/// Returns the longest time of threads that worked in parallel.
 fn longest(times: &[f64]) -> f64 {
     times.iter().copied().fold(0.0, f64::max)
 }
 
 #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
 impl Bench {
-    /// Returns the bare loops. The goal is that of the loop which the format is nearest to: packed, ordinary stores.
+    /// Returns the bare loops. The goal is that of the loop closest to the format: packed, ordinary stores.
     fn bare(
         &self,
         bytes: usize,
@@ -278,7 +278,7 @@ impl Bench {
 
 #[cfg(not(any(target_arch = "aarch64", target_arch = "x86_64")))]
 impl Bench {
-    /// No loops are written for this architecture.
+    /// There are no loops for this architecture.
     #[expect(
         clippy::unnecessary_wraps,
         clippy::unused_self,

@@ -1,4 +1,4 @@
-//! The parts that the benchmarks share: the measuring, their runs, and the peers they are compared with.
+//! Parts shared by the benchmarks: measuring, running, and the peers for comparison.
 
 pub mod bare;
 pub mod contenders;
@@ -30,8 +30,8 @@ use std::process::ExitCode;
 /// The result of a benchmark.
 pub type Outcome = Result<(), Box<dyn Error>>;
 
-/// Runs a benchmark on one core, and prints `summary` if criterion measured all of it: not when it
-/// was only tested, listed or filtered.
+/// Runs a benchmark on one core, and prints `summary` if criterion measured everything, not if it only tested, listed
+/// or filtered.
 pub fn run(
     measure: impl FnOnce(&mut Criterion) -> Outcome + Send,
     summary: impl FnOnce(&mut dyn Write) -> Outcome + Send,
@@ -39,7 +39,7 @@ pub fn run(
     print(|_| measure_and_summarize(measure, summary))
 }
 
-/// Runs a measurement that criterion has no part in on one core, and prints what it says.
+/// Runs a measurement without criterion on one core, and prints its output.
 pub fn print(work: impl FnOnce(&mut dyn Write) -> Outcome + Send) -> ExitCode {
     let on_the_core = || work(&mut io::stdout().lock()).map_err(|error| error.to_string());
     match pinning::pinned(on_the_core).map_err(|error| error.to_string()).flatten() {
@@ -48,7 +48,7 @@ pub fn print(work: impl FnOnce(&mut dyn Write) -> Outcome + Send) -> ExitCode {
     }
 }
 
-/// Runs as [`run`] does, with a value that was made before, when threads can be pinned to any core.
+/// Does the same as [`run`], with a value created earlier, when threads can still be pinned to any core.
 pub fn run_with<T: Sync>(
     made: Result<T, Box<dyn Error>>,
     measure: impl FnOnce(&T, &mut Criterion) -> Outcome + Send,
@@ -60,7 +60,7 @@ pub fn run_with<T: Sync>(
     }
 }
 
-/// Returns true if each benchmark runs once, to check its answer: little data must do.
+/// Returns true if each benchmark runs only once, to check its result, for which little data is enough.
 #[must_use]
 pub fn is_test() -> bool {
     std::env::args().any(|argument| argument == "--test")
@@ -89,8 +89,8 @@ fn measure_and_summarize(
     if all { summary(&mut io::stdout().lock()) } else { Ok(()) }
 }
 
-/// Returns the time of `iterations` for criterion's `iter_custom`, from samples of `each`
-/// iterations, whose mean is `ns_of_one`.
+/// Returns the time of `iterations` for criterion's `iter_custom`, from samples of `each` iterations with a mean of
+/// `ns_of_one`.
 #[expect(clippy::cast_precision_loss, reason = "a run has fewer iterations than 2^53")]
 pub fn scaled(iterations: u64, each: usize, mut ns_of_one: impl FnMut() -> f64) -> Duration {
     let samples = iterations.div_ceil(each as u64);

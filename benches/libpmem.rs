@@ -1,5 +1,5 @@
-//! The peer: libpmem of PMDK, if it is installed (Debian: `libpmem1`), and the replacement of it that is built here. Each is
-//! loaded when a benchmark runs and never needed to build one.
+//! The peer: PMDK's libpmem, if it is installed (Debian: `libpmem1`), and its replacement that is built here. Each is
+//! loaded when a benchmark runs and is not needed to build one.
 
 #![expect(unsafe_code, reason = "a C library is loaded and called")]
 
@@ -32,11 +32,11 @@ const ORIGINAL: &str = "libpmem.so.1";
 const REPLACEMENT: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/../target/c/lib/cachemaint/libpmem.so.1");
 
-/// From so many bytes on the original streams (`PMEM_MOVNT_THRESHOLD`, libpmem(7)).
+/// The size from which the original uses streaming stores (`PMEM_MOVNT_THRESHOLD`, libpmem(7)).
 const ORIGINAL_STREAMS: usize = 256;
 
-/// Returns true if the original's copies and fills of `bytes` are durable for every location of the target. Smaller ones
-/// are ordinary stores, which it writes back.
+/// Returns true if the original's copies and fills of `bytes` are durable for every location of the target. Smaller
+/// ones are ordinary stores, which it writes back.
 #[must_use]
 pub const fn is_durable(bytes: usize, streaming_is_durable: bool) -> bool {
     bytes < ORIGINAL_STREAMS || streaming_is_durable
@@ -55,7 +55,7 @@ pub struct Libpmem {
 }
 
 impl Libpmem {
-    /// Returns the peer; or `None`, after a line on standard error, if it is not installed.
+    /// Returns the peer, or `None`, after a line on standard error, if it is not installed.
     ///
     /// # Errors
     /// If standard error is closed.
@@ -69,10 +69,11 @@ impl Libpmem {
         }
     }
 
-    /// Returns the original and the replacement; or `None`, after a line on standard error, if one of them is not here.
+    /// Returns the original and the replacement, or `None`, after a line on standard error, if one of them is not
+    /// available.
     ///
-    /// The original comes first: the loader finds it by its name, which the replacement has too, and takes a library of
-    /// this name that is loaded already.
+    /// The original comes first: the loader finds it by its name, which the replacement shares, and reuses a loaded
+    /// library of this name.
     ///
     /// # Errors
     /// If standard error is closed, or both are the same library.
@@ -124,7 +125,7 @@ impl Libpmem {
     /// Copies to the target and persists it.
     ///
     /// # Panics
-    /// If they are not equally long.
+    /// If their lengths differ.
     #[inline]
     pub fn memcpy_persist(&self, to: Target<'_>, from: &[u8]) {
         assert_eq!(to.len(), from.len(), "bytes");

@@ -1,9 +1,9 @@
-//! The peer of a journal: libpmemlog of PMDK, if it is installed (Debian: `libpmemlog1`). It is loaded when
-//! a benchmark runs and never needed to build one.
+//! The peer of a journal: PMDK's libpmemlog, if it is installed (Debian: `libpmemlog1`). It is loaded when a benchmark
+//! runs and is not needed to build one.
 //!
-//! Its log is a file on tmpfs, which it must treat as persistent memory (`PMEM_IS_PMEM_FORCE`, `libpmem(7)`): it stores
-//! and writes back as it does there. An append is two rounds: the data and a fence, then the end of the log and another
-//! fence.
+//! Its log is a file on tmpfs, which it is forced to treat as persistent memory (`PMEM_IS_PMEM_FORCE`, `libpmem(7)`),
+//! so it stores and writes back as on real persistent memory. An append is two rounds: the data and a fence, then the
+//! end of the log and another fence.
 
 #![expect(unsafe_code, reason = "a C library is loaded and called")]
 
@@ -38,7 +38,7 @@ type Errormsg = unsafe extern "C" fn() -> *const c_char;
 type Walk = unsafe extern "C" fn(*mut c_void, usize, ProcessChunk, *mut c_void);
 type ProcessChunk = unsafe extern "C" fn(*const c_void, usize, *mut c_void) -> c_int;
 
-/// The folder whose files are memory. It is there on every Linux with a C library that has shared memory
+/// The directory with files in memory. It exists on every Linux with a C library that has shared memory
 /// (`shm_open(3)`).
 const MEMORY: &str = "/dev/shm";
 
@@ -130,7 +130,7 @@ impl Libpmemlog {
         self.pool.load(Ordering::Relaxed)
     }
 
-    /// Appends a record, durably.
+    /// Appends a record durably.
     ///
     /// # Panics
     /// If it is refused.

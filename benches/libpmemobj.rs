@@ -1,9 +1,9 @@
-//! The peer of a store: libpmemobj of PMDK, if it is installed (Debian: `libpmemobj1`). It is loaded when a benchmark runs
-//! and never needed to build one.
+//! The peer of a store: PMDK's libpmemobj, if it is installed (Debian: `libpmemobj1`). It is loaded when a benchmark
+//! runs and is not needed to build one.
 //!
-//! Its pool is a file on tmpfs, which it must treat as persistent memory (`PMEM_IS_PMEM_FORCE`, `libpmem(7)`). Blobs are an
-//! array: it looks no name up, and computes no checksum of a blob. A replacement is a transaction, which copies the old
-//! bytes to its undo log, and overwrites them.
+//! Its pool is a file on tmpfs, which it is forced to treat as persistent memory (`PMEM_IS_PMEM_FORCE`, `libpmem(7)`).
+//! Blobs are an array: it looks up no names and computes no checksums of blobs. A replacement is a transaction, which
+//! copies the old bytes to its undo log and overwrites them.
 
 #![expect(unsafe_code, reason = "a C library is loaded and called")]
 
@@ -42,9 +42,9 @@ type TxEnd = unsafe extern "C" fn() -> c_int;
 /// `const char *pmemobj_errormsg(void)` (`libpmemobj(7)`).
 type Errormsg = unsafe extern "C" fn() -> *const c_char;
 
-/// The folder whose files are memory (`shm_open(3)`).
+/// The directory with files in memory (`shm_open(3)`).
 const MEMORY: &str = "/dev/shm";
-/// Bytes of a pool beside its objects.
+/// Bytes of a pool in addition to its objects.
 const OVERHEAD: usize = 64 << 20;
 
 /// An array of blobs in a pool of libpmemobj, for one thread.
@@ -138,7 +138,7 @@ impl Libpmemobj {
         unsafe { self.blobs.add(number % blobs * bytes) }
     }
 
-    /// Replaces a blob by a transaction.
+    /// Replaces a blob in a transaction.
     ///
     /// # Panics
     /// If it is aborted.

@@ -1,8 +1,8 @@
-//! Opening an ordinary file in the working directory and reading it once in order, beside memmap2: with the file in the page
-//! cache, and without.
+//! Opening an ordinary file in the working directory and reading it once in order, compared with memmap2: with the file
+//! in the page cache, and without.
 //!
-//! After criterion's figures the ratios are printed, from interleaved blocks, with their 95 % intervals. They depend on the
-//! drive and the file system, which are those of the working directory.
+//! After criterion's figures the ratios are printed, from interleaved blocks, with their 95 % intervals. They depend on
+//! the drive and the file system of the working directory.
 
 use cachemaint::dax::Options;
 use cachemaint_benches::contenders::{Case, Contender, here, run_cases};
@@ -34,7 +34,7 @@ struct Bench {
     clock: Clock,
     path: PathBuf,
     len: usize,
-    /// Removed with this.
+    /// Removed with this value.
     _folder: TempDir,
 }
 

@@ -2,7 +2,7 @@
 
 use crate::measure::lines::{WORD, data};
 
-/// The number of different payloads; all of them stay in the first level's cache.
+/// The number of different payloads. All of them stay in the first-level cache.
 const DIFFERENT: usize = 4;
 
 /// Payloads of one size.
@@ -49,7 +49,7 @@ impl Payloads {
     }
 }
 
-/// Returns the payload of the event of a number: the number, and [`EVENT_BYTES`].
+/// Returns the payload of the event with a number: the number, and [`EVENT_BYTES`].
 #[inline]
 #[must_use]
 pub const fn event(number: u64) -> [u64; 5] {
@@ -59,7 +59,7 @@ pub const fn event(number: u64) -> [u64; 5] {
 
 const EVENT_WORDS: [u64; 4] = [data(1, 1), data(1, 2), data(1, 3), data(1, 4)];
 
-/// The payload of every event behind its number.
+/// The payload of every event after its number.
 pub const EVENT_BYTES: [u8; 32] = {
     let [a, b, c, d] = EVENT_WORDS;
     let words = [a.to_le_bytes(), b.to_le_bytes(), c.to_le_bytes(), d.to_le_bytes()];

@@ -1,5 +1,5 @@
-//! Persisting 8 bytes: `Cache::writeback` at the point of persistence, against the bare instructions
-//! and against libpmem's `pmem_persist`, if it is installed.
+//! Persisting 8 bytes: `Cache::writeback` at the point of persistence, compared with the bare instructions and, if
+//! installed, with libpmem's `pmem_persist`.
 //!
 //! After criterion's figures it prints the ratios to both, from interleaved blocks, with their 95 %
 //! intervals; the goal is 1.00 within noise of both.
@@ -24,7 +24,7 @@ use std::process::ExitCode;
 
 /// The number of words that one block persists.
 const BLOCK: u16 = 4096;
-/// The pages of the region: 2 MiB, of which the random order takes its lines.
+/// The pages of the region: 2 MiB, from which the random order takes its lines.
 const PAGES: usize = 512;
 
 fn main() -> ExitCode {
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
     )
 }
 
-/// A method that stores and persists words one by one: `first` in the first, `first + 1` in the second.
+/// A method that stores and persists words one by one: `first` in the first word, `first + 1` in the second.
 struct Contender<'a> {
     name: &'a str,
     persist_each: Box<PersistEach<'a>>,
@@ -47,7 +47,7 @@ struct Contender<'a> {
 
 type PersistEach<'a> = dyn Fn(&[&AtomicU64], u64) + 'a;
 
-/// Calls `then` with cachemaint first, and the peers that are here.
+/// Calls `then` with cachemaint first, then the available peers.
 fn with_contenders(then: impl FnOnce(&Clock, &[Contender<'_>]) -> Outcome) -> Outcome {
     let cache = to_persistence()?;
     let libpmem = Libpmem::if_installed()?;
@@ -78,14 +78,14 @@ fn with_contenders(then: impl FnOnce(&Clock, &[Contender<'_>]) -> Outcome) -> Ou
     then(&Clock::new(), &contenders)
 }
 
-/// The words of one block in their order, one in each line, and the next value to store.
+/// The words of one block in order, one per line, and the next value to store.
 struct Words<'a> {
     order: Vec<&'a AtomicU64>,
     next: Cell<u64>,
 }
 
 impl Words<'_> {
-    /// Returns the nanoseconds for one word in a block, whose result is checked.
+    /// Returns the nanoseconds for one word in a block, and checks the result.
     ///
     /// # Panics
     /// If the words do not hold the values stored last.

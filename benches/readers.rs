@@ -1,10 +1,10 @@
-//! The readers of the three formats on intact, damaged and crafted bytes, by size: the time for each MiB, and the memory
-//! that is allocated at a time. No row may rise with the size: no reader's work may grow faster than its file.
+//! The readers of the three formats on intact, damaged and crafted bytes, by size: the time for each MiB, and the
+//! memory allocated at the same time. No row may rise with the size: no reader's work may grow faster than its file.
 //!
-//! Most crafted bytes begin something long at each word: headers of records in a journal and a recording. A table has
-//! as many names as it may, of one large blob or of blobs that overlap. Crafted names of events are as many as a file has
-//! space for, and each event has no more than one of them. `--test` reads one MiB of each. The least time and the most
-//! memory of three runs are shown.
+//! Most crafted bytes start something long at each word: headers of records in a journal and a recording. A table has
+//! the maximum number of names, for one large blob or for overlapping blobs. There are as many crafted event names as a
+//! file has space for, and each event has at most one of them. `--test` reads one MiB of each. The least time and the
+//! most memory of three runs are shown.
 
 use cachemaint::medium::{Memory, Readable};
 use cachemaint::survival::Backing;
@@ -30,21 +30,21 @@ const MIB: usize = 1 << 20;
 const SIZES: [usize; 4] = [1, 16, 128, 1024];
 const INTACT: &str = "intact";
 const DAMAGED: &str = "damaged";
-/// One word is damaged in so many bytes.
+/// One word is damaged in this many bytes.
 const DAMAGE: usize = 64 << 10;
 const SEGMENT: u64 = 1 << 20;
 const SHARDS: u32 = 4;
-/// Shards of which one has events.
+/// The number of shards, of which one has events.
 const IDLE: u32 = 32;
-/// Bytes of a sub-buffer of crafted bytes: the smallest size, and a large one.
+/// The size of a sub-buffer of crafted bytes: the smallest one, and a large one.
 const SUB_BUFFER: u32 = 256;
 const LARGE_SUB_BUFFER: u32 = 1 << 18;
-/// The places of a journal's log and of a recording's events, by their documentation.
+/// The places of a journal's log and of a recording's events, from their documentation.
 const LOG: u64 = 20_480;
 const EVENTS: u64 = 24_576;
-/// Bytes of the header of a sub-buffer, or more.
+/// The maximum size of a sub-buffer's header.
 const HEADER: u64 = 64;
-/// The most names of events that a file has space for, of one byte each: 4096 bytes, and 4 for each.
+/// The maximum number of one-byte event names in a file: 4096 bytes, and 4 for each.
 const MOST_NAMES: u16 = 819;
 /// The names of a crafted store, of four bytes each, and the bytes of an entry.
 const NAMES: u32 = 585;
@@ -158,7 +158,7 @@ impl Format {
         [INTACT, DAMAGED].into_iter().chain(self.crafted.iter().map(|(name, _)| *name))
     }
 
-    /// Returns so many MiB of a content.
+    /// Returns a medium with this many MiB of a content.
     fn filled(&self, content: &str, mib: usize) -> Result<Region, Box<dyn Error>> {
         let region = Region::new(mib * MIB / PAGE);
         let image = image(&region)?;
@@ -190,7 +190,7 @@ fn cost_of(read: Read, region: &Region, content: &str) -> Result<Cost, Box<dyn E
     })
 }
 
-/// Returns a cell of the table for a file of so many MiB.
+/// Returns a cell of the table for a file of this many MiB.
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]
 fn cell(cost: Cost, mib: usize) -> String {
     let ms = cost.seconds * 1e3 / mib as f64;
@@ -241,14 +241,14 @@ fn journal(image: &Image<'_>) -> Outcome {
     Ok(())
 }
 
-/// Returns the second word of the header of a record, by the documentation of the format.
+/// Returns the second word of a record's header, from the documentation of the format.
 const fn second_word(position: u64, len: u64) -> u64 {
     let word = position / 8;
     let mixed = (word >> 16).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48;
     len | 1 << 24 | (word ^ mixed) << 48
 }
 
-/// Behind ten records each word is the second one of a header of its place, of a record that takes the rest of its
+/// After ten records, each word is the second word of a header at its place, for a record that takes the rest of its
 /// segment.
 fn crafted_journal(image: &Image<'_>) -> Outcome {
     let (options, segment) = journal_options(image);
@@ -265,7 +265,7 @@ fn crafted_journal(image: &Image<'_>) -> Outcome {
     Ok(())
 }
 
-/// Each segment has a valid record of each of many laps, one in the payload of another.
+/// Each segment has a valid record from each of many laps, nested in the payloads of others.
 fn nested(image: &Image<'_>) -> Outcome {
     let options = cachemaint_journal::Options::new().segment(NESTING.into());
     let (journal, _) = options.create_new(image).map_err(|failed| failed.error)?;
@@ -317,7 +317,7 @@ fn named(image: &Image<'_>) -> Outcome {
     recorded(options, image, [SHARDS; 2], 1, &[7; 32])
 }
 
-/// Empty events, whose name is the last one of as many as fit.
+/// Empty events with the last of as many names as fit.
 fn crafted_names(image: &Image<'_>) -> Outcome {
     let names: Vec<(u16, &str)> = (1..=MOST_NAMES).map(|id| (id, "a")).collect();
     recorded(
@@ -329,7 +329,7 @@ fn crafted_names(image: &Image<'_>) -> Outcome {
     )
 }
 
-/// Fills the first ones of so many shards, once around, with events of this id and payload.
+/// Fills this many shards once around with events of this id and payload.
 fn recorded(
     options: cachemaint_recorder::Options<'_>,
     image: &Image<'_>,
@@ -340,7 +340,7 @@ fn recorded(
     let options = options.shards(shards);
     let (recorder, _) = options.create_new(image).map_err(|failed| failed.error)?;
     let writers = (0..busy).map(|_| recorder.claim()).collect::<Result<Vec<_>, _>>()?;
-    // An event takes 24 bytes and its payload.
+    // An event takes 24 bytes plus its payload.
     for number in 0..Readable::len(image) / u64::from(shards) / (24 + payload.len() as u64) {
         for writer in &writers {
             writer.record_at(number, id, payload)?;
@@ -349,8 +349,8 @@ fn recorded(
     Ok(())
 }
 
-/// In each sub-buffer that has been begun each word behind the header begins an event as long as can be: the id, the
-/// length and the offset.
+/// In each started sub-buffer, each word after the header begins an event of the maximum length: the id, the length and
+/// the offset.
 fn crafted_recording(image: &Image<'_>, size: u32) -> Outcome {
     let options = cachemaint_recorder::Options::new().sub_buffer_size(size);
     recorded(options, image, [SHARDS; 2], 1, &[7; 32])?;
@@ -402,8 +402,8 @@ fn store(image: &Image<'_>) -> Outcome {
     Ok(())
 }
 
-/// As many names as the store has room for. The blob of the first one takes an eighth of the store, and each further one
-/// begins so many bytes behind the one before: entries of a commit whose tag is right.
+/// As many names as the store has room for. The first blob takes an eighth of the store, and each further one begins
+/// this many bytes after the previous one: entries of a commit with a correct tag.
 fn crafted_store(image: &Image<'_>, stride: u64) -> Outcome {
     let options = cachemaint_store::Options::new().unit(64);
     let (mut store, _) = options.create_new(image).map_err(|failed| failed.error)?;
@@ -417,7 +417,7 @@ fn crafted_store(image: &Image<'_>, stride: u64) -> Outcome {
     transaction.commit()?;
     let at = store.stat("n000").ok_or("it was put")?.offset;
     drop(store);
-    // The record is behind the base, which has 256 bytes, in both mirrors of the newest root.
+    // The record follows the base, which has 256 bytes, in both mirrors of the newest root.
     let word = |at| image.load(at, Relaxed);
     let root = if word(40) > word(4096 + 40) { 0 } else { 4096 };
     let (identity, salt) = ([word(root + 24), word(root + 32)], word(root + 96));

@@ -1,12 +1,12 @@
 //! Events with 40 bytes of payload, recorded in a ring that overwrites the oldest.
 //!
-//! The library's recorder is compared with the bare loop of a record with checksum and time stamp, and with LTTng-UST,
-//! if it is installed. One thread records, or two at once, each of which has a ring of its own (LTTng-UST: each CPU).
-//! The library and the loop do it without write-backs, and with a write-back and a fence for each 32 KiB, which LTTng-UST
-//! does not have.
+//! The library's recorder is compared with a bare loop that stores records with checksum and timestamp and, if
+//! installed, with LTTng-UST. One or two threads record at once, each with its own ring (LTTng-UST: each CPU). The
+//! library and the loop run without write-backs, and with a write-back and a fence for each 32 KiB, which LTTng-UST
+//! does not offer.
 //!
-//! A ring has 4 MiB. A recording's sub-buffers have 32 KiB, those of LTTng-UST 1 MiB. After criterion's figures the ratios are printed, from
-//! interleaved blocks, with their 95 % intervals: times are those of an event and thread.
+//! A ring has 4 MiB. A recording's sub-buffers have 32 KiB, those of LTTng-UST 1 MiB. After criterion's figures the
+//! ratios are printed, from interleaved blocks, with their 95 % intervals. Times are per event and thread.
 
 use cachemaint::medium::Memory;
 use cachemaint::survival::Backing;
@@ -29,11 +29,11 @@ use std::process::ExitCode;
 
 /// The number of events that one block records on each thread.
 const EVENTS: u16 = 4096;
-/// Events that a thread records before the time begins, so that all it needs is in its caches.
+/// Events that a thread records before the timing starts, so that everything it needs is in its caches.
 const WARM_UP: u64 = 64;
 /// Bytes of a ring.
 const RING: usize = 4 << 20;
-/// Bytes of a recording's sub-buffer, which are written back at once, if at all.
+/// Bytes of a recording's sub-buffer, which are written back together, if at all.
 const SUB_BUFFER: u32 = 32 << 10;
 /// Each contender without write-backs, and with them.
 const DURABILITIES: [Durability; 2] = [Durability::OnRequest, Durability::SubBuffer];
@@ -41,11 +41,12 @@ const DURABILITIES: [Durability; 2] = [Durability::OnRequest, Durability::SubBuf
 const EVENT: u16 = 7;
 /// The identity of the recording. A real one is random.
 const IDENTITY: [u8; 16] = *b"cachemaint bench";
-/// Bytes that a recording needs beside its rings.
+/// Bytes that a recording needs in addition to its rings.
 const DESCRIPTION: usize = 64 << 10;
-/// The threads of the measured cases, with the goal for an event and thread in nanoseconds.
+/// The number of threads in each case, with the goal for an event and thread in nanoseconds.
 const CASES: [(usize, &str, f64); 2] = [(1, "1 thread", 16.0), (2, "2 threads", 20.0)];
-/// The number of blocks between two reads of the whole recording: a read brings all of it into this core's caches.
+/// The number of blocks between two reads of the whole recording, since a read brings all of it into this core's
+/// caches.
 const CHECK_EACH: u64 = 64;
 
 fn main() -> ExitCode {
@@ -57,7 +58,7 @@ fn main() -> ExitCode {
     )
 }
 
-/// The parts that are made once, before a thread is pinned.
+/// The parts that are created once, before a thread is pinned.
 struct Bench {
     cores: Cores,
     #[cfg(target_os = "linux")]
@@ -79,7 +80,7 @@ impl Bench {
             if !self.cores.are_enough_for(threads)? {
                 continue;
             }
-            // Both durabilities in one case: the speed of a shared machine changes from case to case.
+            // Both durabilities are in one case: the speed of a shared machine changes from case to case.
             let memories = DURABILITIES.map(|_| Region::new((DESCRIPTION + threads * RING) / PAGE));
             let recorders: Result<Vec<_>, _> = zip(&memories, DURABILITIES)
                 .map(|(memory, durability)| recorder(memory, threads, durability))
@@ -198,7 +199,7 @@ fn named(contender: &str, durability: Durability) -> String {
     format!("{contender}{written_back}")
 }
 
-/// Creates a recording in memory, which is zeroed as a new file is, with a shard for each thread.
+/// Creates a recording in memory, which is zeroed like a new file, with a shard for each thread.
 fn recorder(
     memory: &Region,
     threads: usize,
@@ -249,7 +250,7 @@ fn check(recorder: &Recorder<'_, Memory<'_>>, shard: u32, last: u64) -> Outcome 
     Ok(())
 }
 
-/// Returns the mean nanoseconds for an event, from the times of threads that worked at once.
+/// Returns the mean nanoseconds for an event, from the times of threads that worked in parallel.
 #[expect(clippy::cast_precision_loss, reason = "there are few threads")]
 fn an_event_and_thread(times: &[f64]) -> f64 {
     times.iter().sum::<f64>() / times.len() as f64 / f64::from(EVENTS)

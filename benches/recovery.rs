@@ -1,5 +1,5 @@
-//! The opening of a journal after a crash: 10 million records of 64 B in DRAM, all of which are read. A run that only
-//! tests (`--test`) has a hundredth of them.
+//! Opening a journal after a crash: 10 million records of 64 B in DRAM, all of which are read. A test run (`--test`)
+//! uses a hundredth of them.
 //!
 //! After criterion's figures it prints the bytes and records per second, with 95 % intervals.
 
@@ -25,7 +25,7 @@ const RECORDS: usize = 10_000_000;
 const PAYLOAD: usize = 64;
 /// Bytes for records with headers of 16 bytes, and for the losses at the ends of segments.
 const MEMORY: usize = 820 << 20;
-/// Records that are appended together to begin with.
+/// The number of initial records that are appended together.
 const GROUP: usize = 100;
 /// The goal in bytes per nanosecond.
 const GOAL: f64 = 2.0;

@@ -1,9 +1,9 @@
-//! The replacement of libpmem against the original, both loaded in one process. The cases are persists of words and
-//! ranges, the fence alone, and durable copies and fills of 8 B to 64 MiB with their targets in three places.
+//! The replacement of libpmem compared with the original, both loaded in one process. The cases are persists of words
+//! and ranges, the fence by itself, and durable copies and fills of 8 B to 64 MiB with their targets in three places.
 //!
-//! Build the replacement first: `cargo xtask capi`. The goal is at most 1.02 of the original's time. From 256 bytes on
-//! the original streams. On a CPU whose vendor does not promise that streaming stores leave nothing in the cache, its
-//! copies are not known to be durable: those are marked, and are not a goal.
+//! Build the replacement first: `cargo xtask capi`. The goal is at most 1.02 of the original's time. From 256 bytes,
+//! the original uses streaming stores. If a CPU's vendor does not promise that they leave nothing in the cache, its
+//! copies are not known to be durable: those are marked and are not a goal.
 
 use cachemaint_benches::contenders::{
     Case as Comparison, Contender as Competitor, fill_ns, goal_or_mark, mark, print_heading,
@@ -118,7 +118,7 @@ impl Both {
         let operations: [(&str, usize, OnWords); 5] = [
             ("store and persist 8 B, the same line", 1, |libpmem, words, byte| {
                 for word in words {
-                    // A line that is not dirty is written back in less time.
+                    // Writing back a clean line takes less time.
                     word.store(of_bytes(byte), Ordering::Relaxed);
                     libpmem.persist(word);
                 }
@@ -149,7 +149,7 @@ impl Both {
         Ok(())
     }
 
-    /// Calls `take` with each comparison of fills. Their targets are as the fill before has left them.
+    /// Calls `take` with each comparison of fills. Their targets are as the previous fill left them.
     fn fills(&self, take: &mut dyn FnMut(Comparison<'_>) -> Outcome) -> Outcome {
         let words: Vec<AtomicU64> = (0..LARGEST / 8 + 8).map(|_| AtomicU64::new(0)).collect();
         let (first, byte) = (words.as_ptr().align_offset(64), Cell::new(0));

@@ -1,6 +1,6 @@
-//! The speed of the exploration of crashes: a log of 64-byte records, appended one at a time, under each model.
+//! The speed of exploring crashes: a log of 64-byte records, appended one at a time, under each model.
 //!
-//! The measured throughput is that of recoveries: one stands for all states that it cannot distinguish.
+//! The throughput is measured in recoveries: one recovery stands for all states that it cannot distinguish.
 
 #![expect(clippy::unwrap_used, reason = "a workload that panics is a finding")]
 
@@ -29,7 +29,7 @@ fn place(number: u64) -> u64 {
     number * RECORD as u64
 }
 
-/// Returns the number of whole records at the beginning of the log.
+/// Returns the number of intact records at the beginning of the log.
 fn recover(medium: &SimMedium, records: u64) -> u64 {
     let mut bytes = [0; RECORD];
     for number in 0..records {
@@ -93,7 +93,7 @@ fn explore_tables(model: Model) -> Exploration {
 /// Bytes of a table: 8 lines.
 const TABLE: usize = 512;
 
-/// Returns the offset of a table. Two tables behind the header take turns.
+/// Returns the offset of a table. Two tables after the header take turns.
 const fn place_of_table(generation: u64) -> u64 {
     (1 + generation % 2) * TABLE as u64
 }

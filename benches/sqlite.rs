@@ -1,5 +1,5 @@
-//! The peer of a log in an ordinary file: SQLite, if it is installed (Debian: `libsqlite3-0`). It is loaded when a benchmark
-//! runs and never needed to build one.
+//! The peer of a log in an ordinary file: SQLite, if it is installed (Debian: `libsqlite3-0`). It is loaded when a
+//! benchmark runs and is not needed to build one.
 //!
 //! Each row is a transaction in WAL mode with `synchronous=FULL`: the log is synced at each commit (SQLite's
 //! documentation, "PRAGMA synchronous").
@@ -128,7 +128,7 @@ impl Sqlite {
         })
     }
 
-    /// Inserts a row, durably.
+    /// Inserts a row durably.
     ///
     /// # Panics
     /// If it fails.

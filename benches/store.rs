@@ -1,25 +1,26 @@
-//! Blobs that are saved and loaded, against the bare copies of the same bytes.
+//! Saving and loading blobs, compared with bare copies of the same bytes.
 //!
 //! The library's store of named blobs in ordinary memory is compared with durable copies into the same memory, plain
 //! copies out of it, and files.
 //!
-//! 256 MiB are saved by one transaction, as a whole and in pieces of 1 MiB. They are loaded into a buffer that was
-//! written before, and into a new one. The targets of saving and the sources of loading are in no cache when the time
-//! begins, as after a reboot. Saved bytes are other ones each time, and are never all zero. The goals are 90 % of the
-//! speed of a durable copy for saving, and 80 % for loading with verification.
+//! 256 MiB are saved in one transaction, as a whole and in pieces of 1 MiB. They are loaded into a buffer that was
+//! written before, and into a new one. The targets of saving and the sources of loading are in no cache when the timing
+//! starts, as after a reboot. The saved bytes differ each time, and are never all zero. The goals are 90 % of the speed
+//! of a durable copy for saving, and 80 % for loading with verification.
 //!
-//! Small blobs are replaced one by one, scattered over the names, in stores of 1, 100, 10,000 and 100,000: a transaction
-//! for each. libpmemobj does the same in an array, if it is installed: the goals are half its time for 64 bytes, and 70 % for
-//! 4 KiB. A bare loop makes the same bytes and lines durable with the same fence, for comparison: the blob, if it is
-//! not in its record, and two copies of the record. The loop computes no tag, finds no space, and looks nothing up.
+//! Small blobs are replaced one by one, scattered over the names, in stores of 1, 100, 10,000 and 100,000, each in its
+//! own transaction. libpmemobj, if installed, does the same in an array: the goals are half its time for 64 bytes, and
+//! 70 % for 4 KiB. For comparison, a bare loop makes the same bytes and lines durable with the same fence: the blob, if
+//! it is not in its record, and two copies of the record. The loop computes no tag, finds no space, and looks nothing
+//! up.
 //!
-//! Files are written in the directory for temporary files, which is on this machine's storage and not DRAM. They are
-//! overwritten, with fsync. Small ones are written anew, with fsync, and renamed, without the fsync of the directory
-//! that would make the new name durable too.
+//! Files are written in the directory for temporary files, which is on this machine's storage, not in DRAM. They are
+//! overwritten, with fsync. Small ones are newly written, with fsync, and renamed, without the fsync of the directory
+//! that would also make the new name durable.
 //!
-//! After criterion's figures the ratios are printed, from interleaved blocks, with their 95 % intervals. Then, for 100,000
-//! blobs of 64 bytes: the longest commit with and without a compaction of the log, the opening of the store, and the bytes
-//! that are written for each byte of a blob.
+//! After criterion's figures the ratios are printed, from interleaved blocks, with their 95 % intervals. Then follow,
+//! for 100,000 blobs of 64 bytes: the longest commit with and without a compaction of the log, the time to open the
+//! store, and the number of bytes written for each byte of a blob.
 
 use cachemaint::Cache;
 use cachemaint::medium::{Granularity, Medium, Memory, Readable, WriterLock};
@@ -49,13 +50,13 @@ const LARGE: usize = LARGE_MIB << 20;
 const LARGE_MIB: usize = 256;
 /// Bytes that a writer gets at a time.
 const PIECE: usize = 1 << 20;
-/// Bytes of the store: for the large blob and the one that replaces it, with their tags, and for the log of many.
+/// Bytes of the store: for the large blob and its replacement, with their tags, and for the log of many.
 const STORE: usize = 2 * LARGE + (128 << 20);
-/// Bytes behind the store, for the bare copies: two places in turn, as in the store.
+/// Bytes after the store, for the bare copies: two places in turn, as in the store.
 const BARE: usize = 2 * LARGE;
 /// Bytes for each mirror of bare records, at the beginning of their memory.
 const LOG: usize = 16 * PAGE;
-/// The most bytes of a blob that stands in its record.
+/// The maximum size in bytes of a blob that is stored in its record.
 const VALUE: usize = 256;
 /// Pages of a store's roots, at its beginning.
 const ROOTS: usize = 4;
@@ -68,7 +69,7 @@ const LOAD: f64 = 1.0 / 0.8;
 
 const SMALL: [usize; 2] = [64, 4 << 10];
 const BLOBS: [usize; 4] = [1, 100, 10_000, 100_000];
-/// The numbers of small blobs that one block replaces in a store, and by files.
+/// The number of small blobs that one block replaces in a store, and in files.
 const REPLACED: usize = 256;
 const REPLACED_FILES: usize = 2;
 
@@ -91,11 +92,11 @@ fn main() -> ExitCode {
     )
 }
 
-/// The parts that are made once.
+/// The parts that are created once.
 struct Bench {
     clock: Clock,
     cache: Cache,
-    /// The memory of the store, and behind it that of bare copies.
+    /// The memory of the store, followed by that of bare copies.
     memory: Region,
     directory: TempDir,
     large: Payloads,
@@ -189,14 +190,14 @@ impl Bench {
     }
 }
 
-/// Bytes of the record that a commit appends for a blob with a name of 8 bytes: a head of 40, an entry of 64, and the blob
-/// itself if it has 256 bytes at most.
+/// Bytes of the record that a commit appends for a blob with a name of 8 bytes: a head of 40, an entry of 64, and the
+/// blob itself if it has at most 256 bytes.
 const fn record(bytes: usize) -> usize {
     let value = if bytes <= VALUE { bytes } else { 0 };
     (40 + 64 + value).next_multiple_of(64)
 }
 
-/// Returns the blob that is replaced as the `number`th: each one once, far from the one before by name.
+/// Returns the blob to replace as the `number`th: each one once, far from the previous one by name.
 const fn scattered(number: usize, blobs: usize) -> usize {
     // A prime, which divides none of `BLOBS`.
     number * 7919 % blobs
@@ -214,7 +215,7 @@ fn each(ns: f64, operations: usize) -> f64 {
 
 /// Large blobs.
 impl Bench {
-    /// Saves by a transaction, over a blob of the same name.
+    /// Saves in a transaction, over a blob of the same name.
     fn save<'a, E: Debug + 'a>(
         &'a self,
         save: fn(&mut Store<Memory<'a>>, &[u8]) -> Result<u64, E>,
@@ -232,7 +233,7 @@ impl Bench {
         Ok(Contender { name: "cachemaint".to_owned(), goal: None, block_ns: Box::new(block_ns) })
     }
 
-    /// Copies the same bytes behind the store, from the same source, to two places in turn.
+    /// Copies the same bytes from the same source to two places after the store, in turn.
     fn durable_copy(&self, goal: f64) -> Contender<'_> {
         let (memory, mut turn, mut found) = (self.bare_memory(), 0, self.buffer());
         let block_ns = move || {
@@ -268,7 +269,8 @@ impl Bench {
         Ok(Contender { name, goal: None, block_ns: Box::new(block_ns) })
     }
 
-    /// Loads into a buffer by `load`, from memory that is in no cache. The buffer is a new one each time, if `is_new`.
+    /// Loads into a buffer with `load`, from memory that is in no cache. If `is_new`, the buffer is a new one each
+    /// time.
     fn load<'a, E: Debug>(
         &'a self,
         name: &str,
@@ -307,7 +309,7 @@ impl Bench {
 
 /// Small blobs.
 impl Bench {
-    /// Replaces by a transaction each, one after the other.
+    /// Replaces blobs, each in its own transaction.
     fn replace(&self, blobs: usize, bytes: usize) -> Result<Contender<'_>, Box<dyn Error>> {
         let (mut store, payloads) = (self.empty_store()?, Payloads::new(bytes));
         let names = names(blobs);
@@ -334,7 +336,7 @@ impl Bench {
         Ok(Contender { name: "cachemaint".to_owned(), goal: None, block_ns: Box::new(block_ns) })
     }
 
-    /// Replaces by a transaction of libpmemobj each, if it is installed.
+    /// Replaces blobs with libpmemobj, each in its own transaction, if it is installed.
     #[cfg(target_os = "linux")]
     fn libpmemobj(
         &self,
@@ -361,7 +363,7 @@ impl Bench {
         Ok(Some(Contender { name: "libpmemobj".to_owned(), goal, block_ns: Box::new(block_ns) }))
     }
 
-    /// Makes as many bytes and lines durable, by the same fence.
+    /// Makes as many bytes and lines durable, with the same fence.
     fn bare_replace(&self, blobs: usize, bytes: usize) -> Contender<'_> {
         let (memory, payloads) = (self.bare_memory(), Payloads::new(bytes));
         let records = Payloads::new(record(bytes));
@@ -393,7 +395,7 @@ impl Bench {
         Contender { name, goal: None, block_ns: Box::new(block_ns) }
     }
 
-    /// Writes a file of the same bytes, made durable and then renamed to the last one's name.
+    /// Writes a file of the same bytes, makes it durable and renames it to the previous one's name.
     fn renamed_file(&self, bytes: usize) -> Contender<'_> {
         let (path, new) = (self.directory.path().join("small"), self.directory.path().join("new"));
         let (payloads, mut next) = (Payloads::new(bytes), 0);
@@ -428,7 +430,7 @@ impl Bench {
         let (names, payloads) = (names(BLOBS), Payloads::new(SMALL[0]));
         put_all(&mut store, &names, &payloads)?;
         let of_creation = medium.written.load(Ordering::Relaxed);
-        // The log takes its blobs along when it is compacted.
+        // A compaction of the log moves its blobs.
         let place = |store: &Store<_>| store.stat(&names[0]).map(|info| info.offset);
         let (mut there, mut longest) = (place(&store), [0.0_f64; 2]);
         let mut compactions = 0;
@@ -473,7 +475,7 @@ impl Bench {
     }
 }
 
-/// Memory that counts the bytes that are written to it.
+/// Memory that counts the bytes written to it.
 struct Counted<'m> {
     memory: Memory<'m>,
     written: AtomicU64,
@@ -598,7 +600,7 @@ impl Bench {
         let (first, end) = (bytes.start as usize / WORD, (bytes.end as usize).div_ceil(WORD));
         let words = &self.memory.words()[first..end];
         self.cache.writeback_invalidate(words);
-        // No write-back may be under way when the time begins.
+        // No write-back may be in progress when the timing starts.
         fence(Ordering::SeqCst);
     }
 

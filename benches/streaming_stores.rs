@@ -1,5 +1,5 @@
-//! Streaming stores to the same lines again and again, which were in L1 or in no cache before. Then
-//! the verdict on the lines in L1 of this CPU is printed, with every figure that it rests on.
+//! Repeated streaming stores to the same lines, which were in L1 or in no cache before. Then it prints the verdict on
+//! this CPU's lines in L1, with every figure that it rests on.
 
 use cachemaint_benches::run;
 use std::process::ExitCode;
@@ -11,8 +11,7 @@ fn main() -> ExitCode {
 
 #[cfg(not(target_arch = "x86_64"))]
 fn main() -> ExitCode {
-    const NOTHING: &str =
-        "Streaming stores: there is nothing to measure here, they are a matter of x86_64.";
+    const NOTHING: &str = "Streaming stores: nothing to measure here, they exist only on x86_64.";
     run(|_| Ok(()), |out| Ok(writeln!(out, "{NOTHING}")?))
 }
 

@@ -1,5 +1,6 @@
-//! The tag of a record, XXH3 of 64 bits with a seed, beside the CRC32C that it replaced: 16 B to 4 KiB, in the nearest
-//! cache. The CRC cannot serve: it is linear, so that a payload which ends with its own CRC passes for every other one.
+//! The tag of a record, 64-bit XXH3 with a seed, compared with the CRC32C that it replaced: 16 B to 4 KiB, in the
+//! nearest cache. A CRC is not suitable because it is linear: a payload that ends with its own CRC passes for any other
+//! one.
 //!
 //! After criterion's figures the ratios are printed, from interleaved blocks, with their 95 % intervals.
 
@@ -36,7 +37,7 @@ fn case(clock: &Clock, size: usize) -> Case<'_> {
         goal_ns: None,
         contenders: vec![
             contender("XXH3, 64 bits", XxHash3_64::oneshot_with_seed),
-            // A CRC goes on from a value of 32 bits.
+            // A CRC continues from a 32-bit value.
             contender("CRC32C", |seed, bytes| {
                 crc32c::crc32c_append((seed & 0xffff_ffff) as u32, bytes).into()
             }),

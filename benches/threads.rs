@@ -1,4 +1,4 @@
-//! Several threads at once, each pinned to a core of its own.
+//! Several threads in parallel, each pinned to its own core.
 
 use crate::measure::clock::Clock;
 use crate::measure::pinning::{self, PinError};
@@ -11,8 +11,8 @@ use std::thread;
 pub struct Cores(Vec<usize>);
 
 impl Cores {
-    /// Returns one CPU of each core that the calling thread may use: CPUs of one core share its caches. A pinned thread
-    /// sees only its own CPU, so call this at the beginning of a benchmark.
+    /// Returns one CPU of each core that the calling thread may use, since CPUs of one core share its caches. A pinned
+    /// thread sees only its own CPU, so call this at the beginning of a benchmark.
     ///
     /// # Errors
     /// If the system does not list them.
@@ -20,8 +20,8 @@ impl Cores {
         pinning::available().map(|cpus| Self(pinning::one_of_each_core(&cpus)))
     }
 
-    /// Returns true if there is a core for each of this many threads; if not, prints a line on standard error that they
-    /// were skipped.
+    /// Returns true if there is a core for each of this many threads. Otherwise prints a line on standard error that
+    /// they were skipped.
     ///
     /// # Errors
     /// If standard error is closed.
@@ -35,8 +35,8 @@ impl Cores {
         Ok(cores >= threads)
     }
 
-    /// Calls `work` for each of `states` on a thread of its own, all of them at once, and returns the nanoseconds that
-    /// each took. Each thread calls `prepare` before, and waits until all others have done so.
+    /// Calls `work` for each of `states` on its own thread, all in parallel, and returns the nanoseconds that each
+    /// took. Each thread first calls `prepare` and waits until all others have done so.
     ///
     /// The calling thread works on one state.
     ///
@@ -80,14 +80,14 @@ impl Cores {
     }
 }
 
-/// A value that one thread changes, on lines that no other thread has: of 128 bytes, since Intel's prefetcher takes
-/// lines in pairs (248966, "Data Prefetching to L2 and LLC").
+/// A value that one thread changes, on lines of its own: 128 bytes, since Intel's prefetcher fetches lines in pairs
+/// (248966, "Data Prefetching to L2 and LLC").
 #[repr(align(128))]
 #[derive(Clone, Debug)]
 #[expect(clippy::exhaustive_structs, reason = "benches make them")]
 pub struct Apart<S>(pub S);
 
-/// Counts when it is dropped: also by a panic, for which the others must not wait.
+/// Counts when it is dropped, even by a panic, so that the others do not wait for it.
 struct Counted<'a>(&'a AtomicUsize);
 
 impl Drop for Counted<'_> {

@@ -1,6 +1,6 @@
-//! Write-backs of ranges, 4 KiB to 1 GiB, dirty and clean: `Cache::writeback` against libpmem's `pmem_flush` and
+//! Write-backs of ranges, 4 KiB to 1 GiB, dirty and clean: `Cache::writeback` compared with libpmem's `pmem_flush` and
 //! `pmem_drain`, if it is installed. Lines are in the nearest cache that holds the range. If no cache holds it, most of
-//! its lines are in memory only.
+//! its lines are only in memory.
 //!
 //! After criterion's figures it prints the ratios from interleaved blocks, with 95 % intervals; the goal
 //! is 1.00 within noise.
@@ -23,7 +23,7 @@ use std::process::ExitCode;
 
 const SIZES: [usize; 6] = [4 << 10, 64 << 10, 1 << 20, 16 << 20, 256 << 20, LARGEST];
 const LARGEST: usize = 1 << 30;
-/// The size from which on one sample takes long, and few are taken.
+/// From this size, one sample takes long, and few are taken.
 const LONG: usize = 256 << 20;
 
 /// The states of lines. `flush_instructions` measures the others.
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
     )
 }
 
-/// A method of writing words back, with the wait for completion.
+/// A method of writing words back and waiting for completion.
 struct Contender<'a> {
     name: &'static str,
     writeback: Box<Writeback<'a>>,
@@ -57,7 +57,7 @@ struct Bench<'a> {
     contenders: Vec<Contender<'a>>,
 }
 
-/// Calls `then` with cachemaint first, and the peer if it is here.
+/// Calls `then` with cachemaint first, then the peer if it is available.
 fn with_contenders(then: impl FnOnce(&Bench<'_>) -> Outcome) -> Outcome {
     let cache = to_persistence()?;
     let libpmem = Libpmem::if_installed()?;
@@ -90,7 +90,7 @@ impl Bench<'_> {
     fn measure(&self, criterion: &mut Criterion) {
         for state in STATES {
             let mut group = criterion.benchmark_group(format!("write back a range, {state}"));
-            // Times are those of write-backs; the preparation of their lines takes many times as long.
+            // Times are those of the write-backs; preparing their lines takes many times as long.
             group.sampling_mode(SamplingMode::Flat);
             group.warm_up_time(Duration::from_millis(50));
             group.measurement_time(Duration::from_millis(50));

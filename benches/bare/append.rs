@@ -1,8 +1,8 @@
-//! Records appended to a log, by the least that a record which proves itself needs.
+//! Records appended to a log, with the minimum that a self-verifying record needs.
 //!
-//! A record is a header of 16 bytes and its payload, one record directly behind the other or each at the start of a
-//! line. The header is two words: the CRC32C of everything behind it with the payload's length above, and the position,
-//! which never wraps. Its lines are written back once, with one fence, and nothing else is stored.
+//! A record is a header of 16 bytes and its payload. Records follow each other directly, or each starts on a new line.
+//! The header is two words: the CRC32C of everything after it with the payload's length in the upper half, and the
+//! position, which never wraps. The record's lines are written back once, with one fence, and nothing else is stored.
 
 #![expect(unsafe_code, reason = "bare instructions")]
 
@@ -18,16 +18,16 @@ use core::sync::atomic::{AtomicU64, Ordering};
 const LINE: usize = 8;
 /// Words of a header.
 const HEADER: usize = 2;
-/// The beginning of checksums, in place of a file's own.
+/// The initial value of checksums, in place of a file's own.
 const SEED: u32 = 0x5eed_cafe;
 
-/// The beginning of a record.
+/// The start of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "there is no third way that is measured")]
+#[expect(clippy::exhaustive_enums, reason = "no third way is measured")]
 pub enum Packing {
-    /// At the end of the record before.
+    /// At the end of the previous record.
     Packed,
-    /// At a line of its own.
+    /// On a new line.
     Lines,
 }
 
@@ -43,13 +43,13 @@ pub struct Log<'a> {
 }
 
 impl<'a> Log<'a> {
-    /// Returns a log in `words`, which begin at a line.
+    /// Returns a log in `words`, which must begin at a line.
     #[must_use]
     pub const fn new(words: &'a [AtomicU64], packing: Packing) -> Self {
         Self { words, packing, end: 0, position: 0 }
     }
 
-    /// Begins another lap if there is no space for this many records of `payload` bytes.
+    /// Starts another lap if there is no space for this many records of `payload` bytes.
     pub fn make_room(&mut self, records: usize, payload: usize) {
         if self.words.len() - self.end < records * self.record(payload) {
             self.position += size_of_val(self.words) as u64;
@@ -106,7 +106,7 @@ fn header(position: u64, payload: &[u8]) -> [u64; HEADER] {
     [u64::from(checksum) | kind_and_length << 32, position]
 }
 
-/// Stores a record by ordinary stores.
+/// Stores a record with ordinary stores.
 #[inline]
 fn store(words: &[AtomicU64], position: u64, payload: &[u8]) {
     for (word, value) in words.iter().zip(header(position, payload)) {
@@ -119,7 +119,7 @@ fn store(words: &[AtomicU64], position: u64, payload: &[u8]) {
     unsafe { core::ptr::copy_nonoverlapping(payload.as_ptr(), to, size_of_val(words)) };
 }
 
-/// Fills all words by streaming stores: those behind the payload become 0.
+/// Fills all words with streaming stores; words after the payload become 0.
 #[cfg(target_arch = "x86_64")]
 #[inline]
 fn stream(words: &[AtomicU64], position: u64, payload: &[u8]) {
@@ -137,7 +137,7 @@ fn stream(words: &[AtomicU64], position: u64, payload: &[u8]) {
 /// Returns the payload of the record at the beginning of `words`.
 ///
 /// # Panics
-/// If the record is not valid there.
+/// If there is no valid record.
 fn read(words: &[AtomicU64], position: u64, payload: usize) -> Vec<u8> {
     let mut words = words.iter().map(|word| word.load(Ordering::Relaxed));
     let found = [words.next().unwrap_or_default(), words.next().unwrap_or_default()];
@@ -146,7 +146,7 @@ fn read(words: &[AtomicU64], position: u64, payload: usize) -> Vec<u8> {
     payload
 }
 
-/// Appends the records of these numbers in groups of this size, each group with one write-back of its lines and one
+/// Appends the records with these numbers in groups of this size. Each group takes one write-back of its lines and one
 /// fence.
 pub type AppendEach = fn(&mut Log<'_>, &Payloads, Range<usize>, usize);
 
@@ -165,7 +165,7 @@ fn append_each<I: Instructions>(
     }
 }
 
-/// Appends the records by streaming stores. This is durable on a CPU whose vendor promises that they leave no data in
+/// Appends the records with streaming stores. This is durable on a CPU whose vendor promises that they leave no data in
 /// the caches.
 #[cfg(target_arch = "x86_64")]
 pub fn stream_each(log: &mut Log<'_>, payloads: &Payloads, numbers: Range<usize>, group: usize) {
@@ -177,22 +177,22 @@ pub fn stream_each(log: &mut Log<'_>, payloads: &Payloads, numbers: Range<usize>
     }
 }
 
-/// A log that several threads append records of one size to. A record is acknowledged when all before it
-/// are durable.
+/// A log that several threads append to, with records of one size. A record is acknowledged when everything before it
+/// is durable.
 #[derive(Debug)]
 pub struct SharedLog<'a> {
     words: &'a [AtomicU64],
     /// Words of a record.
     record: usize,
-    /// The number of records begun.
+    /// The number of records started.
     begun: OwnLine,
     /// The number of leading records that are durable.
     durable: OwnLine,
-    /// For each place, the number of its last durable record plus 1.
+    /// For each slot, the number of its last durable record plus 1.
     done: [AtomicU64; IN_FLIGHT],
 }
 
-/// A number greater than that of the threads: each has one record that is not acknowledged.
+/// More than the number of threads, each of which has one unacknowledged record.
 const IN_FLIGHT: usize = 64;
 
 #[repr(align(64))]
@@ -200,7 +200,7 @@ const IN_FLIGHT: usize = 64;
 struct OwnLine(AtomicU64);
 
 impl<'a> SharedLog<'a> {
-    /// Returns an empty log of records of `payload` bytes in `words`, which begin at a line.
+    /// Returns an empty log for records of `payload` bytes in `words`, which must begin at a line.
     #[must_use]
     pub const fn new(words: &'a [AtomicU64], payload: usize) -> Self {
         Self {
@@ -240,7 +240,7 @@ impl<'a> SharedLog<'a> {
         &self.done[number as usize % IN_FLIGHT]
     }
 
-    /// Waits until a record and all before it are durable.
+    /// Waits until a record and everything before it are durable.
     #[inline]
     fn acknowledge(&self, number: u64) {
         loop {
@@ -263,7 +263,7 @@ impl<'a> SharedLog<'a> {
         }
     }
 
-    /// Checks the last records, which were appended by threads that each began with the same numbers.
+    /// Checks the last records, appended by threads that each started with the same numbers.
     ///
     /// # Panics
     /// If one differs from the appended record, or was not acknowledged.
@@ -278,7 +278,7 @@ impl<'a> SharedLog<'a> {
     }
 }
 
-/// Appends the records of these numbers, each durable and acknowledged before the next.
+/// Appends the records with these numbers, each durable and acknowledged before the next.
 pub type AppendShared = fn(&SharedLog<'_>, &Payloads, Range<usize>);
 
 fn append_shared<I: Instructions>(log: &SharedLog<'_>, payloads: &Payloads, numbers: Range<usize>) {
@@ -287,7 +287,7 @@ fn append_shared<I: Instructions>(log: &SharedLog<'_>, payloads: &Payloads, numb
     }
 }
 
-/// Writes back the lines of words, the first of which begins a line, and waits for completion.
+/// Writes back the lines of words that begin at a line, and waits for completion.
 #[inline]
 fn persist<I: Instructions>(words: &[AtomicU64]) {
     I::before();
@@ -311,8 +311,8 @@ impl Loops {
     }
 }
 
-/// Returns the loops of the instruction and the fences that `cache` writes back with; `None` if there is no such loop
-/// here.
+/// Returns the loops for the instruction and the fences that `cache` uses to write back, or `None` if there is no such
+/// loop here.
 #[must_use]
 pub fn persisting(cache: Cache) -> Option<Loops> {
     let Choice { instruction, before, after, .. } = cache.writeback_choice();
@@ -379,6 +379,6 @@ instructions! {
 #[cfg(target_arch = "aarch64")]
 instructions! {
     DcCvac: "", "dc cvac, {line}", "dsb sy";
-    // DC CVAP by its encoding, which every assembler takes.
+    // DC CVAP by its encoding, which every assembler accepts.
     DcCvap: "", "sys #3, c7, c12, #1, {line}", "dsb sy";
 }

@@ -1,8 +1,8 @@
-//! Events recorded in a ring, by the least that a record which proves itself needs.
+//! Events recorded in a ring, with the minimum that a self-verifying record needs.
 //!
 //! A record fills a line: a word with the CRC32C of everything else, the length and the event's number; a word with the
-//! time stamp; the payload of 40 bytes. It is stored, the word with the checksum last. If it is written back, it is so
-//! with many others at once.
+//! timestamp; the payload of 40 bytes. The word with the checksum is stored last. If records are written back, then
+//! many at a time.
 
 #![cfg_attr(
     any(target_arch = "aarch64", target_arch = "x86_64"),
@@ -24,9 +24,9 @@ use core::sync::atomic::{AtomicU64, Ordering};
 const RECORD: usize = 8;
 /// Words of a payload.
 pub const PAYLOAD: usize = 5;
-/// The words that a checksum covers: event and length, time stamp, payload.
+/// The words covered by a checksum: event and length, timestamp, payload.
 const CHECKED: usize = 2 + PAYLOAD;
-/// The beginning of checksums, in place of a file's own.
+/// The initial value of checksums, in place of a file's own.
 const SEED: u32 = 0x5eed_cafe;
 /// The kind of the events.
 const EVENT: u64 = 7;
@@ -39,7 +39,7 @@ pub struct Ring<'a> {
 }
 
 impl<'a> Ring<'a> {
-    /// Returns a ring in `words`, which begin at a line.
+    /// Returns a ring in `words`, which must begin at a line.
     #[must_use]
     pub const fn new(words: &'a [AtomicU64]) -> Self {
         Self { words, next: 0 }
@@ -68,7 +68,7 @@ impl<'a> Ring<'a> {
     /// Writes the last events back, with a fence.
     pub fn write_back(&self, cache: Cache, events: usize) {
         let (len, medium) = (events * RECORD, Memory::new(self.words, cache, Backing::Ram));
-        // The part before the end of the ring, and the part from its beginning on.
+        // The part before the end of the ring, and the part from its beginning.
         let before = len.saturating_sub(self.next);
         let parts =
             [self.words.len() - before..self.words.len(), self.next - (len - before)..self.next];
@@ -91,7 +91,7 @@ impl<'a> Ring<'a> {
     }
 }
 
-/// Returns the words of a record; the last one is space that the payload leaves.
+/// Returns the words of a record; the last one is left over by the payload.
 #[inline(always)]
 fn record(
     time_stamp: u64,
@@ -107,10 +107,10 @@ fn record(
     words
 }
 
-/// Records this many events in a ring; the arguments are the number of the first and the number of events.
+/// Records events in a ring. The arguments are the number of the first event and the number of events.
 pub type Record = fn(&mut Ring<'_>, u64, u64);
 
-/// Returns the loop that computes checksums by the CPU's instruction, or the one that uses tables.
+/// Returns the loop that computes checksums with the CPU's instruction, or the one that uses tables.
 #[must_use]
 pub fn recording() -> Record {
     #[cfg(target_arch = "x86_64")]
@@ -157,7 +157,7 @@ fn by_tables(words: [u64; CHECKED]) -> u32 {
 #[cfg(target_arch = "x86_64")]
 #[inline]
 fn time_stamp() -> u64 {
-    // SAFETY: every CPU of the architecture has it, and user mode may read it where the system's own
+    // SAFETY: every CPU of the architecture has it, and user mode may read it wherever the system's own clock does.
     // clock does.
     unsafe { core::arch::x86_64::_rdtsc() }
 }

@@ -1,4 +1,4 @@
-//! Words that are persisted one by one, in loops to which no compiler has added anything.
+//! Persisting words one by one, in loops without additions by a compiler.
 
 #![expect(unsafe_code, reason = "loops in assembly")]
 
@@ -7,12 +7,11 @@ use cachemaint::cache::Choice;
 use core::arch::asm;
 use core::sync::atomic::AtomicU64;
 
-/// Stores `first`, `first + 1` and so on in the words, in their order, and writes each back before
-/// the next.
+/// Stores `first`, `first + 1` and so on in the words, in order, and writes each back before the next.
 pub type Loop = fn(words: &[&AtomicU64], first: u64);
 
-/// Returns the loop of the instruction and the fences that `cache` writes back with; `None` if there is no such loop
-/// here.
+/// Returns the loop for the instruction and the fences that `cache` uses to write back, or `None` if there is no such
+/// loop here.
 #[must_use]
 pub fn persisting(cache: Cache) -> Option<Loop> {
     let Choice { instruction, before, after, .. } = cache.writeback_choice();
@@ -104,6 +103,6 @@ macro_rules! persist_each {
 #[cfg(target_arch = "aarch64")]
 loops! {
     dc_cvac_dsb: "", "dc cvac", "dsb sy";
-    // DC CVAP by its encoding, which every assembler takes.
+    // DC CVAP by its encoding, which every assembler accepts.
     dc_cvap_dsb: "", "sys #3, c7, c12, #1", "dsb sy";
 }

@@ -1,10 +1,10 @@
-//! The peer of a recorder: LTTng-UST, if it is installed (Debian: `lttng-tools`, `liblttng-ust-dev` and a C
-//! compiler). It is needed neither to build a benchmark nor to run one without it.
+//! The peer of a recorder: LTTng-UST, if it is installed (Debian: `lttng-tools`, `liblttng-ust-dev` and a C compiler).
+//! Benchmarks can be built and run without it.
 //!
-//! A tracepoint provider is compiled from the two files beside this one, and a session daemon is started. A session
+//! A tracepoint provider is compiled from the two files next to this one, and a session daemon is started. A session
 //! records the provider's event in overwrite mode, in 4 sub-buffers of 1 MiB for each CPU, which are files on tmpfs.
-//! Everything is ended and removed when the benchmark is over. If a session daemon runs already, it is left alone and
-//! the peer is skipped: its sessions would be measured too.
+//! Everything is stopped and removed when the benchmark ends. If a session daemon is already running, it is left alone
+//! and the peer is skipped, since its sessions would be measured too.
 
 #![expect(unsafe_code, reason = "a library in C is loaded and called")]
 
@@ -33,12 +33,12 @@ type Record = unsafe extern "C" fn(u64, u64, *const u8);
 /// `int enabled(void)` of the provider.
 type Enabled = unsafe extern "C" fn() -> c_int;
 
-/// The folder whose files are memory; LTTng-UST has files of its own there (`shm_open(3)`).
+/// The directory with files in memory; LTTng-UST keeps its own files there (`shm_open(3)`).
 const MEMORY: &str = "/dev/shm";
 const SESSION: &str = "cachemaint-benches";
-/// The time limit of a daemon's step, which normally takes an instant.
+/// The time limit for one step of a daemon, which normally takes an instant.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The time between two looks at the daemons' progress.
+/// The time between two checks of the daemons' progress.
 const INTERVAL: Duration = Duration::from_millis(10);
 
 type Result<T> = core::result::Result<T, Box<dyn Error>>;
@@ -48,9 +48,9 @@ type Result<T> = core::result::Result<T, Box<dyn Error>>;
 pub struct Lttng {
     record: Record,
     enabled: Enabled,
-    /// Never unloaded: it has threads of its own.
+    /// Never unloaded: it has its own threads.
     _provider: ManuallyDrop<Library>,
-    /// Ends when this is dropped.
+    /// Ends when this value is dropped.
     daemon: Daemon,
 }
 
@@ -133,7 +133,7 @@ fn compile(folder: &Path) -> Result<PathBuf> {
 struct Daemon {
     process: Child,
     folder: TempDir,
-    /// The paths that LTTng leaves behind and that existed before.
+    /// The paths that LTTng leaves behind and that existed earlier.
     before: BTreeSet<PathBuf>,
 }
 
@@ -191,7 +191,7 @@ impl Daemon {
 }
 
 impl Drop for Daemon {
-    /// Ends the daemon by the signal that it expects, so that it removes its sockets and ends the daemons that it has
+    /// Ends the daemon with the signal that it expects, so that it removes its sockets and ends the daemons that it
     /// started. Then removes the files that LTTng leaves behind.
     fn drop(&mut self) {
         let pid = Pid::from_child(&self.process);
@@ -221,8 +221,8 @@ impl Daemon {
     }
 }
 
-/// Returns the existing paths that LTTng makes and does not remove: the files by which programs wait for a session
-/// daemon, and the folder of the system's daemon.
+/// Returns the existing paths that LTTng creates but does not remove: the files with which programs wait for a session
+/// daemon, and the directory of the system's daemon.
 fn left_behind() -> io::Result<BTreeSet<PathBuf>> {
     let mut paths = BTreeSet::new();
     for entry in fs::read_dir(MEMORY)? {

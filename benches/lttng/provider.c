@@ -1,4 +1,4 @@
-/* A tracepoint provider as LTTng-UST's users build theirs, and the loop that is timed. */
+/* A tracepoint provider as LTTng-UST's users write theirs, and the timed loop. */
 
 #define LTTNG_UST_TRACEPOINT_CREATE_PROBES
 #define LTTNG_UST_TRACEPOINT_DEFINE

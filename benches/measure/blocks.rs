@@ -1,23 +1,23 @@
-//! Several loops, one block of each in turn, so that changes over time (frequency, neighbours, interrupts) meet all of
-//! them alike.
+//! Several loops, one block of each in turn, so that changes over time (frequency, neighbours, interrupts) affect all
+//! of them equally.
 
-/// The number of blocks of each loop that are measured: at least [`MINIMUM`](Self::MINIMUM).
+/// The number of measured blocks of each loop: at least [`MINIMUM`](Self::MINIMUM).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Blocks(usize);
 
 impl Blocks {
-    /// The number below which an interval of a median is too wide to be useful.
+    /// Below this number, the interval of a median is too wide to be useful.
     pub const MINIMUM: usize = 30;
-    /// The fewest that are allowed.
+    /// The minimum.
     pub const FEWEST: Self = Self(Self::MINIMUM);
 
-    /// Returns this many blocks; `None` if they are fewer than [`MINIMUM`](Self::MINIMUM).
+    /// Returns this many blocks, or `None` if they are fewer than [`MINIMUM`](Self::MINIMUM).
     #[must_use]
     pub const fn new(blocks: usize) -> Option<Self> {
         if blocks < Self::MINIMUM { None } else { Some(Self(blocks)) }
     }
 
-    /// Returns this many blocks, or the fewest that are allowed.
+    /// Returns this many blocks, or the minimum if that is more.
     #[must_use]
     pub const fn at_least(blocks: usize) -> Self {
         if blocks < Self::MINIMUM { Self::FEWEST } else { Self(blocks) }
@@ -30,12 +30,12 @@ impl Blocks {
     }
 }
 
-/// A loop, which measures one block of itself and returns the result. The preparation of the block and the check of its
-/// result are in the loop, outside the timed part.
+/// A loop that measures one block of itself and returns the result. It also prepares the block and checks its result,
+/// outside the timed part.
 pub type Loop<'a, T> = Box<dyn FnMut() -> T + 'a>;
 
-/// Measures `blocks` blocks of each loop, interleaved, after one that is not counted. In each round another loop is the
-/// first, so that no loop always has the same predecessor.
+/// Measures `blocks` blocks of each loop, interleaved, after one that is not counted. Each round starts with a
+/// different loop, so that no loop always has the same predecessor.
 ///
 /// Returns the samples of each loop, in the order of the loops; the samples with the same index were
 /// taken in the same round. Calls `progress` after each round.

@@ -1,23 +1,23 @@
 //! Short times in nanoseconds.
 //!
-//! On `x86_64` it is the time stamp counter, if [`cachemaint_recorder::Clock::host`] uses it. The counter is read between two
-//! LFENCEs, so that everything before has been executed and nothing after has begun (Intel SDM vol. 2B, RDTSC; AMD APM
-//! vol. 3, LFENCE, which Linux makes dispatch-serializing). Its rate is that of this clock. Otherwise it
+//! On `x86_64` it is the time stamp counter, if [`cachemaint_recorder::Clock::host`] uses it. The counter is read
+//! between two LFENCEs, so that everything before has been executed and nothing after has started (Intel SDM vol. 2B,
+//! RDTSC; AMD APM vol. 3, LFENCE, which Linux makes dispatch-serializing). Its rate is that of this clock. Otherwise it
 //! is the system's clock itself. Either can advance in steps of tens of nanoseconds, so a time is taken over many
 //! repetitions.
 //!
-//! *Executed* is not *complete*. On an AMD Zen 4 a `clwb` and its SFENCE have both passed the LFENCE after 86 ns, while
-//! in a loop each pair takes 155 ns (measured, family 25 model 17). So write-backs are timed by
-//! [`Clock::time_completed`], which ends with a full fence of its own.
+//! *Executed* is not *complete*. On an AMD Zen 4, `clwb` and its SFENCE have both passed the LFENCE after 86 ns, while
+//! each pair takes 155 ns in a loop (measured, family 25 model 17). Write-backs are therefore timed by
+//! [`Clock::time_completed`], which ends with its own full fence.
 //!
-//! The cost of reading the clock, with and without that fence, is measured when the clock is made, and subtracted from
-//! each time.
+//! The cost of reading the clock, with and without that fence, is measured when the clock is created, and subtracted
+//! from each time.
 
 #[cfg(target_arch = "x86_64")]
 use cachemaint_recorder::{self, TimeSource};
 use std::time::Instant;
 
-/// A clock for short times. It is meant for the thread that it was made on.
+/// A clock for short times. Use it on the thread that created it.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     source: Source,
@@ -58,7 +58,7 @@ impl Clock {
         self.ns(self.ticks() - start) - self.overhead_ns
     }
 
-    /// Returns the time until the stores and write-backs of `work` are complete too.
+    /// Returns the time until the stores and write-backs of `work` are also complete.
     #[inline]
     pub fn time_completed(&self, work: impl FnOnce()) -> f64 {
         let start = self.ticks();
@@ -67,7 +67,7 @@ impl Clock {
         self.ns(self.ticks() - start) - self.overhead_completed_ns
     }
 
-    /// Returns the ticks. They are signed, so that a counter that goes back gives a time that is obviously wrong.
+    /// Returns the ticks. They are signed, so that a counter that runs backwards gives an obviously wrong time.
     #[inline]
     fn ticks(&self) -> i64 {
         match self.source {
@@ -97,8 +97,8 @@ fn sorted(mut time: impl FnMut() -> f64) -> Vec<f64> {
     times
 }
 
-/// Returns the mean, since the clock can advance in steps that are longer than the time; without the slowest tenth,
-/// which was interrupted.
+/// Returns the mean, since the clock can advance in steps longer than the time, without the slowest tenth, which was
+/// interrupted.
 fn trimmed_mean(sorted: &[f64]) -> f64 {
     let kept = sorted.get(..sorted.len() * 9 / 10).unwrap_or(sorted);
     kept.iter().sum::<f64>() / kept.len() as f64
@@ -107,7 +107,7 @@ fn trimmed_mean(sorted: &[f64]) -> f64 {
 #[cfg(target_arch = "x86_64")]
 use super::x86_64::mfence as complete;
 
-/// Waits until earlier accesses are complete. It comes after the fence of the write-backs themselves.
+/// Waits until earlier accesses are complete, after the fence of the write-backs themselves.
 #[cfg(not(target_arch = "x86_64"))]
 fn complete() {
     core::sync::atomic::fence(core::sync::atomic::Ordering::SeqCst);

@@ -1,10 +1,10 @@
-//! Memory whose cache lines are brought into a known state before the timed part.
+//! Memory with cache lines that are brought into a known state before the timed part.
 
 use cachemaint::Cache;
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering, fence};
 
-/// The size of a page, as far as placement in caches and prefetchers are concerned.
+/// The size of a page, for placement in caches and for prefetchers.
 pub const PAGE: usize = 4096;
 
 /// The size of a word of the region in bytes.
@@ -15,9 +15,9 @@ pub const WORD: usize = size_of::<u64>();
 pub enum State {
     /// Cached and changed: memory has older data.
     Dirty,
-    /// Cached, and the same as memory.
+    /// Cached and identical to memory.
     Clean,
-    /// In memory only.
+    /// Only in memory.
     NotCached,
 }
 
@@ -25,8 +25,8 @@ impl State {
     /// All states.
     pub const ALL: [Self; 3] = [Self::Dirty, Self::Clean, Self::NotCached];
 
-    /// Stores the data of `seed` in all words and brings all lines into this state. Dirty and clean
-    /// lines are in the nearest cache that holds them all.
+    /// Stores the data of `seed` in all words and brings all lines into this state. Dirty and clean lines are in the
+    /// nearest cache that holds them all.
     pub fn prepare(self, cache: Cache, words: &[AtomicU64], seed: u64) {
         for (place, word) in words.iter().enumerate() {
             word.store(data(seed, place), Ordering::Relaxed);
@@ -37,7 +37,7 @@ impl State {
         if self == Self::Clean {
             check(words, seed);
         }
-        // No store may be under way when the time begins.
+        // No store may be in progress when the timing starts.
         fence(Ordering::SeqCst);
     }
 }
@@ -52,7 +52,7 @@ impl fmt::Display for State {
     }
 }
 
-/// Returns the word at a place for a seed: never 0, another one at every place and for every seed.
+/// Returns the word at a place for a seed: never 0, and different for every place and seed.
 #[must_use]
 pub const fn data(seed: u64, place: usize) -> u64 {
     (seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (place as u64).wrapping_mul(0xd134_2543_de82_ef95))
@@ -62,7 +62,7 @@ pub const fn data(seed: u64, place: usize) -> u64 {
 /// Reads all words.
 ///
 /// # Panics
-/// If they are not the data of `seed`: then the measured work did not use the data that it should.
+/// If they are not the data of `seed`, which means that the measured work did not use the intended data.
 pub fn check(words: &[AtomicU64], seed: u64) {
     let wrong = words
         .iter()
@@ -74,7 +74,7 @@ pub fn check(words: &[AtomicU64], seed: u64) {
 
 /// Memory of whole pages.
 ///
-/// Its words are atomic so that a store is a store: the compiler does not remove or merge stores.
+/// Its words are atomic, so the compiler neither removes nor merges stores.
 #[derive(Debug)]
 pub struct Region {
     words: Vec<AtomicU64>,

@@ -1,4 +1,4 @@
-//! The machine of a measurement. A figure without its machine is worthless.
+//! The machine of a measurement, without which a figure is worthless.
 
 use cachemaint::report::{HostReport, Hypervisor};
 
@@ -7,9 +7,9 @@ use cachemaint::report::{HostReport, Hypervisor};
 pub struct Machine {
     /// The CPU.
     pub cpu: String,
-    /// The hypervisor, `none shown`, or `unknown` if the architecture does not show it.
+    /// The hypervisor, `none shown`, or `unknown` if the architecture does not report it.
     pub hypervisor: String,
-    /// The kernel and its release, or the reason why it is not known.
+    /// The kernel and its release, or the reason why it is unknown.
     pub kernel: String,
 }
 

@@ -1,20 +1,20 @@
-//! Measurement of the costs of cache maintenance, soundly enough to compare.
+//! Measuring the costs of cache maintenance, soundly enough to compare.
 //!
 //! | module | purpose |
 //! |---|---|
 //! | [`pinning`] | one core for the whole measurement |
-//! | [`clock`] | short times in nanoseconds, its own cost subtracted |
+//! | [`clock`] | short times in nanoseconds, less the clock's own cost |
 //! | [`lines`] | memory whose lines are brought into a known state, outside the timed part |
 //! | [`blocks`] | several loops in one process, in interleaved blocks |
 //! | [`statistics`] | medians and ratios with their 95 % intervals |
 //! | [`writeback`] | the cost of a write-back of lines in a known state |
-//! | [`streaming`] | the presence of lines in the L1 cache after streaming stores on this CPU |
-//! | [`copy`] | the cost of copies that are durable at return, by size, placement and method |
+//! | [`streaming`] | whether lines stay in L1 after streaming stores on this CPU |
+//! | [`copy`] | the cost of copies that are durable on return, by size, placement and method |
 //! | [`machine`] | the machine of the measurement: CPU, kernel |
 //!
-//! The medium is ordinary memory (DRAM) throughout. So the figures are costs of caches and memory
-//! controllers; persistent media add their own. All data are non-zero and change from sample to
-//! sample, since memory paths treat zeros specially.
+//! The medium is always ordinary memory (DRAM). The figures are therefore costs of caches and memory controllers;
+//! persistent media add their own. All data are nonzero and change from sample to sample, since memory paths treat
+//! zeros specially.
 
 #![expect(
     clippy::cast_precision_loss,
@@ -31,7 +31,7 @@ pub mod statistics;
 pub mod streaming;
 pub mod writeback;
 
-/// The library's block stores, which it does not offer one by one.
+/// The library's block stores, which it does not offer individually.
 #[cfg(target_arch = "x86_64")]
 #[path = "../../arch/blocks.rs"]
 #[expect(dead_code, unreachable_pub, reason = "the library uses all of it")]
@@ -45,8 +45,8 @@ use block_stores::{BlockStore, StoreKind};
 
 use cachemaint::{Cache, Point, Unsupported};
 
-/// Returns a handle to the point of persistence, or to that of coherency if there is no instruction
-/// for it: here only the time counts.
+/// Returns a handle for the point of persistence, or for that of coherency if there is no instruction for it: only the
+/// time matters here.
 ///
 /// # Errors
 /// If user mode has no write-back here.

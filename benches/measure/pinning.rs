@@ -1,15 +1,15 @@
 //! One core for the whole measurement: a thread that moves leaves its lines in another core's cache.
 //!
-//! The work runs on a thread of its own, which is pinned. The caller's is not, so nothing has to be undone. The list of
-//! cores is read once, before, since a pinned thread sees only its own.
+//! The work runs on its own pinned thread. The caller's thread is not pinned, so nothing has to be undone. The list of
+//! cores is read once beforehand, since a pinned thread sees only its own.
 
 use core::fmt;
 use core_affinity::CoreId;
 use std::collections::BTreeSet;
 use std::fs;
 
-/// Runs `work` on a thread that is pinned to the last core that this process may use (the first ones get most interrupts),
-/// and returns the result.
+/// Runs `work` on a thread that is pinned to the last core that this process may use (the first ones get the most
+/// interrupts), and returns the result.
 ///
 /// # Errors
 /// If the list of cores cannot be read, or pinning is refused.
@@ -34,8 +34,8 @@ pub fn available() -> Result<Vec<usize>, PinError> {
     Ok(cores.iter().map(|core| core.id).collect())
 }
 
-/// Returns the first of these for each core: the CPUs of one core share its nearest caches. Where the system does not
-/// show which are of one core, each is taken for one.
+/// Returns the first of these CPUs for each core: the CPUs of one core share its nearest caches. If the system does not
+/// show which CPUs share a core, each counts as one.
 #[must_use]
 pub fn one_of_each_core(cpus: &[usize]) -> Vec<usize> {
     one_of_each(cpus, siblings)
@@ -47,7 +47,7 @@ fn one_of_each(cpus: &[usize], siblings: impl Fn(usize) -> Option<String>) -> Ve
     cpus.iter().copied().filter(is_first).collect()
 }
 
-/// Returns the list of the CPUs of a core, as each of them has it (Linux,
+/// Returns the list of CPUs on a core, which is the same for each of them (Linux,
 /// `Documentation/ABI/stable/sysfs-devices-system-cpu`).
 fn siblings(cpu: usize) -> Option<String> {
     fs::read_to_string(format!("/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list"))
@@ -71,7 +71,7 @@ pub enum PinError {
     Unknown,
     /// The system refused.
     Refused {
-        /// The core that was asked for.
+        /// The requested core.
         core: usize,
     },
 }
@@ -93,7 +93,7 @@ impl core::error::Error for PinError {}
 mod tests {
     use super::{one_of_each, pinned};
 
-    /// Linux numbers the CPUs of a core apart on one machine, and one after the other on the next.
+    /// On some machines Linux numbers the CPUs of a core far apart, on others consecutively.
     #[test]
     fn threads_at_once_get_cores_and_not_two_cpus_of_one() {
         let of = |lists: &'static [&str]| move |cpu: usize| Some(lists[cpu].to_owned());

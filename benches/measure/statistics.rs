@@ -1,13 +1,13 @@
 //! Medians, and intervals that assume nothing about the distribution of times.
 //!
-//! The interval of a median is between two order statistics. Of `n` independent samples, the number below the true
-//! median is binomial with p = 1/2. So the k-th smallest and the k-th largest enclose it unless fewer than k samples
+//! The interval of a median lies between two order statistics. Of `n` independent samples, the number below the true
+//! median is binomial with p = 1/2, so the k-th smallest and the k-th largest enclose it unless fewer than k samples
 //! are on one side. `k` is the largest for which that happens with a probability of at most 2 × 2.5 % (H. A. David, H.
 //! N. Nagaraja, *Order Statistics*, 3rd edition, §7.1; J.-Y. Le Boudec, *Performance Evaluation of Computer and
 //! Communication Systems*, §2.2).
 //!
-//! Samples of one process on one machine are not quite independent (frequency, neighbours, page placement). So an
-//! interval shows how well this run knows its median, not what another run would find.
+//! Samples from one process on one machine are not quite independent (frequency, neighbours, page placement). An
+//! interval therefore shows how well this run knows its median, not what another run would find.
 
 use core::fmt;
 
@@ -48,11 +48,11 @@ impl Estimate {
         Some(Self { median: f64::midpoint(below, above), low, high, samples: sorted.len() })
     }
 
-    /// Returns the estimate of the ratios of samples that were taken in the same blocks: above 1 the subject takes
-    /// longer. Samples that only one of them has are left out.
+    /// Returns the estimate of the ratios of samples that were taken in the same blocks: above 1, the subject takes
+    /// longer. Samples without a counterpart are left out.
     ///
     /// # Errors
-    /// As [`of`](Self::of).
+    /// Same as [`of`](Self::of).
     pub fn of_ratio(subject: &[f64], peer: &[f64]) -> Result<Self, NoEstimate> {
         let ratios: Vec<f64> =
             subject.iter().zip(peer).map(|(ours, theirs)| ours / theirs).collect();
@@ -66,8 +66,8 @@ impl Estimate {
     }
 }
 
-/// Prints the median, and the interval in brackets, with as many digits behind the point as the precision of the format
-/// says (3 if it is not given).
+/// Prints the median, and the interval in brackets, with as many decimals as the precision of the format (3 by
+/// default).
 impl fmt::Display for Estimate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (Self { median, low, high, .. }, digits) = (self, f.precision().unwrap_or(3));
@@ -79,7 +79,7 @@ impl fmt::Display for Estimate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NoEstimate {
-    /// The samples are too few for an interval of 95 %.
+    /// There are too few samples for a 95 % interval.
     TooFew {
         /// The number of samples.
         samples: usize,

@@ -1,7 +1,7 @@
 //! The cost of a write-back of lines in a known state.
 //!
-//! Ranges of 64 B and 4 KiB are 16 KiB together, which an L1 data cache holds. 1 MiB is in the caches beyond, and one
-//! sample is one range of it.
+//! Ranges of 64 B and 4 KiB add up to 16 KiB, which an L1 data cache holds. A range of 1 MiB is in the other caches,
+//! and one sample is one such range.
 
 use super::clock::Clock;
 use super::lines::{PAGE, Region, State, WORD, check};
@@ -16,7 +16,7 @@ const LARGEST: usize = 1 << 20;
 /// The total of smaller ranges in one sample, in bytes: half of a common L1 data cache.
 const TOGETHER: usize = 16 << 10;
 
-/// Memory for probes, which may share it.
+/// Memory for probes, which can share it.
 #[derive(Debug)]
 pub struct Memory {
     region: Region,
@@ -24,7 +24,7 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Returns as much memory as the largest range needs.
+    /// Returns enough memory for the largest range.
     #[must_use]
     pub fn new() -> Self {
         Self { region: Region::new(LARGEST / PAGE), seed: AtomicU64::new(1) }
@@ -49,11 +49,11 @@ pub struct Probe<'a> {
 }
 
 impl<'a> Probe<'a> {
-    /// Returns the probe of ranges of `bytes` bytes, a multiple of 8 and at most 1 MiB, whose lines are in `state`,
-    /// written back by `cache`.
+    /// Returns the probe for ranges of `bytes` bytes, a multiple of 8 and at most 1 MiB, with lines in `state`, written
+    /// back by `cache`.
     #[must_use]
     pub fn new(memory: &'a Memory, cache: Cache, state: State, bytes: usize) -> Self {
-        // If two ranges shared a line, the second would find it written back by the first.
+        // If two ranges shared a line, the second would find it already written back by the first.
         let stride = bytes.max(cache.line_size());
         let total = (TOGETHER / stride).max(1) * stride;
         let words = memory.region.words();

@@ -1,4 +1,4 @@
-//! The operations without a safe form on `x86_64`: the time stamp counter, MFENCE, streaming stores.
+//! Operations on `x86_64` without a safe form: the time stamp counter, MFENCE, streaming stores.
 
 #[path = "../../arch/x86/blocks.rs"]
 #[expect(dead_code, unreachable_pub, reason = "the library uses all of it")]
@@ -30,7 +30,7 @@ pub(super) fn mfence() {
     unsafe { asm!("mfence", options(nostack, preserves_flags)) };
 }
 
-/// Writes a line back, and waits for it by MFENCE.
+/// Writes a line back and waits for it with MFENCE.
 #[inline]
 pub(super) fn writeback_and_mfence(cache: Cache, line: &Line) {
     let start = core::ptr::from_ref(line).cast();
@@ -46,7 +46,7 @@ pub(super) fn sfence() {
     unsafe { asm!("sfence", options(nostack, preserves_flags)) };
 }
 
-/// Returns true if the CPU has the store, and the system keeps the registers that it takes (XGETBV).
+/// Returns true if the CPU has the store, and the system saves the registers that it uses (XGETBV).
 pub(super) fn has(store: &BlockStore) -> bool {
     match (store.kind, store.unit) {
         (StoreKind::Direct, _) => has_movdir64b(),
@@ -62,8 +62,8 @@ fn has_movdir64b() -> bool {
     raw_cpuid::cpuid!(0).eax >= LEAF && raw_cpuid::cpuid!(LEAF, 0).ecx >> 28 & 1 == 1
 }
 
-/// Returns a function that stores whole lines by streaming stores of this width, if the CPU has them. An SFENCE completes
-/// them.
+/// Returns a function that stores whole lines with streaming stores of this width, if the CPU has them. An SFENCE
+/// completes them.
 pub(super) fn streaming(width: Width) -> Option<impl Fn(&[Line], &[[u64; 8]])> {
     let is_it = |store: &&BlockStore| {
         store.kind == StoreKind::Streaming && store.unit == width.bytes() && has(store)

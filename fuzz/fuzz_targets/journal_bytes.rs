@@ -1,4 +1,4 @@
-//! Bytes that may be anything: see `journal::bytes`.
+//! Arbitrary bytes: see `journal::bytes`.
 
 #![no_main]
 

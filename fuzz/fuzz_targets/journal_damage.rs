@@ -1,4 +1,4 @@
-//! A valid medium that was damaged: see `journal::damage`.
+//! A valid medium with damage: see `journal::damage`.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Bytes that may be anything: see `recorder::bytes`.
+//! Arbitrary bytes: see `recorder::bytes`.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! A valid medium that was damaged: see `recorder::damage`.
+//! A valid medium with damage: see `recorder::damage`.
 
 #![no_main]
 

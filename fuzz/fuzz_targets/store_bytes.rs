@@ -1,4 +1,4 @@
-//! Bytes that may be anything: see `store::bytes`.
+//! Arbitrary bytes: see `store::bytes`.
 
 #![no_main]
 

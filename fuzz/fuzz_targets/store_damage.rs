@@ -1,4 +1,4 @@
-//! A valid medium that was damaged: see `store::damage`.
+//! A valid medium with damage: see `store::damage`.
 
 #![no_main]
 

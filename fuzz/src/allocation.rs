@@ -1,4 +1,4 @@
-//! A bound of the memory: a medium of some KiB must not make a reader ask for much.
+//! A bound on memory: a medium of some KiB must not make a reader request much.
 
 #![expect(unsafe_code, reason = "an allocator")]
 
@@ -8,24 +8,25 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread::panicking;
 
-/// The greatest allocation; a greater one is a finding.
+/// The largest allocation allowed; a larger one is a finding.
 const MOST: usize = 1 << 20;
-/// Live bytes of an input at most: so many times its medium, as the claims keep copies of it, and so many more.
+/// The bound on live bytes of an input: this many times its medium, since the claims keep copies of it, plus a
+/// constant.
 const TIMES: usize = 16;
 const MORE: usize = 256 << 10;
 
-/// The number of bytes that are allocated.
+/// The number of allocated bytes.
 static LIVE: AtomicUsize = AtomicUsize::new(0);
-/// The greatest number of them that may be.
+/// The limit for that number.
 static LIMIT: AtomicUsize = AtomicUsize::new(usize::MAX);
 
 #[global_allocator]
 static BOUNDED: Bounded = Bounded;
 
-/// The allocator of the system, which ends the process at a large allocation.
+/// The system's allocator, which ends the process on a large allocation.
 struct Bounded;
 
-/// Runs an input with a medium of so many bytes.
+/// Runs an input with a medium of this many bytes.
 pub(crate) fn bounded(medium: u64, run: impl FnOnce()) {
     LIMIT.store(LIVE.load(Relaxed) + TIMES * medium as usize + MORE, Relaxed);
     run();
@@ -36,12 +37,14 @@ fn take(bytes: usize) {
     let live = LIVE.fetch_add(bytes, Relaxed) + bytes;
     let limit = LIMIT.load(Relaxed);
     if bytes <= MOST && live <= limit || panicking() {
-        // A panic is a finding already, and its trace takes memory.
+        // A panic is already a finding, and its trace takes memory.
         return;
     }
     // The message allocates, and a panic would unwind through code that expects none.
     LIMIT.store(usize::MAX, Relaxed);
-    eprintln!("{bytes} bytes were asked for at once, and {MOST} may be; {live} live, and {limit}");
+    eprintln!(
+        "{bytes} bytes requested at once, at most {MOST} allowed; {live} live, at most {limit}"
+    );
     abort();
 }
 

@@ -1,4 +1,4 @@
-//! A medium of ordinary memory that counts the bytes looked at.
+//! A medium in ordinary memory that counts the bytes read.
 
 use cachemaint::medium::{Granularity, Medium, Readable, WriterLock};
 use core::convert::Infallible;
@@ -26,7 +26,7 @@ impl Image {
         Self::of(words)
     }
 
-    /// Returns a medium with these bytes, without the last part of a word.
+    /// Returns a medium with these bytes, without an incomplete last word.
     pub fn new(bytes: impl AsRef<[u8]>) -> Self {
         let (blocks, rest) = bytes.as_ref().as_chunks().0.as_chunks::<BLOCK>();
         let word = |bytes| AtomicU64::new(u64::from_le_bytes(bytes));
@@ -52,7 +52,7 @@ impl Image {
         Self::new(&self.bytes()[..bytes])
     }
 
-    /// Runs `work` and returns the number of bytes that it has looked at.
+    /// Runs `work` and returns the number of bytes that it read.
     pub fn cost<T>(&self, work: impl FnOnce(&Self) -> T) -> (T, u64) {
         let before = self.0.looks.load(Relaxed);
         let result = work(self);
@@ -60,7 +60,7 @@ impl Image {
     }
 
     fn look(&self, bytes: usize) {
-        // One thread counts.
+        // Only one thread counts.
         self.0.looks.store(self.0.looks.load(Relaxed) + bytes as u64, Relaxed);
     }
 
@@ -82,7 +82,7 @@ impl Image {
     }
 }
 
-/// The number of words that are made, loaded and stored at a time, since each turn of a loop is counted.
+/// The number of words that are created, loaded and stored at a time, since each iteration of a loop is counted.
 const BLOCK: usize = 16;
 
 fn load(words: &[AtomicU64], bytes: &mut [[u8; 8]]) {

@@ -1,6 +1,6 @@
-//! Inputs of the targets: media made of an input, and claims that the property tests make too.
+//! Inputs of the targets: media made from an input, and claims shared with the property tests.
 
-// Written for tests, which do not use everything here.
+// Written for tests; not everything is used here.
 #![expect(clippy::cast_possible_truncation, reason = "numbers and lengths of records are small")]
 
 mod allocation;
@@ -24,7 +24,7 @@ pub const TARGETS: [(&str, fn(&[u8])); 6] = [
     ("recorder_damage", |input| run(input, |input| recorder::damage(&input))),
 ];
 
-/// Runs a target with the input that these bytes are for `libFuzzer`.
+/// Runs a target with the input that `libFuzzer` makes from these bytes.
 fn run<'i, T: Arbitrary<'i>>(input: &'i [u8], target: impl FnOnce(T)) {
     if let Ok(input) = T::arbitrary_take_rest(Unstructured::new(input)) {
         target(input);

@@ -1,18 +1,18 @@
-//! New values of the fields of a format.
+//! New values for the fields of a format.
 
 use arbitrary::Arbitrary;
 
-/// A change of a number.
+/// A change to a number.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub(crate) enum Value {
     Add(i8),
     /// Multiples of 8.
     Words(i8),
-    /// Multiples of the unit of the format: a segment, a sub-buffer, a unit of a store.
+    /// Multiples of the format's unit: a segment, a sub-buffer, or a unit of a store.
     Units(i8),
     Bit(u8),
     Set(u16),
-    /// The largest number less this one.
+    /// The largest number minus this one.
     Most(u8),
 }
 
@@ -32,12 +32,12 @@ impl Value {
     }
 }
 
-/// The words that are missing at the end of a medium: none up to the half of all numbers.
+/// The words missing at the end of a medium: none for half of all numbers.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub(crate) struct Missing(u16);
 
 impl Missing {
-    /// Returns the number of bytes that are left of a medium.
+    /// Returns the number of bytes left of a medium.
     pub(crate) fn left(self, bytes: usize) -> usize {
         bytes - usize::from(self.0.saturating_sub(1 << 15)) * 8 % (bytes + 8)
     }
@@ -53,7 +53,7 @@ pub(crate) enum Length {
 }
 
 impl Length {
-    /// Returns a length where `rest` bytes are left.
+    /// Returns a length if `rest` bytes are left.
     pub(crate) fn of(self, rest: u64) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.into(),

@@ -1,6 +1,6 @@
 //! The corpora, replayed without libFuzzer.
 
-#![expect(clippy::unwrap_used, reason = "what fails here is a finding")]
+#![expect(clippy::unwrap_used, reason = "a failure here is a finding")]
 
 use cachemaint_fuzz::TARGETS;
 use std::fs;
@@ -14,7 +14,7 @@ fn no_input_of_the_corpora_breaks_a_format() {
             fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path()).collect();
         assert!(!files.is_empty(), "{} has no inputs", folder.display());
         for path in files {
-            // Shown if it fails.
+            // Shown if the test fails.
             println!("{}", path.display());
             run(&fs::read(path).unwrap());
         }

@@ -1,6 +1,6 @@
-//! The methods that a policy can choose from: each store of the library alone, with one rule for the write-backs.
+//! The methods that a policy can choose from: each of the library's stores by itself, with one rule for write-backs.
 //!
-//! Parts of lines at the ends are always stored by ordinary stores and written back.
+//! Parts of lines at the ends always use ordinary stores and are written back.
 
 use super::{LINE, Target};
 use crate::measure::x86_64::{BLOCK_STORES, copy_blocks, has};
@@ -17,12 +17,12 @@ pub(super) struct Candidate {
     cache: Cache,
 }
 
-/// The moment when whole lines are written back.
+/// When whole lines are written back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum When {
-    /// Never: the fence must be enough.
+    /// Never: the fence must suffice.
     Never,
-    /// After each 4 KiB, which are in the first level's cache then.
+    /// After each 4 KiB, which are then in the first-level cache.
     EachChunk,
     /// At the end, all of them, after a fence.
     AfterFence,
@@ -31,7 +31,7 @@ enum When {
 const CHUNK: usize = 4 << 10;
 
 impl Candidate {
-    /// Returns the candidates of this CPU, with write-backs by `cache`.
+    /// Returns the candidates on this CPU, with write-backs by `cache`.
     pub(super) fn all(cache: Cache) -> impl Iterator<Item = Self> {
         let of = move |store: &'static BlockStore| {
             let candidate = move |when| Self { store, when, cache };
@@ -48,18 +48,18 @@ impl Candidate {
 
     /// Returns true if copied bytes are durable for every location of the target.
     ///
-    /// Ordinary stores are ordered before a write-back of their own line. Streaming stores are too if a fence is
+    /// Ordinary stores are ordered before a write-back of their own line. Streaming stores are too, with a fence in
     /// between. Without it, they are durable only if the vendor promises that they leave nothing in the cache.
     pub(super) fn is_durable(&self, vendor_promises_eviction: bool) -> bool {
         self.when != When::Never || vendor_promises_eviction
     }
 
-    /// Returns true if the library would take this store: no wider one of the kind is here.
+    /// Returns true if the library would use this store: there is no wider one of its kind.
     pub(super) fn is_widest(&self) -> bool {
         !has_wider(self.store)
     }
 
-    /// Returns true if all lines are written back behind streaming stores.
+    /// Returns true if all lines are written back after streaming stores.
     pub(super) fn writes_back_streamed(&self) -> bool {
         self.when == When::AfterFence
     }
@@ -122,7 +122,7 @@ fn has_wider(store: &BlockStore) -> bool {
 }
 
 /// Prints the short name for tables: `st` ordinary, `nt` streaming, `dir` direct stores with their bytes; `+clwb` a
-/// write-back after each 4 KiB; `|clwb/all` one of all lines with a fence before it.
+/// write-back after each 4 KiB; `|clwb/all` one of all lines after a fence.
 impl fmt::Display for Candidate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match self.store.kind {
@@ -146,8 +146,8 @@ impl fmt::Display for Candidate {
 
 /// Returns true if the vendor promises that a streaming store leaves no cached line behind.
 ///
-/// Intel does (SDM vol. 1, §10.4.6.2: the data in the caches is evicted). For MOVDIR64B its manual states that a cached
-/// line is written back and invalidated before (vol. 2B). No such promise of other vendors was found.
+/// Intel does (SDM vol. 1, §10.4.6.2: the data in the caches is evicted). For MOVDIR64B its manual says that a cached
+/// line is written back and invalidated first (vol. 2B). No such promise was found for other vendors.
 pub(super) fn vendor_promises_eviction() -> bool {
     CpuReport::host().streaming_stores_evict().is_some_and(|statement| statement.answer)
 }
@@ -160,7 +160,7 @@ mod tests {
     use cachemaint::Cache;
     use core::sync::atomic::{AtomicU64, Ordering};
 
-    /// The sizes and places are around every border of a loop: parts of a line, a line, a pass. No byte beside them may
+    /// The sizes and places are around every boundary of a loop: parts of a line, a line, a pass. No adjacent byte may
     /// change.
     #[test]
     fn every_candidate_copies_every_byte_and_no_other() {

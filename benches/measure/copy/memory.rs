@@ -1,4 +1,4 @@
-//! The memory of the copies: sources, and targets that are brought into a placement.
+//! The memory for copies: sources, and targets that are brought into a placement.
 
 use super::placement::{CacheSizes, Level, Placement};
 use super::{Case, LINE, MISALIGNMENT};
@@ -57,8 +57,7 @@ impl<'a> Target<'a> {
         self.len == 0
     }
 
-    /// # Panics
-    /// If the bytes are not those of `expected`: then the measured work is not a copy.
+    /// If the bytes are not those of `expected`, which means that the measured work is not a copy.
     pub(super) fn check(&self, expected: &[u8], who: &str) {
         assert_eq!(self.len, expected.len(), "bytes");
         let mut bytes = [0; PAGE];
@@ -83,11 +82,11 @@ pub struct Memory {
     region: Region,
     walk: Region,
     sources: [Source; 2],
-    /// The sizes by which lines are placed.
+    /// The cache sizes that determine where lines are placed.
     sizes: CacheSizes,
 }
 
-/// Bytes that are not 0, with the first at the beginning of a line.
+/// Nonzero bytes, starting at a line.
 #[derive(Debug)]
 struct Source {
     bytes: Vec<u8>,
@@ -110,11 +109,9 @@ impl Source {
 
 /// The seeds of the two sources.
 const SEEDS: [u64; 2] = [1, 2];
-/// The bytes of several small copies in one sample: the targets and the source are in the first
-/// level's cache at once.
+/// The bytes of several small copies in one sample: the targets and the source fit into the first-level cache together.
 const TOGETHER: usize = 16 << 10;
-/// The most copies in one sample: more targets, each in a page of its own, would be misses of
-/// the cache of translations.
+/// The maximum number of copies in one sample. With more targets, each in its own page, there would be TLB misses.
 const MOST: usize = 64;
 
 impl Memory {
@@ -150,7 +147,7 @@ impl Memory {
         (0..layout.copies).map(each).collect()
     }
 
-    /// Brings the lines of the targets to the placement and the source to the cache.
+    /// Brings the lines of the targets to the placement and the source into the cache.
     pub(super) fn place(
         &self,
         cache: Cache,
@@ -167,7 +164,7 @@ impl Memory {
         }
         if level != Level::Nowhere {
             let walk = self.walk.words().get(..self.sizes.walk(level) / WORD).unwrap_or_default();
-            // The walk is made twice, since a cache may not take a clean line at its first use.
+            // The walk is made twice, since a cache may not keep a clean line after its first use.
             for _ in 0..2 {
                 read_all(targets);
                 read(walk);
@@ -210,8 +207,8 @@ pub(super) fn copies_of(bytes: usize) -> usize {
     (TOGETHER / bytes.max(1)).clamp(1, MOST)
 }
 
-/// The layout of the targets of one sample: each begins in a page of its own, and together they are
-/// spread evenly over the sets of a cache.
+/// The layout of the targets of one sample: each begins in its own page, and together they are spread evenly over the
+/// sets of a cache.
 #[derive(Clone, Copy, Debug)]
 struct Layout {
     copies: usize,
@@ -224,8 +221,8 @@ impl Layout {
         Self { copies: copies_of(bytes), stride: lines.next_multiple_of(PAGE) + lines - LINE }
     }
 
-    /// Returns the bytes that the targets of any sample need, with copies of up to `largest` bytes:
-    /// a page and twice the bytes for each of several, or the bytes of one.
+    /// Returns the bytes that the targets of any sample need, with copies of up to `largest` bytes: a page and twice
+    /// the bytes for each of several, or the bytes of one.
     fn bytes_for(largest: usize) -> usize {
         let several = MOST * (PAGE + 4 * LINE) + 2 * TOGETHER;
         several.max((largest + MISALIGNMENT).next_multiple_of(LINE))

@@ -1,13 +1,13 @@
-//! The cost of a copy that is durable at return: by its size, by the placement of its target, and by its method.
+//! The cost of a copy that is durable on return, by its size, the placement of its target, and its method.
 //!
 //! One sample is a round of copies from one source to several targets. The source is cached and begins at a line, and
-//! the targets are brought into the same placement before. Each copy ends with its own fence, and the round with a full
-//! one inside the time. So the measurement is a sequence of copies each of which is complete before the next is, as in
-//! a program that persists one record after the other. The targets are taken in an order that no prefetcher knows, and
-//! compared with the source afterwards.
+//! all targets are first brought into the same placement. Each copy ends with its own fence, and the round with a full
+//! one inside the timed part. The measurement is thus a sequence of copies, each complete before the next, as in a
+//! program that persists one record after the other. The order of the targets is unpredictable for prefetchers, and
+//! they are compared with the source afterwards.
 
 #[cfg(target_arch = "x86_64")]
-#[expect(unsafe_code, reason = "each store alone has no safe form")]
+#[expect(unsafe_code, reason = "each store by itself has no safe form")]
 mod candidates;
 mod memory;
 mod placement;
@@ -27,9 +27,9 @@ pub use memory::{Memory, Target};
 pub use placement::{CacheSizes, Level, Placement};
 pub use recommendation::print_recommendation;
 
-/// The alignment of targets, and the unit in which copies are cut.
+/// The alignment of targets, and the unit of copies.
 const LINE: usize = 64;
-/// The distance of an unaligned target from the beginning of a line: not even a multiple of a word.
+/// The distance of an unaligned target from the start of a line: not even a multiple of a word.
 const MISALIGNMENT: usize = 27;
 
 /// One cell of the table.
@@ -50,7 +50,7 @@ impl Case {
     }
 }
 
-/// A method of copying: to the target from as many bytes, complete at return.
+/// A method of copying as many bytes to the target, complete on return.
 pub type Copy<'a> = Box<dyn Fn(Target<'_>, &[u8]) + 'a>;
 
 /// A method of copying with its name.
@@ -61,13 +61,13 @@ pub struct Contender<'a> {
     pub name: String,
     /// True if copied bytes are durable for every location of the target.
     pub durable: bool,
-    /// True if the method is the library's.
+    /// True if the method is the library's own.
     pub own: bool,
     /// The method.
     pub copy: Copy<'a>,
 }
 
-/// Returns the library's own copies by `cache`, with each hint, and every candidate of this CPU.
+/// Returns the library's own copies by `cache`, with each hint, and all candidates on this CPU.
 #[must_use]
 pub fn contenders(cache: Cache) -> Vec<Contender<'static>> {
     let hints = [
@@ -99,18 +99,18 @@ pub fn streaming_is_durable() -> bool {
     true
 }
 
-/// Returns the methods whose stores this CPU has.
+/// Returns the methods with stores that this CPU has.
 #[cfg(target_arch = "x86_64")]
 fn candidates(cache: Cache) -> impl Iterator<Item = Contender<'static>> {
     candidates::Candidate::all(cache).map(contender)
 }
 
-/// Returns the durable methods that a table can name here, ordinary stores first.
+/// Returns the durable methods that a table can contain here, ordinary stores first.
 #[cfg(target_arch = "x86_64")]
 fn durable_methods(cache: Cache) -> Vec<Contender<'static>> {
     let promised = streaming_is_durable();
     let is_eligible = |method: &candidates::Candidate| {
-        // Where nothing is left in the cache, the write-back of it is no method of its own.
+        // If nothing is left in the cache, writing it back is not a separate method.
         method.is_widest()
             && method.is_durable(promised)
             && !(promised && method.writes_back_streamed())
@@ -152,11 +152,11 @@ pub struct Probe<'a> {
 }
 
 impl<'a> Probe<'a> {
-    /// Returns the probe of this case, whose lines are dropped by `cache` at the beginning.
+    /// Returns the probe for this case, whose lines are first dropped by `cache`.
     #[must_use]
     pub fn new(memory: &'a Memory, cache: Cache, case: Case) -> Self {
         let targets = memory.targets(case);
-        // Each target is taken once, since the factor is a prime that is greater than their number.
+        // Each target is used once, since the factor is a prime greater than their number.
         let order = (0..targets.len()).map(|place| (place * 167 + 29) % targets.len()).collect();
         Self { memory, cache, case, targets, order, turn: Cell::new(0) }
     }
@@ -183,8 +183,8 @@ impl<'a> Probe<'a> {
         ns / self.copies() as f64
     }
 
-    /// Brings the targets into their placement, with other data than the source that is returned, and the source and the
-    /// descriptions of the targets to the cache.
+    /// Brings the targets into their placement, with data other than the returned source, and the source and the
+    /// descriptions of the targets into the cache.
     fn prepare(&self) -> &'a [u8] {
         let turn = self.turn.replace(self.turn.get() + 1);
         fill_all(&self.targets, turn);
@@ -193,14 +193,14 @@ impl<'a> Probe<'a> {
         for place in &self.order {
             black_box(self.targets[*place]);
         }
-        // No store may be under way when the time begins.
+        // No store may be in progress when the timing starts.
         fence(Ordering::SeqCst);
         source
     }
 }
 
-/// Returns the nanoseconds for one copy by each method, all of them interleaved: samples with the same index were taken
-/// in the same round.
+/// Returns the nanoseconds for one copy with each method, all interleaved: samples with the same index were taken in
+/// the same round.
 pub fn samples(
     clock: &Clock,
     probe: &Probe<'_>,
@@ -251,7 +251,7 @@ mod tests {
         }
     }
 
-    /// A target that is copied to twice would be in the first level's cache the second time.
+    /// A target that is copied to twice would be in the first-level cache the second time.
     #[test]
     fn each_target_is_used_once_and_shares_no_line_with_another() {
         let (memory, cache) = (Memory::new(20_000, SIZES), Cache::host().unwrap());

@@ -10,10 +10,10 @@ use core::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "benches name them in patterns")]
 pub struct Placement {
-    /// The nearest cache that has them.
+    /// The nearest cache that has the lines.
     pub level: Level,
-    /// True if the lines were changed since they were in memory. A copy to a target that this
-    /// program has copied to before and made durable finds them clean.
+    /// True if the lines were changed after they were in memory. A copy finds its target clean if this program has
+    /// copied to it before and made it durable.
     pub dirty: bool,
 }
 
@@ -23,11 +23,11 @@ pub struct Placement {
 pub enum Level {
     /// No cache.
     Nowhere,
-    /// The first level's data cache.
+    /// The first-level data cache.
     L1,
-    /// The second level's, and not the first's.
+    /// The second-level cache, but not the first.
     L2,
-    /// The third level's, and not the second's.
+    /// The third-level cache, but not the second.
     L3,
 }
 
@@ -70,19 +70,19 @@ impl fmt::Display for Placement {
     }
 }
 
-/// The sizes of the data caches in bytes; 0 for a cache that does not exist or is not shown.
+/// The sizes of the data caches in bytes, or 0 for a cache that does not exist or is not reported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CacheSizes {
-    /// The first level's.
+    /// The first level.
     pub l1: usize,
-    /// The second level's.
+    /// The second level.
     pub l2: usize,
-    /// The third level's.
+    /// The third level.
     pub l3: usize,
 }
 
 impl CacheSizes {
-    /// Returns the sizes of the caches of the core that this thread is pinned to, as the system shows them.
+    /// Returns the cache sizes of the core that this thread is pinned to, as the system reports them.
     #[must_use]
     pub fn here() -> Self {
         let cores = pinning::available().unwrap_or_default();
@@ -93,8 +93,8 @@ impl CacheSizes {
 
     /// Returns true if copies of `bytes` find their targets there, with their source in the cache too.
     ///
-    /// The cache must also hold the bytes that drive the targets out of the level before. A quarter of it is left to
-    /// other data: the cache does not belong to the program alone, and pages are not spread evenly over its sets.
+    /// The cache must also hold the bytes that drive the targets out of the previous level. A quarter of it is left for
+    /// other data: the cache does not belong only to the program, and pages are not spread evenly over its sets.
     #[must_use]
     pub fn hold(self, placement: Placement, bytes: usize) -> bool {
         let (cache, before) = match placement.level {
@@ -107,14 +107,14 @@ impl CacheSizes {
         before > 0 && self.walk(placement.level) + copied <= cache / 4 * 3
     }
 
-    /// Returns the nearest cache that holds copies of `bytes`, with clean lines; `None` if no cache holds them.
+    /// Returns the nearest cache that holds copies of `bytes`, with clean lines, or `None` if no cache holds them.
     #[must_use]
     pub fn nearest(self, bytes: usize) -> Option<Placement> {
         let [_nowhere, caches @ ..] = Placement::ALL;
         caches.into_iter().find(|placement| self.hold(*placement, bytes))
     }
 
-    /// Returns the number of bytes to read to drive everything out of the level before.
+    /// Returns the number of bytes to read to drive everything out of the previous level.
     pub(super) const fn walk(self, level: Level) -> usize {
         match level {
             Level::Nowhere | Level::L1 => 0,
@@ -189,7 +189,7 @@ mod tests {
         assert_eq!(nearest, [level(Level::L1), level(Level::L2), level(Level::L3), None]);
     }
 
-    /// Nothing could be driven out of a first level whose size is not known.
+    /// Nothing could be driven out of a first level of unknown size.
     #[test]
     fn a_level_is_left_out_if_the_one_before_is_not_known() {
         let sizes = CacheSizes { l1: 0, l2: 2 << 20, l3: 32 << 20 };

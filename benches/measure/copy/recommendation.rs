@@ -1,7 +1,7 @@
-//! The table of methods that the measurements of this machine give.
+//! The table of methods that follows from this machine's measurements.
 //!
-//! The rule is that of the library's tables (`src/cache/copy/table.rs`): for each size the method with the smallest worst
-//! ratio to the best durable method, over the placements that the hint leaves open.
+//! The rule is that of the library's tables (`src/cache/copy/table.rs`): for each size, the method with the smallest
+//! worst ratio to the best durable method, over the placements that the hint leaves open.
 
 use super::{CacheSizes, Case, Contender, Destination, Level, Memory, Placement, Probe, library};
 use super::{durable_methods, samples};
@@ -44,8 +44,8 @@ const HINTS: [(&str, &[Level]); 3] = [
     ("cold", &[Level::Nowhere]),
 ];
 
-/// A method in use stays in use at the next size unless another one is better by more than this: the medians of two runs
-/// differ as much.
+/// A method stays in use at the next size unless another one is better by more than this, since the medians of two runs
+/// differ by as much.
 const WORTH_A_CHANGE: f64 = 1.05;
 
 /// The times of one method at one size in nanoseconds, by placement. All methods have the same placements.
@@ -130,7 +130,7 @@ fn time(times: &Times, level: Level) -> Option<f64> {
     times.iter().find(|(other, _)| *other == level).map(|(_, ns)| *ns)
 }
 
-/// Returns the greatest ratio of a method's time to the best one, over these placements; 1 if none was measured.
+/// Returns the greatest ratio of a method's time to the best one over these placements, or 1 if none was measured.
 fn worst_ratio(own: &Times, all: &[Times], levels: &[Level]) -> f64 {
     let ratio = |level: &Level| {
         let best = all.iter().filter_map(|times| time(times, *level)).reduce(f64::min)?;
@@ -139,7 +139,7 @@ fn worst_ratio(own: &Times, all: &[Times], levels: &[Level]) -> f64 {
     levels.iter().filter_map(ratio).fold(1.0, f64::max)
 }
 
-/// Returns the table: the sizes from which on another method is taken, with the method's place.
+/// Returns the table: the sizes from which another method is used, with the method's index.
 fn tiers(sizes: &[(usize, Vec<Times>)], levels: &[Level]) -> Vec<(usize, usize)> {
     let mut tiers: Vec<(usize, usize)> = Vec::new();
     for (bytes, times) in sizes {
@@ -161,8 +161,8 @@ fn tiers(sizes: &[(usize, Vec<Times>)], levels: &[Level]) -> Vec<(usize, usize)>
 mod tests {
     use super::{HINTS, Level, Times, tiers, worst_ratio};
 
-    /// Medians of an AMD EPYC, family 23 model 1, with CLFLUSHOPT: ordinary stores, and streaming stores with a write-back
-    /// behind them; target in no cache and in L1.
+    /// Medians from an AMD EPYC, family 23 model 1, with CLFLUSHOPT: ordinary stores, and streaming stores followed by
+    /// a write-back; target in no cache and in L1.
     fn sizes() -> Vec<(usize, Vec<Times>)> {
         let times = |none, l1| vec![(Level::Nowhere, none), (Level::L1, l1)];
         vec![

@@ -1,11 +1,11 @@
 //! The effect of streaming (non-temporal) stores on the L1 data cache of this CPU.
 //!
-//! A streaming store to a line that is cached may, by Intel's optimization manual (248966, "Streaming Non-temporal
+//! A streaming store to a cached line may, according to Intel's optimization manual (248966, "Streaming Non-temporal
 //! Stores"), update the line in place or evict it. On a CPU that updates in place, a fence brings nothing to memory,
-//! and "streaming store + SFENCE" persists nothing. CPUs do not report their kind. So it is measured here, against
-//! controls, by four methods ([`Figures`]), and [`conclude`] draws the conclusion.
+//! and "streaming store + SFENCE" persists nothing. CPUs do not report which they do. It is therefore measured here,
+//! against controls, with four methods ([`Figures`]), and [`conclude`] draws the conclusion.
 //!
-//! A timing on one CPU is not a promise of its vendor: nothing relies on the answer.
+//! A timing on one CPU is not a promise of its vendor, so nothing relies on the answer.
 
 #[cfg(target_arch = "x86_64")]
 mod probe;
@@ -29,7 +29,7 @@ const LINES: usize = 64;
 #[derive(Debug, Default)]
 pub struct Line(pub(super) [AtomicU64; 8]);
 
-/// The number of bytes that one streaming store writes; a line is always filled.
+/// The width of one streaming store; a whole line is always filled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "the instruction set has these")]
 pub enum Width {
@@ -85,7 +85,7 @@ pub struct After {
     pub not_cached: Estimate,
 }
 
-/// The cost of a loop that accesses its lines by streaming stores alone, by their state at the start.
+/// The cost of a loop that only accesses its lines with streaming stores, by their initial state.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Repeated {
     /// The lines were read before, so they were in L1.
@@ -99,20 +99,20 @@ pub struct Repeated {
 pub struct Figures {
     /// Bytes of one store.
     pub store_bytes: Width,
-    /// A dependent load from a line after it was filled, and SFENCE: is the line in L1?
+    /// A dependent load from a line after it was filled, and SFENCE: shows if the line is in L1.
     pub load_ns: After,
-    /// Write-back and MFENCE of a line after it was filled, and SFENCE: is the line dirty?
+    /// Write-back and MFENCE of a line after it was filled, and SFENCE: shows if the line is dirty.
     pub writeback_ns: After,
-    /// Filling one line, and SFENCE, again and again: does it reach memory each time?
+    /// Filling one line, and SFENCE, repeatedly: shows if it reaches memory each time.
     pub line_ns: Repeated,
-    /// Filling 4 KiB, and SFENCE, again and again: does it reach memory each time?
+    /// Filling 4 KiB, and SFENCE, repeatedly: shows if it reaches memory each time.
     pub pass_ns: Repeated,
 }
 
 /// The results of a measurement, and the conclusion.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Streaming {
-    /// The instruction that the write-backs were done with.
+    /// The instruction used for the write-backs.
     pub writeback: &'static str,
     /// The costs of lines in a known state.
     pub controls: Controls,

@@ -1,8 +1,8 @@
 //! The loops that are timed.
 //!
-//! Loads and write-backs work on lines that each have a page and a cache set of their own. They take them in a random
-//! order, so that no prefetcher brings a line and no line drives another out. The contents of the lines are a chain:
-//! each names the next, so that a load waits for the one before.
+//! Loads and write-backs use lines with one page and one cache set each. They access them in a random order, so that no
+//! prefetcher fetches a line and no line evicts another. The contents of the lines are a chain: each names the next, so
+//! a load waits for the previous one.
 
 use super::{After, Controls, Figures, LINES, Line, Repeated, Streaming, Width, conclude};
 use crate::measure::blocks::{Blocks, Loop, interleave};
@@ -16,13 +16,13 @@ use core::hint::black_box;
 use core::slice;
 use core::sync::atomic::Ordering;
 
-/// The lines in a page, and one more: the next page and the next cache set.
+/// The lines in a page, plus one: the next page and the next cache set.
 const STRIDE: usize = 65;
 
 /// The contents of the lines: one array for each line.
 type Image = [[u64; 8]; LINES];
 
-/// The method by which lines are filled before they are looked at.
+/// How lines are filled before they are examined.
 #[derive(Clone, Copy, Debug)]
 enum Fill {
     Not,
@@ -30,7 +30,7 @@ enum Fill {
     Streaming(Width),
 }
 
-/// The loops, over memory of their own.
+/// The loops, with their own memory.
 #[derive(Debug)]
 pub struct Loops {
     clock: Clock,
@@ -47,27 +47,27 @@ impl Loops {
     /// The number of passes over 4 KiB in one sample.
     pub const PASSES: usize = 100;
 
-    /// Returns loops that are timed by `clock`, with write-backs by `cache`.
+    /// Returns loops timed by `clock`, with write-backs by `cache`.
     #[must_use]
     pub fn new(clock: Clock, cache: Cache) -> Self {
         let lines = (0..LINES * STRIDE).map(|_| Line::default()).collect();
         Self { clock, cache, lines, next: cycle(), seed: Cell::new(1) }
     }
 
-    /// Returns the widths that this CPU has.
+    /// Returns the widths that this CPU supports.
     pub fn widths() -> impl Iterator<Item = Width> {
         Width::ALL.into_iter().filter(|width| streaming(*width).is_some())
     }
 
-    /// Returns the nanoseconds for filling a line by streaming stores, and SFENCE, again and again; the line is in
-    /// `state` at the start.
+    /// Returns the nanoseconds for filling a line with streaming stores, and SFENCE, repeatedly. The line starts in
+    /// `state`.
     #[must_use]
     pub fn line_ns(&self, width: Width, state: State) -> f64 {
         self.repeat(width, state, 1, Self::LINE_REPEATS)
     }
 
-    /// Returns the nanoseconds for filling 4 KiB by streaming stores, and SFENCE, again and again; the lines are in
-    /// `state` at the start.
+    /// Returns the nanoseconds for filling 4 KiB with streaming stores, and SFENCE, repeatedly. The lines start in
+    /// `state`.
     #[must_use]
     pub fn pass_ns(&self, width: Width, state: State) -> f64 {
         self.repeat(width, state, LINES, Self::PASSES)
@@ -90,7 +90,7 @@ impl Loops {
         ns / passes as f64
     }
 
-    /// Returns the nanoseconds for a load from a line that was in `state` and then filled.
+    /// Returns the nanoseconds for a load from a line that was in `state` and was then filled.
     fn load_ns(&self, state: State, fill: Fill) -> f64 {
         self.look(state, fill, || {
             let mut place = 0;
@@ -102,7 +102,7 @@ impl Loops {
         })
     }
 
-    /// Returns the nanoseconds for write-back and MFENCE of a line that was in `state` and then filled.
+    /// Returns the nanoseconds for the write-back and MFENCE of a line that was in `state` and was then filled.
     fn writeback_ns(&self, state: State, fill: Fill) -> f64 {
         self.look(state, fill, || {
             let mut place = 0;
@@ -154,7 +154,7 @@ impl Loops {
         mfence();
     }
 
-    /// Returns a new content: the chain, and words that are not 0 and were not there before.
+    /// Returns new content: the chain, and nonzero words that were not there before.
     fn image(&self) -> Image {
         let seed = self.seed.get() + 1;
         self.seed.set(seed);
@@ -173,13 +173,13 @@ fn stream_by(width: Width) -> impl Fn(&[Line], &[[u64; 8]]) {
         .unwrap_or_else(|| unreachable!("no streaming stores of {} bytes here", width.bytes()))
 }
 
-/// Returns a cycle through all lines in a fixed order that looks random: the full period of a linear congruence (Knuth,
+/// Returns a cycle through all lines in a fixed, random-looking order: the full period of a linear congruence (Knuth,
 /// *The Art of Computer Programming* vol. 2, §3.2.1.2, theorem A: the increment is odd and the multiplier 1 modulo 4).
 fn cycle() -> [usize; LINES] {
     core::array::from_fn(|place| (place * 37 + 29) % LINES)
 }
 
-/// Returns the word that names a place, never 0 and another one for every seed.
+/// Returns the word that names a place: never 0, and different for every seed.
 const fn to_link(seed: u64, place: usize) -> u64 {
     seed * LINES as u64 + place as u64
 }
@@ -205,8 +205,7 @@ fn check<'a>(lines: impl Iterator<Item = &'a Line>, image: &Image) {
     assert_eq!(wrong.count(), 0, "lines that differ from the stored ones");
 }
 
-/// Measures all widths that this CPU has, with controls, all of it interleaved. Write-backs are done
-/// by `cache`.
+/// Measures all widths that this CPU supports, with controls, all interleaved. Write-backs use `cache`.
 ///
 /// # Errors
 /// If a measured value is not a number.

@@ -1,9 +1,9 @@
-//! The verdict from figures, which names the figures it rests on.
+//! The verdict from the figures, and the figures that it rests on.
 
 use super::{After, Controls, Figures, Repeated};
 use core::fmt;
 
-/// The effect of streaming stores, and a fence, on lines in L1.
+/// The effect of streaming stores and a fence on lines in L1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "there is no fourth answer")]
 pub enum Verdict {
@@ -59,13 +59,13 @@ pub struct Conclusion {
     pub findings: Vec<Finding>,
 }
 
-/// The least ratio between two controls that count as different.
+/// The minimum ratio between two controls for them to count as different.
 const APART: f64 = 1.5;
-/// The least ratio between two loops of which one counts as faster in L1: more than caches differ from each other.
+/// The minimum ratio between two loops for one to count as faster in L1: more than the caches differ from each other.
 const FASTER: f64 = 3.0;
 
-/// Returns the conclusion from these figures: every finding with an answer must have the same, for every width; among
-/// them the load and one of the loops.
+/// Returns the conclusion from these figures. Every finding with an answer must have the same one, for every width, and
+/// the load and one of the loops must be among them.
 #[must_use]
 pub fn conclude(controls: &Controls, figures: &[Figures]) -> Conclusion {
     let by_width: Vec<[Finding; 4]> =
@@ -118,7 +118,7 @@ fn findings(controls: &Controls, figures: &Figures) -> [Finding; 4] {
 }
 
 /// Judges a cost after streaming stores: it is that of a line that stayed, or that of one that is not cached. Lines
-/// that were not cached before must cost as much as uncached lines, else the method is at fault.
+/// that were not cached before must cost as much as uncached lines; otherwise the method is at fault.
 fn after(cost: &After, (stayed, if_it_stays): (&str, f64), not_cached: f64) -> (Answer, String) {
     let (clean, dirty) = (cost.clean.median, cost.dirty.median);
     let nearer = |cost| nearer(cost, if_it_stays, not_cached);
@@ -133,7 +133,7 @@ fn after(cost: &After, (stayed, if_it_stays): (&str, f64), not_cached: f64) -> (
     (says, figures)
 }
 
-/// Returns the answer whose cost is nearer to this one on a scale of ratios, and neither in the middle.
+/// Returns the answer with the nearer cost on a scale of ratios, or neither in the middle.
 fn nearer(cost: f64, stays: f64, evicts: f64) -> Answer {
     const NEAR: f64 = 0.25;
     if (evicts / stays).max(stays / evicts) < APART {
@@ -149,7 +149,7 @@ fn nearer(cost: f64, stays: f64, evicts: f64) -> Answer {
     }
 }
 
-/// Judges a loop: stores that reach memory take memory's time, for every state of the lines at the start.
+/// Judges a loop: stores that reach memory take memory's time, whatever the initial state of the lines.
 fn repeated(cost: &Repeated) -> (Answer, String) {
     let (cached, not_cached) = (cost.cached.median, cost.not_cached.median);
     let ratio = not_cached / cached;
@@ -216,8 +216,8 @@ mod tests {
         )
     }
 
-    /// These figures are made up for a CPU that evicts, as the Intel SDM vol. 1, 10.4.6.2 describes it: afterwards all
-    /// lines cost as much as uncached lines, for every state before.
+    /// These figures are invented for a CPU that evicts, as the Intel SDM vol. 1, 10.4.6.2 describes it: afterwards all
+    /// lines cost as much as uncached lines, whatever their earlier state.
     fn evicting() -> (Controls, Figures) {
         (
             controls([2.0, 90.0], [160.0, 90.0, 80.0]),
@@ -266,7 +266,7 @@ mod tests {
         assert_eq!(verdict((controls, figures)), Verdict::CannotTell);
     }
 
-    /// The lines were in no cache and hit afterwards, so loads hit for another reason.
+    /// The lines were in no cache and still hit afterwards, so loads hit for another reason.
     #[test]
     fn a_load_that_always_hits_says_nothing() {
         let (controls, mut figures) = zen5();

@@ -1,4 +1,4 @@
-//! Changes of a journal by its format.
+//! Changes to a journal according to its format.
 
 use super::claims::{Harm, LOG};
 use super::seal;
@@ -8,7 +8,7 @@ use arbitrary::Arbitrary;
 use cachemaint::medium::{Medium as _, Readable as _};
 use core::sync::atomic::Ordering::Relaxed;
 
-/// A change of a journal.
+/// A change to a journal.
 #[derive(Arbitrary, Clone, Debug)]
 pub(super) enum Edit {
     Word {
@@ -27,25 +27,25 @@ pub(super) enum Edit {
         kind: u8,
         len: Length,
     },
-    /// Headers of records that may lie in each other.
+    /// Headers of records that may be nested.
     Records {
         at: u8,
         count: u8,
         stride: u8,
         len: Length,
     },
-    /// A mark, valid except for its tag, of an epoch near the last one.
+    /// A mark of an epoch near the last one, valid except for its tag.
     Mark {
         at: u8,
         laps: i8,
         epochs: i8,
     },
     Damage(Harm),
-    /// Correct tags of everything.
+    /// Correct tags for everything.
     Seal,
 }
 
-/// The generations of the roots to change.
+/// Which generations of the roots to change.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub(super) enum Which {
     Even,
@@ -84,7 +84,7 @@ impl Edit {
     }
 }
 
-/// Returns the offset of a word with a meaning.
+/// Returns the offset of a meaningful word.
 fn spread(place: u16, bytes: u64) -> u64 {
     match u64::from(place) * 8 {
         at @ 0..128 => at,
@@ -130,7 +130,7 @@ impl Layout {
         }
     }
 
-    /// The position of a word of the log in the lap of the head, or in another one.
+    /// Returns the position of a word of the log in the lap of the head, or in another one.
     fn position(&self, word: u64, laps: i8) -> u64 {
         let place = word * 8 % self.capacity / 8 * 8;
         let start = self.head - self.head % self.segment;
@@ -160,7 +160,7 @@ impl Layout {
             field(24),
             field(32),
             field(96).wrapping_add_signed(epochs.into()),
-            // Each epoch has a key of its own.
+            // Each epoch has its own key.
             field(104).wrapping_add_signed(epochs.into()),
             field(112),
             position,
@@ -171,7 +171,7 @@ impl Layout {
     }
 }
 
-/// Returns the word behind the tag. The low 3 bits of `kind` are the kind, the others its vouching.
+/// Returns the word after the tag. The low 3 bits of `kind` are the kind; the others say what it vouches for.
 const fn second_word(position: u64, kind: u64, len: u64) -> u64 {
     len & 0xff_ffff | kind << 24 | seal::stated(position) << 48
 }

@@ -1,4 +1,4 @@
-//! The targets of the journal.
+//! The journal's targets.
 
 #[path = "../../../crates/journal/tests/journal/claims.rs"]
 mod claims;
@@ -38,7 +38,7 @@ impl Sizes {
     }
 }
 
-/// The fate of the roots.
+/// What happens to the roots.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 enum Roots {
     Whole,
@@ -53,16 +53,16 @@ pub struct Damaged {
     remains: Remains,
     trims_when_full: bool,
     roots: Roots,
-    /// Bytes that cannot be read before anything is harmed: their first word in the log, and their number.
+    /// Bytes that cannot be read even before any damage: their first word in the log, and their number.
     bad: (u16, u8),
     deeds: Vec<Deed>,
     harms: Vec<Harm>,
 }
 
-/// The greatest number of operations of an input. More take longer and reach nothing new.
+/// The maximum number of operations in an input. More take longer and reach nothing new.
 const DEEDS: usize = 48;
 
-/// Only written records are returned, and all whole ones are.
+/// Only written records are returned, and all intact ones are.
 pub fn damage(input: &Damaged) {
     allocation::bounded(input.sizes.shape().bytes(), || damage_of(input));
 }
@@ -79,7 +79,7 @@ fn damage_of(input: &Damaged) {
     let bytes = medium.bytes();
     let unreadable = BadBlocks::new(&bytes, Some(range).filter(|range| !range.is_empty()));
     claims::bad_bytes_cost_what_they_touch(&unreadable, &lived, &bad);
-    // More of them could make up a tag together.
+    // More of them could combine to form a tag.
     let harms = input.harms.iter().take(4);
     let changed: Vec<_> = harms.flat_map(|harm| harm.apply(&medium)).collect();
     work::is_bounded(&medium);
@@ -91,14 +91,14 @@ fn damage_of(input: &Damaged) {
     claim(&medium, &lived, &changed);
 }
 
-/// Any bytes.
+/// Arbitrary bytes.
 #[derive(Arbitrary, Debug)]
 pub struct Anything<'a> {
     sizes: Sizes,
     remains: Remains,
     /// The history of the journal, or `None` for a medium of zeros.
     journal: Option<Vec<Deed>>,
-    /// Changes, among them correct tags.
+    /// Changes, including correct tags.
     edits: Vec<Edit>,
     missing: Missing,
     /// The roots and the log, if there is no journal.
@@ -127,7 +127,7 @@ fn bytes_of(input: &Anything<'_>) {
     claims::anything_is_read_to_an_end(&medium, shape);
 }
 
-/// Puts the remains of something else into a medium, without operations that an input has too many of.
+/// Puts remains of something else into a medium, without excess operations of an input.
 fn put_remains(remains: &Remains, medium: &Image, shape: Shape) {
     match remains {
         Remains::Journal(deeds) => {

@@ -1,4 +1,4 @@
-//! Correct tags for any bytes, by the documentation of the format.
+//! Correct tags for arbitrary bytes, according to the documentation of the format.
 
 use super::claims::LOG;
 use crate::image::Image;
@@ -6,7 +6,7 @@ use cachemaint::medium::{Medium as _, Readable as _};
 use core::sync::atomic::Ordering::Relaxed;
 use twox_hash::XxHash3_64;
 
-/// Writes the tags of roots, and of headers and marks that contain their position in the log.
+/// Writes the tags of roots, and of headers and marks that state their position in the log.
 pub(super) fn seal(medium: &Image) {
     let roots = [0, 4096, 8192, 12288].map(|slot| root(medium, slot));
     let newest = roots.into_iter().flatten().max_by_key(|root| root.generation);
@@ -25,7 +25,7 @@ struct Root {
     before: u64,
 }
 
-/// Returns the key of something of a journal.
+/// Returns a key in a journal.
 fn k(identity: [u8; 16], kind: u64, epoch: u64, place: u64) -> u64 {
     let words = [epoch, place].map(u64::to_le_bytes);
     h(kind, &[&identity, words.as_flattened()].concat())
@@ -59,7 +59,7 @@ fn log(medium: &Image, root: &Root) {
     let (mut key, start) = (keys[0], before.checked_next_multiple_of(segment.max(1)));
     let room = medium.len().saturating_sub(LOG).min(capacity);
     let mut records = Vec::new();
-    // Keys are collected in the order of positions, since a mark has the key of the records after it.
+    // Keys are collected in order of position, since a mark contains the key of the records after it.
     for at in (head..head.saturating_add(room)).step_by(8) {
         let offset = at % capacity / 8 * 8;
         if offset.checked_add(16).is_none_or(|end| end > room) {
@@ -83,8 +83,7 @@ fn log(medium: &Image, root: &Root) {
         };
         records.push((at, place, its_key, payload));
     }
-    // The tags are written from the last record on, so that a record which contains others is
-    // right, too.
+    // Tags are written starting with the last record, so that a record that contains others is also right.
     for (at, place, key, payload) in records.into_iter().rev() {
         let second = medium.load(place + 8, Relaxed);
         let header = [second.to_le_bytes(), at.to_le_bytes()];
@@ -93,7 +92,7 @@ fn log(medium: &Image, root: &Root) {
     }
 }
 
-/// Returns the bits of a position that a header states.
+/// Returns the bits that state a position in a header.
 pub(super) const fn stated(position: u64) -> u64 {
     let words = position / 8;
     (words ^ (words >> 16).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) & 0xffff

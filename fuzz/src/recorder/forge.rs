@@ -1,4 +1,4 @@
-//! Changes of a recording by its format.
+//! Changes to a recording according to its format.
 
 use super::claims::{BASE, SIZE};
 use super::{Harm, seal};
@@ -8,14 +8,14 @@ use arbitrary::Arbitrary;
 use cachemaint::medium::{Medium as _, Readable as _};
 use core::sync::atomic::Ordering::Relaxed;
 
-/// A change of a recording.
+/// A change to a recording.
 #[derive(Arbitrary, Clone, Debug)]
 pub(super) enum Edit {
     Word {
         at: u16,
         word: u64,
     },
-    /// A field of one copy of the first root or of both, or a word of the texts.
+    /// A field of one or both copies of the first root, or a word of the texts.
     Root {
         which: Which,
         field: u8,
@@ -32,12 +32,12 @@ pub(super) enum Edit {
         from: u8,
         to: u8,
     },
-    /// A record, valid but for its tag.
+    /// A record, valid except for its tag.
     Record {
         at: u8,
         len: Length,
     },
-    /// Records that may lie in each other.
+    /// Records that may be nested.
     Records {
         at: u8,
         count: u8,
@@ -45,11 +45,11 @@ pub(super) enum Edit {
         len: Length,
     },
     Damage(Harm),
-    /// Correct tags of everything.
+    /// Correct tags for everything.
     Seal,
 }
 
-/// The copies to change.
+/// Which copies to change.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub(super) enum Which {
     First,
@@ -118,7 +118,7 @@ fn root(medium: &Image, slot: u64, field: u8, value: Value) {
     medium.store(at, changed, Relaxed);
 }
 
-/// Writes the words of a record behind its tag.
+/// Writes the words of a record after its tag.
 fn record(medium: &Image, word: u64, len: Length) {
     let size = (medium.load(4096 + 56, Relaxed) & 0xffff_ffff).clamp(256, 1 << 20);
     let base = BASE as u64;

@@ -1,4 +1,4 @@
-//! The targets of the flight recorder.
+//! The flight recorder's targets.
 
 #[path = "../../../crates/recorder/tests/recorder/claims.rs"]
 mod claims;
@@ -58,7 +58,7 @@ pub struct Damaged {
     deeds: Vec<Deed>,
     /// Damage to the sub-buffers, or to the pages before them: roots, texts, counts of losses.
     harms: Vec<(Part, Harm)>,
-    /// The content of the medium before the creation.
+    /// The content of the medium before creation.
     held: Held,
 }
 
@@ -72,7 +72,7 @@ const fn mode(refuses: bool) -> Mode {
     if refuses { Mode::Refuse } else { Mode::Overwrite }
 }
 
-/// The greatest number of operations of an input. More take longer and reach nothing new.
+/// The maximum number of operations in an input. More take longer and reach nothing new.
 const DEEDS: usize = 48;
 
 /// Only recorded events are returned, all undamaged ones are, and the others are reported.
@@ -87,7 +87,7 @@ fn damage_of(input: &Damaged) {
     let before = medium.bytes();
     lived.is_shown(&before);
     let mut after = before.clone();
-    // More of them could make up a tag together.
+    // More of them could combine to form a tag.
     for (part, harm) in input.harms.iter().take(4) {
         match part {
             Part::SubBuffers => harm.apply(&mut after[BASE..]),
@@ -100,22 +100,22 @@ fn damage_of(input: &Damaged) {
     assert!(shown.iter().flatten().all(|event| lived.was_recorded(event)));
 }
 
-/// Any bytes.
+/// Arbitrary bytes.
 #[derive(Arbitrary, Debug)]
 pub struct Anything<'a> {
     /// The history of the recording, or `None` for a medium of zeros.
     recording: Option<Vec<Deed>>,
     refuses: bool,
-    /// Changes, among them correct tags.
+    /// Changes, including correct tags.
     edits: Vec<Edit>,
     missing: Missing,
-    /// The content of the medium before the creation.
+    /// The content of the medium before creation.
     held: Held,
     /// Both copies of a root, two counts of losses and the sub-buffers, if there is no recording.
     bytes: &'a [u8],
 }
 
-/// Nothing panics, everything ends after bounded work, and an opened recording goes on.
+/// Nothing panics, everything ends after bounded work, and an opened recording continues.
 pub fn bytes(input: &Anything<'_>) {
     allocation::bounded(LEN as u64, || bytes_of(input));
 }
@@ -144,7 +144,7 @@ fn put(medium: &Image, bytes: &[u8]) {
     }
 }
 
-/// The offset of a word with a meaning. The last eighth of the places are the texts of events.
+/// Returns the offset of a meaningful word. The last eighth of the places are the texts of events.
 fn spread(place: u16) -> u64 {
     const TEXTS: u64 = 7 << 16;
     match u64::from(place) * 8 {

@@ -1,8 +1,9 @@
-//! Correct tags for any bytes, by the documentation of the format.
+//! Correct tags for arbitrary bytes, according to the documentation of the format.
 
 use twox_hash::XxHash3_64;
 
-/// The tags of roots and of the texts of events, of counts of losses, of headers of sub-buffers, and of the records in these.
+/// Writes the tags of roots, of the texts of events, of loss counts, of sub-buffer headers, and of the records in
+/// sub-buffers.
 pub(super) fn seal(image: &mut [u8]) {
     let roots = [0, 4096, 8192, 12288].map(|at| root(image, at));
     let Some(newest) = roots.into_iter().flatten().max_by_key(|root| root.generation) else {
@@ -63,7 +64,7 @@ fn sub_buffer(bytes: &mut [u8], identity: &[u8; 16], shard: usize) {
     let tag = h(k(identity, 33, generation, place), &bytes[..56]);
     put(&mut bytes[56..], tag);
     let key = k(identity, 32, generation, place);
-    // From the last one on, so that a record which has others in it is right, too.
+    // Starting with the last one, so that a record that contains others is also right.
     for offset in (64..bytes.len().saturating_sub(23)).step_by(8).rev() {
         let word = &bytes[offset + 8..offset + 16];
         let len = usize::from(u16::from_le_bytes([word[2], word[3]]));
@@ -78,7 +79,7 @@ fn sub_buffer(bytes: &mut [u8], identity: &[u8; 16], shard: usize) {
     }
 }
 
-/// The key of a kind.
+/// Returns the key for a kind.
 fn k(identity: &[u8; 16], kind: u64, epoch: u64, place: u64) -> u64 {
     h(kind, &[&identity[..], &epoch.to_le_bytes(), &place.to_le_bytes()].concat())
 }

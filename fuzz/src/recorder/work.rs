@@ -1,5 +1,5 @@
-//! The work of reading, by the documentation of `recorder::Reader`: at most 16 times the bytes of the sub-buffers. The
-//! names and fields of the events have at most 22 times these bytes.
+//! The work of reading, according to the documentation of `recorder::Reader`: at most 16 times the bytes of the
+//! sub-buffers. The names and fields of the events take at most 22 times these bytes.
 
 use super::claims::BASE;
 use crate::image::Image;
@@ -7,9 +7,9 @@ use cachemaint::medium::Readable as _;
 use cachemaint_recorder::{Event, EventTable, Found, Reader};
 
 const LOOKS: u64 = 16;
-/// Bytes of the counts of losses, which are looked at once.
+/// The bytes of the loss counts, which are read once.
 const LOSSES: u64 = 4096;
-/// Bytes of the page with the texts of events.
+/// The bytes of the page with the texts of events.
 const TEXTS: u64 = 4096;
 const SHOWN: u64 = 22;
 
@@ -25,9 +25,9 @@ pub(super) fn is_bounded(medium: &Image) {
             while events.read_next(&mut buffer).unwrap().is_some() {}
         }
     });
-    assert!(looks <= most, "shards: {looks} bytes were looked at, and {most} may be");
+    assert!(looks <= most, "shards: {looks} bytes were read, at most {most} are allowed");
     let (table, looks) = medium.cost(|_| reader.event_table().unwrap());
-    assert!(looks <= TEXTS, "texts: {looks} bytes were looked at");
+    assert!(looks <= TEXTS, "texts: {looks} bytes were read");
     let (shown, looks) = medium.cost(|_| {
         let (mut events, mut shown) = (reader.events(), 0);
         while let Some(found) = events.read_next(&mut buffer).unwrap() {
@@ -37,8 +37,12 @@ pub(super) fn is_bounded(medium: &Image) {
         }
         shown
     });
-    assert!(looks <= most, "merged: {looks} bytes were looked at, and {most} may be");
-    assert!(shown <= SHOWN * len, "{shown} bytes of names are shown, and {} may be", SHOWN * len);
+    assert!(looks <= most, "merged: {looks} bytes were read, at most {most} are allowed");
+    assert!(
+        shown <= SHOWN * len,
+        "{shown} bytes of names are shown, at most {} are allowed",
+        SHOWN * len
+    );
 }
 
 /// Returns the bytes of an event's name and of the declarations of all its fields.

@@ -1,4 +1,4 @@
-//! The targets of the store.
+//! The store's targets.
 
 #[path = "../../../crates/store/tests/store/seal.rs"]
 mod seal;
@@ -11,7 +11,7 @@ use cachemaint::medium::Readable;
 use cachemaint_store::{Attributes, Content, ErrorKind, Info, Options, Reader, Verify};
 use std::collections::BTreeMap;
 
-/// Bytes of a store: the smallest log, and some space.
+/// The size of a store in bytes: the smallest log, and some space.
 const BYTES: usize = 64 << 10;
 
 /// One operation in a transaction.
@@ -26,14 +26,14 @@ enum Deed {
     Reopen,
 }
 
-/// A change of a store's bytes.
+/// A change to a store's bytes.
 #[derive(Arbitrary, Clone, Debug)]
 enum Edit {
     /// Anywhere.
     Word { at: u16, word: u64 },
     /// In a root, the head of a record or an entry.
     Field { place: u16, word: u64, bits: bool },
-    /// Right tags.
+    /// Correct tags.
     Seal,
 }
 
@@ -41,11 +41,11 @@ enum Edit {
 #[derive(Arbitrary, Debug)]
 pub struct Damaged {
     deeds: Vec<Deed>,
-    /// The places and the bits that are flipped.
+    /// The places and the bits to flip.
     flips: Vec<(u16, u8)>,
 }
 
-/// Any bytes.
+/// Arbitrary bytes.
 #[derive(Arbitrary, Debug)]
 pub struct Anything<'a> {
     /// The history of the store, or `None` for a medium of other bytes.
@@ -70,7 +70,8 @@ fn content(number: u8, len: u16) -> Vec<u8> {
 /// The blobs of a store, by name.
 type Blobs = BTreeMap<String, Vec<u8>>;
 
-/// Creates a store, does all that and drops it, which closes it. Returns its bytes, and its blobs after the last commit.
+/// Creates a store, applies the operations and drops it, which closes it. Returns its bytes, and its blobs after the
+/// last commit.
 fn live(deeds: &[Deed]) -> (Vec<u8>, Blobs) {
     let medium = Image::new(&vec![0; BYTES]);
     let mut store = options().create_new(medium.clone()).unwrap().0;
@@ -124,7 +125,7 @@ fn live(deeds: &[Deed]) -> (Vec<u8>, Blobs) {
     (medium.bytes(), last)
 }
 
-/// The last acknowledged value is returned, or an error names it, or the commit is told as undone.
+/// The last acknowledged value is returned, or an error names it, or the commit is reported as undone.
 pub fn damage(input: &Damaged) {
     allocation::bounded(BYTES as u64, || damage_of(input));
 }
@@ -192,10 +193,10 @@ fn bytes_of(input: &Anything<'_>) {
         let _ = snapshot.history();
         snapshot.entries().for_each(drop);
     });
-    assert!(looks <= most, "{looks} bytes were looked at");
+    assert!(looks <= most, "{looks} bytes were read");
     let (opened, looks) =
         medium.cost(|medium| options().verify(Verify::Always).open(medium.clone()));
-    assert!(looks <= most, "{looks} bytes were looked at");
+    assert!(looks <= most, "{looks} bytes were read");
     let Ok((mut store, _)) = opened else { return };
     let Ok(mut transaction) = store.begin() else { return };
     for (name, len) in [("new", 1000), ("value", 10)] {

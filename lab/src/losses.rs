@@ -34,15 +34,15 @@ pub enum Memory {
 /// Which dirty lines a crash keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Policy {
-    /// Each line at random, one of two.
+    /// Each line with a probability of one half.
     Half,
-    /// Each 8-byte word at random: lines are torn.
+    /// Each 8-byte word with a probability of one half, so lines are torn.
     Torn,
     /// No line.
     None,
     /// Every line.
     All,
-    /// At random one of the other policies, all lines but one, or only that line.
+    /// At random: one of the other policies, all lines but one, or only one line.
     Any,
 }
 

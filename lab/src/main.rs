@@ -86,7 +86,7 @@ enum Task {
     Fetch,
     /// Print a C program with a defect; compiling it with `-DRIGHT` removes the defect.
     Example {
-        /// What it forgets: a write-back for `cut`, or a directory's fsync for `drive`.
+        /// The defect: a missing write-back, for `cut`, or a missing fsync of a directory, for `drive`.
         #[arg(value_enum, default_value_t = Forgotten::WriteBack)]
         forgotten: Forgotten,
     },

@@ -17,11 +17,11 @@ use crate::program::CommandLine;
 /// How the next kernel is started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Restart {
-    /// A reset through firmware that keeps RAM: dirty lines are lost.
+    /// A reset through firmware that keeps RAM. Dirty lines are lost.
     Reset,
     /// A kernel panic, which resets the machine.
     Panic,
-    /// This kernel starts the next one: no line is lost.
+    /// The running kernel starts the next one. No line is lost.
     Kexec,
 }
 

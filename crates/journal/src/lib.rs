@@ -42,7 +42,7 @@
 //!
 //! After a crash, records that were in progress can still be valid after the first missing one. Each opening therefore
 //! begins a new *epoch*, with a new key, in the next segment. Before anything is appended, the root records the new key
-//! and the end of the earlier records. An opening that follows one without a new record reuses that one's segment.
+//! and the end of the earlier records. If an opening appends no record, the next one reuses its segment.
 //!
 //! # Damage and torn ends
 //! A crash leaves a torn end: a record that was not acknowledged is missing. Damage is different: the missing record
@@ -58,7 +58,7 @@
 //!
 //! Everything acknowledged is returned, or an error names it as damaged, with one exception: a power cut loses the last
 //! confirmation, and damage hits a record that no later one vouches for before the journal is opened again. That looks
-//! like a torn end, which an opening and a verification report. A damaged journal is never written to;
+//! like a torn end, and an opening or a verification reports it as one. A damaged journal is never written to;
 //! [salvage](Reader::salvage) its intact records.
 //!
 //! # The format, version 4
@@ -135,9 +135,9 @@
 //!   drive that loses the sectors it is writing can lose acknowledged records: those on a page that an append was
 //!   writing, unless the [alignment](Options::alignment) is 4096, and the last window of records during an
 //!   [opening](Options::open). The same evidence classifies this loss as damage or a torn end.
-//! - A read looks at each record once, and after the end or damage at one word of each place, where a record may begin.
-//!   It gives up on a segment after verifying four times its bytes in vain, and once more for each MiB of its size:
-//!   only crafted bytes need more. Whatever the bytes are, a verification or a salvage looks at no more than 40 times
+//! - A read visits each record once. After the end, or after damage, it reads one word at each place where a record may
+//!   begin. It gives up on a segment after verifying four times its bytes in vain, and once more for each MiB of its
+//!   size: only crafted bytes need more. Whatever the bytes are, a verification or a salvage reads no more than 40 times
 //!   the bytes of the log, or 70 times with segments of more than 1 MiB.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -49,8 +49,8 @@
 //! commit is *undone*: the store is as before it, [`Opened::undone`], [`Reader::undone`] and [`Verification::undone`]
 //! have its number, and the opening verifies everything.
 //!
-//! Whatever was acknowledged is returned, or an error names it as damaged, with two exceptions. One is a power cut just
-//! after the last commit, before its word or a later record reached the medium, together with damage to the same bytes.
+//! Whatever was acknowledged is returned, or an error names it as damaged, with two exceptions. One is a power cut before
+//! the last commit's word, or a later record, reached the medium, together with damage to the bytes of that commit.
 //! [`Store::close`] makes the word durable, and so does the next commit or opening. The other is damage that leaves no
 //! trace of the last record: see [Limits](#limits).
 //!
@@ -226,9 +226,9 @@
 //! # Limits
 //! - A blob or a region needs contiguous free space. The blob that it replaces is freed only after the commit, so both
 //!   need space at the same time. A growing log needs four pieces in addition to the old ones.
-//! - After a power cut during the last commit, damage to its bytes looks like the cut: the commit is undone. The blobs
-//!   that it replaced are still there unless a later transaction, finished or not, took their space; in that case they
-//!   are damaged.
+//! - If power is cut before anything vouches for the last commit, damage to its bytes looks like an interrupted commit,
+//!   which is undone. The blobs that it replaced are still there unless a later transaction, finished or not, took their
+//!   space; in that case they are damaged.
 //! - If one copy of the last record has turned into zeros or older bytes, and the other has too or cannot be read, its
 //!   commit seems never to have been made, even after a [close](Store::close).
 //! - With page granularity, the confirmation word is in only one mirror until the store is closed. Until then, two

@@ -28,7 +28,7 @@ use crate::program::CommandLine;
 /// Where states are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum CheckOn {
-    /// In a machine, with its kernel's recovery of the file system.
+    /// In a machine, where the kernel recovers the file system.
     Machine,
     /// On this system, on a copy of the files after replaying the journal: ext4 only, and much faster.
     Host,

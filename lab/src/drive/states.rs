@@ -29,15 +29,15 @@ pub enum WritePolicy {
     None,
     /// Every write.
     All,
-    /// Each write at random, one of two.
+    /// Each write with a probability of one half.
     Half,
-    /// Each 512-byte sector at random: writes are torn.
+    /// Each 512-byte sector with a probability of one half, so writes are torn.
     Torn,
     /// Every write but one.
     LoseOne,
     /// Only one write.
     KeepOne,
-    /// The writes before one of them, which is torn.
+    /// All writes before a chosen one, which is torn.
     Prefix,
 }
 

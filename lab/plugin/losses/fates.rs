@@ -8,9 +8,9 @@ use super::words::Line;
 /// Which dirty lines a crash keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
-    /// Each line at random, one of two.
+    /// Each line with a probability of one half.
     Half,
-    /// Each 8-byte word at random, one of two: the lines are torn.
+    /// Each 8-byte word with a probability of one half, so lines are torn.
     Torn,
     /// No line.
     None,

@@ -1,4 +1,4 @@
-//! The code of the README and of the chapters below `docs`, run as tests of the documentation. The chapter on crash testing is
+//! The code of the README and of the chapters in `docs`, run as documentation tests. The chapter on crash testing is
 //! the documentation of `cachemaint-sim`.
 
 macro_rules! chapters {

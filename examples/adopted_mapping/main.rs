@@ -1,5 +1,5 @@
-//! Statistics in a mapping of one's own: memmap2 maps the file, the program counts in atomic words, and this crate makes
-//! them persistent.
+//! Statistics in the program's own mapping: memmap2 maps the file, the program counts in atomic words, and this crate
+//! makes them persistent.
 //!
 //! ```sh
 //! cargo run -p cachemaint-examples --example adopted_mapping -- /tmp/statistics   # and again
@@ -13,7 +13,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
     use std::time::Instant;
 
-    /// The beginning of the file. Each word is right by itself, so that no crash leaves a mixture.
+    /// The beginning of the file. Each word is valid on its own, so no crash leaves an inconsistent mix.
     #[repr(C)]
     struct Statistics {
         runs: AtomicU64,
@@ -26,7 +26,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let file =
         std::fs::File::options().read(true).write(true).create(true).truncate(false).open(&path)?;
     if file.metadata()?.len() < LEN {
-        file.set_len(LEN)?; // a longer one may be in use, and keeps its length
+        file.set_len(LEN)?; // a longer file may be in use, and keeps its length
     }
     // SAFETY: nothing cuts the file.
     let mut mapping = unsafe { memmap2::MmapMut::map_mut(&file) }?;
@@ -39,7 +39,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // SAFETY: the mapping begins at a page and is long enough, and any bytes are such words.
     let statistics = unsafe { bytes.cast::<Statistics>().as_ref() };
 
-    persister.persist(0..LEN)?; // what a killed process has left, before it is believed
+    persister.persist(0..LEN)?; // makes durable what a killed process left, before it is used
     statistics.longest_nanoseconds.fetch_max(u64::try_from(start.elapsed().as_nanos())?, Relaxed);
     let runs = statistics.runs.fetch_add(1, Relaxed) + 1;
     persister.persist(0..LEN)?;

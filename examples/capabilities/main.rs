@@ -1,5 +1,5 @@
 //! The properties of a machine that a deployment needs, as JSON: the write-backs that make stores durable, and the
-//! memory on which they do.
+//! memory where they do.
 //!
 //! ```sh
 //! cargo run -p cachemaint-examples --example capabilities
@@ -12,7 +12,7 @@ use cachemaint::survival::{Backing, Event, Stage};
 use cachemaint::{Cache, Unsupported};
 use serde_json::{Value, json};
 
-/// Returns the instruction and the fence of a write-back, or the reason why the machine has no write-back and the remedy.
+/// Returns the instruction and the fence of a write-back, or the reason why there is none, with the remedy.
 fn choice(cache: Result<Cache, Unsupported>) -> Value {
     match cache {
         Ok(cache) => json!({

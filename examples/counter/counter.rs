@@ -5,11 +5,11 @@ use std::sync::atomic::Ordering;
 use zerocopy::little_endian::U64;
 use zerocopy::{Immutable, IntoBytes};
 
-/// The largest page there is, in bytes: whatever the granularity of the medium, the copies never
-/// share a unit that a crash may tear.
+/// The distance of the copies: the largest possible page, so that they never share a unit that a crash may tear,
+/// whatever the granularity.
 const STRIDE: u64 = 64 << 10;
 
-/// Bytes of a medium for it.
+/// The size of a medium for the counter, in bytes.
 pub const LEN: u64 = 2 * STRIDE;
 
 /// A copy of the counter, and its check.
@@ -20,7 +20,7 @@ struct Copy {
     complement: U64,
 }
 
-/// Returns the value of a copy, if it is whole. A new medium has zeros, which are not a whole copy.
+/// Returns the value of a copy, if the copy is intact. A new medium has zeros, which are not an intact copy.
 fn load<M: Medium>(medium: &M, copy: u64) -> Option<u64> {
     let value = medium.load(copy * STRIDE, Ordering::Relaxed);
     let check = medium.load(copy * STRIDE + 8, Ordering::Relaxed);
@@ -43,7 +43,7 @@ fn value<M: Medium>(medium: &M) -> u64 {
     load(medium, 0).max(load(medium, 1)).unwrap_or(0)
 }
 
-/// Persists the next value in the copy that is older or not whole, and returns it. The counter was opened before.
+/// Persists the next value in the older or damaged copy, and returns it. The counter must have been opened before.
 ///
 /// # Errors
 /// If the medium cannot persist it.

@@ -1,11 +1,10 @@
 //! A counter that survives crashes, as a crate that depends on this one would write it.
 //!
-//! **Give it a new file: it writes over one with other data.**
+//! **Use a new file: the program overwrites other data.**
 //!
-//! Two copies of the counter lie in lines of their own, each with its complement as a check. An
-//! increment writes the older copy and persists it, so that at any moment one of the two is whole:
-//! old or new, never a mix. It is written against a medium (`counter.rs`), and `examples/tests/simulated/counter.rs`
-//! shows that no crash loses an increment.
+//! Two copies of the counter lie in separate lines, each with its complement as a check. An increment writes and
+//! persists the older copy, so one of the two is intact at any moment: old or new, never a mix. It is written against a
+//! medium (`counter.rs`), and `examples/tests/simulated/counter.rs` shows that no crash loses an increment.
 //!
 //! ```sh
 //! cargo run -p cachemaint-examples --example counter -- /mnt/pmem/counter

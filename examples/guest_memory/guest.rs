@@ -1,5 +1,5 @@
-//! The memory of a guest, as vm-memory has it: made persistent by what is dirty, and written back for devices that do not
-//! snoop.
+//! The memory of a guest in vm-memory: its dirty pages are made persistent, and ranges are written back for devices
+//! that do not snoop.
 
 use cachemaint::medium::Granularity;
 use cachemaint::{Cache, dax};
@@ -14,7 +14,7 @@ use vm_memory::{GuestRegionMmap, MmapRegion};
 
 /// RAM of a guest that outlives its monitor: one region over a whole file.
 pub(crate) struct Ram {
-    /// Makes the mapping of `memory` persistent, so it is dropped before.
+    /// Makes the mapping of `memory` persistent. It must be dropped first.
     persister: dax::Persister,
     pub(crate) memory: GuestMemoryMmap<AtomicBitmap>,
     /// Holds the lock.
@@ -22,7 +22,7 @@ pub(crate) struct Ram {
 }
 
 impl Ram {
-    /// Maps the file, or a new one of that length, and makes persistent what a killed monitor has left.
+    /// Maps the file, or a new one of that length, and makes persistent what a killed monitor left.
     ///
     /// # Errors
     /// If the file cannot be opened, mapped or persisted.
@@ -30,7 +30,7 @@ impl Ram {
     pub(crate) fn open(path: &Path, len: usize) -> Result<Self, Box<dyn std::error::Error>> {
         const PROTECTION: ProtFlags = ProtFlags::READ.union(ProtFlags::WRITE);
         let file = dax::Options::new().allow_page_granularity().open_or_create(path, len as u64)?;
-        // Lines are persisted only through a mapping that is synchronous, which the kernel does not grant for every file.
+        // Line granularity needs a synchronous mapping, which the kernel does not grant for every file.
         let is_synchronous = !matches!(file.granularity(), Granularity::Page(_));
         let flags = if is_synchronous {
             MapFlags::SHARED_VALIDATE | MapFlags::SYNC
@@ -51,7 +51,7 @@ impl Ram {
         Ok(Self { persister, memory, file })
     }
 
-    /// Returns what the file promises.
+    /// Returns the guarantee of the file.
     pub(crate) fn guarantee(&self) -> &dax::Guarantee {
         self.file.guarantee()
     }
@@ -59,11 +59,11 @@ impl Ram {
     /// Makes persistent what was stored since the last call: a guest's flush request to virtio-pmem, or the last step before
     /// a live update or a reboot of the host.
     ///
-    /// vm-memory knows the stores of the monitor, which include those of emulated devices. `by_cpus` has those of virtual
-    /// CPUs: KVM's dirty log, or the whole RAM where nobody keeps one.
+    /// vm-memory tracks the stores of the monitor, including those of emulated devices. `by_cpus` has the stores of
+    /// virtual CPUs: KVM's dirty log, or the whole RAM if there is no log.
     ///
     /// # Errors
-    /// As [`dax::Persister::persist`]: answer the request by an error then, and every later one.
+    /// As [`dax::Persister::persist`]: then answer this request and every later one by an error.
     pub(crate) fn flush(
         &self,
         by_cpus: impl IntoIterator<Item = Range<u64>>,
@@ -75,7 +75,8 @@ impl Ram {
 
 /// Writes `len` bytes of the guest back to the point of the handle, with one fence. The range may lie in several regions.
 ///
-/// The stores of virtual CPUs count if they have stopped, or if they asked for this through a queue that this thread has read.
+/// Stores of virtual CPUs are included if these CPUs have stopped, or if they requested this through a queue that this
+/// thread has read.
 ///
 /// # Errors
 /// If a part of the range is in no region. Nothing is written back then.
@@ -97,12 +98,12 @@ pub(crate) fn write_back(
     Ok(())
 }
 
-/// Returns the ranges of a region that were stored to since the last call, in bytes from its start: whole pages, and those that
-/// follow each other as one. A store meanwhile is in these ranges or in those of the next call, so take them before they are
-/// written back.
+/// Returns the ranges of a region that were stored to since the last call, in bytes from its start: whole pages, with
+/// adjacent ones joined. A concurrent store is in these ranges or in those of the next call, so call this before the
+/// write-back.
 pub(crate) fn take_dirty(region: &GuestRegionMmap<AtomicBitmap>) -> Vec<Range<u64>> {
     let (bitmap, len) = (region.bitmap(), region.size());
-    // The size of a page is not shown; the last page can be shorter.
+    // The bitmap does not report the size of a page; the last page can be shorter.
     let page = bitmap.byte_size().div_ceil(bitmap.len().max(1)).next_power_of_two();
     let words = bitmap.get_and_reset();
     let is_dirty = |number: usize| words[number / 64] >> (number % 64) & 1 != 0;
@@ -126,7 +127,7 @@ mod tests {
 
     const PAGE: u64 = 4096;
 
-    /// Two regions that follow each other.
+    /// Two adjacent regions.
     fn memory() -> GuestMemoryMmap<AtomicBitmap> {
         let regions = [(GuestAddress(0), 16 << 12), (GuestAddress(16 * PAGE), 16 << 12)];
         GuestMemoryMmap::from_ranges(&regions).unwrap()
@@ -173,7 +174,7 @@ mod tests {
         assert_eq!(found, [7; 5000]);
     }
 
-    /// As that of an image whose length is no multiple of pages.
+    /// For example in an image whose length is not a multiple of the page size.
     #[test]
     fn the_last_page_of_a_region_can_be_shorter() {
         let regions = [(GuestAddress(0), (3 << 12) + 1)];

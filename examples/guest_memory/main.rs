@@ -1,6 +1,6 @@
-//! The RAM of a virtual machine that outlives its monitor: vm-memory maps it and knows which pages are dirty, and this crate
-//! makes these persistent when the guest asks for it, as its flush requests to virtio-pmem do. `guest.rs` is what a monitor
-//! takes over.
+//! The RAM of a virtual machine that outlives its monitor: vm-memory maps it and tracks dirty pages, and this crate
+//! makes these persistent when the guest asks for it, for example by a flush request to virtio-pmem. A monitor can copy
+//! `guest.rs`.
 //!
 //! ```sh
 //! cargo run -p cachemaint-examples --example guest_memory -- /mnt/pmem/ram   # and again

@@ -1,4 +1,4 @@
-//! The table in generated histories: any operations, in several lives with a crash after each.
+//! The table in generated histories: arbitrary operations in several lives, with a crash after each.
 
 use cachemaint_examples::hash_table::Table;
 use cachemaint_sim::{Histories, Life, Model, Searched, Simulation, Structure, Violation};
@@ -15,7 +15,7 @@ pub(crate) enum Operation {
     Remove(u64),
 }
 
-/// The content of the table, and the alternative while an operation is under way.
+/// The content of the table, and the alternative content of an unfinished operation.
 #[derive(Clone, Default)]
 pub(crate) struct Content {
     now: BTreeMap<u64, u64>,
@@ -47,7 +47,7 @@ impl Structure for Tested {
         Violation::unless(is_right, || {
             format!("{found:?}, not {:?} or {:?}", content.now, content.under_way)
         })?;
-        // A reader has read it, so it stays.
+        // A reader has read it, so it must stay.
         life.note(|content| (content.now, content.under_way) = (found, None));
         while let Some(operation) = life.next() {
             let mut content = life.model();
@@ -69,7 +69,7 @@ impl Structure for Tested {
     }
 }
 
-/// Searches for a history that fails.
+/// Searches for a failing history.
 pub(crate) fn search(model: Model, saves_a_fence: bool) -> Searched<Operation> {
     Histories::new(Simulation::new(model, BYTES).zeros()).search(&Tested { saves_a_fence })
 }

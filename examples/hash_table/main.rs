@@ -1,9 +1,9 @@
-//! A hash table that survives crashes, as a crate that depends on this one would write it, and the
-//! simulation that shows it does.
+//! A hash table that survives crashes, written as in a crate that depends on this one, and the simulation that shows
+//! that it does.
 //!
-//! Without arguments a variant with a mistake is explored, whose failure is printed, and then the right one
-//! under three models: every crash of operations that were chosen by hand, and histories that were not. With
-//! arguments the same table is on a file. Its tests are in `examples/tests/simulated/hash_table.rs`.
+//! Without arguments, the program explores a variant with a mistake and prints its failure, then the correct table
+//! under three models: every crash of a fixed sequence of operations, and generated histories. With arguments, it uses
+//! the same table in a file. Its tests are in `examples/tests/simulated/hash_table.rs`.
 //!
 //! ```sh
 //! cargo run -p cachemaint-examples --example hash_table
@@ -19,7 +19,7 @@ use cachemaint_examples::hash_table::Table;
 use cachemaint_sim::{Exploration, Failure, Model, SimMedium, Simulation, Violation};
 use std::error::Error;
 
-/// Of a new file: some 40000 slots.
+/// The length of a new file: some 40000 slots.
 const LEN: u64 = 1 << 20;
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -1,7 +1,7 @@
 //! A hash table that survives crashes, on any medium.
 //!
-//! The capacity is fixed when the table is created. All fields are words, little-endian. Only a word is taken for
-//! atomic, and no line or page is taken for a unit:
+//! The capacity is fixed when the table is created. All fields are words, little-endian. Only words are assumed to be
+//! atomic, not lines or pages:
 //!
 //! | offset | what |
 //! |---|---|
@@ -10,9 +10,9 @@
 //! | the next multiple of 64 | the entry of each slot: key, value |
 //!
 //! The search for an entry begins at the slot that its key hashes to, and ends at the first free one (open addressing).
-//! One word decides if a change has happened, and the data behind it are persistent before it is stored:
+//! One word decides whether a change has happened, and the data behind it are persistent before it is stored:
 //!
-//! | change | first, persisted | then, the word that decides | until then a crash leaves |
+//! | change | persisted first | then the deciding word | until then a crash leaves |
 //! |---|---|---|---|
 //! | create | all states | the header | no table |
 //! | insert | key and value, in a slot that is not taken | its state | the slot as it was |
@@ -23,16 +23,16 @@ use cachemaint::medium::Medium;
 use std::fmt;
 use std::sync::atomic::Ordering;
 
-/// `HTB1`, the format that is described above.
+/// `HTB1`, the format described above.
 const MAGIC: u64 = 0x4854_4231;
 
-/// States of a slot. A search goes on behind a removed one, and ends at a free one.
+/// States of a slot. A search continues after a removed one, and ends at a free one.
 const FREE: u64 = 0;
 const TAKEN: u64 = 1;
 const REMOVED: u64 = 2;
 
 const WORD: u64 = 8;
-/// The alignment of fields that are stored together. It is for speed; the table is right without it.
+/// The alignment of fields that are stored together. It is only for speed.
 const LINE: u64 = 64;
 const STATES: u64 = LINE;
 const ENTRY: u64 = 2 * WORD;
@@ -42,7 +42,7 @@ const ENTRY: u64 = 2 * WORD;
 pub enum Error<E> {
     /// The medium has failed.
     Medium(E),
-    /// The medium holds something else, or a table that is larger than the medium.
+    /// The medium holds something else, or a table larger than the medium.
     NoTable,
     /// All slots are taken.
     Full,
@@ -77,8 +77,8 @@ enum Place {
 }
 
 impl<M: Medium> Table<M> {
-    /// Opens the table on a medium, after a crash or not. Where the first word is zero a new one is made
-    /// that takes the whole medium.
+    /// Opens the table on a medium, whether or not it crashed. If the first word is zero, creates a table that takes
+    /// the whole medium.
     pub fn open(medium: M) -> Result<Self, Error<M::Error>> {
         let header = medium.load(0, Ordering::Relaxed);
         if header == 0 {
@@ -88,7 +88,7 @@ impl<M: Medium> Table<M> {
         if header >> 32 != MAGIC || slots == 0 || end(slots) > medium.len() {
             return Err(Error::NoTable);
         }
-        // The bytes here may be in the caches only: a process that was killed between a store and its write-back leaves
+        // The bytes here may only be in the caches: a process that was killed between a store and its write-back leaves
         // them there. No one may read or build on bytes that a later power loss takes away.
         medium.persist(0..end(slots)).map_err(Error::Medium)?;
         Ok(Self { medium, slots, saves_a_fence: false })
@@ -109,8 +109,8 @@ impl<M: Medium> Table<M> {
         Ok(table)
     }
 
-    /// Returns the same table with a defect for the simulator to find: one fence for two write-backs, so that either of
-    /// the two may arrive first.
+    /// Returns the same table with a defect for the simulator to find: one fence for two write-backs, so that either
+    /// may arrive first.
     #[must_use]
     pub fn saving_a_fence(self) -> Self {
         Self { saves_a_fence: true, ..self }
@@ -130,7 +130,7 @@ impl<M: Medium> Table<M> {
         taken.map(|slot| self.entry_of(slot))
     }
 
-    /// Inserts a key, or updates its value and returns the one before. It is durable at return.
+    /// Inserts a key, or updates its value and returns the previous one. Durable at return.
     pub fn insert(&mut self, key: u64, value: u64) -> Result<Option<u64>, Error<M::Error>> {
         match self.find(key) {
             Place::Found(slot) => self.replace(slot, value).map(Some).map_err(Error::Medium),
@@ -139,7 +139,7 @@ impl<M: Medium> Table<M> {
         }
     }
 
-    /// Removes a key and returns its value. It is durable at return.
+    /// Removes a key and returns its value. Durable at return.
     pub fn remove(&mut self, key: u64) -> Result<Option<u64>, Error<M::Error>> {
         let Place::Found(slot) = self.find(key) else { return Ok(None) };
         let (_, value) = self.entry_of(slot);
@@ -168,7 +168,7 @@ impl<M: Medium> Table<M> {
         self.medium.persist(state(slot)..state(slot) + WORD)
     }
 
-    /// Returns the slot of a key, or the first on its way that can take it.
+    /// Returns the slot of a key, or the first slot of its search that can take it.
     fn find(&self, key: u64) -> Place {
         let mut vacant = Place::Nowhere;
         for step in 0..self.slots {

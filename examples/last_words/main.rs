@@ -1,7 +1,8 @@
-//! A flight recorder whose last events survive a reset after the program's own end: a handler of SIGTERM, SIGQUIT and
+//! A flight recorder whose last events survive a reset after the program has ended: a handler of SIGTERM, SIGQUIT and
 //! SIGABRT stops it and writes its lines back.
 //!
-//! Where the file is persisted by pages, no handler writes back: a store into the file outlives the process anyway.
+//! If the file is persisted in whole pages, the handler writes nothing back: a store into the file outlives the process
+//! anyway.
 //!
 //! ```sh
 //! cargo run -p cachemaint-examples --example last_words -- /mnt/pmem/events   # end it by Ctrl-\ or kill, and run it again
@@ -22,7 +23,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     static RECORDER: OnceLock<Recorder<'static, DaxFile>> = OnceLock::new();
 
-    /// Writes the last events back, and lets the signal act as without this handler.
+    /// Writes the last events back, and then lets the signal act as it would without this handler.
     extern "C" fn on_signal(signal: libc::c_int) {
         if let Some(recorder) = RECORDER.get() {
             recorder.stop();

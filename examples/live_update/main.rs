@@ -1,7 +1,7 @@
 //! State that is handed over in memory: a process ends, and its successor continues with the memfd that it inherits.
 //!
-//! A virtual machine monitor that updates itself does this with a descriptor that outlives `execve`. A kernel that
-//! preserves memfds (Linux's live update orchestrator) does it over a kexec. The store is the same in both cases.
+//! A virtual machine monitor that updates itself does this with a descriptor that survives `execve`. A kernel that
+//! preserves memfds (Linux's live update orchestrator) does it across a kexec. The store is the same in both cases.
 //!
 //! ```sh
 //! cargo run -p cachemaint-examples --example live_update

@@ -1,8 +1,8 @@
-//! A database's cache that is warm after a restart.
+//! A database's page cache that is warm after a restart.
 //!
 //! Pages are expensive to read and cheap to lose, so only damaged pages are dropped and read again. The name of a blob
 //! is the number of a page, and its version is the version of that page: a page that the database has changed since is
-//! stale. Transactions put and evict some pages at a time, so that a crash costs at most the last of them.
+//! stale. Transactions put and evict several pages at a time, so a crash costs at most the last transaction.
 //!
 //! ```sh
 //! cargo run -p cachemaint-examples --example page_cache -- /mnt/pmem/cache   # and again
@@ -17,12 +17,12 @@ use std::error::Error;
 
 const PAGE: usize = 16 << 10;
 const FILE: u64 = 8 << 20;
-/// Pages that are looked at in a run.
+/// The number of pages used in a run.
 const PAGES: u64 = 100;
-/// Pages that are put at a time.
+/// The number of pages put at a time.
 const BATCH: usize = 25;
 
-/// Reads a page from the database, by its number and version, which takes long.
+/// Reads a page from the database by its number and version, which takes a long time.
 fn read_from_database(number: u64, version: u64) -> Vec<u8> {
     let word = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ version;
     word.to_le_bytes().repeat(PAGE / 8)
@@ -35,7 +35,7 @@ fn current_version(number: u64, run: u64) -> u64 {
 
 type Failure = StoreError<dax::Error>;
 
-/// Returns the part of the cache that is still good: pages that are whole, of the version in the database.
+/// Returns the part of the cache that is still valid: intact pages with the version in the database.
 fn warm(store: &Store<DaxFile>, run: u64) -> Result<BTreeMap<u64, Vec<u8>>, Failure> {
     let mut pages = BTreeMap::new();
     for info in store.list() {
@@ -57,7 +57,7 @@ fn warm(store: &Store<DaxFile>, run: u64) -> Result<BTreeMap<u64, Vec<u8>>, Fail
     Ok(pages)
 }
 
-/// Keeps pages for the next time.
+/// Keeps pages for the next run.
 fn keep(store: &mut Store<DaxFile>, pages: &[(u64, Vec<u8>)], run: u64) -> Result<(), Failure> {
     let mut transaction = store.begin()?;
     for (number, page) in pages {

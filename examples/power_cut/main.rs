@@ -1,5 +1,5 @@
-//! Programs to cut the power of: each commits to a file of one format, prints the number of what it has committed, and
-//! checks what a power cut has left.
+//! Programs for power-cut tests. Each commits to a file of one format, prints the number of each commit, and checks
+//! what a power cut has left.
 //!
 //! ```sh
 //! cargo build -p cachemaint-examples --example power_cut && cd target/debug/examples
@@ -20,7 +20,7 @@ use std::fs;
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 const COMMITS: u64 = 90;
-/// After so many the file is closed and opened again.
+/// The number of commits after which the file is closed and reopened.
 const OPENING: u64 = 30;
 
 fn file() -> Result<DaxFile> {
@@ -32,19 +32,19 @@ fn acknowledge(number: u64) {
     println!("{number}"); // standard output passes whole lines on
 }
 
-/// Returns the number that was printed last before the cut.
+/// Returns the last number printed before the cut.
 fn acknowledged() -> Result<u64> {
     let lines = fs::read_to_string(env::var("PRINTED")?)?;
     Ok(lines.lines().last().map_or(Ok(0), str::parse)?)
 }
 
-/// Returns the bytes of a number, of a length of their own.
+/// Returns bytes for a number, with a length that depends on it.
 fn payload(number: u64) -> Vec<u8> {
     let len = usize::try_from(number * 37 % 600).unwrap_or(0);
     [&number.to_le_bytes()[..], &vec![number.to_le_bytes()[0]; len]].concat()
 }
 
-/// Returns the number of bytes, which must be its own.
+/// Returns the number that these bytes belong to, and checks them.
 fn number_of(bytes: &[u8]) -> Result<u64> {
     let number = u64::from_le_bytes(bytes.first_chunk().copied().ok_or("too short")?);
     if bytes == payload(number) { Ok(number) } else { Err(format!("{number} is torn").into()) }

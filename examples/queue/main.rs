@@ -1,4 +1,4 @@
-//! A durable queue: two producers, and a consumer that trims what it has handled.
+//! A durable queue: two producers, and a consumer that trims the jobs that it has handled.
 //!
 //! An acknowledged job is handled at least once. It is handled again after a crash between handling and trimming.
 //!
@@ -15,7 +15,7 @@ use std::time::Duration;
 
 type Failure = Error<dax::Error>;
 
-/// Appends 200 jobs, of which the journal has space for some. It waits while the journal is full.
+/// Appends 200 jobs, more than the journal has space for. Waits while the journal is full.
 fn produce(queue: &Journal<DaxFile>, name: &str) -> Result<(), Failure> {
     for number in 0..200 {
         queue.append_within(format!("{name} {number}").as_bytes(), Duration::MAX)?;
@@ -23,12 +23,12 @@ fn produce(queue: &Journal<DaxFile>, name: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Handles each job in order, and trims it, until waits are cancelled and no job is left.
+/// Handles and trims each job in order, until waits are cancelled and no job is left.
 fn consume(queue: &Journal<DaxFile>) -> Result<u64, Failure> {
     let (mut jobs, mut job, mut handled) = (queue.records()?, Vec::new(), 0);
     loop {
         while jobs.read_next(&mut job)?.is_some() {
-            handled += 1; // here it would be done
+            handled += 1; // a real program does the job here
         }
         let reached = jobs.reached();
         queue.trim(reached)?;
@@ -48,7 +48,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 let started = ["a", "b"].map(|name| scope.spawn(|| produce(&queue, name)));
                 started.map(ScopedJoinHandle::join)
             });
-            queue.cancel_waits(); // the consumer handles the jobs that are left, and ends
+            queue.cancel_waits(); // the consumer handles the remaining jobs, and ends
             ended
         });
         let handled = consume(&queue);

@@ -1,10 +1,11 @@
 //! Two sides that share memory without coherence: a producer and a consumer with a ring between them.
 //!
-//! Here both sides are threads, whose caches the hardware keeps coherent, so that it runs on any machine. On CXL memory
-//! that two hosts have mapped, or between a CPU and a device's firmware, the code in `ring.rs` is the same. A model of
-//! two caches tests that it is right there, and wrong without any one of its steps: `cargo test --test coherence`. The
-//! model's (`cachemaint-device`) caches write back no line that was not stored to. On CXL memory the platform must promise that, and that a
-//! completed write-back is visible to the other host: see "CXL memory of two hosts" in the documentation of `coherence`.
+//! Here both sides are threads with coherent caches, so the program runs on any machine. On CXL memory that two hosts
+//! have mapped, or between a CPU and a device's firmware, the code in `ring.rs` is the same. A model of two caches
+//! (`cachemaint-device`) tests that the code is correct there, and wrong without any one of its steps: `cargo test
+//! --test coherence`. The model's caches never write back a line that was not stored to. On CXL memory the platform
+//! must promise that, and that a completed write-back is visible to the other host: see "CXL memory of two hosts" in
+//! the documentation of `coherence`.
 //!
 //! ```sh
 //! cargo run -p cachemaint-examples --example ring
@@ -46,7 +47,7 @@ unsafe impl Words for &Shared {
     }
 }
 
-/// Returns the message of a number: one that is torn or of another number is noticed.
+/// Returns the message for a number. A torn message, or one for another number, is detected.
 fn message(number: u32) -> [u32; 4] {
     [number, !number, number.rotate_left(16), number ^ 0x5555_5555]
 }

@@ -1,30 +1,29 @@
-//! A ring of messages between one producer and one consumer who do not see each other's caches.
+//! A ring of messages between one producer and one consumer that do not see each other's caches.
 //!
-//! The memory has an index of each side and the slots:
+//! The memory holds an index for each side, and the slots:
 //!
 //! | what | written by | read by |
 //! |---|---|---|
-//! | `sent`: how many messages were put in, modulo 2^32 | producer | consumer |
-//! | `taken`: how many were taken out, modulo 2^32 | consumer | producer |
+//! | `sent`: the number of messages put in, modulo 2^32 | producer | consumer |
+//! | `taken`: the number of messages taken out, modulo 2^32 | consumer | producer |
 //! | the slots: message number n is in slot n modulo their number, a power of two | producer | consumer |
 //!
-//! Each side releases its words before it announces them by its index. It acquires the other's
-//! index, then the words that this index announces, before it reads. Words that different sides
-//! write never share a granule: the index of each begins one of its own. The protocol needs neither a
-//! lock nor an atomic operation beyond loads and stores of words. On CXL memory it also needs the
-//! promises of the platform that the documentation of `coherence` lists.
+//! Each side releases its words before it announces them by its index. It acquires the other's index, then the words
+//! that this index announces, before it reads. Words written by different sides never share a granule: each index
+//! begins its own. The protocol needs no lock, and no atomic operations except loads and stores of words. On CXL memory
+//! it also needs the platform's promises listed in the documentation of `coherence`.
 //!
 //! # Start and restart
-//! Before the first start one side fills the memory with zeros, and gives all of it away by
-//! `release_range_to_writer`. Then no dirty line could be written back over the words of the other
-//! side. A side that has used the memory before drops its lines in the same way, before the
-//! other one fills it. The signal to start comes after that, by another way than this ring.
+//! Before the first start, one side fills the memory with zeros and gives all of it away by `release_range_to_writer`,
+//! so that no dirty line can be written back over the other side's words. A side that has used the memory before drops
+//! its lines in the same way, before the other one fills it. The signal to start then comes by other means than this
+//! ring.
 //!
-//! A side that restarts does not fill the memory. It calls `acquire_range` for its own index, and reads
-//! it: this is the number that `Producer::new` or `Consumer::new` is given. The other side goes on
-//! meanwhile, since it stores to words of its own alone. A message that an index announces is whole,
-//! as it was released before. One that was not announced is stored again from its beginning. One that
-//! was taken and not given back is taken again, so a consumer can see it twice.
+//! A side that restarts does not fill the memory. It calls `acquire_range` for its own index, reads it, and passes this
+//! number to `Producer::new` or `Consumer::new`. The other side can continue meanwhile, since it stores only to its own
+//! words. A message that an index announces is complete, since it was released before. A message that was not announced
+//! is stored again from its beginning. A message that was taken but not given back is taken again, so a consumer can
+//! see it twice.
 //!
 //! | restart of | dirty lines of the side that ended |
 //! |---|---|
@@ -38,14 +37,14 @@ use std::ops::Range;
 ///
 /// # Safety
 /// An implementation guarantees:
-/// 1. The bytes of a range of its words are mapped and can be read for as long as it lives.
-/// 2. No reference to them exists but to cells that others may change.
+/// 1. The bytes of a range of its words are mapped and readable for as long as the value lives.
+/// 2. No reference to them exists, except to cells that others may change.
 pub(crate) unsafe trait Words {
     /// Loads a word.
     fn load(&self, word: usize) -> u32;
     /// Stores a word.
     fn store(&self, word: usize, value: u32);
-    /// Returns the address of a range of words, and its number of bytes.
+    /// Returns the address of a range of words, and its length in bytes.
     fn bytes(&self, words: Range<usize>) -> (*mut u8, usize);
 }
 
@@ -59,17 +58,17 @@ pub(crate) struct Layout {
     pub(crate) taken: usize,
     /// The first slot.
     pub(crate) slots: usize,
-    /// From one slot to the next.
+    /// The distance from one slot to the next.
     pub(crate) stride: usize,
     /// The number of slots, a power of two.
     pub(crate) capacity: usize,
-    /// The words of a message.
+    /// The number of words in a message.
     pub(crate) message: usize,
 }
 
 impl Layout {
-    /// Returns a ring of so many slots for messages of so many words. The granule, in bytes, is the
-    /// larger one of the two sides.
+    /// Returns a ring with `capacity` slots for messages of `message` words. The granule, in bytes, is the larger of
+    /// the two sides'.
     pub(crate) fn new(granule: usize, capacity: usize, message: usize) -> Self {
         assert!(capacity.is_power_of_two(), "{capacity} slots: the numbers could not wrap");
         let granule = (granule / size_of::<u32>()).max(1);
@@ -77,7 +76,7 @@ impl Layout {
         Self { sent: 0, taken: granule, slots: 2 * granule, stride, capacity, message }
     }
 
-    /// Returns the words of memory that it takes.
+    /// Returns the number of words that the ring takes.
     pub(crate) fn words(&self) -> usize {
         self.slots + self.capacity * self.stride
     }
@@ -97,7 +96,7 @@ fn release(memory: &impl Words, cache: &impl Maintain, words: Range<usize>) {
     unsafe { coherence::release_range(cache, start, len) };
 }
 
-/// Drops the cache's lines of `words`, so that they are read as the other side released them.
+/// Drops the cached lines of `words`, so that later loads read what the other side released.
 fn acquire(memory: &impl Words, cache: &impl Maintain, words: Range<usize>) {
     let (start, len) = memory.bytes(words);
     // SAFETY: (1) and (2) follow from the contract of `Words` (1, 2).
@@ -114,8 +113,8 @@ pub(crate) struct Producer<W, C> {
 }
 
 impl<W: Words, C: Maintain> Producer<W, C> {
-    /// Returns the producer that has put in `sent` messages so far: 0 in memory that is all zeros, and its
-    /// index in memory after a restart.
+    /// Returns the producer that has put in `sent` messages so far: 0 for memory full of zeros, or its index in memory
+    /// after a restart.
     pub(crate) fn new(memory: W, cache: C, layout: Layout, sent: u32) -> Self {
         Self { memory, cache, layout, sent }
     }
@@ -124,7 +123,7 @@ impl<W: Words, C: Maintain> Producer<W, C> {
     pub(crate) fn push(&mut self, message: &[u32]) -> bool {
         let Layout { sent, taken, capacity, .. } = self.layout;
         assert_eq!(message.len(), self.layout.message, "the words of a message");
-        // The consumer gives slots back by its index: the flag of this side's taking over.
+        // The consumer gives slots back through its index, which is the flag for this side.
         acquire(&self.memory, &self.cache, taken..taken + 1);
         if self.sent.wrapping_sub(self.memory.load(taken)) as usize >= capacity {
             return false;
@@ -154,8 +153,8 @@ pub(crate) struct Consumer<W, C> {
 }
 
 impl<W: Words, C: Maintain> Consumer<W, C> {
-    /// Returns the consumer that has taken `taken` messages so far: 0 in memory that is all zeros, and its
-    /// index in memory after a restart.
+    /// Returns the consumer that has taken `taken` messages so far: 0 for memory full of zeros, or its index in memory
+    /// after a restart.
     pub(crate) fn new(memory: W, cache: C, layout: Layout, taken: u32) -> Self {
         Self { memory, cache, layout, taken }
     }
@@ -169,8 +168,8 @@ impl<W: Words, C: Maintain> Consumer<W, C> {
             return false;
         }
 
-        // After the index, not before: the slot's lines may be those of the message before, or may
-        // have been fetched while the producer was writing.
+        // After the index, not before: the slot's lines may hold the previous message, or may have been fetched while
+        // the producer was writing.
         let slot = self.layout.slot(self.taken);
         acquire(&self.memory, &self.cache, slot.clone());
         for (word, value) in slot.zip(message) {

@@ -1,6 +1,6 @@
 //! An array of slots in a file, with plain structs: the last eight payments, which survive crashes.
 //!
-//! **Give it a new file: it writes over one with other data.**
+//! **Use a new file: the program overwrites other data.**
 //!
 //! The slots are written against a medium (`slots.rs`), so that the simulator can crash them (`examples/tests/simulated/slots.rs`).
 //!
@@ -16,7 +16,7 @@ use std::error::Error;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let path = std::env::args().nth(1).ok_or("usage: slots FILE")?;
-    // An ordinary file will do, though it is persisted by pages.
+    // An ordinary file will do, although it is persisted in whole pages.
     let file = Options::new().allow_page_granularity().open_or_create(path, slots::LEN)?;
     let kept = slots::open(&file)?;
     for (number, payment) in &kept {

@@ -1,23 +1,23 @@
-//! The slots themselves, on any medium: the last payments with their numbers, each kept wholly or not at all.
+//! The slots themselves, on any medium: the last payments with their numbers, each kept completely or not at all.
 
 use cachemaint::medium::Medium;
 use std::sync::atomic::Ordering::Relaxed;
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
-/// A payment, as it is in a slot.
+/// A payment, as stored in a slot.
 #[derive(Clone, Copy, Debug, PartialEq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Payment {
-    /// The name of who got it.
+    /// The name of the payee.
     pub to: [u8; 24],
-    /// The sum.
+    /// The amount.
     pub cents: u64,
 }
 
 const SLOTS: u64 = 8;
-/// The offset of the payments, behind a word for each slot: the number of its payment, or 0.
+/// The offset of the payments. Before them, each slot has a word: the number of its payment, or 0.
 const PAYMENTS: u64 = SLOTS * 8;
-/// The length of a medium for the slots. Zeros mean that each slot is empty.
+/// The length of a medium for the slots. Zeros mean that all slots are empty.
 pub const LEN: u64 = PAYMENTS + SLOTS * size_of::<Payment>() as u64;
 
 const fn place(slot: u64) -> u64 {
@@ -41,8 +41,8 @@ pub fn open<M: Medium>(medium: &M) -> Result<Vec<(u64, Payment)>, M::Error> {
     Ok(kept)
 }
 
-/// Keeps a payment in place of the one that is eight numbers older. Numbers begin at 1. The older payment is removed
-/// first, then the new one is stored, then its number; a word never tears.
+/// Keeps a payment in place of the one eight numbers earlier. Numbers begin at 1. The older payment is removed first,
+/// then the new one is stored, then its number; a word never tears.
 pub fn put<M: Medium>(medium: &M, number: u64, payment: &Payment) -> Result<(), M::Error> {
     let slot = number % SLOTS;
     if medium.load(slot * 8, Relaxed) > 0 {

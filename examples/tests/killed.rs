@@ -1,7 +1,7 @@
-//! The example programs, killed at arbitrary moments: from an empty directory on, each next start succeeds.
+//! The example programs, killed at arbitrary moments, starting from an empty directory: each next start succeeds.
 //!
-//! A moment is a part of the time that the whole program took, so the kills hit creation, work and end on a machine of
-//! any speed. Stores in memory outlive a killed process: the test covers starts on half-done work, not write-backs.
+//! A moment is a fraction of the time that the whole program took, so the kills hit creation, work and end on a machine
+//! of any speed. Stores in memory survive a killed process: the test covers starts on unfinished work, not write-backs.
 
 #![cfg(all(target_os = "linux", not(miri), not(cachemaint_loom)))]
 
@@ -13,7 +13,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 const KILLS: u32 = 50;
-/// Enough for programs of which most end before their kill.
+/// Enough even if most programs end before their kill.
 const ATTEMPTS: u32 = 20 * KILLS;
 const SIGKILL: i32 = 9;
 
@@ -25,7 +25,7 @@ fn program(example: &str) -> Option<PathBuf> {
     program.exists().then_some(program)
 }
 
-/// Runs it, and kills it after a time unless it has ended.
+/// Runs the program, and kills it after a time unless it has ended.
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 fn run(command: &mut Command, killed_after: Option<Duration>) -> Output {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -39,14 +39,14 @@ fn run(command: &mut Command, killed_after: Option<Duration>) -> Output {
     child.wait_with_output().unwrap()
 }
 
-/// Kills the program until so many kills are counted: a program that has ended before its kill does not count. `arguments`
-/// follow the file.
+/// Kills the program until there are enough kills; one that ended before its kill does not count. `arguments` follow
+/// the file.
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 fn each_next_start_succeeds(example: &str, arguments: &[&str]) {
     let Some(program) = program(example) else {
         return skip(example, "the examples are not compiled: run `cargo test` for all targets");
     };
-    // In memory, unless the environment names another place: on a disk each run would wait for it.
+    // In memory, unless the environment names another place: on a disk, each run would wait for the disk.
     let is_named = std::env::var_os("TMPDIR").is_some();
     let in_memory = if is_named { None } else { tempfile::tempdir_in("/dev/shm").ok() };
     let directory = in_memory.unwrap_or_else(|| tempfile::tempdir().unwrap());
@@ -62,7 +62,7 @@ fn each_next_start_succeeds(example: &str, arguments: &[&str]) {
             attempts < ATTEMPTS,
             "{example} was killed only {kills} times in {attempts} attempts"
         );
-        // Each fifth kill begins with nothing: creation is where a start can be left half done.
+        // Each fifth kill begins with no file, since creation can be interrupted too.
         let file = directory.path().join(format!("file{}", kills / 5));
         let start = Instant::now();
         let whole = run(&mut start_on(&directory.path().join("whole")), None);

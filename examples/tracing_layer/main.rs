@@ -1,5 +1,5 @@
-//! Events of `tracing` in a flight recorder: a layer by which each thread records into a shard of its own. It prints the
-//! two events that it reads back.
+//! Events of `tracing` in a flight recorder: a layer through which each thread records into its own shard. The program
+//! prints the two events that it reads back.
 //!
 //! ```sh
 //! cargo run -p cachemaint-examples --example tracing_layer
@@ -19,13 +19,13 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
-/// Stands in for a `DaxFile`, or for RAM that the next kernel finds.
+/// Stands for a `DaxFile`, or for RAM that the next kernel finds.
 static WORDS: [AtomicU64; 8192] = [const { AtomicU64::new(0) }; 8192];
 thread_local! {
-    /// This thread's shard, from its first event on.
+    /// This thread's shard, claimed at its first event.
     static WRITER: OnceCell<Writer<'static, Memory<'static>>> = const { OnceCell::new() };
 }
-/// The number of events of threads that found no free shard, or have given theirs back at their end.
+/// The number of events of threads that found no free shard, or that had already returned theirs while ending.
 static REFUSED: AtomicU64 = AtomicU64::new(0);
 struct Flight(&'static Recorder<'static, Memory<'static>>);
 impl<S: Subscriber> Layer<S> for Flight {
@@ -33,13 +33,13 @@ impl<S: Subscriber> Layer<S> for Flight {
         let mut text = Text(event.metadata().level().to_string());
         event.record(&mut text);
         let recorded = WRITER.try_with(|writer| {
-            // A shard may have been given back since the last event.
+            // A shard may have become free since the last event.
             let claim = || self.0.claim().ok().map(|claimed| writer.get_or_init(|| claimed));
             let Some(writer) = writer.get().or_else(claim) else {
                 REFUSED.fetch_add(1, Ordering::Relaxed);
                 return;
             };
-            // The recording counts what is lost.
+            // The recording counts lost events.
             drop(writer.record(1, text.0.as_bytes()));
         });
         if recorded.is_err() {
@@ -81,7 +81,7 @@ fn events_of_two_threads_are_found_in_the_order_of_time() -> Result<(), Box<dyn 
         return Ok(writeln!(std::io::stdout(), "skipped: events of two threads: {why}")?);
     }
     main()?;
-    // Its destructor runs after that of the writer, which was used later.
+    // Its destructor runs after that of the writer, which was first used later.
     thread_local!(static LAST: Last = const { Last });
     let ending = std::thread::spawn(|| {
         LAST.with(|_| tracing::info!("started"));

@@ -1,11 +1,11 @@
-//! A virtual machine that resumes after a restart of its monitor, a kexec of the host or a reboot, without a copy of its
+//! A virtual machine that resumes after a restart of its monitor, a kexec of the host, or a reboot, without copying its
 //! memory.
 //!
 //! The machine is a toy: a counter in its registers, and words in its RAM that each step increments. The program treats
-//! them as a real monitor treats its guest's vCPUs and RAM. The RAM is a region of the store, which the guest uses in
-//! place, at an alignment at which huge pages can map it. The registers are a blob, put when the guest is stopped. Then
-//! the store is sealed, which writes the RAM back. The next start finds that the RAM is not dirty, and that the registers
-//! were put after it was last used: both are of one moment. Otherwise the guest was cut off in the middle, and boots anew.
+//! them as a real monitor treats its guest's vCPUs and RAM. The RAM is a region of the store, aligned for huge pages,
+//! which the guest uses in place. The registers are a blob, put when the guest is stopped. Then the store is sealed,
+//! which writes the RAM back. The next start checks that the RAM is not dirty, and that the registers were put after
+//! its last use, so that both are from the same moment. Otherwise the guest was interrupted, and boots anew.
 //!
 //! ```sh
 //! cargo run -p cachemaint-examples --example vm_restart -- /mnt/pmem/machine   # and again, after any restart
@@ -21,13 +21,13 @@ use std::error::Error;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-/// The size of the machine's RAM, if the command line does not state one.
+/// The size of the machine's RAM, if the command line has none.
 const RAM: u64 = 4 << 20;
-/// The rest of the file: space for alignment, registers and tables.
+/// The rest of the file, for alignment, registers and tables.
 const OTHERS: u64 = 4 << 20;
-/// The version of the state's layout: another number is another layout.
+/// The version of the state's layout.
 const LAYOUT: u64 = 1;
-/// The alignment at which huge pages can map the RAM.
+/// The alignment that lets huge pages map the RAM.
 const HUGE_PAGE: u64 = 2 << 20;
 
 /// A machine that counts.
@@ -37,7 +37,7 @@ struct Machine {
 }
 
 impl Machine {
-    /// Returns the machine as it was stopped. If it was not stopped, or has another layout, boots it.
+    /// Returns the machine as it was stopped. Boots it if it was not stopped, or has another layout.
     fn start(store: &mut Store<DaxFile>, ram: u64) -> Result<Self, StoreError<dax::Error>> {
         let ram = store.region_or_create(Attributes::new("ram").alignment(HUGE_PAGE), ram)?;
         let registers = match store.stat("registers") {
@@ -67,7 +67,7 @@ impl Machine {
         }
     }
 
-    /// Stops the machine. Nothing of its RAM is copied: the seal writes back what is still in the caches.
+    /// Stops the machine. Its RAM is not copied: the seal writes back what is still in the caches.
     fn stop(self, store: &mut Store<DaxFile>) -> Result<(), StoreError<dax::Error>> {
         let mut transaction = store.begin()?;
         let registers = Attributes::new("registers").version(LAYOUT);
@@ -85,12 +85,12 @@ impl Machine {
     }
 }
 
-/// Returns true if the registers were put when the RAM was used last, and the RAM was sealed then.
+/// Returns true if the registers were put after the last use of the RAM, and the RAM was then sealed.
 fn is_of_one_moment(ram: &Info, registers: &Info) -> bool {
     !ram.is_dirty && registers.commit > ram.commit
 }
 
-/// Opens the store, or creates it with room for the RAM.
+/// Opens the store, or creates one with space for the RAM.
 fn open(path: &str, ram: u64) -> Result<Store<DaxFile>, Box<dyn Error>> {
     let options = dax::Options::new().allow_page_granularity();
     let file = options.open_or_create(path, ram + OTHERS)?;
@@ -106,13 +106,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     run(&path, ram)
 }
 
-/// Starts the machine with so many bytes of RAM, and stops it again.
+/// Starts the machine with `ram` bytes of RAM, and stops it again.
 pub(crate) fn run(path: &str, ram: u64) -> Result<(), Box<dyn Error>> {
     let start = Instant::now();
     let mut store = open(path, ram)?;
     let mut machine = Machine::start(&mut store, ram)?;
     let ready = start.elapsed();
-    // This process has just created the RAM otherwise.
+    // Otherwise this process has just created the RAM.
     if machine.ram.since_use() != Origin::SameProcess {
         println!("since the last time: {}", machine.ram.since_use());
     }
@@ -120,7 +120,7 @@ pub(crate) fn run(path: &str, ram: u64) -> Result<(), Box<dyn Error>> {
         0 => println!("booted after {ready:?}"),
         steps => println!("resumed after {ready:?}, at step {steps}"),
     }
-    // A device that has the address could go on. Not every medium has one, and Linux shows it to root alone.
+    // A device that knows the address could continue. Not every medium has one, and Linux shows it only to root.
     if let Ok(Some(address)) =
         machine.ram.placement().map(|placement| placement.extents[0].physical)
     {

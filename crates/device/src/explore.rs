@@ -1,4 +1,4 @@
-//! All seeds pass, and without any one operation some seed fails.
+//! Explores a driver: all seeds must pass, and without any one operation some seed must fail.
 
 use crate::state::{State, lock};
 use crate::story::Call;
@@ -8,18 +8,18 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, Once};
 
-/// The choices of a run: what caches and devices do when. Give it to [`Machine::new`](crate::Machine::new).
+/// The choices of a run: when caches and devices act, and how. Pass it to [`Machine::new`](crate::Machine::new).
 #[derive(Clone, Debug)]
 pub struct Seed {
     number: u64,
     run: Arc<Mutex<Run>>,
 }
 
-/// What one run of a scenario does.
+/// The settings of one run of a scenario.
 #[derive(Debug)]
 struct Run {
     is_explored: bool,
-    /// The calls of a machine after which its driver is taken for one that waits for ever.
+    /// The number of machine calls after which a driver counts as waiting forever.
     longest_wait: u32,
     left_out: Option<Call>,
     calls: Vec<Call>,
@@ -27,7 +27,7 @@ struct Run {
     machines: Vec<Arc<Mutex<State>>>,
 }
 
-/// Calls of the machine in which a driver that makes progress ends.
+/// The number of machine calls within which a driver that makes progress ends.
 const LONGEST_WAIT: u32 = 100_000;
 
 impl Run {
@@ -45,7 +45,7 @@ impl From<u64> for Seed {
 }
 
 impl Seed {
-    /// Returns its number.
+    /// Returns the number of the seed.
     #[must_use]
     pub fn number(&self) -> u64 {
         self.number
@@ -68,7 +68,8 @@ impl Seed {
         }
     }
 
-    /// While a driver unwinds, it may reset its device: nothing is left out.
+    /// Returns true if the call is left out in this run. Nothing is left out while a driver unwinds, since it may reset
+    /// its device.
     pub(crate) fn is_left_out(&self, call: Call) -> bool {
         self.run().left_out == Some(call) && !std::thread::panicking()
     }
@@ -88,7 +89,7 @@ impl Seed {
     }
 }
 
-/// A scenario that passed, and its operations, each of which is needed.
+/// The result of a scenario that passed: its operations, all of which are needed.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Explored {
@@ -96,24 +97,25 @@ pub struct Explored {
     pub needed: Vec<(String, u64)>,
 }
 
-/// How an exploration failed.
+/// The failure of an exploration.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Failure {
-    /// Runs went wrong.
+    /// Runs failed.
     Wrong {
-        /// The seed of the shortest wrong run.
+        /// The seed of the shortest failing run.
         seed: u64,
-        /// The number of seeds that went wrong.
+        /// The number of seeds that failed.
         wrong: usize,
         /// The number of seeds.
         seeds: usize,
-        /// What the scenario or the machine said.
+        /// The message of the scenario or the machine.
         message: String,
-        /// How data were lost, in words.
+        /// A description of how data were lost.
         story: String,
     },
-    /// All seeds pass, also without these operations: they are not needed, or the scenario does not test what they protect.
+    /// All seeds pass even without these operations: they are not needed, or the scenario does not test what they
+    /// protect.
     Unneeded {
         /// The operations.
         operations: Vec<String>,
@@ -135,11 +137,11 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Wrong { seed, wrong, seeds, message, story } => {
-                writeln!(f, "{wrong} of {seeds} seeds go wrong. The shortest run is that of seed {seed}: {message}")?;
+                writeln!(f, "{wrong} of {seeds} seeds fail. The shortest failing run is that of seed {seed}: {message}")?;
                 f.write_str(story)
             }
             Self::Unneeded { operations } => {
-                writeln!(f, "all seeds pass, also without one of these operations:")?;
+                writeln!(f, "all seeds pass even without one of these operations:")?;
                 operations.iter().try_for_each(|operation| writeln!(f, "    {operation}"))?;
                 write!(
                     f,
@@ -158,20 +160,21 @@ impl std::error::Error for Failure {}
 
 impl fmt::Display for Explored {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "all seeds pass; without one operation the first to fail is")?;
+        writeln!(f, "all seeds pass; the first seed to fail without one operation:")?;
         self.needed
             .iter()
             .try_for_each(|(operation, seed)| writeln!(f, "{seed:>6}  without the {operation}"))
     }
 }
 
-/// Runs the scenario with each seed, and then without each operation of the driver in turn. The scenario fails by a panic.
+/// Runs the scenario with each seed, and then without each operation of the driver in turn. A scenario fails by
+/// panicking.
 ///
-/// An operation is told by its line and its caller. Without it, seeds run until one fails: at once in most drivers, and after
-/// some thousand calls of the machine where the driver then waits for ever. Take fewer seeds if that is slow.
+/// An operation is identified by its line and its caller. Without it, seeds run until one fails: at once in most
+/// drivers, or after some thousand machine calls if the driver then waits forever. Use fewer seeds if that is slow.
 ///
 /// # Panics
-/// If a run goes wrong, if nobody misses an operation, or if there was none.
+/// If a run fails, if an operation is not needed, or if there was none.
 #[track_caller]
 #[expect(clippy::panic, reason = "a test fails by a panic")]
 pub fn explore(seeds: Range<u64>, scenario: impl Fn(Seed)) -> Explored {
@@ -184,7 +187,7 @@ pub fn explore(seeds: Range<u64>, scenario: impl Fn(Seed)) -> Explored {
 /// Does [`explore`], and returns its failure.
 ///
 /// # Errors
-/// If a run goes wrong, if nobody misses an operation, or if there was none.
+/// If a run fails, if an operation is not needed, or if there was none.
 pub fn try_explore(seeds: Range<u64>, scenario: impl Fn(Seed)) -> Result<Explored, Failure> {
     let mut calls: Vec<Call> = Vec::new();
     let (mut wrong, mut shortest) = (0, None::<(usize, Failure)>);
@@ -205,7 +208,7 @@ pub fn try_explore(seeds: Range<u64>, scenario: impl Fn(Seed)) -> Result<Explore
     if let Some((_, failure)) = shortest {
         return Err(failure.counted(wrong, seeds.count()));
     }
-    // A driver that needs many times the calls of the longest right run waits for ever.
+    // A driver that needs many times the calls of the longest passing run waits forever.
     let longest_wait = most.saturating_mul(4).saturating_add(1_000);
     let (mut needed, mut operations) = (Vec::new(), Vec::new());
     for call in calls {
@@ -224,7 +227,7 @@ pub fn try_explore(seeds: Range<u64>, scenario: impl Fn(Seed)) -> Result<Explore
 
 struct Outcome {
     calls: Vec<Call>,
-    /// The calls of the machine.
+    /// The number of machine calls.
     waited: u32,
     wrong: Option<(usize, Failure)>,
 }
@@ -234,8 +237,8 @@ thread_local! {
     static MESSAGE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Runs the scenario once. It is called through its trait object, so that it stays a function of its own, by which the
-/// driver's part of a backtrace is known.
+/// Runs the scenario once. It is called through its trait object, so that it stays a separate function, which delimits
+/// the driver's part of a backtrace.
 fn run(number: u64, longest_wait: u32, left_out: Option<Call>, scenario: &dyn Fn(Seed)) -> Outcome {
     keep_panics_quiet();
     let run = Run::new(true, longest_wait, left_out);
@@ -255,7 +258,7 @@ fn run(number: u64, longest_wait: u32, left_out: Option<Call>, scenario: &dyn Fn
     Outcome { calls: run.calls, waited, wrong }
 }
 
-/// Keeps the messages of runs, of which hundreds go wrong as they should, from standard error.
+/// Keeps the panic messages of runs from standard error, since hundreds of runs fail as they should.
 #[expect(clippy::print_stderr, reason = "as the hook does that is there by default")]
 fn keep_panics_quiet() {
     static ONCE: Once = Once::new();
@@ -266,7 +269,7 @@ fn keep_panics_quiet() {
             if first.as_ref().is_some_and(String::is_empty) {
                 MESSAGE.set(Some(info.to_string()));
             } else {
-                // A second one, while the first unwinds, ends the process: both are shown.
+                // A second panic, while the first unwinds, ends the process: both are shown.
                 if let Some(first) = first {
                     eprintln!("{first}");
                 }

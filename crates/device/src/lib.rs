@@ -1,8 +1,9 @@
-//! A machine whose device does not snoop, for tests of drivers on any computer.
+//! A model of a machine whose device does not snoop the cache, for testing drivers on any computer.
 //!
-//! Emulators have no cache to lose, and a board fails once an hour. Here the CPU's memory is ordinary memory, the device
-//! sees another one, and a seed decides at each call which lines the cache has evicted, fetched or written back meanwhile:
-//! everything that architectures permit. The driver runs as it is, by [`Maintain`](cachemaint::coherence::Maintain).
+//! Emulators have no cache to lose, and a board fails once an hour. Here the CPU's memory is ordinary memory, and the
+//! device sees a separate one. At each call a seed decides which lines the cache has evicted, fetched or written back
+//! meanwhile, as architectures permit. The driver runs unmodified, through
+//! [`Maintain`](cachemaint::coherence::Maintain).
 //!
 //! ```
 //! use cachemaint::coherence::{self, Maintain, Padded};
@@ -34,26 +35,28 @@
 //! });
 //! ```
 //!
-//! [`explore`] runs each seed, and then all of them without each operation in turn: one that nobody misses is named. A
-//! failure tells its story: which line held what, who fetched or evicted it, and which call would have helped.
+//! [`explore`] runs each seed, and then all seeds without each operation in turn. It names operations that are not
+//! needed. A failure reports what each line held, who fetched or evicted it, and which call would have helped.
 //!
 //! # What the device may write
 //! Memory of the machine: [`Machine::padded`], [`padded_slice`](Machine::padded_slice), [`place`](Machine::place) and
-//! [`alloc`](Machine::alloc), of 16 MiB in all. Its lines are looked at in every call of the machine, so keep buffers small. A
-//! driver that allocates its buffers by itself needs [`Machine::allow_program_memory`]. A device's write to other memory is
-//! refused by name: on a board it would be undone by a store to what shares the line.
+//! [`alloc`](Machine::alloc), of 16 MiB in all. Every call of the machine checks its lines, so keep buffers small. A
+//! driver that allocates its own buffers needs [`Machine::allow_program_memory`]. A device's write to other memory is
+//! refused: on a board, a store to other data in the line would undo it.
 //!
 //! # Limits
-//! - Nothing happens between two plain accesses without a call of the machine between them: [`Machine::step`] is one.
-//! - A store of the value that was there is not seen, so it makes no line dirty. Store other values than the device's.
-//! - Plain accesses are made in the program's order; a barrier that only orders them is not missed. Fences are not left out.
+//! - Nothing happens between two plain accesses unless the machine is called between them, for example by
+//!   [`Machine::step`].
+//! - A store of the same value is not noticed, so it makes no line dirty. Store values that differ from the device's.
+//! - Plain accesses happen in program order, so a missing barrier that only orders them goes unnoticed. Fences are
+//!   never left out.
 //! - A line is never written back unless it is dirty.
-//! - A driver that waits without a call of the machine is not ended.
-//! - An operation is told by its line and its caller, so a helper of a helper is one operation for all its callers. Without
-//!   debugging information optimizers can hide more.
-//! - A seed repeats a run on one thread, in the machine's memory: addresses of other memory are no choice of the seed. One thread
-//!   at a time stores to memory while another calls the machine.
-//! - Not under Miri: to the program the device is outside, as a real one.
+//! - A driver that waits without calling the machine is not stopped.
+//! - An operation is identified by its line and its caller, so a helper of a helper is one operation for all its
+//!   callers. Without debugging information, optimizers can merge more.
+//! - A seed repeats a run that uses one thread and the machine's memory: it does not decide the addresses of other
+//!   memory. Only one thread at a time may store to memory while another calls the machine.
+//! - Miri is not supported: like a real device, this one accesses memory from outside the program.
 
 #![expect(unsafe_code, reason = "the machine reads and writes memory of the driver, as caches do")]
 

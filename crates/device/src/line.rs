@@ -1,24 +1,25 @@
-//! A line: its bytes in memory, and in the cache of each CPU.
+//! A cache line: its bytes in memory, and in the cache of each CPU.
 
 use crate::story::{Call, Event, Hazard, What};
 use std::ops::Range;
 
-/// Memory that nobody has written yet reads so.
+/// The content of memory that nobody has written yet.
 const JUNK: u8 = 0xdd;
 
-/// What the model may do with the CPU's bytes of a line.
+/// The kind of place of a line, which decides what the model may do with the CPU's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// Anything: the arena is the machine's.
+    /// The machine's arena: anything is allowed.
     Arena,
-    /// Whole lines of the program that a driver has given to a device, where the test allows that: changed while a device or
-    /// an operation is at them.
+    /// Whole lines of the program that a driver has given to a device, if the test allows that. They change while a
+    /// device or an operation accesses them.
     Whole,
-    /// Whole lines that a driver has given to a device, where the test does not allow that: only read, by operations on them.
+    /// Whole lines that a driver has given to a device, if the test does not allow that. They are only read, by
+    /// operations on them.
     Own,
-    /// Lines of the program that can hold other data too: only read, by operations on them.
+    /// Lines of the program that can hold other data too. They are only read, by operations on them.
     Shared,
-    /// Given back to the arena.
+    /// Freed memory of the arena.
     Freed,
 }
 
@@ -34,7 +35,7 @@ pub(crate) struct Line {
     /// The address in the first CPU's view, which is that of devices.
     pub(crate) address: usize,
     pub(crate) place: Place,
-    /// The bytes of the allocation. The others are neighbours'.
+    /// The bytes of the allocation. The others belong to neighbours.
     pub(crate) own: Range<usize>,
     /// The byte that neighbours hold.
     pub(crate) neighbour: u8,
@@ -46,22 +47,22 @@ pub(crate) struct Line {
 /// The line as one CPU sees it.
 #[derive(Debug)]
 struct View {
-    /// Where the CPU's loads and stores go.
+    /// The address of the CPU's loads and stores.
     address: usize,
-    /// The CPU's bytes when the model last looked.
+    /// The CPU's bytes at the model's last look.
     seen: Vec<u8>,
     is_cached: bool,
     is_dirty: bool,
     /// The bytes that others have written to memory since this copy was fetched.
     newer: Option<Range<usize>>,
-    /// Memory when this CPU ordered its loads, if others have written to it since.
+    /// The content of memory when this CPU ordered its loads, if others have written to it since.
     ordered: Option<Vec<u8>>,
-    /// What a cacheable mapping that has ended left dirty in the cache.
+    /// The dirty bytes that an ended cacheable mapping left in the cache.
     left: Option<Vec<u8>>,
 }
 
 impl Line {
-    /// Returns a line that each CPU may have stored to: nothing is known of it. Its memory holds junk.
+    /// Returns a line that each CPU may have stored to, with junk in memory.
     ///
     /// # Safety
     /// 1. `size` bytes at each address can be read, and written if the place is the arena.
@@ -96,15 +97,15 @@ impl Line {
         Self { address, place, own, neighbour: 0, is_cacheable: true, ram, views }
     }
 
-    /// The CPU has ordered its loads.
+    /// Records that the CPU has ordered its loads.
     pub(crate) fn order(&mut self, cpu: usize) {
         if let Some(view) = self.views.get_mut(cpu) {
             view.ordered = None;
         }
     }
 
-    /// Drops the copy as before the loads since they were ordered, and fetches the line as it was then. False if others have
-    /// written nothing since, or if the line is dirty.
+    /// Drops the copy as if before the loads since they were ordered, and fetches the line as it was then. Returns
+    /// false if others have written nothing since, or if the line is dirty.
     pub(crate) fn invalidate_early(
         &mut self,
         cpu: usize,
@@ -135,7 +136,7 @@ impl Line {
         self.views.iter().enumerate().filter(cached).find_map(stale)
     }
 
-    /// Notices what the CPU has stored since the last look.
+    /// Records what the CPU has stored since the last look.
     ///
     /// # Safety
     /// 1. The CPU's bytes can be read.
@@ -189,7 +190,7 @@ impl Line {
         if view.left.take().is_none() && !view.is_cached {
             return;
         }
-        // Where others have written, dropping is what an owner wants.
+        // If others have written, the owner wants the line dropped.
         let is_lost =
             view.is_dirty && view.newer.as_ref().is_none_or(|newer| newer.len() < self.ram.len());
         let hazard = is_lost.then_some(Hazard::Discarded);
@@ -198,7 +199,7 @@ impl Line {
         log.extend(what.map(|what| Event { hazard, ..self.event(cpu, what) }));
     }
 
-    /// A device reads bytes of the line.
+    /// Reads bytes of the line, as a device.
     pub(crate) fn read(&self, at: usize, into: &mut [u8], log: &mut Vec<Event>) {
         let bytes = at..at + into.len();
         into.copy_from_slice(&self.ram[bytes.clone()]);
@@ -208,7 +209,7 @@ impl Line {
         log.push(Event { hazard, ..self.event(0, What::Read(bytes)) });
     }
 
-    /// A device writes bytes of the line.
+    /// Writes bytes of the line, as a device.
     pub(crate) fn write(&mut self, at: usize, from: &[u8], log: &mut Vec<Event>) {
         self.set_ram(at, from, None);
         log.push(self.event(0, What::Written(at..at + from.len())));
@@ -218,7 +219,7 @@ impl Line {
         self.place == Place::Arena && self.own.len() < self.ram.len()
     }
 
-    /// Neighbours of the allocation in this line are stored to, by the first CPU.
+    /// Stores to the allocation's neighbours in this line, as the first CPU.
     pub(crate) fn store_to_neighbours(&mut self, byte: u8, log: &mut Vec<Event>) {
         self.neighbour = byte;
         for at in (0..self.ram.len()).filter(|at| !self.own.contains(at)) {
@@ -230,7 +231,7 @@ impl Line {
         log.push(self.event(0, What::NeighbourStored));
     }
 
-    /// Returns true if the neighbours hold, for the first CPU, what they have stored.
+    /// Returns true if the first CPU still sees what it stored to the neighbours.
     pub(crate) fn has_intact_neighbours(&self) -> bool {
         let view = &self.views[0];
         // SAFETY: (1) only lines of the arena have neighbours.
@@ -238,7 +239,7 @@ impl Line {
         (0..now.len()).all(|at| self.own.contains(&at) || now[at] == self.neighbour)
     }
 
-    /// Ends or begins the cacheable mapping of the line. Lines that it has left in a cache stay there.
+    /// Ends or begins the cacheable mapping of the line. Lines that the mapping left in a cache stay there.
     pub(crate) fn set_cacheable(&mut self, is_cacheable: bool) {
         self.is_cacheable = is_cacheable;
         for cpu in 0..self.views.len() {
@@ -254,7 +255,8 @@ impl Line {
         Event { line: self.address, cpu, what, hazard: None }
     }
 
-    /// Changes memory. CPUs without a copy see it; the others hold an old one. `from` has the same bytes in its cache.
+    /// Changes memory. CPUs without a copy see the change; the others keep an old copy. `from` has the same bytes in
+    /// its cache.
     fn set_ram(&mut self, at: usize, bytes: &[u8], from: Option<usize>) {
         for view in self.views.iter_mut().enumerate().filter(|(cpu, _)| Some(*cpu) != from) {
             view.1.ordered.get_or_insert_with(|| self.ram.clone());
@@ -287,7 +289,7 @@ impl Line {
     }
 }
 
-/// Reads memory of the driver, which it may store to between two calls.
+/// Reads memory of the driver, which may store to it between two calls.
 ///
 /// # Safety
 /// 1. `len` bytes at the address can be read.
@@ -303,7 +305,7 @@ unsafe fn load(address: usize, len: usize) -> Vec<u8> {
     bytes
 }
 
-/// Writes memory of the driver, as its loads will see it.
+/// Writes memory of the driver, so that its loads see it.
 ///
 /// # Safety
 /// 1. The bytes at the address can be written.

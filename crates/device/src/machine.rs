@@ -14,41 +14,41 @@ use std::panic::Location;
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, Weak};
 
-/// Steps of a wait.
+/// The largest number of steps of a wait.
 const LONGEST_WAIT: u32 = 10_000;
 
 type Device<'d> = Box<dyn FnMut(&Bus<'_>) + Send + 'd>;
-/// A device that takes a step is not in its place.
+/// The devices. A device that is taking a step is not in its place.
 type Devices<'d> = Mutex<Vec<Option<Device<'d>>>>;
 
-/// A computer for the test of a driver: a CPU with a write-back cache, and devices that do not snoop it.
+/// A computer for testing a driver: a CPU with a write-back cache, and devices that do not snoop it.
 ///
-/// It implements [`Maintain`]: give the driver `&machine`. What the device may write is allocated by
+/// It implements [`Maintain`]: pass `&machine` to the driver. Memory that the device may write is allocated by
 /// [`padded`](Self::padded), [`padded_slice`](Self::padded_slice), [`place`](Self::place) or [`alloc`](Self::alloc).
-/// Whatever a cache and a device may do between two calls of the machine, they do by the seed.
+/// The seed decides what the cache and the devices do between two calls of the machine.
 pub struct Machine<'d> {
     cpu: Cpu<'d>,
     devices: Arc<Devices<'d>>,
 }
 
-/// One of the CPUs of a [`Machine`], whose caches do not see each other. A clone is the same CPU.
+/// A CPU of a [`Machine`]; the caches of different CPUs do not see each other. A clone is the same CPU.
 #[derive(Clone)]
 pub struct Cpu<'d> {
     number: usize,
     state: Arc<Mutex<State>>,
-    /// Devices may own CPUs.
+    /// A weak reference, since devices may own CPUs.
     devices: Weak<Devices<'d>>,
 }
 
-/// What a device sees: memory, at the addresses of the first CPU.
+/// A device's view: memory, at the addresses of the first CPU.
 #[derive(Debug)]
 pub struct Bus<'m> {
     state: &'m Mutex<State>,
 }
 
 impl<'d> Machine<'d> {
-    /// Returns a machine with one CPU, and lines of `line` bytes. The seed is that of [`explore`](crate::explore), or a
-    /// number. With number 0 nothing is evicted or fetched unless the CPU needs it.
+    /// Returns a machine with one CPU, and lines of `line` bytes. The seed comes from [`explore`](crate::explore), or
+    /// is a number. With number 0, lines are evicted or fetched only if the CPU needs it.
     ///
     /// # Panics
     /// If `line` is not a power of two from 8 to 4096.
@@ -57,10 +57,11 @@ impl<'d> Machine<'d> {
         Self::with_cpus(1, line, seed)
     }
 
-    /// Returns a machine whose CPUs do not see each other's caches, as cores of some chips, or hosts on CXL memory.
+    /// Returns a machine whose CPUs do not see each other's caches, like the cores of some chips, or hosts on CXL
+    /// memory.
     ///
     /// # Panics
-    /// As [`new`](Self::new), and without a CPU.
+    /// As [`new`](Self::new), and if `cpus` is 0.
     #[must_use]
     pub fn with_cpus(cpus: usize, line: usize, seed: impl Into<Seed>) -> Self {
         assert!(line.is_power_of_two() && (8..=PAGE).contains(&line), "no line has {line} bytes");
@@ -72,8 +73,9 @@ impl<'d> Machine<'d> {
         Self { cpu: Cpu { number: 0, state, devices: Arc::downgrade(&devices) }, devices }
     }
 
-    /// Adds a device. Each call of the closure is a step, which may come at any call of the machine: look for work, do a
-    /// part of it, return. Declare what it shares with the test, such as registers, before the machine, or move it in.
+    /// Adds a device. Each call of the closure is a step, which may come at any call of the machine: it looks for work,
+    /// does a part of it, and returns. Declare data that it shares with the test, such as registers, before the
+    /// machine, or move them into the closure.
     ///
     /// Another CPU is a device that owns a [`Cpu`]:
     ///
@@ -105,7 +107,7 @@ impl<'d> Machine<'d> {
     /// Returns a CPU, by its number from 0.
     ///
     /// # Panics
-    /// If the machine has fewer.
+    /// If the machine has fewer CPUs.
     #[must_use]
     pub fn cpu(&self, number: usize) -> Cpu<'d> {
         assert!(
@@ -130,8 +132,8 @@ impl<'d> Machine<'d> {
         unsafe { self.place_value(value) }
     }
 
-    /// Places a value in the machine's memory, for as long as the machine lives. It can begin within a line, whose other
-    /// bytes are neighbours: the machine stores to them now and then, and fails if one loses a store.
+    /// Places a value in the machine's memory, for as long as the machine lives. It can begin within a line. The line's
+    /// other bytes are neighbours: the machine stores to them now and then, and fails if one loses a store.
     ///
     /// # Panics
     /// If the machine's memory of 16 MiB is full.
@@ -167,7 +169,7 @@ impl<'d> Machine<'d> {
     {
         assert!(self.granule() <= N, "the machine's lines are longer than {N} bytes");
         let layout = Layout::array::<T>(len).and_then(|layout| layout.align_to(N));
-        // A length beyond the address space is one beyond the machine's memory, too.
+        // A length beyond the address space is also beyond the machine's memory.
         let layout = layout.unwrap_or(Layout::new::<[u8; ARENA]>()).pad_to_align();
         let start = self.alloc(layout).cast::<T>().as_ptr();
         let slice = std::ptr::slice_from_raw_parts_mut(start, len) as *mut Padded<[T], N>;
@@ -175,8 +177,8 @@ impl<'d> Machine<'d> {
         unsafe { &mut *slice }
     }
 
-    /// Lets devices write the program's own memory too: whole lines that a driver gives to a writer, such as buffers that it
-    /// allocates by itself. Without it they write only the machine's memory.
+    /// Lets devices write the program's own memory too: whole lines that a driver gives to a writer, such as its own
+    /// buffers. Otherwise devices write only the machine's memory.
     ///
     /// # Safety
     /// 1. Such memory is not freed while a device may write to it.
@@ -184,9 +186,9 @@ impl<'d> Machine<'d> {
         lock(&self.cpu.state).has_program_memory = true;
     }
 
-    /// Allocates zeros in the machine's memory, for a driver or a HAL that works with pointers. As all fresh memory they
-    /// are in the CPU's cache, and memory holds something else. As for [`place`](Self::place), a layout that is smaller
-    /// than a line has neighbours.
+    /// Allocates zeros in the machine's memory, for a driver or a HAL that works with pointers. Like all fresh memory,
+    /// the zeros are in the CPU's cache, and memory holds something else. As for [`place`](Self::place), a layout
+    /// smaller than a line has neighbours.
     ///
     /// # Panics
     /// If the machine's memory of 16 MiB is full.
@@ -195,7 +197,7 @@ impl<'d> Machine<'d> {
     pub fn alloc(&self, layout: Layout) -> NonNull<u8> {
         let mut state = lock(&self.cpu.state);
         let (size, align) = (state.memory.line_size, layout.align());
-        // Anywhere in a line where the alignment allows it, so that it has neighbours.
+        // Anywhere in a line that the alignment allows, so that it has neighbours.
         let offset = state.random.usize(..size) / align * align;
         let start = state.memory.alloc(layout.size(), align, offset, Location::caller());
         for (line, _) in state.memory.lines(0, start..start + layout.size()) {
@@ -204,18 +206,18 @@ impl<'d> Machine<'d> {
         NonNull::new(std::ptr::with_exposed_provenance_mut(start)).unwrap_or(NonNull::dangling())
     }
 
-    /// Frees memory of [`alloc`](Self::alloc), which is not used again. A device that touches it afterwards fails.
+    /// Frees memory of [`alloc`](Self::alloc), which is not reused. A device that touches it afterwards fails.
     ///
     /// # Panics
-    /// If the machine did not allocate it, or it was freed.
+    /// If the machine did not allocate it, or it was already freed.
     pub fn dealloc(&self, start: NonNull<u8>) {
         let was_allocated = lock(&self.cpu.state).memory.dealloc(start.addr().get());
         assert!(was_allocated, "{start:p} was not allocated by this machine");
     }
 
-    /// Maps whole lines of the machine's memory as not cacheable, or as cacheable again. As on a real machine, lines that
-    /// the cacheable mapping has left dirty stay in the cache until they are written back or dropped. The driver still
-    /// takes the machine as its [`Maintain`], whose calls are where caches and devices act.
+    /// Maps whole lines of the machine's memory as not cacheable, or as cacheable again. As on a real machine, lines
+    /// that the cacheable mapping left dirty stay in the cache until they are written back or dropped. The driver still
+    /// uses the machine as its [`Maintain`], since caches and devices act in its calls.
     ///
     /// # Panics
     /// If the range is not whole lines of memory that the machine allocated.
@@ -236,8 +238,8 @@ impl<'d> Machine<'d> {
         }
     }
 
-    /// Lets caches and devices act, as any call of the machine does. Call it where the driver waits for an interrupt, or
-    /// between two accesses of which the order matters.
+    /// Lets caches and devices act, as any call of the machine does. Call it where the driver waits for an interrupt,
+    /// or between two accesses with an order that matters.
     pub fn step(&self) {
         self.cpu.step();
     }
@@ -245,7 +247,7 @@ impl<'d> Machine<'d> {
     /// Lets caches and devices act until the condition holds.
     ///
     /// # Panics
-    /// If it does not hold after 10,000 steps.
+    /// If the condition does not hold after 10,000 steps.
     #[track_caller]
     pub fn wait_until(&self, mut condition: impl FnMut() -> bool) {
         for _ in 0..LONGEST_WAIT {
@@ -255,11 +257,11 @@ impl<'d> Machine<'d> {
             self.step();
         }
         lock(&self.cpu.state)
-            .fail("the driver waits for ever: the condition does not hold after 10,000 steps");
+            .fail("the driver waits forever: the condition does not hold after 10,000 steps");
     }
 
-    /// Drops lines of the machine's memory without writing them back, also those that the range touches in part, as DC IVAC and
-    /// CBO.INVAL do.
+    /// Drops lines of the machine's memory without writing them back, even those that the range only touches, as DC
+    /// IVAC and CBO.INVAL do.
     ///
     /// # Safety
     /// 1. As for [`Maintain::issue_invalidate`] (1) to (3), and for all bytes of the lines.
@@ -284,7 +286,7 @@ impl Drop for Machine<'_> {
 }
 
 impl Cpu<'_> {
-    /// Returns the pointer by which this CPU reaches what the first CPU reaches by `pointer`: each has its own view of the
+    /// Returns this CPU's pointer to the memory that `pointer` names on the first CPU: each CPU has its own view of the
     /// machine's memory.
     ///
     /// # Panics
@@ -401,23 +403,23 @@ unsafe impl Maintain for Machine<'_> {
 }
 
 impl Bus<'_> {
-    /// Reads memory, as a device does that does not snoop.
+    /// Reads memory, as a device that does not snoop.
     ///
     /// # Panics
-    /// If no driver has handed the bytes over, and they are not in the machine's memory.
+    /// If the bytes are outside the machine's memory, and no driver has handed them over.
     pub fn read(&self, address: u64, into: &mut [u8]) {
         lock(self.state).transfer(address, "reads", Access::Read(into));
     }
 
-    /// Writes memory, as a device does that does not snoop.
+    /// Writes memory, as a device that does not snoop.
     ///
     /// # Panics
-    /// If the bytes are not of a buffer that was handed over, or share a line with other data of the program.
+    /// If the bytes are not in a buffer that was handed over, or share a line with other data of the program.
     pub fn write(&self, address: u64, bytes: &[u8]) {
         lock(self.state).transfer(address, "writes", Access::Write(bytes));
     }
 
-    /// Reads `N` bytes, for `u32::from_le_bytes` and its like.
+    /// Reads `N` bytes, for `u32::from_le_bytes` and the like.
     #[must_use]
     pub fn load<const N: usize>(&self, address: u64) -> [u8; N] {
         let mut bytes = [0; N];

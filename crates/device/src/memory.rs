@@ -1,4 +1,4 @@
-//! The lines that the model knows: those of its arena, and those of the program that were handed over.
+//! The lines that the model knows: its arena, and lines of the program that were handed over.
 
 use crate::line::{Line, Place};
 use crate::story::Allocation;
@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::panic::Location;
 
-/// Bytes of the arena, as each CPU sees it.
+/// The number of bytes of the arena, as each CPU sees it.
 pub(crate) const ARENA: usize = 16 << 20;
 pub(crate) const PAGE: usize = 4096;
 
@@ -17,10 +17,10 @@ pub(crate) struct Memory {
     pub(crate) bases: Vec<usize>,
     /// The lines of the arena, from its beginning.
     pub(crate) arena: Vec<Line>,
-    /// Lines of the program's memory that were handed over, by address.
+    /// The lines of the program's memory that were handed over, by address.
     pub(crate) program: BTreeMap<usize, Line>,
     pub(crate) allocations: Vec<Allocation>,
-    /// The arena's bytes, which are reached only by their addresses.
+    /// The arena's bytes, accessed only by address.
     _views: Vec<Vec<u64>>,
 }
 
@@ -34,7 +34,7 @@ impl Memory {
         Self { line_size, bases, arena, program, allocations, _views: views }
     }
 
-    /// Returns a line that is known, by its address in the first CPU's view.
+    /// Returns a known line by its address in the first CPU's view.
     pub(crate) fn line(&mut self, address: usize) -> Option<&mut Line> {
         if self.is_arena(0, address) {
             self.arena.get_mut((address - self.bases[0]) / self.line_size)
@@ -68,7 +68,7 @@ impl Memory {
         start
     }
 
-    /// Frees an allocation; false if there is none at the address.
+    /// Frees an allocation. Returns false if there is none at the address.
     pub(crate) fn dealloc(&mut self, start: usize) -> bool {
         let of = |allocation: &&Allocation| allocation.bytes.start == start;
         let Some(Allocation { bytes, .. }) = self.allocations.iter().find(of) else { return false };
@@ -80,7 +80,7 @@ impl Memory {
         was_there
     }
 
-    /// Gets to know a line of the program, or its new place.
+    /// Records a line of the program, or its new place.
     ///
     /// # Safety
     /// 1. The line can be read.
@@ -96,7 +96,8 @@ impl Memory {
         (self.bases[cpu]..self.bases[cpu] + ARENA).contains(&address)
     }
 
-    /// Returns the lines of a range of a CPU's memory, by their addresses for the first CPU, and if it covers them whole.
+    /// Returns the lines of a range of a CPU's memory, by their addresses for the first CPU, each with true if the
+    /// range covers it whole.
     pub(crate) fn lines(&self, cpu: usize, range: Range<usize>) -> Vec<(usize, bool)> {
         let (size, base) = (self.line_size, self.bases[cpu]);
         let shift =

@@ -4,34 +4,34 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-/// Return addresses in the innermost function that belongs neither to this crate nor to `cachemaint`, and in its caller: a
+/// The return addresses in the innermost function outside this crate and `cachemaint`, and in its caller, since a
 /// driver often has one helper for all its buffers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Site([usize; 2]);
 
-/// To whom a function belongs.
+/// The owner of a function.
 #[derive(Clone, Copy)]
 enum Frame {
     Ours,
     Library,
-    /// Copies of one line, as an optimizer makes them, have one address.
+    /// An optimizer's copies of one line have one address.
     Driver(usize),
 }
 
 thread_local! {
-    /// The return addresses that were looked up.
+    /// The return addresses that were already looked up.
     static FRAMES: RefCell<BTreeMap<usize, Frame>> = const { RefCell::new(BTreeMap::new()) };
 }
 
 impl Site {
-    /// Returns the place from which this crate was called.
+    /// Returns the place that called this crate.
     #[inline(never)]
     pub(crate) fn of_the_caller() -> Self {
         let mut found = [0; 2];
         backtrace::trace(|frame| {
             let is_first = found[0] == 0;
             match Frame::of(frame.ip().addr()) {
-                // A device that is at work has the driver of another one below it.
+                // A working device has another driver below it on the stack.
                 Frame::Ours => is_first,
                 Frame::Library => true,
                 Frame::Driver(address) => {
@@ -57,7 +57,7 @@ impl Frame {
         if let Some(known) = FRAMES.with_borrow(|frames| frames.get(&address).copied()) {
             return known;
         }
-        // An optimizer puts functions of the driver into ours, and ours into the driver's.
+        // An optimizer inlines functions of the driver into ours, and ours into the driver's.
         let (mut is_ours, mut is_driver) = (false, false);
         symbols(address, |symbol| {
             let function = name(symbol);
@@ -74,7 +74,7 @@ impl Frame {
     }
 }
 
-/// Returns an address of the same line that was seen before, if the program has debugging information.
+/// Returns an earlier address of the same line, if the program has debugging information.
 fn same_line(address: usize) -> Option<usize> {
     let text = describe(address);
     let same = |frame: &Frame| match frame {
@@ -102,7 +102,7 @@ fn describe(address: usize) -> String {
 }
 
 fn symbols(address: usize, mut each: impl FnMut(&backtrace::Symbol)) {
-    // The address is that of the return: the call lies before it.
+    // The address is the return address; the call precedes it.
     let call = std::ptr::without_provenance_mut(address.saturating_sub(1));
     backtrace::resolve(call, |symbol| each(symbol));
 }
@@ -111,7 +111,8 @@ fn name(symbol: &backtrace::Symbol) -> String {
     symbol.name().map(|name| format!("{name:#}")).unwrap_or_default()
 }
 
-/// The standard library and `cachemaint` are nobody's: a driver calls them, and they call it.
+/// Returns true for a function of a driver. The standard library and `cachemaint` belong to neither side: a driver
+/// calls them, and they call it.
 fn is_of_driver(function: &str) -> bool {
     let others =
         ["backtrace::", "cachemaint_device::", "cachemaint::", "core::", "alloc::", "std::"];

@@ -1,4 +1,4 @@
-//! What caches do between the calls of a driver, by the seed.
+//! The actions of caches between the calls of a driver, chosen by the seed.
 
 use crate::explore::Seed;
 use crate::line::{Line, Place};
@@ -8,7 +8,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Events that are kept for the story: the last ones.
+/// The number of last events kept for the report.
 const EVENTS: usize = 200_000;
 
 /// The caches, the memory, and what was done to them.
@@ -19,13 +19,13 @@ pub(crate) struct State {
     pub(crate) memory: Memory,
     pub(crate) events: Vec<Event>,
     pending: Vec<Pending>,
-    /// The calls of the machine.
+    /// The number of machine calls.
     pub(crate) waited: u32,
-    /// Devices may write whole lines of the program's own memory.
+    /// True if devices may write whole lines of the program's own memory.
     pub(crate) has_program_memory: bool,
 }
 
-/// An operation on a line that was issued and may not be carried out yet.
+/// An operation on a line that was issued but may not be carried out yet.
 #[derive(Clone, Copy)]
 struct Pending {
     cpu: usize,
@@ -34,7 +34,7 @@ struct Pending {
     covers_the_line: bool,
 }
 
-/// How often, of 64 times, things happen: a choice of the seed, since a line that is often evicted hides errors.
+/// The rates of events, out of 64. The seed chooses them, since a line that is often evicted hides errors.
 struct Rates {
     evict: u8,
     fetch: u8,
@@ -68,7 +68,7 @@ impl State {
         Self { seed, random, rates, memory, events, pending, waited: 0, has_program_memory: false }
     }
 
-    /// Gets to know an operation and its lines.
+    /// Records an operation and its lines.
     ///
     /// # Safety
     /// 1. Each line of the range can be read.
@@ -106,7 +106,7 @@ impl State {
         }
     }
 
-    /// Carries an invalidation out at once, before the loads since they were ordered, if the seed says so.
+    /// Carries an invalidation out at once, as if before the loads since they were ordered, if the seed says so.
     fn invalidates_early(&mut self, cpu: usize, call: Call, line: usize) -> bool {
         call.operation == Operation::Invalidate
             && self.happens(self.rates.early)
@@ -116,7 +116,7 @@ impl State {
                 .is_some_and(|line| line.invalidate_early(cpu, call, &mut self.events))
     }
 
-    /// The CPU has ordered its loads.
+    /// Records that the CPU has ordered its loads.
     pub(crate) fn order(&mut self, cpu: usize) {
         let Memory { arena, program, .. } = &mut self.memory;
         arena.iter_mut().chain(program.values_mut()).for_each(|line| line.order(cpu));
@@ -147,12 +147,12 @@ impl State {
         }
     }
 
-    /// Everything that may happen between two accesses of a CPU, but for the devices.
+    /// Does everything that may happen between two accesses of a CPU, except the devices' steps.
     pub(crate) fn act(&mut self) {
         self.waited = self.waited.saturating_add(1);
         if self.waited > self.seed.longest_wait() {
             self.fail(&format!(
-                "the driver waits for ever: it has called the machine {} times",
+                "the driver waits forever: it has called the machine {} times",
                 self.waited
             ));
         }
@@ -176,7 +176,7 @@ impl State {
         self.store_to_neighbours();
     }
 
-    /// What caches may do with a line at any time.
+    /// Does what caches may do with a line at any time.
     fn interfere(&mut self, address: usize) {
         if self.memory.line(address).is_none_or(|line| !line.place.is_changed()) {
             return;
@@ -198,7 +198,7 @@ impl State {
         }
     }
 
-    /// Notices what CPUs have stored to a line.
+    /// Records what CPUs have stored to a line.
     pub(crate) fn look(&mut self, address: usize) {
         let cpus = if self.memory.is_arena(0, address) { self.memory.bases.len() } else { 1 };
         let Some(line) = self.memory.line(address) else { return };
@@ -228,10 +228,10 @@ impl State {
             lines.any(|line| line.has_neighbours() && !line.has_intact_neighbours())
         };
         let allocation = self.memory.allocations.iter().find(is_lost)?;
-        Some(format!("bytes beside {allocation} are not what their owner stored"))
+        Some(format!("bytes next to {allocation} are not what their owner stored"))
     }
 
-    /// A device reads or writes memory, line by line.
+    /// Reads or writes memory line by line, as a device.
     pub(crate) fn transfer(&mut self, address: u64, verb: &str, mut access: Access<'_>) {
         let size = self.memory.line_size;
         let mut at = usize::try_from(address).unwrap_or(usize::MAX);
@@ -258,12 +258,12 @@ impl State {
         self.random.u8(..64) < rate
     }
 
-    /// Decides if a device takes a step.
+    /// Decides whether a device takes a step.
     pub(crate) fn runs_a_device(&mut self) -> bool {
         self.happens(self.rates.step)
     }
 
-    /// Fails the test, unless it has failed already and unwinds. A driver that even then waits for ever ends the process.
+    /// Fails the test, unless it has already failed and unwinds. If a driver waits forever even then, the process ends.
     #[track_caller]
     pub(crate) fn fail(&self, message: &str) {
         self.seed.fail(message);
@@ -271,7 +271,7 @@ impl State {
         assert!(std::thread::panicking() && has_time, "{message}");
     }
 
-    /// Tells how data were lost, and how many events there were.
+    /// Returns the description of how data were lost, and the number of events.
     pub(crate) fn story(&self) -> (String, usize) {
         let mut events = self.events.clone();
         let known = self.memory.arena.iter().chain(self.memory.program.values());
@@ -291,7 +291,7 @@ impl State {
     }
 }
 
-/// What a device does to memory.
+/// An access of a device to memory.
 pub(crate) enum Access<'a> {
     Read(&'a mut [u8]),
     Write(&'a [u8]),
@@ -305,7 +305,7 @@ impl Access<'_> {
         }
     }
 
-    /// Does the part of the access that is in a line.
+    /// Does the part of the access within a line.
     fn step(
         &mut self,
         line: &mut Line,
@@ -336,7 +336,7 @@ const SHARED: &str = "it shares a line with other data of the program, so a stor
 const OWN: &str = "that is the program's own memory; place the buffer in the machine's, or see `Machine::allow_program_memory`";
 
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A panic is how a failure is told; what it interrupted is not used again.
+    // A failure is reported by a panic, and what it interrupted is not used again.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

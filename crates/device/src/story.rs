@@ -1,10 +1,10 @@
-//! The events of a run, and their story in words.
+//! The events of a run, and their description in words.
 
 use crate::site::Site;
 use std::fmt::{self, Write as _};
 use std::ops::Range;
 
-/// An operation of the driver: which one, and where it was called.
+/// An operation of the driver, and the place of its call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Call {
     pub(crate) operation: Operation,
@@ -34,7 +34,7 @@ pub(crate) enum What {
     Kept,
 }
 
-/// How an event can lose data.
+/// The way in which an event can lose data.
 #[derive(Clone, Debug)]
 pub(crate) enum Hazard {
     /// A dirty line was written back over these bytes of a device or another CPU.
@@ -43,7 +43,7 @@ pub(crate) enum Hazard {
     ReadOld,
     /// Dirty bytes were dropped.
     Discarded,
-    /// A CPU kept its copy although these bytes in memory are newer.
+    /// A CPU kept its copy, although these bytes in memory are newer.
     Stale(Range<usize>),
 }
 
@@ -56,7 +56,7 @@ pub(crate) struct Event {
     pub(crate) hazard: Option<Hazard>,
 }
 
-/// An allocation in the arena, to name lines by.
+/// An allocation in the arena, by which lines are named.
 #[derive(Clone, Debug)]
 pub(crate) struct Allocation {
     pub(crate) bytes: Range<usize>,
@@ -103,7 +103,7 @@ impl Hazard {
     }
 }
 
-/// Tells of the lines that lost data last, at most two: of each the events that led to it.
+/// Describes the last lines that lost data, at most two, each with the events that led to the loss.
 pub(crate) fn tell(
     events: &[Event],
     allocations: &[Allocation],
@@ -129,10 +129,10 @@ pub(crate) fn tell(
     text
 }
 
-/// Events of a line that are told; earlier ones are left out.
+/// The number of events of a line that are printed; earlier ones are omitted.
 const TOLD: usize = 10;
 
-/// Numbers the last sentences. The same ones again, alone or in pairs, are told once.
+/// Numbers the last sentences. Repeated sentences, or pairs of them, are printed once.
 fn tell_line(text: &mut String, all: Vec<String>) {
     let mut sentences: Vec<String> = Vec::new();
     for sentence in all {
@@ -168,10 +168,10 @@ fn name(line: usize, allocations: &[Allocation], size: usize) -> (String, usize)
     if let Some(allocation) = within(0) {
         let Range { start, end } = allocation.bytes;
         let (from, to) = (line.max(start) - start, (line + size).min(end) - start);
-        let shared = if to - from < size { ", in a line that neighbours share" } else { "" };
+        let shared = if to - from < size { ", in a line shared with neighbours" } else { "" };
         (format!("Bytes {from}..{to} of {allocation}{shared}"), start)
     } else if let Some(allocation) = within(size) {
-        (format!("The line beside {allocation}"), line)
+        (format!("The line next to {allocation}"), line)
     } else {
         let name = format!(
             "The line at {line:#x} of the program's own memory (bytes count from its start)"
@@ -209,9 +209,9 @@ fn sentence(event: &Event, first: usize, cpus: usize) -> String {
     match hazard {
         None => told,
         Some(Hazard::Overwritten(range)) => {
-            format!("{told}, OVER {} that the other side had written", bytes(range))
+            format!("{told}, OVER {} written by the other side", bytes(range))
         }
-        Some(Hazard::ReadOld) => format!("{told}: OLD bytes, the new ones are in the cache"),
+        Some(Hazard::ReadOld) => format!("{told}: OLD bytes; the new ones are in the cache"),
         Some(Hazard::Discarded) => format!("{told}, which was dirty: its stores are LOST"),
         Some(Hazard::Stale(range)) => {
             format!("{told}: {} in memory are NEWER", bytes(range))

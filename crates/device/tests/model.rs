@@ -1,4 +1,4 @@
-//! What the machine notices and what it lets pass.
+//! Errors that the machine detects, and correct drivers that it lets pass.
 
 #![cfg(not(miri))]
 #![expect(unsafe_code, reason = "a driver maintains a range")]
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
 const SEEDS: std::ops::Range<u64> = 0..200;
 
-/// Lets a device write `bytes` to an address, at a time of its own, and waits for it.
+/// Lets a device write `bytes` to an address, at a time of the device's choice, and waits for it.
 fn device_writes(machine: &Machine<'_>, start: *mut u8, go: &AtomicU64, done: &AtomicBool) {
     go.store(start.expose_provenance() as u64, SeqCst);
     machine.wait_until(|| done.swap(false, SeqCst));
@@ -122,10 +122,11 @@ fn the_story_names_a_line_beside_the_buffer() {
         // SAFETY: the buffer's bytes may be dropped; those behind it are needed: the error.
         unsafe { machine.discard_range(buffer.as_mut_ptr(), 65) };
     });
-    assert!(story.contains("The line beside the 64 bytes placed at"), "{story}");
+    assert!(story.contains("The line next to the 64 bytes placed at"), "{story}");
 }
 
-/// A driver whose end resets the device, which the run without that operation ends by a panic in a panic.
+/// A driver that resets its device when it is dropped. Without that operation, the run would end by a panic within a
+/// panic.
 #[test]
 fn a_driver_that_stops_its_device_when_it_is_dropped_is_explored() {
     struct Stopping<'a, 'd>(&'a Machine<'d>, &'a AtomicBool);

@@ -3,8 +3,8 @@
 use crate::{each_line, hardware};
 use cachemaint::coherence::{Maintain, hand_over};
 
-/// The data caches of a Cortex-A or Cortex-R with Armv7, or with Armv8 in `AArch32`, by CP15. An outer cache needs
-/// [`Pl310`](crate::Pl310) around it.
+/// The data caches of a Cortex-A or Cortex-R with Armv7, or with Armv8 in `AArch32`, maintained through CP15. An outer
+/// cache needs [`Pl310`](crate::Pl310) around it.
 ///
 /// # Cost
 /// DCCMVAC or DCCIMVAC for each line, a DSB before and after.
@@ -15,15 +15,16 @@ pub struct Armv7 {
 }
 
 impl Armv7 {
-    /// Returns the caches of this CPU, with the sizes of its cache type register (CTR). A CPU that does not state its
-    /// write-back granule, as Cortex-R4, is taken for one of 2048 bytes, as the architecture demands: use
-    /// [`with_lines`](Self::with_lines) with the size of its manual.
+    /// Returns the caches of this CPU, with the sizes of its cache type register (CTR). If a CPU does not state its
+    /// write-back granule, like Cortex-R4, the granule is 2048 bytes, as the architecture demands. Use
+    /// [`with_lines`](Self::with_lines) with the size from its manual.
     ///
     /// # Safety
-    /// 1. This code, and all that uses the caches, runs at PL1 or PL2 of Armv7-A, Armv7-R or Armv8 in `AArch32`, on no core
-    ///    whose errata forbid a clean: a Cortex-A53 (855873), a Cortex-A35 r0p0 (855472), a Cortex-A57 r0p0 (813420).
-    /// 2. All CPUs that use them have the line size and the granule of this one.
-    /// 3. A CPU that has operations under way executes a DSB before the thread goes on elsewhere.
+    /// 1. This code, and all that uses the caches, runs at PL1 or PL2 of Armv7-A, Armv7-R or Armv8 in `AArch32`, not on
+    ///    a core with errata that forbid a clean: a Cortex-A53 (855873), a Cortex-A35 r0p0 (855472), a Cortex-A57 r0p0
+    ///    (813420).
+    /// 2. All CPUs that use the caches have the line size and the granule of this one.
+    /// 3. A CPU with pending operations executes a DSB before the thread moves to another CPU.
     /// 4. No other cache is between the CPU and the observer.
     /// 5. The code that started each CPU invalidated its data cache by set and way before switching it on.
     /// 6. Operations reach the caches of all CPUs that share the memory. A Cortex-A5 or A9 `MPCore` broadcasts them only if
@@ -39,22 +40,22 @@ impl Armv7 {
         Self::of(ctr)
     }
 
-    /// Returns caches with lines and a granule of these numbers of bytes.
+    /// Returns caches with this line size and granule, in bytes.
     ///
     /// # Panics
-    /// If `line` is not a power of two, or `granule` is not one or is smaller.
+    /// If `line` or `granule` is not a power of two, or if `granule` is smaller than `line`.
     ///
     /// # Safety
     /// 1. As for [`new`](Self::new) (1) and (3) to (6).
-    /// 2. No line of the CPUs is shorter than `line`, and none writes back a unit that is larger than `granule`.
+    /// 2. No line of the CPUs is shorter than `line`, and none writes back a unit larger than `granule`.
     #[must_use]
     pub const unsafe fn with_lines(line: usize, granule: usize) -> Self {
         assert!(line.is_power_of_two() && granule.is_power_of_two() && line <= granule);
         Self { line, granule }
     }
 
-    /// Returns the sizes that a CTR states: the logarithms of words in `DminLine` (19:16) and CWG (27:24). A granule that is
-    /// shorter than a line, as Cortex-A8 states it, is a line.
+    /// Returns the sizes in a CTR: `DminLine` (19:16) and CWG (27:24) are base-2 logarithms of numbers of words. A
+    /// granule shorter than a line, as on Cortex-A8, counts as a line.
     const fn of(ctr: usize) -> Self {
         let (line, granule) = (4 << (ctr >> 16 & 0xf), ctr >> 24 & 0xf);
         let granule = if granule == 0 { 2048 } else { 4 << granule };
@@ -111,8 +112,8 @@ mod tests {
     use crate::hardware::record::{Executed, take};
     use cachemaint::coherence;
 
-    /// Values of the technical reference manuals of Cortex-A5 (DDI 0433), A7 (DDI 0464), R4 (DDI 0363) and A8 (DDI 0344), whose
-    /// CWG is 2: 16 bytes of its lines of 64.
+    /// Values of the technical reference manuals of Cortex-A5 (DDI 0433), A7 (DDI 0464), R4 (DDI 0363) and A8 (DDI
+    /// 0344), whose CWG is 2: 16 bytes, with lines of 64.
     #[test]
     fn sizes_are_those_of_the_cache_type_register() {
         let sizes = |ctr| (Armv7::of(ctr).line, Armv7::of(ctr).granule);

@@ -3,7 +3,8 @@
 use crate::{each_line, hardware};
 use cachemaint::coherence::{Maintain, hand_over};
 
-/// The data cache of a Cortex-M7, M55 or M85, by the registers of the SCB. Several drivers may each have one.
+/// The data cache of a Cortex-M7, M55 or M85, maintained through the registers of the SCB. Several drivers may each
+/// have a value.
 ///
 /// ```
 /// # #[cfg(all(target_arch = "arm", target_os = "none"))] {
@@ -23,11 +24,11 @@ use cachemaint::coherence::{Maintain, hand_over};
 /// ```
 ///
 /// # Cost
-/// A store to a register for each line of 32 bytes, a DSB before, a DSB and an ISB after.
+/// A store to a register for each line of 32 bytes; a DSB before; a DSB and an ISB after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CortexM(());
 
-/// In bytes. CMSIS `cachel1_armv7.h`, `__SCB_DCACHE_LINE_SIZE`.
+/// The line size in bytes. CMSIS `cachel1_armv7.h`, `__SCB_DCACHE_LINE_SIZE`.
 const LINE: usize = 32;
 /// Arm DUI 0646C, 4.8; CMSIS `core_cm7.h`, `core_cm55.h` and `core_cm85.h`.
 const DCCMVAC: usize = 0xe000_ef68;
@@ -39,8 +40,8 @@ impl CortexM {
     /// # Safety
     /// 1. Wherever it is used, the CPU is a Cortex-M7, M55 or M85 in privileged mode.
     /// 2. No other cache is between it and the observer.
-    /// 3. The code that switched the data cache on invalidated it by set and way before, as `SCB::enable_dcache` of the crate
-    ///    cortex-m does.
+    /// 3. The code that switched the data cache on had invalidated it by set and way, as `SCB::enable_dcache` of the
+    ///    crate cortex-m does.
     #[must_use]
     pub const unsafe fn new() -> Self {
         Self(())
@@ -51,7 +52,7 @@ impl CortexM {
 #[inline]
 fn issue(register: usize, start: *const u8, len: usize) {
     hand_over(start); // the compiler stores what it kept in registers
-    hardware::dsb(); // preceding stores are observed by the operations
+    hardware::dsb(); // the operations see preceding stores
     #[expect(clippy::cast_possible_truncation, reason = "an address of this CPU has 32 bits")]
     // SAFETY: (1) the register takes an address, and writes the line back before it drops it.
     each_line(LINE, start, len, |line| unsafe { hardware::store(register, line as u32) });
@@ -106,7 +107,7 @@ mod tests {
         Executed::Store { register, value }
     }
 
-    /// The order that DUI 0646C, 4.8.7 demands.
+    /// The order that DUI 0646C, 4.8.7, demands.
     #[test]
     fn a_release_cleans_each_line_between_the_barriers() {
         // 49 bytes from 2000_0010H: the last byte is at 2000_0040H, in the third line.
@@ -141,7 +142,7 @@ mod tests {
         assert_eq!(take(), expected);
     }
 
-    /// Through a trait object, as a driver has it.
+    /// Through a trait object, as a driver uses it.
     #[test]
     fn a_padded_buffer_is_handed_over_and_taken_back_by_whole_lines() {
         let cache: &dyn Maintain = &CACHE;

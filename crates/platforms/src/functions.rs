@@ -1,8 +1,8 @@
-//! Caches that functions maintain: those of a vendor by address, and a flush of the whole cache.
+//! Caches that functions maintain: a vendor's functions by address, or a flush of the whole cache.
 
 use cachemaint::coherence::{Coherent, Maintain, hand_over};
 
-/// A cache that functions of a vendor maintain by address: those of a ROM, a HAL or an RTOS.
+/// A cache that a vendor's functions maintain by address: functions of a ROM, a HAL or an RTOS.
 ///
 /// ```
 /// use cachemaint_platforms::Functions;
@@ -20,7 +20,7 @@ use cachemaint::coherence::{Coherent, Maintain, hand_over};
 ///     /// `CACHE_MAP_L1_DCACHE` and `CACHE_MAP_L2_CACHE`.
 ///     const CACHES: u32 = 1 << 4 | 1 << 5;
 ///
-///     // Their registers are those of both cores: add the lock that ESP-IDF takes around them.
+///     // Both cores share their registers: add the lock that ESP-IDF takes around them.
 ///     pub unsafe fn writeback(start: *const u8, len: usize) {
 ///         unsafe { Cache_WriteBack_Addr(CACHES, start.addr() as u32, len as u32) };
 ///     }
@@ -35,7 +35,7 @@ use cachemaint::coherence::{Coherent, Maintain, hand_over};
 /// ```
 ///
 /// # Cost
-/// A call of the function, and two barriers for devices.
+/// A call of the function, and two device barriers.
 #[derive(Clone, Copy, Debug)]
 pub struct Functions {
     granule: usize,
@@ -44,15 +44,16 @@ pub struct Functions {
 }
 
 impl Functions {
-    /// Returns the cache of these functions, which are given the first address and the number of bytes, not 0.
+    /// Returns the cache maintained by these functions. They get the first address and the number of bytes, which is
+    /// not 0.
     ///
     /// # Safety
-    /// 1. When a function has returned, and a barrier for devices has been executed, each line that the range touches has been
-    ///    written back, by the second function dropped too, in all caches between this CPU and the observer. No dirty line is
-    ///    dropped without that.
+    /// 1. When a function has returned and a device barrier was executed, each line that the range touches has been
+    ///    written back in all caches between this CPU and the observer; the second function has also dropped it. No
+    ///    dirty line is dropped without being written back.
     /// 2. `granule` is a power of two, and no cache writes back a larger unit.
-    /// 3. They may be called at any time at which the value is used, and neither fail nor unwind. Callers on other CPUs and in
-    ///    interrupts do not disturb them.
+    /// 3. They may be called whenever the value is used, and neither fail nor unwind. They tolerate callers on other
+    ///    CPUs and in interrupts.
     /// 4. On 32-bit arm they begin and end with a DSB.
     #[must_use]
     pub const unsafe fn new(
@@ -107,13 +108,13 @@ unsafe impl Maintain for Functions {
     }
 }
 
-/// A cache that can be flushed, or written back, as a whole only.
+/// A cache that can only be flushed, or written back, as a whole.
 ///
-/// The methods of [`Maintain`] that issue operations execute nothing. `complete` calls the function, which covers every line,
-/// whatever its address and whoever stored to it.
+/// The methods of [`Maintain`] that issue operations do nothing. `complete` calls the function, which covers every
+/// line, whatever its address and whichever CPU stored to it.
 ///
 /// The XIP cache of an RP2350 holds dirty lines of PSRAM, which the flash functions of the boot ROM drop
-/// (`flash_flush_cache`, by set and way). So the whole cache is written back before them:
+/// (`flash_flush_cache`, by set and way). The whole cache is therefore written back first:
 ///
 /// ```no_run
 /// use cachemaint::coherence::Maintain;
@@ -143,8 +144,8 @@ unsafe impl Maintain for Functions {
 /// ```
 ///
 /// # Cost
-/// Each completion covers the whole cache, however short the ranges are: collect several ranges under one, by the methods of
-/// [`Maintain`].
+/// Each completion covers the whole cache, however short the ranges are. Use the methods of [`Maintain`] to cover
+/// several ranges with one completion.
 #[derive(Clone, Copy, Debug)]
 pub struct WholeCache {
     granule: usize,
@@ -152,7 +153,7 @@ pub struct WholeCache {
 }
 
 impl WholeCache {
-    /// Returns the cache that this function flushes.
+    /// Returns the cache flushed by this function.
     ///
     /// # Safety
     /// 1. When the function has returned, each line that was dirty when it was called has been written back, and each line
@@ -160,31 +161,31 @@ impl WholeCache {
     /// 2. It orders every load and store of this thread before it with every one after it, as the observer sees them. It is
     ///    assembly that may access memory, or code that the compiler does not see.
     /// 3. `granule` is a power of two, and no cache writes back a larger unit.
-    /// 4. It may be called at any time at which the value is used, and neither fails nor unwinds.
+    /// 4. It may be called whenever the value is used, and neither fails nor unwinds.
     #[must_use]
     pub const unsafe fn new(granule: usize, flush: fn()) -> Self {
         Self { granule, operate: flush }
     }
 
-    /// Returns the cache that this function writes back, for observers that only read. Lines may stay.
+    /// Returns the cache written back by this function, for devices that only read. Lines may stay.
     ///
     /// # Safety
     /// 1. When the function has returned, each line that was dirty when it was called has been written back, in all caches
     ///    between this CPU and the observer.
-    /// 2. No observer writes memory that changes hands by this value: a line that stays is never out of date.
+    /// 2. No observer writes memory that changes hands through this value, so lines that stay are never out of date.
     /// 3. As for [`new`](Self::new) (2) to (4).
     #[must_use]
     pub const unsafe fn writeback_only(granule: usize, writeback: fn()) -> Self {
         Self { granule, operate: writeback }
     }
 
-    /// Returns the data cache of a CVA6, which any FENCE flushes if it is configured so. `granule` is `DcacheLineWidth` in bytes,
-    /// 16 by default.
+    /// Returns the data cache of a CVA6 that is configured to flush it at every FENCE. `granule` is `DcacheLineWidth`
+    /// in bytes, 16 by default.
     ///
     /// # Safety
-    /// 1. This CPU is a CVA6 with a write-back cache whose configuration has `DcacheFlushOnFence` and `DcacheInvalidateOnFlush`
-    ///    (openhwgroup/cva6, `core/controller.sv`, FENCE; `core/include/config_pkg.sv`). A write-through cache drops nothing
-    ///    there, and needs memory that is not cacheable.
+    /// 1. This CPU is a CVA6 with a write-back cache, configured with `DcacheFlushOnFence` and
+    ///    `DcacheInvalidateOnFlush` (openhwgroup/cva6, `core/controller.sv`, FENCE; `core/include/config_pkg.sv`). A
+    ///    write-through cache drops nothing at a FENCE, and needs non-cacheable memory.
     /// 2. As for [`new`](Self::new) (3).
     /// 3. No other cache is between it and the observer.
     #[must_use]

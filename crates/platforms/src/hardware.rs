@@ -1,4 +1,4 @@
-//! The instructions and registers of a board. Tests have a record of them in their place.
+//! The instructions and registers of a board. Tests replace them by a record.
 
 #[cfg(all(not(test), any(target_arch = "arm", doc)))]
 pub(crate) use arm::{clean, clean_invalidate, dsb, isb, store};
@@ -16,7 +16,7 @@ mod arm {
     /// Stores to the register at this address.
     ///
     /// # Safety
-    /// 1. It is a register that takes the value and changes no memory of this program.
+    /// 1. It is a register that accepts the value, and the store changes no memory of this program.
     #[inline(always)]
     pub(crate) unsafe fn store(register: usize, value: u32) {
         let register: *mut u32 = core::ptr::with_exposed_provenance_mut(register);
@@ -24,7 +24,7 @@ mod arm {
         unsafe { register.write_volatile(value) };
     }
 
-    /// Waits until the loads, stores and maintenance before it have completed.
+    /// Waits until earlier loads, stores and maintenance operations have completed.
     #[inline(always)]
     pub(crate) fn dsb() {
         // SAFETY: it only waits.
@@ -40,7 +40,7 @@ mod arm {
     /// Cleans the line to the point of coherency: DCCMVAC.
     ///
     /// # Safety
-    /// 1. The CPU is one of the A or R profile, at PL1.
+    /// 1. The CPU has the A or R profile, and is at PL1.
     /// 2. The line may be read.
     #[inline(always)]
     pub(crate) unsafe fn clean(line: usize) {
@@ -71,7 +71,7 @@ mod riscv {
     /// Stores 64 bits at once to the register at this address.
     ///
     /// # Safety
-    /// 1. It is a register that takes the value and changes no memory of this program.
+    /// 1. It is a register that accepts the value, and the store changes no memory of this program.
     #[inline(always)]
     pub(crate) unsafe fn store_u64(register: usize, value: u64) {
         let register: *mut u64 = core::ptr::with_exposed_provenance_mut(register);
@@ -79,7 +79,7 @@ mod riscv {
         unsafe { register.write_volatile(value) };
     }
 
-    /// Orders the loads and stores before it with those after it, to memory and to registers: FENCE IORW, IORW.
+    /// Orders earlier loads and stores before later ones, to memory and to registers: FENCE IORW, IORW.
     #[inline(always)]
     pub(crate) fn fence() {
         // SAFETY: it only waits.
@@ -113,7 +113,7 @@ mod riscv {
         }
     }
 
-    /// Waits until the loads, stores and operations on lines before it are done: `th.sync.s`, 0190000BH.
+    /// Waits until earlier loads, stores and operations on lines are done: `th.sync.s`, 0190000BH.
     ///
     /// # Safety
     /// 1. The CPU has `XTheadSync`.
@@ -124,7 +124,7 @@ mod riscv {
     }
 }
 
-/// What was executed, in order.
+/// The record of what was executed, in order.
 #[cfg(test)]
 pub(crate) mod record {
     use std::cell::RefCell;

@@ -1,6 +1,7 @@
-//! Data caches that registers, CP15, or a vendor's instructions or functions maintain, for the hand-over of memory to devices.
+//! Maintenance of data caches through registers, CP15, or a vendor's instructions or functions, for sharing memory with
+//! devices.
 //!
-//! Each type implements [`Maintain`](cachemaint::coherence::Maintain). A driver is written against that trait, and the
+//! Each type implements [`Maintain`](cachemaint::coherence::Maintain). Drivers are written against that trait, and the
 //! board chooses one of these:
 //!
 //! | platform | item | run on |
@@ -9,19 +10,19 @@
 //! | Cortex-A and Cortex-R with Armv7, or Armv8 in `AArch32`, at PL1 | [`Armv7`] | an emulated Zynq-7000 with a Cortex-A9 |
 //! | an L2C-310 (PL310) behind these: Cortex-A5, A9 | [`Pl310`] | the same |
 //! | T-Head C906, C910 and C920, in M- or S-mode | [`XTheadCmo`] | an emulated C906 |
-//! | a SiFive CCACHE: StarFive JH7100 | [`SifiveCcache`] | nothing: by Linux and the sources of the cache |
-//! | CVA6 with a write-back cache, and other cores that flush the whole cache | [`WholeCache`] | nothing: by the sources of the core |
-//! | the XIP cache of an RP2350, before its boot ROM drops it | [`WholeCache::writeback_only`] | nothing: by the datasheet |
-//! | functions of a ROM, a HAL or an RTOS: ESP32-P4, Zephyr | [`Functions`] | nothing |
+//! | a SiFive CCACHE: StarFive JH7100 | [`SifiveCcache`] | never run; written from Linux and the sources of the cache |
+//! | CVA6 with a write-back cache, and other cores that flush the whole cache | [`WholeCache`] | never run; written from the sources of the core |
+//! | the XIP cache of an RP2350, before its boot ROM drops it | [`WholeCache::writeback_only`] | never run; written from the datasheet |
+//! | functions of a ROM, a HAL or an RTOS: ESP32-P4, Zephyr | [`Functions`] | never run |
 //!
-//! The first three exist only for the target architecture `arm`, the two after them only for `riscv64`. An emulator has no
-//! caches: it shows that registers and instructions are there. Their order is compared with the manuals', and with a model of
-//! two levels of cache.
+//! The first three exist only for the target architecture `arm`, the next two only for `riscv64`. An emulator has no
+//! caches: it only shows that the registers and instructions exist. Tests check their order against the manuals and
+//! against a model of two levels of cache.
 //!
 //! # Limits
-//! No operation discards: `acquire` cleans a line before it drops it. Instruction caches are not maintained. Memory that
-//! the MPU or MMU maps as not cacheable, and tightly coupled memory, need [`Coherent`](cachemaint::coherence::Coherent)
-//! alone; so do Cortex-M cores without a data cache.
+//! No operation discards: `acquire` cleans a line before it drops it. Instruction caches are not maintained. Memory
+//! that the MPU or MMU maps non-cacheable, tightly coupled memory, and Cortex-M cores without a data cache need only
+//! [`Coherent`](cachemaint::coherence::Coherent).
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]
@@ -63,7 +64,7 @@ pub use xtheadcmo::XTheadCmo;
 #[inline]
 fn each_line(line: usize, start: *const u8, len: usize, operate: impl FnMut(usize)) {
     let Some(last) = len.checked_sub(1) else { return };
-    // The caller vouches that the range does not wrap; the number behind the last line may.
+    // The caller vouches that the range does not wrap; the number after the last line may.
     let (first, last) = (start.addr() / line, (start.addr() + last) / line);
     (first..=last).map(|number| number * line).for_each(operate);
 }

@@ -3,11 +3,11 @@
 use crate::{each_line, hardware};
 use cachemaint::coherence::{Maintain, hand_over};
 
-/// The caches `inner` of the CPUs, and an L2C-310 (PL310) behind them.
+/// The caches `inner` of the CPUs, with an L2C-310 (PL310) behind them.
 ///
 /// # Cost
-/// For each line of 32 bytes of the outer cache a store to its registers, which waits for the line; a cache sync a call. What
-/// is dropped is maintained twice in the inner caches.
+/// For each 32-byte line of the outer cache, a store to its registers that waits for the line; one cache sync per call.
+/// Dropped lines are maintained twice in the inner caches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pl310<M> {
     inner: M,
@@ -15,7 +15,7 @@ pub struct Pl310<M> {
     to_physical: usize,
 }
 
-/// In bytes.
+/// The line size in bytes.
 const LINE: usize = 32;
 /// Offsets from the base: Arm DDI 0246H, 3.3.10, "Cache Maintenance Operations".
 const CACHE_SYNC: usize = 0x730;
@@ -23,17 +23,17 @@ const CLEAN_LINE_BY_PA: usize = 0x7b0;
 const CLEAN_AND_INVALIDATE_LINE_BY_PA: usize = 0x7f0;
 
 impl<M: Maintain> Pl310<M> {
-    /// Returns the caches with a controller whose registers are mapped at the address `registers`. A virtual address becomes
-    /// a physical one by adding `to_physical`, which wraps: 0 where they are equal.
+    /// Returns the caches with a controller that is mapped at the address `registers`. Adding `to_physical`, with
+    /// wrap-around, turns a virtual address into a physical one; it is 0 if they are equal.
     ///
     /// # Safety
     /// 1. The registers of an L2C-310, release r3p1 or later, are mapped there as Device or Strongly-ordered memory for as
     ///    long as the value is used, and may be written. Earlier releases have errata 588369 and 753970.
     /// 2. The sum is the physical address of all memory that changes hands.
-    /// 3. `inner` maintains the caches before the controller, and its completion waits for them, and for stores to the
-    ///    registers, as a DSB does.
-    /// 4. No other code operates on the controller by way, in the background, meanwhile.
-    /// 5. The code that switched the controller on invalidated all ways before (Linux `cache-l2x0.c`, `l2c_enable`).
+    /// 3. `inner` maintains the caches before the controller, and its completion waits for these caches and for stores
+    ///    to the registers, as a DSB does.
+    /// 4. No other code runs background operations by way on the controller meanwhile.
+    /// 5. The code that switched the controller on had invalidated all ways (Linux `cache-l2x0.c`, `l2c_enable`).
     #[must_use]
     pub const unsafe fn new(inner: M, registers: usize, to_physical: usize) -> Self {
         Self { inner, registers, to_physical }
@@ -42,7 +42,7 @@ impl<M: Maintain> Pl310<M> {
     /// Executes the operation of the outer cache on each line.
     #[inline]
     fn outer(&self, operation: usize, start: *const u8, len: usize) {
-        hand_over(start); // no store of the compiler's is left between the two caches
+        hand_over(start); // the compiler leaves no store between the two caches
         each_line(LINE, start, len, |line| {
             self.store(operation, line.wrapping_add(self.to_physical));
         });
@@ -56,7 +56,7 @@ impl<M: Maintain> Pl310<M> {
         unsafe { hardware::store(self.registers + offset, value) };
     }
 
-    /// Writes the lines of both caches back and drops them: `__dma_page_cpu_to_dev` and `__dma_page_dev_to_cpu` of Linux
+    /// Writes back and drops the lines of both caches: `__dma_page_cpu_to_dev` and `__dma_page_dev_to_cpu` of Linux
     /// `arch/arm/mm/dma-mapping.c`.
     ///
     /// # Safety
@@ -69,7 +69,7 @@ impl<M: Maintain> Pl310<M> {
         self.inner.complete(); // the inner lines have arrived in the outer cache
         self.outer(CLEAN_AND_INVALIDATE_LINE_BY_PA, start, len);
         self.complete();
-        // The CPU can have fetched old bytes from the outer cache in between.
+        // The CPU may have fetched old bytes from the outer cache in between.
         // SAFETY: (1) and (2) are the caller's duties.
         unsafe { self.inner.issue_writeback_invalidate(start, len) };
     }
@@ -109,7 +109,7 @@ unsafe impl<M: Maintain> Maintain for Pl310<M> {
     #[inline]
     fn order_observed(&self) {}
 
-    /// Waits until the outer cache is drained, and the inner ones have completed.
+    /// Waits until the outer cache is drained and the inner ones have completed.
     #[inline]
     fn complete(&self) {
         self.store(CACHE_SYNC, 0);
@@ -127,7 +127,7 @@ mod tests {
     use std::vec::Vec;
 
     const BASE: usize = 0x1e00_a000;
-    /// One line of 32 bytes in both.
+    /// One line of 32 bytes in both caches.
     const START: *mut u8 = core::ptr::without_provenance_mut(0xc000_0040);
     const OUTER: Outer = Outer {
         clean: BASE + CLEAN_LINE_BY_PA,
@@ -135,7 +135,7 @@ mod tests {
         sync: BASE + CACHE_SYNC,
     };
 
-    /// Memory begins at the physical address 6000 0000H, and is mapped at C000 0000H.
+    /// Memory begins at physical address 6000 0000H and is mapped at C000 0000H.
     fn cache() -> Pl310<Armv7> {
         // SAFETY: (1) and (2) nothing is executed.
         let inner = unsafe { Armv7::with_lines(32, 32) };
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn each_step_of_a_release_is_needed() {
-        // The first barrier orders loads before, which the model does not have.
+        // The first barrier orders earlier loads, which the model lacks.
         for left_out in 1..released().len() {
             let mut steps = released();
             let step = steps.remove(left_out);

@@ -3,28 +3,28 @@
 use crate::{each_line, hardware};
 use cachemaint::coherence::{Maintain, hand_over};
 
-/// A SiFive composable cache (CCACHE), and the caches of the CPUs before it, which it includes: StarFive JH7100.
+/// A SiFive composable cache (CCACHE), and the CPU caches before it, which it includes: StarFive JH7100.
 ///
-/// Most boards with it need only [`Coherent`](cachemaint::coherence::Coherent), since their devices are attached before it:
-/// FU540, FU740 and most of JH7110.
+/// Most boards with this cache need only [`Coherent`](cachemaint::coherence::Coherent), since their devices are
+/// attached before it: FU540, FU740 and most of JH7110.
 ///
 /// # Cost
-/// A fence and a store to a register for each line of 64 bytes, which waits until the line has been flushed. A write-back
-/// drops the line too.
+/// For each line of 64 bytes, a fence and a store to a register that waits until the line has been flushed. A
+/// write-back also drops the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SifiveCcache {
     registers: usize,
     to_physical: usize,
 }
 
-/// In bytes. Linux `drivers/cache/sifive_ccache.c`, `SIFIVE_CCACHE_LINE_SIZE`.
+/// The line size in bytes. Linux `drivers/cache/sifive_ccache.c`, `SIFIVE_CCACHE_LINE_SIZE`.
 const LINE: usize = 64;
-/// The offset of the register: the same, `SIFIVE_CCACHE_FLUSH64`. It takes an address of the line.
+/// The offset of the register that takes an address of the line: the same file, `SIFIVE_CCACHE_FLUSH64`.
 const FLUSH64: usize = 0x200;
 
 impl SifiveCcache {
-    /// Returns the caches with a controller whose registers are mapped at the address `registers`. A virtual address becomes
-    /// a physical one by adding `to_physical`, which wraps: 0 where they are equal.
+    /// Returns the caches with a controller that is mapped at the address `registers`. Adding `to_physical`, with
+    /// wrap-around, turns a virtual address into a physical one; it is 0 if they are equal.
     ///
     /// # Safety
     /// 1. The registers of a CCACHE are mapped there as I/O for as long as the value is used, and may be written. Its lines
@@ -42,7 +42,7 @@ impl SifiveCcache {
     fn flush(self, start: *const u8, len: usize) {
         hand_over(start); // the compiler stores what it kept in registers
         each_line(LINE, start, len, |line| {
-            hardware::fence(); // preceding loads and stores, and the flush before, are complete
+            hardware::fence(); // preceding loads and stores, and the previous flush, are complete
             let physical = line.wrapping_add(self.to_physical) as u64;
             // SAFETY: (1) it is the controller's register, and a flush writes back before it drops.
             unsafe { hardware::store_u64(self.registers + FLUSH64, physical) };
@@ -92,8 +92,8 @@ mod tests {
     use crate::hardware::record::{Executed, take};
     use cachemaint::coherence;
 
-    /// The order of Linux's `ccache_flush_range`, with the base of JH7100 (`jh7100.dtsi`). Memory begins at the physical
-    /// address 8000 0000H, and is mapped at FFFF FFD6 0000 0000H.
+    /// The order of Linux's `ccache_flush_range`, with the base of JH7100 (`jh7100.dtsi`). Memory begins at physical
+    /// address 8000 0000H and is mapped at FFFF FFD6 0000 0000H.
     #[test]
     fn each_line_is_flushed_by_its_physical_address_between_fences() {
         // SAFETY: (1) to (3) nothing is executed.

@@ -1,5 +1,5 @@
-//! A model of one line of memory behind two levels of cache, which carries out recorded operations at the latest permitted
-//! moment, while lines are evicted and fetched at any.
+//! A model of one line of memory behind two levels of cache, which carries out recorded operations at the latest
+//! permitted moment, while lines are evicted and fetched at any time.
 
 use crate::hardware::record::Executed;
 
@@ -17,11 +17,11 @@ struct Line {
     is_dirty: bool,
 }
 
-/// An operation that was issued, and whether it drops the line.
+/// An operation that was issued; it may drop the line.
 #[derive(Clone, Copy, Default)]
 struct Issued {
     operation: Option<bool>,
-    /// For the outer cache: it has been told to drain.
+    /// For the outer cache: true once it was told to drain.
     is_waited_for: bool,
 }
 
@@ -105,7 +105,7 @@ impl Machine {
         }
     }
 
-    /// Carries out what was issued. The outer cache has not waited for the inner one.
+    /// Carries out the issued operations. The outer cache has not waited for the inner one.
     fn complete(&mut self) {
         let [inner, outer] = self.issued;
         if outer.is_waited_for
@@ -127,7 +127,7 @@ impl Machine {
     }
 }
 
-/// Returns true if the stored byte is in memory after these operations, at every two events.
+/// Returns true if the stored byte is in memory after these operations, for every pair of events.
 pub(crate) fn is_released(release: &[Executed], registers: Outer) -> bool {
     at_every_two_events(release.len(), |happen| {
         let mut machine = Machine::with_a_dirty_line(registers);
@@ -139,7 +139,7 @@ pub(crate) fn is_released(release: &[Executed], registers: Outer) -> bool {
     })
 }
 
-/// Returns true if the CPU reads the byte that a device has written between these operations, at every two events.
+/// Returns true if the CPU reads the byte that a device has written between these operations, for every pair of events.
 pub(crate) fn is_read_back(
     release_to_writer: &[Executed],
     acquire: &[Executed],
@@ -162,7 +162,7 @@ pub(crate) fn is_read_back(
     })
 }
 
-/// Runs with each pair of events before each pair of steps. A run is given what happens before a step.
+/// Runs with each pair of events before each pair of steps. A run gets a function that does what happens before a step.
 fn at_every_two_events(steps: usize, run: impl Fn(&dyn Fn(usize, &mut Machine)) -> bool) -> bool {
     let all = || (0..steps).flat_map(|at| EVENTS.map(|event| (at, event)));
     all().all(|first| {

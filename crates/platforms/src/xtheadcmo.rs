@@ -3,7 +3,8 @@
 use crate::{each_line, hardware};
 use cachemaint::coherence::{Maintain, hand_over};
 
-/// The data caches of a T-Head core with an MMU (C906, C910, C920), by the vendor's instructions `XTheadCmo`.
+/// The data caches of a T-Head core with an MMU (C906, C910, C920), maintained by the vendor's instructions
+/// `XTheadCmo`.
 ///
 /// ```
 /// # #[cfg(all(target_arch = "riscv64", target_os = "none"))] {
@@ -23,11 +24,11 @@ use cachemaint::coherence::{Maintain, hand_over};
 /// ```
 ///
 /// # Cost
-/// An instruction for each line of 64 bytes; `th.sync.s` before invalidations; `th.sync.s` and a fence after.
+/// An instruction for each line of 64 bytes; `th.sync.s` before invalidations; `th.sync.s` and a fence afterwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct XTheadCmo(());
 
-/// In bytes. Linux `errata_probe_cmo` (`arch/riscv/errata/thead/errata.c`): `L1_CACHE_BYTES`.
+/// The line size in bytes. Linux `errata_probe_cmo` (`arch/riscv/errata/thead/errata.c`): `L1_CACHE_BYTES`.
 const LINE: usize = 64;
 
 impl XTheadCmo {
@@ -37,7 +38,7 @@ impl XTheadCmo {
     /// 1. Wherever it is used, the CPU has `XTheadCmo`, `XTheadSync` and an MMU (`mvendorid` is 5B7H, `th.sxstatus.THEADISAEE` is
     ///    1), and is in M- or S-mode. A core without an MMU, such as E906 and E907, ignores the instructions.
     /// 2. Its lines have 64 bytes.
-    /// 3. A CPU that has operations under way executes `th.sync.s` before the thread goes on elsewhere.
+    /// 3. A CPU with pending operations executes `th.sync.s` before the thread moves to another CPU.
     /// 4. No cache but T-Head's is between the CPU and the observer.
     /// 5. Operations reach the first-level caches of all CPUs that share the memory. T-Head's specification does not say so;
     ///    Linux relies on it for the four C910 of a TH1520.

@@ -1,7 +1,7 @@
-//! A crash simulator: runs recovery on every state that a crash may leave on a medium.
+//! A crash simulator that runs recovery on every state that a crash may leave on a medium.
 #![doc = include_str!("../crash-testing.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
-// Under loom the words of a medium are loom's, which a simulation cannot share.
+// Under loom, a medium's words are loom's, which a simulation cannot share.
 #![cfg(all(target_has_atomic = "64", not(cachemaint_loom)))]
 #![no_std]
 #![warn(clippy::std_instead_of_core, clippy::std_instead_of_alloc, clippy::alloc_instead_of_core)]
@@ -13,7 +13,8 @@
 extern crate alloc;
 extern crate std;
 
-// Each uses only those before it in this order: machine, crash, failure, medium, sync, explore, histories, mutation.
+// Each module uses only those before it in this order: machine, crash, failure, medium, sync, explore, histories,
+// mutation.
 mod crash;
 mod explore;
 mod failure;

@@ -1,9 +1,9 @@
-//! Mutation: does a test fail for each write-back, fence and ordering that is taken away?
+//! Mutation: checks that a test fails for each removed write-back, fence and ordering.
 //!
 //! No source is changed. Each operation on a [`SimMedium`](super::SimMedium) knows its place in the source. A mutant is
-//! one such place whose operation is left out or weakened; all other code stays the same. A mutant under which no
-//! scenario fails *survives*: either the operation is not needed, or no scenario needs it. A mutant is noticed only
-//! where a scenario judges the purpose of the operation. Places that no scenario reaches have no mutants.
+//! one such place with its operation left out or weakened; all other code stays the same. A mutant under which no
+//! scenario fails *survives*: either the operation is not needed, or no scenario needs it. A mutant is noticed only if
+//! a scenario checks what the operation is for. Places that no scenario reaches have no mutants.
 
 pub use crate::medium::watch::{Mutant, Weakening};
 
@@ -31,15 +31,15 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// Returns a simulation under this model and mutant, on a medium of junk. Some mutants are noticed only on one of
-    /// [zeros](Simulation::zeros), which pass for data where junk does not: let other scenarios take that.
+    /// Returns a simulation under this model and mutant, on a medium of junk. Some mutants are noticed only on a medium
+    /// of [zeros](Simulation::zeros), which pass for data where junk does not: use that in other scenarios.
     #[must_use]
     pub fn simulation(&self, bytes: u64) -> Simulation {
         Simulation::new(self.model, bytes).watched(self.watch.clone())
     }
 }
 
-/// A test that is run under each mutant: it explores and returns the result.
+/// A test that runs under each mutant: it explores and returns the result.
 type Scenario<'a> = &'a (dyn Fn(&Setting) -> Exploration + Sync);
 
 #[derive(Clone, Debug)]
@@ -47,11 +47,11 @@ struct Equivalent {
     file: &'static str,
     source: &'static str,
     weakening: Weakening,
-    /// All, if it is empty.
+    /// The models; all, if empty.
     models: Vec<Model>,
 }
 
-/// Runs scenarios under every mutant of the operations that they make.
+/// A run of scenarios under every mutant of their operations.
 #[derive(Clone, Debug)]
 pub struct Mutation {
     models: Vec<Model>,
@@ -74,7 +74,7 @@ impl Mutation {
         Self { models, equivalent: Vec::new(), only: None, sample: None }
     }
 
-    /// Runs under these models.
+    /// Runs under only these models.
     #[must_use]
     pub fn models(self, models: impl Into<Vec<Model>>) -> Self {
         Self { models: models.into(), ..self }
@@ -93,8 +93,8 @@ impl Mutation {
     }
 
     /// Lets this mutant survive under these models (all, if none is named), since it changes nothing that matters
-    /// there: `reason` is for the reader of the test. It is known by the end of its file's path and a part of its line
-    /// of source, so that it is found again when the code around it changes. The source is looked for in the working
+    /// there; `reason` is for the reader of the test. The mutant is identified by the end of its file's path and a part
+    /// of its source line, so that it is still found when other code changes. The source is searched for in the working
     /// directory, which `cargo test` sets, and above it.
     #[must_use]
     pub fn equivalent(
@@ -110,9 +110,8 @@ impl Mutation {
         self
     }
 
-    /// Runs the scenarios without a mutant, and then under each mutant until one fails: put the quick ones first.
-    /// A scenario that never came to the place of a mutant is left out, since it would do the same again. Uses every
-    /// core.
+    /// Runs the scenarios without a mutant, and then under each mutant until one fails, so put the quick ones first. A
+    /// scenario that never reaches a mutant's place is skipped for it. Uses every core.
     ///
     /// # Panics
     /// If a scenario fails without a mutant.
@@ -136,7 +135,7 @@ impl Mutation {
         survivors
     }
 
-    /// Returns the mutants under a model, each with the scenarios that come to its place.
+    /// Returns the mutants under a model, each with the scenarios that reach its place.
     #[track_caller]
     #[expect(clippy::panic, reason = "an assertion")]
     fn mutants<'a>(
@@ -169,7 +168,8 @@ impl Mutation {
         mutants
     }
 
-    /// Entries of the list of equivalent mutants that no survivor matches. A sample says nothing of them.
+    /// Returns the entries of the list of equivalent mutants that no survivor matches; none for a sample, which proves
+    /// nothing about them.
     fn unused(&self, survivors: &Survivors) -> Vec<String> {
         if self.sample.is_some() {
             return Vec::new();
@@ -183,7 +183,7 @@ impl Mutation {
     }
 }
 
-/// Returns the result of `work` for each item, in their order, by as many threads as there are cores.
+/// Returns the result of `work` for each item, in order, using as many threads as there are cores.
 fn side_by_side<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let threads = thread::available_parallelism().map_or(1, usize::from).min(items.len());
     let next = AtomicUsize::new(0);
@@ -218,15 +218,15 @@ pub struct Survivors {
     pub tried: usize,
     /// The number of mutants that made a scenario fail, counted in the same way.
     pub killed: usize,
-    /// The mutants that no scenario noticed and that are not listed as equivalent, with the model.
+    /// The mutants, with their models, that no scenario noticed and that are not listed as equivalent.
     pub survived: Vec<(Model, Mutant)>,
     equivalent: Vec<(Model, Mutant)>,
     unused: Vec<String>,
 }
 
 impl Survivors {
-    /// Panics unless mutants were tried and all were killed or are listed as equivalent, and each entry of
-    /// that list was met. It says nothing of operations that no scenario reaches.
+    /// Panics unless mutants were tried, all were killed or are listed as equivalent, and each entry of that list was
+    /// met. It proves nothing about operations that no scenario reaches.
     ///
     /// # Panics
     /// In these cases.

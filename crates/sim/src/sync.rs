@@ -1,12 +1,12 @@
-//! Atomics in ordinary memory that threads of a workload share, beside the medium.
+//! Atomics in ordinary memory for the threads of a workload, in addition to the medium.
 //!
 //! A crash loses them, so the simulator keeps no history of them. But before each access another thread of
-//! [`run_threads`](super::SimMedium::run_threads) may go on, as before an operation on the medium. Without that, two
-//! accesses with no operation on the medium between them would be one step in every simulation, and a mistake that needs
-//! another thread between them would not be found.
+//! [`run_threads`](super::SimMedium::run_threads) may continue, as before an operation on the medium. Otherwise two
+//! accesses without an operation on the medium between them would be one step in every simulation, and a mistake that
+//! needs another thread between them would not be found.
 //!
-//! Let a structure use these types where it is tested, and the standard library's elsewhere. Tests outside of its crate do
-//! not have `cfg(test)`, so that takes a feature which only tests turn on:
+//! Use these types in a structure under test, and the standard library's otherwise. Tests outside the structure's crate
+//! do not see its `cfg(test)`, so this needs a feature that only tests enable:
 //!
 //! ```
 //! #[cfg(feature = "sim")]
@@ -15,26 +15,27 @@
 //! use std::sync::atomic::AtomicU64;
 //! ```
 //!
-//! Outside of a simulation's threads each access is the standard library's, after a look at a variable of the thread.
-//! Within one, threads run one at a time, so that each load returns the latest store, with any ordering; loom tries the
-//! others. The journal, the recorder and the store use these types where the feature `sim` is on.
+//! Outside a simulation's threads each access is the standard library's, after a check of a thread-local variable. In a
+//! simulation, threads run one at a time, so each load returns the latest store, whatever the ordering; use loom for
+//! weaker outcomes. The journal, the recorder and the store use these types if the feature `sim` is on.
 
 use crate::medium::schedule;
 use core::ops::Deref;
 use core::sync::atomic::Ordering;
 use std::sync::TryLockError;
 
-/// Takes the place of [`core::hint::spin_loop`]: this thread waits until another one has done something.
+/// Replaces [`core::hint::spin_loop`]: this thread waits until another one has done something.
 ///
 /// # Panics
-/// In a workload whose threads all wait. In other code that a simulation runs, beyond its
-/// [limit of operations](super::Simulation::operations).
+/// In a workload, if all threads wait. In other code of a simulation, beyond its [limit of
+/// operations](super::Simulation::operations).
 #[track_caller]
 pub fn spin_loop() {
     schedule::pause();
 }
 
-/// Returns true on a thread of a workload, which must not sleep until another one wakes it: threads run one at a time.
+/// Returns true on a thread of a workload, which must not sleep until another one wakes it, since threads run one at a
+/// time.
 #[must_use]
 pub fn is_simulated() -> bool {
     schedule::is_simulated()
@@ -44,30 +45,30 @@ macro_rules! atomic {
     ($name:ident, $value:ty) => {
         #[doc = concat!("[`core::sync::atomic::", stringify!($name), "`], before whose accesses another thread may go on.")]
         ///
-        /// It has all methods of that type that take a shared reference. A reference to that type, kept and used again, lets
-        /// no other thread go on.
+        /// It has all methods of that type that take a shared reference. Accesses through a kept reference to that type
+        /// let no other thread continue.
         #[derive(Debug, Default)]
         #[repr(transparent)]
         pub struct $name(core::sync::atomic::$name);
 
         impl $name {
-            /// Makes a value, as the standard library's.
+            /// Makes a value, like the standard library's.
             #[must_use]
             pub const fn new(value: $value) -> Self {
                 Self(core::sync::atomic::$name::new(value))
             }
 
-            /// Loads, as the standard library's.
+            /// Loads, like the standard library's.
             #[track_caller]
             pub fn load(&self, order: Ordering) -> $value {
                 schedule::turn(schedule::Access::Looks);
                 self.0.load(order)
             }
 
-            /// Compares and exchanges, as the standard library's, but without spurious failures.
+            /// Compares and exchanges, like the standard library's, but without spurious failures.
             ///
             /// # Errors
-            /// The value that is there, if it is another one than `current`.
+            /// The stored value, if it differs from `current`.
             #[track_caller]
             pub fn compare_exchange_weak(
                 &self,
@@ -97,24 +98,24 @@ atomic!(AtomicU32, u32);
 atomic!(AtomicU64, u64);
 atomic!(AtomicUsize, usize);
 
-/// A lock around a value that threads of a workload change. A thread that waits for it lets another one go on. One that
-/// waits for a [`std::sync::Mutex`] does not, and the simulation stands still.
+/// A lock around a value that threads of a workload change. A thread that waits for it lets another one continue. A
+/// thread that waits for a [`std::sync::Mutex`] does not, and the simulation hangs.
 #[derive(Debug, Default)]
 pub struct Mutex<T>(std::sync::Mutex<T>);
 
 impl<T> Mutex<T> {
-    /// Makes a lock that is free.
+    /// Makes a free lock.
     #[must_use]
     pub const fn new(value: T) -> Self {
         Self(std::sync::Mutex::new(value))
     }
 
-    /// Takes the lock, has `code` use the value, and frees the lock. Another thread may go on before. A panic of `code` frees
-    /// the lock too and does not poison it.
+    /// Takes the lock, lets `code` use the value, and frees the lock. Another thread may continue first. A panic in
+    /// `code` frees the lock without poisoning it.
     #[track_caller]
     pub fn with_mut<R>(&self, code: impl FnOnce(&mut T) -> R) -> R {
         let mut value = loop {
-            // A look: an attempt lets no other thread go on that waits.
+            // A look, since an attempt does not let waiting threads continue.
             schedule::turn(schedule::Access::Looks);
             match self.0.try_lock() {
                 Ok(value) => break value,

@@ -1,9 +1,9 @@
 //! dma-api 0.10: a [`DmaOp`] for devices that do not snoop.
 //!
-//! dma-api calls `sync_*` when memory changes hands. The bodies for the device are replaced: by default they invalidate what
-//! the device will write, so that bytes which the CPU has stored there are lost if it does not. So is `invalidate`, which by
-//! default also discards the bytes of neighbours on arm64. The bodies for the CPU stay: they call it, and copy from the bounce
-//! buffer.
+//! dma-api calls `sync_*` when memory changes hands. This implementation replaces the bodies for the device: by default
+//! they invalidate what the device will write, which loses bytes that the CPU has stored there and the device does not
+//! write. It also replaces `invalidate`, which by default discards neighbouring bytes on arm64. The bodies for the CPU
+//! stay: they call `invalidate`, and copy from the bounce buffer.
 //!
 //! ```
 //! use cachemaint::coherence::Maintain;

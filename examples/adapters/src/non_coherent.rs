@@ -1,8 +1,8 @@
-//! What both adapters share: the part of the kernel, and the memory that a device may write.
+//! The common part of both adapters: the kernel's services, and memory that a device may write.
 //!
-//! A device that does not snoop writes only *whole granules*: the unit that this machine's caches write back at once. A
-//! buffer that shares a granule with other data goes through a *bounce buffer* of whole granules. Rings, which both sides
-//! write all the time, lie in pages that are not cacheable.
+//! A device that does not snoop may only write *whole granules*, the unit that this machine's caches write back at
+//! once. A buffer that shares a granule with other data therefore goes through a *bounce buffer* of whole granules.
+//! Rings, which both sides write all the time, lie in non-cacheable pages.
 
 use cachemaint::coherence::{self, Maintain};
 use core::alloc::Layout;
@@ -12,15 +12,15 @@ use core::ptr::NonNull;
 /// The unit in which a kernel changes the type of memory.
 pub const PAGE: usize = 4096;
 
-/// The kernel's part: memory that devices reach, and its mappings.
+/// The kernel's services: memory that devices can access, and its mappings.
 ///
 /// # Safety
 /// An implementation guarantees:
-/// 1. [`allocate`](Self::allocate) returns zeroed memory of that layout, mapped cacheable, contiguous to the device, and
-///    used by nobody else until it is freed.
+/// 1. [`allocate`](Self::allocate) returns zeroed memory with that layout, mapped cacheable, contiguous for the device,
+///    and not used by anyone else until it is freed.
 /// 2. [`to_device`](Self::to_device) and [`to_cpu`](Self::to_cpu) are inverse for such memory.
-/// 3. If [`set_cacheable`](Self::set_cacheable) returns true, every mapping of the pages has the new type, on each CPU and to
-///    the hypervisor.
+/// 3. If [`set_cacheable`](Self::set_cacheable) returns true, every mapping of the pages has the new type, on each CPU
+///    and for the hypervisor.
 pub unsafe trait Memory: Send + Sync {
     /// Allocates memory for DMA.
     fn allocate(&self, layout: Layout) -> Option<NonNull<u8>>;
@@ -31,25 +31,25 @@ pub unsafe trait Memory: Send + Sync {
     /// 1. It was allocated with this layout, and neither the device nor the kernel uses it.
     unsafe fn free(&self, start: NonNull<u8>, layout: Layout);
 
-    /// Returns the address by which the device reaches a byte that the kernel has mapped.
+    /// Returns the device's address of a byte that the kernel has mapped.
     fn to_device(&self, start: NonNull<u8>) -> u64;
 
-    /// Returns the address by which the kernel reaches memory that `allocate` returned.
+    /// Returns the kernel's address of memory that `allocate` returned.
     fn to_cpu(&self, start: u64) -> NonNull<u8>;
 
-    /// Maps whole pages as cacheable or as not cacheable. False if their type is unchanged.
+    /// Maps whole pages as cacheable or non-cacheable. Returns false if their type is unchanged.
     ///
     /// # Safety
     /// 1. They were returned by `allocate`, and nothing accesses them during the call.
     unsafe fn set_cacheable(&self, start: NonNull<u8>, len: usize, cacheable: bool) -> bool;
 }
 
-/// The caches and the memory of a machine whose devices do not snoop.
+/// The caches and the memory of a machine with devices that do not snoop.
 #[derive(Clone, Copy)]
 pub struct NonCoherent<C> {
-    /// Maintains the caches: `Cache::privileged`, or the type for the board.
+    /// The maintenance of the caches: `Cache::privileged`, or the type for the board.
     pub cache: C,
-    /// Memory that devices reach.
+    /// The memory that devices can access.
     pub memory: &'static dyn Memory,
 }
 
@@ -66,7 +66,7 @@ impl<C: Maintain> NonCoherent<C> {
         start.addr().get().is_multiple_of(granule) && len.is_multiple_of(granule)
     }
 
-    /// Returns the layout of whole granules that holds `layout`. `None` if no such layout exists, or for no byte.
+    /// Returns the layout of whole granules that holds `layout`; `None` if there is none, or for zero bytes.
     fn whole(&self, layout: Layout) -> Option<Layout> {
         let granule = self.cache.granule();
         let len = layout.size().checked_next_multiple_of(granule).filter(|len| *len != 0)?;
@@ -89,7 +89,8 @@ impl<C: Maintain> NonCoherent<C> {
         }
     }
 
-    /// Allocates zeroed pages that are not cacheable. `None` if there are none, or the kernel cannot map them so.
+    /// Allocates zeroed non-cacheable pages. Returns `None` if there are none, or if the kernel cannot map them that
+    /// way.
     pub(crate) fn allocate_uncached(&self, layout: Layout) -> Option<NonNull<u8>> {
         let layout = pages(layout)?;
         let start = self.allocate(layout)?;
@@ -106,8 +107,8 @@ impl<C: Maintain> NonCoherent<C> {
         Some(start)
     }
 
-    /// Frees pages that [`allocate_uncached`](Self::allocate_uncached) returned. False if the kernel cannot map them as
-    /// cacheable: they are never used again then.
+    /// Frees pages that [`allocate_uncached`](Self::allocate_uncached) returned. Returns false if the kernel cannot map
+    /// them as cacheable; they are then never reused.
     ///
     /// # Safety
     /// 1. As for [`Memory::free`].
@@ -123,11 +124,11 @@ impl<C: Maintain> NonCoherent<C> {
         true
     }
 
-    /// Gives away a buffer that the device writes, or a range of it: the granules that the range touches. Nothing of them
-    /// is lost.
+    /// Gives a buffer, or a range of it, to a device to write: the granules that the range touches. Their bytes are not
+    /// lost.
     ///
     /// # Safety
-    /// 1. The buffer is mapped, and has its granules to itself.
+    /// 1. The buffer is mapped, and shares its granules with nothing.
     pub(crate) unsafe fn release_to_writer(&self, start: NonNull<u8>, len: usize) {
         let granule = self.cache.granule();
         let before = start.addr().get() % granule;

@@ -1,6 +1,6 @@
-//! stm32h7xx-hal 0.16, whose transfers take buffers of embedded-dma: a buffer that the peripheral fills.
+//! stm32h7xx-hal 0.16: a buffer of embedded-dma that a peripheral fills.
 //!
-//! The HAL orders accesses, and leaves the data cache of the Cortex-M7 to the program.
+//! The HAL orders accesses, but leaves the data cache of the Cortex-M7 to the program.
 
 use cachemaint::coherence::{self, Maintain, Padded};
 use stm32h7xx_hal::dma::dma::{DmaConfig, Stream0};
@@ -9,7 +9,7 @@ use stm32h7xx_hal::dma::{PeripheralToMemory, Transfer};
 use stm32h7xx_hal::serial::Rx;
 use stm32h7xx_hal::stm32::{DMA1, USART3};
 
-/// A buffer of whole lines: those of a Cortex-M7 have 32 bytes. A reference to any `Padded<[u8; N], 32>` coerces to it.
+/// A buffer of whole lines, which have 32 bytes on a Cortex-M7. A reference to any `Padded<[u8; N], 32>` coerces to it.
 pub type Buffer = &'static mut Padded<[u8], 32>;
 
 /// Fills the buffer from a peripheral. `enable` starts the peripheral's side.

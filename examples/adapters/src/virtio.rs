@@ -1,7 +1,9 @@
-//! virtio-drivers 0.13: a [`Hal`] for devices that do not snoop, as virtio-mmio without `dma-coherent` in its device tree.
+//! virtio-drivers 0.13: a [`Hal`] for devices that do not snoop, such as virtio-mmio without `dma-coherent` in its
+//! device tree.
 //!
-//! Its drivers share whatever buffer the caller has, and statuses of one byte on the stack. So what the device writes goes
-//! through a bounce buffer unless it has its granules to itself, and what the device only reads stays in place.
+//! Its drivers share any buffer of the caller's, and one-byte statuses on the stack. Buffers that the device writes
+//! therefore go through a bounce buffer, unless they share no granule with other data. Buffers that the device only
+//! reads stay in place.
 //!
 //! ```
 //! use cachemaint::{Cache, OnceCache};
@@ -10,7 +12,7 @@
 //! use core::ptr::NonNull;
 //! use virtio_drivers::{PhysAddr, device::blk::VirtIOBlk};
 //!
-//! /// Is set at boot, to `Cache::privileged`.
+//! /// Set at boot, to `Cache::privileged`.
 //! static CACHE: OnceCache = OnceCache::new();
 //! # struct Frames;
 //! # unsafe impl Memory for Frames {
@@ -48,7 +50,7 @@ use core::marker::PhantomData;
 use core::ptr::NonNull;
 use virtio_drivers::{BufferDirection, Hal, PAGE_SIZE, PhysAddr};
 
-/// The kernel's part. [`Hal`] has no `self`, so neither has this.
+/// The kernel's services. [`Hal`] has no `self`, so this trait has none either.
 ///
 /// # Safety
 /// An implementation guarantees:
@@ -93,7 +95,7 @@ unsafe impl<P: Platform> Hal for NonCoherentHal<P> {
     }
 
     /// # Panics
-    /// If memory for a bounce buffer cannot be allocated: the trait knows no error here.
+    /// If memory for a bounce buffer cannot be allocated: the trait has no error here.
     #[expect(clippy::expect_used, reason = "the trait knows no error here")]
     unsafe fn share(buffer: NonNull<[u8]>, direction: BufferDirection) -> PhysAddr {
         let (machine, start, len) = (P::machine(), buffer.cast::<u8>(), buffer.len());
@@ -139,7 +141,7 @@ fn ring(pages: usize) -> Option<Layout> {
     Layout::from_size_align(pages.checked_mul(PAGE_SIZE)?, PAGE_SIZE).ok()
 }
 
-/// Returns the layout of a buffer that exists, in bytes.
+/// Returns the layout of an existing buffer, in bytes.
 fn bytes(len: usize) -> Layout {
     Layout::array::<u8>(len).unwrap_or(Layout::new::<u8>())
 }

@@ -26,13 +26,13 @@ fn recovered(medium: &SimMedium, counted: &[u64]) -> Result<(), Violation> {
     if value < acknowledged {
         return Err(Violation::lost(format!("{value}, and {acknowledged} was counted")));
     }
-    // An increment may have been under way at the crash, and another one at a crash of this recovery.
+    // An increment may have been unfinished at the crash, and another one at a crash in this recovery.
     Violation::unless(value <= acknowledged + 2, || format!("{value} after {acknowledged}"))?;
     let next = example::increment(medium).unwrap();
     Violation::unless(next == value + 1, || format!("{next} after {value}"))
 }
 
-/// Explores a process that is killed after so many operations, and another one that goes on; then the power fails.
+/// Explores a process that is killed after `kill` operations, and another one that continues; then the power fails.
 fn killed_and_gone_on(simulation: &Simulation, kill: u64) -> Exploration {
     simulation.explore(
         |medium, counted| {
@@ -76,7 +76,7 @@ fn no_crash_loses_an_increment() {
         assert!(outcome.is_exhaustive(), "{outcome}");
         assert!(outcome.waste.is_empty(), "{outcome}: {}", outcome.waste);
     }
-    // The energy of eADR is spent at a loss of power alone, and a file on it is persisted by a fence.
+    // The energy of eADR is used only at power loss, and a file on it is persisted by a fence.
     let outcome = explore(&Simulation::new(Model::X86_EADR_RESET, example::LEN));
     let kind = outcome.failure.as_ref().map(|failure| failure.violation.kind);
     assert_eq!(kind, Some(ViolationKind::Lost), "{outcome}");

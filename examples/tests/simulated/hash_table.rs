@@ -27,7 +27,7 @@ enum Do {
 
 use Do::{Insert, Remove};
 
-/// All that a table does: keys that are new and known, a slot that is used again.
+/// Everything that a table does: new and known keys, and a reused slot.
 const LIFE: [Do; 6] =
     [Insert(0, 10), Insert(1, 20), Insert(0, 11), Remove(1), Insert(2, 30), Remove(3)];
 
@@ -61,7 +61,7 @@ fn applied(map: &Map, operation: Option<Do>) -> Map {
     map
 }
 
-/// Makes the operations until the medium refuses, and adds a note before and after each.
+/// Makes the operations until the medium fails, and adds a note before and after each.
 fn work<M: Medium>(
     table: &mut Table<M>,
     operations: &[Do],
@@ -83,7 +83,7 @@ fn content<M: Medium>(table: &Table<M>) -> Result<Map, Violation> {
     Ok(map)
 }
 
-/// Returns the content that is certain by the notes, and the operation that may be there too.
+/// Returns the content that the notes make certain, and the operation that may have happened too.
 fn expected(notes: &[Note]) -> (Map, Option<Do>) {
     let (mut map, mut in_flight) = (Map::new(), None);
     for note in notes {
@@ -118,7 +118,7 @@ fn recovery(medium: &SimMedium, notes: &[Note]) -> Result<(), Violation> {
     is_before_or_after(&content(&Table::open(medium)?)?, notes)
 }
 
-/// Returns a medium whose first word is zero, as a table is made in it, with anything behind that.
+/// Returns a medium with a zero as its first word, so that a table is created in it, and anything after that.
 fn without_header(simulation: Simulation) -> Simulation {
     simulation.prepared(|medium| medium.store(0, 0, Ordering::Relaxed))
 }
@@ -139,7 +139,7 @@ fn explore(simulation: &Simulation, operations: &[Do]) -> Exploration {
     )
 }
 
-/// Explores the same where a table was before, of which every slot was used.
+/// Explores the same on a medium that held a table with every slot used.
 fn creation(simulation: &Simulation) -> Exploration {
     let used = simulation.clone().prepared(|medium| {
         (8..BYTES).step_by(8).for_each(|at| medium.store(at, 1, Ordering::Relaxed));
@@ -147,8 +147,8 @@ fn creation(simulation: &Simulation) -> Exploration {
     explore(&used, &[Insert(1, 20)])
 }
 
-/// Explores a process that is killed after so many operations; another one opens the table, reads it and goes on; then
-/// the power fails.
+/// Explores a process that is killed after a number of operations; another one opens the table, reads it and continues;
+/// then the power fails.
 fn killed_and_gone_on(
     simulation: &Simulation,
     kill: u64,
@@ -165,7 +165,7 @@ fn killed_and_gone_on(
             };
             let died = Table::open(&mortal).and_then(|mut table| work(&mut table, before, tell));
             assert!(matches!(died, Ok(()) | Err(Error::Medium(Killed))), "no error of the table");
-            // The process is killed even if it had done all.
+            // The process is killed even if it has finished.
             medium.killed();
 
             let mut table = Table::open(medium).unwrap();
@@ -176,7 +176,7 @@ fn killed_and_gone_on(
     )
 }
 
-/// The number of operations that suffices for a table to be made and the life to be lived.
+/// A number of operations that suffices to create a table and complete the life.
 const OPERATIONS: u64 = 32;
 
 /// Explores kills after each operation. Returns the first failure, or the last exploration.
@@ -224,7 +224,7 @@ fn no_write_back_and_no_fence_can_be_left_out() {
     assert_eq!(survivors.killed, survivors.tried);
 }
 
-/// Makes an insertion by the variant with one fence too few.
+/// Inserts with the variant that has one fence too few.
 fn planted(medium: &SimMedium, notes: &Notes<'_, Note>) {
     let mut table = Table::open(medium).unwrap().saving_a_fence();
     work(&mut table, &[Insert(1, 20), Insert(2, 30)], |note| notes.add(note)).unwrap();

@@ -1,4 +1,4 @@
-//! The structures of the examples on the simulator: no crash loses what they promise to keep.
+//! The structures of the examples in the simulator: no crash loses what they promise to keep.
 
 mod counter;
 mod hash_table;

@@ -1,4 +1,4 @@
-//! The example of slots: kept values are whole, and acknowledged ones are there after every crash.
+//! The example of slots: kept values are intact, and acknowledged ones are there after every crash.
 
 #![expect(clippy::unwrap_used, reason = "a workload that panics is a finding")]
 
@@ -32,7 +32,7 @@ fn explore(
             let kept = whole(medium)?;
             let allowed: &[&[u64]] = match acknowledged {
                 [] => &[&[], &[1]],
-                // The second one takes the place of the first one.
+                // The second one replaces the first one.
                 [1] => &[&[1], &[], &[9]],
                 _ => &[&[9]],
             };
@@ -44,7 +44,7 @@ fn explore(
     )
 }
 
-/// Returns the numbers of the kept payments, which are whole.
+/// Returns the numbers of the kept payments, which must be intact.
 fn whole(medium: &SimMedium) -> Result<Vec<u64>, Violation> {
     let kept = example::open(medium).unwrap();
     let is_whole = kept.iter().all(|(number, found)| *found == payment(*number));
@@ -60,7 +60,7 @@ fn no_crash_tears_or_loses_a_payment() {
     }
 }
 
-/// A process is killed in a payment. The next one shows the payments that it has found, and makes one more.
+/// A process is killed during a payment. The next one shows the payments that it has found, and makes one more.
 #[test]
 fn a_payment_that_was_found_after_a_kill_stays() {
     let explore = |kill| {

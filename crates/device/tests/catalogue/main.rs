@@ -1,6 +1,6 @@
-//! Public bugs of drivers, rebuilt from their reports: each is noticed, and its mend passes.
+//! Public driver bugs, rebuilt from their reports: each is detected, and its fix passes.
 //!
-//! `docs/evidence.md` has the table. Each driver below is one piece of code, as reported and as mended. The mend passes
+//! `docs/evidence.md` has the table. Each driver below is one piece of code, as reported and as fixed. The fix passes
 //! [`explore`], so each of its operations is needed.
 
 #![cfg(not(miri))]
@@ -21,7 +21,7 @@ const RELEASE_TO_WRITER: &str = "=> `release_to_writer` before";
 const ACQUIRE: &str = "=> `acquire`";
 const WRITTEN_BACK_FIRST: &str = "=> the dirty bytes had to be written back first";
 
-/// Runs a driver as reported, which fails and is told the remedy, and as mended.
+/// Runs a driver as reported, which must fail with the remedy, and as fixed.
 #[track_caller]
 fn compare(remedy: &str, driver: impl Fn(Seed, bool)) {
     let failure = try_explore(SEEDS, |seed| driver(seed, false)).expect_err("not noticed");
@@ -30,7 +30,7 @@ fn compare(remedy: &str, driver: impl Fn(Seed, bool)) {
     explore(SEEDS, |seed| driver(seed, true));
 }
 
-/// A device's registers: the address of a job, and a flag that says that it is done.
+/// A device's registers: the address of a job, and a flag that it is done.
 #[derive(Default)]
 struct Registers {
     job: AtomicU64,

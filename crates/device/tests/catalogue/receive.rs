@@ -1,4 +1,4 @@
-//! What a device has written, and the CPU does not read.
+//! Bytes that a device has written, but the CPU does not read.
 
 use crate::{ACQUIRE, RELEASE_TO_WRITER, Registers, compare};
 use cachemaint::coherence::{self, Maintain};
@@ -24,7 +24,7 @@ fn a_buffer_that_is_invalidated_only_before_the_transfer() {
     });
 }
 
-/// The program has stored to a packet's buffer before it gives the buffer back.
+/// The program stores to a packet's buffer before it gives the buffer back.
 #[test]
 fn a_buffer_that_is_invalidated_only_after_the_transfer() {
     compare(RELEASE_TO_WRITER, |seed, is_mended| {
@@ -44,7 +44,8 @@ fn a_buffer_that_is_invalidated_only_after_the_transfer() {
     });
 }
 
-/// A frame lies in buffers of a pool, which are not neighbours once the pool was used. The driver takes them for one range.
+/// A frame lies in buffers of a pool, which are not contiguous once the pool was used. The driver treats them as one
+/// range.
 #[test]
 fn a_frame_in_scattered_buffers_that_is_invalidated_as_one_range() {
     const SLOTS: [usize; 3] = [0, 5, 2];

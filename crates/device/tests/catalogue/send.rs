@@ -1,4 +1,4 @@
-//! What the CPU has stored, and a device does not read.
+//! Bytes that the CPU has stored, but a device does not read.
 
 use crate::{RELEASE, RELEASE_TO_WRITER, Registers, WRITTEN_BACK_FIRST, compare};
 use cachemaint::coherence::{self, Maintain};
@@ -59,7 +59,7 @@ fn a_valid_mark_that_is_stored_before_the_packet_is_written_back() {
     });
 }
 
-/// A guest starts with its caches off, as another core does, and reads what the invalidation has dropped.
+/// A guest starts with its caches off, like another core, and reads what the invalidation has dropped.
 #[test]
 fn an_image_that_is_discarded_where_it_should_be_written_back() {
     compare(WRITTEN_BACK_FIRST, |seed, is_mended| {
@@ -98,7 +98,7 @@ fn memory_that_is_mapped_uncached_while_its_lines_are_dirty() {
     });
 }
 
-/// Steps of a line from an unaligned start do not reach the object's last line. Mended, they begin at the line's start.
+/// Steps of a line from an unaligned start do not reach the object's last line. The fix starts at the line's start.
 #[test]
 fn a_write_back_in_steps_of_a_line_from_an_unaligned_start() {
     compare(RELEASE, |seed, is_mended| {
@@ -119,7 +119,7 @@ fn a_write_back_in_steps_of_a_line_from_an_unaligned_start() {
     });
 }
 
-/// The write-back of an image is issued, and nothing waits for it before another core fetches the image.
+/// The write-back of an image is issued, but nothing waits for it before another core fetches the image.
 #[test]
 fn a_write_back_that_is_not_completed() {
     compare(RELEASE, |seed, is_mended| {

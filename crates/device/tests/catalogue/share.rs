@@ -5,7 +5,8 @@ use cachemaint::coherence::{self, Padded};
 use cachemaint_device::Machine;
 use std::sync::atomic::Ordering::SeqCst;
 
-/// A MAC goes round a ring, and the driver gives each descriptor back when it has read it. Mended, the stride is a line.
+/// A MAC goes round a ring, and the driver gives each descriptor back when it has read it. In the fix, the stride is a
+/// line.
 #[test]
 fn descriptors_of_16_bytes_in_lines_of_32() {
     const OWN: u32 = 1 << 31;
@@ -50,7 +51,7 @@ fn descriptors_of_16_bytes_in_lines_of_32() {
     });
 }
 
-/// The lines at both ends hold variables of others. Mended, the buffer is padded.
+/// The lines at both ends hold other variables. The fix pads the buffer.
 #[test]
 fn a_discard_of_a_buffer_that_shares_its_lines() {
     compare(WRITTEN_BACK_FIRST, |seed, is_mended| {
@@ -110,7 +111,7 @@ fn a_discard_of_the_line_behind_the_buffer() {
     });
 }
 
-/// A transfer's buffer is an array on the stack, beside variables. Mended, it is padded.
+/// A transfer's buffer is an array on the stack, next to variables. The fix pads it.
 #[test]
 fn a_buffer_on_the_stack_beside_variables() {
     compare("pad the buffer or use a bounce buffer", |seed, is_mended| {

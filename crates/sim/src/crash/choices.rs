@@ -1,17 +1,17 @@
-//! Choices that are made again and again until each was made: depth first, by running the same code with
-//! a remembered beginning.
+//! Choices that are repeated until every alternative was tried: depth first, by running the same code with a remembered
+//! prefix.
 
 use alloc::vec::Vec;
 
-/// The strategy of the next run where it has no remembered choice.
+/// The strategy for choices beyond the remembered ones.
 #[derive(Clone, Debug)]
 pub(crate) enum Way {
     All,
-    /// The first alternative, with at most this number of choices of another. All others have their turn later.
+    /// The first alternative, with at most this number of other choices. All others are tried later.
     NearFirst(u32),
-    /// The last alternative, with at most this number of choices of another.
+    /// The last alternative, with at most this number of other choices.
     NearLast(u32),
-    /// At random; nothing has its turn later.
+    /// A random alternative; the others are not tried later.
     Random(fastrand::Rng),
 }
 
@@ -27,11 +27,11 @@ struct Choice {
     descends: bool,
 }
 
-/// One of so many rare choices is not the first alternative.
+/// One in this number of rare choices is not the first alternative.
 const RARELY: u32 = 16;
 
 impl Choice {
-    /// Returns a choice that has no other turn.
+    /// Returns a choice whose other alternatives are not tried.
     const fn only(of: u32, taken: u32) -> Self {
         Self { of, taken, turn: 0, turns: 1, descends: false }
     }
@@ -41,13 +41,13 @@ impl Choice {
 pub(crate) struct Choices {
     way: Way,
     made: Vec<Choice>,
-    /// The number of them that this run has made again.
+    /// The number of remembered choices that this run has repeated.
     next: usize,
-    /// The number of choices of this run that are not the first to be tried.
+    /// The number of choices of this run other than the first to be tried.
     deviations: u32,
-    /// Choices that were remembered and met another number of alternatives.
+    /// True if a remembered choice met another number of alternatives.
     differs: bool,
-    /// Chooses the damage of a crash, if that is left to chance.
+    /// The random choice of a crash's damage, if it is random.
     damage: Option<fastrand::Rng>,
 }
 
@@ -56,14 +56,14 @@ impl Choices {
         Self { way, made: Vec::new(), next: 0, deviations: 0, differs: false, damage: None }
     }
 
-    /// Returns choices that begin with the given ones and go on with the first alternative.
+    /// Returns choices that begin with the given ones and continue with first alternatives.
     pub(crate) fn beginning(taken: &[u32]) -> Self {
         let choice = |taken: &u32| Choice::only(0, *taken);
         let made = taken.iter().map(choice).collect();
         Self { made, ..Self::new(Way::All) }
     }
 
-    /// Returns choices that leave the damage of a crash to chance.
+    /// Returns choices with random damage of a crash.
     #[cfg(feature = "histories")]
     pub(crate) fn damaged_by(self, chance: fastrand::Rng) -> Self {
         Self { damage: Some(chance), ..self }
@@ -78,7 +78,7 @@ impl Choices {
         self.take(of)
     }
 
-    /// Chooses as [`choose`](Self::choose); by chance mostly the first alternative, as there are many such choices in a run.
+    /// Chooses as [`choose`](Self::choose); if random, mostly the first alternative, since a run has many such choices.
     pub(crate) fn choose_rarely(&mut self, of: u32) -> u32 {
         if self.next == self.made.len()
             && let Way::Random(source) = &mut self.way
@@ -89,7 +89,8 @@ impl Choices {
         self.choose(of)
     }
 
-    /// Chooses one of `of` alternatives, of which the first is that nothing was damaged. By chance it is as likely as all others.
+    /// Chooses one of `of` alternatives, of which the first means no damage. If random, it is as likely as all others
+    /// together.
     pub(crate) fn choose_damage(&mut self, of: u32) -> u32 {
         if self.next == self.made.len() {
             let chance = match &mut self.way {
@@ -106,18 +107,18 @@ impl Choices {
         self.take(of)
     }
 
-    /// Takes the next choice that was made.
+    /// Repeats the next remembered choice.
     fn take(&mut self, of: u32) -> u32 {
         let choice = &mut self.made[self.next];
         self.differs |= choice.of != 0 && choice.of != of;
         choice.of = of;
         self.next += 1;
         self.deviations += u32::from(choice.turn > 0);
-        // A beginning that was given is taken as far as it fits.
+        // A given prefix is followed as far as it fits.
         choice.taken.min(of - 1)
     }
 
-    /// Returns the choice that takes first one of `of` alternatives.
+    /// Returns a new choice among `of` alternatives, with the one to try first.
     fn first(&mut self, of: u32) -> Choice {
         let turns = |limit: u32| if self.deviations < limit { of } else { 1 };
         match &mut self.way {
@@ -135,7 +136,7 @@ impl Choices {
         self.next
     }
 
-    /// Returns true if the run chose between other alternatives than the one before, at the same place.
+    /// Returns true if the run had other alternatives than the previous one at the same choice.
     pub(crate) const fn differs(&self) -> bool {
         self.differs
     }
@@ -144,8 +145,8 @@ impl Choices {
         self.made[..self.next].iter().map(|choice| choice.taken).collect()
     }
 
-    /// Prepares the next run: the last choice that has another alternative takes it. Returns the number of choices that
-    /// stay the same, or `None` if all was tried.
+    /// Prepares the next run: the last choice with an untried alternative takes it. Returns the number of choices that
+    /// stay the same, or `None` if everything was tried.
     pub(crate) fn advance(&mut self) -> Option<usize> {
         self.made.truncate(self.next);
         (self.next, self.deviations) = (0, 0);

@@ -1,7 +1,7 @@
-//! Damage that a crash may leave: to bytes that were sure to survive.
+//! Damage that a crash may leave on bytes that were sure to survive.
 //!
-//! It is a choice as the others are, the first one after a crash: none, or one kind at one place that holds something. Places
-//! that were never stored to hold nothing.
+//! Damage is a choice like the others, the first one after a crash: none, or one kind at one place that holds
+//! something. Places that were never stored to hold nothing.
 
 use super::image::Layer;
 use crate::machine::model::WORD;
@@ -14,17 +14,17 @@ use core::ops::Range;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DamageKind {
-    /// No byte of an aligned block of this size can be read any more. Stores do not mend it.
+    /// No byte of an aligned block of this size can be read any more. Stores do not repair it.
     BadBlock {
-        /// Bytes of a block: a power of two, at least 8.
+        /// The size of a block in bytes: a power of two, at least 8.
         bytes: u64,
     },
-    /// An aligned sector of this size, into which stores were under way, has its content before it was last made persistent.
+    /// An aligned sector of this size, with pending stores has the content from when it was last made persistent.
     LostSector {
-        /// Bytes of a sector: a power of two; at least those of a line.
+        /// The size of a sector in bytes: a power of two, at least the line size.
         bytes: u64,
     },
-    /// A bit of a word is another one.
+    /// One bit of a word is flipped.
     FlippedWord,
 }
 
@@ -32,9 +32,9 @@ pub enum DamageKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Damage {
-    /// Its kind.
+    /// The kind of damage.
     pub kind: DamageKind,
-    /// The bytes that it concerns.
+    /// The damaged bytes.
     pub range: Range<u64>,
 }
 
@@ -46,7 +46,7 @@ impl Damage {
     /// Returns the bits of a word that are flipped.
     pub(crate) fn flipped(&self, at: u64) -> u64 {
         let is_here = self.kind == DamageKind::FlippedWord && self.range.start == at;
-        // Each word has another bit: the upper six bits of a product with the golden ratio.
+        // Each word has a different bit: the upper six bits of a product with the golden ratio.
         let bit = (at / WORD).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58;
         u64::from(is_here) << bit
     }
@@ -64,7 +64,7 @@ impl fmt::Display for Damage {
     }
 }
 
-/// Bytes that cannot be read: a bad block has them.
+/// The error of reading bytes in a bad block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadBlock {
     /// The bytes of the block.
@@ -79,7 +79,7 @@ impl fmt::Display for BadBlock {
 
 impl core::error::Error for BadBlock {}
 
-/// The kinds of damage that crashes may leave, and the words that held something before the first one.
+/// The kinds of damage that crashes may leave, and the words that held something before the first crash.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Exposure {
     pub(crate) kinds: Vec<DamageKind>,
@@ -87,7 +87,7 @@ pub(crate) struct Exposure {
 }
 
 impl Exposure {
-    /// Returns each damage that the last of these crashes may have left on a medium of so many bytes.
+    /// Returns each damage that the last of these crashes may have left on a medium of `bytes` bytes.
     pub(crate) fn damages(&self, layers: &[Layer], bytes: u64) -> Vec<Damage> {
         let Some(last) = layers.last().filter(|_| !self.kinds.is_empty()) else {
             return Vec::new();
@@ -107,7 +107,7 @@ impl Exposure {
     }
 }
 
-/// Returns the starts of the blocks of a size that have one of these bytes.
+/// Returns the starts of the blocks of this size that contain one of these places.
 pub(super) fn blocks(places: impl Iterator<Item = u64>, bytes: u64) -> BTreeSet<u64> {
     places.map(|at| at & !(bytes - 1)).collect()
 }

@@ -1,12 +1,11 @@
-//! The bytes that a crash left, decided when they are read.
+//! The bytes that a crash left. They are decided when they are read.
 //!
-//! After a crash each line is in one of several states. Nothing is decided until recovery reads a word whose value
-//! differs between the remaining states. Then one of its values is chosen, and the states of the line in which the word
-//! has it remain. Words that are not read are never decided, and one run of recovery stands for all states that it
-//! cannot distinguish.
+//! After a crash each line is in one of several states. Nothing is decided until recovery reads a word with different
+//! values in the remaining states. Then one value is chosen, and only the states of the line with that value remain.
+//! Words that are not read are never decided, so one run of recovery covers all states that it cannot distinguish.
 //!
-//! When recovery itself is cut by a crash, its own stores lie over the states that it had left undecided: an image is a
-//! stack of [`Layer`]s over the bytes at the beginning.
+//! If a crash cuts recovery itself, recovery's stores lie over the states that it had left undecided. An image is
+//! therefore a stack of [`Layer`]s over the initial bytes.
 
 use super::choices::Choices;
 use super::damage::{BadBlock, Damage, DamageKind, Exposure, blocks};
@@ -19,13 +18,13 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-/// A run that was cut by a crash.
+/// A run that a crash cut.
 #[derive(Clone, Debug)]
 pub(crate) struct Layer {
     pub(crate) history: Arc<History>,
     /// The events before the crash.
     pub(crate) cut: u32,
-    /// The lines with a word that was open when it was read, in order, and their remaining states.
+    /// The lines with a word that was undecided when it was read, in order, and their remaining states.
     decided: Vec<(usize, Bounds)>,
     pub(crate) damage: Option<Damage>,
 }
@@ -34,11 +33,11 @@ pub(crate) struct Layer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Value {
     Stored(u64),
-    /// No store of the layer is there.
+    /// The value of the layer below: no store of this layer is kept.
     Below,
 }
 
-/// Numbers of stores that give a word the same value.
+/// Consecutive store counts that give a word the same value.
 #[derive(Debug)]
 struct Run {
     numbers: Range<u32>,
@@ -55,7 +54,7 @@ impl Layer {
         self.decided.binary_search_by_key(&line, |(decided, _)| *decided)
     }
 
-    /// Returns the remaining states of a line, if it was decided about.
+    /// Returns the remaining states of a line, if something about it was decided.
     fn left(&self, line: usize) -> Option<&Bounds> {
         self.place(line).ok().map(|place| &self.decided[place].1)
     }
@@ -87,7 +86,7 @@ impl Layer {
         self.damage.as_ref().map_or(0, |damage| damage.flipped(at))
     }
 
-    /// Returns the starts of the sectors into which stores were under way, and which were made persistent before.
+    /// Returns the starts of the sectors with pending stores that were made persistent before.
     pub(super) fn torn_sectors(&self, bytes: u64) -> BTreeSet<u64> {
         let sectors = |is_one: &dyn Fn(&Line) -> bool| {
             let lines = self.history.stored().filter(|(_, stores)| is_one(stores));
@@ -106,7 +105,7 @@ impl Layer {
         self.history.stored().filter(move |(line, _)| range.contains(&at(*line)))
     }
 
-    /// Gives a sector its content before it was last made persistent.
+    /// Gives a sector the content from when it was last made persistent.
     fn lose(&mut self, sector: &Range<u64>) {
         let last = self.lines(sector).filter_map(|(_, stores)| stores.last_sure(self.cut)).max();
         let Some(before) = last.map(|last| last - 1) else { return };
@@ -119,7 +118,7 @@ impl Layer {
         self.decided = decided;
     }
 
-    /// Leaves the states in which the number of a word is in the range.
+    /// Keeps the states in which the number of a word is in the range.
     fn decide(&mut self, line: usize, word: usize, numbers: &Range<u32>) {
         let Some(stores) = self.history.line(line) else { return };
         let place = self.place(line).unwrap_or_else(|place| {
@@ -133,7 +132,7 @@ impl Layer {
 /// The memory after one or more crashes.
 #[derive(Clone, Debug)]
 pub(crate) struct Image {
-    /// The words at the beginning, before anything was run.
+    /// The initial words, before anything was run.
     beginning: Arc<[u64]>,
     pub(crate) layers: Vec<Layer>,
     settled: Arc<Settled>,
@@ -142,7 +141,7 @@ pub(crate) struct Image {
     is_fresh: bool,
 }
 
-/// The words that the last crash left no choice about: most words, and these are read fast.
+/// The words with only one possible value after the last crash. These are most words, and are read fast.
 #[derive(Clone, Debug)]
 struct Settled {
     words: Box<[u64]>,
@@ -158,7 +157,7 @@ impl Image {
         Self { beginning, layers: Vec::new(), settled, exposure: Arc::default(), is_fresh: false }
     }
 
-    /// Returns the same image, on which crashes may leave damage.
+    /// Returns the same image, with crashes that may leave damage.
     pub(crate) fn exposed(self, exposure: Arc<Exposure>) -> Self {
         Self { exposure, ..self }
     }
@@ -175,9 +174,9 @@ impl Image {
         self
     }
 
-    /// Finds the words of stored lines that have one value only.
+    /// Finds the words of stored lines with only one value.
     fn settle(&mut self, history: &History) {
-        // Most often this image alone has it, and the size of the medium does not matter.
+        // Mostly only this image uses it, so the size of the medium does not matter.
         let Self { beginning, layers, settled, .. } = self;
         let Settled { words, open } = Arc::make_mut(settled);
         for (line, _) in history.stored() {
@@ -206,14 +205,14 @@ impl Image {
         self.layers.iter().find_map(|layer| layer.damage.as_ref())
     }
 
-    /// Returns the bad block that has some of these bytes.
+    /// Returns the bad block that contains some of these bytes.
     pub(crate) fn bad(&self, bytes: &Range<u64>) -> Option<BadBlock> {
         let damage = self.damage()?;
         let is_bad = matches!(damage.kind, DamageKind::BadBlock { .. }) && damage.is_in(bytes);
         is_bad.then(|| BadBlock { range: damage.range.clone() })
     }
 
-    /// Chooses the damage that the last crash has left, before anything is read. There is at most one in all.
+    /// Chooses the damage that the last crash has left, before anything is read. There is at most one damage in all.
     pub(crate) fn choose_damage(&mut self, choices: &mut Choices) {
         let damages = self.damages();
         self.is_fresh = false;
@@ -245,14 +244,14 @@ impl Image {
         self.unsettle(damage);
     }
 
-    /// Has damaged words read the slow way.
+    /// Makes damaged words be read the slow way.
     fn unsettle(&mut self, damage: &Damage) {
         let Range { start, end } = damage.range;
         let open = &mut Arc::make_mut(&mut self.settled).open;
         open[(start / WORD) as usize..(end / WORD) as usize].fill(true);
     }
 
-    /// Returns the states in which a store that the last crash left open is kept, or else is lost.
+    /// Returns the image in which a store that the last crash left undecided is kept, or lost.
     pub(crate) fn with_store(mut self, event: u32, is_kept: bool) -> Self {
         let Some(layer) = self.layers.last_mut() else { return self };
         let history = Arc::clone(&layer.history);
@@ -274,7 +273,7 @@ impl Image {
         self.beginning.len() as u64 * WORD
     }
 
-    /// Returns the bytes of a word under the mask, decided now if they are not.
+    /// Returns the bytes of a word under the mask, and decides them if necessary.
     #[inline]
     pub(crate) fn read(&mut self, at: u64, mask: u64, choices: &mut Choices) -> u64 {
         let place = (at / WORD) as usize;
@@ -285,7 +284,7 @@ impl Image {
         }
     }
 
-    /// Reads the same in the lowest layers alone.
+    /// Reads the same from only the lowest layers.
     fn read_below(&mut self, layers: usize, at: u64, mask: u64, choices: &mut Choices) -> u64 {
         let Some(top) = layers.checked_sub(1) else {
             return self.beginning[(at / WORD) as usize] & mask;
@@ -324,7 +323,7 @@ impl Image {
         value ^ flipped
     }
 
-    /// Returns a word of a state that is still possible: that with the latest stores, wherever the state is open.
+    /// Returns a word of a possible state: the one with the latest stores wherever it is undecided.
     pub(crate) fn latest(&self, at: u64) -> u64 {
         let mut flipped = 0;
         for layer in self.layers.iter().rev() {
@@ -340,7 +339,7 @@ impl Image {
     }
 }
 
-/// Returns the bytes of a word in these layers over the bytes at the beginning, if they have one value only.
+/// Returns the bytes of a word in these layers over the initial bytes, if they have only one value.
 fn known(beginning: &[u64], layers: &[Layer], at: u64, mask: u64) -> Option<u64> {
     let Some((layer, layers)) = layers.split_last() else {
         return Some(beginning[(at / WORD) as usize] & mask);
@@ -355,7 +354,7 @@ fn known_in(layer: &Layer, at: u64, mask: u64, below: impl Fn() -> Option<u64>) 
     let (line, word) = layer.history.model.place(at);
     let Some(stores) = layer.history.line(line) else { return below() };
     let numbers = layer.numbers(line, word, stores);
-    // The usual case, of which no list is made.
+    // The usual case, which needs no list.
     if numbers.len() == 1 {
         return match value(stores.writes(word), numbers.start, mask) {
             Value::Stored(value) => Some(value),
@@ -378,8 +377,8 @@ fn value(writes: &[Write], number: u32, mask: u64) -> Value {
     }
 }
 
-/// Returns the numbers by the value that they give the word, the latest first. `below` is the value of no store, if it
-/// is known.
+/// Returns the store counts, grouped by the value that they give the word, the latest first. `below` is the value
+/// without any store, if it is known.
 fn runs(writes: &[Write], numbers: Range<u32>, mask: u64, below: Option<u64>) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::with_capacity(2);
     for number in numbers.rev() {

@@ -1,15 +1,16 @@
 //! The moments at which a crash can differ from one a moment later.
 //!
-//! A store only adds states that a crash may leave. Loads and write-backs change no state. States are taken away where
-//! stores become sure to survive, and the expectation changes where the outside world learns something. So a crash just
-//! before each of these, and one at the end, stand for all others: a state that an earlier crash leaves, with the same
-//! expectation, is also left by one of them.
+//! A store only adds states that a crash may leave. Loads and write-backs change no state. States disappear where
+//! stores become sure to survive, and the expectation changes where the outside world learns something. A crash just
+//! before each of these, and one at the end, therefore cover all others: one of them leaves every state that an earlier
+//! crash leaves with the same expectation.
 //!
-//! One more case exists where stores are sure to survive as soon as they are visible, and where CLFLUSH takes effect in
-//! program order. There the outside world may have learned something from the thread while its store was still in the
-//! CPU's buffer. Until the thread's next fence, each such store may be missing although the thread made later notes. All
-//! that came after the store is left out with it. So these notes end at the first one of another thread, where another
-//! thread has loaded the store or a later one, and at a kill. A copy is one such store, at the moment of its return.
+//! There is one more case if stores are sure to survive as soon as they are visible, or if CLFLUSH takes effect in
+//! program order. Then the outside world may have learned something from the thread while its store was still in the
+//! CPU's buffer. Until the thread's next fence, each such store may be missing although the thread made later notes.
+//! Everything after the store is then missing too. These notes therefore end at the first note of another thread, where
+//! another thread has loaded the store or a later one, and at a kill. A copy counts as one such store, at the moment of
+//! its return.
 
 use crate::machine::history::{History, What};
 use crate::machine::model::Durable;
@@ -25,7 +26,7 @@ pub(crate) struct Point {
 pub(crate) fn points(history: &History) -> Vec<Point> {
     let mut points = Vec::new();
     let mut notes = 0;
-    // True if a state or an expectation was added since the last point. At first: nothing has happened.
+    // True if a state or an expectation was added since the last point. Initially true: nothing has happened.
     let mut is_new = true;
     for (cut, event) in (0..).zip(&history.events) {
         let is_note = event.what == What::Note;

@@ -19,14 +19,14 @@ pub struct Exploration {
     pub failure: Option<Box<Failure>>,
     /// The number of orders of the workload's threads that were explored.
     pub schedules: u64,
-    /// The number of moments of a crash that were explored, those during recovery included.
+    /// The number of moments of a crash that were explored, including those during recovery.
     pub crashes: u64,
     /// The number of recoveries that were run.
     pub recoveries: u64,
     pub(crate) is_exhaustive_so_far: bool,
     /// The words that had the most states at the crash where the limit of recoveries was reached.
     pub(crate) widest: Option<String>,
-    /// The operations that were done for nothing, and those that were not done.
+    /// The useless operations, and the missing ones.
     pub waste: Waste,
 }
 
@@ -45,14 +45,14 @@ impl Exploration {
         }
     }
 
-    /// Returns true if everything was explored that the simulation's bounds on threads and crashes of recovery allow,
-    /// and nothing failed.
+    /// Returns true if everything was explored within the simulation's bounds on threads and crashes in recovery, and
+    /// nothing failed.
     #[must_use]
     pub fn is_exhaustive(&self) -> bool {
         self.effort == Effort::Exhaustive && self.is_exhaustive_so_far && self.failure.is_none()
     }
 
-    /// Panics with the failure, if there is one; and if all was to be explored and was not.
+    /// Panics with the failure, if there is one. Also panics if the exploration was to be exhaustive and was not.
     ///
     /// # Panics
     /// In these cases.

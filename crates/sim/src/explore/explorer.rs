@@ -1,4 +1,4 @@
-//! Exploring the crashes of one run of a workload: every moment, every state, every crash of recovery.
+//! Explores the crashes of one run of a workload: every moment, every state, every crash in recovery.
 
 use super::settings::{Effort, Settings};
 use crate::crash::choices::{Choices, Way};
@@ -18,8 +18,8 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
-/// The functions under test without the type of their notes, so that the exploration is compiled once and not
-/// again for each caller.
+/// The functions under test without the type of their notes, so that the exploration is compiled once, not once for
+/// each caller.
 pub(super) trait Subject {
     /// Runs the workload in this order of its threads, and returns the violation that it panicked with.
     fn run(&self, schedule: Choices) -> (Ran, Option<Violation>);
@@ -44,15 +44,15 @@ pub(super) struct Explorer<'a> {
 #[derive(Clone, Copy)]
 struct Moment<'a> {
     image: &'a Image,
-    /// The first cut with the decisions of the image: reads of the run that the crash cut have made some of them.
+    /// The first cut with the image's decisions, some of which were made by reads of the cut run.
     since: u32,
     point: Point,
-    /// The number of times that recovery is still to be cut.
+    /// The number of times that recovery may still be cut.
     in_recovery: u32,
 }
 
 impl Explorer<'_> {
-    /// Explores all crashes of the workload but those before the event `known`. Returns the first failure.
+    /// Explores all crashes of the workload except those before the event `known`. Returns the first failure.
     pub(super) fn crashes(
         &self,
         found: &mut Exploration,
@@ -75,7 +75,7 @@ impl Explorer<'_> {
         if failure.crashes() <= 1 {
             return Some(failure);
         }
-        // A failure that takes a single crash is easier to understand, wherever it is.
+        // A failure with a single crash is easier to understand, wherever it is.
         let simpler = first(points(history), found, 0);
         Some(simpler.unwrap_or(failure))
     }
@@ -96,7 +96,7 @@ impl Explorer<'_> {
     ) -> Option<Box<Failure>> {
         let mut choices = Choices::new(way);
         let mut tries = self.tries();
-        // The number of choices that are those of the run before.
+        // The number of choices shared with the previous run.
         let mut kept = None;
         loop {
             if found.recoveries >= self.settings.recoveries {
@@ -123,7 +123,7 @@ impl Explorer<'_> {
         }
     }
 
-    /// Explores every crash of a recovery that the run before, of which it keeps choices, did not have.
+    /// Explores every crash of a recovery that the previous run, with which it shares choices, did not have.
     fn nested(
         &self,
         found: &mut Exploration,
@@ -131,7 +131,7 @@ impl Explorer<'_> {
         moment: Moment<'_>,
         kept: Option<usize>,
     ) -> Option<Box<Failure>> {
-        // Points of the recovery's own history; those without a store of recovery are the crash before.
+        // Points of the recovery's own history; without a store of recovery they equal the previous crash.
         ran.history.stored().next()?;
         let history = Arc::clone(&ran.history);
         points(&history).into_iter().find_map(|nested| {
@@ -178,8 +178,8 @@ impl Explorer<'_> {
         }
     }
 
-    /// Returns a simplified failure: with as few words other than the latest as can be had by trying, and with none if
-    /// an earlier crash fails so.
+    /// Returns a simplified failure: with as few words other than the latest as trials can find, and with none if an
+    /// earlier crash fails that way.
     fn failure(&self, moment: Moment<'_>, ran: Ran, violation: Violation) -> Failure {
         let Moment { image, point, .. } = moment;
         let (point, ran, violation) = self
@@ -211,8 +211,8 @@ impl Explorer<'_> {
         Failure::new(self.settings.model, violation, crashes)
     }
 
-    /// Returns the earliest crash, since something was last sure or noted or recovery last decided about a word, that
-    /// fails with the latest of each word.
+    /// Returns the earliest crash, after the last guarantee, note or decision about a word, that fails with the latest
+    /// value of each word.
     fn without_deviations(&self, moment: Moment<'_>) -> Option<(Point, Ran, Violation)> {
         let Moment { image, since, point, .. } = moment;
         let events = &image.layers.last()?.history.events[..point.cut as usize];
@@ -269,7 +269,7 @@ impl Explorer<'_> {
     }
 }
 
-/// Earlier crashes that are tried to simplify a failure.
+/// The number of earlier crashes tried to simplify a failure.
 const TRIED: usize = 100;
 
 fn deviations(taken: &[u32]) -> usize {

@@ -1,8 +1,9 @@
-//! State that workload or recovery keeps from run to run, as an index in ordinary memory: a crash would lose it.
+//! Detects state that the workload or recovery keeps from run to run, such as an index in ordinary memory: a crash
+//! would lose it.
 //!
-//! The same run is made again, and operations and results are compared. Recovery opens the medium as it is before the
-//! workload: once before that has run, and twice at the end of the exploration. The workload runs once more in the order of
-//! threads that came last. State that changes neither the operations nor the result of these runs is not noticed.
+//! The same run is repeated, and operations and results are compared. Recovery opens the initial medium once before the
+//! workload has run, and twice at the end of the exploration. The workload runs once more in the last order of threads.
+//! State that changes neither the operations nor the result of these runs is not noticed.
 
 use super::explorer::{Explorer, Subject};
 use super::simulation::Simulation;
@@ -13,7 +14,7 @@ use crate::machine::history::{Happened, History};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-/// A recovery of the medium as it is before the workload, without notes.
+/// A recovery of the initial medium, without notes.
 #[derive(PartialEq, Eq)]
 pub(super) struct First {
     trace: Option<u64>,
@@ -29,14 +30,14 @@ impl First {
 }
 
 impl Explorer<'_> {
-    /// Returns the failure that state was kept, at the end of an exploration whose last run has this history.
+    /// Returns a failure if state was kept, at the end of an exploration with this history of the last run.
     pub(super) fn kept(
         &self,
         simulation: &Simulation,
         first: &First,
         last: &History,
     ) -> Option<Box<Failure>> {
-        // State that changes in each run is the same in every second one.
+        // State that toggles in each run is the same in every second one.
         if (0..2).any(|_| First::of(simulation, self.subject) != *first) {
             let failure = self.described(Violation::kept(), Vec::new(), 0);
             return Some(Box::new(failure));

@@ -1,4 +1,4 @@
-//! Exploring: a workload, its crashes, recovery, and the judgement.
+//! Exploration: a workload, its crashes, recovery, and the verdict.
 
 pub(crate) mod exploration;
 mod explorer;

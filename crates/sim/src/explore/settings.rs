@@ -8,20 +8,19 @@ use crate::medium::SimMedium;
 use crate::medium::watch::Watch;
 use alloc::sync::Arc;
 
-/// The extent of the search after each crash. Moments of a crash and orders of threads are all tried in each case,
-/// within the bounds of the simulation.
+/// The extent of the search after each crash. All moments of a crash and orders of threads are always tried, within the
+/// bounds of the simulation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Effort {
     /// Every state that recovery can distinguish, at every crash that can differ.
     Exhaustive,
-    /// States near the latest and near the oldest one. In the first, all words that recovery reads are the latest, but
-    /// for at most this number: the one store that is lost. In the second, all are the oldest, but for at most this
-    /// number: the one that came first. Not exhaustive.
+    /// States near the latest one (all words that recovery reads are the latest, except for at most this number) and
+    /// near the oldest one (likewise). They find a single store that is lost, or that arrived first. Not exhaustive.
     Deviations(u32),
     /// A number of random states after each crash. Not exhaustive; the same seed gives the same states.
     Random {
-        /// States for each crash.
+        /// The number of states for each crash.
         states: u32,
         /// The seed of the random numbers.
         seed: u64,
@@ -32,10 +31,10 @@ pub enum Effort {
 pub(super) struct Settings {
     pub(super) model: Model,
     pub(super) effort: Effort,
-    /// The number of times that recovery is itself cut.
+    /// The number of times that recovery itself is cut.
     pub(super) in_recovery: u32,
     pub(super) preemptions: u32,
-    /// Recoveries and operations of a run, at most.
+    /// The largest number of recoveries, and of operations of a run.
     pub(super) recoveries: u64,
     pub(super) operations: u64,
     pub(super) watch: Watch,

@@ -1,4 +1,4 @@
-//! A simulation: a workload, every crash of it that matters, and recovery after each.
+//! A simulation: a workload, every crash of it that can matter, and recovery after each.
 
 use super::explorer::{Explorer, Subject};
 use super::kept::First;
@@ -23,7 +23,7 @@ use core::fmt;
 use std::sync::{Mutex, PoisonError};
 
 /// The facts that the outside world has learned in a run, in order: "record 3 is acknowledged", "the write of record 4
-/// has begun". A crash comes before or after each of them, and recovery is judged by those that came before.
+/// has begun". A crash comes before or after each of them, and recovery is judged by the earlier ones.
 pub struct Notes<'m, N> {
     medium: &'m SimMedium,
     notes: Mutex<Vec<N>>,
@@ -48,20 +48,20 @@ impl<N> fmt::Debug for Notes<'_, N> {
     }
 }
 
-/// A simulation of crashes under a [`Model`]. [The chapter](crate#a-first-test) has an example.
+/// A simulation of crashes under a [`Model`]. See [the example](crate#a-first-test).
 #[derive(Clone, Debug)]
 pub struct Simulation {
     beginning: Arc<[u64]>,
     settings: Settings,
 }
 
-/// Crashes of recovery, at most: the exploration of each is a call within that of the one before.
+/// The largest number of crashes in recovery: the exploration of each is a call nested in that of the previous one.
 const IN_RECOVERY: u32 = 16;
 
 impl Simulation {
-    /// Returns a simulation on a medium of `bytes` bytes, rounded up to words, full of junk that is persistent: memory that a
-    /// kernel hands out and files that are used again are not zeros. Every state is explored, recovery is itself cut by one
-    /// crash, threads are preempted twice at most.
+    /// Returns a simulation on a medium of `bytes` bytes, rounded up to words, full of persistent junk, since memory
+    /// from a kernel and reused files are not zeros. By default every state is explored, recovery itself is cut by one
+    /// crash, and threads are preempted at most twice.
     #[must_use]
     pub fn new(model: Model, bytes: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(0);
@@ -69,15 +69,15 @@ impl Simulation {
         Self { beginning, settings: Settings::new(model) }
     }
 
-    /// Fills the medium with zeros, as a new file has them, in place of its content.
+    /// Fills the medium with zeros, like a new file.
     #[must_use]
     pub fn zeros(self) -> Self {
         let beginning = vec![0; self.beginning.len()].into();
         Self { beginning, ..self }
     }
 
-    /// Returns the same simulation after `prepare` has changed the medium and all of it has become persistent: no crash
-    /// comes there.
+    /// Returns the same simulation after `prepare` has changed the medium and everything has become persistent. No
+    /// crash happens during `prepare`.
     #[must_use]
     pub fn prepared(self, prepare: impl FnOnce(&SimMedium)) -> Self {
         let medium = self.medium();
@@ -92,59 +92,61 @@ impl Simulation {
         Self { beginning: words.collect(), settings }
     }
 
-    /// Sets the extent of the search after each crash; at first exhaustive.
+    /// Sets the extent of the search after each crash. The default is exhaustive.
     #[must_use]
     pub fn effort(mut self, effort: Effort) -> Self {
         self.settings.effort = effort;
         self
     }
 
-    /// Sets the number of times that recovery is itself cut by a crash; at first once. Each costs one recovery for each
-    /// moment of a crash in the recovery before it. More than 16 count as 16.
+    /// Sets the number of times that a crash cuts recovery itself. The default is one. Each costs one recovery for each
+    /// moment of a crash in the previous recovery. More than 16 count as 16.
     #[must_use]
     pub fn crashes_in_recovery(mut self, times: u32) -> Self {
         self.settings.in_recovery = times.min(IN_RECOVERY);
         self
     }
 
-    /// Sets the number of times that a thread of [`run_threads`](SimMedium::run_threads) is made to let another one go
-    /// on; at first twice.
+    /// Sets the number of times that a thread of [`run_threads`](SimMedium::run_threads) is preempted by another one;
+    /// the default is two.
     #[must_use]
     pub fn preemptions(mut self, times: u32) -> Self {
         self.settings.preemptions = times;
         self
     }
 
-    /// Returns the medium as a workload gets it, for tests without a crash.
+    /// Returns the medium that a workload gets, for tests without a crash.
     #[must_use]
     pub fn medium(&self) -> SimMedium {
         self.running(Turns::new(Choices::new(Way::All), 0, self.settings.operations))
     }
 
-    /// Ends the exploration after `recoveries` recoveries, and reports then that it was not exhaustive. At first ten
-    /// million.
+    /// Ends the exploration after `recoveries` recoveries, and then reports that it was not exhaustive. The default is
+    /// ten million.
     #[must_use]
     pub fn at_most(mut self, recoveries: u64) -> Self {
         self.settings.recoveries = recoveries;
         self
     }
 
-    /// Limits the operations of a workload or a recovery, beyond which it is taken for endless; at first a million. Calls of
-    /// [`spin_loop`](crate::sync::spin_loop) have a limit of the same number.
+    /// Limits the operations of a workload or a recovery, beyond which it counts as endless. The default is a million.
+    /// Calls of [`spin_loop`](crate::sync::spin_loop) have a limit of the same number.
     #[must_use]
     pub fn operations(mut self, operations: u64) -> Self {
         self.settings.operations = operations;
         self
     }
 
-    /// Lets each crash leave damage of this kind, too: none at first. It is at a place that was stored to, also in
-    /// [`prepared`](Self::prepared), and there is at most one in all crashes of a run or history.
-    /// [`SimMedium::damage`] tells recovery, which may then return an error that names the bytes, and no wrong data.
+    /// Lets each crash also leave damage of this kind. The default is none. The damage is at a place that was stored
+    /// to, including stores in [`prepared`](Self::prepared), with at most one in all crashes of a run or history.
+    /// Recovery learns of it from [`SimMedium::damage`], and may then return an error that names the bytes, but no
+    /// wrong data.
     ///
-    /// Each place is a state of its own: the number of recoveries is multiplied by that of blocks, sectors or words.
+    /// Each place is a separate state, so the number of recoveries is multiplied by that of blocks, sectors or words.
     ///
     /// # Panics
-    /// If the size of a block is not a power of two from 8 bytes on; that of a sector, from the model's line on.
+    /// If the size of a block is not a power of two of at least 8 bytes, or that of a sector not one of at least the
+    /// model's line size.
     #[must_use]
     pub fn damage(mut self, kind: DamageKind) -> Self {
         let line = self.settings.model.words() as u64 * WORD;
@@ -167,11 +169,11 @@ impl Simulation {
     }
 
     /// Runs the workload, then recovery for each crash that can differ from another one and each state that it may
-    /// leave and recovery can distinguish. Recovery opens the bytes that it finds, and judges them by the notes that
-    /// the outside world had learned. Stops at the first failure, in the order of history.
+    /// leave and recovery can distinguish. Recovery opens the bytes that it finds, and judges them by the notes made
+    /// before the crash. Stops at the first failure, in the order of history.
     ///
-    /// Both must do the same each time they get the same answers from the medium: they use no clock and no random numbers,
-    /// and keep no state from run to run. The exploration repeats a run of each, and compares operations and results.
+    /// Both must do the same whenever the medium gives the same answers: they use no clock and no random numbers, and
+    /// keep no state from run to run. The exploration repeats a run of each, and compares operations and results.
     pub fn explore<N: fmt::Debug>(
         &self,
         workload: impl Fn(&SimMedium, &Notes<'_, N>),
@@ -182,7 +184,7 @@ impl Simulation {
 
     fn explored(&self, subject: &dyn Subject) -> Exploration {
         let mut found = Exploration::new(self.settings.model, self.settings.effort);
-        // The exploration without a mutant has noticed state that is kept.
+        // The exploration without a mutant has already detected kept state.
         let is_of_mutant = self.settings.watch.is_of_mutant();
         let first = (!is_of_mutant).then(|| First::of(self, subject));
         let mut schedule = Choices::new(Way::All);

@@ -1,8 +1,8 @@
 //! The cause of a failure.
 //!
-//! A lost store is not a defect by itself: a crash a moment earlier loses it too. So recovery runs on further states: with
-//! fewer notes, at other moments, and with one store more or less. The cause is the difference between a state that it
-//! accepts and one that it does not. Where no difference is found, none is named.
+//! A lost store is not a defect by itself: a crash a moment earlier loses it too. Recovery is therefore tried on
+//! further states: with fewer notes, at other moments, and with one store more or less. The cause is the difference
+//! between a state that recovery accepts and one that it rejects. If no difference is found, no cause is named.
 
 use super::crash::Crash;
 use super::fate::lost;
@@ -17,12 +17,12 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 
-/// The cause of a failure. Its operations are named with their places in the source, and with the numbers by which the
-/// failure shows them.
+/// The cause of a failure. Operations are named by their places in the source, and by their numbers in the failure's
+/// history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Cause {
-    /// The outside world learned by the note of a store that was not persistent yet, or not even made. Without the note
+    /// The note told the outside world of a store that was not persistent yet, or not even made. Without the note,
     /// recovery accepts the state.
     Acknowledged {
         /// The store that is lost, or was made after the note.
@@ -30,23 +30,23 @@ pub enum Cause {
         /// The note.
         note: String,
     },
-    /// Recovery needs one store for another one, and nothing made it persistent before that.
+    /// Recovery needs one store for another, but nothing made it persistent first.
     Unordered {
         /// The store that was kept.
         kept: String,
         /// The store that was lost, or was made after the one that was kept.
         missing: String,
     },
-    /// Another thread, or the process after one that was killed, read a store that was not persistent yet. It added a note
-    /// or made a store of its own that rests on it.
+    /// Another thread, or the process after a killed one, read a store that was not persistent yet, and based a note or
+    /// a store of its own on it.
     Read {
         /// The store that is lost.
         store: String,
         /// The load that found it.
         reader: String,
     },
-    /// The operation that the crash cut was not acknowledged yet. No store is lost; recovery accepts the state before the
-    /// operation and the one after it, and not the one between these two stores.
+    /// The operation that the crash cut was not acknowledged yet. No store is lost; recovery accepts the states before
+    /// and after the operation, but not the one between these two stores.
     Unacknowledged {
         /// The last store before the crash.
         last: String,
@@ -85,20 +85,21 @@ impl fmt::Display for Cause {
     }
 }
 
-/// Notes, from the last one back, that are left out.
+/// The number of notes that are left out, from the last one back.
 const NOTES: usize = 64;
-/// Stores after a lost one before which the crash is tried.
+/// The number of stores after a lost one before which a crash is tried.
 const STORES: usize = 64;
-/// States of a crash that are tried.
+/// The number of states of a crash that are tried.
 const STATES: usize = 64;
 
-/// Runs recovery on an image with so many notes. Returns the choices that it made, and true if it accepts the state.
+/// Runs recovery on an image with this number of notes. Returns the choices that it made, and true if it accepts the
+/// state.
 pub(crate) type Recovery<'a> = dyn Fn(&Image, usize, Choices) -> (Choices, bool) + 'a;
 
 /// The recovery that failed, to be tried on other states.
 pub(crate) struct Trial<'a> {
     pub(crate) recovery: &'a Recovery<'a>,
-    /// The image that the last crash left, of which nothing of that crash is decided.
+    /// The image that the last crash left, with nothing decided about that crash.
     pub(crate) image: Image,
     pub(crate) notes: usize,
     pub(crate) taken: Vec<u32>,
@@ -116,7 +117,7 @@ impl Trial<'_> {
         }
     }
 
-    /// Returns the same trial without the damage of the last crash: it was the first choice.
+    /// Returns the same trial without the damage of the last crash, which was the first choice.
     fn undamaged(self) -> Self {
         let Self { image, mut taken, .. } = self;
         if image.may_be_damaged() && !taken.is_empty() {
@@ -142,12 +143,12 @@ impl Trial<'_> {
         notes.get(fewer.find(|known| self.accepts_taken(*known))?).copied()
     }
 
-    /// Returns true if recovery accepts the state that failed with so many notes.
+    /// Returns true if recovery accepts the failed state with this number of notes.
     fn accepts_taken(&self, notes: usize) -> bool {
         (self.recovery)(&self.image, notes, Choices::beginning(&self.taken)).1
     }
 
-    /// Returns the cause if the note was too early: a crash at once fails too.
+    /// Returns the cause if the note was too early: an immediate crash fails too.
     fn acknowledged(&self, crash: &Crash, note: u32) -> Option<Cause> {
         let is_buffered = note >= crash.layer.cut;
         if !is_buffered && !self.fails(&self.image.cut(note + 1), self.notes_at(crash, note + 1)) {
@@ -166,7 +167,7 @@ impl Trial<'_> {
         })
     }
 
-    /// Returns the cause if the note is right with the stores that follow it at once, up to the next note.
+    /// Returns the cause if the note is right together with the stores up to the next note.
     fn told_before(&self, crash: &Crash, note: u32) -> Option<Cause> {
         let next = next_store(crash, note + 1)?;
         let known = self.notes_at(crash, note + 1);
@@ -176,7 +177,8 @@ impl Trial<'_> {
             .then(|| Cause::Acknowledged { store: crash.named(next), note: crash.named(note) })
     }
 
-    /// Returns the lost store with which recovery accepts each state of a crash at a cut; the first, if it takes several.
+    /// Returns the lost store with which recovery accepts each state of a crash at a cut, or the first of several
+    /// needed ones.
     fn needed(&self, crash: &Crash, cut: u32, lost: &[u32]) -> Option<u32> {
         let (image, notes) = (self.image.cut(cut), self.notes_at(crash, cut));
         let mends = |store: &&u32| !self.fails(&image.clone().with_store(**store, true), notes);
@@ -184,10 +186,10 @@ impl Trial<'_> {
         several.clone().find(mends).or(lost.first()).copied()
     }
 
-    /// Returns the cause if a store that was lost is needed for a later one: for the first with which recovery fails.
+    /// Returns the cause if a lost store is needed for a later one: the first one with which recovery fails.
     fn unordered(&self, crash: &Crash, lost: &[u32], note: Option<u32>) -> Option<Cause> {
         let missing = *lost.first()?;
-        // A write of several words can be torn, one word is kept or lost.
+        // A write of several words can be torn; a single word is kept or lost.
         let is_word = matches!(crash.event(missing).what, What::Store { len: WORD, .. });
         let from = note.unwrap_or(0).max(missing + u32::from(is_word));
         let stores = (from..crash.layer.cut).filter(|event| is_store(crash.event(*event)));
@@ -212,8 +214,9 @@ impl Trial<'_> {
         })
     }
 
-    /// Returns the cause if nothing is lost at a cut: it lies between two stores, and recovery accepts what was before the
-    /// first and what will be after the second. The order is the cause if it also accepts the later stores without the first.
+    /// Returns the cause if nothing is lost at a cut: the cut lies between two stores, and recovery accepts the states
+    /// before the first and after the second. The order is the cause if it also accepts the later stores without the
+    /// first.
     fn between(&self, crash: &Crash, cut: u32) -> Option<Cause> {
         let last = (0..cut).rfind(|event| is_store(crash.event(*event)))?;
         let next = next_store(crash, last + 1)?;
@@ -233,7 +236,7 @@ impl Trial<'_> {
         if !is_order {
             return Some(Cause::Unacknowledged { last: named(last), next: named(next) });
         }
-        // With all up to this store before it, the first one is accepted.
+        // With everything up to this store before it, the first one is accepted.
         let mends = |event: &u32| {
             let (image, notes) = (self.image.cut(event + 1), self.notes_at(crash, event + 1));
             let without = without(crash, last, event + 1, &before, &image);
@@ -249,7 +252,7 @@ impl Trial<'_> {
         (self.recovery)(image, notes, Choices::new(Way::NearFirst(0))).1
     }
 
-    /// Returns true if recovery does not accept some state of an image.
+    /// Returns true if recovery rejects some state of an image.
     fn fails(&self, image: &Image, notes: usize) -> bool {
         let mut choices = Choices::new(Way::All);
         for _ in 0..STATES {
@@ -275,7 +278,7 @@ impl Trial<'_> {
     }
 }
 
-/// Returns the load by which the thread of an event has read a store before.
+/// Returns the load by which the thread of an event had read a store.
 fn read_by(crash: &Crash, store: u32, event: u32) -> Option<String> {
     let reader = crash.event(store).reader.as_ref()?;
     let is_it = reader.at <= event && reader.thread == crash.event(event).thread;
@@ -295,8 +298,8 @@ fn next_note(crash: &Crash, from: u32) -> u32 {
     (from..end).find(|event| crash.event(*event).what == What::Note).unwrap_or(end)
 }
 
-/// Returns the image after the run up to `end`, as if it had not made one of its stores; `None` if that makes no
-/// difference, as later ones have overwritten it.
+/// Returns the image after the run up to `end`, as if one of its stores was missing; `None` if that makes no
+/// difference, since later stores have overwritten it.
 fn without(crash: &Crash, store: u32, end: u32, before: &Image, after: &Image) -> Option<Image> {
     let is_of_store = |at: &u64| {
         let writes = written(crash, *at).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! A crash of a failure: the events that matter, and their names.
+//! A crash in a failure: the relevant events, and their names.
 
 use super::fate;
 use crate::crash::image::Layer;
@@ -17,9 +17,9 @@ pub(crate) struct Crash {
     /// The end of the shown events: those that explain the state.
     pub(crate) end: u32,
     pub(super) name: String,
-    /// The notes that left the machine in the run.
+    /// The notes that the outside world got in the run.
     pub(super) notes: Vec<String>,
-    /// The events that are shown of the runs before: numbers go on, so that each is of one event.
+    /// The number of events shown of earlier runs: numbering continues, so that each number is unique.
     pub(super) before: usize,
 }
 
@@ -29,7 +29,7 @@ impl Crash {
         Self { layer, end, name, notes: Vec::new(), before: 0 }
     }
 
-    /// Returns the same crash with notes, of which recovery got the first `known`: their events are needed too. The
+    /// Returns the same crash with notes, of which recovery got the first `known`: their events must be shown too. The
     /// outside world may have learned of a store that was still in the CPU's buffer when the crash came.
     pub(crate) fn with_notes(self, notes: Vec<String>, known: usize) -> Self {
         let end = self.end.max(end_of_notes(&self.layer.history, known));
@@ -40,12 +40,12 @@ impl Crash {
         &self.layer.history.events[..self.end as usize]
     }
 
-    /// Returns an event of the run, also of its part behind the crash.
+    /// Returns an event of the run, even after the crash.
     pub(crate) fn event(&self, event: u32) -> &Happened {
         &self.layer.history.events[event as usize]
     }
 
-    /// Returns the number by which an event is shown.
+    /// Returns the number of an event in the output.
     pub(crate) fn number(&self, event: u32) -> usize {
         let events = &self.layer.history.events[..event as usize];
         self.before + events.iter().filter(|event| is_shown(event)).count() + 1
@@ -65,7 +65,7 @@ fn end_of_notes(history: &History, count: usize) -> u32 {
     count.checked_sub(1).and_then(|last| notes.nth(last)).map_or(0, |(last, _)| last + 1)
 }
 
-/// Returns true for events of the program. A store that leaves the CPU is not one.
+/// Returns true for events of the program. A store leaving the CPU's buffer is not one.
 pub(super) fn is_shown(event: &Happened) -> bool {
     !matches!(event.what, What::Visible { .. })
 }
@@ -107,11 +107,11 @@ pub(crate) fn widest(layer: &Layer) -> Option<String> {
     ))
 }
 
-/// Places named of the stores of a line.
+/// The number of places named for the stores of a line.
 const PLACES: usize = 4;
 
-/// Returns a place in the source, as compilers print it, but without detours: `tests/simulator/../../examples/ring.rs`,
-/// the name of a module by `#[path]`, becomes `examples/ring.rs`.
+/// Returns a place in the source, as compilers print it, but without `..`: `tests/simulator/../../examples/ring.rs`,
+/// from a `#[path]`, becomes `examples/ring.rs`.
 pub(crate) fn shown(place: Place) -> String {
     let mut parts: Vec<&str> = Vec::new();
     for part in place.file().split('/') {

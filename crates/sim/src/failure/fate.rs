@@ -11,9 +11,9 @@ use core::fmt;
 pub(crate) enum Fate {
     /// The store was sure to survive.
     Sure,
-    /// The store survived, and might not have.
+    /// The store survived, but might not have.
     Kept,
-    /// No part of it was read: its fate does not matter.
+    /// No part of the store was read, so its fate does not matter.
     Unread,
     Lost,
     /// Some of its words survived.
@@ -39,7 +39,7 @@ impl fmt::Display for Fate {
 struct Stored {
     is_kept: bool,
     is_sure: bool,
-    /// True if the words that recovery read show that it is kept, or lost.
+    /// True if the words that recovery read show whether it is kept or lost.
     is_known: bool,
 }
 
@@ -90,7 +90,7 @@ pub(crate) fn end(layer: &Layer) -> u32 {
     (0..layer.cut).rev().find(matters).map_or(0, |last| last + 1)
 }
 
-/// Returns the stores that are the last ones before `end` of their words, and lost, in order.
+/// Returns, in order, the lost stores that were the last ones to their words before `end`.
 pub(super) fn lost(layer: &Layer, end: u32) -> Vec<u32> {
     let lines = layer.history.stored().map(|(line, stores)| (stores, layer.bounds(line, stores)));
     let events = lines.flat_map(|(stores, bounds)| {

@@ -19,20 +19,20 @@ use crash::{is_shown, kind};
 use fate::Fate;
 use violation::{Violation, ViolationKind};
 
-/// Events shown of a history: the last ones, and before them only stores that are lost.
+/// The number of events shown of a history: the last ones, and before them only lost stores.
 const SHOWN: usize = 40;
 
-/// A failure. It displays the history up to the crash with the fate of each store, and the cause if it is known.
+/// A failure. It prints the history up to the crash with the fate of each store, and the cause if it is known.
 #[derive(Clone, Debug)]
 pub struct Failure {
     /// The model under which it happened.
     pub model: Model,
-    /// The violation that recovery made of it.
+    /// The violation that recovery reported.
     pub violation: Violation,
     /// The cause, if runs of recovery on other states have shown it.
     pub cause: Option<Cause>,
     pub(crate) crashes: Vec<Crash>,
-    /// The history that led to it, instead of a workload.
+    /// The history that led to the failure, in place of a workload.
     story: Option<Story>,
 }
 
@@ -72,7 +72,7 @@ impl Failure {
         Self { story: Some(story), ..Self::new(model, violation, crashes) }
     }
 
-    /// Looks for the cause by trying recovery on other states.
+    /// Searches for the cause by trying recovery on other states.
     pub(crate) fn explained(self, trial: Trial<'_>) -> Self {
         let is_of_state =
             !matches!(self.violation.kind, ViolationKind::Workload | ViolationKind::Differs);
@@ -156,7 +156,7 @@ impl fmt::Display for Failure {
 
 impl core::error::Error for Failure {}
 
-/// Returns the kind of an event, and the bytes that it is about.
+/// Returns the kind of an event, and its bytes.
 fn text(event: &Happened, note: Option<&String>) -> String {
     let kind = kind(event);
     match event.what {

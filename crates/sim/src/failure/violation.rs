@@ -19,16 +19,16 @@ use std::sync::Once;
 pub enum ViolationKind {
     /// Recovery returned an error.
     Error,
-    /// Recovery panicked, made more operations than it may, or used the medium in a thread of its own.
+    /// Recovery panicked, exceeded its limit of operations, or used the medium in its own thread.
     Panicked,
     /// An invariant does not hold.
     Broken,
-    /// A noted fact is missing: the outside world had learned of it.
+    /// A noted fact, of which the outside world had learned, is missing.
     Lost,
-    /// Recovery did other things although the medium gave the same answers.
+    /// Recovery behaved differently although the medium gave the same answers.
     Differs,
-    /// The workload panicked, did other things in another run, or used the medium in a thread that
-    /// [`run_threads`](crate::SimMedium::run_threads) did not start; without a crash.
+    /// Without a crash, the workload panicked, behaved differently in another run, or used the medium in a thread that
+    /// [`run_threads`](crate::SimMedium::run_threads) did not start.
     Workload,
 }
 
@@ -39,25 +39,25 @@ pub enum ViolationKind {
 pub struct Violation {
     /// The kind of the defect.
     pub kind: ViolationKind,
-    /// The text, without the kind.
+    /// The description, without the kind.
     pub text: String,
 }
 
 impl Violation {
-    /// Returns the violation that an invariant does not hold.
+    /// Returns a violation for a broken invariant.
     pub fn broken(what: impl Into<String>) -> Self {
         Self { kind: ViolationKind::Broken, text: what.into() }
     }
 
-    /// Returns the violation that a noted fact is missing: the outside world had learned of it.
+    /// Returns a violation for a missing noted fact, of which the outside world had learned.
     pub fn lost(what: impl Into<String>) -> Self {
         Self { kind: ViolationKind::Lost, text: what.into() }
     }
 
-    /// Returns a broken invariant, unless the condition holds.
+    /// Fails with a broken invariant unless the condition holds.
     ///
     /// # Errors
-    /// In that case.
+    /// If it does not hold.
     pub fn unless(holds: bool, what: impl FnOnce() -> String) -> Result<(), Self> {
         if holds { Ok(()) } else { Err(Self::broken(what())) }
     }
@@ -68,7 +68,7 @@ impl Violation {
         Self { kind: ViolationKind::Differs, text: text.into() }
     }
 
-    /// Returns the violation that recovery did other things on the medium as it is before the workload.
+    /// Returns a violation for a recovery that behaved differently on the initial medium.
     pub(crate) fn kept() -> Self {
         let text = "on the medium as it is before the workload, without notes, it made other operations or had \
                     another result before the exploration than at its end: it may use nothing that is kept from run to run";
@@ -80,7 +80,7 @@ impl Violation {
         Self { kind: ViolationKind::Workload, ..self }
     }
 
-    /// Returns the violation that a thread which the simulation does not know used the medium.
+    /// Returns a violation for an unknown thread that used the medium.
     pub(crate) fn foreign(place: Place) -> Self {
         let text = format!(
             "the operation at {} was made by a thread that `run_threads` did not start: let it start all threads that \
@@ -90,7 +90,7 @@ impl Violation {
         Self { kind: ViolationKind::Panicked, text }
     }
 
-    /// Returns the violation that the workload differs with the same order of its threads.
+    /// Returns a violation for a workload that differs with the same order of its threads.
     pub(crate) fn workload_differs() -> Self {
         let text = "another run of it, with the same order of threads, made other operations or stored other \
                     values: let it depend on the medium alone";
@@ -133,8 +133,8 @@ std::thread_local! {
 
 static HOOK: Once = Once::new();
 
-/// Runs code whose panics are findings: they are not printed, and come back with their place. For this a
-/// panic hook is set once, which passes on all other panics to the hook that was there.
+/// Runs code in which panics are findings: they are not printed, but returned with their place. For this, a panic hook
+/// is set once; it passes all other panics to the previous hook.
 pub(crate) fn quietly<T>(run: impl FnOnce() -> T) -> Result<T, Violation> {
     HOOK.call_once(|| {
         let before = panic::take_hook();
@@ -162,7 +162,7 @@ pub(crate) fn quietly<T>(run: impl FnOnce() -> T) -> Result<T, Violation> {
     })
 }
 
-/// Panics with a message that names the places itself: in a run that of this panic is not added.
+/// Panics with a message that names the places itself, so a run does not add the place of this panic.
 #[track_caller]
 #[expect(clippy::panic, reason = "the panic of a thread goes on")]
 pub(crate) fn raise(text: String) -> ! {

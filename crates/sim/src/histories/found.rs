@@ -1,4 +1,4 @@
-//! The result of a search, and the report of a history that failed.
+//! The result of a search, and the report of a failed history.
 
 use super::Structure;
 use super::runner::{End, Lived, Past, Runner, script};
@@ -16,23 +16,24 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-/// The result of a search for a history that fails.
+/// The result of a search for a failing history.
 #[derive(Clone, Debug)]
 #[must_use = "a search reports failures only through its result: check it"]
 pub struct Searched<O> {
     model: Model,
     seed: u64,
-    /// The number of histories: operations, ends of all lives, and states of all crashes but the last one.
+    /// The number of histories. Each is a choice of operations, of the ends of all lives, and of the states of all
+    /// crashes except the last.
     pub histories: u64,
     /// The number of states that were opened after a crash.
     pub states: u64,
-    /// The operations of each life of the history that failed, for [`Histories::replay`](super::Histories::replay). They
-    /// are as few as the search could make them. The last life has none, and is left out, if it failed at its opening.
-    /// The list is empty also if no history failed. With the settings of the search a replay fails again, unless the
-    /// failure says that it may not.
+    /// The operations of each life of the failed history, for [`Histories::replay`](super::Histories::replay), as few
+    /// as the search could make them. A last life that failed at its opening has no operations and is omitted. The list
+    /// is also empty if no history failed. With the settings of the search a replay fails again, unless the failure
+    /// says that it may not.
     pub lives: Vec<Vec<O>>,
-    /// The failure, if a history failed. It displays the operations and the end of each life, the stores that each loss of
-    /// power left, and the missing steps with their places in the source.
+    /// The failure, if a history failed. It prints the operations and the end of each life, the stores that each power
+    /// loss left, and the missing steps with their places in the source.
     pub failure: Option<Box<Failure>>,
 }
 
@@ -40,7 +41,7 @@ impl<O> Searched<O> {
     /// Panics with the failure, if there is one.
     ///
     /// # Panics
-    /// In that case.
+    /// If a history failed.
     #[track_caller]
     #[expect(clippy::panic, reason = "an assertion")]
     pub fn assert_safe(&self) {
@@ -59,7 +60,7 @@ impl<O> fmt::Display for Searched<O> {
 }
 
 impl<S: Structure> Search<'_, S> {
-    /// Returns the result, with a history that failed as short as possible.
+    /// Returns the result, with the failed history as short as possible.
     pub(super) fn into_searched(mut self, failed: Option<Failed<S>>) -> Searched<S::Operation> {
         let (histories, states) = (self.histories, self.states);
         let failure = failed.map(|Failed { trail, tree, origin }| {
@@ -88,7 +89,7 @@ impl<S: Structure> Search<'_, S> {
     }
 }
 
-/// The runs up to a loss of power: several, if processes were killed before.
+/// The runs up to a power loss: several, if processes were killed before.
 #[derive(Default)]
 struct Session {
     first: usize,
@@ -96,7 +97,7 @@ struct Session {
 }
 
 impl<S: Structure> Runner<'_, S> {
-    /// Lives a history that failed once more, and describes it.
+    /// Runs a failed history once more, and describes it.
     pub(super) fn described(&self, trail: &Trail<S::Operation>, origin: String) -> Failure {
         let (mut node, mut story, mut sessions) = (self.root(), Vec::new(), Vec::new());
         let mut session = Session::default();

@@ -1,4 +1,4 @@
-//! Generated histories: operations and crashes that proptest chooses, and makes fewer and simpler.
+//! Generated histories: operations and crashes that proptest chooses and simplifies.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -10,10 +10,10 @@ use proptest::prop_oneof;
 use proptest::strategy::{NewTree, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-/// The operations of each life, as their places among all that are possible: parts of 65536.
+/// The operations of each life, as positions among all possible ones, in parts of 65536.
 pub(super) type Picks = Vec<Vec<u16>>;
 
-/// A history that can be made simpler: with fewer steps, and operations that come earlier among the possible ones.
+/// A history that can be made simpler: with fewer steps, and with operations earlier among the possible ones.
 pub(super) type Tree = Box<dyn ValueTree<Value = Picks>>;
 
 #[derive(Clone, Copy, Debug)]
@@ -22,23 +22,24 @@ enum Step {
     Crash,
 }
 
-/// Returns the number of the operation that is picked from so many; `None` if there is none.
+/// Returns the index of the picked operation among this number; `None` if there is none.
 pub(super) fn picked(pick: u16, possible: usize) -> Option<usize> {
     (possible > 0).then_some((usize::from(pick) * possible) >> u16::BITS)
 }
 
 /// Returns the source of randomness of a history, by its number.
 pub(super) fn chance(seed: u64, number: u64) -> Rng {
-    // The golden ratio, so that neighbours have nothing in common.
+    // The golden ratio, so that neighbouring numbers are unrelated.
     Rng::with_seed(seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }
 
-/// Returns the history of this number, of at most `longest` steps. Most have fewer.
+/// Returns the history with this number, of at most `longest` steps. Most have fewer.
 pub(super) fn history(seed: u64, number: u64, longest: usize) -> Option<Tree> {
     let mut chance = chance(!seed, number);
     let most = 1 + (number % longest.max(1) as u64) as usize;
     let liked = (0..chance.usize(0..=4)).map(|_| chance.u16(..)).collect();
-    // An operation that is under way at a crash is also at risk when the next opening is cut off: many lives have none.
+    // An operation interrupted by a crash is still at risk if the next opening is interrupted too, so many lives have
+    // no operations.
     let step = prop_oneof![5 => Liked(liked).prop_map(Step::Operation), 2 => Just(Step::Crash)];
     let lives = vec(step, 0..=most).prop_map(|steps| lives(&steps));
     let mut bytes = [0; 32];
@@ -57,8 +58,8 @@ fn lives(steps: &[Step]) -> Picks {
     steps.split(is_crash).map(|life| life.iter().filter_map(pick).collect()).collect()
 }
 
-/// The operations that a history prefers; all, if it is empty. One that chooses from few reaches states that need them
-/// several times (Groce et al., *Swarm Testing*, ISSTA 2012).
+/// The operations that a history prefers; all, if empty. A history that chooses from few operations reaches states that
+/// need them several times (Groce et al., *Swarm Testing*, ISSTA 2012).
 #[derive(Debug)]
 struct Liked(Vec<u16>);
 

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Chooses one of the operations that are possible, by its index; none, if the life ends.
+/// Chooses one of the possible operations by its index, or none to end the life.
 pub(super) type Pick<'p, O> = dyn FnMut(&[O]) -> Option<usize> + Send + 'p;
 
 /// One life of a [`Structure`]: from its opening to a crash.
@@ -17,12 +17,13 @@ pub(super) type Pick<'p, O> = dyn FnMut(&[O]) -> Option<usize> + Send + 'p;
 /// changes nothing, so handles can be kept until the function returns.
 #[non_exhaustive]
 pub struct Life<'m, S: Structure> {
-    /// The medium as the life before has left it.
+    /// The medium as the previous life left it.
     pub medium: &'m SimMedium,
-    /// The number of the life in its history, from 0: for values that are random in production and differ at each opening.
+    /// The number of the life in its history, from 0: for values that in production are random and differ at each
+    /// opening.
     pub number: u64,
-    /// True if the process before was killed: the caches kept its stores, and other processes went on. Else the power was
-    /// lost, or there was no process before.
+    /// True if the previous process was killed: the caches kept its stores, and other processes continued. False if the
+    /// power was lost, or if there was no previous process.
     pub is_after_kill: bool,
     structure: &'m S,
     log: Mutex<Log<'m, S>>,
@@ -79,16 +80,16 @@ impl<'m, S: Structure> Life<'m, S> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns a copy of the model: all that was noted, in this life and before.
+    /// Returns a copy of the model: everything that was noted, in this life and before.
     #[must_use]
     pub fn model(&self) -> S::Model {
         self.log().record.model()
     }
 
-    /// Notes in the model that the outside world learns something here and now: that an operation begins, or that
-    /// it is acknowledged. A crash comes before or after it. The note persists and orders nothing.
+    /// Records in the model that the outside world learns something now: that an operation begins, or that it is
+    /// acknowledged. A crash comes before or after it. The note persists and orders nothing.
     ///
-    /// It must not use the life.
+    /// The closure must not use the life.
     #[track_caller]
     pub fn note(&self, note: impl FnOnce(&mut S::Model)) {
         self.medium.note(|| {
@@ -100,7 +101,7 @@ impl<'m, S: Structure> Life<'m, S> {
         });
     }
 
-    /// Returns the operation to carry out next, of those that are [possible](Structure::operations); `None` if the
+    /// Returns the next operation to carry out, one of the [possible](Structure::operations) ones; `None` if the
     /// process is dead.
     #[must_use]
     pub fn next(&self) -> Option<S::Operation> {

@@ -1,4 +1,4 @@
-//! Running lives, and the states after their crashes.
+//! Runs lives, and the states after their crashes.
 
 use super::Structure;
 use super::life::{Life, Origin, Pick, Record, Step};
@@ -17,14 +17,14 @@ use core::panic::Location;
 
 pub(super) struct Node<S: Structure> {
     image: Image,
-    /// The machine, if a process was killed and the machine goes on.
+    /// The machine, if a process was killed and the machine continues.
     machine: Option<Machine>,
     model: S::Model,
     number: u64,
 }
 
 impl<S: Structure> Node<S> {
-    /// Returns the states that the crash before has left.
+    /// Returns the states that the previous crash left.
     pub(super) fn image(&self) -> Image {
         self.image.clone()
     }
@@ -37,11 +37,11 @@ pub(super) enum End {
     Kill(u64),
 }
 
-/// A life that has ended, and the choices that repeat it.
+/// An ended life, and the choices that repeat it.
 #[derive(Clone, Debug)]
 pub(super) struct Past<O> {
     pub(super) operations: Vec<O>,
-    /// The choices among the states that the crash before had left.
+    /// The choices among the states that the previous crash left.
     pub(super) taken: Vec<u32>,
     /// The order of its threads.
     pub(super) schedule: Vec<u32>,
@@ -71,8 +71,8 @@ impl<S: Structure> Runner<'_, S> {
         Node { image, machine: None, model, number: 0 }
     }
 
-    /// Lives a life that ends when `pick` says so, or with more than `dies_after` changes of the medium. The choices are those
-    /// among the states of the medium, and of the order of threads.
+    /// Runs a life that ends when `pick` says so, or after `dies_after` changes of the medium. The choices are among
+    /// the states of the medium, and among the orders of threads.
     pub(super) fn live(
         &self,
         node: &Node<S>,
@@ -89,7 +89,7 @@ impl<S: Structure> Runner<'_, S> {
         Lived { machine, image, choices, schedule, record, verdict, birth, death, number }
     }
 
-    /// Opens the state after a crash, and does nothing more: no crash comes any more.
+    /// Opens the state after a crash, and does nothing else: no further crash comes.
     pub(super) fn open(
         &self,
         node: &Node<S>,
@@ -123,12 +123,12 @@ impl<S: Structure> Runner<'_, S> {
         let origin = Origin { number: node.number, is_after_kill: node.machine.is_some() };
         let life = Life::new(medium, self.structure, origin, node.model.clone(), &mut pick);
         let verdict = medium.run(|| self.structure.live(&life)).unwrap_or_else(Err);
-        // A process that was killed within an operation has added no notes since.
+        // A process killed within an operation has added no notes since.
         let verdict = if medium.is_killed() { Ok(()) } else { verdict };
         (life.into_record(), verdict)
     }
 
-    /// Lives a life with these operations, without those that are not possible.
+    /// Runs a life with these operations, except impossible ones.
     pub(super) fn relive(
         &self,
         node: &Node<S>,
@@ -140,14 +140,14 @@ impl<S: Structure> Runner<'_, S> {
         self.live(node, choices, dies_after, &mut script(operations))
     }
 
-    /// Lives a life again, and ends it as before.
+    /// Runs a life again, and ends it as before.
     pub(super) fn again(&self, node: &Node<S>, past: &Past<S::Operation>) -> Lived<S> {
         let dies_after = if let End::Kill(changes) = past.end { changes } else { u64::MAX };
         self.relive(node, (&past.taken, &past.schedule), dies_after, &past.operations)
     }
 }
 
-/// Chooses the given operations, one after the other, without those that are not possible.
+/// Chooses the given operations in turn, except impossible ones.
 pub(super) fn script<O: PartialEq + Sync>(
     operations: &[O],
 ) -> impl FnMut(&[O]) -> Option<usize> + Send {
@@ -166,20 +166,20 @@ impl<S: Structure> Lived<S> {
         Past { operations: self.operations(), taken, schedule, end }
     }
 
-    /// Returns the moment when the last operation began; the birth, if no operation has begun.
+    /// Returns the moment when the last operation began, or of the birth if none has begun.
     pub(super) fn last_begun(&self) -> Moment {
         let begun = |step: &Step<S::Operation>| step.begun;
         self.record.steps.last().map_or(self.birth, begun)
     }
 
-    /// Returns true if the last operation has left no trace: the life is one that ended before it.
+    /// Returns true if the last operation has left no trace, as if the life had ended before it.
     pub(super) fn is_idle(&self) -> bool {
         self.death.events == self.last_begun().events
     }
 
-    /// Returns the moments of a crash in the last operation that can differ. Those before it belong to a life that
-    /// ended earlier, unless the outside world has learned something in the last operation: a store of an earlier
-    /// operation may still be in the CPU's buffer.
+    /// Returns the moments of a crash in the last operation that can differ. Earlier ones belong to a life that ended
+    /// earlier, unless the outside world has learned something in the last operation: a store of an earlier operation
+    /// may still be in the CPU's buffer.
     pub(super) fn points(&self) -> Vec<Point> {
         let (born, from) = (self.birth.events, self.last_begun().events);
         let known = self.notes_before(from);
@@ -189,8 +189,9 @@ impl<S: Structure> Lived<S> {
     }
 
     /// Returns the numbers of changes after which a kill within the last operation is tried: those of its stores, which
-    /// the next process sees, and of its notes, by which it is judged. A kill after a write-back leaves the same state, as
-    /// no thread completes that write-back. A kill after a fence leaves fewer stores that can still be lost.
+    /// the next process sees, and of its notes, by which that process is judged. A kill after a write-back leaves the
+    /// same state, since no thread completes that write-back. A kill after a fence leaves fewer stores that can still
+    /// be lost.
     pub(super) fn kills(&self) -> Vec<u64> {
         let events = &self.machine.history().events;
         let from = self.last_begun();
@@ -203,7 +204,7 @@ impl<S: Structure> Lived<S> {
         numbered.filter(|(_, event)| is_seen(event)).map(|(change, _)| change).collect()
     }
 
-    /// Returns the states after the losses of power, as far as they were read.
+    /// Returns the states after the power losses, as far as they were read.
     pub(super) fn into_layers(self) -> Vec<Layer> {
         self.image.layers
     }
@@ -236,7 +237,7 @@ impl<S: Structure> Lived<S> {
     }
 }
 
-/// A life that is over, and that can have ended in several ways.
+/// A finished life, which can have ended in several ways.
 pub(super) struct Ended<S: Structure> {
     history: Arc<History>,
     killed: Option<Machine>,
@@ -250,7 +251,7 @@ impl<S: Structure> Ended<S> {
     fn new(lived: Lived<S>, is_killed: bool) -> Self {
         let notes_before = lived.notes_before(lived.birth.events);
         let Lived { machine, image, record, number, .. } = lived;
-        // The kill has no place in the source but that of the last event.
+        // The kill's only place in the source is that of the last event.
         let last = machine.history().events.last().map(|last| last.place);
         let killed = is_killed.then(|| machine.clone()).map(|mut machine| {
             machine.killed(last.unwrap_or(Location::caller()));
@@ -260,14 +261,14 @@ impl<S: Structure> Ended<S> {
         Self { history, killed, image, models: record.models, notes_before, number: number + 1 }
     }
 
-    /// Returns the beginning of the next life in another state after a loss of power. `None` if it was to know fewer notes
-    /// than the life before had at its birth.
+    /// Returns the beginning of the next life in another state after a loss of power. `None` if it would know fewer
+    /// notes than the previous life had at its birth.
     pub(super) fn node_in(&self, image: &Image, notes: usize) -> Option<Node<S>> {
         let model = self.models.get(notes.checked_sub(self.notes_before)?)?.clone();
         Some(Node { image: image.clone(), machine: None, model, number: self.number })
     }
 
-    /// Returns the beginning of the next life. A kill is one at the end.
+    /// Returns the beginning of the next life. A kill happens at the end.
     pub(super) fn node(&self, end: End) -> Node<S> {
         let last = self.models.len() - 1;
         let (image, machine, notes) = match end {

@@ -1,4 +1,4 @@
-//! Looking for a history that fails, and for a shorter one that fails so.
+//! Searches for a failing history, and for a shorter one that fails in the same way.
 
 use super::generated::{Picks, Tree, chance, history, picked};
 use super::life::Pick;
@@ -14,26 +14,26 @@ use alloc::vec::Vec;
 use fastrand::Rng;
 use proptest::strategy::ValueTree;
 
-/// A history that failed.
+/// A failed history.
 #[derive(Clone, Debug)]
 pub(super) struct Trail<O> {
     pub(super) past: Vec<Past<O>>,
-    /// The operations of the life that failed.
+    /// The operations of the failed life.
     pub(super) operations: Vec<O>,
-    /// The choices among the states that the last crash had left.
+    /// The choices among the states that the last crash left.
     pub(super) taken: Vec<u32>,
     pub(super) schedule: Vec<u32>,
     pub(super) violation: Violation,
 }
 
 impl<O: Clone> Trail<O> {
-    /// Returns the operations of each life. The last life has none if it failed at its opening, and is left out.
+    /// Returns the operations of each life. A last life that failed at its opening has no operations and is omitted.
     pub(super) fn lives(&self) -> Vec<Vec<O>> {
         let last = Some(&self.operations).filter(|operations| !operations.is_empty());
         self.past.iter().map(|past| &past.operations).chain(last).cloned().collect()
     }
 
-    /// Returns the number of lives, that of the failure included, and of operations.
+    /// Returns the number of lives, including that of the failure, and of operations.
     pub(super) fn size(&self) -> (usize, usize) {
         let before: usize = self.past.iter().map(|past| past.operations.len()).sum();
         (self.past.len() + 1, before + self.operations.len())
@@ -56,7 +56,7 @@ impl<O> Stop<O> {
     }
 }
 
-/// A history that failed, as a search found it.
+/// A failed history, as a search found it.
 pub(super) struct Failed<S: Structure> {
     pub(super) trail: Trail<S::Operation>,
     /// The generated history, unless it was given.
@@ -92,31 +92,31 @@ impl<'p, O: PartialEq + Sync> Plan<'p, O> {
     }
 }
 
-/// Lives to spend on a short history in every state of each crash.
+/// The number of lives to spend on a short history in every state of each crash.
 const LIVES: u64 = 512;
-/// Operations and crashes of such a history, at most, the last crash not counted.
+/// The largest number of operations and crashes of such a history, not counting the last crash.
 const SHORT: usize = 4;
-/// Lives to spend on trying a simpler history in order, and as many by chance.
+/// The number of lives to spend on trying a simpler history systematically, and again at random.
 const TRIES: u64 = 1_000;
-/// Lives to spend on all simpler histories.
+/// The number of lives to spend on all simpler histories.
 const ALL_TRIES: u64 = 20 * TRIES;
 /// The same for a replay.
 const REPLAY: u64 = 20_000;
-/// States of a crash that both open: the one that was found may be one of many.
+/// The number of states of a crash that both open: the one found may be one of many.
 const KNOWN_STATES: u32 = 64;
-/// States that are opened after a crash of a generated history in order, and by chance.
+/// The number of states opened after a crash of a generated history, systematically and at random.
 const STATES: u32 = 8;
-/// Operations and crashes of a generated history, at most.
+/// The largest number of operations and crashes of a generated history.
 const LONGEST: usize = 24;
 
 pub(super) struct Search<'s, S: Structure> {
     pub(super) settings: &'s Histories,
     pub(super) runner: Runner<'s, S>,
-    /// States in order, and by chance, that are opened after a crash.
+    /// The number of states opened after a crash, systematically and at random.
     bound: u32,
-    /// The lives before the one that is lived.
+    /// The lives before the current one.
     path: Vec<Past<S::Operation>>,
-    /// Lives that may still be lived.
+    /// The number of lives that may still be run.
     left: u64,
     lived: u64,
     pub(super) histories: u64,
@@ -125,8 +125,8 @@ pub(super) struct Search<'s, S: Structure> {
     short: Vec<Picks>,
     /// The largest number of operations that were possible.
     possible: usize,
-    /// True if not all states of a given history were tried. A crash has left more than were opened, or a life has read
-    /// words behind its opening that a crash could have left in several states.
+    /// True if not all states of a given history were tried: a crash has left more than were opened, or a life has
+    /// read, after its opening, words that a crash could have left in several states.
     is_partial: bool,
     chance: Rng,
 }
@@ -149,10 +149,10 @@ impl<'s, S: Structure> Search<'s, S> {
         }
     }
 
-    /// Tries generated histories: each by chance, and short ones in every state. Returns the first that failed.
+    /// Tries generated histories: each at random, and short ones in every state. Returns the first that failed.
     pub(super) fn search(&mut self) -> Option<Failed<S>> {
         let Histories { seed, cases, .. } = *self.settings;
-        // Lives to spend on short histories in every state: as many as the others take.
+        // The number of lives to spend on short histories in every state: as many as on the others.
         let mut left = cases.saturating_mul(u64::from(STATES));
         (0..cases).find_map(|number| {
             let tree = history(seed, number, LONGEST)?;
@@ -184,7 +184,7 @@ impl<'s, S: Structure> Search<'s, S> {
         tried.err()?.failed()
     }
 
-    /// Makes a history that failed simpler as long as it fails in the same way.
+    /// Simplifies a failed history as long as it fails in the same way.
     pub(super) fn shrunk(
         &mut self,
         mut tree: Tree,
@@ -210,8 +210,8 @@ impl<'s, S: Structure> Search<'s, S> {
         self.find(&Plan::Lives(lives), REPLAY)
     }
 
-    /// Tries a history with so many lives in order, and the parts that were not tried so with as many by chance. Returns it
-    /// if it failed. With the same settings it does the same, whatever was tried before.
+    /// Tries a history with this number of lives systematically, and the untried parts with as many at random. Returns
+    /// it if it failed. With the same settings it does the same, whatever was tried before.
     fn find(&mut self, plan: &Plan<'_, S::Operation>, lives: u64) -> Option<Trail<S::Operation>> {
         self.bound = KNOWN_STATES;
         (self.left, self.chance) = (lives, Rng::with_seed(self.settings.seed));
@@ -223,7 +223,7 @@ impl<'s, S: Structure> Search<'s, S> {
         (0..).find_map(|number| self.by_chance(plan, number).err())?.failed()
     }
 
-    /// Tries all ends and states of a history, and notes if something was left out.
+    /// Tries all ends and states of a history, and records if something was left out.
     fn in_order(&mut self, plan: &Plan<'_, S::Operation>) -> Attempt<(), S::Operation> {
         self.path.clear();
         self.is_partial = false;
@@ -246,7 +246,7 @@ impl<'s, S: Structure> Search<'s, S> {
         Stop::Failed(Box::new(Trail { past, operations, taken, schedule, violation }))
     }
 
-    /// Lives a life, which must not fail.
+    /// Runs a life, which must not fail.
     fn live(
         &mut self,
         node: &Node<S>,
@@ -260,8 +260,8 @@ impl<'s, S: Structure> Search<'s, S> {
         Err(self.stop(lived.operations(), choices, violation))
     }
 
-    /// Opens the states that a crash has left: each that the opening can distinguish. If these are more than the bound,
-    /// opens so many in order, and as many by chance. Returns the choices that lead to each.
+    /// Opens the states that a crash left: each that the opening can distinguish. If these exceed the bound, opens that
+    /// many systematically, and as many at random. Returns the choices that lead to each.
     fn states(&mut self, node: &Node<S>) -> Attempt<Vec<Vec<u32>>, S::Operation> {
         let mut states = Vec::new();
         let mut choices = Choices::new(Way::All);
@@ -280,7 +280,7 @@ impl<'s, S: Structure> Search<'s, S> {
         Ok(states)
     }
 
-    /// Opens the state that a crash has left, and does nothing more.
+    /// Opens the state that a crash left, and does nothing else.
     fn open(
         &mut self,
         node: &Node<S>,
@@ -296,7 +296,7 @@ impl<'s, S: Structure> Search<'s, S> {
         Ok(choices)
     }
 
-    /// Ends a history: opens the states that the last crash has left.
+    /// Ends a history: opens the states that the last crash left.
     fn finish(&mut self, node: &Node<S>) -> Attempt<(), S::Operation> {
         self.histories += 1;
         self.states(node).map(drop)
@@ -321,8 +321,8 @@ impl<'s, S: Structure> Search<'s, S> {
         Ok(())
     }
 
-    /// Tries all ends that a life can have in its last operation, the latest first. If that has left no trace, the life ends
-    /// after it.
+    /// Tries all ends that a life can have in its last operation, the latest first. If the operation has left no trace,
+    /// the life ends after it.
     fn crashes(
         &mut self,
         node: &Node<S>,
@@ -360,7 +360,7 @@ impl<'s, S: Structure> Search<'s, S> {
         Ok(())
     }
 
-    /// Tries a history with ends and states by chance, by a number.
+    /// Tries a history with random ends and states, chosen by a number.
     fn by_chance(
         &mut self,
         plan: &Plan<'_, S::Operation>,
@@ -372,7 +372,7 @@ impl<'s, S: Structure> Search<'s, S> {
         for life in 0..plan.lives() {
             let mut pick = plan.pick(life);
             let mut most = self.possible;
-            // These take nothing from the chance of the others, so that a history is the same without them.
+            // These use their own random numbers, so that a history is the same without them.
             let [damage, order] = [1, 2].map(|number| self::chance(chance.get_seed(), number));
             let choices = Choices::new(way(chance)).damaged_by(damage);
             let schedule = Choices::new(Way::Random(order));
@@ -402,7 +402,7 @@ fn way(chance: &mut Rng) -> Way {
     }
 }
 
-/// Returns the end of a life: a loss of power or a kill, mostly after the last operation, else within it.
+/// Returns the end of a life: a power loss or a kill, mostly after the last operation, sometimes within it.
 fn end<S: Structure>(lived: &Lived<S>, chance: &mut Rng) -> End {
     let (first, last) = (lived.last_begun().changes, lived.death.changes);
     let is_late = chance.bool();

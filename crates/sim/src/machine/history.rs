@@ -1,9 +1,9 @@
 //! The stores of one run, word by word, and the time from which each is sure to survive.
 //!
-//! A history is cut at a number of events. At a cut each word of a line has a number of stores that were
-//! made and a number of stores that are sure to survive; a crash leaves a number between them. These
-//! numbers are not independent: a store *needs* stores of other words of its line, those that the model
-//! orders before it. [`Bounds`] are the numbers that are still possible.
+//! A history is cut at a number of events. At a cut, each word of a line has a number of stores made and a number of
+//! stores that are sure to survive; a crash leaves a number between the two. These numbers are not independent: a store
+//! *needs* the stores to other words of its line that the model orders before it. [`Bounds`] are the numbers that are
+//! still possible.
 
 use crate::machine::model::Model;
 use alloc::boxed::Box;
@@ -17,13 +17,13 @@ pub(crate) type Counts = Box<[u32]>;
 #[derive(Clone, Debug)]
 pub(crate) struct Write {
     pub(crate) value: u64,
-    /// The event that made it.
+    /// The event that made the store.
     pub(crate) event: u32,
-    /// The number of stores of each other word of its line that are persistent if this one is. It grows with each store
-    /// of a word. Empty if none is needed.
+    /// The number of stores to each other word of the line that are persistent if this one is. It grows with each store
+    /// to a word. Empty if none is needed.
     pub(crate) needs: Counts,
-    /// The stored bytes of the word; none any more, once a later store has overwritten some of them before they were sure
-    /// to survive.
+    /// The stored bytes of the word; none, once a later store has overwritten some of them before they were sure to
+    /// survive.
     pub(crate) bytes: u8,
 }
 
@@ -55,7 +55,7 @@ impl Line {
         &self.words[word]
     }
 
-    /// Returns the number of the store of a word that an event made, from 0.
+    /// Returns the number, from 0, of an event's store to a word.
     pub(crate) fn number(&self, word: usize, event: u32) -> Option<u32> {
         let found = self.words[word].binary_search_by_key(&event, |write| write.event);
         found.ok().map(|number| number as u32)
@@ -70,12 +70,12 @@ impl Line {
         self.words[word].push(write);
     }
 
-    /// Returns the number of all stores of each word.
+    /// Returns the number of all stores to each word.
     pub(crate) fn counts(&self) -> Counts {
         self.words.iter().map(|writes| u32::try_from(writes.len()).unwrap_or(u32::MAX)).collect()
     }
 
-    /// Returns the number of stores of a word that were made before a cut.
+    /// Returns the number of stores to a word before a cut.
     pub(crate) fn made(&self, word: usize, cut: u32) -> u32 {
         let writes = &self.words[word];
         match writes.last() {
@@ -85,13 +85,13 @@ impl Line {
         }
     }
 
-    /// Returns the stores that are sure to survive at a cut; `None` for no store.
+    /// Returns the stores that are sure to survive at a cut; `None` if there is none.
     fn sure_counts(&self, cut: u32) -> Option<&Counts> {
         let after = self.guarantees.partition_point(|guarantee| guarantee.cut <= cut);
         Some(&self.guarantees[after.checked_sub(1)?].counts)
     }
 
-    /// Returns the last cut up to this one from which more stores were sure to survive than before.
+    /// Returns the last cut, up to this one, at which more stores became sure to survive.
     pub(crate) fn last_sure(&self, cut: u32) -> Option<u32> {
         let sure = self.guarantees.iter().rev().find(|guarantee| guarantee.cut <= cut);
         sure.map(|guarantee| guarantee.cut)
@@ -107,18 +107,19 @@ impl Line {
         (0..self.len()).map(|word| self.sure(word, u32::MAX)).collect()
     }
 
-    /// Returns the event of the last store of a word, if that is not sure to survive at the end.
+    /// Returns the event of the last store to a word, if that store is not sure to survive at the end.
     pub(crate) fn open_store(&self, word: usize) -> Option<u32> {
         let is_open = self.made(word, u32::MAX) > self.sure(word, u32::MAX);
         self.writes(word).last().filter(|_| is_open).map(|last| last.event)
     }
 
-    /// Returns the events of the open stores that a store of these bytes of a word overwrites, each for the first time.
+    /// Returns the events of the undecided stores that a store to these bytes of a word overwrites, each for the first
+    /// time.
     pub(crate) fn overwrite(&mut self, word: usize, bytes: u8) -> Vec<u32> {
         let sure = self.sure(word, u32::MAX) as usize;
         let (mut overwritten, mut seen) = (Vec::new(), 0);
         for write in self.words[word][sure..].iter_mut().rev() {
-            // Earlier stores have no byte that a later one has not met.
+            // Earlier stores have no byte that a later store has not already met.
             if seen == u8::MAX {
                 break;
             }
@@ -131,7 +132,7 @@ impl Line {
         overwritten
     }
 
-    /// Notes that at least these survive from a cut on. Returns true if that is new.
+    /// Records that at least these stores survive from a cut on. Returns true if that is new.
     pub(crate) fn guarantee(&mut self, cut: u32, counts: &[u32]) -> bool {
         let before = self.guarantees.last().map(|last| &last.counts);
         let is_new = (0..counts.len()).any(|word| counts[word] > before.map_or(0, |old| old[word]));
@@ -145,11 +146,11 @@ impl Line {
     }
 }
 
-/// The number of stores of each word of a line that a crash may have left: from `low` to `high`.
+/// The number of stores to each word of a line that a crash may have left: from `low` to `high`.
 ///
-/// Both ends are closed: the stores that they need are within them. Because needs grow with each store of a word, the
-/// possible states are closed under minimum and maximum. So each number between the two ends of a word occurs in some
-/// state, and so does the state of all lowest and that of all highest numbers.
+/// Both ends are closed: the stores that they need are within them. Since needs grow with each store to a word, the
+/// possible states are closed under minimum and maximum. Therefore each number between the two ends of a word occurs in
+/// some state, and both the state of all lowest and that of all highest numbers are possible.
 #[derive(Clone, Debug)]
 pub(crate) struct Bounds {
     pub(crate) low: Counts,
@@ -173,7 +174,7 @@ impl Bounds {
         bounds
     }
 
-    /// Leaves those states in which the number of a word is in a range, of which it is in some.
+    /// Keeps the states in which the number of a word is in a range. At least one is.
     pub(crate) fn restrict(&mut self, line: &Line, word: usize, range: &Range<u32>) {
         self.low[word] = self.low[word].max(range.start);
         self.high[word] = self.high[word].min(range.end - 1);
@@ -186,7 +187,7 @@ impl Bounds {
         while self.raise(line) | self.lower(line) {}
     }
 
-    /// Adds the stores that the lowest ones need. Returns true if that changed a number.
+    /// Adds the stores that the lowest states need. Returns true if that changed a number.
     fn raise(&mut self, line: &Line) -> bool {
         let mut is_changed = false;
         for word in 0..line.len() {
@@ -225,14 +226,14 @@ impl Bounds {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum What {
-    /// `streaming`: by a store past the caches.
+    /// `streaming`: a store past the caches.
     Store { at: u64, len: u64, streaming: bool },
-    /// `in_order`: by CLFLUSH.
+    /// `in_order`: a CLFLUSH.
     Writeback { start: u64, end: u64, in_order: bool },
-    /// `completes`: all write-backs of the thread. A barrier only orders.
+    /// `completes`: completes all write-backs of the thread. A barrier only orders.
     Fence { completes: bool },
-    /// Stores of the thread are in the caches, where these survive: the one of the event `since`, or all of the copy that
-    /// began there.
+    /// Stores of the thread have reached the caches, which survive: the store of the event `since`, or the whole copy
+    /// that began there.
     Visible { since: u32 },
     /// The outside world has learned something.
     Note,
@@ -245,16 +246,16 @@ pub(crate) struct Happened {
     pub(crate) thread: u32,
     pub(crate) what: What,
     pub(crate) place: &'static Location<'static>,
-    /// True if it made stores sure to survive.
+    /// True if the event made stores sure to survive.
     pub(crate) guarantees: bool,
-    /// The number of events when its store was known to have left the CPU's buffer: another thread had loaded it, or the
-    /// process was killed.
+    /// The number of events at which its store was known to have left the CPU's buffer: another thread had loaded it,
+    /// or the process was killed.
     pub(crate) seen: Option<u32>,
     /// The first load of its store by another thread, or by a process after a kill.
     pub(crate) reader: Option<Reader>,
 }
 
-/// A load of a store that another thread or process had made.
+/// A load of another thread's or process's store.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reader {
     /// The number of events before it.
@@ -282,7 +283,7 @@ impl History {
         u32::try_from(self.events.len()).unwrap_or(u32::MAX)
     }
 
-    /// Notes that the store of an event has left the CPU's buffer by now.
+    /// Records that the store of an event has left the CPU's buffer by now.
     pub(crate) fn see(&mut self, event: u32) {
         let now = self.now();
         self.events[event as usize].seen.get_or_insert(now);
@@ -297,7 +298,7 @@ impl History {
         self.lines.get_mut(line)?.as_deref_mut()
     }
 
-    /// Returns the line, for a store to it.
+    /// Returns a line for a store to it.
     pub(crate) fn line_to_store(&mut self, line: usize) -> &mut Line {
         let words = self.model.words();
         let stored = &mut self.stored;

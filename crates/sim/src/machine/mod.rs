@@ -1,8 +1,8 @@
-//! A machine that executes instructions of a few threads, one at a time, and remembers the possible contents of each
-//! line after a crash.
+//! A machine that executes instructions of a few threads, one at a time, and tracks the possible contents of each line
+//! after a crash.
 //!
-//! [`SimMedium`](super::SimMedium) is made of it. It is public for litmus tests, which are written in
-//! instructions of numbered threads.
+//! [`SimMedium`](super::SimMedium) uses it. It is public for litmus tests, which consist of instructions of numbered
+//! threads.
 
 pub(crate) mod history;
 pub(crate) mod model;
@@ -26,8 +26,8 @@ use core::sync::atomic::Ordering;
 /// The place of an instruction in the source.
 pub(crate) type Place = &'static Location<'static>;
 
-/// A machine with a persistency model, as a litmus test drives it: instruction by instruction, in the
-/// order in which they reach memory. Threads are numbered from 0.
+/// A machine with a persistency model. A litmus test drives it instruction by instruction, in the order in which they
+/// reach memory. Threads are numbered from 0.
 ///
 /// ```
 /// use cachemaint_sim::{Machine, Model};
@@ -38,18 +38,18 @@ pub(crate) type Place = &'static Location<'static>;
 /// machine.store(0, 0, 1, Relaxed);
 /// machine.writeback(0, 0..8);
 /// machine.store(0, 64, 1, Relaxed);
-/// // Without a fence b may survive alone: all four states.
+/// // Without a fence b may survive without a: all four states.
 /// assert_eq!(machine.outcomes(&[0, 64]).len(), 4);
 /// ```
 ///
-/// Hidden: it is for the tests of the models, and can change in any version.
+/// Hidden, since it is for tests of the models and can change in any version.
 #[derive(Clone, Debug)]
 #[doc(hidden)]
 pub struct Machine {
     history: History,
     orders: Vec<Option<Box<Orders>>>,
     threads: Vec<Thread>,
-    /// A thread that begins now.
+    /// The state of a thread that begins now.
     newborn: Thread,
     pub(crate) waste: Waste,
     bytes: u64,
@@ -71,7 +71,7 @@ impl Machine {
         self.store_word(thread, (at, value), Store::Ordinary { releases }, Location::caller());
     }
 
-    /// Copies whole words by ordinary stores, in no order among themselves (`memcpy`, `rep movsb`).
+    /// Copies whole words by ordinary stores, in no order among each other (`memcpy`, `rep movsb`).
     #[track_caller]
     pub fn copy(&mut self, thread: usize, at: u64, words: &[u64]) {
         let bytes = at..at + WORD * words.len() as u64;
@@ -93,10 +93,10 @@ impl Machine {
 
     /// Issues a write-back that a fence completes: CLFLUSHOPT, CLWB, DC CVAP; on AMD also CLFLUSH.
     ///
-    /// It has the thread's own stores, but for streaming ones that were not fenced. It has a store of another thread if
-    /// this thread fenced in between. On x86 it also has that store if this thread loaded it, or one that came after
-    /// it, which a streaming store does only behind a fence; elsewhere if this thread loaded that store itself. The
-    /// reason: a load of one line and a write-back of another are not ordered on arm64, not by acquire either (Arm ARM,
+    /// It includes the thread's own stores, except for unfenced streaming ones. It includes a store of another thread
+    /// if this thread fenced in between. On x86 it also includes that store if this thread loaded it or a later one; a
+    /// streaming store counts as later only behind a fence. Elsewhere this thread must have loaded that store itself,
+    /// since on arm64 a load of one line and a write-back of another are not ordered, not even by acquire (Arm ARM,
     /// D7.5.9). On x86 a write-back may overtake stores that are still in the other CPU's store buffer.
     #[doc(alias("clwb", "clflushopt", "DC CVAP"))]
     #[track_caller]
@@ -105,7 +105,7 @@ impl Machine {
     }
 
     /// Issues CLFLUSH, which takes effect in program order: later stores of the thread are persistent only if the line
-    /// is. It is in the store buffer before, as a store is.
+    /// is. Before that it is in the store buffer, like a store.
     #[doc(alias = "clflush")]
     #[track_caller]
     pub fn writeback_in_order(&mut self, thread: usize, range: Range<u64>) {
@@ -140,8 +140,8 @@ impl Machine {
         old
     }
 
-    /// Lets another process go on in place of all threads. Its operations are ordered after theirs: the operating
-    /// system sees to that. The caches keep the part of a copy that was made. Pending write-backs are never completed.
+    /// Lets another process continue in place of all threads. The operating system orders its operations after theirs.
+    /// The caches keep the part of a copy that was made. Pending write-backs are never completed.
     pub(crate) fn killed(&mut self, place: Place) {
         for thread in 0..self.threads.len() {
             self.copy_returns(thread);
@@ -159,14 +159,14 @@ impl Machine {
         (0..self.history.now()).for_each(|event| self.history.see(event));
     }
 
-    /// Lets further threads begin behind all that this one has done and seen: the operating system, which starts them,
-    /// executes barriers.
+    /// Lets further threads begin after everything that this one has done and seen: the operating system that starts
+    /// them executes barriers.
     pub(crate) fn starts_threads(&mut self, thread: usize) {
         let ordered = self.thread(thread).ordered.handed_on();
         self.newborn = Thread { fenced: self.history.now(), ordered, ..Thread::default() };
     }
 
-    /// Lets a thread go on behind others that have ended, as an acquire of the end of each does.
+    /// Lets a thread continue after others that have ended, as an acquire of each end does.
     pub(crate) fn joins(&mut self, thread: usize, ended: Range<usize>) {
         for other in ended {
             let of_other = self.thread(other).ordered.handed_on();
@@ -211,7 +211,7 @@ impl Machine {
         event
     }
 
-    /// Returns a thread, which begins with its first instruction.
+    /// Returns a thread, and creates it at its first instruction.
     fn thread(&mut self, thread: usize) -> &mut Thread {
         if self.threads.len() <= thread {
             self.threads.resize(thread + 1, self.newborn.clone());

@@ -1,4 +1,4 @@
-//! The states that a crash may leave, as the architectures promise it.
+//! Models of the states that a crash may leave, as the architectures promise them.
 
 use cachemaint::family;
 use cachemaint::medium::Granularity;
@@ -7,13 +7,13 @@ use core::fmt;
 /// The size of a word in bytes.
 pub(crate) const WORD: u64 = family::WORD as u64;
 
-/// The order in which stores of one line become persistent. Those of different lines never wait for each
-/// other; those of one word always become persistent in order (coherence).
+/// The order in which stores of one line become persistent. Stores of different lines never wait for each other; stores
+/// of one word always become persistent in order (coherence).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
     /// In the order in which they reached memory: x86.
     Total,
-    /// In an order that a barrier, a release or an acquire sets: arm64.
+    /// In an order that barriers, releases and acquires set: arm64.
     Partial,
     /// In no order.
     None,
@@ -24,7 +24,7 @@ pub(crate) enum Order {
 pub(crate) enum Durable {
     /// A write-back of its line, completed by a fence of the thread that issued it.
     Completed,
-    /// The return of the write-back of its page.
+    /// The return of its page's write-back.
     Returned,
     /// The store's visibility to other CPUs: the caches survive, the CPU's store buffer does not.
     Visible,
@@ -48,44 +48,43 @@ pub(crate) enum Streaming {
     Stays,
 }
 
-/// A persistency model: which states a crash may leave behind a sequence of stores, write-backs and
-/// fences.
+/// A persistency model: the states that a crash may leave after a sequence of stores, write-backs and fences.
 ///
 /// | model | for | stores of one line | sure to survive |
 /// |---|---|---|---|
 /// | [`X86`](Self::X86) | power loss with ADR; a reset that keeps RAM | in the order of memory | written back, then a fence of that thread |
 /// | [`ARM64`](Self::ARM64) | the same | where release, acquire or a barrier orders them | `DC CVAP`, then a `DSB` of that thread |
-/// | [`NEUTRAL`](Self::NEUTRAL) | every architecture | each word alone | written back itself, then a fence of that thread |
+/// | [`NEUTRAL`](Self::NEUTRAL) | every architecture | each word on its own | written back itself, then a fence of that thread |
 /// | [`X86_EADR`](Self::X86_EADR) | power loss with eADR | in the order of memory, across lines too | a fence |
 /// | [`X86_EADR_RESET`](Self::X86_EADR_RESET) | a reset of that machine | in the order of memory | as under `X86` |
-/// | [`PAGES`](Self::PAGES) | files persisted by `msync` | each word alone | the write-back of the page has returned |
+/// | [`PAGES`](Self::PAGES) | files persisted by `msync` | each word on its own | the write-back of the page has returned |
 /// | [`CACHES_KEPT`](Self::CACHES_KEPT) | process crash, kexec, kdump | all are there | it was executed, and its copy has returned |
 ///
-/// Common to all: an aligned word of 8 bytes is old or new, never a mix. The stores of one word become persistent in
-/// order. A line may be written back at any time, asked for or not, so bytes that were not written back are *perhaps*
+/// In all models an aligned word of 8 bytes is old or new, never a mix, and the stores of one word become persistent in
+/// order. A line may be written back at any time, requested or not, so bytes that were not written back are *perhaps*
 /// persistent.
 ///
 /// # Sources
-/// Between lines, and for the effect of write-backs and fences: Cho, Lee, Raad, Kang, *Revamping Hardware Persistency
-/// Models*, PLDI 2021, for x86 and Armv8, whose axioms and published outcomes are the litmus tests in
-/// `tests/simulator/litmus.rs` of this crate. It reviews Raad, Wickerson, Neiger, Vafeiadis, *Persistency Semantics of the Intel-x86
-/// Architecture*, POPL 2020 (Px86); Khyzha, Lahav, *Taming x86-TSO Persistency*, POPL 2021; Raad, Wickerson, Vafeiadis,
-/// *Weak Persistency Semantics from the Ground Up*, OOPSLA 2019. Intel SDM vol. 2A, CLFLUSH, CLFLUSHOPT, CLWB, and vol.
-/// 1, 10.4.6.2 for streaming stores; Arm ARM, D7.5.9 and B2.6 for `DC CVAP`. No outcome was ever measured on a machine
-/// that lost power: they are promises.
+/// For the order between lines, and the effect of write-backs and fences: Cho, Lee, Raad, Kang, *Revamping Hardware
+/// Persistency Models*, PLDI 2021, for x86 and Armv8. Its axioms and published outcomes are the litmus tests in
+/// `tests/simulator/litmus.rs` of this crate. It reviews Raad, Wickerson, Neiger, Vafeiadis, *Persistency Semantics of
+/// the Intel-x86 Architecture*, POPL 2020 (Px86); Khyzha, Lahav, *Taming x86-TSO Persistency*, POPL 2021; Raad,
+/// Wickerson, Vafeiadis, *Weak Persistency Semantics from the Ground Up*, OOPSLA 2019. Intel SDM vol. 2A, CLFLUSH,
+/// CLFLUSHOPT, CLWB, and vol. 1, 10.4.6.2 for streaming stores; Arm ARM, D7.5.9 and B2.6 for `DC CVAP`. No outcome was
+/// measured on a machine that lost power: these are promises.
 ///
-/// Within a line the papers order the stores of a location only. The models [`X86`](Self::X86) and
+/// Within a line the papers only order the stores to one location. The models [`X86`](Self::X86) and
 /// [`ARM64`](Self::ARM64) also let the stores of a *line* become persistent in the order in which others see them. This
-/// rests on a line being written back as one state of it, which no manual says; PMFS's journal, Jaaru (ASPLOS 2021) and
-/// In-Cache-Line Logging (Cohen et al., ASPLOS 2019) rely on it. Code that must not rely on it has
-/// [`NEUTRAL`](Self::NEUTRAL), which has fewer promises than each of them: each word may survive alone, as in the
-/// storage model of the verified logs of `microsoft/verified-storage`.
+/// assumes that a line is written back as it was at one moment, which no manual says; PMFS's journal, Jaaru (ASPLOS
+/// 2021) and In-Cache-Line Logging (Cohen et al., ASPLOS 2019) rely on it. For code that must not rely on it there is
+/// [`NEUTRAL`](Self::NEUTRAL), which promises less than either: each word may survive on its own, as in the storage
+/// model of the verified logs of `microsoft/verified-storage`.
 ///
 /// # Limits
-/// An ordinary store takes the place in memory's order at which it was executed, so a load never overtakes an earlier
-/// store of its thread (store buffering). Loads see the latest store also under [`ARM64`](Self::ARM64). Both are
-/// questions for loom. Where threads write back the stores of others, a release that is missing before them is not
-/// found: see [the limits](crate#limits).
+/// An ordinary store enters memory's order when it is executed, so a load never overtakes an earlier store of its
+/// thread (store buffering). Loads see the latest store even under [`ARM64`](Self::ARM64). Use loom for both. If
+/// threads write back the stores of others, a missing release before these stores is not found: see [the
+/// limits](crate#limits).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Model {
     pub(crate) name: &'static str,
@@ -94,9 +93,9 @@ pub struct Model {
     pub(crate) streaming: Streaming,
     /// The granularity that the medium reports.
     pub(crate) granularity: Granularity,
-    /// Bytes of a line.
+    /// The line size in bytes.
     line: u64,
-    /// Bytes that one write-back writes back: those of a page, of a line, or of a word if no more is promised.
+    /// The number of bytes that one write-back writes back: a page, a line, or a word if no more is promised.
     unit: u64,
 }
 
@@ -104,7 +103,7 @@ impl Model {
     /// The model of x86 with the persistence domain at the memory controller (ADR). Also a reset that keeps RAM
     /// and drops the caches.
     ///
-    /// Ordinary stores are taken in program order, as compilers emit them. Rust allows a compiler to swap two relaxed
+    /// Ordinary stores happen in program order, as compilers emit them. Rust allows a compiler to swap two relaxed
     /// ones. Code that relies on that order fails under [`ARM64`](Self::ARM64) and [`NEUTRAL`](Self::NEUTRAL).
     pub const X86: Self = Self {
         name: "x86",
@@ -116,56 +115,58 @@ impl Model {
         unit: 64,
     };
 
-    /// The model of x86 with the caches in the persistence domain (eADR). Stores that are still in a CPU's
-    /// store buffer are lost, so a fence is needed before anything is acknowledged. A crash that loses such a store loses
-    /// all that came after it, also the stores of other threads, up to the next note of one of these.
+    /// The model of x86 with the caches in the persistence domain (eADR). Stores that are still in a CPU's store buffer
+    /// are lost, so a fence is needed before anything is acknowledged. A crash that loses such a store loses everything
+    /// after it, including stores of other threads, up to the next note of one of these.
     ///
-    /// Of a `write` or copy that has not returned, any words may be missing, but for those that another thread has loaded.
-    /// From its return on it counts as one store at that moment.
+    /// A `write` or copy that has not returned may lack any words, except those that another thread has loaded. Once it
+    /// returns, it counts as one store at that moment.
     ///
-    /// On other architectures with such caches, stores survive in order only behind a fence or a release, and no model
-    /// shows that one is missing. Code that writes nothing back on a medium by bytes fences between such stores.
+    /// On other architectures with such caches, stores survive in order only after a fence or a release, and no model
+    /// shows a missing one. Code that writes nothing back on a medium with byte granularity must fence between such
+    /// stores.
     pub const X86_EADR: Self = Self {
         granularity: Granularity::Byte,
         ..Self::X86.named("x86 with eADR", Durable::Visible)
     };
 
-    /// The model of a reset through firmware on a machine with eADR, whose energy is spent at a loss of power only: the
-    /// caches are dropped. A medium that says "byte" writes nothing back there but by
-    /// [`deep_persist`](cachemaint::medium::Medium::deep_persist). One that writes lines back, as
-    /// [`Memory`](cachemaint::medium::Memory) does, has the model [`X86`](Self::X86).
+    /// The model of a reset through firmware on a machine with eADR. The machine uses its stored energy only at power
+    /// loss, so the reset drops the caches. A medium with byte granularity writes back only by
+    /// [`deep_persist`](cachemaint::medium::Medium::deep_persist). Use [`X86`](Self::X86) for one that writes lines
+    /// back, such as [`Memory`](cachemaint::medium::Memory).
     pub const X86_EADR_RESET: Self =
         Self::X86_EADR.named("x86 with eADR, reset", Durable::Completed);
 
     /// The model of arm64 with a point of persistence: `DC CVAP`, completed by `DSB`.
     ///
-    /// Two stores of one line become persistent in order if the architecture has them observed in order. Neither DMB
-    /// nor acquire or release completes a write-back, and an acquire does not order one of another line. A thread that
-    /// writes back the stores of another calls [`order_observed`](cachemaint::medium::Medium::order_observed) first.
+    /// Two stores of one line become persistent in order if the architecture makes them observable in order. Neither
+    /// DMB nor acquire or release completes a write-back, and an acquire does not order a write-back of another line. A
+    /// thread that writes back the stores of another calls
+    /// [`order_observed`](cachemaint::medium::Medium::order_observed) first.
     pub const ARM64: Self =
         Self { order: Order::Partial, ..Self::X86.named("arm64", Durable::Completed) };
 
-    /// The model of the promises that all architectures share. Code that is right here is right on each of them, unless it
-    /// does something else on a medium by bytes: for that, see [`X86_EADR`](Self::X86_EADR).
+    /// The model of the promises that all architectures share. Code that is right here is right on each of them, unless
+    /// it behaves differently on a medium with byte granularity: for that, see [`X86_EADR`](Self::X86_EADR).
     ///
-    /// A write-back has the words of its range and no others: the bytes around them may lie in other lines of memory.
+    /// A write-back includes only the words of its range, since the bytes around them may lie in other lines of memory.
     pub const NEUTRAL: Self =
         Self { order: Order::None, unit: WORD, ..Self::X86.named("neutral", Durable::Completed) };
 
-    /// The model of a file that the operating system writes back by pages of 4096 bytes (`msync`). Any word of a
-    /// dirty page may reach the medium at any time.
+    /// The model of a file that the operating system writes back in pages of 4096 bytes (`msync`). Any word of a dirty
+    /// page may reach the medium at any time.
     ///
-    /// The drive keeps or replaces each word. Another drive may lose the whole sector that it was writing, with bytes in it
-    /// that were persistent: [`Simulation::damage`](crate::Simulation::damage) shows that.
+    /// The drive keeps or replaces each word. A weaker drive may lose the whole sector that it was writing, including
+    /// persistent bytes in it: [`Simulation::damage`](crate::Simulation::damage) shows that.
     pub const PAGES: Self = Self {
         granularity: Granularity::Page(4096),
         unit: 4096,
         ..Self::NEUTRAL.named("pages", Durable::Returned)
     };
 
-    /// The model of an event that keeps the caches' content: a killed process, kexec, kdump. All executed
-    /// stores are there, nothing else is. Of a `write` or copy that has not returned, any words may be missing, but for those
-    /// that another thread has loaded. So this model tests a kill within one. The machine is that of [`X86`](Self::X86).
+    /// The model of an event that keeps the caches' content: a killed process, kexec, kdump. All executed stores are
+    /// there, and nothing else. A `write` or copy that has not returned may lack any words, except those that another
+    /// thread has loaded, so this model tests a kill within one. The machine is that of [`X86`](Self::X86).
     #[doc(alias = "kexec")]
     pub const CACHES_KEPT: Self = Self::X86.named("caches kept", Durable::Executed);
 
@@ -178,7 +179,7 @@ impl Model {
     /// changes.
     ///
     /// # Panics
-    /// If it is not a power of two from 8 to 4096 bytes.
+    /// If `bytes` is not a power of two from 8 to 4096.
     #[must_use]
     pub const fn with_line(self, bytes: usize) -> Self {
         let line = bytes as u64;
@@ -196,8 +197,8 @@ impl Model {
         }
     }
 
-    /// Returns the same model on a CPU whose streaming (non-temporal) stores stay in a cache, as ordinary stores do: once
-    /// a fence has completed them, a write-back is needed too. Measured on AMD family 26 (Zen 5), for lines that were in
+    /// Returns the same model on a CPU whose streaming (non-temporal) stores stay in a cache, like ordinary stores:
+    /// after a fence has completed them, a write-back is needed too. Measured on AMD family 26 (Zen 5), for lines in
     /// L1. In all other models a streaming store evicts the line.
     #[must_use]
     pub const fn streaming_stores_stay(self) -> Self {
@@ -212,13 +213,13 @@ impl Model {
         (self.line / WORD) as usize
     }
 
-    /// Returns true if a medium that reports this granularity writes anything back when it persists: by bytes it only
-    /// fences.
+    /// Returns true if a medium with this granularity writes anything back when it persists. With byte granularity it
+    /// only fences.
     pub(crate) const fn writes_back(&self) -> bool {
         !matches!(self.granularity, Granularity::Byte)
     }
 
-    /// Returns true if a write-back has the words of its range and no others.
+    /// Returns true if a write-back includes only the words of its range.
     pub(crate) const fn is_exact(&self) -> bool {
         self.unit < self.line
     }
@@ -228,14 +229,14 @@ impl Model {
         start & !(self.unit - 1)..((end - 1) | (self.unit - 1)) + 1
     }
 
-    /// Returns the lines of which a write-back of these bytes writes at least a part back; they are not empty.
+    /// Returns the lines that a write-back of these bytes writes back at least in part; they are not empty.
     pub(crate) const fn lines(&self, start: u64, end: u64) -> core::ops::Range<usize> {
         let line = self.line.trailing_zeros();
         let bytes = self.written_back(start, end);
         (bytes.start >> line) as usize..((bytes.end - 1) >> line) as usize + 1
     }
 
-    /// Returns the end of the line of a byte, or of its page where pages are written back.
+    /// Returns the end of the line of a byte, or of its page if pages are written back.
     pub(crate) const fn end_of_line(&self, at: u64) -> u64 {
         let step = if self.is_exact() { self.line } else { self.unit };
         (at | (step - 1)) + 1

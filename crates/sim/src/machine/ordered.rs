@@ -1,14 +1,14 @@
-//! The order of stores, where program order alone orders nothing.
+//! The order of stores, if program order does not order them.
 
 use alloc::vec::Vec;
 
-/// A set of stores. Each thread's are numbered; most sets hold all of a thread's first stores, and a few
+/// A set of stores. The stores of each thread are numbered; most sets hold all of a thread's first stores, and a few
 /// more.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Stores {
     /// For each thread, the number of its first stores in the set.
     first: Vec<u32>,
-    /// Further ones: thread and number, in order.
+    /// Further stores: thread and number, in order.
     further: Vec<(usize, u32)>,
 }
 
@@ -57,10 +57,10 @@ impl Stores {
         }
     }
 
-    /// Adds the stores of a word, with all that is ordered before them.
+    /// Adds the stores of a word, with everything ordered before them.
     fn add_word(&mut self, word: &[Stamp]) {
         for stamp in word.iter().rev() {
-            // A set that has a store has all that is ordered before it.
+            // A set with a store also has everything ordered before it.
             if self.has(stamp.thread, stamp.store) {
                 return;
             }
@@ -74,8 +74,8 @@ impl Stores {
     }
 }
 
-/// A store, and the stores that its thread has ordered before it. The earlier stamps of its word, with all before them, are
-/// before it too. They are not copied into it, so that many stores of a word take little memory.
+/// A store, and the stores that its thread has ordered before it. The earlier stamps of its word, with everything
+/// before them, precede it too. They are not copied into it, so that many stores to a word take little memory.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Stamp {
     pub(crate) thread: usize,
@@ -89,7 +89,7 @@ pub(crate) struct Ordered {
     stores: u32,
     /// The stores ordered before every later store.
     before: Stores,
-    /// The stores that a release or a barrier would order before later stores: own stores, and those of others that
+    /// The stores that a release or a barrier would order before later stores: own stores, and stores of others that
     /// were read.
     seen: Stores,
     /// The stores that loads have shown to be in memory.
@@ -97,7 +97,7 @@ pub(crate) struct Ordered {
 }
 
 impl Ordered {
-    /// Adds a store of a thread. It counts for later stores when it is [seen](Self::see).
+    /// Adds a store of a thread. It counts for later stores once it is [seen](Self::see).
     pub(crate) fn store(&mut self, thread: usize, releases: bool) -> Stamp {
         let before = if releases { self.seen.clone() } else { self.before.clone() };
         self.stores += 1;
@@ -113,13 +113,13 @@ impl Ordered {
         }
     }
 
-    /// Returns the order of a thread that comes after all that this one has done and seen.
+    /// Returns the order of a thread that comes after everything that this one has done and seen.
     pub(crate) fn handed_on(&self) -> Self {
         let [before, seen, loaded] = [(); 3].map(|()| self.seen.clone());
         Self { stores: 0, before, seen, loaded }
     }
 
-    /// Adds all that another thread was ordered after.
+    /// Adds everything that another thread was ordered after.
     pub(crate) fn follow(&mut self, other: &Self) {
         self.before.join(&other.before);
         self.seen.join(&other.seen);
@@ -131,8 +131,8 @@ impl Ordered {
         self.before = self.seen.clone();
     }
 
-    /// Returns true if a load has shown this store to be in memory. An own store that came after it in the order of a
-    /// word has not: it may be in the store buffer.
+    /// Returns true if a load has shown this store to be in memory. A later store of this thread to the same word does
+    /// not show that: it may be in the store buffer.
     pub(crate) fn has_loaded(&self, stamp: &Stamp) -> bool {
         self.loaded.has(stamp.thread, stamp.store)
     }
@@ -163,8 +163,8 @@ mod tests {
         }
     }
 
-    /// Each store behind a fence finds those before it among all of the other word, by a search in halves: so many take a
-    /// moment.
+    /// Each store after a fence finds the earlier ones among all those of the other word by binary search, so this many
+    /// take only a moment.
     #[test]
     fn stores_behind_a_fence_need_those_before_it() {
         let mut machine = Machine::new(Model::ARM64, 64);

@@ -13,19 +13,19 @@ use std::collections::HashMap;
 pub(crate) enum Store {
     /// One word.
     Ordinary { releases: bool },
-    /// Words in any order among themselves, all after the stores before and before the stores after.
+    /// Words in any order among themselves, all after earlier stores and before later ones.
     Copy,
-    /// Words in any order, also with other stores, until their copy has [returned](super::Machine::copy_returns); otherwise
-    /// ordinary stores.
+    /// Words in any order, even among other stores, until their copy has [returned](super::Machine::copy_returns);
+    /// otherwise ordinary stores.
     Scattered,
-    /// The same until the thread fences, also for other threads.
+    /// The same, but until the thread fences, and for other threads too.
     Unordered,
-    /// Words in any order, also with other stores, until the thread fences, and past the caches.
+    /// Words in any order, even among other stores, until the thread fences, and past the caches.
     Streaming,
 }
 
 impl Store {
-    /// Returns true if its place in the order is open at first.
+    /// Returns true if the store's place in the order is open at first.
     pub(super) const fn is_open(self) -> bool {
         matches!(self, Self::Scattered | Self::Unordered | Self::Streaming)
     }
@@ -41,19 +41,19 @@ pub(super) struct Open {
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Thread {
-    /// Lines that it wrote back and did not fence, with the stores that were made by then: of several write-backs of a
-    /// line, those of any.
+    /// The lines that the thread wrote back but did not fence, with the stores made by then: the union over several
+    /// write-backs of a line.
     pub(super) pending: BTreeMap<usize, Counts>,
     /// The stores of the thread whose order is open.
     pub(super) open: Vec<Open>,
     /// The streaming stores of the thread that no fence has completed.
     pub(super) streamed: Vec<Open>,
     pub(super) ordered: Ordered,
-    /// The events before its last fence or barrier.
+    /// The number of events before its last fence or barrier.
     pub(super) fenced: u32,
-    /// Stores of other threads that it loaded: their number, by line and word.
+    /// The stores of other threads that it loaded: their number, by line and word.
     pub(super) loaded: HashMap<(usize, usize), u32>,
-    /// True if it stored since its last fence.
+    /// True if the thread has stored since its last fence.
     pub(super) has_stored: bool,
     /// The number of events when its last process was killed.
     pub(super) killed: u32,
@@ -66,8 +66,8 @@ pub(super) struct Orders {
     pub(super) floor: Counts,
     /// The thread that stored each word, each time.
     pub(super) stamps: Box<[Vec<Stamp>]>,
-    /// Stores that may not be in the caches yet, by word and number: streaming ones that no fence has completed. Where
-    /// the caches survive, also those of a copy that has not returned.
+    /// The stores that may not be in the caches yet, by word and number: streaming ones that no fence has completed,
+    /// and, if the caches survive, those of a copy that has not returned.
     pub(super) hidden: Vec<(usize, u32)>,
 }
 
@@ -80,20 +80,20 @@ impl Orders {
         }
     }
 
-    /// Returns the number of stores of each other word of the line that are ordered before a store of a word; `previous`
-    /// is that of the word's store before.
+    /// Returns the number of stores to each other word of the line that are ordered before a store to a word;
+    /// `previous` is the result for the word's previous store.
     pub(super) fn before(&self, stamp: &Stamp, word: usize, previous: Counts) -> Counts {
         if stamp.before.is_empty() {
             return previous;
         }
         let before = |(other, stamps): (usize, &Vec<Stamp>)| {
             let is_before = |other: &Stamp| stamp.before.has(other.thread, other.store);
-            // A set that has a store has the earlier ones of its word.
+            // A set with a store has the earlier ones of its word.
             let stores = if other == word { 0 } else { stamps.partition_point(is_before) };
             previous.get(other).copied().unwrap_or(0).max(stores as u32)
         };
         let needs: Counts = self.stamps.iter().enumerate().map(before).collect();
-        // None is the usual case, and the fast one.
+        // No need is the usual case, and the fast one.
         if needs.iter().all(|need| *need == 0) { Counts::default() } else { needs }
     }
 }

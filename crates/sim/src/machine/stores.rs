@@ -40,7 +40,7 @@ impl Machine {
         Some(value)
     }
 
-    /// Stores bytes, as one event: the words that have them, the other bytes of these as they are.
+    /// Stores bytes as one event: the words that contain them, with their other bytes unchanged.
     pub(crate) fn store_words(
         &mut self,
         thread: usize,
@@ -71,13 +71,13 @@ impl Machine {
         }
     }
 
-    /// Returns the stores of the other words of its line that a store needs, and its stamp.
+    /// Returns the stores to the other words of its line that a store needs, and its stamp.
     fn needs(&mut self, thread: usize, at: u64, store: Store) -> (Counts, Stamp) {
         let order = self.history.model.order;
         let (line, word) = self.history.model.place(at);
         let stamp = self.stamp(thread, line, store);
         let Some(orders) = &self.orders[line] else { return (Counts::default(), stamp) };
-        // Needs grow: each store of a word takes those of the one before.
+        // Needs grow: each store to a word inherits those of the previous one.
         let previous = || {
             let stores = self.history.line(line).map(|line| line.writes(word));
             stores.and_then(<[Write]>::last).map(|write| write.needs.clone()).unwrap_or_default()
@@ -97,9 +97,9 @@ impl Machine {
             self.orders.resize_with(line + 1, || None);
         }
         self.orders[line].get_or_insert_with(|| Box::new(Orders::new(words)));
-        // On x86 each store releases, but for those that are in no order with other stores.
+        // On x86 each store releases, except those in no order with other stores.
         let releases = match self.history.model.order {
-            // Nothing asks for the order.
+            // Nothing uses the order.
             Order::None => return Stamp { thread, ..Stamp::default() },
             Order::Total if !store.is_open() => true,
             Order::Total | Order::Partial => store == Store::Ordinary { releases: true },
@@ -107,14 +107,14 @@ impl Machine {
         self.thread(thread).ordered.store(thread, releases)
     }
 
-    /// Notes a store, after which later ones are ordered.
+    /// Records a store, after which later ones are ordered.
     fn is_stored(&mut self, thread: usize, open: Open, stamp: Stamp, store: Store) {
         let is_hidden = self.is_hidden(store);
         let Some(orders) = &mut self.orders[open.line] else { return };
         orders.stamps[open.word].push(stamp);
         if !store.is_open() {
             orders.floor[open.word] = open.number + 1;
-            // Not before all words of a copy have their stamps: they are in no order.
+            // Only after all words of a copy have their stamps: they are in no order.
             self.threads[thread].ordered.see(&orders.stamps[open.word]);
             return;
         }
@@ -137,7 +137,7 @@ impl Machine {
         }
     }
 
-    /// Orders a thread after a store of another one that it has loaded.
+    /// Orders a thread after another thread's store that it has loaded.
     fn is_loaded(
         &mut self,
         thread: usize,
@@ -152,8 +152,8 @@ impl Machine {
         *self.thread(thread) = own;
     }
 
-    /// Notes that another thread has found a store in the caches, which may be of a copy that has not returned. One past
-    /// the caches may still be in a buffer of the CPU.
+    /// Records that another thread has found a store in the caches, which may belong to a copy that has not returned. A
+    /// store past the caches may still be in a CPU buffer.
     fn is_found(&mut self, (line, word, number): (usize, usize, u32), event: u32) {
         let Happened { what, thread, .. } = self.history.events[event as usize];
         let Some(orders) = &mut self.orders[line] else { return };
@@ -165,7 +165,8 @@ impl Machine {
         }
     }
 
-    /// Notes that ordinary stores from an event on have left the store buffer, or are sure to. Returns the event of that.
+    /// Records that ordinary stores from an event on have left the store buffer, or are sure to. Returns the event for
+    /// that.
     pub(super) fn is_visible(
         &mut self,
         lines: impl IntoIterator<Item = usize>,

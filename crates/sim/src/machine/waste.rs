@@ -1,5 +1,4 @@
-//! Work that was done for nothing, and work that was not done: the findings of a run without any
-//! crash.
+//! Useless work and missing work: the findings of a run without a crash.
 
 use crate::machine::Place;
 use alloc::collections::BTreeMap;
@@ -9,13 +8,13 @@ use core::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Kind {
-    /// A write-back of lines without a store since they were last written back.
+    /// A write-back of lines that were not stored to since their last write-back.
     NothingToWriteBack,
     /// A fence of a thread that had written nothing back since its last one.
     NothingToComplete,
     /// A store that was overwritten before it was sure to survive: was it needed?
     Overwritten,
-    /// A store that was not made persistent until the end.
+    /// A store that was not persistent at the end.
     NeverPersisted,
 }
 
@@ -38,7 +37,7 @@ pub struct Waste {
     found: BTreeMap<(Kind, PlaceKey), u64>,
 }
 
-/// A place, which sorts as it reads.
+/// A place that sorts as it reads.
 type PlaceKey = (&'static str, u32, u32);
 
 impl Waste {
@@ -47,22 +46,22 @@ impl Waste {
         self.found.iter().map(|((kind, place), times)| (*kind, *place, *times))
     }
 
-    /// Returns the number of times that a kind was noticed.
+    /// Returns the number of times that a kind was found.
     #[must_use]
     pub fn count(&self, kind: Kind) -> u64 {
         self.iter().filter(|(found, ..)| *found == kind).map(|(.., times)| times).sum()
     }
 
-    /// Returns true if nothing was noticed.
+    /// Returns true if nothing was found.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.found.is_empty()
     }
 
-    /// Panics if one of these kinds was noticed, and says where.
+    /// Panics if one of these kinds was found, and says where.
     ///
     /// # Panics
-    /// In that case.
+    /// If one of these kinds was found.
     #[track_caller]
     pub fn assert_none_of(&self, kinds: &[Kind]) {
         let is_asked = |kind: &Kind| kinds.contains(kind);

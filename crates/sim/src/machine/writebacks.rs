@@ -18,7 +18,7 @@ impl Machine {
         self.orders_all(thread);
     }
 
-    /// Returns the stores of a line that a write-back of a thread has: see [`writeback`](Self::writeback).
+    /// Returns the stores of a line that a thread's write-back includes: see [`writeback`](Self::writeback).
     fn written_back_by(&mut self, thread: usize, line: usize) -> Counts {
         if self.history.model.durable == Durable::Returned {
             return self.covered(line, |_, _| true);
@@ -36,7 +36,8 @@ impl Machine {
         covered
     }
 
-    /// Returns the known stores of a line, with all that they need; not those that may not be in the caches yet.
+    /// Returns the known stores of a line, with everything that they need, except those that may not be in the caches
+    /// yet.
     pub(super) fn covered(
         &self,
         line: usize,
@@ -84,7 +85,7 @@ impl Machine {
         }
     }
 
-    /// Returns the stores of a line that a thread's write-back of a range has.
+    /// Returns the stores of a line that a thread's write-back of a range includes.
     fn covered_by(&mut self, thread: usize, line: usize, range: Range<u64>) -> Counts {
         let mut covered = self.written_back_by(thread, line);
         let model = self.history.model;
@@ -99,7 +100,7 @@ impl Machine {
         covered
     }
 
-    /// Writes stores of a line back. Returns true if there was anything to write back.
+    /// Writes back stores of a line. Returns true if there was anything to write back.
     fn write_back_line(
         &mut self,
         thread: usize,
@@ -119,13 +120,13 @@ impl Machine {
             Durable::Returned => self.guarantee(event, line, &covered),
             Durable::Completed if in_order => self.guarantee(event, line, &covered),
             Durable::Completed => self.note_pending(thread, line, covered),
-            // These have no write-backs.
+            // These models have no write-backs.
             Durable::Visible | Durable::Executed => {}
         }
         true
     }
 
-    /// Notes that a fence completes the write-back of stores of a line.
+    /// Records that a fence completes the write-back of stores of a line.
     fn note_pending(&mut self, thread: usize, line: usize, mut covered: Counts) {
         let pending = &mut self.thread(thread).pending;
         for (count, had) in covered.iter_mut().zip(pending.get(&line).into_iter().flatten()) {
@@ -141,7 +142,7 @@ impl Machine {
         let streamed = core::mem::take(&mut self.thread(thread).streamed);
         self.order_open(thread);
         let is_useful = match self.history.model.durable {
-            // By bytes the fence is all that persists, but for a deep persist.
+            // With byte granularity only the fence persists, except in a deep persist.
             Durable::Completed | Durable::Visible if !self.history.model.writes_back() => {
                 has_stored || !pending.is_empty()
             }
@@ -160,9 +161,9 @@ impl Machine {
         self.orders_all(thread);
     }
 
-    /// Executes a fence of a thread that observes others outside of this memory, where its loads are not seen: it
-    /// completes and orders the thread's own stores. It orders the stores of others only where a fence orders loads, on
-    /// arm64.
+    /// Executes a fence of a thread that observes others outside of this memory, where its loads are not seen. It
+    /// completes and orders the thread's own stores. It orders the stores of others only on arm64, where a fence orders
+    /// loads.
     pub(crate) fn complete_own(&mut self, thread: usize, place: Place) {
         let fenced = self.thread(thread).fenced;
         self.complete(thread, place);
@@ -171,7 +172,7 @@ impl Machine {
         }
     }
 
-    /// Orders all earlier operations of the thread, and those of others before, before its later ones.
+    /// Orders all earlier operations of the thread, and earlier ones of others, before its later ones.
     pub(super) fn orders_all(&mut self, thread: usize) {
         let now = self.history.now();
         let thread = self.thread(thread);
@@ -179,8 +180,8 @@ impl Machine {
         thread.fenced = now;
     }
 
-    /// Lets a copy of scattered words return: later stores of the thread are ordered after them, and publish them by
-    /// a release. Until then any of them may be missing, also where the caches survive.
+    /// Lets a copy of scattered words return: later stores of the thread are ordered after them, and publish them by a
+    /// release. Until then any of them may be missing, even if the caches survive.
     pub(crate) fn copy_returns(&mut self, thread: usize) {
         let copied = self.order_open(thread);
         if self.history.model.durable.keeps_caches() {
@@ -188,7 +189,7 @@ impl Machine {
         }
     }
 
-    /// Notes that the stores of a copy are in the caches.
+    /// Records that the stores of a copy are in the caches.
     fn are_visible(&mut self, thread: usize, copied: &[Open]) {
         let event = |store: &Open| {
             let stores = self.history.line(store.line)?;
@@ -197,7 +198,8 @@ impl Machine {
         let events: Vec<_> = copied.iter().filter_map(event).collect();
         let Some(since) = events.first().copied() else { return };
         for event in events {
-            // A word that was found earlier has an event of its own, and other words of the same part may be in the buffer.
+            // A word that was found earlier has its own event, and other words of the same part may still be in the
+            // buffer.
             self.history.events[event as usize].seen = None;
         }
         let mut lines: Vec<_> = copied.iter().map(|store| store.line).collect();
@@ -218,7 +220,7 @@ impl Machine {
         open
     }
 
-    /// Notes that a fence has completed a store past the caches.
+    /// Records that a fence has completed a store past the caches.
     fn is_evicted(&mut self, event: u32, open: &Open) {
         let is_durable = match self.history.model.durable {
             Durable::Completed => self.history.model.streaming == Streaming::Evicts,
@@ -239,7 +241,7 @@ impl Machine {
         self.guarantee(event, open.line, &counts);
     }
 
-    /// Notes that these stores are sure to survive from an event on.
+    /// Records that these stores are sure to survive from an event on.
     pub(super) fn guarantee(&mut self, event: u32, line: usize, counts: &[u32]) {
         if let Some(stores) = self.history.line_mut(line)
             && stores.guarantee(event + 1, counts)
@@ -255,7 +257,7 @@ mod tests {
     use crate::{Machine, Model};
     use core::sync::atomic::Ordering::Relaxed;
 
-    /// A search of all pending lines for each would take minutes.
+    /// Searching all pending lines for each would take minutes.
     #[test]
     fn many_dirty_lines_are_written_back_at_once() {
         let bytes = 64 * 100_000;

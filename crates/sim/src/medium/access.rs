@@ -61,7 +61,7 @@ impl SimMedium {
         Ok(state.load(at, u64::MAX, order, place))
     }
 
-    /// Copies bytes in, as one event. If another thread goes on in the middle, they are two.
+    /// Copies bytes in, as one event. If another thread continues in the middle, these are two events.
     #[track_caller]
     fn copy(&self, at: u64, from: &[u8], store: Store, place: Place) {
         let mut state = self.access(Access::Changes, &(at..at + from.len() as u64));
@@ -76,7 +76,7 @@ impl SimMedium {
         self.state().copy(at + first.len() as u64, rest, store, place);
     }
 
-    /// Copies parts, after which later stores of the thread are ordered if `in_order`, and issues their write-back.
+    /// Copies parts and issues their write-back. If `in_order`, later stores of the thread are ordered after them.
     #[track_caller]
     fn copy_parts(&self, parts: &[(u64, &[u8])], in_order: bool) {
         let place = Location::caller();
@@ -96,7 +96,7 @@ impl SimMedium {
         }
     }
 
-    /// Writes the lines of a range back, also where the medium persists by bytes.
+    /// Writes back the lines of a range, even if the granularity is a byte.
     #[track_caller]
     fn write_back(&self, range: Range<u64>, place: Place) {
         self.check_range(&range);
@@ -107,7 +107,7 @@ impl SimMedium {
 }
 
 impl Medium for SimMedium {
-    /// Loads as from memory: of a bad block it panics.
+    /// Loads as from memory: a load from a bad block panics.
     #[track_caller]
     #[expect(clippy::panic, reason = "a processor stops the process")]
     fn load(&self, at: u64, order: Ordering) -> u64 {

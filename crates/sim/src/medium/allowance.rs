@@ -1,13 +1,13 @@
-//! The limit of the operations of a run: the way out of code that does not end.
+//! The limit of a run's operations, which stops endless code.
 
 use core::cell::Cell;
 
 std::thread_local! {
-    /// The turns of spinning loops that the run of this thread may still make, if it is one.
+    /// The number of turns of spinning loops that this thread's run may still make, if it has one.
     static SPINS: Cell<Option<Allowance>> = const { Cell::new(None) };
 }
 
-/// The operations that a run may still make.
+/// The number of operations that a run may still make.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Allowance(u64);
 
@@ -16,7 +16,7 @@ impl Allowance {
         Self(operations)
     }
 
-    /// Counts an operation. Returns false if it is beyond the limit, but not to destructors that a panic runs: a second
+    /// Counts an operation. Returns false beyond the limit, except in destructors that a panic runs, since a second
     /// panic aborts the process.
     pub(super) fn spend(&mut self) -> bool {
         let is_within = self.0 > 0;
@@ -31,7 +31,7 @@ pub(super) fn limiting_spins<T>(turns: Allowance, run: impl FnOnce() -> T) -> T 
     run()
 }
 
-/// The limit before, which is set again also if the run panics.
+/// The previous limit, which is restored even if the run panics.
 struct Before(Option<Allowance>);
 
 impl Drop for Before {

@@ -4,10 +4,10 @@ use crate::machine::model::WORD;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-/// Words of a page.
+/// The number of words in a page.
 const PAGE: usize = 64;
 
-/// The latest values. Pages are made when they are stored to, so that a large medium costs little.
+/// The latest values. Pages are allocated when they are stored to, so a large medium costs little.
 #[derive(Debug, Default)]
 pub(super) struct Latest {
     pages: Vec<Option<Box<[Option<u64>; PAGE]>>>,

@@ -1,4 +1,4 @@
-//! The lives of processes that use a medium one after the other.
+//! The lives of successive processes that use a medium.
 
 use super::SimMedium;
 use super::state::{Death, Process};
@@ -11,20 +11,20 @@ use alloc::vec::Vec;
 /// A moment in the life of a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Moment {
-    /// Events of the machine, also of the processes before.
+    /// The number of events of the machine, including those of earlier processes.
     pub(crate) events: u32,
-    /// Stores, write-backs, fences and notes of this process.
+    /// The number of stores, write-backs, fences and notes of this process.
     pub(crate) changes: u64,
 }
 
 impl SimMedium {
-    /// Goes on with the machine of a process that was killed.
+    /// Continues with the machine of a killed process.
     pub(crate) fn continuing(self, machine: Machine) -> Self {
         self.state().machine = machine;
         self
     }
 
-    /// Lets the process die when it attempts one more than `changes` stores, write-backs, fences and notes.
+    /// Lets the process die when it attempts more than `changes` stores, write-backs, fences and notes.
     pub(crate) fn dying_after(self, changes: u64) -> Self {
         *self.state().process() = Process::new(changes);
         self
@@ -35,7 +35,7 @@ impl SimMedium {
         self.state().die(Death::Ended);
     }
 
-    /// Returns true if the process has died of a kill within an operation.
+    /// Returns true if the process was killed within an operation.
     pub(crate) fn is_killed(&self) -> bool {
         self.state().process().death == Some(Death::Killed)
     }

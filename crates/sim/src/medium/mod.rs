@@ -32,10 +32,10 @@ use state::{Process, Snapshot, State};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use watch::Watch;
 
-/// A medium that remembers every store, write-back and fence. A workload runs on one that begins as the
-/// simulation says, recovery on one that a crash left.
+/// A medium that remembers every store, write-back and fence. A workload gets one with the simulation's initial
+/// content, recovery one that a crash left.
 ///
-/// Its size is a multiple of 8. Loads and copies out of an undecided state may decide it.
+/// Its size is a multiple of 8. Loads and copies from an undecided state may decide it.
 pub struct SimMedium {
     model: Model,
     bytes: u64,
@@ -58,7 +58,7 @@ pub(crate) struct Ran {
 }
 
 impl SimMedium {
-    /// Returns a medium that holds an image. At most `operations` operations may be made on it.
+    /// Returns a medium that holds an image. It permits at most `operations` operations.
     pub(crate) fn new(model: Model, image: Image, choices: Choices, operations: u64) -> Self {
         let bytes = image.len();
         let state = State::new(model, image, choices, operations);
@@ -72,20 +72,20 @@ impl SimMedium {
         self
     }
 
-    /// Remembers the latest value of each word alone, which is much faster: no crash comes.
+    /// Remembers only the latest value of each word, which is much faster, since no crash comes.
     pub(crate) fn uncut(self) -> Self {
         self.state().apart = Some(Latest::default());
         self
     }
 
-    /// Notes the loads and stores of a run that no crash cuts.
+    /// Records the loads and stores of a run that no crash cuts.
     pub(crate) fn traced(self) -> Self {
         let medium = self.uncut();
         medium.state().trace = Some(0);
         medium
     }
 
-    /// Returns all loads and stores with the values stored, in order, as one number; if they are noted.
+    /// Returns a hash of all loads and stores with the stored values, in order, if they are recorded.
     pub(crate) fn trace(&self) -> Option<u64> {
         self.state().trace
     }
@@ -104,14 +104,14 @@ impl SimMedium {
         self
     }
 
-    /// Runs the code of a process on this medium. Its panics are findings.
+    /// Runs the code of a process on this medium. Panics count as findings.
     pub(crate) fn run<T>(&self, code: impl FnOnce() -> T) -> Result<T, Violation> {
         let result = self.limiting_spins(|| quietly(code));
         let foreign = self.state().foreign;
         foreign.map_or(result, |place| Err(Violation::foreign(place)))
     }
 
-    /// Runs code on this medium. The limit of operations ends its spinning loops, too.
+    /// Runs code on this medium. The limit of operations also ends its spinning loops.
     pub(crate) fn limiting_spins<T>(&self, code: impl FnOnce() -> T) -> T {
         let turns = {
             let mut state = self.state();
@@ -137,37 +137,38 @@ impl SimMedium {
         }
     }
 
-    /// Returns the model that it follows.
+    /// Returns the model of the medium.
     #[must_use]
     pub const fn model(&self) -> Model {
         self.model
     }
 
-    /// Returns the damage that a crash before has left, if there is one: see [`Simulation::damage`](super::Simulation::damage).
+    /// Returns the damage that an earlier crash left, if there is any; see
+    /// [`Simulation::damage`](super::Simulation::damage).
     #[must_use]
     pub fn damage(&self) -> Option<Damage> {
         self.state().image.damage().cloned()
     }
 
-    /// Runs threads of a workload, one at a time. Another one may go on at each operation on the medium, at each access to an
-    /// atomic of [`sync`](crate::sync), and at the word in the middle of a `read`, of a `write` and of each part of a
-    /// copy. Every order up to the simulation's bound is tried. Returns when all have ended.
+    /// Runs threads of a workload, one at a time. The simulator may switch threads at each operation on the medium, at
+    /// each access to an atomic of [`sync`](crate::sync), and in the middle of a `read`, a `write` and each part of a
+    /// copy. It tries every order up to the simulation's bound. Returns when all threads have ended.
     ///
-    /// A thread that waits for another one calls [`pause`](Self::pause) or [`spin_loop`](crate::sync::spin_loop), and
-    /// holds no lock of the operating system over such a place: a [`Mutex`](crate::sync::Mutex) is for that. A thread
-    /// that writes back the stores of another one calls [`order_observed`](cachemaint::medium::Medium::order_observed) first, since
-    /// the simulation does not see values that threads hand over outside of the medium.
+    /// A thread that waits for another one must call [`pause`](Self::pause) or [`spin_loop`](crate::sync::spin_loop),
+    /// and must hold no lock of the operating system there; use a [`Mutex`](crate::sync::Mutex) instead. A thread that
+    /// writes back the stores of another one must call [`order_observed`](cachemaint::medium::Medium::order_observed)
+    /// first, since the simulation does not see values passed outside of the medium.
     ///
-    /// What a thread copies by [`copy_unordered`](cachemaint::medium::Medium::copy_unordered) is in no order with other stores
-    /// until its fence. Another thread may find the bytes before, and its stores to them may be overwritten later. Each
+    /// A copy by [`copy_unordered`](cachemaint::medium::Medium::copy_unordered) is in no order with other stores until
+    /// the thread's fence. Another thread may find the old bytes, and its stores to them may be overwritten later. Each
     /// such delay counts as a preemption.
     ///
-    /// The threads begin after all operations before the call. They have numbers of their own in each call, from 1 on; the
-    /// code outside is thread 0. An operation on the medium of any other thread fails the workload.
+    /// The threads begin after all operations before the call. Each call numbers them from 1 on; the code outside is
+    /// thread 0. An operation of any other thread on the medium fails the workload.
     ///
     /// # Panics
-    /// If a thread panics; if all that have not ended are waiting; if it is called outside a workload, or
-    /// by one of these threads.
+    /// If a thread panics, if all remaining threads are waiting, or if it is called outside a workload or by one of
+    /// these threads.
     #[track_caller]
     pub fn run_threads(&self, bodies: &[&(dyn Fn() + Sync)]) {
         self.state().machine.starts_threads(schedule::thread());
@@ -177,7 +178,7 @@ impl SimMedium {
         state.machine.joins(schedule::thread(), ended);
     }
 
-    /// Lets another thread go on; a thread calls it instead of spinning. It counts as an operation. The thread waits for a
+    /// Lets another thread continue; call it instead of spinning. It counts as an operation. The thread waits for a
     /// store to the medium, or to an atomic of [`sync`](crate::sync).
     #[track_caller]
     pub fn pause(&self) {
@@ -187,8 +188,8 @@ impl SimMedium {
         }
     }
 
-    /// Kills the process that used the medium, and lets another one go on. The caches keep its stores, but its pending
-    /// write-backs are never completed.
+    /// Kills the process that used the medium, and lets another one continue. The caches keep its stores, but its
+    /// pending write-backs are never completed.
     #[track_caller]
     pub fn killed(&self) {
         let mut state = self.state();
@@ -196,11 +197,11 @@ impl SimMedium {
         state.kill(Location::caller());
     }
 
-    /// Returns the medium of a process that is killed after `operations` stores, write-backs and fences. A kill ends all
-    /// threads of [`run_threads`](Self::run_threads).
+    /// Returns the medium for a process that is killed after `operations` stores, write-backs and fences. A kill ends
+    /// all threads of [`run_threads`](Self::run_threads).
     ///
-    /// From its death on the process adds no notes. The next process goes on by an operation on the simulated medium
-    /// itself, or by [`killed`](Self::killed), behind `run_threads`.
+    /// Once dead, the process adds no notes. The next process begins with an operation on the simulated medium itself,
+    /// or with [`killed`](Self::killed), after `run_threads`.
     #[must_use]
     pub fn mortal(&self, operations: u64) -> Mortal<'_> {
         let Self { model, bytes, .. } = *self;
@@ -213,7 +214,7 @@ impl SimMedium {
         Mortal::new(Self { model, bytes, state, turns, watch, process })
     }
 
-    /// Notes something that the outside world learns. `record` keeps the notes in step with the events. A dead process
+    /// Adds a note of what the outside world learns. `record` keeps the notes in step with the events. A dead process
     /// adds no notes.
     #[track_caller]
     pub(crate) fn note(&self, record: impl FnOnce()) {
@@ -233,7 +234,7 @@ impl SimMedium {
         }
     }
 
-    /// Begins an operation: another thread may have its turn first.
+    /// Begins an operation; another thread may run first.
     #[track_caller]
     fn begin(&self, access: Access) -> MutexGuard<'_, State> {
         self.offer(access);
@@ -242,7 +243,7 @@ impl SimMedium {
         state
     }
 
-    /// Begins an access to bytes, some of which other threads may have copied without a fence.
+    /// Begins an access to bytes that other threads may have copied without a fence.
     #[track_caller]
     fn access(&self, access: Access, bytes: &Range<u64>) -> MutexGuard<'_, State> {
         let mut state = self.begin(access);
@@ -259,12 +260,12 @@ impl SimMedium {
         }
     }
 
-    /// Chooses if another thread goes on in the middle of an operation, and which one.
+    /// Chooses whether another thread continues in the middle of an operation, and which one.
     fn torn(&self) -> Option<usize> {
         self.turns.as_ref()?.torn()
     }
 
-    /// Lets a thread go on that was chosen so.
+    /// Lets the chosen thread continue.
     fn tear(&self, other: Option<usize>) {
         if let (Some(turns), Some(other)) = (&self.turns, other) {
             turns.tear(other);
@@ -290,7 +291,7 @@ impl SimMedium {
         state
     }
 
-    /// Takes the state out. No other process uses it any more.
+    /// Takes the state. No other process uses it any more.
     fn into_state(self) -> State {
         let nothing = State::new(self.model, Image::new([].into()), Choices::new(Way::All), 0);
         core::mem::replace(&mut *self.state(), nothing)

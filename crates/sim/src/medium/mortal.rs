@@ -1,8 +1,8 @@
 //! A process that is killed.
 //!
 //! After a kill the caches keep everything, so the next process reads stores that are not persistent. If it builds on
-//! them and the power then fails, they are gone and its own stores may not be. A workload tests that by dying in the
-//! middle of an operation, opening the structure again on the same medium, and going on.
+//! them and the power then fails, they are lost, but its own stores may remain. A workload tests that by dying in the
+//! middle of an operation, opening the structure again on the same medium, and continuing.
 
 use crate::medium::SimMedium;
 use cachemaint::medium::{Granularity, Medium, Readable, WriterLock};
@@ -11,15 +11,15 @@ use core::marker::PhantomData;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 
-/// The medium as a process sees it that is [killed](SimMedium::mortal) after a number of operations. From then on it
-/// changes nothing that others see, and each operation that can fail does.
+/// The medium of a process that is [killed](SimMedium::mortal) after a number of operations. From then on it changes
+/// nothing that others see, and each operation that can fail fails.
 #[derive(Debug)]
 pub struct Mortal<'m> {
     medium: SimMedium,
     of: PhantomData<&'m SimMedium>,
 }
 
-/// The process was killed.
+/// The error of a killed process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Killed;
 
@@ -42,7 +42,7 @@ impl Mortal<'_> {
         self.medium.state().process().is_alive()
     }
 
-    /// Returns an error if the process was killed in the operation before.
+    /// Returns an error if the process was killed in the previous operation.
     fn lived(&self) -> Result<(), Killed> {
         if self.medium.is_dead() { Err(Killed) } else { Ok(()) }
     }
@@ -60,8 +60,8 @@ impl Readable for Mortal<'_> {
         Ok(self.load(at, order))
     }
 
-    /// A process that was killed reads the bytes that are there, and those that it has stored since. One that reads a bad
-    /// block gets the error of a kill, too.
+    /// A killed process reads the bytes that are there, and those that it has stored since. Reading a bad block also
+    /// returns the error of a kill.
     #[track_caller]
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Killed> {
         self.medium.read(at, into).map_err(|_bad| Killed)

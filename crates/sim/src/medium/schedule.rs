@@ -1,9 +1,9 @@
-//! Threads of a workload, one at a time.
+//! Runs threads of a workload, one at a time.
 //!
-//! Each is a thread of the operating system; a baton goes round, and only the one that has it runs. It may
-//! be handed on before each operation on the medium. Its next owner is a choice, so that all orders are tried
-//! one after the other, up to a number of *preemptions*: hand-overs that the thread did not ask for.
-//! Mistakes that need more than two are rare (Musuvathi, Qadeer, *Iterative Context Bounding*, PLDI 2007).
+//! Each is a thread of the operating system. They pass a baton, and only its owner runs. It may be handed on before
+//! each operation on the medium. Its next owner is a choice, so all orders are tried in turn, up to a number of
+//! *preemptions*: hand-overs that the thread did not request. Mistakes that need more than two are rare (Musuvathi,
+//! Qadeer, *Iterative Context Bounding*, PLDI 2007).
 
 use super::allowance::{Allowance, spin};
 use crate::crash::choices::Choices;
@@ -27,7 +27,7 @@ std::thread_local! {
 
 #[derive(Clone, Copy, Debug)]
 struct Id {
-    /// Its place among the threads that run beside it.
+    /// The thread's place among those of its call.
     place: usize,
     /// Its number among all threads of the workload.
     number: usize,
@@ -39,7 +39,8 @@ pub(crate) fn thread() -> usize {
     THREAD.get().map_or(0, |thread| thread.number)
 }
 
-/// A living thread, by the address of a variable of it: cheaper than its id, which each operation would ask for.
+/// A living thread, identified by the address of one of its variables. This is cheaper than its id, which each
+/// operation would need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Here(usize);
 
@@ -56,13 +57,13 @@ fn place() -> Option<usize> {
     THREAD.get().map(|thread| thread.place)
 }
 
-/// Returns the baton of this thread's workload. In other threads no variable that needs a destructor is touched, as
-/// that may allocate, and the access may be one of a signal handler.
+/// Returns the baton of this thread's workload. In other threads no variable with a destructor is touched, since that
+/// may allocate, and the access may come from a signal handler.
 fn turns() -> Option<Arc<Turns>> {
     THREAD.get().and_then(|_| TURNS.with_borrow(Clone::clone))
 }
 
-/// An access to memory that threads share, ordinary or a medium.
+/// An access to shared memory, ordinary memory or a medium.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
     /// A load: a waiting thread need not look again.
@@ -70,7 +71,7 @@ pub(crate) enum Access {
     Changes,
 }
 
-/// Lets another thread of the workload go on first, before an access to ordinary memory.
+/// Lets another thread of the workload continue before an access to ordinary memory.
 #[track_caller]
 pub(crate) fn turn(access: Access) {
     if let Some(turns) = turns() {
@@ -83,7 +84,7 @@ pub(crate) fn is_simulated() -> bool {
     turns().is_some()
 }
 
-/// Makes this thread wait and another one go on. Outside of the threads of a workload, waits as in other programs.
+/// Makes this thread wait and another one continue. Outside the threads of a workload, waits as in other programs.
 #[track_caller]
 pub(crate) fn pause() {
     if let Some(turns) = turns() {
@@ -132,19 +133,19 @@ struct State {
     has_baton: usize,
     /// True if the turn was just handed on: its owner makes an operation before it is handed on again.
     is_fresh: bool,
-    /// The number of times in a row that a thread waited and none made an operation.
+    /// The number of consecutive waits without an operation by any thread.
     idle: usize,
-    /// A thread has panicked, or all wait in vain: all threads end, one at a time.
+    /// True if a thread has panicked, or if all wait in vain: then all threads end, one at a time.
     is_over: bool,
     /// The thread that panicked first, unless it has handled that.
     failed: Option<usize>,
 }
 
-/// The reason why a thread ends that did not fail itself.
+/// The reason for the end of a thread that did not fail itself.
 const FOLLOWED: &str = "another thread of the workload has failed";
-/// The reason if all wait, which may follow from the failure of another one, too.
+/// The reason if all wait, which may also follow from the failure of another thread.
 const STANDSTILL: &str = "every thread that has not ended is waiting";
-/// The number of times that all threads may look if they can go on, before that is taken for a standstill.
+/// The number of times that all threads may check whether they can continue before this counts as a standstill.
 const PATIENCE: usize = 100;
 
 impl Turns {
@@ -167,14 +168,14 @@ impl Turns {
         Self { state: Mutex::new(state), handed_on: Condvar::new() }
     }
 
-    /// Lets threads begin with this number.
+    /// Numbers threads from this number on.
     #[cfg(feature = "histories")]
     pub(crate) fn beginning_with(self, thread: usize) -> Self {
         self.state().begun = thread.saturating_sub(1);
         self
     }
 
-    /// Chooses if a store of another thread comes late. That counts as a preemption.
+    /// Chooses whether a store of another thread comes late, which counts as a preemption.
     pub(crate) fn is_late(&self) -> bool {
         let mut state = self.state();
         if place().is_none() || state.preemptions == 0 {
@@ -191,7 +192,7 @@ impl Turns {
         (state.choices, state.events)
     }
 
-    /// Lets another thread go on first, before an operation, when `events` events have happened.
+    /// Lets another thread continue before an operation, when `events` events have happened.
     pub(crate) fn turn(&self, access: Access, events: u32) {
         let Some(thread) = place() else { return };
         let mut state = self.state();
@@ -202,8 +203,8 @@ impl Turns {
         self.offer(state, thread);
     }
 
-    /// Lets another thread go on first, before an access to ordinary memory. The destructors of a thread that fails are
-    /// not interrupted.
+    /// Lets another thread continue before an access to ordinary memory. The destructors of a failing thread are not
+    /// interrupted.
     #[track_caller]
     fn before(&self, access: Access) {
         let Some(thread) = place() else { return };
@@ -219,7 +220,7 @@ impl Turns {
             return;
         }
         if access == Access::Changes {
-            // An attempt to take a lock is a change, too, and its owner may be the thread that has failed.
+            // An attempt to take a lock is a change too, and the lock's owner may be the failed thread.
             let idle = if state.failed.is_some() { state.idle } else { 0 };
             state.wake();
             state.idle = idle;
@@ -227,7 +228,7 @@ impl Turns {
         self.offer(state, thread);
     }
 
-    /// Lets another thread go on, if that is chosen.
+    /// Lets another thread continue, if that is chosen.
     fn offer(&self, mut state: MutexGuard<'_, State>, thread: usize) {
         if core::mem::take(&mut state.is_fresh) {
             return;
@@ -238,13 +239,13 @@ impl Turns {
         }
     }
 
-    /// Chooses if another thread goes on in the middle of an operation, and which one.
+    /// Chooses whether another thread continues in the middle of an operation, and which one.
     pub(crate) fn torn(&self) -> Option<usize> {
         let thread = place()?;
         self.state().preempted(thread)
     }
 
-    /// Lets another thread go on in the middle of an operation.
+    /// Lets another thread continue in the middle of an operation.
     pub(crate) fn tear(&self, other: usize) {
         let Some(thread) = place() else { return };
         self.hand_on(self.state(), thread, other);
@@ -253,7 +254,7 @@ impl Turns {
         state.wake();
     }
 
-    /// Makes this thread wait, and another one go on.
+    /// Makes this thread wait and another one continue.
     #[track_caller]
     #[expect(clippy::print_stderr, reason = "the last words of a process that aborts")]
     pub(crate) fn pause(&self) {
@@ -263,7 +264,7 @@ impl Turns {
         state.waits[thread] = Some(Location::caller());
         state.idle += 1;
         if state.idle > PATIENCE * state.threads.len() {
-            // The others end first, and their destructors free what one of this thread waits for.
+            // The others end first, and their destructors free what this thread's destructors wait for.
             state.idle = 0;
             let was_over = core::mem::replace(&mut state.is_over, true);
             if was_over || !std::thread::panicking() {
@@ -311,7 +312,7 @@ impl State {
         self.is_fresh = true;
     }
 
-    /// Notes if the thread that has had the baton is the first to panic, or has handled its panic.
+    /// Records whether the previous owner of the baton is the first to panic, or has handled its panic.
     fn note_panic(&mut self, thread: usize) {
         if self.failed.is_none_or(|failed| failed == thread) {
             self.failed = std::thread::panicking().then_some(thread);
@@ -323,7 +324,7 @@ impl State {
         (0..self.threads.len()).filter(is_one).collect()
     }
 
-    /// Chooses if another thread goes on in place of this one, and which one.
+    /// Chooses whether another thread continues in place of this one, and which one.
     fn preempted(&mut self, thread: usize) -> Option<usize> {
         let others = self.others(thread);
         if self.preemptions == 0 || others.is_empty() {
@@ -346,7 +347,7 @@ impl State {
         format!("{STANDSTILL}: {}", places.join(", "))
     }
 
-    /// Notes that something has changed: waiting threads look again.
+    /// Records that something has changed: waiting threads look again.
     fn wake(&mut self) {
         self.idle = 0;
         for thread in self.threads.iter_mut().filter(|thread| **thread == Doing::Waiting) {
@@ -354,7 +355,8 @@ impl State {
         }
     }
 
-    /// Returns the thread that goes on if this one does not: one that runs, else the next that waits and looks again.
+    /// Returns the thread that continues in place of this one: a running one, or else the next waiting one, which looks
+    /// again.
     fn next(&mut self, thread: usize) -> Option<usize> {
         match self.others(thread).as_slice() {
             [] => {
@@ -379,7 +381,7 @@ impl State {
     }
 }
 
-/// A thread's turn, which ends with this value: at a return and at a panic.
+/// A thread's turn. Dropping it ends the turn, at a return or a panic.
 struct Turn<'a> {
     turns: &'a Turns,
     thread: usize,
@@ -444,7 +446,7 @@ fn run_one(turns: &Arc<Turns>, id: Id, body: &(dyn Fn() + Sync)) -> Option<Strin
     };
     let outcome = quietly(run);
     TURNS.set(None);
-    // A standstill is one of all threads.
+    // A standstill concerns all threads.
     let named = |text: String| {
         if text.starts_with(STANDSTILL) { text } else { format!("thread {number}: {text}") }
     };

@@ -1,4 +1,4 @@
-//! The state of a simulated medium: its machine, and the image that a crash before left.
+//! The state of a simulated medium: its machine, and the image that an earlier crash left.
 
 use super::allowance::Allowance;
 use super::latest::Latest;
@@ -25,11 +25,12 @@ pub(super) struct State {
     /// The place of the first operation of a thread that is neither the owner nor one of a workload.
     pub(super) foreign: Option<Place>,
     pub(super) snapshots: Option<Vec<Snapshot>>,
-    /// The words stored in a run that no crash cuts: their order and write-backs cannot matter, so the machine learns of none.
+    /// The words stored in a run that no crash cuts: their order and write-backs cannot matter, so the machine does not
+    /// see them.
     pub(super) apart: Option<Latest>,
-    /// All loads and stores of words with the values stored, in order, as one number; if they are noted.
+    /// A hash of all loads and stores of words with the stored values, in order, if they are recorded.
     pub(super) trace: Option<u64>,
-    /// True from the death of a process until the next one makes an operation: its threads add no notes.
+    /// True from the death of a process until the first operation of the next one. Its threads add no notes then.
     pub(super) is_buried: bool,
     pub(super) processes: Vec<Process>,
     pub(super) current: usize,
@@ -37,8 +38,8 @@ pub(super) struct State {
     pub(super) unordered: Vec<Unordered>,
 }
 
-/// A copy by streaming stores that no fence has ordered. Until it is, other threads may find the bytes before, and it may
-/// arrive behind their stores.
+/// A copy by streaming stores that no fence has ordered. Until then, other threads may find the old bytes, and it may
+/// arrive after their stores.
 #[derive(Debug)]
 pub(super) struct Unordered {
     thread: usize,
@@ -63,12 +64,12 @@ impl Unordered {
 /// A process that uses the medium, until it is killed or ends.
 #[derive(Debug)]
 pub(super) struct Process {
-    /// The number of changes after which it dies, when it attempts one more.
+    /// The number of changes that it may make; it dies when it attempts one more.
     dies_after: u64,
-    /// Its stores, write-backs, fences and notes.
+    /// The number of its stores, write-backs, fences and notes.
     pub(super) changes: u64,
     pub(super) death: Option<Death>,
-    /// The words stored after its death, which its own code alone sees.
+    /// The words stored after its death, which only its own code sees.
     apart: Option<Latest>,
 }
 
@@ -84,10 +85,10 @@ impl Process {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Death {
-    /// It ended between two operations of the structure.
+    /// The process ended between two operations of the structure.
     #[cfg(feature = "histories")]
     Ended,
-    /// It was killed when it attempted one more change than it was to make.
+    /// The process was killed when it attempted one change too many.
     Killed,
 }
 
@@ -99,7 +100,7 @@ pub(crate) struct Snapshot {
     pub(crate) image: Image,
 }
 
-/// An odd number whose bits are in no order.
+/// An odd number with irregular bits.
 const MIXING: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl State {
@@ -127,7 +128,7 @@ impl State {
         }
     }
 
-    /// Notes an operation of a thread that the simulation does not know: it would count as one of the owner.
+    /// Records an operation of an unknown thread, which would otherwise count as one of the owner's.
     pub(super) fn used_at(&mut self, place: Place) {
         let is_owner = self.owner.is_none_or(|owner| owner == schedule::here());
         if !is_owner && !schedule::is_one() {
@@ -147,7 +148,7 @@ impl State {
         }
     }
 
-    /// Lets the next process go on, if one has died.
+    /// Lets the next process continue, if one has died.
     pub(super) fn goes_on(&mut self) {
         assert!(
             !self.is_buried || !schedule::is_one(),
@@ -165,14 +166,14 @@ impl State {
 
     /// Kills the process with all threads. A dead process is not killed again.
     pub(super) fn kill(&mut self, place: Place) {
-        // The machine learns of nothing in a run that no crash cuts.
+        // The machine sees nothing of a run that no crash cuts.
         if self.apart.is_none() && self.process().death.is_none() {
             self.machine.killed(place);
             self.unordered.clear();
         }
     }
 
-    /// Lets the copies of other threads that have some of these bytes arrive, but for those that are late.
+    /// Lets the copies of other threads that contain some of these bytes arrive, except those that are late.
     pub(super) fn arrive(&mut self, bytes: &Range<u64>, is_late: impl Fn() -> bool) {
         let own = schedule::thread();
         self.unordered.retain(|copy| copy.thread == own || !copy.is_in(bytes) || is_late());
@@ -185,7 +186,7 @@ impl State {
         of_others.flat_map(|copy| &copy.words).find(|word| word.at == at).copied()
     }
 
-    /// Returns a copy that this thread is about to make, and that is in no order.
+    /// Returns an unordered copy that this thread is about to make.
     fn late(&self, words: &[(u64, u64)], place: Place) -> Unordered {
         let late = |(at, value): &(u64, u64)| {
             let (line, word) = self.machine.history().model.place(*at);
@@ -196,7 +197,7 @@ impl State {
         Unordered { thread: schedule::thread(), words: words.iter().map(late).collect(), place }
     }
 
-    /// Lets late copies of others arrive behind a store of this thread, which keeps the order of its own.
+    /// Lets late copies of others arrive after a store of this thread, which keeps the order of its own stores.
     fn arrive_behind(&mut self, bytes: &Range<u64>) {
         let own = schedule::thread();
         let is_behind = |copy: &mut Unordered| copy.thread != own && copy.is_in(bytes);
@@ -212,8 +213,8 @@ impl State {
         }
     }
 
-    /// Counts a store, a write-back, a fence or a note, which the process may not live to make. Returns true if the machine
-    /// learns of it.
+    /// Counts a store, a write-back, a fence or a note, which may kill the process. Returns true if the machine sees
+    /// it.
     pub(super) fn is_learned(&mut self, place: Place) -> bool {
         let process = self.process();
         if process.death.is_none() && process.changes >= process.dies_after {
@@ -281,7 +282,7 @@ impl State {
         self.unordered.extend(late);
     }
 
-    /// Returns the words that a copy of bytes stores, the parts of others merged in.
+    /// Returns the words that a copy of bytes stores, merged with the bytes of others.
     fn merged(&mut self, at: u64, from: &[u8], place: Place) -> Vec<(u64, u64)> {
         let mut words = Vec::with_capacity(from.len() / WORD as usize + 2);
         for (word, part) in parts(at, from.len()) {
@@ -340,7 +341,7 @@ impl State {
     pub(super) fn fence(&mut self, place: Place) {
         if self.is_learned(place) {
             self.snapshot();
-            // A copy in no order has its place now.
+            // An unordered copy gets its place now.
             self.copy_returns();
             self.machine.complete_own(schedule::thread(), place);
         }

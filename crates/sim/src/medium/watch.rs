@@ -1,4 +1,4 @@
-//! Mutants: operations of a medium that are weakened by their place in the source.
+//! Mutants: operations of a medium, identified by their place in the source, that are weakened.
 
 use crate::machine::Place;
 use crate::machine::model::{Model, Order};
@@ -31,7 +31,8 @@ pub enum Weakening {
 }
 
 impl Weakening {
-    /// Returns true if it can matter: ordinary stores and loads are ordered on x86, and the neutral model orders none.
+    /// Returns true if the weakening can matter: x86 orders ordinary stores and loads, and the neutral model orders
+    /// none.
     pub(crate) fn matters(self, model: &Model) -> bool {
         !matches!(self, Self::RelaxedStore | Self::RelaxedLoad) || model.order == Order::Partial
     }
@@ -71,7 +72,7 @@ impl Mutant {
         Self { file: place.file(), line: place.line(), column: place.column(), weakening }
     }
 
-    /// Returns the line of source, if the file is found from the working directory or one above.
+    /// Returns the line of source, if the file is found in the working directory or above it.
     #[must_use]
     pub fn source(&self) -> Option<String> {
         let working = std::env::current_dir().ok()?;
@@ -91,7 +92,7 @@ impl fmt::Display for Mutant {
     }
 }
 
-/// The observation of a medium: it weakens the operation of a mutant, and lists the operations that could be weakened.
+/// An observer of a medium that weakens the operation of a mutant, and lists the operations that could be weakened.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Watch {
     mutant: Option<Mutant>,
@@ -103,7 +104,7 @@ impl Watch {
         Self { mutant: Some(mutant), seen: None }
     }
 
-    /// Weakens nothing, and remembers the operations that could be weakened.
+    /// Returns an observer that weakens nothing, and records the operations that could be weakened.
     pub(crate) fn recording() -> Self {
         Self { mutant: None, seen: Some(Arc::default()) }
     }
@@ -112,7 +113,7 @@ impl Watch {
         self.mutant.is_some()
     }
 
-    /// Returns the operations that it has seen and that could be weakened.
+    /// Returns the seen operations that could be weakened.
     pub(crate) fn seen(&self) -> BTreeSet<Mutant> {
         let seen =
             self.seen.as_ref().map(|seen| seen.lock().unwrap_or_else(PoisonError::into_inner));

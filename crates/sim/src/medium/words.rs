@@ -1,9 +1,9 @@
-//! The words that bytes lie in.
+//! The words that contain bytes.
 
 use crate::machine::model::WORD;
 use core::ops::Range;
 
-/// Returns the words that a stretch of bytes touches, each with the part of it. An empty stretch touches none.
+/// Returns the words that a range of bytes touches, each with the touched part. An empty range touches none.
 #[inline]
 pub(super) fn parts(at: u64, len: usize) -> impl Iterator<Item = (u64, Range<usize>)> {
     let end = at + len as u64;
@@ -17,7 +17,7 @@ pub(super) fn parts(at: u64, len: usize) -> impl Iterator<Item = (u64, Range<usi
     })
 }
 
-/// Returns the number of bytes before the word in the middle of a stretch; all of them, if it touches one word alone.
+/// Returns the number of bytes before the middle word of a range, or all of them if it touches only one word.
 pub(super) fn middle(at: u64, len: usize) -> usize {
     let (first, end) = (at / WORD, (at + len as u64).div_ceil(WORD));
     let middle = first + (end - first).div_ceil(2);

@@ -9,7 +9,7 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
-/// Returns the number of programs, unless the environment asks for another number.
+/// Returns the number of programs, which the environment can change.
 pub(super) fn cases(usually: u32) -> ProptestConfig {
     let asked = ProptestConfig::default();
     let is_default = std::env::var_os("PROPTEST_CASES").is_none();
@@ -116,7 +116,7 @@ fn left_and_allowed((kind, model): (Kind, Model), program: &Program) -> [BTreeSe
 proptest! {
     #![proptest_config(cases(20_000))]
 
-    /// Every state of two threads' programs, and no other.
+    /// The machine leaves every state of two threads' programs, and no other.
     #[test]
     fn the_machine_leaves_what_the_relations_allow(program in program(), model in 0..MODELS.len()) {
         let (kind, model) = MODELS[model];
@@ -128,8 +128,8 @@ proptest! {
     }
 }
 
-/// A program that random ones found, among some millions: a thread reads the streaming store of another one, and then
-/// writes back a line that this one had stored to before. With a fence in between and without.
+/// A program that random testing found, one of some millions: a thread reads the streaming store of another one, and
+/// then writes back a line that this one had stored to before. With a fence in between and without.
 #[test]
 fn programs_that_were_met_leave_what_the_relations_allow() {
     let store = |word, value| Do::Store { word, value, releases: false };
@@ -180,7 +180,7 @@ pub(super) struct Recovery {
     steps: Vec<Step>,
 }
 
-/// Recoveries store other values than workloads, so that no state of the one hides a missing state of the other.
+/// Recoveries store different values from workloads, so that no state of one hides a missing state of the other.
 pub(super) fn recovery() -> impl Strategy<Value = Recovery> {
     let read = || [word(), word()].prop_map(Step::Read);
     let step = prop_oneof![
@@ -365,7 +365,7 @@ fn orders(one: &[Do], other: &[Do]) -> Vec<Program> {
     by_one.chain(by_other).collect()
 }
 
-/// Returns the same operations with each copy as it is and as one of each word: other threads go on in its middle.
+/// Returns the same operations, with each copy whole and split into words: other threads can continue in its middle.
 fn torn(operations: &[Do]) -> Vec<Vec<Do>> {
     let Some((first, rest)) = operations.split_first() else { return vec![Vec::new()] };
     let mut variants = vec![vec![first.clone()]];

@@ -30,8 +30,8 @@ fn a_copy_may_be_lost_until_it_is_fenced() {
     }
 }
 
-/// The contract of `copy_unfenced`: a store with release that follows it publishes it. So it is in order with the copy
-/// where a line keeps the order of its stores, on x86 and arm64.
+/// The contract of `copy_unfenced`: a store with release that follows it publishes it. It is therefore in order with
+/// the copy if a line keeps the order of its stores, on x86 and arm64.
 #[test]
 fn a_store_behind_a_copy_of_its_line_is_not_kept_without_it() {
     type Copy = fn(&SimMedium);
@@ -184,8 +184,8 @@ fn the_other_parts_of_a_copy_are_in_the_buffer_of_the_cpu_until_the_fence() {
     assert_eq!(kind, Some(ViolationKind::Broken), "{outcome}");
 }
 
-/// It neither loads nor stores the word of its place. A write-back has a store of another thread only if its thread has
-/// loaded that.
+/// It neither loads nor stores the word at its place. A write-back includes a store of another thread only if its
+/// thread has loaded it.
 #[test]
 fn an_empty_write_within_a_word_does_nothing() {
     for model in [Model::ARM64, Model::NEUTRAL] {

@@ -1,4 +1,4 @@
-//! Damage that a crash leaves: each kind by hand, where it comes, and what the message says.
+//! Damage that a crash leaves: each kind, its places and its message, worked out by hand.
 
 use cachemaint::medium::{Medium, Readable};
 use cachemaint_sim::{
@@ -14,7 +14,7 @@ const BLOCK: u64 = 512;
 const BAD: DamageKind = DamageKind::BadBlock { bytes: BLOCK };
 const LOST: DamageKind = DamageKind::LostSector { bytes: BLOCK };
 
-/// Words in three blocks, of which nothing is in the third.
+/// Words in three blocks; the third is empty.
 const A: u64 = 0;
 const B: u64 = BLOCK;
 const BYTES: u64 = 3 * BLOCK;
@@ -114,7 +114,7 @@ fn several_kinds_come_one_at_a_time() {
     assert_eq!(found(&[BAD, LOST, DamageKind::FlippedWord], Model::X86), each);
 }
 
-/// A structure of two copies, which recovery mends. A second damage would take the other one.
+/// A structure of two copies, which recovery repairs. A second damage would destroy the other copy.
 #[test]
 fn there_is_one_damage_in_all_crashes() {
     let read = |medium: &SimMedium| {
@@ -173,7 +173,7 @@ fn the_message_names_the_damage() {
     assert!(ended.violation.text.contains(text), "{ended}");
 }
 
-/// A store that is lost without any damage, too: the damage is not its cause.
+/// A store that is also lost without damage: the damage is not its cause.
 #[test]
 fn a_failure_that_needs_no_damage_is_shown_without_one() {
     let explored =
@@ -224,7 +224,7 @@ std::thread_local! {
     static DAMAGED: Cell<u64> = const { Cell::new(0) };
 }
 
-/// A kill leaves none, and no second one comes.
+/// A kill leaves no damage, and no second damage comes.
 #[test]
 fn the_damage_of_a_history_stays_as_it_is() {
     for kind in [BAD, LOST, DamageKind::FlippedWord] {

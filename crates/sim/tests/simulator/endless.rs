@@ -26,8 +26,8 @@ impl Drop for Lock<'_> {
     }
 }
 
-/// A crash leaves a lock that is held, and recovery waits for it while it holds another one: a store of a destructor
-/// follows the panic at the limit.
+/// A crash leaves a lock that is held, and recovery waits for it while holding another one: after the panic at the
+/// limit, a destructor stores.
 #[test]
 fn an_endless_recovery_with_a_destructor_is_a_failure() {
     let outcome = Simulation::new(Model::X86, 128).zeros().operations(100).explore(

@@ -1,4 +1,4 @@
-//! The report of an exploration about itself: its coverage, and the operations done for nothing.
+//! The report of an exploration: its coverage, and useless operations.
 
 use cachemaint::medium::{Medium, Readable};
 use cachemaint_sim::mutation::{Mutation, Setting, Weakening};

@@ -70,7 +70,7 @@ fn a_killed_process_adds_no_notes() {
     }
 }
 
-/// The code goes on as the next process by an operation of its own, or by a kill.
+/// The code continues as the next process with an operation of its own, or with a kill.
 #[test]
 fn the_process_after_a_killed_one_adds_notes() {
     let kinds = [false, true].map(|goes_on| {
@@ -93,7 +93,7 @@ fn the_process_after_a_killed_one_adds_notes() {
     assert_eq!(kinds, [Some(ViolationKind::Lost); 2]);
 }
 
-/// A kill by a mortal process comes before or after a write. What else a kill may leave shows the model of kept caches.
+/// A kill of a mortal process comes before or after a write. The model of kept caches shows what else a kill may leave.
 #[test]
 fn the_words_of_a_write_are_kept_in_no_order() {
     let models = [

@@ -1,11 +1,11 @@
 //! Litmus tests: small programs, and the possible contents of memory after a crash at any moment.
 //!
-//! Each names its source. *Published*: the outcome is printed in the artifact of Cho, Lee, Raad, Kang,
-//! *Revamping Hardware Persistency Models*, PLDI 2021 (`kaist-cp/rmem-persistency`, "NVM States"). *Axioms*:
-//! it follows from the axioms of the same paper (`kaist-cp/view-hw`, `TsoAxiomatic.v` for x86,
-//! `Axiomatic.v` for Armv8). *SDM*, *Arm ARM*: the manual's text says so. *Snapshot*: it rests on a line being
-//! written back as one state of the line. The papers, whose order is that of a location, do not promise that: Jaaru
-//! (ASPLOS 2021) and In-Cache-Line Logging (Cohen et al., ASPLOS 2019) rely on it.
+//! Each names its source. *Published*: the outcome is printed in the artifact of Cho, Lee, Raad, Kang, *Revamping
+//! Hardware Persistency Models*, PLDI 2021 (`kaist-cp/rmem-persistency`, "NVM States"). *Axioms*: it follows from the
+//! axioms of the same paper (`kaist-cp/view-hw`, `TsoAxiomatic.v` for x86, `Axiomatic.v` for Armv8). *SDM*, *Arm ARM*:
+//! the manual's text says so. *Snapshot*: it assumes that a line is written back as it was at one moment. The papers,
+//! which only order stores to one location, do not promise that: Jaaru (ASPLOS 2021) and In-Cache-Line Logging (Cohen
+//! et al., ASPLOS 2019) rely on it.
 
 use cachemaint_sim::{Machine, Model};
 use core::sync::atomic::Ordering::{self, Acquire, Relaxed, Release};
@@ -34,14 +34,14 @@ enum Do {
     Barrier,
     /// A locked exchange, or one by LDXR and STXR.
     Exchange(u64, u64),
-    /// The thread goes on only if it loads this.
+    /// The thread continues only if it loads this value.
     Expect(u64, u64),
     ExpectAcquire(u64, u64),
 }
 
 use Do::{Barrier, Clean, Clflush, Exchange, Expect, ExpectAcquire, Fence, Store};
 
-/// Executes an instruction. Returns true if the thread goes on.
+/// Executes an instruction. Returns true if the thread continues.
 fn step(machine: &mut Machine, thread: usize, instruction: Do) -> bool {
     let expect = |machine: &mut Machine, at, value, order: Ordering| {
         machine.load(thread, at, order) == value
@@ -114,7 +114,7 @@ fn check(model: Model, threads: &[&[Do]], words: &[u64], states: &str) {
     assert_eq!(outcomes(model, threads, words), expected, "under {model}");
 }
 
-/// Returns all states of so many words that are 0 or 1, without some.
+/// Returns all states of `words` words that are 0 or 1, except some.
 fn all_but(words: usize, without: &str) -> String {
     let without: Vec<_> = without.split_whitespace().collect();
     let states = (0..1_usize << words).map(|state| format!("{state:0words$b}"));

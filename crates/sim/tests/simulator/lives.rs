@@ -1,4 +1,4 @@
-//! The judgement of a life: by the checks within it and behind its last operation.
+//! The verdict on a life: from the checks within it and after its last operation.
 
 use cachemaint::medium::Medium;
 use cachemaint_sim::{Histories, Life, Model, Simulation, Structure, Violation};

@@ -1,5 +1,5 @@
-//! The models once more, as directly as can be: relations between stores, and every set of stores that they
-//! allow. Slow, and with nothing in common with the simulator but the words of the manuals.
+//! The models again, as directly as possible: relations between stores, and every set of stores that they allow. This
+//! is slow, and shares nothing with the simulator except the manuals.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -64,7 +64,7 @@ struct Stored {
     word: u64,
     value: u64,
     /// True if the order of the store with earlier ones is open, unless its thread fences in between. A copy has its
-    /// place before all later stores, as it has returned. A streaming store has none before its thread fences.
+    /// place before all later stores, since it has returned. A streaming store has no place until its thread fences.
     is_open: bool,
     is_streaming: bool,
     releases: bool,

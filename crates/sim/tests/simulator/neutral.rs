@@ -1,4 +1,4 @@
-//! The neutral model has every crash of x86 and arm64: an exploration under it needs no other one.
+//! The neutral model has every crash of x86 and arm64, so an exploration under it needs no other model.
 
 use super::brute_force::{
     Found, WORDS, cases, machine, operation, perform, program, without_clflush, word, work_on,
@@ -14,7 +14,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
-/// Checks that the neutral model leaves all that the others do.
+/// Checks that the neutral model leaves everything that the others do.
 fn check<T: Ord + fmt::Debug>(left: impl Fn(Model) -> BTreeSet<T>) -> Result<(), TestCaseError> {
     let neutral = left(Model::NEUTRAL);
     for model in [Model::X86, Model::ARM64] {
@@ -70,7 +70,7 @@ fn run_threads(medium: &SimMedium, program: &Program, notes: &Notes<'_, ()>) {
 proptest! {
     #![proptest_config(cases(2_000))]
 
-    /// With the code before the threads and behind them.
+    /// Includes the code before and after the threads.
     #[test]
     fn threads_leave_under_the_neutral_model_what_they_leave_under_those_of_x86_and_arm64(
         before in operations(0..1, 1),

@@ -336,7 +336,7 @@ fn a_standstill_names_the_place_where_each_thread_waits() {
     assert!(!all.contains("crates/sim/src"), "{all}");
 }
 
-/// The standard library's hint lets no other thread go on.
+/// The standard library's hint lets no other thread continue.
 #[test]
 fn a_thread_that_loads_again_and_again_is_advised_to_pause() {
     let text = workload_failure(|medium| {

@@ -1,5 +1,5 @@
-//! Copies by streaming stores that no fence has ordered: other threads find them late, and they arrive behind the stores of
-//! other threads.
+//! Copies by streaming stores that no fence has ordered: other threads find them late, and they arrive after the stores
+//! of other threads.
 
 use cachemaint::medium::{Medium, Readable};
 use cachemaint_sim::{
@@ -35,7 +35,7 @@ fn copy(medium: &SimMedium, at: u64, value: u8, way: Copy) {
 const SPACE: u64 = 64;
 const WHOLE: u64 = u64::from_ne_bytes([2; 8]);
 
-/// A thread copies to a free space, and gives it back. Another one takes the space over, and keeps what it copies there.
+/// A thread copies to a free space and gives it back. Another one takes the space over, and keeps its own copy there.
 fn hands_on(model: Model, way: Copy) -> Exploration {
     Simulation::new(model, 128).zeros().explore(
         |medium, notes| {
@@ -74,7 +74,8 @@ fn a_copy_without_a_fence_arrives_behind_the_stores_of_others() {
     }
 }
 
-/// A thread copies and then sets a flag. Another one that finds the flag finds the copy only if a fence was between.
+/// A thread copies and then sets a flag. Another one that finds the flag is sure to find the copy only if a fence was
+/// in between.
 #[test]
 fn a_copy_without_a_fence_is_found_late() {
     let explore = |model, way| {
@@ -92,7 +93,7 @@ fn a_copy_without_a_fence_is_found_late() {
                     }
                 };
                 medium.run_threads(&[&sets, &looks]);
-                // The end of a thread orders all that it did.
+                // The end of a thread orders everything that it did.
                 assert_eq!(medium.load(SPACE, Relaxed), WHOLE);
             },
             |_medium, _notes: &[()]| Ok(()),

@@ -46,12 +46,12 @@ struct Device {
     sectors: Vec<[u8; SECTOR_SIZE]>,
 }
 
-/// The registers, by which the driver reaches the disk.
+/// The registers through which the driver accesses the disk.
 #[derive(Clone)]
 pub(crate) struct Disk(Arc<Mutex<Device>>);
 
 impl Disk {
-    /// Attaches a disk, whose sector `n` holds the byte `n`.
+    /// Attaches a disk with sectors `n` full of the byte `n`.
     pub(crate) fn attach(machine: &Machine<'static>) -> Self {
         let sectors = (0..SECTORS).map(|number| [number; SECTOR_SIZE]).collect();
         let status = DeviceStatus::empty();
@@ -63,7 +63,7 @@ impl Disk {
     }
 
     fn device(&self) -> MutexGuard<'_, Device> {
-        // A step that panics is the end of a run, in which the driver is still dropped.
+        // A step that panics ends a run, in which the driver is still dropped.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -14,10 +14,10 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// The bytes of a buffer.
 const LEN: usize = 100;
-/// The bytes of them that the device copies: the rest stays.
+/// The number of bytes that the device copies; the rest stays.
 const COPIED: usize = 70;
 
-/// The words of a job: what to copy, whither, its number, and the number of the last job that has finished.
+/// The words of a job: the source, the destination, its number, and the number of the last finished job.
 const FROM: usize = 0;
 const TO: usize = 1;
 const NUMBER: usize = 2;
@@ -47,7 +47,7 @@ impl Engine {
 
 /// Runs a scenario with a device that does not snoop, below these operations.
 fn with<D: DmaOp>(operations: D, scenario: impl FnOnce(&DeviceDma)) {
-    /// dma-api borrows the operations for ever; a run ends.
+    /// dma-api borrows the operations forever, but a run ends.
     struct Lent<D>(NonNull<D>);
     impl<D> Drop for Lent<D> {
         fn drop(&mut self) {
@@ -107,7 +107,7 @@ fn copies_need_each_operation_of_the_adapter() {
     assert!(explored.needed.len() >= 4, "{explored}");
 }
 
-/// The operations of dma-api 0.10.2 on arm64, for a kernel that maps every buffer where it is.
+/// The operations of dma-api 0.10.2 on arm64, for a kernel that maps every buffer in place.
 struct Published;
 
 impl DmaOp for Published {
@@ -167,7 +167,7 @@ fn cancel<D: DmaOp>(seed: impl Into<Seed>, operations: impl FnOnce() -> D) {
 fn the_published_invalidation_on_arm64_discards_what_neighbours_have_stored() {
     let failure = try_explore(0..40, |seed| cancel(seed, || Published)).unwrap_err();
     let Failure::Wrong { message, .. } = &failure else { panic!("{failure}") };
-    assert!(message.starts_with("bytes beside the 100 bytes"), "{failure}");
+    assert!(message.starts_with("bytes next to the 100 bytes"), "{failure}");
     for seed in 0..40 {
         cancel(seed, kernel::machine);
     }

@@ -1,4 +1,4 @@
-//! The kernel of that machine.
+//! The kernel of the machine.
 
 use cachemaint_adapters::non_coherent::{Memory, NonCoherent};
 use cachemaint_device::{Cpu, Machine, Seed};
@@ -38,17 +38,17 @@ pub(crate) fn run(seed: Seed, scenario: impl FnOnce(&Machine<'static>)) {
     scenario(&machine);
 }
 
-/// Returns the caches and the memory of the machine that runs.
+/// Returns the caches and the memory of the running machine.
 pub(crate) fn machine() -> NonCoherent<Cpu<'static>> {
     NonCoherent { cache: current().cpu(0), memory: &ARENA }
 }
 
-/// Returns the same with a kernel that does not change the type of pages, and says that it did.
+/// Returns the same with a kernel that claims to change the type of pages, but does not.
 pub(crate) fn cacheable_machine() -> NonCoherent<Cpu<'static>> {
     NonCoherent { memory: &CACHEABLE, ..machine() }
 }
 
-/// Returns the machine that runs.
+/// Returns the running machine.
 pub(crate) fn current() -> Rc<Machine<'static>> {
     MACHINE.with_borrow(Option::clone).expect("within a run")
 }

@@ -1,4 +1,4 @@
-//! Both adapters on a machine whose devices do not snoop.
+//! Both adapters on a machine with devices that do not snoop.
 
 #![expect(unsafe_code, reason = "a kernel's memory, and buffers that a device has")]
 #![expect(non_ascii_idents, reason = "those that zerocopy derives")]

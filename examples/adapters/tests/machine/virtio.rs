@@ -10,7 +10,7 @@ use core::ptr::NonNull;
 use virtio_drivers::device::blk::{BlkReq, BlkResp, SECTOR_SIZE, VirtIOBlk};
 use virtio_drivers::{BufferDirection, Hal, PhysAddr};
 
-/// The machine, by its kernel, which maps rings as not cacheable or only says so.
+/// The machine with a kernel that maps rings non-cacheable, or only claims to.
 struct Board<const MAPS_RINGS: bool>;
 
 // SAFETY: (1) a run has one machine; (2) there are no such registers.
@@ -26,7 +26,7 @@ unsafe impl<const MAPS_RINGS: bool> Platform for Board<MAPS_RINGS> {
     }
 }
 
-/// The driver, waiting by interrupts as kernels do: so a request that the disk never sees ends the run.
+/// The driver, waiting for interrupts as kernels do, so a request that the disk never sees ends the run.
 struct Driver<'m, H: Hal> {
     machine: &'m Machine<'static>,
     disk: VirtIOBlk<H, Disk>,
@@ -83,14 +83,14 @@ fn a_disk_needs_each_operation_of_the_adapter() {
     assert!(explored.needed.len() >= 5, "{explored}");
 }
 
-/// The driver waits for a ring that it never sees, or believes an old one.
+/// The driver waits for ring contents that it never sees, or uses old ones.
 #[test]
 fn a_disk_with_cacheable_rings_goes_wrong() {
     let failure = try_explore(1..4, sectors::<NonCoherentHal<Board<false>>>).unwrap_err();
     assert!(matches!(failure, Failure::Wrong { .. }), "{failure}");
 }
 
-/// A kernel that shares every buffer where it is.
+/// A kernel that shares every buffer in place.
 struct InPlace;
 
 type Adapter = NonCoherentHal<Board<true>>;

@@ -1,4 +1,4 @@
-//! Generated histories: they find mistakes that take several lives, and report the shortest.
+//! Generated histories: they find mistakes that need several lives, and report the shortest.
 
 mod moments;
 
@@ -201,7 +201,7 @@ fn search(model: Model, bug: Option<Bug>) -> Searched<Do> {
     histories(model).search(&Log::new(bug))
 }
 
-/// Asserts that it is found, and that these are the shortest lives that lead to it.
+/// Asserts that the bug is found, and that these are the shortest lives that lead to it.
 #[track_caller]
 #[expect(clippy::expect_used, reason = "an assertion")]
 fn assert_found(model: Model, bug: Bug, kind: ViolationKind, lives: &[&[Do]]) {

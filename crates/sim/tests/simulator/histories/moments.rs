@@ -1,4 +1,4 @@
-//! Failures at one moment alone: within an opening, and between a note and a store.
+//! Failures at a single moment: within an opening, and between a note and a store.
 
 use super::{LINE, MODELS};
 use cachemaint::medium::Medium;
@@ -80,7 +80,7 @@ fn a_search_without_operations_and_traces_ends() {
     found.assert_safe();
 }
 
-/// The store is in the CPU's buffer while the next operation acknowledges it. Behind a fence it would be durable.
+/// The store is in the CPU's buffer while the next operation acknowledges it. After a fence it would be durable.
 #[test]
 fn a_store_in_the_buffer_is_lost_behind_a_note_of_the_next_operation() {
     let carry_out = |life: &Life<'_, _>, operation: &str| {
@@ -143,7 +143,7 @@ fn generation(medium: &SimMedium, slot: u64) -> Option<u64> {
     (found == !proof).then_some(found)
 }
 
-/// Writes the next generation in the older slot, though the newer one may be in the caches only.
+/// Writes the next generation in the older slot, although the newer one may only be in the caches.
 fn replaces(life: &Life<'_, Code>) -> Result<(), Violation> {
     let medium = life.medium;
     let newest = generation(medium, 0).max(generation(medium, 1));
@@ -286,7 +286,7 @@ fn a_history_that_fails_in_a_rare_state_fails_again() {
     }
 }
 
-/// Counts its lives, and fails in one of them alone. A crash leaves more states than are opened in order.
+/// Counts its lives, and fails in only one of them. A crash leaves more states than are opened systematically.
 struct FailsOnce(AtomicU64);
 
 impl Structure for FailsOnce {

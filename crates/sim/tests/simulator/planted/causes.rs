@@ -1,4 +1,4 @@
-//! Causes that look alike: where a note says that an operation begins, it is not taken for an acknowledgement.
+//! Causes that look alike: a note that an operation begins is not mistaken for an acknowledgement.
 
 use cachemaint::medium::Medium;
 use cachemaint_sim::{
@@ -51,7 +51,7 @@ fn is_known(medium: &SimMedium, notes: &[Note]) -> Result<(), Violation> {
     if (done..=begun).contains(&found) { Ok(()) } else { Err(Violation::lost(format!("{found}"))) }
 }
 
-/// The number is replaced in two steps, and is not there between them.
+/// The number is replaced in two steps, and is missing between them.
 #[test]
 fn a_cut_within_an_operation_is_not_an_early_acknowledgement() {
     let workload = |medium: &SimMedium, notes: &Notes<'_, Note>| {

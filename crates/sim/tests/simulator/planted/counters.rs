@@ -1,4 +1,4 @@
-//! Two counters, of which the second never is ahead of the first.
+//! Two counters; the second is never ahead of the first.
 
 use super::{ACKNOWLEDGED, EACH, Source, UNORDERED, assert_found, assert_safe};
 use cachemaint::medium::Medium;
@@ -8,8 +8,7 @@ use core::sync::atomic::Ordering::Relaxed;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Bug {
-    /// The counters are persisted, which is a fence alone where the caches survive power loss: a reset drops them all the
-    /// same.
+    /// The counters are persisted, which is only a fence if the caches survive power loss; a reset still drops them.
     TrustsCaches,
     /// The fence is missing too: stores in the store buffer do not survive.
     TrustsStores,

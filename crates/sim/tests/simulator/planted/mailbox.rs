@@ -1,5 +1,5 @@
-//! A mailbox with one message: where it stands in a buffer, a checksum, and the buffer. While a message is
-//! replaced there may be none.
+//! A mailbox with one message: its place in a buffer, a checksum, and the buffer. While a message is being replaced,
+//! there may be none.
 
 use super::{EACH, Source, assert_found, assert_safe};
 use cachemaint::medium::Medium;
@@ -12,7 +12,7 @@ const BUFFER: usize = 16;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Bug {
-    /// The checksum is of the buffer alone.
+    /// The checksum covers only the buffer.
     RangeNotCovered,
     /// The range is used before the checksum shows that it is whole.
     RangeTrusted,

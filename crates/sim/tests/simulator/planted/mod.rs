@@ -1,4 +1,4 @@
-//! Bugs that were planted on purpose, each in a small structure as it is found in practice.
+//! Deliberate bugs, each in a small structure of a kind found in practice.
 //!
 //! A structure is written once, against [`Medium`](cachemaint::medium::Medium); its bug is a value. Without one it is
 //! safe under each model that it is made for. With one the simulator must find it, and name the cause and its operations.
@@ -13,7 +13,7 @@ mod published;
 
 use cachemaint_sim::{Exploration, Failure, Model, ViolationKind};
 
-/// The models for x86, arm64 and every architecture: code that is right under one is right there.
+/// The models for x86, arm64 and every architecture: code that is correct under one is correct there.
 const EACH: [Model; 3] = [Model::X86, Model::ARM64, Model::NEUTRAL];
 
 /// The beginnings of causes.

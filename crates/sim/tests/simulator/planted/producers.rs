@@ -1,5 +1,5 @@
-//! A log with several producers: each persists its own record, and acknowledges it when all before it are
-//! persistent, so that the log is a prefix after a crash. The order of the producers is known in ordinary memory only.
+//! A log with several producers: each persists its own record, and acknowledges it once all earlier ones are
+//! persistent, so that the log is a prefix after a crash. The order of the producers is known only in ordinary memory.
 
 use super::{ACKNOWLEDGED, EACH, Source, assert_found, assert_safe};
 use cachemaint::medium::{Medium, Readable};
@@ -15,7 +15,7 @@ const RECORDS: usize = 3;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Bug {
-    /// A record is acknowledged when it is persistent, and the one before it perhaps is not.
+    /// A record is acknowledged when it is persistent, although the previous one may not be.
     AloneIsEnough,
     /// A record is done before it is persistent.
     DoneTooEarly,

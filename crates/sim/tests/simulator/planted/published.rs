@@ -1,5 +1,5 @@
 //! Published structures with more than one defect, or with the defect far from the store that shows it: the cause names
-//! the two stores whose order mends the failure.
+//! the two stores whose order fixes the failure.
 
 use super::{EACH, Source, UNORDERED, assert_found};
 use cachemaint::medium::Medium;

@@ -1,6 +1,8 @@
 //! Stores each line of standard input in the file `records`. Run it, kill it, and run it again: every line that it has
 //! reported as durable is still there.
 
+#![expect(clippy::print_stdout, reason = "the result of the program")]
+
 use cachemaint::dax;
 use cachemaint_journal::Journal;
 use std::error::Error;

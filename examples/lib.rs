@@ -6,6 +6,11 @@
 
 #[path = "counter/counter.rs"]
 pub mod counter;
+// As an example with tests it would be compiled only as a test, and the test that kills the program would have none.
+#[cfg(all(test, target_os = "linux", target_pointer_width = "64"))]
+#[path = "guest_memory/guest.rs"]
+#[expect(dead_code, reason = "the example shows the guarantee")]
+mod guest_memory;
 #[path = "hash_table/table.rs"]
 pub mod hash_table;
 #[path = "slots/slots.rs"]

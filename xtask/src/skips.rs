@@ -44,6 +44,7 @@ const CHECKS: &[Skip] = &[
 ];
 
 const LATER: &str = "another check runs it";
+const FRAGMENT: &str = "part of a function that another block of the page has whole";
 const MIRI: &str = "Miri has no such call, or takes minutes; the test runs natively";
 const EMULATED: &str = "user-mode emulation lacks this; the test runs natively";
 const CONTAINER: &str = "a container, or a user without rights, forbids it";
@@ -54,6 +55,8 @@ const MEDIUM: &str = "the test is about another medium than that of the temporar
 const TESTS: &[Skip] = &[
     skip("", "... ignored, mutation takes half a minute", LATER),
     skip("", "... ignored, builds for minutes, and downloads an emulator", LATER),
+    skip("", "... ignored, runs what contributors type", LATER),
+    skip("test / long", "- guide::drivers (line ", FRAGMENT),
     skip("miri / ", "... ignored, ", MIRI),
     skip("", "CACHEMAINT_EXPECT is not set", LATER),
     skip("", "was not made by", COMPILER),

@@ -15,10 +15,13 @@ use crate::{libpmem, text};
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Request {
-    /// The commit or branch to compare with: what has changed since the common ancestor, committed or not.
-    #[arg(default_value = "main")]
-    base: String,
+    /// The commit or branch to compare with [default: `main`, `origin/main` or `HEAD`, the first that exists]. What has
+    /// changed since the common ancestor is checked, committed or not.
+    base: Option<String>,
 }
+
+/// The commits to compare with by default.
+const BASES: [&str; 3] = ["main", "origin/main", "HEAD"];
 
 /// Files that change every package.
 const ALL: [&str; 4] = ["Cargo.toml", "Cargo.lock", "clippy.toml", ".cargo/config.toml"];
@@ -52,7 +55,7 @@ struct Dependency {
 
 /// Runs the checks.
 pub(crate) fn run(host: &Host, report: &mut Report, request: &Request) -> Result<()> {
-    let mut files = changed_files(&request.base)?;
+    let mut files = changed_files(request.base.as_deref())?;
     let metadata = Cmd::cargo("metadata --no-deps --format-version 1").read()?;
     let metadata: Metadata = serde_json::from_str(&metadata)?;
     let packages = metadata.touched(host.root(), &files);
@@ -78,10 +81,12 @@ pub(crate) fn run(host: &Host, report: &mut Report, request: &Request) -> Result
 }
 
 /// Returns the files that differ from the common ancestor with a commit, and those that git does not know yet.
-fn changed_files(base: &str) -> Result<Vec<String>> {
+fn changed_files(base: Option<&str>) -> Result<Vec<String>> {
     let git = || Cmd::new("git").words("-c safe.directory=*");
+    let exists = |base: &&str| git().words("rev-parse --verify").arg(*base).read().is_ok();
+    let base = base.or_else(|| BASES.into_iter().find(exists)).unwrap_or("HEAD");
     let differing = git().words("diff --name-only --no-renames --merge-base").arg(base).read();
-    let differing = differing.context("name the commit to compare with: `changed COMMIT`")?;
+    let differing = differing.with_context(|| format!("{base} is no commit to compare with"))?;
     let new = git().words("ls-files --others --exclude-standard").read()?;
     Ok(differing.lines().chain(new.lines()).map(str::to_owned).collect())
 }

@@ -3,6 +3,9 @@
 //! The targets are built by the compiler in use, with flags as those of cargo-fuzz, which need not be installed. No
 //! sanitizer watches them: they execute no `unsafe` code of the library, and run faster without one.
 //!
+//! To reduce old and new inputs to a small corpus, run a target of `target/fuzz` with the arguments `-merge=1
+//! -use_counters=0 NEW fuzz/corpus/NAME fuzz/grown/NAME`, where `NEW` is an empty folder.
+//!
 //! libFuzzer starts from `fuzz/corpus` and keeps new inputs under `fuzz/grown`, from which it continues the next time.
 
 use std::env;

@@ -110,7 +110,7 @@ const FULL: [&[Step]; 2] = [
         ("targets", "Build the library for further architectures", targets::no_std_elsewhere),
         ("systems", "Compile the library for other operating systems", targets::systems),
         ("members", "Run the tests and benchmarks of every member", run::members),
-        ("guide", "Run the guide's commands of a checkout", run::guide),
+        ("guide", "Run the commands of the guide and of CONTRIBUTING.md", run::guide),
         ("cases", "Run the tests with far more generated cases", run::cases),
         ("regressions", "Put known defects back: a test notices each", regressions::regressions),
         ("fuzzed", "Fuzz the file formats for a minute each", fuzz::fuzz),
@@ -201,4 +201,56 @@ fn main() -> Result<ExitCode> {
         }
     }
     Ok(if report.finish()? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cli, Task, steps};
+    use crate::command::Cmd;
+    use clap::Parser as _;
+    use pulldown_cmark::{Event, Parser};
+    use std::fs;
+    use std::path::Path;
+
+    /// Returns the error of a command `cargo xtask …`, if it has one.
+    fn error(command: &str) -> Option<String> {
+        let parts = command.split('\'').enumerate();
+        let words = parts.flat_map(|(number, part)| match number % 2 {
+            0 => part.split_whitespace().collect(),
+            _ => vec![part],
+        });
+        match Cli::try_parse_from(words.skip(1)).map(|cli| cli.task) {
+            Err(help) if help.exit_code() == 0 => None,
+            Err(error) => Some(error.to_string()),
+            Ok(Task::Steps(names)) => {
+                names.into_iter().find(|name| steps().all(|(step, ..)| step != name))
+            }
+            Ok(_) => None,
+        }
+    }
+
+    #[test]
+    fn each_command_of_xtask_in_a_document_exists() {
+        assert!(error("cargo xtask full miri").is_some() && error("cargo xtask no-step").is_some());
+        let tree = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let git = Cmd::new("git").words("-c safe.directory=* ls-files -- *.md").folder(tree);
+        let mut count = 0;
+        for page in git.read().unwrap().lines() {
+            let text = fs::read_to_string(tree.join(page)).unwrap_or_default();
+            let shown = Parser::new(&text).filter_map(|event| match event {
+                Event::Code(code) | Event::Text(code) => Some(code),
+                _ => None,
+            });
+            for code in shown {
+                let joined = code.replace("\\\n", " ");
+                let commands =
+                    joined.lines().map(|line| line.split('#').next().unwrap_or_default());
+                for command in commands.filter(|line| line.starts_with("cargo xtask ")) {
+                    assert_eq!(error(command.trim()), None, "{page}: {command}");
+                    count += 1;
+                }
+            }
+        }
+        assert!(count > 20, "{count} commands were found");
+    }
 }

@@ -65,11 +65,14 @@ pub(crate) fn test(_host: &Host, report: &mut Report) -> Result<()> {
     })
 }
 
-/// Runs the guide's commands that build, as a reader types them.
+/// Runs the commands of documents that build, as a reader types them.
 pub(crate) fn guide(_host: &Host, report: &mut Report) -> Result<()> {
     report.check("checkout", "the guide's commands of a checkout succeed", || {
         Cmd::cargo("test -p cachemaint-cli --test command commands_of_a_checkout -- --ignored")
             .check_tests()
+    })?;
+    report.check("contributing", "the commands of CONTRIBUTING.md succeed", || {
+        Cmd::cargo("test -p xtask --test contributing -- --ignored").check_tests()
     })
 }
 

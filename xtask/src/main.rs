@@ -43,7 +43,7 @@ use crate::host::Host;
 use crate::report::Report;
 use lose_lines::log::Log;
 
-/// The checks of this workspace. Each is one command.
+/// Runs the checks of this workspace.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask")]
 struct Cli {
@@ -53,25 +53,25 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Run the steps of each change.
+    /// Run the steps that every change must pass.
     Ci,
     /// Run every step.
     Full,
-    /// Check the crates that a change touches, and their dependents.
+    /// Check the crates that a change touches and the crates that depend on them.
     Changed(changed::Request),
-    /// Fuzz the file formats, guided by coverage.
+    /// Fuzz the file formats.
     Fuzz(fuzz::Request),
-    /// Run the lab: check every claim on other CPUs and on whole machines.
+    /// Run the lab: check claims on emulated CPUs and machines.
     Lab(lab::request::Request),
     /// Build the libraries for C programs and install them.
     Capi(capi::Request),
-    /// Make a release ready: versions, lock files, packages. It publishes nothing.
+    /// Prepare a release: versions, lock files, packages. Publishes nothing.
     Release(release::Request),
-    /// Write the measured figures of the guide and of the README from the records in `docs/figures`.
+    /// Write the figures of the guide and the README from the records in `docs/figures`.
     Figures,
-    /// Rewrite all goldens: machine code, public interface, figures, lists of lanes and outcomes.
+    /// Rewrite all generated files that tests compare: machine code, public interface, figures, lists.
     Bless,
-    /// Run steps by their names.
+    /// Run the named steps.
     #[command(external_subcommand)]
     Steps(Vec<String>),
 }
@@ -83,36 +83,40 @@ type Step = (&'static str, &'static str, fn(&Host, &mut Report) -> Result<()>);
 const CI: [&[Step]; 2] = [
     &[
         ("fmt", "Check the format of every Rust file in the tree", text::fmt),
-        ("spelling", "Look for misspelt words", text::spelling),
+        ("spelling", "Check the spelling", text::spelling),
         ("clippy", "Lint the workspace", text::clippy),
         ("test", "Run the tests on this machine", run::test),
-        ("doc", "Build the documentation without a warning, and follow the links", text::doc),
+        ("doc", "Build the documentation without warnings, and check its links", text::doc),
         ("no-std", "Build the library without the standard library", targets::no_std),
         ("msrv", "Compile the library with the oldest supported compiler", targets::msrv),
     ],
     &[
-        ("lanes", "Run one lane of the lab of each kind", lab::request::one_of_each_kind),
-        ("miri", "Run the tests under Miri, which finds undefined behaviour", run::miri),
-        ("loom", "Run the loom tests, which try the interleavings of threads", run::loom),
+        ("lanes", "Run one lab lane of each kind", lab::request::one_of_each_kind),
+        ("miri", "Run the tests under Miri, which detects undefined behaviour", run::miri),
+        ("loom", "Run the loom tests, which try interleavings of threads", run::loom),
     ],
 ];
 
 /// The other steps: they take long, or fail rarely if those of each change pass.
 const FULL: [&[Step]; 2] = [
     &[
-        ("lanes-all", "Run every lane of the lab", lab::request::all),
-        ("prove", "Plant defects, and demand that a lane notices each", lab::prove::prove),
+        ("lanes-all", "Run every lab lane", lab::request::all),
+        ("prove", "Plant defects, and check that a lane notices each", lab::prove::prove),
     ],
     &[
-        ("asm", "Compare the compiler's instructions with the reviewed ones", asm::check),
-        ("package", "Check the packages, and the crates that they bring", packages::package),
-        ("features", "Lint each feature alone", targets::features_alone),
-        ("targets", "Build the library for further architectures", targets::no_std_elsewhere),
+        ("asm", "Compare the generated machine code with the reviewed listings", asm::check),
+        ("package", "Check the packages and the number of dependencies", packages::package),
+        ("features", "Lint with each feature on its own", targets::features_alone),
+        ("targets", "Build the library for other architectures", targets::no_std_elsewhere),
         ("systems", "Compile the library for other operating systems", targets::systems),
         ("members", "Run the tests and benchmarks of every member", run::members),
         ("guide", "Run the commands of the guide and of CONTRIBUTING.md", run::guide),
-        ("cases", "Run the tests with far more generated cases", run::cases),
-        ("regressions", "Put known defects back: a test notices each", regressions::regressions),
+        ("cases", "Run the property tests with many more cases", run::cases),
+        (
+            "regressions",
+            "Put fixed defects back, and check that a test notices each",
+            regressions::regressions,
+        ),
         ("fuzzed", "Fuzz the file formats for a minute each", fuzz::fuzz),
     ],
 ];

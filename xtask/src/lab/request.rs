@@ -13,13 +13,12 @@ use crate::report::Report;
 /// The request of `cargo xtask lab`.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Request {
-    /// Lanes to run: names as listed, or their beginnings [default: all].
+    /// Lanes to run: listed names, or prefixes of them [default: all].
     lanes: Vec<String>,
     /// List the lanes and their claims.
     #[arg(long)]
     list: bool,
-    /// Prove that the lab can fail: plant defects, and demand that a lane notices each; only for these lanes, if some
-    /// are named.
+    /// Prove that the lab can fail: plant defects, and check that a lane notices each. If lanes are named, only theirs.
     #[arg(long, conflicts_with = "list")]
     prove: bool,
 }

@@ -18,15 +18,15 @@ setting() {
 version=$(setting version)
 homepage=$(setting repository)
 maintainer=$(setting maintainer)
-# The maintainer of a package that is not released is who built it.
+# Before that is decided, the maintainer is the user who builds.
 : "${maintainer:=$(id -un) <$(id -un)@$(uname -n)>}"
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# Cargo's flags reach this program too, so it is built before they are set.
+# Before the flags are set: they would build this program anew.
 cargo build --quiet --locked -p xtask
-# Messages of panics name source files: those of other crates not by the paths of this machine.
+# Panic messages name source files. For other crates these would be paths of this machine.
 flags=
 for sources in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*; do
     flags="$flags --remap-path-prefix=$sources=/usr/src/crates"
@@ -84,12 +84,12 @@ END
     dpkg-deb --root-owner-group --build "$root" "$out"
 }
 
-# needs FILE...: prints the packages that have the libraries of these programs, as the field Depends.
+# needs FILE...: prints the field Depends, with the packages whose libraries these files load.
 needs() {
     # dpkg-shlibdeps finds the oldest C library that will do, and wants the source's control file.
     mkdir -p "$work/debian"
     echo 'Source: cachemaint' >"$work/debian/control"
-    (cd "$work" && dpkg-shlibdeps -O "$@" | sed 's/^shlibs:/ /; s/^ Depends=/Depends: /')
+    (cd "$work" && dpkg-shlibdeps -O "$@" | sed 's/^shlibs:Depends=/Depends: /')
 }
 
 begin cachemaint
@@ -154,7 +154,7 @@ Description: replacement of PMDK's libpmem, in a directory of its own
  can be installed beside it.
 END
 
-# The emulator and the kernels that lose-lines fetches are for this architecture.
+# lose-lines runs only on this architecture.
 [ "$architecture" = amd64 ] || exit 0
 cargo build --release --locked -p lose-lines
 begin lose-lines

@@ -233,6 +233,10 @@ impl Tree {
             for field in ["description", "readme", "license", "rust_version"] {
                 ensure!(package[field].is_string(), "{name} has no {field}");
             }
+            let manifest = package["manifest_path"].as_str().context("a package without a path")?;
+            for text in ["LICENSE-MIT", "LICENSE-APACHE"] {
+                ensure!(Path::new(manifest).with_file_name(text).is_file(), "{name} has no {text}");
+            }
         }
         Ok(())
     }

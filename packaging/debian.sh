@@ -33,7 +33,7 @@ for sources in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*; do
 done
 export RUSTFLAGS="${RUSTFLAGS:-} $flags"
 cargo build --release --locked -p cachemaint-cli
-"$target/debug/xtask" capi --prefix "$work/c" --libdir "lib/$triplet" >/dev/null
+CARGO_MANIFEST_DIR=$PWD/xtask "$target/debug/xtask" capi --prefix "$work/c" --libdir "lib/$triplet" >/dev/null
 libraries=$work/c/lib/$triplet
 soname=$(basename "$libraries"/libcachemaint.so.*)
 library=libcachemaint${soname##*.}

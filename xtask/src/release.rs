@@ -175,7 +175,8 @@ impl Tree {
         let root = self.build.join("rehearsal");
         remove(&root)?;
         self.run("git").words("clone --quiet .").arg(root.display().to_string()).read()?;
-        let clone = Self { build: root.join("target"), root };
+        // Builds outside the clone keep the dependencies for the next rehearsal.
+        let clone = Self { build: self.build.join("rehearsed"), root };
         for (name, value) in CONTACTS.iter().zip(contacts) {
             let change = (format!("^{name} = .*$"), format!("{name} = {value:?}"));
             clone.edit("Cargo.toml", &[(&change.0, change.1)])?;

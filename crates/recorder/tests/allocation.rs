@@ -1,4 +1,4 @@
-//! Recording, writing back and reading while memory cannot be allocated.
+//! Recording, writing back and reading while no memory can be allocated.
 
 #![cfg(target_has_atomic = "64")]
 #![expect(unsafe_code, reason = "an allocator is an unsafe trait")]
@@ -18,18 +18,18 @@ std::thread_local! {
     static FAILS: Cell<bool> = const { Cell::new(false) };
 }
 
-// SAFETY: it returns the system's memory, or null, which means that the allocation has failed.
+// SAFETY: returns memory of the system, or null, which means that the allocation failed.
 unsafe impl GlobalAlloc for Failing {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if FAILS.get() {
             return core::ptr::null_mut();
         }
-        // SAFETY: the duties are the caller's, as here.
+        // SAFETY: the caller has the same duties as here.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        // SAFETY: the duties are the caller's, as here.
+        // SAFETY: the caller has the same duties as here.
         unsafe { System.dealloc(ptr, layout) }
     }
 }
@@ -37,7 +37,7 @@ unsafe impl GlobalAlloc for Failing {
 #[global_allocator]
 static ALLOCATOR: Failing = Failing;
 
-/// An allocation ends the process (`handle_alloc_error`), so that the test fails.
+/// Runs `work` without memory. An allocation ends the process (`handle_alloc_error`), which fails the test.
 fn without_memory<R>(work: impl FnOnce() -> R) -> R {
     FAILS.set(true);
     let result = work();
@@ -92,7 +92,7 @@ fn a_recorder_lives_without_allocations() {
             }
             (events, refused)
         });
-        // Records of 80 bytes: five in a sub-buffer behind its header.
+        // Records of 80 bytes: five fit a sub-buffer after its header.
         let expected = if mode == Mode::Refuse { (10, 90) } else { (10, 0) };
         assert_eq!((events, refused), expected, "{durability:?}");
     }

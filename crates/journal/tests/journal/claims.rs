@@ -1,4 +1,4 @@
-//! Promises that a journal keeps for any bytes. The property tests and the fuzzers in `fuzz/` check the same ones.
+//! Properties that hold for a journal of any bytes. The property tests and the fuzzers in `fuzz/` check the same ones.
 
 use cachemaint::medium::{Medium, OpenError, Readable};
 use cachemaint_journal::{
@@ -13,7 +13,7 @@ pub(crate) const LOG: u64 = 20480;
 /// Bytes of a mark, without the padding up to the alignment.
 const MARK: u64 = 64;
 
-/// An error that has a reason: that of an operation, or that of an opening.
+/// An error of an operation or of an opening, both of which have a reason.
 pub(crate) trait Refusal {
     type Medium;
 
@@ -36,12 +36,12 @@ impl<M, E> Refusal for OpenError<M, Error<E>> {
     }
 }
 
-/// The reason of a refusal, or `None` if nothing was refused.
+/// Returns the reason of a refusal, or `None` if nothing was refused.
 pub(crate) fn reason<T, R: Refusal>(done: &Result<T, R>) -> Option<&ErrorKind<R::Medium>> {
     done.as_ref().err().map(R::reason)
 }
 
-/// Openings after the harm.
+/// The numbers of openings after the damage.
 const FIRST: u64 = 1 << 32;
 const SECOND: u64 = FIRST + 1;
 
@@ -63,7 +63,7 @@ impl Shape {
         self.segments * self.segment
     }
 
-    /// Returns the same options each time, but for the opening: no two openings may have the same seeds.
+    /// Returns the same options each time, except for the random words, which differ between openings.
     pub(crate) fn options(&self, opening: u64) -> Options<'static> {
         Options::with_entropy([0x0123_4567_89ab_cdef, opening])
             .segment(self.segment)
@@ -76,15 +76,15 @@ impl Shape {
 #[derive(Clone, Debug)]
 #[cfg_attr(fuzzing, derive(arbitrary::Arbitrary))]
 pub(crate) enum Deed {
-    /// A record of so many bytes.
+    /// Appends a record with this number of bytes.
     Append(u8),
-    /// Several, as a group.
+    /// Appends several records as a group.
     Group(Vec<u8>),
-    /// All before one of the records, counted from the oldest one, are given up.
+    /// Trims to one of the records, counted from the oldest one.
     Trim(u8),
-    /// The journal is closed and opened: a new epoch begins.
+    /// Closes the journal and opens it: a new epoch begins.
     Reopen,
-    /// The same without a closing: the process was killed.
+    /// Opens it without closing it, as after a kill of the process.
     Kill,
 }
 
@@ -94,12 +94,12 @@ pub(crate) enum Deed {
 pub(crate) enum Remains {
     Nothing,
     Noise(u32),
-    /// In every place the second word of a header that states it, of this kind and length.
+    /// At every place, the second word of a header for that place, of this kind and length.
     Headers {
         kind: u8,
         len: u8,
     },
-    /// Another journal, made with the same random words, whose roots are overwritten.
+    /// Another journal, created with the same random words, whose roots are overwritten.
     Journal(Vec<Deed>),
 }
 
@@ -129,7 +129,7 @@ impl Remains {
 #[derive(Clone, Debug)]
 pub(crate) struct Lived {
     pub(crate) shape: Shape,
-    /// The oldest position that counts.
+    /// The oldest position that was not trimmed.
     head: u64,
     /// The records that were not trimmed.
     records: Vec<Record>,
@@ -137,7 +137,7 @@ pub(crate) struct Lived {
     ever: Vec<Record>,
 }
 
-/// Ends a journal as the end of its process does: without the root by which its drop closes it.
+/// Ends a journal as a kill of its process does: without the root that a drop stores.
 pub(crate) fn kill<M: Medium>(medium: &M, journal: Journal<&M>) {
     let words = [0, 4096, 8192, 12288].into_iter().flat_map(|slot| (slot..slot + 128).step_by(8));
     let roots: Vec<_> = words.map(|at| (at, medium.load(at, Relaxed))).collect();
@@ -147,8 +147,8 @@ pub(crate) fn kill<M: Medium>(medium: &M, journal: Journal<&M>) {
     }
 }
 
-/// Creates a journal, opening 0, and does all of it, up to a kill. When it is full, its older half is given up if it is to be
-/// trimmed then.
+/// Creates a journal as opening 0, does all operations and kills it. With `trims`, a full journal is trimmed to its
+/// newer half.
 pub(crate) fn live<M: Medium>(medium: &M, shape: Shape, deeds: &[Deed], trims: bool) -> Lived {
     let mut lived = Lived { shape, head: 0, records: Vec::new(), ever: Vec::new() };
     let (mut journal, _) = shape.options(0).create_new(medium).unwrap();
@@ -261,13 +261,13 @@ pub(crate) enum Harm {
         at: u16,
         words: u8,
     },
-    /// Words that are made of the seed: to choose them would be to forge checksums.
+    /// Words derived from the seed. Freely chosen words could forge checksums.
     Noise {
         at: u16,
         words: u8,
         seed: u32,
     },
-    /// The words of another place.
+    /// The words of another place in the log.
     Copy {
         from: u16,
         at: u16,
@@ -327,14 +327,15 @@ where
     reader.salvage().unwrap().filter_map(|item| is_record(item.unwrap())).collect()
 }
 
-/// Each returned record was written. Each whole record is salvaged. Without damage the journal goes on.
+/// Checks that each returned record was written, that each whole record is salvaged, and that an undamaged journal can
+/// be used.
 pub(crate) fn damage_costs_what_it_touches<M: Medium>(medium: &M, lived: &Lived, changed: &[u64]) {
     let written = &lived.records;
     let changed = &lived.flags(changed);
     let whole = lived.whole(changed);
     let reader = Reader::open(medium).unwrap();
 
-    // The prefix, all of it before the first word that has changed.
+    // Everything before the first changed word is returned.
     let read: Vec<_> = reader.records().unwrap().map_while(Result::ok).collect();
     assert!(written.starts_with(&read), "{read:?} of {written:?}");
     let before = |record: &&Record| !lived.touches(lived.head..record.end.0, changed);
@@ -346,7 +347,7 @@ pub(crate) fn damage_costs_what_it_touches<M: Medium>(medium: &M, lived: &Lived,
         "{verified:?} of {written:?}"
     );
 
-    // Everything that is whole.
+    // Every whole record is salvaged.
     let salvaged = salvaged(medium);
     assert!(whole.iter().all(|record| salvaged.contains(record)), "{salvaged:?} of {whole:?}");
     assert!(salvaged.iter().all(|record| written.contains(record)), "{salvaged:?} of {written:?}");
@@ -361,8 +362,8 @@ pub(crate) fn damage_costs_what_it_touches<M: Medium>(medium: &M, lived: &Lived,
     assert!(bytes(medium) == before, "nothing is written to a damaged journal");
 }
 
-/// Bytes that cannot be read cost what is in them, and nothing that is missing is missing silently. `bad` are their words of
-/// the log.
+/// Checks that unreadable bytes cost only the records in them, and that no record is missing silently. `bad` are the
+/// unreadable words of the log.
 pub(crate) fn bad_bytes_cost_what_they_touch<M: Readable>(medium: &M, lived: &Lived, bad: &[u64])
 where
     M::Error: Debug,
@@ -387,14 +388,14 @@ where
     assert!(salvaged.iter().all(|record| written.contains(record)), "{salvaged:?} of {written:?}");
 }
 
-/// The offsets of both copies of the newest root, by the documentation of the format.
+/// The offsets of both copies of the newest root, according to the documentation of the format.
 fn newest_root<M: Medium>(medium: &M) -> [u64; 2] {
     let [first, second] = [0, 4096].map(|slot| medium.load(slot + 40, Relaxed));
     let slot = if second > first { 4096 } else { 0 };
     [slot, slot + 8192]
 }
 
-/// One copy of the newest root is as good as both. The next opening stores the other one anew.
+/// Checks that one copy of the newest root suffices, and that the next opening stores the other one again.
 pub(crate) fn a_copy_of_the_root_is_lost<M: Medium>(medium: &M, lived: &Lived, changed: &[u64]) {
     let copy = newest_root(medium)[changed.len() % 2];
     medium.store(copy + 72, !medium.load(copy + 72, Relaxed), Relaxed);
@@ -403,8 +404,8 @@ pub(crate) fn a_copy_of_the_root_is_lost<M: Medium>(medium: &M, lived: &Lived, c
     damage_costs_what_it_touches(medium, lived, changed);
 }
 
-/// Without both copies of the newest root nothing is returned that was not written, and no record that was acknowledged
-/// before the trim or opening that stored the root is lost unnoticed.
+/// Checks that, without both copies of the newest root, only written records are returned, and that a record
+/// acknowledged before that root was stored is not lost silently.
 pub(crate) fn the_newest_root_is_lost<M: Medium>(medium: &M, lived: &Lived, changed: &[u64]) {
     for copy in newest_root(medium) {
         medium.store(copy + 24, !medium.load(copy + 24, Relaxed), Relaxed);
@@ -430,7 +431,7 @@ fn bytes<M: Medium>(medium: &M) -> Vec<u64> {
     (0..medium.len()).step_by(8).map(|at| medium.load(at, Relaxed)).collect()
 }
 
-/// A journal that can be opened is undamaged then, can be appended to, and has what it had.
+/// Checks that a journal that can be opened is undamaged, keeps its records and accepts new ones.
 fn goes_on<M: Medium>(medium: &M, shape: Shape, kept: &[Record]) {
     let (journal, Opened { recovered, .. }) = shape.options(FIRST).open(medium).unwrap();
     assert_eq!(recovered.records, kept.len() as u64);
@@ -447,10 +448,10 @@ fn goes_on<M: Medium>(medium: &M, shape: Shape, kept: &[Record]) {
     }
 }
 
-/// Any bytes are read to an end. If they are a journal, it is consistent: every record that is read is salvaged, and a
-/// journal that opens can be appended to.
+/// Checks that any bytes are read to an end, and that a journal in them is consistent: every record that is read is
+/// also salvaged, and a journal that opens accepts appends.
 pub(crate) fn anything_is_read_to_an_end<M: Medium>(medium: &M, shape: Shape) {
-    // A record has 16 bytes at least.
+    // A record has at least 16 bytes.
     let most = medium.len() / 16;
     let mut read = Vec::new();
     if let Ok(reader) = Reader::open(medium) {

@@ -1,4 +1,4 @@
-//! Every state that a crash may leave, and that nothing is left out which a crash would show.
+//! Every state that a crash can leave, and a check that no write-back and no fence can be omitted.
 
 use crate::claims::reason;
 use crate::creation::created_again;
@@ -16,7 +16,7 @@ use core::sync::atomic::Ordering::Relaxed;
 
 pub(crate) const MODELS: [Model; 3] = [Model::X86, Model::ARM64, Model::NEUTRAL];
 
-/// Opens what is there for appending, and judges it.
+/// Opens the journal for appending, and judges it.
 fn recovery(medium: &SimMedium, notes: &[Note]) -> Result<(), Violation> {
     let opened = options().open(medium);
     let is_missing =
@@ -32,7 +32,7 @@ fn recovery(medium: &SimMedium, notes: &[Note]) -> Result<(), Violation> {
     if expected(notes).is_created { judge(&records, notes) } else { Ok(()) }
 }
 
-/// A medium with a journal that has these records. All roots have been written.
+/// Returns a simulation whose medium has a journal with these records. All roots have been written.
 pub(crate) fn with(simulation: &Simulation, life: &[Do]) -> Simulation {
     simulation.clone().prepared(|medium| {
         drop(options().create_new(medium).unwrap());
@@ -41,7 +41,7 @@ pub(crate) fn with(simulation: &Simulation, life: &[Do]) -> Simulation {
     })
 }
 
-/// A journal to which one record after the other was appended is opened and lives a life.
+/// Opens a journal that has these records, and does the operations of a life.
 pub(crate) fn explore(simulation: &Simulation, before: &[Do], life: &[Do]) -> Exploration {
     with(simulation, before).explore(
         |medium, notes| {
@@ -66,18 +66,18 @@ fn creation(simulation: &Simulation) -> Exploration {
 
 /// Two records fill a segment, the third goes into the next one.
 const SHORT: [Do; 3] = [Append(0), Append(1), Append(2)];
-/// A group that enters a segment; records that are written piece by piece, the second one into the next.
+/// A group that begins a segment, and records that are written piece by piece, the second one in the next segment.
 const PIECES: [Do; 3] = [Append(0), Group(1, 2), Append(3)];
 /// A group within a segment.
 const GROUPS: [Do; 2] = [Group(0, 2), Append(2)];
-/// Nearly once round the ring.
+/// Almost one lap around the ring.
 pub(crate) const ROUND: [Do; 6] =
     [Append(0), Append(1), Append(2), Append(3), Append(4), Append(5)];
-/// The rest of the round, over what the first one has left.
+/// The rest of the lap, which overwrites what the first one left.
 const WRAP: [Do; 4] = [Trim(3), Append(6), Append(7), Append(8)];
 
-/// A process that is killed after so many operations; another one opens the journal, reads it and goes on;
-/// then the power fails.
+/// A process is killed after this number of operations. Another one opens the journal, reads it and appends. Then the
+/// power fails.
 fn killed_and_gone_on(
     simulation: &Simulation,
     kill: u64,
@@ -103,7 +103,7 @@ fn killed_and_gone_on(
                 reason(&died),
                 None | Some(ErrorKind::Format(FormatError::Medium(Killed) | FormatError::Failed))
             ));
-            // The process is killed even if it had done all.
+            // The process is killed even if it completed all operations.
             medium.killed();
 
             let (journal, _) = options().open(medium).unwrap();
@@ -121,13 +121,13 @@ fn killed_and_gone_on(
     )
 }
 
-/// A group that begins at the head, and is on two lines of a segment of 256 bytes.
+/// A group that begins at the head, on two lines of a segment of 256 bytes.
 const AT_HEAD: [Do; 3] = [Append(0), Trim(1), Group(1, 2)];
 
-/// The operations that these lives take, at least.
+/// The minimum number of operations in these lives.
 const OPERATIONS: u64 = 48;
 
-/// Killed after each operation; the first failure, or the last exploration.
+/// Kills the process after each operation. Returns the first failure, or the last exploration.
 fn killed_anywhere(simulation: &Simulation, segment: u64, life: &[Do]) -> Exploration {
     let kill = |kill| killed_and_gone_on(simulation, kill, segment, life);
     let mut explorations = (0..OPERATIONS).map(kill);
@@ -135,7 +135,7 @@ fn killed_anywhere(simulation: &Simulation, segment: u64, life: &[Do]) -> Explor
     failed.unwrap_or_else(|| kill(OPERATIONS))
 }
 
-/// A producer panics, and another one's record behind its space is acknowledged.
+/// A producer panics, and a record after its space is acknowledged.
 fn abandoned(simulation: &Simulation) -> Exploration {
     with(simulation, &[]).explore(
         |medium, notes| {
@@ -144,7 +144,7 @@ fn abandoned(simulation: &Simulation) -> Exploration {
             let (journal, _) = options().open(&faulty).unwrap();
             abandon(&journal, 20);
             apply(&journal, Append(0), |note| notes.add(note)).unwrap();
-            // Into the next segment.
+            // In the next segment.
             abandon(&journal, 40);
             apply(&journal, Append(1), |note| notes.add(note)).unwrap();
         },
@@ -152,11 +152,11 @@ fn abandoned(simulation: &Simulation) -> Exploration {
     )
 }
 
-/// The medium of a journal for records that are stored by streaming, of more than 256 bytes, in parts.
+/// The medium of a journal for records of more than 256 bytes, which are stored by streaming, in parts.
 const LONG: u64 = LOG + 4 * 1024;
 
-/// A record that fills six lines and does not begin with one, and one that enters a segment. Each word of a record that
-/// no fence covers can be lost alone; recovery reads all of them, so few are at once.
+/// A record that fills six lines and begins inside one, and one that begins a segment. Each word that no fence covers
+/// can be lost separately, and recovery reads all of them, so few are lost at once.
 fn long_records(simulation: &Simulation) -> Exploration {
     let options = || options().segment(1024).window(2048);
     let payload = |number: u64| vec![7 + number as u8; 389 + number as usize];
@@ -186,7 +186,7 @@ fn long_records(simulation: &Simulation) -> Exploration {
     )
 }
 
-/// Two threads append, neither of which has opened the journal. Each of them waits for earlier records.
+/// Two threads append. Neither of them opened the journal. Each waits for earlier records.
 fn threads(simulation: &Simulation, before: &[Do]) -> Exploration {
     // With segments in which a mark can be on two lines.
     let options = || options().segment(256).window(512);
@@ -220,7 +220,8 @@ fn threads(simulation: &Simulation, before: &[Do]) -> Exploration {
     )
 }
 
-/// Two threads append, and the last record is damaged after both have returned: whoever confirms last, confirms both.
+/// Two threads append, and the last record is damaged after both have returned. The thread that confirms last confirms
+/// both records.
 fn confirmed_by_threads(simulation: &Simulation) -> Exploration {
     let options = || options().segment(256).window(512);
     let simulation =
@@ -272,10 +273,10 @@ fn appends_and_a_trim(simulation: &Simulation) -> Exploration {
     )
 }
 
-/// Few states of a crash: where nothing orders the words of a root, each of them doubles the others.
+/// Explores few states: nothing orders the words of a root, so each word doubles the number of states.
 const FEW: Effort = Effort::Deviations(1);
 
-/// Crashes of the workload alone: recovery writes little, and is cut in tests of its own.
+/// Crashes only during the workload: recovery writes little, and other tests crash it.
 fn uncut(model: Model) -> Simulation {
     Simulation::new(model, BYTES).crashes_in_recovery(0).effort(FEW)
 }
@@ -284,8 +285,8 @@ fn uncut_wide(model: Model) -> Simulation {
     Simulation::new(model, WIDE).crashes_in_recovery(0).effort(FEW)
 }
 
-/// All states that x86 can leave, and some of those of the neutral model, which has every crash of x86 and arm64, as a
-/// test of the simulator shows.
+/// All states that x86 can leave, and some of the neutral model, which has every crash of x86 and arm64, as a test of
+/// the simulator shows.
 #[test]
 fn a_crash_leaves_a_prefix_with_all_that_was_acknowledged() {
     for (model, effort) in
@@ -300,7 +301,7 @@ fn a_crash_leaves_a_prefix_with_all_that_was_acknowledged() {
         ] {
             exploration.assert_safe();
             assert_eq!(exploration.is_exhaustive(), effort == Effort::Exhaustive);
-            // The word that confirms is not written back.
+            // The confirmation word is not written back.
             let is_persisted = |(kind, (file, ..), _): (_, (&str, _, _), _)| {
                 kind != Kind::NeverPersisted || file.ends_with("confirmation.rs")
             };
@@ -367,7 +368,7 @@ fn recovery_may_be_cut() {
 #[test]
 #[ignore = "mutation takes half a minute: cargo test -- --ignored"]
 fn no_write_back_and_no_fence_can_be_left_out() {
-    // One word that is lost shows it.
+    // One lost word shows the defect.
     let of =
         |setting: &Setting, bytes| setting.simulation(bytes).crashes_in_recovery(0).effort(FEW);
     let uncut = |setting: &Setting| of(setting, BYTES);

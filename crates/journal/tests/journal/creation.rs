@@ -1,4 +1,4 @@
-//! Creations that are cut off, and media on which a journal is opened or created.
+//! Interrupted creations, and media on which a journal is opened or created.
 
 use crate::claims::reason;
 use crate::life::{BYTES, Do, Note, apply, expected, judge, options, payload, records};
@@ -7,10 +7,10 @@ use cachemaint_journal::{Error, ErrorKind, FormatError, Opened, Options, Reader}
 use cachemaint_sim::{Exploration, Model, Notes, SimMedium, Simulation, Violation};
 use core::sync::atomic::Ordering::Relaxed;
 
-/// The places of the magics, by the documentation of the format.
+/// The offsets of the magics, according to the documentation of the format.
 const MAGICS: [u64; 4] = [0, 4096, 8192, 12288];
 
-/// An earlier journal in the same place, which has an identity of its own.
+/// An earlier journal in the same place, with an identity of its own.
 fn earlier() -> Options<'static> {
     Options::with_entropy([3, 4]).segment(128).window(256)
 }
@@ -25,7 +25,7 @@ fn image(medium: &SimMedium) -> Vec<u8> {
     image
 }
 
-/// Opens the journal or creates it, which has to succeed, and judges it.
+/// Opens or creates the journal, which must succeed, and judges it.
 fn opened_or_created(medium: &SimMedium, notes: &[Note]) -> Result<(), Violation> {
     let (journal, Opened { recovered, .. }) = options().open_or_create(medium)?;
     let records = records(&journal)?;
@@ -34,7 +34,8 @@ fn opened_or_created(medium: &SimMedium, notes: &[Note]) -> Result<(), Violation
     judge(&records, notes)
 }
 
-/// Does that on a medium of other bytes, which may be there until the creation is acknowledged, and can be overwritten.
+/// Does the same on a medium with other content, which can remain until the creation is acknowledged, and which can be
+/// overwritten.
 fn opened_or_created_anew(medium: &SimMedium, notes: &[Note]) -> Result<(), Violation> {
     if expected(notes).is_created {
         return opened_or_created(medium, notes);
@@ -42,13 +43,13 @@ fn opened_or_created_anew(medium: &SimMedium, notes: &[Note]) -> Result<(), Viol
     let opened = options().open_or_create(medium);
     match reason(&opened) {
         Some(ErrorKind::Format(FormatError::Foreign { .. } | FormatError::Roots)) => {
-            // What was there before can be back in parts.
+            // Parts of the earlier content can reappear.
             for at in MAGICS {
                 medium.store(at, 0, Relaxed);
             }
             options().create_new(medium)?;
         }
-        // A journal that was there before, of which the newest root is overwritten.
+        // An earlier journal whose newest root is overwritten.
         Some(ErrorKind::Damaged(_)) => {}
         _ => drop(opened?),
     }
@@ -70,7 +71,7 @@ fn open_or_create(medium: &SimMedium, notes: &Notes<'_, Note>) {
     apply(&journal, Do::Append(0), |note| notes.add(note)).unwrap();
 }
 
-/// A journal is overwritten as the documentation says, but nothing makes that durable before another one is created.
+/// A journal is erased as the documentation says, but nothing makes that durable before another journal is created.
 pub(crate) fn created_again(simulation: &Simulation) -> Exploration {
     let simulation = simulation.clone().prepared(|medium| {
         earlier().create_new(medium).unwrap().0.append(b"earlier").unwrap();
@@ -126,7 +127,7 @@ fn other_bytes_are_overwritten_by_a_creation_alone() {
     }
 }
 
-/// A store and a journal are not created over one another.
+/// A store and a journal are not created over each other.
 #[test]
 fn a_store_is_not_overwritten() {
     use cachemaint_store::{self as store, Reader};
@@ -175,7 +176,7 @@ fn a_refused_opening_gives_its_medium_back() {
     assert_eq!(cachemaint::medium::Readable::len(&refused.into_medium()), 8192);
 }
 
-/// By the documentation of each kind of `std::io::Error`.
+/// Checks each kind of `std::io::Error` against its documentation.
 #[test]
 fn an_error_is_one_of_the_standard_library_with_itself_inside() {
     let kind = |error: std::io::Error| {
@@ -222,7 +223,7 @@ mod crashes {
         }
     }
 
-    /// The crash comes also in the opening that finds the first root, and writes the second one.
+    /// The crash can also hit the opening that finds the first root and writes the second one.
     #[test]
     fn a_crash_in_a_creation_after_a_crash_in_a_creation_leaves_nothing_or_a_journal() {
         for model in MODELS {

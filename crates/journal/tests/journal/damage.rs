@@ -1,4 +1,4 @@
-//! Damaged journals and arbitrary bytes: what is returned was appended, what is whole is returned, nothing panics.
+//! Damaged journals and arbitrary bytes: only appended records are returned, every whole one is, and nothing panics.
 
 use crate::claims::{
     Deed, Harm, LOG, Lived, Remains, Shape, a_copy_of_the_root_is_lost, anything_is_read_to_an_end,
@@ -28,7 +28,7 @@ fn harms() -> impl Strategy<Value = Vec<Harm>> {
     proptest::collection::vec(harm, 1..4)
 }
 
-/// Half of the time none.
+/// No damage in half of the cases.
 fn maybe_harms() -> impl Strategy<Value = Vec<Harm>> {
     prop_oneof![Just(Vec::new()), harms()]
 }
@@ -45,7 +45,7 @@ fn deeds() -> impl Strategy<Value = Vec<Deed>> {
     proptest::collection::vec(deed, 1..60)
 }
 
-/// Half of the time none.
+/// No earlier content in half of the cases.
 fn remains() -> impl Strategy<Value = Remains> {
     prop_oneof![
         3 => Just(Remains::Nothing),
@@ -59,7 +59,7 @@ fn medium() -> SimMedium {
     Simulation::new(Model::X86, SHAPE.bytes()).medium()
 }
 
-/// A journal that was harmed, what was in it, and which words have changed.
+/// Returns a damaged journal, its records, and the changed words.
 fn harmed(
     remains: &Remains,
     deeds: &[Deed],
@@ -109,7 +109,8 @@ proptest! {
         the_newest_root_is_lost(&medium, &lived, &changed);
     }
 
-    /// A block in every place: each root, the word that confirms, and the log. Without that word, as after a power cut, too.
+    /// A block at every place: each root, the confirmation word, and the log; also without that word, as after a power
+    /// cut.
     #[test]
     fn bad_blocks_cost_what_is_in_them(
             remains in remains(), deeds in deeds(), trims: bool, is_cut: bool,

@@ -1,4 +1,4 @@
-//! Damage or a torn end, by the evidence that is left, and whole records after a torn end.
+//! Damage and torn ends, told apart by the evidence that is left, and whole records after a torn end.
 
 use crate::claims::{LOG, kill, reason, records};
 use cachemaint::medium::Medium as _;
@@ -11,9 +11,9 @@ use cachemaint_test_support::erased::erased;
 use core::sync::atomic::Ordering::Relaxed;
 
 const SEGMENT: u64 = 1024;
-/// The end of two records behind a mark of 64 bytes: each has a header of 16 bytes and a payload of 24.
+/// The end of two records after a mark of 64 bytes. Each has a header of 16 bytes and a payload of 24.
 const END: Position = Position(64 + 2 * 40);
-/// The places of both copies of an even generation's root, and of an odd one's.
+/// The offsets of both copies of a root of an even generation, and of an odd one.
 const EVEN: [u64; 2] = [0, 8192];
 const ODD: [u64; 2] = [4096, 12288];
 
@@ -33,19 +33,19 @@ fn damage(medium: &SimMedium, at: u64) {
     medium.store(at, !medium.load(at, Relaxed), Relaxed);
 }
 
-/// Ends a journal as the end of its process does.
+/// Ends a journal as a kill of its process does.
 fn killed(journal: Journal<&SimMedium>) {
     let medium = *journal.medium();
     kill(medium, journal);
 }
 
-/// Ends a journal as a power cut does, before the word that confirms was written back.
+/// Ends a journal as a power cut does before the confirmation word was written back.
 fn cut(journal: Journal<&SimMedium>) {
     journal.medium().store(16384, 0, Relaxed);
     killed(journal);
 }
 
-/// Records of a group do not vouch for each other. The third one of ten, all of which are acknowledged, is damaged.
+/// Records of a group do not vouch for each other. The third of ten acknowledged records is damaged.
 #[test]
 fn whole_records_after_a_torn_end_are_counted_and_can_be_salvaged() {
     let medium = medium();
@@ -67,7 +67,7 @@ fn whole_records_after_a_torn_end_are_counted_and_can_be_salvaged() {
     assert_eq!((verified(&medium).records, verified(&medium).after_gap), (3, 0));
 }
 
-/// The last record is damaged, and nothing is behind it.
+/// The last record is damaged, and no record follows it.
 #[test]
 fn damage_to_the_last_record_is_known_unless_a_power_cut_has_taken_the_confirmation() {
     type End = fn(Journal<&SimMedium>);
@@ -114,7 +114,7 @@ fn damage_to_the_last_record_is_known_unless_a_power_cut_has_taken_the_confirmat
     }
 }
 
-/// A journal with the records 1, 2 and 3 in the epochs 1, 3 and 4, each of which was an opening. Epoch 2 had no record.
+/// A journal with the records 1, 2 and 3 in the epochs 1, 3 and 4, one for each opening. Epoch 2 has no record.
 fn epochs() -> (SimMedium, [Position; 3]) {
     let medium = medium();
     let (journal, _) = options(0).create_new(&medium).unwrap();
@@ -134,14 +134,14 @@ fn an_opening_begins_a_segment_unless_the_last_one_has_no_record() {
         let (journal, Opened { recovered, .. }) = options(opening).open(&medium).unwrap();
         assert_eq!((recovered.records, recovered.torn), (3, false));
         assert_eq!(journal.end().0, 3 * SEGMENT);
-        // The end of the records, the beginning of the epoch and each record are places to go on at.
+        // The end of the records, the beginning of the epoch and each record are valid positions for `records_from`.
         for (position, left) in [(recovered.end, 0), (journal.end(), 0), (positions[1], 2)] {
             assert_eq!(journal.records_from(position).unwrap().count(), left);
         }
     }
 }
 
-/// A journal with two records, of which a trim has discarded the first: its root has generation 2.
+/// A journal with two records, whose first one is trimmed: its root has generation 2.
 fn trimmed() -> SimMedium {
     let medium = medium();
     let (journal, _) = options(0).create_new(&medium).unwrap();
@@ -152,7 +152,7 @@ fn trimmed() -> SimMedium {
     medium
 }
 
-/// Without both copies of the root of the trim, the trimmed record is back.
+/// Without both copies of the root that a trim stored, the trimmed record is back.
 #[test]
 fn a_lost_root_is_reported_with_the_records_that_it_had_trimmed() {
     let medium = trimmed();
@@ -169,7 +169,7 @@ fn a_lost_root_is_reported_with_the_records_that_it_had_trimmed() {
     assert!(matches!(reason(&opened), Some(ErrorKind::Format(FormatError::Roots))), "{opened:?}");
 }
 
-/// The root of the last opening is lost. A record that was appended after it shows that.
+/// The root of the last opening is lost. A record appended after it shows that.
 #[test]
 fn a_record_of_an_epoch_that_the_root_does_not_know_is_evidence_of_damage() {
     let medium = medium();
@@ -189,8 +189,8 @@ fn a_record_of_an_epoch_that_the_root_does_not_know_is_evidence_of_damage() {
     assert_eq!(reader.salvage().unwrap().filter(is_record).count(), 2);
 }
 
-/// The root of a trim is lost, and records of the next lap are in the space that it has freed. The oldest records are
-/// whole otherwise, so that the next lap begins right behind them.
+/// The root of a trim is lost, and the next lap has records in the space that the trim freed. All other old records are
+/// whole, and the next lap begins right after them.
 #[test]
 fn a_record_of_a_lap_that_the_root_does_not_know_is_evidence_of_damage() {
     let medium = medium();
@@ -210,7 +210,7 @@ fn a_record_of_a_lap_that_the_root_does_not_know_is_evidence_of_damage() {
     assert!(found.damage.is_some() && found.root_lost, "{found:?}");
 }
 
-/// The root before the present one does not have this opening: a trim that counts on from it would undo the opening.
+/// The root before the current one does not include this opening. A trim based on it would undo the opening.
 #[test]
 fn an_open_journal_stores_a_whole_root_in_place_of_damaged_ones() {
     let medium = trimmed();
@@ -230,8 +230,8 @@ fn an_open_journal_stores_a_whole_root_in_place_of_damaged_ones() {
     assert_eq!((found.records, found.damage, found.root_lost), (2, None, false));
 }
 
-/// All four slots of the root are older, but whole: two blocks lost their writes. Every record since is returned, or an error
-/// tells that some are missing.
+/// All four root slots are older but whole, because two blocks lost their writes. Every later record is returned, or an
+/// error reports that some are missing.
 #[test]
 fn roots_that_are_rolled_back_lose_no_record_silently() {
     let slots = [EVEN, ODD].concat();
@@ -243,7 +243,7 @@ fn roots_that_are_rolled_back_lose_no_record_silently() {
         let medium = Simulation::new(Model::CACHES_KEPT, LOG + 8 * SEGMENT).zeros().medium();
         let mut older = Vec::new();
         let mut appended = Vec::new();
-        // With the same random words at each opening.
+        // Each opening uses the same random words.
         for step in 0..last {
             let (journal, _) = options(0).open_or_create(&medium).unwrap();
             older.push(roots(&medium));
@@ -285,8 +285,8 @@ fn after_a_failed_trim_the_journal_must_be_opened_again() {
     options(1).open(erased(&counting)).unwrap().0.append(b"third").unwrap();
 }
 
-/// A power cut took the word that confirms, and then one bit of the last record is flipped. It cannot be told from a torn
-/// end, but it is told.
+/// A power cut loses the confirmation word, and then one bit of the last record is flipped. This looks like a torn end,
+/// and is reported as one.
 #[test]
 fn a_flipped_bit_of_the_last_record_after_a_power_cut_is_told_as_a_torn_end() {
     let medium = medium();

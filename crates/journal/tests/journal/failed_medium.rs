@@ -1,4 +1,4 @@
-//! A medium that fails while a journal is read: its zeros are neither an end nor damage.
+//! A medium that fails while a journal is read. Its zeros are neither an end nor damage.
 
 use crate::life::{BYTES, LOG, options, payload, records};
 use cachemaint::medium::{Medium as _, Readable as _};
@@ -10,7 +10,7 @@ use core::fmt::Debug;
 
 type Medium = Failed<SimMedium>;
 
-/// The bytes of a journal of two epochs, which was trimmed, with a record that was torn.
+/// The bytes of a trimmed journal with two epochs and a torn record.
 fn bytes() -> Vec<u8> {
     let medium = Simulation::new(Model::CACHES_KEPT, BYTES).medium();
     let (journal, _) = options().create_new(&medium).unwrap();
@@ -26,7 +26,7 @@ fn bytes() -> Vec<u8> {
     }
     let torn = journal.append(&payload(6)).unwrap();
     medium.write(LOG + torn.0 % journal.capacity(), &[0xff; 8]);
-    // It was not acknowledged.
+    // The record was not acknowledged.
     medium.write(16384, &[0; 8]);
     let mut bytes = vec![0; BYTES as usize];
     medium.read(0, &mut bytes).unwrap();

@@ -1,4 +1,4 @@
-//! A medium on which appends do not end: of a process that is killed meanwhile, or of a producer that panics.
+//! A medium on which an append never finishes, because its process is killed or its producer panics.
 
 use cachemaint::medium::{Granularity, Medium, Readable, WriterLock};
 use cachemaint_journal::Journal;
@@ -18,13 +18,13 @@ pub(crate) struct Faulty<'m> {
     changed: Condvar,
 }
 
-/// The append that does not end: none of its stores is in the medium.
+/// The append that never finishes. None of its stores reaches the medium.
 #[derive(Default)]
 struct Unfinished {
     thread: Option<ThreadId>,
     has_begun: bool,
     is_over: bool,
-    /// Fences of other threads.
+    /// The number of fences of other threads.
     fences: u32,
 }
 
@@ -48,7 +48,7 @@ impl<'m> Faulty<'m> {
         self.unfinished.lock().unwrap().thread == Some(thread::current().id())
     }
 
-    /// Returns true if a store is to be made.
+    /// Returns true if a store should be made.
     fn stores(&self) -> bool {
         if self.panics.swap(false, Ordering::Relaxed) {
             resume_unwind(Box::new(()));
@@ -57,8 +57,8 @@ impl<'m> Faulty<'m> {
     }
 }
 
-/// Appends records while an append of `len` bytes before them does not end. They are in the medium then, and that one is
-/// not. The journal has failed.
+/// Appends records after an unfinished append of `len` bytes. Only the later records reach the medium, and the journal
+/// fails.
 pub(crate) fn append_behind(journal: &Journal<&Faulty<'_>>, len: usize, behind: &[&[u8]]) {
     let faulty = *journal.medium();
     thread::scope(|scope| {
@@ -75,7 +75,7 @@ pub(crate) fn append_behind(journal: &Journal<&Faulty<'_>>, len: usize, behind: 
     });
 }
 
-/// Panics while a record of `len` bytes is appended, which leaves padding.
+/// Panics while a record of `len` bytes is appended. That leaves padding.
 pub(crate) fn abandon(journal: &Journal<&Faulty<'_>>, len: usize) {
     journal.medium().panics.store(true, Ordering::Relaxed);
     let appended = catch_unwind(AssertUnwindSafe(|| journal.append(&vec![0; len])));

@@ -47,7 +47,7 @@ fn somebody_else_reads_a_file_that_is_written_to() {
     assert!(dax::Options::new().allow_page_granularity().open(&path).is_err());
 }
 
-/// The file is cut. The cause is the answer to the first append, and to those after it.
+/// The file is truncated. The first append and all later ones return that cause.
 #[test]
 #[cfg_attr(miri, ignore = "a file is mapped")]
 fn after_a_failure_of_the_medium_each_call_returns_that_failure() {
@@ -66,14 +66,14 @@ fn after_a_failure_of_the_medium_each_call_returns_that_failure() {
     }
 }
 
-/// Without one of the wake-ups this does not end.
+/// Without one of the wake-ups, this test does not end.
 #[test]
 fn a_consumer_waits_for_records_and_producers_for_space() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("journal");
     let file = dax::Options::new().allow_page_granularity().create_new(&path, 32 << 10).unwrap();
     let (journal, _) = Options::new().segment(1 << 10).create_new(file).unwrap();
-    // Of 40 bytes each and more: several times what there is space for.
+    // Payloads of 40 bytes and more, several times the free space in total.
     let (producers, each) = if cfg!(miri) { (2, 150) } else { (3, 1000_u64) };
     let mut numbers = Vec::new();
     std::thread::scope(|scope| {

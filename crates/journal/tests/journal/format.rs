@@ -1,4 +1,4 @@
-//! The format, byte by byte: what is documented in `cachemaint_journal`, computed by hand.
+//! The format byte by byte, computed from the documentation of `cachemaint_journal`.
 
 use crate::claims::{LOG, reason};
 use crate::life::{options, records};
@@ -9,11 +9,11 @@ use core::sync::atomic::Ordering::Relaxed;
 
 /// Three segments of 128 bytes.
 const BYTES: u64 = LOG + 3 * 128;
-/// Both copies of an odd generation's root.
+/// The offsets of both copies of a root of an odd generation.
 const ODD: [u64; 2] = [4096, 12288];
 const EVEN: [u64; 2] = [0, 8192];
 
-/// XXH3 with a seed, by another implementation than the library's.
+/// XXH3 with a seed, by an implementation that the library does not use.
 fn h(seed: u64, parts: &[&[u8]]) -> u64 {
     xxhash_rust::xxh3::xxh3_64_with_seed(&parts.concat(), seed)
 }
@@ -22,17 +22,17 @@ const IDENTITY: [u8; 16] = [
     0xef, 0xcd, 0xab, 0x89, 0x67, 0x45, 0x23, 0x01, 0x10, 0x32, 0x54, 0x76, 0x98, 0xba, 0xdc, 0xfe,
 ];
 
-/// The key of something of this journal.
+/// Returns a key of this journal.
 fn k(kind: u64, epoch: u64, place: u64) -> u64 {
     h(kind, &[&IDENTITY, &epoch.to_le_bytes(), &place.to_le_bytes()])
 }
 
-/// The key of an epoch. The random words of these tests are complements, so that both together have all bits.
+/// Returns the key of an epoch. The random words of these tests are complements, so together they have all bits.
 fn key(epoch: u64) -> u64 {
     k(16, epoch, u64::MAX)
 }
 
-/// The bytes of a journal, put together by the documentation.
+/// The bytes of a journal, built as documented.
 struct Image(Vec<u8>);
 
 impl Image {
@@ -44,8 +44,8 @@ impl Image {
         self.0[at as usize..][..bytes.len()].copy_from_slice(bytes);
     }
 
-    /// The root of generation 1. Capacity 384 = 0x180, window 256, segments of 128, alignment 8; head 0 in epoch 1. The
-    /// last epoch, and the end of the records before it, up to which all is acknowledged.
+    /// Puts the root of generation 1: capacity 384 = 0x180, window 256, segments of 128, alignment 8, head 0 in epoch
+    /// 1, the last epoch, the end of the records before it, and the end of the acknowledged records.
     fn root(&mut self, epoch: u64, before: u8) {
         let mut root = [0; 128];
         let fields: [(usize, &[u8]); 13] = [
@@ -71,7 +71,7 @@ impl Image {
         }
     }
 
-    /// A record: `length` and `kind` are what its header says.
+    /// Puts a record. `length` and `kind` are the fields of its header.
     fn record(&mut self, position: u64, key: u64, (length, kind): (u32, u32), payload: &[u8]) {
         let mut second = [0; 8];
         second[..4].copy_from_slice(&(length | kind << 24).to_le_bytes());
@@ -89,11 +89,11 @@ impl Image {
         self.record(position, k(17, epoch, position), (48, 2), &payload);
     }
 
-    /// A mark at 0, the record "one" at 64, a void from 88 to the end of the segment, a mark at 128, the record of the
-    /// bytes 1 to 40 at 192. Nothing behind.
+    /// Puts a mark at 0, the record "one" at 64, a void from 88 to the end of the segment, a mark at 128, and a record
+    /// with the bytes 1 to 40 at 192.
     ///
-    /// The first record vouches for all before the mark, which are 64 bytes or 8 words: 9 from bit 3 on; the second one
-    /// for all before the void, which are 104 bytes or 13 words: 14.
+    /// The first record vouches for everything before the mark, which begins 64 bytes or 8 words before it: 9 from bit
+    /// 3 on. The second one vouches for everything before the void, which begins 104 bytes or 13 words before it: 14.
     fn log(&mut self) {
         self.mark(0, 1, 0);
         self.record(64, key(1), (3, 1 | 9 << 3), b"one");
@@ -104,10 +104,10 @@ impl Image {
     }
 }
 
-/// The offset of the word that confirms.
+/// The offset of the confirmation word.
 const CONFIRMATION: u64 = 16384;
 
-/// The word after the last record, at 248 = 31 * 8: the low 24 bits are 31.
+/// The confirmation word for the last record, which ends at 248 = 31 * 8: the low 24 bits are 31.
 fn confirmation() -> u64 {
     h(key(1), &[&248_u64.to_le_bytes()]) << 24 | 31
 }
@@ -163,7 +163,8 @@ fn it_is_written_as_documented() {
     }
 }
 
-/// Epoch 2 begins at 128, after the record of epoch 1, and epoch 3 at 256. The marks state the end of the epoch before.
+/// Epoch 2 begins at 128, after the record of epoch 1, and epoch 3 at 256. Each mark states the end of the previous
+/// epoch.
 #[test]
 fn epochs_follow_each_other_as_documented() {
     for (before, is_whole) in [(88, true), (80, false), (96, false)] {
@@ -171,7 +172,7 @@ fn epochs_follow_each_other_as_documented() {
         image.root(3, 216);
         image.mark(0, 1, 0);
         image.record(64, key(1), (3, 1 | 9 << 3), b"one");
-        // A whole record of epoch 1, which the opening has discarded.
+        // A whole record of epoch 1, which the opening discarded.
         image.record(104, key(1), (8, 1), &[7; 8]);
         image.mark(128, 2, before);
         image.record(192, key(2), (3, 1 | 9 << 3), b"two");
@@ -203,7 +204,7 @@ fn a_record_off_the_alignment_is_ignored() {
     assert_eq!(reader.salvage().unwrap().count(), 2, "a skipped range and a record");
 }
 
-/// Every single byte of the golden file is changed: nothing is read that was not written, and nothing panics.
+/// Changes each byte of the golden file: only written records are returned, and nothing panics.
 #[test]
 fn each_changed_byte_is_noticed_or_harmless() {
     for at in (4096..4096 + 128).chain(12288..12288 + 128).chain(LOG..BYTES) {
@@ -212,7 +213,7 @@ fn each_changed_byte_is_noticed_or_harmless() {
         medium.store(at & !7, word ^ 0x10 << (at % 8 * 8), Relaxed);
         let opened = options().open(&medium);
         if let Some(ErrorKind::Damaged(_)) = reason(&opened) {
-            // The first record vouches for nothing before it, the second one for it and the mark before it.
+            // The first record vouches for nothing before it, the second one for the first record and its mark.
             assert!((LOG..LOG + 83).contains(&at), "offset {at}");
             continue;
         }
@@ -222,7 +223,7 @@ fn each_changed_byte_is_noticed_or_harmless() {
         let (expected, torn) = match at.saturating_sub(LOG) {
             _ if at < LOG => ((2, 0), false),
             83..88 | 104..128 | 248.. => ((2, 0), false),
-            // The void, and the second mark: the second record is behind.
+            // The void and the second mark: the second record is after the gap.
             88..192 => ((1, 1), true),
             _ => ((1, 0), true),
         };
@@ -231,7 +232,7 @@ fn each_changed_byte_is_noticed_or_harmless() {
     }
 }
 
-/// The same with the word that confirms the end of the last record: no acknowledged record is missing without an error.
+/// The same with a confirmation word for the last record: no acknowledged record is missing without an error.
 #[test]
 fn each_changed_byte_of_confirmed_records_is_damage_or_harmless() {
     for at in LOG..BYTES {
@@ -242,13 +243,13 @@ fn each_changed_byte_of_confirmed_records_is_damage_or_harmless() {
         let opened = options().open(&medium);
         let damaged =
             matches!(reason(&opened), Some(ErrorKind::Damaged(damage)) if damage.evidence.0 == 248);
-        // Behind the payloads.
+        // After the payloads.
         let is_harmless = matches!(at - LOG, 83..88 | 104..128 | 248..);
         assert_eq!(damaged, !is_harmless, "offset {at}: {opened:?}");
     }
 }
 
-/// A word of which a bit is wrong confirms nothing: neither does it damage a whole journal.
+/// A confirmation word with one wrong bit confirms nothing, and does not damage an intact journal.
 #[test]
 fn each_changed_bit_of_the_word_that_confirms_is_harmless() {
     for bit in 0..64 {
@@ -287,14 +288,14 @@ fn a_missing_or_truncated_journal_is_refused() {
     assert!(matches!(reason(&exists), Some(ErrorKind::Format(FormatError::Exists))));
 }
 
-/// Returns the root of the golden file with another version or generation, for a slot.
+/// Returns the root of the golden file for a slot, after a change of its version or generation.
 fn with(slot: u64, change: impl Fn(&mut [u8; 128])) -> [u8; 128] {
     let mut root = image()[4096..][..128].try_into().unwrap();
     change(&mut root);
     sealed(root, slot)
 }
 
-/// Each slot in turn has another version. A program of a later one has stored the newest root.
+/// Each slot in turn has another version, as if a later program had stored the newest root.
 #[test]
 fn a_root_of_a_later_version_is_refused() {
     for (slot, generation) in [(0, 2), (4096, 1), (8192, 2), (12288, 1)] {
@@ -312,7 +313,7 @@ fn a_root_of_a_later_version_is_refused() {
     }
 }
 
-/// By the documentation generations are below 2^63. A real journal never counts that far: the root is forged.
+/// According to the documentation, generations are below 2^63. No real journal counts that far, so the root is forged.
 #[test]
 fn after_the_last_generation_nothing_is_opened_or_trimmed() {
     const LAST: u64 = (1 << 63) - 1;
@@ -351,7 +352,7 @@ fn after_the_last_generation_nothing_is_opened_or_trimmed() {
 fn no_record_is_appended_at_the_last_position() {
     let medium = golden();
     for slot in ODD {
-        // The head, the end of the records before the epoch, and that of the acknowledged ones.
+        // The head, the end of the records before the epoch, and the end of the acknowledged records.
         let last = ((1_u64 << 63) - 6 * 128).to_le_bytes();
         let last = with(slot, |root| {
             for at in [72, 112, 120] {

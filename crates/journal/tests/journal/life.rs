@@ -8,20 +8,20 @@ use core::ops::Range;
 
 /// Segments of two or three short records.
 pub(crate) const SEGMENT: u64 = 128;
-/// Five of them.
+/// A medium with five of them.
 pub(crate) const BYTES: u64 = LOG + 5 * SEGMENT;
 
 /// A medium for three segments of twice that size, in which a mark can be on two lines.
 pub(crate) const WIDE: u64 = LOG + 3 * 2 * SEGMENT;
 
-/// Returns the same options each time, as the simulator wants it.
+/// Returns the same options each time, as the simulator requires.
 pub(crate) fn options() -> Options<'static> {
     Options::with_entropy([0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210])
         .segment(SEGMENT)
         .window(2 * SEGMENT)
 }
 
-/// The payload of a record, by its number: not two are the same, and their lengths differ.
+/// Returns the payload of a record by its number. All payloads differ, also in length.
 pub(crate) fn payload(number: u64) -> Vec<u8> {
     let len = 3 + number as usize * 5 % 13;
     (0..len).map(|byte| 1 + number as u8 * 16 + byte as u8).collect()
@@ -30,32 +30,32 @@ pub(crate) fn payload(number: u64) -> Vec<u8> {
 /// An operation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Do {
-    /// A record is appended.
+    /// Appends a record.
     Append(u64),
-    /// Several records are appended as a group, from this one on.
+    /// Appends several records as a group, from this one on.
     Group(u64, u64),
-    /// All before this one are given up.
+    /// Trims everything before this record.
     Trim(u64),
 }
 
-/// A note of a result that the outside world learns.
+/// A note of a result that the outside world has learned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Note {
     /// The journal exists.
     Created,
-    /// Records up to this one, and no more, may be there.
+    /// Records up to and including this one may exist.
     Begun(u64),
-    /// All before this one are acknowledged.
+    /// All records before this one are acknowledged.
     Acknowledged(u64),
-    /// Records before this one may be gone …
+    /// Records before this one may be trimmed.
     Trimming(u64),
-    /// … and are.
+    /// Records before this one are trimmed.
     Trimmed(u64),
-    /// Somebody has read these, and nothing else.
+    /// A reader has read exactly these.
     Read(Range<u64>),
 }
 
-/// Does one operation, and notes it before and after.
+/// Does one operation, with a note before and after it.
 pub(crate) fn apply<M: Medium>(
     journal: &Journal<M>,
     what: Do,
@@ -84,7 +84,7 @@ pub(crate) fn apply<M: Medium>(
     Ok(())
 }
 
-/// Does one operation after the other, until one fails.
+/// Does the operations in turn until one fails.
 pub(crate) fn work<M: Medium>(
     journal: &Journal<M>,
     life: &[Do],
@@ -100,13 +100,13 @@ fn position_of<M: Medium>(journal: &Journal<M>, number: u64) -> Result<Position,
     Ok(found.map_or(journal.end(), |record| record.position))
 }
 
-/// The records that must be there by the notes, and those that may be.
+/// The records that must exist according to the notes, and those that may.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Expected {
     pub(crate) is_created: bool,
-    /// The oldest one is among these …
+    /// The range of the possible oldest records.
     first: (u64, u64),
-    /// … and the end among these.
+    /// The range of the possible ends.
     end: (u64, u64),
 }
 
@@ -127,7 +127,7 @@ pub(crate) fn expected(notes: &[Note]) -> Expected {
     expected
 }
 
-/// The records are those of a range that the notes allow, whole and in order.
+/// Checks that the records are whole, in order, and a range that the notes allow.
 pub(crate) fn judge(records: &[Record], notes: &[Note]) -> Result<(), Violation> {
     let Expected { first, end, .. } = expected(notes);
     let fits = |from: u64, to: u64| {

@@ -1,5 +1,5 @@
-//! Random lives of a journal beside a model of its records: several openings, records that are under way at the end of a
-//! process, padding of producers that panicked, and positions to begin and to trim at.
+//! Random lives of a journal compared with a model of its records: several openings, records in progress at the end of
+//! a process, padding after panics, and positions to read from and to trim to.
 
 use crate::claims::{LOG, reason, records};
 use crate::faulty::{Faulty, abandon, append_behind};
@@ -10,10 +10,10 @@ use cachemaint_test_support::cases::cases;
 use core::fmt::Debug;
 
 const LIVES: u64 = 100;
-/// Processes of a life.
+/// The number of processes in a life.
 const OPENINGS: u64 = 12;
 
-/// The position of a record, its end and its payload.
+/// The position, the end and the payload of a record.
 type Entry = (u64, u64, Vec<u8>);
 
 fn entries<M: Medium>(journal: &Journal<M>) -> Vec<Entry>
@@ -25,7 +25,7 @@ where
     records(journal).unwrap().into_iter().map(entry).collect()
 }
 
-/// A journal, and the records that have to be there.
+/// A journal, and the records that it must have.
 struct Lived<'m> {
     random: fastrand::Rng,
     segment: u64,
@@ -34,9 +34,9 @@ struct Lived<'m> {
     opening: u64,
     number: u64,
     entries: Vec<Entry>,
-    /// The most records that were under way and may count.
+    /// The maximum number of records in progress that may be found.
     may_count: usize,
-    /// The operations, for the message.
+    /// The operations so far, for messages.
     done: Vec<String>,
 }
 
@@ -49,7 +49,7 @@ impl Lived<'_> {
             .alignment(self.alignment)
     }
 
-    /// Takes up the records that were under way and count.
+    /// Adds the records in progress that an opening has found to the model.
     fn adopt<M: Medium>(&mut self, journal: &Journal<M>)
     where
         M::Error: Debug,
@@ -62,7 +62,7 @@ impl Lived<'_> {
         self.done.push(format!("open {}", journal.end()));
     }
 
-    /// Everything that reads the journal finds the records, from each position that can be kept.
+    /// Checks that all ways to read the journal return the records, from each position that a program can keep.
     fn check<M: Medium>(&self, journal: &Journal<M>)
     where
         M::Error: Debug,
@@ -79,7 +79,7 @@ impl Lived<'_> {
             Salvaged::Record(record) => Some(record.position.0),
             Salvaged::Skipped(_) => None,
         });
-        // Records that were under way may follow.
+        // Records that were in progress may follow.
         let is_salvaged = entries.iter().map(|entry| entry.0).eq(salvaged.take(entries.len()));
         assert!(is_salvaged, "{done:#?}");
         let begins = entries.iter().enumerate().map(|(place, entry)| (entry.0, place));
@@ -124,7 +124,7 @@ impl Lived<'_> {
         Ok(())
     }
 
-    /// Trims to one of the positions that can be, of which some are given.
+    /// Trims to one of the possible positions.
     fn trim<M: Medium>(
         &mut self,
         journal: &Journal<M>,
@@ -139,7 +139,7 @@ impl Lived<'_> {
         Ok(())
     }
 
-    /// A process that does what it is told, and ends without or with records under way.
+    /// A process that completes its operations, and ends with or without records in progress.
     fn live(&mut self) {
         let faulty = Faulty::new(self.medium);
         let (journal, _) = self.options().open(&faulty).unwrap();
@@ -162,7 +162,7 @@ impl Lived<'_> {
                 _ => self.trim(&journal, tail.reached()).unwrap(),
             }
             self.check(&journal);
-            // A kept iteration returns each record once, also trimmed ones.
+            // A kept iteration returns each record once, including trimmed ones.
             for record in &mut tail {
                 let record = record.unwrap();
                 assert!(record.position.0 >= read, "{:#?}", self.done);
@@ -171,7 +171,7 @@ impl Lived<'_> {
             assert_eq!(tail.reached(), journal.end(), "{:#?}", self.done);
         }
         if self.random.bool() && journal.free() > 2 * self.segment {
-            // As many as a window has space for. None of them counts.
+            // As many as fit a window. None of them is counted.
             let behind = vec![&[9; 8][..]; if self.segment == 128 { 1 } else { 2 }];
             self.done.push("under way".to_owned());
             append_behind(&journal, self.random.usize(0..8), &behind);
@@ -201,7 +201,7 @@ impl Lived<'_> {
                 Some(_) => break,
             }
         }
-        // A trim that was under way may count.
+        // A trim that was in progress may have happened.
         self.medium.killed();
         let head = Reader::open(self.medium).unwrap().head().0;
         self.entries.retain(|entry| entry.0 >= head);

@@ -1,4 +1,4 @@
-//! The proof of a record: no record of another time or place passes for it.
+//! No record of another time or place is accepted in place of a missing one.
 
 use crate::claims::LOG;
 use crate::claims::reason;
@@ -21,7 +21,7 @@ fn options(opening: u64) -> Options<'static> {
     Options::with_entropy([7, opening]).segment(SEGMENT).window(2 * SEGMENT)
 }
 
-/// The medium as it is now: what a process leaves that is killed.
+/// Returns a copy of the medium as a killed process leaves it.
 fn killed(medium: &SimMedium) -> SimMedium {
     let mut bytes = vec![0; BYTES as usize];
     medium.read(0, &mut bytes).unwrap();
@@ -34,15 +34,15 @@ fn payloads<M: Medium>(journal: &Journal<M>) -> Vec<Vec<u8>> {
     records(journal).unwrap().into_iter().map(|record| record.payload).collect()
 }
 
-/// An opening takes the segment of one before it whose records are all missing. A void that is left there must not lead past
-/// what is missing now.
+/// An opening reuses the segment of an earlier one whose records are all missing. A void left there must not hide the
+/// records that are missing now.
 #[test]
 fn a_void_of_an_earlier_epoch_counts_for_nothing() {
     let options = |opening| options(opening).alignment(64);
     let medium = medium();
     let faulty = Faulty::new(&medium);
     let (journal, _) = options(0).create_new(&faulty).unwrap();
-    // The record does not fit behind the unfinished one, up to 128: a padding record fills the segment.
+    // The record does not fit after the unfinished one, which ends at 128, so a padding record fills the segment.
     append_behind(&journal, 48, &[&[b'B'; 900]]);
 
     let faulty = Faulty::new(&medium);
@@ -56,27 +56,27 @@ fn a_void_of_an_earlier_epoch_counts_for_nothing() {
     assert_eq!((recovered.torn, recovered.after_gap), (true, 1));
 }
 
-/// A payload as programs frame it: it ends with the CRC32C of the bytes before.
+/// Returns a payload as programs frame it, with the CRC32C of its bytes at the end.
 fn framed(fill: u8, len: usize) -> Vec<u8> {
     let mut payload = vec![fill; len - 4];
     payload.extend_from_slice(&crc32c::crc32c(&payload).to_le_bytes());
     payload
 }
 
-/// The header of a record is durable, and its payload is that of an earlier lap, which ends with its own CRC32C too.
+/// The header of a record is durable, but its payload is that of an earlier lap, which ends with a valid CRC32C too.
 #[test]
 fn the_payload_of_an_earlier_lap_is_not_taken_for_that_of_a_record() {
     let medium = medium();
     let (journal, _) = options(0).create_new(&medium).unwrap();
     let place = |position: u64| LOG + position % (16 * SEGMENT);
-    // Behind the mark a record of 48 bytes, then such of 128, whose headers are the end of a line.
+    // A record of 48 bytes after the mark, then records of 128, whose headers end a line.
     let (first, size) = (64 + 48, 128);
     assert!((place(first) + 16).is_multiple_of(64));
     journal.append(&[0; 32]).unwrap();
     let old = framed(b'o', 112);
     let position = journal.append(&old).unwrap().0;
     assert_eq!(position, first);
-    // Round the ring; each segment has a mark of 64 bytes, and is filled the same way.
+    // One lap around the ring. Each segment has a mark of 64 bytes, and is filled the same way.
     loop {
         let end = journal.end().0;
         if end / (16 * SEGMENT) == 1 && place(end) == place(first) {
@@ -95,7 +95,7 @@ fn the_payload_of_an_earlier_lap_is_not_taken_for_that_of_a_record() {
     let position = journal.append(&framed(b'n', 112)).unwrap().0;
     assert_eq!(position, first + 16 * SEGMENT);
 
-    // The line of the header is durable, the others are not.
+    // Only the line of the header is durable.
     let at = place(position);
     let mut header = [0; 16];
     medium.read(at, &mut header).unwrap();
@@ -109,7 +109,7 @@ fn the_payload_of_an_earlier_lap_is_not_taken_for_that_of_a_record() {
     assert!(recovered.torn);
 }
 
-/// Each is as long as the other, and ends with its own CRC32C.
+/// Both payloads have the same length and end with a valid CRC32C.
 #[test]
 fn of_two_records_the_payloads_cannot_be_exchanged() {
     let medium = medium();
@@ -126,7 +126,7 @@ fn of_two_records_the_payloads_cannot_be_exchanged() {
     assert_eq!(damage.at.0, one);
 }
 
-/// A journal of small segments, whose window is two of them.
+/// Returns the options of a journal with small segments, whose window is two segments.
 fn small(opening: u64, segment: u64) -> Options<'static> {
     Options::with_entropy([7, opening]).segment(segment).window(2 * segment).alignment(8)
 }
@@ -137,7 +137,7 @@ fn damage(medium: &SimMedium, position: u64) {
     medium.store(at, !medium.load(at, Relaxed), Relaxed);
 }
 
-/// Everything under way ends a window behind what is durable at most. A record that begins there was reserved when the
+/// Records in progress end at most one window after the durable end. A record that begins there was reserved when the
 /// first one was durable.
 #[test]
 fn a_record_that_begins_a_window_behind_another_one_proves_that_this_was_durable() {
@@ -146,7 +146,7 @@ fn a_record_that_begins_a_window_behind_another_one_proves_that_this_was_durable
     let (journal, _) = small(0, 128).create_new(&faulty).unwrap();
     let first = journal.append(&[b'A'; 48]).unwrap();
     assert_eq!(first.0, 64);
-    // A mark at 128 and a void behind it, a mark at 256.
+    // A mark at 128 and a void after it, a mark at 256.
     abandon(&journal, 48);
     assert_eq!(journal.append(&[b'B'; 48]).unwrap().0, 64 + 256);
     drop(journal);
@@ -155,7 +155,7 @@ fn a_record_that_begins_a_window_behind_another_one_proves_that_this_was_durable
     assert!(matches!(reason(&opened), Some(ErrorKind::Damaged(_))), "{opened:?}");
 }
 
-/// A medium on which `behind` comes behind each read of bytes, and may change them.
+/// A medium that calls `behind` after each read. It may change the bytes read.
 struct Hooked<'m, F> {
     medium: &'m SimMedium,
     behind: F,
@@ -190,7 +190,7 @@ fn roots_that_change_while_they_are_read_are_read_again() {
     journal.append(b"first").unwrap();
     journal.trim(journal.end()).unwrap();
     let end = journal.end();
-    // The first read of each slot is torn, as by a trim that writes it at that time.
+    // The first read of each slot is torn, as if a trim wrote it at the same time.
     let torn = AtomicU32::new(4);
     let tear = |_, into: &mut [u8]| {
         if torn.load(Relaxed) > 0 {

@@ -1,4 +1,4 @@
-//! Readers beside the writer: they follow appends and trims, and are refused after anything else.
+//! Readers in parallel with the writer: they follow appends and trims, and are refused after any other change.
 
 use crate::claims::{LOG, reason};
 use cachemaint::medium::Medium as _;
@@ -15,7 +15,7 @@ fn options(opening: u64) -> Options<'static> {
     Options::with_entropy([7, opening]).segment(SEGMENT).window(2 * SEGMENT)
 }
 
-/// Everything that a reader does fails with the one error.
+/// Checks that every operation of a reader fails with `Replaced`.
 fn assert_replaced(replace: impl Fn(&SimMedium)) {
     let medium = medium();
     let (journal, _) = options(0).create_new(&medium).unwrap();
@@ -54,7 +54,7 @@ fn a_reader_is_refused_after_an_opening() {
     });
 }
 
-/// As the text of the error `Exists` advises.
+/// Erased as the text of the error `Exists` advises.
 #[test]
 fn a_reader_is_refused_after_another_creation() {
     let overwrite = |medium: &SimMedium| {
@@ -71,7 +71,7 @@ fn a_reader_is_refused_after_another_creation() {
     });
 }
 
-/// The end that the reader has reached is where a new one goes on.
+/// A new reader continues at the end that the old one reached.
 #[test]
 fn a_new_reader_goes_on_after_the_last_record_of_a_replaced_one() {
     let medium = medium();
@@ -84,7 +84,7 @@ fn a_new_reader_goes_on_after_the_last_record_of_a_replaced_one() {
     assert_eq!((next.len(), &next[0].payload[..]), (1, &[2; 8][..]));
 }
 
-/// 20 records of a segment each, in 8 segments.
+/// 20 records, one per segment, in 8 segments.
 #[test]
 fn a_reader_opened_before_a_lap_returns_the_records_from_the_oldest_one_on() {
     let medium = medium();
@@ -107,7 +107,7 @@ fn a_reader_opened_before_a_lap_returns_the_records_from_the_oldest_one_on() {
     assert!(matches!(reason(&refused), Some(ErrorKind::NotABoundary { .. })), "{refused:?}");
 }
 
-/// A kept reader passes a trim of what it has read.
+/// A kept reader passes a trim of records that it has read.
 #[test]
 fn a_reader_follows_appends_and_trims() {
     let medium = medium();

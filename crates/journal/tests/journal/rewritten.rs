@@ -1,4 +1,4 @@
-//! Openings after a failed write-back by the operating system, which takes the pages for written all the same.
+//! Openings after a write-back by the operating system failed and its pages were marked as clean.
 
 use crate::claims::{reason, records};
 use cachemaint_journal::{ErrorKind, FormatError, Journal, Opened, Options};
@@ -13,7 +13,7 @@ type Pages = pages::Pages<SimMedium>;
 const PAGE: u64 = 4096;
 /// Four roots, and six segments of a page each.
 const BYTES: u64 = 10 * PAGE;
-/// The bytes of a segment behind its mark of 64 bytes and a header of 16.
+/// The payload that fills a segment after its mark of 64 bytes and a header of 16.
 const WHOLE: usize = 4096 - 64 - 16;
 
 fn options() -> Options<'static> {
@@ -31,7 +31,7 @@ fn payloads(journal: &Journal<Erased<'_, Broken>>) -> Vec<Vec<u8>> {
     records(journal).unwrap().into_iter().map(|record| record.payload).collect()
 }
 
-/// Each write-back of pages is a call of the operating system.
+/// Each write-back of pages is a system call.
 #[test]
 fn an_append_by_pages_writes_back_once() {
     let pages = created();
@@ -45,7 +45,7 @@ fn an_append_by_pages_writes_back_once() {
     assert_eq!(payloads(&journal)[3], [7; 257]);
 }
 
-/// Does things to a journal until one of them fails.
+/// Uses a journal until an operation fails.
 fn live(journal: &Journal<Erased<'_, Broken>>) -> Result<(), cachemaint_journal::Error<Broken>> {
     journal.append(&[1; WHOLE])?;
     journal.append(&[2; WHOLE])?;
@@ -55,7 +55,7 @@ fn live(journal: &Journal<Erased<'_, Broken>>) -> Result<(), cachemaint_journal:
     Ok(())
 }
 
-/// Each write-back fails once. The records that the opening counts are acknowledged then.
+/// Each write-back fails once. The records that the opening counts are acknowledged.
 #[test]
 fn records_that_an_opening_finds_after_a_failed_write_back_reach_the_drive() {
     let mut failed = 0;
@@ -70,11 +70,11 @@ fn records_that_an_opening_finds_after_a_failed_write_back_reach_the_drive() {
         let (journal, Opened { recovered, .. }) = options().open(erased(&pages)).unwrap();
         assert_eq!((payloads(&journal), recovered.torn), (acknowledged, false), "{failed}");
     }
-    // A trim has two write-backs, and each record has one.
+    // A trim has two write-backs, and each record one.
     assert!(failed >= 6, "{failed}");
 }
 
-/// The mark is in the page cache alone when the record is read, and its page is dropped before the opening stores it anew.
+/// When the record is read, its mark is only in the page cache. The page is dropped before the opening stores it again.
 #[test]
 fn a_record_that_the_page_cache_drops_during_an_opening_does_not_count() {
     let pages = fails_after(1).unwrap();
@@ -86,7 +86,8 @@ fn a_record_that_the_page_cache_drops_during_an_opening_does_not_count() {
     assert!(payloads(&journal).is_empty());
 }
 
-/// Lives a life in which one write-back fails, after so many. Returns `None` if the life has no more than these.
+/// Uses a journal until this number of write-backs has succeeded and the next one fails. Returns `None` if there are no
+/// more.
 fn fails_after(left: u64) -> Option<Pages> {
     let pages = created();
     let (journal, _) = options().open(erased(&pages)).unwrap();

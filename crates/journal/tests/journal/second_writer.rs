@@ -1,4 +1,4 @@
-//! Several logs and stores in one medium of one process: the first one writes it.
+//! Several journals, recorders and stores on one medium in one process: only the first one writes to it.
 
 use cachemaint::dax::{self, DaxFile};
 use cachemaint::medium::Medium;
@@ -12,7 +12,7 @@ fn file(directory: &Path) -> DaxFile {
     options.create_new(directory.join("journal"), 1 << 20).unwrap()
 }
 
-/// No way to open a journal in the medium is permitted.
+/// Checks that every way to open a journal on the medium is refused.
 fn assert_is_refused<M: Medium + Clone>(medium: &M) {
     let mut errors = vec![
         Options::new().open(medium.clone()).map(drop).unwrap_err().error,
@@ -76,12 +76,12 @@ fn a_region_has_one_journal_beside_its_store() {
     let (journal, _) = Journal::create_new(region.clone()).unwrap();
     assert_is_refused(&region);
     assert_is_refused(&store.region("journal").unwrap());
-    // Another region is another medium, and the store goes on.
+    // Another region is another medium, and the store can still be used.
     let other = store.region_or_create("other", 256 << 10).unwrap();
     Journal::create_new(other).unwrap().0.append(b"of the other").unwrap();
     journal.append(b"of the first").unwrap();
 
-    // A store that is opened again does not know the regions of this one.
+    // A store that is opened again does not know the regions of the first one.
     drop((store, journal));
     assert_is_refused(&file);
     let failed = Store::open(Arc::clone(&file)).unwrap_err();

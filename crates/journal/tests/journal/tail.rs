@@ -1,4 +1,4 @@
-//! Records that are kept and go on, while others append and trim.
+//! Iterations that are kept and continued while other threads append and trim.
 
 use crate::claims::reason;
 use crate::life::{BYTES, LOG, options};
@@ -18,7 +18,7 @@ fn medium() -> SimMedium {
     Simulation::new(Model::CACHES_KEPT, BYTES).medium()
 }
 
-/// The next payload, or `None` at the end.
+/// Returns the next payload, or `None` at the end.
 fn next<M: Readable>(records: &mut Records<'_, M>) -> Option<Vec<u8>>
 where
     M::Error: core::fmt::Debug + core::fmt::Display,
@@ -42,15 +42,14 @@ fn kept_records_go_on_with_each_record_when_it_is_acknowledged() {
     assert!(records.next().is_none());
 }
 
-/// A header of 16 bytes and a payload of 20: both words of the header, the one by which the record names its place once
-/// more, and three words of payload.
+/// The read bytes: the header of 16 bytes, the word that repeats the position, and three words of payload.
 #[test]
 fn a_kept_records_looks_at_each_record_once_and_at_nothing_else() {
     let counting = Counting::new(medium());
     let (journal, _) = options().create_new(erased(&counting)).unwrap();
     let mut records = journal.records().unwrap();
     assert_eq!(next(&mut records), None);
-    // Behind the mark.
+    // After the mark.
     journal.append(b"").unwrap();
     next(&mut records).unwrap();
     counting.looked_at.store(0, Relaxed);
@@ -61,7 +60,7 @@ fn a_kept_records_looks_at_each_record_once_and_at_nothing_else() {
     assert_eq!(counting.looked_at.load(Relaxed), 16 + 8 + 24);
 }
 
-/// Each record takes a segment of the five.
+/// Each record takes one of the five segments.
 #[test]
 fn kept_records_that_fall_a_lap_behind_are_refused_and_can_begin_again_at_the_head() {
     let (journal, _) = options().create_new(medium()).unwrap();
@@ -72,7 +71,7 @@ fn kept_records_that_fall_a_lap_behind_are_refused_and_can_begin_again_at_the_he
         journal.trim(journal.end()).unwrap();
         journal.append(&[number; 48]).unwrap();
     }
-    // The record is trimmed, and its space is not used again.
+    // The record is trimmed, but its space is not reused yet.
     assert_eq!(next(&mut trimmed).unwrap(), [0; 48]);
     journal.append(&[5; 48]).unwrap();
     let refused = late.read_next(&mut Vec::new());
@@ -85,7 +84,7 @@ fn kept_records_that_fall_a_lap_behind_are_refused_and_can_begin_again_at_the_he
     assert_eq!(next(&mut trimmed).unwrap(), [1; 48]);
 }
 
-/// No later record shows an opening that this end is not torn.
+/// No later record shows to an opening that this end is not torn.
 #[test]
 fn damage_to_the_last_acknowledged_record_is_an_error_of_kept_records() {
     let medium = medium();
@@ -100,7 +99,7 @@ fn damage_to_the_last_acknowledged_record_is_an_error_of_kept_records() {
     assert_eq!(damage.evidence, journal.end());
 }
 
-/// A reader of another process, which has been at the end before.
+/// A reader in another process, which has been at the end before.
 #[test]
 fn damage_to_the_last_acknowledged_record_is_an_error_of_a_reader_beside_the_writer() {
     let medium = medium();
@@ -118,14 +117,14 @@ fn damage_to_the_last_acknowledged_record_is_an_error_of_a_reader_beside_the_wri
     assert_eq!((damage.at, damage.evidence), (position, journal.end()));
 }
 
-/// The producers' records, of 24 bytes each: who, and its number.
+/// Returns a producer's record of 24 bytes: the producer and the number.
 fn record(producer: u64, number: u64) -> [u8; 24] {
     let mut bytes = [producer as u8; 24];
     bytes[..8].copy_from_slice(&number.to_le_bytes());
     bytes
 }
 
-/// Ends all waits when a thread is done or panics, so that a failure does not hang.
+/// Cancels all waits when a thread ends or panics, so that a failure does not hang.
 struct Cancel<'j, 'm>(&'j Journal<Memory<'m>>);
 
 impl Drop for Cancel<'_, '_> {
@@ -134,8 +133,8 @@ impl Drop for Cancel<'_, '_> {
     }
 }
 
-/// Two producers fill a journal of five segments some hundred times. A consumer reads and trims all of it. A thread that
-/// only reads is overtaken now and then, and never reads a record that it has read before, or damage.
+/// Two producers fill a journal of five segments some hundred times. A consumer reads and trims everything. A third
+/// thread only reads: it is overtaken now and then, but never reads a record twice and never finds damage.
 #[test]
 fn threads_that_append_trim_and_read_lose_no_record_and_read_none_twice() {
     const EACH: u64 = 3000;
@@ -229,7 +228,7 @@ fn cancelled_waits_end_at_once_and_nothing_else_changes() {
     });
     let end = journal.end();
     while journal.append_within(&[7; 48], Duration::MAX).is_ok() {}
-    // Earlier records are still read, also after a cancellation.
+    // Earlier records can still be read, also after a cancellation.
     assert_eq!(journal.wait_for_records(end, Duration::MAX).unwrap(), journal.end());
     let count = journal.records().unwrap().count();
     journal.trim(journal.end()).unwrap();

@@ -1,4 +1,4 @@
-//! Uses of a journal, and the refusals that users meet.
+//! Uses of a journal, and refusals that users meet.
 
 use crate::claims::reason;
 use crate::life::{BYTES, LOG, options, payload, records};
@@ -25,13 +25,13 @@ fn an_append_stores_its_record_alone_and_fences_once() {
     let counting = Counting::new(medium());
     let (journal, _) = options().create_new(erased(&counting)).unwrap();
     counting.taken();
-    // A mark of 64 bytes, a header of 16 bytes, and words. Each append stores the word that confirms, too.
+    // A mark of 64 bytes, a header of 16 bytes, and the payload. Each append stores the confirmation word, too.
     journal.append(&[7; 20]).unwrap();
     assert_eq!(counting.taken(), [8 + 64 + 40, 2, 1]);
-    // 64 + 40 + 40 are more than a segment: a void's header, a mark of 64 bytes and the record.
+    // 64 + 40 + 40 exceed a segment: the header of a void, a mark of 64 bytes and the record.
     journal.append(&[7; 24]).unwrap();
     assert_eq!(counting.taken(), [8 + 16 + 64 + 40, 3, 1]);
-    // Again it does not fit.
+    // It does not fit again.
     journal.append(b"123456789").unwrap();
     assert_eq!(counting.taken(), [8 + 16 + 64 + 32, 3, 1]);
     // A void, a mark and two records of one byte.
@@ -47,10 +47,10 @@ fn each_line_of_a_record_is_written_back_once() {
     let (journal, _) =
         options().segment(1 << 10).window(2 << 10).create_new(erased(&counting)).unwrap();
     counting.taken();
-    // Behind the mark of 64 bytes, 16 + 256 bytes begin with a line and end in the fifth.
+    // After the mark of 64 bytes, 16 + 256 bytes begin at a line and end in the fifth.
     journal.append(&[7; 256]).unwrap();
     assert_eq!(counting.taken(), [8 + 64 + 272, 1 + 5, 1]);
-    // From 16 bytes into that line on, 16 + 48 bytes end 16 bytes into the next one.
+    // These 16 + 48 bytes begin 16 bytes into that line, and end 16 bytes into the next one.
     journal.append(&[7; 48]).unwrap();
     assert_eq!(counting.taken(), [8 + 64, 2, 1]);
 }
@@ -61,7 +61,7 @@ fn four_fences_open_a_journal() {
     drop(options().create_new(erased(&counting)).unwrap());
     counting.taken();
     drop(options().open(erased(&counting)).unwrap());
-    // Each copy of the root that was found, and the next one. No record is written back again.
+    // Both copies of the root found and of the next one. No record is written back again.
     assert_eq!(counting.taken()[2], 3);
     options().open(erased(&counting)).unwrap().0.append(b"a record").unwrap();
     counting.taken();
@@ -74,7 +74,7 @@ fn records_of_every_size_come_back_whole() {
     let medium = Simulation::new(Model::X86, 1 << 20).medium();
     let (journal, _) = options().segment(4096).window(8192).create_new(&medium).unwrap();
     let record = |len: usize| (0..len).map(|byte| byte as u8 ^ len as u8).collect::<Vec<u8>>();
-    // Around the size from which the payload is not copied, and a segment's.
+    // Lengths around the one from which the payload is not copied, and around a segment.
     let sizes: Vec<usize> = (0..40).chain(230..260).chain(3990..4017).collect();
     for len in &sizes {
         journal.append(&record(*len)).unwrap();
@@ -100,7 +100,7 @@ fn append_to_a_full_journal_is_refused_until_a_trim() {
     );
     assert_eq!(records(&journal).unwrap().len(), positions.len());
 
-    // The full journal can be opened, as often as one likes, and has lost nothing.
+    // The full journal can be opened repeatedly, and has lost nothing.
     drop(journal);
     for _ in 0..3 {
         let (_, Opened { recovered, .. }) = options().open(&medium).unwrap();
@@ -136,7 +136,7 @@ fn a_position_within_a_record_is_none_to_begin_or_trim_at() {
     assert_eq!(rest, [b"second"]);
     journal.trim(journal.end()).unwrap();
     assert!(records(&journal).unwrap().is_empty());
-    // Another thread may have trimmed farther.
+    // Another thread may have trimmed further.
     let head = journal.head();
     journal.trim(first).unwrap();
     assert_eq!(journal.head(), head);
@@ -145,7 +145,7 @@ fn a_position_within_a_record_is_none_to_begin_or_trim_at() {
 #[test]
 fn a_too_long_record_is_refused() {
     let (journal, _) = options().create_new(medium()).unwrap();
-    // 128 bytes without a mark of 64 and a header of 16.
+    // 128 bytes minus a mark of 64 and a header of 16.
     assert_eq!(journal.largest(), 48);
     assert!(matches!(
         reason(&journal.append(&[0; 49])),
@@ -206,7 +206,7 @@ fn a_wait_ends_with_its_time_or_with_the_journal() {
     assert_eq!(journal.wait_for_records(start, Duration::MAX).unwrap(), end);
 }
 
-/// Each record takes a segment of the five, and so does the group.
+/// Each record takes one of the five segments, and so does the group.
 #[test]
 fn a_group_waits_for_room() {
     let (journal, _) = options().create_new(medium()).unwrap();
@@ -224,7 +224,7 @@ fn a_group_waits_for_room() {
     assert_eq!(payloads(&journal), [b"a", b"b"]);
 }
 
-/// There will be no further record.
+/// There will be no further records.
 #[test]
 fn a_wait_for_records_ends_when_a_trim_has_failed() {
     let counting = Counting::new(medium());
@@ -257,7 +257,7 @@ fn after_a_failed_write_back_nothing_is_acknowledged() {
     journal.append(b"after").unwrap();
 }
 
-/// The drop stores a root, once, if there is something to note.
+/// A drop stores a root once, and only if there is something to note.
 #[test]
 fn a_drop_closes_the_journal_once_and_not_after_a_failure() {
     let counting = Counting::new(medium());
@@ -313,7 +313,7 @@ fn damage_is_named_and_what_is_behind_it_salvaged() {
     assert_eq!((records, salvaged.len()), (7, 8));
 }
 
-/// A `main` that returns an error prints it by `{:?}`.
+/// A `main` that returns an error prints it with `{:?}`.
 #[test]
 fn a_returned_error_prints_its_message() {
     let error = options().open(medium()).map(drop).unwrap_err();

@@ -1,4 +1,4 @@
-//! The work of reading: bounded by the size of the journal, whatever is in it.
+//! The cost of reading, which is bounded by the size of the journal, whatever its content.
 
 use crate::claims::LOG;
 use cachemaint::medium::{Medium, Readable};
@@ -9,9 +9,9 @@ use cachemaint_test_support::looks::Looks;
 const SEGMENT: usize = 1 << 16;
 const SEGMENTS: usize = 4;
 
-/// A journal with some records, behind which each word is the second one of a header of its place, of a record that
-/// takes the rest of its segment. The format: length in 24 bits, kind 1 in bits 24 to 26, position / 8 in bits 48 to 63 where
-/// it is less than 2^16.
+/// Returns a journal with some records. After them, each word is the second word of a header for its place, of a record
+/// that takes the rest of its segment. The format: length in 24 bits, kind 1 in bits 24 to 26, and position / 8 in bits
+/// 48 to 63 while it is below 2^16.
 fn crafted() -> Vec<u8> {
     let mut image = vec![0; LOG as usize + SEGMENTS * SEGMENT];
     let medium = Simulation::new(Model::CACHES_KEPT, image.len() as u64).zeros().medium();
@@ -30,9 +30,9 @@ fn crafted() -> Vec<u8> {
     image
 }
 
-/// By hand: each place is looked at by four words. Each segment is verified in vain four times at most, with one more
-/// record of its size. So each byte is looked at 4 + 5 times at most by a salvage; by a verification for the window
-/// behind the end as well, and for the segment behind that. The roots are read again, until all four are whole.
+/// Computed by hand: each place costs four reads of a word. Each segment is verified in vain at most four times, plus
+/// one more record of its size. A salvage thus reads each byte at most 4 + 5 times. A verification also reads the
+/// window after the end, and the segment after that. The roots are read again until all four are whole.
 const MOST: u64 = 2 * (4 + 5);
 
 #[test]
@@ -52,8 +52,8 @@ fn crafted_bytes_cost_no_more_than_a_multiple_of_the_journal() {
     assert!(count < most, "salvaged: {count}");
 }
 
-/// A payload of one byte, behind which a record was acknowledged. By hand: words of "!!!!!!!!" name their own position once
-/// in 2^19 bytes, and are headers of records of 0x212121 bytes there.
+/// A payload that repeats one byte, followed by an acknowledged record. Computed by hand: a word of "!!!!!!!!" states
+/// its own position once in 2^19 bytes, where it is the header of a record of 0x212121 bytes.
 #[test]
 fn damage_to_a_payload_of_equal_bytes_is_not_a_torn_end() {
     const SEGMENT: u64 = 4 << 20;

@@ -1,4 +1,5 @@
-//! Blocks that the medium has lost: each costs the events in it, or those of the header in it, and they are reported.
+//! Blocks that the medium has lost. Each costs the events in it, or all events of a header in it, and the gap is
+//! reported.
 
 use super::plain::{BASE, Plain, Recorded, SIZE, options, shown};
 use cachemaint_recorder::{Reader, Recorder, Skipped, SkippedKind};
@@ -8,8 +9,8 @@ use core::ops::Range;
 const SUB_BUFFERS: u64 = 4;
 const EVENTS: &[(u16, &str)] = &[(1, "opened")];
 
-/// The bytes of a shard of two openings, with so many events in the first one and five in the second one. A sub-buffer has
-/// three events of 64 bytes: the last event of the second opening has a sub-buffer with room behind it.
+/// Returns the bytes of a shard with two openings: `first` events in the first one, and five in the second one. A
+/// sub-buffer has three events of 64 bytes, and the last one has free space after its event.
 fn recording(first: u64) -> Vec<u8> {
     let medium = Plain::new(BASE + SUB_BUFFERS as usize * SIZE);
     let record = |recorder: Recorder<'_, &Plain>, times: Range<u64>| {
@@ -34,7 +35,7 @@ fn needs(event: &Recorded) -> [Range<u64>; 2] {
 
 #[test]
 fn a_bad_block_costs_the_events_in_it_and_they_are_reported() {
-    // In the first lap, and in the second one.
+    // In the first lap and in the second one.
     for first in [4, 11] {
         let bytes = recording(first);
         let all = shown(&Reader::open(BadBlocks::new(&bytes, [])).unwrap(), 0);
@@ -62,7 +63,7 @@ fn a_bad_block_costs_the_events_in_it_and_they_are_reported() {
 fn bad_blocks_before_the_sub_buffers_cost_no_event() {
     let bytes = recording(11);
     let all = shown(&Reader::open(BadBlocks::new(&bytes, [])).unwrap(), 0);
-    // Both copies of the other generation; one of each generation; the texts; the count of lost events.
+    // Both copies of the other generation, one copy of each generation, the texts, and the count of lost events.
     for (bad, is_root_damaged, has_names) in [
         (&[4096, 12288][..], false, true),
         (&[0, 4096], true, true),

@@ -1,4 +1,4 @@
-//! The start of a ring at a fixed address, with anything in its RAM.
+//! The start of a ring at a fixed address, whatever its RAM contains.
 
 use super::plain::{BASE, Plain, SIZE, clock, shown};
 use cachemaint::medium::Medium;
@@ -81,7 +81,7 @@ fn memory_without_room_is_refused() {
     assert!(is_it, "{refused}");
 }
 
-/// RAM at a fixed address has no other place for a new recording.
+/// A ring at a fixed address has no other place for a new recording.
 #[test]
 fn the_refusal_to_replace_a_recording_names_the_way_to_erase_it() {
     let medium = Plain::new(LEN);

@@ -1,4 +1,5 @@
-//! Properties of a recording for any change of its bytes: property tests and the fuzzers in `fuzz/` check the same ones.
+//! Properties of a recording after any change of its bytes. The property tests and the fuzzers in `fuzz/` check the
+//! same ones.
 
 pub(crate) use super::plain::{BASE, SIZE};
 use super::plain::{Recorded, Shown, merged, options, options_of, shown};
@@ -8,10 +9,10 @@ use cachemaint_recorder::{
 };
 use core::ops::Range;
 
-/// The offsets of the roots, and the length of one.
+/// The offsets of the roots, and the length of a root.
 const ROOTS: [usize; 4] = [0, 4096, 8192, 12288];
 const ROOT: usize = 120;
-/// The length of its header in bytes.
+/// The length of a sub-buffer's header in bytes.
 pub(crate) const HEADER: usize = 64;
 
 /// Returns the payload of an event by its number. None of its bytes is zero.
@@ -19,7 +20,7 @@ pub(crate) fn payload(number: usize, len: usize) -> Vec<u8> {
     (0..len).map(|place| (number * 31 + place) as u8 | 1).collect()
 }
 
-/// The recorded events: for each its shard and the length of its payload.
+/// The recorded events: the shard and the length of the payload of each.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Lived {
     events: Vec<(u32, usize)>,
@@ -30,7 +31,7 @@ pub(crate) struct Lived {
 #[cfg_attr(fuzzing, derive(arbitrary::Arbitrary))]
 pub(crate) enum Held {
     Zeros,
-    /// Words from this one on.
+    /// Words derived from this seed.
     Junk(u64),
     /// Another recording, which was erased as the documentation says.
     Recording(Vec<Deed>),
@@ -60,26 +61,26 @@ impl Held {
 #[derive(Clone, Debug)]
 #[cfg_attr(fuzzing, derive(arbitrary::Arbitrary))]
 pub(crate) enum Deed {
-    /// An event with so many bytes of payload is recorded in a shard.
+    /// Records an event with a payload of this length in a shard.
     Record {
         shard: u8,
         #[cfg_attr(fuzzing, arbitrary(with = length))]
         len: u16,
     },
-    /// All events of a shard so far may be overwritten, where others are refused.
+    /// Releases all events of a shard so far.
     Release(u8),
-    /// The recording is opened again, to go on with it.
+    /// Opens the recording again.
     Reopen,
 }
 
-/// Lengths up to a byte's, most of them, and those about the longest payload.
+/// Mostly lengths of less than 192 bytes, and some around the longest payload.
 #[cfg(fuzzing)]
 fn length(unstructured: &mut arbitrary::Unstructured<'_>) -> arbitrary::Result<u16> {
     let len = u16::from(unstructured.arbitrary::<u8>()?);
     Ok(if len < 192 { len } else { len + (SIZE - HEADER - 24) as u16 - 240 })
 }
 
-/// Names and fields of some of the events.
+/// The names and fields of some events.
 const EVENTS: &[(u16, &str)] =
     &[(0, "first: number=u32 half=u16 text=str"), (2, "third: a=i64 b=f64 c=i8")];
 
@@ -87,7 +88,7 @@ fn text(error: impl core::fmt::Display) -> String {
     error.to_string()
 }
 
-/// Makes a recording with two shards in a medium that had this content, and does all of it.
+/// Creates a recording with two shards on a medium with this content, and does all operations.
 pub(crate) fn live<M: Medium>(medium: &M, held: &Held, mode: Mode, deeds: &[Deed]) -> Lived {
     held.put(medium);
     lived(medium, *b"sixteen letters!", mode, deeds)
@@ -123,15 +124,15 @@ fn lived<M: Medium>(medium: &M, identity: [u8; 16], mode: Mode, deeds: &[Deed]) 
 }
 
 impl Lived {
-    /// Returns true if an event was recorded. The undamaged file may not show it any more: if the end of a shard is lost,
-    /// only events that it had overwritten may verify.
+    /// Returns true if an event was recorded. The undamaged file need not contain it: if the end of a shard is lost,
+    /// events that it had overwritten may be found.
     pub(crate) fn was_recorded(&self, event: &Recorded) -> bool {
         let number = usize::from(event.id);
         let is_whole = |(_, len): &(u32, usize)| event.payload == payload(number, *len);
         event.timestamp == number as u64 && self.events.get(number).is_some_and(is_whole)
     }
 
-    /// Checks that the last events of each shard are shown: only the oldest were overwritten.
+    /// Checks that the last events of each shard are returned: only the oldest were overwritten.
     pub(crate) fn is_shown(&self, image: &[u8]) {
         for (shard, shown) in (0..).zip(all(image)) {
             let of_shard = self.events.iter().enumerate().filter(|(_, (of, _))| *of == shard);
@@ -145,31 +146,31 @@ impl Lived {
     }
 }
 
-/// Returns the place of the header of an event's sub-buffer.
+/// Returns the range of the header of an event's sub-buffer.
 fn header(event: &Recorded) -> Range<usize> {
     let at = event.at as usize / SIZE * SIZE;
     at..at + HEADER
 }
 
-/// Returns true if an event must be found after these bytes have changed: its bytes and its header are unchanged.
+/// Returns true if an event must be found after these bytes have changed, because its bytes and its header have not.
 fn is_findable(event: &Recorded, is_hit: impl Fn(Range<usize>) -> bool) -> bool {
     let at = event.at as usize;
     let end = at + 24 + event.payload.len().next_multiple_of(8);
     !is_hit(at..end) && !is_hit(header(event))
 }
 
-/// Returns everything that both shards show.
+/// Returns everything found in both shards.
 pub(crate) fn all(bytes: &[u8]) -> [Shown; 2] {
     let reader = Reader::open(Bytes(bytes)).unwrap();
     [0, 1].map(|shard| shown(&reader, shard))
 }
 
-/// Checks that every shown event was recorded, that every undamaged event is shown, and that a gap is reported where an
-/// event was destroyed, unless no later event of its opening and shard is shown. The recording opens if one of its roots is
-/// undamaged.
+/// Checks that only recorded events are returned, that every undamaged event is, and that a gap is reported where an
+/// event was destroyed, if a later event of its opening and shard is returned. The recording opens if one of its roots
+/// is undamaged.
 pub(crate) fn damage_costs_what_it_touches(before: &[u8], after: &[u8], lived: &Lived) {
     let is_hit = |range: Range<usize>| before[range.clone()] != after[range];
-    // The first opening writes two of them.
+    // The first opening writes two roots.
     let is_whole = |at: &usize| before[*at] != 0 && !is_hit(*at..*at + ROOT);
     if !ROOTS.iter().any(is_whole) {
         return;
@@ -184,7 +185,7 @@ pub(crate) fn damage_costs_what_it_touches(before: &[u8], after: &[u8], lived: &
     }
 }
 
-/// Checks that an event is shown, or a gap in its place, if a later one of its opening is shown.
+/// Checks that an event is returned, or a gap in its place, if a later one of its opening is returned.
 fn is_reported(event: &Recorded, found: &Shown) {
     let is_later = |later: &Recorded| {
         later.generation == event.generation
@@ -200,15 +201,15 @@ fn is_reported(event: &Recorded, found: &Shown) {
     assert!(found.skipped.iter().any(is_gap), "{event:?} of {found:?}");
 }
 
-/// Checks that arbitrary bytes are read to an end, shard by shard and merged, and that all items lie in the medium.
-/// Returns the shown events.
+/// Checks that arbitrary bytes are read to an end, by shard and merged, and that all items lie within the medium.
+/// Returns the events.
 pub(crate) fn anything_is_read_to_an_end<S: Readable>(source: S) -> Vec<Vec<Recorded>> {
     let len = source.len();
     let Ok(reader) = Reader::open(source) else { return Vec::new() };
     let shards = reader.description().shards;
     let all: Vec<_> = (0..shards).map(|shard| shown(&reader, shard)).collect();
     for shown in &all {
-        // An event has 24 bytes at least.
+        // An event has at least 24 bytes.
         assert!(((shown.events.len() + shown.skipped.len()) as u64) < len);
         assert!(shown.skipped.iter().all(|skipped| skipped.at + skipped.len <= len));
         assert!(shown.events.iter().all(|event| event.at + event.payload.len() as u64 <= len));
@@ -220,7 +221,7 @@ pub(crate) fn anything_is_read_to_an_end<S: Readable>(source: S) -> Vec<Vec<Reco
         {
             let names: Vec<_> =
                 [name].into_iter().chain(fields.by_ref().map(|(name, _)| name)).collect();
-            // Each field but a text takes a byte of the payload, and a text is the last one.
+            // Each field except a text takes at least one byte of the payload, and a text is the last field.
             assert!(names.len() <= 1 + event.payload.len() + 1, "{names:?}");
             let unread = fields.unread().unwrap_or_default();
             assert!(names.concat().len() + unread.len() <= 512, "{names:?} {unread}");
@@ -234,7 +235,7 @@ pub(crate) fn anything_is_read_to_an_end<S: Readable>(source: S) -> Vec<Vec<Reco
     all.into_iter().map(|shown| shown.events).collect()
 }
 
-/// Checks that new events in any recording that can be opened are found.
+/// Checks that any recording that can be opened accepts new events, and that they are found.
 pub(crate) fn anything_goes_on<M: Medium>(medium: &M, options: Options<'_>) {
     let Ok((recorder, _)) = options.open(medium) else { return };
     let is_refusing = recorder.description().mode == Mode::Refuse;

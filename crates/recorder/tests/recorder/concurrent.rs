@@ -1,4 +1,4 @@
-//! Reading beside a writer, full shards, and changes of owners.
+//! Reading in parallel with a writer, full shards, and changes of owners.
 
 use super::hooked::{Access, Hooked};
 use super::plain::{BASE, Plain, Recorded, Shown, options, shown};
@@ -14,7 +14,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64};
 
 pub(super) const LEN: usize = BASE + 2 * 4 * 256;
 
-/// Times that all of a recording is read while it is written, in a usual run.
+/// How often the whole recording is read while it is written, in a usual run.
 const READINGS: u64 = 3000;
 
 #[test]
@@ -38,7 +38,7 @@ fn a_reader_beside_a_writer_sees_only_what_was_recorded_in_order() {
         let written = scope.spawn(record);
         let readings = (0..cases(READINGS)).take_while(|_| !written.is_finished());
         let wrong = readings.map(|_| read_in_order(&recorder.reader())).find(Result::is_err);
-        // The stop is needed in any case, or the writer would never end.
+        // The writer must be stopped in any case, or it would never end.
         is_enough.store(true, Relaxed);
         let last = written.join().unwrap();
         assert_eq!(wrong, None);
@@ -46,7 +46,7 @@ fn a_reader_beside_a_writer_sees_only_what_was_recorded_in_order() {
     });
 }
 
-/// Reads all events. Returns the number of the last one, or the fault.
+/// Reads all events. Returns the number of the last one, or a description of the fault.
 fn read_in_order(reader: &Reader<impl Readable>) -> Result<Option<u64>, String> {
     let Shown { events, skipped, .. } = shown(reader, 0);
     let is_whole = |event: &Recorded| {
@@ -78,11 +78,11 @@ fn a_shard_goes_on_where_its_owner_has_stopped() {
         .unwrap();
     let shown = shown(&recorder.reader(), 0);
     let places: Vec<_> = shown.events.iter().map(|event| event.at).collect();
-    // One after the other in the first sub-buffer.
+    // In turn, in the first sub-buffer.
     assert_eq!(places, [BASE as u64 + 64, BASE as u64 + 64 + 32]);
 }
 
-/// The last events of a thread that has ended stay while other shards are free.
+/// The last events of a thread that has ended remain while other shards are free.
 #[test]
 fn shards_without_owners_are_claimed_in_turn() {
     let recorder = options().shards(4).create_new(Plain::new(BASE + 4 * 2 * 256)).unwrap().0;
@@ -108,7 +108,7 @@ fn a_full_shard_refuses_and_counts_until_it_is_released() {
     let after = shown(&recorder.reader(), 0);
     let times: Vec<_> = after.events.iter().map(|event| event.timestamp).collect();
     assert_eq!((times, after.lost), (vec![2, 3, 6], 2));
-    // Sub-buffers that are not yet recorded are not released.
+    // Sub-buffers that are recorded later are not released.
     recorder.release(0, u64::MAX);
     (7..10).for_each(|number| record(number).unwrap());
     assert_eq!(record(11), Err(ErrorKind::Full));
@@ -152,7 +152,8 @@ fn payloads_of_every_length_are_read_as_they_were_written() {
     assert_eq!((shown.skipped, shown.lost), (vec![], 1));
 }
 
-/// The newest sub-buffer has one event, and then two more and a next one, in the first lap and in the second.
+/// The newest sub-buffer has one event. Then it gets two more, and another one begins the next sub-buffer, in the first
+/// lap and in the second.
 #[test]
 fn events_that_follow_in_the_newest_sub_buffer_are_read_and_those_of_later_ones_are_not() {
     for first in [1, 13] {
@@ -170,7 +171,7 @@ fn events_that_follow_in_the_newest_sub_buffer_are_read_and_those_of_later_ones_
             None => None,
             other => panic!("{other:?}"),
         };
-        // The oldest sub-buffer was overwritten by that of event 12.
+        // The sub-buffer of event 12 has overwritten the oldest one.
         let before = if first == 1 { 0..1 } else { 3..13 };
         assert!(before.clone().eq(before.map(|_| next().unwrap())));
         record(first..first + 5);
@@ -179,7 +180,7 @@ fn events_that_follow_in_the_newest_sub_buffer_are_read_and_those_of_later_ones_
     }
 }
 
-/// Two events with the ids 3 and 4, and the place of the word after the tag of the first one.
+/// Returns two events with the ids 3 and 4, and the offset of the word after the tag of the first one.
 fn two_events() -> (Plain, u64) {
     let medium = Plain::new(LEN);
     let recorder = options().create_new(&medium).unwrap().0;
@@ -192,7 +193,7 @@ fn two_events() -> (Plain, u64) {
     (medium, at)
 }
 
-/// The word of another id and length is loaded before the bytes are read that the tag is of.
+/// The reader loads a word with another id and length before it reads the bytes of the tag.
 #[test]
 fn an_event_has_the_id_and_the_length_that_its_tag_proves() {
     let (medium, place) = two_events();
@@ -205,7 +206,7 @@ fn an_event_has_the_id_and_the_length_that_its_tag_proves() {
     assert_eq!(ids, [(4, 4)]);
 }
 
-/// The first event is damaged at each first look, and whole at each second one.
+/// The first event is damaged at every odd read, and whole at every even one.
 #[test]
 fn a_medium_that_changes_back_and_forth_is_read_to_an_end() {
     let (medium, place) = two_events();
@@ -237,7 +238,7 @@ fn a_writer_records_on_after_a_panic_in_its_clock() {
     assert_eq!(shown(&recorder.reader(), 0).events[0].id, 2);
 }
 
-/// The field of the length has 16 bits, and a sub-buffer of 128 KiB has room for more.
+/// The length field has 16 bits, but a sub-buffer of 128 KiB has space for more.
 #[test]
 fn a_payload_that_is_too_long_is_refused_wherever_it_would_fit() {
     let medium = Plain::new(BASE + 2 * (128 << 10));

@@ -1,4 +1,4 @@
-//! Creation and opening of recordings, which never replace a recording silently.
+//! Creation and opening of recordings. They never replace a recording silently.
 
 use super::plain::{BASE, Plain, is_missing, options, shown};
 use cachemaint::medium::{Medium, Memory};
@@ -37,7 +37,7 @@ fn a_recording_is_never_replaced_by_a_new_one() {
     }
 }
 
-/// Nothing was cut from a medium of zeros, so the message must not advise to bring it back.
+/// Nothing was cut off a medium of zeros, so the message must not advise to restore it.
 #[test]
 fn a_short_medium_of_zeros_is_too_small_and_a_cut_recording_is_truncated() {
     for len in [8, 4096, 16384] {
@@ -77,7 +77,7 @@ fn open_or_create_keeps_a_recording_and_creates_one_where_nothing_is() {
     assert_eq!(times, [1, 2]);
 }
 
-/// Only `create_new` replaces it, and no byte of it looks like damage afterwards.
+/// Only `create_new` replaces it, and then no byte of it looks like damage.
 #[test]
 fn foreign_content_is_refused_and_replaced_on_request_alone() {
     let medium = Plain::new(LEN);
@@ -96,7 +96,7 @@ fn foreign_content_is_refused_and_replaced_on_request_alone() {
     assert_eq!((shown.events.len(), shown.skipped, shown.lost), (1, vec![], 0));
 }
 
-/// One copy of a root is enough for the other format to open.
+/// The other format can be opened with one copy of a root.
 #[test]
 fn a_journal_or_a_store_is_not_replaced() {
     for found in [*b"cmjournl", *b"cm-store"] {
@@ -114,7 +114,7 @@ fn a_journal_or_a_store_is_not_replaced() {
     }
 }
 
-/// `?` turns an error of opening into that of the recorder, or of the standard library.
+/// `?` converts an error of an opening to one of the recorder, or of the standard library.
 #[test]
 fn errors_are_turned_into_those_of_the_standard_library() {
     fn open(medium: &Plain) -> Result<(), Error<Infallible>> {

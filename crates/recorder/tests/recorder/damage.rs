@@ -14,7 +14,7 @@ use proptest::prelude::*;
 /// Two shards of three sub-buffers.
 const LEN: usize = BASE + 2 * 3 * SIZE;
 
-/// A recording of these payload lengths, by turns in both shards.
+/// Returns a recording with payloads of these lengths, alternating between both shards.
 fn recording(lengths: &[usize]) -> Vec<u8> {
     let turns = lengths.iter().zip([0, 1].into_iter().cycle());
     let deeds = turns.map(|(len, shard)| Deed::Record { shard, len: *len as u16 });
@@ -91,7 +91,7 @@ proptest! {
     }
 }
 
-/// Four events in shard 0, at 64, 96, 128 and 160; or two of 96 bytes in sub-buffer 0, and one in the next.
+/// Shard 0 has four events, at 64, 96, 128 and 160; or two of 96 bytes in sub-buffer 0, and one in the next.
 #[test]
 fn damage_between_events_and_at_the_end_of_a_finished_sub_buffer_is_reported() {
     for (lengths, hit, ids, gap) in [
@@ -110,8 +110,8 @@ fn damage_between_events_and_at_the_end_of_a_finished_sub_buffer_is_reported() {
     }
 }
 
-/// A crash has cut off the last event before the next opening, which cannot take it for lost. Nor is the end of the newest
-/// sub-buffer a gap.
+/// A crash cut off the last event before the next opening, which cannot know that it is lost. The free end of the
+/// newest sub-buffer is not a gap either.
 #[test]
 fn a_torn_end_is_not_damage() {
     let medium = of_one_opening(0..2);
@@ -126,7 +126,7 @@ fn a_torn_end_is_not_damage() {
     times(&[0, 2]);
 }
 
-/// The sub-buffer, the place and the kind of a gap.
+/// The sub-buffer, the position, the length and the kind of a gap.
 type Gap = (Option<u64>, u64, u64, SkippedKind);
 
 /// Returns the times of the events, and the gaps.
@@ -136,7 +136,7 @@ fn found(medium: &Plain) -> (Vec<u64>, Vec<Gap>) {
     (events.iter().map(|event| event.timestamp).collect(), skipped.iter().map(gap).collect())
 }
 
-/// Eight sub-buffers of two events each, of two laps: 5 to 12.
+/// Eight sub-buffers with two events each, of two laps: 5 to 12.
 #[test]
 fn sub_buffers_that_lose_their_headers_are_lost_and_reported() {
     let slot = |number: usize| (BASE + number * SIZE) as u64;
@@ -144,11 +144,11 @@ fn sub_buffers_that_lose_their_headers_are_lost_and_reported() {
     let damaged = |sequence, at, len| (Some(sequence), at, len, SkippedKind::Damaged);
     for (hit, missed) in [
         (&[6_u64][..], &[damaged(6, slot(6), size)][..]),
-        // One behind the other, and over the end of the shard.
+        // Adjacent ones, and across the end of the shard.
         (&[9, 10], &[damaged(9, slot(1), 2 * size)]),
         (&[7, 8], &[damaged(7, slot(7), size), damaged(8, slot(0), size)]),
         (&[6, 9], &[damaged(6, slot(6), size), damaged(9, slot(1), size)]),
-        // The oldest one: the next one may have been begun over it.
+        // The oldest one: a writer may have begun the next one there.
         (&[5], &[(Some(5), slot(5), size, SkippedKind::Torn)]),
     ] {
         let medium = of_one_opening(0..26);
@@ -161,7 +161,7 @@ fn sub_buffers_that_lose_their_headers_are_lost_and_reported() {
     }
 }
 
-/// In the first lap the last header was torn, or the last ones are damaged, or all.
+/// In the first lap, only the last header is torn, or several of the last ones, or all.
 #[test]
 fn the_last_sub_buffers_of_the_first_lap_are_reported_without_their_headers() {
     let slot = |number: u64| BASE as u64 + number * SIZE as u64;
@@ -179,14 +179,14 @@ fn the_last_sub_buffers_of_the_first_lap_are_reported_without_their_headers() {
     }
 }
 
-/// The slot of a sub-buffer still has that of the lap before, as a crash leaves it that loses all stores to it.
+/// The slot of a sub-buffer still has that of the previous lap, as after a crash that loses all stores to it.
 #[test]
 fn a_lost_sub_buffer_is_missed_if_its_slot_has_that_of_the_lap_before() {
     let [first_lap, second_lap] = [0..16, 0..32].map(|times| of_one_opening(times).bytes());
     for (slot, times, missed) in [
         (1, [16..18, 20..32], Some(SkippedKind::Damaged)),
         (0, [0..0, 18..32], Some(SkippedKind::Torn)),
-        // The newest events are lost, and none in the middle.
+        // The newest events are lost, but none between others.
         (7, [14..30, 0..0], None),
     ] {
         let mut image = second_lap.clone();
@@ -200,8 +200,8 @@ fn a_lost_sub_buffer_is_missed_if_its_slot_has_that_of_the_lap_before() {
     }
 }
 
-/// A crash has lost a header but for its other words, and the next one the header that was stored over it but for its first
-/// words. So both together are the older one, whose event was lost and comes back after a newer one.
+/// A crash loses the first word of a header, and the next crash loses all but the first word of the header that was
+/// stored over it. Together they are the older header, whose lost event would be back after a newer one.
 #[test]
 fn a_header_that_two_crashes_have_put_together_does_not_follow_a_newer_opening() {
     let medium = Plain::new(BASE + 8 * SIZE);
@@ -226,7 +226,7 @@ fn a_header_that_two_crashes_have_put_together_does_not_follow_a_newer_opening()
     assert_eq!(ids(), [(3, 0), (4, 1)]);
 }
 
-/// A shard of eight sub-buffers, with events of 96 bytes at these times.
+/// Returns a shard of eight sub-buffers, with events of 96 bytes at these times.
 fn of_one_opening(times: Range<u64>) -> Plain {
     let medium = Plain::new(BASE + 8 * SIZE);
     let recorder = options().create_new(&medium).unwrap().0;

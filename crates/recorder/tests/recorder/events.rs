@@ -1,4 +1,4 @@
-//! Names and fields of events, which are in the file.
+//! Names and fields of events, which the file contains.
 
 use super::plain::{BASE, Plain, options, shown};
 use cachemaint::medium::{Bytes, Medium, Readable};
@@ -7,14 +7,14 @@ use core::fmt::Write as _;
 
 /// One shard of eight sub-buffers of 256 bytes.
 const LEN: usize = BASE + 8 * 256;
-/// The place of the texts, and their most bytes.
+/// The offset and the maximum length of the texts.
 const TEXTS: usize = 16384;
 const MOST: usize = 4096;
 
 const EVENTS: &[(u16, &str)] =
     &[(1, "valve: id=u32 open=u8 pressure=f64 note=str"), (0xfeff, "closed"), (7, "a: b=i16")];
 
-/// The payload of `valve`.
+/// Returns the payload of `valve`.
 fn valve() -> Vec<u8> {
     let mut payload = vec![0x78, 0x56, 0x34, 0x12, 1];
     // 9.5 is 1.0011 in binary, times 2^3: IEEE 754 has the exponent 1023 + 3.
@@ -23,7 +23,7 @@ fn valve() -> Vec<u8> {
     payload
 }
 
-/// Returns the events as text, with the names and fields of a table; an event without a name has its id.
+/// Returns the events as text, with the names and fields of a table, or with its id if an event has no name.
 fn texts<S: Readable>(reader: &Reader<S>) -> Vec<String> {
     let table = reader.event_table().unwrap();
     let (mut events, mut buffer) = (reader.events(), vec![0; reader.largest_payload()]);
@@ -54,7 +54,7 @@ fn record<M: Medium>(recorder: &Recorder<'_, M>, id: u16, payload: &[u8]) {
     assert!(outcome.is_ok());
 }
 
-/// A medium whose recording has a table and one event of each id, and one that the table does not have.
+/// Returns a medium whose recording has a table, one event of each id, and one that is not in the table.
 fn recorded() -> Plain {
     let medium = Plain::new(LEN);
     let recorder = options().events(EVENTS).create_new(&medium).unwrap().0;
@@ -79,7 +79,7 @@ fn names_and_fields_are_in_the_file() {
     assert_eq!(texts(&Reader::open(Bytes(&image[..])).unwrap()), TEXTS_OF_ALL);
 }
 
-/// Puts entries into the file by the documentation, with correct tags.
+/// Puts entries into the file as documented, with correct tags.
 fn put_texts(image: &mut [u8], entries: &[u8], len: usize) {
     let identity: [u8; 16] = image[4096 + 24..][..16].try_into().unwrap();
     let key = |kind: u64, epoch: u64, place: u64| {
@@ -97,7 +97,7 @@ fn put_texts(image: &mut [u8], entries: &[u8], len: usize) {
     }
 }
 
-/// XXH3 with a seed, by another implementation than the library's.
+/// XXH3 with a seed, by an implementation that the library does not use.
 fn h(seed: u64, bytes: &[u8]) -> u64 {
     xxhash_rust::xxh3::xxh3_64_with_seed(bytes, seed)
 }
@@ -106,7 +106,7 @@ fn entry(id: u16, text: &[u8]) -> Vec<u8> {
     [&id.to_le_bytes()[..], &(text.len() as u16).to_le_bytes(), text].concat()
 }
 
-/// Returns the events as read with these entries, and whether the texts are damaged.
+/// Returns the events read with these entries, and whether the texts are damaged.
 fn texts_of(entries: &[u8], len: usize) -> (Vec<String>, bool) {
     let mut image = recorded().bytes();
     put_texts(&mut image, entries, len);
@@ -114,7 +114,7 @@ fn texts_of(entries: &[u8], len: usize) -> (Vec<String>, bool) {
     (texts(&reader), reader.event_table().unwrap().is_damaged())
 }
 
-/// All bytes of the page: each that is used is reported, and costs names alone.
+/// Changes all bytes of the page: each used byte is reported, and costs only names.
 #[test]
 fn damaged_texts_cost_no_event() {
     let medium = recorded();
@@ -138,7 +138,7 @@ fn damaged_texts_cost_no_event() {
     }
 }
 
-/// A later opening gives the texts of the creation, or none.
+/// A later opening has the texts of the creation, or none.
 #[test]
 fn an_opening_with_other_texts_is_refused_and_leaves_the_recording_as_it_is() {
     let with = recorded();
@@ -177,7 +177,7 @@ fn fields_are_read_as_far_as_the_payload_and_their_types_allow() {
     }
 }
 
-/// Texts that break a rule of `Options::events`, and a part of the reason.
+/// Texts that violate a rule of `Options::events`, and a part of the message.
 const WRONG: &[(&str, &str)] = &[
     ("", "name"),
     (": ", "name"),
@@ -200,7 +200,7 @@ const WRONG: &[(&str, &str)] = &[
     ("a: b=u8 b=u16", "the same name"),
 ];
 
-/// Texts with a valid tag. All are left out if one of them is wrong.
+/// Texts with a valid tag. If one of them is wrong, all are left out.
 #[test]
 fn texts_that_no_recorder_can_have_written_are_damaged() {
     let is_damaged = |entries: &[u8]| {
@@ -218,12 +218,12 @@ fn texts_that_no_recorder_can_have_written_are_damaged() {
         let entries = [&entry(7, text)[..], &good].concat();
         assert!(is_damaged(&entries), "{}", text.escape_ascii());
     }
-    // An id twice, and one of the format.
+    // The same id twice, and an id of the format.
     assert!(is_damaged(&[entry(7, b"first"), good.clone(), entry(7, b"second")].concat()));
     for id in [65280, u16::MAX] {
         assert!(is_damaged(&[entry(id, b"a"), good.clone()].concat()));
     }
-    // A length beyond the end, and a part of an entry.
+    // A length past the end, and an incomplete entry.
     for end in [&b"\x07\0\xff\xffabc"[..], b"\x07\0\x01\0", b"\x07\0\x01", b"\x07"] {
         assert!(is_damaged(&[&good, end].concat()), "{end:?}");
     }
@@ -232,7 +232,7 @@ fn texts_that_no_recorder_can_have_written_are_damaged() {
     }
 }
 
-/// As many as a page has space for, each with a text of one byte.
+/// As many entries as fit on the page, each with a text of one byte.
 #[test]
 fn each_of_the_most_entries_is_found() {
     let ids = (0..=(MOST / 5) as u16).rev().filter(|id| *id != 7);
@@ -245,7 +245,7 @@ fn each_of_the_most_entries_is_found() {
 
 #[test]
 fn a_table_without_space_in_the_file_is_refused() {
-    // Nine entries with 4 bytes each beside their texts.
+    // Nine entries with 4 bytes each in addition to their texts.
     let table = |len: usize| -> &'static [(u16, &'static str)] {
         let text = |len: usize| -> &'static str { Box::leak("x".repeat(len).into_boxed_str()) };
         let long = (2..9).map(|id| (id, text(512)));
@@ -291,7 +291,7 @@ fn an_event_whose_text_makes_no_sense_is_refused() {
     assert!(medium.bytes().iter().all(|byte| *byte == 0), "the medium is as before");
 }
 
-/// Every type is read as the documentation of `Options::events` defines its bytes.
+/// Each type is read as documented at `Options::events`.
 #[test]
 fn every_type_is_read_little_endian() {
     const ALL: &[(u16, &str)] =

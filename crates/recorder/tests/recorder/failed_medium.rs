@@ -1,4 +1,4 @@
-//! A medium that fails while a recording is read: its zeros are not a gap.
+//! A medium that fails while a recording is read. Its zeros are not a gap.
 
 use super::plain::{Plain, options};
 use cachemaint::medium::Medium as _;
@@ -9,8 +9,8 @@ use core::fmt::Debug;
 
 const BYTES: usize = 32 << 10;
 
-/// The bytes of a recording of two openings and two shards, one of which has been filled more than once, with a damaged
-/// event.
+/// Returns the bytes of a recording with two openings and two shards. One of the shards was filled more than once, and
+/// an event is damaged.
 fn bytes() -> Vec<u8> {
     const EVENTS: &[(u16, &str)] = &[(1, "opened")];
     let medium = Plain::new(BYTES);
@@ -49,7 +49,7 @@ fn assert_failure_is_returned<T: Debug + PartialEq>(
     assert_right_or_failed(medium, work, is_failure);
 }
 
-/// Everything that a reader finds, as text.
+/// Returns everything that a reader finds, as text.
 fn dumped(medium: &Failed<Plain>) -> Result<Vec<String>, Error<Broken>> {
     let reader = Reader::open(medium)?;
     let mut buffer = vec![0; reader.largest_payload()];

@@ -11,7 +11,7 @@ fn medium() -> Counting<Plain> {
     Counting::new(Plain::new(1 << 16))
 }
 
-/// Has the next write-back fail, and no other one.
+/// Makes only the next write-back fail.
 fn fail_once(medium: &Counting<Plain>) {
     medium.left.store(0, Relaxed);
 }
@@ -50,7 +50,7 @@ fn the_event_after_a_sub_buffer_whose_write_back_failed_returns_the_failure_and_
     assert_eq!(shown(&recorder.reader(), 0).events.len(), 5);
 }
 
-/// Six events fill both sub-buffers of a shard. The next one does not fit, and the events of another shard are after it.
+/// Six events fill both sub-buffers of a shard. The next one does not fit. The events of another shard follow it.
 #[test]
 fn a_refused_event_is_nowhere_even_if_its_loss_cannot_be_made_persistent() {
     let medium = medium();

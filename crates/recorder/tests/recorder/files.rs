@@ -1,4 +1,4 @@
-//! Recordings in files, by pages.
+//! Recordings in files with page granularity.
 
 use super::plain::{clock, shown};
 use cachemaint::dax;
@@ -27,7 +27,7 @@ fn a_recording_in_a_file_is_opened_again_and_viewed() {
     let file = dax().open(&path).unwrap();
     assert_eq!(shown(&Reader::open(&file).unwrap(), 0).events.len(), 200);
     drop(file);
-    // On some CPUs no word can be loaded from a mapping for reading only.
+    // Some CPUs cannot load words of a read-only mapping.
     if let Ok(view) = dax().view(&path) {
         let reader = Reader::open(&view).unwrap();
         assert_eq!(shown(&reader, 0).events.len(), 200);
@@ -50,7 +50,7 @@ fn a_thread_writes_back_and_measures() {
     assert_eq!(shown(&recorder.reader(), 0).events.len(), 1);
 }
 
-/// The recording's clock and the system's agree about now.
+/// The recording's clock and the system's clock agree.
 #[test]
 #[cfg_attr(miri, ignore = "asks for the boot id")]
 fn timestamps_of_this_machine_become_wall_time() {

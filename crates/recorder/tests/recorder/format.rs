@@ -1,4 +1,4 @@
-//! The format, byte by byte, against a file that the test writes by the documentation.
+//! The format byte by byte, compared with a file that the test builds from the documentation.
 
 use super::plain::{BASE, Plain, clock, is_missing, options, shown};
 use cachemaint::medium::{Bytes, Medium, Readable};
@@ -8,12 +8,12 @@ use core::convert::Infallible;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 
-/// XXH3 with a seed, by another implementation than the library's.
+/// XXH3 with a seed, by an implementation that the library does not use.
 fn h(seed: u64, parts: &[&[u8]]) -> u64 {
     xxhash_rust::xxh3::xxh3_64_with_seed(&parts.concat(), seed)
 }
 
-/// The key of a kind.
+/// Returns the key of a kind.
 fn k(kind: u64, epoch: u64, place: u64) -> u64 {
     h(kind, &[&IDENTITY, &epoch.to_le_bytes(), &place.to_le_bytes()])
 }
@@ -54,7 +54,7 @@ impl Image {
         self.put(at + 16, &tag.to_le_bytes());
     }
 
-    /// Sub-buffer 4 of the shard: it is in slot 0. 3 events had been lost.
+    /// Puts sub-buffer 4 of the shard, which is in slot 0. 3 events had been lost.
     fn sub_buffer(&mut self) {
         self.put(BASE, b"CMsb\0\0\0\0");
         self.put(BASE + 8, &[4, 0, 0, 0, 0, 0, 0, 0]);
@@ -73,7 +73,7 @@ impl Image {
         self.put(BASE + 56, &tag.to_le_bytes());
     }
 
-    /// The event 0x1234 at tick 102 with the payload "valve", at offset 64 of a sub-buffer.
+    /// Puts the event 0x1234 at tick 102 with the payload "valve", at offset 64 of a sub-buffer.
     fn record(&mut self, generation: u64, sequence: u64) {
         let rest = [
             0x34, 0x12, 5, 0, 64, 0, 0, 0, 102, 0, 0, 0, 0, 0, 0, 0, b'v', b'a', b'l', b'v', b'e',
@@ -84,7 +84,7 @@ impl Image {
     }
 }
 
-/// The slots of a generation.
+/// Returns the slots of a generation.
 fn slots(generation: u64) -> [usize; 2] {
     if generation.is_multiple_of(2) { [0, 8192] } else { [4096, 12288] }
 }
@@ -95,7 +95,7 @@ fn golden() -> Image {
     image.root(3, 7);
     image.sub_buffer();
     image.record(7, 4);
-    // Five events were lost in all.
+    // Five events were lost in total.
     image.put(20480, &[5, 0, 0, 0]);
     image.put(20484, &k(35, 5, 0).to_le_bytes()[..4]);
     image
@@ -114,7 +114,7 @@ fn a_file_written_by_the_documentation_is_read() {
 
     let mut buffer = [0; 168];
     let mut events = reader.shard(0);
-    // Sub-buffer 3, over which the next one was being begun, is zeros.
+    // Sub-buffer 3, which the next one was about to replace, is zeros.
     let Some(Found::Skipped(missing)) = events.read_next(&mut buffer).unwrap() else {
         panic!("no gap")
     };
@@ -124,7 +124,7 @@ fn a_file_written_by_the_documentation_is_read() {
         panic!("no event")
     };
     assert_eq!((event.id, event.timestamp, event.payload), (0x1234, 102, &b"valve"[..]));
-    // Two ticks of 500 µs after the begin.
+    // Two ticks of 500 µs after the beginning.
     assert_eq!(event.wall, Some(1_000_000_000_001_000_000));
     assert_eq!((event.shard, event.sequence, event.at), (0, 4, BASE as u64 + 64));
     assert_eq!(events.read_next(&mut buffer).unwrap(), Some(Found::Lost { shard: 0, events: 2 }));
@@ -214,7 +214,7 @@ fn an_invalid_recording_is_refused_with_the_found_bytes() {
     ] {
         assert_eq!(changed(at, &bytes), FormatError::Roots, "{at}");
     }
-    // 2^32 - 1 sub-buffers of 2^20 bytes in 4096 shards: more than any medium has.
+    // 2^32 - 1 sub-buffers of 2^20 bytes in 4096 shards: larger than any medium.
     let huge = changed(48, &[0, 16, 0, 0, 255, 255, 255, 255, 0, 0, 16, 0]);
     assert!(matches!(huge, FormatError::Truncated { .. }));
 }
@@ -240,7 +240,7 @@ fn a_damaged_copy_of_the_root_is_replaced_and_a_lost_root_gives_way_to_the_one_b
     let medium = Plain::new(LEN);
     medium.write(0, &image.0);
     assert_eq!(Reader::open(&medium).unwrap().description().generation, 6);
-    // Sub-buffers of the lost opening are there. The only root is not overwritten.
+    // Sub-buffers of the lost opening exist. The only root is not overwritten.
     let (recorder, _) = options().open(&medium).unwrap();
     assert_eq!(recorder.description().generation, 9);
     assert_eq!(medium.bytes()[..120], golden().0[..120]);
@@ -248,7 +248,8 @@ fn a_damaged_copy_of_the_root_is_replaced_and_a_lost_root_gives_way_to_the_one_b
     assert_eq!(shown(&Reader::open(&medium).unwrap(), 0).events.len(), 2);
 }
 
-/// A root has a multiple of 8 bytes. Nothing reads parts of words beside a writer: this medium would panic.
+/// The length of a root is a multiple of 8 bytes. A reader never reads a part of a word while a writer may store: this
+/// medium would panic.
 #[test]
 fn a_root_with_a_damaged_length_is_damaged() {
     let medium = Plain::new(LEN);
@@ -280,7 +281,7 @@ fn options_that_make_no_recording_are_refused() {
     assert!(medium.bytes().iter().all(|byte| *byte == 0), "the medium is as before");
 }
 
-/// Two openings with clocks that have nothing in common: the wall time is each one's own.
+/// Two openings with unrelated clocks: each has its own wall time.
 #[test]
 fn each_opening_has_its_own_clock() {
     let medium = Plain::new(LEN);
@@ -298,15 +299,15 @@ fn each_opening_has_its_own_clock() {
     while let Some(Found::Event(event)) = events.read_next(&mut buffer).unwrap() {
         walls.push((event.id, event.wall));
     }
-    // One tick of 1 ms after the first anchor, ten of 100 ms after the second.
+    // One tick of 1 ms after the first anchor, and ten of 100 ms after the second one.
     assert_eq!(walls, [(1, Some(1_000_001_000_000)), (2, Some(2_001_000_000_000))]);
     assert_eq!(reader.description().identity, Identity(IDENTITY));
     assert_eq!(shown(&reader, 0).skipped, []);
     assert!(medium.len() > 0 && clock().ticks_per_second() > 0);
 }
 
-/// The wall clock of a machine without one is set while it records. Then it is set back by an hour, and by half a second.
-/// An event is asked for it a second after the last time: at 1, 3, 5, 7 and 9 seconds.
+/// A machine without a wall clock sets it while it records. Later it is set back by an hour, and then by half a second.
+/// An event reads it a second after the last reading: at 1, 3, 5, 7 and 9 seconds.
 #[test]
 fn events_after_the_wall_clock_is_set_have_its_time() {
     static NOW: AtomicU64 = AtomicU64::new(0);
@@ -331,7 +332,7 @@ fn events_after_the_wall_clock_is_set_have_its_time() {
         NOW.store(10 * seconds, Relaxed);
         WALL.store(wall, Relaxed);
         writer.record(seconds as u16, b"").unwrap();
-        // The next owner of the shard goes on with the time of its sub-buffer.
+        // The next owner of the shard continues with the time of its sub-buffer.
         drop(writer);
         writer = recorder.claim().unwrap();
         expected.push((seconds as u16, found));
@@ -350,7 +351,7 @@ fn events_after_the_wall_clock_is_set_have_its_time() {
     assert_eq!(walls, expected);
 }
 
-/// 24,576 bytes are before the sub-buffers of up to 16 shards.
+/// The first 24,576 bytes precede the sub-buffers of up to 16 shards.
 #[test]
 fn sub_buffers_have_64_kib_where_each_shard_has_space_for_eight() {
     let chosen = |shards, bytes: usize, sub_buffers: Option<u32>| {
@@ -373,7 +374,7 @@ fn sub_buffers_have_64_kib_where_each_shard_has_space_for_eight() {
     assert_eq!(chosen(1, 2 << 16, Some(2)), (65_536, 2));
 }
 
-/// Returns a time after the present one.
+/// Returns a time after the current one.
 fn later(clock: &Clock) -> u64 {
     let first = clock.now();
     loop {
@@ -384,7 +385,7 @@ fn later(clock: &Clock) -> u64 {
     }
 }
 
-/// A clock is copied, and may have been made long before.
+/// A clock can be copied, and made long before the opening.
 #[test]
 #[cfg_attr(miri, ignore = "asks for the wall clock")]
 fn the_anchor_of_each_opening_is_its_own() {
@@ -401,8 +402,8 @@ fn the_anchor_of_each_opening_is_its_own() {
     }
 }
 
-/// Sub-buffer 1, at the end of the medium, has a record from 64 to 248. The header of sub-buffer 2 in slot 0 puts its end
-/// at 256. No record has 8 bytes.
+/// Sub-buffer 1, at the end of the medium, has a record from 64 to 248. The header of sub-buffer 2, in slot 0, states
+/// that it ends at 256. No record is as short as 8 bytes.
 #[test]
 fn a_missing_end_shorter_than_a_record_is_not_looked_at() {
     let medium = Plain::new(LEN);
@@ -427,7 +428,7 @@ fn each_recording_has_an_identity_of_its_own() {
     assert_ne!(one, other);
 }
 
-/// The last sequence number is used, in the second slot.
+/// The last sequence number is in use, in the second slot.
 #[test]
 fn a_recording_that_is_worn_out_is_left_as_it_is() {
     let mut image = golden();

@@ -1,4 +1,4 @@
-//! Memory whose accesses a test sees first.
+//! Memory that calls a hook of the test before each access.
 
 use super::plain::Plain;
 use cachemaint::medium::{Granularity, Medium, Readable, WriterLock};
@@ -10,13 +10,13 @@ use core::sync::atomic::Ordering;
 #[derive(Clone, Copy)]
 pub(crate) enum Access {
     Load(Ordering),
-    /// One of several words.
+    /// A read of several words that include this one.
     Read,
     Store(u64),
 }
 
-/// Memory, and a function that is called before each access to a word: with the memory, the place and the access. A load or
-/// read returns what the function returns, if that is a word.
+/// Memory with a function that is called before each access to a word, with the memory, the offset and the access. If
+/// it returns a word, a load or read returns that word.
 pub(crate) struct Hooked<F> {
     pub(crate) medium: Plain,
     pub(crate) hook: F,

@@ -1,4 +1,4 @@
-//! The flight recorder: its format, what damage does to it, files, and processes that end.
+//! The flight recorder: its format, the effects of damage, files, and processes that end.
 
 #![cfg(target_has_atomic = "64")]
 #![expect(

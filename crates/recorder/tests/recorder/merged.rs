@@ -6,7 +6,7 @@ use cachemaint_recorder::{Clock, Found, Identity, Merged, Options, Reader};
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 
-/// The first clock has been running for longer. The wall clock is not known, or it is only at first, or was set back.
+/// The first clock has been running for longer. The wall clock is unknown, known only at first, or set back.
 #[test]
 fn the_events_of_an_opening_come_after_those_of_the_openings_before() {
     static WALL: AtomicU64 = AtomicU64::new(0);
@@ -22,7 +22,7 @@ fn the_events_of_an_opening_come_after_those_of_the_openings_before() {
             for (shard, time) in times {
                 writers[*shard].record_at(*time, 1, b"").unwrap();
             }
-            // The loss is reported at the begin of the next opening.
+            // The loss is reported at the beginning of the next opening.
             writers[1].record_at(0, 0, &[0; 169]).unwrap_err();
         }
         let reader = Reader::open(&medium).unwrap();
@@ -30,7 +30,7 @@ fn the_events_of_an_opening_come_after_those_of_the_openings_before() {
     }
 }
 
-/// The numbers of their openings say nothing about the order.
+/// Generations do not determine the order.
 #[test]
 fn the_events_of_several_recordings_are_merged_by_time() {
     let media = [1, 2].map(|number| {
@@ -53,7 +53,7 @@ fn the_events_of_several_recordings_are_merged_by_time() {
     assert_eq!(times_of(merged, &readers[0]), [11, 12, 21, 22]);
 }
 
-/// Returns the timestamps of events in their order.
+/// Returns the timestamps of the events in their order.
 fn times_of<'r>(mut events: Merged<'r, &'r Plain>, reader: &Reader<&'r Plain>) -> Vec<u64> {
     let (mut buffer, mut times) = (vec![0; reader.largest_payload()], Vec::new());
     while let Some(found) = events.read_next(&mut buffer).unwrap() {

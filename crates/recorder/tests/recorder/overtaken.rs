@@ -1,4 +1,4 @@
-//! A writer that overtakes a reader, and may do so between any two loads of the reader.
+//! A writer that overtakes a reader, possibly between any two of its loads.
 
 use super::hooked::{Access, Hooked};
 use super::plain::{Plain, Recorded, SIZE, Shown, options, shown};
@@ -10,17 +10,17 @@ use proptest::prelude::*;
 use std::sync::Mutex;
 
 const BASE: u64 = super::plain::BASE as u64;
-/// The words of a header.
+/// The number of words of a header.
 const HEADER: usize = 8;
-/// The length of a payload of which one fits a sub-buffer.
+/// The length of a payload of which only one fits a sub-buffer.
 const LONG: usize = SIZE / 2;
-/// The words that a sub-buffer with such an event takes: the header, a tag, two words, and the payload.
+/// The number of words in a sub-buffer with such an event: the header, a tag, two words, and the payload.
 const WORDS: usize = HEADER + 3 + LONG / 8;
 
-/// A store of a word: its place and its value.
+/// A store of a word: its offset and its value.
 type Store = (u64, u64);
 
-/// A recording, and the stores of a writer that goes on in it.
+/// A recording, and the stores of a writer that continues it.
 struct Recording {
     image: Vec<u8>,
     stores: Vec<Store>,
@@ -28,8 +28,8 @@ struct Recording {
 }
 
 impl Recording {
-    /// Records events before the reader begins, in the last of so many openings and one in each of those before, and others
-    /// beside the reader.
+    /// Creates a recording with this number of openings. Each has one event except for the last one, which has `before`
+    /// events when the reader begins. The writer records `beside` more while the reader reads.
     fn new(sub_buffers: u32, payload: usize, openings: u64, before: u64, beside: u64) -> Self {
         let stores = Mutex::new(Vec::new());
         let hook = |_: &Plain, at: u64, access: Access| {
@@ -66,8 +66,8 @@ impl Recording {
         recording
     }
 
-    /// Reads the recording while its writer goes on: before each load by so many stores as `turn` returns for its place and
-    /// the stores that are left. Returns the fault if there is one.
+    /// Reads the recording while its writer continues. Before each load, the writer does the number of stores that
+    /// `turn` returns for the offset and the remaining stores. Returns a description of the fault, if any.
     fn read_beside(&self, turn: impl FnMut(u64, &[Store]) -> usize + Send) -> Option<String> {
         let writer = Mutex::new((&self.stores[..], turn));
         let hook = |medium: &Plain, at: u64, _: Access| {
@@ -90,7 +90,7 @@ impl Recording {
         (!is_right).then(|| format!("{events:?} {skipped:?}"))
     }
 
-    /// Returns the medium after so many of the writer's stores.
+    /// Returns the medium after this number of the writer's stores.
     fn after(&self, stores: usize) -> Plain {
         let medium = Plain::new(self.image.len());
         medium.write(0, &self.image);
@@ -105,10 +105,10 @@ fn apply(stores: &[Store], medium: &Plain) {
     }
 }
 
-/// The number of loads before a turn since the turn before it, and the number of stores then.
+/// The number of loads since the last turn of the writer, and its number of stores in this turn.
 type Turn = (usize, usize);
 
-/// Counts the loads, and returns the turns before them.
+/// Counts the loads, and returns the stores due before each.
 struct Turns<'t> {
     to_come: &'t [Turn],
     /// The number of loads since the last turn.
@@ -132,7 +132,7 @@ impl<'t> Turns<'t> {
     }
 }
 
-/// The writer stands still before and after.
+/// The writer stores nothing before and after.
 #[test]
 #[cfg_attr(miri, ignore = "thousands of readings, which are slow where they are interpreted")]
 fn events_that_a_writer_overwrites_between_two_loads_are_not_damaged() {
@@ -150,7 +150,7 @@ fn events_that_a_writer_overwrites_between_two_loads_are_not_damaged() {
     }
 }
 
-/// From some look on, the reader finds the writer in the middle of each header that it looks at.
+/// From some point on, the reader finds the writer in the middle of every header that it reads.
 #[test]
 #[cfg_attr(miri, ignore = "thousands of readings, which are slow where they are interpreted")]
 fn a_writer_that_stands_in_each_header_that_is_looked_at_damages_nothing() {
@@ -180,12 +180,12 @@ fn a_writer_that_stands_in_each_header_that_is_looked_at_damages_nothing() {
     }
 }
 
-/// A crash has torn the header of the next sub-buffer, or a writer stands in it, and another sub-buffer is damaged. Its
-/// header had the end of the one before, which is not known now.
+/// The header of the next sub-buffer is torn by a crash, or being written, and another sub-buffer is damaged. The next
+/// header stated the end of the one before, which is unknown now.
 #[test]
 fn damage_beside_a_torn_header_of_the_next_sub_buffer_is_reported() {
     let recording = Recording::of_long(4, 6, 1);
-    // Sub-buffer 4 is in slot 0. The next one is begun over sub-buffer 2, in slot 2. The first word of both is the same.
+    // Sub-buffer 4 is in slot 0. The next one replaces sub-buffer 2, in slot 2. Both have the same first word.
     for words in 2..HEADER {
         let medium = recording.after(words);
         medium.write(BASE, &[7; SIZE]);

@@ -1,4 +1,4 @@
-//! A medium of ordinary memory, and the events that a reader finds in it.
+//! A medium in ordinary memory, and the events that a reader finds in it.
 
 use cachemaint::medium::{Granularity, Medium, Readable, WriterLock};
 use cachemaint_recorder::{
@@ -9,7 +9,8 @@ use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-/// Bytes before the sub-buffers: roots, texts of events and the counts of lost events of at most 16 shards.
+/// The size of everything before the sub-buffers: the roots, the texts of events and the counts of lost events of up to
+/// 16 shards.
 pub(crate) const BASE: usize = 6 * 4096;
 
 /// Words of memory without write-back.
@@ -99,7 +100,7 @@ pub(crate) fn clock() -> Clock {
     Clock::from_function(|| 0, 1_000_000_000, || 0)
 }
 
-/// The size of a sub-buffer in bytes. For fuzzers it holds events that are longer than a reader reads at a time.
+/// The size of a sub-buffer in bytes. In fuzzers it holds events that are longer than a reader's buffer.
 pub(crate) const SIZE: usize = if cfg!(fuzzing) { 512 } else { 256 };
 
 pub(crate) fn options() -> Options<'static> {
@@ -110,12 +111,12 @@ pub(crate) fn options_of(identity: [u8; 16]) -> Options<'static> {
     Options::with_clock(Identity(identity), clock()).sub_buffer_size(SIZE as u32)
 }
 
-/// Returns true if the medium has zeros in the place of each root.
+/// Returns true if the medium has zeros at the place of each root.
 pub(crate) const fn is_missing<E>(kind: &ErrorKind<E>) -> bool {
     matches!(kind, ErrorKind::Format(FormatError::Foreign { found: [0, 0, 0, 0, 0, 0, 0, 0], .. }))
 }
 
-/// An event, as it was recorded.
+/// An event as it was recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Recorded {
     pub(crate) generation: u64,
@@ -126,7 +127,7 @@ pub(crate) struct Recorded {
     pub(crate) payload: Vec<u8>,
 }
 
-/// Everything that a shard shows.
+/// Everything that a reader finds in a shard.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Shown {
     pub(crate) events: Vec<Recorded>,
@@ -162,7 +163,7 @@ pub(crate) fn shown<S: Readable>(reader: &Reader<S>, shard: u32) -> Shown {
     shown
 }
 
-/// Returns everything that the merged shards show, by shard. `look` sees each item.
+/// Returns what a reader of the merged shards finds, by shard. `look` is called with each item.
 pub(crate) fn merged<S: Readable>(
     reader: &Reader<S>,
     mut look: impl FnMut(&Found<'_>),

@@ -1,4 +1,4 @@
-//! Processes that end in the middle of recording, and what the next one reads.
+//! Processes that end while they record, and what the next process reads.
 
 use super::plain::{Plain, Recorded, shown};
 use cachemaint::dax::{self, DaxFile};
@@ -14,7 +14,7 @@ use std::process::{Command, ExitStatus};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The environment variable that makes a process the child, and has the way it must end.
+/// The environment variable that makes a process the child, and says how it ends.
 const END: &str = "CACHEMAINT_RECORDER_END";
 const FILE: &str = "CACHEMAINT_RECORDER_FILE";
 /// The number of events that the child records.
@@ -25,10 +25,10 @@ fn file(path: &Path) -> DaxFile {
     options.open(path).unwrap()
 }
 
-/// Forks. The child does the work and ends with code 8; this process ends as the child.
+/// Forks. The child does the work and exits with code 8. This process then ends in the same way as the child.
 #[expect(unsafe_code, reason = "forks")]
 fn end_as_a_child(work: impl FnOnce()) -> ! {
-    // SAFETY: the other threads of this process wait for this test, and hold no lock.
+    // SAFETY: the other threads of this process wait for this test and hold no lock.
     let child = unsafe { libc::fork() };
     if child == 0 {
         work();
@@ -36,7 +36,7 @@ fn end_as_a_child(work: impl FnOnce()) -> ! {
         unsafe { libc::_exit(8) };
     }
     let mut status = 0;
-    // SAFETY: the status is a whole integer.
+    // SAFETY: the status is a valid integer.
     assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
     let signal = libc::WIFSIGNALED(status).then(|| 100 + libc::WTERMSIG(status));
     std::process::exit(signal.unwrap_or_else(|| libc::WEXITSTATUS(status)))
@@ -50,7 +50,7 @@ fn ticks() -> u64 {
     EVENTS
 }
 
-/// The child records events, and ends as the environment variable demands.
+/// The child records events, and ends as the environment variable says.
 #[test]
 #[cfg_attr(miri, ignore = "starts processes")]
 fn child() {
@@ -62,7 +62,7 @@ fn child() {
     let recorder = Box::leak(Box::new(recorder));
     let writer = recorder.claim().unwrap();
     recorder.stop_on_panic().unwrap();
-    // The second shard is reserved for the message.
+    // The second shard is kept free for the message.
     let taken = recorder.claim().map(drop).unwrap_err();
     assert!(matches!(taken.kind(), ErrorKind::AllShardsTaken { shards: 2, .. }), "{taken}");
     (0..EVENTS).for_each(|number| writer.record_at(number, 1, &number.to_le_bytes()).unwrap());
@@ -98,7 +98,7 @@ fn child() {
     }
 }
 
-/// Ends a child. Returns its status, and the events of each shard.
+/// Runs a child. Returns its status, and the events of each shard.
 fn ended(how: &str) -> (ExitStatus, Vec<Vec<Recorded>>) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("events");
@@ -112,8 +112,8 @@ fn ended(how: &str) -> (ExitStatus, Vec<Vec<Recorded>>) {
     (output.status, shards.map(|shard| shown(&reader, shard).events).collect())
 }
 
-/// Returns true if the environment says that this runs on an emulated CPU: user-mode emulation does not run this program
-/// from within itself.
+/// Returns true if the environment says that the CPU is emulated: user-mode emulation cannot run this program from
+/// within itself.
 fn is_emulated(test: &str) -> bool {
     let is_emulated = std::env::var_os("CACHEMAINT_EXPECT").is_some();
     if is_emulated {
@@ -135,11 +135,11 @@ fn events_outlive_their_process() {
         let times: Vec<_> = shards[0].iter().map(|event| event.timestamp).collect();
         assert_eq!(times, (0..EVENTS).collect::<Vec<_>>());
     }
-    // A forked child has no mapping of the recording, and ends as without the hook.
+    // A forked child has no mapping of the recording, and ends as it would without the hook.
     assert_eq!(ended("fork-panic").0.code(), Some(8), "after it has caught the panic");
 }
 
-/// The thread that panics owns the first shard, so that the message is in the second one.
+/// The panicking thread owns the first shard, so the message is in the second one.
 #[test]
 #[cfg_attr(miri, ignore = "starts processes")]
 fn the_last_event_has_the_message_and_the_place_of_a_panic() {
@@ -161,32 +161,32 @@ fn the_last_event_has_the_message_and_the_place_of_a_panic() {
         let is_whole = text == message || (510..=512).contains(&event.payload.len());
         assert!(is_whole, "{how}: {} bytes", event.payload.len());
     }
-    // A hook that found no shard is not set, so that the message is there once.
+    // A hook that finds no shard is not set, so the message occurs once.
     let (status, shards) = ended("refused-hook");
     assert!(status.success());
     assert_eq!((shards[0].len(), shards[1].len()), (EVENTS as usize, 1));
 }
 
-/// The exit code is one that a panicking test does not have, of which the child has the only thread.
+/// A panicking test does not exit with this code. The child has only the thread of the test.
 #[test]
 #[expect(unsafe_code, reason = "a child is forked")]
 fn a_forked_child_does_not_wait_for_a_thread_of_its_parent() {
     const RIGHT: i32 = 5;
     let recorder = Arc::new(Recorder::create_new(Plain::new(1 << 16)).unwrap().0);
     let within = Within::start(recorder, Duration::from_secs(3600)).unwrap();
-    // SAFETY: the child allocates nothing, and runs no code of the parent's but that below.
+    // SAFETY: the child allocates nothing, and runs only the code below.
     let child = unsafe { libc::fork() };
     assert_ne!(child, -1, "{}", std::io::Error::last_os_error());
     if child == 0 {
-        // SAFETY: the call has no conditions. A child that waits is killed.
+        // SAFETY: the call has no preconditions. It kills a child that waits.
         unsafe { libc::alarm(30) };
         let longest = within.longest();
         drop(within);
-        // SAFETY: ends the child without the destructors of the parent.
+        // SAFETY: ends the child without running the parent's destructors.
         unsafe { libc::_exit(if longest == Duration::MAX { RIGHT } else { 1 }) };
     }
     let mut status = 0;
-    // SAFETY: the child is ours, and so is the status.
+    // SAFETY: the child and the status belong to this test.
     assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
     assert_eq!(ExitStatus::from_raw(status).code(), Some(RIGHT));
     assert!(within.finish().unwrap() < Duration::MAX);

@@ -1,4 +1,4 @@
-//! Openings after a failed write-back by the operating system, which takes the pages for written all the same.
+//! Openings after a write-back by the operating system failed and its pages were marked as clean.
 
 use super::plain::{BASE, Plain, options, shown};
 use cachemaint::medium::Medium;
@@ -9,7 +9,8 @@ use core::sync::atomic::Ordering::Relaxed;
 /// One shard of two sub-buffers of 256 bytes.
 const LEN: usize = BASE + 2 * 256;
 
-/// Each write-back of an opening fails once. A crash tears the root of the next one, in the place of the one before.
+/// Each write-back of an opening fails once. Then a crash tears the root that the next opening wrote over the older
+/// one.
 #[test]
 fn an_opening_after_one_whose_write_back_failed_overwrites_no_only_root() {
     let mut failed = 0;
@@ -41,6 +42,6 @@ fn an_opening_after_one_whose_write_back_failed_overwrites_no_only_root() {
         assert_eq!(reader.description().generation, found, "{failed}");
         assert_eq!(shown(&reader, 0).events.len(), 1, "{failed}");
     }
-    // Both copies of the root that counts, and of the new one.
+    // Both copies of the current root, and of the new one.
     assert!(failed >= 4, "{failed}");
 }

@@ -1,5 +1,4 @@
-//! The work of reading and of opening, which is bounded by the size of the file for any content and any division into
-//! shards.
+//! The cost of reading and opening, which the size of the file bounds for any content and any number of shards.
 
 use super::plain::{BASE, Plain, clock, options};
 use cachemaint::medium::Medium as _;
@@ -20,7 +19,7 @@ fn read(image: &[u8]) -> (usize, u64) {
     (found, looks.taken())
 }
 
-/// A recording of so many shards, each of which is as long, with events of 32 bytes in the first `busy` ones.
+/// Returns a recording with shards of equal length, the first `busy` of which have events of 32 bytes.
 fn recording(shards: u32, sub_buffers: u32, size: u32, busy: u32) -> Vec<u8> {
     let options = Options::with_clock(Identity([7; 16]), clock())
         .shards(shards)
@@ -39,8 +38,8 @@ fn recording(shards: u32, sub_buffers: u32, size: u32, busy: u32) -> Vec<u8> {
     medium.bytes()
 }
 
-/// An event is read for its tag and to be copied, and each header is read a few times. Shards that are empty or at their
-/// end are not read again.
+/// An event is read once for its tag and once for the copy, and each header a few times. Shards that are empty or at
+/// their end are not read again.
 #[test]
 fn an_event_costs_the_same_however_many_shards_there_are() {
     let few =
@@ -57,7 +56,7 @@ fn an_event_costs_the_same_however_many_shards_there_are() {
     }
 }
 
-/// Fills sub-buffers with places that each begin a record as long as can be, if only their own words are asked.
+/// Fills sub-buffers with words, each of which looks like the beginning of the longest possible record.
 fn crafted(image: &mut [u8], size: usize, keeps_first: bool) {
     for start in (BASE..image.len()).step_by(size).skip(usize::from(keeps_first)) {
         for offset in (0..size).step_by(8) {
@@ -69,8 +68,8 @@ fn crafted(image: &mut [u8], size: usize, keeps_first: bool) {
     }
 }
 
-/// The documented bound, for all bytes together: each sub-buffer has its header, and behind its first record all other bytes
-/// begin records, one inside another, with a record that verifies between them.
+/// The documented bound, for all bytes together. Each sub-buffer keeps its header. After its first record, all other
+/// bytes begin records, one inside another, with a valid record between them.
 #[test]
 fn crafted_bytes_cost_no_more_than_a_multiple_of_the_file() {
     for size in [256, 512, 4096, 1 << 17] {
@@ -92,7 +91,7 @@ fn crafted_bytes_cost_no_more_than_a_multiple_of_the_file() {
     }
 }
 
-/// A reader waits for a writer in the middle of a store alone: a recording of one opening has two empty slots.
+/// A reader only waits for a writer in the middle of a store. A recording with one opening has two empty slots.
 #[test]
 fn the_roots_of_a_new_recording_are_read_once() {
     let image = recording(1, 2, 256, 1);
@@ -101,7 +100,7 @@ fn the_roots_of_a_new_recording_are_read_once() {
     assert!(looks.taken() <= 4 * 120);
 }
 
-/// The costs of each durability in the documentation, by lines.
+/// The documented costs of each durability, with line granularity.
 #[test]
 fn an_event_and_a_sub_buffer_have_the_documented_fences() {
     for (durability, of_event, of_sub_buffer) in [

@@ -1,4 +1,4 @@
-//! Crashes during creation and opening: the recording, its texts of events, and the earlier content afterwards.
+//! Crashes during creation and opening, and the state of the recording, its texts and the earlier content afterwards.
 
 use super::Note::{self, Begun, Opened};
 use super::{BYTES, Outcome, claim_second, judge, last, open, options, work};
@@ -9,20 +9,20 @@ use cachemaint_recorder::{
 use cachemaint_sim::{Exploration, Notes, SimMedium, Simulation, Violation};
 use core::sync::atomic::Ordering;
 
-/// The places of roots.
+/// The offsets of the roots.
 const ROOTS: [u64; 4] = [0, 4096, 8192, 12288];
 
 const fn is_foreign<E>(kind: &ErrorKind<E>) -> bool {
     matches!(kind, ErrorKind::Format(FormatError::Foreign { .. })) && !is_missing(kind)
 }
 
-/// Returns true if there are zeros in the places of roots.
+/// Returns true if the roots' places have zeros.
 const fn is_missing<E>(kind: &ErrorKind<E>) -> bool {
     matches!(kind, ErrorKind::Format(FormatError::Foreign { found: [0, 0, 0, 0, 0, 0, 0, 0], .. }))
 }
 
-/// The remains of a recording with more openings than a new one, two full sub-buffers and a count of lost events, with
-/// something else in place of the magics.
+/// The remains of a recording with more openings than a new one, two full sub-buffers and a count of lost events. Other
+/// words replace the magics.
 fn with_remains(simulation: &Simulation, magic: u64) -> Simulation {
     simulation.clone().prepared(|medium| {
         // A clock of its own, so that both lines of a root differ from those of the new one.
@@ -42,7 +42,7 @@ fn with_remains(simulation: &Simulation, magic: u64) -> Simulation {
     })
 }
 
-/// If the creation was acknowledged, the new recording is there, without a trace of the earlier content.
+/// Checks that a new recording whose creation was acknowledged exists, without traces of the earlier content.
 fn judge_creation(medium: &SimMedium, notes: &[Note]) -> Result<(), Violation> {
     let reader = match Reader::open(medium) {
         Ok(reader) => reader,
@@ -56,16 +56,16 @@ fn judge_creation(medium: &SimMedium, notes: &[Note]) -> Result<(), Violation> {
     let is_it = description.identity == Identity([0xa5; 16])
         && description.generation >= openings.unwrap_or(1);
     Violation::unless(is_it, || format!("{description:?} after {openings:?} openings"))?;
-    // The header of a sub-buffer that is torn is damaged.
+    // A torn header of a sub-buffer is reported as damage.
     let is_undamaged =
         notes.contains(&Begun(0)) || (0..2).all(|shard| damaged(&reader, shard) == 0);
-    // The count of lost events is zero while nothing was lost (module `recorder`, the format).
+    // The count of lost events is zero while nothing is lost (crate `cachemaint_recorder`, the format).
     let is_clean = is_undamaged && medium.load(20480, Ordering::Relaxed) == 0;
     Violation::unless(is_clean, || "something of the recording before is left".to_owned())?;
     judge(medium, notes, Durability::EachAppend)
 }
 
-/// Bytes of a shard that are reported as damaged.
+/// Returns the number of bytes of a shard that are reported as damaged.
 fn damaged<S: Readable>(reader: &Reader<S>, shard: u32) -> u64 {
     let (mut buffer, mut found, mut bytes) = ([0; 168], reader.shard(shard), 0);
     while let Some(found) = found.read_next(&mut buffer).unwrap() {
@@ -76,8 +76,8 @@ fn damaged<S: Readable>(reader: &Reader<S>, shard: u32) -> u64 {
     bytes
 }
 
-/// The place of an erased recording; it is there from then on, whatever happens at an opening. A program before has zeroed
-/// the first words of the sub-buffers, in the caches alone.
+/// A new recording replaces an erased one, and exists from then on, whatever happens in an opening. An earlier program
+/// has zeroed the first words of the sub-buffers, but only in the caches.
 pub(super) fn over_remains(simulation: &Simulation) -> Exploration {
     with_remains(simulation, 0).explore(
         |medium, notes: &Notes<'_, Note>| {
@@ -94,7 +94,7 @@ pub(super) fn over_remains(simulation: &Simulation) -> Exploration {
     )
 }
 
-/// An erased recording, where a crash comes between creation and opening, and one in the opening.
+/// An erased recording is replaced. A crash happens between creation and opening, and another in the opening.
 pub(super) fn then_a_crash(simulation: &Simulation) -> Exploration {
     with_remains(simulation, 0).explore(
         |medium, notes: &Notes<'_, Note>| {
@@ -111,7 +111,7 @@ pub(super) fn then_a_crash(simulation: &Simulation) -> Exploration {
     )
 }
 
-/// A creation in place of another program's content leaves that content unchanged, or gone.
+/// A creation in place of another program's content leaves that content either unchanged or gone.
 pub(super) fn over_foreign_content(simulation: &Simulation) -> Exploration {
     let foreign = with_remains(simulation, 0xf0f0);
     let before = words(&foreign.medium());
@@ -140,8 +140,8 @@ fn words<M: Medium>(medium: &M) -> Vec<u64> {
     (0..BYTES).step_by(8).map(|at| medium.load(at, Ordering::Relaxed)).collect()
 }
 
-/// In a new file, where whatever a crash leaves is opened or created, and that again after each crash of it. The texts of
-/// events are persistent with the recording.
+/// A new file. Whatever a crash leaves is opened or created, again after each further crash. The texts of events are
+/// persistent with the recording.
 pub(super) fn in_zeros(simulation: &Simulation) -> Exploration {
     fn create(medium: &SimMedium) -> Outcome<&SimMedium> {
         options(Durability::EachAppend).events(&[(0, "a")]).open_or_create(medium)

@@ -23,9 +23,9 @@ use threads::{
 const MODELS: [Model; 5] =
     [Model::X86, Model::ARM64, Model::NEUTRAL, Model::X86_EADR, Model::PAGES];
 
-/// The roots, a page each for texts and for the counts of lost events, and two shards of two sub-buffers.
+/// The roots, one page each for the texts and the counts of lost events, and two shards of two sub-buffers.
 const BYTES: u64 = 6 * 4096 + 2 * 2 * 256;
-/// The number of events in a sub-buffer. An event has 96 bytes: two fit after the header, each in two or three lines.
+/// The number of events in a sub-buffer. An event has 96 bytes: two fit after the header, on two or three lines each.
 const IN_SUB_BUFFER: u64 = 2;
 const SUB_BUFFERS: u64 = 2;
 
@@ -64,7 +64,7 @@ fn open<M: Medium>(medium: M, durability: Durability) -> Outcome<M> {
     options(durability).open(medium)
 }
 
-/// A medium that has a recording of two openings: the root of the next one is stored over one that differs in few words.
+/// Returns a simulation of a recording with two openings. The next root replaces one that differs in few words.
 fn with_recording(simulation: &Simulation, mode: Mode) -> Simulation {
     let options = || options(Durability::OnRequest).mode(mode);
     simulation.clone().prepared(|medium| {
@@ -73,7 +73,8 @@ fn with_recording(simulation: &Simulation, mode: Mode) -> Simulation {
     })
 }
 
-/// Returns a payload of which few words differ from the former one: each such word doubles the states of a torn event.
+/// Returns a payload that differs from the previous one in few words: each such word doubles the states of a torn
+/// event.
 fn payload(event: u64) -> [u8; 72] {
     let mut payload = [0; 72];
     payload[..8].copy_from_slice(&(event + 1).to_le_bytes());
@@ -81,12 +82,12 @@ fn payload(event: u64) -> [u8; 72] {
     payload
 }
 
-/// Without a timestamp, for the same reason.
+/// Records an event without a timestamp, for the same reason.
 fn record<M: Medium>(writer: &Writer<'_, M>, event: u64) -> Result<(), Error<M::Error>> {
     writer.record_at(0, u16::try_from(event).unwrap(), &payload(event))
 }
 
-/// The events of a shard, each as it was recorded, in order, none twice.
+/// Returns the events of a shard, and checks that each is as recorded, in order, and found once.
 fn events<S: Readable>(reader: &Reader<S>, shard: u32) -> Result<(Vec<u64>, u64), Violation> {
     let mut buffer = [0; 168];
     let (mut events, mut lost) = (Vec::new(), 0);
@@ -112,7 +113,7 @@ fn last(notes: &[Note], number: impl Fn(&Note) -> Option<u64>) -> Option<u64> {
     notes.iter().filter_map(number).max()
 }
 
-/// Returns the events that must be there according to the notes: all up to an event, without the slot that the last begun
+/// Returns the events that the notes require: all up to an event, except for those in the slot that the last begun
 /// event overwrites.
 fn promised(notes: &[Note], durability: Durability) -> std::ops::RangeInclusive<u64> {
     let begun = last(notes, |note| if let Begun(event) = note { Some(*event) } else { None });
@@ -121,7 +122,7 @@ fn promised(notes: &[Note], durability: Durability) -> std::ops::RangeInclusive<
         last(notes, |note| if let WrittenBack(event) = note { Some(*event) } else { None });
     let durable = match (durability, recorded) {
         (Durability::EachAppend, Some(recorded)) => Some(recorded),
-        // The events before the sub-buffer of this one are persistent.
+        // The events before this event's sub-buffer are persistent.
         (Durability::SubBuffer, Some(recorded)) => {
             (recorded / IN_SUB_BUFFER * IN_SUB_BUFFER).checked_sub(1)
         }
@@ -180,7 +181,7 @@ fn life(simulation: &Simulation, durability: Durability) -> Exploration {
     )
 }
 
-/// Three sub-buffers of four, of which nothing is written back but their headers: by lines none of them is lost.
+/// Three of four sub-buffers. Only their headers are written back. With line granularity none of them is lost.
 fn headers_are_kept(simulation: &Simulation) -> Exploration {
     let options = || options(Durability::OnRequest).shards(1).sub_buffers(4);
     let created = simulation.clone().prepared(|medium| {
@@ -207,7 +208,7 @@ fn headers_are_kept(simulation: &Simulation) -> Exploration {
     )
 }
 
-/// Written back in the middle of a sub-buffer, at its end, and after it.
+/// A write-back in the middle of a sub-buffer, at its end, and after it.
 fn written_back(simulation: &Simulation) -> Exploration {
     with_recording(simulation, Mode::Overwrite).explore(
         |medium, notes| {
@@ -263,7 +264,7 @@ fn refusing(simulation: &Simulation) -> Exploration {
     )
 }
 
-/// Counted losses are written back with the events.
+/// Counted losses are written back together with the events.
 fn losses_written_back(simulation: &Simulation) -> Exploration {
     with_recording(simulation, Mode::Overwrite).explore(
         |medium, notes: &Notes<'_, Note>| {
@@ -313,7 +314,7 @@ fn promises_of_each_durability_hold_after_every_crash() {
     }
 }
 
-/// A creation stores both copies of a root at once: all states of a crash would be too many.
+/// A creation stores both copies of a root at once, so an exploration of all states would take too long.
 #[test]
 fn a_crash_of_a_creation_leaves_a_whole_recording_or_none() {
     let random = Effort::Random { states: 10, seed: 5 };
@@ -331,12 +332,12 @@ fn a_crash_of_a_creation_leaves_a_whole_recording_or_none() {
 #[test]
 #[ignore = "mutation takes half a minute: cargo test -- --ignored"]
 fn no_write_back_no_fence_and_no_order_can_be_left_out() {
-    // A mutant can leave very many states. The states near the beginning show the fault.
+    // A mutant can leave very many states. Those near the beginning show the defect.
     let of = |scenario: Scenario| {
         move |setting: &Setting| scenario(&setting.simulation(BYTES).zeros().at_most(50_000))
     };
     let threads = of(another_thread_writes_back);
-    // One lost store shows the fault.
+    // One lost store shows the defect.
     let few = |setting: &Setting| setting.simulation(BYTES).effort(Effort::Deviations(1));
     let taken_up = |setting: &Setting| another_thread_takes_the_shard_up(&few(setting));
     let headers = |setting: &Setting| {

@@ -11,7 +11,7 @@ pub(super) fn another_thread_writes_back(simulation: &Simulation) -> Exploration
     by_two_threads(simulation, |_, _| ())
 }
 
-/// Another thread writes back, and then all is written back: also what was recorded meanwhile.
+/// Another thread writes back. In the end everything is written back, including what was recorded in the meantime.
 fn all_is_written_back_at_last(simulation: &Simulation) -> Exploration {
     by_two_threads(simulation, |recorder, notes| {
         recorder.write_back_all().unwrap();
@@ -50,7 +50,7 @@ fn by_two_threads(
     )
 }
 
-/// A thread records and gives its shard back; the next owner writes the sub-buffer back when it is full.
+/// A thread records and returns its shard. The next owner writes the full sub-buffer back.
 pub(super) fn another_thread_takes_the_shard_up(simulation: &Simulation) -> Exploration {
     use cachemaint_sim::sync::{AtomicBool, spin_loop};
     with_recording(simulation, Mode::Overwrite).preemptions(1).explore(
@@ -74,7 +74,7 @@ pub(super) fn another_thread_takes_the_shard_up(simulation: &Simulation) -> Expl
     )
 }
 
-/// A thread records, and sends its writer to another one, which writes the sub-buffer back when it is full.
+/// A thread records and sends its writer to another thread, which writes the full sub-buffer back.
 pub(super) fn a_writer_is_sent_to_another_thread(simulation: &Simulation) -> Exploration {
     use cachemaint_sim::sync::{AtomicBool, spin_loop};
     use std::sync::Mutex;
@@ -107,9 +107,9 @@ pub(super) fn a_writer_is_sent_to_another_thread(simulation: &Simulation) -> Exp
     )
 }
 
-/// With eADR a fence of the writer's own would be needed in the simulation, which does not see what the threads hand over
-/// outside of the medium. On x86 who sees that sees the stores before it (TSO). The neutral model has every crash of x86
-/// and arm64, as a test of the simulator shows.
+/// With eADR the simulation would require a fence of the writer, because it does not see the handover between the
+/// threads outside the medium. On x86, a thread that sees the handover also sees the earlier stores (TSO). The neutral
+/// model has every crash of x86 and arm64, as a test of the simulator shows.
 #[test]
 fn events_written_back_by_another_thread_survive() {
     for model in [Model::NEUTRAL, Model::PAGES] {

@@ -1,4 +1,4 @@
-//! Copies of a store, beside a writer.
+//! Copies of a store while a writer changes it.
 
 use crate::life::options;
 use crate::plain::Plain;
@@ -9,7 +9,7 @@ use core::sync::atomic::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-/// Each commit replaces all blobs by bytes of the same number.
+/// Replaces all blobs in one commit. All bytes equal the number.
 const NAMES: [&str; 4] = ["a", "b", "c", "value"];
 
 fn replace(store: &mut Store<Plain>, number: u8) {
@@ -22,7 +22,7 @@ fn replace(store: &mut Store<Plain>, number: u8) {
     transaction.commit().unwrap();
 }
 
-/// A medium whose writer does something as often as a chunk is read, so many times.
+/// A medium whose writer calls `does` before a chunk is read, this number of times.
 struct Busy {
     medium: Plain,
     writer: Mutex<(Store<Plain>, u8)>,
@@ -89,12 +89,13 @@ fn a_copy_beside_a_writer_has_the_blobs_of_one_commit() {
         let is_of_one = bytes.iter().all(|byte| u64::from(*byte) == version);
         assert!(*found == version && is_of_one, "{name}: {found}, not {version}");
     }
-    // The last commit: the writer has ended.
+    // The last commit, since the writer has ended.
     assert_eq!(version, 100);
     assert_eq!(target.metadata("a").unwrap(), b"m");
 }
 
-/// Two values with the same bytes change names after they were copied. The chunk of a blob is replaced before it is.
+/// Two values with the same bytes swap their names after they were copied. The chunk of a blob is replaced before it is
+/// copied.
 #[test]
 fn a_copy_has_the_metadata_of_values_that_were_renamed() {
     let medium = Plain::zeros(1 << 20);

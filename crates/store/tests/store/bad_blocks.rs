@@ -1,4 +1,4 @@
-//! Blocks that cannot be read, on a medium that has not failed: each costs what stood in it.
+//! Unreadable blocks on a medium that has not failed: each costs only what it contained.
 
 use crate::life::{options, why};
 use crate::plain::Plain;
@@ -9,7 +9,7 @@ use core::fmt;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 
-/// Bytes of a block.
+/// The size of a block in bytes.
 const BLOCK: u64 = 512;
 
 /// A medium that cannot read the blocks at these offsets.
@@ -98,7 +98,8 @@ impl Medium for Bad {
     }
 }
 
-/// A store that was closed, with a value and two blobs of several blocks, the second of two chunks; and their places.
+/// Returns a closed store with a value and two blobs of several blocks, the second of which has two chunks, and the
+/// blobs' offsets.
 fn lived() -> (Plain, [u64; 2]) {
     let medium = Plain::zeros(256 << 10);
     let (mut store, _) = options().create_new(medium.clone()).unwrap();
@@ -113,7 +114,8 @@ fn lived() -> (Plain, [u64; 2]) {
     (medium, places)
 }
 
-/// Names of those that are read, by both readers, and of those that a verification at the opening finds damaged.
+/// Returns the names of the blobs that both readers can read, and of those that the verification at an opening finds
+/// damaged.
 fn whole_and_damaged(medium: &Bad) -> (Vec<String>, Vec<String>) {
     let reader = Reader::open(medium).unwrap();
     let scanning = ScanningReader::open(medium).unwrap();
@@ -147,7 +149,7 @@ fn a_bad_block_costs_what_stood_in_it() {
         assert!(whole == expected && damaged == lost, "{bad:?}: {whole:?} and {damaged:?}");
     };
     only(&[], &[]);
-    // Each slot of the root: of the generation in use, and of the other one.
+    // Each slot of the root, of the current generation and of the other one.
     for slot in [0, 4096, 8192, 12_288] {
         only(&[slot], &[]);
     }
@@ -170,7 +172,7 @@ fn a_bad_block_costs_what_stood_in_it() {
 #[test]
 fn a_bad_block_in_both_mirrors_is_a_damaged_record() {
     let (medium, _) = lived();
-    // The second block has the last records, and the third one is behind them.
+    // The second block has the last records, and the third one is after them.
     for block in 1..8 {
         let blocks = [16_384, 20_480].map(|mirror| mirror + block * BLOCK).to_vec();
         let medium = Bad { medium: Plain::new(medium.bytes()), blocks };
@@ -178,7 +180,7 @@ fn a_bad_block_in_both_mirrors_is_a_damaged_record() {
         let found = reader.verify(&mut |_| ()).unwrap();
         let opened = options().open(medium.clone());
         let Some(damage) = found.records.first() else {
-            // The block is behind the end, and another one before it can be read.
+            // The block is after the end, and an earlier block can be read.
             assert!(block > 1 && reader.load("chunks").is_ok() && opened.is_ok(), "{block}");
             continue;
         };

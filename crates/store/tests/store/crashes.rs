@@ -1,4 +1,4 @@
-//! Every state that a crash may leave, and that nothing is left out which a crash would show.
+//! Every state that a crash can leave, and a check that no write-back and no fence can be omitted.
 
 use crate::life::{
     BYTES, Do, Life, Note, Opening, after, blobs, commit, expected, judge, later, open, options,
@@ -15,11 +15,11 @@ use cachemaint_sim::{Effort, Exploration, Killed, Model, SimMedium, Simulation, 
 use cachemaint_store::{Error, ErrorKind, FormatError};
 use cachemaint_test_support::part::Part;
 
-/// One word of a state near the latest or the oldest one differs: a tag depends on all words of its record, so any others
-/// look like these.
+/// States that differ in one word from the latest or the oldest one. A tag depends on all words of its record, so all
+/// other states look like these.
 pub(crate) const EFFORT: Effort = Effort::Deviations(1);
 
-/// Before the first note, the first `before` transactions have happened.
+/// Checks the store after a crash. `before` transactions were committed before the first note.
 fn recovery(
     life: Life,
     before: Option<usize>,
@@ -40,7 +40,7 @@ fn recovery(
     }
 }
 
-/// A medium with a store to which this has happened.
+/// Returns a simulation of a store after these transactions.
 fn with(simulation: &Simulation, before: Life) -> Simulation {
     simulation.clone().prepared(move |medium| {
         drop(options().create_new(medium).unwrap());
@@ -49,7 +49,7 @@ fn with(simulation: &Simulation, before: Life) -> Simulation {
     })
 }
 
-/// A store is opened to which the first transactions of a life have happened, and lives the others.
+/// Opens a store after the first `before` transactions of a life, and does the others.
 fn explore(simulation: &Simulation, life: Life, before: usize) -> Exploration {
     with(simulation, &life[..before]).explore(
         |medium, notes| {
@@ -73,13 +73,13 @@ fn creation(simulation: &Simulation) -> Exploration {
 
 /// One blob.
 const FIRST: Life = &[&[Put("a", 1)]];
-/// Several at once, replaced and deleted.
+/// Several blobs at once, replaced and deleted.
 const SEVERAL: Life = &[
     &[Put("a", 1), Put("b", 2), Put("c", 3)],
     &[Put("b", 4), Delete("a"), Stream("d", 5)],
     &[Rename("c", "a"), Put("b", 6)],
 ];
-/// A table that gets longer and shorter, and blobs that take the places of others.
+/// A table that grows and shrinks, and blobs that reuse the space of others.
 const REUSE: Life = &[
     &[Put("a", 3), Put("b", 7)],
     &[Put("a", 4)],
@@ -87,18 +87,18 @@ const REUSE: Life = &[
     &[Delete("b"), Put("c", 7)],
     &[Put("a", 5)],
 ];
-/// A blob is put twice in a transaction, another one put and deleted.
+/// A blob is put twice in a transaction. Another one is put and deleted.
 const UNDONE: Life = &[&[Put("a", 1), Put("a", 2), Put("b", 3), Delete("b")], &[Delete("a")]];
 
-/// The log grows, and then has room for more.
+/// The log grows, and then has free space.
 const WIDE: Life = &[&[Put("a", 1)], &[Wide("b", 2), Wide("c", 3)], &[Delete("b"), Put("a", 4)]];
-/// Room for the larger log.
+/// A size with space for the larger log.
 const WIDE_BYTES: u64 = BYTES + (64 << 10);
 
-/// A blob that is put again and again, until the log is full and after it was compacted.
+/// A blob that is put repeatedly, until the log is full and after its compaction.
 const AGAIN: Life = &[&[Put("a", 1), Put("b", 2)], &[Put("a", 4)], &[Put("b", 3)], &[Put("a", 5)]];
 
-/// Commits, so many that the log is compacted by one of the last transactions of a life.
+/// Makes so many commits that one of the last transactions of a life compacts the log.
 fn compacted(
     simulation: &Simulation,
     recovery: impl Fn(&SimMedium, &[Note]) -> Result<(), Violation> + Sync,
@@ -130,7 +130,7 @@ fn compacted(
     )
 }
 
-/// After a crash a drive may lose a block, here a mirror of the log and a copy of each root: the others suffice.
+/// After a crash, a drive loses a block: a mirror of the log and a copy of each root. The other copies suffice.
 fn with_one_mirror(
     life: Life,
     before: usize,
@@ -153,7 +153,7 @@ fn with_one_mirror(
     }
 }
 
-/// Both copies of the newest root are damaged: the older one leads to an error, or nothing was acknowledged since.
+/// Both copies of the newest root are damaged. The older root leads to an error, unless nothing was acknowledged since.
 fn without_the_newest_root(medium: &SimMedium, notes: &[Note]) -> Result<(), Violation> {
     let told: Vec<Note> = [Note::Committed(1)].into_iter().chain(notes.to_vec()).collect();
     let mut bytes = vec![0; BYTES as usize];
@@ -183,12 +183,12 @@ fn mirrored(simulation: &Simulation) -> Exploration {
     )
 }
 
-/// A copy of a record and one of the root are damaged: the opening mends them.
+/// A copy of a record and a copy of the root are damaged. The opening repairs them.
 fn mended(simulation: &Simulation) -> Exploration {
     let simulation = simulation.clone().prepared(|medium| {
         let (mut store, _) = options().create_new(medium).unwrap();
         work(&mut store, &REUSE[..2], 0, |_| ()).unwrap();
-        // The record behind the base, which has 256 bytes, and the root.
+        // The record after the base of 256 bytes, and the root.
         for at in [20_480 + 256 + 48, 20_480 + 256 + 120, 4096 + 48] {
             medium.write(at, &[0xa5; 8]);
         }
@@ -206,7 +206,7 @@ fn mended(simulation: &Simulation) -> Exploration {
     )
 }
 
-/// A process that is killed after so many operations; another one opens the store, reads it and goes on; then the
+/// A process is killed after this number of operations. Another one opens the store, reads it and commits. Then the
 /// power fails.
 fn killed_and_gone_on(simulation: &Simulation, kill: u64, life: Life) -> Exploration {
     with(simulation, &life[..1]).explore(
@@ -221,7 +221,7 @@ fn killed_and_gone_on(simulation: &Simulation, kill: u64, life: Life) -> Explora
                 died.as_ref().map_err(Error::kind),
                 Ok(()) | Err(ErrorKind::Format(FormatError::Medium(Killed) | FormatError::Failed))
             ));
-            // The process is killed even if it had done all.
+            // The process is killed even if it completed all operations.
             medium.killed();
 
             let (mut store, _) = options().open(medium).unwrap();
@@ -234,17 +234,17 @@ fn killed_and_gone_on(simulation: &Simulation, kill: u64, life: Life) -> Explora
     )
 }
 
-/// The operations that these lives take, at least.
+/// The minimum number of operations in these lives.
 const OPERATIONS: u64 = 24;
 
-/// Killed after each operation; the first failure, or the last exploration.
+/// Kills the process after each operation. Returns the first failure, or the last exploration.
 fn killed_anywhere(simulation: &Simulation) -> Exploration {
     let mut explorations = (0..OPERATIONS).map(|at| killed_and_gone_on(simulation, at, REUSE));
     let failed = explorations.find(|exploration| exploration.failure.is_some());
     failed.unwrap_or_else(|| killed_and_gone_on(simulation, OPERATIONS, REUSE))
 }
 
-/// An abandoned transaction leaves nothing, and the next ones are right.
+/// An abandoned transaction changes nothing, and the next ones succeed.
 fn given_up(simulation: &Simulation) -> Exploration {
     with(simulation, &REUSE[..2]).explore(
         |medium, notes| {
@@ -318,7 +318,7 @@ fn grown(simulation: &Simulation) -> Exploration {
     )
 }
 
-/// Crashes of the workload alone: recovery is cut in tests of its own.
+/// Crashes only during the workload: other tests crash recovery.
 fn uncut(model: Model) -> Simulation {
     uncut_with(model, BYTES)
 }
@@ -327,8 +327,9 @@ fn uncut_with(model: Model, bytes: u64) -> Simulation {
     Simulation::new(model, bytes).crashes_in_recovery(0).effort(EFFORT)
 }
 
-/// The neutral model has every crash of x86 and arm64, as a test of the simulator shows. A tag depends on all words of its
-/// record, so no two states look the same: those near the oldest and the latest are tried, and some by chance.
+/// The neutral model has every crash of x86 and arm64, as a test of the simulator shows. A tag depends on all words of
+/// its record, so no two states look the same. The test tries those near the oldest and the latest one, and some random
+/// ones.
 #[test]
 fn a_crash_leaves_what_was_before_or_what_is_after() {
     for effort in [EFFORT, Effort::Random { states: 10, seed: 5 }] {
@@ -353,7 +354,7 @@ fn a_crash_leaves_what_was_before_or_what_is_after() {
             mirrored(&simulation),
         ] {
             exploration.assert_safe();
-            // The word that confirms a record needs no write-back.
+            // The confirmation word of a record needs no write-back.
             let mut never = exploration.waste.iter().filter(|(kind, (file, ..), _)| {
                 *kind == Kind::NeverPersisted && !file.ends_with("store/src/confirmation.rs")
             });
@@ -380,7 +381,7 @@ fn it_is_right_on_media_that_need_less_and_on_pages() {
     }
 }
 
-/// Opening a store writes too, and is cut off as the commit before it was.
+/// An opening writes too, and can crash like the commit before it.
 fn cut_twice(simulation: &Simulation) -> Exploration {
     explore(&simulation.clone().effort(EFFORT), &REUSE[..2], 1)
 }
@@ -390,14 +391,14 @@ fn an_opening_that_is_cut_off_leaves_what_the_next_one_needs() {
     for model in [Model::X86, Model::NEUTRAL] {
         let exploration = cut_twice(&Simulation::new(model, BYTES));
         exploration.assert_safe();
-        // Those of the workload alone are fewer.
+        // Crashes of the workload alone are fewer.
         let once = explore(&uncut(model), &REUSE[..2], 1);
         assert!(exploration.crashes > once.crashes, "{exploration}; {once}");
     }
 }
 
-/// Each scenario must be safe before anything is left out: that includes a kill at every operation, and recovery
-/// that is itself cut by a crash. The quick ones come first, since a mutant is tried until one fails.
+/// Each scenario must be safe before anything is omitted, including kills at every operation and crashes during
+/// recovery. The fast ones come first, since a mutant is tried until one of them fails.
 #[test]
 #[ignore = "mutation takes half a minute: cargo test -- --ignored"]
 fn no_write_back_and_no_fence_can_be_left_out() {
@@ -438,7 +439,7 @@ fn no_write_back_and_no_fence_can_be_left_out() {
     survivors.assert_none();
 }
 
-/// The root has its own file, which a journal and a recorder will share.
+/// The root has a file of its own, which the journal and the recorder share.
 #[test]
 #[ignore = "mutation takes half a minute: cargo test -- --ignored"]
 fn no_write_back_and_no_fence_of_a_root_can_be_left_out() {

@@ -1,4 +1,4 @@
-//! Damage: each class of bytes, in one copy and in both; and bytes that are anything.
+//! Damage to each class of bytes, in one copy and in both, and arbitrary bytes.
 
 use crate::life::{later, options, why};
 use crate::plain::Plain;
@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 type Blobs = BTreeMap<String, Vec<u8>>;
 
-/// A store with values, blobs of one chunk and of several, and a region, whose log was compacted.
+/// Returns a store with values, blobs of one and of several chunks, and a region. Its log was compacted.
 fn lived() -> (Vec<u8>, Blobs) {
     let medium = Plain::zeros(512 << 10);
     let (mut store, _) = options().create_new(medium.clone()).unwrap();
@@ -41,7 +41,7 @@ fn found(image: &[u8]) -> Blobs {
     infos.map(|info| (info.name.to_string(), reader.load(&info.name).unwrap())).collect()
 }
 
-/// The positions of records in the log.
+/// Returns the positions of the records in the log.
 fn positions(image: &[u8]) -> Vec<core::ops::Range<usize>> {
     let log = log(image).unwrap();
     let records = records(image, log.mirrors[0], log.capacity);
@@ -67,7 +67,7 @@ fn damage_of_one_copy_costs_nothing_and_is_mended() {
     let log = log(&image).unwrap();
     let end = positions(&image).last().unwrap().end;
     let positions = positions(&image);
-    // A word that confirms a record is no part of it.
+    // The confirmation word is not a part of its record.
     let is_word =
         |at: usize| positions.iter().any(|record| (record.end - 8..record.end).contains(&at));
     for mirror in log.mirrors {
@@ -97,7 +97,7 @@ fn damage_of_one_copy_costs_nothing_and_is_mended() {
     }
 }
 
-/// Returns the image after a power cut that lost the word which confirms the last record.
+/// Returns the image after a power cut that lost the confirmation word of the last record.
 fn unconfirmed(mut image: Vec<u8>) -> Vec<u8> {
     let (log, end) = (log(&image).unwrap(), positions(&image).last().unwrap().end);
     for mirror in log.mirrors {
@@ -106,7 +106,7 @@ fn unconfirmed(mut image: Vec<u8>) -> Vec<u8> {
     image
 }
 
-/// The last one, too, if it was confirmed. Otherwise it looks like a crash, and the opening says so.
+/// The last record too, if it was confirmed. Otherwise it looks like a crash, and the opening reports it.
 #[test]
 fn damage_of_both_copies_is_reported_or_undoes_the_last_commit() {
     let (image, blobs) = lived();
@@ -143,7 +143,7 @@ fn damage_of_both_copies_is_reported_or_undoes_the_last_commit() {
         }
         assert!(errors == 1 && known <= 8, "{known} and {errors}");
         for name in blobs.keys() {
-            // It is as it was, or not known.
+            // The blob is unchanged or not known.
             let is_known = snapshot.stat(name).map(|info| info.map(|info| info.len));
             assert!(is_known.is_err() || is_known == Ok(Some(blobs[name].len() as u64)));
         }
@@ -201,7 +201,8 @@ fn put(store: &mut Store<Plain>, name: &str, bytes: &[u8]) -> u64 {
     transaction.commit().unwrap()
 }
 
-/// A store whose last commit replaces two blobs and deletes one, with its number and the place of the first.
+/// Returns a store whose last commit replaces two blobs and deletes one, with its number and the offset of the first
+/// blob.
 fn replaced() -> (Plain, Store<Plain>, u64, usize) {
     let medium = Plain::zeros(64 << 10);
     let (mut store, _) = options().create_new(medium.clone()).unwrap();
@@ -217,7 +218,7 @@ fn replaced() -> (Plain, Store<Plain>, u64, usize) {
     (medium, store, number, at)
 }
 
-/// Everybody is told, and what the commit had replaced is verified, in the same boot too.
+/// All readers report the undo. The blobs that the commit had replaced are verified, even in the same boot.
 #[test]
 fn a_commit_whose_blob_is_torn_is_undone() {
     let (medium, store, number, at) = replaced();
@@ -234,7 +235,7 @@ fn a_commit_whose_blob_is_torn_is_undone() {
     assert_eq!((opened.undone, store.load("a").unwrap()), (Some(number), vec![1; 1000]));
     assert!(opened.verification.unwrap().is_whole());
     drop(store);
-    // It does not come back, though its bytes do.
+    // The commit does not reappear, although its bytes do.
     let mut image = medium.bytes();
     image[at + 999] ^= 1;
     let (store, opened) = options().open(Plain::new(image)).unwrap();
@@ -242,7 +243,7 @@ fn a_commit_whose_blob_is_torn_is_undone() {
     assert!(opened.verification.is_none());
 }
 
-/// A transaction that was dropped has overwritten what the undone commit had replaced.
+/// A dropped transaction has overwritten what the undone commit had replaced.
 #[test]
 fn after_an_undo_blobs_that_were_overwritten_are_reported() {
     let (medium, mut store, number, at) = replaced();
@@ -261,7 +262,8 @@ fn after_an_undo_blobs_that_were_overwritten_are_reported() {
     assert!(store.load("a").is_err());
 }
 
-/// While the writer lives, after it was killed, and after it has closed the store: by the word in either mirror.
+/// While the writer lives, after it was killed, and after it closed the store: the confirmation word in either mirror
+/// suffices.
 #[test]
 fn damage_of_the_last_commit_does_not_undo_it() {
     let (medium, store, number, at) = replaced();
@@ -289,8 +291,8 @@ fn damage_of_the_last_commit_does_not_undo_it() {
     }
 }
 
-/// The word is in one mirror, whose record is damaged, and a blob of the commit is damaged too. The opening replaces the record,
-/// and keeps the word.
+/// The word is only in one mirror, whose record is damaged, and so is a blob of the commit. The opening replaces the
+/// record and keeps the word.
 #[test]
 fn a_mended_record_is_still_confirmed() {
     let (medium, store, _, at) = replaced();
@@ -313,7 +315,7 @@ fn a_mended_record_is_still_confirmed() {
     }
 }
 
-/// A power cut within a commit, before its word was durable, and damage to one field of the head in both mirrors.
+/// Power is cut before the confirmation word is durable, and one field of the head is damaged in both mirrors.
 #[test]
 fn a_damaged_head_at_the_end_is_reported() {
     let (medium, store, number, _) = replaced();
@@ -330,7 +332,7 @@ fn a_damaged_head_at_the_end_is_reported() {
     }
 }
 
-/// The heads of both copies of the last record: nothing but the word says that there was one.
+/// The heads of both copies of the last record are damaged. Only the confirmation word shows that the record existed.
 #[test]
 fn a_confirmed_record_without_a_head_is_damage() {
     let (medium, store, ..) = replaced();
@@ -349,7 +351,7 @@ fn a_confirmed_record_without_a_head_is_damage() {
     assert!(matches!(why(&refused), ErrorKind::Damaged(_)), "{refused}");
 }
 
-/// All four slots are older, and whole: the writes of the newest root were lost.
+/// All four slots are older and whole, because the writes of the newest root were lost.
 #[test]
 fn roots_that_are_older_than_the_log_are_noticed() {
     let medium = Plain::zeros(64 << 10);
@@ -373,12 +375,12 @@ fn roots_that_are_older_than_the_log_are_noticed() {
     assert!(is_told(why(&refused)), "{refused}");
 }
 
-/// Where the words for identities are always the same, as in some firmware, the roots were zeroed and the same things are
-/// done once more.
+/// The random words are always the same, as in some firmware. The roots are zeroed, and the same operations are
+/// repeated.
 #[test]
 fn a_store_that_is_created_again_has_nothing_of_the_one_before() {
     let medium = Plain::zeros(64 << 10);
-    // Up to the third log, whose records are the same each time.
+    // Up to the third log. Its records are the same each time.
     let live = |commits: u8| {
         let (mut store, _) = options().create_new(medium.clone()).unwrap();
         let mut blobs = Blobs::new();
@@ -402,7 +404,7 @@ fn a_store_that_is_created_again_has_nothing_of_the_one_before() {
     }
 }
 
-/// Both copies of the newest root, after commits were made with it.
+/// Both copies of the newest root are damaged, after commits that followed it.
 #[test]
 fn a_lost_root_does_not_bring_an_older_store_back() {
     let (mut image, _) = lived();
@@ -414,7 +416,7 @@ fn a_lost_root_does_not_bring_an_older_store_back() {
     assert!(matches!(why(&refused), ErrorKind::Damaged(_)), "{refused}");
 }
 
-/// A power cut within a commit that had made the log grow: the mark of the log before was not durable. Its space is free
+/// A power cut during a commit that made the log grow: the mark in the old log was not durable. Its space is free
 /// afterwards.
 #[test]
 fn a_log_that_was_left_by_growth_does_not_come_back() {
@@ -451,10 +453,10 @@ fn a_log_that_was_left_by_growth_does_not_come_back() {
     assert!(is_told, "{refused}");
 }
 
-/// Numbers that are wrong in interesting ways.
+/// Wrong numbers that are likely to reveal defects.
 const WRONG: [u64; 10] = [0, 1, 64, 4095, 4096, 1 << 31, 1 << 32, 1 << 62, u64::MAX - 63, u64::MAX];
 
-/// Changes a field of a root, a record or an entry, with right tags afterwards or without.
+/// Changes a field of a root, a record or an entry. The tags may be corrected afterwards.
 fn forge(random: &mut Random, image: &mut Vec<u8>) {
     for _ in 0..=random.below(4) {
         let mut places = vec![4096 + 8, 8192 + 8];
@@ -484,7 +486,7 @@ fn forge(random: &mut Random, image: &mut Vec<u8>) {
     }
 }
 
-/// Reads and writes whatever is there, with bounded work.
+/// Reads and writes whatever the image contains, and checks that the work is bounded.
 fn use_anything(image: &[u8]) {
     let looks = Looks::new(image);
     let len = looks.len() + 65_536;
@@ -524,7 +526,8 @@ fn use_anything(image: &[u8]) {
     }
 }
 
-/// After a closing: the last acknowledged value, or an error that names it, or the commit is told as undone.
+/// After a close, each read returns the last acknowledged value or an error that names it, or the commit is reported as
+/// undone.
 #[test]
 fn whatever_is_damaged_no_older_value_is_returned() {
     let (image, blobs) = lived();
@@ -535,7 +538,7 @@ fn whatever_is_damaged_no_older_value_is_returned() {
         let mut random = Random(seed);
         let mut harmed = image.clone();
         for _ in 0..=random.below(4) {
-            // Roots, the last records in both mirrors, and blobs.
+            // The roots, the last records in both mirrors, and the blobs.
             let at = match random.below(4) {
                 0 => random.below(4) * 4096 + random.below(104),
                 1 | 2 => {

@@ -1,4 +1,4 @@
-//! A medium that fails while a store is read: its zeros are not damage, and no copy is mended by them.
+//! A medium that fails while a store is read. Its zeros are not damage, and no copy is replaced by them.
 
 use crate::life::options;
 use crate::plain::Plain;
@@ -10,7 +10,7 @@ use cachemaint_test_support::counting::Broken;
 use cachemaint_test_support::failed::{Failed, assert_right_or_failed};
 use core::fmt::Debug;
 
-/// The bytes of a store with a value, a blob and a longer one.
+/// Returns the bytes of a store with a value, a blob and a longer blob.
 fn bytes() -> Vec<u8> {
     let medium = Plain::zeros(1 << 17);
     let (mut store, _) = options().create_new(medium.clone()).unwrap();

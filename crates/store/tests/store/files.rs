@@ -37,7 +37,7 @@ fn put<M: Medium<Error = dax::Error>>(store: &mut Store<M>, name: &str, bytes: &
     transaction.commit().unwrap();
 }
 
-/// Returns the placement of a file, or `None` with a line that gives the reason why it is not known here.
+/// Returns the placement of a file, or `None` after a line with the reason why it is unknown.
 #[cfg(all(target_os = "linux", not(miri)))]
 fn placed(test: &str, file: &DaxFile) -> Option<dax::Placement> {
     let why = match file.view().placement() {
@@ -71,8 +71,8 @@ fn a_file_names_its_last_writer() {
     assert_eq!(store.reader().load("a").unwrap(), b"one");
 }
 
-/// The blob is large enough to be copied past the caches and read by small steps, ends within a chunk, and comes in pieces
-/// of any length.
+/// The blob is large enough to be copied past the caches and read in small steps. It ends within a chunk, and is
+/// appended in pieces of any length.
 #[test]
 fn a_large_blob_comes_back_whole() {
     let directory = tempfile::tempdir().unwrap();
@@ -145,7 +145,7 @@ fn a_file_that_was_copied_lies_elsewhere() {
     assert_eq!(store.reader().load("a").unwrap(), b"one");
 }
 
-/// The extents of a region begin at its first byte and are all of it; the next kernel finds them by the same numbers.
+/// The extents of a region begin at its first byte and cover it. The next kernel finds them by the same numbers.
 #[cfg(all(target_os = "linux", not(miri)))]
 #[test]
 fn a_region_reports_its_placement() {
@@ -168,7 +168,7 @@ fn a_region_reports_its_placement() {
     let Some(whole) = placed("a_region_reports_its_placement", store.medium()) else { return };
     let ours = region.placement().unwrap();
     assert_eq!((&ours.device, &ours.base), (&whole.device, &whole.base));
-    // Creating the region has given each byte a place.
+    // The creation of the region has allocated each byte.
     let mut next = 0;
     for extent in &ours.extents {
         assert_eq!(extent.offset, next);
@@ -184,7 +184,7 @@ fn a_region_reports_its_placement() {
     assert_eq!(next, LEN);
 }
 
-/// The bytes are in the file, for the next process and for the writer after a seal.
+/// The bytes are in the file, for the next process, and for the writer after a seal.
 #[test]
 fn a_region_of_a_file_is_used_in_place() {
     let directory = tempfile::tempdir().unwrap();
@@ -196,7 +196,7 @@ fn a_region_of_a_file_is_used_in_place() {
     ));
     region.write(1000, b"in place");
     region.persist(1000..1008).unwrap();
-    // A journal, or anything else that is in a medium, can be in a region.
+    // A region can hold a journal, or anything else that uses a medium.
     let (nested, _) = Options::new().create_new(erased(&region)).unwrap();
     assert!(store.seal().is_err());
     drop(nested);
@@ -213,7 +213,7 @@ fn a_region_of_a_file_is_used_in_place() {
     drop(Options::new().open(erased(&region)).unwrap());
 }
 
-/// The reader's view has the bytes from before.
+/// The reader's view was made before the store grew.
 #[cfg(all(target_os = "linux", target_pointer_width = "64", not(miri)))]
 #[test]
 fn a_blob_beyond_the_view_of_a_reader_is_refused() {
@@ -234,7 +234,7 @@ fn a_blob_beyond_the_view_of_a_reader_is_refused() {
     assert_eq!(Reader::open(view()).unwrap().load("b").unwrap(), vec![2; 1 << 19]);
 }
 
-/// No byte of it has moved.
+/// None of its bytes has moved.
 #[cfg(all(target_os = "linux", not(miri)))]
 #[test]
 fn a_store_that_has_grown_is_still_in_place() {
@@ -250,7 +250,7 @@ fn a_store_that_has_grown_is_still_in_place() {
         }
     }
     drop(in_place().unwrap());
-    // A process that dies while a store grows leaves only the file longer.
+    // A process that dies while a store grows leaves only a longer file.
     open(&path).grow(1 << 20).unwrap();
     drop(in_place().unwrap());
 }
@@ -280,7 +280,7 @@ fn a_store_that_grows_keeps_the_stamp_that_was_set() {
     assert_eq!(grown, set);
 }
 
-/// It has no mapping of the file. The parent goes on.
+/// The child has no mapping of the file. The parent continues.
 #[cfg(all(target_os = "linux", not(miri)))]
 #[test]
 #[expect(unsafe_code, reason = "a store is dropped in a forked child")]
@@ -293,7 +293,7 @@ fn a_forked_child_can_drop_a_store() {
     put(&mut store, "a", b"one");
     let mut store = Some(store);
     let mut command = std::process::Command::new("true");
-    // SAFETY: the C library keeps its allocator usable in the child. The drop uses nothing else of other threads.
+    // SAFETY: the C library keeps its allocator usable in the child. The drop uses nothing else that other threads own.
     unsafe {
         command.pre_exec(move || {
             drop(store.take());
@@ -302,7 +302,7 @@ fn a_forked_child_can_drop_a_store() {
     };
     let status = command.status().unwrap();
     assert!(status.success(), "{status}");
-    // The store of the parent.
+    // The parent still has its store.
     drop(command);
     let (store, _) = Options::new().open(open(&path)).unwrap();
     assert_eq!(store.load("a").unwrap(), b"one");

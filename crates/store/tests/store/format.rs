@@ -1,4 +1,4 @@
-//! The bytes of a store, put together by hand from the documentation of the format.
+//! The bytes of a store, built by hand from the documentation of the format.
 
 use crate::life::{later, options};
 use crate::plain::Plain;
@@ -6,12 +6,11 @@ use cachemaint::medium::Bytes;
 use cachemaint_store::{Attributes, ErrorKind, FormatError, Reader, ScanningReader};
 use twox_hash::XxHash3_64;
 
-/// The bytes of the store.
+/// The size of the store in bytes.
 const SIZE: usize = 65_536;
-/// The place of the value "ab": behind a base of 256 bytes, a head of 40, the fields of 56, its name of 2 and its
-/// metadata of 1.
+/// The offset of the value "ab": after a base of 256 bytes, a head of 40, fields of 56, a name of 2 and metadata of 1.
 pub(crate) const VALUE: u64 = 16_384 + 256 + 40 + 56 + 2 + 1;
-/// The place of the blob "cd", behind the four mirrors.
+/// The offset of the blob "cd", after the four mirrors.
 pub(crate) const BLOB: u64 = 32_768;
 
 const IDENTITY: [u8; 16] = [
@@ -44,7 +43,7 @@ fn stamp() -> Vec<u8> {
     stamp
 }
 
-/// Puts a record to both mirrors, and returns its tag.
+/// Puts a record into both mirrors, and returns its tag.
 fn put_record(
     image: &mut [u8],
     at: usize,
@@ -57,14 +56,14 @@ fn put_record(
     let len = (40 + body.len() + 8).next_multiple_of(64);
     let mut record = words(&[0, before, number, 1_700_000_002, len as u64]);
     record[36] = kind;
-    // Its blobs were durable before: of a base there are none.
+    // The blobs were durable before: a base has none.
     record[37] = if kind == 3 { 2 } else { 0 };
     record[38..].copy_from_slice(&salt.to_le_bytes()[..2]);
     record.extend(body);
     record.resize(len - 8, 0);
     let tag = tag(key(salt, at as u64, 2), &record[8..]);
     record[..8].copy_from_slice(&tag.to_le_bytes());
-    // A commit was confirmed.
+    // A commit is confirmed.
     let word = if kind == 1 { key(salt, (at + len) as u64, 7) } else { 0 };
     record.extend(words(&[word]));
     for mirror in [16_384, 20_480] {
@@ -88,13 +87,13 @@ fn put_root(image: &mut [u8], salt: u64) {
     }
 }
 
-/// A store with a value and a blob, after one commit.
+/// Returns a store with a value and a blob, after one commit.
 pub(crate) fn by_hand() -> Vec<u8> {
     let mut image = vec![0; SIZE];
-    // Nothing stood there before.
+    // The space was empty before.
     let salt = tag(key(1, 0, 6), &words(&[0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210]));
     put_root(&mut image, salt);
-    // The size, no entries, 144 bytes of one boot: of the first commit, opened once, by an unknown event.
+    // The size, no entries, 144 bytes of one boot: from the first commit, opened once, with an unknown event.
     let mut base = words(&[SIZE as u64, 0, 144, 1, 1]);
     base.extend(stamp());
     let first = put_record(&mut image, 0, salt, 0, 1, 3, &base);

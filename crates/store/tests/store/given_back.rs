@@ -1,4 +1,4 @@
-//! Space that a transaction gives back: another thread may be the next that writes there.
+//! Space that a transaction frees. Another thread may be the next to write there.
 
 use crate::life::options;
 use crate::plain::Plain;
@@ -11,7 +11,7 @@ use core::sync::atomic::Ordering::{self, Relaxed};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-/// A medium that counts the streaming stores which no fence has completed yet.
+/// A medium that counts the streaming stores not yet completed by a fence.
 struct Streams {
     medium: Plain,
     under_way: Arc<AtomicU64>,
@@ -112,7 +112,7 @@ fn space_of_a_put_that_fails_has_no_stores_under_way() {
         Err::<(), Option<Error<Infallible>>>(None)
     });
     assert!(failed.is_err());
-    // Nothing else was put: leaving the transaction gives nothing back.
+    // Nothing else was put, so the end of the transaction frees nothing.
     transaction.commit().unwrap();
     assert_eq!(under_way(&store), 0);
 }
@@ -143,7 +143,7 @@ fn a_put_whose_writing_panics_gives_its_space_back() {
         assert!(catch_unwind(put).is_err());
     };
     panicking(100_000);
-    // Both have no room at once.
+    // Both would not fit at once.
     panicking(150_000);
     drop(transaction);
     assert_eq!((under_way(&store), store.capacity()), (0, free));

@@ -1,4 +1,4 @@
-//! A store's facts as data (feature `serde`): the documented names, of a store that was put together by hand.
+//! A store's properties as data (feature `serde`): the documented names, for a store that was built by hand.
 
 use crate::format::{BLOB, VALUE, by_hand};
 use crate::life::{later, options};
@@ -62,7 +62,7 @@ fn a_verification_lists_its_findings() {
     assert_eq!(to_value(verification).unwrap(), expected);
 }
 
-/// In another boot, as the stamp says; nothing says of which kind.
+/// The stamp shows another boot, but not its kind.
 #[test]
 fn a_verdict_has_origin_evidence_and_promise() {
     let (_store, opened) = options().open(Plain::new(by_hand())).unwrap();

@@ -6,12 +6,13 @@ use cachemaint_sim::Violation;
 use cachemaint_store::{Attributes, Error, ErrorKind, Options, Part, Stamp, Store, Verify};
 use std::collections::BTreeMap;
 
-/// The offset at which blobs begin with units of 64, by the documentation of the format: behind the roots and the log.
+/// The offset at which blobs begin with units of 64, according to the documentation of the format: after the roots and
+/// the log.
 pub(crate) const DATA: u64 = 32_768;
-/// Room for a handful of blobs, so that space is used again.
+/// Space for a handful of blobs, so that it is reused.
 pub(crate) const BYTES: u64 = DATA + 50 * 64;
 
-/// Returns the same options each time, as the simulator wants it: a boot whose stamp has no word of zeros.
+/// Returns the same options each time, as the simulator requires: a boot whose stamp has no word of zeros.
 pub(crate) fn options() -> Options<'static> {
     Options::with_entropy([0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210]).unit(64).stamp(stamp(1))
 }
@@ -21,7 +22,7 @@ pub(crate) fn later() -> Options<'static> {
     options().stamp(stamp(2))
 }
 
-/// A stamp of a boot of this number.
+/// Returns a stamp of the boot with this number.
 pub(crate) fn stamp(boot: u8) -> Stamp {
     let mut stamp = Stamp::UNKNOWN;
     stamp.seconds = 1_700_000_000 + u64::from(boot);
@@ -37,7 +38,7 @@ pub(crate) fn stamp(boot: u8) -> Stamp {
     stamp.with_kernel(release[usize::from(boot % 2)])
 }
 
-/// The bytes of a blob, by its number: not two are the same, and their lengths differ. Those of odd numbers stand in the
+/// Returns the bytes of a blob by its number. All differ, also in length. Those of odd numbers are stored in the
 /// record.
 pub(crate) fn bytes(number: u64) -> Vec<u8> {
     let len =
@@ -45,14 +46,14 @@ pub(crate) fn bytes(number: u64) -> Vec<u8> {
     (0..len).map(|byte| (1 + number as usize * 16 + byte) as u8).collect()
 }
 
-/// One thing that is done in a transaction.
+/// One operation of a transaction.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Do {
-    /// A blob is put: its name, and the number of its bytes.
+    /// Puts a blob: its name, and the number of its bytes.
     Put(&'static str, u64),
-    /// A blob is put piece by piece.
+    /// Puts a blob piece by piece.
     Stream(&'static str, u64),
-    /// A blob is put with so much metadata that the log has room for one.
+    /// Puts a blob with so much metadata that the log has space for only one.
     Wide(&'static str, u64),
     Delete(&'static str),
     Rename(&'static str, &'static str),
@@ -61,23 +62,23 @@ pub(crate) enum Do {
 /// Transactions.
 pub(crate) type Life = &'static [&'static [Do]];
 
-/// A note to the outside world.
+/// A note of a result that the outside world has learned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Note {
     /// The store exists.
     Created,
-    /// The highest number of transactions that may have come about.
+    /// The number of transactions that may be committed.
     Begun(usize),
-    /// The number of transactions that have come about.
+    /// The number of transactions that are committed.
     Committed(usize),
-    /// The store was closed; the place of a blob of the last commit.
+    /// The store was closed. The offset of a blob of the last commit.
     Closed(u64),
 }
 
 /// Blobs by name.
 pub(crate) type Blobs = BTreeMap<String, Vec<u8>>;
 
-/// Returns the blobs after so many transactions.
+/// Returns the blobs after this number of transactions.
 pub(crate) fn after(life: &[&[Do]], transactions: usize) -> Blobs {
     let mut blobs = Blobs::new();
     for what in life[..transactions].iter().copied().flatten() {
@@ -141,7 +142,7 @@ fn attributes(name: &str, number: u64) -> Attributes<'_> {
     Attributes::new(name).version(number)
 }
 
-/// Opens what is there, verifies everything, and reads it.
+/// Opens the store, verifies everything, and reads it.
 pub(crate) fn open<M: Medium>(medium: M) -> Result<(Store<M>, Blobs), Opening<M::Error>> {
     let (store, opened) =
         options().verify(Verify::Always).open(medium).map_err(|failed| failed.error)?;
@@ -149,7 +150,7 @@ pub(crate) fn open<M: Medium>(medium: M) -> Result<(Store<M>, Blobs), Opening<M:
     if !verification.damaged.is_empty() {
         return Err(Opening::Damaged(format!("{:?}", verification.damaged)));
     }
-    // What was being written may be there once.
+    // A root or record that was being written may exist in only one copy.
     let is_copy = |part| matches!(part, Part::Root | Part::RecordCopy);
     if !opened.mended.iter().all(|damage| is_copy(damage.part)) {
         return Err(Opening::Damaged(format!("{:?}", opened.mended)));
@@ -158,7 +159,7 @@ pub(crate) fn open<M: Medium>(medium: M) -> Result<(Store<M>, Blobs), Opening<M:
     Ok((store, found))
 }
 
-/// The reason why an opening failed.
+/// Returns the reason why an opening failed.
 pub(crate) fn why<M, E>(failed: &OpenError<M, Error<E>>) -> &ErrorKind<E> {
     failed.error.kind()
 }
@@ -167,7 +168,7 @@ pub(crate) fn blobs<M: Medium>(store: &Store<M>) -> Result<Blobs, Error<M::Error
     store.list().map(|info| Ok((info.name.to_string(), store.load(&info.name)?))).collect()
 }
 
-/// The reason why a store was not opened as it should.
+/// The reason why a store was not opened as expected.
 #[derive(Debug)]
 pub(crate) enum Opening<E: core::fmt::Display> {
     Store(Error<E>),
@@ -189,7 +190,7 @@ impl<E: core::error::Error + 'static> From<Opening<E>> for Violation {
     }
 }
 
-/// Returns the numbers of transactions that must and that may have been committed, by the notes.
+/// Returns the numbers of transactions that must and may have been committed according to the notes.
 pub(crate) fn expected(notes: &[Note]) -> Option<(usize, usize)> {
     notes.iter().fold(None, |expected: Option<(usize, usize)>, note| match *note {
         Note::Created => Some((0, 0)),
@@ -199,7 +200,7 @@ pub(crate) fn expected(notes: &[Note]) -> Option<(usize, usize)> {
     })
 }
 
-/// The blobs are those after a number of transactions that the notes allow.
+/// Checks that the blobs are those after a number of transactions that the notes allow.
 pub(crate) fn judge(life: &[&[Do]], found: &Blobs, notes: &[Note]) -> Result<(), Violation> {
     let (least, most) = expected(notes).unwrap_or((0, 0));
     if (least..=most).any(|number| after(life, number) == *found) {

@@ -4,7 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a workload that panics is a finding")]
 #![expect(clippy::cast_possible_truncation, reason = "numbers and lengths of blobs are small")]
 
-// On a simulated medium and without `unsafe`, and of many cases: Miri would take hours and find nothing.
+// These tests use simulated media, no `unsafe`, and many cases: Miri would take hours and find nothing.
 #[cfg(not(miri))]
 mod backup;
 #[cfg(not(miri))]

@@ -1,4 +1,4 @@
-//! Transactions by chance beside a map in memory; full stores; readers beside a writer.
+//! Random transactions compared with a map in memory, full stores, and readers in parallel with a writer.
 
 use crate::life::{bytes, options, why};
 use crate::plain::Plain;
@@ -34,7 +34,7 @@ fn is_full<T: core::fmt::Debug>(done: &Result<T, Error<Infallible>>) -> bool {
     matches!(done.as_ref().map_err(Error::kind), Err(ErrorKind::Full { .. }))
 }
 
-/// Does a transaction, to the blobs too. What has no room is done to neither.
+/// Does a transaction on the store and on the map. An operation that does not fit is done on neither.
 fn transaction(random: &mut Random, store: &mut Store<Plain>, blobs: &mut Blobs) {
     let mut after = blobs.clone();
     let mut transaction = store.begin().unwrap();
@@ -91,7 +91,7 @@ fn found(store: &Store<Plain>) -> Blobs {
     store.list().map(|info| (info.name.to_string(), read(&info.name))).collect()
 }
 
-/// Another reader, which has only the bytes, finds the same.
+/// Returns what another reader, which has only the bytes, finds.
 fn read_elsewhere(image: &[u8]) -> Blobs {
     let reader = Reader::open(Bytes(image)).unwrap();
     let scanning = ScanningReader::open(Bytes(image)).unwrap();
@@ -134,7 +134,7 @@ fn a_store_has_what_a_map_has() {
                 assert_eq!(store.capacity(), capacity, "seed {seed}");
             }
         }
-        // Whatever is full, each blob can be deleted.
+        // Even in a full store, each blob can be deleted.
         for name in blobs.keys() {
             let mut transaction = store.begin().unwrap();
             transaction.delete(name).unwrap();
@@ -146,7 +146,7 @@ fn a_store_has_what_a_map_has() {
     }
 }
 
-/// Small values alone, so that the log takes all the space.
+/// Only small values, so the log takes all the space.
 #[test]
 fn a_store_that_is_full_of_values_can_be_opened_sealed_and_emptied() {
     for len in [0, 30, 256] {
@@ -166,7 +166,7 @@ fn a_store_that_is_full_of_values_can_be_opened_sealed_and_emptied() {
             names.push(name);
         }
         assert!(names.len() > 30, "{}", names.len());
-        // Replacing needs no more room.
+        // Replacing a value needs no additional space.
         for name in names.iter().cycle().take(2 * names.len()) {
             let mut transaction = store.begin().unwrap();
             transaction.put(name, &vec![8; len]).unwrap();
@@ -186,7 +186,7 @@ fn a_store_that_is_full_of_values_can_be_opened_sealed_and_emptied() {
     }
 }
 
-/// The commit writes all of them back at once.
+/// A commit writes all of them back at once.
 #[test]
 fn many_puts_by_pages_are_a_few_write_backs() {
     struct Pages(Counting<Plain>);
@@ -256,7 +256,7 @@ fn many_puts_by_pages_are_a_few_write_backs() {
     assert!(writebacks <= 12, "{writebacks}");
 }
 
-/// A blob that was opened is read or replaced. A short one moves with the log.
+/// An open blob can be read, or is reported as replaced. A short one moves with the log.
 #[test]
 fn a_reader_has_the_bytes_of_its_blob_or_learns_that_they_are_replaced() {
     let medium = Plain::zeros(64 << 10);
@@ -307,7 +307,7 @@ fn a_store_is_not_created_over_another_one() {
     assert!(matches!(why(&refused), ErrorKind::Format(FormatError::Exists)), "{refused}");
 }
 
-/// Each write-back fails in turn: the commit is there as a whole or not at all, and nothing goes on after it.
+/// Each write-back fails in turn. The commit exists as a whole or not at all, and the store cannot be used any more.
 #[test]
 fn a_commit_that_failed_ends_the_use_of_the_store() {
     for left in 0.. {
@@ -326,7 +326,7 @@ fn a_commit_that_failed_ends_the_use_of_the_store() {
             assert!(found.is_some());
             break;
         }
-        // A put that failed leaves the store as it was.
+        // A failed put leaves the store unchanged.
         let next = store.begin().map(drop).map_err(ErrorKind::from);
         assert!(
             next.is_ok() && found.is_none()

@@ -1,4 +1,4 @@
-//! A medium of ordinary memory, whose bytes can be taken while a store is in it.
+//! A medium in ordinary memory, whose bytes can be taken while a store uses it.
 
 use cachemaint::medium::{Granularity, Medium, Readable, WriterLock};
 use core::convert::Infallible;
@@ -6,12 +6,12 @@ use core::ops::Range;
 use core::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
-/// Bytes that nothing is written back of. A clone is the same medium.
+/// Bytes that need no write-back. A clone is the same medium.
 #[derive(Clone, Debug)]
 pub(crate) struct Plain(Arc<Mutex<Vec<u8>>>);
 
 impl Plain {
-    /// Of whole words; the rest is left out.
+    /// Uses only whole words of these bytes.
     pub(crate) fn new(mut bytes: Vec<u8>) -> Self {
         bytes.truncate(bytes.len() / 8 * 8);
         Self(Arc::new(Mutex::new(bytes)))

@@ -1,4 +1,4 @@
-//! Numbers that look random and are the same each time.
+//! Pseudorandom numbers that are the same in each run.
 
 /// Steele, Lea and Flood's `SplitMix64`.
 #[derive(Clone, Debug)]
@@ -17,7 +17,7 @@ impl Random {
         (self.next() % most as u64) as usize
     }
 
-    /// Returns true once in so many times.
+    /// Returns true with a probability of one in `times`.
     pub(crate) fn once_in(&mut self, times: usize) -> bool {
         self.below(times) == 0
     }

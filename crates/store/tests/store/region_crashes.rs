@@ -9,7 +9,7 @@ use cachemaint_store::{Attributes, ErrorKind, Region, Verify};
 use core::sync::atomic::Ordering::Relaxed;
 use std::sync::Mutex;
 
-/// The words that are stored: on three lines, far from each other.
+/// The offsets of the stored words: on three lines far apart.
 const WORDS: [u64; 3] = [0, 64, LEAST - 8];
 
 fn store_words(region: &Region<&SimMedium>, value: u64) {
@@ -18,7 +18,7 @@ fn store_words(region: &Region<&SimMedium>, value: u64) {
     }
 }
 
-/// Returns the words of a region, if there is one, and true if it is not dirty.
+/// Returns the words of a region, if it exists, and true if it is clean.
 fn words(medium: &SimMedium) -> Result<(bool, Option<[u64; 3]>), Violation> {
     let opened = options().verify(Verify::Always).open(medium);
     let (mut store, opened) = opened.map_err(|failed| Violation::from(failed.error))?;
@@ -51,7 +51,8 @@ fn prepared(simulation: &Simulation, value: u64, is_sealed: bool) -> Simulation 
         let (mut store, _) = options().create_new(medium).unwrap();
         let mut transaction = store.begin().unwrap();
         if is_sealed {
-            // A free place will be before the region, which is written back alone then, and else with the log.
+            // Leaves free space before the region: it is then written back separately, and otherwise together with the
+            // log.
             transaction.put(Attributes::new("gap").alignment(4096), &[1; 300]).unwrap();
         }
         transaction.create_region("ram", LEAST).unwrap();
@@ -71,7 +72,7 @@ fn prepared(simulation: &Simulation, value: u64, is_sealed: bool) -> Simulation 
     })
 }
 
-/// A region is opened or created in a new store, and a word of it persisted. The next start does the same.
+/// A region is opened or created in a new store, and one word of it is persisted. The next start does the same.
 fn opened_or_created(simulation: &Simulation) -> Exploration {
     let start = |medium: &SimMedium| -> Result<u64, Violation> {
         let (mut store, _) =
@@ -96,7 +97,7 @@ fn opened_or_created(simulation: &Simulation) -> Exploration {
     )
 }
 
-/// Words are stored and persisted in place, while blobs are committed beside.
+/// Words are stored and persisted in place while blobs are committed.
 fn used_in_place(simulation: &Simulation) -> Exploration {
     prepared(simulation, 1, false).explore(
         |medium, notes| {
@@ -125,7 +126,7 @@ fn used_in_place(simulation: &Simulation) -> Exploration {
     )
 }
 
-/// Another thread stores words between seals, without a write-back. A region that is not dirty is of one moment.
+/// Another thread stores words between seals, without a write-back. A clean region has the words of a single moment.
 pub(crate) fn sealed(simulation: &Simulation) -> Exploration {
     prepared(simulation, 1, true).explore(
         |medium, notes| {
@@ -155,7 +156,7 @@ pub(crate) fn sealed(simulation: &Simulation) -> Exploration {
     )
 }
 
-/// A thread stores words and drops the region; another one seals the store when it may.
+/// A thread stores words and drops the region. Another one seals the store as soon as it can.
 pub(crate) fn dropped_elsewhere(simulation: &Simulation) -> Exploration {
     prepared(simulation, 1, false).explore(
         |medium, notes| {
@@ -193,7 +194,7 @@ fn a_seal_has_the_stores_of_a_thread_that_has_dropped_its_region() {
     dropped_elsewhere(&simulation).assert_safe();
 }
 
-/// In the place of a blob whose bytes are not zeros.
+/// The region takes the place of a blob whose bytes are not zeros.
 pub(crate) fn created(simulation: &Simulation) -> Exploration {
     let simulation = simulation.clone().crashes_in_recovery(0);
     let simulation = simulation.effort(EFFORT).prepared(|medium| {

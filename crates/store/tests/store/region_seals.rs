@@ -1,4 +1,4 @@
-//! Regions and seals: a region is dirty from its use to the seal of its user.
+//! Regions and seals: a region is dirty from its first use until its user seals the store.
 
 use crate::life::{bytes, later, options};
 use crate::plain::Plain;
@@ -22,7 +22,7 @@ fn put(store: &mut Store<Plain>, name: &str) {
     transaction.commit().unwrap();
 }
 
-/// From the entry alone a machine knows if its memory and its registers belong together.
+/// The entry alone tells a virtual machine whether its memory and its registers belong together.
 #[test]
 fn a_region_is_dirty_from_its_use_to_the_seal_of_its_user() {
     let (medium, mut store) = with_ram();
@@ -38,7 +38,7 @@ fn a_region_is_dirty_from_its_use_to_the_seal_of_its_user() {
     let registers = |store: &Store<_>| store.reader().stat("registers").unwrap().unwrap();
     assert!(registers(&store).commit > ram(&store).commit);
 
-    // Other commits, a rename and an opening change nothing of it.
+    // Other commits, a rename and an opening do not change that.
     put(&mut store, "other");
     drop(store);
     let (mut store, opened) = later().open(medium.clone()).unwrap();
@@ -50,12 +50,12 @@ fn a_region_is_dirty_from_its_use_to_the_seal_of_its_user() {
     assert!(!ram(&store).is_dirty);
     assert!(registers(&store).commit > ram(&store).commit);
 
-    // Used and sealed, but no registers were put: the number shows it.
+    // The region is used and sealed, but no registers are put. The commit number shows it.
     drop(store.region("ram").unwrap());
     store.seal().unwrap();
     assert!(!ram(&store).is_dirty && registers(&store).commit < ram(&store).commit);
 
-    // A second use after the registers were put, without a seal between.
+    // The region is used again after the registers were put, without a seal in between.
     drop(store.region("ram").unwrap());
     put(&mut store, "registers");
     drop(store.region("ram").unwrap());
@@ -63,7 +63,7 @@ fn a_region_is_dirty_from_its_use_to_the_seal_of_its_user() {
     assert!(!ram(&store).is_dirty && registers(&store).commit < ram(&store).commit);
 }
 
-/// As an operator does after a crash: the bytes are written back, and may be of different moments.
+/// An operator does this after a crash. The bytes are written back, but may be of different moments.
 #[test]
 fn a_seal_of_another_process_leaves_a_region_dirty() {
     let (medium, mut store) = with_ram();
@@ -76,13 +76,13 @@ fn a_seal_of_another_process_leaves_a_region_dirty() {
     drop(store);
     let (mut store, opened) = later().open(medium).unwrap();
     assert!(opened.was_sealed && ram(&store).is_dirty);
-    // The region's next user has seen that.
+    // The next user of the region can see that.
     assert!(store.region("ram").unwrap().info().is_dirty);
     store.seal().unwrap();
     assert!(!ram(&store).is_dirty);
 }
 
-/// Regions whose entries are in pages of their own are all sealed, and a full store has room for that.
+/// All regions are sealed, even if each entry has a page of its own, and a full store has space for that.
 #[test]
 fn many_regions_are_sealed_in_a_full_store() {
     let (medium, mut store) = empty(FIRST + 120 * LEAST);
@@ -111,25 +111,25 @@ fn many_regions_are_sealed_in_a_full_store() {
     assert!(store.list().collect::<Vec<_>>().iter().all(|info| !info.is_dirty));
 }
 
-/// A seal speaks for the bytes of regions too, so it goes before they can change.
+/// A seal also vouches for the bytes of regions, so it is removed before they can change.
 #[test]
 fn a_region_is_not_changed_under_a_seal() {
     let (medium, mut store) = with_ram();
     store.seal().unwrap();
     let (mut store, opened) = later().open(medium.clone()).unwrap();
     assert!(opened.was_sealed);
-    // Reading the list changes nothing.
+    // A list changes nothing.
     assert!(store.list().collect::<Vec<_>>().len() == 1 && store.reader().is_sealed());
     let region = store.region("ram").unwrap();
     assert!(!Reader::open(Bytes(&medium.bytes())).unwrap().is_sealed());
     drop(region);
-    // Nothing was committed since.
+    // Nothing was committed in between.
     let commit = store.commit_number();
     drop(store.region("ram").unwrap());
     assert_eq!(store.commit_number(), commit);
 }
 
-/// The write-backs of a seal fail, each in turn. Its header may be in the medium all the same.
+/// Each write-back of a seal fails in turn. The seal's header may still reach the medium.
 #[test]
 fn a_region_is_not_changed_under_a_seal_that_failed() {
     let mut outcomes = [0; 2];
@@ -155,7 +155,7 @@ fn a_region_is_not_changed_under_a_seal_that_failed() {
     assert!(outcomes[0] > 5 && outcomes[1] > 0, "{outcomes:?}");
 }
 
-/// A medium with buffers or caches of its own: committed bytes are in them, and deep-persisted ones beyond.
+/// A medium with its own buffers or caches: committed bytes reach them, and deep-persisted bytes go beyond.
 #[derive(Debug)]
 struct Buffered {
     medium: Plain,
@@ -163,7 +163,7 @@ struct Buffered {
     beyond: Mutex<Beyond>,
 }
 
-/// The bytes that a loss of the buffers leaves.
+/// The bytes that remain after a loss of the buffers.
 #[derive(Debug, Default)]
 struct Beyond {
     bytes: Vec<u8>,
@@ -171,7 +171,7 @@ struct Beyond {
     images: Vec<Vec<u8>>,
     /// The process is killed at the next deep persist.
     kills: bool,
-    /// The process is not permitted to flush, which it learns after the lines were written back.
+    /// The process may not flush. It learns this after the lines were written back.
     refuses: bool,
 }
 
@@ -201,7 +201,7 @@ impl Buffered {
         Reader::open(Bytes(&self.beyond().bytes)).unwrap().is_sealed()
     }
 
-    /// A store with two regions, which was sealed.
+    /// Returns a sealed store with two regions.
     fn sealed(&self) -> Store<Erased<'_, Broken>> {
         let (mut store, _) = options().create_new(erased(self)).unwrap();
         let mut transaction = store.begin().unwrap();
@@ -214,12 +214,12 @@ impl Buffered {
         store
     }
 
-    /// Whenever the buffers are lost in between, there is a store.
+    /// Checks that a store exists whenever the buffers are lost during `work`.
     fn has_a_store_throughout(&self, work: impl FnOnce()) {
         self.has_throughout(work, |_| ());
     }
 
-    /// Whenever the buffers are lost in between, there is a store with these properties.
+    /// Checks that a store with these properties exists whenever the buffers are lost during `work`.
     fn has_throughout(&self, work: impl FnOnce(), has: impl Fn(&Reader<Bytes<'_>>)) {
         self.beyond().images.clear();
         work();
@@ -300,7 +300,7 @@ impl Medium for Buffered {
     }
 }
 
-/// The seal lies deeper than a fence reaches, so the note that removes it must, too.
+/// A seal reaches deeper than a fence, so the note that removes it must do the same.
 #[test]
 fn a_seal_is_removed_as_deep_as_it_was_put() {
     let medium = Buffered::new();
@@ -318,7 +318,7 @@ fn a_seal_is_removed_as_deep_as_it_was_put() {
     }
 }
 
-/// Otherwise the loss would leave a commit whose bytes it took, or a seal on blobs that were put since.
+/// Otherwise a loss of the buffers would leave a commit without its bytes, or a seal on a store with newer blobs.
 #[test]
 fn a_seal_is_removed_before_anything_is_committed_that_is_not_as_deep() {
     let medium = Buffered::new();
@@ -366,7 +366,7 @@ fn pages_that_the_system_wrote_back_are_not_written_back_again() {
     assert!(medium.beyond().images.is_empty());
 }
 
-/// The next process finds the region dirty, in the buffers alone.
+/// The next process finds the region dirty, but only in the buffers.
 #[test]
 fn a_note_of_a_killed_process_is_made_as_deep_by_the_next() {
     let medium = Buffered::new();
@@ -380,7 +380,7 @@ fn a_note_of_a_killed_process_is_made_as_deep_by_the_next() {
     assert!(!medium.is_clean());
 }
 
-/// Otherwise the loss of the buffers would bring the seal back, on a store that was changed since.
+/// Otherwise a loss of the buffers would restore the seal, although the store has changed since.
 #[test]
 fn the_end_of_a_seal_by_a_killed_process_is_made_as_deep_by_the_next() {
     let medium = Buffered::new();
@@ -422,7 +422,7 @@ fn a_store_is_there_throughout_a_use_and_a_seal() {
     });
 }
 
-/// Both copies of the last record are damaged: nobody may take the seal before it for the last record.
+/// Both copies of the last record are damaged. The seal before it must not be taken for the last record.
 #[test]
 fn damage_does_not_hide_the_use_of_a_region() {
     let (medium, mut store) = with_ram();
@@ -430,7 +430,7 @@ fn damage_does_not_hide_the_use_of_a_region() {
     let region = store.region("ram").unwrap();
     region.store(0, 2, Relaxed);
     let mut image = medium.bytes();
-    // The least record has 64 bytes.
+    // The smallest record has 64 bytes.
     let last = |mirror: usize| {
         let lines = (mirror..mirror + 4096).step_by(64);
         lines.rev().find(|at| image[*at..at + 64] != [0; 64]).unwrap()
@@ -443,7 +443,7 @@ fn damage_does_not_hide_the_use_of_a_region() {
     assert!(later().open(Plain::new(image)).is_err());
 }
 
-/// No record that is known to be persistent has it.
+/// No record that is known to be persistent contains it.
 #[test]
 fn a_region_whose_creation_failed_is_not_used() {
     for left in 0.. {

@@ -1,4 +1,4 @@
-//! Regions: bytes that are used in place.
+//! Regions, whose bytes are used in place.
 
 use crate::life::{bytes, later, options, stamp, why};
 use crate::plain::Plain;
@@ -12,11 +12,11 @@ use cachemaint_test_support::counting::Counting;
 use cachemaint_test_support::erased::erased;
 use core::sync::atomic::Ordering::Relaxed;
 
-/// The first multiple of 4096 after the log, by the documentation of the format.
+/// The first multiple of 4096 after the log, according to the documentation of the format.
 pub(crate) const FIRST: u64 = 32_768;
-/// Bytes of the least region.
+/// The size of the smallest region in bytes.
 pub(crate) const LEAST: u64 = 4096;
-/// Room for a region of that size, and for small blobs after it.
+/// Space for a region of that size, and for small blobs after it.
 pub(crate) const BYTES: u64 = FIRST + LEAST + 64 * 64;
 
 fn create(store: &mut Store<Plain>, attributes: Attributes<'_>, len: u64) {
@@ -31,7 +31,7 @@ pub(crate) fn empty(bytes: u64) -> (Plain, Store<Plain>) {
     (medium, store)
 }
 
-/// A store with a region "ram" of the least size.
+/// Returns a store with a region "ram" of the smallest size.
 pub(crate) fn with_ram() -> (Plain, Store<Plain>) {
     let (medium, mut store) = empty(BYTES);
     create(&mut store, "ram".into(), LEAST);
@@ -154,7 +154,7 @@ fn a_region_in_use_is_neither_deleted_nor_sealed() {
         refused.to_string(),
         r#"the region "ram" is in use; drop each `Region` of it first"#
     );
-    // A renamed region has the same place.
+    // A renamed region stays in the same place.
     transaction.rename("ram", "memory").unwrap();
     assert!(transaction.delete("memory").is_err());
     transaction.commit().unwrap();
@@ -173,7 +173,7 @@ fn a_region_in_use_is_neither_deleted_nor_sealed() {
     assert!(store.list().next().is_none());
 }
 
-/// The next region is where the first one was.
+/// The next region is in the place of the first one.
 #[test]
 fn a_region_outlives_its_store() {
     let (medium, mut store) = with_ram();
@@ -207,7 +207,7 @@ fn offsets_are_those_of_the_region() {
     assert_eq!(region.load(LEAST - 8, Relaxed), 0);
 }
 
-/// Each would reach what lies beside the region.
+/// Each access would touch bytes outside the region.
 #[test]
 fn accesses_out_of_range_panic() {
     let (medium, mut store) = with_ram();
@@ -241,7 +241,7 @@ fn regions_are_counted_and_not_verified() {
     assert_eq!(counts, (1, 1, bytes(3).len() as u64));
     assert!(verification.is_whole());
 
-    // Without its end, and with that of the store.
+    // Without the end of the region and of the store.
     let cut = &medium.bytes()[..(FIRST + 1024) as usize];
     let cut = Bytes(cut);
     let damaged = Reader::open(cut).unwrap().verify(&mut |_| ()).unwrap().damaged;
@@ -250,7 +250,8 @@ fn regions_are_counted_and_not_verified() {
     assert!(matches!(why(&refused), ErrorKind::Format(FormatError::Truncated { .. })), "{refused}");
 }
 
-/// Two names of one region, by the documentation of the format: a writer must not give its space twice.
+/// Two entries have the same region, according to the documentation of the format. A writer must not free its space
+/// twice.
 #[test]
 fn a_region_that_overlaps_another_one_is_refused() {
     let (medium, mut store) = empty(BYTES + LEAST);
@@ -276,7 +277,7 @@ fn a_region_that_overlaps_another_one_is_refused() {
     assert!(is_damaged, "{refused}");
 }
 
-/// A machine that is stopped and started again, with so many bytes of memory: the bytes looked at and stored by all of it.
+/// Restarts a virtual machine with this much memory. Returns the number of bytes read and stored meanwhile.
 fn bytes_of_a_restart(ram: u64) -> u64 {
     let options = || Options::with_entropy([1, 2]);
     let medium = Counting::new(Plain::new(vec![0; (ram + (4 << 20)) as usize]));
@@ -304,7 +305,7 @@ fn bytes_of_a_restart(ram: u64) -> u64 {
     bytes
 }
 
-/// All that is read and written are roots and the log.
+/// Only roots and the log are read and written.
 #[test]
 fn no_byte_of_a_region_is_copied_over_a_restart() {
     let [small, large] = [2 << 20, 64 << 20].map(bytes_of_a_restart);
@@ -312,7 +313,7 @@ fn no_byte_of_a_region_is_copied_over_a_restart() {
     assert!(large < 512 << 10, "{large}");
 }
 
-/// The entry of a region changes each time it is handed out. Its metadata does not.
+/// The entry of a region changes each time the region is handed out. Its metadata does not.
 #[test]
 fn metadata_of_a_region_in_use_is_that_of_its_creation() {
     let (medium, mut store) = empty(BYTES);
@@ -324,7 +325,7 @@ fn metadata_of_a_region_in_use_is_that_of_its_creation() {
     let before = *ram.info();
     drop(ram);
 
-    // Another one in its place, within the same second.
+    // Another region in its place, created within the same second.
     let mut transaction = store.begin().unwrap();
     transaction.delete("ram").unwrap();
     transaction.commit().unwrap();
@@ -336,7 +337,7 @@ fn metadata_of_a_region_in_use_is_that_of_its_creation() {
     assert!(matches!(replaced, Err(ErrorKind::Replaced)), "{replaced:?}");
 }
 
-/// Other programs, which do not use the region, may have opened the store since the reboot.
+/// Other programs that do not use the region may have opened the store since the reboot.
 #[test]
 fn the_event_since_the_last_use_outlives_other_openings() {
     let (medium, mut store) = empty(4 << 20);
@@ -384,10 +385,12 @@ fn an_event_before_the_history_is_unknown() {
     assert_eq!(since(&mut open(65)), Origin::Unknown);
 }
 
-/// A fence alone reports no kill: the call of the medium does, also behind copies that are passed on in several calls.
+/// A fence itself does not report a kill. The medium's `persist_copy` does, even if it passes the copies on in several
+/// calls.
 #[test]
 fn a_copy_of_a_process_that_is_killed_at_its_fence_is_an_error() {
-    /// Returns true if a process that is killed after so many operations makes its copy of `parts` parts persistent.
+    /// Returns true if a process that is killed after this number of operations makes its copy of `parts` parts
+    /// persistent.
     fn persists(kill: u64, parts: usize) -> bool {
         let medium = Simulation::new(Model::X86, BYTES).zeros().medium();
         let (mut store, _) = options().create_new(&medium).unwrap();
@@ -408,7 +411,7 @@ fn a_copy_of_a_process_that_is_killed_at_its_fence_is_an_error() {
     }
 }
 
-/// The first record of the two notes a use. If the second one fails, the region is not handed out, and has not changed.
+/// The first of two records notes the use. If the second one fails, the region is not handed out and has not changed.
 #[test]
 fn a_region_that_was_not_handed_out_is_as_before() {
     for left in 0.. {
@@ -422,7 +425,7 @@ fn a_region_that_was_not_handed_out_is_as_before() {
         let first = store.region("ram");
         // The count wraps around when a write-back fails.
         let is_done = medium.left.swap(u64::MAX, Relaxed) <= left;
-        // No region is handed out after a commit whose outcome is unknown.
+        // No region is handed out after a commit with an unknown outcome.
         if let Ok(region) = first.or_else(|_| store.region("ram")) {
             assert!(!region.info().is_dirty, "{left} write-backs");
             assert_eq!(region.since_use(), Origin::Reboot, "{left} write-backs");

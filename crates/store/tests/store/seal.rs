@@ -1,5 +1,5 @@
-//! Right tags for whatever is there, by the documentation of the format: without them no input would be read farther
-//! than to the first one.
+//! Puts valid tags on any content, according to the documentation of the format. Without them, no reader would look
+//! past the first tag.
 
 use twox_hash::XxHash3_64;
 
@@ -14,7 +14,7 @@ pub(crate) struct Log {
     identity: [u8; 16],
 }
 
-/// Puts the tags of roots and of all records of the newest log, in both mirrors, and of the values in them.
+/// Puts the tags of the roots, of all records of the newest log in both mirrors, and of their values.
 pub(crate) fn seal(image: &mut [u8]) {
     for at in SLOTS {
         if image[at..].starts_with(b"cm-store") {

@@ -31,7 +31,7 @@ pub(super) fn lanes() -> Vec<Lane> {
 
 /// Returns the lane of every test with words of 32 bits: on this CPU, since no emulator is as fast.
 fn words() -> Lane {
-    let proves = "every test passes with words of 32 bits, on this machine's own CPU";
+    let proves = "every test passes as a 32-bit program, on this machine's own CPU";
     Lane::new("cpu/i686", proves, |lab| {
         let programs = lab.static_tests(I686.triple, Scope::Everything)?;
         let lists =

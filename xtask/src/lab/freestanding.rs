@@ -142,17 +142,21 @@ const CONTROLLERS: [(Board, &str, &[&str]); 3] = [
 pub(super) fn lanes() -> Vec<Lane> {
     let controllers = CONTROLLERS.iter().map(|(board, cpu, printed)| {
         let name = format!("freestanding/{}/{cpu}", board.architecture);
-        Lane::new(name, "a driver's buffer changes hands by the board's controllers", move |lab| {
-            let machine = board.booting(lab, "boards", cpu)?;
-            Ok(Box::new(move |log| {
-                let (lines, ending) = board::run(&machine, log)?;
-                let mut wrong = board.wrong_end(&lines, &ending);
-                if lines != **printed {
-                    wrong.push(format!("it printed {lines:?}"));
-                }
-                Ok(Finding::of(Tests::counted(1, 0), wrong.join("; ")))
-            }))
-        })
+        Lane::new(
+            name,
+            "a driver hands over a buffer with the board's cache controllers",
+            move |lab| {
+                let machine = board.booting(lab, "boards", cpu)?;
+                Ok(Box::new(move |log| {
+                    let (lines, ending) = board::run(&machine, log)?;
+                    let mut wrong = board.wrong_end(&lines, &ending);
+                    if lines != **printed {
+                        wrong.push(format!("it printed {lines:?}"));
+                    }
+                    Ok(Finding::of(Tests::counted(1, 0), wrong.join("; ")))
+                }))
+            },
+        )
     });
     let lane = |proof: &'static Proof, model: &'static Model| {
         let cpus = if model.cpus > 1 { format!("/{}-cpus", model.cpus) } else { String::new() };

@@ -46,8 +46,7 @@ const MACHINES: [Machine; 2] = [
 pub(super) fn lanes() -> Vec<Lane> {
     let lane = |machine: &'static Machine| {
         let name = format!("freestanding/{}/last-events", machine.board.architecture);
-        let proves =
-            "a panic handler keeps what all CPUs have recorded, without an interrupt to them";
+        let proves = "a panic handler keeps the events of all CPUs without interrupting them";
         Lane::new(name.clone(), proves, move |lab| {
             let emulators = lab.emulators()?;
             Plugin::fits(&emulators.system(machine.board.architecture))?;

@@ -23,7 +23,8 @@ const PROGRAMS: [(&str, &[&str]); 4] =
     [("short", &[]), ("calls", &[]), ("random", &["1"]), ("early", &[])];
 
 pub(super) fn lanes() -> Vec<Lane> {
-    let proves = "the replacement of libpmem reports a CPU that cannot persist, or ends with it";
+    let proves =
+        "on a CPU that cannot persist, the libpmem replacement reports this or ends the program";
     vec![Lane::new(LANE, proves, prepare)]
 }
 

@@ -16,22 +16,22 @@ pub(super) fn lanes() -> Vec<Lane> {
     vec![
         arm64(
             "nvdimm-acpi",
-            "an NVDIMM found through ACPI is persisted by DC CVAP, and nothing is promised",
+            "an NVDIMM found through ACPI is persisted with DC CVAP, and nothing is promised",
             nvdimm_acpi,
         ),
         arm64(
             "pmem-device-tree",
-            "on a pmem-region records outlive a reset and a kexec (Neoverse N1: DC CVAP)",
+            "on a pmem-region, records survive a reset and a kexec (Neoverse N1: DC CVAP)",
             device_tree,
         ),
         arm64(
             "without-cvap",
-            "a CPU without DC CVAP is refused, or persists by pages (Cortex-A57)",
+            "a CPU without DC CVAP is refused, or persists whole pages (Cortex-A57)",
             without_cvap,
         ),
         arm64(
             "ram-device-tree",
-            "RAM that a device tree sets aside is persisted by lines, without DC CVAP (Cortex-A72)",
+            "RAM that a device tree reserves is persisted line by line, without DC CVAP (Cortex-A72)",
             ram_device_tree,
         ),
     ]

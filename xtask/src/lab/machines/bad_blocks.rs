@@ -25,8 +25,7 @@ const SECTOR: u64 = PAGE + 3 * 512;
 const LEN: u64 = 4096 * 64;
 
 pub(super) fn lanes() -> Vec<Lane> {
-    let proves = "a bad block on emulated pmem is listed for its file, an error of a read and of a load with a handler, \
-                  otherwise SIGBUS";
+    let proves = "a bad block on emulated pmem is listed for its file; reads, and loads with a handler, return an error, other loads raise SIGBUS";
     vec![lane(Architecture::X86, "bad-blocks", proves, on_emulated)]
 }
 

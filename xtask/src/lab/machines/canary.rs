@@ -14,7 +14,7 @@ use super::{
 pub(super) const COMMAND: &str = "/lab/cachemaint";
 
 pub(super) fn lanes() -> Vec<Lane> {
-    let resets = "a canary reports after a kexec and after a reset the parts that each kept";
+    let resets = "after a kexec and after a reset, a canary shows which parts were kept";
     vec![lane("machine/x86_64/canary", resets, after_resets)]
 }
 

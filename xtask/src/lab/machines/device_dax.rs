@@ -16,7 +16,7 @@ const ALIGNMENT: u64 = 2 << 20;
 const PART: Part = Part { offset: ALIGNMENT, len: Some(2 * ALIGNMENT) };
 
 pub(super) fn lanes() -> Vec<Lane> {
-    let proves = "a device of RAM set aside keeps records over a reset, and says that it is RAM";
+    let proves = "device DAX on reserved RAM keeps records across a reset, and is reported as RAM";
     vec![lane(Architecture::X86, "device-dax", proves, emulated_device)]
 }
 

@@ -19,7 +19,7 @@ const LANES: [(&str, &str); 3] = [
 ];
 
 pub(super) fn lanes() -> Vec<Lane> {
-    let proves = "journal, store and recording have what they acknowledged in states that a power cut leaves on an ordinary drive";
+    let proves = "journal, store and recording have everything acknowledged in every tested state that a power cut leaves on an ordinary drive";
     let lane = |(name, options)| Lane::new(name, proves, move |lab| prepare(lab, options));
     LANES.into_iter().map(lane).collect()
 }

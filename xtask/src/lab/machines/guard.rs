@@ -30,8 +30,7 @@ const GIVEN: u64 = 2 << 20;
 
 pub(super) fn lanes() -> Vec<Lane> {
     let name = "machine/x86_64/guard-holes";
-    let proves = "stores of a program that never flushes to the holes of a file are there after a reset if a \
-                  guard ran beside it";
+    let proves = "if a guard runs, stores to holes of a file by a program that never flushes survive a reset";
     vec![canary::lane(name, proves, holes)]
 }
 

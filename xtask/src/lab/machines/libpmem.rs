@@ -34,7 +34,7 @@ pub(super) fn lanes() -> Vec<Lane> {
 
 fn lane(architecture: Architecture) -> Lane {
     let name = format!("machine/{}/lose-libpmemobj", architecture.qemu());
-    let proves = "libpmemobj's acknowledged transactions are whole after power cuts with this project's libpmem";
+    let proves = "with this project's libpmem, libpmemobj's acknowledged transactions are whole after power cuts";
     let prepare = move |lab: &Lab<'_>| {
         lab.can_lose_lines(architecture)?;
         lab.transactions(architecture)

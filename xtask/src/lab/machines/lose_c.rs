@@ -33,9 +33,8 @@ const STORY: [&str; 3] =
     ["lost: records, bytes ", "forgotten_flush.c:36 (update)", "not written back since"];
 
 pub(super) fn lanes() -> Vec<Lane> {
-    let proves = "a forgotten write-back of an unchanged C program is found by power cuts, and named by its store; the same \
-                  program with it passes";
-    let library = "a C program that persists by `cachemaint.h` keeps every acknowledged record over power cuts";
+    let proves = "power cuts find a forgotten write-back in an unmodified C program and name its store; the corrected program passes";
+    let library = "a C program that persists with `cachemaint.h` keeps every acknowledged record across power cuts";
     vec![
         lane("machine/x86_64/lose-c", proves, |lab, _name| {
             let arguments = ["update", "check"];
@@ -56,8 +55,7 @@ pub(super) fn lanes() -> Vec<Lane> {
 
 /// The forgotten sync is found on each file system, and by the host; the right program is held everywhere.
 fn drive_lane() -> Lane {
-    let proves = "a forgotten fsync of a directory is found in states of an ordinary drive, and the same program with it \
-                  passes";
+    let proves = "a forgotten fsync of a directory is found in states of an ordinary drive; the corrected program passes";
     Lane::new("machine/x86_64/lose-drive", proves, move |lab| {
         lab.can_lose_lines(Architecture::X86)?;
         let wrong = lab.compiled(FORGOTTEN_FSYNC, "wrong", &[])?;

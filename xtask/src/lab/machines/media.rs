@@ -15,28 +15,28 @@ pub(super) fn lanes() -> Vec<Lane> {
     vec![
         x86(
             "emulated-pmem",
-            "on RAM set aside as pmem (ext4) records outlive a reset through firmware and a kexec",
+            "on RAM reserved as pmem (ext4), records survive a reset through firmware and a kexec",
             emulated_pmem,
         ),
         x86("xfs", "the same on xfs, through a reset", xfs),
         x86(
             "without-dax",
-            "ext4 without DAX is refused, or by pages if the caller allows it",
+            "ext4 without DAX is refused, or persisted in whole pages if the caller allows this",
             without_dax,
         ),
-        x86(
-            "nvdimm-adr",
-            "an NVDIMM with its domain at the memory controller is persisted by lines",
-            nvdimm_adr,
-        ),
-        x86("nvdimm-eadr", "one with the caches in its domain by bytes", nvdimm_eadr),
+        x86("nvdimm-adr", "an NVDIMM with ADR is persisted line by line", nvdimm_adr),
+        x86("nvdimm-eadr", "an NVDIMM with eADR has byte granularity", nvdimm_eadr),
         x86(
             "nvdimm-no-claim",
-            "one without a claim by lines, and nothing is promised",
+            "an NVDIMM without a claim is persisted line by line, and nothing is promised",
             nvdimm_bare,
         ),
-        x86("virtio-pmem", "virtio-pmem is refused, or by pages, with the reason", virtio_pmem),
-        x86("two-regions", "each file gets what its own region claims", two_regions),
+        x86(
+            "virtio-pmem",
+            "virtio-pmem is refused with the reason, or persisted in whole pages",
+            virtio_pmem,
+        ),
+        x86("two-regions", "each file gets the guarantee of its own region", two_regions),
     ]
 }
 

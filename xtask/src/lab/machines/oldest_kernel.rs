@@ -23,7 +23,7 @@ const RECORDING: &str = "/mnt/recording";
 const STORE: &str = "/mnt/store";
 
 pub(super) fn lanes() -> Vec<Lane> {
-    let works = "with Linux 5.10 files, journals, stores and recordings are there after a reset, by lines and by pages";
+    let works = "with Linux 5.10, files, journals, stores and recordings survive a reset, with lines and with pages";
     let commands = Lane::new("machine/x86_64/oldest-kernel", works, |lab| {
         let (command, kit) = (lab.command()?, kit(lab)?);
         Ok(Box::new(move |log| outlives_a_reset(&kit, &command, log).map(Into::into)))

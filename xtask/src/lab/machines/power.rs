@@ -104,16 +104,16 @@ pub(super) fn lanes() -> Vec<Lane> {
     };
     vec![
         on_nvdimm("power-cut-pmem", &format!("NVDIMM: {cut}"), &RECORDS),
-        on_nvdimm("journal-power-cut", "the same of a journal", &JOURNAL),
+        on_nvdimm("journal-power-cut", "the same for a journal", &JOURNAL),
         on_nvdimm(
             "store-power-cut",
-            "after a power cut a store has the last acknowledged transaction or the next one, as a whole",
+            "after a power cut, a store has exactly the last acknowledged transaction or the next one",
             &STORE_OF_BLOBS,
         ),
         losing_lane(
             Architecture::X86,
             "recorder-power-cut",
-            "what a recording of each durability has promised before a power cut is read after it",
+            "after a power cut, a recording has every event that its durability promised",
             cut_recordings,
         ),
         lane(

@@ -29,7 +29,7 @@ pub(super) fn lanes() -> Vec<Lane> {
 fn lane(model: &'static Model) -> Lane {
     let name = format!("machine/riscv64/{}", model.cpu);
     let proves = format!(
-        "user mode executes what is chosen, the tests pass, the report is as in {FOLDER}/{}.json",
+        "user mode executes the chosen instructions, the tests pass, the report is as in {FOLDER}/{}.json",
         model.expected
     );
     let prepare = |lab: &Lab<'_>| {

@@ -54,8 +54,7 @@ const LAP: u64 = SUB_BUFFERS * SUB_BUFFER / SHORTEST_EVENT;
 
 pub(super) fn lanes() -> Vec<Lane> {
     let name = "machine/x86_64/tracer";
-    let proves = "LTTng-UST traces into files on pmem with a guard beside it; after a reset that loses lines the buffers have \
-                  every event up to the last pass";
+    let proves = "LTTng-UST traces into files on pmem while a guard runs; after a reset that loses lines, the buffers have every event up to the last pass";
     vec![lane_with(Architecture::X86, name, proves, Tracer::prepare, |kit, tracer, name, log| {
         let mut machine = Machine::start(kit, &tracer.machine(name), log)?;
         reset_after_last_pass(&mut machine, name, log)?;

@@ -32,7 +32,7 @@ const EVICTED: u64 = 64;
 const LEFT_OUT: usize = 20;
 
 pub(super) fn lanes() -> Vec<Lane> {
-    let proves = "acknowledged work is there after every crash of a file that loses lines";
+    let proves = "acknowledged data is there after every crash of a file that loses lines";
     let on_pmem = [Architecture::X86, Architecture::Arm64].map(|architecture| {
         losing_lane(architecture, "trials", proves, |kit, name, log| {
             nothing_is_lost(kit, tree(kit, name)?.as_ref(), name, log)
@@ -48,7 +48,7 @@ pub(super) fn lanes() -> Vec<Lane> {
             nothing_is_lost(kit, Some(&tree), name, log)
         })
     });
-    let fails = "if one write-back or fence of the library is left out, acknowledged work is lost";
+    let fails = "if one write-back or fence of the library is omitted, acknowledged data is lost";
     let left_out = losing_lane(Architecture::X86, "left-out", fails, something_is_lost);
     on_pmem.into_iter().chain(on_ram).chain([left_out]).collect()
 }

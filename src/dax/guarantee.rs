@@ -8,18 +8,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use std::path::PathBuf;
 
-/// The condition under which a file without a name outlives a process.
-const KEPT_OPEN: Survival = Survival::If(Condition {
-    code: "kept_open",
-    text: "another process keeps the file open or mapped",
-});
-
 /// The survival of power loss if the kernel sends no flush to a drive.
 const UNFLUSHED: Statement<Survival> = Statement::documented(
-    Survival::If(Condition {
-        code: "no_volatile_cache",
-        text: "the drive has no volatile cache: the kernel sends it no flush",
-    }),
+    Survival::If(Condition::NO_VOLATILE_CACHE),
     "the kernel drops the flushes of a device whose queue/write_cache is write through, whatever cache the drive has",
     "Linux Documentation/ABI/stable/sysfs-block, write_cache; block/blk-core.c, submit_bio_noacct",
 );
@@ -149,7 +140,7 @@ impl Guarantee {
     pub const fn survives(&self, stage: Stage, event: Event) -> Statement<Survival> {
         match (event, self.backing, stage) {
             (Event::ProcessCrash, ..) if !self.has_name => Statement::documented(
-                KEPT_OPEN,
+                Survival::If(Condition::KEPT_OPEN),
                 "the file had no name when it was opened, and ends with its last descriptor or mapping",
                 NAMELESS,
             ),

@@ -2,28 +2,69 @@
 
 use super::{Backing, Certainty, Condition, Event, Stage, Statement, Survival};
 
-const ORDERLY: Survival = given("synced_first", "the file systems are synced first");
-const SAME_MEMMAP: Survival =
-    given("same_memory_map", "the next kernel is given the same memory map");
-const KEEPS_RAM: Survival =
-    given("ram_kept_and_same_memory_map", "firmware keeps RAM, and the same memory map is given");
-const SAME_PLACE: Survival = given("same_place", "the next kernel reserves the same place");
-const KEEPS_PLACE: Survival = given(
-    "ram_kept_and_same_place",
-    "firmware keeps RAM, and the next kernel reserves the same place",
-);
-const DRIVE_FLUSHES: Survival = given("drive_flushes", "the drive gets and honours flushes");
+const ORDERLY: Survival = Survival::If(Condition::SYNCED_FIRST);
+const SAME_MEMMAP: Survival = Survival::If(Condition::SAME_MEMORY_MAP);
+const KEEPS_RAM: Survival = Survival::If(Condition::RAM_KEPT);
+const SAME_PLACE: Survival = Survival::If(Condition::SAME_PLACE);
+const KEEPS_PLACE: Survival = Survival::If(Condition::PLACE_KEPT);
+const DRIVE_FLUSHES: Survival = Survival::If(Condition::DRIVE_FLUSHES);
 /// The condition of all file systems with an unseen path to storage.
-const HONOURS_FSYNC: Survival = given("honours_fsync", "the file system honours fsync");
-const HOST_LIVES: Survival = given("host_runs_on", "the host keeps running");
-const RESET_FLUSHES: Survival =
-    given("lines_written_back", "the lines were written back too, or a reset flushes the caches");
-const HOST_PERSISTS: Survival = given("host_flushes", "the host's storage honours flushes");
-const GPF_COMPLETES: Survival =
-    given("no_dirty_shutdown", "the dirty shutdown count has not grown");
+const HONOURS_FSYNC: Survival = Survival::If(Condition::HONOURS_FSYNC);
+const HOST_LIVES: Survival = Survival::If(Condition::HOST_RUNS_ON);
+const RESET_FLUSHES: Survival = Survival::If(Condition::LINES_WRITTEN_BACK);
+const HOST_PERSISTS: Survival = Survival::If(Condition::HOST_FLUSHES);
+const GPF_COMPLETES: Survival = Survival::If(Condition::NO_DIRTY_SHUTDOWN);
 
-const fn given(code: &'static str, text: &'static str) -> Survival {
-    Survival::If(Condition { code, text })
+impl Condition {
+    /// Every condition of any medium or file.
+    pub const ALL: &'static [Self] = &[
+        Self::DRIVE_FLUSHES,
+        Self::NO_VOLATILE_CACHE,
+        Self::HONOURS_FSYNC,
+        Self::SYNCED_FIRST,
+        Self::SAME_MEMORY_MAP,
+        Self::RAM_KEPT,
+        Self::SAME_PLACE,
+        Self::PLACE_KEPT,
+        Self::LINES_WRITTEN_BACK,
+        Self::NO_DIRTY_SHUTDOWN,
+        Self::HOST_FLUSHES,
+        Self::HOST_RUNS_ON,
+        Self::KEPT_OPEN,
+    ];
+
+    const SYNCED_FIRST: Self = given("synced_first", "the file systems are synced first");
+    const SAME_MEMORY_MAP: Self =
+        given("same_memory_map", "the next kernel is given the same memory map");
+    const RAM_KEPT: Self = given(
+        "ram_kept_and_same_memory_map",
+        "firmware keeps RAM, and the same memory map is given",
+    );
+    const SAME_PLACE: Self = given("same_place", "the next kernel reserves the same place");
+    const PLACE_KEPT: Self = given(
+        "ram_kept_and_same_place",
+        "firmware keeps RAM, and the next kernel reserves the same place",
+    );
+    const DRIVE_FLUSHES: Self = given("drive_flushes", "the drive gets and honours flushes");
+    const HONOURS_FSYNC: Self = given("honours_fsync", "the file system honours fsync");
+    const HOST_RUNS_ON: Self = given("host_runs_on", "the host keeps running");
+    const LINES_WRITTEN_BACK: Self = given(
+        "lines_written_back",
+        "the lines were written back too, or a reset flushes the caches",
+    );
+    const HOST_FLUSHES: Self = given("host_flushes", "the host's storage honours flushes");
+    const NO_DIRTY_SHUTDOWN: Self =
+        given("no_dirty_shutdown", "the dirty shutdown count has not grown");
+    /// The condition of a drive to which the kernel sends no flush.
+    pub(crate) const NO_VOLATILE_CACHE: Self =
+        given("no_volatile_cache", "the drive has no volatile cache: the kernel sends it no flush");
+    /// The condition under which a file without a name outlives a process.
+    pub(crate) const KEPT_OPEN: Self =
+        given("kept_open", "another process keeps the file open or mapped");
+}
+
+const fn given(code: &'static str, text: &'static str) -> Condition {
+    Condition { code, text }
 }
 
 /// Begins the reason why bytes in caches survive a kexec.
@@ -359,6 +400,19 @@ mod tests {
         Storage, Unknown, VirtioPmem,
     };
     use Stage::{DeepPersisted, Persisted, Stored};
+
+    #[test]
+    fn each_condition_of_the_table_is_listed() {
+        for (backing, event) in
+            Backing::ALL.iter().flat_map(|it| Event::ALL.iter().map(move |event| (it, event)))
+        {
+            for stage in Stage::ALL {
+                if let Survival::If(condition) = backing.survives(*stage, *event).answer {
+                    assert!(super::Condition::ALL.contains(&condition), "{condition}");
+                }
+            }
+        }
+    }
 
     /// A line of the table: yes, no, not promised (`?`), or `if` with a word of the condition; for
     /// process crash, kexec, warm reboot, power loss.

@@ -169,7 +169,7 @@ impl Error {
     pub(super) fn locking(path: &Path, error: &io::Error) -> Self {
         let text = format!(
             "cannot be locked ({}: {error}); mount its file system with locks (NFS: with the server's lock service, or \
-             -o local_lock=flock; Lustre: -o flock), or take none (Lock::Off) if no other process opens it",
+             -o local_lock=flock; Lustre: -o flock), or use another file system",
             files::LOCK
         );
         Self::unsupported(path, text).numbered(files::number(error))

@@ -1,78 +1,86 @@
 //! The command `cachemaint`.
 //!
-//! Results go to standard output, errors to standard error. What a command was asked to append, save or guard is done
-//! although its report cannot be printed.
+//! Results go to standard output, errors to standard error. A command appends, saves or guards what it was asked to, even if
+//! its report cannot be printed.
 
-mod canary;
 mod commands;
-mod interrupts;
+mod failure;
 mod output;
 mod read_only;
-mod standard;
+mod signals;
+mod streams;
 
 use clap::{ColorChoice, CommandFactory as _, Parser, Subcommand};
-use commands::text::{Failure, Talk, failed, write_json_line};
+use commands::text::{self, Quiet};
 use std::ffi::OsString;
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{ExitCode, exit};
 
-/// Cache maintenance and persistence: the promises of this machine, and the proof on a real file.
+/// Shows what survives a crash, and keeps logs, state and last events that do
 #[derive(Parser)]
-#[command(name = "cachemaint", version, max_term_width = 100, after_help = AFTER_HELP)]
+#[command(name = "cachemaint", version, propagate_version = true, max_term_width = 100)]
+#[command(help_template = TEMPLATE, after_help = AFTER_HELP)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
-    /// Print no report, progress or remark: errors, JSON, records, events and blobs alone
+    /// Print only errors, JSON and requested data: no reports or remarks
     #[arg(short, long, global = true)]
     quiet: bool,
-    /// Print also the guarantee of what is appended or recorded
-    #[arg(short, long, global = true)]
-    verbose: bool,
-    /// The use of colours
+    /// Use colours
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     color: ColorChoice,
 }
+
+const TEMPLATE: &str = "\
+{about-with-newline}
+Examples:
+  Keep a program's last lines, whatever crashes:
+    program | cachemaint recording write events --create 16M
+  Append a record that no crash takes back:
+    echo \"paid 3 to Ada\" | cachemaint journal append log --create 1M
+  Start a service only if its file survives a power loss:
+    cachemaint inspect log --survives power-loss --accept drive_flushes
+
+{usage-heading} {usage}
+
+{all-args}{after-help}";
 
 const AFTER_HELP: &str = "\
 Exit codes:
   0    done
   1    the answer is no: damaged, lost, not enough
-  2    the command line is not understood
-  3    could not be done
-  130  ended by a signal, after what is left to do
-  141  the reader of standard output has closed the pipe
+  2    the command line is wrong
+  3    it could not be done, or its output could not be written
+  130  ended by SIGINT, SIGTERM or SIGHUP; `guard` ends with 0 or 1, since a signal is how it ends
+  141  the reader of standard output closed the pipe
 
-With --json a command that could not be done prints {\"error\": {\"message\": TEXT}} as its last object.
-Sizes are in units of 1024: 4096, 64k, 1.5M, 1GiB. Times have a unit: 10ms, 1.5s.";
+With --json a command that fails prints {\"error\": {\"message\": TEXT}} as its last object.
+Sizes are 4096, 64k, 1.5M or 1GiB, in units of 1024. Times are 10ms or 1.5s.";
 
 #[derive(Subcommand)]
 enum Command {
     Caps(commands::caps::Arguments),
     Inspect(commands::inspect::Arguments),
-    Demo(commands::demo::Arguments),
     Journal(commands::journal::Arguments),
     Store(commands::store::Arguments),
-    Record(commands::record::Arguments),
-    Dump(commands::dump::Arguments),
+    Recording(commands::recording::Arguments),
     #[cfg(target_os = "linux")]
     Guard(commands::guard::Arguments),
+    Canary(commands::canary::Arguments),
     Bench(commands::bench::Arguments),
-    #[command(hide = true)]
-    DemoWriter(commands::demo::WriterArguments),
+    Demo(commands::demo::Arguments),
     #[command(hide = true)]
     Generate(commands::generate::Arguments),
 }
-
-/// The exit code of a command whose output has no reader any more (128 and SIGPIPE), as shells have it.
-const UNREAD: u8 = 141;
 
 fn main() -> ExitCode {
     // Where there is no handler, an access to a missing byte of a file ends the command.
     #[cfg(target_os = "linux")]
     drop(cachemaint::dax::FaultHandler::install());
-    let Arguments { command, quiet, verbose, color } = arguments();
-    Talk::set(quiet, verbose);
+    signals::outlive_file_limit();
+    let Arguments { command, quiet, color } = arguments();
+    Quiet::set(quiet);
     match color {
         ColorChoice::Auto => anstream::ColorChoice::Auto,
         ColorChoice::Always => anstream::ColorChoice::Always,
@@ -82,72 +90,55 @@ fn main() -> ExitCode {
     let outcome = match command {
         Command::Caps(arguments) => commands::caps::run(&arguments),
         Command::Inspect(arguments) => commands::inspect::run(&arguments),
-        Command::Demo(arguments) => commands::demo::run(&arguments),
         Command::Journal(arguments) => commands::journal::run(&arguments),
         Command::Store(arguments) => commands::store::run(&arguments),
-        Command::Record(arguments) => commands::record::run(&arguments),
-        Command::Dump(arguments) => commands::dump::run(&arguments),
+        Command::Recording(arguments) => commands::recording::run(&arguments),
         #[cfg(target_os = "linux")]
         Command::Guard(arguments) => commands::guard::run(&arguments),
+        Command::Canary(arguments) => commands::canary::run(&arguments),
         Command::Bench(arguments) => commands::bench::run(&arguments),
-        Command::DemoWriter(arguments) => commands::demo::write_until_killed(&arguments),
+        Command::Demo(arguments) => commands::demo::run(&arguments),
         Command::Generate(arguments) => commands::generate::run(&arguments, Arguments::command()),
     };
-    match outcome {
-        Ok(code) => code,
-        Err(error) if is_broken_pipe(&error) => UNREAD.into(),
-        Err(error) => {
-            print_json_of(&error);
-            failed(&error)
-        }
-    }
+    outcome.unwrap_or_else(|error| {
+        print_json_of(&error);
+        failure::tell(&error).into()
+    })
 }
 
 /// Parses the command line. An error shows its arguments: a terminal would execute their control characters, so these are
 /// replaced first.
 fn arguments() -> Arguments {
     Arguments::try_parse().unwrap_or_else(|error| {
-        let shown = std::env::args_os()
-            .map(|argument| commands::text::printable(Path::new(&argument).display()));
+        let shown =
+            std::env::args_os().map(|argument| text::printable(Path::new(&argument).display()));
         // The replaced arguments can be valid, if those given are not UTF-8.
         let error = Arguments::try_parse_from(shown).err().unwrap_or(error);
         if error.use_stderr() {
             print_json_of(&anyhow::Error::msg(error.render().to_string()));
+            error.exit();
         }
-        error.exit()
+        // The help or the version, which was asked for.
+        let printed = text::report(|out| write!(out, "{}", error.render().ansi()));
+        exit(printed.err().map_or(0, |error| failure::tell(&error)).into());
     })
 }
 
-/// The document of a command that has failed: a filter of JSON that gets nothing can take that for a yes.
-#[derive(serde::Serialize)]
-struct Failed {
-    error: Failure,
-}
-
-/// Prints an error as the last line of JSON, if the command line asks for JSON.
+/// Prints an error as the last line of JSON, if the command line asks for JSON: a filter that gets nothing can take that for a
+/// yes.
 fn print_json_of(error: &anyhow::Error) {
-    if !wants_json() {
-        return;
-    }
-    let mut line = Vec::new();
-    if write_json_line(&mut line, &Failed { error: Failure::new(error) }).is_ok() {
+    if wants_json() && !failure::is_broken_pipe(error) {
         // The exit code and standard error say it too.
-        drop(io::stdout().lock().write_all(&line));
+        drop(text::write_json(&serde_json::json!({"error": failure::in_json(error)})));
     }
 }
 
-/// Returns true if the command line, right or wrong, asks for JSON: by `--json`, or by `-j` alone or among other switches.
+/// Returns true if the command line, right or wrong, asks for JSON: by `--json`, or by `-j` among switches.
 fn wants_json() -> bool {
     let asks = |argument: OsString| {
         let switches = argument.as_encoded_bytes().strip_prefix(b"-").unwrap_or_default();
         argument == "--json"
-            || switches.contains(&b'j') && switches.iter().all(|switch| b"jqv".contains(switch))
+            || switches.contains(&b'j') && switches.iter().all(|switch| b"jq".contains(switch))
     };
     std::env::args_os().skip(1).take_while(|argument| argument != "--").any(asks)
-}
-
-/// Returns true if the reader of the output went away, as in `cachemaint caps | head`.
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let is_it = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
-    error.chain().any(|cause| cause.downcast_ref().is_some_and(is_it))
 }

@@ -1,17 +1,18 @@
-//! Files that are only read: also those that another process writes meanwhile and, on 64-bit CPUs, those that this user may
-//! only read.
+//! Files that are only read: also those that another process writes meanwhile, and those that this user may only read.
 
+use cachemaint::dax::{DaxView, Error, ErrorKind, Guarantee, Options};
 #[cfg(target_os = "linux")]
-use cachemaint::dax::PreadFile;
-use cachemaint::dax::{DaxFile, DaxView, Error, ErrorKind, Lock, Options};
+use cachemaint::dax::{PreadFile, probe};
 use cachemaint::medium::Readable;
-use core::borrow::Borrow;
 use core::sync::atomic::Ordering;
 use std::path::Path;
 use std::sync::OnceLock;
 
 /// A file that is read through its mapping until that fails, and then by calls of the operating system: a bad block or a
 /// missing page is an error of the reads that meet it, and not of the file. Nothing that a failed mapping shows is returned.
+///
+/// Where that is not possible it is only read by calls. On overlayfs a mapping of a lower layer's file never shows later stores,
+/// and opening the file for writing would copy it up. On a 32-bit CPU the load of a word may be a store.
 pub(crate) struct ReadOnly {
     opened: Opened,
     #[cfg(target_os = "linux")]
@@ -23,42 +24,23 @@ pub(crate) struct ReadOnly {
 
 enum Opened {
     View(DaxView),
-    /// A file that is open for writing, on a 32-bit CPU, and that is not written.
-    Writable(DaxFile),
-}
-
-impl Borrow<DaxView> for Opened {
-    fn borrow(&self) -> &DaxView {
-        match self {
-            Self::View(view) => view,
-            Self::Writable(file) => file.view(),
-        }
-    }
-}
-
-impl Borrow<DaxView> for ReadOnly {
-    fn borrow(&self) -> &DaxView {
-        self.view()
-    }
+    #[cfg(target_os = "linux")]
+    Calls(Guarantee),
 }
 
 impl ReadOnly {
     /// Opens a file of any granularity: reading does not need a guarantee.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
-        let options = Options::new().allow_page_granularity();
-        let opened = match options.view(path) {
-            // A load of a word may be a store there.
-            Err(error)
-                if cfg!(target_pointer_width = "32") && *error.kind() == ErrorKind::Unsupported =>
-            {
-                Opened::Writable(options.lock(Lock::Off).open(path)?)
-            }
-            viewed => Opened::View(viewed?),
-        };
+        #[cfg(target_os = "linux")]
+        if let Some((calls, guarantee)) = unmapped(path)? {
+            let opened = Opened::Calls(guarantee);
+            return Ok(Self { opened, calls, skips_bad_blocks: false, bad_block: OnceLock::new() });
+        }
+        let view = Options::new().allow_page_granularity().view(path)?;
         Ok(Self {
             #[cfg(target_os = "linux")]
-            calls: PreadFile::of(opened.borrow())?,
-            opened,
+            calls: PreadFile::of(&view)?,
+            opened: Opened::View(view),
             skips_bad_blocks: false,
             bad_block: OnceLock::new(),
         })
@@ -71,8 +53,21 @@ impl ReadOnly {
         self
     }
 
-    pub(crate) fn view(&self) -> &DaxView {
-        self.opened.borrow()
+    /// Returns the mapping, if there is one.
+    pub(crate) fn view(&self) -> Option<&DaxView> {
+        match &self.opened {
+            Opened::View(view) => Some(view),
+            #[cfg(target_os = "linux")]
+            Opened::Calls(_) => None,
+        }
+    }
+
+    pub(crate) fn guarantee(&self) -> &Guarantee {
+        match &self.opened {
+            Opened::View(view) => view.guarantee(),
+            #[cfg(target_os = "linux")]
+            Opened::Calls(guarantee) => guarantee,
+        }
     }
 
     /// Returns the error of the first bad block that was met.
@@ -98,21 +93,47 @@ impl ReadOnly {
     /// No mapping fails by a read here.
     #[cfg(not(target_os = "linux"))]
     fn read_by_calls(&self, _: u64, _: &mut [u8]) -> Result<(), Error> {
-        self.view().check()
+        self.check()
     }
+}
+
+/// Opens a file with bytes that is not to be mapped, and asks for its guarantee. Returns `None` for any other file.
+#[cfg(target_os = "linux")]
+fn unmapped(path: &Path) -> Result<Option<(PreadFile, Guarantee)>, Error> {
+    use rustix::fs::{Mode, OFlags, open, statfs};
+    use std::fs::File;
+
+    // `OVERLAYFS_SUPER_MAGIC` (Linux `include/uapi/linux/magic.h`).
+    const OVERLAYFS: i128 = 0x794c_7630;
+
+    let is_file = path.symlink_metadata().is_ok_and(|found| found.is_file() && found.len() > 0);
+    let is_on_overlay = || statfs(path).is_ok_and(|found| i128::from(found.f_type) == OVERLAYFS);
+    if !is_file || !(cfg!(target_pointer_width = "32") || is_on_overlay()) {
+        return Ok(None);
+    }
+    let guarantee = probe(path)?;
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file =
+        open(path, flags, Mode::empty()).map_err(|errno| Error::os(path, "open", &errno.into()))?;
+    Ok(Some((PreadFile::new(File::from(file), 0)?, guarantee)))
 }
 
 impl Readable for ReadOnly {
     type Error = Error;
 
     fn len(&self) -> u64 {
-        self.view().len()
+        #[cfg(target_os = "linux")]
+        return self.calls.len();
+        #[cfg(not(target_os = "linux"))]
+        self.view().map_or(0, DaxView::len)
     }
 
     fn try_load(&self, at: u64, order: Ordering) -> Result<u64, Error> {
-        let word = self.view().load(at, order);
-        if self.view().check().is_ok() {
-            return Ok(word);
+        if let Some(view) = self.view() {
+            let word = view.load(at, order);
+            if view.check().is_ok() {
+                return Ok(word);
+            }
         }
         let mut bytes = [0; 8];
         self.read_by_calls(at, &mut bytes)?;
@@ -120,7 +141,7 @@ impl Readable for ReadOnly {
     }
 
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {
-        if self.view().read(at, into).is_ok() {
+        if self.view().is_some_and(|view| view.read(at, into).is_ok()) {
             return Ok(());
         }
         self.read_by_calls(at, into)
@@ -131,7 +152,7 @@ impl Readable for ReadOnly {
         #[cfg(target_os = "linux")]
         return self.calls.check();
         #[cfg(not(target_os = "linux"))]
-        self.view().check()
+        self.view().map_or(Ok(()), DaxView::check)
     }
 }
 
@@ -142,7 +163,6 @@ mod tests {
     use cachemaint::medium::Readable as _;
     use core::sync::atomic::Ordering;
 
-    /// A 32-bit CPU needs the right to write for it.
     #[test]
     fn a_file_is_read_beside_its_writer_on_every_cpu() {
         let directory = tempfile::tempdir().unwrap();

@@ -1,16 +1,15 @@
 //! The fill, losses and damage of a journal, a flight recorder or a store, for `cachemaint inspect FILE`.
 
 use super::payload::hex;
+use super::recording;
 use super::store::Verified;
 use super::text::{self, row, thousands};
-use super::{progress, recording};
 use crate::read_only::ReadOnly;
 use cachemaint::dax;
 use cachemaint_journal::{self, Recovered};
 use cachemaint_recorder::{
     self, Description, FormatError, Found, Mode, Skipped, SkippedKind, TimeSource,
 };
-use indicatif::ProgressBar;
 use serde::Serialize;
 use std::io::{self, Write};
 use std::path::Path;
@@ -62,8 +61,6 @@ struct Anchor {
 struct Shard {
     events: u64,
     bytes: u64,
-    used: u64,
-    laps: u64,
     lost: u64,
     damaged: u64,
     first: Option<String>,
@@ -125,7 +122,7 @@ impl Contents {
 
 impl Journal {
     fn of(path: &Path, reader: &cachemaint_journal::Reader<&ReadOnly>) -> anyhow::Result<Self> {
-        let recovered = super::journal::verified(path, reader, "reading")?;
+        let recovered = super::journal::verified(path, reader)?;
         let (capacity, end) = (reader.capacity(), recovered.end.0);
         let used = end - recovered.head.0;
         let identity = reader.identity().to_string();
@@ -146,12 +143,8 @@ impl Recording {
         let named = |error| recording::named(path, error);
         let description: &Description = reader.description();
         let (clock, clock_words) = clock_of(description.time_source);
-        let bar = progress::bar("reading")?;
-        bar.set_length(progress::size(description));
-        let shards = 0..description.shards;
-        let shards = shards.map(|shard| look_at_shard(reader, shard, &bar));
-        let shards = shards.collect::<Result<_, _>>().map_err(named);
-        bar.finish_and_clear();
+        let shards = (0..description.shards).map(|shard| look_at_shard(reader, shard));
+        let shards = shards.collect::<Result<_, _>>().map_err(named)?;
         let (ticks, wall) = description.anchor;
         // Zero is an unknown wall clock.
         let time = Some(wall).filter(|wall| *wall > 0).and_then(recording::time);
@@ -168,7 +161,7 @@ impl Recording {
             boot: hex(&description.boot_id),
             root_damaged: reader.is_root_damaged(),
             names_damaged: reader.event_table().map_err(named)?.is_damaged(),
-            shards: shards?,
+            shards,
         })
     }
 
@@ -202,7 +195,7 @@ impl Recording {
             row(out, "damage", recording::DAMAGED_NAMES)?;
         }
         for (number, shard) in shards.iter().enumerate() {
-            row(out, &format!("shard {number}"), words(shard, u64::from(*sub_buffers)))?;
+            row(out, &format!("shard {number}"), words(shard))?;
         }
         Ok(())
     }
@@ -222,70 +215,37 @@ const fn clock_of(source: TimeSource) -> (&'static str, &'static str) {
 fn look_at_shard(
     reader: &cachemaint_recorder::Reader<&ReadOnly>,
     shard: u32,
-    bar: &ProgressBar,
 ) -> Result<Shard, cachemaint_recorder::Error<dax::Error>> {
-    let lost = reader.lost(shard)?;
-    let mut seen = Seen { shard: Shard { lost, ..Shard::default() }, ..Seen::default() };
+    let mut found = Shard { lost: reader.lost(shard)?, ..Shard::default() };
+    let (mut first, mut last) = (None, None);
     let mut events = reader.shard(shard);
     let mut buffer = vec![0; reader.largest_payload()];
-    while let Some(found) = events.read_next(&mut buffer)? {
-        bar.inc(progress::bytes_of(&found));
-        seen.add(&found);
-    }
-    let Seen { shard: mut found, newest, first, last } = seen;
-    [found.first, found.last] = [first, last].map(|wall| wall.and_then(recording::time));
-    let sub_buffers = u64::from(reader.description().sub_buffers);
-    // While a program records into the file, more sub-buffers are read one after the other than the file has.
-    found.used = found.used.min(sub_buffers);
-    found.laps = newest.unwrap_or(0) / sub_buffers;
-    Ok(found)
-}
-
-/// The events of a shard so far.
-#[derive(Default)]
-struct Seen {
-    shard: Shard,
-    /// The number of the newest sub-buffer.
-    newest: Option<u64>,
-    /// Times by the wall clock.
-    first: Option<u64>,
-    last: Option<u64>,
-}
-
-impl Seen {
-    fn add(&mut self, found: &Found<'_>) {
-        let Self { shard, newest, first, last, .. } = self;
-        match found {
+    while let Some(item) = events.read_next(&mut buffer)? {
+        match item {
             Found::Event(event) => {
-                shard.events += 1;
-                shard.bytes += event.payload.len() as u64;
-                shard.used += u64::from(newest.replace(event.sequence) != Some(event.sequence));
-                *first = first.or(event.wall);
-                *last = event.wall.or(*last);
+                found.events += 1;
+                found.bytes += event.payload.len() as u64;
+                first = first.or(event.wall);
+                last = event.wall.or(last);
             }
-            Found::Skipped(Skipped { kind: SkippedKind::Damaged, len, .. }) => {
-                shard.damaged += len;
-            }
+            Found::Skipped(Skipped { kind: SkippedKind::Damaged, len, .. }) => found.damaged += len,
             _ => {}
         }
     }
+    [found.first, found.last] = [first, last].map(|wall| wall.and_then(recording::time));
+    Ok(found)
 }
 
-fn words(shard: &Shard, sub_buffers: u64) -> String {
-    let Shard { events, bytes, used, laps, lost, damaged, first, last } = shard;
+fn words(shard: &Shard) -> String {
+    let Shard { events, bytes, lost, damaged, first, last } = shard;
     let time = match (first, last) {
         (Some(first), Some(last)) => format!("; from {first} to {last}"),
         _ => String::new(),
     };
+    let [events, bytes, lost, damaged] =
+        [events, bytes, lost, damaged].map(|count| thousands(*count));
     format!(
-        "{} events with {} bytes of payload in {}; overwritten {} times; {} events not recorded; {} bytes \
-         damaged{time}",
-        thousands(*events),
-        thousands(*bytes),
-        fill(*used, sub_buffers, "sub-buffers"),
-        thousands(*laps),
-        thousands(*lost),
-        thousands(*damaged)
+        "{events} events with {bytes} bytes of payload; {lost} events not recorded; {damaged} bytes damaged{time}"
     )
 }
 

@@ -1,64 +1,47 @@
 //! `cachemaint demo`: the main job on a real file.
 //!
-//! A child process appends numbered records to a journal, and reports each one when it is acknowledged by the time that it
-//! took, in nanoseconds, as 8 bytes. It is killed with SIGKILL in the middle. Then the journal is opened again, and every
-//! record that was acknowledged must be there.
+//! A child process, `cachemaint journal append`, appends numbered records and prints the position of each when it is
+//! acknowledged. It is killed with SIGKILL in the middle. Then the journal is opened again, and every record that was
+//! acknowledged must be there.
 
-use super::text::{self, duration, heading, row, thousands};
-use super::{inspect, journal, open, os};
-use crate::interrupts;
+use super::text::{self, heading, row, thousands};
+use super::{inspect, open};
+use crate::failure::os;
+use crate::signals;
 use anyhow::{Context as _, ensure};
-use cachemaint::cache::Choice;
-use cachemaint::dax::{DaxFile, Options};
-use cachemaint::medium::{Granularity, Medium};
-use cachemaint::{Cache, Point};
-use cachemaint_journal::{ErrorKind, Journal, Reader};
+use cachemaint::dax::DaxFile;
+use cachemaint::medium::Medium;
+use cachemaint_journal::{Journal, Reader};
+use serde_json::json;
 use std::fs;
-use std::io::{self, Read as _, Write};
+use std::io::{self, BufRead as _, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio, exit};
+use std::process::{ChildStdout, Command, ExitCode, Stdio, exit};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// Append records to a journal in a child process, kill it, and check that no acknowledged record is missing
+/// Kill a process that appends records, and check that no acknowledged record is missing
 ///
-/// Exits with 1 if an acknowledged record is missing or damaged; the file is kept then.
+/// The exit code is 1 if an acknowledged record is missing or damaged; the file is kept then.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// A directory for the demo's file, which is removed afterwards [default: a temporary one]
     path: Option<PathBuf>,
+    /// Print one JSON document
+    #[arg(short, long)]
+    json: bool,
 }
 
-/// Append records until killed (the child of `demo`)
-#[derive(clap::Args)]
-pub(crate) struct WriterArguments {
-    path: PathBuf,
-}
-
-/// Bytes of a record's payload: a cache line on most machines.
-const PAYLOAD: usize = 64;
-/// Bytes of the file.
-const FILE: u64 = 8 << 20;
 /// The number of acknowledged records after which the child is killed; or it is killed after [`PATIENCE`] and at least
-/// one.
-const KILL_AFTER: usize = (8 << 20) / PAYLOAD / 4;
+/// one. All of them have room in the file.
+const KILL_AFTER: u64 = 30_000;
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The payload of a record: its number, and words that depend on it.
-fn payload(number: u64) -> [u8; PAYLOAD] {
-    let mut bytes = [0; PAYLOAD];
-    let (words, _) = bytes.as_chunks_mut::<8>();
-    // A payload is never zero, because some memory treats zeros specially and faster.
-    let mut word = (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    for place in words.iter_mut() {
-        *place = word.to_le_bytes();
-        word = word.rotate_left(7);
-    }
-    words[0] = number.to_le_bytes();
-    bytes
+fn payload(number: u64) -> String {
+    format!("record {number}")
 }
 
 /// The content of the journal afterwards.
@@ -82,12 +65,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let removed = Arc::clone(&made);
     // Before the directory is there: a signal right after its creation must find the handler. The child ends when its pipes
     // have no other end.
-    interrupts::handle(move || {
+    signals::handle(move || {
         let path: &PathBuf = removed.wait();
         IS_INTERRUPTED.store(true, Ordering::SeqCst);
         let is_used = |error: io::Error| error.kind() == io::ErrorKind::DirectoryNotEmpty;
         while fs::remove_dir_all(path).is_err_and(is_used) {}
-        exit(interrupts::INTERRUPTED.into());
+        exit(signals::INTERRUPTED.into());
     })?;
     let directory = tempfile::Builder::new()
         .prefix("cachemaint-demo-")
@@ -95,7 +78,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         .map_err(|error| os(&place, "mkdir", &error))
         .context("no directory for the demo; name another one (cachemaint demo DIRECTORY)")?;
     made.get_or_init(|| directory.path().to_path_buf());
-    let ended = demonstrate(directory);
+    let ended = demonstrate(directory, arguments.json);
     while IS_INTERRUPTED.load(Ordering::SeqCst) {
         // The file may be gone, which is not an error. The handler ends the process.
         thread::park();
@@ -105,96 +88,74 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 
 static IS_INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-fn demonstrate(directory: TempDir) -> anyhow::Result<ExitCode> {
+fn demonstrate(directory: TempDir, as_json: bool) -> anyhow::Result<ExitCode> {
     let path = directory.path().join("records");
-    let file = Options::new().allow_page_granularity().create_new(&path, FILE)?;
-    Journal::create_new(&file).map_err(|failed| failed.error)?;
-    drop(file);
-
     let started = Instant::now();
-    let acknowledged = write_and_kill(&path)?;
+    let acknowledged = append_and_kill(&path)?;
     let ran = started.elapsed();
     let file = open(&path)?;
-    let findings = look(&file, acknowledged.len() as u64);
+    let findings = look(&file, acknowledged);
     file.check()?;
     let is_well = findings.is_open && findings.lost.is_empty();
     if !is_well {
         let kept = directory.keep().join("records");
         text::tell!("the check of the records failed; the file is kept: {}", kept.display());
     }
-    let printed = text::report(|out| print(out, &file, acknowledged, &findings, ran));
-    match (is_well, printed) {
-        (true, printed) => printed.map(|()| ExitCode::SUCCESS),
-        // The loss is the result, whatever becomes of its report.
-        (false, Ok(()) | Err(_)) => Ok(ExitCode::FAILURE),
-    }
+    let facts = json!({
+        "acknowledged": acknowledged, "intact": findings.intact, "lost": findings.lost.len(),
+        "beyond": findings.beyond, "opened": findings.is_open, "guarantee": file.guarantee()
+    });
+    text::print(as_json, &text::Document::of(&path, facts), |out| {
+        print(out, &file, acknowledged, &findings, ran)
+    })?;
+    Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Runs the child, kills it in the middle, and returns its acknowledgements: the nanoseconds of each.
-fn write_and_kill(path: &Path) -> anyhow::Result<Vec<u64>> {
+/// Runs the child, kills it in the middle, and returns the number of its acknowledgements.
+fn append_and_kill(path: &Path) -> anyhow::Result<u64> {
     let program = std::env::current_exe().context("cannot find the path of this program")?;
     let mut command = Command::new(program);
-    command.arg("demo-writer").arg(path).stdin(Stdio::piped()).stdout(Stdio::piped());
+    command.args(["journal", "append", "--create", "8M", "--positions"]).arg(path);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().context("the writing process cannot be started")?;
-    let acknowledged = collect(&mut child);
+    let (mut records, positions) =
+        child.stdin.take().zip(child.stdout.take()).context("no pipes")?;
+    // It ends when the child does.
+    let feed = move || (0..).try_for_each(|number| writeln!(records, "{}", payload(number)));
+    let feeding = thread::Builder::new().spawn(feed).context("a thread cannot be started")?;
+    let counted = count(positions, || child.kill());
     // No child is left behind after any failure.
     child.kill().context("the writing process cannot be killed")?;
     let status = child.wait().context("the writing process cannot be waited for")?;
-    let acknowledged = acknowledged?;
+    drop(feeding.join());
+    let acknowledged = counted.context("the writing process cannot be read")?;
     #[cfg(unix)]
     let was_killed = std::os::unix::process::ExitStatusExt::signal(&status) == Some(9);
     // Elsewhere the kill looks like any failure.
     #[cfg(not(unix))]
     let was_killed = !status.success();
-    let count = acknowledged.len();
-    ensure!(was_killed, "the writing process ended by itself ({status}) after {count} records");
+    ensure!(
+        was_killed,
+        "the writing process ended by itself ({status}) after {acknowledged} records"
+    );
     Ok(acknowledged)
 }
 
-/// Reads acknowledgements until it is time to kill, kills, and reads the rest of the pipe. One that the kill cut off does not
+/// Counts acknowledgements until it is time to kill, kills, and counts the rest of the pipe. One that the kill cut off does not
 /// count.
-fn collect(child: &mut Child) -> anyhow::Result<Vec<u64>> {
-    let mut stdout = io::BufReader::new(child.stdout.take().context("no output")?);
-    let mut times: Vec<u64> = Vec::new();
-    let (started, mut is_killed, mut time) = (Instant::now(), false, [0; 8]);
-    loop {
+fn count(positions: ChildStdout, mut kill: impl FnMut() -> io::Result<()>) -> io::Result<u64> {
+    let (mut positions, mut line) = (BufReader::new(positions), Vec::new());
+    let (started, mut is_killed, mut acknowledged) = (Instant::now(), false, 0);
+    while positions.read_until(b'\n', &mut line)? > 0 {
+        acknowledged += u64::from(line.ends_with(b"\n"));
+        line.clear();
         // A busy machine may start the child late.
-        let is_late = !times.is_empty() && started.elapsed() >= PATIENCE;
-        if !is_killed && (times.len() >= KILL_AFTER || is_late) {
-            child.kill().context("the writing process cannot be killed")?;
+        if !is_killed && (acknowledged >= KILL_AFTER || started.elapsed() >= PATIENCE) {
+            kill()?;
             is_killed = true;
         }
-        match stdout.read_exact(&mut time) {
-            Ok(()) => times.push(u64::from_le_bytes(time)),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(times),
-            Err(error) => return Err(error).context("the writing process cannot be read"),
-        }
     }
-}
-
-/// Runs the child: appends record after record, and reports each when it is acknowledged.
-pub(crate) fn write_until_killed(arguments: &WriterArguments) -> anyhow::Result<ExitCode> {
-    let file = open(&arguments.path)?;
-    let (journal, opened) = Journal::open(&file).map_err(|failed| failed.error)?;
-    // Only the demo calls it, on its own journal; another journal must not get such records.
-    let is_new = opened.recovered.records == 0 && file.len() == FILE;
-    ensure!(is_new, "this is not the demo's file");
-    let mut acknowledge = io::stdout().lock();
-    for number in 0.. {
-        let bytes = payload(number);
-        let started = Instant::now();
-        match journal.append(&bytes) {
-            Ok(_) => {}
-            Err(error) if matches!(error.kind(), ErrorKind::Full { .. }) => break,
-            Err(error) => return Err(journal::named(&arguments.path, error)),
-        }
-        let taken = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        acknowledge.write_all(&taken.to_le_bytes())?;
-        acknowledge.flush()?;
-    }
-    // The journal is full: the child waits for the kill, or for the parent's end, which closes the pipe.
-    io::stdin().read_exact(&mut [0])?;
-    Ok(ExitCode::FAILURE)
+    Ok(acknowledged)
 }
 
 /// Opens the journal, and looks for every acknowledged record and for those behind them.
@@ -215,7 +176,7 @@ fn look<M: Medium>(medium: &M, acknowledged: u64) -> Findings {
     let mut records = records.into_iter().flatten().map_while(Result::ok);
     for number in 0.. {
         let found = records.next();
-        let is_intact = found.is_some_and(|record| record.payload == payload(number));
+        let is_intact = found.is_some_and(|record| record.payload == payload(number).as_bytes());
         match (is_intact, number < acknowledged) {
             (true, true) => findings.intact += 1,
             (false, true) => findings.lost.push(number),
@@ -229,7 +190,7 @@ fn look<M: Medium>(medium: &M, acknowledged: u64) -> Findings {
 fn print(
     out: &mut impl Write,
     file: &DaxFile,
-    mut times: Vec<u64>,
+    acknowledged: u64,
     findings: &Findings,
     ran: Duration,
 ) -> io::Result<()> {
@@ -238,18 +199,11 @@ fn print(
     row(out, "file", format!("{}, {}", text::bytes(file.len()), inspect::place(guarantee)))?;
     row(out, "granularity", guarantee.granularity)?;
     row(out, "because", &guarantee.reason)?;
-    row(out, "persisted", how(file))?;
-    let count = thousands(times.len() as u64);
-    let ran = duration(u64::try_from(ran.as_nanos()).unwrap_or(u64::MAX));
-    row(out, "killed", format!("SIGKILL after {ran}, {count} records acknowledged"))?;
+    row(out, "persisted", inspect::way_to_persist(guarantee.granularity))?;
+    let count = thousands(acknowledged);
+    row(out, "killed", format!("SIGKILL after {ran:.1?}, {count} records acknowledged"))?;
     row(out, "recovered", &findings.recovered)?;
     row(out, "found", verdict(findings))?;
-    times.sort_unstable();
-    if let Some(last) = times.len().checked_sub(1) {
-        let [median, slow] = [50, 99].map(|percent| duration(times[last * percent / 100]));
-        let words = "until an append of 64 bytes returned, clock included";
-        row(out, "time", format!("{median} median {words}, 99 % within {slow}"))?;
-    }
     writeln!(out)?;
     text::survival(out, guarantee)?;
     writeln!(out)?;
@@ -262,33 +216,9 @@ fn print(
     row(
         out,
         "It does not",
-        "prove that anything was written back: a killed process keeps all its stores, since caches \
-         and page cache belong to the machine. For the other events the table has the promises.",
+        "prove that anything was written back: the stores of a killed process stay in caches and page cache. The table \
+         has the promises for other events.",
     )
-}
-
-/// Returns the means, and the other ones on a DAX file.
-fn how(file: &DaxFile) -> String {
-    const BY_PAGES: &str = if cfg!(target_os = "linux") { "msync" } else { "the system's calls" };
-    let by_lines = |cache: Cache| {
-        let Choice { instruction, before, after, .. } = cache.writeback_choice();
-        let before = before.map(|fence| format!("{fence}, ")).unwrap_or_default();
-        format!("{before}{} and {after}", instruction.name)
-    };
-    match (file.guarantee().granularity, file.view().cache()) {
-        (Granularity::Byte, Some(cache)) => {
-            let fence = cache.writeback_choice().after;
-            format!("{fence} alone: the caches are in the persistence domain")
-        }
-        (_, Some(cache)) => by_lines(cache),
-        (_, None) => {
-            let on_dax = match Cache::host().and_then(|cache| cache.to(Point::Persistence)) {
-                Ok(cache) => by_lines(cache),
-                Err(why) => format!("{BY_PAGES} as well ({why})"),
-            };
-            format!("{BY_PAGES} (on a DAX file this machine would use {on_dax})")
-        }
-    }
 }
 
 fn verdict(findings: &Findings) -> String {
@@ -325,7 +255,8 @@ mod tests {
 
         let (journal, _) = Journal::create_new(&memory).unwrap();
         // A journal keeps any appended bytes: here record 3 in the place of record 1.
-        let positions = [0, 3, 2, 3, 4].map(|number| journal.append(&payload(number)).unwrap());
+        let positions =
+            [0, 3, 2, 3, 4].map(|number| journal.append(payload(number).as_bytes()).unwrap());
         drop(journal);
         let found = look(&memory, 4);
         assert_eq!((found.intact, &found.lost, found.beyond), (3, &vec![1], 1));
@@ -334,7 +265,7 @@ mod tests {
         assert_eq!(found.lost, [1, 5, 6]);
         assert!(verdict(&found).starts_with("3 of the acknowledged records ARE MISSING"));
 
-        memory.write(20_480 + positions[4].0 + 16 + 40, &[payload(4)[40] ^ 0x10]);
+        memory.write(20_480 + positions[4].0 + 16 + 2, b"X");
         assert_eq!(look(&memory, 5).lost, [1, 4]);
     }
 }

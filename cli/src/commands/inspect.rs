@@ -2,63 +2,57 @@
 
 use super::contents::Contents;
 use super::text::{self, heading, row};
-use crate::canary::{self, Canary};
 use crate::read_only::ReadOnly;
-use anyhow::anyhow;
+use anyhow::{Context as _, anyhow};
 use cachemaint::dax::{self, ErrorKind, Extent, Guarantee, Placement, probe};
 use cachemaint::medium::Granularity;
 use cachemaint::report::{MemoryDevice, Unknown};
-use cachemaint::survival::{Backing, Event, Stage, Statement, Survival};
+use cachemaint::survival::{Backing, Condition, Event, Stage, Statement, Survival};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
-use std::borrow::Cow;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Show the guarantee of a file: medium, granularity, evidence, the events that its data survive
+/// Show what a file's data survive, and why
 ///
-/// Of a journal, a flight recorder or a store it also shows the fill, the losses and the damage, for which the file is read
-/// as a whole. While another process trims a journal or opens a recording, a root can be half stored for a moment: run the
-/// command again.
+/// Of a journal, a recording or a store it also shows fill, losses and damage, for which it reads the whole file. While another
+/// process trims a journal or opens a recording, a root can be half stored for a moment: run the command again.
 ///
-/// The file can be a device of device DAX too (/dev/dax0.0). It is opened for reading only. For a directory an unnamed file,
-/// which is gone at once, stands for a new file in it.
+/// The file can be a device of device DAX (/dev/dax0.0). It is only read, and on overlayfs it is not copied up. For a
+/// directory the answer is that of a new file in it: an unnamed file is made there, and is gone at once.
 ///
-/// A canary shows whether a reboot kept the contents of the directory. Plant one, reset the machine or kexec, mount the
-/// file system, and inspect the directory again. It has one part that was persisted and one that was only stored, and
-/// the command prints the bytes of each that are still there. That is one event, not a promise. To learn something of
-/// the part that was only stored, reset within seconds: the kernel writes it back after some 30 s. Remove the file
-/// `cachemaint-canary` when it is done. In a container with a boot id of its own (systemd-nspawn, LXC) no canary is
-/// planted, and the boot of one that is found is unknown.
+/// --require and --survives make a gate for scripts: the exit code is 1 if the answer is no, and standard error has the reason
+/// and what would make it a yes. An answer with a condition is a no, since nobody has checked the condition, unless --accept
+/// names it.
 ///
-/// With --extents it also shows the positions of the file's bytes on their device and, on persistent memory, the
-/// physical addresses, which the kernel shows to root alone. The file is mapped for that, and synced.
-///
-/// --require and --survives make a gate for scripts: the exit code is 1 if the answer is no, with the reason on standard
-/// error. An answer with a condition is a no, as nobody has checked the condition.
-///
-/// The exit code is 1 if the contents of the file or a canary are damaged, too, and 3 if they cannot be opened at all. Whole
-/// records after the torn end of a journal are counted and do not change it; they change that of `journal verify`.
+/// The exit code is also 1 if the contents are damaged. Whole records after the torn end of a journal are counted, and only
+/// `journal verify` fails for them.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// A file, or a directory that you can create a file in
+    /// A file, or a directory in which you can create a file
     path: PathBuf,
-    /// Write the file `cachemaint-canary` of 192 KiB into the directory first. This needs Linux
+    /// Show the places of the file's bytes on its device and, to root, their addresses in persistent memory. The file is
+    /// mapped and synced for that
     #[arg(long)]
-    plant_canary: bool,
-    /// Show the positions of the file's bytes
-    #[arg(long, conflicts_with = "plant_canary")]
     extents: bool,
-    /// Demand that the file is persisted by this unit, or by a smaller one
+    /// Fail unless the file is persisted in units no coarser than this one
     #[arg(long, value_name = "UNIT", value_parser = one_of(&UNITS))]
     require: Option<Granularity>,
-    /// Demand that persisted bytes survive this event
+    /// Fail unless data that were persisted (fsync, msync, persist) are still there after this event
     #[arg(long, value_name = "EVENT", value_parser = one_of(&EVENTS))]
     survives: Option<Event>,
+    /// Take this condition as met, which you have checked, such as `drive_flushes`; can be repeated
+    #[arg(long, value_name = "CODE", value_parser = condition(), requires = "survives")]
+    accept: Vec<String>,
     /// Print one JSON document
     #[arg(short, long)]
     json: bool,
+}
+
+/// Returns the parser of a condition's code.
+fn condition() -> PossibleValuesParser {
+    Condition::ALL.iter().map(|condition| condition.code).collect::<Vec<_>>().into()
 }
 
 /// The size of the unit is that of the file.
@@ -84,18 +78,13 @@ fn one_of<T: Copy + Send + Sync>(
 }
 
 #[derive(Serialize)]
-struct Document<'a> {
-    schema: u32,
-    /// The path, with invalid UTF-8 replaced by U+FFFD.
-    path: Cow<'a, str>,
+struct Facts<'a> {
     guarantee: &'a Guarantee,
     unsafe_shutdowns: Shutdowns,
     survival: Vec<Cell>,
     /// The demands that are not met; `None` if there was none.
     refused: Option<&'a [String]>,
     placement: Option<&'a Placement>,
-    /// The canary, for a directory alone.
-    canary: Option<&'a Canary>,
     #[serde(flatten)]
     contents: Option<&'a Contents>,
 }
@@ -108,7 +97,7 @@ enum Shutdowns {
 }
 
 #[derive(Serialize)]
-struct Cell {
+pub(super) struct Cell {
     event: Event,
     stage: Stage,
     #[serde(flatten)]
@@ -116,17 +105,12 @@ struct Cell {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    if arguments.plant_canary {
-        canary::plant(&arguments.path)?;
-    }
-    let guarantee = probe(&arguments.path).map_err(|error| unprobed(&arguments.path, error))?;
-    let placement = arguments.extents.then(|| placement(&arguments.path)).transpose()?;
-    let canary = arguments.path.is_dir().then(|| canary::find(&arguments.path));
-    let contents = if canary.is_some() { None } else { Contents::of(&arguments.path)? };
+    let path = &arguments.path;
+    let guarantee = probe(path).map_err(|error| unprobed(path, error))?;
+    let placement = arguments.extents.then(|| placement(path)).transpose()?;
+    let contents = if path.is_dir() { None } else { Contents::of(path)? };
     let refused = refused(arguments, &guarantee);
-    let document = Document {
-        schema: text::SCHEMA,
-        path: arguments.path.to_string_lossy(),
+    let facts = Facts {
         guarantee: &guarantee,
         unsafe_shutdowns: match guarantee.unsafe_shutdowns() {
             Ok(count) => Shutdowns::Known { count },
@@ -135,40 +119,51 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         survival: cells(&guarantee),
         refused: refused.as_deref(),
         placement: placement.as_ref(),
-        canary: canary.as_ref(),
         contents: contents.as_ref(),
     };
-    text::print(arguments.json, &document, |out| print(out, &arguments.path, &document))?;
+    text::print(arguments.json, &text::Document::of(path, &facts), |out| print(out, path, &facts))?;
     for why in refused.iter().flatten() {
-        text::tell!("{}: {why}", arguments.path.display());
+        text::tell!("{}: {why}", path.display());
     }
     let is_refused = refused.is_some_and(|refused| !refused.is_empty());
-    let is_bad = canary.as_ref().is_some_and(Canary::is_bad)
-        || contents.as_ref().is_some_and(Contents::is_damaged);
-    Ok(if is_bad || is_refused { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    let is_damaged = contents.as_ref().is_some_and(Contents::is_damaged);
+    Ok(if is_damaged || is_refused { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Returns the demands of the command line that the guarantee does not meet, with the reasons; `None` if there was none.
+/// Returns the demands of the command line that the guarantee does not meet, with the reasons and what would meet them; `None`
+/// if there was none.
 fn refused(arguments: &Arguments, guarantee: &Guarantee) -> Option<Vec<String>> {
-    let Arguments { require, survives, .. } = arguments;
+    let Arguments { require, survives, accept, .. } = arguments;
     let has = guarantee.granularity;
     let unit = require.filter(|coarsest| coarseness(has) > coarseness(*coarsest)).map(|_| {
-        let advice = guarantee.advice.map(|advice| format!("; {advice}")).unwrap_or_default();
-        format!("is persisted by the {has}: {}{advice}", guarantee.reason)
+        let advice = guarantee.advice.unwrap_or("use a file on persistent memory");
+        format!("is persisted by the {has}: {}; {advice}", guarantee.reason)
     });
     let event = survives.and_then(|event| {
-        let why = guarantee.require(event).err()?;
-        let survive =
-            |backing: &&Backing| backing.survives(Stage::Persisted, event).answer == Survival::Yes;
-        let media: Vec<_> = Backing::ALL.iter().filter(survive).map(Backing::to_string).collect();
-        let media = media.join("; ");
-        let Statement { answer, text, .. } = why;
-        Some(format!(
-            "persisted bytes survive {event}: {answer}: {text}; media whose bytes do: {media}"
-        ))
+        let Statement { answer, text, .. } = guarantee.require(event).err()?;
+        let remedy = match answer {
+            Survival::If(condition) if accept.iter().any(|code| code == condition.code) => {
+                return None;
+            }
+            Survival::If(Condition { code, .. }) => {
+                format!("if you know that, add `--accept {code}`")
+            }
+            _ => format!("use one of these media: {}", media(event)),
+        };
+        Some(format!("data that were persisted survive {event}: {answer}: {text}; {remedy}"))
     });
     let is_asked = require.is_some() || survives.is_some();
     is_asked.then(|| [unit, event].into_iter().flatten().collect())
+}
+
+/// Returns the media on which persisted data survive an event, some of them on a condition.
+fn media(event: Event) -> String {
+    let of = |backing: &Backing| match backing.survives(Stage::Persisted, event).answer {
+        Survival::Yes => Some(backing.to_string()),
+        Survival::If(condition) => Some(format!("{backing} (--accept {})", condition.code)),
+        _ => None,
+    };
+    Backing::ALL.iter().filter_map(of).collect::<Vec<_>>().join("; ")
 }
 
 const fn coarseness(granularity: Granularity) -> u8 {
@@ -187,20 +182,20 @@ fn unprobed(path: &Path, error: dax::Error) -> anyhow::Error {
         return error.into();
     }
     anyhow!(
-        "{}: you cannot create a file in this directory, and a directory is probed by an unnamed file; name a file \
-         in it, or a directory that you can write",
+        "{}: you may not create a file in this directory, as its probe needs; name a file in it, or a directory that you \
+         may write",
         text::printable(path.display())
     )
 }
 
-fn cells(guarantee: &Guarantee) -> Vec<Cell> {
+pub(super) fn cells(guarantee: &Guarantee) -> Vec<Cell> {
     let cell = |event, stage| Cell { event, stage, statement: guarantee.survives(stage, event) };
     let of_each_stage = |event| Stage::ALL.iter().map(move |stage| cell(event, *stage));
     Event::ALL.iter().copied().flat_map(of_each_stage).collect()
 }
 
-fn print(out: &mut impl Write, path: &Path, document: &Document<'_>) -> io::Result<()> {
-    let Document { guarantee, placement, canary, contents, .. } = *document;
+fn print(out: &mut impl Write, path: &Path, facts: &Facts<'_>) -> io::Result<()> {
+    let Facts { guarantee, placement, contents, .. } = *facts;
     heading(out, &text::printable(path.display()))?;
     row(out, "granularity", guarantee.granularity)?;
     row(out, "persisted", way_to_persist(guarantee.granularity))?;
@@ -227,13 +222,6 @@ fn print(out: &mut impl Write, path: &Path, document: &Document<'_>) -> io::Resu
         extents(out, placement)?;
         writeln!(out)?;
     }
-    if let Some(canary) = canary.filter(|canary| canary.is_there()) {
-        heading(out, "Canary")?;
-        for (label, text) in canary.rows() {
-            row(out, label, text)?;
-        }
-        writeln!(out)?;
-    }
     heading(out, "Evidence")?;
     for evidence in &guarantee.evidence {
         writeln!(out, "  {}", text::printable(&evidence.asked))?;
@@ -242,21 +230,25 @@ fn print(out: &mut impl Write, path: &Path, document: &Document<'_>) -> io::Resu
     Ok(())
 }
 
-fn way_to_persist(granularity: Granularity) -> &'static str {
+pub(super) fn way_to_persist(granularity: Granularity) -> &'static str {
     match granularity {
         Granularity::Page(_) if cfg!(target_os = "linux") => {
             "by msync(2), which writes whole pages"
         }
         Granularity::Page(_) => "by the system's own calls, which write whole pages",
-        Granularity::Byte => "by a fence alone: the caches are in the persistence domain",
+        Granularity::Byte => "by a fence: the caches are in the persistence domain",
         Granularity::Line(_) => {
             "by instructions of the CPU, line by line: `cachemaint caps`, at Write-back"
         }
     }
 }
 
-fn placement(path: &Path) -> Result<Placement, dax::Error> {
-    ReadOnly::open(path)?.view().placement()
+fn placement(path: &Path) -> anyhow::Result<Placement> {
+    let file = ReadOnly::open(path)?;
+    let view = file.view().with_context(|| {
+        format!("{}: is on overlayfs; ask about the file of the layer that has it", path.display())
+    })?;
+    Ok(view.placement()?)
 }
 
 /// Writes a line for each extent: the positions of its first and its last byte.

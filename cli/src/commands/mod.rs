@@ -1,27 +1,26 @@
 //! The subcommands, one file or folder each: its arguments and `run`; and the modules that they share.
 
 pub(crate) mod bench;
+pub(crate) mod canary;
 pub(crate) mod caps;
 mod contents;
 pub(crate) mod demo;
-pub(crate) mod dump;
 pub(crate) mod generate;
 #[cfg(target_os = "linux")]
 pub(crate) mod guard;
 pub(crate) mod inspect;
 pub(crate) mod journal;
 mod payload;
-mod progress;
-pub(crate) mod record;
-mod recording;
+pub(crate) mod recording;
 pub(crate) mod store;
 pub(crate) mod text;
 
+use crate::output::removed;
+use anyhow::{Context as _, anyhow};
 use cachemaint::dax::{DaxFile, Error, ErrorKind, Guarantee, Options};
 use cachemaint::survival::{Event, Stage, Survival};
-use std::io;
 use std::path::Path;
-use text::Talk;
+use text::Quiet;
 
 /// Opens a file to write to it, with any granularity.
 fn open(path: &Path) -> Result<DaxFile, Error> {
@@ -36,29 +35,40 @@ fn create(path: &Path, size: u64) -> Result<Option<DaxFile>, Error> {
     }
 }
 
-/// Returns the error of a call of the system about a path or a stream, with what it means and what to do.
-pub(crate) fn os(path: impl AsRef<Path>, call: &'static str, error: &io::Error) -> anyhow::Error {
-    let path = path.as_ref();
-    match error.raw_os_error() {
-        Some(_) => Error::os(path, call, error).into(),
-        None => anyhow::anyhow!("{}: {error}", path.display()),
+/// Creates a file of this number of bytes, and by `make` a journal, a store or a recording in it; or opens by `open_in` the
+/// one in a file that is there. Returns true with a new one. A file in which nothing could be made is removed.
+fn open_or_create<T>(
+    path: &Path,
+    size: Option<u64>,
+    make: impl FnOnce(DaxFile) -> anyhow::Result<T>,
+    open_in: impl FnOnce(DaxFile) -> anyhow::Result<T>,
+) -> anyhow::Result<(T, bool)> {
+    if let Some(size) = size
+        && let Some(file) = create(path, size)?
+    {
+        return Ok((make(file).map_err(|error| removed(path, error))?, true));
     }
+    Ok((open_in(open(path).map_err(or_create)?)?, false))
+}
+
+/// Creates a new file of this number of bytes.
+fn create_new(path: &Path, size: u64) -> anyhow::Result<DaxFile> {
+    let exists = || anyhow!("{}: exists already; name a new file", path.display());
+    create(path, size)?.with_context(exists)
 }
 
 /// Adds the option that creates a missing file to an error about it.
 fn or_create(error: Error) -> anyhow::Error {
     match error.kind() {
-        ErrorKind::NotFound => anyhow::anyhow!("{error} (`--create SIZE`)"),
+        ErrorKind::NotFound => anyhow!("{error} (`--create SIZE`)"),
         _ => error.into(),
     }
 }
 
-/// Prints the guarantee of what a command makes persistent on standard error, if the user wants it or a power loss takes
-/// the bytes in any case.
-fn tell_guarantee(path: &Path, guarantee: &Guarantee, persistent: &str) {
+/// Prints the guarantee of what a command makes persistent on standard error, if a power loss takes the bytes in any case.
+fn tell_weak_guarantee(path: &Path, guarantee: &Guarantee, persistent: &str) {
     let kept = guarantee.survives(Stage::Persisted, Event::PowerLoss);
-    let is_weak = !matches!(kept.answer, Survival::Yes | Survival::If(_));
-    if Talk::is_quiet() || !(is_weak || Talk::is_verbose()) {
+    if Quiet::is_on() || matches!(kept.answer, Survival::Yes | Survival::If(_)) {
         return;
     }
     text::tell!(

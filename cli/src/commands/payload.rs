@@ -1,5 +1,6 @@
 //! The display of appended or recorded bytes, which can come from anywhere.
 
+use super::text::all_are;
 use serde::Serialize;
 
 /// Returns bytes from anywhere as text in one line: characters that a terminal would execute, and invalid UTF-8, as
@@ -12,45 +13,20 @@ pub(crate) fn visible(bytes: &[u8]) -> String {
 
 /// Appends bytes from anywhere as [`visible`] returns them.
 pub(crate) fn write_visible(out: &mut Vec<u8>, bytes: &[u8]) {
-    // Quotes are harmless here.
-    let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'\\';
-    if all_are(bytes, is_plain) {
+    if all_are(bytes, |byte| matches!(byte, b' '..=b'~') && byte != b'\\') {
         return out.extend_from_slice(bytes);
     }
-    // `escape_debug` escapes a combining character at the beginning of a text.
-    let mut is_begin = true;
     for chunk in bytes.utf8_chunks() {
-        for character in chunk.valid().chars() {
-            match u8::try_from(character) {
-                Ok(byte) if is_plain(byte) => out.push(byte),
-                _ => write_character(out, character, is_begin),
-            }
-            is_begin = matches!(character, '"' | '\'');
+        // Quotes are harmless here.
+        for piece in chunk.valid().split_inclusive(['"', '\'']) {
+            let text = piece.trim_end_matches(['"', '\'']);
+            out.extend_from_slice(text.escape_debug().to_string().as_bytes());
+            out.extend_from_slice(&piece.as_bytes()[text.len()..]);
         }
         for byte in chunk.invalid() {
             out.extend([b'\\', b'x', digit(byte >> 4), digit(byte & 0xf)]);
-            is_begin = true;
         }
     }
-}
-
-/// Appends a character as `escape_debug` has it, at the beginning of a text or after a letter.
-fn write_character(out: &mut Vec<u8>, character: char, is_begin: bool) {
-    let mut buffer = [b'a'; 5];
-    let len = character.encode_utf8(&mut buffer[1..]).len();
-    // Most are letters, which are left as they are.
-    if !is_begin && character.is_alphanumeric() {
-        return out.extend_from_slice(&buffer[1..=len]);
-    }
-    let text = str::from_utf8(&buffer[usize::from(is_begin)..=len]).unwrap_or_default();
-    for escaped in text.escape_debug().skip(usize::from(!is_begin)) {
-        out.extend_from_slice(escaped.encode_utf8(&mut [0; 4]).as_bytes());
-    }
-}
-
-/// Returns true if all bytes are of a kind. It ends between chunks only, so that many bytes are compared at once.
-pub(crate) fn all_are(bytes: &[u8], is: impl Fn(u8) -> bool) -> bool {
-    bytes.chunks(64).all(|chunk| chunk.iter().fold(true, |all, byte| all & is(*byte)))
 }
 
 /// The payload in JSON: `text` if it is UTF-8 without NUL, which numbers in binary have, else `hex`.
@@ -108,15 +84,6 @@ mod tests {
         assert_eq!(visible("\u{e4}\u{301}\u{301}".as_bytes()), "\u{e4}\u{301}\u{301}");
         assert_eq!(visible("\"\u{301}'\u{301}".as_bytes()), "\"\\u{301}'\\u{301}");
         assert_eq!(visible(b"e\xff\xcc\x81"), "e\\xff\\u{301}");
-    }
-
-    /// The standard library's escapes, but for quotes.
-    #[test]
-    fn each_character_after_a_letter_is_escaped_as_by_the_standard_library() {
-        for character in ('\0'..=char::MAX).filter(|character| !matches!(character, '"' | '\'')) {
-            let text = ['a', character].iter().collect::<String>();
-            assert_eq!(visible(text.as_bytes()), text.escape_debug().to_string());
-        }
     }
 
     #[test]

@@ -1,20 +1,24 @@
 //! The output of results: headings and tables, without characters that a terminal would execute.
 
-use super::payload::all_are;
+use crate::failure::unwritable;
+use crate::streams;
+use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
 use cachemaint::dax::Guarantee;
 use cachemaint::survival::{Condition, Event, Stage, Survival};
 use core::time::Duration;
-use indicatif::HumanCount;
 use jiff::{SignedDuration, Timestamp};
 use parse_size::Config;
 use serde::Serialize;
+use serde_json::Serializer;
+use serde_json::ser::Formatter;
+use std::borrow::Cow;
 use std::fmt::{self, Display};
 use std::io::{self, Write};
 use std::mem;
 use std::ops::Range;
-use std::process::ExitCode;
-use std::sync::OnceLock;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const HEADING: Style = Style::new().bold();
 const GOOD: Style = AnsiColor::Green.on_default();
@@ -24,7 +28,7 @@ const UNSURE: Style = AnsiColor::Yellow.on_default();
 /// The width of the column of labels.
 const LABEL: usize = 12;
 /// The width of a screen.
-const WIDTH: usize = 80;
+pub(crate) const WIDTH: usize = 80;
 
 /// Prints a line of the command on standard error, without characters that a terminal executes: names of files and devices
 /// can come from anywhere. A full disk or a closed pipe there ends no command.
@@ -55,16 +59,53 @@ pub(crate) fn printable(text: impl Display) -> String {
     text.to_string().chars().map(clean).collect()
 }
 
+/// The number of the form of JSON documents. It grows by one when a name changes its meaning or is removed.
+pub(crate) const SCHEMA: u32 = 1;
+
+/// A document of JSON about a file.
+#[derive(Serialize)]
+pub(crate) struct Document<'p, T> {
+    schema: u32,
+    path: Cow<'p, str>,
+    #[serde(flatten)]
+    rest: T,
+}
+
+impl<'p, T: Serialize> Document<'p, T> {
+    pub(crate) fn of(path: &'p Path, rest: T) -> Self {
+        Self { schema: SCHEMA, path: path.to_string_lossy(), rest }
+    }
+}
+
+/// The form of JSON, without blanks. An integer beyond 2^53 is text, since readers that take numbers as doubles (jq 1.6,
+/// JavaScript) round it silently.
+struct Exact;
+
+/// Integers up to this one are exact in a double.
+const EXACT: u64 = 1 << 53;
+
+impl Formatter for Exact {
+    fn write_u64<W: ?Sized + Write>(&mut self, writer: &mut W, value: u64) -> io::Result<()> {
+        if value <= EXACT { write!(writer, "{value}") } else { write!(writer, "\"{value}\"") }
+    }
+
+    fn write_i64<W: ?Sized + Write>(&mut self, writer: &mut W, value: i64) -> io::Result<()> {
+        if value.unsigned_abs() <= EXACT {
+            write!(writer, "{value}")
+        } else {
+            write!(writer, "\"{value}\"")
+        }
+    }
+}
+
 /// Appends a document as a line of JSON. Characters that a terminal executes are escaped.
 pub(crate) fn write_json_line(
     out: &mut Vec<u8>,
     document: &impl Serialize,
 ) -> serde_json::Result<()> {
     let start = out.len();
-    serde_json::to_writer(&mut *out, document)?;
-    if !is_plain(&out[start..])
-        && let Some(json) = str::from_utf8(&out[start..]).ok().and_then(escaped)
-    {
+    document.serialize(&mut Serializer::with_formatter(&mut *out, Exact))?;
+    if let Some(json) = str::from_utf8(&out[start..]).ok().and_then(escaped) {
         out.truncate(start);
         out.extend_from_slice(json.as_bytes());
     }
@@ -72,16 +113,13 @@ pub(crate) fn write_json_line(
     Ok(())
 }
 
-/// Returns a document as JSON in several lines. Characters that a terminal executes are escaped.
-pub(crate) fn json(document: &impl Serialize) -> serde_json::Result<String> {
-    serde_json::to_string_pretty(document).map(|json| escaped(&json).unwrap_or(json))
-}
-
 /// Escapes the characters that JSON lets through, which can only be in its strings. Each has one unit in UTF-16. Returns
 /// `None` without any of them.
 fn escaped(json: &str) -> Option<String> {
-    let is_left = |character: char| is_executed(character) && character != '\n';
-    if !json.contains(is_left) {
+    let is_left = |character: char| is_executed(character);
+    // Nearly all output is of such bytes, and characters are slow to find.
+    let is_plain = all_are(json.as_bytes(), |byte| matches!(byte, b' '..=b'~'));
+    if is_plain || !json.contains(is_left) {
         return None;
     }
     let escape = |character| match character {
@@ -91,9 +129,9 @@ fn escaped(json: &str) -> Option<String> {
     Some(json.chars().map(escape).collect())
 }
 
-/// Returns true if no byte of a text is escaped. Nearly all output is of such bytes, and characters are slow to find.
-fn is_plain(text: &[u8]) -> bool {
-    all_are(text, |byte| matches!(byte, b' '..=b'~' | b'\n'))
+/// Returns true if all bytes are of a kind. It ends between chunks only, so that many bytes are compared at once.
+pub(crate) fn all_are(bytes: &[u8], is: impl Fn(u8) -> bool) -> bool {
+    bytes.chunks(64).all(|chunk| chunk.iter().fold(true, |all, byte| all & is(*byte)))
 }
 
 pub(crate) fn heading(out: &mut impl Write, text: &str) -> io::Result<()> {
@@ -123,7 +161,7 @@ pub(crate) fn wrapped(label: &str, columns: Range<usize>, value: impl Display) -
 }
 
 /// Standard output, without colours unless it is a terminal.
-pub(crate) type Out = io::BufWriter<anstream::AutoStream<io::StdoutLock<'static>>>;
+pub(crate) type Out = io::BufWriter<AutoStream<streams::Stdout>>;
 
 /// Prints a result: the document as JSON, or text.
 pub(crate) fn print(
@@ -136,114 +174,37 @@ pub(crate) fn print(
 
 /// Prints a result in text, unless the user wants none.
 pub(crate) fn report(write_text: impl FnOnce(&mut Out) -> io::Result<()>) -> anyhow::Result<()> {
-    if Talk::is_quiet() {
+    if Quiet::is_on() {
         return Ok(());
     }
-    let mut out = io::BufWriter::new(anstream::stdout().lock());
-    write_text(&mut out).and_then(|()| out.flush()).map_err(unwritable)
+    let printed = streams::stdout().and_then(|out| {
+        let mut out = io::BufWriter::new(AutoStream::auto(out));
+        write_text(&mut out)?;
+        out.flush()
+    });
+    printed.map_err(unwritable)
 }
 
-/// The number of the form of JSON documents. It grows by one when a name changes its meaning or is removed.
-pub(crate) const SCHEMA: u32 = 1;
-
-/// The words that the user wants beside results and errors.
-#[derive(Debug)]
-pub(crate) enum Talk {
-    Quiet,
-    Verbose,
-}
-
-static TALK: OnceLock<Talk> = OnceLock::new();
-
-impl Talk {
-    /// Notes the options of the command line, once.
-    pub(crate) fn set(quiet: bool, verbose: bool) {
-        if quiet || verbose {
-            TALK.get_or_init(|| if quiet { Self::Quiet } else { Self::Verbose });
-        }
-    }
-
-    pub(crate) fn is_quiet() -> bool {
-        matches!(TALK.get(), Some(Self::Quiet))
-    }
-
-    pub(crate) fn is_verbose() -> bool {
-        matches!(TALK.get(), Some(Self::Verbose))
-    }
-}
-
-/// The error of a command in its JSON.
-#[derive(Serialize)]
-pub(crate) struct Failure {
-    message: String,
-}
-
-impl Failure {
-    pub(crate) fn new(error: &anyhow::Error) -> Self {
-        Self { message: message(error) }
-    }
-}
-
-/// The exit code of a command that could not do its work.
-pub(crate) const FAILED: u8 = 3;
-
-/// Reports the error of a command, and returns the exit code.
-pub(crate) fn failed(error: &anyhow::Error) -> ExitCode {
-    tell!("{}", message(error));
-    FAILED.into()
-}
-
-/// Returns the whole message of an error. One of the system that nothing was added to is of standard output: all others have
-/// their path.
-fn message(error: &anyhow::Error) -> String {
-    match error.downcast_ref::<io::Error>() {
-        Some(bare) if error.chain().len() == 1 => {
-            format!("{:#}", super::os("standard output", "write", bare))
-        }
-        _ => format!("{error:#}{}", action(error)),
-    }
-}
-
-/// Returns what helps against the error of a system call that the kernel does not have, or that is not permitted.
-fn action(error: &anyhow::Error) -> &'static str {
-    #[cfg(unix)]
-    let is_refused = |error: &io::Error| {
-        use rustix::io::Errno;
-        matches!(Errno::from_io_error(error), Some(Errno::NOSYS | Errno::PERM))
-    };
-    #[cfg(not(unix))]
-    let is_refused = |_: &io::Error| false;
-    if error.chain().any(|cause| cause.downcast_ref().is_some_and(is_refused)) {
-        "; if a filter of system calls (seccomp) refuses it, have the container or sandbox permit it"
-    } else {
-        ""
-    }
-}
-
-/// Returns the error of writing to standard output. That of a pipe without a reader stays as it is: it ends the command
-/// silently.
-pub(crate) fn unwritable(error: io::Error) -> anyhow::Error {
-    match error.kind() {
-        io::ErrorKind::BrokenPipe => error.into(),
-        _ => super::os("standard output", "write", &error),
-    }
-}
-
-/// Returns the context of an error of printing after work that is done. Without it a user would repeat the work.
-pub(crate) fn unprinted(done: impl Display) -> String {
-    format!("{done}, but the report cannot be printed")
-}
-
-/// Returns the context of an error of printing after a commit.
-pub(crate) fn unprinted_commit(commit: u64) -> String {
-    unprinted(format_args!("commit {commit} is durable"))
-}
-
-/// Writes one JSON document to standard output.
+/// Prints one document by one call: `serde_json` hides from its callers that a pipe is broken.
 pub(crate) fn write_json(document: &impl Serialize) -> anyhow::Result<()> {
-    let text = json(document)?;
-    // The document goes through a string: serde_json hides from its callers that a pipe is broken.
-    writeln!(io::stdout().lock(), "{text}").map_err(unwritable)
+    let mut line = Vec::new();
+    write_json_line(&mut line, document)?;
+    streams::stdout().and_then(|mut out| out.write_all(&line)).map_err(unwritable)
+}
+
+/// The option `--quiet`.
+pub(crate) struct Quiet;
+
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+impl Quiet {
+    pub(crate) fn set(is_on: bool) {
+        QUIET.store(is_on, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_on() -> bool {
+        QUIET.load(Ordering::Relaxed)
+    }
 }
 
 /// Returns seconds since 1970 as a time; `None` for 0, which is unknown, and for a time that no calendar has.
@@ -287,33 +248,11 @@ fn cell(survival: Survival, conditions: &mut Vec<Condition>) -> (Style, String) 
     }
 }
 
-/// Appends a number, after as many bytes `fill` as it is shorter than `width`.
-pub(crate) fn write_number(out: &mut Vec<u8>, number: u64, fill: u8, width: usize) {
-    let mut digits = [fill; 20];
-    let (mut left, mut start) = (number, digits.len());
-    while left > 0 || start == digits.len() {
-        start -= 1;
-        digits[start] = b"0123456789"[(left % 10) as usize];
-        left /= 10;
-    }
-    out.extend_from_slice(&digits[start.min(digits.len() - width)..]);
-}
-
 /// Returns a number with its thousands apart.
 pub(crate) fn thousands(number: u64) -> String {
-    HumanCount(number).to_string()
-}
-
-/// Returns a time in a suitable unit.
-pub(crate) fn duration(nanoseconds: u64) -> String {
-    match nanoseconds {
-        0..10_000 => format!("{nanoseconds} ns"),
-        10_000..10_000_000 => format!("{}.{} us", nanoseconds / 1000, nanoseconds / 100 % 10),
-        10_000_000..1_000_000_000 => {
-            format!("{}.{} ms", nanoseconds / 1_000_000, nanoseconds / 100_000 % 10)
-        }
-        _ => format!("{}.{} s", nanoseconds / 1_000_000_000, nanoseconds / 100_000_000 % 10),
-    }
+    let digits = number.to_string();
+    let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
+    groups.join(",")
 }
 
 /// Returns a number of bytes in the largest unit that divides it.
@@ -337,10 +276,7 @@ pub(crate) fn period(text: &str) -> Result<Duration, &'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        bytes, duration, json, period, printable, row, size, thousands, time, write_json_line,
-        write_number,
-    };
+    use super::{bytes, period, printable, row, size, thousands, time, write_json_line};
     use core::time::Duration;
 
     /// CSI of C1, an override of the direction and DEL, which JSON itself lets through; a newline, which it does not.
@@ -350,8 +286,18 @@ mod tests {
         write_json_line(&mut lines, &"\u{9b}2J\u{202e}\u{7f}\nf\u{fc}r").unwrap();
         let expected = "\"before\"\n\"\\u009b2J\\u202e\\u007f\\nf\u{fc}r\"\n";
         assert_eq!(lines, expected.as_bytes());
-        assert_eq!(json(&["\u{2067}"]).unwrap(), "[\n  \"\\u2067\"\n]");
         assert_eq!(printable("a\u{9b}\u{202e}b\n"), "a??b?");
+    }
+
+    /// 2^53 is the last integer up to which a double has each.
+    #[test]
+    fn integers_that_a_double_rounds_are_text() {
+        let mut line = Vec::new();
+        let limit = 9_007_199_254_740_992_u64;
+        let document = serde_json::json!([limit, limit + 1, -9_007_199_254_740_993_i64, u64::MAX]);
+        write_json_line(&mut line, &document).unwrap();
+        let expected = "[9007199254740992,\"9007199254740993\",\"-9007199254740993\",\"18446744073709551615\"]\n";
+        assert_eq!(String::from_utf8(line).unwrap(), expected);
     }
 
     #[test]
@@ -360,26 +306,8 @@ mod tests {
         assert_eq!(thousands(999), "999");
         assert_eq!(thousands(1_000), "1,000");
         assert_eq!(thousands(12_345_678), "12,345,678");
-        assert_eq!(duration(9_999), "9999 ns");
-        assert_eq!(duration(35_249), "35.2 us");
-        assert_eq!(duration(12_340_000), "12.3 ms");
-        assert_eq!(duration(2_049_000_000), "2.0 s");
         assert_eq!(bytes(4 << 20), "4 MiB");
         assert_eq!(bytes(4097), "4097 bytes");
-    }
-
-    #[test]
-    fn numbers_are_filled_up_to_a_width() {
-        let written = |number, fill, width| {
-            let mut out = b"=".to_vec();
-            write_number(&mut out, number, fill, width);
-            String::from_utf8(out).unwrap()
-        };
-        assert_eq!(written(0, b' ', 1), "=0");
-        assert_eq!(written(7, b' ', 2), "= 7");
-        assert_eq!(written(50, b'0', 9), "=000000050");
-        assert_eq!(written(65_279, b' ', 2), "=65279");
-        assert_eq!(written(u64::MAX, b' ', 5), "=18446744073709551615");
     }
 
     /// `date -u -d @1000000000`, and the first second of the year 10000, which `jiff` does not have.

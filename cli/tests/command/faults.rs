@@ -141,17 +141,15 @@ const COMMANDS: &[(&str, &[&str])] = &[
     ("state", &["store", "list", "FILE"]),
     ("state", &["store", "verify", "FILE"]),
     ("state", &["store", "load", "FILE", "blob"]),
-    ("state", &["store", "history", "FILE"]),
     ("state", &["store", "save", "FILE", "blob"]),
     ("state", &["store", "save", "FILE", "more", "--grow", "2M"]),
-    ("state", &["store", "rm", "FILE", "more"]),
-    ("state", &["store", "mv", "FILE", "more", "less"]),
+    ("state", &["store", "remove", "FILE", "more"]),
     ("state", &["store", "seal", "FILE"]),
     ("state", &["inspect", "FILE"]),
-    ("trace", &["dump", "FILE"]),
-    ("trace", &["dump", "FILE", "--json"]),
-    ("trace", &["record", "FILE"]),
-    ("trace", &["record", "FILE", "--durability", "1ms"]),
+    ("trace", &["recording", "print", "FILE"]),
+    ("trace", &["recording", "print", "FILE", "--json"]),
+    ("trace", &["recording", "write", "FILE"]),
+    ("trace", &["recording", "write", "FILE", "--durability", "1ms"]),
     ("trace", &["guard", "--once", "--page-cache", "FILE"]),
     ("trace", &["guard", "--page-cache", "--within", "1ms", "FILE", "STEADY"]),
     ("trace", &["inspect", "FILE"]),
@@ -217,7 +215,7 @@ fn no_command_dies_of_a_file_that_changes_under_it() {
     let lines: Vec<u8> = (0..500).flat_map(|line| format!("line {line}\n").into_bytes()).collect();
     succeeds(&["journal", "append", "FILE", "--create", "256K"], &path("log"), &lines);
     succeeds(&["store", "save", "FILE", "blob", "--create", "1M"], &path("state"), &lines);
-    succeeds(&["record", "FILE", "--create", "256K"], &path("trace"), &lines);
+    succeeds(&["recording", "write", "FILE", "--create", "256K"], &path("trace"), &lines);
     fs::write(path(STEADY), &lines).unwrap();
     let files: Vec<(PathBuf, Vec<u8>)> = ["log", "state", "trace"]
         .into_iter()
@@ -279,7 +277,7 @@ fn prints_all_before_the_cut(command: &[&str], path: &Path, before: usize) {
 
 #[test]
 fn a_dump_of_a_file_that_is_cut_has_all_events_before_the_cut() {
-    for format in [&["dump", "FILE"][..], &["dump", "FILE", "--json"]] {
+    for format in [&["recording", "print", "FILE"][..], &["recording", "print", "FILE", "--json"]] {
         let directory = directory();
         let path = directory.path().join("trace");
         let file = dax::Options::new().allow_page_granularity().create_new(&path, BYTES).unwrap();

@@ -45,47 +45,6 @@ fn the_json_says_what_the_text_says() {
     assert!(text.contains(&unwrapped(reason)), "{reason} in {text}");
 }
 
-#[test]
-fn a_canary_is_planted_once_and_proves_nothing_in_its_own_boot() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().to_str().unwrap();
-    let before = json(&inspect(&[path, "--json"]).success());
-    assert_eq!(before["canary"]["state"], "not_there");
-    assert!(!stdout(&inspect(&[path]).success()).contains("Canary"));
-
-    let planted = json(&inspect(&[path, "--plant-canary", "--json"]).success());
-    assert_eq!(planted["canary"]["state"], "same_boot");
-    assert_eq!(planted["canary"]["persisted"]["damaged_bytes"], 0);
-    let text = stdout(&inspect(&[path]).success());
-    assert!(unwrapped(&text).contains("nothing is proved yet"), "{text}");
-
-    let again = inspect(&[path, "--plant-canary"]).code(3);
-    let error = stderr(&again);
-    assert!(error.contains("cachemaint-canary: exists already"), "{error}");
-    assert!(stdout(&again).is_empty());
-
-    let file = directory.path().join("cachemaint-canary");
-    let of_file = json(&inspect(&[file.to_str().unwrap(), "--json"]).success());
-    assert!(of_file["canary"].is_null(), "a directory's alone");
-    inspect(&[file.to_str().unwrap(), "--plant-canary"]).code(3);
-}
-
-#[test]
-fn a_damaged_canary_is_shown_and_is_a_failure() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().to_str().unwrap();
-    inspect(&[path, "--plant-canary"]).success();
-    let file = directory.path().join("cachemaint-canary");
-    let mut bytes = std::fs::read(&file).unwrap();
-    // The persisted pattern begins at 65536; a word has 8 bytes.
-    bytes[65_544] ^= 1;
-    std::fs::write(&file, &bytes).unwrap();
-    let text = unwrapped(&stdout(&inspect(&[path]).code(1)));
-    let lost = "8 of 16384 persisted bytes ARE LOST OR DAMAGED: 65544-65552 (other bytes)";
-    assert!(text.contains(lost), "{text}");
-    assert_eq!(std::fs::read(&file).unwrap(), bytes);
-}
-
 /// Each line of the text has the same facts as the JSON, and together they are all of the file.
 #[test]
 fn extents_are_shown_if_they_are_asked_for() {
@@ -176,7 +135,18 @@ fn a_gate_passes_what_the_guarantee_promises_and_nothing_else() {
         let asked = inspect(&[path, "--survives", demand]);
         let asked = asked.code(i32::from(!survives));
         assert_eq!(stderr(&asked).is_empty(), survives, "{}", stderr(&asked));
+        // A condition is accepted by its code, and by no other.
+        if let Survival::If(condition) = guarantee.survives(Stage::Persisted, event).answer {
+            let remedy = format!("add `--accept {}`", condition.code);
+            assert!(stderr(&asked).contains(&remedy), "{}", stderr(&asked));
+            let accepting = |code| inspect(&[path, "--survives", demand, "--accept", code]);
+            accepting(condition.code).success();
+            accepting("same_place").code(1);
+        }
     }
+    let unknown =
+        stderr(&inspect(&[path, "--survives", "kexec", "--accept", "no_such_code"]).code(2));
+    assert!(unknown.contains("drive_flushes, "), "{unknown}");
     let asked = inspect(&[path, "--require", "line", "--json"]).code(i32::from(by_pages));
     assert_eq!(json(&asked)["refused"].as_array().unwrap().len(), usize::from(by_pages));
     assert_eq!(stderr(&asked).contains(&guarantee.reason), by_pages, "{}", stderr(&asked));
@@ -186,13 +156,30 @@ fn a_gate_passes_what_the_guarantee_promises_and_nothing_else() {
 #[test]
 fn the_command_line_is_explained() {
     let help = stdout(&ran(cachemaint().arg("--help"), "").success());
-    for name in ["caps", "inspect", "demo", "journal", "store", "record", "dump", "bench"] {
-        assert!(help.contains(name), "{help}");
-    }
-    assert!(!help.contains("demo-writer"), "the demo's child is not for users");
+    let commands = help.split_once("Commands:\n").unwrap().1.split_once("\n\n").unwrap().0;
+    let names = commands.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+    let names: Vec<_> = names.filter(|name| !name.is_empty()).collect();
+    let expected = [
+        "caps",
+        "inspect",
+        "journal",
+        "store",
+        "recording",
+        "guard",
+        "canary",
+        "bench",
+        "demo",
+        "help",
+    ];
+    assert_eq!(names, expected);
+    assert!(help.find("Examples:").unwrap() < help.find("Commands:").unwrap());
     let version = stdout(&ran(cachemaint().arg("--version"), "").success());
     assert_eq!(version, format!("cachemaint {}\n", env!("CARGO_PKG_VERSION")));
-    for row in ["1    the answer is no: damaged", "3    could not be done"] {
+    for below in [&["store", "save", "--version"][..], &["journal", "-V"]] {
+        let version = stdout(&ran(cachemaint().args(below), "").success());
+        assert!(version.ends_with(concat!(" ", env!("CARGO_PKG_VERSION"), "\n")), "{version}");
+    }
+    for row in ["1    the answer is no: damaged", "3    it could not be done"] {
         assert!(help.contains(row), "{help}");
     }
     ran(&mut cachemaint(), "").code(2);
@@ -206,13 +193,12 @@ fn a_package_has_man_pages_completions_and_the_schema() {
     let read = |name: &str| std::fs::read_to_string(directory.path().join(name)).unwrap();
     let page = read("cachemaint.1");
     assert!(page.contains("the answer is no: damaged"), "{page}");
-    assert!(!page.contains("demo\\-writer"), "the demo's child is not for users");
     assert!(read("cachemaint-journal-append.1").contains("positions"));
     let mut names =
         std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name());
     assert!(names.all(|name| !name.to_string_lossy().contains("help")), "no page of `help`");
     for name in ["cachemaint.bash", "cachemaint.fish", "_cachemaint"] {
-        assert!(read(name).contains("plant-canary"), "{name}");
+        assert!(read(name).contains("blob-version"), "{name}");
     }
     assert_eq!(read("schema.json"), include_str!("../../schema.json"));
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bench;
+mod canary;
 mod caps;
 mod demo;
 // The handler of SIGBUS was not tried on others.
@@ -18,7 +19,7 @@ mod journal;
 mod mounts;
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod outcomes;
-mod recorder;
+mod recording;
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod refused_calls;
 mod schema;
@@ -30,9 +31,10 @@ use core::fmt::Display;
 use serde_json::Value;
 use std::fs;
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
+use tempfile::TempDir;
 
 /// A command that has ended.
 struct Ran(Output);
@@ -84,6 +86,53 @@ fn ended(mut child: Child, input: impl Into<Vec<u8>>) -> Ran {
     Ran(output)
 }
 
+/// A directory with a file for a group of commands, such as `journal`.
+struct Place {
+    group: &'static str,
+    path: PathBuf,
+    directory: TempDir,
+}
+
+impl Place {
+    /// A place without the file yet.
+    fn new(group: &'static str, name: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        Self { group, path: directory.path().join(name), directory }
+    }
+
+    /// `cachemaint GROUP COMMAND FILE …`
+    fn process(&self, arguments: &[&str]) -> Command {
+        let mut process = cachemaint();
+        process.args([self.group, arguments[0]]).arg(&self.path).args(&arguments[1..]);
+        process
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ran {
+        self.run_with(arguments, "")
+    }
+
+    fn run_with(&self, arguments: &[&str], input: impl Into<Vec<u8>>) -> Ran {
+        ran(&mut self.process(arguments), input)
+    }
+
+    /// The document of a command, whatever its exit code is.
+    fn json(&self, arguments: &[&str]) -> Value {
+        json(&self.run(&[arguments, &["--json"]].concat()))
+    }
+
+    /// `cachemaint inspect FILE …`
+    fn inspect(&self, arguments: &[&str]) -> Ran {
+        ran(cachemaint().arg("inspect").arg(&self.path).args(arguments), "")
+    }
+
+    /// Changes a bit of the byte at an offset.
+    fn damage(&self, at: usize) {
+        let mut bytes = fs::read(&self.path).unwrap();
+        bytes[at] ^= 1;
+        fs::write(&self.path, bytes).unwrap();
+    }
+}
+
 /// Returns the text, which was wrapped at words, in one line.
 fn unwrapped(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
@@ -93,13 +142,13 @@ fn unwrapped(text: &str) -> String {
 fn is_refused(
     path: &Path,
     content: &[u8],
-    expected: &str,
+    (code, expected): (i32, &str),
     commands: &[&[&str]],
     run: impl Fn(&[&str]) -> Ran,
 ) {
     fs::write(path, content).unwrap();
     for command in commands {
-        let refused = run(command).code(3);
+        let refused = run(command).code(code);
         let error = stderr(&refused);
         let named = format!("cachemaint: {}: ", path.display());
         assert!(error.starts_with(&named), "{command:?}: {error}");

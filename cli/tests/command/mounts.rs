@@ -37,6 +37,104 @@ fn a_guard_of_an_overlay_syncs_the_files_of_all_its_layers() {
     });
 }
 
+/// A copy up takes the time and the space of the whole file, and needs the right to write it.
+#[test]
+fn a_file_of_a_lower_layer_is_read_by_anybody_and_not_copied_up() {
+    let name = "a_file_of_a_lower_layer_is_read_by_anybody_and_not_copied_up";
+    with_mount(name, "tmpfs", c"size=16m", |directory| {
+        let [lower, upper, work, merged] =
+            ["lower", "upper", "work", "merged"].map(|part| directory.join(part));
+        for part in [&lower, &upper, &work, &merged] {
+            fs::create_dir(part).unwrap();
+        }
+        for arguments in [
+            &["journal", "append", "log", "--create", "256K"][..],
+            &["store", "save", "state", "blob", "--create", "1M"],
+            &["recording", "write", "events", "--create", "64K"],
+        ] {
+            ran(cachemaint().current_dir(&lower).args(arguments), "line\n").success();
+        }
+        for file in fs::read_dir(&lower).unwrap() {
+            fs::set_permissions(file.unwrap().path(), fs::Permissions::from_mode(0o644)).unwrap();
+        }
+        let [lower, up, work] = [&lower, &upper, &work].map(|part| part.display().to_string());
+        let layers = format!("lowerdir={lower},upperdir={up},workdir={work}");
+        let layers = CString::new(layers).unwrap();
+        if let Err(error) = mount("none", &merged, "overlay", MountFlags::empty(), &*layers) {
+            return skip(name, format_args!("no overlay here: {error}"));
+        }
+        for user in [0, 65534] {
+            for arguments in [
+                &["inspect", "log"][..],
+                &["inspect", "log", "--survives", "process-crash"],
+                &["inspect", "state"],
+                &["inspect", "events"],
+                &["journal", "read", "log"],
+                &["journal", "verify", "log"],
+                &["journal", "salvage", "log"],
+                &["store", "list", "state"],
+                &["store", "verify", "state"],
+                &["store", "load", "state", "blob"],
+                &["recording", "print", "events"],
+                &["caps"],
+            ] {
+                let mut command = cachemaint();
+                command.current_dir(&merged).args(arguments).uid(user).gid(user);
+                if let Err(error) = command.output() {
+                    return skip(
+                        name,
+                        format_args!("another user may not run the command: {error}"),
+                    );
+                }
+                let printed = stdout(&ran(&mut command, "").success());
+                let shows_contents = ["read", "salvage", "load", "print"]
+                    .iter()
+                    .any(|name| arguments.contains(name));
+                assert!(!shows_contents || printed.contains("line"), "{arguments:?}: {printed}");
+            }
+        }
+        assert_eq!(fs::read_dir(&upper).unwrap().count(), 0, "nothing was copied up");
+    });
+}
+
+/// The directory is made read-only while the command writes. A run that has ended before is repeated.
+#[test]
+fn an_unfinished_file_that_cannot_be_removed_is_named() {
+    let name = "an_unfinished_file_that_cannot_be_removed_is_named";
+    with_mount(name, "tmpfs", c"size=256m", |directory| {
+        fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).unwrap();
+        let store = directory.join("store");
+        let save = ["store", "save", "--create", "40M"];
+        ran(cachemaint().args(save).arg(&store).arg("blob"), vec![b'x'; 32 << 20]).success();
+        fs::set_permissions(&store, fs::Permissions::from_mode(0o644)).unwrap();
+        let place = directory.join("place");
+        fs::create_dir(&place).unwrap();
+        std::os::unix::fs::chown(&place, Some(65534), Some(65534)).unwrap();
+        let is_named = (0..20).any(|_| {
+            fs::set_permissions(&place, fs::Permissions::from_mode(0o700)).unwrap();
+            let mut load = cachemaint();
+            load.args(["store", "load"])
+                .arg(&store)
+                .args(["blob", "--output"])
+                .arg(place.join("out"));
+            let child = load.uid(65534).gid(65534).stderr(std::process::Stdio::piped()).spawn();
+            let Ok(mut child) = child else { return true };
+            let unfinished = || fs::read_dir(&place).unwrap().next();
+            while unfinished().is_none() && child.try_wait().unwrap().is_none() {
+                std::thread::yield_now();
+            }
+            fs::set_permissions(&place, fs::Permissions::from_mode(0o500)).unwrap();
+            let ended = child.wait_with_output().unwrap();
+            let left = unfinished().unwrap().unwrap().path();
+            fs::remove_file(&left).unwrap();
+            let error = String::from_utf8(ended.stderr).unwrap();
+            let words = format!("{} is unfinished, and cannot be removed", left.display());
+            ended.status.code() == Some(3) && error.contains(&words)
+        });
+        assert!(is_named);
+    });
+}
+
 /// As `docker -v state.json:/app/state.json` mounts it.
 #[test]
 fn an_output_that_is_mounted_by_itself_is_an_error_with_an_action() {

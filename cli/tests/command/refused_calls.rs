@@ -33,7 +33,7 @@ const STEPS: [(&[&str], &str, Done); 8] = [
     (&["journal", "salvage", "log", "--into", "saved"], "", Journal("saved", LINES)),
     (&["store", "save", "store", "other", "--grow", "1M"], LINES, Anything),
     (&["store", "load", "store", "blob", "--output", "loaded"], "", Made("loaded", LINES)),
-    (&["dump", "events"], "", Anything),
+    (&["recording", "print", "events"], "", Anything),
     (&["guard", ".", "--once", "--page-cache"], "", Anything),
     (&["inspect", "log"], "", Anything),
 ];
@@ -103,7 +103,7 @@ fn a_refused_system_call_has_a_fallback_or_an_error_with_an_action() {
     let made = [
         ("log", &["journal", "append", "log"][..]),
         ("store", &["store", "save", "store", "blob"]),
-        ("events", &["record", "events"]),
+        ("events", &["recording", "write", "events"]),
     ];
     for (_, arguments) in made {
         let arguments = [arguments, &["--create", "256K"]].concat();

@@ -15,9 +15,12 @@ pub(crate) fn check(command: &Command, output: &[u8]) -> Option<String> {
         Deserializer::from_slice(output).into_iter().collect::<Result<_, _>>().unwrap();
     let last = documents.last()?;
     let is_error = last.as_object().is_some_and(|last| last.keys().eq(["error"]));
-    let parts = if matches!(&*arguments[0], "journal" | "store") { 2 } else { 1 };
+    let has_parts = matches!(&*arguments[0], "journal" | "store" | "recording" | "canary");
+    let parts = if has_parts { 2 } else { 1 };
     let name = arguments[..parts].join("-");
     if !is_error {
+        let is_new = name == "journal-salvage" && arguments.iter().any(|option| option == "--into");
+        let name = if is_new { name + "-into" } else { name };
         validate(&name, &documents);
         return Some(name);
     }

@@ -15,7 +15,7 @@ const LINES: usize = 16_384;
 const NO_INPUT: [&str; 3] = ["<&-", "0>/dev/null", "0<>/dev/null"];
 
 /// Commands that print, with standard input empty.
-const PRINTING: [&[&str]; 11] = [
+const PRINTING: [&[&str]; 16] = [
     &["caps"],
     &["caps", "--json"],
     &["inspect", "."],
@@ -25,8 +25,13 @@ const PRINTING: [&[&str]; 11] = [
     &["store", "load", "state", "blob"],
     &["store", "list", "state"],
     &["store", "save", "state", "other"],
-    &["dump", "trace"],
+    &["recording", "print", "trace"],
     &["inspect", "trace"],
+    &["journal", "salvage", "log"],
+    &["guard", "--once", "--page-cache", "log"],
+    &["canary", "show", "."],
+    &["demo", "."],
+    &["--help"],
 ];
 
 /// A directory with a journal, a store and a recording, each of many lines.
@@ -35,11 +40,12 @@ fn place() -> TempDir {
     let create: [&[&str]; 3] = [
         &["journal", "append", "log", "--create", "4M"],
         &["store", "save", "state", "blob", "--create", "4M"],
-        &["record", "trace", "--create", "4M"],
+        &["recording", "write", "trace", "--create", "4M"],
     ];
     for arguments in create {
         ran(&mut command(directory.path(), arguments), "line\n".repeat(LINES)).success();
     }
+    ran(&mut command(directory.path(), &["canary", "plant", "."]), "").success();
     directory
 }
 
@@ -81,7 +87,7 @@ fn a_missing_standard_input_is_not_an_empty_one() {
     let reading: [&[&str]; 4] = [
         &["journal", "append", "log"],
         &["store", "save", "state", "blob"],
-        &["record", "trace"],
+        &["recording", "write", "trace"],
         &["store", "save", "new", "blob", "--create", "1M"],
     ];
     for arguments in reading {
@@ -98,15 +104,62 @@ fn a_missing_standard_input_is_not_an_empty_one() {
         .success();
 }
 
-/// A blob must not be lost on its way.
+/// What was asked for must not be lost on its way.
 #[test]
-fn a_missing_standard_output_fails_a_load() {
+fn a_missing_standard_output_fails_every_command_that_prints() {
     let place = place();
-    let load = command(place.path(), &["store", "load", "state", "blob"]);
-    for redirection in [">&-", "1<>/dev/null", "1</dev/null"] {
-        redirected(&load, redirection).code(3);
+    for arguments in PRINTING
+        .iter()
+        .chain([&["store", "save", "state", "other", "-j"][..], &["--version"]].iter())
+    {
+        for redirection in [">&-", "1<>/dev/null", "1</dev/null"] {
+            let refused = redirected(&command(place.path(), arguments), redirection).code(3);
+            let error = stderr(&refused);
+            assert!(error.contains("standard output"), "{arguments:?} {redirection}: {error}");
+        }
     }
+    let load = command(place.path(), &["store", "load", "state", "blob"]);
     redirected(&load, ">/dev/null").success();
+    // These print nothing.
+    for arguments in
+        [&["journal", "append", "log", "--record", "x"][..], &["store", "seal", "state", "-q"]]
+    {
+        redirected(&command(place.path(), arguments), ">&-").success();
+    }
+}
+
+/// As in a unit with `LimitFSIZE=` (systemd.exec(5)): a write beyond the limit raises SIGXFSZ (setrlimit(2)).
+#[test]
+fn a_limit_of_file_sizes_is_an_error_and_leaves_nothing() {
+    let place = place();
+    for (arguments, names) in [
+        (&["store", "load", "state", "blob", "--output", "out"][..], "out: "),
+        (&["store", "load", "state", "blob"], "standard output: "),
+        (&["journal", "read", "log"], "standard output: "),
+        (&["recording", "print", "trace"], "standard output: "),
+        (&["journal", "salvage", "log", "--into", "out"], "unfinished: "),
+        (&["store", "backup", "state", "out"], "unfinished: "),
+        (&["store", "save", "new", "blob", "--create", "1M"], "new: "),
+        (&["generate", "."], ": "),
+    ] {
+        let before = names_in(place.path());
+        let mut limited = Command::new("bash");
+        limited.args(["-c", "ulimit -f 1; exec \"$@\"", "bash"]).arg(cachemaint().get_program());
+        limited.args(arguments).current_dir(place.path()).stdin(Stdio::null());
+        let printed = tempfile::tempfile().unwrap();
+        let output = limited.stdout(printed).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(3), "{arguments:?}: {error}");
+        assert!(error.contains(names) && error.contains("(ulimit -f)"), "{arguments:?}: {error}");
+        assert_eq!(names_in(place.path()), before, "{arguments:?}: {error}");
+    }
+}
+
+fn names_in(directory: &Path) -> Vec<std::ffi::OsString> {
+    let mut names: Vec<_> =
+        std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    names
 }
 
 /// A user who repeats such a command would do the work twice.
@@ -116,10 +169,9 @@ fn work_whose_report_cannot_be_printed_is_named() {
     for (arguments, done) in [
         (&["journal", "append", "log", "--record", "x", "--json"][..], "1 records are appended"),
         (&["journal", "trim", "log", "--to", "64"], "the journal is trimmed to 64"),
-        (&["store", "mv", "state", "blob", "c"], " is durable"),
         (&["store", "save", "state", "new"], " is durable"),
         (&["store", "seal", "state"], " is durable"),
-        (&["store", "rm", "state", "c"], " is durable"),
+        (&["store", "remove", "state", "new"], " is durable"),
     ] {
         let full = File::options().write(true).open("/dev/full").unwrap();
         let output = command(place.path(), arguments).stdout(full).output().unwrap();
@@ -143,7 +195,7 @@ fn redirected(command: &Command, redirection: &str) -> Ran {
 #[test]
 fn a_message_is_written_by_one_call() {
     let (messages, theirs) = std::os::unix::net::UnixDatagram::pair().unwrap();
-    let mut command = command(Path::new("."), &["dump", "no such file"]);
+    let mut command = command(Path::new("."), &["recording", "print", "no such file"]);
     command.stderr(std::os::fd::OwnedFd::from(theirs));
     assert_eq!(command.status().unwrap().code(), Some(3));
     messages.set_nonblocking(true).unwrap();
@@ -155,10 +207,11 @@ fn a_message_is_written_by_one_call() {
     assert_eq!(messages.recv(&mut [0; 1024]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
 }
 
-/// As of `cachemaint dump *`. The environment variable has the escapes of a terminal printed into a pipe.
+/// As of `cachemaint recording print *`. The environment variable has the escapes of a terminal printed into a pipe.
 #[test]
 fn a_refused_argument_is_printed_without_characters_that_a_terminal_executes() {
-    let mut command = command(Path::new("."), &["dump", "a", "b\u{1b}]0;owned\u{7}\u{9b}2J"]);
+    let mut command =
+        command(Path::new("."), &["recording", "print", "a", "b\u{1b}]0;owned\u{7}\u{9b}2J"]);
     let output = command.env("CLICOLOR_FORCE", "1").output().unwrap();
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     let error = String::from_utf8(output.stderr).unwrap();

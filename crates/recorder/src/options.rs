@@ -110,7 +110,7 @@ impl<'o> Options<'o> {
         self
     }
 
-    /// Sets the names of events and the types of their fields. They are kept in the file, so `cachemaint dump` and
+    /// Sets the names of events and the types of their fields. They are kept in the file, so `cachemaint recording print` and
     /// [`Reader::event_table`](super::Reader::event_table) can show them without the program.
     ///
     /// The file keeps the texts of its creation for its whole life. A later opening gives the same ones in the same
@@ -137,7 +137,7 @@ impl<'o> Options<'o> {
     /// let (recorder, _opened) = Options::new().events(EVENTS).open_or_create(medium)?;
     /// recorder.claim()?.record(3, &[&7_u32.to_le_bytes()[..], b"by hand"].concat())?;
     ///
-    /// // Any program can read it: `cachemaint dump` prints `opened valve=7 note=by hand`.
+    /// // Any program can read it: `cachemaint recording print` prints `opened valve=7 note=by hand`.
     /// let reader = recorder.reader();
     /// let table = reader.event_table()?;
     /// let mut buffer = vec![0; reader.largest_payload()];

@@ -5,7 +5,7 @@
 //! loss of power, and a reset need not flush them. So the guard writes all lines of the mapping back by the view's cache.
 
 use super::trees::{Found, Identity, Root};
-use crate::commands::os;
+use crate::failure::os;
 use anyhow::{Context as _, anyhow};
 use cachemaint::cache::Cache;
 use cachemaint::dax::{self, DaxView, ErrorKind, Options};

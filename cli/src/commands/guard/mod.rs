@@ -9,10 +9,10 @@
 mod files;
 mod trees;
 
-use super::os;
 use super::text::{self, heading, row, thousands};
-use crate::interrupts;
-use anyhow::{Context as _, bail};
+use crate::failure::os;
+use crate::signals;
+use anyhow::bail;
 use cachemaint::dax::{self, ErrorKind, FaultHandler, Guarantee};
 use cachemaint::family::limits::{self, Limit};
 use cachemaint::medium::Granularity;
@@ -20,10 +20,8 @@ use cachemaint::survival::{Event, Stage, Survival};
 use core::time::Duration;
 use files::{Guard, Pass, Statistics};
 use jiff::Timestamp;
-use rustix::mm::{MlockAllFlags, mlockall};
 use rustix::process::{Resource, Rlimit, setrlimit};
-use serde::Serialize;
-use std::borrow::Cow;
+use serde_json::json;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -32,41 +30,37 @@ use std::sync::mpsc::channel;
 use std::time::{Instant, UNIX_EPOCH};
 use trees::Root;
 
-/// Write back, again and again, files that other programs store to and never flush
+/// Write back files that other programs store to and never flush
 ///
-/// It maps the files below PATH for reading and writes all their cache lines back every few milliseconds. A reset then
-/// takes only the stores of that time from a program that never flushes: a tracer's last events, say. The program need
-/// not be changed. The guard cannot know which lines were dirty. It looks for new files once a second, and does not follow
-/// links.
+/// The guard maps the files below PATH for reading, and writes all their cache lines back every few milliseconds. A reset then
+/// takes only the stores of that time, of a tracer that never flushes, say. The program need not be changed. New files are
+/// looked for once a second; links are not followed.
 ///
-/// It ends by SIGINT, SIGTERM or SIGHUP, with a last pass, and prints the bound that was held: the longest time for
-/// which stored bytes of a file were not written back. A file that is new counts from the last look without it: its first
-/// interval is about a second. Files that cannot be written back are reported once, and the bound does not include them. If
-/// it found such files, and wrote back no other, the exit code is 1. A signal that it was started to ignore, as by nohup,
-/// stays ignored.
+/// SIGINT, SIGTERM and SIGHUP end it, after a last pass. Then it prints the bound that it held: the longest time for which
+/// stored bytes of a file were not written back. A new file counts from the last look without it, so its first interval is
+/// about a second. A signal that it was started to ignore, as by nohup, stays ignored.
 ///
-/// A PATH that is moved, removed, unmounted or replaced by a link is reported, and guarded again when it is back.
-/// If one is missing at the end, the exit code is 1.
+/// The exit code is 1 if a PATH is missing at the end, or if the guard found only files that it could not write back. Such files
+/// are reported once, and the bound is not theirs. A PATH that is moved, removed, unmounted or replaced by a link is reported,
+/// and guarded again when it is back.
 ///
-/// TIME is a goal: a loaded machine, a small share of the CPU or many files make the bound longer. The first interval
-/// that is longer than TIME is reported on standard error when it ends, and each later one that is twice as long as the
-/// last reported one. The bound is only as good as the scheduler: chrt(1) gives the guard a real-time priority.
+/// TIME is a goal: a busy machine, a small share of the CPU or many files make the bound longer. Standard error reports the first
+/// interval longer than TIME, and each one twice as long as the last that was reported. A real-time priority (chrt(1)) makes the
+/// bound shorter.
 ///
-/// With --once it makes one pass, before a reboot, say. All lines have reached the medium when it ends, as they were when it
-/// began. The exit code is 1 if this failed for a file, if there is no file, or if a reboot and a kexec both lose the files
-/// of a PATH, as those of a tmpfs.
+/// With --once it makes one pass, before a reboot, say: all lines have reached the medium when it ends, as they were when it
+/// began. The exit code is 1 if this failed for a file, if there is no file, or if neither a reboot nor a kexec keeps the files
+/// of a PATH, as on tmpfs.
 ///
-/// Files of the page cache are refused, since a reset takes the page cache as a whole. With --page-cache they are synced
-/// instead.
+/// Files of the page cache are refused, since a reset takes the whole page cache. With --page-cache they are synced instead.
 #[derive(clap::Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is an option")]
 pub(crate) struct Arguments {
     /// Files, and directories of files in the same mount. A file system or directory that is mounted below one is another
     /// PATH
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// Make one pass
-    #[arg(long, conflicts_with_all = ["within", "cpu", "lock_memory"])]
+    #[arg(long, conflicts_with_all = ["within", "cpu"])]
     once: bool,
     /// The bound to aim at, such as 10ms or 1s: the longest time for which stored bytes may not have been written back
     #[arg(long, default_value = "10ms", value_name = "TIME", value_parser = text::period)]
@@ -77,40 +71,9 @@ pub(crate) struct Arguments {
     /// Take files of the page cache too, and sync them
     #[arg(long)]
     page_cache: bool,
-    /// Keep the guard's own memory from being swapped out, as far as it is used
-    #[arg(long)]
-    lock_memory: bool,
     /// Print one JSON document at the end
     #[arg(short, long)]
     json: bool,
-}
-
-#[derive(Serialize)]
-struct Document {
-    schema: u32,
-    within_ns: u64,
-    cpu_share: f64,
-    gone: u64,
-    longest_interval_at: Option<String>,
-    #[serde(flatten)]
-    statistics: Statistics,
-}
-
-/// The document of `--once`.
-#[derive(Serialize)]
-struct Once<'a> {
-    schema: u32,
-    survives: Vec<Survives<'a>>,
-    #[serde(flatten)]
-    statistics: Statistics,
-}
-
-/// The events that bytes of files below a path survive when they are written back. `None` if that is not known.
-#[derive(Serialize)]
-struct Survives<'a> {
-    path: Cow<'a, str>,
-    kexec: Option<Survival>,
-    warm_reboot: Option<Survival>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
@@ -121,13 +84,8 @@ fn run_until_told(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let (tell, told) = channel();
     // The handler is set before anything is mapped: a program that sees the mappings may send a signal. A guard that has
     // ended is not told.
-    interrupts::handle(move || tell.send(()).unwrap_or(()))?;
+    signals::handle(move || tell.send(()).unwrap_or(()))?;
     let mut guard = guard_of(&arguments.paths, arguments.page_cache)?;
-    if arguments.lock_memory {
-        let flags = MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT;
-        mlockall(flags)
-            .context("the memory cannot be locked; raise the limit of that (ulimit -l)")?;
-    }
     if !arguments.json
         && let Err(error) = text::report(|out| print_worth(out, &arguments.paths))
     {
@@ -158,15 +116,17 @@ fn run_until_told(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     } else if is_in_vain {
         text::tell!("nothing was guarded: no file there could be written back");
     }
-    let document = Document {
-        schema: text::SCHEMA,
-        within_ns: u64::try_from(within.as_nanos()).unwrap_or(u64::MAX),
-        cpu_share: statistics.cpu.as_secs_f64() / since.elapsed().as_secs_f64(),
-        gone,
-        longest_interval_at: longest.ended.map(|ended| format!("{ended:.3}")),
-        statistics,
-    };
-    text::print(arguments.json, &document, |out| print(out, &document, within))?;
+    let share = statistics.cpu.as_secs_f64() / since.elapsed().as_secs_f64();
+    let at = longest.ended.map(|ended| format!("{ended:.3}"));
+    let mut facts = json!(statistics);
+    facts["schema"] = text::SCHEMA.into();
+    facts["within_ns"] = u64::try_from(within.as_nanos()).unwrap_or(u64::MAX).into();
+    facts["cpu_share"] = share.into();
+    facts["gone"] = gone.into();
+    facts["longest_interval_at"] = json!(at);
+    text::print(arguments.json, &facts, |out| {
+        print(out, &statistics, share, at.as_deref(), within)
+    })?;
     Ok(if is_in_vain || gone > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
@@ -193,10 +153,14 @@ fn run_once(arguments: &Arguments) -> anyhow::Result<ExitCode> {
                 guarantee.reason
             );
         }
-        survives.push(Survives { path: path.to_string_lossy(), kexec, warm_reboot });
+        survives.push(
+            json!({"path": path.to_string_lossy(), "kexec": kexec, "warm_reboot": warm_reboot}),
+        );
     }
-    let document = Once { schema: text::SCHEMA, survives, statistics };
-    text::print(arguments.json, &document, |out| {
+    let mut facts = json!(statistics);
+    facts["schema"] = text::SCHEMA.into();
+    facts["survives"] = survives.into();
+    text::print(arguments.json, &facts, |out| {
         row(out, "files", thousands(statistics.files))?;
         print_written(out, &statistics, "")?;
         row(out, "took", format!("{:?}", pass.took))
@@ -261,9 +225,9 @@ const COMMON_LIMIT: u64 = 1024;
 /// Returns a guard of these paths, all of which it must be able to guard.
 fn guard_of(paths: &[PathBuf], page_cache: bool) -> anyhow::Result<Guard> {
     let open_files = raise_open_files();
-    FaultHandler::install().context(
-        "files that are cut meanwhile would end this command, and cannot be kept from it here",
-    )?;
+    if FaultHandler::install().is_err() {
+        bail!("a guard needs x86-64 or arm64: elsewhere a file that is cut meanwhile would end it");
+    }
     let roots = paths.iter().map(|path| root(path, page_cache)).collect::<Result<_, _>>()?;
     Ok(Guard::new(roots, page_cache, open_files))
 }
@@ -337,22 +301,27 @@ fn print_worth(out: &mut impl Write, paths: &[PathBuf]) -> io::Result<()> {
     Ok(())
 }
 
-fn print(out: &mut impl Write, document: &Document, within: Duration) -> io::Result<()> {
-    let statistics = &document.statistics;
+fn print(
+    out: &mut impl Write,
+    statistics: &Statistics,
+    share: f64,
+    longest_at: Option<&str>,
+    within: Duration,
+) -> io::Result<()> {
     let Statistics { passes, files, bytes, longest_interval, longest_pass, outside, .. } =
         *statistics;
     row(out, "passes", thousands(passes))?;
     row(out, "files", format!("{} in the last pass", thousands(files)))?;
     print_written(out, statistics, " in all passes")?;
     row(out, "a pass", format!("took {longest_pass:?} at most"))?;
-    row(out, "of a CPU", format!("{:.2} %", document.cpu_share * 100.0))?;
-    let held = match &document.longest_interval_at {
+    row(out, "of a CPU", format!("{:.2} %", share * 100.0))?;
+    let held = match longest_at {
         _ if (files, bytes) == (0, 0) => "none".to_owned(),
         None => "unknown".to_owned(),
         Some(_) => format!("{longest_interval:?}"),
     };
     row(out, "bound", format!("{held} held, {within:?} asked for"))?;
-    if let Some(time) = &document.longest_interval_at {
+    if let Some(time) = longest_at {
         row(out, "longest", format!("the interval that ended at {time}"))?;
     }
     if outside > 0 {

@@ -1,37 +1,35 @@
 //! `cachemaint journal append`.
 
-use super::{DaxJournal, PERSISTENT, named, recover, tell_guarantee, text};
-use crate::commands::{create, open, or_create, os};
-use crate::standard;
+use super::{DaxJournal, PERSISTENT, named, recover, tell_weak_guarantee, text};
+use crate::commands::open_or_create;
+use crate::failure::{followed, in_json, os, tell, unprinted, unwritable};
+use crate::streams;
 use anyhow::{Context as _, anyhow};
-use cachemaint::dax::{self, Guarantee};
+use cachemaint::dax;
 use cachemaint_journal::{Error, ErrorKind, Group, Options, Position};
-use serde::Serialize;
-use std::borrow::Cow;
-use std::fs;
+use serde_json::json;
 use std::io::{self, BufRead as _, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// Append records: each line of standard input, or the named ones
+/// Append records: each line of standard input, or those named by --record
 ///
-/// A record is acknowledged when it is persistent. Standard error shows the events that it survives in this file. If the
-/// command is killed, every acknowledged record is kept. Lines that arrive together are acknowledged together, unless
-/// `--positions` is given.
+/// A record is acknowledged when it is persistent, and kept if the command is killed. Lines that arrive together are
+/// acknowledged together, unless --positions is given. If a power loss would take the records, standard error says so.
 ///
-/// The command refuses a damaged journal: `salvage` its whole records into a new one.
+/// The command refuses a damaged journal: `journal salvage` puts its whole records into a new one.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the journal
     file: PathBuf,
-    /// Create the file, with this number of bytes, and a journal in it, if it is missing: 64K, 16M, 1G
+    /// Create the file with this number of bytes if it is missing: 64K, 16M, 1G
     #[arg(long, value_name = "SIZE", value_parser = text::size)]
     create: Option<u64>,
-    /// Bytes of a segment of the new journal: a power of two, and the greatest length of a record
+    /// Bytes of a segment of the new journal: a power of two. A record fits into one segment
     #[arg(long, value_name = "SIZE", value_parser = text::size, requires = "create")]
     segment: Option<u64>,
-    /// Append this record, and read no input; can be given several times
+    /// Append this record instead of standard input; can be repeated
     #[arg(long, value_name = "TEXT")]
     record: Vec<String>,
     /// Append the whole of standard input as one record
@@ -45,38 +43,30 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-#[derive(Serialize)]
-struct Document<'a> {
-    schema: u32,
-    path: Cow<'a, str>,
-    created: bool,
-    appended: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    positions: Option<&'a [Position]>,
-    end: Position,
-    free: u64,
-    guarantee: &'a Guarantee,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<text::Failure>,
-}
-
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let path = &arguments.file;
-    let input = arguments.record.is_empty().then(standard::input).transpose()?;
-    let (journal, created) = if let Some(size) = arguments.create {
-        open_or_create(arguments, size)?
-    } else {
-        (recover(path, open(path).map_err(or_create)?)?, false)
-    };
+    let input = arguments.record.is_empty().then(streams::input).transpose()?;
+    // Positions without a place to go are refused before the first record is appended.
+    let out = arguments.positions.then(streams::output).transpose()?;
+    let (journal, created) = open_or_create(
+        path,
+        arguments.create,
+        |file| {
+            let options = arguments.segment.into_iter().fold(Options::new(), Options::segment);
+            let created = options.create_new(Arc::new(file));
+            Ok(created.map_err(|failed| named(path, failed.error))?.0)
+        },
+        |file| recover(path, file),
+    )?;
     let file = Arc::clone(journal.medium());
     let guarantee = file.guarantee();
     if !arguments.json {
-        tell_guarantee(path, guarantee, PERSISTENT);
+        tell_weak_guarantee(path, guarantee, PERSISTENT);
     }
-    let positions = match (arguments.positions, arguments.json) {
-        (false, _) => Positions::Unasked,
-        (true, false) => Positions::Printed,
-        (true, true) => Positions::Kept(Vec::new()),
+    let positions = match out {
+        None => Positions::Unasked,
+        Some(_) if arguments.json => Positions::Kept(Vec::new()),
+        Some(out) => Positions::Printed(out),
     };
     let mut appender = Appender { path, journal: &journal, appended: 0, positions };
     let appending = match input {
@@ -92,44 +82,32 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     });
     if let Positions::Unprinted(error) = positions {
         done?;
-        return Err(text::unwritable(error)
+        return Err(unwritable(error)
             .context(format!("{appended} records are appended, but positions cannot be printed")));
     }
     if arguments.json {
         // The records before a failure are acknowledged, and stay in one object with it.
-        let document = Document {
-            schema: text::SCHEMA,
-            path: path.to_string_lossy(),
-            created,
-            appended,
-            positions: if let Positions::Kept(kept) = &positions { Some(kept) } else { None },
-            end,
-            free,
-            guarantee,
-            error: done.as_ref().err().map(text::Failure::new),
-        };
+        let mut facts = json!({
+            "created": created, "appended": appended, "end": end, "free": free, "guarantee": guarantee
+        });
+        if let Positions::Kept(kept) = &positions {
+            facts["positions"] = json!(kept);
+        }
+        if let Err(error) = &done {
+            facts["error"] = in_json(error);
+        }
+        let document = text::Document::of(path, facts);
         let count = format_args!("{appended} records are appended");
-        text::write_json(&document).with_context(|| text::unprinted(count))?;
-        return Ok(done.unwrap_or_else(|error| text::failed(&error)));
+        text::write_json(&document).with_context(|| unprinted(count))?;
+        return Ok(done.unwrap_or_else(|error| tell(&error).into()));
     }
     done
-}
-
-/// Creates the file and a journal in it, or opens the journal that is there. Returns true with a new journal. A file in which
-/// no journal could be created is removed.
-fn open_or_create(arguments: &Arguments, size: u64) -> anyhow::Result<(DaxJournal, bool)> {
-    let path = &arguments.file;
-    let Some(file) = create(path, size)? else { return Ok((recover(path, open(path)?)?, false)) };
-    let options = arguments.segment.into_iter().fold(Options::new(), Options::segment);
-    let created = options.create_new(Arc::new(file)).map_err(|failed| named(path, failed));
-    let (journal, _) = created.inspect_err(|_| drop(fs::remove_file(path)))?;
-    Ok((journal, true))
 }
 
 /// The handling of the positions.
 enum Positions {
     Unasked,
-    Printed,
+    Printed(io::BufWriter<streams::Stdout>),
     /// Printing has failed. The records are appended all the same.
     Unprinted(io::Error),
     Kept(Vec<Position>),
@@ -152,8 +130,8 @@ impl Appender<'_> {
         self.appended += 1;
         match &mut self.positions {
             Positions::Unasked | Positions::Unprinted(_) => {}
-            Positions::Printed => {
-                if let Err(error) = writeln!(io::stdout().lock(), "{position}") {
+            Positions::Printed(out) => {
+                if let Err(error) = writeln!(out, "{position}").and_then(|()| out.flush()) {
                     self.positions = Positions::Unprinted(error);
                 }
             }
@@ -250,7 +228,7 @@ impl Appender<'_> {
             1 => "1 record was appended".to_owned(),
             count => format!("{count} records were appended"),
         };
-        anyhow!("{error:#}; {appended}, and record {} was not", self.appended + 1)
+        followed(error, format_args!("{appended}, and record {} was not", self.appended + 1))
     }
 }
 

@@ -8,21 +8,19 @@ mod verify;
 
 pub(super) use verify::write_recovered;
 
-use super::{inspect, progress, tell_guarantee, text};
+use super::{inspect, tell_weak_guarantee, text};
+use crate::failure::{damaged, of_format};
 use crate::read_only::ReadOnly;
-use anyhow::anyhow;
 use cachemaint::dax::{self, DaxFile};
-use cachemaint_journal::{
-    Error, ErrorKind, FormatError, Journal, Opened, Options, Reader, Recovered,
-};
+use cachemaint_journal::{Error, ErrorKind, Journal, Opened, Reader, Recovered};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// Append to a journal in a file, read it, and maintain it
+/// Keep records in a file so that no crash takes them back
 ///
-/// A journal does not lose an acknowledged record: every one is found again after a crash, as far as the file's medium
-/// survives it. `cachemaint inspect FILE` shows the events that it survives.
+/// An acknowledged record is found again after a crash, as far as the file's medium survives it: `cachemaint inspect FILE`
+/// shows that.
 ///
 /// Positions are bytes since the journal's creation, and are never used again.
 #[derive(clap::Args)]
@@ -57,10 +55,7 @@ type DaxJournal = Journal<Arc<DaxFile>>;
 
 /// Opens the journal in a file for appending, and reports what the opening has found.
 fn recover(path: &Path, file: DaxFile) -> anyhow::Result<DaxJournal> {
-    let bar = progress::bar("recovering")?;
-    let mut tell = |progress| progress::show(&bar, progress);
-    let opened = Options::new().progress(&mut tell).open(Arc::new(file));
-    bar.finish_and_clear();
+    let opened = Journal::open(Arc::new(file));
     let (journal, Opened { recovered, .. }) = opened.map_err(|error| named(path, error))?;
     if let Some(torn) = verify::torn_end(&recovered) {
         text::tell!("{}: {torn}; discarded", path.display());
@@ -77,26 +72,19 @@ fn reader<'f>(path: &Path, file: &'f ReadOnly) -> anyhow::Result<Reader<&'f Read
 }
 
 /// Reads all of a journal, and returns the summary of its records.
-pub(super) fn verified(
-    path: &Path,
-    reader: &Reader<&ReadOnly>,
-    what: &'static str,
-) -> anyhow::Result<Recovered> {
-    let bar = progress::bar(what)?;
-    let found = reader.verify(&mut |progress| progress::show(&bar, progress));
-    bar.finish_and_clear();
-    found.map_err(|error| named(path, error))
+pub(super) fn verified(path: &Path, reader: &Reader<&ReadOnly>) -> anyhow::Result<Recovered> {
+    reader.verify(&mut |_| {}).map_err(|error| named(path, error))
 }
 
 /// Returns the error with its file.
 pub(super) fn named(path: &Path, error: impl Into<Error<dax::Error>>) -> anyhow::Error {
     let error = error.into();
     match error.kind() {
-        ErrorKind::Format(FormatError::Medium(error)) => anyhow!("{error}"),
-        ErrorKind::Damaged(damage) => anyhow!(
+        ErrorKind::Format(format) => of_format(path, Some(format), &error),
+        ErrorKind::Damaged(damage) => damaged(format_args!(
             "{}: {damage}; make a new journal of its whole records by `journal salvage --into`",
             path.display()
-        ),
-        _ => anyhow::Error::new(error).context(path.display().to_string()),
+        )),
+        _ => of_format(path, None, &error),
     }
 }

@@ -1,27 +1,28 @@
 //! `cachemaint journal read`.
 
+use super::named;
 use super::verify::torn_end;
-use super::{named, verified};
 use crate::commands::payload::{Payload, write_visible};
 use crate::commands::text;
 use crate::read_only::ReadOnly;
+use crate::streams;
 use cachemaint::dax;
 use cachemaint_journal::{Error, ErrorKind, Position, Reader};
 use core::ops::Range;
 use serde::Serialize;
-use std::io::{self, BufWriter, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
-/// Print the records, one per line, from the oldest on
+/// Print the records, one per line, the oldest first
 ///
-/// The file is opened for reading only, also while another process appends to it. The last records may not be
-/// acknowledged yet then, and a power cut can take them back. Control characters are shown as escapes. A torn end, as a crash
-/// leaves it, is reported on standard error.
+/// Control characters are shown as escapes. A torn end, as a crash leaves it, is reported on standard error. If the journal is
+/// damaged, the records before the damage are printed, and the exit code is 1.
 ///
-/// If the journal is damaged, the command ends with an error; the records before the damage are printed.
+/// The file is only read, also while another process appends to it. The last records may not be acknowledged yet then, and
+/// a power cut can take them back.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the journal
@@ -44,7 +45,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let file = ReadOnly::open(path)?;
     let mut reader = super::reader(path, &file)?;
     // On an error its drop writes out the records before the error.
-    let mut out = BufWriter::new(io::stdout().lock());
+    let mut out = streams::output()?;
     let mut next = from.map(Position);
     while let Err(error) = print(arguments, &reader, &mut next, &mut out)? {
         // An opening for appending replaces the reader, and has the same records.
@@ -100,22 +101,17 @@ fn print(
 
 /// Reports a torn end on standard error, and whole records after it: this command does not print them.
 fn tell_torn_end(path: &Path, reader: &Reader<&ReadOnly>) -> anyhow::Result<()> {
-    let found = match verified(path, reader, "verifying") {
+    let found = match reader.verify(&mut |_| {}) {
         Ok(found) => found,
         // An opening for appending has taken them away.
-        Err(error) if is_replaced(&error) => return Ok(()),
-        Err(error) => return Err(error),
+        Err(error) if matches!(error.kind(), ErrorKind::Replaced) => return Ok(()),
+        Err(error) => return Err(named(path, error)),
     };
     if let Some(torn) = torn_end(&found) {
         let salvage = if found.after_gap > 0 { "; `journal salvage` prints them" } else { "" };
         text::tell!("{}: {torn}{salvage}", path.display());
     }
     Ok(())
-}
-
-fn is_replaced(error: &anyhow::Error) -> bool {
-    let error = error.downcast_ref::<Error<dax::Error>>();
-    error.is_some_and(|error| matches!(error.kind(), ErrorKind::Replaced))
 }
 
 /// The form of records on standard output.

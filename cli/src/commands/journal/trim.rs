@@ -1,26 +1,27 @@
 //! `cachemaint journal trim`.
 
-use super::{PERSISTENT, named, recover, tell_guarantee, text};
+use super::{PERSISTENT, named, recover, tell_weak_guarantee, text};
 use crate::commands::open;
+use crate::failure::{followed, unprinted};
 use anyhow::Context as _;
-use cachemaint::dax::Guarantee;
-use cachemaint_journal::Position;
-use serde::Serialize;
-use std::borrow::Cow;
-use std::io::Write;
+use cachemaint_journal::{ErrorKind, Position};
+use serde_json::json;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use text::Document;
 
-/// Release the oldest records, so that there is space for others
+/// Release the oldest records, so that there is room for new ones
 ///
-/// A crash at any moment leaves all of it done, or none.
+/// A position is the `position` or `end` of a record in `journal read --json`, or what `journal append --positions` printed.
 ///
-/// The command refuses a damaged journal: `salvage` its whole records into a new one.
+/// A crash at any moment leaves all of it done, or none. The command refuses a damaged journal: `journal salvage` puts its
+/// whole records into a new one.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the journal
     file: PathBuf,
-    /// Release all records before this position, at which one begins or ends
+    /// Release all records before this position, at which a record begins or ends
     #[arg(long, value_name = "POSITION")]
     to: u64,
     /// Print one JSON document
@@ -28,32 +29,28 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-#[derive(Serialize)]
-struct Document<'a> {
-    schema: u32,
-    path: Cow<'a, str>,
-    head: Position,
-    end: Position,
-    free: u64,
-    guarantee: &'a Guarantee,
-}
-
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let path = &arguments.file;
     let journal = recover(path, open(path)?)?;
-    journal.trim(Position(arguments.to)).map_err(|error| named(path, error))?;
+    journal.trim(Position(arguments.to)).map_err(|error| {
+        let is_no_record = matches!(error.kind(), ErrorKind::NotABoundary { .. });
+        let error = named(path, error);
+        if is_no_record {
+            followed(&error, "`journal read --json` lists the positions")
+        } else {
+            error
+        }
+    })?;
     let guarantee = journal.medium().guarantee();
     let (head, end, free) = (journal.head(), journal.end(), journal.free());
     if !arguments.json {
-        tell_guarantee(path, guarantee, PERSISTENT);
+        tell_weak_guarantee(path, guarantee, PERSISTENT);
     }
-    let document =
-        Document { schema: text::SCHEMA, path: path.to_string_lossy(), head, end, free, guarantee };
-    let printed = text::print(arguments.json, &document, |out| {
+    let facts = json!({"head": head, "end": end, "free": free, "guarantee": guarantee});
+    let printed = text::print(arguments.json, &Document::of(path, facts), |out| {
         let free = text::thousands(free);
         writeln!(out, "there are records from {head} to {end}; {free} bytes are free")
     });
-    let done = format_args!("the journal is trimmed to {head}");
-    printed.with_context(|| text::unprinted(done))?;
+    printed.with_context(|| unprinted(format_args!("the journal is trimmed to {head}")))?;
     Ok(ExitCode::SUCCESS)
 }

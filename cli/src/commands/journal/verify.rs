@@ -1,22 +1,20 @@
 //! `cachemaint journal verify`.
 
-use super::text::{self, heading, row};
+use super::text::{self, Document, heading, row};
 use super::{inspect, reader, verified};
 use crate::read_only::ReadOnly;
-use cachemaint::dax::Guarantee;
+use cachemaint::medium::Readable as _;
 use cachemaint_journal::{Identity, Recovered};
-use serde::Serialize;
-use std::borrow::Cow;
+use serde_json::json;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Read everything, and report the records and the damage
 ///
-/// The file is opened for reading only. The exit code is 3 if the file was cut or no root is whole, and 1 if the journal is
-/// damaged, if there are whole records after a torn end, or if a copy of the root is torn or damaged. A torn end without such
-/// records does not count as damage: a crash leaves it. While another process appends or
-/// trims, records or a root can be half stored for a moment: verify again.
+/// The exit code is 1 if the journal is damaged or cut, if there are whole records after a torn end, or if a copy of the root
+/// is torn or damaged. A torn end without such records is what a crash leaves, and no damage. While another process appends or
+/// trims, a record or a root can be half stored for a moment: verify again. The file is only read.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the journal
@@ -24,15 +22,6 @@ pub(super) struct Arguments {
     /// Print one JSON document
     #[arg(short, long)]
     json: bool,
-}
-
-#[derive(Serialize)]
-struct Document<'a> {
-    schema: u32,
-    path: Cow<'a, str>,
-    identity: String,
-    recovered: &'a Recovered,
-    guarantee: &'a Guarantee,
 }
 
 /// Returns the warning about a torn end, or `None` if there is none.
@@ -63,16 +52,14 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let path = &arguments.file;
     let file = ReadOnly::open(path)?;
     let reader = reader(path, &file)?;
-    let recovered = verified(path, &reader, "verifying")?;
+    let recovered = verified(path, &reader)?;
     let identity = reader.identity();
-    let document = Document {
-        schema: text::SCHEMA,
-        path: path.to_string_lossy(),
-        identity: identity.to_string(),
-        recovered: &recovered,
-        guarantee: file.view().guarantee(),
-    };
-    text::print(arguments.json, &document, |out| print(out, path, &file, identity, &recovered))?;
+    let facts = json!({
+        "identity": identity.to_string(), "recovered": &recovered, "guarantee": file.guarantee()
+    });
+    text::print(arguments.json, &Document::of(path, facts), |out| {
+        print(out, path, &file, identity, &recovered)
+    })?;
     let is_doubtful = recovered.damage.is_some() || recovered.after_gap > 0 || recovered.root_lost;
     Ok(if is_doubtful { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
@@ -84,10 +71,10 @@ fn print(
     identity: Identity,
     recovered: &Recovered,
 ) -> io::Result<()> {
-    let guarantee = file.view().guarantee();
+    let guarantee = file.guarantee();
     heading(out, &text::printable(path.display()))?;
     row(out, "journal", identity)?;
-    let size = text::bytes(file.view().len());
+    let size = text::bytes(file.len());
     row(out, "file", format!("{size}, {}", inspect::place(guarantee)))?;
     row(out, "granularity", guarantee.granularity)?;
     row(out, "positions", format!("{} to {}", recovered.head, recovered.end))?;

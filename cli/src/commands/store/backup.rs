@@ -1,19 +1,21 @@
-//! `cachemaint store backup`.
+//! `cachemaint store backup` and `restore`.
 
-use super::{Writable, named, row, text, visible};
-use crate::commands;
+use super::{Writable, named, open, row, text, visible};
+use crate::commands::create_new;
+use crate::failure::unprinted;
+use crate::output::{Replaces, Unfinished};
 use crate::read_only::ReadOnly;
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, ensure};
 use cachemaint::dax;
 use cachemaint_store::{Copied, CopyError, Reader, Store};
-use std::fs;
+use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 /// Copy all blobs of one commit into a new store, also while another process writes
 ///
-/// Each blob is verified, and a damaged one ends the command. Regions are not copied, and are named. The new file is as large
+/// Each blob is verified, and a damaged one ends the command. Regions are not copied; they are listed. The new file is as large
 /// as the store.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -21,38 +23,72 @@ pub(super) struct Arguments {
     file: PathBuf,
     /// The new file
     into: PathBuf,
+    /// Print one JSON document
+    #[arg(short, long)]
+    json: bool,
+}
+
+/// Bring the blobs of a backup back into a store, by one commit
+///
+/// The store then has the blobs of the backup and no others. Its regions stay. If the command fails or is killed, the blobs are
+/// as they were. The file needs space for the old blobs and the new ones.
+#[derive(clap::Args)]
+pub(super) struct RestoreArguments {
+    /// The file of the backup
+    backup: PathBuf,
+    /// The file of the store
+    file: PathBuf,
+    /// Print one JSON document
+    #[arg(short, long)]
+    json: bool,
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let Arguments { file, into } = arguments;
+    let Arguments { file, into, json } = arguments;
     let source = ReadOnly::open(file)?;
-    let reader = Reader::open(&source).map_err(|failed| named(file, failed.error))?;
-    let exists = || anyhow!("{}: it exists already; name a new file", into.display());
-    let target = Arc::new(commands::create(into, reader.size())?.ok_or_else(exists)?);
-    let created = Store::create_new(Arc::clone(&target)).map_err(|failed| failed.error);
-    let copied = created.map_err(|error| named(into, error)).and_then(|(store, _)| {
-        let mut writable = Writable { file: target, store };
-        let copied = copy([file, into], reader, &mut writable)?;
-        writable.store.close().map_err(|error| named(into, error))?;
-        Ok(copied)
-    });
-    report(&copied.inspect_err(|_| drop(fs::remove_file(into)))?)
+    let reader = reader(file, &source)?;
+    ensure!(!into.exists(), "{}: exists already; name a new file", into.display());
+    let (new, target) = Unfinished::create(into, |path| create_new(path, reader.size()))?;
+    let copied = new.complete(Replaces::None, || {
+        let file_of_store = Arc::new(target);
+        let created = Store::create_new(Arc::clone(&file_of_store));
+        let (store, _) = created.map_err(|failed| named(into, failed.error))?;
+        copy([file, into], reader, Writable { file: file_of_store, store })
+    })?;
+    report(*json, [file, into], &copied)
+}
+
+pub(super) fn restore(arguments: &RestoreArguments) -> anyhow::Result<ExitCode> {
+    let RestoreArguments { backup, file, json } = arguments;
+    let source = ReadOnly::open(backup)?;
+    let copied = copy([backup, file], reader(backup, &source)?, open(file)?)?;
+    report(*json, [backup, file], &copied)
+}
+
+fn reader<'f>(path: &Path, file: &'f ReadOnly) -> anyhow::Result<Reader<&'f ReadOnly>> {
+    Reader::open(file).map_err(|failed| named(path, failed.error))
 }
 
 /// Copies a store from one path to another.
-pub(super) fn copy(
+fn copy(
     [from, into]: [&Path; 2],
     mut reader: Reader<&ReadOnly>,
-    writable: &mut Writable,
+    mut writable: Writable,
 ) -> anyhow::Result<Copied> {
-    reader.copy_into(&mut writable.store).map_err(|failed| match failed {
+    let copied = reader.copy_into(&mut writable.store).map_err(|failed| match failed {
         CopyError::<dax::Error, dax::Error>::Source(error) => named(from, error),
         CopyError::Target(error) => named(into, error),
-    })
+    })?;
+    writable.store.close().map_err(|error| named(into, error))?;
+    Ok(copied)
 }
 
-pub(super) fn report(copied: &Copied) -> anyhow::Result<ExitCode> {
-    text::report(|out| {
+fn report(as_json: bool, [from, into]: [&Path; 2], copied: &Copied) -> anyhow::Result<ExitCode> {
+    let facts = json!({
+        "into": into.to_string_lossy(), "commit": copied.commit, "blobs": copied.blobs, "bytes": copied.bytes,
+        "regions_left_out": copied.regions.iter().map(ToString::to_string).collect::<Vec<_>>()
+    });
+    text::print(as_json, &text::Document::of(from, facts), |out| {
         let (blobs, bytes) = (text::thousands(copied.blobs), text::thousands(copied.bytes));
         row(out, "copied", format!("commit {}: {blobs} blobs of {bytes} bytes", copied.commit))?;
         for region in &copied.regions {
@@ -61,6 +97,6 @@ pub(super) fn report(copied: &Copied) -> anyhow::Result<ExitCode> {
         }
         Ok(())
     })
-    .context("the copy is complete")?;
+    .with_context(|| unprinted("the copy is complete"))?;
     Ok(ExitCode::SUCCESS)
 }

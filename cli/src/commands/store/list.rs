@@ -1,20 +1,22 @@
 //! `cachemaint store list`.
 
 use super::payload::Payload;
-use super::{row, text, visible, with_last_commit, write_capacity, write_place, yes_or_no};
+use super::{
+    row, text, verdict, visible, with_last_commit, write_capacity, write_place, yes_or_no,
+};
 use crate::read_only::ReadOnly;
-use cachemaint::dax::{self, Guarantee};
-use cachemaint_store::{Capacity, Content, Error, Info, Reader};
+use cachemaint::dax;
+use cachemaint_store::{Capacity, Content, Error, Info, Reader, Verdict};
 use serde::Serialize;
-use std::borrow::Cow;
+use serde_json::json;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// List the blobs and regions in the order of their names, with their attributes
+/// List the blobs and regions in the order of their names, and what happened since the last commit
 ///
-/// The file is opened for reading only, also while another process writes it. The blobs themselves are not read:
-/// `verify` shows if they are whole. Control characters are shown as escapes.
+/// The blobs themselves are not read: `store verify` shows if they are whole. Control characters are shown as escapes. The file
+/// is only read, also while another process writes it.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the store
@@ -31,21 +33,10 @@ struct Listing {
     commit: u64,
     is_sealed: bool,
     capacity: Option<Capacity>,
+    /// What happened since the last commit; `None` for a file that is not mapped.
+    since: Option<Verdict>,
     /// With their metadata.
     blobs: Vec<(Info, Box<[u8]>)>,
-}
-
-#[derive(Serialize)]
-struct Document<'a> {
-    schema: u32,
-    path: Cow<'a, str>,
-    identity: &'a str,
-    size: u64,
-    commit: u64,
-    is_sealed: bool,
-    capacity: Option<&'a Capacity>,
-    blobs: Vec<Blob<'a>>,
-    guarantee: &'a Guarantee,
 }
 
 #[derive(Serialize)]
@@ -65,19 +56,13 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let path = &arguments.file;
     let file = ReadOnly::open(path)?;
     let listing = with_last_commit(path, &file, look)?;
-    let Listing { identity, size, commit, is_sealed, capacity, blobs } = &listing;
-    let document = Document {
-        schema: text::SCHEMA,
-        path: path.to_string_lossy(),
-        identity,
-        size: *size,
-        commit: *commit,
-        is_sealed: *is_sealed,
-        capacity: capacity.as_ref(),
-        blobs: blobs.iter().map(|(info, metadata)| Blob::of(info, metadata)).collect(),
-        guarantee: file.view().guarantee(),
-    };
-    text::print(arguments.json, &document, |out| {
+    let Listing { identity, size, commit, is_sealed, capacity, since, blobs } = &listing;
+    let shown: Vec<_> = blobs.iter().map(|(info, metadata)| Blob::of(info, metadata)).collect();
+    let facts = json!({
+        "identity": identity, "size": size, "commit": commit, "is_sealed": is_sealed, "capacity": capacity,
+        "since": since, "blobs": shown, "guarantee": file.guarantee()
+    });
+    text::print(arguments.json, &text::Document::of(path, facts), |out| {
         write_place(out, path, &file)?;
         print(out, &listing)
     })?;
@@ -91,6 +76,7 @@ fn look(reader: &Reader<&ReadOnly>) -> Result<Listing, Error<dax::Error>> {
         commit: reader.commit_number(),
         is_sealed: reader.is_sealed(),
         capacity: reader.capacity().ok(),
+        since: reader.medium().view().map(|view| reader.stamp().verdict(view)),
         blobs: reader
             .entries()
             .map(|entry| entry.map(|(info, metadata)| (info, metadata.into())))
@@ -121,6 +107,9 @@ fn print(out: &mut impl Write, listing: &Listing) -> io::Result<()> {
     row(out, "commit", listing.commit)?;
     row(out, "sealed", yes_or_no(listing.is_sealed))?;
     write_capacity(out, listing.capacity.as_ref())?;
+    if let Some(since) = &listing.since {
+        verdict::write(out, since)?;
+    }
     let is_region = |(info, _): &&(Info, _)| info.content == Content::Region;
     let regions = listing.blobs.iter().filter(is_region).count() as u64;
     row(out, "blobs", text::thousands(listing.blobs.len() as u64 - regions))?;

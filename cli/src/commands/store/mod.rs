@@ -1,12 +1,9 @@
 //! `cachemaint store`: put named blobs into a store, take them out again, and look after it.
 
 mod backup;
-mod history;
 mod list;
 mod load;
-mod mv;
-mod restore;
-mod rm;
+mod remove;
 mod save;
 mod seal;
 mod verdict;
@@ -14,22 +11,25 @@ mod verified;
 mod verify;
 
 use super::payload::visible;
-use super::text::{self, Talk, heading, row};
-use super::{inspect, payload, progress};
+use super::text::{self, Document, Quiet, heading, row};
+use super::{inspect, payload};
+use crate::failure::{damaged, of_format, unprinted};
 use crate::read_only::ReadOnly;
-use anyhow::anyhow;
+use anyhow::{Context as _, anyhow};
 use cachemaint::dax::{self, DaxFile, Guarantee};
-use cachemaint_store::{Capacity, Error, ErrorKind, FormatError, Opened, Options, Reader, Store};
+use cachemaint::medium::Readable as _;
+use cachemaint_store::{Capacity, Error, ErrorKind, Opened, Reader, Store};
+use serde_json::Value;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 pub(super) use verified::Verified;
 
-/// Keep named blobs in a file over restarts, kexec and reboots, and look after them
+/// Keep named blobs in a file over crashes and reboots
 ///
-/// A blob is replaced as a whole: a crash at any moment leaves the old one or the new one. `cachemaint inspect FILE`
-/// shows the events that a file survives. `seal` the store before a planned reboot.
+/// A blob is replaced as a whole: a crash at any moment leaves the old one or the new one. `cachemaint inspect FILE` shows
+/// what the file survives. `store seal` prepares it for a planned reboot.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -42,12 +42,11 @@ enum Command {
     Load(load::Arguments),
     List(list::Arguments),
     Verify(verify::Arguments),
-    Rm(rm::Arguments),
-    Mv(mv::Arguments),
+    #[command(visible_alias = "rm")]
+    Remove(remove::Arguments),
     Seal(seal::Arguments),
     Backup(backup::Arguments),
-    Restore(restore::Arguments),
-    History(history::Arguments),
+    Restore(backup::RestoreArguments),
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
@@ -56,12 +55,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Load(arguments) => load::run(arguments),
         Command::List(arguments) => list::run(arguments),
         Command::Verify(arguments) => verify::run(arguments),
-        Command::Rm(arguments) => rm::run(arguments),
-        Command::Mv(arguments) => mv::run(arguments),
+        Command::Remove(arguments) => remove::run(arguments),
         Command::Seal(arguments) => seal::run(arguments),
         Command::Backup(arguments) => backup::run(arguments),
-        Command::Restore(arguments) => restore::run(arguments),
-        Command::History(arguments) => history::run(arguments),
+        Command::Restore(arguments) => backup::restore(arguments),
     }
 }
 
@@ -81,11 +78,7 @@ fn open(path: &Path) -> anyhow::Result<Writable> {
 
 fn opened(path: &Path, file: DaxFile) -> anyhow::Result<Writable> {
     let file = Arc::new(file);
-    let bar = progress::bar("verifying")?;
-    let mut tell = |progress| progress::show(&bar, progress);
-    let options = Options::new().progress(&mut tell);
-    let opened = options.open(Arc::clone(&file));
-    bar.finish_and_clear();
+    let opened = Store::open(Arc::clone(&file));
     let (store, opened) = opened.map_err(|failed| named(path, failed.error))?;
     tell_opened(path, &opened);
     Ok(Writable { file, store })
@@ -94,7 +87,7 @@ fn opened(path: &Path, file: DaxFile) -> anyhow::Result<Writable> {
 /// Reports on standard error the event since the last commit, if that was in another boot, and all damage.
 fn tell_opened(path: &Path, opened: &Opened) {
     let tell = |what: &str| text::tell!("{}: {what}", path.display());
-    if !opened.verdict.is_same_boot() && !Talk::is_quiet() {
+    if !opened.verdict.is_same_boot() && !Quiet::is_on() {
         for sentence in verdict::sentences(&opened.verdict, opened.was_sealed) {
             tell(&sentence);
         }
@@ -129,45 +122,65 @@ fn with_last_commit<T>(
             done => return done.map_err(|error| named(path, error)),
         }
     }
-    Err(named(path, ErrorKind::Replaced.into()))
+    Err(named(path, Error::from(ErrorKind::Replaced)))
+}
+
+/// Prints the report of a commit: the facts as JSON, or text.
+fn print_commit(
+    as_json: bool,
+    path: &Path,
+    commit: u64,
+    mut facts: Value,
+    write_text: impl FnOnce(&mut text::Out) -> io::Result<()>,
+) -> anyhow::Result<ExitCode> {
+    facts["commit"] = commit.into();
+    text::print(as_json, &Document::of(path, facts), write_text)
+        .with_context(|| unprinted(format_args!("commit {commit} is durable")))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Returns the error with the name of the file.
-fn named(path: &Path, error: Error<dax::Error>) -> anyhow::Error {
-    let path = path.display();
-    match ErrorKind::from(error) {
-        ErrorKind::Format(FormatError::Medium(error)) => anyhow!("{error}"),
-        ErrorKind::Damaged(damage) => anyhow!("{path}: {damage}; bring the file back from a copy"),
-        kind => anyhow::Error::new(Error::from(kind)).context(path.to_string()),
+fn named(path: &Path, error: impl Into<Error<dax::Error>>) -> anyhow::Error {
+    let error = error.into();
+    match error.kind() {
+        ErrorKind::Format(format) => of_format(path, Some(format), &error),
+        ErrorKind::Damaged(damage) => {
+            damaged(format_args!("{}: {damage}; bring the file back from a copy", path.display()))
+        }
+        _ => of_format(path, None, &error),
     }
 }
 
 /// Returns the error with the names of the file and of the blob.
 fn of_blob(path: &Path, name: &str, error: Error<dax::Error>) -> anyhow::Error {
-    let (path, name) = (path.display(), visible(name.as_bytes()));
-    match ErrorKind::from(error) {
-        ErrorKind::Format(FormatError::Medium(error)) => anyhow!("{error}"),
-        ErrorKind::NotFound { .. } => anyhow!(
-            "{path}: {name}: there is no blob or region of this name; `store list` shows what is there"
-        ),
+    let place = format!("{}: {}", path.display(), visible(name.as_bytes()));
+    match error.kind() {
+        ErrorKind::Format(_) => named(path, error),
+        ErrorKind::NotFound { .. } => {
+            anyhow!(
+                "{place}: there is no blob or region of this name; `store list` shows what is there"
+            )
+        }
         ErrorKind::OtherContent { .. } => anyhow!(
-            "{path}: {name}: it is a region, which the program that created it uses in place; choose another name"
+            "{place}: it is a region, which the program that created it uses in place; choose another name"
         ),
-        kind @ ErrorKind::Full { .. } => anyhow!(
-            "{path}: {name}: {kind} (`store rm`, `store save --grow SIZE`); nothing has changed"
-        ),
-        ErrorKind::Damaged(damage) => anyhow!(
-            "{path}: {name}: {damage}; save it anew. `store verify` shows what else is damaged"
-        ),
-        kind => anyhow::Error::new(Error::from(kind)).context(format!("{path}: {name}")),
+        kind @ ErrorKind::Full { .. } => {
+            anyhow!(
+                "{place}: {kind} (`store remove`, `store save --grow SIZE`); nothing has changed"
+            )
+        }
+        ErrorKind::Damaged(damage) => damaged(format_args!(
+            "{place}: {damage}; save it anew. `store verify` shows what else is damaged"
+        )),
+        kind => anyhow!("{place}: {kind}"),
     }
 }
 
 /// The rows on the file.
 fn write_place(out: &mut impl Write, path: &Path, file: &ReadOnly) -> io::Result<()> {
-    let guarantee = file.view().guarantee();
+    let guarantee = file.guarantee();
     heading(out, &text::printable(path.display()))?;
-    let size = text::bytes(file.view().len());
+    let size = text::bytes(file.len());
     row(out, "file", format!("{size}, {}", inspect::place(guarantee)))?;
     write_granularity(out, guarantee)
 }

@@ -1,32 +1,36 @@
 //! `cachemaint store save`.
 
 use super::{
-    PIECE, Writable, named, of_blob, opened, progress, row, text, visible, write_granularity,
+    PIECE, Writable, named, of_blob, opened, print_commit, row, text, visible, write_granularity,
 };
-use crate::commands::{self, or_create, os};
-use crate::standard;
-use anyhow::Context as _;
-use cachemaint::dax::{DaxFile, Guarantee};
+use crate::commands::{open_or_create, or_create};
+use crate::failure::os;
+use crate::read_only::ReadOnly;
+use crate::streams;
+use cachemaint::dax::{DaxFile, ErrorKind, Guarantee};
+use cachemaint::medium::Readable as _;
 use cachemaint::survival::{Event, Stage};
 use cachemaint_store::{Attributes, Reader, Store};
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use serde_json::json;
+use std::fs::File;
+use std::io::{self, Read, Seek as _, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use tempfile::SpooledTempFile;
 
 /// Save standard input as a blob, which replaces one of the same name
 ///
-/// When the command has succeeded, the blob is persistent as far as the file allows, and the command prints the events
-/// it survives. If the command is killed before, the blob is as it was. The file needs space for the old blob
-/// and the new one. Bytes from a pipe are kept in memory until they are saved.
+/// When the command has succeeded, the blob is as persistent as the file allows, and the report names the events that it
+/// survives. If the command is killed before, the blob is as it was. The file needs space for the old blob and the new one. A
+/// long input from a pipe waits in a temporary file ($TMPDIR) until its end.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the store
     file: PathBuf,
     /// The name of the blob: up to 255 bytes
     name: String,
-    /// Create the file, with this number of bytes, and a store in it, if it is missing: 64K, 16M, 1G
+    /// Create the file with this number of bytes if it is missing: 64K, 16M, 1G
     #[arg(long, value_name = "SIZE", value_parser = text::size)]
     create: Option<u64>,
     /// Extend the file to this size first
@@ -34,7 +38,7 @@ pub(super) struct Arguments {
     grow: Option<u64>,
     /// A number of your choice that is kept with the blob, such as a version of its layout
     #[arg(long, value_name = "N", default_value_t = 0)]
-    version: u64,
+    blob_version: u64,
     /// Text of your choice that is kept with the blob: up to 4096 bytes
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     metadata: String,
@@ -44,33 +48,43 @@ pub(super) struct Arguments {
     /// Save the bytes of this file instead of standard input
     #[arg(short, long, value_name = "PATH")]
     input: Option<PathBuf>,
+    /// Print one JSON document
+    #[arg(short, long)]
+    json: bool,
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let path = &arguments.file;
-    let (input, len) = open_input(arguments.input.as_deref())?;
-    let mut writable = if let Some(size) = arguments.create {
-        open_or_create(path, size)?
-    } else {
-        grown(path, commands::open(path).map_err(or_create)?, arguments.grow)?
-    };
+    let Arguments { file: path, name, create, blob_version, json: as_json, .. } = arguments;
+    let (input, len) = open_input(arguments.input.as_deref(), most(arguments)?)?;
+    let (mut writable, created) = open_or_create(
+        path,
+        *create,
+        |file| {
+            let file = Arc::new(file);
+            let created = Store::create_new(Arc::clone(&file));
+            let (store, _) = created.map_err(|failed| named(path, failed.error))?;
+            Ok(Writable { file, store })
+        },
+        |file| grown(path, file, arguments.grow),
+    )?;
     let (commit, has_replaced) = save(arguments, &mut writable, input, len)?;
     let guarantee = writable.file.guarantee();
-    text::report(|out| print(out, arguments, [len, commit], has_replaced, guarantee))
-        .with_context(|| text::unprinted_commit(commit))?;
-    Ok(ExitCode::SUCCESS)
+    let facts = json!({
+        "created": created, "name": name, "bytes": len, "version": blob_version, "replaced": has_replaced,
+        "guarantee": guarantee
+    });
+    print_commit(*as_json, path, commit, facts, |out| {
+        print(out, arguments, [len, commit], has_replaced, guarantee)
+    })
 }
 
-/// Creates the file and a store in it, or opens the store that is there. A file in which no store could be created is
-/// removed.
-fn open_or_create(path: &Path, size: u64) -> anyhow::Result<Writable> {
-    let Some(file) = commands::create(path, size)? else {
-        return opened(path, commands::open(path)?);
-    };
-    let file = Arc::new(file);
-    let created = Store::create_new(Arc::clone(&file)).map_err(|failed| named(path, failed.error));
-    let (store, _) = created.inspect_err(|_| drop(fs::remove_file(path)))?;
-    Ok(Writable { file, store })
+/// Returns the bytes of the file as it will be, which no blob in it can exceed.
+fn most(arguments: &Arguments) -> anyhow::Result<u64> {
+    match (ReadOnly::open(&arguments.file), arguments.create) {
+        (Ok(file), _) => Ok(file.len().max(arguments.grow.unwrap_or(0))),
+        (Err(error), Some(size)) if matches!(error.kind(), ErrorKind::NotFound) => Ok(size),
+        (Err(error), _) => Err(or_create(error)),
+    }
 }
 
 /// Opens the store in a file, which is extended first if a length is given.
@@ -83,12 +97,16 @@ fn grown(path: &Path, mut file: DaxFile, len: Option<u64>) -> anyhow::Result<Wri
     opened(path, file)
 }
 
-/// Returns the bytes to save, and their number. All bytes of a pipe are read into memory.
-fn open_input(path: Option<&Path>) -> anyhow::Result<(Box<dyn Read>, u64)> {
-    let unreadable =
-        |error: io::Error| os(path.unwrap_or(Path::new("standard input")), "read", &error);
-    let mut input: Box<dyn Read> = match path {
-        None => Box::new(standard::input()?),
+/// Bytes of an input of unknown length that are kept in memory.
+const IN_MEMORY: usize = 8 << 20;
+
+/// Returns the bytes to save, and their number. Of an input that states no length, no more are read than show that it is longer
+/// than `most`.
+fn open_input(path: Option<&Path>, most: u64) -> anyhow::Result<(Box<dyn Read>, u64)> {
+    let shown = path.unwrap_or(Path::new("standard input"));
+    let unreadable = |error: io::Error| os(shown, "read", &error);
+    let input: Box<dyn Read> = match path {
+        None => Box::new(streams::input()?),
         Some(path) => {
             let file = File::open(path).map_err(|error| os(path, "open", &error))?;
             let found = file.metadata().map_err(unreadable)?;
@@ -99,9 +117,24 @@ fn open_input(path: Option<&Path>) -> anyhow::Result<(Box<dyn Read>, u64)> {
             Box::new(file)
         }
     };
-    let mut all = Vec::new();
-    let len = input.read_to_end(&mut all).map_err(unreadable)?;
-    Ok((Box::new(io::Cursor::new(all)), len as u64))
+    let mut spool = SpooledTempFile::new(IN_MEMORY);
+    let mut input = input.take(most.saturating_add(1));
+    let mut piece = vec![0; most.clamp(1, PIECE) as usize];
+    let mut len = 0;
+    loop {
+        let read = match input.read(&mut piece) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            read => read.map_err(unreadable)?,
+        };
+        if read == 0 {
+            break;
+        }
+        let unspooled = |error| os(std::env::temp_dir(), "write", &error);
+        spool.write_all(&piece[..read]).map_err(unspooled)?;
+        len += read as u64;
+    }
+    spool.rewind().map_err(unreadable)?;
+    Ok((Box::new(spool), len))
 }
 
 /// Saves the first `len` bytes of the input. Returns the commit, and true if there was a blob of the name before.
@@ -111,15 +144,13 @@ fn save(
     input: Box<dyn Read>,
     len: u64,
 ) -> anyhow::Result<(u64, bool)> {
-    let Arguments { file: path, name, version, metadata, align, .. } = arguments;
+    let Arguments { file: path, name, blob_version, metadata, align, .. } = arguments;
     let Writable { file, store } = writable;
     let wrong = |error| of_blob(path, name, error);
-    let attributes = Attributes::new(name).version(*version).metadata(metadata.as_bytes());
+    let attributes = Attributes::new(name).version(*blob_version).metadata(metadata.as_bytes());
     let attributes = align.iter().fold(attributes, |some, align| some.alignment(*align));
     let mut transaction = store.begin().map_err(wrong)?;
     let has_replaced = transaction.contains(name);
-    let bar = progress::bar("saving")?;
-    bar.set_length(len);
     let put = transaction.put_with(attributes, len, |writer| {
         let (mut input, mut piece) = (input.take(len), vec![0; len.min(PIECE) as usize]);
         loop {
@@ -130,7 +161,6 @@ fn save(
             writer.append(&piece[..read])?;
             // A file that was cut ends the copy at once, not after all of the input.
             file.check()?;
-            bar.set_position(writer.written());
         }
     });
     put.map_err(|error: anyhow::Error| match error.downcast() {
@@ -138,7 +168,6 @@ fn save(
         Err(error) => error,
     })?;
     let commit = transaction.commit().map_err(wrong)?;
-    bar.finish_and_clear();
     Ok((commit, has_replaced))
 }
 

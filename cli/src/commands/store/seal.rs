@@ -1,25 +1,28 @@
 //! `cachemaint store seal`.
 
-use super::{heading, named, open, row, text, verdict, visible};
-use anyhow::Context as _;
+use super::{heading, named, open, print_commit, row, verdict, visible};
+use crate::commands::inspect;
 use cachemaint::dax::Guarantee;
 use cachemaint::survival::{Backing, Event, Stage};
 use cachemaint_store::Info;
+use serde_json::json;
 use std::fs;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Make everything durable as deep as the file's medium allows, before a planned reboot
+/// Make everything as durable as the medium allows, before a planned reboot
 ///
-/// The seal is recorded in the store, so that the next opening need not verify all of it, unless an earlier opening
-/// found damage, and none since has found all blobs whole. Saving, deleting or renaming a blob removes the seal. The
-/// blobs are not read: `store verify` finds damage before. The output shows for each kind of reboot if the blobs
-/// survive it, and the reason.
+/// The store notes the seal, so that the next opening need not verify all of it, unless an earlier opening found damage that is
+/// not mended yet. Saving or removing a blob breaks the seal. The blobs are not read: `store verify` finds damage before. The
+/// report shows for each kind of reboot whether the blobs survive it, and why.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the store
     file: PathBuf,
+    /// Print one JSON document
+    #[arg(short, long)]
+    json: bool,
 }
 
 const COMMAND_LINE: &str = "/proc/cmdline";
@@ -27,13 +30,13 @@ const COMMAND_LINE: &str = "/proc/cmdline";
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let path = &arguments.file;
     let mut writable = open(path)?;
-    let sealed = writable.store.seal();
-    let commit = sealed.map_err(|error| named(path, error))?;
-    let guarantee = writable.file.guarantee().clone();
+    let commit = writable.store.seal().map_err(|error| named(path, error))?;
+    let guarantee = writable.file.guarantee();
     let listed: Vec<_> = writable.store.list().collect();
-    text::report(|out| print(out, commit, &listed, &guarantee))
-        .with_context(|| text::unprinted_commit(commit))?;
-    Ok(ExitCode::SUCCESS)
+    let dirty: Vec<_> = listed.iter().filter(|info| info.is_dirty).map(|info| &info.name).collect();
+    let survival = inspect::cells(guarantee);
+    let facts = json!({"dirty_regions": dirty, "survival": survival, "guarantee": guarantee});
+    print_commit(arguments.json, path, commit, facts, |out| print(out, commit, &listed, guarantee))
 }
 
 fn print(

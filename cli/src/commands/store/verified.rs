@@ -1,6 +1,6 @@
 //! The findings of `store verify` and `inspect` in a store.
 
-use super::{named, progress, row, text, visible, write_capacity, yes_or_no};
+use super::{named, row, text, visible, write_capacity, yes_or_no};
 use crate::read_only::ReadOnly;
 use anyhow::anyhow;
 use cachemaint_store::{Capacity, Damage, ErrorKind, Part, Reader, Verification};
@@ -23,9 +23,8 @@ pub(in crate::commands) struct Verified {
 impl Verified {
     /// Reads the whole store in a file.
     pub(in crate::commands) fn of(path: &Path, file: &ReadOnly) -> anyhow::Result<Self> {
-        let bar = progress::bar("verifying")?;
         let verified = Reader::open(file).map_err(|failed| failed.error).and_then(|reader| {
-            let found = reader.verify(&mut |progress| progress::show(&bar, progress))?;
+            let found = reader.verify(&mut |_| {})?;
             let is_blob = |(_, damage): &&(_, Damage)| !matches!(damage.part, Part::Region { .. });
             Ok(Self {
                 identity: reader.identity().to_string(),
@@ -37,7 +36,6 @@ impl Verified {
                 found,
             })
         });
-        bar.finish_and_clear();
         verified.map_err(|error| match error.kind() {
             ErrorKind::Replaced => anyhow!(
                 "{}: the store was written meanwhile, and the commit being verified was replaced; verify it \

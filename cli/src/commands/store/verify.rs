@@ -4,14 +4,13 @@ use super::{Verified, text, write_place};
 use crate::read_only::ReadOnly;
 use cachemaint::dax::Guarantee;
 use serde::Serialize;
-use std::borrow::Cow;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Read everything, and show all damage
+/// Read everything, and report the damage
 ///
-/// The file is opened for reading only. The exit code is 1 if anything is damaged, or the last commit is not whole and will
-/// be undone, and 3 if no root is whole. Beside a writer, the last commit can be under way: verify again.
+/// The exit code is 1 if anything is damaged or the file is cut, or if the last commit is not whole and will be undone. While
+/// another process writes, the last commit can be under way: verify again. The file is only read.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the store
@@ -22,9 +21,7 @@ pub(super) struct Arguments {
 }
 
 #[derive(Serialize)]
-struct Document<'a> {
-    schema: u32,
-    path: Cow<'a, str>,
+struct Facts<'a> {
     #[serde(flatten)]
     verified: &'a Verified,
     guarantee: &'a Guarantee,
@@ -34,13 +31,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let path = &arguments.file;
     let file = ReadOnly::open(path)?;
     let verified = Verified::of(path, &file)?;
-    let document = Document {
-        schema: text::SCHEMA,
-        path: path.to_string_lossy(),
-        verified: &verified,
-        guarantee: file.view().guarantee(),
-    };
-    text::print(arguments.json, &document, |out| {
+    let facts = Facts { verified: &verified, guarantee: file.guarantee() };
+    text::print(arguments.json, &text::Document::of(path, facts), |out| {
         write_place(out, path, &file)?;
         verified.write(out)
     })?;

@@ -69,7 +69,7 @@ fn write(machine: &mut Machine) -> Result<()> {
         (format!("journal append {JOURNAL} --create 1M"), "one\ntwo\n"),
         (format!("store save {STORE} state --create 1M"), "some state"),
         (format!("store save {STORE} grown --grow 2M"), "more state"),
-        (format!("record {RECORDING} --durability each-append"), "an event\n"),
+        (format!("recording write {RECORDING} --create 1M --durability each-append"), "an event\n"),
     ] {
         says(machine, &line, input)?;
     }
@@ -81,7 +81,7 @@ fn read(machine: &mut Machine) -> Result<()> {
         (format!("journal read {JOURNAL}"), "two"),
         (format!("store load {STORE} state"), "some state"),
         (format!("store load {STORE} grown"), "more state"),
-        (format!("dump {RECORDING}"), "an event"),
+        (format!("recording print {RECORDING}"), "an event"),
     ] {
         let out = says(machine, &line, "")?;
         ensure!(out.contains(expected), "`{line}` printed {out:?}");

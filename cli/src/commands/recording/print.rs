@@ -1,46 +1,41 @@
-//! `cachemaint dump`: the events of a flight recorder.
+//! `cachemaint recording print`: the events of a flight recorder.
 
 use super::payload::{Payload, hex, write_visible};
-use super::recording::Times;
-use super::{progress, recording, text};
+use super::{DAMAGED_NAMES, Times, named, reader, text};
 use crate::read_only::ReadOnly;
-use anyhow::bail;
+use crate::streams;
+use anyhow::ensure;
 use cachemaint_recorder::{Event, EventTable, Fields, Found, Merged, Skipped, SkippedKind, Value};
-use core::mem;
 use serde::{Serialize, Serializer};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::io::{self, BufWriter, Write};
+use std::collections::{BTreeSet, VecDeque};
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Print the events of a flight recorder, merged by opening, then by time
+/// Print the events of a flight recorder, in the order of openings and times
 ///
-/// Each line is one event: time, shard, event id (or `panic`, for its message), payload. Control characters are shown as
-/// escapes. If the file has names for events, the name is before the payload. If the file has their fields, these are in
-/// place of the payload, and the bytes after them follow in hexadecimal digits. A field that does not fit the payload
-/// and unreadable bytes are shown in brackets, at their places. Oldest events that are torn are normal: newer ones were being
-/// recorded over them. Lost events are shown in brackets after the sub-buffer in which they were lost, or at the end of
-/// the shard: they can be older than the events just before.
+/// Each line is an event: time, shard, event id (or `panic`, for its message), payload. Control characters are shown as escapes.
+/// If the file has names for events, the name comes before the payload; fields take the place of the payload. A line
+/// `[opening N]` comes before the first event of each further opening.
 ///
-/// If the file was opened again between two events, a line between them names the opening.
+/// Brackets mark what is missing. Oldest events that are torn are normal: newer ones were being recorded over them. Lost
+/// events are shown after their sub-buffer, or at the end of the shard: they can be older than the events just before. A field
+/// that does not fit the payload is named, and the bytes after the fields follow in hexadecimal digits.
 ///
-/// The file is opened for reading only, so a program can record into it meanwhile. If it records faster than this command
-/// reads, events are missing throughout: copy the file first, and dump the copy. Bytes that the medium has lost are
-/// skipped. The exit code is 1 if events or their names are damaged, or bytes are lost.
+/// The file is only read, so a program can record into it meanwhile. If it records faster than this command reads, copy the file
+/// and print the copy. Bytes that the medium has lost are skipped. The exit code is 1 if events or their names are damaged, or
+/// bytes are lost.
 #[derive(clap::Args)]
-pub(crate) struct Arguments {
-    /// The file of the recorder
+pub(super) struct Arguments {
+    /// The file of the recording
     file: PathBuf,
-    /// Print only this shard; can be given several times
+    /// Print only this shard; can be repeated
     #[arg(long, value_name = "SHARD")]
     shard: Vec<u32>,
-    /// Print only the last N events, with the gaps between and after them
+    /// Print only the last N events, with the gaps after each
     #[arg(short = 'n', long, value_name = "N")]
     last: Option<usize>,
-    /// With --last: print the last N events of each shard
-    #[arg(long, requires = "last")]
-    each: bool,
-    /// Print one JSON object per line for each event. The gaps behind the last event come before it
+    /// Print one JSON object per line for each event and gap
     #[arg(short, long)]
     json: bool,
 }
@@ -77,215 +72,115 @@ struct Shown<'b> {
 /// The fields of an event, in the order of their names.
 struct Meant<'b>(Vec<(&'b str, Value<'b>)>);
 
-/// The gaps of a dump that a recording program has overtaken.
-#[derive(Default)]
-struct Overtaken {
-    has_begun: bool,
-    gaps: u64,
-}
-
-impl Overtaken {
-    /// Counts a gap, unless it comes before the first event: the oldest events of a recording are overwritten in any case.
-    fn count(&mut self, found: &Found<'_>) {
-        match found {
-            Found::Event(_) => self.has_begun = true,
-            Found::Skipped(Skipped { kind: SkippedKind::Overwritten, .. }) => {
-                self.gaps += u64::from(self.has_begun);
-            }
-            _ => {}
-        }
-    }
-}
-
-/// The lines of an event or a gap.
-struct Item {
-    /// The place among all items.
-    number: u64,
-    shard: u32,
-    /// The opening, if it is an event.
-    opening: Option<u64>,
-    lines: Vec<u8>,
-}
-
-/// The last events of all shards together or of each, with the gaps behind each of them.
-struct Last {
-    most: usize,
-    is_of_each: bool,
-    /// By shard, or in one group. The first one may be gaps without an event.
-    events: BTreeMap<u32, VecDeque<Vec<Item>>>,
-}
-
-impl Last {
-    fn add(&mut self, item: Item) {
-        let events = self.events.entry(if self.is_of_each { item.shard } else { 0 }).or_default();
-        if item.opening.is_some() || events.is_empty() {
-            events.push_back(Vec::new());
-        }
-        if let Some(last) = events.back_mut() {
-            last.push(item);
-        }
-        if events.len() > self.most {
-            events.pop_front();
-        }
-    }
-
-    /// Returns the items in their order.
-    fn items(self) -> Vec<Item> {
-        let mut items: Vec<_> = self.events.into_values().flatten().flatten().collect();
-        items.sort_unstable_by_key(|item| item.number);
-        items
-    }
-}
-
-/// The standard output, which names each opening, or has the last event of JSON behind the gaps after it.
-struct Output<W> {
-    out: W,
-    json: bool,
-    opening: Option<u64>,
-    /// The line of JSON of the last event, and the gaps since then.
-    held: Vec<u8>,
-    gaps: Vec<u8>,
-}
-
-impl<W: Write> Output<W> {
-    fn put(&mut self, item: Item) -> io::Result<()> {
-        let Item { opening, lines, .. } = item;
-        let before = opening.and_then(|opening| self.opening.replace(opening));
-        if !self.json {
-            if let Some(opening) = opening.filter(|_| before.is_some() && before != opening) {
-                writeln!(self.out, "[opening {opening}]")?;
-            }
-            return self.out.write_all(&lines);
-        }
-        if opening.is_none() && !self.held.is_empty() {
-            self.gaps.extend_from_slice(&lines);
-            return Ok(());
-        }
-        let held = if opening.is_some() { mem::replace(&mut self.held, lines) } else { lines };
-        self.out.write_all(&held)?;
-        self.out.write_all(&mem::take(&mut self.gaps))
-    }
-
-    fn finish(mut self) -> io::Result<()> {
-        self.out.write_all(&self.gaps)?;
-        self.out.write_all(&self.held)?;
-        self.out.flush()
-    }
-}
-
-/// The progress of a dump.
-struct Dump<'t> {
+/// The items so far.
+struct Print<'t> {
     table: &'t EventTable,
     json: bool,
     times: Times,
-    items: u64,
+    /// The opening of the last event.
+    opening: Option<u64>,
     is_damaged: bool,
     /// True if an event has lost its name.
     misses_names: bool,
-    overtaken: Overtaken,
+    /// Gaps that a recording program has made meanwhile.
+    overtaken: u64,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let Arguments { file: path, last, each, json, .. } = arguments;
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let Arguments { file: path, last, json, shard: chosen } = arguments;
     let file = ReadOnly::open(path)?;
-    let reader = recording::reader(path, &file)?;
-    let named = |error| recording::named(path, error);
+    let reader = reader(path, &file)?;
+    let named = |error| named(path, error);
     let table = reader.event_table().map_err(named)?;
-    let shards = shards(arguments, reader.description().shards)?;
-    let all = u64::from(reader.description().shards);
-    let size = progress::size(reader.description()) / all * shards.len() as u64;
-    let mut events = Merged::of(shards.into_iter().map(|shard| reader.shard(shard)).collect());
+    let shards = reader.description().shards;
+    let missing = chosen.iter().find(|shard| **shard >= shards);
+    ensure!(missing.is_none(), "{}: has only the shards 0 to {}", path.display(), shards - 1);
+    let chosen: BTreeSet<u32> =
+        if chosen.is_empty() { (0..shards).collect() } else { chosen.iter().copied().collect() };
+    let mut events = Merged::of(chosen.into_iter().map(|shard| reader.shard(shard)).collect());
     let mut buffer = vec![0; reader.largest_payload()];
-    let out = BufWriter::new(io::stdout().lock());
-    let mut out = Output { out, json: *json, opening: None, held: Vec::new(), gaps: Vec::new() };
-    let bar = progress::bar_beside_output("reading", size)?;
-    let mut dump = Dump::new(&table, *json);
-    let last = last.map(|most| Last { most, is_of_each: *each, events: BTreeMap::new() });
-    let mut last = last;
+    let mut out = streams::output()?;
+    let mut print = Print::new(&table, *json);
+    // The last events, each with the gaps after it. The first one may be gaps without an event.
+    let mut kept = VecDeque::new();
+    let mut lines = Vec::new();
     let failure = loop {
         let found = match events.read_next(&mut buffer) {
             Ok(Some(found)) => found,
             Ok(None) => break None,
             Err(error) => break Some(named(error)),
         };
-        let missed_names = dump.misses_names;
-        let item = dump.item(&found)?;
-        match &mut last {
-            Some(last) => last.add(item),
-            None => out.put(item)?,
+        print.item(&mut lines, &found)?;
+        let Some(most) = *last else {
+            out.write_all(&lines)?;
+            lines.clear();
+            continue;
+        };
+        if matches!(found, Found::Event(_)) || kept.is_empty() {
+            kept.push_back(Vec::new());
         }
-        bar.inc(progress::bytes_of(&found));
-        if dump.misses_names != missed_names {
-            let (path, damage) = (path.display(), recording::DAMAGED_NAMES);
-            bar.suspend(|| text::tell!("{path}: {damage}; events are shown by their ids"));
+        kept.back_mut().unwrap_or(&mut Vec::new()).append(&mut lines);
+        if kept.len() > most {
+            kept.pop_front();
         }
     };
-    last.map_or_else(Vec::new, Last::items).into_iter().try_for_each(|item| out.put(item))?;
-    out.finish()?;
+    kept.iter().try_for_each(|lines| out.write_all(lines))?;
+    out.flush()?;
     if let Some(failure) = failure {
         return Err(failure);
     }
-    bar.finish_and_clear();
-    let Overtaken { gaps, .. } = dump.overtaken;
-    if gaps > 0 {
-        let path = path.display();
-        let places = if gaps == 1 { "place" } else { "places" };
+    let Print { is_damaged, misses_names, overtaken, .. } = print;
+    let path = path.display();
+    if misses_names {
+        text::tell!("{path}: {DAMAGED_NAMES}; events are shown by their ids");
+    }
+    if overtaken > 0 {
+        let places = if overtaken == 1 { "place" } else { "places" };
         text::tell!(
-            "{path}: a program overwrote events while they were read, which is marked in {gaps} {places}; \
-             copy the file, and dump the copy"
+            "{path}: a program overwrote events while they were read, which is marked in {overtaken} {places}; copy \
+             the file, and print the copy"
         );
     }
     let bad_block = file.bad_block();
     if let Some(error) = bad_block {
         text::tell!("{error}");
     }
-    let is_whole = !dump.is_damaged && !dump.misses_names && bad_block.is_none();
+    let is_whole = !is_damaged && !misses_names && bad_block.is_none();
     Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Returns the shards to print.
-fn shards(arguments: &Arguments, shards: u32) -> anyhow::Result<BTreeSet<u32>> {
-    let Arguments { file, shard: chosen, .. } = arguments;
-    if let Some(shard) = chosen.iter().find(|shard| **shard >= shards) {
-        bail!("{}: there is no shard {shard}: the last one is {}", file.display(), shards - 1);
-    }
-    Ok(if chosen.is_empty() { (0..shards).collect() } else { chosen.iter().copied().collect() })
-}
-
-impl<'t> Dump<'t> {
+impl<'t> Print<'t> {
     fn new(table: &'t EventTable, json: bool) -> Self {
         Self {
             table,
             json,
             times: Times::default(),
-            items: 0,
+            opening: None,
             is_damaged: false,
             misses_names: false,
-            overtaken: Overtaken::default(),
+            overtaken: 0,
         }
     }
 
-    /// Returns the lines of an event or a gap.
-    fn item(&mut self, found: &Found<'_>) -> anyhow::Result<Item> {
-        self.overtaken.count(found);
-        let (mut opening, mut of_shard) = (None, 0);
+    /// Appends the lines of an event or a gap.
+    fn item(&mut self, out: &mut Vec<u8>, found: &Found<'_>) -> anyhow::Result<()> {
         match found {
             Found::Event(event) => {
                 self.misses_names = self.misses_names || misses_name(self.table, event);
-                (opening, of_shard) = (Some(event.generation), event.shard);
+                let before = self.opening.replace(event.generation);
+                let is_further = before.is_some_and(|before| before != event.generation);
+                if is_further && !self.json {
+                    writeln!(out, "[opening {}]", event.generation)?;
+                }
             }
-            Found::Skipped(Skipped { kind, shard, .. }) => {
-                self.is_damaged = self.is_damaged || *kind == SkippedKind::Damaged;
-                of_shard = *shard;
+            Found::Skipped(Skipped { kind: SkippedKind::Damaged, .. }) => self.is_damaged = true,
+            // The oldest events of a recording are overwritten in any case.
+            Found::Skipped(Skipped { kind: SkippedKind::Overwritten, .. }) => {
+                self.overtaken += u64::from(self.opening.is_some());
             }
-            Found::Lost { shard, .. } => of_shard = *shard,
             _ => {}
         }
-        let mut lines = Vec::new();
-        let write = if self.json { Self::write_json } else { Self::write_text };
-        write(self, &mut lines, found)?;
-        self.items += 1;
-        Ok(Item { number: self.items, shard: of_shard, opening, lines })
+        if self.json { self.write_json(out, found) } else { self.write_text(out, found) }
     }
 
     fn write_text(&mut self, out: &mut Vec<u8>, found: &Found<'_>) -> anyhow::Result<()> {
@@ -296,14 +191,10 @@ impl<'t> Dump<'t> {
                     Some(time) => out.extend_from_slice(time.as_bytes()),
                     None => write!(out, "{timestamp:30}")?,
                 }
-                out.push(b' ');
-                text::write_number(out, (*shard).into(), b' ', 2);
-                out.push(b' ');
                 match *id {
-                    Event::PANIC => out.extend_from_slice(b"panic"),
-                    id => text::write_number(out, id.into(), b' ', 5),
+                    Event::PANIC => write!(out, " {shard:2} panic ")?,
+                    id => write!(out, " {shard:2} {id:5} ")?,
                 }
-                out.push(b' ');
                 match self.table.describe(event) {
                     Some(named) => write_meaning(out, named, payload)?,
                     None => write_visible(out, payload),
@@ -386,7 +277,7 @@ fn write_meaning(
         write_visible(out, field.as_bytes());
         out.push(b'=');
         match value {
-            Value::Unsigned(number) => text::write_number(out, number, b' ', 1),
+            Value::Unsigned(number) => write!(out, "{number}")?,
             Value::Signed(number) => write!(out, "{number}")?,
             // `Debug` writes large and small numbers with an exponent.
             Value::Single(number) => write!(out, "{number:?}")?,

@@ -1,4 +1,4 @@
-//! A canary: a small file that shows, after a reboot, whether that reboot kept it.
+//! `cachemaint canary`: a small file that shows, after a reboot, whether that reboot kept it.
 //!
 //! [`plant`] writes it into a directory, and [`find`] looks for it there later. It begins with a line of JSON ([`Header`]).
 //! Behind it are two patterns, so far apart that no page of one (up to 64 KiB) is a page of the other. The first is
@@ -21,6 +21,8 @@
 //!
 //! Only x86 gives a hint of the kind of reboot: the loader of the kernel that runs now ([`StartedBy`]).
 
+use super::text::{self, heading, row};
+use crate::output::removed;
 use anyhow::{Context as _, ensure};
 use cachemaint::dax::{Guarantee, Options};
 use cachemaint::medium::{Granularity, Medium};
@@ -31,8 +33,58 @@ use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::hash::RandomState;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::UNIX_EPOCH;
+
+/// Plant a file that shows what a reboot kept
+///
+/// Plant a canary, reset the machine or kexec, mount the file system, and show it. It has one part that was persisted and one
+/// that was only stored, and the report has the bytes of each that are still there. That is one event, not a promise. To learn
+/// something about the part that was only stored, reset within seconds: the kernel writes it back after some 30 s.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Write the file `cachemaint-canary` of 192 KiB into a directory
+    ///
+    /// This needs Linux. In a container that has a boot id of its own (systemd-nspawn, LXC) no canary is planted.
+    Plant(Place),
+    /// Show which bytes of a canary are still there
+    ///
+    /// The exit code is 1 if persisted bytes are lost or damaged, and 3 if there is no canary. Remove the file
+    /// `cachemaint-canary` when it is no longer needed.
+    Show(Place),
+}
+
+#[derive(clap::Args)]
+struct Place {
+    /// The directory of the canary
+    directory: PathBuf,
+    /// Print one JSON document
+    #[arg(short, long)]
+    json: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let Place { directory, json } = match &arguments.command {
+        Command::Plant(place) => {
+            plant(&place.directory)?;
+            place
+        }
+        Command::Show(place) => place,
+    };
+    let canary = find(directory)?;
+    text::print(*json, &text::Document::of(&directory.join(NAME), &canary), |out| {
+        heading(out, "Canary")?;
+        canary.rows().into_iter().try_for_each(|(label, text)| row(out, label, text))
+    })?;
+    Ok(if canary.is_bad() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
 
 /// The file's name in the directory.
 const NAME: &str = "cachemaint-canary";
@@ -70,29 +122,20 @@ struct Planted {
     persisted_by: String,
 }
 
-/// A canary that was looked for.
+/// A canary that was found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Canary {
-    path: String,
+struct Canary {
     state: State,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    planted: Option<Planted>,
+    planted: Planted,
     #[serde(skip_serializing_if = "Option::is_none")]
     started_by: Option<StartedBy>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    persisted: Option<Part>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stored_only: Option<Part>,
+    persisted: Part,
+    stored_only: Part,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum State {
-    NotThere,
-    /// A file of its name exists that is not a canary, or that cannot be read.
-    Unreadable,
     /// Whole, and no reboot came between.
     SameBoot,
     /// Whole, in another boot.
@@ -103,29 +146,15 @@ enum State {
     Damaged,
 }
 
-/// A pattern, and its changed parts.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// The bytes of a pattern, by what is there now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 struct Part {
     bytes: u64,
-    damaged_bytes: u64,
-    damaged: Vec<Damage>,
-}
-
-/// A part of a pattern that has changed: from `start` up to `end`, offsets in the file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-struct Damage {
-    start: u64,
-    end: u64,
-    instead: Instead,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Instead {
-    Zeros,
-    OtherBytes,
-    /// The part could not be read, for this reason.
-    Unreadable(String),
+    zeros: u64,
+    other: u64,
+    unreadable: u64,
+    /// The offset in the file of the first byte that has changed.
+    first: Option<u64>,
 }
 
 /// The loader of the running kernel.
@@ -141,14 +170,14 @@ enum StartedBy {
 }
 
 /// Writes a canary into a directory. A canary that could not be written is removed.
-pub(crate) fn plant(directory: &Path) -> anyhow::Result<()> {
+fn plant(directory: &Path) -> anyhow::Result<()> {
     let shown = directory.display();
     ensure!(cfg!(target_os = "linux"), "{shown}: a canary needs Linux, which identifies its boots");
     ensure!(directory.is_dir(), "{shown}: is not a directory; name one that exists");
     let path = directory.join(NAME);
     ensure!(
         fs::symlink_metadata(&path).is_err(),
-        "{}: exists already; read it by `cachemaint inspect {shown}`, or remove it to plant another",
+        "{}: exists already; read it by `cachemaint canary show {shown}`, or remove it to plant another",
         path.display()
     );
     // Before anything is made: a canary without them could never show anything.
@@ -156,7 +185,7 @@ pub(crate) fn plant(directory: &Path) -> anyhow::Result<()> {
     let file = Options::new().allow_page_granularity().create_new(&path, LEN)?;
     let header = Header::new(file.guarantee(), boot, kernel);
     // Without a header the remaining file is not a canary.
-    lay(&file, &header).inspect_err(|_| drop(fs::remove_file(&path)))
+    lay(&file, &header).map_err(|error| removed(&path, error))
 }
 
 /// Reads the boot id of the kernel.
@@ -242,21 +271,13 @@ fn pattern(number: u32, range: Range<u64>) -> Vec<u8> {
 }
 
 /// Looks for a canary in a directory. The file is opened for reading only.
-pub(crate) fn find(directory: &Path) -> Canary {
+fn find(directory: &Path) -> anyhow::Result<Canary> {
     let path = directory.join(NAME);
     let text = fs::read_to_string("/proc/sys/kernel/bootloader_type");
     let started_by = StartedBy::of(&text.unwrap_or_default());
-    let mut found = look(&path).map_or_else(
-        |why| Canary { reason: Some(format!("{why:#}")), ..Canary::new(State::Unreadable) },
-        // Without its id the kind of boot stays unknown, and the canary reports that.
-        |found| {
-            found.map_or(Canary::new(State::NotThere), |found| {
-                found.verdict(boot().ok(), started_by)
-            })
-        },
-    );
-    found.path = path.to_string_lossy().into_owned();
-    found
+    let found = look(&path).with_context(|| path.display().to_string())?;
+    // Without its id the kind of boot stays unknown, and the canary reports that.
+    Ok(found.verdict(boot().ok(), started_by))
 }
 
 /// The contents of a canary that was found.
@@ -267,11 +288,9 @@ struct Found {
     stored: Part,
 }
 
-fn look(path: &Path) -> anyhow::Result<Option<Found>> {
-    let named = match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        named => named.context("cannot be examined")?,
-    };
+fn look(path: &Path) -> anyhow::Result<Found> {
+    let named = fs::symlink_metadata(path)
+        .context("there is no canary; plant one (`cachemaint canary plant`)")?;
     // Only a regular file is opened: the opening of some devices has effects.
     ensure!(named.is_file(), "is not a regular file; remove it to plant a canary");
     ensure!(
@@ -287,7 +306,6 @@ fn look(path: &Path) -> anyhow::Result<Option<Found>> {
         file.seek(SeekFrom::Start(at))?;
         file.read_exact(into)
     })
-    .map(Some)
 }
 
 /// Reads a canary through `read`, which fills a buffer from an offset on.
@@ -296,32 +314,27 @@ fn examine(read: impl Fn(u64, &mut [u8]) -> io::Result<()>) -> anyhow::Result<Fo
     read(0, &mut bytes).context("its header cannot be read")?;
     let header = Header::decode(&bytes)?;
     let part = |range: Range<u64>| {
-        let mut damaged: Vec<Damage> = Vec::new();
-        let mut add = |start: u64, len: usize, instead: Instead| {
-            let end = start + len as u64;
-            match damaged.last_mut() {
-                Some(last) if last.end == start && last.instead == instead => last.end = end,
-                _ => damaged.push(Damage { start, end, instead }),
-            }
-        };
-        for sector in range.clone().step_by(SECTOR) {
+        let mut part = Part { bytes: range.end - range.start, ..Part::default() };
+        for sector in range.step_by(SECTOR) {
             let mut bytes = [0; SECTOR];
-            if let Err(error) = read(sector, &mut bytes) {
-                add(sector, SECTOR, Instead::Unreadable(error.to_string()));
+            if read(sector, &mut bytes).is_err() {
+                part.unreadable += SECTOR as u64;
+                part.first.get_or_insert(sector);
                 continue;
             }
             let expected = pattern(header.number, sector..sector + SECTOR as u64);
             let words = bytes.chunks(WORD).zip(expected.chunks(WORD));
-            for (at, (found, expected)) in (sector..).step_by(WORD).zip(words) {
-                if found == [0; WORD] {
-                    add(at, WORD, Instead::Zeros);
-                } else if found != expected {
-                    add(at, WORD, Instead::OtherBytes);
-                }
+            for (at, (found, _)) in (sector..)
+                .step_by(WORD)
+                .zip(words)
+                .filter(|(_, (found, expected))| found != expected)
+            {
+                let changed = if found == [0; WORD] { &mut part.zeros } else { &mut part.other };
+                *changed += WORD as u64;
+                part.first.get_or_insert(at);
             }
         }
-        let damaged_bytes = damaged.iter().map(|damage| damage.end - damage.start).sum();
-        Part { bytes: range.end - range.start, damaged_bytes, damaged }
+        part
     };
     Ok(Found { persisted: part(PERSISTED), stored: part(STORED), header })
 }
@@ -330,40 +343,34 @@ impl Found {
     /// Returns the verdict in the boot of this id.
     fn verdict(self, boot: Option<String>, started_by: StartedBy) -> Canary {
         let Self { header: Header { planted, .. }, persisted, stored } = self;
-        let is_of_zeros = stored.damaged.iter().all(|damage| damage.instead == Instead::Zeros);
         let state = match &boot {
-            _ if persisted.damaged_bytes > 0 || !is_of_zeros => State::Damaged,
+            _ if persisted.changed() > 0 || stored.other + stored.unreadable > 0 => State::Damaged,
             None => State::BootUnknown,
             Some(boot) if *boot == planted.boot => State::SameBoot,
             Some(_) => State::Kept,
         };
         Canary {
+            state,
             started_by: boot.is_some_and(|boot| boot != planted.boot).then_some(started_by),
-            planted: Some(planted),
-            persisted: Some(persisted),
-            stored_only: Some(stored),
-            ..Canary::new(state)
+            planted,
+            persisted,
+            stored_only: stored,
         }
     }
 }
 
 impl Part {
-    /// Returns the damaged bytes: `65536-66048 (zeros)`. The first four ranges are named.
-    fn damage(&self) -> String {
-        const NAMED: usize = 4;
-        let named = self.damaged.iter().take(NAMED).map(|Damage { start, end, instead }| {
-            let instead = match instead {
-                Instead::Zeros => "zeros",
-                Instead::OtherBytes => "other bytes",
-                Instead::Unreadable(why) => why,
-            };
-            format!("{start}-{end} ({instead})")
-        });
-        let text = named.collect::<Vec<_>>().join(", ");
-        match self.damaged.len().saturating_sub(NAMED) {
-            0 => text,
-            more => format!("{text}, and {more} more"),
-        }
+    const fn changed(&self) -> u64 {
+        self.zeros + self.other + self.unreadable
+    }
+
+    /// Returns the changed bytes: `64 zeros, 8 other bytes; the first at offset 65664`.
+    fn change(&self) -> String {
+        let kinds =
+            [(self.zeros, "zeros"), (self.other, "other bytes"), (self.unreadable, "unreadable")];
+        let kinds = kinds.iter().filter(|(count, _)| *count > 0);
+        let kinds: Vec<_> = kinds.map(|(count, kind)| format!("{count} {kind}")).collect();
+        format!("{}; the first at offset {}", kinds.join(", "), self.first.unwrap_or_default())
     }
 }
 
@@ -381,119 +388,89 @@ impl StartedBy {
 
     fn words(&self) -> String {
         match self {
-            Self::Kexec => "the running kernel was started by kexec, as its loader says, so no \
-                            firmware ran before it; of earlier starts nothing is known"
-                .to_owned(),
-            Self::Loader(number) => format!(
-                "the running kernel was started by another loader than kexec (bootloader_type \
-                 {number:#x}), so most likely through firmware; whether the power was off, and what \
-                 came before, does not show"
-            ),
-            Self::Unknown => "a kexec, a reset through firmware and a loss of power cannot be \
-                              distinguished here"
-                .to_owned(),
+            Self::Kexec => "started by kexec, so no firmware ran just before it".to_owned(),
+            Self::Loader(number) => {
+                format!(
+                    "started by a boot loader (bootloader_type {number:#x}), most likely through firmware"
+                )
+            }
+            Self::Unknown => {
+                "a kexec, a reset and a loss of power cannot be told apart here".to_owned()
+            }
         }
     }
 }
 
 impl Canary {
-    const fn new(state: State) -> Self {
-        Self {
-            path: String::new(),
-            state,
-            reason: None,
-            planted: None,
-            started_by: None,
-            persisted: None,
-            stored_only: None,
-        }
-    }
-
-    /// Returns true if the canary is there.
-    pub(crate) fn is_there(&self) -> bool {
-        self.state != State::NotThere
-    }
-
-    /// Returns true if the canary is damaged or unreadable.
-    pub(crate) fn is_bad(&self) -> bool {
-        matches!(self.state, State::Damaged | State::Unreadable)
+    const fn is_bad(&self) -> bool {
+        matches!(self.state, State::Damaged)
     }
 
     /// Returns the report: labels and texts.
-    pub(crate) fn rows(&self) -> Vec<(&'static str, String)> {
-        let mut rows = Vec::new();
-        if let Some(reason) = &self.reason {
-            rows.push(("found", format!("{} {reason}", self.path)));
-        }
-        if let Some(planted) = &self.planted {
-            let Planted { at, boot, kernel, backing, device, file_system, persisted_by } = planted;
-            rows.push((
-                "planted",
-                format!(
-                    "{at} on {device} ({file_system}, {backing}), persisted by {persisted_by}; kernel {kernel}, boot \
-                     {boot}"
-                ),
-            ));
-        }
-        if let (Some(persisted), Some(stored)) = (&self.persisted, &self.stored_only) {
-            rows.push(("found", self.about_persisted(persisted)));
-            rows.push(("only stored", self.about_stored(persisted, stored)));
-        }
+    fn rows(&self) -> Vec<(&'static str, String)> {
+        let Planted { at, boot, kernel, backing, device, file_system, persisted_by } =
+            &self.planted;
+        let planted = format!(
+            "{at} on {device} ({file_system}, {backing}), persisted by {persisted_by}; kernel {kernel}, boot {boot}"
+        );
+        let mut rows = vec![
+            ("planted", planted),
+            ("persisted", self.about_persisted()),
+            ("only stored", self.about_stored()),
+        ];
         if let Some(started_by) = &self.started_by {
             rows.push(("this boot", started_by.words()));
-            let once = "what happened once, and no promise of the next time: the table says what is promised";
-            rows.push(("This is", once.to_owned()));
+            let once = "one observation, not a promise for the next time: `cachemaint inspect` has the promises";
+            rows.push(("this is", once.to_owned()));
         }
         rows
     }
 
-    fn about_persisted(&self, persisted: &Part) -> String {
-        let bytes = persisted.bytes;
-        match self.state {
-            _ if persisted.damaged_bytes > 0 => format!(
-                "{} of {bytes} persisted bytes ARE LOST OR DAMAGED: {}",
-                persisted.damaged_bytes,
-                persisted.damage()
-            ),
-            State::SameBoot => format!(
-                "all {bytes} persisted bytes, in the boot that it was planted in: nothing is proved \
-                 yet. Reset the machine or kexec, mount the file system, and inspect again"
-            ),
-            State::Kept => format!(
-                "all {bytes} persisted bytes, in another boot: what happened since then kept them"
-            ),
-            State::BootUnknown => format!(
-                "all {bytes} persisted bytes; whether it is another boot is not known: make \
-                 {BOOT} readable, and inspect outside of containers"
-            ),
-            State::Damaged | State::NotThere | State::Unreadable => {
-                format!("all {bytes} persisted bytes, but not all of those that were only stored")
-            }
+    fn about_persisted(&self) -> String {
+        let Part { bytes, .. } = self.persisted;
+        if self.persisted.changed() > 0 {
+            let (changed, change) = (self.persisted.changed(), self.persisted.change());
+            return format!("{changed} of {bytes} bytes ARE LOST OR DAMAGED ({change})");
         }
+        let so = match self.state {
+            State::SameBoot => {
+                "in the boot that it was planted in: nothing is proved yet. Reset the machine or kexec, mount the file \
+                 system, and show it again"
+            }
+            State::Kept => "in another boot: everything that happened since kept them",
+            State::BootUnknown => {
+                "but whether this is another boot is not known: show it outside of containers, with /proc mounted"
+            }
+            State::Damaged => "but not all of those that were only stored",
+        };
+        format!("all {bytes} bytes are there, {so}")
     }
 
-    fn about_stored(&self, persisted: &Part, stored: &Part) -> String {
-        let Part { bytes, damaged_bytes, .. } = stored;
-        if *damaged_bytes == 0 {
-            return match self.state {
-                State::SameBoot => format!(
-                    "{bytes} bytes more, there too: the caches are coherent. The kernel writes them back \
-                     after some 30 s, so reset at once to see whether a reset drops dirty lines"
-                ),
-                _ => format!(
-                    "{bytes} bytes more, there too. That does not show that dirty lines were kept: the \
-                     caches, the kernel, a sync or an unmount may have written them back before"
-                ),
-            };
-        }
+    fn about_stored(&self) -> String {
+        let Part { bytes, .. } = self.stored_only;
+        let changed = self.stored_only.changed();
         let shows = match self.state {
+            State::SameBoot if changed == 0 => {
+                "the caches are coherent. The kernel writes them back after some 30 s, so reset at once to see whether a \
+                 reset drops dirty lines"
+            }
+            _ if changed == 0 => {
+                "that does not show that dirty lines were kept: the caches, the kernel, a sync or an unmount may have \
+                 written them back before"
+            }
             State::Kept => "dirty lines were dropped, and a write-back is needed to survive that",
-            State::Damaged if persisted.damaged_bytes == 0 => {
+            State::Damaged if self.persisted.changed() == 0 => {
                 "a dropped line leaves zeros, so the memory did not keep these bytes, which shows nothing about dirty lines"
             }
             _ => "that shows nothing about dirty lines",
         };
-        format!("{damaged_bytes} of {bytes} bytes more are gone ({}): {shows}", stored.damage())
+        match changed {
+            0 => format!("all {bytes} bytes are there; {shows}"),
+            _ => format!(
+                "{changed} of {bytes} bytes are gone ({}): {shows}",
+                self.stored_only.change()
+            ),
+        }
     }
 }
 
@@ -572,7 +549,8 @@ mod tests {
         assert!(text.contains("nothing is proved yet"), "{text}");
         let (found, text) = verdict(&bytes, OTHER);
         assert_eq!((&found["state"], &found["started_by"]), (&json!("kept"), &json!("kexec")));
-        for words in ["does not show that dirty lines were kept", "no promise of the next time"] {
+        for words in ["does not show that dirty lines were kept", "not a promise for the next time"]
+        {
             assert!(text.contains(words), "{text}");
         }
         let (found, text) = verdict(&bytes, None);
@@ -587,17 +565,11 @@ mod tests {
         bytes[65_664..65_728].fill(0);
         bytes[70_003] ^= 1;
         let (found, text) = verdict(&bytes, OTHER);
-        assert_eq!(
-            (&found["state"], &found["persisted"]["damaged_bytes"]),
-            (&json!("damaged"), &json!(72))
-        );
-        let damaged = json!([
-            {"start": 65_664, "end": 65_728, "instead": "zeros"},
-            {"start": 70_000, "end": 70_008, "instead": "other_bytes"},
-        ]);
-        assert_eq!(found["persisted"]["damaged"], damaged);
-        let expected =
-            "72 of 16384 persisted bytes ARE LOST OR DAMAGED: 65664-65728 (zeros), 70000";
+        assert_eq!(found["state"], "damaged");
+        let persisted =
+            json!({"bytes": 16_384, "zeros": 64, "other": 8, "unreadable": 0, "first": 65_664});
+        assert_eq!(found["persisted"], persisted);
+        let expected = "72 of 16384 bytes ARE LOST OR DAMAGED (64 zeros, 8 other bytes; the first at offset 65664)";
         assert!(text.contains(expected), "{text}");
     }
 
@@ -607,16 +579,13 @@ mod tests {
         let mut bytes = laid();
         bytes[131_072..131_136].fill(0);
         let (found, text) = verdict(&bytes, OTHER);
-        assert_eq!(
-            (&found["state"], &found["stored_only"]["damaged_bytes"]),
-            (&json!("kept"), &json!(64))
-        );
+        assert_eq!((&found["state"], &found["stored_only"]["zeros"]), (&json!("kept"), &json!(64)));
         assert!(text.contains("dirty lines were dropped, and a write-back is needed"), "{text}");
         bytes[131_137] ^= 0x10;
         let (found, text) = verdict(&bytes, OTHER);
         assert_eq!(found["state"], "damaged");
         assert!(text.contains("shows nothing about dirty lines"), "{text}");
-        assert!(text.contains("all 16384 persisted bytes, but"), "{text}");
+        assert!(text.contains("all 16384 bytes are there, but"), "{text}");
     }
 
     #[test]
@@ -630,12 +599,11 @@ mod tests {
             into.copy_from_slice(&bytes[at..at + into.len()]);
             Ok(())
         });
-        let json = serde_json::to_value(found.unwrap().persisted).unwrap();
+        let persisted = found.unwrap().persisted;
         assert_eq!(
-            (&json["damaged_bytes"], &json["damaged"][0]["start"]),
-            (&json!(512), &json!(66_048))
+            (persisted.unreadable, persisted.changed(), persisted.first),
+            (512, 512, Some(66_048))
         );
-        assert!(json["damaged"][0]["instead"]["unreadable"].is_string(), "{json}");
     }
 
     /// The mounts are those of a host, and of a container of systemd-nspawn.

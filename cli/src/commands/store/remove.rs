@@ -1,9 +1,10 @@
-//! `cachemaint store rm`.
+//! `cachemaint store remove`.
 
-use super::{named, of_blob, open, text, visible};
-use anyhow::{Context as _, bail};
+use super::{named, of_blob, open, print_commit, visible};
+use anyhow::bail;
 use cachemaint::dax::DaxFile;
 use cachemaint_store::{Content, Store};
+use serde_json::json;
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 
 /// Delete blobs: all of them, or none if one does not exist
 ///
-/// The state of a program in a region is deleted only with `--regions`.
+/// A region, which a program uses in place, is deleted only with --regions.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the store
@@ -23,19 +24,23 @@ pub(super) struct Arguments {
     /// Delete regions too
     #[arg(long)]
     regions: bool,
+    /// Print one JSON document
+    #[arg(short, long)]
+    json: bool,
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let names = arguments.name.iter().map(String::as_str).collect();
+    let names: BTreeSet<_> = arguments.name.iter().map(String::as_str).collect();
     let commit = delete(arguments, &names, &mut open(&arguments.file)?.store)?;
     let kind = if arguments.regions { "blob or region" } else { "blob" };
     let what = match names.len() {
         1 => format!("1 {kind} was deleted"),
         count => format!("{count} {kind}s were deleted"),
     };
-    text::report(|out| writeln!(out, "{what}, by commit {commit}"))
-        .with_context(|| text::unprinted_commit(commit))?;
-    Ok(ExitCode::SUCCESS)
+    let facts = json!({"removed": &names});
+    print_commit(arguments.json, &arguments.file, commit, facts, |out| {
+        writeln!(out, "{what}, by commit {commit}")
+    })
 }
 
 /// Returns the number of the commit by which the blobs are gone.

@@ -1,10 +1,11 @@
-//! Signals that ask a command to end.
+//! Signals: those that ask a command to end, and that of a file which becomes too long.
 
 #[cfg(unix)]
 use {
     anyhow::Context as _,
     signal_hook::consts::{SIGHUP, SIGINT, SIGTERM},
     signal_hook::iterator::Signals,
+    std::sync::Arc,
     std::thread,
 };
 
@@ -34,6 +35,12 @@ pub(crate) fn handle(handler: impl FnOnce() + Send + 'static) -> anyhow::Result<
 #[expect(clippy::unnecessary_wraps, reason = "Unix can fail")]
 pub(crate) fn handle(_: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {
     Ok(())
+}
+
+/// Has a write beyond the limit of file sizes (setrlimit(2), `RLIMIT_FSIZE`) fail, instead of ending the command by SIGXFSZ.
+pub(crate) fn outlive_file_limit() {
+    #[cfg(unix)]
+    drop(signal_hook::flag::register(rustix::process::Signal::XFSZ.as_raw(), Arc::default()));
 }
 
 /// Returns the set of ignored signals (`proc_pid_status(5)`).

@@ -1,52 +1,74 @@
-//! `cachemaint record`: recording of lines as events of a flight recorder.
+//! `cachemaint recording write`: lines as events of a flight recorder.
 
-use super::text::{self, Talk};
-use super::{create, os, recording, tell_guarantee};
-use crate::{interrupts, standard};
-use anyhow::{Context as _, bail};
+use super::{named, text};
+use crate::commands::{open_or_create, tell_weak_guarantee};
+use crate::failure::{FAILED, of_format, os, unprinted};
+use crate::{signals, streams};
+use anyhow::Context as _;
 use cachemaint::dax::DaxFile;
 use cachemaint_recorder::{Durability, ErrorKind, FormatError, Options, Recorder, Within, Writer};
 use core::fmt;
 use core::str::FromStr;
 use core::time::Duration;
-use std::fs;
+use serde_json::json;
 use std::io::{BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, exit};
 use std::sync::Arc;
 use std::thread;
 
-/// Record the lines of standard input as events
+/// Record each line of standard input as an event
 ///
-/// The file keeps the last events, and overwrites the oldest. `cachemaint dump` prints them, even while they are
-/// recorded, and after any crash that the file survives. To record the output of a program, use a pipe; `tee` passes the
-/// lines on: `program | tee /dev/stderr | cachemaint record FILE`. A line that is too long for an event is split. All events
-/// have the id 0.
+/// The file keeps the newest events, and overwrites the oldest. `recording print` prints them, also while they are recorded. To
+/// see the lines too, use tee(1): `program | tee /dev/stderr | cachemaint recording write FILE`. A line that is too long for an
+/// event is split. All events have the id 0.
 ///
-/// If the command is killed, all recorded events are in the file. SIGINT, SIGTERM and SIGHUP end the recording: the events
-/// are written back, and the exit code is 130. After a crash of the machine, the remaining events depend on `--durability`.
+/// If the command is killed, all recorded events are in the file. A signal that asks it to end has the events written back.
+/// --durability decides which events a crash of the machine leaves.
 #[derive(clap::Args)]
-pub(crate) struct Arguments {
-    /// The file, which is created if it is missing. A recording in it is continued: its events stay until the oldest
-    /// sub-buffers are overwritten, of 64 KiB in a file of 1M; each run begins a new one
+pub(super) struct Arguments {
+    /// The file of the recording, which is continued
     file: PathBuf,
-    /// The number of bytes of a new file: 64K, 16M, 1G
-    #[arg(long, value_name = "SIZE", value_parser = text::size, default_value = "1M")]
-    create: u64,
-    /// Time at which events are made persistent: at-end (at the end of the command, and by a platform that keeps the
-    /// caches), a time such as 10ms (after about this time), sub-buffer (each one that is full), each-append (each event)
+    /// Create the file with this number of bytes if it is missing: 64K, 16M, 1G
+    #[arg(long, value_name = "SIZE", value_parser = text::size)]
+    create: Option<u64>,
+    /// When events become persistent: at-end (of the command), within a time such as 10ms, sub-buffer (when one is full),
+    /// each-append
     #[arg(long, value_name = "WHEN", default_value = "at-end")]
     durability: When,
+    /// Print one JSON document at the end
+    #[arg(short, long)]
+    json: bool,
 }
 
 type Recording = Recorder<'static, Arc<DaxFile>>;
 
-pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let path = &arguments.file;
-    let input = standard::input()?;
-    let recorder = Arc::new(open(path, arguments)?);
+    let input = streams::input()?;
+    let durability = match arguments.durability {
+        When::AtEnd | When::Within(_) => Durability::OnRequest,
+        When::SubBuffer => Durability::SubBuffer,
+        When::EachAppend => Durability::EachAppend,
+    };
+    let options = || Options::new().shards(1).durability(durability);
+    let (recorder, created) = open_or_create(
+        path,
+        arguments.create,
+        |file| {
+            Ok(options().create_new(Arc::new(file)).map_err(|failed| named(path, failed.error))?.0)
+        },
+        |file| Ok(options().open(Arc::new(file)).map_err(|failed| named(path, failed.error))?.0),
+    )?;
+    let recorder: Arc<Recording> = Arc::new(recorder);
     let guarantee = recorder.medium().guarantee();
-    tell_guarantee(path, guarantee, &format!("events are persistent {}", arguments.durability));
+    if !arguments.json {
+        tell_weak_guarantee(
+            path,
+            guarantee,
+            &format!("events are persistent {}", arguments.durability),
+        );
+    }
     let within = match arguments.durability {
         When::Within(interval) => Some(
             Within::start(Arc::clone(&recorder), interval).context("a thread cannot be started")?,
@@ -54,35 +76,20 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         _ => None,
     };
     finish_when_interrupted(Arc::clone(&recorder))?;
-    let ended = record(path, &recorder, input);
+    let counted = record(path, &recorder, input);
     // The events are written back even after an error.
     write_back(&recorder)?;
-    if let Some(within) = within {
-        let longest = within.finish()?;
-        if Talk::is_verbose() {
-            text::tell!("{}: an event was persistent after {longest:?} at most", path.display());
-        }
+    let longest = within.map(Within::finish).transpose()?;
+    let events = counted?;
+    if arguments.json {
+        let longest = longest.map(|longest| u64::try_from(longest.as_nanos()).unwrap_or(u64::MAX));
+        let facts = json!({
+            "created": created, "events": events, "longest_interval_ns": longest, "guarantee": guarantee
+        });
+        text::write_json(&text::Document::of(path, facts))
+            .with_context(|| unprinted(format_args!("{events} events are recorded")))?;
     }
-    ended.map(|()| ExitCode::SUCCESS)
-}
-
-/// Creates the file and a recording in it, or continues the one that is there. A file in which no recording could be created
-/// is removed.
-fn open(path: &Path, arguments: &Arguments) -> anyhow::Result<Recording> {
-    let durability = match arguments.durability {
-        When::AtEnd | When::Within(_) => Durability::OnRequest,
-        When::SubBuffer => Durability::SubBuffer,
-        When::EachAppend => Durability::EachAppend,
-    };
-    let options = Options::new().shards(1).durability(durability);
-    let opened = match create(path, arguments.create)? {
-        Some(file) => {
-            options.create_new(Arc::new(file)).inspect_err(|_| drop(fs::remove_file(path)))
-        }
-        None => options.open(Arc::new(super::open(path)?)),
-    };
-    let (recorder, _) = opened.map_err(|failed| recording::named(path, failed.error))?;
-    Ok(recorder)
+    Ok(ExitCode::SUCCESS)
 }
 
 fn write_back(recorder: &Recording) -> anyhow::Result<()> {
@@ -91,20 +98,20 @@ fn write_back(recorder: &Recording) -> anyhow::Result<()> {
 }
 
 fn finish_when_interrupted(recorder: Arc<Recording>) -> anyhow::Result<()> {
-    interrupts::handle(move || {
+    signals::handle(move || {
         recorder.stop();
-        let Err(error) = write_back(&recorder) else { exit(interrupts::INTERRUPTED.into()) };
+        let Err(error) = write_back(&recorder) else { exit(signals::INTERRUPTED.into()) };
         text::tell!("{error:#}");
-        exit(text::FAILED.into());
+        exit(FAILED.into());
     })
 }
 
-/// Records all lines.
-fn record(path: &Path, recorder: &Recording, input: impl Read) -> anyhow::Result<()> {
-    let writer = recorder.claim().map_err(|error| recording::named(path, error))?;
+/// Records all lines. Returns the number of events.
+fn record(path: &Path, recorder: &Recording, input: impl Read) -> anyhow::Result<u64> {
+    let writer = recorder.claim().map_err(|error| named(path, error))?;
     let most = recorder.reader().largest_payload().min(usize::from(u16::MAX));
     let mut input = BufReader::new(input);
-    let (mut line, mut is_split) = (Vec::new(), false);
+    let (mut line, mut is_split, mut events) = (Vec::new(), false, 0);
     loop {
         let bytes = input.fill_buf().map_err(|error| os("standard input", "read", &error))?;
         let bytes = &bytes[..bytes.len().min(most - line.len())];
@@ -115,6 +122,7 @@ fn record(path: &Path, recorder: &Recording, input: impl Read) -> anyhow::Result
             // The newline behind the last part of a split line is not a line of its own.
             if !(is_split && line.is_empty()) {
                 event(path, recorder, &writer, &line)?;
+                events += 1;
             }
             line.clear();
             is_split = !is_whole;
@@ -122,7 +130,11 @@ fn record(path: &Path, recorder: &Recording, input: impl Read) -> anyhow::Result
         let read = piece.len();
         input.consume(read);
     }
-    if line.is_empty() { Ok(()) } else { event(path, recorder, &writer, &line) }
+    if line.is_empty() {
+        return Ok(events);
+    }
+    event(path, recorder, &writer, &line)?;
+    Ok(events + 1)
 }
 
 fn event(
@@ -140,7 +152,7 @@ fn event(
             thread::park();
         },
         Err(ErrorKind::Format(FormatError::Medium(error))) => Err(error.into()),
-        Err(kind) => bail!("{}: {kind}", path.display()),
+        Err(kind) => Err(of_format(path, None, kind)),
     }
 }
 

@@ -1,12 +1,40 @@
-//! The functions for recordings that `record`, `dump` and `inspect` share.
+//! `cachemaint recording`: write lines into a flight recorder, and print them.
 
+mod print;
+mod write;
+
+use super::payload;
 use super::text;
+use crate::failure::of_format;
 use crate::read_only::ReadOnly;
-use anyhow::anyhow;
 use cachemaint::dax;
-use cachemaint_recorder::{Error, ErrorKind, FormatError, Reader};
+use cachemaint_recorder::{Error, ErrorKind, Reader};
 use jiff::Timestamp;
+use std::fmt::Write as _;
 use std::path::Path;
+use std::process::ExitCode;
+
+/// Keep the last events of a program in a file, and print them
+///
+/// The oldest events are overwritten. The newest ones are there after any crash that the file survives.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    Write(write::Arguments),
+    Print(print::Arguments),
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    match &arguments.command {
+        Command::Write(arguments) => write::run(arguments),
+        Command::Print(arguments) => print::run(arguments),
+    }
+}
 
 /// Opens the recording in a file for reading.
 pub(super) fn reader<'f>(path: &Path, file: &'f ReadOnly) -> anyhow::Result<Reader<&'f ReadOnly>> {
@@ -14,10 +42,11 @@ pub(super) fn reader<'f>(path: &Path, file: &'f ReadOnly) -> anyhow::Result<Read
 }
 
 /// Returns the error with the path of its file.
-pub(super) fn named(path: &Path, error: Error<dax::Error>) -> anyhow::Error {
+pub(super) fn named(path: &Path, error: impl Into<Error<dax::Error>>) -> anyhow::Error {
+    let error = error.into();
     match error.kind() {
-        ErrorKind::Format(FormatError::Medium(error)) => anyhow!("{error}"),
-        _ => anyhow::Error::new(error).context(path.display().to_string()),
+        ErrorKind::Format(format) => of_format(path, Some(format), &error),
+        _ => of_format(path, None, &error),
     }
 }
 
@@ -36,7 +65,7 @@ pub(super) fn time(nanoseconds: u64) -> Option<String> {
 pub(super) struct Times {
     second: u64,
     /// The last time; empty before the first one.
-    text: Vec<u8>,
+    text: String,
 }
 
 impl Times {
@@ -45,12 +74,11 @@ impl Times {
         const SECOND: u64 = 1_000_000_000;
         let second = nanoseconds / SECOND;
         if self.text.is_empty() || self.second != second {
-            (self.second, self.text) = (second, time(nanoseconds)?.into_bytes());
+            (self.second, self.text) = (second, time(nanoseconds)?);
         }
         self.text.truncate(self.text.len() - "000000000Z".len());
-        text::write_number(&mut self.text, nanoseconds % SECOND, b'0', 9);
-        self.text.push(b'Z');
-        str::from_utf8(&self.text).ok()
+        write!(self.text, "{:09}Z", nanoseconds % SECOND).ok()?;
+        Some(&self.text)
     }
 }
 

@@ -1,42 +1,30 @@
-//! `cachemaint record` and `dump`.
+//! `cachemaint recording`.
 
-use crate::{Ran, cachemaint, is_refused, ran, stderr, stdout};
+use crate::{Place, cachemaint, is_refused, ran, stderr, stdout, unwrapped};
 use cachemaint::dax;
 use cachemaint_recorder::{Clock, Identity, Options, Recorder, Writer};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::UNIX_EPOCH;
-use tempfile::TempDir;
 
-/// A directory for a recording.
-struct Place {
-    path: PathBuf,
-    _directory: TempDir,
+/// A place without a file yet.
+fn empty() -> Place {
+    Place::new("recording", "trace")
+}
+
+/// A recording of these lines.
+fn with(lines: &str) -> Place {
+    let place = empty();
+    place.run_with(&["write", "--create", "64K"], lines).success();
+    place
 }
 
 impl Place {
-    fn empty() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        Self { path: directory.path().join("trace"), _directory: directory }
-    }
-
-    /// `cachemaint COMMAND FILE …`
-    fn run(&self, arguments: &[&str]) -> Ran {
-        self.run_with(arguments, "")
-    }
-
-    fn run_with(&self, arguments: &[&str], input: impl Into<Vec<u8>>) -> Ran {
-        let mut command = cachemaint();
-        command.arg(arguments[0]).arg(&self.path).args(&arguments[1..]);
-        ran(&mut command, input)
-    }
-
-    /// The lines of `dump --json`.
+    /// The lines of `recording print --json`.
     fn events(&self) -> Vec<Value> {
-        let text = stdout(&self.run(&["dump", "--json"]));
+        let text = stdout(&self.run(&["print", "--json"]));
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
@@ -49,8 +37,8 @@ impl Place {
         events.map(|event| (event["id"].as_u64().unwrap(), text(event))).collect()
     }
 
-    fn inspect(&self) -> Value {
-        crate::json(&self.run(&["inspect", "--json"]))
+    fn inspected(&self) -> Value {
+        crate::json(&self.inspect(&["--json"]))
     }
 }
 
@@ -61,10 +49,10 @@ fn now() -> jiff::Timestamp {
 
 #[test]
 fn lines_become_events_with_the_time_at_which_they_came() {
-    let place = Place::empty();
+    let place = empty();
     let second = jiff::SignedDuration::from_secs(1);
     let mut last = now() - second;
-    place.run_with(&["record"], "one\n\nthree \x1b[2J").success();
+    place.run_with(&["write", "--create", "1M"], "one\n\nthree \x1b[2J").success();
     let end = now() + second;
     let texts = place.texts();
     let texts: Vec<&str> = texts.iter().map(|(_, text)| text.as_str()).collect();
@@ -75,37 +63,33 @@ fn lines_become_events_with_the_time_at_which_they_came() {
         assert!(last <= time && time <= end, "{event}");
         last = time;
     }
-    let text = stdout(&place.run(&["dump"]).success());
+    let text = stdout(&place.run(&["print"]).success());
     assert!(text.lines().nth(2).unwrap().ends_with(" three \\u{1b}[2J"), "{text:?}");
 }
 
 #[test]
 fn recording_goes_on_where_it_has_ended_and_the_oldest_is_overwritten() {
-    let place = Place::empty();
-    place.run_with(&["record", "--create", "64K"], "first\n").success();
-    place.run_with(&["record", "--durability", "10ms"], "second\n").success();
+    let place = with("first\n");
+    place.run_with(&["write", "--durability", "10ms"], "second\n").success();
     assert_eq!(place.texts(), [(0, "first".to_owned()), (0, "second".to_owned())]);
-    assert_eq!(place.inspect()["openings"], 2);
+    assert_eq!(place.inspected()["openings"], 2);
 
     let many: Vec<String> = (0..20_000).map(|number| format!("line {number}\n")).collect();
-    place.run_with(&["record", "--durability", "sub-buffer"], many.concat()).success();
+    place.run_with(&["write", "--durability", "sub-buffer"], many.concat()).success();
     let texts = place.texts();
     let kept: Vec<String> = texts.iter().map(|(_, text)| format!("{text}\n")).collect();
     assert!(kept.len() > 100 && kept.len() < many.len(), "{}", kept.len());
     assert!(many.ends_with(&kept), "the last ones, and no gap: {kept:?}");
-    let found = place.inspect();
+    let found = place.inspected();
     assert_eq!(found["shards"][0]["events"], kept.len());
-    assert!(found["shards"][0]["laps"].as_u64().unwrap() > 0, "{found}");
     assert_eq!(found["shards"][0]["lost"], 0);
 }
 
 /// A sub-buffer of 4096 bytes has a header of 64, and a record one of 24 (crate `cachemaint-recorder`, the format).
 #[test]
 fn a_line_that_is_too_long_is_split() {
-    let place = Place::empty();
     let most = 4096 - 64 - 24;
-    let lines = format!("{}\n{}y\nnext\n", "x".repeat(most), "x".repeat(most));
-    place.run_with(&["record", "--create", "64K"], lines).success();
+    let place = with(&format!("{}\n{}y\nnext\n", "x".repeat(most), "x".repeat(most)));
     let lengths: Vec<usize> = place.texts().iter().map(|(_, text)| text.len()).collect();
     assert_eq!(lengths, [most, most, 1, 4]);
 }
@@ -118,13 +102,17 @@ fn recorded_events_survive_a_kill_and_a_signal_ends_the_recording() {
     use std::io::Write as _;
 
     for (signal, code) in [(Signal::KILL, None), (Signal::TERM, Some(130))] {
-        let place = Place::empty();
+        let place = empty();
         let mut record = cachemaint();
-        record.arg("record").arg(&place.path).stdin(Stdio::piped()).stderr(Stdio::null());
+        record
+            .args(["recording", "write", "--create", "1M"])
+            .arg(&place.path)
+            .stdin(Stdio::piped())
+            .stderr(Stdio::null());
         let mut child = record.spawn().unwrap();
         let mut input = child.stdin.take().unwrap();
         input.write_all(b"ready\n").unwrap();
-        // Until then there may be no recording to dump.
+        // Until then there may be no recording to print.
         while place.texts().is_empty() {
             assert!(child.try_wait().unwrap().is_none());
             std::thread::yield_now();
@@ -132,7 +120,7 @@ fn recorded_events_survive_a_kill_and_a_signal_ends_the_recording() {
         kill_process(Pid::from_child(&child), signal).unwrap();
         assert_eq!(child.wait().unwrap().code(), code);
         assert_eq!(place.texts(), [(0, "ready".to_owned())]);
-        assert_eq!(place.inspect()["shards"][0]["damaged"], 0);
+        assert_eq!(place.inspected()["shards"][0]["damaged"], 0);
     }
 }
 
@@ -141,9 +129,9 @@ fn recorded_events_survive_a_kill_and_a_signal_ends_the_recording() {
 #[test]
 fn an_interrupt_in_the_middle_of_the_input_ends_recording_too() {
     for _ in 0..8 {
-        let place = Place::empty();
+        let place = empty();
         let mut child = cachemaint()
-            .args(["record", "--create", "256K"])
+            .args(["recording", "write", "--create", "256K"])
             .arg(&place.path)
             .stdin(fs::File::open("/dev/zero").unwrap())
             .stderr(Stdio::piped())
@@ -161,41 +149,58 @@ fn an_interrupt_in_the_middle_of_the_input_ends_recording_too() {
 
 #[test]
 fn damage_is_shown_and_the_rest_is_read() {
-    let place = Place::empty();
     let lines: Vec<String> = (0..10).map(|number| format!("line {number}\n")).collect();
-    place.run_with(&["record", "--create", "64K"], lines.concat()).success();
+    let place = with(&lines.concat());
     let mut bytes = fs::read(&place.path).unwrap();
     let at = bytes.windows(6).position(|window| window == b"line 4").unwrap();
     bytes[at] ^= 1;
     fs::write(&place.path, &bytes).unwrap();
 
-    let dumped = stdout(&place.run(&["dump"]).code(1));
+    let dumped = stdout(&place.run(&["print"]).code(1));
     assert_eq!(dumped.lines().filter(|line| line.contains(" line ")).count(), 9);
     assert!(dumped.contains("[shard 0: up to 32 bytes at "), "{dumped}");
     let events = place.events();
     assert_eq!(events[4]["skipped"]["kind"], "damaged");
     assert_eq!(events[4]["skipped"]["at"], at - 24);
     assert_eq!(events[5]["text"], "line 5");
-    let found = stdout(&place.run(&["inspect"]).code(1));
+    let found = unwrapped(&stdout(&place.inspect(&[]).code(1)));
     assert!(found.contains("32 bytes damaged"), "{found}");
     assert_eq!(fs::read(&place.path).unwrap(), bytes, "only read");
 }
 
-/// As in `cachemaint dump --json FILE | tail -1`.
 #[test]
-fn the_last_line_of_json_is_the_last_event_though_others_were_lost_after_it() {
-    let place = Place::empty();
-    place.run_with(&["record", "--create", "64K"], "one\ntwo\n").success();
+fn lost_events_are_marked_where_they_were_lost() {
+    let place = with("one\ntwo\n");
     let options = dax::Options::new().allow_page_granularity();
     let file = options.open(&place.path).unwrap();
     let recorder = Recorder::open(file).unwrap().0;
     recorder.claim().unwrap().record(3, &[0; 1 << 13]).unwrap_err();
     let events = place.events();
     let texts: Vec<_> = events.iter().map(|event| event["text"].as_str()).collect();
-    assert_eq!(texts, [Some("one"), None, Some("two")]);
-    assert_eq!(events[1], json!({"lost": {"shard": 0, "events": 1}}));
-    let text = stdout(&place.run(&["dump"]).success());
+    assert_eq!(texts, [Some("one"), Some("two"), None]);
+    assert_eq!(events[2], json!({"lost": {"shard": 0, "events": 1}}));
+    let text = stdout(&place.run(&["print", "--last", "1"]).success());
     assert!(text.ends_with(" two\n[shard 0: 1 events were lost]\n"), "{text}");
+}
+
+/// Readers that take numbers as doubles would round them.
+#[test]
+fn numbers_beyond_2_to_the_53rd_are_text() {
+    let place = empty();
+    let file =
+        dax::Options::new().allow_page_granularity().create_new(&place.path, 1 << 16).unwrap();
+    let recorder = Options::new().events(&[(1, "request: id=u64")]).create_new(file).unwrap().0;
+    let writer = recorder.claim().unwrap();
+    for id in [u64::MAX, (1 << 53) + 1, 1 << 53] {
+        writer.record(1, &id.to_le_bytes()).unwrap();
+    }
+    let ids: Vec<_> = place.events().iter().map(|event| event["fields"]["id"].clone()).collect();
+    let expected = [
+        json!("18446744073709551615"),
+        json!("9007199254740993"),
+        json!(9_007_199_254_740_992_u64),
+    ];
+    assert_eq!(ids, expected);
 }
 
 #[test]
@@ -206,28 +211,26 @@ fn unknown_and_truncated_files_are_refused() {
         (b"short".to_vec(), "begins with short"),
         (Vec::new(), "has no bytes to map"),
     ] {
-        let place = Place::empty();
+        let place = empty();
         let run = |command: &[&str]| place.run(command);
-        is_refused(&place.path, &content, expected, &[&["dump"], &["record"]], run);
+        is_refused(&place.path, &content, (3, expected), &[&["print"], &["write"]], run);
     }
-    let place = Place::empty();
-    place.run_with(&["record", "--create", "64K"], "one\n").success();
+    let place = with("one\n");
     fs::write(&place.path, &fs::read(&place.path).unwrap()[..20_000]).unwrap();
-    for command in ["inspect", "dump", "record"] {
-        let error = stderr(&place.run(&[command]).code(3));
-        assert!(error.contains("bytes, but only 20000 are there"), "{command}: {error}");
+    for run in [place.inspect(&[]), place.run(&["print"]), place.run(&["write"])] {
+        let error = stderr(&run.code(1));
+        assert!(error.contains("bytes, but only 20000 are there"), "{error}");
     }
 }
 
 #[test]
 fn one_process_records_into_a_file_and_others_read_it() {
-    let place = Place::empty();
-    place.run_with(&["record"], "one\n").success();
+    let place = with("one\n");
     let options = dax::Options::new().allow_page_granularity();
     let file = options.open(&place.path).unwrap();
     let recorder = Recorder::open(file).unwrap().0;
     recorder.claim().unwrap().record(77, b"two").unwrap();
-    let error = stderr(&place.run(&["record"]).code(3));
+    let error = stderr(&place.run(&["write"]).code(3));
     assert!(error.contains("trace: is locked by another open file"), "{error}");
     assert_eq!(place.texts(), [(0, "one".to_owned()), (77, "two".to_owned())]);
 }
@@ -235,30 +238,29 @@ fn one_process_records_into_a_file_and_others_read_it() {
 /// Records of 3 bytes take 16 of header and 8 of payload, and a mark 64.
 #[test]
 fn a_journal_is_recognized_by_its_magic() {
-    let place = Place::empty();
+    let place = empty();
     let append = ["--create", "64K", "--record", "one", "--record", "two"];
     ran(cachemaint().args(["journal", "append"]).arg(&place.path).args(append), "").success();
-    let found = place.inspect();
+    let found = place.inspected();
     assert_eq!(found["kind"], "journal");
     assert_eq!(found["used"], 64 + 2 * 24);
     assert_eq!(found["recovered"]["records"], 2);
     // Of 44 KiB behind the roots and the confirmation, segments are as large as sixteen of them fit, powers of two.
     assert_eq!(found["capacity"], 22 * 2048);
-    let text = stdout(&place.run(&["inspect"]).success());
+    let text = stdout(&place.inspect(&[]).success());
     assert!(text.contains("\nused        112 of 45,056 bytes (0 %)\n"), "{text}");
-    let error = stderr(&place.run(&["dump"]).code(3));
-    assert!(error.contains("trace: the medium has a journal instead of a recording"), "{error}");
+    let error = stderr(&place.run(&["print"]).code(3));
+    assert!(error.contains("trace: the medium holds a journal, not a recording"), "{error}");
 }
 
 #[test]
 fn the_message_of_a_panic_is_named() {
-    let place = Place::empty();
-    place.run(&["record"]).success();
+    let place = with("");
     let options = dax::Options::new().allow_page_granularity();
     let recorder = Recorder::open(options.open(&place.path).unwrap()).unwrap().0;
     recorder.claim().unwrap().record(65_535, b"src/main.rs:7:5: the valve is shut").unwrap();
     drop(recorder);
-    let text = stdout(&place.run(&["dump"]).success());
+    let text = stdout(&place.run(&["print"]).success());
     assert!(text.ends_with(" panic src/main.rs:7:5: the valve is shut\n"), "{text}");
     assert_eq!(place.events()[0]["id"], 65_535);
 }
@@ -269,7 +271,7 @@ fn clock(wall: fn() -> u64) -> Clock {
 }
 
 fn recording(wall: fn() -> u64) -> Place {
-    let place = Place::empty();
+    let place = empty();
     let file =
         dax::Options::new().allow_page_granularity().create_new(&place.path, 1 << 16).unwrap();
     let options = Options::with_clock(Identity([7; 16]), clock(wall));
@@ -282,11 +284,11 @@ fn recording(wall: fn() -> u64) -> Place {
 #[test]
 fn the_clock_of_a_recording_and_its_anchor_are_shown() {
     let place = recording(|| 1_000_000_000_000_000_050);
-    let found = place.inspect();
+    let found = place.inspected();
     assert_eq!((&found["clock"], &found["ticks_per_second"]), (&json!("caller"), &json!(1000)));
     let anchor = json!({"ticks": 5000, "time": "2001-09-09T01:46:40.000000050Z"});
     assert_eq!(found["anchor"], anchor);
-    let text = stdout(&place.run(&["inspect"]).success());
+    let text = stdout(&place.inspect(&[]).success());
     for row in [
         "clock       the recording program's own, 1,000 ticks a second\n",
         "anchor      tick 5,000 at 2001-09-09T01:46:40.000000050Z\n",
@@ -301,8 +303,8 @@ fn the_clock_of_a_recording_and_its_anchor_are_shown() {
 #[test]
 fn a_clock_without_wall_time_has_an_anchor_without_a_time() {
     let place = recording(|| 0);
-    assert_eq!(place.inspect()["anchor"], json!({"ticks": 5000, "time": null}));
-    let text = stdout(&place.run(&["inspect"]).success());
+    assert_eq!(place.inspected()["anchor"], json!({"ticks": 5000, "time": null}));
+    let text = stdout(&place.inspect(&[]).success());
     assert!(text.contains("anchor      none: the clock had no wall time\n"), "{text}");
     assert_eq!(place.events()[0]["time"], json!(null));
 }
@@ -323,7 +325,7 @@ fn the_opening_of_each_event_is_shown() {
         (&json!(2), &json!("2001-09-09T01:46:41.500000000Z")),
     ];
     assert_eq!(openings, expected);
-    let text = stdout(&place.run(&["dump"]).success());
+    let text = stdout(&place.run(&["print"]).success());
     let lines: Vec<_> = text.lines().collect();
     assert_eq!((lines.len(), lines[1]), (3, "[opening 2]"), "{text}");
 }
@@ -335,7 +337,7 @@ fn named() -> Place {
         (2, "closed"),
         (3, "level: meters=f32 offset=i16"),
     ];
-    let place = Place::empty();
+    let place = empty();
     let options = dax::Options::new().allow_page_granularity();
     let file = options.create_new(&place.path, 1 << 16).unwrap();
     let recorder = Options::new().events(EVENTS).create_new(file).unwrap().0;
@@ -354,7 +356,7 @@ fn named() -> Place {
 #[test]
 fn names_and_fields_of_events_are_shown() {
     let place = named();
-    let dumped = stdout(&place.run(&["dump"]).success());
+    let dumped = stdout(&place.run(&["print"]).success());
     let texts: Vec<_> =
         dumped.lines().map(|line| line.split_once("Z  0     ").unwrap().1).collect();
     let expected = [
@@ -386,52 +388,32 @@ fn names_and_fields_of_events_are_shown() {
     assert_eq!((events[5].get("name"), events[5].get("fields")), (None, None));
     let hex = json!("07000000010000000000002340ff");
     assert_eq!((&events[6]["fields"]["note"], &events[6]["hex"]), (&json!("\u{fffd}"), &hex));
-    place.run(&["inspect"]).success();
-    assert_eq!(place.inspect()["names_damaged"], false);
-}
-
-#[test]
-fn gaps_come_before_the_last_event_in_json() {
-    let place = named();
-    let options = dax::Options::new().allow_page_granularity();
-    let file = options.open(&place.path).unwrap();
-    let recorder = Recorder::open(file).unwrap().0;
-    recorder.claim().unwrap().record(4, &[0; 1 << 13]).unwrap_err();
-    drop(recorder);
-    let mut bytes = fs::read(&place.path).unwrap();
-    let at = bytes.windows(7).position(|window| window == b"by hand").unwrap();
-    bytes[at] ^= 1;
-    fs::write(&place.path, &bytes).unwrap();
-    place.run(&["dump", "--json"]).code(1);
-    let events = place.events();
-    let has = |name: &str| events.iter().position(|event| event.get(name).is_some());
-    assert!(has("lost").is_some() && has("skipped").is_some(), "{events:?}");
-    assert!(events.last().unwrap()["id"].is_u64(), "{events:?}");
+    place.inspect(&[]).success();
+    assert_eq!(place.inspected()["names_damaged"], false);
 }
 
 #[test]
 fn the_last_events_are_shown_if_they_are_asked_for() {
-    let place = Place::empty();
-    place.run_with(&["record"], "one\ntwo\nthree\n").success();
+    let place = with("one\ntwo\nthree\n");
     let last = |arguments: &[&str]| stdout(&place.run(arguments).success());
-    let two = last(&["dump", "--last", "2"]);
+    let two = last(&["print", "--last", "2"]);
     assert_eq!(
         two.lines().map(|line| line.rsplit(' ').next().unwrap()).collect::<Vec<_>>(),
         ["two", "three"]
     );
-    let two = last(&["dump", "-j", "-n", "2"]);
+    let two = last(&["print", "-j", "-n", "2"]);
     let texts =
         two.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["text"].clone());
     assert_eq!(texts.collect::<Vec<_>>(), [json!("two"), json!("three")]);
-    assert_eq!(last(&["dump", "-n", "0"]), "");
-    assert_eq!(last(&["dump", "-n", "9", "-j"]).lines().count(), 3);
+    assert_eq!(last(&["print", "-n", "0"]), "");
+    assert_eq!(last(&["print", "-n", "9", "-j"]).lines().count(), 3);
 }
 
 /// Shard 0 has the events 0 to 3, and shard 1 the events 10 and 11, which come after the first two. The second opening has
 /// the last two of each.
 #[test]
-fn events_of_a_shard_and_the_last_ones_of_each_are_shown() {
-    let place = Place::empty();
+fn events_of_a_shard_are_shown() {
+    let place = empty();
     let options = dax::Options::new().allow_page_granularity();
     let record = |recorder: Recorder<'_, dax::DaxFile>, events: &[(usize, u16)]| {
         let writers = [recorder.claim().unwrap(), recorder.claim().unwrap()];
@@ -444,7 +426,7 @@ fn events_of_a_shard_and_the_last_ones_of_each_are_shown() {
     let opened = options.open(&place.path).unwrap();
     record(Recorder::open(opened).unwrap().0, &[(1, 11), (0, 2), (0, 3)]);
     let ids = |arguments: &[&str]| {
-        let text = stdout(&place.run(&[&["dump"], arguments].concat()).success());
+        let text = stdout(&place.run(&[&["print"], arguments].concat()).success());
         let id =
             |line: &str| line.split(' ').filter(|word| !word.is_empty()).nth(2).map(str::to_owned);
         let text: Vec<_> =
@@ -453,21 +435,9 @@ fn events_of_a_shard_and_the_last_ones_of_each_are_shown() {
     };
     assert_eq!(ids(&[]), "0 1 10 - 11 2 3");
     assert_eq!(ids(&["--shard", "1"]), "10 - 11");
-    assert_eq!(ids(&["--shard", "1", "--shard", "0", "-n", "3"]), "11 2 3");
-    assert_eq!(ids(&["--last", "1", "--each"]), "11 3");
-    assert_eq!(ids(&["--last", "2", "--each"]), "10 - 11 2 3");
-    assert_eq!(ids(&["--last", "3", "--each"]), "1 10 - 11 2 3");
-    assert_eq!(ids(&["--last", "0", "--each"]), "");
-    let json = stdout(&place.run(&["dump", "--json", "-n", "1", "--each"]).success());
-    let ids: Vec<_> = json
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap()["id"].clone())
-        .collect();
-    assert_eq!(ids, [json!(11), json!(3)]);
-    let refused = place.run(&["dump", "--shard", "2"]).code(3);
-    let error = stderr(&refused);
-    assert!(error.contains("there is no shard 2: the last one is 1"), "{error}");
-    place.run(&["dump", "--each"]).code(2);
+    assert_eq!(ids(&["--shard", "1", "--shard", "0", "-n", "2"]), "2 3");
+    let error = stderr(&place.run(&["print", "--shard", "2"]).code(3));
+    assert!(error.contains("has only the shards 0 to 1"), "{error}");
 }
 
 /// The texts are at 16384 (crate `cachemaint-recorder`, the format).
@@ -477,10 +447,10 @@ fn damaged_names_of_events_are_reported_once_and_all_events_are_shown() {
     let mut bytes = fs::read(&place.path).unwrap();
     bytes[16384 + 30] ^= 1;
     fs::write(&place.path, &bytes).unwrap();
-    let dump = place.run(&["dump"]).code(1);
-    let warning = stderr(&dump);
+    let print = place.run(&["print"]).code(1);
+    let warning = stderr(&print);
     assert_eq!(warning.matches("the names of events are damaged").count(), 1, "{warning}");
-    let dumped = stdout(&dump);
+    let dumped = stdout(&print);
     assert_eq!(dumped.lines().count(), 7, "{dumped}");
     assert!(dumped.contains(" 2 by hand\n"), "{dumped}");
     assert!(
@@ -490,9 +460,9 @@ fn damaged_names_of_events_are_reported_once_and_all_events_are_shown() {
             .unwrap()
             .ends_with(" 1 \\u{7}\\0\\0\\0\\u{1}\\0\\0\\0\\0\\0\\0#@stuck \\u{1b}[2J")
     );
-    let text = stdout(&place.run(&["inspect"]).code(1));
+    let text = stdout(&place.inspect(&[]).code(1));
     assert!(text.contains("damage      the names of events are damaged\n"), "{text}");
-    assert_eq!(place.inspect()["names_damaged"], true);
+    assert_eq!(place.inspected()["names_damaged"], true);
 }
 
 #[test]
@@ -501,14 +471,14 @@ fn a_damaged_copy_of_the_root_is_reported_and_replaced_by_the_next_opening() {
     let mut bytes = fs::read(&place.path).unwrap();
     bytes[12288 + 100] ^= 1;
     fs::write(&place.path, &bytes).unwrap();
-    let dump = place.run(&["dump"]).success();
-    assert_eq!(stderr(&dump), "");
-    let text = stdout(&place.run(&["inspect"]).code(1));
+    let print = place.run(&["print"]).success();
+    assert_eq!(stderr(&print), "");
+    let text = stdout(&place.inspect(&[]).code(1));
     assert!(text.contains("damage      one of the two copies of the root is damaged\n"), "{text}");
-    assert_eq!(place.inspect()["root_damaged"], true);
-    place.run_with(&["record"], "two\n").success();
-    assert_eq!(place.inspect()["root_damaged"], false);
-    place.run(&["inspect"]).success();
+    assert_eq!(place.inspected()["root_damaged"], true);
+    place.run_with(&["write"], "two\n").success();
+    assert_eq!(place.inspected()["root_damaged"], false);
+    place.inspect(&[]).success();
 }
 
 /// Longer than the bytes that are verified at once, and in two shards far more than a pipe holds.
@@ -516,10 +486,10 @@ const PAYLOAD: usize = 1000;
 
 const BYTES: u64 = 8 << 20;
 
-/// Dumps two full shards, the first of which has the older events, and overwrites one of them as a whole while the dump
+/// Prints two full shards, the first of which has the older events, and overwrites one of them as a whole while the command
 /// waits for its reader in the first shard. Returns standard output and standard error.
 fn overtaken(overwritten: u32, format: &[&str]) -> (String, String) {
-    let place = Place::empty();
+    let place = empty();
     let file = dax::Options::new().allow_page_granularity().create_new(&place.path, BYTES).unwrap();
     let recorder = Options::new().shards(2).create_new(file).unwrap().0;
     let mut writers = [(); 2].map(|()| recorder.claim().unwrap());
@@ -531,26 +501,26 @@ fn overtaken(overwritten: u32, format: &[&str]) -> (String, String) {
     };
     record(0);
     record(1);
-    let mut dump = cachemaint()
-        .arg("dump")
+    let mut print = cachemaint()
+        .args(["recording", "print"])
         .arg(&place.path)
         .args(format)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut output = BufReader::new(dump.stdout.take().unwrap());
+    let mut output = BufReader::new(print.stdout.take().unwrap());
     let mut text = String::new();
     output.read_line(&mut text).unwrap();
     record(overwritten);
     output.read_to_string(&mut text).unwrap();
-    let ended = dump.wait_with_output().unwrap();
+    let ended = print.wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(0));
     (text, String::from_utf8(ended.stderr).unwrap())
 }
 
 #[test]
-fn a_dump_that_a_writer_overtakes_counts_its_gaps_and_advises_a_copy() {
+fn a_print_that_a_writer_overtakes_counts_its_gaps_and_advises_a_copy() {
     let (text, error) = overtaken(0, &[]);
     let gaps = text.lines().filter(|line| line.ends_with(" are overwritten while they were read]"));
     let (gaps, places) = match gaps.count() {
@@ -562,9 +532,9 @@ fn a_dump_that_a_writer_overtakes_counts_its_gaps_and_advises_a_copy() {
     let said =
         format!(" overwrote events while they were read, which is marked in {gaps} {places}; ");
     assert!(error.contains(&said), "{gaps}: {error}");
-    assert!(error.ends_with("; copy the file, and dump the copy\n"), "{error}");
+    assert!(error.ends_with("; copy the file, and print the copy\n"), "{error}");
 
     let (lines, error) = overtaken(0, &["--json"]);
     assert!(lines.contains("\"kind\":\"overwritten\""));
-    assert!(error.ends_with("; copy the file, and dump the copy\n"), "{error}");
+    assert!(error.ends_with("; copy the file, and print the copy\n"), "{error}");
 }

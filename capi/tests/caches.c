@@ -7,7 +7,7 @@
 
 static unsigned char buffer[8192], model[8192];
 
-/* A machine without such instructions refuses all operations alike. */
+/* A machine without such instructions refuses all operations with the same reason. */
 static void every_operation_is_refused_with_the_reason(void) {
     struct cachemaint_range range = {buffer, sizeof buffer};
     REFUSED(cachemaint_cache_writeback(buffer, 1), CACHEMAINT_UNSUPPORTED);

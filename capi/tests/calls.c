@@ -32,7 +32,7 @@ static size_t any_length(void) {
     return lengths[below(sizeof lengths / sizeof lengths[0])];
 }
 
-/* An address in a file, at its edges, in other memory, or none. Files check it. */
+/* An address in a file, at its end, in other memory, or none. Functions for files check it. */
 static unsigned char *any_address(void) {
     unsigned char *mapped = (unsigned char *)cachemaint_address(any_file());
     switch (below(6)) {
@@ -49,7 +49,7 @@ static unsigned char *any_address(void) {
     }
 }
 
-/* A range of memory that is there, or one that cannot be anywhere: cache operations cannot check what is between. */
+/* A valid range of memory, or one that is too long for any: cache operations cannot check anything in between. */
 static unsigned char *any_memory(size_t *length) {
     size_t start = below(LENGTH);
     *length = below(4) == 0 ? SIZE_MAX - below(9) : below(LENGTH - start + 1);
@@ -159,7 +159,7 @@ int main(int count, char **arguments) {
         CHECK(cachemaint_open(paths[place], LENGTH, CACHEMAINT_CREATE | CACHEMAINT_ALLOW_PAGES, &files[place]) ==
               CACHEMAINT_OK);
     }
-    /* One that is closed; the last one is NULL. */
+    /* A closed file. The last one is NULL. */
     CHECK(cachemaint_open(paths[0], LENGTH, CACHEMAINT_ALLOW_PAGES | CACHEMAINT_NO_LOCK, &files[FILES]) ==
           CACHEMAINT_OK);
     CHECK(cachemaint_close(files[FILES]) == CACHEMAINT_OK);

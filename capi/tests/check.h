@@ -1,4 +1,4 @@
-/* Checks of the test programs: each prints what failed, and all of them are made. */
+/* Checks of the test programs. Each prints what failed, and the program continues. */
 #ifndef CHECK_H
 #define CHECK_H
 
@@ -16,7 +16,7 @@ static int failures;
         }                                                                                                              \
     } while (0)
 
-/* A call that must return an error, and explain it. */
+/* A call that must return an error and explain it. */
 #define REFUSED(call, error)                                                                                           \
     do {                                                                                                               \
         int returned = (call);                                                                                         \
@@ -29,7 +29,7 @@ static int failures;
 
 #define DONE(call) CHECK((call) == CACHEMAINT_OK)
 
-/* Around functions that take the place of the C library's. */
+/* For functions that replace those of the C library. */
 #ifdef __cplusplus
 #define BEGIN_C extern "C" {
 #define END_C }

@@ -1,4 +1,4 @@
-/* Errors that the system causes, and their messages. The usage is: errors FOLDER, which is an empty one. */
+/* Errors that the system causes, and their messages. The usage is: errors FOLDER, with an empty folder. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -22,13 +22,13 @@
 
 static char path[4096];
 
-/* The numbers of calls that succeed from now on, and that fail after them. */
+/* The number of calls that succeed from now on, and the number that fail after them. */
 static int passing_syncs, failing_syncs;
 
-/* The error of a call that fails. */
+/* The errno of the failing calls. */
 static int sync_error = EIO;
 
-/* A message, and its end. */
+/* A message, and whether it was released. */
 static const char *watched;
 static int is_released;
 
@@ -36,14 +36,14 @@ BEGIN_C
 
 void __libc_free(void *address);
 
-/* Takes the place of the C library's. */
+/* Replaces the function of the C library. */
 void free(void *address) NO_EXCEPTIONS {
     if (address != NULL && address == watched)
         is_released = 1;
     __libc_free(address);
 }
 
-/* Takes the place of the C library's. */
+/* Replaces the function of the C library. */
 int fsync(int descriptor) {
     if (failing_syncs == 0 || passing_syncs > 0) {
         passing_syncs -= passing_syncs > 0;
@@ -64,7 +64,7 @@ static cachemaint_file *opened(void) {
     return file;
 }
 
-/* The message has the loss and an action, after the words of the system. */
+/* After the system's text, the message names the loss and an action. */
 static void check_loss(void) {
     CHECK(cachemaint_error_errno() == EIO);
     CHECK(strstr(cachemaint_error_message(), "may be lost") != NULL);
@@ -80,7 +80,7 @@ static void a_failed_sync_of_an_opening_is_a_failed_write_back(void) {
     CHECK(failing_syncs == 0);
 }
 
-/* The first sync is that of its zeros, and the second one comes after it has got its name. */
+/* The first sync is that of the file's zeros, and the second one follows once it has its name. */
 static void a_failed_sync_of_a_new_file_loses_no_bytes(void) {
     for (int passing = 0; passing < 2; passing++) {
         cachemaint_file *file;
@@ -94,7 +94,7 @@ static void a_failed_sync_of_a_new_file_loses_no_bytes(void) {
     }
 }
 
-/* A growth to the length that the file has syncs it too. */
+/* A growth to the current length syncs the file too. */
 static void a_failed_sync_of_a_growth_is_a_failed_write_back(void) {
     for (uint64_t length = LENGTH; length <= 2 * LENGTH; length += LENGTH) {
         cachemaint_file *file = opened();
@@ -108,7 +108,7 @@ static void a_failed_sync_of_a_growth_is_a_failed_write_back(void) {
     }
 }
 
-/* The error of a file system without syncs. */
+/* The errno of a file system without syncs. */
 static void a_sync_that_does_not_exist_loses_no_bytes(void) {
     cachemaint_file *file = opened();
     failing_syncs = 1;
@@ -121,7 +121,7 @@ static void a_sync_that_does_not_exist_loses_no_bytes(void) {
     DONE(cachemaint_close(file));
 }
 
-/* NFS sends the new bytes to the server in the sync. */
+/* NFS sends the new bytes to the server during the sync. */
 static void a_growth_whose_sync_finds_the_file_system_full_has_no_space(void) {
     cachemaint_file *file = opened();
     failing_syncs = 1;
@@ -134,7 +134,7 @@ static void a_growth_whose_sync_finds_the_file_system_full_has_no_space(void) {
     DONE(cachemaint_close(file));
 }
 
-/* The limits have numbers of the system as failed calls have them. */
+/* A limit of the process has the same errno as a failed call of the system. */
 static void a_limit_of_the_process_has_its_errno(void) {
     struct rlimit files, few, size, small;
     cachemaint_file *file = opened();
@@ -160,7 +160,7 @@ static void a_limit_of_the_process_has_its_errno(void) {
 #define ADVICE ((unsigned)offsetof(struct seccomp_data, args[2]) + LOW_WORD)
 #define POPULATE_WRITE 23
 
-/* Has each attempt of this process to populate pages fail. Returns 0 if that is not possible here. */
+/* Makes each attempt of this process to populate pages fail. Returns 0 if that is impossible here. */
 static int fail_to_populate(int error) {
     struct sock_filter filter[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
@@ -168,7 +168,7 @@ static int fail_to_populate(int error) {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, ADVICE),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, POPULATE_WRITE, 0, 3),
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, LENGTH_OF_MADVISE),
-        /* Without pages it is a question whether the kernel knows the advice. */
+        /* Without pages, the call only asks whether the kernel knows the advice. */
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
@@ -184,7 +184,7 @@ static int populates(void) {
     return error == CACHEMAINT_OK;
 }
 
-/* EFAULT has several causes. On newer kernels EHWPOISON is that of a medium which has lost the page. */
+/* EFAULT has several causes. Newer kernels return EHWPOISON if the medium has lost the page. */
 static void a_page_that_is_not_populated_is_a_media_error_only_if_the_medium_is_the_cause(void) {
     const int errors[][2] = {
         {EHWPOISON, CACHEMAINT_MEDIA_ERROR}, {EFAULT, CACHEMAINT_SYSTEM}, {ENOMEM, CACHEMAINT_SYSTEM}};
@@ -219,7 +219,7 @@ static void a_message_is_released_when_its_thread_ends(void) {
     CHECK(is_released);
 }
 
-/* The C library ends the thread-local objects of C++ and Rust before. */
+/* The C library destroys the thread-local objects of C++ and Rust before this. */
 static void a_message_is_valid_in_a_handler_of_atexit(void) {
     CHECK(!is_released);
     CHECK(watched != NULL && cachemaint_error_message() == watched);

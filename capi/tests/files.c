@@ -21,7 +21,7 @@
 
 static char path[4096];
 
-/* A number of no enumeration. */
+/* A value that is in no enumeration. */
 static volatile int other = 9;
 
 static cachemaint_file *opened(uint64_t length, unsigned flags) {
@@ -78,7 +78,7 @@ static void several_ranges_are_persisted_at_once(void) {
     DONE(cachemaint_close(file));
 }
 
-/* The copies of C's library are the model. */
+/* The copies of the C library are the model. */
 static void copies_and_fills_store_what_memmove_and_memset_do(void) {
     static unsigned char model[LENGTH];
     const size_t moves[][3] = {
@@ -112,7 +112,7 @@ static void copies_and_fills_store_what_memmove_and_memset_do(void) {
     DONE(cachemaint_close(file));
 }
 
-/* The program crashes in the middle of the copy: the second page of the bytes cannot be read. */
+/* Crashes the program in the middle of a copy: the second page of the source cannot be read. */
 static void crash_in_a_copy(size_t to) {
     const size_t page = (size_t)sysconf(_SC_PAGESIZE);
     char *from = (char *)mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -141,7 +141,7 @@ static void a_crash_in_a_copy_tears_no_word(void) {
         CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
         file = opened(0, CACHEMAINT_ALLOW_PAGES);
         words = (const uint64_t *)cachemaint_address(file);
-        /* Of the first word, a part can be outside of the range. */
+        /* The first word can be partly outside the range. */
         for (size_t at = 1; at < LENGTH / sizeof *words; at++)
             CHECK(words[at] == 0 || words[at] == UINT64_MAX);
         DONE(cachemaint_close(file));
@@ -289,7 +289,7 @@ static void a_file_grows_and_keeps_its_bytes(void) {
     DONE(cachemaint_close(file));
 }
 
-/* The file is not on persistent memory: the folder is one of an ordinary file system. */
+/* The file is not on persistent memory: the folder is on an ordinary file system. */
 static void the_guarantee_is_that_of_an_ordinary_file(void) {
     cachemaint_file *file = opened(LENGTH, ORDINARY);
     struct cachemaint_guarantee guarantee;
@@ -322,7 +322,7 @@ static void the_guarantee_is_that_of_an_ordinary_file(void) {
 static cachemaint_file *of_a_cancelled_thread;
 static volatile int returned_calls;
 
-/* Each call finds the request of a cancellation. Afterwards the thread acts on it. */
+/* Each call meets a pending cancellation. The thread acts on it afterwards. */
 static void *cancelled(void *unused) {
     char *bytes = (char *)cachemaint_address(of_a_cancelled_thread), source[8] = {1};
     struct cachemaint_range range;
@@ -362,7 +362,7 @@ static void *cancelled(void *unused) {
     return NULL;
 }
 
-/* A file that is left open would keep its lock, and a call that has not ended would let the next one wait. */
+/* A file left open would keep its lock, and an unfinished call would block the next one. */
 static void a_cancelled_thread_finishes_its_call(void) {
     pthread_t thread;
     void *result = NULL;
@@ -401,7 +401,7 @@ static void *refused_before_the_end(void *key) {
     return NULL;
 }
 
-/* It runs after the destructors of C++, which Rust has too. */
+/* It runs after the destructors of C++, which Rust uses too. */
 static void an_error_in_a_destructor_of_a_thread_has_a_message(void) {
     pthread_t thread;
     pthread_key_t key;

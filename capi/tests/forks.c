@@ -1,6 +1,5 @@
-/* Children of fork. A child that is forked while another thread of its parent makes its first call makes the same call, and
- * waits for no thread that it does not have. One that is forked during a growth closes the file. The usage is:
- * forks FOLDER. */
+/* Children of fork. While another thread of the parent makes its first call, a child makes the same call, and waits for
+ * no thread that it lacks. A child forked during a growth closes the file. The usage is: forks FOLDER. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -18,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* The places at which a call stops, so that a child is forked there. */
+/* The places at which a call stops while a child is forked. */
 enum place { NOWHERE, ALLOCATIONS, OPENED_FILES, RELEASES };
 
 static __thread enum place place;
@@ -42,7 +41,7 @@ BEGIN_C
 void *__libc_malloc(size_t length);
 void __libc_free(void *address);
 
-/* Takes the place of the C library's. */
+/* Replaces the function of the C library. */
 void *malloc(size_t length) NO_EXCEPTIONS {
     void *address;
     stop_at(ALLOCATIONS);
@@ -54,7 +53,7 @@ void *malloc(size_t length) NO_EXCEPTIONS {
     return address;
 }
 
-/* Takes the place of the C library's, which does not notice every second release. */
+/* Replaces the function of the C library, which does not detect every double release. */
 void free(void *address) NO_EXCEPTIONS {
     if (place == RELEASES && address != NULL && releases < sizeof released / sizeof released[0]) {
         stop_at(RELEASES);
@@ -65,7 +64,7 @@ void free(void *address) NO_EXCEPTIONS {
     __libc_free(address);
 }
 
-/* Takes the place of the C library's, by which the library opens the kernel's files. */
+/* Replaces the function of the C library, with which the library opens the kernel's files. */
 int open64(const char *path, int flags, ...) {
     stop_at(OPENED_FILES);
     return (int)syscall(SYS_openat, AT_FDCWD, path, flags, 0600);
@@ -103,7 +102,7 @@ static void close_growing(void) {
     DONE(cachemaint_close(growing));
 }
 
-/* A place, the call of the parent that stops there, and the call of the child. */
+/* A place, the parent's call that stops there, and the child's call. */
 struct step {
     enum place place;
     void (*in_parent)(void), (*in_child)(void);
@@ -156,7 +155,7 @@ static void a_child_that_closes_a_growing_file_releases_nothing_twice(void) {
     DONE(cachemaint_close(growing));
 }
 
-/* Opens a file, and forks a child that closes it and shows its number when it has. Both wait for a signal. */
+/* Opens a file, and forks a child that closes it and then writes its process id. Both wait for a signal. */
 static void hold_and_fork(int shown) {
     cachemaint_file *file;
     void *address;
@@ -168,7 +167,7 @@ static void hold_and_fork(int shown) {
     child = fork();
     if (child == 0) {
         DONE(cachemaint_close(file));
-        /* User-mode emulation leaves the mapping to the child (madvise(2), MADV_DONTFORK), and it keeps the lock too. */
+        /* User-mode emulation leaves the mapping in the child (madvise(2), MADV_DONTFORK), and with it the lock. */
         CHECK(munmap(address, length) == 0);
         child = failures ? 0 : getpid();
         CHECK(write(shown, &child, sizeof child) == sizeof child);

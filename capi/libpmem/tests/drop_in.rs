@@ -1,5 +1,5 @@
-//! The library as C programs use it: exported names, the header, and calls whose results are compared with those of
-//! PMDK's library, as far as its packages are there. `cargo xtask test` links the library and runs this program.
+//! The library as C programs use it: exported names, the header, and calls, whose results are compared with those of
+//! PMDK's library if its packages are available. `cargo xtask test` links the library and runs this program.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failure is the test's")]
 
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use tempfile::TempDir;
 
-/// The interface: PMDK 1.12, and the functions for messages of 2.1.
+/// The interface: PMDK 1.12, and the logging functions of 2.1.
 const FUNCTIONS: [&str; 26] = [
     "pmem_check_version",
     "pmem_deep_drain",
@@ -42,7 +42,7 @@ const FUNCTIONS: [&str; 26] = [
     "pmem_unmap",
 ];
 
-/// The lines of `calls.c` that differ from PMDK's, by their beginning, and the reason.
+/// The beginnings of the lines of `calls.c` that differ from PMDK's, and the reasons.
 const DIFFERENCES: [(&str, &str); 5] = [
     ("log ", "1.12 has no log functions"),
     ("no log ", "1.12 has no log functions"),
@@ -51,7 +51,7 @@ const DIFFERENCES: [(&str, &str); 5] = [
     ("map not logged", "1.12 has no log functions"),
 ];
 
-/// Each environment in which the calls are compared.
+/// The environments in which the calls are compared.
 const ENVIRONMENTS: [&[(&str, &str)]; 17] = [
     &[],
     &[("PMEM_IS_PMEM_FORCE", "0")],
@@ -72,7 +72,7 @@ const ENVIRONMENTS: [&[(&str, &str)]; 17] = [
     &[("PMEM_MMAP_HINT", "no")],
 ];
 
-/// The folder of the linked library.
+/// Returns the folder of the linked library.
 fn ours() -> PathBuf {
     match env::var_os("CACHEMAINT_LIBPMEM") {
         Some(folder) => PathBuf::from(folder),
@@ -82,7 +82,7 @@ fn ours() -> PathBuf {
     }
 }
 
-/// The folder of unpacked packages of PMDK, if there is one.
+/// Returns the folder of unpacked PMDK packages, if there is one.
 fn packages(test: &str) -> Option<PathBuf> {
     let folder = env::var_os("CACHEMAINT_LIBPMEM_ORIGINAL").map(PathBuf::from);
     if folder.is_none() {
@@ -91,7 +91,7 @@ fn packages(test: &str) -> Option<PathBuf> {
     folder
 }
 
-/// The folder of the libraries in unpacked packages.
+/// Returns the folder of the libraries in unpacked packages.
 fn libraries(packages: &Path) -> PathBuf {
     let architectures = fs::read_dir(packages.join("usr/lib")).unwrap();
     let mut folders = architectures.map(|entry| entry.unwrap().path());
@@ -119,7 +119,7 @@ impl Program {
         Self { folder }
     }
 
-    /// Runs the program on the library in a folder, with an empty folder as its first argument.
+    /// Runs the program with the library in a folder. Its first argument is an empty folder.
     fn run(&self, library: &Path, environment: &[(&str, &str)], argument: Option<u32>) -> String {
         let output = self.output(library, environment, argument);
         require_success(&output);
@@ -144,14 +144,14 @@ impl Program {
     }
 }
 
-/// The folders to search for libraries: the one given, and those for its own libraries.
+/// Returns the folders in which to search for libraries: the given one, and those of PMDK's own dependencies.
 fn paths(library: &Path) -> String {
     let others = env::var_os("CACHEMAINT_LIBPMEM_ORIGINAL").map(PathBuf::from);
     let others = others.map(|packages| libraries(&packages).display().to_string());
     format!("{}:{}", library.display(), others.unwrap_or_default())
 }
 
-/// The C compiler, for a language.
+/// Returns the C compiler for a language.
 fn cc(language: &str) -> Command {
     let mut command = Command::new("cc");
     command.args(language.split(' ')).args(["-Wall", "-Wextra", "-Wpedantic", "-Werror"]);

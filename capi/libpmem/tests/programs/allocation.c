@@ -1,6 +1,6 @@
 /*
- * Creates a file of 5 MiB in the directory of the first argument, where the allocation of more than 1 MiB at a time is
- * interrupted or has no memory. Ends with 1 if the file is not created, or has holes.
+ * Creates a file of 5 MiB in the directory of the first argument, while an allocation of more than 1 MiB at a time is
+ * interrupted or has no memory. Exits with 1 if the file is not created, or has holes.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -13,7 +13,7 @@
 
 static unsigned refused;
 
-/* In place of the C library's, also for the calls of libpmem. */
+/* Replaces the function of the C library, also for libpmem. */
 int posix_fallocate(int fd, off_t offset, off_t len)
 {
 	if (len > (off_t)1 << 20 && ++refused)

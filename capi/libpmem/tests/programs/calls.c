@@ -1,6 +1,6 @@
 /*
  * Calls every function with every kind of argument, in the directory of the first argument, and prints a line for each
- * call. The lines are the same on PMDK's library.
+ * call. PMDK's library prints the same lines.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -20,7 +20,7 @@
 #define PAGE ((size_t)sysconf(_SC_PAGESIZE))
 #define MIB ((size_t)1 << 20)
 
-/* PMDK 1.12 has none of these. */
+/* PMDK 1.12 has none of these functions. */
 #pragma weak pmem_log_set_function
 #pragma weak pmem_log_set_threshold
 #pragma weak pmem_log_get_threshold
@@ -230,7 +230,7 @@ static void unmaps(void)
 	printf("page 7 mapped: %d\n", is_mapped(start + 7 * PAGE));
 }
 
-/* Compares a copy and a fill with those of the C library, at all places in a few words. */
+/* Compares copies and fills with those of the C library, at all offsets within a few words. */
 static void copies(unsigned flags)
 {
 	static unsigned char source[24576], ours[24576], theirs[24576];

@@ -1,5 +1,5 @@
 /*
- * Cancels a thread before it maps a file: the call returns, and leaves no descriptor open. The first argument is the
+ * Cancels a thread before it maps a file. The call returns and leaves no descriptor open. The first argument is the
  * directory for the file.
  */
 #define _GNU_SOURCE

@@ -1,4 +1,4 @@
-/* Uses the library before its own constructor has run, then in the directory of the first argument. */
+/* Uses the library before its constructor has run, and then in the directory of the first argument. */
 #include <libpmem.h>
 #include <string.h>
 #include <unistd.h>

@@ -1,6 +1,6 @@
 /*
- * Forks children while other threads map and unmap a file in the directory of the first argument: the children use the library. Ends
- * with 1 if a child fails, or waits for a thread that it does not have.
+ * Forks children that use the library, while other threads map and unmap a file in the directory of the first argument.
+ * Exits with 1 if a child fails, or waits for a thread that it lacks.
  */
 #define _GNU_SOURCE
 #include <libpmem.h>

@@ -1,4 +1,4 @@
-/* The values of the header, which are those of PMDK's: programs were compiled with them. */
+/* The values of the header, which equal PMDK's: programs were compiled with them. */
 #include <libpmem.h>
 
 #include <assert.h>
@@ -31,7 +31,7 @@ CHECK(PMEM_LOG_THRESHOLD, 0);
 CHECK(PMEM_LOG_THRESHOLD_AUX, 1);
 #endif
 
-/* A function that is not declared, or has another type, does not compile here. */
+/* This does not compile if a function is not declared or has another type. */
 typedef struct {
 	const char *(*check_version)(unsigned, unsigned);
 	const char *(*errormsg)(void);

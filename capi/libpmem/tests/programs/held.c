@@ -1,7 +1,7 @@
 /*
- * Forks while another thread maps a file: at each allocation of that call, and once while that thread holds a lock which
- * the fork waits for. The first argument is the directory for the files. The second one is 1 if the handlers of the fork are
- * registered after the library was loaded, and 0 if before. A fork or a child that waits for ever is ended by an alarm.
+ * Forks while another thread maps a file: at each allocation of that call, and once while the thread holds a lock that
+ * the fork waits for. The first argument is the directory for the files. The second one is 1 if the fork handlers are
+ * registered after the library was loaded, and 0 if before. An alarm ends a fork or a child that waits forever.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -15,7 +15,7 @@
 
 /* The lock of the program and of its allocator. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-/* Posted when a fork is wanted, when one has begun, and when its child has ended. */
+/* Posted when a fork is wanted, when one has begun, and when its child has exited. */
 static sem_t to_fork, forking, forked;
 static __thread int forks_at_allocations;
 static int has_ended;
@@ -43,13 +43,13 @@ static void begin_fork(void)
 	sem_wait(&forking);
 }
 
-/* Takes the place of the C library's: an allocator that no fork may find in the middle of a change. */
+/* Replaces the function of the C library: no fork may find this allocator in the middle of a change. */
 void *malloc(size_t len)
 {
 	if (!forks_at_allocations)
 		return __libc_malloc(len);
 	begin_fork();
-	/* Waits for the fork, if that has the lock. */
+	/* Waits for the fork if it holds the lock. */
 	pthread_mutex_lock(&lock);
 	void *allocated = __libc_malloc(len);
 	pthread_mutex_unlock(&lock);
@@ -118,6 +118,6 @@ int main(int argc, char **argv)
 	for (sem_wait(&to_fork); !has_ended; sem_wait(&to_fork), forks++)
 		if (!fork_child() || sem_post(&forked) != 0)
 			return 1;
-	/* A mapping that is not persistent changes no list, and may allocate nothing. */
+	/* A mapping that is not persistent changes no list and may allocate nothing. */
 	return forks < 1 || pthread_join(thread, NULL) != 0;
 }

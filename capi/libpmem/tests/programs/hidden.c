@@ -1,6 +1,6 @@
 /*
- * Loads the library where /proc is hidden, as in a chroot, and maps a file in the directory of the first argument. The
- * library comes from LD_LIBRARY_PATH. Prints a line if this user can hide nothing.
+ * Loads the library where /proc is hidden, as in a chroot, and maps a file in the directory of the first argument.
+ * LD_LIBRARY_PATH has the library. Prints a line if this user cannot hide /proc.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>

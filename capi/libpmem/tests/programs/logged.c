@@ -1,6 +1,6 @@
 /*
- * Sets a log function, which is to get the name of the library first, and then each message that the library keeps for
- * pmem_errormsg. Ends with 1 otherwise.
+ * Sets a log function. It must receive the name of the library first, and then each message that the library keeps for
+ * pmem_errormsg. Exits with 1 otherwise.
  */
 #include <libpmem.h>
 #include <string.h>

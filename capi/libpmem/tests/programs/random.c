@@ -1,6 +1,6 @@
 /*
- * Calls functions with random arguments, in the directory of the first argument, with the seed of the second, and
- * compares each result with a model of files and mapped pages. Ends with 1 at the first difference.
+ * Calls functions with random arguments, in the directory of the first argument, with the seed of the second one.
+ * Compares each result with a model of files and mapped pages. Exits with 1 at the first difference.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -19,10 +19,10 @@ static size_t page;
 static uint64_t state;
 static unsigned call;
 
-/* The length of each file, or -1; "file0" to "file3". */
+/* The lengths of "file0" to "file3". -1 means that there is no such file. */
 static long long lengths[FILES];
 
-/* A mapping: the pages that are still mapped, and the bytes of its file. */
+/* A mapping: its file, and the pages that are still mapped. */
 static struct {
 	char *start;
 	size_t len;
@@ -47,7 +47,7 @@ static void require(int holds, const char *what)
 	}
 }
 
-/* Requires a failure with this errno and a message; 0 stands for success. */
+/* Requires a failure with this errno and a message, or success if it is 0. */
 static void require_errno(int failed, int expected, const char *what)
 {
 	require(failed == (expected != 0), what);
@@ -59,7 +59,8 @@ static size_t pages(size_t len)
 	return (len + page - 1) / page;
 }
 
-/* The errno of a call, by the manual. `file` is -1 for null, FILES for a missing directory, FILES + 1 for ".". */
+/* Returns the errno of a call, according to the manual. `file` is -1 for null, FILES for a missing directory, FILES + 1
+ * for ".". */
 static int map_error(int file, size_t len, int flags)
 {
 	int creates = (flags & PMEM_FILE_CREATE) != 0, tmp = (flags & PMEM_FILE_TMPFILE) != 0;
@@ -78,7 +79,7 @@ static int map_error(int file, size_t len, int flags)
 	return lengths[file] == 0 ? EINVAL : 0;
 }
 
-/* A shorter file takes the bytes of other mappings away, so only one mapping of a file is accessed. */
+/* A file that is made shorter takes away bytes of its other mappings, so only one mapping of a file is used. */
 static int is_in_use(int file)
 {
 	for (int i = 0; i < MAPPINGS; i++)
@@ -120,7 +121,7 @@ static void map(int free)
 		mappings[free].mapped[i] = i < pages(len);
 }
 
-/* Returns the end of the mapped pages from a page on. Others may be those of another mapping by now. */
+/* Returns the end of the mapped pages that begin at a page. Pages after it may belong to another mapping by now. */
 static size_t end_of_run(int which, size_t first)
 {
 	size_t end = first;
@@ -165,7 +166,7 @@ static void unmap(int which)
 		mappings[which].start = NULL;
 }
 
-/* Works on a range in one run of mapped pages. */
+/* Uses a range in one run of mapped pages. */
 static void work(int which)
 {
 	static unsigned char source[PAGES << 16], before[PAGES << 16];

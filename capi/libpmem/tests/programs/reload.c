@@ -1,6 +1,6 @@
 /*
- * Loads and unloads the library again and again, as plug-ins are, and forks: no handler of the library may be left. The
- * first argument is the directory for a file.
+ * Loads and unloads the library repeatedly, as plug-ins are, and forks. No handler of the library may remain. The first
+ * argument is the directory for a file.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Calls a function that keeps a message of the thread, maps a file, and unloads the library. */
+/* Calls a function that keeps a message for the thread, maps a file, and unloads the library. */
 static int use(void)
 {
 	void *(*map_file)(const char *, size_t, int, mode_t, size_t *, int *);

@@ -1,6 +1,6 @@
 /*
- * For a CPU on which no instruction reaches the point of persistence: that is reported once, at the first write-back,
- * and no memory is persistent. The first argument is a directory for files.
+ * For a CPU on which no instruction reaches the point of persistence. The library reports this once, at the first
+ * write-back, and no memory counts as persistent. The first argument is a directory for files.
  */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -1,7 +1,7 @@
 /*
- * Calls the library in signal handlers that interrupt calls of the library, in the directory of the first argument. The
- * second argument is 1 if the handler is to fork a child that calls it. Ends with 1 if a child fails. An alarm ends a handler
- * or a child that waits for the call that the handler interrupts.
+ * Calls the library in signal handlers that interrupt its calls, in the directory of the first argument. If the second
+ * argument is 1, the handler forks a child that calls the library. Exits with 1 if a child fails. An alarm ends a
+ * handler or a child that waits for the interrupted call.
  */
 #define _GNU_SOURCE
 #include <libpmem.h>
@@ -27,7 +27,7 @@ static void end(int signal)
 	_exit(1);
 }
 
-/* Maps and unmaps a file while the parent's call goes on in no thread. */
+/* Maps and unmaps a file in a child, where no thread continues the parent's call. */
 static int map_in_child(void)
 {
 	char *mapped = pmem_map_file("childs", 4096, PMEM_FILE_CREATE, 0600, NULL, NULL);
@@ -70,7 +70,7 @@ int main(int argc, char **argv)
 		for (int i = 0; i < 100; i++)
 			if (pmem_is_pmem(start, LEN) != 0)
 				return 1;
-	/* No signal is left blocked. */
+	/* No signal remains blocked. */
 	if (sigprocmask(SIG_SETMASK, NULL, &after) != 0)
 		return 2;
 	for (int signal = 1; signal < NSIG; signal++)

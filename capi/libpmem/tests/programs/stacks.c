@@ -1,6 +1,6 @@
 /*
- * Uses most of the smallest stack in a thread that never calls the library, which is loaded all the same. A library's
- * thread-local storage would be a part of that stack.
+ * Uses most of the smallest stack in a thread that never calls the loaded library. The library's thread-local storage
+ * would take a part of that stack.
  */
 #define _GNU_SOURCE
 #include <libpmem.h>
@@ -9,7 +9,7 @@
 
 static void *use_stack(void *unused)
 {
-	/* No function is called: to find it, the loader would need some of the stack. */
+	/* Calls no function: the loader would need stack space to find it. */
 	volatile char locals[9500];
 	for (size_t at = 0; at < sizeof locals; at++)
 		locals[at] = 1;

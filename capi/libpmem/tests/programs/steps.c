@@ -1,6 +1,6 @@
 /*
  * Calls the library in a signal handler between every two instructions of a call, while another thread changes the list
- * of mappings. For x86-64. A handler that waits for the call that it interrupts is ended by its alarm.
+ * of mappings. For x86-64 only. An alarm ends a handler that waits for the call that it interrupts.
  */
 #define _GNU_SOURCE
 #include <libpmem.h>
@@ -41,7 +41,7 @@ int main(void)
 	action.sa_handler = use;
 	if (sigaction(SIGTRAP, &action, NULL) != 0)
 		return 1;
-	/* Found before the steps, as the loader's lock is not for handlers. */
+	/* Resolves the function before the steps, since handlers must not take the loader's lock. */
 	pmem_is_pmem(UNUSED, PAGE);
 	alarm(60);
 	if (pthread_create(&other, NULL, change, NULL) != 0)

@@ -1,9 +1,18 @@
 //! One architecture as data, and the list of all.
 
 use super::{
-    DataCache, Discard, Fence, Fences, Instruction, Unsupported, WholeCacheOperation, aarch64, arm,
-    loongarch64, modelled, other, powerpc, riscv, s390x, x86,
+    DataCache, Discard, Fence, Fences, Instruction, Unsupported, WholeCacheOperation, modelled,
+    other,
 };
+
+/// How Linux takes RAM for persistent memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReservedRam {
+    /// The parameter `memmap=SIZE!START` (`Documentation/admin-guide/kernel-parameters.txt`).
+    KernelParameter,
+    /// A node `pmem-region` (`Documentation/devicetree/bindings/pmem/pmem-region.txt`).
+    DeviceTree,
+}
 
 /// One architecture as data.
 #[derive(Debug)]
@@ -33,20 +42,39 @@ pub struct Architecture {
     /// The reason why the whole cache cannot be written back or invalidated at once: for all code if there is no
     /// [`whole_cache`](Self::whole_cache) or if it does not reach every cache, otherwise for user mode.
     pub no_whole_cache: Unsupported,
+    /// How Linux takes RAM for persistent memory, if it can.
+    pub reserved_ram: Option<ReservedRam>,
+    /// True if programs were run in which an access that raised SIGBUS went on after the handler had mapped other memory.
+    #[cfg_attr(
+        not(all(
+            feature = "dax",
+            target_os = "linux",
+            target_has_atomic = "64",
+            not(cachemaint_loom)
+        )),
+        expect(dead_code, reason = "files under Linux have the handler")
+    )]
+    pub is_sigbus_handled: bool,
+    /// True if `BUS_OBJERR` is a memory error of the access.
+    #[cfg_attr(
+        not(all(
+            feature = "dax",
+            target_os = "linux",
+            target_has_atomic = "64",
+            not(cachemaint_loom)
+        )),
+        expect(dead_code, reason = "files under Linux have the handler")
+    )]
+    pub has_objerr: bool,
 }
 
+macro_rules! data_of {
+    ($($folder:ident)+) => {
+        &[$(&super::$folder::ARCHITECTURE,)+ &modelled::ARCHITECTURE, &other::ARCHITECTURE]
+    };
+}
 /// Every architecture that has a folder, the modelled one, and the one for all others.
-pub const ALL: &[&Architecture] = &[
-    &aarch64::ARCHITECTURE,
-    &powerpc::ARCHITECTURE,
-    &riscv::ARCHITECTURE,
-    &x86::ARCHITECTURE,
-    &arm::ARCHITECTURE,
-    &loongarch64::ARCHITECTURE,
-    &s390x::ARCHITECTURE,
-    &modelled::ARCHITECTURE,
-    &other::ARCHITECTURE,
-];
+pub const ALL: &[&Architecture] = with_folders!(data_of);
 
 /// [`Facts`](super::Facts) and the packed choice address instructions and fences by place. Every build checks
 /// every architecture.

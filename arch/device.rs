@@ -30,23 +30,23 @@ pub fn fence() {
     }
 }
 
-cfg_if::cfg_if! {
-    if #[cfg(any(cachemaint_loom, miri))] {
+macro_rules! hand_over {
+    (modelled modelled) => {
         /// Does nothing: there is no device to take the memory.
         #[inline(always)]
         pub fn hand_over(_: *const u8) {}
-    } else if #[cfg(any(
-        target_arch = "x86",
-        target_arch = "x86_64",
-        target_arch = "arm",
-        target_arch = "aarch64",
-        target_arch = "riscv32",
-        target_arch = "riscv64",
-        target_arch = "loongarch64",
-        target_arch = "s390x",
-        target_arch = "powerpc",
-        target_arch = "powerpc64"
-    ))] {
+    };
+    (other no_operation) => {
+        /// Makes the compiler assume that from here on an unseen observer may read and write the memory that this
+        /// pointer reaches. This is the closest approximation without stable assembly: the pointer escapes, and the
+        /// following fence orders what escaped.
+        #[inline(always)]
+        pub fn hand_over(start: *const u8) {
+            core::hint::black_box(start);
+        }
+    };
+    // Assembly is stable on every architecture with a folder.
+    ($folder:ident $reader:ident) => {
         /// Makes the compiler assume that from here on an unseen observer may read and write the memory that this
         /// pointer reaches. The compiler then stores values that it kept in registers, and loads again.
         ///
@@ -60,13 +60,6 @@ cfg_if::cfg_if! {
                 core::arch::asm!("/* {} */", in(reg) start, options(nostack, preserves_flags));
             };
         }
-    } else {
-        /// Makes the compiler assume that from here on an unseen observer may read and write the memory that this
-        /// pointer reaches. This is the closest approximation without stable assembly: the pointer escapes, and the
-        /// following fence orders what escaped.
-        #[inline(always)]
-        pub fn hand_over(start: *const u8) {
-            core::hint::black_box(start);
-        }
-    }
+    };
 }
+with_native!(hand_over);

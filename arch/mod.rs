@@ -26,6 +26,9 @@
     expect(dead_code, reason = "the target's instructions are not executed")
 )]
 
+#[macro_use]
+mod targets;
+
 pub mod aarch64;
 pub(crate) mod advice;
 mod architecture;
@@ -43,16 +46,6 @@ mod facts;
 mod fence;
 mod lines;
 pub mod loongarch64;
-#[cfg(any(
-    target_arch = "aarch64",
-    target_arch = "powerpc64",
-    target_arch = "powerpc",
-    target_arch = "riscv64",
-    target_arch = "riscv32",
-    target_arch = "x86_64",
-    target_arch = "x86"
-))]
-mod maintain;
 pub mod modelled;
 pub mod native;
 mod operation;
@@ -65,9 +58,19 @@ pub mod s390x;
 mod unsupported;
 pub mod x86;
 
+/// The loop over lines serves architectures with instructions.
+macro_rules! line_loop {
+    (modelled modelled) => {};
+    ($folder:ident no_operation) => {};
+    ($folder:ident $reader:ident) => {
+        mod maintain;
+    };
+}
+with_native!(line_loop);
+
 #[cfg(test)]
 pub use architecture::ALL;
-pub use architecture::Architecture;
+pub use architecture::{Architecture, ReservedRam};
 pub use blocks::{BLOCK, BlockStore, StoreKind};
 pub use data_cache::DataCache;
 pub use facts::Facts;

@@ -71,4 +71,7 @@ pub const ARCHITECTURE: Architecture = Architecture {
         "the modelled back end has no whole-cache operation",
         "maintain ranges instead",
     ),
+    reserved_ram: None,
+    is_sigbus_handled: true,
+    has_objerr: false,
 };

@@ -25,5 +25,8 @@ pub const fn architecture(
         discard: Err(why),
         whole_cache: None,
         no_whole_cache,
+        reserved_ram: None,
+        is_sigbus_handled: false,
+        has_objerr: false,
     }
 }

@@ -87,6 +87,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod aliasing;
+#[macro_use]
 #[path = "../arch/mod.rs"]
 #[expect(unreachable_pub, reason = "the folder also compiles alone, where these are its interface")]
 #[cfg_attr(

@@ -40,22 +40,23 @@
 //! instructions" and the pages of the instructions; Linux `arch/arm64/mm/cache.S` (DSB SY behind
 //! each loop), `arch/arm64/kernel/cpufeature.c`, `arch/arm64/include/uapi/asm/hwcap.h`.
 
-#[cfg(all(target_arch = "aarch64", not(target_os = "none")))]
-#[expect(unsafe_code, reason = "the instructions are written in assembly")]
-pub mod blocks;
 pub mod instruction;
-#[cfg(target_arch = "aarch64")]
-#[expect(unsafe_code, reason = "the instructions are written in assembly")]
-pub mod ops;
-#[cfg(all(target_arch = "aarch64", any(target_os = "linux", feature = "privileged")))]
-#[expect(unsafe_code, reason = "registers are read in assembly")]
-pub mod registers;
+native_only! { aarch64 {
+    #[cfg(not(target_os = "none"))]
+    #[expect(unsafe_code, reason = "the instructions are written in assembly")]
+    pub mod blocks;
+    #[expect(unsafe_code, reason = "the instructions are written in assembly")]
+    pub mod ops;
+    #[cfg(any(target_os = "linux", feature = "privileged"))]
+    #[expect(unsafe_code, reason = "registers are read in assembly")]
+    pub mod registers;
+} }
 #[cfg(any(all(feature = "privileged", target_arch = "aarch64"), test))]
 pub mod set_way;
 
 use super::{
-    Architecture, DataCache, Discard, Fence, Fences, Missing, Unsupported, WholeCacheOperation,
-    advice,
+    Architecture, DataCache, Discard, Fence, Fences, Missing, ReservedRam, Unsupported,
+    WholeCacheOperation, advice,
 };
 
 pub use instruction::*;
@@ -118,4 +119,8 @@ pub const ARCHITECTURE: Architecture = Architecture {
         "on arm64 only set/way instructions do it: privileged, and other CPUs do not see them",
         "maintain ranges instead",
     ),
+    reserved_ram: Some(ReservedRam::DeviceTree),
+    is_sigbus_handled: true,
+    // `arch/arm64/mm/fault.c`, `do_sea`: an error that firmware does not handle.
+    has_objerr: true,
 };

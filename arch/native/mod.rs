@@ -1,25 +1,24 @@
 //! The back end of the compiler's target.
 //!
-//! Only this module chooses. Loom and Miri execute no instructions, so they get the modelled back end on every target.
+//! A folder that lacks `ARCHITECTURE`, `instruction` or `ops` does not compile for its own target. Stand-ins take the
+//! place of the other files.
 
-cfg_if::cfg_if! {
-    if #[cfg(any(cachemaint_loom, miri))] {
+macro_rules! operations {
+    (modelled modelled) => {
         pub mod modelled;
         pub use super::modelled::{ARCHITECTURE, instruction};
         pub use modelled as ops;
-    } else if #[cfg(target_arch = "aarch64")] {
-        pub use super::aarch64::{ARCHITECTURE, instruction, ops};
-    } else if #[cfg(any(target_arch = "powerpc64", target_arch = "powerpc"))] {
-        pub use super::powerpc::{ARCHITECTURE, instruction, ops};
-    } else if #[cfg(any(target_arch = "riscv64", target_arch = "riscv32"))] {
-        pub use super::riscv::{ARCHITECTURE, instruction, ops};
-    } else if #[cfg(any(target_arch = "x86_64", target_arch = "x86"))] {
-        pub use super::x86::{ARCHITECTURE, instruction, ops};
-    } else {
+    };
+    ($folder:ident no_operation) => {
         pub mod no_operation;
-        pub use no_operation::{ARCHITECTURE, instruction, ops};
-    }
+        pub use super::$folder::ARCHITECTURE;
+        pub use no_operation::{instruction, ops};
+    };
+    ($folder:ident $reader:ident) => {
+        pub use super::$folder::{ARCHITECTURE, instruction, ops};
+    };
 }
+with_native!(operations);
 
 cfg_if::cfg_if! {
     if #[cfg(all(target_arch = "x86_64", not(any(cachemaint_loom, miri))))] {
@@ -38,22 +37,29 @@ cfg_if::cfg_if! {
 pub mod word_store;
 
 #[cfg(feature = "privileged")]
-cfg_if::cfg_if! {
-    if #[cfg(all(target_arch = "aarch64", not(any(cachemaint_loom, miri))))] {
+macro_rules! privileged {
+    (@instructions $path:literal) => {
         #[expect(unsafe_code, reason = "the instructions are written in assembly")]
-        #[path = "../aarch64/privileged.rs"]
+        #[path = $path]
         pub mod privileged;
-    } else if #[cfg(all(any(target_arch = "riscv64", target_arch = "riscv32"), not(any(cachemaint_loom, miri))))] {
-        #[expect(unsafe_code, reason = "the instructions are written in assembly")]
-        #[path = "../riscv/privileged.rs"]
-        pub mod privileged;
-    } else if #[cfg(all(any(target_arch = "x86_64", target_arch = "x86"), not(any(cachemaint_loom, miri))))] {
-        #[expect(unsafe_code, reason = "the instructions are written in assembly")]
-        #[path = "../x86/privileged.rs"]
-        pub mod privileged;
-    } else {
-        #[expect(unsafe_code, reason = "the signatures are those of the back ends that have instructions")]
+    };
+    (aarch64 aarch64) => {
+        privileged! { @instructions "../aarch64/privileged.rs" }
+    };
+    (riscv riscv) => {
+        privileged! { @instructions "../riscv/privileged.rs" }
+    };
+    (x86 x86) => {
+        privileged! { @instructions "../x86/privileged.rs" }
+    };
+    ($folder:ident $reader:ident) => {
+        #[expect(
+            unsafe_code,
+            reason = "the signatures are those of the back ends that have instructions"
+        )]
         #[path = "no_privileged.rs"]
         pub mod privileged;
-    }
+    };
 }
+#[cfg(feature = "privileged")]
+with_native!(privileged);

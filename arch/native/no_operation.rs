@@ -2,18 +2,6 @@
 //!
 //! No instruction can be chosen, so none is ever executed: this is not a no-op that reports success.
 
-cfg_if::cfg_if! {
-    if #[cfg(target_arch = "arm")] {
-        pub use super::super::arm::ARCHITECTURE;
-    } else if #[cfg(target_arch = "loongarch64")] {
-        pub use super::super::loongarch64::ARCHITECTURE;
-    } else if #[cfg(target_arch = "s390x")] {
-        pub use super::super::s390x::ARCHITECTURE;
-    } else {
-        pub use super::super::other::ARCHITECTURE;
-    }
-}
-
 /// The names that users may give. The list is empty.
 pub mod instruction {
     use super::super::super::Instruction;
@@ -28,6 +16,20 @@ pub mod ops {
     use super::super::super::refused::BARRIER;
     use super::super::super::{Fence, Fences, Instruction, Lines};
 
+    macro_rules! barrier {
+        (loongarch64 $reader:ident) => {
+            // SAFETY: a barrier touches neither register nor value.
+            unsafe { core::arch::asm!("dbar 0", options(nostack, preserves_flags)) }
+        };
+        (s390x $reader:ident) => {
+            // SAFETY: a barrier touches neither register nor value.
+            unsafe { core::arch::asm!("bcr 15, 0", options(nostack, preserves_flags)) }
+        };
+        ($folder:ident $reader:ident) => {
+            core::sync::atomic::fence(core::sync::atomic::Ordering::SeqCst)
+        };
+    }
+
     /// Never called, since no code can be chosen.
     ///
     /// # Safety
@@ -41,16 +43,6 @@ pub mod ops {
         if fence != BARRIER {
             return;
         }
-        cfg_if::cfg_if! {
-            if #[cfg(target_arch = "loongarch64")] {
-                // SAFETY: a barrier touches neither register nor value.
-                unsafe { core::arch::asm!("dbar 0", options(nostack, preserves_flags)) };
-            } else if #[cfg(target_arch = "s390x")] {
-                // SAFETY: a barrier touches neither register nor value.
-                unsafe { core::arch::asm!("bcr 15, 0", options(nostack, preserves_flags)) };
-            } else {
-                core::sync::atomic::fence(core::sync::atomic::Ordering::SeqCst);
-            }
-        }
+        with_native!(barrier);
     }
 }

@@ -27,11 +27,12 @@
 //! drops), `asm/barrier.h` (`pmem_wmb` is `phwsync`), `asm/ppc-opcode.h` (encodings).
 
 pub mod instruction;
-#[cfg(any(target_arch = "powerpc64", target_arch = "powerpc"))]
-#[expect(unsafe_code, reason = "the instructions are written in assembly")]
-pub mod ops;
+native_only! { powerpc {
+    #[expect(unsafe_code, reason = "the instructions are written in assembly")]
+    pub mod ops;
+} }
 
-use super::{Architecture, DataCache, Fence, Fences, Missing, Unsupported, advice};
+use super::{Architecture, DataCache, Fence, Fences, Missing, ReservedRam, Unsupported, advice};
 
 pub use instruction::*;
 
@@ -85,4 +86,7 @@ pub const ARCHITECTURE: Architecture = Architecture {
         "PowerPC has no instruction for a whole cache",
         "maintain ranges instead",
     ),
+    reserved_ram: Some(ReservedRam::DeviceTree),
+    is_sigbus_handled: cfg!(all(target_arch = "powerpc64", target_endian = "little")),
+    has_objerr: false,
 };

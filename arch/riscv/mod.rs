@@ -28,11 +28,14 @@
 //! `arch/riscv/include/asm/insn-def.h` (encodings), `Documentation/arch/riscv/hwprobe.rst`.
 
 pub mod instruction;
-#[cfg(any(target_arch = "riscv64", target_arch = "riscv32"))]
-#[expect(unsafe_code, reason = "the instructions are written in assembly")]
-pub mod ops;
+native_only! { riscv {
+    #[expect(unsafe_code, reason = "the instructions are written in assembly")]
+    pub mod ops;
+} }
 
-use super::{Architecture, DataCache, Discard, Fence, Fences, Missing, Unsupported, advice};
+use super::{
+    Architecture, DataCache, Discard, Fence, Fences, Missing, ReservedRam, Unsupported, advice,
+};
 
 pub use instruction::*;
 
@@ -86,4 +89,7 @@ pub const ARCHITECTURE: Architecture = Architecture {
         "RISC-V has no instruction for a whole cache",
         "maintain ranges instead",
     ),
+    reserved_ram: Some(ReservedRam::DeviceTree),
+    is_sigbus_handled: cfg!(target_pointer_width = "64"),
+    has_objerr: false,
 };

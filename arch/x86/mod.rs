@@ -39,15 +39,16 @@
 )]
 pub mod blocks;
 pub mod instruction;
-#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-#[expect(unsafe_code, reason = "the instructions are written in assembly")]
-pub mod ops;
-#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-#[expect(unsafe_code, reason = "registers are read in assembly")]
-pub mod registers;
+native_only! { x86 {
+    #[expect(unsafe_code, reason = "the instructions are written in assembly")]
+    pub mod ops;
+    #[expect(unsafe_code, reason = "registers are read in assembly")]
+    pub mod registers;
+} }
 
 use super::{
-    Architecture, DataCache, Fence, Fences, Missing, Unsupported, WholeCacheOperation, advice,
+    Architecture, DataCache, Fence, Fences, Missing, ReservedRam, Unsupported, WholeCacheOperation,
+    advice,
 };
 
 pub use instruction::*;
@@ -108,4 +109,7 @@ pub const ARCHITECTURE: Architecture = Architecture {
         "WBINVD is privileged (#GP in user mode)",
         advice::WHOLE_CACHE_IN_A_DRIVER,
     ),
+    reserved_ram: Some(ReservedRam::KernelParameter),
+    is_sigbus_handled: true,
+    has_objerr: false,
 };

@@ -8,43 +8,44 @@
     expect(dead_code, reason = "the target's CPU is not asked")
 )]
 
-#[cfg(any(target_arch = "aarch64", test))]
-mod aarch64;
 pub(crate) mod block_stores;
 mod guest;
 mod identity;
 mod native;
-#[cfg(any(target_arch = "powerpc64", target_arch = "powerpc", test))]
-mod powerpc;
-#[cfg(any(
-    target_arch = "aarch64",
-    target_arch = "powerpc64",
-    target_arch = "powerpc",
-    target_arch = "riscv64",
-    target_arch = "riscv32",
-    target_arch = "x86_64",
-    target_arch = "x86",
-    test
-))]
-mod reading;
 #[cfg(test)]
 pub(crate) mod recorded;
-#[cfg(any(target_arch = "riscv64", target_arch = "riscv32", test))]
-mod riscv;
-#[cfg(all(
-    feature = "std",
-    any(
-        test,
-        all(
-            target_os = "linux",
-            any(target_arch = "aarch64", target_arch = "powerpc64", target_arch = "powerpc")
-        )
-    )
-))]
-mod sysfs;
 mod text;
-#[cfg(any(target_arch = "x86_64", target_arch = "x86", test))]
-mod x86;
+
+// Only the reader for the target is compiled. Tests have them all, to replay the words of other machines.
+cfg_if::cfg_if! {
+    if #[cfg(test)] {
+        mod aarch64;
+        mod powerpc;
+        mod reading;
+        mod riscv;
+        #[cfg(feature = "std")]
+        mod sysfs;
+        mod x86;
+    } else {
+        macro_rules! reader {
+            ($folder:ident modelled) => {};
+            ($folder:ident no_operation) => {};
+            (@of_all_cpus $reader:ident) => {
+                mod reading;
+                mod $reader;
+                #[cfg(all(feature = "std", target_os = "linux"))]
+                mod sysfs;
+            };
+            (aarch64 aarch64) => { reader! { @of_all_cpus aarch64 } };
+            (powerpc powerpc) => { reader! { @of_all_cpus powerpc } };
+            ($folder:ident $reader:ident) => {
+                mod reading;
+                mod $reader;
+            };
+        }
+        with_native!(reader);
+    }
+}
 
 use crate::arch::{Facts, LineSize, Unsupported};
 

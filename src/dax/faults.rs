@@ -16,6 +16,7 @@
 
 use super::Error;
 use super::latch::{FailedAccess, Latch};
+use crate::arch::native::ARCHITECTURE;
 use crate::process::Process;
 use alloc::boxed::Box;
 use core::ffi::c_void;
@@ -73,7 +74,7 @@ impl FaultHandler {
         static OUTCOME: OnceLock<Result<(), i32>> = OnceLock::new();
 
         let path = Path::new("SIGBUS");
-        if !TRIED {
+        if !ARCHITECTURE.is_sigbus_handled {
             let why = "the handler of SIGBUS was not tried on this architecture; read by calls instead (PreadFile)";
             return Err(Error::unsupported(path, why));
         }
@@ -85,16 +86,6 @@ impl FaultHandler {
         Ok(Self(()))
     }
 }
-
-/// True if the handler was tried on this architecture; the last three were tried in emulation.
-const TRIED: bool = cfg!(any(
-    target_arch = "x86",
-    target_arch = "x86_64",
-    target_arch = "aarch64",
-    target_arch = "arm",
-    target_arch = "riscv64",
-    all(target_arch = "powerpc64", target_endian = "little"),
-));
 
 /// The newest entry of the registry; null before the first mapping.
 static NEWEST: AtomicPtr<Entry> = AtomicPtr::new(null_mut());
@@ -283,9 +274,8 @@ struct SignalInfo {
 fn fault_of(code: c_int, address: usize, lsb: c_short) -> Option<Fault> {
     let (is_memory_error, order) = match code {
         libc::BUS_ADRERR => (false, 0),
-        // A memory error on arm64 that firmware does not handle (`arch/arm64/mm/fault.c`, `do_sea`). If the CPU does not
-        // report the address, it is 0, at which no mapping is.
-        libc::BUS_OBJERR if cfg!(target_arch = "aarch64") => (true, 0),
+        // If the CPU does not report the address, it is 0, at which no mapping is.
+        libc::BUS_OBJERR if ARCHITECTURE.has_objerr => (true, 0),
         // Filled only for this code.
         libc::BUS_MCEERR_AR => (true, u8::try_from(lsb).unwrap_or(0)),
         _ => return None,
@@ -433,7 +423,7 @@ fn keeping_errno(work: impl FnOnce()) {
 
 #[cfg(test)]
 mod tests {
-    use super::fault_of;
+    use super::{ARCHITECTURE, fault_of};
 
     #[test]
     fn a_signal_of_an_access_is_a_fault_of_the_bytes_that_the_kernel_gives() {
@@ -441,7 +431,7 @@ mod tests {
             (libc::BUS_ADRERR, 12, Some((false, 0))),
             (libc::BUS_MCEERR_AR, 21, Some((true, 21))),
             (libc::BUS_MCEERR_AR, -1, Some((true, 0))),
-            (libc::BUS_OBJERR, 12, cfg!(target_arch = "aarch64").then_some((true, 0))),
+            (libc::BUS_OBJERR, 12, ARCHITECTURE.has_objerr.then_some((true, 0))),
             (libc::BUS_ADRALN, 0, None),
             (libc::BUS_MCEERR_AO, 12, None),
             (libc::SI_USER, 12, None),

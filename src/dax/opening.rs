@@ -273,19 +273,9 @@ fn open_or_create<T>(
     }
 }
 
-/// True where a relaxed load of 8 bytes is one that read-only memory permits (`core::sync::atomic`, "Atomic
-/// accesses to read-only memory").
-const READ_ONLY_WORDS: bool = cfg!(any(
-    target_arch = "x86_64",
-    target_arch = "aarch64",
-    target_arch = "loongarch64",
-    target_arch = "mips64",
-    target_arch = "mips64r6",
-    target_arch = "powerpc64",
-    target_arch = "riscv64",
-    target_arch = "sparc64",
-    target_arch = "s390x",
-));
+/// True where a relaxed load of 8 bytes is one that read-only memory permits: on 64-bit architectures
+/// (`core::sync::atomic`, "Atomic accesses to read-only memory").
+const READ_ONLY_WORDS: bool = cfg!(target_pointer_width = "64");
 
 /// Refuses a CPU on which words of memory that is mapped for reading cannot be loaded.
 fn require_read_only_words(path: &Path) -> Result<(), Error> {

@@ -10,9 +10,10 @@
 
 #[cfg(any(feature = "privileged", test))]
 pub(super) mod el1;
-#[cfg(target_arch = "aarch64")]
-pub(super) mod host;
-#[cfg(all(feature = "std", any(test, all(target_os = "linux", target_arch = "aarch64"))))]
+native_only! { aarch64 {
+    pub(super) mod host;
+} }
+#[cfg(all(feature = "std", any(test, target_os = "linux")))]
 mod sysfs;
 pub(super) mod words;
 

@@ -1,6 +1,6 @@
 //! The stores that can fill blocks of memory on this CPU, and their effect on a cached line.
 
-#[cfg(any(target_arch = "x86_64", test))]
+#[cfg(any(all(target_arch = "x86_64", not(any(cachemaint_loom, miri))), test))]
 pub(crate) mod x86_64;
 
 use crate::arch::BlockStore;

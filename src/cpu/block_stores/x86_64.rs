@@ -14,7 +14,7 @@ const AVX_STATE: u64 = 0b110;
 const AVX512_STATE: u64 = AVX_STATE | 0b1110_0000;
 
 /// Reads the CPU that this program runs on.
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", not(any(cachemaint_loom, miri))))]
 #[expect(unsafe_code, reason = "a register is read")]
 pub(crate) fn here() -> BlockStores {
     use crate::arch::x86::registers::xcr0;

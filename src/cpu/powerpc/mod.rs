@@ -8,8 +8,9 @@
 //! it, and no source says that `dcbf` then reaches persistent storage. `AT_BASE_PLATFORM` names the CPU itself
 //! (`include/uapi/linux/auxvec.h`: "string identifying real platform, may differ from `AT_PLATFORM`").
 
-#[cfg(any(target_arch = "powerpc64", target_arch = "powerpc"))]
-pub(super) mod host;
+native_only! { powerpc {
+    pub(super) mod host;
+} }
 #[cfg(all(feature = "std", any(test, target_os = "linux")))]
 mod sysfs;
 

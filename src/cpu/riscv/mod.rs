@@ -6,8 +6,9 @@
 //! comes back as -1. No set of CPUs is passed, so the answer covers all harts: one hart's answer says nothing about the
 //! others (`Documentation/arch/riscv/hwprobe.rst`).
 
-#[cfg(any(target_arch = "riscv64", target_arch = "riscv32"))]
-pub(super) mod host;
+native_only! { riscv {
+    pub(super) mod host;
+} }
 
 use super::reading::{line_size, shown};
 use super::{Cpu, CpuIdentity, Line};

@@ -4,8 +4,9 @@
 //! the highest before it is used. raw-cpuid does that for the leaves that it decodes, [`leaf`] for the others (TDX,
 //! hypervisors, SEV).
 
-#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-pub(super) mod host;
+native_only! { x86 {
+    pub(super) mod host;
+} }
 mod translator;
 
 use super::reading::{line_size, shown};

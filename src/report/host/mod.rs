@@ -6,6 +6,8 @@ mod screen;
 
 use super::cpu::CpuReport;
 use crate::aliasing::{self, Aliasing};
+use crate::arch::ReservedRam;
+use crate::arch::native::ARCHITECTURE;
 use crate::survival::{Backing, Domain};
 use crate::system::calls::System;
 use crate::system::tree::{Attribute, Tree};
@@ -183,18 +185,19 @@ fn regions_in(tree: &Tree) -> Result<Vec<PmemRegion>, Unknown> {
     })
 }
 
-const IS_X86: bool = cfg!(any(target_arch = "x86_64", target_arch = "x86"));
+/// True on x86.
+const HAS_MEMMAP: bool = matches!(ARCHITECTURE.reserved_ram, Some(ReservedRam::KernelParameter));
 
 /// The advice if Linux knows no persistent memory (its `Documentation/admin-guide/kernel-parameters.txt`, `memmap`,
 /// which only x86 has; `Documentation/devicetree/bindings/pmem/pmem-region.txt`).
-const SET_RAM_ASIDE: &str = if IS_X86 {
+const SET_RAM_ASIDE: &str = if HAS_MEMMAP {
     "persist files by msync or fsync; for tests set RAM aside (memmap=SIZE!START on the kernel's command line)"
 } else {
     "persist files by msync or fsync; for tests set RAM aside (a node pmem-region in the device tree)"
 };
 
 /// The advice if Linux has no bus for such memory.
-const LOAD_DRIVERS: &str = if IS_X86 {
+const LOAD_DRIVERS: &str = if HAS_MEMMAP {
     "load the kernel's nvdimm drivers (nfit, nd_e820, virtio_pmem)"
 } else {
     "load the kernel's nvdimm drivers (nfit or of_pmem, on PowerPC papr_scm, virtio_pmem)"

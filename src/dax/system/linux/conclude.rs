@@ -11,6 +11,8 @@
 //! memory.
 
 use super::reach::{Reach, advice_to_reach, cannot_reach};
+use crate::arch::ReservedRam;
+use crate::arch::native::ARCHITECTURE;
 use crate::dax::Guarantee;
 use crate::medium::Granularity;
 use crate::survival::Backing;
@@ -298,13 +300,15 @@ const ADVICE_VIRTIO: &str =
     "give the guest an emulated NVDIMM instead, if the host has real persistent memory";
 
 /// The advice for a file that is not on persistent memory.
-const USE_MEMORY: &str = if cfg!(any(target_arch = "x86_64", target_arch = "x86")) {
-    "use a file on persistent memory, or on RAM set aside as such (memmap=SIZE!START), which a power loss erases"
-} else if cfg!(any(target_arch = "aarch64", target_arch = "riscv64")) {
-    "use a file on persistent memory, or on RAM set aside as such (a node pmem-region in the device tree), which a power \
-     loss erases"
-} else {
-    "use a file on persistent memory"
+const USE_MEMORY: &str = match ARCHITECTURE.reserved_ram {
+    Some(ReservedRam::KernelParameter) => {
+        "use a file on persistent memory, or on RAM set aside as such (memmap=SIZE!START), which a power loss erases"
+    }
+    Some(ReservedRam::DeviceTree) => {
+        "use a file on persistent memory, or on RAM set aside as such (a node pmem-region in the device tree), which a \
+         power loss erases"
+    }
+    None => "use a file on persistent memory",
 };
 
 const ADVICE_UNLISTED: &str = "mount /proc and /sys, and in a chroot bind its directory on itself first (mount --bind DIR DIR), \

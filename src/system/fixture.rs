@@ -28,11 +28,6 @@ impl Fixture {
         self
     }
 
-    pub(crate) fn directory(self, path: &str) -> Self {
-        std::fs::create_dir_all(self.inside(path)).unwrap();
-        self
-    }
-
     /// Adds a symbolic link to another path in the tree.
     pub(crate) fn link(self, path: &str, to: &str) -> Self {
         let path = self.inside(path);

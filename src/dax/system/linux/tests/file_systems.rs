@@ -86,7 +86,10 @@ fn a_file_system_whose_syncs_are_not_seen_to_flush_has_one_condition() {
 /// Returns a machine with an overlay, mount number 29, whose layers are below `/run/live`, and the answers about a file of
 /// it. The mount of its layers is `mount`, with the numbers that the kernel gives to a directory of the tree.
 fn overlay(upper: &str, mount: &str) -> (Fixture, FileAnswers) {
-    let layers = Fixture::new().directory("run/live/rw").directory("run/live/a b,c");
+    let layers = Fixture::new();
+    for directory in ["run/live/rw", "run/live/a b,c"] {
+        std::fs::create_dir_all(layers.inside(directory)).unwrap();
+    }
     let layers = layers.link("run/link", "run/live");
     let path = layers.inside("run/live");
     let Inode { mount_id, device: (major, minor), .. } = Inode::at(&path).unwrap();

@@ -1,6 +1,6 @@
 /*
- * A program that only records events for LTTng-UST. Each line that it reads is a number of events to
- * record; it answers with the number of all events recorded by then.
+ * A program that only records events for LTTng-UST. Each line of input is a number of events to record. It answers with
+ * the total number of recorded events.
  */
 
 #define LTTNG_UST_TRACEPOINT_CREATE_PROBES
@@ -13,7 +13,7 @@
 
 static void record(uint64_t number)
 {
-    /* Odd: no two numbers have the same product. Plus one: bytes shifted by one are not those of an event. */
+    /* Odd, so no two numbers have the same product. Plus one, so that bytes shifted by one do not match an event. */
     lttng_ust_tracepoint(lab, event, number, (number + 1) * UINT64_C(0x9e3779b97f4a7c15));
 }
 

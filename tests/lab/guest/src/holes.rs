@@ -1,6 +1,5 @@
-//! A program that stores to the holes of a file and never flushes, as most programs that do not know of persistent
-//! memory. Its mapping is an ordinary one, for which the file system commits the allocated blocks at a time of its own
-//! choice.
+//! A program that stores to the holes of a file and never flushes, like most programs that know nothing of persistent
+//! memory. Its mapping is ordinary, and the file system commits the allocated blocks when it chooses to.
 
 use crate::number;
 use anyhow::{Context as _, Result, ensure};
@@ -12,8 +11,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::ptr::{null_mut, without_provenance};
 
-/// Makes a file that is one hole. Each line that it reads is an offset: it stores that number plus one there, then
-/// answers with the offset.
+/// Creates a file that is one hole. Each line of input is an offset. The program stores the offset plus one there, and
+/// then answers with the offset.
 pub(crate) fn store(path: &Path, len: &str) -> Result<ExitCode> {
     let size = number(len)?;
     let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
@@ -46,7 +45,7 @@ fn map(file: &File, len: usize) -> Result<*mut u64> {
     Ok(base.cast())
 }
 
-/// Reads the file by calls, and prints those of these offsets at which the stored value is there.
+/// Reads the file with system calls, and prints the offsets at which the stored value exists.
 pub(crate) fn find(path: &Path, offsets: &[&str]) -> Result<ExitCode> {
     let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
     for offset in offsets {

@@ -1,4 +1,4 @@
-//! A journal of numbered records: appended to until an event ends it, and read again.
+//! A journal of numbered records, appended to until an event ends the process, and then read.
 
 use crate::number;
 use crate::records::record;
@@ -12,11 +12,11 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-/// Bytes of the file: enough for the appends of a lane.
+/// The size of the file in bytes: enough for the appends of a lane.
 const LEN: u64 = 16 << 20;
 
-/// Returns the record of a number. The lengths of records differ, so that they begin anywhere in a line. Each ends with the
-/// CRC32C of its other bytes, as usual framing does: a linear checksum over it has the same value for every content.
+/// Returns the record with a number. Lengths differ, so that records begin anywhere in a line. Each ends with the
+/// CRC32C of its other bytes, as in common framing: a linear checksum over it has the same value for any content.
 fn payload(seed: u64, number: u64) -> Vec<u8> {
     let len = 12 + usize::try_from(number % 300).unwrap_or_default();
     let mut payload: Vec<u8> = record(seed, number).into_iter().cycle().take(len).collect();
@@ -33,8 +33,7 @@ fn open(path: &Path) -> Result<(Journal<DaxFile>, u64)> {
     Ok((journal, opened.recovered.records))
 }
 
-/// Appends records after the existing ones, up to this number in all. `tell` is called for each when it is
-/// acknowledged.
+/// Appends records until there are this many in total. Calls `tell` when each is acknowledged.
 pub(crate) fn append(records: &Records, mut tell: impl FnMut(u64) -> Result<()>) -> Result<Reply> {
     let (journal, there) = open(records.path.as_ref())?;
     for number in there..records.count {
@@ -44,8 +43,8 @@ pub(crate) fn append(records: &Records, mut tell: impl FnMut(u64) -> Result<()>)
     Ok(Reply::Done)
 }
 
-/// Prints the number of leading records that are as they were appended, and the damaged ones. Then opens the journal
-/// for appending, and prints the result of the recovery.
+/// Prints the number of intact leading records, and the damaged ones. Then opens the journal for appending, and prints
+/// the result of the recovery.
 pub(crate) fn read(path: &Path, seed: &str) -> Result<ExitCode> {
     let seed = number(seed)?;
     let file = Options::new().open(path)?;

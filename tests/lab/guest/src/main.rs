@@ -1,5 +1,5 @@
-//! The agent of the lab's machines, which serves requests to the library beside the usual ones. With arguments it is one
-//! of the small programs that a lane runs beside it.
+//! The agent of the lab's machines, which also serves requests to the library. With arguments it is one of the small
+//! programs that a lane runs in addition.
 //!
 //! It does not judge: only the host knows the expected results.
 
@@ -48,7 +48,7 @@ fn main() -> anyhow::Result<std::process::ExitCode> {
         ["checked", path, at, len] => media::checked(path.as_ref(), at, len),
         ["guarded", path, at] => media::guarded(path.as_ref(), at),
         ["load", path, at] => media::load(path.as_ref(), at),
-        // The kernel hands words of its command line to its first program.
+        // The kernel passes words of its command line to its first program.
         _ => match lose_lines::agent::serve(requests::answer)? {},
     }
 }

@@ -1,4 +1,4 @@
-//! Small programs for the effects of media errors on a file. Each prints one JSON document, or ends as it must.
+//! Small programs for the effects of media errors on a file. Each prints one JSON document, or ends as it should.
 
 use anyhow::{Context as _, Result, bail};
 use cachemaint::dax::{DaxFile, Error, ErrorKind, FaultHandler, Options, PreadFile};
@@ -23,7 +23,7 @@ fn print(document: &Value) -> Result<ExitCode> {
 /// `FIBMAP`, `_IO(0x00, 1)` (`include/uapi/linux/fs.h`).
 const FIBMAP: Opcode = opcode::none(0, 1);
 
-/// Prints the position of a byte of a file on its device, by another call than the library's.
+/// Prints the position of a byte of a file on its device, found without the library.
 pub(crate) fn place(path: &Path, at: &str) -> Result<ExitCode> {
     let at: u64 = at.parse().context("the offset is not a number")?;
     let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
@@ -39,7 +39,7 @@ pub(crate) fn place(path: &Path, at: &str) -> Result<ExitCode> {
     print(&json!({ "at": block * size + at % size }))
 }
 
-/// Prints the bad blocks of a file that the library knows of.
+/// Prints the bad blocks of a file that the library reports.
 pub(crate) fn bad_blocks(path: &Path) -> Result<ExitCode> {
     let found = map(path)?.view().bad_blocks()?;
     let ranges: Vec<_> = found.ranges.iter().map(|range| [range.start, range.end]).collect();
@@ -55,7 +55,7 @@ fn outcome<T>(result: Result<T, Error>) -> Result<Value> {
     }
 }
 
-/// Reads a range by calls.
+/// Reads a range with checked calls.
 pub(crate) fn checked(path: &Path, at: &str, len: &str) -> Result<ExitCode> {
     let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
     let file = PreadFile::new(file, 0)?;
@@ -64,14 +64,14 @@ pub(crate) fn checked(path: &Path, at: &str, len: &str) -> Result<ExitCode> {
     print(&json!({ "poisoned": outcome(read)? }))
 }
 
-/// Loads a word with a handler of SIGBUS, and persists another one afterwards.
+/// Loads a word with a handler for SIGBUS, and then persists another word.
 pub(crate) fn guarded(path: &Path, at: &str) -> Result<ExitCode> {
     let at = at.parse().context("the offset is not a number")?;
     FaultHandler::install().context("no handler")?;
     let file = map(path)?;
     let _believed_if_checked = file.load(at, Ordering::Relaxed);
     let first = outcome(file.check())?;
-    // A write-back of a page that is not mapped is a page fault on a CPU, and nothing in an emulator.
+    // On a CPU, a write-back of an unmapped page is a page fault. In an emulator it does nothing.
     let _mapped = file.load(0, Ordering::Relaxed);
     let second = outcome(file.persist(0..8))?;
     print(&json!({ "first": first, "second": second }))

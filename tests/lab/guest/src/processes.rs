@@ -1,5 +1,5 @@
-//! Small programs for the effects of one process on another's file. Each reports its result by its exit code or by the
-//! signal that ends it.
+//! Small programs for the effects of one process on another one's file. The result is the exit code, or the signal that
+//! ends the process.
 
 use anyhow::{Context as _, Result, ensure};
 use cachemaint::dax::{DaxFile, ErrorKind, Options};
@@ -20,8 +20,8 @@ fn this_program(arguments: &[&str], path: &Path) -> Command {
     command
 }
 
-/// Holds a file while another process tries to open it, which must be refused; kills a third that
-/// holds it, after which it can be opened: a lock ends with its holder.
+/// Holds a file while another process tries to open it, which must be refused. Then kills a third process that holds
+/// it, after which it can be opened: a lock ends with its holder.
 pub(crate) fn contend(path: &Path) -> Result<ExitCode> {
     let file = map(path)?;
     let second = this_program(&["open"], path).stdin(Stdio::null()).status()?;
@@ -50,7 +50,7 @@ fn is_locked(error: &anyhow::Error) -> bool {
         .is_some_and(|error| matches!(error.kind(), ErrorKind::Locked))
 }
 
-/// Opens a file, says so by one byte, and holds it until its standard input ends.
+/// Opens a file, reports this with one byte, and holds the file until the standard input ends.
 pub(crate) fn open(path: &Path) -> Result<ExitCode> {
     let file = match map(path) {
         Ok(file) => file,

@@ -1,4 +1,4 @@
-//! Recordings of numbered events: recorded until an event ends the process, and read again.
+//! Recordings of numbered events, recorded until an event ends the process, and then read.
 
 use crate::records::{number_of, record};
 use anyhow::{Context as _, Result, ensure};
@@ -18,19 +18,18 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::Instant;
 
-/// Bytes of the file: its shards need less.
+/// The size of the file in bytes, which exceeds that of its shards.
 const LEN: u64 = 64 << 10;
 /// The kind of the events.
 const EVENT: u16 = 5;
-/// The longest time for which recorded events may not be persistent.
+/// The maximum time for which recorded events may not be persistent.
 const INTERVAL: Duration = Duration::from_millis(2);
-/// The number of events that are recorded before they are made persistent, for a durability that does not do it by
-/// itself.
+/// The number of events after which they are written back, for a durability that does not do so itself.
 const AT_ONCE: u64 = 25;
 
 type OnFile = Recorder<'static, DaxFile>;
 
-/// Creates a recording that lives as long as the process.
+/// Creates a recording that lives until the process ends.
 fn create(path: &Path, when: When) -> Result<&'static OnFile> {
     let durability = match when {
         When::OnRequest | When::Within => Durability::OnRequest,
@@ -53,8 +52,8 @@ fn put(writer: &Writer<'_, DaxFile>, number: u64) -> Result<(), Error<dax::Error
     writer.record(EVENT, &record(writer.shard().into(), number))
 }
 
-/// Creates a recording and records event after event in each shard until the machine ends. Reports the number of events
-/// of each shard that must outlive it.
+/// Creates a recording, and records events in each shard until the machine ends. Reports the number of events of each
+/// shard that must survive.
 pub(crate) fn record_forever(
     path: &Path,
     when: When,
@@ -70,7 +69,7 @@ pub(crate) fn record_forever(
         let all = number + 1;
         match (when, &guard) {
             (When::EachAppend, _) => tell(all)?,
-            // The first event of the next one has written back the one before.
+            // The first event of the next sub-buffer has written back the one before.
             (When::SubBuffer, _) if number % OF_A_SUB_BUFFER == 0 => tell(number)?,
             (When::OnRequest, _) if all % AT_ONCE == 0 => {
                 recorder.write_back_all()?;
@@ -86,9 +85,9 @@ pub(crate) fn record_forever(
     Ok(Reply::Done)
 }
 
-/// Waits until the events recorded before this time are persistent, by the guard's own statistics.
+/// Waits until the events recorded before this time are persistent, according to the guard's statistics.
 fn wait_until_older(recorded: Instant, guard: &Within<dax::Error>) {
-    // The age comes first: it must not have grown since the guard was asked.
+    // The age comes first: it must not grow after the guard was asked.
     while recorded.elapsed() <= guard.longest() {
         thread::yield_now();
     }
@@ -108,8 +107,8 @@ pub(crate) fn read(path: &Path) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Reads the events of a shard. Each must be as it was recorded. One may be missing only where the reader says that it
-/// has skipped something; then the longest run without a gap counts.
+/// Reads the events of a shard. Each must be as recorded. An event may be missing only where the reader reports a gap.
+/// Then the longest run without a gap counts.
 fn events(reader: &Reader<&DaxFile>, shard: u32, damaged: &mut u64) -> Result<Events> {
     let mut buffer = vec![0; reader.largest_payload()];
     let mut found = reader.shard(shard);

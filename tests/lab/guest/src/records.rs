@@ -1,4 +1,4 @@
-//! Records that prove themselves: number, seed, a payload that depends on both, and a checksum.
+//! Records that can be checked: number, seed, a payload that depends on both, and a checksum.
 
 use anyhow::{Context as _, Result};
 use cachemaint::dax::{DaxFile, Options};
@@ -7,12 +7,12 @@ use lose_lines::agent::Reply;
 use std::fs;
 use std::os::unix::fs::FileExt as _;
 
-/// Bytes of a record: a cache line of most machines.
+/// The size of a record in bytes: a cache line of most machines.
 const RECORD: usize = 64;
-/// The number of damaged records that are named.
+/// The maximum number of damaged records that are named.
 const NAMED: usize = 8;
 
-/// Returns the record of a number. No byte pattern repeats, and no record is all zeros.
+/// Returns the record with a number. No byte pattern repeats, and no record is all zeros.
 pub(crate) fn record(seed: u64, number: u64) -> [u8; RECORD] {
     let mut bytes = [0; RECORD];
     let mut word = (seed ^ (number + 1)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -27,7 +27,7 @@ pub(crate) fn record(seed: u64, number: u64) -> [u8; RECORD] {
     bytes
 }
 
-/// Returns the number of a record, without a check that it is one.
+/// Returns the number of a record, without checking the record.
 pub(crate) fn number_of(record: &[u8]) -> Result<u64> {
     let number = record.first_chunk().context("it is too short for a record")?;
     Ok(u64::from_le_bytes(*number))
@@ -73,8 +73,7 @@ fn persist_in(file: &DaxFile, records: &Records) -> Result<Persisted> {
     })
 }
 
-/// Creates the file and persists its records, each reported when it is persistent; then waits for
-/// the machine's end.
+/// Creates the file and persists its records. Reports each when it is persistent, and then waits for the machine's end.
 pub(crate) fn persist_forever(
     records: &Records,
     mut tell: impl FnMut(u64) -> Result<()>,
@@ -87,7 +86,7 @@ pub(crate) fn persist_forever(
     Ok(Reply::Done)
 }
 
-/// Looks for the records through a mapping and through read(2). Both must find the same.
+/// Looks for the records through a mapping and through read(2), which must agree.
 pub(crate) fn verify(records: &Records) -> Result<Found> {
     let mapped = options(records).open(&records.path)?;
     let plain =
@@ -102,7 +101,7 @@ pub(crate) fn verify(records: &Records) -> Result<Found> {
     })
 }
 
-/// Looks for the records on a device, which no system call reads.
+/// Looks for the records on a device, which no system call can read.
 pub(crate) fn verify_on_device(records: &Records, part: Part) -> Result<Found> {
     let device = open_part(records, part)?;
     let mut bytes = [0; RECORD];
@@ -112,9 +111,9 @@ pub(crate) fn verify_on_device(records: &Records, part: Part) -> Result<Found> {
     })
 }
 
-/// Has a file or a device persisted down to the medium's own buffers, after a store.
+/// Stores to a file or a device, and persists it down to the medium's own buffers.
 pub(crate) fn deep_persist(path: &str) -> Result<Reply> {
-    // A write-back of a page that is not mapped is a page fault on a CPU, and nothing in an emulator.
+    // On a CPU, a write-back of an unmapped page is a page fault. In an emulator it does nothing.
     let file = Options::new().allow_page_granularity().populate().open(path)?;
     let mut last = [0; RECORD];
     let at = file.len() - RECORD as u64;
@@ -160,7 +159,7 @@ mod tests {
     fn records_differ_by_number_and_seed() {
         assert_ne!(record(1, 0), record(1, 1));
         assert_ne!(record(1, 0), record(2, 0));
-        // Of an exchanged seed and number not even the checksums may agree.
+        // Records with exchanged seed and number must differ even in their checksums.
         assert_ne!(record(5, 9)[60..], record(9, 5)[60..]);
     }
 }

@@ -8,7 +8,7 @@ use crate::number;
 use anyhow::{Result, anyhow};
 use std::process::ExitCode;
 
-/// Runs it with these MiB of RAM.
+/// Runs the example with this many MiB of RAM.
 pub(crate) fn run(path: &str, mib: &str) -> Result<ExitCode> {
     vm_restart::run(path, number(mib)? << 20).map_err(|error| anyhow!("{error}"))?;
     Ok(ExitCode::SUCCESS)

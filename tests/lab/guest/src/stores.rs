@@ -1,4 +1,4 @@
-//! A store of numbered blobs: replaced until an event ends it, and read again.
+//! A store of numbered blobs, which are replaced until an event ends the process, and then read.
 
 use anyhow::{Context as _, Result, ensure};
 use cachemaint::dax::{self, DaxFile};
@@ -11,23 +11,23 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// Bytes of the file.
+/// The size of the file in bytes.
 const LEN: u64 = 4 << 20;
 
-/// Bytes that are read in one call: those of a checksum, so that no byte is read twice.
+/// The number of bytes read in one call: those of one checksum, so that no byte is read twice.
 const READ: usize = 65_536;
-/// The bytes of a blob, none of which is zero.
+/// The bytes of a blob. None of them is zero.
 struct Content {
     len: usize,
-    /// All bytes; or a period, and as much of the next one as a piece may need.
+    /// All bytes, or one period and as much of the next one as a piece may need.
     bytes: Vec<u8>,
 }
 
 impl Content {
-    /// The period of the bytes: a prime, so that no piece is like another.
+    /// The period of the bytes: a prime, so that no two pieces are alike.
     const PERIOD: usize = 1_000_003;
 
-    /// Returns the content of a number.
+    /// Returns the content for a number.
     fn of(name: &str, number: u64) -> Self {
         let varying = usize::try_from(number % 1000).unwrap_or_default();
         let len = match name {
@@ -81,12 +81,12 @@ fn create(path: &Path) -> Result<Store<DaxFile>> {
 }
 
 fn open(path: &Path) -> Result<(Store<DaxFile>, Opened)> {
-    // A write-back of a page that is not mapped is a page fault on a CPU, and nothing in an emulator.
+    // On a CPU, a write-back of an unmapped page is a page fault. In an emulator it does nothing.
     Ok(Store::open(dax::Options::new().populate().open(path)?)?)
 }
 
-/// Creates a store, or opens the existing one, and replaces two blobs at once, by number after number, until the
-/// machine ends. Reports each number that is committed.
+/// Creates a store, or opens the existing one, and replaces two blobs together, with increasing numbers, until the
+/// machine ends. Reports each committed number.
 pub(crate) fn replace_forever(
     path: &Path,
     mut tell: impl FnMut(u64) -> Result<()>,
@@ -103,7 +103,7 @@ pub(crate) fn replace_forever(
     Ok(Reply::Done)
 }
 
-/// Opens a store. Prints the findings of the opening, and all blobs, each of which must have the bytes of its number.
+/// Opens a store. Prints the findings of the opening and all blobs. Each blob must have the bytes of its number.
 pub(crate) fn read(path: &Path) -> Result<ExitCode> {
     let (store, opened) = open(path)?;
     let mut blobs = BTreeMap::new();
@@ -123,7 +123,7 @@ pub(crate) fn read(path: &Path) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A blob must have all bytes of its number.
+/// Checks that a blob has all bytes of its number.
 fn compare(blob: &Blob<Arc<DaxFile>>) -> Result<()> {
     let info = blob.info();
     let content = Content::of(&info.name, info.version);

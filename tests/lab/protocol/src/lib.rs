@@ -1,4 +1,4 @@
-//! The requests to the library in a machine of the lab, and their answers: beside those of every machine
+//! The requests to the library in a machine of the lab, and their answers, in addition to those of every machine
 //! (`lose_lines::agent`).
 
 pub mod recording;
@@ -8,58 +8,53 @@ pub mod trials;
 use recording::When;
 use serde::{Deserialize, Serialize};
 
-/// The beginning of the names of paths on a file, among those of [`Request::PersistEveryWay`].
+/// The prefix of the names of paths on a file, among those of [`Request::PersistEveryWay`].
 pub const ON_FILES: &str = "file: ";
 
 /// A request to the library.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {
-    /// `HostReport`: answered by a document.
+    /// `HostReport`. Answered with a document.
     Report,
-    /// `dax::probe`: answered by a document.
+    /// `dax::probe`. Answered with a document.
     Probe {
         /// A file, or a directory.
         path: String,
     },
-    /// Creates a file and persists records in it: answered by [`Persisted`].
+    /// Creates a file and persists records in it. Answered with [`Persisted`].
     Persist(Records),
-    /// Looks for all of these records, through the library and through read(2): answered by
-    /// [`Found`].
+    /// Looks for all of these records, through the library and through read(2). Answered with [`Found`].
     Verify(Records),
-    /// Opens a part of a device of device DAX and persists records in it: answered by
-    /// [`Persisted`].
+    /// Opens a part of a device of device DAX and persists records in it. Answered with [`Persisted`].
     PersistOnDevice(Records, Part),
-    /// Looks for all of these records on a device, through the mapping, which is the only method: answered by
-    /// [`Found`].
+    /// Looks for all of these records on a device, through the mapping, which is the only way. Answered with [`Found`].
     VerifyOnDevice(Records, Part),
-    /// Opens a file or a device, and has all of it persisted down to the medium's own buffers: answered
-    /// when it is done.
+    /// Opens a file or a device, and persists all of it down to the medium's own buffers. Answered when this is done.
     DeepPersist {
         /// The file.
         path: String,
     },
-    /// Creates a file and persists record after record until the machine ends, each acknowledged.
+    /// Creates a file and persists records until the machine ends. Each is acknowledged.
     PersistForever(Records),
-    /// Creates a journal, or opens the existing one, and appends record after record until the machine ends, each
-    /// acknowledged with the number of all.
+    /// Creates a journal, or opens the existing one, and appends records until the machine ends. Each is acknowledged
+    /// with the total number.
     AppendForever(Records),
-    /// Creates a recording and records event after event in every shard until the machine ends. The acknowledgement
-    /// has the number of events of each shard that must outlive it.
+    /// Creates a recording and records events in every shard until the machine ends. The acknowledgement has the number
+    /// of events of each shard that must survive.
     RecordForever {
         /// The file.
         path: String,
-        /// The durability that is promised.
+        /// The promised durability.
         when: When,
     },
-    /// Creates a store, or opens the existing one, and replaces two blobs at once, by number after number, until the
+    /// Creates a store, or opens the existing one, and replaces two blobs together, with increasing numbers, until the
     /// machine ends. Each committed number is acknowledged.
     ReplaceForever {
         /// The file.
         path: String,
     },
     /// Creates a file and calls every function of the library that persists or writes back, on the file and on memory,
-    /// each between two marks for the emulator's plugin. Answered by names, in the order of the marks'
-    /// numbers.
+    /// each between two marks for the emulator's plugin. Answered with names, in the order of the marks' numbers.
     PersistEveryWay {
         /// The file.
         path: String,
@@ -73,16 +68,16 @@ impl From<&Request> for lose_lines::agent::Request {
     }
 }
 
-/// A file of records that differ from those of any other.
+/// A file of records that differ from those of any other file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Records {
     /// The file.
     pub path: String,
-    /// The seed, which makes these records differ from those of another run.
+    /// The seed, which makes these records differ from those of other runs.
     pub seed: u64,
     /// The number of records.
     pub count: u64,
-    /// True if whole pages are accepted (msync) where lines cannot be persisted.
+    /// True if whole pages are accepted (msync) where single lines cannot be persisted.
     pub allow_pages: bool,
 }
 
@@ -91,16 +86,16 @@ pub struct Records {
 pub struct Part {
     /// The beginning, in bytes.
     pub offset: u64,
-    /// The length in bytes; all up to the end if it is missing.
+    /// The length in bytes. If it is missing, the part extends to the end.
     pub len: Option<u64>,
 }
 
-/// The answer to records that are persistent, as far as the medium goes.
+/// The answer about records that are persistent, as far as the medium allows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Persisted {
     /// `byte`, `line of 64 bytes`, `page of 4096 bytes`.
     pub granularity: String,
-    /// The reason why it is not finer.
+    /// The reason why the granularity is not finer.
     pub reason: String,
     /// The kernel's flags of the mapping, as in `/proc/self/smaps`.
     pub flags: String,
@@ -119,6 +114,6 @@ impl Persisted {
 pub struct Found {
     /// Records that are as they were written.
     pub intact: u64,
-    /// The first damaged ones.
+    /// The first damaged records.
     pub damaged: Vec<u64>,
 }

@@ -3,37 +3,38 @@
 use core::fmt;
 use serde::{Deserialize, Serialize};
 
-/// Shards of a recording.
+/// The number of shards in a recording.
 pub const SHARDS: u32 = 2;
 
-/// Sub-buffers of a shard: few, so that the oldest is soon overwritten.
+/// The number of sub-buffers in a shard: few, so that the oldest is soon overwritten.
 pub const SUB_BUFFERS: u32 = 4;
 
-/// Events of a sub-buffer of 4096 bytes: a header of 64, and 24 + 64 for each event (the format's tables in
-/// `cachemaint::recorder`).
+/// The number of events in a sub-buffer of 4096 bytes: a header of 64, and 24 + 64 for each event (the format's tables
+/// in `cachemaint_recorder`).
 pub const OF_A_SUB_BUFFER: u64 = 45;
 
-/// Returns the number of the oldest event that is there for sure if so many events of a shard are promised.
+/// Returns the number of the oldest event that must exist if this many events of a shard are promised.
 ///
-/// It begins the sub-buffer before that of the last promised one. The other two may have events that are not promised:
-/// one begins with the event that promises those before it, which can be stored before the promise is passed on.
+/// It begins the sub-buffer before that of the last promised one. The other two sub-buffers may have events that are
+/// not promised: one begins with the event that promises those before it, which can be stored before the promise is
+/// passed on.
 #[must_use]
 pub fn oldest_of(promised: u64) -> u64 {
     let sub_buffer = promised.saturating_sub(1) / OF_A_SUB_BUFFER;
     sub_buffer.saturating_sub(u64::from(SUB_BUFFERS) - 3) * OF_A_SUB_BUFFER
 }
 
-/// The moment when events become persistent: the library's durabilities, and its thread that writes back at intervals.
+/// The time when events become persistent: the library's durabilities, and its thread that writes back at intervals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum When {
-    /// Durable on request.
+    /// Persistent on request.
     OnRequest,
-    /// Durable after a pass of the thread.
+    /// Persistent after a pass of the thread.
     Within,
-    /// Durable at the end of their sub-buffer.
+    /// Persistent at the end of their sub-buffer.
     SubBuffer,
-    /// Durable at once, each event.
+    /// Each event persistent at once.
     EachAppend,
 }
 
@@ -54,11 +55,11 @@ impl fmt::Display for When {
 pub struct Recorded {
     /// The events of each shard.
     pub shards: Vec<Events>,
-    /// Bytes of events that are damaged.
+    /// The number of bytes of damaged events.
     pub damaged: u64,
 }
 
-/// The events of a shard, one after the other: the longest run without a gap.
+/// The events of a shard: the longest run without a gap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Events {
     /// The number of the oldest.

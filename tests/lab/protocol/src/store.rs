@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// A blob of a few stretches that have checksums of their own.
+/// The name of a blob of several chunks with their own checksums.
 pub const STATE: &str = "state";
-/// A blob of a few lines.
+/// The name of a blob of a few lines.
 pub const REGISTERS: &str = "registers";
 
 /// The findings of the opening of a store.
@@ -13,8 +13,8 @@ pub const REGISTERS: &str = "registers";
 pub struct Found {
     /// The last event, as the library names it.
     pub origin: String,
-    /// The blobs that are damaged, if all were verified.
+    /// The damaged blobs, if all were verified.
     pub damaged: Option<Vec<String>>,
-    /// The blobs by their names: the number of each, all of whose bytes are those of that number.
+    /// The blobs by name, with the number that all of their bytes belong to.
     pub blobs: BTreeMap<String, u64>,
 }

@@ -12,8 +12,8 @@ pub struct Found {
     pub base: u64,
     /// The number of lives.
     pub lives: u64,
-    /// The number of lives that a crash ended before their work did.
+    /// The number of lives that a crash ended before their work was done.
     pub crashed: u64,
-    /// The complaint about the trial that failed, which is the last one.
+    /// A description of the failed trial, which is the last one.
     pub failure: Option<String>,
 }

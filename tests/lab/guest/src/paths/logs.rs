@@ -1,4 +1,4 @@
-//! The paths of the journal and of the recorder, each on a file of its own.
+//! The paths of the journal and of the recorder, each on its own file.
 
 use super::{Names, range};
 use anyhow::Result;
@@ -8,7 +8,7 @@ use cachemaint_recorder::{self, Durability, Writer};
 use core::sync::atomic::Ordering;
 use lose_lines_mark as mark;
 
-/// Bytes of each file.
+/// The size of each file in bytes.
 const LEN: u64 = 1 << 20;
 
 type OnJournal = (&'static str, fn(&Journal<&DaxFile>) -> Result<()>);
@@ -26,7 +26,7 @@ const ON_JOURNAL: [OnJournal; 6] = [
         journal.append(&[3; 4096])?;
         Ok(())
     }),
-    // The first append does not fit after the existing records, and fills the next segment; so both enter one.
+    // The first append does not fit after the existing records and fills the next segment, so both begin a segment.
     ("appends that enter segments", |journal| {
         journal.append(&vec![4; usize::try_from(journal.largest())?])?;
         journal.append(&[4; 16])?;
@@ -67,7 +67,7 @@ pub(super) fn on_journal(path: &str, names: &mut Names) -> Result<()> {
 /// `cachemaint::recorder`).
 const SUB_BUFFERS: u64 = 24_576;
 const SUB_BUFFER: u32 = 4096;
-/// Events that need more than one sub-buffer, with payloads of 40 bytes and of 200.
+/// Events that need more than one sub-buffer, with payloads of 40 and of 200 bytes.
 const EVENTS: usize = 40;
 
 /// Runs every path of the recorder.
@@ -102,7 +102,7 @@ pub(super) fn on_recorder(path: &str, names: &mut Names) -> Result<()> {
     Ok(())
 }
 
-/// Creates a recording in place of the one before, whose magics are erased.
+/// Creates a recording over the previous one, whose magics are erased.
 fn create(
     file: &DaxFile,
     durability: Durability,

@@ -1,8 +1,8 @@
 //! Every method by which the library persists or writes back, each between two marks for the emulator's plugin. The
 //! plugin then reports lines left dirty and write-backs left unfenced.
 //!
-//! A path stores over whole lines, parts of lines and the ends of pages, and calls the library as a user would. The
-//! stored data is not zero, at offsets that differ from path to path.
+//! A path stores to whole lines, parts of lines and the ends of pages, and calls the library as a user would. The
+//! stored data is not zero, and its offsets differ between paths.
 
 mod logs;
 mod stores;
@@ -20,7 +20,7 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 use lose_lines_mark as mark;
 
-/// Bytes of the file and of the memory.
+/// The size of the file and of the memory in bytes.
 const LEN: u64 = 4 << 20;
 const WORDS: usize = 1 << 16;
 
@@ -89,7 +89,7 @@ const ON_FILE: [OnFile; 15] = [
     ("move up", |file| Ok(file.persist_copy_within(8..0x1_0003, 99, Destination::Unknown)?)),
     ("streaming stores, then persist", |file| {
         stream(file, 16_384, 512);
-        // No manual orders a write-back behind them.
+        // No manual orders a write-back after them.
         file.fence()?;
         Ok(file.persist(16_384..16_896)?)
     }),
@@ -133,7 +133,7 @@ const ON_MEMORY: [OnMemory; 7] = [
     }),
 ];
 
-/// Runs every path, those on memory by each instruction that this machine has. Returns the names in the order of the
+/// Runs every path, those on memory with each instruction of this machine. Returns their names in the order of the
 /// verdicts' numbers.
 pub(crate) fn run(path: &str) -> Result<Vec<String>> {
     let file = Options::new().create_new(path, LEN)?;
@@ -168,7 +168,7 @@ pub(crate) fn run(path: &str) -> Result<Vec<String>> {
 struct Names(Vec<String>);
 
 impl Names {
-    /// Has the plugin judge the accesses since the last mark.
+    /// Makes the plugin judge the accesses since the last mark.
     fn verdict(&mut self, name: String) {
         mark::verdict(self.0.len() as u64);
         self.0.push(name);
@@ -207,7 +207,7 @@ fn copy(cache: Cache, words: &[AtomicU64], destination: Destination) {
     cache.fence();
 }
 
-/// Invalidates; stored data is written back first, as no instruction discards it in user mode.
+/// Invalidates memory. Stored data is written back first, since no instruction discards it in user mode.
 #[expect(unsafe_code, reason = "of words that others may change")]
 fn invalidate(cache: Cache, words: &[AtomicU64]) {
     // SAFETY: (1) the words can be read; (2) they are atomic.
@@ -220,7 +220,7 @@ fn unwind_after(work: impl FnOnce()) {
     std::panic::resume_unwind(Box::new("on purpose"));
 }
 
-/// Stores `len` bytes by streaming stores, on an architecture that has them.
+/// Stores `len` bytes with streaming stores, on architectures that have them.
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "there is no safe streaming store")]
 #[expect(clippy::cast_ptr_alignment, reason = "every offset is a multiple of 8")]
@@ -232,7 +232,7 @@ fn stream(file: &DaxFile, at: u64, len: u64) {
     }
 }
 
-/// Stores `len` bytes. The hint for non-temporal pairs of arm64 has the ordering of any other store (Arm ARM, STNP).
+/// Stores `len` bytes. Non-temporal pairs of arm64 are ordered like any other store (Arm ARM, STNP).
 #[cfg(target_arch = "aarch64")]
 fn stream(file: &DaxFile, at: u64, len: u64) {
     file.write(at, &vec![0x5a; usize::try_from(len).unwrap_or_default()]);

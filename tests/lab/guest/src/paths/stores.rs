@@ -1,4 +1,4 @@
-//! The paths of a store of blobs, on a file of its own.
+//! The paths of a store of blobs, on its own file.
 
 use super::{Names, range};
 use anyhow::Result;
@@ -6,7 +6,7 @@ use cachemaint::dax::{self, DaxFile};
 use cachemaint_store::{Attributes, Store, Transaction};
 use lose_lines_mark as mark;
 
-/// Bytes of the file.
+/// The size of the file in bytes.
 const LEN: u64 = 1 << 20;
 
 /// The operations of a transaction before its commit.
@@ -30,7 +30,7 @@ const ON_STORE: [OnStore; 6] = [
     ("delete", |transaction| Ok(transaction.delete("other")?)),
 ];
 
-/// Runs every path of a store, each up to the end of its commit.
+/// Runs every path of a store, up to the end of its commit.
 pub(super) fn on_store(path: &str, names: &mut Names) -> Result<()> {
     let all = |file: &DaxFile| mark::watch(range(file, 0..LEN));
     let file = dax::Options::new().create_new(path, LEN)?;

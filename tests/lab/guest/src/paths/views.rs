@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use cachemaint::dax::{DaxView, Options};
 use lose_lines_mark as mark;
 
-/// Checks a view on the stores of a program that never persists and is gone.
+/// Checks a view of the stores of a program that never persisted them and has ended.
 pub(super) fn on_view(path: &str, names: &mut Names) -> Result<()> {
     let file = Options::new().create_new(path, LEN)?;
     let place = range(&file, 0..LEN);
@@ -20,8 +20,8 @@ pub(super) fn on_view(path: &str, names: &mut Names) -> Result<()> {
     Ok(())
 }
 
-/// Views a file, which must be mapped at this address. Its pages are mapped too: in an emulator the write-back of any other
-/// page does nothing.
+/// Views a file, which must be mapped at this address. Its pages are mapped too: in an emulator, the write-back of an
+/// unmapped page does nothing.
 fn view(path: &str, start: usize) -> Result<DaxView> {
     let view = Options::new().populate().view(path)?;
     let at = view.as_ptr(0).addr();
@@ -29,7 +29,7 @@ fn view(path: &str, start: usize) -> Result<DaxView> {
     Ok(view)
 }
 
-/// Makes all persistent that others have stored, as a pass of `cachemaint guard` does.
+/// Makes everything persistent that others have stored, as a pass of `cachemaint guard` does.
 fn write_back(view: &DaxView) -> Result<()> {
     view.order_observed();
     Ok(view.persist(0..view.len())?)

@@ -1,4 +1,4 @@
-//! Bytes of a file, stored and persisted in every way of the library.
+//! Bytes of a file, stored and persisted in all ways that the library offers.
 
 use super::{Chance, Witness, Work};
 use anyhow::{Result, ensure};
@@ -7,11 +7,11 @@ use cachemaint::dax::DaxFile;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 
-/// The steps of a life.
+/// The number of steps in a life.
 const STEPS: u64 = 6;
-/// The ways to persist, by number.
+/// The number of ways to persist.
 const WAYS: u64 = 10;
-/// The greatest length of a step; the file has some of them.
+/// The maximum length of a step. The file is several times as long.
 const LONGEST: u64 = 9000;
 
 /// A step: the bytes that it changes, and their new values.
@@ -21,7 +21,7 @@ struct Step {
     bytes: Vec<u8>,
 }
 
-/// The bytes that must be there, by the steps that were acknowledged.
+/// The bytes that must exist after the acknowledged steps.
 pub(super) struct Bytes {
     chance: Chance,
     expected: Vec<u8>,
@@ -41,9 +41,9 @@ impl Bytes {
         let byte = u8::try_from(1 + self.chance.below(255)).unwrap_or(1);
         let mut bytes = vec![byte; count];
         match way {
-            // A fill has one byte.
+            // A fill uses one byte value.
             7 => {}
-            // A store has the eight of a word.
+            // A store changes the eight bytes of a word.
             9 => {
                 at -= at % 8;
                 bytes = self.chance.next().to_le_bytes().to_vec();
@@ -109,7 +109,8 @@ impl Work for Bytes {
         Ok(())
     }
 
-    /// Acknowledged steps are whole, the one behind them may be there in part, and nothing else has changed.
+    /// Checks that acknowledged steps are complete, that only the next one may exist in part, and that nothing else has
+    /// changed.
     fn judge(&mut self, file: &DaxFile, acknowledged: u64) -> Result<()> {
         let mut found = vec![0; self.expected.len()];
         file.read(0, &mut found)?;

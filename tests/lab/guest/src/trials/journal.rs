@@ -1,4 +1,4 @@
-//! Records of a journal: appended in every way, trimmed, and opened anew in each life.
+//! Records of a journal, which are appended in all ways and trimmed. Each life opens the journal again.
 
 use super::{Chance, Witness, Work, create};
 use anyhow::{Context as _, Result, bail, ensure};
@@ -6,31 +6,31 @@ use cachemaint::dax::{self, DaxFile};
 use cachemaint_journal::{Error, ErrorKind, FormatError, Group, Journal, Options, Reader};
 use core::ops::RangeInclusive;
 
-/// The records of a life, at least.
+/// The minimum number of records in a life.
 const RECORDS: u64 = 40;
-/// The greatest length of a record.
+/// The maximum length of a record.
 const LONGEST: u64 = 700;
 
-/// Bytes of a segment: enough for three of the longest records.
+/// The size of a segment in bytes: enough for three of the longest records.
 const SEGMENT: u64 = 4 << 10;
-/// The greatest number of records of one append.
+/// The maximum number of records of one append.
 const AT_ONCE: u64 = 3;
 
-/// The records that must be there.
+/// The records that must exist.
 pub(super) struct Records {
     chance: Chance,
     seed: u64,
     is_created: bool,
     /// True if it is created over another one.
     is_replaced: bool,
-    /// The number of the next record, and that at the beginning of the life.
+    /// The number of the next record, now and at the beginning of the life.
     next: u64,
     began: u64,
     /// The number of the first record at the beginning of the life.
     began_at: u64,
     /// The number of the first record that is not trimmed.
     trimmed: u64,
-    /// The numbers up to which trims were asked for, with the number of the record after each.
+    /// The positions of requested trims, with the number of the first record after each.
     asked: Vec<(u64, u64)>,
 }
 
@@ -50,8 +50,8 @@ impl Records {
         }
     }
 
-    /// Returns the record of a number, which begins with it. Every second one ends with the CRC32C of its other bytes, as
-    /// usual framing does: a linear checksum over such a record has the same value for every content.
+    /// Returns the record with a number, with which it begins. Every second one ends with the CRC32C of its other
+    /// bytes, as in common framing: a linear checksum over such a record has the same value for any content.
     fn record(&self, number: u64) -> Vec<u8> {
         let mut chance = Chance(self.seed ^ number);
         let longest = if chance.below(4) == 0 { LONGEST } else { 60 };
@@ -65,7 +65,7 @@ impl Records {
         record
     }
 
-    /// Creates a journal, over an earlier one if there is one.
+    /// Creates a journal, possibly over an earlier one.
     fn create<'a>(&mut self, file: &'a DaxFile) -> Result<Journal<&'a DaxFile>> {
         let created = create(file, |file| {
             Options::new().segment(SEGMENT).create_new(file).map(|(journal, _)| journal)
@@ -87,7 +87,7 @@ impl Records {
         Ok(())
     }
 
-    /// Notes the number of the next record, plus one for the creation, and the number of the first one that is not
+    /// Notes the number of the next record, plus one for the creation, and the number of the first record that is not
     /// trimmed.
     fn acknowledge(&self, witness: &Witness) {
         witness.acknowledge((1 + self.next) | (self.trimmed << 32));
@@ -127,7 +127,7 @@ impl Work for Records {
                 self.trim(&journal, witness)?;
             }
             match self.append(&journal) {
-                // The next append takes the space of the oldest record.
+                // The next append reuses the space of the oldest record.
                 Err(error) if matches!(error.kind(), ErrorKind::Full { .. }) => {
                     self.trim(&journal, witness)?;
                 }
@@ -141,20 +141,20 @@ impl Work for Records {
         Ok(())
     }
 
-    /// Every acknowledged record is there, in its order, and what comes after them was begun. A journal whose creation
-    /// was not acknowledged may be missing, or have no record.
+    /// Checks that every acknowledged record exists, in order, and that the records after them were begun. A journal
+    /// whose creation was not acknowledged may be missing or empty.
     fn judge(&mut self, file: &DaxFile, acknowledged: u64) -> Result<()> {
         let began = self.began;
         let (next, trimmed) = (acknowledged & u64::from(u32::MAX), acknowledged >> 32);
         match next.checked_sub(1) {
             Some(next) => self.judge_records(file, next..=next + AT_ONCE, trimmed),
-            // An opening has made nothing worse, and nothing was begun.
+            // The opening has made nothing worse, and nothing was begun.
             None if self.is_created => self.judge_records(file, began..=began, self.began_at),
             None => {
                 self.next = began;
                 (self.trimmed, self.asked) = (0, Vec::new());
                 match Reader::open(file).map_err(|error| ErrorKind::from(error.error)) {
-                    // The earlier one is being overwritten.
+                    // The earlier journal is being overwritten.
                     _ if self.is_replaced => {}
                     Ok(reader) => {
                         let first = reader.records()?.next();
@@ -170,8 +170,8 @@ impl Work for Records {
 }
 
 impl Records {
-    /// Judges the records, of which the number after the last one must be among these. Those before `trimmed` must not
-    /// come again.
+    /// Judges the records. The number after the last one must be in this range. Those before `trimmed` must not
+    /// reappear.
     fn judge_records(
         &mut self,
         file: &DaxFile,
@@ -191,7 +191,7 @@ impl Records {
         ensure!(numbers.iter().copied().eq(first..first + numbers.len() as u64), "{numbers:?}");
         let after = first + numbers.len() as u64;
         ensure!(next.contains(&after), "the next record is {after}, not one of {next:?}");
-        // A trim that was asked for may be durable.
+        // A requested trim may be durable.
         let asked = self.asked.iter().filter(|(_, at)| at <= next.end()).map(|(trim, _)| *trim);
         let first_ones = trimmed..=asked.max().unwrap_or(0).max(trimmed);
         ensure!(first_ones.contains(&first), "the first record is {first}, not in {first_ones:?}");

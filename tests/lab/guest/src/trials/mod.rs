@@ -1,11 +1,11 @@
-//! Crashes of one program's memory, by thousands and without an end of the machine.
+//! Crashes of a single program's memory, by the thousand, while its machine keeps running.
 //!
-//! Each trial has a few lives. In a life, the program works on a file and notes in a witness, which no crash takes, how
-//! far its work was acknowledged. The plugin crashes the file before an event that the seed chooses
-//! (`lab/plugin/src/losses/trial.rs`). Then the file is judged: acknowledged work must be there. The next life
-//! goes on with what the crash has left.
+//! Each trial has a few lives. In a life, the program works on a file, and notes how much was acknowledged in a
+//! witness, which no crash affects. The plugin crashes the file before an event that the seed chooses
+//! (`lab/plugin/src/losses/trial.rs`). Then the file is judged: acknowledged work must exist. The next life continues
+//! with what the crash has left.
 //!
-//! An instruction can be left out, by its place in the program: then a trial must fail.
+//! An instruction of the program can be omitted, by its offset. Then a trial must fail.
 
 mod file;
 mod journal;
@@ -25,25 +25,25 @@ use std::fs;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-/// The lives of a trial.
+/// The number of lives of a trial.
 const LIVES: usize = 3;
-/// The latest event of a life that crashes early, and very early.
+/// The last possible event of a crash in lives that crash early, and very early.
 const EARLY: u64 = 120;
 const EARLIEST: u64 = 20;
 
-/// Work on a file that crashes.
+/// Work on a file, which a crash interrupts.
 pub(super) trait Work {
-    /// Works until it is done; the crash comes somewhere in it. Every step that is acknowledged is noted.
+    /// Works until everything is done. The crash comes at some point. Each acknowledged step is noted.
     fn live(&mut self, file: &DaxFile, witness: &Witness) -> Result<()>;
 
-    /// Judges the file after the crash, for which this much was acknowledged in the last life. Then the work knows what
-    /// is there, for the next life. An error is the loss.
+    /// Judges the file after the crash, given the acknowledgement of the last life, and takes over its state for the
+    /// next life. An error describes the loss.
     fn judge(&mut self, file: &DaxFile, acknowledged: u64) -> Result<()>;
 }
 
 /// Returns the work of a trial with these random numbers.
 type Start = fn(Chance) -> Box<dyn Work>;
-/// The works by name, each with the length of its file.
+/// The works by name, each with the size of its file.
 const STARTS: [(&str, u64, Start); WORKS.len()] = [
     ("file", 64 << 10, |chance| Box::new(file::Bytes::new(chance))),
     ("journal", 40 << 10, |chance| Box::new(journal::Records::new(chance))),
@@ -51,7 +51,7 @@ const STARTS: [(&str, u64, Start); WORKS.len()] = [
     ("store", 256 << 10, |chance| Box::new(store::Blobs::new(chance))),
 ];
 
-/// Random numbers that follow from a seed (Steele, Lea and Flood, "Fast splittable pseudorandom number generators").
+/// Random numbers derived from a seed (Steele, Lea and Flood, "Fast splittable pseudorandom number generators").
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Chance(u64);
 
@@ -74,7 +74,7 @@ impl Chance {
     }
 }
 
-/// Lines that no crash takes.
+/// Lines that no crash affects.
 pub(super) struct Witness {
     file: DaxFile,
 }
@@ -92,8 +92,8 @@ impl Witness {
     }
 }
 
-/// Runs trials of a work: from the `first` number on, and this many; with the instruction at this offset in the program
-/// left out, unless it is 0. Prints the findings.
+/// Runs `count` trials of a work, beginning with number `first`, and prints the findings. The instruction at offset
+/// `omitted` of the program is omitted, unless that is 0.
 pub(crate) fn run(words: &[&str]) -> Result<ExitCode> {
     let &[name, path, seed, first, count, omitted] = words else { bail!("{words:?}") };
     let [seed, first, count] = [number(seed)?, number(first)?, number(count)?];
@@ -107,10 +107,10 @@ pub(crate) fn run(words: &[&str]) -> Result<ExitCode> {
     let mut trials = Trials { seed, events: [0; LIVES], found };
     for trial in first..first + count {
         let chance = Chance(seed ^ trial.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        // The first one must not depend on what is there.
+        // The first trial must not depend on earlier content.
         clear(&file, if trial == first { 0 } else { trial })?;
         trials.run_one(trial, &mut *start(chance), &file, &witness);
-        // The remains of its work would mislead the next one.
+        // Its remains would mislead the next trial.
         if trials.found.failure.is_some() {
             break;
         }
@@ -122,7 +122,7 @@ pub(crate) fn run(words: &[&str]) -> Result<ExitCode> {
 
 struct Trials {
     seed: u64,
-    /// The events of each life of the last trial: the next one crashes before one of as many.
+    /// The number of events in each life of the last trial, from which the next crash is chosen.
     events: [u64; LIVES],
     found: Found,
 }
@@ -158,8 +158,8 @@ impl Trials {
     }
 }
 
-/// Makes the file zeros in one of three trials. In another one, only the beginning of each page: then the remains of the
-/// trial before are left, without the magics of the formats. In the third one, everything is left.
+/// In one of three trials, fills the file with zeros. In another one, zeros only the beginning of each page, which
+/// leaves the remains of the previous trial without the formats' magics. In the third one, changes nothing.
 fn clear(file: &DaxFile, number: u64) -> Result<()> {
     match number % 3 {
         0 => file.write(0, &vec![0; usize::try_from(file.len())?]),
@@ -169,8 +169,8 @@ fn clear(file: &DaxFile, number: u64) -> Result<()> {
     Ok(())
 }
 
-/// Creates a log on a file by `create_new`. An earlier one is refused: it is overwritten first. Returns the log, and
-/// true in that case.
+/// Creates a log on a file with `create_new`. An earlier one is refused, and then overwritten. Returns the log, and
+/// whether there was an earlier one.
 fn create<'a, T, E>(
     file: &'a DaxFile,
     create_new: impl Fn(&'a DaxFile) -> Result<T, OpenError<&'a DaxFile, E>>,
@@ -185,7 +185,7 @@ where
     Ok((create_new(file).map_err(|failed| failed.error)?, true))
 }
 
-/// Opens a file of this length, or creates it, with every page mapped: the plugin must find it.
+/// Opens or creates a file of this length, and maps every page, so that the plugin finds it.
 fn map(path: &str, len: u64) -> Result<DaxFile> {
     let options = Options::new().populate();
     if fs::exists(path).with_context(|| format!("cannot look for {path}"))? {

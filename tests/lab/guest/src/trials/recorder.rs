@@ -1,4 +1,4 @@
-//! Events of a recording, of each durability. A recording has one life: the next one is created over it.
+//! Events of a recording, with each durability. A recording has one life. The next one is created over it.
 
 use super::{Chance, Witness, Work};
 use crate::records::{number_of, record};
@@ -9,16 +9,16 @@ use cachemaint_recorder::{Durability, ErrorKind, Event, FormatError, Found, Opti
 
 /// The kind of the events.
 const EVENT: u16 = 6;
-/// Events of a life: one lap and a half at most.
+/// The number of events in a life: at most one and a half laps.
 const EVENTS: u64 = 270;
-/// The number of events after which those of a recording without a durability of its own are written back.
+/// The number of events after which a recording with durability on request is written back.
 const AT_ONCE: u64 = 17;
 
-/// The acknowledgements: a recording without an event, and one of which so many events are promised.
+/// The acknowledgements: the recording exists, and, plus the number of promised events, it has events.
 const CREATED: u64 = 1;
 const BEGUN: u64 = 2;
 
-/// The events that must be there.
+/// The events that must exist.
 pub(super) struct Recording {
     chance: Chance,
     /// The seed of the events of this life.
@@ -48,7 +48,7 @@ impl Work for Recording {
             let all = number + 1;
             match durability {
                 Durability::EachAppend => witness.acknowledge(BEGUN + all),
-                // The first event of the next one has written back the one before.
+                // The first event of the next sub-buffer has written back the one before.
                 Durability::SubBuffer if number % OF_A_SUB_BUFFER == 0 => {
                     witness.acknowledge(BEGUN + number);
                 }
@@ -64,7 +64,7 @@ impl Work for Recording {
 
     fn judge(&mut self, file: &DaxFile, acknowledged: u64) -> Result<()> {
         self.judge_events(file, acknowledged)?;
-        // The next life creates another one over the remains: an existing one is refused.
+        // The next life creates another recording over the remains. An existing one is refused.
         for magic in [0, 4096, 8192, 12_288] {
             file.write(magic, &[0; 8]);
         }
@@ -73,8 +73,7 @@ impl Work for Recording {
 }
 
 impl Recording {
-    /// The promised events that are not overwritten are there, one after the other, and no event that was never
-    /// recorded.
+    /// Checks that the promised events that were not overwritten exist, without gaps, and that each event was recorded.
     fn judge_events(&self, file: &DaxFile, acknowledged: u64) -> Result<()> {
         let reader = match Reader::open(file) {
             Ok(reader) => reader,

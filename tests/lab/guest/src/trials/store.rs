@@ -1,4 +1,5 @@
-//! Blobs of a store: replaced together, with one that comes and goes, and a region that is written in place.
+//! Blobs of a store, which are replaced together, one that every other transaction deletes, and a region that is
+//! written in place.
 
 use super::{Chance, Witness, Work, create};
 use anyhow::{Context as _, Result, bail, ensure};
@@ -8,35 +9,35 @@ use cachemaint_store::{Attributes, ErrorKind, FormatError, Reader, Region, Store
 use core::ops::RangeInclusive;
 use core::sync::atomic::Ordering::Relaxed;
 
-/// The transactions of a life.
+/// The number of transactions in a life.
 const TRANSACTIONS: u64 = 4;
 /// The names of the blobs that every transaction replaces.
 const NAMES: [&str; 3] = ["a", "b", "c"];
-/// The name of the blob that transactions of even numbers put, and the others delete.
+/// The name of the blob that even transactions put and odd ones delete.
 const EVEN: &str = "even";
 /// The name of the region.
 const REGION: &str = "region";
-/// The bytes of the region.
+/// The size of the region in bytes.
 const REGION_LEN: u64 = 8192;
-/// The offsets of its words that have the number of the last transaction, and are persisted with it.
+/// The offsets of the words that contain the number of the last transaction and are persisted with it.
 const PERSISTED: [u64; 3] = [0, 4088, 8128];
-/// The offset of its word that has the number of the last transaction before a seal, and is left to the seal. Once a
-/// transaction of the next life is acknowledged, it is 0 or that of this life's seal.
+/// The offset of the word that contains the number of the last transaction before a seal, and is left to the seal.
+/// After an acknowledged transaction of the next life, it is 0 or that of this life's seal.
 const SEALED: u64 = 4160;
-/// The greatest length of a blob.
+/// The maximum length of a blob.
 const LONGEST: u64 = 5000;
 
-/// The blobs that must be there.
+/// The blobs that must exist.
 pub(super) struct Blobs {
     chance: Chance,
     seed: u64,
     is_created: bool,
     /// True if it is created over another one.
     is_replaced: bool,
-    /// The number of the last transaction, and that at the beginning of the life.
+    /// The number of the last transaction, now and at the beginning of the life.
     last: u64,
     began: u64,
-    /// The least number that a word of the region must have.
+    /// The minimum number in a word of the region.
     least: u64,
 }
 
@@ -59,10 +60,10 @@ impl Work for Blobs {
         };
         witness.acknowledge(1 + self.last);
         if self.last > 0 {
-            // From here on it is not as it was sealed.
+            // From here on, the region differs from its sealed state.
             let region = store.region(REGION)?;
             region.store(SEALED, 0, Relaxed);
-            // The fences of the first transaction complete it.
+            // The fences of the first transaction complete this write-back.
             region.issue_writeback(SEALED..SEALED + 8)?;
         }
         for number in self.began + 1..=self.began + TRANSACTIONS {
@@ -91,9 +92,9 @@ impl Work for Blobs {
         Ok(())
     }
 
-    /// The store has the last acknowledged transaction or the next one, as a whole, and each word of the region the number
-    /// of one of them. If the region is not dirty, all of its words have that of the last transaction. A
-    /// store whose creation was not acknowledged may be missing, or empty.
+    /// Checks that the store has the last acknowledged transaction or the next one, as a whole, and that each word of
+    /// the region has the number of one of them. All words of a clean region have that of the last transaction. A store
+    /// whose creation was not acknowledged may be missing or empty.
     fn judge(&mut self, file: &DaxFile, acknowledged: u64) -> Result<()> {
         let began = self.began;
         match acknowledged.checked_sub(1) {
@@ -102,7 +103,7 @@ impl Work for Blobs {
             None => {
                 self.last = began;
                 match Reader::open(file).map_err(|error| ErrorKind::from(error.error)) {
-                    // The earlier one may be there still.
+                    // The earlier store may still be there.
                     Ok(reader) if !self.is_replaced => {
                         let first = reader.entries().next();
                         ensure!(first.is_none(), "a store was created with {first:?}");
@@ -119,9 +120,9 @@ impl Work for Blobs {
 }
 
 impl Blobs {
-    /// Judges the blobs, which must be of one of these transactions.
+    /// Judges the blobs, which must belong to one of these transactions.
     fn judge_blobs(&mut self, file: &DaxFile, numbers: RangeInclusive<u64>) -> Result<()> {
-        // A reader mends nothing: the next opening has it to do, and can crash.
+        // A reader repairs nothing. The next opening must do so, and can crash.
         let reader = Reader::open(file).map_err(|failed| failed.error)?;
         let number = reader.stat(NAMES[0])?.map_or(0, |info| info.version);
         ensure!(numbers.contains(&number), "{number} is there, not one of {numbers:?}");
@@ -149,7 +150,8 @@ impl Blobs {
         Ok(())
     }
 
-    /// Judges the region after so many acknowledged transactions. Its words follow the transaction, so some may not have
+    /// Judges the region after this number of acknowledged transactions. Its words follow the transaction, so some may
+    /// not have its number yet.
     /// its number yet.
     fn judge_region(
         &mut self,
@@ -180,7 +182,7 @@ impl Blobs {
         Ok(())
     }
 
-    /// Returns the bytes of a blob of a transaction, which differ from trial to trial.
+    /// Returns the bytes of a transaction's blob, which differ between trials.
     fn content(&self, name: &str, number: u64) -> Vec<u8> {
         let start = self.seed ^ number << 32;
         let mut chance =

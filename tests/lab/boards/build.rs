@@ -1,4 +1,4 @@
-//! Places the image at the addresses that its board expects, and tells the profile of its CPU.
+//! Places the image at the addresses that its board expects, and passes the profile of its CPU on.
 
 use std::env::{self, VarError};
 

@@ -1,5 +1,4 @@
-//! Places images at the addresses that their board expects. A program of a hosted system is linked
-//! as usual.
+//! Places images at the addresses that their board expects. A program for a hosted system is linked as usual.
 
 use std::env::{self, VarError};
 

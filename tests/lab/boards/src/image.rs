@@ -1,4 +1,4 @@
-//! The image: its start, its driver, its output.
+//! The image: its start, its driver and its output.
 
 use cachemaint::coherence::{self, Maintain, Padded};
 use core::arch::{asm, global_asm};
@@ -16,7 +16,7 @@ global_asm!(
     ".set start, {run}",
     run = sym run,
 );
-// Without firmware, in M-mode. `mtvec` holds addresses of 4 bytes.
+// Starts without firmware, in M-mode. `mtvec` holds 4-byte addresses.
 #[cfg(profile = "riscv")]
 global_asm!(
     ".section .vectors, \"ax\"",
@@ -34,7 +34,7 @@ global_asm!(
 #[cfg(profile = "a")]
 global_asm!(".text", ".global start", "start:", "ldr sp, =STACK", "b {run}", run = sym run);
 
-/// Hands a buffer over by each controller of the board.
+/// Hands a buffer over with each controller of the board.
 #[cfg(profile = "m")]
 fn hand_over_by_each() {
     // SAFETY: (1) the board has a Cortex-M7, which starts in privileged mode; (2), (3) the emulator has no caches.
@@ -42,7 +42,7 @@ fn hand_over_by_each() {
     print(c"cortex-m7\n");
 }
 
-/// As above. The outer cache is at the address of Zynq-7000 (Linux `zynq-7000.dtsi`).
+/// The same. The outer cache is at the address of Zynq-7000 (Linux `zynq-7000.dtsi`).
 #[cfg(profile = "a")]
 fn hand_over_by_each() {
     use cachemaint_platforms::{Armv7, Pl310};
@@ -59,7 +59,7 @@ fn hand_over_by_each() {
     print(c"l2c-310\n");
 }
 
-/// As above, by the instructions of a T-Head C906.
+/// The same, with the instructions of a T-Head C906.
 #[cfg(profile = "riscv")]
 fn hand_over_by_each() {
     // SAFETY: (1) the CPU has them, and starts in M-mode; (2) its lines have 64 bytes; (3) there is one thread; (4), (5) the
@@ -68,12 +68,12 @@ fn hand_over_by_each() {
     print(c"xtheadcmo\n");
 }
 
-/// A HAL's transfer by DMA: takes the buffer and gives it back.
+/// A HAL's DMA transfer: takes the buffer and returns it.
 fn transfer<B: WriteBuffer<Word = u8>>(mut buffer: B) -> B {
-    // SAFETY: nothing but the "device" uses the buffer before it is given back.
+    // SAFETY: nothing but the "device" uses the buffer before it is returned.
     let (start, words) = unsafe { buffer.write_buffer() };
     for (word, value) in (0..words).zip(1..) {
-        // SAFETY: the word is one of the buffer.
+        // SAFETY: the word belongs to the buffer.
         unsafe { start.wrapping_add(word).write_volatile(value) };
     }
     buffer
@@ -82,7 +82,7 @@ fn transfer<B: WriteBuffer<Word = u8>>(mut buffer: B) -> B {
 /// The largest granule of the profile's boards.
 const GRANULE: usize = if cfg!(profile = "riscv") { 64 } else { 32 };
 
-/// Gives a static buffer to the device and takes it back; reads a byte of a ring that runs; hands a variable over.
+/// Gives a static buffer to the device and takes it back, reads a byte of an active ring, and hands a variable over.
 fn hand_over(cache: &dyn Maintain) {
     static mut RECEIVED: Padded<[u8; 40], GRANULE> = Padded::for_granule([0; 40], GRANULE);
     let buffer = &raw mut RECEIVED;
@@ -128,7 +128,7 @@ fn print(text: &CStr) {
     call(0x04, text.as_ptr().addr());
 }
 
-/// `SYS_EXIT`: a CPU of 64 bits passes the reason and a status in memory.
+/// `SYS_EXIT`: a 64-bit CPU passes the reason and a status in memory.
 fn exit(reason: usize) -> ! {
     let block = [reason, 0];
     let parameter =
@@ -143,7 +143,7 @@ fn call(operation: usize, parameter: usize) {
     #[cfg(not(profile = "riscv"))]
     macro_rules! call {
         ($instruction:literal) => {
-            // SAFETY: the emulator reads the text of the parameter, and changes no memory.
+            // SAFETY: the emulator reads the parameter's text, and changes no memory.
             unsafe {
                 asm!($instruction, inout("r0") operation => _, in("r1") parameter, lateout("lr") _);
             }
@@ -151,7 +151,7 @@ fn call(operation: usize, parameter: usize) {
     }
     #[cfg(profile = "m")]
     call!("bkpt 0xab");
-    // The three instructions are one call only if none of them is compressed, and all are in one page.
+    // The three instructions are recognized only if none of them is compressed and all are on one page.
     #[cfg(profile = "riscv")]
     // SAFETY: as above.
     unsafe {

@@ -1,10 +1,10 @@
-//! The steps of the images that are the same on every machine. They are written against the library and a [`Board`], so
-//! they run, as a test, on a hosted system too. On a machine without an operating system the module `image` adds the
-//! parts of every image from the entry to the power-off.
+//! The steps that are the same on every machine. They use only the library and a [`Board`], so tests can run them on a
+//! hosted system too. On a machine without an operating system, the module `image` adds the parts of every image from
+//! the entry point to the power-off.
 //!
-//! A step is a function that asserts. Its result is one line on the board's serial port: `passed STEP`, `failed STEP:
-//! why` or `skipped STEP: why`; a failure ends the run. The last line of a complete run is `done`. Values that must be
-//! compared with the manual of the CPU are printed too; the program that started the machine compares them.
+//! A step is a function with assertions. Its result is one line on the board's serial port: `passed STEP`, `failed
+//! STEP: why` or `skipped STEP: why`. A failure ends the run. The last line of a complete run is `done`. Values that
+//! must be compared with the CPU's manual are printed too. The program that started the machine compares them.
 
 #![no_std]
 
@@ -24,7 +24,7 @@ pub use steps::{Buffer, PRIVILEGED_STEPS, STEPS};
 
 /// The machine that the steps run on.
 pub trait Board {
-    /// Sets the step that every failure from here on belongs to.
+    /// Sets the step to which every later failure belongs.
     fn begin(&self, step: &'static str);
 
     /// Prints a line on the serial port.
@@ -40,7 +40,7 @@ pub struct Step {
     pub run: fn(Cache) -> Outcome,
 }
 
-/// The result of a step that returns.
+/// The result of a step that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// All its assertions hold.
@@ -49,7 +49,7 @@ pub enum Outcome {
     Skipped(&'static str),
 }
 
-/// Runs the steps one after the other.
+/// Runs the steps in turn.
 pub fn run(board: &impl Board, cache: Cache, steps: &[Step]) {
     for step in steps {
         board.begin(step.name);
@@ -60,7 +60,7 @@ pub fn run(board: &impl Board, cache: Cache, steps: &[Step]) {
     }
 }
 
-/// Prints the values that must be compared with the manual of the CPU.
+/// Prints the values that must be compared with the CPU's manual.
 pub fn tell(board: &impl Board, cache: Cache) {
     board.print(format_args!("chosen {}", Chosen(cache)));
     match CpuReport::for_cache(cache).hypervisor {
@@ -73,7 +73,7 @@ pub fn tell(board: &impl Board, cache: Cache) {
     }
 }
 
-/// The choice of instructions, in the notation of the library's test `chosen_here`.
+/// The chosen instructions, in the notation of the library's test `chosen_here`.
 struct Chosen(Cache);
 
 impl fmt::Display for Chosen {

@@ -1,7 +1,7 @@
 //! The steps that need only the library.
 //!
-//! Only the CPU accesses these buffers, so an operation must leave every byte as it was, on the lines that a range
-//! shares with others too.
+//! Only the CPU accesses these buffers, so an operation must leave every byte unchanged, also on lines that a range
+//! shares with others.
 
 use core::hint::black_box;
 
@@ -23,14 +23,14 @@ pub const STEPS: [Step; 7] = [
     Step { name: "every instruction", run: every_instruction },
 ];
 
-/// The steps of every board that run in privileged code alone.
+/// The steps of every board that need privileged code.
 pub const PRIVILEGED_STEPS: [Step; 1] = [Step { name: "discard", run: discard }];
 
-/// Space for 16 lines of the largest emulated CPUs, which have 256 bytes.
+/// Space for 16 lines of the emulated CPUs with the largest lines, which have 256 bytes.
 const SIZE: usize = 4096;
 
-/// Memory with a known content, which does not share a line with other memory: 2048 bytes is the largest possible unit
-/// (Arm ARM, `CTR_EL0`.CWG).
+/// Memory with known content that shares no line with other memory: 2048 bytes is the largest possible unit (Arm ARM,
+/// `CTR_EL0`.CWG).
 #[derive(Clone, Debug)]
 #[repr(align(2048))]
 pub struct Buffer {
@@ -58,9 +58,9 @@ impl Buffer {
     /// Asserts that the content is unchanged.
     ///
     /// # Panics
-    /// If a byte differs; the message names the first one.
+    /// If a byte differs. The message names the first one.
     pub fn assert_intact(&self, after: &str) {
-        // The compiler knows the stored values, so it must be made to read memory.
+        // The compiler knows the stored values, so it must be forced to read memory.
         for (place, byte) in black_box(&self.bytes).iter().enumerate() {
             let expected = Self::expected(self.seed, place);
             assert_eq!(*byte, expected, "byte {place} after {after}");
@@ -68,7 +68,7 @@ impl Buffer {
     }
 }
 
-/// Returns positions and lengths that begin and end within lines, at their edges, and nowhere.
+/// Returns positions and lengths that begin and end within lines and at their edges, and an empty range.
 fn ranges(line: usize) -> [(usize, usize); 7] {
     [(0, 0), (0, 1), (line - 1, 2), (7, 3 * line + 1), (line, line), (1, SIZE - 2), (0, SIZE)]
 }
@@ -95,7 +95,7 @@ fn writeback_invalidate(cache: Cache) -> Outcome {
     on_ranges("writeback_invalidate", cache.line_size(), |range| cache.writeback_invalidate(range))
 }
 
-/// Neighbours that share lines are treated by different operations under one fence.
+/// Different operations, under one fence, apply to neighbours that share lines.
 fn batch(cache: Cache) -> Outcome {
     let mut buffer = Buffer::filled(1);
     let (first, rest) = buffer.bytes().split_at_mut(cache.line_size() + 7);
@@ -109,7 +109,7 @@ fn batch(cache: Cache) -> Outcome {
     Outcome::Passed
 }
 
-/// Every instruction that the CPU shows must execute: here no kernel traps and emulates a missing one.
+/// Every instruction that the CPU reports must execute: no kernel emulates a missing one here.
 fn every_instruction(cache: Cache) -> Outcome {
     let aimed = Point::ALL.iter().copied().filter_map(|point| cache.to(point).ok());
     for cache in aimed {
@@ -122,7 +122,7 @@ fn every_instruction(cache: Cache) -> Outcome {
     Outcome::Passed
 }
 
-/// Returns the handle of the same CPU that writes back with `instruction`.
+/// Returns a handle of the same CPU that writes back with `instruction`.
 #[expect(unsafe_code, reason = "the library cannot know that these facts are its own")]
 #[expect(clippy::expect_used, reason = "a failed expectation is the verdict on the step")]
 fn with(cache: Cache, instruction: Instruction) -> Cache {
@@ -137,7 +137,7 @@ fn with(cache: Cache, instruction: Instruction) -> Cache {
     only.and_then(|only| only.to(cache.point())).expect("it reaches the point and invalidates")
 }
 
-/// The report on a handle names the instruction that the handle executes, at this privilege level too.
+/// The report names the instruction that the handle executes, at this privilege level too.
 fn report(cache: Cache) -> Outcome {
     let report = CpuReport::for_cache(cache);
     for &point in Point::ALL {
@@ -156,8 +156,8 @@ fn report(cache: Cache) -> Outcome {
     Outcome::Passed
 }
 
-/// All caches can be invalidated at once in ring 0 without a hypervisor and nowhere else. A refusal names the privilege
-/// level or hypervisor that prevents it.
+/// All caches can be invalidated at once only in ring 0 without a hypervisor. A refusal names the privilege level or
+/// hypervisor that prevents it.
 fn whole_cache_asked(cache: Cache) -> Outcome {
     let report = CpuReport::for_cache(cache);
     let is_x86 = cfg!(any(target_arch = "x86_64", target_arch = "x86"));
@@ -181,8 +181,8 @@ fn whole_cache_asked(cache: Cache) -> Outcome {
     Outcome::Passed
 }
 
-/// Data that was written back before is there after a discard, on the lines at the ends too. A CPU without a discard
-/// returns an error.
+/// A discard keeps data that was written back before, also on the lines at the ends. A CPU without a discard returns an
+/// error.
 #[expect(unsafe_code, reason = "what discards can lose data")]
 fn discard(cache: Cache) -> Outcome {
     let can = cache.discard_instruction().map(drop);
@@ -190,8 +190,8 @@ fn discard(cache: Cache) -> Outcome {
     assert_eq!(can, may);
     on_ranges("discard", cache.line_size(), |range| {
         cache.writeback_invalidate(range);
-        // SAFETY: this is privileged code (1); the range is the buffer's (2), which was written back, so
-        // that nothing that was stored can be lost (3); the buffer shares no unit with anything (4).
+        // SAFETY: this is privileged code (1); the range is the buffer's (2), which was written back, so no stored data
+        // can be lost (3); the buffer shares no unit with anything (4).
         let done = unsafe { cache.discard_range(range.as_mut_ptr(), range.len()) };
         assert_eq!(done, can);
     })

@@ -1,4 +1,4 @@
-//! The other CPUs of a board: they are started by the first one, wait, and run a function when it asks.
+//! The other CPUs of a board. The first one starts them. They wait, and run a function when it asks them to.
 
 use core::cell::Cell;
 use core::marker::PhantomData;
@@ -7,22 +7,21 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use super::machine;
 
-/// The most CPUs: the first one, and those with a stack.
+/// The maximum number of CPUs: the first one, and those with a stack.
 pub const MOST: usize = 4;
 
-/// The CPUs that have joined. Each has put its number at the place that it got by that.
+/// The number of CPUs that have joined. Each stores its number at the index that it got by joining.
 static JOINED: AtomicUsize = AtomicUsize::new(0);
 static NUMBERS: [AtomicU32; MOST - 1] = [const { AtomicU32::new(0) }; MOST - 1];
 static HAS_NUMBER: [AtomicBool; MOST - 1] = [const { AtomicBool::new(false) }; MOST - 1];
 
-/// The function to run: the address of a reference to it. It is valid while the count of the others that have ended it
-/// is below their number.
+/// The address of a reference to the function to run. It is valid while fewer CPUs than all others have finished it.
 static FUNCTION: AtomicUsize = AtomicUsize::new(0);
 static ROUND: AtomicUsize = AtomicUsize::new(0);
 static ENDED: AtomicUsize = AtomicUsize::new(0);
 
-/// The CPUs of the machine, all of them running. The first one alone has it: it is not `Sync`, so no function that runs
-/// on them can begin a round within a round.
+/// The CPUs of the machine, all of them running. Only the first one has this value: it is not `Sync`, so a function
+/// that runs on the CPUs cannot begin a round within a round.
 #[derive(Debug)]
 pub struct Cpus {
     others: usize,
@@ -33,8 +32,8 @@ impl Cpus {
     /// Starts the other CPUs, and waits for them.
     ///
     /// # Panics
-    /// If there are more than [`MOST`], or if they have been started: a CPU that starts again would run the last
-    /// function, which is gone.
+    /// If there are more than [`MOST`], or if they were started before: a CPU that starts again would run the last
+    /// function, which no longer exists.
     #[must_use]
     pub fn start() -> Self {
         assert_eq!(JOINED.load(Ordering::Relaxed), 0, "the CPUs are started once");
@@ -66,14 +65,14 @@ impl Cpus {
     }
 }
 
-/// Has the others begin a function. The reference is valid until they have ended it.
+/// Makes the others begin a function. The reference must be valid until they have finished it.
 fn begin(function: *const &(dyn Fn() + Sync)) {
     ENDED.store(0, Ordering::Relaxed);
     FUNCTION.store(function.expose_provenance(), Ordering::Relaxed);
     ROUND.fetch_add(1, Ordering::Release);
 }
 
-/// The life of another CPU.
+/// What another CPU does.
 pub(super) extern "C" fn joined() -> ! {
     machine::catch_exceptions_too();
     let place = JOINED.fetch_add(1, Ordering::Relaxed);
@@ -87,7 +86,7 @@ pub(super) extern "C" fn joined() -> ! {
         round += 1;
         let function = FUNCTION.load(Ordering::Relaxed);
         let function = ptr::with_exposed_provenance::<&(dyn Fn() + Sync)>(function);
-        // SAFETY: `begin` has stored it before the round, and it is valid until this one has ended.
+        // SAFETY: `begin` stored it before the round, and it is valid until this round has finished.
         let function = unsafe { *function };
         function();
         ENDED.fetch_add(1, Ordering::Release);

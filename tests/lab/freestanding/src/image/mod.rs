@@ -1,12 +1,12 @@
-//! The run from the entry to the power-off, with the parts that every board and every image share.
+//! The run from the entry point to the power-off, with the parts that all boards and images share.
 //!
-//! The board's assembly comes first: it makes a stack, lets vector registers be used, maps memory one
-//! to one and cacheable where that is needed, and calls `start`. No interrupt is ever enabled. There is one CPU, but for
-//! the PC and arm64, whose other CPUs run the functions that they are given and nothing else.
+//! The board's assembly comes first: it sets up a stack, enables vector registers, maps memory one to one and cacheable
+//! where needed, and calls `start`. Interrupts are never enabled. There is one CPU, except on the PC and arm64, whose
+//! other CPUs only run the functions that they are given.
 //!
-//! An image is a binary with a function `program` and a panic handler that ends in [`panicked`]. Its run is in order if
-//! the last line is `done` and the machine was powered off by [`done`]. An exception and a panic are printed as `failed
-//! STEP: why`.
+//! An image is a binary with a function `program` and a panic handler that ends in [`panicked`]. A run has succeeded if
+//! its last line is `done` and [`done`] powered the machine off. Exceptions and panics are printed as `failed STEP:
+//! why`.
 
 #[cfg(target_arch = "aarch64")]
 #[expect(unsafe_code, reason = "registers, devices and instructions of the machine")]
@@ -38,21 +38,22 @@ use x86_64 as machine;
 
 #[expect(unsafe_code, reason = "the linker alone checks that the binary has it")]
 unsafe extern "Rust" {
-    /// The purpose of the image, in the binary: it gets the machine for itself and the handle for its caches. Its
-    /// return ends the run.
+    /// The work of the image, which the binary defines. It gets the machine and the handle for its caches. When it
+    /// returns, the run ends.
     safe fn program(cache: Cache);
 }
 
-/// A value that only the first CPU, which nothing interrupts, reaches.
+/// A value that only the first CPU accesses, which nothing interrupts.
 #[derive(Debug)]
 pub struct OneCpu<T>(pub T);
 
 #[expect(unsafe_code, reason = "statics must be shareable between threads")]
-// SAFETY: interrupts stay disabled, and another CPU runs only functions that access no such value, so there is one thread.
-// If another CPU fails in one, it does access the values of a failure, and ends the run: the first CPU waits for it.
+// SAFETY: interrupts stay disabled, and other CPUs run only functions that do not access such a value, so there is one
+// thread. If another CPU fails in such a function, it does access the values for failures and ends the run, while the
+// first CPU waits for it.
 unsafe impl<T> Sync for OneCpu<T> {}
 
-/// The step that is running: every failure is its failure.
+/// The running step, to which every failure belongs.
 static RUNNING: OneCpu<Cell<&str>> = OneCpu(Cell::new("start"));
 
 /// The board that the image runs on.
@@ -93,13 +94,13 @@ extern "C" fn start() -> ! {
     done()
 }
 
-/// Ends the run with the failure of the running step.
+/// Ends the run with a failure of the running step.
 fn fail(why: fmt::Arguments<'_>) -> ! {
     Machine.print(format_args!("failed {}: {why}", RUNNING.0.get()));
     machine::power_off()
 }
 
-/// Resets the machine, and the image begins anew.
+/// Resets the machine, which starts the image again.
 #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
 pub fn reset() -> ! {
     machine::reset()
@@ -111,7 +112,7 @@ pub fn halt() -> ! {
     machine::halt()
 }
 
-/// Ends a run that is in order.
+/// Ends a successful run.
 pub fn done() -> ! {
     Machine.print(format_args!("done"));
     machine::power_off()

@@ -1,9 +1,9 @@
 //! The image: a program for a machine without an operating system, which proves the library's behaviour at EL1, in ring
 //! 0 and in M-mode.
 //!
-//! `cargo build --bin freestanding --target aarch64-unknown-none` makes the image for QEMU's arm64 board
-//! `virt`, with `x86_64-unknown-none` that for a PC, with `riscv64gc-unknown-none-elf` that for the RISC-V
-//! board `virt`; `cargo xtask lab freestanding` builds and runs all of them.
+//! `cargo build --bin freestanding --target aarch64-unknown-none` builds the image for QEMU's arm64 board `virt`. With
+//! `x86_64-unknown-none` it is for a PC, with `riscv64gc-unknown-none-elf` for the RISC-V board `virt`. `cargo xtask
+//! lab freestanding` builds and runs all of them.
 
 #![cfg_attr(target_os = "none", no_std, no_main)]
 

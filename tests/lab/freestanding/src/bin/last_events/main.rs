@@ -1,8 +1,8 @@
-//! The image of a kernel whose CPUs record events in a ring buffer in RAM, until one of them panics. The panic handler
-//! writes the recording back, by one CPU and without an interrupt to the others, and resets the machine. After the reset
-//! the image reads the recording. `xtask/src/lab/last_events.rs` judges its lines.
+//! The image of a kernel whose CPUs record events in a ring buffer in RAM until one of them panics. The panic handler
+//! writes the recording back, with one CPU and without an interrupt to the others, and resets the machine. After the
+//! reset, the image reads the recording. `xtask/src/lab/last_events.rs` judges its output.
 //!
-//! It is built as the other images are; `cargo xtask lab freestanding` builds and runs it.
+//! It is built like the other images. `cargo xtask lab freestanding` builds and runs it.
 
 #![cfg_attr(target_os = "none", no_std, no_main)]
 

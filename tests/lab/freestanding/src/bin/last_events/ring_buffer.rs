@@ -1,4 +1,4 @@
-//! The recording, before the reset and after it.
+//! The recording, before and after the reset.
 
 use core::cell::OnceCell;
 use core::fmt::{self, Display, Formatter};
@@ -14,11 +14,11 @@ use cachemaint_lab_freestanding::image::{self, Machine, OneCpu, halt, reset};
 use cachemaint_recorder::{Clock, ErrorKind, FormatError, Found, Identity, Options, Reader};
 use cachemaint_recorder::{Cursor, Recorder};
 
-/// The memory that outlives the reset, which `xtask/src/lab/last_events.rs` knows too.
+/// The memory that survives the reset. `xtask/src/lab/last_events.rs` has the same address.
 const PLACE: usize = if cfg!(target_arch = "x86_64") { 64 << 20 } else { (1 << 30) + (64 << 20) };
 const WORDS: usize = (256 << 10) / 8;
 
-/// The events of each CPU before the panic, at least.
+/// The minimum number of events of each CPU before the panic.
 const ENOUGH: u64 = 1000;
 
 type Ring = Recorder<'static, Memory<'static>>;
@@ -33,10 +33,10 @@ unsafe impl Sync for Shared {}
 static RING: Shared = Shared(OnceCell::new());
 static CPUS: OneCpu<OnceCell<Cpus>> = OneCpu(OnceCell::new());
 
-/// The events that each shard has recorded.
+/// The number of events recorded in each shard.
 static RECORDED: [AtomicU64; MOST] = [const { AtomicU64::new(0) }; MOST];
 
-/// The work of the others.
+/// The work of the other CPUs.
 static RECORD: &(dyn Fn() + Sync) = &|| {
     record_until(|_| false);
     halt()
@@ -62,7 +62,8 @@ extern "Rust" fn program(cache: Cache) {
 
 #[expect(unsafe_code, reason = "the memory is known by its address")]
 fn words() -> &'static [AtomicU64] {
-    // SAFETY: the image and its stacks end before, the machine's memory behind, and nothing else uses it.
+    // SAFETY: the image and its stacks end before this memory, the machine's memory ends after it, and nothing else
+    // uses it.
     unsafe { core::slice::from_raw_parts(core::ptr::with_exposed_provenance(PLACE), WORDS) }
 }
 
@@ -95,7 +96,7 @@ fn record(memory: Memory<'static>) -> ! {
     panic!("a panic that is meant");
 }
 
-/// Records events with their numbers in a shard of this CPU's own, until it is enough or recording has ended.
+/// Records numbered events in a shard of this CPU until there are enough or recording has stopped.
 fn record_until(is_enough: impl Fn(u64) -> bool) {
     let Some(ring) = RING.0.get() else { return };
     let Ok(writer) = ring.claim() else { return };
@@ -107,8 +108,8 @@ fn record_until(is_enough: impl Fn(u64) -> bool) {
     }
 }
 
-/// Writes the recording back after the panic that is meant, and resets the machine. The others are not asked for
-/// anything: they end by themselves, or have halted.
+/// Writes the recording back after the intended panic, and resets the machine. The other CPUs are not asked for
+/// anything: they stop by themselves, or have halted.
 #[panic_handler]
 fn panicked(panic: &PanicInfo<'_>) -> ! {
     let Some(ring) = RING.0.get().filter(|ring| !ring.is_stopped()) else { image::panicked(panic) };
@@ -124,7 +125,7 @@ fn keep_events(ring: &Recorder<'_, Memory<'_>>) {
     let Ok(()) = ring.write_back_all(); // the lines of all CPUs, by range
 }
 
-/// Reads the recording of the last life: the newest event of each shard, whose earlier ones have no gap.
+/// Reads the recording of the previous run: the newest event of each shard. There must be no gap before it.
 #[expect(clippy::unwrap_used, reason = "a damaged recording ends the test")]
 fn read(reader: &Reader<Memory<'static>>) {
     Machine.begin("read");

@@ -1,8 +1,8 @@
-//! The image with mistakes: a program for a machine without an operating system that forgets
-//! write-backs and fences on purpose, so that the lab can check that its emulator plugin finds
-//! them. `xtask/src/lab/selftest.rs` has the expected verdicts.
+//! The image with mistakes: a program for a machine without an operating system that omits write-backs and fences on
+//! purpose, so that the lab can check that its emulator plugin finds them. `xtask/src/lab/selftest.rs` has the expected
+//! verdicts.
 //!
-//! It is built as the other image is; `cargo xtask lab flush/selftest` builds and runs it.
+//! It is built like the other images. `cargo xtask lab flush/selftest` builds and runs it.
 
 #![cfg_attr(target_os = "none", no_std, no_main)]
 

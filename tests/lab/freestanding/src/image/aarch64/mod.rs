@@ -18,31 +18,31 @@ const CONTROL: *mut u32 = core::ptr::without_provenance_mut(SERIAL + 0x30);
 const TRANSMIT_FIFO_FULL: u32 = 1 << 5;
 const ENABLE_TRANSMITTER: u32 = 1 << 8 | 1;
 
-/// PSCI (Arm DEN 0022, `SYSTEM_OFF`), which this board reaches by HVC. QEMU's exit status is 0 then.
+/// PSCI (Arm DEN 0022, `SYSTEM_OFF`), called by HVC on this board. QEMU then exits with status 0.
 const SYSTEM_OFF: u32 = 0x8400_0008;
 const SYSTEM_RESET: u32 = 0x8400_0009;
-/// PSCI (Arm DEN 0022, `CPU_ON`): the CPU, its entry, the value in its x0. The result is 0 if there is such a CPU.
+/// PSCI (Arm DEN 0022, `CPU_ON`): the CPU, its entry point and the value of its x0. The result is 0 if the CPU exists.
 const CPU_ON: u64 = 0xc400_0003;
 
-/// Bytes of the stack of another CPU, in `virt.ld`.
+/// The size of another CPU's stack in bytes, as in `virt.ld`.
 const STACK: usize = 16 << 10;
 
 unsafe extern "C" {
-    /// The entry of another CPU, in `boot.s`, and the stacks of all.
+    /// The entry point of other CPUs, in `boot.s`, and the stacks of all.
     static other_entry: u8;
     static other_stacks: u8;
 }
 
-/// Starts the other CPUs, whose numbers follow that of the first. Returns their number.
+/// Starts the other CPUs, whose numbers follow that of the first one. Returns how many there are.
 pub(super) fn start_others() -> usize {
     (1..MOST).take_while(|number| is_on(*number)).count()
 }
 
-/// Starts the CPU of a number. Returns false if there is no such CPU.
+/// Starts the CPU with a number. Returns false if it does not exist.
 fn is_on(number: usize) -> bool {
     let mut result = CPU_ON;
     let stack = (&raw const other_stacks).addr() + number * STACK;
-    // SAFETY: the CPU runs nothing yet, and has that stack for itself.
+    // SAFETY: the CPU runs nothing yet, and no other CPU uses that stack.
     unsafe {
         asm!(
             "dsb sy", "hvc #0", inout("x0") result, in("x1") number, in("x2") &raw const other_entry,
@@ -55,7 +55,7 @@ fn is_on(number: usize) -> bool {
 /// Returns the number of this CPU (`MPIDR_EL1.Aff0`).
 pub(super) fn own_number() -> u32 {
     let affinity: usize;
-    // SAFETY: it reads a register.
+    // SAFETY: this reads a register.
     unsafe {
         asm!("mrs {}, mpidr_el1", out(reg) affinity, options(nomem, nostack, preserves_flags));
     };
@@ -68,7 +68,7 @@ pub(super) const fn catch_exceptions_too() {}
 
 /// `boot.s` has set the exception vectors before memory was mapped; the serial port is enabled here.
 pub(super) fn catch_exceptions() {
-    // SAFETY: the register is the board's and mapped as a device.
+    // SAFETY: the register belongs to the board and is mapped as a device.
     unsafe { CONTROL.write_volatile(ENABLE_TRANSMITTER) };
 }
 
@@ -80,7 +80,7 @@ pub(super) fn cache() -> Result<Cache, Unsupported> {
 /// The kinds of exceptions, four for each origin (Arm ARM DDI 0487, "Exception vectors").
 const KINDS: [&str; 4] = ["synchronous", "IRQ", "FIQ", "SError"];
 
-/// Fails the running step. `vector` is an address behind the entry, of which there is one in 128 bytes.
+/// Fails the running step. `vector` is an address after the entry; there is one entry in 128 bytes.
 extern "C" fn trapped(vector: usize, esr: u64, elr: u64, far: u64) -> ! {
     let vector = vector / 128 % 16;
     let (kind, class) = (KINDS[vector % 4], exception_class(esr >> 26 & 0x3f));
@@ -103,7 +103,7 @@ const fn exception_class(ec: u64) -> &'static str {
 }
 
 pub(super) fn put(byte: u8) {
-    // SAFETY: the register is the board's and mapped as a device.
+    // SAFETY: the register belongs to the board and is mapped as a device.
     while unsafe { FLAGS.read_volatile() } & TRANSMIT_FIFO_FULL != 0 {}
     // SAFETY: the same.
     unsafe { DATA.write_volatile(u32::from(byte)) };
@@ -115,10 +115,10 @@ pub(super) fn reset() -> ! {
     unsafe { asm!("hvc #0", "2:", "wfi", "b 2b", in("w0") SYSTEM_RESET, options(noreturn)) }
 }
 
-/// Stops this CPU for good: interrupts are masked.
+/// Stops this CPU for good. Interrupts are masked.
 pub(super) fn halt() -> ! {
     loop {
-        // SAFETY: it waits.
+        // SAFETY: this only waits.
         unsafe { asm!("wfi", options(nomem, nostack)) };
     }
 }

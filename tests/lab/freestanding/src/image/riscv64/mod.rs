@@ -21,7 +21,7 @@ const TRANSMITTER_EMPTY: u8 = 1 << 5;
 const FINISHER: *mut u32 = core::ptr::without_provenance_mut(0x10_0000);
 const PASS: u32 = 0x5555;
 
-/// No register shows Zicbom; a kernel would read it in the device tree. QEMU's `rv64` has blocks of 64 bytes.
+/// No register shows Zicbom. A kernel would read it from the device tree. QEMU's `rv64` has blocks of 64 bytes.
 const FACTS: Option<Facts> = match Facts::new(64) {
     Some(facts) => Some(facts.with(CBO_CLEAN).with(CBO_FLUSH)),
     None => None,
@@ -29,7 +29,7 @@ const FACTS: Option<Facts> = match Facts::new(64) {
 
 pub(super) fn cache() -> Result<Cache, Unsupported> {
     let Some(facts) = FACTS else { fail(format_args!("64 is a line size")) };
-    // SAFETY: the lane starts a CPU with Zicbom, which M-mode may execute (1), and such blocks (2).
+    // SAFETY: the lane starts a CPU with Zicbom, which M-mode may execute (1), and with such blocks (2).
     unsafe { Cache::from_facts(facts) }
 }
 
@@ -48,7 +48,7 @@ extern "C" fn trapped(cause: usize, at: usize, value: usize) -> ! {
 }
 
 pub(super) fn put(byte: u8) {
-    // SAFETY: the register is the board's.
+    // SAFETY: the register belongs to the board.
     while unsafe { LINE_STATUS.read_volatile() } & TRANSMITTER_EMPTY == 0 {}
     // SAFETY: the same.
     unsafe { SERIAL.write_volatile(byte) };
@@ -56,7 +56,7 @@ pub(super) fn put(byte: u8) {
 
 pub(super) fn power_off() -> ! {
     loop {
-        // SAFETY: the register is the board's.
+        // SAFETY: the register belongs to the board.
         unsafe { FINISHER.write_volatile(PASS) };
     }
 }

@@ -24,7 +24,7 @@ const PENDING: u32 = 1 << 12;
 const INIT: u32 = 0xc_4500;
 const STARTUP_AT_PAGE: u32 = 0xc_4608;
 
-/// The page for the start of the others.
+/// The page from which the other CPUs start.
 const PAGE: usize = 0x8000;
 
 unsafe extern "C" {
@@ -33,7 +33,7 @@ unsafe extern "C" {
     static STARTUP_END: u8;
 }
 
-/// Starts the other CPUs. Returns their number.
+/// Starts the other CPUs. Returns how many there are.
 pub(in crate::image) fn start_others() -> usize {
     let others = number_of_cpus() - 1;
     if others > 0 {
@@ -42,12 +42,12 @@ pub(in crate::image) fn start_others() -> usize {
     others
 }
 
-/// Leaves out the delays and the second startup of the manual (Intel SDM vol. 3A, "Typical BSP Initialization
-/// Sequence"): the emulator loses no startup, and takes INIT first.
+/// Omits the delays and the second startup of the manual (Intel SDM vol. 3A, "Typical BSP Initialization Sequence"):
+/// the emulator loses no startup, and takes INIT first.
 fn interrupt_others() {
     let code = &raw const STARTUP;
     let len = (&raw const STARTUP_END).addr() - code.addr();
-    // SAFETY: the page is memory that nothing else uses, and the code is shorter than a page.
+    // SAFETY: nothing else uses the page, and the code is shorter than a page.
     unsafe { code.copy_to(ptr::with_exposed_provenance_mut(PAGE), len) };
     // Volatile writes are not ordered after the writes of the copy.
     fence(Ordering::Release);
@@ -61,7 +61,7 @@ fn interrupt_others() {
     }
 }
 
-/// Returns the number of this CPU, by CPUID leaf 1: the machine has less than 256.
+/// Returns the number of this CPU, from CPUID leaf 1: the machine has fewer than 256 CPUs.
 pub(in crate::image) fn own_number() -> u32 {
     let features = CpuId::with_cpuid_reader(CpuIdReaderNative).get_feature_info();
     features.as_ref().map_or(0, FeatureInfo::initial_local_apic_id).into()

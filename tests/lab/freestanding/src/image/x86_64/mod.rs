@@ -30,11 +30,11 @@ const ORDERED_END: u8 = 0x10;
 
 const RESET_CONTROL: u16 = 0xcf9;
 
-/// Vectors that the CPU keeps for exceptions (Intel SDM vol. 3A, "Exception and Interrupt Vectors").
+/// The number of vectors that the CPU reserves for exceptions (Intel SDM vol. 3A, "Exception and Interrupt Vectors").
 const VECTORS: usize = 32;
 /// The last byte of a table with a gate of 16 bytes for each vector.
 const LAST_BYTE: u16 = 32 * 16 - 1;
-/// The mnemonics of the first of them (the same table).
+/// The mnemonics of the first vectors (the same table).
 const MNEMONICS: [&str; 15] = [
     "#DE", "#DB", "NMI", "#BP", "#OF", "#BR", "#UD", "#NM", "#DF", "", "#TS", "#NP", "#SS", "#GP",
     "#PF",
@@ -84,7 +84,7 @@ struct Frame {
     instruction: usize,
 }
 
-/// Makes each exception from here on a failure of the running step, not a reset.
+/// Makes each later exception a failure of the running step instead of a reset.
 pub(super) fn catch_exceptions() {
     let entry = |vector: usize| (&raw const TRAPS).cast::<[u8; 16]>().wrapping_add(vector);
     TABLE.0.set(array::from_fn(|vector| Gate::to(entry(vector).addr())));
@@ -126,10 +126,10 @@ pub(super) fn reset() -> ! {
     halt()
 }
 
-/// Stops this CPU for good, which no interrupt wakes up.
+/// Stops this CPU for good. No interrupt wakes it up.
 pub(super) fn halt() -> ! {
     loop {
-        // SAFETY: it waits.
+        // SAFETY: this only waits.
         unsafe { asm!("hlt", options(nomem, nostack)) };
     }
 }

@@ -1,4 +1,4 @@
-//! The steps of EL1.
+//! The steps at EL1.
 
 use core::hint::black_box;
 
@@ -12,7 +12,7 @@ pub(super) const STEPS: [Step; 2] = [
     Step { name: "own caches", run: own_caches },
 ];
 
-/// A kernel on a CPU without DC CVAP can accept the point of coherency as that of persistence, by name.
+/// On a CPU without DC CVAP, a kernel can accept the point of coherency as that of persistence, if it names it.
 fn coherency_accepted(_cache: Cache) -> Outcome {
     let builder = Cache::builder().point(Point::Persistence).accept_coherency_as_persistence();
     // SAFETY: EL1 (1), and one CPU (2).
@@ -27,8 +27,8 @@ fn coherency_accepted(_cache: Cache) -> Outcome {
     Outcome::Passed
 }
 
-/// Every set and way of every level is written back, by the registers of this CPU: an operand for a missing set or way
-/// could be undefined. It reaches one CPU only, so it is refused as a method for all caches.
+/// Writes back every set and way of every level, according to the registers of this CPU: the effect for a set or way that
+/// does not exist can be undefined. This reaches only one CPU, so the library refuses it as a method for all caches.
 fn own_caches(_cache: Cache) -> Outcome {
     let mut buffer = Buffer::filled(1);
     black_box(&mut buffer);

@@ -2,7 +2,7 @@
 //! interrupt to notify another one.
 //!
 //! The handler does not examine the CPU: the handle was made while the system worked. On x86 such an examination
-//! executes CPUID, which leaves a guest, and a handler must depend on as little as possible.
+//! executes CPUID, which exits from a guest, and a handler should depend on as little as possible.
 
 use core::cell::{Cell, RefCell};
 use core::fmt::{self, Write};
@@ -12,11 +12,11 @@ use cachemaint::{Cache, Point};
 use cachemaint_lab_freestanding::Board as _;
 use cachemaint_lab_freestanding::image::{Machine, OneCpu, done};
 
-/// The handle for the intended panic; any other panic is a failure.
+/// The handle for the intended panic. Any other panic is a failure.
 static PREPARED: OneCpu<Cell<Option<Cache>>> = OneCpu(Cell::new(None));
 static RECORD: OneCpu<RefCell<Record>> = OneCpu(RefCell::new(Record { text: [0; 256], len: 0 }));
 
-/// Memory that outlives the program, on a machine that has such memory.
+/// Memory that survives the program, on a machine that has such memory.
 struct Record {
     text: [u8; 256],
     len: usize,
@@ -41,7 +41,7 @@ pub(super) fn panic_with(cache: Cache) -> ! {
     panic!("{WORDS}");
 }
 
-/// Records the intended panic and ends the run; returns from any other.
+/// Records the intended panic and ends the run. Returns after any other panic.
 pub(super) fn keep(panic: &PanicInfo<'_>) {
     // A panic in this function finds no prepared handle.
     let Some(cache) = PREPARED.0.take() else { return };

@@ -1,4 +1,4 @@
-//! The steps of the image, in their order.
+//! The steps of the image, in order.
 
 #[cfg(target_arch = "aarch64")]
 #[expect(unsafe_code, reason = "instructions of EL1")]

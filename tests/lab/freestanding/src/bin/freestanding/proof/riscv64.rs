@@ -1,4 +1,4 @@
-//! The steps of M-mode.
+//! The steps in M-mode.
 
 use cachemaint::Cache;
 use cachemaint::cache::Missing;

@@ -1,4 +1,4 @@
-//! The steps of ring 0.
+//! The steps in ring 0.
 
 use core::cell::OnceCell;
 use core::hint::black_box;
@@ -27,7 +27,7 @@ fn every_cache_invalidated(_cache: Cache) -> Outcome {
     })
 }
 
-/// The executed instruction is the one that CPUID announces.
+/// The executed instruction is the one that CPUID reports.
 fn every_cache_written_back(_cache: Cache) -> Outcome {
     let capacity =
         CpuId::with_cpuid_reader(CpuIdReaderNative).get_processor_capacity_feature_info();
@@ -40,8 +40,8 @@ fn every_cache_written_back(_cache: Cache) -> Outcome {
     })
 }
 
-/// The library names the CPU that did not execute it, though there were as many calls as CPUs, and the one that did and
-/// was not named.
+/// The library names the CPU that did not execute the instruction, although there were as many calls as CPUs, and the
+/// CPU that executed it without being named.
 fn a_cpu_left_out(_cache: Cache) -> Outcome {
     let caches = match WholeCache::ask() {
         Ok(caches) => caches,
@@ -58,7 +58,7 @@ fn a_cpu_left_out(_cache: Cache) -> Outcome {
     let left_out = unsafe {
         caches.writeback_invalidate(&mut participants[..count], |function| {
             cpus.run(&|| {
-                // The first one executes it in the place of the last.
+                // The first CPU executes it in place of the last.
                 let here = Participant::here().number;
                 let calls = if here == first { 2 } else { usize::from(here != last) };
                 (0..calls).for_each(|_| function());
@@ -66,7 +66,7 @@ fn a_cpu_left_out(_cache: Cache) -> Outcome {
         })
     };
     assert_eq!(left_out, Err(NotOnAllCpus::Missing { number: last }));
-    // SAFETY: the same; one is not named on purpose.
+    // SAFETY: the same. One CPU is not named on purpose.
     let unknown = unsafe {
         let known = &mut participants[..count - 1];
         caches.writeback_invalidate(known, |function| cpus.run(function))
@@ -75,13 +75,13 @@ fn a_cpu_left_out(_cache: Cache) -> Outcome {
     Outcome::Passed
 }
 
-/// Returns a participant for each CPU, and after them some for CPUs that are not there.
+/// Returns a participant for each CPU, followed by some for CPUs that do not exist.
 fn participants(cpus: &Cpus) -> [Participant; MOST] {
     let mut numbers = cpus.numbers();
     [(); MOST].map(|()| Participant::new(numbers.next().unwrap_or(u32::MAX)))
 }
 
-/// The library must refuse in a guest, and the lane knows the CPUs that are guests.
+/// The library must refuse in a guest, and the lane knows which CPUs are guests.
 fn on_every_cache(
     name: &str,
     operation: impl FnOnce(WholeCache, &mut [Participant], &Cpus) -> Result<(), NotOnAllCpus>,

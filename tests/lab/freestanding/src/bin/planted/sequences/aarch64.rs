@@ -1,4 +1,4 @@
-//! arm64 instructions by hand; Neoverse V1 has all of them.
+//! Hand-written arm64 instructions. Neoverse V1 has all of them.
 
 use core::arch::asm;
 
@@ -6,13 +6,13 @@ use super::Line;
 
 /// Stores 8 bytes.
 pub(super) fn store(line: &mut Line) {
-    // SAFETY: the reference is to a whole line; the compiler must not leave the store out.
+    // SAFETY: the reference is to a whole line. The compiler must not omit the store.
     unsafe { (&raw mut line[0]).write_volatile(1) };
 }
 
 /// Writes the line back.
 pub(super) fn write_back(line: &Line) {
-    // SAFETY: the instruction is there, and changes no value.
+    // SAFETY: the CPU has the instruction, which changes no value.
     unsafe { asm!("dc cvac, {}", in(reg) line.as_ptr(), options(nostack, preserves_flags)) };
 }
 
@@ -24,7 +24,7 @@ pub(super) fn fence() {
 
 pub(super) use fence as complete_all;
 
-/// Orders accesses, and does not complete write-backs.
+/// Orders accesses, but does not complete write-backs.
 pub(super) fn not_a_fence() {
     // SAFETY: a barrier changes no value.
     unsafe { asm!("dmb sy", "dsb ld", "isb", options(nostack, preserves_flags)) };
@@ -60,9 +60,9 @@ pub(super) fn streaming_stores(lines: &mut [Line; 8]) {
     };
 }
 
-/// Writes 8 lines back, by different instructions, registers and bytes of the lines.
+/// Writes 8 lines back, with different instructions and registers, and at different bytes of the lines.
 pub(super) fn write_back_in_every_way(lines: &mut [Line; 8]) {
-    // SAFETY: the addresses are those of the 8 lines; each instruction is there and changes no value.
+    // SAFETY: the addresses are those of the 8 lines. The CPU has each instruction, which changes no value.
     unsafe {
         asm!(
             "dc cvac, x0",
@@ -92,8 +92,8 @@ pub(super) fn write_back_in_every_way(lines: &mut [Line; 8]) {
     };
 }
 
-/// Stores to the first 6 lines by zeroing a block (0), by pairs (1, 2), atomically (3), and across
-/// the boundary of two lines (4, 5).
+/// Stores to the first 6 lines by zeroing a block (0), in pairs (1, 2), atomically (3), and across the boundary of two
+/// lines (4, 5).
 pub(super) fn store_in_other_ways(lines: &mut [Line; 8]) {
     // SAFETY: all addresses are inside the lines.
     unsafe {

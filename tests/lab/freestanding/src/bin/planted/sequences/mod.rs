@@ -1,4 +1,4 @@
-//! The sequences, each between two marks of `lose-lines-mark` and under a number.
+//! The sequences, each with a number and between two marks of `lose-lines-mark`.
 
 #[cfg(target_arch = "aarch64")]
 #[expect(unsafe_code, reason = "the mistakes are made of instructions")]
@@ -25,7 +25,7 @@ use x86_64 as machine;
 /// One line of 64 bytes.
 type Line = [u64; 8];
 
-/// The memory that is watched.
+/// The watched memory.
 #[repr(C, align(4096))]
 struct Memory([Line; 8]);
 
@@ -43,7 +43,7 @@ fn write_back_all(lines: &[Line]) {
     lines.iter().for_each(machine::write_back);
 }
 
-/// The function that the boot code calls: it runs every sequence.
+/// The function that the boot code calls. It runs every sequence.
 #[expect(unsafe_code, reason = "it is found by a name, which nothing else has")]
 #[unsafe(no_mangle)]
 extern "Rust" fn program(cache: Cache) {

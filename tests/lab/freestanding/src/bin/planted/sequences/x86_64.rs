@@ -1,4 +1,4 @@
-//! x86-64 instructions by hand. `max`, the emulator's CPU, has all of them.
+//! Hand-written x86-64 instructions. `max`, the emulator's CPU, has all of them.
 
 use core::arch::asm;
 
@@ -6,13 +6,13 @@ use super::Line;
 
 /// Stores 8 bytes.
 pub(super) fn store(line: &mut Line) {
-    // SAFETY: the reference is to a whole line; the compiler must not leave the store out.
+    // SAFETY: the reference is to a whole line. The compiler must not omit the store.
     unsafe { (&raw mut line[0]).write_volatile(1) };
 }
 
 /// Writes the line back.
 pub(super) fn write_back(line: &Line) {
-    // SAFETY: the instruction is there, and changes no value.
+    // SAFETY: the CPU has the instruction, which changes no value.
     unsafe { asm!("clwb [{}]", in(reg) line.as_ptr(), options(nostack, preserves_flags)) };
 }
 
@@ -28,7 +28,7 @@ pub(super) fn complete_all() {
     unsafe { asm!("mfence", options(nostack, preserves_flags)) };
 }
 
-/// Orders loads alone.
+/// Orders only loads.
 pub(super) fn not_a_fence() {
     // SAFETY: a fence changes no value.
     unsafe { asm!("lfence", options(nostack, preserves_flags)) };
@@ -41,10 +41,9 @@ pub(super) fn locked() {
     unsafe { asm!("lock add qword ptr [{}], 1", in(reg) &raw mut word, options(nostack)) };
 }
 
-/// Streaming stores to two lines: of a general register, and of a vector register.
+/// Streaming stores to two lines: from a general register, and from a vector register.
 pub(super) fn streaming_stores(lines: &mut [Line; 8]) {
-    // SAFETY: the stores are to the first two lines; nothing else uses vector
-    // registers here.
+    // SAFETY: the stores are to the first two lines. Nothing else uses vector registers here.
     unsafe {
         asm!(
             "movnti [{first}], {value}",
@@ -57,10 +56,10 @@ pub(super) fn streaming_stores(lines: &mut [Line; 8]) {
     };
 }
 
-/// Writes 8 lines back, each by another form of address and by the instructions in turn.
+/// Writes 8 lines back, each with another addressing mode, and with the instructions in turn.
 pub(super) fn write_back_in_every_way(lines: &mut [Line; 8]) {
-    // SAFETY: the addresses are those of the 8 lines, which lie below 4 GiB; each instruction is there
-    // and changes no value.
+    // SAFETY: the addresses are those of the 8 lines, which lie below 4 GiB. The CPU has each instruction, which
+    // changes no value.
     unsafe {
         asm!(
             "clwb [r12]",
@@ -82,8 +81,8 @@ pub(super) fn write_back_in_every_way(lines: &mut [Line; 8]) {
     };
 }
 
-/// Stores to the first 6 lines by a string instruction (0, 1), under lock (2, 3), and across the
-/// boundary of two lines (4, 5).
+/// Stores to the first 6 lines with a string instruction (0, 1), with a lock prefix (2, 3), and across the boundary of
+/// two lines (4, 5).
 pub(super) fn store_in_other_ways(lines: &mut [Line; 8]) {
     // SAFETY: all addresses are inside the lines.
     unsafe {

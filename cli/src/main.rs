@@ -11,7 +11,7 @@ mod signals;
 mod streams;
 
 use clap::{ColorChoice, CommandFactory as _, Parser, Subcommand};
-use commands::text::{self, Quiet};
+use commands::text;
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::Path;
@@ -80,7 +80,7 @@ fn main() -> ExitCode {
     drop(cachemaint::dax::FaultHandler::install());
     signals::outlive_file_limit();
     let Arguments { command, quiet, color } = arguments();
-    Quiet::set(quiet);
+    text::be_quiet(quiet);
     match color {
         ColorChoice::Auto => anstream::ColorChoice::Auto,
         ColorChoice::Always => anstream::ColorChoice::Always,

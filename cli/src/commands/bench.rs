@@ -7,7 +7,7 @@
 //! memory. So dirty lines are written back and then loaded one after the other, and the same is done with lines that are
 //! known to be cached and to be dropped.
 
-use super::text::{self, Quiet, heading, row, tell};
+use super::text::{self, heading, row, tell};
 use anyhow::{Context as _, bail};
 use cachemaint::Cache;
 use cachemaint::cache::Destination;
@@ -202,7 +202,7 @@ fn take(cases: &mut [Case], samples: usize) {
             let sample = (case.sample)();
             case.samples.extend((block > 0).then_some(sample));
         }
-        if block == 1 && !Quiet::is_on() {
+        if block == 1 && !text::is_quiet() {
             let all = begin.elapsed().as_secs_f64()
                 * f64::from(u32::try_from(samples).unwrap_or(u32::MAX));
             tell!("measures for about {:.0} s", all.max(1.0));

@@ -28,7 +28,6 @@ pub(super) struct Journal {
     identity: String,
     capacity: u64,
     used: u64,
-    laps: u64,
     recovered: Recovered,
 }
 
@@ -40,8 +39,6 @@ pub(super) struct Recording {
     sub_buffer_bytes: u32,
     refuses: bool,
     clock: &'static str,
-    #[serde(skip)]
-    clock_words: &'static str,
     ticks_per_second: u64,
     anchor: Anchor,
     boot: String,
@@ -123,17 +120,17 @@ impl Contents {
 impl Journal {
     fn of(path: &Path, reader: &cachemaint_journal::Reader<&ReadOnly>) -> anyhow::Result<Self> {
         let recovered = super::journal::verified(path, reader)?;
-        let (capacity, end) = (reader.capacity(), recovered.end.0);
-        let used = end - recovered.head.0;
+        let used = recovered.end.0 - recovered.head.0;
         let identity = reader.identity().to_string();
-        Ok(Self { identity, capacity, used, laps: end / capacity, recovered })
+        Ok(Self { identity, capacity: reader.capacity(), used, recovered })
     }
 
     fn write(&self, out: &mut impl Write) -> io::Result<()> {
-        let Self { identity, capacity, used, laps, recovered } = self;
+        let Self { identity, capacity, used, recovered } = self;
         row(out, "journal", identity)?;
-        row(out, "used", fill(*used, *capacity, "bytes"))?;
-        row(out, "laps", thousands(*laps))?;
+        let percent = u128::from(*used) * 100 / u128::from((*capacity).max(1));
+        let (used, capacity) = (thousands(*used), thousands(*capacity));
+        row(out, "used", format!("{used} of {capacity} bytes ({percent} %)"))?;
         super::journal::write_recovered(out, recovered)
     }
 }
@@ -142,7 +139,6 @@ impl Recording {
     fn of(path: &Path, reader: &cachemaint_recorder::Reader<&ReadOnly>) -> anyhow::Result<Self> {
         let named = |error| recording::named(path, error);
         let description: &Description = reader.description();
-        let (clock, clock_words) = clock_of(description.time_source);
         let shards = (0..description.shards).map(|shard| look_at_shard(reader, shard));
         let shards = shards.collect::<Result<_, _>>().map_err(named)?;
         let (ticks, wall) = description.anchor;
@@ -154,8 +150,7 @@ impl Recording {
             sub_buffers: description.sub_buffers,
             sub_buffer_bytes: description.sub_buffer_size,
             refuses: description.mode == Mode::Refuse,
-            clock,
-            clock_words,
+            clock: name_of(description.time_source),
             ticks_per_second: description.ticks_per_second,
             anchor: Anchor { ticks, time },
             boot: hex(&description.boot_id),
@@ -167,7 +162,7 @@ impl Recording {
 
     fn write(&self, out: &mut impl Write) -> io::Result<()> {
         let Self { identity, openings, sub_buffers, sub_buffer_bytes, refuses, .. } = self;
-        let Self { clock_words, ticks_per_second, anchor, .. } = self;
+        let Self { clock, ticks_per_second, anchor, .. } = self;
         let Self { root_damaged, names_damaged, shards, .. } = self;
         row(out, "recording", identity)?;
         row(out, "openings", format!("{openings} to record"))?;
@@ -183,7 +178,7 @@ impl Recording {
         row(
             out,
             "clock",
-            format!("{clock_words}, {} ticks a second", thousands(*ticks_per_second)),
+            format!("{}, {} ticks a second", clock.replace('_', " "), thousands(*ticks_per_second)),
         )?;
         let Anchor { ticks, time } = anchor;
         let anchor = time.as_ref().map(|time| format!("tick {} at {time}", thousands(*ticks)));
@@ -201,14 +196,13 @@ impl Recording {
     }
 }
 
-/// Returns the name of a clock in JSON, and the words for it.
-const fn clock_of(source: TimeSource) -> (&'static str, &'static str) {
+const fn name_of(source: TimeSource) -> &'static str {
     match source {
-        TimeSource::Caller => ("caller", "the recording program's own"),
-        TimeSource::Monotonic => ("monotonic", "the system's monotonic clock"),
-        TimeSource::TimeStampCounter => ("time_stamp_counter", "the time stamp counter (x86)"),
-        TimeSource::VirtualCounter => ("virtual_counter", "the virtual counter (arm64)"),
-        _ => ("unknown", "one that this version does not know"),
+        TimeSource::Caller => "caller",
+        TimeSource::Monotonic => "monotonic",
+        TimeSource::TimeStampCounter => "time_stamp_counter",
+        TimeSource::VirtualCounter => "virtual_counter",
+        _ => "unknown",
     }
 }
 
@@ -247,9 +241,4 @@ fn words(shard: &Shard) -> String {
     format!(
         "{events} events with {bytes} bytes of payload; {lost} events not recorded; {damaged} bytes damaged{time}"
     )
-}
-
-fn fill(used: u64, of: u64, what: &str) -> String {
-    let percent = u128::from(used) * 100 / u128::from(of.max(1));
-    format!("{} of {} {what} ({percent} %)", thousands(used), thousands(of))
 }

@@ -6,10 +6,11 @@ use crate::read_only::ReadOnly;
 use anyhow::{Context as _, anyhow};
 use cachemaint::dax::{self, ErrorKind, Extent, Guarantee, Placement, probe};
 use cachemaint::medium::Granularity;
-use cachemaint::report::{MemoryDevice, Unknown};
+use cachemaint::report::MemoryDevice;
 use cachemaint::survival::{Backing, Condition, Event, Stage, Statement, Survival};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
+use serde_json::{Value, json};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -80,20 +81,13 @@ fn one_of<T: Copy + Send + Sync>(
 #[derive(Serialize)]
 struct Facts<'a> {
     guarantee: &'a Guarantee,
-    unsafe_shutdowns: Shutdowns,
+    unsafe_shutdowns: Value,
     survival: Vec<Cell>,
     /// The demands that are not met; `None` if there was none.
     refused: Option<&'a [String]>,
     placement: Option<&'a Placement>,
     #[serde(flatten)]
     contents: Option<&'a Contents>,
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Shutdowns {
-    Known { count: u64 },
-    Unknown(Unknown),
 }
 
 #[derive(Serialize)]
@@ -113,8 +107,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let facts = Facts {
         guarantee: &guarantee,
         unsafe_shutdowns: match guarantee.unsafe_shutdowns() {
-            Ok(count) => Shutdowns::Known { count },
-            Err(why) => Shutdowns::Unknown(why),
+            Ok(count) => json!({"count": count}),
+            Err(why) => json!(why),
         },
         survival: cells(&guarantee),
         refused: refused.as_deref(),
@@ -141,16 +135,19 @@ fn refused(arguments: &Arguments, guarantee: &Guarantee) -> Option<Vec<String>> 
     });
     let event = survives.and_then(|event| {
         let Statement { answer, text, .. } = guarantee.require(event).err()?;
-        let remedy = match answer {
-            Survival::If(condition) if accept.iter().any(|code| code == condition.code) => {
-                return None;
-            }
-            Survival::If(Condition { code, .. }) => {
-                format!("if you know that, add `--accept {code}`")
-            }
-            _ => format!("use one of these media: {}", media(event)),
-        };
-        Some(format!("data that were persisted survive {event}: {answer}: {text}; {remedy}"))
+        let media = media(event);
+        match answer {
+            Survival::If(condition) if accept.iter().any(|code| code == condition.code) => None,
+            Survival::If(Condition { code, text: condition }) => Some(format!(
+                "persisted data survive {event} only if {condition} ({text}); if you have checked that, add `--accept {code}`"
+            )),
+            Survival::No => Some(format!(
+                "persisted data do not survive {event}: {text}; use one of these media: {media}"
+            )),
+            _ => Some(format!(
+                "nothing promises that persisted data survive {event}: {text}; use one of these media: {media}"
+            )),
+        }
     });
     let is_asked = require.is_some() || survives.is_some();
     is_asked.then(|| [unit, event].into_iter().flatten().collect())

@@ -20,7 +20,6 @@ use anyhow::{Context as _, anyhow};
 use cachemaint::dax::{DaxFile, Error, ErrorKind, Guarantee, Options};
 use cachemaint::survival::{Event, Stage, Survival};
 use std::path::Path;
-use text::Quiet;
 
 /// Opens a file to write to it, with any granularity.
 fn open(path: &Path) -> Result<DaxFile, Error> {
@@ -68,7 +67,7 @@ fn or_create(error: Error) -> anyhow::Error {
 /// Prints the guarantee of what a command makes persistent on standard error, if a power loss takes the bytes in any case.
 fn tell_weak_guarantee(path: &Path, guarantee: &Guarantee, persistent: &str) {
     let kept = guarantee.survives(Stage::Persisted, Event::PowerLoss);
-    if Quiet::is_on() || matches!(kept.answer, Survival::Yes | Survival::If(_)) {
+    if text::is_quiet() || matches!(kept.answer, Survival::Yes | Survival::If(_)) {
         return;
     }
     text::tell!(

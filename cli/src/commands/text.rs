@@ -174,7 +174,7 @@ pub(crate) fn print(
 
 /// Prints a result in text, unless the user wants none.
 pub(crate) fn report(write_text: impl FnOnce(&mut Out) -> io::Result<()>) -> anyhow::Result<()> {
-    if Quiet::is_on() {
+    if is_quiet() {
         return Ok(());
     }
     let printed = streams::stdout().and_then(|out| {
@@ -192,19 +192,15 @@ pub(crate) fn write_json(document: &impl Serialize) -> anyhow::Result<()> {
     streams::stdout().and_then(|mut out| out.write_all(&line)).map_err(unwritable)
 }
 
-/// The option `--quiet`.
-pub(crate) struct Quiet;
+static IS_QUIET: AtomicBool = AtomicBool::new(false);
 
-static QUIET: AtomicBool = AtomicBool::new(false);
+/// Notes the option `--quiet`.
+pub(crate) fn be_quiet(is_quiet: bool) {
+    IS_QUIET.store(is_quiet, Ordering::Relaxed);
+}
 
-impl Quiet {
-    pub(crate) fn set(is_on: bool) {
-        QUIET.store(is_on, Ordering::Relaxed);
-    }
-
-    pub(crate) fn is_on() -> bool {
-        QUIET.load(Ordering::Relaxed)
-    }
+pub(crate) fn is_quiet() -> bool {
+    IS_QUIET.load(Ordering::Relaxed)
 }
 
 /// Returns seconds since 1970 as a time; `None` for 0, which is unknown, and for a time that no calendar has.

@@ -290,7 +290,7 @@ fn the_clock_of_a_recording_and_its_anchor_are_shown() {
     assert_eq!(found["anchor"], anchor);
     let text = stdout(&place.inspect(&[]).success());
     for row in [
-        "clock       the recording program's own, 1,000 ticks a second\n",
+        "clock       caller, 1,000 ticks a second\n",
         "anchor      tick 5,000 at 2001-09-09T01:46:40.000000050Z\n",
     ] {
         assert!(text.contains(row), "{text}");
@@ -488,7 +488,7 @@ const BYTES: u64 = 8 << 20;
 
 /// Prints two full shards, the first of which has the older events, and overwrites one of them as a whole while the command
 /// waits for its reader in the first shard. Returns standard output and standard error.
-fn overtaken(overwritten: u32, format: &[&str]) -> (String, String) {
+fn overtaken(format: &[&str]) -> (String, String) {
     let place = empty();
     let file = dax::Options::new().allow_page_granularity().create_new(&place.path, BYTES).unwrap();
     let recorder = Options::new().shards(2).create_new(file).unwrap().0;
@@ -512,7 +512,7 @@ fn overtaken(overwritten: u32, format: &[&str]) -> (String, String) {
     let mut output = BufReader::new(print.stdout.take().unwrap());
     let mut text = String::new();
     output.read_line(&mut text).unwrap();
-    record(overwritten);
+    record(0);
     output.read_to_string(&mut text).unwrap();
     let ended = print.wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(0));
@@ -521,7 +521,7 @@ fn overtaken(overwritten: u32, format: &[&str]) -> (String, String) {
 
 #[test]
 fn a_print_that_a_writer_overtakes_counts_its_gaps_and_advises_a_copy() {
-    let (text, error) = overtaken(0, &[]);
+    let (text, error) = overtaken(&[]);
     let gaps = text.lines().filter(|line| line.ends_with(" are overwritten while they were read]"));
     let (gaps, places) = match gaps.count() {
         1 => (1, "place"),
@@ -534,7 +534,7 @@ fn a_print_that_a_writer_overtakes_counts_its_gaps_and_advises_a_copy() {
     assert!(error.contains(&said), "{gaps}: {error}");
     assert!(error.ends_with("; copy the file, and print the copy\n"), "{error}");
 
-    let (lines, error) = overtaken(0, &["--json"]);
+    let (lines, error) = overtaken(&["--json"]);
     assert!(lines.contains("\"kind\":\"overwritten\""));
     assert!(error.ends_with("; copy the file, and print the copy\n"), "{error}");
 }

@@ -4,8 +4,8 @@ mod explain;
 
 use super::text;
 use cachemaint::report::HostReport;
-use explain::{Explanation, Topic};
-use serde::Serialize;
+use explain::Topic;
+use serde_json::json;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -29,19 +29,6 @@ const MORE: [&str; 2] = [
     "              cachemaint caps --explain: all topics, with reasons and sources",
 ];
 
-#[derive(Serialize)]
-struct Topics {
-    schema: u32,
-    topics: Vec<Topic>,
-}
-
-#[derive(Serialize)]
-struct Explained {
-    schema: u32,
-    #[serde(flatten)]
-    explanation: Explanation,
-}
-
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let report = HostReport::host();
     if let Some(topic) = &arguments.explain {
@@ -54,10 +41,11 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn explain(report: &HostReport, topic: &str, json: bool) -> anyhow::Result<ExitCode> {
+fn explain(report: &HostReport, topic: &str, as_json: bool) -> anyhow::Result<ExitCode> {
     if topic == LIST {
-        let document = Topics { schema: text::SCHEMA, topics: explain::topics(report) };
-        text::print(json, &document, |out| write_topics(out, &document.topics))?;
+        let topics = explain::topics(report);
+        let document = json!({"schema": text::SCHEMA, "topics": &topics});
+        text::print(as_json, &document, |out| write_topics(out, &topics))?;
         return Ok(ExitCode::SUCCESS);
     }
     let Some(explanation) = explain::explain(report, topic) else {
@@ -68,9 +56,10 @@ fn explain(report: &HostReport, topic: &str, json: bool) -> anyhow::Result<ExitC
         // The exit code is that of any other argument that is not understood.
         return Ok(ExitCode::from(2));
     };
-    let document = Explained { schema: text::SCHEMA, explanation };
-    text::print(json, &document, |out| {
-        let words = document.explanation.to_string();
+    let mut document = json!(explanation);
+    document["schema"] = text::SCHEMA.into();
+    text::print(as_json, &document, |out| {
+        let words = explanation.to_string();
         let (title, rest) = words.split_once('\n').unwrap_or((&words, ""));
         text::heading(out, title)?;
         write!(out, "{rest}")

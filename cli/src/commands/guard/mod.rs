@@ -12,7 +12,7 @@ mod trees;
 use super::text::{self, heading, row, thousands};
 use crate::failure::os;
 use crate::signals;
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use cachemaint::dax::{self, ErrorKind, FaultHandler, Guarantee};
 use cachemaint::family::limits::{self, Limit};
 use cachemaint::medium::Granularity;
@@ -20,6 +20,7 @@ use cachemaint::survival::{Event, Stage, Survival};
 use core::time::Duration;
 use files::{Guard, Pass, Statistics};
 use jiff::Timestamp;
+use rustix::mm::{MlockAllFlags, mlockall};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use serde_json::json;
 use std::fs;
@@ -41,7 +42,7 @@ use trees::Root;
 /// about a second. A signal that it was started to ignore, as by nohup, stays ignored.
 ///
 /// The exit code is 1 if a PATH is missing at the end, or if the guard found only files that it could not write back. Such files
-/// are reported once, and the bound is not theirs. A PATH that is moved, removed, unmounted or replaced by a link is reported,
+/// are reported once, and the bound does not include them. A PATH that is moved, removed, unmounted or replaced by a link is reported,
 /// and guarded again when it is back.
 ///
 /// TIME is a goal: a busy machine, a small share of the CPU or many files make the bound longer. Standard error reports the first
@@ -54,13 +55,14 @@ use trees::Root;
 ///
 /// Files of the page cache are refused, since a reset takes the whole page cache. With --page-cache they are synced instead.
 #[derive(clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option")]
 pub(crate) struct Arguments {
     /// Files, and directories of files in the same mount. A file system or directory that is mounted below one is another
     /// PATH
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// Make one pass
-    #[arg(long, conflicts_with_all = ["within", "cpu"])]
+    #[arg(long, conflicts_with_all = ["within", "cpu", "lock_memory"])]
     once: bool,
     /// The bound to aim at, such as 10ms or 1s: the longest time for which stored bytes may not have been written back
     #[arg(long, default_value = "10ms", value_name = "TIME", value_parser = text::period)]
@@ -71,6 +73,9 @@ pub(crate) struct Arguments {
     /// Take files of the page cache too, and sync them
     #[arg(long)]
     page_cache: bool,
+    /// Keep the guard's own memory from being swapped out, as far as it is used
+    #[arg(long)]
+    lock_memory: bool,
     /// Print one JSON document at the end
     #[arg(short, long)]
     json: bool,
@@ -86,6 +91,11 @@ fn run_until_told(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     // ended is not told.
     signals::handle(move || tell.send(()).unwrap_or(()))?;
     let mut guard = guard_of(&arguments.paths, arguments.page_cache)?;
+    if arguments.lock_memory {
+        let flags = MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT;
+        mlockall(flags)
+            .context("the memory cannot be locked; raise the limit of that (ulimit -l)")?;
+    }
     if !arguments.json
         && let Err(error) = text::report(|out| print_worth(out, &arguments.paths))
     {

@@ -26,7 +26,7 @@ pub(super) struct Arguments {
     /// Create the file with this number of bytes if it is missing: 64K, 16M, 1G
     #[arg(long, value_name = "SIZE", value_parser = text::size)]
     create: Option<u64>,
-    /// Bytes of a segment of the new journal: a power of two. A record fits into one segment
+    /// Segment size of the new journal: a power of two. A record must fit into one segment
     #[arg(long, value_name = "SIZE", value_parser = text::size, requires = "create")]
     segment: Option<u64>,
     /// Append this record instead of standard input; can be repeated

@@ -20,7 +20,7 @@ use std::sync::Arc;
 /// With --into the records go into a new journal, which takes the place of the damaged one. Otherwise they are printed as by
 /// `journal read`.
 ///
-/// The exit code is 1 if anything was skipped, as bytes that the medium has lost are. Standard error has the number of skipped
+/// The exit code is 1 if anything was skipped, including bytes that the medium has lost. Standard error has the number of skipped
 /// ranges and the first one; --json lists them all. Records after a skipped range may never have been acknowledged. The file is
 /// only read.
 #[derive(clap::Args)]

@@ -27,7 +27,7 @@ use std::thread;
 /// --durability decides which events a crash of the machine leaves.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// The file of the recording, which is continued
+    /// The file of the recording; events are added to those in it
     file: PathBuf,
     /// Create the file with this number of bytes if it is missing: 64K, 16M, 1G
     #[arg(long, value_name = "SIZE", value_parser = text::size)]

@@ -8,7 +8,7 @@ use crate::read_only::ReadOnly;
 use cachemaint::dax;
 use cachemaint_store::{Capacity, Content, Error, Info, Reader, Verdict};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -26,8 +26,11 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-/// The contents of a store's table.
-struct Listing {
+/// The facts of a store's table, and its blobs with their metadata.
+type Listing = (Facts, Vec<(Info, Box<[u8]>)>);
+
+#[derive(Serialize)]
+struct Facts {
     identity: String,
     size: u64,
     commit: u64,
@@ -35,88 +38,59 @@ struct Listing {
     capacity: Option<Capacity>,
     /// What happened since the last commit; `None` for a file that is not mapped.
     since: Option<Verdict>,
-    /// With their metadata.
-    blobs: Vec<(Info, Box<[u8]>)>,
-}
-
-#[derive(Serialize)]
-struct Blob<'a> {
-    name: &'a str,
-    content: Content,
-    is_dirty: bool,
-    bytes: u64,
-    version: u64,
-    metadata: Payload<'a>,
-    commit: u64,
-    time: Option<String>,
-    offset: u64,
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let path = &arguments.file;
     let file = ReadOnly::open(path)?;
-    let listing = with_last_commit(path, &file, look)?;
-    let Listing { identity, size, commit, is_sealed, capacity, since, blobs } = &listing;
-    let shown: Vec<_> = blobs.iter().map(|(info, metadata)| Blob::of(info, metadata)).collect();
-    let facts = json!({
-        "identity": identity, "size": size, "commit": commit, "is_sealed": is_sealed, "capacity": capacity,
-        "since": since, "blobs": shown, "guarantee": file.guarantee()
-    });
-    text::print(arguments.json, &text::Document::of(path, facts), |out| {
+    let (facts, blobs) = with_last_commit(path, &file, look)?;
+    let mut document = json!(facts);
+    document["guarantee"] = json!(file.guarantee());
+    document["blobs"] = blobs.iter().map(|(info, metadata)| in_json(info, metadata)).collect();
+    text::print(arguments.json, &text::Document::of(path, document), |out| {
         write_place(out, path, &file)?;
-        print(out, &listing)
+        print(out, &facts, &blobs)
     })?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn look(reader: &Reader<&ReadOnly>) -> Result<Listing, Error<dax::Error>> {
-    Ok(Listing {
+    let facts = Facts {
         identity: reader.identity().to_string(),
         size: reader.size(),
         commit: reader.commit_number(),
         is_sealed: reader.is_sealed(),
         capacity: reader.capacity().ok(),
         since: reader.medium().view().map(|view| reader.stamp().verdict(view)),
-        blobs: reader
-            .entries()
-            .map(|entry| entry.map(|(info, metadata)| (info, metadata.into())))
-            .collect::<Result<_, _>>()?,
+    };
+    let blobs = reader.entries().map(|entry| entry.map(|(info, metadata)| (info, metadata.into())));
+    Ok((facts, blobs.collect::<Result<_, _>>()?))
+}
+
+fn in_json(info: &Info, metadata: &[u8]) -> Value {
+    json!({
+        "name": info.name, "content": info.content, "is_dirty": info.is_dirty, "bytes": info.len,
+        "version": info.version, "metadata": Payload::of(metadata), "commit": info.commit,
+        "time": text::time(info.seconds), "offset": info.offset
     })
 }
 
-impl<'a> Blob<'a> {
-    fn of(info: &'a Info, metadata: &'a [u8]) -> Self {
-        let Info { ref name, content, is_dirty, version, len, commit, seconds, offset, .. } = *info;
-        Self {
-            name,
-            content,
-            is_dirty,
-            bytes: len,
-            version,
-            metadata: Payload::of(metadata),
-            commit,
-            time: text::time(seconds),
-            offset,
-        }
-    }
-}
-
-fn print(out: &mut impl Write, listing: &Listing) -> io::Result<()> {
-    row(out, "store", &listing.identity)?;
-    row(out, "size", text::bytes(listing.size))?;
-    row(out, "commit", listing.commit)?;
-    row(out, "sealed", yes_or_no(listing.is_sealed))?;
-    write_capacity(out, listing.capacity.as_ref())?;
-    if let Some(since) = &listing.since {
+fn print(out: &mut impl Write, facts: &Facts, blobs: &[(Info, Box<[u8]>)]) -> io::Result<()> {
+    row(out, "store", &facts.identity)?;
+    row(out, "size", text::bytes(facts.size))?;
+    row(out, "commit", facts.commit)?;
+    row(out, "sealed", yes_or_no(facts.is_sealed))?;
+    write_capacity(out, facts.capacity.as_ref())?;
+    if let Some(since) = &facts.since {
         verdict::write(out, since)?;
     }
     let is_region = |(info, _): &&(Info, _)| info.content == Content::Region;
-    let regions = listing.blobs.iter().filter(is_region).count() as u64;
-    row(out, "blobs", text::thousands(listing.blobs.len() as u64 - regions))?;
+    let regions = blobs.iter().filter(is_region).count() as u64;
+    row(out, "blobs", text::thousands(blobs.len() as u64 - regions))?;
     if regions > 0 {
         row(out, "regions", text::thousands(regions))?;
     }
-    if listing.blobs.is_empty() {
+    if blobs.is_empty() {
         return Ok(());
     }
     writeln!(out)?;
@@ -124,7 +98,7 @@ fn print(out: &mut impl Write, listing: &Listing) -> io::Result<()> {
     let [bytes, version, commit, offset, when, name] = columns;
     let heading = format!("{bytes:>15} {version:>7} {commit:>10} {offset:>13}  {when:20}  {name}");
     text::heading(out, &heading)?;
-    for (info, metadata) in &listing.blobs {
+    for (info, metadata) in blobs {
         let Info { version, commit, offset, seconds, .. } = info;
         let bytes = text::thousands(info.len);
         let when = text::time(*seconds).unwrap_or_else(|| "unknown".to_owned());

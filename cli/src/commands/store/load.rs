@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 /// Write a blob to standard output, as it was saved
 ///
-/// Each byte is verified before it is written. At damage the command ends with exit code 1. The file is only read, also while
+/// Each byte is verified before it is written. If the blob is damaged, the exit code is 1. The file is only read, also while
 /// another process writes it.
 #[derive(clap::Args)]
 pub(super) struct Arguments {

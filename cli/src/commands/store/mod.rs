@@ -11,7 +11,7 @@ mod verified;
 mod verify;
 
 use super::payload::visible;
-use super::text::{self, Document, Quiet, heading, row};
+use super::text::{self, Document, heading, row};
 use super::{inspect, payload};
 use crate::failure::{damaged, of_format, unprinted};
 use crate::read_only::ReadOnly;
@@ -87,7 +87,7 @@ fn opened(path: &Path, file: DaxFile) -> anyhow::Result<Writable> {
 /// Reports on standard error the event since the last commit, if that was in another boot, and all damage.
 fn tell_opened(path: &Path, opened: &Opened) {
     let tell = |what: &str| text::tell!("{}: {what}", path.display());
-    if !opened.verdict.is_same_boot() && !Quiet::is_on() {
+    if !opened.verdict.is_same_boot() && !text::is_quiet() {
         for sentence in verdict::sentences(&opened.verdict, opened.was_sealed) {
             tell(&sentence);
         }

@@ -3,10 +3,9 @@
 use super::{heading, named, open, print_commit, row, verdict, visible};
 use crate::commands::inspect;
 use cachemaint::dax::Guarantee;
-use cachemaint::survival::{Backing, Event, Stage};
+use cachemaint::survival::{Event, Stage};
 use cachemaint_store::Info;
 use serde_json::json;
-use std::fs;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -24,8 +23,6 @@ pub(super) struct Arguments {
     #[arg(short, long)]
     json: bool,
 }
-
-const COMMAND_LINE: &str = "/proc/cmdline";
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let path = &arguments.file;
@@ -62,40 +59,5 @@ fn print(
         row(out, "because", statement.text)?;
         row(out, "source", verdict::source(&statement))?;
     }
-    if guarantee.backing == Backing::EmulatedPmem {
-        writeln!(out)?;
-        let line = fs::read_to_string(COMMAND_LINE).unwrap_or_default();
-        row(out, "next kernel", next_kernel(&line))?;
-    }
     Ok(())
-}
-
-/// Returns the parameters of this kernel that the next kernel needs, too.
-fn next_kernel(command_line: &str) -> String {
-    let is_map = |word: &&str| word.starts_with("memmap=") || word.starts_with("reserve_mem=");
-    let words: Vec<&str> = command_line.split_whitespace().filter(is_map).collect();
-    if words.is_empty() {
-        return format!(
-            "{COMMAND_LINE} has neither memmap= nor reserve_mem=, so the memory map of the firmware or the \
-             hypervisor sets this memory aside; it must do so for the next kernel too"
-        );
-    }
-    format!(
-        "give it what this one was given: {} ({COMMAND_LINE}; `kexec --reuse-cmdline` does)",
-        words.join(" ")
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::next_kernel;
-
-    /// Of Linux Documentation/admin-guide/kernel-parameters.txt.
-    #[test]
-    fn the_next_kernel_must_be_given_the_same_map() {
-        let line = "quiet memmap=4G!12G nomemmap=1 reserve_mem=12M:4096:trace ro\n";
-        let words = next_kernel(line);
-        assert!(words.contains(": memmap=4G!12G reserve_mem=12M:4096:trace ("), "{words}");
-        assert!(next_kernel("quiet ro").contains("neither memmap= nor reserve_mem="));
-    }
 }

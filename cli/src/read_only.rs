@@ -1,8 +1,8 @@
 //! Files that are only read: also those that another process writes meanwhile, and those that this user may only read.
 
-use cachemaint::dax::{DaxView, Error, ErrorKind, Guarantee, Options};
+use cachemaint::dax::{DaxView, Error, Guarantee, Options};
 #[cfg(target_os = "linux")]
-use cachemaint::dax::{PreadFile, probe};
+use cachemaint::dax::{ErrorKind, PreadFile, probe};
 use cachemaint::medium::Readable;
 use core::sync::atomic::Ordering;
 use std::path::Path;

@@ -31,6 +31,13 @@ fn with(lines: &str) -> Place {
     place
 }
 
+/// A journal of [`many_lines`].
+fn of_many_lines() -> Place {
+    let place = Place::in_memory("journal", "log");
+    place.run_with(&["append", "--create", "1M"], many_lines()).success();
+    place
+}
+
 /// Returns enough lines for a damaged one at the beginning to be far older than any that may be torn.
 fn many_lines() -> String {
     let lines: Vec<String> = (0..20_000).map(|number| format!("line {number}\n")).collect();
@@ -48,7 +55,7 @@ fn lines_come_back_in_order() {
     place.run_with(&["append", "--whole"], "seven\neight\n").success();
     let text = stdout(&place.run(&["read"]).success());
     assert!(text.ends_with("end\nfour\nfive\\nsix\nseven\\neight\\n\n"), "{text}");
-    let many = with(&many_lines());
+    let many = of_many_lines();
     assert_eq!(stdout(&many.run(&["read"]).success()), many_lines());
 }
 
@@ -252,7 +259,7 @@ fn the_json_of_a_failed_append_has_the_acknowledged_records() {
 
 #[test]
 fn a_damaged_journal_is_reported_read_and_salvaged() {
-    let place = with(&many_lines());
+    let place = of_many_lines();
     let is_whole = place.json(&["verify"]);
     assert_eq!(is_whole["recovered"]["records"], 20_000);
     assert!(is_whole["recovered"]["damage"].is_null());
@@ -292,7 +299,7 @@ fn a_damaged_journal_is_reported_read_and_salvaged() {
     assert!(stderr(&salvaged).contains(&skipped), "{}", stderr(&salvaged));
 
     let before = fs::read(&place.path).unwrap();
-    let new = empty();
+    let new = Place::in_memory("journal", "log");
     let into = ["salvage", "--into", new.path.to_str().unwrap()];
     let made = place.run(&into).code(1);
     let expected_text = format!("19999 records are in {}\n", new.path.display());
@@ -346,7 +353,7 @@ fn an_invalid_journal_is_refused() {
 /// The records of the last page are gone, which a journal that was closed proves.
 #[test]
 fn salvage_fails_if_the_last_records_are_gone() {
-    let place = with(&many_lines());
+    let place = of_many_lines();
     let len = fs::metadata(&place.path).unwrap().len();
     let file = fs::File::options().write(true).open(&place.path).unwrap();
     file.set_len(28_672).unwrap();

@@ -96,7 +96,15 @@ struct Place {
 impl Place {
     /// A place without the file yet.
     fn new(group: &'static str, name: &str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        Self::within(tempfile::tempdir().unwrap(), group, name)
+    }
+
+    /// Such a place in memory, if the system has one: a drive is waited for after each of many records.
+    fn in_memory(group: &'static str, name: &str) -> Self {
+        Self::within(cachemaint_test_support::killed::directory(), group, name)
+    }
+
+    fn within(directory: TempDir, group: &'static str, name: &str) -> Self {
         Self { group, path: directory.path().join(name), directory }
     }
 

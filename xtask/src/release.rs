@@ -89,8 +89,13 @@ fn make_ready(tree: &Tree, request: &Request, repository: &str, security: &str) 
     for package in packages {
         writeln!(io::stdout(), "  {}", package.display())?;
     }
-    let (root, commands) = (tree.root.display(), publication(request));
-    writeln!(io::stdout(), "Look at `git diff`, and publish from {root}:\n{commands}")?;
+    let next = match request.rehearse {
+        Some(_) => {
+            "This was a rehearsal. After a release, `git diff` shows its changes, and these commands publish it:"
+        }
+        None => "Look at `git diff`. These commands publish the release:",
+    };
+    writeln!(io::stdout(), "{next}\n{}", publication(request))?;
     Ok(())
 }
 

@@ -161,7 +161,7 @@ enum cachemaint_flag {
  * path. Remove them.
  * Errors: CACHEMAINT_NOT_FOUND, _EXISTS, _NOT_A_FILE, _PERMISSION, _LOCKED, _TOO_SHORT, _NO_SPACE, _TOO_COARSE,
  * _NOT_ALLOCATED, _UNSUPPORTED, _WRITEBACK_FAILED, _MEDIA_ERROR, _UNKNOWN, _SYSTEM. CACHEMAINT_INVALID_ARGUMENT also
- * for an impossible length, and for a file that is larger than the address space (32 bits).
+ * for an impossible length or name, and for a file that is larger than the address space (32 bits).
  * Cost: some milliseconds. A new file is written once. For an existing file, fsync writes all bytes that are not yet on
  * the medium, however many they are. */
 CACHEMAINT_CHECKED int cachemaint_open(const char *path, uint64_t length, unsigned flags, cachemaint_file **file);

@@ -220,7 +220,7 @@ static void a_file_that_cannot_be_opened_is_an_error_with_a_reason(const char *f
     CHECK(symlink(path, name) == 0);
     REFUSED(cachemaint_open(name, 0, CACHEMAINT_ALLOW_PAGES, &file), CACHEMAINT_NOT_A_FILE);
     memset(name, 'a', 5000);
-    REFUSED(cachemaint_open(name, LENGTH, ORDINARY, &file), CACHEMAINT_SYSTEM);
+    REFUSED(cachemaint_open(name, LENGTH, ORDINARY, &file), CACHEMAINT_INVALID_ARGUMENT);
     CHECK(cachemaint_error_errno() == ENAMETOOLONG);
 
     file = opened(0, CACHEMAINT_ALLOW_PAGES);

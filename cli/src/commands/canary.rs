@@ -22,6 +22,7 @@
 //! Only x86 gives a hint of the kind of reboot: the loader of the kernel that runs now ([`StartedBy`]).
 
 use super::text::{self, heading, row};
+use crate::failure::damaged;
 use crate::output::removed;
 use anyhow::{Context as _, ensure};
 use cachemaint::dax::{Guarantee, Options};
@@ -243,10 +244,12 @@ impl Header {
     fn decode(bytes: &[u8]) -> anyhow::Result<Self> {
         let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
         let header = serde_json::from_slice::<Self>(line).ok().filter(|header| header.canary == 1);
-        header.context(
-            "is not a canary, or planting it was interrupted, or its header is damaged; look what it is, and remove it to \
-             plant one",
-        )
+        header.ok_or_else(|| {
+            damaged(
+                "is not a canary, or planting it was interrupted, or its header is damaged; look what it is, and remove it \
+                 to plant one",
+            )
+        })
     }
 }
 
@@ -293,11 +296,11 @@ fn look(path: &Path) -> anyhow::Result<Found> {
         .context("there is no canary; plant one (`cachemaint canary plant`)")?;
     // Only a regular file is opened: the opening of some devices has effects.
     ensure!(named.is_file(), "is not a regular file; remove it to plant a canary");
-    ensure!(
-        named.len() == LEN,
-        "has {} bytes, and a canary has {LEN}: it was cut, or is another file; remove it to plant another",
-        named.len()
-    );
+    if named.len() != LEN {
+        let len = named.len();
+        let why = "it was cut, or is another file; remove it to plant another";
+        return Err(damaged(format_args!("has {len} bytes, and a canary has {LEN}: {why}")));
+    }
     let file = File::open(path).context(
         "cannot be opened; if its mode forbids that, run this as the user who planted it",
     )?;
@@ -311,7 +314,8 @@ fn look(path: &Path) -> anyhow::Result<Found> {
 /// Reads a canary through `read`, which fills a buffer from an offset on.
 fn examine(read: impl Fn(u64, &mut [u8]) -> io::Result<()>) -> anyhow::Result<Found> {
     let mut bytes = [0; HEADER];
-    read(0, &mut bytes).context("its header cannot be read")?;
+    read(0, &mut bytes)
+        .map_err(|error| damaged(format_args!("its header cannot be read: {error}")))?;
     let header = Header::decode(&bytes)?;
     let part = |range: Range<u64>| {
         let mut part = Part { bytes: range.end - range.start, ..Part::default() };

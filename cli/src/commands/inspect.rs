@@ -279,8 +279,7 @@ fn shutdowns(guarantee: &Guarantee) -> String {
             Err(why) => format!("{}{id}: unknown: {why}{failures}", device.name),
         }
     };
-    let devices: Vec<String> = guarantee.devices.iter().map(of_device).collect();
-    let devices = devices.join("; ");
+    let devices = guarantee.devices.iter().map(of_device).collect::<Vec<_>>().join("; ");
     match guarantee.unsafe_shutdowns() {
         Ok(sum) => format!("{sum} unsafe so far ({devices})"),
         Err(_) => format!("unsafe ones are not known ({devices})"),
@@ -295,13 +294,10 @@ pub(crate) fn place(guarantee: &Guarantee) -> String {
     }
     let or_unknown = |text: &str| if text.is_empty() { "unknown" } else { text }.to_string();
     let mut place = or_unknown(&guarantee.file_system);
-    if !guarantee.mount_point.is_empty() {
-        place.push_str(" at ");
-        place.push_str(&guarantee.mount_point);
-    }
-    if !guarantee.device.is_empty() {
-        place.push_str(" on ");
-        place.push_str(&guarantee.device);
+    for (word, name) in [(" at ", &guarantee.mount_point), (" on ", &guarantee.device)] {
+        if !name.is_empty() {
+            place.extend([word, name]);
+        }
     }
     place
 }

@@ -41,4 +41,7 @@ fn a_damaged_canary_is_shown_and_is_a_failure() {
     let lost = "8 of 16384 bytes ARE LOST OR DAMAGED (8 other bytes; the first at offset 65544)";
     assert!(text.contains(lost), "{text}");
     assert_eq!(std::fs::read(&file).unwrap(), bytes);
+    bytes.fill(0);
+    std::fs::write(&file, bytes).unwrap();
+    assert!(stderr(&canary("show", directory.path()).code(1)).contains("its header is damaged"));
 }

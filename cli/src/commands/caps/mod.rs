@@ -9,7 +9,7 @@ use serde_json::json;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-/// Show what this machine promises: instructions, fences, caches, persistent memory, survival
+/// Show what this machine promises: instructions, caches, persistent memory, survival
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Print everything as JSON

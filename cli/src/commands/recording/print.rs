@@ -100,7 +100,15 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut events = Merged::of(chosen.into_iter().map(|shard| reader.shard(shard)).collect());
     let mut buffer = vec![0; reader.largest_payload()];
     let mut out = streams::output()?;
-    let mut print = Print::new(&table, *json);
+    let mut print = Print {
+        table: &table,
+        json: *json,
+        times: Times::default(),
+        opening: None,
+        is_damaged: false,
+        misses_names: false,
+        overtaken: 0,
+    };
     // The last events, each with the gaps after it. The first one may be gaps without an event.
     let mut kept = VecDeque::new();
     let mut lines = Vec::new();
@@ -149,19 +157,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-impl<'t> Print<'t> {
-    fn new(table: &'t EventTable, json: bool) -> Self {
-        Self {
-            table,
-            json,
-            times: Times::default(),
-            opening: None,
-            is_damaged: false,
-            misses_names: false,
-            overtaken: 0,
-        }
-    }
-
+impl Print<'_> {
     /// Appends the lines of an event or a gap.
     fn item(&mut self, out: &mut Vec<u8>, found: &Found<'_>) -> anyhow::Result<()> {
         match found {

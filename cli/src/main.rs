@@ -17,17 +17,17 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{ExitCode, exit};
 
-/// Shows what survives a crash, and keeps logs, state and last events that do
+/// Show what survives a crash, and keep logs, state and events that do
 #[derive(Parser)]
 #[command(name = "cachemaint", version, propagate_version = true, max_term_width = 100)]
 #[command(help_template = TEMPLATE, after_help = AFTER_HELP)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
-    /// Print only errors, JSON and requested data: no reports or remarks
+    /// Print only errors, JSON and requested data
     #[arg(short, long, global = true)]
     quiet: bool,
-    /// Use colours
+    /// Colour the output
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     color: ColorChoice,
 }
@@ -35,9 +35,9 @@ struct Arguments {
 const TEMPLATE: &str = "\
 {about-with-newline}
 Examples:
-  Keep a program's last lines, whatever crashes:
+  Keep the last lines that a program prints, even if the machine crashes:
     program | cachemaint recording write events --create 16M
-  Append a record that no crash takes back:
+  Append a record that survives a crash:
     echo \"paid 3 to Ada\" | cachemaint journal append log --create 1M
   Start a service only if its file survives a power loss:
     cachemaint inspect log --survives power-loss --accept drive_flushes
@@ -49,13 +49,13 @@ Examples:
 const AFTER_HELP: &str = "\
 Exit codes:
   0    done
-  1    the answer is no: damaged, lost, not enough
+  1    the answer is no: damaged, lost, or a demand that is not met
   2    the command line is wrong
   3    it could not be done, or its output could not be written
-  130  ended by SIGINT, SIGTERM or SIGHUP; `guard` ends with 0 or 1, since a signal is how it ends
+  130  ended by SIGINT, SIGTERM or SIGHUP (a signal ends `guard` normally: 0 or 1)
   141  the reader of standard output closed the pipe
 
-With --json a command that fails prints {\"error\": {\"message\": TEXT}} as its last object.
+With --json, a command that fails prints {\"error\": {\"message\": TEXT}} as its last object.
 Sizes are 4096, 64k, 1.5M or 1GiB, in units of 1024. Times are 10ms or 1.5s.";
 
 #[derive(Subcommand)]

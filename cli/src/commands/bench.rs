@@ -19,13 +19,13 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Instant;
 
-/// Measure which write-back instruction and which copy are the fastest here
+/// Measure which write-back instruction and which copy method are fastest here
 ///
-/// Dirty lines are written back in ranges of 64 B, 4 KiB and 1 MiB, and loaded afterwards, since some instructions keep a line in
-/// the cache and others drop it. Copies to lines in no cache are made durable in two ways. The memory is DRAM: the figures are
-/// costs of caches and memory controllers, not of persistent media. The last lines are the verdict.
+/// Dirty lines are written back in ranges of 64 B, 4 KiB and 1 MiB, and then loaded, because some instructions keep a line
+/// in the cache and others drop it. Copies to uncached lines are made durable with two methods. The memory is DRAM, so the
+/// figures show the cost of caches and memory controllers, not of persistent media. The last lines are the verdict.
 ///
-/// taskset(1) binds the command to one CPU.
+/// Use taskset(1) to pin the command to one CPU.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Take fewer samples (a few seconds)

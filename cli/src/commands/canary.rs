@@ -38,11 +38,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::UNIX_EPOCH;
 
-/// Plant a file that shows what a reboot kept
+/// Plant a file that shows what a reboot keeps
 ///
-/// Plant a canary, reset the machine or kexec, mount the file system, and show it. It has one part that was persisted and one
-/// that was only stored, and the report has the bytes of each that are still there. That is one event, not a promise. To learn
-/// something about the part that was only stored, reset within seconds: the kernel writes it back after some 30 s.
+/// Plant a canary, reset the machine or kexec, mount the file system, and show the canary. One part of it was persisted and
+/// one only stored; the report shows how much of each is still there. This is one observation, not a promise. To test the
+/// part that was only stored, reset within seconds: the kernel writes it back after about 30 s.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -51,14 +51,14 @@ pub(crate) struct Arguments {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// Write the file `cachemaint-canary` of 192 KiB into a directory
+    /// Write the file `cachemaint-canary` (192 KiB) to a directory
     ///
-    /// This needs Linux. In a container that has a boot id of its own (systemd-nspawn, LXC) no canary is planted.
+    /// This needs Linux. In a container with its own boot id (systemd-nspawn, LXC), the command refuses.
     Plant(Place),
-    /// Show which bytes of a canary are still there
+    /// Show how much of a canary is still there
     ///
     /// The exit code is 1 if persisted bytes are lost or damaged, and 3 if there is no canary. Remove the file
-    /// `cachemaint-canary` when it is no longer needed.
+    /// `cachemaint-canary` when you no longer need it.
     Show(Place),
 }
 
@@ -178,7 +178,7 @@ fn plant(directory: &Path) -> anyhow::Result<()> {
     let path = directory.join(NAME);
     ensure!(
         fs::symlink_metadata(&path).is_err(),
-        "{}: exists already; read it by `cachemaint canary show {shown}`, or remove it to plant another",
+        "{}: already exists; show it with `cachemaint canary show {shown}`, or remove it to plant a new one",
         path.display()
     );
     // Before anything is made: a canary without them could never show anything.
@@ -194,7 +194,7 @@ fn boot() -> anyhow::Result<String> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     ensure!(
         !is_covered(&mounts),
-        "{BOOT} is an id of this container, which changes without a reboot; plant the canary outside of the container"
+        "{BOOT} is an id of this container, which changes without a reboot; plant the canary outside the container"
     );
     read(BOOT)
 }
@@ -232,7 +232,7 @@ impl Header {
                 device: guarantee.device.clone(),
                 file_system: guarantee.file_system.clone(),
                 persisted_by: match guarantee.granularity {
-                    Granularity::Byte => "a fence alone",
+                    Granularity::Byte => "a fence",
                     Granularity::Line(_) => "cache lines",
                     Granularity::Page(_) => "msync",
                 }
@@ -246,8 +246,8 @@ impl Header {
         let header = serde_json::from_slice::<Self>(line).ok().filter(|header| header.canary == 1);
         header.ok_or_else(|| {
             damaged(
-                "is not a canary, or planting it was interrupted, or its header is damaged; look what it is, and remove it \
-                 to plant one",
+                "is not a canary, was planted only in part, or has a damaged header; check the file, and remove it \
+                 to plant a new one",
             )
         })
     }
@@ -298,8 +298,8 @@ fn look(path: &Path) -> anyhow::Result<Found> {
     ensure!(named.is_file(), "is not a regular file; remove it to plant a canary");
     if named.len() != LEN {
         let len = named.len();
-        let why = "it was cut, or is another file; remove it to plant another";
-        return Err(damaged(format_args!("has {len} bytes, and a canary has {LEN}: {why}")));
+        let why = "it was truncated, or is another file; remove it to plant a new one";
+        return Err(damaged(format_args!("has {len} bytes instead of {LEN}: {why}")));
     }
     let file = File::open(path).context(
         "cannot be opened; if its mode forbids that, run this as the user who planted it",
@@ -424,7 +424,7 @@ impl Canary {
         ];
         if let Some(started_by) = &self.started_by {
             rows.push(("this boot", started_by.words()));
-            let once = "one observation, not a promise for the next time: `cachemaint inspect` has the promises";
+            let once = "one observation, not a promise for the next time: `cachemaint inspect` shows the promises";
             rows.push(("this is", once.to_owned()));
         }
         rows
@@ -438,14 +438,13 @@ impl Canary {
         }
         let so = match self.state {
             State::SameBoot => {
-                "in the boot that it was planted in: nothing is proved yet. Reset the machine or kexec, mount the file \
-                 system, and show it again"
+                "but in the boot in which it was planted: nothing is proved yet. Reset the machine or kexec, mount the file system, and show the canary again"
             }
             State::Kept => "in another boot: everything that happened since kept them",
             State::BootUnknown => {
-                "but whether this is another boot is not known: show it outside of containers, with /proc mounted"
+                "but it is unknown if this is another boot: show the canary outside a container, with /proc mounted"
             }
-            State::Damaged => "but not all of those that were only stored",
+            State::Damaged => "but not all bytes that were only stored",
         };
         format!("all {bytes} bytes are there, {so}")
     }
@@ -455,18 +454,16 @@ impl Canary {
         let changed = self.stored_only.changed();
         let shows = match self.state {
             State::SameBoot if changed == 0 => {
-                "the caches are coherent. The kernel writes them back after some 30 s, so reset at once to see whether a \
-                 reset drops dirty lines"
+                "the caches are coherent. The kernel writes them back after about 30 s, so reset at once to see if a reset drops dirty lines"
             }
             _ if changed == 0 => {
-                "that does not show that dirty lines were kept: the caches, the kernel, a sync or an unmount may have \
-                 written them back before"
+                "this does not show that dirty lines were kept: the caches, the kernel, a sync or an unmount may have written them back earlier"
             }
-            State::Kept => "dirty lines were dropped, and a write-back is needed to survive that",
+            State::Kept => "dirty lines were dropped, so data must be written back to survive this",
             State::Damaged if self.persisted.changed() == 0 => {
-                "a dropped line leaves zeros, so the memory did not keep these bytes, which shows nothing about dirty lines"
+                "a dropped line would leave zeros, so the memory itself lost these bytes; this shows nothing about dirty lines"
             }
-            _ => "that shows nothing about dirty lines",
+            _ => "this shows nothing about dirty lines",
         };
         match changed {
             0 => format!("all {bytes} bytes are there; {shows}"),
@@ -559,7 +556,7 @@ mod tests {
         }
         let (found, text) = verdict(&bytes, None);
         assert_eq!(found["state"], "boot_unknown");
-        assert!(text.contains("is not known"), "{text}");
+        assert!(text.contains("it is unknown if this is another boot"), "{text}");
     }
 
     /// 64 bytes of zeros at 65536 + 128, and one other byte in the word at 70000 (= 8 x 8750).
@@ -584,7 +581,7 @@ mod tests {
         bytes[131_072..131_136].fill(0);
         let (found, text) = verdict(&bytes, OTHER);
         assert_eq!((&found["state"], &found["stored_only"]["zeros"]), (&json!("kept"), &json!(64)));
-        assert!(text.contains("dirty lines were dropped, and a write-back is needed"), "{text}");
+        assert!(text.contains("dirty lines were dropped, so data must be written back"), "{text}");
         bytes[131_137] ^= 0x10;
         let (found, text) = verdict(&bytes, OTHER);
         assert_eq!(found["state"], "damaged");

@@ -23,12 +23,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// Kill a process that appends records, and check that no acknowledged record is missing
+/// Kill a process that appends records, and check that every acknowledged record is there
 ///
-/// The exit code is 1 if an acknowledged record is missing or damaged; the file is kept then.
+/// If an acknowledged record is missing or damaged, the exit code is 1 and the file is kept.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// A directory for the demo's file, which is removed afterwards [default: a temporary one]
+    /// A directory for the demo's file, which is removed at the end [default: a temporary one]
     path: Option<PathBuf>,
     /// Print one JSON document
     #[arg(short, long)]
@@ -76,7 +76,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         .prefix("cachemaint-demo-")
         .tempdir_in(&place)
         .map_err(|error| os(&place, "mkdir", &error))
-        .context("no directory for the demo; name another one (cachemaint demo DIRECTORY)")?;
+        .context("cannot create a temporary directory; name one (cachemaint demo DIRECTORY)")?;
     made.get_or_init(|| directory.path().to_path_buf());
     let ended = demonstrate(directory, arguments.json);
     while IS_INTERRUPTED.load(Ordering::SeqCst) {
@@ -163,7 +163,7 @@ fn look<M: Medium>(medium: &M, acknowledged: u64) -> Findings {
     let mut findings = match Journal::open(medium) {
         Ok((_, opened)) => {
             let (records, torn) = (opened.recovered.records, opened.recovered.torn);
-            let end = if torn { "torn, which counts for nothing" } else { "whole" };
+            let end = if torn { "torn, as a crash may leave it" } else { "whole" };
             let words = format!("{} records; the end is {end}", thousands(records));
             Findings { recovered: words, is_open: true, ..Findings::default() }
         }
@@ -195,7 +195,7 @@ fn print(
     ran: Duration,
 ) -> io::Result<()> {
     let guarantee = file.guarantee();
-    heading(out, "A child process appended to a journal and was killed in the middle")?;
+    heading(out, "A child process was killed while it appended to a journal")?;
     row(out, "file", format!("{}, {}", text::bytes(file.len()), inspect::place(guarantee)))?;
     row(out, "granularity", guarantee.granularity)?;
     row(out, "because", &guarantee.reason)?;
@@ -210,14 +210,12 @@ fn print(
     row(
         out,
         "It proves",
-        "that a new process finds every acknowledged record, and that the order of \
-         persisting and acknowledging is right.",
+        "that a new process finds every acknowledged record, and that records are persisted before they are acknowledged.",
     )?;
     row(
         out,
         "It does not",
-        "prove that anything was written back: the stores of a killed process stay in caches and page cache. The table \
-         has the promises for other events.",
+        "prove that anything was written back: the stores of a killed process remain in the CPU caches and the page cache. The table shows the promises for other events.",
     )
 }
 

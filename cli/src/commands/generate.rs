@@ -9,7 +9,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Write the man pages, the completions of shells and the schema of the JSON into a directory
+/// Write the man pages, shell completions and the JSON schema to a directory
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     directory: PathBuf,

@@ -15,35 +15,36 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Show what a file's data survive, and why
+/// Show which crashes a file's data survives, and why
 ///
-/// Of a journal, a recording or a store it also shows fill, losses and damage, for which it reads the whole file. While another
-/// process trims a journal or opens a recording, a root can be half stored for a moment: run the command again.
+/// For a journal, recording or store, the command reads the whole file and also shows its fill level, losses and damage.
+/// While another process trims a journal or opens a recording, a root can be half written for a moment: run the command
+/// again.
 ///
-/// The file can be a device of device DAX (/dev/dax0.0). It is only read, and on overlayfs it is not copied up. For a
-/// directory the answer is that of a new file in it: an unnamed file is made there, and is gone at once.
+/// PATH can also be device DAX (/dev/dax0.0). The file is only read, and never copied up on overlayfs. For a directory, the
+/// answer applies to new files in it: the command creates an unnamed file there, which disappears at once.
 ///
-/// --require and --survives make a gate for scripts: the exit code is 1 if the answer is no, and standard error has the reason
-/// and what would make it a yes. An answer with a condition is a no, since nobody has checked the condition, unless --accept
-/// names it.
+/// In scripts, demand a guarantee with --require and --survives: if the answer is no, the exit code is 1, and standard
+/// error has the reason and the remedy. An answer with a condition counts as no, because nothing has checked the condition,
+/// unless you --accept it.
 ///
-/// The exit code is also 1 if the contents are damaged. Whole records after the torn end of a journal are counted, and only
+/// The exit code is also 1 if the contents are damaged. Intact records after the torn end of a journal are only counted;
 /// `journal verify` fails for them.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// A file, or a directory in which you can create a file
     path: PathBuf,
-    /// Show the places of the file's bytes on its device and, to root, their addresses in persistent memory. The file is
-    /// mapped and synced for that
+    /// Also show where the file's bytes are on the device and, to root, their addresses in persistent memory. This maps and
+    /// syncs the file
     #[arg(long)]
     extents: bool,
-    /// Fail unless the file is persisted in units no coarser than this one
+    /// Fail unless the file can be persisted in units of this size or smaller
     #[arg(long, value_name = "UNIT", value_parser = one_of(&UNITS))]
     require: Option<Granularity>,
-    /// Fail unless data that were persisted (fsync, msync, persist) are still there after this event
+    /// Fail unless persisted data (by fsync, msync or persist) survives this event
     #[arg(long, value_name = "EVENT", value_parser = one_of(&EVENTS))]
     survives: Option<Event>,
-    /// Take this condition as met, which you have checked, such as `drive_flushes`; can be repeated
+    /// Accept this condition, which you have checked yourself, such as `drive_flushes`; can be repeated
     #[arg(long, value_name = "CODE", value_parser = condition(), requires = "survives")]
     accept: Vec<String>,
     /// Print one JSON document
@@ -139,13 +140,13 @@ fn refused(arguments: &Arguments, guarantee: &Guarantee) -> Option<Vec<String>> 
         match answer {
             Survival::If(condition) if accept.iter().any(|code| code == condition.code) => None,
             Survival::If(Condition { code, text: condition }) => Some(format!(
-                "persisted data survive {event} only if {condition} ({text}); if you have checked that, add `--accept {code}`"
+                "persisted data survives {event} only if {condition} ({text}); if you have checked this, add `--accept {code}`"
             )),
             Survival::No => Some(format!(
-                "persisted data do not survive {event}: {text}; use one of these media: {media}"
+                "persisted data does not survive {event}: {text}; use one of these media: {media}"
             )),
             _ => Some(format!(
-                "nothing promises that persisted data survive {event}: {text}; use one of these media: {media}"
+                "nothing promises that persisted data survives {event}: {text}; use one of these media: {media}"
             )),
         }
     });
@@ -179,8 +180,8 @@ fn unprobed(path: &Path, error: dax::Error) -> anyhow::Error {
         return error.into();
     }
     anyhow!(
-        "{}: you may not create a file in this directory, as its probe needs; name a file in it, or a directory that you \
-         may write",
+        "{}: cannot create a probe file in this directory; name a file in it, or a directory that you \
+         may write to",
         text::printable(path.display())
     )
 }
@@ -243,7 +244,7 @@ pub(super) fn way_to_persist(granularity: Granularity) -> &'static str {
 fn placement(path: &Path) -> anyhow::Result<Placement> {
     let file = ReadOnly::open(path)?;
     let view = file.view().with_context(|| {
-        format!("{}: is on overlayfs; ask about the file of the layer that has it", path.display())
+        format!("{}: is on overlayfs; inspect the file in the layer that has it", path.display())
     })?;
     Ok(view.placement()?)
 }

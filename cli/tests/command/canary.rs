@@ -23,7 +23,7 @@ fn a_canary_is_planted_once_and_proves_nothing_in_its_own_boot() {
     assert!(unwrapped(&text).contains("nothing is proved yet"), "{text}");
     let again = canary("plant", path).code(3);
     let error = stderr(&again);
-    assert!(error.contains("cachemaint-canary: exists already"), "{error}");
+    assert!(error.contains("cachemaint-canary: already exists"), "{error}");
     assert!(stdout(&again).is_empty());
     canary("plant", &path.join("cachemaint-canary")).code(3);
 }
@@ -43,5 +43,5 @@ fn a_damaged_canary_is_shown_and_is_a_failure() {
     assert_eq!(std::fs::read(&file).unwrap(), bytes);
     bytes.fill(0);
     std::fs::write(&file, bytes).unwrap();
-    assert!(stderr(&canary("show", directory.path()).code(1)).contains("its header is damaged"));
+    assert!(stderr(&canary("show", directory.path()).code(1)).contains("has a damaged header"));
 }

@@ -77,7 +77,7 @@ fn it_guards_though_its_report_has_no_reader() {
     // The guarantees are printed after the file was opened, so this line says that it goes on.
     let mut line = String::new();
     std::io::BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
-    assert!(line.contains("guarding, without this report"), "{line}");
+    assert!(line.contains("guarding, but the report cannot be shown"), "{line}");
     assert_eq!(child.try_wait().unwrap(), None);
     end(child).code(141);
 }
@@ -97,7 +97,7 @@ fn it_ends_by_sigterm_with_what_it_has_done() {
     assert!(document["cpu_share"].as_f64().unwrap() > 0.0);
 
     let text = stdout(&end(start(directory.path(), &[])).success());
-    for part in ["What survives", "warm reboot", "1 in the last pass", "held, 1ms asked for"] {
+    for part in ["What survives", "warm reboot", "1 in the last pass", "; the goal was 1ms"] {
         assert!(text.contains(part), "{part}: {text}");
     }
 }
@@ -114,8 +114,8 @@ fn an_interval_that_is_longer_than_asked_for_is_reported_while_the_guard_runs_an
         let mut first = String::new();
         let mut errors = std::io::BufReader::new(child.stderr.take().unwrap());
         errors.read_line(&mut first).unwrap();
-        assert!(first.starts_with("cachemaint: an interval of "), "{first}");
-        assert!(first.ends_with(" has ended, 1ns asked for\n"), "{first}");
+        assert!(first.starts_with("cachemaint: an interval took "), "{first}");
+        assert!(first.ends_with("; the goal is 1ns\n"), "{first}");
         assert_eq!(child.try_wait().unwrap(), None);
         // The others are read, so that the guard does not wait for room for them.
         let rest = std::thread::spawn(move || std::io::copy(&mut errors, &mut std::io::sink()));
@@ -284,7 +284,7 @@ fn a_path_that_is_missing_at_the_end_fails_and_one_that_came_back_does_not() {
         assert_eq!((&document["gone"], &document["files"]), (&gone.into(), &(1 - gone).into()));
         let mut last = String::new();
         told.read_to_string(&mut last).unwrap();
-        assert_eq!(last.contains("not there at the end"), !comes_back, "{last}");
+        assert_eq!(last.contains("missing at the end"), !comes_back, "{last}");
     }
 }
 

@@ -284,7 +284,8 @@ fn a_damaged_journal_is_reported_read_and_salvaged() {
         let error = stderr(&refused);
         assert!(error.contains(&format!("log: the journal is {where_it_is}")), "{error}");
         assert!(
-            error.contains("a new journal of its whole records by `journal salvage --into`"),
+            error
+                .contains("copy its intact records to a new journal with `journal salvage --into`"),
             "{error}"
         );
     }
@@ -412,11 +413,11 @@ fn whole_records_after_a_torn_end_are_reported_until_they_are_discarded() {
     );
     assert!(verified["damage"].is_null());
     let text = unwrapped(&stdout(&place.run(&["verify"]).code(1)));
-    assert!(text.contains("3 whole records are after the torn end at 88, "), "{text}");
+    assert!(text.contains("3 whole records follow the torn end at 88: "), "{text}");
     let found = json(&place.inspect(&["--json"]).success());
     assert_eq!((&found["kind"], &found["recovered"]), (&"journal".into(), &verified));
     let told = stderr(&place.run(&["append", "--record", "next"]).success());
-    assert!(told.contains("3 whole records are after the torn end at 88"), "{told}");
+    assert!(told.contains("3 whole records follow the torn end at 88"), "{told}");
     assert!(told.contains("discarded"), "{told}");
 }
 
@@ -441,7 +442,7 @@ fn a_lost_copy_of_the_root_is_reported_until_the_next_opening() {
     let mut bytes = fs::read(&place.path).unwrap();
     bytes[64] ^= 0xff;
     fs::write(&place.path, bytes).unwrap();
-    let lost = "a copy of the root is torn by a crash or damaged";
+    let lost = "a copy of the root is torn, damaged or being written now";
     let verified = place.run(&["verify"]).code(1);
     assert!(unwrapped(&stdout(&verified)).contains(lost), "{}", stdout(&verified));
     assert!(!stdout(&verified).contains("none"), "{}", stdout(&verified));

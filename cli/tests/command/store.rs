@@ -161,15 +161,17 @@ fn a_blob_is_replaced_as_a_whole_or_stays_as_it_was() {
 fn several_blobs_are_deleted_together_or_none_is() {
     let place = with(&["a", "b", "c"]);
     let error = stderr(&place.run(&["remove", "a", "missing", "b"]).code(3));
-    let expected =
-        format!("nothing was deleted: {}: missing: there is no blob or region", text(&place.path));
+    let expected = format!(
+        "nothing was deleted: {}: missing: no blob or region has this name",
+        text(&place.path)
+    );
     assert!(error.contains(&expected), "{error}");
     assert_eq!(place.names(), ["a", "b", "c"]);
     let removed = stdout(&place.run(&["remove", "a", "c", "a"]).success());
     assert!(removed.starts_with("2 blobs were deleted, "), "{removed}");
     assert_eq!(place.names(), ["b"]);
     let error = stderr(&place.run(&["load", "a"]).code(3));
-    assert!(error.contains("`store list` shows what is there"), "{error}");
+    assert!(error.contains("`store list` shows the names"), "{error}");
     place.run(&["remove"]).code(2);
 }
 
@@ -257,7 +259,10 @@ fn a_blob_replaced_while_it_is_loaded_is_never_mixed() {
     let loaded = [&first[..], &output.stdout].concat();
     assert!(loaded == blob(0)[..PIECE], "{} bytes", loaded.len());
     let error = String::from_utf8(output.stderr).unwrap();
-    assert!(error.contains("it was replaced or deleted meanwhile; load it again"), "{error}");
+    assert!(
+        error.contains("it was replaced or deleted during the command; load it again"),
+        "{error}"
+    );
     assert!(place.load("ram") == blob(2));
 }
 
@@ -276,7 +281,7 @@ fn a_damaged_byte_is_reported_until_its_blob_is_saved_anew() {
     let verified = place.run(&["verify"]).code(1);
     let shown = unwrapped(&stdout(&verified));
     let expected = format!(
-        "damage cpu: the blob from byte 0 on is damaged (300 bytes at offset {cpu}); save it anew damage ram: \
+        "damage cpu: the blob from byte 0 on is damaged (300 bytes at offset {cpu}); save it again damage ram: \
          the blob from byte {} on is damaged (65536 bytes at offset {})",
         PIECE + 65_536,
         ram + PIECE + 65_536
@@ -317,7 +322,7 @@ fn a_damaged_copy_is_reported_and_mended_by_the_next_write() {
     );
     assert_eq!(place.load("cpu"), b"cpu");
     let error = stderr(&place.run(&["save", "other"]).success());
-    assert!(error.contains("; it was mended from the other copy\n"), "{error}");
+    assert!(error.contains("; it was repaired from the other copy\n"), "{error}");
     place.run(&["verify"]).success();
 }
 
@@ -442,7 +447,8 @@ fn the_first_write_after_a_reboot_reports_the_reboot() {
         let error = stderr(&place.run(command).success());
         assert!(error.contains("state: since the last commit: "), "{error}");
         assert!(error.contains("the boot id differs from that of the last commit"), "{error}");
-        let promise = "state: whether what was committed survives that: no: the kernel that had the pages is gone";
+        let promise =
+            "state: does committed data survive this: no: the kernel that had the pages is gone";
         assert!(error.contains(promise), "{error}");
         assert!(error.contains("state: the store had not been sealed"), "{error}");
         assert!(error.contains("state: ram: the blob from byte 0 on is damaged"), "{error}");
@@ -553,7 +559,7 @@ fn regions_are_shown_beside_blobs() {
     drop(store.region("ram").unwrap());
     drop(store);
     let sealed = stdout(&place.run(&["seal"]).success());
-    assert!(sealed.contains("ram: its bytes can be of different moments"), "{sealed}");
+    assert!(sealed.contains("ram: its bytes can date from different moments"), "{sealed}");
     place.run_with(&["save", "cpu"], "registers").success();
     let listed = stdout(&place.run(&["list"]).success());
     let words: Vec<Vec<&str>> =

@@ -203,8 +203,7 @@ impl Guard {
         if is_full && !self.files.contains_key(&identity) {
             let directory = path.parent().unwrap_or(&path).to_path_buf();
             let why = anyhow!(
-                "the guard keeps no more than {} files, by its limit of open ones; raise it (ulimit -n, or LimitNOFILE= \
-                 of a unit), or run a guard for each part of the tree",
+                "the limit of open files allows the guard only {} files; raise it (ulimit -n, or LimitNOFILE= in a unit), or run a guard for each part of the tree",
                 self.most_files
             );
             return self.cannot_see(directory, &why);
@@ -228,7 +227,7 @@ impl Guard {
 
     fn cannot_see(&mut self, path: PathBuf, why: &anyhow::Error) {
         let why = match why.downcast_ref::<Errno>() {
-            Some(errno) => os(&path, "a look at it", &(*errno).into()).to_string(),
+            Some(errno) => os(&path, "stat", &(*errno).into()).to_string(),
             None => format!("{}: {why:#}", path.display()),
         };
         self.unseen.insert(path, why);
@@ -333,7 +332,7 @@ fn synced(file: &File) -> anyhow::Result<u64> {
     use std::os::unix::fs::MetadataExt as _;
 
     file.sync_data().context(
-        "its bytes may be lost, as its sync failed; the kernel's log (dmesg) has the cause; write them again",
+        "its sync failed, so its bytes may be lost; see the kernel log (dmesg), and write them again",
     )?;
     let found = file.metadata()?;
     // The unit of stat(2), `st_blocks`.

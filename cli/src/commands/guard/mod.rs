@@ -31,49 +31,49 @@ use std::sync::mpsc::channel;
 use std::time::{Instant, UNIX_EPOCH};
 use trees::Root;
 
-/// Write back files that other programs store to and never flush
+/// Write back files of other programs that never flush them
 ///
-/// The guard maps the files below PATH for reading, and writes all their cache lines back every few milliseconds. A reset then
-/// takes only the stores of that time, of a tracer that never flushes, say. The program need not be changed. New files are
-/// looked for once a second; links are not followed.
+/// The guard maps the files below PATH for reading, and writes all their cache lines back every few milliseconds. A reset
+/// then loses only the stores of that time, for example of a tracer that never flushes. The program needs no changes. The
+/// guard looks for new files once a second, and does not follow symbolic links.
 ///
-/// SIGINT, SIGTERM and SIGHUP end it, after a last pass. Then it prints the bound that it held: the longest time for which
-/// stored bytes of a file were not written back. A new file counts from the last look without it, so its first interval is
-/// about a second. A signal that it was started to ignore, as by nohup, stays ignored.
+/// SIGINT, SIGTERM and SIGHUP end it after a last pass. It then prints the bound that it kept: the longest time for which
+/// stored bytes of a file were not written back. For a new file, the time starts with the last scan that did not find it,
+/// so its first interval is about a second. Signals that were ignored at the start, as with nohup, stay ignored.
 ///
-/// The exit code is 1 if a PATH is missing at the end, or if the guard found only files that it could not write back. Such files
-/// are reported once, and the bound does not include them. A PATH that is moved, removed, unmounted or replaced by a link is reported,
-/// and guarded again when it is back.
+/// The exit code is 1 if a PATH is missing at the end, or if none of the files found could be written back. A file that
+/// cannot be written back is reported once, and the bound does not apply to it. If a PATH is moved, removed, unmounted or
+/// replaced by a link, the guard reports it, and guards it again once it is back.
 ///
-/// TIME is a goal: a busy machine, a small share of the CPU or many files make the bound longer. Standard error reports the first
-/// interval longer than TIME, and each one twice as long as the last that was reported. A real-time priority (chrt(1)) makes the
-/// bound shorter.
+/// TIME is a goal: the bound is longer on a busy machine, with a small CPU share or with many files. Standard error reports
+/// the first interval longer than TIME, and then each one twice as long as the last reported. A real-time priority
+/// (chrt(1)) shortens the bound.
 ///
-/// With --once it makes one pass, before a reboot, say: all lines have reached the medium when it ends, as they were when it
-/// began. The exit code is 1 if this failed for a file, if there is no file, or if neither a reboot nor a kexec keeps the files
-/// of a PATH, as on tmpfs.
+/// With --once it makes a single pass, for example before a reboot: at its end, all lines have reached the medium at least
+/// as they were at its start. The exit code is 1 if this failed for a file, if there is no file, or if files of a PATH
+/// survive neither a reboot nor a kexec, as on tmpfs.
 ///
-/// Files of the page cache are refused, since a reset takes the whole page cache. With --page-cache they are synced instead.
+/// Files in the page cache are refused, because a reset loses the whole page cache. With --page-cache they are synced
+/// instead.
 #[derive(clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option")]
 pub(crate) struct Arguments {
-    /// Files, and directories of files in the same mount. A file system or directory that is mounted below one is another
-    /// PATH
+    /// Files, or directories with files on the same mount. Name anything mounted below them as a separate PATH
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Make one pass
+    /// Make a single pass
     #[arg(long, conflicts_with_all = ["within", "cpu", "lock_memory"])]
     once: bool,
-    /// The bound to aim at, such as 10ms or 1s: the longest time for which stored bytes may not have been written back
+    /// The bound to aim for, such as 10ms or 1s: the longest time that stored bytes stay without write-back
     #[arg(long, default_value = "10ms", value_name = "TIME", value_parser = text::period)]
     within: Duration,
-    /// Take no more than this share of one CPU, even if the bound cannot be held then
+    /// Use at most this share of one CPU, even if the bound is then missed
     #[arg(long, default_value = "100%", value_name = "PERCENT", value_parser = cpu_share)]
     cpu: f64,
-    /// Take files of the page cache too, and sync them
+    /// Also accept files in the page cache, and sync them
     #[arg(long)]
     page_cache: bool,
-    /// Keep the guard's own memory from being swapped out, as far as it is used
+    /// Keep the guard's own memory from being swapped out
     #[arg(long)]
     lock_memory: bool,
     /// Print one JSON document at the end
@@ -93,13 +93,12 @@ fn run_until_told(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut guard = guard_of(&arguments.paths, arguments.page_cache)?;
     if arguments.lock_memory {
         let flags = MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT;
-        mlockall(flags)
-            .context("the memory cannot be locked; raise the limit of that (ulimit -l)")?;
+        mlockall(flags).context("cannot lock memory; raise the limit (ulimit -l)")?;
     }
     if !arguments.json
         && let Err(error) = text::report(|out| print_worth(out, &arguments.paths))
     {
-        text::tell!("guarding, without this report: {error}");
+        text::tell!("guarding, but the report cannot be shown: {error}");
     }
     let (since, within) = (Instant::now(), arguments.within);
     let mut longest = Longest::new(within);
@@ -107,7 +106,7 @@ fn run_until_told(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         let pass = guard.pass(is_last);
         tell_problems(&pass);
         if let Some(long) = pass.interval.and_then(|interval| longest.add(interval)) {
-            text::tell!("an interval of {long:?} has ended, {within:?} asked for");
+            text::tell!("an interval took {long:?}; the goal is {within:?}");
         }
         pass
     };
@@ -122,9 +121,9 @@ fn run_until_told(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let (statistics, gone) = (guard.statistics(), guard.gone());
     let is_in_vain = (statistics.files, statistics.bytes) == (0, 0) && statistics.outside > 0;
     if gone > 0 {
-        text::tell!("not there at the end, and not guarded: {gone} of the paths");
+        text::tell!("missing at the end, and not guarded: {gone} of the paths");
     } else if is_in_vain {
-        text::tell!("nothing was guarded: no file there could be written back");
+        text::tell!("nothing was guarded: none of the files found could be written back");
     }
     let share = statistics.cpu.as_secs_f64() / since.elapsed().as_secs_f64();
     let at = longest.ended.map(|ended| format!("{ended:.3}"));
@@ -146,7 +145,7 @@ fn run_once(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let statistics = guard.statistics();
     tell_problems(&pass);
     if statistics.files == 0 {
-        text::tell!("nothing was written back: no file with bytes was found there");
+        text::tell!("nothing was written back: no file with bytes was found");
     }
     let (mut survives, mut is_lost) = (Vec::new(), false);
     for path in &arguments.paths {
@@ -236,7 +235,7 @@ const COMMON_LIMIT: u64 = 1024;
 fn guard_of(paths: &[PathBuf], page_cache: bool) -> anyhow::Result<Guard> {
     let open_files = raise_open_files();
     if FaultHandler::install().is_err() {
-        bail!("a guard needs x86-64 or arm64: elsewhere a file that is cut meanwhile would end it");
+        bail!("a guard needs x86-64 or arm64: elsewhere it would crash if a file were truncated");
     }
     let roots = paths.iter().map(|path| root(path, page_cache)).collect::<Result<_, _>>()?;
     Ok(Guard::new(roots, page_cache, open_files))
@@ -323,20 +322,24 @@ fn print(
     row(out, "passes", thousands(passes))?;
     row(out, "files", format!("{} in the last pass", thousands(files)))?;
     print_written(out, statistics, " in all passes")?;
-    row(out, "a pass", format!("took {longest_pass:?} at most"))?;
+    row(out, "a pass", format!("took at most {longest_pass:?}"))?;
     row(out, "of a CPU", format!("{:.2} %", share * 100.0))?;
     let held = match longest_at {
         _ if (files, bytes) == (0, 0) => "none".to_owned(),
         None => "unknown".to_owned(),
         Some(_) => format!("{longest_interval:?}"),
     };
-    row(out, "bound", format!("{held} held, {within:?} asked for"))?;
+    row(out, "bound", format!("{held}; the goal was {within:?}"))?;
     if let Some(time) = longest_at {
         row(out, "longest", format!("the interval that ended at {time}"))?;
     }
     if outside > 0 {
         let outside = thousands(outside);
-        row(out, "outside", format!("the bound is not that of {outside} files or directories"))?;
+        row(
+            out,
+            "outside",
+            format!("{outside} files or directories, to which the bound does not apply"),
+        )?;
     }
     Ok(())
 }

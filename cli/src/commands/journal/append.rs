@@ -13,20 +13,21 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// Append records: each line of standard input, or those named by --record
+/// Append records: each line of standard input, or the texts of --record
 ///
-/// A record is acknowledged when it is persistent, and kept if the command is killed. Lines that arrive together are
-/// acknowledged together, unless --positions is given. If a power loss would take the records, standard error says so.
+/// A record is acknowledged once it is persistent, and is kept even if the command is then killed. Lines that arrive
+/// together are acknowledged together, unless --positions is given. If the records would not survive a power loss, standard
+/// error says so.
 ///
-/// The command refuses a damaged journal: `journal salvage` puts its whole records into a new one.
+/// A damaged journal is refused: `journal salvage` copies its intact records to a new one.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the journal
     file: PathBuf,
-    /// Create the file with this number of bytes if it is missing: 64K, 16M, 1G
+    /// Create the file with this size if it is missing: 64K, 16M, 1G
     #[arg(long, value_name = "SIZE", value_parser = text::size)]
     create: Option<u64>,
-    /// Segment size of the new journal: a power of two. A record must fit into one segment
+    /// Segment size of the new journal, a power of two. A record must fit into a segment
     #[arg(long, value_name = "SIZE", value_parser = text::size, requires = "create")]
     segment: Option<u64>,
     /// Append this record instead of standard input; can be repeated
@@ -35,10 +36,10 @@ pub(super) struct Arguments {
     /// Append the whole of standard input as one record
     #[arg(long, conflicts_with = "record")]
     whole: bool,
-    /// Print the position of each record when it is acknowledged
+    /// Print the position of each record once it is acknowledged
     #[arg(long)]
     positions: bool,
-    /// Print one JSON document at the end, also if a record cannot be appended
+    /// Print one JSON document at the end, even if a record could not be appended
     #[arg(short, long)]
     json: bool,
 }

@@ -17,12 +17,11 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// Keep records in a file so that no crash takes them back
+/// Keep records in a log file, so that they survive a crash
 ///
-/// An acknowledged record is found again after a crash, as far as the file's medium survives it: `cachemaint inspect FILE`
-/// shows that.
+/// An acknowledged record survives every crash that the file's medium survives: see `cachemaint inspect FILE`.
 ///
-/// Positions are bytes since the journal's creation, and are never used again.
+/// A position counts bytes since the journal was created. Positions are never reused.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -82,7 +81,7 @@ pub(super) fn named(path: &Path, error: impl Into<Error<dax::Error>>) -> anyhow:
     match error.kind() {
         ErrorKind::Format(format) => of_format(path, Some(format), &error),
         ErrorKind::Damaged(damage) => damaged(format_args!(
-            "{}: {damage}; make a new journal of its whole records by `journal salvage --into`",
+            "{}: {damage}; copy its intact records to a new journal with `journal salvage --into`",
             path.display()
         )),
         _ => of_format(path, None, &error),

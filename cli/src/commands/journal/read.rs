@@ -16,21 +16,21 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
-/// Print the records, one per line, the oldest first
+/// Print the records, one per line, oldest first
 ///
-/// Control characters are shown as escapes. A torn end, as a crash leaves it, is reported on standard error. If the journal is
-/// damaged, the records before the damage are printed, and the exit code is 1.
+/// Control characters are shown as escapes. A torn end, which a crash can leave, is reported on standard error. If the
+/// journal is damaged, the records before the damage are printed and the exit code is 1.
 ///
-/// The file is only read, also while another process appends to it. The last records may not be acknowledged yet then, and
-/// a power cut can take them back.
+/// The file is only read, so another process may append to it meanwhile. The last records may then be unacknowledged, and a
+/// power cut can still lose them.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the journal
     file: PathBuf,
-    /// Begin at this position, at which a record begins or ends
+    /// Start at this position: the start or end of a record
     #[arg(long, value_name = "POSITION")]
     from: Option<u64>,
-    /// Wait at the end for new records
+    /// At the end, wait for new records
     #[arg(short, long)]
     follow: bool,
     #[command(flatten)]
@@ -118,7 +118,7 @@ fn tell_torn_end(path: &Path, reader: &Reader<&ReadOnly>) -> anyhow::Result<()> 
 #[derive(clap::Args)]
 #[group(multiple = false)]
 pub(super) struct Form {
-    /// Write the payloads as they are, each with a newline after it
+    /// Print payloads unchanged, each followed by a newline
     #[arg(long)]
     raw: bool,
     /// Print a JSON object for each record, one per line

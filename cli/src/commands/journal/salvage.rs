@@ -15,19 +15,19 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// Print every whole record, also those after damage
+/// Print every intact record, including those after damage
 ///
-/// With --into the records go into a new journal, which takes the place of the damaged one. Otherwise they are printed as by
-/// `journal read`.
+/// With --into, the records are copied to a new journal, which can replace the damaged one. Otherwise they are printed as
+/// in `journal read`.
 ///
-/// The exit code is 1 if anything was skipped, including bytes that the medium has lost. Standard error has the number of skipped
-/// ranges and the first one; --json lists them all. Records after a skipped range may never have been acknowledged. The file is
-/// only read.
+/// The exit code is 1 if anything was skipped, such as bytes that the medium has lost. Standard error shows the number of
+/// skipped ranges and the first one; --json lists all of them. Records after a skipped range may never have been
+/// acknowledged. The file is only read.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the journal
     file: PathBuf,
-    /// Put the records into a new journal in this file, which must not exist, and print their number
+    /// Copy the records to a new journal in this file, which must not exist, and print their number
     #[arg(long, value_name = "NEW", conflicts_with = "raw")]
     into: Option<PathBuf>,
     #[command(flatten)]

@@ -11,17 +11,17 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use text::Document;
 
-/// Release the oldest records, so that there is room for new ones
+/// Free the space of the oldest records
 ///
-/// A position is the `position` or `end` of a record in `journal read --json`, or what `journal append --positions` printed.
+/// Take the position from `position` or `end` in `journal read --json`, or from `journal append --positions`.
 ///
-/// A crash at any moment leaves all of it done, or none. The command refuses a damaged journal: `journal salvage` puts its
-/// whole records into a new one.
+/// A crash during the command leaves the journal either trimmed or unchanged. A damaged journal is refused: `journal
+/// salvage` copies its intact records to a new one.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the journal
     file: PathBuf,
-    /// Release all records before this position, at which a record begins or ends
+    /// Free all records before this position: the start or end of a record
     #[arg(long, value_name = "POSITION")]
     to: u64,
     /// Print one JSON document

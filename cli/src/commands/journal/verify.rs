@@ -10,11 +10,11 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Read everything, and report the records and the damage
+/// Check the whole journal, and report its records and damage
 ///
-/// The exit code is 1 if the journal is damaged or cut, if there are whole records after a torn end, or if a copy of the root
-/// is torn or damaged. A torn end without such records is what a crash leaves, and no damage. While another process appends or
-/// trims, a record or a root can be half stored for a moment: verify again. The file is only read.
+/// The exit code is 1 if the journal is damaged or truncated, if intact records follow a torn end, or if a copy of the root
+/// is torn or damaged. A torn end without such records is the normal result of a crash, not damage. While another process
+/// appends or trims, a record or root can be half written for a moment: verify again. The file is only read.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the journal
@@ -30,23 +30,20 @@ pub(super) fn torn_end(recovered: &Recovered) -> Option<String> {
     let records = match after_gap {
         0 => {
             let text = format!(
-                "the end at {end} is torn: a record was under way in a crash or is now. After a power cut it can also be the last \
-                 acknowledged one, damaged"
+                "the end at {end} is torn: a crash interrupted a record, or one is being appended now. After a power cut it can also be the last acknowledged record, damaged"
             );
             return torn.then_some(text);
         }
-        1 => "1 whole record is".to_owned(),
-        more => format!("{} whole records are", text::thousands(*more)),
+        1 => "1 whole record follows".to_owned(),
+        more => format!("{} whole records follow", text::thousands(*more)),
     };
     Some(format!(
-        "{records} after the torn end at {end}, under way in a crash or now together with one that is missing, or \
-         that one is damaged"
+        "{records} the torn end at {end}: a crash or an append in progress has left out the record between, or that record is damaged"
     ))
 }
 
 /// The warning about a lost root.
-pub(super) const ROOT_LOST: &str = "a copy of the root is torn by a crash or damaged, or under way now; if both are damaged, the last \
-    trim or closing may be undone, and trimmed records may be there again";
+pub(super) const ROOT_LOST: &str = "a copy of the root is torn, damaged or being written now; if both copies are damaged, the last trim or close may be undone, and trimmed records may reappear";
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let path = &arguments.file;
@@ -100,15 +97,14 @@ pub(in crate::commands) fn write_recovered(
     row(out, "end", torn)?;
     match damage {
         None if *root_lost => {
-            row(out, "damage", format!("{ROOT_LOST}. The next `append` or `trim` writes it anew"))
+            row(out, "damage", format!("{ROOT_LOST}. The next `append` or `trim` rewrites it"))
         }
         None => row(out, "damage", "none"),
         Some(damage) => row(
             out,
             "damage",
             format!(
-                "{damage}. `journal salvage` prints the whole records, also after it, or makes a new journal of \
-                 them (`--into`)"
+                "{damage}. `journal salvage` prints all intact records, including those after the damage, or copies them to a new journal (`--into`)"
             ),
         ),
     }

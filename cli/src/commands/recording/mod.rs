@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 /// Keep the last events of a program in a file, and print them
 ///
-/// The oldest events are overwritten. The newest ones are there after any crash that the file survives.
+/// New events overwrite the oldest. The newest survive every crash that the file survives.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]

@@ -12,15 +12,15 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Print the events of a flight recorder, in the order of openings and times
+/// Print the events of a recording, ordered by opening and time
 ///
-/// Each line is an event: time, shard, event id (or `panic`, for its message), payload. Control characters are shown as escapes.
-/// If the file has names for events, the name comes before the payload; fields take the place of the payload. A line
-/// `[opening N]` comes before the first event of each further opening.
+/// Each line is an event: time, shard, event id (`panic` for a panic message), payload. Control characters are shown as
+/// escapes. If the file names its events, the name comes before the payload; if it also names their fields, these replace
+/// the payload. A line `[opening N]` precedes the first event of each later opening.
 ///
-/// Brackets mark what is missing. Oldest events that are torn are normal: newer ones were being recorded over them. Lost
-/// events are shown after their sub-buffer, or at the end of the shard: they can be older than the events just before. A field
-/// that does not fit the payload is named, and the bytes after the fields follow in hexadecimal digits.
+/// Brackets mark missing events. Torn oldest events are normal: newer ones were being written over them. Lost events are
+/// shown after their sub-buffer or at the end of the shard, so they can be older than the preceding events. If the fields
+/// do not fit the payload, the first such field is named; bytes after the fields are printed in hexadecimal.
 ///
 /// The file is only read, so a program can record into it meanwhile. If it records faster than this command reads, copy the file
 /// and print the copy. Bytes that the medium has lost are skipped. The exit code is 1 if events or their names are damaged, or
@@ -35,7 +35,7 @@ pub(super) struct Arguments {
     /// Print only the last N events, with the gaps after each
     #[arg(short = 'n', long, value_name = "N")]
     last: Option<usize>,
-    /// Print one JSON object per line for each event and gap
+    /// Print a JSON object for each event and gap, one per line
     #[arg(short, long)]
     json: bool,
 }
@@ -140,7 +140,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let Print { is_damaged, misses_names, overtaken, .. } = print;
     let path = path.display();
     if misses_names {
-        text::tell!("{path}: {DAMAGED_NAMES}; events are shown by their ids");
+        text::tell!("{path}: {DAMAGED_NAMES}; events are shown with their ids");
     }
     if overtaken > 0 {
         let places = if overtaken == 1 { "place" } else { "places" };

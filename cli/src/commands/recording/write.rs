@@ -19,21 +19,21 @@ use std::thread;
 
 /// Record each line of standard input as an event
 ///
-/// The file keeps the newest events, and overwrites the oldest. `recording print` prints them, also while they are recorded. To
-/// see the lines too, use tee(1): `program | tee /dev/stderr | cachemaint recording write FILE`. A line that is too long for an
-/// event is split. All events have the id 0.
+/// The file keeps the newest events and overwrites the oldest. `recording print` prints them, even during the recording. To
+/// see the lines as well, use tee(1): `program | tee /dev/stderr | cachemaint recording write FILE`. A line that is too
+/// long for an event is split. All events have the id 0.
 ///
-/// If the command is killed, all recorded events are in the file. A signal that asks it to end has the events written back.
-/// --durability decides which events a crash of the machine leaves.
+/// If the command is killed, all recorded events are in the file. SIGINT, SIGTERM and SIGHUP write the events back and end
+/// it. --durability determines which events survive a crash of the machine.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// The file of the recording; events are added to those in it
+    /// The file of the recording. New events are added to it
     file: PathBuf,
-    /// Create the file with this number of bytes if it is missing: 64K, 16M, 1G
+    /// Create the file with this size if it is missing: 64K, 16M, 1G
     #[arg(long, value_name = "SIZE", value_parser = text::size)]
     create: Option<u64>,
     /// When events become persistent: at-end (of the command), within a time such as 10ms, sub-buffer (when one is full),
-    /// each-append
+    /// or each-append
     #[arg(long, value_name = "WHEN", default_value = "at-end")]
     durability: When,
     /// Print one JSON document at the end

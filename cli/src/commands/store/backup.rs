@@ -13,10 +13,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// Copy all blobs of one commit into a new store, also while another process writes
+/// Copy all blobs of one commit to a new store, even while another process writes
 ///
-/// Each blob is verified, and a damaged one ends the command. Regions are not copied; they are listed. The new file is as large
-/// as the store.
+/// Each blob is verified; a damaged one stops the command. Regions are listed but not copied. The new file is as large as
+/// the store.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the store
@@ -28,10 +28,10 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-/// Bring the blobs of a backup back into a store, by one commit
+/// Restore the blobs of a backup to a store, in one commit
 ///
-/// The store then has the blobs of the backup and no others. Its regions stay. If the command fails or is killed, the blobs are
-/// as they were. The file needs space for the old blobs and the new ones.
+/// The store then has exactly the blobs of the backup. Its regions stay. If the command fails or is killed, the blobs are
+/// unchanged. The file needs space for both the old and the new blobs.
 #[derive(clap::Args)]
 pub(super) struct RestoreArguments {
     /// The file of the backup
@@ -93,7 +93,7 @@ fn report(as_json: bool, [from, into]: [&Path; 2], copied: &Copied) -> anyhow::R
         row(out, "copied", format!("commit {}: {blobs} blobs of {bytes} bytes", copied.commit))?;
         for region in &copied.regions {
             let name = visible(region.as_bytes());
-            row(out, "left out", format!("{name}: it is a region, which its program copies"))?;
+            row(out, "left out", format!("{name}: it is a region; only its program can copy it"))?;
         }
         Ok(())
     })

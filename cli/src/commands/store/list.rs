@@ -13,10 +13,10 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// List the blobs and regions in the order of their names, and what happened since the last commit
+/// List the blobs and regions by name, and what happened since the last commit
 ///
-/// The blobs themselves are not read: `store verify` shows if they are whole. Control characters are shown as escapes. The file
-/// is only read, also while another process writes it.
+/// The blobs themselves are not read: use `store verify` to check them. Control characters are shown as escapes. The file
+/// is only read, so another process may write it meanwhile.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the store

@@ -14,18 +14,18 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Write a blob to standard output, as it was saved
+/// Write a blob to standard output
 ///
-/// Each byte is verified before it is written. If the blob is damaged, the exit code is 1. The file is only read, also while
-/// another process writes it.
+/// Each byte is verified before it is written. If the blob is damaged, the command stops with exit code 1. The file is only
+/// read, so another process may write it meanwhile.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the store
     file: PathBuf,
     /// The name of the blob
     name: String,
-    /// Write the blob into this file instead. It is replaced when the whole blob is written, by a file that only its owner
-    /// can read
+    /// Write the blob to this file instead. An existing file is replaced once the whole blob is written; only its owner can
+    /// read the new file
     #[arg(short, long, value_name = "PATH")]
     output: Option<PathBuf>,
     /// Print one JSON document
@@ -87,7 +87,7 @@ impl Loading<'_> {
         let (path, name) = (self.path.display(), visible(self.name.as_bytes()));
         let error = match error.kind() {
             ErrorKind::Replaced => anyhow!(
-                "{path}: {name}: it was replaced or deleted meanwhile; load it again to get the new one"
+                "{path}: {name}: it was replaced or deleted during the command; load it again to get the new one"
             ),
             _ => of_blob(self.path, self.name, error),
         };

@@ -26,10 +26,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 pub(super) use verified::Verified;
 
-/// Keep named blobs in a file over crashes and reboots
+/// Keep named blobs in a file, so that they survive crashes and reboots
 ///
-/// A blob is replaced as a whole: a crash at any moment leaves the old one or the new one. `cachemaint inspect FILE` shows
-/// what the file survives. `store seal` prepares it for a planned reboot.
+/// A blob is replaced atomically: a crash leaves either the old one or the new one. `cachemaint inspect FILE` shows what
+/// the file survives. `store seal` prepares it for a planned reboot.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -93,7 +93,7 @@ fn tell_opened(path: &Path, opened: &Opened) {
         }
     }
     for damage in &opened.mended {
-        tell(&format!("{damage}; it was mended from the other copy"));
+        tell(&format!("{damage}; it was repaired from the other copy"));
     }
     if let Some(number) = opened.undone {
         tell(&format!(
@@ -102,7 +102,7 @@ fn tell_opened(path: &Path, opened: &Opened) {
         ));
     }
     for (name, damage) in opened.verification.iter().flat_map(|found| &found.damaged) {
-        tell(&format!("{}: {damage}; save it anew", visible(name.as_bytes())));
+        tell(&format!("{}: {damage}; save it again", visible(name.as_bytes())));
     }
 }
 
@@ -145,7 +145,7 @@ fn named(path: &Path, error: impl Into<Error<dax::Error>>) -> anyhow::Error {
     match error.kind() {
         ErrorKind::Format(format) => of_format(path, Some(format), &error),
         ErrorKind::Damaged(damage) => {
-            damaged(format_args!("{}: {damage}; bring the file back from a copy", path.display()))
+            damaged(format_args!("{}: {damage}; restore the file from a copy", path.display()))
         }
         _ => of_format(path, None, &error),
     }
@@ -157,9 +157,7 @@ fn of_blob(path: &Path, name: &str, error: Error<dax::Error>) -> anyhow::Error {
     match error.kind() {
         ErrorKind::Format(_) => named(path, error),
         ErrorKind::NotFound { .. } => {
-            anyhow!(
-                "{place}: there is no blob or region of this name; `store list` shows what is there"
-            )
+            anyhow!("{place}: no blob or region has this name; `store list` shows the names")
         }
         ErrorKind::OtherContent { .. } => anyhow!(
             "{place}: it is a region, which the program that created it uses in place; choose another name"
@@ -170,7 +168,7 @@ fn of_blob(path: &Path, name: &str, error: Error<dax::Error>) -> anyhow::Error {
             )
         }
         ErrorKind::Damaged(damage) => damaged(format_args!(
-            "{place}: {damage}; save it anew. `store verify` shows what else is damaged"
+            "{place}: {damage}; save it again. `store verify` shows what else is damaged"
         )),
         kind => anyhow!("{place}: {kind}"),
     }

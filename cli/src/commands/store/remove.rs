@@ -11,17 +11,17 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// Delete blobs: all of them, or none if one does not exist
+/// Delete blobs: all of them, or none if any does not exist
 ///
 /// A region, which a program uses in place, is deleted only with --regions.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the store
     file: PathBuf,
-    /// The names of the blobs; a repeated name counts once
+    /// The names of the blobs
     #[arg(required = true)]
     name: Vec<String>,
-    /// Delete regions too
+    /// Also delete regions
     #[arg(long)]
     regions: bool,
     /// Print one JSON document

@@ -19,33 +19,33 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use tempfile::SpooledTempFile;
 
-/// Save standard input as a blob, which replaces one of the same name
+/// Save standard input as a blob, replacing any blob of the same name
 ///
-/// When the command has succeeded, the blob is as persistent as the file allows, and the report names the events that it
-/// survives. If the command is killed before, the blob is as it was. The file needs space for the old blob and the new one. A
-/// long input from a pipe waits in a temporary file ($TMPDIR) until its end.
+/// If the command succeeds, the blob is as persistent as the file allows, and the report names the events that it survives.
+/// If the command is killed first, the blob is unchanged. The file needs space for both the old and the new blob. Long
+/// input from a pipe is kept in a temporary file ($TMPDIR) until it ends.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the store
     file: PathBuf,
-    /// The name of the blob: up to 255 bytes
+    /// The name of the blob, up to 255 bytes
     name: String,
-    /// Create the file with this number of bytes if it is missing: 64K, 16M, 1G
+    /// Create the file with this size if it is missing: 64K, 16M, 1G
     #[arg(long, value_name = "SIZE", value_parser = text::size)]
     create: Option<u64>,
     /// Extend the file to this size first
     #[arg(long, value_name = "SIZE", value_parser = text::size, conflicts_with = "create")]
     grow: Option<u64>,
-    /// A number of your choice that is kept with the blob, such as a version of its layout
+    /// A number stored with the blob, such as the version of its layout
     #[arg(long, value_name = "N", default_value_t = 0)]
     blob_version: u64,
-    /// Text of your choice that is kept with the blob: up to 4096 bytes
+    /// Text stored with the blob, up to 4096 bytes
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     metadata: String,
-    /// Begin the blob at a multiple of this power of two in the file
+    /// Place the blob at a multiple of this power of two in the file
     #[arg(long, value_name = "BYTES", value_parser = text::size)]
     align: Option<u64>,
-    /// Save the bytes of this file instead of standard input
+    /// Save this file instead of standard input
     #[arg(short, long, value_name = "PATH")]
     input: Option<PathBuf>,
     /// Print one JSON document

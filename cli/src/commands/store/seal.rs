@@ -12,9 +12,9 @@ use std::process::ExitCode;
 
 /// Make everything as durable as the medium allows, before a planned reboot
 ///
-/// The store notes the seal, so that the next opening need not verify all of it, unless an earlier opening found damage that is
-/// not mended yet. Saving or removing a blob breaks the seal. The blobs are not read: `store verify` finds damage before. The
-/// report shows for each kind of reboot whether the blobs survive it, and why.
+/// The next opening need not verify a sealed store, unless an earlier opening found damage that still exists. Saving or
+/// removing a blob breaks the seal. Sealing does not read the blobs: run `store verify` first to find damage. The report
+/// shows for each kind of reboot whether the blobs survive it, and why.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the store
@@ -48,7 +48,9 @@ fn print(
         row(
             out,
             "dirty",
-            format!("{name}: its bytes can be of different moments; only its program can seal it"),
+            format!(
+                "{name}: its bytes can date from different moments; only its program can seal it"
+            ),
         )?;
     }
     row(out, "backing", guarantee.backing)?;

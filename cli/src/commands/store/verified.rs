@@ -75,7 +75,7 @@ impl Verified {
             row(out, "damage", format!("{damage}; {}", advice(damage.part)))?;
         }
         if let Some(number) = self.found.undone {
-            let what = "it is not whole, and nothing vouches for it; the next writer undoes it";
+            let what = "it is incomplete and was never confirmed; the next writer undoes it";
             row(out, "undone", format!("commit {number}: {what}"))?;
         }
         if !self.is_damaged() {
@@ -88,9 +88,9 @@ impl Verified {
 /// Returns the end of a damaged part, or the means against the damage.
 const fn advice(part: Part) -> &'static str {
     match part {
-        Part::Bytes { .. } | Part::Tags => "save it anew",
-        Part::Region { .. } => "bring the file back from a copy",
-        Part::Record => "names that it has changed are not known: bring the file back from a copy",
-        _ => "it is mended when something is saved",
+        Part::Bytes { .. } | Part::Tags => "save it again",
+        Part::Region { .. } => "restore the file from a copy",
+        Part::Record => "it is unknown which names it changed: restore the file from a copy",
+        _ => "it is repaired when something is saved",
     }
 }

@@ -7,10 +7,10 @@ use serde::Serialize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Read everything, and report the damage
+/// Check the whole store, and report its damage
 ///
-/// The exit code is 1 if anything is damaged or the file is cut, or if the last commit is not whole and will be undone. While
-/// another process writes, the last commit can be under way: verify again. The file is only read.
+/// The exit code is 1 if anything is damaged, if the file is truncated, or if the last commit is incomplete and will be
+/// undone. While another process writes, the last commit can be in progress: verify again. The file is only read.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the store

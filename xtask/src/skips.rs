@@ -56,7 +56,7 @@ const TESTS: &[Skip] = &[
     skip("", "... ignored, mutation takes half a minute", LATER),
     skip("", "... ignored, builds for minutes, and downloads an emulator", LATER),
     skip("", "... ignored, runs what contributors type", LATER),
-    skip("test / long", "- guide::drivers (line ", FRAGMENT),
+    skip("", "- guide::drivers (line ", FRAGMENT),
     skip("miri / ", "... ignored, ", MIRI),
     skip("", "CACHEMAINT_EXPECT is not set", LATER),
     skip("", "was not made by", COMPILER),

@@ -1,7 +1,7 @@
 //! The architectures that have a folder, with the names of their targets in `target_arch`. No other file has this list.
 
-/// Makes [`with_native`], [`native_only`] and [`with_folders`] from a list of folders, each with its reader in `src/cpu` and its targets.
-/// The first token is a dollar sign, for the macros that this one makes.
+/// Makes [`with_native`], [`native_only`] and [`with_folders`] from a list of folders, each with its reader in `src/cpu` and
+/// its targets. The first token is a dollar sign, for the macros that this one makes.
 macro_rules! architectures {
     (@native $d:tt $folder:ident $reader:ident) => {
         /// Calls a macro with the folder of the target's architecture and its reader in `src/cpu`. The reader is

@@ -24,12 +24,11 @@
 use super::text::{self, heading, row};
 use crate::failure::damaged;
 use crate::output::removed;
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use cachemaint::dax::{Guarantee, Options};
 use cachemaint::medium::{Granularity, Medium};
 use core::hash::{BuildHasher as _, Hasher as _};
 use core::ops::Range;
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::hash::RandomState;
@@ -214,7 +213,6 @@ fn read(path: &str) -> anyhow::Result<String> {
 impl Header {
     fn new(guarantee: &Guarantee, boot: String, kernel: String) -> Self {
         let seconds = UNIX_EPOCH.elapsed().unwrap_or_default().as_secs();
-        let at = i64::try_from(seconds).ok().and_then(|second| Timestamp::from_second(second).ok());
         let backing = serde_json::to_value(guarantee.backing).unwrap_or_default();
         #[expect(clippy::cast_possible_truncation, reason = "any bits will do")]
         let number = RandomState::new().build_hasher().finish() as u32;
@@ -223,9 +221,7 @@ impl Header {
             // The words of a pattern are never zero.
             number: number.max(1),
             planted: Planted {
-                at: at
-                    .map(|at| at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string())
-                    .unwrap_or_default(),
+                at: text::time(seconds).unwrap_or_default(),
                 boot,
                 kernel,
                 backing: backing.as_str().unwrap_or_default().to_owned(),
@@ -292,8 +288,12 @@ struct Found {
 }
 
 fn look(path: &Path) -> anyhow::Result<Found> {
-    let named = fs::symlink_metadata(path)
-        .context("there is no canary; plant one (`cachemaint canary plant`)")?;
+    let named = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            bail!("there is no canary; plant one (`cachemaint canary plant`)")
+        }
+        named => named.context("cannot be examined")?,
+    };
     // Only a regular file is opened: the opening of some devices has effects.
     ensure!(named.is_file(), "is not a regular file; remove it to plant a canary");
     if named.len() != LEN {

@@ -160,17 +160,15 @@ fn count(positions: ChildStdout, mut kill: impl FnMut() -> io::Result<()>) -> io
 
 /// Opens the journal, and looks for every acknowledged record and for those behind them.
 fn look<M: Medium>(medium: &M, acknowledged: u64) -> Findings {
-    let mut findings = match Journal::open(medium) {
+    let (recovered, is_open) = match Journal::open(medium) {
         Ok((_, opened)) => {
             let (records, torn) = (opened.recovered.records, opened.recovered.torn);
             let end = if torn { "torn, as a crash may leave it" } else { "whole" };
-            let words = format!("{} records; the end is {end}", thousands(records));
-            Findings { recovered: words, is_open: true, ..Findings::default() }
+            (format!("{} records; the end is {end}", thousands(records)), true)
         }
-        Err(failed) => {
-            Findings { recovered: format!("NOT: {}", failed.error), ..Findings::default() }
-        }
+        Err(failed) => (format!("NOT: {}", failed.error), false),
     };
+    let mut findings = Findings { recovered, is_open, ..Findings::default() };
     let reader = Reader::open(medium).ok();
     let records = reader.as_ref().and_then(|reader| reader.records().ok());
     let mut records = records.into_iter().flatten().map_while(Result::ok);

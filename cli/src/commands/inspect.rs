@@ -22,7 +22,8 @@ use std::process::ExitCode;
 /// again.
 ///
 /// PATH can also be device DAX (/dev/dax0.0). The file is only read, and never copied up on overlayfs. For a directory, the
-/// answer applies to new files in it: the command creates an unnamed file there, which disappears at once.
+/// answer applies to new files in it: the command creates an unnamed file there, which disappears at once. On overlayfs, this
+/// copies up the directory itself, without its files.
 ///
 /// In scripts, demand a guarantee with --require and --survives: if the answer is no, the exit code is 1, and standard
 /// error has the reason and the remedy. An answer with a condition counts as no, because nothing has checked the condition,

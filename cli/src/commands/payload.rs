@@ -92,10 +92,6 @@ mod tests {
         let bytes = b"a\xe2\x82b\xed\xa0\x80\xc0\x80\xf5\xf0";
         assert_eq!(visible(bytes), "a\\xe2\\x82b\\xed\\xa0\\x80\\xc0\\x80\\xf5\\xf0");
         assert_eq!(visible(b"\x01\x10\x1f\x7f\0"), "\\u{1}\\u{10}\\u{1f}\\u{7f}\\0");
-    }
-
-    #[test]
-    fn bytes_are_two_digits_each() {
         assert_eq!(hex(b"\x00\x0f\xa0\xff"), "000fa0ff");
     }
 }

@@ -8,7 +8,6 @@ use crate::read_only::ReadOnly;
 use crate::streams;
 use cachemaint::dax;
 use cachemaint_journal::{Error, ErrorKind, Position, Reader};
-use core::ops::Range;
 use serde::Serialize;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -136,7 +135,7 @@ impl Form {
     ) -> anyhow::Result<()> {
         if self.json {
             let payload = Payload::of(payload);
-            text::write_json_line(out, &Shown::Record { position, end, payload })?;
+            text::write_json_line(out, &Shown { position, end, payload })?;
             return Ok(());
         }
         if self.raw {
@@ -151,15 +150,9 @@ impl Form {
 
 /// A line of JSON.
 #[derive(Serialize)]
-#[serde(untagged)]
-pub(super) enum Shown<'r> {
-    Record {
-        position: Position,
-        end: Position,
-        #[serde(flatten)]
-        payload: Payload<'r>,
-    },
-    Skipped {
-        skipped: &'r Range<Position>,
-    },
+struct Shown<'r> {
+    position: Position,
+    end: Position,
+    #[serde(flatten)]
+    payload: Payload<'r>,
 }

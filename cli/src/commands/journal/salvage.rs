@@ -1,6 +1,6 @@
 //! `cachemaint journal salvage`.
 
-use super::read::{Form, Shown};
+use super::read::Form;
 use super::{DaxJournal, named, reader, text, verified};
 use crate::commands::create_new;
 use crate::output::{Replaces, Unfinished};
@@ -10,6 +10,7 @@ use anyhow::ensure;
 use cachemaint::medium::Readable as _;
 use cachemaint_journal::{Options, Position, Reader, Salvage, Salvaged};
 use core::ops::Range;
+use serde_json::json;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -55,7 +56,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
                     form.write(&mut line, [record.position, record.end], &record.payload)?;
                 }
                 Salvaged::Skipped(skipped) if form.json => {
-                    text::write_json_line(&mut line, &Shown::Skipped { skipped })?;
+                    text::write_json_line(&mut line, &json!({"skipped": skipped}))?;
                 }
                 Salvaged::Skipped(_) => {}
             }
@@ -139,7 +140,7 @@ fn make(
     })?;
     let document = text::Document::of(
         found.path,
-        serde_json::json!({
+        json!({
             "into": into.to_string_lossy(), "records": records, "skipped": found.skipped
         }),
     );

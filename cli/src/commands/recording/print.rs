@@ -7,6 +7,7 @@ use crate::streams;
 use anyhow::ensure;
 use cachemaint_recorder::{Event, EventTable, Fields, Found, Merged, Skipped, SkippedKind, Value};
 use serde::{Serialize, Serializer};
+use serde_json::json;
 use std::collections::{BTreeSet, VecDeque};
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -38,13 +39,6 @@ pub(super) struct Arguments {
     /// Print a JSON object for each event and gap, one per line
     #[arg(short, long)]
     json: bool,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Gap {
-    Lost { shard: u32, events: u64 },
-    Skipped { shard: u32, sequence: Option<u64>, at: u64, len: u64, kind: &'static str },
 }
 
 /// An event. It has no flattened structures, whose names the serializer would write as those of a map.
@@ -241,12 +235,13 @@ impl Print<'_> {
                 text::write_json_line(out, &shown)?;
             }
             Found::Lost { shard, events } => {
-                text::write_json_line(out, &Gap::Lost { shard, events })?;
+                text::write_json_line(out, &json!({"lost": {"shard": shard, "events": events}}))?;
             }
             Found::Skipped(Skipped { shard, sequence, at, len, kind, .. }) => {
-                let kind = name(kind);
-                let gap = Gap::Skipped { shard, sequence, at, len, kind };
-                text::write_json_line(out, &gap)?;
+                let gap = json!({
+                    "shard": shard, "sequence": sequence, "at": at, "len": len, "kind": name(kind)
+                });
+                text::write_json_line(out, &json!({"skipped": gap}))?;
             }
             _ => {}
         }

@@ -31,7 +31,7 @@ pub(crate) const IS_LINUX: bool = cfg!(any(target_os = "linux", target_os = "and
 pub(crate) const LEAVE_IT_TO_THE_SYSTEM: &str = if HAS_SYSTEM {
     concat!(persist_files!(), "; leave devices to a driver")
 } else {
-    "map the memory as not cacheable, or maintain it by the platform's cache controller (coherence::Maintain)"
+    "map the memory non-cacheable, or maintain it through the platform's cache controller (coherence::Maintain)"
 };
 
 /// The advice in place of the point of persistence. The code is in two words, each of which fits on a line of the
@@ -44,14 +44,14 @@ pub(crate) const ACCEPT_COHERENCY: &str = concat!(
 
 /// The advice in place of the point of deep persistence.
 pub(crate) const DEEP_PERSIST: &str = if IS_LINUX {
-    "let the kernel do it: by fsync or msync on a DAX file; for device DAX write 1 to deep_flush of the region in /sys"
+    "let the kernel do it: fsync or msync a DAX file; for device DAX, write 1 to the region's deep_flush in /sys"
 } else {
     concat!("aim at Point::Persistence, or ", persist_files!())
 };
 
 /// The advice in place of an operation on whole caches, in user mode on x86.
 pub(crate) const WHOLE_CACHE_IN_A_DRIVER: &str = if IS_LINUX {
-    "in a driver: cpu_cache_invalidate_memregion of Linux, on all CPUs"
+    "call Linux's cpu_cache_invalidate_memregion in a driver, on all CPUs"
 } else {
-    "in ring 0: whole_cache (feature `privileged`), on all CPUs"
+    "use whole_cache (feature `privileged`) in ring 0, on all CPUs"
 };

@@ -94,12 +94,12 @@ pub const ARCHITECTURE: Architecture = Architecture {
         ),
         Unsupported::new(
             Missing::Point,
-            "no usable DC CVAP (FEAT_DPB) is shown here",
+            "this CPU reports no usable DC CVAP (FEAT_DPB)",
             advice::ACCEPT_COHERENCY,
         ),
         Unsupported::new(
             Missing::Point,
-            "no usable DC CVADP (FEAT_DPB2) is shown here",
+            "this CPU reports no usable DC CVADP (FEAT_DPB2)",
             advice::DEEP_PERSIST,
         ),
     ],
@@ -116,7 +116,7 @@ pub const ARCHITECTURE: Architecture = Architecture {
     // Arm ARM (DDI 0487), DC CISW: other CPUs and system caches do not see it.
     no_whole_cache: Unsupported::new(
         Missing::Operation,
-        "on arm64 only set/way instructions do it: privileged, and other CPUs do not see them",
+        "on arm64 only set/way instructions could do it, but they are privileged and do not reach other CPUs",
         "maintain ranges instead",
     ),
     reserved_ram: Some(ReservedRam::DeviceTree),

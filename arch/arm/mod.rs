@@ -31,7 +31,7 @@ pub const ARCHITECTURE: Architecture = refused::architecture(
     ),
     Unsupported::new(
         Missing::Operation,
-        "on 32-bit arm only set/way operations do it: privileged, and other CPUs do not see them",
+        "on 32-bit arm only set/way operations could do it, but they are privileged and do not reach other CPUs",
         "maintain ranges instead",
     ),
     DataCache {

@@ -104,7 +104,7 @@ pub(super) const fn of(name: &str) -> DataCache {
         }
         row += 1;
     }
-    DataCache::unknown("this crate knows of no source that says it for this architecture")
+    DataCache::unknown("this crate knows no source for this architecture")
 }
 
 /// Texts cannot be compared in a constant yet.

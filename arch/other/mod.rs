@@ -37,8 +37,8 @@ const NAME: &str = name_among!(
 const WHY: Unsupported = {
     let (reason, advice) = match NAME.as_bytes() {
         b"mips" | b"mips32r6" | b"mips64" | b"mips64r6" => (
-            "CACHE is privileged on mips, and cacheflush(2) synchronises instructions only, whichever \
-             cache it is asked for",
+            "CACHE is privileged on mips, and cacheflush(2) only synchronises instructions, whichever cache is \
+             requested",
             LEAVE_IT_TO_THE_SYSTEM,
         ),
         b"sparc" | b"sparc64" => {

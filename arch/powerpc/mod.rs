@@ -61,8 +61,8 @@ pub const ARCHITECTURE: Architecture = Architecture {
         ),
         Unsupported::new(
             Missing::Point,
-            "this CPU is older than ISA 2.07, or newer than the mode of a POWER8 or POWER9 that it runs in: no \
-             instruction is known to write back to persistent storage",
+            "this CPU is older than ISA 2.07, or runs in the compatibility mode of a POWER8 or POWER9: no instruction \
+             is known to write back to persistent storage",
             advice::ACCEPT_COHERENCY,
         ),
         Unsupported::new(

@@ -64,13 +64,13 @@ pub const ARCHITECTURE: Architecture = Architecture {
     unreachable: [
         Unsupported::new(
             Missing::Instruction,
-            "the kernel does not say that user mode may execute cbo.clean and cbo.flush (Zicbom): not \
-             every hart has them, or they are not enabled",
+            "the kernel does not report cbo.clean and cbo.flush (Zicbom) for user mode: not every hart has them, or \
+             they are not enabled",
             advice::LEAVE_IT_TO_THE_SYSTEM,
         ),
         Unsupported::new(
             Missing::Point,
-            "RISC-V has no point of persistence: Zicbom writes back to memory and says no more",
+            "RISC-V has no point of persistence: Zicbom only promises to write back to memory",
             advice::ACCEPT_COHERENCY,
         ),
         Unsupported::new(

@@ -66,7 +66,7 @@ const MFENCE_AROUND: Fences = Fences { before: MFENCE, after: MFENCE };
 
 const NONE_PRESENT: Unsupported = Unsupported::new(
     Missing::Instruction,
-    "this CPU shows no CLFLUSH in CPUID.1:EDX[19]",
+    "this CPU reports no CLFLUSH in CPUID.1:EDX[19]",
     "only privileged code can write back here, the whole cache at once (WBINVD)",
 );
 

@@ -37,7 +37,7 @@ use core::num::{Saturating, Wrapping};
 ///    right.
 /// 2. No field is a reference or a pointer: bytes from a device point to nothing in this program.
 #[diagnostic::on_unimplemented(
-    message = "an observer may write bytes that are no value of `{Self}`",
+    message = "a device may write bytes that are not a valid `{Self}`",
     label = "not known to have a value for every bit pattern",
     note = "integers, floats, `MaybeUninit`, and arrays and slices of such types do",
     note = "for a record of such fields write `unsafe impl cachemaint::cache::Plain for … {{}}`, which has two duties"

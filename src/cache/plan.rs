@@ -113,8 +113,8 @@ const ACCEPT_EVICTION: u32 = 57;
 
 const CHOICE_IN_THE_WAY: Unsupported = Unsupported::new(
     Missing::Choice,
-    "the write-back instruction that was asked for is not on this machine, or does not reach the point",
-    "ask for another one, or for none",
+    "this machine lacks the requested write-back instruction, or the instruction does not reach the point",
+    "request another instruction, or none",
 );
 
 /// Only a [description](crate::Cache::from_facts) can lack all of them: a CPU that was asked and has none is refused
@@ -122,7 +122,7 @@ const CHOICE_IN_THE_WAY: Unsupported = Unsupported::new(
 const NO_INSTRUCTION: Unsupported = Unsupported::new(
     Missing::Instruction,
     "the facts name no instruction that writes back",
-    "add those that the CPU has; if it has none, map the memory as not cacheable, or maintain it by the platform's \
+    "add those that the CPU has; if it has none, map the memory non-cacheable, or maintain it through the platform's \
      cache controller",
 );
 
@@ -130,7 +130,7 @@ const NO_INSTRUCTION: Unsupported = Unsupported::new(
 /// write-back.
 const NO_INVALIDATION: Unsupported = Unsupported::new(
     Missing::Instruction,
-    "the facts hold an instruction that writes back, and none that invalidates",
+    "the facts name an instruction that writes back, but none that invalidates",
     "add the one that the CPU has: clflush, dc civac, cbo.flush or dcbf",
 );
 

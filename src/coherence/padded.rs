@@ -13,7 +13,7 @@ use core::panic::{RefUnwindSafe, UnwindSafe};
 /// The granules that a buffer can be padded to: arrays of 1 and of 32 to 2048 bytes. Sealed.
 #[diagnostic::on_unimplemented(
     message = "a buffer cannot be padded to `{Self}`",
-    note = "use 32, 64, 128, 256, 512, 1024 or 2048 bytes; 1 where the granule is 1"
+    note = "use 32, 64, 128, 256, 512, 1024 or 2048 bytes; 1 if the granule is 1"
 )]
 pub trait Granule: sealed::Sealed {}
 
@@ -404,7 +404,7 @@ impl fmt::Display for NotPadded {
             Self::Ends { start, len, padded_to } => write!(
                 f,
                 "{len} bytes from {start:#x} are not whole units of {padded_to} bytes, so they may share a unit with other \
-                 data; take memory that begins and ends on multiples of {padded_to}"
+                 data; use memory that begins and ends on multiples of {padded_to}"
             ),
         }
     }

@@ -12,7 +12,7 @@ pub(super) fn shown<const N: usize>(instructions: [(bool, Instruction); N]) -> u
 pub(super) fn line_size(bytes: usize) -> Result<usize, Unsupported> {
     LineSize::new(bytes).map(LineSize::bytes).ok_or(Unsupported::new(
         Missing::LineSize(u32::try_from(bytes).unwrap_or(u32::MAX)),
-        "the CPU reports a cache line size that cannot be one",
+        "the CPU reports an impossible cache line size",
         "describe the CPU with Cache::from_facts if its line size is known",
     ))
 }

@@ -110,8 +110,8 @@ mod tests {
             (0, 0, None, "has no bytes to map".to_string()),
             (8192, 0, Some(0), "a length of 0 bytes".to_string()),
             (8192, 100, None, "offset 100 is not a multiple of 4096".to_string()),
-            (8192, 4096, Some(4097), "has 8192 bytes, and offset and length need 8193".to_string()),
-            (8192, 8192, None, "has 8192 bytes, and offset and length need 8193".to_string()),
+            (8192, 4096, Some(4097), "has 8192 bytes, but offset and length need 8193".to_string()),
+            (8192, 8192, None, "has 8192 bytes, but offset and length need 8193".to_string()),
             (8192, top, Some(4096), format!("offset {top} and length 4096 exceed")),
         ] {
             let text = mapped(size, offset, len).unwrap_err().to_string();

@@ -500,7 +500,7 @@ impl DaxFile {
         }
         Err(Error::invalid(
             &self.view.path,
-            "is open under a shared lock, where others may change its length too; open it with the exclusive one",
+            "is open under a shared lock, so others may change its length too; open it with an exclusive lock",
         ))
     }
 }

@@ -317,16 +317,16 @@ impl core::fmt::Display for ErrorKind {
             ),
             Self::NoSpace { len } => write!(f, "no space for {len} bytes; free some (df -h), or ask for less"),
             Self::Locked => f.write_str(
-                "is locked by another open file; wait until that one is closed (one process at a \
-                 time writes a file; a forked child of a process that ended can hold it too)",
+                "is locked by another open file; wait until that is closed (only one process writes a file at a \
+                 time; a forked child of an ended process can still hold the lock)",
             ),
             Self::Shorter { size: 0, .. } => f.write_str(
                 "has no bytes to map; check the path, give it a length (truncate -s), or remove it and create it with one",
             ),
             Self::Shorter { size, needed } => write!(
                 f,
-                "has {size} bytes, and offset and length need {needed}; bring the rest back if the file \
-                 was cut off, or ask for fewer bytes; a regular file that was never longer can be grown"
+                "has {size} bytes, but offset and length need {needed}; restore the rest if the file was cut off, \
+                 ask for fewer bytes, or grow a regular file that was never longer"
             ),
             Self::NotAllocated { at } => write!(
                 f,
@@ -335,7 +335,7 @@ impl core::fmt::Display for ErrorKind {
             ),
             Self::PageGranular(guarantee) => write!(
                 f,
-                "can be made persistent in whole pages only: {}; {}, or allow page granularity",
+                "can only be made persistent in whole pages: {}; {}, or allow page granularity",
                 guarantee.reason,
                 guarantee.advice.unwrap_or("use a file on DAX"),
             ),

@@ -75,7 +75,7 @@ impl FaultHandler {
 
         let path = Path::new("SIGBUS");
         if !ARCHITECTURE.is_sigbus_handled {
-            let why = "the handler of SIGBUS was not tried on this architecture; read by calls instead (PreadFile)";
+            let why = "the SIGBUS handler was never tried on this architecture; read with PreadFile instead";
             return Err(Error::unsupported(path, why));
         }
         let replaced = OUTCOME.get_or_init(|| {

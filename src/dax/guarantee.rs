@@ -11,7 +11,7 @@ use std::path::PathBuf;
 /// The survival of power loss if the kernel sends no flush to a drive.
 const UNFLUSHED: Statement<Survival> = Statement::documented(
     Survival::If(Condition::NO_VOLATILE_CACHE),
-    "the kernel drops the flushes of a device whose queue/write_cache is write through, whatever cache the drive has",
+    "the kernel drops flushes to a device with queue/write_cache set to write through, whatever cache the drive has",
     "Linux Documentation/ABI/stable/sysfs-block, write_cache; block/blk-core.c, submit_bio_noacct",
 );
 

@@ -59,11 +59,16 @@ impl Failure {
                 let text = format!("was cut to {size} bytes while it was open; {FIND_CUTTER}");
                 Error::because(path, ErrorKind::Shorter { size, needed }, text)
             }
-            Self::Unmeasured { errno } => {
-                Error::os(path, files::METADATA, &std::io::Error::from_raw_os_error(errno)).about(|text| {
-                    format!("{text}; its length after the last write-back is not known, so open the file anew")
-                })
-            }
+            Self::Unmeasured { errno } => Error::os(
+                path,
+                files::METADATA,
+                &std::io::Error::from_raw_os_error(errno),
+            )
+            .about(|text| {
+                format!(
+                    "{text}; its length after the last write-back is unknown, so open the file anew"
+                )
+            }),
             Self::Poisoned { at, len } => Error::new(path, ErrorKind::Poisoned { at, len }),
             Self::NoSpace { at } => {
                 let text = format!(
@@ -85,7 +90,7 @@ impl Failure {
     }
 }
 
-const FIND_CUTTER: &str = "find the program that cuts it, and bring the file back from a copy";
+const FIND_CUTTER: &str = "find the program that truncates it, and restore the file from a copy";
 
 /// `EFAULT`, which is 14 on every system.
 const EFAULT: i32 = 14;

@@ -85,9 +85,9 @@ impl<'a> Opening<'a> {
             }
             Origin::Path { least } => facts.bounds.require(path, least)?,
             Origin::Descriptor if access == Access::Read && facts.may_be_of_a_lower_layer => {
-                let text = "its descriptor was opened for reading only on overlayfs, where a mapping of a lower layer's file \
-                            never shows what is stored later; open it for reading and writing, which copies it up, and view \
-                            that";
+                let text = "its descriptor was opened for reading only on overlayfs, where a mapping of a lower \
+                            layer's file never shows later stores; open it for reading and writing, which copies it \
+                            up, and view that";
                 return Err(Error::invalid(path, text));
             }
             Origin::Descriptor => {}
@@ -245,9 +245,9 @@ pub(super) fn method_of(
 /// Returns the error of a view on overlayfs whose file could not be opened for writing, which would copy it up.
 fn lower(path: &Path, error: Error) -> Error {
     let ErrorKind::PermissionDenied = error.kind() else { return error };
-    let text = "is on overlayfs, where a view of a lower layer's file never shows what is stored later, and this user may not \
-                open it for writing, which copies it up; let its owner grant that, put it on a volume (a bind mount), or \
-                read it by calls (PreadFile)";
+    let text = "is on overlayfs, where a view of a lower layer's file never shows later stores, and this user may \
+                not open it for writing, which would copy it up; let its owner grant that, put it on a \
+                volume (a bind mount), or read it with PreadFile";
     let refused = Error::because(path, ErrorKind::PermissionDenied, text);
     match error.raw_os_error() {
         Some(number) => refused.numbered(number),
@@ -284,7 +284,7 @@ fn require_read_only_words(path: &Path) -> Result<(), Error> {
     }
     Err(Error::unsupported(
         path,
-        "cannot be mapped for reading only on a 32-bit CPU, which may need the right to write to load 8 bytes at once; \
+        "cannot be mapped read-only on a 32-bit CPU, which may need write access to load 8 bytes at once; \
          open it for reading and writing",
     ))
 }

@@ -52,7 +52,7 @@ impl PreadFile {
         let found = uninterrupted(|| file.metadata())
             .map_err(|error| Error::os(&path, files::METADATA, &error))?;
         if !found.is_file() {
-            return Err(Error::unsupported(&path, "cannot be read by calls; map it"));
+            return Err(Error::unsupported(&path, "cannot be read by system calls; map it"));
         }
         let len = found.len().saturating_sub(offset);
         Ok(Self { file, offset, len, path, failed: OnceLock::new() })

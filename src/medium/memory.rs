@@ -75,11 +75,11 @@ impl<'a> Memory<'a> {
     pub const fn new(words: &'a [AtomicU64], cache: Cache, backing: Backing) -> Self {
         assert!(
             !matches!(backing, Backing::Storage | Backing::FileSystem | Backing::VirtioPmem),
-            "lines that are written back do not reach this backing: open it as a DaxFile"
+            "written-back lines do not reach this backing: open it as a DaxFile"
         );
         assert!(
             !backing.is_persistent_memory() || !matches!(cache.point(), Point::Coherency),
-            "the cache is aimed at RAM, and the words are on persistent memory: use Cache::persistent"
+            "the cache is aimed at RAM, but the words are on persistent memory: use Cache::persistent"
         );
         Self { words, cache, backing }
     }

@@ -188,11 +188,11 @@ impl CpuReport {
     fn why_absent(&self) -> Unsupported {
         let (reason, advice) = match self.cpu.hypervisor {
             _ if self.cpu.is_described => (
-                "the caller's description of the CPU does not have it",
+                "the caller's description of the CPU lacks it",
                 "add it to the facts if the CPU has it, or ask the host",
             ),
             Hypervisor::Unknown if self.cpu.privileged => (
-                "its ID registers do not show it: the CPU does not have it, or a hypervisor hides it",
+                "its ID registers do not report it: the CPU lacks it, or a hypervisor hides it",
                 "see the choice for each point",
             ),
             Hypervisor::Present { .. } => (
@@ -317,8 +317,8 @@ impl CpuReport {
         let aims_there = |choice: Choice| choice.instruction.point >= Point::Persistence;
         let CpuIdentity::Aarch64 { .. } = self.cpu.identity else { return None };
         self.writeback(Point::Persistence).is_ok_and(aims_there).then_some(Note {
-            text: "a point of persistence of the memory cannot be detected; without one, dc cvap \
-                   and dc cvadp reach coherency only",
+            text: "a point of persistence of the memory cannot be detected; without one, dc cvap and dc cvadp only \
+                   reach coherency",
             source: "Arm ARM (DDI 0487), DC CVAP and DC CVADP",
         })
     }
@@ -329,8 +329,8 @@ impl CpuReport {
         let CpuIdentity::X86 { .. } = self.cpu.identity else { return None };
         let choice = self.writeback(Point::Coherency).ok()?;
         choice.before.is_some().then_some(Note {
-            text: "clflush is ordered by mfence alone here. Bind the thread to a CPU, and a guest's virtual CPUs: a move need \
-                   not execute mfence",
+            text: "only mfence orders clflush on this CPU. Bind the thread to a CPU, and a guest's virtual CPUs: a \
+                   migration need not execute mfence",
             source: "AMD APM vol. 3, CLFLUSH; Xen XSA-402",
         })
     }
@@ -339,8 +339,8 @@ impl CpuReport {
     fn weak_sync(&self) -> Option<Note> {
         let choice = self.writeback(Point::Persistence).ok()?;
         (choice.after == "phwsync").then_some(Note {
-            text: "phwsync alone completes dcbstps. Bind the thread to a CPU, and a guest's virtual CPUs, as a move \
-                   executes sync alone",
+            text: "only phwsync completes dcbstps. Bind the thread to a CPU, and a guest's virtual CPUs: a migration \
+                   executes only sync",
             source: "Power ISA 3.1 Book II, sync; Linux arch/powerpc/include/asm/spinlock.h, smp_mb__after_spinlock",
         })
     }
@@ -353,7 +353,7 @@ impl CpuReport {
         if self.cpu.hypervisor == Hypervisor::Translated {
             return Some(Statement::assumed(
                 false,
-                "the program is translated for another CPU, whose stores no manual of x86 is about: write back after \
+                "the program is translated for another CPU, to whose stores no x86 manual applies: write back after \
                  streaming stores",
                 "none found in the documentation of the translators",
             ));
@@ -361,7 +361,7 @@ impl CpuReport {
         if self.cpu.hypervisor != Hypervisor::Absent && self.cpu.hypervisor.kind().is_none() {
             return Some(Statement::assumed(
                 false,
-                "the hypervisor is not known and can be an emulator, whose stores no manual of x86 is about: write back \
+                "the hypervisor is unknown and can be an emulator, to whose stores no x86 manual applies: write back \
                  after streaming stores",
                 "none found for this signature",
             ));
@@ -369,8 +369,8 @@ impl CpuReport {
         Some(match (vendor.as_str(), family, model) {
             ("GenuineIntel", ..) if !self.cpu.is_intel => Statement::assumed(
                 false,
-                "the vendor's name is Intel's, and the features are AMD's, whose manual promises no eviction: write back \
-                 after streaming stores",
+                "the vendor's name is Intel's, but the features are AMD's, whose manual promises no eviction: write \
+                 back after streaming stores",
                 "AMD APM vol. 3, CPUID Fn8000_0001_ECX: SVM, SSE4A, TopologyExtensions",
             ),
             // Pentium M updates a line in L1 in place.

@@ -288,7 +288,7 @@ impl Display for Guest<'_> {
             }
             Confidential::SevOffered { es, snp, .. } if is_guest => {
                 let (es, snp) = (if es { ", ES" } else { "" }, if snp { ", SNP" } else { "" });
-                write!(f, "SEV{es}{snp} offered; only the kernel can read if it is on (dmesg)")
+                write!(f, "SEV{es}{snp} offered; only the kernel can tell whether it is on (dmesg)")
             }
             // A host offers it to its guests.
             Confidential::SevOffered { .. } | Confidential::Unknown => f.write_str("no sign"),

@@ -54,10 +54,10 @@ impl Domain {
                 "the kernel says so of every CXL device; ask the device's vendor for GPF, or use \
                  Linux 6.15 or newer, which shows it"
             }
-            Self::HostFlush => "nothing but fsync or msync asks the host to keep it",
+            Self::HostFlush => "only fsync or msync asks the host to keep it",
             Self::None => "power loss erases it; use it for tests and to outlive a kexec",
             Self::Unknown => {
-                "no claim of a domain holds; ask the platform's vendor before relying on it"
+                "no claim about a domain holds; ask the platform's vendor before relying on it"
             }
         }
     }

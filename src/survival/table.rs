@@ -193,8 +193,8 @@ const fn file_system(stage: Stage, event: Event) -> Statement<Survival> {
         (_, Stage::Stored) => storage(stage, event),
         (..) => Statement::documented(
             HONOURS_FSYNC,
-            "a sync is documented to bring it to storage, and it is not seen here what the file system, its server or its \
-             device does",
+            "a sync is documented to bring it to storage, but what the file system, its server or its device does \
+             cannot be seen here",
             "fsync(2); Linux Documentation/filesystems/overlayfs.rst; RFC 8881, COMMIT; Apple, fcntl(2), F_FULLFSYNC; \
              Microsoft Learn, FlushFileBuffers",
         ),
@@ -218,8 +218,8 @@ const fn emulated(stage: Stage, event: Event) -> Statement<Survival> {
         (..) => Statement::read(
             SAME_MEMMAP,
             caches_survive!(
-                "a kexec puts its own pages into system RAM only; without the same memory map the next kernel takes \
-                 the range for that"
+                "a kexec uses only system RAM for its own pages; without the same memory map the next kernel takes \
+                 this range for system RAM"
             ),
             KEXEC,
         ),
@@ -264,8 +264,8 @@ const fn adr(stage: Stage, event: Event) -> Statement<Survival> {
         (_, Stage::Stored) => RESET_DROPS,
         (Event::WarmReboot, Stage::Persisted) => Statement::assumed(
             Survival::Yes,
-            "the memory controller has accepted it; a reset is assumed to drop nothing of that, as firmware's \
-             claim (ADR) is about power loss alone",
+            "the memory controller has accepted it; a reset is assumed to drop none of it, since firmware's claim \
+             (ADR) covers only power loss",
             NFIT,
         ),
         (_, Stage::Persisted) => Statement::documented(
@@ -295,8 +295,8 @@ const fn eadr(stage: Stage, event: Event) -> Statement<Survival> {
         // does not write them back either.
         (..) => Statement::read(
             RESET_FLUSHES,
-            "the claim is about power, not about a reset; a fence persists here, and the kernel's own \
-             flush leaves CPU caches out, so that lines may still be dirty",
+            "the claim covers power loss, not a reset; a fence persists here, and the kernel's own flush skips the \
+             CPU caches, so lines may still be dirty",
             "Intel SDM vol. 3A, as for ADR; Linux drivers/dax/super.c, dax_flush",
         ),
     }
@@ -320,8 +320,7 @@ const fn cxl_gpf(stage: Stage, event: Event) -> Statement<Survival> {
         ),
         (_, Stage::DeepPersisted) => Statement::read(
             GPF_COMPLETES,
-            "as persisted: a CXL region has no flush hints, so that the kernel's flush adds a barrier \
-             only",
+            "as persisted: a CXL region has no flush hints, so the kernel's flush adds only a barrier",
             "Linux drivers/cxl/pmem.c, cxl_pmem_region_probe; drivers/nvdimm/region_devs.c",
         ),
     }
@@ -336,8 +335,8 @@ const fn cxl(stage: Stage, event: Event) -> Statement<Survival> {
         ),
         (_, Stage::Stored) => RESET_DROPS,
         (..) => not_promised(
-            "the device has accepted it, but does not show if it saves its buffers at power loss, and the \
-             kernel calls each CXL region's domain memory_controller without asking",
+            "the device has accepted it, but does not show whether it saves its buffers at power loss, and the \
+             kernel calls every CXL region's domain memory_controller without asking",
             "Linux drivers/cxl/pmem.c, cxl_pmem_region_probe",
             Certainty::ReadInSource,
         ),

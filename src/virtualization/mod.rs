@@ -111,14 +111,14 @@ const INTEL_AND_AMD: &str = "Intel SDM vol. 2, WBINVD; AMD APM vol. 3, WBINVD";
 const BARE_X86: Effects = Effects {
     whole_cache: Statement::documented(
         Handling::Executed,
-        "WBINVD is privileged (#GP in user mode); no hypervisor shows itself, so each CPU executes it \
+        "WBINVD is privileged (#GP in user mode); no hypervisor is visible, so each CPU executes it \
          on its own caches",
         INTEL_AND_AMD,
     ),
     lines: X86_LINES,
     migration: Statement::assumed(
         Migration::No,
-        "no hypervisor shows itself, and a whole machine does not move",
+        "no hypervisor is visible, and a physical machine does not move",
         "CPUID.1:ECX[31]",
     ),
 };
@@ -167,13 +167,13 @@ fn x86(kind: Option<HypervisorKind>, is_root: bool) -> Effects {
             Handling::Unknown,
             "WBINVD is privileged, and its handling by the hypervisor under this root \
              partition is not documented",
-            "the Hyper-V Top Level Functional Specification has no word on it",
+            "the Hyper-V Top Level Functional Specification does not mention it",
         ),
         Some(Kind::HyperV) => Statement::assumed(
             Handling::Unknown,
             "WBINVD is privileged, and its effect in a guest of Hyper-V is not \
              documented",
-            "the Hyper-V Top Level Functional Specification has no word on it",
+            "the Hyper-V Top Level Functional Specification does not mention it",
         ),
         _ => Statement::assumed(
             Handling::Unknown,
@@ -189,13 +189,13 @@ fn x86(kind: Option<HypervisorKind>, is_root: bool) -> Effects {
         ),
         Some(Kind::Translator) => Statement::assumed(
             Handling::Unknown,
-            "a translator executes instructions of its own in place of those on lines, and no manual is about them",
+            "a translator replaces instructions on lines by its own, which no manual describes",
             "FEX pull request 2330: clwb is dc cvac; Box64 src/dynarec/arm64/dynarec_arm64_660f.c: CLWB",
         ),
         None | Some(Kind::Qemu | Kind::Unlisted) => Statement::assumed(
             Handling::Unknown,
-            "a hypervisor cannot take instructions on lines from the CPU, but what shows itself here is not known: it \
-             can be an emulator, which does as it likes",
+            "a hypervisor cannot trap instructions on lines, but this one is unknown: it can be an emulator, which \
+             may do anything",
             "none found; Intel SDM vol. 3C, \"Instructions That Cause VM Exits\", is about hypervisors",
         ),
         _ => X86_LINES,
@@ -262,8 +262,8 @@ fn migration(kind: Option<HypervisorKind>) -> Statement<Migration> {
     let possible = |source| {
         Statement::documented(
             Migration::Possible,
-            "those who run it can move this guest while it runs: an instruction that was found may be \
-             missing on the next host, unless all hosts show the same CPU",
+            "its operator can move this guest while it runs: an instruction that was found may be missing on the \
+             next host, unless all hosts report the same CPU",
             source,
         )
     };
@@ -279,7 +279,7 @@ fn migration(kind: Option<HypervisorKind>) -> Statement<Migration> {
         Some(Kind::VirtualBox) => possible("VirtualBox User Manual, \"Teleporting\""),
         _ => Statement::assumed(
             Migration::Unknown,
-            "it is not known if this system can be moved to another machine while it runs",
+            "it is unknown whether this system can be moved to another machine while it runs",
             "none found",
         ),
     }
@@ -304,7 +304,7 @@ fn on_arm64(kind: Option<HypervisorKind>) -> Effects {
         _ => (
             Statement::documented(
                 Handling::Unknown,
-                "set/way operations reach the caches of one CPU alone, and a hypervisor may trap them",
+                "set/way operations reach only the caches of one CPU, and a hypervisor may trap them",
                 "Arm ARM (DDI 0487), DC CISW; HCR_EL2.TSW",
             ),
             Statement::documented(
@@ -320,12 +320,12 @@ fn on_arm64(kind: Option<HypervisorKind>) -> Effects {
 
 const NO_OPERATION: Statement<Handling> = Statement::assumed(
     Handling::Unknown,
-    "no operation on the whole cache is known here for this architecture",
+    "this crate knows no whole-cache operation for this architecture",
     "none found",
 );
 
 const NO_WORD: Statement<Handling> = Statement::assumed(
     Handling::Unknown,
-    "the effect of operations on lines under a hypervisor is not known here for this architecture",
+    "this crate does not know the effect of operations on lines under a hypervisor for this architecture",
     "none found",
 );

@@ -54,13 +54,13 @@ impl core::fmt::Display for NotOnAllCpus {
         match self {
             Self::Missing { number } => write!(
                 f,
-                "CPU {number} has not executed an operation on whole caches, and may have lines; run it on each CPU \
-                 that is online, name each once, and keep CPUs from coming and going"
+                "CPU {number} has not executed an operation on whole caches, and may still have lines; run it on \
+                 every online CPU, name each once, and prevent CPU hotplug meanwhile"
             ),
             Self::Unknown { number } => write!(
                 f,
-                "CPU {number} has executed an operation on whole caches, and is not among the participants; name all \
-                 CPUs that are online"
+                "CPU {number} has executed an operation on whole caches, but is not among the participants; name all \
+                 online CPUs"
             ),
             Self::Moved { number } => write!(
                 f,

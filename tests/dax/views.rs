@@ -164,7 +164,7 @@ fn a_view_is_granted_what_a_file_is() {
     assert!(refused(options().view(directory.path())).contains("is a directory"));
     assert!(refused(options().view(directory.path().join("none"))).contains("no such file"));
     assert!(refused(options().view("/dev/null")).contains("is not a regular file"));
-    assert!(refused(options().len(2 * LEN).view(&path)).contains("has 65536 bytes, and offset"));
+    assert!(refused(options().len(2 * LEN).view(&path)).contains("has 65536 bytes, but offset"));
     assert!(refused(options().offset(10).view(&path)).contains("offset 10 is not a multiple"));
     let link = directory.path().join("link");
     symlink(&path, &link).unwrap();

@@ -150,7 +150,7 @@ impl Mutation {
         let mut reaching: BTreeMap<Mutant, Vec<Scenario<'a>>> = BTreeMap::new();
         for (scenario, (exploration, seen)) in scenarios.iter().zip(explored) {
             if let Some(failure) = &exploration.failure {
-                panic!("a scenario fails without any mutant: mend it first\n{failure}");
+                panic!("a scenario fails without any mutant: fix it first\n{failure}");
             }
             exploration.assert_safe();
             for mutant in seen {

@@ -43,7 +43,7 @@ pub fn is_simulated() -> bool {
 
 macro_rules! atomic {
     ($name:ident, $value:ty) => {
-        #[doc = concat!("[`core::sync::atomic::", stringify!($name), "`], before whose accesses another thread may go on.")]
+        #[doc = concat!("[`core::sync::atomic::", stringify!($name), "`]: threads may switch before each access.")]
         ///
         /// It has all methods of that type that take a shared reference. Accesses through a kept reference to that type
         /// let no other thread continue.

@@ -97,8 +97,8 @@ mod system {
     /// A CPU that the system does not identify can be one of Apple's, where the instructions can do nothing.
     const OTHER: Unsupported = Unsupported::new(
         Missing::Permission,
-        "on arm64 the operating system decides what user mode may execute and learns of the CPU, and this crate can ask \
-         only Linux",
+        "on arm64 the operating system decides what user mode may execute and know about the CPU, and this crate can \
+         only ask Linux",
         "use Cache::privileged (feature `privileged`) at EL1, or Cache::from_facts if the system permits it on this CPU",
     );
 }

@@ -91,7 +91,7 @@ const CPU_IS_HIDDEN: Unsupported = Unsupported::new(
     Missing::Permission,
     "the hypervisor hides the CPU (MIDR_EL1 has implementer 0 and part 0), as macOS does on M1 and M2, where DC CVAC \
      and DC CIVAC execute and do nothing",
-    concat!(persist_files!(), "; use Cache::from_facts only if the host has no CPU of Apple"),
+    concat!(persist_files!(), "; use Cache::from_facts only if the host's CPU is not Apple's"),
 );
 
 /// The reason why no instruction that only cleans is executed on Apple's cores.
@@ -108,7 +108,7 @@ const CLEAN_DOES_NOTHING: Unsupported = Unsupported::new(
 /// `ERRATA_A57_813420`).
 const CLEAN_IS_BROKEN: Unsupported = Unsupported::new(
     Missing::Erratum,
-    "errata of this core ask for clean-and-invalidate where a line is cleaned (Cortex-A53: 855873, before r0p3 also \
+    "errata of this core require clean-and-invalidate in place of a clean (Cortex-A53: 855873, before r0p3 also \
      826319, 827319 and 824069, before r0p2 also 819472; Cortex-A35 r0p0: 855472; Cortex-A57 r0p0: 813420)",
     "nothing to do: dc civac is used instead",
 );
@@ -116,7 +116,7 @@ const CLEAN_IS_BROKEN: Unsupported = Unsupported::new(
 /// The reason why `dc cvac` is not executed on an unknown CPU, or if another CPU may have such an erratum.
 const CLEAN_IS_IN_DOUBT: Unsupported = Unsupported::new(
     Missing::Erratum,
-    "a CPU of this machine is not identified, or must not clean a line without invalidating it, as a Cortex-A53, a \
+    "a CPU of this machine is not identified, or must not clean a line without invalidating it, like a Cortex-A53, a \
      Cortex-A35 r0p0 or a Cortex-A57 r0p0",
     "nothing to do: dc civac is used instead",
 );

@@ -26,7 +26,7 @@ const FEATURE2_ARCH_3_1: usize = 0x0004_0000;
 /// The reason why `dcbst` is not executed on CPUs with ISA 2.07 and 3.0.
 const DCBST_LEAVES_DIRTY: Unsupported = Unsupported::new(
     Missing::Erratum,
-    "POWER9 does not mark a block clean by dcbst (PMDK issue 4843, by its user's manual)",
+    "on POWER9 dcbst does not mark a block clean (its user's manual, according to PMDK issue 4843)",
     "nothing to do: dcbf is used instead",
 );
 

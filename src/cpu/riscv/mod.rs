@@ -35,13 +35,13 @@ const NO_HWPROBE: Unsupported = Unsupported::new(
     Missing::Permission,
     "this kernel has no riscv_hwprobe (Linux has it since 6.4), so the permissions of user mode are \
      unknown",
-    "run a newer kernel, or use Cache::from_facts if it is known that cbo.clean is permitted",
+    "run a newer kernel, or use Cache::from_facts if cbo.clean is known to be permitted",
 );
 
 const NO_ZICBOM_KEY: Unsupported = Unsupported::new(
     Missing::Permission,
-    "this kernel's riscv_hwprobe does not report Zicbom (Linux does since 6.15), and before that user \
-     mode may not execute it",
+    "this kernel's riscv_hwprobe does not report Zicbom (Linux does since 6.15), and on older kernels user mode may \
+     not execute it",
     "run a newer kernel",
 );
 

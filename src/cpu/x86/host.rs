@@ -17,7 +17,7 @@ pub(in crate::cpu) const IS_ENCLAVE: bool = cfg!(target_env = "sgx");
 
 const IN_ENCLAVE: Unsupported = Unsupported::new(
     Missing::Permission,
-    "an SGX enclave cannot execute CPUID, so the instructions of the CPU are not known",
+    "an SGX enclave cannot execute CPUID, so the instructions of the CPU are unknown",
     "maintain caches outside of the enclave, or describe the CPU with Cache::from_facts",
 );
 

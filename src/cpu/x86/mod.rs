@@ -67,8 +67,8 @@ const NO_FENCE: Unsupported = Unsupported::new(
 /// `dynarec_arm64_0f.c` and `src/emu/x64run660f.c`). The others are not documented.
 const TRANSLATED: Unsupported = Unsupported::new(
     Missing::Permission,
-    "a translator executes this program on another CPU, and promises no write-back that a fence completes: the vendor, \
-     the brand or the caches in CPUID are not those of a maker of x86 CPUs",
+    "a translator executes this program on another CPU, and promises no write-back that a fence completes: the \
+     vendor, brand or caches in CPUID are not those of an x86 manufacturer",
     concat!("run a program compiled for the machine's CPU, or ", persist_files!()),
 );
 

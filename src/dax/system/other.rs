@@ -79,8 +79,8 @@ pub(in crate::dax) fn conclude(_: &Path, facts: &FileFacts) -> Result<Guarantee,
         granularity: Granularity::Page(page_size()),
         backing: Backing::FileSystem,
         reason: format!(
-            "{name} persists them by {persists_by}, as it documents, so that they survive if the file system honours \
-             fsync; this crate maps files directly on Linux only"
+            "{name} documents that {persists_by} persist them, so they survive if the file system honours fsync; \
+             this crate maps files directly only on Linux"
         ),
         advice: Some("if pages are too coarse, use a file on persistent memory under Linux"),
         file_system: String::new(),

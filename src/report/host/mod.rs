@@ -131,8 +131,8 @@ impl HostReport {
             caches: Err(unasked()),
             regions: Err(Unknown::new(
                 name,
-                &format!("files are persisted by whole pages ({persists_by}), on any medium"),
-                "use Linux for files that are persisted by cache lines",
+                &format!("files are persisted in whole pages ({persists_by}), on any medium"),
+                "use Linux to persist files line by line",
             )),
             is_linux: false,
             ..self

@@ -29,7 +29,7 @@ fn sev_is_an_offer_on_a_host_and_a_doubt_in_a_guest() {
         (0x8000_001f, 0, [1 << 1, 0, 0, 0]),
     ]);
     let screen = guest.to_string().replace("\n              ", " ");
-    assert!(screen.contains("SEV offered; only the kernel can read if it is on"), "{screen}");
+    assert!(screen.contains("SEV offered; only the kernel can tell whether it is on"), "{screen}");
     assert!(whole_cache(&guest).contains("in an SEV guest"));
     // EAX[10] is 0: encrypted and plain mappings do not agree.
     assert!(guest.effects.lines.text.contains("encrypted and plain"));

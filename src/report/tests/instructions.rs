@@ -167,7 +167,7 @@ fn the_name_of_intel_is_not_believed_beside_features_of_amd_alone() {
     }
 }
 
-/// AMD orders `clflush` by MFENCE alone (APM vol. 3, CLFLUSH); `clwb` may keep the line.
+/// On AMD only MFENCE orders `clflush` (APM vol. 3, CLFLUSH); `clwb` may keep the line.
 #[test]
 fn an_instruction_has_the_fences_of_its_vendor() {
     let row = |machine: &str, name: &str| {
@@ -184,18 +184,18 @@ fn an_instruction_has_the_fences_of_its_vendor() {
 
 /// A note on the ordering of an instruction appears only on the CPUs that it applies to.
 #[test]
-fn clflush_that_mfence_alone_orders_is_noted() {
+fn clflush_that_only_mfence_orders_is_noted() {
     // CLFLUSH is all they have; the second is Intel's.
     let with_clflush_alone =
         |vendor| x86_report(&[vendor, (1, 0, [0x10f0, 0x0800, 0, 0x0408_0000])]);
     let amd: Leaf = (0, 0, [1, 0x6874_7541, 0x444d_4163, 0x6974_6e65]);
     for report in [with_clflush_alone(amd), x86_machine("FX-8350")] {
-        assert!(notes(&report).contains("ordered by mfence alone"), "{report}");
+        assert!(notes(&report).contains("only mfence orders clflush"), "{report}");
         assert!(notes(&report).contains("Bind the thread to a CPU"), "{report}");
         assert!(notes(&report).contains("virtual CPUs"), "{report}");
     }
-    assert!(!notes(&with_clflush_alone(VENDOR)).contains("mfence alone"));
-    assert!(!notes(&x86_machine("EPYC 7763")).contains("mfence alone"), "it has clflushopt");
+    assert!(!notes(&with_clflush_alone(VENDOR)).contains("only mfence"));
+    assert!(!notes(&x86_machine("EPYC 7763")).contains("only mfence"), "it has clflushopt");
 }
 
 /// Linux executes `sync` between threads, which does not complete `dcbstps`.

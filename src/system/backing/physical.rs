@@ -35,9 +35,7 @@ pub(crate) fn of_device(
     let (_disk, start) = disks::start_in_disk(tree, &path)?;
     match range.start.checked_add(start) {
         Some(first) if first < range.end => Ok(first..range.end),
-        _ => {
-            Err(Unknown::new(&path.to_string_lossy(), "begins behind the end of its disk", advice))
-        }
+        _ => Err(Unknown::new(&path.to_string_lossy(), "begins after the end of its disk", advice)),
     }
 }
 
@@ -198,7 +196,7 @@ mod tests {
         let raw = || machine("namespace0.0", "0x40000000\n");
         // 524288 sectors are all of the 256 MiB.
         let behind = refused(&raw().file(&start, "524288\n"), "pmem0p1");
-        assert!(behind.contains("pmem0p1: begins behind the end of its disk"), "{behind}");
+        assert!(behind.contains("pmem0p1: begins after the end of its disk"), "{behind}");
         let absurd = refused(&raw().file(&start, "18446744073709551615\n"), "pmem0p1");
         assert!(absurd.contains("pmem0p1/start: 18446744073709551615"), "{absurd}");
         let hidden = refused(&machine("namespace0.0", "(hidden)\n"), "pmem0");

@@ -219,7 +219,7 @@ fn ordinary_file_systems_are_labelled_for_what_they_are() {
     let directory = tempfile::tempdir_in(shm).unwrap();
     let path = directory.path().join("file");
     let text = refusal(&path, DaxFile::create_new(&path, LEN));
-    assert!(text.starts_with("can be made persistent in whole pages only: "), "{text}");
+    assert!(text.starts_with("can only be made persistent in whole pages: "), "{text}");
     assert!(text.contains("keeps files in RAM"), "{text}");
     assert!(!path.exists(), "nothing is left of a file that was refused");
 

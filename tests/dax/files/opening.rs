@@ -62,7 +62,7 @@ fn an_unusable_file_is_refused() {
     let short = at("short");
     fs::write(&short, [1; 100]).unwrap();
     let text = refusal(&short, options().len(4096).open(&short));
-    assert!(text.starts_with("has 100 bytes, and offset and length need 4096"), "{text}");
+    assert!(text.starts_with("has 100 bytes, but offset and length need 4096"), "{text}");
     let text = refusal(&short, options().offset(u64::MAX - 4095).len(5000).open(&short));
     assert!(text.contains("exceed the largest file or mapping"), "{text}");
     let text = refusal(&short, options().offset(10).open(&short));

@@ -276,7 +276,7 @@ fn refused(error: &dax::Error) -> String {
 
 fn refusal(path: &Path, guarantee: &Guarantee) -> String {
     format!(
-        "{}: can be made persistent in whole pages only: {}; name a file on persistent memory, or sync it instead \
+        "{}: can only be made persistent in whole pages: {}; name a file on persistent memory, or sync it instead \
          (--page-cache)",
         path.display(),
         guarantee.reason

@@ -63,15 +63,15 @@ impl Violation {
     }
 
     pub(crate) fn differs() -> Self {
-        let text = "another run of it, with the same answers from the medium, read other words: let it depend on the \
-                    medium and the notes alone";
+        let text = "another run, with the same answers from the medium, read other words: it may depend only on the \
+                    medium and the notes";
         Self { kind: ViolationKind::Differs, text: text.into() }
     }
 
     /// Returns a violation for a recovery that behaved differently on the initial medium.
     pub(crate) fn kept() -> Self {
         let text = "on the medium as it is before the workload, without notes, it made other operations or had \
-                    another result before the exploration than at its end: it may use nothing that is kept from run to run";
+                    another result before the exploration than at its end: it may keep nothing from run to run";
         Self { kind: ViolationKind::Differs, text: text.into() }
     }
 
@@ -92,8 +92,8 @@ impl Violation {
 
     /// Returns a violation for a workload that differs with the same order of its threads.
     pub(crate) fn workload_differs() -> Self {
-        let text = "another run of it, with the same order of threads, made other operations or stored other \
-                    values: let it depend on the medium alone";
+        let text = "another run, with the same order of threads, made other operations or stored other values: it \
+                    may depend only on the medium";
         Self { kind: ViolationKind::Workload, text: text.into() }
     }
 }

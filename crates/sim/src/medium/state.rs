@@ -152,7 +152,7 @@ impl State {
     pub(super) fn goes_on(&mut self) {
         assert!(
             !self.is_buried || !schedule::is_one(),
-            "a kill ends all threads: let the next process go on behind `run_threads`"
+            "a kill ends all threads: let the next process continue after `run_threads`"
         );
         self.is_buried = false;
     }

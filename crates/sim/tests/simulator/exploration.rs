@@ -313,7 +313,7 @@ fn publish(setting: &Setting) -> Exploration {
 
 #[test]
 #[should_panic(
-    expected = "a scenario fails without any mutant: mend it first\nacknowledged data are lost"
+    expected = "a scenario fails without any mutant: fix it first\nacknowledged data are lost"
 )]
 fn a_scenario_that_fails_without_a_mutant_is_named_as_such() {
     let lossy = |setting: &Setting| {

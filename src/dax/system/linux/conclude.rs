@@ -257,7 +257,7 @@ fn direct_granularity(
         }
         (Backing::VirtioPmem, _) => (
             Granularity::Page(asked.page),
-            "what is written back reaches the host's memory; only a flush request makes it persistent"
+            "write-backs reach the host's memory; only a flush request makes them persistent"
                 .to_string(),
             Some(ADVICE_VIRTIO),
         ),
@@ -342,8 +342,8 @@ fn why_not_direct(
     if refused_though_granted && asked.dax_attribute == Some(true) {
         return (
             format!(
-                "{file_system} granted MAP_SYNC, but no persistent memory is known under it: what is \
-                 written back can end in a host's page cache"
+                "{file_system} granted MAP_SYNC, but no persistent memory is known under it: written-back lines can \
+                 end in a host's page cache"
             ),
             "use ext4 or xfs on persistent memory of this machine",
         );

@@ -61,8 +61,8 @@ fn words(path: &Path, errno: Errno, call: &str) -> Option<Cow<'static, str>> {
             "its file system has no free inode, though it may have space (df -i); remove files there"
         }
         (Errno::DQUOT, _) => {
-            "a quota of blocks or files is used up (quota -v; on xfs and btrfs that of its directory, too); free some, or \
-             have it raised"
+            "a quota of blocks or files is used up (quota -v; on xfs and btrfs also that of its directory); free \
+             some, or ask for more"
         }
         (Errno::FBIG, _) => {
             "is longer than the file system allows, or than the limit of this process (ulimit -f); ask for less, or raise \
@@ -102,8 +102,8 @@ fn words(path: &Path, errno: Errno, call: &str) -> Option<Cow<'static, str>> {
 /// Returns the fact and the remedy if the mode of a file, or of a directory of its path, denies something.
 fn denied(path: &Path) -> Cow<'static, str> {
     if rustix::process::geteuid().is_root() {
-        return "permission denied, and to root not by its mode alone; ask the server of its file system (NFS: \
-                no_root_squash; FUSE: allow_other), the capabilities of the container, or a security module (dmesg)"
+        return "permission denied, although this is root; check the server of its file system (NFS: no_root_squash; \
+                FUSE: allow_other), the capabilities of the container, and security modules (dmesg)"
             .into();
     }
     let mut above: Vec<&Path> = path.ancestors().skip(1).collect();
@@ -160,8 +160,8 @@ fn not_permitted(path: &Path, call: &str) -> Cow<'static, str> {
         }
     }
     format!(
-        "{call} is not permitted, whatever its mode; ask its attributes (lsattr), the policy of the container or sandbox \
-         (seccomp, capabilities), and a security module (dmesg)"
+        "{call} is not permitted, whatever its mode; check its attributes (lsattr), the policy of the container or \
+         sandbox (seccomp, capabilities), and security modules (dmesg)"
     )
     .into()
 }

@@ -54,7 +54,7 @@ pub(super) const fn advice_to_reach(point: Point) -> &'static str {
     match point {
         Point::Coherency => "use a file on storage, or a CPU that can write back to memory",
         Point::Persistence | Point::DeepPersistence => {
-            "where the platform says that memory is persistent at the point of coherency, accept that by name: \
+            "if the platform says that memory is persistent at the point of coherency, accept that: \
              Options::new().cache(Cache::builder().accept_coherency_as_persistence().build()?)"
         }
     }

@@ -87,7 +87,7 @@ fn without_dax(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
 /// Checks that the file is refused with whole pages as the reason, and leaves nothing behind.
 fn refused(machine: &mut Machine, records: &Records, reason: &str) -> Result<()> {
     let why = machine.refusal(&Request::Persist(records.clone()))?;
-    let expected = format!("{}: can be made persistent in whole pages only: ", records.path);
+    let expected = format!("{}: can only be made persistent in whole pages: ", records.path);
     ensure!(why.starts_with(&expected) && why.contains(reason), "refused otherwise: {why}");
     let left = machine.list(DIRECTORY)?;
     ensure!(left == ["lost+found"], "left of a refused file: {left:?}");

@@ -16,7 +16,7 @@ pub enum Backing {
     FileSystem,
     /// RAM that belongs to the kernel: tmpfs, hugetlbfs.
     Ram,
-    /// RAM that was set aside as persistent memory (`memmap=SIZE!START`), or memory that the kernel calls volatile;
+    /// RAM that was reserved as persistent memory (`memmap=SIZE!START`), or memory that the kernel calls volatile;
     /// mapped directly.
     EmulatedPmem,
     /// RAM that firmware or a kernel sets aside, and that only its own code maps: a range that a board's memory map
@@ -65,7 +65,7 @@ impl Backing {
             Self::Storage => "storage",
             Self::FileSystem => "file system",
             Self::Ram => "RAM (tmpfs)",
-            Self::EmulatedPmem => "RAM set aside",
+            Self::EmulatedPmem => "reserved RAM",
             Self::ReservedRam => "reserved RAM",
             Self::PmemAdr => "pmem, ADR",
             Self::PmemEadr => "pmem, eADR",

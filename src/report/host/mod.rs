@@ -191,9 +191,9 @@ const HAS_MEMMAP: bool = matches!(ARCHITECTURE.reserved_ram, Some(ReservedRam::K
 /// The advice if Linux knows no persistent memory (its `Documentation/admin-guide/kernel-parameters.txt`, `memmap`,
 /// which only x86 has; `Documentation/devicetree/bindings/pmem/pmem-region.txt`).
 const SET_RAM_ASIDE: &str = if HAS_MEMMAP {
-    "persist files by msync or fsync; for tests set RAM aside (memmap=SIZE!START on the kernel's command line)"
+    "persist files by msync or fsync; for tests reserve RAM (memmap=SIZE!START on the kernel's command line)"
 } else {
-    "persist files by msync or fsync; for tests set RAM aside (a node pmem-region in the device tree)"
+    "persist files by msync or fsync; for tests reserve RAM (a node pmem-region in the device tree)"
 };
 
 /// The advice if Linux has no bus for such memory.

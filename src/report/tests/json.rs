@@ -158,7 +158,7 @@ fn the_values_are_the_machine_s() {
     assert_eq!((&deep["answer"], &deep["certainty"]), (&"yes".into(), &"read_in_source".into()));
     assert_eq!(
         cell(["storage", "power_loss", "persisted"])["answer"],
-        json!({"if": {"code": "drive_flushes", "text": "the drive gets and honours flushes"}})
+        json!({"if": {"code": "drive_flushes", "text": "the drive receives and honours flushes"}})
     );
 }
 

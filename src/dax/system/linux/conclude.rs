@@ -272,7 +272,7 @@ fn direct_granularity(
     }
 }
 
-/// The providers of RAM that was set aside as persistent memory, and that the kernel treats as such.
+/// The providers of RAM that was reserved as persistent memory, and that the kernel treats as such.
 const SET_ASIDE: [&str; 2] = ["e820", "ramdax"];
 
 /// Returns the claim about power loss, with its source.
@@ -282,7 +282,7 @@ pub(super) fn claim(region: Option<&PmemRegion>, in_guest: bool) -> String {
     };
     match domain {
         Domain::None if SET_ASIDE.contains(&provider.as_str()) => {
-            format!("{name} is RAM that was set aside as persistent memory")
+            format!("{name} is RAM that was reserved as persistent memory")
         }
         Domain::None => format!("{name} is volatile memory, according to the kernel"),
         Domain::Unknown => match region.and_then(PmemRegion::unarmed) {
@@ -302,11 +302,10 @@ const ADVICE_VIRTIO: &str =
 /// The advice for a file that is not on persistent memory.
 const USE_MEMORY: &str = match ARCHITECTURE.reserved_ram {
     Some(ReservedRam::KernelParameter) => {
-        "use a file on persistent memory, or on RAM set aside as such (memmap=SIZE!START), which a power loss erases"
+        "use a file on persistent memory, or on reserved RAM (memmap=SIZE!START), which a power loss erases"
     }
     Some(ReservedRam::DeviceTree) => {
-        "use a file on persistent memory, or on RAM set aside as such (a node pmem-region in the device tree), which a \
-         power loss erases"
+        "use a file on persistent memory, or on reserved RAM (a node pmem-region in the device tree), which a power loss erases"
     }
     None => "use a file on persistent memory",
 };

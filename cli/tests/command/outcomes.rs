@@ -20,15 +20,15 @@ const OUTCOMES: &[(&str, &str, i32)] = &[
     ("journal append damaged-log -j --record x", "damaged", 1),
     ("journal append missing -j --record x", "no such file", 3),
     ("journal read log -j", "done", 0),
-    ("journal read damaged-log -j", "damaged: the records before are printed", 1),
+    ("journal read damaged-log -j", "damaged: the records before the damage are printed", 1),
     ("journal verify log -j", "whole", 0),
     ("journal verify damaged-log -j", "damaged", 1),
     ("journal verify state -j", "no journal", 3),
     ("journal salvage log -j", "whole", 0),
-    ("journal salvage damaged-log -j", "the whole records are printed", 1),
+    ("journal salvage damaged-log -j", "the intact records are printed", 1),
     ("journal salvage small -j --into salvaged", "the records are in a new journal", 0),
     ("journal trim log -j --to 64", "done", 0),
-    ("journal trim log -j --to 65", "no record is there", 3),
+    ("journal trim log -j --to 65", "no record begins or ends there", 3),
     ("store save state new -j", "committed", 0),
     ("store save state new -j --input missing", "no such input", 3),
     ("store load state blob", "done", 0),
@@ -41,7 +41,7 @@ const OUTCOMES: &[(&str, &str, i32)] = &[
     ("store verify damaged-state -j", "damaged", 1),
     ("store verify log -j", "no store", 3),
     ("store backup state copy -j", "done", 0),
-    ("store backup state copy -j", "there is such a file", 3),
+    ("store backup state copy -j", "the file exists already", 3),
     ("store backup damaged-state other -j", "damaged", 1),
     ("store restore copy state -j", "committed", 0),
     ("store remove state new -j", "committed", 0),
@@ -50,14 +50,14 @@ const OUTCOMES: &[(&str, &str, i32)] = &[
     ("recording write trace -j", "done", 0),
     ("recording write log -j", "no recording", 3),
     ("recording print trace -j", "done", 0),
-    ("recording print damaged-trace -j", "damaged: the whole events are printed", 1),
+    ("recording print damaged-trace -j", "damaged: the intact events are printed", 1),
     ("recording print log -j", "no recording", 3),
     ("guard --once --page-cache log -j", "written back", 0),
     ("guard --once --page-cache memory -j", "written back to memory that no reboot keeps", 1),
     ("guard --once log -j", "files of the page cache are refused", 3),
     ("canary show . -j", "no canary", 3),
     ("canary plant . -j", "planted", 0),
-    ("canary plant . -j", "there is one", 3),
+    ("canary plant . -j", "there is one already", 3),
     ("canary show . -j", "whole", 0),
     ("demo . -j", "every acknowledged record is there", 0),
     ("demo missing -j", "no such directory", 3),
@@ -68,10 +68,10 @@ const OUTCOMES: &[(&str, &str, i32)] = &[
 const TABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/outcomes.md");
 
 const HEAD: &str = "\
-# What each command ends with
+# Outcomes of each command
 
-Each row is a command that the tests run. The JSON is the name of a form in `schema.json`; `error` stands for the object of
-a command that could not be done.
+Tests run every command of this table. The last column names a definition in `schema.json`; `error` is the object of a
+command that could not be done.
 
 | command | outcome | exit code | JSON |
 |---|---|---|---|

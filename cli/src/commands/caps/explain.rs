@@ -67,22 +67,22 @@ type Explain = fn(&HostReport) -> Vec<Entry>;
 
 /// The topics that every machine has; each instruction of its architecture is one more.
 const TOPICS: [(&str, &str, Explain); 9] = [
-    ("fences", "the instruction and the fences of each operation", fences),
-    ("line", "the unit that one instruction works on, and that to pad to", line),
+    ("fences", "the instruction and fences of each operation", fences),
+    ("line", "the unit of one instruction, and the unit to pad to", line),
     ("streaming-stores", "stores that bypass the cache", streaming_stores),
-    ("whole-cache", "the whole cache at once, and the reasons for a refusal", whole_cache),
-    ("aliasing", "one page in the data cache twice, and SHMLBA", aliasing),
-    ("hypervisor", "the hypervisor or container of this program, and its effects", hypervisor),
-    ("persistence-domains", "memory that survives power loss, and who claims that", domains),
-    ("granularity", "the smallest unit that is made persistent", granularity),
-    ("survival", "the events that each medium survives, cell by cell", survival),
+    ("whole-cache", "operations on whole caches, and why they are refused", whole_cache),
+    ("aliasing", "one page cached under two addresses, and SHMLBA", aliasing),
+    ("hypervisor", "the hypervisor or container around this program, and its effects", hypervisor),
+    ("persistence-domains", "memory that survives power loss, and who claims this", domains),
+    ("granularity", "the smallest unit that can be persisted", granularity),
+    ("survival", "which events each medium survives, and why", survival),
 ];
 
 /// Returns the instructions of this architecture, and the subjects of the report's rows.
 pub(super) fn topics(report: &HostReport) -> Vec<Topic> {
     let instructions = report.cpu.instructions().map(|availability| Topic {
         name: name_of(availability.instruction.name),
-        title: "the instruction: its effect, and its presence here".to_string(),
+        title: "this instruction's effect, and whether this CPU has it".to_string(),
     });
     let others = TOPICS
         .iter()

@@ -5,6 +5,7 @@ use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::net::ToSocketAddrs as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
@@ -12,6 +13,10 @@ use anyhow::{Context as _, Result, ensure};
 use lose_lines::cache::Cache;
 
 use crate::command::Cmd;
+
+/// The reasons of [`out_of_reach`].
+pub(crate) const NO_NETWORK: &str = "this machine has no network";
+pub(crate) const NO_SERVER: &str = "this network does not know the server's name";
 
 /// The folders of the workspace and the caches.
 #[derive(Debug)]
@@ -89,6 +94,15 @@ impl Host {
         }
         Ok(())
     }
+}
+
+/// Returns the reason why no program can reach `server`: the machine has no network, or its network does not know the
+/// server's name.
+pub(crate) fn out_of_reach(server: &str) -> Option<&'static str> {
+    if without_network() {
+        return Some(NO_NETWORK);
+    }
+    (server, 443).to_socket_addrs().is_err().then_some(NO_SERVER)
 }
 
 /// Returns true if no network interface but the loopback is up (Linux, `Documentation/ABI/testing/sysfs-class-net`).

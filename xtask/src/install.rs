@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use lose_lines::debian::PATIENCE;
 
 use crate::command::{Cmd, find_program};
-use crate::host::without_network;
+use crate::host::{NO_NETWORK, without_network};
 
 /// Held while packages are installed: apt does not wait for the lock of its lists.
 static INSTALLING: Mutex<()> = Mutex::new(());
@@ -44,5 +44,5 @@ pub(crate) fn install(packages: &[&str]) -> Result<()> {
     }
     // The lists may be missing or out of date, as on a fresh machine.
     let installed = apt("update").and_then(|_| apt(&line)).map(drop);
-    if without_network() { installed.context("this machine has no network") } else { installed }
+    if installed.is_err() && without_network() { bail!(NO_NETWORK) } else { installed }
 }

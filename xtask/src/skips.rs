@@ -3,6 +3,8 @@
 //! A skip is permitted if the machine or its distribution lacks something that no step can install. An installation that
 //! was tried and failed is a failure.
 
+use crate::host::{NO_NETWORK, NO_SERVER};
+
 /// A permitted skip.
 struct Skip {
     /// Words of the place, which is `step / check`.
@@ -19,7 +21,7 @@ const fn skip(at: &'static str, says: &'static str, because: &'static str) -> Sk
 const DISTRIBUTION: &str = "the distribution's Rust has one compiler and one target";
 const NO_ROOT: &str = "packages are installed by root, or by a sudo that asks nothing";
 const NO_APT: &str = "the lab takes its packages from Debian or Ubuntu";
-const NO_NETWORK: &str = "this machine has no network";
+const NETWORK: &str = "nothing can be downloaded here";
 const CROSS: &str = "the distribution has no cross compiler for this architecture";
 const QEMU: &str = "the distribution's emulator is too old or too new";
 const DEBIAN: &str = "only Debian has these kernels";
@@ -31,7 +33,8 @@ const CHECKS: &[Skip] = &[
     skip("", "rustup is not installed", DISTRIBUTION),
     skip("", "needs root", NO_ROOT),
     skip("", "apt-get is not there", NO_APT),
-    skip("", NO_NETWORK, NO_NETWORK),
+    skip("", NO_NETWORK, NETWORK),
+    skip("", NO_SERVER, NETWORK),
     skip(" / cpu/", "Unable to locate package gcc-", CROSS),
     skip(" / cpu/", "Unable to locate package libc6-dev-", CROSS),
     skip(" / cpu/", "has no installation candidate", CROSS),
@@ -150,6 +153,7 @@ mod tests {
         assert!(permits("no cross linker: installing gcc-arm-linux-gnueabihf needs root"));
         assert!(permits("no cross linker: E: Unable to locate package gcc-loongarch64-linux-gnu"));
         assert!(permits("qemu-arm is of version 8"));
+        assert!(permits("this network does not know the server's name: static.rust-lang.org"));
         assert!(!permits("no cross linker: E: Failed to fetch http://mirror/gcc.deb"));
         assert!(!permits("qemu-arm is of version 8: E: Failed to fetch http://mirror/qemu.deb"));
         assert!(!permits("`rustup target add x` took longer than 180 s"));

@@ -2,13 +2,17 @@
 //! skips has it.
 
 use core::time::Duration;
+use std::env;
 use std::path::Path;
 use std::thread;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use crate::command::{Cmd, find_program};
-use crate::host::without_network;
+use crate::host::{out_of_reach, without_network};
+
+/// The server of toolchains, unless the environment names another one.
+const SERVER: &str = "static.rust-lang.org";
 
 /// The seconds before each further attempt of rustup: a server may be away for a while.
 const PAUSES: [u64; 2] = [5, 30];
@@ -97,5 +101,8 @@ fn rustup(line: &str) -> Result<()> {
         thread::sleep(Duration::from_secs(pause));
         result = attempt();
     }
-    if without_network() { result.context("this machine has no network") } else { result }
+    match out_of_reach(SERVER).filter(|_| env::var_os("RUSTUP_DIST_SERVER").is_none()) {
+        Some(why) if result.is_err() => bail!("{why}: {SERVER}"),
+        _ => result,
+    }
 }

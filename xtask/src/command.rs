@@ -10,10 +10,6 @@ use lose_lines::log::Log;
 use crate::output::{self, Output};
 use crate::report::{Finding, Tests};
 
-/// The option that leaves the library and its tests unoptimised, where compiling them takes longer than they run.
-pub(crate) const QUICKLY_BUILT: [&str; 2] =
-    ["--config", "profile.dev.package.cachemaint.opt-level=0"];
-
 /// A command that is a check.
 pub(crate) trait Check {
     /// Runs the command with its output shown. Returns its finding with the counted tests.

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use lose_lines::debian::PATIENCE;
 
 use crate::command::{Cmd, find_program};
@@ -44,5 +44,6 @@ pub(crate) fn install(packages: &[&str]) -> Result<()> {
     }
     // The lists may be missing or out of date, as on a fresh machine.
     let installed = apt("update").and_then(|_| apt(&line)).map(drop);
-    if installed.is_err() && without_network() { bail!(NO_NETWORK) } else { installed }
+    ensure!(installed.is_ok() || !without_network(), NO_NETWORK);
+    installed
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::command::{Check as _, Cmd, Ending, QUICKLY_BUILT};
+use crate::command::{Check as _, Cmd, Ending};
 use crate::host::Host;
 use crate::output::Output;
 use crate::packages::GENERATED;
@@ -63,7 +63,6 @@ fn put_back(host: &Host, patch: &Planted) -> Result<Finding> {
         .folder(&tree)
         .env("CARGO_TARGET_DIR", host.target_dir("").display().to_string())
         .env("CARGO_INCREMENTAL", "1")
-        .args(QUICKLY_BUILT)
         // With another profile no check takes a library with the defect for that of the tree.
         .words("--config profile.dev.package.cachemaint.codegen-units=16");
     let built = running.clone().arg("--no-run").check()?;

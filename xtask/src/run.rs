@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::command::{Check as _, Cmd, QUICKLY_BUILT};
+use crate::command::{Check as _, Cmd};
 use crate::fuzz;
 use crate::host::Host;
 use crate::libpmem;
@@ -81,7 +81,6 @@ pub(crate) fn members(host: &Host, report: &mut Report) -> Result<()> {
     report.check("members", "the tests of every other member pass", || {
         Cmd::cargo("test --workspace --exclude cachemaint --exclude cachemaint-cli --all-features")
             .words("--no-fail-fast --lib --bins --examples")
-            .args(QUICKLY_BUILT)
             .check_tests()
     })?;
     // Times mean nothing here.
@@ -93,7 +92,6 @@ pub(crate) fn members(host: &Host, report: &mut Report) -> Result<()> {
                 "bench --workspace --exclude cachemaint --exclude cachemaint-cli --all-features",
             )
             .words("--profile dev --bench *")
-            .args(QUICKLY_BUILT)
             .args(["--", "--test"])
             .check()
         },
@@ -104,7 +102,7 @@ pub(crate) fn members(host: &Host, report: &mut Report) -> Result<()> {
     })?;
     libpmem::test(host, report)?;
     report.check("bare library", "the tests pass without any feature", || {
-        Cmd::cargo("test -p cachemaint --no-default-features").args(QUICKLY_BUILT).check_tests()
+        Cmd::cargo("test -p cachemaint --no-default-features").check_tests()
     })?;
     report.check(
         "goldens",

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use crate::command::{Check as _, Cmd, QUICKLY_BUILT};
+use crate::command::{Check as _, Cmd};
 use crate::host::Host;
 use crate::packages::{self, PUBLISHED, Package, features, has_media, published};
 use crate::report::{Finding, Report, Tests};
@@ -87,7 +87,7 @@ fn bare(report: &mut Report, triple: &str) -> Result<()> {
         });
         for (name, features) in packages.chain([("cachemaint", "")]) {
             let line = format!("build -p {name} --no-default-features --features={features}");
-            let finding = compiler.cargo(&line).args(QUICKLY_BUILT).check()?;
+            let finding = compiler.cargo(&line).check()?;
             if finding.failure().is_some() {
                 return Ok(finding);
             }

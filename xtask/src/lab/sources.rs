@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::compilers;
-use crate::command::{Cmd, QUICKLY_BUILT};
+use crate::command::Cmd;
 use crate::host::Host;
 use crate::toolchain::Compiler;
 use lose_lines::architecture::Architecture;
@@ -41,7 +41,6 @@ impl<'a> Sources<'a> {
     pub(super) fn cargo(&self, compiler: &Compiler, line: &str) -> Cmd {
         compiler
             .cargo(line)
-            .args(QUICKLY_BUILT)
             .folder(&self.tree)
             .env("CARGO_TARGET_DIR", self.target().display().to_string())
     }

@@ -15,22 +15,23 @@ use crate::{libpmem, text};
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Request {
-    /// The commit or branch to compare with [default: `main`, `origin/main` or `HEAD`, the first that exists]. What has
-    /// changed since the common ancestor is checked, committed or not.
+    /// The commit or branch to compare with [default: `origin/main`, `main` or `HEAD`, the first that exists]. What has
+    /// changed since the common ancestor is checked, committed or not. `fuzz` and `lab/engines` are workspaces of their own
+    /// and are not compiled.
     base: Option<String>,
 }
 
 /// The commits to compare with by default.
-const BASES: [&str; 3] = ["main", "origin/main", "HEAD"];
+const BASES: [&str; 3] = ["origin/main", "main", "HEAD"];
 
 /// Files that change every package.
 const ALL: [&str; 4] = ["Cargo.toml", "Cargo.lock", "clippy.toml", ".cargo/config.toml"];
 /// The folders of the root package. Other files outside of packages are documents and descriptions.
 const ROOT: [&str; 4] = ["src", "arch", "benches", "tests"];
-/// Folders whose files no other package compiles.
+/// Folders whose files other packages compile only by a `#[path]`.
 const LEAVES: [&str; 3] = ["tests", "benches", "examples"];
-/// The packages that run the code and the commands of documents.
-const DOCUMENTS: [&str; 2] = ["cachemaint-examples", "cachemaint-cli"];
+/// The packages that run the code and the commands of documents, and compare generated files and patches.
+const DOCUMENTS: [&str; 3] = ["cachemaint-examples", "cachemaint-cli", "xtask"];
 /// The package whose tests need a library that only [`libpmem::test`] links.
 const LINKED: &str = "cachemaint-libpmem";
 
@@ -58,6 +59,7 @@ pub(crate) fn run(host: &Host, report: &mut Report, request: &Request) -> Result
     let mut files = changed_files(request.base.as_deref())?;
     let metadata = Cmd::cargo("metadata --no-deps --format-version 1").read()?;
     let metadata: Metadata = serde_json::from_str(&metadata)?;
+    files.extend(including(&files)?);
     let packages = metadata.touched(host.root(), &files);
     files.retain(|file| host.root().join(file).is_file());
 
@@ -91,6 +93,34 @@ fn changed_files(base: Option<&str>) -> Result<Vec<String>> {
     Ok(differing.lines().chain(new.lines()).map(str::to_owned).collect())
 }
 
+/// Returns the files that compile one of `files` by a `#[path]` out of their own folder.
+fn including(files: &[String]) -> Result<Vec<String>> {
+    let git =
+        Cmd::new("git").words("-c safe.directory=* grep --untracked --full-name --fixed-strings");
+    let lines = git.arg("#[path = \"../").words("-- :/*.rs").read()?;
+    let names = |line: &str| {
+        let (file, attribute) = line.split_once(':')?;
+        let module = joined(Path::new(file).parent()?, attribute.split('"').nth(1)?);
+        // The file of a module stands for the files of its folder.
+        let module = module.strip_suffix("mod.rs").unwrap_or(&module);
+        files.iter().any(|changed| changed.starts_with(module)).then(|| file.to_owned())
+    };
+    Ok(lines.lines().filter_map(names).collect())
+}
+
+/// Returns the path from `folder`, without its steps upwards.
+fn joined(folder: &Path, path: &str) -> String {
+    let mut parts: Vec<&str> = folder.iter().filter_map(OsStr::to_str).collect();
+    for part in path.split('/') {
+        if part == ".." {
+            parts.pop();
+        } else {
+            parts.push(part);
+        }
+    }
+    parts.join("/")
+}
+
 impl Metadata {
     /// Returns the packages of changed files, and those that depend on one that others can see.
     fn touched(&self, root: &Path, files: &[String]) -> BTreeSet<String> {
@@ -100,10 +130,11 @@ impl Metadata {
         let mut touched = BTreeSet::new();
         let mut seen_by_others = Vec::new();
         for file in files {
+            let kind = Path::new(file).extension().and_then(OsStr::to_str);
+            if matches!(kind, Some("md" | "json" | "txt" | "patch" | "svg")) {
+                touched.extend(DOCUMENTS.map(str::to_owned));
+            }
             let Some((package, inside)) = self.owner(root, Path::new(file)) else {
-                if Path::new(file).extension() == Some(OsStr::new("md")) {
-                    touched.extend(DOCUMENTS.map(str::to_owned));
-                }
                 continue;
             };
             touched.insert(package.name.clone());
@@ -140,8 +171,16 @@ impl Metadata {
 
 #[cfg(test)]
 mod tests {
-    use super::Metadata;
+    use super::{Metadata, including};
     use std::path::Path;
+
+    #[test]
+    fn a_change_touches_the_files_that_include_it_by_a_path() {
+        let including = |file: &str| including(&[file.to_owned()]).unwrap();
+        assert_eq!(including("examples/ring/ring.rs"), ["tests/coherence/main.rs"]);
+        assert_eq!(including("capi/src/cancellation.rs"), ["capi/libpmem/src/lib.rs"]);
+        assert_eq!(including("crates/store/src/lib.rs"), [""; 0]);
+    }
 
     #[test]
     fn a_change_touches_its_crate_and_the_dependents_that_can_see_it() {
@@ -164,7 +203,7 @@ mod tests {
         assert_eq!(touched("crates/log/src/lib.rs"), "log tool");
         assert_eq!(touched("crates/log/tests/log.rs"), "log");
         assert_eq!(touched("Cargo.lock"), "log root tool");
-        assert_eq!(touched("docs/c.md"), "cachemaint-cli cachemaint-examples");
+        assert_eq!(touched("docs/c.md"), "cachemaint-cli cachemaint-examples xtask");
         assert_eq!(touched(".ci/run"), "");
     }
 }

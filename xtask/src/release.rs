@@ -214,7 +214,10 @@ impl Tree {
                 (r"^(#define CACHEMAINT_VERSION_MINOR) .*$", format!("$1 {minor}")),
             ],
         )?;
-        self.edit("SECURITY.md", &[("^Contact: .*$", format!("Contact: {security}"))])?;
+        self.edit(
+            "SECURITY.md",
+            &[("^Contact: .*$", format!("Contact: {}", security.replace('$', "$$")))],
+        )?;
         self.edit("CHANGELOG.md", &[("^## Unreleased$", format!("## {version} - {date}"))])
     }
 

@@ -1,10 +1,11 @@
 //! Checks that run the code on this machine: tests, Miri, loom, benchmarks.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, ensure};
 
-use crate::command::{Check as _, Cmd};
+use crate::command::{Check as _, Cmd, find_program};
 use crate::fuzz;
 use crate::host::Host;
+use crate::install::install;
 use crate::libpmem;
 use crate::packages::{GENERATED, LOOM, MIRI, MIRI_OF_FORMATS};
 use crate::report::Report;
@@ -40,6 +41,9 @@ pub(crate) fn skipping<'a>(names: impl IntoIterator<Item = &'a &'a str>) -> Vec<
 }
 
 pub(crate) fn test(_host: &Host, report: &mut Report) -> Result<()> {
+    if let Err(reason) = make_file_systems_available() {
+        report.skip("file systems", format!("the tests make none: {reason:#}"))?;
+    }
     report.check("as in the README", "the tests pass as a new user runs them", || {
         Cmd::cargo("test").check_tests()
     })?;
@@ -63,6 +67,16 @@ pub(crate) fn test(_host: &Host, report: &mut Report) -> Result<()> {
     report.check("tools", "the patches fit, and the lab's tool and plugin are right", || {
         Cmd::cargo("test -p xtask -p lose-lines --lib --bins --examples").check_tests()
     })
+}
+
+/// Makes the programs available without which tests that make a file system skip themselves.
+fn make_file_systems_available() -> Result<()> {
+    ensure!(Cmd::new("id").arg("-u").read()?.trim() == "0", "a loop device needs root");
+    install(&["e2fsprogs", "xfsprogs", "btrfs-progs"])?;
+    for program in ["mkfs.ext4", "mkfs.xfs", "mkfs.btrfs"] {
+        find_program(program).with_context(|| format!("{program} is not in PATH"))?;
+    }
+    Ok(())
 }
 
 /// Runs the commands of documents that build, as a reader types them.

@@ -52,6 +52,7 @@ const MIRI: &str = "Miri has no such call, or takes minutes; the test runs nativ
 const EMULATED: &str =
     "the emulator or its CPU lacks this; the lane compares the choice with the CPU's manual";
 const CONTAINER: &str = "a container, or a user without rights, forbids it";
+const FILE_SYSTEMS: &str = "the check `test / file systems` has the reason";
 const SYSTEM: &str = "the kernel or the file system lacks it";
 const MEDIUM: &str = "the test is about another medium than that of the temporary files";
 
@@ -74,7 +75,7 @@ const TESTS: &[Skip] = &[
     skip("", "nothing may be mounted here: ", CONTAINER),
     skip("", "nothing can be mounted over ", CONTAINER),
     skip("", "no overlay here: ", CONTAINER),
-    skip("", "no btrfs can be made and mounted", CONTAINER),
+    skip("", "no btrfs can be made and mounted", FILE_SYSTEMS),
     skip("", "no attribute can be set here (chattr)", CONTAINER),
     skip("", "another user cannot open temporary files: ", CONTAINER),
     skip("", "another user may not run the command: ", CONTAINER),
@@ -83,7 +84,7 @@ const TESTS: &[Skip] = &[
     skip("", "no filter of them is to be had", CONTAINER),
     skip("", "no system call can be made to fail", CONTAINER),
     skip("", "losetup", CONTAINER),
-    skip("", "mkfs.", CONTAINER),
+    skip("", "mkfs.", FILE_SYSTEMS),
     skip("", "children cannot be traced", CONTAINER),
     skip("", "/proc cannot be hidden", CONTAINER),
     skip("", "the_device_has_the_bytes_there", CONTAINER),

@@ -303,7 +303,7 @@ enum cachemaint_backing {
     CACHEMAINT_BACKING_STORAGE = 1,
     /* tmpfs and hugetlbfs. */
     CACHEMAINT_BACKING_RAM = 2,
-    /* Reserved RAM as emulated persistent memory. */
+    /* RAM reserved as emulated persistent memory. */
     CACHEMAINT_BACKING_EMULATED_PMEM = 3,
     /* Persistent memory: power loss keeps what the memory controller has accepted. */
     CACHEMAINT_BACKING_PMEM_ADR = 4,

@@ -17,7 +17,7 @@ pub enum Domain {
     Cxl,
     /// Bytes that the host has flushed on request (virtio-pmem).
     HostFlush,
-    /// Nothing: reserved RAM (`memmap=SIZE!START`, e820 type 12), or a region that the kernel
+    /// Nothing: emulated pmem (`memmap=SIZE!START`, e820 type 12), or a region that the kernel
     /// itself calls volatile.
     None,
     /// No claim exists, or it does not hold: a device that is not armed saves nothing.

@@ -345,9 +345,11 @@ const fn cxl(stage: Stage, event: Event) -> Statement<Survival> {
 
 const fn unclaimed(stage: Stage, event: Event) -> Statement<Survival> {
     match (event, stage) {
-        (Event::Kexec, _) => {
-            Statement::read(SAME_MEMMAP, caches_survive!("this can be reserved RAM"), KEXEC)
-        }
+        (Event::Kexec, _) => Statement::read(
+            SAME_MEMMAP,
+            caches_survive!("this can be emulated pmem, in RAM"),
+            KEXEC,
+        ),
         (Event::PowerLoss, Stage::Stored) => Statement::assumed(
             Survival::No,
             "it may be dirty in a CPU cache, and no source claims that those are flushed",
@@ -355,7 +357,7 @@ const fn unclaimed(stage: Stage, event: Event) -> Statement<Survival> {
         ),
         (_, Stage::Stored) => RESET_DROPS,
         (..) => not_promised(
-            "no persistence domain is known for it, and it can be reserved RAM",
+            "no persistence domain is known for it, and it can be emulated pmem, in RAM",
             "Linux drivers/nvdimm/region_devs.c: the attribute is hidden without a claim",
             Certainty::ReadInSource,
         ),
@@ -419,15 +421,15 @@ mod tests {
     /// - a killed process loses nothing that it stored: the caches are coherent and the pages are the
     ///   file's;
     /// - kexec resets no CPU on x86, and on arm64 firmware writes back the caches of the CPUs that it powers off;
-    /// - reserved RAM is kept over a kexec if the next kernel reserves it too, and all that the kernel itself
+    /// - emulated pmem is kept over a kexec if the next kernel reserves it too, and all that the kernel itself
     ///   had in RAM is gone;
     /// - RESET# invalidates the caches without writing them back (Intel SDM vol. 3A), so dirty
     ///   bytes are not promised, with eADR after a persist too, since that is a fence; stores that
     ///   the memory controller has accepted are in the DIMMs with ADR;
     /// - RAM that is reserved by name is the kernel's; each kernel looks for its place anew
-    ///   (`reserve_mem=`), and it is kept as reserved RAM is if the place is the same;
+    ///   (`reserve_mem=`), and it is kept as emulated pmem is if the place is the same;
     /// - RAM keeps nothing without power; ADR keeps written-back bytes, eADR stored ones;
-    /// - memory without a claim can be reserved RAM;
+    /// - memory without a claim can be emulated pmem;
     /// - a CXL device saves the bytes it accepted by GPF, and its dirty shutdown count grows if
     ///   that fails (Linux marks it dirty first). GPF that does not show is not a promise, and the flush of CPU caches
     ///   depends on the platform;

@@ -346,7 +346,7 @@ fn the_survival_table_has_a_row_for_each_kind_of_region() {
     let screen = report.to_string();
     assert!(screen.contains("\n  2 of 10     region1, "), "{screen}");
     let flowing = screen.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(flowing.contains("shown: pmem, no domain; reserved RAM; virtio-pmem"), "{screen}");
+    assert!(flowing.contains("shown: pmem, no domain; emulated pmem; virtio-pmem"), "{screen}");
     assert!(
         screen.contains(
             "  pmem, ADR: stored        yes            yes           ?            no\n\

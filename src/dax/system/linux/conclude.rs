@@ -302,10 +302,10 @@ const ADVICE_VIRTIO: &str =
 /// The advice for a file that is not on persistent memory.
 const USE_MEMORY: &str = match ARCHITECTURE.reserved_ram {
     Some(ReservedRam::KernelParameter) => {
-        "use a file on persistent memory, or on reserved RAM (memmap=SIZE!START), which a power loss erases"
+        "use a file on persistent memory, or on RAM reserved as pmem (memmap=SIZE!START), which a power loss erases"
     }
     Some(ReservedRam::DeviceTree) => {
-        "use a file on persistent memory, or on reserved RAM (a node pmem-region in the device tree), which a power loss erases"
+        "use a file on persistent memory, or on RAM reserved as pmem (a node pmem-region in the device tree), which a power loss erases"
     }
     None => "use a file on persistent memory",
 };

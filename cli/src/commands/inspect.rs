@@ -133,7 +133,7 @@ fn refused(arguments: &Arguments, guarantee: &Guarantee) -> Option<Vec<String>> 
     let has = guarantee.granularity;
     let unit = require.filter(|coarsest| coarseness(has) > coarseness(*coarsest)).map(|_| {
         let advice = guarantee.advice.unwrap_or("use a file on persistent memory");
-        format!("is persisted by the {has}: {}; {advice}", guarantee.reason)
+        format!("has the granularity {has}: {}; {advice}", guarantee.reason)
     });
     let event = survives.and_then(|event| {
         let Statement { answer, text, .. } = guarantee.require(event).err()?;

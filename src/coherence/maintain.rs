@@ -37,6 +37,7 @@ use crate::Cache;
 ///    memory, or to a device's register) is observed after it.
 /// 3. *Invalidation.* After [`issue_invalidate`](Self::issue_invalidate) or `issue_writeback_invalidate`
 ///    of a range, and then `complete` on the same thread, loads return data no older than the start of the
+///    call.
 /// 4. *Nothing else is lost.* No byte outside the range of `issue_invalidate` changes its value for this program,
 ///    except by an observer's stores. A unit is *discarded* (dropped while dirty) only if the range covers it whole.
 ///    Afterwards, a byte within the range has a value that it had in the cache or in memory. Other units may be written

@@ -19,7 +19,7 @@ pub enum DamageKind {
         /// The size of a block in bytes: a power of two, at least 8.
         bytes: u64,
     },
-    /// An aligned sector of this size, with pending stores has the content from when it was last made persistent.
+    /// An aligned sector of this size with pending stores has the content from before it was last made persistent.
     LostSector {
         /// The size of a sector in bytes: a power of two, at least the line size.
         bytes: u64,

@@ -105,7 +105,7 @@ impl Layer {
         self.history.stored().filter(move |(line, _)| range.contains(&at(*line)))
     }
 
-    /// Gives a sector the content from when it was last made persistent.
+    /// Gives a sector the content from before it was last made persistent.
     fn lose(&mut self, sector: &Range<u64>) {
         let last = self.lines(sector).filter_map(|(_, stores)| stores.last_sure(self.cut)).max();
         let Some(before) = last.map(|last| last - 1) else { return };

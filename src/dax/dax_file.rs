@@ -399,11 +399,11 @@ impl DaxFile {
         Ok(())
     }
 
-    /// Cuts off the end of the file and of its mapping. `len` is the new length of the mapping in bytes. The new length
+    /// Truncates the file and its mapping. `len` is the new length of the mapping in bytes. The new length
     /// is on the medium when this returns. A crash meanwhile leaves the old length or the new one.
     ///
     /// The mapping may move, as with [`grow`](Self::grow). Views, and processes that take no lock, may still map the
-    /// part that is cut off. Their next access to it raises SIGBUS, which ends the process.
+    /// part that was removed. Their next access to it raises SIGBUS, which ends the process.
     ///
     /// # Errors
     /// The [failure](DaxView#failures) of the mapping, if it has failed. [`ErrorKind::InvalidInput`], if `len` is 0 or
@@ -425,7 +425,7 @@ impl DaxFile {
         let DaxView { path, file, guarantee, .. } = &self.view;
         if size > end {
             let text = format!(
-                "has {size} bytes, and its mapping ends at {end}, so shrinking would cut off bytes that are not mapped; \
+                "has {size} bytes, and its mapping ends at {end}, so shrinking would remove bytes that are not mapped; \
                  map it up to its end"
             );
             return Err(Error::invalid(path, text));
@@ -462,7 +462,7 @@ impl DaxFile {
         self.view.check()?;
         let DaxView { path, guarantee, offset, writeback, populate, .. } = &self.view;
         if guarantee.is_device_dax {
-            let text = "is device DAX, whose size programs cannot change; map another part of it, or set it up anew \
+            let text = "is device DAX, whose size programs cannot change; map another part of it, or reconfigure it \
                         (daxctl reconfigure-device)";
             return Err(Error::unsupported(path, text));
         }

@@ -60,8 +60,8 @@ pub enum ErrorKind {
     },
     /// Another open file holds the lock, in this process or in another.
     Locked,
-    /// The file is shorter than the range to map, or was cut while it was mapped. If pages are persisted, each persist
-    /// notices that, whatever its range. With a `FaultHandler`, so does an access to the part that was cut off.
+    /// The file is shorter than the range to map, or was truncated while it was mapped. If pages are persisted, each
+    /// persist notices that, whatever its range. With a `FaultHandler`, so does an access to the part that is gone.
     #[non_exhaustive]
     Shorter {
         /// Bytes the file has.
@@ -325,7 +325,7 @@ impl core::fmt::Display for ErrorKind {
             ),
             Self::Shorter { size, needed } => write!(
                 f,
-                "has {size} bytes, but offset and length need {needed}; restore the rest if the file was cut off, \
+                "has {size} bytes, but offset and length need {needed}; restore the rest if the file was truncated, \
                  ask for fewer bytes, or grow a regular file that was never longer"
             ),
             Self::NotAllocated { at } => write!(
@@ -342,7 +342,7 @@ impl core::fmt::Display for ErrorKind {
             Self::Writeback { at, len, errno } => write!(
                 f,
                 "{} of {len} bytes at offset {at} failed: {}; the bytes stored there may be lost: \
-                 check the device and its space, open the file anew, and write them again from elsewhere",
+                 check the device and its space, reopen the file, and write them again from elsewhere",
                 System::host().persists_by,
                 io::Error::from_raw_os_error(*errno),
             ),

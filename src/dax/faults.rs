@@ -1,6 +1,6 @@
 //! SIGBUS on Linux: an access that faults fails its mapping instead of ending the process.
 //!
-//! An access raises SIGBUS at a page with a media error, at a page that was cut off the file, and at a hole for which
+//! An access raises SIGBUS at a page with a media error, at a page beyond the end of a truncated file, and at a hole for which
 //! there is no space. The handler finds the mapping in a registry, sets its [latch](Latch), and maps zeros over the
 //! whole mapping. The access then succeeds, and callers that ask the latch afterwards do not take the zeros for the
 //! file's bytes. Nothing is mapped back.
@@ -58,10 +58,10 @@ impl FaultHandler {
     ///
     /// An access that faults in a mapping of a [`DaxView`](super::DaxView) or [`DaxFile`](super::DaxFile) then fails
     /// the mapping. Every thread sees zeros in place of all its bytes, and every call that can fail returns the failure
-    /// until the file is opened anew: [`ErrorKind::Poisoned`](super::ErrorKind::Poisoned),
+    /// until the file is reopened: [`ErrorKind::Poisoned`](super::ErrorKind::Poisoned),
     /// [`Shorter`](super::ErrorKind::Shorter) or [`NoSpace`](super::ErrorKind::NoSpace). It is
     /// [`Os`](super::ErrorKind::Os) if the file shows no reason, as after a refusal by a quota or by copy on write, or
-    /// in a file that was cut and made longer again. Ask [`check`](super::DaxView::check) before relying on loaded
+    /// in a file that was truncated and extended again. Ask [`check`](super::DaxView::check) before relying on loaded
     /// bytes.
     ///
     /// Any other SIGBUS goes to the previous handler, or to the kernel if there was none. The kernel ends the process

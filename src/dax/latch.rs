@@ -56,7 +56,8 @@ impl Failure {
                 Error::new(path, ErrorKind::Writeback { at, len, errno })
             }
             Self::Cut { size, needed } => {
-                let text = format!("was cut to {size} bytes while it was open; {FIND_CUTTER}");
+                let text =
+                    format!("was truncated to {size} bytes while it was open; {FIND_TRUNCATOR}");
                 Error::because(path, ErrorKind::Shorter { size, needed }, text)
             }
             Self::Unmeasured { errno } => Error::os(
@@ -66,14 +67,14 @@ impl Failure {
             )
             .about(|text| {
                 format!(
-                    "{text}; its length after the last write-back is unknown, so open the file anew"
+                    "{text}; its length after the last write-back is unknown, so reopen the file"
                 )
             }),
             Self::Poisoned { at, len } => Error::new(path, ErrorKind::Poisoned { at, len }),
             Self::NoSpace { at } => {
                 let text = format!(
                     "a store at offset {at} of the mapping was refused: its file system has no space (df -h); free some, \
-                     and open the file anew"
+                     and reopen the file"
                 );
                 Error::because(path, ErrorKind::NoSpace { len: 0 }, text)
             }
@@ -81,8 +82,8 @@ impl Failure {
                 let kind = ErrorKind::Os { call: "an access to the mapping", errno: EFAULT };
                 let text = format!(
                     "an access at offset {at} of the mapping failed, and the file can be read there; its file system had no \
-                     space or no quota left for a store (df -h, quota -v): free some, and open the file anew; or the file was \
-                     cut and made longer again: {FIND_CUTTER}"
+                     space or no quota left for a store (df -h, quota -v): free some, and reopen the file; or the file was \
+                     truncated and extended again: {FIND_TRUNCATOR}"
                 );
                 Error::because(path, kind, text)
             }
@@ -90,7 +91,7 @@ impl Failure {
     }
 }
 
-const FIND_CUTTER: &str = "find the program that truncates it, and restore the file from a copy";
+const FIND_TRUNCATOR: &str = "find the program that truncates it, and restore the file from a copy";
 
 /// `EFAULT`, which is 14 on every system.
 const EFAULT: i32 = 14;

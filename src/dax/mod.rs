@@ -36,7 +36,7 @@
 //! - A file that this user may only read, or that another process writes, is [viewed](Options::view): a [`DaxView`]
 //!   stores nothing, but can persist what others store.
 //! - A file [grows](DaxFile::grow) and [shrinks](DaxFile::shrink) while it is mapped, and a failure leaves it as it
-//!   was. After a crash each of its bytes is written, whatever the length.
+//!   was. After a crash its length is the old one, the new one or one between them, and every byte has been written.
 //! - A file with shared extents, holes or unwritten extents is not persisted line by line, since a store to one needs
 //!   the file system. The extents are checked when the file is opened and when it grows. Copy a file without sharing
 //!   (`cp --sparse=never --reflink=never`), and while no program has it open.
@@ -59,9 +59,9 @@
 //!   space raise SIGBUS (on Windows an in-page error) at the next access, which ends the process. On Linux there are
 //!   [ways to avoid this](#media-errors-and-files-that-shrink-on-linux). A store behind the new end, in the same page,
 //!   raises no signal and is lost. If pages are persisted, a write-back notices a file that is shorter than its
-//!   mapping, but not one that was cut and then made as long as before.
+//!   mapping, but not one that was truncated and then extended to its former length.
 //! - Nobody knows which bytes a failed write-back has lost, and a successful second one does not bring them back. The
-//!   first [failure](DaxView#failures) is therefore returned until the file is opened anew.
+//!   first [failure](DaxView#failures) is therefore returned until the file is reopened.
 //! - A forked child cannot use the file: on Linux it does not inherit the mapping, and must open the file itself. An
 //!   access ends the child, or meets whatever it has since mapped there.
 //! - Private mappings (`MAP_PRIVATE`) are not offered: stores to one reach no file.

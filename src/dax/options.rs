@@ -220,7 +220,7 @@ impl Options {
     /// # Duplicates
     /// A [lock](Lock) belongs to the open file, and so to all duplicates of a descriptor, even those in other processes
     /// (flock(2)). It is granted even if the holder of a duplicate has it, and ends for all when one of them drops its
-    /// [`DaxFile`]. The system reports a failed write-back to only one duplicate. Therefore open the file anew, on
+    /// [`DaxFile`]. The system reports a failed write-back to only one duplicate. Therefore reopen the file, on
     /// Linux by `/proc/thread-self/fd/NUMBER` and [`File::options`], and pass that.
     ///
     /// # Errors

@@ -102,7 +102,7 @@ impl Persister {
     ///
     /// # Errors
     /// Page by page: [`ErrorKind::Writeback`](super::ErrorKind::Writeback), which each later call returns too. Its path
-    /// names the address of the mapping. A file that was cut is not noticed.
+    /// names the address of the mapping. A truncated file is not noticed.
     ///
     /// # Panics
     /// If the range is out of range, or ends before it starts.

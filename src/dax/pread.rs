@@ -108,7 +108,7 @@ impl Readable for PreadFile {
     /// Reads by one call.
     ///
     /// # Errors
-    /// [`ErrorKind::Poisoned`], if the medium has lost bytes of the range. [`ErrorKind::Shorter`], if the file was cut,
+    /// [`ErrorKind::Poisoned`], if the medium has lost bytes of the range. [`ErrorKind::Shorter`], if the file was truncated,
     /// and [`ErrorKind::Os`] otherwise; [`check`](Self::check) returns these two from then on.
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {
         let len = into.len() as u64;

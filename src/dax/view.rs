@@ -61,11 +61,11 @@ use std::path::{Path, PathBuf};
 ///
 /// # Failures
 /// The first event after which the mapped bytes may differ from the stored ones ends the use of the mapping: a failed
-/// write-back by the operating system, a file that was cut, or, with a
+/// write-back by the operating system, a truncated file, or, with a
 /// [`FaultHandler`](super#media-errors-and-files-that-shrink-on-linux), an access that raised SIGBUS. From then on
 /// [`check`](Self::check), [`read`](Self::read), [`persist`](Self::persist) and every other call that persists return
-/// that failure, until the file is opened anew. If the file is persisted line by line, only an access notices that it
-/// was cut.
+/// that failure, until the file is reopened. If the file is persisted line by line, only an access notices that it
+/// was truncated.
 ///
 /// A failed write-back can affect any byte stored since the last successful one: Linux reports the failure once to each
 /// open file, and does not name the pages.
@@ -187,8 +187,8 @@ impl DaxView {
     /// [`FaultHandler`](super#media-errors-and-files-that-shrink-on-linux) loads see zeros.
     ///
     /// # Errors
-    /// The [failure](Self#failures), the same each time: [`ErrorKind::Writeback`], [`ErrorKind::Shorter`] for a file that
-    /// was cut, [`ErrorKind::Poisoned`], [`ErrorKind::NoSpace`] for a store that needed a block, or [`ErrorKind::Os`] for another access.
+    /// The [failure](Self#failures), the same each time: [`ErrorKind::Writeback`], [`ErrorKind::Shorter`] for a truncated
+    /// file, [`ErrorKind::Poisoned`], [`ErrorKind::NoSpace`] for a store that needed a block, or [`ErrorKind::Os`] for another access.
     ///
     /// # Cost
     /// A load and a branch.

@@ -68,7 +68,7 @@ pub(crate) fn read(tree: &Tree, path: &Path, page: usize) -> Result<Listed, Unkn
 /// Returns the list in a text as the kernel shows it.
 fn parse_shown(text: &str, page: usize) -> Option<Listed> {
     let is_full = text.len() + 1 >= page;
-    // A line that was cut may have lost digits.
+    // A truncated line may have lost digits.
     let whole = match text.rsplit_once('\n') {
         Some((whole, _)) if is_full => whole,
         _ => text,

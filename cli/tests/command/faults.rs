@@ -81,7 +81,7 @@ fn append_to_a_journal_that_is_cut_names_the_offset_and_the_last_record() {
     drop(input.write_all(b"third\n"));
     let error = refusal(child, input);
     let begins =
-        format!("cachemaint: {}: was cut to 20480 bytes while it was open; ", path.display());
+        format!("cachemaint: {}: was truncated to 20480 bytes while it was open; ", path.display());
     assert!(error.lines().last().unwrap().starts_with(&begins), "{error}");
     assert!(error.ends_with("; 1 record was appended, and record 2 was not\n"), "{error}");
     assert_eq!(positions.next().transpose().unwrap(), None, "the third is not acknowledged");
@@ -275,6 +275,6 @@ fn a_print_of_a_file_that_is_cut_has_all_events_before_the_cut() {
     let error = refusal(child, input);
     assert!(printed.lines().zip(0..).all(|(line, number)| line.ends_with(&text(number))));
     assert_eq!(printed.lines().count() as u64, before, "{error}");
-    let begins = format!("cachemaint: {}: was cut to {CUT} bytes while it", path.display());
+    let begins = format!("cachemaint: {}: was truncated to {CUT} bytes while it", path.display());
     assert!(error.starts_with(&begins), "{error}");
 }

@@ -159,7 +159,7 @@ fn save(
                 return Ok(());
             }
             writer.append(&piece[..read])?;
-            // A file that was cut ends the copy at once, not after all of the input.
+            // A truncated file ends the copy at once, not after all of the input.
             file.check()?;
         }
     });

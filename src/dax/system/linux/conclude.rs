@@ -207,8 +207,9 @@ fn doubt(
     })
 }
 
-/// Weakens a backing by a doubt, and adds that to the reason. Something unseen turns a promise into a condition, but a
-/// backing that already has a condition into no promise.
+/// Weakens the backing if there is a doubt, and adds the doubt to the reason. If it cannot be
+/// seen what a sync reaches, storage and persistent memory with a claim become [`Backing::FileSystem`]: the only condition
+/// is then that fsync is honoured. Any other backing, and a sync that is known to be lost, leave no promise.
 fn doubted(backing: Backing, doubt: Option<Doubt>, reason: &mut String) -> Backing {
     let has_one_condition = matches!(
         backing,

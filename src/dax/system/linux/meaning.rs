@@ -91,9 +91,7 @@ fn words(path: &Path, errno: Errno, call: &str) -> Option<Cow<'static, str>> {
             "the server of its file system has ended (FUSE); unmount that (fusermount3 -u), and mount it again"
         }
         (Errno::AGAIN, "mmap") => "the limit of locked memory is reached (ulimit -l); raise it",
-        (Errno::STALE, _) => {
-            "its server has removed or replaced it; mount it again, and open it anew"
-        }
+        (Errno::STALE, _) => "its server has removed or replaced it; mount it again, and reopen it",
         _ => return None,
     };
     Some(known.into())

@@ -17,7 +17,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{ExitCode, exit};
 
-/// Show what survives a crash, and keep logs, state and events that do
+/// Show what survives a crash, and store logs, state and events that must survive one
 #[derive(Parser)]
 #[command(name = "cachemaint", version, propagate_version = true, max_term_width = 100)]
 #[command(help_template = TEMPLATE, after_help = AFTER_HELP)]

@@ -20,13 +20,13 @@ pub(crate) fn handle(handler: impl FnOnce() + Send + 'static) -> anyhow::Result<
     let ignored = ignored();
     let awaited = [SIGINT, SIGTERM, SIGHUP].into_iter();
     let awaited = awaited.filter(|signal| ignored >> (signal - 1) & 1 == 0);
-    let mut signals = Signals::new(awaited).context("signals cannot be handled")?;
+    let mut signals = Signals::new(awaited).context("cannot handle signals")?;
     let wait = move || {
         if signals.forever().next().is_some() {
             handler();
         }
     };
-    thread::Builder::new().spawn(wait).context("a thread cannot be started")?;
+    thread::Builder::new().spawn(wait).context("cannot start a thread")?;
     Ok(())
 }
 

@@ -52,7 +52,7 @@ fn open(stream: &impl AsFd) -> io::Result<File> {
         .is_ok_and(|null| file.metadata().is_ok_and(|found| found.rdev() == null.rdev()));
     if is_null && fcntl_getfl(&file)? & OFlags::RWMODE == OFlags::RDWR {
         return Err(io::Error::other(
-            "it is closed, or /dev/null that is open for reading and writing; redirect it by < or >",
+            "it is closed, or is /dev/null opened for both reading and writing; redirect it with < or >",
         ));
     }
     Ok(file)

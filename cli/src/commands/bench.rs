@@ -363,7 +363,7 @@ fn write_text(out: &mut impl Write, results: &Results) -> io::Result<()> {
         let fate = match keeps {
             Some(true) => "it is kept",
             Some(false) => "it is dropped",
-            None => "not known if it is kept",
+            None => "unknown whether it is kept",
         };
         writeln!(
             out,

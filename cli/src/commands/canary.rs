@@ -379,7 +379,7 @@ impl Part {
 }
 
 impl StartedBy {
-    /// The loader's type, which x86 alone shows, is in the high bits; 0xD is kexec (`Documentation/arch/x86/boot.rst`,
+    /// The loader's type, which only x86 shows, is in the high bits; 0xD is kexec (`Documentation/arch/x86/boot.rst`,
     /// `type_of_loader`).
     fn of(text: &str) -> Self {
         const KEXEC: u64 = 0xd;
@@ -440,9 +440,9 @@ impl Canary {
             State::SameBoot => {
                 "but in the boot in which it was planted: nothing is proved yet. Reset the machine or kexec, mount the file system, and show the canary again"
             }
-            State::Kept => "in another boot: everything that happened since kept them",
+            State::Kept => "in another boot: every event since then preserved them",
             State::BootUnknown => {
-                "but it is unknown if this is another boot: show the canary outside a container, with /proc mounted"
+                "but it is unknown whether this is another boot: show the canary outside a container, with /proc mounted"
             }
             State::Damaged => "but not all bytes that were only stored",
         };
@@ -468,7 +468,7 @@ impl Canary {
         match changed {
             0 => format!("all {bytes} bytes are there; {shows}"),
             _ => format!(
-                "{changed} of {bytes} bytes are gone ({}): {shows}",
+                "{changed} of {bytes} bytes are lost ({}): {shows}",
                 self.stored_only.change()
             ),
         }
@@ -556,7 +556,7 @@ mod tests {
         }
         let (found, text) = verdict(&bytes, None);
         assert_eq!(found["state"], "boot_unknown");
-        assert!(text.contains("it is unknown if this is another boot"), "{text}");
+        assert!(text.contains("it is unknown whether this is another boot"), "{text}");
     }
 
     /// 64 bytes of zeros at 65536 + 128, and one other byte in the word at 70000 (= 8 x 8750).
@@ -645,7 +645,7 @@ mod tests {
         )
     }
 
-    /// A canary whose planting was cut must not show that the machine lost persisted bytes.
+    /// A canary whose planting was interrupted must not show that the machine lost persisted bytes.
     #[test]
     fn a_canary_with_a_header_has_all_that_it_persisted() {
         for model in [Model::X86, Model::ARM64, Model::NEUTRAL, Model::X86_EADR, Model::PAGES] {

@@ -117,18 +117,18 @@ fn append_and_kill(path: &Path) -> anyhow::Result<u64> {
     let mut command = Command::new(program);
     command.args(["journal", "append", "--create", "8M", "--positions"]).arg(path);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut child = command.spawn().context("the writing process cannot be started")?;
+    let mut child = command.spawn().context("cannot start the writing process")?;
     let (mut records, positions) =
         child.stdin.take().zip(child.stdout.take()).context("no pipes")?;
     // It ends when the child does.
     let feed = move || (0..).try_for_each(|number| writeln!(records, "{}", payload(number)));
-    let feeding = thread::Builder::new().spawn(feed).context("a thread cannot be started")?;
+    let feeding = thread::Builder::new().spawn(feed).context("cannot start a thread")?;
     let counted = count(positions, || child.kill());
     // No child is left behind after any failure.
-    child.kill().context("the writing process cannot be killed")?;
-    let status = child.wait().context("the writing process cannot be waited for")?;
+    child.kill().context("cannot kill the writing process")?;
+    let status = child.wait().context("cannot wait for the writing process")?;
     drop(feeding.join());
-    let acknowledged = counted.context("the writing process cannot be read")?;
+    let acknowledged = counted.context("cannot read from the writing process")?;
     #[cfg(unix)]
     let was_killed = std::os::unix::process::ExitStatusExt::signal(&status) == Some(9);
     // Elsewhere the kill looks like any failure.
@@ -158,12 +158,12 @@ fn count(positions: ChildStdout, mut kill: impl FnMut() -> io::Result<()>) -> io
     Ok(acknowledged)
 }
 
-/// Opens the journal, and looks for every acknowledged record and for those behind them.
+/// Opens the journal, and looks for every acknowledged record and for later ones.
 fn look<M: Medium>(medium: &M, acknowledged: u64) -> Findings {
     let (recovered, is_open) = match Journal::open(medium) {
         Ok((_, opened)) => {
             let (records, torn) = (opened.recovered.records, opened.recovered.torn);
-            let end = if torn { "torn, as a crash may leave it" } else { "whole" };
+            let end = if torn { "torn, as a crash may leave it" } else { "intact" };
             (format!("{} records; the end is {end}", thousands(records)), true)
         }
         Err(failed) => (format!("NOT: {}", failed.error), false),

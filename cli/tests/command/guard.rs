@@ -77,7 +77,7 @@ fn it_guards_though_its_report_has_no_reader() {
     // The guarantees are printed after the file was opened, so this line says that it goes on.
     let mut line = String::new();
     std::io::BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
-    assert!(line.contains("guarding, but the report cannot be shown"), "{line}");
+    assert!(line.contains("the guard runs, but cannot print its report"), "{line}");
     assert_eq!(child.try_wait().unwrap(), None);
     end(child).code(141);
 }
@@ -273,7 +273,7 @@ fn a_path_that_is_missing_at_the_end_fails_and_one_that_came_back_does_not() {
             line.clear();
             assert_ne!(told.read_line(&mut line).unwrap(), 0, "it has not reported the path");
         }
-        assert!(line.contains("is not there any more"), "{line}");
+        assert!(line.contains("no longer exists"), "{line}");
         assert!(line.contains(tree.to_str().unwrap()), "{line}");
         if comes_back {
             fs::rename(&moved, &tree).unwrap();

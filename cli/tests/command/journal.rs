@@ -413,11 +413,11 @@ fn whole_records_after_a_torn_end_are_reported_until_they_are_discarded() {
     );
     assert!(verified["damage"].is_null());
     let text = unwrapped(&stdout(&place.run(&["verify"]).code(1)));
-    assert!(text.contains("3 whole records follow the torn end at 88: "), "{text}");
+    assert!(text.contains("3 intact records follow the torn end at 88: "), "{text}");
     let found = json(&place.inspect(&["--json"]).success());
     assert_eq!((&found["kind"], &found["recovered"]), (&"journal".into(), &verified));
     let told = stderr(&place.run(&["append", "--record", "next"]).success());
-    assert!(told.contains("3 whole records follow the torn end at 88"), "{told}");
+    assert!(told.contains("3 intact records follow the torn end at 88"), "{told}");
     assert!(told.contains("discarded"), "{told}");
 }
 

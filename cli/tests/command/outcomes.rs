@@ -21,10 +21,10 @@ const OUTCOMES: &[(&str, &str, i32)] = &[
     ("journal append missing -j --record x", "no such file", 3),
     ("journal read log -j", "done", 0),
     ("journal read damaged-log -j", "damaged: the records before the damage are printed", 1),
-    ("journal verify log -j", "whole", 0),
+    ("journal verify log -j", "intact", 0),
     ("journal verify damaged-log -j", "damaged", 1),
     ("journal verify state -j", "no journal", 3),
-    ("journal salvage log -j", "whole", 0),
+    ("journal salvage log -j", "intact", 0),
     ("journal salvage damaged-log -j", "the intact records are printed", 1),
     ("journal salvage small -j --into salvaged", "the records are in a new journal", 0),
     ("journal trim log -j --to 64", "done", 0),
@@ -37,7 +37,7 @@ const OUTCOMES: &[(&str, &str, i32)] = &[
     ("store load damaged-state blob -j --output loaded", "damaged", 1),
     ("store load state none", "no such blob", 3),
     ("store list state -j", "done", 0),
-    ("store verify state -j", "whole", 0),
+    ("store verify state -j", "intact", 0),
     ("store verify damaged-state -j", "damaged", 1),
     ("store verify log -j", "no store", 3),
     ("store backup state copy -j", "done", 0),
@@ -58,7 +58,7 @@ const OUTCOMES: &[(&str, &str, i32)] = &[
     ("canary show . -j", "no canary", 3),
     ("canary plant . -j", "planted", 0),
     ("canary plant . -j", "there is one already", 3),
-    ("canary show . -j", "whole", 0),
+    ("canary show . -j", "intact", 0),
     ("demo . -j", "every acknowledged record is there", 0),
     ("demo missing -j", "no such directory", 3),
     ("bench -j --writeback none", "no such instruction", 3),
@@ -90,7 +90,7 @@ fn damage(directory: &Path, name: &str, at: usize) {
     fs::write(directory.join(format!("damaged-{name}")), bytes).unwrap();
 }
 
-/// `cargo xtask bless` writes the table anew.
+/// `cargo xtask bless` rewrites the table.
 #[test]
 fn each_outcome_has_its_exit_code_and_its_json() {
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();

@@ -385,7 +385,7 @@ fn a_commit_that_was_undone_is_reported() {
     let told = stdout(&place.run(&["verify"]).code(1));
     assert!(told.contains(&format!("undone      commit {commit}")), "{told}");
     let error = stderr(&place.run_with(&["save", "ram"], "more").success());
-    assert!(error.contains(&format!("commit {commit} is undone")), "{error}");
+    assert!(error.contains(&format!("commit {commit} was undone")), "{error}");
     place.run(&["verify"]).success();
     assert_eq!(place.load("cpu"), b"cpu");
 }
@@ -448,7 +448,7 @@ fn the_first_write_after_a_reboot_reports_the_reboot() {
         assert!(error.contains("state: since the last commit: "), "{error}");
         assert!(error.contains("the boot id differs from that of the last commit"), "{error}");
         let promise =
-            "state: does committed data survive this: no: the kernel that had the pages is gone";
+            "state: survival of committed data: no: the kernel that had the pages is gone";
         assert!(error.contains(promise), "{error}");
         assert!(error.contains("state: the store had not been sealed"), "{error}");
         assert!(error.contains("state: ram: the blob from byte 0 on is damaged"), "{error}");
@@ -570,8 +570,8 @@ fn regions_are_shown_beside_blobs() {
     let contents: Vec<_> = place.blobs().iter().map(|blob| blob["content"].clone()).collect();
     assert_eq!(contents, [json!("blob"), json!("region")]);
     let verified = stdout(&place.run(&["verify"]).success());
-    assert!(verified.contains("1, of which 1 are whole, with 9 bytes in all"), "{verified}");
-    assert!(verified.contains("1, whose bytes cannot be verified"), "{verified}");
+    assert!(verified.contains("1, all intact, 9 bytes in total"), "{verified}");
+    assert!(verified.contains("1; their bytes cannot be verified"), "{verified}");
     assert_eq!(place.json(&["verify"])["regions"], 1);
 
     let refused = stderr(&place.run(&["load", "ram"]).code(3));

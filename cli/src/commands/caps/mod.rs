@@ -25,7 +25,7 @@ const LIST: &str = "list";
 
 /// The last lines of the report.
 const MORE: [&str; 2] = [
-    "More          cachemaint inspect FILE: a file's own medium, by lines or by msync",
+    "More          cachemaint inspect FILE: how a file is persisted, what it survives",
     "              cachemaint caps --explain: all topics, with reasons and sources",
 ];
 
@@ -52,7 +52,7 @@ fn explain(report: &HostReport, topic: &str, as_json: bool) -> anyhow::Result<Ex
         let names: Vec<String> =
             explain::topics(report).into_iter().map(|topic| topic.name).collect();
         let names = names.join(", ");
-        text::tell!("nothing is known here of {topic}; the topics of this machine are {names}");
+        text::tell!("there is no topic {topic}; choose one of: {names}");
         // The exit code is that of any other argument that is not understood.
         return Ok(ExitCode::from(2));
     };

@@ -53,7 +53,7 @@ struct Guarded {
     is_found: bool,
 }
 
-/// What is open of a file.
+/// The open parts of a file.
 #[derive(Debug)]
 enum Held {
     /// Nothing, for this reason. The next look tries again. There is none for a file that was replaced since the look.
@@ -83,7 +83,7 @@ pub(super) struct Pass {
     pub(super) began: Instant,
     pub(super) took: Duration,
     pub(super) cpu: Duration,
-    /// The files and directories that were found and not written back or looked at, of which no pass before has told.
+    /// The files and directories that were found but not written back or read, and that no earlier pass has reported.
     pub(super) problems: Vec<String>,
     /// The longest time for which stored bytes of a file were not written back when the pass ended. `None` if it has
     /// written none back that is not older than the guard.
@@ -238,7 +238,7 @@ impl Guarded {
     /// Opens the file, which makes its size, blocks and name durable.
     fn open(&mut self, identity: Identity, page_cache: bool) {
         match Held::open(&self.path, identity, page_cache) {
-            // The older descriptor is kept: a failed write may be reported to that one alone.
+            // The older descriptor is kept: a failed write may be reported only to that one.
             Held::Synced(_) if matches!(self.held, Held::Synced(_)) => {}
             opened => self.held = opened,
         }
@@ -311,7 +311,7 @@ impl Lines {
     /// Writes all lines of the mapping back, and completes that.
     ///
     /// # Errors
-    /// If the file was cut meanwhile, or its medium has lost bytes: the view is of no use then.
+    /// If the file was truncated meanwhile, or its medium has lost bytes. The view is useless then.
     fn pass_over(&mut self) -> Result<[u64; 2], dax::Error> {
         let Self { view, cache, is_touched } = self;
         let len = usize::try_from(view.len()).unwrap_or(usize::MAX);

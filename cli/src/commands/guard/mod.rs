@@ -49,8 +49,8 @@ use trees::Root;
 /// the first interval longer than TIME, and then each one twice as long as the last reported. A real-time priority
 /// (chrt(1)) shortens the bound.
 ///
-/// With --once it makes a single pass, for example before a reboot: at its end, all lines have reached the medium at least
-/// as they were at its start. The exit code is 1 if this failed for a file, if there is no file, or if files of a PATH
+/// With --once it makes a single pass, for example before a reboot. When it ends, everything stored before it began is on
+/// the medium. The exit code is 1 if this failed for a file, if there is no file, or if files of a PATH
 /// survive neither a reboot nor a kexec, as on tmpfs.
 ///
 /// Files in the page cache are refused, because a reset loses the whole page cache. With --page-cache they are synced
@@ -98,7 +98,7 @@ fn run_until_told(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if !arguments.json
         && let Err(error) = text::report(|out| print_worth(out, &arguments.paths))
     {
-        text::tell!("guarding, but the report cannot be shown: {error}");
+        text::tell!("the guard runs, but cannot print its report: {error}");
     }
     let (since, within) = (Instant::now(), arguments.within);
     let mut longest = Longest::new(within);
@@ -121,7 +121,7 @@ fn run_until_told(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let (statistics, gone) = (guard.statistics(), guard.gone());
     let is_in_vain = (statistics.files, statistics.bytes) == (0, 0) && statistics.outside > 0;
     if gone > 0 {
-        text::tell!("missing at the end, and not guarded: {gone} of the paths");
+        text::tell!("{gone} of the paths are missing at the end, and were not guarded");
     } else if is_in_vain {
         text::tell!("nothing was guarded: none of the files found could be written back");
     }
@@ -178,7 +178,7 @@ fn run_once(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(if is_done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Returns the time from the beginning of a pass to the beginning of the next one, which shall end in time unless its share
+/// Returns the time from the beginning of a pass to the beginning of the next one, which should end in time unless its share
 /// of a CPU is too small.
 fn next(within: Duration, cpu_share: f64, took: Duration, cpu: Duration) -> Duration {
     // A quarter more, as none takes exactly as long as the one before.
@@ -221,7 +221,7 @@ fn now() -> Option<Timestamp> {
 fn cpu_share(text: &str) -> Result<f64, &'static str> {
     let percent: Option<f64> = text.strip_suffix('%').unwrap_or(text).trim().parse().ok();
     let percent = percent.filter(|percent| (0.01..=100.0).contains(percent));
-    percent.map(|percent| percent / 100.0).ok_or("say a share such as 5% or 0.5%, of 100% at most")
+    percent.map(|percent| percent / 100.0).ok_or("write a share such as 5% or 0.5%, at most 100%")
 }
 
 /// The most files that are kept: as many as a process can have open by the hard limit that systemd gives (systemd.exec(5),
@@ -235,7 +235,7 @@ const COMMON_LIMIT: u64 = 1024;
 fn guard_of(paths: &[PathBuf], page_cache: bool) -> anyhow::Result<Guard> {
     let open_files = raise_open_files();
     if FaultHandler::install().is_err() {
-        bail!("a guard needs x86-64 or arm64: elsewhere it would crash if a file were truncated");
+        bail!("a guard cannot run on this architecture: a truncated file would crash it");
     }
     let roots = paths.iter().map(|path| root(path, page_cache)).collect::<Result<_, _>>()?;
     Ok(Guard::new(roots, page_cache, open_files))

@@ -40,7 +40,7 @@ pub(super) enum Found {
         identity: Identity,
         size: u64,
     },
-    /// A path of the guard that is not there any more.
+    /// A path of the guard that no longer exists.
     Gone {
         path: PathBuf,
         why: anyhow::Error,
@@ -81,12 +81,12 @@ impl Root {
 
     /// Opens the root, or returns the facts of a file.
     fn open_or_file(&self) -> anyhow::Result<Result<OwnedFd, Stat>> {
-        let facts = facts(CWD, &self.path).map_err(|_missing| anyhow!("is not there any more"))?;
+        let facts = facts(CWD, &self.path).map_err(|_missing| anyhow!("no longer exists"))?;
         let kind = FileType::from_raw_mode(facts.st_mode);
         if kind.is_file() {
             return Ok(Err(facts));
         }
-        ensure!(facts.st_dev == self.device, "something else is mounted there now");
+        ensure!(facts.st_dev == self.device, "another file system is mounted there now");
         ensure!(kind.is_dir(), "was replaced by a link or something else that is not guarded");
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         Ok(Ok(openat(CWD, &self.path, flags, Mode::empty())?))

@@ -60,7 +60,7 @@ fn recover(path: &Path, file: DaxFile) -> anyhow::Result<DaxJournal> {
         text::tell!("{}: {torn}; discarded", path.display());
     }
     if recovered.root_lost {
-        text::tell!("{}: {}; it was written anew", path.display(), verify::ROOT_LOST);
+        text::tell!("{}: {}; it was rewritten", path.display(), verify::ROOT_LOST);
     }
     Ok(journal)
 }

@@ -98,7 +98,7 @@ fn print(
     }
 }
 
-/// Reports a torn end on standard error, and whole records after it: this command does not print them.
+/// Reports a torn end on standard error, and intact records after it: this command does not print them.
 fn tell_torn_end(path: &Path, reader: &Reader<&ReadOnly>) -> anyhow::Result<()> {
     let found = match reader.verify(&mut |_| {}) {
         Ok(found) => found,

@@ -30,15 +30,15 @@ pub(super) fn torn_end(recovered: &Recovered) -> Option<String> {
     let records = match after_gap {
         0 => {
             let text = format!(
-                "the end at {end} is torn: a crash interrupted a record, or one is being appended now. After a power cut it can also be the last acknowledged record, damaged"
+                "the end at {end} is torn: a crash interrupted a record, or one is being appended now. After a power cut, the last acknowledged record may also have been damaged there"
             );
             return torn.then_some(text);
         }
-        1 => "1 whole record follows".to_owned(),
-        more => format!("{} whole records follow", text::thousands(*more)),
+        1 => "1 intact record follows".to_owned(),
+        more => format!("{} intact records follow", text::thousands(*more)),
     };
     Some(format!(
-        "{records} the torn end at {end}: a crash or an append in progress has left out the record between, or that record is damaged"
+        "{records} the torn end at {end}: a record in between is damaged, or was interrupted by a crash, or is being appended now"
     ))
 }
 
@@ -90,7 +90,7 @@ pub(in crate::commands) fn write_recovered(
         None if damage.is_some() => {
             "unknown: only the records before the damage are counted".to_owned()
         }
-        None => "whole".to_owned(),
+        None => "intact".to_owned(),
         Some(torn) if *after_gap == 0 => torn,
         Some(torn) => format!("torn or damaged: {torn}. `journal salvage` prints them"),
     };

@@ -70,9 +70,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         );
     }
     let within = match arguments.durability {
-        When::Within(interval) => Some(
-            Within::start(Arc::clone(&recorder), interval).context("a thread cannot be started")?,
-        ),
+        When::Within(interval) => {
+            Some(Within::start(Arc::clone(&recorder), interval).context("cannot start a thread")?)
+        }
         _ => None,
     };
     finish_when_interrupted(Arc::clone(&recorder))?;
@@ -119,7 +119,7 @@ fn record(path: &Path, recorder: &Recording, input: impl Read) -> anyhow::Result
         line.extend_from_slice(piece.strip_suffix(b"\n").unwrap_or(piece));
         let is_whole = piece.ends_with(b"\n");
         if is_whole || line.len() == most {
-            // The newline behind the last part of a split line is not a line of its own.
+            // The newline after the last part of a split line is not a line of its own.
             if !(is_split && line.is_empty()) {
                 event(path, recorder, &writer, &line)?;
                 events += 1;

@@ -93,7 +93,7 @@ fn report(as_json: bool, [from, into]: [&Path; 2], copied: &Copied) -> anyhow::R
         row(out, "copied", format!("commit {}: {blobs} blobs of {bytes} bytes", copied.commit))?;
         for region in &copied.regions {
             let name = visible(region.as_bytes());
-            row(out, "left out", format!("{name}: it is a region; only its program can copy it"))?;
+            row(out, "left out", format!("{name} is a region; only its program can copy it"))?;
         }
         Ok(())
     })

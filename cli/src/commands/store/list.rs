@@ -36,7 +36,7 @@ struct Facts {
     commit: u64,
     is_sealed: bool,
     capacity: Option<Capacity>,
-    /// What happened since the last commit; `None` for a file that is not mapped.
+    /// The event since the last commit; `None` for a file that is not mapped.
     since: Option<Verdict>,
 }
 

@@ -97,8 +97,8 @@ fn tell_opened(path: &Path, opened: &Opened) {
     }
     if let Some(number) = opened.undone {
         tell(&format!(
-            "commit {number} is undone: a crash has cut it off, or a power cut came right after it and its bytes were \
-             damaged; nothing of it is left"
+            "commit {number} was undone: a crash interrupted it, or a power cut right after it damaged its bytes; none of its \
+             changes remain"
         ));
     }
     for (name, damage) in opened.verification.iter().flat_map(|found| &found.damaged) {
@@ -194,7 +194,7 @@ fn write_capacity(out: &mut impl Write, capacity: Option<&Capacity>) -> io::Resu
     row(
         out,
         "used",
-        format!("{used} of {total} bytes; {free} are free, of which {largest} in one piece"),
+        format!("{used} of {total} bytes used; {free} free, {largest} of them in one piece"),
     )
 }
 

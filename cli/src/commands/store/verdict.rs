@@ -10,7 +10,7 @@ pub(super) fn sentences(verdict: &Verdict, was_sealed: bool) -> Vec<String> {
     let evidence = verdict.evidence.join("; ");
     let mut sentences = vec![format!("since the last commit: {}: {evidence}", verdict.origin)];
     if let Some(promise) = &verdict.promise {
-        sentences.push(format!("does committed data survive this: {}", words(promise)));
+        sentences.push(format!("survival of committed data: {}", words(promise)));
     }
     sentences.push(if was_sealed {
         "the store had been sealed".to_owned()

@@ -57,15 +57,14 @@ impl Verified {
         row(out, "sealed", yes_or_no(self.is_sealed))?;
         write_capacity(out, self.capacity.as_ref())?;
         let (blobs, bytes) = (text::thousands(self.blobs), text::thousands(self.found.bytes));
-        let whole = text::thousands(self.found.whole);
-        row(
-            out,
-            "blobs",
-            format!("{blobs}, of which {whole} are whole, with {bytes} bytes in all"),
-        )?;
+        let intact = match self.found.whole {
+            whole if whole == self.blobs => "all intact".to_owned(),
+            whole => format!("{} of them intact", text::thousands(whole)),
+        };
+        row(out, "blobs", format!("{blobs}, {intact}, {bytes} bytes in total"))?;
         if self.found.regions > 0 {
             let regions = text::thousands(self.found.regions);
-            row(out, "regions", format!("{regions}, whose bytes cannot be verified"))?;
+            row(out, "regions", format!("{regions}; their bytes cannot be verified"))?;
         }
         for (name, damage) in &self.found.damaged {
             let (name, advice) = (visible(name.as_bytes()), advice(damage.part));
@@ -85,7 +84,7 @@ impl Verified {
     }
 }
 
-/// Returns the end of a damaged part, or the means against the damage.
+/// Returns the remedy for a damaged part, or the time of its repair.
 const fn advice(part: Part) -> &'static str {
     match part {
         Part::Bytes { .. } | Part::Tags => "save it again",

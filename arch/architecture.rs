@@ -5,7 +5,7 @@ use super::{
     other,
 };
 
-/// How Linux takes RAM for persistent memory.
+/// The way to make Linux treat RAM as persistent memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReservedRam {
     /// The parameter `memmap=SIZE!START` (`Documentation/admin-guide/kernel-parameters.txt`).
@@ -42,7 +42,7 @@ pub struct Architecture {
     /// The reason why the whole cache cannot be written back or invalidated at once: for all code if there is no
     /// [`whole_cache`](Self::whole_cache) or if it does not reach every cache, otherwise for user mode.
     pub no_whole_cache: Unsupported,
-    /// How Linux takes RAM for persistent memory, if it can.
+    /// The way to make Linux treat RAM as persistent memory, if there is one.
     pub reserved_ram: Option<ReservedRam>,
     /// True if programs were run in which an access that raised SIGBUS went on after the handler had mapped other memory.
     #[cfg_attr(

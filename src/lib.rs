@@ -37,7 +37,7 @@
 //!                    persist              deep_persist
 //! ```
 //!
-//! A power cut or another event loses the bytes that had not got far enough: see the table in [`survival`]. `file` is a
+//! The table in [`survival`] says which of these bytes survive a power cut or another event. `file` is a
 //! `DaxFile`; a `Region` of a store has the same calls, except `persist_fill`, `persist_copy_within` and `batch`. The
 //! costs are those of a mapping that is persisted line by line. Where whole pages are persisted, each range costs a
 //! system call that waits for the drive, and a fence is free.

@@ -37,7 +37,7 @@
 //! no choice of instruction avoids are in `docs/platforms.md`.
 //!
 //! Sources: Arm ARM (DDI 0487), "Ordering and completion of data and instruction cache
-//! instructions" and the pages of the instructions; Linux `arch/arm64/mm/cache.S` (DSB SY behind
+//! instructions" and the pages of the instructions; Linux `arch/arm64/mm/cache.S` (DSB SY after
 //! each loop), `arch/arm64/kernel/cpufeature.c`, `arch/arm64/include/uapi/asm/hwcap.h`.
 
 pub mod instruction;

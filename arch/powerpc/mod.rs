@@ -10,20 +10,21 @@
 //! All of them work in user mode, on all CPUs of the system, and need only read permission. `dcbfl` and `dcbflp` reach
 //! only the caches of the executing CPU, and are never used.
 //!
-//! `sync` completes `dcbst` and `dcbf`; `phwsync` also completes the forms for persistent storage. These forms are
-//! variants of `dcbf` and `sync`, which CPUs with ISA 2.07 and 3.0 (POWER8, POWER9) execute as plain `dcbf` and `sync`
-//! (according to Linux's commit that began to use them). On those CPUs `dcbf` and `sync` therefore reach the
-//! persistence domain. They are used under their own names, since a tool that knows the older ISA (Valgrind: PMDK issue
-//! 6079) treats the variants as illegal. Linux and libpmem use the new forms on those CPUs too. (Measured: QEMU 10.0
-//! and 11.1 raise an illegal-instruction exception at them on every model, including POWER10.) No source says the same
-//! of a newer CPU in POWER8 or POWER9 mode.
+//! `sync` completes `dcbst` and `dcbf`. `phwsync` also completes `dcbstps` and `dcbfps`.
+//!
+//! The encodings of `dcbstps`, `dcbfps` and `phwsync` are variants of `dcbf` and `sync`. CPUs with ISA 2.07 and 3.0
+//! (POWER8, POWER9) ignore the difference and execute plain `dcbf` and `sync` (the message of the Linux commit that
+//! introduced them). Linux and libpmem rely on that, so on those CPUs `dcbf` and `sync` reach the persistence domain.
+//! This crate executes them there by their plain encodings, because a tool that knows only the older ISA rejects the
+//! variants (Valgrind: PMDK issue 6079; measured: QEMU 10.0 and 11.1 raise an illegal-instruction exception on every
+//! model, even POWER10). No source says the same of a newer CPU in POWER8 or POWER9 mode.
 //!
 //! A POWER9 does not mark a block clean when it executes `dcbst` (its user's manual, p. 66, according to the report
 //! that made libpmem use `dcbf`), and Linux never used `dcbst` for persistent memory there. On CPUs with ISA 2.07 and
 //! 3.0 (POWER8, POWER9), `dcbf` is therefore executed instead.
 //!
 //! Sources: Power ISA 3.1 Book II, "Cache Management Instructions" and "Memory Barrier Instructions"; PMDK pull
-//! request 4844. Linux `arch/powerpc/lib/pmem.c` and `asm/cacheflush.h` (`sync` behind the loop, before it too where it
+//! request 4844. Linux `arch/powerpc/lib/pmem.c` and `asm/cacheflush.h` (`sync` after the loop, and before it too where it
 //! drops), `asm/barrier.h` (`pmem_wmb` is `phwsync`), `asm/ppc-opcode.h` (encodings).
 
 pub mod instruction;

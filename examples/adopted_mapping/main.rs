@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let guarantee = probe(&path)?;
     // SAFETY: (1) memmap2 maps the whole file, shared, for both, and the mapping is dropped after `persister`; (2) memmap2
-    // does not map with MAP_SYNC, so that the file is persisted by pages, also on DAX.
+    // does not map with MAP_SYNC, so that the file is persisted in whole pages, even on DAX.
     let persister = unsafe { Persister::new(&guarantee, bytes, false) }?;
     // SAFETY: the mapping begins at a page and is long enough, and any bytes are such words.
     let statistics = unsafe { bytes.cast::<Statistics>().as_ref() };

@@ -5,7 +5,7 @@
 //! them as a real monitor treats its guest's vCPUs and RAM. The RAM is a region of the store, aligned for huge pages,
 //! which the guest uses in place. The registers are a blob, put when the guest is stopped. Then the store is sealed,
 //! which writes the RAM back. The next start checks that the RAM is not dirty, and that the registers were put after
-//! its last use, so that both are from the same moment. Otherwise the guest was interrupted, and boots anew.
+//! its last use, so that both are from the same moment. Otherwise the guest was interrupted, and boots again.
 //!
 //! ```sh
 //! cargo run -p cachemaint-examples --example vm_restart -- /mnt/pmem/machine   # and again, after any restart

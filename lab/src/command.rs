@@ -31,7 +31,7 @@ pub struct Cmd {
     limit: Option<u32>,
 }
 
-/// How a command ended.
+/// The end of a command.
 #[derive(Clone, Debug)]
 pub struct Ending {
     /// The exit code, unless a signal ended it.

@@ -31,7 +31,7 @@ pub enum Memory {
     },
 }
 
-/// Which dirty lines a crash keeps.
+/// The dirty lines that a crash keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Policy {
     /// Each line with a probability of one half.

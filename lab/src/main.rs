@@ -78,7 +78,7 @@ enum Task {
     Cut(Cutting),
     /// Record the program's writes to an ordinary drive, and check states that a power cut could have left.
     Drive(drive::Driving),
-    /// Run the program, restart the machine with the contents of RAM kept, and check the remaining state.
+    /// Run the program, restart the machine without clearing its RAM, and check the remaining state.
     Restart(ByRestart),
     /// Run the program once; also usable as a runner for cargo. Exits with the program's code, or 125.
     Run(Subject),

@@ -107,7 +107,7 @@ fn version(text: &str) -> Option<(u32, u32)> {
     Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
-/// What the plugin observed between two marks: one line of its output.
+/// The plugin's observations between two marks: one line of its output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
     /// The number that the program passed.

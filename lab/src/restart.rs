@@ -14,7 +14,7 @@ use crate::machine::ends::Ran;
 use crate::pmem::{emulated, mount_again, start_on_dax};
 use crate::program::CommandLine;
 
-/// How the next kernel is started.
+/// The way in which the next kernel is started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Restart {
     /// A reset through firmware that keeps RAM. Dirty lines are lost.

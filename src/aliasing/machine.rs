@@ -3,7 +3,7 @@
 use crate::arch::advice::IS_LINUX;
 use crate::arch::data_cache::{DataCache, Evidence, Occurs};
 
-/// The answer whether one page can be in the data cache twice, under two virtual addresses.
+/// The aliasing of the data cache: it can, or cannot, hold one page twice, under two virtual addresses.
 ///
 /// It is the answer of Linux's `cpu_dcache_is_aliasing()`, which decides whether files can be mapped directly; see
 /// [`aliasing`](crate::aliasing).

@@ -73,8 +73,8 @@ pub use plain::Plain;
 /// claim: see [`HostReport`](crate::report::HostReport) and [`dax`](crate::dax).
 ///
 /// # Limits
-/// An operation of one CPU reaches the lines of the mapped physical address in all caches before the point that are
-/// coherent with that CPU. Instruction caches are not maintained: a JIT compiler calls `__clear_cache` of compiler-rt,
+/// An operation acts on the lines of the mapped physical address. It reaches every cache between this CPU and the point,
+/// and the caches of other CPUs that the hardware keeps coherent with it. Instruction caches are not maintained: a JIT compiler calls `__clear_cache` of compiler-rt,
 /// `sys_icache_invalidate` on macOS or `FlushInstructionCache` on Windows. `docs/platforms.md` names the systems
 /// where a thread must stay on its CPU, and has the rules for memory under several encryption keys.
 ///

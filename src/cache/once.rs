@@ -9,8 +9,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 #[cfg(cachemaint_loom)]
 use loom::sync::atomic::{AtomicU64, Ordering};
 
-/// A static cell for a [`Cache`] that is set once. A kernel makes its handle at boot and uses it in functions that are
-/// passed none. A program has [`Cache::host`].
+/// A static cell for a [`Cache`] that is set once. A kernel makes its handle at boot and keeps it here for functions that
+/// receive no handle as an argument. A program calls [`Cache::host`] instead.
 ///
 /// ```
 /// use cachemaint::{Cache, OnceCache};

@@ -13,11 +13,15 @@
 //! The flag is any signal to the other side that it may continue: a store to a device's register, an index in the same
 //! memory (which must itself be released and acquired), an interrupt.
 //!
-//! | call | when it returns | the other side |
+//! | call | on return | then |
 //! |---|---|---|
-//! | [`release`] | the stores of this thread are in memory, and a flag stored from now on is seen after them. Lines may stay cached, clean | reads only after it has seen the flag (another CPU: after its own `acquire`) |
-//! | [`release_to_writer`] | the same, and the lines of the buffer have been dropped: none is left that could be written back over the stores of the other side | writes only after it has seen the flag, and leaves nothing in its own caches when it gives the buffer back (another CPU: by its own `release`) |
-//! | [`acquire`] | loads from now on see the bytes that were in memory when it was called, or newer ones | has finished, and released, before it set the flag |
+//! | [`release`] | this thread's stores are in memory; clean lines may stay cached | set the flag: the other side reads |
+//! | [`release_to_writer`] | the same, and the lines of the buffer have been dropped | set the flag: the other side writes |
+//! | [`acquire`], after reading the flag | loads see memory as of the call, or newer | read |
+//!
+//! The other side waits for the flag before it touches the buffer. When it gives the buffer back, its stores must be in
+//! memory before it sets its own flag. If it is a CPU with caches, it calls `acquire` after it has read the flag, and
+//! `release` before it sets one.
 //!
 //! A buffer that the other side writes is therefore maintained twice: [`release_to_writer`] before the hand-over, and
 //! [`acquire`] after it has come back. Leaving out either is one of the two classic errors:

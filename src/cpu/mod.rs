@@ -111,7 +111,7 @@ pub(crate) struct Erratum {
 }
 
 impl Cpu {
-    /// Returns a CPU of which only the reason is known why no instruction can be used.
+    /// Returns an unknown CPU that can use no instruction, for this reason.
     pub(crate) const fn refused(why: Unsupported) -> Self {
         Self {
             identity: CpuIdentity::Unknown,

@@ -63,8 +63,8 @@ impl<'a> Memory<'a> {
     /// Apart from the panics below, no operation depends on `backing`; [`backing`](Self::backing) returns it. The
     /// instructions are those of `cache`.
     ///
-    /// Lines are counted by address, not by offset: if `words` is not aligned to a line, one line's length of offsets
-    /// can lie in two lines.
+    /// Align `words` to a line if you lay out data by lines. Otherwise a range that starts at a multiple of the line
+    /// size, and is one line long, lies in two lines.
     ///
     /// # Panics
     /// 1. If `backing` is [`Storage`](Backing::Storage), [`FileSystem`](Backing::FileSystem) or

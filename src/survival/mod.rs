@@ -91,7 +91,7 @@ impl core::fmt::Display for Stage {
     }
 }
 
-/// The answer whether bytes survive an event.
+/// The fate of bytes in an event, as far as a source promises it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]

@@ -426,7 +426,7 @@ mod tests {
     /// - RESET# invalidates the caches without writing them back (Intel SDM vol. 3A), so dirty
     ///   bytes are not promised, with eADR after a persist too, since that is a fence; stores that
     ///   the memory controller has accepted are in the DIMMs with ADR;
-    /// - RAM that is reserved by name is the kernel's; each kernel looks for its place anew
+    /// - RAM that is reserved by name is the kernel's; each kernel looks for a new place
     ///   (`reserve_mem=`), and it is kept as emulated pmem is if the place is the same;
     /// - RAM keeps nothing without power; ADR keeps written-back bytes, eADR stored ones;
     /// - memory without a claim can be emulated pmem;

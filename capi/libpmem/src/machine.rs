@@ -14,7 +14,7 @@ use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::OnceLock;
 
-/// What `pmem_flush` does.
+/// The work of `pmem_flush`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Writeback {
     /// The lines are written back to the point of persistence.
@@ -25,7 +25,7 @@ pub(crate) enum Writeback {
     Short(Short),
 }
 
-/// How copies use streaming stores.
+/// The use of streaming stores by copies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Streaming {
     /// According to sizes measured on CPUs.

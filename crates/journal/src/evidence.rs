@@ -121,8 +121,9 @@ impl<M: Readable> Walk<'_, M> {
         Ok(is_whole.then_some(header))
     }
 
-    /// Returns the position of a mark that was written after the missing record had become durable: a mark one window
-    /// after it, a mark of a later epoch than the root's, or a mark of a lap for which the root's head leaves no space.
+    /// Returns the position of a mark that was written after the missing record had become durable. Such a mark is at
+    /// least one window after the record, belongs to a later epoch than the root's, or lies in space that the root's head
+    /// has not freed.
     fn mark_of_later(&self) -> Result<Option<u64>, M::Error> {
         let State { geometry, head, epoch, .. } = self.state;
         // At most one window is in progress, and a mark beyond the limit was written with a later head.

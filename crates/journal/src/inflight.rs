@@ -434,7 +434,7 @@ mod loom_tests {
         });
     }
 
-    /// By hand, with marks of 64 bytes: 24 bytes do not fit before the limit of 1024, nor before 1152 behind a record of
+    /// By hand, with marks of 64 bytes: 24 bytes do not fit before the limit of 1024, nor before 1152 after a record of
     /// 64 bytes there.
     #[test]
     fn a_thread_that_waits_is_woken_by_a_cancellation_a_failure_and_a_trim() {

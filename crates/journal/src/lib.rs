@@ -52,9 +52,9 @@
 //! - Each record *vouches*: it states the position before which everything was durable when the record was written.
 //! - After its fence, an append *confirms* that everything up to its end is acknowledged: it stores one word without a
 //!   write-back. The word survives the process, and a power cut if it happened to be written back.
-//! - At most one [window](Options::window) is in progress, so the mark of a segment farther on is evidence too. A mark
-//!   of a later epoch than the root's, or of a lap for which its head leaves no space, shows that the newest root is
-//!   lost.
+//! - Each segment begins with a mark. Records in progress extend over at most one [window](Options::window), so a mark
+//!   beyond it shows that the missing record had been durable. A mark can also show that the newest root is lost: a mark
+//!   of an epoch that the root does not know yet, or in space that the root's head has not freed.
 //!
 //! Everything acknowledged is returned, or an error names it as damaged, with one exception: a power cut loses the last
 //! confirmation, and damage hits a record that no later one vouches for before the journal is opened again. That looks

@@ -43,7 +43,7 @@
 //! | [`OnRequest`](Durability::OnRequest) | stores; for each sub-buffer a write-back and a fence | the end of the process; kexec and kdump, if the next kernel maps the region; a reset only if [`Recorder::write_back_all`] ran before and firmware keeps the RAM |
 //! | the same with a `Within` thread | the same | as above; also a reset that keeps RAM and, on persistent memory, power loss, except for the events of the last interval, which is measured |
 //! | [`SubBuffer`](Durability::SubBuffer) | stores; for each sub-buffer two write-backs and two fences | the same, except for the newest sub-buffer of each shard |
-//! | [`EachAppend`](Durability::EachAppend) | a write-back and a fence; for each sub-buffer another of both | every event that `record` has returned for, if the medium survives the crash itself |
+//! | [`EachAppend`](Durability::EachAppend) | a write-back and a fence; for each sub-buffer one more write-back and fence | every event that `record` has returned for, if the medium survives the crash itself |
 //!
 //! Each durability includes a write-back of every sub-buffer's header; with page granularity it is omitted.
 //!

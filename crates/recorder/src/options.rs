@@ -7,7 +7,7 @@ use cachemaint_format::identity::Identity;
 #[cfg(feature = "std")]
 use cachemaint_format::identity::entropy;
 
-/// When the events of an opening are written back.
+/// The time at which the events of an opening are written back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Durability {
@@ -104,7 +104,7 @@ impl<'o> Options<'o> {
         self
     }
 
-    /// Sets what a full shard does. An existing file keeps its own mode.
+    /// Sets the behaviour of a full shard. An existing file keeps its own mode.
     pub const fn mode(mut self, mode: Mode) -> Self {
         self.mode = mode;
         self

@@ -260,7 +260,7 @@ impl<M: Medium> Store<M> {
         Ok(())
     }
 
-    /// Makes the whole log as deeply durable as the medium allows: a record that survives behind a lost one is damage.
+    /// Makes the whole log as deeply durable as the medium allows: an intact record after a lost one is damage.
     pub(crate) fn deep_persist_log(&self) -> Result<(), M::Error> {
         // The system's page write-back goes through all buffers.
         if is_by_pages(&*self.medium) {

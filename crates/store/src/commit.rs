@@ -15,7 +15,7 @@ use core::ops::Range;
 use core::sync::atomic::Ordering::Acquire;
 use core::sync::atomic::fence;
 
-/// How many times a writer may compact the log while it is being read.
+/// The number of times that a writer may compact the log while it is being read.
 pub(crate) const ATTEMPTS: u32 = 100;
 
 /// The state of a store after a record, without its entries.

@@ -55,9 +55,9 @@
 //! trace of the last record: see [Limits](#limits).
 //!
 //! When the log is full, the entries of all names are written to the other one of its two areas, and a new root refers
-//! to that. The old log is then marked as left: an older root that reappears leads to an error, not to older blobs. An
-//! area has room for twice the entries, so every blob of a full store can be deleted, and it grows with their number. A
-//! blob of at most 256 bytes is stored in its record and needs no other space.
+//! to that. The old log is then marked as left: an older root that reappears leads to an error, not to older blobs. The
+//! areas grow with the number of entries. Each has room for all entries and for a record that deletes them, so even a
+//! full store can be emptied. A blob of at most 256 bytes is stored in its record and needs no other space.
 //!
 //! The root and the log have two copies each, in different blocks of 4096 bytes, so damage in one block loses at most
 //! the blobs that it hits. If a record is damaged in both mirrors, the names that it may have changed are unknown.

@@ -18,7 +18,7 @@ use cachemaint_format::error::FormatError;
 use cachemaint_format::progress::Progress;
 use cachemaint_format::{root, writer};
 
-/// When to verify all blobs of a store that is opened.
+/// The condition under which an opening verifies all blobs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Verify {

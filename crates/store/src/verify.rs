@@ -2,8 +2,8 @@
 //!
 //! # Work
 //! Each byte of a blob is read once; overlapping blobs are not read. The log is read twice, and once more if a blob is
-//! damaged. Meanwhile an entry takes less than 500 bytes of additional memory, and it has at least 64 bytes in the
-//! file.
+//! damaged. During the call each entry takes less than 500 bytes of additional memory; in the file it has at least 64
+//! bytes.
 
 use crate::blob::first_damage;
 use crate::error::{Damage, Error, ErrorKind, Part};

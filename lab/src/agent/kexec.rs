@@ -21,7 +21,7 @@ pub(crate) fn load(command_line: &str, kernel: u64, initrd: u64) -> Result<()> {
 
 /// Starts the loaded kernel. Returns only if that fails.
 pub(crate) fn start() -> Result<()> {
-    reboot(RebootCommand::Kexec).context("the loaded kernel cannot be started")
+    reboot(RebootCommand::Kexec).context("cannot start the loaded kernel")
 }
 
 fn copy(disk: &mut File, path: &str, len: u64) -> Result<()> {

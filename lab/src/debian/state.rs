@@ -32,7 +32,7 @@ impl State {
         architecture: &str,
         lines: &[String],
     ) -> Result<Self> {
-        find_program("apt-get").context("apt-get is not there")?;
+        find_program("apt-get").context("apt-get was not found; it needs Debian or Ubuntu")?;
         let folder = cache.folder().join("apt").join(name);
         for part in ["lists/partial", "cache/archives/partial"] {
             fs::create_dir_all(folder.join(part))

@@ -25,7 +25,7 @@ pub use self::machine::{Prepared, Recorded};
 use crate::kit::Kit;
 use crate::program::CommandLine;
 
-/// Where states are checked.
+/// The place where states are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum CheckOn {
     /// In a machine, where the kernel recovers the file system.

@@ -22,7 +22,7 @@ use serde::{Serialize, Serializer};
 use super::image::{Image, PAGE};
 use super::log::{DriveLog, Event, SECTOR, Write};
 
-/// Which writes survive a cut, of those that no flush has made durable.
+/// The writes that survive a cut, among those that no flush has made durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum WritePolicy {
     /// No write.

@@ -24,7 +24,7 @@ const ATTEMPTS: u32 = 60;
 /// The complaint about a state.
 #[derive(Clone, Debug, Serialize)]
 pub struct Failure {
-    /// How the check ended: "ended with exit code 1".
+    /// The end of the check: "ended with exit code 1".
     pub why: String,
     /// The output of the check.
     pub output: String,
@@ -163,7 +163,7 @@ impl Trials<'_> {
     }
 }
 
-/// Where checks are run.
+/// The place where checks are run.
 enum Checker<'a> {
     Machine(Box<InMachine<'a>>),
     Host(OnHost<'a>),

@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::programs::End;
 use super::{Machine, Report};
 
-/// How a program's run ended.
+/// The end of a program's run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ran {
     /// The program ended.

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::Machine;
 
-/// How a program ended: its exit code or the signal.
+/// The end of a program: its exit code or the signal.
 pub type End = (Option<i32>, Option<i32>);
 
 /// Returns the output of programs in a part of a machine's log, without the protocol.

@@ -15,7 +15,7 @@ use cachemaint_format::tag::{self, Kind};
 const OWN: usize = 72;
 pub(crate) type Root = root::Root<OWN>;
 
-/// What a full shard does.
+/// The behaviour of a full shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Mode {
@@ -56,7 +56,7 @@ pub struct Description {
     pub sub_buffers: u32,
     /// The size of each sub-buffer in bytes.
     pub sub_buffer_size: u32,
-    /// What a full shard does.
+    /// The behaviour of a full shard.
     pub mode: Mode,
     /// The source of the timestamps of the last opening.
     pub time_source: TimeSource,

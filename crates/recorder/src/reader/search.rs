@@ -73,7 +73,7 @@ impl<S: Readable> Reader<S> {
     }
 }
 
-/// How many times the bytes of a sub-buffer may be verified in vain. Records with another key that fill the sub-buffer
+/// The number of times that the bytes of a sub-buffer may be verified in vain. Records with another key that fill the sub-buffer
 /// need this once. Only crafted bytes need more: records nested inside one another.
 const PATIENCE: u64 = 2;
 

@@ -278,7 +278,7 @@ impl History {
         Self { model, events: Vec::new(), lines: Vec::new(), stored: Vec::new() }
     }
 
-    /// Returns the number of events so far, which is the cut behind the last one.
+    /// Returns the number of events so far, which is the cut after the last one.
     pub(crate) fn now(&self) -> u32 {
         u32::try_from(self.events.len()).unwrap_or(u32::MAX)
     }

@@ -95,7 +95,7 @@ impl Machine {
     ///
     /// It includes the thread's own stores, except for unfenced streaming ones. It includes a store of another thread
     /// if this thread fenced in between. On x86 it also includes that store if this thread loaded it or a later one; a
-    /// streaming store counts as later only behind a fence. Elsewhere this thread must have loaded that store itself,
+    /// streaming store counts as later only after a fence. Elsewhere this thread must have loaded that store itself,
     /// since on arm64 a load of one line and a write-back of another are not ordered, not even by acquire (Arm ARM,
     /// D7.5.9). On x86 a write-back may overtake stores that are still in the other CPU's store buffer.
     #[doc(alias("clwb", "clflushopt", "DC CVAP"))]

@@ -165,7 +165,7 @@ impl fmt::Display for Origin {
 pub struct Boot {
     /// The commit number of the first opening in this boot.
     pub opening: u64,
-    /// How many times it was opened for writing in this boot.
+    /// The number of times that it was opened for writing in this boot.
     pub opened: u32,
     /// The event before this boot.
     pub origin: Origin,

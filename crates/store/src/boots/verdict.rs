@@ -21,7 +21,7 @@ pub struct Verdict {
     pub origin: Origin,
     /// The reasons for the conclusion, and the questions they leave open.
     pub evidence: Vec<&'static str>,
-    /// Whether the medium's [backing](cachemaint::survival::Backing) at the last commit promises to survive the event;
+    /// The promise of the medium's [backing](cachemaint::survival::Backing) at the last commit to survive the event;
     /// `None` if the event is unknown. After a kexec, the promise also covers an earlier reset, or excludes one by its
     /// condition. The guarantee of a file can add conditions.
     pub promise: Option<Statement<Survival>>,

@@ -319,21 +319,15 @@ fn stored<E: Error>(medium: &dyn Readable<Error = E>, at: u64) -> usize {
     medium.len().saturating_sub(at).min(8) as usize
 }
 
-/// For a medium that is too short for its roots: returns its first word, or the magic of another format, if they show
-/// other content.
-///
-/// A truncated medium of this format begins with zeros or this magic, or has this magic in a slot.
+/// For a medium that is too short for its roots: returns `None` if a slot has this magic, so that the medium was truncated.
+/// Otherwise returns the magic of another format in a slot, or the first word.
 fn other_than<E: Error>(
     magic: Magic,
     medium: &dyn Readable<Error = E>,
 ) -> Result<Option<Magic>, E> {
-    let len = stored(medium, 0);
-    let mut first = [0; 8];
-    medium.read(0, &mut first[..len])?;
-    let is_possible = first[..len] == magic[..len]
-        || first == [0; 8]
-        || words(medium).flatten().any(|word| word == magic);
-    Ok((!is_possible).then(|| another(medium, magic).unwrap_or(first)))
+    let first = words(medium).next().transpose()?.unwrap_or_default();
+    let is_truncated = words(medium).flatten().any(|word| word == magic);
+    Ok((!is_truncated).then(|| another(medium, magic).unwrap_or(first)))
 }
 
 impl<const OWN: usize> Root<OWN> {

@@ -345,7 +345,7 @@ fn a_medium_with_anything_else_is_refused() {
     ));
     assert!(matches!(
         refused(Plain::zeros(4096)).kind(),
-        ErrorKind::Format(FormatError::Truncated { .. })
+        ErrorKind::Format(FormatError::Foreign { found: [0, 0, 0, 0, 0, 0, 0, 0] })
     ));
     assert!(matches!(
         refused(Plain::new(vec![7; 64 << 10])).kind(),

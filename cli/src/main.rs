@@ -52,8 +52,10 @@ Exit codes:
   1    the answer is no: damaged, lost, or a demand that is not met
   2    the command line is wrong
   3    it could not be done, or its output could not be written
-  130  ended by SIGINT, SIGTERM or SIGHUP (a signal ends `guard` normally: 0 or 1)
   141  the reader of standard output closed the pipe
+
+A signal ends every command with 128 plus its number: 130 for SIGINT, 143 for SIGTERM, 129 for SIGHUP. Only `guard` then
+exits with 0 or 1.
 
 With --json, a command that fails prints {\"error\": {\"message\": TEXT}} as its last object.
 Sizes are 4096, 64k, 1.5M or 1GiB, in units of 1024. Times are 10ms or 1.5s.";

@@ -5,7 +5,7 @@ use crate::signals;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{self, exit};
+use std::process;
 use std::sync::{Arc, OnceLock};
 
 /// A file on its way to its name. Until it is complete, it has another name in the same directory: a signal that ends the
@@ -36,10 +36,10 @@ impl<'a> Unfinished<'a> {
         let (made, removed) = (Arc::clone(&new.made), new.temporary.clone());
         // Before the file is there: a signal right after its creation must find the handler. If no thread is to be had for
         // one, a signal leaves the file.
-        drop(signals::handle(move || {
+        drop(signals::handle(move |signal| {
             made.wait();
             drop(fs::remove_file(removed));
-            exit(signals::INTERRUPTED.into());
+            signals::end_by(signal);
         }));
         let created = create(&new.temporary)?;
         new.made.get_or_init(|| ());

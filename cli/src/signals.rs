@@ -1,5 +1,6 @@
 //! Signals: those that ask a command to end, and that of a file which becomes too long.
 
+use std::process::exit;
 #[cfg(unix)]
 use {
     anyhow::Context as _,
@@ -9,21 +10,18 @@ use {
     std::thread,
 };
 
-/// The exit code of a command that was interrupted (128 and SIGINT), as shells have it; also by SIGTERM and SIGHUP.
-pub(crate) const INTERRUPTED: u8 = 130;
-
-/// Calls `handler`, on a thread of its own, at the first SIGINT, SIGTERM or SIGHUP from now on, instead of ending the
-/// command. On Linux a signal that is ignored at the start stays so: `nohup` ignores SIGHUP, and a shell without job
+/// Calls `handler` with the signal, on a thread of its own, at the first SIGINT, SIGTERM or SIGHUP from now on, instead of
+/// ending the command. On Linux a signal that is ignored at the start stays so: `nohup` ignores SIGHUP, and a shell without job
 /// control ignores SIGINT for its jobs in the background.
 #[cfg(unix)]
-pub(crate) fn handle(handler: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {
+pub(crate) fn handle(handler: impl FnOnce(i32) + Send + 'static) -> anyhow::Result<()> {
     let ignored = ignored();
     let awaited = [SIGINT, SIGTERM, SIGHUP].into_iter();
     let awaited = awaited.filter(|signal| ignored >> (signal - 1) & 1 == 0);
     let mut signals = Signals::new(awaited).context("cannot handle signals")?;
     let wait = move || {
-        if signals.forever().next().is_some() {
-            handler();
+        if let Some(signal) = signals.forever().next() {
+            handler(signal);
         }
     };
     thread::Builder::new().spawn(wait).context("cannot start a thread")?;
@@ -33,8 +31,15 @@ pub(crate) fn handle(handler: impl FnOnce() + Send + 'static) -> anyhow::Result<
 /// Other systems end the command.
 #[cfg(not(unix))]
 #[expect(clippy::unnecessary_wraps, reason = "Unix can fail")]
-pub(crate) fn handle(_: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {
+pub(crate) fn handle(_: impl FnOnce(i32) + Send + 'static) -> anyhow::Result<()> {
     Ok(())
+}
+
+/// Ends the command by a signal that was handled, as a command without a handler ends. Shells show 128 plus its number.
+pub(crate) fn end_by(signal: i32) -> ! {
+    #[cfg(unix)]
+    drop(signal_hook::low_level::emulate_default_handler(signal));
+    exit(128 + signal)
 }
 
 /// Has a write beyond the limit of file sizes (setrlimit(2), `RLIMIT_FSIZE`) fail, instead of ending the command by SIGXFSZ.

@@ -16,7 +16,7 @@ use serde_json::json;
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdout, Command, ExitCode, Stdio, exit};
+use std::process::{ChildStdout, Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
@@ -65,12 +65,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let removed = Arc::clone(&made);
     // Before the directory is there: a signal right after its creation must find the handler. The child ends when its pipes
     // have no other end.
-    signals::handle(move || {
+    signals::handle(move |signal| {
         let path: &PathBuf = removed.wait();
         IS_INTERRUPTED.store(true, Ordering::SeqCst);
         let is_used = |error: io::Error| error.kind() == io::ErrorKind::DirectoryNotEmpty;
         while fs::remove_dir_all(path).is_err_and(is_used) {}
-        exit(signals::INTERRUPTED.into());
+        signals::end_by(signal);
     })?;
     let directory = tempfile::Builder::new()
         .prefix("cachemaint-demo-")

@@ -37,6 +37,33 @@ fn a_guard_of_an_overlay_syncs_the_files_of_all_its_layers() {
     });
 }
 
+/// The kernel shows such a path as it was written, so it can be on any file system: here on a tmpfs.
+#[test]
+fn a_write_back_fails_on_an_overlay_whose_upper_directory_is_unknown() {
+    let name = "a_write_back_fails_on_an_overlay_whose_upper_directory_is_unknown";
+    with_mount(name, "tmpfs", c"size=8m", |directory| {
+        for part in ["lower", "upper", "work", "merged"] {
+            fs::create_dir(directory.join(part)).unwrap();
+        }
+        // The mount namespace of this thread has its own working directory (unshare(2), `CLONE_NEWNS`).
+        std::env::set_current_dir(directory).unwrap();
+        let layers = c"lowerdir=lower,upperdir=upper,workdir=work";
+        if let Err(error) = mount("none", "merged", "overlay", MountFlags::empty(), layers) {
+            return skip(name, format_args!("no overlay here: {error}"));
+        }
+        fs::write("merged/file", [1; 100]).unwrap();
+        let once = ["guard", "--once", "--page-cache", "merged", "--json"];
+        let failed = ran(cachemaint().args(once), "").code(1);
+        assert_eq!(json(&failed)["survives"][0]["kexec"], "not_promised");
+        let error = stderr(&failed);
+        assert!(
+            error.contains("merged: nothing promises that a reboot or a kexec keeps"),
+            "{error}"
+        );
+        assert!(error.contains("upper directory upper"), "{error}");
+    });
+}
+
 /// A copy up takes the time and the space of the whole file, and needs the right to write it.
 #[test]
 fn a_file_of_a_lower_layer_is_read_by_anybody_and_not_copied_up() {

@@ -50,8 +50,8 @@ use trees::Root;
 /// (chrt(1)) shortens the bound.
 ///
 /// With --once it makes a single pass, for example before a reboot. When it ends, everything stored before it began is on
-/// the medium. The exit code is 1 if this failed for a file, if there is no file, or if files of a PATH
-/// survive neither a reboot nor a kexec, as on tmpfs.
+/// the medium. The exit code is 1 if this failed for a file, if there is no file, or if nothing promises that files of a
+/// PATH survive a reboot or a kexec, as on tmpfs or on an overlay whose upper directory is not visible here.
 ///
 /// Files in the page cache are refused, because a reset loses the whole page cache. With --page-cache they are synced
 /// instead.
@@ -89,7 +89,7 @@ fn run_until_told(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let (tell, told) = channel();
     // The handler is set before anything is mapped: a program that sees the mappings may send a signal. A guard that has
     // ended is not told.
-    signals::handle(move || tell.send(()).unwrap_or(()))?;
+    signals::handle(move |_| tell.send(()).unwrap_or(()))?;
     let mut guard = guard_of(&arguments.paths, arguments.page_cache)?;
     if arguments.lock_memory {
         let flags = MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT;
@@ -152,12 +152,19 @@ fn run_once(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         let guarantee = dax::probe(path).ok();
         let of = |event| Some(guarantee.as_ref()?.survives(Stage::Persisted, event).answer);
         let (kexec, warm_reboot) = (of(Event::Kexec), of(Event::WarmReboot));
+        let is_kept = |kept: &Option<_>| matches!(kept, Some(Survival::Yes | Survival::If(_)));
         if let Some(guarantee) = &guarantee
-            && [kexec, warm_reboot].iter().all(|kept| *kept == Some(Survival::No))
+            && ![kexec, warm_reboot].iter().any(is_kept)
         {
             is_lost = true;
+            let says = match [kexec, warm_reboot] {
+                [Some(Survival::No), Some(Survival::No)] => {
+                    "no reboot and no kexec keeps its files"
+                }
+                _ => "nothing promises that a reboot or a kexec keeps its files",
+            };
             text::tell!(
-                "{}: no reboot and no kexec keeps its files: {}; copy them to a disk or to persistent memory before",
+                "{}: {says}: {}; copy them to a disk or to persistent memory before",
                 path.display(),
                 guarantee.reason
             );

@@ -98,9 +98,9 @@ fn write_back(recorder: &Recording) -> anyhow::Result<()> {
 }
 
 fn finish_when_interrupted(recorder: Arc<Recording>) -> anyhow::Result<()> {
-    signals::handle(move || {
+    signals::handle(move |signal| {
         recorder.stop();
-        let Err(error) = write_back(&recorder) else { exit(signals::INTERRUPTED.into()) };
+        let Err(error) = write_back(&recorder) else { signals::end_by(signal) };
         text::tell!("{error:#}");
         exit(FAILED.into());
     })
@@ -147,7 +147,7 @@ fn event(
     recorder.medium().check()?;
     match outcome.map_err(ErrorKind::from) {
         Ok(()) => Ok(()),
-        // An interrupt has stopped recording: its thread writes back, and ends the process with its own exit code.
+        // An interrupt has stopped recording: its thread writes back, and ends the process by the signal.
         Err(ErrorKind::Stopped) => loop {
             thread::park();
         },

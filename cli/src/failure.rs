@@ -12,22 +12,24 @@ use std::path::Path;
 
 /// The exit code of an error that is the answer of the command: contents are damaged.
 const DAMAGED: u8 = 1;
+/// The exit code of a wrong command line.
+const MISUSED: u8 = 2;
 /// The exit code of a command that could not do its work.
 pub(crate) const FAILED: u8 = 3;
 /// The exit code of a command whose output has no reader any more (128 and SIGPIPE), as shells have it.
 const UNREAD: u8 = 141;
 
-/// Contents that are not as they were stored.
+/// An error with an exit code of its own.
 #[derive(Debug)]
-struct Damaged(String);
+struct Coded(u8, String);
 
-impl Display for Damaged {
+impl Display for Coded {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.1)
     }
 }
 
-impl Error for Damaged {}
+impl Error for Coded {}
 
 /// Returns the error of a command in its JSON.
 pub(crate) fn in_json(error: &anyhow::Error) -> Value {
@@ -36,7 +38,12 @@ pub(crate) fn in_json(error: &anyhow::Error) -> Value {
 
 /// Returns an error about damage, after which the exit code is 1.
 pub(crate) fn damaged(words: impl Display) -> anyhow::Error {
-    Damaged(words.to_string()).into()
+    Coded(DAMAGED, words.to_string()).into()
+}
+
+/// Returns an error about the command line, after which the exit code is 2.
+pub(crate) fn misused(words: impl Display) -> anyhow::Error {
+    Coded(MISUSED, words.to_string()).into()
 }
 
 /// Returns the error of a journal, a store or a recording in a file. The error of the file itself has its path already.
@@ -49,14 +56,16 @@ pub(crate) fn of_format(
     match format {
         Some(FormatError::Medium(error)) => error.clone().into(),
         Some(FormatError::Roots | FormatError::Truncated { .. }) => damaged(words),
+        Some(FormatError::Foreign { found: [0, 0, 0, 0, 0, 0, 0, 0] }) => {
+            anyhow!("{words}; `--create SIZE` needs a new file: remove this one, or name another")
+        }
         _ => anyhow!(words),
     }
 }
 
 /// Returns the error with words after it.
 pub(crate) fn followed(error: &anyhow::Error, words: impl Display) -> anyhow::Error {
-    let words = format!("{error:#}; {words}");
-    if is_damage(error) { damaged(words) } else { anyhow!(words) }
+    Coded(code(error), format!("{error:#}; {words}")).into()
 }
 
 /// Returns the error of a call of the system about a path or a stream, with what it means and what to do.
@@ -88,7 +97,7 @@ pub(crate) fn tell(error: &anyhow::Error) -> u8 {
         return UNREAD;
     }
     text::tell!("{}", message(error));
-    if is_damage(error) { DAMAGED } else { FAILED }
+    code(error)
 }
 
 /// Returns true if the reader of the output went away, as in `cachemaint caps | head`.
@@ -97,9 +106,13 @@ pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| cause.downcast_ref().is_some_and(is_it))
 }
 
-fn is_damage(error: &anyhow::Error) -> bool {
+fn code(error: &anyhow::Error) -> u8 {
     let is_lost = |error: &dax::Error| matches!(error.kind(), dax::ErrorKind::Poisoned { .. });
-    error.chain().any(|cause| cause.is::<Damaged>() || cause.downcast_ref().is_some_and(is_lost))
+    let of_cause = |cause: &(dyn Error + 'static)| match cause.downcast_ref() {
+        Some(Coded(code, _)) => Some(*code),
+        None => cause.downcast_ref().is_some_and(is_lost).then_some(DAMAGED),
+    };
+    error.chain().find_map(of_cause).unwrap_or(FAILED)
 }
 
 /// Returns the whole message of an error. A bare one of the system is of standard output: all others have their path.

@@ -22,7 +22,7 @@
 //! Only x86 gives a hint of the kind of reboot: the loader of the kernel that runs now ([`StartedBy`]).
 
 use super::text::{self, heading, row};
-use crate::failure::damaged;
+use crate::failure::{damaged, unprinted};
 use crate::output::removed;
 use anyhow::{Context as _, bail, ensure};
 use cachemaint::dax::{Guarantee, Options};
@@ -79,10 +79,15 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Show(place) => place,
     };
     let canary = find(directory)?;
-    text::print(*json, &text::Document::of(&directory.join(NAME), &canary), |out| {
+    let path = directory.join(NAME);
+    let printed = text::print(*json, &text::Document::of(&path, &canary), |out| {
         heading(out, "Canary")?;
         canary.rows().into_iter().try_for_each(|(label, text)| row(out, label, text))
-    })?;
+    });
+    match arguments.command {
+        Command::Plant(_) => printed.with_context(|| unprinted("the canary is planted"))?,
+        Command::Show(_) => printed?,
+    }
     Ok(if canary.is_bad() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 

@@ -90,6 +90,29 @@ fn a_missing_file_is_an_error_with_its_path() {
     assert!(stdout(&refused).is_empty());
 }
 
+/// Only the magic of a format shows that a file shorter than the roots of 16 KiB was truncated.
+#[test]
+fn a_short_file_is_damaged_only_if_a_format_is_recognized_in_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    let file = path.to_str().unwrap();
+    for content in [&[0; 8000][..], b"\0\0\0\0\0\0\0\0PK", b"c"] {
+        std::fs::write(&path, content).unwrap();
+        assert!(stdout(&inspect(&[file]).success()).contains("What survives"), "{content:?}");
+        for reading in [["journal", "verify"], ["store", "verify"], ["recording", "print"]] {
+            ran(cachemaint().args(reading).arg(&path), "").code(3);
+        }
+    }
+    // A first root is at offset 4096, behind zeros.
+    for (magic, name) in
+        [("cmjournl", "journal"), ("cm-store", "store"), ("CMtRace\x1a", "recording")]
+    {
+        std::fs::write(&path, [&[0; 4096], magic.as_bytes()].concat()).unwrap();
+        let error = stderr(&inspect(&[file]).code(1));
+        assert!(error.contains(&format!("the {name} needs 16384 bytes, but only 4104")), "{error}");
+    }
+}
+
 /// A filter that gets nothing takes that for a yes (jq 1.6, `-e`).
 #[test]
 fn a_command_that_fails_has_the_error_in_its_json() {

@@ -300,6 +300,17 @@ fn a_damaged_journal_is_reported_read_and_salvaged() {
     assert!(stderr(&salvaged).contains(&skipped), "{}", stderr(&salvaged));
 
     let before = fs::read(&place.path).unwrap();
+    // Another range, of the seventh record: --json lists both.
+    place.damage(usize::try_from(LOG + position + 2 * 24 + HEADER + 2).unwrap());
+    let salvaged = place.run(&["salvage", "--json"]).code(1);
+    let printed = stdout(&salvaged);
+    let lines = printed.lines().filter(|line| line.contains("skipped"));
+    let listed: Vec<Value> = lines.map(|line| serde_json::from_str(line).unwrap()).collect();
+    let skipped = |at: u64| serde_json::json!({"skipped": {"start": at, "end": at + HEADER + 8}});
+    assert_eq!(listed, [skipped(position), skipped(position + 2 * 24)]);
+    assert!(stderr(&salvaged).contains("log: 2 ranges without"), "{}", stderr(&salvaged));
+    fs::write(&place.path, &before).unwrap();
+
     let new = Place::in_memory("journal", "log");
     let into = ["salvage", "--into", new.path.to_str().unwrap()];
     let made = place.run(&into).code(1);

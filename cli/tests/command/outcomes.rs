@@ -1,6 +1,6 @@
 //! The table of what each command ends with, written by running it.
 
-use crate::{cachemaint, ran, schema};
+use crate::{cachemaint, ran, schema, skip};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use std::path::Path;
 /// outcome in words, and its exit code.
 const OUTCOMES: &[(&str, &str, i32)] = &[
     ("caps -j", "done", 0),
-    ("caps --explain nonsense", "no such topic", 2),
+    ("caps --explain nonsense -j", "no such topic", 2),
     ("inspect log -j", "done", 0),
     ("inspect log -j --survives process-crash", "the demand is met", 0),
     ("inspect memory -j --survives power-loss", "the demand is not met", 1),
@@ -95,6 +95,10 @@ fn damage(directory: &Path, name: &str, at: usize) {
 fn each_outcome_has_its_exit_code_and_its_json() {
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let place = directory.path();
+    if cachemaint::dax::probe(place).unwrap().backing == cachemaint::survival::Backing::Unknown {
+        let name = "each_outcome_has_its_exit_code_and_its_json";
+        return skip(name, "the file system of the build is unknown, so a guard fails on it");
+    }
     let lines = "line of some text\n".repeat(20_000);
     run(place, &["journal", "append", "log", "--create", "1M"], &lines);
     run(place, &["journal", "append", "small", "--create", "24K", "--record", "x"], "");

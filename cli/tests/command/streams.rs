@@ -166,9 +166,12 @@ fn names_in(directory: &Path) -> Vec<std::ffi::OsString> {
 #[test]
 fn work_whose_report_cannot_be_printed_is_named() {
     let place = place();
+    std::fs::create_dir(place.path().join("empty")).unwrap();
     for (arguments, done) in [
         (&["journal", "append", "log", "--record", "x", "--json"][..], "1 records are appended"),
         (&["journal", "trim", "log", "--to", "64"], "the journal is trimmed to 64"),
+        (&["journal", "salvage", "log", "--into", "new"], "16385 records are in new"),
+        (&["canary", "plant", "empty"], "the canary is planted"),
         (&["store", "save", "state", "new"], " is durable"),
         (&["store", "seal", "state"], " is durable"),
         (&["store", "remove", "state", "new"], " is durable"),

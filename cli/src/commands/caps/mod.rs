@@ -3,6 +3,7 @@
 mod explain;
 
 use super::text;
+use crate::failure::misused;
 use cachemaint::report::HostReport;
 use explain::Topic;
 use serde_json::json;
@@ -52,9 +53,7 @@ fn explain(report: &HostReport, topic: &str, as_json: bool) -> anyhow::Result<Ex
         let names: Vec<String> =
             explain::topics(report).into_iter().map(|topic| topic.name).collect();
         let names = names.join(", ");
-        text::tell!("there is no topic {topic}; choose one of: {names}");
-        // The exit code is that of any other argument that is not understood.
-        return Ok(ExitCode::from(2));
+        return Err(misused(format_args!("there is no topic {topic}; choose one of: {names}")));
     };
     let mut document = json!(explanation);
     document["schema"] = text::SCHEMA.into();

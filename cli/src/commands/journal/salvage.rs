@@ -3,10 +3,11 @@
 use super::read::Form;
 use super::{DaxJournal, named, reader, text, verified};
 use crate::commands::create_new;
+use crate::failure::unprinted;
 use crate::output::{Replaces, Unfinished};
 use crate::read_only::ReadOnly;
 use crate::streams;
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use cachemaint::medium::Readable as _;
 use cachemaint_journal::{Options, Position, Reader, Salvage, Salvaged};
 use core::ops::Range;
@@ -147,4 +148,5 @@ fn make(
     text::print(is_json, &document, |out| {
         writeln!(out, "{records} records are in {}", text::printable(into.display()))
     })
+    .with_context(|| unprinted(format_args!("{records} records are in {}", into.display())))
 }

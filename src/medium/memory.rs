@@ -372,7 +372,9 @@ mod tests {
 
     /// Returns the handle of this machine, if it has one; else prints that the test was skipped.
     fn cache(test: &str) -> Option<Cache> {
-        Cache::host().map_err(|why| skip(test, why)).ok()
+        Cache::host()
+            .map_err(|why| skip(test, format_args!("no cache maintenance here: {why}")))
+            .ok()
     }
 
     fn words(count: usize) -> Vec<AtomicU64> {

@@ -67,7 +67,8 @@ const TESTS: &[Skip] = &[
     skip("", "was not made by", COMPILER),
     skip("members / libpmem", "the packages of PMDK are not there", NO_APT),
     skip(" / c/", " as C++: ", CROSS),
-    skip(" / cpu/", "", EMULATED),
+    skip(" / cpu/", "user-mode emulation", EMULATED),
+    skip(" / cpu/", "no cache maintenance ", EMULATED),
     skip(" / machine/", "the sources of the tests are not here", EMULATED),
     skip("", "as in a container", CONTAINER),
     skip("", "as in a chroot", CONTAINER),
@@ -165,6 +166,9 @@ mod tests {
         let ignored = "a::b ... ignored, starts processes";
         assert!(permits_test("miri / formats", ignored).is_some());
         assert_eq!(permits_test("test / as in the README", ignored), None);
+        let emulated = |says| permits_test("lanes / cpu/qemu-x86_64/max", says).is_some();
+        assert!(emulated("t: user-mode emulation filters no system calls"));
+        assert!(!emulated("t: the temporary directory is full"));
         assert_eq!(permits_check("miri / library", "Miri is not to be had: error"), None);
     }
 }

@@ -23,7 +23,10 @@ fn the_report_on_a_cache_has_the_instruction_that_was_asked_for() {
     let host = match crate::Cache::host() {
         Ok(host) => host,
         Err(why) => {
-            return skip("the_report_on_a_cache_has_the_instruction_that_was_asked_for", why);
+            return skip(
+                "the_report_on_a_cache_has_the_instruction_that_was_asked_for",
+                format_args!("no cache maintenance here: {why}"),
+            );
         }
     };
     let slowest = host.invalidate_choice().instruction;
@@ -65,7 +68,10 @@ fn a_handle_of_privileged_code_is_built_with_the_same_overrides() {
     let host = match crate::Cache::host() {
         Ok(host) => host,
         Err(why) => {
-            return skip("a_handle_of_privileged_code_is_built_with_the_same_overrides", why);
+            return skip(
+                "a_handle_of_privileged_code_is_built_with_the_same_overrides",
+                format_args!("no cache maintenance here: {why}"),
+            );
         }
     };
     let slowest = host.invalidate_choice().instruction;
@@ -91,7 +97,12 @@ fn accepted_streaming_stores_are_reported_and_copy_the_same() {
     let cache = match built {
         Ok(cache) => cache,
         // AMD's family 26 keeps lines.
-        Err(why) => return skip("accepted_streaming_stores_are_reported_and_copy_the_same", why),
+        Err(why) => {
+            return skip(
+                "accepted_streaming_stores_are_reported_and_copy_the_same",
+                format_args!("no cache maintenance here: {why}"),
+            );
+        }
     };
     let from: alloc::vec::Vec<u8> = (0..=255).cycle().take(5000).collect();
     let mut to = alloc::vec![0; 5000];

@@ -13,7 +13,7 @@ use cachemaint_test_support::skip::skip;
 
 /// Returns the handle of this machine, if it has one; else prints that the test was skipped.
 fn cache(test: &str) -> Option<Cache> {
-    Cache::host().map_err(|why| skip(test, why)).ok()
+    Cache::host().map_err(|why| skip(test, format_args!("no cache maintenance here: {why}"))).ok()
 }
 
 /// Returns all stores of this CPU, with a method that they serve.

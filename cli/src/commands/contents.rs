@@ -104,16 +104,22 @@ impl Contents {
         }
     }
 
-    pub(super) fn is_damaged(&self) -> bool {
-        match self {
-            Self::Journal(Journal { recovered, .. }) => {
-                recovered.damage.is_some() || recovered.root_lost
+    /// Returns the damage in a sentence, if there is any.
+    pub(super) fn damage(&self) -> Option<&'static str> {
+        let (is_damaged, sentence) = match self {
+            Self::Journal(Journal { recovered, .. }) => (
+                recovered.damage.is_some() || recovered.root_lost,
+                "the journal is damaged; `cachemaint journal verify` shows where",
+            ),
+            Self::Recording(Recording { root_damaged, names_damaged, shards, .. }) => (
+                *root_damaged || *names_damaged || shards.iter().any(|shard| shard.damaged > 0),
+                "the recording is damaged; `cachemaint recording print` shows where",
+            ),
+            Self::Store(store) => {
+                (store.is_damaged(), "the store is damaged; `cachemaint store verify` shows where")
             }
-            Self::Recording(Recording { root_damaged, names_damaged, shards, .. }) => {
-                *root_damaged || *names_damaged || shards.iter().any(|shard| shard.damaged > 0)
-            }
-            Self::Store(store) => store.is_damaged(),
-        }
+        };
+        is_damaged.then_some(sentence)
     }
 }
 

@@ -118,12 +118,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         contents: contents.as_ref(),
     };
     text::print(arguments.json, &text::Document::of(path, &facts), |out| print(out, path, &facts))?;
-    for why in refused.iter().flatten() {
+    let damage = contents.as_ref().and_then(Contents::damage);
+    let reasons: Vec<&str> = refused.iter().flatten().map(String::as_str).chain(damage).collect();
+    for why in &reasons {
         text::tell!("{}: {why}", path.display());
     }
-    let is_refused = refused.is_some_and(|refused| !refused.is_empty());
-    let is_damaged = contents.as_ref().is_some_and(Contents::is_damaged);
-    Ok(if is_damaged || is_refused { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if reasons.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Returns the demands of the command line that the guarantee does not meet, with the reasons and what would meet them; `None`

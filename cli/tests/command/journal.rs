@@ -278,6 +278,9 @@ fn a_damaged_journal_is_reported_read_and_salvaged() {
         assert!(text.contains("unknown: only the records before the damage are counted"), "{text}");
     }
 
+    let gate = place.inspect(&["--quiet", "--survives", "process-crash"]).code(1);
+    assert!(stderr(&gate).contains("log: the journal is damaged; `cachemaint journal verify`"));
+
     let read = place.run(&["read"]).code(1);
     assert_eq!(stdout(&read), "line 0\nline 1\nline 2\nline 3\n");
     for refused in [read, place.run(&["append", "--record", "x"]).code(1)] {
@@ -294,7 +297,7 @@ fn a_damaged_journal_is_reported_read_and_salvaged() {
     let salvaged = place.run(&["salvage"]).code(1);
     assert_eq!(stdout(&salvaged), expected);
     let skipped = format!(
-        "1 ranges without a valid record were skipped, the first from position {position} to {}",
+        "ranges without a valid record: 1, the first from position {position} to {}",
         position + HEADER + 8
     );
     assert!(stderr(&salvaged).contains(&skipped), "{}", stderr(&salvaged));
@@ -308,7 +311,7 @@ fn a_damaged_journal_is_reported_read_and_salvaged() {
     let listed: Vec<Value> = lines.map(|line| serde_json::from_str(line).unwrap()).collect();
     let skipped = |at: u64| serde_json::json!({"skipped": {"start": at, "end": at + HEADER + 8}});
     assert_eq!(listed, [skipped(position), skipped(position + 2 * 24)]);
-    assert!(stderr(&salvaged).contains("log: 2 ranges without"), "{}", stderr(&salvaged));
+    assert!(stderr(&salvaged).contains("log: ranges without a valid record: 2"), "{}", stderr(&salvaged));
     fs::write(&place.path, &before).unwrap();
 
     let new = Place::in_memory("journal", "log");

@@ -68,7 +68,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let Found { skipped, first, .. } = found;
     if let Some(first) = first {
         text::tell!(
-            "{}: {skipped} ranges without a valid record were skipped, the first from position {} to {}",
+            "{}: ranges without a valid record: {skipped}, the first from position {} to {}",
             path.display(),
             first.start,
             first.end

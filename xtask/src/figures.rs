@@ -216,7 +216,7 @@ impl Value {
 fn scaled(value: f64, unit: &str) -> (f64, String) {
     match unit {
         "" => (1.0, String::new()),
-        "ns" if value >= 1e4 => (1e-3, " µs".to_owned()),
+        "ns" if value >= 5e3 => (1e-3, " µs".to_owned()),
         unit => (1.0, format!(" {unit}")),
     }
 }

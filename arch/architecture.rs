@@ -44,7 +44,8 @@ pub struct Architecture {
     pub no_whole_cache: Unsupported,
     /// The way to make Linux treat RAM as persistent memory, if there is one.
     pub reserved_ram: Option<ReservedRam>,
-    /// True if programs were run in which an access that raised SIGBUS went on after the handler had mapped other memory.
+    /// True if programs were run in which an access that raised SIGBUS went on after the handler had mapped other
+    /// memory: in emulation, except on x86 and arm64.
     #[cfg_attr(
         not(all(
             feature = "dax",

@@ -13,8 +13,8 @@
 //! - `blocks.rs`, on that architecture only: stores that fill blocks of memory;
 //! - `registers.rs`, on that architecture only: the registers that `src/cpu` reads.
 //!
-//! [`native`] chooses the architecture of the compiler's target, and stand-ins for files that it lacks. Only there is
-//! it decided that loom and Miri execute no instructions.
+//! `targets.rs` finds the architecture of the compiler's target, and decides that loom and Miri execute no
+//! instructions. [`native`] has the files of that architecture, and stand-ins for those that it lacks.
 //!
 //! `device.rs` has the barrier that orders memory for devices, which every architecture has. `advice.rs` has the
 //! remedies of refusals, by target. `counter.rs` has the timestamp counter.

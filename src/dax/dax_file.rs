@@ -283,7 +283,7 @@ impl DaxFile {
     }
 
     /// Moves the bytes of a range to another place of the file and makes them persistent there. The ranges may overlap.
-    /// If they do, a crash meanwhile can leave any mix of old and new words, and lose bytes of both ranges.
+    /// A crash meanwhile can leave any mix of old and new words, and lose bytes of both ranges if they overlap.
     ///
     /// # Errors
     /// As [`persist_copy`](Self::persist_copy).

@@ -23,7 +23,7 @@
 //!
 //! # What it takes care of
 //! - [`open`](Options::open) takes an existing file, [`create_new`](Options::create_new) refuses it, and
-//!   [`open_or_create`](Options::open_or_create) does either. All three work after any crash.
+//!   [`open_or_create`](Options::open_or_create) does either, whatever crash came before.
 //! - New files have mode 0600, less the umask. They are filled with zeros on the medium before they durably get their
 //!   name. Nothing is replaced, and a symbolic link as the last component is not followed.
 //! - Existing files are synced together with their names when they are opened: a killed program can have left bytes,
@@ -42,7 +42,8 @@
 //!   (`cp --sparse=never --reflink=never`), and while no program has it open.
 //!
 //! # Device DAX
-//! Under Linux [`Options::open`] also takes device DAX (`/dev/dax0.0`), which is memory without a file system.
+//! Under Linux [`Options::open`] also takes device DAX (`/dev/dax0.0`), which is memory without a file system. Its size
+//! and alignment are the device's attributes.
 //!
 //! - Offset and length must be multiples of the device's [alignment](Guarantee::alignment), mostly 2 MiB.
 //! - There is no page granularity, whatever the options allow, since a device has no `msync`. A device that cannot be
@@ -99,10 +100,10 @@
 //!
 //! # Pages of the page cache, on Linux
 //! A write-back of 64 bytes writes a block or two in a file that this crate made or grew. This holds even where the
-//! page cache of ext4 (from Linux 6.16) and xfs has folios of up to 2 MiB, each of which a store dirties as a whole: in
-//! these files the pages of a mapping are faulted in one by one, and [reads](DaxView::read) in order ask for what is
-//! ahead. Large folios that another program made, by copying or reading the file, stay until the cache drops them, and
-//! each write-back writes a whole one. [`Options::shed_cached_pages`] drops them when the file is opened. A `Persister`
+//! page cache of ext4 (from Linux 6.16) and xfs has folios of up to 2 MiB, each of which a store dirties as a whole:
+//! the pages of a mapping are faulted in one by one, and [reads](DaxView::read) in order ask for what is ahead. Large
+//! folios that another program made, by copying or reading the file, stay until the cache drops them, and each
+//! write-back writes a whole one. [`Options::shed_cached_pages`] drops them when the file is opened. A `Persister`
 //! leaves the pages of the program's mapping as they are. btrfs writes its metadata with each sync.
 //!
 //! # Other systems than Linux

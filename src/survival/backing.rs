@@ -11,8 +11,8 @@ use crate::Point;
 pub enum Backing {
     /// The page cache over a file system on storage.
     Storage,
-    /// A file system with a sync that is documented to reach storage, but cannot be seen to do so: ZFS, NFS, FUSE, any
-    /// with an unseen log or device, and all on systems other than Linux.
+    /// A file system with a sync that is documented to reach storage, but cannot be seen to do so: overlayfs over
+    /// storage, ZFS, NFS, FUSE, any with an unseen log or device, and all on systems other than Linux.
     FileSystem,
     /// RAM that belongs to the kernel: tmpfs, hugetlbfs.
     Ram,

@@ -72,8 +72,8 @@ fn claim<S: serde::Serializer>(domain: &Domain, serializer: S) -> Result<S::Ok, 
 /// A device that a region lies on: an NVDIMM, a CXL memory device.
 ///
 /// The count of unsafe shutdowns grows if the device lost power before it had saved all accepted stores, or does not
-/// know whether it had. A program can keep the count with its data; if it has grown, the data may be damaged, even if
-/// they were persisted. The kernel reads the counts when it starts; they do not change while it runs.
+/// know whether it had. A program can keep the count with its data; if it has grown, the program must treat the data as
+/// damaged, even if they were persisted. The kernel reads the counts when it starts; they do not change while it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]

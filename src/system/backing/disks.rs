@@ -23,7 +23,8 @@ pub(crate) struct Disk {
     pub(crate) region: Option<PmemRegion>,
     /// The memory devices of all regions under it.
     pub(crate) devices: Vec<MemoryDevice>,
-    /// The reason why it is not known to keep data across a reboot; `None` if everything under it is seen to.
+    /// The reason why it is not known to keep data across a reboot; `None` if everything under it does, as far as it
+    /// shows.
     pub(crate) unkept: Option<Doubt>,
     /// The reason why the file system's log is not known to be on it. Without the log, synced files are lost.
     pub(crate) foreign_log: Option<&'static str>,
@@ -266,8 +267,8 @@ fn slaves(tree: &Tree, device: &Path, depth: u32) -> Vec<Option<PathBuf>> {
 }
 
 /// Returns the reason why a device is not known to keep data; `None` if everything under it does. A file, RAM, or a
-/// device on another machine is not known to. A device without hardware (`zram0`, `nullb0`, a disk of `scsi_debug`, a
-/// `dm-0` without slaves) keeps nothing, unless it represents the paths to an `NVMe` drive.
+/// device that is found to be on another machine is not known to. A device without hardware (`zram0`, `nullb0`, a disk
+/// of `scsi_debug`, a `dm-0` without slaves) keeps nothing, unless it represents the paths to an `NVMe` drive.
 fn unkept(tree: &Tree, device: &Path, depth: u32) -> Option<Doubt> {
     let name = name_of(device);
     if depth == DEEPEST_STACK {

@@ -317,8 +317,8 @@ enum cachemaint_backing {
     CACHEMAINT_BACKING_PMEM_UNKNOWN = 8,
     /* virtio-pmem: memory of the host. */
     CACHEMAINT_BACKING_VIRTIO_PMEM = 9,
-    /* A file system whose path to storage is not visible: overlayfs, ZFS, NFS, FUSE, or any on systems other than
-     * Linux. */
+    /* A file system whose path to storage is not visible: overlayfs over a drive, ZFS, NFS, FUSE, or any on systems
+     * other than Linux. */
     CACHEMAINT_BACKING_FILE_SYSTEM = 10
 };
 

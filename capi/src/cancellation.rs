@@ -1,7 +1,7 @@
 //! Disabling cancellation of the calling thread (`pthread_cancel`) during a call.
 //!
-//! glibc unwinds a cancelled thread through the frames of this library, which is compiled to abort on panics and then
-//! runs no destructors. Descriptors, locks and waiting threads would be left behind. musl does not unwind at all.
+//! glibc unwinds a cancelled thread through the frames of this library. They run no destructors, since the library is
+//! compiled to abort on panics. Descriptors, locks and waiting threads would be left behind. musl does not unwind at all.
 //!
 //! # Why this file is unsafe
 //! It declares a function of the C library that the crate `libc` does not have on Linux.

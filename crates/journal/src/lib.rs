@@ -112,8 +112,9 @@
 //! - After the last record of an epoch, the next epoch begins at the next start of a segment. The root states the end
 //!   before the last epoch; the marks state it for every epoch.
 //!
-//! The confirmation word for position *p*: bits 0 to 23 are *p* / 8 modulo 2^24, bits 24 to 63 are bits 0 to 39 of
-//! H(key of the last epoch, *p* in 8 bytes). Any other word confirms nothing.
+//! The confirmation word for position *p* confirms that everything before *p* is acknowledged: bits 0 to 23 are
+//! *p* / 8 modulo 2^24, bits 24 to 63 are bits 0 to 39 of H(key of the last epoch, *p* in 8 bytes). Any other word
+//! confirms nothing.
 //!
 //! # Limits
 //! - A record must fit into a segment. Positions, generations and epoch numbers are below 2^63.

@@ -97,8 +97,9 @@
 //! | 104 | 16 | boot id of the system; zeros if unknown |
 //!
 //! Creation stores the magics last, when everything else is persistent. An opening makes the current root persistent
-//! again, and stores its own root over the previous one. The new generation is higher than that of every sub-buffer,
-//! and it is odd if the current root's is even. No event is recorded before the root of its opening is persistent.
+//! again, and stores its own root over the one before the current. The new generation is higher than that of every
+//! sub-buffer, and it is odd if the current root's is even. No event is recorded before the root of its opening is
+//! persistent.
 //!
 //! Later versions keep the first 48 bytes of a root in place. A later version is therefore [`FormatError::Version`],
 //! and nothing is written.
@@ -171,7 +172,8 @@
 //!   too.
 //! - Damage to the last events of an opening in a shard looks like their end. Damage to the header of the oldest or the
 //!   newest sub-buffer looks as if the next one was being started there ([`Torn`](SkippedKind::Torn)). A lost newest
-//!   sub-buffer goes unnoticed if its slot reverts to the header of the previous lap, or in the first lap to zeros.
+//!   sub-buffer goes unnoticed if its slot reverts to the header of the previous lap, or in the first lap if its header
+//!   begins with zeros.
 //! - A block that the medium has lost costs the events in it, or all events of a sub-buffer if its header is in it. It
 //!   is always reported.
 //! - Setting the wall clock begins a new sub-buffer in each shard that records, at most once a second.

@@ -78,9 +78,10 @@ impl<M: Medium> Recorder<'_, M> {
     /// To keep the present events from being overwritten, call [`stop`](Self::stop) first.
     ///
     /// # Signal handlers
-    /// On media with byte or line granularity, this may be called in a signal handler, even one that interrupted this
-    /// same call: it does not lock, wait or allocate unless the medium has failed. See `examples/last_words`. With page
-    /// granularity, do not call it in a handler: it makes a system call, and the events are in the file anyway.
+    /// On the media of `cachemaint` with byte or line granularity, this may be called in a signal handler, even one
+    /// that interrupted this same call: it does not lock, wait or allocate unless the medium has failed. See
+    /// `examples/last_words`. With page granularity, do not call it in a handler: it makes a system call, and the
+    /// events are in the file anyway.
     ///
     /// # Errors
     /// The first error of the medium. The other shards are still written back if the medium allows it. The next call

@@ -19,7 +19,7 @@ use std::sync::Once;
 pub enum ViolationKind {
     /// Recovery returned an error.
     Error,
-    /// Recovery panicked, exceeded its limit of operations, or used the medium in its own thread.
+    /// Recovery panicked, exceeded its limit of operations, or used the medium in a thread that it started.
     Panicked,
     /// An invariant does not hold.
     Broken,

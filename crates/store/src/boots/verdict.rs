@@ -44,8 +44,8 @@ impl Verdict {
 }
 
 const CREATED: &str = "this process created the store";
-const SAME_BOOT: &str = "the boot id is that of the last commit; caches are coherent, so no store since \
-                         then is lost unless the machine hibernated, which cannot be detected";
+const SAME_BOOT: &str = "the boot id is that of the last commit; caches are coherent, so nothing \
+                         stored since then is lost unless the machine hibernated, which cannot be detected";
 const SAME_PROCESS: &str = "the process and its start time are the same, too";
 const NO_BOOT_ID: &str = "the current boot id or that of the last commit is unknown";
 const OTHER_BOOT: &str = "the boot id differs from that of the last commit";

@@ -21,29 +21,32 @@ use super::data_cache::{Cpuinfo, Distance, Evidence, Occurs};
 use super::{Architecture, DataCache, Missing, Unsupported, advice, refused};
 
 /// The architecture as data.
-pub const ARCHITECTURE: Architecture = refused::architecture(
-    "arm",
-    Unsupported::new(
-        Missing::Operation,
-        "32-bit arm has no cache maintenance to the point of coherency in user mode (CP15 is for PL1, \
+pub const ARCHITECTURE: Architecture = Architecture {
+    is_sigbus_handled: true,
+    ..refused::architecture(
+        "arm",
+        Unsupported::new(
+            Missing::Operation,
+            "32-bit arm has no cache maintenance to the point of coherency in user mode (CP15 is for PL1, \
          and the kernel's cacheflush stops at the point of unification)",
-        advice::LEAVE_IT_TO_THE_SYSTEM,
-    ),
-    Unsupported::new(
-        Missing::Operation,
-        "on 32-bit arm only set/way operations could do it, but they are privileged and do not reach other CPUs",
-        "maintain ranges instead",
-    ),
-    DataCache {
-        occurs: Occurs::ByGeometry(
-            "the version of the architecture: data caches of v7 and v8 behave as physically indexed, those \
-             of v6 alias if CTR bit 23 is set, those before are virtually tagged",
+            advice::LEAVE_IT_TO_THE_SYSTEM,
         ),
-        evidence: Evidence::Cpuinfo(aliases),
-        distance: Distance::Pages(4),
-        source: "Linux arch/arm/include/asm/{cachetype,shmparam}.h; Arm ARM (DDI 0406), B3.4",
-    },
-);
+        Unsupported::new(
+            Missing::Operation,
+            "on 32-bit arm only set/way operations could do it, but they are privileged and do not reach other CPUs",
+            "maintain ranges instead",
+        ),
+        DataCache {
+            occurs: Occurs::ByGeometry(
+                "the version of the architecture: data caches of v7 and v8 behave as physically indexed, those \
+             of v6 alias if CTR bit 23 is set, those before are virtually tagged",
+            ),
+            evidence: Evidence::Cpuinfo(aliases),
+            distance: Distance::Pages(4),
+            source: "Linux arch/arm/include/asm/{cachetype,shmparam}.h; Arm ARM (DDI 0406), B3.4",
+        },
+    )
+};
 
 /// Returns true if the data cache aliases, from the version in brackets after a CPU's name: `v7l`, with `l` or `b` for
 /// the byte order (Linux `arch/arm/kernel/setup.c`, `c_show`; `elf_name` in `arch/arm/mm/proc-*.S`). For v6 the answer

@@ -311,7 +311,11 @@ fn a_damaged_journal_is_reported_read_and_salvaged() {
     let listed: Vec<Value> = lines.map(|line| serde_json::from_str(line).unwrap()).collect();
     let skipped = |at: u64| serde_json::json!({"skipped": {"start": at, "end": at + HEADER + 8}});
     assert_eq!(listed, [skipped(position), skipped(position + 2 * 24)]);
-    assert!(stderr(&salvaged).contains("log: ranges without a valid record: 2"), "{}", stderr(&salvaged));
+    assert!(
+        stderr(&salvaged).contains("log: ranges without a valid record: 2"),
+        "{}",
+        stderr(&salvaged)
+    );
     fs::write(&place.path, &before).unwrap();
 
     let new = Place::in_memory("journal", "log");

@@ -1,9 +1,9 @@
 //! Checks of the text: format, spelling, lints, documentation.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::command::{Check as _, Cmd, find_program};
-use crate::host::Host;
+use crate::host::{Host, out_of_reach};
 use crate::install::install;
 use crate::report::{Finding, Report, Tests};
 use crate::toolchain;
@@ -38,6 +38,9 @@ pub(crate) fn words(host: &Host, report: &mut Report, files: Vec<String>) -> Res
     }
 }
 
+/// The server of pip's packages, unless its configuration names another one.
+const PYPI: &str = "pypi.org";
+
 /// The version of the spell checker that is installed where there is none.
 const TYPOS: &str = "typos==1.52.0";
 
@@ -53,7 +56,11 @@ fn typos(host: &Host) -> Result<Cmd> {
             install(&["python3-pip"]).context("typos needs pip")?;
         }
         let pip = Cmd::new("python3").words("-m pip install --quiet --retries 5 --target");
-        pip.arg(folder.display().to_string()).arg(TYPOS).read()?;
+        let installed = pip.arg(folder.display().to_string()).arg(TYPOS).read();
+        if let (Err(_), Some(why)) = (&installed, out_of_reach(PYPI)) {
+            bail!("{why}: {PYPI}");
+        }
+        installed?;
     }
     Ok(Cmd::new(program))
 }

@@ -44,7 +44,7 @@ fn after_resets(kit: &Kit, command: &PathBuf, name: &str, log: &mut Log) -> Resu
         let planted = machine.document(&plant(directory))?;
         expect_value(&planted, "/state", "same_boot")?;
         let (code, _, why) = machine.output(&plant(directory))?;
-        ensure!(code == Some(3) && why.contains("exists already"), "planted twice: {why}");
+        ensure!(code == Some(3) && why.contains("already exists"), "planted twice: {why}");
     }
     let planted = says(&mut machine, DIRECTORY, 0, "same_boot")?;
     expect_value(&planted, "/planted/backing", "emulated_pmem")?;

@@ -14,6 +14,17 @@ pub enum ReservedRam {
     DeviceTree,
 }
 
+/// The outcome of an access that raises SIGBUS under Linux, after the handler has mapped other memory there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sigbus {
+    /// No program was run in which the access went on afterwards.
+    Untried,
+    /// The access goes on: in emulation, except on x86 and arm64.
+    Handled,
+    /// The access goes on, and `BUS_OBJERR` is a memory error of it.
+    HandledWithObjerr,
+}
+
 /// One architecture as data.
 #[derive(Debug)]
 pub struct Architecture {
@@ -44,8 +55,7 @@ pub struct Architecture {
     pub no_whole_cache: Unsupported,
     /// The way to make Linux treat RAM as persistent memory, if there is one.
     pub reserved_ram: Option<ReservedRam>,
-    /// True if programs were run in which an access that raised SIGBUS went on after the handler had mapped other
-    /// memory: in emulation, except on x86 and arm64.
+    /// The handling of SIGBUS under Linux.
     #[cfg_attr(
         not(all(
             feature = "dax",
@@ -55,18 +65,7 @@ pub struct Architecture {
         )),
         expect(dead_code, reason = "files under Linux have the handler")
     )]
-    pub is_sigbus_handled: bool,
-    /// True if `BUS_OBJERR` is a memory error of the access.
-    #[cfg_attr(
-        not(all(
-            feature = "dax",
-            target_os = "linux",
-            target_has_atomic = "64",
-            not(cachemaint_loom)
-        )),
-        expect(dead_code, reason = "files under Linux have the handler")
-    )]
-    pub has_objerr: bool,
+    pub sigbus: Sigbus,
 }
 
 macro_rules! data_of {

@@ -4,7 +4,7 @@
 //! relies on a write-back's fence for ordering between threads is checked unchanged. It writes nothing back: only a
 //! simulator can show that a crash loses data.
 
-use super::{Architecture, DataCache, Fence, Fences, Missing, Unsupported};
+use super::{Architecture, DataCache, Fence, Fences, Missing, Sigbus, Unsupported};
 
 pub use instruction::*;
 
@@ -72,6 +72,5 @@ pub const ARCHITECTURE: Architecture = Architecture {
         "maintain ranges instead",
     ),
     reserved_ram: None,
-    is_sigbus_handled: true,
-    has_objerr: false,
+    sigbus: Sigbus::Handled,
 };

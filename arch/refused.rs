@@ -1,6 +1,6 @@
 //! The data of a back end that refuses every operation, with the reason.
 
-use super::{Architecture, DataCache, Fence, Fences, Unsupported};
+use super::{Architecture, DataCache, Fence, Fences, Sigbus, Unsupported};
 
 /// Orders every load and store of this thread, as devices see them.
 pub const BARRIER: Fence = Fence(1);
@@ -26,7 +26,6 @@ pub const fn architecture(
         whole_cache: None,
         no_whole_cache,
         reserved_ram: None,
-        is_sigbus_handled: false,
-        has_objerr: false,
+        sigbus: Sigbus::Untried,
     }
 }

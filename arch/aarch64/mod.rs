@@ -55,7 +55,7 @@ native_only! { aarch64 {
 pub mod set_way;
 
 use super::{
-    Architecture, DataCache, Discard, Fence, Fences, Missing, ReservedRam, Unsupported,
+    Architecture, DataCache, Discard, Fence, Fences, Missing, ReservedRam, Sigbus, Unsupported,
     WholeCacheOperation, advice,
 };
 
@@ -120,7 +120,6 @@ pub const ARCHITECTURE: Architecture = Architecture {
         "maintain ranges instead",
     ),
     reserved_ram: Some(ReservedRam::DeviceTree),
-    is_sigbus_handled: true,
     // `arch/arm64/mm/fault.c`, `do_sea`: an error that firmware does not handle.
-    has_objerr: true,
+    sigbus: Sigbus::HandledWithObjerr,
 };

@@ -18,11 +18,11 @@
 //! `do_cache_op`), `arch/arm/mm/cache-v7.S`, `arch/arm/include/asm/cachetype.h`.
 
 use super::data_cache::{Cpuinfo, Distance, Evidence, Occurs};
-use super::{Architecture, DataCache, Missing, Unsupported, advice, refused};
+use super::{Architecture, DataCache, Missing, Sigbus, Unsupported, advice, refused};
 
 /// The architecture as data.
 pub const ARCHITECTURE: Architecture = Architecture {
-    is_sigbus_handled: true,
+    sigbus: Sigbus::Handled,
     ..refused::architecture(
         "arm",
         Unsupported::new(

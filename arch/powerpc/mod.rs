@@ -33,7 +33,9 @@ native_only! { powerpc {
     pub mod ops;
 } }
 
-use super::{Architecture, DataCache, Fence, Fences, Missing, ReservedRam, Unsupported, advice};
+use super::{
+    Architecture, DataCache, Fence, Fences, Missing, ReservedRam, Sigbus, Unsupported, advice,
+};
 
 pub use instruction::*;
 
@@ -88,6 +90,9 @@ pub const ARCHITECTURE: Architecture = Architecture {
         "maintain ranges instead",
     ),
     reserved_ram: Some(ReservedRam::DeviceTree),
-    is_sigbus_handled: cfg!(all(target_arch = "powerpc64", target_endian = "little")),
-    has_objerr: false,
+    sigbus: if cfg!(all(target_arch = "powerpc64", target_endian = "little")) {
+        Sigbus::Handled
+    } else {
+        Sigbus::Untried
+    },
 };

@@ -34,7 +34,8 @@ native_only! { riscv {
 } }
 
 use super::{
-    Architecture, DataCache, Discard, Fence, Fences, Missing, ReservedRam, Unsupported, advice,
+    Architecture, DataCache, Discard, Fence, Fences, Missing, ReservedRam, Sigbus, Unsupported,
+    advice,
 };
 
 pub use instruction::*;
@@ -90,6 +91,5 @@ pub const ARCHITECTURE: Architecture = Architecture {
         "maintain ranges instead",
     ),
     reserved_ram: Some(ReservedRam::DeviceTree),
-    is_sigbus_handled: cfg!(target_pointer_width = "64"),
-    has_objerr: false,
+    sigbus: if cfg!(target_pointer_width = "64") { Sigbus::Handled } else { Sigbus::Untried },
 };

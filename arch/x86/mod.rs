@@ -47,8 +47,8 @@ native_only! { x86 {
 } }
 
 use super::{
-    Architecture, DataCache, Fence, Fences, Missing, ReservedRam, Unsupported, WholeCacheOperation,
-    advice,
+    Architecture, DataCache, Fence, Fences, Missing, ReservedRam, Sigbus, Unsupported,
+    WholeCacheOperation, advice,
 };
 
 pub use instruction::*;
@@ -110,6 +110,5 @@ pub const ARCHITECTURE: Architecture = Architecture {
         advice::WHOLE_CACHE_IN_A_DRIVER,
     ),
     reserved_ram: Some(ReservedRam::KernelParameter),
-    is_sigbus_handled: true,
-    has_objerr: false,
+    sigbus: Sigbus::Handled,
 };

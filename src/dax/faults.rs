@@ -16,6 +16,7 @@
 
 use super::Error;
 use super::latch::{FailedAccess, Latch};
+use crate::arch::Sigbus;
 use crate::arch::native::ARCHITECTURE;
 use crate::process::Process;
 use alloc::boxed::Box;
@@ -74,7 +75,7 @@ impl FaultHandler {
         static OUTCOME: OnceLock<Result<(), i32>> = OnceLock::new();
 
         let path = Path::new("SIGBUS");
-        if !ARCHITECTURE.is_sigbus_handled {
+        if ARCHITECTURE.sigbus == Sigbus::Untried {
             let why = "the SIGBUS handler was never tried on this architecture; read with PreadFile instead";
             return Err(Error::unsupported(path, why));
         }
@@ -275,7 +276,7 @@ fn fault_of(code: c_int, address: usize, lsb: c_short) -> Option<Fault> {
     let (is_memory_error, order) = match code {
         libc::BUS_ADRERR => (false, 0),
         // If the CPU does not report the address, it is 0, at which no mapping is.
-        libc::BUS_OBJERR if ARCHITECTURE.has_objerr => (true, 0),
+        libc::BUS_OBJERR if ARCHITECTURE.sigbus == Sigbus::HandledWithObjerr => (true, 0),
         // Filled only for this code.
         libc::BUS_MCEERR_AR => (true, u8::try_from(lsb).unwrap_or(0)),
         _ => return None,
@@ -423,7 +424,7 @@ fn keeping_errno(work: impl FnOnce()) {
 
 #[cfg(test)]
 mod tests {
-    use super::{ARCHITECTURE, fault_of};
+    use super::{ARCHITECTURE, Sigbus, fault_of};
 
     #[test]
     fn a_signal_of_an_access_is_a_fault_of_the_bytes_that_the_kernel_gives() {
@@ -431,7 +432,11 @@ mod tests {
             (libc::BUS_ADRERR, 12, Some((false, 0))),
             (libc::BUS_MCEERR_AR, 21, Some((true, 21))),
             (libc::BUS_MCEERR_AR, -1, Some((true, 0))),
-            (libc::BUS_OBJERR, 12, ARCHITECTURE.has_objerr.then_some((true, 0))),
+            (
+                libc::BUS_OBJERR,
+                12,
+                (ARCHITECTURE.sigbus == Sigbus::HandledWithObjerr).then_some((true, 0)),
+            ),
             (libc::BUS_ADRALN, 0, None),
             (libc::BUS_MCEERR_AO, 12, None),
             (libc::SI_USER, 12, None),

@@ -3,7 +3,8 @@
 //!
 //! A step holds checks. Each check prints what it proves, runs, and leaves a row in the table at the end. A failure
 //! does not stop the run. A check that this machine cannot run (no rustup, no root for a package) is skipped with the
-//! reason. `skips.rs` lists the reasons that are permitted; on CI any other fails. The last line counts tests one by one, and a check that holds no tests as one.
+//! reason. `skips.rs` lists the permitted reasons; on CI any other fails. The last line counts tests one by one, and a
+//! check that holds no tests as one.
 
 extern crate alloc;
 

@@ -331,7 +331,8 @@ impl Report {
         Ok(Finding::failed(finding.tests(), failure.unwrap_or_default() + &why))
     }
 
-    /// Prints a row for each check, the reasons of the skips, the seconds of the whole run, and the line of counts. Returns true if nothing failed.
+    /// Prints a row for each check, the reasons of the skips, the seconds of the whole run, and the line of counts. Returns
+    /// true if nothing failed.
     pub(crate) fn finish(&self) -> Result<bool> {
         let mut out = io::stdout().lock();
         self.print_rows(&mut out)?;

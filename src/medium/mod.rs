@@ -137,7 +137,8 @@ pub trait Medium: Readable {
     fn write(&self, at: u64, from: &[u8]);
 
     /// Issues the write-back of a range. The range is persistent once a [`fence`](Self::fence) on this thread has
-    /// succeeded; [`persist`](Self::persist) does both. If the granularity is a page, this is the `msync` itself.
+    /// succeeded; [`persist`](Self::persist) does both. If the granularity is a page, this makes the system call (`msync`),
+    /// and the fence is still due.
     ///
     /// # Errors
     /// If the operating system reports that it could not be written. The fence is still due.

@@ -24,8 +24,6 @@ pub(crate) enum Order {
 pub(crate) enum Durable {
     /// A write-back of its line, completed by a fence of the thread that issued it.
     Completed,
-    /// The return of its page's write-back.
-    Returned,
     /// The store's visibility to other CPUs: the caches survive, the CPU's store buffer does not.
     Visible,
     /// The store's execution: the machine goes on.
@@ -57,7 +55,7 @@ pub(crate) enum Streaming {
 /// | [`NEUTRAL`](Self::NEUTRAL) | every architecture | each word on its own | written back itself, then a fence of that thread |
 /// | [`X86_EADR`](Self::X86_EADR) | power loss with eADR | in the order of memory, across lines too | a fence |
 /// | [`X86_EADR_RESET`](Self::X86_EADR_RESET) | a reset of that machine | in the order of memory | as under `X86` |
-/// | [`PAGES`](Self::PAGES) | files persisted by `msync` | each word on its own | the write-back of the page has returned |
+/// | [`PAGES`](Self::PAGES) | files persisted by `msync` | each word on its own | its page written back, then a fence of that thread |
 /// | [`CACHES_KEPT`](Self::CACHES_KEPT) | process crash, kexec, kdump | all are there | it was executed, and its copy has returned |
 ///
 /// In all models an aligned word of 8 bytes is old or new, never a mix, and the stores of one word become persistent in
@@ -154,14 +152,15 @@ impl Model {
         Self { order: Order::None, unit: WORD, ..Self::X86.named("neutral", Durable::Completed) };
 
     /// The model of a file that the operating system writes back in pages of 4096 bytes (`msync`). Any word of a dirty
-    /// page may reach the medium at any time.
+    /// page may reach the medium at any time. A written page is durable after the fence, which
+    /// [`Medium`](cachemaint::medium::Medium#rules-for-implementations) promises, and not at the return of the call.
     ///
     /// The drive keeps or replaces each word. A weaker drive may lose the whole sector that it was writing, including
     /// persistent bytes in it: [`Simulation::damage`](crate::Simulation::damage) shows that.
     pub const PAGES: Self = Self {
         granularity: Granularity::Page(4096),
         unit: 4096,
-        ..Self::NEUTRAL.named("pages", Durable::Returned)
+        ..Self::NEUTRAL.named("pages", Durable::Completed).streaming_stores_stay()
     };
 
     /// The model of an event that keeps the caches' content: a killed process, kexec, kdump. All executed stores are

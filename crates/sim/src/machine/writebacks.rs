@@ -20,9 +20,6 @@ impl Machine {
 
     /// Returns the stores of a line that a thread's write-back includes: see [`writeback`](Self::writeback).
     fn written_back_by(&mut self, thread: usize, line: usize) -> Counts {
-        if self.history.model.durable == Durable::Returned {
-            return self.covered(line, |_, _| true);
-        }
         let own = core::mem::take(self.thread(thread));
         let is_total = self.history.model.order == Order::Total;
         let covered = self.covered(line, |(word, number), stamp| {
@@ -117,7 +114,6 @@ impl Machine {
             return false;
         }
         match self.history.model.durable {
-            Durable::Returned => self.guarantee(event, line, &covered),
             Durable::Completed if in_order => self.guarantee(event, line, &covered),
             Durable::Completed => self.note_pending(thread, line, covered),
             // These models have no write-backs.
@@ -147,7 +143,7 @@ impl Machine {
                 has_stored || !pending.is_empty()
             }
             Durable::Completed | Durable::Visible => !pending.is_empty() || !streamed.is_empty(),
-            Durable::Returned | Durable::Executed => true,
+            Durable::Executed => true,
         };
         if !is_useful {
             self.waste.found(Kind::NothingToComplete, place);
@@ -225,7 +221,7 @@ impl Machine {
         let is_durable = match self.history.model.durable {
             Durable::Completed => self.history.model.streaming == Streaming::Evicts,
             Durable::Visible => true,
-            Durable::Returned | Durable::Executed => false,
+            Durable::Executed => false,
         };
         if !is_durable {
             return;

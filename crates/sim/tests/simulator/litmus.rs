@@ -358,13 +358,17 @@ fn an_event_that_keeps_the_caches_leaves_what_was_executed() {
 }
 
 #[test]
-fn pages_are_written_back_at_any_time_and_by_msync() {
-    // POSIX msync with MS_SYNC: complete when it returns; nothing orders the writes before.
+fn pages_are_written_back_at_any_time_and_by_a_write_back_with_its_fence() {
+    // POSIX msync with MS_SYNC: nothing orders the writes before. Rule 1 of `Medium`: durable after the fence.
     let pages = Model::PAGES;
     check(pages, &[&[Store(A, 1), Store(B, 1)]], &[A, B], "00 01 10 11");
     // One page holds both.
-    let program = [Store(A, 1), Store(B, 1), Clean(A), Store(C, 1)];
+    let program = [Store(A, 1), Store(B, 1), Clean(A), Fence, Store(C, 1)];
     check(pages, &[&program], &[A, B, C], "000 010 100 110 111");
+    let unfenced = [Store(A, 1), Store(B, 1), Clean(A), Store(C, 1)];
+    check(pages, &[&unfenced], &[A, B, C], &all_but(3, ""));
+    // No store goes past the page cache.
+    check(pages, &[&[Do::Streaming(A, 1), Fence, Store(B, 1)]], &[A, B], "00 01 10 11");
 }
 
 // arm64.

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Words of a line.
 pub(super) const LINE: u64 = 8;
+/// Words of a page.
+const PAGE: u64 = 512;
 
 /// An instruction; words are numbered.
 #[derive(Clone, Debug, PartialEq)]
@@ -201,9 +203,6 @@ impl<'a> Naive<'a> {
         let mut sure = BTreeSet::new();
         for (event, (thread, instruction)) in self.program[..end].iter().enumerate() {
             match instruction {
-                Do::Writeback { word } if self.kind == Kind::Pages => {
-                    sure.extend(self.of_page(*word, event));
-                }
                 Do::Writeback { word } | Do::Clflush { word } if self.is_written_back_model() => {
                     let is_done = matches!(instruction, Do::Clflush { .. })
                         && self.kind == Kind::X86
@@ -234,7 +233,7 @@ impl<'a> Naive<'a> {
     }
 
     fn is_written_back_model(&self) -> bool {
-        matches!(self.kind, Kind::X86 | Kind::Arm64 | Kind::Neutral)
+        matches!(self.kind, Kind::X86 | Kind::Arm64 | Kind::Neutral | Kind::Pages)
     }
 
     /// Returns true if a completing fence of the thread follows an event.
@@ -244,20 +243,14 @@ impl<'a> Naive<'a> {
         event < end && self.program[event + 1..end].iter().any(is_one)
     }
 
-    fn of_page(&self, word: u64, event: usize) -> Vec<usize> {
-        let is_one = |store: &usize| {
-            let store = &self.stores[*store];
-            store.event < event
-                && store.word / 512 == word / 512
-                && (!store.is_streaming || self.is_settled(store, event))
-        };
-        (0..self.stores.len()).filter(is_one).collect()
-    }
-
     /// Returns true if a write-back of one word has the other one: on each architecture if it is the same, on those with
-    /// lines of this size if it is in the same line.
+    /// lines of this size if it is in the same line, and if both are in one page that the system writes.
     fn are_written_back_together(&self, one: u64, other: u64) -> bool {
-        one == other || self.kind != Kind::Neutral && one / LINE == other / LINE
+        match self.kind {
+            Kind::Neutral => one == other,
+            Kind::Pages => one / PAGE == other / PAGE,
+            _ => one / LINE == other / LINE,
+        }
     }
 
     /// Returns the stores that a thread's write-back of a word has for sure.

@@ -357,47 +357,6 @@ fn an_invalid_store_is_refused() {
     }
 }
 
-/// A store whose last commit is damaged in both mirrors, of 16 KiB from 16384 on, with its number. Its record ends with the word
-/// that confirms it, and zeros follow.
-fn with_damaged_commit(is_confirmed: bool) -> (Place, u64) {
-    let place = with(&["cpu"]);
-    place.run_with(&["save", "cpu"], "later").success();
-    let commit = place.json(&["verify"])["commit"].as_u64().unwrap();
-    let mut bytes = fs::read(&place.path).unwrap();
-    for mirror in [16_384, 32_768] {
-        let last = (mirror..mirror + 16_384).rev().find(|at| bytes[*at] != 0).unwrap();
-        let end = (last + 1).next_multiple_of(64);
-        let body = (mirror..end - 8).rev().find(|at| bytes[*at] != 0).unwrap();
-        bytes[body] ^= 1;
-        if !is_confirmed {
-            bytes[end - 8..end].fill(0);
-        }
-    }
-    fs::write(&place.path, bytes).unwrap();
-    (place, commit)
-}
-
-#[test]
-fn a_commit_that_was_undone_is_reported() {
-    let (place, commit) = with_damaged_commit(false);
-    assert_eq!(place.load("cpu"), b"cpu");
-    assert_eq!(place.json(&["verify"])["undone"], commit);
-    let told = stdout(&place.run(&["verify"]).code(1));
-    assert!(told.contains(&format!("undone      commit {commit}")), "{told}");
-    let error = stderr(&place.run_with(&["save", "ram"], "more").success());
-    assert!(error.contains(&format!("commit {commit} was undone")), "{error}");
-    place.run(&["verify"]).success();
-    assert_eq!(place.load("cpu"), b"cpu");
-}
-
-#[test]
-fn a_commit_that_was_confirmed_and_is_damaged_is_not_undone() {
-    let (place, _) = with_damaged_commit(true);
-    assert!(stderr(&place.run(&["load", "cpu"]).code(1)).contains("is damaged"));
-    place.run(&["verify"]).code(1);
-    assert!(stderr(&place.run_with(&["save", "ram"], "more").code(1)).contains("is damaged"));
-}
-
 #[test]
 fn a_backup_brings_all_blobs_back() {
     let place = with(&["cpu", "ram"]);

@@ -45,8 +45,6 @@ pub enum Kind {
     Value = 5,
     /// The epoch of a log.
     Epoch = 6,
-    /// The word that confirms a commit of a store.
-    Confirmation = 7,
     /// The epoch of a journal.
     JournalEpoch = 16,
     /// The mark of a journal's segment.

@@ -3,9 +3,7 @@
 use crate::blob_writer::is_by_pages;
 use crate::commit::State;
 use crate::error::{Error, ErrorKind};
-use crate::format::record::{
-    BASE, CONFIRMATION, FULL, HEAD, Head, NUMBERS, RecordKind, begin, in_lines,
-};
+use crate::format::record::{BASE, FULL, HEAD, Head, NUMBERS, RecordKind, begin, in_lines};
 use crate::format::{
     CAPACITY, FORMAT, LINE, PAGE, Places, Root, UNIT, compacted, needed, new_salt,
 };
@@ -24,21 +22,19 @@ pub(crate) struct Draft {
     pub(crate) bytes: Vec<u8>,
     pub(crate) kind: RecordKind,
     pub(crate) is_sealed: bool,
-    /// True if the blobs of the record are durable.
-    pub(crate) is_durable: bool,
 }
 
 impl Draft {
     /// Returns a commit without changes.
     pub(crate) fn commit(is_sealed: bool) -> Self {
-        Self { bytes: begin(), kind: RecordKind::Commit, is_sealed, is_durable: true }
+        Self { bytes: begin(), kind: RecordKind::Commit, is_sealed }
     }
 
     /// Returns the record of an opening with these circumstances.
     fn opening(size: u64, circumstances: &[u8], is_sealed: bool) -> Self {
         let mut bytes = begin();
         append_opening(&mut bytes, size, 0, circumstances);
-        Self { bytes, kind: RecordKind::Opening, is_sealed, is_durable: true }
+        Self { bytes, kind: RecordKind::Opening, is_sealed }
     }
 }
 
@@ -51,9 +47,9 @@ fn append_opening(record: &mut Vec<u8>, size: u64, entries: u64, circumstances: 
     record.extend(circumstances);
 }
 
-/// Pads a record to whole lines, with room for its confirmation.
+/// Pads a record to whole lines.
 fn fill_lines(record: &mut Vec<u8>) {
-    record.resize((record.len() + CONFIRMATION as usize).next_multiple_of(LINE as usize), 0);
+    record.resize(record.len().next_multiple_of(LINE as usize), 0);
 }
 
 /// Areas for a log that needs a larger capacity.
@@ -147,7 +143,7 @@ impl<M: Medium> Store<M> {
         if number >= NUMBERS - 1 || self.log.root.generation >= (1 << 63) - 1 {
             return Err(Error::format(FormatError::WornOut));
         }
-        let Draft { mut bytes, kind, is_sealed, is_durable } = draft;
+        let Draft { mut bytes, kind, is_sealed } = draft;
         fill_lines(&mut bytes);
         self.has_failed = true;
         let len = bytes.len() as u64;
@@ -157,32 +153,27 @@ impl<M: Medium> Store<M> {
         let at = self.state.end;
         let seconds = self.seconds();
         let (before, tag) = (self.state.tag, 0);
-        let head = Head { tag, before, number, seconds, len, kind, is_sealed, is_durable };
+        let head = Head { tag, before, number, seconds, len, kind, is_sealed };
         let tag = head.write(self.log.identity(), self.log.places.salt, at, &mut bytes);
-        let written = self.write_mirrors(self.log.places.current, at, &bytes);
-        self.medium.fence().and(written).map_err(Error::medium)?;
+        self.write_mirrors(self.log.places.current, at, &bytes).map_err(Error::medium)?;
         self.state.number = number;
         self.state.is_sealed = is_sealed;
         self.state.seconds = seconds;
         (self.state.end, self.state.tag) = (at + len, tag);
         self.has_failed = false;
-        self.confirm();
         self.buffer = bytes;
         Ok(at)
     }
 
-    /// Writes bytes to both mirrors and issues their write-back. With page granularity, the first mirror is durable
-    /// before the second is written, since a drive may lose the block that it is writing.
+    /// Writes bytes to both mirrors and makes them durable. With page granularity, the first mirror is durable before
+    /// the second is written, since a drive may lose the block that it is writing.
     fn write_mirrors(&self, mirrors: [u64; 2], at: u64, bytes: &[u8]) -> Result<(), M::Error> {
-        let [one, other] = mirrors.map(|mirror| mirror + at);
+        let [one, other] = mirrors.map(|mirror| (mirror + at, bytes));
         if !is_by_pages(&*self.medium) {
-            return self.medium.copy_unfenced(&[(one, bytes), (other, bytes)]);
+            return self.medium.persist_copy(&[one, other]);
         }
-        for at in [one, other] {
-            self.medium.write(at, bytes);
-            self.medium.issue_writeback(at..at + bytes.len() as u64)?;
-        }
-        Ok(())
+        self.medium.persist_copy(&[one])?;
+        self.medium.persist_copy(&[other])
     }
 
     /// Writes the live entries to the other area, or to a larger one, and makes it the log.
@@ -207,8 +198,7 @@ impl<M: Medium> Store<M> {
         let root = Root { generation, own: places.bytes(), ..before.root };
         let log = Log { root, places };
         let (bytes, tag) = compaction(&log, &self.state, &mut self.table);
-        let written = self.write_mirrors(places.current, 0, &bytes);
-        self.medium.fence().and(written).map_err(Error::medium)?;
+        self.write_mirrors(places.current, 0, &bytes).map_err(Error::medium)?;
         root.store(&*self.medium, FORMAT).map_err(Error::medium)?;
         self.log = log;
         (self.state.end, self.state.tag) = (bytes.len() as u64, tag);
@@ -254,7 +244,6 @@ impl<M: Medium> Store<M> {
     pub(crate) fn unseal(&mut self) -> Result<(), Error<M::Error>> {
         if self.state.is_sealed {
             self.append(Draft::commit(false), None)?;
-            self.vouch()?;
             drop(self.deep_persist_log());
         }
         Ok(())
@@ -313,7 +302,6 @@ pub(crate) fn compaction(log: &Log, state: &State, table: &mut Table) -> (Vec<u8
             len: 0,
             kind,
             is_sealed: state.is_sealed,
-            is_durable: true,
         };
         let (identity, salt) = (log.identity(), log.places.salt);
         before = head.write(identity, salt, start as u64, &mut bytes[start..]);

@@ -1,9 +1,9 @@
 //! The chunks of blobs, and their tags. Nothing is allocated here.
 
 use crate::format::entry::EntryKind;
-use crate::format::{BlobKey, CHUNK, TAG, VALUE, chunks as chunks_of, tag_of_value, tags};
+use crate::format::{BlobKey, CHUNK, TAG, VALUE, tag_of_value, tags};
 use crate::info::Info;
-use crate::log::{Item, append, tag_of};
+use crate::log::{append, tag_of};
 use cachemaint::medium::Readable;
 use cachemaint_format::identity::Identity;
 use cachemaint_format::tag::{self, Running};
@@ -35,29 +35,6 @@ impl Chunks {
     pub(crate) fn of(identity: Identity, info: &Info) -> Self {
         let Info { created: commit, offset: at, len, tag, kind, .. } = *info;
         Self { identity, commit, at, len, tag, kind }
-    }
-
-    /// Returns the chunks of an entry in a record.
-    pub(crate) const fn of_item(identity: Identity, item: &Item) -> Self {
-        let entry = &item.entry;
-        let (len, tag, commit) = (entry.len, entry.tag, entry.commit);
-        Self { identity, commit, at: entry.at, len, tag, kind: entry.kind }
-    }
-
-    /// Returns true if the medium has all bytes of a blob outside the log. Other entries have none.
-    pub(crate) fn is_whole<E: Failure>(&self, medium: &dyn Readable<Error = E>) -> Result<bool, E> {
-        if self.kind != EntryKind::Blob || self.len == 0 {
-            return Ok(true);
-        }
-        if self.tags().end > medium.len() || !self.are_tags_whole(medium)? {
-            return Ok(false);
-        }
-        for chunk in 0..chunks_of(self.len) {
-            if !self.is_chunk_whole(medium, chunk * CHUNK, &mut [], STEP)? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
     }
 
     /// Returns true if the list of tags is intact, or there is none.

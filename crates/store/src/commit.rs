@@ -1,19 +1,15 @@
 //! A commit of a store, as found in the log.
 
-use crate::chunks::Chunks;
 use crate::error::{Error, ErrorKind, Part};
 use crate::format::entry::EntryKind;
 use crate::format::record::RecordKind;
-use crate::format::{CHUNK, tags};
 use crate::info::Info;
 use crate::log::scan::{Scan, Step};
-use crate::log::{Gap, Item, Log, Record, next_item};
+use crate::log::{Gap, Item, Log, next_item};
 use cachemaint::medium::Readable;
 use cachemaint_format::reread::Rereadings;
 use core::error::Error as Failure;
 use core::ops::Range;
-use core::sync::atomic::Ordering::Acquire;
-use core::sync::atomic::fence;
 
 /// The number of times that a writer may compact the log while it is being read.
 pub(crate) const ATTEMPTS: u32 = 100;
@@ -79,8 +75,6 @@ impl State {
 pub(crate) struct Commit {
     pub(crate) log: Log,
     pub(crate) state: State,
-    /// The number of the following commit, which neither verified nor was confirmed.
-    pub(crate) undone: Option<u64>,
 }
 
 impl Commit {
@@ -108,9 +102,6 @@ impl Commit {
     }
 
     /// Returns the last commit in a scanned log, and reports each step.
-    ///
-    /// The last record is in doubt if nothing vouches for it: no later record and no confirmation word. It then counts
-    /// if its blobs verify, or if it says that they were durable before it.
     pub(crate) fn of_log<E: Failure>(
         medium: &dyn Readable<Error = E>,
         mut scan: Scan,
@@ -118,35 +109,10 @@ impl Commit {
     ) -> Result<Self, Error<E>> {
         let log = scan.log;
         log.refuse_left(medium)?;
-        let (mut state, mut undone) = (State::default(), None);
-        let mut in_doubt: Option<(Record, State)> = None;
-        loop {
-            let step = scan.next(medium)?;
-            if let Some((record, after)) = in_doubt.take() {
-                if step.is_some() || stands(medium, &scan, &record)? {
-                    see(&Step::Record(record))?;
-                    state = after;
-                } else if scan.next(medium)?.is_none() {
-                    undone = Some(record.head.number);
-                    break;
-                } else {
-                    return Err(Error(ErrorKind::Replaced));
-                }
-            }
-            let Some(step) = step else { break };
-            let mut after = state.clone();
-            after.pass(medium, &step)?;
-            match step {
-                Step::Record(record)
-                    if record.head.kind == RecordKind::Commit && !record.head.is_durable =>
-                {
-                    in_doubt = Some((record, after));
-                }
-                step => {
-                    see(&step)?;
-                    state = after;
-                }
-            }
+        let mut state = State::default();
+        while let Some(step) = scan.next(medium)? {
+            state.pass(medium, &step)?;
+            see(&step)?;
         }
         let rest = |start| Gap { start, end: log.places.capacity };
         if state.number == 0 {
@@ -156,10 +122,7 @@ impl Commit {
         if state.missing > 0 && state.lost.is_none() {
             return Err(Error(ErrorKind::Damaged(log.lost(rest(state.end)))));
         }
-        if undone.is_none() && scan.is_torn(medium)? {
-            undone = Some(state.number + 1);
-        }
-        Ok(Self { log, state, undone })
+        Ok(Self { log, state })
     }
 
     /// Reports the steps of the log up to this commit. Fails if the log was compacted meanwhile.
@@ -240,42 +203,4 @@ fn is_named<E: Failure>(
 ) -> Result<bool, Error<E>> {
     let found = item.name(medium)?;
     Ok(found.is_some_and(|found| found.as_bytes() == name.as_bytes()))
-}
-
-/// Returns true if the last record counts: it was confirmed, or its blobs are intact.
-fn stands<E: Failure>(
-    medium: &dyn Readable<Error = E>,
-    scan: &Scan,
-    record: &Record,
-) -> Result<bool, Error<E>> {
-    if scan.is_confirmed(medium, record)? || are_blobs_whole(medium, &scan.log, record)? {
-        return Ok(true);
-    }
-    // A writer may have finished the commit meanwhile.
-    fence(Acquire);
-    scan.is_confirmed(medium, record)
-}
-
-/// Returns true if the blobs that a record puts are intact.
-fn are_blobs_whole<E: Failure>(
-    medium: &dyn Readable<Error = E>,
-    log: &Log,
-    record: &Record,
-) -> Result<bool, Error<E>> {
-    let mut items = record.items();
-    // A commit with more bytes fences them first and says so.
-    let mut left = CHUNK;
-    while let Some(item) = next_item(medium, &mut items)? {
-        let is_of_this = item.entry.commit == record.head.number;
-        if is_of_this && item.entry.kind == EntryKind::Blob {
-            let Some(rest) = left.checked_sub(tags(item.entry.len).end) else { return Ok(false) };
-            left = rest;
-        }
-        if is_of_this
-            && !Chunks::of_item(log.identity(), &item).is_whole(medium).map_err(Error::medium)?
-        {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }

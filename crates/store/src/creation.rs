@@ -15,7 +15,6 @@ use cachemaint::medium::{Medium, Readable};
 use cachemaint_format::error::FormatError;
 use cachemaint_format::identity::Identity;
 use cachemaint_format::root;
-use cachemaint_format::writer::Opener;
 use core::sync::atomic::Ordering::Relaxed;
 
 /// The sizes of a new store, in bytes.
@@ -108,11 +107,9 @@ impl<M: Medium> Store<M> {
             table,
             space,
             in_use: BTreeMap::new(),
-            opener: Opener::this(),
             opened,
             clock: None,
             entropy,
-            is_vouched: true,
             has_failed: false,
             buffer: Vec::new(),
             spare: Names::default(),

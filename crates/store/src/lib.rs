@@ -32,9 +32,11 @@
 //! ```
 //!
 //! # How it works
-//! The table of all names is a log. A [commit](Transaction::commit) writes its blobs to free space and one record of
-//! all its changes to the end of the log, writes everything back, and fences once. Space that a commit frees is reused
-//! after its fence.
+//! The table of all names is a log. A [commit](Transaction::commit) makes its blobs durable in free space, then appends
+//! one record of all its changes to the log and makes that durable. **A commit stands exactly if its record stands**:
+//! an opening takes no commit back, and a blob that does not verify is a damaged blob. A blob of at most 256 bytes is
+//! stored in its record, so a commit of such blobs needs one fence, and any other commit two. Space that a commit frees
+//! is reused after its fence.
 //!
 //! ```text
 //! roots   log, both mirrors                        blobs and regions
@@ -42,26 +44,21 @@
 //!   '--> the log in use, and the place of the next one
 //! ```
 //!
-//! A record proves itself by its tag, and vouches for all records before it. After its fence, a commit stores a
-//! *confirmation word* at the end of its record, without a write-back; finding the word proves that the commit was
-//! acknowledged. At an opening, only a last record without this word is in doubt. It counts if the record and its blobs
-//! are intact; if its blobs exceed 64 KiB together, they are durable before the record, which says so. Otherwise the
-//! commit is *undone*: the store is as before it, [`Opened::undone`], [`Reader::undone`] and [`Verification::undone`]
-//! have its number, and the opening verifies everything.
+//! A record proves itself by its tag. Each one is stored in two mirrors of the log, in different blocks of 4096 bytes. An
+//! opening copies a record that is intact in only one mirror to the other one. A record that is intact in neither is the
+//! end of the log, as after a crash, unless an intact record follows: then it is damaged.
 //!
-//! Whatever was acknowledged is returned, or an error names it as damaged, with two exceptions. One is a power cut before
-//! the last commit's word, or a later record, reached the medium, together with damage to the bytes of that commit.
-//! [`Store::close`] makes the word durable, and so does the next commit or opening. The other is damage that leaves no
-//! trace of the last record: see [Limits](#limits).
+//! Whatever was acknowledged is returned, or an error names it as damaged. The one exception takes two faults at once:
+//! damage to both mirrors of the very last record. See [Limits](#limits).
 //!
 //! When the log is full, the entries of all names are written to the other one of its two areas, and a new root refers
 //! to that. The old log is then marked as left: an older root that reappears leads to an error, not to older blobs. The
 //! areas grow with the number of entries. Each has room for all entries and for a record that deletes them, so even a
-//! full store can be emptied. A blob of at most 256 bytes is stored in its record and needs no other space.
+//! full store can be emptied.
 //!
-//! The root and the log have two copies each, in different blocks of 4096 bytes, so damage in one block loses at most
-//! the blobs that it hits. If a record is damaged in both mirrors, the names that it may have changed are unknown.
-//! Names in later records can still be read, but nothing can be written.
+//! The root has two copies too, so damage in one block loses at most the blobs that it hits. If a record is damaged in
+//! both mirrors, the names that it may have changed are unknown. Names in later records can still be read, but nothing
+//! can be written.
 //!
 //! A blob is verified when it is read, by a 64-bit hash of each 64 KiB. The hash is seeded with a key of the store, the
 //! commit and the place, so bytes left there by an earlier blob or log do not pass for it.
@@ -118,12 +115,12 @@
 //! [`Reader::history`] returns the last boots, and [`Region::since_use`] the event since a region was used.
 //!
 //! # Upgrade and rollback
-//! This crate reads and writes only version 5 of the format, and nothing converts a store: load the blobs with a
+//! This crate reads and writes only version 6 of the format, and nothing converts a store: load the blobs with a
 //! program of the old version and put them into a new store. A program that may have to be rolled back to its
 //! predecessor should read with a [`Reader`] until it is certain to stay. Only the caller compares the
 //! [version](Attributes::version) of a blob, with the same [`Reader`] that loads the bytes.
 //!
-//! # The format, version 5
+//! # The format, version 6
 //! All numbers are little-endian. All tags are XXH3 of 64 bits
 //! ([specification](https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md)). `XXH3(s, b)` is the hash of the bytes
 //! `b` with the seed `s`. `K(e, p, n)` is the key of epoch *e*, place *p* and kind *n*: `XXH3(n, b)` of the 16 bytes of the
@@ -136,7 +133,7 @@
 //! | root, offset | bytes | content |
 //! |---|---|---|
 //! | 0 | 8 | magic: `cm-store` |
-//! | 8 | 4 | version: 5 |
+//! | 8 | 4 | version: 6 |
 //! | 12 | 4 | size of the root in bytes: 104 |
 //! | 16 | 8 | tag: `XXH3(XXH3(K(g, o, 1), bytes 0 to 15), bytes 24 to the end)`, *g* the generation, *o* the offset of this copy |
 //! | 24 | 16 | identity, random |
@@ -154,25 +151,23 @@
 //!
 //! | record, offset | bytes | content |
 //! |---|---|---|
-//! | 0 | 8 | tag: `XXH3(K(e, p, 2), b)`, *b* bytes 8 to the end without the last 8, *e* the epoch of the log, *p* the position in it |
+//! | 0 | 8 | tag: `XXH3(K(e, p, 2), b)`, *b* bytes 8 to the end, *e* the epoch of the log, *p* the position in it |
 //! | 8 | 8 | tag of the previous record; 0 in the first one |
 //! | 16 | 8 | number of the commit, counted from 1, below 2^63 |
 //! | 24 | 8 | time, in seconds since 1970-01-01 UTC, or 0 |
 //! | 32 | 4 | size of the record in bytes |
 //! | 36 | 1 | kind: 1 commit, 2 opening, 3 base, 4 snapshot; 0 in a base whose log was left for a newer one |
-//! | 37 | 1 | 1 if the store is sealed, plus 2 if the blobs of a commit were durable before the record |
+//! | 37 | 1 | 1 if the store is sealed, else 0 |
 //! | 38 | 2 | the low 16 bits of the epoch |
-//! | 40 | | for a commit and a snapshot: entries, then zeros |
+//! | 40 | | for a commit and a snapshot: entries, then zeros to the end |
 //! | 40 | 8 | for an opening and a base: size of the store in bytes, a multiple of the unit |
 //! | 48 | 8 | for a base: number of entries in the snapshots after it |
 //! | 56 | 8 | for an opening and a base: size of the history in bytes |
-//! | 64 | | for an opening and a base: the history: boots, oldest first |
-//! | the last 8 | 8 | zeros, or the confirmation word: `K(e, q, 7)`, *q* the position after the record |
+//! | 64 | | for an opening and a base: the history: boots, oldest first; then zeros to the end |
 //!
 //! A log begins with a base and snapshots of all entries, which a fence made durable before the root. Numbers grow with
-//! each commit and opening; the number of an undone commit is never reused. A record that does not match its tag in
-//! either mirror is the end of the log. It is damage instead if an intact record or a confirmation word is at or after
-//! this place, or if the first line can be read in neither mirror.
+//! each commit and opening. A record that does not match its tag in either mirror is the end of the log. It is damage
+//! instead if an intact record follows, or if its first line can be read in neither mirror.
 //!
 //! | entry, offset | bytes | content |
 //! |---|---|---|
@@ -226,13 +221,12 @@
 //! # Limits
 //! - A blob or a region needs contiguous free space. The blob that it replaces is freed only after the commit, so both
 //!   need space at the same time. A growing log needs four pieces in addition to the old ones.
-//! - If power is cut before anything vouches for the last commit, damage to its bytes looks like an interrupted commit,
-//!   which is undone. The blobs that it replaced are still there unless a later transaction, finished or not, took their
-//!   space; in that case they are damaged.
-//! - If one copy of the last record has turned into zeros or older bytes, and the other has too or cannot be read, its
-//!   commit seems never to have been made, even after a [close](Store::close).
-//! - With page granularity, the confirmation word is in only one mirror until the store is closed. Until then, two
-//!   faults at once look like a crash: one in that mirror's copy of the last record, and one in the other copy.
+//! - Damage to both mirrors of the last record, such as the loss of one sector of each, looks like an interrupted commit:
+//!   the store is as before it, and a region is not dirty that was handed out by it. Blobs that the commit had replaced or deleted are still there, unless a later transaction,
+//!   finished or not, took their space; in that case they are damaged.
+//! - A lock of the file is the evidence that only one process writes. Through two mounts that share neither locks nor
+//!   pages, such as a passthrough FUSE mount and the directory below it, a second writer goes unnoticed.
+//! - If the file is removed or replaced while it is open, commits still succeed, and go into the removed file.
 //! - A history keeps 32 boots, or fewer if they would take more than an eighth of a mirror of the log: 3 in the
 //!   smallest.
 //! - A memory page of 16 or 64 KiB, as on some arm64 and POWER machines, can hold both mirrors of a small log.
@@ -267,8 +261,6 @@ mod blob;
 mod blob_writer;
 mod chunks;
 mod commit;
-#[cfg(feature = "alloc")]
-mod confirmation;
 #[cfg(feature = "alloc")]
 mod creation;
 mod error;

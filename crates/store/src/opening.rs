@@ -22,9 +22,8 @@ use cachemaint_format::{root, writer};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Verify {
-    /// If something may have been lost: the store was neither sealed nor last written in this boot, or a commit was
-    /// [undone](Opened::undone). Later openings verify too, until all blobs are found intact. A [copy](Verdict#copies)
-    /// of a medium goes unnoticed.
+    /// If something may have been lost: the store was neither sealed nor last written in this boot. Later openings
+    /// verify too, until all blobs are found intact. A [copy](Verdict#copies) of a medium goes unnoticed.
     #[default]
     IfUnclean,
     /// Always.
@@ -64,9 +63,6 @@ pub struct Opened {
     pub last: Stamp,
     /// The result of verifying all blobs, if that was done.
     pub verification: Option<Verification>,
-    /// The number of the last commit, if it was not intact and nothing vouched for it: a crash interrupted it, or power
-    /// was cut right after it and its bytes were damaged. Nothing of it is left.
-    pub undone: Option<u64>,
     /// The damaged copies of the root and of records with an intact other copy. They were replaced.
     pub mended: Vec<Damage>,
 }
@@ -183,7 +179,6 @@ impl<'p> Options<'p> {
             was_sealed: false,
             last: stamp,
             verification: None,
-            undone: None,
             mended: Vec::new(),
         };
         Ok((store, opened))
@@ -255,7 +250,7 @@ impl<'p> Options<'p> {
             return Err(Error::format(FormatError::Foreign { found }));
         }
         let recovered = Recovered::read(&**medium)?;
-        let Commit { log, ref state, undone } = recovered.commit;
+        let Commit { log, ref state } = recovered.commit;
         let boots = History::read(&recovered.table.circumstances);
         let last = boots.stamp(state.seconds);
         if self.is_in_place {
@@ -270,10 +265,9 @@ impl<'p> Options<'p> {
             self.circumstances(&**medium, size);
         let (was_sealed, verdict) = (state.is_sealed, judge(&last, &stamp, is_by_kexec));
         let is_unclean = !was_sealed && !verdict.is_same_boot();
-        // What an undone commit had replaced may have been overwritten.
-        let is_due = is_unclean || boots.must_verify() || undone.is_some();
+        let is_due = is_unclean || boots.must_verify();
         let mended = recovered.damaged_copies();
-        recovered.mend(&**medium).map_err(Error::medium)?;
+        recovered.mend(&**medium)?;
         let must_verify = match self.verify {
             Verify::Always => true,
             Verify::Never => false,
@@ -288,8 +282,6 @@ impl<'p> Options<'p> {
         let verification =
             must_verify.then(|| verify(&**medium, &log, &table, progress)).transpose()?;
         let is_damaged = verification.as_ref().map(|found| !found.damaged.is_empty());
-        // A number is never reused.
-        state.number = undone.unwrap_or(0).max(state.number);
         (state.size, state.seconds) = (size, stamp.seconds);
         let now = Boot {
             opening: state.number + 1,
@@ -307,8 +299,7 @@ impl<'p> Options<'p> {
             // A process that has ended may not have made the record that ends the seal as deeply durable as the seal.
             drop(store.deep_persist_log());
         }
-        let opened =
-            Opened { verdict, is_new: false, was_sealed, last, verification, undone, mended };
+        let opened = Opened { verdict, is_new: false, was_sealed, last, verification, mended };
         Ok((store, opened))
     }
 }
@@ -319,9 +310,6 @@ impl<M: Medium> Store<M> {
         let is_sealed = self.state.is_sealed;
         let circumstances = boots.bytes_within(most_circumstances(self.log.places.capacity));
         self.append_opening(circumstances.clone(), is_sealed)?;
-        if is_sealed {
-            self.vouch()?;
-        }
         // Not every process is permitted to flush the medium's own buffers. Without that permission the seal is
         // removed.
         if is_sealed && self.deep_persist_log().is_err() {

@@ -59,8 +59,7 @@ impl<R: Readable> Reader<R> {
     /// ends before the log does; [`ErrorKind::Replaced`] if a writer overtook 100 attempts; or if the medium fails.
     ///
     /// # Cost
-    /// Reads the log, and the blobs of the last commit if nothing vouches for it. Keeps all names and metadata in
-    /// memory.
+    /// Reads the log. Keeps all names and metadata in memory.
     pub fn open(medium: R) -> Result<Self, OpenError<R, Error<R::Error>>> {
         match last(&medium) {
             Ok((commit, table)) => Ok(Self { medium, commit, table: Arc::new(table) }),
@@ -98,13 +97,6 @@ impl<R: Readable> Reader<R> {
     #[must_use]
     pub const fn commit_number(&self) -> u64 {
         self.commit.state.number
-    }
-
-    /// Returns the number of the commit after this one, if it is not intact and nothing vouches for it: power was cut
-    /// during it, damage may be involved, or a writer is about to complete it. The next opening for writing undoes it.
-    #[must_use]
-    pub const fn undone(&self) -> Option<u64> {
-        self.commit.undone
     }
 
     /// Returns true if the store was [sealed](crate#reboots) and has not changed since.

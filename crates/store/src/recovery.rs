@@ -2,15 +2,16 @@
 
 use crate::append::leave;
 use crate::commit::Commit;
-use crate::error::{Damage, Error, ErrorKind};
+use crate::error::{Damage, Error, ErrorKind, Part};
 use crate::format::record::{Head, RecordKind};
-use crate::format::{FORMAT, LINE, ROOT};
+use crate::format::{FORMAT, ROOT};
 use crate::log::scan::Scan;
-use crate::log::{Log, next_item};
+use crate::log::{Log, read};
 use crate::table::Table;
 use crate::verify::damaged_copies;
 use alloc::vec::Vec;
 use cachemaint::medium::Medium;
+use cachemaint_format::error::FormatError;
 use cachemaint_format::reread::Rereadings;
 use cachemaint_format::rewritten;
 use cachemaint_format::root::Loaded;
@@ -43,45 +44,35 @@ impl Recovered {
         damaged_copies(&self.commit.log, &self.table, &self.loaded)
     }
 
-    /// Makes the last commit durable, since the process that made it may have ended before its fence, and replaces
-    /// damaged copies. The next record overwrites a commit that did not verify.
-    pub(crate) fn mend<M: Medium>(&self, medium: &M) -> Result<(), M::Error> {
+    /// Replaces damaged copies, and makes the last record durable, since the process that wrote it may have ended before
+    /// its fence. Reads these records again: after a failed write-back the operating system can drop a page between the
+    /// first read and the stores here, but not after them. One copy suffices, as where the other is in a bad block.
+    ///
+    /// # Errors
+    /// [`FormatError::Failed`] if a record is no longer there, which was not acknowledged.
+    pub(crate) fn mend<M: Medium>(&self, medium: &M) -> Result<(), Error<M::Error>> {
         let Self { commit: Commit { log, .. }, table, loaded } = self;
-        log.root.restore(medium, FORMAT, loaded.is_damaged)?;
-        for record in &table.halves {
+        log.root.restore(medium, FORMAT, loaded.is_damaged).map_err(Error::medium)?;
+        for (record, damaged) in &table.halves {
             let mut bytes = alloc::vec![0; record.head.len as usize];
-            medium.read(record.place, &mut bytes)?;
-            // The word may be only in the damaged copy.
-            if log.is_confirmed(medium, record.end())?
-                && let Some(word) = bytes.last_chunk_mut()
-            {
-                *word = log.confirmation(record.end()).to_le_bytes();
-            }
-            let at = log.places.current[record.damaged()] + record.at;
-            medium.write(at, &bytes);
-            medium.issue_writeback(at..at + record.head.len)?;
+            read(medium, Part::Record, record.place, &mut bytes)?;
+            let copy = (log.places.current[*damaged] + record.at, &bytes[..]);
+            medium.persist_copy(&[copy]).map_err(Error::medium)?;
         }
-        if let Some(record) = &table.last {
-            for mirror in log.places.current {
-                let at = mirror + record.at;
-                rewritten::writeback(medium, at..at + record.head.len)?;
-            }
-            let mut items = record.items();
-            while !record.head.is_durable
-                && let Ok(Some(item)) = next_item(medium, &mut items)
-            {
-                let at = item.entry.at;
-                let bytes = item.entry.occupied(LINE);
-                // An impossible place is refused when the table is taken over.
-                let is_possible =
-                    at.is_multiple_of(log.places.unit) && at.saturating_add(bytes) <= medium.len();
-                if bytes > 0 && is_possible && item.entry.commit == record.head.number {
-                    rewritten::writeback(medium, at..at + bytes)?;
-                }
+        for mirror in log.places.current {
+            let Some(record) = &table.last else { continue };
+            let at = mirror + record.at;
+            let written = rewritten::writeback(medium, at..at + record.head.len);
+            medium.fence().and(written).map_err(Error::medium)?;
+        }
+        for record in table.halves.iter().map(|(record, _)| record).chain(&table.last) {
+            let is_this = &mut |head: &Head| *head == record.head;
+            let found = log.record(medium, record.at, true, is_this).map_err(Error::medium)?;
+            if found.is_none() {
+                return Err(Error::format(FormatError::failed(medium)));
             }
         }
-        medium.fence()?;
-        self.leave_before(medium)
+        self.leave_before(medium).map_err(Error::medium)
     }
 
     /// Marks the log of the previous root as left, since a crash may have come between the new root and its mark. After
@@ -94,7 +85,7 @@ impl Recovered {
         };
         let is_base = &mut |head: &Head| head.kind == RecordKind::Base;
         let Some(base) = before.record(medium, 0, true, is_base)? else { return Ok(()) };
-        let mirrors = before.places.current.into_iter().zip(base.copies);
-        leave(medium, mirrors.filter_map(|(at, is_whole)| is_whole.then_some(at)))
+        let mirrors = before.places.current.into_iter().enumerate();
+        leave(medium, mirrors.filter(|(mirror, _)| Some(*mirror) != base.damaged).map(|(_, at)| at))
     }
 }

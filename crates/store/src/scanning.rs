@@ -58,13 +58,6 @@ impl<R: Readable> ScanningReader<R> {
         self.commit.state.number
     }
 
-    /// Returns the number of the commit after this one, if it is not intact and nothing vouches for it: power was cut
-    /// during it, damage may be involved, or a writer is about to complete it.
-    #[must_use]
-    pub const fn undone(&self) -> Option<u64> {
-        self.commit.undone
-    }
-
     /// Returns true if the store was [sealed](crate#reboots) and has not changed since.
     #[must_use]
     pub const fn is_sealed(&self) -> bool {

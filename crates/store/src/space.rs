@@ -97,8 +97,8 @@ impl Space {
         true
     }
 
-    /// Takes `bytes`, which are whole units, at a multiple of `alignment`, from the smallest piece that has room. Fails
-    /// with the length of the largest piece.
+    /// Takes `bytes`, which are whole units, at a multiple of `alignment`, from the smallest piece that has room wherever
+    /// it begins, or else from one that happens to be aligned. Fails with the length of the largest piece.
     pub(crate) fn claim(&mut self, bytes: u64, alignment: u64) -> Result<Range<u64>, u64> {
         if bytes == 0 {
             return Ok(self.bounds.start..self.bounds.start);
@@ -108,7 +108,10 @@ impl Space {
             let end = from.checked_add(bytes)?;
             (end <= start + len).then_some(from..end)
         };
-        let found = self.by_len.range((bytes, 0)..).find_map(fits);
+        let sure = bytes.saturating_add(alignment.saturating_sub(self.unit));
+        let mut pieces =
+            self.by_len.range((sure, 0)..).chain(self.by_len.range((bytes, 0)..(sure, 0)));
+        let found = pieces.find_map(fits);
         let range = found.ok_or_else(|| self.largest())?;
         self.take(range.clone());
         Ok(range)
@@ -167,6 +170,9 @@ mod tests {
         assert_eq!(space.claim(512, 64), Err(448));
         assert_eq!(space.claim(0, 64), Ok(1024..1024));
         space.give(&(1536..1600));
+        // No piece is so large that an aligned place is certain, but this one has one.
+        assert_eq!(space.claim(512, 512), Ok(1536..2048));
+        space.give(&(1536..2048));
         assert_eq!(space.claim(768, 64), Ok(1280..2048));
         assert_eq!((space.free, space.largest()), (0, 0));
     }

@@ -16,7 +16,6 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use cachemaint::medium::{Medium, Readable, WriterLock, WriterLockGuard};
 use cachemaint_format::error::FormatError;
-use cachemaint_format::writer::Opener;
 use core::sync::atomic::Ordering::Acquire;
 use core::sync::atomic::fence;
 
@@ -32,15 +31,12 @@ pub struct Store<M: Medium> {
     pub(crate) space: Space,
     /// The places that were handed out, keyed by their offsets.
     pub(crate) in_use: BTreeMap<u64, InUse>,
-    pub(crate) opener: Opener,
     /// The number of the commit that opened or created the store.
     pub(crate) opened: u64,
     /// The clock, in seconds since 1970-01-01 UTC.
     pub(crate) clock: Option<fn() -> u64>,
     /// Unpredictable words, for the epochs of logs.
     pub(crate) entropy: [u64; 2],
-    /// True if the confirmation word of the last record is durable, or none is needed.
-    pub(crate) is_vouched: bool,
     /// True if an append failed with an unknown outcome.
     pub(crate) has_failed: bool,
     /// Allocations reused for the next record and the next transaction.
@@ -61,7 +57,7 @@ impl<M: Medium> Store<M> {
     where
         M: Send,
     {
-        let commit = Commit { log: self.log, state: self.state.clone(), undone: None };
+        let commit = Commit { log: self.log, state: self.state.clone() };
         Reader::at(Arc::clone(&self.medium), commit, self.table.clone())
     }
 
@@ -132,6 +128,15 @@ impl<M: Medium> Store<M> {
     #[must_use]
     pub const fn is_sealed(&self) -> bool {
         self.state.is_sealed
+    }
+
+    /// Closes the store, and reports a medium that has failed since the last commit. Dropping the store does the same
+    /// without a report: nothing is left to be written. [Regions](crate::Region) can outlive the store.
+    ///
+    /// # Errors
+    /// If the medium or a commit has failed. Each acknowledged commit is durable anyway.
+    pub fn close(self) -> Result<(), Error<M::Error>> {
+        self.check_is_usable()
     }
 
     /// Returns the medium.

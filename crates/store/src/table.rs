@@ -278,8 +278,8 @@ pub(crate) struct Table {
     pub(crate) lost: Option<Gap>,
     /// Damaged bytes before the next record.
     gap: Option<Gap>,
-    /// The records that are intact in only one mirror, if both were compared.
-    pub(crate) halves: Vec<Record>,
+    /// The records with a damaged copy, and its mirror, if both mirrors were compared.
+    pub(crate) halves: Vec<(Record, usize)>,
     /// The last record.
     pub(crate) last: Option<Record>,
     /// True if a record says that the store was sealed at the time.
@@ -301,9 +301,7 @@ impl Table {
                 return Ok(());
             }
         };
-        if record.copies != [true; 2] {
-            self.halves.push(*record);
-        }
+        self.halves.extend(record.damaged.map(|mirror| (*record, mirror)));
         self.last = Some(*record);
         self.has_seal |= record.head.is_sealed;
         if let Some(gap) = self.gap.take() {

@@ -6,7 +6,7 @@ use crate::blob_writer::{BlobWriter, is_by_pages};
 use crate::error::{Error, ErrorKind};
 use crate::format::entry::{Entry, EntryKind};
 use crate::format::record::{HEAD, RecordKind};
-use crate::format::{BlobKey, CHUNK, VALUE, tag_of_value};
+use crate::format::{BlobKey, VALUE, tag_of_value};
 use crate::info::Content;
 use crate::name::ShortName;
 use crate::store::{InUse, Store};
@@ -35,10 +35,8 @@ pub struct Transaction<'s, M: Medium> {
     sums: Sums,
     /// With page granularity, the ranges to be written back.
     written: Vec<Range<u64>>,
-    /// With line granularity, the bytes that the fence of the commit must make durable.
-    unfenced: u64,
-    /// True if bytes were written that nothing verifies, such as those of a region.
-    pub(crate) has_unverified: bool,
+    /// True if a write-back was issued or is due that no fence has completed.
+    is_unfenced: bool,
     /// True if a name was changed: a deleted entry may exist under another name.
     has_renamed: bool,
     /// The place of the put in progress. If writing it panicked, it stays here until the next put.
@@ -62,8 +60,7 @@ impl<M: Medium> Store<M> {
             seconds: self.seconds(),
             store: self,
             written: Vec::new(),
-            unfenced: 0,
-            has_unverified: false,
+            is_unfenced: false,
             has_renamed: false,
             pending: 0..0,
             growth: None,
@@ -202,52 +199,44 @@ impl<M: Medium> Transaction<'_, M> {
     /// [`FormatError::Failed`](crate::FormatError::Failed) until the store is reopened.
     ///
     /// # Cost
-    /// One fence for any number of blobs; two if they exceed 64 KiB together, or a region is created. From time to time
-    /// all entries are rewritten, which takes two more fences. The first commit after a seal is preceded by an empty
-    /// one that removes the seal and is as durable as the seal was, if this process is permitted to do that. With page
-    /// granularity, one system call for each free piece that was written, and two for the record.
+    /// One fence if every blob is stored in the record, otherwise two: the blobs are durable before the record. From
+    /// time to time all entries are rewritten, which takes two more fences. The first commit after a seal is preceded by
+    /// an empty one that removes the seal and is as durable as the seal was, if this process is permitted to do that.
+    /// With page granularity, one system call for each free piece that was written, and two for the record.
     pub fn commit(mut self) -> Result<u64, Error<M::Error>> {
         if self.changes.len() == 0 {
             return Ok(self.store.state.number);
         }
         self.store.unseal()?;
-        let is_durable = self.write_back().map_err(Error::medium)?;
+        self.write_back().map_err(Error::medium)?;
         let mut bytes = core::mem::take(&mut self.store.buffer);
         bytes.clear();
         bytes.resize(HEAD, 0);
-        let mut draft = Draft { bytes, kind: RecordKind::Commit, is_sealed: false, is_durable };
+        let mut draft = Draft { bytes, kind: RecordKind::Commit, is_sealed: false };
         for live in self.changes.iter_mut() {
             live.append(&mut draft.bytes, 0);
         }
         let at = self.store.append(draft, self.growth.take())?;
-        self.unfenced = 0;
         self.take_effect(self.store.log.places.current[0] + at);
         Ok(self.store.state.number)
     }
 
-    /// Makes the puts durable before the record, if that is necessary. Returns true if they are.
-    fn write_back(&mut self) -> Result<bool, M::Error> {
-        let medium = &self.store.medium;
-        if is_by_pages(&**medium) {
-            self.written.sort_unstable_by_key(|range| range.start);
-            let mut ranges = core::mem::take(&mut self.written).into_iter();
-            let Some(mut joined) = ranges.next() else { return Ok(true) };
-            for range in ranges {
-                if range.start - joined.end.min(range.start) > NEAR {
-                    medium.issue_writeback(joined.clone())?;
-                    joined = range;
-                } else {
-                    joined.end = joined.end.max(range.end);
-                }
-            }
-            medium.issue_writeback(joined)?;
-            return Ok(true);
+    /// Makes all puts outside the record durable.
+    fn write_back(&mut self) -> Result<(), M::Error> {
+        if !self.is_unfenced {
+            return Ok(());
         }
-        if self.has_unverified || self.unfenced > CHUNK {
-            medium.fence()?;
-            return Ok(true);
+        let medium = &*self.store.medium;
+        self.written.sort_unstable_by_key(|range| range.start);
+        let is_near =
+            |one: &Range<u64>, next: &Range<u64>| next.start <= one.end.saturating_add(NEAR);
+        for near in self.written.chunk_by(is_near) {
+            let end = near.iter().map(|range| range.end).fold(0, u64::max);
+            medium.issue_writeback(near[0].start..end)?;
         }
-        Ok(self.unfenced == 0)
+        medium.fence()?;
+        self.is_unfenced = false;
+        Ok(())
     }
 
     /// Changes the table after the commit, whose record is at `record`, and frees the replaced space.
@@ -282,7 +271,7 @@ impl<M: Medium> Transaction<'_, M> {
         let Claim { mut entry, place, sums } = claim;
         entry.tag = tag.inspect_err(|_| self.give_back_pending())?;
         self.pending = 0..0;
-        self.unfenced += place.end - place.start;
+        self.is_unfenced |= !place.is_empty();
         if is_by_pages(self.medium()) && !place.is_empty() {
             self.written.push(place);
         }
@@ -313,9 +302,7 @@ impl<M: Medium> Transaction<'_, M> {
     fn give_back(&mut self, place: &Range<u64>) {
         if !place.is_empty() {
             // The medium remembers a failure, and the commit returns it.
-            if self.store.medium.fence().is_ok() {
-                self.unfenced = 0;
-            }
+            drop(self.store.medium.fence());
             self.store.space.give(place);
         }
     }
@@ -440,7 +427,7 @@ impl Attributes<'_> {
 impl<M: Medium> Drop for Transaction<'_, M> {
     fn drop(&mut self) {
         self.give_back_pending();
-        if self.unfenced > 0 {
+        if self.is_unfenced {
             drop(self.store.medium.fence());
         }
         for change in self.changes.drain() {

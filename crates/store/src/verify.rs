@@ -46,21 +46,15 @@ pub struct Verification {
     /// Damaged copies of the root and of records with an intact other copy. While another thread commits, the copies of
     /// a record can differ for a moment, which is listed too: verify again.
     pub copies: Vec<Damage>,
-    /// The number of the last commit, if it is not intact and nothing vouches for it: power was cut during it, and
-    /// damage may be involved. The store is as before it. While a process writes, it may be in progress: verify again.
-    pub undone: Option<u64>,
 }
 
 impl Verification {
-    /// Returns true if nothing is damaged, including copies, and no commit is undone. After a crash, one copy of the
-    /// last record may be missing, which counts as damage until the store is opened for writing. No blob of this commit
-    /// is lost if [`damaged`](Self::damaged) and [`records`](Self::records) are empty.
+    /// Returns true if nothing is damaged, including copies. After a crash, one copy of the last record may be missing,
+    /// which counts as damage until the store is opened for writing. No blob of this commit is lost if
+    /// [`damaged`](Self::damaged) and [`records`](Self::records) are empty.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        self.damaged.is_empty()
-            && self.records.is_empty()
-            && self.copies.is_empty()
-            && self.undone.is_none()
+        self.damaged.is_empty() && self.records.is_empty() && self.copies.is_empty()
     }
 }
 
@@ -90,8 +84,8 @@ pub(crate) fn damaged_copies(
     let roots = roots.filter(|(_, is_damaged)| *is_damaged);
     let root = |(offset, _)| Damage { part: Part::Root, offset, len: root::BLOCK };
     let mut copies: Vec<_> = roots.map(root).collect();
-    copies.extend(table.halves.iter().map(|record| {
-        let offset = log.places.current[record.damaged()] + record.at;
+    copies.extend(table.halves.iter().map(|(record, damaged)| {
+        let offset = log.places.current[*damaged] + record.at;
         Damage { part: Part::RecordCopy, offset, len: record.head.len }
     }));
     copies
@@ -211,7 +205,7 @@ impl<R: Readable> Reader<R> {
         let records = table.lost.map(|lost| log.lost(lost)).into_iter().collect();
         let found = verify(medium, log, &table, progress)?;
         self.unless_replaced(&table, &found)?;
-        Ok(Verification { records, copies, undone: self.undone(), ..found })
+        Ok(Verification { records, copies, ..found })
     }
 
     /// Fails if a blob that does not match its tags no longer belongs to the last commit.

@@ -15,17 +15,22 @@ pub struct Pages<M> {
     is_dirty: Vec<AtomicBool>,
     /// The number of write-backs before the one that fails.
     pub left: AtomicU64,
-    /// True if the next write-back makes the cache drop its clean pages first.
-    pub drops_clean: AtomicBool,
+    /// The number of write-backs before the one that makes the cache drop its clean pages first.
+    drops_clean: AtomicU64,
 }
 
 impl<M: Medium> Pages<M> {
     pub fn new(cache: M, drive: M) -> Self {
         let is_dirty = (0..drive.len().div_ceil(PAGE)).map(|_| AtomicBool::new(false)).collect();
-        let (left, drops_clean) = (AtomicU64::new(u64::MAX), AtomicBool::new(false));
+        let [left, drops_clean] = [(); 2].map(|()| AtomicU64::new(u64::MAX));
         let pages = Self { cache, drive, is_dirty, left, drops_clean };
         copy(&pages.drive, &pages.cache, 0..pages.len());
         pages
+    }
+
+    /// Makes the cache drop its clean pages after this number of write-backs.
+    pub fn drops_clean_after(&self, writebacks: Option<u64>) {
+        self.drops_clean.store(writebacks.unwrap_or(u64::MAX), Relaxed);
     }
 
     /// Drops the cache, as an unmounting or a loss of power does.
@@ -103,7 +108,7 @@ impl<M: Medium> Medium for Pages<M> {
         if range.is_empty() {
             return Ok(());
         }
-        if self.drops_clean.swap(false, Relaxed) {
+        if self.drops_clean.fetch_sub(1, Relaxed) == 0 {
             for page in Self::pages(&(0..self.len())) {
                 if !self.is_dirty[page].load(Relaxed) {
                     copy(&self.drive, &self.cache, self.bytes(page));

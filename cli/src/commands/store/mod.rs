@@ -95,12 +95,6 @@ fn tell_opened(path: &Path, opened: &Opened) {
     for damage in &opened.mended {
         tell(&format!("{damage}; it was repaired from the other copy"));
     }
-    if let Some(number) = opened.undone {
-        tell(&format!(
-            "commit {number} was undone: a crash interrupted it, or a power cut right after it damaged its bytes; none of its \
-             changes remain"
-        ));
-    }
     for (name, damage) in opened.verification.iter().flat_map(|found| &found.damaged) {
         tell(&format!("{}: {damage}; save it again", visible(name.as_bytes())));
     }

@@ -73,10 +73,6 @@ impl Verified {
         for damage in self.found.records.iter().chain(&self.found.copies) {
             row(out, "damage", format!("{damage}; {}", advice(damage.part)))?;
         }
-        if let Some(number) = self.found.undone {
-            let what = "it is incomplete and was never confirmed; the next writer undoes it";
-            row(out, "undone", format!("commit {number}: {what}"))?;
-        }
         if !self.is_damaged() {
             row(out, "damage", "none")?;
         }

@@ -9,8 +9,9 @@ use std::process::ExitCode;
 
 /// Check the whole store, and report its damage
 ///
-/// The exit code is 1 if anything is damaged, if the file is truncated, or if the last commit is incomplete and will be
-/// undone. While another process writes, the last commit can be in progress: verify again. The file is only read.
+/// The exit code is 1 if anything is damaged, or if the file is truncated. After a crash, or while another process writes,
+/// the last commit may be in one copy only, which counts: open the store for writing, or verify again. The file is only
+/// read.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the store

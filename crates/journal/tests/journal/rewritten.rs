@@ -78,7 +78,7 @@ fn records_that_an_opening_finds_after_a_failed_write_back_reach_the_drive() {
 #[test]
 fn a_record_that_the_page_cache_drops_during_an_opening_does_not_count() {
     let pages = fails_after(1).unwrap();
-    pages.drops_clean.store(true, Relaxed);
+    pages.drops_clean_after(Some(0));
     let opened = options().open(erased(&pages)).map(drop);
     let failed = reason(&opened);
     assert!(matches!(failed, Some(ErrorKind::Format(FormatError::Failed))), "{opened:?}");

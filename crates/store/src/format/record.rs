@@ -11,8 +11,6 @@ use cachemaint_format::tag::{self, Kind};
 pub(crate) const HEAD: usize = 40;
 /// Bytes of a base or an opening before its circumstances.
 pub(crate) const BASE: usize = 64;
-/// The size of the confirmation word at the end of a record.
-pub(crate) const CONFIRMATION: u64 = 8;
 /// A compaction fills its records up to this many bytes, unless a single entry is longer.
 #[cfg(feature = "alloc")]
 pub(crate) const FULL: usize = 4096;
@@ -21,7 +19,7 @@ pub(crate) const NUMBERS: u64 = 1 << 63;
 
 /// Returns the size of a record with a body of `bytes`.
 pub(crate) const fn in_lines(bytes: u64) -> u64 {
-    (HEAD as u64 + bytes + CONFIRMATION).next_multiple_of(LINE)
+    (HEAD as u64 + bytes).next_multiple_of(LINE)
 }
 
 /// The kinds of records. The numbers are part of the format.
@@ -64,8 +62,6 @@ pub(crate) struct Head {
     pub(crate) len: u64,
     pub(crate) kind: RecordKind,
     pub(crate) is_sealed: bool,
-    /// True if the blobs were durable before the record was written.
-    pub(crate) is_durable: bool,
 }
 
 impl Head {
@@ -84,23 +80,13 @@ impl Head {
         let is_possible = len >= LINE
             && len.is_multiple_of(LINE)
             && (1..NUMBERS).contains(&number)
-            && flags < 4
+            && flags < 2
             && epoch == salt as u16;
-        let (is_sealed, is_durable) = (flags & 1 != 0, flags & 2 != 0);
-        is_possible.then_some(Self {
-            tag,
-            before,
-            number,
-            seconds,
-            len,
-            kind,
-            is_sealed,
-            is_durable,
-        })
+        let is_sealed = flags & 1 != 0;
+        is_possible.then_some(Self { tag, before, number, seconds, len, kind, is_sealed })
     }
 
-    /// Fills in the head of a record and returns its tag. The record's bytes are whole lines that end with zeros for
-    /// the confirmation.
+    /// Fills in the head of a record, which consists of whole lines, and returns its tag.
     #[cfg(feature = "alloc")]
     pub(crate) fn write(&self, identity: Identity, salt: u64, at: u64, record: &mut [u8]) -> u64 {
         let fields = Fields {
@@ -110,34 +96,19 @@ impl Head {
             seconds: self.seconds,
             len: record.len() as u32,
             kind: self.kind as u8,
-            flags: u8::from(self.is_sealed) | u8::from(self.is_durable) << 1,
+            flags: u8::from(self.is_sealed),
             epoch: salt as u16,
         };
         record[..HEAD].copy_from_slice(&fields.to_bytes());
-        let tag =
-            tag::of(key(identity, salt, at), &record[8..record.len() - CONFIRMATION as usize]);
+        let tag = tag::of(key(identity, salt, at), &record[8..]);
         record[..8].copy_from_slice(&tag.to_le_bytes());
         tag
     }
 }
 
-/// Returns true if a head is that of the record after the one with this tag and number, even if damage has hit one
-/// field. Remains of other logs can match in the number, or by chance in the 16 bits of the epoch.
-pub(crate) fn follows(head: &[u8; HEAD], salt: u64, tag: u64, number: u64) -> bool {
-    let fields = Fields::from_bytes(head);
-    // The number in between may belong to an undone commit.
-    let is_next = (1..=2).contains(&fields.number.wrapping_sub(number));
-    fields.before == tag || fields.epoch == salt as u16 && is_next
-}
-
 /// Returns the key of the record at a position in the log of an epoch.
 pub(crate) fn key(identity: Identity, salt: u64, at: u64) -> u64 {
     tag::key(identity, salt, at, Kind::Record)
-}
-
-/// Returns the confirmation word of the record that ends at a position in the log of an epoch.
-pub(crate) fn confirmation(identity: Identity, salt: u64, end: u64) -> u64 {
-    tag::key(identity, salt, end, Kind::Confirmation)
 }
 
 /// Returns a record that still lacks its head.

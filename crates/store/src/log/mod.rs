@@ -13,7 +13,7 @@
 
 use crate::error::{Damage, Error, Part};
 use crate::format::entry::{ENTRY, Entry};
-use crate::format::record::{BASE, CONFIRMATION, HEAD, Head, RecordKind, confirmation, key};
+use crate::format::record::{BASE, HEAD, Head, RecordKind, key};
 use crate::format::{FORMAT, LINE, NAME, Places, Root};
 use crate::name::Name;
 use cachemaint::medium::Readable;
@@ -48,8 +48,8 @@ pub(crate) struct Record {
     pub(crate) at: u64,
     /// The offset of the copy to read.
     pub(crate) place: u64,
-    /// True for each intact copy, as far as both were read.
-    pub(crate) copies: [bool; 2],
+    /// The mirror with a damaged copy, if both were read.
+    pub(crate) damaged: Option<usize>,
 }
 
 impl Record {
@@ -58,15 +58,9 @@ impl Record {
         self.at + self.head.len
     }
 
-    /// Returns the mirror with the damaged copy, if there is one.
-    #[cfg(feature = "alloc")]
-    pub(crate) const fn damaged(&self) -> usize {
-        self.copies[0] as usize
-    }
-
     /// Returns the range of its body in the medium.
     const fn body(&self) -> Range<u64> {
-        self.place + HEAD as u64..self.place + self.head.len - CONFIRMATION
+        self.place + HEAD as u64..self.place + self.head.len
     }
 
     /// Returns the range of the record's entries, which is empty if it has none.
@@ -231,7 +225,7 @@ impl Log {
     ) -> Result<bool, E> {
         let place = self.places.current[mirror] + at;
         let key = key(self.root.identity, self.places.salt, at);
-        let tag = tag_of(medium, key, place + 8..place + head.len - CONFIRMATION);
+        let tag = tag_of(medium, key, place + 8..place + head.len);
         Ok(if_readable(medium, tag)? == Some(head.tag))
     }
 
@@ -250,42 +244,21 @@ impl Log {
             }
             let line = self.line(medium, mirror, at)?;
             let head = line.and_then(|line| self.head(at, &line)).filter(&mut *fits);
-            let Some(head) = head else { continue };
-            if !self.is_whole(medium, mirror, at, &head)? {
-                continue;
-            }
-            if let Some(found) = &mut found {
-                found.copies[mirror] = head == found.head;
-            } else {
-                let mut copies = [false; 2];
-                copies[mirror] = true;
-                let place = self.places.current[mirror] + at;
-                found = Some(Record { head, at, place, copies });
+            let is_whole = match &head {
+                Some(head) => self.is_whole(medium, mirror, at, head)?,
+                None => false,
+            };
+            match (&mut found, head.filter(|_| is_whole)) {
+                (Some(found), head) if head != Some(found.head) => found.damaged = Some(mirror),
+                (None, Some(head)) => {
+                    let place = self.places.current[mirror] + at;
+                    let damaged = (mirror > 0).then_some(0);
+                    found = Some(Record { head, at, place, damaged });
+                }
+                _ => {}
             }
         }
         Ok(found)
-    }
-
-    /// Returns the confirmation word of the record that ends at a position.
-    pub(crate) fn confirmation(&self, end: u64) -> u64 {
-        confirmation(self.root.identity, self.places.salt, end)
-    }
-
-    /// Returns true if a mirror has the confirmation word of the record that ends at a position.
-    pub(crate) fn is_confirmed<E: Failure>(
-        &self,
-        medium: &dyn Readable<Error = E>,
-        end: u64,
-    ) -> Result<bool, E> {
-        let word = self.confirmation(end).to_le_bytes();
-        for mirror in self.places.current {
-            let mut found = [0; CONFIRMATION as usize];
-            let read = medium.read(mirror + end - CONFIRMATION, &mut found);
-            if if_readable(medium, read)?.is_some() && found == word {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 
     /// Fails if this log was left for a newer one, which means that the newer root is lost.
@@ -303,7 +276,7 @@ impl Log {
             let place = self.places.current[mirror];
             let mut tag = Running::new(key(self.root.identity, self.places.salt, 0));
             tag.append(&line[8..]);
-            let rest = place + LINE..place + head.len - CONFIRMATION;
+            let rest = place + LINE..place + head.len;
             let read = append(medium, rest, &mut tag);
             if if_readable(medium, read).map_err(Error::medium)?.is_some()
                 && tag.finish() == head.tag

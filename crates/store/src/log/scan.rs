@@ -3,7 +3,7 @@
 use super::{Gap, Log, Record};
 use crate::error::{Error, ErrorKind};
 use crate::format::LINE;
-use crate::format::record::{CONFIRMATION, Head, RecordKind, follows};
+use crate::format::record::{Head, RecordKind};
 use cachemaint::medium::Readable;
 use core::error::Error as Failure;
 use core::sync::atomic::Ordering::Acquire;
@@ -107,55 +107,22 @@ impl Scan {
         found.map_err(Error::medium)
     }
 
-    /// Returns true if a mirror has the confirmation word of a record.
-    pub(crate) fn is_confirmed<E: Failure>(
-        &self,
-        medium: &dyn Readable<Error = E>,
-        record: &Record,
-    ) -> Result<bool, Error<E>> {
-        self.log.is_confirmed(medium, record.end()).map_err(Error::medium)
-    }
-
-    /// Returns true if the position has the head of a record that was being written, or is damaged.
-    pub(crate) fn is_torn<E: Failure>(
-        &self,
-        medium: &dyn Readable<Error = E>,
-    ) -> Result<bool, Error<E>> {
-        if self.at == self.log.places.capacity {
-            return Ok(false);
-        }
-        let (salt, mut is_torn) = (self.log.places.salt, false);
-        for mirror in [0, 1] {
-            let line = self.log.line(medium, mirror, self.at).map_err(Error::medium)?;
-            let head = line.as_ref().and_then(|line| line.first_chunk());
-            is_torn |= head.is_some_and(|head| follows(head, salt, self.before, self.number));
-        }
-        Ok(is_torn)
-    }
-
     /// Returns the damage at the position if a record was lost there, and the intact record after it, if any.
     ///
-    /// A record was lost if an intact record or a confirmation word follows, or if the position can be read in neither
-    /// mirror.
+    /// A record was lost if an intact record follows, or if the position can be read in neither mirror.
     fn later<E: Failure>(
         &mut self,
         medium: &dyn Readable<Error = E>,
     ) -> Result<Option<(Gap, Option<Head>)>, Error<E>> {
         let (log, start) = (self.log, self.at);
-        let mut lost = None;
+        let mut unreadable = 0;
         let mut at = start;
         while at < log.places.capacity {
-            let end = at + LINE;
-            let mut unreadable = 0;
             for mirror in [0, 1] {
                 let Some(line) = log.line(medium, mirror, at).map_err(Error::medium)? else {
-                    unreadable += 1;
+                    unreadable += u32::from(at == start);
                     continue;
                 };
-                let word = line.last_chunk().map_or(0, |word| u64::from_le_bytes(*word));
-                if word != 0 && word == log.confirmation(end) {
-                    lost = Some(Gap { start, end });
-                }
                 if at > start
                     && log.head(at, &line).is_some()
                     && let Some(record) = self.verified(medium, at, false, &|_| true)?
@@ -163,13 +130,8 @@ impl Scan {
                     return Ok(Some((Gap { start, end: at }, Some(record.head))));
                 }
             }
-            if at == start && unreadable == 2 {
-                lost = Some(Gap { start, end });
-            }
-            at = end;
+            at += LINE;
         }
-        Ok(lost.map(|lost| (lost, None)))
+        Ok((unreadable == 2).then_some((Gap { start, end: start + LINE }, None)))
     }
 }
-
-const _: () = assert!(CONFIRMATION == 8);

@@ -173,9 +173,7 @@ impl<M: Medium> Transaction<'_, M> {
         let claim = self.claim(&attributes, EntryKind::Region, len)?;
         let zeros = write_zeros(self.medium(), claim.place.start..claim.place.start + len);
         let created = Use { commit: claim.entry.commit, is_dirty: false };
-        self.end(&attributes, claim, zeros.map(|()| created.word()).map_err(Error::medium))?;
-        self.has_unverified = true;
-        Ok(())
+        self.end(&attributes, claim, zeros.map(|()| created.word()).map_err(Error::medium))
     }
 }
 
@@ -262,8 +260,6 @@ impl<M: Medium> Store<M> {
         let used = Use { commit: self.state.number + 1, is_dirty: true };
         let live = self.table.live.get(info.name.as_bytes()).map(|live| live.used(used));
         self.append_changes(Draft::commit(false), live.into_iter().collect())?;
-        // Damage to the record must not remove the note.
-        self.vouch()?;
         drop(self.deep_persist_log());
         Ok(())
     }
@@ -303,7 +299,6 @@ impl<M: Medium> Store<M> {
             self.medium.deep_persist(range).map_err(Error::medium)?;
         }
         self.append_changes(Draft::commit(true), clean)?;
-        self.vouch()?;
         self.in_use.clear();
         // Without this, the next opening may find the previous record, which is not sealed.
         self.deep_persist_log().map_err(Error::medium)?;

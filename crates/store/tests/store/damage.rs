@@ -3,7 +3,7 @@
 use crate::life::{later, options, why};
 use crate::plain::Plain;
 use crate::random::Random;
-use crate::seal::{self, entries, log, records, u64_at};
+use crate::seal::{self, entries, log, positions, records, u64_at};
 use cachemaint::medium::{Bytes, Medium as _, Readable as _};
 use cachemaint_store::{ErrorKind, Part, Reader, ScanningReader, Store, Verify};
 use cachemaint_test_support::cases::cases;
@@ -41,37 +41,13 @@ fn found(image: &[u8]) -> Blobs {
     infos.map(|info| (info.name.to_string(), reader.load(&info.name).unwrap())).collect()
 }
 
-/// Returns the positions of the records in the log.
-fn positions(image: &[u8]) -> Vec<core::ops::Range<usize>> {
-    let log = log(image).unwrap();
-    let records = records(image, log.mirrors[0], log.capacity);
-    let is_of_this = |record: &core::ops::Range<usize>| {
-        let twin = record.start - log.mirrors[0] + log.mirrors[1];
-        image[record.clone()] == image[twin..twin + record.len()]
-    };
-    let mut chain = 0;
-    let mut positions = Vec::new();
-    for record in records.into_iter().filter(is_of_this) {
-        if u64_at(image, record.start + 8) != chain {
-            break;
-        }
-        chain = u64_at(image, record.start);
-        positions.push(record.start - log.mirrors[0]..record.end - log.mirrors[0]);
-    }
-    positions
-}
-
 #[test]
 fn damage_of_one_copy_costs_nothing_and_is_mended() {
     let (image, blobs) = lived();
     let log = log(&image).unwrap();
     let end = positions(&image).last().unwrap().end;
-    let positions = positions(&image);
-    // The confirmation word is not a part of its record.
-    let is_word =
-        |at: usize| positions.iter().any(|record| (record.end - 8..record.end).contains(&at));
     for mirror in log.mirrors {
-        for at in (mirror..mirror + end).step_by(13).filter(|at| !is_word(at - mirror)) {
+        for at in (mirror..mirror + end).step_by(13) {
             let mut harmed = image.clone();
             harmed[at] ^= 0x41;
             assert!(found(&harmed) == blobs, "byte {at}");
@@ -97,21 +73,12 @@ fn damage_of_one_copy_costs_nothing_and_is_mended() {
     }
 }
 
-/// Returns the image after a power cut that lost the confirmation word of the last record.
-fn unconfirmed(mut image: Vec<u8>) -> Vec<u8> {
-    let (log, end) = (log(&image).unwrap(), positions(&image).last().unwrap().end);
-    for mirror in log.mirrors {
-        image[mirror + end - 8..][..8].fill(0);
-    }
-    image
-}
-
-/// The last record too, if it was confirmed. Otherwise it looks like a crash, and the opening reports it.
+/// The last record is the exception: nothing after it shows that it existed.
 #[test]
-fn damage_of_both_copies_is_reported_or_undoes_the_last_commit() {
+fn damage_of_both_copies_is_reported_unless_the_record_is_the_last() {
     let (image, blobs) = lived();
     let (log, positions) = (log(&image).unwrap(), positions(&image));
-    let last = positions.last().unwrap();
+    let (last, others) = positions.split_last().unwrap();
     let harm = |record: &core::ops::Range<usize>| {
         let mut harmed = image.clone();
         for mirror in log.mirrors {
@@ -119,7 +86,7 @@ fn damage_of_both_copies_is_reported_or_undoes_the_last_commit() {
         }
         harmed
     };
-    for record in &positions {
+    for record in others {
         let harmed = harm(record);
         let bytes = Bytes(&harmed);
         let snapshot = Reader::open(bytes).unwrap();
@@ -153,16 +120,10 @@ fn damage_of_both_copies_is_reported_or_undoes_the_last_commit() {
             matches!(why(&refused), ErrorKind::Damaged(found) if found.part == Part::Record);
         assert!(is_told, "{refused}");
     }
-    let number = u64_at(&image, log.mirrors[0] + last.start + 16);
-    let torn = unconfirmed(image.clone());
-    let mut harmed = harm(last);
-    for mirror in log.mirrors {
-        let word = mirror + last.end - 8..mirror + last.end;
-        harmed[word.clone()].copy_from_slice(&torn[word]);
-    }
-    let (store, opened) = options().open(Plain::new(harmed)).unwrap();
-    assert_eq!(opened.undone, Some(number));
-    assert_eq!(store.commit_number(), number + 1, "a number is never used again");
+    let before = u64_at(&image, log.mirrors[0] + last.start + 16) - 1;
+    assert_eq!(Reader::open(Bytes(&harm(last))).unwrap().commit_number(), before);
+    let (store, _) = options().open(Plain::new(harm(last))).unwrap();
+    assert_eq!(store.commit_number(), before + 1, "the opening follows the commit before");
 }
 
 #[test]
@@ -183,7 +144,6 @@ fn damage_of_a_blob_costs_the_blob() {
         assert_eq!(damage.part, Part::Bytes { at });
         let (_, opened) =
             options().verify(Verify::Always).open(Plain::new(harmed.clone())).unwrap();
-        assert_eq!(opened.undone, None);
         let found = opened.verification.unwrap();
         assert_eq!((found.damaged.len(), &*found.damaged[0].0), (1, &**name));
     }
@@ -218,137 +178,28 @@ fn replaced() -> (Plain, Store<Plain>, u64, usize) {
     (medium, store, number, at)
 }
 
-/// All readers report the undo. The blobs that the commit had replaced are verified, even in the same boot.
+/// A process is killed right after a commit, power is cut and a blob of the commit is damaged. Whoever asks finds the
+/// commit with a damaged blob: a reader before any opening, an opening, and after an opening that was killed.
 #[test]
-fn a_commit_whose_blob_is_torn_is_undone() {
+fn a_commit_stands_whatever_happens_to_its_blobs() {
     let (medium, store, number, at) = replaced();
-    drop(store);
-    let mut image = unconfirmed(medium.bytes());
-    image[at + 999] ^= 1;
-    let reader = Reader::open(Bytes(&image)).unwrap();
-    assert_eq!((reader.undone(), reader.load("a").unwrap()), (Some(number), vec![1; 1000]));
-    assert_eq!(ScanningReader::open(Bytes(&image)).unwrap().undone(), Some(number));
-    let found = reader.verify(&mut |_| ()).unwrap();
-    assert!(found.undone == Some(number) && !found.is_whole());
-    let medium = Plain::new(image);
-    let (store, opened) = options().open(medium.clone()).unwrap();
-    assert_eq!((opened.undone, store.load("a").unwrap()), (Some(number), vec![1; 1000]));
-    assert!(opened.verification.unwrap().is_whole());
-    drop(store);
-    // The commit does not reappear, although its bytes do.
     let mut image = medium.bytes();
+    drop(store);
     image[at + 999] ^= 1;
-    let (store, opened) = options().open(Plain::new(image)).unwrap();
-    assert_eq!((opened.undone, store.load("a").unwrap()), (None, vec![1; 1000]));
-    assert!(opened.verification.is_none());
-}
-
-/// A dropped transaction has overwritten what the undone commit had replaced.
-#[test]
-fn after_an_undo_blobs_that_were_overwritten_are_reported() {
-    let (medium, mut store, number, at) = replaced();
-    let mut transaction = store.begin().unwrap();
-    transaction.put("x", &[7; 1000]).unwrap();
-    transaction.put("y", &[8; 1000]).unwrap();
-    transaction.put("z", &[9; 1000]).unwrap();
-    drop(transaction);
-    drop(store);
-    let mut image = unconfirmed(medium.bytes());
-    image[at] ^= 1;
-    let (store, opened) = options().open(Plain::new(image)).unwrap();
-    assert_eq!(opened.undone, Some(number));
-    let damaged: Vec<_> = opened.verification.unwrap().damaged.into_iter().map(|it| it.0).collect();
-    assert!(damaged.contains(&"a".into()), "{damaged:?}");
-    assert!(store.load("a").is_err());
-}
-
-/// While the writer lives, after it was killed, and after it closed the store: the confirmation word in either mirror
-/// suffices.
-#[test]
-fn damage_of_the_last_commit_does_not_undo_it() {
-    let (medium, store, number, at) = replaced();
-    let living = medium.bytes();
-    store.close().unwrap();
-    let closed = medium.bytes();
-    let (log, end) = (log(&closed).unwrap(), positions(&closed).last().unwrap().end);
-    for mut image in [living, closed] {
-        image[at + 500] ^= 1;
-        for lost in log.mirrors {
-            let mut image = image.clone();
-            image[lost + end - 8] ^= 1;
-            let reader = Reader::open(Bytes(&image)).unwrap();
-            assert_eq!((reader.commit_number(), reader.undone()), (number, None));
-            assert_eq!(reader.load("b").unwrap(), [2; 10]);
-            assert!(reader.stat("c").unwrap().is_none());
-            let loaded = reader.load("a").map_err(ErrorKind::from);
-            assert!(matches!(loaded, Err(ErrorKind::Damaged(_))), "{loaded:?}");
-            let found = reader.verify(&mut |_| ()).unwrap();
-            assert_eq!((found.undone, &*found.damaged[0].0), (None, "a"));
-            let (store, opened) = options().verify(Verify::Always).open(Plain::new(image)).unwrap();
-            assert_eq!((opened.undone, store.load("b").unwrap()), (None, vec![2; 10]));
-            assert_eq!(opened.verification.unwrap().damaged.len(), 1);
-        }
+    for opening in 0..3 {
+        let reader = Reader::open(Bytes(&image)).unwrap();
+        assert_eq!(reader.commit_number(), number + opening);
+        assert!(ScanningReader::open(Bytes(&image)).unwrap().stat("c").unwrap().is_none());
+        let loaded = reader.load("a").map_err(ErrorKind::from);
+        assert!(matches!(loaded, Err(ErrorKind::Damaged(_))), "{loaded:?}");
+        assert_eq!(reader.load("b").unwrap(), [2; 10]);
+        assert_eq!(&*reader.verify(&mut |_| ()).unwrap().damaged[0].0, "a");
+        let medium = Plain::new(image);
+        let (store, opened) = options().verify(Verify::Always).open(medium.clone()).unwrap();
+        assert_eq!(opened.verification.unwrap().damaged.len(), 1);
+        image = medium.bytes();
+        drop(store);
     }
-}
-
-/// The word is only in one mirror, whose record is damaged, and so is a blob of the commit. The opening replaces the
-/// record and keeps the word.
-#[test]
-fn a_mended_record_is_still_confirmed() {
-    let (medium, store, _, at) = replaced();
-    drop(store);
-    let image = medium.bytes();
-    let (log, last) = (log(&image).unwrap(), positions(&image).pop().unwrap());
-    for (whole, damaged) in [(0, 1), (1, 0)] {
-        let mut harmed = image.clone();
-        harmed[log.mirrors[whole] + last.end - 8..][..8].fill(0);
-        harmed[log.mirrors[damaged] + last.start + 45] ^= 1;
-        harmed[at + 500] ^= 1;
-        let medium = Plain::new(harmed);
-        for mended in [1, 0] {
-            let opening = options().verify(Verify::Always).open(medium.clone());
-            let (store, opened) = opening.unwrap();
-            assert_eq!((opened.undone, opened.mended.len()), (None, mended));
-            assert_eq!(opened.verification.unwrap().damaged.len(), 1);
-            assert!(store.load("a").is_err() && store.load("b").unwrap() == [2; 10]);
-        }
-    }
-}
-
-/// Power is cut before the confirmation word is durable, and one field of the head is damaged in both mirrors.
-#[test]
-fn a_damaged_head_at_the_end_is_reported() {
-    let (medium, store, number, _) = replaced();
-    drop(store);
-    let image = unconfirmed(medium.bytes());
-    let (log, last) = (log(&image).unwrap(), positions(&image).pop().unwrap());
-    for field in [0, 8, 16, 24, 32, 36, 37, 38] {
-        let mut harmed = image.clone();
-        for mirror in log.mirrors {
-            harmed[mirror + last.start + field] ^= 0x50;
-        }
-        let undone = Reader::open(Bytes(&harmed)).unwrap().undone();
-        assert_eq!(undone, Some(number), "field {field}");
-    }
-}
-
-/// The heads of both copies of the last record are damaged. Only the confirmation word shows that the record existed.
-#[test]
-fn a_confirmed_record_without_a_head_is_damage() {
-    let (medium, store, ..) = replaced();
-    drop(store);
-    let image = medium.bytes();
-    let (log, last) = (log(&image).unwrap(), positions(&image).pop().unwrap());
-    let mut harmed = image.clone();
-    for mirror in log.mirrors {
-        harmed[mirror + last.start..][..40].fill(0xa5);
-    }
-    let reader = Reader::open(Bytes(&harmed)).unwrap();
-    assert_eq!(reader.verify(&mut |_| ()).unwrap().records.len(), 1);
-    let loaded = reader.load("a").map_err(ErrorKind::from);
-    assert!(matches!(loaded, Err(ErrorKind::Damaged(found)) if found.part == Part::Record));
-    let refused = options().open(Plain::new(harmed)).unwrap_err();
-    assert!(matches!(why(&refused), ErrorKind::Damaged(_)), "{refused}");
 }
 
 /// All four slots are older and whole, because the writes of the newest root were lost.
@@ -394,7 +245,7 @@ fn a_store_that_is_created_again_has_nothing_of_the_one_before() {
         let number = Reader::open(Bytes(&image)).unwrap().commit_number();
         assert!(number == 1 + u64::from(commits) && found(&image) == blobs, "{commits} commits");
         let (_, opened) = options().open(medium.clone()).unwrap();
-        assert_eq!((opened.undone, opened.mended.len()), (None, 0));
+        assert_eq!(opened.mended, []);
         for slot in [0, 4096, 8192, 12_288] {
             medium.write(slot, &[0; 4096]);
         }
@@ -526,8 +377,8 @@ fn use_anything(image: &[u8]) {
     }
 }
 
-/// After a close, each read returns the last acknowledged value or an error that names it, or the commit is reported as
-/// undone.
+/// Each read returns the last acknowledged value or an error that names it, unless both mirrors of the last record are
+/// damaged.
 #[test]
 fn whatever_is_damaged_no_older_value_is_returned() {
     let (image, blobs) = lived();
@@ -552,10 +403,15 @@ fn whatever_is_damaged_no_older_value_is_returned() {
             };
             harmed[at] ^= 1 << random.below(8);
         }
-        let Ok(reader) = Reader::open(Bytes(&harmed)) else { continue };
-        if reader.undone().is_some() {
+        let last = records.last().unwrap();
+        let is_harmed = |mirror: &usize| {
+            harmed[mirror + last.start..mirror + last.end]
+                != image[mirror + last.start..mirror + last.end]
+        };
+        if log.mirrors.iter().all(is_harmed) {
             continue;
         }
+        let Ok(reader) = Reader::open(Bytes(&harmed)) else { continue };
         for (name, bytes) in &blobs {
             let is_right = reader.load(name).is_ok_and(|found| found == *bytes);
             let is_named = reader

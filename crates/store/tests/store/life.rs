@@ -38,11 +38,17 @@ pub(crate) fn stamp(boot: u8) -> Stamp {
     stamp.with_kernel(release[usize::from(boot % 2)])
 }
 
-/// Returns the bytes of a blob by its number. All differ, also in length. Those of odd numbers are stored in the
-/// record.
+/// The number of the bytes of an empty blob. The next one has a byte, and so on.
+pub(crate) const LEN: u64 = 1 << 20;
+
+/// Returns the bytes of a blob by its number. All differ, also in length. Below [`LEN`], those of odd numbers are stored
+/// in the record.
 pub(crate) fn bytes(number: u64) -> Vec<u8> {
-    let len =
-        if number.is_multiple_of(2) { 256 + number as usize } else { number as usize * 37 % 150 };
+    let len = match number {
+        LEN.. => (number - LEN) as usize,
+        _ if number.is_multiple_of(2) => 256 + number as usize,
+        _ => number as usize * 37 % 150,
+    };
     (0..len).map(|byte| (1 + number as usize * 16 + byte) as u8).collect()
 }
 
@@ -55,6 +61,8 @@ pub(crate) enum Do {
     Stream(&'static str, u64),
     /// Puts a blob with so much metadata that the log has space for only one.
     Wide(&'static str, u64),
+    /// Begins to put a blob piece by piece, and fails in the middle.
+    Fail(&'static str, u64),
     Delete(&'static str),
     Rename(&'static str, &'static str),
 }
@@ -71,8 +79,6 @@ pub(crate) enum Note {
     Begun(usize),
     /// The number of transactions that are committed.
     Committed(usize),
-    /// The store was closed. The offset of a blob of the last commit.
-    Closed(u64),
 }
 
 /// Blobs by name.
@@ -86,6 +92,7 @@ pub(crate) fn after(life: &[&[Do]], transactions: usize) -> Blobs {
             Do::Put(name, number) | Do::Stream(name, number) | Do::Wide(name, number) => {
                 blobs.insert(name.to_owned(), bytes(number));
             }
+            Do::Fail(..) => {}
             Do::Delete(name) => {
                 blobs.remove(name);
             }
@@ -126,6 +133,15 @@ pub(crate) fn commit<M: Medium>(
                 begun.put_with(attributes(name, number), len, |writer| {
                     bytes(number).chunks(7).try_for_each(|piece| writer.append(piece))
                 })?;
+            }
+            Do::Fail(name, number) => {
+                let bytes = bytes(number);
+                let failed =
+                    begun.put_with(attributes(name, number), bytes.len() as u64, |writer| {
+                        writer.append(&bytes[..bytes.len() / 2])?;
+                        Err::<(), Option<Error<M::Error>>>(None)
+                    });
+                assert!(matches!(failed, Err(None)));
             }
             Do::Wide(name, number) => {
                 begun.put(attributes(name, number).metadata(&[7; 1240]), &bytes(number))?;
@@ -196,7 +212,6 @@ pub(crate) fn expected(notes: &[Note]) -> Option<(usize, usize)> {
         Note::Created => Some((0, 0)),
         Note::Begun(number) => expected.map(|(least, _)| (least, number)),
         Note::Committed(number) => Some((number, number)),
-        Note::Closed(_) => expected,
     })
 }
 
@@ -206,7 +221,8 @@ pub(crate) fn judge(life: &[&[Do]], found: &Blobs, notes: &[Note]) -> Result<(),
     if (least..=most).any(|number| after(life, number) == *found) {
         return Ok(());
     }
-    let text = format!("{found:?}, not what is there after {least} to {most} transactions");
+    let lengths: Vec<_> = found.iter().map(|(name, bytes)| (name, bytes.len())).collect();
+    let text = format!("{lengths:?}, not what is there after {least} to {most} transactions");
     let is_earlier = (0..least).any(|number| after(life, number) == *found);
     Err(if is_earlier { Violation::lost(text) } else { Violation::broken(text) })
 }

@@ -37,4 +37,6 @@ mod region_seals;
 #[cfg(not(miri))]
 mod regions;
 #[cfg(not(miri))]
+mod rewritten;
+#[cfg(not(miri))]
 mod seal;

@@ -422,27 +422,6 @@ fn a_store_is_there_throughout_a_use_and_a_seal() {
     });
 }
 
-/// Both copies of the last record are damaged. The seal before it must not be taken for the last record.
-#[test]
-fn damage_does_not_hide_the_use_of_a_region() {
-    let (medium, mut store) = with_ram();
-    store.seal().unwrap();
-    let region = store.region("ram").unwrap();
-    region.store(0, 2, Relaxed);
-    let mut image = medium.bytes();
-    // The smallest record has 64 bytes.
-    let last = |mirror: usize| {
-        let lines = (mirror..mirror + 4096).step_by(64);
-        lines.rev().find(|at| image[*at..at + 64] != [0; 64]).unwrap()
-    };
-    for at in [last(16_384), last(20_480)] {
-        image[at] ^= 1;
-    }
-    let stat = Reader::open(Bytes(&image)).unwrap().stat("ram").map_err(ErrorKind::from);
-    assert!(matches!(stat, Err(ErrorKind::Damaged(_))), "{stat:?}");
-    assert!(later().open(Plain::new(image)).is_err());
-}
-
 /// No record that is known to be persistent contains it.
 #[test]
 fn a_region_whose_creation_failed_is_not_used() {

@@ -29,7 +29,7 @@ pub(crate) fn seal(image: &mut [u8]) {
             put(image, record.start + 8, before);
             let key = key(log.identity, log.salt, (record.start - mirror) as u64, 2);
             image[record.start + 38..][..2].copy_from_slice(&log.salt.to_le_bytes()[..2]);
-            before = xxh3(key, &image[record.start + 8..record.end - 8]);
+            before = xxh3(key, &image[record.start + 8..record.end]);
             put(image, record.start, before);
         }
     }
@@ -73,13 +73,29 @@ pub(crate) fn records(
     records
 }
 
+/// Returns the positions in the log of its records, as far as both mirrors have them.
+pub(crate) fn positions(image: &[u8]) -> Vec<core::ops::Range<usize>> {
+    let (mut before, mut positions) = (0, Vec::new());
+    let Some(log) = log(image) else { return positions };
+    for record in records(image, log.mirrors[0], log.capacity) {
+        let twin = record.start - log.mirrors[0] + log.mirrors[1];
+        let is_twin = image[record.clone()] == image[twin..twin + record.len()];
+        if !is_twin || u64_at(image, record.start + 8) != before {
+            break;
+        }
+        before = u64_at(image, record.start);
+        positions.push(record.start - log.mirrors[0]..record.end - log.mirrors[0]);
+    }
+    positions
+}
+
 /// Returns the offsets of the entries of a record.
 pub(crate) fn entries(image: &[u8], record: &core::ops::Range<usize>) -> Vec<usize> {
     let (mut at, mut entries) = (record.start + 40, Vec::new());
     if !matches!(image[record.start + 36], 1 | 4) {
         return entries;
     }
-    while at.saturating_add(56) <= record.end - 8 && image[at + 1] > 0 {
+    while at.saturating_add(56) <= record.end && image[at + 1] > 0 {
         entries.push(at);
         let rest = if image[at] == 2 { u64_at(image, at + 16) as usize } else { 0 };
         let name_and_metadata =

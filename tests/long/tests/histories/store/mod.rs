@@ -77,8 +77,6 @@ struct State {
     blobs: Blobs,
     /// The blobs after the commit that is under way.
     committing: Option<Blobs>,
-    /// The blobs before the last commit, if no opening has found that.
-    unvouched: Option<Blobs>,
     /// The blobs after the transaction that has begun.
     transaction: Option<Blobs>,
     /// The word of the region, if there is one.
@@ -171,7 +169,7 @@ impl Shape {
             }
             let committing = model.committing.take().filter(|_| !is_before);
             model.blobs = committing.unwrap_or_else(|| model.blobs.clone());
-            (model.is_created, model.transaction, model.unvouched) = (true, None, None);
+            (model.is_created, model.transaction) = (true, None);
         });
         Ok(Some(store))
     }
@@ -252,11 +250,7 @@ fn commit(
     life.note(|model| model.committing = model.transaction.take());
     match transaction.commit() {
         Ok(_) => life.note(|model| {
-            let after = model.committing.take().unwrap_or_default();
-            // A transaction without changes commits nothing.
-            if after != model.blobs {
-                model.unvouched = Some(core::mem::replace(&mut model.blobs, after));
-            }
+            model.blobs = model.committing.take().unwrap_or_default();
         }),
         Err(error) if matches!(error.kind(), ErrorKind::Full { .. }) => {
             life.note(|model| model.committing = None);
@@ -326,8 +320,7 @@ fn blobs(store: &Store<Part<'_, SimMedium>>) -> Result<BTreeMap<String, Vec<u8>>
     blobs.map(|info| Ok((info.name.to_string(), store.load(&info.name)?))).collect()
 }
 
-/// After a crash that left damage each blob is there, or an error names it. The last commit may look as if it had been under
-/// way, if nothing vouches for it.
+/// After a crash that left damage each blob is there, or an error names it.
 fn judge_rotten(
     model: &State,
     damage: &Damage,
@@ -350,7 +343,7 @@ fn judge_rotten(
                 blob.is_some_and(|blob| bytes.as_ref().is_none_or(|bytes| **bytes == **blob))
             })
     };
-    let possible = [Some(&model.blobs), model.committing.as_ref(), model.unvouched.as_ref()];
+    let possible = [Some(&model.blobs), model.committing.as_ref()];
     let is_possible = possible.into_iter().flatten().any(is_right);
     let text = || format!("{damage}: {found:?} are there: {model:?}");
     if is_possible { Ok(()) } else { Err(Violation::lost(text())) }
@@ -442,12 +435,24 @@ const GROWING: Shape = Shape {
     ..BLOBS
 };
 
+/// Blobs on both sides of a chunk, put twice or streamed in one transaction.
+const LARGE: Shape = Shape {
+    units: 5 * (65_536 + 64) / UNIT,
+    sizes: &[(256, Ending::Plain), (65_536, Ending::Plain), (65_537, Ending::Plain)],
+    ..BLOBS
+};
+
 /// All operations in one store.
 const ALL: Shape = Shape { names: &["a", "b"], grows_by: REGION_BYTES / UNIT, ..REGIONS };
 
 #[test]
 fn blobs_are_those_before_a_transaction_or_after_it() {
     assert_safe(&BLOBS, BLOBS.bytes(), WIDE);
+}
+
+#[test]
+fn blobs_of_more_than_a_chunk_are_those_before_a_transaction_or_after_it() {
+    assert_safe(&LARGE, LARGE.bytes(), MIXED / 20);
 }
 
 #[test]

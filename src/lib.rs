@@ -57,7 +57,7 @@
 //! | `Journal::append`, `append_within`, `append_group` | the record and all records before it | one write-back of the record, one fence, more for a long record; waits for earlier records |
 //! | `recorder::Writer::record` | depends on its `Durability`: nothing, all but the newest sub-buffer, or the event | by default only stores: about ten nanoseconds |
 //! | `Recorder::write_back_all` | all events that this opening recorded before the call | one instruction for each new line |
-//! | `Transaction::commit` | all changes of the transaction, together | write-backs of the changes; one fence, two for a blob above 64 KiB or a new region; occasionally two more |
+//! | `Transaction::commit` | all changes of the transaction, together | write-backs of the changes; one fence, two with a blob of more than 256 bytes or a new region; occasionally two more |
 //! | `Store::seal` | all bytes in use, as by `deep_persist` | a write-back of these bytes |
 //! | the command `cachemaint guard` | the stores that other programs made before a pass, once the pass ends | repeated passes over the files |
 //!

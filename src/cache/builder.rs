@@ -2,14 +2,8 @@
 
 use super::Cache;
 use super::plan::Policy;
-use crate::arch::{Facts, Instruction, Missing, Point, Unsupported, native::ARCHITECTURE};
+use crate::arch::{Instruction, Point, Unsupported, native::ARCHITECTURE};
 use crate::cpu;
-
-const LINES_STAY: Unsupported = Unsupported::new(
-    Missing::Choice,
-    "streaming stores were measured to leave dirty lines in the first-level cache of this CPU's family",
-    "leave out Builder::accept_streaming_as_evicting",
-);
 
 /// A builder of a [`Cache`] with overrides, for tests and benchmarks: the write-back instruction, the point, or a
 /// weaker point.
@@ -62,31 +56,12 @@ impl Builder {
         Self { point: self.point, policy: self.policy.accepting_coherency() }
     }
 
-    /// Accepts that streaming stores leave no dirty line in the cache, as Intel's manual promises and AMD's does not:
-    /// the caller vouches that the CPU evicts the lines that they hit. [`CpuReport`](crate::report::CpuReport) reports
-    /// it.
-    ///
-    /// Copies of 512 bytes and more then need no write-back after their streaming stores, and can take a third of the
-    /// time. The bench `streaming_stores` shows how a CPU behaves; no measurement proves it.
-    #[must_use]
-    pub const fn accept_streaming_as_evicting(self) -> Self {
-        Self { point: self.point, policy: self.policy.accepting_eviction() }
-    }
-
     /// Makes the handle for the machine that this program runs on.
     ///
     /// # Errors
-    /// As [`Cache::host`]. Also if this machine lacks the instruction, if the instruction does not reach the point, or
-    /// if streaming stores are accepted on a CPU that was measured to keep their lines: AMD family 26 (Zen 5).
+    /// As [`Cache::host`]. Also if this machine lacks the instruction, or if the instruction does not reach the point.
     pub fn build(self) -> Result<Cache, Unsupported> {
-        self.planned(cpu::here_for_choice().facts()?, self.policy)
-    }
-
-    fn planned(self, facts: Facts, policy: Policy) -> Result<Cache, Unsupported> {
-        if policy.accepts_eviction() && cpu::block_stores().keeps_lines {
-            return Err(LINES_STAY);
-        }
-        Cache::planned(facts, self.point, policy)
+        Cache::planned(cpu::here_for_choice().facts()?, self.point, self.policy)
     }
 
     /// Makes the handle for the machine that this kernel or hypervisor runs on: [`build`](Self::build)
@@ -102,6 +77,6 @@ impl Builder {
     pub unsafe fn build_privileged(self) -> Result<Cache, Unsupported> {
         // SAFETY: (1) is the caller's duty.
         let facts = unsafe { cpu::here_privileged() }.facts()?;
-        self.planned(facts, self.policy.privileged())
+        Cache::planned(facts, self.point, self.policy.privileged())
     }
 }

@@ -14,20 +14,14 @@ pub(crate) struct Policy {
     writeback: u8,
     /// True if the point of coherency is taken for the point of persistence.
     accept_coherency: bool,
-    /// True if streaming stores are taken to leave no dirty line in the cache.
-    accept_eviction: bool,
     /// True if the caller vouched that privileged instructions may be executed here.
     privileged: bool,
 }
 
 impl Policy {
     /// Any instruction may serve, and every point has the architecture's meaning.
-    pub(crate) const ANY: Self = Self {
-        writeback: u8::MAX,
-        accept_coherency: false,
-        accept_eviction: false,
-        privileged: false,
-    };
+    pub(crate) const ANY: Self =
+        Self { writeback: u8::MAX, accept_coherency: false, privileged: false };
 
     /// Permits only this instruction of the architecture to write back, with any ordering that this
     /// CPU gives it.
@@ -40,16 +34,6 @@ impl Policy {
     /// Returns the same policy with the point of coherency accepted as the point of persistence.
     pub(crate) const fn accepting_coherency(self) -> Self {
         Self { accept_coherency: true, ..self }
-    }
-
-    /// Returns the same policy with streaming stores taken to leave no dirty line in the cache.
-    pub(crate) const fn accepting_eviction(self) -> Self {
-        Self { accept_eviction: true, ..self }
-    }
-
-    /// Returns true if streaming stores are taken to leave no dirty line in the cache.
-    pub(crate) const fn accepts_eviction(self) -> bool {
-        self.accept_eviction
     }
 
     /// Returns the same policy for privileged code.
@@ -97,7 +81,6 @@ impl Policy {
 /// | 1 | coherency is accepted as persistence |
 /// | 4 | base-2 logarithm of the write-back granule |
 /// | 1 | made by privileged code |
-/// | 1 | streaming stores are accepted as evicting |
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Plan(u64);
 
@@ -109,7 +92,6 @@ const POINT: u32 = 48;
 const ACCEPT_COHERENCY: u32 = 51;
 const GRANULE: u32 = 52;
 const PRIVILEGED: u32 = 56;
-const ACCEPT_EVICTION: u32 = 57;
 
 const CHOICE_IN_THE_WAY: Unsupported = Unsupported::new(
     Missing::Choice,
@@ -161,7 +143,6 @@ impl Plan {
             line.within() as u64
                 | (point as u64) << POINT
                 | (policy.accept_coherency as u64) << ACCEPT_COHERENCY
-                | (policy.accept_eviction as u64) << ACCEPT_EVICTION
                 | (granule.logarithm() as u64) << GRANULE
                 | (policy.privileged as u64) << PRIVILEGED
                 | (writeback.code as u64) << WRITEBACK
@@ -229,7 +210,6 @@ impl Plan {
         Policy {
             writeback: self.byte(PERMITTED),
             accept_coherency: self.0 >> ACCEPT_COHERENCY & 1 != 0,
-            accept_eviction: self.0 >> ACCEPT_EVICTION & 1 != 0,
             privileged: self.0 >> PRIVILEGED & 1 != 0,
         }
     }

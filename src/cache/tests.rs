@@ -231,7 +231,7 @@ fn an_override_chooses_only_what_is_there_and_reaches_the_point() {
 /// A handle is aimed again without asking the machine: nothing of the choice may get lost.
 #[test]
 fn a_plan_keeps_what_it_was_made_from() {
-    let policy = Policy::ANY.only(ARM, DC_CVAP).accepting_coherency().accepting_eviction();
+    let policy = Policy::ANY.only(ARM, DC_CVAP).accepting_coherency();
     #[cfg(feature = "privileged")]
     let policy = policy.privileged();
     let facts = facts(256, &[DC_CVAC, DC_CVAP, DC_CIVAC]);

@@ -270,7 +270,6 @@ impl CpuReport {
     pub fn notes(&self) -> impl Iterator<Item = Note> + use<> {
         let notes = [
             self.accepted_coherency(),
-            self.accepted_eviction(),
             self.trapped_clean(),
             self.rewritten_lines(),
             self.unknown_persistence(),
@@ -286,13 +285,6 @@ impl CpuReport {
         self.accepts_coherency_as_persistence.then_some(Note {
             text: "the caller accepts coherency as persistence, and vouches that memory itself is persistent",
             source: "Builder::accept_coherency_as_persistence",
-        })
-    }
-
-    fn accepted_eviction(&self) -> Option<Note> {
-        self.policy.accepts_eviction().then_some(Note {
-            text: "the caller accepts streaming stores as evicting, and vouches that a fence completes copies by them",
-            source: "Builder::accept_streaming_as_evicting",
         })
     }
 

@@ -283,7 +283,7 @@ impl Stores {
     fn of<M>(copier: &Copier<M>) -> Self {
         let cache = copier.cache;
         Self {
-            preferred: preferred().accepting(cache.policy().accepts_eviction()),
+            preferred: preferred(),
             writeback: cache.writeback_effect(),
             destination: copier.destination.filter(|_| copier.writes_back),
         }

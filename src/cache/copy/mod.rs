@@ -12,9 +12,6 @@
 //! | streaming stores, fence | Intel | "the data in the caches is evicted" (Intel SDM vol. 1, 10.4.6.2, which excepts "some older CPU implementations (e.g., Pentium M)", none of them of 64 bits) |
 //! | streaming stores, fence, write-back, fence | other vendors of x86 | AMD APM vol. 2, 7.5.1: a fence brings stores "into memory (or, for WB type, the cache)"; bytes left there are written back. Measured on Zen 5: lines in the first-level cache are left there, dirty |
 //!
-//! A caller can accept streaming stores with only a fence on other vendors' CPUs
-//! ([`Builder::accept_streaming_as_evicting`](super::Builder::accept_streaming_as_evicting)).
-//!
 //! Intel's optimization manual (248966) also describes CPUs that write such a line in place: old editions name the
 //! Pentium M, newer ones name none. The code here relies on the architecture's manual. Direct stores, whose definition
 //! leaves nothing open, are used where they are as fast. On an Intel Xeon with both (family 6, reported as model 167),

@@ -177,9 +177,8 @@ const STREAMING_STORE: u32 = 8;
 const DIRECT_STORE: u32 = 12;
 
 impl Preferred {
-    /// Returns the preferred store of each kind. Stores past the caches are used only if the vendor promises that they
-    /// leave no line behind, or if the caller accepts this of streaming stores. Direct stores of other vendors are not
-    /// used, since their manuals were not found.
+    /// Returns the preferred store of each kind. Direct stores are used only if the vendor is the one whose manual
+    /// defines them.
     pub(super) fn of(list: &[BlockStore], stores: BlockStores) -> Self {
         let place = |kind| {
             let found = list.iter().position(|store| store.kind == kind && stores.has(*store));
@@ -192,11 +191,6 @@ impl Preferred {
                 | place(StoreKind::Streaming) << STREAMING_STORE
                 | if stores.evicts { place(StoreKind::Direct) } else { NONE } << DIRECT_STORE,
         )
-    }
-
-    /// Returns the same stores, where the caller accepts streaming stores as evicting.
-    pub(super) const fn accepting(self, accepts_eviction: bool) -> Self {
-        if accepts_eviction { Self(self.0 | EVICTS) } else { self }
     }
 
     /// Returns the stores for a [`word`](Self::word); `None` for 0.

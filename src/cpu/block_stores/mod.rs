@@ -12,8 +12,6 @@ pub(crate) struct BlockStores {
     pub(crate) present: u16,
     /// True if the vendor promises that a streaming store evicts a cached line.
     pub(crate) evicts: bool,
-    /// True if a streaming store was measured to leave a cached line there, dirty.
-    pub(crate) keeps_lines: bool,
 }
 
 impl BlockStores {

@@ -21,7 +21,7 @@ pub(crate) fn here() -> BlockStores {
     use crate::cpu::x86::host;
 
     if host::IS_ENCLAVE {
-        return BlockStores { present: MOV.code, evicts: false, keeps_lines: true };
+        return BlockStores { present: MOV.code, evicts: false };
     }
     let registers = permitted(host::in_ring_0(), cfg!(target_feature = "sse2"));
     // SAFETY: it is asked only where CPUID says that it can be.
@@ -47,9 +47,8 @@ pub(crate) fn read<R: CpuIdReader>(
     registers: Registers,
     xcr0: impl FnOnce() -> u64,
 ) -> BlockStores {
-    let basic = leaf(reader, 0, 1);
     let extended = leaf(reader, 0, 7);
-    let ecx_of_1 = basic.map_or(0, |leaf| leaf.ecx);
+    let ecx_of_1 = leaf(reader, 0, 1).map_or(0, |leaf| leaf.ecx);
     let has_avx = ecx_of_1 & 1 << 28 != 0;
     let has_avx512 = extended.is_some_and(|leaf| leaf.ebx & 1 << 16 != 0);
     let has_movdir64b = extended.is_some_and(|leaf| leaf.ecx & 1 << 28 != 0);
@@ -73,14 +72,7 @@ pub(crate) fn read<R: CpuIdReader>(
     BlockStores {
         present: codes.fold(0, |codes, (_, store)| codes | store.code),
         evicts: is_intel(reader) && is_documented(reader),
-        keeps_lines: basic.is_some_and(|leaf| is_zen_5(leaf.eax)),
     }
-}
-
-/// Returns true for family 26, by the signature in EAX of leaf 1: the base family in bits 11:8 is 15, and bits 27:20 are
-/// added to it. Intel has no such family. The report has the measurement (`streaming_stores_evict`).
-const fn is_zen_5(signature: u32) -> bool {
-    signature >> 8 & 0xf == 0xf && signature >> 20 & 0xff == 26 - 0xf
 }
 
 #[cfg(test)]

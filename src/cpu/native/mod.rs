@@ -65,7 +65,7 @@ cfg_if::cfg_if! {
         pub(crate) fn block_stores() -> BlockStores {
             let all = crate::arch::block_ops::BLOCK_STORES.iter();
             let present = all.fold(0, |codes, store| codes | store.code);
-            BlockStores { present, evicts: false, keeps_lines: false }
+            BlockStores { present, evicts: false }
         }
     }
 }

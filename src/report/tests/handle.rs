@@ -88,29 +88,3 @@ fn a_handle_of_privileged_code_is_built_with_the_same_overrides() {
     // The code still runs in user mode, even after the caller's claim.
     assert_eq!(report.can_invalidate_memory().unwrap_err().by, crate::report::RefusedBy::UserMode);
 }
-
-/// Of a copy past 256 bytes nothing is written back then, and only the caller knows that to be right.
-#[cfg(not(any(miri, cachemaint_loom)))]
-#[test]
-fn accepted_streaming_stores_are_reported_and_copy_the_same() {
-    let built = crate::Cache::builder().accept_streaming_as_evicting().build();
-    let cache = match built {
-        Ok(cache) => cache,
-        // AMD's family 26 keeps lines.
-        Err(why) => {
-            return skip(
-                "accepted_streaming_stores_are_reported_and_copy_the_same",
-                format_args!("no cache maintenance here: {why}"),
-            );
-        }
-    };
-    let from: alloc::vec::Vec<u8> = (0..=255).cycle().take(5000).collect();
-    let mut to = alloc::vec![0; 5000];
-    cache.copy_writeback(&mut to, &from, crate::cache::Destination::Unknown);
-    assert_eq!(to, from);
-    let is_named = |cache| {
-        let mut notes = CpuReport::for_cache(cache).notes();
-        notes.any(|note| note.source == "Builder::accept_streaming_as_evicting")
-    };
-    assert!(is_named(cache) && !is_named(crate::Cache::host().unwrap()));
-}

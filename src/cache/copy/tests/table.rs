@@ -15,7 +15,7 @@ use cachemaint_test_support::skip::skip;
 
 fn choice(stores: &[BlockStore], evicts: bool) -> Preferred {
     let present = stores.iter().fold(0, |codes, store| codes | store.code);
-    Preferred::of(x86::BLOCK_STORES, BlockStores { present, evicts, keeps_lines: false })
+    Preferred::of(x86::BLOCK_STORES, BlockStores { present, evicts })
 }
 
 const EFFECTS: [Effect; 2] = [Effect::Writeback, Effect::WritebackInvalidate];
@@ -27,10 +27,7 @@ const ALL_SIZES: [usize; 12] =
 #[test]
 fn persistent_caches_need_no_write_back() {
     for evicts in [true, false] {
-        let choice = Preferred::of(
-            x86::BLOCK_STORES,
-            BlockStores { present: u16::MAX, evicts, keeps_lines: false },
-        );
+        let choice = choice(x86::BLOCK_STORES, evicts);
         let (method, place) = choice.ordinary();
         assert_eq!((method, x86::BLOCK_STORES[place]), (Method::Ordinary, VMOVDQA64));
     }
@@ -63,20 +60,6 @@ fn without_the_promise_lines_are_written_back_whatever_the_cpu_has() {
                     matches!(method, Method::Ordinary | Method::StreamingThenWriteback);
                 assert!(writes_back, "{stores:?} {size} {hint:?}: {method:?}");
             }
-        }
-    }
-}
-
-/// An acceptance by name saves the write-back past 256 bytes; AMD's direct stores stay unused.
-#[test]
-fn accepted_streaming_stores_need_no_write_back() {
-    let amd = choice(&[MOV, MOVNTI, MOVDQA, MOVNTDQ, MOVDIR64B], false);
-    for (size, expected) in
-        [(256, Method::Ordinary), (512, Method::Streaming), (16 << 20, Method::Streaming)]
-    {
-        for effect in EFFECTS {
-            let (method, _) = amd.accepting(true).method(size, Destination::Unknown, effect);
-            assert_eq!(method, expected, "{size}");
         }
     }
 }
@@ -157,17 +140,6 @@ fn the_promise_is_intels_alone() {
         let stores = read(&reader(machine.cpuid), Registers::Vector, || 0);
         let is_intel = machine.name.contains("Intel") || machine.name.contains("intel");
         assert_eq!(stores.evicts, is_intel, "{}", machine.name);
-    }
-}
-
-/// Zen 5 keeps lines: its signature is `00B2_0F21H` and the like (AMD PPR 57238), Zen 4's `00A1_0F11H`.
-#[test]
-fn a_cpu_that_keeps_lines_is_known() {
-    use crate::cpu::recorded::{reader, x86::MACHINES};
-    use block_stores::x86_64::{Registers, read};
-    for machine in MACHINES {
-        let stores = read(&reader(machine.cpuid), Registers::Vector, || 0);
-        assert_eq!(stores.keeps_lines, machine.name.contains("Zen 5"), "{}", machine.name);
     }
 }
 

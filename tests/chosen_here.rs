@@ -6,8 +6,8 @@
 
 #![cfg(not(any(miri, cachemaint_loom)))]
 
-use cachemaint::cache::Missing;
-use cachemaint::{Cache, Point, Unsupported};
+use cachemaint::{Cache, Point};
+use cachemaint_test_support::refused::host_or_refused;
 use cachemaint_test_support::skip::skip;
 
 fn chosen(point: Point) -> &'static str {
@@ -56,10 +56,7 @@ fn the_report_names_the_chosen_instructions() {
 /// A CPU without any of them must be refused.
 #[test]
 fn each_available_instruction_executes_at_each_point() {
-    let host = match Cache::host() {
-        Ok(host) => host,
-        Err(why) => return assert_refused(why),
-    };
+    let Some(host) = host_or_refused() else { return };
     let mut executed = 0;
     for &point in Point::ALL {
         let Ok(aimed) = host.to(point) else { continue };
@@ -75,17 +72,6 @@ fn each_available_instruction_executes_at_each_point() {
         }
     }
     assert!(executed > 0);
-}
-
-/// No way leads to a handle, and each says why.
-fn assert_refused(why: Unsupported) {
-    let expected = [Missing::Operation, Missing::Instruction, Missing::Permission];
-    assert!(expected.contains(&why.missing), "{why}");
-    for &point in Point::ALL {
-        assert_eq!(Cache::builder().point(point).build(), Err(why), "{point}");
-    }
-    let accepting = Cache::builder().point(Point::Persistence).accept_coherency_as_persistence();
-    assert_eq!(accepting.build(), Err(why));
 }
 
 /// A handle for an instruction that the machine lacks must be refused, never trap.

@@ -25,7 +25,7 @@ mod privileged;
 mod unprivileged;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::arch::{
     Effect, Facts, Fences, Instruction, Lines, Point, Unsupported, native::ARCHITECTURE, ops,

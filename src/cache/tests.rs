@@ -15,7 +15,13 @@ use crate::arch::x86::{self, CLFLUSH, CLFLUSH_ORDERED, CLFLUSHOPT, CLWB};
 use crate::arch::{Architecture, Facts, Instruction, Missing, Point, Unsupported};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use cachemaint_test_support::skip::skip;
+
+/// Returns the handle of this machine, or asserts the refusal of its CPU.
+pub(crate) fn host_or_refused() -> Option<Cache> {
+    let host = Cache::host().ok();
+    assert_eq!(cachemaint_test_support::refused::host_or_refused().is_some(), host.is_some());
+    host
+}
 
 fn facts(line: usize, instructions: &[Instruction]) -> Facts {
     let facts = Facts::new(line).unwrap();
@@ -142,7 +148,7 @@ fn powerpc_has_a_fence_for_each_kind_of_storage() {
 #[cfg(all(feature = "privileged", target_arch = "x86_64"))]
 #[test]
 fn a_discard_is_refused_where_there_is_none() {
-    let Ok(host) = Cache::host() else { return };
+    let Some(host) = host_or_refused() else { return };
     let mut bytes = [7_u8; 256];
     // SAFETY: it is refused before anything is executed.
     let refused = unsafe { host.discard_range(bytes.as_mut_ptr(), bytes.len()) };
@@ -263,15 +269,7 @@ fn a_plan_keeps_every_granule_there_can_be() {
 /// The data do not change under any operation.
 #[test]
 fn operations_of_the_host_change_no_value() {
-    let host = match Cache::host() {
-        Ok(host) => host,
-        Err(why) => {
-            return skip(
-                "operations_of_the_host_change_no_value",
-                format_args!("no cache maintenance here: {why}"),
-            );
-        }
-    };
+    let Some(host) = host_or_refused() else { return };
     for instruction in host.available_writebacks() {
         let cache = Cache::builder().writeback_with(instruction).build().unwrap();
         let mut bytes: Vec<u8> = (0..=255).cycle().take(1000).collect();
@@ -292,15 +290,7 @@ fn operations_of_the_host_change_no_value() {
 
 #[test]
 fn a_batch_completes_when_its_closure_unwinds() {
-    let host = match Cache::host() {
-        Ok(host) => host,
-        Err(why) => {
-            return skip(
-                "a_batch_completes_when_its_closure_unwinds",
-                format_args!("no cache maintenance here: {why}"),
-            );
-        }
-    };
+    let Some(host) = host_or_refused() else { return };
     let value = 7_u64;
     let unwound = std::panic::catch_unwind(|| {
         host.batch(|batch| {

@@ -362,20 +362,12 @@ impl Medium for Memory<'_> {
 #[cfg(not(cachemaint_loom))]
 mod tests {
     use super::{AtomicU64, Memory, Point};
-    use crate::cache::Cache;
+    use crate::cache::tests::host_or_refused;
     use crate::survival::Backing;
     use alloc::string::String;
     use alloc::vec::Vec;
-    use cachemaint_test_support::skip::skip;
     use core::panic::AssertUnwindSafe;
     use core::sync::atomic::Ordering;
-
-    /// Returns the handle of this machine, if it has one; else prints that the test was skipped.
-    fn cache(test: &str) -> Option<Cache> {
-        Cache::host()
-            .map_err(|why| skip(test, format_args!("no cache maintenance here: {why}")))
-            .ok()
-    }
 
     fn words(count: usize) -> Vec<AtomicU64> {
         (0..count).map(|_| AtomicU64::new(u64::MAX)).collect()
@@ -384,7 +376,7 @@ mod tests {
     /// Written-back lines reach neither: their pages need a system call.
     #[test]
     fn memory_that_lines_do_not_reach_is_refused() {
-        let Some(cache) = cache("memory_that_lines_do_not_reach_is_refused") else { return };
+        let Some(cache) = host_or_refused() else { return };
         let words = words(1);
         for backing in [Backing::Storage, Backing::FileSystem, Backing::VirtioPmem] {
             let made = std::panic::catch_unwind(|| drop(Memory::new(&words, cache, backing)));
@@ -395,8 +387,7 @@ mod tests {
     /// On arm64 the point of coherency is not the point of persistence (Arm ARM, "Memory hierarchy").
     #[test]
     fn persistent_memory_needs_a_cache_that_is_aimed_at_it() {
-        let name = "persistent_memory_needs_a_cache_that_is_aimed_at_it";
-        let Some(cache) = cache(name) else { return };
+        let Some(cache) = host_or_refused() else { return };
         let words = words(1);
         let made = std::panic::catch_unwind(|| drop(Memory::new(&words, cache, Backing::PmemAdr)));
         assert!(made.is_err());
@@ -410,7 +401,7 @@ mod tests {
 
     #[test]
     fn words_are_little_endian_in_the_bytes() {
-        let Some(cache) = cache("words_are_little_endian_in_the_bytes") else { return };
+        let Some(cache) = host_or_refused() else { return };
         let words = words(2);
         let memory = Memory::new(&words, cache, Backing::Ram);
         memory.store(8, 0x0807_0605_0403_0201, Ordering::Relaxed);
@@ -423,7 +414,7 @@ mod tests {
 
     #[test]
     fn persist_copy_writes_all_parts() {
-        let Some(cache) = cache("persist_copy_writes_all_parts") else { return };
+        let Some(cache) = host_or_refused() else { return };
         let words = words(64);
         let memory = Memory::new(&words, cache, Backing::Ram);
         memory.persist_copy(&[(0, b"first"), (300, b"second"), (8, b"")]);
@@ -435,7 +426,7 @@ mod tests {
     /// The copies end within words and lines, and the bytes beside them stay as they were.
     #[test]
     fn persist_copy_stores_exactly_its_bytes() {
-        let Some(cache) = cache("persist_copy_stores_exactly_its_bytes") else { return };
+        let Some(cache) = host_or_refused() else { return };
         let source: Vec<u8> = (0..=250).cycle().take(2000).collect();
         // Miri interprets, some hundred times slower.
         let lengths: &[usize] =
@@ -457,7 +448,7 @@ mod tests {
 
     #[test]
     fn a_write_back_beyond_the_end_panics() {
-        let Some(cache) = cache("a_write_back_beyond_the_end_panics") else { return };
+        let Some(cache) = host_or_refused() else { return };
         let words = words(64);
         let memory = Memory::new(&words, cache, Backing::Ram);
         let writeback = AssertUnwindSafe(|| memory.issue_writeback(505..521));

@@ -3,10 +3,10 @@
 #![cfg(target_has_atomic = "64")]
 #![expect(unsafe_code, reason = "an allocator is an unsafe trait")]
 
-use cachemaint::Cache;
 use cachemaint::medium::Memory;
 use cachemaint::survival::Backing;
 use cachemaint_recorder::{Clock, Cursor, Durability, ErrorKind, Found, Identity, Mode, Options};
+use cachemaint_test_support::refused::host_or_refused;
 use core::cell::Cell;
 use core::sync::atomic::AtomicU64;
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -47,15 +47,7 @@ fn without_memory<R>(work: impl FnOnce() -> R) -> R {
 
 #[test]
 fn a_recorder_lives_without_allocations() {
-    let cache = match Cache::host() {
-        Ok(cache) => cache,
-        Err(why) => {
-            return cachemaint_test_support::skip::skip(
-                "a_recorder_lives_without_allocations",
-                why,
-            );
-        }
-    };
+    let Some(cache) = host_or_refused() else { return };
     for (mode, durability) in [
         (Mode::Overwrite, Durability::OnRequest),
         (Mode::Overwrite, Durability::SubBuffer),

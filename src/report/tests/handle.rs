@@ -1,8 +1,8 @@
 //! The report on the machine of the test, and on a handle.
 
 use crate::arch::Point;
+use crate::cache::tests::host_or_refused;
 use crate::report::CpuReport;
-use cachemaint_test_support::skip::skip;
 
 #[test]
 fn the_report_on_this_machine_is_what_its_cache_does() {
@@ -20,15 +20,7 @@ fn the_report_on_this_machine_is_what_its_cache_does() {
 
 #[test]
 fn the_report_on_a_cache_has_the_instruction_that_was_asked_for() {
-    let host = match crate::Cache::host() {
-        Ok(host) => host,
-        Err(why) => {
-            return skip(
-                "the_report_on_a_cache_has_the_instruction_that_was_asked_for",
-                format_args!("no cache maintenance here: {why}"),
-            );
-        }
-    };
+    let Some(host) = host_or_refused() else { return };
     let slowest = host.invalidate_choice().instruction;
     let cache = crate::Cache::builder().writeback_with(slowest).build().unwrap();
     let choice = CpuReport::for_cache(cache).writeback(Point::Coherency).unwrap();
@@ -65,15 +57,7 @@ fn the_report_on_a_described_cpu_has_what_was_described() {
 #[expect(unsafe_code, reason = "the level is the caller's word")]
 #[test]
 fn a_handle_of_privileged_code_is_built_with_the_same_overrides() {
-    let host = match crate::Cache::host() {
-        Ok(host) => host,
-        Err(why) => {
-            return skip(
-                "a_handle_of_privileged_code_is_built_with_the_same_overrides",
-                format_args!("no cache maintenance here: {why}"),
-            );
-        }
-    };
+    let Some(host) = host_or_refused() else { return };
     let slowest = host.invalidate_choice().instruction;
     let builder = crate::Cache::builder()
         .writeback_with(slowest)

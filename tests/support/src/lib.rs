@@ -37,4 +37,5 @@ pub mod failing_calls;
 pub mod killed;
 #[cfg(target_os = "linux")]
 pub mod own_mount;
+pub mod refused;
 pub mod skip;

@@ -2,14 +2,13 @@
 
 use crate::claims::reason;
 use crate::life::{BYTES, LOG, options};
-use cachemaint::Cache;
 use cachemaint::medium::{Medium, Memory, Readable};
 use cachemaint::survival::Backing;
 use cachemaint_journal::{ErrorKind, Journal, Position, Reader, Records};
 use cachemaint_sim::{Model, SimMedium, Simulation};
 use cachemaint_test_support::counting::Counting;
 use cachemaint_test_support::erased::erased;
-use cachemaint_test_support::skip::skip;
+use cachemaint_test_support::refused::host_or_refused;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 use core::time::Duration;
@@ -138,9 +137,7 @@ impl Drop for Cancel<'_, '_> {
 #[test]
 fn threads_that_append_trim_and_read_lose_no_record_and_read_none_twice() {
     const EACH: u64 = 3000;
-    let Ok(cache) = Cache::host() else {
-        return skip("threads on a journal in memory", "no cache maintenance in user mode here");
-    };
+    let Some(cache) = host_or_refused() else { return };
     let words: Vec<AtomicU64> = (0..BYTES / 8).map(|_| AtomicU64::new(0)).collect();
     let (journal, _) = options().create_new(Memory::new(&words, cache, Backing::Ram)).unwrap();
     std::thread::scope(|scope| {

@@ -6,15 +6,11 @@ use crate::cache::Cache;
 use crate::cache::copy::executor::{self, Part};
 use crate::cache::copy::table::Method;
 use crate::cache::copy::{Copier, Destination};
+use crate::cache::tests::host_or_refused;
 use crate::cpu::block_stores;
+use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
-use cachemaint_test_support::skip::skip;
-
-/// Returns the handle of this machine, if it has one; else prints that the test was skipped.
-fn cache(test: &str) -> Option<Cache> {
-    Cache::host().map_err(|why| skip(test, format_args!("no cache maintenance here: {why}"))).ok()
-}
 
 /// Returns all stores of this CPU, with a method that they serve.
 fn stores() -> impl Iterator<Item = (Method, &'static BlockStore)> {
@@ -40,7 +36,7 @@ fn pattern(len: usize) -> Vec<u8> {
 
 #[test]
 fn every_store_copies_exactly_its_bytes() {
-    let Some(cache) = cache("every_store_copies_exactly_its_bytes") else { return };
+    let Some(cache) = host_or_refused() else { return };
     // Miri interprets, some hundred times slower.
     let most = if cfg!(miri) { 130 } else { 700 };
     let source = pattern(most + 16);
@@ -64,7 +60,7 @@ fn every_store_copies_exactly_its_bytes() {
 
 #[test]
 fn slices_are_copied_and_filled_with_every_hint() {
-    let Some(cache) = cache("slices_are_copied_and_filled_with_every_hint") else { return };
+    let Some(cache) = host_or_refused() else { return };
     let len = if cfg!(miri) { 300 } else { 20_000 };
     let source = pattern(len);
     for hint in HINTS {
@@ -81,12 +77,12 @@ fn slices_are_copied_and_filled_with_every_hint() {
 }
 
 #[test]
-#[should_panic(expected = "the lengths of the two slices differ")]
 fn slices_of_different_lengths_are_refused() {
-    match cache("slices_of_different_lengths_are_refused") {
-        Some(cache) => cache.copy_writeback(&mut [0; 2], &[0; 3], Destination::Unknown),
-        None => panic!("the lengths of the two slices differ"),
-    }
+    let Some(cache) = host_or_refused() else { return };
+    let copy = || cache.copy_writeback(&mut [0; 2], &[0; 3], Destination::Unknown);
+    let panic = std::panic::catch_unwind(copy).unwrap_err();
+    let message = panic.downcast_ref::<String>().unwrap();
+    assert!(message.contains("the lengths of the two slices differ"), "{message}");
 }
 
 /// A thread that reads while all bytes of each word change together must never see a word of which only
@@ -99,7 +95,7 @@ fn no_store_tears_a_word() {
     const WORDS: usize = 64;
     /// The number of words that a store to them shows.
     const ENOUGH: u64 = 100_000;
-    let Some(cache) = cache("no_store_tears_a_word") else { return };
+    let Some(cache) = host_or_refused() else { return };
     for (method, store) in stores() {
         let words: Vec<AtomicU64> = (0..WORDS + 8).map(|_| AtomicU64::new(0)).collect();
         let base = words.as_ptr().cast::<u8>().cast_mut();
@@ -137,9 +133,7 @@ fn no_store_tears_a_word() {
 /// Compared with the same call of the standard library on ordinary memory.
 #[test]
 fn ranges_are_copied_moved_and_filled_as_by_the_standard_library() {
-    let Some(cache) = cache("ranges_are_copied_moved_and_filled_as_by_the_standard_library") else {
-        return;
-    };
+    let Some(cache) = host_or_refused() else { return };
     // Miri interprets, some hundred times slower.
     let size = if cfg!(miri) { 400 } else { 20_000 };
     let all = [0, 9, 257, 1, 7, 8, 63, 64, 65, 255, 256, 4095, 4096, 4097, 12_345];
@@ -173,7 +167,7 @@ fn ranges_are_copied_moved_and_filled_as_by_the_standard_library() {
 #[cfg_attr(miri, ignore = "the reader races by design, with bytes that are not atomic")]
 fn no_short_copy_tears_a_word() {
     use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-    let Some(cache) = cache("no_short_copy_tears_a_word") else { return };
+    let Some(cache) = host_or_refused() else { return };
     let words: [AtomicU64; 6] = Default::default();
     let (seen, ended) = (AtomicU64::new(0), AtomicBool::new(false));
     std::thread::scope(|scope| {

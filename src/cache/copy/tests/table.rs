@@ -6,12 +6,11 @@ use crate::arch::x86::blocks::{
     VMOVNTDQ_512,
 };
 use crate::arch::{BlockStore, Effect, StoreKind};
-use crate::cache::Cache;
 use crate::cache::copy::Destination;
 use crate::cache::copy::table::{Method, Preferred, is_always_ordinary};
+use crate::cache::tests::host_or_refused;
 use crate::cpu::block_stores::{self, BlockStores};
 use crate::cpu::recorded::Leaf;
-use cachemaint_test_support::skip::skip;
 
 fn choice(stores: &[BlockStore], evicts: bool) -> Preferred {
     let present = stores.iter().fold(0, |codes, store| codes | store.code);
@@ -31,10 +30,7 @@ fn persistent_caches_need_no_write_back() {
         let (method, place) = choice.ordinary();
         assert_eq!((method, x86::BLOCK_STORES[place]), (Method::Ordinary, VMOVDQA64));
     }
-    let Ok(cache) = Cache::host() else {
-        skip("persistent_caches_need_no_write_back", "no cache maintenance here");
-        return;
-    };
+    let Some(cache) = host_or_refused() else { return };
     for destination in HINTS.map(Some) {
         let copier = cache.copier(destination, false);
         for len in ALL_SIZES {

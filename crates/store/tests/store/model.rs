@@ -3,6 +3,7 @@
 use crate::life::{bytes, options, why};
 use crate::plain::Plain;
 use crate::random::Random;
+use crate::seal::{self, log};
 use cachemaint::medium::{Bytes, Granularity, Medium, Readable, WriterLock};
 use cachemaint_store::{
     Attributes, Error, ErrorKind, FormatError, Reader, ScanningReader, Store, Verify,
@@ -12,6 +13,7 @@ use cachemaint_test_support::counting::Counting;
 use cachemaint_test_support::erased::erased;
 use core::convert::Infallible;
 use core::ops::Range;
+use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{self, Relaxed};
 use std::collections::BTreeMap;
 
@@ -21,7 +23,7 @@ type Blobs = BTreeMap<String, (Vec<u8>, Vec<u8>)>;
 fn content(random: &mut Random) -> (Vec<u8>, Vec<u8>) {
     let len = random.one_of(&[0, 1, 8, 100, 255, 256, 257, 300, 1000, 5000, 65_536, 70_001]);
     let byte = random.next() as u8;
-    let metadata = vec![byte; random.one_of(&[0, 0, 0, 5, 100, 2000])];
+    let metadata = vec![byte; random.one_of(&[0, 0, 0, 5, 100, 2000, 4096])];
     ((0..len).map(|at: u32| byte ^ at as u8).collect(), metadata)
 }
 
@@ -359,4 +361,99 @@ fn a_medium_with_anything_else_is_refused() {
     }
     let (_, opened) = options().open_or_create(Plain::zeros(64 << 10)).unwrap();
     assert!(opened.is_new);
+}
+
+/// A long blob is read in other steps.
+#[test]
+fn a_blob_of_more_than_16_mib_has_its_bytes() {
+    let bytes: Vec<u8> = (0..(16_u32 << 20) + 3).map(|at| (at * 7) as u8).collect();
+    let medium = Plain::zeros(20 << 20);
+    let (mut store, _) = options().create_new(medium).unwrap();
+    let mut transaction = store.begin().unwrap();
+    transaction.put("large", &bytes).unwrap();
+    transaction.commit().unwrap();
+    assert!(store.load("large").unwrap() == bytes);
+    let mut part = vec![0; 100_000];
+    store.blob("large").unwrap().read_at(65_530, &mut part).unwrap();
+    assert!(part == bytes[65_530..165_530]);
+}
+
+/// The numbers of commits end below 2^63.
+#[test]
+fn a_store_without_numbers_left_is_worn_out_and_can_be_read() {
+    let medium = Plain::zeros(64 << 10);
+    drop(options().create_new(medium.clone()).unwrap());
+    let mut image = medium.bytes();
+    for mirror in log(&image).unwrap().mirrors {
+        seal::put(&mut image, mirror + 16, (1 << 63) - 4);
+    }
+    seal::seal(&mut image);
+    let medium = Plain::new(image);
+    let (mut store, _) = options().open(medium.clone()).unwrap();
+    let mut put = |bytes: &[u8]| {
+        let mut transaction = store.begin()?;
+        transaction.put("a", bytes)?;
+        transaction.commit()
+    };
+    assert_eq!(put(b"last").unwrap(), (1 << 63) - 2);
+    for _ in 0..2 {
+        let refused = put(b"none").map_err(ErrorKind::from);
+        assert!(matches!(refused, Err(ErrorKind::Format(FormatError::WornOut))), "{refused:?}");
+    }
+    let image = medium.bytes();
+    assert_eq!(Reader::open(Bytes(&image)).unwrap().load("a").unwrap(), b"last");
+    let refused = options().open(medium).unwrap_err();
+    assert!(matches!(why(&refused), ErrorKind::Format(FormatError::WornOut)), "{refused}");
+}
+
+/// Shows the next image of a store each time one of the first two roots is read.
+struct Compacting {
+    images: Vec<Vec<u8>>,
+    reads: AtomicU64,
+}
+
+impl Readable for &Compacting {
+    type Error = Infallible;
+
+    fn len(&self) -> u64 {
+        self.images[0].len() as u64
+    }
+
+    fn try_load(&self, at: u64, _: Ordering) -> Result<u64, Infallible> {
+        let mut word = [0; 8];
+        self.read(at, &mut word)?;
+        Ok(u64::from_le_bytes(word))
+    }
+
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
+        let reads = self.reads.fetch_add(u64::from(at < 8192), Relaxed);
+        let image = &self.images[reads as usize % self.images.len()];
+        into.copy_from_slice(&image[at as usize..][..into.len()]);
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), Infallible> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_reader_that_is_always_overtaken_gives_up() {
+    let medium = Plain::zeros(48 << 10);
+    let (mut store, _) = options().create_new(medium.clone()).unwrap();
+    let root = |image: &[u8]| seal::u64_at(image, 40).max(seal::u64_at(image, 4096 + 40));
+    let mut images = vec![medium.bytes()];
+    while images.len() < 20 {
+        let mut transaction = store.begin().unwrap();
+        transaction.put("a", &[7; 200]).unwrap();
+        transaction.commit().unwrap();
+        let now = medium.bytes();
+        if root(&now) > root(&images[images.len() - 1]) {
+            images.push(now);
+        }
+    }
+    let compacting = Compacting { images, reads: AtomicU64::new(0) };
+    let overtaken = Reader::open(&compacting).map(drop).unwrap_err();
+    assert!(matches!(overtaken.error.kind(), ErrorKind::Replaced), "{overtaken}");
+    assert!(compacting.reads.load(Relaxed) >= 400, "four roots in each of 100 attempts");
 }

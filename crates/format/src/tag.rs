@@ -41,8 +41,6 @@ pub enum Kind {
     Chunk = 3,
     /// The list of a blob's tags.
     Tags = 4,
-    /// A value inside a record.
-    Value = 5,
     /// The epoch of a log.
     Epoch = 6,
     /// The epoch of a journal.

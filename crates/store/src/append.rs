@@ -1,7 +1,6 @@
 //! Writing the log of a store: records at its end, and its compaction into the other area.
 
 use crate::blob_writer::is_by_pages;
-use crate::commit::State;
 use crate::error::{Error, ErrorKind};
 use crate::format::record::{BASE, FULL, HEAD, Head, NUMBERS, RecordKind, begin, in_lines};
 use crate::format::{
@@ -129,8 +128,7 @@ impl<M: Medium> Store<M> {
             .for_each(|at| self.space.give(&Places::occupied(*at, capacity, unit)));
     }
 
-    /// Appends a record, which is durable on return, and returns its position. Compacts the log first if there is no
-    /// room, or if it grows.
+    /// Appends a record, which is durable on return. Compacts the log first if there is no room, or if it grows.
     ///
     /// After an error it is unknown whether the record is there, so nothing may be appended until the store is
     /// reopened.
@@ -138,8 +136,8 @@ impl<M: Medium> Store<M> {
         &mut self,
         draft: Draft,
         growth: Option<Growth>,
-    ) -> Result<u64, Error<M::Error>> {
-        let number = self.state.number + 1;
+    ) -> Result<(), Error<M::Error>> {
+        let number = self.table.state.number + 1;
         if number >= NUMBERS - 1 || self.log.root.generation >= (1 << 63) - 1 {
             return Err(Error::format(FormatError::WornOut));
         }
@@ -147,22 +145,22 @@ impl<M: Medium> Store<M> {
         fill_lines(&mut bytes);
         self.has_failed = true;
         let len = bytes.len() as u64;
-        if growth.is_some() || len > self.log.places.capacity - self.state.end {
+        if growth.is_some() || len > self.log.places.capacity - self.table.state.end {
             self.compact(growth)?;
         }
-        let at = self.state.end;
+        let at = self.table.state.end;
         let seconds = self.seconds();
-        let (before, tag) = (self.state.tag, 0);
+        let (before, tag) = (self.table.state.tag, 0);
         let head = Head { tag, before, number, seconds, len, kind, is_sealed };
         let tag = head.write(self.log.identity(), self.log.places.salt, at, &mut bytes);
         self.write_mirrors(self.log.places.current, at, &bytes).map_err(Error::medium)?;
-        self.state.number = number;
-        self.state.is_sealed = is_sealed;
-        self.state.seconds = seconds;
-        (self.state.end, self.state.tag) = (at + len, tag);
+        self.table.state.number = number;
+        self.table.state.is_sealed = is_sealed;
+        self.table.state.seconds = seconds;
+        (self.table.state.end, self.table.state.tag) = (at + len, tag);
         self.has_failed = false;
         self.buffer = bytes;
-        Ok(at)
+        Ok(())
     }
 
     /// Writes bytes to both mirrors and makes them durable. With page granularity, the first mirror is durable before
@@ -197,11 +195,11 @@ impl<M: Medium> Store<M> {
         };
         let root = Root { generation, own: places.bytes(), ..before.root };
         let log = Log { root, places };
-        let (bytes, tag) = compaction(&log, &self.state, &mut self.table);
+        let (bytes, tag) = compaction(&log, &self.table);
         self.write_mirrors(places.current, 0, &bytes).map_err(Error::medium)?;
         root.store(&*self.medium, FORMAT).map_err(Error::medium)?;
         self.log = log;
-        (self.state.end, self.state.tag) = (bytes.len() as u64, tag);
+        (self.table.state.end, self.table.state.tag) = (bytes.len() as u64, tag);
         // The fence of the next record completes this.
         leave(&*self.medium, before.places.current).map_err(Error::medium)?;
         if growth.is_some() {
@@ -215,14 +213,13 @@ impl<M: Medium> Store<M> {
     pub(crate) fn append_changes(
         &mut self,
         mut draft: Draft,
-        mut changed: Vec<Live>,
+        changed: Vec<Live>,
     ) -> Result<(), Error<M::Error>> {
-        for live in &mut changed {
-            live.append(&mut draft.bytes, 0);
+        for live in &changed {
+            live.append(&mut draft.bytes);
         }
-        let at = self.append(draft, None)? + self.log.places.current[0];
-        for mut live in changed {
-            live.at += at;
+        self.append(draft, None)?;
+        for live in changed {
             self.table.change(live);
         }
         Ok(())
@@ -234,7 +231,7 @@ impl<M: Medium> Store<M> {
         circumstances: Vec<u8>,
         is_sealed: bool,
     ) -> Result<(), Error<M::Error>> {
-        self.append(Draft::opening(self.state.size, &circumstances, is_sealed), None)?;
+        self.append(Draft::opening(self.table.state.size, &circumstances, is_sealed), None)?;
         self.table.circumstances = circumstances;
         Ok(())
     }
@@ -242,7 +239,7 @@ impl<M: Medium> Store<M> {
     /// Removes the seal with a record without changes, which is made as deeply durable as the seal. The record of the
     /// changes must not be: it would outlive the bytes of its blobs.
     pub(crate) fn unseal(&mut self) -> Result<(), Error<M::Error>> {
-        if self.state.is_sealed {
+        if self.table.state.is_sealed {
             self.append(Draft::commit(false), None)?;
             drop(self.deep_persist_log());
         }
@@ -255,7 +252,7 @@ impl<M: Medium> Store<M> {
         if is_by_pages(&*self.medium) {
             return Ok(());
         }
-        let mirrors = self.log.places.current.map(|at| at..at + self.state.end);
+        let mirrors = self.log.places.current.map(|at| at..at + self.table.state.end);
         let mut done = Ok(());
         for range in mirrors.into_iter().chain(core::iter::once(0..root::BYTES)) {
             done = done.and(self.medium.deep_persist(range));
@@ -285,9 +282,9 @@ pub(crate) fn leave<M: Medium>(
     Ok(())
 }
 
-/// Returns the records of a compaction, with which the new log begins, and the tag of the last one. Updates the places
-/// of the entries' metadata and values.
-pub(crate) fn compaction(log: &Log, state: &State, table: &mut Table) -> (Vec<u8>, u64) {
+/// Returns the records of a compaction, with which the new log begins, and the tag of the last one.
+pub(crate) fn compaction(log: &Log, table: &Table) -> (Vec<u8>, u64) {
+    let state = &table.state;
     let mut bytes = Vec::with_capacity(CAPACITY as usize + compacted(table.bytes) as usize);
     bytes.resize(HEAD, 0);
     let (mut start, mut before) = (0, 0);
@@ -309,7 +306,7 @@ pub(crate) fn compaction(log: &Log, state: &State, table: &mut Table) -> (Vec<u8
     };
     let mut tag = end(&mut bytes, start, RecordKind::Base);
     start = bytes.len();
-    for live in table.live.iter_mut() {
+    for live in table.live.iter() {
         let has_entries = bytes.len() > start;
         if has_entries && bytes.len() - start + live.entry.size() as usize > FULL {
             tag = end(&mut bytes, start, RecordKind::Snapshot);
@@ -318,7 +315,7 @@ pub(crate) fn compaction(log: &Log, state: &State, table: &mut Table) -> (Vec<u8
         if bytes.len() == start {
             bytes.resize(start + HEAD, 0);
         }
-        live.append(&mut bytes, log.places.current[0]);
+        live.append(&mut bytes);
     }
     if bytes.len() > start {
         tag = end(&mut bytes, start, RecordKind::Snapshot);

@@ -1,12 +1,11 @@
 //! Copying all blobs of one commit into another store, even while a process writes.
 
 use crate::attributes::Attributes;
-use crate::commit::ATTEMPTS;
 use crate::error::{Error, ErrorKind};
 use crate::format::CHUNK;
 use crate::info::{Content, Info};
 use crate::name::Name;
-use crate::reader::Reader;
+use crate::reader::{ATTEMPTS, Reader};
 use crate::store::Store;
 use crate::transaction::Transaction;
 use alloc::collections::{BTreeMap, BTreeSet};

@@ -1,13 +1,16 @@
-//! Blobs opened for reading. This module does not allocate.
+//! Blobs opened for reading.
 //!
 //! Bytes are verified after they are copied, so a mix of old and new bytes is never returned. If a tag does not match,
 //! the blob is looked up again: it was either replaced or damaged.
 
 use crate::chunks::{Chunks, STEP};
-use crate::commit::Commit;
 use crate::error::{Damage, Error, ErrorKind, Part};
+use crate::format::entry::EntryKind;
 use crate::format::{CHUNK, chunks as chunks_of};
 use crate::info::{Content, Info};
+use crate::reader::last;
+use crate::table::Live;
+use alloc::vec::Vec;
 use cachemaint::medium::Readable;
 use cachemaint_format::error::FormatError;
 use cachemaint_format::identity::Identity;
@@ -64,27 +67,36 @@ pub struct Blob<R: Readable> {
     medium: R,
     identity: Identity,
     info: Info,
+    /// The bytes of a blob that is stored in a record, which its tag covers.
+    value: Option<Vec<u8>>,
     #[cfg(feature = "std")]
     pub(crate) stream: Stream,
 }
 
 impl<R: Readable> Blob<R> {
     /// Opens the blob of an entry.
-    #[expect(clippy::large_types_passed_by_value, reason = "it is moved into the blob")]
-    pub(crate) fn open(medium: R, identity: Identity, info: Info) -> Result<Self, Error<R::Error>> {
-        unless_damaged(&medium, &info, damaged_tags(&medium, identity, &info)?)?;
+    pub(crate) fn open(
+        medium: R,
+        identity: Identity,
+        live: &Live,
+    ) -> Result<Self, Error<R::Error>> {
+        let info = live.info();
+        let value = (live.entry.kind == EntryKind::Value).then(|| live.value().to_vec());
+        if value.is_none() {
+            unless_damaged(&medium, &info, damaged_tags(&medium, identity, &info)?)?;
+        }
         Ok(Self {
             medium,
             identity,
             info,
+            value,
             #[cfg(feature = "std")]
             stream: Stream::default(),
         })
     }
 
     /// Returns a verified copy.
-    #[cfg(feature = "alloc")]
-    pub(crate) fn load(&self) -> Result<alloc::vec::Vec<u8>, Error<R::Error>> {
+    pub(crate) fn load(&self) -> Result<Vec<u8>, Error<R::Error>> {
         let len = usize::try_from(self.info.len).ok().filter(|len| isize::try_from(*len).is_ok());
         let rule = "the blob is larger than memory; read it in parts";
         let len = len.ok_or(Error::invalid(rule, self.info.len))?;
@@ -102,9 +114,8 @@ impl<R: Readable> Blob<R> {
     /// Copies bytes of the blob from offset `at` into the buffer, and verifies the copy.
     ///
     /// # Errors
-    /// [`ErrorKind::Damaged`]; [`ErrorKind::Replaced`], also for a blob of at most 256 bytes if the log was compacted;
-    /// [`ErrorKind::Invalid`] if the range is not within the blob; an error of the medium. After an error the contents
-    /// of the buffer are unspecified.
+    /// [`ErrorKind::Damaged`]; [`ErrorKind::Replaced`]; [`ErrorKind::Invalid`] if the range is not within the blob; an
+    /// error of the medium. After an error the contents of the buffer are unspecified.
     ///
     /// # Cost
     /// Each 64 KiB chunk has one tag, so the chunks at both ends are read whole. Does not allocate.
@@ -112,6 +123,11 @@ impl<R: Readable> Blob<R> {
         let end = at.saturating_add(into.len() as u64);
         if end > self.info.len {
             return Err(Error::invalid("the range must end within the blob", end));
+        }
+        if let Some(value) = &self.value {
+            self.medium.check().map_err(Error::medium)?;
+            into.copy_from_slice(&value[at as usize..end as usize]);
+            return Ok(());
         }
         let step = if into.len() < FAR { CHUNK as usize } else { STEP };
         let (mut at, mut rest) = (at, into);
@@ -131,6 +147,9 @@ impl<R: Readable> Blob<R> {
     /// # Errors
     /// Same as [`read_at`](Self::read_at).
     pub fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<(), Error<R::Error>> {
+        if self.value.is_some() {
+            return self.medium.check().map_err(Error::medium);
+        }
         let damage = first_damage(&self.medium, self.identity, &self.info, progress)?;
         unless_damaged(&self.medium, &self.info, damage)
     }
@@ -162,8 +181,12 @@ fn unless_damaged<E: Failure>(
     damage: Option<Damage>,
 ) -> Result<(), Error<E>> {
     let Some(damage) = damage else { return Ok(()) };
-    let now = Commit::last(medium)?.find(medium, &info.name)?;
-    let is_there = now.is_some_and(|now| now.is_in_place(info));
+    let (log, table) = last(medium)?;
+    let now = table.live.get(info.name.as_bytes());
+    if let (None, Some(lost)) = (now, table.lost) {
+        return Err(Error(ErrorKind::Damaged(log.lost(lost))));
+    }
+    let is_there = now.is_some_and(|now| now.info().is(info));
     Err(Error(if is_there { ErrorKind::Damaged(damage) } else { ErrorKind::Replaced }))
 }
 
@@ -173,7 +196,7 @@ fn unless_damaged<E: Failure>(
 pub(crate) struct Stream {
     at: u64,
     /// The verified bytes of the chunk at the position, or none before its first read.
-    chunk: alloc::vec::Vec<u8>,
+    chunk: Vec<u8>,
 }
 
 /// Reads the blob as a stream, from its first byte.

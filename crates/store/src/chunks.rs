@@ -1,7 +1,6 @@
-//! The chunks of blobs, and their tags. Nothing is allocated here.
+//! The chunks of blobs, and their tags.
 
-use crate::format::entry::EntryKind;
-use crate::format::{BlobKey, CHUNK, TAG, VALUE, tag_of_value, tags};
+use crate::format::{BlobKey, CHUNK, TAG, tags};
 use crate::info::Info;
 use crate::log::{append, tag_of};
 use cachemaint::medium::Readable;
@@ -28,13 +27,12 @@ pub(crate) struct Chunks {
     pub(crate) at: u64,
     len: u64,
     tag: u64,
-    kind: EntryKind,
 }
 
 impl Chunks {
     pub(crate) fn of(identity: Identity, info: &Info) -> Self {
-        let Info { created: commit, offset: at, len, tag, kind, .. } = *info;
-        Self { identity, commit, at, len, tag, kind }
+        let Info { created: commit, offset: at, len, tag, .. } = *info;
+        Self { identity, commit, at, len, tag }
     }
 
     /// Returns true if the list of tags is intact, or there is none.
@@ -53,9 +51,6 @@ impl Chunks {
 
     /// Returns the place of the list of tags.
     pub(crate) fn tags(&self) -> Range<u64> {
-        if self.kind == EntryKind::Value {
-            return self.at + self.len..self.at + self.len;
-        }
         let Range { start, end } = tags(self.len);
         self.at + start..self.at + end
     }
@@ -80,9 +75,6 @@ impl Chunks {
         into: &mut [u8],
         step: usize,
     ) -> Result<bool, E> {
-        if self.kind == EntryKind::Value {
-            return self.read_value(medium, at, into);
-        }
         let begin = at - at % CHUNK;
         let end = (begin + CHUNK).min(self.len);
         let place = |at: u64| self.at + at;
@@ -104,19 +96,6 @@ impl Chunks {
         };
         // A blob that took this place meanwhile has another key, so its tags do not match here.
         Ok(tag == self.tag_of(medium, begin / CHUNK)?)
-    }
-
-    fn read_value<E: Failure>(
-        &self,
-        medium: &dyn Readable<Error = E>,
-        at: u64,
-        into: &mut [u8],
-    ) -> Result<bool, E> {
-        let mut bytes = [0; VALUE as usize];
-        let bytes = &mut bytes[..self.len as usize];
-        medium.read(self.at, bytes)?;
-        into.copy_from_slice(&bytes[at as usize..][..into.len()]);
-        Ok(tag_of_value(self.identity, self.commit, bytes) == self.tag)
     }
 
     /// Reads the tag of a chunk.

@@ -1,13 +1,12 @@
 //! The log of a new store.
 
 use crate::append::{compaction, first_capacity};
-use crate::commit::State;
 use crate::error::{Error, Part};
 use crate::format::{FORMAT, LINE, PAGE, Places, Root, data, is_unit, needed, new_salt};
 use crate::log::Log;
 use crate::space;
 use crate::store::{Store, Writer};
-use crate::table::{Names, Table};
+use crate::table::{Names, State, Table};
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -71,16 +70,16 @@ pub(crate) fn create<M: Medium>(
     let log = Log { root, places };
     let mut table = Table::default();
     table.circumstances = circumstances;
-    let mut state = State { number: 1, seconds, size, ..State::default() };
-    let (bytes, tag) = compaction(&log, &state, &mut table);
+    table.state = State { number: 1, seconds, size, ..State::default() };
+    let (bytes, tag) = compaction(&log, &table);
     for at in current {
         medium.write(at, &bytes);
         medium.issue_writeback(at..at + bytes.len() as u64).map_err(Error::medium)?;
     }
     // Its first fence completes these write-backs before the root can be found.
     root.create(&**medium, FORMAT).map_err(Error::medium)?;
-    (state.end, state.tag) = (bytes.len() as u64, tag);
-    Store::new(Arc::clone(medium), writer, log, state, table, entropy)
+    (table.state.end, table.state.tag) = (bytes.len() as u64, tag);
+    Store::new(Arc::clone(medium), writer, log, table, entropy)
 }
 
 impl<M: Medium> Store<M> {
@@ -89,7 +88,6 @@ impl<M: Medium> Store<M> {
         medium: Arc<M>,
         writer: Writer,
         log: Log,
-        state: State,
         table: Table,
         entropy: [u64; 2],
     ) -> Result<Self, Error<M::Error>> {
@@ -97,13 +95,12 @@ impl<M: Medium> Store<M> {
             let (offset, len) = (log.places.current[0], log.places.capacity);
             return Err(Error::damaged(Part::Table, offset, len));
         }
-        let space = space::of_log(&log, &table, state.size)?;
-        let opened = state.number;
+        let space = space::of_log(&log, &table)?;
+        let opened = table.state.number;
         Ok(Self {
             medium,
             writer,
             log,
-            state,
             table,
             space,
             in_use: BTreeMap::new(),

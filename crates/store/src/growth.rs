@@ -27,11 +27,11 @@ impl Store<DaxFile> {
         file.grow(len).map_err(Error::medium)?;
         let len = Readable::len(file) / self.unit() * self.unit();
         self.space.extend_to(len);
-        self.state.size = len;
+        self.table.state.size = len;
         // There are more bytes now, and the next opening may require their place.
         let placement = placement(self.medium.view(), len).unwrap_or(0);
         let boots = History::read(&self.table.circumstances).moved(placement);
-        let is_sealed = self.state.is_sealed;
+        let is_sealed = self.table.state.is_sealed;
         self.append_opening(boots.bytes(), is_sealed)?;
         if is_sealed {
             self.deep_persist_log().map_err(Error::medium)?;

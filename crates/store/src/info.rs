@@ -44,28 +44,24 @@ pub struct Info {
     pub commit: u64,
     /// The time when it was put or created, in seconds since 1970-01-01 UTC, or 0 if unknown.
     pub seconds: u64,
-    /// The offset of its first byte in the medium. It is contiguous. A blob of at most 256 bytes is stored in the log
-    /// of the table, and moves within it from time to time.
+    /// The offset of its first byte in the medium. It is contiguous. 0 for a blob in the log of the table, which has at
+    /// most 256 bytes.
     pub offset: u64,
     /// The number of the commit that created its entry. For a region, `commit` and `tag` change with each use.
     #[cfg_attr(feature = "serde", serde(skip))]
     pub(crate) created: u64,
     #[cfg_attr(feature = "serde", serde(skip))]
     pub(crate) tag: u64,
-    /// The place of its metadata.
-    #[cfg_attr(feature = "serde", serde(skip))]
-    pub(crate) metadata_at: u64,
     #[cfg_attr(feature = "serde", serde(skip))]
     pub(crate) kind: EntryKind,
 }
 
 impl Info {
-    /// Returns the entry of a name, with metadata and value at `rest`.
+    /// Returns the entry of a name.
     #[expect(clippy::large_types_passed_by_value, reason = "it is moved into the entry")]
-    pub(crate) const fn new(name: Name, entry: &Entry, rest: u64) -> Self {
+    pub(crate) const fn new(name: Name, entry: &Entry) -> Self {
         let (content, used) = (Content::of(entry.kind), entry.last_use());
         let is_region = matches!(content, Content::Region);
-        let is_value = matches!(entry.kind, EntryKind::Value);
         Self {
             name,
             content,
@@ -75,10 +71,9 @@ impl Info {
             is_dirty: is_region && used.is_dirty,
             commit: if is_region { used.commit } else { entry.commit },
             seconds: entry.seconds,
-            offset: if is_value { rest + entry.metadata as u64 } else { entry.at },
+            offset: entry.at,
             created: entry.commit,
             tag: entry.tag,
-            metadata_at: rest,
             kind: entry.kind,
         }
     }
@@ -90,27 +85,20 @@ impl Info {
     }
 
     /// Returns true for a blob that is stored in the log.
-    #[cfg(feature = "alloc")]
     pub(crate) fn is_value(&self) -> bool {
         self.kind == EntryKind::Value
     }
 
-    /// Returns true if both are from the same put, or are the same region. A value has no place of its own.
+    /// Returns true if both are from the same put, or are the same region, with the same bytes of the medium.
     pub(crate) fn is(&self, other: &Self) -> bool {
         (self.len, self.created, self.kind) == (other.len, other.created, other.kind)
             && (self.version, self.metadata) == (other.version, other.metadata)
-            && (self.offset == other.offset || self.kind == EntryKind::Value)
+            && self.offset == other.offset
             && (self.tag == other.tag || self.content == Content::Region)
-    }
-
-    /// Returns true if both are from the same put, or are the same region, and have the same bytes of the medium.
-    pub(crate) fn is_in_place(&self, other: &Self) -> bool {
-        self.is(other) && self.offset == other.offset
     }
 }
 
 /// The space in a store, in bytes.
-#[cfg(feature = "alloc")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]

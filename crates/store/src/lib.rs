@@ -69,8 +69,6 @@
 //! [refresh](Reader::refresh) the reader. Data that must be read in place belong in a [region](#regions). A reader in
 //! another process may see a commit before it is durable. [`Reader::copy_into`] makes or restores a backup.
 //!
-//! A [`ScanningReader`] needs neither an allocator nor an operating system, and scans the log.
-//!
 //! # Regions
 //! For state that must not be copied, such as the memory of a virtual machine, a store has *regions*.
 //! [`Transaction::create_region`] allocates one, filled with zeros. [`Store::region`] returns it as a [`Region`], which
@@ -94,12 +92,10 @@
 //! if the region is not dirty and the blob was put later:
 //!
 //! ```
-//! # #[cfg(feature = "alloc")] {
 //! # use cachemaint_store::Info;
 //! fn belong_together(ram: &Info, registers: &Info) -> bool {
 //!     !ram.is_dirty && registers.commit > ram.commit
 //! }
-//! # }
 //! ```
 //!
 //! To hand physical addresses to a device or an IOMMU, get them from [`Region::placement`], and later open the store
@@ -178,7 +174,7 @@
 //! | 8 | 8 | the caller's version |
 //! | 16 | 8 | length of the blob or region in bytes; at most 256 in the record |
 //! | 24 | 8 | its offset; 0 in the record |
-//! | 32 | 8 | tag; for a region twice the number of the commit that created it or last handed it out, plus 1 if it is dirty |
+//! | 32 | 8 | tag; 0 in the record; for a region twice the number of the commit that created it or last handed it out, plus 1 if it is dirty |
 //! | 40 | 8 | number of the commit that put it there |
 //! | 48 | 8 | time, in seconds since 1970-01-01 UTC, or 0 |
 //! | 56 | | name, in UTF-8, then metadata, then the blob if it is in the record, then zeros up to a multiple of 8 |
@@ -187,7 +183,7 @@
 //! of the medium has the tag `XXH3(K(n, o, 3), its bytes)`, *n* the number of the commit that put it. If there is one
 //! chunk, its tag is in the entry. If there are more, their tags follow the blob at the next multiple of 8, 8 bytes
 //! each, and the entry has the tag of this list, with the key `K(n, o, 4)` and the offset *o* of the blob. The tag of
-//! an empty blob is 0. A blob in the record has the key `K(n, 0, 5)`.
+//! an empty blob is 0.
 //!
 //! A region is contiguous, too. Its offset and its length are multiples of 4096, and its length is at least 4096.
 //! Nothing is appended to it.
@@ -244,45 +240,29 @@
     reason = "sizes are checked against their limits when they are read"
 )]
 
-#[cfg(any(feature = "alloc", test))]
 extern crate alloc;
 #[cfg(any(feature = "std", test))]
 extern crate std;
 
 // The lower layer: a log of commits, and the blobs that they name. Each module uses only those above it.
-#[cfg(feature = "alloc")]
 mod append;
-#[cfg(feature = "alloc")]
 mod attributes;
-#[cfg(feature = "alloc")]
 mod backup;
 mod blob;
-#[cfg(feature = "alloc")]
 mod blob_writer;
 mod chunks;
-mod commit;
-#[cfg(feature = "alloc")]
 mod creation;
 mod error;
-#[cfg_attr(not(feature = "alloc"), expect(dead_code, reason = "a reader encodes nothing"))]
 mod format;
 mod info;
 mod log;
 mod name;
-#[cfg(feature = "alloc")]
 mod reader;
-#[cfg(feature = "alloc")]
 mod recovery;
-mod scanning;
-#[cfg(feature = "alloc")]
 mod space;
-#[cfg(feature = "alloc")]
 mod store;
-#[cfg(feature = "alloc")]
 mod table;
-#[cfg(feature = "alloc")]
 mod transaction;
-#[cfg(feature = "alloc")]
 mod verify;
 
 // The upper layer: memory that is used in place, and reboots of the machine.
@@ -293,28 +273,20 @@ mod boots;
     not(cachemaint_loom)
 ))]
 mod growth;
-#[cfg(feature = "alloc")]
 mod opening;
-#[cfg(feature = "alloc")]
 mod regions;
 
 pub use blob::Blob;
 pub use boots::{Boot, Origin, Stamp};
 pub use cachemaint_format::error::FormatError;
 pub use cachemaint_format::identity::Identity;
-#[cfg(feature = "alloc")]
 pub use cachemaint_format::progress::Progress;
 pub use error::{Damage, Error, ErrorKind, Part};
-#[cfg(feature = "alloc")]
 pub use info::Capacity;
 pub use info::{Content, Info};
 pub use name::Name;
-#[cfg(feature = "alloc")]
 pub use reader::Reader;
-pub use scanning::ScanningReader;
-#[cfg(feature = "alloc")]
 pub use verify::Verification;
-#[cfg(feature = "alloc")]
 pub use {
     attributes::Attributes, backup::Copied, backup::CopyError, blob_writer::BlobWriter,
     boots::Verdict, opening::Opened, opening::Options, opening::Verify, regions::Region,

@@ -4,7 +4,6 @@
 //! log and keeps the table in memory.
 
 use crate::boots::{self, Boot, Circumstances, History, Stamp, Verdict, judge};
-use crate::commit::Commit;
 use crate::creation::{Measures, create};
 use crate::error::{Damage, Error, ErrorKind};
 use crate::format::{FORMAT, most_circumstances};
@@ -250,7 +249,7 @@ impl<'p> Options<'p> {
             return Err(Error::format(FormatError::Foreign { found }));
         }
         let recovered = Recovered::read(&**medium)?;
-        let Commit { log, ref state } = recovered.commit;
+        let (log, state) = (recovered.log, recovered.table.state);
         let boots = History::read(&recovered.table.circumstances);
         let last = boots.stamp(state.seconds);
         if self.is_in_place {
@@ -278,11 +277,11 @@ impl<'p> Options<'p> {
                 progress(so_far);
             }
         };
-        let Recovered { commit: Commit { mut state, .. }, table, .. } = recovered;
+        let Recovered { mut table, .. } = recovered;
         let verification =
             must_verify.then(|| verify(&**medium, &log, &table, progress)).transpose()?;
         let is_damaged = verification.as_ref().map(|found| !found.damaged.is_empty());
-        (state.size, state.seconds) = (size, stamp.seconds);
+        (table.state.size, table.state.seconds) = (size, stamp.seconds);
         let now = Boot {
             opening: state.number + 1,
             origin: verdict.origin,
@@ -292,10 +291,10 @@ impl<'p> Options<'p> {
         };
         let has_seal = table.has_seal;
         let entropy = self.entropy;
-        let mut store = Store::new(Arc::clone(medium), writer, log, state, table, entropy)?;
+        let mut store = Store::new(Arc::clone(medium), writer, log, table, entropy)?;
         store.clock = clock;
         store.begin_boot(&boots.opened(now))?;
-        if has_seal && !store.state.is_sealed {
+        if has_seal && !store.table.state.is_sealed {
             // A process that has ended may not have made the record that ends the seal as deeply durable as the seal.
             drop(store.deep_persist_log());
         }
@@ -307,7 +306,7 @@ impl<'p> Options<'p> {
 impl<M: Medium> Store<M> {
     /// Records that the store was opened.
     fn begin_boot(&mut self, boots: &History) -> Result<(), Error<M::Error>> {
-        let is_sealed = self.state.is_sealed;
+        let is_sealed = self.table.state.is_sealed;
         let circumstances = boots.bytes_within(most_circumstances(self.log.places.capacity));
         self.append_opening(circumstances.clone(), is_sealed)?;
         // Not every process is permitted to flush the medium's own buffers. Without that permission the seal is
@@ -315,7 +314,7 @@ impl<M: Medium> Store<M> {
         if is_sealed && self.deep_persist_log().is_err() {
             self.append_opening(circumstances, false)?;
         }
-        self.opened = self.state.number;
+        self.opened = self.table.state.number;
         Ok(())
     }
 }

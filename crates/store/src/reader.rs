@@ -1,9 +1,7 @@
 //! Reading a store, with the table of one commit in memory.
 
 use crate::blob::Blob;
-use crate::commit::Commit;
 use crate::error::{Error, ErrorKind};
-use crate::format::entry::EntryKind;
 use crate::info::{Capacity, Info};
 use crate::log::Log;
 use crate::log::scan::Scan;
@@ -13,6 +11,11 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use cachemaint::medium::{OpenError, Readable};
 use cachemaint_format::identity::Identity;
+use cachemaint_format::reread::Rereadings;
+use core::error::Error as Failure;
+
+/// The number of times that a writer may compact the log while it is being read.
+pub(crate) const ATTEMPTS: u32 = 100;
 
 /// A store opened for reading at its last commit, even while a process writes.
 ///
@@ -47,7 +50,7 @@ use cachemaint_format::identity::Identity;
 #[derive(Clone, Debug)]
 pub struct Reader<R: Readable> {
     medium: R,
-    commit: Commit,
+    log: Log,
     table: Arc<Table>,
 }
 
@@ -62,14 +65,14 @@ impl<R: Readable> Reader<R> {
     /// Reads the log. Keeps all names and metadata in memory.
     pub fn open(medium: R) -> Result<Self, OpenError<R, Error<R::Error>>> {
         match last(&medium) {
-            Ok((commit, table)) => Ok(Self { medium, commit, table: Arc::new(table) }),
+            Ok((log, table)) => Ok(Self { medium, log, table: Arc::new(table) }),
             Err(error) => Err(OpenError::new(medium, error)),
         }
     }
 
     /// Returns a reader of a commit with this table.
-    pub(crate) fn at(medium: R, commit: Commit, table: Table) -> Self {
-        Self { medium, commit, table: Arc::new(table) }
+    pub(crate) fn at(medium: R, log: Log, table: Table) -> Self {
+        Self { medium, log, table: Arc::new(table) }
     }
 
     /// Moves to the last commit.
@@ -77,8 +80,8 @@ impl<R: Readable> Reader<R> {
     /// # Errors
     /// Same as [`open`](Self::open). The reader then stays at its commit.
     pub fn refresh(&mut self) -> Result<(), Error<R::Error>> {
-        let (commit, table) = last(&self.medium)?;
-        (self.commit, self.table) = (commit, Arc::new(table));
+        let (log, table) = last(&self.medium)?;
+        (self.log, self.table) = (log, Arc::new(table));
         Ok(())
     }
 
@@ -90,25 +93,25 @@ impl<R: Readable> Reader<R> {
     /// Returns the identity of the store.
     #[must_use]
     pub const fn identity(&self) -> Identity {
-        self.commit.log.identity()
+        self.log.identity()
     }
 
     /// Returns the number of the commit.
     #[must_use]
-    pub const fn commit_number(&self) -> u64 {
-        self.commit.state.number
+    pub fn commit_number(&self) -> u64 {
+        self.table.state.number
     }
 
     /// Returns true if the store was [sealed](crate#reboots) and has not changed since.
     #[must_use]
-    pub const fn is_sealed(&self) -> bool {
-        self.commit.state.is_sealed
+    pub fn is_sealed(&self) -> bool {
+        self.table.state.is_sealed
     }
 
     /// Returns the size of the store in bytes when it was last opened for writing.
     #[must_use]
-    pub const fn size(&self) -> u64 {
-        self.commit.state.size
+    pub fn size(&self) -> u64 {
+        self.table.state.size
     }
 
     /// Returns the entry of a blob or a region, or `None` if the name does not exist.
@@ -141,10 +144,7 @@ impl<R: Readable> Reader<R> {
     /// # Errors
     /// Same as [`blob`](Self::blob); [`ErrorKind::Invalid`] if the blob is larger than memory.
     pub fn load(&self, name: &str) -> Result<Vec<u8>, Error<R::Error>> {
-        match self.live(name)? {
-            Some(live) if live.entry.kind == EntryKind::Value => Ok(live.value().to_vec()),
-            _ => self.blob(name)?.load(),
-        }
+        self.blob(name)?.load()
     }
 
     /// Opens a blob, to be read in parts or as a stream.
@@ -154,8 +154,8 @@ impl<R: Readable> Reader<R> {
     /// its tags are damaged; [`FormatError::Truncated`](crate::FormatError::Truncated) if the medium ends before the
     /// blob does; [`ErrorKind::Replaced`].
     pub fn blob(&self, name: &str) -> Result<Blob<&R>, Error<R::Error>> {
-        let info = self.stat(name)?.ok_or_else(|| Error::not_found(name))?;
-        Blob::open(&self.medium, self.identity(), info)
+        let live = self.live(name)?.ok_or_else(|| Error::not_found(name))?;
+        Blob::open(&self.medium, self.identity(), live)
     }
 
     /// Returns the blobs and regions, with their metadata, sorted by name.
@@ -175,35 +175,34 @@ impl<R: Readable> Reader<R> {
     /// # Errors
     /// [`ErrorKind::Damaged`] if two entries share bytes.
     pub fn capacity(&self) -> Result<Capacity, Error<R::Error>> {
-        Ok(space::of_log(self.log(), &self.table, self.size())?.capacity())
+        Ok(space::of_log(self.log(), &self.table)?.capacity())
     }
 
     pub(crate) const fn log(&self) -> &Log {
-        &self.commit.log
+        &self.log
     }
 
     /// Returns the last opening's own bytes, and the time of the commit.
     pub(crate) fn circumstances(&self) -> (&[u8], u64) {
-        (&self.table.circumstances, self.commit.state.seconds)
+        (&self.table.circumstances, self.table.state.seconds)
     }
 
     /// Reads both mirrors of the log up to the commit.
     pub(crate) fn compared(&self) -> Result<Table, Error<R::Error>> {
-        let mut table = Table::default();
-        let see = &mut |step: &_| table.pass(&self.medium, step);
-        self.commit.steps(&self.medium, true, see)?;
-        table.finish();
-        Ok(table)
+        let table = Table::compared(&self.medium, self.log, self.table.state.end);
+        if self.log.is_current(&self.medium)? { table } else { Err(Error(ErrorKind::Replaced)) }
     }
 }
 
-/// Returns the last commit, and its table.
-pub(crate) fn last<R: Readable>(medium: &R) -> Result<(Commit, Table), Error<R::Error>> {
-    Commit::last_with(medium, |log| {
-        let mut table = Table::default();
-        let see = &mut |step: &_| table.pass(medium, step);
-        let commit = Commit::of_log(medium, Scan::new(log, false, true), see)?;
-        table.finish();
-        Ok((commit, table))
-    })
+/// Returns the log and the table of the last commit, even while a process writes.
+pub(crate) fn last<E: Failure>(medium: &dyn Readable<Error = E>) -> Result<(Log, Table), Error<E>> {
+    for _ in 0..ATTEMPTS {
+        let (log, _) = Log::load(medium, Rereadings::BESIDE_WRITERS)?;
+        let found = Table::read(medium, Scan::new(log, false, true));
+        medium.check().map_err(Error::medium)?;
+        if log.is_current(medium)? && !matches!(found, Err(Error(ErrorKind::Replaced))) {
+            return Ok((log, found?));
+        }
+    }
+    Err(Error(ErrorKind::Replaced))
 }

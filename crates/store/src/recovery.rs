@@ -1,7 +1,6 @@
 //! The log of a store that is opened for writing: reading both mirrors, and repairing them.
 
 use crate::append::leave;
-use crate::commit::Commit;
 use crate::error::{Damage, Error, ErrorKind, Part};
 use crate::format::record::{Head, RecordKind};
 use crate::format::{FORMAT, ROOT};
@@ -19,7 +18,7 @@ use cachemaint_format::root::Loaded;
 /// A store as found by an opening for writing.
 #[derive(Debug)]
 pub(crate) struct Recovered {
-    pub(crate) commit: Commit,
+    pub(crate) log: Log,
     pub(crate) table: Table,
     loaded: Loaded<ROOT>,
 }
@@ -28,20 +27,18 @@ impl Recovered {
     /// Reads the log in both mirrors.
     pub(crate) fn read<M: Medium>(medium: &M) -> Result<Self, Error<M::Error>> {
         let (log, loaded) = Log::load(medium, Rereadings::ALONE)?;
-        let mut table = Table::default();
-        let scan = Scan::new(log, true, false);
-        let commit = Commit::of_log(medium, scan, &mut |step: &_| table.pass(medium, step));
+        let table = Table::read(medium, Scan::new(log, true, false));
         medium.check().map_err(Error::medium)?;
-        table.finish();
+        let table = table?;
         match table.lost {
-            Some(lost) if commit.is_ok() => Err(Error(ErrorKind::Damaged(log.lost(lost)))),
-            _ => Ok(Self { commit: commit?, table, loaded }),
+            Some(lost) => Err(Error(ErrorKind::Damaged(log.lost(lost)))),
+            None => Ok(Self { log, table, loaded }),
         }
     }
 
     /// Returns the copies that [`mend`](Self::mend) replaces.
     pub(crate) fn damaged_copies(&self) -> Vec<Damage> {
-        damaged_copies(&self.commit.log, &self.table, &self.loaded)
+        damaged_copies(&self.log, &self.table, &self.loaded)
     }
 
     /// Replaces damaged copies, and makes the last record durable, since the process that wrote it may have ended before
@@ -51,7 +48,7 @@ impl Recovered {
     /// # Errors
     /// [`FormatError::Failed`] if a record is no longer there, which was not acknowledged.
     pub(crate) fn mend<M: Medium>(&self, medium: &M) -> Result<(), Error<M::Error>> {
-        let Self { commit: Commit { log, .. }, table, loaded } = self;
+        let Self { log, table, loaded } = self;
         log.root.restore(medium, FORMAT, loaded.is_damaged).map_err(Error::medium)?;
         for (record, damaged) in &table.halves {
             let mut bytes = alloc::vec![0; record.head.len as usize];

@@ -9,10 +9,9 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use cachemaint_format::error::FormatError;
 use core::ops::Range;
 
-/// Returns the free space of a store of `size` bytes. All bytes of its entries must be there, and none may be used
-/// twice.
-pub(crate) fn of_log<E>(log: &Log, table: &Table, size: u64) -> Result<Space, Error<E>> {
-    let unit = log.places.unit;
+/// Returns the free space of a store. All bytes of its entries must be there, and none may be used twice.
+pub(crate) fn of_log<E>(log: &Log, table: &Table) -> Result<Space, Error<E>> {
+    let (unit, size) = (log.places.unit, table.state.size);
     let mut space = Space::new(data(unit).min(size)..size, unit);
     let mut take = |range: Range<u64>, part| {
         let needed = range.end;

@@ -2,10 +2,7 @@
 
 use crate::Identity;
 use crate::blob::Blob;
-use crate::commit::Commit;
-use crate::commit::State;
 use crate::error::Error;
-use crate::format::entry::EntryKind;
 use crate::info::{Capacity, Info};
 use crate::log::Log;
 use crate::reader::Reader;
@@ -26,7 +23,6 @@ pub struct Store<M: Medium> {
     pub(crate) writer: Writer,
     pub(crate) log: Log,
     /// The last commit.
-    pub(crate) state: State,
     pub(crate) table: Table,
     pub(crate) space: Space,
     /// The places that were handed out, keyed by their offsets.
@@ -57,8 +53,7 @@ impl<M: Medium> Store<M> {
     where
         M: Send,
     {
-        let commit = Commit { log: self.log, state: self.state.clone() };
-        Reader::at(Arc::clone(&self.medium), commit, self.table.clone())
+        Reader::at(Arc::clone(&self.medium), self.log, self.table.clone())
     }
 
     /// Returns the entry of a blob or a region, or `None` if it does not exist.
@@ -83,13 +78,7 @@ impl<M: Medium> Store<M> {
     /// # Errors
     /// Same as [`Reader::blob`]; [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if the blob is larger than memory.
     pub fn load(&self, name: &str) -> Result<Vec<u8>, Error<M::Error>> {
-        match self.table.live.get(name.as_bytes()) {
-            Some(live) if live.entry.kind == EntryKind::Value => {
-                self.medium.check().map_err(Error::medium)?;
-                Ok(live.value().to_vec())
-            }
-            _ => self.blob_in(&*self.medium, name)?.load(),
-        }
+        self.blob_in(&*self.medium, name)?.load()
     }
 
     /// Returns a blob of the last commit, to be read in parts or as a stream. The store can be written meanwhile.
@@ -108,8 +97,8 @@ impl<M: Medium> Store<M> {
         medium: R,
         name: &str,
     ) -> Result<Blob<R>, Error<M::Error>> {
-        let info = self.stat(name).ok_or_else(|| Error::not_found(name))?;
-        Blob::open(medium, self.identity(), info)
+        let live = self.table.live.get(name.as_bytes()).ok_or_else(|| Error::not_found(name))?;
+        Blob::open(medium, self.identity(), live)
     }
 
     /// Returns the identity of the store.
@@ -121,13 +110,13 @@ impl<M: Medium> Store<M> {
     /// Returns the number of the last commit.
     #[must_use]
     pub const fn commit_number(&self) -> u64 {
-        self.state.number
+        self.table.state.number
     }
 
     /// Returns true if the store is [sealed](crate#reboots).
     #[must_use]
     pub const fn is_sealed(&self) -> bool {
-        self.state.is_sealed
+        self.table.state.is_sealed
     }
 
     /// Closes the store, and reports a medium that has failed since the last commit. Dropping the store does the same
@@ -157,7 +146,7 @@ impl<M: Medium> Store<M> {
 
     /// Returns the time for a commit made now.
     pub(crate) fn seconds(&self) -> u64 {
-        self.clock.map_or(self.state.seconds, |now| now())
+        self.clock.map_or(self.table.state.seconds, |now| now())
     }
 
     /// Fails if a commit or the medium has failed.

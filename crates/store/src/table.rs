@@ -1,11 +1,11 @@
 //! The table of a store in memory.
 
-use crate::error::{Error, Part};
+use crate::error::{Error, ErrorKind, Part};
 use crate::format::entry::{ENTRY, Entry, EntryKind, Use};
-use crate::format::record::RecordKind;
+use crate::format::record::{Head, RecordKind};
 use crate::info::Info;
-use crate::log::scan::Step;
-use crate::log::{Gap, Item, Record, next_item, read};
+use crate::log::scan::{Scan, Step};
+use crate::log::{Gap, Item, Log, Record, next_item, read};
 use crate::name::Name;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -16,7 +16,7 @@ use core::ops::Range;
 
 /// Bytes of an entry, besides its fields, that need no allocation. With these a [`Live`] fills three cache lines, which
 /// a lookup loads at once; following a pointer to the name would wait for memory once more.
-const SHORT: usize = 111;
+const SHORT: usize = 119;
 
 /// The name, the metadata and the value of an entry, as stored in a record. Zeros may follow.
 #[derive(Clone, Debug)]
@@ -50,8 +50,6 @@ impl Bytes {
 #[repr(align(64))]
 pub(crate) struct Live {
     pub(crate) entry: Entry,
-    /// The offset of its metadata and value in the medium.
-    pub(crate) at: u64,
     bytes: Bytes,
 }
 
@@ -67,7 +65,7 @@ impl Live {
             to.copy_from_slice(part);
             rest = after;
         }
-        Self { entry, at: 0, bytes }
+        Self { entry, bytes }
     }
 
     /// Returns the entry that deletes a name.
@@ -83,7 +81,7 @@ impl Live {
         let mut bytes = Bytes::zeros(item.entry.bytes());
         let into = &mut bytes.all_mut()[..item.entry.bytes()];
         read(medium, Part::Record, item.at + ENTRY as u64, into)?;
-        let live = Self { entry: item.entry, at: item.rest(), bytes };
+        let live = Self { entry: item.entry, bytes };
         Ok(core::str::from_utf8(live.name()).is_ok().then_some(live))
     }
 
@@ -113,12 +111,11 @@ impl Live {
     pub(crate) fn info(&self) -> Info {
         // A name was a `str` when it was put, or was checked when it was read.
         let name = Name::cut(core::str::from_utf8(self.name()).unwrap_or_default());
-        Info::new(name, &self.entry, self.at)
+        Info::new(name, &self.entry)
     }
 
-    /// Appends the entry to a record that will be at `log`, and notes its place there.
-    pub(crate) fn append(&mut self, record: &mut Vec<u8>, log: u64) {
-        self.at = log + (record.len() + ENTRY + self.entry.name) as u64;
+    /// Appends the entry to a record.
+    pub(crate) fn append(&self, record: &mut Vec<u8>) {
         self.entry.append(&self.bytes.all()[..self.entry.bytes()], record);
     }
 }
@@ -158,11 +155,6 @@ impl Names {
 
     pub(crate) fn iter(&self) -> core::slice::Iter<'_, Live> {
         self.all.iter()
-    }
-
-    /// Returns the entries for changes, except of their names.
-    pub(crate) fn iter_mut(&mut self) -> core::slice::IterMut<'_, Live> {
-        self.all.iter_mut()
     }
 
     /// Takes all entries out.
@@ -266,9 +258,27 @@ impl Names {
     }
 }
 
-/// All blobs and regions by name, the history, and what an opening must know about the log that they were read from.
+/// The state of a store after a record, without its entries.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct State {
+    /// The number of the commit.
+    pub(crate) number: u64,
+    pub(crate) is_sealed: bool,
+    /// The time of the commit.
+    pub(crate) seconds: u64,
+    /// Bytes of the store at the last opening.
+    pub(crate) size: u64,
+    /// The position after the record.
+    pub(crate) end: u64,
+    /// The tag of the record.
+    pub(crate) tag: u64,
+}
+
+/// A commit: all blobs and regions by name, the history, and what an opening must know about the log that they were read
+/// from.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Table {
+    pub(crate) state: State,
     pub(crate) live: Names,
     /// Size of all entries in a record, in bytes.
     pub(crate) bytes: u64,
@@ -278,6 +288,8 @@ pub(crate) struct Table {
     pub(crate) lost: Option<Gap>,
     /// Damaged bytes before the next record.
     gap: Option<Gap>,
+    /// The number of entries that the base counts and no snapshot had so far.
+    missing: u64,
     /// The records with a damaged copy, and its mirror, if both mirrors were compared.
     pub(crate) halves: Vec<(Record, usize)>,
     /// The last record.
@@ -287,9 +299,49 @@ pub(crate) struct Table {
 }
 
 impl Table {
+    /// Reads the last commit in a log.
+    pub(crate) fn read<E: Failure>(
+        medium: &dyn Readable<Error = E>,
+        mut scan: Scan,
+    ) -> Result<Self, Error<E>> {
+        let log = scan.log;
+        log.refuse_left(medium)?;
+        let mut table = Self::default();
+        while let Some(step) = scan.next(medium)? {
+            table.pass(medium, &step)?;
+        }
+        table.finish();
+        let State { number, end, .. } = table.state;
+        let rest = |start| Gap { start, end: log.places.capacity };
+        if number == 0 {
+            let lost = log.lost(table.lost.unwrap_or(rest(0)));
+            return Err(Error::damaged(Part::Table, lost.offset, lost.len));
+        }
+        if table.missing > 0 && table.lost.is_none() {
+            return Err(Error(ErrorKind::Damaged(log.lost(rest(end)))));
+        }
+        Ok(table)
+    }
+
+    /// Reads a log in both mirrors, up to the end of an earlier reading.
+    pub(crate) fn compared<E: Failure>(
+        medium: &dyn Readable<Error = E>,
+        log: Log,
+        end: u64,
+    ) -> Result<Self, Error<E>> {
+        let (mut scan, mut table) = (Scan::new(log, true, true), Self::default());
+        while scan.at < end
+            && let Some(step) = scan.next(medium)?
+        {
+            table.pass(medium, &step)?;
+        }
+        table.finish();
+        Ok(table)
+    }
+
     /// Continues with the next step of a scan. After a damaged commit only later changes are certain. A compaction
     /// names each name only once.
-    pub(crate) fn pass<E: Failure>(
+    fn pass<E: Failure>(
         &mut self,
         medium: &dyn Readable<Error = E>,
         step: &Step,
@@ -297,26 +349,34 @@ impl Table {
         let record = match step {
             Step::Record(record) => record,
             Step::Lost(gap) => {
-                self.gap = Some(*gap);
+                (self.gap, self.state.end) = (Some(*gap), gap.end);
                 return Ok(());
             }
         };
+        let Head { number, is_sealed, seconds, tag, kind, .. } = record.head;
+        let (end, size) = (record.end(), self.state.size);
+        self.state = State { number, is_sealed, seconds, size, end, tag };
         self.halves.extend(record.damaged.map(|mirror| (*record, mirror)));
         self.last = Some(*record);
-        self.has_seal |= record.head.is_sealed;
+        self.has_seal |= is_sealed;
         if let Some(gap) = self.gap.take() {
             self.lost = self.lost.or(Some(gap));
-            if record.head.kind != RecordKind::Snapshot {
+            if kind != RecordKind::Snapshot {
                 self.forget_all();
             }
         }
         if let Some(opening) = record.opening(medium)? {
+            self.state.size = opening.size;
+            if kind == RecordKind::Base {
+                self.missing = opening.entries;
+            }
             let Range { start, end } = opening.circumstances;
             self.circumstances.resize((end - start) as usize, 0);
             read(medium, Part::Record, start, &mut self.circumstances)?;
         }
         let mut items = record.items();
         while let Some(item) = next_item(medium, &mut items)? {
+            self.missing = self.missing.saturating_sub(u64::from(kind == RecordKind::Snapshot));
             let live = Live::read(medium, &item)?;
             self.change(live.ok_or_else(|| item.forged())?);
         }
@@ -324,7 +384,7 @@ impl Table {
     }
 
     /// Ends a scan. The changes of a record that was lost at the end are unknown.
-    pub(crate) fn finish(&mut self) {
+    fn finish(&mut self) {
         if let Some(gap) = self.gap.take() {
             self.lost = self.lost.or(Some(gap));
             self.forget_all();

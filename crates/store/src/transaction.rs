@@ -6,7 +6,7 @@ use crate::blob_writer::{BlobWriter, is_by_pages};
 use crate::error::{Error, ErrorKind};
 use crate::format::entry::{Entry, EntryKind};
 use crate::format::record::{HEAD, RecordKind};
-use crate::format::{BlobKey, VALUE, tag_of_value};
+use crate::format::{BlobKey, VALUE};
 use crate::info::Content;
 use crate::name::ShortName;
 use crate::store::{InUse, Store};
@@ -92,8 +92,7 @@ impl<M: Medium> Transaction<'_, M> {
             let tag = self.write_whole(&claim, bytes);
             return self.end(&attributes, claim, tag);
         }
-        let (mut entry, sums) = self.check(&attributes, EntryKind::Value, len)?;
-        entry.tag = tag_of_value(self.store.identity(), entry.commit, bytes);
+        let (entry, sums) = self.check(&attributes, EntryKind::Value, len)?;
         self.change(sums, Live::new(entry, attributes.name, attributes.metadata, bytes));
         Ok(())
     }
@@ -205,7 +204,7 @@ impl<M: Medium> Transaction<'_, M> {
     /// With page granularity, one system call for each free piece that was written, and two for the record.
     pub fn commit(mut self) -> Result<u64, Error<M::Error>> {
         if self.changes.len() == 0 {
-            return Ok(self.store.state.number);
+            return Ok(self.store.table.state.number);
         }
         self.store.unseal()?;
         self.write_back().map_err(Error::medium)?;
@@ -213,12 +212,12 @@ impl<M: Medium> Transaction<'_, M> {
         bytes.clear();
         bytes.resize(HEAD, 0);
         let mut draft = Draft { bytes, kind: RecordKind::Commit, is_sealed: false };
-        for live in self.changes.iter_mut() {
-            live.append(&mut draft.bytes, 0);
+        for live in self.changes.iter() {
+            live.append(&mut draft.bytes);
         }
-        let at = self.store.append(draft, self.growth.take())?;
-        self.take_effect(self.store.log.places.current[0] + at);
-        Ok(self.store.state.number)
+        self.store.append(draft, self.growth.take())?;
+        self.take_effect();
+        Ok(self.store.table.state.number)
     }
 
     /// Makes all puts outside the record durable.
@@ -239,16 +238,15 @@ impl<M: Medium> Transaction<'_, M> {
         Ok(())
     }
 
-    /// Changes the table after the commit, whose record is at `record`, and frees the replaced space.
-    fn take_effect(&mut self, record: u64) {
+    /// Changes the table after the commit, and frees the replaced space.
+    fn take_effect(&mut self) {
         let unit = self.store.unit();
         let mut kept = BTreeSet::new();
         if self.has_renamed {
             let entries = self.changes.iter().filter(|live| !live.is_deleted());
             kept.extend(entries.map(|live| live.entry.at).filter(|at| *at > 0));
         }
-        for mut live in self.changes.drain() {
-            live.at += record;
+        for live in self.changes.drain() {
             let Some(before) = self.store.table.change(live) else { continue };
             let (at, bytes) = (before.at, before.occupied(unit));
             if bytes > 0 && !kept.contains(&at) {
@@ -345,7 +343,7 @@ impl<M: Medium> Transaction<'_, M> {
         len: u64,
     ) -> Result<(Entry, Sums), Error<M::Error>> {
         attributes.check()?;
-        let state = &self.store.state;
+        let state = &self.store.table.state;
         let entry = Entry {
             kind,
             name: attributes.name.len(),
@@ -410,7 +408,7 @@ pub(crate) struct Claim {
 impl<M: Medium> Store<M> {
     /// Returns the place that a change has written; empty if the last commit has it under another name.
     fn written_by(&self, entry: &Entry) -> Range<u64> {
-        let is_new = entry.commit > self.state.number;
+        let is_new = entry.commit > self.table.state.number;
         let bytes = if is_new { entry.occupied(self.unit()) } else { 0 };
         entry.at..entry.at + bytes
     }

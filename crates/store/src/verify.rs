@@ -116,6 +116,8 @@ pub(crate) fn verify<E: Failure>(
         let damage = missing(info, medium.len()).or(shared);
         let damage = match damage {
             None if info.content == Content::Region => continue,
+            // The tag of its record covers it.
+            None if info.is_value() => None,
             None => first_damage(medium, log.identity(), info, &mut told)?,
             known => known,
         };
@@ -216,7 +218,7 @@ impl<R: Readable> Reader<R> {
         let (_, now) = last(self.medium())?;
         let is_in_place = |name: &str| {
             let [then, now] = [table, &now].map(|table| table.live.get(name.as_bytes()));
-            then.zip(now).is_some_and(|(then, now)| now.info().is_in_place(&then.info()))
+            then.zip(now).is_some_and(|(then, now)| now.info().is(&then.info()))
         };
         // A record that is lost now is damage too.
         let are_in_place = || found.damaged.iter().all(|(name, _)| is_in_place(name));

@@ -3,22 +3,16 @@
 //! The log stores the history as an opening's own bytes.
 
 pub(crate) mod stamp;
-#[cfg(feature = "alloc")]
 mod verdict;
 
-#[cfg(feature = "alloc")]
 mod history;
 
-#[cfg(feature = "alloc")]
 pub(crate) use history::History;
 pub use stamp::{Boot, Origin, Stamp};
-#[cfg(feature = "alloc")]
 pub use verdict::Verdict;
-#[cfg(feature = "alloc")]
 pub(crate) use verdict::judge;
 
 /// The circumstances of an opening.
-#[cfg(feature = "alloc")]
 #[derive(Debug)]
 pub(crate) struct Circumstances {
     pub(crate) stamp: Stamp,
@@ -28,7 +22,6 @@ pub(crate) struct Circumstances {
     pub(crate) seconds: Option<fn() -> u64>,
 }
 
-#[cfg(feature = "alloc")]
 cfg_if::cfg_if! {
     if #[cfg(all(
         feature = "dax",

@@ -1,8 +1,5 @@
 //! The circumstances of a commit, the event since, and their encodings.
 
-use crate::error::Error;
-use crate::scanning::ScanningReader;
-use cachemaint::medium::Readable;
 use cachemaint::survival::Backing;
 use cachemaint_format::layout::{Layout as _, layout};
 use core::fmt;
@@ -77,13 +74,11 @@ impl Stamp {
     }
 
     /// Returns true if the boot is known.
-    #[cfg(feature = "alloc")]
     const fn knows_boot(&self) -> bool {
         u128::from_le_bytes(self.boot_id) != 0
     }
 
     /// Returns true if both stamps are from the same boot, or `None` if either boot is unknown.
-    #[cfg(feature = "alloc")]
     pub(crate) fn is_same_boot(&self, other: &Self) -> Option<bool> {
         (self.knows_boot() && other.knows_boot()).then_some(self.boot_id == other.boot_id)
     }
@@ -124,7 +119,6 @@ pub enum Origin {
 
 impl Origin {
     /// Returns the event that can lose more.
-    #[cfg(feature = "alloc")]
     pub(crate) fn worse(self, other: Self) -> Self {
         let loss = |origin| match origin {
             Self::SameProcess => 0,
@@ -194,7 +188,6 @@ const BACKINGS: [Backing; 11] = [
 ];
 
 impl Stamp {
-    #[cfg(feature = "alloc")]
     pub(crate) fn bytes(&self) -> [u8; STAMP] {
         let number = BACKINGS.iter().position(|it| *it == self.backing);
         let fields = StampFields {
@@ -261,13 +254,11 @@ const ORIGINS: [Origin; 7] = [
 
 impl Boot {
     /// Returns the first boot of a new store.
-    #[cfg(feature = "alloc")]
     pub(crate) const fn first(stamp: Stamp) -> Self {
         let (opening, opened, origin) = (1, 1, Origin::Unknown);
         Self { opening, opened, origin, was_sealed: false, must_verify: false, stamp }
     }
 
-    #[cfg(feature = "alloc")]
     pub(crate) fn bytes(&self) -> [u8; BOOT] {
         let origin = ORIGINS.iter().position(|it| *it == self.origin);
         let fields = BootFields {
@@ -305,17 +296,6 @@ layout! {
         14 must_verify: u8,
         15 zero: u8,
         16 stamp: [u8; STAMP],
-    }
-}
-
-impl<R: Readable> ScanningReader<R> {
-    /// Reads the circumstances of the commit.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Replaced`](crate::ErrorKind::Replaced) if the log has been compacted since; or if the medium fails.
-    pub fn stamp(&self) -> Result<Stamp, Error<R::Error>> {
-        let (boot, seconds) = self.circumstances()?;
-        Ok(Stamp { seconds, ..Boot::read(&boot).stamp })
     }
 }
 

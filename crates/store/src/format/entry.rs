@@ -2,7 +2,6 @@
 
 use super::record::NUMBERS;
 use super::{METADATA, NAME, PAGE, VALUE, WORD, tags};
-#[cfg(feature = "alloc")]
 use alloc::vec::Vec;
 use cachemaint_format::layout::{Layout as _, layout};
 
@@ -50,7 +49,7 @@ pub(crate) struct Entry {
     pub(crate) len: u64,
     /// Its offset; 0 for a value.
     pub(crate) at: u64,
-    /// Its tag; for a region, its last use.
+    /// Its tag, or 0 for a value; for a region, its last use.
     pub(crate) tag: u64,
     /// The number of the commit that put it.
     pub(crate) commit: u64,
@@ -59,7 +58,6 @@ pub(crate) struct Entry {
 
 impl Entry {
     /// Returns the entry that deletes a name.
-    #[cfg(feature = "alloc")]
     pub(crate) const DELETED: Self = Self {
         kind: EntryKind::Deleted,
         name: 0,
@@ -86,7 +84,7 @@ impl Entry {
         let (name, metadata) = (usize::from(name), usize::from(metadata));
         let is_content = match kind {
             EntryKind::Deleted => metadata == 0 && len == 0,
-            EntryKind::Value => len <= VALUE,
+            EntryKind::Value => len <= VALUE && at == 0 && tag == 0,
             EntryKind::Blob => true,
             EntryKind::Region => len > 0 && len.is_multiple_of(PAGE) && at.is_multiple_of(PAGE),
         };
@@ -102,7 +100,6 @@ impl Entry {
     }
 
     /// Appends an entry to a record: its fields, then `bytes`, which are its name, its metadata and its value.
-    #[cfg(feature = "alloc")]
     pub(crate) fn append(&self, bytes: &[u8], record: &mut Vec<u8>) {
         let fields = EntryFields {
             kind: self.kind as u8,
@@ -133,7 +130,6 @@ impl Entry {
     }
 
     /// Returns the number of bytes that it occupies outside the log, in whole units.
-    #[cfg(feature = "alloc")]
     pub(crate) fn occupied(&self, unit: u64) -> u64 {
         occupied(self.kind, self.len, unit).unwrap_or(u64::MAX)
     }
@@ -165,14 +161,12 @@ pub(crate) struct Use {
 }
 
 impl Use {
-    #[cfg(feature = "alloc")]
     pub(crate) const fn word(self) -> u64 {
         self.commit << 1 | self.is_dirty as u64
     }
 }
 
 #[cfg(test)]
-#[cfg(feature = "alloc")]
 mod tests {
     use super::{Entry, EntryKind};
 

@@ -112,11 +112,6 @@ impl BlobKey {
     }
 }
 
-/// Returns the tag of a value, which moves with its record.
-pub(crate) fn tag_of_value(identity: Identity, commit: u64, bytes: &[u8]) -> u64 {
-    tag::of(tag::key(identity, commit, 0, Kind::Value), bytes)
-}
-
 /// The places of the log, as stored in the root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Places {

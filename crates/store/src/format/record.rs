@@ -1,7 +1,6 @@
 //! Records of a log.
 
 use super::LINE;
-#[cfg(feature = "alloc")]
 use alloc::vec::Vec;
 use cachemaint_format::identity::Identity;
 use cachemaint_format::layout::{Layout as _, layout};
@@ -12,7 +11,6 @@ pub(crate) const HEAD: usize = 40;
 /// Bytes of a base or an opening before its circumstances.
 pub(crate) const BASE: usize = 64;
 /// A compaction fills its records up to this many bytes, unless a single entry is longer.
-#[cfg(feature = "alloc")]
 pub(crate) const FULL: usize = 4096;
 /// All commit numbers are below this.
 pub(crate) const NUMBERS: u64 = 1 << 63;
@@ -87,7 +85,6 @@ impl Head {
     }
 
     /// Fills in the head of a record, which consists of whole lines, and returns its tag.
-    #[cfg(feature = "alloc")]
     pub(crate) fn write(&self, identity: Identity, salt: u64, at: u64, record: &mut [u8]) -> u64 {
         let fields = Fields {
             tag: 0,
@@ -112,7 +109,6 @@ pub(crate) fn key(identity: Identity, salt: u64, at: u64) -> u64 {
 }
 
 /// Returns a record that still lacks its head.
-#[cfg(feature = "alloc")]
 pub(crate) fn begin() -> Vec<u8> {
     alloc::vec![0; HEAD]
 }

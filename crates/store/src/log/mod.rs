@@ -1,4 +1,4 @@
-//! Reading the log of a store. Nothing is allocated here.
+//! Reading the log of a store.
 //!
 //! A log has two mirrors with the same records. Each record contains the tag of the previous one, and its own tag
 //! verifies it. A [`Scan`] goes from record to record until one is intact in neither mirror. This is the end, unless an
@@ -14,8 +14,7 @@
 use crate::error::{Damage, Error, Part};
 use crate::format::entry::{ENTRY, Entry};
 use crate::format::record::{BASE, HEAD, Head, RecordKind, key};
-use crate::format::{FORMAT, LINE, NAME, Places, Root};
-use crate::name::Name;
+use crate::format::{FORMAT, LINE, Places, Root};
 use cachemaint::medium::Readable;
 use cachemaint_format::error::FormatError;
 use cachemaint_format::identity::Identity;
@@ -110,22 +109,6 @@ pub(crate) struct Item {
 }
 
 impl Item {
-    /// Returns the offset of its metadata and value.
-    pub(crate) const fn rest(&self) -> u64 {
-        self.at + (ENTRY + self.entry.name) as u64
-    }
-
-    /// Reads its name, or `None` if it is not UTF-8.
-    pub(crate) fn name<E: Failure>(
-        &self,
-        medium: &dyn Readable<Error = E>,
-    ) -> Result<Option<Name>, Error<E>> {
-        let mut name = [0; NAME];
-        let name = &mut name[..self.entry.name];
-        read(medium, Part::Record, self.at + ENTRY as u64, name)?;
-        Ok(core::str::from_utf8(name).ok().map(Name::cut))
-    }
-
     /// Returns the damage of an entry with a matching tag but invalid fields.
     pub(crate) const fn forged<E>(&self) -> Error<E> {
         forged(self.at, ENTRY as u64)

@@ -197,12 +197,12 @@ impl<M: Medium> Store<M> {
         }
         self.check_is_usable()?;
         let taken = self.in_use.get(&info.offset);
-        if taken.is_none_or(|taken| taken.commit != self.state.number) {
+        if taken.is_none_or(|taken| taken.commit != self.table.state.number) {
             self.note_use(&info)?;
         }
         let taken = self.in_use.entry(info.offset).or_default();
         let mark = taken.mark.upgrade().unwrap_or_default();
-        *taken = InUse { mark: Arc::downgrade(&mark), commit: self.state.number };
+        *taken = InUse { mark: Arc::downgrade(&mark), commit: self.table.state.number };
         let (medium, writer) = (Arc::clone(&self.medium), self.writer.clone());
         Ok(Region { medium, info, since_use: self.since(info.commit), mark, writer })
     }
@@ -257,7 +257,7 @@ impl<M: Medium> Store<M> {
     /// at least written back.
     fn note_use(&mut self, info: &Info) -> Result<(), Error<M::Error>> {
         self.unseal()?;
-        let used = Use { commit: self.state.number + 1, is_dirty: true };
+        let used = Use { commit: self.table.state.number + 1, is_dirty: true };
         let live = self.table.live.get(info.name.as_bytes()).map(|live| live.used(used));
         self.append_changes(Draft::commit(false), live.into_iter().collect())?;
         drop(self.deep_persist_log());
@@ -302,7 +302,7 @@ impl<M: Medium> Store<M> {
         self.in_use.clear();
         // Without this, the next opening may find the previous record, which is not sealed.
         self.deep_persist_log().map_err(Error::medium)?;
-        Ok(self.state.number)
+        Ok(self.table.state.number)
     }
 }
 

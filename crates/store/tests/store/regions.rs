@@ -6,7 +6,7 @@ use cachemaint::medium::{Bytes, Medium, Readable as _};
 use cachemaint_sim::{Model, Simulation};
 use cachemaint_store::{
     Attributes, Content, Error, ErrorKind, FormatError, Options, Origin, Part, Reader, Region,
-    ScanningReader, Stamp, Store,
+    Stamp, Store,
 };
 use cachemaint_test_support::counting::Counting;
 use cachemaint_test_support::erased::erased;
@@ -311,30 +311,6 @@ fn no_byte_of_a_region_is_copied_over_a_restart() {
     let [small, large] = [2 << 20, 64 << 20].map(bytes_of_a_restart);
     assert_eq!(small, large);
     assert!(large < 512 << 10, "{large}");
-}
-
-/// The entry of a region changes each time the region is handed out. Its metadata does not.
-#[test]
-fn metadata_of_a_region_in_use_is_that_of_its_creation() {
-    let (medium, mut store) = empty(BYTES);
-    create(&mut store, Attributes::new("ram").metadata(b"layout"), LEAST);
-    let ram = store.region("ram").unwrap();
-    let snapshot = ScanningReader::open(medium.clone()).unwrap();
-    let mut buffer = [0; 6];
-    assert_eq!(snapshot.metadata(ram.info(), &mut buffer).unwrap(), b"layout");
-    let before = *ram.info();
-    drop(ram);
-
-    // Another region in its place, created within the same second.
-    let mut transaction = store.begin().unwrap();
-    transaction.delete("ram").unwrap();
-    transaction.commit().unwrap();
-    create(&mut store, Attributes::new("ram").metadata(b"format"), LEAST);
-    let snapshot = ScanningReader::open(medium.clone()).unwrap();
-    let now = snapshot.stat("ram").unwrap().unwrap();
-    assert_eq!((now.offset, now.seconds), (before.offset, before.seconds));
-    let replaced = snapshot.metadata(&before, &mut buffer).map_err(ErrorKind::from);
-    assert!(matches!(replaced, Err(ErrorKind::Replaced)), "{replaced:?}");
 }
 
 /// Other programs that do not use the region may have opened the store since the reboot.

@@ -14,7 +14,7 @@ pub(crate) struct Log {
     identity: [u8; 16],
 }
 
-/// Puts the tags of the roots, of all records of the newest log in both mirrors, and of their values.
+/// Puts the tags of the roots, and of all records of the newest log in both mirrors.
 pub(crate) fn seal(image: &mut [u8]) {
     for at in SLOTS {
         if image[at..].starts_with(b"cm-store") {
@@ -25,7 +25,6 @@ pub(crate) fn seal(image: &mut [u8]) {
     for mirror in log.mirrors {
         let mut before = 0;
         for record in records(image, mirror, log.capacity) {
-            values(image, &log, record.clone());
             put(image, record.start + 8, before);
             let key = key(log.identity, log.salt, (record.start - mirror) as u64, 2);
             image[record.start + 38..][..2].copy_from_slice(&log.salt.to_le_bytes()[..2]);
@@ -104,20 +103,6 @@ pub(crate) fn entries(image: &[u8], record: &core::ops::Range<usize>) -> Vec<usi
             * 8;
     }
     entries
-}
-
-/// Puts the tags of the values of a record.
-fn values(image: &mut [u8], log: &Log, record: core::ops::Range<usize>) {
-    for at in entries(image, &record) {
-        let (name, metadata) =
-            (usize::from(image[at + 1]), u64_at(image, at) as usize >> 16 & 0xffff);
-        let (start, len) = (at + 56 + name + metadata, u64_at(image, at + 16) as usize);
-        if image[at] == 2 && start.saturating_add(len) <= record.end {
-            let key = key(log.identity, u64_at(image, at + 40), 0, 5);
-            let tag = xxh3(key, &image[start..start + len]);
-            put(image, at + 32, tag);
-        }
-    }
 }
 
 fn identity(image: &[u8], root: usize) -> [u8; 16] {

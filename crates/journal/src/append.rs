@@ -35,7 +35,7 @@ impl<M: Medium> Journal<M> {
     /// of a segment. The call also waits for earlier records that other threads are still appending.
     pub fn append(&self, payload: &[u8]) -> Result<Position, Error<M::Error>> {
         let placement = self.place(payload.len() as u64)?;
-        // If the medium panics, dropping the claim leaves a void.
+        // Unless it is acknowledged, dropping the claim fails the journal.
         let mut claim = Claim::new(self, placement);
         claim.store(payload)?;
         claim.acknowledged()?;
@@ -109,7 +109,7 @@ impl<M: Medium> Journal<M> {
     }
 }
 
-/// Space that belongs to one producer. It becomes a record or a void.
+/// Space that belongs to one producer. If it does not become a durable record, the journal has failed.
 #[derive(Debug)]
 struct Claim<'j, M: Medium> {
     journal: &'j Journal<M>,
@@ -191,7 +191,7 @@ impl<'j, M: Medium> Claim<'j, M> {
     /// Makes parts of the medium durable, together with the void and the mark before the record.
     fn persist(&self, parts: &[(u64, &[u8])]) -> Result<(), Error<M::Error>> {
         let written = self.write_before();
-        self.or_failed(written.and(self.journal.medium.persist_copy(parts)))
+        written.and(self.journal.medium.persist_copy(parts)).map_err(Error::medium)
     }
 
     /// Writes back the record's range, with the void and the mark before it, and fences.
@@ -205,16 +205,7 @@ impl<'j, M: Medium> Claim<'j, M> {
         let written = written.and(medium.issue_writeback(record)).and(self.write_before());
         // The fence is also needed after a failure: it orders the stores of the other parts.
         let fenced = medium.fence();
-        self.or_failed(written.and(fenced))
-    }
-
-    /// Records a failure of the medium.
-    #[inline]
-    fn or_failed(&self, written: Result<(), M::Error>) -> Result<(), Error<M::Error>> {
-        written.map_err(|error| {
-            self.journal.in_flight.fail(self.placement.start);
-            Error::medium(error)
-        })
+        written.and(fenced).map_err(Error::medium)
     }
 
     /// Writes the void and the mark before the record, if any, and issues their write-back.
@@ -253,30 +244,13 @@ impl<'j, M: Medium> Claim<'j, M> {
         self.journal.confirm(durable);
         Ok(())
     }
-
-    /// Fills the claim with a void, so that no thread waits for a record that will not come.
-    fn abandon(&self) {
-        let Placement { start, record, end, .. } = self.placement;
-        let header = void(self.journal.mark.epoch.key, record, end - record);
-        let Journal { medium, geometry, in_flight, .. } = self.journal;
-        if in_flight.has_failed() {
-            // A failed medium is not written to. Threads that wait for later records learn of the failure here.
-            in_flight.fail(start);
-            return;
-        }
-        let at = geometry.place(record);
-        medium.write(at, &header);
-        // If this fails, the journal has failed, and all waiting threads are woken.
-        if self.complete(at..at + HEADER, Ok(())).is_ok() {
-            in_flight.done(&self.placement);
-        }
-    }
 }
 
 impl<M: Medium> Drop for Claim<'_, M> {
     fn drop(&mut self) {
         if !self.is_done {
-            self.abandon();
+            // No thread waits for a record that will not come.
+            self.journal.in_flight.fail(self.placement.start);
         }
     }
 }

@@ -106,9 +106,8 @@
 //! - Each segment begins with a *mark*, a header record that is written with the first record of the segment. Its tag has
 //!   the key K(17, number of the epoch, position). Its payload: identity (16 bytes), number of the epoch (8), its key (8),
 //!   end of the records before the epoch (8), position of the mark (8).
-//! - A *void*, a padding record, fills the rest of a segment, or the space of a record whose append panicked. Its
-//!   length leads to its end. Its tag is that of a record with this length and no payload. If fewer than 16 bytes are
-//!   left in a segment, they are unused.
+//! - A *void*, a padding record, fills the rest of a segment. Its length leads to its end. Its tag is that of a record
+//!   with this length and no payload. If fewer than 16 bytes are left in a segment, they are unused.
 //! - After the last record of an epoch, the next epoch begins at the next start of a segment. The root states the end
 //!   before the last epoch; the marks state it for every epoch.
 //!

@@ -2,7 +2,7 @@
 
 use crate::claims::reason;
 use crate::creation::created_again;
-use crate::faulty::{Faulty, abandon};
+use crate::faulty::{Faulty, panic};
 use crate::life::{
     BYTES, Do, LOG, Note, SEGMENT, WIDE, apply, expected, judge, options, payload, records, work,
 };
@@ -135,20 +135,29 @@ fn killed_anywhere(simulation: &Simulation, segment: u64, life: &[Do]) -> Explor
     failed.unwrap_or_else(|| kill(OPERATIONS))
 }
 
-/// A producer panics, and a record after its space is acknowledged.
-fn abandoned(simulation: &Simulation) -> Exploration {
+/// A producer panics when its record is whole. Two openings append a record each.
+fn panicked(simulation: &Simulation) -> Exploration {
     with(simulation, &[]).explore(
         |medium, notes| {
-            notes.add(Note::Created);
             let faulty = Faulty::new(medium);
             let (journal, _) = options().open(&faulty).unwrap();
-            abandon(&journal, 20);
-            apply(&journal, Append(0), |note| notes.add(note)).unwrap();
-            // In the next segment.
-            abandon(&journal, 40);
-            apply(&journal, Append(1), |note| notes.add(note)).unwrap();
+            journal.append(&payload(0)).unwrap();
+            panic(&journal, &payload(1));
+            let refused = journal.append(&payload(2));
+            assert!(matches!(reason(&refused), Some(ErrorKind::Format(FormatError::Failed))));
+            drop(journal);
+            for number in 2..4 {
+                options().open(medium).unwrap().0.append(&payload(number)).unwrap();
+                notes.add(number);
+            }
         },
-        recovery,
+        |medium, notes| {
+            let (journal, _) = options().open(medium)?;
+            let found: Vec<_> =
+                records(&journal)?.into_iter().map(|record| record.payload).collect();
+            let is_there = |number: &u64| found.contains(&payload(*number));
+            Violation::unless(notes.iter().all(is_there), || format!("{found:?}"))
+        },
     )
 }
 
@@ -307,8 +316,7 @@ fn a_crash_leaves_a_prefix_with_all_that_was_acknowledged() {
             };
             assert!(exploration.waste.iter().all(is_persisted), "{}", exploration.waste);
         }
-        // The payload of an abandoned record need not become persistent.
-        abandoned(&simulation).assert_safe();
+        panicked(&simulation.clone().effort(Effort::Deviations(2))).assert_safe();
         creation(&simulation.effort(Effort::Deviations(2))).assert_safe();
     }
 }
@@ -391,7 +399,7 @@ fn no_write_back_and_no_fence_can_be_left_out() {
         &|setting: &Setting| explore(&uncut(setting), &[], &PIECES),
         &|setting: &Setting| explore(&uncut(setting), &[], &GROUPS),
         &|setting: &Setting| explore(&uncut(setting), &ROUND, &WRAP),
-        &|setting: &Setting| abandoned(&uncut(setting)),
+        &|setting: &Setting| panicked(&uncut(setting)),
         &|setting: &Setting| killed_anywhere(&uncut(setting), SEGMENT, &SHORT),
         &|setting: &Setting| killed_anywhere(&wide(setting), 2 * SEGMENT, &AT_HEAD),
         &|setting: &Setting| threads(&wide(setting), &[Append(0)]),

@@ -12,7 +12,7 @@ use std::thread::{self, ThreadId};
 
 pub(crate) struct Faulty<'m> {
     medium: &'m SimMedium,
-    /// True if the next store panics.
+    /// True if the next fence panics.
     panics: AtomicBool,
     unfinished: Mutex<Unfinished>,
     changed: Condvar,
@@ -47,14 +47,6 @@ impl<'m> Faulty<'m> {
     fn is_unfinished(&self) -> bool {
         self.unfinished.lock().unwrap().thread == Some(thread::current().id())
     }
-
-    /// Returns true if a store should be made.
-    fn stores(&self) -> bool {
-        if self.panics.swap(false, Ordering::Relaxed) {
-            resume_unwind(Box::new(()));
-        }
-        !self.is_unfinished()
-    }
 }
 
 /// Appends records after an unfinished append of `len` bytes. Only the later records reach the medium, and the journal
@@ -75,10 +67,10 @@ pub(crate) fn append_behind(journal: &Journal<&Faulty<'_>>, len: usize, behind: 
     });
 }
 
-/// Panics while a record of `len` bytes is appended. That leaves padding.
-pub(crate) fn abandon(journal: &Journal<&Faulty<'_>>, len: usize) {
+/// Appends a record whose fence panics.
+pub(crate) fn panic(journal: &Journal<&Faulty<'_>>, payload: &[u8]) {
     journal.medium().panics.store(true, Ordering::Relaxed);
-    let appended = catch_unwind(AssertUnwindSafe(|| journal.append(&vec![0; len])));
+    let appended = catch_unwind(AssertUnwindSafe(|| journal.append(payload)));
     assert!(appended.is_err());
 }
 
@@ -117,13 +109,13 @@ impl Medium for Faulty<'_> {
     }
 
     fn store(&self, at: u64, word: u64, order: Ordering) {
-        if self.stores() {
+        if !self.is_unfinished() {
             self.medium.store(at, word, order);
         }
     }
 
     fn write(&self, at: u64, from: &[u8]) {
-        if self.stores() {
+        if !self.is_unfinished() {
             self.medium.write(at, from);
         }
     }
@@ -139,6 +131,9 @@ impl Medium for Faulty<'_> {
     }
 
     fn fence(&self) -> Result<(), Self::Error> {
+        if self.panics.swap(false, Ordering::Relaxed) {
+            resume_unwind(Box::new(()));
+        }
         if !self.is_unfinished() {
             self.medium.fence().unwrap();
             self.change(|unfinished| unfinished.fences += 1);

@@ -1,8 +1,8 @@
 //! Random lives of a journal compared with a model of its records: several openings, records in progress at the end of
-//! a process, padding after panics, and positions to read from and to trim to.
+//! a process, and positions to read from and to trim to.
 
 use crate::claims::{LOG, reason, records};
-use crate::faulty::{Faulty, abandon, append_behind};
+use crate::faulty::{Faulty, append_behind};
 use cachemaint::medium::Medium;
 use cachemaint_journal::{Error, ErrorKind, Group, Journal, Options, Position, Reader, Salvaged};
 use cachemaint_sim::{Model, SimMedium, Simulation};
@@ -154,10 +154,6 @@ impl Lived<'_> {
                     let refused = reason(&appended);
                     let is_right = matches!(refused, None | Some(ErrorKind::Full { .. }));
                     assert!(is_right, "{refused:?}");
-                }
-                5 if journal.free() > 2 * self.segment => {
-                    self.done.push("abandon".to_owned());
-                    abandon(&journal, self.random.usize(0..40));
                 }
                 _ => self.trim(&journal, tail.reached()).unwrap(),
             }

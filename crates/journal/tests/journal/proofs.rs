@@ -1,8 +1,7 @@
 //! No record of another time or place is accepted in place of a missing one.
 
-use crate::claims::LOG;
-use crate::claims::reason;
-use crate::faulty::{Faulty, abandon, append_behind};
+use crate::claims::{LOG, kill, reason};
+use crate::faulty::{Faulty, append_behind};
 use crate::life::records;
 use cachemaint::medium::{Medium, Readable};
 use cachemaint_journal::{ErrorKind, Journal, Opened, Options, Reader};
@@ -142,15 +141,14 @@ fn damage(medium: &SimMedium, position: u64) {
 #[test]
 fn a_record_that_begins_a_window_behind_another_one_proves_that_this_was_durable() {
     let medium = medium();
-    let faulty = Faulty::new(&medium);
-    let (journal, _) = small(0, 128).create_new(&faulty).unwrap();
-    let first = journal.append(&[b'A'; 48]).unwrap();
-    assert_eq!(first.0, 64);
-    // A mark at 128 and a void after it, a mark at 256.
-    abandon(&journal, 48);
-    assert_eq!(journal.append(&[b'B'; 48]).unwrap().0, 64 + 256);
-    drop(journal);
+    let (journal, _) = small(0, 128).create_new(&medium).unwrap();
+    // Each fills a segment.
+    let positions = [b'A', b'X', b'B'].map(|byte| journal.append(&[byte; 48]).unwrap().0);
+    assert_eq!(positions, [64, 64 + 128, 64 + 256]);
+    kill(&medium, journal);
+    medium.store(16384, 0, Relaxed);
     damage(&medium, 64 + 16);
+    damage(&medium, 64 + 128 + 16);
     let opened = small(1, 128).open(&medium);
     assert!(matches!(reason(&opened), Some(ErrorKind::Damaged(_))), "{opened:?}");
 }

@@ -79,6 +79,9 @@ pub enum FormatError<E> {
     /// [`writer_lock`](cachemaint::medium::Medium::writer_lock) detects this; [`Memory`](cachemaint::medium::Memory)
     /// has no lock.
     SecondWriter,
+    /// Another writer has opened this, or replaced it, while it was open here: the lock did not keep one of them out.
+    /// Nothing more is written. What this writer acknowledged since can be lost.
+    AnotherWriter,
     /// The medium begins with other content.
     Foreign {
         /// The first bytes of the medium, or of the root that has other content. Zeros mean that nothing was created
@@ -130,6 +133,11 @@ impl<E: fmt::Display> FormatError<E> {
                 write!(f, "not acknowledged: the {name} failed earlier; open it again")
             }
             Self::SecondWriter => f.write_str(SECOND_WRITER),
+            Self::AnotherWriter => write!(
+                f,
+                "another writer opened this {name}, so the last acknowledged data can be lost; end one of the two, and \
+                 verify it"
+            ),
             Self::Foreign { found: [0, 0, 0, 0, 0, 0, 0, 0] } => write!(
                 f,
                 "there is no {name}: the medium begins with zeros; create one, or restore a backup"
@@ -173,7 +181,7 @@ impl<E> FormatError<E> {
         match self {
             Self::Foreign { found: [0, 0, 0, 0, 0, 0, 0, 0] } => Io::NotFound,
             Self::Foreign { .. } | Self::Roots | Self::Truncated { .. } => Io::InvalidData,
-            Self::SecondWriter => Io::ResourceBusy,
+            Self::SecondWriter | Self::AnotherWriter => Io::ResourceBusy,
             Self::Version { .. } => Io::Unsupported,
             Self::TooSmall { .. } => Io::InvalidInput,
             Self::Exists => Io::AlreadyExists,

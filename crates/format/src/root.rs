@@ -253,14 +253,8 @@ impl<const OWN: usize> Root<OWN> {
         medium: &dyn Readable<Error = E>,
         format: Format,
     ) -> Result<bool, E> {
-        let mut is_later = false;
-        for at in slots(self.generation + 1) {
-            let mut generation = [0; 8];
-            let read = medium.read(at + GENERATION as u64, &mut generation);
-            let is_read = if_readable(medium, read)?.is_some();
-            // Bytes of other content can look like a later generation.
-            is_later |= is_read && u64::from_le_bytes(generation) > self.generation;
-        }
+        // Bytes of other content can look like a later generation.
+        let is_later = may_be_superseded(medium, self.generation)?;
         for at in slots(self.generation) {
             let found = if_readable(medium, Self::read(medium, format, at))?;
             if !is_later && found == Some(Found::Whole(*self)) {
@@ -270,6 +264,38 @@ impl<const OWN: usize> Root<OWN> {
         let loaded = Self::find(medium, format, Rereadings::BESIDE_WRITERS)?;
         Ok(loaded.is_ok_and(|loaded| loaded.root == *self))
     }
+
+    /// Fails if another writer has stored a root or other content: `is_ours` returns false for the newest root. Damage
+    /// is no other writer, and neither is a root that is being stored.
+    pub fn refuse_another<E: Error>(
+        medium: &dyn Readable<Error = E>,
+        format: Format,
+        is_ours: impl Fn(&Self) -> bool,
+    ) -> Result<(), FormatError<E>> {
+        let found = Self::find(medium, format, Rereadings::ALONE).map_err(FormatError::Medium)?;
+        // The bytes of a failed medium look like other content, too.
+        medium.check().map_err(FormatError::Medium)?;
+        match found {
+            Ok(Loaded { root, .. }) if is_ours(&root) => Ok(()),
+            Err(Found::Damaged) => Ok(()),
+            _ => Err(FormatError::AnotherWriter),
+        }
+    }
+}
+
+/// Returns true if a later generation than this one may have been stored.
+pub fn may_be_superseded<E: Error>(
+    medium: &dyn Readable<Error = E>,
+    generation: u64,
+) -> Result<bool, E> {
+    let mut is_later = false;
+    for at in slots(generation + 1) {
+        let mut found = [0; 8];
+        let read = medium.read(at + GENERATION as u64, &mut found);
+        let is_read = if_readable(medium, read)?.is_some();
+        is_later |= is_read && u64::from_le_bytes(found) > generation;
+    }
+    Ok(is_later)
 }
 
 /// Returns true if all slots that lie within the medium begin with zeros.

@@ -28,7 +28,8 @@ impl<M: Medium> Journal<M> {
     /// # Errors
     /// If the record is [too long](ErrorKind::TooLong), the journal is [full](ErrorKind::Full), or the medium fails.
     /// After a failure of the medium, now or [earlier](super::FormatError::Failed), a later recovery may still find the
-    /// record.
+    /// record. [`FormatError::AnotherWriter`](super::FormatError::AnotherWriter) if another writer opened the journal,
+    /// which is noticed when the next segment begins.
     ///
     /// # Cost
     /// One write-back of its lines and one fence. With page granularity, one system call, or up to three at the start
@@ -37,6 +38,7 @@ impl<M: Medium> Journal<M> {
         let placement = self.place(payload.len() as u64)?;
         // Unless it is acknowledged, dropping the claim fails the journal.
         let mut claim = Claim::new(self, placement);
+        claim.check()?;
         claim.store(payload)?;
         claim.acknowledged()?;
         Ok(Position(placement.record))
@@ -61,6 +63,7 @@ impl<M: Medium> Journal<M> {
         }
         let placement = self.place(size.saturating_sub(HEADER))?;
         let mut claim = Claim::new(self, placement);
+        claim.check()?;
         let bytes =
             group.seal(self.geometry.alignment, &placement, self.mark.epoch.key, claim.durable());
         claim.persist(&[(self.geometry.place(placement.record), bytes)])?;
@@ -120,6 +123,12 @@ struct Claim<'j, M: Medium> {
 impl<'j, M: Medium> Claim<'j, M> {
     const fn new(journal: &'j Journal<M>, placement: Placement) -> Self {
         Self { journal, placement, is_done: false }
+    }
+
+    /// Fails if the claim begins a segment and another writer has opened the journal.
+    #[inline]
+    fn check(&self) -> Result<(), Error<M::Error>> {
+        self.placement.mark.map_or(Ok(()), |_| self.journal.refuse_later())
     }
 
     /// Returns a position before which everything is durable, at most the start of this claim.

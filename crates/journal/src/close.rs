@@ -1,9 +1,11 @@
 //! The roots that an open journal stores, and closing.
 
-use super::error::{Error, FormatError};
+use super::error::{Error, ErrorKind, FormatError};
+use super::geometry::FORMAT;
 use super::journal::Journal;
-use super::state::State;
+use super::state::{Root, State};
 use cachemaint::medium::Medium;
+use cachemaint_format::root;
 
 impl<M: Medium> Journal<M> {
     /// Closes the journal: makes it durable that everything up to its [end](Self::end) is acknowledged. If any of it is
@@ -14,7 +16,8 @@ impl<M: Medium> Journal<M> {
     /// thread is panicking or the process is a forked child.
     ///
     /// # Errors
-    /// [`FormatError::WornOut`]; or the medium fails, now or [earlier](FormatError::Failed).
+    /// [`FormatError::WornOut`]; [`FormatError::AnotherWriter`]; or the medium fails, now or
+    /// [earlier](FormatError::Failed).
     ///
     /// # Cost
     /// Both copies of a root are written back, with one fence. With page granularity, two system calls.
@@ -50,18 +53,45 @@ impl<M: Medium> Journal<M> {
         }
         let next = State { generation: next.generation + 1, ..next };
         let next = next.checked().ok_or(Error::format(FormatError::WornOut))?;
-        next.store(&self.medium).map_err(|error| {
-            self.in_flight.fail_later();
-            Error::medium(error)
-        })?;
+        let refused = self.refuse_another();
+        refused.and_then(|()| next.store(&self.medium).map_err(Error::medium)).inspect_err(
+            |_| {
+                self.in_flight.fail_later();
+            },
+        )?;
         self.root.note(&next);
         Ok(())
+    }
+
+    /// Fails if another writer has opened the journal. Costs two reads of a word.
+    #[cold]
+    pub(super) fn refuse_later(&self) -> Result<(), Error<M::Error>> {
+        let later = root::may_be_superseded(&self.medium, self.root.generation());
+        if later.map_err(Error::medium)? { self.refuse_another() } else { Ok(()) }
+    }
+
+    /// Fails if another writer has opened or replaced the journal.
+    #[cold]
+    pub(super) fn refuse_another(&self) -> Result<(), Error<M::Error>> {
+        let is_ours = |root: &Root| {
+            State::of(root).is_some_and(|State { identity, epoch, .. }| {
+                // If the newest root is damaged, an earlier one is found.
+                let is_earlier = epoch.number < self.mark.epoch.number;
+                identity == self.identity && (epoch == self.mark.epoch || is_earlier)
+            })
+        };
+        Root::refuse_another(&self.medium, FORMAT, is_ours).map_err(Error::format)
     }
 
     /// Returns the error of a journal that failed earlier.
     #[cold]
     pub(super) fn failed(&self) -> Error<M::Error> {
-        Error::format(FormatError::failed(&self.medium))
+        match self.refuse_another() {
+            Err(error) if matches!(error.kind(), ErrorKind::Format(FormatError::AnotherWriter)) => {
+                error
+            }
+            _ => Error::format(FormatError::failed(&self.medium)),
+        }
     }
 }
 

@@ -119,9 +119,15 @@
 //! - A record must fit into a segment. Positions, generations and epoch numbers are below 2^63.
 //! - A 64-bit tag detects accidents, not attacks.
 //! - The confirmation word has one copy. Before a [close](Journal::close), two faults at once, in the word and in the
-//!   last record, look like a torn end. If a processor delays the store of the word past another thread's entire
-//!   append, less evidence remains. After a power cut, a last record that reads as zeros or as its old bytes leaves no
-//!   trace.
+//!   last sector, look like a torn end. If a processor delays the store of the word past another thread's entire
+//!   append, less evidence remains. After a power cut, a last sector that reads as zeros or as its old bytes leaves no
+//!   trace, even of several acknowledged records. Other bytes in place of a whole sector are only noticed in the first
+//!   lap, in a journal that was created in zeros, and not directly after a trim.
+//! - Locks are the evidence that there is one writer. Without them, a writer notices another one at its next segment,
+//!   trim or close, and fails with [`FormatError::AnotherWriter`]; it can lose what it acknowledged before. Two mounts
+//!   that share neither locks nor pages can lose acknowledged records unnoticed: a passthrough file system beside the
+//!   directory under it, or the disk of a virtual machine that the host opens too.
+//! - A file that is removed or replaced while it is open still acknowledges records. Its last close discards them.
 //! - Unreadable bytes exactly at the end of the records are damage, since a record may have been there.
 //! - A version other than 4 is [`FormatError::Version`]: process and trim all records with a program of that version,
 //!   then create a new journal. A journal keeps its size for life.

@@ -96,7 +96,7 @@ impl State {
     }
 
     /// Returns the state in a root, or `None` if it is inconsistent.
-    fn of(root: &Root) -> Option<Self> {
+    pub(super) fn of(root: &Root) -> Option<Self> {
         let fields = Fields::from_bytes(&root.own);
         let Fields { capacity, window, segment, alignment, .. } = fields;
         let (segment, alignment) = (segment.into(), alignment.into());

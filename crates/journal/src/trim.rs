@@ -53,7 +53,8 @@ impl<M: Medium> Journal<M> {
     ///
     /// # Errors
     /// [`ErrorKind::NotABoundary`] if no acknowledged record begins or ends at `to`;
-    /// [`FormatError::WornOut`](super::FormatError::WornOut). No record is discarded in these cases.
+    /// [`FormatError::WornOut`](super::FormatError::WornOut);
+    /// [`FormatError::AnotherWriter`](super::FormatError::AnotherWriter). No record is discarded in these cases.
     ///
     /// If the medium fails, now or [earlier](super::FormatError::Failed), open the journal again: it has the old head
     /// or the new one.

@@ -168,6 +168,10 @@
 //!   an inherited recorder: recording an event kills it with SIGSEGV. If the recorder is `'static`, the child also
 //!   holds its [lock](cachemaint::dax::Lock) until it executes a program or ends. Open the recording after the last
 //!   fork.
+//! - That lock is the evidence that there is one writer. Without it, a recorder notices another one when its next
+//!   sub-buffer begins, and stops with [`FormatError::AnotherWriter`]. Two mounts that share neither locks nor pages can
+//!   overwrite each other's events unnoticed.
+//! - A file that is removed or replaced while it is open still takes events. Its last close discards them.
 //! - With page granularity, a crash of the machine can lose a header but keep the events after it, which are then lost
 //!   too.
 //! - Damage to the last events of an opening in a shard looks like their end. Damage to the header of the oldest or the

@@ -63,8 +63,8 @@ impl<'o> Options<'o> {
     ///
     /// A medium has at most one recorder at a time, which all threads share. A medium with a
     /// [`writer_lock`](Medium::writer_lock), such as a file, refuses a second one in this process.
-    /// [`Memory`](cachemaint::medium::Memory) has none: two recorders there overwrite each other's events without an
-    /// error.
+    /// [`Memory`](cachemaint::medium::Memory) has none: two recorders there overwrite each other's events until the
+    /// first one [notices](FormatError::AnotherWriter).
     ///
     /// # Errors
     /// Same as [`Reader::open`]; [`ErrorKind::BadEvent`], [`ErrorKind::EventsTooLong`], [`ErrorKind::OtherEvents`],

@@ -2,7 +2,7 @@
 
 use super::clock::Clock;
 use super::cursor::{Cursor, Shards};
-use super::format::{Description, Geometry};
+use super::format::{Description, FORMAT, Geometry, Root};
 use super::options::Durability;
 #[cfg(doc)]
 use super::options::Options;
@@ -10,6 +10,7 @@ use super::reader::Reader;
 #[cfg(doc)]
 use super::{ErrorKind, Mode};
 use cachemaint::medium::{Medium, WriterLockGuard};
+use cachemaint_format::error::FormatError;
 use cachemaint_format::sync::AtomicBool;
 use core::sync::atomic::Ordering;
 
@@ -48,6 +49,26 @@ impl<M: Medium> Recorder<'_, M> {
     /// begun are still finished. This may be called in a signal handler.
     pub fn stop(&self) {
         self.is_stopped.store(true, Ordering::SeqCst);
+    }
+
+    /// Returns true if another recorder has opened or replaced the recording, and then ends recording here.
+    pub(super) fn has_another(&self) -> bool {
+        let (own, medium) = (self.description.root(), &self.medium);
+        let is_ours = |root: &Root| {
+            // If the newest root is damaged, an earlier one is found.
+            let is_earlier = root.generation < own.generation;
+            root.identity == own.identity && (is_earlier || *root == own)
+        };
+        // A failure of the medium is returned after the event is recorded.
+        let has_another = matches!(own.is_current(medium, FORMAT), Ok(false))
+            && matches!(
+                Root::refuse_another(medium, FORMAT, is_ours),
+                Err(FormatError::AnotherWriter)
+            );
+        if has_another {
+            self.stop();
+        }
+        has_another
     }
 
     /// Returns true if recording has ended.

@@ -137,6 +137,7 @@ impl<'r, M: Medium> Writer<'r, M> {
     /// [`ErrorKind::Stopped`], [`ErrorKind::Full`], [`ErrorKind::TooLong`], [`ErrorKind::Nested`],
     /// [`FormatError::WornOut`]: the event is not recorded. It is counted as lost unless recording was stopped; with
     /// [`EachAppend`](Durability::EachAppend) the count is written back, if that does not fail.
+    /// [`FormatError::AnotherWriter`]: recording stops. It is noticed when the next sub-buffer begins.
     /// [`FormatError::Medium`]: the event is recorded, but its write-back failed, or the medium has failed. With
     /// [`OnRequest`](Durability::OnRequest) a failed medium is noticed when the next sub-buffer begins.
     ///
@@ -303,6 +304,9 @@ impl<'r, M: Medium> Writer<'r, M> {
         let (head, sequence) = (cursor.head(), self.next_sequence());
         if let Some(why) = self.obstacle(sequence) {
             return Err(self.lose(why));
+        }
+        if self.recorder.has_another() {
+            return Err(FormatError::AnotherWriter.into());
         }
         let written_back = match durability {
             Durability::SubBuffer => self.write_back(head, head),

@@ -32,6 +32,7 @@ mod proofs;
 mod replaced;
 #[cfg(not(miri))]
 mod rewritten;
+#[cfg(not(miri))]
 mod second_writer;
 #[cfg(not(miri))]
 mod tail;

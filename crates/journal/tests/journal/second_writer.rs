@@ -1,8 +1,12 @@
 //! Several journals, recorders and stores on one medium in one process: only the first one writes to it.
 
+use crate::claims::{LOG, reason};
+use crate::faulty::Faulty;
 use cachemaint::dax::{self, DaxFile};
-use cachemaint::medium::Medium;
+use cachemaint::medium::{Medium, Readable as _};
 use cachemaint_journal::{ErrorKind, FormatError, Journal, Opened, Options, Reader};
+use cachemaint_sim::{Model, SimMedium, Simulation};
+use cachemaint_test_support::counting::Broken;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -117,4 +121,104 @@ fn a_file_with_a_journal_takes_no_recorder() {
     let is_foreign =
         matches!(error.kind(), recorder::ErrorKind::Format(FormatError::Foreign { .. }));
     assert!(is_foreign, "{error}");
+}
+
+type Failed = cachemaint_journal::Error<Broken>;
+
+/// Segments hold one record of 48 bytes.
+fn segments(opening: u64) -> Options<'static> {
+    Options::with_entropy([7, opening]).segment(128).window(256)
+}
+
+fn bytes(medium: &SimMedium) -> Vec<u8> {
+    let mut bytes = vec![0; medium.len() as usize];
+    medium.read(0, &mut bytes).unwrap();
+    bytes
+}
+
+fn is_another(done: &Result<(), Failed>) -> bool {
+    matches!(reason(done), Some(ErrorKind::Format(FormatError::AnotherWriter)))
+}
+
+/// Opens a journal twice, without a lock. What the first writer then does must fail and change nothing.
+fn assert_noticed(
+    second: fn(&Faulty<'_>),
+    does: impl Fn(Journal<&Faulty<'_>>) -> Result<(), Failed>,
+) {
+    let medium = Simulation::new(Model::CACHES_KEPT, LOG + 8 * 128).medium();
+    let [one, other] = [(); 2].map(|()| Faulty::new(&medium));
+    drop(segments(0).create_new(&one).unwrap());
+    let (first, _) = segments(1).open(&one).unwrap();
+    first.append(b"of the first").unwrap();
+    second(&other);
+    let left = bytes(&medium);
+    let done = does(first);
+    assert!(is_another(&done), "{done:?}");
+    assert!(bytes(&medium) == left, "it was written to");
+}
+
+fn opens(medium: &Faulty<'_>) {
+    segments(2).open(medium).unwrap().0.append(b"of the second").unwrap();
+}
+
+/// The journal is erased as the text of `Exists` advises, and created again.
+fn creates(medium: &Faulty<'_>) {
+    (0..4).for_each(|slot| medium.write(4096 * slot, &[0; 8]));
+    segments(3).create_new(medium).unwrap().0.append(b"of the second").unwrap();
+}
+
+fn closes(first: Journal<&Faulty<'_>>) -> Result<(), Failed> {
+    first.close()
+}
+
+#[test]
+fn a_writer_notices_another_one_when_it_begins_a_segment_and_has_then_failed() {
+    assert_noticed(opens, |first| {
+        let failed = first.append(&[1; 48]).map(drop);
+        let later = [first.append(b"").map(drop), first.trim(first.head())];
+        assert!(later.iter().all(is_another), "{later:?}");
+        failed
+    });
+}
+
+#[test]
+fn a_writer_notices_another_one_when_it_trims_or_closes() {
+    for second in [opens, creates] {
+        assert_noticed(second, |first| first.trim(first.end()));
+        assert_noticed(second, closes);
+        assert_noticed(second, |first| {
+            first.trim(first.head()).unwrap_err();
+            first.append(b"").map(drop)
+        });
+    }
+}
+
+/// Neither opening saw the other one's root.
+#[test]
+fn of_two_writers_that_open_a_journal_at_once_one_notices_it() {
+    let medium = Simulation::new(Model::CACHES_KEPT, LOG + 8 * 128).medium();
+    let [one, other] = [(); 2].map(|()| Faulty::new(&medium));
+    drop(segments(0).create_new(&one).unwrap());
+    let roots = bytes(&medium)[..16384].to_vec();
+    let (first, _) = segments(1).open(&one).unwrap();
+    medium.write(0, &roots);
+    opens(&other);
+    let done = first.trim(first.head());
+    assert!(is_another(&done), "{done:?}");
+}
+
+/// Both copies of the newest root are damaged, and an earlier epoch is found.
+#[test]
+fn damage_to_the_roots_is_not_taken_for_another_writer() {
+    let medium = Simulation::new(Model::CACHES_KEPT, LOG + 8 * 128).medium();
+    drop(segments(0).create_new(&medium).unwrap());
+    let (journal, _) = segments(1).open(&medium).unwrap();
+    for slots in [&[0, 8192][..], &[0, 4096, 8192, 12288]] {
+        for slot in slots {
+            medium.write(slot + 40, &[0xff; 8]);
+        }
+        journal.append(&[1; 48]).unwrap();
+        journal.trim(journal.head()).unwrap();
+    }
+    journal.close().unwrap();
 }

@@ -6,6 +6,7 @@ mod record;
 mod sub_buffer;
 mod table;
 
+pub(super) use description::Root;
 pub use description::{Description, Mode};
 pub(super) use geometry::Geometry;
 pub(super) use record::{TAGGED, parts, record_len, tagged};

@@ -1,6 +1,7 @@
 //! Write-backs that fail while events are recorded, and then succeed again.
 
-use super::plain::{BASE, Plain, options, shown};
+use super::plain::{BASE, Plain, options, options_of, shown};
+use cachemaint::medium::Medium as _;
 use cachemaint_recorder::{Durability, ErrorKind, FormatError, Mode, Within};
 use cachemaint_test_support::counting::{Broken, Counting};
 use core::sync::atomic::Ordering::Relaxed;
@@ -94,4 +95,46 @@ fn the_end_of_a_thread_writes_back_and_returns_the_first_failure() {
     record();
     fail_once(&medium);
     assert_eq!(within.finish(), Err(Broken));
+}
+
+/// A sub-buffer has three events of this size. `Plain` has no lock.
+#[test]
+fn a_recorder_notices_another_one_at_its_next_sub_buffer_and_stops() {
+    type Second = fn(&Plain);
+    let seconds: [Second; 2] = [
+        |medium| drop(options().open(medium).unwrap()),
+        |medium| {
+            (0..4).for_each(|slot| medium.write(4096 * slot, &[0; 8]));
+            drop(options_of([8; 16]).create_new(medium).unwrap());
+        },
+    ];
+    for second in seconds {
+        let medium = Plain::new(1 << 16);
+        drop(options().create_new(&medium).unwrap());
+        let (recorder, _) = options().open(&medium).unwrap();
+        let writer = recorder.claim().unwrap();
+        let record = || writer.record_at(1, 1, &[7; 40]).map_err(ErrorKind::from);
+        record().unwrap();
+        second(&medium);
+        (0..2).for_each(|_| record().unwrap());
+        let before = medium.bytes();
+        assert_eq!(record(), Err(ErrorKind::Format(FormatError::AnotherWriter)));
+        assert_eq!(record(), Err(ErrorKind::Stopped));
+        assert!(medium.bytes() == before, "it was written to");
+    }
+}
+
+/// Both copies of the newest root are damaged, and the one before is found. Then all roots are damaged.
+#[test]
+fn damage_to_the_roots_is_not_taken_for_another_recorder() {
+    let medium = Plain::new(1 << 16);
+    drop(options().create_new(&medium).unwrap());
+    let (recorder, _) = options().open(&medium).unwrap();
+    let writer = recorder.claim().unwrap();
+    for slots in [&[0, 8192][..], &[0, 4096, 8192, 12288]] {
+        for slot in slots {
+            medium.write(slot + 40, &[0xff; 8]);
+        }
+        (0..4).for_each(|_| writer.record_at(1, 1, &[7; 40]).unwrap());
+    }
 }

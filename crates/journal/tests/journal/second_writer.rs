@@ -153,7 +153,7 @@ fn assert_noticed(
     second(&other);
     let left = bytes(&medium);
     let done = does(first);
-    assert!(is_another(&done), "{done:?}");
+    assert!(is_another(&done), "not noticed: {done:?}");
     assert!(bytes(&medium) == left, "it was written to");
 }
 
@@ -204,7 +204,7 @@ fn of_two_writers_that_open_a_journal_at_once_one_notices_it() {
     medium.write(0, &roots);
     opens(&other);
     let done = first.trim(first.head());
-    assert!(is_another(&done), "{done:?}");
+    assert!(is_another(&done), "not noticed: {done:?}");
 }
 
 /// Both copies of the newest root are damaged, and an earlier epoch is found.

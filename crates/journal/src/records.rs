@@ -34,9 +34,8 @@ pub struct Records<'r, M: Readable> {
     walk: Walk<'r, M>,
     /// The records in progress, if the journal is open in this process.
     in_flight: Option<&'r InFlight>,
-    /// The last end for which evidence of damage was searched.
-    searched: Option<u64>,
-    is_torn: bool,
+    /// True if evidence of damage was searched at an end.
+    has_searched: bool,
     is_over: bool,
 }
 
@@ -76,7 +75,7 @@ impl<M: Medium> Journal<M> {
 impl<'r, M: Readable> Records<'r, M> {
     /// Returns all records in the medium.
     pub(super) const fn new(walk: Walk<'r, M>) -> Self {
-        Self { walk, in_flight: None, searched: None, is_torn: false, is_over: false }
+        Self { walk, in_flight: None, has_searched: false, is_over: false }
     }
 
     /// Returns only the acknowledged records.
@@ -99,7 +98,8 @@ impl<'r, M: Readable> Records<'r, M> {
     ///
     /// # Cost
     /// The record is read once and copied. `None` costs a few loads, and for a [`Reader`](super::Reader) also a read of
-    /// the root. The first `None` at a new end also reads a whole window, and the mark of each segment.
+    /// the root. The first `None` of a [`Reader`](super::Reader) also reads a window, and the mark of each segment, for
+    /// evidence of damage. Later ones rely on the writer's confirmations.
     pub fn read_next(
         &mut self,
         payload: &mut Vec<u8>,
@@ -122,22 +122,12 @@ impl<'r, M: Readable> Records<'r, M> {
         Position(self.walk.at)
     }
 
-    /// Returns true if the last `None` of a [`Reader`](super::Reader) was at a torn end: a record is in progress there,
-    /// or was when a crash happened, as in [`Recovered::torn`](super::Recovered::torn).
-    #[must_use]
-    pub const fn is_torn(&self) -> bool {
-        self.is_torn
-    }
-
     fn step(&mut self) -> Result<Option<(u64, usize)>, Error<M::Error>> {
         // Each call may verify in vain a record that is being written.
         self.walk.patience = Patience::default();
         loop {
             match self.walk.step().map_err(Error::medium)? {
-                Step::Record { position, len } => {
-                    self.is_torn = false;
-                    return Ok(Some((position, len)));
-                }
+                Step::Record { position, len } => return Ok(Some((position, len))),
                 Step::Passed => {}
                 Step::End(fault) => {
                     let goes_on = match self.in_flight {
@@ -162,14 +152,16 @@ impl<'r, M: Readable> Records<'r, M> {
             let (position, head) = (Position(at), Position(head));
             return Err(Error::new(ErrorKind::NotABoundary { position, head, end: head }));
         }
-        let is_new = self.searched != Some(at) || self.walk.confirmed().is_some();
-        if !is_new && at >= self.walk.state.acknowledged {
+        // A later end is the work of a writer beside, who confirms each append.
+        let is_unknown = !self.has_searched || fault == Fault::Unreadable;
+        let is_missing = at < self.walk.state.acknowledged || self.walk.confirmed().is_some();
+        if !is_unknown && !is_missing {
             return Ok(false);
         }
         match self.walk.ending(fault).map_err(Error::medium)? {
             Ending::More => Ok(true),
-            Ending::End { is_torn, .. } => {
-                (self.searched, self.is_torn) = (Some(at), is_torn);
+            Ending::End { .. } => {
+                self.has_searched = true;
                 Ok(false)
             }
             // A trim since the last check explains it. This loop ends, since an end before the head is an error.

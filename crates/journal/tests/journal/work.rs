@@ -4,7 +4,10 @@ use crate::claims::LOG;
 use cachemaint::medium::{Medium, Readable};
 use cachemaint_journal::{Options, Reader, Salvaged};
 use cachemaint_sim::{Model, Simulation};
+use cachemaint_test_support::counting::Counting;
+use cachemaint_test_support::erased::erased;
 use cachemaint_test_support::looks::Looks;
+use core::sync::atomic::Ordering::Relaxed;
 
 const SEGMENT: usize = 1 << 16;
 const SEGMENTS: usize = 4;
@@ -72,4 +75,38 @@ fn damage_to_a_payload_of_equal_bytes_is_not_a_torn_end() {
     let is_second =
         |found| matches!(found, Ok(Salvaged::Record(record)) if record.payload == b"second");
     assert!(reader.salvage().unwrap().any(is_second));
+}
+
+/// Computed by hand, for each record: its header of 16 bytes, the word that repeats the position and 24 bytes of
+/// payload. At its end: two such words, the confirmation word, and of the roots two words and a slot of 128 bytes. At
+/// the start of a segment: the header of a void and a mark, with 8 and 16 + 8 bytes for the words read twice. A window has
+/// 16,384 bytes, and 64 segments have marks.
+#[test]
+fn a_kept_reader_reads_only_what_is_new_at_each_end() {
+    const SEGMENT: u64 = 1024;
+    const EACH: u64 = 16 + 8 + 24;
+    const END: u64 = 2 * 8 + 8 + 2 * 8 + 128;
+    const BEGIN: u64 = 16 + 8 + 64 + 16 + 8;
+    let medium = Simulation::new(Model::CACHES_KEPT, LOG + 64 * SEGMENT).medium();
+    let options = Options::with_entropy([1, 2]).segment(SEGMENT).window(16 * SEGMENT);
+    let (journal, _) = options.create_new(&medium).unwrap();
+    let filling = vec![7; journal.largest() as usize];
+    for _ in 0..48 {
+        journal.append(&filling).unwrap();
+    }
+    let counting = Counting::new(&medium);
+    let reader = Reader::open(erased(&counting)).unwrap();
+    let (mut records, mut payload) = (reader.records().unwrap(), Vec::new());
+    while records.read_next(&mut payload).unwrap().is_some() {}
+    counting.looked_at.store(0, Relaxed);
+    let begin = journal.end().0;
+    for number in 0..100_u8 {
+        journal.append(&[number; 24]).unwrap();
+        assert!(records.read_next(&mut payload).unwrap().is_some());
+        assert_eq!(payload, [number; 24]);
+        assert_eq!(records.read_next(&mut payload).unwrap(), None);
+        let count = counting.looked_at.swap(0, Relaxed);
+        assert!(count <= EACH + END + BEGIN, "record {number}: {count}");
+    }
+    assert!(journal.end().0 - begin > 3 * SEGMENT);
 }

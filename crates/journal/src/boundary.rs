@@ -61,8 +61,8 @@ impl<'m, M: Readable> Walk<'m, M> {
         // A mark is valid only after the records before it. At the start of a segment, those are in the previous
         // segment.
         let segment = geometry.segment_of(position.saturating_sub(1));
-        if segment > walk.at && segment < walk.limit {
-            walk.enter(segment).map_err(Error::medium)?;
+        if segment < walk.limit {
+            walk.skip_to(segment).map_err(Error::medium)?;
         }
         // A journal can end at the start of a segment, after a gap too small for a header.
         let is_reached = |at| at == position || geometry.settled(at) == position;
@@ -77,12 +77,24 @@ impl<'m, M: Readable> Walk<'m, M> {
             }
         }
         if is_reached(walk.at) {
-            if position >= state.head && geometry.segment_of(position) == position {
-                walk.enter(position).map_err(Error::medium)?;
-            }
             return Ok(walk);
         }
         let (head, end) = (Position(state.head), Position(walk.at));
         Err(Error::new(ErrorKind::NotABoundary { position: Position(position), head, end }))
+    }
+
+    /// Skips to a segment. If an epoch may begin there, skips to an earlier segment where none does, or not at all: an
+    /// epoch counts only if it follows the last record before it. Two marks that agree show that none begins.
+    fn skip_to(&mut self, mut segment: u64) -> Result<(), M::Error> {
+        let State { geometry, .. } = self.state;
+        while segment > self.at {
+            let before = segment - geometry.segment;
+            let mark = self.mark(segment)?;
+            if segment >= self.state.start() || mark.is_some() && mark == self.mark(before)? {
+                return self.enter(segment);
+            }
+            segment = before;
+        }
+        Ok(())
     }
 }

@@ -107,11 +107,11 @@ impl<M: Readable> Reader<M> {
     ///
     /// # Errors
     /// [`ErrorKind::NotABoundary`](super::ErrorKind::NotABoundary) if no record begins or ends at the position, or it
-    /// was trimmed; [`ErrorKind::Damaged`](super::ErrorKind::Damaged) if a record before it in the segment of the
-    /// previous record is damaged; [`ErrorKind::Replaced`](super::ErrorKind::Replaced); or if the medium fails.
+    /// was trimmed; [`ErrorKind::Damaged`](super::ErrorKind::Damaged) if a record that the call reads is damaged;
+    /// [`ErrorKind::Replaced`](super::ErrorKind::Replaced); or if the medium fails.
     ///
     /// # Cost
-    /// Reads the records before the position in the segment of the previous record, except those before the head.
+    /// That of [`Journal::records_from`](super::Journal::records_from).
     pub fn records_from(&self, position: Position) -> Result<Records<'_, M>, Error<M::Error>> {
         Ok(Records::new(walk_from(&self.medium, position, || self.now())?))
     }

@@ -57,11 +57,11 @@ impl<M: Medium> Journal<M> {
     ///
     /// # Errors
     /// [`ErrorKind::NotABoundary`] if no acknowledged record begins or ends at the position, or it was trimmed;
-    /// [`ErrorKind::Damaged`] if a record before it in the segment of the previous record is damaged.
+    /// [`ErrorKind::Damaged`] if a record that the call reads is damaged.
     ///
     /// # Cost
-    /// Reads the records before the position in the segment of the previous record, except those before the head.
-    /// Continuing with a kept [`Records`] avoids this cost.
+    /// Reads the records before the position in the segment of the previous record, except those before the head. If an
+    /// opening began there, also those in the segment before, and so on. Continuing with a kept [`Records`] avoids this.
     pub fn records_from(&self, position: Position) -> Result<Records<'_, M>, Error<M::Error>> {
         let (head, end) = (self.head(), self.end());
         if position > end {

@@ -122,8 +122,9 @@ impl<'r, M: Readable> Salvage<'r, M> {
         }
     }
 
-    /// Returns the epochs that a record at `at` can have: that of its segment's mark or, if the mark is lost, that of
-    /// the last record before the damage and that of the next mark, if it began earlier.
+    /// Returns the epochs that a record at `at` can have: that of its segment's mark or, if it is later and began
+    /// earlier, that of the next mark. If the mark is lost, that of the last record before the damage, and of the next
+    /// mark.
     fn epochs(&mut self, at: u64) -> Result<[Option<Epoch>; 2], M::Error> {
         let State { geometry, before, .. } = self.walk.state;
         if (before..self.walk.state.start()).contains(&at) {
@@ -134,8 +135,12 @@ impl<'r, M: Readable> Salvage<'r, M> {
             let own = self.epoch_of(segment)?;
             let next = self.walk.mark(segment + geometry.segment)?;
             let next = next.filter(|next| next.before <= segment).map(|next| next.epoch);
-            let is_known = own.is_some();
-            let found = if is_known { [own, None] } else { [Some(self.walk.epoch), next] };
+            let found = match (own, next) {
+                // The mark of the segment itself is a remain of an earlier epoch.
+                (Some(own), Some(next)) if next.number > own.number => [Some(next), None],
+                (Some(own), _) => [Some(own), None],
+                (None, next) => [Some(self.walk.epoch), next],
+            };
             self.epochs = (segment, found);
         }
         Ok(self.epochs.1)

@@ -61,8 +61,9 @@ impl<M: Medium> Journal<M> {
     ///
     /// # Cost
     /// Both copies of a root are written back, with one fence; with page granularity, two system calls. If head and
-    /// `to` are in one segment, the records between them are read; otherwise those before `to` in its segment; none if
-    /// `to` is the [end](Self::end). One trim after many records costs less than one trim after each.
+    /// `to` are in one segment, the records between them are read; otherwise those that
+    /// [`records_from`](Self::records_from) reads; none if `to` is the [end](Self::end). One trim after many records costs
+    /// less than one trim after each.
     pub fn trim(&self, to: Position) -> Result<(), Error<M::Error>> {
         let _taken = self.root.take(&self.in_flight);
         let state = self.load()?;

@@ -3,7 +3,7 @@
 use crate::claims::{LOG, reason};
 use crate::life::{options, records};
 use cachemaint::medium::{Bytes, Medium, Readable};
-use cachemaint_journal::{ErrorKind, FormatError, Opened, Reader};
+use cachemaint_journal::{ErrorKind, FormatError, Opened, Position, Reader, Salvaged};
 use cachemaint_sim::{Model, SimMedium, Simulation};
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -178,12 +178,38 @@ fn epochs_follow_each_other_as_documented() {
         image.record(192, key(2), (3, 1 | 9 << 3), b"two");
         image.mark(256, 3, 216);
         image.record(320, key(3), (5, 1 | 9 << 3), b"three");
-        let found = Reader::open(Bytes(&image.0)).unwrap().verify(&mut |_| ()).unwrap();
+        let reader = Reader::open(Bytes(&image.0)).unwrap();
+        let found = reader.verify(&mut |_| ()).unwrap();
         assert_eq!(
             (found.records, found.damage.is_none()),
             if is_whole { (3, true) } else { (1, false) }
         );
+        // The second record begins in the segment of a mark that does not follow the first one.
+        let from = reader.records_from(Position(192)).map(Iterator::count);
+        match reason(&from) {
+            None if is_whole => assert_eq!(from.unwrap(), 2),
+            Some(ErrorKind::Damaged(damage)) if !is_whole => assert_eq!(damage.at.0, 88),
+            _ => panic!("{before}: {from:?}"),
+        }
     }
+}
+
+/// Epoch 1 has no record, and epoch 2 begins in its place. The first mark of epoch 2 has turned into that of epoch 1.
+#[test]
+fn salvage_finds_records_behind_a_mark_of_an_earlier_epoch() {
+    let mut image = Image::empty();
+    image.root(3, 216);
+    image.mark(0, 1, 0);
+    image.record(64, key(2), (3, 1 | 9 << 3), b"one");
+    image.record(88, key(2), (3, 1), b"two");
+    image.mark(128, 2, 0);
+    image.record(192, key(2), (5, 1), b"three");
+    let reader = Reader::open(Bytes(&image.0)).unwrap();
+    let salvaged = reader.salvage().unwrap().filter_map(|found| match found.unwrap() {
+        Salvaged::Record(record) => Some(record.position.0),
+        Salvaged::Skipped(_) => None,
+    });
+    assert!(salvaged.eq([88, 192]));
 }
 
 /// Records are aligned to 16 here, and the first one begins at 72.

@@ -7,6 +7,7 @@ use super::recovered::{Damage, Fault};
 use super::state::State;
 use super::walk::{Patience, Step, Walk};
 use cachemaint::medium::Readable;
+use core::ops::Range;
 use core::sync::atomic::{self, Ordering};
 
 /// The state of the place where the records end.
@@ -52,7 +53,7 @@ impl<M: Readable> Walk<'_, M> {
         let evidence = evidence.or((fault == Fault::Unreadable).then_some(self.at));
         self.medium.check()?;
         if evidence.is_none() && behind.records == 0 {
-            let is_torn = fault != Fault::Nothing || self.is_unstated()?;
+            let is_torn = fault != Fault::Nothing || self.is_unstated()? || self.has_remains();
             return Ok(Ending::End { is_torn, after_gap: 0 });
         }
         // A process that is appending wrote this record before the evidence.
@@ -80,6 +81,25 @@ impl<M: Readable> Walk<'_, M> {
         };
         let Some(header) = header.filter(fits) else { return Ok(false) };
         self.proves(at, header, self.state.epoch.key)
+    }
+
+    /// Returns true if bytes of lost records are behind the end. That is known only in the first lap of a journal that
+    /// was created in zeros: there are other bytes where records can have been in progress, and a segment of zeros behind
+    /// those.
+    ///
+    /// If the root states this end, it may be that of a closed journal, and an earlier crash may have left the bytes.
+    fn has_remains(&self) -> bool {
+        let State { geometry, acknowledged, .. } = self.state;
+        let begin = geometry.settled(self.at);
+        let end = geometry.segment_of(begin + geometry.window) + geometry.segment;
+        // A word that cannot be read counts for nothing.
+        let has_bytes = |range: Range<u64>| {
+            range.step_by(WORD as usize).any(|at| self.word(geometry.place(at)).unwrap_or(0) != 0)
+        };
+        self.at > acknowledged
+            && end + geometry.segment <= geometry.capacity
+            && has_bytes(begin..end)
+            && !has_bytes(end..end + geometry.segment)
     }
 
     /// Returns a later position up to which everything was acknowledged, if the confirmation word of the last epoch

@@ -57,9 +57,10 @@
 //!   of an epoch that the root does not know yet, or in space that the root's head has not freed.
 //!
 //! Everything acknowledged is returned, or an error names it as damaged, with one exception: a power cut loses the last
-//! confirmation, and damage hits a record that no later one vouches for before the journal is opened again. That looks
-//! like a torn end, and an opening or a verification reports it as one. A damaged journal is never written to;
-//! [salvage](Reader::salvage) its intact records.
+//! confirmation, and the last sector of records is damaged before the journal is opened again. That looks like a torn
+//! end. An opening or a verification reports it as [torn](Recovered::torn) if it finds part of a record there, or records
+//! behind it. In space that was never used, every byte but zero counts as part of a record. A damaged journal is never
+//! written to; [salvage](Reader::salvage) its intact records.
 //!
 //! # The format, version 4
 //! All numbers are little-endian. The first 16384 bytes hold the roots, in four slots at offsets 0, 4096, 8192 and

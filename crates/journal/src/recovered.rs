@@ -18,8 +18,8 @@ pub struct Recovered {
     pub records: u64,
     /// The number of payload bytes in them.
     pub bytes: u64,
-    /// True if a crash, perhaps an earlier one, interrupted a record at the end, which does not count. It had not been
-    /// acknowledged, unless it was the last one before a power cut and has been damaged since.
+    /// True if a crash, perhaps an earlier one, interrupted records at the end, which do not count. They had not been
+    /// acknowledged, unless they were in the last sector before a power cut and have been damaged since.
     pub torn: bool,
     /// The number of intact records after the end that do not count: they were in progress during a crash, and a record
     /// before them is missing. [`Reader::salvage`](super::Reader::salvage) returns them until the journal is opened for

@@ -258,7 +258,7 @@ impl<'m, M: Readable> Walk<'m, M> {
 
     /// Returns a word. The caller then asks the medium whether it has failed as a whole.
     #[inline]
-    fn word(&self, place: u64) -> Result<u64, Fault> {
+    pub(super) fn word(&self, place: u64) -> Result<u64, Fault> {
         self.medium.try_load(place, Relaxed).ok().ok_or(Fault::Unreadable)
     }
 

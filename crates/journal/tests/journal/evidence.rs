@@ -1,7 +1,8 @@
 //! Damage and torn ends, told apart by the evidence that is left, and whole records after a torn end.
 
 use crate::claims::{LOG, kill, reason, records};
-use cachemaint::medium::Medium as _;
+use crate::faulty::{Faulty, append_behind};
+use cachemaint::medium::{Medium as _, Readable as _};
 use cachemaint_journal::{
     ErrorKind, FormatError, Group, Journal, Opened, Options, Position, Reader, Recovered, Salvaged,
 };
@@ -67,10 +68,12 @@ fn whole_records_after_a_torn_end_are_counted_and_can_be_salvaged() {
     assert_eq!((verified(&medium).records, verified(&medium).after_gap), (3, 0));
 }
 
+/// The end of a journal's process.
+type End = fn(Journal<&SimMedium>);
+
 /// The last record is damaged, and no record follows it.
 #[test]
 fn damage_to_the_last_record_is_known_unless_a_power_cut_has_taken_the_confirmation() {
-    type End = fn(Journal<&SimMedium>);
     let ends: [(End, bool); 5] = [
         (
             |journal| {
@@ -303,4 +306,87 @@ fn a_flipped_bit_of_the_last_record_after_a_power_cut_is_told_as_a_torn_end() {
         medium.store(word, medium.load(word, Relaxed) ^ 1 << bit, Relaxed);
     }
     assert_eq!(verified(&medium).records, 2);
+}
+
+/// Returns a journal in zeros whose records end at 512, the start of a sector: a mark of 64 bytes, a record of 48 and ten
+/// of 40. Then come these records, which are acknowledged, and a power cut.
+fn cut_behind_a_sector(payloads: &[&[u8]]) -> SimMedium {
+    let medium = Simulation::new(Model::CACHES_KEPT, LOG + 8 * SEGMENT).zeros().medium();
+    let (journal, _) = options(0).create_new(&medium).unwrap();
+    journal.append(&[7; 32]).unwrap();
+    for _ in 0..10 {
+        journal.append(&[7; 24]).unwrap();
+    }
+    assert_eq!(journal.end().0, 512);
+    for payload in payloads {
+        journal.append(payload).unwrap();
+    }
+    cut(journal);
+    medium
+}
+
+/// Four acknowledged records are lost with their sector.
+#[test]
+fn a_lost_sector_at_the_end_is_torn_unless_it_reads_as_zeros() {
+    for (fill, is_torn) in [(0, false), (0xff, true), (1, true)] {
+        let medium = cut_behind_a_sector(&[&[8; 24][..]; 4]);
+        medium.write(LOG + 512, &[fill; 512]);
+        let recovered = verified(&medium);
+        assert_eq!((recovered.records, recovered.torn), (11, is_torn), "{fill:#x}");
+        assert_eq!(recovered.damage, None);
+    }
+    let medium = cut_behind_a_sector(&[&[8; 24][..]; 4]);
+    let mut other = [0; 512];
+    medium.read(LOG, &mut other).unwrap();
+    medium.write(LOG + 512, &other);
+    assert_eq!((verified(&medium).records, verified(&medium).torn), (11, true));
+}
+
+/// The record of 116 bytes is in three lines.
+#[test]
+fn the_rest_of_a_record_without_its_header_is_a_torn_end() {
+    for lost in [64, 128] {
+        let medium = cut_behind_a_sector(&[&[8; 116]]);
+        medium.write(LOG + 512, &vec![0; lost]);
+        assert_eq!((verified(&medium).records, verified(&medium).torn), (11, true), "{lost}");
+    }
+}
+
+/// Nothing is lost here, but the bytes behind the end are not zeros.
+#[test]
+fn bytes_of_earlier_laps_and_of_other_content_are_no_torn_end() {
+    // Other content.
+    let medium = medium();
+    let (journal, _) = options(0).create_new(&medium).unwrap();
+    journal.append(&[1; 24]).unwrap();
+    cut(journal);
+    assert_eq!((verified(&medium).records, verified(&medium).torn), (1, false));
+    // An earlier lap.
+    let medium = Simulation::new(Model::CACHES_KEPT, LOG + 8 * SEGMENT).zeros().medium();
+    let (journal, _) = options(0).create_new(&medium).unwrap();
+    for lap in 0..2 {
+        while journal.append(&[lap; 24]).is_ok() {}
+        journal.trim(journal.end()).unwrap();
+    }
+    let last = journal.append(&[2; 24]).unwrap();
+    assert!(last.0 > 8 * SEGMENT, "{last}");
+    cut(journal);
+    assert_eq!((verified(&medium).records, verified(&medium).torn), (1, false));
+}
+
+/// A crash leaves a record in the second segment. The next opening appends one in the first, up to 104: there are zeros.
+#[test]
+fn the_end_of_a_closed_journal_is_not_torn_by_an_earlier_crash() {
+    let ends: [(End, bool); 3] = [(|journal| drop(journal), false), (killed, true), (cut, true)];
+    for (end, is_torn) in ends {
+        let medium = Simulation::new(Model::CACHES_KEPT, LOG + 8 * SEGMENT).zeros().medium();
+        let faulty = Faulty::new(&medium);
+        let (journal, _) = options(0).create_new(&faulty).unwrap();
+        append_behind(&journal, 40, &[&[9; 930]]);
+        let (journal, Opened { recovered, .. }) = options(1).open(&medium).unwrap();
+        assert_eq!((recovered.records, recovered.torn, recovered.after_gap), (0, true, 1));
+        journal.append(&[1; 24]).unwrap();
+        end(journal);
+        assert_eq!((verified(&medium).records, verified(&medium).torn), (1, is_torn));
+    }
 }

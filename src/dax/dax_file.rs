@@ -536,6 +536,10 @@ impl Readable for DaxFile {
         self.view.read(at, into)
     }
 
+    fn pread(&self, at: u64, into: &mut [u8]) -> Option<Result<(), Error>> {
+        self.view.pread(at, into)
+    }
+
     fn check(&self) -> Result<(), Error> {
         self.view.check()
     }

@@ -192,11 +192,28 @@ impl Mapping {
     /// copied.
     fn read_in_pieces(&self, order: &ReadOrder, mut at: usize, into: &mut [u8]) {
         for piece in into.chunks_mut(PIECE) {
-            order.note(&(at..at + piece.len()), |ahead| {
-                self.pages.read_ahead(ahead.start.min(self.len)..ahead.end.min(self.len));
-            });
+            self.note_read(order, &(at..at + piece.len()));
             words::copy_out(|place, count| self.words(place, count), at, piece);
             at += piece.len();
+        }
+    }
+
+    fn note_read(&self, order: &ReadOrder, read: &Range<usize>) {
+        order.note(read, |ahead| {
+            self.pages.read_ahead(ahead.start.min(self.len)..ahead.end.min(self.len));
+        });
+    }
+
+    /// Checks a range that will be read by a system call, and asks for bytes ahead.
+    ///
+    /// # Panics
+    /// If it is out of range.
+    #[cfg(target_os = "linux")]
+    #[track_caller]
+    pub(super) fn read_ahead_of(&self, at: u64, len: usize) {
+        let read = self.checked(at, len as u64);
+        if let Some(order) = &self.order {
+            self.note_read(order, &read);
         }
     }
 

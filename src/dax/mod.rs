@@ -89,9 +89,14 @@
 //! |---|---|---|
 //! | find bad blocks before they are accessed | `DaxView::bad_blocks` | some files of `/sys`, and a FIEMAP that syncs the file |
 //! | read bytes that may be bad | `PreadFile` | a system call for each read |
+//! | the same of an open file | [`Readable::pread`](crate::medium::Readable::pread) | the same |
 //! | fail the file instead of the process | `FaultHandler` | a SIGBUS handler for the whole process |
 //!
-//! `ndctl clear-errors` makes the device replace bad blocks.
+//! Journals, stores and recordings are opened for writing by `pread`: a bad block costs only what is in it. A store to a
+//! bad block still raises SIGBUS, and so does the write-back of a line there. `ndctl clear-errors` makes the device
+//! replace bad blocks; a drive replaces one when it is overwritten by `pwrite(2)`. Where the page cache has
+//! [folios](#pages-of-the-page-cache-on-linux) of many pages, a bad block makes its whole folio inaccessible to the
+//! mapping.
 //!
 //! # Kernels
 //! Linux 5.10 is the oldest kernel on which files, journals, stores and recordings are tested, line by line and page by

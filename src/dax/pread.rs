@@ -71,9 +71,7 @@ impl PreadFile {
     /// Returns the meaning of a failed read: bytes are bad, or the file has shrunk, which ends its use.
     #[cold]
     fn unread(&self, at: u64, len: u64, error: &io::Error) -> Error {
-        // `EIO` is the error of a known media error, `EFAULT` of one that was met while the kernel copied (`fs/dax.c`,
-        // `dax_iomap_iter`), `EHWPOISON` of a page that was taken out of use.
-        if let Some(Errno::IO | Errno::FAULT | Errno::HWPOISON) = Errno::from_io_error(error) {
+        if is_of_bytes(error) {
             return Error::new(&self.path, ErrorKind::Poisoned { at, len });
         }
         if error.kind() == io::ErrorKind::UnexpectedEof
@@ -87,6 +85,35 @@ impl PreadFile {
 
     fn fail(&self, error: Error) -> Error {
         self.failed.get_or_init(|| error).clone()
+    }
+}
+
+/// Returns true if a read failed since the medium has lost bytes.
+///
+/// `EIO` is the error of a known media error, `EFAULT` of one that was met while the kernel copied (`fs/dax.c`,
+/// `dax_iomap_iter`), `EHWPOISON` of a page that was taken out of use.
+fn is_of_bytes(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::IO | Errno::FAULT | Errno::HWPOISON))
+}
+
+impl DaxView {
+    /// Copies bytes out by `pread(2)`. It agrees with the mapping: it copies from the same pages of the page cache, or
+    /// on DAX from the same memory, whose aliases are congruent wherever DAX is offered. A network file system may read
+    /// from its server, but every opening has synced the file. Returns `None` if the kernel does not read this file.
+    #[track_caller]
+    pub(super) fn read_by_call(&self, at: u64, into: &mut [u8]) -> Option<Result<(), Error>> {
+        if self.guarantee.is_device_dax {
+            return None;
+        }
+        self.mapping.read_ahead_of(at, into.len());
+        let read = self.file().read_exact_at(into, self.offset + at);
+        let Err(error) = read else { return Some(self.check()) };
+        if is_of_bytes(&error) {
+            let kind = ErrorKind::Poisoned { at, len: into.len() as u64 };
+            return Some(Err(Error::new(&self.path, kind)));
+        }
+        self.notice_cut();
+        self.check().err().map(Err)
     }
 }
 
@@ -105,7 +132,7 @@ impl Readable for PreadFile {
         Ok(u64::from_le_bytes(word))
     }
 
-    /// Reads by one call.
+    /// Reads by one call. So does [`pread`](Self::pread).
     ///
     /// # Errors
     /// [`ErrorKind::Poisoned`], if the medium has lost bytes of the range. [`ErrorKind::Shorter`], if the file was truncated,
@@ -121,6 +148,10 @@ impl Readable for PreadFile {
         read.map_err(|error| self.unread(at, len, &error))
     }
 
+    fn pread(&self, at: u64, into: &mut [u8]) -> Option<Result<(), Error>> {
+        Some(self.read(at, into))
+    }
+
     /// Fails if a read has failed for a reason other than bad bytes.
     fn check(&self) -> Result<(), Error> {
         self.failed.get().map_or(Ok(()), |error| Err(error.clone()))
@@ -131,7 +162,7 @@ impl Readable for PreadFile {
 #[cfg(not(miri))]
 mod tests {
     use super::PreadFile;
-    use crate::dax::ErrorKind;
+    use crate::dax::{ErrorKind, Options};
     use crate::medium::Readable as _;
     use core::sync::atomic::Ordering::Relaxed;
     use std::os::unix::fs::FileExt as _;
@@ -149,5 +180,21 @@ mod tests {
         read.try_load(512, Relaxed).unwrap_err();
         assert_eq!(read.try_load(8, Relaxed), Ok(u64::from_ne_bytes([7; 8])));
         assert_eq!(read.check().unwrap_err(), error);
+    }
+
+    #[test]
+    fn a_mapped_file_is_read_by_calls_and_fails_when_it_is_cut() {
+        let directory = tempfile::tempdir().unwrap();
+        let options = Options::new().allow_page_granularity();
+        let file = options.create_new(directory.path().join("file"), 8192).unwrap();
+        file.write(64, &[7; 64]);
+        let mut bytes = [0; 64];
+        assert_eq!(file.pread(64, &mut bytes), Some(Ok(())));
+        assert_eq!(bytes, [7; 64]);
+        file.file().set_len(4096).unwrap();
+        assert_eq!(file.pread(64, &mut bytes), Some(Ok(())));
+        let error = file.pread(4096, &mut bytes).unwrap().unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Shorter { size: 4096, needed: 8192 }), "{error}");
+        assert_eq!(file.pread(64, &mut bytes), Some(Err(error)));
     }
 }

@@ -105,6 +105,11 @@ impl Readable for DaxView {
         Self::read(self, at, into)
     }
 
+    #[cfg(target_os = "linux")]
+    fn pread(&self, at: u64, into: &mut [u8]) -> Option<Result<(), Error>> {
+        self.read_by_call(at, into)
+    }
+
     fn check(&self) -> Result<(), Error> {
         Self::check(self)
     }
@@ -475,7 +480,7 @@ impl DaxView {
 
     /// Fails the mapping if the file ends before it. A store behind the end, in the same page, raises no signal, and
     /// the system clears these bytes instead of writing them.
-    fn notice_cut(&self) {
+    pub(super) fn notice_cut(&self) {
         let needed = self.offset.saturating_add(self.len());
         let failure = match uninterrupted(|| self.file.metadata()) {
             // A device has no length.

@@ -103,9 +103,9 @@ impl core::fmt::Display for Granularity {
 /// 2. Anything stored may be persistent at any time, in units of [`atomic_unit`](Self::atomic_unit) that never tear.
 ///    The exception is a unit that [`copy_unfenced`](Self::copy_unfenced) or [`persist_copy`](Self::persist_copy)
 ///    stores only in part: it may lack any of the new bytes.
-/// 3. A medium around another one passes on [`deep_persist`](Self::deep_persist) and
-///    [`writer_lock`](Self::writer_lock). A medium that is a part of another one has its own lock, which the owner of
-///    the parts keeps for each part.
+/// 3. A medium around another one passes on [`deep_persist`](Self::deep_persist),
+///    [`writer_lock`](Self::writer_lock) and [`pread`](Readable::pread). A medium that is a part of another one has its
+///    own lock, which the owner of the parts keeps for each part.
 pub trait Medium: Readable {
     /// Returns the smallest unit that is made persistent.
     fn granularity(&self) -> Granularity;
@@ -270,6 +270,11 @@ macro_rules! delegate {
                 #[track_caller]
                 fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Self::Error> {
                     (**self).read(at, into)
+                }
+
+                #[track_caller]
+                fn pread(&self, at: u64, into: &mut [u8]) -> Option<Result<(), Self::Error>> {
+                    (**self).pread(at, into)
                 }
 
                 #[inline]

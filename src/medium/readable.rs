@@ -37,9 +37,26 @@ pub trait Readable: Sync {
     ///
     /// # Panics
     /// If the range is out of range.
-    #[doc(alias("read_at", "pread"))]
+    #[doc(alias("read_at"))]
     #[track_caller]
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Self::Error>;
+
+    /// Copies bytes out by a system call. Bytes that the medium has lost then fail this call, where
+    /// [`read`](Self::read) raises SIGBUS. Returns `None` if there is no such call: the medium is memory, device DAX, or
+    /// a file on a system other than Linux.
+    ///
+    /// A word that others store meanwhile can be torn.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    ///
+    /// # Panics
+    /// If the range is out of range.
+    #[track_caller]
+    fn pread(&self, at: u64, into: &mut [u8]) -> Option<Result<(), Self::Error>> {
+        let _ = (at, into);
+        None
+    }
 
     /// Fails if this medium has failed as a whole. Call it after a group of loads and reads, before you use the result:
     /// the bytes of a failed medium may not be the stored ones. A failed medium stays failed. Memory never fails.

@@ -326,6 +326,11 @@ impl<M: Medium + Send> Readable for Region<M> {
         self.medium.read(self.at(at, into.len()), into)
     }
 
+    #[track_caller]
+    fn pread(&self, at: u64, into: &mut [u8]) -> Option<Result<(), M::Error>> {
+        self.medium.pread(self.at(at, into.len()), into)
+    }
+
     fn check(&self) -> Result<(), M::Error> {
         self.medium.check()
     }

@@ -1,5 +1,6 @@
 //! Write-back of bytes that were read but may not be on the medium.
 
+use super::unreadable::readable;
 use cachemaint::medium::{Granularity, Medium};
 use core::hint;
 use core::ops::Range;
@@ -9,10 +10,11 @@ use core::sync::atomic::Ordering::Relaxed;
 const WORD: usize = 8;
 
 /// Issues the write-back of whole words that were read, after storing them once more. After a failed write-back the
-/// operating system marks its pages as clean and still shows their bytes.
+/// operating system marks its pages as clean and still shows their bytes. Leaves out pages that cannot be read.
 pub fn writeback<M: Medium>(medium: &M, range: Range<u64>) -> Result<(), M::Error> {
-    if matches!(medium.granularity(), Granularity::Page(_)) {
-        for at in range.clone().step_by(WORD) {
+    let is_by_pages = matches!(medium.granularity(), Granularity::Page(_));
+    for part in readable(medium, range) {
+        for at in part.clone().step_by(WORD).take_while(|_| is_by_pages) {
             let Ok(word) = medium.try_load(at, Relaxed) else {
                 medium.check()?;
                 continue;
@@ -20,6 +22,7 @@ pub fn writeback<M: Medium>(medium: &M, range: Range<u64>) -> Result<(), M::Erro
             // The compiler must not find out that the store changes nothing.
             medium.store(at, hint::black_box(word), Relaxed);
         }
+        medium.issue_writeback(part)?;
     }
-    medium.issue_writeback(range)
+    Ok(())
 }

@@ -21,7 +21,7 @@ use super::identity::Identity;
 use super::magic::{self, Format, Magic};
 use super::reread::Rereadings;
 use super::tag::{self, Kind};
-use super::unreadable::if_readable;
+use super::unreadable::{if_readable, is_lost};
 use cachemaint::medium::{Granularity, Medium, Readable};
 use core::error::Error;
 
@@ -357,16 +357,26 @@ fn other_than<E: Error>(
 }
 
 impl<const OWN: usize> Root<OWN> {
-    /// Stores this generation over the one before the last. It is durable on return. The last one stays unchanged.
+    /// Stores this generation over the one before the last. It is durable on return. The last one stays unchanged. A slot
+    /// that cannot be read is left out, unless neither can.
     ///
     /// # Errors
     /// If the medium fails. A later opening then finds either generation.
     pub fn store<M: Medium>(&self, medium: &M, format: Format) -> Result<(), M::Error> {
-        self.store_in(medium, format, slots(self.generation))
+        let [one, other] = slots(self.generation);
+        self.store_in(
+            medium,
+            format,
+            match [one, other].map(|at| is_lost(medium, at)) {
+                [false, true] => [one, one],
+                [true, false] => [other, other],
+                _ => [one, other],
+            },
+        )
     }
 
     /// Stores the last generation once more, the damaged copy first: a process that ended before its fence may have
-    /// left it only in the caches.
+    /// left it only in the caches. A slot that cannot be read is left out.
     ///
     /// # Errors
     /// If the medium fails.
@@ -380,7 +390,7 @@ impl<const OWN: usize> Root<OWN> {
         if is_damaged[1] {
             order.reverse();
         }
-        for at in order {
+        for at in order.into_iter().filter(|at| !is_lost(medium, *at)) {
             self.store_in(medium, format, [at, at])?;
         }
         Ok(())

@@ -129,7 +129,8 @@
 //!   that share neither locks nor pages can lose acknowledged records unnoticed: a passthrough file system beside the
 //!   directory under it, or the disk of a virtual machine that the host opens too.
 //! - A file that is removed or replaced while it is open still acknowledges records. Its last close discards them.
-//! - Unreadable bytes exactly at the end of the records are damage, since a record may have been there.
+//! - Unreadable bytes exactly at the end of the records are damage, since a record may have been there. On a mapped file,
+//!   an opening reads by system calls and finds them. An append to a bad block in free space fails the medium.
 //! - A version other than 4 is [`FormatError::Version`]: process and trim all records with a program of that version,
 //!   then create a new journal. A journal keeps its size for life.
 //! - If both copies of the newest root are lost, the previous one counts, unless there is evidence of a newer one. If

@@ -9,10 +9,11 @@ use super::recovered::Recovered;
 use super::state::State;
 use super::survey::survey;
 use super::walk::{Step, Walk};
-use cachemaint::medium::{Granularity, Medium};
+use cachemaint::medium::{Granularity, Medium, Readable};
 use cachemaint_format::identity::Identity;
 use cachemaint_format::progress::Progress;
 use cachemaint_format::reread::Rereadings;
+use cachemaint_format::unreadable::ThroughKernel;
 use cachemaint_format::{rewritten, root, tag, writer};
 use core::fmt;
 
@@ -153,7 +154,8 @@ impl<'p> Options<'p> {
         medium: M,
     ) -> Result<(Journal<M>, Opened), OpenError<M>> {
         as_writer(medium, |medium| {
-            let is_missing = root::is_missing(medium).map_err(Error::medium)?;
+            let is_missing =
+                root::is_missing(&ThroughKernel::new(medium)).map_err(Error::medium)?;
             if is_missing { self.create(medium) } else { self.recover(medium) }
         })
     }
@@ -203,17 +205,18 @@ impl<'p> Options<'p> {
     }
 
     fn recover<M: Medium>(&mut self, medium: &M) -> Result<Begun, Error<M::Error>> {
-        let (state, loaded) = State::load(medium, Rereadings::ALONE)?;
+        let reads = ThroughKernel::buffered(medium);
+        let (state, loaded) = State::load(&reads, Rereadings::ALONE)?;
         let mut silent = |_: Progress| ();
         let progress = self.progress.as_deref_mut().unwrap_or(&mut silent);
-        let mut recovered = survey(medium, state, progress).map_err(Error::medium)?;
+        let mut recovered = survey(&reads, state, progress).map_err(Error::medium)?;
         if let Some(damage) = recovered.damage {
             return Err(Error::new(ErrorKind::Damaged(damage)));
         }
         recovered.root_lost = loaded.is_one_lost();
         let end = recovered.end.0;
         let next = State { before: end, acknowledged: end, ..state };
-        let remains = remains(medium, state.geometry.place(next.start()));
+        let remains = remains(&reads, state.geometry.place(next.start()));
         let next = State {
             generation: state.generation + 1,
             epoch: self.epoch(state.identity, state.epoch.number + 1, remains),
@@ -301,7 +304,7 @@ fn as_writer<M: Medium>(
 
 /// Returns a hash of the bytes where the first new record will be, or 0 if they are zeros. As part of the entropy it
 /// gives a new key to a log that replaces an older one, even if the entropy is the same.
-fn remains<M: Medium>(medium: &M, at: u64) -> u64 {
+fn remains<M: Readable>(medium: &M, at: u64) -> u64 {
     let mut bytes = [0; *geometry::SEGMENT.start() as usize];
     // Unreadable bytes count as none.
     match medium.read(at, &mut bytes) {
@@ -330,7 +333,8 @@ fn keep<M: Medium>(medium: &M, state: State, end: u64) -> Result<bool, M::Error>
     if !matches!(medium.granularity(), Granularity::Page(_)) {
         return Ok(true);
     }
-    let mut walk = Walk::new(medium, state);
+    let reads = ThroughKernel::buffered(medium);
+    let mut walk = Walk::new(&reads, state);
     walk.enter(geometry.segment_of(from).max(state.head))?;
     while !matches!(walk.step()?, Step::End(_)) {}
     Ok(walk.last == end)

@@ -179,7 +179,7 @@
 //!   sub-buffer goes unnoticed if its slot reverts to the header of the previous lap, or in the first lap if its header
 //!   begins with zeros.
 //! - A block that the medium has lost costs the events in it, or all events of a sub-buffer if its header is in it. It
-//!   is always reported.
+//!   is always reported. A recorder opens beside such a block, and fails when it begins to write there.
 //! - Setting the wall clock begins a new sub-buffer in each shard that records, at most once a second.
 //!
 //! [`DaxFile`]: cachemaint::dax::DaxFile

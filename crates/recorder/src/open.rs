@@ -12,6 +12,7 @@ use cachemaint_format::error::FormatError;
 use cachemaint_format::reread::Rereadings;
 use cachemaint_format::root;
 use cachemaint_format::sync::AtomicBool;
+use cachemaint_format::unreadable::ThroughKernel;
 use cachemaint_format::writer;
 use core::sync::atomic::Ordering;
 
@@ -28,7 +29,7 @@ type Parts<'c, M> =
 pub struct Opened {
     /// True if this call created the recording.
     pub is_new: bool,
-    /// True if a copy of the root was damaged. It was replaced.
+    /// True if a copy of the root was damaged. It was replaced, unless it is on a bad block.
     pub is_root_mended: bool,
 }
 
@@ -85,7 +86,8 @@ impl<'o> Options<'o> {
     /// stays.
     pub fn open_or_create<M: Medium>(self, medium: M) -> Result<'o, M> {
         self.by_one_writer(medium, |options, medium| {
-            let is_missing = root::is_missing(medium).map_err(FormatError::Medium)?;
+            let is_missing =
+                root::is_missing(&ThroughKernel::new(medium)).map_err(FormatError::Medium)?;
             if is_missing { options.create_in(medium) } else { options.open_in(medium) }
         })
     }
@@ -132,13 +134,13 @@ impl<'o> Options<'o> {
 
     fn open_in<M: Medium>(self, medium: &M) -> Parts<'o, M> {
         events::check(self.events)?;
-        let (found, loaded) = Description::load(medium, Rereadings::ALONE)?;
+        let reads = ThroughKernel::buffered(medium);
+        let (found, loaded) = Description::load(&reads, Rereadings::ALONE)?;
         if !self.events.is_empty() && Table::of(self.events, found.identity) != found.table {
             return Err(ErrorKind::OtherEvents);
         }
         let shards = Shards::take(self.cursors, found.shards)?;
-        let newest = go_on(&Reader::of(medium, found), &shards)?;
-        // The first store comes after the last load, which can end the process with a media error.
+        let newest = go_on(&Reader::of(&reads, found), &shards)?;
         medium.check().map_err(FormatError::Medium)?;
         let generation = next_generation(found.generation, newest).ok_or(FormatError::WornOut)?;
         let description = found.continued(generation, &self.clock);
@@ -236,7 +238,7 @@ fn forget<M: Medium>(medium: &M, geometry: Geometry) -> core::result::Result<(),
 }
 
 /// Starts each shard after its existing events. Returns the number of the newest opening that has a sub-buffer.
-fn go_on<M: Medium>(
+fn go_on<M: Readable>(
     reader: &Reader<&M>,
     shards: &Shards<'_>,
 ) -> core::result::Result<u64, ErrorKind<M::Error>> {

@@ -10,9 +10,10 @@ use crate::log::{LEFT, Log};
 use crate::store::Store;
 use crate::table::{Live, Table};
 use alloc::vec::Vec;
-use cachemaint::medium::Medium;
+use cachemaint::medium::{Medium, Readable as _};
 use cachemaint_format::error::FormatError;
 use cachemaint_format::root;
+use cachemaint_format::unreadable::{ThroughKernel, readable};
 use core::sync::atomic::Ordering::Relaxed;
 
 /// A record to be appended: its bytes without a head, and the fields of the head.
@@ -254,7 +255,8 @@ impl<M: Medium> Store<M> {
         }
         let mirrors = self.log.places.current.map(|at| at..at + self.table.state.end);
         let mut done = Ok(());
-        for range in mirrors.into_iter().chain(core::iter::once(0..root::BYTES)) {
+        let ranges = mirrors.into_iter().chain(core::iter::once(0..root::BYTES));
+        for range in ranges.flat_map(|range| readable(&*self.medium, range)) {
             done = done.and(self.medium.deep_persist(range));
         }
         done
@@ -268,7 +270,7 @@ pub(crate) fn leave<M: Medium>(
     mirrors: impl IntoIterator<Item = u64>,
 ) -> Result<(), M::Error> {
     for at in mirrors.into_iter().map(|mirror| mirror + LEFT as u64 / 8 * 8) {
-        let Ok(word) = medium.try_load(at, Relaxed) else {
+        let Ok(word) = ThroughKernel::new(medium).try_load(at, Relaxed) else {
             medium.check()?;
             continue;
         };

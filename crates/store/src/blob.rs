@@ -43,11 +43,12 @@ fn damaged_tags<E: Failure>(
 }
 
 /// Reads a whole blob, and returns the first part that does not match its tag: it is damaged, or was replaced
-/// meanwhile.
+/// meanwhile. With a buffer of [`CHUNK`] bytes, each chunk is one read.
 pub(crate) fn first_damage<E: Failure>(
     medium: &dyn Readable<Error = E>,
     identity: Identity,
     info: &Info,
+    buffer: &mut [u8],
     progress: &mut dyn FnMut(u64),
 ) -> Result<Option<Damage>, Error<E>> {
     let mut damage = damaged_tags(medium, identity, info)?;
@@ -55,7 +56,9 @@ pub(crate) fn first_damage<E: Failure>(
     while damage.is_none()
         && let Some(chunk) = chunks.next()
     {
-        damage = read_chunk(medium, identity, info, chunk * CHUNK, &mut [], STEP)?;
+        let len = (info.len - chunk * CHUNK).min(CHUNK) as usize;
+        let buffer = buffer.get_mut(..len).unwrap_or_default();
+        damage = read_chunk(medium, identity, info, chunk * CHUNK, buffer, CHUNK as usize)?;
         progress((chunk * CHUNK + CHUNK).min(info.len));
     }
     Ok(damage)
@@ -150,7 +153,7 @@ impl<R: Readable> Blob<R> {
         if self.value.is_some() {
             return self.medium.check().map_err(Error::medium);
         }
-        let damage = first_damage(&self.medium, self.identity, &self.info, progress)?;
+        let damage = first_damage(&self.medium, self.identity, &self.info, &mut [], progress)?;
         unless_damaged(&self.medium, &self.info, damage)
     }
 }

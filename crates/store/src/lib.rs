@@ -230,6 +230,10 @@
 //! - The format may change before the first release.
 //! - A writer keeps the table in memory, and so does a reader. Without `std`, an attacker who chooses the names can
 //!   make its work grow with the square of their number.
+//! - On a mapped file, an opening and a verification read by system calls and name the blobs on bad blocks, which can be
+//!   replaced, renamed and deleted. Loading one fails the medium, and so does anything that is written to a bad block:
+//!   in free space, in the unused part of the log, and line by line in a seal. To keep a bad block out of free space,
+//!   rename its blob instead of deleting it, until the block is replaced (`ndctl clear-errors`).
 //! - If all four roots are damaged, or both of the newest generation, the store is lost.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -15,6 +15,7 @@ use alloc::vec::Vec;
 use cachemaint::medium::{Medium, OpenError, Readable};
 use cachemaint_format::error::FormatError;
 use cachemaint_format::progress::Progress;
+use cachemaint_format::unreadable::ThroughKernel;
 use cachemaint_format::{root, writer};
 
 /// The condition under which an opening verifies all blobs.
@@ -62,7 +63,8 @@ pub struct Opened {
     pub last: Stamp,
     /// The result of verifying all blobs, if that was done.
     pub verification: Option<Verification>,
-    /// The damaged copies of the root and of records with an intact other copy. They were replaced.
+    /// The damaged copies of the root and of records with an intact other copy. They were replaced. Those on bad blocks
+    /// are missing here, and stay.
     pub mended: Vec<Damage>,
 }
 
@@ -235,7 +237,8 @@ impl<'p> Options<'p> {
         medium: M,
     ) -> Result<(Store<M>, Opened), OpenError<M, Error<M::Error>>> {
         as_writer(medium, |medium, writer| {
-            let is_missing = root::is_missing(&**medium).map_err(Error::medium)?;
+            let is_missing =
+                root::is_missing(&ThroughKernel::new(&**medium)).map_err(Error::medium)?;
             if is_missing { self.create_in(medium, writer) } else { self.open_in(medium, writer) }
         })
     }
@@ -245,10 +248,11 @@ impl<'p> Options<'p> {
         medium: &Arc<M>,
         writer: Writer,
     ) -> Result<(Store<M>, Opened), Error<M::Error>> {
-        if let Some(found) = root::another(&**medium, FORMAT.magic) {
+        let reads = ThroughKernel::buffered(&**medium);
+        if let Some(found) = root::another(&reads, FORMAT.magic) {
             return Err(Error::format(FormatError::Foreign { found }));
         }
-        let recovered = Recovered::read(&**medium)?;
+        let recovered = Recovered::read(&reads)?;
         let (log, state) = (recovered.log, recovered.table.state);
         let boots = History::read(&recovered.table.circumstances);
         let last = boots.stamp(state.seconds);
@@ -265,8 +269,9 @@ impl<'p> Options<'p> {
         let (was_sealed, verdict) = (state.is_sealed, judge(&last, &stamp, is_by_kexec));
         let is_unclean = !was_sealed && !verdict.is_same_boot();
         let is_due = is_unclean || boots.must_verify();
-        let mended = recovered.damaged_copies();
+        let mended = recovered.damaged_copies(&**medium);
         recovered.mend(&**medium)?;
+        let reads = ThroughKernel::buffered(&**medium);
         let must_verify = match self.verify {
             Verify::Always => true,
             Verify::Never => false,
@@ -279,7 +284,7 @@ impl<'p> Options<'p> {
         };
         let Recovered { mut table, .. } = recovered;
         let verification =
-            must_verify.then(|| verify(&**medium, &log, &table, progress)).transpose()?;
+            must_verify.then(|| verify(&reads, &log, &table, progress)).transpose()?;
         let is_damaged = verification.as_ref().map(|found| !found.damaged.is_empty());
         (table.state.size, table.state.seconds) = (size, stamp.seconds);
         let now = Boot {

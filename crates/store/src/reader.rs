@@ -188,9 +188,12 @@ impl<R: Readable> Reader<R> {
     }
 
     /// Reads both mirrors of the log up to the commit.
-    pub(crate) fn compared(&self) -> Result<Table, Error<R::Error>> {
-        let table = Table::compared(&self.medium, self.log, self.table.state.end);
-        if self.log.is_current(&self.medium)? { table } else { Err(Error(ErrorKind::Replaced)) }
+    pub(crate) fn compared(
+        &self,
+        medium: &dyn Readable<Error = R::Error>,
+    ) -> Result<Table, Error<R::Error>> {
+        let table = Table::compared(medium, self.log, self.table.state.end);
+        if self.log.is_current(medium)? { table } else { Err(Error(ErrorKind::Replaced)) }
     }
 }
 

@@ -9,11 +9,12 @@ use crate::log::{Log, read};
 use crate::table::Table;
 use crate::verify::damaged_copies;
 use alloc::vec::Vec;
-use cachemaint::medium::Medium;
+use cachemaint::medium::{Medium, Readable};
 use cachemaint_format::error::FormatError;
 use cachemaint_format::reread::Rereadings;
 use cachemaint_format::rewritten;
 use cachemaint_format::root::Loaded;
+use cachemaint_format::unreadable::{ThroughKernel, is_readable};
 
 /// A store as found by an opening for writing.
 #[derive(Debug)]
@@ -25,7 +26,7 @@ pub(crate) struct Recovered {
 
 impl Recovered {
     /// Reads the log in both mirrors.
-    pub(crate) fn read<M: Medium>(medium: &M) -> Result<Self, Error<M::Error>> {
+    pub(crate) fn read<M: Readable>(medium: &M) -> Result<Self, Error<M::Error>> {
         let (log, loaded) = Log::load(medium, Rereadings::ALONE)?;
         let table = Table::read(medium, Scan::new(log, true, false));
         medium.check().map_err(Error::medium)?;
@@ -37,11 +38,13 @@ impl Recovered {
     }
 
     /// Returns the copies that [`mend`](Self::mend) replaces.
-    pub(crate) fn damaged_copies(&self) -> Vec<Damage> {
-        damaged_copies(&self.log, &self.table, &self.loaded)
+    pub(crate) fn damaged_copies<M: Medium>(&self, medium: &M) -> Vec<Damage> {
+        let mut copies = damaged_copies(&self.log, &self.table, &self.loaded);
+        copies.retain(|copy| is_readable(medium, copy.offset..copy.offset + copy.len));
+        copies
     }
 
-    /// Replaces damaged copies, and makes the last record durable, since the process that wrote it may have ended before
+    /// Replaces damaged copies, except those on bad blocks, and makes the last record durable, since the process that wrote it may have ended before
     /// its fence. Reads these records again: after a failed write-back the operating system can drop a page between the
     /// first read and the stores here, but not after them. One copy suffices, as where the other is in a bad block.
     ///
@@ -50,11 +53,14 @@ impl Recovered {
     pub(crate) fn mend<M: Medium>(&self, medium: &M) -> Result<(), Error<M::Error>> {
         let Self { log, table, loaded } = self;
         log.root.restore(medium, FORMAT, loaded.is_damaged).map_err(Error::medium)?;
+        let reads = &ThroughKernel::new(medium);
         for (record, damaged) in &table.halves {
             let mut bytes = alloc::vec![0; record.head.len as usize];
-            read(medium, Part::Record, record.place, &mut bytes)?;
-            let copy = (log.places.current[*damaged] + record.at, &bytes[..]);
-            medium.persist_copy(&[copy]).map_err(Error::medium)?;
+            read(reads, Part::Record, record.place, &mut bytes)?;
+            let at = log.places.current[*damaged] + record.at;
+            if is_readable(medium, at..at + record.head.len) {
+                medium.persist_copy(&[(at, &bytes)]).map_err(Error::medium)?;
+            }
         }
         for mirror in log.places.current {
             let Some(record) = &table.last else { continue };
@@ -64,7 +70,7 @@ impl Recovered {
         }
         for record in table.halves.iter().map(|(record, _)| record).chain(&table.last) {
             let is_this = &mut |head: &Head| *head == record.head;
-            let found = log.record(medium, record.at, true, is_this).map_err(Error::medium)?;
+            let found = log.record(reads, record.at, true, is_this).map_err(Error::medium)?;
             if found.is_none() {
                 return Err(Error::format(FormatError::failed(medium)));
             }
@@ -81,7 +87,8 @@ impl Recovered {
             return Ok(());
         };
         let is_base = &mut |head: &Head| head.kind == RecordKind::Base;
-        let Some(base) = before.record(medium, 0, true, is_base)? else { return Ok(()) };
+        let reads = &ThroughKernel::new(medium);
+        let Some(base) = before.record(reads, 0, true, is_base)? else { return Ok(()) };
         let mirrors = before.places.current.into_iter().enumerate();
         leave(medium, mirrors.filter(|(mirror, _)| Some(*mirror) != base.damaged).map(|(_, at)| at))
     }

@@ -19,6 +19,7 @@ use cachemaint::medium::Readable;
 use cachemaint_format::progress::Progress;
 use cachemaint_format::reread::Rereadings;
 use cachemaint_format::root::{self, Loaded, slots};
+use cachemaint_format::unreadable::ThroughKernel;
 use core::error::Error as Failure;
 use core::ops::Range;
 
@@ -105,6 +106,7 @@ pub(crate) fn verify<E: Failure>(
     let blobs = infos.iter().filter(|info| info.content == Content::Blob);
     let most = blobs.map(|info| info.len).fold(0, u64::saturating_add);
     let overlapping = overlapping(infos, log);
+    let mut buffer = alloc::vec![0; CHUNK as usize];
     for (info, overlaps) in infos.iter().zip(overlapping) {
         let done = verification.bytes;
         match info.content {
@@ -118,7 +120,7 @@ pub(crate) fn verify<E: Failure>(
             None if info.content == Content::Region => continue,
             // The tag of its record covers it.
             None if info.is_value() => None,
-            None => first_damage(medium, log.identity(), info, &mut told)?,
+            None => first_damage(medium, log.identity(), info, &mut buffer, &mut told)?,
             known => known,
         };
         match damage {
@@ -197,12 +199,12 @@ impl<R: Readable> Reader<R> {
         &self,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Verification, Error<R::Error>> {
-        let (medium, log) = (self.medium(), self.log());
+        let (medium, log) = (&ThroughKernel::new(self.medium()), self.log());
         let (now, loaded) = Log::load(medium, Rereadings::BESIDE_WRITERS)?;
         if now != *log {
             return Err(Error(ErrorKind::Replaced));
         }
-        let table = self.compared()?;
+        let table = self.compared(medium)?;
         let copies = damaged_copies(log, &table, &loaded);
         let records = table.lost.map(|lost| log.lost(lost)).into_iter().collect();
         let found = verify(medium, log, &table, progress)?;
@@ -215,7 +217,7 @@ impl<R: Readable> Reader<R> {
         if found.damaged.is_empty() {
             return Ok(());
         }
-        let (_, now) = last(self.medium())?;
+        let (_, now) = last(&ThroughKernel::new(self.medium()))?;
         let is_in_place = |name: &str| {
             let [then, now] = [table, &now].map(|table| table.live.get(name.as_bytes()));
             then.zip(now).is_some_and(|(then, now)| now.info().is(&then.info()))

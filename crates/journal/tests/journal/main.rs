@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a workload that panics is a finding")]
 #![expect(clippy::cast_possible_truncation, reason = "numbers and lengths of records are small")]
 
+mod bad_pages;
 // These tests use simulated media, no `unsafe`, and many cases: Miri would take hours and find nothing.
 #[cfg(not(miri))]
 mod claims;

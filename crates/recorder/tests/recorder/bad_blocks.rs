@@ -2,8 +2,9 @@
 //! reported.
 
 use super::plain::{BASE, Plain, Recorded, SIZE, options, shown};
+use cachemaint::medium::{Bytes, Granularity};
 use cachemaint_recorder::{Reader, Recorder, Skipped, SkippedKind};
-use cachemaint_test_support::bad_blocks::BadBlocks;
+use cachemaint_test_support::bad_blocks::{BadBlocks, Mapped, PAGE};
 use core::ops::Range;
 
 const SUB_BUFFERS: u64 = 4;
@@ -76,5 +77,28 @@ fn bad_blocks_before_the_sub_buffers_cost_no_event() {
         assert_eq!(reader.is_root_damaged(), is_root_damaged);
         assert_eq!(reader.event_table().unwrap().is_damaged(), !has_names);
         assert_eq!((shown(&reader, 0), reader.lost(0)), (all.clone(), Ok(0)));
+    }
+}
+
+#[test]
+fn a_recorder_opens_beside_a_bad_page_of_a_mapping_and_continues() {
+    let options = || options().events(EVENTS).sub_buffer_size(PAGE as u32);
+    let medium = Plain::new(BASE + SUB_BUFFERS as usize * PAGE as usize);
+    let (recorder, _) = options().create_new(&medium).unwrap();
+    let writer = recorder.claim().unwrap();
+    (0..100).for_each(|time| writer.record_at(time, 1, &[7; 40]).unwrap());
+    let bytes = medium.bytes();
+    let expected: Vec<_> = (0..110).collect();
+    for granularity in [Granularity::Line(64), Granularity::Page(4096)] {
+        // Each slot of the root, the texts, the counts of lost events, and the first header of two.
+        for bad in (0..=BASE as u64).step_by(PAGE as usize) {
+            let medium = Mapped::new(bytes.clone(), granularity, &[bad]);
+            let (recorder, _) = options().open(&medium).unwrap();
+            let writer = recorder.claim().unwrap();
+            (100..110).for_each(|time| writer.record_at(time, 1, &[7; 40]).unwrap());
+            let bytes = medium.bytes();
+            let found = shown(&Reader::open(Bytes(&bytes)).unwrap(), 0);
+            assert!(found.events.iter().map(|event| event.timestamp).eq(expected.iter().copied()));
+        }
     }
 }

@@ -2,8 +2,9 @@
 
 use crate::life::{options, why};
 use crate::plain::Plain;
-use cachemaint::medium::{Granularity, Medium, Readable, WriterLock};
+use cachemaint::medium::{Bytes, Granularity, Medium, Readable, WriterLock};
 use cachemaint_store::{Attributes, ErrorKind, Part, Reader, Verify};
+use cachemaint_test_support::bad_blocks::{Mapped, PAGE};
 use core::error::Error;
 use core::fmt;
 use core::ops::Range;
@@ -185,5 +186,94 @@ fn a_bad_block_in_both_mirrors_is_a_damaged_record() {
         assert!(matches!(loaded, Err(ErrorKind::Damaged(_))), "{loaded:?}");
         let refused = opened.unwrap_err();
         assert!(matches!(why(&refused), ErrorKind::Damaged(_)), "{refused}");
+    }
+}
+
+/// Returns a store that is sealed, if that is asked for, and whose log of four pages has records in two of them. Also
+/// returns the page of a blob.
+fn mapped(is_sealed: bool) -> (Vec<u8>, u64) {
+    let medium = Plain::zeros(1 << 20);
+    let (mut store, _) = options().create_new(medium.clone()).unwrap();
+    let mut transaction = store.begin().unwrap();
+    transaction.put(Attributes::new("blob").alignment(PAGE), &vec![7; 70_000]).unwrap();
+    transaction.put(Attributes::new("whole").alignment(PAGE), &[8; 5000]).unwrap();
+    transaction.commit().unwrap();
+    for number in 0..30_u8 {
+        let mut transaction = store.begin().unwrap();
+        transaction.put("value", &[number; 100]).unwrap();
+        transaction.commit().unwrap();
+    }
+    if is_sealed {
+        store.seal().unwrap();
+    }
+    let blob = store.stat("blob").unwrap().offset;
+    store.close().unwrap();
+    (medium.bytes(), blob)
+}
+
+#[test]
+fn a_writer_opens_beside_a_bad_page_of_a_mapping_and_replaces_its_blob() {
+    const MIRRORS: [u64; 2] = [16_384, 32_768];
+    for (granularity, is_sealed) in [
+        (Granularity::Line(64), false),
+        (Granularity::Line(64), true),
+        (Granularity::Page(4096), false),
+    ] {
+        let (bytes, blob) = mapped(is_sealed);
+        let slots = [0, PAGE, 2 * PAGE, 3 * PAGE];
+        let bad_blob = [blob, blob + PAGE, blob + (70_000 / PAGE) * PAGE];
+        for bad in [MIRRORS.as_slice(), &slots, &bad_blob].concat() {
+            let is_lost = bad_blob.contains(&bad);
+            let mut medium = Mapped::new(bytes.clone(), granularity, &[bad]);
+            for put in ["first", "blob"] {
+                let options = options().verify(Verify::Always);
+                let (mut store, opened) = options.open(&medium).unwrap();
+                let damaged = opened.verification.unwrap().damaged;
+                let expected = if is_lost && put == "first" { &["blob"][..] } else { &[] };
+                assert!(
+                    damaged.iter().map(|(name, _)| &**name).eq(expected.iter().copied()),
+                    "{bad}"
+                );
+                assert_eq!(opened.mended, []);
+                assert_eq!(store.load("whole").unwrap(), [8; 5000]);
+                assert_eq!(store.load("value").unwrap(), [29; 100]);
+                let mut transaction = store.begin().unwrap();
+                transaction.delete("blob").unwrap();
+                transaction.put(put, &vec![9; 70_000]).unwrap();
+                transaction.commit().unwrap();
+                let mut transaction = store.begin().unwrap();
+                if put == "first" {
+                    transaction.rename("first", "blob").unwrap();
+                }
+                transaction.commit().unwrap();
+                let found = store.reader().verify(&mut |_| ()).unwrap();
+                assert_eq!((found.damaged, found.records), (vec![], vec![]));
+                store.close().unwrap();
+                let read = Reader::open(Bytes(&medium.bytes())).unwrap().load("blob");
+                assert_eq!(read.unwrap(), vec![9; 70_000]);
+                // The place of the bad blob is free now, and not to be used.
+                let bad = if is_lost { vec![] } else { vec![bad] };
+                medium = Mapped::new(medium.bytes(), granularity, &bad);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_compaction_leaves_a_log_with_a_bad_page() {
+    let (bytes, _) = mapped(false);
+    for bad in [16_384, 32_768] {
+        let medium = Mapped::new(bytes.clone(), Granularity::Line(64), &[bad]);
+        let (mut store, _) = options().open(&medium).unwrap();
+        for number in 0..70_u8 {
+            let mut transaction = store.begin().unwrap();
+            transaction.put("value", &[number; 100]).unwrap();
+            transaction.commit().unwrap();
+        }
+        drop(store);
+        let (store, opened) = options().open(&medium).unwrap();
+        assert_eq!((opened.mended, store.load("value").unwrap()), (vec![], vec![69; 100]));
+        let found = Reader::open(Bytes(&medium.bytes())).unwrap().verify(&mut |_| ()).unwrap();
+        assert!(found.is_whole(), "{found:?}");
     }
 }

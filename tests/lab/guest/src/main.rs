@@ -4,6 +4,8 @@
 //! It does not judge: only the host knows the expected results.
 
 #[cfg(target_os = "linux")]
+mod beside;
+#[cfg(target_os = "linux")]
 mod holes;
 #[cfg(target_os = "linux")]
 mod journals;
@@ -47,6 +49,8 @@ fn main() -> anyhow::Result<std::process::ExitCode> {
         ["bad-blocks", path] => media::bad_blocks(path.as_ref()),
         ["checked", path, at, len] => media::checked(path.as_ref(), at, len),
         ["guarded", path, at] => media::guarded(path.as_ref(), at),
+        ["make", kind, path] => beside::make(kind, path.as_ref()),
+        ["open-beside", kind, path] => beside::open(kind, path.as_ref()),
         ["load", path, at] => media::load(path.as_ref(), at),
         // The kernel passes words of its command line to its first program.
         _ => match lose_lines::agent::serve(requests::answer)? {},

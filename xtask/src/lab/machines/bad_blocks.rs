@@ -3,12 +3,15 @@
 //! They are known before they are met. A read by calls and a load with a handler of SIGBUS return an error, and a process
 //! without the handler ends.
 
+use std::path::PathBuf;
+
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 
+use super::canary::{self, COMMAND};
 use super::requests::Library as _;
 use super::{
-    Architecture, DAX, Kit, LINE, Lane, Log, Machine, PMEM0, emulated, expect, expect_value, lane,
+    DAX, DIRECTORY, Kit, LINE, Lane, Log, Machine, PMEM0, emulated, expect, expect_value,
     make_ext4, records,
 };
 
@@ -25,12 +28,14 @@ const SECTOR: u64 = PAGE + 3 * 512;
 const LEN: u64 = 4096 * 64;
 
 pub(super) fn lanes() -> Vec<Lane> {
-    let proves = "a bad block on emulated pmem is listed for its file; reads, and loads with a handler, return an error, other loads raise SIGBUS";
-    vec![lane(Architecture::X86, "bad-blocks", proves, on_emulated)]
+    let proves = "a bad block on emulated pmem is listed for its file; reads, and loads with a handler, return an error, other loads raise SIGBUS; a store and a recording open beside one, line by line and page by page, and a journal names it";
+    vec![canary::lane("machine/x86_64/bad-blocks", proves, on_emulated)]
 }
 
-fn on_emulated(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
-    let mut machine = Machine::start(kit, &emulated(name), log)?;
+fn on_emulated(kit: &Kit, command: &PathBuf, name: &str, log: &mut Log) -> Result<()> {
+    let mut setup = emulated(name);
+    setup.files.file(COMMAND, command);
+    let mut machine = Machine::start(kit, &setup, log)?;
     story(&mut machine)?;
     machine.power_off()
 }
@@ -43,22 +48,51 @@ fn story(machine: &mut Machine) -> Result<()> {
         let none = machine.document(&format!("/init bad-blocks {}", records.path))?;
         ensure!(none == json!({ "ranges": [], "is_complete": true }), "before: {none}");
     }
-    plant(machine)?;
+    plant(machine, &bad.path, SECTOR)?;
     known(machine)?;
     met(machine)?;
-    machine.verify(&good)
+    machine.verify(&good)?;
+    for options in [DAX, "dax=never"] {
+        machine.unmount(DIRECTORY)?;
+        machine.mount(PMEM0, DIRECTORY, options)?;
+        writers(machine, options).with_context(|| format!("with {options}"))?;
+    }
+    Ok(())
 }
 
-/// Returns the position of the file's sector on the device.
-fn place(machine: &mut Machine) -> Result<u64> {
-    let place = machine.document(&format!("/init place /mnt/bad {SECTOR}"))?;
-    place["at"].as_u64().context("FIBMAP gave no place")
+/// Adds a sector of a file to the kernel's list of bad blocks.
+fn plant(machine: &mut Machine, path: &str, at: u64) -> Result<()> {
+    let place = machine.document(&format!("/init place {path} {at}"))?;
+    let place = place["at"].as_u64().context("FIBMAP gave no place")?;
+    machine.write(LIST, &format!("{} 1", place / 512))
 }
 
-/// Adds the sector of the file to the kernel's list of bad blocks.
-fn plant(machine: &mut Machine) -> Result<()> {
-    let text = format!("{} 1", place(machine)? / 512);
-    machine.write(LIST, &text)
+/// Makes files of each format, of which one block is then bad, and opens them for writing.
+fn writers(machine: &mut Machine, options: &str) -> Result<()> {
+    let base = format!("{DIRECTORY}/{}", options.replace('=', "-"));
+    let path = |kind: &str| format!("{base}-{kind}");
+    let mut bad = Vec::new();
+    for kind in ["store", "journal", "recording"] {
+        let made = machine.document(&format!("/init make {kind} {}", path(kind)))?;
+        let at = made["at"].as_u64().context("no offset")?;
+        plant(machine, &path(kind), at)?;
+        bad.push(at);
+    }
+    // Page by page, the next reads are from the device.
+    machine.write("/proc/sys/vm/drop_caches", "3")?;
+    let verify = format!("{COMMAND} store verify {} --json", path("store"));
+    let (code, out, errors) = machine.output(&verify)?;
+    let is_named = out.contains(r#""damaged":[{"name":"bad","#);
+    ensure!(code == Some(1) && is_named, "`{verify}`: {code:?}: {out}{errors}");
+    for (kind, expected) in [
+        ("store", json!({ "verified": ["bad"], "opened": ["bad"], "is_whole_afterwards": true })),
+        ("journal", json!({ "page": bad[1], "is_unreadable": true, "is_salvaged": true })),
+        ("recording", json!({ "is_some_lost": true, "new": 10 })),
+    ] {
+        let found = machine.document(&format!("/init open-beside {kind} {}", path(kind)))?;
+        ensure!(found == expected, "{kind}: {found}");
+    }
+    Ok(())
 }
 
 fn known(machine: &mut Machine) -> Result<()> {

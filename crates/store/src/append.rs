@@ -145,6 +145,7 @@ impl<M: Medium> Store<M> {
         let Draft { mut bytes, kind, is_sealed } = draft;
         fill_lines(&mut bytes);
         self.has_failed = true;
+        self.refuse_continued()?;
         let len = bytes.len() as u64;
         if growth.is_some() || len > self.log.places.capacity - self.table.state.end {
             self.compact(growth)?;
@@ -177,6 +178,7 @@ impl<M: Medium> Store<M> {
 
     /// Writes the live entries to the other area, or to a larger one, and makes it the log.
     fn compact(&mut self, growth: Option<Growth>) -> Result<(), Error<M::Error>> {
+        self.refuse_another()?;
         let before = self.log;
         let generation = before.root.generation + 1;
         let [mirror, _] = growth.map_or(before.places.other, |growth| growth.areas[0]);

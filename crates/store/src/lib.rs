@@ -220,8 +220,10 @@
 //! - Damage to both mirrors of the last record, such as the loss of one sector of each, looks like an interrupted commit:
 //!   the store is as before it, and a region is not dirty that was handed out by it. Blobs that the commit had replaced or deleted are still there, unless a later transaction,
 //!   finished or not, took their space; in that case they are damaged.
-//! - A lock of the file is the evidence that only one process writes. Through two mounts that share neither locks nor
-//!   pages, such as a passthrough FUSE mount and the directory below it, a second writer goes unnoticed.
+//! - Locks are the evidence that there is one writer. Without them, a writer notices a later one at its next commit,
+//!   compaction or close, and fails with [`FormatError::AnotherWriter`]; it can lose what it acknowledged in between. Two
+//!   mounts that share neither locks nor pages can lose acknowledged commits unnoticed: a passthrough file system beside
+//!   the directory under it, or the disk of a virtual machine that the host opens too.
 //! - If the file is removed or replaced while it is open, commits still succeed, and go into the removed file.
 //! - A history keeps 32 boots, or fewer if they would take more than an eighth of a mirror of the log: 3 in the
 //!   smallest.

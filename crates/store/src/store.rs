@@ -3,17 +3,20 @@
 use crate::Identity;
 use crate::blob::Blob;
 use crate::error::Error;
+use crate::format::record::{BEFORE, Head};
+use crate::format::{FORMAT, Root};
 use crate::info::{Capacity, Info};
 use crate::log::Log;
 use crate::reader::Reader;
 use crate::space::Space;
-use crate::table::{Live, Names, Table};
+use crate::table::{Live, Names, State, Table};
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use cachemaint::medium::{Medium, Readable, WriterLock, WriterLockGuard};
 use cachemaint_format::error::FormatError;
-use core::sync::atomic::Ordering::Acquire;
+use cachemaint_format::unreadable::ThroughKernel;
+use core::sync::atomic::Ordering::{Acquire, Relaxed};
 use core::sync::atomic::fence;
 
 /// A store of named blobs, opened for writing. See the [crate documentation](crate).
@@ -119,13 +122,15 @@ impl<M: Medium> Store<M> {
         self.table.state.is_sealed
     }
 
-    /// Closes the store, and reports a medium that has failed since the last commit. Dropping the store does the same
+    /// Closes the store, and reports what has happened to it since the last commit. Dropping the store does the same
     /// without a report: nothing is left to be written. [Regions](crate::Region) can outlive the store.
     ///
     /// # Errors
-    /// If the medium or a commit has failed. Each acknowledged commit is durable anyway.
+    /// If the medium or a commit has failed, which takes back no acknowledged commit.
+    /// [`FormatError::AnotherWriter`], who may have.
     pub fn close(self) -> Result<(), Error<M::Error>> {
-        self.check_is_usable()
+        self.check_is_usable()?;
+        self.refuse_another()
     }
 
     /// Returns the medium.
@@ -147,6 +152,30 @@ impl<M: Medium> Store<M> {
     /// Returns the time for a commit made now.
     pub(crate) fn seconds(&self) -> u64 {
         self.clock.map_or(self.table.state.seconds, |now| now())
+    }
+
+    /// Fails if another writer has opened the store.
+    pub(crate) fn refuse_another(&self) -> Result<(), Error<M::Error>> {
+        self.refuse_continued()?;
+        let reads = &ThroughKernel::new(&*self.medium);
+        let refused = Root::refuse_another(reads, FORMAT, |root| *root == self.log.root);
+        refused.map_err(Error::format)
+    }
+
+    /// Fails if a record follows the last one of this writer. A crash may have left a part of one there.
+    pub(crate) fn refuse_continued(&self) -> Result<(), Error<M::Error>> {
+        let (log, State { end, tag, .. }) = (&self.log, self.table.state);
+        let at = log.places.current[0] + end + BEFORE;
+        let is_head = end < log.places.capacity
+            && self.medium.try_load(at, Relaxed).is_ok_and(|before| before == tag);
+        if !is_head {
+            return Ok(());
+        }
+        let follows = &mut |head: &Head| head.before == tag;
+        match log.record(&*self.medium, end, false, follows).map_err(Error::medium)? {
+            Some(_) => Err(Error::format(FormatError::AnotherWriter)),
+            None => Ok(()),
+        }
     }
 
     /// Fails if a commit or the medium has failed.

@@ -193,9 +193,10 @@ impl<M: Medium> Transaction<'_, M> {
     /// Makes all changes durable atomically: a crash leaves all of them or none. Returns the number of the commit.
     ///
     /// # Errors
-    /// [`FormatError::WornOut`](crate::FormatError::WornOut); or if the medium fails. If it fails before any change
-    /// could become visible, nothing has changed, except that a seal may be gone. Otherwise every later call returns
-    /// [`FormatError::Failed`](crate::FormatError::Failed) until the store is reopened.
+    /// [`FormatError::WornOut`](crate::FormatError::WornOut), [`FormatError::AnotherWriter`](crate::FormatError::AnotherWriter);
+    /// or if the medium fails. If it fails before any change could become visible, nothing has changed, except that a
+    /// seal may be gone. Otherwise every later call returns [`FormatError::Failed`](crate::FormatError::Failed) until the
+    /// store is reopened.
     ///
     /// # Cost
     /// One fence if every blob is stored in the record, otherwise two: the blobs are durable before the record. From

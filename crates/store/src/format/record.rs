@@ -8,6 +8,8 @@ use cachemaint_format::tag::{self, Kind};
 
 /// Bytes of the head of a record.
 pub(crate) const HEAD: usize = 40;
+/// The offset in a record of the tag of the previous one.
+pub(crate) const BEFORE: u64 = 8;
 /// Bytes of a base or an opening before its circumstances.
 pub(crate) const BASE: usize = 64;
 /// A compaction fills its records up to this many bytes, unless a single entry is longer.

@@ -289,6 +289,41 @@ fn a_reader_has_the_bytes_of_its_blob_or_learns_that_they_are_replaced() {
     assert_eq!(store.blob("blob").map(|blob| blob.info().len), Ok(bytes(6).len() as u64));
 }
 
+/// `Plain` has no lock, as two mounts of a directory have none in common.
+#[test]
+fn a_writer_learns_that_another_one_has_opened_the_store() {
+    let is_told = |done: Result<u64, Error<_>>| {
+        matches!(done.map_err(ErrorKind::from), Err(ErrorKind::Format(FormatError::AnotherWriter)))
+    };
+    let put = |store: &mut Store<Plain>, name: &str| {
+        let mut transaction = store.begin()?;
+        transaction.put(name, &[7; 300])?;
+        transaction.commit()
+    };
+    // The other one makes no commit, some, and so many that the log goes from area to area.
+    for commits in [0, 3, 20, 60, 200] {
+        let medium = Plain::zeros(64 << 10);
+        let (mut old, _) = options().create_new(medium.clone()).unwrap();
+        put(&mut old, "old").unwrap();
+        let (mut new, _) = options().open(medium.clone()).unwrap();
+        for _ in 0..commits {
+            put(&mut new, "new").unwrap();
+        }
+        let name = format!("{commits} commits");
+        if commits < 60 {
+            assert!(is_told(put(&mut old, "late")), "{name}");
+            let later = old.begin().map(drop).map_err(ErrorKind::from);
+            assert!(matches!(later, Err(ErrorKind::Format(FormatError::Failed))), "{later:?}");
+        } else {
+            assert!(is_told(old.close().map(|()| 0)), "{name}");
+        }
+        put(&mut new, "after").unwrap();
+        new.close().unwrap();
+        let (store, opened) = options().verify(Verify::Always).open(medium).unwrap();
+        assert!(opened.verification.unwrap().is_whole() && store.stat("after").is_some(), "{name}");
+    }
+}
+
 #[test]
 fn a_store_is_not_created_over_another_one() {
     let medium = Plain::zeros(64 << 10);

@@ -49,7 +49,6 @@ pub(crate) fn first_damage<E: Failure>(
     identity: Identity,
     info: &Info,
     buffer: &mut [u8],
-    progress: &mut dyn FnMut(u64),
 ) -> Result<Option<Damage>, Error<E>> {
     let mut damage = damaged_tags(medium, identity, info)?;
     let mut chunks = 0..chunks_of(info.len);
@@ -59,7 +58,6 @@ pub(crate) fn first_damage<E: Failure>(
         let len = (info.len - chunk * CHUNK).min(CHUNK) as usize;
         let buffer = buffer.get_mut(..len).unwrap_or_default();
         damage = read_chunk(medium, identity, info, chunk * CHUNK, buffer, CHUNK as usize)?;
-        progress((chunk * CHUNK + CHUNK).min(info.len));
     }
     Ok(damage)
 }
@@ -144,16 +142,15 @@ impl<R: Readable> Blob<R> {
         Ok(())
     }
 
-    /// Reads and verifies the whole blob without copying it out. Calls `progress` from time to time with the number of
-    /// bytes read so far.
+    /// Reads and verifies the whole blob without copying it out.
     ///
     /// # Errors
     /// Same as [`read_at`](Self::read_at).
-    pub fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<(), Error<R::Error>> {
+    pub fn verify(&self) -> Result<(), Error<R::Error>> {
         if self.value.is_some() {
             return self.medium.check().map_err(Error::medium);
         }
-        let damage = first_damage(&self.medium, self.identity, &self.info, &mut [], progress)?;
+        let damage = first_damage(&self.medium, self.identity, &self.info, &mut [])?;
         unless_damaged(&self.medium, &self.info, damage)
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::format::FORMAT;
 use crate::info::Content;
-use crate::name::ShortName;
+use alloc::boxed::Box;
 use cachemaint_format::error::{FormatError, error_of_kind};
 use core::fmt;
 #[cfg(feature = "std")]
@@ -30,12 +30,12 @@ impl<E> Error<E> {
 
     /// Returns the error for a name that does not exist.
     pub(crate) fn not_found(name: &str) -> Self {
-        Self(ErrorKind::NotFound { name: ShortName::cut(name) })
+        Self(ErrorKind::NotFound { name: name.into() })
     }
 
     /// Returns the error for a name with other content than needed.
     pub(crate) fn other_content(name: &str, found: Content) -> Self {
-        Self(ErrorKind::OtherContent { name: ShortName::cut(name), found })
+        Self(ErrorKind::OtherContent { name: name.into(), found })
     }
 
     pub(crate) const fn invalid(rule: &'static str, found: u64) -> Self {
@@ -74,19 +74,19 @@ pub enum ErrorKind<E> {
     #[non_exhaustive]
     NotFound {
         /// The name.
-        name: ShortName,
+        name: Box<str>,
     },
     /// A blob or a region with this name already exists.
     #[non_exhaustive]
     NameTaken {
         /// The name.
-        name: ShortName,
+        name: Box<str>,
     },
     /// The name is a region where a blob is needed, or vice versa.
     #[non_exhaustive]
     OtherContent {
         /// The name.
-        name: ShortName,
+        name: Box<str>,
         /// Its content.
         found: Content,
     },
@@ -94,7 +94,7 @@ pub enum ErrorKind<E> {
     #[non_exhaustive]
     InUse {
         /// The name of the region, if it is one.
-        name: Option<ShortName>,
+        name: Option<Box<str>>,
     },
     /// A commit replaced the blob, or a compaction replaced the log: open a new [`Reader`](crate::Reader), or
     /// [refresh](crate::Reader::refresh) it.

@@ -58,7 +58,6 @@ pub struct Info {
 
 impl Info {
     /// Returns the entry of a name.
-    #[expect(clippy::large_types_passed_by_value, reason = "it is moved into the entry")]
     pub(crate) const fn new(name: Name, entry: &Entry) -> Self {
         let (content, used) = (Content::of(entry.kind), entry.last_use());
         let is_region = matches!(content, Content::Region);

@@ -286,7 +286,6 @@ pub use blob::Blob;
 pub use boots::{Boot, Origin, Stamp};
 pub use cachemaint_format::error::FormatError;
 pub use cachemaint_format::identity::Identity;
-pub use cachemaint_format::progress::Progress;
 pub use error::{Damage, Error, ErrorKind, Part};
 pub use info::Capacity;
 pub use info::{Content, Info};

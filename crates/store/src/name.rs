@@ -3,30 +3,21 @@
 use crate::format::NAME;
 use core::fmt;
 
-/// The name of a blob or region. In an error it holds at most the first 62 bytes of the name, to keep a `Result` small.
+/// The name of a blob or region.
 ///
-/// `{}` prints it as it is. `{:?}` prints it in quotes, with unprintable characters escaped, and with dots if it is
-/// truncated.
+/// `{}` prints it as it is. `{:?}` prints it in quotes, with unprintable characters escaped.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Name<const BYTES: usize = NAME> {
-    bytes: [u8; BYTES],
+pub struct Name {
+    bytes: [u8; NAME],
     len: u8,
-    is_cut: bool,
 }
 
-/// A name in an error.
-pub(crate) type ShortName = Name<62>;
-
-impl<const BYTES: usize> Name<BYTES> {
-    /// Returns a name, truncated if it is too long.
-    pub(crate) fn cut(name: &str) -> Self {
-        let mut len = name.len().min(BYTES);
-        while !name.is_char_boundary(len) {
-            len -= 1;
-        }
-        let mut bytes = [0; BYTES];
-        bytes[..len].copy_from_slice(&name.as_bytes()[..len]);
-        Self { bytes, len: len as u8, is_cut: len < name.len() }
+impl Name {
+    /// Returns a name of at most 255 bytes, as those of all entries are.
+    pub(crate) fn new(name: &str) -> Self {
+        let mut bytes = [0; NAME];
+        bytes[..name.len()].copy_from_slice(name.as_bytes());
+        Self { bytes, len: name.len() as u8 }
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8] {
@@ -40,7 +31,7 @@ impl<const BYTES: usize> Name<BYTES> {
 }
 
 /// The text.
-impl<const BYTES: usize> core::ops::Deref for Name<BYTES> {
+impl core::ops::Deref for Name {
     type Target = str;
 
     fn deref(&self) -> &str {
@@ -48,13 +39,13 @@ impl<const BYTES: usize> core::ops::Deref for Name<BYTES> {
     }
 }
 
-impl<const BYTES: usize> fmt::Debug for Name<BYTES> {
+impl fmt::Debug for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}{}", self.as_str(), if self.is_cut { "..." } else { "" })
+        fmt::Debug::fmt(self.as_str(), f)
     }
 }
 
-impl<const BYTES: usize> fmt::Display for Name<BYTES> {
+impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }
@@ -62,7 +53,7 @@ impl<const BYTES: usize> fmt::Display for Name<BYTES> {
 
 /// The text.
 #[cfg(feature = "serde")]
-impl<const BYTES: usize> serde::Serialize for Name<BYTES> {
+impl serde::Serialize for Name {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
     }

@@ -14,7 +14,6 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use cachemaint::medium::{Medium, OpenError, Readable};
 use cachemaint_format::error::FormatError;
-use cachemaint_format::progress::Progress;
 use cachemaint_format::unreadable::ThroughKernel;
 use cachemaint_format::{root, writer};
 
@@ -33,19 +32,13 @@ pub enum Verify {
 }
 
 /// Options for creating and opening a store.
-pub struct Options<'p> {
+#[derive(Debug)]
+pub struct Options {
     unit: Option<u64>,
     entropy: [u64; 2],
     stamp: Option<Stamp>,
     verify: Verify,
     is_in_place: bool,
-    progress: Option<&'p mut dyn FnMut(Progress)>,
-}
-
-impl core::fmt::Debug for Options<'_> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Options").finish_non_exhaustive()
-    }
 }
 
 /// The findings of an opening.
@@ -68,7 +61,7 @@ pub struct Opened {
     pub mended: Vec<Damage>,
 }
 
-impl Options<'_> {
+impl Options {
     /// Returns the defaults, with random words from the system.
     #[cfg(feature = "std")]
     #[must_use]
@@ -83,26 +76,19 @@ impl Options<'_> {
     /// of the new store wherever names, numbers and places agree.
     #[must_use]
     pub const fn with_entropy(entropy: [u64; 2]) -> Self {
-        Self {
-            unit: None,
-            entropy,
-            stamp: None,
-            verify: Verify::IfUnclean,
-            is_in_place: false,
-            progress: None,
-        }
+        Self { unit: None, entropy, stamp: None, verify: Verify::IfUnclean, is_in_place: false }
     }
 }
 
 #[cfg(feature = "std")]
-impl Default for Options<'_> {
+impl Default for Options {
     fn default() -> Self {
         Self::new()
     }
 }
 
 #[expect(clippy::type_complexity, reason = "each part has a name that the caller knows")]
-impl<'p> Options<'p> {
+impl Options {
     /// Sets the unit of a new store in bytes, a power of two from 64 to 2^30. Blobs begin at multiples of it. The
     /// default is the granularity of the medium, rounded up to a power of two, and at least 64.
     #[must_use]
@@ -134,12 +120,6 @@ impl<'p> Options<'p> {
     #[must_use]
     pub fn verify(self, verify: Verify) -> Self {
         Self { verify, ..self }
-    }
-
-    /// Sets a function that is called from time to time while blobs are verified.
-    #[must_use]
-    pub fn progress(self, progress: &'p mut dyn FnMut(Progress)) -> Self {
-        Self { progress: Some(progress), ..self }
     }
 
     /// Creates a store that fills a medium. Other contents of the medium are overwritten, but never a journal or a
@@ -244,7 +224,7 @@ impl<'p> Options<'p> {
     }
 
     fn open_in<M: Medium>(
-        mut self,
+        self,
         medium: &Arc<M>,
         writer: Writer,
     ) -> Result<(Store<M>, Opened), Error<M::Error>> {
@@ -277,14 +257,8 @@ impl<'p> Options<'p> {
             Verify::Never => false,
             Verify::IfUnclean => is_due,
         };
-        let progress = &mut |so_far| {
-            if let Some(progress) = &mut self.progress {
-                progress(so_far);
-            }
-        };
         let Recovered { mut table, .. } = recovered;
-        let verification =
-            must_verify.then(|| verify(&reads, &log, &table, progress)).transpose()?;
+        let verification = must_verify.then(|| verify(&reads, &log, &table)).transpose()?;
         let is_damaged = verification.as_ref().map(|found| !found.damaged.is_empty());
         (table.state.size, table.state.seconds) = (size, stamp.seconds);
         let now = Boot {

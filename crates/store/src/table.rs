@@ -110,7 +110,7 @@ impl Live {
     /// Returns its entry for callers.
     pub(crate) fn info(&self) -> Info {
         // A name was a `str` when it was put, or was checked when it was read.
-        let name = Name::cut(core::str::from_utf8(self.name()).unwrap_or_default());
+        let name = Name::new(core::str::from_utf8(self.name()).unwrap_or_default());
         Info::new(name, &self.entry)
     }
 

@@ -8,7 +8,6 @@ use crate::format::entry::{Entry, EntryKind};
 use crate::format::record::{HEAD, RecordKind};
 use crate::format::{BlobKey, VALUE};
 use crate::info::Content;
-use crate::name::ShortName;
 use crate::store::{InUse, Store};
 use crate::table::{Live, Names};
 use alloc::collections::BTreeSet;
@@ -154,7 +153,7 @@ impl<M: Medium> Transaction<'_, M> {
         let before = before.ok_or_else(|| Error::not_found(name))?.entry;
         let used = self.store.in_use.get(&before.at).filter(|_| before.kind == EntryKind::Region);
         if used.is_some_and(InUse::is_now) {
-            return Err(Error(ErrorKind::InUse { name: Some(ShortName::cut(name)) }));
+            return Err(Error(ErrorKind::InUse { name: Some(name.into()) }));
         }
         let deleted = Live::deleted(name);
         let sums = self.check_room(&[(sums, &deleted.entry)])?;
@@ -171,7 +170,7 @@ impl<M: Medium> Transaction<'_, M> {
         let ((before, of_from), (there, of_to)) = (self.before(from), self.before(to));
         let before = before.ok_or_else(|| Error::not_found(from))?;
         if there.is_some() {
-            return Err(Error(ErrorKind::NameTaken { name: ShortName::cut(to) }));
+            return Err(Error(ErrorKind::NameTaken { name: to.into() }));
         }
         let entry = Entry { name: to.len(), ..before.entry };
         let renamed = Live::new(entry, to, before.metadata(), before.value());
@@ -364,7 +363,7 @@ impl<M: Medium> Transaction<'_, M> {
                 return Err(Error::other_content(attributes.name, found));
             }
             (Some(_), Content::Region) => {
-                return Err(Error(ErrorKind::NameTaken { name: ShortName::cut(attributes.name) }));
+                return Err(Error(ErrorKind::NameTaken { name: attributes.name.into() }));
             }
         }
         Ok((entry, self.check_room(&[(sums, &entry)])?))

@@ -16,7 +16,6 @@ use crate::table::{Live, Table};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use cachemaint::medium::Readable;
-use cachemaint_format::progress::Progress;
 use cachemaint_format::reread::Rereadings;
 use cachemaint_format::root::{self, Loaded, slots};
 use cachemaint_format::unreadable::ThroughKernel;
@@ -97,30 +96,25 @@ pub(crate) fn verify<E: Failure>(
     medium: &dyn Readable<Error = E>,
     log: &Log,
     table: &Table,
-    progress: &mut dyn FnMut(Progress),
 ) -> Result<Verification, Error<E>> {
     let mut verification = Verification::default();
     let infos: Vec<_> = table.sorted().into_iter().map(Live::info).collect();
     let infos = &infos[..];
-    // Invalid, overlapping blobs may have more bytes in total than can be counted.
-    let blobs = infos.iter().filter(|info| info.content == Content::Blob);
-    let most = blobs.map(|info| info.len).fold(0, u64::saturating_add);
     let overlapping = overlapping(infos, log);
     let mut buffer = alloc::vec![0; CHUNK as usize];
     for (info, overlaps) in infos.iter().zip(overlapping) {
-        let done = verification.bytes;
         match info.content {
-            Content::Blob => verification.bytes = done.saturating_add(info.len),
+            // Invalid, overlapping blobs may have more bytes in total than can be counted.
+            Content::Blob => verification.bytes = verification.bytes.saturating_add(info.len),
             Content::Region => verification.regions += 1,
         }
-        let mut told = |bytes| progress(Progress::new(done.saturating_add(bytes), most));
         let shared = overlaps.then_some(from(info, 0));
         let damage = missing(info, medium.len()).or(shared);
         let damage = match damage {
             None if info.content == Content::Region => continue,
             // The tag of its record covers it.
             None if info.is_value() => None,
-            None => first_damage(medium, log.identity(), info, &mut buffer, &mut told)?,
+            None => first_damage(medium, log.identity(), info, &mut buffer)?,
             known => known,
         };
         match damage {
@@ -188,17 +182,14 @@ const fn from(info: &Info, at: u64) -> Damage {
 }
 
 impl<R: Readable> Reader<R> {
-    /// Reads everything, and returns the damaged parts. Calls `progress` from time to time. While a process writes, one
+    /// Reads everything, and returns the damaged parts. While a process writes, one
     /// copy of the last record can be in progress: verify again.
     ///
     /// # Errors
     /// [`ErrorKind::Replaced`] if another commit replaced a blob, or the log was compacted; or if the medium cannot
     /// read the roots. Other unreadable bytes count as damage, and so does a blob that ends after the end of the
     /// medium.
-    pub fn verify(
-        &self,
-        progress: &mut dyn FnMut(Progress),
-    ) -> Result<Verification, Error<R::Error>> {
+    pub fn verify(&self) -> Result<Verification, Error<R::Error>> {
         let (medium, log) = (&ThroughKernel::new(self.medium()), self.log());
         let (now, loaded) = Log::load(medium, Rereadings::BESIDE_WRITERS)?;
         if now != *log {
@@ -207,7 +198,7 @@ impl<R: Readable> Reader<R> {
         let table = self.compared(medium)?;
         let copies = damaged_copies(log, &table, &loaded);
         let records = table.lost.map(|lost| log.lost(lost)).into_iter().collect();
-        let found = verify(medium, log, &table, progress)?;
+        let found = verify(medium, log, &table)?;
         self.unless_replaced(&table, &found)?;
         Ok(Verification { records, copies, ..found })
     }

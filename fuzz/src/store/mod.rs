@@ -55,7 +55,7 @@ pub struct Anything<'a> {
     bytes: &'a [u8],
 }
 
-fn options() -> Options<'static> {
+fn options() -> Options {
     Options::with_entropy([0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210]).unit(64)
 }
 
@@ -175,7 +175,7 @@ fn is_last_record_lost(whole: &[u8], image: &[u8]) -> bool {
 }
 
 fn is_whole<R: Readable>(reader: &Reader<R>) -> bool {
-    reader.verify(&mut |_| ()).is_ok_and(|found| found.is_whole())
+    reader.verify().is_ok_and(|found| found.is_whole())
 }
 
 /// Nothing panics, and everything ends after bounded work.
@@ -199,7 +199,7 @@ fn bytes_of(input: &Anything<'_>) {
     let most = 200 * (medium.len() + BYTES as u64);
     let (_, looks) = medium.cost(|medium| {
         let Ok(snapshot) = Reader::open(medium) else { return };
-        drop(snapshot.verify(&mut |_| ()));
+        drop(snapshot.verify());
         let _ = snapshot.history();
         snapshot.entries().for_each(drop);
     });

@@ -24,7 +24,7 @@ impl Verified {
     /// Reads the whole store in a file.
     pub(in crate::commands) fn of(path: &Path, file: &ReadOnly) -> anyhow::Result<Self> {
         let verified = Reader::open(file).map_err(|failed| failed.error).and_then(|reader| {
-            let found = reader.verify(&mut |_| {})?;
+            let found = reader.verify()?;
             let is_blob = |(_, damage): &&(_, Damage)| !matches!(damage.part, Part::Region { .. });
             Ok(Self {
                 identity: reader.identity().to_string(),

@@ -15,7 +15,6 @@ use crate::error::{Error, ErrorKind};
 use crate::format::PAGE;
 use crate::format::entry::{EntryKind, Use};
 use crate::info::{Content, Info};
-use crate::name::ShortName;
 use crate::store::{InUse, Store, Writer};
 use crate::transaction::Transaction;
 use alloc::sync::Arc;
@@ -288,7 +287,7 @@ impl<M: Medium> Store<M> {
                 continue;
             };
             if taken.is_now() {
-                let name = Some(ShortName::cut(&live.info().name));
+                let name = Some(live.info().name.as_str().into());
                 return Err(Error(ErrorKind::InUse { name }));
             }
             clean.push(live.used(Use { is_dirty: false, ..used }));

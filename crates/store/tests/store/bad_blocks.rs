@@ -174,7 +174,7 @@ fn a_bad_block_in_both_mirrors_is_a_damaged_record() {
         let blocks = [16_384, 20_480].map(|mirror| mirror + block * BLOCK).to_vec();
         let medium = Bad { medium: Plain::new(medium.bytes()), blocks };
         let reader = Reader::open(&medium).unwrap();
-        let found = reader.verify(&mut |_| ()).unwrap();
+        let found = reader.verify().unwrap();
         let opened = options().open(medium.clone());
         let Some(damage) = found.records.first() else {
             // The block is after the end, and an earlier block can be read.
@@ -246,7 +246,7 @@ fn a_writer_opens_beside_a_bad_page_of_a_mapping_and_replaces_its_blob() {
                     transaction.rename("first", "blob").unwrap();
                 }
                 transaction.commit().unwrap();
-                let found = store.reader().verify(&mut |_| ()).unwrap();
+                let found = store.reader().verify().unwrap();
                 assert_eq!((found.damaged, found.records), (vec![], vec![]));
                 store.close().unwrap();
                 let read = Reader::open(Bytes(&medium.bytes())).unwrap().load("blob");
@@ -273,7 +273,7 @@ fn a_compaction_leaves_a_log_with_a_bad_page() {
         drop(store);
         let (store, opened) = options().open(&medium).unwrap();
         assert_eq!((opened.mended, store.load("value").unwrap()), (vec![], vec![69; 100]));
-        let found = Reader::open(Bytes(&medium.bytes())).unwrap().verify(&mut |_| ()).unwrap();
+        let found = Reader::open(Bytes(&medium.bytes())).unwrap().verify().unwrap();
         assert!(found.is_whole(), "{found:?}");
     }
 }

@@ -114,7 +114,7 @@ fn damage_of_both_copies_is_reported_unless_the_record_is_the_last() {
             let is_known = snapshot.stat(name).map(|info| info.map(|info| info.len));
             assert!(is_known.is_err() || is_known == Ok(Some(blobs[name].len() as u64)));
         }
-        assert_eq!(snapshot.verify(&mut |_| ()).unwrap().records.len(), 1);
+        assert_eq!(snapshot.verify().unwrap().records.len(), 1);
         let refused = options().open(Plain::new(harmed)).unwrap_err();
         let is_told =
             matches!(why(&refused), ErrorKind::Damaged(found) if found.part == Part::Record);
@@ -193,7 +193,7 @@ fn a_commit_stands_whatever_happens_to_its_blobs() {
         let loaded = reader.load("a").map_err(ErrorKind::from);
         assert!(matches!(loaded, Err(ErrorKind::Damaged(_))), "{loaded:?}");
         assert_eq!(reader.load("b").unwrap(), [2; 10]);
-        assert_eq!(&*reader.verify(&mut |_| ()).unwrap().damaged[0].0, "a");
+        assert_eq!(&*reader.verify().unwrap().damaged[0].0, "a");
         let medium = Plain::new(image);
         let (store, opened) = options().verify(Verify::Always).open(medium.clone()).unwrap();
         assert_eq!(opened.verification.unwrap().damaged.len(), 1);
@@ -350,7 +350,7 @@ fn use_anything(image: &[u8]) {
     if let Ok(snapshot) = snapshot {
         let infos: Vec<_> = snapshot.entries().flatten().map(|(info, _)| info).collect();
         bounded("a list", 16);
-        drop(snapshot.verify(&mut |_| ()));
+        drop(snapshot.verify());
         bounded("a verification", 48);
         for info in infos.iter().take(4) {
             if let Ok(blob) = snapshot.blob(&info.name)
@@ -456,7 +456,7 @@ fn a_verification_reads_everything_once_however_much_is_damaged() {
     let looks = Looks::new(&image);
     let reader = Reader::open(&looks).unwrap();
     looks.taken();
-    assert_eq!(reader.verify(&mut |_| ()).unwrap().damaged.len(), 1000);
+    assert_eq!(reader.verify().unwrap().damaged.len(), 1000);
     let taken = looks.taken();
     assert!(taken <= 4 * looks.len(), "{taken} of {} bytes", looks.len());
 }

@@ -49,7 +49,7 @@ fn a_verification_lists_its_findings() {
     image[BLOB as usize] ^= 1;
     image[12_288] ^= 1;
     let bytes = Bytes(&image);
-    let verification = Reader::open(bytes).unwrap().verify(&mut |_| ()).unwrap();
+    let verification = Reader::open(bytes).unwrap().verify().unwrap();
     let expected = json!({
         "whole": 1,
         "regions": 0,

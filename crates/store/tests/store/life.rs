@@ -13,12 +13,12 @@ pub(crate) const DATA: u64 = 32_768;
 pub(crate) const BYTES: u64 = DATA + 50 * 64;
 
 /// Returns the same options each time, as the simulator requires: a boot whose stamp has no word of zeros.
-pub(crate) fn options() -> Options<'static> {
+pub(crate) fn options() -> Options {
     Options::with_entropy([0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210]).unit(64).stamp(stamp(1))
 }
 
 /// Returns the options of a later boot.
-pub(crate) fn later() -> Options<'static> {
+pub(crate) fn later() -> Options {
     options().stamp(stamp(2))
 }
 

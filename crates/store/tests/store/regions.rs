@@ -236,7 +236,7 @@ fn regions_are_counted_and_not_verified() {
     let mut transaction = store.begin().unwrap();
     transaction.put("cpu", &bytes(3)).unwrap();
     transaction.commit().unwrap();
-    let verification = store.reader().verify(&mut |_| ()).unwrap();
+    let verification = store.reader().verify().unwrap();
     let counts = (verification.whole, verification.regions, verification.bytes);
     assert_eq!(counts, (1, 1, bytes(3).len() as u64));
     assert!(verification.is_whole());
@@ -244,7 +244,7 @@ fn regions_are_counted_and_not_verified() {
     // Without the end of the region and of the store.
     let cut = &medium.bytes()[..(FIRST + 1024) as usize];
     let cut = Bytes(cut);
-    let damaged = Reader::open(cut).unwrap().verify(&mut |_| ()).unwrap().damaged;
+    let damaged = Reader::open(cut).unwrap().verify().unwrap().damaged;
     assert_eq!((damaged.len(), damaged[0].1.part), (1, Part::Region { at: 0 }));
     let refused = options().open(Plain::new(cut.0.to_vec())).unwrap_err();
     assert!(matches!(why(&refused), ErrorKind::Format(FormatError::Truncated { .. })), "{refused}");
@@ -267,7 +267,7 @@ fn a_region_that_overlaps_another_one_is_refused() {
     }
     crate::seal::seal(&mut image);
     let bytes = Bytes(&image);
-    let verification = Reader::open(bytes).unwrap().verify(&mut |_| ()).unwrap();
+    let verification = Reader::open(bytes).unwrap().verify().unwrap();
     assert_eq!((verification.regions, verification.whole, verification.bytes), (2, 0, 0));
     let damaged = verification.damaged.iter().map(|(name, damage)| (&**name, damage.part));
     assert_eq!(damaged.collect::<Vec<_>>(), ["a", "b"].map(|name| (name, Part::Region { at: 0 })));

@@ -89,7 +89,7 @@ fn names(damaged: &[(Box<str>, cachemaint_store::Damage)]) -> Vec<&str> {
 
 /// Replaces the damaged blob by another one.
 fn open_store(path: &Path) -> Result<Value> {
-    let verified = Reader::open(options().view(path)?)?.verify(&mut |_| ())?;
+    let verified = Reader::open(options().view(path)?)?.verify()?;
     let file = options().open(path)?;
     let (mut store, opened) = cachemaint_store::Options::new().verify(Verify::Always).open(file)?;
     let found = opened.verification.context("nothing was verified")?;
@@ -100,7 +100,7 @@ fn open_store(path: &Path) -> Result<Value> {
     ensure!(store.load("good")? == blob(2), "another blob has changed");
     ensure!(store.load("other")? == blob(3), "the new blob has changed");
     store.close()?;
-    let after = Reader::open(options().view(path)?)?.verify(&mut |_| ())?;
+    let after = Reader::open(options().view(path)?)?.verify()?;
     Ok(json!({
         "verified": names(&verified.damaged),
         "opened": names(&found.damaged),

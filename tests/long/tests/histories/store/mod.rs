@@ -113,7 +113,7 @@ impl Shape {
         Part { medium: life.medium, len: DATA + (self.units + grown) * UNIT }
     }
 
-    fn options() -> Options<'static> {
+    fn options() -> Options {
         Options::with_entropy([0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210])
             .unit(UNIT)
             .verify(Verify::Always)

@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | 0 | 8 | magic of the format |
 //! | 8 | 4 | version of the format |
-//! | 12 | 4 | size of the slot in bytes, 48 to 4096, a multiple of 8 |
+//! | 12 | 4 | size of the slot in bytes, 48 to 256, a multiple of 8 |
 //! | 16 | 8 | tag: `XXH3(XXH3(k, bytes 0 to 15), bytes 24 to the end)`, *k* the [key](super::tag::key) of identity, generation, offset of the slot and kind 1 |
 //! | 24 | 16 | identity |
 //! | 40 | 8 | generation, counted from 1 |
@@ -556,6 +556,29 @@ mod tests {
         let later = root(9).bytes(Format { version: 4, ..FORMAT }, slots(9)[0]);
         bytes[slots(9)[0] as usize..][..64].copy_from_slice(&later[..64]);
         assert_eq!(load(&bytes), Err(Found::Version(4)));
+    }
+
+    /// Returns an image whose first slot has this size and generation, and the right tag.
+    fn slot(len: usize, generation: u64) -> Vec<u8> {
+        let mut bytes = alloc::vec![0; BYTES as usize];
+        bytes[..8].copy_from_slice(b"rootroot");
+        bytes[8..12].copy_from_slice(&4_u32.to_le_bytes());
+        bytes[12..16].copy_from_slice(&(len as u32).to_le_bytes());
+        bytes[40..48].copy_from_slice(&generation.to_le_bytes());
+        let tag = super::tag_of(&bytes[..len], Identity([0; 16]), generation, 0);
+        bytes[16..24].copy_from_slice(&tag.to_le_bytes());
+        bytes
+    }
+
+    #[test]
+    fn a_slot_has_48_to_256_bytes_and_a_generation_from_1_to_2_to_the_63() {
+        const LAST: u64 = (1 << 63) - 2;
+        for (len, generation) in [(48, 2), (56, 2), (256, 2), (256, LAST)] {
+            assert_eq!(load(&slot(len, generation)), Err(Found::Version(4)), "{len} {generation}");
+        }
+        for (len, generation) in [(40, 2), (52, 2), (264, 2), (64, 0), (64, 1), (64, 1 << 63)] {
+            assert_eq!(load(&slot(len, generation)), Err(Found::Damaged), "{len} {generation}");
+        }
     }
 
     #[test]

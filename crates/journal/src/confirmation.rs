@@ -40,3 +40,34 @@ pub(super) fn find<M: Readable>(medium: &M, key: u64, range: RangeInclusive<u64>
     let mut positions = (range.start() + ahead * WORD..=*range.end()).step_by(distance);
     positions.find(|position| word(key, *position) == found)
 }
+
+#[cfg(test)]
+#[cfg(not(cachemaint_loom))]
+mod tests {
+    use super::{CONFIRMATION, find, word};
+    use alloc::vec::Vec;
+    use cachemaint::medium::Bytes;
+
+    /// The word has 24 bits of the position in words of 8 bytes, so they repeat after 2^27 bytes.
+    #[test]
+    fn of_positions_with_the_same_bits_the_right_one_is_found() {
+        const LAP: u64 = 1 << 27;
+        let found = |position, range| {
+            let mut bytes = alloc::vec![0; CONFIRMATION as usize];
+            bytes.extend_from_slice(&word(7, position).to_le_bytes());
+            find(&Bytes(&bytes), 7, range)
+        };
+        let begin = LAP - 8;
+        for position in [begin, LAP, LAP + begin, 2 * LAP, 3 * LAP + 64] {
+            assert_eq!(found(position, begin..=4 * LAP), Some(position));
+            assert_eq!(found(position, begin..=position), Some(position));
+            assert_eq!(found(position, position..=position), Some(position));
+        }
+        let beyond: Vec<_> = [0, begin - 8, 4 * LAP + 8]
+            .map(|at| found(at, begin..=4 * LAP))
+            .into_iter()
+            .flatten()
+            .collect();
+        assert_eq!(beyond, [0; 0]);
+    }
+}

@@ -282,8 +282,11 @@ mod tests {
     /// Records of 16 bytes can begin at any word: after one of 24 bytes, each begins in the middle of a slot.
     #[test]
     fn records_of_a_full_window_have_slots_of_their_own() {
-        for sizes in [&[16][..], &[24, 16, 16, 16], &[16, 16, 16, 24], &[40, 16]] {
-            let in_flight = InFlight::new(GEOMETRY, 0, 64);
+        let sizes = [&[16][..], &[24, 16, 16, 16], &[16, 16, 16, 24], &[40, 16]];
+        // 24 slots are rounded up to 32.
+        let windows = [512, 384].into_iter();
+        for (window, sizes) in windows.flat_map(|window| sizes.map(|sizes| (window, sizes))) {
+            let in_flight = InFlight::new(Geometry { window, ..GEOMETRY }, 0, 64);
             for _ in 0..100 {
                 in_flight.trim(in_flight.durable());
                 let under_way = filled(&in_flight, sizes);

@@ -3,6 +3,7 @@
 use crate::claims::{LOG, reason};
 use crate::life::{options, records};
 use cachemaint::medium::{Bytes, Medium, Readable};
+use cachemaint_format::tag;
 use cachemaint_journal::{ErrorKind, FormatError, Opened, Position, Reader, Salvaged};
 use cachemaint_sim::{Model, SimMedium, Simulation};
 use core::sync::atomic::Ordering::Relaxed;
@@ -378,6 +379,39 @@ fn after_the_last_generation_nothing_is_opened_or_trimmed() {
     assert_eq!(Reader::open(&medium).unwrap().records().unwrap().count(), 2);
 }
 
+/// So are numbers of epochs. The last one has no record yet.
+#[test]
+fn after_the_last_epoch_nothing_is_opened() {
+    let medium = golden();
+    medium.write(LOG, &[0; 3 * 128]);
+    for slot in ODD {
+        let last = ((1_u64 << 63) - 1).to_le_bytes();
+        medium.write(slot, &with(slot, |root| root[96..104].copy_from_slice(&last)));
+    }
+    let refused = options().open(&medium);
+    let is_worn_out = matches!(reason(&refused), Some(ErrorKind::Format(FormatError::WornOut)));
+    assert!(is_worn_out, "{refused:?}");
+}
+
+/// The bounds of XXH3, where it changes its method: 16, 128, 240 and blocks of 1024 bytes. A running tag has a buffer of
+/// 256 bytes.
+#[test]
+fn tags_are_those_of_another_implementation() {
+    let bytes: Vec<u8> = (0..5000_u32).map(|number| (number * 31 / 8) as u8).collect();
+    let near = |bound: usize| bound - 1..bound + 2;
+    for len in (0..260).chain([512, 1024, 2048, 4096].into_iter().flat_map(near)) {
+        let (bytes, seed) = (&bytes[..len], 0x0123_4567_89ab_cdef);
+        assert_eq!(tag::of(seed, bytes), h(seed, &[bytes]), "{len}");
+        for cut in [0, 1, len / 2, len] {
+            let mut running = tag::Running::new(seed);
+            let (one, other) = bytes.split_at(cut.min(len));
+            running.append(one);
+            running.append(other);
+            assert_eq!(running.finish(), h(seed, &[bytes]), "{len}, cut at {cut}");
+        }
+    }
+}
+
 /// Positions are below 2^63, too. The log has 3 segments of 128 bytes.
 #[test]
 fn no_record_is_appended_at_the_last_position() {
@@ -397,7 +431,13 @@ fn no_record_is_appended_at_the_last_position() {
     let mut kept = 0;
     let refused = loop {
         let trimmed = match journal.append(b"record") {
-            Ok(_) => {
+            Ok(Position(position)) => {
+                // As documented, with numbers of 128 bits.
+                let words = u128::from(position / 8);
+                let product = (words >> 16) * 0x9e37_79b9_7f4a_7c15;
+                let mixed = product % (1 << 64) / (1 << 48);
+                let at = LOG + position % (3 * 128) + 8;
+                assert_eq!(u128::from(medium.load(at, Relaxed) >> 48), (words ^ mixed) % (1 << 16));
                 kept += 1;
                 continue;
             }

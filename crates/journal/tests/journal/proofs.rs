@@ -6,8 +6,8 @@ use crate::life::records;
 use cachemaint::medium::{Medium, Readable};
 use cachemaint_journal::{ErrorKind, Journal, Opened, Options, Reader};
 use cachemaint_sim::{Model, SimMedium, Simulation};
-use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering::{self, Relaxed};
+use core::sync::atomic::{AtomicU32, AtomicU64};
 
 const SEGMENT: u64 = 1024;
 const BYTES: u64 = LOG + 16 * SEGMENT;
@@ -178,6 +178,36 @@ impl<F: Fn(u64, &mut [u8]) + Sync> Readable for Hooked<'_, F> {
 
     fn check(&self) -> Result<(), Self::Error> {
         Readable::check(self.medium)
+    }
+}
+
+/// While each of the first attempts reads a record, the journal is trimmed and filled again.
+#[test]
+fn a_verification_is_overtaken_by_trims_eight_times() {
+    for (overtakes, is_refused) in [(7, false), (8, true)] {
+        let medium = medium();
+        let (journal, _) = options(0).create_new(&medium).unwrap();
+        let fill = || while journal.append(&[7; 200]).is_ok() {};
+        fill();
+        let (left, last) = (AtomicU32::new(overtakes), AtomicU64::new(0));
+        let overtake = |_, into: &mut [u8]| {
+            // The first record of an attempt.
+            let end = journal.end().0;
+            if into.len() == 200 && left.load(Relaxed) > 0 && last.swap(end, Relaxed) != end {
+                left.fetch_sub(1, Relaxed);
+                journal.trim(journal.end()).unwrap();
+                fill();
+            }
+        };
+        let hooked = Hooked { medium: &medium, behind: overtake };
+        let found = Reader::open(&hooked).unwrap().verify(&mut |_| ());
+        match reason(&found) {
+            None if !is_refused => assert_eq!(found.unwrap().damage, None),
+            Some(ErrorKind::NotABoundary { position, head, .. }) if is_refused => {
+                assert_eq!(position, head);
+            }
+            _ => panic!("{found:?}"),
+        }
     }
 }
 

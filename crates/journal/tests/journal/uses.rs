@@ -1,6 +1,7 @@
 //! Uses of a journal, and refusals that users meet.
 
 use crate::claims::reason;
+use crate::faulty::{Faulty, append_behind};
 use crate::life::{BYTES, LOG, options, payload, records};
 use cachemaint::medium::Medium;
 use cachemaint_journal::{
@@ -156,6 +157,65 @@ fn a_too_long_record_is_refused() {
     assert!(matches!(reason(&journal.append_group(&mut group)), Some(ErrorKind::TooLong { .. })));
     journal.append(b"next").unwrap();
     assert_eq!(payloads(&journal), [b"next"]);
+    // Two records of 24 bytes and one of 16 fill a segment after its mark of 64 bytes.
+    let mut group = Group::new();
+    for payload in [&b"8 bytes."[..], b"8 bytes.", b""] {
+        group.push(payload);
+    }
+    let range = journal.append_group(&mut group).unwrap();
+    assert_eq!((range.start.0 % 128, range.end.0 % 128), (64, 0));
+    assert_eq!(payloads(&journal).len(), 4);
+}
+
+/// By hand: a sixteenth of the log, rounded down to a power of two, from 128 bytes to 64 KiB. The window is 256 KiB or four
+/// segments, at most a quarter of the segments and at least two segments. The root states both.
+#[test]
+fn default_sizes_follow_from_the_size_of_the_medium() {
+    const KIB: u64 = 1 << 10;
+    for (log, segment, window) in [
+        (3 * 128, 128, 256),
+        (16 * 256 - 8, 128, 7 * 128),
+        (16 * 256, 256, 1024),
+        (16 * 64 * KIB - 8, 32 * KIB, 7 * 32 * KIB),
+        (16 * 64 * KIB, 64 * KIB, 256 * KIB),
+        (8192 * KIB, 64 * KIB, 256 * KIB),
+    ] {
+        let medium = Simulation::new(Model::CACHES_KEPT, LOG + log).medium();
+        drop(Options::with_entropy([1, 2]).create_new(&medium).unwrap());
+        let [found_window, found_segment] = [56, 64].map(|at| medium.load(4096 + at, Relaxed));
+        assert_eq!((found_segment & 0xffff_ffff, found_window), (segment, window), "{log}");
+    }
+    let medium = Simulation::new(Model::CACHES_KEPT, LOG + (16 << 20)).medium();
+    drop(Options::with_entropy([1, 2]).segment(1 << 20).create_new(&medium).unwrap());
+    assert_eq!(medium.load(4096 + 56, Relaxed), 4 << 20, "four segments");
+}
+
+/// Segments of 4 MiB, a window of 16 MiB and records of one page. The longest payload is a segment less a page for the mark
+/// and a header. An unfinished record and three of the longest fill the window.
+#[test]
+fn the_largest_sizes_are_possible() {
+    const SEGMENT: u64 = 4 << 20;
+    let options = |opening| {
+        Options::with_entropy([1, opening]).segment(SEGMENT).window(4 * SEGMENT).alignment(4096)
+    };
+    let medium = Simulation::new(Model::CACHES_KEPT, LOG + 6 * SEGMENT).medium();
+    let faulty = Faulty::new(&medium);
+    let (journal, _) = options(0).create_new(&faulty).unwrap();
+    let longest = vec![7; SEGMENT as usize - 4096 - 16];
+    assert_eq!(journal.largest(), longest.len() as u64);
+    append_behind(&journal, 8, &[&longest[..]; 3]);
+    let (journal, Opened { recovered, .. }) = options(1).open(&medium).unwrap();
+    assert_eq!((recovered.records, recovered.torn, recovered.after_gap), (0, true, 3));
+
+    for _ in 0..5 {
+        journal.append(&longest).unwrap();
+    }
+    drop(journal);
+    let mut told = Vec::new();
+    let reader = Reader::open(&medium).unwrap();
+    let found = reader.verify(&mut |progress| told.push((progress.done, progress.most))).unwrap();
+    assert_eq!((found.records, found.damage), (5, None));
+    assert_eq!(told, [(4 * SEGMENT, 6 * SEGMENT)]);
 }
 
 #[test]

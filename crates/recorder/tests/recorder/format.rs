@@ -269,6 +269,7 @@ fn options_that_make_no_recording_are_refused() {
     assert!(matches!(refuse(options().shards(4097)), ErrorKind::Geometry(_)));
     assert!(matches!(refuse(options().sub_buffer_size(128)), ErrorKind::Geometry(_)));
     assert!(matches!(refuse(options().sub_buffer_size(768)), ErrorKind::Geometry(_)));
+    assert!(matches!(refuse(options().sub_buffer_size(2 << 20)), ErrorKind::Geometry(_)));
     assert!(matches!(refuse(options().sub_buffers(1)), ErrorKind::Geometry(_)));
     let ErrorKind::Format(FormatError::TooSmall { size, needed, .. }) =
         refuse(options().sub_buffers(3))
@@ -441,4 +442,60 @@ fn a_recording_that_is_worn_out_is_left_as_it_is() {
     let refused = options().open(&medium).err().unwrap();
     assert!(matches!(refused.error.kind(), ErrorKind::Format(FormatError::WornOut)), "{refused}");
     assert_eq!(medium.bytes(), image.0);
+
+    let mut image = Image(vec![0; LEN]);
+    image.root(3, (1 << 63) - 1);
+    let medium = Plain::new(LEN);
+    medium.write(0, &image.0);
+    let refused = options().open(&medium).err().unwrap();
+    assert!(matches!(refused.error.kind(), ErrorKind::Format(FormatError::WornOut)), "{refused}");
+    assert_eq!(medium.bytes(), image.0);
+}
+
+/// The word has 32 bits for the number, and the low half of its tag.
+#[test]
+fn a_count_of_lost_events_stops_at_its_maximum() {
+    let word = |count: u64| count | k(35, count, 0) << 32;
+    let medium = Plain::new(LEN);
+    medium.write(0, &golden().0);
+    medium.store(20_480, word(0xffff_fffe), Relaxed);
+    let recorder = options().open(&medium).unwrap().0;
+    let writer = recorder.claim().unwrap();
+    for _ in 0..3 {
+        writer.record_at(1, 1, &[0; 200]).unwrap_err();
+        assert_eq!(medium.load(20_480, Relaxed), word(0xffff_ffff));
+        assert_eq!(recorder.reader().lost(0).unwrap(), 0xffff_ffff);
+    }
+}
+
+/// Records of 24 + 65,535 bytes and one byte of padding. After a header of 64 bytes, 15 of them fit into 1 MiB and end at
+/// 983,464 = 0x0f01a8.
+#[test]
+fn the_largest_sub_buffers_are_read_across_their_ends() {
+    let medium = Plain::new(BASE + (2 << 20));
+    let recorder = options().sub_buffer_size(1 << 20).create_new(&medium).unwrap().0;
+    let writer = recorder.claim().unwrap();
+    let payload = vec![7; 65_535];
+    (0..16).for_each(|time| writer.record_at(time, 1, &payload).unwrap());
+    assert_eq!(medium.bytes()[BASE + (1 << 20) + 13..][..3], [0xa8, 0x01, 0x0f]);
+    let shown = shown(&recorder.reader(), 0);
+    assert_eq!((shown.events.len(), shown.skipped), (16, vec![]));
+}
+
+/// 4,096 shards of 2 × 256 bytes, after a page of texts and 256 bytes for the count of each.
+#[test]
+fn the_most_shards_are_claimed_and_read() {
+    const SHARDS: u32 = 4096;
+    let medium = Plain::new(20_480 + SHARDS as usize * (256 + 512));
+    let recorder = options().shards(SHARDS).create_new(&medium).unwrap().0;
+    let writers: Vec<_> = (0..SHARDS).map(|_| recorder.claim().unwrap()).collect();
+    assert!(recorder.claim().is_err());
+    for writer in &writers {
+        writer.record_at(1, 1, &writer.shard().to_le_bytes()).unwrap();
+    }
+    let reader = recorder.reader();
+    for shard in [0, 1, SHARDS / 2, SHARDS - 1] {
+        let events = shown(&reader, shard).events;
+        assert_eq!((events.len(), &events[0].payload[..]), (1, &shard.to_le_bytes()[..]));
+    }
 }

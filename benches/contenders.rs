@@ -225,7 +225,7 @@ fn record(
 /// Returns the medium of files in the working directory: the file system and its device.
 #[must_use]
 pub fn here() -> String {
-    match cachemaint::dax::probe(".") {
+    match cachemaint_inspect::FileReport::at(".") {
         Ok(found) => format!("{} on {}", found.file_system, found.device),
         Err(error) => error.to_string(),
     }

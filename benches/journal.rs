@@ -6,8 +6,8 @@
 //! next are in no near cache, as in a log that is longer than the caches. After criterion's figures the ratios are
 //! printed, from interleaved blocks, with their 95 % intervals.
 
+use cachemaint::medium::Backing;
 use cachemaint::medium::Memory;
-use cachemaint::survival::Backing;
 use cachemaint_benches::Outcome;
 #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
 use cachemaint_benches::bare::append::{self, AppendEach, AppendShared, Log, Packing, SharedLog};

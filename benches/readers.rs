@@ -6,8 +6,8 @@
 //! file has space for, and each event has at most one of them. `--test` reads one MiB of each. The least time and the
 //! most memory of three runs are shown.
 
+use cachemaint::medium::Backing;
 use cachemaint::medium::{Memory, Readable};
-use cachemaint::survival::Backing;
 use cachemaint_benches::Outcome;
 use cachemaint_benches::cost::{Cost, Counting};
 use cachemaint_benches::measure::lines::{PAGE, Region};

@@ -8,8 +8,8 @@
 //! A ring has 4 MiB. A recording's sub-buffers have 32 KiB, those of LTTng-UST 1 MiB. After criterion's figures the
 //! ratios are printed, from interleaved blocks, with their 95 % intervals. Times are per event and thread.
 
+use cachemaint::medium::Backing;
 use cachemaint::medium::Memory;
-use cachemaint::survival::Backing;
 use cachemaint_benches::Outcome;
 use cachemaint_benches::bare::event::{Ring, recording};
 use cachemaint_benches::contenders::{Case, Contender, run_cases};

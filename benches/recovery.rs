@@ -3,8 +3,8 @@
 //!
 //! After criterion's figures it prints the bytes and records per second, with 95 % intervals.
 
+use cachemaint::medium::Backing;
 use cachemaint::medium::Memory;
-use cachemaint::survival::Backing;
 use cachemaint_benches::contenders::print_heading;
 use cachemaint_benches::measure::blocks::{Blocks, Loop, interleave};
 use cachemaint_benches::measure::clock::Clock;

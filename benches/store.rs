@@ -23,8 +23,8 @@
 //! store, and the number of bytes written for each byte of a blob.
 
 use cachemaint::Cache;
+use cachemaint::medium::Backing;
 use cachemaint::medium::{Granularity, Medium, Memory, Readable, WriterLock};
-use cachemaint::survival::Backing;
 use cachemaint_benches::contenders::{Case, Contender, print_heading};
 #[cfg(target_os = "linux")]
 use cachemaint_benches::libpmemobj::Libpmemobj;

@@ -90,10 +90,6 @@ pub mod aliasing;
 #[macro_use]
 #[path = "../arch/mod.rs"]
 #[expect(unreachable_pub, reason = "the folder also compiles alone, where these are its interface")]
-#[cfg_attr(
-    not(any(feature = "std", test)),
-    expect(dead_code, reason = "the report on the host has the facts about aliases")
-)]
 mod arch;
 #[expect(unsafe_code, reason = "the contract of these operations defines the valid ranges")]
 pub mod cache;
@@ -112,7 +108,7 @@ pub mod report;
 #[cfg(all(test, cachemaint_loom))]
 #[path = "dax/rounds.rs"]
 mod rounds;
-pub mod survival;
+mod statement;
 #[cfg(feature = "std")]
 mod system;
 mod virtualization;
@@ -145,6 +141,13 @@ pub mod family {
     pub use crate::medium::words::{WORD, out_of_range};
     #[cfg(feature = "std")]
     pub use crate::process::Process;
+    #[cfg(feature = "serde")]
+    pub use crate::report::json::SCHEMA;
+    pub use crate::report::screen::{GuestOf, row, row_at};
+    #[cfg(all(feature = "std", target_has_atomic = "64"))]
+    pub use crate::system::region;
+    #[cfg(feature = "std")]
+    pub use crate::system::{calls, tree};
     #[cfg(all(
         feature = "dax",
         target_os = "linux",
@@ -152,6 +155,41 @@ pub mod family {
         not(cachemaint_loom)
     ))]
     pub use crate::system::{limits, naming};
+
+    /// Returns the way to reserve RAM as persistent memory: true for a parameter of the kernel's command line, false for
+    /// a node of the device tree, `None` if there is none.
+    #[must_use]
+    pub const fn reserves_ram_by_parameter() -> Option<bool> {
+        use crate::arch::ReservedRam;
+        match crate::arch::native::ARCHITECTURE.reserved_ram {
+            Some(ReservedRam::KernelParameter) => Some(true),
+            Some(ReservedRam::DeviceTree) => Some(false),
+            None => None,
+        }
+    }
+
+    /// Returns true if the CPU reports a guest.
+    #[cfg(feature = "std")]
+    #[must_use]
+    pub fn is_guest() -> bool {
+        crate::cpu::is_guest()
+    }
+
+    /// The facts and the decision about a file.
+    #[cfg(all(
+        feature = "dax",
+        any(target_os = "linux", target_os = "macos", windows),
+        target_has_atomic = "64",
+        not(cachemaint_loom)
+    ))]
+    pub mod file {
+        pub use crate::dax::decide::{ADVICE_VIRTIO, IS_FAMFS, NEWER, USE_MEMORY, decide};
+        pub use crate::dax::options::{facts_of, guarantee_of, look};
+        pub use crate::dax::reach::Reach;
+        #[cfg(target_os = "linux")]
+        pub use crate::dax::system::linux::{ask::Inode, device, extents};
+        pub use crate::dax::system::{DeviceDax, FileFacts};
+    }
 }
 
 pub use arch::{Point, Unsupported};

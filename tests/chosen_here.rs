@@ -38,7 +38,7 @@ fn the_choice_is_what_the_cpus_manual_demands() {
 #[cfg(all(feature = "std", feature = "serde"))]
 #[test]
 fn the_report_names_the_chosen_instructions() {
-    let report = serde_json::to_value(cachemaint::report::HostReport::host()).unwrap();
+    let report = serde_json::to_value(cachemaint_inspect::HostReport::host()).unwrap();
     for (point, name) in [
         (Point::Coherency, "coherency"),
         (Point::Persistence, "persistence"),

@@ -15,8 +15,8 @@
 use crate::measure::lines::WORD;
 use crate::payloads::event;
 use cachemaint::Cache;
+use cachemaint::medium::Backing;
 use cachemaint::medium::Memory;
-use cachemaint::survival::Backing;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,6 +1,7 @@
 //! The machine of a measurement, without which a figure is worthless.
 
-use cachemaint::report::{HostReport, Hypervisor};
+use cachemaint::report::Hypervisor;
+use cachemaint_inspect::HostReport;
 
 /// The machine, as far as it describes itself.
 #[derive(Clone, Debug, PartialEq, Eq)]

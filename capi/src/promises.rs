@@ -4,12 +4,15 @@
 //! It fills structures that the caller names.
 
 use crate::arguments::{self, unknown_number};
+use crate::cancellation;
 use crate::error::{Failure, number};
 use crate::handle::{Handle, Open};
 use crate::text;
-use cachemaint::dax::Guarantee;
+use cachemaint::medium::Backing;
 use cachemaint::medium::Granularity;
-use cachemaint::survival::{Backing, Event, Stage, Statement, Survival};
+use cachemaint::report::Statement;
+use cachemaint_inspect::FileReport;
+use cachemaint_inspect::survival::{Event, Stage, Survival};
 use core::ffi::{c_char, c_int, c_uint};
 use std::ffi::CString;
 
@@ -72,9 +75,10 @@ impl CEvent {
     }
 }
 
-/// The texts about a file, created on demand.
+/// The report on a file and its texts, created on demand.
 #[derive(Debug)]
 pub(crate) struct Texts {
+    report: FileReport,
     reason: CString,
     advice: Option<CString>,
     backing: CString,
@@ -95,20 +99,21 @@ struct StatementText {
 }
 
 impl Texts {
-    fn of(guarantee: &Guarantee) -> Self {
+    fn of(report: FileReport) -> Self {
         let statements = Stage::ALL
             .iter()
             .copied()
             .flat_map(|stage| Event::ALL.iter().copied().map(move |event| (stage, event)))
-            .map(|(stage, event)| StatementText::of(guarantee, stage, event));
+            .map(|(stage, event)| StatementText::of(&report, stage, event));
         Self {
-            reason: text::of(&guarantee.reason),
-            advice: guarantee.advice.map(text::of),
-            backing: text::of(guarantee.backing.into()),
-            file_system: text::of(&guarantee.file_system),
-            mount_point: text::of(&guarantee.mount_point),
-            device: text::of(&guarantee.device),
+            reason: text::of(&report.reason),
+            advice: report.advice.map(text::of),
+            backing: text::of(report.backing.into()),
+            file_system: text::of(&report.file_system),
+            mount_point: text::of(&report.mount_point),
+            device: text::of(&report.device),
             statements: statements.collect(),
+            report,
         }
     }
 
@@ -118,20 +123,25 @@ impl Texts {
 }
 
 impl StatementText {
-    fn of(guarantee: &Guarantee, stage: Stage, event: Event) -> Self {
-        let Statement { text, source, certainty, .. } = guarantee.survives(stage, event);
+    fn of(report: &FileReport, stage: Stage, event: Event) -> Self {
+        let Statement { text, source, certainty, .. } = report.survives(stage, event);
         let (text, source) = (text::of(text), text::of(source));
         Self { stage, event, text, source, certainty: text::of(&certainty.to_string()) }
     }
 }
 
-fn texts(open: &Open) -> &Texts {
-    open.texts.get_or_init(|| Texts::of(open.file.guarantee()))
+fn texts(open: &Open) -> Result<&Texts, Failure> {
+    if let Some(known) = open.texts.get() {
+        return Ok(known);
+    }
+    let report = cancellation::held_off(|| FileReport::of(open.file.view()))?;
+    Ok(open.texts.get_or_init(|| Texts::of(report)))
 }
 
-fn guarantee(open: &Open) -> CGuarantee {
-    let (known, texts) = (open.file.guarantee(), texts(open));
-    CGuarantee {
+fn guarantee(open: &Open) -> Result<CGuarantee, Failure> {
+    let texts = texts(open)?;
+    let known = &texts.report;
+    Ok(CGuarantee {
         granularity: match known.granularity {
             Granularity::Byte => 0,
             Granularity::Line(_) => 1,
@@ -145,7 +155,7 @@ fn guarantee(open: &Open) -> CGuarantee {
         file_system: texts.file_system.as_ptr(),
         mount_point: texts.mount_point.as_ptr(),
         device: texts.device.as_ptr(),
-    }
+    })
 }
 
 /// Returns the number of a backing in the header.
@@ -165,10 +175,11 @@ const fn backing(backing: Backing) -> c_int {
     }
 }
 
-fn survival(open: &Open, stage: Stage, event: Event) -> CSurvival {
-    let texts = texts(open).statement(stage, event);
-    CSurvival {
-        answer: match open.file.guarantee().survives(stage, event).answer {
+fn survival(open: &Open, stage: Stage, event: Event) -> Result<CSurvival, Failure> {
+    let all = texts(open)?;
+    let texts = all.statement(stage, event);
+    Ok(CSurvival {
+        answer: match all.report.survives(stage, event).answer {
             Survival::NotPromised => 1,
             Survival::If(_) => 2,
             Survival::Yes => 3,
@@ -178,7 +189,7 @@ fn survival(open: &Open, stage: Stage, event: Event) -> CSurvival {
         text: text::address(texts.map(|texts| &*texts.text)),
         source: text::address(texts.map(|texts| &*texts.source)),
         certainty: text::address(texts.map(|texts| &*texts.certainty)),
-    }
+    })
 }
 
 /// Fills in the guarantee of an open file.
@@ -194,8 +205,11 @@ pub(crate) unsafe extern "C" fn cachemaint_get_guarantee(
 ) -> c_int {
     // SAFETY: (1) is the caller's duty.
     let open = unsafe { Handle::open(file) };
-    // SAFETY: (2) is the caller's duty.
-    number(open.and_then(|open| unsafe { arguments::fill(into, size, &guarantee(open)) }))
+    number(open.and_then(|open| {
+        let known = guarantee(open)?;
+        // SAFETY: (2) is the caller's duty.
+        unsafe { arguments::fill(into, size, &known) }
+    }))
 }
 
 /// Fills in the survival of an event by bytes of the file.
@@ -214,7 +228,7 @@ pub(crate) unsafe extern "C" fn cachemaint_get_survival(
     let filled = || {
         // SAFETY: (1) is the caller's duty.
         let open = unsafe { Handle::open(file) }?;
-        let survival = survival(open, stage.checked()?, event.checked()?);
+        let survival = survival(open, stage.checked()?, event.checked()?)?;
         // SAFETY: (2) is the caller's duty.
         unsafe { arguments::fill(into, size, &survival) }
     };

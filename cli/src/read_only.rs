@@ -1,11 +1,12 @@
 //! Files that are only read: also those that another process writes meanwhile, and those that this user may only read.
 
-use cachemaint::dax::{DaxView, Error, Guarantee, Options};
+use cachemaint::dax::{DaxView, Error, Options};
 #[cfg(target_os = "linux")]
-use cachemaint::dax::{ErrorKind, PreadFile, probe};
+use cachemaint::dax::{ErrorKind, PreadFile};
 use cachemaint::medium::Readable;
+use cachemaint_inspect::FileReport;
 use core::sync::atomic::Ordering;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 /// A file that is read through its mapping until that fails, and then by calls of the operating system: a bad block or a
@@ -24,16 +25,17 @@ pub(crate) struct ReadOnly {
 
 enum Opened {
     View(DaxView),
+    /// The path of the file.
     #[cfg(target_os = "linux")]
-    Calls(Guarantee),
+    Calls(PathBuf),
 }
 
 impl ReadOnly {
     /// Opens a file of any granularity: reading does not need a guarantee.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         #[cfg(target_os = "linux")]
-        if let Some((calls, guarantee)) = unmapped(path)? {
-            let opened = Opened::Calls(guarantee);
+        if let Some(calls) = unmapped(path)? {
+            let opened = Opened::Calls(path.to_path_buf());
             return Ok(Self { opened, calls, skips_bad_blocks: false, bad_block: OnceLock::new() });
         }
         let view = Options::new().allow_page_granularity().view(path)?;
@@ -62,11 +64,12 @@ impl ReadOnly {
         }
     }
 
-    pub(crate) fn guarantee(&self) -> &Guarantee {
+    /// Asks about the file.
+    pub(crate) fn report(&self) -> Result<FileReport, Error> {
         match &self.opened {
-            Opened::View(view) => view.guarantee(),
+            Opened::View(view) => FileReport::of(view),
             #[cfg(target_os = "linux")]
-            Opened::Calls(guarantee) => guarantee,
+            Opened::Calls(path) => FileReport::at(path),
         }
     }
 
@@ -97,9 +100,9 @@ impl ReadOnly {
     }
 }
 
-/// Opens a file with bytes that is not to be mapped, and asks for its guarantee. Returns `None` for any other file.
+/// Opens a file with bytes that is not to be mapped. Returns `None` for any other file.
 #[cfg(target_os = "linux")]
-fn unmapped(path: &Path) -> Result<Option<(PreadFile, Guarantee)>, Error> {
+fn unmapped(path: &Path) -> Result<Option<PreadFile>, Error> {
     use rustix::fs::{Mode, OFlags, open, statfs};
     use std::fs::File;
 
@@ -111,11 +114,10 @@ fn unmapped(path: &Path) -> Result<Option<(PreadFile, Guarantee)>, Error> {
     if !is_file || !(cfg!(target_pointer_width = "32") || is_on_overlay()) {
         return Ok(None);
     }
-    let guarantee = probe(path)?;
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file =
         open(path, flags, Mode::empty()).map_err(|errno| Error::os(path, "open", &errno.into()))?;
-    Ok(Some((PreadFile::new(File::from(file), 0)?, guarantee)))
+    PreadFile::new(File::from(file), 0).map(Some)
 }
 
 impl Readable for ReadOnly {

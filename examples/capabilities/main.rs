@@ -7,9 +7,10 @@
 
 #![expect(clippy::print_stdout, reason = "the result of the program")]
 
-use cachemaint::report::HostReport;
-use cachemaint::survival::{Backing, Event, Stage};
+use cachemaint::medium::Backing;
 use cachemaint::{Cache, Unsupported};
+use cachemaint_inspect::HostReport;
+use cachemaint_inspect::survival::{Event, Stage, survives};
 use serde_json::{Value, json};
 
 /// Returns the instruction and the fence of a write-back, or the reason why there is none, with the remedy.
@@ -26,7 +27,7 @@ fn choice(cache: Result<Cache, Unsupported>) -> Value {
 
 fn main() -> serde_json::Result<()> {
     let host = HostReport::host();
-    let outlives = |backing: Backing, event| backing.survives(Stage::Persisted, event).answer;
+    let outlives = |backing: Backing, event| survives(backing, Stage::Persisted, event).answer;
     let memory: Vec<Value> = host
         .backings()
         .into_iter()

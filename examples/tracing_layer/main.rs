@@ -8,8 +8,8 @@
 #![expect(clippy::print_stdout, reason = "the result of the program")]
 
 use cachemaint::Cache;
+use cachemaint::medium::Backing;
 use cachemaint::medium::Memory;
-use cachemaint::survival::Backing;
 use cachemaint_recorder::{Found, Options, Recorder, Writer};
 use core::fmt::{Debug, Write as _};
 use std::cell::OnceCell;

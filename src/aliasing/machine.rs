@@ -1,7 +1,7 @@
 //! The answer for one machine: from the architecture, or from the kernel if the architecture leaves it open.
 
 use crate::arch::advice::IS_LINUX;
-use crate::arch::data_cache::{DataCache, Evidence, Occurs};
+use crate::arch::data_cache::{Cpuinfo, DataCache, Evidence, Occurs};
 
 /// The aliasing of the data cache: it can, or cannot, hold one page twice, under two virtual addresses.
 ///
@@ -55,44 +55,36 @@ const fn to_decide(evidence: Evidence, has_proc: bool) -> &'static str {
     }
 }
 
-#[cfg(feature = "std")]
-pub(crate) use host::{distance, of_machine};
-
-#[cfg(feature = "std")]
-mod host {
-    use super::{Aliasing, PLACE, by_architecture};
-    use crate::arch::data_cache::{Cpuinfo, DataCache, Evidence, Occurs};
-    use crate::system::tree::{Tree, Unknown};
-    use std::path::Path;
-
-    const CPUINFO: &str = "/proc/cpuinfo";
-    const TAKE_THE_LARGEST: &str = "take 4 MiB, which is a multiple of it";
-
-    /// Returns the answer of the architecture, or of the kernel's `/proc/cpuinfo` if the architecture leaves it open.
-    pub(crate) fn of_machine(
-        facts: &DataCache,
-        tree: &Tree,
-        page: &Result<u64, Unknown>,
-    ) -> Aliasing {
-        let (Occurs::ByGeometry(reason), Evidence::Cpuinfo(judge)) = (facts.occurs, facts.evidence)
-        else {
-            return by_architecture(facts);
-        };
-        let cpuinfo = tree.read(Path::new(CPUINFO));
-        match (cpuinfo.value(), page) {
-            (Some(text), Ok(page)) => match judge(Cpuinfo(text), *page) {
-                Some(true) => Aliasing::Yes { source: "/proc/cpuinfo" },
-                Some(false) => Aliasing::No { source: "/proc/cpuinfo" },
-                None => Aliasing::Unknown { reason, advice: PLACE },
-            },
-            _ => Aliasing::Unknown { reason, advice: "mount /proc, and ask again" },
-        }
+/// Returns the answer of the architecture, or of the kernel's `/proc/cpuinfo` if the architecture leaves it open.
+/// `cpuinfo` is the text of that file, and `page` the size of a page in bytes, as far as they are known.
+pub(crate) fn of_machine(facts: &DataCache, cpuinfo: Option<&str>, page: Option<u64>) -> Aliasing {
+    let (Occurs::ByGeometry(reason), Evidence::Cpuinfo(judge)) = (facts.occurs, facts.evidence)
+    else {
+        return by_architecture(facts);
+    };
+    match (cpuinfo, page) {
+        (Some(text), Some(page)) => match judge(Cpuinfo(text), page) {
+            Some(true) => Aliasing::Yes { source: "/proc/cpuinfo" },
+            Some(false) => Aliasing::No { source: "/proc/cpuinfo" },
+            None => Aliasing::Unknown { reason, advice: PLACE },
+        },
+        _ => Aliasing::Unknown { reason, advice: "mount /proc, and ask again" },
     }
+}
 
-    /// Returns the distance at which two mappings of one page agree.
-    pub(crate) fn distance(facts: &DataCache, page: &Result<u64, Unknown>) -> Result<u64, Unknown> {
-        let page = page.clone()?;
-        facts.distance.bytes(page).map_err(|what| Unknown::new("SHMLBA", what, TAKE_THE_LARGEST))
+/// In the words of a report's row.
+impl core::fmt::Display for Aliasing {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::No { .. } => f.write_str("data do not alias"),
+            Self::Yes { .. } => f.write_str(
+                "data alias: map a page at addresses that are equal modulo SHMLBA; no file is mapped \
+                 directly",
+            ),
+            Self::Unknown { reason, advice } => {
+                write!(f, "unknown whether data alias: {reason}; {advice}")
+            }
+        }
     }
 }
 

@@ -34,14 +34,12 @@
 mod machine;
 
 pub use machine::Aliasing;
-pub(crate) use machine::by_architecture;
-#[cfg(feature = "std")]
-pub(crate) use machine::{distance, of_machine};
+pub(crate) use machine::{by_architecture, of_machine};
 
 /// Returns true if two mappings of one file are congruent. Each is given as the address of a byte and the offset of
 /// that byte in the file. The mappings can be in two processes, and of two parts of the file.
 ///
-/// `shmlba` comes from [`HostReport::shmlba`](crate::report::HostReport). With 0, mappings agree only if their
+/// `shmlba` comes from the report on the host (`cachemaint-inspect`). With 0, mappings agree only if their
 /// addresses and offsets differ by the same number of bytes.
 ///
 /// ```

@@ -3,7 +3,8 @@
 use super::bounds::{Bounds, check_new_len, too_long};
 use super::mapping::Mapping;
 use super::open_file::Lock;
-use super::system::{self, Access, MapOptions, files};
+use super::opening::{How, map};
+use super::system::{Access, Part, files};
 use super::{DaxView, Error, ErrorKind, Options, Writeback};
 use crate::cache::Cache;
 use crate::cache::copy::{Copier, Destination};
@@ -386,14 +387,14 @@ impl DaxFile {
         let part = self.part(len)?;
         let size = self.size_of_file()?;
         let new = size..size.max(self.view.offset + len);
-        let part = MapOptions { shed: new.clone(), ..part };
+        let how = self.how(new.clone());
         let DaxView { path, file, guarantee, .. } = &self.view;
         if !new.is_empty() {
             self.require_no_sharers()?;
             file.append_zeros(path, &new)?;
         }
         // Another program may have made the file longer: its blocks and length are not durable yet.
-        let mapped = self.sync(size).and_then(|()| system::map(path, file, &part, guarantee));
+        let mapped = self.sync(size).and_then(|()| map(path, file, &part, None, &how, guarantee));
         let mapping = mapped.inspect_err(|_error| file.restore(&new))?;
         self.replace(mapping);
         Ok(())
@@ -431,7 +432,7 @@ impl DaxFile {
             return Err(Error::invalid(path, text));
         }
         self.require_no_sharers()?;
-        let mapping = system::map(path, file, &part, guarantee)?;
+        let mapping = map(path, file, &part, None, &self.how(0..0), guarantee)?;
         let size = self.view.offset + len;
         file.set_len(size).map_err(|error| Error::os(path, files::SET_LEN, &error))?;
         self.replace(mapping);
@@ -457,28 +458,26 @@ impl DaxFile {
     }
 
     /// Returns the same part of the file, with a new length.
-    fn part(&self, len: u64) -> Result<MapOptions, Error> {
+    fn part(&self, len: u64) -> Result<Part, Error> {
         // The new mapping would hide a failure of the old one.
         self.view.check()?;
-        let DaxView { path, guarantee, offset, writeback, populate, .. } = &self.view;
+        let DaxView { path, guarantee, offset, .. } = &self.view;
         if guarantee.is_device_dax {
             let text = "is device DAX, whose size programs cannot change; map another part of it, or reconfigure it \
                         (daxctl reconfigure-device)";
             return Err(Error::unsupported(path, text));
         }
-        let (offset, writeback, populate) = (*offset, *writeback, *populate);
+        let (offset, alignment) = (*offset, guarantee.alignment);
         let end = offset.checked_add(len).ok_or_else(|| too_long(path, offset, len))?;
         check_new_len(path, end)?;
-        let bounds = Bounds { size: end, alignment: guarantee.alignment, is_device: false };
+        let bounds = Bounds { size: end, alignment, is_device: false };
         let len = bounds.mapped_len(path, offset, Some(len))?;
-        Ok(MapOptions {
-            offset,
-            len,
-            access: Access::ReadAndWrite,
-            writeback,
-            populate,
-            shed: 0..0,
-        })
+        Ok(Part { offset, len, alignment, access: Access::ReadAndWrite })
+    }
+
+    /// Returns the same method; drops a range of the file from the page cache.
+    const fn how(&self, shed: Range<u64>) -> How {
+        How { writeback: self.view.writeback, populate: self.view.populate, shed }
     }
 
     /// Returns the length of the file, which is at least that of its mapping.

@@ -1,10 +1,10 @@
 //! Errors of files, each with a remedy.
 
 use super::Guarantee;
-use super::mapping::Unflushed;
-use super::system::files;
+use super::meaning::meaning;
+use super::system::{Failed, Unasked, Unflushed, Unusable, files};
 use crate::system::calls::System;
-use crate::system::tree::{Unknown, printable};
+use crate::system::tree::printable;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -135,8 +135,26 @@ impl Error {
         Self::because(path, ErrorKind::Unsupported, text)
     }
 
-    pub(super) fn unknown(path: &Path, fact: &str, why: &Unknown) -> Self {
+    /// Returns the error of a fact that is unknown, for this reason.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn unknown(path: &Path, fact: &str, why: &dyn core::fmt::Display) -> Self {
         Self::because(path, ErrorKind::Unknown, format!("{fact} is unknown: {why}"))
+    }
+
+    /// Returns the error of a failed call, with its meaning there and the remedy.
+    pub(super) fn failed(path: &Path, Failed { call, errno }: Failed) -> Self {
+        Self::os(path, call, &io::Error::from_raw_os_error(errno))
+    }
+
+    /// Returns the error of a file about which there are no facts.
+    pub(super) fn unasked(path: &Path, why: Unasked) -> Self {
+        match why {
+            Unasked::Failed(failed) => Self::failed(path, failed),
+            Unasked::Directory => Self::is_directory(path),
+            Unasked::NotAFile => Self::new(path, ErrorKind::NotAFile),
+            Unasked::Unusable(why) => Self::unsupported(path, why.to_string()),
+        }
     }
 
     fn with(path: &Path, kind: ErrorKind, text: Option<Box<str>>, errno: Option<i32>) -> Self {
@@ -154,7 +172,7 @@ impl Error {
     #[doc(hidden)]
     #[must_use]
     pub fn os(path: &Path, call: &'static str, error: &io::Error) -> Self {
-        let (kind, text) = files::meaning(path, call, error, kind_of(call, error));
+        let (kind, text) = meaning(path, call, error, kind_of(call, error));
         Self::with(path, kind, text.map(Into::into), Some(files::number(error)))
     }
 
@@ -266,6 +284,29 @@ impl Error {
             | ErrorKind::NotAllocated { .. }
             | ErrorKind::Poisoned { .. } => io::ErrorKind::InvalidData,
             _ => io::ErrorKind::Other,
+        }
+    }
+}
+
+impl core::fmt::Display for Unusable {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Attribute { path, answer } => write!(
+                f,
+                "its attribute {path} is unusable: {answer}; see how the device is set up (daxctl list)"
+            ),
+            Self::Driver(Some(name)) => {
+                let what = match name.as_str() {
+                    "kmem" => "which makes it system RAM",
+                    "fsdev_dax" => "which has no mmap: a file system (famfs) maps it",
+                    _ => "which is not known to map it",
+                };
+                write!(
+                    f,
+                    "is bound to {name}, {what}; give it to device DAX (daxctl reconfigure-device --mode=devdax)"
+                )
+            }
+            Self::Driver(None) => f.write_str("has no driver; enable it (daxctl enable-device)"),
         }
     }
 }

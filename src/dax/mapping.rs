@@ -14,48 +14,16 @@ use super::faults::Registered;
 use super::latch::{Failure, Latch};
 use super::read_order::{PIECE, ReadOrder};
 use super::rounds::Rounds;
-use super::system::files;
+#[cfg(target_os = "linux")]
+use super::system::Access;
+use super::system::{Pages, Unflushed, files, host};
 use crate::medium::words::{self, AtomicU64, WORD};
 use alloc::boxed::Box;
-use alloc::string::String;
-use core::fmt::Debug;
 use core::ops::Range;
 use core::ptr::NonNull;
 use core::slice;
 use core::sync::atomic::Ordering::{self, Acquire, Relaxed, SeqCst};
 use core::sync::atomic::fence;
-use std::io;
-
-/// The owner of the mapped pages. It keeps the bytes in place until it is dropped, and makes the operating system write
-/// them back.
-pub(super) trait Pages: Debug + Send + Sync {
-    /// Writes back the pages that a range of the mapping touches, and waits. The range is in the mapping and not empty.
-    fn writeback(&self, range: Range<usize>) -> io::Result<()>;
-
-    /// Returns true if the system reads ahead only when [asked](Self::read_ahead).
-    fn must_be_asked_for(&self) -> bool {
-        false
-    }
-
-    /// Asks for bytes that will be read soon. The range is in the mapping.
-    fn read_ahead(&self, _range: Range<usize>) {}
-
-    /// Flushes the medium's own buffers. `None` if [`writeback`](Self::writeback) flushes them.
-    fn flush_medium(&self) -> Option<Result<(), Unflushed>> {
-        None
-    }
-}
-
-/// The error of an attribute that could not flush a medium's buffers.
-#[derive(Debug)]
-pub(super) struct Unflushed {
-    /// The path of the attribute.
-    pub(super) path: String,
-    /// The value that was read, or the error.
-    pub(super) answer: String,
-    /// The number of the error, if writing failed.
-    pub(super) errno: Option<i32>,
-}
 
 /// The error of a failed mapping. Its latch has the failure.
 #[derive(Debug)]
@@ -102,6 +70,20 @@ impl Mapping {
             latch: Box::default(),
             rounds: Box::default(),
         }
+    }
+
+    /// Returns the mapping of the first `len` bytes of mapped pages.
+    pub(super) fn of(pages: host::MappedPages, len: usize) -> Self {
+        let base = pages.base();
+        #[cfg(target_os = "linux")]
+        let (whole, access) = (pages.whole_len(), pages.access());
+        // SAFETY: (1) they are mapped by whole pages, and unmapped when `pages` is dropped; (2) mappings begin at a
+        // page; (3) no other code knows of it.
+        let mapping = unsafe { Self::new(base, len, pages) };
+        #[cfg(target_os = "linux")]
+        // SAFETY: (1) as above.
+        let mapping = unsafe { mapping.register(whole, access == Access::ReadAndWrite) };
+        mapping
     }
 
     /// Lets an access that raises SIGBUS fail the mapping, if a handler is installed. `len` is the length of its whole

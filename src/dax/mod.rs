@@ -48,9 +48,9 @@
 //! - Offset and length must be multiples of the device's [alignment](Guarantee::alignment), mostly 2 MiB.
 //! - There is no page granularity, whatever the options allow, since a device has no `msync`. A device that cannot be
 //!   persisted line by line is refused: on a CPU that does not reach the medium's
-//!   [point](crate::survival::Backing::point), and on memory that a host must be asked to keep (virtio-pmem).
+//!   [point](Guarantee::point), and on memory that a host must be asked to keep (virtio-pmem).
 //! - The device can be ordinary RAM: CXL memory in mode `ram`, or RAM that firmware set apart. Its
-//!   [domain](crate::survival::Domain) is then [`None`](crate::survival::Domain::None).
+//!   [domain](crate::medium::Domain) is then [`None`](crate::medium::Domain::None).
 //! - The lock is taken on the device's node, not on its memory. It does not exclude another node with the same device
 //!   number, programs that map the device without a lock, or `daxctl` and `ndctl`, which remove the device under its
 //!   mappings (SIGBUS).
@@ -73,7 +73,7 @@
 //!   machine, may be seen late or never, even by a view.
 //! - A file on famfs is refused: hosts share its memory, and no system call writes a line of it back. Use
 //!   [`coherence`](crate::coherence) there.
-//! - The persistence domain is the claim of firmware ([`Domain`](crate::survival::Domain)), which cannot be verified.
+//! - The persistence domain is the claim of firmware ([`Domain`](crate::medium::Domain)), which cannot be verified.
 //! - A drive that does not promise whole sectors can lose any sector of the page that it was writing when the power
 //!   failed, including bytes that were persisted before. [`Guarantee`] does not know about that.
 //! - If a Linux file system has no unnamed files (`O_TMPFILE`), or refuses `linkat`, a crash during a creation can
@@ -87,7 +87,7 @@
 //! # Media errors and files that shrink, on Linux
 //! | task | use | cost |
 //! |---|---|---|
-//! | find bad blocks before they are accessed | `DaxView::bad_blocks` | some files of `/sys`, and a FIEMAP that syncs the file |
+//! | find bad blocks before they are accessed | `bad_blocks` of `cachemaint-inspect` | some files of `/sys`, and a FIEMAP that syncs the file |
 //! | read bytes that may be bad | `PreadFile` | a system call for each read |
 //! | the same of an open file | [`Readable::pread`](crate::medium::Readable::pread) | the same |
 //! | fail the file instead of the process | `FaultHandler` | a SIGBUS handler for the whole process |
@@ -115,7 +115,7 @@
 //! The types are the same, and the granularity is always a page. The system writes the pages to the file (`msync`,
 //! `FlushViewOfFile`) and the file to its medium (`F_FULLFSYNC` on macOS, `FlushFileBuffers` on Windows). Nothing is
 //! known about the device below, so the guarantee is a condition: persisted bytes survive if the file system honours
-//! these calls ([`Backing::FileSystem`](crate::survival::Backing::FileSystem)).
+//! these calls.
 //!
 //! - A new file has its name before it is filled. A crash during a creation leaves an incomplete file at the path:
 //!   remove it, and create it again.
@@ -128,6 +128,7 @@
 mod batch;
 mod bounds;
 mod dax_file;
+pub(crate) mod decide;
 mod error;
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "handles a signal, and maps zeros over mappings")]
@@ -136,18 +137,22 @@ mod guarantee;
 mod latch;
 #[expect(unsafe_code, reason = "accesses mapped bytes by address")]
 mod mapping;
+#[cfg_attr(not(target_os = "linux"), path = "no_meaning.rs")]
+mod meaning;
 mod open_file;
 mod opening;
-mod options;
+pub(crate) mod options;
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "persists addresses of mappings that the caller has made")]
 mod persister;
-mod placement;
 #[cfg(target_os = "linux")]
 mod pread;
+pub(crate) mod reach;
 mod read_order;
+#[cfg_attr(not(target_os = "linux"), path = "no_reason.rs")]
+mod reason;
 mod rounds;
-mod system;
+pub(crate) mod system;
 mod view;
 
 pub use batch::Batch;
@@ -160,11 +165,8 @@ pub use open_file::Lock;
 pub use options::{Options, probe};
 #[cfg(target_os = "linux")]
 pub use persister::Persister;
-pub use placement::{Extent, Placement};
 #[cfg(target_os = "linux")]
 pub use pread::PreadFile;
-#[cfg(target_os = "linux")]
-pub use system::BadBlocks;
 pub use view::DaxView;
 
 use crate::cache::Cache;
@@ -189,19 +191,13 @@ mod tests {
     #[test]
     fn threads_can_share_all_types_but_a_batch() {
         is_send_sync::<(DaxFile, DaxView, Options, Error, ErrorKind, Guarantee, Lock)>();
-        is_send_sync::<(Placement, Extent)>();
         #[cfg(target_os = "linux")]
-        is_send_sync::<(BadBlocks, FaultHandler, Persister, PreadFile)>();
+        is_send_sync::<(FaultHandler, Persister, PreadFile)>();
     }
 
     #[test]
-    fn each_error_of_this_module_can_be_boxed() {
-        use crate::survival::{Statement, Survival};
-        use crate::system::tree::Unknown;
-
+    fn its_error_can_be_boxed() {
         fn is_error<E: core::error::Error + Send + Sync + 'static>() {}
         is_error::<Error>();
-        is_error::<Unknown>();
-        is_error::<Statement<Survival>>();
     }
 }

@@ -4,7 +4,7 @@
 
 use super::Writeback;
 use super::error::{Error, ErrorKind};
-use super::system::{self, files};
+use super::system::files;
 use crate::process::Process;
 use crate::system::calls::uninterrupted;
 use core::ops::{Deref, Range};
@@ -75,10 +75,18 @@ impl OpenFile {
         Self { file, lock: Lock::Off, owner: Process::this(), unfinished: name }
     }
 
-    /// Returns the current name of a new file.
-    #[cfg(target_os = "linux")]
-    pub(super) const fn unfinished_name(&mut self) -> &mut Option<PathBuf> {
-        &mut self.unfinished
+    /// Gives a new file its name, which it has until it is [kept](Self::keep) or discarded.
+    pub(super) fn give_name(&mut self, path: &Path) -> Result<(), Error> {
+        let given = files::give_name(&self.file, self.unfinished.as_deref(), path);
+        given.map_err(|why| match Error::failed(path, why) {
+            // The caller tries another way.
+            error if why.call == files::LINK && !matches!(error.kind(), ErrorKind::Exists) => {
+                Error::new(path, ErrorKind::Os { call: why.call, errno: why.errno })
+            }
+            error => error,
+        })?;
+        self.unfinished = Some(path.to_path_buf());
+        Ok(())
     }
 
     /// Keeps a new file under its name.
@@ -114,7 +122,7 @@ impl OpenFile {
 
     /// Appends zeros to the file, and does not sync them. If that fails, the file keeps its length.
     pub(super) fn append_zeros(&self, path: &Path, range: &Range<u64>) -> Result<(), Error> {
-        system::write_zeros(&self.file, range).map_err(|error| {
+        files::write_zeros(&self.file, range).map_err(|error| {
             self.restore(range);
             Error::writing(path, "write", range, &error)
         })

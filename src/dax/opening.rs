@@ -1,21 +1,26 @@
 //! The steps from a path or a descriptor to a mapped file.
 //!
 //! ```text
-//! open or create ──▶ begin: lock, ask, conclude ──▶ settle: make it durable ──▶ map ──▶ publish a new file
+//! open or create ──▶ begin: lock, ask, map synchronously, decide ──▶ settle: make it durable ──▶ map ──▶ name a new file
 //! ```
 //!
-//! All questions use the descriptor, so that the answers are about the mapped file. `map` checks the extents, for a
+//! All questions use the descriptor, so that the answers are about the mapped file. The extents are checked last, for a
 //! growing file too: the file system's answer about them counts only after the sync.
 
-use super::bounds::check_new_len;
+use super::bounds::{Bounds, check_new_len};
+use super::decide::decide;
 use super::error::{Error, ErrorKind, IS_SYMLINK};
+use super::mapping::Mapping;
 use super::open_file::{Lock, OpenFile};
-use super::system::{self, Access, FileFacts, MapOptions, files};
+use super::reach::Reach;
+use super::system::{self, Access, FileFacts, Part, files, host};
 use super::{DaxFile, DaxView, Guarantee, Options, Writeback};
 use crate::arch::Unsupported;
 use crate::cache::Cache;
 use crate::medium::Granularity;
+use alloc::format;
 use alloc::string::ToString;
+use core::ops::Range;
 use std::fs::File;
 use std::path::Path;
 
@@ -33,8 +38,9 @@ struct Opening<'a> {
     facts: FileFacts,
     guarantee: Guarantee,
     writeback: Writeback,
-    /// The length of the mapping in bytes.
-    len: usize,
+    part: Part,
+    /// The mapping that the kernel has granted synchronously.
+    synchronous: Option<host::Mapped>,
 }
 
 /// The origin of an open file.
@@ -75,15 +81,20 @@ impl<'a> Opening<'a> {
         // The guarantee decides which point its write-backs must reach.
         let cache = options.cache.or_else(|| Cache::host().ok());
         // The former holder of the lock may have removed the file, or changed its size.
-        let mut facts = system::ask(path, &file, cache)?;
+        let mut facts = host::ask(&file).map_err(|why| Error::unasked(path, why))?;
+        let bounds = |facts: &FileFacts| Bounds {
+            size: facts.size,
+            alignment: facts.alignment,
+            is_device: facts.device_dax.is_some(),
+        };
         match origin {
             // As it will be when it has its name.
-            Origin::New { len } => (facts.bounds.size, facts.has_name) = (len, true),
+            Origin::New { len } => (facts.size, facts.has_name) = (len, true),
             // Persisted bytes could not be found again.
             Origin::Path { .. } if !facts.has_name => {
                 return Err(Error::new(path, ErrorKind::NotFound));
             }
-            Origin::Path { least } => facts.bounds.require(path, least)?,
+            Origin::Path { least } => bounds(&facts).require(path, least)?,
             Origin::Descriptor if access == Access::Read && facts.may_be_of_a_lower_layer => {
                 let text = "its descriptor was opened for reading only on overlayfs, where a mapping of a lower \
                             layer's file never shows later stores; open it for reading and writing, which copies it \
@@ -92,28 +103,51 @@ impl<'a> Opening<'a> {
             }
             Origin::Descriptor => {}
         }
-        let len = facts.bounds.mapped_len(path, options.offset, options.len)?;
-        let guarantee = system::conclude(path, &facts)?;
+        let len = bounds(&facts).mapped_len(path, options.offset, options.len)?;
+        let part = Part { offset: options.offset, len, alignment: facts.alignment, access };
+        let (guarantee, mapped) = decided(path, &file, &facts, &part, cache)?;
         if matches!(guarantee.granularity, Granularity::Page(_)) && !options.takes_pages {
             return Err(Error::new(path, ErrorKind::PageGranular(guarantee.into())));
         }
         let writeback = method_of(&guarantee, || cache.map_or_else(Cache::host, Ok))
             .map_err(|why| Error::unsupported(path, why.to_string()))?;
-        Ok(Self { options, path, origin, access, file, facts, guarantee, writeback, len })
+        Ok(Self {
+            options,
+            path,
+            origin,
+            access,
+            file,
+            facts,
+            guarantee,
+            writeback,
+            part,
+            synchronous: mapped.ok(),
+        })
     }
 
     /// Makes the file durable, and maps it.
     fn finish(self) -> Result<DaxView, Error> {
         // The system is not known to write pages back for a view.
-        let refuses_pages = self.access == Access::Read && !system::PERSISTS_VIEWS;
-        if !refuses_pages && !self.facts.bounds.is_device {
+        let refuses_pages = self.access == Access::Read && !host::PERSISTS_VIEWS;
+        if !refuses_pages && !self.guarantee.is_device_dax {
             self.settle()?;
         }
-        Ok(DaxView { refuses_pages, ..self.map()? })
+        let Self { options, path, origin, file, guarantee, writeback, part, synchronous, .. } =
+            self;
+        let Options { offset, populate, sheds, .. } = *options;
+        let shed = match origin {
+            Origin::New { len } => 0..len,
+            _ if sheds => offset..offset.saturating_add(part.len as u64),
+            _ => 0..0,
+        };
+        let how = How { writeback, populate, shed };
+        let mapping = map(path, &file, &part, synchronous, &how, &guarantee)?;
+        let path = path.to_path_buf();
+        Ok(DaxView { mapping, writeback, guarantee, refuses_pages, offset, populate, path, file })
     }
 
     /// Makes the file durable: a new one with its zeros, or the bytes, the length, the blocks and the name of an
-    /// existing one, whichever program made them. For a writer, the modification time is changed first.
+    /// existing one, whichever program made them.
     ///
     /// Later write-backs of the mapping need not do that. Those of lines do not reach the file system. Those of pages
     /// sync the data (Linux `mm/msync.c`, `vfs_fsync_range` with `datasync`), which does not wait for a new name
@@ -124,39 +158,147 @@ impl<'a> Opening<'a> {
             file.append_zeros(path, &(0..len))?;
             return sync_new(path, file, len, *writeback);
         }
-        if self.access == Access::ReadAndWrite {
-            files::touch(file.file());
-        }
-        let size = self.facts.bounds.size;
+        let size = self.facts.size;
         file.sync(*writeback).map_err(|error| Error::syncing(path, size, &error))?;
         match self.origin {
             Origin::Descriptor if !files::is_name_of(path, file) => Ok(()),
-            _ => files::persist_name(path),
+            _ => persist_name(path),
         }
     }
+}
 
-    fn map(self) -> Result<DaxView, Error> {
-        let Self { options, path, origin, access, file, guarantee, writeback, len, .. } = self;
-        let Options { offset, populate, sheds, .. } = *options;
-        let shed = match origin {
-            Origin::New { len } => 0..len,
-            _ if sheds => offset..offset.saturating_add(len as u64),
-            _ => 0..0,
-        };
-        let part = MapOptions { offset, len, access, writeback, populate, shed };
-        let mapping = system::map(path, &file, &part, &guarantee)?;
-        let (path, refuses_pages) = (path.to_path_buf(), false);
-        Ok(DaxView { mapping, writeback, guarantee, refuses_pages, offset, populate, path, file })
+/// The method and the details of a mapping.
+#[derive(Debug)]
+pub(super) struct How {
+    pub(super) writeback: Writeback,
+    /// True if every page is made accessible at once.
+    pub(super) populate: bool,
+    /// The part of the file to drop from the page cache, if that has large folios.
+    pub(super) shed: Range<u64>,
+}
+
+/// Decides about an open file. The kernel's answer to `MAP_SYNC` is a mapping of the
+/// part or a refusal, which is returned too.
+pub(super) fn decided(
+    path: &Path,
+    file: &File,
+    facts: &FileFacts,
+    part: &Part,
+    cache: Option<Cache>,
+) -> Result<(Guarantee, Result<host::Mapped, i32>), Error> {
+    let mapped = system::map_synchronously(file, part).map_err(|why| Error::failed(path, why))?;
+    let memory = || host::memory_of(file, facts);
+    let guarantee = decide(facts, mapped.as_ref().err().copied(), Reach::of(cache), memory)
+        .map_err(|text| Error::unsupported(path, text))?;
+    Ok((guarantee, mapped))
+}
+
+/// Maps a part of a file with this guarantee, by the mapping that the kernel has granted if it is one for lines. Each
+/// byte of such a part must have its own written block.
+pub(super) fn map(
+    path: &Path,
+    file: &File,
+    part: &Part,
+    synchronous: Option<host::Mapped>,
+    how: &How,
+    guarantee: &Guarantee,
+) -> Result<Mapping, Error> {
+    let failed = |why| Error::failed(path, why);
+    let is_by_pages = matches!(how.writeback, Writeback::Pages);
+    let mapped = match synchronous {
+        Some(mapped) if !is_by_pages => mapped,
+        _ if is_by_pages => system::map(file, part).map_err(failed)?,
+        _ => system::map_synchronously(file, part)
+            .map_err(failed)?
+            .map_err(|errno| Error::os(path, "mmap", &std::io::Error::from_raw_os_error(errno)))?,
+    };
+    if !is_by_pages && !guarantee.is_device_dax {
+        require_written(path, file, part)?;
+    }
+    let mut pages =
+        host::MappedPages::new(mapped, file, guarantee.file_system, guarantee.medium_flush())
+            .map_err(failed)?;
+    if is_by_pages {
+        pages = pages.keep_folios_small(guarantee.file_system, part.offset, &how.shed);
+    }
+    if how.populate {
+        populate(path, &pages, part.len)?;
+    }
+    Ok(Mapping::of(pages, part.len))
+}
+
+/// Refuses a part in which a store could still need the file system.
+#[cfg(target_os = "linux")]
+fn require_written(path: &Path, file: &File, part: &Part) -> Result<(), Error> {
+    use host::extents::{Unwritten, first_unwritten};
+    let found = first_unwritten(file, part.offset, part.len as u64)
+        .map_err(|errno| Error::os(path, "FIEMAP", &errno.into()))?;
+    let Some(Unwritten { at, what }) = found else { return Ok(()) };
+    let text = format!(
+        "has {what} at offset {at}, so a store there would need the file system; copy the file with its bytes written \
+         out (cp --sparse=never --reflink=never)"
+    );
+    Err(Error::because(path, ErrorKind::NotAllocated { at }, text))
+}
+
+/// No other system maps a file for lines.
+#[cfg(not(target_os = "linux"))]
+const fn require_written(_: &Path, _: &File, _: &Part) -> Result<(), Error> {
+    Ok(())
+}
+
+fn populate(path: &Path, pages: &host::MappedPages, len: usize) -> Result<(), Error> {
+    let (at, errno, is_lost) = match pages.populate(len) {
+        Ok(()) => return Ok(()),
+        Err(host::Unpopulated::Unknown) => {
+            return Err(Error::unsupported(
+                path,
+                "cannot be populated: this needs Linux 5.14 or later, and a filter of system calls that permits madvise; \
+                 leave it out, and pages come with their first access",
+            ));
+        }
+        Err(host::Unpopulated::At { at, errno, is_lost }) => (at, errno, is_lost),
+    };
+    let kind = if is_lost {
+        ErrorKind::Poisoned { at, len: files::page_size() as u64 }
+    } else {
+        ErrorKind::Os { call: "madvise", errno }
+    };
+    let text = format!(
+        "the page at offset {at} of the mapping cannot be accessed: {}; read the file to find the cause. A bad address is a \
+         hole without space, a media error, or a page after the end of a file that has shrunk",
+        std::io::Error::from_raw_os_error(errno),
+    );
+    Err(Error::because(path, kind, text).numbered(errno))
+}
+
+fn persist_name(path: &Path) -> Result<(), Error> {
+    files::persist_name(path).map_err(|why| Error::failed(path, why))
+}
+
+/// Opens a new file that can get the name, and has a temporary one if `is_named`.
+fn new_file(path: &Path, is_named: bool) -> Result<OpenFile, Error> {
+    match files::create(path, is_named) {
+        Ok((file, temporary)) => Ok(OpenFile::unfinished(file, temporary)),
+        Err(why) => {
+            let error = Error::failed(path, why);
+            Err(if matches!(error.kind(), ErrorKind::NotFound) {
+                let text = "its directory does not exist; create that first";
+                Error::because(path, ErrorKind::NotFound, text).numbered(why.errno)
+            } else {
+                error
+            })
+        }
     }
 }
 
 impl Options {
     pub(super) fn create(&self, path: &Path, len: u64) -> Result<DaxFile, Error> {
         check_new_len(path, len)?;
-        match self.create_from(path, len, files::create(path, false)?) {
+        match self.create_from(path, len, new_file(path, false)?) {
             // An unnamed file cannot get a name on Android, or where a system-call filter prevents it.
             Err(error) if matches!(error.kind(), ErrorKind::Os { call: files::LINK, .. }) => {
-                self.create_from(path, len, files::create(path, true)?)
+                self.create_from(path, len, new_file(path, true)?)
             }
             created => created,
         }
@@ -168,11 +310,11 @@ impl Options {
     fn create_from(&self, path: &Path, len: u64, file: OpenFile) -> Result<DaxFile, Error> {
         let access = Access::ReadAndWrite;
         let mut view = Opening::begin(self, path, Origin::New { len }, access, file)?.finish()?;
-        files::give_name(&mut view.file, path)?;
+        view.file.give_name(path)?;
         // btrfs before Linux 6.16 logs nothing of a file without a name: `fsync` of its directory would log only the name
         // (`fs/btrfs/tree-log.c`, `btrfs_log_inode_parent`, `log_new_dir_dentries`).
         sync_new(path, &view.file, len, view.writeback)?;
-        files::persist_name(path)?;
+        persist_name(path)?;
         view.file.keep();
         Ok(DaxFile::of(view))
     }
@@ -206,7 +348,12 @@ impl Options {
         if access == Access::Read {
             require_read_only_words(path)?;
         }
-        files::require_access(path, &file, access)?;
+        if let Some(mode) = files::unfit(&file, access).map_err(|why| Error::failed(path, why))? {
+            let text = format!(
+                "its descriptor was opened {mode}; open it for reading and writing, or for reading and view it"
+            );
+            return Err(Error::invalid(path, text));
+        }
         Opening::begin(self, path, Origin::Descriptor, access, OpenFile::new(file))?.finish()
     }
 }
@@ -219,8 +366,7 @@ fn require_file_name(path: &Path) -> Result<(), Error> {
         kind if kind.is_file() => Ok(()),
         kind if kind.is_symlink() => Err(Error::because(path, ErrorKind::NotAFile, IS_SYMLINK)),
         kind if kind.is_dir() => Err(Error::is_directory(path)),
-        _ if system::is_device(path, &there)? => Ok(()),
-        _ => Err(Error::new(path, ErrorKind::NotAFile)),
+        _ => host::device_dax_at(&there).map_err(|why| Error::unasked(path, why)),
     }
 }
 
@@ -234,7 +380,7 @@ pub(super) fn method_of(
     guarantee: &Guarantee,
     cache: impl FnOnce() -> Result<Cache, Unsupported>,
 ) -> Result<Writeback, Unsupported> {
-    let aimed = || cache()?.to(guarantee.backing.point());
+    let aimed = || cache()?.to(guarantee.point());
     Ok(match guarantee.granularity {
         Granularity::Byte => Writeback::Fence(aimed()?),
         Granularity::Line(_) => Writeback::Lines(aimed()?),

@@ -1,8 +1,9 @@
 //! Opening and creating files.
 
-use super::error::{Error, ErrorKind};
+use super::error::Error;
 use super::open_file::Lock;
-use super::system::{self, Access, files};
+use super::opening::decided;
+use super::system::{Access, FileFacts, Part, files, host};
 use super::{DaxFile, DaxView, Guarantee};
 use crate::cache::Cache;
 use std::fs::File;
@@ -111,7 +112,7 @@ impl Options {
     }
 
     /// Writes lines back with this handle instead of [`Cache::host`], aimed at the
-    /// [point](crate::survival::Backing::point) of the file's backing. Use it with a [`Builder`](crate::cache::Builder)
+    /// [point](Guarantee::point) that the file needs. Use it with a [`Builder`](crate::cache::Builder)
     /// that accepts coherency as persistence.
     #[must_use]
     pub const fn cache(mut self, cache: Cache) -> Self {
@@ -251,17 +252,57 @@ impl Options {
 /// If the path does not exist, or this user cannot open it.
 pub fn probe(path: impl AsRef<Path>) -> Result<Guarantee, Error> {
     let path = path.as_ref();
+    let (file, facts) = look(path)?;
+    guarantee_of(path, &file, &facts).map(|(guarantee, _refusal)| guarantee)
+}
+
+/// Opens a file to ask about it, or for a directory an unnamed file in it, and returns its facts.
+///
+/// # Errors
+/// Those of [`probe`].
+pub fn look(path: &Path) -> Result<(File, FileFacts), Error> {
+    let of_stat = |error| Error::os(path, "stat", &error);
     // Nothing else is opened, since opening some devices has effects.
-    let there = path.metadata().map_err(|error| Error::os(path, "stat", &error))?;
-    if !there.is_dir() && !there.is_file() && !system::is_device(path, &there)? {
-        return Err(Error::new(path, ErrorKind::NotAFile));
+    let there = path.metadata().map_err(of_stat)?;
+    if !there.is_dir() && !there.is_file() {
+        host::device_dax_at(&there).map_err(|why| Error::unasked(path, why))?;
     }
-    let file = files::open_to_look(path).map_err(|error| Error::os(path, "stat", &error))?;
-    let cache = Cache::host().ok();
-    let facts = if there.is_dir() {
-        system::ask_directory(path, &file, cache)
-    } else {
-        system::ask(path, &file, cache)
-    };
-    system::conclude(path, &facts?)
+    let mut file = files::open_to_look(path).map_err(of_stat)?;
+    if there.is_dir() {
+        file = host::unnamed_in_directory(&file)
+            .map_err(|error| Error::os(path, "open", &error))?
+            .ok_or_else(|| {
+                Error::unsupported(
+                    path,
+                    "this file system has no unnamed files to try with; name a file in it",
+                )
+            })?;
+    }
+    let mut facts = facts_of(path, &file)?;
+    facts.has_name |= there.is_dir();
+    Ok((file, facts))
+}
+
+/// Returns the facts about an open file.
+///
+/// # Errors
+/// If the file is neither a regular one nor device DAX, or a call fails.
+pub fn facts_of(path: &Path, file: &File) -> Result<FileFacts, Error> {
+    host::ask(file).map_err(|why| Error::unasked(path, why))
+}
+
+/// Returns the guarantee of an open file with these facts, and the number of the error with which the kernel refuses
+/// `MAP_SYNC`.
+///
+/// # Errors
+/// If the file cannot be mapped, or not be made persistent.
+pub fn guarantee_of(
+    path: &Path,
+    file: &File,
+    facts: &FileFacts,
+) -> Result<(Guarantee, Option<i32>), Error> {
+    let len = usize::try_from(facts.alignment).unwrap_or(usize::MAX);
+    let part = Part { offset: 0, len, alignment: facts.alignment, access: Access::Read };
+    let (guarantee, mapped) = decided(path, file, facts, &part, Cache::host().ok())?;
+    Ok((guarantee, mapped.err()))
 }

@@ -4,9 +4,10 @@
 //! It trusts the caller's description of the mapping.
 
 use super::latch::Failure;
-use super::mapping::{HasFailed, Mapping, Pages, Unflushed};
+use super::mapping::{HasFailed, Mapping};
 use super::opening::method_of;
-use super::system::{DeepFlush, Host};
+use super::system::host::{self, DeepFlush};
+use super::system::{Pages, Unflushed};
 use super::{Error, Guarantee, Writeback};
 use crate::arch::Unsupported;
 use crate::cache::Cache;
@@ -77,7 +78,7 @@ impl Persister {
         } else {
             (Granularity::Page(page), Writeback::Pages)
         };
-        let pages = Adopted { base, deep_flush: Host::deep_flush_of(guarantee) };
+        let pages = Adopted { base, deep_flush: guarantee.medium_flush() };
         // SAFETY: (1) is the caller's duty (1); (2) was checked; (3) nothing is accessed here.
         let mapping = unsafe { Mapping::new(base, mapping.len(), pages) };
         Ok(Self { mapping, granularity, writeback })
@@ -180,7 +181,7 @@ unsafe impl Sync for Adopted {}
 impl Pages for Adopted {
     fn writeback(&self, range: Range<usize>) -> io::Result<()> {
         // SAFETY: (1) the range is in the mapping, which exists until the value is dropped.
-        unsafe { Host::sync_range(self.base.as_ptr().wrapping_add(range.start), range.len()) }
+        unsafe { host::sync(self.base.as_ptr().wrapping_add(range.start), range.len()) }
     }
 
     fn flush_medium(&self) -> Option<Result<(), Unflushed>> {
@@ -203,7 +204,6 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&[1; 5000]).unwrap();
         let guarantee = probe(path_of(&file)).unwrap();
-        assert!(!guarantee.has_name);
         // SAFETY: no other program has the file.
         let mut map = unsafe { memmap2::MmapMut::map_mut(&file) }.unwrap();
         // SAFETY: (1) as above; (2) memmap2 does not pass MAP_SYNC.

@@ -5,8 +5,8 @@ use super::ErrorKind;
 use super::latch::Failure;
 use super::mapping::{HasFailed, Mapping};
 use super::open_file::{Lock, OpenFile};
-use super::system::{self, files};
-use super::{Batch, Error, Guarantee, Placement, Writeback};
+use super::system::files;
+use super::{Batch, Error, Guarantee, Writeback};
 use crate::cache::Cache;
 use crate::medium::{Granularity, Readable};
 use crate::system::calls::uninterrupted;
@@ -145,7 +145,8 @@ impl DaxView {
         self.guarantee.granularity
     }
 
-    /// Returns the guarantee of the file's medium, with its reason and evidence.
+    /// Returns the guarantee of the file's medium, with its reason. `cachemaint-inspect` has the evidence, the devices
+    /// under it, and what survives.
     #[must_use]
     pub const fn guarantee(&self) -> &Guarantee {
         &self.guarantee
@@ -170,6 +171,13 @@ impl DaxView {
     /// A duplicate of it ([`File::try_clone`]) does not keep the [lock](Lock) when this view is dropped.
     #[must_use]
     pub const fn file(&self) -> &File {
+        self.file.file()
+    }
+
+    /// Returns the open file, to ask about it.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn open_file(&self) -> &File {
         self.file.file()
     }
 
@@ -398,61 +406,6 @@ impl DaxView {
         self.ask()
     }
 
-    /// Returns the places of the mapping's bytes: to aim a fault at one of them, to find the DIMM that holds them, or
-    /// to see how fragmented a file is.
-    ///
-    /// The extents are those of FIEMAP (Linux `Documentation/filesystems/fiemap.rst`), cut to the mapping and joined
-    /// where they touch. A device of device DAX is one extent. The physical addresses are those of the *medium*: a file
-    /// that is not mapped directly has its bytes in the page cache as well, at other addresses. They are the addresses
-    /// of this kernel: in a guest, the guest's.
-    ///
-    /// The answer holds at the time of the call. A file system may move blocks, for example when a file grows or is
-    /// defragmented, and when a block that is shared with another file is written. On device mapper and md the places
-    /// are those on the mapped device: `device` names it, and `base` is unknown.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Unknown`] with the question and its answer: always on systems other than Linux. On Linux, if the
-    /// file system is not ext2, ext4 or xfs, whose extents give the place on the device, or if it has a realtime
-    /// device. Also if an extent does not give its place, as for bytes that are kept in the inode. Unknown physical
-    /// addresses are not an error.
-    ///
-    /// # Cost
-    /// Some files of `/proc` and `/sys`, one `ioctl(2)` for 64 extents, and a sync of the file, which FIEMAP
-    /// is asked for so that it knows of all blocks. 32 bytes of memory for each extent.
-    #[doc(alias("FIEMAP", "filefrag", "physical address", "extents"))]
-    pub fn placement(&self) -> Result<Placement, Error> {
-        let mapping = self.offset..self.offset.saturating_add(self.len());
-        system::placement(&self.file, &self.guarantee, &mapping)
-            .map_err(|why| Error::unknown(&self.path, "the place of its bytes", &why))
-    }
-
-    /// Returns the bytes of the mapping that are known to be bad: a load from them raises SIGBUS. The file is not read.
-    /// `ndctl clear-errors` makes the blocks usable again; their content is lost.
-    ///
-    /// The source is the kernel's list for the device (`/sys/block/…/badblocks`), whose sectors of 512 bytes are mapped
-    /// to the file by its extents (FIEMAP). The result therefore covers all blocks under the file, even those never
-    /// written. A bad sector can make its whole page inaccessible (Linux `drivers/nvdimm/pmem.c`,
-    /// `__pmem_direct_access`).
-    ///
-    /// *None* and *unknown* are different: if the answer is unknown, the result is an error.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Unknown`] with the question and its answer, if the file system is not on persistent memory, or
-    /// device mapper or md is in between. Also if the file system does not give the place of its extents, or the
-    /// attribute is missing, cannot be read, or is not a list. The list lacks errors that no access has met yet, and
-    /// those for which the kernel had no space: [`BadBlocks::is_complete`](super::BadBlocks::is_complete).
-    ///
-    /// # Cost
-    /// Some files of `/proc` and `/sys`, one `ioctl(2)` for 64 extents, and a sync of the file, which
-    /// FIEMAP is asked for so that it knows of all blocks.
-    #[doc(alias("badblocks", "media error", "poison"))]
-    #[cfg(target_os = "linux")]
-    pub fn bad_blocks(&self) -> Result<super::BadBlocks, Error> {
-        let mapping = self.offset..self.offset.saturating_add(self.len());
-        system::bad_blocks(&self.file, &mapping)
-            .map_err(|why| Error::unknown(&self.path, "which blocks are bad", &why))
-    }
-
     /// Returns the method, which is line by line even with eADR.
     fn lines(&self) -> Writeback {
         self.cache().map_or(Writeback::Pages, Writeback::Lines)
@@ -501,7 +454,7 @@ impl DaxView {
     fn failed(&self) -> Result<(), Error> {
         let Self { mapping, file, offset, .. } = self;
         let failure =
-            mapping.latch().failure(|access| system::reason(file, mapping, *offset, access));
+            mapping.latch().failure(|access| super::reason::reason(file, mapping, *offset, access));
         failure.map_or(Ok(()), |failure| Err(failure.error(&self.path)))
     }
 

@@ -1,12 +1,12 @@
 //! A medium over plain memory.
 
+use super::Backing;
 use super::words::{self, AtomicU64, WORD, out_of_range};
 use super::{Granularity, Medium, Readable, WriterLock};
 use crate::arch::Point;
 use crate::cache::Cache;
 #[cfg(not(cachemaint_loom))]
 use crate::cache::{Destination, copy::Copier};
-use crate::survival::Backing;
 use core::convert::Infallible;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
@@ -37,7 +37,7 @@ use core::sync::atomic::Ordering;
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use cachemaint::{Cache, medium::Memory, survival::Backing};
+/// use cachemaint::{Cache, medium::{Backing, Memory}};
 /// use std::sync::atomic::{AtomicU64, Ordering};
 ///
 /// let words: Vec<AtomicU64> = (0..512).map(|_| AtomicU64::new(0)).collect();
@@ -84,7 +84,7 @@ impl<'a> Memory<'a> {
         Self { words, cache, backing }
     }
 
-    /// Returns the backing that the owner of the memory has stated; [`Backing::survives`] says what it keeps.
+    /// Returns the backing that the owner of the memory has stated. `cachemaint-inspect` says what survives on it.
     #[must_use]
     pub const fn backing(&self) -> Backing {
         self.backing
@@ -363,7 +363,7 @@ impl Medium for Memory<'_> {
 mod tests {
     use super::{AtomicU64, Memory, Point};
     use crate::cache::tests::host_or_refused;
-    use crate::survival::Backing;
+    use crate::medium::Backing;
     use alloc::string::String;
     use alloc::vec::Vec;
     use core::panic::AssertUnwindSafe;
@@ -462,7 +462,7 @@ mod tests {
 mod loom_tests {
     use super::{AtomicU64, Memory};
     use crate::cache::Cache;
-    use crate::survival::Backing;
+    use crate::medium::Backing;
     use core::sync::atomic::Ordering;
     use loom::sync::Arc;
 

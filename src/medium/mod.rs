@@ -17,7 +17,7 @@
 //! the same bytes on every machine, as the words of a medium do.
 //!
 //! ```
-//! use cachemaint::{Cache, medium::Memory, survival::Backing};
+//! use cachemaint::{Cache, medium::{Backing, Memory}};
 //! use std::sync::atomic::AtomicU64;
 //! use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 //!
@@ -41,6 +41,8 @@
 //!
 //! `examples/slots` keeps such structs in a file.
 
+mod backing;
+mod domain;
 #[expect(unsafe_code, reason = "hands ranges of its words to the cache's operations")]
 mod memory;
 mod open_error;
@@ -48,6 +50,8 @@ mod readable;
 pub(crate) mod words;
 mod writer_lock;
 
+pub use backing::Backing;
+pub use domain::Domain;
 pub use memory::Memory;
 pub use open_error::OpenError;
 pub use readable::{Bytes, Readable};

@@ -17,7 +17,7 @@ use core::fmt;
 /// #     }
 /// # }
 /// fn open(words: &[std::sync::atomic::AtomicU64]) -> Result<(), Box<dyn std::error::Error>> {
-///     # use cachemaint::{Cache, medium::Memory, survival::Backing};
+///     # use cachemaint::{Cache, medium::{Backing, Memory}};
 ///     let memory = Memory::new(words, Cache::host()?, Backing::Ram);
 ///     let store = Store::open(&memory).map_err(|failed| failed.error)?;
 ///     Ok(())

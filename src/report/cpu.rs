@@ -7,10 +7,8 @@ use crate::arch::{
 };
 use crate::cache::plan::{Plan, Policy};
 use crate::cache::{Cache, Choice};
-#[cfg(feature = "std")]
-use crate::cpu::HypervisorKind;
-use crate::cpu::{self, Confidential, Cpu, CpuIdentity, Hypervisor, Line, Midr};
-use crate::survival::Statement;
+use crate::cpu::{self, Confidential, Cpu, CpuIdentity, Hypervisor, HypervisorKind, Line, Midr};
+use crate::statement::Statement;
 use crate::virtualization::{Effects, Refused, Virtualization, whole_cache};
 
 /// The cache maintenance that this CPU offers, and the choices made.
@@ -41,7 +39,8 @@ pub struct CpuReport {
     /// True if the caller of [`for_cache`](Self::for_cache) accepts the point of coherency as the point of persistence.
     pub accepts_coherency_as_persistence: bool,
     /// The aliasing of the data cache, as far as the architecture decides it: the answer of Linux's
-    /// `cpu_dcache_is_aliasing()`. If it depends on the CPU, a host's report (feature `std`) asks the kernel.
+    /// `cpu_dcache_is_aliasing()`. If it depends on the CPU, the report on the host
+    /// (`cachemaint-inspect`) asks the kernel.
     pub aliasing: Aliasing,
     /// The known facts about a hypervisor.
     pub hypervisor: Hypervisor,
@@ -239,15 +238,27 @@ impl CpuReport {
         self.machine.instructions[code.trailing_zeros() as usize]
     }
 
-    /// Returns the facts of the architecture on aliasing.
-    #[cfg(feature = "std")]
-    pub(super) const fn data_cache(&self) -> &'static crate::arch::DataCache {
-        &self.machine.data_cache
+    /// Returns the aliasing on a machine with this text of `/proc/cpuinfo` and this size of a page, as far as they are
+    /// known.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn aliasing_on(&self, cpuinfo: Option<&str>, page: Option<u64>) -> Aliasing {
+        aliasing::of_machine(&self.machine.data_cache, cpuinfo, page)
+    }
+
+    /// Returns the distance in bytes at which two mappings of one page agree, with pages of this size.
+    ///
+    /// # Errors
+    /// The reason why it is not known.
+    #[doc(hidden)]
+    pub fn shmlba(&self, page: u64) -> Result<u64, &'static str> {
+        self.machine.data_cache.distance.bytes(page)
     }
 
     /// Returns the effects if the hypervisor is known from elsewhere.
-    #[cfg(feature = "std")]
-    pub(super) fn effects_under(&self, kind: Option<HypervisorKind>) -> Effects {
+    #[doc(hidden)]
+    #[must_use]
+    pub fn effects_under(&self, kind: Option<HypervisorKind>) -> Effects {
         Virtualization::of(self.machine, &self.cpu).effects_under(kind)
     }
 

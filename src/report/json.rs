@@ -13,7 +13,7 @@ use crate::cpu::{CpuIdentity, Hypervisor, HypervisorKind, Line, Midr, Signatures
 use serde::ser::{Serialize, SerializeMap, SerializeStruct, Serializer};
 
 /// Incremented when a name is removed or changes its meaning.
-pub(super) const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 1;
 
 impl Serialize for Point {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -273,7 +273,11 @@ impl Serialize for Writebacks<'_> {
 }
 
 impl CpuReport {
-    pub(super) fn fields<S: SerializeStruct>(&self, object: &mut S) -> Result<(), S::Error> {
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    #[doc(hidden)]
+    pub fn fields<S: SerializeStruct>(&self, object: &mut S) -> Result<(), S::Error> {
         object.serialize_field("architecture", self.architecture)?;
         object.serialize_field("identity", &self.identity)?;
         object.serialize_field("line", &Answer(self.line))?;

@@ -39,14 +39,12 @@
 //! `caches` or `regions` is unknown, it has only `reason` and `advice`.
 
 mod cpu;
-#[cfg(feature = "std")]
-mod host;
 #[cfg(feature = "serde")]
-mod json;
+pub(crate) mod json;
 #[cfg(feature = "privileged")]
 #[expect(unsafe_code, reason = "registers that only privileged code may read")]
 mod privileged;
-mod screen;
+pub(crate) mod screen;
 
 #[cfg(test)]
 mod tests;
@@ -55,11 +53,6 @@ pub use crate::arch::WholeCacheOperation;
 pub use crate::cpu::{
     Confidential, CpuIdentity, Hypervisor, HypervisorKind, Isolation, Line, Signatures, Text,
 };
+pub use crate::statement::{Certainty, Statement};
 pub use crate::virtualization::{Effects, Handling, Migration, Refused, RefusedBy};
 pub use cpu::{Availability, CpuReport, Note, Status};
-
-#[cfg(feature = "std")]
-pub use host::{
-    CacheKind, CacheLevel, Evidence, HostReport, Kernel, MemoryDevice, PmemRegion, Surroundings,
-    Unknown,
-};

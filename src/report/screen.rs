@@ -1,7 +1,6 @@
 //! The reports as text: labelled rows, wrapped at 80 columns.
 
 use super::cpu::{CpuReport, Status};
-use crate::aliasing::Aliasing;
 use crate::arch::{Effect, Point};
 use crate::cpu::{Confidential, CpuIdentity, Hypervisor, HypervisorKind, Midr, Text};
 use crate::virtualization::Migration;
@@ -13,12 +12,18 @@ const WIDTH: usize = 80;
 const INDENT: usize = 14;
 
 /// Writes a label, and a text wrapped to its right.
-pub(super) fn row(out: &mut Formatter<'_>, label: &str, text: fmt::Arguments<'_>) -> fmt::Result {
+///
+/// # Errors
+/// Those of the writer.
+pub fn row(out: &mut Formatter<'_>, label: &str, text: fmt::Arguments<'_>) -> fmt::Result {
     row_at(out, INDENT, label, text)
 }
 
 /// Writes the same with another indentation.
-pub(super) fn row_at(
+///
+/// # Errors
+/// Those of the writer.
+pub fn row_at(
     out: &mut Formatter<'_>,
     indent: usize,
     label: &str,
@@ -91,14 +96,18 @@ impl Display for CpuReport {
         let migration = self.effects.migration.answer;
         let guest = GuestOf { report: self, hints: &"", migration };
         row(f, "Hypervisor", format_args!("{guest}"))?;
-        row(f, "Data cache", format_args!("{}", AliasingOf(self.aliasing)))?;
+        row(f, "Data cache", format_args!("{}", self.aliasing))?;
         self.lines_and_choices(f)
     }
 }
 
 impl CpuReport {
     /// Writes all but the first rows, among which a host's report puts its own.
-    pub(super) fn lines_and_choices(&self, f: &mut Formatter<'_>) -> fmt::Result {
+    ///
+    /// # Errors
+    /// Those of the writer.
+    #[doc(hidden)]
+    pub fn lines_and_choices(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self.line {
             Ok(line) => row(
                 f,
@@ -243,10 +252,14 @@ impl Display for Hypervisor {
 }
 
 /// The known facts about a hypervisor, with hints from elsewhere.
-pub(super) struct GuestOf<'a> {
-    pub(super) report: &'a CpuReport,
-    pub(super) hints: &'a dyn Display,
-    pub(super) migration: Migration,
+#[expect(missing_debug_implementations, reason = "it is only printed")]
+pub struct GuestOf<'a> {
+    /// The CPU's facts.
+    pub report: &'a CpuReport,
+    /// The hints.
+    pub hints: &'a dyn Display,
+    /// The possibility that the system is moved.
+    pub migration: Migration,
 }
 
 impl Display for GuestOf<'_> {
@@ -292,23 +305,6 @@ impl Display for Guest<'_> {
             }
             // A host offers it to its guests.
             Confidential::SevOffered { .. } | Confidential::Unknown => f.write_str("no sign"),
-        }
-    }
-}
-
-pub(super) struct AliasingOf(pub(super) Aliasing);
-
-impl Display for AliasingOf {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Aliasing::No { .. } => f.write_str("data do not alias"),
-            Aliasing::Yes { .. } => f.write_str(
-                "data alias: map a page at addresses that are equal modulo SHMLBA; no file is mapped \
-                 directly",
-            ),
-            Aliasing::Unknown { reason, advice } => {
-                write!(f, "unknown whether data alias: {reason}; {advice}")
-            }
         }
     }
 }

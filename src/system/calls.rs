@@ -3,20 +3,23 @@
 
 /// An operating system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct System {
-    pub(crate) name: &'static str,
+pub struct System {
+    /// The name of the system.
+    pub name: &'static str,
     /// The calls that make a range of a mapped file durable.
-    pub(crate) persists_by: &'static str,
+    pub persists_by: &'static str,
 }
 
 impl System {
     /// Returns the system that this was compiled for.
-    pub(crate) fn host() -> Self {
+    #[must_use]
+    pub fn host() -> Self {
         Self::named(std::env::consts::OS)
     }
 
     /// Returns the system with this Rust name (`target_os`).
-    pub(crate) fn named(os: &'static str) -> Self {
+    #[must_use]
+    pub fn named(os: &'static str) -> Self {
         let (name, persists_by) = match os {
             "linux" => ("Linux", "msync"),
             "windows" => ("Windows", "FlushViewOfFile and FlushFileBuffers"),
@@ -31,7 +34,7 @@ impl System {
 
 /// An error type that can report a call interrupted by a signal.
 #[cfg(feature = "dax")]
-pub(crate) trait Interruption {
+pub trait Interruption {
     /// Returns true if a signal interrupted the call, which has then done nothing.
     fn is_interruption(&self) -> bool;
 }
@@ -59,10 +62,11 @@ impl Interruption for rustix::io::Errno {
 
 /// Makes a system call, and repeats it while a signal interrupts it, as the standard library does. Stopping a process,
 /// a debugger, and a timer can interrupt calls; on FUSE and NFS nearly any call.
+///
+/// # Errors
+/// That of the call.
 #[cfg(feature = "dax")]
-pub(crate) fn uninterrupted<T, E: Interruption>(
-    mut call: impl FnMut() -> Result<T, E>,
-) -> Result<T, E> {
+pub fn uninterrupted<T, E: Interruption>(mut call: impl FnMut() -> Result<T, E>) -> Result<T, E> {
     loop {
         match call() {
             Err(error) if error.is_interruption() => {}

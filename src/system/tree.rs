@@ -1,73 +1,18 @@
 //! The kernel's files in `/proc` and `/sys`, under a root that tests replace.
 //!
-//! A value is read with its path, so that it can be shown as the evidence for a conclusion.
 //! "Absent" and "unreadable" are different answers.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use std::fs;
 use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
-
-/// A question to the kernel and its answer. The path is the kernel's, without the root.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-#[non_exhaustive]
-pub struct Evidence {
-    /// The file, attribute or call that was asked.
-    pub asked: String,
-    /// The answer: the value, or the reason why it is missing.
-    pub answer: String,
-}
-
-impl Evidence {
-    /// Returns a question and its answer, safe to print.
-    pub(crate) fn new(asked: impl AsRef<str>, answer: impl AsRef<str>) -> Self {
-        Self { asked: printable(asked.as_ref()), answer: printable(answer.as_ref()) }
-    }
-}
-
-/// A fact that could not be determined.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-#[non_exhaustive]
-pub struct Unknown {
-    /// The reason: the question and its answer.
-    pub reason: String,
-    /// The remedy.
-    pub advice: &'static str,
-}
-
-impl Unknown {
-    pub(crate) fn new(asked: &str, answer: &str, advice: &'static str) -> Self {
-        Self { reason: printable(&alloc::format!("{asked}: {answer}")), advice }
-    }
-}
-
-impl core::fmt::Display for Unknown {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "{}; {}", self.reason, self.advice)
-    }
-}
-
-impl core::error::Error for Unknown {}
-
-/// Serializes the number, or the object with the reason why it is missing.
-#[cfg(feature = "serde")]
-pub(crate) fn number_or_reason<S: serde::Serializer>(
-    number: &Result<u64, Unknown>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    match number {
-        Ok(number) => serializer.serialize_u64(*number),
-        Err(why) => serde::Serialize::serialize(why, serializer),
-    }
-}
+use std::path::{Component, Path, PathBuf};
 
 /// Returns the text with `?` for characters that can control or mislead a terminal: control characters, and those that
 /// hide or reorder text. A device tree and firmware can contain anything, and a device tree terminates its texts with
 /// NUL.
-pub(crate) fn printable(text: &str) -> String {
+#[must_use]
+pub fn printable(text: &str) -> String {
     let is_plain = |c: char| {
         !c.is_control()
             && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
@@ -77,7 +22,7 @@ pub(crate) fn printable(text: &str) -> String {
 
 /// The outcome of reading one attribute.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Attribute {
+pub enum Attribute {
     /// The text of the attribute, without white space at the ends.
     Value(String),
     /// The kernel does not show it.
@@ -88,7 +33,8 @@ pub(crate) enum Attribute {
 
 impl Attribute {
     /// Returns the text, if it was read.
-    pub(crate) fn value(&self) -> Option<&str> {
+    #[must_use]
+    pub fn value(&self) -> Option<&str> {
         match self {
             Self::Value(text) => Some(text),
             Self::Absent | Self::Unreadable(_) => None,
@@ -104,7 +50,8 @@ impl Attribute {
     }
 
     /// Returns the outcome in words.
-    pub(crate) fn describe(&self) -> String {
+    #[must_use]
+    pub fn describe(&self) -> String {
         match self {
             Self::Value(text) => text.clone(),
             Self::Absent => "absent".to_string(),
@@ -113,57 +60,96 @@ impl Attribute {
     }
 }
 
+/// The most bytes that sysfs shows of an attribute: a page, of which the largest is 64 KiB. Most fit into the first.
+const PIECE: usize = 4096;
+
 /// The files of `/proc` and `/sys`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Tree {
+pub struct Tree {
     root: PathBuf,
 }
 
 impl Tree {
     /// Returns the files of the running kernel.
-    pub(crate) fn host() -> Self {
+    #[must_use]
+    pub fn host() -> Self {
         Self::at("/")
     }
 
     /// Returns the files under `root`, which holds `proc` and `sys`.
-    pub(crate) fn at(root: impl Into<PathBuf>) -> Self {
+    #[must_use]
+    pub fn at(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into() }
     }
 
-    /// Reads the attribute at an absolute path.
-    pub(crate) fn read(&self, path: &Path) -> Attribute {
-        match self.read_bytes(path) {
-            Ok(bytes) => Attribute::Value(String::from_utf8_lossy(&bytes).trim().to_string()),
-            Err(attribute) => attribute,
+    /// Reads the short attribute at an absolute path, by one call: sysfs shows all of it at once.
+    #[must_use]
+    pub fn attribute(&self, path: &Path) -> Attribute {
+        let mut bytes = [0; PIECE];
+        let read = fs::File::open(self.inside(path)).and_then(|mut file| file.read(&mut bytes));
+        match read {
+            Ok(count) => Attribute::Value(text(bytes.get(..count).unwrap_or_default())),
+            Err(error) => Attribute::missing(&error),
         }
+    }
+
+    /// Reads the file at an absolute path.
+    #[must_use]
+    pub fn read(&self, path: &Path) -> Attribute {
+        self.read_bytes(path).map_or_else(|missing| missing, |bytes| Attribute::Value(text(&bytes)))
     }
 
     /// Reads the bytes at an absolute path.
     ///
     /// # Errors
     /// [`Attribute::Absent`] or [`Attribute::Unreadable`].
-    pub(crate) fn read_bytes(&self, path: &Path) -> Result<Vec<u8>, Attribute> {
+    pub fn read_bytes(&self, path: &Path) -> Result<Vec<u8>, Attribute> {
         // Enough for most files: the reported size, which the standard library would use, means nothing here.
-        let mut bytes = Vec::with_capacity(4096);
+        let mut bytes = Vec::with_capacity(PIECE);
         let read = fs::File::open(self.inside(path))
             .and_then(|file| file.take(u64::MAX).read_to_end(&mut bytes));
         read.map(|_count| bytes).map_err(|error| Attribute::missing(&error))
     }
 
+    /// Writes text into the attribute at an absolute path, which must be there.
+    ///
+    /// # Errors
+    /// Those of the calls.
+    pub fn write(&self, path: &Path, text: &str) -> io::Result<()> {
+        let mut file = fs::OpenOptions::new().write(true).open(self.inside(path))?;
+        // In one call, since the kernel parses the text of each call separately.
+        io::Write::write_all(&mut file, text.as_bytes())
+    }
+
     /// Returns true if an absolute path exists.
-    pub(crate) fn exists(&self, path: &Path) -> bool {
+    #[must_use]
+    pub fn exists(&self, path: &Path) -> bool {
         self.inside(path).exists()
     }
 
-    /// Returns the target of a path's symbolic links, as an absolute path in this tree.
-    pub(crate) fn resolve(&self, path: &Path) -> Option<PathBuf> {
-        let root = self.root.canonicalize().ok()?;
-        let real = self.inside(path).canonicalize().ok()?;
-        Some(Path::new("/").join(real.strip_prefix(root).ok()?))
+    /// Returns the target of the symbolic link at an absolute path, by one call. The kernel's own links lead to places
+    /// without further links.
+    #[must_use]
+    pub fn link(&self, path: &Path) -> Option<PathBuf> {
+        let read = fs::read_link(self.inside(path)).ok()?;
+        let (from, target) = match read.strip_prefix(&self.root) {
+            Ok(inside) => (Path::new("/"), inside),
+            Err(_relative) => (path.parent().unwrap_or(path), &*read),
+        };
+        let mut place = PathBuf::new();
+        for part in from.components().chain(target.components()) {
+            match part {
+                Component::ParentDir => drop(place.pop()),
+                Component::CurDir => {}
+                part => place.push(part),
+            }
+        }
+        Some(place)
     }
 
     /// Returns the names in a directory, in order; none for a directory that is missing or unreadable.
-    pub(crate) fn list(&self, path: &Path) -> Vec<String> {
+    #[must_use]
+    pub fn list(&self, path: &Path) -> Vec<String> {
         self.names(path).unwrap_or_default()
     }
 
@@ -171,7 +157,7 @@ impl Tree {
     ///
     /// # Errors
     /// [`Attribute::Absent`] or [`Attribute::Unreadable`].
-    pub(crate) fn names(&self, path: &Path) -> Result<Vec<String>, Attribute> {
+    pub fn names(&self, path: &Path) -> Result<Vec<String>, Attribute> {
         let entries =
             fs::read_dir(self.inside(path)).map_err(|error| Attribute::missing(&error))?;
         let mut names: Vec<String> = entries
@@ -182,7 +168,13 @@ impl Tree {
         Ok(names)
     }
 
-    pub(in crate::system) fn inside(&self, path: &Path) -> PathBuf {
+    /// Returns the path outside of this tree of an absolute path.
+    #[must_use]
+    pub fn inside(&self, path: &Path) -> PathBuf {
         self.root.join(path.strip_prefix("/").unwrap_or(path))
     }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).trim().to_string()
 }

@@ -11,7 +11,7 @@ pub use whole_cache::{Refused, RefusedBy};
 
 use crate::arch::Architecture;
 use crate::cpu::{Confidential, Cpu, Hypervisor, HypervisorKind, Isolation};
-use crate::survival::Statement;
+use crate::statement::Statement;
 
 /// The handling of an operation that a guest executes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -3,9 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use crate::options;
-use cachemaint::dax::{self, DaxFile, DaxView, Error, ErrorKind, Guarantee, Lock, Options};
-use cachemaint::medium::Granularity;
-use cachemaint::survival::{Backing, Event, Stage, Survival};
+use cachemaint::dax::{DaxFile, DaxView, Error, ErrorKind, Lock, Options};
+use cachemaint::medium::{Backing, Granularity};
+use cachemaint_inspect::FileReport;
+use cachemaint_inspect::survival::{Event, Stage, Survival};
 use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, memfd_create};
 use std::fs::{self, File};
 use std::io::{Seek as _, SeekFrom};
@@ -45,7 +46,7 @@ fn a_memfd_is_ram_that_is_named_as_the_kernel_names_it() {
     let memfd = memfd(LEN);
     let file = options().open_file(memfd.try_clone().unwrap()).unwrap();
     assert_eq!(file.path(), Path::new("/memfd:state (deleted)"));
-    assert_eq!((file.len(), file.guarantee().backing), (LEN, Backing::Ram));
+    assert_eq!((file.len(), FileReport::of(file.view()).unwrap().backing), (LEN, Backing::Ram));
     assert!(matches!(file.granularity(), Granularity::Page(_)));
     file.write(LEN - 4, b"last");
     file.persist(LEN - 4..LEN).unwrap();
@@ -79,7 +80,7 @@ fn a_seal_that_forbids_what_is_asked_is_named() {
     file.persist(0..4).unwrap();
 }
 
-fn after(guarantee: &Guarantee, event: Event) -> Survival {
+fn after(guarantee: &FileReport, event: Event) -> Survival {
     guarantee.survives(Stage::Persisted, event).answer
 }
 
@@ -94,7 +95,7 @@ fn a_file_without_a_name_outlives_its_process_only_if_another_keeps_it_open() {
     for file in [options().open_file(memfd(LEN)), options().open_file(unlinked)] {
         let file = file.unwrap();
         let by_link = format!("/proc/self/fd/{}", file.file().as_raw_fd());
-        for guarantee in [file.guarantee().clone(), dax::probe(by_link).unwrap()] {
+        for guarantee in [FileReport::of(file.view()).unwrap(), FileReport::at(by_link).unwrap()] {
             let crash = guarantee.survives(Stage::Persisted, Event::ProcessCrash);
             assert!(matches!(crash.answer, Survival::If(_)), "{crash:?}");
             assert!(crash.text.contains("no name"), "{crash:?}");
@@ -114,10 +115,11 @@ fn a_new_file_outlives_its_process_by_its_name() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file");
     let created = options().create_new(&path, LEN).unwrap();
-    assert_eq!(after(created.guarantee(), Event::ProcessCrash), Survival::Yes);
+    let report = FileReport::of(created.view()).unwrap();
+    assert_eq!(after(&report, Event::ProcessCrash), Survival::Yes);
     let opened = options().lock(Lock::Off).open(&path).unwrap();
     assert_eq!(opened.guarantee(), created.guarantee());
-    if let Ok(in_directory) = dax::probe(directory.path()) {
+    if let Ok(in_directory) = FileReport::at(directory.path()) {
         assert_eq!(after(&in_directory, Event::ProcessCrash), Survival::Yes);
     }
 }

@@ -2,7 +2,8 @@
 //! module.
 
 use crate::options;
-use cachemaint::dax::{DaxView, Error, ErrorKind, Extent, Placement};
+use cachemaint::dax::{DaxView, Error, ErrorKind};
+use cachemaint_inspect::{Extent, FileReport, Placement, placement};
 use cachemaint_test_support::skip::skip;
 use core::ops::Range;
 use std::io::Read;
@@ -15,7 +16,7 @@ const UNIT: u64 = 64 << 10;
 
 /// Returns the placement, or `None` with a line that gives the reason why it is not known here.
 fn told(test: &str, file: &DaxView) -> Option<Placement> {
-    match file.placement() {
+    match placement(file) {
         Ok(placement) => Some(placement),
         Err(error) => {
             require_unknown(&error);
@@ -46,7 +47,7 @@ fn each_byte_of_a_file_has_one_place_of_its_own() {
         else {
             return;
         };
-        assert_eq!(placement.device, file.guarantee().device);
+        assert_eq!(placement.device, FileReport::of(file.view()).unwrap().device);
         let mut behind = 0;
         for extent in &placement.extents {
             assert_eq!(extent.offset, behind, "{placement:?}");
@@ -74,7 +75,7 @@ fn a_part_of_a_file_is_where_the_whole_has_it() {
     drop(file);
     let range = 3 * UNIT..3 * UNIT + 100_000;
     let part = options().offset(range.start).len(range.end - range.start).open(&path).unwrap();
-    let part = part.view().placement().unwrap();
+    let part = placement(part.view()).unwrap();
     let place_of = |placement: &Placement, at: u64| {
         let holds = |extent: &&Extent| (extent.offset..extent.offset + extent.len).contains(&at);
         let extent = placement.extents.iter().find(holds).unwrap();
@@ -85,7 +86,7 @@ fn a_part_of_a_file_is_where_the_whole_has_it() {
     }
     assert_eq!(part.extents.iter().map(|extent| extent.len).sum::<u64>(), 100_000);
     if cfg!(target_pointer_width = "64") {
-        assert_eq!(options().view(&path).unwrap().placement().unwrap(), whole);
+        assert_eq!(placement(&options().view(&path).unwrap()).unwrap(), whole);
     }
 }
 

@@ -54,7 +54,7 @@ fn use_file(path: &Path) -> Result<(), Error> {
     PreadFile::of(&view)?.read(8, &mut bytes)?;
     is_kept(&bytes);
     // Facts that are not to be had have their reason.
-    drop((view.bad_blocks(), view.guarantee().advice));
+    drop((cachemaint_inspect::bad_blocks(&view), view.guarantee().advice));
     Ok(())
 }
 

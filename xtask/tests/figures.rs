@@ -1,10 +1,11 @@
-//! The figure of the guide that shows the table of `cachemaint::survival`, as a grid of colours. `cargo xtask bless` draws it again.
+//! The figure of the guide that shows the table of `cachemaint_inspect::survival`, as a grid of colours. `cargo xtask bless` draws it again.
 
 use core::fmt::{self, Write as _};
 use std::fs;
 use std::path::Path;
 
-use cachemaint::survival::{Backing, Condition, Event, Stage, Survival};
+use cachemaint::medium::Backing;
+use cachemaint_inspect::survival::{Condition, Event, Stage, Survival, survives};
 
 const NAME: u32 = 150;
 const CELL: u32 = 184;
@@ -45,7 +46,7 @@ fn svg() -> Result<String, fmt::Error> {
         let mut x = NAME;
         for &event in Event::ALL {
             for stage in STAGES {
-                let (class, words) = cell(backing.survives(stage, event).answer, &mut notes);
+                let (class, words) = cell(survives(backing, stage, event).answer, &mut notes);
                 let (width, height) = (CELL / 2 - GAP, ROW - GAP);
                 writeln!(
                     grid,

@@ -17,7 +17,7 @@ use super::blocks::{Blocks, Loop, interleave};
 use super::clock::Clock;
 use cachemaint::cache::{Cache, Destination};
 use cachemaint::medium;
-use cachemaint::survival::Backing;
+use cachemaint::medium::Backing;
 use core::cell::Cell;
 use core::hint::black_box;
 use core::sync::atomic::{Ordering, fence};

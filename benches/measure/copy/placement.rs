@@ -3,7 +3,7 @@
 use super::LINE;
 use super::memory::copies_of;
 use crate::measure::pinning;
-use cachemaint::report::{CacheKind, CacheLevel, HostReport};
+use cachemaint_inspect::{CacheKind, CacheLevel, HostReport};
 use core::fmt;
 
 /// The placement of a target's lines before the copy, and their state relative to memory.

@@ -6,10 +6,9 @@ use crate::environment::{self, Variables};
 use crate::failure::{errno, keep, set_errno};
 use crate::system::write_error;
 use crate::{map, place};
-use cachemaint::medium::Granularity;
-use cachemaint::report::HostReport;
-use cachemaint::survival::{Backing, Event, Stage, Survival};
+use cachemaint::medium::{Domain, Granularity};
 use cachemaint::{Cache, Point, Unsupported};
+use cachemaint_inspect::HostReport;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::OnceLock;
@@ -99,8 +98,8 @@ impl Machine {
 
     /// Returns true if this machine's write-backs suffice for memory of this granularity. A region whose caches do not
     /// survive may have appeared since the choice. Memory that power loss erases needs no write-backs.
-    pub(crate) fn persists(&self, granularity: Granularity, backing: Backing) -> bool {
-        let is_lost = backing.survives(Stage::Persisted, Event::PowerLoss).answer == Survival::No;
+    pub(crate) fn persists(&self, granularity: Granularity, domain: Option<Domain>) -> bool {
+        let is_lost = domain == Some(Domain::None);
         !self.relies_on_regions || granularity == Granularity::Byte || is_lost
     }
 }
@@ -212,9 +211,9 @@ mod tests {
         ] {
             let machine = machine(Variables { flush, ..Variables::default() }, survive);
             let line = Granularity::Line(64);
-            assert_eq!(machine.persists(line, Backing::Cxl), persists_lines, "{flush:?}");
-            assert!(machine.persists(Granularity::Byte, Backing::PmemEadr), "{flush:?}");
-            assert!(machine.persists(line, Backing::EmulatedPmem), "{flush:?}");
+            assert_eq!(machine.persists(line, Some(Domain::Cxl)), persists_lines, "{flush:?}");
+            assert!(machine.persists(Granularity::Byte, Some(Domain::CpuCaches)), "{flush:?}");
+            assert!(machine.persists(line, Some(Domain::None)), "{flush:?}");
         }
     }
 

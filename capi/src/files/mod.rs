@@ -286,7 +286,7 @@ pub(crate) unsafe extern "C" fn cachemaint_bad_blocks(
         }
         // SAFETY: (2) is the caller's duty.
         unsafe { arguments::give("count", count, 0) }?;
-        let bad = cancellation::held_off(|| file.view().bad_blocks())?;
+        let bad = cancellation::held_off(|| cachemaint_inspect::bad_blocks(file.view()))?;
         let given = bad.ranges.iter().take(capacity).enumerate();
         for (place, range) in given {
             let (address, length) = (file.as_ptr(range.start).cast_const().cast(), span(range));

@@ -11,7 +11,7 @@ use super::text::{self, heading, row, tell};
 use anyhow::{Context as _, bail};
 use cachemaint::Cache;
 use cachemaint::cache::Destination;
-use cachemaint::report::HostReport;
+use cachemaint_inspect::HostReport;
 use core::hint::black_box;
 use core::sync::atomic::{AtomicU64, Ordering, fence};
 use serde::Serialize;

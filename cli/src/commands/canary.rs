@@ -25,8 +25,9 @@ use super::text::{self, heading, row};
 use crate::failure::{damaged, unprinted};
 use crate::output::removed;
 use anyhow::{Context as _, bail, ensure};
-use cachemaint::dax::{Guarantee, Options};
+use cachemaint::dax::Options;
 use cachemaint::medium::{Granularity, Medium};
+use cachemaint_inspect::FileReport;
 use core::hash::{BuildHasher as _, Hasher as _};
 use core::ops::Range;
 use serde::{Deserialize, Serialize};
@@ -188,7 +189,7 @@ fn plant(directory: &Path) -> anyhow::Result<()> {
     // Before anything is made: a canary without them could never show anything.
     let (boot, kernel) = (boot()?, read(RELEASE)?);
     let file = Options::new().allow_page_granularity().create_new(&path, LEN)?;
-    let header = Header::new(file.guarantee(), boot, kernel);
+    let header = Header::new(&FileReport::of(file.view())?, boot, kernel);
     // Without a header the remaining file is not a canary.
     lay(&file, &header).map_err(|error| removed(&path, error))
 }
@@ -216,9 +217,9 @@ fn read(path: &str) -> anyhow::Result<String> {
 }
 
 impl Header {
-    fn new(guarantee: &Guarantee, boot: String, kernel: String) -> Self {
+    fn new(report: &FileReport, boot: String, kernel: String) -> Self {
         let seconds = UNIX_EPOCH.elapsed().unwrap_or_default().as_secs();
-        let backing = serde_json::to_value(guarantee.backing).unwrap_or_default();
+        let backing = serde_json::to_value(report.backing).unwrap_or_default();
         #[expect(clippy::cast_possible_truncation, reason = "any bits will do")]
         let number = RandomState::new().build_hasher().finish() as u32;
         Self {
@@ -230,9 +231,9 @@ impl Header {
                 boot,
                 kernel,
                 backing: backing.as_str().unwrap_or_default().to_owned(),
-                device: guarantee.device.clone(),
-                file_system: guarantee.file_system.clone(),
-                persisted_by: match guarantee.granularity {
+                device: report.device.clone(),
+                file_system: report.file_system.clone(),
+                persisted_by: match report.granularity {
                     Granularity::Byte => "a fence",
                     Granularity::Line(_) => "cache lines",
                     Granularity::Page(_) => "msync",

@@ -11,6 +11,7 @@ use crate::signals;
 use anyhow::{Context as _, ensure};
 use cachemaint::dax::DaxFile;
 use cachemaint::medium::Medium;
+use cachemaint_inspect::FileReport;
 use cachemaint_journal::{Journal, Reader};
 use serde_json::json;
 use std::fs;
@@ -101,12 +102,13 @@ fn demonstrate(directory: TempDir, as_json: bool) -> anyhow::Result<ExitCode> {
         let kept = directory.keep().join("records");
         text::tell!("the check of the records failed; the file is kept: {}", kept.display());
     }
+    let report = FileReport::of(file.view())?;
     let facts = json!({
         "acknowledged": acknowledged, "intact": findings.intact, "lost": findings.lost.len(),
-        "beyond": findings.beyond, "opened": findings.is_open, "guarantee": file.guarantee()
+        "beyond": findings.beyond, "opened": findings.is_open, "guarantee": &report
     });
     text::print(as_json, &text::Document::of(&path, facts), |out| {
-        print(out, &file, acknowledged, &findings, ran)
+        print(out, &file, &report, acknowledged, &findings, ran)
     })?;
     Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -188,22 +190,22 @@ fn look<M: Medium>(medium: &M, acknowledged: u64) -> Findings {
 fn print(
     out: &mut impl Write,
     file: &DaxFile,
+    report: &FileReport,
     acknowledged: u64,
     findings: &Findings,
     ran: Duration,
 ) -> io::Result<()> {
-    let guarantee = file.guarantee();
     heading(out, "A child process was killed while it appended to a journal")?;
-    row(out, "file", format!("{}, {}", text::bytes(file.len()), inspect::place(guarantee)))?;
-    row(out, "granularity", guarantee.granularity)?;
-    row(out, "because", &guarantee.reason)?;
-    row(out, "persisted", inspect::way_to_persist(guarantee.granularity))?;
+    row(out, "file", format!("{}, {}", text::bytes(file.len()), inspect::place(report)))?;
+    row(out, "granularity", report.granularity)?;
+    row(out, "because", &report.reason)?;
+    row(out, "persisted", inspect::way_to_persist(report.granularity))?;
     let count = thousands(acknowledged);
     row(out, "killed", format!("SIGKILL after {ran:.1?}, {count} records acknowledged"))?;
     row(out, "recovered", &findings.recovered)?;
     row(out, "found", verdict(findings))?;
     writeln!(out)?;
-    text::survival(out, guarantee)?;
+    text::survival(out, report)?;
     writeln!(out)?;
     row(
         out,
@@ -235,8 +237,8 @@ fn verdict(findings: &Findings) -> String {
 mod tests {
     use super::{look, payload, verdict};
     use cachemaint::Cache;
+    use cachemaint::medium::Backing;
     use cachemaint::medium::Memory;
-    use cachemaint::survival::Backing;
     use cachemaint_journal::Journal;
     use std::sync::atomic::AtomicU64;
 

@@ -4,10 +4,12 @@ use super::contents::Contents;
 use super::text::{self, heading, row};
 use crate::read_only::ReadOnly;
 use anyhow::{Context as _, anyhow};
-use cachemaint::dax::{self, ErrorKind, Extent, Guarantee, Placement, probe};
+use cachemaint::dax::{self, ErrorKind};
+use cachemaint::medium::Backing;
 use cachemaint::medium::Granularity;
-use cachemaint::report::MemoryDevice;
-use cachemaint::survival::{Backing, Condition, Event, Stage, Statement, Survival};
+use cachemaint::report::Statement;
+use cachemaint_inspect::survival::{Condition, Event, Stage, Survival, survives};
+use cachemaint_inspect::{Extent, FileReport, MemoryDevice, Placement};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -82,7 +84,8 @@ fn one_of<T: Copy + Send + Sync>(
 
 #[derive(Serialize)]
 struct Facts<'a> {
-    guarantee: &'a Guarantee,
+    #[serde(rename = "guarantee")]
+    report: &'a FileReport,
     unsafe_shutdowns: Value,
     survival: Vec<Cell>,
     /// The demands that are not met; `None` if there was none.
@@ -102,17 +105,17 @@ pub(super) struct Cell {
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let path = &arguments.path;
-    let guarantee = probe(path).map_err(|error| unprobed(path, error))?;
+    let report = FileReport::at(path).map_err(|error| unprobed(path, error))?;
     let placement = arguments.extents.then(|| placement(path)).transpose()?;
     let contents = if path.is_dir() { None } else { Contents::of(path)? };
-    let refused = refused(arguments, &guarantee);
+    let refused = refused(arguments, &report);
     let facts = Facts {
-        guarantee: &guarantee,
-        unsafe_shutdowns: match guarantee.unsafe_shutdowns() {
+        report: &report,
+        unsafe_shutdowns: match report.unsafe_shutdowns() {
             Ok(count) => json!({"count": count}),
             Err(why) => json!(why),
         },
-        survival: cells(&guarantee),
+        survival: cells(&report),
         refused: refused.as_deref(),
         placement: placement.as_ref(),
         contents: contents.as_ref(),
@@ -128,15 +131,15 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 
 /// Returns the demands of the command line that the guarantee does not meet, with the reasons and what would meet them; `None`
 /// if there was none.
-fn refused(arguments: &Arguments, guarantee: &Guarantee) -> Option<Vec<String>> {
+fn refused(arguments: &Arguments, report: &FileReport) -> Option<Vec<String>> {
     let Arguments { require, survives, accept, .. } = arguments;
-    let has = guarantee.granularity;
+    let has = report.granularity;
     let unit = require.filter(|coarsest| coarseness(has) > coarseness(*coarsest)).map(|_| {
-        let advice = guarantee.advice.unwrap_or("use a file on persistent memory");
-        format!("has the granularity {has}: {}; {advice}", guarantee.reason)
+        let advice = report.advice.unwrap_or("use a file on persistent memory");
+        format!("has the granularity {has}: {}; {advice}", report.reason)
     });
     let event = survives.and_then(|event| {
-        let Statement { answer, text, .. } = guarantee.require(event).err()?;
+        let Statement { answer, text, .. } = report.require(event).err()?;
         let media = media(event);
         match answer {
             Survival::If(condition) if accept.iter().any(|code| code == condition.code) => None,
@@ -157,7 +160,7 @@ fn refused(arguments: &Arguments, guarantee: &Guarantee) -> Option<Vec<String>> 
 
 /// Returns the media on which persisted data survive an event, some of them on a condition.
 fn media(event: Event) -> String {
-    let of = |backing: &Backing| match backing.survives(Stage::Persisted, event).answer {
+    let of = |backing: &Backing| match survives(*backing, Stage::Persisted, event).answer {
         Survival::Yes => Some(backing.to_string()),
         Survival::If(condition) => Some(format!("{backing} (--accept {})", condition.code)),
         _ => None,
@@ -187,26 +190,26 @@ fn unprobed(path: &Path, error: dax::Error) -> anyhow::Error {
     )
 }
 
-pub(super) fn cells(guarantee: &Guarantee) -> Vec<Cell> {
-    let cell = |event, stage| Cell { event, stage, statement: guarantee.survives(stage, event) };
+pub(super) fn cells(report: &FileReport) -> Vec<Cell> {
+    let cell = |event, stage| Cell { event, stage, statement: report.survives(stage, event) };
     let of_each_stage = |event| Stage::ALL.iter().map(move |stage| cell(event, *stage));
     Event::ALL.iter().copied().flat_map(of_each_stage).collect()
 }
 
 fn print(out: &mut impl Write, path: &Path, facts: &Facts<'_>) -> io::Result<()> {
-    let Facts { guarantee, placement, contents, .. } = *facts;
+    let Facts { report, placement, contents, .. } = *facts;
     heading(out, &text::printable(path.display()))?;
-    row(out, "granularity", guarantee.granularity)?;
-    row(out, "persisted", way_to_persist(guarantee.granularity))?;
-    row(out, "because", &guarantee.reason)?;
-    row(out, "file system", place(guarantee))?;
-    if let Some(region) = &guarantee.region {
+    row(out, "granularity", report.granularity)?;
+    row(out, "persisted", way_to_persist(report.granularity))?;
+    row(out, "because", &report.reason)?;
+    row(out, "file system", place(report))?;
+    if let Some(region) = &report.region {
         row(out, "region", format!("{}, persistence domain: {}", region.name, region.domain))?;
     }
-    if !guarantee.devices.is_empty() {
-        row(out, "shutdowns", shutdowns(guarantee))?;
+    if !report.devices.is_empty() {
+        row(out, "shutdowns", shutdowns(report))?;
     }
-    if let Some(advice) = guarantee.advice {
+    if let Some(advice) = report.advice {
         row(out, "advice", advice)?;
     }
     writeln!(out)?;
@@ -215,14 +218,14 @@ fn print(out: &mut impl Write, path: &Path, facts: &Facts<'_>) -> io::Result<()>
         contents.write(out)?;
         writeln!(out)?;
     }
-    text::survival(out, guarantee)?;
+    text::survival(out, report)?;
     writeln!(out)?;
     if let Some(placement) = placement {
         extents(out, placement)?;
         writeln!(out)?;
     }
     heading(out, "Evidence")?;
-    for evidence in &guarantee.evidence {
+    for evidence in &report.evidence {
         writeln!(out, "  {}", text::printable(&evidence.asked))?;
         writeln!(out, "    {}", text::printable(&evidence.answer))?;
     }
@@ -247,7 +250,7 @@ fn placement(path: &Path) -> anyhow::Result<Placement> {
     let view = file.view().with_context(|| {
         format!("{}: is on overlayfs; inspect the file in the layer that has it", path.display())
     })?;
-    Ok(view.placement()?)
+    Ok(cachemaint_inspect::placement(view)?)
 }
 
 /// Writes a line for each extent: the positions of its first and its last byte.
@@ -272,7 +275,7 @@ fn extents(out: &mut impl Write, placement: &Placement) -> io::Result<()> {
 
 /// Returns the number of unsafe shutdowns of each device under the file with its failures, and the number of all
 /// together.
-fn shutdowns(guarantee: &Guarantee) -> String {
+fn shutdowns(report: &FileReport) -> String {
     let of_device = |device: &MemoryDevice| {
         let id = device.id.as_ref().map(|id| format!(" ({id})")).unwrap_or_default();
         let failures: String = device.failures.iter().flat_map(|failure| [", ", failure]).collect();
@@ -281,22 +284,22 @@ fn shutdowns(guarantee: &Guarantee) -> String {
             Err(why) => format!("{}{id}: unknown: {why}{failures}", device.name),
         }
     };
-    let devices = guarantee.devices.iter().map(of_device).collect::<Vec<_>>().join("; ");
-    match guarantee.unsafe_shutdowns() {
+    let devices = report.devices.iter().map(of_device).collect::<Vec<_>>().join("; ");
+    match report.unsafe_shutdowns() {
         Ok(sum) => format!("{sum} unsafe so far ({devices})"),
         Err(_) => format!("unsafe ones are not known ({devices})"),
     }
 }
 
 /// Returns file system, mount and device in one line.
-pub(crate) fn place(guarantee: &Guarantee) -> String {
-    if guarantee.is_device_dax {
-        let alignment = text::bytes(guarantee.alignment);
-        return format!("none: device DAX {}, in units of {alignment}", guarantee.device);
+pub(crate) fn place(report: &FileReport) -> String {
+    if report.is_device_dax {
+        let alignment = text::bytes(report.alignment);
+        return format!("none: device DAX {}, in units of {alignment}", report.device);
     }
     let or_unknown = |text: &str| if text.is_empty() { "unknown" } else { text }.to_string();
-    let mut place = or_unknown(&guarantee.file_system);
-    for (word, name) in [(" at ", &guarantee.mount_point), (" on ", &guarantee.device)] {
+    let mut place = or_unknown(&report.file_system);
+    for (word, name) in [(" at ", &report.mount_point), (" on ", &report.device)] {
         if !name.is_empty() {
             place.extend([word, name]);
         }

@@ -17,8 +17,9 @@ pub(crate) mod text;
 
 use crate::output::removed;
 use anyhow::{Context as _, anyhow};
-use cachemaint::dax::{DaxFile, Error, ErrorKind, Guarantee, Options};
-use cachemaint::survival::{Event, Stage, Survival};
+use cachemaint::dax::{DaxFile, Error, ErrorKind, Options};
+use cachemaint_inspect::FileReport;
+use cachemaint_inspect::survival::{Event, Stage, Survival};
 use std::path::Path;
 
 /// Opens a file to write to it, with any granularity.
@@ -65,17 +66,17 @@ fn or_create(error: Error) -> anyhow::Error {
 }
 
 /// Prints the guarantee of what a command makes persistent on standard error, if a power loss takes the bytes in any case.
-fn tell_weak_guarantee(path: &Path, guarantee: &Guarantee, persistent: &str) {
-    let kept = guarantee.survives(Stage::Persisted, Event::PowerLoss);
+fn tell_weak_guarantee(path: &Path, report: &FileReport, persistent: &str) {
+    let kept = report.survives(Stage::Persisted, Event::PowerLoss);
     if text::is_quiet() || matches!(kept.answer, Survival::Yes | Survival::If(_)) {
         return;
     }
     text::tell!(
         "{}: on {}; {persistent}, by the {}: {}; they survive a power loss: {}",
         path.display(),
-        inspect::place(guarantee),
-        guarantee.granularity,
-        guarantee.reason,
+        inspect::place(report),
+        report.granularity,
+        report.reason,
         kept.answer
     );
 }

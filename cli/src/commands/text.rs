@@ -4,8 +4,8 @@ use crate::failure::unwritable;
 use crate::streams;
 use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
-use cachemaint::dax::Guarantee;
-use cachemaint::survival::{Condition, Event, Stage, Survival};
+use cachemaint_inspect::FileReport;
+use cachemaint_inspect::survival::{Condition, Event, Stage, Survival};
 use core::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use parse_size::Config;
@@ -211,11 +211,11 @@ pub(crate) fn time(seconds: u64) -> Option<String> {
 
 /// Writes the events that the bytes of a file survive, stored and persisted. A deep persist changes the source of an
 /// answer and not the answer, so it has no column.
-pub(crate) fn survival(out: &mut impl Write, guarantee: &Guarantee) -> io::Result<()> {
+pub(crate) fn survival(out: &mut impl Write, report: &FileReport) -> io::Result<()> {
     heading(out, "What survives           stored only       persisted, deep or not")?;
     let mut conditions = Vec::new();
     for &event in Event::ALL {
-        let mut cell = |stage| cell(guarantee.survives(stage, event).answer, &mut conditions);
+        let mut cell = |stage| cell(report.survives(stage, event).answer, &mut conditions);
         let (stored_style, stored) = cell(Stage::Stored);
         let (style, persisted) = cell(Stage::Persisted);
         write!(out, "  {event:22}{stored_style}{stored:18}{stored_style:#}")?;

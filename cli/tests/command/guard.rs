@@ -1,8 +1,8 @@
 //! `cachemaint guard`, as a service and a script use it.
 
 use crate::{Ran, cachemaint, json, ran, skip, stderr, stdout, unread};
+use cachemaint::medium::Backing;
 use cachemaint::medium::Granularity;
-use cachemaint::survival::Backing;
 use rustix::fs::{Mode, OFlags, mkdirat, open, openat};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
@@ -184,7 +184,8 @@ fn is_in_ram(directory: &Path) -> bool {
 
 /// Returns true if a directory is in such RAM, or on an overlay that hides its upper directory, as in a container.
 fn may_be_in_ram(directory: &Path) -> bool {
-    is_in_ram(directory) || cachemaint::dax::probe(directory).unwrap().backing == Backing::Unknown
+    is_in_ram(directory)
+        || cachemaint_inspect::FileReport::at(directory).unwrap().backing == Backing::Unknown
 }
 
 /// It is run before a reboot.
@@ -297,7 +298,7 @@ fn a_path_that_is_missing_at_the_end_fails_and_one_that_came_back_does_not() {
 #[test]
 fn guarding_page_granular_files_is_refused() {
     let directory = tempfile::tempdir().unwrap();
-    let guarantee = cachemaint::dax::probe(directory.path()).unwrap();
+    let guarantee = cachemaint_inspect::FileReport::at(directory.path()).unwrap();
     if !matches!(guarantee.granularity, Granularity::Page(_)) {
         return skip("guarding_page_granular_files_is_refused", "files are on DAX here");
     }

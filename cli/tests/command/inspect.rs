@@ -1,7 +1,7 @@
 //! `cachemaint inspect`.
 
 use cachemaint::medium::Granularity;
-use cachemaint::survival::{Event, Stage, Survival};
+use cachemaint_inspect::survival::{Event, Stage, Survival};
 
 use crate::{Ran, cachemaint, json, ran, skip, stderr, stdout, unwrapped};
 
@@ -147,7 +147,7 @@ fn a_gate_passes_what_the_guarantee_promises_and_nothing_else() {
     assert_eq!(document["refused"], serde_json::json!([]));
     assert!(json(&inspect(&[path, "--json"]).success())["refused"].is_null());
 
-    let guarantee = cachemaint::dax::probe(path).unwrap();
+    let guarantee = cachemaint_inspect::FileReport::at(path).unwrap();
     let by_pages = matches!(guarantee.granularity, Granularity::Page(_));
     for (event, demand) in [
         (Event::Kexec, "kexec"),

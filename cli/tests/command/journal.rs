@@ -2,7 +2,7 @@
 
 use crate::{Place, cachemaint, is_refused, json, stderr, stdout, unwrapped};
 use cachemaint::medium::{Medium as _, Readable as _};
-use cachemaint::survival::{Event, Stage, Survival};
+use cachemaint_inspect::survival::{Event, Stage, Survival};
 use cachemaint_journal::{Group, Options};
 use cachemaint_sim::{Model, SimMedium, Simulation};
 use serde_json::Value;
@@ -86,7 +86,7 @@ fn positions_are_printed_and_can_be_read_from_and_trimmed_to() {
 fn the_guarantee_of_an_append_is_shown_if_it_is_weak() {
     let place = empty();
     let error = stderr(&place.run(&["append", "--create", "1M", "--record", "one"]).success());
-    let guarantee = cachemaint::dax::probe(&place.path).unwrap();
+    let guarantee = cachemaint_inspect::FileReport::at(&place.path).unwrap();
     let expected = format!("persistent, by the {}: {}", guarantee.granularity, guarantee.reason);
     let kept = guarantee.survives(Stage::Persisted, Event::PowerLoss).answer;
     let is_weak = !matches!(kept, Survival::Yes | Survival::If(_));

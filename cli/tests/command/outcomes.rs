@@ -95,7 +95,9 @@ fn damage(directory: &Path, name: &str, at: usize) {
 fn each_outcome_has_its_exit_code_and_its_json() {
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let place = directory.path();
-    if cachemaint::dax::probe(place).unwrap().backing == cachemaint::survival::Backing::Unknown {
+    if cachemaint_inspect::FileReport::at(place).unwrap().backing
+        == cachemaint::medium::Backing::Unknown
+    {
         let name = "each_outcome_has_its_exit_code_and_its_json";
         return skip(name, "the file system of the build is unknown, so a guard fails on it");
     }

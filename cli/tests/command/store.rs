@@ -1,7 +1,8 @@
 //! `cachemaint store`.
 
 use crate::{Place, cachemaint, is_refused, ran, stderr, stdout, unwrapped};
-use cachemaint::survival::{Backing, Event, Stage};
+use cachemaint::medium::Backing;
+use cachemaint_inspect::survival::{Event, Stage};
 use cachemaint_store::Options;
 use serde_json::{Value, json};
 use std::fs;
@@ -443,7 +444,7 @@ fn the_event_since_the_last_commit_is_listed() {
 fn sealing_lists_all_guarantees_and_a_change_breaks_the_seal() {
     let place = with(&["cpu"]);
     let sealed = unwrapped(&stdout(&place.run(&["seal"]).success()));
-    let guarantee = cachemaint::dax::probe(&place.path).unwrap();
+    let guarantee = cachemaint_inspect::FileReport::at(&place.path).unwrap();
     for &event in Event::ALL {
         let statement = guarantee.survives(Stage::DeepPersisted, event);
         let said = format!(

@@ -585,7 +585,7 @@ mod tests {
     fn a_root_is_created_stored_and_restored() {
         let Some(cache) = host_or_refused() else { return };
         let words: Vec<_> = (0..BYTES / 8).map(|_| AtomicU64::new(0)).collect();
-        let memory = Memory::new(&words, cache, cachemaint::survival::Backing::Ram);
+        let memory = Memory::new(&words, cache, cachemaint::medium::Backing::Ram);
         let load = || {
             let Ok(loaded) = Root::<16>::find(&memory, FORMAT, Rereadings::ALONE);
             loaded

@@ -30,7 +30,7 @@ use cachemaint_format::reread::Rereadings;
 /// ```
 /// # #[cfg(feature = "std")]
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # use cachemaint::{Cache, medium::Memory, survival::Backing};
+/// # use cachemaint::{Cache, medium::{Backing, Memory}};
 /// # use std::sync::atomic::AtomicU64;
 /// # static WORDS: [AtomicU64; 1 << 14] = [const { AtomicU64::new(0) }; 1 << 14];
 /// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);

@@ -10,7 +10,7 @@
 //! use cachemaint::Cache;
 //! use cachemaint::medium::Memory;
 //! use cachemaint_recorder::{Found, Options};
-//! use cachemaint::survival::Backing;
+//! use cachemaint::medium::Backing;
 //! use std::sync::atomic::AtomicU64;
 //!
 //! static WORDS: [AtomicU64; 8192] = [const { AtomicU64::new(0) }; 8192];

@@ -3,8 +3,8 @@
 #![cfg(target_has_atomic = "64")]
 #![expect(unsafe_code, reason = "an allocator is an unsafe trait")]
 
+use cachemaint::medium::Backing;
 use cachemaint::medium::Memory;
-use cachemaint::survival::Backing;
 use cachemaint_recorder::{Clock, Cursor, Durability, ErrorKind, Found, Identity, Mode, Options};
 use cachemaint_test_support::refused::host_or_refused;
 use core::cell::Cell;

@@ -158,7 +158,9 @@ pub enum Isolation {
 
 impl Isolation {
     /// Returns the name.
-    pub(crate) const fn name(self) -> &'static str {
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Vbs => "VBS",
             Self::SevSnp => "AMD SEV-SNP",

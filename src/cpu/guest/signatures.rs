@@ -59,7 +59,9 @@ impl HypervisorKind {
     }
 
     /// Returns the name.
-    pub(crate) const fn name(self) -> &'static str {
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Kvm => "KVM",
             Self::Qemu => "QEMU",

@@ -10,7 +10,7 @@ use crate::cpu::recorded::{Leaf, x86 as x86_machines, x86_cpu};
 use crate::report::{
     Confidential, CpuReport, Handling, Hypervisor, HypervisorKind, Isolation, Migration, RefusedBy,
 };
-use crate::survival::Certainty;
+use crate::statement::Certainty;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -375,4 +375,15 @@ fn leaves_above_the_highest_are_not_believed() {
         (0x21, 0, [0, 0x6574_6e49, 0x2020_2020, 0x5844_546c]),
     ]);
     assert_eq!(with_tdx_words_above_the_end.confidential, Confidential::Unknown);
+}
+
+/// The effect on set/way operations is known once the hypervisor is known to be KVM.
+#[test]
+fn files_decide_where_the_cpu_is_silent() {
+    let guest = arm64_machine("Altra");
+    assert_eq!(guest.effects.lines.answer, Handling::Unknown);
+    let effects = guest.effects_under(Some(HypervisorKind::Kvm));
+    assert_eq!(effects.lines.answer, Handling::Executed);
+    assert_eq!(effects.migration.answer, Migration::Possible);
+    assert!(effects.whole_cache.text.contains("FEAT_S2FWB"));
 }

@@ -7,7 +7,7 @@ use crate::cpu::Cpu;
 use crate::cpu::recorded::{Leaf, arm64, arm64_cpu, reader, x86};
 use crate::instruction::Facts;
 use crate::report::{CpuReport, Status};
-use crate::survival::Certainty;
+use crate::statement::Certainty;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 

@@ -1,6 +1,6 @@
 //! Every recorded machine, and words that no machine has.
 
-use super::{arm64_report, assert_fits, at_el1, x86_machine, x86_report};
+use super::{CPU_LINES, arm64_report, assert_fits, at_el1, x86_machine, x86_report};
 use crate::aliasing::Aliasing;
 use crate::arch::{Missing, Point, other};
 use crate::cache::plan::Policy;
@@ -123,7 +123,7 @@ fn each_arm64_machine_gets_at_el1_what_its_registers_say() {
         }
         assert_eq!(report.invalidate().unwrap().instruction.name, "dc civac", "{name}");
         assert_eq!(report.can_invalidate_memory().unwrap_err().by, RefusedBy::Architecture);
-        assert_fits(&report.to_string(), 30, name);
+        assert_fits(&report.to_string(), CPU_LINES, name);
     }
 }
 
@@ -158,7 +158,7 @@ fn an_architecture_without_operations_says_why() {
 fn each_cpu_report_fits_on_a_screen_and_has_data_that_do_not_alias() {
     for (name, architecture, cpu) in all() {
         let report = CpuReport::new(architecture, cpu, Policy::ANY);
-        assert_fits(&report.to_string(), 30, name);
+        assert_fits(&report.to_string(), CPU_LINES, name);
         assert!(matches!(report.aliasing, Aliasing::No { .. }), "{name}");
     }
 }

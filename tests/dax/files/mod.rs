@@ -14,8 +14,9 @@ mod times;
 
 use crate::options;
 use cachemaint::dax::{DaxFile, Error, probe};
+use cachemaint::medium::Backing;
 use cachemaint::medium::{Granularity, Medium};
-use cachemaint::survival::Backing;
+use cachemaint_inspect::FileReport;
 use cachemaint_test_support::skip::skip;
 use core::cell::RefCell;
 use core::sync::atomic::Ordering;
@@ -28,6 +29,10 @@ use tempfile::TempDir;
 const LEN: u64 = 64 << 10;
 /// [`LEN`] as a length in memory.
 const SIZE: usize = 64 << 10;
+
+fn report(file: &DaxFile) -> FileReport {
+    FileReport::of(file.view()).unwrap()
+}
 
 fn directory() -> TempDir {
     tempfile::tempdir().unwrap()
@@ -166,11 +171,11 @@ fn bad_blocks_of_an_ordinary_file_are_unknown_with_the_reason() {
     let directory = directory();
     let path = directory.path().join("file");
     let file = options().create_new(&path, LEN).unwrap();
-    if file.guarantee().region.as_ref().is_some() {
+    if report(&file).region.as_ref().is_some() {
         skip(name, "temporary files are on persistent memory here");
         return;
     }
-    let text = refusal(&path, file.view().bad_blocks());
+    let text = refusal(&path, cachemaint_inspect::bad_blocks(file.view()));
     let rest = text.strip_prefix("which blocks are bad is unknown: /sys/").unwrap();
     assert!(
         rest.contains(": ") && rest.contains("; "),
@@ -225,10 +230,10 @@ fn ordinary_file_systems_are_labelled_for_what_they_are() {
 
     let file = options().create_new(&path, LEN).unwrap();
     assert!(matches!(file.granularity(), Granularity::Page(_)));
-    assert_eq!(file.guarantee().backing, Backing::Ram);
+    assert_eq!(report(&file).backing, Backing::Ram);
     assert!(file.view().cache().is_none());
     assert_eq!(&probe(&path).unwrap(), file.guarantee());
-    assert_eq!(probe(directory.path()).unwrap().backing, Backing::Ram);
+    assert_eq!(FileReport::at(directory.path()).unwrap().backing, Backing::Ram);
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! Files on file systems that a test mounts for itself, which needs root.
 
-use super::{LEN, refusal};
+use super::{LEN, refusal, report};
 use crate::options;
 use cachemaint::dax::{ErrorKind, Options, probe};
+use cachemaint::medium::Backing;
 use cachemaint::medium::Granularity;
-use cachemaint::survival::Backing;
+use cachemaint_inspect::FileReport;
 use cachemaint_test_support::own_mount::{with_mount, with_small_tmpfs};
 use cachemaint_test_support::skip::skip;
 use core::ffi::CStr;
@@ -29,7 +30,7 @@ fn ramfs_is_ram() {
         let file = options().create_new(&path, LEN).unwrap();
         file.persist_copy(&[(0, b"here")]).unwrap();
         file.deep_persist(0..4).unwrap();
-        assert_eq!(file.guarantee().backing, Backing::Ram);
+        assert_eq!(report(&file).backing, Backing::Ram);
     });
 }
 
@@ -67,7 +68,7 @@ fn overlay_whose_upper_directory_is_relative_promises_nothing() {
         // The working directory is the thread's own, as its mounts are (unshare(2), `CLONE_NEWNS`).
         rustix::process::chdir(directory).unwrap();
         let Some((_, merged)) = overlay_named(name, directory, Path::new("")) else { return };
-        let guarantee = probe(&merged).unwrap();
+        let guarantee = FileReport::at(&merged).unwrap();
         assert_eq!(guarantee.backing, Backing::Unknown, "{}", guarantee.reason);
         assert!(
             guarantee.reason.contains("upper directory upper is relative"),
@@ -84,7 +85,8 @@ fn overlay_promises_what_the_file_system_under_it_does() {
     let under = tempfile::tempdir().unwrap();
     with_small_tmpfs(name, |in_ram| {
         for (directory, backing) in [(in_ram, Backing::Ram), (under.path(), Backing::FileSystem)] {
-            if backing != Backing::Ram && probe(directory).unwrap().backing == Backing::Ram {
+            if backing != Backing::Ram && FileReport::at(directory).unwrap().backing == Backing::Ram
+            {
                 skip(name, "temporary files are in RAM here");
                 continue;
             }
@@ -93,8 +95,8 @@ fn overlay_promises_what_the_file_system_under_it_does() {
             let file = options().create_new(&path, LEN).unwrap();
             file.persist_copy(&[(0, b"here")]).unwrap();
             assert!(matches!(file.granularity(), Granularity::Page(_)));
-            assert_eq!(file.guarantee().file_system, "overlay");
-            assert_eq!(file.guarantee().backing, backing, "{}", file.guarantee().reason);
+            assert_eq!(report(&file).file_system, "overlay");
+            assert_eq!(report(&file).backing, backing, "{}", report(&file).reason);
             drop(file);
             // A child that another test is about to start may still have the file.
             rustix::mount::unmount(&merged, UnmountFlags::DETACH).unwrap();
@@ -169,7 +171,7 @@ fn a_part_of_a_huge_page_is_mapped_and_unmapped_whole() {
             assert_eq!(file.as_ptr(0).addr() as u64 % HUGE, 0);
             file.write(len - 8, b"the end!");
             file.persist(len - 8..len).unwrap();
-            assert_eq!(file.guarantee().backing, Backing::Ram);
+            assert_eq!(report(&file).backing, Backing::Ram);
             let start = format!("{:x}-", file.as_ptr(0).addr());
             let is_mapped = || {
                 let maps = fs::read_to_string("/proc/self/maps").unwrap();

@@ -32,6 +32,8 @@ pub mod cases;
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "a filter of system calls is installed")]
 pub mod failing_calls;
+#[cfg(unix)]
+pub mod fixture;
 #[cfg(all(target_os = "linux", not(miri)))]
 #[expect(unsafe_code, reason = "children are forked, traced and killed")]
 pub mod killed;

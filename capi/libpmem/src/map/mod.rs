@@ -432,7 +432,7 @@ fn map(
 fn file_memory(file: &File) -> Memory {
     let is_persistent = |guarantee: Guarantee| {
         !matches!(guarantee.granularity, Granularity::Page(_))
-            && machine().persists(guarantee.granularity, guarantee.backing)
+            && machine().persists(guarantee.granularity, guarantee.domain)
     };
     Memory::File { is_persistent: guarantee_of(file).is_ok_and(is_persistent) }
 }
@@ -452,7 +452,7 @@ fn device_memory(path: &CStr, file: &File) -> Result<Memory, Failure> {
         )
     };
     let guarantee = guarantee_of(file).map_err(|error| refused(&error))?;
-    if !machine().persists(guarantee.granularity, guarantee.backing) {
+    if !machine().persists(guarantee.granularity, guarantee.domain) {
         return Err(refused(
             &"the regions of this machine keep the caches, so that nothing is written back, and this memory does not; set \
               PMEM_NO_FLUSH=0",

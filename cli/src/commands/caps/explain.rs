@@ -6,11 +6,12 @@ use crate::commands::text::{WIDTH, wrapped};
 use cachemaint::aliasing::Aliasing;
 use cachemaint::cache::Choice;
 use cachemaint::instruction::Instruction;
-use cachemaint::report::{
-    Confidential, HostReport, Hypervisor, HypervisorKind, PmemRegion, Status,
-};
-use cachemaint::survival::{Backing, Certainty, Event, Stage, Statement};
+use cachemaint::medium::Backing;
+use cachemaint::report::{Certainty, Statement};
+use cachemaint::report::{Confidential, Hypervisor, HypervisorKind, Status};
 use cachemaint::{Point, Unsupported};
+use cachemaint_inspect::survival::{Event, Stage, survives};
+use cachemaint_inspect::{HostReport, PmemRegion};
 use serde::Serialize;
 use std::fmt::{self, Display, Formatter};
 
@@ -300,7 +301,7 @@ fn hypervisor(report: &HostReport) -> Vec<Entry> {
 }
 
 /// Returns a question to the system, and its answer.
-fn asked(evidence: &cachemaint::report::Evidence) -> Entry {
+fn asked(evidence: &cachemaint_inspect::Evidence) -> Entry {
     Entry::here("Asked", format!("{}: {}", evidence.asked, evidence.answer))
 }
 
@@ -365,7 +366,7 @@ fn survival(report: &HostReport) -> Vec<Entry> {
 fn cells(backing: Backing) -> Vec<Entry> {
     let of_event = |event: &Event| {
         let event = *event;
-        let statement = move |stage: &Stage| backing.survives(*stage, event);
+        let statement = move |stage: &Stage| survives(backing, *stage, event);
         let same = move |a: &Stage, b: &Stage| statement(a) == statement(b);
         Stage::ALL.chunk_by(same).map(move |stages| {
             let first = statement(&stages[0]);
@@ -391,8 +392,9 @@ fn label(event: Event) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::{broken, explain, topics};
-    use cachemaint::report::HostReport;
-    use cachemaint::survival::{Backing, Event, Stage};
+    use cachemaint::medium::Backing;
+    use cachemaint_inspect::HostReport;
+    use cachemaint_inspect::survival::{Event, Stage, survives};
 
     #[test]
     fn a_certainty_has_its_source() {
@@ -422,7 +424,7 @@ mod tests {
             Backing::ALL.iter().flat_map(|it| Event::ALL.iter().map(move |event| (it, event)))
         {
             for &stage in Stage::ALL {
-                let cell = backing.survives(stage, *event);
+                let cell = survives(*backing, stage, *event);
                 let begin = format!("{backing}; {event}; ");
                 let end = format!(": {}: {}", cell.answer, cell.text);
                 let is_it = |text: &str| {

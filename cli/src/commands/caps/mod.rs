@@ -4,7 +4,7 @@ mod explain;
 
 use super::text;
 use crate::failure::misused;
-use cachemaint::report::HostReport;
+use cachemaint_inspect::HostReport;
 use explain::Topic;
 use serde_json::json;
 use std::io::{self, Write};

@@ -13,10 +13,11 @@ use super::text::{self, heading, row, thousands};
 use crate::failure::os;
 use crate::signals;
 use anyhow::{Context as _, bail};
-use cachemaint::dax::{self, ErrorKind, FaultHandler, Guarantee};
+use cachemaint::dax::{self, ErrorKind, FaultHandler};
 use cachemaint::family::limits::{self, Limit};
 use cachemaint::medium::Granularity;
-use cachemaint::survival::{Event, Stage, Survival};
+use cachemaint_inspect::FileReport;
+use cachemaint_inspect::survival::{Event, Stage, Survival};
 use core::time::Duration;
 use files::{Guard, Pass, Statistics};
 use jiff::Timestamp;
@@ -149,11 +150,11 @@ fn run_once(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
     let (mut survives, mut is_lost) = (Vec::new(), false);
     for path in &arguments.paths {
-        let guarantee = dax::probe(path).ok();
-        let of = |event| Some(guarantee.as_ref()?.survives(Stage::Persisted, event).answer);
+        let report = FileReport::at(path).ok();
+        let of = |event| Some(report.as_ref()?.survives(Stage::Persisted, event).answer);
         let (kexec, warm_reboot) = (of(Event::Kexec), of(Event::WarmReboot));
         let is_kept = |kept: &Option<_>| matches!(kept, Some(Survival::Yes | Survival::If(_)));
-        if let Some(guarantee) = &guarantee
+        if let Some(report) = &report
             && ![kexec, warm_reboot].iter().any(is_kept)
         {
             is_lost = true;
@@ -166,7 +167,7 @@ fn run_once(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             text::tell!(
                 "{}: {says}: {}; copy them to a disk or to persistent memory before",
                 path.display(),
-                guarantee.reason
+                report.reason
             );
         }
         survives.push(
@@ -264,7 +265,7 @@ fn root(path: &Path, page_cache: bool) -> anyhow::Result<Root> {
     }
     match dax::probe(path) {
         Ok(guarantee) if matches!(guarantee.granularity, Granularity::Page(_)) && !page_cache => {
-            bail!(refusal(path, &guarantee))
+            bail!(refusal(path, &guarantee.reason))
         }
         // A directory in which this user can create no file to ask about: each file is asked about when it is found.
         Err(_) if fs::read_dir(path).is_ok() => {}
@@ -276,17 +277,20 @@ fn root(path: &Path, page_cache: bool) -> anyhow::Result<Root> {
 /// Returns the text about a file that cannot be guarded. It names the option with which one of the page cache is accepted.
 fn refused(error: &dax::Error) -> String {
     match error.kind() {
-        ErrorKind::PageGranular(guarantee) => refusal(error.path(), guarantee),
+        ErrorKind::PageGranular(guarantee) => refusal(error.path(), &guarantee.reason),
         _ => error.to_string(),
     }
 }
 
-fn refusal(path: &Path, guarantee: &Guarantee) -> String {
+/// The report on the file says more than the refusal.
+fn refusal(path: &Path, reason: &str) -> String {
+    let report = FileReport::at(path);
+    let reason = report.as_ref().map_or(reason, |report| &report.reason);
     format!(
         "{}: can only be made persistent in whole pages: {}; name a file on persistent memory, or sync it instead \
          (--page-cache)",
         path.display(),
-        guarantee.reason
+        reason
     )
 }
 
@@ -298,12 +302,12 @@ fn tell_problems(pass: &Pass) {
 fn print_worth(out: &mut impl Write, paths: &[PathBuf]) -> io::Result<()> {
     for path in paths {
         heading(out, &text::printable(path.display()))?;
-        match dax::probe(path) {
-            Ok(guarantee) => {
-                row(out, "granularity", guarantee.granularity)?;
-                row(out, "because", &guarantee.reason)?;
+        match FileReport::at(path) {
+            Ok(report) => {
+                row(out, "granularity", report.granularity)?;
+                row(out, "because", &report.reason)?;
                 writeln!(out)?;
-                text::survival(out, &guarantee)?;
+                text::survival(out, &report)?;
             }
             // A directory in which this user cannot create a file is guarded all the same.
             Err(error) => {

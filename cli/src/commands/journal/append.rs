@@ -6,6 +6,7 @@ use crate::failure::{followed, in_json, os, tell, unprinted, unwritable};
 use crate::streams;
 use anyhow::{Context as _, anyhow};
 use cachemaint::dax;
+use cachemaint_inspect::FileReport;
 use cachemaint_journal::{Error, ErrorKind, Group, Options, Position};
 use serde_json::json;
 use std::io::{self, BufRead as _, BufReader, Read, Write as _};
@@ -60,9 +61,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         |file| recover(path, file),
     )?;
     let file = Arc::clone(journal.medium());
-    let guarantee = file.guarantee();
+    let report = FileReport::of(file.view())?;
     if !arguments.json {
-        tell_weak_guarantee(path, guarantee, PERSISTENT);
+        tell_weak_guarantee(path, &report, PERSISTENT);
     }
     let positions = match out {
         None => Positions::Unasked,
@@ -89,7 +90,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if arguments.json {
         // The records before a failure are acknowledged, and stay in one object with it.
         let mut facts = json!({
-            "created": created, "appended": appended, "end": end, "free": free, "guarantee": guarantee
+            "created": created, "appended": appended, "end": end, "free": free, "guarantee": &report
         });
         if let Positions::Kept(kept) = &positions {
             facts["positions"] = json!(kept);

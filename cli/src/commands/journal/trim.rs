@@ -4,6 +4,7 @@ use super::{PERSISTENT, named, recover, tell_weak_guarantee, text};
 use crate::commands::open;
 use crate::failure::{followed, unprinted};
 use anyhow::Context as _;
+use cachemaint_inspect::FileReport;
 use cachemaint_journal::{ErrorKind, Position};
 use serde_json::json;
 use std::io::Write as _;
@@ -41,12 +42,12 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             error
         }
     })?;
-    let guarantee = journal.medium().guarantee();
+    let report = FileReport::of(journal.medium().view())?;
     let (head, end, free) = (journal.head(), journal.end(), journal.free());
     if !arguments.json {
-        tell_weak_guarantee(path, guarantee, PERSISTENT);
+        tell_weak_guarantee(path, &report, PERSISTENT);
     }
-    let facts = json!({"head": head, "end": end, "free": free, "guarantee": guarantee});
+    let facts = json!({"head": head, "end": end, "free": free, "guarantee": &report});
     let printed = text::print(arguments.json, &Document::of(path, facts), |out| {
         let free = text::thousands(free);
         writeln!(out, "there are records from {head} to {end}; {free} bytes are free")

@@ -4,10 +4,10 @@ use super::text::{self, Document, heading, row};
 use super::{inspect, reader, verified};
 use crate::read_only::ReadOnly;
 use cachemaint::medium::Readable as _;
-use cachemaint_journal::{Identity, Recovered};
+use cachemaint_journal::Recovered;
 use serde_json::json;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Check the whole journal, and report its records and damage
@@ -51,31 +51,21 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let reader = reader(path, &file)?;
     let recovered = verified(path, &reader)?;
     let identity = reader.identity();
+    let report = file.report()?;
     let facts = json!({
-        "identity": identity.to_string(), "recovered": &recovered, "guarantee": file.guarantee()
+        "identity": identity.to_string(), "recovered": &recovered, "guarantee": &report
     });
     text::print(arguments.json, &Document::of(path, facts), |out| {
-        print(out, path, &file, identity, &recovered)
+        heading(out, &text::printable(path.display()))?;
+        row(out, "journal", identity)?;
+        let size = text::bytes(file.len());
+        row(out, "file", format!("{size}, {}", inspect::place(&report)))?;
+        row(out, "granularity", report.granularity)?;
+        row(out, "positions", format!("{} to {}", recovered.head, recovered.end))?;
+        write_recovered(out, &recovered)
     })?;
     let is_doubtful = recovered.damage.is_some() || recovered.after_gap > 0 || recovered.root_lost;
     Ok(if is_doubtful { ExitCode::FAILURE } else { ExitCode::SUCCESS })
-}
-
-fn print(
-    out: &mut impl Write,
-    path: &Path,
-    file: &ReadOnly,
-    identity: Identity,
-    recovered: &Recovered,
-) -> io::Result<()> {
-    let guarantee = file.guarantee();
-    heading(out, &text::printable(path.display()))?;
-    row(out, "journal", identity)?;
-    let size = text::bytes(file.len());
-    row(out, "file", format!("{size}, {}", inspect::place(guarantee)))?;
-    row(out, "granularity", guarantee.granularity)?;
-    row(out, "positions", format!("{} to {}", recovered.head, recovered.end))?;
-    write_recovered(out, recovered)
 }
 
 /// Writes the records, the end and the damage of a journal.

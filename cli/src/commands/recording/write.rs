@@ -6,6 +6,7 @@ use crate::failure::{FAILED, of_format, os, unprinted};
 use crate::{signals, streams};
 use anyhow::Context as _;
 use cachemaint::dax::DaxFile;
+use cachemaint_inspect::FileReport;
 use cachemaint_recorder::{Durability, ErrorKind, FormatError, Options, Recorder, Within, Writer};
 use core::fmt;
 use core::str::FromStr;
@@ -61,11 +62,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         |file| Ok(options().open(Arc::new(file)).map_err(|failed| named(path, failed.error))?.0),
     )?;
     let recorder: Arc<Recording> = Arc::new(recorder);
-    let guarantee = recorder.medium().guarantee();
+    let report = FileReport::of(recorder.medium().view())?;
     if !arguments.json {
         tell_weak_guarantee(
             path,
-            guarantee,
+            &report,
             &format!("events are persistent {}", arguments.durability),
         );
     }
@@ -84,7 +85,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if arguments.json {
         let longest = longest.map(|longest| u64::try_from(longest.as_nanos()).unwrap_or(u64::MAX));
         let facts = json!({
-            "created": created, "events": events, "longest_interval_ns": longest, "guarantee": guarantee
+            "created": created, "events": events, "longest_interval_ns": longest, "guarantee": &report
         });
         text::write_json(&text::Document::of(path, facts))
             .with_context(|| unprinted(format_args!("{events} events are recorded")))?;

@@ -44,11 +44,12 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let path = &arguments.file;
     let file = ReadOnly::open(path)?;
     let (facts, blobs) = with_last_commit(path, &file, look)?;
+    let report = file.report()?;
     let mut document = json!(facts);
-    document["guarantee"] = json!(file.guarantee());
+    document["guarantee"] = json!(report);
     document["blobs"] = blobs.iter().map(|(info, metadata)| in_json(info, metadata)).collect();
     text::print(arguments.json, &text::Document::of(path, document), |out| {
-        write_place(out, path, &file)?;
+        write_place(out, path, &file, &report)?;
         print(out, &facts, &blobs)
     })?;
     Ok(ExitCode::SUCCESS)

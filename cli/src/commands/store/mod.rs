@@ -16,8 +16,9 @@ use super::{inspect, payload};
 use crate::failure::{damaged, of_format, unprinted};
 use crate::read_only::ReadOnly;
 use anyhow::{Context as _, anyhow};
-use cachemaint::dax::{self, DaxFile, Guarantee};
+use cachemaint::dax::{self, DaxFile};
 use cachemaint::medium::Readable as _;
+use cachemaint_inspect::FileReport;
 use cachemaint_store::{Capacity, Error, ErrorKind, Opened, Reader, Store};
 use serde_json::Value;
 use std::io::{self, Write};
@@ -169,16 +170,20 @@ fn of_blob(path: &Path, name: &str, error: Error<dax::Error>) -> anyhow::Error {
 }
 
 /// The rows on the file.
-fn write_place(out: &mut impl Write, path: &Path, file: &ReadOnly) -> io::Result<()> {
-    let guarantee = file.guarantee();
+fn write_place(
+    out: &mut impl Write,
+    path: &Path,
+    file: &ReadOnly,
+    report: &FileReport,
+) -> io::Result<()> {
     heading(out, &text::printable(path.display()))?;
     let size = text::bytes(file.len());
-    row(out, "file", format!("{size}, {}", inspect::place(guarantee)))?;
-    write_granularity(out, guarantee)
+    row(out, "file", format!("{size}, {}", inspect::place(report)))?;
+    write_granularity(out, report)
 }
 
-fn write_granularity(out: &mut impl Write, guarantee: &Guarantee) -> io::Result<()> {
-    row(out, "granularity", format!("{}: {}", guarantee.granularity, guarantee.reason))
+fn write_granularity(out: &mut impl Write, report: &FileReport) -> io::Result<()> {
+    row(out, "granularity", format!("{}: {}", report.granularity, report.reason))
 }
 
 /// The row on the space of a store.

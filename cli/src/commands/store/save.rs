@@ -7,9 +7,10 @@ use crate::commands::{open_or_create, or_create};
 use crate::failure::os;
 use crate::read_only::ReadOnly;
 use crate::streams;
-use cachemaint::dax::{DaxFile, ErrorKind, Guarantee};
+use cachemaint::dax::{DaxFile, ErrorKind};
 use cachemaint::medium::Readable as _;
-use cachemaint::survival::{Event, Stage};
+use cachemaint_inspect::FileReport;
+use cachemaint_inspect::survival::{Event, Stage};
 use cachemaint_store::{Attributes, Reader, Store};
 use serde_json::json;
 use std::fs::File;
@@ -68,13 +69,13 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         |file| grown(path, file, arguments.grow),
     )?;
     let (commit, has_replaced) = save(arguments, &mut writable, input, len)?;
-    let guarantee = writable.file.guarantee();
+    let report = FileReport::of(writable.file.view())?;
     let facts = json!({
         "created": created, "name": name, "bytes": len, "version": blob_version, "replaced": has_replaced,
-        "guarantee": guarantee
+        "guarantee": &report
     });
     print_commit(*as_json, path, commit, facts, |out| {
-        print(out, arguments, [len, commit], has_replaced, guarantee)
+        print(out, arguments, [len, commit], has_replaced, &report)
     })
 }
 
@@ -176,14 +177,14 @@ fn print(
     arguments: &Arguments,
     [bytes, commit]: [u64; 2],
     has_replaced: bool,
-    guarantee: &Guarantee,
+    report: &FileReport,
 ) -> io::Result<()> {
     let what = if has_replaced { "replaced" } else { "saved" };
     let name = visible(arguments.name.as_bytes());
     row(out, what, format!("{name}, {} bytes", text::thousands(bytes)))?;
     row(out, "commit", commit)?;
-    write_granularity(out, guarantee)?;
+    write_granularity(out, report)?;
     let survives =
-        |event: &Event| format!("{event}: {}", guarantee.survives(Stage::Persisted, *event).answer);
+        |event: &Event| format!("{event}: {}", report.survives(Stage::Persisted, *event).answer);
     row(out, "survives", Event::ALL.iter().map(survives).collect::<Vec<_>>().join("; "))
 }

@@ -2,8 +2,8 @@
 
 use super::{heading, named, open, print_commit, row, verdict, visible};
 use crate::commands::inspect;
-use cachemaint::dax::Guarantee;
-use cachemaint::survival::{Event, Stage};
+use cachemaint_inspect::FileReport;
+use cachemaint_inspect::survival::{Event, Stage};
 use cachemaint_store::Info;
 use serde_json::json;
 use std::io::{self, Write};
@@ -28,19 +28,19 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let path = &arguments.file;
     let mut writable = open(path)?;
     let commit = writable.store.seal().map_err(|error| named(path, error))?;
-    let guarantee = writable.file.guarantee();
+    let report = FileReport::of(writable.file.view())?;
     let listed: Vec<_> = writable.store.list().collect();
     let dirty: Vec<_> = listed.iter().filter(|info| info.is_dirty).map(|info| &info.name).collect();
-    let survival = inspect::cells(guarantee);
-    let facts = json!({"dirty_regions": dirty, "survival": survival, "guarantee": guarantee});
-    print_commit(arguments.json, path, commit, facts, |out| print(out, commit, &listed, guarantee))
+    let survival = inspect::cells(&report);
+    let facts = json!({"dirty_regions": dirty, "survival": survival, "guarantee": &report});
+    print_commit(arguments.json, path, commit, facts, |out| print(out, commit, &listed, &report))
 }
 
 fn print(
     out: &mut impl Write,
     commit: u64,
     listed: &[Info],
-    guarantee: &Guarantee,
+    report: &FileReport,
 ) -> io::Result<()> {
     row(out, "sealed", format!("by commit {commit}"))?;
     for info in listed.iter().filter(|info| info.is_dirty) {
@@ -53,9 +53,9 @@ fn print(
             ),
         )?;
     }
-    row(out, "backing", guarantee.backing)?;
+    row(out, "backing", report.backing)?;
     for &event in Event::ALL {
-        let statement = guarantee.survives(Stage::DeepPersisted, event);
+        let statement = report.survives(Stage::DeepPersisted, event);
         writeln!(out)?;
         heading(out, &format!("{event}: {}", statement.answer))?;
         row(out, "because", statement.text)?;

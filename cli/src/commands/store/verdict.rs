@@ -1,7 +1,8 @@
 //! The event since the last commit of a store, in words.
 
 use super::text::row;
-use cachemaint::survival::{Statement, Survival};
+use cachemaint::report::Statement;
+use cachemaint_inspect::survival::Survival;
 use cachemaint_store::Verdict;
 use std::io::{self, Write};
 

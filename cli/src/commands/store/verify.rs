@@ -2,7 +2,7 @@
 
 use super::{Verified, text, write_place};
 use crate::read_only::ReadOnly;
-use cachemaint::dax::Guarantee;
+use cachemaint_inspect::FileReport;
 use serde::Serialize;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,16 +25,18 @@ pub(super) struct Arguments {
 struct Facts<'a> {
     #[serde(flatten)]
     verified: &'a Verified,
-    guarantee: &'a Guarantee,
+    #[serde(rename = "guarantee")]
+    report: &'a FileReport,
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let path = &arguments.file;
     let file = ReadOnly::open(path)?;
     let verified = Verified::of(path, &file)?;
-    let facts = Facts { verified: &verified, guarantee: file.guarantee() };
+    let report = file.report()?;
+    let facts = Facts { verified: &verified, report: &report };
     text::print(arguments.json, &text::Document::of(path, facts), |out| {
-        write_place(out, path, &file)?;
+        write_place(out, path, &file, &report)?;
         verified.write(out)
     })?;
     Ok(if verified.is_damaged() { ExitCode::FAILURE } else { ExitCode::SUCCESS })

@@ -2,8 +2,8 @@
 
 use crate::claims::reason;
 use crate::life::{BYTES, LOG, options};
+use cachemaint::medium::Backing;
 use cachemaint::medium::{Medium, Memory, Readable};
-use cachemaint::survival::Backing;
 use cachemaint_journal::{ErrorKind, Journal, Position, Reader, Records};
 use cachemaint_sim::{Model, SimMedium, Simulation};
 use cachemaint_test_support::counting::Counting;

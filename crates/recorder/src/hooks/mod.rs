@@ -28,7 +28,7 @@ impl<M: Medium> Recorder<'static, M> {
     /// use cachemaint::Cache;
     /// use cachemaint::medium::Memory;
     /// use cachemaint_recorder::{Options, Recorder};
-    /// use cachemaint::survival::Backing;
+    /// use cachemaint::medium::Backing;
     /// use std::sync::atomic::AtomicU64;
     ///
     /// # static WORDS: [AtomicU64; 8192] = [const { AtomicU64::new(0) }; 8192];

@@ -1,10 +1,11 @@
 //! Stores in files: the circumstances of opening them, and their physical location.
 
 use super::{Circumstances, Stamp, Verdict, judge};
-use cachemaint::dax::{DaxView, Extent, Placement};
-use cachemaint::medium::Readable;
+use cachemaint::dax::DaxView;
+use cachemaint::medium::{Backing, Readable};
 use cachemaint_format::boot;
 use cachemaint_format::tag::Running;
+use cachemaint_inspect::{Extent, FileReport, Placement};
 use core::ops::Range;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -35,17 +36,18 @@ impl Stamp {
 
     /// Returns the circumstances of this process and a store of `size` bytes.
     fn of_store(file: &DaxView, size: u64) -> Self {
-        let guarantee = file.guarantee();
+        let report = FileReport::of(file).ok();
+        let report = report.as_ref();
         let (process, process_start) = boot::process();
         Self {
             seconds: seconds(),
             boot_id: boot::id(),
             process,
             process_start,
-            backing: guarantee.backing,
-            granularity: guarantee.granularity.bytes() as u32,
+            backing: report.map_or(Backing::Unknown, |report| report.backing),
+            granularity: file.granularity().bytes() as u32,
             placement: placement(file, size).unwrap_or(0),
-            unsafe_shutdowns: guarantee.unsafe_shutdowns().ok(),
+            unsafe_shutdowns: report.and_then(|report| report.unsafe_shutdowns().ok()),
             ..Self::UNKNOWN
         }
         .with_kernel(&boot::release())
@@ -54,7 +56,7 @@ impl Stamp {
 
 /// Returns a digest of the physical location of a file's first `size` bytes, or `None` if it is unknown.
 pub(crate) fn placement(file: &DaxView, size: u64) -> Option<u64> {
-    file.placement().ok().map(|placement| digest(&placement, size))
+    cachemaint_inspect::placement(file).ok().map(|placement| digest(&placement, size))
 }
 
 /// Returns a digest of the place of the first `size` bytes, which is never 0.
@@ -115,8 +117,10 @@ mod tests {
     use super::digest;
     use crate::{Options, Origin, Reader, Stamp, Verdict};
     use alloc::vec;
-    use cachemaint::dax::{self, Extent, Placement};
-    use cachemaint::survival::{Backing, Survival};
+    use cachemaint::dax;
+    use cachemaint::medium::Backing;
+    use cachemaint_inspect::survival::Survival;
+    use cachemaint_inspect::{Extent, Placement};
 
     fn file_options() -> dax::Options {
         dax::Options::new().allow_page_granularity()

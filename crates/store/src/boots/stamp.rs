@@ -1,6 +1,6 @@
 //! The circumstances of a commit, the event since, and their encodings.
 
-use cachemaint::survival::Backing;
+use cachemaint::medium::Backing;
 use cachemaint_format::layout::{Layout as _, layout};
 use core::fmt;
 
@@ -317,7 +317,7 @@ mod json {
 #[cfg(test)]
 mod tests {
     use super::Stamp;
-    use cachemaint::survival::Backing;
+    use cachemaint::medium::Backing;
 
     #[test]
     fn a_stamp_is_read_as_it_was_written() {

@@ -3,7 +3,9 @@
 
 use super::{Origin, Stamp};
 use alloc::vec::Vec;
-use cachemaint::survival::{Backing, Condition, Event, Stage, Statement, Survival};
+use cachemaint::medium::Backing;
+use cachemaint::report::Statement;
+use cachemaint_inspect::survival::{Condition, Event, Stage, Survival, survives};
 
 /// The event since the last commit, its evidence, and the medium's promise to survive it.
 ///
@@ -21,7 +23,7 @@ pub struct Verdict {
     pub origin: Origin,
     /// The reasons for the conclusion, and the questions they leave open.
     pub evidence: Vec<&'static str>,
-    /// The promise of the medium's [backing](cachemaint::survival::Backing) at the last commit to survive the event;
+    /// The promise of the medium's [backing](cachemaint::medium::Backing) at the last commit to survive the event;
     /// `None` if the event is unknown. After a kexec, the promise also covers an earlier reset, or excludes one by its
     /// condition. The guarantee of a file can add conditions.
     pub promise: Option<Statement<Survival>>,
@@ -77,14 +79,14 @@ pub(crate) fn judge(last: &Stamp, now: &Stamp, is_by_kexec: Option<bool>) -> Ver
     };
     let promise = event.map(|event| match event {
         Event::Kexec => survives_kexec(last.backing),
-        event => last.backing.survives(Stage::Persisted, event),
+        event => survives(last.backing, Stage::Persisted, event),
     });
     Verdict { origin, evidence, promise }
 }
 
 /// Returns the promise to survive a kexec, and an undetected reset or power loss before it.
 fn survives_kexec(backing: Backing) -> Statement<Survival> {
-    let persisted = |event| backing.survives(Stage::Persisted, event);
+    let persisted = |event| survives(backing, Stage::Persisted, event);
     let mut kexec = persisted(Event::Kexec);
     let earlier = [Event::WarmReboot, Event::PowerLoss].map(persisted);
     match kexec.answer {
@@ -137,7 +139,8 @@ const fn is_ram(backing: Backing) -> bool {
 mod tests {
     use super::super::{Origin, Stamp};
     use super::judge;
-    use cachemaint::survival::{Backing, Event, Stage, Survival};
+    use cachemaint::medium::Backing;
+    use cachemaint_inspect::survival::{Event, Stage, Survival, survives};
 
     const BEFORE: Stamp = Stamp {
         boot_id: [1; 16],
@@ -198,7 +201,7 @@ mod tests {
             assert_eq!(promise(backing).answer, super::NO_RESET, "{backing:?}");
         }
         for backing in [Backing::EmulatedPmem, Backing::ReservedRam, Backing::PmemUnknown] {
-            let reset = backing.survives(Stage::Persisted, Event::WarmReboot);
+            let reset = survives(backing, Stage::Persisted, Event::WarmReboot);
             assert_eq!(promise(backing), reset, "{backing:?}");
         }
     }

@@ -2,8 +2,9 @@
 
 use super::Region;
 use crate::boots::cut;
-use cachemaint::dax::{DaxFile, Error as FileError, Placement};
+use cachemaint::dax::{DaxFile, Error as FileError};
 use cachemaint::medium::Medium;
+use cachemaint_inspect::Placement;
 use core::borrow::Borrow;
 
 impl<M: Medium + Borrow<DaxFile>> Region<M> {
@@ -34,7 +35,7 @@ impl<M: Medium + Borrow<DaxFile>> Region<M> {
     /// # Cost
     /// That of `DaxView::placement`, for the whole file.
     pub fn placement(&self) -> Result<Placement, FileError> {
-        let mut placement = self.file().view().placement()?;
+        let mut placement = cachemaint_inspect::placement(self.file().view())?;
         let region = self.info().range();
         placement.extents.retain_mut(|extent| cut(extent, &region));
         Ok(placement)

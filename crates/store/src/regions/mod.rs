@@ -37,7 +37,7 @@ use core::sync::atomic::Ordering;
 /// ```
 /// # #[cfg(feature = "std")]
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # use cachemaint::{Cache, medium::Memory, survival::Backing};
+/// # use cachemaint::{Cache, medium::{Backing, Memory}};
 /// # use std::sync::atomic::AtomicU64;
 /// # static WORDS: [AtomicU64; 1 << 14] = [const { AtomicU64::new(0) }; 1 << 14];
 /// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
@@ -89,8 +89,8 @@ impl<M: Medium> Region<M> {
     /// |---|---|
     /// | [`SameProcess`](Origin::SameProcess), [`SameBoot`](Origin::SameBoot) | all are there, unless the machine hibernated |
     /// | [`Unknown`](Origin::Unknown): a boot is unknown, or no longer in the [history](crate::Reader::history) | any that were not written back can be lost |
-    /// | [`Kexec`](Origin::Kexec) | those that [survive](cachemaint::survival) it, unless a reset or a power loss came before |
-    /// | any other | those that [survive](cachemaint::survival) it |
+    /// | [`Kexec`](Origin::Kexec) | those that [survive](cachemaint_inspect::survival) it, unless a reset or a power loss came before |
+    /// | any other | those that [survive](cachemaint_inspect::survival) it |
     ///
     /// A reset or a power loss before a kexec can be detected only if the store was opened for writing in between: open
     /// it in each boot.

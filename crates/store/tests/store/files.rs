@@ -39,8 +39,8 @@ fn put<M: Medium<Error = dax::Error>>(store: &mut Store<M>, name: &str, bytes: &
 
 /// Returns the placement of a file, or `None` after a line with the reason why it is unknown.
 #[cfg(all(target_os = "linux", not(miri)))]
-fn placed(test: &str, file: &DaxFile) -> Option<dax::Placement> {
-    let why = match file.view().placement() {
+fn placed(test: &str, file: &DaxFile) -> Option<cachemaint_inspect::Placement> {
+    let why = match cachemaint_inspect::placement(file.view()) {
         Ok(placement) => return Some(placement),
         Err(why) => why,
     };
@@ -173,7 +173,7 @@ fn a_region_reports_its_placement() {
     for extent in &ours.extents {
         assert_eq!(extent.offset, next);
         next += extent.len;
-        let holds = |of_file: &&dax::Extent| {
+        let holds = |of_file: &&cachemaint_inspect::Extent| {
             (of_file.offset..of_file.offset + of_file.len).contains(&(offset + extent.offset))
         };
         let of_file = whole.extents.iter().find(holds).unwrap();

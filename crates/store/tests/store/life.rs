@@ -1,7 +1,7 @@
 //! The life of a store: its operations, the notes to the outside world, and the blobs expected afterwards.
 
+use cachemaint::medium::Backing;
 use cachemaint::medium::{Medium, OpenError};
-use cachemaint::survival::Backing;
 use cachemaint_sim::Violation;
 use cachemaint_store::{Attributes, Error, ErrorKind, Options, Part, Stamp, Store, Verify};
 use std::collections::BTreeMap;

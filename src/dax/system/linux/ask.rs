@@ -1,157 +1,96 @@
-//! All system calls about a file's inode.
+//! The facts about an open file, by two or three system calls.
 
-use super::conclude::FileAnswers;
-use super::device::{self, DeviceAnswers};
-use super::files;
-use super::mapping::{self, SHARED, SYNCHRONOUS};
-use super::reach::Reach;
-use crate::aliasing::{self, Aliasing};
-use crate::arch::native;
-use crate::cache::Cache;
-use crate::cpu;
-use crate::dax::bounds::Bounds;
-use crate::dax::error::{Error, ErrorKind};
-use crate::dax::system::FileFacts;
-use crate::system::backing::device_dax::Device;
-use crate::system::backing::inode::{Inode, numbers};
+use super::super::{Access, DeviceDax, FileFacts, Unasked};
+use super::{device, files};
 use crate::system::calls::uninterrupted;
-use crate::system::tree::{Tree, Unknown};
+use crate::system::tree::Tree;
 use alloc::boxed::Box;
-use alloc::string::ToString;
-use rustix::fs::{FileType, Mode, OFlags, StatFs, StatVfsMountFlags};
-use rustix::io::Errno;
+use rustix::fs::{AtFlags, FileType, OFlags, StatFs, StatVfsMountFlags, Statx, StatxAttributes};
+use rustix::fs::{StatxFlags, major, minor};
 use std::fs::{File, Metadata};
-use std::os::fd::AsFd;
+use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 
-/// The answers that differ between files and devices.
-#[derive(Debug)]
-pub(in crate::dax::system) enum Answers {
-    File(FileAnswers),
-    Device(Box<Device>, DeviceAnswers),
-}
-
-/// Asks about an open file, which must be a regular file or device DAX. `cache` is not aimed at a point yet; it is
-/// `None` if this CPU cannot write lines back.
-pub(in crate::dax) fn ask(
-    path: &Path,
-    file: &File,
-    cache: Option<Cache>,
-) -> Result<FileFacts, Error> {
-    let inode = Inode::of(file).map_err(|error| Error::os(path, files::METADATA, &error))?;
-    match inode.kind {
-        FileType::RegularFile => ask_file(path, file, &inode, cache),
-        FileType::Directory => Err(Error::is_directory(path)),
-        FileType::CharacterDevice => {
-            let found = device::find(path, &Tree::host(), inode.own_device)?;
-            let device = found.ok_or_else(|| Error::new(path, ErrorKind::NotAFile))?;
-            ask_device(path, file, device, cache)
-        }
-        _ => Err(Error::new(path, ErrorKind::NotAFile)),
-    }
-}
-
-/// Returns the status of an open file.
-pub(super) fn inode(file: &File) -> Result<Inode, Unknown> {
-    Inode::of(file)
-        .map_err(|error| Unknown::new(files::METADATA, &error.to_string(), "open the file again"))
-}
-
-fn ask_file(
-    path: &Path,
-    file: &File,
-    inode: &Inode,
-    cache: Option<Cache>,
-) -> Result<FileFacts, Error> {
-    let file_system = uninterrupted(|| rustix::fs::fstatfs(file))
-        .map_err(|errno| Error::os(path, "fstatfs", &errno.into()))?;
-    let page = rustix::param::page_size();
-    let alignment = alignment(&file_system, page as u64);
-    let answers = FileAnswers {
+/// Asks about an open file, which must be a regular file or device DAX.
+pub(in crate::dax) fn ask(file: &File) -> Result<FileFacts, Unasked> {
+    let failed = |call, error: io::Error| super::super::Failed::new(call, &error);
+    let inode = Inode::of(file).map_err(|error| failed(files::METADATA, error))?;
+    let mut facts = FileFacts {
+        size: inode.size,
+        alignment: files::page_size() as u64,
+        has_name: inode.has_name,
+        may_be_of_a_lower_layer: false,
+        file_system: "",
+        blocks: 0,
         device: inode.device,
         mount_id: inode.mount_id,
-        magic: file_system_of(&file_system),
-        blocks: file_system.f_blocks,
         dax_attribute: inode.dax_attribute,
-        map_sync: map_sync(path, file, page)?,
-        reach: Reach::of(cache),
-        in_guest: cpu::is_guest(),
-        data_cache_aliases: aliases(page as u64),
-        page,
-        alignment,
+        device_dax: None,
     };
-    // A file that cannot be mapped at all, such as those of /proc, is refused. On hugetlbfs the question would need a
-    // huge page.
-    if answers.map_sync.is_err() && answers.magic != Some(HUGETLBFS) {
-        mapping::probe(file.as_fd(), SHARED, page).map_err(|errno| unmapped(path, errno))?;
+    match inode.kind {
+        FileType::RegularFile => {}
+        FileType::Directory => return Err(Unasked::Directory),
+        FileType::CharacterDevice => {
+            let (device, size, alignment) = device_dax(inode.own_device)?;
+            (facts.size, facts.alignment, facts.has_name) = (size, alignment, true);
+            facts.device_dax = Some(Box::new(device));
+            return Ok(facts);
+        }
+        _ => return Err(Unasked::NotAFile),
     }
-    Ok(FileFacts {
-        bounds: Bounds { size: inode.size, alignment, is_device: false },
-        has_name: inode.has_name,
-        may_be_of_a_lower_layer: answers.magic == Some("overlay") && may_be_of_a_lower_layer(file),
-        answers: Answers::File(answers),
-    })
+    let status = uninterrupted(|| rustix::fs::fstatfs(file))
+        .map_err(|errno| failed("fstatfs", errno.into()))?;
+    facts.file_system = file_system_of(&status);
+    if facts.file_system == "fuse" && is_famfs(&Tree::host(), facts.mount_id) {
+        facts.file_system = "famfs";
+    }
+    facts.blocks = status.f_blocks;
+    facts.alignment = alignment(&status, facts.alignment);
+    facts.may_be_of_a_lower_layer = facts.file_system == "overlay" && may_be_of_a_lower_layer(file);
+    Ok(facts)
+}
+
+/// Returns true if a mount with this number is famfs by FUSE, which the magic number does not show.
+fn is_famfs(tree: &Tree, mount_id: Option<u64>) -> bool {
+    let Some(id) = mount_id else { return false };
+    let mounts = tree.read(Path::new("/proc/thread-self/mountinfo"));
+    let mut lines = mounts.value().unwrap_or_default().lines();
+    let is_ours = |line: &&str| line.split(' ').next().and_then(|id| id.parse().ok()) == Some(id);
+    lines.find(is_ours).is_some_and(|line| line.contains(" - fuse.famfs "))
+}
+
+/// Returns a device with its size and alignment, by its number.
+fn device_dax(number: (u32, u32)) -> Result<(DeviceDax, u64, u64), Unasked> {
+    let tree = Tree::host();
+    let path = device::find(&tree, number).ok_or(Unasked::NotAFile)?;
+    device::read(&tree, path).map_err(Unasked::Unusable)
+}
+
+/// Checks that a path, which is not that of a regular file, is device DAX that programs may use. The device is not
+/// opened for this, since opening one can have effects.
+pub(in crate::dax) fn device_dax_at(there: &Metadata) -> Result<(), Unasked> {
+    if !there.file_type().is_char_device() {
+        return Err(Unasked::NotAFile);
+    }
+    device_dax(numbers(there.rdev())).map(|_device| ())
+}
+
+/// Returns an unnamed file in an open directory, on which to ask about new files. `None` if there are none.
+pub(in crate::dax) fn unnamed_in_directory(directory: &File) -> io::Result<Option<File>> {
+    match files::unnamed_at(directory) {
+        Ok(file) => Ok(Some(file)),
+        Err(rustix::io::Errno::OPNOTSUPP) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
 }
 
 /// Returns true for a file of overlayfs that was opened for reading only, through a mount that permits more.
 fn may_be_of_a_lower_layer(file: &File) -> bool {
-    let is_for_reading =
-        rustix::fs::fcntl_getfl(file).is_ok_and(|flags| flags & OFlags::RWMODE == OFlags::RDONLY);
     let is_mounted_so = uninterrupted(|| rustix::fs::fstatvfs(file))
         .is_ok_and(|status| status.f_flag.contains(StatVfsMountFlags::RDONLY));
-    is_for_reading && !is_mounted_so
-}
-
-fn ask_device(
-    path: &Path,
-    file: &File,
-    device: Device,
-    cache: Option<Cache>,
-) -> Result<FileFacts, Error> {
-    let unit = usize::try_from(device.alignment).unwrap_or(usize::MAX);
-    let answers = DeviceAnswers {
-        map_sync: map_sync(path, file, unit)?,
-        reach: Reach::of(cache),
-        in_guest: cpu::is_guest(),
-    };
-    Ok(FileFacts {
-        bounds: Bounds { size: device.size, alignment: device.alignment, is_device: true },
-        has_name: true,
-        may_be_of_a_lower_layer: false,
-        answers: Answers::Device(Box::new(device), answers),
-    })
-}
-
-/// Asks about a new file in an open directory. No file is left there.
-pub(in crate::dax) fn ask_directory(
-    path: &Path,
-    directory: &File,
-    cache: Option<Cache>,
-) -> Result<FileFacts, Error> {
-    let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
-    let open = || rustix::fs::openat(directory, c".", flags, Mode::RUSR | Mode::WUSR);
-    let unnamed = uninterrupted(open).map_err(|errno| match errno {
-        Errno::OPNOTSUPP => Error::unsupported(
-            path,
-            "this file system has no unnamed files to try with; name a file in it",
-        ),
-        errno => Error::os(path, "open", &errno.into()),
-    })?;
-    Ok(FileFacts { has_name: true, ..ask(path, &unnamed.into(), cache)? })
-}
-
-/// Returns true if a path, which is not that of a regular file, is a device DAX that programs may use. The device is
-/// not opened for this, since opening one can have effects.
-pub(in crate::dax) fn is_device(path: &Path, there: &Metadata) -> Result<bool, Error> {
-    let is_device = there.file_type().is_char_device();
-    Ok(is_device && device::find(path, &Tree::host(), numbers(there.rdev()))?.is_some())
-}
-
-/// Returns true if the data cache of this machine is known to alias.
-fn aliases(page: u64) -> bool {
-    let found = aliasing::of_machine(&native::ARCHITECTURE.data_cache, &Tree::host(), &Ok(page));
-    matches!(found, Aliasing::Yes { .. })
+    files::access_of(file).is_ok_and(|flags| flags & OFlags::RWMODE == OFlags::RDONLY)
+        && !is_mounted_so
 }
 
 /// Returns the alignment of the offsets of a file's mappings: a page, or on hugetlbfs a huge page, to which the kernel
@@ -159,13 +98,13 @@ fn aliases(page: u64) -> bool {
 fn alignment(status: &StatFs, page: u64) -> u64 {
     // The type differs between architectures, as that of the magic number does.
     let block = u64::try_from(status.f_bsize).unwrap_or_default();
-    let is_huge = file_system_of(status) == Some(HUGETLBFS) && block.is_power_of_two();
+    let is_huge = file_system_of(status) == HUGETLBFS && block.is_power_of_two();
     if is_huge { block.max(page) } else { page }
 }
 
-pub(super) const HUGETLBFS: &str = "hugetlbfs";
+pub(in crate::dax) const HUGETLBFS: &str = "hugetlbfs";
 
-/// `include/uapi/linux/magic.h`; ext4 has that of ext2 too.
+/// `include/uapi/linux/magic.h`; ext4 has that of ext2 and ext3 too.
 const MAGIC: [(u32, &str); 16] = [
     (0x0102_1994, "tmpfs"),
     (0x8584_58f6, "ramfs"),
@@ -187,25 +126,117 @@ const MAGIC: [(u32, &str); 16] = [
     (0x87b2_82ff, "famfs"),
 ];
 
-/// Returns the file system's name by its magic number.
-pub(super) fn file_system_of(status: &StatFs) -> Option<&'static str> {
+/// Returns the file system's name by its magic number; empty if this crate does not know it.
+pub(super) fn file_system_of(status: &StatFs) -> &'static str {
     // 32 bits, in a type that differs between architectures and is signed on some.
     let magic = i128::from(status.f_type) & i128::from(u32::MAX);
-    MAGIC.iter().find(|(number, _)| i128::from(*number) == magic).map(|(_, name)| *name)
+    MAGIC.iter().find(|(number, _)| i128::from(*number) == magic).map_or("", |(_, name)| *name)
 }
 
-/// Returns the kernel's answer to `MAP_SYNC`. Only these errors are refusals (mmap(2)), the last two by a system-call
-/// filter; other errors say nothing about the file.
-fn map_sync(path: &Path, file: &File, page: usize) -> Result<Result<(), Errno>, Error> {
-    match mapping::probe(file.as_fd(), SYNCHRONOUS, page) {
-        Ok(()) => Ok(Ok(())),
-        Err(refusal @ (Errno::OPNOTSUPP | Errno::INVAL | Errno::PERM | Errno::NOSYS)) => {
-            Ok(Err(refusal))
+/// Returns the name of the file system that a path is on.
+pub(in crate::dax) fn file_system_of_path(path: &Path) -> &'static str {
+    rustix::fs::statfs(path).map_or("", |status| file_system_of(&status))
+}
+
+/// The status of a file.
+#[derive(Clone, Copy, Debug)]
+pub struct Inode {
+    /// Its kind.
+    pub kind: FileType,
+    /// Its size in bytes.
+    pub size: u64,
+    /// True if it has a name in a directory.
+    pub has_name: bool,
+    /// The numbers of the device of its file system.
+    pub device: (u32, u32),
+    /// Its own device numbers, if it is a device.
+    pub own_device: (u32, u32),
+    /// The number of the mount that it was opened on, in `/proc/thread-self/mountinfo`; Linux 5.8.
+    pub mount_id: Option<u64>,
+    /// The DAX attribute; `None` if the kernel, the file system or a system-call filter does not report it.
+    pub dax_attribute: Option<bool>,
+}
+
+const ASKED: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::MNT_ID);
+
+impl Inode {
+    /// Asks for the status of an open file. If a system-call filter refuses `statx`, `fstat` reports less.
+    fn of(file: &File) -> io::Result<Self> {
+        match uninterrupted(|| rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, ASKED)) {
+            Ok(status) => Ok(Self::from(&status)),
+            Err(_refused) => Ok(Self::from(&uninterrupted(|| file.metadata())?)),
         }
-        Err(errno) => Err(unmapped(path, errno)),
+    }
+
+    /// Asks for the status of the file at an absolute path, through symbolic links. No right to the file itself is needed.
+    ///
+    /// # Errors
+    /// That of the call.
+    pub fn at(path: &Path) -> io::Result<Self> {
+        match uninterrupted(|| rustix::fs::statx(rustix::fs::CWD, path, AtFlags::empty(), ASKED)) {
+            Ok(status) => Ok(Self::from(&status)),
+            Err(_refused) => Ok(Self::from(&uninterrupted(|| path.metadata())?)),
+        }
     }
 }
 
-fn unmapped(path: &Path, errno: Errno) -> Error {
-    Error::os(path, "mmap", &errno.into())
+impl From<&Statx> for Inode {
+    fn from(status: &Statx) -> Self {
+        let has = |fact: StatxFlags| status.stx_mask & fact.bits() != 0;
+        let is_dax = status.stx_attributes.contains(StatxAttributes::DAX);
+        let tells_dax = status.stx_attributes_mask.contains(StatxAttributes::DAX);
+        Self {
+            kind: FileType::from_raw_mode(status.stx_mode.into()),
+            size: status.stx_size,
+            has_name: status.stx_nlink > 0,
+            device: (status.stx_dev_major, status.stx_dev_minor),
+            own_device: (status.stx_rdev_major, status.stx_rdev_minor),
+            mount_id: has(StatxFlags::MNT_ID).then_some(status.stx_mnt_id),
+            dax_attribute: tells_dax.then_some(is_dax),
+        }
+    }
+}
+
+impl From<&Metadata> for Inode {
+    fn from(status: &Metadata) -> Self {
+        Self {
+            kind: FileType::from_raw_mode(status.mode()),
+            size: status.len(),
+            has_name: status.nlink() > 0,
+            device: numbers(status.dev()),
+            own_device: numbers(status.rdev()),
+            mount_id: None,
+            dax_attribute: None,
+        }
+    }
+}
+
+/// Returns the two numbers of a device.
+fn numbers(device: u64) -> (u32, u32) {
+    (major(device), minor(device))
+}
+
+/// Returns the flags of an access.
+pub(super) const fn flags_of(access: Access) -> OFlags {
+    match access {
+        Access::Read => OFlags::RDONLY,
+        Access::ReadAndWrite => OFlags::RDWR,
+    }
+}
+
+#[cfg(all(test, not(miri)))]
+mod tests {
+    use super::is_famfs;
+    use crate::system::tree::Tree;
+    use cachemaint_test_support::fixture::Fixture;
+
+    /// Linux `Documentation/filesystems/proc.rst`, 3.5.
+    #[test]
+    fn famfs_by_fuse_is_known_by_its_mount() {
+        let mounts = "29 1 0:50 / /f rw - fuse.famfs none rw\n30 1 0:51 / /g rw - fuse.x none rw\n";
+        let host = Fixture::new().file("proc/thread-self/mountinfo", mounts);
+        let tree = Tree::at(host.root());
+        assert_eq!([29, 30, 31].map(|id| is_famfs(&tree, Some(id))), [true, false, false]);
+        assert!(!is_famfs(&tree, None));
+    }
 }

@@ -8,20 +8,18 @@
 //! # Why this file is unsafe
 //! FIEMAP is an `ioctl` over a structure with a variable tail, which libc and rustix do not wrap.
 
-use crate::system::backing::mounts::Mount;
 use crate::system::calls::uninterrupted;
-use crate::system::tree::Unknown;
 use alloc::vec::Vec;
 use rustix::io::Errno;
-use rustix::ioctl::{Direction, Opcode, Updater, ioctl, opcode};
+use rustix::ioctl::{Direction, Getter, Opcode, Updater, ioctl, opcode};
 use std::os::fd::AsFd;
 
 /// The first part of a file that has no written block of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Unwritten {
+pub(in crate::dax) struct Unwritten {
     /// The beginning of the part, in bytes.
-    pub(super) at: u64,
-    pub(super) what: &'static str,
+    pub(in crate::dax) at: u64,
+    pub(in crate::dax) what: &'static str,
 }
 
 /// `include/uapi/linux/fiemap.h`.
@@ -40,31 +38,34 @@ const BATCH: u32 = 64;
 /// Contiguous bytes of a file.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct FiemapExtent {
+pub struct FiemapExtent {
     /// The beginning of the bytes in the file.
-    pub(super) logical: u64,
+    pub logical: u64,
     /// The beginning of the bytes on the file system's device.
-    pub(super) physical: u64,
-    pub(super) length: u64,
+    pub physical: u64,
+    /// The number of bytes.
+    pub length: u64,
     reserved64: [u64; 2],
     flags: u32,
     reserved: [u32; 3],
 }
 
 impl FiemapExtent {
-    /// Returns bytes at a place on the device.
-    #[cfg(test)]
-    pub(super) fn at(logical: u64, physical: u64, length: u64) -> Self {
+    /// Returns bytes at a place on the device, for tests.
+    #[must_use]
+    pub fn at(logical: u64, physical: u64, length: u64) -> Self {
         Self { logical, physical, length, ..Self::default() }
     }
 
-    #[cfg(test)]
-    pub(super) fn with_flags(self, flags: u32) -> Self {
+    /// Returns the same bytes with these flags, for tests.
+    #[must_use]
+    pub const fn with_flags(self, flags: u32) -> Self {
         Self { flags, ..self }
     }
 
     /// Returns true if the bytes are at the place that the extent reports.
-    pub(super) const fn tells_its_place(&self) -> bool {
+    #[must_use]
+    pub const fn tells_its_place(&self) -> bool {
         self.flags & EXTENT_ELSEWHERE == 0
     }
 }
@@ -86,46 +87,11 @@ const HEADER: usize = core::mem::offset_of!(Fiemap, extents);
 /// `FS_IOC_FIEMAP`, `_IOWR('f', 11, struct fiemap)`.
 const FS_IOC_FIEMAP: Opcode = opcode::from_components(Direction::ReadWrite, b'f', 11, HEADER);
 
-/// File systems on one device with extents that report the place on it: those that Linux maps directly for writing. The
-/// extents of btrfs, for example, are in an address space of its own.
-const WITH_PLACES: [&str; 3] = ["ext2", "ext4", "xfs"];
-
-/// Refuses a file system with extents that do not report their place on its device.
-pub(super) fn require_places(mount: &Mount) -> Result<(), Unknown> {
-    if !WITH_PLACES.contains(&mount.file_system.as_str()) {
-        return Err(Unknown::new(
-            "the file system",
-            if mount.file_system.is_empty() { "not found" } else { &mount.file_system },
-            "use ext4 or xfs, whose extents say where they are on the device",
-        ));
-    }
-    if mount.has_realtime_device() {
-        return Err(Unknown::new(
-            "mount option rtdev",
-            "the file may lie on that device",
-            "ask for a file of a file system on one device",
-        ));
-    }
-    Ok(())
-}
-
-/// Returns the reason why the extents of a file are unknown.
-pub(super) fn unknown(errno: Errno) -> Unknown {
-    let answer = std::io::Error::from(errno);
-    Unknown::new("FIEMAP", &alloc::format!("{answer}"), "use ext4 or xfs")
-}
-
-/// Returns the reason for an extent that does not report its place.
-pub(super) fn placeless() -> Unknown {
-    let answer = "an extent whose place on the device is not reported";
-    Unknown::new("FIEMAP", answer, "sync the file, and ask again")
-}
-
 /// Returns the first part of `len` bytes from `offset` that has no written block of its own; `None` if all have one.
 ///
 /// # Errors
 /// If the file system does not support FIEMAP.
-pub(super) fn first_unwritten(
+pub(in crate::dax) fn first_unwritten(
     file: impl AsFd,
     offset: u64,
     len: u64,
@@ -154,7 +120,7 @@ pub(super) fn first_unwritten(
 ///
 /// # Errors
 /// If the file system does not support FIEMAP.
-pub(super) fn for_each(
+pub fn for_each(
     file: impl AsFd,
     offset: u64,
     len: u64,
@@ -173,6 +139,21 @@ pub(super) fn for_each(
         at = reached;
     }
     Ok(())
+}
+
+/// `struct fsxattr` and its first flag (`include/uapi/linux/fs.h`).
+type Fsxattr = [u32; 7];
+const REALTIME: u32 = 1;
+const FS_IOC_FSGETXATTR: Opcode = opcode::read::<Fsxattr>(b'X', 31);
+
+/// Returns true for a file of xfs that is, or may be, on the realtime device: the number of its file system's device is
+/// that of another one.
+pub(in crate::dax) fn is_on_realtime_device(file: impl AsFd) -> bool {
+    // SAFETY: the request does nothing but fill the structure.
+    let request = unsafe { Getter::<FS_IOC_FSGETXATTR, Fsxattr>::new() };
+    // SAFETY: as above.
+    let found = unsafe { ioctl(file, request) };
+    found.map_or(true, |[flags, ..]| flags & REALTIME != 0)
 }
 
 /// Returns the fault of the next extent, if everything before `at` was written.

@@ -1,12 +1,10 @@
 //! Files on Linux: opened without following a symbolic link, created only for this user, filled with zeros, and named
 //! durably.
 
-pub(in crate::dax) use super::meaning::meaning;
 pub(in crate::dax) use super::new_file::{create, give_name};
 
-use super::ask::{HUGETLBFS, file_system_of};
-use crate::dax::error::Error;
-use crate::dax::system::Access;
+use super::super::{Access, Failed};
+use super::ask::{HUGETLBFS, file_system_of, flags_of};
 use crate::system::calls::uninterrupted;
 use crate::system::limits;
 use alloc::format;
@@ -27,7 +25,7 @@ pub(in crate::dax) const SYNC: &str = "fsync";
 pub(in crate::dax) const LINK: &str = "linkat";
 
 /// The number for an error that has none.
-pub(super) const NO_NUMBER: Errno = Errno::IO;
+pub(in crate::dax) const NO_NUMBER: Errno = Errno::IO;
 
 /// The number of zeros written at a time.
 const CHUNK: usize = 1 << 20;
@@ -37,18 +35,22 @@ pub(in crate::dax) fn page_size() -> usize {
     rustix::param::page_size()
 }
 
+const UNNAMED: OFlags = OFlags::RDWR.union(OFlags::TMPFILE).union(OFlags::CLOEXEC);
+
 /// Opens a file without a name in a directory, with mode 0600. It is gone when it is closed, unless it gets a name.
 pub(super) fn unnamed_in(directory: &Path) -> Result<File, Errno> {
-    let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
-    uninterrupted(|| rustix::fs::open(directory, flags, Mode::RUSR | Mode::WUSR)).map(File::from)
+    uninterrupted(|| rustix::fs::open(directory, UNNAMED, Mode::RUSR | Mode::WUSR)).map(File::from)
+}
+
+/// Opens such a file in an open directory.
+pub(super) fn unnamed_at(directory: &File) -> Result<File, Errno> {
+    let open = || rustix::fs::openat(directory, c".", UNNAMED, Mode::RUSR | Mode::WUSR);
+    uninterrupted(open).map(File::from)
 }
 
 /// Opens a file, without following a symbolic link.
 pub(in crate::dax) fn open(path: &Path, access: Access) -> io::Result<File> {
-    let access = match access {
-        Access::Read => OFlags::RDONLY,
-        Access::ReadAndWrite => OFlags::RDWR,
-    };
+    let access = flags_of(access);
     let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     Ok(uninterrupted(|| rustix::fs::open(path, access | flags, Mode::empty()))?.into())
 }
@@ -71,26 +73,23 @@ pub(in crate::dax) fn path_of(file: &impl AsRawFd) -> PathBuf {
     format!("/proc/thread-self/fd/{}", file.as_raw_fd()).into()
 }
 
-/// Refuses a descriptor that does not permit the mapping, or that does not write at given offsets (`O_APPEND`).
-pub(in crate::dax) fn require_access(
-    path: &Path,
-    file: &File,
-    access: Access,
-) -> Result<(), Error> {
-    let flags =
-        rustix::fs::fcntl_getfl(file).map_err(|errno| Error::os(path, "fcntl", &errno.into()))?;
+/// Returns the flags with which a descriptor was opened.
+pub(super) fn access_of(file: &File) -> Result<OFlags, Errno> {
+    rustix::fs::fcntl_getfl(file)
+}
+
+/// Returns the mode of a descriptor that does not permit a mapping for this access, or that does not write at given
+/// offsets (`O_APPEND`); `None` if it does.
+pub(in crate::dax) fn unfit(file: &File, access: Access) -> Result<Option<&'static str>, Failed> {
+    let flags = access_of(file).map_err(|errno| Failed::new("fcntl", &errno.into()))?;
     let writes = access == Access::ReadAndWrite;
-    let mode = match flags & OFlags::RWMODE {
-        _ if flags.contains(OFlags::PATH) => "with O_PATH",
-        _ if writes && flags.contains(OFlags::APPEND) => "with O_APPEND",
-        OFlags::RDONLY if writes => "for reading only",
-        OFlags::WRONLY => "for writing only",
-        _ => return Ok(()),
-    };
-    let text = format!(
-        "its descriptor was opened {mode}; open it for reading and writing, or for reading and view it"
-    );
-    Err(Error::invalid(path, text))
+    Ok(match flags & OFlags::RWMODE {
+        _ if flags.contains(OFlags::PATH) => Some("with O_PATH"),
+        _ if writes && flags.contains(OFlags::APPEND) => Some("with O_APPEND"),
+        OFlags::RDONLY if writes => Some("for reading only"),
+        OFlags::WRONLY => Some("for writing only"),
+        _ => None,
+    })
 }
 
 /// Returns the system's number of an error.
@@ -117,7 +116,7 @@ pub(in crate::dax) fn write_zeros(file: &File, range: &Range<u64>) -> io::Result
     check_limit(range.end)?;
     reserve(file, range)?;
     // hugetlbfs has no writes, and its pages are zeros (`fs/hugetlbfs/inode.c`).
-    if rustix::fs::fstatfs(file).is_ok_and(|found| file_system_of(&found) == Some(HUGETLBFS)) {
+    if rustix::fs::fstatfs(file).is_ok_and(|found| file_system_of(&found) == HUGETLBFS) {
         return file.set_len(range.end);
     }
     let zeros = alloc::vec![0; CHUNK];
@@ -161,17 +160,17 @@ pub(in crate::dax) fn touch(file: impl AsFd) {
 }
 
 /// Makes the name of a file durable, if this user may read the directory, and the file system syncs directories.
-pub(in crate::dax) fn persist_name(path: &Path) -> Result<(), Error> {
+pub(in crate::dax) fn persist_name(path: &Path) -> Result<(), Failed> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let opened = uninterrupted(|| rustix::fs::open(directory_of(path), flags, Mode::empty()));
     let directory = match opened {
         Err(Errno::ACCESS | Errno::PERM) => return Ok(()),
-        Err(errno) => return Err(Error::os(path, "open of its directory", &errno.into())),
+        Err(errno) => return Err(Failed::new("open of its directory", &errno.into())),
         Ok(directory) => File::from(directory),
     };
     match directory.sync_all() {
         Err(error) if is_without_syncs(number(&error)) => Ok(()),
-        synced => synced.map_err(|error| Error::os(path, "fsync of its directory", &error)),
+        synced => synced.map_err(|error| Failed::new("fsync of its directory", &error)),
     }
 }
 
@@ -182,7 +181,7 @@ pub(in crate::dax) fn is_name_of(path: &Path, file: &File) -> bool {
 }
 
 /// Returns the directory of the name.
-pub(super) fn directory_of(path: &Path) -> &Path {
+pub(in crate::dax) fn directory_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

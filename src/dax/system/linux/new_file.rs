@@ -7,55 +7,52 @@
 //!
 //! Neither replaces an existing file.
 
+use super::super::Failed;
 use super::files::{self, directory_of, path_of, unnamed_in};
-use crate::dax::error::{Error, ErrorKind};
-use crate::dax::open_file::OpenFile;
 use crate::system::naming::{self, create_exclusively};
 use alloc::format;
 use rustix::fs::{AtFlags, CWD};
 use rustix::io::Errno;
-use std::io;
-use std::path::Path;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::process;
 
 /// The number of temporary names that are tried. Killed processes of the same id may have left some.
 const ATTEMPTS: u32 = 1000;
+
+/// An empty file, and its temporary name if it has one.
+pub(in crate::dax) type NewFile = (File, Option<PathBuf>);
 
 /// Creates an empty file with mode 0600, which can get the name. It has a temporary name if `is_named`, or if there is
 /// no other way.
 ///
 /// # Errors
 /// If the name is taken, so that no file is filled in vain. The final check is in [`give_name`].
-pub(in crate::dax) fn create(path: &Path, is_named: bool) -> Result<OpenFile, Error> {
+pub(in crate::dax) fn create(path: &Path, is_named: bool) -> Result<NewFile, Failed> {
+    let failed = |errno: Errno| Failed::new("open", &errno.into());
     if path.symlink_metadata().is_ok() {
-        return Err(Error::os(path, "open", &Errno::EXIST.into()));
+        return Err(failed(Errno::EXIST));
     }
     let directory = directory_of(path);
     let unnamed = if is_named { None } else { without_name(directory) };
-    unnamed.map_or_else(|| with_temporary_name(directory), Ok).map_err(|errno| match errno {
-        Errno::NOENT => {
-            let text = "its directory does not exist; create that first";
-            Error::because(path, ErrorKind::NotFound, text).numbered(errno.raw_os_error())
-        }
-        _ => Error::os(path, "open", &errno.into()),
-    })
+    unnamed.map_or_else(|| with_temporary_name(directory), Ok).map_err(failed)
 }
 
 /// Returns an unnamed file; `None` if there are none, or if they could not get a name. The reason does not matter,
 /// since the other method meets it too.
-fn without_name(directory: &Path) -> Option<OpenFile> {
+fn without_name(directory: &Path) -> Option<NewFile> {
     let file = unnamed_in(directory).ok()?;
     path_of(&file).symlink_metadata().ok()?;
-    Some(OpenFile::unfinished(file, None))
+    Some((file, None))
 }
 
-fn with_temporary_name(directory: &Path) -> Result<OpenFile, Errno> {
+fn with_temporary_name(directory: &Path) -> Result<NewFile, Errno> {
     let mut number = 0;
     loop {
         let name = directory.join(format!(".cachemaint-{}-{number}", process::id()));
         match create_exclusively(&name) {
             Err(Errno::EXIST) if number < ATTEMPTS => number += 1,
-            created => return created.map(|file| OpenFile::unfinished(file, Some(name))),
+            created => return created.map(|file| (file, Some(name))),
         }
     }
 }
@@ -64,33 +61,26 @@ fn with_temporary_name(directory: &Path) -> Result<OpenFile, Errno> {
 ///
 /// # Errors
 /// The call is [`files::LINK`] if the file is unnamed and cannot get a name.
-pub(in crate::dax) fn give_name(file: &mut OpenFile, path: &Path) -> Result<(), Error> {
-    let own = path_of(file.file());
-    let (call, given) = if let Some(temporary) = file.unfinished_name() {
-        ("rename", naming::rename(temporary, path))
-    } else {
-        let linked = rustix::fs::linkat(CWD, own, CWD, path, AtFlags::SYMLINK_FOLLOW);
-        (files::LINK, linked.map_err(io::Error::from))
-    };
-    given.map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => Error::os(path, call, &error),
-        _ if call == files::LINK => {
-            Error::new(path, ErrorKind::Os { call, errno: files::number(&error) })
-        }
-        _ => Error::os(path, call, &error),
-    })?;
-    *file.unfinished_name() = Some(path.to_path_buf());
-    Ok(())
+pub(in crate::dax) fn give_name(
+    file: &File,
+    temporary: Option<&Path>,
+    path: &Path,
+) -> Result<(), Failed> {
+    if let Some(temporary) = temporary {
+        return naming::rename(temporary, path).map_err(|error| Failed::new("rename", &error));
+    }
+    let linked = rustix::fs::linkat(CWD, path_of(file), CWD, path, AtFlags::SYMLINK_FOLLOW);
+    linked.map_err(|errno| Failed::new(files::LINK, &errno.into()))
 }
 
 #[cfg(test)]
 #[cfg(not(miri))]
 mod tests {
-    use super::{OpenFile, create, directory_of, give_name, with_temporary_name, without_name};
-    use crate::dax::ErrorKind;
+    use super::{NewFile, create, directory_of, give_name, with_temporary_name, without_name};
     use alloc::string::String;
     use alloc::vec::Vec;
     use cachemaint_test_support::skip::skip;
+    use rustix::io::Errno;
     use std::fs;
     use std::io::Write;
     use std::os::unix::fs::{PermissionsExt, symlink};
@@ -110,7 +100,7 @@ mod tests {
         names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
     }
 
-    type Start = fn(&Path) -> Option<OpenFile>;
+    type Start = fn(&Path) -> Option<NewFile>;
 
     /// With a temporary name, and without one where the file system has such files.
     fn starts(test: &str, directory: &Path) -> Vec<Start> {
@@ -122,9 +112,9 @@ mod tests {
         starts
     }
 
-    fn filled(start: Start, directory: &Path) -> OpenFile {
-        let new = start(directory).unwrap();
-        new.file().write_all(BYTES).unwrap();
+    fn filled(start: Start, directory: &Path) -> NewFile {
+        let mut new = start(directory).unwrap();
+        new.0.write_all(BYTES).unwrap();
         new
     }
 
@@ -132,14 +122,13 @@ mod tests {
     fn a_new_file_gets_its_name_whole_and_private() {
         let (directory, path) = place();
         for start in starts("a_new_file_gets_its_name_whole_and_private", directory.path()) {
-            let mut new = filled(start, directory.path());
+            let (file, temporary) = filled(start, directory.path());
             assert!(!path.exists());
-            give_name(&mut new, &path).unwrap();
+            give_name(&file, temporary.as_deref(), &path).unwrap();
             assert_eq!(fs::read(&path).unwrap(), BYTES);
             assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
             assert_eq!(names(directory.path()), ["file"], "no other name is left");
-            drop(new);
-            assert!(names(directory.path()).is_empty());
+            fs::remove_file(&path).unwrap();
         }
     }
 
@@ -152,12 +141,12 @@ mod tests {
         symlink("nowhere", &link).unwrap();
         for start in starts("a_name_that_is_taken_is_refused_and_stays", directory.path()) {
             for taken in [&path, &link] {
-                let early = create(taken, false).unwrap_err();
-                assert!(matches!(early.kind(), ErrorKind::Exists), "{early}");
-                let mut new = filled(start, directory.path());
-                let error = give_name(&mut new, taken).unwrap_err();
-                assert!(matches!(error.kind(), ErrorKind::Exists), "{error}");
-                drop(new);
+                let exists = Errno::EXIST.raw_os_error();
+                assert_eq!(create(taken, false).unwrap_err().errno, exists);
+                let (file, temporary) = filled(start, directory.path());
+                let failed = give_name(&file, temporary.as_deref(), taken).unwrap_err();
+                assert_eq!(failed.errno, exists);
+                drop(temporary.map(fs::remove_file));
                 assert_eq!(names(directory.path()).len(), 2);
             }
             assert_eq!(fs::read(&path).unwrap(), b"as it was");

@@ -41,7 +41,7 @@ pub(crate) fn place(path: &Path, at: &str) -> Result<ExitCode> {
 
 /// Prints the bad blocks of a file that the library reports.
 pub(crate) fn bad_blocks(path: &Path) -> Result<ExitCode> {
-    let found = map(path)?.view().bad_blocks()?;
+    let found = cachemaint_inspect::bad_blocks(map(path)?.view())?;
     let ranges: Vec<_> = found.ranges.iter().map(|range| [range.start, range.end]).collect();
     print(&json!({ "ranges": ranges, "is_complete": found.is_complete }))
 }

@@ -68,7 +68,7 @@ fn persist_in(file: &DaxFile, records: &Records) -> Result<Persisted> {
     }
     Ok(Persisted {
         granularity: file.granularity().to_string(),
-        reason: file.guarantee().reason.clone(),
+        reason: cachemaint_inspect::FileReport::of(file.view())?.reason,
         flags: flags(file.as_ptr(0).addr())?,
     })
 }

@@ -2,7 +2,7 @@
 
 use crate::{journals, recordings, records, stores};
 use anyhow::Result;
-use cachemaint::report::HostReport;
+use cachemaint_inspect::HostReport;
 use cachemaint_lab_protocol::Request;
 use lose_lines::agent::{Reply, console};
 use serde::Serialize;
@@ -13,7 +13,7 @@ pub(crate) fn answer(request: Value) -> Result<Reply> {
     let acknowledge = |number| console::say(&Reply::Acknowledged(number));
     match serde_json::from_value(request)? {
         Request::Report => document(&HostReport::host()),
-        Request::Probe { path } => document(&cachemaint::dax::probe(path)?),
+        Request::Probe { path } => document(&cachemaint_inspect::FileReport::at(path)?),
         Request::Persist(records) => document(&records::persist(&records)?),
         Request::Verify(records) => document(&records::verify(&records)?),
         Request::PersistOnDevice(records, part) => {

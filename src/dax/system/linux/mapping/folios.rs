@@ -9,8 +9,6 @@
 //! 2. a mapping has no readahead, and a sequential reader [asks](ReadAhead) for the bytes ahead.
 
 use super::advise;
-use crate::system::kernel::OSRELEASE;
-use crate::system::tree::Tree;
 use core::ops::Range;
 use core::ptr::NonNull;
 use rustix::fs::Advice as FileAdvice;
@@ -18,7 +16,6 @@ use rustix::io::ReadWriteFlags;
 use rustix::mm::Advice;
 use std::io::IoSliceMut;
 use std::os::fd::BorrowedFd;
-use std::path::Path;
 
 /// The number of bytes of one request to read ahead. The kernel truncates it to what the device reads at a time.
 const REQUEST: usize = 128 << 10;
@@ -31,8 +28,7 @@ pub(super) fn are_large(file_system: &str) -> bool {
         "ext4" => (6, 16),
         _ => return false,
     };
-    let release = Tree::host().read(Path::new(OSRELEASE));
-    release.value().and_then(version) >= Some(since)
+    version(&rustix::system::uname().release().to_string_lossy()) >= Some(since)
 }
 
 /// Returns the first two numbers of a release.

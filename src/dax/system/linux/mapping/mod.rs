@@ -5,89 +5,178 @@
 
 mod folios;
 
+use super::super::{Access, Failed, Pages, Part, Unflushed};
 use super::device::DeepFlush;
-use super::{Linux, files};
-use crate::dax::mapping::{Mapping, Pages, Unflushed};
-use crate::dax::system::{Access, MapOptions};
-use crate::dax::{Guarantee, Writeback};
+use super::files;
 use crate::process::Process;
-use crate::survival::Backing;
 use crate::system::calls::uninterrupted;
 use core::ffi::c_void;
 use core::ops::Range;
 use core::ptr::{NonNull, null_mut};
 use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, MsyncFlags, ProtFlags};
+use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
 /// The blocks under a page are durable before the page can be written, so writing lines back is enough. `MAP_SHARED`
 /// without `_VALIDATE` would ignore `MAP_SYNC` silently.
-pub(super) const SYNCHRONOUS: MapFlags = MapFlags::SHARED_VALIDATE.union(MapFlags::SYNC);
+const SYNCHRONOUS: MapFlags = MapFlags::SHARED_VALIDATE.union(MapFlags::SYNC);
 /// The operating system must be asked to write pages back.
-pub(super) const SHARED: MapFlags = MapFlags::SHARED;
+const SHARED: MapFlags = MapFlags::SHARED;
 
 /// A shared mapping of a part of a file.
 #[derive(Debug)]
-struct MappedPages {
+pub(in crate::dax) struct Mapped {
     base: NonNull<u8>,
     /// The length in whole units, which is what the kernel maps and unmaps.
     len: usize,
-    page: usize,
-    /// The attribute that flushes the medium; without an attribute, `msync` does it.
-    deep_flush: Option<DeepFlush>,
+    access: Access,
+    /// The process that mapped it. A forked child does not inherit the pages, unless `MADV_DONTFORK` is refused.
+    owner: Process,
+}
+
+/// A mapping in use, and its file.
+#[derive(Debug)]
+pub(in crate::dax) struct MappedPages {
     /// The file, which is synced in place of a read-only mapping. The kernel treats a mapping of a file that was opened
     /// for reading as private (`do_mmap` clears `VM_SHARED`), and `msync` skips private mappings and succeeds
     /// (`mm/msync.c`; measured on Linux 6.18). Syncing the file writes the pages that others have stored to, and needs
     /// no right to write (`fs/sync.c`).
     file: OwnedFd,
-    access: Access,
+    /// The attribute that flushes the medium; without an attribute, `msync` does it.
+    deep_flush: Option<DeepFlush>,
     /// True if stores may not change the modification time: in tmpfs (`mm/shmem.c` has no `page_mkwrite`), which can be
     /// hidden below overlayfs.
     keeps_time: bool,
     /// The mapping's place in the file, if it has no readahead of its own.
     reads_ahead_from: Option<u64>,
-    /// The process that mapped it. A forked child does not inherit the pages, unless `MADV_DONTFORK` is refused.
-    owner: Process,
+    mapped: Mapped,
 }
 
 // SAFETY: the address is that of memory which belongs to the value, whichever thread has it.
-unsafe impl Send for MappedPages {}
+unsafe impl Send for Mapped {}
 // SAFETY: nothing is accessed through it.
-unsafe impl Sync for MappedPages {}
+unsafe impl Sync for Mapped {}
 
-/// Maps a part of a file with this guarantee. The kernel maps units of the guarantee's alignment, and the offset is a
-/// multiple of it. The error names the call.
-pub(super) fn new(
-    fd: BorrowedFd<'_>,
-    part: &MapOptions,
-    guarantee: &Guarantee,
-) -> Result<Mapping, (&'static str, Errno)> {
-    let of_mmap = |errno| ("mmap", errno);
-    let len = whole_units(part.len, guarantee.alignment).map_err(of_mmap)?;
-    let file = rustix::io::fcntl_dupfd_cloexec(fd, 0).map_err(|errno| ("fcntl", errno))?;
-    let base = map(fd, part, len).map_err(of_mmap)?;
-    let mut pages = MappedPages {
-        base,
-        len,
-        page: rustix::param::page_size(),
-        deep_flush: Linux::deep_flush_of(guarantee),
-        file,
-        access: part.access,
-        keeps_time: guarantee.backing == Backing::Ram || guarantee.file_system == "overlay",
-        reads_ahead_from: None,
-        owner: Process::this(),
-    };
-    advise(base.as_ptr().cast(), len, Advice::LinuxDontFork);
-    if matches!(part.writeback, Writeback::Pages) && folios::are_large(&guarantee.file_system) {
-        folios::keep_small(fd, base, len, &part.shed);
-        pages.reads_ahead_from = Some(part.offset);
+/// Maps a part of a file for write-backs of lines. The inner error is the kernel's refusal (mmap(2)), the last two by
+/// a system-call filter; other errors say nothing about the file.
+pub(in crate::dax) fn map_synchronously(
+    file: &File,
+    part: &Part,
+) -> Result<Result<Mapped, i32>, Failed> {
+    match mapped(file, part, SYNCHRONOUS) {
+        Ok(pages) => Ok(Ok(pages)),
+        Err(refusal @ (Errno::OPNOTSUPP | Errno::INVAL | Errno::PERM | Errno::NOSYS)) => {
+            Ok(Err(refusal.raw_os_error()))
+        }
+        Err(errno) => Err(Failed::new("mmap", &errno.into())),
     }
-    // SAFETY: (1) it was mapped so just now, by whole pages, and is unmapped when `pages` is dropped; (2) mappings
-    // begin at a page; (3) no other code knows of it.
-    let mapping = unsafe { Mapping::new(base, part.len, pages) };
-    // SAFETY: (1) as above.
-    Ok(unsafe { mapping.register(len, part.access == Access::ReadAndWrite) })
+}
+
+/// Maps a part of a file for write-backs of pages.
+pub(in crate::dax) fn map(file: &File, part: &Part) -> Result<Mapped, Failed> {
+    mapped(file, part, SHARED).map_err(|errno| Failed::new("mmap", &errno.into()))
+}
+
+fn mapped(file: &File, part: &Part, flags: MapFlags) -> Result<Mapped, Errno> {
+    let len = whole_units(part.len, part.alignment)?;
+    let protection = match part.access {
+        Access::Read => ProtFlags::READ,
+        Access::ReadAndWrite => ProtFlags::READ | ProtFlags::WRITE,
+    };
+    // The kernel aligns DAX to huge pages (`thp_get_unmapped_area`).
+    // SAFETY: a new mapping at an address that the kernel chooses changes nothing that exists.
+    let base = unsafe { rustix::mm::mmap(null_mut(), len, protection, flags, file, part.offset) }?;
+    advise(base, len, Advice::LinuxDontFork);
+    let base = NonNull::new(base.cast()).ok_or(Errno::NOMEM)?;
+    Ok(Mapped { base, len, access: part.access, owner: Process::this() })
+}
+
+impl MappedPages {
+    /// Takes a mapping of a file into use. Its end changes the modification time, if it can be written.
+    pub(in crate::dax) fn new(
+        mapped: Mapped,
+        file: &File,
+        file_system: &str,
+        deep_flush: Option<DeepFlush>,
+    ) -> Result<Self, Failed> {
+        let file = rustix::io::fcntl_dupfd_cloexec(file, 0)
+            .map_err(|errno| Failed::new("fcntl", &errno.into()))?;
+        let keeps_time =
+            matches!(file_system, "tmpfs" | "ramfs" | super::ask::HUGETLBFS | "overlay");
+        Ok(Self { file, deep_flush, keeps_time, reads_ahead_from: None, mapped })
+    }
+
+    /// Returns its first byte.
+    pub(in crate::dax) const fn base(&self) -> NonNull<u8> {
+        self.mapped.base
+    }
+
+    /// Returns the length of its whole pages.
+    pub(in crate::dax) const fn whole_len(&self) -> usize {
+        self.mapped.len
+    }
+
+    pub(in crate::dax) const fn access(&self) -> Access {
+        self.mapped.access
+    }
+
+    /// Keeps the folios of the page cache small, if this file system has large ones, and drops `shed`, a range of the
+    /// file, from the cache. The mapping begins at this offset of the file.
+    pub(in crate::dax) fn keep_folios_small(
+        mut self,
+        file_system: &str,
+        offset: u64,
+        shed: &Range<u64>,
+    ) -> Self {
+        if folios::are_large(file_system) {
+            folios::keep_small(self.file.as_fd(), self.mapped.base, self.mapped.len, shed);
+            self.reads_ahead_from = Some(offset);
+        }
+        self
+    }
+
+    /// Makes every page of `len` bytes accessible (madvise(2), `MADV_POPULATE_READ`, `MADV_POPULATE_WRITE`; Linux
+    /// 5.14). No byte changes.
+    pub(in crate::dax) fn populate(&self, len: usize) -> Result<(), Unpopulated> {
+        let advice = match self.mapped.access {
+            Access::Read => Advice::LinuxPopulateRead,
+            Access::ReadAndWrite => Advice::LinuxPopulateWrite,
+        };
+        // An empty range asks whether the kernel knows the advice (madvise(2), "Return value").
+        self.populate_pages(0..0, advice).map_err(|_refused| Unpopulated::Unknown)?;
+        let Err(mut errno) = self.populate_pages(0..len, advice) else { return Ok(()) };
+        // The first page that fails: everything before `good` was populated, something before `bad` was not.
+        let page = files::page_size();
+        let (mut good, mut bad) = (0, len.div_ceil(page));
+        while bad - good > 1 {
+            let middle = good.midpoint(bad);
+            match self.populate_pages(good * page..middle * page, advice) {
+                Ok(()) => good = middle,
+                Err(first) => (bad, errno) = (middle, first),
+            }
+        }
+        let is_lost = errno == Errno::HWPOISON;
+        Err(Unpopulated::At { at: (good * page) as u64, errno: errno.raw_os_error(), is_lost })
+    }
+
+    /// The range begins at a page of the mapping and ends within it, or with its last page.
+    fn populate_pages(&self, range: Range<usize>, advice: Advice) -> Result<(), Errno> {
+        let address = self.mapped.base.as_ptr().wrapping_add(range.start).cast();
+        // SAFETY: the range is in the mapping, and the pages are those of the file, as at any access.
+        unsafe { rustix::mm::madvise(address, range.len(), advice) }
+    }
+}
+
+/// The reason why a mapping could not be populated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::dax) enum Unpopulated {
+    /// The kernel does not know the advice.
+    Unknown,
+    /// The page at this offset of the mapping, in bytes, is the first that could not be accessed. `is_lost` is true if
+    /// the medium has lost it.
+    At { at: u64, errno: i32, is_lost: bool },
 }
 
 /// Gives the kernel advice about a range of a mapping made here; no byte changes. A kernel that does not know the
@@ -97,66 +186,19 @@ fn advise(address: *mut c_void, len: usize, advice: Advice) {
     unsafe { rustix::mm::madvise(address, len, advice) }.unwrap_or(());
 }
 
-/// Asks the kernel for a mapping of the file with these flags. Nothing is accessed.
-pub(super) fn probe(file: BorrowedFd<'_>, flags: MapFlags, page: usize) -> Result<(), Errno> {
-    // SAFETY: a new mapping at an address that the kernel chooses changes nothing that exists.
-    let base = unsafe { rustix::mm::mmap(null_mut(), page, ProtFlags::READ, flags, file, 0) }?;
-    // SAFETY: it was mapped just now and no other code knows of it.
-    unsafe { rustix::mm::munmap(base, page) }
-}
-
-/// The reason why a mapping could not be populated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unpopulated {
-    /// The kernel does not know the advice.
-    Unknown,
-    /// The page at this offset of the mapping, in bytes, is the first that could not be accessed.
-    At { at: u64, errno: Errno },
-}
-
-/// Makes every page of a mapping accessible for `access` (madvise(2), `MADV_POPULATE_READ`, `MADV_POPULATE_WRITE`;
-/// Linux 5.14). No byte changes.
-pub(super) fn populate(mapping: &Mapping, access: Access) -> Result<(), Unpopulated> {
-    let advice = match access {
-        Access::Read => Advice::LinuxPopulateRead,
-        Access::ReadAndWrite => Advice::LinuxPopulateWrite,
-    };
-    // An empty range asks whether the kernel knows the advice (madvise(2), "Return value").
-    populate_pages(mapping, 0..0, advice).map_err(|_refused| Unpopulated::Unknown)?;
-    let Err(mut errno) = populate_pages(mapping, 0..mapping.len(), advice) else { return Ok(()) };
-    // The first page that fails: everything before `good` was populated, something before `bad` was not.
-    let page = rustix::param::page_size();
-    let (mut good, mut bad) = (0, mapping.len().div_ceil(page));
-    while bad - good > 1 {
-        let middle = good.midpoint(bad);
-        match populate_pages(mapping, good * page..middle * page, advice) {
-            Ok(()) => good = middle,
-            Err(first) => (bad, errno) = (middle, first),
-        }
-    }
-    Err(Unpopulated::At { at: (good * page) as u64, errno })
-}
-
-/// The range begins at a page of the mapping and ends within it, or with its last page.
-fn populate_pages(mapping: &Mapping, range: Range<usize>, advice: Advice) -> Result<(), Errno> {
-    let address = mapping.base().as_ptr().wrapping_add(range.start).cast();
-    // SAFETY: the range is in the mapping, and the pages are those of the file, as at any access.
-    unsafe { rustix::mm::madvise(address, range.len(), advice) }
-}
-
 impl Pages for MappedPages {
     fn writeback(&self, range: Range<usize>) -> io::Result<()> {
         if range.is_empty() {
             return Ok(());
         }
-        if self.access == Access::Read {
+        if self.mapped.access == Access::Read {
             return uninterrupted(|| rustix::fs::fdatasync(&self.file)).map_err(io::Error::from);
         }
-        let (file, start) = (self.file.as_fd(), self.base.as_ptr().wrapping_add(range.start));
+        let start = self.mapped.base.as_ptr().wrapping_add(range.start);
         // SAFETY: (1) the range is in the mapping.
-        unsafe { sync(start, range.len(), self.page) }?;
+        unsafe { sync(start, range.len()) }?;
         if self.keeps_time {
-            files::touch(file);
+            files::touch(&self.file);
         }
         Ok(())
     }
@@ -179,31 +221,21 @@ impl Pages for MappedPages {
 
 impl Drop for MappedPages {
     fn drop(&mut self) {
+        let is_written = self.mapped.access == Access::ReadAndWrite && self.deep_flush.is_none();
+        if is_written && self.mapped.owner.is_this() {
+            files::touch(&self.file);
+        }
+    }
+}
+
+impl Drop for Mapped {
+    fn drop(&mut self) {
         if self.owner.is_this() {
-            if self.access == Access::ReadAndWrite && self.deep_flush.is_none() {
-                files::touch(&self.file);
-            }
             // SAFETY: the pages belong to the value, and no borrow of them is left.
             let unmapped = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.len) };
             debug_assert_eq!(unmapped, Ok(()), "a mapping can be unmapped");
         }
     }
-}
-
-/// Maps `len` bytes of the file at an address that the kernel chooses. It aligns DAX to huge pages
-/// (`thp_get_unmapped_area`).
-fn map(file: BorrowedFd<'_>, part: &MapOptions, len: usize) -> Result<NonNull<u8>, Errno> {
-    let protection = match part.access {
-        Access::Read => ProtFlags::READ,
-        Access::ReadAndWrite => ProtFlags::READ | ProtFlags::WRITE,
-    };
-    let flags = match part.writeback {
-        Writeback::Pages => SHARED,
-        Writeback::Fence(_) | Writeback::Lines(_) => SYNCHRONOUS,
-    };
-    // SAFETY: a new mapping at an address that the kernel chooses changes nothing that exists.
-    let base = unsafe { rustix::mm::mmap(null_mut(), len, protection, flags, file, part.offset) }?;
-    NonNull::new(base.cast()).ok_or(Errno::NOMEM)
 }
 
 /// Returns a length in whole units. On hugetlbfs the kernel maps and unmaps only these.
@@ -223,8 +255,8 @@ fn reason_of_msync(error: Errno) -> io::Error {
 ///
 /// # Safety
 /// 1. The range is in a mapping of the caller's, or nothing is mapped there, which is an error.
-pub(super) unsafe fn sync(start: *mut u8, len: usize, page: usize) -> io::Result<()> {
-    let before = start.addr() % page;
+pub(in crate::dax) unsafe fn sync(start: *mut u8, len: usize) -> io::Result<()> {
+    let before = start.addr() % files::page_size();
     let first_page = start.wrapping_sub(before).cast();
     uninterrupted(|| {
         // SAFETY: the caller's duty (1); msync changes no byte.

@@ -6,8 +6,8 @@ use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use cachemaint::Cache;
+use cachemaint::medium::Backing;
 use cachemaint::medium::Memory;
-use cachemaint::survival::Backing;
 use cachemaint_lab_freestanding::Board as _;
 use cachemaint_lab_freestanding::image::cpus::{Cpus, MOST};
 use cachemaint_lab_freestanding::image::{self, Machine, OneCpu, halt, reset};

@@ -29,8 +29,8 @@ const CHUNK: usize = 4096;
 ///
 /// Dropping it closes the file, and persists nothing.
 ///
-/// On Linux the modification time changes when the file is opened, resized and closed. A copy by time (`rsync -a`) is
-/// therefore right after the writer has closed the file; while a process writes, copy by content (`rsync --checksum`).
+/// On Linux the modification time changes when the file is resized and closed. A copy by time (`rsync -a`) is therefore
+/// right after the writer has closed the file; while a process writes, copy by content (`rsync --checksum`).
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -3,7 +3,7 @@
 use super::error::Error;
 use super::open_file::Lock;
 use super::opening::decided;
-use super::system::{Access, FileFacts, Part, files, host};
+use super::system::{self, Access, FileFacts, Part, files, host};
 use super::{DaxFile, DaxView, Guarantee};
 use crate::cache::Cache;
 use std::fs::File;
@@ -304,5 +304,9 @@ pub fn guarantee_of(
     let len = usize::try_from(facts.alignment).unwrap_or(usize::MAX);
     let part = Part { offset: 0, len, alignment: facts.alignment, access: Access::Read };
     let (guarantee, mapped) = decided(path, file, facts, &part, Cache::host().ok())?;
+    // A file that cannot be mapped at all, such as those of /proc, is refused.
+    if mapped.is_err() {
+        drop(system::map(file, &part).map_err(|why| Error::failed(path, why))?);
+    }
     Ok((guarantee, mapped.err()))
 }

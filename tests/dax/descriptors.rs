@@ -4,13 +4,11 @@
 
 use crate::options;
 use cachemaint::dax::{DaxFile, DaxView, Error, ErrorKind, Lock, Options};
-use cachemaint::medium::{Backing, Granularity};
-use cachemaint_inspect::FileReport;
-use cachemaint_inspect::survival::{Event, Stage, Survival};
+use cachemaint::medium::Granularity;
 use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, memfd_create};
 use std::fs::{self, File};
 use std::io::{Seek as _, SeekFrom};
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
@@ -46,7 +44,8 @@ fn a_memfd_is_ram_that_is_named_as_the_kernel_names_it() {
     let memfd = memfd(LEN);
     let file = options().open_file(memfd.try_clone().unwrap()).unwrap();
     assert_eq!(file.path(), Path::new("/memfd:state (deleted)"));
-    assert_eq!((file.len(), FileReport::of(file.view()).unwrap().backing), (LEN, Backing::Ram));
+    assert_eq!(file.len(), LEN);
+    assert!(file.guarantee().reason.contains("keeps files in RAM"));
     assert!(matches!(file.granularity(), Granularity::Page(_)));
     file.write(LEN - 4, b"last");
     file.persist(LEN - 4..LEN).unwrap();
@@ -78,50 +77,6 @@ fn a_seal_that_forbids_what_is_asked_is_named() {
     refused(file.shrink(LEN / 2).unwrap_err());
     file.write(0, b"here");
     file.persist(0..4).unwrap();
-}
-
-fn after(guarantee: &FileReport, event: Event) -> Survival {
-    guarantee.survives(Stage::Persisted, event).answer
-}
-
-/// unlink(2): the file remains until the last descriptor that refers to it is closed.
-#[test]
-fn a_file_without_a_name_outlives_its_process_only_if_another_keeps_it_open() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("file");
-    drop(options().create_new(&path, LEN).unwrap());
-    let unlinked = descriptor(&path, OFlags::RDWR);
-    fs::remove_file(&path).unwrap();
-    for file in [options().open_file(memfd(LEN)), options().open_file(unlinked)] {
-        let file = file.unwrap();
-        let by_link = format!("/proc/self/fd/{}", file.file().as_raw_fd());
-        for guarantee in [FileReport::of(file.view()).unwrap(), FileReport::at(by_link).unwrap()] {
-            let crash = guarantee.survives(Stage::Persisted, Event::ProcessCrash);
-            assert!(matches!(crash.answer, Survival::If(_)), "{crash:?}");
-            assert!(crash.text.contains("no name"), "{crash:?}");
-            for event in [Event::Kexec, Event::WarmReboot, Event::PowerLoss] {
-                assert_eq!(after(&guarantee, event), Survival::No);
-            }
-            let evidence = guarantee.evidence.iter();
-            let links = evidence.filter(|evidence| evidence.asked.contains("stx_nlink"));
-            assert_eq!(links.map(|links| links.answer.as_str()).collect::<Vec<_>>(), ["0"]);
-        }
-    }
-}
-
-/// A new file gets its name after its guarantee was asked of it, and a directory is tried by a file without one.
-#[test]
-fn a_new_file_outlives_its_process_by_its_name() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("file");
-    let created = options().create_new(&path, LEN).unwrap();
-    let report = FileReport::of(created.view()).unwrap();
-    assert_eq!(after(&report, Event::ProcessCrash), Survival::Yes);
-    let opened = options().lock(Lock::Off).open(&path).unwrap();
-    assert_eq!(opened.guarantee(), created.guarantee());
-    if let Ok(in_directory) = FileReport::at(directory.path()) {
-        assert_eq!(after(&in_directory, Event::ProcessCrash), Survival::Yes);
-    }
 }
 
 /// A position belongs to the open file, which another process can use at the same time.

@@ -10,10 +10,10 @@
 ))]
 
 mod copies;
+mod counted_calls;
 mod descriptors;
 mod files;
 mod locks;
-mod placement;
 mod populate;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod refused_calls;

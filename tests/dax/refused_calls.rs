@@ -53,8 +53,6 @@ fn use_file(path: &Path) -> Result<(), Error> {
     is_kept(&bytes);
     PreadFile::of(&view)?.read(8, &mut bytes)?;
     is_kept(&bytes);
-    // Facts that are not to be had have their reason.
-    drop((cachemaint_inspect::bad_blocks(&view), view.guarantee().advice));
     Ok(())
 }
 

@@ -14,9 +14,7 @@ mod times;
 
 use crate::options;
 use cachemaint::dax::{DaxFile, Error, probe};
-use cachemaint::medium::Backing;
 use cachemaint::medium::{Granularity, Medium};
-use cachemaint_inspect::FileReport;
 use cachemaint_test_support::skip::skip;
 use core::cell::RefCell;
 use core::sync::atomic::Ordering;
@@ -30,8 +28,8 @@ const LEN: u64 = 64 << 10;
 /// [`LEN`] as a length in memory.
 const SIZE: usize = 64 << 10;
 
-fn report(file: &DaxFile) -> FileReport {
-    FileReport::of(file.view()).unwrap()
+fn is_in_ram(file: &DaxFile) -> bool {
+    file.guarantee().reason.contains("keeps files in RAM")
 }
 
 fn directory() -> TempDir {
@@ -164,25 +162,6 @@ fn mapping_and_calls_show_the_same_bytes() {
     assert_eq!(&fs::read(&path).unwrap()[8192 + 4..][..8], b"\0st!?ed\0");
 }
 
-/// "None" would be wrong: nothing is known of files that are not on persistent memory.
-#[test]
-fn bad_blocks_of_an_ordinary_file_are_unknown_with_the_reason() {
-    let name = "bad_blocks_of_an_ordinary_file_are_unknown_with_the_reason";
-    let directory = directory();
-    let path = directory.path().join("file");
-    let file = options().create_new(&path, LEN).unwrap();
-    if report(&file).region.as_ref().is_some() {
-        skip(name, "temporary files are on persistent memory here");
-        return;
-    }
-    let text = refusal(&path, cachemaint_inspect::bad_blocks(file.view()));
-    let rest = text.strip_prefix("which blocks are bad is unknown: /sys/").unwrap();
-    assert!(
-        rest.contains(": ") && rest.contains("; "),
-        "what was asked, answered, to be done: {text}"
-    );
-}
-
 /// A range beyond the end is the caller's mistake, wherever it is found.
 #[test]
 #[expect(unsafe_code, reason = "a call that panics is unsafe")]
@@ -230,10 +209,10 @@ fn ordinary_file_systems_are_labelled_for_what_they_are() {
 
     let file = options().create_new(&path, LEN).unwrap();
     assert!(matches!(file.granularity(), Granularity::Page(_)));
-    assert_eq!(report(&file).backing, Backing::Ram);
+    assert!(is_in_ram(&file));
     assert!(file.view().cache().is_none());
     assert_eq!(&probe(&path).unwrap(), file.guarantee());
-    assert_eq!(FileReport::at(directory.path()).unwrap().backing, Backing::Ram);
+    assert_eq!(&probe(directory.path()).unwrap(), file.guarantee());
 }
 
 #[test]

@@ -1,21 +1,17 @@
 //! Files on file systems that a test mounts for itself, which needs root.
 
-use super::{LEN, refusal, report};
+use super::{LEN, is_in_ram, refusal};
 use crate::options;
 use cachemaint::dax::{ErrorKind, Options, probe};
-use cachemaint::medium::Backing;
-use cachemaint::medium::Granularity;
-use cachemaint_inspect::FileReport;
-use cachemaint_test_support::own_mount::{with_mount, with_small_tmpfs};
+use cachemaint_test_support::own_mount::{overlay, with_mount, with_small_tmpfs};
 use cachemaint_test_support::skip::skip;
-use core::ffi::CStr;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags};
 use std::fs;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Barrier;
 use std::thread;
@@ -30,77 +26,7 @@ fn ramfs_is_ram() {
         let file = options().create_new(&path, LEN).unwrap();
         file.persist_copy(&[(0, b"here")]).unwrap();
         file.deep_persist(0..4).unwrap();
-        assert_eq!(report(&file).backing, Backing::Ram);
-    });
-}
-
-/// Mounts an overlay over new layers in a directory, and returns the lower and the merged one; `None` without one here.
-pub(super) fn overlay(name: &str, directory: &Path) -> Option<(PathBuf, PathBuf)> {
-    overlay_named(name, directory, directory)
-}
-
-/// Does so with another path of the directory in the options of the mount.
-fn overlay_named(name: &str, directory: &Path, named: &Path) -> Option<(PathBuf, PathBuf)> {
-    let part = |part: &str| directory.join(part);
-    for layer in ["lower", "upper", "work", "merged"] {
-        fs::create_dir(part(layer)).unwrap();
-    }
-    let [lower, upper, work] = ["lower", "upper", "work"].map(|part| named.join(part));
-    let layers = format!(
-        "lowerdir={},upperdir={},workdir={}\0",
-        lower.display(),
-        upper.display(),
-        work.display()
-    );
-    let layers = CStr::from_bytes_with_nul(layers.as_bytes()).unwrap();
-    let none = MountFlags::empty();
-    if let Err(error) = rustix::mount::mount("none", part("merged"), "overlay", none, layers) {
-        skip(name, format_args!("no overlay here: {error}"));
-        return None;
-    }
-    Some((part("lower"), part("merged")))
-}
-
-#[test]
-fn overlay_whose_upper_directory_is_relative_promises_nothing() {
-    let name = "overlay_whose_upper_directory_is_relative_promises_nothing";
-    with_small_tmpfs(name, |directory| {
-        // The working directory is the thread's own, as its mounts are (unshare(2), `CLONE_NEWNS`).
-        rustix::process::chdir(directory).unwrap();
-        let Some((_, merged)) = overlay_named(name, directory, Path::new("")) else { return };
-        let guarantee = FileReport::at(&merged).unwrap();
-        assert_eq!(guarantee.backing, Backing::Unknown, "{}", guarantee.reason);
-        assert!(
-            guarantee.reason.contains("upper directory upper is relative"),
-            "{}",
-            guarantee.reason
-        );
-    });
-}
-
-/// The file system that keeps the file lies under the overlay, and is seen if its directory is.
-#[test]
-fn overlay_promises_what_the_file_system_under_it_does() {
-    let name = "overlay_promises_what_the_file_system_under_it_does";
-    let under = tempfile::tempdir().unwrap();
-    with_small_tmpfs(name, |in_ram| {
-        for (directory, backing) in [(in_ram, Backing::Ram), (under.path(), Backing::FileSystem)] {
-            if backing != Backing::Ram && FileReport::at(directory).unwrap().backing == Backing::Ram
-            {
-                skip(name, "temporary files are in RAM here");
-                continue;
-            }
-            let Some((_, merged)) = overlay(name, directory) else { return };
-            let path = merged.join("file");
-            let file = options().create_new(&path, LEN).unwrap();
-            file.persist_copy(&[(0, b"here")]).unwrap();
-            assert!(matches!(file.granularity(), Granularity::Page(_)));
-            assert_eq!(report(&file).file_system, "overlay");
-            assert_eq!(report(&file).backing, backing, "{}", report(&file).reason);
-            drop(file);
-            // A child that another test is about to start may still have the file.
-            rustix::mount::unmount(&merged, UnmountFlags::DETACH).unwrap();
-        }
+        assert!(is_in_ram(&file));
     });
 }
 
@@ -171,7 +97,7 @@ fn a_part_of_a_huge_page_is_mapped_and_unmapped_whole() {
             assert_eq!(file.as_ptr(0).addr() as u64 % HUGE, 0);
             file.write(len - 8, b"the end!");
             file.persist(len - 8..len).unwrap();
-            assert_eq!(report(&file).backing, Backing::Ram);
+            assert!(is_in_ram(&file));
             let start = format!("{:x}-", file.as_ptr(0).addr());
             let is_mapped = || {
                 let maps = fs::read_to_string("/proc/self/maps").unwrap();

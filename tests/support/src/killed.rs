@@ -137,6 +137,18 @@ pub fn note_system_calls<E: Display>(
     until_finished(test, run)
 }
 
+/// Returns the number of system calls that `act` makes, which must succeed, without `exit`. Returns `None` if children
+/// cannot be traced here, after a line that reports it.
+///
+/// `act` runs as in [`at_each_system_call`].
+pub fn count_system_calls<E: Display>(
+    test: &str,
+    act: impl Fn() -> Result<(), E>,
+) -> Option<usize> {
+    let mut calls = 0;
+    note_system_calls(test, act, |_| calls += 1).then(|| calls - 1)
+}
+
 fn entered(child: libc::pid_t) -> Call {
     let (number, [first, ..]) = about_to_call(child);
     let file = std::fs::metadata(std::format!("/proc/{child}/fd/{first}")).ok();

@@ -3,7 +3,8 @@
 use crate::skip::skip;
 use core::ffi::CStr;
 use rustix::mount::{MountFlags, MountPropagationFlags};
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 /// Runs `test` with a fresh tmpfs of 1 MiB that only its thread sees; skips without the right to
 /// mount.
@@ -50,4 +51,33 @@ pub fn with_device(
             test(directory.path());
         });
     });
+}
+
+/// Mounts an overlay over new layers in a directory, and returns the lower and the merged one; `None` without one here.
+#[must_use]
+pub fn overlay(name: &str, directory: &Path) -> Option<(PathBuf, PathBuf)> {
+    overlay_named(name, directory, directory)
+}
+
+/// Does so with another path of the directory in the options of the mount.
+#[must_use]
+pub fn overlay_named(name: &str, directory: &Path, named: &Path) -> Option<(PathBuf, PathBuf)> {
+    let part = |part: &str| directory.join(part);
+    for layer in ["lower", "upper", "work", "merged"] {
+        fs::create_dir(part(layer)).unwrap();
+    }
+    let [lower, upper, work] = ["lower", "upper", "work"].map(|part| named.join(part));
+    let layers = format!(
+        "lowerdir={},upperdir={},workdir={}\0",
+        lower.display(),
+        upper.display(),
+        work.display()
+    );
+    let layers = CStr::from_bytes_with_nul(layers.as_bytes()).unwrap();
+    let none = MountFlags::empty();
+    if let Err(error) = rustix::mount::mount("none", part("merged"), "overlay", none, layers) {
+        skip(name, format_args!("no overlay here: {error}"));
+        return None;
+    }
+    Some((part("lower"), part("merged")))
 }

@@ -339,8 +339,8 @@ fn a_machine_with_its_regions_fits_on_one_screen() {
     for fixture in &fixtures {
         let report = report_of(fixture);
         let of_cpu = report.cpu.to_string().lines().count();
-        // The CPU's own lines are at most 21 on every recorded machine, as `cachemaint` tests.
-        assert_fits(&report.to_string(), of_cpu + 17, "its regions");
+        // The CPU's own lines are at most 23 on every recorded machine, as `cachemaint` tests.
+        assert_fits(&report.to_string(), of_cpu + 15, "its regions");
     }
 }
 

@@ -1,7 +1,7 @@
 //! The places of the bytes of real files. The handling of extents and of the machine's attributes is tested in its own
 //! module.
 
-use crate::options;
+use super::options;
 use cachemaint::dax::{DaxView, Error, ErrorKind};
 use cachemaint_inspect::{Extent, FileReport, Placement, placement};
 use cachemaint_test_support::skip::skip;

@@ -108,8 +108,7 @@ fn a_view_has_the_kernel_write_back_what_others_have_stored() {
     }
     let (_directory, path) = place();
     let file = create(&path);
-    if file.guarantee().reason.contains("keeps files in RAM") || file.view().cache().is_some()
-    {
+    if file.guarantee().reason.contains("keeps files in RAM") || file.view().cache().is_some() {
         skip(name, "nothing here is dirty for the kernel: no page cache over a medium");
         return;
     }

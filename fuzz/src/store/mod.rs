@@ -166,7 +166,9 @@ fn damage_of(input: &Damaged) {
 
 /// Returns true if the last record is damaged in both mirrors.
 fn is_last_record_lost(whole: &[u8], image: &[u8]) -> bool {
-    let (Some(log), Some(last)) = (seal::log(whole), seal::positions(whole).pop()) else { return true };
+    let (Some(log), Some(last)) = (seal::log(whole), seal::positions(whole).pop()) else {
+        return true;
+    };
     let differs = |mirror: &usize| {
         let record = mirror + last.start..mirror + last.end;
         whole[record.clone()] != image[record]

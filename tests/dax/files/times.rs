@@ -1,8 +1,8 @@
 //! The time of modification, by which programs that copy files find those that have changed.
 
-use cachemaint_test_support::own_mount::overlay;
 use super::{LEN, directory};
 use crate::options;
+use cachemaint_test_support::own_mount::overlay;
 use cachemaint_test_support::own_mount::with_small_tmpfs;
 use core::sync::atomic::Ordering::Relaxed;
 use rustix::mount::UnmountFlags;

@@ -11,8 +11,6 @@ pub const BLOCK: usize = 64;
 pub enum StoreKind {
     /// The line is fetched and becomes dirty: it must be written back.
     Ordinary,
-    /// An ordinary store with the hint that the bytes will not be used again soon.
-    Hinted,
     /// Bypasses the cache. The vendor defines what happens to a cached line: it is evicted, or written in place and
     /// left dirty.
     Streaming,

@@ -67,69 +67,49 @@ impl LineSize {
     }
 }
 
-/// The lines that a range of bytes touches. Never empty.
-#[derive(Clone, Copy, Debug)]
-pub struct Lines {
-    first_byte: usize,
-    last_byte: usize,
-    within: usize,
+/// Calls `op` with an address in each line that `len` bytes from `start` touch. `within` has the bits of an address within
+/// a line.
+///
+/// `start + len` may be the end of the address space and must not lie beyond it.
+#[inline(always)]
+pub fn for_each_line(start: *const u8, len: usize, within: u16, mut op: impl FnMut(usize)) {
+    if len == 0 {
+        return;
+    }
+    let first_byte = start.expose_provenance();
+    let last_byte = first_byte.wrapping_add(len).wrapping_sub(1);
+    op(first_byte);
+    let mut end_of_line = first_byte | usize::from(within);
+    while end_of_line < last_byte {
+        let line = end_of_line.wrapping_add(1);
+        op(line);
+        end_of_line = line | usize::from(within);
+    }
 }
 
-impl Lines {
-    /// Returns the lines that `len` bytes from `start` touch; `None` if `len` is 0.
-    ///
-    /// `start + len` may be the end of the address space and must not lie beyond it.
-    #[inline(always)]
-    pub fn covering(start: *const u8, len: usize, line: LineSize) -> Option<Self> {
-        if len == 0 {
-            return None;
-        }
-        let first_byte = start.expose_provenance();
-        let last_byte = first_byte.wrapping_add(len).wrapping_sub(1);
-        Some(Self { first_byte, last_byte, within: usize::from(line.within) })
-    }
-
-    /// Returns the line that holds this address.
-    #[cfg(feature = "privileged")]
-    pub(crate) const fn of(address: usize) -> Self {
-        Self { first_byte: address, last_byte: address, within: 0 }
-    }
-
-    /// Returns true if the range covers the whole unit (a line or larger) of this size around the address.
-    #[cfg(any(feature = "privileged", test))]
-    #[inline(always)]
-    pub fn holds_all_of(self, unit: LineSize, address: usize) -> bool {
-        let within = usize::from(unit.within);
-        address & !within >= self.first_byte && address | within <= self.last_byte
-    }
-
-    /// Calls `op` with an address in each line.
-    #[inline(always)]
-    pub fn for_each(self, mut op: impl FnMut(usize)) {
-        op(self.first_byte);
-        let mut end_of_line = self.first_byte | self.within;
-        while end_of_line < self.last_byte {
-            let line = end_of_line.wrapping_add(1);
-            op(line);
-            end_of_line = line | self.within;
-        }
-    }
+/// Returns true if `len` bytes from `start` cover the whole unit (a line or larger) around an address within them.
+#[cfg(any(feature = "privileged", test))]
+#[inline(always)]
+pub(crate) fn covers_unit(start: *const u8, len: usize, unit: LineSize, address: usize) -> bool {
+    let within = usize::from(unit.within);
+    let last_byte = start.addr().wrapping_add(len).wrapping_sub(1);
+    address & !within >= start.addr() && address | within <= last_byte
 }
 
 #[cfg(test)]
 mod tests {
     extern crate alloc;
 
-    use super::{LineSize, Lines};
+    use super::{LineSize, covers_unit, for_each_line};
     use alloc::vec::Vec;
     use core::ptr::without_provenance;
 
     fn walk(start: usize, len: usize, line: usize) -> Vec<usize> {
         let mut seen = Vec::new();
-        let line = LineSize::new(line).unwrap();
-        if let Some(lines) = Lines::covering(without_provenance(start), len, line) {
-            lines.for_each(|address| seen.push(address & !usize::from(line.within())));
-        }
+        let within = LineSize::new(line).unwrap().within();
+        for_each_line(without_provenance(start), len, within, |address| {
+            seen.push(address & !usize::from(within));
+        });
         seen
     }
 
@@ -173,10 +153,9 @@ mod tests {
     #[test]
     fn a_line_is_whole_if_no_byte_of_it_is_outside() {
         let whole_units = |start, len, unit| {
-            let (line, unit) = (LineSize::new(64).unwrap(), LineSize::new(unit).unwrap());
-            let lines = Lines::covering(without_provenance(start), len, line).unwrap();
+            let (start, unit) = (without_provenance(start), LineSize::new(unit).unwrap());
             let mut whole = Vec::new();
-            lines.for_each(|line| whole.push(lines.holds_all_of(unit, line)));
+            for_each_line(start, len, 63, |line| whole.push(covers_unit(start, len, unit, line)));
             whole
         };
         let whole = |start, len| whole_units(start, len, 64);

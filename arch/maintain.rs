@@ -1,4 +1,4 @@
-//! The loop over the lines of a range, between its fences, for each instruction of a back end.
+//! The instructions of a back end on the lines of a range, between its fences.
 
 /// The operand is a whole register, even if a pointer is only half of one.
 #[cfg(any(target_pointer_width = "64", target_arch = "x86_64", target_arch = "aarch64"))]
@@ -10,8 +10,8 @@ pub(super) type Register = u32;
 /// with the types that the back end has imported.
 macro_rules! maintain {
     ($(if $instruction:ident => $assembly:literal, $register:tt;)+ else $last:ident => $of_last:literal, $for_last:tt;) => {
-        /// Executes the instruction of this code on every line, between the fences that `fences` names for it; without
-        /// lines, only the fences. Branches on the code once.
+        /// Executes the instruction of this code on every line that `len` bytes from `start` touch, between the fences
+        /// that `fences` names for it; without bytes, only the fences. Branches on the code once.
         ///
         /// # Safety
         /// 1. The CPU has the instruction, and it may be executed at this privilege level.
@@ -19,26 +19,26 @@ macro_rules! maintain {
         #[inline(always)]
         pub unsafe fn maintain(
             code: u8,
-            lines: Option<Lines>,
+            start: *const u8,
+            len: usize,
+            within: u16,
             fences: impl FnOnce(Instruction) -> Fences,
         ) {
             macro_rules! by {
                 ($known:ident, $text:literal, $operand:tt) => {{
                     let fences = fences($known);
                     fence(fences.before);
-                    if let Some(lines) = lines {
-                        lines.for_each(|line| {
-                            // SAFETY: it is not undefined by (1), and does not fault by (2); it changes no value that
-                            // the program can see.
-                            unsafe {
-                                asm!(
-                                    $text,
-                                    in($operand) line as Register,
-                                    options(nostack, preserves_flags),
-                                );
-                            }
-                        });
-                    }
+                    for_each_line(start, len, within, |line| {
+                        // SAFETY: it is not undefined by (1), and does not fault by (2); it changes no value that the
+                        // program can see.
+                        unsafe {
+                            asm!(
+                                $text,
+                                in($operand) line as Register,
+                                options(nostack, preserves_flags),
+                            );
+                        }
+                    });
                     fence(fences.after);
                 }};
             }

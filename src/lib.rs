@@ -8,7 +8,8 @@
 //! | write back or invalidate cache lines: DMA, CXL memory, kernels (feature `privileged`) | [`Cache`], [`coherence`] |
 //! | persist data in a file: line by line on DAX, in whole pages elsewhere | `DaxFile` (feature `dax`) |
 //! | write a crash-safe structure of your own | [`Medium`] |
-//! | find out what this machine promises | [`report`], [`survival`] |
+//! | find out what this CPU offers | [`report`] |
+//! | find out what this machine and a file promise, and why | the crate `cachemaint-inspect` |
 //!
 //! ```no_run
 //! # #[cfg(feature = "dax")]
@@ -29,6 +30,7 @@
 //! The other crates of the family are written against [`Medium`]: `cachemaint-journal` is a log that never loses an
 //! acknowledged record, `cachemaint-recorder` keeps the last events of each thread, `cachemaint-store` keeps named
 //! blobs across kexec and reboots, and `cachemaint-sim` crashes your own structure in every way that the medium allows.
+//! `cachemaint-inspect` explains what survives and why.
 //! `cachemaint-platforms` implements [`coherence`] for caches that are maintained through registers.
 //!
 //! # Calls that make data durable
@@ -37,7 +39,7 @@
 //!                    persist              deep_persist
 //! ```
 //!
-//! The table in [`survival`] says which of these bytes survive a power cut or another event. `file` is a
+//! `cachemaint_inspect::survival` says which of these bytes survive a power cut or another event. `file` is a
 //! `DaxFile`; a `Region` of a store has the same calls, except `persist_fill`, `persist_copy_within` and `batch`. The
 //! costs are those of a mapping that is persisted line by line. Where whole pages are persisted, each range costs a
 //! system call that waits for the drive, and a fence is free.
@@ -70,7 +72,7 @@
 //!
 //! | feature | brings |
 //! |---|---|
-//! | `std` | the report on the host, waiting |
+//! | `std` | waiting, forked processes |
 //! | `dax` | files |
 //! | `alloc` | `Medium` for an `Arc` of a medium; `WriterLock::new`; `Padded::boxed`, `boxed_slice` |
 //! | `serde` | reports as JSON and other formats |
@@ -133,7 +135,6 @@ pub mod prelude;
 pub mod family {
     #[cfg(all(
         any(target_arch = "x86_64", all(target_arch = "aarch64", target_os = "linux")),
-        feature = "std",
         not(any(miri, cachemaint_loom))
     ))]
     pub use crate::arch::counter;
@@ -169,7 +170,12 @@ pub mod family {
     }
 
     /// Returns true if the CPU reports a guest.
-    #[cfg(feature = "std")]
+    #[cfg(all(
+        feature = "dax",
+        target_os = "linux",
+        target_has_atomic = "64",
+        not(cachemaint_loom)
+    ))]
     #[must_use]
     pub fn is_guest() -> bool {
         crate::cpu::is_guest()
@@ -188,7 +194,7 @@ pub mod family {
         pub use crate::dax::reach::Reach;
         #[cfg(target_os = "linux")]
         pub use crate::dax::system::linux::{ask::Inode, device, extents};
-        pub use crate::dax::system::{DeviceDax, FileFacts};
+        pub use crate::dax::system::{DeviceDax, FileFacts, Unusable};
     }
 }
 

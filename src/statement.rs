@@ -48,15 +48,15 @@ pub struct Statement<T> {
     pub certainty: Certainty,
 }
 
-/// The answer in words, and its source.
-impl<T> core::fmt::Display for Statement<T> {
+/// The answer with its condition if it has one, the reason in words, and the source.
+impl<T: core::fmt::Display> core::fmt::Display for Statement<T> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "{} ({})", self.text, self.source)
+        write!(f, "{}: {} ({})", self.answer, self.text, self.source)
     }
 }
 
 /// A statement can be an error: a requirement that is not met.
-impl<T: core::fmt::Debug> core::error::Error for Statement<T> {}
+impl<T: core::fmt::Debug + core::fmt::Display> core::error::Error for Statement<T> {}
 
 impl<T> Statement<T> {
     #[doc(hidden)]

@@ -76,7 +76,7 @@ fn a_failed_msync_is_an_error() {
         file.persist_copy(&[(0, b""), (8, b"x")]),
         file.persist_fill(0..8, 1, Destination::Unknown),
         file.persist_copy_within(0..8, 16, Destination::Unknown),
-        file.batch(|batch| batch.writeback(0..at)),
+        file.fence(),
     ];
     for failed in later {
         assert_eq!(failed.unwrap_err(), error, "the first one");

@@ -7,7 +7,7 @@
 //! barrier writes NZCV.
 
 use super::super::maintain::{Register, maintain};
-use super::super::{Fence, Fences, Instruction, Lines};
+use super::super::{Fence, Fences, Instruction, for_each_line};
 use super::{DC_CIVAC, DC_CVAC, DC_CVADP, DC_CVAP, DMB_OSH, DSB_SY};
 use core::arch::asm;
 

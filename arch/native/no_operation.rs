@@ -14,7 +14,7 @@ pub mod instruction {
 #[expect(unsafe_code, reason = "the signature is that of the back ends that have instructions")]
 pub mod ops {
     use super::super::super::refused::BARRIER;
-    use super::super::super::{Fence, Fences, Instruction, Lines};
+    use super::super::super::{Fence, Fences, Instruction, for_each_line};
 
     macro_rules! barrier {
         (loongarch64 $reader:ident) => {
@@ -35,7 +35,15 @@ pub mod ops {
     /// # Safety
     /// There is no instruction, so no call is correct.
     #[inline(always)]
-    pub unsafe fn maintain(_: u8, _: Option<Lines>, _: impl FnOnce(Instruction) -> Fences) {}
+    pub unsafe fn maintain(
+        _: u8,
+        start: *const u8,
+        len: usize,
+        within: u16,
+        _: impl FnOnce(Instruction) -> Fences,
+    ) {
+        for_each_line(start, len, within, |_| {});
+    }
 
     /// Executes the barrier, the only fence.
     #[inline(always)]

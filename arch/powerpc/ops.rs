@@ -8,7 +8,7 @@
 //! Inline assembly for PowerPC is stable in Rust since 1.95.
 
 use super::super::maintain::{Register, maintain};
-use super::super::{Fence, Fences, Instruction, Lines};
+use super::super::{Fence, Fences, Instruction, for_each_line};
 use super::{DCBF, DCBF_PERSISTENT, DCBFPS, DCBST, DCBSTPS, PHWSYNC, SYNC};
 use core::arch::asm;
 

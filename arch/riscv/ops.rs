@@ -6,7 +6,7 @@
 //! `preserves_flags` holds: they write no register at all.
 
 use super::super::maintain::{Register, maintain};
-use super::super::{Fence, Fences, Instruction, Lines};
+use super::super::{Fence, Fences, Instruction, for_each_line};
 use super::{CBO_CLEAN, CBO_FLUSH, FENCE_IORW};
 use core::arch::asm;
 

@@ -2,8 +2,8 @@
 //!
 //! | store | bytes at once | effect on a cached line |
 //! |---|---|---|
-//! | `mov`, `movdqa`, `vmovdqa`, `vmovdqa64` | 8, 16, 32, 64 | it is written in the cache |
-//! | `movnti`, `movntdq`, `vmovntdq` | 8, 16, 32, 64 | Intel: it is evicted; other vendors promise nothing |
+//! | `mov`, `vmovdqa`, `vmovdqa64` | 8, 32, 64 | it is written in the cache |
+//! | `movnti`, `vmovntdq` | 8, 32, 64 | Intel: it is evicted; other vendors promise nothing |
 //! | `movdir64b` | 64 | it is written back and dropped first |
 //!
 //! All but the ordinary ones are weakly ordered, and SFENCE completes them.
@@ -118,16 +118,8 @@ block_stores! {
     ["vmovdqu ymm0, [{from}]", "vmovdqu ymm1, [{from} + 32]",
      "vmovdqa [{to}], ymm0", "vmovdqa [{to} + 32], ymm1"] then ["vzeroupper"];
 
-    /// Ordinary stores of 16 bytes.
-    MOVDQA, movdqa: 1 << 2, "movdqa", Ordinary, 16, "x86_64", MOVES,
-    through ["xmm0", "xmm1", "xmm2", "xmm3"]
-    ["movdqu xmm0, [{from}]", "movdqu xmm1, [{from} + 16]",
-     "movdqu xmm2, [{from} + 32]", "movdqu xmm3, [{from} + 48]",
-     "movdqa [{to}], xmm0", "movdqa [{to} + 16], xmm1",
-     "movdqa [{to} + 32], xmm2", "movdqa [{to} + 48], xmm3"] then [];
-
-    /// Ordinary stores of 8 bytes, for code that must not touch vector registers.
-    MOV, mov: 1 << 3, "mov", Ordinary, 8, "x86_64", MOVES,
+    /// Ordinary stores of 8 bytes, for CPUs without AVX and code that must not touch vector registers.
+    MOV, mov: 1 << 2, "mov", Ordinary, 8, "x86_64", MOVES,
     through ["r8", "r9"]
     ["mov r8, [{from}]", "mov r9, [{from} + 8]", "mov [{to}], r8", "mov [{to} + 8], r9",
      "mov r8, [{from} + 16]", "mov r9, [{from} + 24]", "mov [{to} + 16], r8", "mov [{to} + 24], r9",
@@ -138,7 +130,7 @@ block_stores! {
     /// Streaming stores of 64 bytes. The source of a large copy is not cached: with 16 lines loaded before they are
     /// stored, 64 MiB take 8.3 ms; with 8 lines 8.9 ms; with single lines 9.9 ms. (Measured in DRAM on an Intel Xeon
     /// reported as family 6 model 167; KVM guest, Linux 6.18.)
-    VMOVNTDQ_512, vmovntdq_512: 1 << 4, "vmovntdq (64 bytes)", Streaming, 64,
+    VMOVNTDQ_512, vmovntdq_512: 1 << 3, "vmovntdq (64 bytes)", Streaming, 64,
     "CPUID.7.0:EBX[16], XCR0[7:5]", STREAMS,
     through [
         "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23",
@@ -165,23 +157,15 @@ block_stores! {
     ];
 
     /// Streaming stores of 32 bytes.
-    VMOVNTDQ_256, vmovntdq_256: 1 << 5, "vmovntdq (32 bytes)", Streaming, 32,
+    VMOVNTDQ_256, vmovntdq_256: 1 << 4, "vmovntdq (32 bytes)", Streaming, 32,
     "CPUID.1:ECX[28], XCR0[2:1]", STREAMS,
     through ["xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10",
              "xmm11", "xmm12", "xmm13", "xmm14", "xmm15"]
     ["vmovdqu ymm0, [{from}]", "vmovdqu ymm1, [{from} + 32]",
      "vmovntdq [{to}], ymm0", "vmovntdq [{to} + 32], ymm1"] then ["vzeroupper"];
 
-    /// Streaming stores of 16 bytes.
-    MOVNTDQ, movntdq: 1 << 6, "movntdq", Streaming, 16, "x86_64", STREAMS,
-    through ["xmm0", "xmm1", "xmm2", "xmm3"]
-    ["movdqu xmm0, [{from}]", "movdqu xmm1, [{from} + 16]",
-     "movdqu xmm2, [{from} + 32]", "movdqu xmm3, [{from} + 48]",
-     "movntdq [{to}], xmm0", "movntdq [{to} + 16], xmm1",
-     "movntdq [{to} + 32], xmm2", "movntdq [{to} + 48], xmm3"] then [];
-
-    /// Streaming stores of 8 bytes, for code that must not touch vector registers.
-    MOVNTI, movnti: 1 << 7, "movnti", Streaming, 8, "x86_64", STREAMS,
+    /// Streaming stores of 8 bytes, for CPUs without AVX and code that must not touch vector registers.
+    MOVNTI, movnti: 1 << 5, "movnti", Streaming, 8, "x86_64", STREAMS,
     through ["r8", "r9"]
     ["mov r8, [{from}]", "mov r9, [{from} + 8]", "movnti [{to}], r8", "movnti [{to} + 8], r9",
      "mov r8, [{from} + 16]", "mov r9, [{from} + 24]",
@@ -193,7 +177,7 @@ block_stores! {
     then [];
 
     /// A whole block at once, past the caches: a cached line is written back and dropped first.
-    MOVDIR64B, movdir64b: 1 << 8, "movdir64b", Direct, 64, "CPUID.7.0:ECX[28]",
+    MOVDIR64B, movdir64b: 1 << 6, "movdir64b", Direct, 64, "CPUID.7.0:ECX[28]",
     "Intel SDM vol. 2B, MOVDIR64B",
     through []
     ["movdir64b {to}, [{from}]"] then [];

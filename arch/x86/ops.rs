@@ -5,7 +5,7 @@
 //! of them changes a flag (Intel SDM vol. 2A).
 
 use super::super::maintain::{Register, maintain};
-use super::super::{Fence, Fences, Instruction, Lines};
+use super::super::{Fence, Fences, Instruction, for_each_line};
 use super::{CLFLUSH, CLFLUSH_ORDERED, CLFLUSHOPT, CLWB, MFENCE, SFENCE};
 use core::arch::asm;
 

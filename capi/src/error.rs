@@ -80,7 +80,7 @@ pub(crate) const fn code_of(kind: &ErrorKind) -> Code {
     match kind {
         ErrorKind::NotFound => Code::NotFound,
         ErrorKind::Exists => Code::Exists,
-        ErrorKind::NotAFile => Code::NotAFile,
+        ErrorKind::NotAFile | ErrorKind::Pseudo { .. } => Code::NotAFile,
         ErrorKind::InvalidInput => Code::InvalidArgument,
         ErrorKind::Unsupported => Code::Unsupported,
         ErrorKind::PermissionDenied => Code::Permission,

@@ -6,7 +6,9 @@ use cachemaint::dax::{ErrorKind, PreadFile};
 use cachemaint::medium::Readable;
 use cachemaint_inspect::FileReport;
 use core::sync::atomic::Ordering;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+#[cfg(target_os = "linux")]
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 /// A file that is read through its mapping until that fails, and then by calls of the operating system: a bad block or a
@@ -24,7 +26,7 @@ pub(crate) struct ReadOnly {
 }
 
 enum Opened {
-    View(DaxView),
+    View(Box<DaxView>),
     /// The path of the file.
     #[cfg(target_os = "linux")]
     Calls(PathBuf),
@@ -42,7 +44,7 @@ impl ReadOnly {
         Ok(Self {
             #[cfg(target_os = "linux")]
             calls: PreadFile::of(&view)?,
-            opened: Opened::View(view),
+            opened: Opened::View(Box::new(view)),
             skips_bad_blocks: false,
             bad_block: OnceLock::new(),
         })

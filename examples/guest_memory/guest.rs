@@ -4,6 +4,7 @@
 use cachemaint::medium::Granularity;
 use cachemaint::{Cache, dax};
 use rustix::mm::{MapFlags, ProtFlags};
+use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
 use std::ptr::NonNull;
@@ -37,7 +38,8 @@ impl Ram {
         } else {
             MapFlags::SHARED
         };
-        let backing = Some(FileOffset::new(file.file().try_clone()?, 0));
+        let opened = File::options().read(true).write(true).open(path)?;
+        let backing = Some(FileOffset::new(opened, 0));
         let [protection, flags] = [PROTECTION.bits(), flags.bits()].map(u32::cast_signed);
         let region = MmapRegion::<AtomicBitmap>::build(backing, len, protection, flags)?;
         let bytes = NonNull::new(region.as_ptr()).ok_or("no RAM")?;

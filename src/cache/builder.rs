@@ -1,8 +1,7 @@
 //! Overrides of the chosen instruction and point.
 
 use super::Cache;
-use super::plan::Policy;
-use crate::arch::{Instruction, Point, Unsupported, native::ARCHITECTURE};
+use crate::arch::{Architecture, Instruction, Point, Unsupported, native::ARCHITECTURE};
 use crate::cpu;
 
 /// A builder of a [`Cache`] with overrides, for tests and benchmarks: the write-back instruction, the point, or a
@@ -22,27 +21,44 @@ use crate::cpu;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Builder {
-    point: Point,
-    policy: Policy,
+    pub(super) point: Point,
+    /// The codes of the instructions that may write back.
+    pub(super) writeback: u8,
+    /// True if the point of coherency is taken for the point of persistence.
+    pub(super) accepts_coherency: bool,
+    /// True if the caller vouched that privileged instructions may be executed here.
+    pub(super) is_privileged: bool,
 }
 
 impl Builder {
-    pub(super) const fn new() -> Self {
-        Self { point: Point::Coherency, policy: Policy::ANY }
+    /// Any instruction may serve, and every point has the architecture's meaning.
+    pub(crate) const fn new() -> Self {
+        Self {
+            point: Point::Coherency,
+            writeback: u8::MAX,
+            accepts_coherency: false,
+            is_privileged: false,
+        }
+    }
+
+    /// Permits only this instruction of the architecture to write back, with any ordering that this CPU gives it.
+    pub(super) fn only(self, architecture: &Architecture, instruction: Instruction) -> Self {
+        let named = architecture.instructions.iter().filter(|known| known.name == instruction.name);
+        Self { writeback: named.fold(0, |codes, instruction| codes | instruction.code), ..self }
     }
 
     /// Writes back with `instruction` and no other. [`Cache::available_writebacks`] lists those of a machine.
     #[must_use]
     pub fn writeback_with(self, instruction: Instruction) -> Self {
-        Self { point: self.point, policy: self.policy.only(&ARCHITECTURE, instruction) }
+        self.only(&ARCHITECTURE, instruction)
     }
 
     /// Aims write-backs at `point`.
     #[must_use]
     pub const fn point(self, point: Point) -> Self {
-        Self { point, policy: self.policy }
+        Self { point, ..self }
     }
 
     /// Accepts the point of coherency as the point of persistence: the caller vouches that on this platform every byte
@@ -53,7 +69,24 @@ impl Builder {
     /// `FEAT_DPB`. They then execute the instruction for the point of coherency.
     #[must_use]
     pub const fn accept_coherency_as_persistence(self) -> Self {
-        Self { point: self.point, policy: self.policy.accepting_coherency() }
+        Self { accepts_coherency: true, ..self }
+    }
+
+    /// Returns the same conditions for privileged code.
+    #[cfg(feature = "privileged")]
+    pub(crate) const fn privileged(self) -> Self {
+        Self { is_privileged: true, ..self }
+    }
+
+    /// Returns true if the caller vouched that privileged instructions may be executed here.
+    #[cfg(feature = "privileged")]
+    pub(crate) const fn is_privileged(self) -> bool {
+        self.is_privileged
+    }
+
+    /// Returns true if the point of coherency is taken for the point of persistence.
+    pub(crate) const fn accepts_coherency(self) -> bool {
+        self.accepts_coherency
     }
 
     /// Makes the handle for the machine that this program runs on.
@@ -61,7 +94,7 @@ impl Builder {
     /// # Errors
     /// As [`Cache::host`]. Also if this machine lacks the instruction, or if the instruction does not reach the point.
     pub fn build(self) -> Result<Cache, Unsupported> {
-        Cache::planned(cpu::here_for_choice().facts()?, self.point, self.policy)
+        Cache::choose(&ARCHITECTURE, cpu::here_for_choice().facts()?, self)
     }
 
     /// Makes the handle for the machine that this kernel or hypervisor runs on: [`build`](Self::build)
@@ -77,6 +110,6 @@ impl Builder {
     pub unsafe fn build_privileged(self) -> Result<Cache, Unsupported> {
         // SAFETY: (1) is the caller's duty.
         let facts = unsafe { cpu::here_privileged() }.facts()?;
-        Cache::planned(facts, self.point, self.policy.privileged())
+        Cache::choose(&ARCHITECTURE, facts, self.privileged())
     }
 }

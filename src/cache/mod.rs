@@ -2,7 +2,7 @@
 //!
 //! A [`Cache`] is a small `Copy` value, made once for a machine. It holds the instruction, its fences, the line size
 //! and the [`Point`] that write-backs are aimed at. Making it can fail, with the reason; afterwards no operation fails,
-//! allocates, locks or traps. The choice is a pure function of the machine's facts (`plan.rs`), so the choice for every
+//! allocates, locks or traps. The choice is a pure function of the machine's facts (`choose.rs`), so the choice for every
 //! machine is tested on any machine.
 //!
 //! Work on a range is *issued* line by line and *completed* by a fence. The plain operations do
@@ -14,24 +14,22 @@
 mod batch;
 mod builder;
 mod choice;
+mod choose;
 pub(crate) mod copy;
 #[cfg(all(target_has_atomic = "64", any(test, not(cachemaint_loom))))]
 mod once;
 mod plain;
-pub(crate) mod plan;
 #[cfg(feature = "privileged")]
 mod privileged;
-#[cfg(not(feature = "privileged"))]
-mod unprivileged;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
 use crate::arch::{
-    Effect, Facts, Fences, Instruction, Lines, Point, Unsupported, native::ARCHITECTURE, ops,
+    Effect, Facts, Fences, Instruction, Point, Unsupported, native::ARCHITECTURE, ops,
 };
-use crate::cpu;
-use plan::{Plan, Policy};
+use core::num::NonZeroU64;
+use core::ptr;
 
 pub use crate::arch::Missing;
 pub use batch::Batch;
@@ -70,7 +68,7 @@ pub use plain::Plain;
 /// # Guarantees
 /// The operation to the point *is complete before any store that follows the call*, as the architecture defines it;
 /// [`writeback`](Self::writeback) says what can be earlier. How much that is worth in a power cut is the platform's
-/// claim: see [`HostReport`](crate::report::HostReport) and [`dax`](crate::dax).
+/// claim: see [`dax`](crate::dax) and `cachemaint-inspect`.
 ///
 /// # Limits
 /// An operation acts on the lines of the mapped physical address. It reaches every cache between this CPU and the point,
@@ -84,7 +82,8 @@ pub use plain::Plain;
 #[doc(alias("icache", "clear_cache", "privileged"))]
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Cache {
-    plan: Plan,
+    /// The choice; `choose.rs` has the layout.
+    word: NonZeroU64,
 }
 
 impl Cache {
@@ -145,7 +144,7 @@ impl Cache {
     /// Asks the machine.
     #[cold]
     fn detect() -> Result<Self, Unsupported> {
-        Self::planned(cpu::here_for_choice().facts()?, Point::Coherency, Policy::ANY)
+        Self::builder().build()
     }
 
     /// Returns the handle for a machine that the caller describes, for code that knows its hardware or has other means
@@ -174,20 +173,13 @@ impl Cache {
     ///    the fence of [`writeback_choice`](Self::writeback_choice) before they move the thread or its virtual CPU to
     ///    another CPU.
     pub const unsafe fn from_facts(facts: Facts) -> Result<Self, Unsupported> {
-        Self::planned(facts, Point::Coherency, Policy::ANY)
+        Self::choose(&ARCHITECTURE, facts, Self::builder())
     }
 
     /// Returns a handle with the caller's overrides, for tests, benchmarks and command lines.
     #[must_use]
     pub const fn builder() -> Builder {
         Builder::new()
-    }
-
-    const fn planned(facts: Facts, point: Point, policy: Policy) -> Result<Self, Unsupported> {
-        match Plan::choose(&ARCHITECTURE, facts, point, policy) {
-            Ok(plan) => Ok(Self { plan }),
-            Err(why) => Err(why),
-        }
     }
 
     /// Returns the same handle, aimed at `point`: write-backs go that far.
@@ -203,36 +195,25 @@ impl Cache {
     /// # Errors
     /// If no instruction of this machine reaches the point, with the reason and the remedy.
     pub const fn to(self, point: Point) -> Result<Self, Unsupported> {
-        Self::planned(self.plan.facts(), point, self.plan.policy())
-    }
-
-    /// Returns the caller's conditions on the choice.
-    pub(crate) const fn policy(self) -> Policy {
-        self.plan.policy()
+        Self::choose(&ARCHITECTURE, self.facts(), self.conditions().point(point))
     }
 
     /// Returns the point that write-backs are aimed at.
     #[must_use]
     pub const fn point(self) -> Point {
-        self.plan.point()
+        self.conditions().point
     }
 
     /// Returns true if [`Point::Persistence`] means the point of coherency here, because the builder accepted that.
     #[must_use]
     pub const fn accepts_coherency_as_persistence(self) -> bool {
-        self.plan.policy().accepts_coherency()
-    }
-
-    /// Returns the facts that the choice was made from.
-    #[must_use]
-    pub const fn facts(self) -> Facts {
-        self.plan.facts()
+        self.conditions().accepts_coherency()
     }
 
     /// Returns the unit that one instruction works on, in bytes.
     #[must_use]
     pub const fn line_size(self) -> usize {
-        self.plan.line().bytes()
+        self.within() as usize + 1
     }
 
     /// Returns the largest unit that any cache of the machine writes back, in bytes: at least
@@ -241,33 +222,33 @@ impl Cache {
     /// [`coherence`](crate::coherence).
     #[must_use]
     pub const fn granule(self) -> usize {
-        self.plan.granule().bytes()
+        self.largest_unit().bytes()
     }
 
     /// Returns the instruction that writes back, with its fences.
     #[must_use]
     pub const fn writeback_choice(self) -> Choice {
-        let instruction = instruction(self.plan.writeback());
+        let instruction = instruction(self.writeback_code());
         Choice::of(&ARCHITECTURE, instruction, instruction.writeback)
     }
 
     /// Returns the effect of the instruction that writes back.
     #[inline]
     pub(crate) const fn writeback_effect(self) -> Effect {
-        instruction(self.plan.writeback()).effect
+        instruction(self.writeback_code()).effect
     }
 
     /// Returns the instruction that invalidates, with its fences.
     #[must_use]
     pub const fn invalidate_choice(self) -> Choice {
-        let instruction = instruction(self.plan.invalidate());
+        let instruction = instruction(self.invalidate_code());
         Choice::of(&ARCHITECTURE, instruction, ARCHITECTURE.invalidate)
     }
 
     /// Returns the instructions of this machine that can write back to the point, the preferred one first. Each is
     /// shown once.
     pub fn available_writebacks(self) -> impl Iterator<Item = Instruction> {
-        self.plan.available_writebacks(&ARCHITECTURE)
+        self.available(&ARCHITECTURE)
     }
 
     /// Writes the lines of `value` back to the point. They may stay cached.
@@ -347,7 +328,7 @@ impl Cache {
     #[inline]
     pub unsafe fn writeback_range(self, start: *const u8, len: usize) {
         // SAFETY: (1) is the caller's duty.
-        unsafe { self.maintain(self.plan.writeback(), start, len, |by| by.writeback) };
+        unsafe { self.maintain(self.writeback_code(), start, len, |by| by.writeback) };
     }
 
     /// Does [`invalidate`](Self::invalidate) for `len` bytes from `start`.
@@ -369,7 +350,7 @@ impl Cache {
     #[inline]
     pub unsafe fn writeback_invalidate_range(self, start: *const u8, len: usize) {
         // SAFETY: (1) is the caller's duty.
-        unsafe { self.maintain(self.plan.invalidate(), start, len, |_| ARCHITECTURE.invalidate) };
+        unsafe { self.maintain(self.invalidate_code(), start, len, |_| ARCHITECTURE.invalidate) };
     }
 
     /// Issues operations for several ranges and completes them with one fence.
@@ -412,7 +393,21 @@ impl Cache {
     #[inline]
     pub unsafe fn writeback_range_unfenced(self, start: *const u8, len: usize) {
         // SAFETY: (1) is the caller's duty.
-        unsafe { self.maintain(self.plan.writeback(), start, len, |by| by.writeback.unfenced()) };
+        unsafe { self.maintain(self.writeback_code(), start, len, |by| by.writeback.unfenced()) };
+    }
+
+    /// Writes back `len` bytes from `start`, and completes all write-backs that this thread has issued. An empty range
+    /// has only the fence.
+    ///
+    /// # Safety
+    /// 1. As for [`writeback_range`](Self::writeback_range).
+    #[cfg(target_has_atomic = "64")]
+    #[inline(always)]
+    pub(crate) unsafe fn persist_range(self, start: *const u8, len: usize) {
+        let word = self.word.get();
+        let (code, within) = ((word >> choose::WRITEBACK & 0xff) as u8, (word & 0xffff) as u16);
+        // SAFETY: as in `maintain`.
+        unsafe { ops::maintain(code, start, len, within, |by| by.writeback) };
     }
 
     /// Completes the write-backs that *this thread* has issued.
@@ -425,8 +420,9 @@ impl Cache {
     #[doc(alias("drain", "sfence", "dsb"))]
     #[inline]
     pub fn fence(self) {
+        let code = self.writeback_code();
         // SAFETY: there are no lines.
-        unsafe { ops::maintain(self.plan.writeback(), None, |by| by.writeback.completion()) };
+        unsafe { ops::maintain(code, ptr::null(), 0, 0, |by| by.writeback.completion()) };
     }
 
     /// Does [`invalidate_range`](Self::invalidate_range) without the fences around it.
@@ -439,16 +435,15 @@ impl Cache {
     pub(crate) unsafe fn writeback_invalidate_range_unfenced(self, start: *const u8, len: usize) {
         // As for a write-back, the fence before is the one for instructions that may pass older stores to their line.
         // SAFETY: (1) is the caller's duty.
-        unsafe { self.maintain(self.plan.invalidate(), start, len, |by| by.writeback.unfenced()) };
+        unsafe { self.maintain(self.invalidate_code(), start, len, |by| by.writeback.unfenced()) };
     }
 
     /// Completes the write-backs and the invalidations that this thread has issued.
     #[inline]
     pub(crate) fn fence_all(self) {
+        let code = self.writeback_code();
         // SAFETY: there are no lines.
-        unsafe {
-            ops::maintain(self.plan.writeback(), None, |by| ARCHITECTURE.completion_of_all(by));
-        };
+        unsafe { ops::maintain(code, ptr::null(), 0, 0, |by| ARCHITECTURE.completion_of_all(by)) };
     }
 
     /// Executes the instruction of this code on each line of the range, between the fences that `fences` names for it.
@@ -464,10 +459,11 @@ impl Cache {
         len: usize,
         fences: impl FnOnce(Instruction) -> Fences,
     ) {
-        let Some(lines) = Lines::covering(start, len, self.plan.line()) else { return };
-        // SAFETY: (1) a plan holds only instructions that its maker found present or vouched for. (2) The first line is
-        // named by the range's first byte, the others by bytes of lines that the range reaches into.
-        unsafe { ops::maintain(code, Some(lines), fences) };
+        if len > 0 {
+            // SAFETY: (1) a choice has only instructions that its maker found present or vouched for. (2) The first line
+            // is named by the range's first byte, the others by bytes of lines that the range reaches into.
+            unsafe { ops::maintain(code, start, len, self.within(), fences) };
+        }
     }
 
     /// Orders the stores of others that this thread has observed before the operations that follow, so that a
@@ -494,10 +490,10 @@ impl core::fmt::Debug for Cache {
 
 #[inline(always)]
 fn address<T: ?Sized>(value: &T) -> *const u8 {
-    core::ptr::from_ref(value).cast()
+    ptr::from_ref(value).cast()
 }
 
-/// Returns the instruction for a code of a plan. The position of the code's one bit is its index.
+/// Returns the instruction for a code. The position of the code's one bit is its index.
 const fn instruction(code: u8) -> Instruction {
     ARCHITECTURE.instructions[code.trailing_zeros() as usize]
 }

@@ -1,8 +1,9 @@
 //! A cache that is made once and used everywhere.
 
-use super::{Cache, Plan};
+use super::Cache;
 use crate::arch::Unsupported;
 use core::fmt;
+use core::num::NonZeroU64;
 
 #[cfg(not(cachemaint_loom))]
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -35,8 +36,36 @@ use loom::sync::atomic::{AtomicU64, Ordering};
 /// # Cost
 /// [`get`](Self::get) is one relaxed load and a branch.
 pub struct OnceCache {
-    /// The word is all there is to publish (it chooses among code), so relaxed accesses suffice.
+    word: OnceWord,
+}
+
+/// A word that is set once. It is all there is to publish (it chooses among code), so relaxed accesses suffice.
+pub(super) struct OnceWord {
     word: AtomicU64,
+}
+
+impl OnceWord {
+    #[cfg(not(cachemaint_loom))]
+    pub(super) const fn new() -> Self {
+        Self { word: AtomicU64::new(0) }
+    }
+
+    #[cfg(cachemaint_loom)]
+    fn new() -> Self {
+        Self { word: AtomicU64::new(0) }
+    }
+
+    /// Returns the word, if one was set.
+    #[inline(always)]
+    pub(super) fn get(&self) -> Option<NonZeroU64> {
+        NonZeroU64::new(self.word.load(Ordering::Relaxed))
+    }
+
+    /// Sets the word, unless one was set before, which it returns.
+    pub(super) fn set(&self, word: NonZeroU64) -> Result<(), NonZeroU64> {
+        let set = self.word.compare_exchange(0, word.get(), Ordering::Relaxed, Ordering::Relaxed);
+        set.map(drop).map_err(|first| NonZeroU64::new(first).unwrap_or(word))
+    }
 }
 
 impl OnceCache {
@@ -44,19 +73,19 @@ impl OnceCache {
     #[cfg(not(cachemaint_loom))]
     #[must_use]
     pub const fn new() -> Self {
-        Self { word: AtomicU64::new(0) }
+        Self { word: OnceWord::new() }
     }
 
     /// Returns an empty cell.
     #[cfg(cachemaint_loom)]
     pub(super) fn new() -> Self {
-        Self { word: AtomicU64::new(0) }
+        Self { word: OnceWord::new() }
     }
 
     /// Returns the cache, if one was set.
     #[inline(always)]
     pub fn get(&self) -> Option<Cache> {
-        Plan::from_word(self.word.load(Ordering::Relaxed)).map(|plan| Cache { plan })
+        self.word.get().map(|word| Cache { word })
     }
 
     /// Sets the cache. The first one stays, since a guarantee that was reported must not change.
@@ -64,11 +93,7 @@ impl OnceCache {
     /// # Errors
     /// If a cache was set before, by any thread: that cache.
     pub fn set(&self, cache: Cache) -> Result<(), Cache> {
-        let word = cache.plan.to_word();
-        match self.word.compare_exchange(0, word, Ordering::Relaxed, Ordering::Relaxed) {
-            Ok(_) => Ok(()),
-            Err(first) => Err(Plan::from_word(first).map_or(cache, |plan| Cache { plan })),
-        }
+        self.word.set(cache.word).map_err(|word| Cache { word })
     }
 
     /// Asks `detect`, and keeps its answer unless another thread was first. A failure is not kept.

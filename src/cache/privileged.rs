@@ -2,7 +2,8 @@
 
 use super::Cache;
 use crate::arch::native::{ARCHITECTURE, privileged};
-use crate::arch::{Discard, Fences, Lines, Unsupported, ops};
+use crate::arch::{Discard, Fences, Unsupported, covers_unit, for_each_line, ops};
+use core::ptr;
 
 impl Cache {
     /// Returns the handle for the machine that this kernel or hypervisor runs on, for ring 0 or EL1. It reads ID
@@ -87,18 +88,20 @@ impl Cache {
     #[doc(alias("dc ivac", "cbo.inval", "dcache_inval_poc", "inv", "purge"))]
     pub unsafe fn discard_range(self, start: *mut u8, len: usize) -> Result<(), Unsupported> {
         self.discard_instruction()?;
-        let Some(lines) = Lines::covering(start, len, self.plan.line()) else { return Ok(()) };
+        if len == 0 {
+            return Ok(());
+        }
         ops::fence(ARCHITECTURE.invalidate.before);
-        lines.for_each(|line| {
-            if lines.holds_all_of(self.plan.granule(), line) {
+        for_each_line(start, len, self.within(), |line| {
+            if covers_unit(start, len, self.largest_unit(), line) {
                 // SAFETY: (1) permits the instruction; the line is the range's alone, and (2) and (3) make its loss
                 // harmless.
                 unsafe { privileged::discard(line) };
             } else {
-                let invalidate = self.plan.invalidate();
-                // SAFETY: (1) a plan holds only instructions that its maker found present or vouched for; (2) the line
+                let (code, line) = (self.invalidate_code(), ptr::with_exposed_provenance(line));
+                // SAFETY: (1) a choice has only instructions that its maker found present or vouched for; (2) the line
                 // holds a byte of the range.
-                unsafe { ops::maintain(invalidate, Some(Lines::of(line)), |_| Fences::NONE) };
+                unsafe { ops::maintain(code, line, 1, 0, |_| Fences::NONE) };
             }
         });
         ops::fence(ARCHITECTURE.invalidate.after);

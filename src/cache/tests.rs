@@ -6,8 +6,7 @@
 
 #[cfg(all(target_has_atomic = "64", not(cachemaint_loom)))]
 use super::OnceCache;
-use super::plan::{Plan, Policy};
-use super::{Batch, Cache, Choice};
+use super::{Batch, Builder, Cache, Choice};
 use crate::arch::aarch64::{self, DC_CIVAC, DC_CVAC, DC_CVADP, DC_CVAP};
 use crate::arch::powerpc::{self, DCBF, DCBF_PERSISTENT, DCBFPS, DCBST, DCBSTPS};
 use crate::arch::riscv::{self, CBO_CLEAN, CBO_FLUSH};
@@ -28,8 +27,8 @@ fn facts(line: usize, instructions: &[Instruction]) -> Facts {
     instructions.iter().fold(facts, |facts, instruction| facts.with(*instruction))
 }
 
-fn plan(architecture: &Architecture, facts: Facts, point: Point) -> Plan {
-    Plan::choose(architecture, facts, point, Policy::ANY).unwrap()
+fn chosen(architecture: &Architecture, facts: Facts, point: Point) -> Cache {
+    Cache::choose(architecture, facts, Builder::new().point(point)).unwrap()
 }
 
 fn named(architecture: &Architecture, code: u8) -> Instruction {
@@ -37,14 +36,14 @@ fn named(architecture: &Architecture, code: u8) -> Instruction {
 }
 
 /// Returns the choice to write back, in words.
-fn writeback(architecture: &Architecture, plan: Plan) -> String {
-    let instruction = named(architecture, plan.writeback());
+fn writeback(architecture: &Architecture, cache: Cache) -> String {
+    let instruction = named(architecture, cache.writeback_code());
     Choice::of(architecture, instruction, instruction.writeback).to_string()
 }
 
 /// Returns the choice to invalidate, in words.
-fn invalidate(architecture: &Architecture, plan: Plan) -> String {
-    let instruction = named(architecture, plan.invalidate());
+fn invalidate(architecture: &Architecture, cache: Cache) -> String {
+    let instruction = named(architecture, cache.invalidate_code());
     Choice::of(architecture, instruction, architecture.invalidate).to_string()
 }
 
@@ -73,7 +72,7 @@ fn x86_writes_back_with_the_strongest_that_keeps_the_line_and_the_fences_of_the_
     ];
     for (instructions, expected) in rows {
         for point in [Point::Coherency, Point::Persistence] {
-            assert_eq!(writeback(X86, plan(X86, facts(64, instructions), point)), expected);
+            assert_eq!(writeback(X86, chosen(X86, facts(64, instructions), point)), expected);
         }
     }
 }
@@ -90,7 +89,7 @@ fn x86_invalidates_between_mfences_and_never_with_clwb() {
         (AMD_CLFLUSHOPT, "clflushopt"),
         (AMD_CLFLUSH, "clflush"),
     ] {
-        let choice = invalidate(X86, plan(X86, facts(64, instructions), Point::Coherency));
+        let choice = invalidate(X86, chosen(X86, facts(64, instructions), Point::Coherency));
         assert_eq!(choice, alloc::format!("mfence, then {by} each line, then mfence"));
     }
 }
@@ -103,27 +102,27 @@ fn arm64_cleans_to_the_point_and_completes_with_dsb() {
         (Point::Persistence, "dc cvap"),
         (Point::DeepPersistence, "dc cvadp"),
     ] {
-        let plan = plan(ARM, all, point);
-        assert_eq!(writeback(ARM, plan), alloc::format!("{by} each line, then dsb sy"));
-        assert_eq!(invalidate(ARM, plan), "dmb osh, then dc civac each line, then dsb sy");
+        let cache = chosen(ARM, all, point);
+        assert_eq!(writeback(ARM, cache), alloc::format!("{by} each line, then dsb sy"));
+        assert_eq!(invalidate(ARM, cache), "dmb osh, then dc civac each line, then dsb sy");
     }
 }
 
 /// Cortex-A53 erratum 855873 and others: a clean must be a clean-and-invalidate.
 #[test]
 fn arm64_without_a_sound_clean_cleans_and_invalidates() {
-    let plan = plan(ARM, facts(64, &[DC_CIVAC]), Point::Coherency);
-    assert_eq!(writeback(ARM, plan), "dc civac each line, then dsb sy");
+    let cache = chosen(ARM, facts(64, &[DC_CIVAC]), Point::Coherency);
+    assert_eq!(writeback(ARM, cache), "dc civac each line, then dsb sy");
 }
 
 /// A block operation counts as a write in FENCE, and the load that signalled an observer's data counts as a read. So
 /// only a fence of both orders that load before an invalidation.
 #[test]
 fn riscv_cleans_to_coherency_and_completes_with_a_full_fence() {
-    let plan = plan(RISCV, facts(64, &[CBO_CLEAN, CBO_FLUSH]), Point::Coherency);
-    assert_eq!(writeback(RISCV, plan), "cbo.clean each line, then fence iorw, iorw");
+    let cache = chosen(RISCV, facts(64, &[CBO_CLEAN, CBO_FLUSH]), Point::Coherency);
+    assert_eq!(writeback(RISCV, cache), "cbo.clean each line, then fence iorw, iorw");
     let expected = "fence iorw, iorw, then cbo.flush each line, then fence iorw, iorw";
-    assert_eq!(invalidate(RISCV, plan), expected);
+    assert_eq!(invalidate(RISCV, cache), expected);
 }
 
 /// Linux: `clean_dcache_range` is `dcbst` and `sync`, `flush_dcache_range` `sync`, `dcbf`, `sync`;
@@ -138,9 +137,9 @@ fn powerpc_has_a_fence_for_each_kind_of_storage() {
         (power9, Point::Coherency, "dcbf each line, then sync"),
         (power9, Point::Persistence, "dcbf each line, then sync"),
     ] {
-        let plan = plan(POWERPC, facts, point);
-        assert_eq!(writeback(POWERPC, plan), expected);
-        assert_eq!(invalidate(POWERPC, plan), "sync, then dcbf each line, then sync");
+        let cache = chosen(POWERPC, facts, point);
+        assert_eq!(writeback(POWERPC, cache), expected);
+        assert_eq!(invalidate(POWERPC, cache), "sync, then dcbf each line, then sync");
     }
 }
 
@@ -170,8 +169,8 @@ fn one_fence_completes_all_that_was_issued() {
         (POWERPC, power10, Point::Persistence, "phwsync"),
     ];
     for (architecture, instructions, point, expected) in rows {
-        let plan = plan(architecture, facts(128, instructions), point);
-        let all = architecture.completion_of_all(named(architecture, plan.writeback()));
+        let cache = chosen(architecture, facts(128, instructions), point);
+        let all = architecture.completion_of_all(named(architecture, cache.writeback_code()));
         let name = architecture.fences[usize::from(all.after.0)];
         assert_eq!(name, expected, "{} to the point of {point}", architecture.name);
     }
@@ -180,7 +179,7 @@ fn one_fence_completes_all_that_was_issued() {
 #[test]
 fn a_point_that_nothing_reaches_is_refused_with_the_reason() {
     let choose = |architecture, facts, point| -> Result<Point, Unsupported> {
-        Plan::choose(architecture, facts, point, Policy::ANY).map(Plan::point)
+        Cache::choose(architecture, facts, Builder::new().point(point)).map(Cache::point)
     };
     let a53 = facts(64, &[DC_CVAC, DC_CIVAC]);
     let error = choose(ARM, a53, Point::Persistence).unwrap_err();
@@ -198,25 +197,29 @@ fn a_point_that_nothing_reaches_is_refused_with_the_reason() {
 
 #[test]
 fn coherency_stands_for_persistence_only_where_it_was_accepted() {
-    let accepting = Policy::ANY.accepting_coherency();
+    let accepting = Builder::new().accept_coherency_as_persistence();
     let a53 = facts(64, &[DC_CVAC, DC_CIVAC]);
-    let plan = Plan::choose(ARM, a53, Point::Persistence, accepting).unwrap();
-    assert_eq!(plan.point(), Point::Persistence);
-    assert_eq!(writeback(ARM, plan), "dc cvac each line, then dsb sy");
-    assert!(plan.policy().accepts_coherency());
+    let cache = Cache::choose(ARM, a53, accepting.point(Point::Persistence)).unwrap();
+    assert_eq!(cache.point(), Point::Persistence);
+    assert_eq!(writeback(ARM, cache), "dc cvac each line, then dsb sy");
+    assert!(cache.conditions().accepts_coherency());
     // A point that can be reached is not replaced by another.
     let n1 = facts(64, &[DC_CVAC, DC_CVAP, DC_CIVAC]);
-    let plan = Plan::choose(ARM, n1, Point::Persistence, accepting).unwrap();
-    assert_eq!(writeback(ARM, plan), "dc cvap each line, then dsb sy");
-    assert!(Plan::choose(ARM, a53, Point::DeepPersistence, accepting).is_err());
+    let cache = Cache::choose(ARM, n1, accepting.point(Point::Persistence)).unwrap();
+    assert_eq!(writeback(ARM, cache), "dc cvap each line, then dsb sy");
+    assert!(Cache::choose(ARM, a53, accepting.point(Point::DeepPersistence)).is_err());
 }
 
 #[test]
 fn an_override_chooses_only_what_is_there_and_reaches_the_point() {
-    let only = |architecture, instruction| Policy::ANY.only(architecture, instruction);
+    let only = |architecture, instruction| Builder::new().only(architecture, instruction);
     let choose = |architecture, instructions, instruction| {
         let facts = facts(64, instructions);
-        Plan::choose(architecture, facts, Point::Persistence, only(architecture, instruction))
+        Cache::choose(
+            architecture,
+            facts,
+            only(architecture, instruction).point(Point::Persistence),
+        )
     };
     let forced = choose(X86, AMD_CLWB, CLFLUSH).unwrap();
     assert_eq!(writeback(X86, forced), "mfence, then clflush each line, then mfence");
@@ -236,32 +239,28 @@ fn an_override_chooses_only_what_is_there_and_reaches_the_point() {
 
 /// A handle is aimed again without asking the machine: nothing of the choice may get lost.
 #[test]
-fn a_plan_keeps_what_it_was_made_from() {
-    let policy = Policy::ANY.only(ARM, DC_CVAP).accepting_coherency();
+fn a_choice_keeps_what_it_was_made_from() {
+    let conditions = Builder::new().only(ARM, DC_CVAP).accept_coherency_as_persistence();
     #[cfg(feature = "privileged")]
-    let policy = policy.privileged();
+    let conditions = conditions.privileged();
     let facts = facts(256, &[DC_CVAC, DC_CVAP, DC_CIVAC]);
     let facts = facts.with_granule(2048).unwrap();
-    let plan = Plan::choose(ARM, facts, Point::Persistence, policy).unwrap();
-    assert_eq!(plan.facts(), facts);
-    assert_eq!(plan.policy(), policy);
-    assert_eq!((plan.line().bytes(), plan.granule().bytes()), (256, 2048));
-    #[cfg(target_has_atomic = "64")]
-    assert_eq!(Plan::from_word(plan.to_word()).map(Plan::to_word), Some(plan.to_word()));
-    #[cfg(target_has_atomic = "64")]
-    assert_eq!(Plan::from_word(0).map(Plan::to_word), None);
+    let cache = Cache::choose(ARM, facts, conditions.point(Point::Persistence)).unwrap();
+    assert_eq!(cache.facts(), facts);
+    assert_eq!(cache.conditions(), conditions.point(Point::Persistence));
+    assert_eq!((cache.line_size(), cache.granule()), (256, 2048));
 }
 
 /// Data that is padded to too little shares a unit with other data.
 #[test]
-fn a_plan_keeps_every_granule_there_can_be() {
+fn a_choice_keeps_every_granule_there_can_be() {
     for line in [16, 64, 2048] {
         assert_eq!(facts(line, &[CLFLUSH]).granule(), line);
         for granule in [16, 32, 64, 128, 256, 512, 1024, 2048] {
             let facts = facts(line, &[CLFLUSH]).with_granule(granule).unwrap();
-            let plan = plan(X86, facts, Point::Persistence);
-            assert_eq!(plan.granule().bytes(), granule.max(line));
-            assert_eq!(plan.line().bytes(), line);
+            let cache = chosen(X86, facts, Point::Persistence);
+            assert_eq!(cache.granule(), granule.max(line));
+            assert_eq!(cache.line_size(), line);
         }
     }
 }
@@ -316,7 +315,7 @@ fn all_calls_give_the_same_handle() {
 #[test]
 fn a_static_cell_keeps_the_first_cache() {
     static CELL: OnceCache = OnceCache::new();
-    let of = |lines| Cache { plan: plan(X86, facts(lines, &[CLFLUSH]), Point::Coherency) };
+    let of = |lines| chosen(X86, facts(lines, &[CLFLUSH]), Point::Coherency);
     assert_eq!(CELL.get(), None);
     assert_eq!(CELL.set(of(64)), Ok(()));
     assert_eq!(CELL.set(of(128)), Err(of(64)));

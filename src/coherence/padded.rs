@@ -97,6 +97,9 @@ where
     ///
     /// # Errors
     /// If the machine writes back in units larger than `N`.
+    ///
+    /// # Panics
+    /// If the granule of `cache` is not a power of two; so do the other constructors.
     pub fn new(value: T, cache: &(impl Maintain + ?Sized)) -> Result<Self, GranuleTooLarge> {
         GranuleTooLarge::check(cache, N)?;
         Ok(Self { alignment: [], value })
@@ -324,6 +327,7 @@ pub struct GranuleTooLarge {
 impl GranuleTooLarge {
     fn check(cache: &(impl Maintain + ?Sized), padded_to: usize) -> Result<(), Self> {
         let granule = cache.granule();
+        assert!(granule.is_power_of_two(), "the granule is not a power of two");
         if granule > padded_to { Err(Self { granule, padded_to }) } else { Ok(()) }
     }
 }
@@ -462,6 +466,24 @@ mod tests {
         // 33 words are 132 bytes, in three granules.
         assert_eq!((start.addr(), len), (at, 192));
         assert!(at.is_multiple_of(64));
+    }
+
+    /// Any memory would fit it.
+    #[test]
+    fn a_granule_that_is_no_power_of_two_is_refused_by_each_constructor() {
+        type Bytes = Padded<[u8; 64], 64>;
+        let constructors: [fn(&WithGranule); 4] = [
+            |cache| drop(Bytes::new([0; 64], cache)),
+            |cache| drop(Bytes::boxed(cache)),
+            |cache| drop(Padded::<[u8], 64>::boxed_slice(1, cache)),
+            |cache| _ = Padded::<[u8], 1>::from_mut(&mut [0; 5], cache),
+        ];
+        for granule in [0, 3, 48] {
+            for construct in constructors {
+                let refused = std::panic::catch_unwind(|| construct(&WithGranule(granule)));
+                refused.unwrap_err();
+            }
+        }
     }
 
     #[test]

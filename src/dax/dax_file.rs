@@ -6,7 +6,6 @@ use super::open_file::Lock;
 use super::opening::{How, map};
 use super::system::{Access, Part, files};
 use super::{DaxView, Error, ErrorKind, Options, Writeback};
-use crate::cache::Cache;
 use crate::cache::copy::{Copier, Destination};
 use crate::medium::words::WORD;
 use crate::medium::{Granularity, Medium, Readable, WriterLock};
@@ -19,12 +18,10 @@ use core::ops::{Deref, Range};
 use core::sync::atomic::Ordering;
 use std::path::Path;
 
-/// The number of bytes stored at a time if the operating system writes them back.
-const CHUNK: usize = 4096;
-
 /// A mapped file, whose bytes survive the events that its [`Guarantee`](super::Guarantee) names.
 ///
-/// It is a [`Medium`], and dereferences to a [`DaxView`], which has everything that does not store. Other threads, and
+/// It is a [`Medium`], and dereferences to a [`DaxView`], which has everything that does not store, such as
+/// [`persist`](DaxView::persist). Other threads, and
 /// other processes that map the file, may read and write at the same time, so only `unsafe` methods hand out slices.
 ///
 /// Dropping it closes the file, and persists nothing.
@@ -135,26 +132,6 @@ impl DaxFile {
         unsafe { self.view.mapping.write(at, from) };
     }
 
-    /// Makes a range persistent: write-back and fence. When this returns, everything that this thread has stored to the
-    /// range is persistent, as far as the [guarantee](DaxView::guarantee) goes. [`DaxView::persist`] is the same, and
-    /// says more.
-    ///
-    /// # Errors
-    /// The [failure](DaxView#failures) of the mapping. A failed write-back of pages becomes that failure.
-    ///
-    /// # Panics
-    /// If the range is out of range, or ends before it starts.
-    ///
-    /// # Cost
-    /// Line by line: one instruction a line and a fence. Page by page: one `msync`, which the threads of a file share,
-    /// and an `fstat`.
-    #[doc(alias("flush", "msync", "pmem_persist"))]
-    #[inline]
-    #[track_caller]
-    pub fn persist(&self, range: Range<u64>) -> Result<(), Error> {
-        self.view.persist(range)
-    }
-
     /// Returns the address of a byte of the mapping.
     ///
     /// # Panics
@@ -191,7 +168,7 @@ impl DaxFile {
     /// If a part is out of range.
     ///
     /// # Cost
-    /// The cost of [`Cache::copy_writeback`], with one or two fences for all parts. Page by page: a write-back for each
+    /// The cost of [`Cache::copy_writeback`](crate::Cache::copy_writeback), with one or two fences for all parts. Page by page: a write-back for each
     /// part.
     #[doc(alias("memcpy", "pmem_memcpy_persist", "streaming", "non-temporal"))]
     #[track_caller]
@@ -214,7 +191,7 @@ impl DaxFile {
     /// ```
     ///
     /// # Errors
-    /// As [`persist`](Self::persist).
+    /// As [`DaxView::persist`].
     ///
     /// # Panics
     /// If a part is out of range.
@@ -239,16 +216,16 @@ impl DaxFile {
     ) -> Result<(), Error> {
         // All parts are checked before anything is stored.
         for (at, bytes) in parts {
-            self.view.mapping.checked(*at, bytes.len() as u64);
+            self.view.mapping.checked(&part(*at, bytes));
         }
-        let Some(copier) = self.copier(destination) else {
-            return self.copy_by_pages(parts);
-        };
-        let parts = parts.iter().map(|(at, bytes)| (self.place(*at), bytes.as_ptr(), bytes.len()));
+        let copied = parts.iter().map(|(at, bytes)| (self.place(*at), bytes.as_ptr(), bytes.len()));
         // SAFETY: (1) all parts are in the mapping, and no safe code borrows it as a slice of bytes that may change;
         // (2) every access to it is by whole atomic words.
-        unsafe { copier.copy_parts(parts, in_order) };
-        Ok(())
+        unsafe { self.copier(destination).copy_parts(copied, in_order) };
+        match self.view.mapping.cache() {
+            Some(_) => Ok(()),
+            None => parts.iter().try_for_each(|(at, bytes)| self.issue_writeback(part(*at, bytes))),
+        }
     }
 
     /// Sets all bytes of a range and makes them persistent.
@@ -270,17 +247,10 @@ impl DaxFile {
         byte: u8,
         destination: Destination,
     ) -> Result<(), Error> {
-        let checked = self.view.mapping.checked_range(&range);
-        if let Some(copier) = self.copier(destination) {
-            // SAFETY: as in `copy`.
-            unsafe { copier.fill_by_chunks(self.place(range.start), checked.len(), byte) };
-            return self.fence();
-        }
-        let bytes = [byte; CHUNK];
-        for part in chunks(range.clone()) {
-            self.write(part.start, &bytes[..len_of(&part)]);
-        }
-        self.persist(range)
+        let len = self.view.mapping.checked(&range).len();
+        // SAFETY: as in `copy`.
+        unsafe { self.copier(destination).fill_by_chunks(self.place(range.start), len, byte) };
+        self.complete(range)
     }
 
     /// Moves the bytes of a range to another place of the file and makes them persistent there. The ranges may overlap.
@@ -303,55 +273,41 @@ impl DaxFile {
         to: u64,
         destination: Destination,
     ) -> Result<(), Error> {
-        let len = self.view.mapping.checked_range(&from).len();
-        self.view.mapping.checked(to, len as u64);
-        let backwards = from.start < to;
-        if let Some(copier) = self.copier(destination) {
-            let read = |part: Range<usize>, into: &mut [u8]| {
-                self.view.mapping.read(from.start + part.start as u64, into);
-            };
-            // SAFETY: as in `copy`; what is read is in a buffer when it is stored.
-            unsafe { copier.copy_read(self.place(to), len, backwards, read) };
-            return self.fence();
-        }
-        let mut chunk = [0; CHUNK];
-        let mut parts = chunks(to..to + len as u64);
-        while let Some(part) = if backwards { parts.next_back() } else { parts.next() } {
-            let bytes = &mut chunk[..len_of(&part)];
-            self.view.mapping.read(from.start + (part.start - to), bytes);
-            self.write(part.start, bytes);
-        }
-        self.persist(to..to + len as u64)
+        let len = self.view.mapping.checked(&from).len();
+        let range = to..to.wrapping_add(len as u64);
+        self.view.mapping.checked(&range);
+        let read = |part: Range<usize>, into: &mut [u8]| {
+            self.view.mapping.read(from.start + part.start as u64, into);
+        };
+        // SAFETY: as in `copy`; what is read is in a buffer when it is stored.
+        unsafe { self.copier(destination).copy_read(self.place(to), len, from.start < to, read) };
+        self.complete(range)
     }
 
-    /// Returns the copier for the bytes; `None` if the operating system writes back.
-    fn copier(&self, destination: Destination) -> Option<Copier<impl Fn(*mut u8, &[u8])>> {
-        let (cache, writes_back): (Cache, bool) = match self.view.writeback {
-            Writeback::Lines(cache) => (cache, true),
-            Writeback::Fence(cache) => (cache, false),
-            Writeback::Pages => return None,
-        };
+    /// Returns the copier for the bytes, which writes lines back where that persists them.
+    fn copier(&self, destination: Destination) -> Copier<impl Fn(*mut u8, &[u8])> {
         let merge = |to: *mut u8, bytes: &[u8]| {
             let at = to.addr() - self.view.mapping.base().addr().get();
             self.write(at as u64, bytes);
         };
-        Some(Copier { cache, writes_back, destination: Some(destination), merge })
+        let lines = match self.view.mapping.writeback() {
+            Writeback::Lines(cache) => Some(cache),
+            Writeback::Fence(_) | Writeback::Pages | Writeback::Refused => None,
+        };
+        Copier { lines, destination: Some(destination), merge }
+    }
+
+    /// Makes a range persistent that the copier has stored.
+    fn complete(&self, range: Range<u64>) -> Result<(), Error> {
+        match self.view.mapping.cache() {
+            Some(_) => self.fence(),
+            None => self.view.persist(range),
+        }
     }
 
     fn place(&self, at: u64) -> *mut u8 {
         // The offset was checked, or the part is empty.
         self.view.mapping.base().as_ptr().wrapping_add(usize::try_from(at).unwrap_or_default())
-    }
-
-    #[track_caller]
-    fn copy_by_pages(&self, parts: &[(u64, &[u8])]) -> Result<(), Error> {
-        for (at, bytes) in parts {
-            self.write(*at, bytes);
-        }
-        for (at, bytes) in parts {
-            self.issue_writeback(*at..at.saturating_add(bytes.len() as u64))?;
-        }
-        Ok(())
     }
 
     /// Maps more of the file, and makes the file longer if necessary. `len` is the new length of the mapping in bytes.
@@ -382,13 +338,13 @@ impl DaxFile {
             let text = format!(
                 "has {mapped} bytes mapped, more than {len}; ask for a larger size, or shrink it"
             );
-            return Err(Error::invalid(&self.view.path, text));
+            return Err(Error::invalid(self.path(), text));
         }
         let part = self.part(len)?;
         let size = self.size_of_file()?;
         let new = size..size.max(self.view.offset + len);
         let how = self.how(new.clone());
-        let DaxView { path, file, guarantee, .. } = &self.view;
+        let (path, DaxView { file, guarantee, .. }) = (self.path(), &self.view);
         if !new.is_empty() {
             self.require_no_sharers()?;
             file.append_zeros(path, &new)?;
@@ -419,11 +375,11 @@ impl DaxFile {
         let mapped = self.view.len();
         if len > mapped {
             let text = format!("has {mapped} bytes mapped, fewer than {len}; grow it instead");
-            return Err(Error::invalid(&self.view.path, text));
+            return Err(Error::invalid(self.path(), text));
         }
         let part = self.part(len)?;
         let (size, end) = (self.size_of_file()?, self.view.offset + mapped);
-        let DaxView { path, file, guarantee, .. } = &self.view;
+        let (path, DaxView { file, guarantee, .. }) = (self.path(), &self.view);
         if size > end {
             let text = format!(
                 "has {size} bytes, and its mapping ends at {end}, so shrinking would remove bytes that are not mapped; \
@@ -441,7 +397,7 @@ impl DaxFile {
     }
 
     fn sync(&self, size: u64) -> Result<(), Error> {
-        let DaxView { path, .. } = &self.view;
+        let path = self.path();
         self.view.sync_file().map_err(|error| match error.kind() {
             // A network file system may find only now that it is full.
             std::io::ErrorKind::StorageFull => {
@@ -461,7 +417,7 @@ impl DaxFile {
     fn part(&self, len: u64) -> Result<Part, Error> {
         // The new mapping would hide a failure of the old one.
         self.view.check()?;
-        let DaxView { path, guarantee, offset, .. } = &self.view;
+        let (path, DaxView { guarantee, offset, .. }) = (self.path(), &self.view);
         if guarantee.is_device_dax {
             let text = "is device DAX, whose size programs cannot change; map another part of it, or reconfigure it \
                         (daxctl reconfigure-device)";
@@ -476,13 +432,13 @@ impl DaxFile {
     }
 
     /// Returns the same method; drops a range of the file from the page cache.
-    const fn how(&self, shed: Range<u64>) -> How {
-        How { writeback: self.view.writeback, populate: self.view.populate, shed }
+    const fn how(&self, uncached: Range<u64>) -> How {
+        How { writeback: self.view.mapping.writeback(), populate: self.view.populate, uncached }
     }
 
     /// Returns the length of the file, which is at least that of its mapping.
     fn size_of_file(&self) -> Result<u64, Error> {
-        let DaxView { path, file, offset, .. } = &self.view;
+        let (path, DaxView { file, offset, .. }) = (self.path(), &self.view);
         let metadata = uninterrupted(|| file.metadata())
             .map_err(|error| Error::os(path, files::METADATA, &error))?;
         let (size, needed) = (metadata.len(), offset + self.view.len());
@@ -498,7 +454,7 @@ impl DaxFile {
             return Ok(());
         }
         Err(Error::invalid(
-            &self.view.path,
+            self.path(),
             "is open under a shared lock, so others may change its length too; open it with an exclusive lock",
         ))
     }
@@ -592,7 +548,7 @@ impl Medium for DaxFile {
 
     #[inline]
     fn persist(&self, range: Range<u64>) -> Result<(), Error> {
-        Self::persist(self, range)
+        self.view.mapping.persist(range)
     }
 
     fn persist_copy(&self, parts: &[(u64, &[u8])]) -> Result<(), Error> {
@@ -618,28 +574,7 @@ impl Medium for DaxFile {
     }
 }
 
-/// Returns the chunks of a range of the file. They end at multiples of [`CHUNK`], so that no word spans two chunks: a
-/// crash between two stores would tear it.
-fn chunks(range: Range<u64>) -> impl DoubleEndedIterator<Item = Range<u64>> {
-    let size = CHUNK as u64;
-    let numbers = range.start / size..range.end.div_ceil(size);
-    numbers.map(move |number| range.start.max(number * size)..range.end.min((number + 1) * size))
-}
-
-/// Returns the length of a chunk.
-fn len_of(chunk: &Range<u64>) -> usize {
-    usize::try_from(chunk.end - chunk.start).unwrap_or(CHUNK)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::chunks;
-
-    #[test]
-    fn no_word_is_in_two_chunks() {
-        assert!(chunks(4..8196).eq([4..4096, 4096..8192, 8192..8196]));
-        assert!(chunks(8..8200).rev().eq([8192..8200, 4096..8192, 8..4096]));
-        assert!(chunks(4100..8192).eq(core::iter::once(4100..8192)));
-        assert_eq!(chunks(4096..4096).count(), 0);
-    }
+/// Returns the range of the file that a part of a copy has.
+const fn part(at: u64, bytes: &[u8]) -> Range<u64> {
+    at..at.wrapping_add(bytes.len() as u64)
 }

@@ -45,6 +45,12 @@ pub enum ErrorKind {
     Exists,
     /// The path is a directory, a symbolic link, or a device that cannot be mapped.
     NotAFile,
+    /// The file shows objects of the kernel or registers of a device, and stores nothing.
+    #[non_exhaustive]
+    Pseudo {
+        /// The name of its file system: `sysfs`, `proc`, `debugfs` or another one.
+        file_system: &'static str,
+    },
     /// An offset, a length, a change of the length or a descriptor does not fit the file.
     InvalidInput,
     /// This CPU, this system, the file system or the device does not support the operation.
@@ -153,6 +159,9 @@ impl Error {
             Unasked::Failed(failed) => Self::failed(path, failed),
             Unasked::Directory => Self::is_directory(path),
             Unasked::NotAFile => Self::new(path, ErrorKind::NotAFile),
+            #[cfg(target_os = "linux")]
+            Unasked::Pseudo(file_system) => Self::new(path, ErrorKind::Pseudo { file_system }),
+            #[cfg(target_os = "linux")]
             Unasked::Unusable(why) => Self::unsupported(path, why.to_string()),
         }
     }
@@ -275,7 +284,9 @@ impl Error {
         match &self.inner.kind {
             ErrorKind::NotFound => io::ErrorKind::NotFound,
             ErrorKind::Exists => io::ErrorKind::AlreadyExists,
-            ErrorKind::NotAFile | ErrorKind::InvalidInput => io::ErrorKind::InvalidInput,
+            ErrorKind::NotAFile | ErrorKind::Pseudo { .. } | ErrorKind::InvalidInput => {
+                io::ErrorKind::InvalidInput
+            }
             ErrorKind::Unsupported | ErrorKind::PageGranular(_) => io::ErrorKind::Unsupported,
             ErrorKind::PermissionDenied => io::ErrorKind::PermissionDenied,
             ErrorKind::NoSpace { .. } => io::ErrorKind::StorageFull,
@@ -348,6 +359,11 @@ impl core::fmt::Display for ErrorKind {
                 f.write_str("exists already; open it instead of creating it, or choose another name")
             }
             Self::NotAFile => f.write_str("is not a regular file; name one"),
+            Self::Pseudo { file_system } => write!(
+                f,
+                "is a file of {file_system}, which shows the kernel or a device and stores nothing; name a file that \
+                 stores bytes"
+            ),
             Self::InvalidInput => f.write_str("does not fit the file; ask for another range"),
             Self::Unsupported => f.write_str("is not supported here; use another file system"),
             Self::PermissionDenied => f.write_str(

@@ -10,7 +10,7 @@
 //!
 //! # What may run in the handler
 //! It interrupts any code at any place, so it loads and stores atomics and makes system calls: `mmap`, `munlock`,
-//! `madvise`, `sigaction`, `raise`. On Linux the first two are only the system calls (glibc
+//! `madvise`, `sigaction`, `pthread_sigmask`, `raise`. On Linux the first two are only the system calls (glibc
 //! `sysdeps/unix/sysv/linux/mmap64.c`; musl `src/mman/mmap.c` waits only for threads that release their stacks). The
 //! first caller that gets the failure determines later why the access failed.
 
@@ -43,7 +43,7 @@ use std::sync::OnceLock;
 /// FaultHandler::install()?; // once, where the program decides about signals
 /// let file = Options::new().allow_page_granularity().create_new(&path, 1 << 20)?;
 ///
-/// # file.file().set_len(4096)?;
+/// # std::fs::File::options().write(true).open(&path)?.set_len(4096)?;
 /// // Somebody has cut the file: this would have ended the process.
 /// let word = file.load(8192, Relaxed);
 /// let failed = file.check().unwrap_err(); // so the word is not to be believed
@@ -218,13 +218,20 @@ impl Found {
     /// # Safety
     /// 1. The mapping exists: this thread accesses it.
     unsafe fn fail(&self, fault: &Fault) -> bool {
-        // SAFETY: the latch lives as long as the mapping.
+        // SAFETY: (1) is the caller's duty.
+        unsafe { self.set_latch(fault) };
+        // SAFETY: (1) the registry has the mapping, whose owner has permitted it.
+        unsafe { map_zeros(self.start, self.len, self.is_writable) }
+    }
+
+    /// # Safety
+    /// 1. The mapping exists.
+    unsafe fn set_latch(&self, fault: &Fault) {
+        // SAFETY: the latch lives as long as the mapping (1).
         if let Some(latch) = unsafe { self.latch.as_ref() } {
             let Fault { is_memory_error, order, .. } = *fault;
             latch.set_access(FailedAccess { at: self.at as u64, is_memory_error, order });
         }
-        // SAFETY: (1) the registry has the mapping, whose owner has permitted it.
-        unsafe { map_zeros(self.start, self.len, self.is_writable) }
     }
 }
 
@@ -317,16 +324,16 @@ type HandlerOfNumber = extern "C" fn(c_int);
 fn replace() -> io::Result<()> {
     let current = exchange(None)?;
     keep(&current);
+    // It has the signals blocked that the previous handler has, which it calls. Other handlers may interrupt it and access
+    // a mapping that fails.
     let mut action = current;
-    // Nothing interrupts the handler while it sets a latch.
-    // SAFETY: the set can be written.
-    unsafe { libc::sigfillset(&raw mut action.sa_mask) };
     let handler: Handler = on_sigbus;
     action.sa_sigaction = handler as libc::sighandler_t;
     // A signal without a handler interrupted no system call.
     let restart = if is_no_handler(current.sa_sigaction) { !0 } else { current.sa_flags };
     // On the thread's alternate stack, if it has one: the fault can be on its main stack.
-    action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | restart & libc::SA_RESTART;
+    action.sa_flags =
+        libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER | restart & libc::SA_RESTART;
     // Another thread may have replaced it meanwhile.
     keep(&exchange(Some(&action))?);
     Ok(())
@@ -383,7 +390,11 @@ fn hand_on(code: c_int, info: *mut siginfo_t, context: *mut c_void) {
 
 fn call(handler: libc::sighandler_t, info: *mut siginfo_t, context: *mut c_void) {
     let address = ptr::with_exposed_provenance(handler);
-    if PREVIOUS_FLAGS.load(Acquire) & libc::SA_SIGINFO == 0 {
+    let flags = PREVIOUS_FLAGS.load(Acquire);
+    if flags & libc::SA_NODEFER == 0 {
+        block();
+    }
+    if flags & libc::SA_SIGINFO == 0 {
         // SAFETY: it was installed as a handler of this kind.
         let handler = unsafe { core::mem::transmute::<*const (), HandlerOfNumber>(address) };
         handler(libc::SIGBUS);
@@ -392,6 +403,17 @@ fn call(handler: libc::sighandler_t, info: *mut siginfo_t, context: *mut c_void)
         let handler = unsafe { core::mem::transmute::<*const (), Handler>(address) };
         handler(libc::SIGBUS, info, context);
     }
+}
+
+/// Blocks SIGBUS in this thread until the handler returns.
+fn block() {
+    let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: the set can be written.
+    unsafe { libc::sigemptyset(set.as_mut_ptr()) };
+    // SAFETY: the set is whole.
+    unsafe { libc::sigaddset(set.as_mut_ptr(), libc::SIGBUS) };
+    // SAFETY: the set is whole; the call may be made in a handler (signal-safety(7)).
+    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, set.as_ptr(), null_mut()) };
 }
 
 /// Installs the handler again if the previous one has set the default action, as that of the standard library does at a
@@ -420,6 +442,17 @@ fn keeping_errno(work: impl FnOnce()) {
     work();
     // SAFETY: as above.
     unsafe { errno.write(before) };
+}
+
+/// Fails the mapping with this address, as the handler does, but maps no zeros. Returns false if there is none.
+#[cfg(test)]
+pub(super) fn fail_at(address: usize) -> bool {
+    let found = entries().find_map(|entry| entry.at(address));
+    // SAFETY: (1) the test has the mapping.
+    found.is_some_and(|found| unsafe {
+        found.set_latch(&Fault { address, is_memory_error: false, order: 0 });
+        true
+    })
 }
 
 #[cfg(test)]

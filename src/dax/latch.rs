@@ -48,6 +48,14 @@ pub(super) struct FailedAccess {
 }
 
 impl Failure {
+    /// Returns the same failure, which names `at` and `len` if it is that of a write-back.
+    pub(super) const fn of_range(self, at: u64, len: u64) -> Self {
+        match self {
+            Self::Writeback { errno, .. } => Self::Writeback { at, len, errno },
+            other => other,
+        }
+    }
+
     /// Returns the error that each later call for the file at this path returns.
     #[cold]
     pub(super) fn error(self, path: &Path) -> Error {
@@ -96,13 +104,16 @@ const FIND_TRUNCATOR: &str = "find the program that truncates it, and restore th
 /// `EFAULT`, which is 14 on every system.
 const EFAULT: i32 = 14;
 
-/// The first failure, if there was one. A handler of SIGBUS can set it: that takes one store.
+/// The first failure, if there was one: the one that leaves [`OPEN`]. A handler of SIGBUS can set it, in the middle of
+/// any call here: that takes one store.
 #[derive(Debug, Default)]
 pub(super) struct Latch {
     /// [`OPEN`], [`FAILED`], or an access that failed.
     word: AtomicU64,
-    /// The failure, if the word is [`FAILED`]. If the word is an access: its reason, once found.
+    /// The failure, if the word is [`FAILED`].
     failure: OnceLock<Failure>,
+    /// The reason of an access, if the word is one, once found.
+    reason: OnceLock<Failure>,
 }
 
 const OPEN: u64 = 0;
@@ -151,7 +162,7 @@ impl Latch {
                     is_memory_error: word & MEMORY_ERROR != 0,
                     order: (word >> ORDER & 63) as u8,
                 };
-                Some(*self.failure.get_or_init(|| find_out(access)))
+                Some(*self.reason.get_or_init(|| find_out(access)))
             }
         }
     }
@@ -191,6 +202,22 @@ mod tests {
             assert!(latch.is_set());
             assert_eq!(failure(&latch), Some(first));
         }
+    }
+
+    /// An access can fail before another failure is set, and in the middle of that: a signal handler runs anywhere.
+    #[test]
+    fn an_access_that_fails_first_stays() {
+        let later = Failure::Cut { size: 3, needed: 4 };
+        let before = Latch::default();
+        before.set_access(ACCESS);
+        before.set(later);
+        assert_eq!(failure(&before), Some(FOUND));
+
+        let within = Latch::default();
+        within.failure.set(later).unwrap(); // the first step of `set`
+        within.set_access(ACCESS);
+        within.set(later);
+        assert_eq!(failure(&within), Some(FOUND));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The bytes of a mapping, accessed only here. The system's module maps and unmaps them.
+//! The bytes of a mapping, accessed and persisted only here. The system's module maps and unmaps them.
 //!
 //! Other threads and processes may write the bytes at any time. This module therefore makes no references to them
 //! except to atomic words, and accesses them only through these.
@@ -8,7 +8,6 @@
 //! its mapping, or a page with a media error, ends the process by a signal or an exception. That is not undefined
 //! behaviour, and the documentation of [`DaxFile`](super::DaxFile) says so.
 
-use super::Writeback;
 #[cfg(target_os = "linux")]
 use super::faults::Registered;
 use super::latch::{Failure, Latch};
@@ -16,34 +15,37 @@ use super::read_order::{PIECE, ReadOrder};
 use super::rounds::Rounds;
 #[cfg(target_os = "linux")]
 use super::system::Access;
-use super::system::{Pages, Unflushed, files, host};
+use super::system::{Pages, host};
+use super::{Error, Writeback};
+use crate::cache::Cache;
 use crate::medium::words::{self, AtomicU64, WORD};
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use core::ops::Range;
 use core::ptr::NonNull;
 use core::slice;
 use core::sync::atomic::Ordering::{self, Acquire, Relaxed, SeqCst};
 use core::sync::atomic::fence;
-
-/// The error of a failed mapping. Its latch has the failure.
-#[derive(Debug)]
-pub(super) struct HasFailed;
+use std::path::{Path, PathBuf};
 
 /// A shared mapping of a part of a file. It can be read; its owner knows whether it can be written.
 #[derive(Debug)]
 pub(super) struct Mapping {
     base: NonNull<u8>,
     len: usize,
+    writeback: Writeback,
     /// Dropped before the pages are.
     #[cfg(target_os = "linux")]
     registered: Option<Registered>,
     pages: Box<dyn Pages>,
-    /// The failure of the mapping. Boxed, since the registry has its address, and since a value without cells can stay
-    /// in registers across stores to the mapping.
-    latch: Box<Latch>,
-    rounds: Box<Rounds>,
+    /// The failure of the mapping. Not in the value, since the registry has its address, and since a value without cells
+    /// can stay in registers across stores to the mapping.
+    latch: Arc<Latch>,
+    rounds: Box<Rounds<Failure>>,
     /// The order of reads, if pages are not otherwise read ahead.
     order: Option<Box<ReadOrder>>,
+    /// The file's name in errors.
+    path: PathBuf,
 }
 
 // SAFETY: the address is that of memory which belongs to the value, whichever thread has it.
@@ -52,34 +54,47 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    /// Returns the mapping of `len` bytes from `base`, held by `pages`.
+    /// Returns the mapping of `len` bytes from `base`, held by `pages` and persisted by `writeback`.
     ///
     /// # Safety
     /// 1. They are mapped, at least for reading, up to the end of the last page, until `pages` is
     ///    dropped.
     /// 2. `base` is a multiple of the page size.
     /// 3. No code of this process makes a reference to them except to atomic words.
-    pub(super) unsafe fn new(base: NonNull<u8>, len: usize, pages: impl Pages + 'static) -> Self {
+    pub(super) unsafe fn new(
+        path: &Path,
+        base: NonNull<u8>,
+        len: usize,
+        writeback: Writeback,
+        pages: impl Pages + 'static,
+    ) -> Self {
         Self {
             base,
             len,
+            writeback,
             #[cfg(target_os = "linux")]
             registered: None,
             order: pages.must_be_asked_for().then(Box::default),
             pages: Box::new(pages),
-            latch: Box::default(),
+            latch: Arc::default(),
             rounds: Box::default(),
+            path: path.to_path_buf(),
         }
     }
 
     /// Returns the mapping of the first `len` bytes of mapped pages.
-    pub(super) fn of(pages: host::MappedPages, len: usize) -> Self {
+    pub(super) fn of(
+        path: &Path,
+        pages: host::MappedPages,
+        len: usize,
+        writeback: Writeback,
+    ) -> Self {
         let base = pages.base();
         #[cfg(target_os = "linux")]
         let (whole, access) = (pages.whole_len(), pages.access());
         // SAFETY: (1) they are mapped by whole pages, and unmapped when `pages` is dropped; (2) mappings begin at a
         // page; (3) no other code knows of it.
-        let mapping = unsafe { Self::new(base, len, pages) };
+        let mapping = unsafe { Self::new(path, base, len, writeback, pages) };
         #[cfg(target_os = "linux")]
         // SAFETY: (1) as above.
         let mapping = unsafe { mapping.register(whole, access == Access::ReadAndWrite) };
@@ -94,21 +109,42 @@ impl Mapping {
     #[cfg(target_os = "linux")]
     pub(super) unsafe fn register(mut self, len: usize, is_writable: bool) -> Self {
         // SAFETY: (1) the bytes are mapped as long as the pages are, all references here are to atomic words, and
-        // `DaxView::as_slice` has its callers vouch for the rest; (2) the latch is boxed.
+        // `DaxView::as_slice` has its callers vouch for the rest; (2) the latch is shared, and lives as long as the value.
         let registered = unsafe { Registered::new(self.base, len, is_writable, &self.latch) };
         self.registered = Some(registered);
         self
     }
 
-    /// Returns the latch, which has the failure of the mapping if there was one.
-    #[inline]
-    pub(super) const fn latch(&self) -> &Latch {
-        &self.latch
+    /// Returns the file's name in errors.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns the method to persist.
+    pub(super) const fn writeback(&self) -> Writeback {
+        self.writeback
+    }
+
+    /// Returns the handle that writes lines back; `None` if the operating system writes pages back.
+    pub(super) const fn cache(&self) -> Option<Cache> {
+        match self.writeback {
+            Writeback::Fence(cache) | Writeback::Lines(cache) => Some(cache),
+            Writeback::Pages | Writeback::Refused => None,
+        }
     }
 
     /// Returns its first byte.
     pub(super) const fn base(&self) -> NonNull<u8> {
         self.base
+    }
+
+    /// Returns the range within the mapping.
+    ///
+    /// # Panics
+    /// If it ends before it starts, or is out of range.
+    #[track_caller]
+    pub(super) fn checked(&self, range: &Range<u64>) -> Range<usize> {
+        words::checked(range, self.len as u64)
     }
 
     /// Returns its length in bytes.
@@ -163,7 +199,7 @@ impl Mapping {
     #[inline]
     #[track_caller]
     pub(super) fn read(&self, at: u64, into: &mut [u8]) {
-        let at = self.checked(at, into.len() as u64).start;
+        let at = words::checked(&(at..at.wrapping_add(into.len() as u64)), self.len as u64).start;
         match &self.order {
             None => words::copy_out(|place, count| self.words(place, count), at, into),
             Some(order) => self.read_in_pieces(order, at, into),
@@ -193,7 +229,7 @@ impl Mapping {
     #[cfg(target_os = "linux")]
     #[track_caller]
     pub(super) fn read_ahead_of(&self, at: u64, len: usize) {
-        let read = self.checked(at, len as u64);
+        let read = self.checked(&(at..at.saturating_add(len as u64)));
         if let Some(order) = &self.order {
             self.note_read(order, &read);
         }
@@ -209,7 +245,7 @@ impl Mapping {
     #[inline]
     #[track_caller]
     pub(super) unsafe fn write(&self, at: u64, from: &[u8]) {
-        let range = self.checked(at, from.len() as u64);
+        let range = words::checked(&(at..at.wrapping_add(from.len() as u64)), self.len as u64);
         if let Some((_, chunks)) = words::whole(at, from) {
             return words::store_each(self.words(range.start / WORD, chunks.len()), chunks);
         }
@@ -217,79 +253,121 @@ impl Mapping {
         words::copy_in(|place, count| self.words(place, count), at, from);
     }
 
-    /// Issues the write-back of the lines of a range, where lines are written back.
+    /// Makes a range persistent: lines or pages, fence, latch.
+    ///
+    /// # Panics
+    /// If the range is out of range, or ends before it starts.
     #[inline]
-    pub(super) fn issue_lines(&self, range: &Range<usize>, writeback: Writeback) {
-        if let Writeback::Lines(cache) = writeback {
+    #[track_caller]
+    pub(super) fn persist(&self, range: Range<u64>) -> Result<(), Error> {
+        let range = words::checked(&range, self.len as u64);
+        match self.writeback {
+            Writeback::Lines(cache) => {
+                let start = self.base.as_ptr().wrapping_add(range.start);
+                // SAFETY: (1) the range is in the mapping, which can be read.
+                unsafe { cache.persist_range(start, range.end - range.start) };
+            }
+            Writeback::Fence(cache) => cache.fence(),
+            Writeback::Pages | Writeback::Refused => return self.persist_pages(range),
+        }
+        if self.latch.is_set() { self.failed() } else { Ok(()) }
+    }
+
+    /// Issues the write-back of a range: [`fence`](Self::fence) completes it. Pages are persistent when this returns.
+    ///
+    /// # Panics
+    /// As [`persist`](Self::persist).
+    #[inline]
+    #[track_caller]
+    pub(super) fn issue_writeback(&self, range: Range<u64>) -> Result<(), Error> {
+        let range = words::checked(&range, self.len as u64);
+        match self.writeback {
+            Writeback::Lines(cache) => {
+                let start = self.base.as_ptr().wrapping_add(range.start);
+                // SAFETY: (1) the range is in the mapping, which can be read; (2) nothing relies on it before `fence`.
+                unsafe { cache.writeback_range_unfenced(start, range.end - range.start) };
+                Ok(())
+            }
+            Writeback::Fence(_) => Ok(()),
+            Writeback::Pages | Writeback::Refused => self.persist_pages(range),
+        }
+    }
+
+    /// Completes what this thread has stored and issued, and then checks the latch.
+    #[inline]
+    pub(super) fn fence(&self) -> Result<(), Error> {
+        if let Writeback::Fence(cache) | Writeback::Lines(cache) = self.writeback {
+            cache.fence();
+        }
+        self.check()
+    }
+
+    /// Makes a range persistent, and flushes the device's own buffers.
+    ///
+    /// # Panics
+    /// As [`persist`](Self::persist).
+    #[track_caller]
+    pub(super) fn deep_persist(&self, range: Range<u64>) -> Result<(), Error> {
+        let range = words::checked(&range, self.len as u64);
+        // With eADR too.
+        if let Some(cache) = self.cache() {
             let start = self.base.as_ptr().wrapping_add(range.start);
-            // SAFETY: (1) the range is in the mapping, which can be read; (2) nothing relies on it before `complete`.
-            unsafe { cache.writeback_range_unfenced(start, range.len()) };
+            // SAFETY: (1) the range is in the mapping, which can be read.
+            unsafe { cache.persist_range(start, range.end - range.start) };
+        }
+        self.check()?;
+        match self.pages.flush_device().filter(|_| !range.is_empty()) {
+            Some(flushed) => flushed.map_err(|why| Error::unflushed(&self.path, &why)),
+            None => self.persist_pages(range),
         }
     }
 
-    /// Completes what this thread has stored and issued, and then checks the latch. Every call that succeeds ends here,
-    /// so it sees any failure that was kept before the fence completed.
-    #[inline]
-    pub(super) fn complete(&self, writeback: Writeback) -> Result<(), HasFailed> {
-        match writeback {
-            Writeback::Fence(cache) | Writeback::Lines(cache) => cache.fence(),
-            Writeback::Pages => {}
-        }
-        if self.latch.is_set() { Err(HasFailed) } else { Ok(()) }
-    }
-
-    /// Makes the operating system write back the pages that a range touches, and waits. The latch keeps a failure, even
-    /// if another thread made the call for this one.
-    pub(super) fn writeback_pages(&self, range: Range<usize>) {
-        self.rounds.join(range, |hull| {
-            if self.latch.is_set() {
-                return;
-            }
-            let (at, len) = (hull.start as u64, hull.len() as u64);
-            if let Err(error) = self.pages.writeback(hull) {
-                self.latch.set(Failure::Writeback { at, len, errno: files::number(&error) });
-            }
-        });
-    }
-
-    /// Flushes the medium's own buffers after a range was written back.
-    pub(super) fn flush_medium(&self, range: Range<usize>) -> Result<(), Unflushed> {
-        if let Some(flushed) = self.pages.flush_medium() {
-            return flushed;
-        }
-        self.writeback_pages(range);
-        Ok(())
-    }
-
-    /// Returns the range within the mapping.
+    /// Fails if the mapping has failed.
     ///
-    /// # Panics
-    /// If it ends before it starts, or is out of range.
+    /// A failure of this thread's own accesses is always seen. One of another thread can be seen by the next call only:
+    /// SFENCE, for example, does not order this load after the write-backs.
     #[inline]
-    #[track_caller]
-    pub(super) fn checked_range(&self, range: &Range<u64>) -> Range<usize> {
-        assert!(range.start <= range.end, "the range {range:?} ends before it starts");
-        self.checked(range.start, range.end - range.start)
+    pub(super) fn check(&self) -> Result<(), Error> {
+        if self.latch.is_set() { self.failed() } else { Ok(()) }
     }
 
-    /// Returns `len` bytes from `at` as a range of the mapping.
-    ///
-    /// # Panics
-    /// If they are out of range.
-    #[inline]
-    #[track_caller]
-    #[expect(clippy::cast_possible_truncation, reason = "what is mapped fits its address type")]
-    pub(super) fn checked(&self, at: u64, len: u64) -> Range<usize> {
-        match at.checked_add(len) {
-            Some(end) if end <= self.len as u64 => at as usize..end as usize,
-            _ => out_of_range(at, len, self.len),
+    /// Ends the use of the mapping, unless it has failed before.
+    pub(super) fn fail(&self, failure: Failure) {
+        self.latch.set(failure);
+    }
+
+    #[cold]
+    fn failed(&self) -> Result<(), Error> {
+        let failure = self.latch.failure(|access| self.pages.reason(access));
+        failure.map_or(Ok(()), |failure| Err(failure.error(&self.path)))
+    }
+
+    /// Makes the operating system write back the pages that a range touches, and waits. The error of a call that another
+    /// thread made for this one names the range here; the latch keeps that of the thread.
+    fn persist_pages(&self, range: Range<usize>) -> Result<(), Error> {
+        if matches!(self.writeback, Writeback::Refused) {
+            return Err(Error::unsupported(&self.path, REFUSED));
         }
+        if !range.is_empty() {
+            let (at, len) = (range.start as u64, range.len() as u64);
+            let range = if self.pages.writes_whole_file() { 0..self.len } else { range };
+            let written = self.rounds.join(range, |range| {
+                // After a failure the kernel may report success.
+                if self.latch.is_set() {
+                    return Ok(());
+                }
+                let written = self.pages.writeback(range);
+                written.inspect_err(|failure| self.latch.set(failure.of_range(at, len)))
+            });
+            written.map_err(|failure| failure.of_range(at, len).error(&self.path))?;
+        }
+        if self.latch.is_set() { self.failed() } else { Ok(()) }
     }
 
     #[inline]
     #[track_caller]
     fn checked_word(&self, at: u64) -> &AtomicU64 {
-        let at = self.checked(at, WORD as u64).start;
+        let at = words::checked(&(at..at.wrapping_add(WORD as u64)), self.len as u64).start;
         assert!(at.is_multiple_of(WORD), "offset {at} is not a multiple of {WORD}");
         &self.words(at / WORD, 1)[0]
     }
@@ -305,12 +383,8 @@ impl Mapping {
     }
 }
 
-#[cold]
-#[track_caller]
-#[expect(clippy::panic, reason = "offsets are checked above a medium; out of range is a bug there")]
-fn out_of_range(at: u64, len: u64, size: usize) -> ! {
-    panic!("{len} bytes at offset {at} are out of range: the mapping has {size} bytes")
-}
+const REFUSED: &str = "is open for reading only, and this system is not known to write back bytes that others have \
+                       stored; open it for reading and writing";
 
 #[cold]
 #[track_caller]
@@ -323,37 +397,68 @@ fn no_order_of_a_load(order: Ordering) -> ! {
 mod tests {
     use super::{Mapping, Pages};
     use crate::cache::tests::host_or_refused;
-    use crate::dax::Writeback;
     use crate::dax::latch::Failure;
+    use crate::dax::{ErrorKind, Writeback};
     use crate::medium::words::AtomicU64;
     use core::ops::Range;
     use core::ptr::NonNull;
-    use std::io;
+    use std::path::Path;
 
     static WORDS: [AtomicU64; 512] = [const { AtomicU64::new(7) }; 512];
 
-    /// The owner of these words.
+    /// The owner of these words, whose pages cannot be written back.
     #[derive(Debug)]
     struct Owned;
 
     impl Pages for Owned {
-        fn writeback(&self, _: Range<usize>) -> io::Result<()> {
-            Ok(())
+        fn writeback(&self, range: Range<usize>) -> Result<(), Failure> {
+            Err(Failure::Writeback { at: range.start as u64, len: range.len() as u64, errno: 5 })
         }
+    }
+
+    fn mapping(writeback: Writeback) -> Mapping {
+        let base = NonNull::from(&WORDS).cast();
+        let path = Path::new("/file");
+        // SAFETY: (1) the words are never released; (2) nothing here relies on pages; (3) they are atomic words.
+        unsafe { Mapping::new(path, base, size_of_val(&WORDS), writeback, Owned) }
     }
 
     /// Another thread's failure comes between the write-back and the fence.
     #[test]
     fn a_failure_after_a_write_back_was_issued_is_that_of_its_fence() {
         let Some(cache) = host_or_refused() else { return };
-        let base = NonNull::from(&WORDS).cast();
-        // SAFETY: (1) the words are never released; (2) nothing here relies on pages; (3) they are atomic words.
-        let mapping = unsafe { Mapping::new(base, size_of_val(&WORDS), Owned) };
-        let writeback = Writeback::Lines(cache);
-        mapping.issue_lines(&(0..64), writeback);
-        mapping.complete(writeback).unwrap();
-        mapping.issue_lines(&(0..64), writeback);
-        mapping.latch().set(Failure::Cut { size: 0, needed: 4096 });
-        mapping.complete(writeback).unwrap_err();
+        let mapping = mapping(Writeback::Lines(cache));
+        mapping.issue_writeback(0..64).unwrap();
+        mapping.fence().unwrap();
+        mapping.issue_writeback(0..64).unwrap();
+        mapping.fail(Failure::Cut { size: 0, needed: 4096 });
+        mapping.fence().unwrap_err();
+    }
+
+    #[test]
+    fn a_failed_write_back_names_the_range_of_its_caller_from_then_on() {
+        let mapping = mapping(Writeback::Pages);
+        let first = mapping.persist(8..24).unwrap_err();
+        assert!(
+            matches!(first.kind(), ErrorKind::Writeback { at: 8, len: 16, errno: 5 }),
+            "{first}"
+        );
+        assert_eq!(mapping.persist(64..72), Err(first.clone()));
+        assert_eq!(mapping.check(), Err(first));
+    }
+
+    /// The handler of SIGBUS has the address of the latch, and the mapping moves. Miri finds an address that a move
+    /// invalidates.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_mapping_that_has_moved_is_failed_through_the_registry() {
+        let mapping = mapping(Writeback::Pages);
+        let at = mapping.base().addr().get() + 4096 - 8;
+        // SAFETY: (1) the words are never released.
+        let mapping = unsafe { mapping.register(size_of_val(&WORDS), true) };
+        let mapping = core::hint::black_box(alloc::boxed::Box::new(mapping));
+        mapping.check().unwrap();
+        assert!(crate::dax::faults::fail_at(at));
+        mapping.check().unwrap_err();
     }
 }

@@ -37,8 +37,10 @@
 //!   stores nothing, but can persist what others store.
 //! - A file [grows](DaxFile::grow) and [shrinks](DaxFile::shrink) while it is mapped, and a failure leaves it as it
 //!   was. After a crash its length is the old one, the new one or one between them, and every byte has been written.
-//! - A file with shared extents, holes or unwritten extents is not persisted line by line, since a store to one needs
-//!   the file system. The extents are checked when the file is opened and when it grows. Copy a file without sharing
+//! - A file with shared extents, holes or unwritten extents is not persisted line by line. `MAP_SYNC` would make a store
+//!   to one safe: the fault allocates a block and commits the file system's journal (Linux `fs/dax.c`,
+//!   `dax_finish_sync_fault`). But each such store would wait for the file system, and end the process if there is no
+//!   space. The extents are checked when the file is opened and when it grows. Copy a file without sharing
 //!   (`cp --sparse=never --reflink=never`), and while no program has it open.
 //!
 //! # Device DAX
@@ -108,7 +110,7 @@
 //! page cache of ext4 (from Linux 6.16) and xfs has folios of up to 2 MiB, each of which a store dirties as a whole:
 //! the pages of a mapping are faulted in one by one, and [reads](DaxView::read) in order ask for what is ahead. Large
 //! folios that another program made, by copying or reading the file, stay until the cache drops them, and each
-//! write-back writes a whole one. [`Options::shed_cached_pages`] drops them when the file is opened. A `Persister`
+//! write-back writes a whole one. [`Options::drop_cached_pages`] drops them when the file is opened. A `Persister`
 //! leaves the pages of the program's mapping as they are. btrfs writes its metadata with each sync.
 //!
 //! # Other systems than Linux
@@ -125,7 +127,6 @@
 //! - On macOS a forked child inherits the mapping, and the lock does not exclude it.
 //! - The code compiles for these systems, but was never run there.
 
-mod batch;
 mod bounds;
 mod dax_file;
 pub(crate) mod decide;
@@ -149,13 +150,10 @@ mod persister;
 mod pread;
 pub(crate) mod reach;
 mod read_order;
-#[cfg_attr(not(target_os = "linux"), path = "no_reason.rs")]
-mod reason;
 mod rounds;
 pub(crate) mod system;
 mod view;
 
-pub use batch::Batch;
 pub use dax_file::DaxFile;
 pub use error::{Error, ErrorKind};
 #[cfg(target_os = "linux")]
@@ -180,6 +178,8 @@ enum Writeback {
     Lines(Cache),
     /// By the operating system, in whole pages.
     Pages,
+    /// Not at all: the operating system is not known to write pages back for a view.
+    Refused,
 }
 
 #[cfg(test)]
@@ -189,7 +189,7 @@ mod tests {
     fn is_send_sync<T: Send + Sync>() {}
 
     #[test]
-    fn threads_can_share_all_types_but_a_batch() {
+    fn threads_can_share_all_types() {
         is_send_sync::<(DaxFile, DaxView, Options, Error, ErrorKind, Guarantee, Lock)>();
         #[cfg(target_os = "linux")]
         is_send_sync::<(FaultHandler, Persister, PreadFile)>();

@@ -126,24 +126,24 @@ impl<'a> Opening<'a> {
     }
 
     /// Makes the file durable, and maps it.
-    fn finish(self) -> Result<DaxView, Error> {
+    fn finish(mut self) -> Result<DaxView, Error> {
         // The system is not known to write pages back for a view.
-        let refuses_pages = self.access == Access::Read && !host::PERSISTS_VIEWS;
-        if !refuses_pages && !self.guarantee.is_device_dax {
+        if self.access == Access::Read && !host::PERSISTS_VIEWS {
+            self.writeback = Writeback::Refused;
+        } else if !self.guarantee.is_device_dax {
             self.settle()?;
         }
         let Self { options, path, origin, file, guarantee, writeback, part, synchronous, .. } =
             self;
-        let Options { offset, populate, sheds, .. } = *options;
-        let shed = match origin {
+        let Options { offset, populate, drops_cached, .. } = *options;
+        let uncached = match origin {
             Origin::New { len } => 0..len,
-            _ if sheds => offset..offset.saturating_add(part.len as u64),
+            _ if drops_cached => offset..offset.saturating_add(part.len as u64),
             _ => 0..0,
         };
-        let how = How { writeback, populate, shed };
+        let how = How { writeback, populate, uncached };
         let mapping = map(path, &file, &part, synchronous, &how, &guarantee)?;
-        let path = path.to_path_buf();
-        Ok(DaxView { mapping, writeback, guarantee, refuses_pages, offset, populate, path, file })
+        Ok(DaxView { mapping, guarantee, offset, populate, file })
     }
 
     /// Makes the file durable: a new one with its zeros, or the bytes, the length, the blocks and the name of an
@@ -174,7 +174,7 @@ pub(super) struct How {
     /// True if every page is made accessible at once.
     pub(super) populate: bool,
     /// The part of the file to drop from the page cache, if that has large folios.
-    pub(super) shed: Range<u64>,
+    pub(super) uncached: Range<u64>,
 }
 
 /// Decides about an open file. The kernel's answer to `MAP_SYNC` is a mapping of the
@@ -204,7 +204,7 @@ pub(super) fn map(
     guarantee: &Guarantee,
 ) -> Result<Mapping, Error> {
     let failed = |why| Error::failed(path, why);
-    let is_by_pages = matches!(how.writeback, Writeback::Pages);
+    let is_by_pages = matches!(how.writeback, Writeback::Pages | Writeback::Refused);
     let mapped = match synchronous {
         Some(mapped) if !is_by_pages => mapped,
         _ if is_by_pages => system::map(file, part).map_err(failed)?,
@@ -216,15 +216,15 @@ pub(super) fn map(
         require_written(path, file, part)?;
     }
     let mut pages =
-        host::MappedPages::new(mapped, file, guarantee.file_system, guarantee.medium_flush())
+        host::MappedPages::new(mapped, file, part, guarantee.file_system, guarantee.medium_flush())
             .map_err(failed)?;
     if is_by_pages {
-        pages = pages.keep_folios_small(guarantee.file_system, part.offset, &how.shed);
+        pages = pages.keep_folios_small(guarantee.file_system, &how.uncached);
     }
     if how.populate {
         populate(path, &pages, part.len)?;
     }
-    Ok(Mapping::of(pages, part.len))
+    Ok(Mapping::of(path, pages, part.len, how.writeback))
 }
 
 /// Refuses a part in which a store could still need the file system.
@@ -313,7 +313,7 @@ impl Options {
         view.file.give_name(path)?;
         // btrfs before Linux 6.16 logs nothing of a file without a name: `fsync` of its directory would log only the name
         // (`fs/btrfs/tree-log.c`, `btrfs_log_inode_parent`, `log_new_dir_dentries`).
-        sync_new(path, &view.file, len, view.writeback)?;
+        sync_new(path, &view.file, len, view.mapping.writeback())?;
         persist_name(path)?;
         view.file.keep();
         Ok(DaxFile::of(view))

@@ -1,6 +1,8 @@
 //! Opening and creating files.
 
 use super::error::Error;
+#[cfg(doc)]
+use super::error::ErrorKind;
 use super::open_file::Lock;
 use super::opening::decided;
 use super::system::{self, Access, FileFacts, Part, files, host};
@@ -36,7 +38,7 @@ pub struct Options {
     pub(super) populate: bool,
     pub(super) lock: Option<Lock>,
     pub(super) cache: Option<Cache>,
-    pub(super) sheds: bool,
+    pub(super) drops_cached: bool,
 }
 
 impl Options {
@@ -50,7 +52,7 @@ impl Options {
             populate: false,
             lock: None,
             cache: None,
-            sheds: false,
+            drops_cached: false,
         }
     }
 
@@ -99,8 +101,8 @@ impl Options {
     /// One system call. The pages are read from the medium again.
     #[doc(alias("POSIX_FADV_DONTNEED"))]
     #[must_use]
-    pub const fn shed_cached_pages(mut self) -> Self {
-        self.sheds = true;
+    pub const fn drop_cached_pages(mut self) -> Self {
+        self.drops_cached = true;
         self
     }
 

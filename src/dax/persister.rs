@@ -4,10 +4,10 @@
 //! It trusts the caller's description of the mapping.
 
 use super::latch::Failure;
-use super::mapping::{HasFailed, Mapping};
+use super::mapping::Mapping;
 use super::opening::method_of;
 use super::system::host::{self, DeepFlush};
-use super::system::{Pages, Unflushed};
+use super::system::{Pages, Unflushed, files};
 use super::{Error, Guarantee, Writeback};
 use crate::arch::Unsupported;
 use crate::cache::Cache;
@@ -15,8 +15,6 @@ use crate::medium::Granularity;
 use alloc::format;
 use core::ops::Range;
 use core::ptr::NonNull;
-use std::io;
-use std::path::PathBuf;
 
 /// Makes the bytes of the program's own mapping persistent. The program maps and unmaps it, and holds the lock and the
 /// descriptor of the file.
@@ -42,7 +40,6 @@ use std::path::PathBuf;
 pub struct Persister {
     mapping: Mapping,
     granularity: Granularity,
-    writeback: Writeback,
 }
 
 impl Persister {
@@ -67,7 +64,7 @@ impl Persister {
         mapping: NonNull<[u8]>,
         is_synchronous: bool,
     ) -> Result<Self, Unsupported> {
-        let page = super::system::files::page_size();
+        let page = files::page_size();
         let base = mapping.cast::<u8>();
         assert!(
             base.addr().get().is_multiple_of(page),
@@ -78,10 +75,11 @@ impl Persister {
         } else {
             (Granularity::Page(page), Writeback::Pages)
         };
+        let path = format!("the mapping at {base:p}");
         let pages = Adopted { base, deep_flush: guarantee.medium_flush() };
         // SAFETY: (1) is the caller's duty (1); (2) was checked; (3) nothing is accessed here.
-        let mapping = unsafe { Mapping::new(base, mapping.len(), pages) };
-        Ok(Self { mapping, granularity, writeback })
+        let mapping = unsafe { Mapping::new(path.as_ref(), base, mapping.len(), writeback, pages) };
+        Ok(Self { mapping, granularity })
     }
 
     /// Returns the smallest unit that is made persistent.
@@ -93,10 +91,7 @@ impl Persister {
     /// Returns the handle that writes lines back; `None` if the operating system writes whole pages back.
     #[must_use]
     pub const fn cache(&self) -> Option<Cache> {
-        match self.writeback {
-            Writeback::Fence(cache) | Writeback::Lines(cache) => Some(cache),
-            Writeback::Pages => None,
-        }
+        self.mapping.cache()
     }
 
     /// Makes a range of the mapping persistent, as [`DaxView::persist`](super::DaxView::persist) does.
@@ -113,15 +108,10 @@ impl Persister {
     #[inline]
     #[track_caller]
     pub fn persist(&self, range: Range<u64>) -> Result<(), Error> {
-        let range = self.mapping.checked_range(&range);
-        match self.writeback {
-            Writeback::Pages => self.mapping.writeback_pages(range),
-            writeback => self.mapping.issue_lines(&range, writeback),
-        }
-        self.complete()
+        self.mapping.persist(range)
     }
 
-    /// Makes a range persistent past the buffers of the medium, as
+    /// Makes a range persistent past the buffers of the device, as
     /// [`DaxView::deep_persist`](super::DaxView::deep_persist) does.
     ///
     /// # Errors
@@ -137,31 +127,7 @@ impl Persister {
     #[doc(alias("pmem_deep_persist", "pmem2_deep_flush"))]
     #[track_caller]
     pub fn deep_persist(&self, range: Range<u64>) -> Result<(), Error> {
-        let range = self.mapping.checked_range(&range);
-        // With eADR too.
-        self.mapping.issue_lines(&range, self.cache().map_or(Writeback::Pages, Writeback::Lines));
-        self.complete()?;
-        if !range.is_empty() {
-            self.mapping.flush_medium(range).map_err(|why| Error::unflushed(&self.path(), &why))?;
-        }
-        self.complete()
-    }
-
-    #[inline]
-    fn complete(&self) -> Result<(), Error> {
-        self.mapping.complete(self.writeback).or_else(|HasFailed| self.failed())
-    }
-
-    #[cold]
-    fn failed(&self) -> Result<(), Error> {
-        // The mapping is not registered, so no access fails it.
-        let failure = self.mapping.latch().failure(Failure::Access);
-        failure.map_or(Ok(()), |failure| Err(failure.error(&self.path())))
-    }
-
-    /// Returns the name of the mapping in errors.
-    fn path(&self) -> PathBuf {
-        format!("the mapping at {:p}", self.mapping.base()).into()
+        self.mapping.deep_persist(range)
     }
 }
 
@@ -179,12 +145,14 @@ unsafe impl Send for Adopted {}
 unsafe impl Sync for Adopted {}
 
 impl Pages for Adopted {
-    fn writeback(&self, range: Range<usize>) -> io::Result<()> {
+    fn writeback(&self, range: Range<usize>) -> Result<(), Failure> {
+        let (at, len) = (range.start as u64, range.len() as u64);
         // SAFETY: (1) the range is in the mapping, which exists until the value is dropped.
         unsafe { host::sync(self.base.as_ptr().wrapping_add(range.start), range.len()) }
+            .map_err(|error| Failure::Writeback { at, len, errno: files::number(&error) })
     }
 
-    fn flush_medium(&self) -> Option<Result<(), Unflushed>> {
+    fn flush_device(&self) -> Option<Result<(), Unflushed>> {
         self.deep_flush.as_ref().map(DeepFlush::flush)
     }
 }

@@ -64,7 +64,7 @@ impl PreadFile {
     /// [`ErrorKind::Os`], if this process has no descriptor left.
     pub fn of(view: &DaxView) -> Result<Self, Error> {
         let path = view.path().to_path_buf();
-        let file = view.file().try_clone().map_err(|error| Error::os(&path, "dup", &error))?;
+        let file = view.file.try_clone().map_err(|error| Error::os(&path, "dup", &error))?;
         Ok(Self { file, offset: view.offset(), len: view.len(), path, failed: OnceLock::new() })
     }
 
@@ -106,13 +106,18 @@ impl DaxView {
             return None;
         }
         self.mapping.read_ahead_of(at, into.len());
-        let read = self.file().read_exact_at(into, self.offset + at);
+        let read = self.file.read_exact_at(into, self.offset + at);
         let Err(error) = read else { return Some(self.check()) };
         if is_of_bytes(&error) {
             let kind = ErrorKind::Poisoned { at, len: into.len() as u64 };
-            return Some(Err(Error::new(&self.path, kind)));
+            return Some(Err(Error::new(self.path(), kind)));
         }
-        self.notice_cut();
+        let needed = self.offset.saturating_add(self.len());
+        if let Ok(found) = self.file.metadata()
+            && found.len() < needed
+        {
+            self.mapping.fail(Failure::Cut { size: found.len(), needed });
+        }
         self.check().err().map(Err)
     }
 }
@@ -165,6 +170,7 @@ mod tests {
     use crate::dax::{ErrorKind, Options};
     use crate::medium::Readable as _;
     use core::sync::atomic::Ordering::Relaxed;
+    use std::fs::File;
     use std::os::unix::fs::FileExt as _;
 
     #[test]
@@ -186,12 +192,13 @@ mod tests {
     fn a_mapped_file_is_read_by_calls_and_fails_when_it_is_cut() {
         let directory = tempfile::tempdir().unwrap();
         let options = Options::new().allow_page_granularity();
-        let file = options.create_new(directory.path().join("file"), 8192).unwrap();
+        let path = directory.path().join("file");
+        let file = options.create_new(&path, 8192).unwrap();
         file.write(64, &[7; 64]);
         let mut bytes = [0; 64];
         assert_eq!(file.pread(64, &mut bytes), Some(Ok(())));
         assert_eq!(bytes, [7; 64]);
-        file.file().set_len(4096).unwrap();
+        File::options().write(true).open(&path).unwrap().set_len(4096).unwrap();
         assert_eq!(file.pread(64, &mut bytes), Some(Ok(())));
         let error = file.pread(4096, &mut bytes).unwrap().unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::Shorter { size: 4096, needed: 8192 }), "{error}");

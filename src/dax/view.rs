@@ -3,19 +3,18 @@
 #[cfg(doc)]
 use super::ErrorKind;
 use super::latch::Failure;
-use super::mapping::{HasFailed, Mapping};
+use super::mapping::Mapping;
 use super::open_file::{Lock, OpenFile};
 use super::system::files;
-use super::{Batch, Error, Guarantee, Writeback};
+use super::{Error, Guarantee};
 use crate::cache::Cache;
 use crate::medium::{Granularity, Readable};
-use crate::system::calls::uninterrupted;
 use core::any::Any;
 use core::ops::Range;
 use core::sync::atomic::{Ordering, fence};
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// A file that is mapped for reading only. [`Options::view`](super::Options::view) opens one, and every
 /// [`DaxFile`](super::DaxFile) contains one.
@@ -72,16 +71,11 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub struct DaxView {
     pub(super) mapping: Mapping,
-    /// The method to write back: lines, only a fence, or pages.
-    pub(super) writeback: Writeback,
     pub(super) guarantee: Guarantee,
-    /// True if the operating system is not known to write pages back for it.
-    pub(super) refuses_pages: bool,
     /// The place in the file at which the mapping begins, in bytes.
     pub(super) offset: u64,
     /// True if every page is made accessible when the file is mapped.
     pub(super) populate: bool,
-    pub(super) path: PathBuf,
     /// The open file with its lock. It is declared after `mapping`, because fields are dropped in the order of their
     /// declaration: no byte is mapped here when another process gets the lock.
     pub(super) file: OpenFile,
@@ -161,17 +155,20 @@ impl DaxView {
     /// Returns the path by which the file was opened.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        self.mapping.path()
     }
 
-    /// Returns the open file, for operations that this type does not have. Shrinking it while it is mapped makes later
-    /// accesses end the process. On Linux, read and write calls agree with the mapping, unless the [data cache
-    /// aliases](crate::aliasing); other systems promise nothing.
+    /// Returns the status of the open file.
     ///
-    /// A duplicate of it ([`File::try_clone`]) does not keep the [lock](Lock) when this view is dropped.
-    #[must_use]
-    pub const fn file(&self) -> &File {
-        self.file.file()
+    /// The open file itself is not handed out: a sync of it by the caller would take the kernel's only report of a failed
+    /// write-back. To use the file otherwise, open it again by its [`path`](Self::path). On Linux, read and write calls
+    /// agree with the mapping, unless the [data cache aliases](crate::aliasing); other systems promise nothing. A file
+    /// that is shrunk while it is mapped makes later accesses end the process.
+    ///
+    /// # Errors
+    /// Those of `fstat(2)`.
+    pub fn metadata(&self) -> io::Result<Metadata> {
+        self.file.metadata()
     }
 
     /// Returns the open file, to ask about it.
@@ -190,10 +187,7 @@ impl DaxView {
     /// Returns the handle that writes lines back; `None` if the operating system writes whole pages back.
     #[must_use]
     pub const fn cache(&self) -> Option<Cache> {
-        match self.writeback {
-            Writeback::Fence(cache) | Writeback::Lines(cache) => Some(cache),
-            Writeback::Pages => None,
-        }
+        self.mapping.cache()
     }
 
     /// Fails if the mapping has failed. Call it after loads and before using the loaded values: after a fault under a
@@ -210,7 +204,7 @@ impl DaxView {
     pub fn check(&self) -> Result<(), Error> {
         // The loads before it are not performed after it.
         fence(Ordering::Acquire);
-        self.ask()
+        self.mapping.check()
     }
 
     /// Loads the word at `at`, little-endian in the bytes.
@@ -246,7 +240,10 @@ impl DaxView {
     #[must_use]
     #[track_caller]
     pub fn as_ptr(&self, at: u64) -> *const u8 {
-        self.mapping.base().as_ptr().wrapping_add(self.mapping.checked(at, 1).start)
+        self.mapping
+            .base()
+            .as_ptr()
+            .wrapping_add(self.mapping.checked(&(at..at.wrapping_add(1))).start)
     }
 
     /// Returns the bytes of a range in place.
@@ -264,7 +261,7 @@ impl DaxView {
     #[must_use]
     #[track_caller]
     pub unsafe fn as_slice(&self, range: Range<u64>) -> &[u8] {
-        let range = self.mapping.checked_range(&range);
+        let range = self.mapping.checked(&range);
         let start = self.mapping.base().as_ptr().wrapping_add(range.start);
         // SAFETY: the range is in the mapping, which outlives the slice. That it is not written is the caller's duty
         // (1), and that the bytes stay there (2, 3).
@@ -279,27 +276,23 @@ impl DaxView {
     /// of a file share: an `msync` for a [`DaxFile`](super::DaxFile), an `fdatasync` for a view.
     ///
     /// # Errors
-    /// The [failure](Self#failures) of the mapping. A failed write-back of pages becomes that failure.
+    /// The [failure](Self#failures) of the mapping. A failed write-back of pages becomes that failure, and names this range.
     /// [`ErrorKind::Unsupported`] for a view that is persisted page by page, on systems other than Linux.
     ///
     /// # Panics
     /// If the range is out of range, or ends before it starts.
     ///
     /// # Cost
-    /// Line by line: as above. Page by page: the call and an `fstat`. The call locks and waits for other threads, so do
-    /// not make it in a signal handler.
+    /// Line by line: as above. Page by page: the call and an `fstat`, for the range and those of other threads that are
+    /// near it. The call locks and waits for other threads, so do not make it in a signal handler.
     #[inline]
     #[track_caller]
     pub fn persist(&self, range: Range<u64>) -> Result<(), Error> {
-        let range = self.mapping.checked_range(&range);
-        if matches!(self.writeback, Writeback::Pages) {
-            return self.writeback_pages(range);
-        }
-        self.mapping.issue_lines(&range, self.writeback);
-        self.fence()
+        self.mapping.persist(range)
     }
 
-    /// Writes several ranges back and completes them with one fence, when `work` returns or unwinds.
+    /// Issues the write-back of a range: the range is persistent once a [`fence`](Self::fence) on this thread has
+    /// succeeded. Page by page, the write-back is complete at once.
     ///
     /// ```
     /// # use cachemaint::dax::Options;
@@ -309,25 +302,12 @@ impl DaxView {
     /// let file = Options::new().allow_page_granularity().create_new(&path, 1 << 16)?;
     /// file.write(0, &[1; 64]);
     /// file.write(8192, &[2; 64]);
-    /// file.view().batch(|batch| {
-    ///     batch.writeback(0..64);
-    ///     batch.writeback(8192..8256);
-    /// })?; // one fence; both are persistent
+    /// file.view().issue_writeback(0..64)?;
+    /// file.view().issue_writeback(8192..8256)?;
+    /// file.view().fence()?; // one fence; both are persistent
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// # Errors
-    /// As [`persist`](Self::persist).
-    pub fn batch<R>(&self, work: impl FnOnce(&Batch<'_>) -> R) -> Result<R, Error> {
-        let batch = Batch::new(self);
-        let result = work(&batch);
-        batch.complete()?;
-        Ok(result)
-    }
-
-    /// Issues the write-back of a range: the range is persistent once a [`fence`](Self::fence) on this thread has
-    /// succeeded. Page by page, the write-back is complete at once.
     ///
     /// # Errors
     /// Page by page: as [`persist`](Self::persist). Line by line: none, since the fence reports failures.
@@ -337,12 +317,7 @@ impl DaxView {
     #[inline]
     #[track_caller]
     pub fn issue_writeback(&self, range: Range<u64>) -> Result<(), Error> {
-        let range = self.mapping.checked_range(&range);
-        if matches!(self.writeback, Writeback::Pages) {
-            return self.writeback_pages(range);
-        }
-        self.mapping.issue_lines(&range, self.writeback);
-        Ok(())
+        self.mapping.issue_writeback(range)
     }
 
     /// Completes the write-backs that this thread has issued for this file, but not those for another file. If this
@@ -352,21 +327,20 @@ impl DaxView {
     /// The [failure](Self#failures) of the mapping.
     #[inline]
     pub fn fence(&self) -> Result<(), Error> {
-        self.mapping.complete(self.writeback).or_else(|HasFailed| self.failed())
+        self.mapping.fence()
     }
 
     /// Orders stores of others that this thread has observed before the write-backs that it issues next; see
     /// [`Cache::order_observed`](crate::Cache::order_observed). Page by page, the operating system does this.
     #[inline]
     pub fn order_observed(&self) {
-        match self.writeback {
-            Writeback::Fence(cache) | Writeback::Lines(cache) => cache.order_observed(),
-            Writeback::Pages => {}
+        if let Some(cache) = self.mapping.cache() {
+            cache.order_observed();
         }
     }
 
-    /// Makes a range persistent and flushes the medium's own buffers: does the same as [`persist`](Self::persist), and
-    /// then makes the operating system empty the queues and buffers in front of the medium.
+    /// Makes a range persistent and flushes the device's own buffers: does the same as [`persist`](Self::persist), and
+    /// then makes the operating system empty the queues and buffers in front of the memory cells.
     ///
     /// Afterwards, the bytes of the range no longer depend on stored energy (ADR), if the medium can be flushed. The
     /// kernel assumes ADR for NVDIMMs without flush hints (Linux `drivers/nvdimm/region_devs.c`, `nvdimm_has_flush`).
@@ -394,77 +368,14 @@ impl DaxView {
     #[doc(alias("pmem_deep_persist", "deep_flush", "pmem2_deep_flush"))]
     #[track_caller]
     pub fn deep_persist(&self, range: Range<u64>) -> Result<(), Error> {
-        let range = self.mapping.checked_range(&range);
-        self.require_pages()?;
-        self.mapping.issue_lines(&range, self.lines());
-        self.fence()?;
-        if !range.is_empty() {
-            let flushed = self.mapping.flush_medium(range);
-            flushed.map_err(|why| Error::unflushed(&self.path, &why))?;
-            self.notice_cut();
-        }
-        self.ask()
-    }
-
-    /// Returns the method, which is line by line even with eADR.
-    fn lines(&self) -> Writeback {
-        self.cache().map_or(Writeback::Pages, Writeback::Lines)
-    }
-
-    fn writeback_pages(&self, range: Range<usize>) -> Result<(), Error> {
-        self.require_pages()?;
-        if !range.is_empty() {
-            self.mapping.writeback_pages(range);
-            self.notice_cut();
-        }
-        self.ask()
-    }
-
-    fn require_pages(&self) -> Result<(), Error> {
-        if self.refuses_pages {
-            return Err(Error::unsupported(
-                &self.path,
-                "is open for reading only, and this system is not known to write back bytes that others have stored; open \
-                 it for reading and writing",
-            ));
-        }
-        Ok(())
-    }
-
-    /// Fails the mapping if the file ends before it. A store behind the end, in the same page, raises no signal, and
-    /// the system clears these bytes instead of writing them.
-    pub(super) fn notice_cut(&self) {
-        let needed = self.offset.saturating_add(self.len());
-        let failure = match uninterrupted(|| self.file.metadata()) {
-            // A device has no length.
-            Ok(found) if !found.is_file() || found.len() >= needed => return,
-            Ok(found) => Failure::Cut { size: found.len(), needed },
-            Err(error) => Failure::Unmeasured { errno: files::number(&error) },
-        };
-        self.mapping.latch().set(failure);
-    }
-
-    /// Returns the failure of the mapping, if there was one.
-    #[inline]
-    fn ask(&self) -> Result<(), Error> {
-        if self.mapping.latch().is_set() { self.failed() } else { Ok(()) }
-    }
-
-    #[cold]
-    fn failed(&self) -> Result<(), Error> {
-        let Self { mapping, file, offset, .. } = self;
-        let failure =
-            mapping.latch().failure(|access| super::reason::reason(file, mapping, *offset, access));
-        failure.map_or(Ok(()), |failure| Err(failure.error(&self.path)))
+        self.mapping.deep_persist(range)
     }
 
     /// Syncs the file. A failure can affect any stored byte, and the kernel reports it once.
     pub(super) fn sync_file(&self) -> io::Result<()> {
-        self.file.sync_all().inspect_err(|error| self.fail(files::number(error)))
-    }
-
-    /// Fails the mapping by a failed sync of the file.
-    pub(super) fn fail(&self, errno: i32) {
-        self.mapping.latch().set(Failure::Writeback { at: 0, len: self.len(), errno });
+        self.file.sync_all().inspect_err(|error| {
+            let errno = files::number(error);
+            self.mapping.fail(Failure::Writeback { at: 0, len: self.len(), errno });
+        })
     }
 }

@@ -1,7 +1,5 @@
 //! The memory that backs the bytes of a mapping.
 
-use crate::Point;
-
 /// The memory or storage that backs the bytes of a mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
@@ -80,21 +78,6 @@ impl Backing {
             self,
             Self::PmemAdr | Self::PmemEadr | Self::CxlGpf | Self::Cxl | Self::PmemUnknown
         )
-    }
-
-    /// Returns the point that a write-back must be [aimed](crate::Cache::to) at for the line to reach the medium.
-    ///
-    /// RAM needs the point of coherency, and only persistent memory needs more. [`DaxFile`](../dax/struct.DaxFile.html)
-    /// writes a file's lines back to this point.
-    ///
-    /// Source: Linux writes all kinds of pmem back by `dc cvac` on an arm64 CPU without `dc cvap`
-    /// (`arch/arm64/mm/cache.S`, `dcache_clean_pop`); this crate does so only for RAM.
-    #[must_use]
-    pub const fn point(self) -> Point {
-        match self {
-            Self::Ram | Self::EmulatedPmem | Self::ReservedRam => Point::Coherency,
-            _ => Point::Persistence,
-        }
     }
 }
 

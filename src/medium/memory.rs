@@ -133,7 +133,8 @@ impl<'a> Memory<'a> {
         if let Some((place, chunks)) = words::whole_mut(at, into) {
             return words::load_each(self.words_at(place, chunks.len()), chunks);
         }
-        let at = self.checked(at, into.len());
+        let range = at..at.wrapping_add(into.len() as u64);
+        let at = words::checked(&range, self.len()).start;
         words::copy_out(|place, count| &self.words[place..][..count], at, into);
     }
 
@@ -148,7 +149,8 @@ impl<'a> Memory<'a> {
         if let Some((place, chunks)) = words::whole(at, from) {
             return words::store_each(self.words_at(place, chunks.len()), chunks);
         }
-        let at = self.checked(at, from.len());
+        let range = at..at.wrapping_add(from.len() as u64);
+        let at = words::checked(&range, self.len()).start;
         words::copy_in(|place, count| &self.words[place..][..count], at, from);
     }
 
@@ -159,12 +161,11 @@ impl<'a> Memory<'a> {
     #[inline]
     #[track_caller]
     pub fn issue_writeback(&self, range: Range<u64>) {
-        assert!(range.start <= range.end, "the range {range:?} ends before it starts");
-        let len = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
-        let start = self.words.as_ptr().cast::<u8>().wrapping_add(self.checked(range.start, len));
+        let range = words::checked(&range, self.len());
+        let start = self.words.as_ptr().cast::<u8>().wrapping_add(range.start);
         // SAFETY: (1) the range lies within the words, which are borrowed; (2) that nothing may rely
         // on it before the fence is rule 1 of a medium.
-        unsafe { self.cache.writeback_range_unfenced(start, len) };
+        unsafe { self.cache.writeback_range_unfenced(start, range.end - range.start) };
     }
 
     /// Completes the write-backs that this thread has issued for this medium.
@@ -180,8 +181,10 @@ impl<'a> Memory<'a> {
     #[inline]
     #[track_caller]
     pub fn persist(&self, range: Range<u64>) {
-        self.issue_writeback(range);
-        self.fence();
+        let range = words::checked(&range, self.len());
+        let start = self.words.as_ptr().cast::<u8>().wrapping_add(range.start);
+        // SAFETY: (1) the range lies within the words, which are borrowed.
+        unsafe { self.cache.persist_range(start, range.end - range.start) };
     }
 
     /// Writes several parts and makes them persistent, by the method for an unknown destination. Where parts overlap,
@@ -211,10 +214,10 @@ impl<'a> Memory<'a> {
     #[track_caller]
     fn copy_unfenced_to(&self, parts: &[(u64, &[u8])], destination: Destination, in_order: bool) {
         for (at, bytes) in parts {
-            self.checked(*at, bytes.len());
+            words::checked(&(*at..at.wrapping_add(bytes.len() as u64)), self.len());
         }
         let start = self.words.as_ptr().cast::<u8>().cast_mut();
-        let place = |at: u64| start.wrapping_add(self.checked(at, 0));
+        let place = |at: u64| start.wrapping_add(words::checked(&(at..at), self.len()).start);
         let copier = self.copier(destination);
         let parts = parts.iter().map(|(at, bytes)| (place(*at), bytes.as_ptr(), bytes.len()));
         // SAFETY: (1) all parts are in the words, which are cells, so no slice of bytes that may not change can be
@@ -226,7 +229,7 @@ impl<'a> Memory<'a> {
     fn copier(&self, destination: Destination) -> Copier<impl Fn(*mut u8, &[u8])> {
         let start = self.words.as_ptr().addr();
         let merge = move |to: *mut u8, bytes: &[u8]| self.write((to.addr() - start) as u64, bytes);
-        Copier { cache: self.cache, writes_back: true, destination: Some(destination), merge }
+        Copier { lines: Some(self.cache), destination: Some(destination), merge }
     }
 
     /// Returns the word at a byte offset.
@@ -255,20 +258,6 @@ impl<'a> Memory<'a> {
         match place_in_memory.and_then(|place| self.words.get(place..place.checked_add(count)?)) {
             Some(words) => words,
             None => out_of_range(place * WORD as u64, (count * WORD) as u64, self.len()),
-        }
-    }
-
-    /// Returns `at` as a place in memory.
-    ///
-    /// # Panics
-    /// If not all of `len` bytes from there are in range.
-    #[inline]
-    #[track_caller]
-    #[expect(clippy::cast_possible_truncation, reason = "what is in memory fits its address type")]
-    fn checked(&self, at: u64, len: usize) -> usize {
-        match at.checked_add(len as u64) {
-            Some(end) if end <= self.len() => at as usize,
-            _ => out_of_range(at, len as u64, self.len()),
         }
     }
 }

@@ -15,7 +15,21 @@ pub(crate) use loom::sync::atomic::AtomicU64;
 /// The size of a word in bytes.
 pub const WORD: usize = size_of::<u64>();
 
-/// Panics with the message of an access that is out of range.
+/// Returns a range of a medium with `size` bytes as places in memory.
+///
+/// # Panics
+/// If it ends before it starts, or is out of range.
+#[inline]
+#[track_caller]
+#[expect(clippy::cast_possible_truncation, reason = "what is in memory fits its address type")]
+pub(crate) fn checked(range: &Range<u64>, size: u64) -> Range<usize> {
+    if range.start > range.end || range.end > size {
+        out_of_range(range.start, range.end.wrapping_sub(range.start), size);
+    }
+    range.start as usize..range.end as usize
+}
+
+/// Panics with the message of an access that is out of range, or of a range that ends before it starts.
 ///
 /// # Panics
 /// Always.
@@ -23,6 +37,8 @@ pub const WORD: usize = size_of::<u64>();
 #[track_caller]
 #[expect(clippy::panic, reason = "offsets are checked above a medium; out of range is a bug there")]
 pub fn out_of_range(at: u64, len: u64, size: u64) -> ! {
+    let end = at.wrapping_add(len);
+    assert!(at <= end || at > size, "the range {at}..{end} ends before it starts");
     panic!("{len} bytes at offset {at} are out of range: the medium has {size} bytes")
 }
 

@@ -5,8 +5,7 @@ use crate::arch::{
     Architecture, Discard, Effect, Instruction, Missing, Point, Unsupported, WholeCacheOperation,
     native,
 };
-use crate::cache::plan::{Plan, Policy};
-use crate::cache::{Cache, Choice};
+use crate::cache::{Builder, Cache, Choice};
 use crate::cpu::{self, Confidential, Cpu, CpuIdentity, Hypervisor, HypervisorKind, Line, Midr};
 use crate::statement::Statement;
 use crate::virtualization::{Effects, Refused, Virtualization, whole_cache};
@@ -58,7 +57,7 @@ pub struct CpuReport {
     pub effects: Effects,
     machine: &'static Architecture,
     pub(super) cpu: Cpu,
-    policy: Policy,
+    conditions: Builder,
 }
 
 /// One instruction of the architecture, its fences, and its usability here.
@@ -106,7 +105,7 @@ impl CpuReport {
     /// (family 25, measured). Cannot fail: missing facts are in the report with their reason.
     #[must_use]
     pub fn host() -> Self {
-        Self::of_host(Policy::ANY)
+        Self::of_host(Builder::new())
     }
 
     /// Returns the report on the CPU that this program runs on, with the choices of `cache`: an instruction given to
@@ -116,36 +115,36 @@ impl CpuReport {
     /// [described](Cache::from_facts), the report has that description, with other known facts added.
     #[must_use]
     pub fn for_cache(cache: Cache) -> Self {
-        let report = Self::of_host(cache.policy());
+        let report = Self::of_host(cache.conditions());
         if report.cpu.facts() == Ok(cache.facts()) {
             return report;
         }
-        Self::new(report.machine, report.cpu.described(cache.facts()), report.policy)
+        Self::new(report.machine, report.cpu.described(cache.facts()), report.conditions)
     }
 
-    fn of_host(policy: Policy) -> Self {
+    fn of_host(conditions: Builder) -> Self {
         #[cfg(feature = "privileged")]
-        if policy.is_privileged() {
-            return Self::of_privileged_handle(policy);
+        if conditions.is_privileged() {
+            return Self::of_privileged_handle(conditions);
         }
-        Self::new(&native::ARCHITECTURE, cpu::here(), policy)
+        Self::new(&native::ARCHITECTURE, cpu::here(), conditions)
     }
 
     /// Returns the report on any machine of any architecture.
-    pub(crate) fn new(machine: &'static Architecture, cpu: Cpu, policy: Policy) -> Self {
+    pub(crate) fn new(machine: &'static Architecture, cpu: Cpu, conditions: Builder) -> Self {
         Self {
             architecture: machine.name,
             identity: cpu.identity,
             line: cpu.line,
             discard: machine.discard,
-            accepts_coherency_as_persistence: policy.accepts_coherency(),
+            accepts_coherency_as_persistence: conditions.accepts_coherency(),
             aliasing: aliasing::by_architecture(&machine.data_cache),
             hypervisor: cpu.hypervisor,
             confidential: cpu.confidential,
             effects: Virtualization::of(machine, &cpu).effects(),
             machine,
             cpu,
-            policy,
+            conditions,
         }
     }
 
@@ -216,8 +215,8 @@ impl CpuReport {
     /// # Errors
     /// Returns the reason why nothing here reaches `point`.
     pub fn writeback(&self, point: Point) -> Result<Choice, Unsupported> {
-        let plan = Plan::choose(self.machine, self.cpu.facts()?, point, self.policy)?;
-        let instruction = self.instruction(plan.writeback());
+        let cache = Cache::choose(self.machine, self.cpu.facts()?, self.conditions.point(point))?;
+        let instruction = self.instruction(cache.writeback_code());
         Ok(Choice::of(self.machine, instruction, instruction.writeback))
     }
 
@@ -228,12 +227,12 @@ impl CpuReport {
     /// # Errors
     /// Returns the reason why nothing here invalidates.
     pub fn invalidate(&self) -> Result<Choice, Unsupported> {
-        let plan = Plan::choose(self.machine, self.cpu.facts()?, Point::Coherency, Policy::ANY)?;
-        let instruction = self.instruction(plan.invalidate());
+        let cache = Cache::choose(self.machine, self.cpu.facts()?, Builder::new())?;
+        let instruction = self.instruction(cache.invalidate_code());
         Ok(Choice::of(self.machine, instruction, self.machine.invalidate))
     }
 
-    /// Returns the instruction for a code of a plan. The position of the code's one bit is its index.
+    /// Returns the instruction for a code. The position of the code's one bit is its index.
     fn instruction(&self, code: u8) -> Instruction {
         self.machine.instructions[code.trailing_zeros() as usize]
     }

@@ -201,27 +201,39 @@ impl Serialize for Signatures {
     }
 }
 
-impl Serialize for Hypervisor {
+/// A hypervisor, whose kind the kernel's files can show if the CPU does not.
+struct KnownBy(Hypervisor, Option<HypervisorKind>);
+
+impl Serialize for KnownBy {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(hypervisor, by_files) = self;
+        let name = hypervisor.name().or(by_files.map(HypervisorKind::name));
         let mut object = serializer.serialize_map(None)?;
-        match self {
-            Self::Present { signatures, is_root } => {
+        match hypervisor {
+            Hypervisor::Absent | Hypervisor::Unknown if by_files.is_some() => {
                 object.serialize_entry("present", &Some(true))?;
-                object.serialize_entry("name", &self.name())?;
+                object.serialize_entry("name", &name)?;
+            }
+            Hypervisor::Present { signatures, is_root } => {
+                object.serialize_entry("present", &Some(true))?;
+                object.serialize_entry("name", &name)?;
                 object.serialize_entry("signature", signatures.first().map_or("", Text::as_str))?;
                 object.serialize_entry("signatures", signatures)?;
                 object.serialize_entry("is_root", is_root)?;
             }
-            Self::Translated => {
+            Hypervisor::Translated => {
                 object.serialize_entry("present", &Some(true))?;
-                object.serialize_entry("name", &self.name())?;
+                object.serialize_entry("name", &name)?;
             }
-            Self::Absent => object.serialize_entry("present", &Some(false))?,
-            Self::Unknown => {
+            Hypervisor::Absent => object.serialize_entry("present", &Some(false))?,
+            Hypervisor::Unknown => {
                 object.serialize_entry("present", &None::<bool>)?;
                 object
                     .serialize_entry("reason", "the architecture does not show it to user mode")?;
-                object.serialize_entry("advice", "see surroundings of a host's report")?;
+                object.serialize_entry(
+                    "advice",
+                    "see what the kernel's files show: guest_hints of a host's report",
+                )?;
             }
         }
         object.end()
@@ -272,12 +284,23 @@ impl Serialize for Writebacks<'_> {
     }
 }
 
+impl Serialize for Hypervisor {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        KnownBy(*self, None).serialize(serializer)
+    }
+}
+
 impl CpuReport {
+    /// Writes the fields of a report, with the hypervisor that the kernel's files show.
     ///
     /// # Errors
     /// Those of the serializer.
     #[doc(hidden)]
-    pub fn fields<S: SerializeStruct>(&self, object: &mut S) -> Result<(), S::Error> {
+    pub fn fields<S: SerializeStruct>(
+        &self,
+        object: &mut S,
+        by_files: Option<HypervisorKind>,
+    ) -> Result<(), S::Error> {
         object.serialize_field("architecture", self.architecture)?;
         object.serialize_field("identity", &self.identity)?;
         object.serialize_field("line", &Answer(self.line))?;
@@ -287,7 +310,7 @@ impl CpuReport {
         let accepts = self.accepts_coherency_as_persistence;
         object.serialize_field("accepts_coherency_as_persistence", &accepts)?;
         object.serialize_field("aliasing", &self.aliasing)?;
-        object.serialize_field("hypervisor", &self.hypervisor)?;
+        object.serialize_field("hypervisor", &KnownBy(self.hypervisor, by_files))?;
         object.serialize_field("confidential", &self.confidential)?;
         object.serialize_field("effects", &self.effects)?;
         let whole_cache = Answer(self.can_invalidate_memory().map_err(|refused| refused.why));
@@ -300,7 +323,7 @@ impl Serialize for CpuReport {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut object = serializer.serialize_struct("CpuReport", 14)?;
         object.serialize_field("schema", &SCHEMA)?;
-        self.fields(&mut object)?;
+        self.fields(&mut object, None)?;
         object.end()
     }
 }

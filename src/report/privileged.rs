@@ -2,7 +2,7 @@
 
 use super::cpu::CpuReport;
 use crate::arch::native;
-use crate::cache::plan::Policy;
+use crate::cache::Builder;
 use crate::cpu;
 
 impl CpuReport {
@@ -18,13 +18,13 @@ impl CpuReport {
     pub unsafe fn privileged() -> Self {
         // SAFETY: (1) is the caller's duty.
         let cpu = unsafe { cpu::here_privileged() };
-        Self::new(&native::ARCHITECTURE, cpu, Policy::ANY.privileged())
+        Self::new(&native::ARCHITECTURE, cpu, Builder::new().privileged())
     }
 
     /// Returns the report on the CPU of a handle that privileged code made.
-    pub(super) fn of_privileged_handle(policy: Policy) -> Self {
-        // SAFETY: (1) the maker of a handle with this policy vouched for it.
+    pub(super) fn of_privileged_handle(conditions: Builder) -> Self {
+        // SAFETY: (1) the maker of a handle with these conditions vouched for it.
         let cpu = unsafe { cpu::here_privileged() };
-        Self::new(&native::ARCHITECTURE, cpu, policy)
+        Self::new(&native::ARCHITECTURE, cpu, conditions)
     }
 }

@@ -204,3 +204,58 @@ pub fn device_of(mapping: &str) -> Option<&str> {
 pub fn name_of(path: &Path) -> String {
     printable(&path.file_name().unwrap_or_default().to_string_lossy())
 }
+
+#[cfg(test)]
+#[cfg(all(feature = "dax", target_os = "linux", not(miri)))]
+mod tests {
+    use super::{Memory, of_device};
+    use crate::medium::Domain;
+    use crate::system::tree::Tree;
+    use cachemaint_test_support::fixture::Fixture;
+    use cachemaint_test_support::killed::{alone, count_system_calls};
+    use core::convert::Infallible;
+
+    const DISK: &str = "sys/devices/platform/ndbus0/region0/namespace0.0/block/pmem0";
+
+    fn host(provider: &str, attributes: &[(&str, &str)]) -> Fixture {
+        Fixture::new()
+            .region(0, Some(provider), attributes)
+            .file(&alloc::format!("{DISK}/size"), "4096\n")
+            .link("sys/dev/block/259:0", DISK)
+    }
+
+    const NVDIMM: [(&str, &str); 2] =
+        [("persistence_domain", "cpu_cache\n"), ("mapping0", "nmem0,0,1073741824,0\n")];
+    const FLAGS: &str = "sys/bus/nd/devices/nmem0/nfit/flags";
+
+    /// An opening of a file on fsdax makes 13 other calls, and may make 30.
+    #[test]
+    fn the_domain_of_an_nvdimm_takes_17_system_calls_at_most() {
+        let _alone = alone();
+        let nvdimm = host("ACPI.NFIT", &NVDIMM).file(FLAGS, "smart_notify\n");
+        for (host, domain, most) in
+            [(nvdimm, Domain::CpuCaches, 17), (host("e820", &[]), Domain::None, 4)]
+        {
+            let tree = Tree::at(host.root());
+            let domain_of = || of_device(&tree, (259, 0)).map(|memory| memory.domain);
+            assert_eq!(domain_of(), Some(domain));
+            let test = "the_domain_of_an_nvdimm_takes_17_system_calls_at_most";
+            let ask = || {
+                core::hint::black_box(domain_of());
+                Ok::<(), Infallible>(())
+            };
+            let Some(calls) = count_system_calls(test, ask) else { return };
+            // With its assertions, the standard library checks each descriptor that it closes.
+            let checks = if cfg!(debug_assertions) { most / 3 } else { 0 };
+            assert!(calls <= most + checks, "{calls}");
+        }
+    }
+
+    /// A device that is not armed saves nothing, whatever the region claims (`drivers/acpi/nfit/core.c`, `flags_show`).
+    #[test]
+    fn a_device_that_is_not_armed_voids_the_claim() {
+        let host = host("ACPI.NFIT", &NVDIMM).file(FLAGS, "not_armed smart_notify\n");
+        let Memory { domain, unarmed, .. } = of_device(&Tree::at(host.root()), (259, 0)).unwrap();
+        assert_eq!((domain, unarmed.as_deref()), (Domain::Unknown, Some("nmem0")));
+    }
+}

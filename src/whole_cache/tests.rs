@@ -58,7 +58,8 @@ fn in_a_guest_it_is_refused_with_who_takes_it_and_what_becomes_of_it() {
         RefusedBy::ConfidentialGuest(Confidential::SevOffered {
             es: false,
             snp: false,
-            coherent: false
+            coherent: false,
+            needs_eviction: false
         })
     );
     assert!(sev.to_string().contains("a request that the host may ignore"), "{sev}");

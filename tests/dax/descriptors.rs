@@ -118,8 +118,10 @@ fn a_descriptor_gets_the_guarantee_and_the_lock_of_its_file() {
 fn a_duplicate_shares_the_lock_unless_it_takes_none() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file");
-    let file = options().create_new(&path, LEN).unwrap();
-    let duplicate = || file.file().try_clone().unwrap();
+    drop(options().create_new(&path, LEN).unwrap());
+    let opened = descriptor(&path, OFlags::RDWR);
+    let duplicate = || opened.try_clone().unwrap();
+    let _file = options().open_file(duplicate()).unwrap();
     drop(options().lock(Lock::Off).open_file(duplicate()).unwrap());
     let refused = options().open(&path).unwrap_err();
     assert!(matches!(refused.kind(), ErrorKind::Locked), "it is still locked: {refused}");

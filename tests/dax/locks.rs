@@ -4,6 +4,7 @@
 use crate::options;
 use cachemaint::dax::{ErrorKind, Lock};
 use core::time::Duration;
+use std::fs;
 use std::time::Instant;
 
 const LOCKS: [Lock; 3] = [Lock::Exclusive, Lock::Shared, Lock::Off];
@@ -30,7 +31,7 @@ fn a_lock_excludes_what_it_says() {
             let second = options().lock(asked).open(&path);
             assert_eq!(second.is_ok(), allowed, "opened {held:?}, then {asked:?}");
             drop((first, second));
-            std::fs::remove_file(&path).unwrap();
+            fs::remove_file(&path).unwrap();
         }
     }
 }
@@ -40,11 +41,13 @@ fn a_lock_excludes_what_it_says() {
 fn a_lock_ends_with_its_file_and_not_with_a_duplicate() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file");
-    let file = options().create_new(&path, 4096).unwrap();
-    drop(file.file().try_clone().unwrap());
+    drop(options().create_new(&path, 4096).unwrap());
+    let opened = fs::File::options().read(true).write(true).open(&path).unwrap();
+    let duplicate = opened.try_clone().unwrap();
+    let file = options().open_file(opened).unwrap();
+    drop(duplicate.try_clone().unwrap());
     let error = options().open(&path).unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Locked), "{error}");
-    let duplicate = file.file().try_clone().unwrap();
     drop(file);
     options().open(&path).unwrap();
     drop(duplicate);
@@ -55,8 +58,10 @@ fn a_lock_ends_with_its_file_and_not_with_a_duplicate() {
 fn a_lock_that_the_caller_took_outlives_the_file() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file");
-    let file = options().lock(Lock::Off).create_new(&path, 4096).unwrap();
-    let duplicate = file.file().try_clone().unwrap();
+    drop(options().create_new(&path, 4096).unwrap());
+    let opened = fs::File::options().read(true).write(true).open(&path).unwrap();
+    let duplicate = opened.try_clone().unwrap();
+    let file = options().lock(Lock::Off).open_file(opened).unwrap();
     duplicate.try_lock().unwrap();
     drop(file);
     let error = options().open(&path).unwrap_err();

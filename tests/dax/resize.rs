@@ -78,7 +78,7 @@ fn a_shrunk_file_keeps_the_rest() {
 }
 
 #[test]
-#[should_panic(expected = "1 bytes at offset 100 are out of range: the mapping has 100 bytes")]
+#[should_panic(expected = "1 bytes at offset 100 are out of range: the medium has 100 bytes")]
 fn bytes_cut_off_are_out_of_range() {
     let (_directory, path) = place();
     let mut file = options().create_new(&path, LEN).unwrap();
@@ -136,7 +136,7 @@ fn lengths_that_make_no_sense_are_refused() {
 fn a_file_that_has_shrunk_is_not_grown_over() {
     let (_directory, path) = place();
     let mut file = options().create_new(&path, LEN).unwrap();
-    file.file().set_len(4096).unwrap();
+    fs::File::options().write(true).open(&path).unwrap().set_len(4096).unwrap();
     let error = file.grow(2 * LEN).unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Shorter { size: 4096, needed: LEN, .. }), "{error}");
     assert_eq!(len(&path), 4096);

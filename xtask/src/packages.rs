@@ -21,13 +21,14 @@ pub(crate) struct Package {
 }
 
 /// The packages, each one behind those that it depends on.
-pub(crate) static PUBLISHED: [Package; 8] = [
+pub(crate) static PUBLISHED: [Package; 9] = [
     Package { name: "cachemaint", bare: Some("privileged"), without_media: Some("privileged") },
     Package {
         name: "cachemaint-platforms",
         bare: Some("embedded-dma"),
         without_media: Some("embedded-dma"),
     },
+    Package { name: "cachemaint-inspect", bare: Some(""), without_media: None },
     Package { name: "cachemaint-device", bare: None, without_media: None },
     Package { name: "cachemaint-sim", bare: None, without_media: None },
     Package { name: "cachemaint-format", bare: Some(""), without_media: None },

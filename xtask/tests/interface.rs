@@ -14,9 +14,10 @@ use anyhow::{Context as _, Result, ensure};
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// The packages, each with the file of its list.
-const PACKAGES: [(&str, &str); 7] = [
+const PACKAGES: [(&str, &str); 8] = [
     ("cachemaint", "tests/interface.txt"),
     ("cachemaint-device", "crates/device/tests/interface.txt"),
+    ("cachemaint-inspect", "crates/inspect/tests/interface.txt"),
     ("cachemaint-journal", "crates/journal/tests/interface.txt"),
     ("cachemaint-platforms", "crates/platforms/tests/interface.txt"),
     ("cachemaint-store", "crates/store/tests/interface.txt"),

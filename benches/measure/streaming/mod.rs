@@ -35,8 +35,6 @@ pub struct Line(pub(super) [AtomicU64; 8]);
 pub enum Width {
     /// MOVNTI.
     Bytes8,
-    /// MOVNTDQ.
-    Bytes16,
     /// VMOVNTDQ with AVX.
     Bytes32,
     /// VMOVNTDQ with AVX-512F.
@@ -45,14 +43,13 @@ pub enum Width {
 
 impl Width {
     /// All widths.
-    pub const ALL: [Self; 4] = [Self::Bytes8, Self::Bytes16, Self::Bytes32, Self::Bytes64];
+    pub const ALL: [Self; 3] = [Self::Bytes8, Self::Bytes32, Self::Bytes64];
 
     /// Returns the bytes of one store.
     #[must_use]
     pub const fn bytes(self) -> usize {
         match self {
             Self::Bytes8 => 8,
-            Self::Bytes16 => 16,
             Self::Bytes32 => 32,
             Self::Bytes64 => 64,
         }

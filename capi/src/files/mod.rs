@@ -247,8 +247,10 @@ pub(crate) unsafe extern "C" fn cachemaint_persist_ranges(
         let ranges = unsafe { arguments::ranges(ranges, count) }?;
         let ranges = ranges.map(|range| range_in(file, range.address, range.length));
         ranges.clone().try_for_each(|range| range.map(drop))?;
-        let persist =
-            || file.view().batch(|batch| ranges.flatten().for_each(|range| batch.writeback(range)));
+        let persist = || {
+            let issued = ranges.flatten().try_for_each(|range| file.view().issue_writeback(range));
+            file.view().fence().and(issued)
+        };
         Ok(without_cancellation(file, persist)?)
     };
     number(persisted())

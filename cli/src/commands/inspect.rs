@@ -5,10 +5,9 @@ use super::text::{self, heading, row};
 use crate::read_only::ReadOnly;
 use anyhow::{Context as _, anyhow};
 use cachemaint::dax::{self, ErrorKind};
-use cachemaint::medium::Backing;
 use cachemaint::medium::Granularity;
 use cachemaint::report::Statement;
-use cachemaint_inspect::survival::{Condition, Event, Stage, Survival, survives};
+use cachemaint_inspect::survival::{Condition, Event, Stage, Survival};
 use cachemaint_inspect::{Extent, FileReport, MemoryDevice, Placement};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
@@ -138,34 +137,18 @@ fn refused(arguments: &Arguments, report: &FileReport) -> Option<Vec<String>> {
         let advice = report.advice.unwrap_or("use a file on persistent memory");
         format!("has the granularity {has}: {}; {advice}", report.reason)
     });
+    let accepted =
+        Condition::ALL.iter().filter(|condition| accept.iter().any(|code| code == condition.code));
+    let accepted: Vec<Condition> = accepted.copied().collect();
     let event = survives.and_then(|event| {
-        let Statement { answer, text, .. } = report.require(event).err()?;
-        let media = media(event);
-        match answer {
-            Survival::If(condition) if accept.iter().any(|code| code == condition.code) => None,
-            Survival::If(Condition { code, text: condition }) => Some(format!(
-                "persisted data survives {event} only if {condition} ({text}); if you have checked this, add `--accept {code}`"
-            )),
-            Survival::No => Some(format!(
-                "persisted data does not survive {event}: {text}; use one of these media: {media}"
-            )),
-            _ => Some(format!(
-                "nothing promises that persisted data survives {event}: {text}; use one of these media: {media}"
-            )),
-        }
+        let unmet = report.require(event, &accepted).err()?;
+        Some(match unmet.condition() {
+            Some(condition) => format!("{unmet}: add `--accept {}`", condition.code),
+            None => unmet.to_string(),
+        })
     });
     let is_asked = require.is_some() || survives.is_some();
     is_asked.then(|| [unit, event].into_iter().flatten().collect())
-}
-
-/// Returns the media on which persisted data survive an event, some of them on a condition.
-fn media(event: Event) -> String {
-    let of = |backing: &Backing| match survives(*backing, Stage::Persisted, event).answer {
-        Survival::Yes => Some(backing.to_string()),
-        Survival::If(condition) => Some(format!("{backing} (--accept {})", condition.code)),
-        _ => None,
-    };
-    Backing::ALL.iter().filter_map(of).collect::<Vec<_>>().join("; ")
 }
 
 const fn coarseness(granularity: Granularity) -> u8 {

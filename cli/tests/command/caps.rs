@@ -88,3 +88,26 @@ fn an_unknown_topic_is_refused_with_the_topics_there_are() {
     assert!(!message.contains('\u{1b}'), "{message:?}");
     assert!(assert.0.stdout.is_empty());
 }
+
+/// A gate without `jq`: each instruction as the report shows it, and a fact that no machine has.
+#[test]
+fn a_fact_that_is_demanded_and_not_given_fails_with_its_reason() {
+    let report: Value = serde_json::from_str(&printed(&["--json"])).unwrap();
+    for instruction in report["cpu"]["instructions"].as_array().unwrap() {
+        let name = instruction["name"].as_str().unwrap();
+        let is_present = instruction["status"] == "present";
+        let ran = caps(&["-q", "--require", name]).code(i32::from(!is_present));
+        let text = crate::stderr(&ran);
+        assert_eq!(text.contains(&format!("{name}: ")), !is_present, "{text}");
+    }
+    let ran = caps(&["--json", "--require", "deep-persistence", "--require", "no-aliasing"]);
+    let document: Value = serde_json::from_slice(&ran.0.stdout).unwrap();
+    let missing = report["cpu"]["writeback"]["deep_persistence"]["available"] == false;
+    let refused = document["refused"].as_array().unwrap();
+    assert_eq!(
+        refused.iter().any(|why| why.as_str().unwrap().starts_with("deep-persistence: ")),
+        missing
+    );
+    assert_eq!(ran.0.status.success(), refused.is_empty());
+    caps(&["--require", "nonsense"]).code(2);
+}

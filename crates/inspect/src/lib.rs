@@ -77,7 +77,8 @@ pub use system::{
 };
 
 /// A machine for tests: a tree of `/proc` and `/sys`, written by hand from the kernel's sources.
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(all(feature = "std", unix))]
 mod tests {
     use cachemaint::family::tree::Tree;
     pub(crate) use cachemaint_test_support::fixture::Fixture;

@@ -43,14 +43,14 @@ impl Armv7 {
     /// Returns caches with this line size and granule, in bytes.
     ///
     /// # Panics
-    /// If `line` or `granule` is not a power of two, or if `granule` is smaller than `line`.
+    /// If `line` or `granule` is 1 or not a power of two, or if `granule` is smaller than `line`.
     ///
     /// # Safety
     /// 1. As for [`new`](Self::new) (1) and (3) to (6).
     /// 2. No line of the CPUs is shorter than `line`, and none writes back a unit larger than `granule`.
     #[must_use]
     pub const unsafe fn with_lines(line: usize, granule: usize) -> Self {
-        assert!(line.is_power_of_two() && granule.is_power_of_two() && line <= granule);
+        assert!(line.is_power_of_two() && granule.is_power_of_two() && line <= granule && line > 1);
         Self { line, granule }
     }
 

@@ -47,11 +47,14 @@ impl Functions {
     /// Returns the cache maintained by these functions. They get the first address and the number of bytes, which is
     /// not 0.
     ///
+    /// # Panics
+    /// If `granule` is 1 or not a power of two.
+    ///
     /// # Safety
     /// 1. When a function has returned and a device barrier was executed, each line that the range touches has been
     ///    written back in all caches between this CPU and the observer; the second function has also dropped it. No
     ///    dirty line is dropped without being written back.
-    /// 2. `granule` is a power of two, and no cache writes back a larger unit.
+    /// 2. No cache writes back a unit larger than `granule`.
     /// 3. They may be called whenever the value is used, and neither fail nor unwind. They tolerate callers on other
     ///    CPUs and in interrupts.
     /// 4. On 32-bit arm they begin and end with a DSB.
@@ -61,8 +64,14 @@ impl Functions {
         writeback: unsafe fn(*const u8, usize),
         writeback_invalidate: unsafe fn(*const u8, usize),
     ) -> Self {
-        Self { granule, writeback, writeback_invalidate }
+        Self { granule: checked(granule), writeback, writeback_invalidate }
     }
+}
+
+/// Returns a granule that a cache can have. One of 1 byte is that of memory without maintenance ([`Coherent`]).
+const fn checked(granule: usize) -> usize {
+    assert!(granule.is_power_of_two() && granule > 1, "the granule is 1 or not a power of two");
+    granule
 }
 
 /// Calls the function of a [`Functions`] for a range that is not empty.
@@ -155,19 +164,25 @@ pub struct WholeCache {
 impl WholeCache {
     /// Returns the cache flushed by this function.
     ///
+    /// # Panics
+    /// If `granule` is 1 or not a power of two.
+    ///
     /// # Safety
     /// 1. When the function has returned, each line that was dirty when it was called has been written back, and each line
     ///    that was cached has been dropped, in all caches between this CPU and the observer.
     /// 2. It orders every load and store of this thread before it with every one after it, as the observer sees them. It is
     ///    assembly that may access memory, or code that the compiler does not see.
-    /// 3. `granule` is a power of two, and no cache writes back a larger unit.
+    /// 3. No cache writes back a unit larger than `granule`.
     /// 4. It may be called whenever the value is used, and neither fails nor unwinds.
     #[must_use]
     pub const unsafe fn new(granule: usize, flush: fn()) -> Self {
-        Self { granule, operate: flush }
+        Self { granule: checked(granule), operate: flush }
     }
 
     /// Returns the cache written back by this function, for devices that only read. Lines may stay.
+    ///
+    /// # Panics
+    /// As [`new`](Self::new).
     ///
     /// # Safety
     /// 1. When the function has returned, each line that was dirty when it was called has been written back, in all caches
@@ -176,11 +191,14 @@ impl WholeCache {
     /// 3. As for [`new`](Self::new) (2) to (4).
     #[must_use]
     pub const unsafe fn writeback_only(granule: usize, writeback: fn()) -> Self {
-        Self { granule, operate: writeback }
+        Self { granule: checked(granule), operate: writeback }
     }
 
     /// Returns the data cache of a CVA6 that is configured to flush it at every FENCE. `granule` is `DcacheLineWidth`
     /// in bytes, 16 by default.
+    ///
+    /// # Panics
+    /// As [`new`](Self::new).
     ///
     /// # Safety
     /// 1. This CPU is a CVA6 with a write-back cache, configured with `DcacheFlushOnFence` and
@@ -190,7 +208,7 @@ impl WholeCache {
     /// 3. No other cache is between it and the observer.
     #[must_use]
     pub const unsafe fn cva6(granule: usize) -> Self {
-        Self { granule, operate: fence }
+        Self { granule: checked(granule), operate: fence }
     }
 }
 
@@ -269,6 +287,26 @@ mod tests {
         let expected =
             [("writeback", 40), ("writeback_invalidate", 64), ("writeback_invalidate", 64)];
         assert_eq!(CALLS.take(), expected);
+    }
+
+    /// With a granule of 0 or 1, any memory would be taken for a buffer that shares no line with other data.
+    #[test]
+    fn a_granule_that_no_cache_has_is_refused() {
+        for granule in [0, 1, 3, 48] {
+            let made: [fn(usize); 4] = [
+                // SAFETY: nothing is called.
+                |granule| _ = unsafe { Functions::new(granule, writeback, writeback_invalidate) },
+                // SAFETY: as above.
+                |granule| _ = unsafe { WholeCache::new(granule, || {}) },
+                // SAFETY: as above.
+                |granule| _ = unsafe { WholeCache::writeback_only(granule, || {}) },
+                // SAFETY: as above.
+                |granule| _ = unsafe { WholeCache::cva6(granule) },
+            ];
+            for make in made {
+                std::panic::catch_unwind(|| make(granule)).unwrap_err();
+            }
+        }
     }
 
     #[test]

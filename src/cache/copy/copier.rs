@@ -26,10 +26,9 @@ const PATTERN: usize = 1024;
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Copier<M = fn(*mut u8, &[u8])> {
-    pub(crate) cache: Cache,
-    /// False if the caches are in the persistence domain, or if the caller writes back later: then only the fence is
-    /// needed.
-    pub(crate) writes_back: bool,
+    /// The handle that writes lines back. `None` if the caches are in the persistence domain, or if the caller writes
+    /// back later: then the stores are ordinary ones.
+    pub(crate) lines: Option<Cache>,
     /// `None`: ordinary stores at any size.
     pub(crate) destination: Option<Destination>,
     pub(crate) merge: M,
@@ -41,7 +40,7 @@ impl Cache {
     #[doc(hidden)]
     #[must_use]
     pub const fn copier(self, destination: Option<Destination>, writes_back: bool) -> Copier {
-        Copier { cache: self, writes_back, destination, merge: store_own }
+        Copier { lines: if writes_back { Some(self) } else { None }, destination, merge: store_own }
     }
 }
 
@@ -194,7 +193,7 @@ impl<M: Fn(*mut u8, &[u8])> Copier<M> {
         // SAFETY: (1) and (2) are the caller's duties.
         let is_unordered = unsafe { executor::copy(&mut self, parts) };
         if in_order && is_unordered {
-            self.cache.fence();
+            self.fence();
         }
     }
 
@@ -250,7 +249,7 @@ impl<M: Fn(*mut u8, &[u8])> Copier<M> {
     /// cache has the lines. With the lookup in a table they cost 1.03 to 1.11.
     #[inline(always)]
     fn is_short(&self, len: usize) -> bool {
-        let destination = if self.writes_back { self.destination } else { None };
+        let destination = self.destination.filter(|_| self.lines.is_some());
         len < SMALL && is_always_ordinary(len, destination.unwrap_or_default())
     }
 
@@ -258,11 +257,12 @@ impl<M: Fn(*mut u8, &[u8])> Copier<M> {
     /// 1. As for [`Cache::writeback_range`].
     #[inline(always)]
     unsafe fn writeback_all(&self, start: *const u8, len: usize) {
-        if self.writes_back {
+        if let Some(cache) = self.lines {
             // SAFETY: (1) is the caller's duty; (2) the caller of a copy owes the fence.
-            unsafe { self.cache.writeback_range_unfenced(start, len) };
+            unsafe { cache.writeback_range_unfenced(start, len) };
         }
     }
+
     #[inline(always)]
     pub(super) fn part(&self, to: *mut u8, from: *const u8, len: usize) -> Part {
         Stores::of(self).part(to, from, len)
@@ -273,29 +273,24 @@ impl<M: Fn(*mut u8, &[u8])> Copier<M> {
 #[derive(Clone, Copy)]
 struct Stores {
     preferred: Preferred,
-    writeback: Effect,
-    /// `None`: ordinary stores.
-    destination: Option<Destination>,
+    /// The effect of the instruction that writes back, and the destination. `None`: ordinary stores.
+    choice: Option<(Effect, Destination)>,
 }
 
 impl Stores {
     #[inline(always)]
     fn of<M>(copier: &Copier<M>) -> Self {
-        let cache = copier.cache;
-        Self {
-            preferred: preferred(),
-            writeback: cache.writeback_effect(),
-            destination: copier.destination.filter(|_| copier.writes_back),
-        }
+        let choice = copier.lines.map(Cache::writeback_effect).zip(copier.destination);
+        Self { preferred: preferred(), choice }
     }
 
     /// Always inlined: see [`Copier::copy_long_parts`].
     #[inline(always)]
     fn part(self, to: *mut u8, from: *const u8, len: usize) -> Part {
-        let (method, place) = match self.destination {
-            Some(destination) => {
+        let (method, place) = match self.choice {
+            Some((writeback, destination)) => {
                 let blocks = whole_blocks(to, len).len();
-                self.preferred.method(blocks, destination, self.writeback)
+                self.preferred.method(blocks, destination, writeback)
             }
             None => self.preferred.ordinary(),
         };
@@ -320,30 +315,33 @@ impl<M: Fn(*mut u8, &[u8])> Executor for Copier<M> {
     }
 
     unsafe fn writeback(&mut self, start: *const u8, len: usize) {
-        if self.writes_back {
-            // SAFETY: a range of the copy (1), and the fence follows (2).
-            unsafe { self.cache.writeback_range_unfenced(start, len) };
-        }
+        // SAFETY: a range of the copy (1).
+        unsafe { self.writeback_all(start, len) };
     }
 
     fn fence(&mut self) {
-        self.cache.fence();
+        if let Some(cache) = self.lines {
+            cache.fence();
+        }
     }
 }
 
 /// Returns the stores to prefer on this CPU, determined once.
 fn preferred() -> Preferred {
     cfg_if::cfg_if! {
-        if #[cfg(all(target_has_atomic = "32", not(cachemaint_loom)))] {
-            use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+        if #[cfg(all(target_has_atomic = "64", not(cachemaint_loom)))] {
+            use crate::cache::once::OnceWord;
 
-            // Racing threads find the same answer, and the word is all there is to publish.
-            static CHOSEN: AtomicU32 = AtomicU32::new(0);
-            Preferred::from_word(CHOSEN.load(Relaxed)).unwrap_or_else(|| {
-                let preferred = find_out();
-                CHOSEN.store(preferred.word(), Relaxed);
-                preferred
-            })
+            // Racing threads find the same answer.
+            static CHOSEN: OnceWord = OnceWord::new();
+            CHOSEN.get().map_or_else(
+                || {
+                    let preferred = find_out();
+                    let _same = CHOSEN.set(preferred.word());
+                    preferred
+                },
+                Preferred::from_word,
+            )
         } else {
             find_out()
         }

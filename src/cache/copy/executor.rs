@@ -143,11 +143,11 @@ unsafe fn issue(executor: &mut impl Executor, part: &Part) {
         unsafe { store_edge(executor, part, edge) };
     }
     match part.method {
-        Method::Ordinary | Method::Hinted => {
+        Method::Ordinary => {
             // SAFETY: the caller's duty.
             unsafe { store_and_writeback(executor, part, blocks) };
         }
-        Method::Streaming | Method::StreamingThenWriteback | Method::Direct => {
+        Method::Streaming | Method::StreamingThenWriteback => {
             for edge in [0..blocks.start, blocks.end..part.len] {
                 // SAFETY: the caller's duty.
                 unsafe { writeback(executor, part, edge) };

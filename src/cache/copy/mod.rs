@@ -14,7 +14,7 @@
 //!
 //! Intel's optimization manual (248966) also describes CPUs that write such a line in place: old editions name the
 //! Pentium M, newer ones name none. The code here relies on the architecture's manual. Direct stores, whose definition
-//! leaves nothing open, are used where they are as fast. On an Intel Xeon with both (family 6, reported as model 167),
+//! leaves nothing open, are used up to the size at which streaming stores are faster. On an Intel Xeon with both (family 6, reported as model 167),
 //! streaming stores were measured to evict; the bench `streaming_stores` measures this on any CPU.
 //!
 //! The tables of `table.rs` choose among the durable methods by size, by the caller's knowledge of the destination

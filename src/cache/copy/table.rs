@@ -15,31 +15,25 @@
 use super::Destination;
 use crate::arch::{BlockStore, Effect, StoreKind};
 use crate::cpu::block_stores::BlockStores;
+use core::num::NonZeroU64;
 
 /// The method by which a copy's whole blocks reach memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Method {
     /// Ordinary stores, written back chunk by chunk while the lines are still near.
     Ordinary,
-    /// Ordinary stores that carry the hint that the bytes will not be used again, written back in the same way.
-    Hinted,
-    /// Streaming stores, whose vendor promises that they leave no line behind; the fence completes them.
+    /// Streaming or direct stores, whose vendor promises that they leave no line behind; the fence completes them.
     Streaming,
     /// Streaming stores, a fence, and a write-back of all lines, since some may have been written in the cache. No
     /// manual orders a write-back after an older streaming store of its line without the fence.
     StreamingThenWriteback,
-    /// Stores past the caches by definition; the fence completes them.
-    Direct,
 }
 
 impl Method {
     /// Returns true if a later store can be seen before the bytes, unless a fence comes between (Intel SDM vol. 1,
     /// "Caching of Temporal vs. Non-Temporal Data"; vol. 2A, MOVDIR64B).
     pub(super) const fn is_unordered(self) -> bool {
-        match self {
-            Self::Streaming | Self::Direct => true,
-            Self::Ordinary | Self::Hinted | Self::StreamingThenWriteback => false,
-        }
+        matches!(self, Self::Streaming)
     }
 }
 
@@ -66,9 +60,6 @@ impl Table {
         reached.map_or(Method::Ordinary, |(_, method)| *method)
     }
 }
-
-/// Ordinary stores, as this CPU has no stores past the caches. The CPU decides whether it follows a hint.
-static ORDINARY: Table = Table { unknown: &[], cached: &[], cold: &[(0, Method::Hinted)] };
 
 /// Streaming stores leave no line behind.
 ///
@@ -102,16 +93,10 @@ static EVICTING: Table = Table {
     cold: &[(192, Method::Streaming)],
 };
 
-/// Direct stores are used where they are as fast, since their definition promises more than that of streaming stores.
-/// On the CPU of [`EVICTING`] they are, within 2 %, up to 1 MiB; 16 MiB take 3108 µs with them and 2354 µs with
-/// streaming stores.
-static DIRECT: Table = Table {
-    unknown: &[(512, Method::Direct), (TOO_LARGE_FOR_DIRECT, Method::Streaming)],
-    cached: &[(1024, Method::Direct), (TOO_LARGE_FOR_DIRECT, Method::Streaming)],
-    cold: &[(192, Method::Direct), (TOO_LARGE_FOR_DIRECT, Method::Streaming)],
-};
-
-const TOO_LARGE_FOR_DIRECT: usize = (1 << 20) + 1;
+/// The number of bytes up to which direct stores are used where the CPU has them, since their definition promises more
+/// than that of streaming stores. On the CPU of [`EVICTING`] they are as fast, within 2 %, up to here; 16 MiB take 3108 µs
+/// with them and 2354 µs with streaming stores.
+const MOST_DIRECT: usize = 1 << 20;
 
 /// Streaming stores may leave lines behind, and the write-back keeps the line (CLWB).
 ///
@@ -162,19 +147,18 @@ static WRITEBACK_EVICTS: Table = Table {
 /// The stores for copies on one CPU, in one word: for each kind the place of the preferred one in the
 /// architecture's list, 4 bits each, and the vendor's promise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Preferred(u32);
+pub(super) struct Preferred(NonZeroU64);
 
 /// Set in each word, so that none is 0.
-const MADE: u32 = 1 << 31;
+const MADE: NonZeroU64 = NonZeroU64::new(1 << 31).unwrap();
 /// Streaming and direct stores leave no line behind.
-const EVICTS: u32 = 1 << 16;
+const EVICTS: u64 = 1 << 16;
 /// No place in the list.
-const NONE: u32 = 0xf;
+const NONE: u64 = 0xf;
 
 const ORDINARY_STORE: u32 = 0;
-const HINTED_STORE: u32 = 4;
-const STREAMING_STORE: u32 = 8;
-const DIRECT_STORE: u32 = 12;
+const STREAMING_STORE: u32 = 4;
+const DIRECT_STORE: u32 = 8;
 
 impl Preferred {
     /// Returns the preferred store of each kind. Direct stores are used only if the vendor is the one whose manual
@@ -182,47 +166,48 @@ impl Preferred {
     pub(super) fn of(list: &[BlockStore], stores: BlockStores) -> Self {
         let place = |kind| {
             let found = list.iter().position(|store| store.kind == kind && stores.has(*store));
-            found.and_then(|place| u32::try_from(place).ok()).unwrap_or(NONE)
+            found.and_then(|place| u64::try_from(place).ok()).unwrap_or(NONE)
         };
         Self(
             MADE | if stores.evicts { EVICTS } else { 0 }
                 | place(StoreKind::Ordinary) << ORDINARY_STORE
-                | place(StoreKind::Hinted) << HINTED_STORE
                 | place(StoreKind::Streaming) << STREAMING_STORE
                 | if stores.evicts { place(StoreKind::Direct) } else { NONE } << DIRECT_STORE,
         )
     }
 
-    /// Returns the stores for a [`word`](Self::word); `None` for 0.
+    /// Returns the stores for a [`word`](Self::word).
+    #[cfg(all(target_has_atomic = "64", not(cachemaint_loom)))]
     #[inline(always)]
-    pub(super) const fn from_word(word: u32) -> Option<Self> {
-        if word == 0 { None } else { Some(Self(word)) }
+    pub(super) const fn from_word(word: NonZeroU64) -> Self {
+        Self(word)
     }
 
-    /// Returns the stores as a word, which is not 0.
-    pub(super) const fn word(self) -> u32 {
+    /// Returns the stores as a word.
+    #[cfg(all(target_has_atomic = "64", not(cachemaint_loom)))]
+    pub(super) const fn word(self) -> NonZeroU64 {
         self.0
     }
 
     const fn has(self, kind: u32) -> bool {
-        self.0 >> kind & NONE != NONE
+        self.0.get() >> kind & NONE != NONE
     }
 
+    /// Returns the table; `None` if this CPU has no stores past the caches.
     #[inline]
-    pub(super) const fn table(self, writeback: Effect) -> &'static Table {
-        match (self.0 & EVICTS != 0, self.has(STREAMING_STORE), writeback) {
-            (_, false, _) => &ORDINARY,
-            (true, true, _) if self.has(DIRECT_STORE) => &DIRECT,
-            (true, true, _) => &EVICTING,
-            (false, true, Effect::Writeback) => &WRITEBACK_KEEPS,
-            (false, true, Effect::WritebackInvalidate) => &WRITEBACK_EVICTS,
+    pub(super) const fn table(self, writeback: Effect) -> Option<&'static Table> {
+        match (self.0.get() & EVICTS != 0, self.has(STREAMING_STORE), writeback) {
+            (_, false, _) => None,
+            (true, true, _) => Some(&EVICTING),
+            (false, true, Effect::Writeback) => Some(&WRITEBACK_KEEPS),
+            (false, true, Effect::WritebackInvalidate) => Some(&WRITEBACK_EVICTS),
         }
     }
 
     /// Returns ordinary stores and their place in the list.
     #[inline]
     pub(super) const fn ordinary(self) -> (Method, usize) {
-        (Method::Ordinary, (self.0 >> ORDINARY_STORE & NONE) as usize)
+        (Method::Ordinary, (self.0.get() >> ORDINARY_STORE & NONE) as usize)
     }
 
     /// Returns the method of a copy with `blocks` bytes of whole blocks, and the place of the store that fills them.
@@ -234,17 +219,15 @@ impl Preferred {
         destination: Destination,
         writeback: Effect,
     ) -> (Method, usize) {
-        if is_always_ordinary(blocks, destination) {
-            return self.ordinary();
-        }
-        let method = self.table(writeback).method(blocks, destination);
+        let table = self.table(writeback).filter(|_| !is_always_ordinary(blocks, destination));
+        let Some(table) = table else { return self.ordinary() };
+        let method = table.method(blocks, destination);
         let kind = match method {
-            Method::Hinted if self.has(HINTED_STORE) => HINTED_STORE,
-            Method::Ordinary | Method::Hinted => ORDINARY_STORE,
+            Method::Ordinary => ORDINARY_STORE,
+            Method::Streaming if blocks <= MOST_DIRECT && self.has(DIRECT_STORE) => DIRECT_STORE,
             Method::Streaming | Method::StreamingThenWriteback => STREAMING_STORE,
-            Method::Direct => DIRECT_STORE,
         };
-        (method, (self.0 >> kind & NONE) as usize)
+        (method, (self.0.get() >> kind & NONE) as usize)
     }
 }
 

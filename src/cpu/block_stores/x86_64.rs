@@ -3,7 +3,7 @@
 
 use super::BlockStores;
 use crate::arch::x86::blocks::{
-    MOV, MOVDIR64B, MOVDQA, MOVNTDQ, MOVNTI, VMOVDQA, VMOVDQA64, VMOVNTDQ_256, VMOVNTDQ_512,
+    MOV, MOVDIR64B, MOVNTI, VMOVDQA, VMOVDQA64, VMOVNTDQ_256, VMOVNTDQ_512,
 };
 use crate::cpu::x86::{is_documented, is_intel, leaf};
 use raw_cpuid::CpuIdReader;
@@ -56,12 +56,9 @@ pub(crate) fn read<R: CpuIdReader>(
     let kept = if asks_xcr0 { xcr0() } else { 0 };
     let avx = has_avx && kept & AVX_STATE == AVX_STATE;
     let avx512 = has_avx512 && kept & AVX512_STATE == AVX512_STATE;
-    let sse2 = registers == Registers::Vector;
     let present = [
         (true, MOV),
         (true, MOVNTI),
-        (sse2, MOVDQA),
-        (sse2, MOVNTDQ),
         (avx, VMOVDQA),
         (avx, VMOVNTDQ_256),
         (avx512, VMOVDQA64),

@@ -133,6 +133,10 @@ pub enum Confidential {
         /// Hardware keeps the caches coherent between encrypted and plain mappings of one page
         /// (EAX\[10\]).
         coherent: bool,
+        /// SEV-SNP is offered, and a guest that makes a page private must evict its lines when it validates the page: it
+        /// touches the first and the last byte of each 4 KiB (EBX\[31\], `COHERENCY_SFW_NO`, is 0; Linux
+        /// `arch/x86/coco/sev`, "Evict cache lines during SNP memory validation").
+        needs_eviction: bool,
     },
     /// Nothing indicates one.
     Unknown,

@@ -82,7 +82,7 @@ mod tests {
     use super::{Text, Words, read};
     use crate::arch::powerpc::{ARCHITECTURE, DCBF, DCBF_PERSISTENT, DCBST, DCBSTPS};
     use crate::arch::{Facts, Missing, Point};
-    use crate::cache::plan::{Plan, Policy};
+    use crate::cache::{Builder, Cache};
 
     /// POWER10: ISA 2.07, 3.0 and 3.1 (Linux `cputable.h`), blocks of 128 bytes (its user's manual).
     const POWER10: Words = Words {
@@ -97,7 +97,9 @@ mod tests {
     const POWER7: Words = Words { hwcap2: 0, ..POWER10 };
 
     fn writeback(facts: Facts, point: Point) -> Option<u8> {
-        Plan::choose(&ARCHITECTURE, facts, point, Policy::ANY).ok().map(Plan::writeback)
+        Cache::choose(&ARCHITECTURE, facts, Builder::new().point(point))
+            .ok()
+            .map(Cache::writeback_code)
     }
 
     #[test]

@@ -78,7 +78,7 @@ mod tests {
     use super::{Answers, read};
     use crate::arch::riscv::{CBO_CLEAN, CBO_FLUSH};
     use crate::arch::{Missing, Point, Unsupported};
-    use crate::cache::plan::{Plan, Policy};
+    use crate::cache::{Builder, Cache};
 
     /// Zicbom is bit 55 of the extensions (Linux `hwprobe.h`); the other bits are C, V and Zba.
     const OTHERS: u64 = 0b1110;
@@ -129,11 +129,16 @@ mod tests {
     #[test]
     fn persistence_is_refused_unless_coherency_is_accepted_for_it() {
         let facts = read(Some(kernel(ZICBOM, Some(64)))).facts().unwrap();
-        let choose = |point, policy| Plan::choose(&super::ARCHITECTURE, facts, point, policy);
-        let refused = choose(Point::Persistence, Policy::ANY).err().map(|why| why.missing);
+        let choose = |point, conditions: Builder| {
+            Cache::choose(&super::ARCHITECTURE, facts, conditions.point(point))
+        };
+        let refused = choose(Point::Persistence, Builder::new()).err().map(|why| why.missing);
         assert_eq!(refused, Some(Missing::Point));
-        let accepted = choose(Point::Persistence, Policy::ANY.accepting_coherency());
-        assert_eq!(accepted.unwrap().writeback(), CBO_CLEAN.code);
-        assert!(choose(Point::DeepPersistence, Policy::ANY.accepting_coherency()).is_err());
+        let accepted = choose(Point::Persistence, Builder::new().accept_coherency_as_persistence());
+        assert_eq!(accepted.unwrap().writeback_code(), CBO_CLEAN.code);
+        assert!(
+            choose(Point::DeepPersistence, Builder::new().accept_coherency_as_persistence())
+                .is_err()
+        );
     }
 }

@@ -53,6 +53,8 @@ const SEV: u32 = 1 << 1;
 const SEV_ES: u32 = 1 << 3;
 const SEV_SNP: u32 = 1 << 4;
 const SEV_COHERENT: u32 = 1 << 10;
+/// EBX of [`LEAF_ENCRYPTION`]: `COHERENCY_SFW_NO` (Linux `arch/x86/kernel/cpu/scattered.c`).
+const SNP_NEEDS_NO_EVICTION: u32 = 1 << 31;
 
 /// Some 32-bit CPUs have CLFLUSH without SSE2 (AMD Geode LX), and so without the fences.
 const NO_FENCE: Unsupported = Unsupported::new(
@@ -280,6 +282,7 @@ fn sev<R: CpuIdReader>(reader: &R) -> Confidential {
             es: leaf.eax & SEV_ES != 0,
             snp: leaf.eax & SEV_SNP != 0,
             coherent: leaf.eax & SEV_COHERENT != 0,
+            needs_eviction: leaf.eax & SEV_SNP != 0 && leaf.ebx & SNP_NEEDS_NO_EVICTION == 0,
         },
         _ => Confidential::Unknown,
     }

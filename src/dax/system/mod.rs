@@ -12,7 +12,7 @@
 pub(crate) mod linux;
 #[cfg(not(target_os = "linux"))]
 #[expect(unsafe_code, reason = "hands over the bytes that were mapped")]
-mod other;
+pub(super) mod other;
 
 #[cfg(target_os = "linux")]
 pub(super) use linux as host;
@@ -21,6 +21,7 @@ pub(super) use other as host;
 
 pub(super) use host::{files, map, map_synchronously};
 
+use super::latch::{FailedAccess, Failure};
 use crate::system::region::Memory;
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -63,7 +64,11 @@ pub(crate) enum Unasked {
     Directory,
     /// It is neither a regular file nor device DAX.
     NotAFile,
+    /// It is a file of this file system, which stores nothing.
+    #[cfg(target_os = "linux")]
+    Pseudo(&'static str),
     /// It is device DAX that cannot be used.
+    #[cfg(target_os = "linux")]
     Unusable(Unusable),
 }
 
@@ -135,6 +140,10 @@ pub(super) struct Part {
     /// The length of the mapping in bytes.
     pub(super) len: usize,
     /// The unit in bytes that the kernel maps.
+    #[cfg_attr(
+        not(target_os = "linux"),
+        expect(dead_code, reason = "only Linux has huge pages here")
+    )]
     pub(super) alignment: u64,
     pub(super) access: Access,
 }
@@ -142,8 +151,19 @@ pub(super) struct Part {
 /// The owner of the mapped pages. It keeps the bytes in place until it is dropped, and makes the operating system write
 /// them back.
 pub(super) trait Pages: Debug + Send + Sync {
-    /// Writes back the pages that a range of the mapping touches, and waits. The range is in the mapping and not empty.
-    fn writeback(&self, range: Range<usize>) -> io::Result<()>;
+    /// Writes back the pages that a range of the mapping touches, waits, and looks if the file still has them. The range is
+    /// in the mapping and not empty.
+    fn writeback(&self, range: Range<usize>) -> Result<(), Failure>;
+
+    /// Returns true if each write-back is one of the whole file.
+    fn writes_whole_file(&self) -> bool {
+        false
+    }
+
+    /// Returns the reason why an access failed.
+    fn reason(&self, access: FailedAccess) -> Failure {
+        Failure::Access(access)
+    }
 
     /// Returns true if the system reads ahead only when [asked](Self::read_ahead).
     fn must_be_asked_for(&self) -> bool {
@@ -153,13 +173,13 @@ pub(super) trait Pages: Debug + Send + Sync {
     /// Asks for bytes that will be read soon. The range is in the mapping.
     fn read_ahead(&self, _range: Range<usize>) {}
 
-    /// Flushes the medium's own buffers. `None` if [`writeback`](Self::writeback) flushes them.
-    fn flush_medium(&self) -> Option<Result<(), Unflushed>> {
+    /// Flushes the device's own buffers. `None` if [`writeback`](Self::writeback) flushes them.
+    fn flush_device(&self) -> Option<Result<(), Unflushed>> {
         None
     }
 }
 
-/// The error of an attribute that could not flush a medium's buffers.
+/// The error of an attribute that could not flush a device's buffers.
 #[derive(Debug)]
 pub(super) struct Unflushed {
     /// The path of the attribute.

@@ -2,6 +2,7 @@
 //! `F_FULLFSYNC` on macOS and `FlushFileBuffers` on Windows. Nothing is asked about the device.
 
 use super::{Access, Failed, FileFacts, Pages, Part, Unasked};
+use crate::dax::latch::Failure;
 use core::ops::Range;
 use core::ptr::NonNull;
 use memmap2::{MmapOptions, MmapRaw};
@@ -15,7 +16,7 @@ pub(in crate::dax) const PERSISTS_VIEWS: bool = false;
 pub(in crate::dax) fn ask(file: &File) -> Result<FileFacts, Unasked> {
     let found = file.metadata().map_err(|error| Failed::new(files::METADATA, &error))?;
     if !found.is_file() {
-        return Err(Unasked::NotAFile);
+        return Err(if found.is_dir() { Unasked::Directory } else { Unasked::NotAFile });
     }
     Ok(FileFacts {
         size: found.len(),
@@ -86,6 +87,8 @@ impl DeepFlush {
 pub(in crate::dax) struct MappedPages {
     mapped: Mapped,
     file: File,
+    /// The end of the part in the file.
+    needed: u64,
 }
 
 // SAFETY: the address is that of memory which belongs to the value, whichever thread has it.
@@ -97,18 +100,19 @@ impl MappedPages {
     pub(in crate::dax) fn new(
         mapped: Mapped,
         file: &File,
+        part: &Part,
         _: &str,
         _: Option<DeepFlush>,
     ) -> Result<Self, Failed> {
         let file = file.try_clone().map_err(|error| Failed::new("duplicating it", &error))?;
-        Ok(Self { mapped, file })
+        Ok(Self { mapped, file, needed: part.offset + part.len as u64 })
     }
 
     pub(in crate::dax) const fn base(&self) -> NonNull<u8> {
         self.mapped.base
     }
 
-    pub(in crate::dax) const fn keep_folios_small(self, _: &str, _: u64, _: &Range<u64>) -> Self {
+    pub(in crate::dax) const fn keep_folios_small(self, _: &str, _: &Range<u64>) -> Self {
         self
     }
 
@@ -127,9 +131,16 @@ pub(in crate::dax) enum Unpopulated {
 
 impl Pages for MappedPages {
     /// Two steps: the pages go to the file, and the file to its medium.
-    fn writeback(&self, range: Range<usize>) -> io::Result<()> {
-        self.mapped.pages.flush_range(range.start, range.len())?;
-        self.file.sync_data()
+    fn writeback(&self, range: Range<usize>) -> Result<(), Failure> {
+        let (at, len) = (range.start as u64, range.len() as u64);
+        let flushed = self.mapped.pages.flush_range(range.start, range.len());
+        let written = flushed.and_then(|()| self.file.sync_data());
+        written.map_err(|error| Failure::Writeback { at, len, errno: files::number(&error) })?;
+        match self.file.metadata() {
+            Ok(found) if found.len() >= self.needed => Ok(()),
+            Ok(found) => Err(Failure::Cut { size: found.len(), needed: self.needed }),
+            Err(error) => Err(Failure::Unmeasured { errno: files::number(&error) }),
+        }
     }
 }
 

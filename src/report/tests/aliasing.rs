@@ -3,7 +3,7 @@
 
 use crate::aliasing::Aliasing;
 use crate::arch::{Architecture, DataCache, arm, other};
-use crate::cache::plan::Policy;
+use crate::cache::Builder;
 use crate::cpu::Cpu;
 use crate::report::CpuReport;
 use alloc::boxed::Box;
@@ -13,7 +13,7 @@ use alloc::string::ToString;
 fn machine(name: &'static str, data_cache: DataCache) -> CpuReport {
     let architecture =
         Box::leak(Box::new(Architecture { name, data_cache, ..other::ARCHITECTURE }));
-    CpuReport::new(architecture, Cpu::refused(architecture.unreachable[0]), Policy::ANY)
+    CpuReport::new(architecture, Cpu::refused(architecture.unreachable[0]), Builder::new())
 }
 
 fn of_other(name: &'static str) -> CpuReport {

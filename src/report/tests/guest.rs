@@ -4,7 +4,7 @@ use super::{
     MINIMAL_FEATURES, UNDER_HYPERVISOR, VENDOR, arm64_machine, flowing, x86_machine, x86_report,
 };
 use crate::arch::{Missing, x86};
-use crate::cache::plan::Policy;
+use crate::cache::Builder;
 use crate::cpu::Cpu;
 use crate::cpu::recorded::{Leaf, x86 as x86_machines, x86_cpu};
 use crate::report::{
@@ -17,7 +17,8 @@ use alloc::vec::Vec;
 #[test]
 fn sev_is_an_offer_on_a_host_and_a_doubt_in_a_guest() {
     let host = x86_machine("EPYC 7763");
-    let offered = Confidential::SevOffered { es: true, snp: true, coherent: true };
+    let offered =
+        Confidential::SevOffered { es: true, snp: true, coherent: true, needs_eviction: true };
     assert_eq!(host.confidential, offered);
     assert!(host.to_string().contains("confidential guest: no sign"));
 
@@ -33,6 +34,21 @@ fn sev_is_an_offer_on_a_host_and_a_doubt_in_a_guest() {
     assert!(whole_cache(&guest).contains("in an SEV guest"));
     // EAX[10] is 0: encrypted and plain mappings do not agree.
     assert!(guest.effects.lines.text.contains("encrypted and plain"));
+}
+
+/// Linux `arch/x86/kernel/cpu/scattered.c`: `X86_FEATURE_COHERENCY_SFW_NO` is EBX\[31\].
+#[test]
+fn an_snp_guest_is_told_if_page_state_changes_need_eviction() {
+    let needs_eviction = |eax, ebx| {
+        let extended = (0x8000_0000, 0, [0x8000_001f, 0, 0, 0]);
+        let leaves = [VENDOR, UNDER_HYPERVISOR, extended, (0x8000_001f, 0, [eax, ebx, 0, 0])];
+        let confidential = x86_report(&leaves).confidential;
+        matches!(confidential, Confidential::SevOffered { needs_eviction: true, .. })
+    };
+    let (sev, snp) = (1 << 1, 1 << 1 | 1 << 3 | 1 << 4);
+    assert!(needs_eviction(snp, 0));
+    assert!(!needs_eviction(snp, 1 << 31));
+    assert!(!needs_eviction(sev, 0), "without SNP no page changes its state");
 }
 
 fn whole_cache(report: &CpuReport) -> String {
@@ -68,7 +84,7 @@ fn in_ring_0_the_report_says_that_the_whole_cache_can_be_invalidated() {
     let in_ring_0 = |name: &str| {
         let machine = x86_machines::MACHINES.iter().find(|machine| machine.name.contains(name));
         let cpu = Cpu { privileged: true, ..x86_cpu(machine.unwrap().cpuid) };
-        CpuReport::new(&x86::ARCHITECTURE, cpu, Policy::ANY)
+        CpuReport::new(&x86::ARCHITECTURE, cpu, Builder::new())
     };
     let bare = in_ring_0("Nehalem");
     assert_eq!(bare.can_invalidate_memory().unwrap().writeback_invalidate, "wbinvd");

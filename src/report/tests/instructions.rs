@@ -2,7 +2,7 @@
 
 use super::{VENDOR, arm64_machine, arm64_report, at_el1, notes, status, x86_machine, x86_report};
 use crate::arch::{Instruction, Missing, Point, aarch64};
-use crate::cache::plan::Policy;
+use crate::cache::Builder;
 use crate::cpu::Cpu;
 use crate::cpu::recorded::{Leaf, arm64, arm64_cpu, reader, x86};
 use crate::instruction::Facts;
@@ -206,7 +206,7 @@ fn the_fence_of_power10_for_persistence_needs_a_bound_thread() {
         let facts = Facts::new(128).unwrap();
         let facts = instructions.iter().fold(facts, |facts, instruction| facts.with(*instruction));
         let cpu = Cpu::refused(ARCHITECTURE.unreachable[0]).described(facts);
-        let report = CpuReport::new(&ARCHITECTURE, cpu, Policy::ANY);
+        let report = CpuReport::new(&ARCHITECTURE, cpu, Builder::new());
         notes(&report).contains("Bind the thread to a CPU")
     };
     assert!(says_so(&[DCBST, DCBF, DCBSTPS]));
@@ -217,7 +217,7 @@ fn the_fence_of_power10_for_persistence_needs_a_bound_thread() {
 fn accepting_coherency_shows_in_the_choice_and_in_the_report() {
     let machine = arm64::MACHINES.iter().find(|machine| machine.name.contains("A57")).unwrap();
     let cpu = arm64_cpu(machine);
-    let accepting = Policy::ANY.accepting_coherency();
+    let accepting = Builder::new().accept_coherency_as_persistence();
     let report = CpuReport::new(&aarch64::ARCHITECTURE, cpu, accepting);
     assert!(report.accepts_coherency_as_persistence);
     assert_eq!(report.writeback(Point::Persistence).unwrap().instruction.name, "dc cvac");

@@ -2,7 +2,7 @@
 
 use super::CpuReport;
 use crate::arch::aarch64;
-use crate::cache::plan::Policy;
+use crate::cache::Builder;
 use crate::cpu::recorded::{all, arm64, arm64_cpu};
 use alloc::vec::Vec;
 use serde::Serialize;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 fn report(name: &str) -> CpuReport {
     let (_, architecture, cpu) = all().into_iter().find(|row| row.0.contains(name)).unwrap();
-    CpuReport::new(architecture, cpu, Policy::ANY)
+    CpuReport::new(architecture, cpu, Builder::new())
 }
 
 /// The names in each object, written by hand from the documentation of the module. A missing name would break a program
@@ -95,7 +95,7 @@ fn an_arm64_cpu_is_known_by_its_registers() {
 #[test]
 fn a_refusal_has_its_number_and_its_advice() {
     let machine = arm64::Machine { ctr_el0: 0x800a_c004, ..arm64::MACHINES[0] };
-    let report = CpuReport::new(&aarch64::ARCHITECTURE, arm64_cpu(&machine), Policy::ANY);
+    let report = CpuReport::new(&aarch64::ARCHITECTURE, arm64_cpu(&machine), Builder::new());
     let report = serde_json::to_value(report).unwrap();
     let line = &report["line"];
     assert_eq!(line["available"], false);
@@ -118,9 +118,9 @@ fn assert_cbor_equals_json(report: &impl Serialize, name: &str) {
 #[test]
 fn reports_are_the_same_in_another_format() {
     for (name, architecture, cpu) in all() {
-        assert_cbor_equals_json(&CpuReport::new(architecture, cpu, Policy::ANY), name);
+        assert_cbor_equals_json(&CpuReport::new(architecture, cpu, Builder::new()), name);
     }
     let machine = arm64::Machine { ctr_el0: 0x800a_c004, ..arm64::MACHINES[0] };
-    let refused = CpuReport::new(&aarch64::ARCHITECTURE, arm64_cpu(&machine), Policy::ANY);
+    let refused = CpuReport::new(&aarch64::ARCHITECTURE, arm64_cpu(&machine), Builder::new());
     assert_cbor_equals_json(&refused, "lines of 4096 bytes");
 }

@@ -3,7 +3,7 @@
 use super::{CPU_LINES, arm64_report, assert_fits, at_el1, x86_machine, x86_report};
 use crate::aliasing::Aliasing;
 use crate::arch::{Missing, Point, other};
-use crate::cache::plan::Policy;
+use crate::cache::Builder;
 use crate::cpu::recorded::{Leaf, all, arm64, x86 as x86_machines};
 use crate::cpu::{Cpu, Midr};
 use crate::report::{Confidential, CpuIdentity, CpuReport, Hypervisor, RefusedBy, Text};
@@ -146,7 +146,7 @@ fn at_least_twenty_machines_are_recorded() {
 fn an_architecture_without_operations_says_why() {
     let reason = other::ARCHITECTURE.unreachable[0];
     let cpu = Cpu::refused(reason);
-    let report = CpuReport::new(&other::ARCHITECTURE, cpu, Policy::ANY);
+    let report = CpuReport::new(&other::ARCHITECTURE, cpu, Builder::new());
     assert_eq!(report.writeback(Point::Coherency), Err(reason));
     assert_eq!(report.instructions().count(), 0);
     assert!(report.to_string().contains("Write-back    no: "), "{report}");
@@ -157,7 +157,7 @@ fn an_architecture_without_operations_says_why() {
 #[cfg_attr(miri, ignore = "takes minutes there, and is about words")]
 fn each_cpu_report_fits_on_a_screen_and_has_data_that_do_not_alias() {
     for (name, architecture, cpu) in all() {
-        let report = CpuReport::new(architecture, cpu, Policy::ANY);
+        let report = CpuReport::new(architecture, cpu, Builder::new());
         assert_fits(&report.to_string(), CPU_LINES, name);
         assert!(matches!(report.aliasing, Aliasing::No { .. }), "{name}");
     }

@@ -10,7 +10,7 @@ mod machines;
 
 use super::{CpuReport, Status};
 use crate::arch::{aarch64, x86};
-use crate::cache::plan::Policy;
+use crate::cache::Builder;
 use crate::cpu::recorded::{
     Leaf, arm64, arm64_cpu, arm64_cpu_at_el1, x86 as x86_machines, x86_cpu,
 };
@@ -18,7 +18,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 fn x86_report(leaves: &[Leaf]) -> CpuReport {
-    CpuReport::new(&x86::ARCHITECTURE, x86_cpu(leaves), Policy::ANY)
+    CpuReport::new(&x86::ARCHITECTURE, x86_cpu(leaves), Builder::new())
 }
 
 fn x86_machine(name: &str) -> CpuReport {
@@ -27,7 +27,7 @@ fn x86_machine(name: &str) -> CpuReport {
 }
 
 fn arm64_report(machine: &arm64::Machine) -> CpuReport {
-    CpuReport::new(&aarch64::ARCHITECTURE, arm64_cpu(machine), Policy::ANY)
+    CpuReport::new(&aarch64::ARCHITECTURE, arm64_cpu(machine), Builder::new())
 }
 
 fn arm64_machine(name: &str) -> CpuReport {
@@ -55,7 +55,7 @@ fn at_el1(name: &str) -> CpuReport {
     let at_el1 = arm64::AT_EL1.iter().find(|machine| machine.name.contains(name)).unwrap();
     let machine = arm64::MACHINES.iter().find(|machine| machine.name == at_el1.name).unwrap();
     let cpu = arm64_cpu_at_el1(machine, at_el1.id_aa64isar1_el1);
-    CpuReport::new(&aarch64::ARCHITECTURE, cpu, Policy::ANY)
+    CpuReport::new(&aarch64::ARCHITECTURE, cpu, Builder::new())
 }
 
 const VENDOR: Leaf = (0, 0, [7, 0x756e_6547, 0x6c65_746e, 0x4965_6e69]);

@@ -1,8 +1,8 @@
-    lsr w10, w0, #16
-    add x9, x1, #63
-    and x8, x0, #0xffff
-    tbnz w10, #0, .L0
+    lsr w8, w0, #16
+    tbnz w8, #0, .L0
     ubfx w11, w0, #16, #8
+    and x8, x0, #0xffff
+    add x9, x1, #63
     tbnz w11, #1, .L1
     orr x10, x8, x1
     tbnz w11, #2, .L2
@@ -18,6 +18,7 @@
 .L3:
     dmb osh
     lsr w11, w0, #24
+    and x8, x0, #0xffff
     add x9, x2, #63
     tbnz w11, #0, .L5
     tbnz w11, #1, .L6
@@ -49,6 +50,8 @@
     ret
 .L0:
     dc cvac, x1
+    and x8, x0, #0xffff
+    add x9, x1, #63
     orr x10, x8, x1
     cmp x10, x9
     b.hs .L3

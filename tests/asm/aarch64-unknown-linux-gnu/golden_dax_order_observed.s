@@ -1,6 +1,6 @@
-    ldr x8, [x0]
-    cmp x8, #2
-    b.eq .L0
+    ldr x8, [x0, #376]
+    cmp x8, #1
+    b.hi .L0
     dmb osh
 .L0:
     ret

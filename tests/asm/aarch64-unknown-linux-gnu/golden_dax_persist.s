@@ -1,111 +1,139 @@
     sub sp, sp, #64
     stp x29, x30, [sp, #48]
     add x29, sp, #48
-    ldr x8, [x0, #496]
+    ldr x8, [x0, #456]
     cmn x1, #9
     b.hi .L0
     add x2, x1, #8
     cmp x2, x8
     b.hi .L0
-    ldr x8, [x0, #456]
+    ldr x8, [x0, #416]
     tst x1, #0x7
     str x1, [sp, #8]
     b.ne .L1
-    add x10, x8, x1
-    mov w8, #7
-    stlr x8, [x10]
-    ldr x8, [x0]
-    cbz x8, .L2
-    cmp x8, #2
-    b.ne .L3
+    add x8, x8, x1
+    mov w9, #7
+    stlr x9, [x8]
+    ldr x9, [x0, #376]
+    sub x10, x9, #2
+    cmp x10, #2
+    b.hs .L2
+    add x0, x0, #376
     ldp x29, x30, [sp, #48]
     add sp, sp, #64
-    b _ZN10cachemaint3dax4view7DaxView15writeback_pagesE
-.L3:
-    ldr x11, [x0, #8]
-    add x8, x10, #7
-    lsr w12, w11, #16
-    and x9, x11, #0xffff
-    tbnz w12, #0, .L4
-    ubfx w12, w11, #16, #8
-    tbnz w12, #1, .L5
-    orr x11, x9, x10
-    tbnz w12, #2, .L6
-    dc civac, x10
-    cmp x11, x8
-    b.hs .L2
-.L7:
-    add x10, x11, #1
-    dc civac, x10
-    orr x11, x10, x9
-    cmp x11, x8
-    b.lo .L7
+    b _ZN10cachemaint3dax7mapping7Mapping13persist_pagesE
 .L2:
-    ldr x8, [x0, #480]
+    cbnz x9, .L3
     dsb sy
-    ldr x8, [x8, #32]
-    cbnz x8, .L8
+    ldr x8, [x0, #440]
+    ldr x8, [x8, #80]
+    cbz x8, .L4
+    b .L5
+.L3:
+    ldr x9, [x0, #384]
+    lsr w10, w9, #16
+    tbnz w10, #0, .L6
+    ubfx w12, w9, #16, #8
+    tbnz w12, #1, .L7
+    and x9, x9, #0xffff
+    add x10, x8, #7
+    orr x11, x9, x8
+    tbnz w12, #2, .L8
+    dc civac, x8
+    cmp x11, x10
+    b.hs .L9
+.L10:
+    add x8, x11, #1
+    dc civac, x8
+    orr x11, x8, x9
+    cmp x11, x10
+    b.lo .L10
+.L9:
+    dsb sy
+    ldr x8, [x0, #440]
+    ldr x8, [x8, #80]
+    cbz x8, .L4
+    b .L5
+.L6:
+    dc cvac, x8
+    and x9, x9, #0xffff
+    add x10, x8, #7
+    orr x8, x9, x8
+    cmp x8, x10
+    b.hs .L11
+.L12:
+    add x8, x8, #1
+    dc cvac, x8
+    orr x8, x8, x9
+    cmp x8, x10
+    b.lo .L12
+.L11:
+    dsb sy
+    ldr x8, [x0, #440]
+    ldr x8, [x8, #80]
+    cbz x8, .L4
+    b .L5
+.L7:
+    sys #3, c7, c12, #1, x8
+    and x9, x9, #0xffff
+    add x10, x8, #7
+    orr x8, x9, x8
+    cmp x8, x10
+    b.hs .L13
+.L14:
+    add x8, x8, #1
+    sys #3, c7, c12, #1, x8
+    orr x8, x8, x9
+    cmp x8, x10
+    b.lo .L14
+.L13:
+    dsb sy
+    ldr x8, [x0, #440]
+    ldr x8, [x8, #80]
+    cbnz x8, .L5
+.L4:
     mov x0, xzr
     ldp x29, x30, [sp, #48]
     add sp, sp, #64
     ret
-.L4:
-    dc cvac, x10
-    orr x10, x9, x10
-    cmp x10, x8
-    b.hs .L2
-.L9:
-    add x10, x10, #1
-    dc cvac, x10
-    orr x10, x10, x9
-    cmp x10, x8
-    b.lo .L9
-    b .L2
-.L5:
-    sys #3, c7, c12, #1, x10
-    orr x10, x9, x10
-    cmp x10, x8
-    b.hs .L2
-.L10:
-    add x10, x10, #1
-    sys #3, c7, c12, #1, x10
-    orr x10, x10, x9
-    cmp x10, x8
-    b.lo .L10
-    b .L2
-.L6:
-    sys #3, c7, c13, #1, x10
-    cmp x11, x8
-    b.hs .L2
-.L11:
-    add x10, x11, #1
-    sys #3, c7, c13, #1, x10
-    orr x11, x10, x9
-    cmp x11, x8
-    b.lo .L11
-    b .L2
 .L8:
+    sys #3, c7, c13, #1, x8
+    cmp x11, x10
+    b.hs .L15
+.L16:
+    add x8, x11, #1
+    sys #3, c7, c13, #1, x8
+    orr x11, x8, x9
+    cmp x11, x10
+    b.lo .L16
+.L15:
+    dsb sy
+    ldr x8, [x0, #440]
+    ldr x8, [x8, #80]
+    cbz x8, .L4
+.L5:
+    add x0, x0, #376
     ldp x29, x30, [sp, #48]
     add sp, sp, #64
-    b _ZN10cachemaint3dax4view7DaxView6failedE
+    b _ZN10cachemaint3dax7mapping7Mapping6failedE
 .L0:
-    adrp x3, .L12
-    add x3, x3, :lo12:.L12
+    adrp x3, .L17
+    add x3, x3, :lo12:.L17
     mov x0, x1
     mov w1, #8
     mov x2, x8
-    bl _ZN10cachemaint3dax7mapping12out_of_rangeE
+    bl _ZN10cachemaint6medium5words12out_of_rangeE
 .L1:
     adrp x9, :got:_RNvXsi_NtNtNtC4core3fmt3num3impjNtB9_7Display3fmt
     add x8, sp, #8
-    adrp x0, .L13
-    add x0, x0, :lo12:.L13
+    adrp x0, .L18
+    add x0, x0, :lo12:.L18
     ldr x9, [x9, :got_lo12:_RNvXsi_NtNtNtC4core3fmt3num3impjNtB9_7Display3fmt]
-    adrp x2, .L12
-    add x2, x2, :lo12:.L12
+    adrp x2, .L17
+    add x2, x2, :lo12:.L17
     add x1, sp, #16
     stp x8, x9, [sp, #16]
-    adrp x8, .L14
-    add x8, x8, :lo12:.L14
+    adrp x8, .L19
+    add x8, x8, :lo12:.L19
     stp x8, x9, [sp, #32]
     bl _RNvNtC4core9panicking9panic_fmt

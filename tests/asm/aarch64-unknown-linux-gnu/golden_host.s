@@ -4,25 +4,25 @@
     add x29, sp, #48
     adrp x8, :got:_ZN10cachemaint5cache5Cache4host6CHOSENE
     ldr x8, [x8, :got_lo12:_ZN10cachemaint5cache5Cache4host6CHOSENE]
-    ldr x10, [x8]
-    cbz x10, .L0
-    lsr w11, w10, #16
-    orr x8, x0, #0x7
-    and x9, x10, #0xffff
-    tbnz w11, #0, .L1
+    ldr x8, [x8]
+    cbz x8, .L0
+    lsr w9, w8, #16
+    tbnz w9, #0, .L1
 .L11:
-    ubfx w11, w10, #16, #8
+    ubfx w11, w8, #16, #8
     tbnz w11, #1, .L2
-    orr x10, x9, x0
+    and x8, x8, #0xffff
+    orr x9, x0, #0x7
+    orr x10, x8, x0
     tbnz w11, #2, .L3
     dc civac, x0
-    cmp x10, x8
+    cmp x10, x9
     b.hs .L4
 .L5:
     add x10, x10, #1
     dc civac, x10
-    orr x10, x10, x9
-    cmp x10, x8
+    orr x10, x10, x8
+    cmp x10, x9
     b.lo .L5
 .L4:
     dsb sy
@@ -33,14 +33,16 @@
     ret
 .L2:
     sys #3, c7, c12, #1, x0
-    orr x10, x9, x0
-    cmp x10, x8
+    and x8, x8, #0xffff
+    orr x9, x0, #0x7
+    orr x10, x8, x0
+    cmp x10, x9
     b.hs .L6
 .L7:
     add x10, x10, #1
     sys #3, c7, c12, #1, x10
-    orr x10, x10, x9
-    cmp x10, x8
+    orr x10, x10, x8
+    cmp x10, x9
     b.lo .L7
 .L6:
     dsb sy
@@ -51,13 +53,13 @@
     ret
 .L3:
     sys #3, c7, c13, #1, x0
-    cmp x10, x8
+    cmp x10, x9
     b.hs .L8
 .L9:
     add x10, x10, #1
     sys #3, c7, c13, #1, x10
-    orr x10, x10, x9
-    cmp x10, x8
+    orr x10, x10, x8
+    cmp x10, x9
     b.lo .L9
 .L8:
     dsb sy
@@ -73,22 +75,22 @@
     ldr w8, [sp, #8]
     cmp w8, #7
     b.ne .L10
-    ldr x10, [sp, #16]
+    ldr x8, [sp, #16]
     mov x0, x19
-    lsr w11, w10, #16
-    orr x8, x19, #0x7
-    and x9, x10, #0xffff
-    tbz w11, #0, .L11
+    lsr w9, w8, #16
+    tbz w9, #0, .L11
 .L1:
     dc cvac, x0
-    orr x10, x9, x0
+    and x8, x8, #0xffff
+    orr x9, x0, #0x7
+    orr x10, x8, x0
     b .L12
 .L13:
     add x10, x10, #1
     dc cvac, x10
-    orr x10, x10, x9
+    orr x10, x10, x8
 .L12:
-    cmp x10, x8
+    cmp x10, x9
     b.lo .L13
     dsb sy
     mov w0, #1

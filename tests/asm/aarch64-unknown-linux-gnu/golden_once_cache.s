@@ -1,4 +1,2 @@
-    ldr x1, [x0]
-    cmp x1, #0
-    cset w0, ne
+    ldr x0, [x0]
     ret

@@ -1,10 +1,10 @@
     stp x29, x30, [sp, #-16]!
     mov x29, sp
-    lsr w10, w0, #16
-    add x9, x1, #63
-    and x8, x0, #0xffff
-    tbnz w10, #0, .L0
+    lsr w8, w0, #16
+    tbnz w8, #0, .L0
     ubfx w11, w0, #16, #8
+    and x8, x0, #0xffff
+    add x9, x1, #63
     tbnz w11, #1, .L1
     orr x10, x8, x1
     tbnz w11, #2, .L2
@@ -18,12 +18,13 @@
     cmp x10, x9
     b.lo .L4
 .L3:
-    ubfx x9, x0, #52, #4
+    ubfx x8, x0, #52, #4
     dsb sy
-    cmp x9, #7
+    cmp x8, #7
     b.hs .L5
     dmb osh
     lsr w11, w0, #24
+    and x8, x0, #0xffff
     orr x9, x2, #0x3f
     tbnz w11, #0, .L6
     tbnz w11, #1, .L7
@@ -44,6 +45,8 @@
     ret
 .L0:
     dc cvac, x1
+    and x8, x0, #0xffff
+    add x9, x1, #63
     orr x10, x8, x1
     cmp x10, x9
     b.hs .L3

@@ -1,14 +1,15 @@
-    lea rcx, [rsi + 63]
-    movzx eax, di
     bt edi, 16
     jb .L0
-    shr edi, 16
-    test dil, 2
+    mov eax, edi
+    shr eax, 16
+    test al, 2
     jne .L1
-    test dil, 4
+    test al, 4
     jne .L2
     mfence
+    lea rcx, [rsi + 63]
     clflush byte ptr [rsi]
+    movzx eax, di
     or rsi, rax
     cmp rsi, rcx
     jae .L3
@@ -19,8 +20,8 @@
     cmp rsi, rcx
     jb .L4
 .L3:
-    lea rcx, [rdx + 63]
     mfence
+    lea rcx, [rdx + 63]
     clflush byte ptr [rdx]
     or rdx, rax
     cmp rdx, rcx
@@ -35,7 +36,9 @@
     mfence
     ret
 .L0:
+    lea rcx, [rsi + 63]
     clwb byte ptr [rsi]
+    movzx eax, di
     or rsi, rax
     cmp rsi, rcx
     jae .L7
@@ -61,7 +64,9 @@
     sfence
     ret
 .L1:
+    lea rcx, [rsi + 63]
     clflushopt byte ptr [rsi]
+    movzx eax, di
     or rsi, rax
     cmp rsi, rcx
     jae .L11
@@ -87,7 +92,9 @@
     sfence
     ret
 .L2:
+    lea rcx, [rsi + 63]
     clflush byte ptr [rsi]
+    movzx eax, di
     or rsi, rax
     cmp rsi, rcx
     jae .L15

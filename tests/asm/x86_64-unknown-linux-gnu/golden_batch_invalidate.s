@@ -1,36 +1,38 @@
-    lea r8, [rsi + 63]
-    movzx eax, di
     bt edi, 16
     jb .L0
-    mov r9d, edi
-    shr r9d, 16
-    test r9b, 2
+    mov eax, edi
+    shr eax, 16
+    test al, 2
     jne .L1
-    test r9b, 4
+    test al, 4
     jne .L2
     mfence
+    lea rax, [rsi + 63]
     clflush byte ptr [rsi]
-    or rsi, rax
-    cmp rsi, r8
+    movzx r8d, di
+    or rsi, r8
+    cmp rsi, rax
     jae .L3
 .L4:
     inc rsi
     clflush byte ptr [rsi]
-    or rsi, rax
-    cmp rsi, r8
+    or rsi, r8
+    cmp rsi, rax
     jb .L4
 .L3:
     mfence
-    lea rsi, [rdx + 63]
     bt edi, 24
     jb .L5
-    shr edi, 24
-    test dil, 2
+    mov eax, edi
+    shr eax, 24
+    test al, 2
     jne .L6
-    test dil, 4
+    test al, 4
     jne .L7
     mfence
+    lea rsi, [rdx + 63]
     clflush byte ptr [rdx]
+    movzx eax, di
     or rdx, rax
     cmp rdx, rsi
     jae .L8
@@ -41,8 +43,8 @@
     cmp rdx, rsi
     jb .L9
 .L8:
-    lea rdx, [rcx + 63]
     mfence
+    lea rdx, [rcx + 63]
     clflush byte ptr [rcx]
     or rcx, rax
     cmp rcx, rdx
@@ -57,19 +59,23 @@
     mfence
     ret
 .L0:
+    lea rax, [rsi + 63]
     clwb byte ptr [rsi]
-    or rsi, rax
-    cmp rsi, r8
+    movzx r8d, di
+    or rsi, r8
+    cmp rsi, rax
     jae .L3
 .L12:
     inc rsi
     clwb byte ptr [rsi]
-    or rsi, rax
-    cmp rsi, r8
+    or rsi, r8
+    cmp rsi, rax
     jb .L12
     jmp .L3
 .L5:
+    lea rsi, [rdx + 63]
     clwb byte ptr [rdx]
+    movzx eax, di
     or rdx, rax
     cmp rdx, rsi
     jae .L13
@@ -93,19 +99,23 @@
     jb .L15
     jmp .L10
 .L1:
+    lea rax, [rsi + 63]
     clflushopt byte ptr [rsi]
-    or rsi, rax
-    cmp rsi, r8
+    movzx r8d, di
+    or rsi, r8
+    cmp rsi, rax
     jae .L3
 .L16:
     inc rsi
     clflushopt byte ptr [rsi]
-    or rsi, rax
-    cmp rsi, r8
+    or rsi, r8
+    cmp rsi, rax
     jb .L16
     jmp .L3
 .L6:
+    lea rsi, [rdx + 63]
     clflushopt byte ptr [rdx]
+    movzx eax, di
     or rdx, rax
     cmp rdx, rsi
     jae .L17
@@ -129,19 +139,23 @@
     jb .L19
     jmp .L10
 .L2:
+    lea rax, [rsi + 63]
     clflush byte ptr [rsi]
-    or rsi, rax
-    cmp rsi, r8
+    movzx r8d, di
+    or rsi, r8
+    cmp rsi, rax
     jae .L3
 .L20:
     inc rsi
     clflush byte ptr [rsi]
-    or rsi, rax
-    cmp rsi, r8
+    or rsi, r8
+    cmp rsi, rax
     jb .L20
     jmp .L3
 .L7:
+    lea rsi, [rdx + 63]
     clflush byte ptr [rdx]
+    movzx eax, di
     or rdx, rax
     cmp rdx, rsi
     jae .L21

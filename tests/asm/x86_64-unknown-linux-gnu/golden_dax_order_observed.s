@@ -1,5 +1,5 @@
-    cmp dword ptr [rdi], 2
-    je .L0
+    cmp dword ptr [rdi + 376], 1
+    ja .L0
     mfence
 .L0:
     ret

@@ -1,145 +1,145 @@
     sub rsp, 40
-    mov rax, qword ptr [rdi + 496]
-    lea rdx, [rsi + 8]
-    cmp rdx, rax
-    seta cl
+    mov rax, qword ptr [rdi + 456]
     cmp rsi, -9
     ja .L0
-    test cl, cl
-    jne .L1
-.L20:
-    mov rax, qword ptr [rdi + 456]
+    lea rdx, [rsi + 8]
+    cmp rdx, rax
+    ja .L0
+    mov rcx, qword ptr [rdi + 416]
     mov qword ptr [rsp], rsi
     test sil, 7
-    jne .L2
-    mov qword ptr [rax + rsi], 7
-    mov r9, qword ptr [rdi]
-    cmp r9, 2
-    jne .L3
+    jne .L1
+    lea rax, [rdi + 376]
+    mov qword ptr [rcx + rsi], 7
+    mov r8, qword ptr [rdi + 376]
+    lea r9d, [r8 - 2]
+    cmp r9d, 2
+    jae .L2
+    mov rdi, rax
     add rsp, 40
-    jmp qword ptr [rip + _ZN10cachemaint3dax4view7DaxView15writeback_pagesE@GOTPCREL]
-.L3:
-    mov r8, qword ptr [rdi + 8]
-    mov ecx, r8d
-    shr ecx, 16
-    test r9, r9
-    je .L4
-    add rax, rsi
-    lea rdx, [rax + 7]
-    movzx esi, r8w
+    jmp qword ptr [rip + _ZN10cachemaint3dax7mapping7Mapping13persist_pagesE@GOTPCREL]
+.L2:
+    test r8, r8
+    jne .L3
+    movzx ecx, byte ptr [rdi + 386]
     test cl, 1
+    jne .L4
+    test cl, 2
     jne .L5
-    test cl, 2
+    test cl, 4
     jne .L6
-    test cl, 4
-    jne .L7
     mfence
-    clflush byte ptr [rax]
-    or rax, rsi
-    cmp rax, rdx
-    jae .L8
-.L9:
-    inc rax
-    clflush byte ptr [rax]
-    or rax, rsi
-    cmp rax, rdx
-    jb .L9
-.L8:
-    mov rax, qword ptr [rdi + 480]
-    jmp .L10
-.L4:
-    mov rax, qword ptr [rdi + 480]
-    test cl, 1
-    jne .L11
-.L10:
-    test cl, 2
-    jne .L12
-    test cl, 4
-    jne .L13
+    jmp .L7
+.L3:
+    add rcx, rsi
+    mov rdx, qword ptr [rdi + 384]
+    bt edx, 16
+    jb .L8
+    mov esi, edx
+    shr esi, 16
+    test sil, 2
+    jne .L9
+    test sil, 4
+    jne .L10
     mfence
-    mov rax, qword ptr [rax + 32]
-    test rax, rax
-    je .L14
-    jmp .L15
-.L5:
-    clwb byte ptr [rax]
-    or rax, rsi
-    cmp rax, rdx
-    jae .L16
-.L17:
-    inc rax
-    clwb byte ptr [rax]
-    or rax, rsi
-    cmp rax, rdx
-    jb .L17
-.L16:
-    mov rax, qword ptr [rdi + 480]
-.L11:
-    sfence
-    mov rax, qword ptr [rax + 32]
-    test rax, rax
-    je .L14
-    jmp .L15
+    lea rsi, [rcx + 7]
+    clflush byte ptr [rcx]
+    movzx edx, dx
+    or rcx, rdx
+    cmp rcx, rsi
+    jae .L11
 .L12:
+    inc rcx
+    clflush byte ptr [rcx]
+    or rcx, rdx
+    cmp rcx, rsi
+    jb .L12
+.L11:
+    mfence
+    jmp .L7
+.L4:
     sfence
-    mov rax, qword ptr [rax + 32]
-    test rax, rax
-    jne .L15
+    jmp .L7
+.L8:
+    lea rsi, [rcx + 7]
+    clwb byte ptr [rcx]
+    movzx edx, dx
+    or rcx, rdx
+    cmp rcx, rsi
+    jae .L13
 .L14:
+    inc rcx
+    clwb byte ptr [rcx]
+    or rcx, rdx
+    cmp rcx, rsi
+    jb .L14
+.L13:
+    sfence
+    jmp .L7
+.L5:
+    sfence
+    jmp .L7
+.L9:
+    lea rsi, [rcx + 7]
+    clflushopt byte ptr [rcx]
+    movzx edx, dx
+    or rcx, rdx
+    cmp rcx, rsi
+    jae .L15
+.L16:
+    inc rcx
+    clflushopt byte ptr [rcx]
+    or rcx, rdx
+    cmp rcx, rsi
+    jb .L16
+.L15:
+    sfence
+    jmp .L7
+.L6:
+    sfence
+    jmp .L7
+.L10:
+    lea rsi, [rcx + 7]
+    clflush byte ptr [rcx]
+    movzx edx, dx
+    or rcx, rdx
+    cmp rcx, rsi
+    jae .L17
+.L18:
+    inc rcx
+    clflush byte ptr [rcx]
+    or rcx, rdx
+    cmp rcx, rsi
+    jb .L18
+.L17:
+    sfence
+.L7:
+    mov rcx, qword ptr [rdi + 440]
+    mov rcx, qword ptr [rcx + 80]
+    test rcx, rcx
+    jne .L19
     xor eax, eax
     add rsp, 40
     ret
-.L6:
-    clflushopt byte ptr [rax]
-    or rax, rsi
-    cmp rax, rdx
-    jae .L8
-.L18:
-    inc rax
-    clflushopt byte ptr [rax]
-    or rax, rsi
-    cmp rax, rdx
-    jb .L18
-    jmp .L8
-.L13:
-    sfence
-    mov rax, qword ptr [rax + 32]
-    test rax, rax
-    je .L14
-.L15:
-    add rsp, 40
-    jmp qword ptr [rip + _ZN10cachemaint3dax4view7DaxView6failedE@GOTPCREL]
-.L7:
-    clflush byte ptr [rax]
-    or rax, rsi
-    cmp rax, rdx
-    jae .L8
-.L19:
-    inc rax
-    clflush byte ptr [rax]
-    or rax, rsi
-    cmp rax, rdx
-    jb .L19
-    jmp .L8
 .L0:
-    mov cl, 1
-    test cl, cl
-    je .L20
-.L1:
-    lea rcx, [rip + .L21]
+    lea rcx, [rip + .L20]
     mov rdi, rsi
     mov esi, 8
     mov rdx, rax
-    call qword ptr [rip + _ZN10cachemaint3dax7mapping12out_of_rangeE@GOTPCREL]
-.L2:
+    call qword ptr [rip + _ZN10cachemaint6medium5words12out_of_rangeE@GOTPCREL]
+.L1:
     mov rax, rsp
     mov qword ptr [rsp + 8], rax
     mov rax, qword ptr [rip + _RNvXsi_NtNtNtC4core3fmt3num3impjNtB9_7Display3fmt@GOTPCREL]
     mov qword ptr [rsp + 16], rax
-    lea rcx, [rip + .L22]
+    lea rcx, [rip + .L21]
     mov qword ptr [rsp + 24], rcx
     mov qword ptr [rsp + 32], rax
-    lea rdi, [rip + .L23]
-    lea rdx, [rip + .L21]
+    lea rdi, [rip + .L22]
+    lea rdx, [rip + .L20]
     lea rsi, [rsp + 8]
     call qword ptr [rip + _RNvNtC4core9panicking9panic_fmt@GOTPCREL]
+.L19:
+    mov rdi, rax
+    add rsp, 40
+    jmp qword ptr [rip + _ZN10cachemaint3dax7mapping7Mapping6failedE@GOTPCREL]

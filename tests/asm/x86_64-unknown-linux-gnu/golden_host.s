@@ -1,30 +1,31 @@
     push rbx
     sub rsp, 48
     mov rax, qword ptr [rip + _ZN10cachemaint5cache5Cache4host6CHOSENE@GOTPCREL]
-    mov rdx, qword ptr [rax]
-    test rdx, rdx
+    mov rax, qword ptr [rax]
+    test rax, rax
     je .L0
-.L13:
-    mov rax, rdi
-    or rax, 7
-    movzx ecx, dx
-    bt edx, 16
+    bt eax, 16
     jb .L1
-    shr edx, 16
-    test dl, 2
+.L11:
+    mov ecx, eax
+    shr ecx, 16
+    test cl, 2
     jne .L2
-    test dl, 4
+    test cl, 4
     jne .L3
     mfence
+    mov rcx, rdi
+    or rcx, 7
     clflush byte ptr [rdi]
-    or rdi, rcx
-    cmp rdi, rax
+    movzx eax, ax
+    or rdi, rax
+    cmp rdi, rcx
     jae .L4
 .L5:
     inc rdi
     clflush byte ptr [rdi]
-    or rdi, rcx
-    cmp rdi, rax
+    or rdi, rax
+    cmp rdi, rcx
     jb .L5
 .L4:
     mfence
@@ -32,50 +33,41 @@
     add rsp, 48
     pop rbx
     ret
-.L1:
-    clwb byte ptr [rdi]
-    jmp .L6
+.L2:
+    mov rcx, rdi
+    or rcx, 7
+    clflushopt byte ptr [rdi]
+    movzx eax, ax
+    or rdi, rax
+    cmp rdi, rcx
+    jae .L6
 .L7:
     inc rdi
-    clwb byte ptr [rdi]
-.L6:
-    or rdi, rcx
-    cmp rdi, rax
+    clflushopt byte ptr [rdi]
+    or rdi, rax
+    cmp rdi, rcx
     jb .L7
-    sfence
-    mov al, 1
-    add rsp, 48
-    pop rbx
-    ret
-.L2:
-    clflushopt byte ptr [rdi]
-    or rdi, rcx
-    cmp rdi, rax
-    jae .L8
-.L9:
-    inc rdi
-    clflushopt byte ptr [rdi]
-    or rdi, rcx
-    cmp rdi, rax
-    jb .L9
-.L8:
+.L6:
     sfence
     mov al, 1
     add rsp, 48
     pop rbx
     ret
 .L3:
+    mov rcx, rdi
+    or rcx, 7
     clflush byte ptr [rdi]
-    or rdi, rcx
-    cmp rdi, rax
-    jae .L10
-.L11:
+    movzx eax, ax
+    or rdi, rax
+    cmp rdi, rcx
+    jae .L8
+.L9:
     inc rdi
     clflush byte ptr [rdi]
-    or rdi, rcx
-    cmp rdi, rax
-    jb .L11
-.L10:
+    or rdi, rax
+    cmp rdi, rcx
+    jb .L9
+.L8:
     sfence
     mov al, 1
     add rsp, 48
@@ -86,11 +78,30 @@
     lea rdi, [rsp + 8]
     call _ZN10cachemaint5cache4once9OnceCache6chooseE
     cmp dword ptr [rsp + 8], 7
-    jne .L12
-    mov rdx, qword ptr [rsp + 16]
+    jne .L10
+    mov rax, qword ptr [rsp + 16]
     mov rdi, rbx
-    jmp .L13
+    bt eax, 16
+    jae .L11
+.L1:
+    mov rcx, rdi
+    or rcx, 7
+    clwb byte ptr [rdi]
+    movzx eax, ax
+    jmp .L12
+.L13:
+    inc rdi
+    clwb byte ptr [rdi]
 .L12:
+    or rdi, rax
+    cmp rdi, rcx
+    jb .L13
+    sfence
+    mov al, 1
+    add rsp, 48
+    pop rbx
+    ret
+.L10:
     xor eax, eax
     add rsp, 48
     pop rbx

@@ -1,15 +1,16 @@
-    lea rax, [rsi + 63]
-    movzx ecx, di
     bt edi, 24
     jb .L0
-    shr edi, 24
-    test dil, 2
+    mov r8d, edi
+    shr r8d, 24
+    test r8b, 2
     jne .L1
+    lea rax, [rsi + 63]
+    movzx ecx, di
     mov rdx, rcx
     or rdx, rsi
     mfence
     clflush byte ptr [rsi]
-    test dil, 4
+    test r8b, 4
     jne .L2
     cmp rdx, rax
     jae .L3
@@ -31,7 +32,9 @@
     jmp .L2
 .L0:
     mfence
+    lea rax, [rsi + 63]
     clwb byte ptr [rsi]
+    movzx ecx, di
     or rsi, rcx
     cmp rsi, rax
     jae .L6
@@ -46,7 +49,9 @@
     ret
 .L1:
     mfence
+    lea rax, [rsi + 63]
     clflushopt byte ptr [rsi]
+    movzx ecx, di
     or rsi, rcx
     cmp rsi, rax
     jae .L8

@@ -2,8 +2,8 @@
     test rdx, rdx
     je .L0
     lea rax, [rsi + 8*rdx]
-    movzx ecx, di
     bt edi, 24
+    movzx ecx, di
     jb .L1
     shr edi, 24
     test dil, 2
@@ -53,8 +53,8 @@
     je .L0
 .L4:
     mov rdx, qword ptr [rsi]
-    lea rdi, [rdx + 63]
     mfence
+    lea rdi, [rdx + 63]
     clflush byte ptr [rdx]
     or rdx, rcx
     cmp rdx, rdi

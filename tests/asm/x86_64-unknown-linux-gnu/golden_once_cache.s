@@ -1,5 +1,2 @@
-    mov rdx, qword ptr [rdi]
-    xor eax, eax
-    test rdx, rdx
-    setne al
+    mov rax, qword ptr [rdi]
     ret

@@ -1,17 +1,18 @@
     test rdx, rdx
     je .L0
-    lea rax, [rsi + rdx]
-    dec rax
-    movzx ecx, di
-    bt edi, 16
-    jb .L1
-    shr edi, 16
-    test dil, 2
+    mov eax, edi
+    shr eax, 16
+    test al, 1
+    jne .L1
+    test al, 2
     jne .L2
-    test dil, 4
+    test al, 4
     jne .L3
     mfence
+    lea rax, [rsi + rdx]
+    dec rax
     clflush byte ptr [rsi]
+    movzx ecx, di
     or rsi, rcx
     cmp rsi, rax
     jae .L4
@@ -25,7 +26,10 @@
     mfence
     ret
 .L1:
+    lea rax, [rsi + rdx]
+    dec rax
     clwb byte ptr [rsi]
+    movzx ecx, di
     or rsi, rcx
     cmp rsi, rax
     jae .L6
@@ -40,7 +44,10 @@
 .L0:
     ret
 .L2:
+    lea rax, [rsi + rdx]
+    dec rax
     clflushopt byte ptr [rsi]
+    movzx ecx, di
     or rsi, rcx
     cmp rsi, rax
     jae .L8
@@ -54,7 +61,10 @@
     sfence
     ret
 .L3:
+    lea rax, [rsi + rdx]
+    dec rax
     clflush byte ptr [rsi]
+    movzx ecx, di
     or rsi, rcx
     cmp rsi, rax
     jae .L10

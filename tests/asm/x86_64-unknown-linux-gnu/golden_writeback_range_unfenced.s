@@ -1,17 +1,18 @@
     test rdx, rdx
     je .L0
-    lea rax, [rsi + rdx]
-    dec rax
-    movzx ecx, di
-    bt edi, 16
-    jb .L1
-    shr edi, 16
-    test dil, 2
+    mov eax, edi
+    shr eax, 16
+    test al, 1
+    jne .L1
+    test al, 2
     jne .L2
-    test dil, 4
+    test al, 4
     jne .L3
     mfence
+    lea rax, [rsi + rdx]
+    dec rax
     clflush byte ptr [rsi]
+    movzx ecx, di
     or rsi, rcx
     cmp rsi, rax
     jae .L0
@@ -24,7 +25,10 @@
 .L0:
     ret
 .L1:
+    lea rax, [rsi + rdx]
+    dec rax
     clwb byte ptr [rsi]
+    movzx ecx, di
     or rsi, rcx
     cmp rsi, rax
     jae .L0
@@ -36,7 +40,10 @@
     jb .L5
     jmp .L0
 .L2:
+    lea rax, [rsi + rdx]
+    dec rax
     clflushopt byte ptr [rsi]
+    movzx ecx, di
     or rsi, rcx
     cmp rsi, rax
     jae .L0
@@ -48,7 +55,10 @@
     jb .L6
     jmp .L0
 .L3:
+    lea rax, [rsi + rdx]
+    dec rax
     clflush byte ptr [rsi]
+    movzx ecx, di
     or rsi, rcx
     cmp rsi, rax
     jae .L0

@@ -1,15 +1,16 @@
-    mov rax, rsi
-    or rax, 7
-    movzx ecx, di
     bt edi, 16
     jb .L0
-    shr edi, 16
-    test dil, 2
+    mov eax, edi
+    shr eax, 16
+    test al, 2
     jne .L1
-    test dil, 4
+    test al, 4
     jne .L2
     mfence
+    mov rax, rsi
+    or rax, 7
     clflush byte ptr [rsi]
+    movzx ecx, di
     or rsi, rcx
     cmp rsi, rax
     jae .L3
@@ -23,7 +24,10 @@
     mfence
     ret
 .L0:
+    mov rax, rsi
+    or rax, 7
     clwb byte ptr [rsi]
+    movzx ecx, di
     or rsi, rcx
     cmp rsi, rax
     jae .L5
@@ -37,7 +41,10 @@
     sfence
     ret
 .L1:
+    mov rax, rsi
+    or rax, 7
     clflushopt byte ptr [rsi]
+    movzx ecx, di
     or rsi, rcx
     cmp rsi, rax
     jae .L7
@@ -51,7 +58,10 @@
     sfence
     ret
 .L2:
+    mov rax, rsi
+    or rax, 7
     clflush byte ptr [rsi]
+    movzx ecx, di
     or rsi, rcx
     cmp rsi, rax
     jae .L9

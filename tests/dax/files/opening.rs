@@ -163,6 +163,29 @@ fn a_file_that_may_not_be_written_is_refused() {
     assert!(text.starts_with("permission denied"), "{text}");
 }
 
+/// A file of `/sys` can be the memory of a device, to which a mapping would store.
+#[test]
+fn a_file_that_stores_nothing_is_refused_by_its_file_system() {
+    let files = [
+        ("/proc/self/status", "proc"),
+        ("/proc/bus/pci/devices", "proc"),
+        ("/sys/kernel/uevent_seqnum", "sysfs"),
+        ("/sys/kernel/notes", "sysfs"),
+        ("/sys/kernel/btf/vmlinux", "sysfs"),
+    ];
+    for (path, expected) in &files {
+        if fs::File::open(path).is_err() {
+            let name = "a_file_that_stores_nothing_is_refused_by_its_file_system";
+            skip(name, format_args!("there is no {path}"));
+            continue;
+        }
+        for error in [options().view(path).unwrap_err(), probe(path).unwrap_err()] {
+            let ErrorKind::Pseudo { file_system, .. } = error.kind() else { panic!("{error}") };
+            assert_eq!(*file_system, *expected, "{error}");
+        }
+    }
+}
+
 /// A file of so many bytes without data, as a hole and allocated, and the word for each in a refusal.
 fn unwritten_files(directory: &Path) -> [(PathBuf, &'static str); 2] {
     let [hole, allocated] = ["hole", "allocated"].map(|name| directory.join(name));

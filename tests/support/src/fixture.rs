@@ -10,15 +10,18 @@ pub struct Fixture {
 
 impl Fixture {
     #[expect(clippy::new_without_default, reason = "tests write `new`")]
+    #[must_use]
     pub fn new() -> Self {
         Self { root: TempDir::new().unwrap() }
     }
 
     /// Returns the root, which holds `proc` and `sys`.
+    #[must_use]
     pub fn root(&self) -> &Path {
         self.root.path()
     }
 
+    #[must_use]
     pub fn inside(&self, path: &str) -> PathBuf {
         self.root.path().join(path)
     }
@@ -31,6 +34,7 @@ impl Fixture {
     }
 
     /// Adds a symbolic link to another path in the tree.
+    #[must_use]
     pub fn link(self, path: &str, to: &str) -> Self {
         let path = self.inside(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -40,6 +44,7 @@ impl Fixture {
 
     /// Adds a region as the kernel shows one: a device below its bus, and a link to it below
     /// `/sys/bus/nd/devices`. `provider` is an attribute of the bus.
+    #[must_use]
     pub fn region(self, number: u32, provider: Option<&str>, attributes: &[(&str, &str)]) -> Self {
         let bus = format!("sys/devices/platform/ndbus{number}");
         let device = format!("{bus}/region{number}");

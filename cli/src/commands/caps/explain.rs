@@ -268,7 +268,7 @@ fn hypervisor(report: &HostReport) -> Vec<Entry> {
             }
         }));
     }
-    if let Some(kind) = report.surroundings.hypervisor {
+    if let Some(kind) = report.hypervisor_by_files() {
         entries.push(Entry::here("By its files", kind.to_string()));
     }
     let isolated = match report.cpu.confidential {
@@ -286,6 +286,14 @@ fn hypervisor(report: &HostReport) -> Vec<Entry> {
     let isolated =
         isolated.into_iter().chain(by_driver).map(|text| Entry::here("Confidential", text));
     entries.extend(isolated);
+    if let Confidential::SevOffered { needs_eviction: true, .. } = report.cpu.confidential {
+        entries.push(Entry::said(
+            "Page states",
+            "a kernel that makes a page private must evict its lines when it validates the page"
+                .to_string(),
+            "CPUID Fn8000_001F EBX[31], COHERENCY_SFW_NO; Linux arch/x86/coco/sev",
+        ));
+    }
     if let Some(name) = &report.surroundings.container {
         entries.push(Entry::here("Container", format!("in a container: {name}")));
     }

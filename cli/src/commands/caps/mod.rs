@@ -1,16 +1,22 @@
 //! `cachemaint caps`: the report on this machine, on one screen; and the long form of each topic.
 
 mod explain;
+mod require;
 
 use super::text;
 use crate::failure::misused;
 use cachemaint_inspect::HostReport;
+use clap::builder::PossibleValuesParser;
 use explain::Topic;
+use serde::Serialize;
 use serde_json::json;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 /// Show what this machine promises: instructions, caches, persistent memory, survival
+///
+/// In scripts, demand facts with --require: if one is not given, the exit code is 1, and standard error has the reason and
+/// the remedy. An unknown fact counts as not given.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Print everything as JSON
@@ -19,6 +25,14 @@ pub(crate) struct Arguments {
     /// Explain a topic with its sources, such as clwb, whole-cache or survival; without a topic, list the topics
     #[arg(long, value_name = "TOPIC", num_args = 0..=1, default_missing_value = LIST)]
     explain: Option<String>,
+    /// Fail unless this machine has this: an instruction such as clwb, or one of these facts; can be repeated
+    #[arg(
+        long,
+        value_name = "FACT",
+        value_parser = PossibleValuesParser::new(require::values()),
+        conflicts_with = "explain"
+    )]
+    require: Vec<String>,
 }
 
 /// The word that asks for the topics.
@@ -35,11 +49,27 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if let Some(topic) = &arguments.explain {
         return explain(&report, topic, arguments.json);
     }
-    text::print(arguments.json, &report, |out| {
+    let refused = arguments.require.iter().filter_map(|fact| require::refused(&report, fact));
+    let refused: Vec<String> = refused.collect();
+    let is_asked = !arguments.require.is_empty();
+    let document = Document { report: &report, refused: is_asked.then_some(&refused) };
+    text::print(arguments.json, &document, |out| {
         write!(out, "{report}")?;
         MORE.iter().try_for_each(|line| writeln!(out, "{line}"))
     })?;
-    Ok(ExitCode::SUCCESS)
+    for why in &refused {
+        text::tell!("{why}");
+    }
+    Ok(if refused.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    #[serde(flatten)]
+    report: &'a HostReport,
+    /// The demands that are not met; missing if there was none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<&'a Vec<String>>,
 }
 
 fn explain(report: &HostReport, topic: &str, as_json: bool) -> anyhow::Result<ExitCode> {

@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::mem::take;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -252,7 +252,7 @@ impl Guarded {
         page_cache: bool,
     ) -> Result<Option<[u64; 2]>, Option<String>> {
         if let Held::Lines(lines) = &self.held
-            && lines.view.file().metadata().is_ok_and(|found| found.len() != lines.view.len())
+            && lines.view.metadata().is_ok_and(|found| found.len() != lines.view.len())
         {
             self.held = Held::Nothing(None);
             self.open(identity, page_cache);
@@ -277,9 +277,11 @@ impl Guarded {
 
 impl Held {
     fn open(path: &Path, identity: Identity, page_cache: bool) -> Self {
-        let is_same = |file: &File| Identity::of(file).is_ok_and(|found| found == identity);
+        let is_same = |found: &Metadata| Identity::of(found) == identity;
         let error = match Options::new().view(path) {
-            Ok(view) if !is_same(view.file()) => return Self::Nothing(None),
+            Ok(view) if !view.metadata().is_ok_and(|found| is_same(&found)) => {
+                return Self::Nothing(None);
+            }
             Ok(view) => match view.cache() {
                 Some(cache) => {
                     return Self::Lines(Box::new(Lines { view, cache, is_touched: false }));
@@ -303,6 +305,7 @@ impl Held {
         }
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let opened = open(path, flags, Mode::empty()).map(File::from);
+        let is_same = |file: &File| file.metadata().is_ok_and(|found| is_same(&found));
         opened.ok().filter(is_same).map_or(Self::Nothing(None), Self::Synced)
     }
 }

@@ -10,8 +10,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 use std::ffi::OsStr;
-use std::fs::File;
-use std::io;
+use std::fs::Metadata;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -53,9 +52,8 @@ pub(super) enum Found {
 }
 
 impl Identity {
-    pub(super) fn of(open: &File) -> io::Result<Self> {
-        let found = open.metadata()?;
-        Ok(Self { device: found.dev(), inode: found.ino() })
+    pub(super) fn of(found: &Metadata) -> Self {
+        Self { device: found.dev(), inode: found.ino() }
     }
 }
 

@@ -34,7 +34,7 @@ pub struct BadBlocks {
 /// *None* and *unknown* are different: if the answer is unknown, the result is an error.
 ///
 /// # Errors
-/// [`ErrorKind::Unknown`] with the question and its answer, if the file system is not on persistent memory, or
+/// [`ErrorKind::Unknown`](cachemaint::dax::ErrorKind::Unknown) with the question and its answer, if the file system is not on persistent memory, or
 /// device mapper or md is in between. Also if the file system does not give the place of its extents, or the
 /// attribute is missing, cannot be read, or is not a list. The list lacks errors that no access has met yet, and
 /// those for which the kernel had no space: [`BadBlocks::is_complete`].

@@ -7,22 +7,25 @@ mod conclude;
 #[cfg(target_os = "linux")]
 mod extents;
 mod placement;
-#[cfg(all(test, target_os = "linux", not(miri)))]
+#[cfg(test)]
+#[cfg(all(target_os = "linux", not(miri)))]
 mod tests;
 
 #[cfg(target_os = "linux")]
 pub use bad_blocks::{BadBlocks, bad_blocks};
 pub use placement::{Extent, Placement, placement};
 
-use crate::survival::{Condition, Event, Stage, Survival, survives};
+use crate::survival::{Condition, Event, Stage, Survival, Unmet, survives};
 use crate::{Evidence, MemoryDevice, PmemRegion, Unknown};
 use alloc::string::String;
 use alloc::vec::Vec;
 use cachemaint::Cache;
 use cachemaint::dax::{DaxView, Error, Guarantee};
-use cachemaint::family::file::{self, FileFacts, Reach};
+use cachemaint::family::file::{self, FileFacts};
 use cachemaint::medium::{Backing, Granularity};
 use cachemaint::report::Statement;
+#[cfg(target_os = "linux")]
+use cachemaint::{aliasing::Aliasing, family::file::Reach, family::tree::Tree, report::CpuReport};
 use std::fs::File;
 use std::path::Path;
 
@@ -105,6 +108,7 @@ pub struct FileReport {
 }
 
 /// The answers about a file from which the rest is concluded.
+#[cfg(target_os = "linux")]
 #[derive(Clone, Debug)]
 struct Asked {
     facts: FileFacts,
@@ -148,6 +152,7 @@ impl FileReport {
         Ok(Self::conclude(facts, refusal, cache, view.guarantee()))
     }
 
+    #[cfg(target_os = "linux")]
     fn conclude(
         facts: FileFacts,
         refusal: Option<i32>,
@@ -156,17 +161,13 @@ impl FileReport {
     ) -> Self {
         let reach = Reach::of(cache);
         let in_guest = cachemaint::family::is_guest();
-        let data_cache_aliases = aliases();
-        let asked = Asked { facts, refusal, reach, in_guest, data_cache_aliases };
-        #[cfg(target_os = "linux")]
-        return conclude::conclude(&cachemaint::family::tree::Tree::host(), &asked, guarantee);
-        #[cfg(not(target_os = "linux"))]
-        Self::of_documents(&asked, guarantee)
+        let asked = Asked { facts, refusal, reach, in_guest, data_cache_aliases: aliases() };
+        conclude::conclude(&Tree::host(), &asked, guarantee)
     }
 
     /// Returns the report on every file of a system whose devices are not asked about.
     #[cfg(not(target_os = "linux"))]
-    fn of_documents(asked: &Asked, guarantee: &Guarantee) -> Self {
+    fn conclude(facts: FileFacts, _: Option<i32>, _: Option<Cache>, guarantee: &Guarantee) -> Self {
         let system = cachemaint::family::calls::System::host();
         Self {
             granularity: guarantee.granularity,
@@ -182,7 +183,7 @@ impl FileReport {
             devices: Vec::new(),
             through_page_cache: true,
             drops_flushes: false,
-            has_name: asked.facts.has_name,
+            has_name: facts.has_name,
             evidence: alloc::vec![
                 Evidence::new("the operating system", system.name),
                 Evidence::new("what makes stores durable", system.persists_by),
@@ -272,32 +273,40 @@ impl FileReport {
         }
     }
 
-    /// Fails unless persisted bytes survive this event without a condition, for a program that must not start with
-    /// less. `cachemaint inspect --survives` does the same for a script.
+    /// Fails unless persisted bytes survive this event, for a program that must not start with less. An answer with a
+    /// condition counts as no, since nothing has checked it, unless the program accepts the condition. `cachemaint
+    /// inspect --survives` does the same for a script.
+    ///
+    /// ```no_run
+    /// use cachemaint_inspect::FileReport;
+    /// use cachemaint_inspect::survival::{Condition, Event};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// // The vendor of the drive promises this.
+    /// let checked = [Condition::DRIVE_FLUSHES];
+    /// FileReport::at("/var/lib/log")?.require(Event::PowerLoss, &checked)?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// The answer of [`survives`](Self::survives) for persisted bytes, if it is not yes.
-    pub const fn require(&self, event: Event) -> Result<(), Statement<Survival>> {
+    /// The condition and how to accept it, or the reason and the media that would do.
+    pub fn require(&self, event: Event, accepted: &[Condition]) -> Result<(), Unmet> {
         let statement = self.survives(Stage::Persisted, event);
         match statement.answer {
             Survival::Yes => Ok(()),
-            _ => Err(statement),
+            Survival::If(condition) if accepted.contains(&condition) => Ok(()),
+            _ => Err(Unmet { event, statement }),
         }
     }
 }
 
 /// Returns true if the data cache of this machine is known to alias.
+#[cfg(target_os = "linux")]
 fn aliases() -> bool {
-    use cachemaint::aliasing::Aliasing;
-    let cpu = cachemaint::report::CpuReport::host();
-    let page = match cpu.aliasing {
-        Aliasing::Unknown { .. } => {
-            crate::system::kernel::page_size(&cachemaint::family::tree::Tree::host())
-        }
-        found => return matches!(found, Aliasing::Yes { .. }),
-    };
-    let tree = cachemaint::family::tree::Tree::host();
-    matches!(crate::host::aliasing(&cpu, &tree, &page), Aliasing::Yes { .. })
+    let (cpu, tree) = (CpuReport::host(), Tree::host());
+    let found = crate::host::aliasing(&cpu, &tree, &crate::system::kernel::page_size(&tree));
+    matches!(found, Aliasing::Yes { .. })
 }
 
 /// Returns the open file of a view, to ask about it.

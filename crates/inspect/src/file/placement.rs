@@ -70,7 +70,7 @@ impl Extent {
 /// are those on the mapped device: `device` names it, and `base` is unknown.
 ///
 /// # Errors
-/// [`ErrorKind::Unknown`] with the question and its answer: always on systems other than Linux. On Linux, if the
+/// [`ErrorKind::Unknown`](cachemaint::dax::ErrorKind::Unknown) with the question and its answer: always on systems other than Linux. On Linux, if the
 /// file system is not ext2, ext4 or xfs, whose extents give the place on the device, or if it has a realtime
 /// device. Also if an extent does not give its place, as for bytes that are kept in the inode. Unknown physical
 /// addresses are not an error.

@@ -6,17 +6,17 @@ use crate::survival::{Event, Stage, Survival, survives};
 use alloc::vec::Vec;
 use cachemaint::family::SCHEMA;
 use cachemaint::medium::Backing;
-use cachemaint::report::{CpuReport, Statement};
+use cachemaint::report::{CpuReport, HypervisorKind, Statement};
 use serde::Serialize;
 use serde::ser::{SerializeMap, SerializeStruct, Serializer};
 
 /// The CPU's part of a host's report, without its own schema number.
-struct Cpu<'a>(&'a CpuReport);
+struct Cpu<'a>(&'a CpuReport, Option<HypervisorKind>);
 
 impl Serialize for Cpu<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut object = serializer.serialize_struct("CpuReport", 13)?;
-        self.0.fields(&mut object)?;
+        self.0.fields(&mut object, self.1)?;
         object.end()
     }
 }
@@ -82,7 +82,7 @@ impl Serialize for HostReport {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut object = serializer.serialize_struct("HostReport", 13)?;
         object.serialize_field("schema", &SCHEMA)?;
-        object.serialize_field("cpu", &Cpu(&self.cpu))?;
+        object.serialize_field("cpu", &Cpu(&self.cpu, self.by_files))?;
         match &self.kernel {
             Ok(kernel) => object.serialize_field("kernel", kernel)?,
             Err(why) => object.serialize_field("kernel", why)?,

@@ -3,7 +3,8 @@
 #[cfg(feature = "serde")]
 mod json;
 mod screen;
-#[cfg(all(test, target_os = "linux", not(miri)))]
+#[cfg(test)]
+#[cfg(all(target_os = "linux", not(miri)))]
 mod tests;
 
 use crate::survival::backing_of;
@@ -17,7 +18,7 @@ use cachemaint::family::calls::System;
 use cachemaint::family::reserves_ram_by_parameter;
 use cachemaint::family::tree::{Attribute, Tree};
 use cachemaint::medium::{Backing, Domain};
-use cachemaint::report::{CpuReport, Effects};
+use cachemaint::report::{CpuReport, Effects, HypervisorKind};
 use std::path::Path;
 
 /// The promises of this machine: the CPU, the kernel, caches, persistent memory, and the survival
@@ -31,6 +32,25 @@ use std::path::Path;
 /// let report = cachemaint_inspect::HostReport::host();
 /// println!("{report}");
 /// ```
+///
+/// # JSON
+/// With feature `serde` it is an object with `"schema": 1`. Names are in snake case. A schema may gain names, but the
+/// meaning of an existing name does not change.
+///
+/// | name | what |
+/// |---|---|
+/// | `cpu` | the [report on the CPU](cachemaint::report#json). Its `hypervisor` has the name from the kernel's files if the CPU shows none |
+/// | `effects`, `aliasing` | as in `cpu`, with what the kernel's files show |
+/// | `kernel` | `name`, `release` |
+/// | `page_size`, `shmlba` | `bytes` |
+/// | `caches` | `levels`: list of `level`, `kind`, `size`, `line` (bytes), `ways`, `sets`, `shared_by` (CPUs) |
+/// | `surroundings` | `confidential`, `container`, from the kernel's files |
+/// | `guest_hints` | list of `asked`, `answer` |
+/// | `regions` | `list`: `name`, `provider`, `size`, `available_size` (bytes), `domain`, `meaning`, `is_claim` (always true), `read_only`, `deep_flush` (the DIMMs' buffers can be flushed), `numa_node`, `bad_bytes` (known media errors), each `null` if not shown. `bad_bytes_may_be_more` is true if the kernel's list is full, cut, invalid or unreadable. Also `devices` (list of `name`, `id` or `null`, `unsafe_shutdowns`: a number, or `reason` and `advice`; `failures`: list of `save_fail`, `restore_fail`, `flush_fail`, `not_armed`, `map_fail`), `evidence`; if empty, `reason` and `advice` |
+/// | `backings` | the backings that [`survival`](Self::backings) is shown for |
+/// | `survival` | list of `backing`, `event`, `stage` (`stored`, `persisted`, `deep_persisted`), `answer` (`yes`, `no`, `not_promised` or `{"if": {"code": …, "text": …}}`), `text`, `source`, `certainty` |
+///
+/// If `kernel`, `page_size`, `shmlba`, `caches` or `regions` is unknown, it has only `reason` and `advice`.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct HostReport {
@@ -49,7 +69,7 @@ pub struct HostReport {
     pub aliasing: Aliasing,
     /// The caches of CPU 0, or the reason why they are unknown.
     pub caches: Result<Vec<CacheLevel>, Unknown>,
-    /// A hypervisor, a confidential guest and a container, from the kernel's files.
+    /// A confidential guest and a container, from the kernel's files.
     pub surroundings: Surroundings,
     /// The effects of the hypervisor and a confidential guest on cache maintenance, from all known facts.
     pub effects: Effects,
@@ -58,6 +78,8 @@ pub struct HostReport {
     /// The regions of persistent memory, by their kernel names, or the reason why they are unknown. Each domain is an
     /// unverified claim.
     pub regions: Result<Vec<PmemRegion>, Unknown>,
+    /// The hypervisor that the kernel's files show.
+    by_files: Option<HypervisorKind>,
     /// False on other systems: nothing is known about their media.
     is_linux: bool,
 }
@@ -70,6 +92,20 @@ impl HostReport {
     pub fn host() -> Self {
         let report = Self::from_tree(CpuReport::host(), &Tree::host());
         if cfg!(target_os = "linux") { report } else { report.on(&System::host()) }
+    }
+
+    /// Returns the kind of hypervisor, by the CPU or, if that does not show it, by the kernel's files. `None` means
+    /// "unknown", never "no".
+    #[must_use]
+    pub fn hypervisor(&self) -> Option<HypervisorKind> {
+        self.cpu.hypervisor.kind().or(self.by_files)
+    }
+
+    /// Returns the hypervisor by the kernel's files only.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn hypervisor_by_files(&self) -> Option<HypervisorKind> {
+        self.by_files
     }
 
     /// Returns the caches of a CPU by its number; [`caches`](Self::caches) has those of CPU 0. CPUs of different kinds
@@ -97,9 +133,9 @@ impl HostReport {
     /// Returns the report on any machine.
     #[expect(clippy::large_types_passed_by_value, reason = "it becomes a part of the report")]
     fn from_tree(cpu: CpuReport, tree: &Tree) -> Self {
-        let (surroundings, guest_hints) = surroundings::ask(tree);
+        let (by_files, surroundings, guest_hints) = surroundings::ask(tree);
         let page_size = kernel::page_size(tree);
-        let effects = cpu.effects_under(cpu.hypervisor.kind().or(surroundings.hypervisor));
+        let effects = cpu.effects_under(cpu.hypervisor.kind().or(by_files));
         Self {
             cpu,
             effects,
@@ -111,6 +147,7 @@ impl HostReport {
             surroundings,
             guest_hints,
             regions: regions_in(tree),
+            by_files,
             is_linux: true,
         }
     }
@@ -183,6 +220,9 @@ fn regions_in(tree: &Tree) -> Result<Vec<PmemRegion>, Unknown> {
 
 /// Returns the aliasing of the data cache, from the architecture or from `/proc/cpuinfo`.
 pub(crate) fn aliasing(cpu: &CpuReport, tree: &Tree, page: &Result<u64, Unknown>) -> Aliasing {
+    if !matches!(cpu.aliasing, Aliasing::Unknown { .. }) {
+        return cpu.aliasing;
+    }
     let cpuinfo = tree.read(Path::new("/proc/cpuinfo"));
     cpu.aliasing_on(cpuinfo.value(), page.as_ref().ok().copied())
 }

@@ -76,10 +76,10 @@ impl HostReport {
             let (stored, persisted) = (signs(Stage::Stored), signs(Stage::Persisted));
             let is_same = stored == persisted;
             if is_same {
-                table_row(f, &format!("  {}", backing), stored)?;
+                table_row(f, &format!("  {backing}"), stored)?;
                 continue;
             }
-            table_row(f, &format!("  {}: stored", backing), stored)?;
+            table_row(f, &format!("  {backing}: stored"), stored)?;
             table_row(f, "    persisted", persisted)?;
         }
         legend.write(f, hidden)
@@ -87,9 +87,9 @@ impl HostReport {
 
     /// Returns the hypervisor that files show, if the CPU shows none or another one, and the container.
     fn hints(&self) -> String {
-        let Surroundings { hypervisor, confidential, container } = &self.surroundings;
+        let Surroundings { confidential, container } = &self.surroundings;
         let by_cpu = self.cpu.hypervisor;
-        let known = hypervisor.filter(|kind| *kind != HypervisorKind::Unlisted);
+        let known = self.by_files.filter(|kind| *kind != HypervisorKind::Unlisted);
         let mut hints = String::new();
         if let (Some(kind), None) = (known, by_cpu.kind()) {
             hints.extend(["; by its files ", kind.name()]);

@@ -8,6 +8,7 @@
 mod table;
 
 use cachemaint::medium::{Backing, Domain};
+use cachemaint::report::Statement;
 
 pub use table::survives;
 
@@ -147,3 +148,55 @@ impl core::fmt::Display for Survival {
         }
     }
 }
+
+/// The error of a requirement that is not met: the condition or the reason, and what to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Unmet {
+    /// The event that persisted bytes must survive.
+    pub event: Event,
+    /// The answer.
+    pub statement: Statement<Survival>,
+}
+
+impl Unmet {
+    /// Returns the condition that was not accepted, if there is one.
+    #[must_use]
+    pub const fn condition(&self) -> Option<Condition> {
+        match self.statement.answer {
+            Survival::If(condition) => Some(condition),
+            _ => None,
+        }
+    }
+}
+
+impl core::fmt::Display for Unmet {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let Self { event, statement: Statement { answer, text, .. } } = self;
+        match answer {
+            Survival::If(Condition { code, text: condition }) => {
+                return write!(
+                    f,
+                    "persisted data survives {event} only if {condition} ({text}); if you have checked this, accept {code}"
+                );
+            }
+            Survival::No => write!(f, "persisted data does not survive {event}: {text}")?,
+            _ => write!(f, "nothing promises that persisted data survives {event}: {text}")?,
+        }
+        f.write_str("; use one of these media: ")?;
+        let mut separator = "";
+        for backing in Backing::ALL {
+            match survives(*backing, Stage::Persisted, *event).answer {
+                Survival::Yes => write!(f, "{separator}{backing}")?,
+                Survival::If(Condition { code, .. }) => {
+                    write!(f, "{separator}{backing} (accept {code})")?;
+                }
+                _ => continue,
+            }
+            separator = "; ";
+        }
+        Ok(())
+    }
+}
+
+impl core::error::Error for Unmet {}

@@ -19,8 +19,6 @@ use std::path::Path;
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Surroundings {
-    /// The hypervisor of this guest.
-    pub hypervisor: Option<HypervisorKind>,
     /// The technology that isolates this guest, if it is confidential, from a kernel driver that only such guests have
     /// (Linux `drivers/virt/coco`: `sev-guest`, `tdx-guest`, `arm-cca-guest`).
     pub confidential: Option<Isolation>,
@@ -31,15 +29,12 @@ pub struct Surroundings {
     pub container: Option<String>,
 }
 
-/// Reads the files, and keeps the answers.
-pub(crate) fn ask(tree: &Tree) -> (Surroundings, Vec<Evidence>) {
+/// Reads the files: the hypervisor that they show, the rest, and the answers.
+pub(crate) fn ask(tree: &Tree) -> (Option<HypervisorKind>, Surroundings, Vec<Evidence>) {
     let mut asking = Asking { tree, evidence: Vec::new() };
-    let surroundings = Surroundings {
-        hypervisor: asking.hypervisor().or_else(|| asking.dmi()),
-        confidential: asking.confidential(),
-        container: asking.container(),
-    };
-    (surroundings, asking.evidence)
+    let hypervisor = asking.hypervisor().or_else(|| asking.dmi());
+    let (confidential, container) = (asking.confidential(), asking.container());
+    (hypervisor, Surroundings { confidential, container }, asking.evidence)
 }
 
 struct Asking<'a> {

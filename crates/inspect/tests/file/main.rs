@@ -101,9 +101,10 @@ fn a_file_without_a_name_outlives_its_process_only_if_another_keeps_it_open() {
     drop(options().create_new(&path, LEN).unwrap());
     let unlinked = fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
     fs::remove_file(&path).unwrap();
-    for file in [options().open_file(memfd()), options().open_file(unlinked)] {
-        let file = file.unwrap();
-        let by_link = format!("/proc/self/fd/{}", file.file().as_raw_fd());
+    for opened in [memfd(), unlinked] {
+        let by_link = format!("/proc/self/fd/{}", opened.as_raw_fd());
+        let _stays_open = &opened;
+        let file = options().open_file(opened.try_clone().unwrap()).unwrap();
         for guarantee in [FileReport::of(file.view()).unwrap(), FileReport::at(by_link).unwrap()] {
             let crash = guarantee.survives(Stage::Persisted, Event::ProcessCrash);
             assert!(matches!(crash.answer, Survival::If(_)), "{crash:?}");

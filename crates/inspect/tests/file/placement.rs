@@ -121,7 +121,7 @@ fn the_device_has_the_bytes_there() {
     std::fs::File::open("/dev/urandom").unwrap().read_exact(&mut written).unwrap();
     file.write(5 * UNIT, &written);
     file.persist(5 * UNIT..5 * UNIT + 4096).unwrap();
-    file.file().sync_all().unwrap();
+    std::fs::File::open(file.path()).unwrap().sync_all().unwrap();
     let Some(placement) = told(TEST, file.view()) else { return };
     let device = std::fs::OpenOptions::new()
         .read(true)

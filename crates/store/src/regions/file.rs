@@ -25,7 +25,7 @@ impl<M: Medium + Borrow<DaxFile>> Region<M> {
     }
 
     /// Returns the place of the region's bytes on their device and in memory, as
-    /// [`DaxView::placement`](cachemaint::dax::DaxView::placement) does for the whole file. Offsets are relative to the
+    /// [`placement`](cachemaint_inspect::placement) does for the whole file. Offsets are relative to the
     /// region. With [`Options::require_in_place`](crate::Options::require_in_place), the next opening requires the same
     /// place.
     ///

@@ -18,9 +18,8 @@ fn stores() -> impl Iterator<Item = (Method, &'static BlockStore)> {
     block_ops::BLOCK_STORES.iter().filter(move |store| present.has(**store)).map(|store| {
         let method = match store.kind {
             StoreKind::Ordinary => Method::Ordinary,
-            StoreKind::Hinted => Method::Hinted,
             StoreKind::Streaming => Method::StreamingThenWriteback,
-            StoreKind::Direct => Method::Direct,
+            StoreKind::Direct => Method::Streaming,
         };
         (method, store)
     })

@@ -44,12 +44,11 @@ impl Executor for Recording {
 const TO: usize = 0x10_0000;
 const FROM: usize = 0x90_0000;
 
-const METHODS: [(Method, &BlockStore); 5] = [
+const METHODS: [(Method, &BlockStore); 4] = [
     (Method::Ordinary, &VMOVDQA64),
-    (Method::Hinted, &VMOVDQA64),
     (Method::Streaming, &VMOVNTDQ_512),
     (Method::StreamingThenWriteback, &VMOVNTDQ_512),
-    (Method::Direct, &MOVDIR64B),
+    (Method::Streaming, &MOVDIR64B),
 ];
 
 /// Returns a part at a distance of a block's boundary.
@@ -83,12 +82,12 @@ fn reached(events: &[Event], byte: usize, store: usize, method: Method) -> bool 
         behind.is_some_and(|writeback| fence_behind(writeback).is_some())
     };
     let past_the_caches = match &events[store] {
-        Event::Blocks { kind, .. } => !matches!(kind, StoreKind::Ordinary | StoreKind::Hinted),
+        Event::Blocks { kind, .. } => *kind != StoreKind::Ordinary,
         _ => false,
     };
     match (past_the_caches, method) {
         (false, _) => written_back_behind(store),
-        (true, Method::Streaming | Method::Direct) => fence_behind(store).is_some(),
+        (true, Method::Streaming) => fence_behind(store).is_some(),
         (true, _) => fence_behind(store).is_some_and(written_back_behind),
     }
 }
@@ -184,7 +183,7 @@ fn chunks_in_either_direction_store_each_byte_once_too() {
 /// Several parts cost the caller's fence, and one before it where streaming must be complete before the write-back.
 #[test]
 fn parts_share_their_fences() {
-    for (method, fences) in METHODS.into_iter().zip([0, 0, 0, 1, 0]) {
+    for (method, fences) in METHODS.into_iter().zip([0, 0, 1, 0]) {
         let mut recording = Recording::default();
         let parts = [part(method, 0, 256), part(method, 5000, 100), part(method, 20000, 4096)];
         // SAFETY: nothing is executed.

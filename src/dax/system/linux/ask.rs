@@ -41,6 +41,10 @@ pub(in crate::dax) fn ask(file: &File) -> Result<FileFacts, Unasked> {
     }
     let status = uninterrupted(|| rustix::fs::fstatfs(file))
         .map_err(|errno| failed("fstatfs", errno.into()))?;
+    // Before anything is mapped: a file of a device can be its memory.
+    if let Some(file_system) = named(&PSEUDO, &status) {
+        return Err(Unasked::Pseudo(file_system));
+    }
     facts.file_system = file_system_of(&status);
     if facts.file_system == "fuse" && is_famfs(&Tree::host(), facts.mount_id) {
         facts.file_system = "famfs";
@@ -126,11 +130,40 @@ const MAGIC: [(u32, &str); 16] = [
     (0x87b2_82ff, "famfs"),
 ];
 
+/// File systems with files that store nothing: they show objects of the kernel, or are the memory of a device
+/// (`include/uapi/linux/magic.h`; configfs, fusectl and mqueue: their own sources).
+const PSEUDO: [(u32, &str); 20] = [
+    (0x9fa0, "proc"),
+    (0x6265_6572, "sysfs"),
+    (0x6462_6720, "debugfs"),
+    (0x7472_6163, "tracefs"),
+    (0x7363_6673, "securityfs"),
+    (0x6265_6570, "configfs"),
+    (0x0027_e0eb, "cgroup"),
+    (0x6367_7270, "cgroup2"),
+    (0xcafe_4a11, "bpf"),
+    (0x1cd1, "devpts"),
+    (0x6165_676c, "pstore"),
+    (0xde5e_81e4, "efivarfs"),
+    (0xf97c_ff8c, "selinuxfs"),
+    (0x4341_5d53, "smackfs"),
+    (0x4249_4e4d, "binfmt_misc"),
+    (0x6e73_6673, "nsfs"),
+    (0x1980_0202, "mqueue"),
+    (0x6573_5543, "fusectl"),
+    (0x0765_5821, "resctrl"),
+    (0xabba_1974, "xenfs"),
+];
+
 /// Returns the file system's name by its magic number; empty if this crate does not know it.
 pub(super) fn file_system_of(status: &StatFs) -> &'static str {
+    named(&MAGIC, status).unwrap_or_default()
+}
+
+fn named(list: &[(u32, &'static str)], status: &StatFs) -> Option<&'static str> {
     // 32 bits, in a type that differs between architectures and is signed on some.
     let magic = i128::from(status.f_type) & i128::from(u32::MAX);
-    MAGIC.iter().find(|(number, _)| i128::from(*number) == magic).map_or("", |(_, name)| *name)
+    list.iter().find(|(number, _)| i128::from(*number) == magic).map(|(_, name)| *name)
 }
 
 /// Returns the name of the file system that a path is on.
@@ -224,7 +257,8 @@ pub(super) const fn flags_of(access: Access) -> OFlags {
     }
 }
 
-#[cfg(all(test, not(miri)))]
+#[cfg(test)]
+#[cfg(not(miri))]
 mod tests {
     use super::is_famfs;
     use crate::system::tree::Tree;

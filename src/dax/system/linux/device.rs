@@ -156,7 +156,8 @@ impl DeepFlush {
     }
 }
 
-#[cfg(all(test, not(miri)))]
+#[cfg(test)]
+#[cfg(not(miri))]
 mod tests {
     use super::{DeepFlush, Unflushed};
     use crate::system::tree::Tree;

@@ -10,6 +10,7 @@
 
 use crate::system::calls::uninterrupted;
 use alloc::vec::Vec;
+use core::ops::{ControlFlow, Range};
 use rustix::io::Errno;
 use rustix::ioctl::{Direction, Getter, Opcode, Updater, ioctl, opcode};
 use std::os::fd::AsFd;
@@ -96,24 +97,21 @@ pub(in crate::dax) fn first_unwritten(
     offset: u64,
     len: u64,
 ) -> Result<Option<Unwritten>, Errno> {
-    let end = offset.saturating_add(len);
-    let mut at = offset;
-    while at < end {
-        let extents = extents_from(&file, at, end - at)?;
-        if extents.is_empty() {
-            return Ok(Some(Unwritten { at, what: "a hole" }));
+    let range = offset..offset.saturating_add(len);
+    first_unwritten_of(|start, len| extents_from(&file, start, len), range)
+}
+
+fn first_unwritten_of(ask: impl Ask, range: Range<u64>) -> Result<Option<Unwritten>, Errno> {
+    let (mut at, end) = (range.start, range.end);
+    let found = walk(ask, range, |extent| {
+        if let Some(found) = judge(at, extent) {
+            return ControlFlow::Break(found);
         }
-        for extent in extents {
-            if let Some(found) = judge(at, &extent) {
-                return Ok(Some(found).filter(|found| found.at < end));
-            }
-            at = extent.logical.saturating_add(extent.length);
-            if extent.flags & EXTENT_LAST != 0 && at < end {
-                return Ok(Some(Unwritten { at, what: "a hole" }));
-            }
-        }
-    }
-    Ok(None)
+        at = at.max(extent.logical.saturating_add(extent.length));
+        ControlFlow::Continue(())
+    })?;
+    let found = found.unwrap_or(Unwritten { at, what: "a hole" });
+    Ok(Some(found).filter(|found| found.at < end))
 }
 
 /// Passes on, in order, the extents that overlap `len` bytes from `offset`. The file is synced first.
@@ -126,11 +124,34 @@ pub fn for_each(
     len: u64,
     mut what: impl FnMut(&FiemapExtent),
 ) -> Result<(), Errno> {
-    let end = offset.saturating_add(len);
-    let mut at = offset;
-    while at < end {
-        let extents = extents_from(&file, at, end - at)?;
-        extents.iter().for_each(&mut what);
+    let range = offset..offset.saturating_add(len);
+    let visit = |extent: &_| {
+        what(extent);
+        ControlFlow::<()>::Continue(())
+    };
+    walk(|start, len| extents_from(&file, start, len), range, visit).map(drop)
+}
+
+/// A question for the extents that overlap a number of bytes from a place on.
+trait Ask: FnMut(u64, u64) -> Result<Vec<FiemapExtent>, Errno> {}
+
+impl<F: FnMut(u64, u64) -> Result<Vec<FiemapExtent>, Errno>> Ask for F {}
+
+/// Visits the extents of a range until `visit` breaks, and returns its result then. An answer that reaches no further than
+/// the ones before ends the walk, as the last extent does.
+fn walk<T>(
+    mut ask: impl Ask,
+    range: Range<u64>,
+    mut visit: impl FnMut(&FiemapExtent) -> ControlFlow<T>,
+) -> Result<Option<T>, Errno> {
+    let mut at = range.start;
+    while at < range.end {
+        let extents = ask(at, range.end - at)?;
+        for extent in &extents {
+            if let ControlFlow::Break(found) = visit(extent) {
+                return Ok(Some(found));
+            }
+        }
         let Some(last) = extents.last() else { break };
         let reached = last.logical.saturating_add(last.length);
         if reached <= at || last.flags & EXTENT_LAST != 0 {
@@ -138,7 +159,7 @@ pub fn for_each(
         }
         at = reached;
     }
-    Ok(())
+    Ok(None)
 }
 
 /// `struct fsxattr` and its first flag (`include/uapi/linux/fs.h`).
@@ -199,7 +220,10 @@ fn ask_extents(file: impl AsFd, start: u64, length: u64) -> Result<Vec<FiemapExt
 
 #[cfg(test)]
 mod tests {
-    use super::{EXTENT_SHARED, EXTENT_UNWRITTEN, FiemapExtent, Unwritten, first_unwritten, judge};
+    use super::{
+        EXTENT_SHARED, EXTENT_UNWRITTEN, FiemapExtent, Unwritten, first_unwritten,
+        first_unwritten_of, judge,
+    };
     use rustix::fs::FallocateFlags;
     use rustix::io::Errno;
     use std::fs::File;
@@ -224,6 +248,13 @@ mod tests {
         assert_eq!(found(PAGE, EXTENT_UNWRITTEN), Some((PAGE, unwritten)));
         let shared = "an extent that is shared with another file";
         assert_eq!(found(PAGE, EXTENT_SHARED), Some((PAGE, shared)));
+    }
+
+    /// A kernel could answer every question with the first extent. The file is refused then, as one with a hole.
+    #[test]
+    fn an_answer_that_is_repeated_ends_the_walk() {
+        let found = first_unwritten_of(|_, _| Ok(alloc::vec![extent(0, 0)]), 0..4 * PAGE);
+        assert_eq!(found, Ok(Some(Unwritten { at: PAGE, what: "a hole" })));
     }
 
     /// Four stretches: written, allocated, a hole, written.

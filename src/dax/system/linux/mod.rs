@@ -7,6 +7,7 @@
 //! | `files`, `new_file` | opening, creating, naming and syncing |
 //! | `extents` | the file's blocks, by FIEMAP |
 //! | `mapping` | `mmap` and `msync` |
+//! | `reason` | the reason of a failed access to a mapping |
 
 pub(crate) mod ask;
 pub mod device;
@@ -16,6 +17,7 @@ pub(in crate::dax) mod files;
 #[expect(unsafe_code, reason = "maps and unmaps memory")]
 mod mapping;
 mod new_file;
+mod reason;
 
 pub(in crate::dax) use ask::{ask, device_dax_at, file_system_of_path, unnamed_in_directory};
 pub(in crate::dax) use device::DeepFlush;

@@ -6,6 +6,7 @@ use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use cachemaint::report::{Hypervisor, HypervisorKind};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -60,7 +61,7 @@ const NAMES: &[(&str, &str)] = &[
     ("aliasing", "aliases source"),
     ("shmlba", "bytes"),
     ("caches.levels[]", "level kind size line ways sets shared_by"),
-    ("surroundings", "hypervisor confidential container"),
+    ("surroundings", "confidential container"),
     ("guest_hints[]", "asked answer"),
     (
         "regions.list[]",
@@ -98,7 +99,6 @@ fn the_names_of_a_host_report_are_those_documented() {
 fn the_values_are_the_machine_s() {
     let host = host();
     assert_eq!(host["schema"], 1);
-    assert_eq!(host["surroundings"]["hypervisor"], "Amazon EC2");
     assert_eq!(host["regions"]["list"][0]["domain"], "memory_controller");
     assert_eq!(host["regions"]["list"][0]["is_claim"], true);
     assert_eq!(
@@ -162,4 +162,26 @@ fn reports_are_the_same_in_another_format() {
         let report = report_of(&fixture);
         assert_cbor_equals_json(&report, "a host");
     }
+}
+
+/// A gate on the one field cannot pass where the CPU or the files show a hypervisor.
+#[test]
+fn the_hypervisor_is_that_of_the_cpu_or_of_the_files() {
+    let by_files = Fixture::new().file("sys/class/dmi/id/sys_vendor", "QEMU\n");
+    for (cpu, present, name) in [
+        (Hypervisor::Unknown, json!(true), json!("QEMU")),
+        (Hypervisor::Absent, json!(true), json!("QEMU")),
+        (Hypervisor::Translated, json!(true), json!(HypervisorKind::Translator.name())),
+    ] {
+        let mut report = report_of(&by_files);
+        report.cpu.hypervisor = cpu;
+        let report = serde_json::to_value(report).unwrap();
+        let found = &report["cpu"]["hypervisor"];
+        assert_eq!((&found["present"], &found["name"]), (&present, &name));
+        assert!(report["surroundings"].get("hypervisor").is_none());
+    }
+    let mut report = report_of(&Fixture::new());
+    report.cpu.hypervisor = Hypervisor::Unknown;
+    let report = serde_json::to_value(report).unwrap();
+    assert_eq!(report["cpu"]["hypervisor"]["present"], Value::Null);
 }

@@ -47,7 +47,7 @@ fn guests_are_known_by_files() {
         (Fixture::new(), None),
     ] {
         let report = report_of(&fixture);
-        assert_eq!(report.surroundings.hypervisor, expected, "{report}");
+        assert_eq!(report.hypervisor_by_files(), expected, "{report}");
     }
 }
 

@@ -146,7 +146,7 @@ mod tests {
     }
 
     fn asked(fixture: &Fixture, device: &str) -> Result<Range<u64>, String> {
-        of_device(&tree_of(&fixture), device, ADVICE).map_err(|why| why.to_string())
+        of_device(&tree_of(fixture), device, ADVICE).map_err(|why| why.to_string())
     }
 
     /// The namespace begins at 1 GiB; 2048 sectors are 1 MiB.

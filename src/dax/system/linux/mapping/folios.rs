@@ -37,11 +37,16 @@ fn version(release: &str) -> Option<(u32, u32)> {
     Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
-/// Makes each page of a mapping fault in on its own, and drops `shed`, a range of the file, from the cache. It is
+/// Makes each page of a mapping fault in on its own, and drops `uncached`, a range of the file, from the cache. It is
 /// advice: an error changes nothing.
-pub(super) fn keep_small(file: BorrowedFd<'_>, base: NonNull<u8>, len: usize, shed: &Range<u64>) {
-    if !shed.is_empty() {
-        advise_file(file, shed.clone(), FileAdvice::DontNeed);
+pub(super) fn keep_small(
+    file: BorrowedFd<'_>,
+    base: NonNull<u8>,
+    len: usize,
+    uncached: &Range<u64>,
+) {
+    if !uncached.is_empty() {
+        advise_file(file, uncached.clone(), FileAdvice::DontNeed);
     }
     advise(base.as_ptr().cast(), len, Advice::Random);
 }

@@ -7,17 +7,18 @@ mod folios;
 
 use super::super::{Access, Failed, Pages, Part, Unflushed};
 use super::device::DeepFlush;
-use super::files;
+use super::{files, reason};
+use crate::dax::latch::{FailedAccess, Failure};
 use crate::process::Process;
-use crate::system::calls::uninterrupted;
 use core::ffi::c_void;
 use core::ops::Range;
 use core::ptr::{NonNull, null_mut};
-use rustix::io::Errno;
+use rustix::fs::FileType;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::mm::{Advice, MapFlags, MsyncFlags, ProtFlags};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
 /// The blocks under a page are durable before the page can be written, so writing lines back is enough. `MAP_SHARED`
 /// without `_VALIDATE` would ignore `MAP_SYNC` silently.
@@ -43,14 +44,16 @@ pub(in crate::dax) struct MappedPages {
     /// for reading as private (`do_mmap` clears `VM_SHARED`), and `msync` skips private mappings and succeeds
     /// (`mm/msync.c`; measured on Linux 6.18). Syncing the file writes the pages that others have stored to, and needs
     /// no right to write (`fs/sync.c`).
-    file: OwnedFd,
-    /// The attribute that flushes the medium; without an attribute, `msync` does it.
+    file: File,
+    /// The part of the file.
+    part: Range<u64>,
+    /// The attribute that flushes the device; without an attribute, `msync` does it.
     deep_flush: Option<DeepFlush>,
     /// True if stores may not change the modification time: in tmpfs (`mm/shmem.c` has no `page_mkwrite`), which can be
     /// hidden below overlayfs.
     keeps_time: bool,
-    /// The mapping's place in the file, if it has no readahead of its own.
-    reads_ahead_from: Option<u64>,
+    /// True if the mapping has no readahead of its own.
+    reads_ahead: bool,
     mapped: Mapped,
 }
 
@@ -98,6 +101,7 @@ impl MappedPages {
     pub(in crate::dax) fn new(
         mapped: Mapped,
         file: &File,
+        part: &Part,
         file_system: &str,
         deep_flush: Option<DeepFlush>,
     ) -> Result<Self, Failed> {
@@ -105,7 +109,8 @@ impl MappedPages {
             .map_err(|errno| Failed::new("fcntl", &errno.into()))?;
         let keeps_time =
             matches!(file_system, "tmpfs" | "ramfs" | super::ask::HUGETLBFS | "overlay");
-        Ok(Self { file, deep_flush, keeps_time, reads_ahead_from: None, mapped })
+        let part = part.offset..part.offset + part.len as u64;
+        Ok(Self { file: file.into(), part, deep_flush, keeps_time, reads_ahead: false, mapped })
     }
 
     /// Returns its first byte.
@@ -122,17 +127,16 @@ impl MappedPages {
         self.mapped.access
     }
 
-    /// Keeps the folios of the page cache small, if this file system has large ones, and drops `shed`, a range of the
-    /// file, from the cache. The mapping begins at this offset of the file.
+    /// Keeps the folios of the page cache small, if this file system has large ones, and drops `uncached`, a range of the
+    /// file, from the cache.
     pub(in crate::dax) fn keep_folios_small(
         mut self,
         file_system: &str,
-        offset: u64,
-        shed: &Range<u64>,
+        uncached: &Range<u64>,
     ) -> Self {
         if folios::are_large(file_system) {
-            folios::keep_small(self.file.as_fd(), self.mapped.base, self.mapped.len, shed);
-            self.reads_ahead_from = Some(offset);
+            folios::keep_small(self.file.as_fd(), self.mapped.base, self.mapped.len, uncached);
+            self.reads_ahead = true;
         }
         self
     }
@@ -187,34 +191,51 @@ fn advise(address: *mut c_void, len: usize, advice: Advice) {
 }
 
 impl Pages for MappedPages {
-    fn writeback(&self, range: Range<usize>) -> io::Result<()> {
-        if range.is_empty() {
-            return Ok(());
-        }
-        if self.mapped.access == Access::Read {
-            return uninterrupted(|| rustix::fs::fdatasync(&self.file)).map_err(io::Error::from);
-        }
-        let start = self.mapped.base.as_ptr().wrapping_add(range.start);
-        // SAFETY: (1) the range is in the mapping.
-        unsafe { sync(start, range.len()) }?;
-        if self.keeps_time {
+    /// A store behind the end of a cut file, in the same page, raises no signal, and the system clears these bytes instead
+    /// of writing them.
+    fn writeback(&self, range: Range<usize>) -> Result<(), Failure> {
+        let (at, len) = (range.start as u64, range.len() as u64);
+        let written = match self.mapped.access {
+            Access::Read => retry_on_intr(|| rustix::fs::fdatasync(&self.file)).map_err(Into::into),
+            // SAFETY: (1) the range is in the mapping.
+            Access::ReadAndWrite => unsafe {
+                sync(self.mapped.base.as_ptr().wrapping_add(range.start), range.len())
+            },
+        };
+        written.map_err(|error| Failure::Writeback { at, len, errno: files::number(&error) })?;
+        if self.keeps_time && self.mapped.access == Access::ReadAndWrite {
             files::touch(&self.file);
         }
-        Ok(())
+        match retry_on_intr(|| rustix::fs::fstat(&self.file)) {
+            // A device has no length.
+            Ok(found) if !FileType::from_raw_mode(found.st_mode).is_file() => Ok(()),
+            Ok(found) => match u64::try_from(found.st_size).unwrap_or_default() {
+                size if size < self.part.end => Err(Failure::Cut { size, needed: self.part.end }),
+                _ => Ok(()),
+            },
+            Err(errno) => Err(Failure::Unmeasured { errno: errno.raw_os_error() }),
+        }
+    }
+
+    fn writes_whole_file(&self) -> bool {
+        self.mapped.access == Access::Read
+    }
+
+    fn reason(&self, access: FailedAccess) -> Failure {
+        let start = self.mapped.base.addr().get() as u64;
+        reason::reason(&self.file, start, &self.part, access)
     }
 
     fn must_be_asked_for(&self) -> bool {
-        self.reads_ahead_from.is_some()
+        self.reads_ahead
     }
 
     fn read_ahead(&self, range: Range<usize>) {
-        if let Some(offset) = self.reads_ahead_from {
-            let range = offset + range.start as u64..offset + range.end as u64;
-            folios::read_ahead(self.file.as_fd(), range);
-        }
+        let range = self.part.start + range.start as u64..self.part.start + range.end as u64;
+        folios::read_ahead(self.file.as_fd(), range);
     }
 
-    fn flush_medium(&self) -> Option<Result<(), Unflushed>> {
+    fn flush_device(&self) -> Option<Result<(), Unflushed>> {
         self.deep_flush.as_ref().map(DeepFlush::flush)
     }
 }
@@ -244,11 +265,12 @@ fn whole_units(len: usize, unit: u64) -> Result<usize, Errno> {
     len.checked_next_multiple_of(unit).ok_or(Errno::NOMEM)
 }
 
-/// Returns the reason why `msync` failed. If rustix calls the C library (powerpc64, s390x and others), its version 1.1
+/// Returns the error of `msync`. If rustix calls the C library (powerpc64, s390x and others), its version 1.1
 /// returns the return value, -1, as the error; the actual one is in `errno`.
 #[cold]
-fn reason_of_msync(error: Errno) -> io::Error {
-    if error.raw_os_error() == -1 { io::Error::last_os_error() } else { error.into() }
+fn errno_of_msync(error: Errno) -> Errno {
+    let last = || Errno::from_io_error(&io::Error::last_os_error());
+    if error.raw_os_error() == -1 { last().unwrap_or(error) } else { error }
 }
 
 /// Writes back the pages that a range touches, and waits.
@@ -258,9 +280,10 @@ fn reason_of_msync(error: Errno) -> io::Error {
 pub(in crate::dax) unsafe fn sync(start: *mut u8, len: usize) -> io::Result<()> {
     let before = start.addr() % files::page_size();
     let first_page = start.wrapping_sub(before).cast();
-    uninterrupted(|| {
+    retry_on_intr(|| {
         // SAFETY: the caller's duty (1); msync changes no byte.
         unsafe { rustix::mm::msync(first_page, before.saturating_add(len), MsyncFlags::SYNC) }
-            .map_err(reason_of_msync)
+            .map_err(errno_of_msync)
     })
+    .map_err(Into::into)
 }

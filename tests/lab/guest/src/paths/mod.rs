@@ -8,7 +8,7 @@ mod logs;
 mod stores;
 mod views;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use cachemaint::cache::Destination;
 use cachemaint::dax::{DaxFile, Options};
 use cachemaint::instruction::Instruction;
@@ -29,7 +29,7 @@ type OnFile = (&'static str, fn(&DaxFile) -> Result<()>);
 /// A path on memory.
 type OnMemory = (&'static str, fn(Cache, &[AtomicU64]));
 
-const ON_FILE: [OnFile; 15] = [
+const ON_FILE: [OnFile; 14] = [
     ("persist within a line", |file| {
         file.write(72, &[1; 40]);
         Ok(file.persist(72..112)?)
@@ -53,19 +53,12 @@ const ON_FILE: [OnFile; 15] = [
         file.write(70_001, &[10; 5000]);
         Ok(file.deep_persist(70_001..75_001)?)
     }),
-    ("batch of ranges", |file| {
+    ("several ranges under one fence", |file| {
         file.write(128, &[5; 1]);
         file.write(65_530, &[5; 100]);
-        Ok(file.view().batch(|batch| {
-            batch.writeback(128..129);
-            batch.writeback(65_530..65_630);
-        })?)
-    }),
-    ("batch that unwinds", |file| {
-        file.write(9000, &[6; 200]);
-        let batch = || file.view().batch(|batch| unwind_after(|| batch.writeback(9000..9200)));
-        let unwound = std::panic::catch_unwind(core::panic::AssertUnwindSafe(batch));
-        unwound.err().map(drop).context("nothing unwound")
+        file.issue_writeback(128..129)?;
+        file.issue_writeback(65_530..65_630)?;
+        Ok(file.fence()?)
     }),
     ("copy of several parts", |file| {
         Ok(file.persist_copy(&[(8, &[7; 8]), (200_001, &[7; 77]), (4095, &[7; 2])])?)
@@ -212,12 +205,6 @@ fn copy(cache: Cache, words: &[AtomicU64], destination: Destination) {
 fn invalidate(cache: Cache, words: &[AtomicU64]) {
     // SAFETY: (1) the words can be read; (2) they are atomic.
     unsafe { cache.invalidate_range(words.as_ptr().cast_mut().cast(), size_of_val(words)) };
-}
-
-/// Runs `work` and unwinds, without a message.
-fn unwind_after(work: impl FnOnce()) {
-    work();
-    std::panic::resume_unwind(Box::new("on purpose"));
 }
 
 /// Stores `len` bytes with streaming stores, on architectures that have them.

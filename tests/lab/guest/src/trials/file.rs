@@ -68,11 +68,10 @@ fn perform(file: &DaxFile, step: &Step) -> Result<()> {
         }
         2 => {
             file.write(start, &step.bytes);
-            file.view().batch(|batch| {
-                let middle = start.midpoint(end);
-                batch.writeback(start..middle);
-                batch.writeback(middle..end);
-            })?;
+            let middle = start.midpoint(end);
+            file.issue_writeback(start..middle)?;
+            file.issue_writeback(middle..end)?;
+            file.fence()?;
         }
         3 => file.persist_copy(&[(start, &step.bytes)])?,
         4 => {

@@ -1,19 +1,19 @@
 //! The reason why an access to a mapping failed, determined from the file. Nothing is written or allocated.
 
-use super::latch::{FailedAccess, Failure};
-use super::mapping::Mapping;
-use super::system::files;
+use super::files;
+use crate::dax::latch::{FailedAccess, Failure};
 use crate::system::calls::uninterrupted;
+use core::ops::Range;
 use rustix::io::Errno;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 
-/// Returns the reason why an access to a mapping failed, as far as the file shows it. The mapping begins at an offset
-/// of the file.
+/// Returns the reason why an access to a mapping failed, as far as the file shows it. The mapping begins at the address
+/// `start`, and has this part of the file.
 #[cold]
-pub(super) fn reason(file: &File, mapping: &Mapping, offset: u64, access: FailedAccess) -> Failure {
+pub(super) fn reason(file: &File, start: u64, part: &Range<u64>, access: FailedAccess) -> Failure {
     let page = files::page_size() as u64;
-    let (start, mapped_len) = (mapping.base().addr().get() as u64, mapping.len() as u64);
+    let mapped_len = part.end - part.start;
     if access.is_memory_error {
         // A huge page is aligned in memory, but the mapping need not be.
         let extent = page.max(1_u64.checked_shl(access.order.into()).unwrap_or(page));
@@ -29,9 +29,9 @@ pub(super) fn reason(file: &File, mapping: &Mapping, offset: u64, access: Failed
         Err(error) => return Failure::Unmeasured { errno: files::number(&error) },
     };
     let at = access.at / page * page;
-    let place = offset + at;
+    let place = part.start + at;
     if found.len() <= place {
-        return Failure::Cut { size: found.len(), needed: offset + mapped_len };
+        return Failure::Cut { size: found.len(), needed: part.end };
     }
     if is_unreadable(file, place, page) {
         return Failure::Poisoned { at, len: page };

@@ -154,6 +154,10 @@ impl Error {
     }
 
     /// Returns the error of a file about which there are no facts.
+    #[cfg_attr(
+        not(target_os = "linux"),
+        expect(clippy::needless_pass_by_value, reason = "on Linux the reason has texts")
+    )]
     pub(super) fn unasked(path: &Path, why: Unasked) -> Self {
         match why {
             Unasked::Failed(failed) => Self::failed(path, failed),

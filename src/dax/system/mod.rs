@@ -12,6 +12,11 @@
 pub(crate) mod linux;
 #[cfg(not(target_os = "linux"))]
 #[expect(unsafe_code, reason = "hands over the bytes that were mapped")]
+#[expect(
+    clippy::unnecessary_wraps,
+    clippy::unused_self,
+    reason = "the signatures are those of Linux"
+)]
 pub(super) mod other;
 
 #[cfg(target_os = "linux")]

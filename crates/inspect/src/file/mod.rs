@@ -167,6 +167,7 @@ impl FileReport {
 
     /// Returns the report on every file of a system whose devices are not asked about.
     #[cfg(not(target_os = "linux"))]
+    #[expect(clippy::needless_pass_by_value, reason = "the signature is that of Linux")]
     fn conclude(facts: FileFacts, _: Option<i32>, _: Option<Cache>, guarantee: &Guarantee) -> Self {
         let system = cachemaint::family::calls::System::host();
         Self {

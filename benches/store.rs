@@ -34,7 +34,7 @@ use cachemaint_benches::measure::lines::{PAGE, Region, WORD};
 use cachemaint_benches::measure::to_persistence;
 use cachemaint_benches::payloads::Payloads;
 use cachemaint_benches::{Outcome, run_with};
-use cachemaint_store::{Options, Store, Verify};
+use cachemaint_store::{Options, Store};
 use core::convert::Infallible;
 use core::error::Error;
 use core::fmt::Debug;
@@ -455,7 +455,7 @@ impl Bench {
         for _ in 0..9 {
             let mut opened = None;
             openings.push(self.completed_ns(|| {
-                opened = Some(Options::new().verify(Verify::Never).open(&medium));
+                opened = Some(Options::new().open(&medium));
                 Ok::<_, Infallible>(())
             }));
             let blobs = opened.and_then(Result::ok).map(|(store, _)| store.list().count());

@@ -30,6 +30,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let mut transaction = store.begin()?;
         transaction.put("registers", &[7; 4096])?;
         transaction.commit()?;
+        cachemaint_boots::put(&mut store, "started")?;
         drop(store); // and with it the lock
         let number = memory.as_raw_fd().to_string();
         let successor = Command::new(std::env::current_exe()?).arg(number).status()?;
@@ -38,9 +39,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let memory = File::options().read(true).write(true).open(format!("/proc/self/fd/{number}"))?;
     let file = options.open_file(memory)?;
     println!("{}", file.guarantee().reason);
-    let (store, opened) = Store::open(file)?;
+    let (mut store, _) = Store::open(file)?;
     let registers = store.load("registers")?;
-    println!("{} bytes, {}", registers.len(), opened.verdict.origin);
+    let verdict = cachemaint_boots::renew(&mut store, "started")?.ok_or("there is no stamp")?;
+    println!("{} bytes, {}", registers.len(), verdict.origin);
     Ok(())
 }
 

@@ -16,7 +16,7 @@
 
 use cachemaint::dax::{self, DaxFile};
 use cachemaint::medium::{Medium as _, Readable as _};
-use cachemaint_store::{Attributes, Error as StoreError, Info, Origin, Region, Store};
+use cachemaint_store::{Attributes, Error as StoreError, Info, Region, Store};
 use std::error::Error;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
@@ -112,9 +112,8 @@ pub(crate) fn run(path: &str, ram: u64) -> Result<(), Box<dyn Error>> {
     let mut store = open(path, ram)?;
     let mut machine = Machine::start(&mut store, ram)?;
     let ready = start.elapsed();
-    // Otherwise this process has just created the RAM.
-    if machine.ram.since_use() != Origin::SameProcess {
-        println!("since the last time: {}", machine.ram.since_use());
+    if let Some(verdict) = cachemaint_boots::renew(&mut store, "started")? {
+        println!("since the last time: {}", verdict.origin);
     }
     match machine.steps {
         0 => println!("booted after {ready:?}"),
@@ -122,7 +121,7 @@ pub(crate) fn run(path: &str, ram: u64) -> Result<(), Box<dyn Error>> {
     }
     // A device that knows the address could continue. Not every medium has one, and Linux shows it only to root.
     if let Ok(Some(address)) =
-        machine.ram.placement().map(|placement| placement.extents[0].physical)
+        cachemaint_boots::placement(&machine.ram).map(|placement| placement.extents[0].physical)
     {
         println!("its RAM begins at {address:#x}");
     }

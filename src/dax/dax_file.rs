@@ -12,7 +12,6 @@ use crate::medium::{Granularity, Medium, Readable, WriterLock};
 use crate::system::calls::uninterrupted;
 use alloc::boxed::Box;
 use alloc::format;
-use core::any::Any;
 use core::mem;
 use core::ops::{Deref, Range};
 use core::sync::atomic::Ordering;
@@ -497,10 +496,6 @@ impl Readable for DaxFile {
 
     fn check(&self) -> Result<(), Error> {
         self.view.check()
-    }
-
-    fn as_any_view(&self) -> Option<&dyn Any> {
-        Some(self.view())
     }
 }
 

@@ -9,7 +9,6 @@ use super::system::files;
 use super::{Error, Guarantee};
 use crate::cache::Cache;
 use crate::medium::{Granularity, Readable};
-use core::any::Any;
 use core::ops::Range;
 use core::sync::atomic::{Ordering, fence};
 use std::fs::{File, Metadata};
@@ -107,20 +106,9 @@ impl Readable for DaxView {
     fn check(&self) -> Result<(), Error> {
         Self::check(self)
     }
-
-    fn as_any_view(&self) -> Option<&dyn Any> {
-        Some(self)
-    }
 }
 
 impl DaxView {
-    /// Returns the view under a medium, if there is one that begins where the medium does.
-    #[doc(hidden)]
-    #[inline]
-    pub fn of<M: Readable>(medium: &M) -> Option<&Self> {
-        medium.as_any_view()?.downcast_ref()
-    }
-
     /// Returns the number of mapped bytes.
     #[must_use]
     pub const fn len(&self) -> u64 {

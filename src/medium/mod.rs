@@ -285,10 +285,6 @@ macro_rules! delegate {
                 fn check(&self) -> Result<(), Self::Error> {
                     (**self).check()
                 }
-
-                fn as_any_view(&self) -> Option<&dyn core::any::Any> {
-                    (**self).as_any_view()
-                }
             }
 
             impl<M: $bound + Medium + ?Sized> Medium for $pointer {

@@ -1,6 +1,5 @@
 //! The part of a medium that readers use.
 
-use core::any::Any;
 use core::convert::Infallible;
 use core::sync::atomic::Ordering;
 
@@ -64,12 +63,6 @@ pub trait Readable: Sync {
     /// # Errors
     /// The failure that ended the use of this medium.
     fn check(&self) -> Result<(), Self::Error>;
-
-    /// Returns the `DaxView` under the medium, if there is one that begins where the medium does. A store asks it for
-    /// the file's place and guarantee.
-    fn as_any_view(&self) -> Option<&dyn Any> {
-        None
-    }
 }
 
 /// Immutable bytes as a [`Readable`]: a copy of a medium, or memory from a loader.

@@ -21,7 +21,7 @@ pub(crate) struct Package {
 }
 
 /// The packages, each one behind those that it depends on.
-pub(crate) static PUBLISHED: [Package; 9] = [
+pub(crate) static PUBLISHED: [Package; 10] = [
     Package { name: "cachemaint", bare: Some("privileged"), without_media: Some("privileged") },
     Package {
         name: "cachemaint-platforms",
@@ -35,6 +35,7 @@ pub(crate) static PUBLISHED: [Package; 9] = [
     Package { name: "cachemaint-journal", bare: Some(""), without_media: None },
     Package { name: "cachemaint-recorder", bare: Some(""), without_media: None },
     Package { name: "cachemaint-store", bare: Some(""), without_media: None },
+    Package { name: "cachemaint-boots", bare: None, without_media: None },
 ];
 
 /// What builds all packages from their own files, if [`published`] follows.

@@ -14,8 +14,9 @@ use anyhow::{Context as _, Result, ensure};
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// The packages, each with the file of its list.
-const PACKAGES: [(&str, &str); 8] = [
+const PACKAGES: [(&str, &str); 9] = [
     ("cachemaint", "tests/interface.txt"),
+    ("cachemaint-boots", "crates/boots/tests/interface.txt"),
     ("cachemaint-device", "crates/device/tests/interface.txt"),
     ("cachemaint-inspect", "crates/inspect/tests/interface.txt"),
     ("cachemaint-journal", "crates/journal/tests/interface.txt"),

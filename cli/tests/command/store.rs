@@ -2,6 +2,7 @@
 
 use crate::{Place, cachemaint, is_refused, ran, stderr, stdout, unwrapped};
 use cachemaint::medium::Backing;
+use cachemaint_boots::Stamp;
 use cachemaint_inspect::survival::{Event, Stage};
 use cachemaint_store::Options;
 use serde_json::{Value, json};
@@ -382,62 +383,25 @@ fn a_backup_brings_all_blobs_back() {
     assert_eq!(blobs[0]["metadata"], json!({"text": "old"}));
 }
 
-/// A store of another boot, with a blob that is damaged.
-fn of_another_boot() -> Place {
-    let place = empty();
-    let file = place.created(1 << 20);
-    let mut stamp = cachemaint_store::Stamp::UNKNOWN.with_kernel("6.1.0-before");
-    stamp.boot_id = [0xab; 16];
-    stamp.seconds = 1_000_000_000;
-    stamp.backing = Backing::Ram;
-    let (mut store, _) = Options::new().stamp(stamp).create_new(file).unwrap();
-    let mut transaction = store.begin().unwrap();
-    transaction.put("cpu", b"registers").unwrap();
-    transaction.put("ram", &[7; 300]).unwrap();
-    transaction.commit().unwrap();
-    drop(store);
-    place.damage(place.offset("ram"));
-    place
-}
-
+/// A program's stamp of its last start, in a file in RAM before a reboot.
 #[test]
-fn the_first_write_after_a_reboot_reports_the_reboot() {
-    for command in [&["save", "new"][..], &["remove", "cpu"], &["seal"]] {
-        let place = of_another_boot();
-        let error = stderr(&place.run(command).success());
-        assert!(error.contains("state: since the last commit: "), "{error}");
-        assert!(error.contains("the boot id differs from that of the last commit"), "{error}");
-        let promise =
-            "state: survival of committed data: no: the kernel that had the pages is gone";
-        assert!(error.contains(promise), "{error}");
-        assert!(error.contains("state: the store had not been sealed"), "{error}");
-        assert!(error.contains("state: ram: the blob from byte 0 on is damaged"), "{error}");
-        assert!(!error.contains("cpu: "), "{error}");
-        let save = || stderr(&place.run_with(&["save", "ram"], "anew").success());
-        let error = save();
-        assert!(!error.contains("since the last commit"), "the reboot is reported once: {error}");
-        assert!(error.contains("state: ram: the blob from byte 0 on is damaged"), "{error}");
-        assert_eq!(save(), "", "the damage is reported until it is mended");
-    }
-}
-
-#[test]
-fn the_event_since_the_last_commit_is_listed() {
-    let place = of_another_boot();
-    let since = &place.json(&["list"])["since"];
-    assert_eq!(since["evidence"][0], "the boot id differs from that of the last commit");
+fn the_event_since_a_stamp_is_listed() {
+    let place = with(&["cpu"]);
+    let before = Stamp { boot_id: [0xab; 16], backing: Backing::Ram, ..Stamp::UNKNOWN };
+    let bytes = place.path.with_file_name("stamp");
+    fs::write(&bytes, before.bytes()).unwrap();
+    place.run(&["save", "started", "--input", bytes.to_str().unwrap()]).success();
+    let listed = place.blobs();
+    assert_eq!((&listed[0]["name"], listed[0].get("since")), (&json!("cpu"), None));
+    let since = &listed[1]["since"];
+    assert_eq!(since["evidence"][0], "the boot id differs from that of the stamp");
     assert_eq!(since["promise"]["answer"], "no");
-    place.run(&["seal"]).success();
-    let since = &place.json(&["list"])["since"];
-    assert_eq!(
-        (&since["origin"], &since["promise"]["answer"]),
-        (&json!("same_boot"), &json!("yes"))
-    );
     let shown = unwrapped(&stdout(&place.run(&["list"]).success()));
     assert!(
-        shown.contains("happened same boot, another process because the boot id is that"),
+        shown.contains(", since started because the boot id differs from that of the stamp;"),
         "{shown}"
     );
+    assert!(shown.contains("survives it no: the kernel that had the pages is gone"), "{shown}");
 }
 
 #[test]

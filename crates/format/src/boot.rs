@@ -1,4 +1,4 @@
-//! The identity of this boot, its kernel and this process. Parts that cannot be read are zero or empty.
+//! The identity of this boot. Where it cannot be read, it is zero.
 
 use alloc::format;
 use alloc::string::String;
@@ -22,41 +22,16 @@ fn id_of(mounts: &str, id: &str, path: &str) -> [u8; 16] {
     u128::from_str_radix(&id.replace('-', ""), 16).map_or([0; 16], u128::to_be_bytes)
 }
 
-/// Returns the release of the kernel.
-#[must_use]
-pub fn release() -> String {
-    text_of("/proc/sys/kernel/osrelease")
-}
-
-/// Returns true if another kernel started this one, on x86, where Linux reports it. The high bits hold the loader type;
-/// 0xD is kexec, from kexec(8) or `kexec_file_load` (Linux `Documentation/arch/x86/boot.rst`, `type_of_loader`;
-/// `arch/x86/kernel/kexec-bzimage64.c`).
-#[must_use]
-pub fn is_by_kexec() -> Option<bool> {
-    Some(text_of("/proc/sys/kernel/bootloader_type").parse::<u64>().ok()? >> 4 == 0xd)
-}
-
-/// Returns the process and its start time, in ticks since the boot (`proc_pid_stat(5)`, field 22).
-#[must_use]
-pub fn process() -> (u32, u64) {
-    (std::process::id(), started(&text_of("/proc/self/stat")).unwrap_or(0))
-}
-
-/// Returns the start time. The second field, a name in parentheses, can contain anything.
-fn started(stat: &str) -> Option<u64> {
-    let (_, behind) = stat.rsplit_once(')')?;
-    behind.split_whitespace().nth(19)?.parse().ok()
-}
-
 /// Returns the text of a kernel file, or an empty string if it cannot be read.
-fn text_of(path: &str) -> String {
+#[must_use]
+pub fn text_of(path: &str) -> String {
     let bytes = fs::read(path).unwrap_or_default();
     String::from_utf8_lossy(&bytes).trim().into()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{id_of, started};
+    use super::id_of;
 
     /// The mount as systemd-nspawn makes it: a file on a tmpfs.
     #[test]
@@ -68,13 +43,5 @@ mod tests {
         let covered = "61 30 0:55 /id /proc/sys/kernel/random/boot_id ro - tmpfs tmpfs rw\n";
         assert_eq!(id(covered, shown), [0; 16]);
         assert_eq!(id("", ""), [0; 16]);
-    }
-
-    /// A line as in `proc_pid_stat(5)`, with a hostile name.
-    #[test]
-    fn the_start_is_found_behind_any_name() {
-        let line = "42 (a ) b) S 1 42 42 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 987654 100 200";
-        assert_eq!(started(line), Some(987_654));
-        assert_eq!(started(""), None);
     }
 }

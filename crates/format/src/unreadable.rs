@@ -5,7 +5,6 @@
 //! not read.
 
 use cachemaint::medium::Readable;
-use core::any::Any;
 use core::error::Error;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
@@ -131,10 +130,6 @@ impl<M: Readable + ?Sized> Readable for ThroughKernel<'_, M> {
 
     fn check(&self) -> Result<(), M::Error> {
         self.medium.check()
-    }
-
-    fn as_any_view(&self) -> Option<&dyn Any> {
-        self.medium.as_any_view()
     }
 }
 

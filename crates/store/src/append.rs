@@ -30,21 +30,18 @@ impl Draft {
         Self { bytes: begin(), kind: RecordKind::Commit, is_sealed }
     }
 
-    /// Returns the record of an opening with these circumstances.
-    fn opening(size: u64, circumstances: &[u8], is_sealed: bool) -> Self {
+    /// Returns the record of an opening of a store of `size` bytes.
+    fn opening(size: u64, is_sealed: bool) -> Self {
         let mut bytes = begin();
-        append_opening(&mut bytes, size, 0, circumstances);
+        append_opening(&mut bytes, size, 0);
         Self { bytes, kind: RecordKind::Opening, is_sealed }
     }
 }
 
-/// Appends the body of an opening or a base.
-fn append_opening(record: &mut Vec<u8>, size: u64, entries: u64, circumstances: &[u8]) {
-    for number in [size, entries, circumstances.len() as u64] {
-        record.extend(number.to_le_bytes());
-    }
+/// Appends the body of an opening or a base. Only a base is followed by entries.
+fn append_opening(record: &mut Vec<u8>, size: u64, entries: u64) {
+    record.extend([size, entries].map(u64::to_le_bytes).as_flattened());
     debug_assert_eq!(record.len(), BASE);
-    record.extend(circumstances);
 }
 
 /// Pads a record to whole lines.
@@ -60,10 +57,10 @@ pub(crate) struct Growth {
     pub(crate) areas: [[u64; 2]; 2],
 }
 
-/// Returns true if a record with `record` bytes of entries fits into a log of this capacity after the compaction of
-/// `live` bytes of entries.
+/// Returns true if a record with `record` bytes of entries fits into a log of this capacity after the base and the
+/// compaction of `live` bytes of entries.
 const fn fits(capacity: u64, live: u64, record: u64) -> bool {
-    capacity - capacity / 8 >= compacted(live) + in_lines(record)
+    capacity >= LINE + compacted(live) + in_lines(record)
 }
 
 /// Returns the capacity of the log of a new store of `size` bytes, in whole units.
@@ -151,7 +148,7 @@ impl<M: Medium> Store<M> {
             self.compact(growth)?;
         }
         let at = self.table.state.end;
-        let seconds = self.seconds();
+        let seconds = (self.clock)();
         let (before, tag) = (self.table.state.tag, 0);
         let head = Head { tag, before, number, seconds, len, kind, is_sealed };
         let tag = head.write(self.log.identity(), self.log.places.salt, at, &mut bytes);
@@ -228,15 +225,9 @@ impl<M: Medium> Store<M> {
         Ok(())
     }
 
-    /// Records an opening, or the new size and circumstances of a store that has grown.
-    pub(crate) fn append_opening(
-        &mut self,
-        circumstances: Vec<u8>,
-        is_sealed: bool,
-    ) -> Result<(), Error<M::Error>> {
-        self.append(Draft::opening(self.table.state.size, &circumstances, is_sealed), None)?;
-        self.table.circumstances = circumstances;
-        Ok(())
+    /// Records an opening, or the new size of a store that has grown.
+    pub(crate) fn append_opening(&mut self, is_sealed: bool) -> Result<(), Error<M::Error>> {
+        self.append(Draft::opening(self.table.state.size, is_sealed), None)
     }
 
     /// Removes the seal with a record without changes, which is made as deeply durable as the seal. The record of the
@@ -289,10 +280,10 @@ pub(crate) fn leave<M: Medium>(
 /// Returns the records of a compaction, with which the new log begins, and the tag of the last one.
 pub(crate) fn compaction(log: &Log, table: &Table) -> (Vec<u8>, u64) {
     let state = &table.state;
-    let mut bytes = Vec::with_capacity(CAPACITY as usize + compacted(table.bytes) as usize);
+    let mut bytes = Vec::with_capacity((LINE + compacted(table.bytes)) as usize);
     bytes.resize(HEAD, 0);
     let (mut start, mut before) = (0, 0);
-    append_opening(&mut bytes, state.size, table.live.len() as u64, &table.circumstances);
+    append_opening(&mut bytes, state.size, table.live.len() as u64);
     let mut end = |bytes: &mut Vec<u8>, start, kind| {
         fill_lines(bytes);
         let head = Head {

@@ -20,7 +20,7 @@ use core::sync::atomic::Ordering::Relaxed;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Measures {
     unit: u64,
-    pub(crate) size: u64,
+    size: u64,
     /// Bytes of a mirror of the log.
     capacity: u64,
 }
@@ -47,14 +47,13 @@ impl Measures {
     }
 }
 
-/// Creates a store with these circumstances in a medium without one, durable on return.
+/// Creates a store in a medium without one, durable on return.
 pub(crate) fn create<M: Medium>(
     medium: &Arc<M>,
     writer: Writer,
     measures: Measures,
     entropy: [u64; 2],
-    seconds: u64,
-    circumstances: Vec<u8>,
+    clock: fn() -> u64,
 ) -> Result<Store<M>, Error<M::Error>> {
     let Measures { unit, size, capacity } = measures;
     root::refuse_existing(&**medium, FORMAT).map_err(Error::format)?;
@@ -69,8 +68,7 @@ pub(crate) fn create<M: Medium>(
     let root = Root { identity, generation: 1, own: places.bytes() };
     let log = Log { root, places };
     let mut table = Table::default();
-    table.circumstances = circumstances;
-    table.state = State { number: 1, seconds, size, ..State::default() };
+    table.state = State { number: 1, seconds: clock(), size, ..State::default() };
     let (bytes, tag) = compaction(&log, &table);
     for at in current {
         medium.write(at, &bytes);
@@ -79,7 +77,7 @@ pub(crate) fn create<M: Medium>(
     // Its first fence completes these write-backs before the root can be found.
     root.create(&**medium, FORMAT).map_err(Error::medium)?;
     (table.state.end, table.state.tag) = (bytes.len() as u64, tag);
-    Store::new(Arc::clone(medium), writer, log, table, entropy)
+    Store::new(Arc::clone(medium), writer, log, table, entropy, clock)
 }
 
 impl<M: Medium> Store<M> {
@@ -90,13 +88,13 @@ impl<M: Medium> Store<M> {
         log: Log,
         table: Table,
         entropy: [u64; 2],
+        clock: fn() -> u64,
     ) -> Result<Self, Error<M::Error>> {
         if needed(table.bytes) > log.places.capacity {
             let (offset, len) = (log.places.current[0], log.places.capacity);
             return Err(Error::damaged(Part::Table, offset, len));
         }
         let space = space::of_log(&log, &table)?;
-        let opened = table.state.number;
         Ok(Self {
             medium,
             writer,
@@ -104,8 +102,7 @@ impl<M: Medium> Store<M> {
             table,
             space,
             in_use: BTreeMap::new(),
-            opened,
-            clock: None,
+            clock,
             entropy,
             has_failed: false,
             buffer: Vec::new(),

@@ -99,10 +99,6 @@ pub enum ErrorKind<E> {
     /// A commit replaced the blob, or a compaction replaced the log: open a new [`Reader`](crate::Reader), or
     /// [refresh](crate::Reader::refresh) it.
     Replaced,
-    /// The file's bytes have moved since the store was last written.
-    Moved,
-    /// The place of the medium's bytes is required, but is unknown, or was at the last commit.
-    PlaceUnknown,
 }
 
 /// A damaged part of a store.
@@ -231,14 +227,6 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
             Self::Replaced => f.write_str(
                 "the blob was replaced or deleted, or the log was compacted, since the reader was opened; open it again",
             ),
-            Self::PlaceUnknown => f.write_str(
-                "the physical place of the store is or was unknown, as on tmpfs; use a file on a DAX file system or \
-                 device DAX, or open it without that requirement",
-            ),
-            Self::Moved => f.write_str(
-                "the file's bytes have moved since the store was last written, so nothing may rely on \
-                 their addresses; open it without that requirement, and give the new addresses to their users",
-            ),
         }
     }
 }
@@ -260,8 +248,7 @@ impl<E> ErrorKind<E> {
             Self::Invalid { .. } | Self::OtherContent { .. } => io::ErrorKind::InvalidInput,
             Self::Full { .. } => io::ErrorKind::StorageFull,
             Self::InUse { .. } => io::ErrorKind::ResourceBusy,
-            Self::PlaceUnknown => io::ErrorKind::Unsupported,
-            Self::Replaced | Self::Moved => io::ErrorKind::Other,
+            Self::Replaced => io::ErrorKind::Other,
         }
     }
 }

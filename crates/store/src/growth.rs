@@ -1,6 +1,5 @@
 //! Growing a store with its file.
 
-use crate::boots::{History, placement};
 use crate::error::{Error, ErrorKind};
 use crate::store::Store;
 use alloc::sync::Arc;
@@ -9,8 +8,7 @@ use cachemaint::medium::Readable;
 
 impl Store<DaxFile> {
     /// Extends the file to `len` bytes, and the store with it. Readers and regions in this process must have ended, and
-    /// the store must hold the only reference to the file. The [circumstances](crate::Options::stamp) of its commits
-    /// stay the same, except for the [placement](crate::Stamp::placement).
+    /// the store must hold the only reference to the file.
     ///
     /// The view of a reader in another process keeps its length. For that reader, blobs and a log in the new space are
     /// [`FormatError::Truncated`](crate::FormatError::Truncated), and it must open a new view.
@@ -28,11 +26,8 @@ impl Store<DaxFile> {
         let len = Readable::len(file) / self.unit() * self.unit();
         self.space.extend_to(len);
         self.table.state.size = len;
-        // There are more bytes now, and the next opening may require their place.
-        let placement = placement(self.medium.view(), len).unwrap_or(0);
-        let boots = History::read(&self.table.circumstances).moved(placement);
         let is_sealed = self.table.state.is_sealed;
-        self.append_opening(boots.bytes(), is_sealed)?;
+        self.append_opening(is_sealed)?;
         if is_sealed {
             self.deep_persist_log().map_err(Error::medium)?;
         }

@@ -22,8 +22,7 @@
 //! drop(store); // or a crash, a kexec, a reboot
 //!
 //! let file = dax::Options::new().allow_page_granularity().open(&path)?;
-//! let (store, opened) = Store::open(file)?;
-//! println!("{}", opened.verdict.origin); // same process
+//! let (store, _) = Store::open(file)?;
 //! assert_eq!(store.load("cpu")?, b"registers");
 //! # Ok(())
 //! # }
@@ -98,25 +97,26 @@
 //! }
 //! ```
 //!
-//! To hand physical addresses to a device or an IOMMU, get them from [`Region::placement`], and later open the store
-//! with [`Options::require_in_place`]. Stores by a device are invisible to this crate: stop the device before a region
-//! is deleted or a store is sealed.
+//! A device that has the physical addresses of a region can store there, which is invisible to this crate: stop the
+//! device before a region is deleted or a store is sealed. The crate `cachemaint-boots` tells whether a region is still
+//! in its place.
 //!
 //! # Reboots
-//! Each opening for writing is a commit that records its circumstances in a [`Stamp`]: boot, kernel, process, and the
-//! backing of the medium. The next opening compares them with its own. A [`Verdict`] states the event in between, its
-//! evidence, and whether the medium promised to survive it. If blobs may have been lost, because the boot differs and
-//! the store was not sealed, everything is verified, also by later openings until all blobs are found intact. Before a
-//! planned reboot, [`Store::seal`] makes everything as deeply durable as the medium allows, and records that.
-//! [`Reader::history`] returns the last boots, and [`Region::since_use`] the event since a region was used.
+//! An opening for writing is a commit of its own, and takes no other commit back. It reads the log, and no blob: each one
+//! is verified when it is loaded. Before a planned reboot, [`Store::seal`] makes everything as deeply durable as the
+//! medium allows, and records that. If [`Opened::was_sealed`] is false after a reboot, the last process ended without a
+//! seal, and the medium may have lost blobs that it did not promise to keep. To know all damage at once instead of blob
+//! by blob, open with [`Options::verify`] or call [`Reader::verify`].
+//!
+//! The crate `cachemaint-boots` tells what the event was, and whether the medium promises to survive it.
 //!
 //! # Upgrade and rollback
-//! This crate reads and writes only version 6 of the format, and nothing converts a store: load the blobs with a
+//! This crate reads and writes only version 7 of the format, and nothing converts a store: load the blobs with a
 //! program of the old version and put them into a new store. A program that may have to be rolled back to its
 //! predecessor should read with a [`Reader`] until it is certain to stay. Only the caller compares the
 //! [version](Attributes::version) of a blob, with the same [`Reader`] that loads the bytes.
 //!
-//! # The format, version 6
+//! # The format, version 7
 //! All numbers are little-endian. All tags are XXH3 of 64 bits
 //! ([specification](https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md)). `XXH3(s, b)` is the hash of the bytes
 //! `b` with the seed `s`. `K(e, p, n)` is the key of epoch *e*, place *p* and kind *n*: `XXH3(n, b)` of the 16 bytes of the
@@ -129,7 +129,7 @@
 //! | root, offset | bytes | content |
 //! |---|---|---|
 //! | 0 | 8 | magic: `cm-store` |
-//! | 8 | 4 | version: 6 |
+//! | 8 | 4 | version: 7 |
 //! | 12 | 4 | size of the root in bytes: 104 |
 //! | 16 | 8 | tag: `XXH3(XXH3(K(g, o, 1), bytes 0 to 15), bytes 24 to the end)`, *g* the generation, *o* the offset of this copy |
 //! | 24 | 16 | identity, random |
@@ -157,9 +157,8 @@
 //! | 38 | 2 | the low 16 bits of the epoch |
 //! | 40 | | for a commit and a snapshot: entries, then zeros to the end |
 //! | 40 | 8 | for an opening and a base: size of the store in bytes, a multiple of the unit |
-//! | 48 | 8 | for a base: number of entries in the snapshots after it |
-//! | 56 | 8 | for an opening and a base: size of the history in bytes |
-//! | 64 | | for an opening and a base: the history: boots, oldest first; then zeros to the end |
+//! | 48 | 8 | for a base: number of entries in the snapshots after it; for an opening: 0 |
+//! | 56 | 8 | for an opening and a base: zeros |
 //!
 //! A log begins with a base and snapshots of all entries, which a fence made durable before the root. Numbers grow with
 //! each commit and opening. A record that does not match its tag in either mirror is the end of the log. It is damage
@@ -188,32 +187,6 @@
 //! A region is contiguous, too. Its offset and its length are multiples of 4096, and its length is at least 4096.
 //! Nothing is appended to it.
 //!
-//! | stamp, offset | bytes | content |
-//! |---|---|---|
-//! | 0 | 8 | seconds since 1970-01-01 UTC, or 0 |
-//! | 8 | 16 | boot id, or zeros |
-//! | 24 | 8 | start time of the process, in ticks since the boot |
-//! | 32 | 4 | process id, or 0 |
-//! | 36 | 1 | backing: 1 storage, 2 RAM, 3 emulated persistent memory, 4 ADR, 5 eADR, 6 CXL with GPF, 7 CXL, 8 no claim, 9 virtio-pmem, 10 RAM reserved by name; else unknown |
-//! | 37 | 3 | zeros |
-//! | 40 | 4 | granularity in bytes, or 0 |
-//! | 44 | 4 | zeros |
-//! | 48 | 8 | count of unsafe shutdowns plus 1, or 0 |
-//! | 56 | 8 | digest of the file's physical location, or 0 |
-//! | 64 | 64 | release of the kernel, then zeros |
-//!
-//! | boot, offset | bytes | content |
-//! |---|---|---|
-//! | 0 | 8 | number of its first opening |
-//! | 8 | 4 | how often the store was opened in this boot |
-//! | 12 | 1 | event before it: 0 unknown, 1 same process, 2 same boot, 3 kexec, 4 warm reboot, 5 power loss, 6 reboot |
-//! | 13 | 1 | 1 if the store was sealed before it |
-//! | 14 | 1 | 1 if blobs may be damaged, and no verification has since found all of them intact |
-//! | 15 | 1 | zero |
-//! | 16 | 128 | stamp of the last opening in this boot |
-//!
-//! An opening in the same boot as the previous one replaces the last boot of the history.
-//!
 //! # Limits
 //! - A blob or a region needs contiguous free space. The blob that it replaces is freed only after the commit, so both
 //!   need space at the same time. A growing log needs four pieces in addition to the old ones.
@@ -225,8 +198,6 @@
 //!   mounts that share neither locks nor pages can lose acknowledged commits unnoticed: a passthrough file system beside
 //!   the directory under it, or the disk of a virtual machine that the host opens too.
 //! - If the file is removed or replaced while it is open, commits still succeed, and go into the removed file.
-//! - A history keeps 32 boots, or fewer if they would take more than an eighth of a mirror of the log: 3 in the
-//!   smallest.
 //! - A memory page of 16 or 64 KiB, as on some arm64 and POWER machines, can hold both mirrors of a small log.
 //! - A tag detects accidents, not attacks: one in 2^64 damaged 64 KiB chunks passes as intact.
 //! - The format may change before the first release.
@@ -271,8 +242,7 @@ mod table;
 mod transaction;
 mod verify;
 
-// The upper layer: memory that is used in place, and reboots of the machine.
-mod boots;
+// The upper layer: memory that is used in place.
 #[cfg(all(
     feature = "dax",
     any(target_os = "linux", target_os = "macos", windows),
@@ -283,7 +253,6 @@ mod opening;
 mod regions;
 
 pub use blob::Blob;
-pub use boots::{Boot, Origin, Stamp};
 pub use cachemaint_format::error::FormatError;
 pub use cachemaint_format::identity::Identity;
 pub use error::{Damage, Error, ErrorKind, Part};
@@ -294,6 +263,5 @@ pub use reader::Reader;
 pub use verify::Verification;
 pub use {
     attributes::Attributes, backup::Copied, backup::CopyError, blob_writer::BlobWriter,
-    boots::Verdict, opening::Opened, opening::Options, opening::Verify, regions::Region,
-    store::Store, transaction::Transaction,
+    opening::Opened, opening::Options, regions::Region, store::Store, transaction::Transaction,
 };

@@ -3,58 +3,39 @@
 //! The work and the memory for creation do not depend on the size of the medium. An opening reads both mirrors of the
 //! log and keeps the table in memory.
 
-use crate::boots::{self, Boot, Circumstances, History, Stamp, Verdict, judge};
 use crate::creation::{Measures, create};
-use crate::error::{Damage, Error, ErrorKind};
-use crate::format::{FORMAT, most_circumstances};
+use crate::error::{Damage, Error};
+use crate::format::FORMAT;
 use crate::recovery::Recovered;
 use crate::store::{Store, Writer};
 use crate::verify::{Verification, verify};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use cachemaint::medium::{Medium, OpenError, Readable};
+#[cfg(feature = "std")]
+use cachemaint_format::clock;
 use cachemaint_format::error::FormatError;
 use cachemaint_format::unreadable::ThroughKernel;
 use cachemaint_format::{root, writer};
-
-/// The condition under which an opening verifies all blobs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Verify {
-    /// If something may have been lost: the store was neither sealed nor last written in this boot. Later openings
-    /// verify too, until all blobs are found intact. A [copy](Verdict#copies) of a medium goes unnoticed.
-    #[default]
-    IfUnclean,
-    /// Always.
-    Always,
-    /// Never. Loads are verified anyway.
-    Never,
-}
 
 /// Options for creating and opening a store.
 #[derive(Debug)]
 pub struct Options {
     unit: Option<u64>,
     entropy: [u64; 2],
-    stamp: Option<Stamp>,
-    verify: Verify,
-    is_in_place: bool,
+    clock: fn() -> u64,
+    verify: bool,
 }
 
 /// The findings of an opening.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Opened {
-    /// The event since the last commit, as far as it can be known, with its evidence. Each opening for writing is a
-    /// commit.
-    pub verdict: Verdict,
     /// True if this call created the store.
     pub is_new: bool,
     /// True if the store was sealed and has not changed since.
     pub was_sealed: bool,
-    /// The circumstances of the last commit.
-    pub last: Stamp,
-    /// The result of verifying all blobs, if that was done.
+    /// The result of verifying all blobs, after [`Options::verify`].
     pub verification: Option<Verification>,
     /// The damaged copies of the root and of records with an intact other copy. They were replaced. Those on bad blocks
     /// are missing here, and stay.
@@ -62,21 +43,21 @@ pub struct Opened {
 }
 
 impl Options {
-    /// Returns the defaults, with random words from the system.
+    /// Returns the defaults, with random words and the time from the system.
     #[cfg(feature = "std")]
     #[must_use]
     pub fn new() -> Self {
-        Self::with_entropy(cachemaint_format::identity::entropy())
+        Self::with_entropy(cachemaint_format::identity::entropy()).clock(clock::seconds)
     }
 
-    /// Returns the defaults with these random words.
+    /// Returns the defaults with these random words, and without a clock.
     ///
     /// They must differ each time and on each machine: they identify a new store, and distinguish its bytes from those
     /// of an earlier one. If another store in this medium used the same words, its blobs in free space pass for those
     /// of the new store wherever names, numbers and places agree.
     #[must_use]
     pub const fn with_entropy(entropy: [u64; 2]) -> Self {
-        Self { unit: None, entropy, stamp: None, verify: Verify::IfUnclean, is_in_place: false }
+        Self { unit: None, entropy, clock: || 0, verify: false }
     }
 }
 
@@ -96,30 +77,17 @@ impl Options {
         Self { unit: Some(bytes), ..self }
     }
 
-    /// Sets the circumstances for stamping commits. The default is this machine and process for a
-    /// [`DaxFile`](https://docs.rs/cachemaint/latest/cachemaint/dax/struct.DaxFile.html), and [unknown](Stamp::UNKNOWN)
-    /// for a medium without a [view](Readable::as_any_view).
+    /// Sets the clock that dates commits, in seconds since 1970-01-01 UTC. Nothing depends on its being right.
     #[must_use]
-    pub fn stamp(self, stamp: Stamp) -> Self {
-        Self { stamp: Some(stamp), ..self }
+    pub fn clock(self, clock: fn() -> u64) -> Self {
+        Self { clock, ..self }
     }
 
-    /// Refuses to open a store that has moved physically since its last commit, for programs that have passed on its
-    /// physical addresses. The location is known only for a
-    /// [`DaxFile`](https://docs.rs/cachemaint/latest/cachemaint/dax/struct.DaxFile.html) that is neither a memfd nor a
-    /// file on tmpfs.
-    ///
-    /// Each opening for writing is a commit. One without this option accepts another place, even for later openings
-    /// with it. Linux shows physical addresses only to root, so open the store always as root or never.
+    /// Verifies all blobs when a store is opened, and reports the damage in [`Opened::verification`]. Without this, a
+    /// blob is verified when it is loaded, or by [`Reader::verify`](crate::Reader::verify).
     #[must_use]
-    pub fn require_in_place(self) -> Self {
-        Self { is_in_place: true, ..self }
-    }
-
-    /// Sets when to verify all blobs. The default is [`Verify::IfUnclean`].
-    #[must_use]
-    pub fn verify(self, verify: Verify) -> Self {
-        Self { verify, ..self }
+    pub fn verify(self) -> Self {
+        Self { verify: true, ..self }
     }
 
     /// Creates a store that fills a medium. Other contents of the medium are overwritten, but never a journal or a
@@ -127,7 +95,7 @@ impl Options {
     ///
     /// # Errors
     /// [`FormatError::Exists`] if there already is a store, intact or damaged; [`FormatError::Foreign`] if there is a
-    /// journal or a recording; [`FormatError::TooSmall`]; [`FormatError::SecondWriter`]; [`ErrorKind::Invalid`] for the
+    /// journal or a recording; [`FormatError::TooSmall`]; [`FormatError::SecondWriter`]; [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for the
     /// unit; or if the medium fails.
     ///
     /// # Crashes
@@ -148,30 +116,10 @@ impl Options {
         writer: Writer,
     ) -> Result<(Store<M>, Opened), Error<M::Error>> {
         let measures = Measures::of(&**medium, self.unit)?;
-        let Circumstances { stamp, seconds: clock, .. } =
-            self.circumstances(&**medium, measures.size);
-        let boots = History::default().opened(Boot::first(stamp));
-        let (entropy, seconds) = (self.entropy, stamp.seconds);
-        let mut store = create(medium, writer, measures, entropy, seconds, boots.bytes())?;
-        store.clock = clock;
-        let opened = Opened {
-            verdict: Verdict::of_new(),
-            is_new: true,
-            was_sealed: false,
-            last: stamp,
-            verification: None,
-            mended: Vec::new(),
-        };
+        let store = create(medium, writer, measures, self.entropy, self.clock)?;
+        let opened =
+            Opened { is_new: true, was_sealed: false, verification: None, mended: Vec::new() };
         Ok((store, opened))
-    }
-
-    /// Returns the circumstances that were set, or those of a store of `size` bytes in the medium.
-    fn circumstances<M: Medium>(&self, medium: &M, size: u64) -> Circumstances {
-        let unknown = || Circumstances { stamp: Stamp::UNKNOWN, is_by_kexec: None, seconds: None };
-        match self.stamp {
-            Some(stamp) => Circumstances { stamp, ..unknown() },
-            None => boots::circumstances(medium, size).unwrap_or_else(unknown),
-        }
     }
 
     /// Opens a store for writing, and records that with a commit that changes nothing else. Replaces damaged copies if
@@ -183,17 +131,15 @@ impl Options {
     /// dropped. To read only, open a [`Reader`](crate::Reader), even while a process writes.
     ///
     /// # Errors
-    /// If the medium has no store, only part of one, or one of another version; if it fails. [`ErrorKind::Damaged`] if
+    /// If the medium has no store, only part of one, or one of another version; if it fails. [`ErrorKind::Damaged`](crate::ErrorKind::Damaged) if
     /// a record of the log before the last one is damaged in both mirrors. [`FormatError::WornOut`];
-    /// [`FormatError::SecondWriter`]; [`ErrorKind::Moved`] and [`ErrorKind::PlaceUnknown`] after
-    /// [`require_in_place`](Self::require_in_place). Damaged blobs are not an error: they are listed in the result.
+    /// [`FormatError::SecondWriter`]. Damaged blobs are not an error: [`verify`](Self::verify) lists them.
     ///
     /// # Crashes
     /// A crash during the call changes nothing.
     ///
     /// # Cost
-    /// Reads the log, and fences four times. If something may have been lost, or is known to be damaged, reads
-    /// everything.
+    /// Reads the log, and fences four times. With [`verify`](Self::verify), reads everything.
     pub fn open<M: Medium>(
         self,
         medium: M,
@@ -233,68 +179,27 @@ impl Options {
             return Err(Error::format(FormatError::Foreign { found }));
         }
         let recovered = Recovered::read(&reads)?;
-        let (log, state) = (recovered.log, recovered.table.state);
-        let boots = History::read(&recovered.table.circumstances);
-        let last = boots.stamp(state.seconds);
-        if self.is_in_place {
-            match boots::is_in_place(&**medium, &last, state.size) {
-                Some(true) => {}
-                Some(false) => return Err(Error(ErrorKind::Moved)),
-                None => return Err(Error(ErrorKind::PlaceUnknown)),
-            }
-        }
-        let size = Readable::len(&**medium) / log.places.unit * log.places.unit;
-        let Circumstances { stamp, is_by_kexec, seconds: clock } =
-            self.circumstances(&**medium, size);
-        let (was_sealed, verdict) = (state.is_sealed, judge(&last, &stamp, is_by_kexec));
-        let is_unclean = !was_sealed && !verdict.is_same_boot();
-        let is_due = is_unclean || boots.must_verify();
         let mended = recovered.damaged_copies(&**medium);
         recovered.mend(&**medium)?;
+        let Recovered { log, mut table, .. } = recovered;
         let reads = ThroughKernel::buffered(&**medium);
-        let must_verify = match self.verify {
-            Verify::Always => true,
-            Verify::Never => false,
-            Verify::IfUnclean => is_due,
-        };
-        let Recovered { mut table, .. } = recovered;
-        let verification = must_verify.then(|| verify(&reads, &log, &table)).transpose()?;
-        let is_damaged = verification.as_ref().map(|found| !found.damaged.is_empty());
-        (table.state.size, table.state.seconds) = (size, stamp.seconds);
-        let now = Boot {
-            opening: state.number + 1,
-            origin: verdict.origin,
-            was_sealed,
-            must_verify: is_damaged.unwrap_or(is_due),
-            ..Boot::first(stamp)
-        };
-        let has_seal = table.has_seal;
-        let entropy = self.entropy;
-        let mut store = Store::new(Arc::clone(medium), writer, log, table, entropy)?;
-        store.clock = clock;
-        store.begin_boot(&boots.opened(now))?;
+        let verification = self.verify.then(|| verify(&reads, &log, &table)).transpose()?;
+        table.state.size = Readable::len(&**medium) / log.places.unit * log.places.unit;
+        let (was_sealed, has_seal) = (table.state.is_sealed, table.has_seal);
+        let (medium, entropy, clock) = (Arc::clone(medium), self.entropy, self.clock);
+        let mut store = Store::new(medium, writer, log, table, entropy, clock)?;
+        store.append_opening(was_sealed)?;
+        // Not every process is permitted to flush the medium's own buffers. Without that permission the seal is
+        // removed.
+        if was_sealed && store.deep_persist_log().is_err() {
+            store.append_opening(false)?;
+        }
         if has_seal && !store.table.state.is_sealed {
             // A process that has ended may not have made the record that ends the seal as deeply durable as the seal.
             drop(store.deep_persist_log());
         }
-        let opened = Opened { verdict, is_new: false, was_sealed, last, verification, mended };
+        let opened = Opened { is_new: false, was_sealed, verification, mended };
         Ok((store, opened))
-    }
-}
-
-impl<M: Medium> Store<M> {
-    /// Records that the store was opened.
-    fn begin_boot(&mut self, boots: &History) -> Result<(), Error<M::Error>> {
-        let is_sealed = self.table.state.is_sealed;
-        let circumstances = boots.bytes_within(most_circumstances(self.log.places.capacity));
-        self.append_opening(circumstances.clone(), is_sealed)?;
-        // Not every process is permitted to flush the medium's own buffers. Without that permission the seal is
-        // removed.
-        if is_sealed && self.deep_persist_log().is_err() {
-            self.append_opening(circumstances, false)?;
-        }
-        self.opened = self.table.state.number;
-        Ok(())
     }
 }
 

@@ -182,11 +182,6 @@ impl<R: Readable> Reader<R> {
         &self.log
     }
 
-    /// Returns the last opening's own bytes, and the time of the commit.
-    pub(crate) fn circumstances(&self) -> (&[u8], u64) {
-        (&self.table.circumstances, self.table.state.seconds)
-    }
-
     /// Reads both mirrors of the log up to the commit.
     pub(crate) fn compared(
         &self,

@@ -30,10 +30,8 @@ pub struct Store<M: Medium> {
     pub(crate) space: Space,
     /// The places that were handed out, keyed by their offsets.
     pub(crate) in_use: BTreeMap<u64, InUse>,
-    /// The number of the commit that opened or created the store.
-    pub(crate) opened: u64,
     /// The clock, in seconds since 1970-01-01 UTC.
-    pub(crate) clock: Option<fn() -> u64>,
+    pub(crate) clock: fn() -> u64,
     /// Unpredictable words, for the epochs of logs.
     pub(crate) entropy: [u64; 2],
     /// True if an append failed with an unknown outcome.
@@ -147,11 +145,6 @@ impl<M: Medium> Store<M> {
 
     pub(crate) const fn unit(&self) -> u64 {
         self.log.places.unit
-    }
-
-    /// Returns the time for a commit made now.
-    pub(crate) fn seconds(&self) -> u64 {
-        self.clock.map_or(self.table.state.seconds, |now| now())
     }
 
     /// Fails if another writer has opened the store.

@@ -12,7 +12,6 @@ use alloc::vec::Vec;
 use cachemaint::medium::Readable;
 use cachemaint_format::tag;
 use core::error::Error as Failure;
-use core::ops::Range;
 
 /// Bytes of an entry, besides its fields, that need no allocation. With these a [`Live`] fills three cache lines, which
 /// a lookup loads at once; following a pointer to the name would wait for memory once more.
@@ -274,16 +273,13 @@ pub(crate) struct State {
     pub(crate) tag: u64,
 }
 
-/// A commit: all blobs and regions by name, the history, and what an opening must know about the log that they were read
-/// from.
+/// A commit: all blobs and regions by name, and what an opening must know about the log that they were read from.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Table {
     pub(crate) state: State,
     pub(crate) live: Names,
     /// Size of all entries in a record, in bytes.
     pub(crate) bytes: u64,
-    /// The last opening's own bytes.
-    pub(crate) circumstances: Vec<u8>,
     /// The first damaged bytes of the log, which may contain unknown changes.
     pub(crate) lost: Option<Gap>,
     /// Damaged bytes before the next record.
@@ -370,9 +366,6 @@ impl Table {
             if kind == RecordKind::Base {
                 self.missing = opening.entries;
             }
-            let Range { start, end } = opening.circumstances;
-            self.circumstances.resize((end - start) as usize, 0);
-            read(medium, Part::Record, start, &mut self.circumstances)?;
         }
         let mut items = record.items();
         while let Some(item) = next_item(medium, &mut items)? {

@@ -56,7 +56,7 @@ impl<M: Medium> Store<M> {
         Ok(Transaction {
             sums: Sums { record: 0, live: self.table.bytes },
             changes: core::mem::replace(&mut self.spare, Names::NONE),
-            seconds: self.seconds(),
+            seconds: (self.clock)(),
             store: self,
             written: Vec::new(),
             is_unfenced: false,

@@ -6,17 +6,19 @@ use super::{
 };
 use crate::read_only::ReadOnly;
 use cachemaint::dax;
-use cachemaint_store::{Capacity, Content, Error, Info, Reader, Verdict};
+use cachemaint_boots::{STAMP, Stamp, Verdict};
+use cachemaint_store::{Capacity, Content, Error, Info, Reader};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// List the blobs and regions by name, and what happened since the last commit
+/// List the blobs and regions by name
 ///
-/// The blobs themselves are not read: use `store verify` to check them. Control characters are shown as escapes. The file
-/// is only read, so another process may write it meanwhile.
+/// If a program keeps a stamp of its last start in a blob, the list also shows what happened since. The blobs themselves
+/// are not read: use `store verify` to check them. Control characters are shown as escapes. The file is only read, so
+/// another process may write it meanwhile.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the store
@@ -26,8 +28,16 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-/// The facts of a store's table, and its blobs with their metadata.
-type Listing = (Facts, Vec<(Info, Box<[u8]>)>);
+/// The facts of a store's table, and its blobs.
+type Listing = (Facts, Vec<Listed>);
+
+/// A blob or a region, with its metadata.
+struct Listed {
+    info: Info,
+    metadata: Box<[u8]>,
+    /// The event since then if the blob is a stamp.
+    since: Option<Verdict>,
+}
 
 #[derive(Serialize)]
 struct Facts {
@@ -36,8 +46,6 @@ struct Facts {
     commit: u64,
     is_sealed: bool,
     capacity: Option<Capacity>,
-    /// The event since the last commit; `None` for a file that is not mapped.
-    since: Option<Verdict>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
@@ -47,7 +55,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let report = file.report()?;
     let mut document = json!(facts);
     document["guarantee"] = json!(report);
-    document["blobs"] = blobs.iter().map(|(info, metadata)| in_json(info, metadata)).collect();
+    document["blobs"] = blobs.iter().map(in_json).collect();
     text::print(arguments.json, &text::Document::of(path, document), |out| {
         write_place(out, path, &file, &report)?;
         print(out, &facts, &blobs)
@@ -62,30 +70,48 @@ fn look(reader: &Reader<&ReadOnly>) -> Result<Listing, Error<dax::Error>> {
         commit: reader.commit_number(),
         is_sealed: reader.is_sealed(),
         capacity: reader.capacity().ok(),
-        since: reader.medium().view().map(|view| reader.stamp().verdict(view)),
     };
-    let blobs = reader.entries().map(|entry| entry.map(|(info, metadata)| (info, metadata.into())));
-    Ok((facts, blobs.collect::<Result<_, _>>()?))
+    let listed = |(info, metadata): (Info, &[u8])| Listed {
+        since: since(reader, &info),
+        info,
+        metadata: metadata.into(),
+    };
+    Ok((facts, reader.entries().map(|entry| entry.map(listed)).collect::<Result<_, _>>()?))
 }
 
-fn in_json(info: &Info, metadata: &[u8]) -> Value {
-    json!({
+/// Returns the event since a blob was put if it is a stamp, in a file that is mapped.
+fn since(reader: &Reader<&ReadOnly>, info: &Info) -> Option<Verdict> {
+    if info.len != STAMP as u64 {
+        return None;
+    }
+    let stamp = Stamp::read(&reader.load(&info.name).ok()?)?;
+    Some(stamp.verdict(&Stamp::of(reader.medium().view()?)))
+}
+
+fn in_json(Listed { info, metadata, since }: &Listed) -> Value {
+    let mut blob = json!({
         "name": info.name, "content": info.content, "is_dirty": info.is_dirty, "bytes": info.len,
         "version": info.version, "metadata": Payload::of(metadata), "commit": info.commit,
         "time": text::time(info.seconds), "offset": info.offset
-    })
+    });
+    if let Some(since) = since {
+        blob["since"] = json!(since);
+    }
+    blob
 }
 
-fn print(out: &mut impl Write, facts: &Facts, blobs: &[(Info, Box<[u8]>)]) -> io::Result<()> {
+fn print(out: &mut impl Write, facts: &Facts, blobs: &[Listed]) -> io::Result<()> {
     row(out, "store", &facts.identity)?;
     row(out, "size", text::bytes(facts.size))?;
     row(out, "commit", facts.commit)?;
     row(out, "sealed", yes_or_no(facts.is_sealed))?;
     write_capacity(out, facts.capacity.as_ref())?;
-    if let Some(since) = &facts.since {
-        verdict::write(out, since)?;
+    for Listed { info, since, .. } in blobs {
+        if let Some(since) = since {
+            verdict::write(out, &info.name, since)?;
+        }
     }
-    let is_region = |(info, _): &&(Info, _)| info.content == Content::Region;
+    let is_region = |blob: &&Listed| blob.info.content == Content::Region;
     let regions = blobs.iter().filter(is_region).count() as u64;
     row(out, "blobs", text::thousands(blobs.len() as u64 - regions))?;
     if regions > 0 {
@@ -99,7 +125,7 @@ fn print(out: &mut impl Write, facts: &Facts, blobs: &[(Info, Box<[u8]>)]) -> io
     let [bytes, version, commit, offset, when, name] = columns;
     let heading = format!("{bytes:>15} {version:>7} {commit:>10} {offset:>13}  {when:20}  {name}");
     text::heading(out, &heading)?;
-    for (info, metadata) in blobs {
+    for Listed { info, metadata, .. } in blobs {
         let Info { version, commit, offset, seconds, .. } = info;
         let bytes = text::thousands(info.len);
         let when = text::time(*seconds).unwrap_or_else(|| "unknown".to_owned());

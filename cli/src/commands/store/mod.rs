@@ -19,7 +19,7 @@ use anyhow::{Context as _, anyhow};
 use cachemaint::dax::{self, DaxFile};
 use cachemaint::medium::Readable as _;
 use cachemaint_inspect::FileReport;
-use cachemaint_store::{Capacity, Error, ErrorKind, Opened, Reader, Store};
+use cachemaint_store::{Capacity, Error, ErrorKind, Reader, Store};
 use serde_json::Value;
 use std::io::{self, Write};
 use std::path::Path;
@@ -72,7 +72,7 @@ struct Writable {
     store: Store<Arc<DaxFile>>,
 }
 
-/// Opens the store in a file for writing, and reports events and damage.
+/// Opens the store in a file for writing, and reports damage.
 fn open(path: &Path) -> anyhow::Result<Writable> {
     opened(path, super::open(path)?)
 }
@@ -81,24 +81,10 @@ fn opened(path: &Path, file: DaxFile) -> anyhow::Result<Writable> {
     let file = Arc::new(file);
     let opened = Store::open(Arc::clone(&file));
     let (store, opened) = opened.map_err(|failed| named(path, failed.error))?;
-    tell_opened(path, &opened);
-    Ok(Writable { file, store })
-}
-
-/// Reports on standard error the event since the last commit, if that was in another boot, and all damage.
-fn tell_opened(path: &Path, opened: &Opened) {
-    let tell = |what: &str| text::tell!("{}: {what}", path.display());
-    if !opened.verdict.is_same_boot() && !text::is_quiet() {
-        for sentence in verdict::sentences(&opened.verdict, opened.was_sealed) {
-            tell(&sentence);
-        }
-    }
     for damage in &opened.mended {
-        tell(&format!("{damage}; it was repaired from the other copy"));
+        text::tell!("{}: {damage}; it was repaired from the other copy", path.display());
     }
-    for (name, damage) in opened.verification.iter().flat_map(|found| &found.damaged) {
-        tell(&format!("{}: {damage}; save it again", visible(name.as_bytes())));
-    }
+    Ok(Writable { file, store })
 }
 
 /// The number of attempts at a reading that commits make obsolete.

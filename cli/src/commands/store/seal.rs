@@ -12,9 +12,8 @@ use std::process::ExitCode;
 
 /// Make everything as durable as the medium allows, before a planned reboot
 ///
-/// The next opening need not verify a sealed store, unless an earlier opening found damage that still exists. Saving or
-/// removing a blob breaks the seal. Sealing does not read the blobs: run `store verify` first to find damage. The report
-/// shows for each kind of reboot whether the blobs survive it, and why.
+/// Saving or removing a blob breaks the seal. Sealing does not read the blobs: run `store verify` first to find damage. The
+/// report shows for each kind of reboot whether the blobs survive it, and why.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the store

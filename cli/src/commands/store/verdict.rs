@@ -1,28 +1,14 @@
-//! The event since the last commit of a store, in words.
+//! The event since a stamp in a store, in words.
 
 use super::text::row;
+use super::visible;
 use cachemaint::report::Statement;
+use cachemaint_boots::Verdict;
 use cachemaint_inspect::survival::Survival;
-use cachemaint_store::Verdict;
 use std::io::{self, Write};
 
-/// Returns the verdict in sentences, one for each line.
-pub(super) fn sentences(verdict: &Verdict, was_sealed: bool) -> Vec<String> {
-    let evidence = verdict.evidence.join("; ");
-    let mut sentences = vec![format!("since the last commit: {}: {evidence}", verdict.origin)];
-    if let Some(promise) = &verdict.promise {
-        sentences.push(format!("survival of committed data: {}", words(promise)));
-    }
-    sentences.push(if was_sealed {
-        "the store had been sealed".to_owned()
-    } else {
-        "the store had not been sealed, so all blobs were verified".to_owned()
-    });
-    sentences
-}
-
 /// Returns a statement with its reason and its source.
-pub(super) fn words(statement: &Statement<Survival>) -> String {
+fn words(statement: &Statement<Survival>) -> String {
     format!("{}: {} ({})", statement.answer, statement.text, source(statement))
 }
 
@@ -31,8 +17,9 @@ pub(super) fn source(statement: &Statement<Survival>) -> String {
     format!("{}; {}", statement.source, statement.certainty)
 }
 
-pub(super) fn write(out: &mut impl Write, verdict: &Verdict) -> io::Result<()> {
-    row(out, "happened", verdict.origin)?;
+/// The rows on the event since the stamp in a blob.
+pub(super) fn write(out: &mut impl Write, name: &str, verdict: &Verdict) -> io::Result<()> {
+    row(out, "happened", format!("{}, since {}", verdict.origin, visible(name.as_bytes())))?;
     row(out, "because", verdict.evidence.join("; "))?;
     match &verdict.promise {
         Some(promise) => row(out, "survives it", words(promise)),

@@ -13,7 +13,7 @@ use core::ops::{Range, RangeInclusive};
 /// The format of a store.
 pub(crate) const FORMAT: Format = Format { magic: magic::STORE, version: VERSION, name: "store" };
 /// The version of the format.
-pub(crate) const VERSION: u32 = 6;
+pub(crate) const VERSION: u32 = 7;
 /// The size of a word in bytes. Everything begins and ends at a multiple of it.
 pub(crate) const WORD: u64 = 8;
 /// Each record of a log fills whole lines of this size.
@@ -48,24 +48,10 @@ pub(crate) const fn data(unit: u64) -> u64 {
     root::BYTES.next_multiple_of(unit)
 }
 
-/// The maximum size of an opening's circumstances in bytes, in a log with enough room.
-const CIRCUMSTANCES: u64 = 4608;
-
-/// Returns the maximum size of an opening's circumstances in bytes, in a log with `capacity` bytes per mirror. A base
-/// or an opening with them takes at most an eighth of a mirror.
-pub(crate) const fn most_circumstances(capacity: u64) -> u64 {
-    let most = capacity / 8 - record::BASE as u64;
-    if most < CIRCUMSTANCES { most } else { CIRCUMSTANCES }
-}
-
-/// Returns the minimum capacity of a log with `live` bytes of entries: room for their compaction, then for deleting all
-/// of them or a seal, and for an opening.
+/// Returns the minimum capacity of a log with `live` bytes of entries: room for the base, their compaction, and any one
+/// record, which may delete all of them.
 pub(crate) const fn needed(live: u64) -> u64 {
-    let entries = compacted(live) + record::in_lines(live);
-    // The base and the opening together take at most a quarter.
-    let quarter = entries + entries.div_ceil(3);
-    let most = entries + 2 * record::in_lines(record::BASE as u64 + CIRCUMSTANCES);
-    let needed = if most < quarter { most } else { quarter };
+    let needed = LINE + compacted(live) + record::in_lines(live);
     if needed < CAPACITY { CAPACITY } else { needed.next_multiple_of(PAGE) }
 }
 
@@ -197,13 +183,12 @@ pub(crate) fn new_salt(identity: Identity, generation: u64, before: u64, entropy
 #[cfg(test)]
 mod tests {
     use super::entry::{EntryKind, occupied};
-    use super::{CAPACITY, compacted, data, most_circumstances, needed, tags};
+    use super::{CAPACITY, compacted, data, needed, tags};
 
     /// Worked out by hand from the crate's documentation.
     #[test]
     fn everything_is_where_the_documentation_says() {
         assert_eq!((data(64), data(65536)), (16384, 65536));
-        assert_eq!((most_circumstances(4096), most_circumstances(65536)), (448, 4608));
         assert_eq!(tags(65536), 65536..65536, "one chunk needs no list");
         assert_eq!(tags(65537), 65544..65560);
         assert_eq!(tags(200_000), 200_000..200_032);
@@ -213,9 +198,11 @@ mod tests {
         assert_eq!([4096, 2 << 20, u64::MAX].map(region), [Some(4096), Some(2 << 20), None]);
         assert_eq!(compacted(0), 104);
         assert_eq!(needed(0), CAPACITY);
-        // 52,600 and 50,048 bytes, and twice 4,736: less than a third of them.
-        assert_eq!(needed(50_000), 114_688);
-        // 3,208 and 3,072 bytes, and a third.
-        assert_eq!(needed(3000), 12_288);
+        // A line, 52,600 and 50,048 bytes.
+        assert_eq!(needed(50_000), 106_496);
+        // A line, 4,136 and 3,968 bytes.
+        assert_eq!(needed(3928), 8192);
+        // A line, 4,144 and 4,032 bytes, which are 8,176 without the line.
+        assert_eq!(needed(3936), 12_288);
     }
 }

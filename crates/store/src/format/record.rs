@@ -10,8 +10,8 @@ use cachemaint_format::tag::{self, Kind};
 pub(crate) const HEAD: usize = 40;
 /// The offset in a record of the tag of the previous one.
 pub(crate) const BEFORE: u64 = 8;
-/// Bytes of a base or an opening before its circumstances.
-pub(crate) const BASE: usize = 64;
+/// Bytes of a base or an opening, before it is padded.
+pub(crate) const BASE: usize = 56;
 /// A compaction fills its records up to this many bytes, unless a single entry is longer.
 pub(crate) const FULL: usize = 4096;
 /// All commit numbers are below this.
@@ -28,7 +28,7 @@ pub(crate) const fn in_lines(bytes: u64) -> u64 {
 pub(crate) enum RecordKind {
     /// All changes of a transaction, a seal, or the note that regions are in use.
     Commit = 1,
-    /// An opening for writing, or a growth: the size of the store, and the circumstances.
+    /// An opening for writing, or a growth: the size of the store.
     Opening = 2,
     /// The first record of a log: like an opening, plus the number of entries in the snapshots after it.
     Base = 3,

@@ -81,11 +81,8 @@ impl Record {
         }
         let mut bytes = [0; BASE - HEAD];
         read(medium, Part::Record, self.body().start, &mut bytes)?;
-        let [size, entries, len] =
-            [0, 1, 2].map(|word| u64::from_le_bytes(bytes.as_chunks().0[word]));
-        let start = self.place + BASE as u64;
-        let end = start + len.min(self.body().end.saturating_sub(start));
-        Ok(Some(Opening { size, entries, circumstances: start..end }))
+        let [size, entries] = [0, 1].map(|word| u64::from_le_bytes(bytes.as_chunks().0[word]));
+        Ok(Some(Opening { size, entries }))
     }
 }
 
@@ -96,8 +93,6 @@ pub(crate) struct Opening {
     pub(crate) size: u64,
     /// The number of entries in the snapshots that follow a base.
     pub(crate) entries: u64,
-    /// The place of the opening's own bytes, which this module does not interpret.
-    pub(crate) circumstances: Range<u64>,
 }
 
 /// An entry of a record.

@@ -1,10 +1,8 @@
-//! Regions of stores in files: their addresses and their physical location.
+//! Regions of stores in files: their addresses.
 
 use super::Region;
-use crate::boots::cut;
-use cachemaint::dax::{DaxFile, Error as FileError};
+use cachemaint::dax::DaxFile;
 use cachemaint::medium::Medium;
-use cachemaint_inspect::Placement;
 use core::borrow::Borrow;
 
 impl<M: Medium + Borrow<DaxFile>> Region<M> {
@@ -21,27 +19,6 @@ impl<M: Medium + Borrow<DaxFile>> Region<M> {
     #[must_use]
     #[track_caller]
     pub fn as_ptr(&self, at: u64) -> *mut u8 {
-        self.file().as_ptr(self.on_medium(&(at..at.saturating_add(1))).start)
-    }
-
-    /// Returns the place of the region's bytes on their device and in memory, as
-    /// [`placement`](cachemaint_inspect::placement) does for the whole file. Offsets are relative to the
-    /// region. With [`Options::require_in_place`](crate::Options::require_in_place), the next opening requires the same
-    /// place.
-    ///
-    /// # Errors
-    /// Same as `DaxView::placement`.
-    ///
-    /// # Cost
-    /// That of `DaxView::placement`, for the whole file.
-    pub fn placement(&self) -> Result<Placement, FileError> {
-        let mut placement = cachemaint_inspect::placement(self.file().view())?;
-        let region = self.info().range();
-        placement.extents.retain_mut(|extent| cut(extent, &region));
-        Ok(placement)
-    }
-
-    fn file(&self) -> &DaxFile {
-        self.medium().borrow()
+        self.medium().borrow().as_ptr(self.on_medium(&(at..at.saturating_add(1))).start)
     }
 }

@@ -10,7 +10,6 @@ mod file;
 use crate::append::Draft;
 use crate::attributes::Attributes;
 use crate::blob_writer::write_zeros;
-use crate::boots::{History, Origin};
 use crate::error::{Error, ErrorKind};
 use crate::format::PAGE;
 use crate::format::entry::{EntryKind, Use};
@@ -58,7 +57,6 @@ use core::sync::atomic::Ordering;
 pub struct Region<M: Medium> {
     medium: Arc<M>,
     info: Info,
-    since_use: Origin,
     /// Keeps the region in use. It is also the lock for a log in the region.
     mark: Arc<WriterLock>,
     /// Held as long as the store or one of its regions exists.
@@ -68,9 +66,9 @@ pub struct Region<M: Medium> {
 /// Returns another handle of the same region.
 impl<M: Medium> Clone for Region<M> {
     fn clone(&self) -> Self {
-        let Self { medium, info, since_use, mark, writer } = self;
+        let Self { medium, info, mark, writer } = self;
         let (medium, mark) = (Arc::clone(medium), Arc::clone(mark));
-        Self { medium, info: *info, since_use: *since_use, mark, writer: writer.clone() }
+        Self { medium, info: *info, mark, writer: writer.clone() }
     }
 }
 
@@ -80,28 +78,6 @@ impl<M: Medium> Region<M> {
     #[must_use]
     pub const fn info(&self) -> &Info {
         &self.info
-    }
-
-    /// Returns the worst event since the region was last handed out, or created if it never was. The event determines
-    /// which of the bytes stored then are left.
-    ///
-    /// | event | bytes stored during the last use |
-    /// |---|---|
-    /// | [`SameProcess`](Origin::SameProcess), [`SameBoot`](Origin::SameBoot) | all are there, unless the machine hibernated |
-    /// | [`Unknown`](Origin::Unknown): a boot is unknown, or no longer in the [history](crate::Reader::history) | any that were not written back can be lost |
-    /// | [`Kexec`](Origin::Kexec) | those that [survive](cachemaint_inspect::survival) it, unless a reset or a power loss came before |
-    /// | any other | those that [survive](cachemaint_inspect::survival) it |
-    ///
-    /// A reset or a power loss before a kexec can be detected only if the store was opened for writing in between: open
-    /// it in each boot.
-    ///
-    /// Recovering a region is a use, too. After an interrupted recovery this returns `SameBoot`, although bytes of
-    /// earlier uses can be lost. To detect this, put a blob in each use once the region is recovered. If that blob has
-    /// no higher [commit](Info::commit) than the [entry](Self::info) of the region, recover the region as after the
-    /// worst event.
-    #[must_use]
-    pub const fn since_use(&self) -> Origin {
-        self.since_use
     }
 
     /// Returns the medium of the store. The region takes up its [range](Info::range).
@@ -203,7 +179,7 @@ impl<M: Medium> Store<M> {
         let mark = taken.mark.upgrade().unwrap_or_default();
         *taken = InUse { mark: Arc::downgrade(&mark), commit: self.table.state.number };
         let (medium, writer) = (Arc::clone(&self.medium), self.writer.clone());
-        Ok(Region { medium, info, since_use: self.since(info.commit), mark, writer })
+        Ok(Region { medium, info, mark, writer })
     }
 
     /// Returns a region for use in place. If the store has no region of this name, first commits a new one of `len`
@@ -234,21 +210,6 @@ impl<M: Medium> Store<M> {
         self.region(attributes.name)
     }
 
-    /// Returns the worst event since the commit that created or handed out a region.
-    fn since(&self, commit: u64) -> Origin {
-        let history = History::read(&self.table.circumstances);
-        let boots = history.boots();
-        if commit >= self.opened {
-            return Origin::SameProcess;
-        }
-        // The commit was made in a boot of the history, unless the history has lost its first boots.
-        if boots.first().is_none_or(|first| commit < first.opening) {
-            return Origin::Unknown;
-        }
-        let later = boots.iter().filter(|boot| boot.opening > commit);
-        later.map(|boot| boot.origin).fold(Origin::SameBoot, Origin::worse)
-    }
-
     /// Records that a region is handed out.
     ///
     /// The seal was made as deeply durable as the medium allows, so it would reappear if the caches or buffers that
@@ -264,9 +225,8 @@ impl<M: Medium> Store<M> {
     }
 
     /// Makes everything durable again, as deeply as the medium allows, and records that: on a DAX file up to the
-    /// medium's own buffers ([`DaxFile::deep_persist`](cachemaint::dax::DaxFile::deep_persist)). If nothing changes
-    /// afterwards, the next opening need not verify all blobs, unless earlier damage is still there. Returns the number
-    /// of the commit.
+    /// medium's own buffers ([`DaxFile::deep_persist`](cachemaint::dax::DaxFile::deep_persist)). The next opening finds
+    /// the store [sealed](crate::Opened::was_sealed) if nothing changes afterwards. Returns the number of the commit.
     ///
     /// Regions that this store has handed out are no longer [dirty](crate::Info::is_dirty). Those that an earlier
     /// process left dirty are written back, too, but stay dirty.

@@ -3,7 +3,7 @@
 use crate::life::{options, why};
 use crate::plain::Plain;
 use cachemaint::medium::{Bytes, Granularity, Medium, Readable, WriterLock};
-use cachemaint_store::{Attributes, ErrorKind, Part, Reader, Verify};
+use cachemaint_store::{Attributes, ErrorKind, Part, Reader};
 use cachemaint_test_support::bad_blocks::{Mapped, PAGE};
 use core::error::Error;
 use core::fmt;
@@ -104,7 +104,7 @@ impl Medium for Bad {
 fn lived() -> (Plain, [u64; 2]) {
     let medium = Plain::zeros(256 << 10);
     let (mut store, _) = options().create_new(medium.clone()).unwrap();
-    for (name, len) in [("value", 100), ("blob", 5000), ("chunks", 70_000)] {
+    for (name, len) in [("value", 164), ("blob", 5000), ("chunks", 70_000)] {
         let mut transaction = store.begin().unwrap();
         let alignment = if name == "value" { 1 } else { BLOCK };
         transaction.put(Attributes::new(name).alignment(alignment), &vec![7; len]).unwrap();
@@ -120,7 +120,7 @@ fn lived() -> (Plain, [u64; 2]) {
 fn whole_and_damaged(medium: &Bad) -> (Vec<String>, Vec<String>) {
     let reader = Reader::open(medium).unwrap();
     let mut whole = Vec::new();
-    for (name, len) in [("value", 100), ("blob", 5000), ("chunks", 70_000)] {
+    for (name, len) in [("value", 164), ("blob", 5000), ("chunks", 70_000)] {
         match reader.load(name).map_err(ErrorKind::from) {
             Ok(bytes) => {
                 assert_eq!(bytes, vec![7; len]);
@@ -129,7 +129,7 @@ fn whole_and_damaged(medium: &Bad) -> (Vec<String>, Vec<String>) {
             Err(error) => assert!(matches!(error, ErrorKind::Damaged(_)), "{error:?}"),
         }
     }
-    let opened = options().verify(Verify::Always).open(medium.clone()).unwrap().1;
+    let opened = options().verify().open(medium.clone()).unwrap().1;
     let damaged = opened.verification.unwrap().damaged;
     (whole, damaged.into_iter().map(|(name, _)| name.into()).collect())
 }
@@ -226,7 +226,7 @@ fn a_writer_opens_beside_a_bad_page_of_a_mapping_and_replaces_its_blob() {
             let is_lost = bad_blob.contains(&bad);
             let mut medium = Mapped::new(bytes.clone(), granularity, &[bad]);
             for put in ["first", "blob"] {
-                let options = options().verify(Verify::Always);
+                let options = options().verify();
                 let (mut store, opened) = options.open(&medium).unwrap();
                 let damaged = opened.verification.unwrap().damaged;
                 let expected = if is_lost && put == "first" { &["blob"][..] } else { &[] };

@@ -127,7 +127,7 @@ fn compacted(
     let simulation = simulation.clone().prepared(move |medium| {
         let (mut store, _) = options().create_new(medium).unwrap();
         work(&mut store, &AGAIN[..1], 0, |_| ()).unwrap();
-        for _ in 0..commits - 1 {
+        for _ in 0..commits {
             commit(&mut store, &[Put("b", 3)]).unwrap();
         }
         commit(&mut store, &[Put("b", 2)]).unwrap();
@@ -199,8 +199,8 @@ fn mended(simulation: &Simulation) -> Exploration {
     let simulation = simulation.clone().prepared(|medium| {
         let (mut store, _) = options().create_new(medium).unwrap();
         work(&mut store, &REUSE[..2], 0, |_| ()).unwrap();
-        // The record after the base of 256 bytes, and the root.
-        for at in [20_480 + 256 + 48, 20_480 + 256 + 120, 4096 + 48] {
+        // The record after the base of 64 bytes, and the root.
+        for at in [20_480 + 64 + 48, 20_480 + 64 + 120, 4096 + 48] {
             medium.write(at, &[0xa5; 8]);
         }
     });
@@ -424,7 +424,7 @@ fn no_write_back_and_no_fence_can_be_left_out() {
         let reason = "the log is durable already: it is made deeper, which `region_seals` shows";
         mutation = mutation.equivalent("src/append.rs", source, weakening, &[], reason);
     }
-    let source = "medium.persist_copy(&[copy]).map_err(Error::medium)?;";
+    let source = "medium.persist_copy(&[(at, &bytes)]).map_err(Error::medium)?;";
     let reason =
         "the next fence completes it; by pages a drive may lose the sectors of two mirrors at once";
     mutation = mutation.equivalent("src/recovery.rs", source, Weakening::NoFence, &[], reason);

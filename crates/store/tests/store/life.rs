@@ -1,9 +1,8 @@
 //! The life of a store: its operations, the notes to the outside world, and the blobs expected afterwards.
 
-use cachemaint::medium::Backing;
 use cachemaint::medium::{Medium, OpenError};
 use cachemaint_sim::Violation;
-use cachemaint_store::{Attributes, Error, ErrorKind, Options, Part, Stamp, Store, Verify};
+use cachemaint_store::{Attributes, Error, ErrorKind, Options, Part, Store};
 use std::collections::BTreeMap;
 
 /// The offset at which blobs begin with units of 64, according to the documentation of the format: after the roots and
@@ -12,30 +11,16 @@ pub(crate) const DATA: u64 = 32_768;
 /// Space for a handful of blobs, so that it is reused.
 pub(crate) const BYTES: u64 = DATA + 50 * 64;
 
-/// Returns the same options each time, as the simulator requires: a boot whose stamp has no word of zeros.
+/// Returns the same options each time, as the simulator requires, with a time that is no word of zeros.
 pub(crate) fn options() -> Options {
-    Options::with_entropy([0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210]).unit(64).stamp(stamp(1))
+    Options::with_entropy([0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210])
+        .unit(64)
+        .clock(|| 1_700_000_001)
 }
 
-/// Returns the options of a later boot.
+/// Returns the options of a later time.
 pub(crate) fn later() -> Options {
-    options().stamp(stamp(2))
-}
-
-/// Returns a stamp of the boot with this number.
-pub(crate) fn stamp(boot: u8) -> Stamp {
-    let mut stamp = Stamp::UNKNOWN;
-    stamp.seconds = 1_700_000_000 + u64::from(boot);
-    stamp.boot_id = [boot; 16];
-    stamp.process = 40 + u32::from(boot);
-    stamp.process_start = 100 + u64::from(boot);
-    stamp.backing = Backing::PmemAdr;
-    stamp.granularity = 64;
-    stamp.placement = 0x1234_5678_9abc_def0;
-    stamp.unsafe_shutdowns = Some(3);
-    let release =
-        ["6.1.0-first", "6.18.44-of-sixty-four-bytes-at-least-so-that-it-is-cut-off-behind"];
-    stamp.with_kernel(release[usize::from(boot % 2)])
+    options().clock(|| 1_700_000_002)
 }
 
 /// The number of the bytes of an empty blob. The next one has a byte, and so on.
@@ -160,8 +145,7 @@ fn attributes(name: &str, number: u64) -> Attributes<'_> {
 
 /// Opens the store, verifies everything, and reads it.
 pub(crate) fn open<M: Medium>(medium: M) -> Result<(Store<M>, Blobs), Opening<M::Error>> {
-    let (store, opened) =
-        options().verify(Verify::Always).open(medium).map_err(|failed| failed.error)?;
+    let (store, opened) = options().verify().open(medium).map_err(|failed| failed.error)?;
     let verification = opened.verification.unwrap();
     if !verification.damaged.is_empty() {
         return Err(Opening::Damaged(format!("{:?}", verification.damaged)));

@@ -5,7 +5,7 @@ use crate::plain::Plain;
 use crate::random::Random;
 use crate::seal::{self, log};
 use cachemaint::medium::{Bytes, Granularity, Medium, Readable, WriterLock};
-use cachemaint_store::{Attributes, Error, ErrorKind, FormatError, Reader, Store, Verify};
+use cachemaint_store::{Attributes, Error, ErrorKind, FormatError, Reader, Store};
 use cachemaint_test_support::cases::cases;
 use cachemaint_test_support::counting::Counting;
 use cachemaint_test_support::erased::erased;
@@ -124,7 +124,7 @@ fn a_store_has_what_a_map_has() {
                 let capacity = store.capacity();
                 drop(store);
                 let opened;
-                (store, opened) = options().verify(Verify::Always).open(medium.clone()).unwrap();
+                (store, opened) = options().verify().open(medium.clone()).unwrap();
                 assert!(opened.verification.unwrap().is_whole());
                 assert_eq!(store.capacity(), capacity, "seed {seed}");
             }
@@ -319,7 +319,7 @@ fn a_writer_learns_that_another_one_has_opened_the_store() {
         }
         put(&mut new, "after").unwrap();
         new.close().unwrap();
-        let (store, opened) = options().verify(Verify::Always).open(medium).unwrap();
+        let (store, opened) = options().verify().open(medium).unwrap();
         assert!(opened.verification.unwrap().is_whole() && store.stat("after").is_some(), "{name}");
     }
 }

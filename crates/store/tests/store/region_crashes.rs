@@ -5,7 +5,7 @@ use crate::life::{bytes, later, options};
 use crate::regions::{BYTES, LEAST};
 use cachemaint::medium::{Medium as _, Readable as _};
 use cachemaint_sim::{Exploration, Model, SimMedium, Simulation, Violation};
-use cachemaint_store::{Attributes, ErrorKind, Region, Verify};
+use cachemaint_store::{Attributes, ErrorKind, Region};
 use core::sync::atomic::Ordering::Relaxed;
 use std::sync::Mutex;
 
@@ -20,7 +20,7 @@ fn store_words(region: &Region<&SimMedium>, value: u64) {
 
 /// Returns the words of a region, if it exists, and true if it is clean.
 fn words(medium: &SimMedium) -> Result<(bool, Option<[u64; 3]>), Violation> {
-    let opened = options().verify(Verify::Always).open(medium);
+    let opened = options().verify().open(medium);
     let (mut store, opened) = opened.map_err(|failed| Violation::from(failed.error))?;
     if !opened.verification.is_some_and(|found| found.damaged.is_empty()) {
         return Err(Violation::broken("a blob is damaged"));

@@ -1,12 +1,11 @@
 //! Regions, whose bytes are used in place.
 
-use crate::life::{bytes, later, options, stamp, why};
+use crate::life::{bytes, later, options, why};
 use crate::plain::Plain;
 use cachemaint::medium::{Bytes, Medium, Readable as _};
 use cachemaint_sim::{Model, Simulation};
 use cachemaint_store::{
-    Attributes, Content, Error, ErrorKind, FormatError, Options, Origin, Part, Reader, Region,
-    Stamp, Store,
+    Attributes, Content, Error, ErrorKind, FormatError, Options, Part, Reader, Region, Store,
 };
 use cachemaint_test_support::counting::Counting;
 use cachemaint_test_support::erased::erased;
@@ -313,54 +312,6 @@ fn no_byte_of_a_region_is_copied_over_a_restart() {
     assert!(large < 512 << 10, "{large}");
 }
 
-/// Other programs that do not use the region may have opened the store since the reboot.
-#[test]
-fn the_event_since_the_last_use_outlives_other_openings() {
-    let (medium, mut store) = empty(4 << 20);
-    create(&mut store, "ram".into(), LEAST);
-    drop(store);
-    let open = |stamp: Stamp| options().stamp(stamp).open(medium.clone()).unwrap().0;
-    let since = |store: &mut Store<Plain>| store.region("ram").unwrap().since_use();
-    let mut store = open(stamp(1));
-    assert_eq!(since(&mut store), Origin::SameBoot, "since it was created");
-    assert_eq!(since(&mut store), Origin::SameProcess);
-    drop(store);
-    assert_eq!(since(&mut open(stamp(1))), Origin::SameBoot);
-    for _ in 0..3 {
-        drop(open(stamp(2)));
-    }
-    assert_eq!(since(&mut open(stamp(2))), Origin::Reboot);
-    assert_eq!(since(&mut open(stamp(2))), Origin::SameBoot);
-
-    // A boot with a power loss, and one without.
-    let mut counted = stamp(3);
-    counted.unsafe_shutdowns = Some(9);
-    drop(open(counted));
-    (counted.boot_id, counted.process) = ([4; 16], 4);
-    drop(open(counted));
-    assert_eq!(since(&mut open(counted)), Origin::PowerLoss, "the worst of both");
-    drop(open(Stamp::UNKNOWN));
-    assert_eq!(since(&mut open(counted)), Origin::Unknown);
-}
-
-/// The history keeps 32 boots.
-#[test]
-fn an_event_before_the_history_is_unknown() {
-    let (medium, mut store) = empty(4 << 20);
-    create(&mut store, "ram".into(), LEAST);
-    drop(store);
-    let open = |boot: u8| options().stamp(stamp(boot)).open(medium.clone()).unwrap().0;
-    let since = |store: &mut Store<Plain>| store.region("ram").unwrap().since_use();
-    for boot in 2..32 {
-        drop(open(boot));
-    }
-    assert_eq!(since(&mut open(32)), Origin::Reboot);
-    for boot in 33..65 {
-        drop(open(boot));
-    }
-    assert_eq!(since(&mut open(65)), Origin::Unknown);
-}
-
 /// A fence itself does not report a kill. The medium's `persist_copy` does, even if it passes the copies on in several
 /// calls.
 #[test]
@@ -404,7 +355,6 @@ fn a_region_that_was_not_handed_out_is_as_before() {
         // No region is handed out after a commit with an unknown outcome.
         if let Ok(region) = first.or_else(|_| store.region("ram")) {
             assert!(!region.info().is_dirty, "{left} write-backs");
-            assert_eq!(region.since_use(), Origin::Reboot, "{left} write-backs");
         }
         if is_done {
             break;

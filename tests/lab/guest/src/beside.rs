@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use cachemaint::dax::{DaxFile, Options, PreadFile};
 use cachemaint_journal::{self as journal, Journal};
 use cachemaint_recorder::{self as recorder, Durability, Event, Found, Recorder};
-use cachemaint_store::{Attributes, Reader, Store, Verify};
+use cachemaint_store::{Attributes, Reader, Store};
 use serde_json::{Value, json};
 use std::fs::File;
 use std::io::Write as _;
@@ -91,7 +91,7 @@ fn names(damaged: &[(Box<str>, cachemaint_store::Damage)]) -> Vec<&str> {
 fn open_store(path: &Path) -> Result<Value> {
     let verified = Reader::open(options().view(path)?)?.verify()?;
     let file = options().open(path)?;
-    let (mut store, opened) = cachemaint_store::Options::new().verify(Verify::Always).open(file)?;
+    let (mut store, opened) = cachemaint_store::Options::new().verify().open(file)?;
     let found = opened.verification.context("nothing was verified")?;
     let mut transaction = store.begin()?;
     transaction.delete("bad")?;

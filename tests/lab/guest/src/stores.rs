@@ -16,6 +16,10 @@ const LEN: u64 = 4 << 20;
 
 /// The number of bytes read in one call: those of one checksum, so that no byte is read twice.
 const READ: usize = 65_536;
+
+/// The name of the stamp of the last machine.
+const STARTED: &str = "started";
+
 /// The bytes of a blob. None of them is zero.
 struct Content {
     len: usize,
@@ -82,7 +86,8 @@ fn create(path: &Path) -> Result<Store<DaxFile>> {
 
 fn open(path: &Path) -> Result<(Store<DaxFile>, Opened)> {
     // On a CPU, a write-back of an unmapped page is a page fault. In an emulator it does nothing.
-    Ok(Store::open(dax::Options::new().populate().open(path)?)?)
+    let file = dax::Options::new().populate().open(path)?;
+    Ok(cachemaint_store::Options::new().verify().open(file)?)
 }
 
 /// Creates a store, or opens the existing one, and replaces two blobs together, with increasing numbers, until the
@@ -92,6 +97,7 @@ pub(crate) fn replace_forever(
     mut tell: impl FnMut(u64) -> Result<()>,
 ) -> Result<Reply> {
     let mut store = if exists(path)? { open(path)?.0 } else { create(path)? };
+    cachemaint_boots::put(&mut store, STARTED)?;
     let last = store.stat(REGISTERS).map_or(0, |info| info.version);
     for number in last + 1.. {
         let mut transaction = store.begin()?;
@@ -107,15 +113,16 @@ pub(crate) fn replace_forever(
 pub(crate) fn read(path: &Path) -> Result<ExitCode> {
     let (store, opened) = open(path)?;
     let mut blobs = BTreeMap::new();
-    for info in store.list() {
+    for info in store.list().filter(|info| *info.name != *STARTED) {
         let name = &*info.name;
         let blob = store.blob(name)?;
         compare(&blob).with_context(|| format!("{name} of number {}", info.version))?;
         blobs.insert(name.to_owned(), info.version);
     }
+    let verdict = cachemaint_boots::since(&store, STARTED)?;
     let verification = opened.verification.as_ref();
     let found = Found {
-        origin: opened.verdict.origin.to_string(),
+        origin: verdict.map_or_else(String::new, |verdict| verdict.origin.to_string()),
         damaged: verification.map(|verification| told(&verification.damaged)),
         blobs,
     };

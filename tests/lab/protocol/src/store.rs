@@ -11,7 +11,7 @@ pub const REGISTERS: &str = "registers";
 /// The findings of the opening of a store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Found {
-    /// The last event, as the library names it.
+    /// The event since a machine last replaced blobs, as the library names it; empty if none has.
     pub origin: String,
     /// The damaged blobs, if all were verified.
     pub damaged: Option<Vec<String>>,

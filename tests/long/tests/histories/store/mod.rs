@@ -6,9 +6,7 @@ mod threads;
 use super::payload::{Ending, bytes};
 use crate::{MIXED, USUAL, WIDE, assert_safe, assert_safe_from_damage};
 use cachemaint_sim::{BadBlock, Damage, Life, SimMedium, Structure, Violation};
-use cachemaint_store::{
-    self, Content, Error, ErrorKind, FormatError, Options, Store, Transaction, Verify,
-};
+use cachemaint_store::{self, Content, Error, ErrorKind, FormatError, Options, Store, Transaction};
 use cachemaint_test_support::part::Part;
 use core::cell::Cell;
 use region::{delete_region, region_of, use_region};
@@ -114,9 +112,7 @@ impl Shape {
     }
 
     fn options() -> Options {
-        Options::with_entropy([0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210])
-            .unit(UNIT)
-            .verify(Verify::Always)
+        Options::with_entropy([0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210]).unit(UNIT).verify()
     }
 
     /// Opens the store, or creates it, and judges it. Nothing comes behind damage.

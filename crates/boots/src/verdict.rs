@@ -1,20 +1,55 @@
-//! The event since the last commit, concluded from two stamps and from what the running kernel says about how it was
-//! started.
+//! The event between two stamps.
 
-use super::{Origin, Stamp};
-use alloc::vec::Vec;
+use crate::Stamp;
 use cachemaint::medium::Backing;
 use cachemaint::report::Statement;
 use cachemaint_inspect::survival::{Condition, Event, Stage, Survival, survives};
+use core::fmt;
 
-/// The event since the last commit, its evidence, and the medium's promise to survive it.
-///
-/// # Copies
-/// A verdict compares the last commit with the present circumstances, and a copy of a medium contains that same commit.
-/// A copy, a snapshot of a virtual disk or a restored backup therefore gets the verdict of the original: in the boot of
-/// the last commit, nothing seems to be lost. Its bytes may still be from an earlier moment, from different moments if
-/// the store was written meanwhile, or damaged by the copying. Open such a store with
-/// [`Verify::Always`](crate::Verify::Always), and treat its regions as dirty: they cannot be verified.
+/// The event between two stamps, as far as it can be known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Origin {
+    /// Unknown.
+    Unknown,
+    /// No event: this process has put the stamp.
+    SameProcess,
+    /// Another process has put it during this boot.
+    SameBoot,
+    /// Another kernel started the running one, without firmware. A reset or a power loss before that cannot be
+    /// detected.
+    Kexec,
+    /// A reboot through firmware that kept RAM.
+    WarmReboot,
+    /// Power loss, or a shutdown that was unsafe for the memory.
+    PowerLoss,
+    /// A reboot of an unknown kind.
+    Reboot,
+}
+
+impl Origin {
+    /// Returns a description in a few words.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::SameProcess => "same process",
+            Self::SameBoot => "same boot, another process",
+            Self::Kexec => "kexec",
+            Self::WarmReboot => "reboot through firmware",
+            Self::PowerLoss => "power loss or unsafe shutdown",
+            Self::Reboot => "reboot of an unknown kind",
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// The event since a stamp, its evidence, and the medium's promise to survive it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -23,65 +58,60 @@ pub struct Verdict {
     pub origin: Origin,
     /// The reasons for the conclusion, and the questions they leave open.
     pub evidence: Vec<&'static str>,
-    /// The promise of the medium's [backing](cachemaint::medium::Backing) at the last commit to survive the event;
-    /// `None` if the event is unknown. After a kexec, the promise also covers an earlier reset, or excludes one by its
-    /// condition. The guarantee of a file can add conditions.
+    /// The promise of the medium's [backing](Backing) at the stamp to survive the event; `None` if the event is unknown.
+    /// After a kexec, the promise also covers an earlier reset, or excludes one by its condition. The guarantee of a
+    /// file can add conditions.
     pub promise: Option<Statement<Survival>>,
 }
 
 impl Verdict {
-    /// Returns true if at most a process has ended since the last commit. Then no stored byte can have been lost,
-    /// unless the machine hibernated: Linux does not save DAX-mapped memory (`kernel/power/snapshot.c`,
-    /// `saveable_page`). For the event since the last use of a region, see
-    /// [`Region::since_use`](crate::Region::since_use).
+    /// Returns true if at most a process has ended since the stamp. Then no stored byte can have been lost, unless the
+    /// machine hibernated.
     #[must_use]
     pub const fn is_same_boot(&self) -> bool {
         matches!(self.origin, Origin::SameProcess | Origin::SameBoot)
     }
-
-    /// Returns the verdict on a newly created store.
-    pub(crate) fn of_new() -> Self {
-        Self { origin: Origin::SameProcess, evidence: [CREATED].into(), promise: None }
-    }
 }
 
-const CREATED: &str = "this process created the store";
-const SAME_BOOT: &str = "the boot id is that of the last commit; caches are coherent, so nothing \
-                         stored since then is lost unless the machine hibernated, which cannot be detected";
+const SAME_BOOT: &str = "the boot id is that of the stamp; caches are coherent, so nothing stored since then is lost \
+                         unless the machine hibernated, which cannot be detected";
 const SAME_PROCESS: &str = "the process and its start time are the same, too";
-const NO_BOOT_ID: &str = "the current boot id or that of the last commit is unknown";
-const OTHER_BOOT: &str = "the boot id differs from that of the last commit";
+const NO_BOOT_ID: &str = "the current boot id or that of the stamp is unknown";
+const OTHER_BOOT: &str = "the boot id differs from that of the stamp";
 const UNSAFE_SHUTDOWN: &str = "the memory counted another unsafe shutdown";
 const BY_KEXEC: &str = "the running kernel says that kexec loaded it (bootloader_type, Linux \
                         Documentation/arch/x86/boot.rst); earlier reboots cannot be ruled out";
 const BY_ANOTHER_LOADER: &str =
     "the running kernel says that a loader other than kexec loaded it, most likely after firmware";
 const NO_LOADER: &str = "this architecture does not report how the kernel was loaded";
-const IN_RAM: &str = "the store is in RAM and still there, so the RAM had power all the time";
+const IN_RAM: &str = "the stamp is in RAM and still there, so the RAM had power all the time";
 const ANY_REBOOT: &str = "whether power was lost is unknown";
 
 const NO_RESET: Survival = Survival::If(Condition {
     code: "no_reset_before",
-    text: "no reset or power loss came between the last commit and the kexec",
+    text: "no reset or power loss came between the stamp and the kexec",
 });
 
-/// Returns the verdict on two stamps. `is_by_kexec` is true if another kernel started this one, or `None` if unknown.
-pub(crate) fn judge(last: &Stamp, now: &Stamp, is_by_kexec: Option<bool>) -> Verdict {
-    let (origin, evidence) = conclude(last, now, is_by_kexec);
-    let event = match origin {
-        Origin::Unknown => None,
-        Origin::SameProcess | Origin::SameBoot => Some(Event::ProcessCrash),
-        Origin::Kexec => Some(Event::Kexec),
-        Origin::WarmReboot => Some(Event::WarmReboot),
-        // The worst possible event.
-        Origin::Reboot if is_ram(last.backing) => Some(Event::WarmReboot),
-        Origin::Reboot | Origin::PowerLoss => Some(Event::PowerLoss),
-    };
-    let promise = event.map(|event| match event {
-        Event::Kexec => survives_kexec(last.backing),
-        event => survives(last.backing, Stage::Persisted, event),
-    });
-    Verdict { origin, evidence, promise }
+impl Stamp {
+    /// Returns the event between this stamp and a later one.
+    #[must_use]
+    pub fn verdict(&self, now: &Self) -> Verdict {
+        let (origin, evidence) = conclude(self, now);
+        let event = match origin {
+            Origin::Unknown => None,
+            Origin::SameProcess | Origin::SameBoot => Some(Event::ProcessCrash),
+            Origin::Kexec => Some(Event::Kexec),
+            Origin::WarmReboot => Some(Event::WarmReboot),
+            // The worst possible event.
+            Origin::Reboot if is_ram(self.backing) => Some(Event::WarmReboot),
+            Origin::Reboot | Origin::PowerLoss => Some(Event::PowerLoss),
+        };
+        let promise = event.map(|event| match event {
+            Event::Kexec => survives_kexec(self.backing),
+            event => survives(self.backing, Stage::Persisted, event),
+        });
+        Verdict { origin, evidence, promise }
+    }
 }
 
 /// Returns the promise to survive a kexec, and an undetected reset or power loss before it.
@@ -100,7 +130,7 @@ fn survives_kexec(backing: Backing) -> Statement<Survival> {
     }
 }
 
-fn conclude(last: &Stamp, now: &Stamp, is_by_kexec: Option<bool>) -> (Origin, Vec<&'static str>) {
+fn conclude(last: &Stamp, now: &Stamp) -> (Origin, Vec<&'static str>) {
     match last.is_same_boot(now) {
         None => return (Origin::Unknown, [NO_BOOT_ID].into()),
         Some(true) => {
@@ -118,7 +148,7 @@ fn conclude(last: &Stamp, now: &Stamp, is_by_kexec: Option<bool>) -> (Origin, Ve
         (Some(before), Some(after)) => after > before,
         _ => false,
     };
-    match is_by_kexec {
+    match now.is_by_kexec {
         _ if has_grown => (Origin::PowerLoss, [OTHER_BOOT, UNSAFE_SHUTDOWN].into()),
         Some(true) => (Origin::Kexec, [OTHER_BOOT, BY_KEXEC].into()),
         Some(false) if is_ram(last.backing) => {
@@ -137,8 +167,8 @@ const fn is_ram(backing: Backing) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Origin, Stamp};
-    use super::judge;
+    use super::Origin;
+    use crate::Stamp;
     use cachemaint::medium::Backing;
     use cachemaint_inspect::survival::{Event, Stage, Survival, survives};
 
@@ -151,7 +181,7 @@ mod tests {
     };
 
     fn origin(last: Stamp, now: Stamp, is_by_kexec: Option<bool>) -> Origin {
-        judge(&last, &now, is_by_kexec).origin
+        last.verdict(&Stamp { is_by_kexec, ..now }).origin
     }
 
     #[test]
@@ -176,26 +206,26 @@ mod tests {
     }
 
     #[test]
-    fn the_promise_is_that_of_the_medium_at_the_last_commit() {
-        let after = Stamp { boot_id: [2; 16], ..Stamp::UNKNOWN };
+    fn the_promise_is_that_of_the_medium_at_the_stamp() {
         let promise = |backing, is_by_kexec| {
+            let after = Stamp { boot_id: [2; 16], is_by_kexec, ..Stamp::UNKNOWN };
             let last = Stamp { backing, ..BEFORE };
-            judge(&last, &after, is_by_kexec).promise.map(|promise| promise.answer)
+            last.verdict(&after).promise.map(|promise| promise.answer)
         };
         assert_eq!(promise(Backing::PmemAdr, Some(false)), Some(Survival::Yes));
         assert_eq!(promise(Backing::PmemAdr, Some(true)), Some(Survival::Yes), "in any event");
         assert_eq!(promise(Backing::Ram, Some(true)), Some(Survival::No));
         assert!(matches!(promise(Backing::EmulatedPmem, Some(true)), Some(Survival::If(_))));
-        assert_eq!(judge(&BEFORE, &Stamp::UNKNOWN, None).promise, None);
+        assert_eq!(BEFORE.verdict(&Stamp::UNKNOWN).promise, None);
     }
 
     /// A boot loader that is itself a kernel starts the system by kexec after each reset.
     #[test]
     fn a_reset_can_come_before_a_kexec() {
-        let after = Stamp { boot_id: [2; 16], ..Stamp::UNKNOWN };
+        let after = Stamp { boot_id: [2; 16], is_by_kexec: Some(true), ..Stamp::UNKNOWN };
         let promise = |backing| {
             let last = Stamp { backing, ..BEFORE };
-            judge(&last, &after, Some(true)).promise.unwrap()
+            last.verdict(&after).promise.unwrap()
         };
         for backing in [Backing::PmemEadr, Backing::CxlGpf, Backing::Cxl, Backing::Storage] {
             assert_eq!(promise(backing).answer, super::NO_RESET, "{backing:?}");
